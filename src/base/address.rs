@@ -1,0 +1,117 @@
+//! Network addresses in one shape for both versions of IP.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+
+/// An IPv4 or IPv6 address in 128 bits; IPv4 is kept as `::ffff:a.b.c.d` (RFC 4291 §2.5.5.2) and printed as IPv4.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Address(pub u128);
+
+const MAPPED: u128 = 0xffff << 32;
+
+impl Address {
+    /// From the four bytes of an IPv4 header.
+    #[inline]
+    pub const fn v4(bytes: [u8; 4]) -> Address {
+        Address(MAPPED | u32::from_be_bytes(bytes) as u128)
+    }
+
+    /// From the sixteen bytes of an IPv6 header.
+    #[inline]
+    pub const fn v6(bytes: [u8; 16]) -> Address {
+        Address(u128::from_be_bytes(bytes))
+    }
+
+    /// True for IPv4.
+    #[inline]
+    pub const fn is_v4(self) -> bool {
+        self.0 >> 32 == 0xffff
+    }
+
+    /// The address as the standard library knows it.
+    #[inline]
+    pub const fn to_ip(self) -> IpAddr {
+        if self.is_v4() {
+            IpAddr::V4(Ipv4Addr::from_bits(self.0 as u32))
+        } else {
+            IpAddr::V6(Ipv6Addr::from_bits(self.0))
+        }
+    }
+
+    /// True where no public server can be: RFC 1918, RFC 4193 (fc00::/7), link-local, loopback, shared (RFC 6598).
+    pub const fn is_private(self) -> bool {
+        match self.to_ip() {
+            IpAddr::V4(ip) => {
+                let [a, b, ..] = ip.octets();
+                ip.is_private() || ip.is_link_local() || ip.is_loopback() || (a == 100 && b & 0xc0 == 64)
+            }
+            IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
+        }
+    }
+
+    /// True for addresses that name no single host: multicast, broadcast, unspecified.
+    pub const fn is_group(self) -> bool {
+        match self.to_ip() {
+            IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified(),
+            IpAddr::V6(ip) => ip.is_multicast() || ip.is_unspecified(),
+        }
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(ip: IpAddr) -> Address {
+        match ip {
+            IpAddr::V4(ip) => Address::v4(ip.octets()),
+            IpAddr::V6(ip) => Address::v6(ip.octets()),
+        }
+    }
+}
+
+/// IPv4 before IPv6, then by number.
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.is_v4().cmp(&self.is_v4()).then(self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_ip().fmt(f)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_ip().fmt(f)
+    }
+}
+
+impl serde::Serialize for Address {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_versions_share_one_shape() {
+        let v4 = Address::v4([10, 0, 0, 8]);
+        let v6 = Address::from("fd00::1".parse::<IpAddr>().unwrap());
+        assert_eq!((v4.to_string().as_str(), v6.to_string().as_str()), ("10.0.0.8", "fd00::1"));
+        assert!(v4.is_v4() && !v6.is_v4() && v4 < v6);
+        assert!(v4.is_private() && v6.is_private());
+        assert!(!Address::v4([20, 60, 0, 4]).is_private());
+        assert!(Address::v4([255; 4]).is_group() && !v4.is_group());
+    }
+}

@@ -1,0 +1,214 @@
+//! Text that strangers chose: names and free text, owned and printable.
+//!
+//! Whatever is built here can be printed on a terminal: no control characters, no bytes that are not UTF-8.
+//! Escaping for a CSV cell or a web page is the report's work, on top of this.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+/// The longest name in text: RFC 1035 §2.3.4 allows 255 bytes on the wire, each of which may need an escape `\xNN`.
+const NAME_LIMIT: usize = 1020;
+
+/// A DNS name: lower case, without the final dot; bytes other than letters, digits, `-`, `_` and `*` are written `\xNN`.
+///
+/// The root is the empty name `"."`. Cheap to clone is not promised; compare and hash as text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostName(Box<str>);
+
+impl HostName {
+    /// A name from text as SNI, Host headers and proxies carry it: dots separate labels.
+    ///
+    /// `None` when nothing is left to call a name (empty, or longer than a name can be).
+    pub fn from_wire_text(text: &[u8]) -> Option<HostName> {
+        let text = text.strip_suffix(b".").unwrap_or(text);
+        if text.is_empty() || text.len() > 255 {
+            return None;
+        }
+        if text.iter().all(|byte| is_plain(*byte) || *byte == b'.') {
+            let lower: String = text.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect();
+            return Some(HostName(lower.into_boxed_str()));
+        }
+        let mut out = String::with_capacity(text.len() + 8);
+        for byte in text {
+            push_byte(&mut out, *byte, *byte == b'.');
+        }
+        Some(HostName(out.into_boxed_str()))
+    }
+
+    /// A name from DNS labels, where a dot inside a label is data and is escaped. No labels are the root, `"."`.
+    pub fn from_labels<'a>(labels: impl IntoIterator<Item = &'a [u8]>) -> HostName {
+        let mut out = String::with_capacity(64);
+        for label in labels {
+            if !out.is_empty() {
+                out.push('.');
+            }
+            for byte in label {
+                push_byte(&mut out, *byte, false);
+            }
+            if out.len() > NAME_LIMIT {
+                break;
+            }
+        }
+        if out.is_empty() {
+            out.push('.');
+        }
+        HostName(out.into_boxed_str())
+    }
+
+    /// The name as text.
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// True when every byte was a letter, digit, `-`, `_` or `*`: nothing had to be escaped.
+    pub fn is_plain(&self) -> bool {
+        !self.0.contains('\\')
+    }
+}
+
+#[inline]
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'*')
+}
+
+fn push_byte(out: &mut String, byte: u8, dot_separates: bool) {
+    if is_plain(byte) || dot_separates {
+        out.push(char::from(byte.to_ascii_lowercase()));
+    } else {
+        // Writing into a String cannot fail.
+        let _ = write!(out, "\\x{byte:02x}");
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &self.0)
+    }
+}
+
+impl std::ops::Deref for HostName {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl serde::Serialize for HostName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// Free text from the wire, printable: control characters and bytes that are not UTF-8 are written `\xNN`, a backslash `\\`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct WireText(Box<str>);
+
+impl WireText {
+    /// At most `limit` bytes of `text`, made printable; an ellipsis `…` marks what was left out.
+    pub fn new(text: &[u8], limit: usize) -> WireText {
+        let shown = text.get(..limit).unwrap_or(text);
+        let mut out = String::with_capacity(shown.len());
+        for chunk in shown.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\\' => out.push_str("\\\\"),
+                    c if c.is_control() || is_deceptive(c) => {
+                        let mut utf8 = [0; 4];
+                        for byte in c.encode_utf8(&mut utf8).bytes() {
+                            let _ = write!(out, "\\x{byte:02x}");
+                        }
+                    }
+                    c => out.push(c),
+                }
+            }
+            for byte in chunk.invalid() {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+        if shown.len() < text.len() {
+            out.push('…');
+        }
+        WireText(out.into_boxed_str())
+    }
+
+    /// The text.
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Characters that change how the text around them is shown: bidirectional controls, zero-width, line separators.
+const fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+impl fmt::Display for WireText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for WireText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &self.0)
+    }
+}
+
+impl std::ops::Deref for WireText {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl serde::Serialize for WireText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_without_the_final_dot() {
+        let check = |text: &[u8], expected: &str| {
+            assert_eq!(HostName::from_wire_text(text).unwrap().as_str(), expected);
+        };
+        check(b"Kailani1.ONE.microsoft.com.", "kailani1.one.microsoft.com");
+        check(b"_ldap._tcp.Example", "_ldap._tcp.example");
+        check(b"a\x1b[31mb", "a\\x1b\\x5b31mb");
+        check("bücher.example".as_bytes(), "b\\xc3\\xbccher.example");
+        assert_eq!(HostName::from_wire_text(b""), None);
+        assert_eq!(HostName::from_wire_text(b"."), None);
+        assert_eq!(HostName::from_wire_text(&[b'a'; 256]), None);
+    }
+
+    #[test]
+    fn a_dot_inside_a_label_is_data() {
+        let labels: [&[u8]; 2] = [b"a.b", b"Com"];
+        assert_eq!(HostName::from_labels(labels).as_str(), "a\\x2eb.com");
+        assert_eq!(HostName::from_labels([]).as_str(), ".");
+    }
+
+    #[test]
+    fn free_text_is_printable() {
+        assert_eq!(WireText::new(b"a\nb\\\xff", 99).as_str(), "a\\x0ab\\\\\\xff");
+        assert_eq!(WireText::new(b"abcdef", 3).as_str(), "abc…");
+        assert_eq!(WireText::new("a\u{202e}b".as_bytes(), 99).as_str(), "a\\xe2\\x80\\xaeb");
+    }
+}

@@ -1,0 +1,78 @@
+//! Time as frames carry it.
+
+/// Nanoseconds since 1970-01-01T00:00:00Z, as the capture says.
+///
+/// Covers the years 1678 to 2261; capture files can say more than that, and their readers clamp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(pub i64);
+
+impl Time {
+    /// The earliest time there is.
+    pub const MIN: Time = Time(i64::MIN);
+
+    /// A time from whole seconds and nanoseconds; clamps where it does not fit.
+    #[inline]
+    pub const fn from_parts(secs: i64, nanos: u32) -> Time {
+        Time(secs.saturating_mul(1_000_000_000).saturating_add(nanos as i64))
+    }
+
+    /// Whole seconds, rounded down.
+    #[inline]
+    pub const fn secs(self) -> i64 {
+        self.0.div_euclid(1_000_000_000)
+    }
+
+    /// Nanoseconds from `earlier` to this time; zero when time ran backwards.
+    #[inline]
+    pub const fn since(self, earlier: Time) -> u64 {
+        let span = self.0 as i128 - earlier.0 as i128;
+        if span < 0 {
+            0
+        } else if span > u64::MAX as i128 {
+            u64::MAX
+        } else {
+            span as u64
+        }
+    }
+}
+
+/// RFC 3339, UTC, always nine digits of the second: `2026-07-20T10:11:12.123456000Z`.
+impl std::fmt::Display for Time {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
+            Ok(stamp) => write!(f, "{stamp:.9}"),
+            // Cannot happen: every i64 of nanoseconds lies inside jiff's range of years.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl serde::Serialize for Time {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_fixed_digits() {
+        assert_eq!(Time(0).to_string(), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(
+            Time::from_parts(1_784_542_272, 123_456_000).to_string(),
+            "2026-07-20T10:11:12.123456000Z"
+        );
+        assert_eq!(Time(-1).to_string(), "1969-12-31T23:59:59.999999999Z");
+        assert_eq!(Time(i64::MIN).to_string().len(), 30);
+        assert_eq!(Time(i64::MAX).to_string().len(), 30);
+    }
+
+    #[test]
+    fn time_that_runs_backwards_has_no_length() {
+        assert_eq!(Time(5).since(Time(3)), 2);
+        assert_eq!(Time(3).since(Time(5)), 0);
+        assert_eq!(Time(i64::MAX).since(Time::MIN), u64::MAX);
+    }
+}

@@ -1,0 +1,79 @@
+//! What capture hands on: blocks of bytes with the frames cut in them.
+
+use std::sync::Arc;
+
+use crate::base::FileId;
+use crate::base::FrameRef;
+use crate::base::Time;
+
+/// A link-layer header type, by its number in the tcpdump.org registry (`LINKTYPE_…`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkType(pub u16);
+
+/// One frame's place in a [`Chunk`], and what its record header said.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameHeader {
+    /// When it was captured.
+    pub time: Time,
+    /// Its number in its file, from 1.
+    pub number: u64,
+    /// Where its bytes begin in the chunk.
+    pub offset: u32,
+    /// How many bytes were captured.
+    pub captured_len: u32,
+    /// How long it was on the wire; less than `captured_len` only in odd files.
+    pub wire_len: u32,
+    /// How its bytes begin.
+    pub link: LinkType,
+    /// Its interface, by its place in its file's list of interfaces (pcap: 0).
+    pub interface: u16,
+}
+
+/// A run of frames of one file, in file order, that share a block of bytes.
+///
+/// The block is shared and never copied: whoever still needs a frame holds a clone of `bytes`.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    /// The file that the frames are from.
+    pub file: FileId,
+    /// The block; more than the frames lies in it.
+    pub bytes: Arc<Vec<u8>>,
+    /// The frames cut in it.
+    pub frames: Vec<FrameHeader>,
+}
+
+/// A captured record, borrowed from its chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Its file and number.
+    pub place: FrameRef,
+    /// When it was captured.
+    pub time: Time,
+    /// How its bytes begin.
+    pub link: LinkType,
+    /// How long it was on the wire.
+    pub wire_len: u32,
+    /// What was captured of it.
+    pub bytes: &'a [u8],
+}
+
+impl Chunk {
+    /// The frames with their bytes.
+    pub fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+        self.frames.iter().map(|header| self.frame(header))
+    }
+
+    /// One frame with its bytes.
+    #[inline]
+    pub fn frame(&self, header: &FrameHeader) -> Frame<'_> {
+        let begin = header.offset as usize;
+        let end = begin.saturating_add(header.captured_len as usize);
+        Frame {
+            place: FrameRef { file: self.file, number: header.number },
+            time: header.time,
+            link: header.link,
+            wire_len: header.wire_len,
+            bytes: self.bytes.get(begin..end).unwrap_or_default(),
+        }
+    }
+}

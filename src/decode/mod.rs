@@ -1,0 +1,18 @@
+//! Opens a frame down to the innermost transport header.
+//!
+//! In:  one [`Frame`](crate::capture::Frame).
+//! Out: a [`Decoded`]: the packet inside, or why there is none. Each frame is exactly one of these.
+//! Not: which conversation the packet belongs to.
+
+mod packet;
+
+pub use packet::Damage;
+pub use packet::Decoded;
+pub use packet::Fate;
+pub use packet::Layer;
+pub use packet::LayerKind;
+pub use packet::Packet;
+pub use packet::Quoted;
+pub use packet::TcpHeader;
+pub use packet::Transport;
+pub use packet::Wrapping;

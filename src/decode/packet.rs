@@ -1,0 +1,234 @@
+//! What decode hands on: the innermost packet of a frame, and what it was wrapped in.
+
+use crate::base::Address;
+use crate::capture::LinkType;
+
+/// What became of a frame. The counts of these add up to the frames read.
+#[derive(Clone, Copy, Debug)]
+pub enum Decoded<'a> {
+    /// A packet, whole as far as it was captured. After the last fragment: the whole datagram.
+    Packet(Packet<'a>),
+    /// A fragment, kept until the others come.
+    Fragment,
+    /// Not IP: its ether type, or 0 for LLC without one.
+    NotIp(u16),
+    /// A link type that we do not know.
+    UnknownLink(LinkType),
+    /// Something that we know but cannot read, for example MACsec or encrypted 802.11; the name says what.
+    Unreadable(&'static str),
+    /// A header is cut or broken.
+    Damaged(Damage),
+}
+
+/// The innermost IP packet of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// Sender.
+    pub src: Address,
+    /// Receiver.
+    pub dst: Address,
+    /// Sender's port; 0 where the protocol has none.
+    pub src_port: u16,
+    /// Receiver's port; 0 where the protocol has none.
+    pub dst_port: u16,
+    /// IANA protocol number of the transport.
+    pub protocol: u8,
+    /// IPv4 time to live or IPv6 hop limit.
+    pub ttl: u8,
+    /// IPv4 identification; 0 in IPv6.
+    pub ip_id: u16,
+    /// True when the packet was put together from fragments.
+    pub was_fragmented: bool,
+    /// VLAN and tunnel in one number, the same for both directions; 0 without either. Part of the flow's key.
+    pub scope: u64,
+    /// The tags and tunnels around the packet.
+    pub wrapping: &'a Wrapping,
+    /// The transport header.
+    pub transport: Transport<'a>,
+    /// What was captured of the transport's payload. Never more than `payload_len`: padding is not payload.
+    pub payload: &'a [u8],
+    /// How long the payload was on the wire; more than `payload.len()` when the frame was cut.
+    pub payload_len: u32,
+}
+
+/// A transport header.
+#[derive(Clone, Copy, Debug)]
+pub enum Transport<'a> {
+    /// TCP (RFC 9293 §3.1).
+    Tcp(TcpHeader<'a>),
+    /// UDP.
+    Udp,
+    /// ICMP or ICMPv6, by the packet's protocol number.
+    Icmp {
+        /// The type.
+        kind: u8,
+        /// The code.
+        code: u8,
+        /// Identifier of an echo or timestamp message, else 0.
+        id: u16,
+        /// Bytes 4 to 7 as one number: next-hop MTU, gateway, pointer.
+        detail: u32,
+        /// The packet that an error message quotes.
+        quoted: Option<Quoted>,
+    },
+    /// Another protocol, or a first fragment whose rest never came.
+    Other,
+}
+
+/// The fields of a TCP header.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpHeader<'a> {
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgement number; means something only with [`TcpHeader::ACK`].
+    pub ack: u32,
+    /// FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
+    pub flags: u8,
+    /// Window as sent, unscaled.
+    pub window: u16,
+    /// Option bytes.
+    pub options: &'a [u8],
+}
+
+impl TcpHeader<'_> {
+    /// No more data from the sender.
+    pub const FIN: u8 = 1;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 2;
+    /// Reset the connection.
+    pub const RST: u8 = 4;
+    /// Push.
+    pub const PSH: u8 = 8;
+    /// The acknowledgement field is significant.
+    pub const ACK: u8 = 16;
+
+    /// True when all of `flags` are set.
+    #[inline]
+    pub const fn has(&self, flags: u8) -> bool {
+        self.flags & flags == flags
+    }
+}
+
+/// The packet that an ICMP error quotes: as much of its headers as the message holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    /// Its sender.
+    pub src: Address,
+    /// Its receiver.
+    pub dst: Address,
+    /// Its protocol number.
+    pub protocol: u8,
+    /// Its sender's port; 0 where none is quoted.
+    pub src_port: u16,
+    /// Its receiver's port; 0 where none is quoted.
+    pub dst_port: u16,
+    /// Its TCP sequence number, where quoted.
+    pub seq: Option<u32>,
+    /// Its IP total length.
+    pub total_len: u16,
+}
+
+/// Why a frame could not be read to its transport header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The layer that was being read, for example `"ipv4"`.
+    pub layer: &'static str,
+    /// What was looked for or found wrong, for example `"header length"`.
+    pub wanted: &'static str,
+    /// Offset in the frame.
+    pub at: u32,
+    /// Cut by the capture (fewer bytes than on the wire), or broken in itself.
+    pub fate: Fate,
+}
+
+/// Whose fault damage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fate {
+    /// The capture holds fewer bytes than were on the wire.
+    Cut,
+    /// The bytes contradict themselves.
+    Broken,
+}
+
+/// The tags and tunnels that a packet was wrapped in, outermost first.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrapping {
+    depth: u8,
+    layers: [Layer; Wrapping::LIMIT],
+}
+
+/// One tag or tunnel header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Which kind.
+    pub kind: LayerKind,
+    /// VLAN id, VNI, MPLS label, session, TEID or key; 0 where there is none.
+    pub id: u32,
+    /// Outer sender, where the tunnel runs over IP.
+    pub src: Option<Address>,
+    /// Outer receiver, where the tunnel runs over IP.
+    pub dst: Option<Address>,
+}
+
+/// The kinds of wrapping. The order has no meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "each variant is the name of its protocol")]
+pub enum LayerKind {
+    Vlan,
+    Mpls,
+    Pppoe,
+    IpInIp,
+    Gre,
+    Erspan,
+    Vxlan,
+    Geneve,
+    GtpU,
+    Teredo,
+    L2tp,
+    Capwap,
+    Lisp,
+    Nsh,
+    Esp,
+    Other(&'static str),
+}
+
+impl Wrapping {
+    /// How deep wrappings may nest before a frame counts as damaged.
+    pub const LIMIT: usize = 12;
+
+    /// Nothing around the packet.
+    pub const NONE: Wrapping = Wrapping {
+        depth: 0,
+        layers: [Layer { kind: LayerKind::Vlan, id: 0, src: None, dst: None }; Wrapping::LIMIT],
+    };
+
+    /// The layers, outermost first.
+    #[inline]
+    pub fn layers(&self) -> &[Layer] {
+        self.layers.get(..usize::from(self.depth)).unwrap_or_default()
+    }
+
+    /// True when the packet was in no tag and no tunnel.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.depth == 0
+    }
+
+    /// Forgets all layers.
+    #[inline]
+    pub const fn clear(&mut self) {
+        self.depth = 0;
+    }
+
+    /// Adds the next layer inwards; false when there are too many.
+    pub fn push(&mut self, layer: Layer) -> bool {
+        match self.layers.get_mut(usize::from(self.depth)) {
+            Some(slot) => {
+                *slot = layer;
+                self.depth += 1;
+                true
+            }
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! `afs-audit` reads packets and leaves rows of evidence.
+//!
+//! ```text
+//! capture → decode → flow → read → judge → report        rules → judge
+//! ```
+
+pub mod base;
+pub mod capture;
+pub mod decode;
