@@ -7,3 +7,5 @@
 pub mod base;
 pub mod capture;
 pub mod decode;
+pub mod flow;
+pub mod read;

@@ -38,3 +38,25 @@ impl Side {
         self as usize
     }
 }
+
+impl FrameRef {
+    /// The largest frame number that [`FrameRef::pack`] keeps.
+    const NUMBER_BITS: u32 = 44;
+
+    /// Both parts in one number, ordered like the reference: 2^20 files of 2^44 frames; clamps beyond.
+    #[inline]
+    pub const fn pack(self) -> u64 {
+        let limit = (1 << FrameRef::NUMBER_BITS) - 1;
+        let number = if self.number > limit { limit } else { self.number };
+        ((self.file.0 as u64) << FrameRef::NUMBER_BITS) | number
+    }
+
+    /// The reference that was packed.
+    #[inline]
+    pub const fn unpack(packed: u64) -> FrameRef {
+        FrameRef {
+            file: FileId((packed >> FrameRef::NUMBER_BITS) as u32),
+            number: packed & ((1 << FrameRef::NUMBER_BITS) - 1),
+        }
+    }
+}

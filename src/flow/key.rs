@@ -1,0 +1,68 @@
+//! What makes two packets one conversation.
+
+use crate::base::Address;
+use crate::decode::Packet;
+
+/// An address with a port; port 0 where the protocol has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The address.
+    pub address: Address,
+    /// The port.
+    pub port: u16,
+}
+
+/// Protocol, both end points in one fixed order, and the VLAN or tunnel: the same for both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowKey {
+    /// The smaller address.
+    pub low: Address,
+    /// The other address.
+    pub high: Address,
+    /// VLAN and tunnel; 0 for neither.
+    pub scope: u64,
+    /// Port at `low`.
+    pub low_port: u16,
+    /// Port at `high`.
+    pub high_port: u16,
+    /// IANA protocol number.
+    pub protocol: u8,
+}
+
+impl FlowKey {
+    /// The key of a conversation, and whether `src` is the key's high end.
+    #[inline]
+    pub fn new(src: Endpoint, dst: Endpoint, protocol: u8, scope: u64) -> (FlowKey, bool) {
+        let flipped = (src.address.0, src.port) > (dst.address.0, dst.port);
+        let (low, high) = if flipped { (dst, src) } else { (src, dst) };
+        let key = FlowKey {
+            low: low.address,
+            high: high.address,
+            scope,
+            low_port: low.port,
+            high_port: high.port,
+            protocol,
+        };
+        (key, flipped)
+    }
+
+    /// The key of a packet's conversation, and whether its sender is the key's high end.
+    #[inline]
+    pub fn of(packet: &Packet<'_>) -> (FlowKey, bool) {
+        let src = Endpoint { address: packet.src, port: packet.src_port };
+        let dst = Endpoint { address: packet.dst, port: packet.dst_port };
+        FlowKey::new(src, dst, packet.protocol, packet.scope)
+    }
+
+    /// The end with the smaller address.
+    #[inline]
+    pub const fn low_end(&self) -> Endpoint {
+        Endpoint { address: self.low, port: self.low_port }
+    }
+
+    /// The end with the larger address.
+    #[inline]
+    pub const fn high_end(&self) -> Endpoint {
+        Endpoint { address: self.high, port: self.high_port }
+    }
+}

@@ -1,0 +1,120 @@
+//! The line between flow and whoever reads what conversations say.
+
+use super::key::Endpoint;
+use super::story::Closing;
+use super::story::Opening;
+use crate::base::FrameRef;
+use crate::base::Side;
+use crate::base::Time;
+
+/// When and where something was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    /// Place in the order of all frames of the run, from 0; what happens between two frames has the later one's.
+    pub order: u64,
+    /// The frame.
+    pub frame: FrameRef,
+    /// Its time.
+    pub time: Time,
+}
+
+/// A live conversation's place in the flow table: unique among live flows, used again after the flow has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// What a listener is told about the conversation that speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// Its place among the live flows.
+    pub slot: Slot,
+    /// The `order` of the frame that opened it: the order in which rows are numbered.
+    pub opened: u64,
+    /// Who opened it, as far as is known.
+    pub client: Endpoint,
+    /// Who answered.
+    pub server: Endpoint,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// False when its beginning was not seen (TCP without SYN).
+    pub from_start: bool,
+}
+
+impl Flow {
+    /// The end point of a side.
+    #[inline]
+    pub const fn end(&self, side: Side) -> Endpoint {
+        match side {
+            Side::Client => self.client,
+            Side::Server => self.server,
+        }
+    }
+}
+
+/// What a listener still wants of one side of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appetite {
+    /// Nothing more: later bytes of this side are counted, not delivered.
+    Sated,
+    /// `consumed` of the bytes were used up; come back when at least `need` bytes follow them (0 and 1 mean: any).
+    Hungry {
+        /// How many of the delivered bytes are done with.
+        consumed: usize,
+        /// How many unread bytes there must be before it is worth coming back.
+        need: usize,
+    },
+}
+
+/// Why a stream cannot be delivered any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Bytes are missing that the receiver acknowledged: the capture did not see them.
+    Gap,
+    /// The frame was cut by the capture's snap length.
+    Snapped,
+    /// More out-of-order or unread bytes than the cap allows.
+    Cap,
+    /// The conversation ended, or the capture did.
+    Ended,
+}
+
+/// Reads what conversations say. Flow calls it; it never calls back.
+pub trait Listener {
+    /// What the listener remembers of a conversation while it is hungry. Dropped when both sides are sated.
+    type State: Default;
+
+    /// A conversation began.
+    fn opened(&mut self, flow: &Flow, opening: Opening, at: At);
+
+    /// What was said shows that client and server are the other way round; `flow` has them right from here on.
+    fn swapped(&mut self, flow: &Flow, at: At);
+
+    /// Whether the sender of a conversation's first payload is its client, where the bytes tell.
+    /// Asked only when the handshake was not seen; `from` sent `bytes` to `to`.
+    fn sender_asks(&self, protocol: u8, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<bool>;
+
+    /// A TCP stream has new bytes. `bytes` begins where the listener last consumed to.
+    /// Called in frame order; `at` is the frame that made the bytes contiguous.
+    fn stream(&mut self, flow: &Flow, state: &mut Self::State, side: Side, bytes: &[u8], at: At) -> Appetite;
+
+    /// A TCP stream cannot go on: `bytes` is all there is beyond what was consumed, and it may end anywhere.
+    /// Nothing more of this side is delivered after it.
+    fn lost(&mut self, flow: &Flow, state: &mut Self::State, side: Side, bytes: &[u8], why: Lost, at: At);
+
+    /// A datagram of UDP or another protocol without streams. `wire_len` is its length before the capture cut it.
+    /// The two sides share one appetite: `Sated` ends the delivery of both; `consumed` and `need` mean nothing here.
+    fn datagram(
+        &mut self,
+        flow: &Flow,
+        state: &mut Self::State,
+        side: Side,
+        bytes: &[u8],
+        wire_len: u32,
+        at: At,
+    ) -> Appetite;
+
+    /// The conversation is over while the state was still held: the last chance to tell what it waited for.
+    fn finish(&mut self, flow: &Flow, state: &mut Self::State, at: At);
+
+    /// The conversation is over: the last thing that is told of it.
+    fn closed(&mut self, flow: &Flow, closing: Box<Closing>, at: At);
+}

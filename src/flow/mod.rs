@@ -1,0 +1,25 @@
+//! Joins packets into conversations and streams.
+//!
+//! In:  decoded packets, in order.
+//! Out: to a [`Listener`]: conversations opened, their bytes in order as long as it wants them, what became of them.
+//! Not: what the bytes mean.
+
+mod key;
+mod listener;
+mod story;
+
+pub use key::Endpoint;
+pub use key::FlowKey;
+pub use listener::Appetite;
+pub use listener::At;
+pub use listener::Flow;
+pub use listener::Listener;
+pub use listener::Lost;
+pub use listener::Slot;
+pub use story::Close;
+pub use story::Closing;
+pub use story::Handshake;
+pub use story::IcmpError;
+pub use story::Opening;
+pub use story::SideStory;
+pub use story::TcpStory;

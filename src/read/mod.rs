@@ -1,0 +1,20 @@
+//! Reads what conversations say, and tells it as facts.
+//!
+//! In:  opened conversations, their streams and datagrams.
+//! Out: [`Observation`]s, in the order of the frames.
+//! Not: whether any of it is expected; that is for `judge`.
+
+mod fact;
+
+pub use fact::Answer;
+pub use fact::AnswerData;
+pub use fact::App;
+pub use fact::Claim;
+pub use fact::Ending;
+pub use fact::Fact;
+pub use fact::Key;
+pub use fact::NameSource;
+pub use fact::Observation;
+pub use fact::Oddity;
+pub use fact::Resolution;
+pub use fact::Value;
