@@ -8,4 +8,5 @@ pub mod base;
 pub mod capture;
 pub mod decode;
 pub mod flow;
+pub mod judge;
 pub mod read;

@@ -1,0 +1,112 @@
+//! Every finding there is: its stable code and what `explain` prints.
+
+use super::record::Severity;
+
+/// What a finding's code means.
+#[derive(Clone, Copy, Debug)]
+pub struct Explanation {
+    /// Stable code.
+    pub code: &'static str,
+    /// How much it matters, unless a check says otherwise.
+    pub severity: Severity,
+    /// A few words.
+    pub title: &'static str,
+    /// What it looks like on the wire.
+    pub looks_like: &'static str,
+    /// What usually causes it.
+    pub cause: &'static str,
+    /// What to do.
+    pub action: &'static str,
+    /// What else it could be.
+    pub else_could_be: &'static str,
+}
+
+/// The explanation of a code, whatever its case.
+pub fn explanation(code: &str) -> Option<&'static Explanation> {
+    CATALOGUE.iter().find(|entry| entry.code.eq_ignore_ascii_case(code))
+}
+
+/// All findings, by code.
+pub const CATALOGUE: &[Explanation] = &[
+    Explanation {
+        code: "AFS101",
+        severity: Severity::Medium,
+        title: "destination not documented",
+        looks_like: "an audited server opened a connection to a name that no row of the documents in force allows",
+        cause: "software other than the audited product on the server, or an endpoint that a newer document adds",
+        action: "find the program that opened it; remove it, or add an exception with a reason and an expiry to the site file",
+        else_could_be: "a newer edition of the document may list the name: run again with --rules or another document date",
+    },
+    Explanation {
+        code: "AFS102",
+        severity: Severity::Low,
+        title: "documented only by a wildcard that the document calls too broad",
+        looks_like: "the only row that matches is a wildcard, and its document warns that more than the product lies under it",
+        cause: "another service of the same provider, or a regional instance that the document's table does not list",
+        action: "allow the explicit regional names instead of the wildcard, and check what the destination is",
+        else_could_be: "a region opened after the document was written",
+    },
+    Explanation {
+        code: "AFS103",
+        severity: Severity::High,
+        title: "not on 443 where 443 is demanded",
+        looks_like: "a flow to a documented name on a port that its row does not give",
+        cause: "a program that uses the name in another way, or a proxy or port mapping on the path",
+        action: "find the program; the documents move data and metadata over HTTPS on port 443 only",
+        else_could_be: "an explicit proxy: declare it in the site file",
+    },
+    Explanation {
+        code: "AFS104",
+        severity: Severity::High,
+        title: "unencrypted HTTP to a sync or storage name",
+        looks_like: "a plain HTTP request whose Host is a sync service or storage name",
+        cause: "a program that does not use TLS; the product itself never does this",
+        action: "stop the program: what it sends can be read and changed on the path",
+        else_could_be: "a captive portal check that reuses the name",
+    },
+    Explanation {
+        code: "AFS105",
+        severity: Severity::High,
+        title: "inbound connection from outside",
+        looks_like: "a public address opened a connection to an audited server",
+        cause: "a published port or a missing inbound rule; no documented service connects to the agent",
+        action: "close the inbound rule: the documents need outbound connections only",
+        else_could_be: "a capture outside of the address translation, or a scan that was answered",
+    },
+    Explanation {
+        code: "AFS106",
+        severity: Severity::Low,
+        title: "no name known for a destination",
+        looks_like: "a flow to a public address with no server name, no DNS answer and no request that names it",
+        cause: "a program that connects to addresses, a name looked up before the capture began, or encrypted DNS",
+        action: "start the capture before the server looks names up, or add the service tag file to the site file",
+        else_could_be: "a flow that began before the capture",
+    },
+    Explanation {
+        code: "AFS107",
+        severity: Severity::Medium,
+        title: "two sources name a flow differently",
+        looks_like: "the TLS hello names one host, and DNS or the request around it names another",
+        cause: "a shared address with several names, domain fronting, or a stale DNS answer",
+        action: "compare both names in the row: if only one is documented, find the program that opened the flow",
+        else_could_be: "one address behind a content network that answers for many names",
+    },
+    Explanation {
+        code: "AFS201",
+        severity: Severity::High,
+        title: "connection refused",
+        looks_like: "a connection attempt answered by a reset, or by an ICMP error",
+        cause: "a firewall that rejects, or nothing listening at the address",
+        action: "allow the flow in the firewall that the frames name; check that the address is the right one",
+        else_could_be: "a service that was down at that time",
+    },
+    Explanation {
+        code: "AFS202",
+        severity: Severity::High,
+        title: "connection attempt never answered",
+        looks_like: "the same SYN sent again and again, and nothing at all comes back",
+        cause: "a firewall that drops in silence, or no route",
+        action: "allow the destination in the firewall; check routes to it",
+        else_could_be: "a capture that sees only one direction, or a server that was down",
+    },
+];

@@ -1,0 +1,25 @@
+//! Holds what was seen against what the documents say.
+//!
+//! In:  observations in frame order, rules, the site's facts.
+//! Out: records: rows for flows, DNS answers, findings and requirements.
+//! Not: how a record is printed.
+
+mod catalogue;
+mod record;
+
+pub use catalogue::CATALOGUE;
+pub use catalogue::Explanation;
+pub use catalogue::explanation;
+pub use record::Confidence;
+pub use record::Destination;
+pub use record::DestinationTally;
+pub use record::DnsRow;
+pub use record::Documented;
+pub use record::FindingRow;
+pub use record::FlowRow;
+pub use record::Outcome;
+pub use record::PortVerdict;
+pub use record::RequirementRow;
+pub use record::RequirementState;
+pub use record::Severity;
+pub use record::Tally;
