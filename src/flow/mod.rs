@@ -4,9 +4,14 @@
 //! Out: to a [`Listener`]: conversations opened, their bytes in order as long as it wants them, what became of them.
 //! Not: what the bytes mean.
 
+mod entry;
+mod expiry;
 mod key;
 mod listener;
 mod story;
+mod stream;
+mod table;
+mod tcp;
 
 pub use key::Endpoint;
 pub use key::FlowKey;
@@ -23,3 +28,8 @@ pub use story::IcmpError;
 pub use story::Opening;
 pub use story::SideStory;
 pub use story::TcpStory;
+pub use table::FlowCounts;
+pub use table::FlowTable;
+pub use table::Limits;
+pub use table::SHARDS;
+pub use table::shard_of;
