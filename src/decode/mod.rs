@@ -4,8 +4,23 @@
 //! Out: a [`Decoded`]: the packet inside, or why there is none. Each frame is exactly one of these.
 //! Not: which conversation the packet belongs to.
 
+mod decoder;
+mod ether;
+mod fragment;
+mod icmp;
+mod ip;
+mod link;
 mod packet;
+mod transport;
+mod tunnel;
+mod view;
 
+pub use decoder::Counts;
+pub use decoder::Decoder;
+pub use ether::name as ether_type_name;
+pub use fragment::FragmentCounts;
+pub use fragment::Limits;
+pub use fragment::LostDatagram;
 pub use packet::Damage;
 pub use packet::Decoded;
 pub use packet::Fate;
