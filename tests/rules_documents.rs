@@ -17,7 +17,32 @@ use afs_audit::rules::Role;
 use afs_audit::rules::Rule;
 
 /// Rule document and the document that it was made from.
-const DOCUMENTS: &[(&str, &str)] = &[("azure-file-sync@2019-06-24", "afs-firewall-and-proxy-2019-06-24.md")];
+const DOCUMENTS: &[(&str, &str)] = &[
+    ("azure-arc@2026-04-01", "newer/arc-servers-network-requirements-2026-04-01.md"),
+    ("azure-file-sync@2019-06-24", "afs-firewall-and-proxy-2019-06-24.md"),
+    ("azure-file-sync@2024-05-13", "newer/afs-firewall-and-proxy-2024-05-13.md"),
+    ("azure-file-sync@2024-11-06-networking", "afs-networking-2024-11-06.md"),
+    ("azure-file-sync@undated-hybrid", "hybrid-file-services.md"),
+    ("azure-stack-hci@2021-12-14", "hci-firewall-requirements-2021-12-14.md"),
+    (
+        "azure-stack-hci@2022-04-27-recommended-later",
+        "newer/hci-recommended-urls-table-2022-04-27-later-edition.md",
+    ),
+    ("azure-stack-hci@2022-04-27-recommended", "newer/hci-recommended-urls-table-2022-04-27.md"),
+    ("azure-stack-hci@2022-04-27-required", "newer/hci-required-urls-table-2022-04-27.md"),
+    ("azure-stack-hci@2022-04-28", "hci-firewall-requirements-2022-04-28.md"),
+    ("azure-stack-hci@2024-06-25-required", "newer/hci-required-urls-table-2024-06-25.md"),
+    ("azure-stack-hci@2025-01-08", "newer/azure-local-firewall-requirements-2025-01-08.md"),
+    ("azure-stack-hci@2026-07-14-australiaeast", "newer/azure-local-endpoints-australiaeast-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-canadacentral", "newer/azure-local-endpoints-canadacentral-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-eastus", "newer/azure-local-endpoints-eastus-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-indiacentral", "newer/azure-local-endpoints-indiacentral-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-japaneast", "newer/azure-local-endpoints-japaneast-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-southcentralus", "newer/azure-local-endpoints-southcentralus-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-southeastasia", "newer/azure-local-endpoints-southeastasia-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-usgovvirginia", "newer/azure-local-endpoints-usgovvirginia-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-westeurope", "newer/azure-local-endpoints-westeurope-2026-07-14.md"),
+];
 
 /// Runs `test` for every document: its name, its text and its rules.
 fn for_each_document(test: impl Fn(&str, &str, &[Rule])) {
