@@ -4,10 +4,13 @@
 //! Out: to a [`Listener`]: conversations opened, their bytes in order as long as it wants them, what became of them.
 //! Not: what the bytes mean.
 
+mod community;
 mod key;
 mod listener;
 mod story;
 
+pub use community::CommunityId;
+pub use community::community_id;
 pub use key::Endpoint;
 pub use key::FlowKey;
 pub use listener::Appetite;
