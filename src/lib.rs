@@ -10,3 +10,4 @@ pub mod decode;
 pub mod flow;
 pub mod judge;
 pub mod read;
+pub mod report;
