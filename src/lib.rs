@@ -6,6 +6,7 @@
 
 pub mod base;
 pub mod capture;
+pub mod cli;
 pub mod decode;
 pub mod flow;
 pub mod judge;

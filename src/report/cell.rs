@@ -10,24 +10,11 @@
 
 use std::io::Write as _;
 
+use super::names::Names;
 use crate::base::Address;
 use crate::base::FileId;
 use crate::base::FrameRef;
 use crate::base::Time;
-
-/// What the names in the rows stand for.
-#[derive(Clone, Debug, Default)]
-pub struct Names {
-    /// The inputs as they are called in rows, by [`FileId`].
-    pub files: Vec<String>,
-}
-
-impl Names {
-    /// The name of an input; empty when there is none.
-    pub fn file(&self, file: FileId) -> &str {
-        self.files.get(file.0 as usize).map_or("", String::as_str)
-    }
-}
 
 /// How values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! Names and order are what others build on: new columns go to the end, and none is renamed.
 
 use super::cell::Cell;
-use super::cell::Names;
 use super::cell::Origin;
+use super::names::Names;
 use super::registry;
 use crate::base::FileId;
 use crate::flow::community_id;

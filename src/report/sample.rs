@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use smallvec::smallvec;
 
-use super::cell::Names;
+use super::facts::Accounting;
+use super::facts::Document;
+use super::facts::RunFacts;
+use super::names::Names;
 use crate::base::Address;
 use crate::base::FileId;
 use crate::base::FrameRef;
@@ -14,6 +17,7 @@ use crate::base::WireText;
 use crate::flow::Endpoint;
 use crate::judge::Confidence;
 use crate::judge::Destination;
+use crate::judge::DestinationTally;
 use crate::judge::DnsRow;
 use crate::judge::Documented;
 use crate::judge::FindingRow;
@@ -23,6 +27,7 @@ use crate::judge::PortVerdict;
 use crate::judge::RequirementRow;
 use crate::judge::RequirementState;
 use crate::judge::Severity;
+use crate::judge::Tally;
 use crate::read::Answer;
 use crate::read::AnswerData;
 use crate::read::NameSource;
@@ -156,5 +161,62 @@ pub(crate) fn requirement() -> RequirementRow {
         last_seen: None,
         frames: smallvec![],
         note: "the capture is 40 seconds long".into(),
+    }
+}
+
+pub(crate) fn facts() -> RunFacts {
+    let destination = |name: &str, server_port, destination, port, outcomes| DestinationTally {
+        name: name.into(),
+        server_port,
+        destination: Some(destination),
+        port: Some(port),
+        outcomes,
+        clients: 3,
+        bytes: 48_211_332,
+    };
+    RunFacts {
+        damage: vec!["office.pcapng: cut after frame 1812".into()],
+        first_seen: Some(BEGIN),
+        last_seen: Some(Time(BEGIN.0 + 2848 * 1_000_000_000)),
+        accounting: Accounting {
+            bytes: 812_000_000,
+            frames: 1_204_331,
+            packets: 1_204_316,
+            not_ip: [(0x0806, 10), (0x88cc, 2)].into(),
+            damaged: [("ipv4: header length cut".into(), 3)].into(),
+            flows: 2331,
+            ..Accounting::default()
+        },
+        tally: Tally {
+            flows: 2331,
+            judged: 1204,
+            dns: 842,
+            audited_hosts: 3,
+            outcomes: [1190, 8, 6],
+            top: vec![
+                destination(
+                    "kailani1.one.microsoft.com",
+                    443,
+                    Destination::Documented,
+                    PortVerdict::Https,
+                    [900, 0, 0],
+                ),
+                destination("files.example", 8443, Destination::Unexpected, PortVerdict::Not443, [0, 8, 0]),
+                destination(
+                    &"very-long-label.".repeat(12),
+                    443,
+                    Destination::DocumentedBroad,
+                    PortVerdict::Https,
+                    [290, 0, 6],
+                ),
+            ],
+            top_missed: 2,
+            ..Tally::default()
+        },
+        findings: vec![finding(), finding()],
+        requirements: [12, 1, 3],
+        bounds: vec!["more than 1,000,000 flows at once: 12 were closed early".into()],
+        documents: vec![Document { id: "azure-file-sync@2019-06-24".into(), sha256: "00".into() }],
+        ..RunFacts::default()
     }
 }

@@ -10,8 +10,8 @@ use std::marker::PhantomData;
 
 use super::cell::Cell;
 use super::cell::Form;
-use super::cell::Names;
 use super::columns::Record;
+use super::names::Names;
 
 /// How much is gathered before it is written: a page cache's worth, not a syscall per row.
 const BUFFER: usize = 1 << 16;
