@@ -6,8 +6,10 @@
 
 pub mod base;
 pub mod capture;
+pub mod cli;
 pub mod decode;
 pub mod flow;
 pub mod judge;
 pub mod read;
+pub mod report;
 pub mod rules;

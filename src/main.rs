@@ -1,1 +1,7 @@
-fn main() {}
+//! `afs-audit`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    afs_audit::cli::main()
+}

@@ -4,6 +4,7 @@
 //! Out: to a [`Listener`]: conversations opened, their bytes in order as long as it wants them, what became of them.
 //! Not: what the bytes mean.
 
+mod community;
 mod entry;
 mod expiry;
 mod key;
@@ -13,6 +14,8 @@ mod stream;
 mod table;
 mod tcp;
 
+pub use community::CommunityId;
+pub use community::community_id;
 pub use key::Endpoint;
 pub use key::FlowKey;
 pub use listener::Appetite;

@@ -1,0 +1,350 @@
+//! The columns of every table, in order. A column is a row here; nothing else knows its name.
+//!
+//! Names and order are what others build on: new columns go to the end, and none is renamed.
+
+use super::cell::Cell;
+use super::cell::Origin;
+use super::names::Names;
+use super::registry;
+use crate::base::FileId;
+use crate::flow::community_id;
+use crate::judge::DnsRow;
+use crate::judge::FindingRow;
+use crate::judge::FlowRow;
+use crate::judge::RequirementRow;
+use crate::read::Answer;
+use crate::read::AnswerData;
+
+/// A column: its name, one sentence, and how a record fills it.
+pub struct Column<R> {
+    /// As the header and the JSON key say it.
+    pub name: &'static str,
+    /// What it holds, for the reference.
+    pub about: &'static str,
+    /// Writes the record's value; writes nothing where it is not known.
+    pub cell: fn(&R, &Names, &mut Cell),
+}
+
+/// A record that is printed as a row.
+pub trait Record: Sized + 'static {
+    /// What JSON lines call it, under the key `record`.
+    const RECORD: &'static str;
+    /// The file that holds its rows in an evidence folder.
+    const FILE: &'static str;
+    /// Its columns, in order.
+    const COLUMNS: &'static [Column<Self>];
+}
+
+impl Record for FlowRow {
+    const RECORD: &'static str = "flow";
+    const FILE: &'static str = "flows.csv";
+    const COLUMNS: &'static [Column<FlowRow>] = FLOW;
+}
+
+impl Record for DnsRow {
+    const RECORD: &'static str = "dns";
+    const FILE: &'static str = "dns.csv";
+    const COLUMNS: &'static [Column<DnsRow>] = DNS;
+}
+
+impl Record for FindingRow {
+    const RECORD: &'static str = "finding";
+    const FILE: &'static str = "findings.csv";
+    const COLUMNS: &'static [Column<FindingRow>] = FINDING;
+}
+
+impl Record for RequirementRow {
+    const RECORD: &'static str = "requirement";
+    const FILE: &'static str = "requirements.csv";
+    const COLUMNS: &'static [Column<RequirementRow>] = REQUIREMENT;
+}
+
+/// Declares a table of columns, one a line: name, sentence, and what is written.
+macro_rules! columns {
+    ($row:ty; $($name:literal, $about:literal, |$r:pat_param, $n:pat_param, $c:ident| $body:expr;)*) => {
+        &[$(Column {
+            name: $name,
+            about: $about,
+            cell: |$r: &$row, $n: &Names, $c: &mut Cell| $body,
+        },)*]
+    };
+}
+
+/// `flows.csv`.
+const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
+    "flow_id", "number of the flow in this run, from 1 in the order of opening",
+        |row, _, cell| cell.number(row.flow_id);
+    "community_id", "Community ID version 1, seed 0: the same number in other monitors",
+        |row, _, cell| cell.word(community_id(row.protocol, row.client, row.server).as_str());
+    "file", "input that holds the first frame",
+        |row, names, cell| cell.text(names.file(row.first_frame.file), Origin::Stranger);
+    "first_frame", "number of the first frame, as Wireshark counts",
+        |row, names, cell| cell.frame(row.first_frame, row.first_frame.file, names);
+    "last_frame", "number of the last frame; with the input's name in front where that is another",
+        |row, names, cell| cell.frame(row.last_frame, row.first_frame.file, names);
+    "first_seen", "time of the first frame, UTC",
+        |row, _, cell| cell.time(row.first_seen);
+    "last_seen", "time of the last frame, UTC",
+        |row, _, cell| cell.time(row.last_seen);
+    "transport", "`tcp`, `udp`, `icmp`, `icmp6`, `sctp`, or the protocol's number",
+        |row, _, cell| transport(row.protocol, cell);
+    "client_ip", "who opened the flow, as far as is known",
+        |row, _, cell| cell.address(row.client.address);
+    "client_port", "the client's port; for ICMP the type of the first message",
+        |row, _, cell| port(row.protocol, row.client.port, cell);
+    "server_ip", "who answered",
+        |row, _, cell| cell.address(row.server.address);
+    "server_port", "the server's port; for ICMP the code of the first message",
+        |row, _, cell| port(row.protocol, row.server.port, cell);
+    "vlan", "VLAN ids around the flow, outer first",
+        |row, _, cell| cell.joined(&row.vlan, Origin::Ours);
+    "tunnel", "tunnels around the flow, outer first",
+        |row, _, cell| cell.joined(&row.tunnel, Origin::Ours);
+    "app", "what the bytes are (`tls`, `quic`, `dns`, `http`, `smb`, …), whatever the port",
+        |row, _, cell| cell.word(row.app);
+    "name", "the strongest name that is tied to the flow",
+        |row, _, cell| name(row.name.as_deref(), cell);
+    "name_source", "where that name comes from: `sni`, `quic-sni`, `connect`, `http-host`, `dns`, `dns-other`, `certificate`, `service-tag`",
+        |row, _, cell| cell.word(row.name_source.map_or("", |source| source.as_str()));
+    "sni", "server name in the TLS or QUIC hello",
+        |row, _, cell| name(row.sni.as_deref(), cell);
+    "dns_name", "name that DNS gave the server's address",
+        |row, _, cell| name(row.dns_name.as_deref(), cell);
+    "alpn", "application protocol that the server chose, else those offered",
+        |row, _, cell| cell.joined(row.alpn.as_deref().unwrap_or_default(), Origin::Stranger);
+    "tls_version", "version that the server chose: `TLS 1.2`, `TLS 1.3`, …; `0xNNNN` where it has no name",
+        |row, _, cell| if let Some(version) = row.tls_version { cell.word(&registry::tls_version(version)) };
+    "ech", "`true` where the hello is encrypted, so that its name is the outer one",
+        |row, _, cell| cell.seen(row.ech);
+    "certificate_issuer", "issuer of the server's certificate",
+        |row, _, cell| cell.text(row.certificate_issuer.as_deref().unwrap_or_default(), Origin::Stranger);
+    "packets_to_server", "packets that the client sent",
+        |row, _, cell| cell.number(row.packets[0]);
+    "packets_to_client", "packets that the server sent",
+        |row, _, cell| cell.number(row.packets[1]);
+    "bytes_to_server", "payload bytes that the client sent, as long as they were on the wire",
+        |row, _, cell| cell.number(row.bytes[0]);
+    "bytes_to_client", "payload bytes that the server sent, as long as they were on the wire",
+        |row, _, cell| cell.number(row.bytes[1]);
+    "destination", "verdict: `documented`, `documented-broad`, `site-approved`, `unexpected`, `unidentified`; empty where the flow is not judged",
+        |row, _, cell| cell.word(row.destination.map_or("", |verdict| verdict.as_str()));
+    "port", "verdict: `443`, `documented`, `not-443`; empty where the flow is not judged",
+        |row, _, cell| cell.word(row.port.map_or("", |verdict| verdict.as_str()));
+    "outcome", "`ok`, `blocked-looking`, `inconclusive`",
+        |row, _, cell| cell.word(row.outcome.as_str());
+    "signature", "how it was stopped, or why the outcome is inconclusive",
+        |row, _, cell| cell.word(row.signature);
+    "confidence", "how sure that is: `weak`, `strong`, `certain`",
+        |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
+    "products", "products that document the destination",
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.products), Origin::Stranger);
+    "rules", "rules that allow it, most specific first",
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.rules), Origin::Stranger);
+    "documents", "documents that hold these rules",
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.documents), Origin::Stranger);
+    "findings", "codes of the findings that the flow takes part in",
+        |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code));
+    "evidence_frames", "frames that prove what the row says",
+        |row, names, cell| cell.frames(&row.evidence, row.first_frame.file, names);
+};
+
+/// `dns.csv`.
+const DNS: &[Column<DnsRow>] = columns! { DnsRow;
+    "file", "input that holds the frame",
+        |row, names, cell| cell.text(names.file(row.frame.file), Origin::Stranger);
+    "frame", "number of the response's frame; of the first query's where no response was seen",
+        |row, names, cell| cell.frame(row.frame, row.frame.file, names);
+    "time", "time of that frame, UTC",
+        |row, _, cell| cell.time(row.time);
+    "client_ip", "who asked",
+        |row, _, cell| cell.address(row.client.address);
+    "resolver_ip", "who was asked",
+        |row, _, cell| cell.address(row.resolver.address);
+    "transport", "`udp` or `tcp`",
+        |row, _, cell| transport(row.protocol, cell);
+    "query_name", "name asked for, in lower case without the final dot",
+        |row, _, cell| name(Some(&row.resolution.query_name), cell);
+    "query_type", "type asked for: `A`, `AAAA`, `HTTPS`, …; `TYPE65280` where it has no name",
+        |row, _, cell| cell.word(&registry::dns_type(row.resolution.query_type));
+    "rcode", "`NOERROR`, `NXDOMAIN`, …, or its number; empty where no response was seen",
+        |row, _, cell| if let Some(code) = row.resolution.rcode { cell.word(&registry::rcode(code)) };
+    "answers", "the answer section in wire order, each as `TYPE=value`",
+        |row, _, cell| cell.list(&row.resolution.answers, answer);
+    "resolved", "addresses that the answers lead to from the name asked for",
+        |row, _, cell| cell.list(&row.resolved, |cell, address| cell.address(*address));
+    "client_port", "the client's port",
+        |row, _, cell| port(row.protocol, row.client.port, cell);
+    "resolver_port", "the resolver's port",
+        |row, _, cell| port(row.protocol, row.resolver.port, cell);
+    "query_frame", "number of the first query's frame, where it was seen",
+        |row, names, cell| if let Some(frame) = row.resolution.query_frame { cell.frame(frame, row.frame.file, names) };
+    "query_time", "time of the first query, UTC",
+        |row, _, cell| if let Some(time) = row.resolution.query_time { cell.time(time) };
+    "query_count", "how often the query was seen",
+        |row, _, cell| if row.resolution.query_count > 0 { cell.number(row.resolution.query_count) };
+    "extended_error", "extended DNS error (RFC 8914): number, meaning, and the resolver's own text",
+        |row, _, cell| extended_error(row, cell);
+    "truncated", "`true` where the response says that it was cut",
+        |row, _, cell| cell.seen(row.resolution.truncated);
+    "damaged", "`true` where the message is broken or not whole in the capture",
+        |row, _, cell| cell.seen(row.resolution.damaged);
+    "multicast", "`true` for mDNS and LLMNR, where neighbours answer and no resolver",
+        |row, _, cell| cell.seen(row.resolution.multicast);
+};
+
+/// `findings.csv`.
+const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
+    "code", "stable code; `afs-audit explain CODE` says more",
+        |row, _, cell| cell.word(row.code);
+    "severity", "`info`, `low`, `medium`, `high`",
+        |row, _, cell| cell.word(row.severity.as_str());
+    "confidence", "how sure it is: `weak`, `strong`, `certain`",
+        |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
+    "client_ip", "the audited host",
+        |row, _, cell| if let Some(address) = row.client { cell.address(address) };
+    "subject", "the destination: its name, else its address",
+        |row, _, cell| cell.text(&row.subject, Origin::Stranger);
+    "count", "how many flows or answers",
+        |row, _, cell| cell.number(row.count);
+    "first_seen", "first time, UTC",
+        |row, _, cell| cell.time(row.first_seen);
+    "last_seen", "last time, UTC",
+        |row, _, cell| cell.time(row.last_seen);
+    "flows", "numbers of the first flows (`flow_id`), at most ten",
+        |row, _, cell| cell.list(&row.flows, |cell, flow| cell.number(*flow));
+    "sentence", "the cause in one sentence",
+        |row, _, cell| cell.text(&row.sentence, Origin::Stranger);
+    "frames", "the first frames that prove it, at most ten; with the input's name in front where it is not `file`",
+        |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
+    "rule", "rules that say so",
+        |row, _, cell| cell.joined(&row.rules, Origin::Stranger);
+    "document", "documents that hold these rules",
+        |row, _, cell| cell.joined(&row.documents, Origin::Stranger);
+    "action", "what to do",
+        |row, _, cell| cell.text(&row.action, Origin::Stranger);
+    "file", "input that holds the first of the frames",
+        |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), Origin::Stranger) };
+};
+
+/// `requirements.csv`.
+const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
+    "rule", "id of the documented row",
+        |row, _, cell| cell.text(&row.rule, Origin::Stranger);
+    "document", "document that holds it",
+        |row, _, cell| cell.text(&row.document, Origin::Stranger);
+    "service", "what the row is for",
+        |row, _, cell| cell.text(&row.service, Origin::Stranger);
+    "printed", "name or pattern as the document prints it",
+        |row, _, cell| cell.text(&row.printed, Origin::Stranger);
+    "need", "whether it must be seen",
+        |row, _, cell| cell.text(&row.need, Origin::Stranger);
+    "state", "`seen-ok`, `seen-blocked`, `not-seen`",
+        |row, _, cell| cell.word(row.state.as_str());
+    "count", "how many flows",
+        |row, _, cell| cell.number(row.count);
+    "first_seen", "first time, UTC",
+        |row, _, cell| if let Some(time) = row.first_seen { cell.time(time) };
+    "last_seen", "last time, UTC",
+        |row, _, cell| if let Some(time) = row.last_seen { cell.time(time) };
+    "frames", "the first frames that show it; with the input's name in front where it is not `file`",
+        |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
+    "note", "why it may not have been seen, and the like",
+        |row, _, cell| cell.text(&row.note, Origin::Stranger);
+    "file", "input that holds the first of the frames",
+        |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), Origin::Stranger) };
+};
+
+fn first_file(frames: &[crate::base::FrameRef]) -> FileId {
+    frames.first().map(|frame| frame.file).unwrap_or_default()
+}
+
+fn name(name: Option<&crate::base::HostName>, cell: &mut Cell) {
+    cell.text(name.map_or("", |name| name.as_str()), Origin::Stranger);
+}
+
+fn transport(protocol: u8, cell: &mut Cell) {
+    cell.begin();
+    match registry::transport(protocol) {
+        Some(word) => cell.push(word, Origin::Ours),
+        None => cell.push_number(protocol),
+    }
+    cell.end();
+}
+
+/// Protocols without ports have none to print; port 0 of the others is a port.
+fn port(protocol: u8, port: u16, cell: &mut Cell) {
+    if port != 0 || registry::transport(protocol).is_some() {
+        cell.number(port);
+    }
+}
+
+fn answer(cell: &mut Cell, answer: &Answer) {
+    cell.begin();
+    cell.push(&registry::dns_type(answer.kind), Origin::Ours);
+    cell.push("=", Origin::Ours);
+    match &answer.data {
+        AnswerData::Address(address) => cell.push_address(*address),
+        AnswerData::Name(name) => cell.push(name, Origin::Stranger),
+        AnswerData::Service { priority, target, text, .. } => {
+            cell.push_number(*priority);
+            cell.push(" ", Origin::Ours);
+            cell.push(target, Origin::Stranger);
+            if !text.is_empty() {
+                cell.push(" ", Origin::Ours);
+                cell.push(text, Origin::Stranger);
+            }
+        }
+        AnswerData::Other(text) => cell.push(text, Origin::Stranger),
+    }
+    cell.end();
+}
+
+fn extended_error(row: &DnsRow, cell: &mut Cell) {
+    let Some((code, text)) = &row.resolution.extended_error else { return };
+    cell.begin();
+    cell.push_number(*code);
+    if let Some(meaning) = registry::extended_error(*code) {
+        cell.push(" ", Origin::Ours);
+        cell.push(meaning, Origin::Ours);
+    }
+    if !text.is_empty() {
+        cell.push(": ", Origin::Ours);
+        cell.push(text, Origin::Stranger);
+    }
+    cell.end();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<R: Record>(expected: &str) {
+        let names: Vec<&str> = R::COLUMNS.iter().map(|column| column.name).collect();
+        let expected: Vec<&str> = expected.split(',').map(str::trim).collect();
+        assert_eq!(names.get(..expected.len()), Some(expected.as_slice()));
+        let mut once = names.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), names.len(), "a name stands for one column");
+        assert!(R::COLUMNS.iter().all(|column| column.name != "record"), "taken by JSON lines");
+    }
+
+    #[test]
+    fn others_build_on_these_names_in_this_order() {
+        check::<FlowRow>(
+            "flow_id, community_id, file, first_frame, last_frame, first_seen, last_seen, transport, client_ip,
+             client_port, server_ip, server_port, vlan, tunnel, app, name, name_source, sni, dns_name, alpn,
+             tls_version, ech, certificate_issuer, packets_to_server, packets_to_client, bytes_to_server,
+             bytes_to_client, destination, port, outcome, signature, confidence, products, rules, documents,
+             findings, evidence_frames",
+        );
+        check::<DnsRow>(
+            "file, frame, time, client_ip, resolver_ip, transport, query_name, query_type, rcode, answers, resolved",
+        );
+        check::<FindingRow>(
+            "code, severity, confidence, client_ip, subject, count, first_seen, last_seen, flows, sentence, frames,
+             rule, document, action",
+        );
+        check::<RequirementRow>("rule, document, service, printed, need, state, count");
+    }
+}

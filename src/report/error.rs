@@ -1,0 +1,35 @@
+//! Why evidence could not be written or read again.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// A file or folder that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write evidence: {}: {reason}", path.display())]
+pub struct Unwritable {
+    /// Where it was to go.
+    pub path: PathBuf,
+    /// Why not, in plain words.
+    pub reason: String,
+}
+
+impl Unwritable {
+    pub(super) fn new(path: &Path, error: &io::Error) -> Unwritable {
+        Unwritable { path: path.to_owned(), reason: reason(error) }
+    }
+}
+
+/// An error of the operating system as our messages say it: lower case, without its number.
+pub fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder".into(),
+        io::ErrorKind::StorageFull => "no space left on the disk".into(),
+        _ => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            let mut chars = text.chars();
+            chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+        }
+    }
+}

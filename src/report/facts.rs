@@ -1,0 +1,168 @@
+//! What a run knows at its end, for the manifest and the summary.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::registry;
+use crate::base::Time;
+use crate::judge::FindingRow;
+use crate::judge::Tally;
+
+/// Everything about a run that is not a row.
+#[derive(Clone, Debug, Default)]
+pub struct RunFacts {
+    /// The inputs as the manifest prints them, by `FileId`.
+    ///
+    /// `verify` reads these keys of each: `path` (as given), `bytes`, and the `sha256` or `blake3` in hex.
+    pub inputs: Vec<serde_json::Value>,
+    /// What was wrong with inputs, a line each: `office.pcapng: cut after frame 1812`.
+    pub damage: Vec<String>,
+    /// Time of the earliest frame.
+    pub first_seen: Option<Time>,
+    /// Time of the latest frame.
+    pub last_seen: Option<Time>,
+    /// What became of every frame.
+    pub accounting: Accounting,
+    /// What judge counted.
+    pub tally: Tally,
+    /// The findings, in the order of their rows.
+    pub findings: Vec<FindingRow>,
+    /// Documented rows that the site needs, in the order of `RequirementState::ALL`.
+    pub requirements: [u64; 3],
+    /// Limits that were reached, a sentence each.
+    pub bounds: Vec<String>,
+    /// Where the rules came from.
+    pub rules: Option<Source>,
+    /// The documents in force.
+    pub documents: Vec<Document>,
+    /// The site file.
+    pub site: Option<Source>,
+    /// Counts that fit nowhere else, by a name that says whose they are: `dns.retransmitted-queries`.
+    pub statistics: BTreeMap<String, u64>,
+    /// Why the run did not see all of its input: `interrupted`, `frame limit reached`, …
+    pub partial: Option<String>,
+}
+
+/// Something read besides captures, and how to tell that it is the same one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Source {
+    /// As given on the command line; `built in` for what the binary carries.
+    pub path: String,
+    /// Hash of its bytes.
+    pub sha256: String,
+}
+
+/// A document in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct Document {
+    /// Its id, `azure-file-sync@2019-06-24`.
+    pub id: String,
+    /// Hash of the rule file that was written from it.
+    pub sha256: String,
+}
+
+/// What became of every frame that was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accounting {
+    /// Bytes read from the inputs, as they lie on the disk.
+    pub bytes: u64,
+    /// Frames read.
+    pub frames: u64,
+    /// Of these: put aside by the filter.
+    pub filtered: u64,
+    /// Decoded to a packet.
+    pub packets: u64,
+    /// Fragments that wait for others, or wait in vain.
+    pub fragments: u64,
+    /// Not IP, by ether type.
+    pub not_ip: BTreeMap<u16, u64>,
+    /// In a link layer that we do not know, by its number.
+    pub unknown_link: BTreeMap<u16, u64>,
+    /// Known and not readable, by what it is: `MACsec`.
+    pub unreadable: BTreeMap<String, u64>,
+    /// Cut or broken, by layer and what: `ipv4: header length cut`.
+    pub damaged: BTreeMap<String, u64>,
+    /// Conversations that the packets were joined into.
+    pub flows: u64,
+}
+
+impl Accounting {
+    /// Frames that are accounted for: equal to `frames`, or something was lost in silence.
+    pub fn accounted(&self) -> u64 {
+        let by_number = self.not_ip.values().chain(self.unknown_link.values());
+        let by_text = self.unreadable.values().chain(self.damaged.values());
+        by_number.chain(by_text).sum::<u64>() + self.filtered + self.packets + self.fragments
+    }
+
+    /// Frames that are not IP.
+    pub fn not_ip_total(&self) -> u64 {
+        self.not_ip.values().sum()
+    }
+}
+
+/// Numbers with their words: `0x0806 ARP`.
+impl Serialize for Accounting {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Printed<'a> {
+            bytes: u64,
+            frames: u64,
+            filtered: u64,
+            packets: u64,
+            fragments: u64,
+            not_ip: BTreeMap<String, u64>,
+            unknown_link: BTreeMap<String, u64>,
+            unreadable: &'a BTreeMap<String, u64>,
+            damaged: &'a BTreeMap<String, u64>,
+            flows: u64,
+        }
+        Printed {
+            bytes: self.bytes,
+            frames: self.frames,
+            filtered: self.filtered,
+            packets: self.packets,
+            fragments: self.fragments,
+            not_ip: self.not_ip.iter().map(|(number, count)| (ether_type(*number), *count)).collect(),
+            unknown_link: self.unknown_link.iter().map(|(number, count)| (link(*number), *count)).collect(),
+            unreadable: &self.unreadable,
+            damaged: &self.damaged,
+            flows: self.flows,
+        }
+        .serialize(serializer)
+    }
+}
+
+/// `0x0806 ARP`.
+pub(super) fn ether_type(number: u16) -> String {
+    registry::ether_type(number)
+        .map_or_else(|| format!("0x{number:04x}"), |word| format!("0x{number:04x} {word}"))
+}
+
+/// `147 USER0`.
+pub(super) fn link(number: u16) -> String {
+    registry::link_type(number).map_or_else(|| number.to_string(), |word| format!("{number} {word}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_printed_with_their_words() {
+        let accounting = Accounting {
+            frames: 12,
+            packets: 5,
+            filtered: 1,
+            fragments: 1,
+            not_ip: [(0x0806, 2), (0x4242, 1)].into(),
+            unknown_link: [(147, 1)].into(),
+            damaged: [("ipv4: header length cut".into(), 1)].into(),
+            ..Accounting::default()
+        };
+        assert_eq!(accounting.accounted(), accounting.frames);
+        let json = serde_json::to_value(&accounting).unwrap();
+        assert_eq!(json["not_ip"], serde_json::json!({"0x0806 ARP": 2, "0x4242": 1}));
+        assert_eq!(json["unknown_link"], serde_json::json!({"147 USER0": 1}));
+    }
+}

@@ -1,0 +1,56 @@
+//! Prints what judge leaves.
+//!
+//! In:  records, and what the run was.
+//! Out: CSV, JSON lines, an evidence folder with its manifest, a summary for people, progress.
+//! Not: what any of it means; that was decided before.
+
+mod cell;
+mod columns;
+mod error;
+mod facts;
+mod folder;
+mod manifest;
+mod names;
+mod progress;
+pub mod registry;
+#[cfg(test)]
+pub(crate) mod sample;
+mod sink;
+mod summary;
+mod table;
+mod verify;
+
+pub use cell::Cell;
+pub use cell::Origin;
+pub use columns::Column;
+pub use columns::Record;
+pub use error::Unwritable;
+pub use error::reason;
+pub use facts::Accounting;
+pub use facts::Document;
+pub use facts::RunFacts;
+pub use facts::Source;
+pub use folder::Folder;
+pub use folder::Landed;
+pub use folder::Overwrite;
+pub use manifest::FEATURES;
+pub use manifest::MANIFEST;
+pub use manifest::Manifest;
+pub use manifest::Output;
+pub use manifest::Run;
+pub use names::Names;
+pub use progress::Progress;
+pub use sink::Out;
+pub use sink::Sink;
+pub use sink::Stream;
+pub use summary::Detail;
+pub use summary::Summary;
+pub(crate) use summary::severity_style;
+pub use table::Csv;
+pub use table::JsonLines;
+pub use verify::Checked;
+pub use verify::Role;
+pub use verify::State;
+pub use verify::Unverifiable;
+pub use verify::Verified;
+pub use verify::verify;

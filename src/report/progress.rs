@@ -1,0 +1,62 @@
+//! A bar on standard error for a person who waits; nothing in a pipe.
+
+use indicatif::ProgressBar;
+use indicatif::ProgressDrawTarget;
+use indicatif::ProgressStyle;
+
+/// How far a run is. Cheap to tell, but not for every packet: once per chunk.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Nothing to be seen.
+    pub fn none() -> Progress {
+        Progress::default()
+    }
+
+    /// A bar on standard error, if that is a terminal. Without `total_bytes` (standard input) only the counts are shown.
+    pub fn watched(total_bytes: Option<u64>) -> Progress {
+        let (bar, template) = match total_bytes {
+            Some(total) => (
+                ProgressBar::new(total),
+                "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {msg} frames  {eta} left",
+            ),
+            None => (ProgressBar::no_length(), "{spinner} {bytes}  {bytes_per_sec}  {msg} frames"),
+        };
+        // Ten times a second is what an eye follows.
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        if bar.is_hidden() {
+            return Progress::none();
+        }
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message("0");
+        Progress { bar: Some(bar) }
+    }
+
+    /// So many bytes of the inputs were read, and so many frames, in all.
+    pub fn reached(&self, bytes: u64, frames: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(bytes);
+            bar.set_message(super::summary::grouped(frames));
+        }
+    }
+
+    /// Says something above the bar.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Removes the bar.
+    pub fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Rows for tests.
+
+use std::sync::Arc;
+
+use smallvec::smallvec;
+
+use super::facts::Accounting;
+use super::facts::Document;
+use super::facts::RunFacts;
+use super::names::Names;
+use crate::base::Address;
+use crate::base::FileId;
+use crate::base::FrameRef;
+use crate::base::HostName;
+use crate::base::Time;
+use crate::base::WireText;
+use crate::flow::Endpoint;
+use crate::judge::Confidence;
+use crate::judge::Destination;
+use crate::judge::DestinationTally;
+use crate::judge::DnsRow;
+use crate::judge::Documented;
+use crate::judge::FindingRow;
+use crate::judge::FlowRow;
+use crate::judge::Outcome;
+use crate::judge::PortVerdict;
+use crate::judge::RequirementRow;
+use crate::judge::RequirementState;
+use crate::judge::Severity;
+use crate::judge::Tally;
+use crate::read::Answer;
+use crate::read::AnswerData;
+use crate::read::NameSource;
+use crate::read::Resolution;
+
+const SERVER: Address = Address::v4([20, 60, 0, 4]);
+const CLIENT: Address = Address::v4([10, 1, 0, 4]);
+const BEGIN: Time = Time::from_parts(1_784_542_272, 123_456_000);
+
+pub(crate) fn names() -> Names {
+    Names { files: vec!["office.pcapng".into(), "office2.pcapng".into()] }
+}
+
+fn frame(file: u32, number: u64) -> FrameRef {
+    FrameRef { file: FileId(file), number }
+}
+
+fn host(name: &str) -> HostName {
+    HostName::from_wire_text(name.as_bytes()).unwrap()
+}
+
+pub(crate) fn flow() -> FlowRow {
+    let name = Arc::new(host("kailani1.one.microsoft.com"));
+    FlowRow {
+        flow_id: 7,
+        first_frame: frame(0, 3),
+        last_frame: frame(1, 12),
+        first_seen: BEGIN,
+        last_seen: Time(BEGIN.0 + 1_500_000_000),
+        protocol: 6,
+        client: Endpoint { address: CLIENT, port: 50000 },
+        server: Endpoint { address: SERVER, port: 443 },
+        vlan: "10;20".into(),
+        tunnel: "".into(),
+        app: "tls",
+        name: Some(name.clone()),
+        name_source: Some(NameSource::Sni),
+        sni: Some(name),
+        dns_name: None,
+        alpn: Some(WireText::new(b"h2;http/1.1", 99)),
+        tls_version: Some(0x0304),
+        ech: false,
+        certificate_issuer: Some(WireText::new(b"C=US, O=Example Corporation, CN=Example Issuing CA 01", 99)),
+        packets: [10, 9],
+        bytes: [1200, 48211],
+        destination: Some(Destination::Documented),
+        port: Some(PortVerdict::Https),
+        outcome: Outcome::Ok,
+        signature: "",
+        confidence: None,
+        documented: Some(Arc::new(Documented {
+            products: "azure-file-sync".into(),
+            rules: "afs-sync-west-us;afs-sync-any".into(),
+            documents: "azure-file-sync@2019-06-24".into(),
+        })),
+        findings: smallvec!["AFS107"],
+        evidence: smallvec![frame(0, 3), frame(0, 4), frame(1, 2)],
+    }
+}
+
+pub(crate) fn dns() -> DnsRow {
+    let answer = |kind, data| Answer { owner: host("kailani1.one.microsoft.com"), kind, ttl: 60, data };
+    DnsRow {
+        frame: frame(0, 2),
+        time: BEGIN,
+        client: Endpoint { address: CLIENT, port: 53211 },
+        resolver: Endpoint { address: Address::v4([10, 1, 0, 1]), port: 53 },
+        protocol: 17,
+        resolution: Arc::new(Resolution {
+            query_name: host("kailani1.one.microsoft.com"),
+            query_type: 1,
+            query_frame: Some(frame(0, 1)),
+            query_time: Some(BEGIN),
+            query_count: 2,
+            rcode: Some(0),
+            answers: vec![
+                answer(5, AnswerData::Name(host("edge.example"))),
+                answer(1, AnswerData::Address(SERVER)),
+                answer(65280, AnswerData::Other(WireText::new(b"# 1 3b;", 99))),
+                answer(
+                    65,
+                    AnswerData::Service {
+                        priority: 1,
+                        target: HostName::from_labels([]),
+                        hints: Vec::new(),
+                        ech: false,
+                        text: WireText::new(b"alpn=h2", 99),
+                    },
+                ),
+            ],
+            truncated: false,
+            damaged: false,
+            extended_error: Some((15, WireText::new(b"by policy", 99))),
+            multicast: false,
+        }),
+        resolved: smallvec![SERVER],
+    }
+}
+
+pub(crate) fn finding() -> FindingRow {
+    FindingRow {
+        code: "AFS202",
+        severity: Severity::High,
+        confidence: Some(Confidence::Strong),
+        client: Some(CLIENT),
+        subject: "kailani1.one.microsoft.com".into(),
+        sentence:
+            "10.1.0.4 sent the same SYN 4 times to kailani1.one.microsoft.com:443, and nothing came back"
+                .into(),
+        count: 2,
+        first_seen: BEGIN,
+        last_seen: Time(BEGIN.0 + 21_000_000_000),
+        flows: smallvec![7, 8],
+        frames: smallvec![frame(0, 3), frame(0, 5)],
+        rules: "afs-sync-west-us".into(),
+        documents: "azure-file-sync@2019-06-24".into(),
+        action: "allow the destination in the firewall; check routes to it".into(),
+    }
+}
+
+pub(crate) fn requirement() -> RequirementRow {
+    RequirementRow {
+        rule: "afs-sync-west-us".into(),
+        document: "azure-file-sync@2019-06-24".into(),
+        service: "sync service, West US".into(),
+        printed: "kailani1.one.microsoft.com".into(),
+        need: "required".into(),
+        state: RequirementState::NotSeen,
+        count: 0,
+        first_seen: None,
+        last_seen: None,
+        frames: smallvec![],
+        note: "the capture is 40 seconds long".into(),
+    }
+}
+
+pub(crate) fn facts() -> RunFacts {
+    let destination = |name: &str, server_port, destination, port, outcomes| DestinationTally {
+        name: name.into(),
+        server_port,
+        destination: Some(destination),
+        port: Some(port),
+        outcomes,
+        clients: 3,
+        bytes: 48_211_332,
+    };
+    RunFacts {
+        damage: vec!["office.pcapng: cut after frame 1812".into()],
+        first_seen: Some(BEGIN),
+        last_seen: Some(Time(BEGIN.0 + 2848 * 1_000_000_000)),
+        accounting: Accounting {
+            bytes: 812_000_000,
+            frames: 1_204_331,
+            packets: 1_204_316,
+            not_ip: [(0x0806, 10), (0x88cc, 2)].into(),
+            damaged: [("ipv4: header length cut".into(), 3)].into(),
+            flows: 2331,
+            ..Accounting::default()
+        },
+        tally: Tally {
+            flows: 2331,
+            judged: 1204,
+            dns: 842,
+            audited_hosts: 3,
+            outcomes: [1190, 8, 6],
+            top: vec![
+                destination(
+                    "kailani1.one.microsoft.com",
+                    443,
+                    Destination::Documented,
+                    PortVerdict::Https,
+                    [900, 0, 0],
+                ),
+                destination("files.example", 8443, Destination::Unexpected, PortVerdict::Not443, [0, 8, 0]),
+                destination(
+                    &"very-long-label.".repeat(12),
+                    443,
+                    Destination::DocumentedBroad,
+                    PortVerdict::Https,
+                    [290, 0, 6],
+                ),
+            ],
+            top_missed: 2,
+            ..Tally::default()
+        },
+        findings: vec![finding(), finding()],
+        requirements: [12, 1, 3],
+        bounds: vec!["more than 1,000,000 flows at once: 12 were closed early".into()],
+        documents: vec![Document { id: "azure-file-sync@2019-06-24".into(), sha256: "00".into() }],
+        ..RunFacts::default()
+    }
+}

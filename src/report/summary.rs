@@ -1,0 +1,531 @@
+//! What a person sees at the end of a run.
+//!
+//! In:  the run's facts, and where the evidence lies.
+//! Out: some forty lines of text with ANSI colours, cut to a width; the writer strips colours where nobody looks.
+//! Not: anything that is only said by a colour. Every mark has its word.
+
+use std::io;
+use std::io::Write;
+
+use anstyle::AnsiColor;
+use anstyle::Style;
+use unicode_width::UnicodeWidthChar as _;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::facts::RunFacts;
+use super::facts::ether_type;
+use super::facts::link;
+use super::folder::Landed;
+use super::names::Names;
+use crate::base::Time;
+use crate::judge::Destination;
+use crate::judge::DestinationTally;
+use crate::judge::FindingRow;
+use crate::judge::Outcome;
+use crate::judge::PortVerdict;
+use crate::judge::Severity;
+use crate::judge::explanation;
+
+const STRONG: Style = Style::new().bold();
+const FAINT: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default();
+const WARN: Style = AnsiColor::Yellow.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// How much of it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What fits a screen.
+    Screen,
+    /// All of it.
+    Full,
+}
+
+/// The end of a run, for people.
+pub struct Summary<'a> {
+    /// What the run found.
+    pub facts: &'a RunFacts,
+    /// What the inputs are called.
+    pub names: &'a Names,
+    /// Where the evidence lies, if anywhere.
+    pub landed: Option<&'a Landed>,
+    /// How much is shown.
+    pub detail: Detail,
+    /// How many columns a line may have.
+    pub width: usize,
+}
+
+impl Summary<'_> {
+    /// Prints it.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.read(out)?;
+        self.findings(out)?;
+        self.destinations(out)?;
+        self.requirements(out)?;
+        self.gaps(out)?;
+        self.evidence(out)
+    }
+
+    /// What was read, and who was audited.
+    fn read(&self, out: &mut dyn Write) -> io::Result<()> {
+        let facts = self.facts;
+        let accounting = &facts.accounting;
+        self.line(
+            out,
+            STRONG,
+            &format!(
+                "{}: {}, {}",
+                match self.names.files.as_slice() {
+                    [one] => one.clone(),
+                    files => count(files.len() as u64, "capture"),
+                },
+                count(accounting.frames, "frame"),
+                size(accounting.bytes),
+            ),
+        )?;
+        if let (Some(first), Some(last)) = (facts.first_seen, facts.last_seen) {
+            let span = format!("{} to {} UTC ({})", clock(first), clock(last), duration(last.since(first)));
+            self.line(out, Style::new(), &span)?;
+        }
+        let tally = &facts.tally;
+        let judged = match tally.audited_hosts {
+            0 => "no host was audited: name the servers with --server or a site file".to_owned(),
+            hosts => format!(
+                "{} audited: {} of theirs among {}",
+                count(hosts, "host"),
+                count(tally.judged, "flow"),
+                grouped(tally.flows),
+            ),
+        };
+        self.line(out, Style::new(), &format!("{judged}; {}", count(tally.dns, "DNS answer")))?;
+        if !facts.documents.is_empty() {
+            let ids: Vec<&str> = facts.documents.iter().map(|document| document.id.as_str()).collect();
+            self.line(out, FAINT, &format!("judged by {}", ids.join(", ")))?;
+        }
+        if let Some(why) = &facts.partial {
+            self.line(out, WARN, &format!("partial: {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// Findings by code, the worst first.
+    fn findings(&self, out: &mut dyn Write) -> io::Result<()> {
+        let findings = &self.facts.findings;
+        if findings.is_empty() {
+            writeln!(out)?;
+            return self.line(out, GOOD, "no findings");
+        }
+        let by_severity: Vec<String> = Severity::ALL
+            .iter()
+            .rev()
+            .filter_map(|severity| {
+                let rows = findings.iter().filter(|row| row.severity == *severity).count();
+                (rows > 0).then(|| format!("{} {severity}", grouped(rows as u64)))
+            })
+            .collect();
+        self.heading(
+            out,
+            &format!("{}: {}", count(findings.len() as u64, "finding"), by_severity.join(", ")),
+        )?;
+
+        let mut codes: Vec<&str> = findings.iter().map(|row| row.code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        let mut groups: Vec<Vec<&FindingRow>> =
+            codes.iter().map(|code| findings.iter().filter(|row| row.code == *code).collect()).collect();
+        let severity = |group: &Vec<&FindingRow>| group.iter().map(|row| row.severity).max();
+        groups.sort_by(|a, b| severity(b).cmp(&severity(a)).then(b.len().cmp(&a.len())));
+        let shown = self.at_most(6, groups.len());
+        for group in groups.iter().take(shown) {
+            self.group(out, group)?;
+        }
+        let more: usize = groups.iter().skip(shown).map(Vec::len).sum();
+        if more > 0 {
+            self.line(out, FAINT, &format!("  and {} of other kinds; -v shows all", grouped(more as u64)))?;
+        }
+        Ok(())
+    }
+
+    /// The findings of one code: what they are, the first of them, what to do.
+    fn group(&self, out: &mut dyn Write, group: &[&FindingRow]) -> io::Result<()> {
+        let Some(first) = group.first() else { return Ok(()) };
+        let severity = group.iter().map(|row| row.severity).max().unwrap_or(first.severity);
+        let style = severity_style(severity);
+        let title = explanation(first.code).map_or("", |entry| entry.title);
+        let times: u64 = group.iter().map(|row| row.count).sum();
+        let head = format!("{} {title}, {}", first.code, count(times, "time"));
+        let head = cut(&head, self.width.saturating_sub(9));
+        writeln!(out, "  {style}{:<6}{style:#} {STRONG}{head}{STRONG:#}", severity.as_str())?;
+        let shown = self.at_most(2, group.len());
+        for row in group.iter().take(shown) {
+            let confidence = row.confidence.map(|confidence| format!(" ({confidence})")).unwrap_or_default();
+            self.wrapped(
+                out,
+                "         ",
+                Style::new(),
+                &format!("{}{confidence}{}", row.sentence, self.proof(row)),
+            )?;
+        }
+        if group.len() > shown {
+            let more = grouped((group.len() - shown) as u64);
+            self.line(out, FAINT, &format!("         and {more} more like it"))?;
+        }
+        self.wrapped(out, "         ", FAINT, &format!("do: {}", first.action))
+    }
+
+    /// The first frames that prove a finding, as a person would look them up.
+    fn proof(&self, row: &FindingRow) -> String {
+        let Some(first) = row.frames.first() else { return String::new() };
+        let numbers: Vec<String> = row
+            .frames
+            .iter()
+            .filter(|frame| frame.file == first.file)
+            .take(3)
+            .map(|frame| frame.number.to_string())
+            .collect();
+        let file = if self.names.files.len() > 1 {
+            format!(" of {}", self.names.file(first.file))
+        } else {
+            String::new()
+        };
+        format!("; frame {}{file}", numbers.join(", "))
+    }
+
+    /// Where the audited hosts went.
+    fn destinations(&self, out: &mut dyn Write) -> io::Result<()> {
+        let tally = &self.facts.tally;
+        if tally.top.is_empty() {
+            return Ok(());
+        }
+        let wide = self.width >= 100;
+        let fixed = 2 + 7 + 26 + 8 + 9 + 9 + if wide { 7 + 10 } else { 0 };
+        let room = self.width.saturating_sub(fixed).clamp(12, 60);
+        writeln!(out)?;
+        write!(out, "{STRONG}{:<1$}{STRONG:#}", "destination", room + 2)?;
+        write!(out, "{FAINT}{:>6} {:<26}{:>8}{:>9}{:>9}", "port", " verdict", "flows", "blocked", "unclear")?;
+        if wide {
+            write!(out, "{:>7}{:>10}", "hosts", "payload")?;
+        }
+        writeln!(out, "{FAINT:#}")?;
+        let shown = self.at_most(12, tally.top.len());
+        for row in tally.top.iter().take(shown) {
+            self.destination(out, row, room, wide)?;
+        }
+        let more = (tally.top.len() - shown) as u64 + tally.top_missed;
+        if more > 0 {
+            self.line(out, FAINT, &format!("  and {}", count(more, "other destination")))?;
+        }
+        Ok(())
+    }
+
+    fn destination(
+        &self,
+        out: &mut dyn Write,
+        row: &DestinationTally,
+        room: usize,
+        wide: bool,
+    ) -> io::Result<()> {
+        let [ok, blocked, unclear] = row.outcomes;
+        let name = cut(&row.name, room);
+        let pad = room.saturating_sub(name.width());
+        let mut verdict = row.destination.map_or("not judged", Destination::as_str).to_owned();
+        if row.port == Some(PortVerdict::Not443) {
+            verdict.push_str(", not-443");
+        }
+        let style = verdict_style(row);
+        write!(
+            out,
+            "  {name}{:pad$}{:>6}  {style}{verdict:<25}{style:#}{:>8}",
+            "",
+            row.server_port,
+            grouped(ok + blocked + unclear)
+        )?;
+        let style = if blocked > 0 { BAD } else { FAINT };
+        write!(out, "{style}{:>9}{style:#}", some(blocked))?;
+        write!(out, "{FAINT}{:>9}{FAINT:#}", some(unclear))?;
+        if wide {
+            write!(out, "{:>7}{:>10}", grouped(row.clients), size(row.bytes))?;
+        }
+        writeln!(out)
+    }
+
+    /// What the site needs, as far as it was seen.
+    fn requirements(&self, out: &mut dyn Write) -> io::Result<()> {
+        let [ok, blocked, not_seen] = self.facts.requirements;
+        if ok + blocked + not_seen == 0 {
+            return Ok(());
+        }
+        let style = if blocked > 0 { BAD } else { Style::new() };
+        writeln!(out)?;
+        write!(out, "{STRONG}endpoints that the site needs{STRONG:#}: {} seen, ", grouped(ok))?;
+        write!(out, "{style}{} seen blocked{style:#}, ", grouped(blocked))?;
+        writeln!(out, "{} not seen", grouped(not_seen))
+    }
+
+    /// What the capture did not show, and what we did not understand.
+    fn gaps(&self, out: &mut dyn Write) -> io::Result<()> {
+        let facts = self.facts;
+        let accounting = &facts.accounting;
+        let mut gaps = facts.damage.clone();
+        let listed = |counts: Vec<(String, u64)>| {
+            let mut counts = counts;
+            counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+            let named: Vec<String> =
+                counts.iter().take(4).map(|(what, times)| format!("{what} {}", grouped(*times))).collect();
+            let rest = if counts.len() > 4 { ", …" } else { "" };
+            format!("{}{rest}", named.join(", "))
+        };
+        let mut say = |what: &str, counts: Vec<(String, u64)>| {
+            let total: u64 = counts.iter().map(|(_, times)| times).sum();
+            if total > 0 {
+                gaps.push(format!("{} {what}: {}", count(total, "frame"), listed(counts)));
+            }
+        };
+        let texts = |map: &std::collections::BTreeMap<String, u64>| {
+            map.iter().map(|(what, times)| (what.clone(), *times)).collect()
+        };
+        say("cut or broken", texts(&accounting.damaged));
+        say("not readable", texts(&accounting.unreadable));
+        say(
+            "in an unknown link layer",
+            accounting.unknown_link.iter().map(|(n, times)| (link(*n), *times)).collect(),
+        );
+        say("not IP", accounting.not_ip.iter().map(|(n, times)| (ether_type(*n), *times)).collect());
+        if accounting.filtered > 0 {
+            gaps.push(format!("{} put aside by the filter", count(accounting.filtered, "frame")));
+        }
+        let unaccounted = accounting.frames.abs_diff(accounting.accounted());
+        if unaccounted > 0 {
+            gaps.push(format!("{} not accounted for: this is a bug of ours", count(unaccounted, "frame")));
+        }
+        gaps.extend(facts.bounds.iter().map(|bound| format!("limit reached: {bound}")));
+        let inconclusive =
+            facts.tally.outcomes.get(Outcome::Inconclusive as usize).copied().unwrap_or_default();
+        if inconclusive > 0 {
+            gaps.push(format!(
+                "{} inconclusive: the capture does not show enough",
+                count(inconclusive, "flow")
+            ));
+        }
+        if gaps.is_empty() {
+            return Ok(());
+        }
+        self.heading(out, "not seen or not understood")?;
+        let shown = self.at_most(8, gaps.len());
+        for gap in gaps.iter().take(shown) {
+            self.wrapped(out, "  ", WARN, gap)?;
+        }
+        if gaps.len() > shown {
+            self.line(out, FAINT, &format!("  and {} more; -v shows all", gaps.len() - shown))?;
+        }
+        Ok(())
+    }
+
+    fn evidence(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Some(landed) = self.landed else { return Ok(()) };
+        let files: Vec<String> = landed
+            .outputs
+            .iter()
+            .map(|output| format!("{} ({})", output.name, count(output.rows, "row")))
+            .collect();
+        writeln!(out)?;
+        writeln!(out, "{STRONG}evidence{STRONG:#} in {}: {}", landed.folder.display(), files.join(", "))?;
+        writeln!(out, "{FAINT}sha256 of manifest.json: {}{FAINT:#}", landed.manifest_sha256)
+    }
+
+    fn at_most(&self, lines: usize, there: usize) -> usize {
+        if self.detail == Detail::Full { there } else { there.min(lines) }
+    }
+
+    fn heading(&self, out: &mut dyn Write, text: &str) -> io::Result<()> {
+        writeln!(out)?;
+        self.line(out, STRONG, text)
+    }
+
+    fn line(&self, out: &mut dyn Write, style: Style, text: &str) -> io::Result<()> {
+        writeln!(out, "{style}{}{style:#}", cut(text, self.width))
+    }
+
+    /// Text over several lines, broken between words, each behind `indent`.
+    fn wrapped(&self, out: &mut dyn Write, indent: &str, style: Style, text: &str) -> io::Result<()> {
+        let room = self.width.saturating_sub(indent.len()).max(20);
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && line.width() + 1 + word.width() > room {
+                writeln!(out, "{indent}{style}{line}{style:#}")?;
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            // A word that is longer than a line is a name that somebody made up.
+            line.push_str(&cut(word, room));
+        }
+        writeln!(out, "{indent}{style}{line}{style:#}")
+    }
+}
+
+pub(crate) fn severity_style(severity: Severity) -> Style {
+    match severity {
+        Severity::High => BAD,
+        Severity::Medium => WARN,
+        Severity::Low => AnsiColor::Cyan.on_default(),
+        Severity::Info => FAINT,
+    }
+}
+
+fn verdict_style(row: &DestinationTally) -> Style {
+    match (row.destination, row.port) {
+        (_, Some(PortVerdict::Not443)) | (Some(Destination::Unexpected), _) => BAD,
+        (Some(Destination::DocumentedBroad | Destination::Unidentified), _) => WARN,
+        (Some(Destination::Documented | Destination::SiteApproved), _) => GOOD,
+        (None, _) => FAINT,
+    }
+}
+
+/// Text that fits `width` columns; an ellipsis marks what was left out.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let mut out = String::new();
+    for c in text.chars() {
+        used += c.width().unwrap_or_default();
+        if used > width {
+            break;
+        }
+        out.push(c);
+    }
+    out.push('…');
+    out
+}
+
+/// `1,204,331`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 frame`, `12 frames`.
+fn count(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+/// A number, or a dot that does not draw the eye.
+fn some(number: u64) -> String {
+    if number == 0 { "·".to_owned() } else { grouped(number) }
+}
+
+/// `812 MB`, in powers of ten as disks are sold.
+fn size(bytes: u64) -> String {
+    let mut unit = "B";
+    let mut value = bytes as f64;
+    for next in ["kB", "MB", "GB", "TB", "PB"] {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    if unit == "B" || value >= 9.95 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
+}
+
+/// `47 min 28 s`.
+fn duration(nanos: u64) -> String {
+    let secs = nanos / 1_000_000_000;
+    let (days, hours, minutes) = (secs / 86_400, secs / 3600 % 24, secs / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) if secs < 10 => format!("{:.3} s", nanos as f64 / 1e9),
+        (0, 0, 0) => format!("{secs} s"),
+        (0, 0, _) => format!("{minutes} min {} s", secs % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// `2026-07-20 10:11:12`.
+fn clock(time: Time) -> String {
+    time.to_string().get(..19).unwrap_or_default().replace('T', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn printed(facts: &RunFacts, width: usize, detail: Detail) -> String {
+        let names = sample::names();
+        let mut out = Vec::new();
+        Summary { facts, names: &names, landed: None, detail, width }.write(&mut out).unwrap();
+        anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string()
+    }
+
+    #[test]
+    fn says_everything_without_colour_and_within_its_width() {
+        let facts = sample::facts();
+        for width in [60, 80, 100, 132] {
+            let text = printed(&facts, width, Detail::Screen);
+            for line in text.lines() {
+                assert!(line.width() <= width.max(80), "{width}: {line}");
+            }
+            assert!(text.lines().count() <= 45, "{text}");
+        }
+        let text = printed(&facts, 110, Detail::Screen);
+        println!("{text}");
+        for said in [
+            "2 captures: 1,204,331 frames, 812 MB",
+            "2026-07-20 10:11:12 to 2026-07-20 10:58:40 UTC (47 min 28 s)",
+            "3 hosts audited: 1,204 flows of theirs among 2,331; 842 DNS answers",
+            "2 findings: 2 high",
+            "AFS202 connection attempt never answered, 4 times",
+            "nothing came back (strong);",
+            "frame 3, 5 of office.pcapng",
+            "do: allow the destination in the firewall; check routes to it",
+            "unexpected, not-443",
+            "12 seen, 1 seen blocked, 3 not seen",
+            "office.pcapng: cut after frame 1812",
+            "12 frames not IP: 0x0806 ARP 10, 0x88cc LLDP 2",
+            "limit reached: more than 1,000,000 flows at once",
+        ] {
+            assert!(text.contains(said), "{said}\n{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_found_is_said_too() {
+        let text = printed(&RunFacts::default(), 80, Detail::Screen);
+        assert!(text.contains("no findings"), "{text}");
+        assert!(text.contains("no host was audited"), "{text}");
+    }
+
+    #[test]
+    fn more_is_shown_when_asked_for() {
+        let mut facts = sample::facts();
+        facts.findings = (0..30).map(|_| sample::finding()).collect();
+        let short = printed(&facts, 80, Detail::Screen).lines().count();
+        assert!(printed(&facts, 80, Detail::Full).lines().count() > short + 25);
+    }
+
+    #[test]
+    fn numbers_for_people() {
+        let check = |said: String, expected: &str| assert_eq!(said, expected);
+        check(grouped(1_204_331), "1,204,331");
+        check(grouped(999), "999");
+        check(size(0), "0 B");
+        check(size(1_500), "1.5 kB");
+        check(size(999_600), "1.0 MB");
+        check(size(u64::MAX), "18447 PB");
+        check(duration(1_500_000_000), "1.500 s");
+        check(duration(90_000_000_000_000), "1 d 1 h");
+        check(cut("kailani1.one.microsoft.com", 10), "kailani1.…");
+        check(cut("日本語日本語", 5), "日本…");
+    }
+}
