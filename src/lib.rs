@@ -4,6 +4,7 @@
 //! capture → decode → flow → read → judge → report        rules → judge
 //! ```
 
+pub mod audit;
 pub mod base;
 pub mod capture;
 pub mod cli;

@@ -41,7 +41,7 @@ impl Default for Limits {
 }
 
 /// What happened to fragments. `fragments` = those in whole datagrams + those in lost ones + duplicates + refused + kept now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct FragmentCounts {
     /// Fragments taken in.
     pub fragments: u64,

@@ -401,13 +401,18 @@ impl<S: Default> FlowTable<S> {
             Transport::Icmp { kind, code, .. } => Some((kind, code)),
             _ => None,
         };
+        let (vlan, tunnel) = match packet.wrapping.is_empty() {
+            true => Default::default(),
+            false => (packet.wrapping.vlans().into(), packet.wrapping.tunnel().into()),
+        };
         let opening = Opening {
             client: flow.client,
             server: flow.server,
             protocol: packet.protocol,
             from_start,
             icmp,
-            wrapping: packet.wrapping.layers().into(),
+            vlan,
+            tunnel,
         };
         listener.opened(&flow, opening, at);
         let mut hall = Hall { limits: &self.limits, counts: &mut self.counts, listener };

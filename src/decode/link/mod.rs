@@ -88,9 +88,6 @@ const LINKS: &[Link] = &[
 ];
 
 impl LinkType {
-    /// LINKTYPE_ETHERNET.
-    pub const ETHERNET: LinkType = LinkType(1);
-
     /// What the link type is called; `None` when we cannot read it.
     pub fn name(self) -> Option<&'static str> {
         find(self).map(|row| row.name)
