@@ -162,7 +162,9 @@ pub(super) fn shared<D: Docket + Send>(
             working.push(scope.spawn(move || work(Worker::new(limits), &tasks, &told)));
         }
         let judging = scope.spawn(move || {
-            while let Some(batches) = hearing.iter().map(|hear| hear.recv().ok()).collect::<Option<Vec<Batch>>>() {
+            while let Some(batches) =
+                hearing.iter().map(|hear| hear.recv().ok()).collect::<Option<Vec<Batch>>>()
+            {
                 in_order(batches, |observation| court.accept(observation, &mut docket));
             }
             (court.finish(), docket)

@@ -25,7 +25,9 @@ impl From<&Packet<'_>> for OwnedPacket {
                 Transport::Tcp(TcpHeader { seq, ack, flags, window, options: &[] })
             }
             Transport::Udp => Transport::Udp,
-            Transport::Icmp { kind, code, id, detail, quoted } => Transport::Icmp { kind, code, id, detail, quoted },
+            Transport::Icmp { kind, code, id, detail, quoted } => {
+                Transport::Icmp { kind, code, id, detail, quoted }
+            }
             Transport::Other => Transport::Other,
         };
         OwnedPacket {

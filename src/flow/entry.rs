@@ -98,6 +98,9 @@ pub(super) struct Entry<S> {
     pub(super) opened: u64,
 }
 
+/// Ranges of sequence numbers, oldest first.
+pub(super) type Holes = Vec<(u32, u32)>;
+
 /// What only unusual packets touch.
 #[derive(Debug, Default)]
 pub(super) struct Cold {
@@ -112,9 +115,9 @@ pub(super) struct Cold {
     /// First sequence numbers, where a SYN was seen.
     pub(super) first: [u32; 2],
     /// Ranges of sequence numbers by side that were passed over and may still come.
-    pub(super) holes: [Vec<(u32, u32)>; 2],
+    pub(super) holes: Option<Box<[Holes; 2]>>,
     pub(super) simultaneous_open: bool,
-    pub(super) icmp: Option<IcmpError>,
+    pub(super) icmp: Option<Box<IcmpError>>,
 }
 
 impl<S> Entry<S> {
@@ -212,7 +215,9 @@ impl<S> Entry<S> {
         if let Some(cold) = &mut self.cold {
             cold.sides.reverse();
             cold.first.reverse();
-            cold.holes.reverse();
+            if let Some(holes) = &mut cold.holes {
+                holes.reverse();
+            }
         }
     }
 }
@@ -226,8 +231,8 @@ impl Cold {
         }
     }
 
-    pub(super) fn holes(&mut self, side: Side) -> &mut Vec<(u32, u32)> {
-        let [client, server] = &mut self.holes;
+    pub(super) fn holes(&mut self, side: Side) -> &mut Holes {
+        let [client, server] = self.holes.get_or_insert_with(Box::default).as_mut();
         match side {
             Side::Client => client,
             Side::Server => server,

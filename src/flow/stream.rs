@@ -169,7 +169,7 @@ impl Stream {
     fn deliver_borrowed<L: Listener>(&mut self, mut bytes: &[u8], cap: usize, ear: &mut Ear<'_, L>) {
         loop {
             match ear.stream(bytes) {
-                Appetite::Sated => return self.satisfy(),
+                Appetite::Sated | Appetite::Rest => return self.satisfy(),
                 Appetite::Hungry { consumed, need } => {
                     let consumed = consumed.min(bytes.len());
                     bytes = bytes.get(consumed..).unwrap_or_default();
@@ -190,7 +190,7 @@ impl Stream {
     fn deliver_held<L: Listener>(&mut self, cap: usize, ear: &mut Ear<'_, L>) {
         while !self.held.is_empty() && self.held.len() >= self.need {
             match ear.stream(&self.held) {
-                Appetite::Sated => return self.satisfy(),
+                Appetite::Sated | Appetite::Rest => return self.satisfy(),
                 Appetite::Hungry { consumed, need } => {
                     let consumed = consumed.min(self.held.len());
                     self.held.drain(..consumed);

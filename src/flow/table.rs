@@ -490,9 +490,9 @@ impl<S: Default> FlowTable<S> {
         self.counts.icmp_attached += 1;
         entry.last_time = entry.last_time.max(at.time);
         let cold = entry.cold.get_or_insert_with(Box::<Cold>::default);
-        let count = cold.icmp.map_or(0, |error| error.count).saturating_add(1);
-        let first = cold.icmp.map_or((at.frame, at.time), |error| (error.frame, error.time));
-        cold.icmp = Some(IcmpError {
+        let count = cold.icmp.as_ref().map_or(0, |error| error.count).saturating_add(1);
+        let first = cold.icmp.as_ref().map_or((at.frame, at.time), |error| (error.frame, error.time));
+        cold.icmp = Some(Box::new(IcmpError {
             frame: first.0,
             time: first.1,
             from: packet.src,
@@ -501,7 +501,7 @@ impl<S: Default> FlowTable<S> {
             code,
             detail,
             count,
-        });
+        }));
         true
     }
 
@@ -545,7 +545,7 @@ impl<S: Default> FlowTable<S> {
             packets: entry.packets.map(u64::from),
             bytes: entry.bytes,
             tcp: (entry.key.protocol == TCP).then(|| tcp::story(&entry)),
-            icmp: entry.cold.as_ref().and_then(|cold| cold.icmp),
+            icmp: entry.cold.as_ref().and_then(|cold| cold.icmp.as_deref().copied()),
         };
         listener.closed(&flow, Box::new(closing), at);
     }
@@ -631,9 +631,13 @@ fn converse<L: Listener>(entry: &mut Entry<L::State>, slot: Slot, seen: Seen<'_>
             let talk = entry.talk.get_or_insert_with(Talk::start);
             let appetite =
                 hall.listener.datagram(&flow, &mut talk.state, side, packet.payload, packet.payload_len, at);
-            if appetite == Appetite::Sated {
-                entry.talk = None;
-                entry.sated = true;
+            match appetite {
+                Appetite::Hungry { .. } => {}
+                Appetite::Rest => entry.talk = None,
+                Appetite::Sated => {
+                    entry.talk = None;
+                    entry.sated = true;
+                }
             }
         }
     }

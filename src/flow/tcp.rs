@@ -237,7 +237,7 @@ fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, 
             story.keep_alives = story.keep_alives.saturating_add(1);
         } else if len > 0 {
             let cold = entry.cold();
-            let filled = fill(cold.holes(side), seq, end);
+            let filled = cold.holes.is_some() && fill(cold.holes(side), seq, end);
             let story = cold.side(side);
             if filled {
                 story.out_of_order = story.out_of_order.saturating_add(1);
@@ -401,7 +401,8 @@ pub(super) fn story<S>(entry: &Entry<S>) -> TcpStory {
 fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
     let sequence = entry.sequence(side);
     let story = cold.sides.get(side.index()).copied().unwrap_or_default();
-    let holes = cold.holes.get(side.index()).map(Vec::as_slice).unwrap_or_default();
+    let holes =
+        cold.holes.as_ref().and_then(|holes| holes.get(side.index())).map(Vec::as_slice).unwrap_or_default();
     let missed: u64 = holes
         .iter()
         .filter(|(_, end)| ahead(*end, sequence.acked) <= 0)

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::names::Known;
 use super::names::Named;
 use crate::base::FrameRef;
+use crate::base::WireText;
 use crate::flow::Endpoint;
 use crate::flow::Opening;
 use crate::read::Ending;
@@ -14,10 +15,10 @@ use crate::read::Key;
 use crate::read::NameSource;
 use crate::read::Value;
 
-/// Claims, notes and endings kept per flow. A conversation that says more is odd, not interesting.
+/// Claims kept per flow. A conversation that says more is odd, not interesting.
 const KEPT: usize = 24;
 
-/// A live flow, from its opening until it is judged.
+/// A live flow, from its opening until it is judged. There is one for every live flow: keep it small.
 #[derive(Debug)]
 pub(super) struct Case {
     /// Number in the order of opening, from 1.
@@ -25,10 +26,10 @@ pub(super) struct Case {
     pub(super) opening: Box<Opening>,
     /// What the bytes are.
     pub(super) app: &'static str,
-    /// The name that DNS last gave the server's address for this client, when the flow began.
+    /// The name that DNS last gave the server's address when the flow began.
     pub(super) dns: Option<Named>,
-    /// The same for another client, where this one asked for none.
-    pub(super) dns_other: Option<Named>,
+    /// Another client received that answer: this one asked for none.
+    pub(super) dns_is_others: bool,
     /// What was said; most flows of DNS and of refused attempts say nothing.
     pub(super) said: Option<Box<Said>>,
 }
@@ -37,10 +38,14 @@ pub(super) struct Case {
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) claims: SmallVec<[Claimed; 1]>,
-    pub(super) notes: Vec<(Key, Value)>,
     pub(super) endings: SmallVec<[(Ending, FrameRef); 1]>,
+    pub(super) alpn: Option<WireText>,
+    pub(super) alpn_offered: Vec<WireText>,
+    pub(super) certificate_issuer: Option<WireText>,
+    pub(super) tls_version: Option<u16>,
+    pub(super) ech: bool,
     pub(super) oddities: u32,
-    /// Names that DNS had given the server's address when the flow began and that differ from what was claimed.
+    /// A name that DNS had given the server's address when the flow began and that differs from what was claimed.
     pub(super) contradicts: Option<Arc<Known>>,
 }
 
@@ -66,15 +71,17 @@ impl Case {
         self.said.get_or_insert_with(Box::default)
     }
 
+    /// Keeps the attributes that rows or checks use; the others end here.
     pub(super) fn note(&mut self, key: Key, value: Value) {
-        if !is_kept(key) {
-            return;
-        }
-        let notes = &mut self.said().notes;
-        if let Some((_, old)) = notes.iter_mut().find(|(other, _)| *other == key) {
-            *old = value;
-        } else if notes.len() < KEPT {
-            notes.push((key, value));
+        match (key, value) {
+            (Key::Alpn, Value::Text(chosen)) => self.said().alpn = Some(chosen),
+            (Key::AlpnOffered, Value::List(offered)) => self.said().alpn_offered = offered,
+            (Key::CertificateIssuer, Value::Text(issuer)) => self.said().certificate_issuer = Some(issuer),
+            (Key::TlsVersion, Value::Number(version)) => {
+                self.said().tls_version = u16::try_from(version).ok()
+            }
+            (Key::Ech, Value::Yes) => self.said().ech = true,
+            _ => {}
         }
     }
 
@@ -93,28 +100,19 @@ impl Case {
         self.said.as_ref()?.claims.iter().min_by_key(|claimed| claimed.source)
     }
 
+    /// The strongest name, and where it comes from.
+    pub(super) fn name(&self) -> Option<(&Arc<Known>, NameSource)> {
+        let claimed = self.strongest().map(|claimed| (&claimed.known, claimed.source));
+        let source = if self.dns_is_others { NameSource::DnsOther } else { NameSource::Dns };
+        let dns = self.dns.as_ref().map(|named| (&named.known, source));
+        match (claimed, dns) {
+            (Some(claimed), Some(dns)) => Some(if claimed.1 < dns.1 { claimed } else { dns }),
+            (claimed, dns) => claimed.or(dns),
+        }
+    }
+
     /// The first claim from a source.
     pub(super) fn claimed(&self, source: NameSource) -> Option<&Claimed> {
         self.said.as_ref()?.claims.iter().find(|claimed| claimed.source == source)
     }
-
-    pub(super) fn noted(&self, key: Key) -> Option<&Value> {
-        let (_, value) = self.said.as_ref()?.notes.iter().find(|(other, _)| *other == key)?;
-        Some(value)
-    }
-}
-
-/// Attributes that rows or checks use; the others end here.
-const fn is_kept(key: Key) -> bool {
-    matches!(
-        key,
-        Key::TlsVersion
-            | Key::Alpn
-            | Key::AlpnOffered
-            | Key::Ech
-            | Key::HelloCut
-            | Key::CertificateIssuer
-            | Key::CertificateNames
-            | Key::HttpStatus
-    )
 }

@@ -65,7 +65,8 @@ pub(super) fn run(
     }
     for Found { code, subject, sentence } in found {
         row.findings.push(code);
-        let destination = row.name.as_ref().map_or_else(|| row.server.address.to_string(), |name| name.to_string());
+        let destination =
+            row.name.as_ref().map_or_else(|| row.server.address.to_string(), |name| name.to_string());
         let documented = row.documented.as_deref();
         let sign = Sign {
             code,
@@ -96,7 +97,10 @@ fn not_documented(seen: &Seen<'_>) -> Option<Found> {
         return None;
     }
     let name = name_of(&seen.verdict.known);
-    found("AFS101", format!("{} connected to {name}, which no document in force names", seen.row.client.address))
+    found(
+        "AFS101",
+        format!("{} connected to {name}, which no document in force names", seen.row.client.address),
+    )
 }
 
 fn too_broad(seen: &Seen<'_>) -> Option<Found> {
@@ -115,7 +119,13 @@ fn not_on_443(seen: &Seen<'_>) -> Option<Found> {
     }
     let (name, port) = (name_of(&seen.verdict.known), seen.verdict.asked_port);
     let protocol = crate::decode::protocol_name(seen.row.protocol);
-    found("AFS103", format!("{} used {name} on {protocol} port {port}; its rows do not give that port", seen.row.client.address))
+    found(
+        "AFS103",
+        format!(
+            "{} used {name} on {protocol} port {port}; its rows do not give that port",
+            seen.row.client.address
+        ),
+    )
 }
 
 fn cleartext(seen: &Seen<'_>) -> Option<Found> {
@@ -143,7 +153,10 @@ fn inbound(seen: &Seen<'_>) -> Option<Found> {
     Some(Found {
         code: "AFS105",
         subject: Some(format!("{server}:{}", seen.row.server.port)),
-        sentence: format!("{client} outside connected to {server} port {}; no document has an inbound connection", seen.row.server.port),
+        sentence: format!(
+            "{client} outside connected to {server} port {}; no document has an inbound connection",
+            seen.row.server.port
+        ),
     })
 }
 
@@ -159,19 +172,29 @@ fn nameless(seen: &Seen<'_>) -> Option<Found> {
         return None;
     }
     let (client, server) = (seen.row.client.address, seen.row.server);
-    found("AFS106", format!("{client} connected to {} port {}, and nothing in the capture names it", server.address, server.port))
+    found(
+        "AFS106",
+        format!(
+            "{client} connected to {} port {}, and nothing in the capture names it",
+            server.address, server.port
+        ),
+    )
 }
 
 fn contradiction(seen: &Seen<'_>) -> Option<Found> {
     let row = seen.row;
     seen.verdict.destination?;
     let said = seen.case.said.as_ref()?;
-    if let (Some(connect), Some(sni)) = (seen.case.claimed(NameSource::Connect), seen.case.claimed(NameSource::Sni))
+    if let (Some(connect), Some(sni)) =
+        (seen.case.claimed(NameSource::Connect), seen.case.claimed(NameSource::Sni))
         && !Arc::ptr_eq(&connect.known, &sni.known)
     {
         return found(
             "AFS107",
-            format!("{} asked its proxy for {} and then named {} in TLS", row.client.address, connect.known.name, sni.known.name),
+            format!(
+                "{} asked its proxy for {} and then named {} in TLS",
+                row.client.address, connect.known.name, sni.known.name
+            ),
         );
     }
     let other = said.contradicts.as_ref()?;
@@ -190,14 +213,22 @@ fn contradiction(seen: &Seen<'_>) -> Option<Found> {
 
 fn refused(seen: &Seen<'_>) -> Option<Found> {
     let row = seen.row;
-    if row.destination.is_none() || row.outcome != Outcome::BlockedLooking || row.signature == "tcp-unanswered" {
+    if row.destination.is_none()
+        || row.outcome != Outcome::BlockedLooking
+        || row.signature == "tcp-unanswered"
+    {
         return None;
     }
     let by = match &seen.closing.icmp {
-        Some(error) => format!("an ICMP error from {} (type {}, code {})", error.from, error.kind, error.code),
+        Some(error) => {
+            format!("an ICMP error from {} (type {}, code {})", error.from, error.kind, error.code)
+        }
         None => "a reset".to_owned(),
     };
-    found("AFS201", format!("{} could not use {} port {}: {by}", row.client.address, subject(row), row.server.port))
+    found(
+        "AFS201",
+        format!("{} could not use {} port {}: {by}", row.client.address, subject(row), row.server.port),
+    )
 }
 
 fn unanswered(seen: &Seen<'_>) -> Option<Found> {

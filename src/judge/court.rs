@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::case::Case;
 use super::case::Claimed;
+use super::case::Said;
 use super::checks;
 use super::findings::Findings;
 use super::names::Names;
@@ -26,6 +27,7 @@ use super::verdict::verdict;
 use crate::base::Address;
 use crate::base::WireText;
 use crate::flow::Closing;
+use crate::flow::Opening;
 use crate::flow::Slot;
 use crate::read::Fact;
 use crate::read::Key;
@@ -116,21 +118,18 @@ impl Court {
                 self.tally.flows += 1;
                 let client = opening.client.address;
                 let server = opening.server.address;
-                let dns = self.names.of(client, server).last().cloned();
-                let dns_other = if dns.is_none() { self.names.of_other(server).cloned() } else { None };
-                let case = Case { number: self.tally.flows, opening, app: "", dns, dns_other, said: None };
+                let (dns, dns_is_others) = self.names.when_opened(client, server);
+                let case =
+                    Case { number: self.tally.flows, opening, app: "", dns, dns_is_others, said: None };
                 self.put(slot, case);
             }
             Fact::Swapped => {
-                if let Some(case) = self.case(slot) {
-                    std::mem::swap(&mut case.opening.client, &mut case.opening.server);
-                    let (client, server) = (case.client().address, case.server().address);
-                    let dns = self.names.of(client, server).last().cloned();
-                    let dns_other = if dns.is_none() { self.names.of_other(server).cloned() } else { None };
-                    if let Some(case) = self.case(slot) {
-                        (case.dns, case.dns_other) = (dns, dns_other);
-                    }
-                }
+                let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::as_deref_mut) else {
+                    return;
+                };
+                let Opening { client, server, .. } = case.opening.as_mut();
+                std::mem::swap(client, server);
+                (case.dns, case.dns_is_others) = self.names.when_opened(client.address, server.address);
             }
             Fact::Spoke(app) => {
                 if let Some(case) = self.case(slot) {
@@ -179,7 +178,10 @@ impl Court {
     pub fn finish(mut self) -> Judgement {
         let mut bounds = Vec::new();
         if self.findings.missed > 0 {
-            bounds.push(format!("findings: {} signs of further findings did not fit the table", self.findings.missed));
+            bounds.push(format!(
+                "findings: {} signs of further findings did not fit the table",
+                self.findings.missed
+            ));
         }
         let dropped = self.names.dropped();
         if dropped > 0 {
@@ -204,7 +206,13 @@ impl Court {
         self.cases.get_mut(slot.0 as usize)?.as_deref_mut()
     }
 
-    fn resolved(&mut self, slot: Slot, at: &crate::flow::At, resolution: Resolution, docket: &mut impl Docket) {
+    fn resolved(
+        &mut self,
+        slot: Slot,
+        at: &crate::flow::At,
+        resolution: Resolution,
+        docket: &mut impl Docket,
+    ) {
         let Some(case) = self.cases.get(slot.0 as usize).and_then(Option::as_deref) else {
             return;
         };
@@ -218,7 +226,8 @@ impl Court {
             _ => (at.frame, at.time),
         };
         self.tally.dns += 1;
-        let row = DnsRow { frame, time, client, resolver, protocol, resolution: Arc::new(resolution), resolved };
+        let row =
+            DnsRow { frame, time, client, resolver, protocol, resolution: Arc::new(resolution), resolved };
         docket.dns(&row);
     }
 
@@ -234,16 +243,11 @@ impl Court {
         let (outcome, signature, confidence) = outcome(closing, self.hearing.contains(&client));
         let judged = by_client > 0 && self.scope.audits(client);
         let verdict = if judged { verdict(&case, &self.rules) } else { Verdict::default() };
-        let claimed = case.strongest();
-        let dns = case.dns.as_ref().or(case.dns_other.as_ref());
-        let (name, name_source) = match (claimed, &case.dns, &case.dns_other) {
-            (Some(claimed), dns, _) if dns.is_none() || claimed.source < NameSource::Dns => {
-                (Some(&claimed.known), Some(claimed.source))
-            }
-            (_, Some(named), _) => (Some(&named.known), Some(NameSource::Dns)),
-            (None, None, Some(named)) => (Some(&named.known), Some(NameSource::DnsOther)),
-            (Some(claimed), None, _) => (Some(&claimed.known), Some(claimed.source)),
-            (None, None, None) => (None, None),
+        let said = case.said.as_deref();
+        let dns = case.dns.as_ref();
+        let (name, name_source) = match case.name() {
+            Some((known, source)) => (Some(known), Some(source)),
+            None => (None, None),
         };
         let sni = case.claimed(NameSource::Sni).or_else(|| case.claimed(NameSource::QuicSni));
         let mut row = FlowRow {
@@ -262,16 +266,10 @@ impl Court {
             name_source,
             sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),
             dns_name: dns.map(|named| Arc::clone(&named.known.name)),
-            alpn: alpn(&case),
-            tls_version: match case.noted(Key::TlsVersion) {
-                Some(Value::Number(version)) => u16::try_from(*version).ok(),
-                _ => None,
-            },
-            ech: case.noted(Key::Ech).is_some(),
-            certificate_issuer: match case.noted(Key::CertificateIssuer) {
-                Some(Value::Text(issuer)) => Some(issuer.clone()),
-                _ => None,
-            },
+            alpn: said.and_then(alpn),
+            tls_version: said.and_then(|said| said.tls_version),
+            ech: said.is_some_and(|said| said.ech),
+            certificate_issuer: said.and_then(|said| said.certificate_issuer.clone()),
             packets: closing.packets,
             bytes: closing.bytes,
             destination: verdict.destination,
@@ -314,27 +312,18 @@ impl Court {
 }
 
 /// The protocol that the server chose, else those that the client offered.
-fn alpn(case: &Case) -> Option<WireText> {
-    match (case.noted(Key::Alpn), case.noted(Key::AlpnOffered)) {
-        (Some(Value::Text(chosen)), _) => Some(chosen.clone()),
-        (_, Some(Value::List(offered))) => {
-            let mut text = String::new();
-            for protocol in offered {
-                if !text.is_empty() {
-                    text.push(';');
-                }
-                text.push_str(protocol);
-            }
-            Some(WireText::new(text.as_bytes(), 256))
-        }
-        _ => None,
+fn alpn(said: &Said) -> Option<WireText> {
+    if said.alpn.is_some() || said.alpn_offered.is_empty() {
+        return said.alpn.clone();
     }
+    let offered: Vec<&str> = said.alpn_offered.iter().map(WireText::as_str).collect();
+    Some(WireText::printable(offered.join(";")))
 }
 
 /// The frames that prove what a flow's row says: its beginning, its answer, its name, its end.
 fn evidence(case: &Case, closing: &Closing) -> SmallVec<[crate::base::FrameRef; 6]> {
     let mut frames = SmallVec::new();
-    if let Some(named) = case.dns.as_ref().or(case.dns_other.as_ref()) {
+    if let Some(named) = &case.dns {
         frames.push(named.frame);
     }
     if let Some(story) = &closing.tcp {

@@ -1,7 +1,7 @@
 //! Gathers findings for people: one per client, destination and code, however many flows prove it.
 
-use std::collections::hash_map::Entry as Place;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 
 use smallvec::SmallVec;
 

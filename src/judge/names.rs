@@ -105,10 +105,11 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new() -> Self {
         Names {
-            pool: Recent::new(1 << 15),
-            chains: Recent::new(1 << 14),
-            by_client: Recent::new(1 << 16),
-            by_server: Recent::new(1 << 15),
+            // Seven eighths of a power of two is what a hash table holds without growing.
+            pool: Recent::new(7 << 12),
+            chains: Recent::new(7 << 11),
+            by_client: Recent::new(7 << 13),
+            by_server: Recent::new(7 << 12),
         }
     }
 
@@ -136,7 +137,12 @@ impl Names {
     }
 
     /// When DNS gave `server` names for `client` and none of them, nor of the names behind them, is `known`: the newest.
-    pub(super) fn contradicts(&mut self, client: Address, server: Address, known: &Arc<Known>) -> Option<Arc<Known>> {
+    pub(super) fn contradicts(
+        &mut self,
+        client: Address,
+        server: Address,
+        known: &Arc<Known>,
+    ) -> Option<Arc<Known>> {
         let named = self.of(client, server);
         let agrees = |named: &Named| Arc::ptr_eq(&named.known, known) || named.chain.contains(&known.name);
         if named.iter().any(agrees) {
@@ -145,9 +151,12 @@ impl Names {
         named.last().map(|named| Arc::clone(&named.known))
     }
 
-    /// The name that DNS last gave `server` for anybody.
-    pub(super) fn of_other(&mut self, server: Address) -> Option<&Named> {
-        self.by_server.get(&server).map(|named| &*named)
+    /// The name that DNS last gave `server` for `client`, else for anybody; and whether it was for another.
+    pub(super) fn when_opened(&mut self, client: Address, server: Address) -> (Option<Named>, bool) {
+        match self.of(client, server).last() {
+            Some(named) => (Some(named.clone()), false),
+            None => (self.by_server.get(&server).map(|named| named.clone()), true),
+        }
     }
 
     /// Takes an answer in that `client` received; returns the addresses that the chain leads to.

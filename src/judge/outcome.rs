@@ -67,7 +67,9 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
         Handshake::Unanswered => blocked("tcp-unanswered", Confidence::Weak),
         Handshake::HalfOpen if server.resets + client.resets > 0 => unsure("client-gave-up"),
         Handshake::HalfOpen => unsure("half-open"),
-        Handshake::Unseen | Handshake::Complete if by_client == 0 || by_server == 0 => unsure("one-sided-capture"),
+        Handshake::Unseen | Handshake::Complete if by_client == 0 || by_server == 0 => {
+            unsure("one-sided-capture")
+        }
         Handshake::Unseen => OK,
         Handshake::Complete if client.data_segments > 0 && !answered(closing) => {
             if server.resets > 0 {

@@ -36,16 +36,10 @@ pub(super) fn verdict(case: &Case, rules: &Rules) -> Verdict {
     if server.address.is_group() {
         return Verdict::default();
     }
-    let claimed = case.strongest().filter(|claimed| claimed.source < NameSource::Dns);
-    let known = claimed
-        .map(|claimed| &claimed.known)
-        .or(case.dns.as_ref().map(|named| &named.known))
-        .or(case.dns_other.as_ref().map(|named| &named.known))
-        .or(case.claimed(NameSource::Certificate).map(|claimed| &claimed.known));
-    let through_proxy = claimed.filter(|claimed| claimed.source == NameSource::Connect);
+    let known = case.name().map(|(known, _)| known);
     let asked_port =
         case.claimed(NameSource::Connect).and_then(|claimed| claimed.port).unwrap_or(server.port);
-    let inside = server.address.is_private() && case.claimed(NameSource::Connect).is_none() && through_proxy.is_none();
+    let inside = server.address.is_private() && case.claimed(NameSource::Connect).is_none();
     let documented = known.and_then(|known| known.documented.clone());
     if inside && documented.is_none() {
         return Verdict::default();
@@ -53,7 +47,8 @@ pub(super) fn verdict(case: &Case, rules: &Rules) -> Verdict {
     let protocol = case.opening.protocol;
     let (destination, port, https_only) = match known {
         Some(known) if known.documented.is_some() => {
-            let destination = if known.broad { Destination::DocumentedBroad } else { Destination::Documented };
+            let destination =
+                if known.broad { Destination::DocumentedBroad } else { Destination::Documented };
             let (port, https_only) = port_of(known, rules, protocol, asked_port);
             (destination, port, https_only)
         }
@@ -78,7 +73,9 @@ fn port_of(known: &Known, rules: &Rules, protocol: u8, port: u16) -> (PortVerdic
         let rule = rules.rule(*id);
         match rule.allows(protocol, port) {
             rules::PortVerdict::Https => best = best.min(PortVerdict::Https),
-            rules::PortVerdict::Documented | rules::PortVerdict::AsMeant => best = best.min(PortVerdict::Documented),
+            rules::PortVerdict::Documented | rules::PortVerdict::AsMeant => {
+                best = best.min(PortVerdict::Documented)
+            }
             rules::PortVerdict::Not => {}
         }
         https_only &= rule.allows(TCP, HTTPS) == rules::PortVerdict::Https
@@ -93,5 +90,9 @@ fn port_of(known: &Known, rules: &Rules, protocol: u8, port: u16) -> (PortVerdic
 
 /// Without a row only 443 is as the documents would have it.
 const fn plain_port(protocol: u8, port: u16) -> PortVerdict {
-    if (protocol == TCP || protocol == UDP) && port == HTTPS { PortVerdict::Https } else { PortVerdict::Not443 }
+    if (protocol == TCP || protocol == UDP) && port == HTTPS {
+        PortVerdict::Https
+    } else {
+        PortVerdict::Not443
+    }
 }
