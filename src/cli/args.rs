@@ -66,7 +66,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[command(after_long_help = ANALYZE_AFTER)]
 pub(super) struct Analyze {
-    /// Captures to read; `-` is standard input
+    /// Captures to read, or folders of them; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
 

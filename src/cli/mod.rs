@@ -80,9 +80,15 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<Outcome> {
         Command::Explain(typed) => explain::explain(typed.code.as_deref(), &mut out)?,
         Command::Rules(Rules::List(from)) => seam::rules_list(&RulesPlan::check(from.rules)?, &mut out)?,
         Command::Rules(Rules::Show { id, from }) => {
-            seam::rules_show(&RulesPlan::check(from.rules)?, &id, &mut out)?;
+            if seam::rules_show(&RulesPlan::check(from.rules)?, &id, &mut out)? == 0 {
+                bail!("no such document or rule: {id}");
+            }
         }
-        Command::Rules(Rules::Check(from)) => seam::rules_check(&RulesPlan::check(from.rules)?, &mut out)?,
+        Command::Rules(Rules::Check(from)) => {
+            if seam::rules_check(&RulesPlan::check(from.rules)?, &mut out)? > 0 {
+                return Ok(Outcome::Findings);
+            }
+        }
         Command::Rules(Rules::Diff { old, new, from }) => {
             seam::rules_diff(&RulesPlan::check(from.rules)?, &old, &new, &mut out)?;
         }

@@ -15,17 +15,14 @@ use super::args::Analyze;
 use super::args::FailOn;
 use super::args::Format;
 use super::args::Hash;
-use crate::report::Names;
 use crate::report::Overwrite;
 use crate::report::reason;
 
 /// What `analyze` is to do.
 #[derive(Clone, Debug)]
 pub struct AnalyzePlan {
-    /// The inputs in the order of the command line, which is the order of `FileId`; `-` is standard input.
+    /// Files and folders in the order of the command line; `-` is standard input.
     pub files: Vec<PathBuf>,
-    /// What the inputs are called in rows, by `FileId`.
-    pub names: Names,
     /// Bytes in all inputs; none when one of them is no file.
     pub total_bytes: Option<u64>,
     /// The evidence folder.
@@ -99,7 +96,11 @@ impl AnalyzePlan {
             total_bytes = total_bytes.zip(bytes).map(|(total, bytes)| total + bytes);
         }
         if let Some(site) = &typed.site {
-            readable(site, "site file")?;
+            let what = "site file";
+            if site.is_dir() {
+                bail!("cannot read {what}: {}: is a folder", site.display());
+            }
+            readable(site, what)?;
         }
         if let Some(rules) = &typed.rules {
             rules_folder(rules)?;
@@ -114,7 +115,6 @@ impl AnalyzePlan {
         };
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Ok(AnalyzePlan {
-            names: Names::of(&typed.files),
             files: typed.files,
             total_bytes,
             output: typed.output,
@@ -153,9 +153,6 @@ fn readable(path: &Path, what: &str) -> anyhow::Result<Option<u64>> {
     let fail = |why: String| anyhow::anyhow!("cannot read {what}: {}: {why}", path.display());
     // A named pipe is not opened here: opening waits for its writer, and closing would cut it off.
     let metadata = std::fs::metadata(path).map_err(|error| fail(reason(&error)))?;
-    if metadata.is_dir() {
-        return Err(fail("is a folder".into()));
-    }
     if !metadata.is_file() {
         return Ok(None);
     }
@@ -203,7 +200,6 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_said_before_the_first_frame() {
         check_refused(&["no-such.pcap"], "cannot read capture: no-such.pcap: no such file or folder");
-        check_refused(&["src"], "cannot read capture: src: is a folder");
         check_refused(&["-", "-"], "capture given twice: -");
         check_refused(&["-", "--site", "no.toml"], "cannot read site file: no.toml: no such file or folder");
         check_refused(&["-", "--rules", "Cargo.toml"], "cannot read rules: Cargo.toml: not a folder");
@@ -219,9 +215,9 @@ mod tests {
         let servers: Vec<String> = made.servers.iter().map(IpNet::to_string).collect();
         assert_eq!(servers, ["10.1.0.4/32", "fd00::/64", "10.0.0.0/8"]);
         assert!(made.total_bytes.is_some_and(|bytes| bytes > 1000));
-        assert_eq!(made.names.files, ["Cargo.toml"]);
         assert_eq!((made.format, made.hash, made.fail_on), (Format::Table, Hash::Sha256, FailOn::Low));
         assert_eq!(made.bounds.flows.get(), 1_000_000);
-        assert_eq!(plan(&["-"]).unwrap().total_bytes, None);
+        assert_eq!(plan(&["Cargo.toml", "-"]).unwrap().total_bytes, None);
+        assert_eq!(plan(&["src"]).unwrap().total_bytes, None);
     }
 }

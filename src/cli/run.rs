@@ -18,6 +18,7 @@ use crate::report::Csv;
 use crate::report::Detail;
 use crate::report::Folder;
 use crate::report::JsonLines;
+use crate::report::Names;
 use crate::report::Out;
 use crate::report::Progress;
 use crate::report::Role;
@@ -46,11 +47,14 @@ pub(super) fn analyze(plan: &AnalyzePlan, color: ColorChoice, pipeline: Pipeline
         Format::Csv => Stream::Csv(Box::new(Csv::new(stdout())?)),
         Format::Jsonl => Stream::Json(JsonLines::new(stdout())),
     };
-    let mut sink = Sink::new(plan.names.clone(), folder, stream);
+    let mut sink = Sink::new(Names::of(&plan.files), folder, stream);
     let progress = match plan.speech {
         Speech::Quiet => Progress::none(),
-        Speech::Plain | Speech::Verbose => Progress::watched(plan.total_bytes),
+        Speech::Plain | Speech::Verbose => Progress::watched(),
     };
+    if let Some(bytes) = plan.total_bytes {
+        progress.expect(bytes);
+    }
     let facts = pipeline(plan, &progress, &mut sink);
     progress.clear();
     let facts = facts?;
@@ -59,12 +63,12 @@ pub(super) fn analyze(plan: &AnalyzePlan, color: ColorChoice, pipeline: Pipeline
         return Ok(Outcome::NothingToReport);
     }
     let run = Run { arguments: arguments(), started, ended: now() };
+    let names = sink.names().clone();
     let landed = sink.finish(&facts, &run)?;
 
     if plan.speech != Speech::Quiet {
         let detail = if plan.speech == Speech::Verbose { Detail::Full } else { Detail::Screen };
-        let summary =
-            Summary { facts: &facts, names: &plan.names, landed: landed.as_ref(), detail, width: WIDTH };
+        let summary = Summary { facts: &facts, names: &names, landed: landed.as_ref(), detail, width: WIDTH };
         if plan.format == Format::Table {
             let stdout = io::stdout();
             let width = width(stdout.is_terminal());
@@ -130,7 +134,6 @@ mod tests {
     use super::super::args::Hash;
     use super::super::plan::Bounds;
     use super::*;
-    use crate::report::Names;
     use crate::report::Overwrite;
     use crate::report::sample;
     use std::num::NonZeroU32;
@@ -140,7 +143,6 @@ mod tests {
         let many = NonZeroU32::MAX;
         AnalyzePlan {
             files: vec!["office.pcapng".into()],
-            names: Names::of(&["office.pcapng".into(), "office2.pcapng".into()]),
             total_bytes: None,
             output: Some(output.to_owned()),
             overwrite: Overwrite::Ours,
@@ -161,6 +163,7 @@ mod tests {
 
     /// A run that found something.
     fn found(_: &AnalyzePlan, _: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
+        sink.name_inputs(sample::names());
         sink.flow(&sample::flow())?;
         sink.dns(&sample::dns())?;
         sink.finding(&sample::finding())?;

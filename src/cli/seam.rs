@@ -12,7 +12,8 @@ use crate::report::Sink;
 
 /// Reads the plan's inputs, gives every record to `sink`, and says what the run was.
 ///
-/// Stops early, without an error, when `sink.is_closed()`.
+/// Before the first record it names the inputs by `FileId` (`sink.name_inputs`); it stops early, without an error, when
+/// `sink.is_closed()`.
 pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
     let _ = (progress, sink);
     match plan.files.first() {
@@ -26,14 +27,14 @@ pub(super) fn rules_list(plan: &RulesPlan, out: &mut dyn Write) -> anyhow::Resul
     no_rules(plan, out)
 }
 
-/// Prints a document's rules, or one rule.
-pub(super) fn rules_show(plan: &RulesPlan, id: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Prints a document's rules, or one rule, and says how many there were.
+pub(super) fn rules_show(plan: &RulesPlan, id: &str, out: &mut dyn Write) -> anyhow::Result<usize> {
     let _ = id;
     no_rules(plan, out)
 }
 
-/// Loads all rules; an error is the first that cannot be loaded, with file and line.
-pub(super) fn rules_check(plan: &RulesPlan, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Prints every mistake in the rules, with file and line, and says how many there were.
+pub(super) fn rules_check(plan: &RulesPlan, out: &mut dyn Write) -> anyhow::Result<usize> {
     no_rules(plan, out)
 }
 
@@ -43,6 +44,6 @@ pub(super) fn rules_diff(plan: &RulesPlan, old: &str, new: &str, out: &mut dyn W
     no_rules(plan, out)
 }
 
-fn no_rules(_: &RulesPlan, _: &mut dyn Write) -> anyhow::Result<()> {
+fn no_rules<T>(_: &RulesPlan, _: &mut dyn Write) -> anyhow::Result<T> {
     bail!("cannot read rules: this build has none yet")
 }

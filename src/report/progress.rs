@@ -16,25 +16,27 @@ impl Progress {
         Progress::default()
     }
 
-    /// A bar on standard error, if that is a terminal. Without `total_bytes` (standard input) only the counts are shown.
-    pub fn watched(total_bytes: Option<u64>) -> Progress {
-        let (bar, template) = match total_bytes {
-            Some(total) => (
-                ProgressBar::new(total),
-                "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {msg} frames  {eta} left",
-            ),
-            None => (ProgressBar::no_length(), "{spinner} {bytes}  {bytes_per_sec}  {msg} frames"),
-        };
+    /// A bar on standard error, if that is a terminal. Until [`Progress::expect`] only the counts are shown.
+    pub fn watched() -> Progress {
+        let bar = ProgressBar::no_length();
         // Ten times a second is what an eye follows.
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         if bar.is_hidden() {
             return Progress::none();
         }
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> "));
-        }
+        bar.set_style(style("{spinner} {bytes}  {bytes_per_sec}  {msg} frames"));
         bar.set_message("0");
         Progress { bar: Some(bar) }
+    }
+
+    /// So many bytes will be read in all.
+    pub fn expect(&self, bytes: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(bytes);
+            bar.set_style(style(
+                "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {msg} frames  {eta} left",
+            ));
+        }
     }
 
     /// So many bytes of the inputs were read, and so many frames, in all.
@@ -59,4 +61,11 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are ours and right; if they were not, the plain bar would do.
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }

@@ -42,9 +42,19 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// A sink; `names` are those of the inputs, by `FileId`.
+    /// A sink. `names` are those of the inputs by `FileId`, as far as they are known before the inputs are opened.
     pub fn new(names: Names, folder: Option<Folder>, stream: Stream) -> Sink {
         Sink { names, folder, stream }
+    }
+
+    /// Names the inputs anew, before the first record: reading may put them in another order, and looks into folders.
+    pub fn name_inputs(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// What the inputs are called.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// A flow's row.

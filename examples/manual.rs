@@ -1,0 +1,100 @@
+//! Writes the reference pages from the tables in the code: `cargo run --example manual -- docs/reference`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use afs_audit::judge::CATALOGUE;
+use afs_audit::judge::DnsRow;
+use afs_audit::judge::FindingRow;
+use afs_audit::judge::FlowRow;
+use afs_audit::judge::RequirementRow;
+use afs_audit::read::Key;
+use afs_audit::report::Record;
+
+fn main() -> anyhow::Result<()> {
+    let folder = std::env::args().nth(1).unwrap_or_else(|| "docs/reference".to_owned());
+    let folder = Path::new(&folder);
+    std::fs::create_dir_all(folder)?;
+    for (name, page) in [
+        ("columns.md", columns()?),
+        ("findings.md", findings()?),
+        ("attributes.md", attributes()?),
+        ("commands.md", commands()?),
+    ] {
+        std::fs::write(
+            folder.join(name),
+            format!("<!-- Written by `make manual`: change the code instead. -->\n\n{page}"),
+        )?;
+    }
+    Ok(())
+}
+
+fn columns() -> Result<String, std::fmt::Error> {
+    let mut page = String::from(
+        "# Columns\n\n\
+         The tables of an evidence folder, and the keys of `--format jsonl`, where each record is one object and its first key,\n\
+         `record`, says which table it belongs to. New columns go to the end; none is renamed.\n\n\
+         In CSV, times are UTC with nine digits, missing is empty, and lists are joined with `;`. A `;` inside of an element is\n\
+         written `\\x3b`. Text that others chose and that a spreadsheet would take for a formula has a `'` in front.\n\
+         In JSON, numbers are numbers, lists are arrays, and what is missing is left out.\n\n\
+         A frame is its number in the row's `file`; a frame in another file is `name#number`.\n",
+    );
+    table::<FlowRow>(&mut page)?;
+    table::<DnsRow>(&mut page)?;
+    table::<FindingRow>(&mut page)?;
+    table::<RequirementRow>(&mut page)?;
+    Ok(page)
+}
+
+fn table<R: Record>(page: &mut String) -> std::fmt::Result {
+    writeln!(
+        page,
+        "\n## {}: `\"record\": \"{}\"`\n\n| column | what it holds |\n| --- | --- |",
+        R::FILE,
+        R::RECORD
+    )?;
+    for column in R::COLUMNS {
+        writeln!(page, "| `{}` | {} |", column.name, column.about)?;
+    }
+    Ok(())
+}
+
+fn findings() -> Result<String, std::fmt::Error> {
+    let mut page = String::from("# Findings\n");
+    for entry in CATALOGUE {
+        writeln!(page, "\n## {} {}\n\nSeverity: {}.\n", entry.code, entry.title, entry.severity)?;
+        writeln!(page, "- On the wire: {}.", entry.looks_like)?;
+        writeln!(page, "- Usual cause: {}.", entry.cause)?;
+        writeln!(page, "- What to do: {}.", entry.action)?;
+        writeln!(page, "- What else it could be: {}.", entry.else_could_be)?;
+    }
+    Ok(page)
+}
+
+fn attributes() -> Result<String, std::fmt::Error> {
+    let mut page = String::from(
+        "# Attributes\n\nWhat readers note of a flow.\n\n| key | what it says |\n| --- | --- |\n",
+    );
+    for key in Key::ALL {
+        writeln!(page, "| `{}` | {} |", key.name(), key.about())?;
+    }
+    Ok(page)
+}
+
+fn commands() -> Result<String, std::fmt::Error> {
+    let mut page = String::from("# Commands\n");
+    let mut whole = afs_audit::cli::command().term_width(100).color(clap::ColorChoice::Never);
+    whole.build();
+    help(&mut page, &mut whole, "afs-audit")?;
+    Ok(page)
+}
+
+fn help(page: &mut String, command: &mut clap::Command, path: &str) -> std::fmt::Result {
+    let text = command.render_long_help().to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    writeln!(page, "\n## {path}\n\n```text\n{}\n```", lines.join("\n"))?;
+    for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+        help(page, sub, &format!("{path} {}", sub.get_name().to_owned()))?;
+    }
+    Ok(())
+}
