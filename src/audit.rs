@@ -44,11 +44,9 @@ use crate::rules::Rules;
 pub use ledger::Ledger;
 pub use ledger::Line;
 
-/// What to audit, and how.
+/// How to audit.
 #[derive(Debug)]
 pub struct Plan {
-    /// Inputs, filter, hash.
-    pub capture: capture::Plan,
     /// The documents in force.
     pub rules: Arc<Rules>,
     /// Which hosts are audited.
@@ -84,14 +82,14 @@ pub trait Watcher {
     fn progress(&mut self, bytes: u64, frames: u64);
 }
 
-/// Audits; the rows go to `docket`, which is given back. `stop` ends the run at the next chunk, with everything until then.
+/// Audits what `capture` reads; the rows go to `docket`, which is given back. `stop` ends the run at the next chunk, with everything until then.
 pub fn run<D: Docket + Send>(
+    mut capture: Capture,
     plan: Plan,
     docket: D,
     watcher: &mut dyn Watcher,
     stop: &AtomicBool,
-) -> Result<(Facts, D), capture::Error> {
-    let mut capture = Capture::open(plan.capture)?;
+) -> (Facts, D) {
     let court = Court::new(plan.rules, plan.scope);
     let mut front = Front::new(plan.fragments);
     let reading = Reading { capture: &mut capture, front: &mut front, watcher, stop };
@@ -108,7 +106,7 @@ pub fn run<D: Docket + Send>(
         span: front.span,
         stopped: stop.load(Ordering::Relaxed),
     };
-    Ok((facts, docket))
+    (facts, docket)
 }
 
 /// Takes packets and the passing of time, in the order of the run.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::capture::Frame;
-use crate::capture::link_type_name;
 use crate::decode;
 use crate::decode::Decoded;
 use crate::decode::Fate;
@@ -33,7 +32,7 @@ impl std::ops::AddAssign for Line {
 }
 
 /// What became of the frames: every frame is in exactly one of the lines below `read`.
-#[derive(Clone, Debug, Default, serde::Serialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Ledger {
     /// All frames that passed the filter.
     pub read: Line,
@@ -42,15 +41,15 @@ pub struct Ledger {
     /// Fragments that waited for the rest of their datagram.
     pub fragments: Line,
     /// Frames without IP, by ether type.
-    pub not_ip: BTreeMap<String, Line>,
-    /// Frames of link types that are not known, by number and name.
-    pub unknown_link: BTreeMap<String, Line>,
+    pub not_ip: BTreeMap<u16, Line>,
+    /// Frames of link types that are not known, by number.
+    pub unknown_link: BTreeMap<u16, Line>,
     /// Frames that are known and cannot be read, by what hides them.
-    pub unreadable: BTreeMap<String, Line>,
-    /// Frames with a header that the capture cut, by what was looked for.
-    pub cut: BTreeMap<String, Line>,
-    /// Frames with a header that contradicts itself, by what was looked for.
-    pub broken: BTreeMap<String, Line>,
+    pub unreadable: BTreeMap<&'static str, Line>,
+    /// Frames with a header that the capture cut, by layer and what was looked for.
+    pub cut: BTreeMap<(&'static str, &'static str), Line>,
+    /// Frames with a header that contradicts itself, by layer and what was looked for.
+    pub broken: BTreeMap<(&'static str, &'static str), Line>,
     /// What happened to the fragments.
     pub fragment_counts: decode::FragmentCounts,
 }
@@ -68,32 +67,20 @@ impl Ledger {
     }
 
     fn enter_other(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>) {
-        let (lines, what) = match decoded {
-            Decoded::NotIp(ether_type) => (
-                &mut self.not_ip,
-                match decode::ether_type_name(*ether_type) {
-                    Some(name) => format!("0x{ether_type:04x} {name}"),
-                    None => format!("0x{ether_type:04x}"),
-                },
-            ),
-            Decoded::UnknownLink(link) => (
-                &mut self.unknown_link,
-                match link_type_name(*link) {
-                    Some(name) => format!("{} {name}", link.0),
-                    None => link.0.to_string(),
-                },
-            ),
-            Decoded::Unreadable(what) => (&mut self.unreadable, (*what).to_owned()),
+        let line = match decoded {
+            Decoded::NotIp(ether_type) => self.not_ip.entry(*ether_type).or_default(),
+            Decoded::UnknownLink(link) => self.unknown_link.entry(link.0).or_default(),
+            Decoded::Unreadable(what) => self.unreadable.entry(what).or_default(),
             Decoded::Damaged(damage) => {
                 let lines = match damage.fate {
                     Fate::Cut => &mut self.cut,
                     Fate::Broken => &mut self.broken,
                 };
-                (lines, format!("{}: {}", damage.layer, damage.wanted))
+                lines.entry((damage.layer, damage.wanted)).or_default()
             }
             Decoded::Packet(_) | Decoded::Fragment => return,
         };
-        lines.entry(what).or_default().enter(frame);
+        line.enter(frame);
     }
 
     /// Takes over what the decoder counted at the end.
@@ -105,10 +92,10 @@ impl Ledger {
     pub fn sum(&self) -> Line {
         let mut sum = self.packets;
         sum += self.fragments;
-        for lines in [&self.not_ip, &self.unknown_link, &self.unreadable, &self.cut, &self.broken] {
-            for line in lines.values() {
-                sum += *line;
-            }
+        let by_number = self.not_ip.values().chain(self.unknown_link.values());
+        let by_text = self.unreadable.values().chain(self.cut.values()).chain(self.broken.values());
+        for line in by_number.chain(by_text) {
+            sum += *line;
         }
         sum
     }

@@ -82,6 +82,8 @@ struct Open {
 
 struct Entry {
     slot: Slot,
+    /// None for streams.
+    path: Option<PathBuf>,
     facts: InputFacts,
     explicit: bool,
     /// Its number at the hasher, once it is read.
@@ -179,6 +181,12 @@ impl Capture {
         self.bytes_total
     }
 
+    /// The paths of all inputs, in the order of their numbers; `-` for streams.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let path = |entry: &Entry| entry.path.clone().unwrap_or_else(|| PathBuf::from("-"));
+        self.entries.iter().map(path).collect()
+    }
+
     /// Ends reading, waits for the hashes, and tells what each input was, in the order of their numbers.
     pub fn finish(mut self) -> Vec<InputFacts> {
         let entries = std::mem::take(&mut self.entries);
@@ -209,7 +217,13 @@ impl Capture {
                 path: one.path().map(Path::to_owned),
                 ..InputFacts::default()
             };
-            let mut entry = Entry { slot: Slot::Done, facts, explicit: one.explicit, ticket: None };
+            let mut entry = Entry {
+                slot: Slot::Done,
+                path: facts.path.clone(),
+                facts,
+                explicit: one.explicit,
+                ticket: None,
+            };
             let mut first = None;
             match (one.passed_over, one.origin) {
                 (Some(why), _) => entry.facts.outcome = Outcome::PassedOver(why),

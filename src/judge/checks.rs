@@ -71,7 +71,8 @@ pub(super) fn run(
         let sign = Sign {
             code,
             severity: None,
-            confidence: row.confidence.filter(|_| row.outcome == Outcome::BlockedLooking),
+            // Only what looks blocked is more or less sure; the other findings are plain to see.
+            confidence: row.confidence.filter(|_| code.starts_with("AFS2")),
             client: Some(row.client.address),
             subject: subject.as_deref().unwrap_or(&destination),
             flow: Some(row.flow_id),
