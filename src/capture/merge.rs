@@ -301,8 +301,13 @@ impl Capture {
     fn reach(&mut self, place: usize, waiting: Slot) {
         let Slot::Waiting(path, size) = waiting else { return };
         let Some(slot) = self.entries.get_mut(place) else { return };
-        let empty =
-            Entry { slot: Slot::Done, path: None, facts: InputFacts::default(), explicit: slot.explicit, ticket: None };
+        let empty = Entry {
+            slot: Slot::Done,
+            path: None,
+            facts: InputFacts::default(),
+            explicit: slot.explicit,
+            ticket: None,
+        };
         let mut entry = std::mem::replace(slot, empty);
         self.begin(Origin::File(path), size, &mut entry);
         if let Some(slot) = self.entries.get_mut(place) {
