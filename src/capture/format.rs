@@ -38,9 +38,9 @@ pub(super) struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// Frames cut so far, those of this run too.
+    /// The number of the last frame cut.
     pub(super) fn frames_before(&self) -> u64 {
-        self.facts.frames + self.frames.len() as u64
+        self.facts.frames + self.facts.numbered_blocks + self.frames.len() as u64
     }
 }
 

@@ -203,7 +203,7 @@ impl Pcap {
                 break Pause::Room;
             }
             let Some(record) = self.record::<BIG>(bytes, at) else { break Pause::Need(self.head_len) };
-            if record.captured_len > self.sound_len || record.fraction >= 1_000_000_000 || record.is_zero() {
+            if record.captured_len > self.sound_len || record.is_zero() {
                 break Pause::Unsound(record);
             }
             let body = at + self.head_len;

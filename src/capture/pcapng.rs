@@ -34,6 +34,9 @@ const JOURNAL: u32 = 9;
 const SECRETS: u32 = 10;
 const CUSTOM: [u32; 2] = [0x0bad, 0x4000_0bad];
 
+/// Wireshark numbers these as if they were frames: custom blocks, journal entries, Sysdig events.
+const NUMBERED: [u32; 6] = [0x0bad, 0x4000_0bad, JOURNAL, 0x204, 0x216, 0x221];
+
 /// draft-ietf-opsawg-pcapng §4.1: the byte-order magic.
 const ORDER: u32 = 0x1a2b_3c4d;
 /// Frames name interfaces by 16 bits in [`FrameHeader`]; a file with more of them is refused the rest.
@@ -195,6 +198,7 @@ impl Pcapng {
                 _ => {
                     out.facts.passed_over += 1;
                     out.facts.overhead_bytes += len as u64;
+                    out.facts.numbered_blocks += u64::from(NUMBERED.contains(&kind));
                 }
             }
             *used += len;
