@@ -106,7 +106,8 @@ fn probe(head: &[u8], whole: bool) -> Option<(Box<dyn Cut>, &'static str)> {
         let kind = found.kind & 0x7f;
         let secs = found.stamp >> 32;
         let near = before.is_none_or(|before| before.abs_diff(secs) <= PROBED_SECS);
-        let known = (1..=LAST_KIND).contains(&kind) || kind == PAD;
+        // Records are padded to 8 bytes.
+        let known = ((1..=LAST_KIND).contains(&kind) || kind == PAD) && found.len % 8 == 0;
         if !known || found.len < HEADER_LEN || !near || (found.wire_len == 0 && kind != PAD) {
             return None;
         }
@@ -206,5 +207,60 @@ impl Erf {
         interface.name = Some(crate::base::WireText::new(format!("port {port}").as_bytes(), 16));
         out.facts.interfaces.push(interface);
         (self.interfaces.len() - 1) as u16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::craft::read;
+
+    fn record(kind: u8, flags: u8, stamp: u64, wire_len: u16, body: &[u8]) -> Vec<u8> {
+        let len = (16 + body.len()).next_multiple_of(8) as u16;
+        let mut bytes = stamp.to_le_bytes().to_vec();
+        bytes.extend([kind, flags]);
+        bytes.extend(len.to_be_bytes());
+        bytes.extend([0, 1]);
+        bytes.extend(wire_len.to_be_bytes());
+        bytes.extend(body);
+        bytes.resize(usize::from(len), 0);
+        bytes
+    }
+
+    fn check(records: &[Vec<u8>], expected: &[(i64, u16, u32, &[u8])]) {
+        let (seen, facts) = read(&records.concat()).unwrap();
+        let seen: Vec<(i64, u16, u32, &[u8])> =
+            seen.iter().map(|one| (one.1, one.2, one.3, &*one.4)).collect();
+        assert_eq!(seen, expected);
+        assert_eq!(facts.format, Some("erf"));
+    }
+
+    #[test]
+    fn records_of_every_kind() {
+        let stamp = (7 << 32) | (1 << 31);
+        let time = 7_500_000_000;
+        let ethernet = record(2, 4, stamp, 4, b"\0\0abcd");
+        let extended = record(0x82, 5, stamp, 4, &[&[0x83; 8][..], &[3; 8], b"\0\0efgh"].concat());
+        let hdlc = record(1, 4, stamp, 900, b"ijklmnop");
+        let ip = record(22, 4, stamp, 2, b"qr");
+        let atm = record(3, 4, stamp, 52, b"");
+        check(
+            &[ethernet, extended, hdlc, record(48, 0, stamp, 0, b""), ip, atm.clone()],
+            &[
+                (time, 1, 4, b"abcd"),
+                (time, 1, 4, b"efgh"),
+                (time, 104, 900, b"ijklmnop"),
+                (time, 101, 2, b"qr"),
+                (time, 197, 16, &atm),
+            ],
+        );
+    }
+
+    #[test]
+    fn other_bytes_are_not_taken_for_records() {
+        assert!(read(&[0; 4096]).is_err());
+        assert!(read(&[2; 4096]).is_err());
+        let mut bytes = record(2, 4, 7 << 32, 4, b"\0\0abcd");
+        bytes.extend([0x55; 200]);
+        assert!(read(&bytes).is_err(), "one record and something else");
     }
 }

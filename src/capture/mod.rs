@@ -7,6 +7,8 @@
 mod block;
 mod chunk;
 mod compress;
+#[cfg(test)]
+mod craft;
 mod erf;
 mod facts;
 mod file;
