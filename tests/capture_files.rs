@@ -2,6 +2,12 @@
 //!
 //! The corpus is not part of the repository. Where it is missing, these tests say so; under CI they fail.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say where"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;

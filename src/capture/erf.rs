@@ -11,6 +11,7 @@ use super::format::Cut;
 use super::format::Format;
 use super::format::Lost;
 use super::format::Out;
+use super::format::Reader;
 use super::format::Step;
 use super::format::View;
 use super::format::cut_short;
@@ -94,7 +95,7 @@ fn head_len(record: &Record, bytes: &[u8], pad_len: usize) -> Option<usize> {
     (!more && len + pad_len <= record.len).then_some(len + pad_len)
 }
 
-fn probe(head: &[u8], whole: bool) -> Option<(Box<dyn Cut>, &'static str)> {
+fn probe(head: &[u8], whole: bool) -> Option<Reader> {
     let mut rest = head;
     let mut before: Option<u64> = None;
     for count in 0..PROBED_RECORDS {
@@ -121,7 +122,7 @@ fn probe(head: &[u8], whole: bool) -> Option<(Box<dyn Cut>, &'static str)> {
     Some(reader())
 }
 
-fn reader() -> (Box<dyn Cut>, &'static str) {
+fn reader() -> Reader {
     (Box::new(Erf { interfaces: Vec::new(), lost: None }), "erf")
 }
 

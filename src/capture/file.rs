@@ -51,7 +51,7 @@ impl Reading {
         meter: Arc<AtomicU64>,
         block_len: usize,
         mut facts: InputFacts,
-    ) -> Result<Reading, InputFacts> {
+    ) -> Result<Reading, Box<InputFacts>> {
         let feed = Feed::new(Raw::new(origin, tee, meter), block_len);
         let mut source = Source::new(feed, block_len);
         facts.compression = source.compression();
@@ -65,7 +65,7 @@ impl Reading {
         }
         facts.outcome = Outcome::Refused(what_else(&source));
         facts.raw_bytes = source.feed().read_bytes();
-        Err(facts)
+        Err(Box::new(facts))
     }
 
     /// Cuts the next run of frames; false at the end.

@@ -61,12 +61,15 @@ pub(super) trait Cut: Send {
     fn cut(&mut self, view: View<'_>, out: &mut Out<'_>) -> Step;
 }
 
+/// A reader, and the name of its format.
+pub(super) type Reader = (Box<dyn Cut>, &'static str);
+
 /// A capture format.
 pub(super) struct Format {
     /// Looks at so many bytes.
     pub wanted: usize,
     /// Its reader and its name, if these are its first bytes; `true`: they are all there is.
-    pub probe: fn(&[u8], bool) -> Option<(Box<dyn Cut>, &'static str)>,
+    pub probe: fn(&[u8], bool) -> Option<Reader>,
 }
 
 /// The formats, those with a magic number first.

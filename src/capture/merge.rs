@@ -217,10 +217,10 @@ impl Capture {
                 (None, origin) => {
                     self.begin(origin, one.size, &mut entry);
                     // Its time decides its place among others; alone, nothing is read before it is asked for.
-                    if let (false, Slot::Open(open)) = (alone, &mut entry.slot) {
-                        if open.reading.next(&mut open.run, self.filter.as_mut(), RUN_BEFORE_OTHERS) {
-                            first = open.run.frames.first().map(|frame| frame.time);
-                        }
+                    if let (false, Slot::Open(open)) = (alone, &mut entry.slot)
+                        && open.reading.next(&mut open.run, self.filter.as_mut(), RUN_BEFORE_OTHERS)
+                    {
+                        first = open.run.frames.first().map(|frame| frame.time);
                     }
                 }
             }
@@ -279,7 +279,7 @@ impl Capture {
                 self.open_files += 1;
                 entry.slot = Slot::Open(Box::new(Open { reading, run: Run::default(), handed_on: 0 }));
             }
-            Err(facts) => entry.refuse(facts),
+            Err(facts) => entry.refuse(*facts),
         }
     }
 
@@ -359,14 +359,17 @@ impl Entry {
 /// Looks at a file's first frame and closes it again.
 fn peek(path: PathBuf, size: Option<u64>, entry: &mut Entry) -> Option<Time> {
     let facts = entry.facts.clone();
-    let begun = File::open(&path)
-        .map(block::Origin::File)
-        .map_err(|error| InputFacts { outcome: Outcome::Refused(error.to_string()), ..facts.clone() });
-    let reading =
-        begun.and_then(|origin| Reading::begin(origin, size, None, Arc::default(), SMALL_BLOCK_LEN, facts));
+    let origin = match File::open(&path) {
+        Ok(file) => block::Origin::File(file),
+        Err(error) => {
+            entry.refuse(InputFacts { outcome: Outcome::Refused(error.to_string()), ..facts });
+            return None;
+        }
+    };
+    let reading = Reading::begin(origin, size, None, Arc::default(), SMALL_BLOCK_LEN, facts);
     match reading {
         Err(facts) => {
-            entry.refuse(facts);
+            entry.refuse(*facts);
             None
         }
         Ok(mut reading) => {

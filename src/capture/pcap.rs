@@ -12,6 +12,7 @@ use super::format::Format;
 use super::format::Lost;
 use super::format::Out;
 use super::format::RECORD_LIMIT;
+use super::format::Reader;
 use super::format::Step;
 use super::format::View;
 use super::format::cut_short;
@@ -64,7 +65,7 @@ struct Pcap {
     hopeless: bool,
 }
 
-fn probe(head: &[u8], _whole: bool) -> Option<(Box<dyn Cut>, &'static str)> {
+fn probe(head: &[u8], _whole: bool) -> Option<Reader> {
     let magic = four(head, 0)?;
     MAGICS.iter().find_map(|(number, name, nanos_per_unit, head_len)| {
         let big = *number == u32::from_be_bytes(magic);
@@ -123,10 +124,10 @@ impl Pcap {
             used = FILE_HEADER_LEN;
         }
         loop {
-            if self.lost.is_some() {
-                if let Some(need) = self.search::<BIG>(view, &mut used, out) {
-                    return Step { used, need };
-                }
+            if self.lost.is_some()
+                && let Some(need) = self.search::<BIG>(view, &mut used, out)
+            {
+                return Step { used, need };
             }
             match self.records::<BIG>(view, &mut used, out) {
                 Pause::Room => return Step { used, need: 0 },

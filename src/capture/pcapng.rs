@@ -13,6 +13,7 @@ use super::format::Format;
 use super::format::Lost;
 use super::format::Out;
 use super::format::RECORD_LIMIT;
+use super::format::Reader;
 use super::format::Step;
 use super::format::View;
 use super::format::cut_short;
@@ -77,7 +78,7 @@ struct Pcapng {
     hopeless: bool,
 }
 
-fn probe(head: &[u8], _whole: bool) -> Option<(Box<dyn Cut>, &'static str)> {
+fn probe(head: &[u8], _whole: bool) -> Option<Reader> {
     let order = four(head, 8)?;
     let known = u32::from_le_bytes(order) == ORDER || u32::from_be_bytes(order) == ORDER;
     let pcapng = Pcapng { big: false, ports: Vec::new(), first_port: 0, lost: None, hopeless: false };
@@ -107,10 +108,10 @@ impl Cut for Pcapng {
     fn cut(&mut self, view: View<'_>, out: &mut Out<'_>) -> Step {
         let mut used = 0;
         loop {
-            if self.lost.is_some() {
-                if let Some(need) = self.search(view, &mut used, out) {
-                    return Step { used, need };
-                }
+            if self.lost.is_some()
+                && let Some(need) = self.search(view, &mut used, out)
+            {
+                return Step { used, need };
             }
             let pause = if self.big {
                 self.blocks::<true>(view, &mut used, out)
@@ -172,7 +173,7 @@ impl Pcapng {
             if kind == SECTION {
                 return Pause::Section;
             }
-            if len < 12 || len % 4 != 0 || len > RECORD_LIMIT {
+            if len < 12 || !len.is_multiple_of(4) || len > RECORD_LIMIT {
                 return Pause::Unsound("unsound block length");
             }
             let Some(block) = rest.get(..len) else { return Pause::Need(len) };
@@ -341,7 +342,7 @@ impl Pcapng {
             return Err(Pause::Need(12));
         };
         let len = len as usize;
-        if order != ORDER || len < 28 || len % 4 != 0 || len > RECORD_LIMIT {
+        if order != ORDER || len < 28 || !len.is_multiple_of(4) || len > RECORD_LIMIT {
             return Err(Pause::Unsound("unsound section header"));
         }
         let Some(block) = rest.get(..len) else { return Err(Pause::Need(len)) };
@@ -503,7 +504,7 @@ fn block_at<const BIG: bool>(bytes: &[u8], at: usize, last: bool) -> Option<Opti
             | SECRETS
     ) || CUSTOM.contains(&kind);
     let len = len as usize;
-    Some((known && (12..=SEARCH_LEN).contains(&len) && len % 4 == 0).then_some(len))
+    Some((known && (12..=SEARCH_LEN).contains(&len) && len.is_multiple_of(4)).then_some(len))
 }
 
 // draft-ietf-opsawg-pcapng §3.5: options: code, length, value padded to 32 bits. Ends quietly where they are cut.
@@ -545,10 +546,10 @@ impl Port {
     /// The time of a stamp; `Err` holds the nearest time that can be said.
     #[inline(always)]
     fn time(&self, stamp: u64) -> Result<Time, Time> {
-        if let (Scale::Times(factor), 0) = (self.scale, self.offset_secs) {
-            if let Some(nanos) = stamp.checked_mul(factor).filter(|nanos| *nanos <= i64::MAX as u64) {
-                return Ok(Time(nanos as i64));
-            }
+        if let (Scale::Times(factor), 0) = (self.scale, self.offset_secs)
+            && let Some(nanos) = stamp.checked_mul(factor).filter(|nanos| *nanos <= i64::MAX as u64)
+        {
+            return Ok(Time(nanos as i64));
         }
         self.odd_time(stamp)
     }

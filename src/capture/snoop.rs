@@ -12,6 +12,7 @@ use super::format::Format;
 use super::format::Lost;
 use super::format::Out;
 use super::format::RECORD_LIMIT;
+use super::format::Reader;
 use super::format::Step;
 use super::format::View;
 use super::format::cut_short;
@@ -43,7 +44,7 @@ struct Snoop {
     lost: Option<Lost>,
 }
 
-fn probe(head: &[u8], _whole: bool) -> Option<(Box<dyn Cut>, &'static str)> {
+fn probe(head: &[u8], _whole: bool) -> Option<Reader> {
     let snoop = Snoop { begun: false, link: LinkType::UNREGISTERED, drops: 0, lost: None };
     (head.starts_with(MAGIC) && head.len() >= FILE_HEADER_LEN)
         .then(|| (Box::new(snoop) as Box<dyn Cut>, "snoop"))
