@@ -279,7 +279,11 @@ impl Capture {
                 self.open_files += 1;
                 entry.slot = Slot::Open(Box::new(Open { reading, run: Run::default(), handed_on: 0 }));
             }
-            Err(facts) => entry.refuse(*facts),
+            Err(facts) => {
+                // What was read of it is not all of it, and its hash would say nothing.
+                entry.ticket = None;
+                entry.refuse(*facts);
+            }
         }
     }
 
@@ -557,6 +561,13 @@ mod tests {
         assert_eq!((facts[0].frames, facts[0].filtered, facts[0].handed_on), (4, 2, 2));
         let broken = Plan { filter: Some("tcp and and".to_owned()), ..plan(&folder, &["a"]) };
         assert!(matches!(Capture::open(broken), Err(Error::Filter(_))));
+    }
+
+    #[test]
+    fn a_capture_may_move_to_another_thread() {
+        const fn check<T: Send>() {}
+        check::<Capture>();
+        check::<Chunk>();
     }
 
     proptest::proptest! {
