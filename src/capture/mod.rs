@@ -20,6 +20,7 @@ mod link;
 mod merge;
 mod pcap;
 mod pcapng;
+mod port;
 mod snoop;
 
 pub use chunk::Chunk;

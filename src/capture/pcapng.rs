@@ -19,7 +19,8 @@ use super::format::View;
 use super::format::cut_short;
 use super::format::four;
 use super::format::word;
-use crate::base::Time;
+use super::port::Port;
+use super::port::Scale;
 
 pub(super) const FORMAT: Format = Format { wanted: 12, probe };
 
@@ -47,27 +48,6 @@ const SOUND_LEN: usize = 1 << 20;
 /// After damage, the next block is looked for in so many bytes, and may be so long.
 const SEARCH_LIMIT: u64 = 64 << 20;
 const SEARCH_LEN: usize = 1 << 20;
-
-/// How an interface's time stamps become nanoseconds.
-#[derive(Clone, Copy)]
-enum Scale {
-    /// Units of at least a nanosecond.
-    Times(u64),
-    /// Decimal units below a nanosecond; 0: too small for any stamp to reach one.
-    Over(u64),
-    /// Units of 2^-n seconds.
-    Shift(u32),
-}
-
-/// What is needed of an interface for each of its frames.
-#[derive(Clone, Copy)]
-struct Port {
-    link: LinkType,
-    snap_len: u32,
-    scale: Scale,
-    offset_secs: i64,
-    checksum_len: u32,
-}
 
 struct Pcapng {
     big: bool,
@@ -524,48 +504,6 @@ fn options_of<'a, const BIG: bool>(mut bytes: &'a [u8], mut each: impl FnMut(u16
 fn long<const BIG: bool>(value: &[u8]) -> u64 {
     let Some(value) = value.first_chunk::<8>().copied() else { return 0 };
     if BIG { u64::from_be_bytes(value) } else { u64::from_le_bytes(value) }
-}
-
-impl Scale {
-    // draft-ietf-opsawg-pcapng §4.2: if_tsresol: the upper bit chooses powers of two.
-    fn new(resolution: u8) -> Scale {
-        let power = u32::from(resolution & 0x7f);
-        if resolution & 0x80 != 0 {
-            return Scale::Shift(power);
-        }
-        match power {
-            0..=9 => Scale::Times(10_u64.pow(9 - power)),
-            10..=28 => Scale::Over(10_u64.pow(power - 9)),
-            // 2^64 units of 10^-29 seconds are less than a nanosecond.
-            _ => Scale::Over(0),
-        }
-    }
-}
-
-impl Port {
-    /// The time of a stamp; `Err` holds the nearest time that can be said.
-    #[inline(always)]
-    fn time(&self, stamp: u64) -> Result<Time, Time> {
-        if let (Scale::Times(factor), 0) = (self.scale, self.offset_secs)
-            && let Some(nanos) = stamp.checked_mul(factor).filter(|nanos| *nanos <= i64::MAX as u64)
-        {
-            return Ok(Time(nanos as i64));
-        }
-        self.odd_time(stamp)
-    }
-
-    fn odd_time(&self, stamp: u64) -> Result<Time, Time> {
-        let nanos = match self.scale {
-            Scale::Times(factor) => i128::from(stamp) * i128::from(factor),
-            Scale::Over(0) => 0,
-            Scale::Over(divisor) => i128::from(stamp) / i128::from(divisor),
-            Scale::Shift(power) => (i128::from(stamp) * 1_000_000_000) >> power,
-        } + i128::from(self.offset_secs) * 1_000_000_000;
-        match i64::try_from(nanos) {
-            Ok(nanos) => Ok(Time(nanos)),
-            Err(_) => Err(Time(if nanos < 0 { i64::MIN } else { i64::MAX })),
-        }
-    }
 }
 
 #[cfg(test)]
