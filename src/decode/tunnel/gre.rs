@@ -4,7 +4,6 @@
 //! Out: the ether type inside, PPP, Ethernet.
 //! Not: sequence numbers and keys as such.
 
-use super::super::ip;
 use super::super::link::ethernet;
 use super::super::link::serial;
 use super::super::link::wlan;
@@ -111,7 +110,7 @@ fn version_0<'b>(walk: &mut Walk, header: &Header, inside: View<'b>) -> Result<N
             walk.tunnel(LayerKind::Gre, key)?;
             // WCCP 2 puts four bytes before the packet, version 1 none; IPv4 begins with 0x45 and up.
             let packet = if inside.nibble() == Some(4) { inside } else { inside.after(4) };
-            Ok(Next::Read(ip::read, packet))
+            Ok(Next::Ip(packet))
         }
         // Aruba's access points mirror 802.11 with these.
         0x8200..=0x8210 => {
@@ -176,7 +175,7 @@ pub(in crate::decode) fn erspan<'b>(walk: &mut Walk, view: View<'b>) -> Result<N
     match (version, flags >> 10 & 0x1f) {
         // Five bits of frame type in type III: 0 Ethernet, 2 IP.
         (1, _) | (2, 0) => Ok(Next::Read(ethernet::read, inside)),
-        (2, 2) => Ok(Next::Read(ip::read, inside)),
+        (2, 2) => Ok(Next::Ip(inside)),
         _ => Err(Stop::Opaque),
     }
 }
