@@ -221,12 +221,12 @@ fn trill<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     Ok(Next::Read(ethernet::read, inside))
 }
 
-/// TrustSec metadata: a version, the length of its options in words, options; then the next type.
+/// TrustSec metadata: a version, the length of its options in words (one at least), options; then the next type.
 fn metadata<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     let (number, inside) = view.read("metadata", |c| {
         c.skip(1, "version")?;
         let words = usize::from(c.u8("length")?);
-        c.skip(words * 4, "options")?;
+        c.skip(words.max(1) * 4, "options")?;
         c.u16("ether type")
     })?;
     walk.tag(LayerKind::Other("metadata"), 0)?;

@@ -17,6 +17,7 @@ use super::super::view::Walk;
 use super::ethernet;
 use super::is_ip_family;
 use super::lan;
+use super::serial;
 use super::wlan;
 
 /// LINKTYPE_NULL, LINKTYPE_LOOP: an address family, in the byte order of whoever captured.
@@ -24,6 +25,10 @@ pub(in crate::decode) fn null<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'
     let (family, inside) = view.read("loopback", |c| c.u32("address family"))?;
     if is_ip_family(family) || is_ip_family(family.swap_bytes()) {
         return Ok(Next::Ip(inside));
+    }
+    // A serial line that the capture calls loopback.
+    if matches!(family >> 16, 0x0f00 | 0x8f00 | 0xff03) {
+        return Ok(Next::Read(serial::ppp, view));
     }
     // Some tunnel drivers write an ether type instead.
     match (family, family.swap_bytes()) {
@@ -67,7 +72,7 @@ fn cooked<'b>(walk: &mut Walk, hardware: u16, number: u16, inside: View<'b>) -> 
     match (hardware, number) {
         (hardware::NETLINK, _) => Err(Stop::NotIp(0)),
         (hardware::RADIOTAP, _) => wlan::radiotap(walk, inside),
-        (hardware::FRAME_RELAY, _) => super::serial::frame_relay(walk, inside),
+        (hardware::FRAME_RELAY, _) => serial::frame_relay(walk, inside),
         // A GRE device: the protocol is GRE's, which are ether types where they are large.
         (hardware::IP_GRE, 0x0600..) | (_, 0x0600..) => Ok(Next::EtherType(number, inside)),
         // ETH_P_802_3: Novell's frames. ETH_P_802_2: LLC.

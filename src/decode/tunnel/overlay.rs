@@ -24,7 +24,7 @@ pub(in crate::decode) fn vxlan<'b>(walk: &mut Walk, view: View<'b>) -> Result<Ne
     Ok(Next::Read(ethernet::read, inside))
 }
 
-/// draft-ietf-nvo3-vxlan-gpe §3: with P set, the last of the first four bytes says what is inside.
+/// draft-ietf-nvo3-vxlan-gpe §3: the last of the first four bytes says what is inside; not every sender sets the flag that says so.
 pub(in crate::decode) fn vxlan_gpe<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     let ((flags, vni), inside) = header(view)?;
     // Version 0; I set.
@@ -32,10 +32,8 @@ pub(in crate::decode) fn vxlan_gpe<'b>(walk: &mut Walk, view: View<'b>) -> Resul
         return Err(Stop::Opaque);
     }
     walk.tunnel(LayerKind::Vxlan, vni)?;
-    if flags >> 24 & 0x04 == 0 {
-        return Ok(Next::Read(ethernet::read, inside));
-    }
     match flags & 0xff {
+        0 => Ok(Next::Read(ethernet::read, inside)),
         1 => Ok(Next::Ip(inside)),
         2 => Ok(Next::Ip(inside)),
         3 => Ok(Next::Read(ethernet::read, inside)),
