@@ -22,11 +22,13 @@ use super::file::RowShape;
 use super::file::TableShape;
 use super::file::TagShape;
 use super::file::line_of;
+use super::file::nearest;
 use super::file::read_toml;
 use super::pattern::Pattern;
 use super::ports::Ports;
 use super::rule::Document;
 use super::rule::Kind;
+use super::rule::ROLES;
 use super::rule::Role;
 use super::rule::Row;
 use super::rule::Rule;
@@ -251,6 +253,13 @@ impl Reader<'_> {
             return;
         }
         base.ports = row_ports.unwrap_or_default();
+        for role in [&base.source, &base.destination].into_iter().flatten() {
+            if !ROLES.contains(&&**role) {
+                let near =
+                    nearest(role, ROLES).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+                self.problem(at, format!("unknown role `{role}`{near}"));
+            }
+        }
         let missing = match base.table.kind {
             Kind::Endpoint | Kind::PrivateLink => Some("a url"),
             Kind::Region => Some("`primary` and `discovery`"),

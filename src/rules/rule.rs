@@ -7,6 +7,18 @@ use super::pattern::Pattern;
 use super::ports::Ports;
 use super::ports::TCP;
 
+/// Roles of the port tables, as the site file names them.
+pub const ROLES: [&str; 8] = [
+    "servers",
+    "management-system",
+    "cluster-servers",
+    "hyper-v-servers",
+    "windows-admin-center",
+    "stretched-cluster",
+    "active-directory",
+    "time-servers",
+];
+
 /// A rule among those of one [`super::Rules`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleId(pub u32);
