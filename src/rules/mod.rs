@@ -17,6 +17,7 @@ mod ports;
 mod read;
 mod rule;
 mod site;
+mod tags;
 mod tell;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,9 @@ pub use rule::RuleId;
 pub use rule::Table;
 pub use site::Allow;
 pub use site::Site;
+pub use tags::Tag;
+pub use tags::TagId;
+pub use tags::Tags;
 pub use tell::DiffError;
 pub use tell::check;
 pub use tell::diff;
