@@ -105,6 +105,7 @@ impl Reader<'_> {
             source: head.source.as_str().into(),
             looked: head.looked.map(|date| date.to_string()).unwrap_or_default().into(),
             supersedes: boxed(&head.supersedes),
+            keeps: boxed(&head.keeps),
             includes: boxed(&head.includes),
             region: head.region.as_deref().map(Box::from),
             file: self.file.into(),

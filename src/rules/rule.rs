@@ -113,6 +113,8 @@ pub struct Document {
     pub looked: Box<str>,
     /// Documents that this one replaces.
     pub supersedes: Box<[Box<str>]>,
+    /// Documents among those whose hosts still count, as legacy, for older installations.
+    pub keeps: Box<[Box<str>]>,
     /// Documents that belong to this one and are selected with it.
     pub includes: Box<[Box<str>]>,
     /// The one region that it is for, where it is for one.

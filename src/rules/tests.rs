@@ -248,11 +248,14 @@ fn the_default_is_what_no_other_document_supersedes() {
     {
         assert!(all.contains(&there.to_owned()), "{there} in {all:?}");
     }
-    for gone in ["afs-2019-06-24", "hci-2021-12-14", "hci-2022-04-28", "hci-required-2024-06-25"] {
+    for gone in ["hci-2021-12-14", "hci-2022-04-28", "hci-recommended-2022-04-27"] {
         assert!(!all.contains(&gone.to_owned()), "{gone} in {all:?}");
     }
     let sync = Selection { products: Some(vec!["azure-file-sync".to_owned()]), ..Selection::default() };
-    assert_eq!(shorts(&sync), ["afs-networking-2024-11-06", "afs-2024-05-13", "hybrid-file-services"]);
+    assert_eq!(
+        shorts(&sync),
+        ["afs-networking-2024-11-06", "afs-2024-05-13", "afs-2019-06-24", "hybrid-file-services"]
+    );
     let local = Selection {
         products: Some(vec!["azure-stack-hci".to_owned()]),
         local_region: Some("eastus".to_owned()),
@@ -264,7 +267,9 @@ fn the_default_is_what_no_other_document_supersedes() {
             "arc-2026-04-01",
             "azure-local-eastus-2026-07-14",
             "azure-local-2025-01-08",
+            "hci-required-2024-06-25",
             "hci-recommended-later",
+            "hci-required-2022-04-27",
         ]
     );
     let error = |documents: &[&str]| {
@@ -280,10 +285,38 @@ fn the_default_is_what_no_other_document_supersedes() {
 }
 
 #[test]
+fn what_a_newer_document_keeps_counts_as_legacy() {
+    let rules = library().select(&Selection::default()).unwrap();
+    let needs = |name: &str, short: &str| {
+        let found = rules.host(name).into_iter().map(|found| rules.rule(found.rule));
+        found.filter(|rule| &*rule.document.short == short).map(|rule| rule.need).collect::<Vec<_>>()
+    };
+    assert_eq!(needs("graph.windows.net", "afs-2019-06-24"), [Need::Legacy]);
+    assert_eq!(needs("tlu.dl.delivery.mp.microsoft.com", "hci-required-2024-06-25"), [Need::Legacy]);
+    assert_eq!(needs("kailani6.one.microsoft.com", "afs-2024-05-13"), [Need::Required, Need::Required]);
+    assert!(rules.statements("port").all(|(_, rule)| &*rule.document.short != "afs-2019-06-24"));
+    assert!(rules.required(&SiteNeeds::default()).iter().all(|need| need.need != Need::Legacy));
+}
+
+#[test]
+fn each_edition_has_its_own_names_for_china() {
+    let seed = "azure-stack-hci@2021-12-14";
+    check(seed, "login.partner.microsoftonline.cn", &["hci-2021-12-14/daily/1.4"]);
+    check(seed, "login.chinacloudapi.cn", &[]);
+    check(
+        "azure-stack-hci@2022-04-27-required",
+        "login.chinacloudapi.cn",
+        &["hci-required-2022-04-27/required/1.3"],
+    );
+    check("azure-arc@2026-04-01", "login.partner.chinacloudapi.cn", &["arc-2026-04-01/china/4.1"]);
+}
+
+#[test]
 fn a_cloud_leaves_the_rows_of_other_clouds_out() {
     let china = Selection { cloud: Some(Cloud::China), ..Selection::default() };
     let rules = library().select(&china).unwrap();
     assert_eq!(ids(&rules, "chinaeast201.afs.azure.cn"), ["afs-2024-05-13/regions-china/1.1"]);
+    assert_eq!(ids(&rules, "dp.stackhci.azure.cn"), ["hci-required-2022-04-27/required/4.3"]);
     assert_eq!(ids(&rules, "westus01.afs.azure.net"), Vec::<String>::new());
     assert!(rules.statements("outbound-only").count() > 0, "sentences hold for every cloud");
 }
