@@ -257,6 +257,8 @@ keys! {
     TlsRetry, "tls.retry", "the server asked for another ClientHello (HelloRetryRequest)";
     Resumed, "tls.resumed", "the server resumed a session: no certificate is sent";
     HttpMethod, "http.method", "method of the first request";
+    HttpTarget, "http.target", "target of the first request, as sent: a path, or for a proxy a whole address";
+    HttpProxied, "http.proxied", "the request was sent to a proxy: its target is a whole address";
     HttpStatus, "http.status", "status of the last response";
     HttpServer, "http.server", "Server header of the first response";
     HttpLocation, "http.location", "Location header of the last redirect";
