@@ -264,6 +264,7 @@ keys! {
     HttpLocation, "http.location", "Location header of the last redirect";
     HttpVia, "http.via", "Via or Proxy-Agent header: the name of a box on the path";
     QuicVersion, "quic.version", "QUIC version number of the first long header";
+    QuicError, "quic.error", "error code with which a side closed the connection in its first packets, other than an alert";
     Ja4, "ja4", "JA4 fingerprint of the ClientHello";
     ProxyUser, "proxy.protocol", "source address in a PROXY protocol header";
 }

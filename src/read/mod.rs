@@ -12,6 +12,7 @@ mod fact;
 mod http;
 mod pieces;
 mod proxy_protocol;
+mod quic;
 mod reader;
 mod socks;
 mod table;
