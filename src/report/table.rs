@@ -275,20 +275,28 @@ mod tests {
     /// Not a test of anything: `cargo test --release --lib speed -- --nocapture` says what a row costs.
     #[test]
     fn speed() {
-        let rounds = if cfg!(debug_assertions) { 1_000 } else { 400_000 };
+        let rounds = if cfg!(debug_assertions) { 100 } else { 50_000 };
         let (flow, dns, names) = (sample::flow(), sample::dns(), sample::names());
         let mut flows = Csv::<FlowRow, _>::new(io::sink()).unwrap();
         let mut answers = Csv::<DnsRow, _>::new(io::sink()).unwrap();
         let mut json = JsonLines::new(io::sink());
         let per_row = |what: &str, write: &mut dyn FnMut()| {
-            let start = std::time::Instant::now();
-            (0..rounds).for_each(|_| write());
-            println!("{what}: {} ns", start.elapsed().as_nanos() / rounds);
+            // The best of several: other work on the machine only ever adds.
+            let best = (0..8).map(|_| {
+                let start = std::time::Instant::now();
+                (0..rounds).for_each(|_| write());
+                start.elapsed().as_nanos() / rounds
+            });
+            println!("{what}: {} ns", best.min().unwrap_or_default());
         };
         per_row("flow, CSV", &mut || flows.write(&flow, &names).unwrap());
         per_row("dns, CSV", &mut || answers.write(&dns, &names).unwrap());
         per_row("flow, JSON", &mut || json.write(&flow, &names).unwrap());
         per_row("dns, JSON", &mut || json.write(&dns, &names).unwrap());
+        let parent = tempfile::tempdir().unwrap();
+        let overwrite = crate::report::Overwrite::Ours;
+        let mut folder = crate::report::Folder::open(&parent.path().join("evidence"), overwrite).unwrap();
+        per_row("flow, hashed in a folder", &mut || folder.flow(&flow, &names).unwrap());
         per_row("community id", &mut || {
             std::hint::black_box(crate::flow::community_id(
                 6,
