@@ -4,6 +4,7 @@
 //! capture → decode → flow → read → judge → report        rules → judge
 //! ```
 
+pub mod audit;
 pub mod base;
 pub mod capture;
 pub mod cli;
@@ -12,3 +13,4 @@ pub mod flow;
 pub mod judge;
 pub mod read;
 pub mod report;
+pub mod rules;

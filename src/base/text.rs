@@ -138,6 +138,11 @@ impl WireText {
         WireText(out.into_boxed_str())
     }
 
+    /// Text that is printable already: put together from other printable text.
+    pub fn printable(text: String) -> WireText {
+        WireText(text.into_boxed_str())
+    }
+
     /// The text.
     #[inline]
     pub fn as_str(&self) -> &str {

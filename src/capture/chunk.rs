@@ -7,11 +7,11 @@ use crate::base::FrameRef;
 use crate::base::Time;
 
 /// A link-layer header type, by its number in the tcpdump.org registry (`LINKTYPE_…`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkType(pub u16);
 
 /// One frame's place in a [`Chunk`], and what its record header said.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameHeader {
     /// When it was captured.
     pub time: Time,

@@ -4,9 +4,77 @@
 //! Out: [`Chunk`]s of frames in time order, what each input was ([`InputFacts`]), and its damage.
 //! Not: what is inside a frame.
 
+mod block;
 mod chunk;
+mod compress;
+mod erf;
+mod facts;
+mod file;
+mod filter;
+mod format;
+mod hash;
+mod input;
+mod link;
+mod merge;
+mod pcap;
+mod pcapng;
+mod snoop;
 
 pub use chunk::Chunk;
 pub use chunk::Frame;
 pub use chunk::FrameHeader;
 pub use chunk::LinkType;
+pub use facts::Damage;
+pub use facts::InputFacts;
+pub use facts::Interface;
+pub use facts::Outcome;
+pub use filter::FilterError;
+pub use hash::Hash;
+pub use input::Input;
+pub use link::link_type_name;
+pub use merge::Capture;
+pub use merge::Meter;
+pub use merge::Plan;
+
+use crate::base::WireText;
+
+/// Why no capture can be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The user named something that is not there.
+    #[error("cannot read capture: {name}: {source}")]
+    Missing {
+        /// What was named.
+        name: WireText,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The user named a folder with nothing in it.
+    #[error("cannot read capture: {name}: folder is empty")]
+    Empty {
+        /// The folder.
+        name: WireText,
+    },
+    /// None of the inputs is a capture.
+    #[error("cannot read capture: {}", few(.reasons))]
+    Nothing {
+        /// Each input with what is wrong with it.
+        reasons: Vec<String>,
+    },
+    /// The filter cannot be used.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// No thread for the hashes.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The first few of many reasons.
+fn few(reasons: &[String]) -> String {
+    let shown = reasons.get(..3).unwrap_or(reasons).join("; ");
+    match reasons.len() {
+        0 => "nothing was named".to_owned(),
+        1..=3 => shown,
+        more => format!("{shown}; and {} more", more - 3),
+    }
+}

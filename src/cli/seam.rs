@@ -1,49 +1,346 @@
-//! Where the command line ends and the pipeline begins. The command line calls these; it knows nothing behind them.
+//! Where the command line ends and the pipeline begins: what was typed becomes plans of the stages, and what the stages
+//! counted becomes the run's facts.
 
 use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
-use anyhow::bail;
+use anyhow::Context as _;
 
+use super::args;
 use super::plan::AnalyzePlan;
 use super::plan::RulesPlan;
+use crate::audit;
+use crate::audit::Line;
+use crate::capture;
+use crate::capture::Capture;
+use crate::capture::InputFacts;
+use crate::decode;
+use crate::flow;
+use crate::judge::DnsRow;
+use crate::judge::Docket;
+use crate::judge::FlowRow;
+use crate::judge::Scope;
+use crate::report::Accounting;
+use crate::report::Document;
+use crate::report::Names;
 use crate::report::Progress;
 use crate::report::RunFacts;
 use crate::report::Sink;
+use crate::report::Source;
+use crate::report::Unwritable;
+use crate::rules;
+use crate::rules::Library;
+use crate::rules::Rules;
+use crate::rules::Selection;
 
 /// Reads the plan's inputs, gives every record to `sink`, and says what the run was.
 ///
 /// Before the first record it names the inputs by `FileId` (`sink.name_inputs`); it stops early, without an error, when
-/// `sink.is_closed()`.
+/// `sink.is_closed()` or when it is interrupted.
 pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
-    let _ = (progress, sink);
-    match plan.files.first() {
-        Some(file) => bail!("cannot read capture: {}: this build cannot read captures yet", file.display()),
-        None => Ok(RunFacts::default()),
+    let stop = stop_on_signals()?;
+    let rules = Arc::new(rules_of(plan)?);
+    let capture = Capture::open(capture::Plan {
+        inputs: plan.files.iter().map(|file| capture::Input::named(file.clone().into_os_string())).collect(),
+        filter: plan.filter.clone(),
+        hash: match plan.hash {
+            args::Hash::Sha256 => capture::Hash::Sha256,
+            args::Hash::Blake3 => capture::Hash::Blake3,
+            args::Hash::None => capture::Hash::None,
+        },
+        frame_limit: plan.count.map(|count| count.get()),
+    })?;
+    let paths: Vec<PathBuf> = capture.inputs();
+    sink.name_inputs(Names::of(&paths));
+    if let Some(bytes) = capture.bytes_total() {
+        progress.expect(bytes);
     }
+    let documents = rules
+        .documents()
+        .iter()
+        .map(|document| Document { id: document.id.to_string(), sha256: document.sha256.to_string() })
+        .collect();
+    let docket = Rows { sink, failed: None, stop: &stop };
+    let line = audit::Plan {
+        rules,
+        scope: Scope { servers: plan.servers.clone() },
+        fragments: decode::Limits::default(),
+        flows: flow::Limits { flows: plan.bounds.flows.get() as usize, ..flow::Limits::default() },
+        workers: plan.threads.get().saturating_sub(1).max(1),
+    };
+    let (seen, rows) = audit::run(capture, line, docket, &mut Shown(progress), &stop);
+    if let Some(failed) = rows.failed {
+        return Err(failed.into());
+    }
+    let sink = rows.sink;
+    for finding in &seen.judgement.findings {
+        sink.finding(finding)?;
+    }
+    let limited = plan.count.is_some_and(|count| seen.ledger.read.frames >= count.get());
+    Ok(RunFacts { documents, rules: Some(source(plan)), ..facts(seen, &paths, limited, plan.hash) })
+}
+
+/// A flag that the first interrupt or request to end sets; the second ends the process at once.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
+            .context("cannot watch for signals")?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot watch for signals")?;
+    }
+    Ok(stop)
+}
+
+/// Gives rows to the sink. After the first that cannot be written the run is stopped.
+struct Rows<'a> {
+    sink: &'a mut Sink,
+    failed: Option<Unwritable>,
+    stop: &'a AtomicBool,
+}
+
+impl Rows<'_> {
+    fn wrote(&mut self, written: Result<(), Unwritable>) {
+        if let Err(error) = written {
+            self.failed.get_or_insert(error);
+        }
+        if self.failed.is_some() || self.sink.is_closed() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Docket for Rows<'_> {
+    fn flow(&mut self, row: &FlowRow) {
+        let written = self.sink.flow(row);
+        self.wrote(written);
+    }
+
+    fn dns(&mut self, row: &DnsRow) {
+        let written = self.sink.dns(row);
+        self.wrote(written);
+    }
+}
+
+struct Shown<'a>(&'a Progress);
+
+impl audit::Watcher for Shown<'_> {
+    fn progress(&mut self, bytes: u64, frames: u64) {
+        self.0.reached(bytes, frames);
+    }
+}
+
+fn rules_of(plan: &AnalyzePlan) -> anyhow::Result<Rules> {
+    let documents = (!plan.documents.is_empty()).then(|| plan.documents.clone());
+    let selection = Selection { documents, ..Selection::default() };
+    Ok(match &plan.rules {
+        Some(folder) => Rules::from_dir(folder, &selection)?,
+        None => Rules::embedded(&selection)?,
+    })
+}
+
+fn source(plan: &AnalyzePlan) -> Source {
+    let path =
+        plan.rules.as_ref().map_or_else(|| "built in".to_owned(), |folder| folder.display().to_string());
+    Source { path, sha256: String::new() }
+}
+
+fn facts(seen: audit::Facts, paths: &[PathBuf], limited: bool, hash: args::Hash) -> RunFacts {
+    let audit::Facts { inputs, ledger, flows, judgement, span, stopped } = seen;
+    let mut accounting = Accounting {
+        bytes: inputs.iter().map(|input| input.raw_bytes).sum(),
+        frames: inputs.iter().map(|input| input.frames).sum(),
+        filtered: inputs.iter().map(|input| input.filtered).sum(),
+        packets: ledger.packets.frames,
+        fragments: ledger.fragments.frames,
+        not_ip: ledger.not_ip.iter().map(|(number, line)| (*number, line.frames)).collect(),
+        unknown_link: ledger.unknown_link.iter().map(|(number, line)| (*number, line.frames)).collect(),
+        unreadable: ledger.unreadable.iter().map(|(what, line)| ((*what).to_owned(), line.frames)).collect(),
+        damaged: Default::default(),
+        flows: flows.opened,
+    };
+    for (lines, how) in [(&ledger.cut, "cut"), (&ledger.broken, "broken")] {
+        accounting.damaged.extend(
+            lines.iter().map(|((layer, what), line)| (format!("{layer}: {what} {how}"), line.frames)),
+        );
+    }
+    let mut facts = RunFacts {
+        first_seen: span.map(|(first, _)| first),
+        last_seen: span.map(|(_, last)| last),
+        accounting,
+        bounds: judgement.bounds,
+        tally: judgement.tally,
+        findings: judgement.findings,
+        partial: match (stopped, limited) {
+            (true, _) => Some("interrupted".to_owned()),
+            (false, true) => Some("frame limit reached".to_owned()),
+            (false, false) => None,
+        },
+        ..RunFacts::default()
+    };
+    let mut statistic = |name: &str, value: u64| facts.statistics.insert(name.to_owned(), value);
+    let sum = |lines: &mut dyn Iterator<Item = &Line>| lines.map(|line| line.bytes).sum::<u64>();
+    statistic("bytes.frames", ledger.read.bytes);
+    statistic("bytes.packets", ledger.packets.bytes);
+    statistic("bytes.fragments", ledger.fragments.bytes);
+    statistic("bytes.not-ip", sum(&mut ledger.not_ip.values()));
+    statistic("bytes.unknown-link", sum(&mut ledger.unknown_link.values()));
+    statistic("bytes.unreadable", sum(&mut ledger.unreadable.values()));
+    statistic("bytes.damaged", sum(&mut ledger.cut.values().chain(ledger.broken.values())));
+    statistic("flow.packets", flows.packets);
+    statistic("flow.icmp-attached", flows.icmp_attached);
+    statistic("flow.payload-bytes", flows.payload_bytes);
+    statistic("flow.peak-live", flows.peak);
+    statistic("flow.cut-streams", flows.cut_streams);
+    let fragments = &ledger.fragment_counts;
+    statistic("fragment.joined", fragments.joined);
+    statistic("fragment.overlapping", fragments.overlapping);
+    statistic("fragment.differing", fragments.differing);
+    statistic("fragment.unfinished", fragments.unfinished);
+    for (count, what) in [
+        (flows.evicted, "flows were closed early to make room for others"),
+        (flows.capped_streams, "streams were given up: more bytes out of order than are held"),
+        (fragments.evicted + fragments.refused, "fragments were dropped to make room for others"),
+    ] {
+        if count > 0 {
+            facts.bounds.push(format!("{count} {what}"));
+        }
+    }
+    for (input, path) in inputs.iter().zip(paths) {
+        facts.damage.extend(input.damage.iter().map(|damage| format!("{}: {}", input.name, damage.what)));
+        let more = input.damage_count.saturating_sub(input.damage.len() as u64);
+        if more > 0 {
+            facts.damage.push(format!("{}: and {more} places more", input.name));
+        }
+        match &input.outcome {
+            capture::Outcome::Refused(why) => facts.damage.push(format!("{}: {why}", input.name)),
+            capture::Outcome::PassedOver(_) | capture::Outcome::Untouched | capture::Outcome::Read => {}
+        }
+        facts.inputs.push(input_facts(input, path, hash));
+    }
+    facts
+}
+
+/// An input as the manifest prints it.
+fn input_facts(input: &InputFacts, path: &std::path::Path, hash: args::Hash) -> serde_json::Value {
+    let (outcome, why) = match &input.outcome {
+        capture::Outcome::Untouched => ("not reached", None),
+        capture::Outcome::Read => ("read", None),
+        capture::Outcome::Refused(why) => ("refused", Some(why)),
+        capture::Outcome::PassedOver(why) => ("passed over", Some(why)),
+    };
+    let about =
+        |about: &[(&'static str, crate::base::WireText)]| -> serde_json::Map<String, serde_json::Value> {
+            about.iter().map(|(what, text)| ((*what).to_owned(), text.as_str().into())).collect()
+        };
+    let interfaces: Vec<serde_json::Value> = input
+        .interfaces
+        .iter()
+        .map(|interface| {
+            serde_json::json!({
+                "link_type": interface.link.0,
+                "link_name": capture::link_type_name(interface.link),
+                "snap_len": interface.snap_len,
+                "name": interface.name,
+                "time_unit": interface.resolution,
+                "received": interface.received,
+                "dropped": interface.dropped,
+                "about": about(&interface.about),
+            })
+        })
+        .collect();
+    let damage: Vec<serde_json::Value> = input
+        .damage
+        .iter()
+        .map(|damage| {
+            serde_json::json!({
+                "after_frame": damage.after_frame,
+                "at_byte": damage.at_byte,
+                "skipped_bytes": damage.skipped_bytes,
+                "what": damage.what,
+            })
+        })
+        .collect();
+    let mut value = serde_json::json!({
+        "path": path.display().to_string(),
+        "name": input.name,
+        "outcome": outcome,
+        "why": why,
+        "format": input.format,
+        "compression": input.compression,
+        "bytes": input.raw_bytes,
+        "complete": input.complete,
+        "decoded_bytes": input.decoded_bytes,
+        "overhead_bytes": input.overhead_bytes,
+        "frame_bytes": input.frame_bytes,
+        "skipped_bytes": input.skipped_bytes,
+        "frames": input.frames,
+        "filtered": input.filtered,
+        "first_seen": input.first,
+        "last_seen": input.last,
+        "earliest": input.earliest,
+        "latest": input.latest,
+        "time_ran_backwards": input.backwards,
+        "clamped_times": input.clamped,
+        "frames_without_time": input.untimed,
+        "lost_by_sensor": input.lost,
+        "blocks_passed_over": input.passed_over,
+        "interfaces": interfaces,
+        "about": about(&input.about),
+        "damage": damage,
+        "damage_count": input.damage_count,
+        "notes": input.notes,
+    });
+    let key = match hash {
+        args::Hash::Sha256 => "sha256",
+        args::Hash::Blake3 => "blake3",
+        args::Hash::None => return value,
+    };
+    if let Some(object) = value.as_object_mut() {
+        object.insert(key.to_owned(), input.hash.clone().into());
+    }
+    value
 }
 
 /// Lists the documents.
 pub(super) fn rules_list(plan: &RulesPlan, out: &mut dyn Write) -> anyhow::Result<()> {
-    no_rules(plan, out)
+    Ok(rules::list(&all_rules(plan)?, out)?)
 }
 
 /// Prints a document's rules, or one rule, and says how many there were.
 pub(super) fn rules_show(plan: &RulesPlan, id: &str, out: &mut dyn Write) -> anyhow::Result<usize> {
-    let _ = id;
-    no_rules(plan, out)
+    Ok(rules::show(&all_rules(plan)?, id, out)?)
 }
 
 /// Prints every mistake in the rules, with file and line, and says how many there were.
 pub(super) fn rules_check(plan: &RulesPlan, out: &mut dyn Write) -> anyhow::Result<usize> {
-    no_rules(plan, out)
+    Ok(rules::check(plan.rules.as_deref(), out)?)
 }
 
 /// Prints what changed from one document to another.
-pub(super) fn rules_diff(plan: &RulesPlan, old: &str, new: &str, out: &mut dyn Write) -> anyhow::Result<()> {
-    let _ = (old, new);
-    no_rules(plan, out)
+pub(super) fn rules_diff(
+    plan: &RulesPlan,
+    old: &str,
+    new: &str,
+    out: &mut dyn Write,
+) -> anyhow::Result<usize> {
+    Ok(rules::diff(&library(plan)?, old, new, out)?)
 }
 
-fn no_rules<T>(_: &RulesPlan, _: &mut dyn Write) -> anyhow::Result<T> {
-    bail!("cannot read rules: this build has none yet")
+fn library(plan: &RulesPlan) -> anyhow::Result<Library> {
+    Ok(match &plan.rules {
+        Some(folder) => Library::from_dir(folder)?,
+        None => Library::embedded()?,
+    })
+}
+
+/// Every document, also those that newer ones replace.
+fn all_rules(plan: &RulesPlan) -> anyhow::Result<Rules> {
+    let library = library(plan)?;
+    let documents = library.documents().map(|document| document.id.to_string()).collect();
+    library
+        .select(&Selection { documents: Some(documents), ..Selection::default() })
+        .context("cannot choose rules")
 }

@@ -1,5 +1,8 @@
 //! What decode hands on: the innermost packet of a frame, and what it was wrapped in.
 
+use std::fmt;
+use std::fmt::Write as _;
+
 use crate::base::Address;
 use crate::capture::LinkType;
 
@@ -179,6 +182,7 @@ pub enum LayerKind {
     Pppoe,
     IpInIp,
     Gre,
+    Nvgre,
     Erspan,
     Vxlan,
     Geneve,
@@ -231,4 +235,114 @@ impl Wrapping {
             None => false,
         }
     }
+    /// Forgets all layers from `depth` inwards.
+    pub(super) fn truncate(&mut self, depth: usize) {
+        self.depth = self.depth.min(u8::try_from(depth).unwrap_or(u8::MAX));
+    }
+
+    /// The tags and tunnels in one number, the same for both directions and on every run; 0 when nothing counts.
+    ///
+    /// What counts is what both directions share: VLAN ids, kinds of tunnels, network ids. Sessions, labels and keys differ
+    /// by direction or by mirror. Tags without a shared id, MPLS labels among them, do not count at all: a router may take
+    /// them off, so that a conversation has them one way only.
+    pub fn scope(&self) -> u64 {
+        let mut scope = 0;
+        for layer in self.layers() {
+            let id = match layer.src {
+                _ if layer.kind.has_shared_id() => layer.id,
+                Some(_) => 0,
+                None => continue,
+            };
+            scope = mix(scope ^ mix(layer.kind.number() << 32 | u64::from(id)));
+        }
+        scope
+    }
+
+    /// The VLAN ids, outermost first: `"100;200"`; empty without one.
+    pub fn vlans(&self) -> String {
+        let mut text = String::new();
+        for layer in self.layers().iter().filter(|layer| layer.kind == LayerKind::Vlan) {
+            let separator = if text.is_empty() { "" } else { ";" };
+            // Writing into a String cannot fail.
+            let _ = write!(text, "{separator}{}", layer.id);
+        }
+        text
+    }
+
+    /// The tunnels, outermost first: `"gre / vxlan:42(10.0.0.1>10.0.0.2)"`; empty without one.
+    pub fn tunnel(&self) -> String {
+        let mut text = String::new();
+        for layer in self.layers().iter().filter(|layer| layer.kind != LayerKind::Vlan) {
+            let separator = if text.is_empty() { "" } else { " / " };
+            let _ = write!(text, "{separator}{layer}");
+        }
+        text
+    }
+}
+
+/// `"erspan:5(10.0.0.1>10.0.0.2)"`; without an id of 0, without ends where there are none.
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())?;
+        if self.id != 0 {
+            write!(f, ":{}", self.id)?;
+        }
+        if let (Some(src), Some(dst)) = (self.src, self.dst) {
+            write!(f, "({src}>{dst})")?;
+        }
+        Ok(())
+    }
+}
+
+impl LayerKind {
+    /// How evidence spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LayerKind::Vlan => "vlan",
+            LayerKind::Mpls => "mpls",
+            LayerKind::Pppoe => "pppoe",
+            LayerKind::IpInIp => "ip-in-ip",
+            LayerKind::Gre => "gre",
+            LayerKind::Nvgre => "nvgre",
+            LayerKind::Erspan => "erspan",
+            LayerKind::Vxlan => "vxlan",
+            LayerKind::Geneve => "geneve",
+            LayerKind::GtpU => "gtp-u",
+            LayerKind::Teredo => "teredo",
+            LayerKind::L2tp => "l2tp",
+            LayerKind::Capwap => "capwap",
+            LayerKind::Lisp => "lisp",
+            LayerKind::Nsh => "nsh",
+            LayerKind::Esp => "esp",
+            LayerKind::Other(name) => name,
+        }
+    }
+
+    /// Whether both directions of a conversation have the same id.
+    fn has_shared_id(self) -> bool {
+        // Others whose number is a network and not a session: PBB services, bridged GRE.
+        matches!(
+            self,
+            LayerKind::Vlan
+                | LayerKind::Pppoe
+                | LayerKind::Nvgre
+                | LayerKind::Vxlan
+                | LayerKind::Geneve
+                | LayerKind::Other("pbb" | "gretap" | "eoip")
+        )
+    }
+
+    /// A number for the scope, made from the name so that the order of variants does not matter.
+    fn number(self) -> u64 {
+        self.name().bytes().fold(0, |number, byte| (number * 31 + u64::from(byte)) & 0xffff_ffff)
+    }
+}
+
+/// SplitMix64's last step: every bit of the input moves every bit of the output. Never 0.
+const fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let z = z ^ z >> 31;
+    if z == 0 { 1 } else { z }
 }

@@ -55,6 +55,8 @@ impl Flow {
 pub enum Appetite {
     /// Nothing more: later bytes of this side are counted, not delivered.
     Sated,
+    /// Datagrams only: nothing of the conversation needs to be remembered; the next datagram comes with a fresh state.
+    Rest,
     /// `consumed` of the bytes were used up; come back when at least `need` bytes follow them (0 and 1 mean: any).
     Hungry {
         /// How many of the delivered bytes are done with.

@@ -5,9 +5,14 @@
 //! Not: what the bytes mean.
 
 mod community;
+mod entry;
+mod expiry;
 mod key;
 mod listener;
 mod story;
+mod stream;
+mod table;
+mod tcp;
 
 pub use community::CommunityId;
 pub use community::community_id;
@@ -26,3 +31,8 @@ pub use story::IcmpError;
 pub use story::Opening;
 pub use story::SideStory;
 pub use story::TcpStory;
+pub use table::FlowCounts;
+pub use table::FlowTable;
+pub use table::Limits;
+pub use table::SHARDS;
+pub use table::shard_of;

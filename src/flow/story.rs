@@ -3,7 +3,6 @@
 use super::key::Endpoint;
 use crate::base::FrameRef;
 use crate::base::Time;
-use crate::decode::Layer;
 
 /// A conversation began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +17,10 @@ pub struct Opening {
     pub from_start: bool,
     /// ICMP: type and code of the first message, which stand for ports.
     pub icmp: Option<(u8, u8)>,
-    /// Tags and tunnels around its first packet, outermost first.
-    pub wrapping: Box<[Layer]>,
+    /// VLAN ids of its first packet, outermost first, joined with `;`.
+    pub vlan: Box<str>,
+    /// Tunnels around its first packet, outermost first.
+    pub tunnel: Box<str>,
 }
 
 /// Why a conversation is no longer followed.

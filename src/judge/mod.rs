@@ -4,12 +4,24 @@
 //! Out: records: rows for flows, DNS answers, findings and requirements.
 //! Not: how a record is printed.
 
+mod case;
 mod catalogue;
+mod checks;
+mod court;
+mod findings;
+mod names;
+mod outcome;
 mod record;
+mod tally;
+mod verdict;
 
 pub use catalogue::CATALOGUE;
 pub use catalogue::Explanation;
 pub use catalogue::explanation;
+pub use court::Court;
+pub use court::Docket;
+pub use court::Judgement;
+pub use court::Scope;
 pub use record::Confidence;
 pub use record::Destination;
 pub use record::DestinationTally;

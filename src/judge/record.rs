@@ -313,6 +313,8 @@ pub struct Tally {
     pub outcomes: [u64; 3],
     /// The destinations with most flows, most first.
     pub top: Vec<DestinationTally>,
-    /// Distinct destinations that did not fit the table of counts.
+    /// Flows to destinations that did not fit the table of counts.
     pub top_missed: u64,
+    /// What was odd on the wire, and how often.
+    pub oddities: std::collections::BTreeMap<String, u64>,
 }

@@ -34,7 +34,7 @@ pub enum Fact {
     Opened(Box<Opening>),
     /// Client and server of the opening are the other way round.
     Swapped,
-    /// The bytes are this protocol, whatever the port.
+    /// The bytes are this protocol, whatever the port. Told again when another begins inside or after it: a tunnel, STARTTLS.
     Spoke(App),
     /// One side said a name that stands for the server.
     Claimed(Claim),
@@ -213,6 +213,8 @@ pub enum Value {
     Text(WireText),
     /// Several, in wire order.
     List(Vec<WireText>),
+    /// Several two-byte numbers of a registry, in wire order.
+    Codes(Box<[u16]>),
 }
 
 /// Declares the attribute keys: variant, printed name, one sentence.
@@ -252,6 +254,7 @@ keys! {
     CertificateIssuer, "certificate.issuer", "issuer of the server's certificate";
     CertificateNames, "certificate.names", "DNS names in the server's certificate";
     CertificateChain, "certificate.chain", "subjects of the certificates sent behind the server's own";
+    TlsRetry, "tls.retry", "the server asked for another ClientHello (HelloRetryRequest)";
     Resumed, "tls.resumed", "the server resumed a session: no certificate is sent";
     HttpMethod, "http.method", "method of the first request";
     HttpStatus, "http.status", "status of the last response";

@@ -4,8 +4,18 @@
 //! Out: [`Observation`]s, in the order of the frames.
 //! Not: whether any of it is expected; that is for `judge`.
 
+mod desk;
+mod dns;
+#[cfg(test)]
+mod driver;
 mod fact;
+mod pieces;
+mod reader;
+mod table;
+mod tls;
 
+pub use desk::Desk;
+pub use desk::State;
 pub use fact::Answer;
 pub use fact::AnswerData;
 pub use fact::App;
@@ -18,3 +28,5 @@ pub use fact::Observation;
 pub use fact::Oddity;
 pub use fact::Resolution;
 pub use fact::Value;
+pub use reader::Spec;
+pub use table::READERS;

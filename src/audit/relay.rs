@@ -1,0 +1,274 @@
+//! The threads between capture and judge.
+//!
+//! Batches go through bounded channels, so that a slow end holds the fast one back; their vectors come back to be filled
+//! again.
+
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::Receiver;
+use crossbeam_channel::Sender;
+use crossbeam_channel::bounded;
+
+use super::Follower;
+use super::Reading;
+use super::Worker;
+use crate::base::FileId;
+use crate::capture::Chunk;
+use crate::capture::Frame;
+use crate::capture::FrameHeader;
+use crate::decode::Decoded;
+use crate::decode::Decoder;
+use crate::decode::OwnedPacket;
+use crate::decode::Packet;
+use crate::flow::At;
+use crate::flow::FlowCounts;
+use crate::flow::Limits;
+use crate::flow::SHARDS;
+use crate::flow::shard_of;
+use crate::judge::Court;
+use crate::judge::Docket;
+use crate::judge::Judgement;
+use crate::read::Observation;
+
+/// Batches under way on each channel.
+const UNDER_WAY: usize = 8;
+
+/// Observations that make a batch worth handing on.
+const BATCH: usize = 256;
+
+type Batch = Vec<Observation>;
+
+/// One worker, on the reading thread; judge on another.
+pub(super) fn alone<D: Docket + Send>(
+    limits: Limits,
+    mut court: Court,
+    mut docket: D,
+    reading: Reading<'_>,
+) -> (FlowCounts, Judgement, D) {
+    let (told, hear) = bounded::<Batch>(UNDER_WAY);
+    let (give_back, empties) = bounded::<Batch>(UNDER_WAY * 2);
+    thread::scope(|scope| {
+        let judging = scope.spawn(move || {
+            for mut batch in hear {
+                for observation in batch.drain(..) {
+                    court.accept(observation, &mut docket);
+                }
+                // A full channel of empties only means that one vector is built again.
+                let _ = give_back.try_send(batch);
+            }
+            (court.finish(), docket)
+        });
+        let mut follower = Alone { worker: Worker::new(limits), told: Some(told), empties };
+        reading.into(&mut follower);
+        let counts = follower.worker.table.counts();
+        drop(follower);
+        let (judgement, docket) = join(judging);
+        (counts, judgement, docket)
+    })
+}
+
+/// Waits for a thread; a panic in it is ours.
+fn join<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
+    match handle.join() {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+struct Alone {
+    worker: Worker,
+    told: Option<Sender<Batch>>,
+    empties: Receiver<Batch>,
+}
+
+impl Alone {
+    fn hand_on(&mut self) {
+        if self.worker.told().is_empty() {
+            return;
+        }
+        let empty = self.empties.try_recv().unwrap_or_default();
+        let batch = std::mem::replace(self.worker.told(), empty);
+        if let Some(told) = &self.told {
+            // Fails only when judge has panicked; joining it says so.
+            let _ = told.send(batch);
+        }
+    }
+}
+
+impl Follower for Alone {
+    #[inline]
+    fn packet(&mut self, packet: &Packet<'_>, at: At, _: &FrameHeader) {
+        self.worker.table.accept(packet, at, &mut self.worker.desk);
+    }
+
+    fn tick(&mut self, second: i64, at: At) {
+        self.worker.table.tick(second, at, &mut self.worker.desk);
+    }
+
+    fn chunk(&mut self, _: &Chunk) {
+        if self.worker.told().len() >= BATCH {
+            self.hand_on();
+        }
+    }
+
+    fn finish(&mut self, at: At) {
+        self.worker.table.finish(at, &mut self.worker.desk);
+        self.hand_on();
+        self.told = None;
+    }
+}
+
+/// What a worker has to do, in order.
+#[derive(Debug)]
+enum Task {
+    /// Decode this frame again, and follow its packet.
+    Frame(FrameHeader, u64),
+    /// Follow a packet that was put together from several frames.
+    Whole(Box<OwnedPacket>, At),
+    /// Time passes.
+    Tick(i64, At),
+    /// The capture is over.
+    Finish(At),
+}
+
+/// The tasks of one worker in one chunk.
+#[derive(Debug, Default)]
+struct Tasks {
+    file: FileId,
+    bytes: Arc<Vec<u8>>,
+    tasks: Vec<Task>,
+}
+
+/// Several workers, each with its own shards; judge puts their observations in order again.
+pub(super) fn shared<D: Docket + Send>(
+    limits: Limits,
+    workers: usize,
+    mut court: Court,
+    mut docket: D,
+    reading: Reading<'_>,
+) -> (FlowCounts, Judgement, D) {
+    let workers = workers.min(SHARDS);
+    thread::scope(|scope| {
+        let mut follower = Shared { desks: Vec::new(), due: Vec::new() };
+        let mut hearing = Vec::new();
+        let mut working = Vec::new();
+        for _ in 0..workers {
+            let (give, tasks) = bounded::<Tasks>(UNDER_WAY);
+            let (told, hear) = bounded::<Batch>(UNDER_WAY);
+            follower.desks.push(give);
+            follower.due.push(Vec::new());
+            hearing.push(hear);
+            working.push(scope.spawn(move || work(Worker::new(limits), &tasks, &told)));
+        }
+        let judging = scope.spawn(move || {
+            while let Some(batches) =
+                hearing.iter().map(|hear| hear.recv().ok()).collect::<Option<Vec<Batch>>>()
+            {
+                in_order(batches, |observation| court.accept(observation, &mut docket));
+            }
+            (court.finish(), docket)
+        });
+        reading.into(&mut follower);
+        drop(follower);
+        let mut counts = FlowCounts::default();
+        for worker in working {
+            counts += join(worker);
+        }
+        let (judgement, docket) = join(judging);
+        (counts, judgement, docket)
+    })
+}
+
+/// Hands out the observations of one chunk in the order of the run: by place, and what time closed by age.
+fn in_order(batches: Vec<Batch>, mut accept: impl FnMut(Observation)) {
+    let mut heads: Vec<_> = batches.into_iter().map(|batch| batch.into_iter().peekable()).collect();
+    loop {
+        let next = heads
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(number, head)| head.peek().map(|first| ((first.at.order, first.opened), number)))
+            .min();
+        let Some((_, number)) = next else {
+            return;
+        };
+        if let Some(observation) = heads.get_mut(number).and_then(Iterator::next) {
+            accept(observation);
+        }
+    }
+}
+
+/// A worker's thread: one batch of observations for each batch of tasks, even an empty one, so that judge can keep step.
+fn work(mut worker: Worker, tasks: &Receiver<Tasks>, told: &Sender<Batch>) -> FlowCounts {
+    let mut decoder = Decoder::new(crate::decode::Limits::default());
+    for Tasks { file, bytes, tasks } in tasks {
+        let chunk = Chunk { file, bytes, frames: Vec::new() };
+        for task in tasks {
+            match task {
+                Task::Frame(header, order) => {
+                    let frame: Frame<'_> = chunk.frame(&header);
+                    if let Decoded::Packet(packet) = decoder.packet(&frame) {
+                        let at = At { order, frame: frame.place, time: frame.time };
+                        worker.table.accept(&packet, at, &mut worker.desk);
+                    }
+                }
+                Task::Whole(packet, at) => worker.table.accept(&packet.borrow(), at, &mut worker.desk),
+                Task::Tick(second, at) => worker.table.tick(second, at, &mut worker.desk),
+                Task::Finish(at) => worker.table.finish(at, &mut worker.desk),
+            }
+        }
+        if told.send(std::mem::take(worker.told())).is_err() {
+            break;
+        }
+    }
+    worker.table.counts()
+}
+
+/// Routes packets to workers by shard.
+struct Shared {
+    desks: Vec<Sender<Tasks>>,
+    due: Vec<Vec<Task>>,
+}
+
+impl Shared {
+    fn all(&mut self, task: impl Fn() -> Task) {
+        for due in &mut self.due {
+            due.push(task());
+        }
+    }
+
+    fn send(&mut self, file: FileId, bytes: &Arc<Vec<u8>>) {
+        for (desk, due) in self.desks.iter().zip(&mut self.due) {
+            let tasks = Tasks { file, bytes: Arc::clone(bytes), tasks: std::mem::take(due) };
+            // Fails only when a worker has panicked; joining it says so.
+            let _ = desk.send(tasks);
+        }
+    }
+}
+
+impl Follower for Shared {
+    fn packet(&mut self, packet: &Packet<'_>, at: At, header: &FrameHeader) {
+        let worker = shard_of(packet) % self.desks.len().max(1);
+        if let Some(due) = self.due.get_mut(worker) {
+            due.push(if packet.was_fragmented {
+                Task::Whole(Box::new(OwnedPacket::from(packet)), at)
+            } else {
+                Task::Frame(*header, at.order)
+            });
+        }
+    }
+
+    fn tick(&mut self, second: i64, at: At) {
+        self.all(|| Task::Tick(second, at));
+    }
+
+    fn chunk(&mut self, chunk: &Chunk) {
+        self.send(chunk.file, &chunk.bytes);
+    }
+
+    fn finish(&mut self, at: At) {
+        self.all(|| Task::Finish(at));
+        self.send(FileId::default(), &Arc::default());
+        self.desks.clear();
+    }
+}

@@ -1,0 +1,295 @@
+//! Undoes compression, which is recognised by content and not by name.
+//!
+//! In:  raw bytes.
+//! Out: the capture's bytes, through a window; plain files pass without a copy.
+//! Not: what the capture is.
+
+use std::io;
+use std::io::BufRead;
+use std::io::Read;
+
+use flate2::bufread::GzDecoder;
+use lzma_rust2::Action;
+use lzma_rust2::Status;
+use lzma_rust2::XzStream;
+use ruzstd::decoding::BlockDecodingStrategy;
+use ruzstd::decoding::FrameDecoder;
+use ruzstd::decoding::errors::FrameDecoderError;
+use ruzstd::decoding::errors::ReadFrameHeaderError;
+
+use super::block::Feed;
+use super::block::Window;
+
+const GZIP: &[u8] = &[0x1f, 0x8b, 0x08];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// A skippable frame, which pzstd and others write first: RFC 8878 §3.1.2, `0x184D2A5?` without its low half byte.
+const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
+const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
+
+/// An xz file may ask for so much memory, in KiB; `xz -9` needs 65 MiB.
+const XZ_MEMORY_KIB: u32 = 256 * 1024;
+
+enum Decoder {
+    Plain(Feed),
+    Gzip(Box<GzDecoder<Feed>>),
+    Zstd { feed: Feed, decoder: Box<FrameDecoder>, inside: bool },
+    Xz { feed: Feed, stream: Box<XzStream> },
+}
+
+/// The bytes of a capture, whatever they were wrapped in.
+pub(super) struct Source {
+    decoder: Decoder,
+    /// Decoded bytes; not used for plain files, whose own window serves.
+    window: Window,
+    /// Decoded bytes before the window.
+    used_bytes: u64,
+    ended: bool,
+    fault: Option<String>,
+    trailing_bytes: u64,
+}
+
+impl Source {
+    /// Looks at the first bytes of `feed`.
+    pub(super) fn new(mut feed: Feed, block_len: usize) -> Source {
+        feed.have(XZ.len());
+        let head = feed.window().bytes();
+        let decoder = if head.starts_with(GZIP) {
+            Decoder::Gzip(Box::new(GzDecoder::new(feed)))
+        } else if head.starts_with(XZ) {
+            Decoder::Xz { feed, stream: Box::new(XzStream::new_mem_limit(true, XZ_MEMORY_KIB)) }
+        } else if is_zstd(head) {
+            Decoder::Zstd { feed, decoder: Box::new(FrameDecoder::new()), inside: false }
+        } else {
+            Decoder::Plain(feed)
+        };
+        let window = Window::new(block_len);
+        Source { decoder, window, used_bytes: 0, ended: false, fault: None, trailing_bytes: 0 }
+    }
+
+    /// The compression's name.
+    pub(super) const fn compression(&self) -> Option<&'static str> {
+        match self.decoder {
+            Decoder::Plain(_) => None,
+            Decoder::Gzip(_) => Some("gzip"),
+            Decoder::Zstd { .. } => Some("zstd"),
+            Decoder::Xz { .. } => Some("xz"),
+        }
+    }
+
+    /// The raw bytes beneath.
+    pub(super) fn feed(&self) -> &Feed {
+        match &self.decoder {
+            Decoder::Plain(feed) | Decoder::Zstd { feed, .. } | Decoder::Xz { feed, .. } => feed,
+            Decoder::Gzip(gzip) => gzip.get_ref(),
+        }
+    }
+
+    fn feed_mut(&mut self) -> &mut Feed {
+        match &mut self.decoder {
+            Decoder::Plain(feed) | Decoder::Zstd { feed, .. } | Decoder::Xz { feed, .. } => feed,
+            Decoder::Gzip(gzip) => gzip.get_mut(),
+        }
+    }
+
+    /// The unused bytes and their block.
+    #[inline]
+    pub(super) const fn window(&self) -> &Window {
+        match &self.decoder {
+            Decoder::Plain(feed) => feed.window(),
+            _ => &self.window,
+        }
+    }
+
+    /// Offset of the window's first byte in the capture.
+    pub(super) const fn position(&self) -> u64 {
+        self.used_bytes
+    }
+
+    /// Passes over used bytes.
+    pub(super) fn consume(&mut self, len: usize) {
+        self.used_bytes += len as u64;
+        match &mut self.decoder {
+            Decoder::Plain(feed) => feed.use_up(len),
+            _ => self.window.consume(len),
+        }
+    }
+
+    /// True when there are no bytes but those in the window.
+    pub(super) const fn ended(&self) -> bool {
+        match &self.decoder {
+            Decoder::Plain(feed) => feed.ended(),
+            _ => self.ended,
+        }
+    }
+
+    /// Reads until `need` unused bytes lie in one block, or the capture ends: false.
+    pub(super) fn have(&mut self, need: usize) -> bool {
+        if let Decoder::Plain(feed) = &mut self.decoder {
+            return feed.have(need);
+        }
+        if self.window.bytes().len() >= need {
+            return true;
+        }
+        // Decoders give a little at a time: fill the block, so that runs of frames stay long.
+        while !self.ended {
+            let room = self.window.room(need);
+            match self.decoder.decode(room) {
+                Ok(0) => self.ended = true,
+                Ok(len) => {
+                    let full = len == room.len();
+                    self.window.grow(len);
+                    if full {
+                        break;
+                    }
+                }
+                Err(fault) => {
+                    self.ended = true;
+                    self.fault = Some(fault);
+                }
+            }
+        }
+        self.window.bytes().len() >= need || (!self.ended && self.have(need))
+    }
+
+    /// Reads the raw bytes to their end, for the hash; whatever follows is not decoded.
+    pub(super) fn drain(&mut self) -> u64 {
+        let drained = self.feed_mut().drain();
+        match &mut self.decoder {
+            Decoder::Plain(_) => self.used_bytes += drained,
+            _ => {
+                self.trailing_bytes += drained;
+                let left = self.window.bytes().len();
+                self.consume(left);
+                return left as u64;
+            }
+        }
+        drained
+    }
+
+    /// Why decoding stopped before the end, if it did.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    /// Raw bytes behind the end of the compressed stream.
+    pub(super) const fn trailing_bytes(&self) -> u64 {
+        self.trailing_bytes
+    }
+}
+
+fn is_zstd(head: &[u8]) -> bool {
+    head.starts_with(ZSTD)
+        || matches!(head, [first, rest @ ..] if first & 0xf0 == 0x50 && rest.starts_with(ZSTD_SKIPPABLE))
+}
+
+impl Decoder {
+    /// Decodes into `room`; 0 is the end.
+    fn decode(&mut self, room: &mut [u8]) -> Result<usize, String> {
+        match self {
+            Decoder::Plain(feed) => feed.read(room).map_err(|error| error.to_string()),
+            Decoder::Gzip(gzip) => gunzip(gzip, room),
+            Decoder::Zstd { feed, decoder, inside } => unzstd(feed, decoder, inside, room),
+            Decoder::Xz { feed, stream } => unxz(feed, stream, room),
+        }
+    }
+}
+
+fn gunzip(gzip: &mut Box<GzDecoder<Feed>>, room: &mut [u8]) -> Result<usize, String> {
+    loop {
+        match gzip.read(room) {
+            Ok(0) => {}
+            Ok(len) => return Ok(len),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err("gzip stream cut".to_owned());
+            }
+            Err(error) => return Err(format!("gzip stream damaged: {error}")),
+        }
+        // RFC 1952 §2.2: members follow each other; anything else behind a member is not ours.
+        gzip.get_mut().have(GZIP.len());
+        if !gzip.get_ref().window().bytes().starts_with(GZIP) {
+            return Ok(0);
+        }
+        let feed = std::mem::replace(gzip.get_mut(), Feed::closed());
+        **gzip = GzDecoder::new(feed);
+    }
+}
+
+fn unzstd(
+    feed: &mut Feed,
+    decoder: &mut FrameDecoder,
+    inside: &mut bool,
+    room: &mut [u8],
+) -> Result<usize, String> {
+    loop {
+        if *inside {
+            if decoder.can_collect() > 0 {
+                return decoder.read(room).map_err(|error| error.to_string());
+            }
+            if decoder.is_finished() {
+                *inside = false;
+                let told = decoder.get_checksum_from_data();
+                if told.is_some() && told != decoder.get_calculated_checksum() {
+                    return Err("zstd stream damaged: checksum differs".to_owned());
+                }
+                continue;
+            }
+            if let Err(error) = decoder.decode_blocks(&mut *feed, BlockDecodingStrategy::UptoBlocks(1)) {
+                return Err(zstd_fault(feed, &error));
+            }
+            continue;
+        }
+        feed.have(ZSTD.len());
+        if !is_zstd(feed.window().bytes()) {
+            return Ok(0);
+        }
+        match decoder.reset(&mut *feed) {
+            Ok(()) => *inside = true,
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                length, ..
+            })) => {
+                skip(feed, length as usize)?;
+            }
+            Err(error) => return Err(zstd_fault(feed, &error)),
+        }
+    }
+}
+
+fn zstd_fault(feed: &mut Feed, error: &FrameDecoderError) -> String {
+    if feed.have(1) { format!("zstd stream damaged: {error}") } else { "zstd stream cut".to_owned() }
+}
+
+fn skip(feed: &mut Feed, mut len: usize) -> Result<(), String> {
+    while len > 0 {
+        let part = feed.fill_buf().map_err(|error| error.to_string())?.len().min(len);
+        if part == 0 {
+            return Err("zstd stream cut".to_owned());
+        }
+        feed.use_up(part);
+        len -= part;
+    }
+    Ok(())
+}
+
+fn unxz(feed: &mut Feed, stream: &mut XzStream, room: &mut [u8]) -> Result<usize, String> {
+    loop {
+        feed.have(1);
+        let input = feed.window().bytes();
+        let starved = input.is_empty();
+        let action = if starved { Action::Finish } else { Action::Run };
+        let result = match stream.process(input, room, action) {
+            Ok(result) => result,
+            Err(_) if starved => return Err("xz stream cut".to_owned()),
+            Err(error) => return Err(format!("xz stream damaged: {error}")),
+        };
+        feed.use_up(result.bytes_consumed);
+        if result.bytes_produced > 0 {
+            return Ok(result.bytes_produced);
+        }
+        if result.status == Status::StreamEnd {
+            return Ok(0);
+        }
+        if starved || (result.bytes_consumed == 0 && room.is_empty()) {
+            return Err("xz stream cut".to_owned());
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Reads TCP and UDP headers, and the ports of their relatives.
+//!
+//! In:  an IP header and its inside.
+//! Out: a [`Packet`].
+//! Not: options, checksums, and who is the client.
+
+use etherparse::TcpSlice;
+use etherparse::UdpHeaderSlice;
+
+use crate::base::Cut;
+
+use super::ip::IpHeader;
+use super::ip::protocol;
+use super::packet::Packet;
+use super::packet::TcpHeader;
+use super::packet::Transport;
+use super::view::Stop;
+use super::view::View;
+
+/// TCP (RFC 9293 §3.1).
+#[inline]
+pub(super) fn tcp<'b>(ip: &IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
+    let Ok(tcp) = TcpSlice::from_slice(body.bytes) else {
+        return cut_tcp(ip, body);
+    };
+    let header = tcp.header_slice();
+    let payload = body.after(header.len());
+    let transport = Transport::Tcp(TcpHeader {
+        seq: tcp.sequence_number(),
+        ack: tcp.acknowledgment_number(),
+        flags: header.get(13).copied().unwrap_or_default(),
+        window: tcp.window_size(),
+        options: header.get(20..).unwrap_or_default(),
+    });
+    Ok(Packet {
+        src_port: tcp.source_port(),
+        dst_port: tcp.destination_port(),
+        transport,
+        ..ip.packet(protocol::TCP, payload)
+    })
+}
+
+/// A header whose options the capture cut is still worth reading; anything else is damage.
+#[cold]
+fn cut_tcp<'b>(ip: &IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
+    let ((src_port, dst_port, seq, ack, offset, flags, window), options) = body.read("tcp", |c| {
+        let fields = (
+            c.u16("source port")?,
+            c.u16("destination port")?,
+            c.u32("sequence number")?,
+            c.u32("acknowledgement number")?,
+            c.u8("data offset")?,
+            c.u8("flags")?,
+            c.u16("window")?,
+        );
+        c.skip(4, "checksum and urgent pointer")?;
+        Ok(fields)
+    })?;
+    let header_len = usize::from(offset >> 4) * 4;
+    if header_len < 20 {
+        return Err(body.broken("tcp", "data offset"));
+    }
+    if header_len > body.wire {
+        return Err(body.ended("tcp", Cut { wanted: "options", at: 20 }));
+    }
+    let transport = Transport::Tcp(TcpHeader { seq, ack, flags, window, options: options.bytes });
+    Ok(Packet { src_port, dst_port, transport, ..ip.packet(protocol::TCP, body.after(header_len)) })
+}
+
+/// UDP (RFC 768), and its payload once more as a view, for tunnels.
+#[inline]
+pub(super) fn udp<'b>(ip: &IpHeader, body: View<'b>) -> Result<(Packet<'b>, View<'b>), Stop> {
+    let Ok(udp) = UdpHeaderSlice::from_slice(body.bytes) else {
+        return Err(body.ended("udp", Cut { wanted: "header", at: 0 }));
+    };
+    let rest = body.after(8);
+    // A length of 0 is a jumbogram (RFC 2675 §4) or offload. A length beyond the IP packet is not believed.
+    let payload = match usize::from(udp.length()).checked_sub(8) {
+        Some(len) => rest.at_most(len),
+        None => rest,
+    };
+    let packet = Packet {
+        src_port: udp.source_port(),
+        dst_port: udp.destination_port(),
+        transport: Transport::Udp,
+        ..ip.packet(protocol::UDP, payload)
+    };
+    Ok((packet, payload))
+}
+
+/// SCTP (RFC 9260 §3.1), DCCP (RFC 4340 §5.1) and UDP-Lite (RFC 3828 §3) begin with ports, too. All their bytes are payload.
+pub(super) fn ports_only<'b>(ip: &IpHeader, number: u8, body: View<'b>) -> Result<Packet<'b>, Stop> {
+    let ((src_port, dst_port), _) =
+        body.read("ports", |c| Ok((c.u16("source port")?, c.u16("destination port")?)))?;
+    Ok(Packet { src_port, dst_port, ..ip.packet(number, body) })
+}

@@ -1,0 +1,241 @@
+//! What is kept of a live conversation.
+//!
+//! One entry per flow, touched by every packet: keep it small. What few packets need lies behind boxes.
+
+use super::key::FlowKey;
+use super::listener::At;
+use super::story::IcmpError;
+use super::story::SideStory;
+use super::stream::Talk;
+use super::table::Limits;
+use crate::base::Side;
+use crate::base::Time;
+use crate::decode::Packet;
+
+/// How far a conversation has come; decides how long it may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// SYN without an answer.
+    Attempt,
+    /// Established, or seen from the middle.
+    Open,
+    /// One side has sent FIN.
+    HalfClosed,
+    /// Both sides have, or one sent RST.
+    Closed,
+    /// No connections here.
+    Datagram,
+}
+
+impl State {
+    pub(super) fn timeout(self, limits: &Limits) -> i64 {
+        i64::from(match self {
+            State::Attempt => limits.attempt_secs,
+            State::Open => limits.open_secs,
+            State::HalfClosed => limits.half_closed_secs,
+            State::Closed => limits.closed_secs,
+            State::Datagram => limits.datagram_secs,
+        })
+    }
+}
+
+/// One side's sequence space, as far as the next packet needs it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sequence {
+    /// The number after the highest that this side has sent.
+    pub(super) next: u32,
+    /// The highest number of this side that the other acknowledged.
+    pub(super) acked: u32,
+    /// Segments with payload; stops counting at the top.
+    pub(super) data: u16,
+    /// Bits of [`Sequence::SENT`] and the rest.
+    pub(super) seen: u8,
+}
+
+impl Sequence {
+    /// Has sent anything: `next` means something.
+    pub(super) const SENT: u8 = 1;
+    /// Has sent a SYN: `next` counts from its number.
+    pub(super) const SYN: u8 = 2;
+    /// Has sent a FIN.
+    pub(super) const FIN: u8 = 4;
+    /// Has sent a RST.
+    pub(super) const RST: u8 = 8;
+    /// Has sent a segment without SYN or RST.
+    pub(super) const TALKED: u8 = 16;
+
+    #[inline]
+    pub(super) const fn has(&self, seen: u8) -> bool {
+        self.seen & seen == seen
+    }
+}
+
+/// A live conversation.
+#[derive(Debug)]
+pub(super) struct Entry<S> {
+    pub(super) key: FlowKey,
+    pub(super) last_time: Time,
+    /// The last frame, packed.
+    pub(super) last_frame: u64,
+    pub(super) packets: [u32; 2],
+    pub(super) bytes: [u64; 2],
+    pub(super) sequences: [Sequence; 2],
+    pub(super) state: State,
+    pub(super) client_is_high: bool,
+    pub(super) from_start: bool,
+    /// Nobody wants the bytes any more.
+    pub(super) sated: bool,
+    /// Whether the roles are known for certain, from a handshake or from what was said.
+    pub(super) roles_known: bool,
+    pub(super) talk: Option<Box<Talk<S>>>,
+    pub(super) cold: Option<Box<Cold>>,
+    /// The second of the wheel's bucket that the flow lies in.
+    pub(super) due: i64,
+    pub(super) first_time: Time,
+    /// The first frame, packed.
+    pub(super) first_frame: u64,
+    /// Its place in the order of all frames.
+    pub(super) opened: u64,
+}
+
+/// Ranges of sequence numbers, oldest first.
+pub(super) type Holes = Vec<(u32, u32)>;
+
+/// What only unusual packets touch.
+#[derive(Debug, Default)]
+pub(super) struct Cold {
+    pub(super) sides: [SideStory; 2],
+    /// First frames of their kind, packed; 0 for none.
+    pub(super) syn_frame: u64,
+    pub(super) syn_ack_frame: u64,
+    pub(super) data_frame: u64,
+    pub(super) reset_frame: u64,
+    pub(super) syn_time: Time,
+    pub(super) handshake_rtt: u64,
+    /// First sequence numbers, where a SYN was seen.
+    pub(super) first: [u32; 2],
+    /// Ranges of sequence numbers by side that were passed over and may still come.
+    pub(super) holes: Option<Box<[Holes; 2]>>,
+    pub(super) simultaneous_open: bool,
+    pub(super) icmp: Option<Box<IcmpError>>,
+}
+
+impl<S> Entry<S> {
+    pub(super) fn new(key: FlowKey, client_is_high: bool, from_start: bool, protocol: u8, at: At) -> Self {
+        const TCP: u8 = 6;
+        Entry {
+            key,
+            last_time: at.time,
+            last_frame: at.frame.pack(),
+            packets: [0; 2],
+            bytes: [0; 2],
+            sequences: [Sequence::default(); 2],
+            state: match protocol {
+                TCP if from_start => State::Attempt,
+                TCP => State::Open,
+                _ => State::Datagram,
+            },
+            client_is_high,
+            from_start,
+            sated: false,
+            roles_known: from_start,
+            talk: None,
+            cold: None,
+            due: i64::MIN,
+            first_time: at.time,
+            first_frame: at.frame.pack(),
+            opened: at.order,
+        }
+    }
+
+    /// Which side sent a packet whose sender is the key's high end (`flipped`) or low end.
+    #[inline]
+    pub(super) const fn side(&self, flipped: bool) -> Side {
+        if flipped == self.client_is_high { Side::Client } else { Side::Server }
+    }
+
+    /// Counts a packet.
+    #[inline]
+    pub(super) fn count(&mut self, packet: &Packet<'_>, flipped: bool, at: At) {
+        let side = self.side(flipped).index();
+        if let Some(packets) = self.packets.get_mut(side) {
+            *packets = packets.saturating_add(1);
+        }
+        if let Some(bytes) = self.bytes.get_mut(side) {
+            *bytes += u64::from(packet.payload_len);
+        }
+        self.last_time = self.last_time.max(at.time);
+        self.last_frame = at.frame.pack();
+    }
+
+    #[inline]
+    pub(super) fn sequence(&self, side: Side) -> &Sequence {
+        let [client, server] = &self.sequences;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    #[inline]
+    pub(super) fn sequence_mut(&mut self, side: Side) -> &mut Sequence {
+        let [client, server] = &mut self.sequences;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    /// The number after the highest that a side has sent, when it has sent anything.
+    pub(super) fn sent_up_to(&self, side: Side) -> Option<u32> {
+        let sequence = self.sequence(side);
+        sequence.has(Sequence::SENT).then_some(sequence.next)
+    }
+
+    pub(super) fn cold(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_with(Box::default)
+    }
+
+    /// Adds what a stream found repeated and changed.
+    pub(super) fn note_differing(&mut self, side: Side, differing: u32) {
+        if differing > 0 {
+            self.cold().side(side).differing += differing;
+        }
+    }
+
+    /// Client and server are the other way round.
+    pub(super) fn swap(&mut self) {
+        self.client_is_high = !self.client_is_high;
+        self.packets.reverse();
+        self.bytes.reverse();
+        self.sequences.reverse();
+        if let Some(talk) = &mut self.talk {
+            talk.streams.reverse();
+        }
+        if let Some(cold) = &mut self.cold {
+            cold.sides.reverse();
+            cold.first.reverse();
+            if let Some(holes) = &mut cold.holes {
+                holes.reverse();
+            }
+        }
+    }
+}
+
+impl Cold {
+    pub(super) fn side(&mut self, side: Side) -> &mut SideStory {
+        let [client, server] = &mut self.sides;
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+
+    pub(super) fn holes(&mut self, side: Side) -> &mut Holes {
+        let [client, server] = self.holes.get_or_insert_with(Box::default).as_mut();
+        match side {
+            Side::Client => client,
+            Side::Server => server,
+        }
+    }
+}

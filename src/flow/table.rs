@@ -1,0 +1,676 @@
+//! The live conversations: finds a packet's, opens and closes them, keeps their number bounded.
+//!
+//! In:  packets in the order of capture, and the seconds of frame time as they pass.
+//! Out: to a [`Listener`], through each conversation's entry.
+//! Not: TCP's rules; those are in `tcp`.
+//!
+//! The table is split into [`SHARDS`] parts by address pair. A worker owns some of them, and what happens in one does not
+//! depend on how many workers there are: not the order of anything, nor which flow is pushed out of a full table.
+
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+
+use super::entry::Cold;
+use super::entry::Entry;
+use super::entry::State;
+use super::expiry::Wheel;
+use super::key::Endpoint;
+use super::key::FlowKey;
+use super::listener::Appetite;
+use super::listener::At;
+use super::listener::Flow;
+use super::listener::Listener;
+use super::listener::Lost;
+use super::listener::Slot;
+use super::story::Close;
+use super::story::Closing;
+use super::story::IcmpError;
+use super::story::Opening;
+use super::stream::Ear;
+use super::stream::Stream;
+use super::stream::Talk;
+use super::tcp;
+use crate::base::FrameRef;
+use crate::base::Side;
+use crate::decode::Packet;
+use crate::decode::Quoted;
+use crate::decode::Transport;
+
+/// How many parts the table has. A power of two; more workers than this have nothing to do.
+pub const SHARDS: usize = 16;
+
+/// IANA protocol numbers that the table tells apart.
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+/// Bounds and time-outs. Seconds are frame time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Live flows in all; beyond it the longest idle are pushed out.
+    pub flows: usize,
+    /// Bytes held per side of a conversation until they can be read.
+    pub stream_bytes: usize,
+    /// SYN without an answer: longer than the longest pause between two SYN of one attempt (32 s on Linux).
+    pub attempt_secs: u32,
+    /// TCP with a handshake, or seen from the middle.
+    pub open_secs: u32,
+    /// TCP that one side has closed.
+    pub half_closed_secs: u32,
+    /// TCP that is over: what still straggles in belongs to it.
+    pub closed_secs: u32,
+    /// UDP and everything without connections.
+    pub datagram_secs: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            flows: 1 << 20,
+            stream_bytes: 64 << 10,
+            attempt_secs: 60,
+            open_secs: 3600,
+            half_closed_secs: 300,
+            closed_secs: 10,
+            datagram_secs: 60,
+        }
+    }
+}
+
+/// What the table did, for the manifest. Each packet is in `packets` or in `icmp_attached`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct FlowCounts {
+    /// Packets counted in a conversation of their own.
+    pub packets: u64,
+    /// ICMP errors noted in the conversation that they quote.
+    pub icmp_attached: u64,
+    /// Payload bytes of `packets`, as long as on the wire.
+    pub payload_bytes: u64,
+    /// Conversations opened.
+    pub opened: u64,
+    /// Of these, pushed out of a full table.
+    pub evicted: u64,
+    /// Streams given up because a side's cap was reached.
+    pub capped_streams: u64,
+    /// Streams that lack bytes the receiver acknowledged, or that a snap length cut.
+    pub cut_streams: u64,
+    /// Most conversations live at once, summed over the parts of the table.
+    pub peak: u64,
+}
+
+impl std::ops::AddAssign for FlowCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.icmp_attached += other.icmp_attached;
+        self.payload_bytes += other.payload_bytes;
+        self.opened += other.opened;
+        self.evicted += other.evicted;
+        self.capped_streams += other.capped_streams;
+        self.cut_streams += other.cut_streams;
+        self.peak += other.peak;
+    }
+}
+
+/// The part of the table that a packet belongs to: the same for both directions, for all ports of two hosts, and for ICMP
+/// errors about them.
+#[inline]
+pub fn shard_of(packet: &Packet<'_>) -> usize {
+    let (src, dst) = match packet.transport {
+        Transport::Icmp { quoted: Some(quoted), .. } => (quoted.src, quoted.dst),
+        _ => (packet.src, packet.dst),
+    };
+    let mixed = (src.0 ^ dst.0) ^ u128::from(packet.scope);
+    let folded = (mixed as u64 ^ (mixed >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (folded >> 60) as usize % SHARDS
+}
+
+/// A packet in its conversation: `flipped` says that its sender is the key's high end.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) packet: &'a Packet<'a>,
+    pub(super) flipped: bool,
+    pub(super) at: At,
+}
+
+/// Where a conversation takes place: its bounds, its counters, and who listens.
+pub(super) struct Hall<'a, L: Listener> {
+    pub(super) limits: &'a Limits,
+    pub(super) counts: &'a mut FlowCounts,
+    pub(super) listener: &'a mut L,
+}
+
+/// The live conversations of some shards.
+#[derive(Debug)]
+pub struct FlowTable<S> {
+    shards: Vec<Shard<S>>,
+    limits: Limits,
+    hasher: foldhash::quality::RandomState,
+    wheel: Wheel,
+    /// The current second of frame time.
+    now: i64,
+    due: Vec<(i64, Slot)>,
+    counts: FlowCounts,
+}
+
+#[derive(Debug)]
+struct Shard<S> {
+    index: HashTable<u32>,
+    /// Pages of entries: a growing table moves nothing.
+    pages: Vec<Vec<Option<Entry<S>>>>,
+    free: Vec<u32>,
+    live: usize,
+    peak: usize,
+}
+
+const PAGE: usize = 1024;
+
+impl<S> Shard<S> {
+    fn new() -> Self {
+        Shard { index: HashTable::new(), pages: Vec::new(), free: Vec::new(), live: 0, peak: 0 }
+    }
+
+    #[inline]
+    fn entry(&self, place: u32) -> Option<&Entry<S>> {
+        self.pages.get(place as usize / PAGE)?.get(place as usize % PAGE)?.as_ref()
+    }
+
+    #[inline]
+    fn entry_mut(&mut self, place: u32) -> Option<&mut Entry<S>> {
+        self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.as_mut()
+    }
+
+    fn insert(&mut self, entry: Entry<S>) -> u32 {
+        self.live += 1;
+        self.peak = self.peak.max(self.live);
+        if let Some(place) = self.free.pop()
+            && let Some(slot) =
+                self.pages.get_mut(place as usize / PAGE).and_then(|page| page.get_mut(place as usize % PAGE))
+        {
+            *slot = Some(entry);
+            return place;
+        }
+        if self.pages.last().is_none_or(|page| page.len() == PAGE) {
+            self.pages.push(Vec::with_capacity(PAGE));
+        }
+        let page = self.pages.len() - 1;
+        let mut place = page * PAGE;
+        if let Some(last) = self.pages.last_mut() {
+            place += last.len();
+            last.push(Some(entry));
+        }
+        place as u32
+    }
+
+    fn take(&mut self, place: u32) -> Option<Entry<S>> {
+        let taken = self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.take()?;
+        self.free.push(place);
+        self.live -= 1;
+        Some(taken)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (u32, &Entry<S>)> {
+        self.pages
+            .iter()
+            .flatten()
+            .enumerate()
+            .filter_map(|(place, entry)| Some((place as u32, entry.as_ref()?)))
+    }
+}
+
+#[inline]
+fn slot(shard: usize, place: u32) -> Slot {
+    Slot(place * SHARDS as u32 + shard as u32)
+}
+
+#[inline]
+fn parts(slot: Slot) -> (usize, u32) {
+    (slot.0 as usize % SHARDS, slot.0 / SHARDS as u32)
+}
+
+impl<S: Default> FlowTable<S> {
+    /// An empty table.
+    pub fn new(limits: Limits) -> Self {
+        FlowTable {
+            shards: (0..SHARDS).map(|_| Shard::new()).collect(),
+            limits,
+            hasher: foldhash::quality::RandomState::default(),
+            wheel: Wheel::default(),
+            now: i64::MIN,
+            due: Vec::new(),
+            counts: FlowCounts::default(),
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> FlowCounts {
+        FlowCounts { peak: self.shards.iter().map(|shard| shard.peak as u64).sum(), ..self.counts }
+    }
+
+    /// How many conversations are live.
+    pub fn live(&self) -> usize {
+        self.shards.iter().map(|shard| shard.live).sum()
+    }
+
+    /// Takes a packet in.
+    #[inline]
+    pub fn accept<L: Listener<State = S>>(&mut self, packet: &Packet<'_>, at: At, listener: &mut L) {
+        let shard = shard_of(packet);
+        if let Transport::Icmp { quoted: Some(quoted), kind, code, detail, .. } = packet.transport
+            && self.quote(shard, packet, quoted, (kind, code, detail), at)
+        {
+            return;
+        }
+        self.counts.packets += 1;
+        self.counts.payload_bytes += u64::from(packet.payload_len);
+        let (key, flipped) = flow_key(packet);
+        let hash = self.hasher.hash_one(key);
+        match self.find(shard, hash, &key) {
+            Some(place) if !self.is_new(shard, place, packet, flipped) => {
+                let Some(entry) = self.shards.get_mut(shard).and_then(|shard| shard.entry_mut(place)) else {
+                    return;
+                };
+                entry.count(packet, flipped, at);
+                let seen = Seen { packet, flipped, at };
+                let mut hall = Hall { limits: &self.limits, counts: &mut self.counts, listener };
+                converse(entry, slot(shard, place), seen, &mut hall);
+            }
+            found => {
+                if let Some(place) = found {
+                    self.close(slot(shard, place), Close::Reused, at, listener);
+                }
+                self.open(shard, hash, key, Seen { packet, flipped, at }, listener);
+            }
+        }
+    }
+
+    /// Frame time has reached second `now`: closes what has been silent for too long. Comes before the frame's packet.
+    pub fn tick<L: Listener<State = S>>(&mut self, now: i64, at: At, listener: &mut L) {
+        if now < self.now {
+            self.set_back(now);
+        }
+        self.now = now;
+        let mut due = std::mem::take(&mut self.due);
+        due.clear();
+        self.wheel.take_due(now, &mut due);
+        let mut over: Vec<(u64, Slot)> = Vec::new();
+        for (second, slot) in due.drain(..) {
+            let (shard, place) = parts(slot);
+            let Some(entry) = self.shards.get_mut(shard).and_then(|shard| shard.entry_mut(place)) else {
+                continue;
+            };
+            if entry.due != second {
+                // The slot was used again, and lies in another bucket.
+                continue;
+            }
+            let deadline =
+                entry.last_time.secs().saturating_add(entry.state.timeout(&self.limits)).saturating_add(1);
+            if deadline <= now {
+                over.push((entry.opened, slot));
+            } else {
+                entry.due = self.wheel.put(slot, deadline);
+            }
+        }
+        self.due = due;
+        over.sort_unstable();
+        for (_, slot) in over {
+            let why = match self.entry(slot).map(|entry| entry.state) {
+                Some(State::Closed) => Close::Done,
+                _ => Close::Idle,
+            };
+            self.close(slot, why, at, listener);
+        }
+    }
+
+    /// The capture is over: closes everything, in the order of opening.
+    pub fn finish<L: Listener<State = S>>(&mut self, at: At, listener: &mut L) {
+        let mut all: Vec<(u64, Slot, Close)> = Vec::with_capacity(self.live());
+        for (number, shard) in self.shards.iter().enumerate() {
+            for (place, entry) in shard.entries() {
+                let why = if entry.state == State::Closed { Close::Done } else { Close::CaptureEnded };
+                all.push((entry.opened, slot(number, place), why));
+            }
+        }
+        all.sort_unstable();
+        for (_, slot, why) in all {
+            self.close(slot, why, at, listener);
+        }
+    }
+
+    fn entry(&self, slot: Slot) -> Option<&Entry<S>> {
+        let (shard, place) = parts(slot);
+        self.shards.get(shard)?.entry(place)
+    }
+
+    #[inline]
+    fn find(&self, shard: usize, hash: u64, key: &FlowKey) -> Option<u32> {
+        let shard = self.shards.get(shard)?;
+        shard.index.find(hash, |place| shard.entry(*place).is_some_and(|entry| entry.key == *key)).copied()
+    }
+
+    /// A packet that begins another conversation between the same ports.
+    #[inline]
+    fn is_new(&self, shard: usize, place: u32, packet: &Packet<'_>, flipped: bool) -> bool {
+        let Transport::Tcp(header) = packet.transport else {
+            return false;
+        };
+        if header.flags & crate::decode::TcpHeader::SYN == 0 {
+            return false;
+        }
+        match self.shards.get(shard).and_then(|shard| shard.entry(place)) {
+            Some(entry) => tcp::begins_another(entry, &header, entry.side(flipped)),
+            None => false,
+        }
+    }
+
+    fn open<L: Listener<State = S>>(
+        &mut self,
+        shard: usize,
+        hash: u64,
+        key: FlowKey,
+        seen: Seen<'_>,
+        listener: &mut L,
+    ) {
+        let Seen { packet, flipped, at } = seen;
+        self.make_room(shard, at, listener);
+        let (client_sent, from_start) = who_opened(packet, listener);
+        // `flipped` says that the sender is the key's high end.
+        let client_is_high = flipped == client_sent;
+        let mut entry = Entry::new(key, client_is_high, from_start, packet.protocol, at);
+        entry.count(packet, flipped, at);
+        let Some(table) = self.shards.get_mut(shard) else {
+            return;
+        };
+        let place = table.insert(entry);
+        let pages = &table.pages;
+        let hasher = &self.hasher;
+        table.index.insert_unique(hash, place, |place| {
+            let entry = pages.get(*place as usize / PAGE).and_then(|page| page.get(*place as usize % PAGE));
+            entry.and_then(Option::as_ref).map_or(0, |entry| hasher.hash_one(entry.key))
+        });
+        self.counts.opened += 1;
+        let slot = slot(shard, place);
+        let Some(entry) = table.entry_mut(place) else {
+            return;
+        };
+        let timeout = entry.state.timeout(&self.limits);
+        entry.due = self.wheel.put(slot, at.time.secs().saturating_add(timeout).saturating_add(1));
+        let flow = entry.flow(slot);
+        let icmp = match packet.transport {
+            Transport::Icmp { kind, code, .. } => Some((kind, code)),
+            _ => None,
+        };
+        let (vlan, tunnel) = match packet.wrapping.is_empty() {
+            true => Default::default(),
+            false => (packet.wrapping.vlans().into(), packet.wrapping.tunnel().into()),
+        };
+        let opening = Opening {
+            client: flow.client,
+            server: flow.server,
+            protocol: packet.protocol,
+            from_start,
+            icmp,
+            vlan,
+            tunnel,
+        };
+        listener.opened(&flow, opening, at);
+        let mut hall = Hall { limits: &self.limits, counts: &mut self.counts, listener };
+        converse(entry, slot, seen, &mut hall);
+    }
+
+    /// Pushes the longest idle flows out of a full shard: a sixty-fourth of it at a time, so that the search is paid rarely.
+    fn make_room<L: Listener<State = S>>(&mut self, number: usize, at: At, listener: &mut L) {
+        let cap = (self.limits.flows / SHARDS).max(64);
+        let Some(shard) = self.shards.get(number) else {
+            return;
+        };
+        if shard.live < cap {
+            return;
+        }
+        let mut idle: Vec<_> = shard
+            .entries()
+            .map(|(place, entry)| (entry.last_time, entry.opened, slot(number, place)))
+            .collect();
+        let goes = (cap / 64).max(1).min(idle.len());
+        if goes < idle.len() {
+            idle.select_nth_unstable(goes);
+        }
+        let mut over: Vec<_> = idle.drain(..goes).map(|(_, opened, slot)| (opened, slot)).collect();
+        over.sort_unstable();
+        for (_, slot) in over {
+            self.close(slot, Close::Evicted, at, listener);
+        }
+    }
+
+    /// The clock was set back: what lies in the future is taken as of now.
+    fn set_back(&mut self, now: i64) {
+        self.wheel.restart(now);
+        for number in 0..self.shards.len() {
+            let places: Vec<u32> = match self.shards.get(number) {
+                Some(shard) => shard.entries().map(|(place, _)| place).collect(),
+                None => continue,
+            };
+            for place in places {
+                let Some(entry) = self.shards.get_mut(number).and_then(|shard| shard.entry_mut(place)) else {
+                    continue;
+                };
+                entry.due = self
+                    .wheel
+                    .put(slot(number, place), now.saturating_add(entry.state.timeout(&self.limits)));
+            }
+        }
+    }
+
+    /// Notes an ICMP error in the conversation that it quotes; false when there is none.
+    fn quote(
+        &mut self,
+        shard: usize,
+        packet: &Packet<'_>,
+        quoted: Quoted,
+        (kind, code, detail): (u8, u8, u32),
+        at: At,
+    ) -> bool {
+        let src = Endpoint { address: quoted.src, port: quoted.src_port };
+        let dst = Endpoint { address: quoted.dst, port: quoted.dst_port };
+        let (key, flipped) = FlowKey::new(src, dst, quoted.protocol, packet.scope);
+        let hash = self.hasher.hash_one(key);
+        let Some(place) = self.find(shard, hash, &key) else {
+            return false;
+        };
+        let Some(entry) = self.shards.get_mut(shard).and_then(|shard| shard.entry_mut(place)) else {
+            return false;
+        };
+        if let (Some(seq), Some(next)) = (quoted.seq, entry.sent_up_to(entry.side(flipped)))
+            && super::stream::ahead(seq, next) > 0
+        {
+            // Quotes bytes that were never seen: perhaps an earlier conversation, perhaps forged. Still said, as its own flow.
+            return false;
+        }
+        self.counts.icmp_attached += 1;
+        entry.last_time = entry.last_time.max(at.time);
+        let cold = entry.cold.get_or_insert_with(Box::<Cold>::default);
+        let count = cold.icmp.as_ref().map_or(0, |error| error.count).saturating_add(1);
+        let first = cold.icmp.as_ref().map_or((at.frame, at.time), |error| (error.frame, error.time));
+        cold.icmp = Some(Box::new(IcmpError {
+            frame: first.0,
+            time: first.1,
+            from: packet.src,
+            v6: packet.protocol == ICMPV6,
+            kind,
+            code,
+            detail,
+            count,
+        }));
+        true
+    }
+
+    fn close<L: Listener<State = S>>(&mut self, slot: Slot, why: Close, at: At, listener: &mut L) {
+        let (number, place) = parts(slot);
+        let Some(shard) = self.shards.get_mut(number) else {
+            return;
+        };
+        let Some(key) = shard.entry(place).map(|entry| entry.key) else {
+            return;
+        };
+        if let Ok(found) = shard.index.find_entry(self.hasher.hash_one(key), |other| *other == place) {
+            found.remove();
+        }
+        let Some(mut entry) = shard.take(place) else {
+            return;
+        };
+        if why == Close::Evicted {
+            self.counts.evicted += 1;
+        }
+        let flow = entry.flow(slot);
+        if let Some(mut talk) = entry.talk.take() {
+            let at = At { frame: FrameRef::unpack(entry.last_frame), time: entry.last_time, ..at };
+            for side in [Side::Client, Side::Server] {
+                let stream = stream_mut(&mut talk.streams, side);
+                let mut ear = Ear { flow: &flow, side, at, state: &mut talk.state, listener };
+                stream.give_up(Lost::Ended, &mut ear);
+                entry.note_differing(side, stream.differing);
+                if let Some(lost) = stream.lost {
+                    tcp::note_lost(lost, &mut self.counts);
+                }
+            }
+            listener.finish(&flow, &mut talk.state, at);
+        }
+        let closing = Closing {
+            close: why,
+            first_frame: FrameRef::unpack(entry.first_frame),
+            last_frame: FrameRef::unpack(entry.last_frame),
+            first_seen: entry.first_time,
+            last_seen: entry.last_time,
+            packets: entry.packets.map(u64::from),
+            bytes: entry.bytes,
+            tcp: (entry.key.protocol == TCP).then(|| tcp::story(&entry)),
+            icmp: entry.cold.as_ref().and_then(|cold| cold.icmp.as_deref().copied()),
+        };
+        listener.closed(&flow, Box::new(closing), at);
+    }
+}
+
+#[inline]
+pub(super) fn stream_mut(streams: &mut [Stream; 2], side: Side) -> &mut Stream {
+    let [client, server] = streams;
+    match side {
+        Side::Client => client,
+        Side::Server => server,
+    }
+}
+
+/// The key of a packet's conversation. ICMP has no ports: an echo's identifier stands for both, else type and code.
+#[inline]
+fn flow_key(packet: &Packet<'_>) -> (FlowKey, bool) {
+    let (src_port, dst_port) = match packet.transport {
+        Transport::Icmp { kind, code, id, .. } => match echo(packet.protocol, kind) {
+            Some(_) => (id, id),
+            None => {
+                let both = u16::from_be_bytes([kind, code]);
+                (both, both)
+            }
+        },
+        _ => (packet.src_port, packet.dst_port),
+    };
+    let src = Endpoint { address: packet.src, port: src_port };
+    let dst = Endpoint { address: packet.dst, port: dst_port };
+    FlowKey::new(src, dst, packet.protocol, packet.scope)
+}
+
+/// Whether an ICMP type asks or answers; none for the others (RFC 792, RFC 950, RFC 4443).
+const fn echo(protocol: u8, kind: u8) -> Option<bool> {
+    match (protocol, kind) {
+        (ICMP, 8 | 13 | 15 | 17) | (ICMPV6, 128) => Some(true),
+        (ICMP, 0 | 14 | 16 | 18) | (ICMPV6, 129) => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether the sender of a conversation's first packet is its client, and whether this is its beginning.
+fn who_opened<L: Listener>(packet: &Packet<'_>, listener: &L) -> (bool, bool) {
+    match packet.transport {
+        Transport::Tcp(header) if header.has(crate::decode::TcpHeader::SYN) => {
+            let answers = header.has(crate::decode::TcpHeader::ACK);
+            (!answers, !answers)
+        }
+        Transport::Tcp(_) | Transport::Udp => {
+            let from = Endpoint { address: packet.src, port: packet.src_port };
+            let to = Endpoint { address: packet.dst, port: packet.dst_port };
+            let by_bytes = listener.sender_asks(packet.protocol, from, to, packet.payload);
+            let client_sent = by_bytes.unwrap_or_else(|| asks_by_port(packet.src_port, packet.dst_port));
+            (client_sent, packet.protocol == UDP)
+        }
+        Transport::Icmp { kind, .. } => (echo(packet.protocol, kind).unwrap_or(true), true),
+        Transport::Other => (true, true),
+    }
+}
+
+/// By port alone: a service below 1024 answers those above; otherwise the smaller number is taken for the service's,
+/// as long as the other is in the dynamic range (RFC 6335 §6); otherwise who speaks first asks.
+const fn asks_by_port(from: u16, to: u16) -> bool {
+    const SYSTEM: u16 = 1024;
+    const DYNAMIC: u16 = 32768;
+    match (from < SYSTEM, to < SYSTEM) {
+        (true, false) => false,
+        (false, true) => true,
+        _ => !(from < DYNAMIC && to >= DYNAMIC),
+    }
+}
+
+/// Lets a packet take part in its conversation.
+#[inline]
+fn converse<L: Listener>(entry: &mut Entry<L::State>, slot: Slot, seen: Seen<'_>, hall: &mut Hall<'_, L>) {
+    let Seen { packet, flipped, at } = seen;
+    match packet.transport {
+        Transport::Tcp(header) => tcp::accept(entry, slot, &header, seen, hall),
+        _ if packet.payload.is_empty() || entry.sated => {}
+        _ => {
+            let side = entry.side(flipped);
+            let flow = entry.flow(slot);
+            let talk = entry.talk.get_or_insert_with(Talk::start);
+            let appetite =
+                hall.listener.datagram(&flow, &mut talk.state, side, packet.payload, packet.payload_len, at);
+            match appetite {
+                Appetite::Hungry { .. } => {}
+                Appetite::Rest => entry.talk = None,
+                Appetite::Sated => {
+                    entry.talk = None;
+                    entry.sated = true;
+                }
+            }
+        }
+    }
+}
+
+impl<S: Default> Talk<S> {
+    pub(super) fn start() -> Box<Talk<S>> {
+        Box::new(Talk { state: S::default(), streams: [Stream::default(), Stream::default()] })
+    }
+}
+
+/// The swapped flow is told to the listener, and its entry turned round.
+pub(super) fn swap<L: Listener>(entry: &mut Entry<L::State>, slot: Slot, at: At, listener: &mut L) {
+    entry.swap();
+    listener.swapped(&entry.flow(slot), at);
+}
+
+impl<S> Entry<S> {
+    /// What a listener is told about this conversation.
+    #[inline]
+    pub(super) fn flow(&self, slot: Slot) -> Flow {
+        let (client, server) = if self.client_is_high {
+            (self.key.high_end(), self.key.low_end())
+        } else {
+            (self.key.low_end(), self.key.high_end())
+        };
+        Flow {
+            slot,
+            opened: self.opened,
+            client,
+            server,
+            protocol: self.key.protocol,
+            from_start: self.from_start,
+        }
+    }
+}

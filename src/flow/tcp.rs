@@ -1,0 +1,441 @@
+//! TCP as it is seen from beside the path (RFC 9293).
+//!
+//! In:  segments of one conversation, and its entry.
+//! Out: the entry brought up to date; payload handed to the streams.
+//! Not: whether what happened is good or bad.
+//!
+//! What counts is the sequence numbers, not guesses: a segment is new, repeated, early (it leaves a hole) or late (it fills
+//! one). Both the sender's own numbers and the other side's acknowledgements are believed; where they disagree, the capture
+//! has missed something.
+
+use super::entry::Cold;
+use super::entry::Entry;
+use super::entry::Sequence;
+use super::entry::State;
+use super::key::Endpoint;
+use super::listener::At;
+use super::listener::Listener;
+use super::listener::Lost;
+use super::listener::Slot;
+use super::story::Handshake;
+use super::story::SideStory;
+use super::story::TcpStory;
+use super::stream::Ear;
+use super::stream::Segment;
+use super::stream::Talk;
+use super::stream::ahead;
+use super::table::FlowCounts;
+use super::table::Hall;
+use super::table::Seen;
+use super::table::stream_mut;
+use super::table::swap;
+use crate::base::FrameRef;
+use crate::base::Side;
+use crate::decode::Packet;
+use crate::decode::TcpHeader;
+
+/// Holes remembered per side; an older one than these is taken for missed.
+const HOLES: usize = 32;
+
+/// An acknowledgement further ahead than this is not believed: no window is larger (RFC 7323 §2.2).
+const WINDOW_LIMIT: i32 = 1 << 30;
+
+/// Whether a segment with SYN begins another conversation than the entry's.
+pub(super) fn begins_another<S>(entry: &Entry<S>, header: &TcpHeader<'_>, side: Side) -> bool {
+    let own = entry.sequence(side);
+    let first = entry.cold.as_ref().and_then(|cold| cold.first.get(side.index())).copied();
+    let repeats = own.has(Sequence::SYN) && first == Some(header.seq);
+    if repeats {
+        return false;
+    }
+    if header.has(TcpHeader::ACK) {
+        return own.has(Sequence::SYN) && entry.state == State::Closed;
+    }
+    // RFC 9293 §3.5: both may open at once, and then a SYN answers a SYN.
+    let other = entry.sequence(side.other());
+    let simultaneous = !own.has(Sequence::SENT) && other.has(Sequence::SYN) && entry.state == State::Attempt;
+    !simultaneous
+}
+
+/// Takes a segment in.
+#[inline]
+pub(super) fn accept<L: Listener>(
+    entry: &mut Entry<L::State>,
+    slot: Slot,
+    header: &TcpHeader<'_>,
+    seen: Seen<'_>,
+    hall: &mut Hall<'_, L>,
+) {
+    let Seen { packet, flipped, at } = seen;
+    let side = entry.side(flipped);
+    if !next_in_line(entry, header, packet, side) {
+        unusual(entry, header, packet, side, at);
+    }
+    if entry.sated {
+        return;
+    }
+    if !packet.payload.is_empty() || packet.payload_len > 0 {
+        deliver(entry, slot, header, seen, hall);
+    }
+    if entry.talk.is_some() && header.has(TcpHeader::ACK) {
+        let side = entry.side(flipped);
+        let flow = entry.flow(slot);
+        if let Some(talk) = &mut entry.talk {
+            let Talk { state, streams } = talk.as_mut();
+            let mut ear = Ear { flow: &flow, side: side.other(), at, state, listener: hall.listener };
+            stream_mut(streams, side.other()).acknowledged(header.ack, &mut ear);
+        }
+        settle(entry, hall.counts);
+    }
+}
+
+/// The common case: the next segment of an open conversation, with nothing missing. False when it is not, and then nothing
+/// was changed.
+#[inline]
+fn next_in_line<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side) -> bool {
+    const CONTROL: u8 = TcpHeader::SYN | TcpHeader::FIN | TcpHeader::RST;
+    if header.flags & (CONTROL | TcpHeader::ACK) != TcpHeader::ACK
+        || header.window == 0
+        || entry.state != State::Open
+    {
+        return false;
+    }
+    let own = entry.sequence(side);
+    let other = entry.sequence(side.other());
+    if own.seen & (Sequence::SENT | Sequence::TALKED) != Sequence::SENT | Sequence::TALKED
+        || header.seq != own.next
+        || !other.has(Sequence::SENT)
+        || ahead(header.ack, other.next) > 0
+        || (own.data == 0 && packet.payload_len > 0)
+    {
+        return false;
+    }
+    let own = entry.sequence_mut(side);
+    own.next = own.next.wrapping_add(packet.payload_len);
+    own.data = own.data.saturating_add(u16::from(packet.payload_len > 0));
+    let other = entry.sequence_mut(side.other());
+    if ahead(header.ack, other.acked) > 0 {
+        other.acked = header.ack;
+    }
+    true
+}
+
+/// Everything else.
+fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
+    if header.has(TcpHeader::SYN) {
+        synchronise(entry, header, side, at);
+    }
+    if !header.has(TcpHeader::SYN) || packet.payload_len > 0 {
+        let seq = header.seq.wrapping_add(u32::from(header.has(TcpHeader::SYN)));
+        advance(entry, header, seq, packet.payload_len, side, at);
+    }
+    if header.has(TcpHeader::ACK) && !header.has(TcpHeader::RST) {
+        acknowledge(entry, header.ack, side.other());
+    }
+    if header.window == 0 && header.flags & (TcpHeader::RST | TcpHeader::SYN | TcpHeader::FIN) == 0 {
+        let story = entry.cold().side(side);
+        story.zero_windows = story.zero_windows.saturating_add(1);
+    }
+    if header.has(TcpHeader::FIN) {
+        let end = header.seq.wrapping_add(packet.payload_len).wrapping_add(1);
+        let own = entry.sequence_mut(side);
+        if ahead(end, own.next) > 0 {
+            own.next = end;
+        }
+        own.seen |= Sequence::FIN;
+        if entry.state != State::Closed {
+            let both = entry.sequence(side.other()).has(Sequence::FIN);
+            entry.state = if both { State::Closed } else { State::HalfClosed };
+        }
+        let story = entry.cold().side(side);
+        story.fins = story.fins.saturating_add(1);
+    }
+    if header.has(TcpHeader::RST) {
+        entry.sequence_mut(side).seen |= Sequence::RST;
+        entry.state = State::Closed;
+        let cold = entry.cold();
+        if cold.reset_frame == 0 {
+            cold.reset_frame = at.frame.pack();
+        }
+        let story = cold.side(side);
+        story.resets = story.resets.saturating_add(1);
+    }
+}
+
+/// A SYN or SYN-ACK: numbers begin here.
+fn synchronise<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, side: Side, at: At) {
+    let answers = header.has(TcpHeader::ACK);
+    let own = entry.sequence_mut(side);
+    let known = own.has(Sequence::SYN);
+    if !known {
+        let next = header.seq.wrapping_add(1);
+        if !own.has(Sequence::SENT) || ahead(next, own.next) > 0 {
+            own.next = next;
+        }
+        own.acked = header.seq;
+        own.seen |= Sequence::SYN | Sequence::SENT;
+    }
+    let other_waits = entry.sequence(side.other()).has(Sequence::SYN) && entry.state == State::Attempt;
+    let simultaneous = !answers && !known && other_waits;
+    if answers && entry.state == State::Attempt {
+        entry.state = State::Open;
+    }
+    let cold = entry.cold();
+    if !known && let Some(first) = cold.first.get_mut(side.index()) {
+        *first = header.seq;
+    }
+    cold.simultaneous_open |= simultaneous;
+    let story = cold.side(side);
+    story.syns = story.syns.saturating_add(1);
+    if answers {
+        if cold.syn_ack_frame == 0 {
+            cold.syn_ack_frame = at.frame.pack();
+            if cold.syn_frame != 0 {
+                cold.handshake_rtt = at.time.since(cold.syn_time);
+            }
+        }
+    } else if cold.syn_frame == 0 {
+        cold.syn_frame = at.frame.pack();
+        cold.syn_time = at.time;
+    }
+}
+
+/// Moves a side's numbers on by a segment with `len` bytes at `seq`, and says what kind of segment it was.
+fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, side: Side, at: At) {
+    let reset = header.has(TcpHeader::RST);
+    let end = seq.wrapping_add(len);
+    let own = entry.sequence_mut(side);
+    if !reset {
+        own.seen |= Sequence::TALKED;
+    }
+    if !own.has(Sequence::SENT) {
+        own.seen |= Sequence::SENT;
+        own.next = end;
+        own.acked = seq;
+    }
+    let next = own.next;
+    let distance = ahead(seq, next);
+    if len > 0 {
+        own.data = own.data.saturating_add(1);
+        if own.data == 1 && side == Side::Client {
+            entry.cold().data_frame = at.frame.pack();
+        }
+    }
+    if distance > 0 && !reset && distance < WINDOW_LIMIT {
+        hole(entry.cold(), side, (next, seq));
+        entry.sequence_mut(side).next = end;
+    } else if distance == 0 {
+        entry.sequence_mut(side).next = end;
+    } else if distance < 0 {
+        let beyond = ahead(end, next);
+        if beyond > 0 && !reset {
+            entry.sequence_mut(side).next = end;
+        }
+        // RFC 9293 §3.8.4: a keep-alive repeats the last number, with one byte or none.
+        if distance == -1 && len <= 1 && !header.has(TcpHeader::FIN) && !reset {
+            let story = entry.cold().side(side);
+            story.keep_alives = story.keep_alives.saturating_add(1);
+        } else if len > 0 {
+            let cold = entry.cold();
+            let filled = cold.holes.is_some() && fill(cold.holes(side), seq, end);
+            let story = cold.side(side);
+            if filled {
+                story.out_of_order = story.out_of_order.saturating_add(1);
+            } else if beyond <= 0 {
+                story.retransmissions = story.retransmissions.saturating_add(1);
+            }
+        }
+    }
+}
+
+/// The numbers of `side` were acknowledged up to `ack`.
+fn acknowledge<S>(entry: &mut Entry<S>, ack: u32, side: Side) {
+    let sequence = entry.sequence_mut(side);
+    if !sequence.has(Sequence::SENT) {
+        // One direction only, as far as we see: nothing to compare with.
+        return;
+    }
+    let next = sequence.next;
+    let beyond = ahead(ack, next);
+    if beyond >= WINDOW_LIMIT {
+        return;
+    }
+    if ahead(ack, sequence.acked) > 0 {
+        sequence.acked = ack;
+    }
+    if beyond > 0 {
+        sequence.next = ack;
+        hole(entry.cold(), side, (next, ack));
+    }
+}
+
+/// Remembers numbers that were passed over.
+fn hole(cold: &mut Cold, side: Side, range: (u32, u32)) {
+    let holes = cold.holes(side);
+    let oldest = if holes.len() >= HOLES { Some(holes.remove(0)) } else { None };
+    holes.push(range);
+    if let Some((from, to)) = oldest {
+        cold.side(side).missed_bytes += u64::from(to.wrapping_sub(from));
+    }
+}
+
+/// Takes `from..to` out of the holes; true when any of it was one.
+fn fill(holes: &mut Vec<(u32, u32)>, from: u32, to: u32) -> bool {
+    let mut filled = false;
+    let mut rest = Vec::new();
+    holes.retain_mut(|(begin, end)| {
+        if ahead(from, *end) >= 0 || ahead(to, *begin) <= 0 {
+            return true;
+        }
+        filled = true;
+        let left = (*begin, from);
+        let right = (to, *end);
+        let has_left = ahead(left.1, left.0) > 0;
+        let has_right = ahead(right.1, right.0) > 0;
+        match (has_left, has_right) {
+            (true, true) => {
+                rest.push(right);
+                (*begin, *end) = left;
+            }
+            (true, false) => (*begin, *end) = left,
+            (false, true) => (*begin, *end) = right,
+            (false, false) => return false,
+        }
+        true
+    });
+    holes.extend(rest);
+    filled
+}
+
+/// Hands a segment's payload to its side's stream.
+fn deliver<L: Listener>(
+    entry: &mut Entry<L::State>,
+    slot: Slot,
+    header: &TcpHeader<'_>,
+    seen: Seen<'_>,
+    hall: &mut Hall<'_, L>,
+) {
+    let Seen { packet, flipped, at } = seen;
+    if !entry.roles_known {
+        entry.roles_known = true;
+        let from = Endpoint { address: packet.src, port: packet.src_port };
+        let to = Endpoint { address: packet.dst, port: packet.dst_port };
+        if let Some(asks) = hall.listener.sender_asks(packet.protocol, from, to, packet.payload)
+            && asks != (entry.side(flipped) == Side::Client)
+        {
+            swap(entry, slot, at, hall.listener);
+        }
+    }
+    let side = entry.side(flipped);
+    let flow = entry.flow(slot);
+    if entry.talk.is_none() {
+        let mut talk = Talk::start();
+        for side in [Side::Client, Side::Server] {
+            let first = entry.cold.as_ref().and_then(|cold| cold.first.get(side.index())).copied();
+            if let (true, Some(first)) = (entry.sequence(side).has(Sequence::SYN), first) {
+                stream_mut(&mut talk.streams, side).start(first.wrapping_add(1));
+            }
+        }
+        entry.talk = Some(talk);
+    }
+    let Some(talk) = &mut entry.talk else {
+        return;
+    };
+    let Talk { state, streams } = talk.as_mut();
+    let segment = Segment {
+        seq: header.seq.wrapping_add(u32::from(header.has(TcpHeader::SYN))),
+        bytes: packet.payload,
+        cut: packet.payload_len.saturating_sub(packet.payload.len() as u32),
+    };
+    let mut ear = Ear { flow: &flow, side, at, state, listener: hall.listener };
+    stream_mut(streams, side).accept(segment, hall.limits.stream_bytes, &mut ear);
+    settle(entry, hall.counts);
+}
+
+/// Lets go of a conversation that nobody listens to any more.
+fn settle<S>(entry: &mut Entry<S>, counts: &mut FlowCounts) {
+    let Some(talk) = &entry.talk else {
+        return;
+    };
+    let [client, server] = &talk.streams;
+    if !(client.sated && server.sated) {
+        return;
+    }
+    let differing = [client.differing, server.differing];
+    for lost in [client.lost, server.lost].into_iter().flatten() {
+        note_lost(lost, counts);
+    }
+    entry.talk = None;
+    entry.sated = true;
+    let [client, server] = differing;
+    entry.note_differing(Side::Client, client);
+    entry.note_differing(Side::Server, server);
+}
+
+/// Counts a stream that could not be delivered to its end.
+pub(super) fn note_lost(lost: Lost, counts: &mut FlowCounts) {
+    match lost {
+        Lost::Cap => counts.capped_streams += 1,
+        Lost::Gap | Lost::Snapped => counts.cut_streams += 1,
+        Lost::Ended => {}
+    }
+}
+
+/// What the headers told, when all is over.
+pub(super) fn story<S>(entry: &Entry<S>) -> TcpStory {
+    let nothing = Cold::default();
+    let cold = entry.cold.as_deref().unwrap_or(&nothing);
+    let frame = |packed: u64| (packed != 0).then(|| FrameRef::unpack(packed));
+    TcpStory {
+        handshake: handshake(entry),
+        sides: [side_story(entry, cold, Side::Client), side_story(entry, cold, Side::Server)],
+        syn_frame: frame(cold.syn_frame),
+        syn_ack_frame: frame(cold.syn_ack_frame),
+        data_frame: frame(cold.data_frame),
+        reset_frame: frame(cold.reset_frame),
+        handshake_rtt: cold.handshake_rtt,
+        simultaneous_open: cold.simultaneous_open,
+    }
+}
+
+fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
+    let sequence = entry.sequence(side);
+    let story = cold.sides.get(side.index()).copied().unwrap_or_default();
+    let holes =
+        cold.holes.as_ref().and_then(|holes| holes.get(side.index())).map(Vec::as_slice).unwrap_or_default();
+    let missed: u64 = holes
+        .iter()
+        .filter(|(_, end)| ahead(*end, sequence.acked) <= 0)
+        .map(|(begin, end)| u64::from(end.wrapping_sub(*begin)))
+        .sum();
+    SideStory {
+        data_segments: u32::from(sequence.data),
+        missed_bytes: story.missed_bytes + missed,
+        unacknowledged: ahead(sequence.next, sequence.acked).max(0) as u32,
+        ..story
+    }
+}
+
+/// How far the handshake came, from whichever sides are visible.
+fn handshake<S>(entry: &Entry<S>) -> Handshake {
+    let client = entry.sequence(Side::Client);
+    let server = entry.sequence(Side::Server);
+    let talked = client.has(Sequence::TALKED) || client.data > 0 || server.data > 0;
+    if !client.has(Sequence::SYN) {
+        return match (server.has(Sequence::SYN), talked) {
+            (false, _) => Handshake::Unseen,
+            (true, true) => Handshake::Complete,
+            (true, false) => Handshake::HalfOpen,
+        };
+    }
+    let reset = server.has(Sequence::RST);
+    if reset && !server.has(Sequence::SYN) && client.data == 0 && server.data == 0 {
+        Handshake::Refused
+    } else if talked {
+        Handshake::Complete
+    } else if server.has(Sequence::SYN) {
+        Handshake::HalfOpen
+    } else {
+        Handshake::Unanswered
+    }
+}

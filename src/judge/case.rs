@@ -1,0 +1,118 @@
+//! All that is known of one live flow.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::names::Known;
+use super::names::Named;
+use crate::base::FrameRef;
+use crate::base::WireText;
+use crate::flow::Endpoint;
+use crate::flow::Opening;
+use crate::read::Ending;
+use crate::read::Key;
+use crate::read::NameSource;
+use crate::read::Value;
+
+/// Claims kept per flow. A conversation that says more is odd, not interesting.
+const KEPT: usize = 24;
+
+/// A live flow, from its opening until it is judged. There is one for every live flow: keep it small.
+#[derive(Debug)]
+pub(super) struct Case {
+    /// Number in the order of opening, from 1.
+    pub(super) number: u64,
+    pub(super) opening: Box<Opening>,
+    /// What the bytes are.
+    pub(super) app: &'static str,
+    /// The name that DNS last gave the server's address when the flow began.
+    pub(super) dns: Option<Named>,
+    /// Another client received that answer: this one asked for none.
+    pub(super) dns_is_others: bool,
+    /// What was said; most flows of DNS and of refused attempts say nothing.
+    pub(super) said: Option<Box<Said>>,
+}
+
+/// What was said in a flow.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) claims: SmallVec<[Claimed; 1]>,
+    pub(super) endings: SmallVec<[(Ending, FrameRef); 1]>,
+    pub(super) alpn: Option<WireText>,
+    pub(super) alpn_offered: Vec<WireText>,
+    pub(super) certificate_issuer: Option<WireText>,
+    pub(super) tls_version: Option<u16>,
+    pub(super) ech: bool,
+    pub(super) oddities: u32,
+    /// A name that DNS had given the server's address when the flow began and that differs from what was claimed.
+    pub(super) contradicts: Option<Arc<Known>>,
+}
+
+/// A claimed name, with its rules and the frame that proves it.
+#[derive(Clone, Debug)]
+pub(super) struct Claimed {
+    pub(super) source: NameSource,
+    pub(super) known: Arc<Known>,
+    pub(super) port: Option<u16>,
+    pub(super) frame: FrameRef,
+}
+
+impl Case {
+    pub(super) fn client(&self) -> Endpoint {
+        self.opening.client
+    }
+
+    pub(super) fn server(&self) -> Endpoint {
+        self.opening.server
+    }
+
+    pub(super) fn said(&mut self) -> &mut Said {
+        self.said.get_or_insert_with(Box::default)
+    }
+
+    /// Keeps the attributes that rows or checks use; the others end here.
+    pub(super) fn note(&mut self, key: Key, value: Value) {
+        match (key, value) {
+            (Key::Alpn, Value::Text(chosen)) => self.said().alpn = Some(chosen),
+            (Key::AlpnOffered, Value::List(offered)) => self.said().alpn_offered = offered,
+            (Key::CertificateIssuer, Value::Text(issuer)) => self.said().certificate_issuer = Some(issuer),
+            (Key::TlsVersion, Value::Number(version)) => {
+                self.said().tls_version = u16::try_from(version).ok()
+            }
+            (Key::Ech, Value::Yes) => self.said().ech = true,
+            _ => {}
+        }
+    }
+
+    pub(super) fn claim(&mut self, claimed: Claimed) {
+        let claims = &mut self.said().claims;
+        let known = claims
+            .iter()
+            .any(|other| other.source == claimed.source && Arc::ptr_eq(&other.known, &claimed.known));
+        if !known && claims.len() < KEPT {
+            claims.push(claimed);
+        }
+    }
+
+    /// The strongest claim, first come first among equals.
+    pub(super) fn strongest(&self) -> Option<&Claimed> {
+        self.said.as_ref()?.claims.iter().min_by_key(|claimed| claimed.source)
+    }
+
+    /// The strongest name, and where it comes from.
+    pub(super) fn name(&self) -> Option<(&Arc<Known>, NameSource)> {
+        let claimed = self.strongest().map(|claimed| (&claimed.known, claimed.source));
+        let source = if self.dns_is_others { NameSource::DnsOther } else { NameSource::Dns };
+        let dns = self.dns.as_ref().map(|named| (&named.known, source));
+        match (claimed, dns) {
+            (Some(claimed), Some(dns)) => Some(if claimed.1 < dns.1 { claimed } else { dns }),
+            (claimed, dns) => claimed.or(dns),
+        }
+    }
+
+    /// The first claim from a source.
+    pub(super) fn claimed(&self, source: NameSource) -> Option<&Claimed> {
+        self.said.as_ref()?.claims.iter().find(|claimed| claimed.source == source)
+    }
+}

@@ -1,0 +1,266 @@
+//! Remembers names: which there are, what the rules say of each, and which name an address had for which client.
+//!
+//! In:  names that were claimed, and DNS answers.
+//! Out: each name once, with its rules; for a client and an address, the names that DNS gave.
+//! Not: which of several names is the right one.
+//!
+//! All tables are bounded: each keeps two generations and forgets the older one when the newer is full, so what was used
+//! lately stays.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use super::record::Documented;
+use crate::base::Address;
+use crate::base::FrameRef;
+use crate::base::HostName;
+use crate::read::AnswerData;
+use crate::read::Resolution;
+use crate::rules::How;
+use crate::rules::RuleId;
+use crate::rules::Rules;
+
+/// Names of one address that are kept for one client.
+const CANDIDATES: usize = 4;
+
+/// CNAME steps that are followed; RFC 1034 §3.6.2 wants chains short, attackers do not.
+const CHAIN: usize = 32;
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// A map of bounded size that forgets what has not been used for longest.
+#[derive(Debug)]
+pub(super) struct Recent<K, V> {
+    young: Map<K, V>,
+    old: Map<K, V>,
+    cap: usize,
+    /// How often a generation was dropped.
+    pub(super) dropped: u64,
+}
+
+impl<K: Hash + Eq + Clone, V> Recent<K, V> {
+    pub(super) fn new(cap: usize) -> Self {
+        Recent { young: Map::default(), old: Map::default(), cap, dropped: 0 }
+    }
+
+    /// The value under a key, moved to the newer generation.
+    pub(super) fn get<Q>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        Q: Hash + hashbrown::Equivalent<K> + ?Sized,
+        K: std::borrow::Borrow<Q>,
+        Q: Eq,
+    {
+        if !self.young.contains_key(key) {
+            let (key, value) = self.old.remove_entry(key)?;
+            self.put(key, value);
+        }
+        self.young.get_mut(key)
+    }
+
+    /// Puts a value in.
+    pub(super) fn put(&mut self, key: K, value: V) {
+        if self.young.len() >= self.cap {
+            if !self.old.is_empty() {
+                self.dropped += 1;
+            }
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+}
+
+/// A name, once, with what the rules say of it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) name: Arc<HostName>,
+    /// The rows that name it, most specific first.
+    pub(super) rules: SmallVec<[(RuleId, bool); 4]>,
+    /// True when nothing but wildcards names it that their document warns about.
+    pub(super) broad: bool,
+    /// What the documents say, ready to print; none when no row names it.
+    pub(super) documented: Option<Arc<Documented>>,
+}
+
+/// A name that DNS gave an address, and the frame of the answer.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) known: Arc<Known>,
+    pub(super) frame: FrameRef,
+    /// The name reached the address through a `privatelink` label or the like: the chain behind the name.
+    pub(super) chain: Arc<[HostName]>,
+}
+
+/// All names.
+#[derive(Debug)]
+pub(super) struct Names {
+    pool: Recent<HostName, Arc<Known>>,
+    chains: Recent<Arc<[HostName]>, ()>,
+    by_client: Recent<(Address, Address), SmallVec<[Named; 1]>>,
+    by_server: Recent<Address, Named>,
+}
+
+impl Names {
+    pub(super) fn new() -> Self {
+        Names {
+            // Seven eighths of a power of two is what a hash table holds without growing.
+            pool: Recent::new(7 << 12),
+            chains: Recent::new(7 << 11),
+            by_client: Recent::new(7 << 13),
+            by_server: Recent::new(7 << 12),
+        }
+    }
+
+    /// How often a full table forgot its older half.
+    pub(super) fn dropped(&self) -> u64 {
+        self.pool.dropped + self.chains.dropped + self.by_client.dropped + self.by_server.dropped
+    }
+
+    /// A name with its rules.
+    pub(super) fn know(&mut self, name: HostName, rules: &Rules) -> Arc<Known> {
+        if let Some(known) = self.pool.get(&name) {
+            return Arc::clone(known);
+        }
+        let known = Arc::new(look_up(name.clone(), rules));
+        self.pool.put(name, Arc::clone(&known));
+        known
+    }
+
+    /// The names that DNS gave `server` for `client`, newest last.
+    pub(super) fn of(&mut self, client: Address, server: Address) -> &[Named] {
+        match self.by_client.get(&(client, server)) {
+            Some(named) => named,
+            None => &[],
+        }
+    }
+
+    /// When DNS gave `server` names for `client` and none of them, nor of the names behind them, is `known`: the newest.
+    pub(super) fn contradicts(
+        &mut self,
+        client: Address,
+        server: Address,
+        known: &Arc<Known>,
+    ) -> Option<Arc<Known>> {
+        let named = self.of(client, server);
+        let agrees = |named: &Named| Arc::ptr_eq(&named.known, known) || named.chain.contains(&known.name);
+        if named.iter().any(agrees) {
+            return None;
+        }
+        named.last().map(|named| Arc::clone(&named.known))
+    }
+
+    /// The name that DNS last gave `server` for `client`, else for anybody; and whether it was for another.
+    pub(super) fn when_opened(&mut self, client: Address, server: Address) -> (Option<Named>, bool) {
+        match self.of(client, server).last() {
+            Some(named) => (Some(named.clone()), false),
+            None => (self.by_server.get(&server).map(|named| named.clone()), true),
+        }
+    }
+
+    /// Takes an answer in that `client` received; returns the addresses that the chain leads to.
+    pub(super) fn resolved(
+        &mut self,
+        client: Address,
+        resolution: &Resolution,
+        frame: FrameRef,
+        rules: &Rules,
+    ) -> SmallVec<[Address; 4]> {
+        let (chain, addresses) = follow(resolution);
+        if addresses.is_empty() {
+            return addresses;
+        }
+        let known = self.know(resolution.query_name.clone(), rules);
+        let chain = self.share(chain);
+        for address in &addresses {
+            let named = Named { known: Arc::clone(&known), frame, chain: Arc::clone(&chain) };
+            self.by_server.put(*address, named.clone());
+            match self.by_client.get(&(client, *address)) {
+                Some(candidates) => {
+                    candidates.retain(|other| !Arc::ptr_eq(&other.known, &known));
+                    if candidates.len() >= CANDIDATES {
+                        candidates.remove(0);
+                    }
+                    candidates.push(named);
+                }
+                None => self.by_client.put((client, *address), SmallVec::from_iter([named])),
+            }
+        }
+        addresses
+    }
+
+    fn share(&mut self, chain: Vec<HostName>) -> Arc<[HostName]> {
+        if let Some((same, ())) = self.chains.young.get_key_value(chain.as_slice()) {
+            return Arc::clone(same);
+        }
+        let chain: Arc<[HostName]> = chain.into();
+        self.chains.put(Arc::clone(&chain), ());
+        chain
+    }
+}
+
+fn look_up(name: HostName, rules: &Rules) -> Known {
+    let matches = rules.host(&name);
+    let mut documented = Documented::default();
+    let mut broad = !matches.is_empty();
+    let mut found = SmallVec::new();
+    for hit in &matches {
+        let rule = rules.rule(hit.rule);
+        broad &= rule.broad;
+        add(&mut documented.rules, &rule.id, if hit.as_meant { " (as meant)" } else { "" });
+        add_once(&mut documented.documents, &rule.document.id);
+        for product in &rule.document.products {
+            add_once(&mut documented.products, product);
+        }
+        found.push((hit.rule, matches!(hit.how, How::Exact)));
+    }
+    let documented = (!matches.is_empty()).then(|| Arc::new(documented));
+    Known { name: Arc::new(name), rules: found, broad, documented }
+}
+
+fn add(list: &mut String, item: &str, tail: &str) {
+    if !list.is_empty() {
+        list.push(';');
+    }
+    list.push_str(item);
+    list.push_str(tail);
+}
+
+fn add_once(list: &mut String, item: &str) {
+    if !list.split(';').any(|other| other == item) {
+        add(list, item, "");
+    }
+}
+
+/// The names behind the query's name and the addresses at the chain's end, whatever the order of the records.
+fn follow(resolution: &Resolution) -> (Vec<HostName>, SmallVec<[Address; 4]>) {
+    const CNAME: u16 = 5;
+    let mut chain: Vec<HostName> = Vec::new();
+    let mut addresses = SmallVec::new();
+    if resolution.multicast || resolution.rcode != Some(0) {
+        return (chain, addresses);
+    }
+    for _ in 0..CHAIN {
+        let last = chain.last().unwrap_or(&resolution.query_name);
+        let next = resolution.answers.iter().find_map(|answer| match &answer.data {
+            AnswerData::Name(target) if answer.kind == CNAME && answer.owner == *last => Some(target),
+            _ => None,
+        });
+        match next {
+            Some(target) if *target != resolution.query_name && !chain.contains(target) => {
+                chain.push(target.clone());
+            }
+            _ => break,
+        }
+    }
+    let reached = |owner: &HostName| *owner == resolution.query_name || chain.contains(owner);
+    for answer in &resolution.answers {
+        match &answer.data {
+            AnswerData::Address(address) if reached(&answer.owner) => addresses.push(*address),
+            AnswerData::Service { hints, .. } if reached(&answer.owner) => addresses.extend_from_slice(hints),
+            _ => {}
+        }
+    }
+    (chain, addresses)
+}

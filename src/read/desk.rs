@@ -1,0 +1,309 @@
+//! Gives each conversation to the reader that understands it.
+//!
+//! In:  what flow tells of conversations.
+//! Out: [`Observation`]s, in the order of the frames.
+//! Not: any protocol; those are rows of [`READERS`].
+
+use super::fact::Fact;
+use super::fact::Observation;
+use super::reader::After;
+use super::reader::Code;
+use super::reader::Probe;
+use super::reader::Reader;
+use super::reader::Sample;
+use super::reader::Spec;
+use super::reader::Step;
+use super::reader::Tell;
+use super::reader::Transport;
+use super::table::READERS;
+use super::tls;
+use crate::base::Side;
+use crate::flow::Appetite;
+use crate::flow::At;
+use crate::flow::Closing;
+use crate::flow::Endpoint;
+use crate::flow::Flow;
+use crate::flow::Listener;
+use crate::flow::Lost;
+use crate::flow::Opening;
+
+/// IANA protocol number of TCP.
+const TCP: u8 = 6;
+/// IANA protocol number of UDP.
+const UDP: u8 = 17;
+
+/// How many bytes of a side are watched for the beginning of TLS.
+const WATCH_LIMIT: usize = 16 * 1024;
+/// How many pieces of a stream whose beginning was not seen are shown to all readers.
+const MIDSTREAM_TRIES: u8 = 4;
+/// How many datagrams are shown to all readers before a conversation stays unknown.
+const DATAGRAM_TRIES: u8 = 8;
+/// How deep tunnels may nest: SOCKS inside CONNECT inside CONNECT and so on.
+const TUNNEL_LIMIT: u8 = 4;
+
+/// Reads conversations, each by its reader.
+#[derive(Default)]
+pub struct Desk {
+    /// What was told and not yet taken.
+    pub out: Vec<Observation>,
+}
+
+/// What is remembered of a conversation while it is hungry.
+#[derive(Default)]
+pub struct State {
+    /// Who reads it, once that is known.
+    reader: Option<Box<dyn Reader>>,
+    /// The last protocol told.
+    spoken: &'static str,
+    /// Bytes watched of each side.
+    watched: [u16; 2],
+    /// Pieces shown to all readers, of each side.
+    tries: [u8; 2],
+    /// Tunnels entered.
+    tunnels: u8,
+    /// Nothing more is wanted of either side.
+    done: bool,
+}
+
+/// What the table says of a sample.
+enum Meeting {
+    Found(&'static Spec),
+    Wait(usize),
+    Nobody,
+}
+
+/// The first row that says yes, unless an earlier one is still undecided.
+fn meet(sample: &Sample<'_>, spoken: &'static str) -> Meeting {
+    let transport = if sample.datagram { Transport::Udp } else { Transport::Tcp };
+    let mut wait: Option<usize> = None;
+    for spec in READERS {
+        if spec.transport != Transport::Both && spec.transport != transport {
+            continue;
+        }
+        if !spec.name.is_empty() && spec.name == spoken {
+            continue;
+        }
+        match (spec.probe)(sample) {
+            Probe::No => {}
+            // A datagram does not grow.
+            Probe::Maybe(_) if sample.datagram => {}
+            Probe::Maybe(need) => wait = Some(wait.map_or(need, |least| least.min(need))),
+            Probe::Yes if wait.is_none() => return Meeting::Found(spec),
+            Probe::Yes => {}
+        }
+    }
+    match wait {
+        Some(need) => Meeting::Wait(need),
+        None => Meeting::Nobody,
+    }
+}
+
+fn sample<'a>(flow: &Flow, side: Side, bytes: &'a [u8], wire_len: usize) -> Sample<'a> {
+    Sample {
+        bytes,
+        wire_len,
+        datagram: flow.protocol != TCP,
+        from_port: flow.end(side).port,
+        to_port: flow.end(side.other()).port,
+    }
+}
+
+impl State {
+    /// Shows the first bytes of a side to the readers. `None`: there is a reader now.
+    fn introduce(&mut self, flow: &Flow, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Option<Step> {
+        let sample = sample(flow, side, bytes, bytes.len());
+        let limit = if flow.from_start || self.tunnels > 0 { 1 } else { MIDSTREAM_TRIES };
+        let tries = self.tries.get_mut(side.index())?;
+        if *tries < limit {
+            match meet(&sample, self.spoken) {
+                Meeting::Found(spec) => {
+                    *tries = limit;
+                    return self.adopt(spec, &sample, tell);
+                }
+                Meeting::Wait(need) => return Some(Step::Hungry { consumed: 0, need }),
+                Meeting::Nobody => *tries += 1,
+            }
+        }
+        self.watch(&sample, side, tell)
+    }
+
+    /// Looks for TLS at the beginning of a segment.
+    fn watch(&mut self, sample: &Sample<'_>, side: Side, tell: &mut Tell<'_>) -> Option<Step> {
+        match tls::probe_hello(sample) {
+            Probe::Yes => return self.adopt(&tls::SPEC, sample, tell),
+            Probe::Maybe(need) => return Some(Step::Hungry { consumed: 0, need }),
+            Probe::No => {}
+        }
+        let watched = self.watched.get_mut(side.index())?;
+        let total = usize::from(*watched) + sample.bytes.len();
+        if total > WATCH_LIMIT {
+            return Some(Step::Sated);
+        }
+        *watched = u16::try_from(total).unwrap_or(u16::MAX);
+        Some(Step::Hungry { consumed: sample.bytes.len(), need: 0 })
+    }
+
+    fn adopt(&mut self, spec: &'static Spec, sample: &Sample<'_>, tell: &mut Tell<'_>) -> Option<Step> {
+        if !spec.name.is_empty() {
+            self.spoken = spec.name;
+            tell.spoke(spec.name);
+        }
+        match spec.code {
+            Code::Read(start) => {
+                self.reader = Some(start(sample));
+                None
+            }
+            Code::Name(After::Sated) => {
+                self.done = true;
+                Some(Step::Sated)
+            }
+            Code::Name(After::Watch) => Some(Step::Hungry { consumed: sample.bytes.len(), need: 0 }),
+        }
+    }
+
+    /// Leaves a reader whose tunnel begins; false when they nest too deep.
+    fn enter_tunnel(&mut self) -> bool {
+        self.reader = None;
+        self.watched = [0; 2];
+        self.tries = [0; 2];
+        self.spoken = "";
+        self.tunnels += 1;
+        self.tunnels <= TUNNEL_LIMIT
+    }
+}
+
+impl Desk {
+    fn tell(&mut self, flow: &Flow, at: At) -> Tell<'_> {
+        Tell { out: &mut self.out, at, slot: flow.slot, opened: flow.opened }
+    }
+}
+
+impl Listener for Desk {
+    type State = State;
+
+    fn opened(&mut self, flow: &Flow, opening: Opening, at: At) {
+        self.tell(flow, at).fact(Fact::Opened(Box::new(opening)));
+    }
+
+    fn swapped(&mut self, flow: &Flow, at: At) {
+        self.tell(flow, at).fact(Fact::Swapped);
+    }
+
+    fn sender_asks(&self, protocol: u8, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<bool> {
+        let sample = Sample {
+            bytes,
+            wire_len: bytes.len(),
+            datagram: protocol != TCP,
+            from_port: from.port,
+            to_port: to.port,
+        };
+        let transport = match protocol {
+            TCP => Transport::Tcp,
+            UDP => Transport::Udp,
+            _ => return None,
+        };
+        READERS
+            .iter()
+            .filter(|spec| spec.transport == Transport::Both || spec.transport == transport)
+            .find_map(|spec| (spec.asks)(&sample))
+    }
+
+    fn stream(&mut self, flow: &Flow, state: &mut State, side: Side, bytes: &[u8], at: At) -> Appetite {
+        let mut tell = self.tell(flow, at);
+        let mut used = 0;
+        // Each turn either returns, finds a reader or enters a tunnel, and tunnels are bounded.
+        loop {
+            let rest = bytes.get(used..).unwrap_or_default();
+            if state.done {
+                return Appetite::Sated;
+            }
+            if rest.is_empty() {
+                return Appetite::Hungry { consumed: used, need: 0 };
+            }
+            let step = match &mut state.reader {
+                Some(reader) => reader.stream(side, rest, &mut tell),
+                None => match state.introduce(flow, side, rest, &mut tell) {
+                    Some(step) => step,
+                    None => continue,
+                },
+            };
+            match step {
+                Step::Sated => return Appetite::Sated,
+                Step::Hungry { consumed, need } => {
+                    return Appetite::Hungry { consumed: used + consumed, need };
+                }
+                Step::Inside { consumed } => {
+                    used += consumed;
+                    if !state.enter_tunnel() {
+                        state.done = true;
+                        tell.odd("tunnel", "too many tunnels inside each other");
+                    }
+                }
+            }
+        }
+    }
+
+    fn lost(&mut self, flow: &Flow, state: &mut State, side: Side, bytes: &[u8], _why: Lost, at: At) {
+        let mut tell = self.tell(flow, at);
+        if state.done {
+            return;
+        }
+        if state.reader.is_none() && !bytes.is_empty() {
+            // The last look: whoever still waits for more gets no more, so the first that is sure may have it.
+            let sample = sample(flow, side, bytes, bytes.len());
+            if let Some(spec) = READERS.iter().find(|spec| {
+                spec.transport != Transport::Udp
+                    && (spec.name.is_empty() || spec.name != state.spoken)
+                    && (spec.probe)(&sample) == Probe::Yes
+            }) {
+                state.adopt(spec, &sample, &mut tell);
+            }
+        }
+        if let Some(reader) = &mut state.reader {
+            reader.lost(side, bytes, &mut tell);
+        }
+    }
+
+    fn datagram(
+        &mut self,
+        flow: &Flow,
+        state: &mut State,
+        side: Side,
+        bytes: &[u8],
+        wire_len: u32,
+        at: At,
+    ) -> Appetite {
+        if state.done || flow.protocol != UDP {
+            return Appetite::Sated;
+        }
+        let wire_len = usize::try_from(wire_len).unwrap_or(usize::MAX).max(bytes.len());
+        let mut tell = self.tell(flow, at);
+        if state.reader.is_none() && !bytes.is_empty() {
+            let sample = sample(flow, side, bytes, wire_len);
+            if let Meeting::Found(spec) = meet(&sample, state.spoken) {
+                state.adopt(spec, &sample, &mut tell);
+            }
+            let [tries, _] = &mut state.tries;
+            *tries += 1;
+            if state.reader.is_none() && *tries >= DATAGRAM_TRIES {
+                state.done = true;
+            }
+        }
+        let sated = match &mut state.reader {
+            Some(reader) => reader.datagram(side, bytes, wire_len, &mut tell) == Step::Sated,
+            None => false,
+        };
+        state.done |= sated;
+        if state.done { Appetite::Sated } else { Appetite::Hungry { consumed: bytes.len(), need: 0 } }
+    }
+
+    fn finish(&mut self, flow: &Flow, state: &mut State, at: At) {
+        if let Some(reader) = &mut state.reader {
+            reader.finish(&mut Tell { out: &mut self.out, at, slot: flow.slot, opened: flow.opened });
+        }
+    }
+
+    fn closed(&mut self, flow: &Flow, closing: Box<Closing>, at: At) {
+        self.tell(flow, at).fact(Fact::Closed(closing));
+    }
+}

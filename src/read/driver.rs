@@ -1,0 +1,189 @@
+//! Plays conversations to a desk, as flow would, for tests.
+//!
+//! In:  who says what.
+//! Out: the facts, a line each.
+//! Not: packets.
+
+use super::desk::Desk;
+use super::desk::State;
+use super::fact::AnswerData;
+use super::fact::Ending;
+use super::fact::Fact;
+use super::fact::Resolution;
+use super::fact::Value;
+use crate::base::Address;
+use crate::base::FrameRef;
+use crate::base::Side;
+use crate::base::Time;
+use crate::flow::Appetite;
+use crate::flow::At;
+use crate::flow::Endpoint;
+use crate::flow::Flow;
+use crate::flow::Listener;
+use crate::flow::Lost;
+use crate::flow::Slot;
+
+/// A conversation with a desk of its own.
+pub(crate) struct Driver {
+    pub(crate) desk: Desk,
+    state: State,
+    flow: Flow,
+    order: u64,
+    /// Per side: bytes held, bytes needed, sated.
+    held: [(Vec<u8>, usize, bool); 2],
+}
+
+impl Driver {
+    pub(crate) fn new(protocol: u8, client_port: u16, server_port: u16) -> Driver {
+        let client = Endpoint { address: Address::v4([10, 0, 0, 2]), port: client_port };
+        let server = Endpoint { address: Address::v4([192, 0, 2, 1]), port: server_port };
+        let flow = Flow { slot: Slot(0), opened: 0, client, server, protocol, from_start: true };
+        Driver { desk: Desk::default(), state: State::default(), flow, order: 0, held: Default::default() }
+    }
+
+    pub(crate) fn tcp(server_port: u16) -> Driver {
+        Driver::new(6, 50000, server_port)
+    }
+
+    pub(crate) fn udp(server_port: u16) -> Driver {
+        Driver::new(17, 50000, server_port)
+    }
+
+    pub(crate) fn midstream(mut self) -> Driver {
+        self.flow.from_start = false;
+        self
+    }
+
+    fn at(&mut self) -> At {
+        self.order += 1;
+        let frame = FrameRef { number: self.order, ..FrameRef::default() };
+        At { order: self.order, frame, time: Time(self.order as i64) }
+    }
+
+    pub(crate) fn say(&mut self, side: Side, bytes: &[u8]) {
+        let at = self.at();
+        if self.flow.protocol != 6 {
+            if !self.held[0].2 {
+                let wire_len = bytes.len() as u32;
+                let appetite = self.desk.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
+                self.held[0].2 = appetite == Appetite::Sated;
+            }
+            return;
+        }
+        let (held, need, sated) = &mut self.held[side.index()];
+        if *sated {
+            return;
+        }
+        held.extend_from_slice(bytes);
+        if held.len() < *need || held.is_empty() {
+            return;
+        }
+        match self.desk.stream(&self.flow, &mut self.state, side, held, at) {
+            Appetite::Sated => *sated = true,
+            Appetite::Hungry { consumed, need: wanted } => {
+                held.drain(..consumed);
+                *need = wanted;
+            }
+        }
+    }
+
+    pub(crate) fn cut_datagram(&mut self, side: Side, bytes: &[u8], wire_len: u32) {
+        let at = self.at();
+        self.desk.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
+    }
+
+    /// The facts so far, without those that flow tells.
+    pub(crate) fn facts(&mut self) -> Vec<String> {
+        self.desk.out.drain(..).map(|seen| line(&seen.fact)).collect()
+    }
+
+    /// Ends the conversation; all facts.
+    pub(crate) fn end(mut self) -> Vec<String> {
+        let at = self.at();
+        for side in [Side::Client, Side::Server] {
+            let (held, _, sated) = std::mem::take(&mut self.held[side.index()]);
+            if self.flow.protocol == 6 && !sated {
+                self.desk.lost(&self.flow, &mut self.state, side, &held, Lost::Ended, at);
+            }
+        }
+        self.desk.finish(&self.flow, &mut self.state, at);
+        self.facts()
+    }
+}
+
+/// Plays `talk` on a conversation; a line for each fact.
+pub(crate) fn play(mut driver: Driver, talk: &[(Side, &[u8])]) -> Vec<String> {
+    for (side, bytes) in talk {
+        driver.say(*side, bytes);
+    }
+    driver.end()
+}
+
+fn line(fact: &Fact) -> String {
+    match fact {
+        Fact::Spoke(app) => format!("spoke {}", app.0),
+        Fact::Claimed(claim) => {
+            let port = claim.port.map(|port| format!(":{port}")).unwrap_or_default();
+            let outer = if claim.outer { " outer" } else { "" };
+            format!("claimed {} {}{port}{outer}", claim.source.as_str(), claim.name)
+        }
+        Fact::Resolved(resolution) => resolved(resolution),
+        Fact::Ended(Ending::Alert { by, fatal, description }) => {
+            format!("alert {by:?} {} {description}", if *fatal { "fatal" } else { "warning" })
+        }
+        Fact::Ended(Ending::Status { code, connect }) => {
+            format!("status {code}{}", if *connect { " connect" } else { "" })
+        }
+        Fact::Ended(Ending::Socks(code)) => format!("socks {code}"),
+        Fact::Noted(key, value) => format!("{}={}", key.name(), text(value)),
+        Fact::Odd(odd) => format!("odd {}: {}", odd.layer, odd.what),
+        other => format!("{other:?}"),
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Yes => "yes".into(),
+        Value::Number(number) => format!("{number:#x}"),
+        Value::Word(word) => (*word).into(),
+        Value::Text(text) => text.to_string(),
+        Value::List(list) => list.iter().map(|text| text.as_str()).collect::<Vec<_>>().join(";"),
+        Value::Codes(codes) => codes.iter().map(|code| format!("{code:04x}")).collect::<Vec<_>>().join(";"),
+    }
+}
+
+fn resolved(resolution: &Resolution) -> String {
+    let mut out = format!("resolved {} {}", resolution.query_name, resolution.query_type);
+    match resolution.rcode {
+        Some(rcode) => out += &format!(" rcode={rcode}"),
+        None => out += " unanswered",
+    }
+    match resolution.query_frame {
+        Some(frame) => out += &format!(" asked={}x{}", frame.number, resolution.query_count),
+        None => out += " unasked",
+    }
+    for (set, word) in [
+        (resolution.truncated, " tc"),
+        (resolution.damaged, " damaged"),
+        (resolution.multicast, " multicast"),
+    ] {
+        if set {
+            out += word;
+        }
+    }
+    if let Some((code, text)) = &resolution.extended_error {
+        out += &format!(" ede={code}:{text}");
+    }
+    for answer in &resolution.answers {
+        let data = match &answer.data {
+            AnswerData::Address(address) => address.to_string(),
+            AnswerData::Name(name) => name.to_string(),
+            AnswerData::Service { priority, target, hints, ech, text } => {
+                format!("{priority} {target} {text} hints={} ech={ech}", hints.len())
+            }
+            AnswerData::Other(text) => text.to_string(),
+        };
+        out += &format!(" | {} {} {data}", answer.owner, answer.kind);
+    }
+    out
+}

@@ -1,0 +1,82 @@
+//! Reads the certificates that a server shows in the clear.
+//!
+//! In:  a Certificate message of TLS 1.2 or older, which may end anywhere.
+//! Out: the server's subject, issuer and names; the subjects behind it.
+//! Not: whether any of it is to be trusted.
+//!
+//! The list is walked here, since tls-parser's ends in silence where a certificate is cut; x509-parser reads each one.
+
+use crate::base::Cursor;
+use crate::base::HostName;
+use crate::base::WireText;
+use crate::read::fact::Key;
+use crate::read::fact::NameSource;
+use crate::read::fact::Value;
+use crate::read::reader::Tell;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+use x509_parser::prelude::X509Certificate;
+
+/// DNS names kept of one certificate.
+const NAME_LIMIT: usize = 100;
+/// Certificates read of one chain.
+const CHAIN_LIMIT: usize = 10;
+/// Bytes kept of a subject or issuer.
+const TEXT_LIMIT: usize = 400;
+
+/// Tells what a Certificate message shows (RFC 5246 §7.4.2).
+pub(crate) fn tell(body: &[u8], tell: &mut Tell<'_>) {
+    let mut c = Cursor::new(body);
+    if c.u24("certificate_list length").is_err() {
+        return;
+    }
+    let mut chain = Vec::new();
+    for index in 0..CHAIN_LIMIT {
+        if c.is_empty() {
+            break;
+        }
+        let Some(der) = c.u24("certificate length").ok().and_then(|len| {
+            let len = usize::try_from(len).ok()?;
+            c.take(len, "certificate").ok()
+        }) else {
+            tell.odd("tls", "certificate cut");
+            break;
+        };
+        let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+            tell.odd("tls", "certificate that cannot be read");
+            continue;
+        };
+        let subject = WireText::new(certificate.subject().to_string().as_bytes(), TEXT_LIMIT);
+        if index > 0 {
+            chain.push(subject);
+            continue;
+        }
+        tell_names(&certificate, tell);
+        tell.note(Key::CertificateSubject, Value::Text(subject));
+        let issuer = WireText::new(certificate.issuer().to_string().as_bytes(), TEXT_LIMIT);
+        tell.note(Key::CertificateIssuer, Value::Text(issuer));
+    }
+    if !chain.is_empty() {
+        tell.note(Key::CertificateChain, Value::List(chain));
+    }
+}
+
+/// RFC 5280 §4.2.1.6: dNSName of subjectAltName.
+fn tell_names(certificate: &X509Certificate<'_>, tell: &mut Tell<'_>) {
+    let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return };
+    let names: Vec<HostName> = alternative
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => HostName::from_wire_text(name.as_bytes()),
+            _ => None,
+        })
+        .take(NAME_LIMIT)
+        .collect();
+    let Some(first) = names.first() else { return };
+    tell.claim(NameSource::Certificate, first.clone(), None, false);
+    // A name that had to be escaped holds backslashes already; as free text they are escaped once more.
+    let list = names.iter().map(|name| WireText::new(name.as_bytes(), TEXT_LIMIT)).collect();
+    tell.note(Key::CertificateNames, Value::List(list));
+}

@@ -1,0 +1,245 @@
+//! Reads ClientHellos: over TCP, DTLS and QUIC alike.
+//!
+//! In:  the body of a ClientHello, which may end anywhere.
+//! Out: names, protocols, versions and ciphers offered; whether a part was missing.
+//! Not: records and reassembly.
+//!
+//! tls-parser reads single extensions. Its list of extensions ends in silence at the first malformed one, and its hello must
+//! be whole; so the walk is ours, and is the same for whole and cut hellos.
+
+use super::ja4;
+use crate::base::Cursor;
+use crate::base::Cut;
+use crate::base::HostName;
+use crate::base::WireText;
+use crate::read::fact::Key;
+use crate::read::fact::NameSource;
+use crate::read::fact::Value;
+use crate::read::reader::Tell;
+use smallvec::SmallVec;
+use tls_parser::SNIType;
+use tls_parser::TlsExtension;
+use tls_parser::parse_tls_extension_alpn_content;
+use tls_parser::parse_tls_extension_sni_content;
+
+/// RFC 6066 §3.
+pub(crate) const SERVER_NAME: u16 = 0;
+/// RFC 8446 §4.2.3.
+const SIGNATURE_ALGORITHMS: u16 = 13;
+/// RFC 7301 §3.1.
+pub(crate) const ALPN: u16 = 16;
+/// RFC 8446 §4.2.11.
+pub(crate) const PRE_SHARED_KEY: u16 = 41;
+/// RFC 8446 §4.2.1.
+pub(crate) const SUPPORTED_VERSIONS: u16 = 43;
+/// RFC 9849 §5: encrypted_client_hello.
+const ECH: u16 = 0xfe0d;
+/// RFC 9849 §5: the first byte of the outer form.
+const ECH_OUTER: u8 = 0;
+
+/// Protocols kept of one hello.
+const ALPN_LIMIT: usize = 16;
+/// Bytes kept of one protocol's name.
+const ALPN_TEXT_LIMIT: usize = 64;
+/// Cipher suites kept of one hello.
+const CIPHER_LIMIT: usize = 256;
+/// Extensions walked over. The longest seen has about thirty; 32 KiB could hold 8,000 empty ones.
+const EXTENSION_LIMIT: usize = 256;
+
+/// RFC 8701 §2: values that mean nothing, to keep servers tolerant: 0x0a0a, 0x1a1a, … 0xfafa.
+pub(crate) const fn is_grease(value: u16) -> bool {
+    value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
+}
+
+/// What carries a hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// TCP.
+    Tls,
+    /// UDP, RFC 9147 and before.
+    Dtls,
+    /// QUIC, RFC 9001 §4.
+    Quic,
+}
+
+/// What could be read of a ClientHello.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientHello<'a> {
+    /// legacy_version.
+    pub version: u16,
+    /// cipher_suites, two bytes each.
+    pub ciphers: &'a [u8],
+    /// The types of the extensions, in order, GREASE left out.
+    pub extensions: SmallVec<[u16; 32]>,
+    /// supported_versions, GREASE left out: the highest.
+    pub highest: u16,
+    /// The host name of server_name.
+    pub name: Option<&'a [u8]>,
+    /// ALPN.
+    pub protocols: SmallVec<[&'a [u8]; 8]>,
+    /// signature_algorithms, two bytes each.
+    pub signatures: &'a [u8],
+    /// An outer encrypted ClientHello.
+    pub ech: bool,
+    /// Bytes are missing at the end.
+    pub cut: bool,
+    /// What is broken.
+    pub odd: Option<&'static str>,
+}
+
+/// Reads what is there; `cut` says that it is not all. `None` when these bytes are no ClientHello.
+pub(crate) fn read(body: &[u8], carrier: Carrier, cut: bool) -> Option<ClientHello<'_>> {
+    let mut hello = ClientHello {
+        version: 0,
+        ciphers: &[],
+        extensions: SmallVec::new(),
+        highest: 0,
+        name: None,
+        protocols: SmallVec::new(),
+        signatures: &[],
+        ech: false,
+        cut,
+        odd: None,
+    };
+    let ended = hello.walk(body, carrier);
+    // RFC 8446 §4.1.2, RFC 9147 §5.3: the version is 3.x, or counts down from 254.255.
+    let plausible = match carrier {
+        Carrier::Dtls => matches!(hello.version, 0xfefc..=0xfeff | 0x0100),
+        _ => hello.version >> 8 == 3,
+    };
+    if !plausible {
+        return None;
+    }
+    if ended.is_err() && !cut {
+        hello.odd = hello.odd.or(Some("length past the end of the ClientHello"));
+    }
+    Some(hello)
+}
+
+impl<'a> ClientHello<'a> {
+    /// RFC 8446 §4.1.2; the cookie is DTLS's (RFC 6347 §4.2.1).
+    fn walk(&mut self, body: &'a [u8], carrier: Carrier) -> Result<(), Cut> {
+        let mut c = Cursor::new(body);
+        self.version = c.u16("legacy_version")?;
+        c.skip(32, "random")?;
+        let session_len = usize::from(c.u8("legacy_session_id length")?);
+        c.skip(session_len, "legacy_session_id")?;
+        if carrier == Carrier::Dtls {
+            let cookie_len = usize::from(c.u8("cookie length")?);
+            c.skip(cookie_len, "cookie")?;
+        }
+        let ciphers_len = usize::from(c.u16("cipher_suites length")?);
+        self.ciphers = c.take(ciphers_len, "cipher_suites")?;
+        let methods_len = usize::from(c.u8("compression methods length")?);
+        c.skip(methods_len, "compression methods")?;
+        if c.is_empty() {
+            // Hellos before RFC 3546 have no extensions.
+            return Ok(());
+        }
+        let extensions_len = usize::from(c.u16("extensions length")?);
+        let missing = extensions_len > c.left();
+        let mut c = Cursor::new(c.take_up_to(extensions_len));
+        let mut count = 0;
+        while !c.is_empty() {
+            count += 1;
+            if count > EXTENSION_LIMIT {
+                self.odd = Some("more than 256 extensions");
+                return Ok(());
+            }
+            let kind = c.u16("extension type")?;
+            let len = c.u16("extension length")?;
+            let content = c.take(usize::from(len), "extension")?;
+            if !is_grease(kind) {
+                self.extensions.push(kind);
+                self.extension(kind, content);
+            }
+        }
+        if missing { Err(Cut { wanted: "extensions", at: body.len() }) } else { Ok(()) }
+    }
+
+    fn extension(&mut self, kind: u16, content: &'a [u8]) {
+        match kind {
+            SERVER_NAME if self.name.is_none() => match parse_tls_extension_sni_content(content) {
+                Ok((_, TlsExtension::SNI(names))) => {
+                    let host = names.iter().find(|(kind, _)| *kind == SNIType::HostName);
+                    self.name = host.map(|(_, name)| *name).filter(|name| !name.is_empty());
+                    if self.name.is_none() {
+                        self.odd = Some("server_name without a name");
+                    }
+                }
+                _ => self.odd = Some("server_name broken"),
+            },
+            SERVER_NAME => self.odd = Some("second server_name"),
+            ALPN => match parse_tls_extension_alpn_content(content) {
+                Ok((_, TlsExtension::ALPN(protocols))) => {
+                    self.protocols = protocols.into_iter().take(ALPN_LIMIT).collect();
+                }
+                _ => self.odd = Some("application_layer_protocol_negotiation broken"),
+            },
+            SUPPORTED_VERSIONS => {
+                let versions = content.get(1..).unwrap_or_default();
+                let known = pairs(versions).filter(|version| !is_grease(*version));
+                // DTLS versions count down; among them the lowest number is the highest version.
+                self.highest =
+                    known.fold(self.highest, |best, version| match best {
+                        0 => version,
+                        best if is_draft(best) != is_draft(version) && best >> 8 != 0xfe => {
+                            if is_draft(best) { version.max(0x0304) } else { best.max(0x0304) }
+                        }
+                        best if best >> 8 == 0xfe => best.min(version),
+                        best => best.max(version),
+                    });
+            }
+            SIGNATURE_ALGORITHMS => self.signatures = content.get(2..).unwrap_or_default(),
+            ECH => self.ech = content.first() == Some(&ECH_OUTER),
+            _ => {}
+        }
+    }
+
+    /// The highest version offered.
+    pub(crate) fn offered(&self) -> u16 {
+        if self.highest == 0 { self.version } else { self.highest }
+    }
+
+    /// Tells it all. `repeated`: the same client's second hello, of which only a new name is news.
+    pub(crate) fn tell(&self, source: NameSource, carrier: Carrier, tell: &mut Tell<'_>) {
+        self.tell_name(source, tell);
+        if !self.protocols.is_empty() {
+            let protocols = self.protocols.iter().map(|name| WireText::new(name, ALPN_TEXT_LIMIT)).collect();
+            tell.note(Key::AlpnOffered, Value::List(protocols));
+        }
+        tell.note(Key::TlsOffered, Value::Number(u64::from(self.offered())));
+        let ciphers: Box<[u16]> = pairs(self.ciphers).filter(|c| !is_grease(*c)).take(CIPHER_LIMIT).collect();
+        if !ciphers.is_empty() {
+            tell.note(Key::TlsCiphers, Value::Codes(ciphers));
+        }
+        if self.ech {
+            tell.note(Key::Ech, Value::Yes);
+        }
+        if self.cut {
+            tell.note(Key::HelloCut, Value::Yes);
+        } else {
+            tell.note(Key::Ja4, Value::Text(WireText::new(&ja4::fingerprint(self, carrier), ja4::LEN)));
+        }
+        if let Some(what) = self.odd {
+            tell.odd("tls", what);
+        }
+    }
+
+    /// Tells the name.
+    pub(crate) fn tell_name(&self, source: NameSource, tell: &mut Tell<'_>) {
+        if let Some(name) = self.name.and_then(HostName::from_wire_text) {
+            tell.claim(source, name, None, self.ech);
+        }
+    }
+}
+
+/// TLS 1.3 drafts are 0x7fNN (RFC 8446 drafts, §4.2.1): numerically high, and not above 1.3.
+const fn is_draft(version: u16) -> bool {
+    version >> 8 == 0x7f || version >> 8 == 0xfb
+}
+
+/// Two-byte numbers.
+pub(crate) fn pairs(bytes: &[u8]) -> impl Iterator<Item = u16> {
+    bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair))
+}

@@ -1,0 +1,169 @@
+//! JA4, the TLS client fingerprint: what a ClientHello offers, in three parts.
+//!
+//! In:  a whole ClientHello.
+//! Out: 36 characters.
+//! Not: the other fingerprints of that family, whose licence is another.
+
+use super::hello::ALPN;
+use super::hello::Carrier;
+use super::hello::ClientHello;
+use super::hello::SERVER_NAME;
+use super::hello::is_grease;
+use super::hello::pairs;
+use sha2::Digest;
+use sha2::Sha256;
+use smallvec::SmallVec;
+
+/// The length of a fingerprint.
+pub(crate) const LEN: usize = 36;
+/// Ciphers, extensions and signature algorithms that go into a fingerprint; the counts in its first part end at 99.
+const ITEM_LIMIT: usize = 256;
+
+/// The fingerprint: `t13d1516h2_8daaf6152771_e5627efa2ab1`.
+pub(crate) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> SmallVec<[u8; LEN]> {
+    let mut ciphers: SmallVec<[u16; 64]> =
+        pairs(hello.ciphers).filter(|cipher| !is_grease(*cipher)).take(ITEM_LIMIT).collect();
+    ciphers.sort_unstable();
+    let mut extensions: SmallVec<[u16; 32]> = hello
+        .extensions
+        .iter()
+        .copied()
+        .filter(|kind| !matches!(*kind, SERVER_NAME | ALPN))
+        .take(ITEM_LIMIT)
+        .collect();
+    extensions.sort_unstable();
+
+    let mut out = SmallVec::new();
+    out.push(match carrier {
+        Carrier::Tls => b't',
+        Carrier::Dtls => b'd',
+        Carrier::Quic => b'q',
+    });
+    out.extend_from_slice(match hello.offered() {
+        0x0304 => b"13",
+        0x0303 => b"12",
+        0x0302 => b"11",
+        0x0301 => b"10",
+        0x0300 => b"s3",
+        0x0002 => b"s2",
+        0xfeff => b"d1",
+        0xfefd => b"d2",
+        0xfefc => b"d3",
+        _ => b"00",
+    });
+    out.push(if hello.extensions.contains(&SERVER_NAME) { b'd' } else { b'i' });
+    two_digits(&mut out, ciphers.len());
+    two_digits(&mut out, hello.extensions.len());
+    out.extend_from_slice(&protocol_ends(hello.protocols.first().copied().unwrap_or_default()));
+
+    out.push(b'_');
+    let mut list = SmallVec::<[u8; 512]>::new();
+    listed(&mut list, ciphers.iter().copied());
+    hashed(&mut out, &list);
+    out.push(b'_');
+    list.clear();
+    listed(&mut list, extensions.iter().copied());
+    let signatures = pairs(hello.signatures).filter(|value| !is_grease(*value)).take(ITEM_LIMIT);
+    if !hello.signatures.is_empty() && !list.is_empty() {
+        list.push(b'_');
+        listed(&mut list, signatures);
+    }
+    hashed(&mut out, &list);
+    out
+}
+
+fn two_digits(out: &mut SmallVec<[u8; LEN]>, count: usize) {
+    let count = u8::try_from(count).unwrap_or(u8::MAX).min(99);
+    out.extend_from_slice(&[b'0' + count / 10, b'0' + count % 10]);
+}
+
+/// First and last character of the first protocol; where either is not alphanumeric, of its hexadecimal form.
+fn protocol_ends(protocol: &[u8]) -> [u8; 2] {
+    match (protocol.first(), protocol.last()) {
+        (Some(first), Some(last)) if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() => {
+            [*first, *last]
+        }
+        (Some(first), Some(last)) => [hex(first >> 4), hex(last & 0x0f)],
+        _ => *b"00",
+    }
+}
+
+const fn hex(nibble: u8) -> u8 {
+    match nibble {
+        0..=9 => b'0' + nibble,
+        _ => b'a' + (nibble & 0x0f) - 10,
+    }
+}
+
+fn listed(out: &mut SmallVec<[u8; 512]>, values: impl Iterator<Item = u16>) {
+    for (index, value) in values.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let [high, low] = value.to_be_bytes();
+        out.extend_from_slice(&[hex(high >> 4), hex(high & 15), hex(low >> 4), hex(low & 15)]);
+    }
+}
+
+/// The first twelve digits of the SHA-256, or twelve zeros for nothing.
+fn hashed(out: &mut SmallVec<[u8; LEN]>, list: &[u8]) {
+    if list.is_empty() {
+        out.extend_from_slice(b"000000000000");
+        return;
+    }
+    for byte in Sha256::digest(list).iter().take(6) {
+        out.extend_from_slice(&[hex(byte >> 4), hex(byte & 15)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(list: &str) -> Vec<u8> {
+        list.split(',').flat_map(|item| u16::from_str_radix(item, 16).unwrap().to_be_bytes()).collect()
+    }
+
+    /// The worked example of JA4's published description.
+    #[test]
+    fn the_published_example() {
+        let ciphers =
+            bytes("1a1a,1301,1302,1303,c02b,c02f,c02c,c030,cca9,cca8,c013,c014,009c,009d,002f,0035");
+        let signatures = bytes("0403,0804,0401,0503,0805,0501,0806,0601");
+        let extensions = "001b,0000,0033,0010,4469,0017,002d,000d,0005,0023,0012,002b,ff01,000b,000a,0015";
+        let hello = ClientHello {
+            version: 0x0303,
+            ciphers: &ciphers,
+            extensions: extensions.split(',').map(|item| u16::from_str_radix(item, 16).unwrap()).collect(),
+            highest: 0x0304,
+            name: Some(b"example.com"),
+            protocols: [&b"h2"[..], b"http/1.1"].into_iter().collect(),
+            signatures: &signatures,
+            ech: false,
+            cut: false,
+            odd: None,
+        };
+        let check = |carrier, expected: &[u8]| assert_eq!(fingerprint(&hello, carrier).as_slice(), expected);
+        check(Carrier::Tls, b"t13d1516h2_8daaf6152771_e5627efa2ab1");
+        check(Carrier::Quic, b"q13d1516h2_8daaf6152771_e5627efa2ab1");
+    }
+
+    #[test]
+    fn nothing_offered_is_zeros() {
+        let hello = ClientHello {
+            version: 0x0301,
+            ciphers: &[],
+            extensions: SmallVec::new(),
+            highest: 0,
+            name: None,
+            protocols: SmallVec::new(),
+            signatures: &[],
+            ech: false,
+            cut: false,
+            odd: None,
+        };
+        assert_eq!(fingerprint(&hello, Carrier::Tls).as_slice(), b"t10i000000_000000000000_000000000000");
+        assert_eq!(protocol_ends(b"\xabz\xcd"), *b"ad");
+        assert_eq!(protocol_ends(b"h"), *b"hh");
+    }
+}

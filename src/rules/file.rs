@@ -1,0 +1,260 @@
+//! The shape of a rule file, and how its mistakes are told.
+//!
+//! In:  TOML.
+//! Out: its tables and rows with their places in the text, nothing checked beyond their form.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::MapAccess;
+use serde::de::Visitor;
+use serde::de::value::MapAccessDeserializer;
+use toml::Spanned;
+use toml::value::Datetime;
+
+use super::cloud::Cloud;
+use super::cloud::Clouds;
+use super::rule::Kind;
+use super::rule::Need;
+use super::rule::Role;
+
+/// A mistake in a rule or site file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read {what}: {file}:{line}: {message}")]
+pub struct Problem {
+    /// `rules`, `site file` or `service tags`.
+    pub what: &'static str,
+    /// The file.
+    pub file: String,
+    /// Line from 1; 0 where no line is to blame.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// The line of a byte of `text`, from 1.
+pub(super) fn line_of(text: &str, at: usize) -> usize {
+    text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// Reads TOML into `T`; a mistake names its line, and for a misspelt word the nearest that would be right.
+pub(super) fn read_toml<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    file: &str,
+    text: &str,
+) -> Result<T, Problem> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(0, |span| line_of(text, span.start));
+        Problem { what, file: file.to_owned(), line, message: with_suggestion(error.message()) }
+    })
+}
+
+/// serde says "unknown field `x`, expected one of `a`, `b`"; of a long list only the nearest word helps.
+fn with_suggestion(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let is_unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
+    let (true, Some(word)) = (is_unknown, quoted.next()) else { return message.replace('\n', ", ") };
+    let known: Vec<&str> = quoted.collect();
+    let unknown = if message.starts_with("unknown field") { "key" } else { "word" };
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("unknown {unknown} `{word}`, did you mean `{near}`?"),
+        None => format!("unknown {unknown} `{word}`, known are {}", known.join(", ")),
+    }
+}
+
+/// The word of `known` that `word` was probably meant to be: at most a third of its letters are wrong.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    let distance = |other: &str| strsim::damerau_levenshtein(&lower, &other.to_lowercase());
+    let near = known.into_iter().map(|other| (distance(other), other)).min_by_key(|(far, _)| *far)?;
+    (near.0 <= lower.chars().count().div_ceil(3)).then_some(near.1)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileShape {
+    pub(super) document: Spanned<DocumentShape>,
+    #[serde(default)]
+    pub(super) table: Vec<Spanned<TableShape>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DocumentShape {
+    pub(super) id: Spanned<String>,
+    pub(super) short: Spanned<String>,
+    pub(super) title: String,
+    pub(super) date: Option<Datetime>,
+    pub(super) products: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(super) source: String,
+    pub(super) looked: Option<Datetime>,
+    #[serde(default)]
+    pub(super) supersedes: Vec<String>,
+    #[serde(default)]
+    pub(super) includes: Vec<String>,
+    pub(super) region: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TableShape {
+    pub(super) id: Spanned<String>,
+    pub(super) title: String,
+    pub(super) kind: Kind,
+    pub(super) section: Option<String>,
+    pub(super) printed: Option<String>,
+    pub(super) service: Option<Spanned<String>>,
+    pub(super) usage: Option<Spanned<String>>,
+    pub(super) cloud: Option<CloudWord>,
+    pub(super) need: Option<Need>,
+    pub(super) ports: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) repeats: Vec<String>,
+    #[serde(default)]
+    pub(super) row: Vec<Spanned<RowShape>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RowShape {
+    pub(super) number: Spanned<u32>,
+    pub(super) printed: String,
+    pub(super) service: Option<String>,
+    pub(super) usage: Option<String>,
+    pub(super) need: Option<Need>,
+    pub(super) cloud: Option<CloudWord>,
+    #[serde(default)]
+    pub(super) public: Vec<Spanned<EntryShape>>,
+    #[serde(default)]
+    pub(super) us_government: Vec<Spanned<EntryShape>>,
+    #[serde(default)]
+    pub(super) china: Vec<Spanned<EntryShape>>,
+    #[serde(default)]
+    pub(super) every: Vec<Spanned<EntryShape>>,
+    #[serde(default)]
+    pub(super) urls: Vec<Spanned<EntryShape>>,
+    #[serde(default)]
+    pub(super) primary: Vec<Spanned<EntryShape>>,
+    #[serde(default)]
+    pub(super) discovery: Vec<Spanned<EntryShape>>,
+    pub(super) region: Option<String>,
+    pub(super) pair: Option<Spanned<String>>,
+    pub(super) ports: Option<Spanned<String>>,
+    pub(super) ports_as_meant: Option<Spanned<String>>,
+    pub(super) at_least: Option<u16>,
+    pub(super) note: Option<String>,
+    pub(super) repeats: Option<String>,
+    pub(super) instead_of: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) tags: Vec<TagShape>,
+    #[serde(default)]
+    pub(super) arc_gateway: bool,
+    pub(super) action: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) destination: Option<String>,
+    pub(super) zone: Option<String>,
+    pub(super) suffix: Option<String>,
+    pub(super) about: Option<String>,
+}
+
+/// A cloud, or `every`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum CloudWord {
+    Public,
+    UsGovernment,
+    China,
+    Every,
+}
+
+impl CloudWord {
+    pub(super) const fn clouds(self) -> Clouds {
+        match self {
+            CloudWord::Public => Clouds::of(Cloud::Public),
+            CloudWord::UsGovernment => Clouds::of(Cloud::UsGovernment),
+            CloudWord::China => Clouds::of(Cloud::China),
+            CloudWord::Every => Clouds::EVERY,
+        }
+    }
+}
+
+/// A url, plain or with remarks.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct EntryFields {
+    pub(super) url: String,
+    pub(super) as_meant: Option<String>,
+    pub(super) ports: Option<String>,
+    pub(super) ports_as_meant: Option<String>,
+    pub(super) note: Option<String>,
+    pub(super) role: Option<Role>,
+    #[serde(default)]
+    pub(super) broad: bool,
+    pub(super) see: Option<String>,
+    pub(super) need: Option<Need>,
+    pub(super) repeats: Option<String>,
+    #[serde(default)]
+    pub(super) placeholders: BTreeMap<String, String>,
+}
+
+/// [`EntryFields`], where a plain string is the url alone.
+#[derive(Clone, Debug)]
+pub(super) struct EntryShape(pub(super) EntryFields);
+
+impl<'de> Deserialize<'de> for EntryShape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = EntryShape;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a url, or a table with `url`")
+            }
+            fn visit_str<E: serde::de::Error>(self, url: &str) -> Result<EntryShape, E> {
+                Ok(EntryShape(EntryFields { url: url.to_owned(), ..EntryFields::default() }))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EntryShape, A::Error> {
+                EntryFields::deserialize(MapAccessDeserializer::new(map)).map(EntryShape)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// A service tag, plain or for one cloud.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum TagShape {
+    Plain(String),
+    For { tag: String, cloud: CloudWord },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_word_is_named_with_its_line_and_the_nearest_right_one() {
+        let check = |text: &str, line: usize, message: &str| {
+            let problem = read_toml::<FileShape>("rules", "x.toml", text).map(|_| ()).unwrap_err();
+            assert_eq!((problem.line, problem.message.as_str()), (line, message));
+        };
+        let head = "[document]\nid = \"x\"\nshort = \"x\"\ntitle = \"x\"\nproducts = []\n";
+        check(&format!("{head}loked = 2026-11-20\n"), 6, "unknown key `loked`, did you mean `looked`?");
+        let table = format!("{head}[[table]]\nid = \"t\"\ntitle = \"t\"\n");
+        check(
+            &format!("{table}kind = \"endpiont\"\n"),
+            9,
+            "unknown word `endpiont`, did you mean `endpoint`?",
+        );
+        check(&format!("{head}\ntitle = \"again\"\n"), 7, "duplicate key");
+    }
+
+    #[test]
+    fn far_words_are_not_suggested() {
+        assert_eq!(nearest("zzz", ["region", "cloud"]), None);
+        assert_eq!(nearest("Regoin", ["region", "cloud"]), Some("region"));
+    }
+}

@@ -1,0 +1,284 @@
+//! What Microsoft's dated documents say, as data.
+//!
+//! In:  rule files (`rules/*.toml`), the site file, the weekly service tags.
+//! Out: for a name, a port or an address: the documented rows that speak of it.
+//! Not: whether traffic was right; that is for `judge`.
+//!
+//! A rule file holds one dated document, table by table and row by row. No host name stands in code.
+
+mod cloud;
+mod embedded;
+mod file;
+mod library;
+mod names;
+mod need;
+mod pattern;
+mod ports;
+mod read;
+mod rule;
+mod tell;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use cloud::Cloud;
+pub use cloud::Clouds;
+pub use file::Problem;
+pub use library::Library;
+pub use library::RuleError;
+pub use library::Selection;
+pub use names::How;
+pub use names::Match;
+pub use names::Matches;
+pub use need::Redundancy;
+pub use need::Requirement;
+pub use need::SiteNeeds;
+pub use pattern::Pattern;
+pub use ports::Ports;
+pub use ports::Span;
+pub use rule::Document;
+pub use rule::Kind;
+pub use rule::Need;
+pub use rule::PortVerdict;
+pub use rule::Role;
+pub use rule::Row;
+pub use rule::Rule;
+pub use rule::RuleId;
+pub use rule::Table;
+pub use tell::check;
+pub use tell::diff;
+pub use tell::list;
+pub use tell::show;
+
+use names::Names;
+
+/// The rules that hold for a site. Reading them never changes them, so that one copy serves every thread.
+#[derive(Debug)]
+pub struct Rules {
+    documents: Vec<Arc<Document>>,
+    rules: Vec<Rule>,
+    names: Names,
+    regions: Vec<Region>,
+}
+
+/// One regional instance of Azure File Sync, from one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The document.
+    pub document: Arc<Document>,
+    /// The cloud.
+    pub clouds: Clouds,
+    /// Name as printed: `West US`.
+    pub name: Box<str>,
+    /// Name of the paired region.
+    pub pair: Option<Box<str>>,
+    /// Names of the instance; each of them will do.
+    pub primary: Vec<RuleId>,
+    /// Names that follow a failover; each of them will do.
+    pub discovery: Vec<RuleId>,
+}
+
+/// A service tag that a document asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRule {
+    /// The tag.
+    pub tag: Box<str>,
+    /// Clouds that the row names for it; none for all.
+    pub clouds: Clouds,
+    /// The row.
+    pub rule: RuleId,
+}
+
+impl Rules {
+    /// Chooses from the documents inside the program.
+    pub fn embedded(selection: &Selection) -> Result<Rules, RuleError> {
+        Library::embedded()?.select(selection)
+    }
+
+    /// Chooses from the rule files of a folder, which replace those inside the program.
+    pub fn from_dir(folder: &Path, selection: &Selection) -> Result<Rules, RuleError> {
+        Library::from_dir(folder)?.select(selection)
+    }
+
+    fn new(
+        documents: Vec<Arc<Document>>,
+        mut rules: Vec<Rule>,
+        values: &BTreeMap<String, Vec<String>>,
+    ) -> Rules {
+        for rule in &mut rules {
+            rule.filled = filled(rule, values);
+        }
+        let mut patterns = Vec::new();
+        for (rule, id) in rules.iter().zip((0..).map(RuleId)) {
+            let printed = match &*rule.filled {
+                [] => rule.host.as_slice(),
+                filled => filled,
+            };
+            for pattern in printed {
+                let how = match pattern {
+                    _ if rule.filled.is_empty() && !rule.placeholders.is_empty() => How::Placeholder,
+                    pattern => how(pattern),
+                };
+                patterns.push((pattern, Match { rule: id, how, as_meant: false }));
+            }
+            if let Some(pattern) = &rule.as_meant {
+                patterns.push((pattern, Match { rule: id, how: how(pattern), as_meant: true }));
+            }
+        }
+        let names = Names::new(patterns);
+        let regions = regions(&rules);
+        Rules { documents, rules, names, regions }
+    }
+
+    /// Every row that speaks of the host `name`, most specific first.
+    pub fn host(&self, name: &str) -> Matches {
+        self.names.find(name)
+    }
+
+    /// The rule behind an id that these rules gave.
+    ///
+    /// # Panics
+    ///
+    /// With an id of other rules.
+    #[expect(clippy::indexing_slicing, reason = "an id comes from these very rules")]
+    pub fn rule(&self, id: RuleId) -> &Rule {
+        &self.rules[id.0 as usize]
+    }
+
+    /// The rule with this text as its id.
+    pub fn find(&self, id: &str) -> Option<RuleId> {
+        self.iter().find(|(_, rule)| &*rule.id == id).map(|(id, _)| id)
+    }
+
+    /// All rules, document by document in printed order.
+    pub fn iter(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
+        (0..).map(RuleId).zip(&self.rules)
+    }
+
+    /// The documents they come from, for the manifest.
+    pub fn documents(&self) -> &[Arc<Document>] {
+        &self.documents
+    }
+
+    /// Rows of the internal port tables for a conversation between two roles, the narrowest range first.
+    pub fn ports(&self, source: &str, destination: &str, protocol: u8, port: u16) -> Vec<RuleId> {
+        let mut found: Vec<(u16, RuleId)> = self
+            .of_kind(Kind::Port)
+            .filter(|(_, rule)| {
+                rule.source.as_deref() == Some(source) && rule.destination.as_deref() == Some(destination)
+            })
+            .filter_map(|(id, rule)| Some((rule.ports.narrowest(protocol, port)?, id)))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Rows that give a port and no host, as `git://:9418` does.
+    pub fn any_host(&self, protocol: u8, port: u16) -> impl Iterator<Item = RuleId> {
+        self.of_kind(Kind::Endpoint)
+            .filter(move |(_, rule)| rule.host.is_none() && rule.allows(protocol, port) != PortVerdict::Not)
+            .map(|(id, _)| id)
+    }
+
+    /// Regional instances of Azure File Sync.
+    pub fn regions(&self) -> &[Region] {
+        &self.regions
+    }
+
+    /// Service tags that the documents ask for.
+    pub fn service_tags(&self) -> Vec<TagRule> {
+        let mut tags = Vec::new();
+        let mut last = None;
+        for (id, rule) in self.iter() {
+            let place = (&rule.document.id, rule.place());
+            if rule.row.tags.is_empty() || last.as_ref() == Some(&place) {
+                continue;
+            }
+            tags.extend(rule.row.tags.iter().map(|(tag, clouds)| TagRule {
+                tag: tag.clone(),
+                clouds: *clouds,
+                rule: id,
+            }));
+            last = Some(place);
+        }
+        tags
+    }
+
+    /// Rows about private endpoints: zones, and the names of a sync service.
+    pub fn private_link(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
+        self.of_kind(Kind::PrivateLink)
+    }
+
+    /// Sentences about a subject: `port`, `outbound-only`, `inspection`, …
+    pub fn statements<'a>(&'a self, about: &'a str) -> impl Iterator<Item = (RuleId, &'a Rule)> {
+        self.of_kind(Kind::Statement).filter(move |(_, rule)| rule.about.as_deref() == Some(about))
+    }
+
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (RuleId, &Rule)> {
+        self.iter().filter(move |(_, rule)| rule.table.kind == kind)
+    }
+}
+
+fn how(pattern: &Pattern) -> How {
+    if pattern.is_exact() {
+        How::Exact
+    } else if pattern.head.is_empty() {
+        How::Wildcard(u8::try_from(pattern.tail.split('.').count()).unwrap_or(u8::MAX))
+    } else {
+        How::Glob
+    }
+}
+
+/// The host with the site's own words in its placeholders: one pattern for each combination of values.
+fn filled(rule: &Rule, values: &BTreeMap<String, Vec<String>>) -> Box<[Pattern]> {
+    let Some(url) = rule.url.as_deref().filter(|_| !rule.placeholders.is_empty()) else {
+        return Box::default();
+    };
+    let mut texts = vec![read::host_of(url).to_owned()];
+    for (word, fact) in &rule.placeholders {
+        let Some(values) = values.get(&**fact) else { return Box::default() };
+        let word_of =
+            |value: &str| if &**fact == "region" { region_word(value) } else { value.to_lowercase() };
+        let with_each = |text: String| -> Vec<String> {
+            values.iter().map(|value| text.replacen(&**word, &word_of(value), 1)).collect()
+        };
+        texts = texts.into_iter().flat_map(with_each).collect();
+    }
+    // A value that cannot stand in a name was refused with the site file.
+    texts.iter().filter_map(|text| Pattern::parse(text).ok()).collect()
+}
+
+fn regions(rules: &[Rule]) -> Vec<Region> {
+    let mut regions: Vec<Region> = Vec::new();
+    for (rule, id) in rules.iter().zip((0..).map(RuleId)) {
+        let Some(name) = rule.region.as_ref().filter(|_| rule.table.kind == Kind::Region) else { continue };
+        // The names of a row follow each other.
+        let same = |region: &Region| region.document == rule.document && region.name == *name;
+        if !regions.last().is_some_and(same) {
+            regions.push(Region {
+                document: Arc::clone(&rule.document),
+                clouds: rule.clouds,
+                name: name.clone(),
+                pair: rule.pair.clone(),
+                primary: Vec::new(),
+                discovery: Vec::new(),
+            });
+        }
+        let Some(region) = regions.last_mut() else { continue };
+        match rule.role {
+            Some(Role::Primary) => region.primary.push(id),
+            Some(Role::Discovery) => region.discovery.push(id),
+            Some(Role::Paired) | None => {}
+        }
+    }
+    regions
+}
+
+/// A region's name as programs write it: `West US 2` is `westus2`.
+pub fn region_word(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+#[cfg(test)]
+mod tests;

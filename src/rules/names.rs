@@ -1,0 +1,191 @@
+//! From a host name to every rule that matches it, most specific first.
+//!
+//! In:  patterns with their rules.
+//! Out: matches; the time does not grow with the number of rows.
+//!
+//! The rows stand in a hash map under the last labels of their pattern that have no `*`; a look-up asks for the
+//! name's own suffixes, from the whole name to the shortest suffix that any row has.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use super::pattern::Pattern;
+use super::rule::RuleId;
+
+/// How a name matches a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum How {
+    /// The row has this very name.
+    Exact,
+    /// The row has a wildcard `*.` before so many labels.
+    Wildcard(u8),
+    /// The row has a `*` inside a label.
+    Glob,
+    /// The row has a placeholder that the site file does not fill; any name of its form matches.
+    Placeholder,
+}
+
+/// One row that a name matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Match {
+    /// The rule.
+    pub rule: RuleId,
+    /// How.
+    pub how: How,
+    /// True when the name is what the row means, and not what it prints.
+    pub as_meant: bool,
+}
+
+/// Matches of one name; a name seldom has more.
+pub type Matches = SmallVec<[Match; 12]>;
+
+#[derive(Debug)]
+struct Entry {
+    found: Match,
+    /// Place among all entries: lower is more specific.
+    order: u32,
+    /// The pattern, where the tail alone does not decide.
+    pattern: Option<Box<Pattern>>,
+}
+
+/// Every pattern, by its tail.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    by_tail: HashMap<Box<str>, Vec<Entry>, FixedState>,
+    /// Labels of the longest tail.
+    longest: usize,
+}
+
+impl Names {
+    /// Builds the index.
+    pub(super) fn new(patterns: Vec<(&Pattern, Match)>) -> Names {
+        let mut patterns = patterns;
+        patterns.sort_by(|(a, found_a), (b, found_b)| {
+            let rank = b.rank().cmp(&a.rank());
+            rank.then(found_a.as_meant.cmp(&found_b.as_meant)).then(found_a.rule.cmp(&found_b.rule))
+        });
+        let mut names = Names::default();
+        for (order, (pattern, found)) in (0..).zip(patterns) {
+            names.longest = names.longest.max(pattern.tail.split('.').count());
+            let pattern_needed = (!pattern.is_exact()).then(|| Box::new(pattern.clone()));
+            let entry = Entry { found, order, pattern: pattern_needed };
+            names.by_tail.entry(pattern.tail.clone()).or_default().push(entry);
+        }
+        names
+    }
+
+    /// Every row that `name` matches, most specific first; case and a final dot are of no account.
+    pub(super) fn find(&self, name: &str) -> Matches {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.find_lower(&name.to_ascii_lowercase());
+        }
+        self.find_lower(name)
+    }
+
+    fn find_lower(&self, name: &str) -> Matches {
+        // Where the suffixes begin, from the shortest: no row has a tail of more labels than the longest.
+        let mut starts: SmallVec<[usize; 8]> = SmallVec::new();
+        for (at, byte) in name.bytes().enumerate().rev() {
+            if byte == b'.' {
+                starts.push(at + 1);
+                if starts.len() >= self.longest {
+                    break;
+                }
+            }
+        }
+        if starts.len() < self.longest {
+            starts.push(0);
+        }
+        let mut found = Matches::new();
+        let mut orders: SmallVec<[u32; 12]> = SmallVec::new();
+        for start in starts.into_iter().rev() {
+            let Some(entries) = name.get(start..).and_then(|tail| self.by_tail.get(tail)) else { continue };
+            let front = name.get(..start.saturating_sub(1)).unwrap_or_default();
+            for entry in entries {
+                let matches = match &entry.pattern {
+                    None => start == 0,
+                    Some(pattern) => pattern.front_matches(front),
+                };
+                if matches {
+                    // Nearly always at the end: only a glob can outrank what a longer tail found.
+                    let at = orders.iter().rposition(|order| *order < entry.order).map_or(0, |at| at + 1);
+                    orders.insert(at, entry.order);
+                    found.insert(at, entry.found);
+                }
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn names(patterns: &[&str]) -> (Vec<Pattern>, Names) {
+        let parsed: Vec<Pattern> = patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+        let found = |rule| Match { rule: RuleId(rule), how: How::Exact, as_meant: false };
+        let names =
+            Names::new(parsed.iter().zip(0..).map(|(pattern, rule)| (pattern, found(rule))).collect());
+        (parsed, names)
+    }
+
+    fn check(patterns: &[&str], name: &str, expected: &[&str]) {
+        let (_, names) = names(patterns);
+        let found: Vec<&str> = names.find(name).iter().map(|m| patterns[m.rule.0 as usize]).collect();
+        assert_eq!(found, expected, "{name}");
+    }
+
+    #[test]
+    fn all_rows_are_found_most_specific_first() {
+        let rows = [
+            "*.core.windows.net",
+            "*.servicebus.windows.net",
+            "azgn*.servicebus.windows.net",
+            "x.blob.core.windows.net",
+            "*.blob.core.windows.net",
+            "*management.*.afs.azure.net",
+            "*.westus2.afs.azure.net",
+            "*.afs.azure.net",
+        ];
+        check(
+            &rows,
+            "X.blob.core.Windows.net.",
+            &["x.blob.core.windows.net", "*.blob.core.windows.net", "*.core.windows.net"],
+        );
+        check(
+            &rows,
+            "azgn1.servicebus.windows.net",
+            &["azgn*.servicebus.windows.net", "*.servicebus.windows.net"],
+        );
+        check(
+            &rows,
+            "smanagement.westus2.afs.azure.net",
+            &["*management.*.afs.azure.net", "*.westus2.afs.azure.net", "*.afs.azure.net"],
+        );
+        check(&rows, "core.windows.net", &[]);
+        check(&rows, "net", &[]);
+        check(&rows, "", &[]);
+        check(&[], "a.example.com", &[]);
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_walk_over_all_patterns_finds(
+            patterns in proptest::collection::vec("(\\*\\.)?([ab*]{1,2}\\.){0,2}[ab]{1,2}\\.[ab]\\.[ab]", 1..40),
+            name in "([ab]{1,2}\\.){0,5}[ab]",
+        ) {
+            let texts: Vec<&str> = patterns.iter().map(String::as_str).collect();
+            let (parsed, names) = names(&texts);
+            let found: Vec<u32> = names.find(&name).iter().map(|m| m.rule.0).collect();
+            let mut expected: Vec<(_, u32)> = parsed.iter().zip(0..).filter(|(p, _)| p.matches(&name))
+                .map(|(p, i)| (std::cmp::Reverse(p.rank()), i)).collect();
+            expected.sort();
+            prop_assert_eq!(found, expected.into_iter().map(|(_, i)| i).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Ports as rule and site files write them: `443`, `80, 443`, `123/udp`, `5001-65535/tcp`, `icmp`.
+//!
+//! In:  such a text.
+//! Out: spans of ports with their protocol.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+/// IP protocol numbers (IANA "Assigned Internet Protocol Numbers").
+pub(crate) const ICMP: u8 = 1;
+/// TCP.
+pub(crate) const TCP: u8 = 6;
+/// UDP.
+pub(crate) const UDP: u8 = 17;
+/// ICMP for IPv6.
+pub(crate) const ICMPV6: u8 = 58;
+
+const PROTOCOLS: &[(&str, u8)] = &[("tcp", TCP), ("udp", UDP), ("icmp", ICMP), ("icmpv6", ICMPV6)];
+
+/// Neighbouring ports of one protocol, both ends included; the whole range where the protocol has no ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// First port.
+    pub from: u16,
+    /// Last port.
+    pub to: u16,
+}
+
+impl Span {
+    /// How many ports more than one.
+    pub const fn width(self) -> u16 {
+        self.to - self.from
+    }
+
+    const fn has_ports(self) -> bool {
+        matches!(self.protocol, TCP | UDP)
+    }
+}
+
+/// A set of port spans, in the order in which they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ports(SmallVec<[Span; 2]>);
+
+impl Ports {
+    /// One TCP port.
+    pub fn tcp(port: u16) -> Ports {
+        Ports(SmallVec::from_iter([Span { protocol: TCP, from: port, to: port }]))
+    }
+
+    /// Reads a list of ports; the error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Ports, String> {
+        let mut spans = SmallVec::new();
+        for part in text.split(',').map(str::trim) {
+            spans.push(span(part).ok_or_else(|| format!("not a port: `{part}`"))?);
+        }
+        Ok(Ports(spans))
+    }
+
+    /// True when the set has this port of this protocol; the port is of no account for ICMP.
+    pub fn holds(&self, protocol: u8, port: u16) -> bool {
+        self.narrowest(protocol, port).is_some()
+    }
+
+    /// Width of the narrowest span that has this port.
+    pub fn narrowest(&self, protocol: u8, port: u16) -> Option<u16> {
+        let fits = |s: &&Span| s.protocol == protocol && (!s.has_ports() || (s.from..=s.to).contains(&port));
+        self.0.iter().filter(fits).map(|s| s.width()).min()
+    }
+
+    /// True when both sets have a port in common.
+    pub fn meets(&self, other: &Ports) -> bool {
+        let common = |a: &Span, b: &Span| a.protocol == b.protocol && a.from <= b.to && b.from <= a.to;
+        self.0.iter().any(|a| other.0.iter().any(|b| common(a, b)))
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The spans as written.
+    pub fn spans(&self) -> &[Span] {
+        &self.0
+    }
+}
+
+fn span(text: &str) -> Option<Span> {
+    let number = |word: &str| PROTOCOLS.iter().find(|(name, _)| *name == word).map(|(_, number)| *number);
+    if let Some(protocol) = number(text).filter(|p| matches!(*p, ICMP | ICMPV6)) {
+        return Some(Span { protocol, from: 0, to: u16::MAX });
+    }
+    let (ports, protocol) = match text.split_once('/') {
+        Some((ports, word)) => (ports, number(word).filter(|p| matches!(*p, TCP | UDP))?),
+        None => (text, TCP),
+    };
+    let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
+    let (from, to) = (port(from)?, port(to)?);
+    (from <= to).then_some(Span { protocol, from, to })
+}
+
+/// Digits only: `parse` alone would also take a sign.
+fn port(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port > 0)
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, span) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(", ")?;
+            }
+            let word = PROTOCOLS.iter().find(|(_, p)| *p == span.protocol).map_or("ip", |(word, _)| word);
+            match *span {
+                s if !s.has_ports() => f.write_str(word)?,
+                Span { from, to, .. } if from == to => write!(f, "{from}/{word}")?,
+                Span { from, to, .. } => write!(f, "{from}-{to}/{word}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_rule_files_write() {
+        let check = |text: &str, expected: &str| {
+            let shown = Ports::parse(text).map(|ports| ports.to_string());
+            assert_eq!(shown.as_deref().unwrap_or_else(|e| e), expected);
+        };
+        check("443", "443/tcp");
+        check("80, 443", "80/tcp, 443/tcp");
+        check("123/udp", "123/udp");
+        check("5001-65535/tcp", "5001-65535/tcp");
+        check("icmp, icmpv6", "icmp, icmpv6");
+        check("", "not a port: ``");
+        check("0", "not a port: `0`");
+        check("+80", "not a port: `+80`");
+        check("65536", "not a port: `65536`");
+        check("443/icmp", "not a port: `443/icmp`");
+        check("90-80", "not a port: `90-80`");
+    }
+
+    #[test]
+    fn holds_its_ports_and_no_other() {
+        let ports = Ports::parse("5001-65535/tcp, 445/tcp, icmp").unwrap();
+        assert!(ports.holds(TCP, 5001) && ports.holds(TCP, 65535) && ports.holds(TCP, 445));
+        assert!(!ports.holds(TCP, 5000) && !ports.holds(UDP, 6000));
+        assert!(ports.holds(ICMP, 0) && !ports.holds(ICMPV6, 0));
+        assert!(ports.meets(&Ports::tcp(6600)) && !ports.meets(&Ports::tcp(135)));
+    }
+}

@@ -1,0 +1,457 @@
+//! The rules as a whole: what the documents' oddities become, selection, needs, and the printed words.
+
+use super::ports::ICMP;
+use super::ports::TCP;
+use super::ports::UDP;
+use super::*;
+
+const FIRST: &str = "azure-file-sync@2019-06-24";
+
+fn rules_of(documents: &[&str]) -> Rules {
+    let documents = documents.iter().map(|id| id.to_string()).collect();
+    Rules::embedded(&Selection { documents: Some(documents), ..Selection::default() }).unwrap()
+}
+
+fn ids(rules: &Rules, name: &str) -> Vec<String> {
+    rules.host(name).iter().map(|found| rules.rule(found.rule).id.to_string()).collect()
+}
+
+/// The rows of `document` that speak of `name`, most specific first; `~` marks those that only mean it.
+fn check(document: &str, name: &str, expected: &[&str]) {
+    let rules = rules_of(&[document]);
+    let mark = |found: &Match| if found.as_meant { "~" } else { "" };
+    let found: Vec<String> = rules
+        .host(name)
+        .iter()
+        .map(|found| format!("{}{}", mark(found), rules.rule(found.rule).id))
+        .collect();
+    assert_eq!(found, expected, "{name} in {document}");
+}
+
+#[test]
+fn the_files_inside_the_program_have_no_mistake() {
+    let problems = Library::problems(None).unwrap();
+    assert!(problems.is_empty(), "{}", problems.iter().map(|p| p.to_string() + "\n").collect::<String>());
+    let mut out = Vec::new();
+    assert_eq!(super::check(None, &mut out).unwrap(), 0);
+    assert!(out.is_empty());
+}
+
+#[test]
+fn every_file_of_the_folder_is_inside_the_program() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let folder = Library::from_dir(&folder).unwrap();
+    let embedded = Library::embedded().unwrap();
+    let digests = |library: &Library| {
+        library.documents().map(|d| (d.id.clone(), d.sha256.clone(), d.file.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(digests(&folder), digests(&embedded));
+    for document in embedded.documents() {
+        assert_eq!(*document.file, format!("{}.toml", document.id));
+    }
+}
+
+#[test]
+fn names_of_the_2019_document() {
+    check(
+        FIRST,
+        "Kailani.ONE.Microsoft.com.",
+        &["afs-2019-06-24/regions/24.1", "afs-2019-06-24/endpoints/5.1"],
+    );
+    check(FIRST, "westus201.afs.azure.net", &["afs-2019-06-24/regions/25.1"]);
+    check(FIRST, "x.usgovarizona01.afs.azure.us", &["afs-2019-06-24/endpoints/5.2"]);
+    check(FIRST, "share.file.core.windows.net", &["afs-2019-06-24/endpoints/4.1"]);
+    check(FIRST, "core.windows.net", &[]);
+    check(FIRST, "koreasouth01.afs.azure.net", &["afs-2019-06-24/regions/14.1"]);
+    // One url for both clouds is one rule.
+    check(FIRST, "graph.windows.net", &["afs-2019-06-24/endpoints/3.1"]);
+    let rules = rules_of(&[FIRST]);
+    let graph = rules.rule(rules.host("graph.windows.net")[0].rule);
+    assert_eq!((graph.clouds.to_string().as_str(), graph.need), ("public;us-government", Need::InstallTime));
+}
+
+#[test]
+fn canada_east_has_a_dot_where_a_hyphen_is_meant() {
+    check(
+        FIRST,
+        "tm-kailani.cae.one.microsoft.com",
+        &["afs-2019-06-24/regions/5.2", "afs-2019-06-24/endpoints/5.1"],
+    );
+    check(
+        FIRST,
+        "tm-kailani-cae.one.microsoft.com",
+        &["~afs-2019-06-24/regions/5.2", "afs-2019-06-24/endpoints/5.1"],
+    );
+    check(
+        "azure-file-sync@2024-05-13",
+        "tm-kailani-cae.one.microsoft.com",
+        &["~afs-2024-05-13/regions/5.4", "afs-2024-05-13/endpoints/6.1"],
+    );
+}
+
+#[test]
+fn west_us_and_the_german_regions_show_a_neighbours_discovery_name() {
+    let newest = "azure-file-sync@2024-05-13";
+    let broad = "afs-2024-05-13/endpoints/6.1";
+    check(
+        newest,
+        "tm-kailani1.one.microsoft.com",
+        &["afs-2024-05-13/regions/9.4", "afs-2024-05-13/regions/30.4", broad],
+    );
+    check(newest, "tm-kailani.one.microsoft.com", &["~afs-2024-05-13/regions/30.4", broad]);
+    check(
+        newest,
+        "tm-germanynorth01.afs.azure.net",
+        &["afs-2024-05-13/regions/12.2", "~afs-2024-05-13/regions/11.2", "afs-2024-05-13/endpoints/6.2"],
+    );
+}
+
+#[test]
+fn swiss_rows_have_discovery_names_in_the_primary_column_and_their_pairs_in_the_other() {
+    let rules = rules_of(&["azure-file-sync@2024-05-13"]);
+    let region = rules.regions().iter().find(|region| &*region.name == "Switzerland West").unwrap();
+    let urls = |ids: &[RuleId]| ids.iter().map(|id| rules.rule(*id).subject()).collect::<Vec<_>>();
+    assert_eq!(urls(&region.primary), ["https://switzerlandwest01.afs.azure.net"]);
+    assert_eq!(urls(&region.discovery), ["https://tm-switzerlandwest01.afs.azure.net"]);
+    assert_eq!(region.pair.as_deref(), Some("Switzerland North"));
+}
+
+#[test]
+fn a_region_that_is_in_no_table_is_documented_by_the_wildcard() {
+    let rules = rules_of(&["azure-file-sync@2024-05-13"]);
+    let found = rules.host("italynorth01.afs.azure.net");
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].how, How::Wildcard(3));
+    assert!(!rules.rule(found[0].rule).broad);
+    assert!(rules.rule(rules.host("other.one.microsoft.com")[0].rule).broad);
+}
+
+#[test]
+fn http_means_port_80_and_a_printed_443_is_kept_beside_it() {
+    let check = |document: &str, id: &str, printed: &str, port: u16, expected: PortVerdict| {
+        let rules = rules_of(&[document]);
+        let rule = rules.rule(rules.find(id).unwrap());
+        assert_eq!(
+            (rule.ports.to_string().as_str(), rule.allows(TCP, port)),
+            (printed, expected),
+            "{id}:{port}"
+        );
+    };
+    check(FIRST, "afs-2019-06-24/endpoints/6.2", "80/tcp", 80, PortVerdict::Documented);
+    check(FIRST, "afs-2019-06-24/endpoints/6.2", "80/tcp", 443, PortVerdict::Not);
+    check(FIRST, "afs-2019-06-24/endpoints/6.1", "443/tcp", 443, PortVerdict::Https);
+    check(FIRST, "afs-2019-06-24/regions/1.2", "443/tcp", 443, PortVerdict::Https);
+    let update = "azure-file-sync@2024-05-13";
+    check(update, "afs-2024-05-13/endpoints/8.1", "80/tcp, 443/tcp", 80, PortVerdict::Documented);
+    let hci = "azure-stack-hci@2022-04-28";
+    check(hci, "hci-2022-04-28/recommended/12.1", "443/tcp", 80, PortVerdict::AsMeant);
+    check(hci, "hci-2022-04-28/recommended/12.1", "443/tcp", 443, PortVerdict::Https);
+    check(hci, "hci-2022-04-28/microsoft-update/2.1", "80/tcp", 80, PortVerdict::Documented);
+    let later = "azure-stack-hci@2022-04-27-recommended-later";
+    check(later, "hci-recommended-later/recommended/10.1", "80/tcp, 443/tcp", 80, PortVerdict::Documented);
+    let east = "azure-stack-hci@2026-07-14-eastus";
+    check(east, "azure-local-eastus-2026-07-14/endpoints/71.1", "8084/tcp", 8084, PortVerdict::Documented);
+    let rules = rules_of(&[east]);
+    let time = rules.rule(rules.host("time.windows.com")[0].rule);
+    assert_eq!(time.allows(UDP, 123), PortVerdict::Documented);
+    assert_eq!(time.allows(TCP, 123), PortVerdict::Not);
+}
+
+#[test]
+fn a_thousands_comma_is_not_two_ports() {
+    let rules = rules_of(&["azure-stack-hci@2021-12-14"]);
+    let found: Vec<&str> = rules.any_host(TCP, 9418).map(|id| &*rules.rule(id).id).collect();
+    assert_eq!(found, ["hci-2021-12-14/recommended/27.1"]);
+    assert_eq!(rules.any_host(TCP, 418).count(), 0);
+}
+
+#[test]
+fn swapped_letters_match_as_printed_and_as_meant() {
+    let hci = "azure-stack-hci@2022-04-27-required";
+    check(hci, "dp.azurestackchi.azure.us", &["hci-required-2022-04-27/required/4.2"]);
+    check(hci, "dp.azurestackhci.azure.us", &["~hci-required-2022-04-27/required/4.2"]);
+    let east = "azure-stack-hci@2026-07-14-usgovvirginia";
+    check(east, "dp.azurestackhci.azure.us", &["azure-local-usgovvirginia-2026-07-14/endpoints/54.1"]);
+}
+
+#[test]
+fn placeholders_take_the_sites_value_or_match_their_form() {
+    let select = |values: &[(&str, &str)]| {
+        let values = values.iter().map(|(fact, value)| (fact.to_string(), vec![value.to_string()])).collect();
+        let documents = Some(vec![
+            "azure-stack-hci@2026-07-14-eastus".to_owned(),
+            "azure-file-sync@2024-11-06-networking".to_owned(),
+            "azure-arc@2026-04-01".to_owned(),
+        ]);
+        Rules::embedded(&Selection { documents, values, ..Selection::default() }).unwrap()
+    };
+    let hows = |rules: &Rules, name: &str| rules.host(name).iter().map(|found| found.how).collect::<Vec<_>>();
+    let open = select(&[]);
+    assert_eq!(hows(&open, "abc.gw.arc.azure.com"), [How::Placeholder]);
+    assert_eq!(hows(&open, "a.bc.gw.arc.azure.com"), []);
+    assert_eq!(hows(&open, "any.eastus.arcdataservices.com"), [How::Placeholder]);
+    assert_eq!(hows(&open, "contososyncp.westeurope.afs.azure.net"), [How::Placeholder]);
+    assert_eq!(hows(&open, "azgn1.servicebus.windows.net")[0], How::Glob);
+    let ours = select(&[
+        ("arc-gateway", "abc"),
+        ("sync-service", "Contoso"),
+        ("region", "West Europe"),
+        ("key-vault", "vault1"),
+    ]);
+    assert_eq!(hows(&ours, "abc.gw.arc.azure.com"), [How::Exact]);
+    assert_eq!(hows(&ours, "other.gw.arc.azure.com"), []);
+    assert_eq!(hows(&ours, "contososyncp.westeurope.afs.azure.net"), [How::Exact]);
+    assert_eq!(hows(&ours, "x.westeurope.arcdataservices.com"), [How::Wildcard(3)]);
+    assert_eq!(hows(&ours, "vault1.vault.azure.net"), [How::Exact, How::Exact]);
+}
+
+#[test]
+fn internal_ports_name_both_roles() {
+    let rules = rules_of(&["azure-stack-hci@2025-01-08"]);
+    let check = |source: &str, destination: &str, protocol: u8, port: u16, expected: &[&str]| {
+        let found = rules.ports(source, destination, protocol, port);
+        let found: Vec<String> = found.iter().map(|id| rules.rule(*id).place()).collect();
+        assert_eq!(found, expected, "{source} -> {destination} {protocol}/{port}");
+    };
+    check("management-system", "cluster-servers", UDP, 3343, &["failover-clustering/5"]);
+    check("management-system", "cluster-servers", UDP, 137, &["failover-clustering/4"]);
+    check("management-system", "cluster-servers", TCP, 137, &[]);
+    check("management-system", "hyper-v-servers", TCP, 6600, &["hyper-v/5", "hyper-v/7"]);
+    check("management-system", "hyper-v-servers", TCP, 49700, &["hyper-v/7"]);
+    check("management-system", "hyper-v-servers", TCP, 5000, &[]);
+    check("cluster-servers", "cluster-servers", TCP, 30301, &["management/1"]);
+    check("cluster-servers", "cluster-servers", TCP, 5445, &["between-servers/3"]);
+    check("management-system", "cluster-servers", ICMP, 0, &["failover-clustering/7"]);
+    check("servers", "time-servers", UDP, 123, &["time/1"]);
+    // In the seeds the Cluster Administrator is TCP.
+    let seed = rules_of(&["azure-stack-hci@2022-04-28"]);
+    assert_eq!(seed.ports("management-system", "cluster-servers", TCP, 137).len(), 1);
+}
+
+#[test]
+fn the_default_is_what_no_other_document_supersedes() {
+    let shorts = |selection: &Selection| {
+        let rules = Rules::embedded(selection).unwrap();
+        rules.documents().iter().map(|document| document.short.to_string()).collect::<Vec<_>>()
+    };
+    let all = shorts(&Selection::default());
+    for there in
+        ["afs-2024-05-13", "azure-local-2025-01-08", "azure-local-eastus-2026-07-14", "arc-2026-04-01"]
+    {
+        assert!(all.contains(&there.to_owned()), "{there} in {all:?}");
+    }
+    for gone in ["afs-2019-06-24", "hci-2021-12-14", "hci-2022-04-28", "hci-required-2024-06-25"] {
+        assert!(!all.contains(&gone.to_owned()), "{gone} in {all:?}");
+    }
+    let sync = Selection { products: Some(vec!["azure-file-sync".to_owned()]), ..Selection::default() };
+    assert_eq!(shorts(&sync), ["afs-networking-2024-11-06", "afs-2024-05-13", "hybrid-file-services"]);
+    let local = Selection {
+        products: Some(vec!["azure-stack-hci".to_owned()]),
+        local_region: Some("eastus".to_owned()),
+        ..Selection::default()
+    };
+    assert_eq!(
+        shorts(&local),
+        [
+            "arc-2026-04-01",
+            "azure-local-eastus-2026-07-14",
+            "azure-local-2025-01-08",
+            "hci-recommended-later",
+        ]
+    );
+    let error = |documents: &[&str]| {
+        let documents = Some(documents.iter().map(|id| id.to_string()).collect());
+        Rules::embedded(&Selection { documents, ..Selection::default() }).unwrap_err().to_string()
+    };
+    assert_eq!(
+        error(&["azure-file-sync@2019-06-25"]),
+        "cannot select rules: no document `azure-file-sync@2019-06-25`, did you mean `azure-file-sync@2019-06-24`?"
+    );
+    // A document comes with the tables that it includes.
+    assert_eq!(rules_of(&["azure-stack-hci@2022-04-28"]).documents().len(), 3);
+}
+
+#[test]
+fn a_cloud_leaves_the_rows_of_other_clouds_out() {
+    let china = Selection { cloud: Some(Cloud::China), ..Selection::default() };
+    let rules = Rules::embedded(&china).unwrap();
+    assert_eq!(ids(&rules, "chinaeast201.afs.azure.cn"), ["afs-2024-05-13/regions-china/1.1"]);
+    assert_eq!(ids(&rules, "westus01.afs.azure.net"), Vec::<String>::new());
+    assert!(rules.statements("outbound-only").count() > 0, "sentences hold for every cloud");
+}
+
+#[test]
+fn a_row_in_several_documents_is_reported_for_each() {
+    let rules = Rules::embedded(&Selection::default()).unwrap();
+    let products: std::collections::BTreeSet<&str> = rules
+        .host("management.azure.com")
+        .iter()
+        .flat_map(|found| rules.rule(found.rule).document.products.iter().map(|product| &**product))
+        .collect();
+    assert_eq!(products.into_iter().collect::<Vec<_>>(), ["azure-arc", "azure-file-sync", "azure-stack-hci"]);
+}
+
+#[test]
+fn redundancy_decides_which_instances_are_needed() {
+    let needs = |documents: &[&str], region: &str, redundancy: Redundancy| {
+        let rules = rules_of(documents);
+        let site = SiteNeeds { region: Some(region.to_owned()), redundancy: Some(redundancy) };
+        let regional = rules.required(&site).into_iter().filter(|need| need.role.is_some());
+        regional
+            .map(|need| {
+                need.rules.iter().map(|id| rules.rule(*id).subject()).collect::<Vec<_>>().join(" or ")
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(needs(&[FIRST], "West US", Redundancy::Lrs), ["https://kailani.one.microsoft.com"]);
+    assert_eq!(
+        needs(&[FIRST], "westus", Redundancy::Grs),
+        [
+            "https://kailani.one.microsoft.com",
+            "https://kailani1.one.microsoft.com",
+            "https://tm-kailani.one.microsoft.com",
+        ]
+    );
+    assert_eq!(
+        needs(&["azure-file-sync@2024-05-13"], "West US", Redundancy::RaGrs),
+        [
+            "https://westus01.afs.azure.net or https://kailani.one.microsoft.com",
+            "https://eastus01.afs.azure.net or https://kailani1.one.microsoft.com",
+            "https://tm-westus01.afs.azure.net or https://tm-kailani1.one.microsoft.com",
+        ]
+    );
+}
+
+#[test]
+fn with_a_region_the_wildcards_for_instances_are_no_need_of_their_own() {
+    let rules = rules_of(&[FIRST]);
+    let whats = |region: Option<&str>| {
+        let site = SiteNeeds { region: region.map(str::to_owned), redundancy: Some(Redundancy::Lrs) };
+        rules.required(&site).into_iter().map(|need| need.what).collect::<Vec<_>>()
+    };
+    let wildcard = "Azure File Sync: *.one.microsoft.com".to_owned();
+    assert!(whats(None).contains(&wildcard) && whats(Some("Mars North")).contains(&wildcard));
+    assert!(!whats(Some("West US")).contains(&wildcard));
+    assert!(whats(Some("West US")).contains(&"Azure Storage: *.core.windows.net".to_owned()));
+}
+
+#[test]
+fn an_old_name_satisfies_the_need_for_the_new_one() {
+    let rules = rules_of(&["azure-stack-hci@2026-07-14-eastus"]);
+    let needs = rules.required(&SiteNeeds::default());
+    let plane = needs.iter().find(|need| need.what.ends_with("dp.stackhci.azure.com")).unwrap();
+    let names: Vec<String> = plane.rules.iter().map(|id| rules.rule(*id).subject()).collect();
+    assert_eq!(names, ["dp.stackhci.azure.com", "azurestackhci.azurefd.net"]);
+    let gateway = rules.rule(plane.rules[0]).arc_gateway;
+    assert!(gateway, "an Arc gateway would hide it");
+}
+
+#[test]
+fn tags_sentences_and_private_names_are_at_hand() {
+    let rules = Rules::embedded(&Selection::default()).unwrap();
+    let tags: std::collections::BTreeSet<_> = rules.service_tags().into_iter().map(|tag| tag.tag).collect();
+    for tag in ["StorageSyncService", "Storage", "AzureArcInfrastructure", "AzureFrontDoor.Frontend"] {
+        assert!(tags.contains(tag), "{tag}");
+    }
+    let seed = rules_of(&["azure-stack-hci@2021-12-14"]).service_tags();
+    let china = seed.iter().find(|tag| &*tag.tag == "AzureCloud.ChinaEast2").unwrap();
+    assert!(china.clouds.holds(Cloud::China) && !china.clouds.holds(Cloud::Public));
+    assert_eq!(
+        rules
+            .private_link()
+            .filter(|(_, rule)| rule.zone.as_deref() == Some("privatelink.afs.azure.net"))
+            .count(),
+        5
+    );
+    let inspection: Vec<&str> = rules.statements("inspection").map(|(_, rule)| &*rule.document.id).collect();
+    assert_eq!(
+        inspection,
+        ["azure-arc@2026-04-01", "azure-stack-hci@2025-01-08", "azure-stack-hci@2025-01-08"]
+    );
+}
+
+#[test]
+fn every_broad_rule_names_a_sentence_about_breadth() {
+    let library = Library::embedded().unwrap();
+    let mut broad = Vec::new();
+    for document in library.documents() {
+        let rules = library.rules_of(&document.id).unwrap();
+        for rule in rules.iter().filter(|rule| rule.broad) {
+            let see = rule.see.as_deref().unwrap();
+            let sentence = rules.iter().find(|other| other.place() == see).unwrap();
+            assert_eq!(sentence.about.as_deref(), Some("broad"));
+            broad.push(rule.id.to_string());
+        }
+    }
+    broad.sort();
+    assert_eq!(broad, ["afs-2019-06-24/endpoints/5.1", "afs-2024-05-13/endpoints/6.1"]);
+}
+
+#[test]
+fn a_difference_tells_what_came_went_and_changed() {
+    let library = Library::embedded().unwrap();
+    let changes = |old: &str, new: &str| {
+        let mut out = Vec::new();
+        let count = diff(&library, old, new, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), count);
+        text
+    };
+    assert_eq!(changes(FIRST, FIRST), "");
+    let afs = changes(FIRST, "azure-file-sync@2024-05-13");
+    for line in [
+        "+ added  westus01.afs.azure.net (public) 443/tcp: primary of West US",
+        "- gone   graph.windows.net (public) 443/tcp: Azure Active Directory",
+        "> moved  tm-kailani1.one.microsoft.com (public): discovery of East US -> discovery of East US; discovery of West US",
+    ] {
+        assert!(afs.lines().any(|other| other == line), "{line}\n{afs}");
+    }
+    let hci = changes("azure-stack-hci@2022-04-28", "azure-stack-hci@2025-01-08");
+    for line in [
+        "+ added  management-system -> cluster-servers 137/udp: Failover Clustering",
+        "- gone   management-system -> cluster-servers 137/tcp: Failover Clustering",
+    ] {
+        assert!(hci.lines().any(|other| other == line), "{line}\n{hci}");
+    }
+    let update =
+        changes("azure-stack-hci@2022-04-27-recommended", "azure-stack-hci@2022-04-27-recommended-later");
+    let line = "~ ports  *.windowsupdate.microsoft.com (public): 80/tcp; 443/tcp -> 80/tcp, 443/tcp";
+    assert!(update.lines().any(|other| other == line), "{update}");
+}
+
+#[test]
+fn a_row_is_shown_with_its_source() {
+    let rules = rules_of(&[FIRST]);
+    let mut out = Vec::new();
+    assert_eq!(show(&rules, "afs-2019-06-24/regions/5.2", &mut out).unwrap(), 1);
+    let text = String::from_utf8(out).unwrap();
+    for line in [
+        "    document: Azure File Sync proxy and firewall settings (azure-file-sync@2019-06-24)",
+        "    as meant: tm-kailani-cae.one.microsoft.com",
+        "    role: discovery",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+    }
+    let mut out = Vec::new();
+    assert_eq!(show(&rules, "afs-2019-06-24/endpoints/6", &mut out).unwrap(), 2);
+    assert_eq!(show(&rules, "afs-2019-06-24/endpoints/", &mut out).unwrap(), 0);
+    assert_eq!(show(&rules, FIRST, &mut out).unwrap(), rules.iter().count());
+    let mut out = Vec::new();
+    list(&rules, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("      27  afs-2019-06-24/regions  Regional instances"), "{text}");
+}
+
+#[test]
+fn a_wrong_file_in_a_folder_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mine.toml"), "[document]\nid = \"a\"\nshrot = \"a\"\n").unwrap();
+    let error = Rules::from_dir(folder.path(), &Selection::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read rules: mine.toml:3: unknown key `shrot`, did you mean `short`?"
+    );
+    let empty = tempfile::tempdir().unwrap();
+    let error = Rules::from_dir(empty.path(), &Selection::default()).unwrap_err().to_string();
+    assert!(error.ends_with("no rule file in this folder"), "{error}");
+}

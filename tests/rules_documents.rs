@@ -1,0 +1,429 @@
+//! Parses the tables of the documents afresh and holds them against the rule files: not a row more or fewer, nothing
+//! retyped wrongly.
+//!
+//! The documents themselves are not part of the project. They are looked for beside it, in `../shared/documents`;
+//! without them this says that it was not run, and fails where `CI` is set.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+
+use afs_audit::rules::Cloud;
+use afs_audit::rules::Kind;
+use afs_audit::rules::Library;
+use afs_audit::rules::Role;
+use afs_audit::rules::Rule;
+
+/// Rule document and the document that it was made from.
+const DOCUMENTS: &[(&str, &str)] = &[
+    ("azure-arc@2026-04-01", "newer/arc-servers-network-requirements-2026-04-01.md"),
+    ("azure-file-sync@2019-06-24", "afs-firewall-and-proxy-2019-06-24.md"),
+    ("azure-file-sync@2024-05-13", "newer/afs-firewall-and-proxy-2024-05-13.md"),
+    ("azure-file-sync@2024-11-06-networking", "afs-networking-2024-11-06.md"),
+    ("azure-file-sync@undated-hybrid", "hybrid-file-services.md"),
+    ("azure-stack-hci@2021-12-14", "hci-firewall-requirements-2021-12-14.md"),
+    (
+        "azure-stack-hci@2022-04-27-recommended-later",
+        "newer/hci-recommended-urls-table-2022-04-27-later-edition.md",
+    ),
+    ("azure-stack-hci@2022-04-27-recommended", "newer/hci-recommended-urls-table-2022-04-27.md"),
+    ("azure-stack-hci@2022-04-27-required", "newer/hci-required-urls-table-2022-04-27.md"),
+    ("azure-stack-hci@2022-04-28", "hci-firewall-requirements-2022-04-28.md"),
+    ("azure-stack-hci@2024-06-25-required", "newer/hci-required-urls-table-2024-06-25.md"),
+    ("azure-stack-hci@2025-01-08", "newer/azure-local-firewall-requirements-2025-01-08.md"),
+    ("azure-stack-hci@2026-07-14-australiaeast", "newer/azure-local-endpoints-australiaeast-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-canadacentral", "newer/azure-local-endpoints-canadacentral-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-eastus", "newer/azure-local-endpoints-eastus-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-indiacentral", "newer/azure-local-endpoints-indiacentral-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-japaneast", "newer/azure-local-endpoints-japaneast-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-southcentralus", "newer/azure-local-endpoints-southcentralus-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-southeastasia", "newer/azure-local-endpoints-southeastasia-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-usgovvirginia", "newer/azure-local-endpoints-usgovvirginia-2026-07-14.md"),
+    ("azure-stack-hci@2026-07-14-westeurope", "newer/azure-local-endpoints-westeurope-2026-07-14.md"),
+];
+
+/// Runs `test` for every document: its name, its text and its rules.
+fn for_each_document(test: impl Fn(&str, &str, &[Rule])) {
+    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/documents");
+    if !folder.is_dir() {
+        assert!(std::env::var_os("CI").is_none(), "no documents to compare with in {}", folder.display());
+        eprintln!("NOT RUN: no documents to compare with in {}", folder.display());
+        return;
+    }
+    let library = Library::embedded().unwrap();
+    let ids: BTreeSet<&str> = library.documents().map(|document| &*document.id).collect();
+    let listed: BTreeSet<&str> = DOCUMENTS.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, listed, "every rule document has its original here");
+    for (id, file) in DOCUMENTS {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        test(id, &text, library.rules_of(id).unwrap());
+    }
+}
+
+type Cells = Vec<String>;
+
+/// Head and rows of every markdown table, each cell without the spaces around it.
+fn tables(text: &str) -> Vec<(Cells, Vec<Cells>)> {
+    let split = |line: &str| -> Cells {
+        let line = line.trim();
+        line[1..line.len() - 1].split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let is_rule = |line: &str| !line.is_empty() && line.chars().all(|c| " |:-".contains(c));
+    let lines: Vec<&str> = text.lines().collect();
+    let mut tables = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        if line.trim().starts_with('|') && lines.get(i + 1).is_some_and(|next| is_rule(next)) {
+            let rows = lines[i + 2..].iter().take_while(|line| line.trim().starts_with('|'));
+            tables.push((split(line), rows.map(|line| split(line)).collect()));
+        }
+    }
+    tables
+}
+
+fn cells(printed: &str) -> Cells {
+    printed.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+/// The tables of a rule document that have a printed head, with the rules of each of their rows.
+fn rule_tables(rules: &[Rule]) -> Vec<(Cells, Vec<Vec<&Rule>>)> {
+    let mut tables: Vec<(&str, Cells, Vec<Vec<&Rule>>)> = Vec::new();
+    for rule in rules {
+        let Some(head) = &rule.table.printed else { continue };
+        if tables.last().is_none_or(|(id, ..)| *id != &*rule.table.id) {
+            tables.push((&rule.table.id, cells(head), Vec::new()));
+        }
+        let rows = &mut tables.last_mut().unwrap().2;
+        match rows.last_mut() {
+            Some(row) if row[0].row.number == rule.row.number => row.push(rule),
+            _ => rows.push(vec![rule]),
+        }
+    }
+    tables.into_iter().map(|(_, head, rows)| (head, rows)).collect()
+}
+
+#[test]
+fn every_table_is_there_row_by_row_and_no_row_more() {
+    for_each_document(|id, text, rules| {
+        let mut theirs = tables(text);
+        let mut ours: Vec<(Cells, Vec<Cells>)> = rule_tables(rules)
+            .into_iter()
+            .map(|(head, rows)| (head, rows.iter().map(|row| cells(&row[0].row.printed)).collect()))
+            .collect();
+        theirs.sort();
+        ours.sort();
+        assert_eq!(ours.len(), theirs.len(), "{id}: number of tables");
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert_eq!(ours.0, theirs.0, "{id}: table head");
+            for (our, their) in ours.1.iter().zip(&theirs.1) {
+                assert_eq!(our, their, "{id}");
+            }
+            assert_eq!(ours.1.len(), theirs.1.len(), "{id}: rows of the table with {:?}", ours.0);
+        }
+    });
+}
+
+/// Takes the markup off a url: entities, escapes, code marks, angle brackets, notes in brackets behind it.
+fn bare(text: &str) -> String {
+    let mut text = text.replace("&ast;", "*").replace(['\\', '`'], "");
+    if let Some(at) = text.find("<sup>") {
+        text.truncate(at);
+    }
+    for (open, close) in [("<http", ">"), (" (", ")")] {
+        if let (Some(at), true) = (text.find(open), text.trim_end().ends_with(close)) {
+            text = match open {
+                " (" => text[..at].to_owned(),
+                _ => text.trim_end()[at + 1..].trim_end_matches('>').to_owned(),
+            };
+        }
+    }
+    text.trim().to_owned()
+}
+
+/// The urls of a cell as the eye reads them.
+fn urls(cell: &str) -> Vec<String> {
+    let mut cell = cell.replace("<br />", "\n").replace("<br>", "\n");
+    for word in [" OR ", " or ", ", "] {
+        // Not the comma of "(Azure Public, Azure Gov)".
+        if word != ", " || cell.contains("`, `") {
+            cell = cell.replace(word, "\n");
+        }
+    }
+    let parts = cell.split('\n').map(|part| {
+        let part = part.trim();
+        // Prose in front of a url: "Hybrid Identity Service: `*.his…`", "install module at https://…".
+        let part = part.rsplit_once(": ").map_or(part, |(_, url)| url);
+        bare(part.strip_prefix("install module at ").unwrap_or(part))
+    });
+    parts.filter(|part| part.contains('.') && !part.contains(' ')).collect()
+}
+
+/// The clouds that a cell names behind a url: "(Azure Public, Azure Gov)".
+fn named_clouds(cell: &str, url: &str) -> BTreeSet<Cloud> {
+    let words =
+        [("Azure Public", Cloud::Public), ("Azure Gov", Cloud::UsGovernment), ("Azure China", Cloud::China)];
+    let part = cell.split("<br>").find(|part| bare(part) == url).unwrap_or_default();
+    words.iter().filter(|(word, _)| part.contains(word)).map(|(_, cloud)| *cloud).collect()
+}
+
+fn clouds(rules: &[&Rule], url: &str) -> BTreeSet<Cloud> {
+    let of_url = rules.iter().filter(|rule| rule.url.as_deref() == Some(url));
+    of_url.flat_map(|rule| rule.clouds.iter()).collect()
+}
+
+#[test]
+fn every_url_of_every_table_is_read_as_printed() {
+    let one = |cloud: Cloud| BTreeSet::from([cloud]);
+    for_each_document(|id, _, rules| {
+        for (head, rows) in rule_tables(rules) {
+            for row in rows.iter().filter(|row| matches!(row[0].table.kind, Kind::Endpoint | Kind::Region)) {
+                let place = &row[0].id;
+                let printed = cells(&row[0].row.printed);
+                let mut theirs = BTreeSet::new();
+                for (head, cell) in head.iter().zip(&printed) {
+                    let cloud = match head.as_str() {
+                        "Public cloud endpoint" => Some(Cloud::Public),
+                        "Azure Government endpoint" => Some(Cloud::UsGovernment),
+                        "Azure China URL" => Some(Cloud::China),
+                        "URL"
+                        | "Endpoint URL"
+                        | "Agent resource"
+                        | "Primary endpoint URL"
+                        | "Discovery URL" => None,
+                        _ => continue,
+                    };
+                    for url in urls(cell).into_iter().chain(cell.contains("git://").then(|| bare(cell))) {
+                        let ours = clouds(row, &url);
+                        match cloud {
+                            Some(cloud) => assert!(ours.contains(&cloud), "{place}: {url} in {cloud}"),
+                            None if id.contains("2022-04-27") && !named_clouds(cell, &url).is_empty() => {
+                                assert_eq!(ours, named_clouds(cell, &url), "{place}: {url}");
+                            }
+                            None => assert!(!ours.is_empty(), "{place}: {url}"),
+                        }
+                        theirs.insert(url);
+                    }
+                }
+                let ours: BTreeSet<String> =
+                    row.iter().filter_map(|rule| rule.url.as_deref()).map(str::to_owned).collect();
+                assert_eq!(ours, theirs, "{place}");
+            }
+            // A table with a column of clouds, or a list for one region, names the cloud itself.
+            for row in &rows {
+                let printed = cells(&row[0].row.printed);
+                if head[0] == "Cloud" {
+                    let cloud = if printed[0] == "Public" { Cloud::Public } else { Cloud::UsGovernment };
+                    assert!(
+                        row.iter().all(|rule| rule.clouds.iter().collect::<BTreeSet<_>>() == one(cloud)),
+                        "{}",
+                        row[0].id
+                    );
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn every_printed_port_is_read_as_printed() {
+    for_each_document(|_, _, rules| {
+        for (head, rows) in rule_tables(rules) {
+            let Some(at) = head.iter().position(|head| head == "Port" || head == "Ports") else { continue };
+            for row in rows {
+                let printed = cells(&row[0].row.printed);
+                for rule in &row {
+                    let protocol =
+                        match head.iter().position(|head| head == "Service").map(|at| printed[at].as_str()) {
+                            Some("UDP") => "udp",
+                            _ if printed[at] == "123" => "udp",
+                            _ => "tcp",
+                        };
+                    let expected = match printed[at].as_str() {
+                        "n/a" => "icmp, icmpv6".to_owned(),
+                        "9,418" => "9418/tcp".to_owned(),
+                        text if text.starts_with("Minimum of 100") => "5001-65535/tcp".to_owned(),
+                        text => {
+                            let ports: Vec<String> =
+                                text.split(',').map(|port| format!("{}/{protocol}", port.trim())).collect();
+                            ports.join(", ")
+                        }
+                    };
+                    assert_eq!(rule.ports.to_string(), expected, "{}", rule.id);
+                    assert_eq!(
+                        rule.at_least,
+                        printed[at].starts_with("Minimum of 100").then_some(100),
+                        "{}",
+                        rule.id
+                    );
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn every_region_row_is_read_as_printed() {
+    for_each_document(|_, _, rules| {
+        for (head, rows) in rule_tables(rules) {
+            for row in rows.iter().filter(|row| row[0].table.kind == Kind::Region) {
+                let printed = cells(&row[0].row.printed);
+                let cell = |name: &str| &printed[head.iter().position(|head| head == name).unwrap()];
+                for rule in row {
+                    assert_eq!(rule.region.as_deref(), Some(cell("Region").as_str()), "{}", rule.id);
+                    assert_eq!(rule.pair.as_deref(), Some(cell("Paired region").as_str()), "{}", rule.id);
+                    let url = rule.url.as_deref().unwrap();
+                    // Only the two Swiss rows have names in a column where they do not belong.
+                    if !cell("Region").starts_with("Switzerland") {
+                        let column = if rule.role == Some(Role::Primary) {
+                            "Primary endpoint URL"
+                        } else {
+                            "Discovery URL"
+                        };
+                        assert!(urls(cell(column)).contains(&url.to_owned()), "{}: {url}", rule.id);
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn roles_of_port_tables_are_read_as_printed() {
+    let words = [
+        ("Windows Admin Center", "windows-admin-center"),
+        ("Azure Stack HCI", "servers"),
+        ("Azure Local", "servers"),
+        ("Management system", "management-system"),
+        ("Cluster servers", "cluster-servers"),
+        ("Instance nodes", "cluster-servers"),
+        ("Hyper-V server", "hyper-v-servers"),
+        ("Stretched cluster servers", "stretched-cluster"),
+        ("Stretched instance nodes", "stretched-cluster"),
+        ("Active Directory Services", "active-directory"),
+        ("Network Time Protocol (NTP/SNTP) server", "time-servers"),
+    ];
+    let role =
+        |printed: &str| words.iter().find(|(text, _)| *text == printed).map(|(_, role)| *role).unwrap();
+    for_each_document(|_, _, rules| {
+        for (_, rows) in rule_tables(rules) {
+            for row in rows.iter().filter(|row| row[0].table.kind == Kind::Port) {
+                let printed = cells(&row[0].row.printed);
+                let rule = row[0];
+                let ours = (rule.action.as_deref(), rule.source.as_deref(), rule.destination.as_deref());
+                assert_eq!(
+                    ours,
+                    (Some("allow"), Some(role(&printed[2])), Some(role(&printed[3]))),
+                    "{}",
+                    rule.id
+                );
+            }
+        }
+    });
+}
+
+/// One space for any white space.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_sentence_and_list_line_stands_in_its_document() {
+    for_each_document(|id, text, rules| {
+        let text = squeezed(text);
+        for rule in rules.iter().filter(|rule| rule.table.printed.is_none()) {
+            assert!(
+                text.contains(&*squeezed(&rule.row.printed)),
+                "{id}: not in the document: {}",
+                rule.row.printed
+            );
+        }
+    });
+}
+
+/// The objects of every JSON block: URL, port and note. The notes stand between curly quotes, so no JSON reader takes it.
+fn json_blocks(text: &str) -> Vec<Vec<[String; 3]>> {
+    let value = |object: &str, key: &str| {
+        let rest = object.split_once(&format!("\"{key}\": ")).unwrap().1;
+        let mut chars = rest.chars();
+        chars.next();
+        chars.take_while(|c| !matches!(c, '"' | '“' | '”')).collect::<String>()
+    };
+    let blocks = text.split("```json").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    blocks
+        .map(|block| {
+            let objects = block.split('{').skip(1);
+            objects.map(|object| ["URL", "Port", "Notes"].map(|key| value(object, key))).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn json_blocks_are_there_object_by_object() {
+    for_each_document(|id, text, rules| {
+        let blocks = json_blocks(text);
+        assert_eq!(blocks.len(), if id == "azure-stack-hci@2022-04-28" { 2 } else { 0 }, "{id}");
+        for (block, table) in blocks.iter().zip(["required", "recommended"]) {
+            let mut rows: Vec<Vec<&Rule>> = Vec::new();
+            for rule in rules.iter().filter(|rule| *rule.table.id == *table) {
+                match rows.last_mut() {
+                    Some(row) if row[0].row.number == rule.row.number => row.push(rule),
+                    _ => rows.push(vec![rule]),
+                }
+            }
+            assert_eq!(rows.len(), block.len(), "{id}: {table}");
+            for (row, [url, port, note]) in rows.iter().zip(block) {
+                assert_eq!(row[0].url.as_deref(), Some(url.as_str()), "{}", row[0].id);
+                assert_eq!(row[0].ports.to_string(), format!("{port}/tcp"), "{}", row[0].id);
+                assert!(row[0].row.printed.contains(note.trim()), "{}: {note}", row[0].id);
+                let named = [
+                    ("Azure Public", Cloud::Public),
+                    ("Azure Gov", Cloud::UsGovernment),
+                    ("Azure China", Cloud::China),
+                ];
+                if note.starts_with('(') {
+                    let expected: BTreeSet<Cloud> = named
+                        .iter()
+                        .filter(|(word, _)| note.contains(word))
+                        .map(|(_, cloud)| *cloud)
+                        .collect();
+                    assert_eq!(row[0].clouds.iter().collect::<BTreeSet<_>>(), expected, "{}", row[0].id);
+                }
+            }
+        }
+    });
+}
+
+/// The bullets of a list that begins with `first`.
+fn bullets<'a>(text: &'a str, first: &str) -> Vec<&'a str> {
+    let from = text.lines().skip_while(|line| line.strip_prefix("- ") != Some(first));
+    from.map_while(|line| line.strip_prefix("- ")).collect()
+}
+
+#[test]
+fn lists_are_there_line_by_line() {
+    for_each_document(|id, text, rules| {
+        for table in ["microsoft-update", "remote-support"] {
+            let rows: Vec<&Rule> = rules.iter().filter(|rule| *rule.table.id == *table).collect();
+            let Some(first) = rows.first() else { continue };
+            let ours: Vec<&str> = rows.iter().map(|rule| &*rule.row.printed).collect();
+            assert_eq!(ours, bullets(text, &first.row.printed), "{id}: {table}");
+            for rule in rows {
+                assert_eq!(rule.url.as_deref(), Some(bare(&rule.row.printed).as_str()), "{}", rule.id);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_first_issue_has_what_it_asks_for() {
+    let library = Library::embedded().unwrap();
+    let rules = library.rules_of("azure-file-sync@2019-06-24").unwrap();
+    let rows = |table: &str| {
+        let numbers = rules.iter().filter(|rule| *rule.table.id == *table).map(|rule| rule.row.number);
+        numbers.collect::<BTreeSet<u32>>().len()
+    };
+    assert_eq!((rows("endpoints"), rows("regions")), (6, 27));
+    let clouds: BTreeSet<Cloud> = rules.iter().flat_map(|rule| rule.clouds.iter()).collect();
+    assert_eq!(clouds, BTreeSet::from([Cloud::Public, Cloud::UsGovernment]));
+}
