@@ -88,3 +88,17 @@ fn a_closed_pipe_is_not_an_error() {
         output.assert().success().stderr("");
     }
 }
+
+/// `/dev/full` says what a full disk says.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_2() {
+    for arguments in [["explain"].as_slice(), &["man"], &["completions", "bash"], &["--help"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = afs_audit().args(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        if arguments != ["--help"] {
+            output.assert().stderr("afs-audit: cannot write: standard output: no space left on the disk\n");
+        }
+    }
+}

@@ -9,12 +9,12 @@ mod explain;
 mod plan;
 mod run;
 mod seam;
+mod speech;
 
 use std::io;
 use std::io::Write;
 use std::process::ExitCode;
 
-use anstream::AutoStream;
 use anstream::ColorChoice;
 use anyhow::bail;
 use clap::CommandFactory as _;
@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, color: ColorChoice) -> anyhow::Result<Outcome> {
-    let mut out = AutoStream::new(io::stdout().lock(), color);
+    let mut out = speech::stdout(color);
     match command {
         Command::Analyze(typed) => {
             drop(out);
@@ -107,8 +107,11 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<Outcome> {
 
 /// What clap prints: help on standard output with 0, everything else on standard error with 2.
 fn refused(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    match error.print() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
+        _ if error.use_stderr() => ExitCode::from(2),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// The manual page of the whole, or of one command.

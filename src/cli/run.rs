@@ -6,13 +6,13 @@ use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
 
-use anstream::AutoStream;
 use anstream::ColorChoice;
 
 use super::Outcome;
 use super::args::Format;
 use super::plan::AnalyzePlan;
 use super::plan::Speech;
+use super::speech;
 use crate::base::Time;
 use crate::report::Csv;
 use crate::report::Detail;
@@ -70,13 +70,11 @@ pub(super) fn analyze(plan: &AnalyzePlan, color: ColorChoice, pipeline: Pipeline
         let detail = if plan.speech == Speech::Verbose { Detail::Full } else { Detail::Screen };
         let summary = Summary { facts: &facts, names: &names, landed: landed.as_ref(), detail, width: WIDTH };
         if plan.format == Format::Table {
-            let stdout = io::stdout();
-            let width = width(stdout.is_terminal());
-            Summary { width, ..summary }.write(&mut AutoStream::new(stdout.lock(), color))?;
+            let width = width(io::stdout().is_terminal());
+            Summary { width, ..summary }.write(&mut speech::stdout(color))?;
         } else {
-            let stderr = io::stderr();
-            let width = width(stderr.is_terminal());
-            Summary { width, ..summary }.write(&mut AutoStream::new(stderr.lock(), color))?;
+            let width = width(io::stderr().is_terminal());
+            Summary { width, ..summary }.write(&mut speech::stderr(color))?;
         }
     }
     let failed = |least| facts.findings.iter().any(|row| row.severity >= least);

@@ -24,7 +24,7 @@ impl Progress {
         if bar.is_hidden() {
             return Progress::none();
         }
-        bar.set_style(style("{spinner} {bytes}  {bytes_per_sec}  {msg} frames"));
+        bar.set_style(style(COUNTS));
         bar.set_message("0");
         Progress { bar: Some(bar) }
     }
@@ -33,9 +33,7 @@ impl Progress {
     pub fn expect(&self, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.set_length(bytes);
-            bar.set_style(style(
-                "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {msg} frames  {eta} left",
-            ));
+            bar.set_style(style(SHARE));
         }
     }
 
@@ -63,9 +61,31 @@ impl Progress {
     }
 }
 
+const COUNTS: &str = "{spinner} {bytes}  {bytes_per_sec}  {msg} frames";
+const SHARE: &str = "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {msg} frames  {eta} left";
+
 fn style(template: &str) -> ProgressStyle {
     // The templates are ours and right; if they were not, the plain bar would do.
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_right() {
+        assert!([COUNTS, SHARE].iter().all(|template| ProgressStyle::with_template(template).is_ok()));
+    }
+
+    #[test]
+    fn nothing_is_drawn_where_nobody_looks() {
+        let progress = Progress::none();
+        progress.expect(10);
+        progress.reached(5, 1);
+        progress.clear();
+        assert!(progress.bar.is_none());
+    }
 }

@@ -151,6 +151,12 @@ mod tests {
     }
 
     #[test]
+    fn a_sink_can_go_to_another_thread() {
+        fn check<T: Send>() {}
+        check::<Sink>();
+    }
+
+    #[test]
     fn a_closed_pipe_is_not_an_error() {
         let csv = Csv::new(Box::new(Gone) as Out).unwrap();
         let mut sink = Sink::new(sample::names(), None, Stream::Csv(Box::new(csv)));
