@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fmt::Write as _;
+use std::net::Ipv6Addr;
 
 /// The longest name in text: RFC 1035 §2.3.4 allows 255 bytes on the wire, each of which may need an escape `\xNN`.
 const NAME_LIMIT: usize = 1020;
@@ -27,6 +28,10 @@ impl HostName {
         if text.iter().all(|byte| is_plain(*byte) || *byte == b'.') {
             let lower: String = text.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect();
             return Some(HostName(lower.into_boxed_str()));
+        }
+        if let Some(ip) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Ipv6Addr>().ok()) {
+            // An address in place of a name; IPv4 has no other characters than names have.
+            return Some(HostName(ip.to_string().into_boxed_str()));
         }
         let mut out = String::with_capacity(text.len() + 8);
         for byte in text {
@@ -198,6 +203,7 @@ mod tests {
         check(b"_ldap._tcp.Example", "_ldap._tcp.example");
         check(b"a\x1b[31mb", "a\\x1b\\x5b31mb");
         check("bücher.example".as_bytes(), "b\\xc3\\xbccher.example");
+        check(b"2001:DB8::1", "2001:db8::1");
         assert_eq!(HostName::from_wire_text(b""), None);
         assert_eq!(HostName::from_wire_text(b"."), None);
         assert_eq!(HostName::from_wire_text(&[b'a'; 256]), None);

@@ -293,3 +293,94 @@ fn unxz(feed: &mut Feed, stream: &mut XzStream, room: &mut [u8]) -> Result<usize
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::craft::Craft;
+    use super::super::craft::read;
+    use super::super::craft::read_dripping;
+
+    fn capture(frames: u32) -> Vec<u8> {
+        let mut craft = Craft::pcap(false, 0xa1b2_c3d4, 1);
+        for frame in 1..=frames {
+            let bytes: Vec<u8> = (0..frame % 900).map(|byte| (byte * frame) as u8).collect();
+            craft.record(frame, 0, &bytes);
+        }
+        craft.bytes
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    /// The compressed capture has the frames of the plain one.
+    fn check(compression: &str, bytes: &[u8], plain: &[u8]) {
+        let (seen, facts) = read(bytes).unwrap();
+        assert_eq!(facts.compression, Some(compression));
+        assert_eq!((facts.raw_bytes, facts.decoded_bytes), (bytes.len() as u64, plain.len() as u64));
+        assert_eq!(facts.damage, []);
+        assert_eq!(seen, read(plain).unwrap().0);
+        assert_eq!(seen, read_dripping(bytes, 211).unwrap().0);
+    }
+
+    #[test]
+    fn the_same_frames_from_any_wrapping() {
+        let plain = capture(3000);
+        check("gzip", &gzip(&plain), &plain);
+        check("zstd", &zstd(&plain), &plain);
+        let (front, back) = plain.split_at(700_001);
+        check("gzip", &[gzip(front), gzip(back)].concat(), &plain);
+        let skippable = [0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        check("zstd", &[&skippable[..], &zstd(front), &skippable, &zstd(back)].concat(), &plain);
+    }
+
+    #[test]
+    fn a_cut_or_damaged_wrapping_keeps_what_came_before() {
+        let plain = capture(3000);
+        for bytes in [gzip(&plain), zstd(&plain)] {
+            let (seen, facts) = read(&bytes[..bytes.len() / 2]).unwrap();
+            assert!(!seen.is_empty() && seen.len() < 3000);
+            assert!(
+                facts.damage[facts.damage.len() - 1].what.contains("stream cut near frame"),
+                "{:?}",
+                facts.damage
+            );
+            let mut broken = bytes.clone();
+            for byte in &mut broken[bytes.len() / 2..bytes.len() / 2 + 64] {
+                *byte = !*byte;
+            }
+            let (_, facts) = read(&broken).unwrap();
+            assert!(facts.damage_count > 0);
+            assert_eq!(facts.raw_bytes, bytes.len() as u64, "all of it is read, for the hash");
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_wrapping_are_noted() {
+        let plain = capture(3);
+        let (seen, facts) = read(&[gzip(&plain), vec![0; 9]].concat()).unwrap();
+        assert_eq!((seen.len(), &*facts.notes[0]), (3, "9 bytes behind the compressed stream"));
+    }
+
+    #[test]
+    fn a_wrapping_without_a_capture_is_refused() {
+        let refused = |bytes: &[u8]| read(bytes).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(
+            refused(&gzip(b"hello")),
+            "cannot read capture: test: a text, no capture inside its compression"
+        );
+        assert_eq!(refused(&gzip(b"")), "cannot read capture: test: empty inside its compression");
+        assert_eq!(refused(&gzip(b"hello")[..9]), "cannot read capture: test: gzip stream cut");
+        assert_eq!(refused(b""), "cannot read capture: test: empty");
+        assert_eq!(refused(b"frame,time\n"), "cannot read capture: test: a text, no capture");
+        assert_eq!(refused(&[0, 1, 2]), "cannot read capture: test: no capture format that is known");
+    }
+}

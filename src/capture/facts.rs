@@ -127,6 +127,8 @@ pub struct InputFacts {
     pub untimed: u64,
     /// Packets that the capture says were lost, from counts beside its frames.
     pub lost: u64,
+    /// Blocks that are no frames, but have a number as if they were, because Wireshark gives them one.
+    pub numbered_blocks: u64,
     /// Blocks of a type that says nothing to us.
     pub passed_over: u64,
     /// Interfaces, in file order.

@@ -29,7 +29,7 @@ const RUN_LIMIT: usize = 2048;
 /// One input while it is read.
 pub(super) struct Reading {
     source: Source,
-    cutter: Option<Box<dyn Cut>>,
+    cutter: Box<dyn Cut>,
     facts: InputFacts,
     size: Option<u64>,
     done: bool,
@@ -51,7 +51,7 @@ impl Reading {
         meter: Arc<AtomicU64>,
         block_len: usize,
         mut facts: InputFacts,
-    ) -> Result<Reading, InputFacts> {
+    ) -> Result<Reading, Box<InputFacts>> {
         let feed = Feed::new(Raw::new(origin, tee, meter), block_len);
         let mut source = Source::new(feed, block_len);
         facts.compression = source.compression();
@@ -60,12 +60,12 @@ impl Reading {
             if let Some((cutter, name)) = (format.probe)(source.window().bytes(), source.ended()) {
                 facts.format = Some(name);
                 facts.outcome = Outcome::Read;
-                return Ok(Reading { source, cutter: Some(cutter), facts, size, done: false });
+                return Ok(Reading { source, cutter, facts, size, done: false });
             }
         }
         facts.outcome = Outcome::Refused(what_else(&source));
         facts.raw_bytes = source.feed().read_bytes();
-        Err(facts)
+        Err(Box::new(facts))
     }
 
     /// Cuts the next run of frames; false at the end.
@@ -74,10 +74,13 @@ impl Reading {
         let mut filter = filter;
         while !self.done {
             self.cut(run, usize::try_from(room).unwrap_or(RUN_LIMIT).min(RUN_LIMIT));
+            self.facts.tally(&run.frames);
+            if self.done {
+                self.end();
+            }
             if run.frames.is_empty() {
                 continue;
             }
-            self.facts.tally(&run.frames);
             if let Some(filter) = filter.as_deref_mut() {
                 self.choose(run, filter);
             }
@@ -89,16 +92,12 @@ impl Reading {
     }
 
     fn cut(&mut self, run: &mut Run, room: usize) {
-        let Some(cutter) = &mut self.cutter else {
-            self.done = true;
-            return;
-        };
         let last = self.source.ended();
         let window = self.source.window();
         let view =
             View { bytes: window.bytes(), base: window.begin(), position: self.source.position(), last };
         let left = view.bytes.len();
-        let step = cutter.cut(view, &mut Out { frames: &mut run.frames, room, facts: &mut self.facts });
+        let step = self.cutter.cut(view, &mut Out { frames: &mut run.frames, room, facts: &mut self.facts });
         if !run.frames.is_empty() {
             run.block = Arc::clone(window.block());
         }
@@ -107,12 +106,8 @@ impl Reading {
         if last {
             // Without room the reader has more to say; without progress it never will.
             self.done = left == 0 || (step.used == 0 && run.frames.is_empty());
-            if self.done {
-                self.end();
-            }
         } else if step.need > RECORD_LIMIT + 4096 {
-            self.cutter = None;
-            self.end();
+            self.done = true;
         } else if run.frames.is_empty() || step.need > 0 {
             // The frames just cut keep the old block alive, so that reading on cannot change them.
             self.source.have(step.need.max(left + 1));
@@ -156,8 +151,6 @@ impl Reading {
         } else {
             self.facts.skipped_bytes += skipped;
         }
-        self.done = true;
-        self.cutter = None;
         self.facts.complete = true;
     }
 

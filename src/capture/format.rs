@@ -38,9 +38,9 @@ pub(super) struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// Frames cut so far, those of this run too.
+    /// The number of the last frame cut.
     pub(super) fn frames_before(&self) -> u64 {
-        self.facts.frames + self.frames.len() as u64
+        self.facts.frames + self.facts.numbered_blocks + self.frames.len() as u64
     }
 }
 
@@ -61,12 +61,15 @@ pub(super) trait Cut: Send {
     fn cut(&mut self, view: View<'_>, out: &mut Out<'_>) -> Step;
 }
 
+/// A reader, and the name of its format.
+pub(super) type Reader = (Box<dyn Cut>, &'static str);
+
 /// A capture format.
 pub(super) struct Format {
     /// Looks at so many bytes.
     pub wanted: usize,
     /// Its reader and its name, if these are its first bytes; `true`: they are all there is.
-    pub probe: fn(&[u8], bool) -> Option<(Box<dyn Cut>, &'static str)>,
+    pub probe: fn(&[u8], bool) -> Option<Reader>,
 }
 
 /// The formats, those with a magic number first.

@@ -88,7 +88,7 @@ pub(super) fn find(inputs: Vec<Input>) -> Result<Vec<Found>, Error> {
             Input::Path(path) => named_path(path, &mut found)?,
             // Standard input has its bytes once, however often it is named.
             Input::Stdin if std::mem::replace(&mut stdin, true) => {}
-            Input::Stdin => found.push(stream("standard input", Box::new(std::io::stdin()))),
+            Input::Stdin => found.push(stream("-", Box::new(std::io::stdin()))),
             Input::Stream(name, bytes) => found.push(stream(&name, bytes)),
         }
     }

@@ -7,6 +7,8 @@
 mod block;
 mod chunk;
 mod compress;
+#[cfg(test)]
+mod craft;
 mod erf;
 mod facts;
 mod file;
@@ -18,6 +20,7 @@ mod link;
 mod merge;
 mod pcap;
 mod pcapng;
+mod port;
 mod snoop;
 
 pub use chunk::Chunk;

@@ -12,6 +12,7 @@ use super::format::Format;
 use super::format::Lost;
 use super::format::Out;
 use super::format::RECORD_LIMIT;
+use super::format::Reader;
 use super::format::Step;
 use super::format::View;
 use super::format::cut_short;
@@ -64,7 +65,7 @@ struct Pcap {
     hopeless: bool,
 }
 
-fn probe(head: &[u8], _whole: bool) -> Option<(Box<dyn Cut>, &'static str)> {
+fn probe(head: &[u8], _whole: bool) -> Option<Reader> {
     let magic = four(head, 0)?;
     MAGICS.iter().find_map(|(number, name, nanos_per_unit, head_len)| {
         let big = *number == u32::from_be_bytes(magic);
@@ -123,10 +124,10 @@ impl Pcap {
             used = FILE_HEADER_LEN;
         }
         loop {
-            if self.lost.is_some() {
-                if let Some(need) = self.search::<BIG>(view, &mut used, out) {
-                    return Step { used, need };
-                }
+            if self.lost.is_some()
+                && let Some(need) = self.search::<BIG>(view, &mut used, out)
+            {
+                return Step { used, need };
             }
             match self.records::<BIG>(view, &mut used, out) {
                 Pause::Room => return Step { used, need: 0 },
@@ -203,7 +204,7 @@ impl Pcap {
                 break Pause::Room;
             }
             let Some(record) = self.record::<BIG>(bytes, at) else { break Pause::Need(self.head_len) };
-            if record.captured_len > self.sound_len || record.fraction >= 1_000_000_000 || record.is_zero() {
+            if record.captured_len > self.sound_len || record.is_zero() {
                 break Pause::Unsound(record);
             }
             let body = at + self.head_len;
@@ -351,5 +352,125 @@ impl Record {
     /// Nothing but zeros: what a crash or a preallocated file leaves behind.
     const fn is_zero(self) -> bool {
         self.secs == 0 && self.captured_len == 0 && self.wire_len == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::InputFacts;
+    use super::super::craft::Craft;
+    use super::super::craft::read;
+    use super::super::craft::read_dripping;
+
+    /// Reads a file and compares its frames (time, bytes) and the sentences of its damage.
+    fn check(bytes: &[u8], frames: &[(i64, &[u8])], damage: &[&str]) -> InputFacts {
+        let (seen, facts) = read(bytes).unwrap();
+        let seen_frames: Vec<(i64, &[u8])> = seen.iter().map(|frame| (frame.1, &*frame.4)).collect();
+        assert_eq!(seen_frames, frames);
+        let told: Vec<&str> = facts.damage.iter().map(|damage| &*damage.what).collect();
+        assert_eq!(told, damage);
+        let (dripped, _) = read_dripping(bytes, bytes.len() / 2000 + 7).unwrap();
+        assert_eq!(dripped, seen, "how bytes come does not matter");
+        facts
+    }
+
+    const MICRO: u32 = 0xa1b2_c3d4;
+
+    #[test]
+    fn both_units_in_both_byte_orders() {
+        for big in [false, true] {
+            let mut micro = Craft::pcap(big, MICRO, 1);
+            micro.record(10, 5, b"ab").record(11, 999_999, b"");
+            check(&micro.bytes, &[(10_000_005_000, b"ab"), (11_999_999_000, b"")], &[]);
+            let mut nano = Craft::pcap(big, 0xa1b2_3c4d, 1);
+            nano.record(u32::MAX, 999_999_999, b"ab");
+            let facts = check(&nano.bytes, &[(4_294_967_295_999_999_999, b"ab")], &[]);
+            assert_eq!((facts.format, &*facts.interfaces[0].resolution), (Some("pcap ns"), "10^-9"));
+        }
+    }
+
+    #[test]
+    fn kuznetzovs_records_are_longer() {
+        let mut craft = Craft::pcap(false, 0xa1b2_cd34, 1);
+        craft.u32(1).u32(2).u32(3).u32(3).raw(&[0; 8]).raw(b"abc");
+        craft.u32(2).u32(2).u32(1).u32(1).raw(&[0; 8]).raw(b"d");
+        check(&craft.bytes, &[(1_000_002_000, b"abc"), (2_000_002_000, b"d")], &[]);
+    }
+
+    #[test]
+    fn old_versions_have_their_lengths_the_other_way_round() {
+        let mut craft = Craft::pcap(false, MICRO, 1);
+        craft.bytes[6] = 2;
+        craft.u32(1).u32(0).u32(9).u32(2).raw(b"ab");
+        check(&craft.bytes, &[(1_000_000_000, b"ab")], &[]);
+    }
+
+    #[test]
+    fn checksums_are_cut_off() {
+        // draft-ietf-opsawg-pcap: f is set, and a checksum is 2 words long.
+        let mut craft = Craft::pcap(false, MICRO, 0x2400_0001);
+        craft.record(1, 0, b"abcdefgh");
+        craft.u32(1).u32(0).u32(4).u32(100).raw(b"abcd");
+        let facts = check(&craft.bytes, &[(1_000_000_000, b"abcd"), (1_000_000_000, b"abcd")], &[]);
+        assert_eq!(facts.interfaces[0].link.0, 1);
+        let (seen, _) = read(&craft.bytes).unwrap();
+        assert_eq!((seen[0].3, seen[1].3), (4, 96));
+    }
+
+    #[test]
+    fn lengths_that_only_look_odd_stand() {
+        let mut craft = Craft::pcap(false, MICRO, 1);
+        craft.u32(1).u32(0).u32(4).u32(2).raw(b"abcd");
+        let long = vec![7; 1 << 20];
+        craft.record(2, 0, &long).record(3, 0, b"x").record(4, 0, &long);
+        let frames: [(i64, &[u8]); 4] =
+            [(1_000_000_000, b"abcd"), (2_000_000_000, &long), (3_000_000_000, b"x"), (4_000_000_000, &long)];
+        check(&craft.bytes, &frames, &[]);
+    }
+
+    #[test]
+    fn a_cut_file_keeps_its_whole_frames() {
+        let mut craft = Craft::pcap(false, MICRO, 1);
+        craft.record(1, 0, b"abcd").record(2, 0, b"efgh");
+        let bytes = &craft.bytes;
+        check(&bytes[..63], &[(1_000_000_000, b"abcd")], &["cut after frame 1"]);
+        check(&bytes[..50], &[(1_000_000_000, b"abcd")], &["cut after frame 1"]);
+        check(&bytes[..30], &[], &["cut before the first frame"]);
+        check(&bytes[..10], &[], &["cut before the first frame"]);
+        check(&bytes[..24], &[], &[]);
+    }
+
+    #[test]
+    fn reading_goes_on_behind_damage() {
+        for junk in [&[0xee_u8; 37][..], &[0xff; 3], &[0; 400]] {
+            let mut craft = Craft::pcap(false, MICRO, 1);
+            craft.record(1000, 0, b"abcd").raw(junk);
+            craft.record(1001, 0, b"e").record(1002, 0, b"f").record(1003, 0, b"g");
+            let frames: [(i64, &[u8]); 4] = [(1000, &b"abcd"[..]), (1001, b"e"), (1002, b"f"), (1003, b"g")]
+                .map(|(s, b)| (s * 1_000_000_000, b));
+            let (seen, facts) = read(&craft.bytes).unwrap();
+            let seen: Vec<(i64, &[u8])> = seen.iter().map(|frame| (frame.1, &*frame.4)).collect();
+            assert_eq!(seen, frames);
+            assert_eq!((facts.damage_count, facts.skipped_bytes), (1, junk.len() as u64), "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_of_4_gib_is_damage_and_the_rest_is_found() {
+        let mut craft = Craft::pcap(false, MICRO, 1);
+        craft.record(1, 0, b"abcd").u32(2).u32(0).u32(u32::MAX).u32(60).raw(&[9; 60]);
+        craft.record(2, 0, b"e").record(3, 0, b"f").record(4, 0, b"g");
+        let (seen, facts) = read(&craft.bytes).unwrap();
+        assert_eq!(seen.len(), 4);
+        assert_eq!(facts.damage[0].what, "unsound record after frame 1, 76 bytes skipped");
+        assert_eq!((facts.damage[0].at_byte, seen[1].0), (44, 2));
+    }
+
+    #[test]
+    fn zeros_to_the_end_are_no_frames() {
+        let mut craft = Craft::pcap(false, MICRO, 1);
+        craft.record(1, 0, b"abcd").raw(&[0; 100_000]);
+        let damage = ["zeros instead of records after frame 1, 100000 bytes skipped"];
+        check(&craft.bytes, &[(1_000_000_000, b"abcd")], &damage);
     }
 }

@@ -13,12 +13,14 @@ use super::format::Format;
 use super::format::Lost;
 use super::format::Out;
 use super::format::RECORD_LIMIT;
+use super::format::Reader;
 use super::format::Step;
 use super::format::View;
 use super::format::cut_short;
 use super::format::four;
 use super::format::word;
-use crate::base::Time;
+use super::port::Port;
+use super::port::Scale;
 
 pub(super) const FORMAT: Format = Format { wanted: 12, probe };
 
@@ -34,6 +36,9 @@ const JOURNAL: u32 = 9;
 const SECRETS: u32 = 10;
 const CUSTOM: [u32; 2] = [0x0bad, 0x4000_0bad];
 
+/// Wireshark numbers these as if they were frames: custom blocks, journal entries, Sysdig events.
+const NUMBERED: [u32; 6] = [0x0bad, 0x4000_0bad, JOURNAL, 0x204, 0x216, 0x221];
+
 /// draft-ietf-opsawg-pcapng §4.1: the byte-order magic.
 const ORDER: u32 = 0x1a2b_3c4d;
 /// Frames name interfaces by 16 bits in [`FrameHeader`]; a file with more of them is refused the rest.
@@ -44,27 +49,6 @@ const SOUND_LEN: usize = 1 << 20;
 const SEARCH_LIMIT: u64 = 64 << 20;
 const SEARCH_LEN: usize = 1 << 20;
 
-/// How an interface's time stamps become nanoseconds.
-#[derive(Clone, Copy)]
-enum Scale {
-    /// Units of at least a nanosecond.
-    Times(u64),
-    /// Decimal units below a nanosecond; 0: too small for any stamp to reach one.
-    Over(u64),
-    /// Units of 2^-n seconds.
-    Shift(u32),
-}
-
-/// What is needed of an interface for each of its frames.
-#[derive(Clone, Copy)]
-struct Port {
-    link: LinkType,
-    snap_len: u32,
-    scale: Scale,
-    offset_secs: i64,
-    checksum_len: u32,
-}
-
 struct Pcapng {
     big: bool,
     ports: Vec<Port>,
@@ -74,7 +58,7 @@ struct Pcapng {
     hopeless: bool,
 }
 
-fn probe(head: &[u8], _whole: bool) -> Option<(Box<dyn Cut>, &'static str)> {
+fn probe(head: &[u8], _whole: bool) -> Option<Reader> {
     let order = four(head, 8)?;
     let known = u32::from_le_bytes(order) == ORDER || u32::from_be_bytes(order) == ORDER;
     let pcapng = Pcapng { big: false, ports: Vec::new(), first_port: 0, lost: None, hopeless: false };
@@ -104,10 +88,10 @@ impl Cut for Pcapng {
     fn cut(&mut self, view: View<'_>, out: &mut Out<'_>) -> Step {
         let mut used = 0;
         loop {
-            if self.lost.is_some() {
-                if let Some(need) = self.search(view, &mut used, out) {
-                    return Step { used, need };
-                }
+            if self.lost.is_some()
+                && let Some(need) = self.search(view, &mut used, out)
+            {
+                return Step { used, need };
             }
             let pause = if self.big {
                 self.blocks::<true>(view, &mut used, out)
@@ -169,7 +153,7 @@ impl Pcapng {
             if kind == SECTION {
                 return Pause::Section;
             }
-            if len < 12 || len % 4 != 0 || len > RECORD_LIMIT {
+            if len < 12 || !len.is_multiple_of(4) || len > RECORD_LIMIT {
                 return Pause::Unsound("unsound block length");
             }
             let Some(block) = rest.get(..len) else { return Pause::Need(len) };
@@ -195,6 +179,7 @@ impl Pcapng {
                 _ => {
                     out.facts.passed_over += 1;
                     out.facts.overhead_bytes += len as u64;
+                    out.facts.numbered_blocks += u64::from(NUMBERED.contains(&kind));
                 }
             }
             *used += len;
@@ -337,7 +322,7 @@ impl Pcapng {
             return Err(Pause::Need(12));
         };
         let len = len as usize;
-        if order != ORDER || len < 28 || len % 4 != 0 || len > RECORD_LIMIT {
+        if order != ORDER || len < 28 || !len.is_multiple_of(4) || len > RECORD_LIMIT {
             return Err(Pause::Unsound("unsound section header"));
         }
         let Some(block) = rest.get(..len) else { return Err(Pause::Need(len)) };
@@ -499,7 +484,7 @@ fn block_at<const BIG: bool>(bytes: &[u8], at: usize, last: bool) -> Option<Opti
             | SECRETS
     ) || CUSTOM.contains(&kind);
     let len = len as usize;
-    Some((known && (12..=SEARCH_LEN).contains(&len) && len % 4 == 0).then_some(len))
+    Some((known && (12..=SEARCH_LEN).contains(&len) && len.is_multiple_of(4)).then_some(len))
 }
 
 // draft-ietf-opsawg-pcapng §3.5: options: code, length, value padded to 32 bits. Ends quietly where they are cut.
@@ -521,44 +506,181 @@ fn long<const BIG: bool>(value: &[u8]) -> u64 {
     if BIG { u64::from_be_bytes(value) } else { u64::from_le_bytes(value) }
 }
 
-impl Scale {
-    // draft-ietf-opsawg-pcapng §4.2: if_tsresol: the upper bit chooses powers of two.
-    fn new(resolution: u8) -> Scale {
-        let power = u32::from(resolution & 0x7f);
-        if resolution & 0x80 != 0 {
-            return Scale::Shift(power);
-        }
-        match power {
-            0..=9 => Scale::Times(10_u64.pow(9 - power)),
-            10..=28 => Scale::Over(10_u64.pow(power - 9)),
-            // 2^64 units of 10^-29 seconds are less than a nanosecond.
-            _ => Scale::Over(0),
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::super::InputFacts;
+    use super::super::craft::Craft;
+    use super::super::craft::Seen;
+    use super::super::craft::read;
+    use super::super::craft::read_dripping;
 
-impl Port {
-    /// The time of a stamp; `Err` holds the nearest time that can be said.
-    #[inline(always)]
-    fn time(&self, stamp: u64) -> Result<Time, Time> {
-        if let (Scale::Times(factor), 0) = (self.scale, self.offset_secs) {
-            if let Some(nanos) = stamp.checked_mul(factor).filter(|nanos| *nanos <= i64::MAX as u64) {
-                return Ok(Time(nanos as i64));
-            }
-        }
-        self.odd_time(stamp)
+    /// Reads a file and compares its frames (time, link type, bytes) and the sentences of its damage.
+    fn check(bytes: &[u8], frames: &[(i64, u16, &[u8])], damage: &[&str]) -> (Vec<Seen>, InputFacts) {
+        let (seen, facts) = read(bytes).unwrap();
+        let seen_frames: Vec<(i64, u16, &[u8])> =
+            seen.iter().map(|frame| (frame.1, frame.2, &*frame.4)).collect();
+        assert_eq!(seen_frames, frames);
+        let told: Vec<&str> = facts.damage.iter().map(|damage| &*damage.what).collect();
+        assert_eq!(told, damage);
+        let (dripped, _) = read_dripping(bytes, 5).unwrap();
+        assert_eq!(dripped, seen, "how bytes come does not matter");
+        (seen, facts)
     }
 
-    fn odd_time(&self, stamp: u64) -> Result<Time, Time> {
-        let nanos = match self.scale {
-            Scale::Times(factor) => i128::from(stamp) * i128::from(factor),
-            Scale::Over(0) => 0,
-            Scale::Over(divisor) => i128::from(stamp) / i128::from(divisor),
-            Scale::Shift(power) => (i128::from(stamp) * 1_000_000_000) >> power,
-        } + i128::from(self.offset_secs) * 1_000_000_000;
-        match i64::try_from(nanos) {
-            Ok(nanos) => Ok(Time(nanos)),
-            Err(_) => Err(Time(if nanos < 0 { i64::MIN } else { i64::MAX })),
+    #[test]
+    fn interfaces_differ_within_sections_and_sections_in_byte_order() {
+        let mut craft = Craft::pcapng(false);
+        craft.interface(1, |_| {}).interface(113, |_| {});
+        craft.packet(1, 5, b"abc").packet(0, 6, b"defg");
+        craft.section(true).interface(276, |_| {}).packet(0, 7, b"h");
+        craft.section(false).interface(101, |_| {}).packet(0, 8, b"ij");
+        let frames: [(i64, u16, &[u8]); 4] =
+            [(5000, 113, b"abc"), (6000, 1, b"defg"), (7000, 276, b"h"), (8000, 101, b"ij")];
+        let (_, facts) = check(&craft.bytes, &frames, &[]);
+        let links: Vec<u16> = facts.interfaces.iter().map(|interface| interface.link.0).collect();
+        assert_eq!(links, [1, 113, 276, 101]);
+    }
+
+    #[test]
+    fn units_and_offsets_of_time() {
+        let time = |resolution: Option<u8>, offset: Option<i64>, stamp: u64, expected: i64, clamped: u64| {
+            let mut craft = Craft::pcapng(true);
+            craft.interface(1, |block| {
+                resolution.map(|value| block.option(9, &[value]));
+                offset.map(|value| block.option(14, &value.to_be_bytes()));
+            });
+            craft.packet(0, stamp, b"a");
+            let (_, facts) = check(&craft.bytes, &[(expected, 1, b"a")], &[]);
+            assert_eq!(facts.clamped, clamped);
+        };
+        time(None, None, 1_500_000_000_123_456, 1_500_000_000_123_456_000, 0);
+        time(Some(9), None, 1_500_000_000_123_456_789, 1_500_000_000_123_456_789, 0);
+        time(Some(12), None, 1_999, 1, 0);
+        time(Some(3), None, 7, 7_000_000, 0);
+        time(Some(0), None, 7, 7_000_000_000, 0);
+        time(Some(0x80 | 20), None, 3 << 19, 1_500_000_000, 0);
+        time(Some(0x80 | 127), None, u64::MAX, 0, 0);
+        time(Some(127), None, u64::MAX, 0, 0);
+        time(Some(9), Some(-2), 1, -1_999_999_999, 0);
+        time(Some(0), None, u64::MAX, i64::MAX, 1);
+        time(Some(9), Some(i64::MIN), 0, i64::MIN, 1);
+    }
+
+    #[test]
+    fn every_kind_of_packet_block() {
+        let mut craft = Craft::pcapng(false);
+        craft.interface(1, |_| {}).packet(0, 9, b"a");
+        craft.block(2, |block| {
+            block.u16(0).u16(3).u32(0).u32(10).u32(2).u32(60).raw(b"bc");
+        });
+        craft.block(3, |block| {
+            block.u32(5).raw(b"defgh");
+        });
+        let (seen, facts) =
+            check(&craft.bytes, &[(9000, 1, b"a"), (10_000, 1, b"bc"), (10_000, 1, b"defgh")], &[]);
+        assert_eq!((facts.lost, facts.untimed, seen[1].3), (3, 1, 60));
+    }
+
+    #[test]
+    fn what_a_file_says_of_itself_is_kept() {
+        let mut craft = Craft { big: false, bytes: Vec::new() };
+        craft.block(0x0a0d_0d0a, |block| {
+            block
+                .u32(0x1a2b_3c4d)
+                .u16(1)
+                .u16(0)
+                .raw(&[0xff; 8])
+                .option(2, b"x86")
+                .option(4, b"dumpcap\x1b")
+                .option(0, b"");
+        });
+        craft.interface(1, |block| {
+            block.option(2, b"eth0").option(11, b"\0tcp").option(12, b"Linux");
+        });
+        craft.block(5, |block| {
+            block.u32(0).u32(0).u32(0).option(4, &90_u64.to_le_bytes()).option(5, &7_u64.to_le_bytes());
+        });
+        craft.block(6, |block| {
+            block.u32(0).u32(0).u32(0).u32(1).u32(1).raw(b"a\0\0\0").option(4, &2_u64.to_le_bytes());
+        });
+        craft.block(0x7777, |_| {}).block(0xbad, |block| {
+            block.u32(1);
+        });
+        craft.packet(0, 1, b"b");
+        let (seen, facts) = check(&craft.bytes, &[(0, 1, b"a"), (1000, 1, b"b")], &[]);
+        let about: Vec<(&str, &str)> =
+            facts.about.iter().map(|(what, text)| (*what, text.as_str())).collect();
+        assert_eq!(about, [("hardware", "x86"), ("application", "dumpcap\\x1b")]);
+        let interface = &facts.interfaces[0];
+        assert_eq!((interface.received, interface.dropped), (Some(90), Some(7)));
+        assert_eq!(interface.name.as_ref().unwrap().as_str(), "eth0");
+        assert_eq!((facts.lost, facts.passed_over, facts.numbered_blocks), (2, 2, 1));
+        assert_eq!(seen[1].0, 3, "Wireshark numbers the custom block");
+    }
+
+    #[test]
+    fn checksums_are_cut_off() {
+        let mut craft = Craft::pcapng(false);
+        craft.interface(1, |block| {
+            block.option(13, &[32]);
+        });
+        craft.packet(0, 1, b"abcdefgh");
+        let (seen, _) = check(&craft.bytes, &[(1000, 1, b"abcd")], &[]);
+        assert_eq!(seen[0].3, 4);
+    }
+
+    #[test]
+    fn damage_in_one_block_leaves_the_next() {
+        let mut craft = Craft::pcapng(false);
+        craft.interface(1, |_| {}).packet(0, 1, b"a").packet(9, 2, b"b");
+        craft.block(6, |block| {
+            block.u32(0).u32(0).u32(3).u32(4000).u32(4000).raw(b"c");
+        });
+        craft.packet(0, 4, b"d");
+        let damage = [
+            "packet of an interface that is not described after frame 1",
+            "packet longer than its block after frame 1",
+        ];
+        let (seen, _) = check(&craft.bytes, &[(1000, 1, b"a"), (4000, 1, b"d")], &damage);
+        assert_eq!(seen[1].0, 2);
+    }
+
+    #[test]
+    fn reading_goes_on_behind_damage() {
+        let mut craft = Craft::pcapng(false);
+        craft.interface(1, |_| {}).packet(0, 1, b"a");
+        let broken = craft.bytes.len();
+        craft.packet(0, 2, b"b").packet(0, 3, b"c");
+        let expected: [(i64, u16, &[u8]); 2] = [(1000, 1, b"a"), (3000, 1, b"c")];
+        for (length, why) in [
+            (7_u32, "unsound block length after frame 1, 36 bytes skipped"),
+            (u32::MAX - 3, "unsound block length after frame 1, 36 bytes skipped"),
+            (48, "block whose two lengths differ after frame 1, 36 bytes skipped"),
+            (2 << 20, "block longer than the file after frame 1, 36 bytes skipped"),
+        ] {
+            let mut bytes = craft.bytes.clone();
+            bytes[broken + 4..broken + 8].copy_from_slice(&length.to_le_bytes());
+            check(&bytes, &expected, &[why]);
+        }
+        let mut bytes = craft.bytes.clone();
+        bytes[broken + 32] = 99;
+        let all: [(i64, u16, &[u8]); 3] = [(1000, 1, b"a"), (2000, 1, b"b"), (3000, 1, b"c")];
+        check(&bytes, &all, &["block with a wrong trailing length"]);
+        let mut bytes = craft.bytes.clone();
+        bytes.splice(broken..broken, [0xee; 13]);
+        check(&bytes, &all, &["unsound block length after frame 1, 13 bytes skipped"]);
+    }
+
+    #[test]
+    fn a_cut_file_keeps_its_whole_frames() {
+        let mut craft = Craft::pcapng(true);
+        craft.interface(1, |_| {}).packet(0, 1, b"abcd");
+        let first = craft.bytes.len();
+        craft.packet(0, 2, b"efgh");
+        for len in 28..craft.bytes.len() {
+            let (seen, facts) = read(&craft.bytes[..len]).unwrap();
+            assert_eq!(seen.len(), usize::from(len >= first), "{len}");
+            assert_eq!(facts.damage_count, u64::from(![28, 48, first].contains(&len)), "{len}");
         }
     }
 }

@@ -12,6 +12,7 @@ use super::format::Format;
 use super::format::Lost;
 use super::format::Out;
 use super::format::RECORD_LIMIT;
+use super::format::Reader;
 use super::format::Step;
 use super::format::View;
 use super::format::cut_short;
@@ -43,7 +44,7 @@ struct Snoop {
     lost: Option<Lost>,
 }
 
-fn probe(head: &[u8], _whole: bool) -> Option<(Box<dyn Cut>, &'static str)> {
+fn probe(head: &[u8], _whole: bool) -> Option<Reader> {
     let snoop = Snoop { begun: false, link: LinkType::UNREGISTERED, drops: 0, lost: None };
     (head.starts_with(MAGIC) && head.len() >= FILE_HEADER_LEN)
         .then(|| (Box::new(snoop) as Box<dyn Cut>, "snoop"))
@@ -132,5 +133,33 @@ impl Snoop {
         self.drops = drops;
         out.facts.overhead_bytes += (len - captured_len as usize) as u64;
         Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::craft::Craft;
+    use super::super::craft::read;
+
+    fn check(bytes: &[u8], frames: usize, damage: &[&str]) -> u64 {
+        let (seen, facts) = read(bytes).unwrap();
+        assert_eq!(seen.len(), frames);
+        let told: Vec<&str> = facts.damage.iter().map(|damage| &*damage.what).collect();
+        assert_eq!(told, damage);
+        facts.lost
+    }
+
+    #[test]
+    fn records_are_padded_and_count_drops() {
+        let mut craft = Craft { big: true, bytes: b"snoop\0\0\0".to_vec() };
+        craft.u32(2).u32(4);
+        craft.u32(60).u32(3).u32(28).u32(2).u32(1).u32(5).raw(b"abc\0");
+        craft.u32(4).u32(4).u32(28).u32(5).u32(2).u32(5).raw(b"defg");
+        let (seen, _) = read(&craft.bytes).unwrap();
+        assert_eq!(seen[0], (1, 1_000_005_000, 1, 60, b"abc".to_vec()));
+        assert_eq!(check(&craft.bytes, 2, &[]), 5);
+        check(&craft.bytes[..70], 1, &["cut after frame 1"]);
+        craft.u32(4).u32(400).u32(28).u32(5).u32(2).u32(5).raw(b"defg");
+        check(&craft.bytes, 2, &["unsound record after frame 2, 28 bytes skipped"]);
     }
 }

@@ -16,12 +16,15 @@ use super::fragment::LostDatagram;
 use super::fragment::Piece;
 use super::fragment::Whole;
 use super::ip;
+use super::ip::Inside;
+use super::ip::Ip;
 use super::ip::protocol;
 use super::link;
 use super::packet::Damage;
 use super::packet::Decoded;
 use super::packet::Fate;
 use super::packet::Packet;
+use super::packet::Transport;
 use super::transport;
 use super::tunnel;
 use super::view::Next;
@@ -69,10 +72,11 @@ pub struct Decoder {
     spare: Vec<u8>,
 }
 
-/// Where a walk ended well.
+/// Where a walk ended.
 enum End<'b> {
     Packet(Packet<'b>),
     Piece(Piece<'b>),
+    Stop(Stop),
 }
 
 /// Headers in one frame: tags, tunnels, and what lies between them. Only a crafted frame has more.
@@ -94,9 +98,48 @@ impl Decoder {
     #[inline]
     pub fn packet<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
         self.counts.frames += 1;
-        if let Some(packet) = plain(frame) {
-            self.counts.packets += 1;
-            return Decoded::Packet(packet);
+        // The common case in one piece, written once and in place: Ethernet, IP, TCP, or UDP that is no tunnel.
+        if let Some((ether_type, inside)) = plain_ethernet(frame)
+            && let Some(ip) = plain_ip(ether_type, inside)
+        {
+            if ip.protocol == protocol::TCP
+                && let Some((ports, tcp, payload)) = transport::whole_tcp(ip.body)
+            {
+                self.counts.packets += 1;
+                let transport = Transport::Tcp(tcp);
+                return Decoded::Packet(ip.header.packet(protocol::TCP, ports, transport, payload));
+            }
+            if ip.protocol == protocol::UDP
+                && let Some((ports, payload)) = transport::whole_udp(ip.body)
+                && tunnel::over_udp(ports.0, ports.1).is_none()
+            {
+                self.counts.packets += 1;
+                return Decoded::Packet(ip.header.packet(protocol::UDP, ports, Transport::Udp, payload));
+            }
+        }
+        self.other(frame)
+    }
+
+    /// The same inside VLAN tags, as mirror ports send it; then all the rest.
+    #[inline(never)]
+    fn other<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
+        if let Some((ether::VLAN | ether::SERVICE_VLAN, _)) = plain_ethernet(frame)
+            && let Some(ip) = plain_tagged(&mut self.walk, frame)
+        {
+            let packet = match ip.protocol {
+                protocol::TCP => transport::whole_tcp(ip.body).map(|(ports, tcp, payload)| {
+                    ip.header.packet(protocol::TCP, ports, Transport::Tcp(tcp), payload)
+                }),
+                protocol::UDP => transport::whole_udp(ip.body)
+                    .filter(|((src_port, dst_port), _)| tunnel::over_udp(*src_port, *dst_port).is_none())
+                    .map(|(ports, payload)| ip.header.packet(protocol::UDP, ports, Transport::Udp, payload)),
+                _ => None,
+            };
+            if let Some(packet) = packet {
+                self.counts.packets += 1;
+                let wrapping = &self.walk.wrapping;
+                return Decoded::Packet(Packet { scope: wrapping.scope(), wrapping, ..packet });
+            }
         }
         self.any(frame)
     }
@@ -122,13 +165,12 @@ impl Decoder {
         self.walk.clear();
         let start = Next::Link(frame.link, View::frame(frame));
         match walk(&mut self.walk, start) {
-            Ok(End::Packet(packet)) => self.told(Ok(packet)),
-            Ok(End::Piece(piece)) => match self.join(&piece, frame) {
+            End::Piece(piece) => match self.join(&piece, frame) {
                 Ok(Some(whole)) => self.whole(whole, frame),
                 Ok(None) => self.kept(),
-                Err(stop) => self.told(Err(stop)),
+                Err(stop) => tell(&mut self.counts, &self.walk, End::Stop(stop)),
             },
-            Err(stop) => self.told(Err(stop)),
+            end => tell(&mut self.counts, &self.walk, end),
         }
     }
 
@@ -143,7 +185,7 @@ impl Decoder {
         let mut depth = self.walk.wrapping.layers().len();
         // Fragments inside fragments inside …: each round is one layer of tunnel deeper, and those are limited.
         for _ in 0..STEP_LIMIT {
-            let Ok(End::Piece(piece)) = walk(&mut self.walk, Next::Ip(whole.ip(&self.joined))) else {
+            let End::Piece(piece) = walk_datagram(&mut self.walk, whole.ip(&self.joined)) else {
                 break;
             };
             depth = self.walk.wrapping.layers().len();
@@ -151,17 +193,13 @@ impl Decoder {
             match self.fragments.accept(&piece, scope, frame.place, frame.time, &mut self.spare) {
                 Ok(Some(inner)) => whole = inner,
                 Ok(None) => return self.kept(),
-                Err(stop) => return self.told(Err(stop)),
+                Err(stop) => return tell(&mut self.counts, &self.walk, End::Stop(stop)),
             }
             std::mem::swap(&mut self.joined, &mut self.spare);
         }
         // Once more from the same place, now for good: the borrow of the buffer can leave this function only here.
         self.walk.wrapping.truncate(depth);
-        let end = match walk(&mut self.walk, Next::Ip(whole.ip(&self.joined))) {
-            Ok(End::Packet(packet)) => Ok(packet),
-            Ok(End::Piece(_)) => Err(Stop::TooDeep),
-            Err(stop) => Err(stop),
-        };
+        let end = walk_datagram(&mut self.walk, whole.ip(&self.joined));
         tell(&mut self.counts, &self.walk, end)
     }
 
@@ -169,42 +207,43 @@ impl Decoder {
         self.counts.fragments += 1;
         Decoded::Fragment
     }
-
-    fn told<'a>(&'a mut self, end: Result<Packet<'a>, Stop>) -> Decoded<'a> {
-        tell(&mut self.counts, &self.walk, end)
-    }
 }
 
 /// Counts an end and puts it into words.
-fn tell<'a>(counts: &mut Counts, walk: &'a Walk, end: Result<Packet<'a>, Stop>) -> Decoded<'a> {
-    match end {
-        Ok(packet) => {
+fn tell<'a>(counts: &mut Counts, walk: &'a Walk, end: End<'a>) -> Decoded<'a> {
+    let stop = match end {
+        End::Packet(packet) => {
             counts.packets += 1;
             counts.beyond_frame += u64::from(walk.beyond);
-            Decoded::Packet(Packet {
+            return Decoded::Packet(Packet {
                 was_fragmented: walk.joined,
                 scope: walk.wrapping.scope(),
                 wrapping: &walk.wrapping,
                 ..packet
-            })
+            });
         }
-        Err(Stop::NotIp(ether_type)) => {
+        // Joined datagrams whose tunnels hold fragments without end.
+        End::Piece(_) => Stop::TooDeep,
+        End::Stop(stop) => stop,
+    };
+    match stop {
+        Stop::NotIp(ether_type) => {
             counts.not_ip += 1;
             Decoded::NotIp(ether_type)
         }
-        Err(Stop::UnknownLink(link)) => {
+        Stop::UnknownLink(link) => {
             counts.unknown_link += 1;
             Decoded::UnknownLink(link)
         }
-        Err(Stop::Unreadable(what)) => {
+        Stop::Unreadable(what) => {
             counts.unreadable += 1;
             Decoded::Unreadable(what)
         }
-        Err(Stop::Opaque) => {
+        Stop::Opaque => {
             counts.unreadable += 1;
             Decoded::Unreadable("tunnel")
         }
-        Err(Stop::TooDeep) => {
+        Stop::TooDeep => {
             counts.broken += 1;
             Decoded::Damaged(Damage {
                 layer: "wrapping",
@@ -213,7 +252,7 @@ fn tell<'a>(counts: &mut Counts, walk: &'a Walk, end: Result<Packet<'a>, Stop>) 
                 fate: Fate::Broken,
             })
         }
-        Err(Stop::Damaged(damage)) => {
+        Stop::Damaged(damage) => {
             match damage.fate {
                 Fate::Cut => counts.cut += 1,
                 Fate::Broken => counts.broken += 1,
@@ -223,87 +262,137 @@ fn tell<'a>(counts: &mut Counts, walk: &'a Walk, end: Result<Packet<'a>, Stop>) 
     }
 }
 
-/// The common case in one piece: Ethernet, IP without fragments, TCP, or UDP that is no tunnel. `None` for all else.
-#[inline]
-fn plain<'a>(frame: &Frame<'a>) -> Option<Packet<'a>> {
+/// The ether type of an Ethernet frame, and what follows it.
+#[inline(always)]
+fn plain_ethernet<'b>(frame: &Frame<'b>) -> Option<(u16, View<'b>)> {
     if frame.link != LinkType::ETHERNET {
         return None;
     }
-    let (ether_type, inside) = View::frame(frame)
-        .read("ethernet", |c: &mut Cursor<'_>| {
-            c.skip(12, "addresses")?;
-            c.u16("ether type")
-        })
-        .ok()?;
+    let mut c = Cursor::new(frame.bytes);
+    c.skip(12, "addresses").ok()?;
+    let ether_type = c.u16("ether type").ok()?;
+    Some((ether_type, View::frame(frame).after(14)))
+}
+
+/// IP that is whole and has nothing between its header and its transport.
+#[inline(always)]
+fn plain_ip(ether_type: u16, inside: View<'_>) -> Option<Ip<'_>> {
     let ip = match ether_type {
         ether::IPV4 => ip::v4(inside),
-        ether::IPV6 => ip::v6(inside),
+        ether::IPV6 => ip::v6_first(inside),
         _ => return None,
-    }
-    .ok()?;
-    if ip.fragment.is_some() || ip.beyond {
-        return None;
-    }
-    match ip.protocol {
-        protocol::TCP => transport::tcp(&ip.header, ip.body).ok(),
-        protocol::UDP => {
-            let (packet, _) = transport::udp(&ip.header, ip.body).ok()?;
-            tunnel::over_udp(packet.src_port, packet.dst_port).is_none().then_some(packet)
+    };
+    ip.ok().filter(|ip| ip.fragment.is_none() && !ip.beyond)
+}
+
+/// The same behind one or two VLAN tags.
+#[inline(always)]
+fn plain_tagged<'b>(walk: &mut Walk, frame: &Frame<'b>) -> Option<Ip<'b>> {
+    walk.clear();
+    let mut c = Cursor::new(frame.bytes);
+    c.skip(12, "addresses").ok()?;
+    for _ in 0..3 {
+        let ether_type = c.u16("ether type").ok()?;
+        if !matches!(ether_type, ether::VLAN | ether::SERVICE_VLAN) {
+            return plain_ip(ether_type, View::frame(frame).after(c.at()));
         }
-        _ => None,
+        ether::note_vlan(walk, c.u16("tag").ok()?).ok()?;
     }
+    None
 }
 
 /// Follows the readers from header to header.
-fn walk<'b>(walk: &mut Walk, start: Next<'b>) -> Result<End<'b>, Stop> {
+fn walk<'b>(walk: &mut Walk, start: Next<'b>) -> End<'b> {
+    follow(walk, start, None)
+}
+
+/// The same from the inside of a joined datagram.
+fn walk_datagram<'b>(walk: &mut Walk, mut ip: Ip<'b>) -> End<'b> {
+    let mut doubt = None;
+    match open(walk, &mut ip, &mut doubt) {
+        Open::Next(next) => follow(walk, next, doubt),
+        Open::End(end) => end,
+    }
+}
+
+/// A packet that may be a tunnel, while we look inside.
+struct Doubt<'b> {
+    around: Ip<'b>,
+    trust: Trust,
+    depth: usize,
+}
+
+enum Open<'b> {
+    Next(Next<'b>),
+    End(End<'b>),
+}
+
+fn follow<'b>(walk: &mut Walk, start: Next<'b>, mut doubt: Option<Doubt<'b>>) -> End<'b> {
     let mut next = start;
-    let mut doubt: Option<Doubt<'b>> = None;
     for _ in 0..STEP_LIMIT {
         let step = match next {
             Next::Read(reader, view) => reader(walk, view),
             Next::Link(number, view) => link::read(walk, number, view),
             Next::EtherType(number, view) => ether::read(walk, number, view),
-            Next::Ip(ip) => ip::inside(walk, ip),
-            Next::Tunnel { around, trust, reader, inside } => {
-                doubt = Some(Doubt { around, trust, depth: walk.wrapping.layers().len() });
-                reader(walk, inside)
-            }
-            Next::Packet(packet) => return Ok(End::Packet(packet)),
-            Next::Piece(piece) => return Ok(End::Piece(piece)),
+            Next::Ip(view) => match ip::header(view) {
+                Ok(mut ip) => match open(walk, &mut ip, &mut doubt) {
+                    Open::Next(next) => Ok(next),
+                    Open::End(End::Stop(stop)) => Err(stop),
+                    Open::End(end) => return end,
+                },
+                Err(stop) => Err(stop),
+            },
         };
         next = match step {
             Ok(next) => next,
-            Err(stop) => {
-                return match doubt {
-                    Some(doubt) if doubt.is_right(stop) => {
-                        walk.wrapping.truncate(doubt.depth);
-                        Ok(End::Packet(doubt.around))
-                    }
-                    _ => Err(stop),
-                };
-            }
+            Err(stop) => return settle(walk, doubt, stop),
         };
     }
-    Err(Stop::TooDeep)
+    End::Stop(Stop::TooDeep)
 }
 
-/// The innermost packet that may be a tunnel, while we look inside.
-struct Doubt<'b> {
-    around: Packet<'b>,
-    trust: Trust,
-    depth: usize,
-}
-
-impl Doubt<'_> {
-    /// Whether what stopped the walk says that the packet is no tunnel, or none that we can read.
-    fn is_right(&self, stop: Stop) -> bool {
-        match (self.trust, stop) {
-            (_, Stop::TooDeep) => false,
-            (_, Stop::Opaque) => true,
-            (Trust::Sure, _) => false,
-            // ARP in VXLAN is a fine inside; an ether type that nobody knows is noise.
-            (Trust::Guess, Stop::NotIp(number)) => ether::name(number).is_none(),
-            (Trust::Guess, _) => true,
+/// Looks into an IP packet: the end, or the reader of a tunnel's header.
+#[inline]
+fn open<'b>(walk: &mut Walk, ip: &mut Ip<'b>, doubt: &mut Option<Doubt<'b>>) -> Open<'b> {
+    walk.beyond |= ip.beyond;
+    if let Err(stop) = ip::complete(ip) {
+        return Open::End(End::Stop(stop));
+    }
+    if let Some(place) = ip.fragment {
+        let piece = Piece { header: ip.header, protocol: ip.protocol, place, body: ip.body };
+        return Open::End(End::Piece(piece));
+    }
+    match ip::inside(ip) {
+        Ok(Inside::Packet(packet)) => Open::End(End::Packet(packet)),
+        Ok(Inside::Tunnel(trust, reader, view)) => {
+            walk.ends = Some((ip.header.src, ip.header.dst));
+            *doubt = Some(Doubt { around: *ip, trust, depth: walk.wrapping.layers().len() });
+            Open::Next(Next::Read(reader, view))
         }
+        Err(stop) => Open::End(End::Stop(stop)),
+    }
+}
+
+/// What stopped the walk may say that the innermost packet is no tunnel, or none that we can read.
+#[cold]
+fn settle<'b>(walk: &mut Walk, doubt: Option<Doubt<'b>>, stop: Stop) -> End<'b> {
+    let Some(doubt) = doubt else {
+        return End::Stop(stop);
+    };
+    let is_packet = match (doubt.trust, stop) {
+        (_, Stop::TooDeep) => false,
+        (_, Stop::Opaque) => true,
+        (Trust::Sure, _) => false,
+        // ARP in VXLAN is a fine inside; an ether type that nobody knows is noise.
+        (Trust::Guess, Stop::NotIp(number)) => ether::name(number).is_none(),
+        (Trust::Guess, _) => true,
+    };
+    if !is_packet {
+        return End::Stop(stop);
+    }
+    walk.wrapping.truncate(doubt.depth);
+    match ip::packet(&doubt.around) {
+        Ok(packet) => End::Packet(packet),
+        Err(stop) => End::Stop(stop),
     }
 }

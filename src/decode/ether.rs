@@ -28,6 +28,8 @@ struct EtherType {
 
 pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
+pub(super) const VLAN: u16 = 0x8100;
+pub(super) const SERVICE_VLAN: u16 = 0x88a8;
 /// Ethernet frames inside something else.
 pub(super) const BRIDGED: u16 = 0x6558;
 /// What stands for PPP frames without IP in [`super::Decoded::NotIp`].
@@ -37,7 +39,7 @@ const PPPOE_SESSION: u16 = 0x8864;
 /// Sorted by number. Names as in IEEE's register or as people say.
 #[rustfmt::skip]
 const ETHER_TYPES: &[EtherType] = &[
-    row(0x0800, "IPv4", Some(ip::read_v4)),
+    row(0x0800, "IPv4", Some(ip::read)),
     row(0x0806, "ARP", None),
     row(0x0842, "Wake-on-LAN", None),
     row(0x2000, "CDP", None),
@@ -56,7 +58,7 @@ const ETHER_TYPES: &[EtherType] = &[
     row(0x8100, "802.1Q", Some(vlan)),
     row(0x8137, "IPX", None),
     row(0x814c, "SNMP over Ethernet", None),
-    row(0x86dd, "IPv6", Some(ip::read_v6)),
+    row(0x86dd, "IPv6", Some(ip::read)),
     row(0x8808, "flow control", None),
     row(0x8809, "slow protocols (LACP)", None),
     row(0x880b, "PPP", Some(serial::ppp)),
@@ -103,11 +105,13 @@ const ETHER_TYPES: &[EtherType] = &[
     row(0x8926, "VN-Tag", Some(vn_tag)),
     row(0x892f, "HSR", Some(redundancy)),
     row(0x893a, "1905.1", None),
+    row(0x893f, "802.1BR", Some(extension_tag)),
     row(0x894f, "NSH", Some(nsh::read)),
     row(0x9000, "loopback", None),
     row(0x9100, "QinQ", Some(vlan)),
     row(0x9200, "QinQ", Some(vlan)),
     row(0x9300, "QinQ", Some(vlan)),
+    row(0xd28b, "Arista time stamp", Some(arista)),
     row(0xf1c1, "802.1CB", Some(redundancy)),
 ];
 
@@ -129,8 +133,7 @@ pub fn name(number: u16) -> Option<&'static str> {
 #[inline]
 pub(super) fn read<'b>(walk: &mut Walk, number: u16, view: View<'b>) -> Result<Next<'b>, Stop> {
     match number {
-        IPV4 => ip::read_v4(walk, view),
-        IPV6 => ip::read_v6(walk, view),
+        IPV4 | IPV6 => Ok(Next::Ip(view)),
         _ => match find(number).and_then(|row| row.reader) {
             Some(reader) => reader(walk, view),
             None => Err(Stop::NotIp(number)),
@@ -141,11 +144,17 @@ pub(super) fn read<'b>(walk: &mut Walk, number: u16, view: View<'b>) -> Result<N
 /// IEEE 802.1Q §9.6: priority and DEI, 12 bits of VLAN id; then the next type or a length.
 pub(super) fn vlan<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     let ((tag, number), inside) = view.read("vlan", |c| Ok((c.u16("tag")?, c.u16("ether type")?)))?;
-    // §9.6: VLAN id 0 carries a priority only.
-    if tag & 0xfff != 0 {
-        walk.tag(LayerKind::Vlan, u32::from(tag & 0xfff))?;
-    }
+    note_vlan(walk, tag)?;
     ethernet::type_or_length(number, inside)
+}
+
+/// IEEE 802.1Q §9.6: VLAN id 0 carries a priority only.
+#[inline]
+pub(super) fn note_vlan(walk: &mut Walk, tag: u16) -> Result<(), Stop> {
+    match tag & 0xfff {
+        0 => Ok(()),
+        id => walk.tag(LayerKind::Vlan, u32::from(id)),
+    }
 }
 
 /// IEEE 802.1AE §9.3 to §9.8: a tag whose E and C bits are off leaves the payload as it was.
@@ -212,12 +221,12 @@ fn trill<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     Ok(Next::Read(ethernet::read, inside))
 }
 
-/// TrustSec metadata: a version, the length of its options in words, options; then the next type.
+/// TrustSec metadata: a version, the length of its options in words (one at least), options; then the next type.
 fn metadata<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     let (number, inside) = view.read("metadata", |c| {
         c.skip(1, "version")?;
         let words = usize::from(c.u8("length")?);
-        c.skip(words * 4, "options")?;
+        c.skip(words.max(1) * 4, "options")?;
         c.u16("ether type")
     })?;
     walk.tag(LayerKind::Other("metadata"), 0)?;
@@ -232,6 +241,29 @@ fn vn_tag<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
 /// HSR (IEC 62439-3) and 802.1CB: four bytes with a sequence number, then the next type.
 fn redundancy<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     four_bytes(walk, view, "redundancy")
+}
+
+/// IEEE 802.1Q §9.5 (802.1BR): six bytes of priority and channel ids, then the next type.
+fn extension_tag<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
+    let (number, inside) = view.read("e-tag", |c| {
+        c.skip(6, "tag")?;
+        c.u16("ether type")
+    })?;
+    walk.tag(LayerKind::Other("etag"), 0)?;
+    ethernet::type_or_length(number, inside)
+}
+
+/// Arista's time stamps: sub-type 1, a version that says how long they are, then the next type.
+fn arista<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
+    let (number, inside) = view.read("time stamp", |c| {
+        c.skip(2, "sub-type")?;
+        // 0x..20 has 48 bits, 0x..10 has 64.
+        let len = if c.u16("version")? & 0xff == 0x20 { 6 } else { 8 };
+        c.skip(len, "time stamp")?;
+        c.u16("ether type")
+    })?;
+    walk.tag(LayerKind::Other("timestamp"), 0)?;
+    ethernet::type_or_length(number, inside)
 }
 
 fn four_bytes<'b>(walk: &mut Walk, view: View<'b>, name: &'static str) -> Result<Next<'b>, Stop> {

@@ -20,16 +20,16 @@ use super::view::Stop;
 use super::view::View;
 
 /// ICMP (RFC 792).
-pub(super) fn v4<'b>(ip: &IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
+pub(super) fn v4<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
     read(ip, body, protocol::ICMP)
 }
 
 /// ICMPv6 (RFC 4443 §2.1).
-pub(super) fn v6<'b>(ip: &IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
+pub(super) fn v6<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
     read(ip, body, protocol::ICMP6)
 }
 
-fn read<'b>(ip: &IpHeader, body: View<'b>, number: u8) -> Result<Packet<'b>, Stop> {
+fn read<'b>(ip: IpHeader, body: View<'b>, number: u8) -> Result<Packet<'b>, Stop> {
     let ((kind, code, detail), rest) = body.read("icmp", |c| {
         let kind = c.u8("type")?;
         let code = c.u8("code")?;
@@ -54,7 +54,7 @@ fn read<'b>(ip: &IpHeader, body: View<'b>, number: u8) -> Result<Packet<'b>, Sto
         // Extension structures (RFC 4884, RFC 4950) follow the quoted packet and do not move it.
         quoted: if is_error { quoted(rest) } else { None },
     };
-    Ok(Packet { transport, ..ip.packet(number, rest) })
+    Ok(ip.packet(number, (0, 0), transport, rest))
 }
 
 /// As much of the quoted packet as the message holds; `None` when not even its addresses are there.

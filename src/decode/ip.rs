@@ -10,7 +10,6 @@ use etherparse::Ipv6HeaderSlice;
 use crate::base::Address;
 use crate::base::Cursor;
 
-use super::fragment::Piece;
 use super::fragment::Place;
 use super::icmp;
 use super::packet::Packet;
@@ -19,6 +18,7 @@ use super::packet::Wrapping;
 use super::transport;
 use super::tunnel;
 use super::view::Next;
+use super::view::Reader;
 use super::view::Stop;
 use super::view::Trust;
 use super::view::View;
@@ -76,51 +76,48 @@ pub(super) mod protocol {
 }
 
 impl IpHeader {
-    /// A packet of this header about which no more is known than its protocol and its bytes.
-    #[inline]
-    pub(super) fn packet<'b>(&self, protocol: u8, body: View<'b>) -> Packet<'b> {
+    /// A packet of this header. Everything is written once: copies of half-written packets cost more than decoding.
+    #[inline(always)]
+    pub(super) fn packet<'b>(
+        self,
+        protocol: u8,
+        (src_port, dst_port): (u16, u16),
+        transport: Transport<'b>,
+        payload: View<'b>,
+    ) -> Packet<'b> {
         Packet {
             src: self.src,
             dst: self.dst,
-            src_port: 0,
-            dst_port: 0,
+            src_port,
+            dst_port,
             protocol,
             ttl: self.ttl,
             ip_id: self.ip_id,
             was_fragmented: false,
             scope: 0,
             wrapping: &Wrapping::NONE,
-            transport: Transport::Other,
-            payload: body.bytes,
-            payload_len: u32::try_from(body.wire).unwrap_or(u32::MAX),
+            transport,
+            payload: payload.bytes,
+            payload_len: u32::try_from(payload.wire).unwrap_or(u32::MAX),
         }
     }
 }
 
-/// Reads IP of either version, as its first bits say.
-pub(super) fn read<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
+/// IP of either version, as its first bits say: some senders name the wrong one before.
+pub(super) fn read<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
+    Ok(Next::Ip(view))
+}
+
+/// An IP header of either version, and what continues it.
+pub(super) fn header(view: View<'_>) -> Result<Ip<'_>, Stop> {
     match view.nibble() {
-        Some(6) => read_v6(walk, view),
-        _ => read_v4(walk, view),
+        Some(6) => v6(view),
+        _ => v4(view),
     }
 }
 
-/// Reads IPv4.
-pub(super) fn read_v4<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ip = v4(view)?;
-    walk.beyond |= ip.beyond;
-    Ok(Next::Ip(ip))
-}
-
-/// Reads IPv6.
-pub(super) fn read_v6<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ip = v6(view)?;
-    walk.beyond |= ip.beyond;
-    Ok(Next::Ip(ip))
-}
-
 /// An IPv4 header (RFC 791 §3.1). A total length of 0 comes from segmentation offload: the frame's end is the packet's.
-#[inline]
+#[inline(always)]
 pub(super) fn v4(view: View<'_>) -> Result<Ip<'_>, Stop> {
     let Ok(header) = Ipv4HeaderSlice::from_slice(view.bytes) else {
         return Err(v4_damage(view));
@@ -170,9 +167,9 @@ fn v4_damage(view: View<'_>) -> Stop {
     }
 }
 
-/// An IPv6 header (RFC 8200 §3). A payload length of 0 is a jumbogram (RFC 2675 §2) or segmentation offload.
-#[inline]
-pub(super) fn v6(view: View<'_>) -> Result<Ip<'_>, Stop> {
+/// An IPv6 header (RFC 8200 §3), without what continues it. A payload length of 0 is a jumbogram (RFC 2675 §2) or segmentation offload.
+#[inline(always)]
+pub(super) fn v6_first(view: View<'_>) -> Result<Ip<'_>, Stop> {
     let Ok(header) = Ipv6HeaderSlice::from_slice(view.bytes) else {
         return Err(v6_damage(view));
     };
@@ -184,7 +181,7 @@ pub(super) fn v6(view: View<'_>) -> Result<Ip<'_>, Stop> {
         (0, _) => rest,
         (len, _) => rest.limit(len),
     };
-    let mut ip = Ip {
+    Ok(Ip {
         header: IpHeader {
             src: Address::v6(header.source()),
             dst: Address::v6(header.destination()),
@@ -196,7 +193,12 @@ pub(super) fn v6(view: View<'_>) -> Result<Ip<'_>, Stop> {
         body,
         fragment: None,
         beyond: payload_len > rest.wire,
-    };
+    })
+}
+
+/// An IPv6 header and its extension headers.
+pub(super) fn v6(view: View<'_>) -> Result<Ip<'_>, Stop> {
+    let mut ip = v6_first(view)?;
     if continues(Version::V6, ip.protocol) {
         extensions(&mut ip)?;
     }
@@ -236,7 +238,7 @@ fn jumbo_len(view: View<'_>) -> Option<usize> {
 }
 
 /// True for headers that belong to IP and not to what it carries.
-#[inline]
+#[inline(always)]
 const fn continues(version: Version, number: u8) -> bool {
     match version {
         Version::V4 => number == protocol::AH,
@@ -288,37 +290,48 @@ fn extensions(ip: &mut Ip<'_>) -> Result<(), Stop> {
     Err(ip.body.broken("ipv6 extension", "end of headers"))
 }
 
-/// Reads what is inside an IP packet.
-pub(super) fn inside<'b>(walk: &mut Walk, mut ip: Ip<'b>) -> Result<Next<'b>, Stop> {
+/// What is inside an IP packet that is no fragment.
+pub(super) enum Inside<'b> {
+    /// The end.
+    Packet(Packet<'b>),
+    /// What may be a tunnel.
+    Tunnel(Trust, Reader, View<'b>),
+}
+
+/// Passes over what continues the header of a joined datagram, or AH in IPv4.
+#[inline]
+pub(super) fn complete(ip: &mut Ip<'_>) -> Result<(), Stop> {
     if ip.fragment.is_none() && continues(ip.header.version, ip.protocol) {
-        extensions(&mut ip)?;
+        return extensions(ip);
     }
-    let Ip { header, protocol, body, .. } = ip;
-    if let Some(place) = ip.fragment {
-        return Ok(Next::Piece(Piece { header, protocol, place, body }));
+    Ok(())
+}
+
+/// Looks into an IP packet.
+#[inline]
+pub(super) fn inside<'b>(ip: &Ip<'b>) -> Result<Inside<'b>, Stop> {
+    if ip.protocol == protocol::UDP {
+        if let Some(((src_port, dst_port), payload)) = transport::whole_udp(ip.body)
+            && let Some(reader) = tunnel::over_udp(src_port, dst_port)
+        {
+            return Ok(Inside::Tunnel(Trust::Guess, reader, payload));
+        }
+    } else if let Some(reader) = tunnel::over_ip(ip.protocol) {
+        return Ok(Inside::Tunnel(Trust::Sure, reader, ip.body));
     }
-    walk.ends = Some((header.src, header.dst));
-    let packet = match protocol {
-        protocol::TCP => transport::tcp(&header, body)?,
-        protocol::UDP => {
-            let (packet, inside) = transport::udp(&header, body)?;
-            if let Some(reader) = tunnel::over_udp(packet.src_port, packet.dst_port) {
-                return Ok(Next::Tunnel { around: packet, trust: Trust::Guess, reader, inside });
-            }
-            packet
-        }
-        protocol::ICMP => icmp::v4(&header, body)?,
-        protocol::ICMP6 => icmp::v6(&header, body)?,
-        protocol::SCTP | protocol::DCCP | protocol::UDP_LITE => {
-            transport::ports_only(&header, protocol, body)?
-        }
-        _ => {
-            let around = header.packet(protocol, body);
-            if let Some(reader) = tunnel::over_ip(protocol) {
-                return Ok(Next::Tunnel { around, trust: Trust::Sure, reader, inside: body });
-            }
-            around
-        }
-    };
-    Ok(Next::Packet(packet))
+    packet(ip).map(Inside::Packet)
+}
+
+/// The packet that IP carries, taken as no tunnel.
+#[inline]
+pub(super) fn packet<'b>(ip: &Ip<'b>) -> Result<Packet<'b>, Stop> {
+    let Ip { header, protocol, body, .. } = *ip;
+    match protocol {
+        protocol::TCP => transport::tcp(header, body),
+        protocol::UDP => transport::udp(header, body),
+        protocol::ICMP => icmp::v4(header, body),
+        protocol::ICMP6 => icmp::v6(header, body),
+        protocol::SCTP | protocol::DCCP | protocol::UDP_LITE => transport::ports_only(header, protocol, body),
+        _ => Ok(header.packet(protocol, (0, 0), Transport::Other, body)),
+    }
 }

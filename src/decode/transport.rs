@@ -17,32 +17,36 @@ use super::packet::Transport;
 use super::view::Stop;
 use super::view::View;
 
+/// Source and destination.
+pub(super) type Ports = (u16, u16);
+
 /// TCP (RFC 9293 §3.1).
-#[inline]
-pub(super) fn tcp<'b>(ip: &IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
-    let Ok(tcp) = TcpSlice::from_slice(body.bytes) else {
-        return cut_tcp(ip, body);
-    };
-    let header = tcp.header_slice();
-    let payload = body.after(header.len());
-    let transport = Transport::Tcp(TcpHeader {
+#[inline(always)]
+pub(super) fn tcp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
+    match whole_tcp(body) {
+        Some((ports, tcp, payload)) => Ok(ip.packet(protocol::TCP, ports, Transport::Tcp(tcp), payload)),
+        None => cut_tcp(ip, body),
+    }
+}
+
+/// Ports, header and payload, if all of the header is there.
+#[inline(always)]
+pub(super) fn whole_tcp<'b>(body: View<'b>) -> Option<(Ports, TcpHeader<'b>, View<'b>)> {
+    let tcp = TcpSlice::from_slice(body.bytes).ok()?;
+    let bytes = tcp.header_slice();
+    let header = TcpHeader {
         seq: tcp.sequence_number(),
         ack: tcp.acknowledgment_number(),
-        flags: header.get(13).copied().unwrap_or_default(),
+        flags: bytes.get(13).copied().unwrap_or_default(),
         window: tcp.window_size(),
-        options: header.get(20..).unwrap_or_default(),
-    });
-    Ok(Packet {
-        src_port: tcp.source_port(),
-        dst_port: tcp.destination_port(),
-        transport,
-        ..ip.packet(protocol::TCP, payload)
-    })
+        options: bytes.get(20..).unwrap_or_default(),
+    };
+    Some(((tcp.source_port(), tcp.destination_port()), header, body.after(bytes.len())))
 }
 
 /// A header whose options the capture cut is still worth reading; anything else is damage.
 #[cold]
-fn cut_tcp<'b>(ip: &IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
+fn cut_tcp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
     let ((src_port, dst_port, seq, ack, offset, flags, window), options) = body.read("tcp", |c| {
         let fields = (
             c.u16("source port")?,
@@ -64,33 +68,38 @@ fn cut_tcp<'b>(ip: &IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
         return Err(body.ended("tcp", Cut { wanted: "options", at: 20 }));
     }
     let transport = Transport::Tcp(TcpHeader { seq, ack, flags, window, options: options.bytes });
-    Ok(Packet { src_port, dst_port, transport, ..ip.packet(protocol::TCP, body.after(header_len)) })
+    Ok(ip.packet(protocol::TCP, (src_port, dst_port), transport, body.after(header_len)))
 }
 
-/// UDP (RFC 768), and its payload once more as a view, for tunnels.
-#[inline]
-pub(super) fn udp<'b>(ip: &IpHeader, body: View<'b>) -> Result<(Packet<'b>, View<'b>), Stop> {
-    let Ok(udp) = UdpHeaderSlice::from_slice(body.bytes) else {
-        return Err(body.ended("udp", Cut { wanted: "header", at: 0 }));
-    };
+/// UDP (RFC 768).
+#[inline(always)]
+pub(super) fn udp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
+    match whole_udp(body) {
+        Some((ports, payload)) => Ok(ip.packet(protocol::UDP, ports, Transport::Udp, payload)),
+        None => Err(body.ended("udp", Cut { wanted: "header", at: 0 })),
+    }
+}
+
+/// Ports and payload, if all of the header is there.
+#[inline(always)]
+pub(super) fn whole_udp(body: View<'_>) -> Option<(Ports, View<'_>)> {
+    let udp = UdpHeaderSlice::from_slice(body.bytes).ok()?;
+    Some(((udp.source_port(), udp.destination_port()), payload(udp, body)))
+}
+
+/// A length of 0 is a jumbogram (RFC 2675 §4) or offload. A length beyond the IP packet is not believed.
+#[inline(always)]
+fn payload<'b>(udp: UdpHeaderSlice<'b>, body: View<'b>) -> View<'b> {
     let rest = body.after(8);
-    // A length of 0 is a jumbogram (RFC 2675 §4) or offload. A length beyond the IP packet is not believed.
-    let payload = match usize::from(udp.length()).checked_sub(8) {
+    match usize::from(udp.length()).checked_sub(8) {
         Some(len) => rest.at_most(len),
         None => rest,
-    };
-    let packet = Packet {
-        src_port: udp.source_port(),
-        dst_port: udp.destination_port(),
-        transport: Transport::Udp,
-        ..ip.packet(protocol::UDP, payload)
-    };
-    Ok((packet, payload))
+    }
 }
 
 /// SCTP (RFC 9260 §3.1), DCCP (RFC 4340 §5.1) and UDP-Lite (RFC 3828 §3) begin with ports, too. All their bytes are payload.
-pub(super) fn ports_only<'b>(ip: &IpHeader, number: u8, body: View<'b>) -> Result<Packet<'b>, Stop> {
+pub(super) fn ports_only<'b>(ip: IpHeader, number: u8, body: View<'b>) -> Result<Packet<'b>, Stop> {
     let ((src_port, dst_port), _) =
         body.read("ports", |c| Ok((c.u16("source port")?, c.u16("destination port")?)))?;
-    Ok(Packet { src_port, dst_port, ..ip.packet(number, body) })
+    Ok(ip.packet(number, (src_port, dst_port), Transport::Other, body))
 }

@@ -10,13 +10,10 @@ use crate::base::Cut;
 use crate::capture::Frame;
 use crate::capture::LinkType;
 
-use super::fragment::Piece;
-use super::ip::Ip;
 use super::packet::Damage;
 use super::packet::Fate;
 use super::packet::Layer;
 use super::packet::LayerKind;
-use super::packet::Packet;
 use super::packet::Wrapping;
 
 /// Bytes of one layer: what was captured, and how much there was.
@@ -34,7 +31,7 @@ pub(super) struct View<'b> {
 
 impl<'b> View<'b> {
     /// The whole of a frame.
-    #[inline]
+    #[inline(always)]
     pub(super) fn frame(frame: &Frame<'b>) -> Self {
         let wire = frame.bytes.len().max(frame.wire_len as usize);
         View { bytes: frame.bytes, wire, at: 0, cut: wire > frame.bytes.len() }
@@ -46,7 +43,7 @@ impl<'b> View<'b> {
     }
 
     /// Reads a header of `layer`: what `fields` made of it, and what follows it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read<T>(
         self,
         layer: &'static str,
@@ -71,7 +68,7 @@ impl<'b> View<'b> {
     }
 
     /// What follows the first `len` bytes; nothing when there are fewer.
-    #[inline]
+    #[inline(always)]
     pub(super) fn after(self, len: usize) -> View<'b> {
         let bytes = self.bytes.get(len..).unwrap_or_default();
         View { bytes, wire: self.wire.saturating_sub(len).max(bytes.len()), at: self.at + len, ..self }
@@ -79,7 +76,7 @@ impl<'b> View<'b> {
 
     /// The first `len` bytes, because a header says that no more belong to it. The header is believed even when
     /// the frame was shorter than that.
-    #[inline]
+    #[inline(always)]
     pub(super) fn limit(self, len: usize) -> View<'b> {
         match self.bytes.get(..len) {
             Some(bytes) => View { bytes, wire: len, cut: false, ..self },
@@ -152,23 +149,8 @@ pub(super) enum Next<'b> {
     Link(LinkType, View<'b>),
     /// What this ether type says.
     EtherType(u16, View<'b>),
-    /// The inside of an IP packet.
-    Ip(Ip<'b>),
-    /// What may be a tunnel inside `around`.
-    Tunnel {
-        /// The packet that it is if it is no tunnel.
-        around: Packet<'b>,
-        /// How sure we are.
-        trust: Trust,
-        /// Reads the tunnel's header.
-        reader: Reader,
-        /// The tunnel.
-        inside: View<'b>,
-    },
-    /// The end: a packet.
-    Packet(Packet<'b>),
-    /// The end: a fragment.
-    Piece(Piece<'b>),
+    /// An IP packet.
+    Ip(View<'b>),
 }
 
 /// How sure a tunnel is.

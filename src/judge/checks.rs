@@ -5,9 +5,11 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::case::Case;
+use super::case::Claimed;
 use super::court::Scope;
 use super::findings::Findings;
 use super::findings::Sign;
+use super::findings::Subject;
 use super::names::Known;
 use super::record::Destination;
 use super::record::FlowRow;
@@ -27,26 +29,24 @@ struct Seen<'a> {
     row: &'a FlowRow,
 }
 
-/// What a check found: a code, its own subject where it is not the destination, and one sentence.
-struct Found {
+/// One check: what it looks for, and how it says so. `finds` runs for every flow and must be cheap; the texts are asked for
+/// only when a finding is new.
+struct Check {
     code: &'static str,
-    subject: Option<String>,
-    sentence: String,
+    finds: fn(&Seen<'_>) -> bool,
+    sentence: fn(&Seen<'_>) -> String,
 }
 
-/// One check. It must be cheap where it finds nothing.
-type Check = fn(&Seen<'_>) -> Option<Found>;
-
 const CHECKS: &[Check] = &[
-    not_documented,
-    too_broad,
-    not_on_443,
-    cleartext,
-    inbound,
-    nameless,
-    contradiction,
-    refused,
-    unanswered,
+    Check { code: "AFS101", finds: is_not_documented, sentence: not_documented },
+    Check { code: "AFS102", finds: is_too_broad, sentence: too_broad },
+    Check { code: "AFS103", finds: is_not_on_443, sentence: not_on_443 },
+    Check { code: "AFS104", finds: is_cleartext, sentence: cleartext },
+    Check { code: "AFS105", finds: is_inbound, sentence: inbound },
+    Check { code: "AFS106", finds: is_nameless, sentence: nameless },
+    Check { code: "AFS107", finds: is_contradicted, sentence: contradiction },
+    Check { code: "AFS201", finds: is_refused, sentence: refused },
+    Check { code: "AFS202", finds: is_unanswered, sentence: unanswered },
 ];
 
 /// Runs all checks over a finished flow, notes their codes in its row, and adds the findings.
@@ -58,198 +58,181 @@ pub(super) fn run(
     row: &mut FlowRow,
     findings: &mut Findings,
 ) {
-    let mut found: SmallVec<[Found; 2]> = SmallVec::new();
     let seen = Seen { case, closing, verdict, scope, row };
-    for check in CHECKS {
-        found.extend(check(&seen));
-    }
-    for Found { code, subject, sentence } in found {
-        row.findings.push(code);
-        let destination =
-            row.name.as_ref().map_or_else(|| row.server.address.to_string(), |name| name.to_string());
-        let documented = row.documented.as_deref();
+    let mut codes: SmallVec<[&'static str; 4]> = SmallVec::new();
+    for check in CHECKS.iter().filter(|check| (check.finds)(&seen)) {
+        codes.push(check.code);
+        let documented = seen.row.documented.as_deref();
         let sign = Sign {
-            code,
-            severity: None,
+            code: check.code,
             // Only what looks blocked is more or less sure; the other findings are plain to see.
-            confidence: row.confidence.filter(|_| code.starts_with("AFS2")),
-            client: Some(row.client.address),
-            subject: subject.as_deref().unwrap_or(&destination),
-            flow: Some(row.flow_id),
-            frames: &row.evidence,
-            time: row.first_seen,
+            confidence: seen.row.confidence.filter(|_| check.code.starts_with("AFS2")),
+            client: Some(seen.row.client.address),
+            subject: subject(&seen, check.code),
+            flow: Some(seen.row.flow_id),
+            frames: &seen.row.evidence,
+            time: seen.row.first_seen,
             rules: documented.map_or("", |documented| &documented.rules),
             documents: documented.map_or("", |documented| &documented.documents),
         };
-        findings.add(sign, || sentence);
+        findings.add(&sign, || (check.sentence)(&seen));
+    }
+    row.findings = codes;
+}
+
+/// What a finding is about: the destination; for an inbound connection the service that was reached.
+fn subject<'a>(seen: &'a Seen<'_>, code: &str) -> Subject<'a> {
+    match &seen.row.name {
+        _ if code == "AFS105" => Subject::Service(seen.row.server),
+        Some(name) => Subject::Name(name),
+        None => Subject::Address(seen.row.server.address),
     }
 }
 
-fn found(code: &'static str, sentence: String) -> Option<Found> {
-    Some(Found { code, subject: None, sentence })
+fn name_of<'a>(seen: &'a Seen<'_>) -> &'a str {
+    seen.verdict.known.as_ref().map_or("", |known| known.name.as_str())
 }
 
-fn name_of(known: &Option<Arc<Known>>) -> &str {
-    known.as_ref().map_or("", |known| &known.name)
+fn is_not_documented(seen: &Seen<'_>) -> bool {
+    seen.verdict.destination == Some(Destination::Unexpected)
 }
 
-fn not_documented(seen: &Seen<'_>) -> Option<Found> {
-    if seen.verdict.destination != Some(Destination::Unexpected) {
-        return None;
-    }
-    let name = name_of(&seen.verdict.known);
-    found(
-        "AFS101",
-        format!("{} connected to {name}, which no document in force names", seen.row.client.address),
-    )
+fn not_documented(seen: &Seen<'_>) -> String {
+    format!("{} connected to {}, which no document in force names", seen.row.client.address, name_of(seen))
 }
 
-fn too_broad(seen: &Seen<'_>) -> Option<Found> {
-    if seen.verdict.destination != Some(Destination::DocumentedBroad) {
-        return None;
-    }
-    let name = name_of(&seen.verdict.known);
-    found("AFS102", format!("{name} is documented only by a wildcard that its document calls too broad"))
+fn is_too_broad(seen: &Seen<'_>) -> bool {
+    seen.verdict.destination == Some(Destination::DocumentedBroad)
 }
 
-fn not_on_443(seen: &Seen<'_>) -> Option<Found> {
+fn too_broad(seen: &Seen<'_>) -> String {
+    format!("{} is documented only by a wildcard that its document calls too broad", name_of(seen))
+}
+
+fn is_not_on_443(seen: &Seen<'_>) -> bool {
     let documented =
         matches!(seen.verdict.destination, Some(Destination::Documented | Destination::DocumentedBroad));
-    if !documented || seen.verdict.port != Some(PortVerdict::Not443) || cleartext(seen).is_some() {
-        return None;
-    }
-    let (name, port) = (name_of(&seen.verdict.known), seen.verdict.asked_port);
+    documented && seen.verdict.port == Some(PortVerdict::Not443) && !is_cleartext(seen)
+}
+
+fn not_on_443(seen: &Seen<'_>) -> String {
     let protocol = crate::decode::protocol_name(seen.row.protocol);
-    found(
-        "AFS103",
-        format!(
-            "{} used {name} on {protocol} port {port}; its rows do not give that port",
-            seen.row.client.address
-        ),
-    )
+    let (client, name, port) = (seen.row.client.address, name_of(seen), seen.verdict.asked_port);
+    format!("{client} used {name} on {protocol} port {port}; its rows do not give that port")
 }
 
-fn cleartext(seen: &Seen<'_>) -> Option<Found> {
-    let said = seen.case.claimed(NameSource::HttpHost)?;
-    if !seen.verdict.https_only || seen.row.app != "http" {
-        return None;
-    }
-    let (client, name) = (seen.row.client.address, &said.known.name);
-    found("AFS104", format!("{client} sent unencrypted HTTP to {name}, which is documented for HTTPS only"))
+fn is_cleartext(seen: &Seen<'_>) -> bool {
+    seen.verdict.https_only && seen.row.app == "http" && seen.case.claimed(NameSource::HttpHost).is_some()
 }
 
-fn inbound(seen: &Seen<'_>) -> Option<Found> {
+fn cleartext(seen: &Seen<'_>) -> String {
+    let (client, name) = (seen.row.client.address, name_of(seen));
+    format!("{client} sent unencrypted HTTP to {name}, which is documented for HTTPS only")
+}
+
+fn is_inbound(seen: &Seen<'_>) -> bool {
     let (client, server) = (seen.row.client.address, seen.row.server.address);
+    if client.is_private() || client.is_group() || !seen.case.opening.from_start {
+        return false;
+    }
     let audited = if seen.scope.servers.is_empty() { server.is_private() } else { seen.scope.audits(server) };
-    if !audited || client.is_private() || client.is_group() || !seen.case.opening.from_start {
-        return None;
-    }
-    let connected = match &seen.closing.tcp {
-        Some(story) => story.handshake == Handshake::Complete || story.handshake == Handshake::HalfOpen,
-        None => false,
-    };
-    if !connected {
-        return None;
-    }
-    Some(Found {
-        code: "AFS105",
-        subject: Some(format!("{server}:{}", seen.row.server.port)),
-        sentence: format!(
-            "{client} outside connected to {server} port {}; no document has an inbound connection",
-            seen.row.server.port
-        ),
-    })
+    let connected = seen
+        .closing
+        .tcp
+        .as_ref()
+        .is_some_and(|story| matches!(story.handshake, Handshake::Complete | Handshake::HalfOpen));
+    audited && connected
 }
 
-fn nameless(seen: &Seen<'_>) -> Option<Found> {
-    // DNS and NTP go to addresses by configuration, and have no name of their own.
-    if seen.verdict.destination != Some(Destination::Unidentified) || matches!(seen.row.app, "dns" | "ntp") {
-        return None;
-    }
-    let Some(story) = &seen.closing.tcp else {
-        return None;
-    };
-    if story.handshake == Handshake::Unseen {
-        return None;
-    }
+fn inbound(seen: &Seen<'_>) -> String {
     let (client, server) = (seen.row.client.address, seen.row.server);
-    found(
-        "AFS106",
-        format!(
-            "{client} connected to {} port {}, and nothing in the capture names it",
-            server.address, server.port
-        ),
+    format!(
+        "{client} outside connected to {} port {}; no document has an inbound connection",
+        server.address, server.port
     )
 }
 
-fn contradiction(seen: &Seen<'_>) -> Option<Found> {
-    let row = seen.row;
+fn is_nameless(seen: &Seen<'_>) -> bool {
+    // DNS and NTP go to addresses by configuration, and have no name of their own.
+    seen.verdict.destination == Some(Destination::Unidentified)
+        && !matches!(seen.row.app, "dns" | "ntp")
+        && seen.closing.tcp.as_ref().is_some_and(|story| story.handshake != Handshake::Unseen)
+}
+
+fn nameless(seen: &Seen<'_>) -> String {
+    let (client, server) = (seen.row.client.address, seen.row.server);
+    format!(
+        "{client} connected to {} port {}, and nothing in the capture names it",
+        server.address, server.port
+    )
+}
+
+/// The two names of a flow whose sources disagree.
+fn contradicting<'a>(seen: &'a Seen<'_>) -> Option<(&'a Claimed, &'a Known, bool)> {
     seen.verdict.destination?;
     let said = seen.case.said.as_ref()?;
     if let (Some(connect), Some(sni)) =
         (seen.case.claimed(NameSource::Connect), seen.case.claimed(NameSource::Sni))
         && !Arc::ptr_eq(&connect.known, &sni.known)
     {
-        return found(
-            "AFS107",
-            format!(
-                "{} asked its proxy for {} and then named {} in TLS",
-                row.client.address, connect.known.name, sni.known.name
-            ),
-        );
+        return Some((sni, &connect.known, true));
     }
-    let other = said.contradicts.as_ref()?;
-    let claimed = seen.case.strongest()?;
-    found(
-        "AFS107",
-        format!(
+    Some((seen.case.strongest()?, said.contradicts.as_deref()?, false))
+}
+
+fn is_contradicted(seen: &Seen<'_>) -> bool {
+    contradicting(seen).is_some()
+}
+
+fn contradiction(seen: &Seen<'_>) -> String {
+    let client = seen.row.client.address;
+    match contradicting(seen) {
+        Some((sni, asked, true)) => {
+            format!("{client} asked its proxy for {} and then named {} in TLS", asked.name, sni.known.name)
+        }
+        Some((claimed, other, false)) => format!(
             "the flow names {} ({}), while DNS gave {} to this client as {}",
             claimed.known.name,
             claimed.source.as_str(),
-            row.server.address,
+            seen.row.server.address,
             other.name
         ),
-    )
+        None => String::new(),
+    }
 }
 
-fn refused(seen: &Seen<'_>) -> Option<Found> {
+fn is_refused(seen: &Seen<'_>) -> bool {
     let row = seen.row;
-    if row.destination.is_none()
-        || row.outcome != Outcome::BlockedLooking
-        || row.signature == "tcp-unanswered"
-    {
-        return None;
-    }
+    row.outcome == Outcome::BlockedLooking && row.destination.is_some() && row.signature != "tcp-unanswered"
+}
+
+fn refused(seen: &Seen<'_>) -> String {
     let by = match &seen.closing.icmp {
         Some(error) => {
             format!("an ICMP error from {} (type {}, code {})", error.from, error.kind, error.code)
         }
         None => "a reset".to_owned(),
     };
-    found(
-        "AFS201",
-        format!("{} could not use {} port {}: {by}", row.client.address, subject(row), row.server.port),
+    format!(
+        "{} could not use {} port {}: {by}",
+        seen.row.client.address,
+        wanted(seen.row),
+        seen.row.server.port
     )
 }
 
-fn unanswered(seen: &Seen<'_>) -> Option<Found> {
+fn is_unanswered(seen: &Seen<'_>) -> bool {
+    seen.row.signature == "tcp-unanswered" && seen.row.destination.is_some()
+}
+
+fn unanswered(seen: &Seen<'_>) -> String {
     let row = seen.row;
-    if row.destination.is_none() || row.signature != "tcp-unanswered" {
-        return None;
-    }
     let tries = seen.closing.tcp.as_ref().map_or(0, |story| story.sides.first().map_or(0, |side| side.syns));
-    found(
-        "AFS202",
-        format!(
-            "{} tried {} port {} with {tries} SYN and nothing came back",
-            row.client.address,
-            subject(row),
-            row.server.port
-        ),
-    )
+    let (client, wanted, port) = (row.client.address, wanted(row), row.server.port);
+    format!("{client} tried {wanted} port {port} with {tries} SYN and nothing came back")
 }
 
-fn subject(row: &FlowRow) -> String {
+fn wanted(row: &FlowRow) -> String {
     match &row.name {
         Some(name) => format!("{name} ({})", row.server.address),
         None => row.server.address.to_string(),

@@ -4,9 +4,9 @@
 //! Out: rows to a [`Docket`]; findings at the end.
 //! Not: the order of frames; whoever calls has put the observations in order.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
@@ -75,6 +75,8 @@ pub struct Judgement {
     pub bounds: Vec<String>,
 }
 
+type Hosts = HashSet<Address, foldhash::fast::RandomState>;
+
 /// Judges flows.
 #[derive(Debug)]
 pub struct Court {
@@ -86,8 +88,8 @@ pub struct Court {
     findings: Findings,
     destinations: Destinations,
     /// Audited hosts that packets were seen to reach.
-    hearing: HashSet<Address>,
-    audited: HashSet<Address>,
+    hearing: Hosts,
+    audited: Hosts,
     tally: Tally,
 }
 
@@ -104,8 +106,8 @@ impl Court {
             names: Names::new(),
             findings: Findings::default(),
             destinations: Destinations::default(),
-            hearing: HashSet::new(),
-            audited: HashSet::new(),
+            hearing: Hosts::default(),
+            audited: Hosts::default(),
             tally: Tally::default(),
         }
     }

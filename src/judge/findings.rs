@@ -1,18 +1,19 @@
 //! Gathers findings for people: one per client, destination and code, however many flows prove it.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
+use std::sync::Arc;
 
-use smallvec::SmallVec;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as Place;
 
-use super::catalogue::Explanation;
 use super::catalogue::explanation;
 use super::record::Confidence;
 use super::record::FindingRow;
 use super::record::Severity;
 use crate::base::Address;
 use crate::base::FrameRef;
+use crate::base::HostName;
 use crate::base::Time;
+use crate::flow::Endpoint;
 
 /// Distinct findings that are kept; more are counted.
 const DISTINCT: usize = 100_000;
@@ -20,15 +21,51 @@ const DISTINCT: usize = 100_000;
 /// Flows and frames named in one finding.
 const NAMED: usize = 10;
 
+/// What a finding is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Subject<'a> {
+    Name(&'a Arc<HostName>),
+    Address(Address),
+    Service(Endpoint),
+}
+
+/// The same, kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum About {
+    Name(Arc<HostName>),
+    Address(Address),
+    Service(Endpoint),
+}
+
+impl From<Subject<'_>> for About {
+    fn from(subject: Subject<'_>) -> About {
+        match subject {
+            Subject::Name(name) => About::Name(Arc::clone(name)),
+            Subject::Address(address) => About::Address(address),
+            Subject::Service(server) => About::Service(server),
+        }
+    }
+}
+
+impl About {
+    fn text(&self) -> String {
+        match self {
+            About::Name(name) => name.to_string(),
+            About::Address(address) => address.to_string(),
+            About::Service(server) => {
+                std::net::SocketAddr::new(server.address.to_ip(), server.port).to_string()
+            }
+        }
+    }
+}
+
 /// What one flow or answer adds to a finding.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Sign<'a> {
     pub(super) code: &'static str,
-    /// Another severity than the catalogue's.
-    pub(super) severity: Option<Severity>,
     pub(super) confidence: Option<Confidence>,
     pub(super) client: Option<Address>,
-    pub(super) subject: &'a str,
+    pub(super) subject: Subject<'a>,
     pub(super) flow: Option<u64>,
     pub(super) frames: &'a [FrameRef],
     pub(super) time: Time,
@@ -39,50 +76,39 @@ pub(super) struct Sign<'a> {
 /// All findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    rows: HashMap<(&'static str, Option<Address>, Box<str>), FindingRow>,
+    rows: HashMap<(&'static str, Option<Address>, About), FindingRow, foldhash::fast::RandomState>,
     /// Signs of findings that no longer fit.
     pub(super) missed: u64,
 }
 
 impl Findings {
     /// Adds a sign; `sentence` is asked only for a finding's first.
-    pub(super) fn add(&mut self, sign: Sign<'_>, sentence: impl FnOnce() -> String) {
+    pub(super) fn add(&mut self, sign: &Sign<'_>, sentence: impl FnOnce() -> String) {
         let full = self.rows.len() >= DISTINCT;
-        let known: Option<&Explanation> = explanation(sign.code);
-        match self.rows.entry((sign.code, sign.client, sign.subject.into())) {
-            Place::Occupied(mut place) => {
-                let row = place.get_mut();
-                row.count += 1;
-                row.first_seen = row.first_seen.min(sign.time);
-                row.last_seen = row.last_seen.max(sign.time);
-                row.confidence = row.confidence.max(sign.confidence);
-                if let Some(flow) = sign.flow.filter(|_| row.flows.len() < NAMED) {
-                    row.flows.push(flow);
-                }
-                for frame in sign.frames {
-                    if row.frames.len() < NAMED && !row.frames.contains(frame) {
-                        row.frames.push(*frame);
-                    }
-                }
-            }
+        let key = (sign.code, sign.client, About::from(sign.subject));
+        match self.rows.entry(key) {
+            Place::Occupied(mut place) => add_to(place.get_mut(), sign),
             Place::Vacant(_) if full => self.missed += 1,
             Place::Vacant(place) => {
-                place.insert(FindingRow {
+                let known = explanation(sign.code);
+                let (_, _, about) = place.key();
+                let row = FindingRow {
                     code: sign.code,
-                    severity: sign.severity.or(known.map(|known| known.severity)).unwrap_or(Severity::Low),
+                    severity: known.map_or(Severity::Low, |known| known.severity),
                     confidence: sign.confidence,
                     client: sign.client,
-                    subject: sign.subject.to_owned(),
+                    subject: about.text(),
                     sentence: sentence(),
                     count: 1,
                     first_seen: sign.time,
                     last_seen: sign.time,
                     flows: sign.flow.into_iter().collect(),
-                    frames: sign.frames.iter().copied().take(NAMED).collect::<SmallVec<_>>(),
+                    frames: sign.frames.iter().copied().take(NAMED).collect(),
                     rules: sign.rules.to_owned(),
                     documents: sign.documents.to_owned(),
                     action: known.map(|known| known.action.to_owned()).unwrap_or_default(),
-                });
+                };
+                place.insert(row);
             }
         }
     }
@@ -95,5 +121,20 @@ impl Findings {
             gravest.then(a.client.cmp(&b.client)).then_with(|| a.subject.cmp(&b.subject))
         });
         rows
+    }
+}
+
+fn add_to(row: &mut FindingRow, sign: &Sign<'_>) {
+    row.count += 1;
+    row.first_seen = row.first_seen.min(sign.time);
+    row.last_seen = row.last_seen.max(sign.time);
+    row.confidence = row.confidence.max(sign.confidence);
+    if let Some(flow) = sign.flow.filter(|_| row.flows.len() < NAMED) {
+        row.flows.push(flow);
+    }
+    for frame in sign.frames {
+        if row.frames.len() < NAMED && !row.frames.contains(frame) {
+            row.frames.push(*frame);
+        }
     }
 }

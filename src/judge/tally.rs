@@ -1,8 +1,9 @@
 //! Counts flows by destination, for the summary's table.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
+use hashbrown::HashSet;
 
 use super::record::DestinationTally;
 use super::record::FlowRow;
@@ -27,9 +28,9 @@ enum Subject {
 /// Flows by destination and port.
 #[derive(Debug, Default)]
 pub(super) struct Destinations {
-    places: HashMap<(Subject, u16), usize>,
+    places: HashMap<(Subject, u16), usize, foldhash::fast::RandomState>,
     tallies: Vec<DestinationTally>,
-    clients: HashSet<(usize, Address)>,
+    clients: HashSet<(usize, Address), foldhash::fast::RandomState>,
     missed: u64,
 }
 

@@ -257,11 +257,14 @@ keys! {
     TlsRetry, "tls.retry", "the server asked for another ClientHello (HelloRetryRequest)";
     Resumed, "tls.resumed", "the server resumed a session: no certificate is sent";
     HttpMethod, "http.method", "method of the first request";
+    HttpTarget, "http.target", "target of the first request, as sent: a path, or for a proxy a whole address";
+    HttpProxied, "http.proxied", "the request was sent to a proxy: its target is a whole address";
     HttpStatus, "http.status", "status of the last response";
     HttpServer, "http.server", "Server header of the first response";
     HttpLocation, "http.location", "Location header of the last redirect";
     HttpVia, "http.via", "Via or Proxy-Agent header: the name of a box on the path";
     QuicVersion, "quic.version", "QUIC version number of the first long header";
+    QuicError, "quic.error", "error code with which a side closed the connection in its first packets, other than an alert";
     Ja4, "ja4", "JA4 fingerprint of the ClientHello";
     ProxyUser, "proxy.protocol", "source address in a PROXY protocol header";
 }

@@ -9,8 +9,12 @@ mod dns;
 #[cfg(test)]
 mod driver;
 mod fact;
+mod http;
 mod pieces;
+mod proxy_protocol;
+mod quic;
 mod reader;
+mod socks;
 mod table;
 mod tls;
 

@@ -22,7 +22,7 @@ use super::rule::Role;
 
 /// A mistake in a rule or site file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read {what}: {file}:{line}: {message}")]
+#[error("cannot read {what}: {file}:{}{message}", if *line == 0 { " ".to_owned() } else { format!("{line}: ") })]
 pub struct Problem {
     /// `rules`, `site file` or `service tags`.
     pub what: &'static str,
@@ -93,6 +93,8 @@ pub(super) struct DocumentShape {
     pub(super) looked: Option<Datetime>,
     #[serde(default)]
     pub(super) supersedes: Vec<String>,
+    #[serde(default)]
+    pub(super) keeps: Vec<String>,
     #[serde(default)]
     pub(super) includes: Vec<String>,
     pub(super) region: Option<String>,

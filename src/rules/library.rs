@@ -16,6 +16,8 @@ use super::file::nearest;
 use super::read::read;
 use super::region_word;
 use super::rule::Document;
+use super::rule::Kind;
+use super::rule::Need;
 use super::rule::Rule;
 
 /// Rules cannot be used.
@@ -47,7 +49,8 @@ pub enum RuleError {
 /// What to choose from the documents. The default is everything that stands today.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Documents by id, with those that they include. Otherwise all that no other document supersedes.
+    /// Documents by id, with those that they include, and no other. Otherwise all that no other document supersedes,
+    /// and as legacy the hosts of those that they keep.
     pub documents: Option<Vec<String>>,
     /// Products; otherwise all.
     pub products: Option<Vec<String>>,
@@ -164,17 +167,33 @@ impl Library {
             (Some(ours), Some(its)) => region_word(ours) == region_word(its),
             _ => true,
         };
+        let kept: BTreeSet<&str> = match selection.documents {
+            Some(_) => BTreeSet::new(),
+            None => self
+                .documents()
+                .filter(|document| wanted.contains(&*document.id))
+                .flat_map(|document| document.keeps.iter().map(|id| &**id))
+                .collect(),
+        };
         let mut documents = Vec::new();
         let mut rules = Vec::new();
         for (document, all) in &self.documents {
-            if !wanted.contains(&*document.id) || !has_product(document) || !has_region(document) {
+            let is_kept = kept.contains(&*document.id);
+            let counts = wanted.contains(&*document.id) || is_kept;
+            if !counts || !has_product(document) || !has_region(document) {
                 continue;
             }
             documents.push(Arc::clone(document));
             let in_cloud = |rule: &&Rule| {
                 rule.clouds.is_none() || selection.cloud.is_none_or(|cloud| rule.clouds.holds(cloud))
             };
-            rules.extend(all.iter().filter(in_cloud).cloned());
+            for rule in all.iter().filter(in_cloud) {
+                if !is_kept {
+                    rules.push(rule.clone());
+                } else if matches!(rule.table.kind, Kind::Endpoint | Kind::Region) {
+                    rules.push(Rule { need: Need::Legacy, ..rule.clone() });
+                }
+            }
         }
         Ok(Rules::new(documents, rules, &selection.values))
     }

@@ -68,6 +68,11 @@ impl Pattern {
         if self.head.is_empty() {
             return front.is_empty() != self.any_front;
         }
+        // Too few labels is the common case where a service has rows with globs, so it is asked first.
+        let labels = front.bytes().filter(|byte| *byte == b'.').count() + usize::from(!front.is_empty());
+        if labels < self.head.len() + usize::from(self.any_front) {
+            return false;
+        }
         let mut rest = Some(front).filter(|front| !front.is_empty());
         for glob in self.head.iter().rev() {
             let Some(text) = rest else { return false };

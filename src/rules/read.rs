@@ -22,11 +22,13 @@ use super::file::RowShape;
 use super::file::TableShape;
 use super::file::TagShape;
 use super::file::line_of;
+use super::file::nearest;
 use super::file::read_toml;
 use super::pattern::Pattern;
 use super::ports::Ports;
 use super::rule::Document;
 use super::rule::Kind;
+use super::rule::ROLES;
 use super::rule::Role;
 use super::rule::Row;
 use super::rule::Rule;
@@ -103,6 +105,7 @@ impl Reader<'_> {
             source: head.source.as_str().into(),
             looked: head.looked.map(|date| date.to_string()).unwrap_or_default().into(),
             supersedes: boxed(&head.supersedes),
+            keeps: boxed(&head.keeps),
             includes: boxed(&head.includes),
             region: head.region.as_deref().map(Box::from),
             file: self.file.into(),
@@ -251,6 +254,13 @@ impl Reader<'_> {
             return;
         }
         base.ports = row_ports.unwrap_or_default();
+        for role in [&base.source, &base.destination].into_iter().flatten() {
+            if !ROLES.contains(&&**role) {
+                let near =
+                    nearest(role, ROLES).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+                self.problem(at, format!("unknown role `{role}`{near}"));
+            }
+        }
         let missing = match base.table.kind {
             Kind::Endpoint | Kind::PrivateLink => Some("a url"),
             Kind::Region => Some("`primary` and `discovery`"),

@@ -7,6 +7,18 @@ use super::pattern::Pattern;
 use super::ports::Ports;
 use super::ports::TCP;
 
+/// Roles of the port tables, as the site file names them.
+pub const ROLES: [&str; 8] = [
+    "servers",
+    "management-system",
+    "cluster-servers",
+    "hyper-v-servers",
+    "windows-admin-center",
+    "stretched-cluster",
+    "active-directory",
+    "time-servers",
+];
+
 /// A rule among those of one [`super::Rules`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleId(pub u32);
@@ -101,6 +113,8 @@ pub struct Document {
     pub looked: Box<str>,
     /// Documents that this one replaces.
     pub supersedes: Box<[Box<str>]>,
+    /// Documents among those whose hosts still count, as legacy, for older installations.
+    pub keeps: Box<[Box<str>]>,
     /// Documents that belong to this one and are selected with it.
     pub includes: Box<[Box<str>]>,
     /// The one region that it is for, where it is for one.

@@ -7,9 +7,15 @@ use super::*;
 
 const FIRST: &str = "azure-file-sync@2019-06-24";
 
+/// The documents inside the program, read once for all tests.
+pub(super) fn library() -> &'static Library {
+    static LIBRARY: std::sync::OnceLock<Library> = std::sync::OnceLock::new();
+    LIBRARY.get_or_init(|| Library::embedded().unwrap())
+}
+
 fn rules_of(documents: &[&str]) -> Rules {
     let documents = documents.iter().map(|id| id.to_string()).collect();
-    Rules::embedded(&Selection { documents: Some(documents), ..Selection::default() }).unwrap()
+    library().select(&Selection { documents: Some(documents), ..Selection::default() }).unwrap()
 }
 
 fn ids(rules: &Rules, name: &str) -> Vec<String> {
@@ -41,11 +47,11 @@ fn the_files_inside_the_program_have_no_mistake() {
 fn every_file_of_the_folder_is_inside_the_program() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
     let folder = Library::from_dir(&folder).unwrap();
-    let embedded = Library::embedded().unwrap();
+    let embedded = library();
     let digests = |library: &Library| {
         library.documents().map(|d| (d.id.clone(), d.sha256.clone(), d.file.clone())).collect::<Vec<_>>()
     };
-    assert_eq!(digests(&folder), digests(&embedded));
+    assert_eq!(digests(&folder), digests(embedded));
     for document in embedded.documents() {
         assert_eq!(*document.file, format!("{}.toml", document.id));
     }
@@ -53,6 +59,8 @@ fn every_file_of_the_folder_is_inside_the_program() {
 
 #[test]
 fn names_of_the_2019_document() {
+    let selection = Selection { documents: Some(vec![FIRST.to_owned()]), ..Selection::default() };
+    assert_eq!(Rules::embedded(&selection).unwrap().documents().len(), 1);
     check(
         FIRST,
         "Kailani.ONE.Microsoft.com.",
@@ -183,7 +191,7 @@ fn placeholders_take_the_sites_value_or_match_their_form() {
             "azure-file-sync@2024-11-06-networking".to_owned(),
             "azure-arc@2026-04-01".to_owned(),
         ]);
-        Rules::embedded(&Selection { documents, values, ..Selection::default() }).unwrap()
+        library().select(&Selection { documents, values, ..Selection::default() }).unwrap()
     };
     let hows = |rules: &Rules, name: &str| rules.host(name).iter().map(|found| found.how).collect::<Vec<_>>();
     let open = select(&[]);
@@ -231,7 +239,7 @@ fn internal_ports_name_both_roles() {
 #[test]
 fn the_default_is_what_no_other_document_supersedes() {
     let shorts = |selection: &Selection| {
-        let rules = Rules::embedded(selection).unwrap();
+        let rules = library().select(selection).unwrap();
         rules.documents().iter().map(|document| document.short.to_string()).collect::<Vec<_>>()
     };
     let all = shorts(&Selection::default());
@@ -240,11 +248,14 @@ fn the_default_is_what_no_other_document_supersedes() {
     {
         assert!(all.contains(&there.to_owned()), "{there} in {all:?}");
     }
-    for gone in ["afs-2019-06-24", "hci-2021-12-14", "hci-2022-04-28", "hci-required-2024-06-25"] {
+    for gone in ["hci-2021-12-14", "hci-2022-04-28", "hci-recommended-2022-04-27"] {
         assert!(!all.contains(&gone.to_owned()), "{gone} in {all:?}");
     }
     let sync = Selection { products: Some(vec!["azure-file-sync".to_owned()]), ..Selection::default() };
-    assert_eq!(shorts(&sync), ["afs-networking-2024-11-06", "afs-2024-05-13", "hybrid-file-services"]);
+    assert_eq!(
+        shorts(&sync),
+        ["afs-networking-2024-11-06", "afs-2024-05-13", "afs-2019-06-24", "hybrid-file-services"]
+    );
     let local = Selection {
         products: Some(vec!["azure-stack-hci".to_owned()]),
         local_region: Some("eastus".to_owned()),
@@ -256,12 +267,14 @@ fn the_default_is_what_no_other_document_supersedes() {
             "arc-2026-04-01",
             "azure-local-eastus-2026-07-14",
             "azure-local-2025-01-08",
+            "hci-required-2024-06-25",
             "hci-recommended-later",
+            "hci-required-2022-04-27",
         ]
     );
     let error = |documents: &[&str]| {
         let documents = Some(documents.iter().map(|id| id.to_string()).collect());
-        Rules::embedded(&Selection { documents, ..Selection::default() }).unwrap_err().to_string()
+        library().select(&Selection { documents, ..Selection::default() }).unwrap_err().to_string()
     };
     assert_eq!(
         error(&["azure-file-sync@2019-06-25"]),
@@ -272,17 +285,45 @@ fn the_default_is_what_no_other_document_supersedes() {
 }
 
 #[test]
+fn what_a_newer_document_keeps_counts_as_legacy() {
+    let rules = library().select(&Selection::default()).unwrap();
+    let needs = |name: &str, short: &str| {
+        let found = rules.host(name).into_iter().map(|found| rules.rule(found.rule));
+        found.filter(|rule| &*rule.document.short == short).map(|rule| rule.need).collect::<Vec<_>>()
+    };
+    assert_eq!(needs("graph.windows.net", "afs-2019-06-24"), [Need::Legacy]);
+    assert_eq!(needs("tlu.dl.delivery.mp.microsoft.com", "hci-required-2024-06-25"), [Need::Legacy]);
+    assert_eq!(needs("kailani6.one.microsoft.com", "afs-2024-05-13"), [Need::Required, Need::Required]);
+    assert!(rules.statements("port").all(|(_, rule)| &*rule.document.short != "afs-2019-06-24"));
+    assert!(rules.required(&SiteNeeds::default()).iter().all(|need| need.need != Need::Legacy));
+}
+
+#[test]
+fn each_edition_has_its_own_names_for_china() {
+    let seed = "azure-stack-hci@2021-12-14";
+    check(seed, "login.partner.microsoftonline.cn", &["hci-2021-12-14/daily/1.4"]);
+    check(seed, "login.chinacloudapi.cn", &[]);
+    check(
+        "azure-stack-hci@2022-04-27-required",
+        "login.chinacloudapi.cn",
+        &["hci-required-2022-04-27/required/1.3"],
+    );
+    check("azure-arc@2026-04-01", "login.partner.chinacloudapi.cn", &["arc-2026-04-01/china/4.1"]);
+}
+
+#[test]
 fn a_cloud_leaves_the_rows_of_other_clouds_out() {
     let china = Selection { cloud: Some(Cloud::China), ..Selection::default() };
-    let rules = Rules::embedded(&china).unwrap();
+    let rules = library().select(&china).unwrap();
     assert_eq!(ids(&rules, "chinaeast201.afs.azure.cn"), ["afs-2024-05-13/regions-china/1.1"]);
+    assert_eq!(ids(&rules, "dp.stackhci.azure.cn"), ["hci-required-2022-04-27/required/4.3"]);
     assert_eq!(ids(&rules, "westus01.afs.azure.net"), Vec::<String>::new());
     assert!(rules.statements("outbound-only").count() > 0, "sentences hold for every cloud");
 }
 
 #[test]
 fn a_row_in_several_documents_is_reported_for_each() {
-    let rules = Rules::embedded(&Selection::default()).unwrap();
+    let rules = library().select(&Selection::default()).unwrap();
     let products: std::collections::BTreeSet<&str> = rules
         .host("management.azure.com")
         .iter()
@@ -348,7 +389,7 @@ fn an_old_name_satisfies_the_need_for_the_new_one() {
 
 #[test]
 fn tags_sentences_and_private_names_are_at_hand() {
-    let rules = Rules::embedded(&Selection::default()).unwrap();
+    let rules = library().select(&Selection::default()).unwrap();
     let tags: std::collections::BTreeSet<_> = rules.service_tags().into_iter().map(|tag| tag.tag).collect();
     for tag in ["StorageSyncService", "Storage", "AzureArcInfrastructure", "AzureFrontDoor.Frontend"] {
         assert!(tags.contains(tag), "{tag}");
@@ -372,7 +413,7 @@ fn tags_sentences_and_private_names_are_at_hand() {
 
 #[test]
 fn every_broad_rule_names_a_sentence_about_breadth() {
-    let library = Library::embedded().unwrap();
+    let library = library();
     let mut broad = Vec::new();
     for document in library.documents() {
         let rules = library.rules_of(&document.id).unwrap();
@@ -389,10 +430,10 @@ fn every_broad_rule_names_a_sentence_about_breadth() {
 
 #[test]
 fn a_difference_tells_what_came_went_and_changed() {
-    let library = Library::embedded().unwrap();
+    let library = library();
     let changes = |old: &str, new: &str| {
         let mut out = Vec::new();
-        let count = diff(&library, old, new, &mut out).unwrap();
+        let count = diff(library, old, new, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), count);
         text

@@ -17,17 +17,22 @@ use super::super::view::Walk;
 use super::ethernet;
 use super::is_ip_family;
 use super::lan;
+use super::serial;
 use super::wlan;
 
 /// LINKTYPE_NULL, LINKTYPE_LOOP: an address family, in the byte order of whoever captured.
 pub(in crate::decode) fn null<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     let (family, inside) = view.read("loopback", |c| c.u32("address family"))?;
     if is_ip_family(family) || is_ip_family(family.swap_bytes()) {
-        return Ok(Next::Read(ip::read, inside));
+        return Ok(Next::Ip(inside));
+    }
+    // A serial line that the capture calls loopback.
+    if matches!(family >> 16, 0x0f00 | 0x8f00 | 0xff03) {
+        return Ok(Next::Read(serial::ppp, view));
     }
     // Some tunnel drivers write an ether type instead.
     match (family, family.swap_bytes()) {
-        (0x0800 | 0x86dd, _) | (_, 0x0800 | 0x86dd) => Ok(Next::Read(ip::read, inside)),
+        (0x0800 | 0x86dd, _) | (_, 0x0800 | 0x86dd) => Ok(Next::Ip(inside)),
         _ => Err(Stop::NotIp(0)),
     }
 }
@@ -67,7 +72,7 @@ fn cooked<'b>(walk: &mut Walk, hardware: u16, number: u16, inside: View<'b>) -> 
     match (hardware, number) {
         (hardware::NETLINK, _) => Err(Stop::NotIp(0)),
         (hardware::RADIOTAP, _) => wlan::radiotap(walk, inside),
-        (hardware::FRAME_RELAY, _) => super::serial::frame_relay(walk, inside),
+        (hardware::FRAME_RELAY, _) => serial::frame_relay(walk, inside),
         // A GRE device: the protocol is GRE's, which are ether types where they are large.
         (hardware::IP_GRE, 0x0600..) | (_, 0x0600..) => Ok(Next::EtherType(number, inside)),
         // ETH_P_802_3: Novell's frames. ETH_P_802_2: LLC.
@@ -81,7 +86,7 @@ fn cooked<'b>(walk: &mut Walk, hardware: u16, number: u16, inside: View<'b>) -> 
 pub(in crate::decode) fn enc<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     let (_, inside) = view.read("enc", |c| c.skip(12, "header"))?;
     walk.tag(LayerKind::Esp, 0)?;
-    Ok(Next::Read(ip::read, inside))
+    Ok(Next::Ip(inside))
 }
 
 /// LINKTYPE_PFLOG: its own length, a family, what the filter did; rounded up to four bytes.
@@ -90,12 +95,12 @@ pub(in crate::decode) fn pflog<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<
     if !is_ip_family(u32::from(family)) {
         return Err(Stop::NotIp(0));
     }
-    Ok(Next::Read(ip::read, view.skip(usize::from(len).next_multiple_of(4), "pflog", "header")?))
+    Ok(Next::Ip(view.skip(usize::from(len).next_multiple_of(4), "pflog", "header")?))
 }
 
 /// LINKTYPE_IPNET: version, family, hook, lengths, interfaces and zones in 24 bytes.
 pub(in crate::decode) fn ipnet<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    Ok(Next::Read(ip::read, view.skip(24, "ipnet", "header")?))
+    Ok(Next::Ip(view.skip(24, "ipnet", "header")?))
 }
 
 /// LINKTYPE_NFLOG: family, version, resource; then attributes with length and type in the host's byte order. Number 9
@@ -116,7 +121,7 @@ pub(in crate::decode) fn nflog<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<
                 0 | 7 => {
                     Ok(Next::Read(if body.nibble() == Some(0) { ethernet::read } else { ip::read }, body))
                 }
-                family if is_ip_family(u32::from(family)) => Ok(Next::Read(ip::read, body.at_most(body_len))),
+                family if is_ip_family(u32::from(family)) => Ok(Next::Ip(body.at_most(body_len))),
                 _ => Err(Stop::NotIp(0)),
             };
         }

@@ -4,7 +4,6 @@
 //! Out: the Ethernet, HDLC or IP inside.
 //! Not: the record's own time; capture gave the frame one.
 
-use super::super::ip;
 use super::super::view::Next;
 use super::super::view::Stop;
 use super::super::view::View;
@@ -38,7 +37,7 @@ pub(in crate::decode) fn read<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'
         1 | 10 | 15 | 19 => Ok(Next::Read(serial::ppp, inside.at_most(wire))),
         // AAL5: four bytes of cell header, LLC.
         4 | 18 => Ok(Next::Read(lan::llc, inside.skip(4, "erf", "cell header")?)),
-        22 | 23 => Ok(Next::Read(ip::read, inside.at_most(wire))),
+        22 | 23 => Ok(Next::Ip(inside.at_most(wire))),
         // ATM cells, InfiniBand, metadata and the rest.
         _ => Err(Stop::NotIp(0)),
     }

@@ -133,7 +133,7 @@ pub(in crate::decode) fn juniper<'b>(_: &mut Walk, view: View<'b>) -> Result<Nex
         return Err(view.broken("juniper", "magic"));
     }
     if flags & 0x02 != 0 {
-        return Ok(Next::Read(super::super::ip::read, inside));
+        return Ok(Next::Ip(inside));
     }
     Ok(Next::Read(read, inside))
 }

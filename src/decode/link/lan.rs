@@ -4,7 +4,6 @@
 //! Out: an ether type, a bridged frame or IP.
 //! Not: Ethernet and 802.11, which have their own files.
 
-use super::super::ip;
 use super::super::view::Next;
 use super::super::view::Stop;
 use super::super::view::View;
@@ -18,7 +17,7 @@ pub(in crate::decode) fn llc<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b
     match (dsap & 0xfe, ssap & 0xfe) {
         (0xaa, 0xaa) => snap(inside),
         // RFC 948: IP straight on LLC.
-        (0x06, 0x06) => Ok(Next::Read(ip::read, inside)),
+        (0x06, 0x06) => Ok(Next::Ip(inside)),
         (0xe0, 0xe0) => Err(Stop::NotIp(0x8137)),
         _ => Err(Stop::NotIp(0)),
     }
@@ -90,13 +89,13 @@ fn arcnet_type(view: View<'_>) -> Result<Next<'_>, Stop> {
     let (kind, inside) = view.read("arcnet", |c| c.u8("type"))?;
     match kind {
         // RFC 1051.
-        0xf0 => Ok(Next::Read(ip::read, inside)),
+        0xf0 => Ok(Next::Ip(inside)),
         0xf1 => Err(Stop::NotIp(0x0806)),
         // RFC 1201: flags, then a sequence number; an exception packet (0xff) repeats the header.
         0xd4 | 0xc4 => {
             let (flags, _) = inside.read("arcnet", |c| c.u8("flags"))?;
             let len = if flags == 0xff { 7 } else { 3 };
-            Ok(Next::Read(ip::read, inside.skip(len, "arcnet", "sequence number")?))
+            Ok(Next::Ip(inside.skip(len, "arcnet", "sequence number")?))
         }
         0xd5 => Err(Stop::NotIp(0x0806)),
         0xd6 => Err(Stop::NotIp(0x8035)),
@@ -138,7 +137,7 @@ pub(in crate::decode) fn sunatm<'b>(_: &mut Walk, view: View<'b>) -> Result<Next
 pub(in crate::decode) fn clip<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     match view.peek(0) {
         Some(0xaaaa) => Ok(Next::Read(llc, view)),
-        _ => Ok(Next::Read(ip::read, view)),
+        _ => Ok(Next::Ip(view)),
     }
 }
 

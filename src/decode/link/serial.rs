@@ -5,7 +5,6 @@
 //! Not: the control protocols, and what PPP compressed or encrypted.
 
 use super::super::ether;
-use super::super::ip;
 use super::super::tunnel::mpls;
 use super::super::view::Next;
 use super::super::view::Stop;
@@ -31,8 +30,8 @@ pub(in crate::decode) fn ppp<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b
         Ok(u16::from(first) << 8 | u16::from(c.u8("protocol")?))
     })?;
     match number {
-        0x0021 => Ok(Next::Read(ip::read_v4, inside)),
-        0x0057 => Ok(Next::Read(ip::read_v6, inside)),
+        0x0021 => Ok(Next::Ip(inside)),
+        0x0057 => Ok(Next::Ip(inside)),
         // RFC 3032 §4.
         0x0281 | 0x0283 => Ok(Next::Read(mpls::read, inside)),
         // RFC 3518 §4.2: flags, MAC type 1 for Ethernet.
@@ -115,8 +114,8 @@ pub(in crate::decode) fn frame_relay<'b>(_: &mut Walk, view: View<'b>) -> Result
         }
     })?;
     match number {
-        0xcc => Ok(Next::Read(ip::read_v4, behind)),
-        0x8e => Ok(Next::Read(ip::read_v6, behind)),
+        0xcc => Ok(Next::Ip(behind)),
+        0x8e => Ok(Next::Ip(behind)),
         0x80 => lan::snap(behind),
         0xcf => Ok(Next::Read(ppp, behind)),
         _ => Err(Stop::NotIp(0)),
@@ -139,11 +138,11 @@ pub(in crate::decode) fn slip<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'
         Ok(direction)
     })?;
     if direction > 1 && matches!(view.nibble(), Some(4 | 6)) {
-        return Ok(Next::Read(ip::read, view));
+        return Ok(Next::Ip(view));
     }
     // RFC 1144 §3.2.2: a first byte with other upper bits is a compressed packet.
     match inside.nibble() {
-        Some(4 | 6) => Ok(Next::Read(ip::read, inside)),
+        Some(4 | 6) => Ok(Next::Ip(inside)),
         _ => Err(Stop::Unreadable("compressed tcp header")),
     }
 }

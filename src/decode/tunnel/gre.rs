@@ -4,7 +4,7 @@
 //! Out: the ether type inside, PPP, Ethernet.
 //! Not: sequence numbers and keys as such.
 
-use super::super::ip;
+use super::super::ether;
 use super::super::link::ethernet;
 use super::super::link::serial;
 use super::super::link::wlan;
@@ -30,6 +30,8 @@ const BRIDGED: u16 = 0x6558;
 const ERSPAN_2: u16 = 0x88be;
 const ERSPAN_3: u16 = 0x22eb;
 const WCCP: u16 = 0x883e;
+/// Cisco's TrustSec metadata.
+const METADATA: u16 = 0x8909;
 /// MikroTik's Ethernet over IP borrows version 1.
 const EOIP: u16 = 0x6400;
 
@@ -46,7 +48,9 @@ pub(in crate::decode) fn read<'b>(walk: &mut Walk, view: View<'b>) -> Result<Nex
     match header.flags & 7 {
         0 => version_0(walk, &header, inside),
         1 if header.number == EOIP => eoip(walk, &header, inside),
-        1 => version_1(walk, &header, inside),
+        1 if header.number == PPP => version_1(walk, &header, inside),
+        // Some clouds set the version for no reason.
+        1 => version_0(walk, &header, inside),
         _ => Err(Stop::Opaque),
     }
 }
@@ -111,14 +115,26 @@ fn version_0<'b>(walk: &mut Walk, header: &Header, inside: View<'b>) -> Result<N
             walk.tunnel(LayerKind::Gre, key)?;
             // WCCP 2 puts four bytes before the packet, version 1 none; IPv4 begins with 0x45 and up.
             let packet = if inside.nibble() == Some(4) { inside } else { inside.after(4) };
-            Ok(Next::Read(ip::read, packet))
+            Ok(Next::Ip(packet))
         }
         // Aruba's access points mirror 802.11 with these.
-        0x8200..=0x8210 => {
+        0x8200..=0x83ff => {
             walk.tunnel(LayerKind::Gre, key)?;
             Ok(Next::Read(wlan::from_controller, inside))
         }
-        number if super::super::ether::name(number).is_some() => {
+        METADATA => {
+            walk.tunnel(LayerKind::Gre, key)?;
+            // In GRE the next type stands first.
+            let (number, inside) = inside.read("metadata", |c| {
+                let number = c.u16("ether type")?;
+                c.skip(1, "version")?;
+                let words = usize::from(c.u8("length")?);
+                c.skip(words.max(1) * 4, "options")?;
+                Ok(number)
+            })?;
+            Ok(carried(number, inside))
+        }
+        number if ether::name(number).is_some() => {
             walk.tunnel(LayerKind::Gre, key)?;
             Ok(carried(number, inside))
         }
@@ -128,7 +144,7 @@ fn version_0<'b>(walk: &mut Walk, header: &Header, inside: View<'b>) -> Result<N
 
 /// RFC 2637 §4.1: PPP. The key is payload length and call id. Without payload it only acknowledges.
 fn version_1<'b>(walk: &mut Walk, header: &Header, inside: View<'b>) -> Result<Next<'b>, Stop> {
-    if header.number != PPP || header.flags & flag::SEQUENCE == 0 {
+    if header.flags & flag::SEQUENCE == 0 {
         return Err(Stop::Opaque);
     }
     let key = header.key.unwrap_or_default();
@@ -176,7 +192,7 @@ pub(in crate::decode) fn erspan<'b>(walk: &mut Walk, view: View<'b>) -> Result<N
     match (version, flags >> 10 & 0x1f) {
         // Five bits of frame type in type III: 0 Ethernet, 2 IP.
         (1, _) | (2, 0) => Ok(Next::Read(ethernet::read, inside)),
-        (2, 2) => Ok(Next::Read(ip::read, inside)),
+        (2, 2) => Ok(Next::Ip(inside)),
         _ => Err(Stop::Opaque),
     }
 }

@@ -4,7 +4,6 @@
 //! Out: the IP packet inside.
 //! Not: their control messages, which stay plain UDP.
 
-use super::super::ip;
 use super::super::packet::LayerKind;
 use super::super::view::Next;
 use super::super::view::Stop;
@@ -56,7 +55,7 @@ pub(in crate::decode) fn teredo<'b>(walk: &mut Walk, view: View<'b>) -> Result<N
         return Err(Stop::Opaque);
     }
     walk.tunnel(LayerKind::Teredo, 0)?;
-    Ok(Next::Read(ip::read_v6, inside))
+    Ok(Next::Ip(inside))
 }
 
 fn starts(bytes: &[u8], number: u16) -> bool {
@@ -77,8 +76,8 @@ pub(in crate::decode) fn lisp<'b>(walk: &mut Walk, view: View<'b>) -> Result<Nex
 
 fn only_ip(inside: View<'_>) -> Result<Next<'_>, Stop> {
     match inside.nibble() {
-        Some(4) => Ok(Next::Read(ip::read_v4, inside)),
-        Some(6) => Ok(Next::Read(ip::read_v6, inside)),
+        Some(4) => Ok(Next::Ip(inside)),
+        Some(6) => Ok(Next::Ip(inside)),
         _ => Err(Stop::Opaque),
     }
 }

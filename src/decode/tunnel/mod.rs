@@ -13,7 +13,6 @@ pub(super) mod overlay;
 pub(super) mod wireless;
 
 use super::ether;
-use super::ip;
 use super::link::ethernet;
 use super::packet::LayerKind;
 use super::view::Next;
@@ -101,7 +100,7 @@ pub(super) fn carried<'b>(number: u16, inside: View<'b>) -> Next<'b> {
 /// IP of either version.
 fn ip_in_ip<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     walk.tunnel(LayerKind::IpInIp, 0)?;
-    Ok(Next::Read(ip::read, view))
+    Ok(Next::Ip(view))
 }
 
 /// RFC 3378 §3: version 3 in the first four of sixteen bits, then Ethernet.

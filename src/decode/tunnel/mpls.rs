@@ -6,7 +6,6 @@
 
 use crate::base::Cursor;
 
-use super::super::ip;
 use super::super::link::ethernet;
 use super::super::packet::LayerKind;
 use super::super::view::Next;
@@ -47,8 +46,8 @@ pub(in crate::decode) fn over_udp<'b>(walk: &mut Walk, view: View<'b>) -> Result
 fn below(view: View<'_>) -> Result<Next<'_>, Stop> {
     let framed = ethernet::is_likely(view);
     match view.nibble() {
-        Some(4) if !framed || is_v4(view) => Ok(Next::Read(ip::read_v4, view)),
-        Some(6) if !framed || is_v6(view) => Ok(Next::Read(ip::read_v6, view)),
+        Some(4) if !framed || is_v4(view) => Ok(Next::Ip(view)),
+        Some(6) if !framed || is_v6(view) => Ok(Next::Ip(view)),
         Some(0) if ethernet::is_likely(view.after(4)) => Ok(Next::Read(ethernet::read, view.after(4))),
         // RFC 5586 §2: the generic associated channel.
         Some(1) if !framed => Err(Stop::NotIp(MPLS)),

@@ -4,7 +4,6 @@
 //! Out: the frame or packet inside.
 //! Not: its metadata.
 
-use super::super::ip;
 use super::super::link::ethernet;
 use super::super::packet::LayerKind;
 use super::super::view::Next;
@@ -26,8 +25,8 @@ pub(in crate::decode) fn read<'b>(walk: &mut Walk, view: View<'b>) -> Result<Nex
     })?;
     walk.tag(LayerKind::Nsh, path)?;
     match next {
-        1 => Ok(Next::Read(ip::read_v4, inside)),
-        2 => Ok(Next::Read(ip::read_v6, inside)),
+        1 => Ok(Next::Ip(inside)),
+        2 => Ok(Next::Ip(inside)),
         3 => Ok(Next::Read(ethernet::read, inside)),
         4 => Ok(Next::Read(read, inside)),
         5 => Ok(Next::Read(mpls::read, inside)),

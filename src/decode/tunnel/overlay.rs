@@ -4,7 +4,6 @@
 //! Out: the frame or packet inside.
 //! Not: options.
 
-use super::super::ip;
 use super::super::link::ethernet;
 use super::super::packet::LayerKind;
 use super::super::view::Next;
@@ -25,7 +24,7 @@ pub(in crate::decode) fn vxlan<'b>(walk: &mut Walk, view: View<'b>) -> Result<Ne
     Ok(Next::Read(ethernet::read, inside))
 }
 
-/// draft-ietf-nvo3-vxlan-gpe §3: with P set, the last of the first four bytes says what is inside.
+/// draft-ietf-nvo3-vxlan-gpe §3: the last of the first four bytes says what is inside; not every sender sets the flag that says so.
 pub(in crate::decode) fn vxlan_gpe<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     let ((flags, vni), inside) = header(view)?;
     // Version 0; I set.
@@ -33,12 +32,10 @@ pub(in crate::decode) fn vxlan_gpe<'b>(walk: &mut Walk, view: View<'b>) -> Resul
         return Err(Stop::Opaque);
     }
     walk.tunnel(LayerKind::Vxlan, vni)?;
-    if flags >> 24 & 0x04 == 0 {
-        return Ok(Next::Read(ethernet::read, inside));
-    }
     match flags & 0xff {
-        1 => Ok(Next::Read(ip::read_v4, inside)),
-        2 => Ok(Next::Read(ip::read_v6, inside)),
+        0 => Ok(Next::Read(ethernet::read, inside)),
+        1 => Ok(Next::Ip(inside)),
+        2 => Ok(Next::Ip(inside)),
         3 => Ok(Next::Read(ethernet::read, inside)),
         4 => Ok(Next::Read(nsh::read, inside)),
         5 => Ok(Next::Read(mpls::read, inside)),

@@ -18,6 +18,7 @@ use super::fact::Ending;
 use super::fact::Fact;
 use super::fact::Key;
 use super::fact::Value;
+use super::http;
 use super::reader::Code;
 use super::reader::Probe;
 use super::reader::Reader;
@@ -65,6 +66,11 @@ const SERVER_HELLO_LIMIT: usize = 8 * 1024;
 const CERTIFICATE_LIMIT: usize = 64 * 1024;
 /// Room made at once for a message that is not whole yet.
 const GATHER_STEP: usize = 4096;
+
+/// RFC 9112 §4: the beginning of a response.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.";
+/// The head of a plain answer is waited for as far as this.
+const PLAIN_HTTP_LIMIT: usize = 8 * 1024;
 
 /// Ports on which one record header of a conversation under way is enough.
 const HOME_PORTS: &[u16] =
@@ -344,6 +350,9 @@ impl Half {
         if !self.begun && probe_old_hello(c.rest()) == Probe::Yes {
             return self.old_hello(c, talk, tell);
         }
+        if !self.begun && c.rest().starts_with(PLAIN_HTTP) {
+            return self.plain_answer(c, tell);
+        }
         let mut ahead = *c;
         let header: Result<_, crate::base::Cut> = (|| {
             Ok((
@@ -382,6 +391,23 @@ impl Half {
         }
         self.begun = true;
         *c = ahead;
+        Header::Taken
+    }
+
+    /// A box on the path, or a proxy that was not waited for, answers in plain HTTP.
+    fn plain_answer(&mut self, c: &mut Cursor<'_>, tell: &mut Tell<'_>) -> Header {
+        self.begun = true;
+        match http::tell_plain_answer(c.rest(), tell) {
+            Some(len) => {
+                tell.odd("tls", "answered in plain HTTP");
+                c.take_up_to(len);
+            }
+            None if c.left() < PLAIN_HTTP_LIMIT => {
+                self.begun = false;
+                return Header::Short(c.left() + 1);
+            }
+            None => self.sated = true,
+        }
         Header::Taken
     }
 

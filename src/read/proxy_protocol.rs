@@ -1,0 +1,122 @@
+//! Reads the PROXY protocol: a header by which a load balancer says who is behind it.
+//!
+//! In:  the first bytes of a connection.
+//! Out: the address it names; what follows goes back to the desk.
+//! Not: the TLVs of version 2.
+//!
+//! HAProxy's proxy-protocol.txt, §2.1 (text) and §2.2 (binary).
+
+use super::fact::Key;
+use super::fact::Value;
+use super::http::begins;
+use super::reader::Code;
+use super::reader::Probe;
+use super::reader::Reader;
+use super::reader::Sample;
+use super::reader::Spec;
+use super::reader::Step;
+use super::reader::Tell;
+use super::reader::Transport;
+use crate::base::Address;
+use crate::base::Cursor;
+use crate::base::Side;
+use crate::base::WireText;
+
+/// §2.1: how version 1 begins.
+const V1: &[u8] = b"PROXY ";
+/// §2.1: the longest line, its end included.
+const V1_LIMIT: usize = 107;
+/// §2.2: how version 2 begins.
+const V2: &[u8] = b"\r\n\r\n\x00\r\nQUIT\n";
+/// §2.2: signature, version and command, family, length.
+const V2_HEADER_LEN: usize = 16;
+
+/// The reader's row. It has no name: what follows has one.
+pub(crate) const SPEC: Spec = Spec {
+    name: "",
+    transport: Transport::Tcp,
+    probe,
+    asks: |sample| (probe(sample) == Probe::Yes).then_some(true),
+    code: Code::Read(|_| Box::new(ProxyProtocol)),
+};
+
+fn probe(sample: &Sample<'_>) -> Probe {
+    match (begins(sample.bytes, V2), begins(sample.bytes, V1)) {
+        (Probe::Yes, _) | (_, Probe::Yes) => Probe::Yes,
+        (Probe::Maybe(need), _) | (_, Probe::Maybe(need)) => Probe::Maybe(need),
+        _ => Probe::No,
+    }
+}
+
+struct ProxyProtocol;
+
+impl Reader for ProxyProtocol {
+    fn stream(&mut self, _side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
+        let short = Step::Hungry { consumed: 0, need: bytes.len() + 1 };
+        if bytes.starts_with(V1) {
+            let Some(end) = bytes.iter().take(V1_LIMIT).position(|byte| *byte == b'\n') else {
+                return if bytes.len() >= V1_LIMIT { Step::Sated } else { short };
+            };
+            let line = bytes.get(..end).unwrap_or_default();
+            // PROXY TCP4 source destination source-port destination-port.
+            if let Some(source) = line.split(|byte| *byte == b' ').nth(2) {
+                tell.note(Key::ProxyUser, Value::Text(WireText::new(source, V1_LIMIT)));
+            }
+            return Step::Inside { consumed: end + 1 };
+        }
+        let mut c = Cursor::new(bytes);
+        let header = (|| {
+            c.skip(13, "signature, version and command")?;
+            let family = c.u8("family")?;
+            let len = c.u16("length")?;
+            Ok::<_, crate::base::Cut>((family, c.sub(len, "addresses")?))
+        })();
+        let Ok((family, mut addresses)) = header else {
+            let len = bytes
+                .get(14..V2_HEADER_LEN)
+                .and_then(|len| len.first_chunk())
+                .map(|len| u16::from_be_bytes(*len));
+            return Step::Hungry { consumed: 0, need: V2_HEADER_LEN + len.map_or(0, usize::from) };
+        };
+        // §2.2: the upper half of the family says IPv4 or IPv6.
+        let source = match family >> 4 {
+            1 => addresses.array("source").ok().map(Address::v4),
+            2 => addresses.array("source").ok().map(Address::v6),
+            _ => None,
+        };
+        if let Some(source) = source {
+            tell.note(Key::ProxyUser, Value::Text(WireText::new(source.to_string().as_bytes(), V1_LIMIT)));
+        }
+        Step::Inside { consumed: c.at() }
+    }
+
+    fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Tell<'_>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Side::Client;
+    use crate::read::driver::Driver;
+    use crate::read::driver::play;
+
+    fn check(header: &[u8], expected: &[&str]) {
+        let stream = [header, b"GET / HTTP/1.1\r\n\r\n"].concat();
+        let expected: Vec<&str> =
+            expected.iter().chain(&["spoke http", "http.method=GET", "http.target=/"]).copied().collect();
+        for split in 1..stream.len() {
+            let (a, b) = stream.split_at(split);
+            assert_eq!(play(Driver::tcp(80), &[(Client, a), (Client, b)]), expected);
+        }
+    }
+
+    #[test]
+    fn both_versions_are_passed_over() {
+        check(b"PROXY TCP4 192.0.2.7 10.0.0.1 5000 443\r\n", &["proxy.protocol=192.0.2.7"]);
+        check(b"PROXY UNKNOWN\r\n", &[]);
+        let v2 = [V2, &b"\x21\x11\x00\x0c\xc0\x00\x02\x07\x0a\x00\x00\x01\x13\x88\x01\xbb"[..]].concat();
+        check(&v2, &["proxy.protocol=192.0.2.7"]);
+        let local = [V2, &b"\x20\x00\x00\x00"[..]].concat();
+        check(&local, &[]);
+    }
+}

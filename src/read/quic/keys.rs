@@ -1,0 +1,189 @@
+//! Opens QUIC Initial packets, whose keys anybody can derive.
+//!
+//! In:  a version, the connection id that a client chose, a packet.
+//! Out: the packet's frames, when the packet is authentic.
+//! Not: any other packet: their keys are secret.
+
+use super::packet::Initial;
+use super::packet::Version;
+use aes_gcm::Aes128Gcm;
+use aes_gcm::KeyInit;
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::aead::inout::InOutBuf;
+use aes_gcm::aes::Aes128;
+use aes_gcm::aes::cipher::BlockCipherEncrypt;
+use hkdf::Hkdf;
+use sha2::Sha256;
+
+/// RFC 9001 §5.2; drafts 33 and 34 have it already.
+const SALT_V1: [u8; 20] =
+    *b"\x38\x76\x2c\xf7\xf5\x59\x34\xb3\x4d\x17\x9a\xe6\xa4\xc8\x0c\xad\xcc\xbb\x7f\x0a";
+/// RFC 9369 §3.3.1.
+const SALT_V2: [u8; 20] =
+    *b"\x0d\xed\xe3\xde\xf7\x00\xa6\xdb\x81\x93\x81\xbe\x6e\x26\x9d\xcb\xf9\xbd\x2e\xd9";
+/// draft-ietf-quic-v2-00 to 04.
+const SALT_V2_DRAFT: [u8; 20] =
+    *b"\xa7\x07\xc2\x03\xa5\x9b\x47\x18\x4a\x1d\x62\xca\x57\x04\x06\xea\x7a\xe3\xe5\xd3";
+/// draft-ietf-quic-tls-29 to 32, §5.2.
+const SALT_29: [u8; 20] =
+    *b"\xaf\xbf\xec\x28\x99\x93\xd2\x4c\x9e\x97\x86\xf1\x9c\x61\x11\xe0\x43\x90\xa8\x99";
+/// draft-ietf-quic-tls-23 to 28, §5.2.
+const SALT_23: [u8; 20] =
+    *b"\xc3\xee\xf7\x12\xc7\x2e\xbb\x5a\x11\xa7\xd2\x43\x2b\xb4\x63\x65\xbe\xf9\xf5\x02";
+/// draft-ietf-quic-tls-21 and 22, §5.2.
+const SALT_21: [u8; 20] =
+    *b"\x7f\xbc\xdb\x0e\x7c\x66\xbb\xe9\x19\x3a\x96\xcd\x21\x51\x9e\xbd\x7a\x02\x64\x4a";
+/// Google's versions, as its published source has them.
+const SALT_Q050: [u8; 20] =
+    *b"\x50\x45\x74\xef\xd0\x66\xfe\x2f\x9d\x94\x5c\xfc\xdb\xd3\xa7\xf0\xd3\xb5\x6b\x45";
+const SALT_T050: [u8; 20] =
+    *b"\x7f\xf5\x79\xe5\xac\xd0\x72\x91\x55\x80\x30\x4c\x43\xa2\x36\x7c\x60\x48\x83\x10";
+const SALT_T051: [u8; 20] =
+    *b"\x7a\x4e\xde\xf4\xe7\xcc\xee\x5f\xa4\x50\x6c\x19\x12\x4f\xc8\xcc\xda\x6e\x03\x3d";
+
+/// RFC 9001 §5.3: AEAD_AES_128_GCM.
+const KEY_LEN: usize = 16;
+const IV_LEN: usize = 12;
+const TAG_LEN: usize = 16;
+const SECRET_LEN: usize = 32;
+/// RFC 9001 §5.4.2: the sample begins as if the packet number had four bytes.
+const SAMPLE_AT: usize = 4;
+
+/// The salt, and whether the labels are those of version 2.
+fn salt(version: Version) -> Option<(&'static [u8; 20], bool)> {
+    Some(match version.0 {
+        1 | 0xff00_0021 | 0xff00_0022 => (&SALT_V1, false),
+        Version::V2 => (&SALT_V2, true),
+        Version::V2_DRAFT | 0xff02_0000 => (&SALT_V2_DRAFT, true),
+        0xff00_001d..=0xff00_0020 => (&SALT_29, false),
+        0xff00_0017..=0xff00_001c | 0xface_b001 | 0xface_b002 => (&SALT_23, false),
+        0xff00_0015 | 0xff00_0016 | 0xface_b000 => (&SALT_21, false),
+        0x5130_3530 => (&SALT_Q050, false),
+        0x5430_3530 => (&SALT_T050, false),
+        0x5430_3531 => (&SALT_T051, false),
+        _ => return None,
+    })
+}
+
+/// One direction's keys.
+pub(crate) struct Keys {
+    packet: Aes128Gcm,
+    header: Aes128,
+    iv: [u8; IV_LEN],
+}
+
+/// Who sends what is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Client,
+    Server,
+}
+
+impl Keys {
+    /// The keys of a connection whose client chose `id`. `None` for versions that we do not know.
+    pub(crate) fn derive(version: Version, id: &[u8], sender: Sender) -> Option<Keys> {
+        let (salt, v2) = salt(version)?;
+        // RFC 9001 §5.2.
+        let initial = Hkdf::<Sha256>::new(Some(salt), id);
+        let label: &[u8] = if sender == Sender::Client { b"client in" } else { b"server in" };
+        let secret = Hkdf::<Sha256>::from_prk(&expand::<SECRET_LEN>(&initial, label)?).ok()?;
+        // RFC 9001 §5.1; RFC 9369 §3.3.2 has other names for the same.
+        let [key, iv, header]: [&[u8]; 3] = if v2 {
+            [b"quicv2 key", b"quicv2 iv", b"quicv2 hp"]
+        } else {
+            [b"quic key", b"quic iv", b"quic hp"]
+        };
+        Some(Keys {
+            packet: Aes128Gcm::new(&expand::<KEY_LEN>(&secret, key)?.into()),
+            header: Aes128::new(&expand::<KEY_LEN>(&secret, header)?.into()),
+            iv: expand(&secret, iv)?,
+        })
+    }
+
+    /// The frames of `initial`, in `buffer`; false when it is not authentic.
+    pub(crate) fn open(&self, initial: &Initial<'_>, buffer: &mut Vec<u8>) -> bool {
+        self.try_open(initial, buffer).is_some()
+    }
+
+    fn try_open(&self, initial: &Initial<'_>, buffer: &mut Vec<u8>) -> Option<()> {
+        // RFC 9001 §5.4.1.
+        let sample: [u8; 16] = *initial.protected.get(SAMPLE_AT..)?.first_chunk()?;
+        let mut mask = sample.into();
+        self.header.encrypt_block(&mut mask);
+        let (first_mask, number_mask) = mask.split_first()?;
+        let first = initial.first ^ (first_mask & 0x0f);
+        let number_len = usize::from(first & 3) + 1;
+        let mut number = 0u64;
+        buffer.clear();
+        // The header as it was before its protection is authenticated: its first byte and its packet number differ.
+        buffer.push(first);
+        buffer.extend_from_slice(initial.header.get(1..)?);
+        for (byte, mask) in initial.protected.get(..number_len)?.iter().zip(number_mask) {
+            number = number << 8 | u64::from(byte ^ mask);
+            buffer.push(byte ^ mask);
+        }
+        let header_len = buffer.len();
+        let sealed = initial.protected.get(number_len..)?;
+        let (body, tag) = sealed.split_at_checked(sealed.len().checked_sub(TAG_LEN)?)?;
+        let tag: [u8; TAG_LEN] = *tag.first_chunk()?;
+        buffer.extend_from_slice(body);
+        // RFC 9001 §5.3: the nonce is the packet number over the end of the IV.
+        let mut nonce = self.iv;
+        for (byte, number) in nonce.iter_mut().rev().zip(number.to_le_bytes()) {
+            *byte ^= number;
+        }
+        let (header, body) = buffer.split_at_mut_checked(header_len)?;
+        self.packet.decrypt_inout_detached(&nonce.into(), header, InOutBuf::from(body), &tag.into()).ok()?;
+        buffer.drain(..header_len);
+        Some(())
+    }
+}
+
+/// RFC 8446 §7.1: HKDF-Expand-Label without a context.
+fn expand<const N: usize>(secret: &Hkdf<Sha256>, label: &[u8]) -> Option<[u8; N]> {
+    const PREFIX: &[u8] = b"tls13 ";
+    let len = u16::try_from(N).ok()?.to_be_bytes();
+    let label_len = u8::try_from(PREFIX.len() + label.len()).ok()?;
+    let mut out = [0; N];
+    secret.expand_multi_info(&[&len, &[label_len], PREFIX, label, &[0]], &mut out).ok()?;
+    Some(out)
+}
+
+#[cfg(test)]
+impl Keys {
+    /// Appends a packet number of one byte and the sealed frames to `out`, which holds the header before them.
+    pub(crate) fn seal(&self, out: &mut Vec<u8>, number: u8, frames: &[u8]) {
+        let number_at = out.len();
+        out.push(number);
+        let mut nonce = self.iv;
+        nonce[IV_LEN - 1] ^= number;
+        let mut body = frames.to_vec();
+        let tag = self
+            .packet
+            .encrypt_inout_detached(&nonce.into(), out, InOutBuf::from(body.as_mut_slice()))
+            .unwrap();
+        out.extend_from_slice(&body);
+        out.extend_from_slice(&tag);
+        let sample: [u8; 16] = out[number_at + SAMPLE_AT..][..16].try_into().unwrap();
+        let mut mask = sample.into();
+        self.header.encrypt_block(&mut mask);
+        out[0] ^= mask[0] & 0x0f;
+        out[number_at] ^= mask[1];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9001 appendix A.1.
+    #[test]
+    fn keys_of_the_standards_example() {
+        let id = b"\x83\x94\xc8\xf0\x3e\x51\x57\x08";
+        let keys = Keys::derive(Version(1), id, Sender::Client).unwrap();
+        assert_eq!(keys.iv, *b"\xfa\x04\x4b\x2f\x42\xa3\xfd\x3b\x46\xfb\x25\x5c");
+        let keys = Keys::derive(Version(1), id, Sender::Server).unwrap();
+        assert_eq!(keys.iv, *b"\x0a\xc1\x49\x3c\xa1\x90\x58\x53\xb0\xbb\xa0\x3e");
+        assert!(Keys::derive(Version(0xff00_0003), id, Sender::Client).is_none());
+    }
+}

@@ -1,0 +1,159 @@
+//! Cuts QUIC datagrams into packets.
+//!
+//! In:  a datagram.
+//! Out: its long headers, one after another.
+//! Not: what is inside.
+
+use crate::base::Cursor;
+use crate::base::Cut;
+
+/// A version number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Version(pub(crate) u32);
+
+/// RFC 9000 §17.2: long headers have the top bit.
+const LONG: u8 = 0x80;
+/// RFC 9000 §17.2: the fixed bit, which may be greased (RFC 9287).
+const FIXED: u8 = 0x40;
+/// RFC 9000 §17.2: version 1 and 2 allow so many bytes.
+const ID_LIMIT: usize = 20;
+
+impl Version {
+    /// RFC 9000 §17.2.1: a Version Negotiation packet has this in place of a version.
+    pub(crate) const NEGOTIATION: Version = Version(0);
+    /// RFC 9369 §3.1.
+    pub(crate) const V2: u32 = 0x6b33_43cf;
+    /// draft-ietf-quic-v2-01 to 04.
+    pub(crate) const V2_DRAFT: u32 = 0x709a_50c4;
+
+    /// Google's versions are four characters: `Q043`, `T051`.
+    pub(crate) const fn google(self) -> Option<(u8, u32)> {
+        let [family, zero, tens, ones] = self.0.to_be_bytes();
+        if matches!(family, b'Q' | b'T') && zero == b'0' && tens.is_ascii_digit() && ones.is_ascii_digit() {
+            Some((family, (tens - b'0') as u32 * 10 + (ones - b'0') as u32))
+        } else {
+            None
+        }
+    }
+
+    /// True for versions that somebody is known to speak.
+    pub(crate) const fn is_known(self) -> bool {
+        matches!(self.0,
+            1 | Version::V2 | Version::V2_DRAFT | 0xff02_0000
+            | 0xff00_0001..=0xff00_0022
+            | 0xface_b000..=0xface_b00f
+            | 0x5043_5130..=0x5043_5139)
+            || self.google().is_some()
+            // RFC 9000 §15: reserved to force a negotiation.
+            || self.0 & 0x0f0f_0f0f == 0x0a0a_0a0a
+    }
+}
+
+/// The kinds of long packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Initial,
+    ZeroRtt,
+    Handshake,
+    Retry,
+    Negotiation,
+}
+
+/// A long header: RFC 8999 §5.1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Long<'a> {
+    pub(crate) first: u8,
+    pub(crate) version: Version,
+    pub(crate) destination: &'a [u8],
+    pub(crate) kind: Kind,
+}
+
+/// An Initial packet: RFC 9000 §17.2.2.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Initial<'a> {
+    /// The first byte, protected.
+    pub(crate) first: u8,
+    /// Everything before the packet number.
+    pub(crate) header: &'a [u8],
+    /// Packet number and payload, protected.
+    pub(crate) protected: &'a [u8],
+}
+
+/// The long header at the cursor. `Ok(None)`: a short header, padding, or something else.
+pub(crate) fn long<'a>(c: &mut Cursor<'a>) -> Result<Option<Long<'a>>, Cut> {
+    let first = c.u8("first byte")?;
+    if first & LONG == 0 {
+        return Ok(None);
+    }
+    let version = Version(c.u32("version")?);
+    if version != Version::NEGOTIATION && first & FIXED == 0 {
+        return Ok(None);
+    }
+    let destination = match version.google() {
+        // Google's long header before Q050 packs both lengths, less three, into one byte.
+        Some((b'Q', 44..=49)) => {
+            let lens = c.u8("connection id lengths")?;
+            let len = |nibble: u8| if nibble == 0 { 0 } else { usize::from(nibble) + 3 };
+            let destination = c.take(len(lens >> 4), "destination connection id")?;
+            c.skip(len(lens & 15), "source connection id")?;
+            destination
+        }
+        _ => {
+            let destination_len = usize::from(c.u8("destination connection id length")?);
+            if destination_len > ID_LIMIT {
+                return Ok(None);
+            }
+            let destination = c.take(destination_len, "destination connection id")?;
+            let source_len = usize::from(c.u8("source connection id length")?);
+            if source_len > ID_LIMIT {
+                return Ok(None);
+            }
+            c.skip(source_len, "source connection id")?;
+            destination
+        }
+    };
+    let bits = (first >> 4) & 3;
+    let v2 = matches!(version.0, Version::V2 | Version::V2_DRAFT | 0xff02_0000);
+    let kind = match (version, v2, bits) {
+        (Version::NEGOTIATION, ..) => Kind::Negotiation,
+        // RFC 9000 §17.2 and RFC 9369 §3.2.
+        (_, false, 0) | (_, true, 1) => Kind::Initial,
+        (_, false, 1) | (_, true, 2) => Kind::ZeroRtt,
+        (_, false, 2) | (_, true, 3) => Kind::Handshake,
+        _ => Kind::Retry,
+    };
+    Ok(Some(Long { first, version, destination, kind }))
+}
+
+/// What follows a long header up to the packet's end; `start` is where the packet began in `datagram`.
+/// `Ok(None)` for packets without a length.
+pub(crate) fn body<'a>(
+    datagram: &'a [u8],
+    start: usize,
+    header: &Long<'_>,
+    c: &mut Cursor<'a>,
+) -> Result<Option<Initial<'a>>, Cut> {
+    match header.kind {
+        Kind::Initial => {
+            let token_len = varint(c)?;
+            c.skip(token_len, "token")?;
+        }
+        Kind::ZeroRtt | Kind::Handshake => {}
+        Kind::Retry | Kind::Negotiation => return Ok(None),
+    }
+    let len = varint(c)?;
+    let head = datagram.get(start..c.at()).unwrap_or_default();
+    let protected = c.take(len, "protected part")?;
+    Ok(Some(Initial { first: header.first, header: head, protected }))
+}
+
+/// RFC 9000 §16.
+pub(crate) fn varint(c: &mut Cursor<'_>) -> Result<usize, Cut> {
+    let first = c.u8("variable-length integer")?;
+    let mut value = u64::from(first & 0x3f);
+    let more = (1 << (first >> 6)) - 1;
+    for _ in 0..more {
+        value = value << 8 | u64::from(c.u8("variable-length integer")?);
+    }
+    Ok(usize::try_from(value).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,184 @@
+use super::*;
+use crate::base::Side::Client;
+use crate::base::Side::Server;
+use crate::read::driver::Driver;
+use crate::read::driver::play;
+use proptest::prelude::*;
+
+/// Plays datagrams with port 443 and leaves out fingerprints and ciphers.
+fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
+    assert_eq!(brief(play(Driver::udp(443), talk)), expected);
+}
+
+fn brief(facts: Vec<String>) -> Vec<String> {
+    facts.into_iter().filter(|fact| !fact.starts_with("ja4=") && !fact.starts_with("tls.ciphers=")).collect()
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: String = text.split_whitespace().collect();
+    (0..digits.len() / 2).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+/// The protected client Initials of the standards' appendices: the same ClientHello for example.com.
+const RFC9001_A2: &str = include_str!("testdata/rfc9001-a2.hex");
+const RFC9369_A2: &str = include_str!("testdata/rfc9369-a2.hex");
+
+#[test]
+fn the_standards_own_packets() {
+    let told = ["claimed quic-sni example.com", "alpn.offered=alpn", "tls.offered=0x304"];
+    let v1 = [&["spoke quic", "quic.version=0x1"][..], &told].concat();
+    check(&[(Client, &hex(RFC9001_A2))], &v1);
+    let v2 = [&["spoke quic", "quic.version=0x6b3343cf"][..], &told].concat();
+    check(&[(Client, &hex(RFC9369_A2))], &v2);
+    // The server's answers, appendix A.3.
+    let answered = |facts: &[&'static str]| [facts, &["tls.version=0x304", "tls.cipher=0x1301"]].concat();
+    let a3 = hex(include_str!("testdata/rfc9001-a3.hex"));
+    check(&[(Client, &hex(RFC9001_A2)), (Server, &a3)], &answered(&v1));
+    let a3 = hex(include_str!("testdata/rfc9369-a3.hex"));
+    check(&[(Client, &hex(RFC9369_A2)), (Server, &a3)], &answered(&v2));
+    // Any other bit breaks the seal; the version stays.
+    let mut forged = hex(RFC9001_A2);
+    forged[600] ^= 1;
+    check(&[(Client, &forged)], &["spoke quic", "quic.version=0x1"]);
+    // The first side seen may be the server's.
+    check(&[(Server, &hex(RFC9001_A2))], &v1);
+}
+
+/// Seals frames as an Initial packet: for tests of what keys cannot show.
+fn seal(version: u32, id: &[u8], number: u8, sender: Sender, token: &[u8], frames: &[u8]) -> Vec<u8> {
+    let v2 = version == Version::V2;
+    let mut out = vec![if v2 { 0xd0 } else { 0xc0 }];
+    out.extend(version.to_be_bytes());
+    let destination: &[u8] = if sender == Sender::Client { id } else { b"" };
+    out.push(destination.len() as u8);
+    out.extend(destination);
+    out.push(0);
+    out.push(token.len() as u8);
+    out.extend(token);
+    let len = 1 + frames.len() + 16;
+    out.extend((0x4000 | len as u16).to_be_bytes());
+    let keys = Keys::derive(Version(version), id, sender).unwrap();
+    keys.seal(&mut out, number, frames);
+    out
+}
+
+fn hello(name: &[u8], filler: usize) -> Vec<u8> {
+    let sized = |len: usize, body: &[u8]| [&(body.len() as u32).to_be_bytes()[4 - len..], body].concat();
+    let entry = sized(2, &[&[0][..], &sized(2, name)].concat());
+    let extensions = [&[0, 0][..], &sized(2, &entry), &[0, 21], &sized(2, &vec![0; filler])].concat();
+    let mut body = vec![3, 3];
+    body.extend([7; 32]);
+    body.extend([0, 0, 2, 0x13, 0x01, 1, 0]);
+    body.extend(sized(2, &extensions));
+    [&[1][..], &sized(3, &body)].concat()
+}
+
+fn crypto(offset: usize, data: &[u8]) -> Vec<u8> {
+    let number = |n: usize| (0x4000 | n as u16).to_be_bytes();
+    [&[6][..], &number(offset), &number(data.len()), data].concat()
+}
+
+const ID: &[u8] = b"\x83\x94\xc8\xf0\x3e\x51\x57\x08";
+const TOLD: [&str; 4] =
+    ["spoke quic", "quic.version=0x1", "claimed quic-sni name.example", "tls.offered=0x303"];
+
+#[test]
+fn a_hello_over_several_packets_out_of_order() {
+    let hello = hello(b"name.example", 1700);
+    let (a, b) = (&hello[..300], &hello[300..1300]);
+    let c = &hello[1300..];
+    let first = seal(1, ID, 0, Sender::Client, b"", &[crypto(300, b), vec![0; 30], vec![1]].concat());
+    // ACK: largest 1, delay 0, one more range; then CRYPTO in two pieces; two packets in one datagram.
+    let ack = vec![2, 1, 0, 1, 0, 0, 0];
+    let second = [
+        seal(1, ID, 1, Sender::Client, b"", &[ack, crypto(1300, c)].concat()),
+        seal(1, ID, 2, Sender::Client, b"", &crypto(0, a)),
+    ]
+    .concat();
+    check(&[(Client, &first), (Client, &second)], &TOLD);
+    check(&[(Client, &second), (Client, &first)], &TOLD);
+    // The middle is missing.
+    let expected = [&TOLD[..], &["tls.hello-cut=yes"]].concat();
+    check(&[(Client, &second)], &expected);
+}
+
+#[test]
+fn a_retry_changes_the_keys() {
+    let hello = hello(b"name.example", 10);
+    let first = seal(1, ID, 0, Sender::Client, b"", &crypto(0, &hello[..20]));
+    let retry = [&b"\xf0\x00\x00\x00\x01\x00\x04abcd"[..], &[9; 40]].concat();
+    let again = seal(1, b"abcd", 1, Sender::Client, b"token", &crypto(0, &hello));
+    check(&[(Client, &first), (Server, &retry), (Client, &again)], &TOLD);
+}
+
+#[test]
+fn the_server_answers() {
+    let hello = hello(b"name.example", 10);
+    let first = seal(1, ID, 0, Sender::Client, b"", &crypto(0, &hello));
+    let mut chosen = vec![2, 0, 0, 46, 3, 3];
+    chosen.extend([1; 32]);
+    chosen.extend(b"\x00\x13\x01\x00\x00\x06\x00\x2b\x00\x02\x03\x04");
+    let answer = seal(1, ID, 0, Sender::Server, b"", &crypto(0, &chosen));
+    let expected = [&TOLD[..], &["tls.version=0x304", "tls.cipher=0x1301"]].concat();
+    check(&[(Client, &first), (Server, &answer)], &expected);
+    // RFC 9001 §4.8: handshake_failure.
+    let refusal = seal(1, ID, 0, Sender::Server, b"", b"\x1c\x41\x28\x06\x00");
+    let expected = [&TOLD[..], &["alert Server fatal 40"]].concat();
+    check(&[(Client, &first), (Server, &refusal)], &expected);
+    let other = seal(1, ID, 0, Sender::Server, b"", b"\x1c\x02\x06\x00");
+    let expected = [&TOLD[..], &["quic.error=0x2"]].concat();
+    check(&[(Client, &first), (Server, &other)], &expected);
+}
+
+#[test]
+fn versions_that_cannot_be_opened() {
+    let mut unknown = hex(RFC9001_A2);
+    unknown[1..5].copy_from_slice(&[0x12, 0x34, 0x56, 0x78]);
+    check(&[(Client, &unknown)], &["spoke quic", "quic.version=0x12345678"]);
+    assert_eq!(play(Driver::udp(9999), &[(Client, &unknown)]), [""; 0]);
+    // RFC 9000 §17.2.1: version negotiation.
+    let negotiation = b"\x80\x00\x00\x00\x00\x04abcd\x00\x00\x00\x00\x01\x6b\x33\x43\xcf";
+    check(&[(Server, negotiation)], &["spoke quic"]);
+}
+
+#[test]
+fn googles_own_hello() {
+    // Q043: flags, connection id, version, packet number, hash, a stream frame, the hello with two tags.
+    let hello = [
+        &b"\x0dCONNIDCIQ043\x01HASHHASHHASH\xa0\x01\x04CHLO\x02\x00\x00\x00"[..],
+        b"PAD\x00\x04\x00\x00\x00SNI\x00\x10\x00\x00\x00----name.example",
+    ]
+    .concat();
+    let expected = ["spoke quic", "quic.version=0x51303433", "claimed quic-sni name.example"];
+    check(&[(Client, &hello)], &expected);
+    // The name is cut.
+    check(&[(Client, &hello[..hello.len() - 1])], &expected[..2]);
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_is_survived(
+        bytes in proptest::collection::vec(any::<u8>(), 0..120),
+        head in 0usize..4,
+    ) {
+        let head = [&b""[..], b"\xc0\x00\x00\x00\x01\x08IDIDIDID\x00\x00", b"\xd0\x6b\x33\x43\xcf", b"\x09CONNIDCIQ039\x01CHLO"][head];
+        let bytes = [head, &bytes].concat();
+        play(Driver::udp(443), &[(Client, &bytes), (Server, &bytes)]);
+    }
+
+    #[test]
+    fn any_frames_are_survived(frames in proptest::collection::vec(any::<u8>(), 4..100), at in 0usize..20, byte in any::<u8>()) {
+        let mut packet = seal(1, ID, 0, Sender::Client, b"", &frames);
+        play(Driver::udp(443), &[(Client, &packet)]);
+        packet[at] = byte;
+        play(Driver::udp(443), &[(Client, &packet)]);
+    }
+
+    #[test]
+    fn a_cut_datagram_gives_no_other_name(len in 1usize..1200) {
+        let whole = hex(RFC9001_A2);
+        let mut driver = Driver::udp(443);
+        driver.cut_datagram(Client, &whole[..len], whole.len() as u32);
+        prop_assert!(driver.end().iter().all(|fact| !fact.starts_with("claimed")));
+    }
+}

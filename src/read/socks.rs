@@ -1,0 +1,411 @@
+//! Reads SOCKS: which target a client asks a proxy for.
+//!
+//! In:  both sides' bytes, in order.
+//! Out: the target; a refusal.
+//! Not: passwords; nor what the tunnel carries: its bytes go back to the desk.
+
+use super::fact::Ending;
+use super::fact::Fact;
+use super::fact::NameSource;
+use super::reader::Code;
+use super::reader::Probe;
+use super::reader::Reader;
+use super::reader::Sample;
+use super::reader::Spec;
+use super::reader::Step;
+use super::reader::Tell;
+use super::reader::Transport;
+use super::tls;
+use crate::base::Address;
+use crate::base::Cursor;
+use crate::base::Cut;
+use crate::base::HostName;
+use crate::base::Side;
+
+/// SOCKS 4: the version byte, and what 4A adds (www.openssh.com/txt/socks4.protocol and socks4a.protocol).
+const V4: u8 = 4;
+/// RFC 1928 §3.
+const V5: u8 = 5;
+/// RFC 1929 §2: user name and password have a version of their own.
+const PASSWORD: u8 = 1;
+/// RFC 1928 §4.
+const CONNECT: u8 = 1;
+/// RFC 1928 §3: no method was acceptable.
+const NO_METHOD: u8 = 0xff;
+/// SOCKS 4: request granted.
+const GRANTED: u8 = 90;
+/// User names and host names of SOCKS 4 end at a zero byte, which is waited for as far as this.
+const STRING_LIMIT: usize = 256;
+/// The IANA port, a hint.
+const SOCKS_PORT: u16 = 1080;
+
+/// The reader's row.
+pub(crate) const SPEC: Spec = Spec {
+    name: "socks",
+    transport: Transport::Tcp,
+    probe,
+    asks,
+    code: Code::Read(|_| Box::new(Socks::default())),
+};
+
+fn probe(sample: &Sample<'_>) -> Probe {
+    match sample.bytes.first() {
+        Some(&V5) => probe_greeting(sample.bytes),
+        Some(&V4) => probe_v4(sample),
+        _ => Probe::No,
+    }
+}
+
+/// RFC 1928 §3: version, count, methods; nothing follows but a request or a password of a client that does not wait.
+fn probe_greeting(bytes: &[u8]) -> Probe {
+    let Some(count) = bytes.get(1).copied().map(usize::from) else { return Probe::Maybe(3) };
+    // Nine methods are assigned, and private ones are rare.
+    if count == 0 || count > 10 {
+        return Probe::No;
+    }
+    let Some(methods) = bytes.get(2..2 + count) else { return Probe::Maybe(2 + count) };
+    let mut seen = 0u16;
+    for method in methods {
+        // 4 is unassigned; each is offered once.
+        let bit = if *method >= 0x80 { 15 } else { *method };
+        if *method == 4 || *method == NO_METHOD || (bit > 9 && bit != 15) || seen & (1 << bit) != 0 {
+            return Probe::No;
+        }
+        seen |= 1 << bit;
+    }
+    match bytes.get(2 + count) {
+        None | Some(&V5) | Some(&PASSWORD) => Probe::Yes,
+        Some(_) => Probe::No,
+    }
+}
+
+/// Version, command, port, address, user name, zero; off the usual port only with a printable name and a sane port.
+fn probe_v4(sample: &Sample<'_>) -> Probe {
+    match request_v4(sample.bytes) {
+        Ok(Some(request)) => {
+            let plain = |text: &[u8]| text.iter().all(u8::is_ascii_graphic);
+            let sane = request.port > 0 && plain(request.user) && request.name.is_none_or(plain);
+            let exact = request.len == sample.bytes.len() || sample.on(SOCKS_PORT);
+            if sane && exact && request.ip != [0; 4] { Probe::Yes } else { Probe::No }
+        }
+        Ok(None) => Probe::No,
+        Err(_) => Probe::Maybe(sample.bytes.len().max(8) + 1),
+    }
+}
+
+fn asks(sample: &Sample<'_>) -> Option<bool> {
+    (probe(sample) == Probe::Yes).then_some(true)
+}
+
+struct RequestV4<'a> {
+    connect: bool,
+    port: u16,
+    ip: [u8; 4],
+    user: &'a [u8],
+    name: Option<&'a [u8]>,
+    len: usize,
+}
+
+/// `Ok(None)`: it is none.
+fn request_v4(bytes: &[u8]) -> Result<Option<RequestV4<'_>>, Cut> {
+    let mut c = Cursor::new(bytes);
+    let version = c.u8("version")?;
+    let command = c.u8("command")?;
+    if version != V4 || !matches!(command, 1 | 2) {
+        return Ok(None);
+    }
+    let port = c.u16("port")?;
+    let ip = c.array("address")?;
+    let Some(user) = string(&mut c)? else { return Ok(None) };
+    // 4A: an address 0.0.0.x that is not 0.0.0.0 stands for a name behind the user.
+    let named = matches!(ip, [0, 0, 0, last] if last != 0);
+    let name = if named { string(&mut c)? } else { None };
+    if named && name.is_none_or(<[u8]>::is_empty) {
+        return Ok(None);
+    }
+    Ok(Some(RequestV4 { connect: command == CONNECT, port, ip, user, name, len: c.at() }))
+}
+
+/// A string up to its zero byte; `None` when it is too long.
+fn string<'a>(c: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Cut> {
+    match c.rest().iter().take(STRING_LIMIT).position(|byte| *byte == 0) {
+        Some(len) => {
+            let text = c.take(len, "string")?;
+            c.skip(1, "zero")?;
+            Ok(Some(text))
+        }
+        None if c.left() >= STRING_LIMIT => Ok(None),
+        None => Err(Cut { wanted: "zero", at: c.at() }),
+    }
+}
+
+#[derive(Default)]
+struct Socks {
+    /// 4 or 5, once known.
+    version: u8,
+    /// Both sides have agreed on a method.
+    greeted: bool,
+    /// The server wants a password and has not judged it.
+    password: bool,
+    /// The client has sent its greeting.
+    offered: bool,
+    /// The client has asked for a target.
+    asked: bool,
+    /// It asked for a connection, not for a port to listen on.
+    connect: bool,
+}
+
+impl Socks {
+    fn claim(&mut self, name: Option<HostName>, port: u16, tell: &mut Tell<'_>) {
+        self.asked = true;
+        if let Some(name) = name {
+            tell.claim(NameSource::Connect, name, Some(port), false);
+        }
+    }
+
+    /// One message of the client; `Ok(false)`: it cannot be read.
+    fn client(&mut self, c: &mut Cursor<'_>, tell: &mut Tell<'_>) -> Result<bool, Cut> {
+        if self.version == 0 {
+            self.version = c.rest().first().copied().unwrap_or_default();
+        }
+        if self.version == V4 {
+            let Some(request) = request_v4(c.rest())? else { return Ok(false) };
+            c.skip(request.len, "request")?;
+            self.connect = request.connect;
+            let name = match request.name {
+                Some(name) => HostName::from_wire_text(name),
+                None => HostName::from_wire_text(Address::v4(request.ip).to_string().as_bytes()),
+            };
+            self.claim(name, request.port, tell);
+            return Ok(true);
+        }
+        let version = c.u8("version")?;
+        if !self.offered {
+            let count = c.u8("method count")?;
+            c.skip(usize::from(count), "methods")?;
+            self.offered = true;
+            return Ok(version == V5);
+        }
+        if version == PASSWORD {
+            // RFC 1929 §2.
+            for _ in 0..2 {
+                let len = c.u8("length")?;
+                c.skip(usize::from(len), "user name, password")?;
+            }
+            return Ok(true);
+        }
+        // RFC 1928 §4.
+        let command = c.u8("command")?;
+        c.skip(1, "reserved")?;
+        let name = target(c)?;
+        let port = c.u16("port")?;
+        let Some(name) = name.filter(|_| version == V5) else { return Ok(false) };
+        self.connect = command == CONNECT;
+        self.claim(HostName::from_wire_text(&name), port, tell);
+        Ok(true)
+    }
+
+    fn server(&mut self, c: &mut Cursor<'_>, tell: &mut Tell<'_>) -> Result<Reply, Cut> {
+        let version = c.u8("version")?;
+        if self.version == V4 || (self.version == 0 && version == 0) {
+            let code = c.u8("code")?;
+            c.skip(6, "port and address")?;
+            return Ok(self.judge(version == 0, code, GRANTED, tell));
+        }
+        if self.password {
+            self.password = false;
+            let status = c.u8("status")?;
+            if status != 0 {
+                tell.fact(Fact::Ended(Ending::Socks(NO_METHOD)));
+                return Ok(Reply::Stop);
+            }
+            return Ok(Reply::Next);
+        }
+        if version != V5 {
+            return Ok(Reply::Stop);
+        }
+        if !self.greeted {
+            self.greeted = true;
+            return Ok(match c.u8("method")? {
+                0 => Reply::Next,
+                2 => {
+                    self.password = true;
+                    Reply::Next
+                }
+                NO_METHOD => {
+                    tell.fact(Fact::Ended(Ending::Socks(NO_METHOD)));
+                    Reply::Stop
+                }
+                // GSS-API (RFC 1961) wraps all that follows.
+                _ => Reply::Stop,
+            });
+        }
+        // RFC 1928 §6.
+        let code = c.u8("reply")?;
+        c.skip(1, "reserved")?;
+        target(c)?;
+        c.skip(2, "port")?;
+        Ok(self.judge(true, code, 0, tell))
+    }
+
+    fn judge(&self, known: bool, code: u8, good: u8, tell: &mut Tell<'_>) -> Reply {
+        match code {
+            _ if !known => Reply::Stop,
+            code if code == good && self.connect => Reply::Tunnel,
+            code if code == good => Reply::Stop,
+            code => {
+                tell.fact(Fact::Ended(Ending::Socks(code)));
+                Reply::Stop
+            }
+        }
+    }
+}
+
+enum Reply {
+    Next,
+    Tunnel,
+    Stop,
+}
+
+/// RFC 1928 §5: an address of a kind of its own. `None`: an unknown kind.
+fn target(c: &mut Cursor<'_>) -> Result<Option<Vec<u8>>, Cut> {
+    let kind = c.u8("address type")?;
+    Ok(match kind {
+        1 => Some(Address::v4(c.array("address")?).to_string().into_bytes()),
+        3 => {
+            let len = c.u8("name length")?;
+            Some(c.take(usize::from(len), "name")?.to_vec())
+        }
+        4 => Some(Address::v6(c.array("address")?).to_string().into_bytes()),
+        _ => None,
+    })
+}
+
+impl Reader for Socks {
+    fn stream(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
+        let mut c = Cursor::new(bytes);
+        // Every turn takes at least one byte, or returns.
+        while !c.is_empty() {
+            let start = c.at();
+            let short = Step::Hungry { consumed: start, need: bytes.len() - start + 1 };
+            match side {
+                Side::Client if self.asked => {
+                    // The tunnel's bytes wait for the server's word, unless they are TLS already.
+                    let rest = c.rest();
+                    let sample = Sample {
+                        bytes: rest,
+                        wire_len: rest.len(),
+                        datagram: false,
+                        from_port: 0,
+                        to_port: 0,
+                    };
+                    return match tls::probe_hello(&sample) {
+                        Probe::Yes => Step::Inside { consumed: start },
+                        _ => short,
+                    };
+                }
+                Side::Client => match self.client(&mut c, tell) {
+                    Ok(true) => {}
+                    Ok(false) => return Step::Sated,
+                    Err(_) => return short,
+                },
+                Side::Server => {
+                    let before = (self.greeted, self.password);
+                    match self.server(&mut c, tell) {
+                        Ok(Reply::Next) => {}
+                        Ok(Reply::Tunnel) => return Step::Inside { consumed: c.at() },
+                        Ok(Reply::Stop) => return Step::Sated,
+                        Err(_) => {
+                            (self.greeted, self.password) = before;
+                            return short;
+                        }
+                    }
+                }
+            }
+        }
+        Step::Hungry { consumed: c.at(), need: 0 }
+    }
+
+    fn lost(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) {
+        self.stream(side, bytes, tell);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Side::Client;
+    use crate::base::Side::Server;
+    use crate::read::driver::Driver;
+    use crate::read::driver::play;
+    use proptest::prelude::*;
+
+    fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
+        assert_eq!(play(Driver::tcp(1080), talk), expected);
+    }
+
+    #[test]
+    fn version_5() {
+        let inside = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        check(
+            &[
+                (Client, b"\x05\x02\x00\x02"),
+                (Server, b"\x05\x02"),
+                (Client, b"\x01\x01u\x02pw"),
+                (Server, b"\x01\x00"),
+                (Client, b"\x05\x01\x00\x03\x0cName.example\x01\xbb"),
+                (Server, b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"),
+                (Client, inside),
+            ],
+            &[
+                "spoke socks",
+                "claimed connect name.example:443",
+                "spoke http",
+                "http.method=GET",
+                "http.target=/",
+                "claimed http-host a",
+            ],
+        );
+        check(
+            &[
+                (Client, b"\x05\x01\x00"),
+                (Server, b"\x05\x00"),
+                (Client, b"\x05\x01\x00\x01\x0a\x00\x00\x08\x01\xbb"),
+                (Server, b"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00"),
+            ],
+            &["spoke socks", "claimed connect 10.0.0.8:443", "socks 2"],
+        );
+        check(&[(Client, b"\x05\x01\x02"), (Server, b"\x05\xff")], &["spoke socks", "socks 255"]);
+    }
+
+    #[test]
+    fn version_4() {
+        check(
+            &[
+                (Client, b"\x04\x01\x01\xbb\xc0\x00\x02\x07me\x00"),
+                (Server, b"\x00\x5b\x00\x00\x00\x00\x00\x00"),
+            ],
+            &["spoke socks", "claimed connect 192.0.2.7:443", "socks 91"],
+        );
+        check(
+            &[(Client, b"\x04\x01\x01\xbb\x00\x00\x00\x01\x00name.example\x00")],
+            &["spoke socks", "claimed connect name.example:443"],
+        );
+    }
+
+    #[test]
+    fn others_are_not_taken_for_it() {
+        check(&[(Client, b"\x05\x00\x0b\x03\x10\x00\x00\x00\x48\x00")], &[]);
+        check(&[(Client, b"\x05\x01\x77")], &[]);
+        check(&[(Client, b"\x04\x01\x00\x00\x01\x02\x03\x04\x00")], &[]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..60), head in 0usize..3) {
+            let head = [&b"\x05\x01\x00"[..], b"\x04\x01\x01\xbb\x01\x02\x03\x04\x00", b"\x05\x01\x00\x05\x01\x00"][head];
+            let bytes = [head, &bytes].concat();
+            play(Driver::tcp(1080), &[(Client, &bytes), (Server, &bytes), (Client, &bytes)]);
+        }
+    }
+}
