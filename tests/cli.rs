@@ -61,6 +61,58 @@ fn an_unwritable_output_is_said_before_anything_is_read() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// A capture of one connection attempt, from 10.1.0.4 to 20.60.0.4 port 443.
+fn capture() -> Vec<u8> {
+    let ethernet = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 8, 0];
+    let ipv4 = [0x45, 0, 0, 40, 0, 1, 0x40, 0, 64, 6, 0, 0, 10, 1, 0, 4, 20, 60, 0, 4];
+    let tcp = [0xc3, 0x50, 0x01, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0x20, 0, 0, 0, 0, 0];
+    let frame = [ethernet.as_slice(), &ipv4, &tcp].concat();
+    let header: [u32; 6] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65535, 1];
+    let record: [u32; 4] = [1_784_542_272, 123_456, frame.len() as u32, frame.len() as u32];
+    let words = header.iter().chain(&record).flat_map(|word| word.to_le_bytes());
+    words.chain(frame).collect()
+}
+
+#[test]
+fn captures_become_evidence_that_can_be_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (office, evidence) = (path("office.pcap"), path("evidence"));
+    std::fs::write(&office, capture()).unwrap();
+    let analyze = |more: &[&str], status, expected: &str| {
+        let arguments = [["analyze", &office, "--server", "10.1.0.4"].as_slice(), more].concat();
+        check(&arguments, status, expected)
+    };
+    let quiet = ["-q", "--fail-on", "never"];
+    analyze(&["--fail-on", "never"], 0, "office.pcap: 1 frame, 94 B\n");
+    let csv = analyze(&[quiet.as_slice(), &["--format", "csv"]].concat(), 0, "flow_id,community_id,file,");
+    assert!(csv.contains(",office.pcap,1,1,2026-07-20T10:11:12.123456000Z,"), "{csv}");
+    analyze(&[quiet.as_slice(), &["--format", "jsonl"]].concat(), 0, "{\"record\":\"flow\",\"flow_id\":1,");
+    analyze(&[quiet.as_slice(), &["-o", &evidence]].concat(), 0, "");
+    assert_eq!(std::fs::read_to_string(path("evidence/flows.csv")).unwrap(), csv);
+
+    check(&["verify", &evidence], 0, "output  flows.csv: same\n");
+    std::fs::write(path("evidence/flows.csv"), csv.replace("443", "444")).unwrap();
+    check(&["verify", &evidence], 1, "output  flows.csv: CHANGED: hash ");
+    check(&["verify", "-q", &evidence], 1, "");
+}
+
+#[test]
+fn whoever_closes_the_pipe_has_seen_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = folder.path().join("office.pcap");
+    std::fs::write(&office, capture()).unwrap();
+    for format in ["table", "csv", "jsonl"] {
+        let mut command = afs_audit();
+        command.arg("analyze").arg(&office).args(["--fail-on", "never", "--format", format]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("cannot"), "{output:?}");
+        output.assert().success();
+    }
+}
+
 #[test]
 fn findings_are_explained() {
     let said = check(&["explain", "afs202"], 0, "AFS202 high: connection attempt never answered");

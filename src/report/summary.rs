@@ -197,7 +197,7 @@ impl Summary<'_> {
         if tally.top.is_empty() {
             return Ok(());
         }
-        let wide = self.width >= 100;
+        let wide = self.width >= 110;
         let fixed = 2 + 7 + 26 + 8 + 9 + 9 + if wide { 7 + 10 } else { 0 };
         let room = self.width.saturating_sub(fixed).clamp(12, 60);
         writeln!(out)?;
