@@ -38,7 +38,7 @@ pub struct Match {
 }
 
 /// Matches of one name; a name seldom has more.
-pub type Matches = SmallVec<[Match; 12]>;
+pub type Matches = SmallVec<[Match; 20]>;
 
 #[derive(Debug)]
 struct Entry {
@@ -99,7 +99,7 @@ impl Names {
             starts.push(0);
         }
         let mut found = Matches::new();
-        let mut orders: SmallVec<[u32; 12]> = SmallVec::new();
+        let mut orders: SmallVec<[u32; 20]> = SmallVec::new();
         for start in starts.into_iter().rev() {
             let Some(entries) = name.get(start..).and_then(|tail| self.by_tail.get(tail)) else { continue };
             let front = name.get(..start.saturating_sub(1)).unwrap_or_default();
