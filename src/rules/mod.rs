@@ -142,10 +142,10 @@ impl Rules {
                     _ if rule.filled.is_empty() && !rule.placeholders.is_empty() => How::Placeholder,
                     pattern => how(pattern),
                 };
-                patterns.push((pattern, Match { rule: id, how, as_meant: false }));
+                patterns.push((pattern, Match::new(id, how, false)));
             }
             if let Some(pattern) = &rule.as_meant {
-                patterns.push((pattern, Match { rule: id, how: how(pattern), as_meant: true }));
+                patterns.push((pattern, Match::new(id, how(pattern), true)));
             }
         }
         let names = Names::new(patterns);
