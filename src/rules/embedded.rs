@@ -9,6 +9,8 @@ macro_rules! rule_files {
 /// Name and contents of every rule file.
 pub(super) const FILES: &[(&str, &str)] = rule_files![
     "azure-arc@2026-04-01.toml",
+    "azure-certificates@2023-11-27.toml",
+    "azure-certificates@2025-12-02.toml",
     "azure-file-sync@2019-06-24.toml",
     "azure-file-sync@2024-05-13.toml",
     "azure-file-sync@2024-11-06-networking.toml",

@@ -89,6 +89,8 @@ pub(super) struct DocumentShape {
     pub(super) date: Option<Datetime>,
     pub(super) products: Spanned<Vec<String>>,
     #[serde(default)]
+    pub(super) always: bool,
+    #[serde(default)]
     pub(super) source: String,
     pub(super) looked: Option<Datetime>,
     #[serde(default)]
@@ -159,6 +161,7 @@ pub(super) struct RowShape {
     pub(super) destination: Option<String>,
     pub(super) zone: Option<String>,
     pub(super) suffix: Option<String>,
+    pub(super) organization: Option<String>,
     pub(super) about: Option<String>,
 }
 

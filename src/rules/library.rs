@@ -49,8 +49,8 @@ pub enum RuleError {
 /// What to choose from the documents. The default is everything that stands today.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Documents by id, with those that they include, and no other. Otherwise all that no other document supersedes,
-    /// and as legacy the hosts of those that they keep.
+    /// Documents by id, with those that they include and those that always hold. Otherwise all that no other document
+    /// supersedes, and as legacy the hosts of those that they keep.
     pub documents: Option<Vec<String>>,
     /// Products; otherwise all.
     pub products: Option<Vec<String>>,
@@ -158,6 +158,7 @@ impl Library {
             }
         }
         let has_product = |document: &Document| match &selection.products {
+            Some(_) if document.always => true,
             Some(products) => {
                 products.iter().any(|product| document.products.iter().any(|p| **p == **product))
             }
@@ -206,7 +207,8 @@ impl Library {
     }
 
     fn with_included(&self, ids: &[String]) -> Result<BTreeSet<&str>, RuleError> {
-        let mut wanted = BTreeSet::new();
+        let always = self.documents().filter(|document| document.always);
+        let mut wanted: BTreeSet<&str> = always.map(|document| &*document.id).collect();
         let mut open: Vec<&str> = ids.iter().map(String::as_str).collect();
         while let Some(id) = open.pop() {
             let found = self.documents().find(|document| &*document.id == id || &*document.short == id);

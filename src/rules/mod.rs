@@ -88,6 +88,19 @@ pub struct Region {
     pub discovery: Vec<RuleId>,
 }
 
+/// How a certificate's issuer is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Issuer {
+    /// By its name.
+    Named(RuleId),
+    /// By its organization only, as authorities are rotated without notice; the row is one of the same organization.
+    Organization(RuleId),
+    /// Not at all.
+    Unknown,
+    /// No document at hand lists issuers, so that nothing can be said.
+    NoList,
+}
+
 /// A service tag that a document asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagRule {
@@ -129,10 +142,10 @@ impl Rules {
                     _ if rule.filled.is_empty() && !rule.placeholders.is_empty() => How::Placeholder,
                     pattern => how(pattern),
                 };
-                patterns.push((pattern, Match { rule: id, how, as_meant: false }));
+                patterns.push((pattern, Match::new(id, how, false)));
             }
             if let Some(pattern) = &rule.as_meant {
-                patterns.push((pattern, Match { rule: id, how: how(pattern), as_meant: true }));
+                patterns.push((pattern, Match::new(id, how(pattern), true)));
             }
         }
         let names = Names::new(patterns);
@@ -217,6 +230,28 @@ impl Rules {
     /// Rows about private endpoints: zones, and the names of a sync service.
     pub fn private_link(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
         self.of_kind(Kind::PrivateLink)
+    }
+
+    /// Who signed a certificate, by common name and organization.
+    pub fn issuer(&self, common_name: &str, organization: &str) -> Issuer {
+        // One organization writes itself with and without a comma.
+        let letters = |text: &str| -> String {
+            text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+        };
+        let organization = letters(organization);
+        let mut issuer = Issuer::NoList;
+        for (id, rule) in self.of_kind(Kind::Issuer) {
+            let same = rule.organization.as_deref().map(letters).as_ref() == Some(&organization);
+            if same && *rule.row.printed == *common_name {
+                return Issuer::Named(id);
+            }
+            issuer = match issuer {
+                Issuer::NoList | Issuer::Unknown if same => Issuer::Organization(id),
+                Issuer::NoList => Issuer::Unknown,
+                known => known,
+            };
+        }
+        issuer
     }
 
     /// Sentences about a subject: `port`, `outbound-only`, `inspection`, …

@@ -35,16 +35,23 @@ pub struct Match {
     pub how: How,
     /// True when the name is what the row means, and not what it prints.
     pub as_meant: bool,
+    /// Place among all patterns: lower is more specific.
+    order: u32,
+}
+
+impl Match {
+    /// A match that has not found its place yet.
+    pub(super) const fn new(rule: RuleId, how: How, as_meant: bool) -> Match {
+        Match { rule, how, as_meant, order: 0 }
+    }
 }
 
 /// Matches of one name; a name seldom has more.
-pub type Matches = SmallVec<[Match; 12]>;
+pub type Matches = SmallVec<[Match; 20]>;
 
 #[derive(Debug)]
 struct Entry {
     found: Match,
-    /// Place among all entries: lower is more specific.
-    order: u32,
     /// The pattern, where the tail alone does not decide.
     pattern: Option<Box<Pattern>>,
 }
@@ -55,6 +62,41 @@ pub(super) struct Names {
     by_tail: HashMap<Box<str>, Vec<Entry>, FixedState>,
     /// Labels of the longest tail.
     longest: usize,
+    /// One bit for each mark that a tail has: most suffixes of a name are no tail, and the bit says so without a hash.
+    marks: Marks,
+}
+
+/// A small filter: no false "no", few false "maybe".
+#[derive(Debug)]
+struct Marks([u64; 64]);
+
+impl Default for Marks {
+    fn default() -> Marks {
+        Marks([0; 64])
+    }
+}
+
+impl Marks {
+    /// Word and bit of a tail: its length and two of its bytes tell nearly all of them apart.
+    #[inline]
+    fn place(tail: &[u8]) -> (usize, u64) {
+        let byte = |at: usize| tail.get(at).map_or(0, |byte| usize::from(*byte));
+        let mark = tail.len() * 67 + byte(0) * 31 + byte(tail.len() / 2) * 7;
+        ((mark >> 6) & 63, 1 << (mark & 63))
+    }
+
+    fn set(&mut self, tail: &str) {
+        let (word, bit) = Marks::place(tail.as_bytes());
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    #[inline]
+    fn may_hold(&self, tail: &str) -> bool {
+        let (word, bit) = Marks::place(tail.as_bytes());
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
 }
 
 impl Names {
@@ -68,8 +110,9 @@ impl Names {
         let mut names = Names::default();
         for (order, (pattern, found)) in (0..).zip(patterns) {
             names.longest = names.longest.max(pattern.tail.split('.').count());
+            names.marks.set(&pattern.tail);
             let pattern_needed = (!pattern.is_exact()).then(|| Box::new(pattern.clone()));
-            let entry = Entry { found, order, pattern: pattern_needed };
+            let entry = Entry { found: Match { order, ..found }, pattern: pattern_needed };
             names.by_tail.entry(pattern.tail.clone()).or_default().push(entry);
         }
         names
@@ -99,9 +142,10 @@ impl Names {
             starts.push(0);
         }
         let mut found = Matches::new();
-        let mut orders: SmallVec<[u32; 12]> = SmallVec::new();
+        let mut in_order = true;
         for start in starts.into_iter().rev() {
-            let Some(entries) = name.get(start..).and_then(|tail| self.by_tail.get(tail)) else { continue };
+            let tail = name.get(start..).filter(|tail| self.marks.may_hold(tail));
+            let Some(entries) = tail.and_then(|tail| self.by_tail.get(tail)) else { continue };
             let front = name.get(..start.saturating_sub(1)).unwrap_or_default();
             for entry in entries {
                 let matches = match &entry.pattern {
@@ -109,12 +153,14 @@ impl Names {
                     Some(pattern) => pattern.front_matches(front),
                 };
                 if matches {
-                    // Nearly always at the end: only a glob can outrank what a longer tail found.
-                    let at = orders.iter().rposition(|order| *order < entry.order).map_or(0, |at| at + 1);
-                    orders.insert(at, entry.order);
-                    found.insert(at, entry.found);
+                    in_order &= found.last().is_none_or(|last| last.order < entry.found.order);
+                    found.push(entry.found);
                 }
             }
+        }
+        // Only a glob can outrank what a longer tail found.
+        if !in_order {
+            found.sort_unstable_by_key(|found| found.order);
         }
         found
     }
@@ -128,7 +174,7 @@ mod tests {
 
     fn names(patterns: &[&str]) -> (Vec<Pattern>, Names) {
         let parsed: Vec<Pattern> = patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
-        let found = |rule| Match { rule: RuleId(rule), how: How::Exact, as_meant: false };
+        let found = |rule| Match::new(RuleId(rule), How::Exact, false);
         let names =
             Names::new(parsed.iter().zip(0..).map(|(pattern, rule)| (pattern, found(rule))).collect());
         (parsed, names)

@@ -103,6 +103,14 @@ impl Rules {
         needs
     }
 
+    /// False for a regional instance that the site has no business with: a wildcard would let it through, and it is
+    /// still the wrong one. Without a region in the site file all of them are right.
+    pub fn serves(&self, id: RuleId, site: &SiteNeeds) -> bool {
+        site.region.is_none()
+            || self.rule(id).table.kind != Kind::Region
+            || self.regional(site).iter().any(|need| need.rules.contains(&id))
+    }
+
     fn regional(&self, site: &SiteNeeds) -> Vec<Requirement> {
         let Some(ours) = site.region.as_deref().map(region_word) else { return Vec::new() };
         let mut needs: Vec<Requirement> = Vec::new();

@@ -104,6 +104,7 @@ impl Reader<'_> {
             products: boxed(head.products.get_ref()),
             source: head.source.as_str().into(),
             looked: head.looked.map(|date| date.to_string()).unwrap_or_default().into(),
+            always: head.always,
             supersedes: boxed(&head.supersedes),
             keeps: boxed(&head.keeps),
             includes: boxed(&head.includes),
@@ -190,6 +191,7 @@ impl Reader<'_> {
                 action: row.action.as_deref().map(Box::from),
                 zone: row.zone.as_deref().map(Box::from),
                 suffix: row.suffix.as_deref().map(Box::from),
+                organization: row.organization.as_deref().map(Box::from),
                 about: row.about.as_deref().map(Box::from),
             };
             self.row(base, row, spanned.span().start, ports.as_ref(), &head.repeats);
@@ -269,8 +271,9 @@ impl Reader<'_> {
                 Some("`source` and `destination`")
             }
             Kind::ServiceTag if base.row.tags.is_empty() => Some("`tags`"),
+            Kind::Issuer if base.organization.is_none() => Some("`organization`"),
             Kind::Statement if base.about.is_none() => Some("`about`"),
-            Kind::Port | Kind::ServiceTag | Kind::Statement => None,
+            Kind::Port | Kind::ServiceTag | Kind::Issuer | Kind::Statement => None,
         };
         if let Some(missing) = missing {
             self.problem(at, format!("the row needs {missing}"));

@@ -37,6 +37,8 @@ pub enum Kind {
     ServiceTag,
     /// Names and zones of private endpoints.
     PrivateLink,
+    /// Authorities that sign the services' certificates.
+    Issuer,
     /// Sentences that bind the tables.
     Statement,
 }
@@ -111,6 +113,8 @@ pub struct Document {
     pub source: Box<str>,
     /// When we looked, as a date.
     pub looked: Box<str>,
+    /// True for a document that holds whatever products the site uses.
+    pub always: bool,
     /// Documents that this one replaces.
     pub supersedes: Box<[Box<str>]>,
     /// Documents among those whose hosts still count, as legacy, for older installations.
@@ -216,6 +220,8 @@ pub struct Rule {
     pub zone: Option<Box<str>>,
     /// Public suffix that the zone shadows.
     pub suffix: Option<Box<str>>,
+    /// Organization (O) of a certificate authority, whose common name the row prints.
+    pub organization: Option<Box<str>>,
     /// What a sentence is about.
     pub about: Option<Box<str>>,
 }

@@ -60,7 +60,7 @@ fn every_file_of_the_folder_is_inside_the_program() {
 #[test]
 fn names_of_the_2019_document() {
     let selection = Selection { documents: Some(vec![FIRST.to_owned()]), ..Selection::default() };
-    assert_eq!(Rules::embedded(&selection).unwrap().documents().len(), 1);
+    assert_eq!(Rules::embedded(&selection).unwrap().documents().len(), 3, "with two that always hold");
     check(
         FIRST,
         "Kailani.ONE.Microsoft.com.",
@@ -238,6 +238,8 @@ fn internal_ports_name_both_roles() {
 
 #[test]
 fn the_default_is_what_no_other_document_supersedes() {
+    /// Documents that hold for every product.
+    const CA: [&str; 2] = ["ca-2025-12-02", "ca-2023-11-27"];
     let shorts = |selection: &Selection| {
         let rules = library().select(selection).unwrap();
         rules.documents().iter().map(|document| document.short.to_string()).collect::<Vec<_>>()
@@ -254,7 +256,14 @@ fn the_default_is_what_no_other_document_supersedes() {
     let sync = Selection { products: Some(vec!["azure-file-sync".to_owned()]), ..Selection::default() };
     assert_eq!(
         shorts(&sync),
-        ["afs-networking-2024-11-06", "afs-2024-05-13", "afs-2019-06-24", "hybrid-file-services"]
+        [
+            CA[0],
+            CA[1],
+            "afs-networking-2024-11-06",
+            "afs-2024-05-13",
+            "afs-2019-06-24",
+            "hybrid-file-services"
+        ]
     );
     let local = Selection {
         products: Some(vec!["azure-stack-hci".to_owned()]),
@@ -264,6 +273,8 @@ fn the_default_is_what_no_other_document_supersedes() {
     assert_eq!(
         shorts(&local),
         [
+            CA[0],
+            CA[1],
             "arc-2026-04-01",
             "azure-local-eastus-2026-07-14",
             "azure-local-2025-01-08",
@@ -281,7 +292,7 @@ fn the_default_is_what_no_other_document_supersedes() {
         "cannot select rules: no document `azure-file-sync@2019-06-25`, did you mean `azure-file-sync@2019-06-24`?"
     );
     // A document comes with the tables that it includes.
-    assert_eq!(rules_of(&["azure-stack-hci@2022-04-28"]).documents().len(), 3);
+    assert_eq!(rules_of(&["azure-stack-hci@2022-04-28"]).documents().len(), 5, "two more always hold");
 }
 
 #[test]
@@ -412,6 +423,46 @@ fn tags_sentences_and_private_names_are_at_hand() {
 }
 
 #[test]
+fn issuers_are_known_by_name_or_by_organization() {
+    let rules = rules_of(&[FIRST]);
+    let known = |common_name: &str, organization: &str| match rules.issuer(common_name, organization) {
+        Issuer::Named(id) => format!("named {}", rules.rule(id).row.printed),
+        Issuer::Organization(_) => "organization".to_owned(),
+        Issuer::Unknown => "unknown".to_owned(),
+        Issuer::NoList => "no list".to_owned(),
+    };
+    let microsoft = "Microsoft Corporation";
+    assert_eq!(
+        known("Microsoft Azure RSA TLS Issuing CA 07", microsoft),
+        "named Microsoft Azure RSA TLS Issuing CA 07"
+    );
+    assert_eq!(known("Microsoft TLS G2 RSA CA OCSP 16", microsoft), "named Microsoft TLS G2 RSA CA OCSP 16");
+    assert_eq!(known("Microsoft TLS G3 CA 02", microsoft), "organization");
+    assert_eq!(known("DigiCert Global G3 TLS ECC SHA384 2020 CA1", "DigiCert, Inc."), "organization");
+    assert_eq!(known("Microsoft Azure RSA TLS Issuing CA 07", "Contoso Inspection"), "unknown");
+    assert_eq!(known("", ""), "unknown");
+}
+
+#[test]
+fn instances_of_other_regions_do_not_serve_a_site() {
+    let rules = rules_of(&[FIRST]);
+    let serves = |name: &str, redundancy: Option<Redundancy>| {
+        let site = SiteNeeds { region: Some("West US".to_owned()), redundancy };
+        rules
+            .host(name)
+            .iter()
+            .filter(|found| rules.rule(found.rule).role.is_some())
+            .any(|found| rules.serves(found.rule, &site))
+    };
+    assert!(serves("kailani.one.microsoft.com", Some(Redundancy::Lrs)));
+    assert!(!serves("kailani1.one.microsoft.com", Some(Redundancy::Lrs)), "East US, the pair");
+    assert!(serves("kailani1.one.microsoft.com", Some(Redundancy::Grs)));
+    assert!(serves("kailani1.one.microsoft.com", None));
+    assert!(!serves("kailani7.one.microsoft.com", None), "North Europe");
+    assert!(rules.serves(rules.host("kailani7.one.microsoft.com")[0].rule, &SiteNeeds::default()));
+}
+
+#[test]
 fn every_broad_rule_names_a_sentence_about_breadth() {
     let library = library();
     let mut broad = Vec::new();
@@ -476,7 +527,7 @@ fn a_row_is_shown_with_its_source() {
     let mut out = Vec::new();
     assert_eq!(show(&rules, "afs-2019-06-24/endpoints/6", &mut out).unwrap(), 2);
     assert_eq!(show(&rules, "afs-2019-06-24/endpoints/", &mut out).unwrap(), 0);
-    assert_eq!(show(&rules, FIRST, &mut out).unwrap(), rules.iter().count());
+    assert_eq!(show(&rules, FIRST, &mut out).unwrap(), 74);
     let mut out = Vec::new();
     list(&rules, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
