@@ -44,8 +44,6 @@ pub struct Cell {
     list: Option<usize>,
     /// Where the text that is being written began.
     text_from: usize,
-    /// CSV: a text since the last look needs quotes.
-    quote: bool,
 }
 
 impl Cell {
@@ -57,7 +55,6 @@ impl Cell {
             numbers: itoa::Buffer::new(),
             list: None,
             text_from: 0,
-            quote: false,
         }
     }
 
@@ -170,12 +167,8 @@ impl Cell {
     pub fn push(&mut self, text: &str, origin: Origin) {
         match (self.form, origin) {
             (Form::Json, _) => push_json(&mut self.out, text),
-            (Form::Csv, Origin::Ours) => {
-                self.quote |= needs_quotes(text);
-                self.out.extend_from_slice(text.as_bytes());
-            }
+            (Form::Csv, Origin::Ours) => self.out.extend_from_slice(text.as_bytes()),
             (Form::Csv, Origin::Stranger) => {
-                self.quote |= needs_quotes(text);
                 if self.out.len() == self.text_from && begins_formula(text) {
                     self.out.push(b'\'');
                 }
@@ -213,27 +206,6 @@ impl Cell {
         }
     }
 
-    /// Ends a CSV field that began at `from`: quotes it where RFC 4180 §2 asks for that.
-    #[inline]
-    pub(super) fn close_field(&mut self, from: usize) {
-        if !std::mem::take(&mut self.quote) {
-            return;
-        }
-        if self.out.iter().skip(from).all(|byte| *byte != b'"') {
-            self.out.insert(from, b'"');
-        } else {
-            let field = self.out.split_off(from);
-            self.out.push(b'"');
-            for byte in field {
-                if byte == b'"' {
-                    self.out.push(b'"');
-                }
-                self.out.push(byte);
-            }
-        }
-        self.out.push(b'"');
-    }
-
     /// Separates list elements.
     #[inline]
     fn next(&mut self) {
@@ -246,21 +218,15 @@ impl Cell {
     }
 }
 
-/// True when a field with this text must be quoted. Line ends cannot be in one: they are escaped before.
-#[inline]
-fn needs_quotes(text: &str) -> bool {
-    // Looking at every byte is faster than stopping early: texts are short, and almost none needs quotes.
-    text.bytes().fold(false, |found, byte| found | (byte == b',') | (byte == b'"'))
-}
-
-/// True when a spreadsheet would run the text: a trigger, behind any spaces.
+/// True when a spreadsheet would run the text: a trigger, behind any spaces. One sign alone is no formula.
 fn begins_formula(text: &str) -> bool {
     // Almost every cell ends here: a letter or a digit comes first.
     if text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) {
         return false;
     }
     let text = text.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
-    text.starts_with(is_trigger)
+    let mut chars = text.chars();
+    chars.next().is_some_and(is_trigger) && chars.next().is_some()
 }
 
 /// The four signs, and their full-width forms that some spreadsheets fold.
@@ -270,8 +236,7 @@ const fn is_trigger(c: char) -> bool {
 
 /// A stranger's text: no control characters, and no `;` where it would separate.
 fn push_strange(out: &mut Vec<u8>, text: &str, in_list: bool) {
-    let is_special = |byte: u8| (byte == b';') | (byte < 0x20) | (byte == 0x7f);
-    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+    if !text.bytes().any(|byte| byte == b';' || byte < 0x20 || byte == 0x7f) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -285,8 +250,7 @@ fn push_strange(out: &mut Vec<u8>, text: &str, in_list: bool) {
 
 /// A JSON string's inside (RFC 8259 §7).
 fn push_json(out: &mut Vec<u8>, text: &str) {
-    let is_special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+    if !text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -374,7 +338,7 @@ mod tests {
         strange("\t=1", "'\\x09=1");
         strange("a\n=1", "a\\x0a=1");
         strange("a; =1; b", "a\\x3b =1; b");
-        strange("-", "'-");
+        strange("-", "-");
         strange("*.one.example", "*.one.example");
         strange("a=b", "a=b");
     }
@@ -383,7 +347,6 @@ mod tests {
     fn lists_are_joined_or_arrays() {
         check(|cell| cell.list([1u8, 2], |cell, n| cell.number(n)), "1;2", "[1,2]");
         check(|cell| cell.list([0u8; 0], |cell, n| cell.number(n)), "", "");
-        check(|cell| cell.joined("@;x", Origin::Stranger), "'@;x", r#"["@","x"]"#);
         check(|cell| cell.joined("h2;=x;a\"b", Origin::Stranger), "h2;'=x;a\"b", r#"["h2","=x","a\"b"]"#);
         check(
             |cell| cell.list(["v=spf1;-all", "x"], |cell, text| cell.text(text, Origin::Stranger)),
