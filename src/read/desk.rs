@@ -228,7 +228,7 @@ impl Listener for Desk {
                 },
             };
             match step {
-                Step::Sated => return Appetite::Sated,
+                Step::Sated | Step::Rest => return Appetite::Sated,
                 Step::Hungry { consumed, need } => {
                     return Appetite::Hungry { consumed: used + consumed, need };
                 }
@@ -289,11 +289,11 @@ impl Listener for Desk {
                 state.done = true;
             }
         }
-        let sated = match &mut state.reader {
-            Some(reader) => reader.datagram(side, bytes, wire_len, &mut tell) == Step::Sated,
-            None => false,
-        };
-        state.done |= sated;
+        match state.reader.as_mut().map(|reader| reader.datagram(side, bytes, wire_len, &mut tell)) {
+            Some(Step::Sated) => state.done = true,
+            Some(Step::Rest) => return Appetite::Rest,
+            _ => {}
+        }
         if state.done { Appetite::Sated } else { Appetite::Hungry { consumed: bytes.len(), need: 0 } }
     }
 

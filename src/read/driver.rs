@@ -79,7 +79,7 @@ impl Driver {
             return;
         }
         match self.desk.stream(&self.flow, &mut self.state, side, held, at) {
-            Appetite::Sated => *sated = true,
+            Appetite::Sated | Appetite::Rest => *sated = true,
             Appetite::Hungry { consumed, need: wanted } => {
                 held.drain(..consumed);
                 *need = wanted;

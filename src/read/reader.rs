@@ -99,6 +99,8 @@ pub struct Spec {
 pub enum Step {
     /// Nothing more of this side; for datagrams of both.
     Sated,
+    /// Datagrams: nothing needs to be remembered until the next one.
+    Rest,
     /// `consumed` bytes are done with; come back when `need` bytes follow them.
     Hungry {
         /// Bytes done with.

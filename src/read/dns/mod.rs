@@ -342,6 +342,10 @@ impl Reader for Dns {
         if !bytes.is_empty() {
             self.message(bytes, bytes.len() < wire_len, tell);
         }
+        // Most conversations are one question and one answer, and stay in the flow table for a while after it.
+        if self.asked.iter().all(|asked| asked.answered) {
+            return Step::Rest;
+        }
         Step::Hungry { consumed: bytes.len(), need: 0 }
     }
 

@@ -353,8 +353,8 @@ impl Quic {
         };
         let Ok(body) = c.take(len, "message") else { return };
         match (sender, kind) {
-            (Sender::Client, CLIENT_HELLO) if !self.talk.greeted() => {
-                if !self.talk.client_hello(body, false, tell) {
+            (Sender::Client, CLIENT_HELLO) => {
+                if !self.talk.greeted() && !self.talk.client_hello(body, false, tell) {
                     tell.odd("quic", "ClientHello of another version");
                     self.done = true;
                 }
