@@ -18,6 +18,7 @@ use super::fragment::Whole;
 use super::ip;
 use super::ip::Inside;
 use super::ip::Ip;
+use super::ip::Version;
 use super::ip::protocol;
 use super::link;
 use super::packet::Damage;
@@ -58,6 +59,23 @@ pub struct Counts {
     pub beyond_frame: u64,
     /// What happened to the fragments, including those inside tunnels.
     pub fragment: FragmentCounts,
+}
+
+impl Counts {
+    /// True when every frame, and once [`Decoder::finish`] was called every fragment, is accounted for.
+    pub fn add_up(&self) -> bool {
+        let ends = self.packets
+            + self.fragments
+            + self.not_ip
+            + self.unknown_link
+            + self.unreadable
+            + self.cut
+            + self.broken;
+        let fragment = &self.fragment;
+        let fates =
+            fragment.joined_fragments + fragment.lost_fragments + fragment.duplicates + fragment.refused;
+        ends == self.frames && fates == fragment.fragments
+    }
 }
 
 /// Opens frames one after the other.
@@ -335,6 +353,7 @@ fn follow<'b>(walk: &mut Walk, start: Next<'b>, mut doubt: Option<Doubt<'b>>) ->
             Next::Link(number, view) => link::read(walk, number, view),
             Next::EtherType(number, view) => ether::read(walk, number, view),
             Next::Ip(view) => match ip::header(view) {
+                Ok(ip) if is_doubtful(walk, &doubt, &ip, view) => Err(Stop::Opaque),
                 Ok(mut ip) => match open(walk, &mut ip, &mut doubt) {
                     Open::Next(next) => Ok(next),
                     Open::End(End::Stop(stop)) => Err(stop),
@@ -349,6 +368,15 @@ fn follow<'b>(walk: &mut Walk, start: Next<'b>, mut doubt: Option<Doubt<'b>>) ->
         };
     }
     End::Stop(Stop::TooDeep)
+}
+
+/// Where only a port says that there is a tunnel, a packet that is longer than the tunnel is probably none.
+#[inline]
+fn is_doubtful(walk: &Walk, doubt: &Option<Doubt<'_>>, ip: &Ip<'_>, view: View<'_>) -> bool {
+    ip.beyond
+        && !walk.beyond
+        && doubt.as_ref().is_some_and(|doubt| doubt.trust == Trust::Guess)
+        && !(ip.header.version == Version::V4 && ip::checksum_fits(view))
 }
 
 /// Looks into an IP packet: the end, or the reader of a tunnel's header.

@@ -53,7 +53,7 @@ pub(in crate::decode) fn type_or_length<'b>(number: u16, inside: View<'b>) -> Re
         0..=1500 if inside.peek(0) == Some(0xffff) => Err(Stop::NotIp(0x8137)),
         // Some cards hand frames up that were not yet cut to size, with a length of 0.
         0 => Ok(Next::Read(lan::llc, inside)),
-        0..=1500 => Ok(Next::Read(lan::llc, inside.at_most(usize::from(number)))),
+        1..=1500 => Ok(Next::Read(lan::llc, inside.at_most(usize::from(number)))),
         _ => Err(Stop::NotIp(number)),
     }
 }
