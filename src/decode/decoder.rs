@@ -18,7 +18,6 @@ use super::fragment::Whole;
 use super::ip;
 use super::ip::Inside;
 use super::ip::Ip;
-use super::ip::Version;
 use super::ip::protocol;
 use super::link;
 use super::packet::Damage;
@@ -353,7 +352,6 @@ fn follow<'b>(walk: &mut Walk, start: Next<'b>, mut doubt: Option<Doubt<'b>>) ->
             Next::Link(number, view) => link::read(walk, number, view),
             Next::EtherType(number, view) => ether::read(walk, number, view),
             Next::Ip(view) => match ip::header(view) {
-                Ok(ip) if is_doubtful(walk, &doubt, &ip, view) => Err(Stop::Opaque),
                 Ok(mut ip) => match open(walk, &mut ip, &mut doubt) {
                     Open::Next(next) => Ok(next),
                     Open::End(End::Stop(stop)) => Err(stop),
@@ -368,15 +366,6 @@ fn follow<'b>(walk: &mut Walk, start: Next<'b>, mut doubt: Option<Doubt<'b>>) ->
         };
     }
     End::Stop(Stop::TooDeep)
-}
-
-/// Where only a port says that there is a tunnel, a packet that is longer than the tunnel is probably none.
-#[inline]
-fn is_doubtful(walk: &Walk, doubt: &Option<Doubt<'_>>, ip: &Ip<'_>, view: View<'_>) -> bool {
-    ip.beyond
-        && !walk.beyond
-        && doubt.as_ref().is_some_and(|doubt| doubt.trust == Trust::Guess)
-        && !(ip.header.version == Version::V4 && ip::checksum_fits(view))
 }
 
 /// Looks into an IP packet: the end, or the reader of a tunnel's header.
