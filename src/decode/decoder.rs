@@ -60,6 +60,23 @@ pub struct Counts {
     pub fragment: FragmentCounts,
 }
 
+impl Counts {
+    /// True when every frame, and once [`Decoder::finish`] was called every fragment, is accounted for.
+    pub fn add_up(&self) -> bool {
+        let ends = self.packets
+            + self.fragments
+            + self.not_ip
+            + self.unknown_link
+            + self.unreadable
+            + self.cut
+            + self.broken;
+        let fragment = &self.fragment;
+        let fates =
+            fragment.joined_fragments + fragment.lost_fragments + fragment.duplicates + fragment.refused;
+        ends == self.frames && fates == fragment.fragments
+    }
+}
+
 /// Opens frames one after the other.
 #[derive(Debug)]
 pub struct Decoder {

@@ -375,7 +375,7 @@ impl Datagram {
         let beyond = self.len.is_some_and(|len| end > len);
         // A last fragment that ends before what is already there contradicts it.
         let short = !piece.place.more && self.stretches.last().is_some_and(|last| last.end > end);
-        if beyond || short || self.stretches.len() >= STRETCH_LIMIT {
+        if beyond || short || self.marks.len().max(self.stretches.len()) >= STRETCH_LIMIT {
             counts.refused += 1;
             return;
         }
@@ -399,6 +399,7 @@ impl Datagram {
             self.first = Some((piece.header, piece.protocol));
         }
         self.fragments += 1;
+        self.cost += size_of::<Mark>();
         self.marks.push(mark(piece, begin));
         self.fill(piece, begin, end);
     }

@@ -16,6 +16,9 @@ mod transport;
 mod tunnel;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use decoder::Counts;
 pub use decoder::Decoder;
 pub use ether::name as ether_type_name;

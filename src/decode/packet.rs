@@ -332,9 +332,29 @@ impl LayerKind {
         )
     }
 
-    /// A number for the scope, made from the name so that the order of variants does not matter.
+    /// A number for the scope, which must be the same in every version: none changes its meaning.
     fn number(self) -> u64 {
-        self.name().bytes().fold(0, |number, byte| (number * 31 + u64::from(byte)) & 0xffff_ffff)
+        match self {
+            LayerKind::Vlan => 1,
+            LayerKind::Mpls => 2,
+            LayerKind::Pppoe => 3,
+            LayerKind::IpInIp => 4,
+            LayerKind::Gre => 5,
+            LayerKind::Nvgre => 6,
+            LayerKind::Erspan => 7,
+            LayerKind::Vxlan => 8,
+            LayerKind::Geneve => 9,
+            LayerKind::GtpU => 10,
+            LayerKind::Teredo => 11,
+            LayerKind::L2tp => 12,
+            LayerKind::Capwap => 13,
+            LayerKind::Lisp => 14,
+            LayerKind::Nsh => 15,
+            LayerKind::Esp => 16,
+            LayerKind::Other(name) => {
+                name.bytes().fold(1 << 31, |number, byte| (number * 31 + u64::from(byte)) & 0xffff_ffff)
+            }
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! Out: the IP packet inside.
 //! Not: their control messages, which stay plain UDP.
 
+use super::super::ip;
+use super::super::ip::Version;
 use super::super::packet::LayerKind;
 use super::super::view::Next;
 use super::super::view::Stop;
@@ -34,7 +36,10 @@ pub(in crate::decode) fn gtp_u<'b>(walk: &mut Walk, view: View<'b>) -> Result<Ne
         Ok(())
     })?;
     walk.tunnel(LayerKind::GtpU, id)?;
-    only_ip(inside)
+    match inside.nibble() {
+        Some(4 | 6) => Ok(Next::Ip(inside)),
+        _ => Err(Stop::Opaque),
+    }
 }
 
 /// RFC 4380 §5.1.1: authentication (0x0001) and origin (0x0000) before IPv6.
@@ -54,8 +59,7 @@ pub(in crate::decode) fn teredo<'b>(walk: &mut Walk, view: View<'b>) -> Result<N
     if inside.nibble() != Some(6) {
         return Err(Stop::Opaque);
     }
-    walk.tunnel(LayerKind::Teredo, 0)?;
-    Ok(Next::Ip(inside))
+    only_ip(walk, LayerKind::Teredo, 0, inside)
 }
 
 fn starts(bytes: &[u8], number: u16) -> bool {
@@ -70,14 +74,16 @@ pub(in crate::decode) fn lisp<'b>(walk: &mut Walk, view: View<'b>) -> Result<Nex
         Ok((flags, c.u32("instance id")? >> 8))
     })?;
     // I: the instance id is present.
-    walk.tunnel(LayerKind::Lisp, if flags & 0x08 != 0 { instance } else { 0 })?;
-    only_ip(inside)
+    only_ip(walk, LayerKind::Lisp, if flags & 0x08 != 0 { instance } else { 0 }, inside)
 }
 
-fn only_ip(inside: View<'_>) -> Result<Next<'_>, Stop> {
-    match inside.nibble() {
-        Some(4) => Ok(Next::Ip(inside)),
-        Some(6) => Ok(Next::Ip(inside)),
-        _ => Err(Stop::Opaque),
+/// These tunnels have next to no header that could be wrong, so that IP must be right: no longer than the tunnel, unless
+/// its checksum is right or the capture was shortened without telling.
+fn only_ip<'b>(walk: &mut Walk, kind: LayerKind, id: u32, inside: View<'b>) -> Result<Next<'b>, Stop> {
+    let ip = ip::header(inside)?;
+    if ip.beyond && !walk.beyond && !(ip.header.version == Version::V4 && ip::checksum_fits(inside)) {
+        return Err(Stop::Opaque);
     }
+    walk.tunnel(kind, id)?;
+    Ok(Next::Ip(inside))
 }

@@ -4,8 +4,7 @@
 //! Out: IPv4, IPv6 or the Ethernet frame of a pseudowire.
 //! Not: what a label means; the stack does not say what is below it.
 
-use crate::base::Cursor;
-
+use super::super::ip;
 use super::super::link::ethernet;
 use super::super::packet::LayerKind;
 use super::super::view::Next;
@@ -39,6 +38,7 @@ pub(in crate::decode) fn over_ip<'b>(walk: &mut Walk, view: View<'b>) -> Result<
 pub(in crate::decode) fn over_udp<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     walk.tunnel(LayerKind::Other("mpls-in-udp"), 0)?;
     read(walk, view)
+        .map_err(|stop| if matches!(stop, Stop::NotIp(MPLS) | Stop::TooDeep) { Stop::Opaque } else { stop })
 }
 
 /// RFC 4928 §3: the first half byte tells IP from all else, if the sender was kind. Ethernet without a control word
@@ -46,7 +46,7 @@ pub(in crate::decode) fn over_udp<'b>(walk: &mut Walk, view: View<'b>) -> Result
 fn below(view: View<'_>) -> Result<Next<'_>, Stop> {
     let framed = ethernet::is_likely(view);
     match view.nibble() {
-        Some(4) if !framed || is_v4(view) => Ok(Next::Ip(view)),
+        Some(4) if !framed || ip::checksum_fits(view) => Ok(Next::Ip(view)),
         Some(6) if !framed || is_v6(view) => Ok(Next::Ip(view)),
         Some(0) if ethernet::is_likely(view.after(4)) => Ok(Next::Read(ethernet::read, view.after(4))),
         // RFC 5586 §2: the generic associated channel.
@@ -54,19 +54,6 @@ fn below(view: View<'_>) -> Result<Next<'_>, Stop> {
         _ if framed => Ok(Next::Read(ethernet::read, view)),
         _ => Err(Stop::NotIp(MPLS)),
     }
-}
-
-/// A header check sum that is right is no accident (RFC 1071).
-fn is_v4(view: View<'_>) -> bool {
-    let mut c = Cursor::new(view.bytes);
-    let mut sum = 0u32;
-    for _ in 0..usize::from(view.bytes.first().copied().unwrap_or_default() & 0xf) * 2 {
-        let Ok(word) = c.u16("header") else {
-            return false;
-        };
-        sum += u32::from(word);
-    }
-    sum != 0 && sum.is_multiple_of(0xffff)
 }
 
 /// A payload length that fits what is there.

@@ -353,10 +353,10 @@ impl Quic {
         };
         let Ok(body) = c.take(len, "message") else { return };
         match (sender, kind) {
-            (Sender::Client, CLIENT_HELLO) => {
-                if !self.talk.greeted() && !self.talk.client_hello(body, false, tell) {
+            (Sender::Client, CLIENT_HELLO) if !self.talk.greeted() => {
+                self.done |= !self.talk.client_hello(body, false, tell);
+                if self.done {
                     tell.odd("quic", "ClientHello of another version");
-                    self.done = true;
                 }
             }
             (Sender::Server, SERVER_HELLO) if self.talk.chosen.is_none() && !self.talk.retry => {
