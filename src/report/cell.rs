@@ -147,7 +147,10 @@ impl Cell {
 
     /// A list that was joined with `;` before it came here.
     pub fn joined(&mut self, text: &str, origin: Origin) {
-        if !text.is_empty() {
+        if self.form == Form::Csv && origin == Origin::Ours {
+            // As it came: the separators are the same.
+            self.word(text);
+        } else if !text.is_empty() {
             self.list(text.split(';'), |cell, item| cell.text(item, origin));
         }
     }

@@ -137,11 +137,11 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "confidence", "how sure that is: `weak`, `strong`, `certain`",
         |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
     "products", "products that document the destination",
-        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.products), Origin::Stranger);
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.products), Origin::Ours);
     "rules", "rules that allow it, most specific first",
-        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.rules), Origin::Stranger);
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.rules), Origin::Ours);
     "documents", "documents that hold these rules",
-        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.documents), Origin::Stranger);
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.documents), Origin::Ours);
     "findings", "codes of the findings that the flow takes part in",
         |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code));
     "evidence_frames", "frames that prove what the row says",
