@@ -354,9 +354,10 @@ impl Quic {
         let Ok(body) = c.take(len, "message") else { return };
         match (sender, kind) {
             (Sender::Client, CLIENT_HELLO) if !self.talk.greeted() => {
-                if !self.talk.client_hello(body, false, tell) {
+                let read = self.talk.client_hello(body, false, tell);
+                self.done = !read;
+                if !read {
                     tell.odd("quic", "ClientHello of another version");
-                    self.done = true;
                 }
             }
             (Sender::Server, SERVER_HELLO) if self.talk.chosen.is_none() && !self.talk.retry => {
