@@ -103,6 +103,19 @@ fn starttls_is_watched_for() {
     assert_eq!(facts[..3], ["spoke smtp", "spoke tls", "tls.offered=0x303"]);
 }
 
+/// PostgreSQL answers a wish for TLS with one byte, which could be the beginning of much else.
+#[test]
+fn an_answer_is_no_beginning() {
+    let alert = b"\x15\x03\x03\x00\x02\x02\x28";
+    let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
+    let facts = play(
+        Driver::tcp(5432),
+        &[(Client, b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), (Server, b"S"), (Client, hello), (Server, alert)],
+    );
+    assert_eq!(facts[..2], ["spoke postgres", "spoke tls"]);
+    assert_eq!(facts.last().unwrap(), "alert Server fatal 40");
+}
+
 #[test]
 fn names_are_said_once() {
     let mut names: Vec<&str> = READERS.iter().map(|spec| spec.name).filter(|name| !name.is_empty()).collect();
