@@ -3,6 +3,7 @@
 //! Whatever is built here can be printed on a terminal: no control characters, no bytes that are not UTF-8.
 //! Escaping for a CSV cell or a web page is the report's work, on top of this.
 
+use smallvec::SmallVec;
 use std::fmt;
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
@@ -26,8 +27,8 @@ impl HostName {
             return None;
         }
         if text.iter().all(|byte| is_plain(*byte) || *byte == b'.') {
-            let lower: String = text.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect();
-            return Some(HostName(lower.into_boxed_str()));
+            let lower = text.to_ascii_lowercase();
+            return String::from_utf8(lower).ok().map(|lower| HostName(lower.into_boxed_str()));
         }
         if let Some(ip) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Ipv6Addr>().ok()) {
             // An address in place of a name; IPv4 has no other characters than names have.
@@ -42,22 +43,29 @@ impl HostName {
 
     /// A name from DNS labels, where a dot inside a label is data and is escaped. No labels are the root, `"."`.
     pub fn from_labels<'a>(labels: impl IntoIterator<Item = &'a [u8]>) -> HostName {
-        let mut out = String::with_capacity(64);
+        // Most names fit here, so that the only allocation is the name's own.
+        let mut out = SmallVec::<[u8; 128]>::new();
         for label in labels {
             if !out.is_empty() {
-                out.push('.');
+                out.push(b'.');
             }
-            for byte in label {
-                push_byte(&mut out, *byte, false);
+            if label.iter().all(|byte| is_plain(*byte)) {
+                out.extend(label.iter().map(u8::to_ascii_lowercase));
+            } else {
+                let mut escaped = String::with_capacity(label.len() + 8);
+                for byte in label {
+                    push_byte(&mut escaped, *byte, false);
+                }
+                out.extend_from_slice(escaped.as_bytes());
             }
             if out.len() > NAME_LIMIT {
                 break;
             }
         }
         if out.is_empty() {
-            out.push('.');
+            out.push(b'.');
         }
-        HostName(out.into_boxed_str())
+        HostName(std::str::from_utf8(&out).unwrap_or_default().into())
     }
 
     /// The name as text.
@@ -119,6 +127,10 @@ impl WireText {
     /// At most `limit` bytes of `text`, made printable; an ellipsis `…` marks what was left out.
     pub fn new(text: &[u8], limit: usize) -> WireText {
         let shown = text.get(..limit).unwrap_or(text);
+        let plain = |byte: &u8| matches!(byte, 0x20..0x7f) && *byte != b'\\';
+        if shown.len() == text.len() && text.iter().all(plain) {
+            return WireText(std::str::from_utf8(text).unwrap_or_default().into());
+        }
         let mut out = String::with_capacity(shown.len());
         for chunk in shown.utf8_chunks() {
             for c in chunk.valid().chars() {

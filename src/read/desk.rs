@@ -157,7 +157,13 @@ impl State {
                 self.done = true;
                 Some(Step::Sated)
             }
-            Code::Name(After::Watch) => Some(Step::Hungry { consumed: sample.bytes.len(), need: 0 }),
+            Code::Name(After::Watch) => {
+                // What the other side says belongs to the same talk: `S` is an answer there and no beginning of SSH.
+                if !sample.datagram {
+                    self.tries = [u8::MAX; 2];
+                }
+                Some(Step::Hungry { consumed: sample.bytes.len(), need: 0 })
+            }
         }
     }
 
@@ -284,7 +290,7 @@ impl Listener for Desk {
                 state.adopt(spec, &sample, &mut tell);
             }
             let [tries, _] = &mut state.tries;
-            *tries += 1;
+            *tries = tries.saturating_add(1);
             if state.reader.is_none() && *tries >= DATAGRAM_TRIES {
                 state.done = true;
             }

@@ -15,6 +15,7 @@ mod proxy_protocol;
 mod quic;
 mod reader;
 mod socks;
+mod speech;
 mod table;
 mod tls;
 

@@ -6,6 +6,7 @@ use super::proxy_protocol;
 use super::quic;
 use super::reader::Spec;
 use super::socks;
+use super::speech;
 use super::tls;
 
 /// All readers. The first row that is sure of a conversation reads it.
@@ -17,5 +18,31 @@ pub const READERS: &[Spec] = &[
     http::HTTP2,
     proxy_protocol::SPEC,
     socks::SPEC,
+    speech::SMB,
+    speech::RDP,
+    speech::KERBEROS,
+    speech::LDAP,
+    speech::DCERPC,
+    speech::SSH,
+    speech::SMTP,
+    speech::FTP,
+    speech::IMAP,
+    speech::POP3,
+    speech::SIP,
+    speech::MYSQL,
+    speech::POSTGRES,
+    speech::TDS,
+    speech::NBNS,
     dns::SPEC,
+    speech::NTP,
+    speech::DHCP,
+    speech::DHCPV6,
+    speech::IKE,
+    speech::ESP_UDP,
+    speech::WIREGUARD,
+    speech::STUN,
+    speech::SNMP,
+    speech::SSDP,
+    speech::SYSLOG,
+    speech::NBDGM,
 ];

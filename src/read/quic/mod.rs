@@ -57,7 +57,7 @@ const DATAGRAM_MIN: usize = 1200;
 const HOME_PORTS: &[u16] = &[443, 784, 853, 8443];
 
 /// RFC 9000 §19: frame types that an Initial may hold (§12.4).
-const PADDING: usize = 0x00;
+const PADDING: u8 = 0x00;
 const PING: usize = 0x01;
 const ACK: usize = 0x02;
 const ACK_ECN: usize = 0x03;
@@ -282,10 +282,13 @@ impl Quic {
         let mut c = Cursor::new(bytes);
         let mut count = 0;
         while !c.is_empty() && count < FRAME_LIMIT {
-            let kind = varint(&mut c)?;
-            if kind == PADDING {
-                continue;
+            // Padding is most of a first packet.
+            let padding = c.rest().iter().take_while(|byte| **byte == PADDING).count();
+            c.take_up_to(padding);
+            if c.is_empty() {
+                break;
             }
+            let kind = varint(&mut c)?;
             count += 1;
             match kind {
                 PING => {}
@@ -354,8 +357,9 @@ impl Quic {
         let Ok(body) = c.take(len, "message") else { return };
         match (sender, kind) {
             (Sender::Client, CLIENT_HELLO) if !self.talk.greeted() => {
-                self.done |= !self.talk.client_hello(body, false, tell);
-                if self.done {
+                let read = self.talk.client_hello(body, false, tell);
+                self.done = !read;
+                if !read {
                     tell.odd("quic", "ClientHello of another version");
                 }
             }

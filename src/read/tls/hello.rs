@@ -209,9 +209,10 @@ impl<'a> ClientHello<'a> {
             tell.note(Key::AlpnOffered, Value::List(protocols));
         }
         tell.note(Key::TlsOffered, Value::Number(u64::from(self.offered())));
-        let ciphers: Box<[u16]> = pairs(self.ciphers).filter(|c| !is_grease(*c)).take(CIPHER_LIMIT).collect();
+        let mut ciphers = Vec::with_capacity((self.ciphers.len() / 2).min(CIPHER_LIMIT));
+        ciphers.extend(pairs(self.ciphers).filter(|cipher| !is_grease(*cipher)).take(CIPHER_LIMIT));
         if !ciphers.is_empty() {
-            tell.note(Key::TlsCiphers, Value::Codes(ciphers));
+            tell.note(Key::TlsCiphers, Value::Codes(ciphers.into_boxed_slice()));
         }
         if self.ech {
             tell.note(Key::Ech, Value::Yes);

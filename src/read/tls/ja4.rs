@@ -19,8 +19,11 @@ pub(crate) const LEN: usize = 36;
 /// Ciphers, extensions and signature algorithms that go into a fingerprint; the counts in its first part end at 99.
 const ITEM_LIMIT: usize = 256;
 
+/// Room for a usual list; longer ones grow.
+const LIST_ROOM: usize = 256;
+
 /// The fingerprint: `t13d1516h2_8daaf6152771_e5627efa2ab1`.
-pub(crate) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> SmallVec<[u8; LEN]> {
+pub(crate) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> Vec<u8> {
     let mut ciphers: SmallVec<[u16; 64]> =
         pairs(hello.ciphers).filter(|cipher| !is_grease(*cipher)).take(ITEM_LIMIT).collect();
     ciphers.sort_unstable();
@@ -33,7 +36,7 @@ pub(crate) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> SmallVec
         .collect();
     extensions.sort_unstable();
 
-    let mut out = SmallVec::new();
+    let mut out = Vec::with_capacity(LEN);
     out.push(match carrier {
         Carrier::Tls => b't',
         Carrier::Dtls => b'd',
@@ -57,7 +60,7 @@ pub(crate) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> SmallVec
     out.extend_from_slice(&protocol_ends(hello.protocols.first().copied().unwrap_or_default()));
 
     out.push(b'_');
-    let mut list = SmallVec::<[u8; 512]>::new();
+    let mut list = Vec::with_capacity(LIST_ROOM);
     listed(&mut list, ciphers.iter().copied());
     hashed(&mut out, &list);
     out.push(b'_');
@@ -72,7 +75,7 @@ pub(crate) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> SmallVec
     out
 }
 
-fn two_digits(out: &mut SmallVec<[u8; LEN]>, count: usize) {
+fn two_digits(out: &mut Vec<u8>, count: usize) {
     let count = u8::try_from(count).unwrap_or(u8::MAX).min(99);
     out.extend_from_slice(&[b'0' + count / 10, b'0' + count % 10]);
 }
@@ -88,25 +91,23 @@ fn protocol_ends(protocol: &[u8]) -> [u8; 2] {
     }
 }
 
+/// Without a branch: a hello takes some two hundred digits.
 const fn hex(nibble: u8) -> u8 {
-    match nibble {
-        0..=9 => b'0' + nibble,
-        _ => b'a' + (nibble & 0x0f) - 10,
-    }
+    b'0' + nibble + (b'a' - b'9' - 1) * (nibble > 9) as u8
 }
 
-fn listed(out: &mut SmallVec<[u8; 512]>, values: impl Iterator<Item = u16>) {
-    for (index, value) in values.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
+fn listed(out: &mut Vec<u8>, values: impl Iterator<Item = u16>) {
+    let mut separator: &[u8] = b"";
+    for value in values {
         let [high, low] = value.to_be_bytes();
+        out.extend_from_slice(separator);
         out.extend_from_slice(&[hex(high >> 4), hex(high & 15), hex(low >> 4), hex(low & 15)]);
+        separator = b",";
     }
 }
 
 /// The first twelve digits of the SHA-256, or twelve zeros for nothing.
-fn hashed(out: &mut SmallVec<[u8; LEN]>, list: &[u8]) {
+fn hashed(out: &mut Vec<u8>, list: &[u8]) {
     if list.is_empty() {
         out.extend_from_slice(b"000000000000");
         return;

@@ -1,0 +1,65 @@
+//! Plays fuzzed conversations to a desk, as flow would.
+//!
+//! In:  a protocol, a port, bytes: each turn is a byte of side and length, then that many bytes.
+//! Out: nothing; what matters is that it returns.
+//! Not: packets.
+
+use afs_audit::base::Side;
+use afs_audit::flow::Appetite;
+use afs_audit::flow::At;
+use afs_audit::flow::Endpoint;
+use afs_audit::flow::Flow;
+use afs_audit::flow::Listener;
+use afs_audit::flow::Lost;
+use afs_audit::flow::Slot;
+use afs_audit::read::Desk;
+use afs_audit::read::State;
+
+/// Plays `turns` on a conversation with `port`.
+pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
+    let at = At { order: 0, frame: Default::default(), time: Default::default() };
+    let client = Endpoint { port: 50000, ..Endpoint::default() };
+    let server = Endpoint { port, ..Endpoint::default() };
+    let flow = Flow { slot: Slot(0), opened: 0, client, server, protocol, from_start: true };
+    let mut desk = Desk::default();
+    let mut state = State::default();
+    let mut held: [Vec<u8>; 2] = Default::default();
+    let mut needed = [0; 2];
+    let mut sated = [false; 2];
+    while let Some((head, rest)) = turns.split_first() {
+        let side = if head & 0x80 == 0 { Side::Client } else { Side::Server };
+        // The longest turn stands for all that is left.
+        let len = if head & 0x7f == 0x7f { rest.len() } else { usize::from(head & 0x7f).min(rest.len()) };
+        let (bytes, rest) = rest.split_at(len);
+        turns = rest;
+        let index = side.index();
+        let _ = desk.sender_asks(protocol, client, server, bytes);
+        if protocol != 6 {
+            let wire_len = (bytes.len() + usize::from(head & 1)) as u32;
+            if desk.datagram(&flow, &mut state, side, bytes, wire_len, at) == Appetite::Sated {
+                return;
+            }
+            continue;
+        }
+        if sated[index] {
+            continue;
+        }
+        held[index].extend_from_slice(bytes);
+        if held[index].is_empty() || held[index].len() < needed[index] {
+            continue;
+        }
+        match desk.stream(&flow, &mut state, side, &held[index], at) {
+            Appetite::Sated => sated[index] = true,
+            Appetite::Hungry { consumed, need } => {
+                held[index].drain(..consumed);
+                needed[index] = need;
+            }
+        }
+    }
+    for side in [Side::Client, Side::Server] {
+        if protocol == 6 && !sated[side.index()] {
+            desk.lost(&flow, &mut state, side, &held[side.index()], Lost::Ended, at);
+        }
+    }
+    desk.finish(&flow, &mut state, at);
+}

@@ -1,0 +1,102 @@
+//! What databases say first; TLS begins inside their talk.
+//!
+//! In:  the first bytes of a side.
+//! Out: MySQL, PostgreSQL, SQL Server.
+//! Not: what they say.
+
+use super::sure;
+use super::u32_at;
+use crate::read::reader::After;
+use crate::read::reader::Code;
+use crate::read::reader::Probe;
+use crate::read::reader::Sample;
+use crate::read::reader::Spec;
+use crate::read::reader::Transport;
+use crate::read::reader::fits;
+
+/// MySQL's manual, "Protocol::HandshakeV10": the server's greeting.
+pub(crate) const MYSQL: Spec = Spec {
+    name: "mysql",
+    transport: Transport::Tcp,
+    probe: mysql,
+    asks: |sample| (mysql(sample) == Probe::Yes).then_some(false),
+    code: Code::Name(After::Watch),
+};
+
+fn mysql(sample: &Sample<'_>) -> Probe {
+    fits(
+        sample.bytes,
+        &[
+            // Little-endian length of 45 bytes or more, sequence 0, protocol 10, a version like `8.0`.
+            (0, |byte| byte >= 45),
+            (1, |byte| byte == 0),
+            (2, |byte| byte == 0),
+            (3, |byte| byte == 0),
+            (4, |byte| byte == 10),
+            (5, |byte| byte.is_ascii_digit()),
+            (6, |byte| byte == b'.' || byte.is_ascii_digit()),
+            (7, |byte| byte == b'.' || byte.is_ascii_digit()),
+        ],
+    )
+}
+
+/// PostgreSQL's manual, "Message Formats": StartupMessage, SSLRequest, GSSENCRequest.
+pub(crate) const POSTGRES: Spec = Spec {
+    name: "postgres",
+    transport: Transport::Tcp,
+    probe: postgres,
+    asks: |sample| (postgres(sample) == Probe::Yes).then_some(true),
+    code: Code::Name(After::Watch),
+};
+
+fn postgres(sample: &Sample<'_>) -> Probe {
+    let head = fits(
+        sample.bytes,
+        &[(0, |byte| byte == 0), (1, |byte| byte == 0), (4, |byte| byte == 0 || byte == 4)],
+    );
+    if head != Probe::Yes {
+        return head;
+    }
+    let (Some(len), Some(code)) = (u32_at(sample.bytes, 0), u32_at(sample.bytes, 4)) else {
+        return Probe::Maybe(8);
+    };
+    match code {
+        80_877_103 | 80_877_104 => sure(len == 8),
+        0x0003_0000..=0x0003_0002 => match sample.bytes.get(8..13) {
+            None => Probe::Maybe(13),
+            Some(name) => sure(name == b"user\0" || name == b"datab"),
+        },
+        _ => Probe::No,
+    }
+}
+
+/// SQL Server: [MS-TDS] §2.2.3.1 and §2.2.6.5, the pre-login message.
+pub(crate) const TDS: Spec = Spec {
+    name: "tds",
+    transport: Transport::Tcp,
+    probe: tds,
+    asks: |sample| (tds(sample) == Probe::Yes).then_some(true),
+    code: Code::Name(After::Watch),
+};
+
+fn tds(sample: &Sample<'_>) -> Probe {
+    fits(
+        sample.bytes,
+        &[
+            // Type, status, length, SPID, packet id, window.
+            (0, |byte| byte == 0x12),
+            (1, |byte| byte == 1),
+            (2, |byte| byte <= 4),
+            (4, |byte| byte == 0),
+            (5, |byte| byte == 0),
+            (6, |byte| byte <= 1),
+            (7, |byte| byte == 0),
+            // The VERSION option: its token, its place behind at least two options, its six bytes.
+            (8, |byte| byte == 0),
+            (9, |byte| byte == 0),
+            (10, |byte| byte >= 11),
+            (11, |byte| byte == 0),
+            (12, |byte| byte == 6),
+        ],
+    )
+}

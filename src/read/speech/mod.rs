@@ -1,0 +1,89 @@
+//! Tells protocols that nobody here reads further.
+//!
+//! In:  the first bytes of a side.
+//! Out: what they are.
+//! Not: what they say. A wrong name is worse than none, so each test asks for more than a good guess.
+
+mod databases;
+mod network;
+mod text;
+mod windows;
+
+pub(crate) use databases::MYSQL;
+pub(crate) use databases::POSTGRES;
+pub(crate) use databases::TDS;
+pub(crate) use network::DHCP;
+pub(crate) use network::DHCPV6;
+pub(crate) use network::ESP_UDP;
+pub(crate) use network::IKE;
+pub(crate) use network::NTP;
+pub(crate) use network::SNMP;
+pub(crate) use network::STUN;
+pub(crate) use network::WIREGUARD;
+pub(crate) use text::FTP;
+pub(crate) use text::IMAP;
+pub(crate) use text::POP3;
+pub(crate) use text::SIP;
+pub(crate) use text::SMTP;
+pub(crate) use text::SSDP;
+pub(crate) use text::SSH;
+pub(crate) use text::SYSLOG;
+pub(crate) use windows::DCERPC;
+pub(crate) use windows::KERBEROS;
+pub(crate) use windows::LDAP;
+pub(crate) use windows::NBDGM;
+pub(crate) use windows::NBNS;
+pub(crate) use windows::RDP;
+pub(crate) use windows::SMB;
+
+use super::reader::Probe;
+
+/// Yes or no.
+const fn sure(is: bool) -> Probe {
+    if is { Probe::Yes } else { Probe::No }
+}
+
+/// A big-endian number in `bytes`.
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// A big-endian number in `bytes`.
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// Tag and length of a BER element (X.690 §8.1): tag, length of its contents, length of its header.
+/// `None`: not whole, or a form that these protocols do not use.
+fn ber(bytes: &[u8]) -> Option<(u8, usize, usize)> {
+    let tag = *bytes.first()?;
+    let first = *bytes.get(1)?;
+    if first < 0x80 {
+        return Some((tag, usize::from(first), 2));
+    }
+    let count = usize::from(first & 0x7f);
+    if count == 0 || count > 4 {
+        return None;
+    }
+    let mut len = 0usize;
+    for byte in bytes.get(2..2 + count)? {
+        len = len.checked_shl(8)? | usize::from(*byte);
+    }
+    Some((tag, len, 2 + count))
+}
+
+/// What is inside the BER element at the beginning, as far as it is there, when it has this tag.
+fn inside(bytes: &[u8], wanted: u8) -> Option<&[u8]> {
+    let (tag, len, header) = ber(bytes)?;
+    let body = bytes.get(header..)?;
+    (tag == wanted).then(|| body.get(..len).unwrap_or(body))
+}
+
+/// What is behind the BER element at the beginning, which must be whole.
+fn behind(bytes: &[u8]) -> Option<&[u8]> {
+    let (_, len, header) = ber(bytes)?;
+    bytes.get(header.checked_add(len)?..)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! What keeps networks running, over UDP.
+//!
+//! In:  a datagram.
+//! Out: NTP, DHCP, IKE and ESP, WireGuard, STUN, SNMP.
+//! Not: what they say.
+
+use super::behind;
+use super::inside;
+use super::sure;
+use super::u16_at;
+use super::u32_at;
+use crate::read::reader::After;
+use crate::read::reader::Code;
+use crate::read::reader::Probe;
+use crate::read::reader::Sample;
+use crate::read::reader::Spec;
+use crate::read::reader::Transport;
+
+/// NTP: RFC 5905 §7.3. Its header holds little that is fixed, so its port is asked for.
+pub(crate) const NTP: Spec = Spec {
+    name: "ntp",
+    transport: Transport::Udp,
+    probe: |sample| sure(ntp_mode(sample).is_some()),
+    asks: |sample| match ntp_mode(sample)? {
+        1 | 3 => Some(true),
+        2 | 4 => Some(false),
+        _ => None,
+    },
+    code: Code::Name(After::Sated),
+};
+
+/// The mode: 3 client, 4 server.
+fn ntp_mode(sample: &Sample<'_>) -> Option<u8> {
+    let first = *sample.bytes.first()?;
+    let (version, mode) = ((first >> 3) & 7, first & 7);
+    // Control messages (RFC 9327) are shorter.
+    let least = if mode >= 6 { 8 } else { 48 };
+    (sample.on(123) && (1..=4).contains(&version) && mode > 0 && sample.wire_len >= least).then_some(mode)
+}
+
+/// DHCP: RFC 2131 §2.
+pub(crate) const DHCP: Spec = Spec {
+    name: "dhcp",
+    transport: Transport::Udp,
+    probe: |sample| sure(dhcp(sample)),
+    asks: |sample| dhcp(sample).then(|| sample.bytes.first() == Some(&1)),
+    code: Code::Name(After::Sated),
+};
+
+/// RFC 2131 §3: the four bytes before the options.
+const DHCP_COOKIE: u32 = 0x6382_5363;
+
+fn dhcp(sample: &Sample<'_>) -> bool {
+    matches!(sample.bytes.first(), Some(1 | 2)) && u32_at(sample.bytes, 236) == Some(DHCP_COOKIE)
+}
+
+/// DHCP for IPv6: RFC 8415 §7.2 and §7.3, on its ports.
+pub(crate) const DHCPV6: Spec = Spec {
+    name: "dhcpv6",
+    transport: Transport::Udp,
+    probe: |sample| {
+        let home = |port| matches!(port, 546 | 547);
+        let known = matches!(sample.bytes.first(), Some(1..=36));
+        sure(home(sample.from_port) && home(sample.to_port) && known && sample.wire_len >= 4)
+    },
+    asks: |_| None,
+    code: Code::Name(After::Sated),
+};
+
+/// IKE: RFC 7296 §3.1, RFC 2408 §3.1; on port 4500 behind four zero bytes (RFC 3948 §2.2).
+pub(crate) const IKE: Spec = Spec {
+    name: "ike",
+    transport: Transport::Udp,
+    probe: |sample| {
+        let bytes = match sample.bytes {
+            [0, 0, 0, 0, rest @ ..] if sample.on(4500) => rest,
+            bytes => bytes,
+        };
+        sure(ike(bytes, sample.wire_len - (sample.bytes.len() - bytes.len())))
+    },
+    asks: |_| None,
+    code: Code::Name(After::Sated),
+};
+
+fn ike(bytes: &[u8], wire_len: usize) -> bool {
+    let spi = bytes.get(..8).is_some_and(|spi| spi.iter().any(|byte| *byte != 0));
+    let version = bytes.get(17).is_some_and(|version| matches!(version, 0x10 | 0x20));
+    // Identity protection, aggressive, informational, quick; IKE_SA_INIT to IKE_INTERMEDIATE.
+    let exchange = bytes.get(18).is_some_and(|exchange| matches!(exchange, 1..=6 | 32..=43));
+    let len = u32_at(bytes, 24).and_then(|len| usize::try_from(len).ok());
+    spi && version && exchange && len == Some(wire_len)
+}
+
+/// ESP in UDP: RFC 3948 §2.1. Encrypted but for eight bytes, so its port is asked for.
+pub(crate) const ESP_UDP: Spec = Spec {
+    name: "esp-udp",
+    transport: Transport::Udp,
+    probe: |sample| {
+        // RFC 4303 §2.1: values up to 255 are reserved. §2.3 of RFC 3948: a single 0xff keeps the way open.
+        let spi = u32_at(sample.bytes, 0).is_some_and(|spi| spi > 255);
+        sure(sample.on(4500) && ((spi && sample.wire_len >= 24) || sample.bytes == [0xff]))
+    },
+    asks: |_| None,
+    code: Code::Name(After::Sated),
+};
+
+/// WireGuard's protocol page, §"Protocol": a type, three zero bytes, and lengths that are fixed.
+pub(crate) const WIREGUARD: Spec = Spec {
+    name: "wireguard",
+    transport: Transport::Udp,
+    probe: |sample| {
+        let Some([kind, 0, 0, 0]) = sample.bytes.first_chunk::<4>() else { return Probe::No };
+        sure(match kind {
+            1 => sample.wire_len == 148,
+            2 => sample.wire_len == 92,
+            3 => sample.wire_len == 64,
+            4 => sample.wire_len >= 32 && sample.wire_len.is_multiple_of(16) && sample.on(51820),
+            _ => false,
+        })
+    },
+    asks: |sample| match (sample.bytes.first()?, sample.wire_len) {
+        (1, 148) => Some(true),
+        (2, 92) => Some(false),
+        _ => None,
+    },
+    code: Code::Name(After::Sated),
+};
+
+/// STUN: RFC 8489 §5. DTLS often follows.
+pub(crate) const STUN: Spec = Spec {
+    name: "stun",
+    transport: Transport::Udp,
+    probe: |sample| {
+        let len = u16_at(sample.bytes, 2).map(usize::from);
+        let fits = sample.bytes.first().is_some_and(|byte| byte & 0xc0 == 0)
+            && u32_at(sample.bytes, 4) == Some(STUN_COOKIE)
+            && len.is_some_and(|len| len.is_multiple_of(4) && len + 20 == sample.wire_len);
+        sure(fits)
+    },
+    asks: |_| None,
+    code: Code::Name(After::Watch),
+};
+
+/// RFC 8489 §5: the magic cookie.
+const STUN_COOKIE: u32 = 0x2112_a442;
+
+/// SNMP: RFC 1157 §4, RFC 1901 §3, RFC 3412 §6.
+pub(crate) const SNMP: Spec = Spec {
+    name: "snmp",
+    transport: Transport::Udp,
+    probe: |sample| sure(snmp(sample.bytes).is_some()),
+    asks: |sample| match snmp(sample.bytes)? {
+        // Get, get-next, set, get-bulk, inform, traps; 0xa2 is the response.
+        0xa2 => Some(false),
+        0xa0..=0xa8 => Some(true),
+        _ => None,
+    },
+    code: Code::Name(After::Sated),
+};
+
+/// The tag behind the community, or behind the version in version 3.
+fn snmp(bytes: &[u8]) -> Option<u8> {
+    let message = inside(bytes, 0x30)?;
+    let [2, 1, version @ (0 | 1 | 3), rest @ ..] = message else { return None };
+    match (version, rest.first()?) {
+        (0 | 1, 0x04) => behind(rest)?.first().copied().filter(|tag| (0xa0..=0xa8).contains(tag)),
+        // msgGlobalData begins with msgID.
+        (3, 0x30) => inside(rest, 0x30).filter(|data| data.first() == Some(&2)).map(|_| 0x30),
+        _ => None,
+    }
+}

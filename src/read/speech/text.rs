@@ -1,0 +1,198 @@
+//! What speaks in lines.
+//!
+//! In:  the first bytes of a side.
+//! Out: mail, files, shells, telephony, logs.
+//! Not: what they say.
+
+use super::sure;
+use crate::read::http::begins;
+use crate::read::reader::After;
+use crate::read::reader::Code;
+use crate::read::reader::Probe;
+use crate::read::reader::Sample;
+use crate::read::reader::Spec;
+use crate::read::reader::Transport;
+
+/// A line is waited for as far as this.
+const LINE_LIMIT: usize = 512;
+
+/// A line that begins with `start` and of which `test` is true; `test` sees it in upper case, without its end.
+fn line(bytes: &[u8], start: &[u8], test: impl Fn(&[u8]) -> bool) -> Probe {
+    match begins(bytes, start) {
+        Probe::Yes => {}
+        other => return other,
+    }
+    match bytes.iter().take(LINE_LIMIT).position(|byte| *byte == b'\n') {
+        Some(end) => {
+            let line = bytes.get(..end).unwrap_or_default().to_ascii_uppercase();
+            sure(line.iter().all(|byte| *byte >= b' ' || matches!(byte, b'\t' | b'\r')) && test(&line))
+        }
+        None if bytes.len() >= LINE_LIMIT => Probe::No,
+        None => Probe::Maybe(bytes.len() + 1),
+    }
+}
+
+fn holds(line: &[u8], word: &[u8]) -> bool {
+    line.windows(word.len()).any(|part| part == word)
+}
+
+/// The first that says yes, or the first that waits.
+fn either(first: Probe, second: impl FnOnce() -> Probe) -> Probe {
+    match first {
+        Probe::Yes => Probe::Yes,
+        Probe::No => second(),
+        Probe::Maybe(need) => match second() {
+            Probe::Yes => Probe::Yes,
+            Probe::Maybe(other) => Probe::Maybe(need.min(other)),
+            Probe::No => first,
+        },
+    }
+}
+
+/// SMTP: RFC 5321 §3.1 and §4.1.1.1. STARTTLS may follow.
+pub(crate) const SMTP: Spec = Spec {
+    name: "smtp",
+    transport: Transport::Tcp,
+    probe: |sample| either(smtp_hello(sample), || smtp_greeting(sample)),
+    asks: |sample| match (smtp_hello(sample), smtp_greeting(sample)) {
+        (Probe::Yes, _) => Some(true),
+        (_, Probe::Yes) => Some(false),
+        _ => None,
+    },
+    code: Code::Name(After::Watch),
+};
+
+fn smtp_hello(sample: &Sample<'_>) -> Probe {
+    either(line(sample.bytes, b"EHLO ", |_| true), || line(sample.bytes, b"HELO ", |_| true))
+}
+
+fn smtp_greeting(sample: &Sample<'_>) -> Probe {
+    let home = matches!(sample.from_port, 25 | 587 | 2525);
+    line(sample.bytes, b"220", |line| {
+        matches!(line.get(3), Some(b' ' | b'-')) && !holds(line, b"FTP") && (home || holds(line, b"SMTP"))
+    })
+}
+
+/// FTP: RFC 959 §4.2. AUTH TLS may follow.
+pub(crate) const FTP: Spec = Spec {
+    name: "ftp",
+    transport: Transport::Tcp,
+    probe: ftp,
+    asks: |sample| (ftp(sample) == Probe::Yes).then_some(false),
+    code: Code::Name(After::Watch),
+};
+
+fn ftp(sample: &Sample<'_>) -> Probe {
+    line(sample.bytes, b"220", |line| {
+        matches!(line.get(3), Some(b' ' | b'-')) && (sample.from_port == 21 || holds(line, b"FTP"))
+    })
+}
+
+/// IMAP: RFC 9051 §7.1. STARTTLS may follow.
+pub(crate) const IMAP: Spec = Spec {
+    name: "imap",
+    transport: Transport::Tcp,
+    probe: imap,
+    asks: |sample| (imap(sample) == Probe::Yes).then_some(false),
+    code: Code::Name(After::Watch),
+};
+
+fn imap(sample: &Sample<'_>) -> Probe {
+    let test = |line: &[u8]| sample.from_port == 143 || holds(line, b"IMAP");
+    either(line(sample.bytes, b"* OK ", test), || line(sample.bytes, b"* PREAUTH ", test))
+}
+
+/// POP3: RFC 1939 §4. STLS may follow.
+pub(crate) const POP3: Spec = Spec {
+    name: "pop3",
+    transport: Transport::Tcp,
+    probe: pop3,
+    asks: |sample| (pop3(sample) == Probe::Yes).then_some(false),
+    code: Code::Name(After::Watch),
+};
+
+fn pop3(sample: &Sample<'_>) -> Probe {
+    line(sample.bytes, b"+OK", |line| sample.from_port == 110 || holds(line, b"POP"))
+}
+
+/// SSH: RFC 4253 §4.2.
+pub(crate) const SSH: Spec = Spec {
+    name: "ssh",
+    transport: Transport::Tcp,
+    probe: |sample| either(begins(sample.bytes, b"SSH-2.0-"), || begins(sample.bytes, b"SSH-1.")),
+    asks: |_| None,
+    code: Code::Name(After::Sated),
+};
+
+/// SIP: RFC 3261 §7.
+pub(crate) const SIP: Spec = Spec {
+    name: "sip",
+    transport: Transport::Both,
+    probe: sip,
+    asks: |sample| (sip(sample) == Probe::Yes).then(|| !sample.bytes.starts_with(SIP_RESPONSE)),
+    code: Code::Name(After::Sated),
+};
+
+/// RFC 3261 §7.2.
+const SIP_RESPONSE: &[u8] = b"SIP/2.0 ";
+/// RFC 3261 §7.1, RFC 3262, RFC 3265, RFC 3311, RFC 3428, RFC 3515, RFC 3903, RFC 6086.
+const SIP_METHODS: &[&[u8]] = &[
+    b"INVITE sip",
+    b"REGISTER sip",
+    b"OPTIONS sip",
+    b"ACK sip",
+    b"BYE sip",
+    b"CANCEL sip",
+    b"SUBSCRIBE sip",
+    b"NOTIFY sip",
+    b"MESSAGE sip",
+    b"PRACK sip",
+    b"UPDATE sip",
+    b"REFER sip",
+    b"PUBLISH sip",
+    b"INFO sip",
+];
+
+fn sip(sample: &Sample<'_>) -> Probe {
+    SIP_METHODS.iter().fold(begins(sample.bytes, SIP_RESPONSE), |best, method| {
+        either(best, || begins(sample.bytes, method))
+    })
+}
+
+/// Syslog: RFC 3164 §4.1, RFC 5424 §6. A number in angle brackets is little, so off its ports a date must follow.
+pub(crate) const SYSLOG: Spec = Spec {
+    name: "syslog",
+    transport: Transport::Udp,
+    probe: |sample| sure(syslog(sample)),
+    asks: |sample| syslog(sample).then_some(true),
+    code: Code::Name(After::Sated),
+};
+
+fn syslog(sample: &Sample<'_>) -> bool {
+    let Some(rest) = sample.bytes.strip_prefix(b"<") else { return false };
+    let Some(end) = rest.iter().take(4).position(|byte| *byte == b'>') else { return false };
+    let (number, text) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+    let priority = std::str::from_utf8(number).ok().and_then(|number| number.parse::<u16>().ok());
+    // 24 facilities of eight severities.
+    let known = priority.is_some_and(|priority| priority < 192) && number.iter().all(u8::is_ascii_digit);
+    let text = text.get(1..).unwrap_or_default();
+    const MONTHS: &[&[u8]] = &[
+        b"Jan ", b"Feb ", b"Mar ", b"Apr ", b"May ", b"Jun ", b"Jul ", b"Aug ", b"Sep ", b"Oct ", b"Nov ",
+        b"Dec ",
+    ];
+    let dated = text.starts_with(b"1 ") || MONTHS.iter().any(|month| text.starts_with(month));
+    known && (dated || (sample.to_port == 514 && text.first().is_some_and(|byte| *byte >= b' ')))
+}
+
+/// SSDP: UPnP Device Architecture §1.3, HTTP's shape in datagrams.
+pub(crate) const SSDP: Spec = Spec {
+    name: "ssdp",
+    transport: Transport::Udp,
+    probe: |sample| {
+        let starts = [&b"M-SEARCH * HTTP/1.1\r\n"[..], b"NOTIFY * HTTP/1.1\r\n"];
+        let answer = sample.on(1900) && sample.bytes.starts_with(b"HTTP/1.1 200 OK\r\n");
+        sure(answer || starts.iter().any(|start| sample.bytes.starts_with(start)))
+    },
+    asks: |_| None,
+    code: Code::Name(After::Sated),
+};

@@ -1,0 +1,296 @@
+//! What Windows machines say to each other.
+//!
+//! In:  the first bytes of a side.
+//! Out: SMB, RDP, Kerberos, LDAP, DCE/RPC, NetBIOS.
+//! Not: what they say.
+
+use super::behind;
+use super::ber;
+use super::inside;
+use super::sure;
+use super::u16_at;
+use super::u32_at;
+use crate::read::reader::After;
+use crate::read::reader::Code;
+use crate::read::reader::Probe;
+use crate::read::reader::Sample;
+use crate::read::reader::Spec;
+use crate::read::reader::Transport;
+use crate::read::reader::fits;
+
+/// SMB 1 to 3, over NetBIOS sessions or directly: [MS-SMB2] §2.1.
+pub(crate) const SMB: Spec = Spec {
+    name: "smb",
+    transport: Transport::Tcp,
+    probe: smb,
+    asks: smb_asks,
+    code: Code::Name(After::Sated),
+};
+
+fn smb(sample: &Sample<'_>) -> Probe {
+    let request = session_request(sample);
+    if request != Probe::No {
+        return request;
+    }
+    fits(
+        sample.bytes,
+        &[
+            // RFC 1002 §4.3.1: session message, with 24 bits of length.
+            (0, |byte| byte == 0),
+            (1, |byte| byte <= 1),
+            // SMB 1, 2, encrypted, compressed: [MS-CIFS] §2.2.3.1, [MS-SMB2] §2.2.1, §2.2.41, §2.2.42.
+            (4, |byte| byte >= 0xfc),
+            (5, |byte| byte == b'S'),
+            (6, |byte| byte == b'M'),
+            (7, |byte| byte == b'B'),
+        ],
+    )
+}
+
+/// RFC 1002 §4.3.2: two encoded names of 34 bytes.
+fn session_request(sample: &Sample<'_>) -> Probe {
+    fits(
+        sample.bytes,
+        &[
+            (0, |byte| byte == 0x81),
+            (1, |byte| byte == 0),
+            (2, |byte| byte == 0),
+            (3, |byte| byte == 68),
+            (4, |byte| byte == 32),
+            (5, |byte| byte.is_ascii_uppercase()),
+            (37, |byte| byte == 0),
+            (38, |byte| byte == 32),
+        ],
+    )
+}
+
+fn smb_asks(sample: &Sample<'_>) -> Option<bool> {
+    if smb(sample) != Probe::Yes {
+        return None;
+    }
+    match sample.bytes.get(4)? {
+        // SMB_FLAGS_REPLY, SMB2_FLAGS_SERVER_TO_REDIR.
+        0xff => Some(sample.bytes.get(4 + 9)? & 0x80 == 0),
+        0xfe => Some(sample.bytes.get(4 + 16)? & 1 == 0),
+        32 => Some(true),
+        _ => None,
+    }
+}
+
+/// Remote desktop: [MS-RDPBCGR] §2.2.1.1. TLS begins after the first exchange.
+pub(crate) const RDP: Spec = Spec {
+    name: "rdp",
+    transport: Transport::Tcp,
+    probe: rdp,
+    asks: |sample| (rdp(sample) == Probe::Yes).then(|| sample.bytes.get(5) == Some(&CONNECTION_REQUEST)),
+    code: Code::Name(After::Watch),
+};
+
+/// X.224 §13.3: the code of a connection request; §13.4: of its confirmation.
+const CONNECTION_REQUEST: u8 = 0xe0;
+const CONNECTION_CONFIRM: u8 = 0xd0;
+
+fn rdp(sample: &Sample<'_>) -> Probe {
+    let bytes = sample.bytes;
+    let head = fits(
+        bytes,
+        &[
+            // RFC 1006 §6: version 3, reserved, length.
+            (0, |byte| byte == 3),
+            (1, |byte| byte == 0),
+            (2, |byte| byte <= 1),
+            (5, |byte| byte == CONNECTION_REQUEST || byte == CONNECTION_CONFIRM),
+            (10, |byte| byte == 0),
+        ],
+    );
+    if head != Probe::Yes {
+        return head;
+    }
+    let Some(len) = u16_at(bytes, 2).map(usize::from) else { return Probe::No };
+    let agrees = bytes.get(4).is_some_and(|indicator| usize::from(*indicator) + 5 == len);
+    if !agrees {
+        return Probe::No;
+    }
+    if len == 11 {
+        // Without anything more it is any ISO transport.
+        return sure(sample.on(3389));
+    }
+    match bytes.get(11..14) {
+        None => Probe::Maybe(14),
+        // A cookie or token; a negotiation request, response or failure of eight bytes.
+        Some(b"Coo") => Probe::Yes,
+        Some([1..=3, _, 8]) => Probe::Yes,
+        Some(_) => sure(sample.on(3389)),
+    }
+}
+
+/// Kerberos: RFC 4120 §7.2.
+pub(crate) const KERBEROS: Spec = Spec {
+    name: "kerberos",
+    transport: Transport::Both,
+    probe: |sample| match kerberos(sample) {
+        Ok(_) => Probe::Yes,
+        Err(probe) => probe,
+    },
+    asks: |sample| kerberos(sample).ok().map(|kind| kind & 1 == 0 && kind != 30),
+    code: Code::Name(After::Sated),
+};
+
+/// The message type, or what else the bytes are.
+fn kerberos(sample: &Sample<'_>) -> Result<u8, Probe> {
+    let message = if sample.datagram {
+        sample.bytes
+    } else {
+        // RFC 4120 §7.2.2: a length before each message over TCP; the messages are BER.
+        match fits(
+            sample.bytes,
+            &[
+                (0, |byte| byte == 0),
+                (1, |byte| byte <= 1),
+                (4, |byte| (0x6a..=0x7e).contains(&byte)),
+                (23, |_| true),
+            ],
+        ) {
+            Probe::Yes => {}
+            other => return Err(other),
+        }
+        let len = u32_at(sample.bytes, 0).and_then(|len| usize::try_from(len).ok()).ok_or(Probe::No)?;
+        let message = sample.bytes.get(4..).unwrap_or_default();
+        match ber(message) {
+            Some((_, body, header)) if body + header == len => {}
+            _ => return Err(Probe::No),
+        }
+        message
+    };
+    let (tag, ..) = ber(message).ok_or(Probe::No)?;
+    // RFC 4120 §5.10: application tags 10 to 13 of the requests and replies, 30 of errors.
+    let kind = tag.wrapping_sub(0x60);
+    if !matches!(kind, 10..=13 | 30) {
+        return Err(Probe::No);
+    }
+    let sequence = inside(message, tag).and_then(|body| inside(body, 0x30)).ok_or(Probe::No)?;
+    // pvno is 5; requests number their fields from 1, replies from 0.
+    let (first, second) = if matches!(kind, 10 | 12) { (0xa1, 0xa2) } else { (0xa0, 0xa1) };
+    let fields = [first, 3, 2, 1, 5, second, 3, 2, 1, kind];
+    if sequence.starts_with(&fields) { Ok(kind) } else { Err(Probe::No) }
+}
+
+/// LDAP over TCP, and what Windows asks over UDP: RFC 4511 §4.1.1. StartTLS may follow.
+pub(crate) const LDAP: Spec = Spec {
+    name: "ldap",
+    transport: Transport::Both,
+    probe: |sample| match ldap(sample) {
+        Ok(_) => Probe::Yes,
+        Err(probe) => probe,
+    },
+    asks: |sample| match ldap(sample).ok()? {
+        // Requests: bind, unbind, search, modify, add, delete, rename, compare, abandon, extended.
+        0x60 | 0x42 | 0x63 | 0x66 | 0x68 | 0x4a | 0x6c | 0x6e | 0x50 | 0x77 => Some(true),
+        _ => Some(false),
+    },
+    code: Code::Name(After::Watch),
+};
+
+/// The operation's tag, or what else the bytes are.
+fn ldap(sample: &Sample<'_>) -> Result<u8, Probe> {
+    let bytes = sample.bytes;
+    match bytes {
+        [] => return Err(Probe::No),
+        [0x30, ..] if bytes.len() < 14 && !sample.datagram => {
+            // The shortest message is seven bytes; long forms of lengths take twelve to the operation's tag.
+            let whole = ber(bytes).is_some_and(|(_, len, header)| len >= 5 && bytes.len() >= len + header);
+            if !whole {
+                return Err(Probe::Maybe(14));
+            }
+        }
+        [0x30, ..] => {}
+        _ => return Err(Probe::No),
+    }
+    let (_, len, _) = ber(bytes).ok_or(Probe::No)?;
+    let message = inside(bytes, 0x30).ok_or(Probe::No)?;
+    let (tag, id_len, _) = ber(message).ok_or(Probe::No)?;
+    let operation = behind(message).ok_or(Probe::No)?;
+    let (kind, operation_len, header) = ber(operation).ok_or(Probe::No)?;
+    let known = matches!(
+        kind,
+        0x60 | 0x61 | 0x42 | 0x63..=0x6f | 0x73 | 0x4a | 0x50 | 0x77..=0x79
+    );
+    // Behind the operation there may be controls, which are few.
+    let room = (len + 2).checked_sub(id_len + 2 + header + operation_len);
+    let fits = tag == 0x02 && (1..=4).contains(&id_len) && known && room.is_some();
+    // A bind says its version, 2 or 3.
+    let version = inside(operation, 0x60).is_none_or(|bind| matches!(bind, [2, 1, 2 | 3, ..]));
+    if fits && version { Ok(kind) } else { Err(Probe::No) }
+}
+
+/// DCE/RPC over TCP: C706 §12.6.
+pub(crate) const DCERPC: Spec = Spec {
+    name: "dcerpc",
+    transport: Transport::Tcp,
+    probe: dcerpc,
+    asks: |sample| match sample.bytes.get(2).filter(|_| dcerpc(sample) == Probe::Yes)? {
+        0 | 11 | 14 | 16 => Some(true),
+        2 | 3 | 12 | 13 | 15 => Some(false),
+        _ => None,
+    },
+    code: Code::Name(After::Sated),
+};
+
+fn dcerpc(sample: &Sample<'_>) -> Probe {
+    let head = fits(
+        sample.bytes,
+        &[
+            (0, |byte| byte == 5),
+            (1, |byte| byte <= 1),
+            (2, |byte| matches!(byte, 0 | 2 | 3 | 11..=20)),
+            // Little-endian ASCII IEEE, or big-endian.
+            (4, |byte| byte == 0x10 || byte == 0),
+            (5, |byte| byte == 0),
+            (6, |byte| byte == 0),
+            (7, |byte| byte == 0),
+            (15, |_| true),
+        ],
+    );
+    if head != Probe::Yes {
+        return head;
+    }
+    let Some([low, high]) = sample.bytes.get(8..).and_then(|rest| rest.first_chunk()) else {
+        return Probe::No;
+    };
+    let little = sample.bytes.get(4) == Some(&0x10);
+    let len = if little { u16::from_le_bytes([*low, *high]) } else { u16::from_be_bytes([*low, *high]) };
+    sure((16..=0x2000).contains(&len))
+}
+
+/// NetBIOS names: RFC 1002 §4.2. The encoded name tells it from DNS.
+pub(crate) const NBNS: Spec = Spec {
+    name: "nbns",
+    transport: Transport::Udp,
+    probe: nbns,
+    asks: |sample| {
+        (nbns(sample) == Probe::Yes).then(|| sample.bytes.get(2).is_some_and(|flags| flags & 0x80 == 0))
+    },
+    code: Code::Name(After::Sated),
+};
+
+fn nbns(sample: &Sample<'_>) -> Probe {
+    // RFC 1001 §14.1: sixteen bytes become thirty-two letters from A to P.
+    let Some([32, name @ ..]) = sample.bytes.get(12..) else { return Probe::No };
+    let encoded = name.get(..32).is_some_and(|name| name.iter().all(|byte| (b'A'..=b'P').contains(byte)));
+    sure(encoded && name.get(32).is_some_and(|next| *next == 0 || sample.on(137)))
+}
+
+/// NetBIOS datagrams: RFC 1002 §4.4.1; only on their port, and with a whole header.
+pub(crate) const NBDGM: Spec = Spec {
+    name: "nbdgm",
+    transport: Transport::Udp,
+    probe: |sample| {
+        let head = fits(
+            sample.bytes,
+            &[(0, |byte| (0x10..=0x16).contains(&byte)), (1, |byte| byte & 0xf0 == 0), (13, |_| true)],
+        );
+        sure(head == Probe::Yes && sample.on(138))
+    },
+    asks: |_| None,
+    code: Code::Name(After::Sated),
+};
