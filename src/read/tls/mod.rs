@@ -285,16 +285,20 @@ struct Half {
     begun: bool,
     /// This side said ServerHello.
     serves: bool,
+    /// This side sent its half of the keys: what follows its change of the cipher is encrypted.
+    keyed: bool,
     sated: bool,
 }
 
-struct Tls {
+/// Reads both sides of a connection.
+pub(crate) struct Tls {
     talk: Talk,
     halves: [Half; 2],
 }
 
 impl Tls {
-    fn new() -> Tls {
+    /// A connection of which nothing was read.
+    pub(crate) fn new() -> Tls {
         Tls { talk: Talk::new(Carrier::Tls), halves: Default::default() }
     }
 }
@@ -425,7 +429,7 @@ impl Half {
             talk.server_encrypts(tell);
         }
         // A client may send it before its second hello; until the server has chosen, go on.
-        self.sated = talk.chosen.is_some() || !talk.greeted();
+        self.sated = talk.chosen.is_some() || !talk.greeted() || self.keyed;
     }
 
     fn old_hello(&mut self, c: &mut Cursor<'_>, talk: &mut Talk, tell: &mut Tell<'_>) -> Header {
@@ -469,6 +473,7 @@ impl Half {
                 && let Some((kind, len)) = message_header(bytes)
             {
                 let Some(limit) = self.limit(kind, side) else {
+                    self.keyed |= kind == talk::CLIENT_KEY_EXCHANGE;
                     self.skip = HANDSHAKE_HEADER_LEN + len;
                     continue;
                 };
@@ -494,6 +499,7 @@ impl Half {
         let Some((kind, len)) = message_header(&self.message) else { return rest };
         let Some(limit) = self.limit(kind, side) else {
             self.message.clear();
+            self.keyed |= kind == talk::CLIENT_KEY_EXCHANGE;
             self.skip = len;
             return rest;
         };
