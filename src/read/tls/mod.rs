@@ -330,13 +330,13 @@ impl Reader for Tls {
         self.stream(side, bytes, tell);
         let Tls { talk, halves: [client, server] } = self;
         let half = if side == Side::Client { client } else { server };
-        half.give_up(bytes, talk, tell);
+        half.give_up(talk, tell);
     }
 
     fn finish(&mut self, tell: &mut Tell<'_>) {
         let Tls { talk, halves } = self;
         for half in halves {
-            half.give_up(&[], talk, tell);
+            half.give_up(talk, tell);
         }
     }
 }
@@ -352,7 +352,7 @@ enum Header {
 impl Half {
     fn header(&mut self, c: &mut Cursor<'_>, side: Side, talk: &mut Talk, tell: &mut Tell<'_>) -> Header {
         if !self.begun && probe_old_hello(c.rest()) == Probe::Yes {
-            return self.old_hello(c, talk, tell);
+            return self.old_hello(c, tell);
         }
         if !self.begun && c.rest().starts_with(PLAIN_HTTP) {
             return self.plain_answer(c, tell);
@@ -432,7 +432,7 @@ impl Half {
         self.sated = talk.chosen.is_some() || !talk.greeted() || self.keyed;
     }
 
-    fn old_hello(&mut self, c: &mut Cursor<'_>, talk: &mut Talk, tell: &mut Tell<'_>) -> Header {
+    fn old_hello(&mut self, c: &mut Cursor<'_>, tell: &mut Tell<'_>) -> Header {
         let Some((hello, len)) = old_hello(c.rest()) else {
             self.sated = true;
             return Header::Taken;
@@ -442,7 +442,6 @@ impl Half {
         }
         self.begun = true;
         c.take_up_to(len);
-        let _ = talk;
         tell.note(Key::TlsOffered, Value::Number(u64::from(hello.version)));
         // RFC 5246 appendix E.2: suites of SSL 3.0 and later have a zero in front.
         let ciphers: Box<[u16]> = hello
@@ -552,8 +551,7 @@ impl Half {
     }
 
     /// No more bytes come: tells what can be told of an unfinished message.
-    fn give_up(&mut self, left: &[u8], talk: &mut Talk, tell: &mut Tell<'_>) {
-        let _ = left;
+    fn give_up(&mut self, talk: &mut Talk, tell: &mut Tell<'_>) {
         if self.sated {
             return;
         }
