@@ -8,7 +8,6 @@ use super::name::name;
 use crate::base::Address;
 use crate::base::Cursor;
 use crate::base::Cut;
-use crate::base::HostName;
 use crate::base::WireText;
 use crate::read::fact::AnswerData;
 use dns_parser::RData;
