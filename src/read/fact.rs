@@ -180,7 +180,7 @@ pub enum Ending {
         /// The description's number (RFC 8446 §6).
         description: u8,
     },
-    /// The last status of an HTTP exchange.
+    /// The status of an HTTP response; told of each, so the last one told is the last there was.
     Status {
         /// The status code.
         code: u16,

@@ -8,7 +8,6 @@ use super::name::name;
 use crate::base::Address;
 use crate::base::Cursor;
 use crate::base::Cut;
-use crate::base::HostName;
 use crate::base::WireText;
 use crate::read::fact::AnswerData;
 use dns_parser::RData;
@@ -107,7 +106,7 @@ fn soa(message: &[u8], at: usize) -> Option<String> {
     let (server, at) = name(message, at).ok()?;
     let (mailbox, at) = name(message, at).ok()?;
     let mut c = Cursor::new(message.get(at..)?);
-    let mut text = format!("{} {}", dotted(&server), dotted(&mailbox));
+    let mut text = format!("{} {}", server, mailbox);
     for _ in 0..5 {
         let _ = write!(text, " {}", c.u32("serial, refresh, retry, expire, minimum").ok()?);
     }
@@ -117,14 +116,14 @@ fn soa(message: &[u8], at: usize) -> Option<String> {
 fn mx(message: &[u8], data: &[u8], at: usize) -> Option<String> {
     let preference = Cursor::new(data).u16("preference").ok()?;
     let (host, _) = name(message, at + 2).ok()?;
-    Some(format!("{preference} {}", dotted(&host)))
+    Some(format!("{preference} {}", host))
 }
 
 fn srv(message: &[u8], data: &[u8], at: usize) -> Option<String> {
     let mut c = Cursor::new(data);
     let [priority, weight, port] = [c.u16("priority").ok()?, c.u16("weight").ok()?, c.u16("port").ok()?];
     let (target, _) = name(message, at + 6).ok()?;
-    Some(format!("{priority} {weight} {port} {}", dotted(&target)))
+    Some(format!("{priority} {weight} {port} {}", target))
 }
 
 fn caa(data: &[u8]) -> Option<String> {
@@ -134,11 +133,6 @@ fn caa(data: &[u8]) -> Option<String> {
     let tag = WireText::new(c.take(usize::from(len), "tag").ok()?, TEXT_LIMIT);
     let value = WireText::new(c.rest(), TEXT_LIMIT);
     Some(format!("{flags} {tag} \"{value}\""))
-}
-
-/// Names that had to be escaped are already printable; a second escape of their backslashes says so.
-fn dotted(name: &HostName) -> &str {
-    name.as_str()
 }
 
 /// RFC 9460 §2.2.

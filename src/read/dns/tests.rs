@@ -27,7 +27,6 @@ fn record(owner: &[u8], kind: u16, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A record whose data is so long.
 const NAME: &[u8] = b"\x03AbC\x07example\x00";
 const ASK_A: &[u8] = b"\x03AbC\x07example\x00\x00\x01\x00\x01";
 const ASK_HTTPS: &[u8] = b"\x03AbC\x07example\x00\x00\x41\x00\x01";

@@ -156,6 +156,8 @@ struct Quic {
     /// Initials tried, by side.
     tried: [u8; 2],
     datagrams: u8,
+    /// A packet was cut by the capture.
+    cut: bool,
     /// Datagrams since the hello was told.
     since_hello: u8,
     done: bool,
@@ -173,6 +175,7 @@ impl Quic {
             google_named: false,
             tried: [0; 2],
             datagrams: 0,
+            cut: false,
             since_hello: 0,
             done: false,
         }
@@ -375,7 +378,14 @@ impl Quic {
     /// Tells what can be told of a hello that never became whole.
     fn give_up(&mut self, tell: &mut Tell<'_>) {
         let [client, _] = &self.crypto;
-        if self.talk.greeted() || client.ready().first() != Some(&CLIENT_HELLO) {
+        if self.talk.greeted() || self.google_named {
+            return;
+        }
+        if client.ready().first() != Some(&CLIENT_HELLO) {
+            if self.cut {
+                self.cut = false;
+                tell.note(Key::HelloCut, Value::Yes);
+            }
             return;
         }
         let body = client.ready().get(HANDSHAKE_HEADER_LEN..).unwrap_or_default().to_vec();
@@ -390,7 +400,7 @@ impl Reader for Quic {
 
     fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Tell<'_>) {}
 
-    fn datagram(&mut self, side: Side, bytes: &[u8], _wire_len: usize, tell: &mut Tell<'_>) -> Step {
+    fn datagram(&mut self, side: Side, bytes: &[u8], wire_len: usize, tell: &mut Tell<'_>) -> Step {
         self.datagrams += 1;
         self.since_hello += u8::from(self.talk.greeted());
         if let Some(version) = google_header(bytes) {
@@ -398,7 +408,8 @@ impl Reader for Quic {
             self.google(bytes, tell);
         } else {
             // A packet cut by the capture cannot be opened: its end authenticates it.
-            let _ = self.packets(side, bytes, tell);
+            let cut = self.packets(side, bytes, tell).is_err() && bytes.len() < wire_len;
+            self.cut |= cut && self.client.is_none();
         }
         if self.done || self.datagrams >= DATAGRAM_LIMIT || self.since_hello >= ANSWER_LIMIT {
             self.give_up(tell);

@@ -142,6 +142,14 @@ fn versions_that_cannot_be_opened() {
 }
 
 #[test]
+fn a_packet_cut_by_the_capture_is_said_to_be() {
+    let whole = hex(RFC9001_A2);
+    let mut driver = Driver::udp(443);
+    driver.cut_datagram(Client, &whole[..200], whole.len() as u32);
+    assert_eq!(driver.end(), ["spoke quic", "quic.version=0x1", "tls.hello-cut=yes"]);
+}
+
+#[test]
 fn googles_own_hello() {
     // Q043: flags, connection id, version, packet number, hash, a stream frame, the hello with two tags.
     let hello = [

@@ -1,7 +1,7 @@
 //! What databases say first; TLS begins inside their talk.
 //!
 //! In:  the first bytes of a side.
-//! Out: MySQL, PostgreSQL, SQL Server.
+//! Out: MySQL, PostgreSQL.
 //! Not: what they say.
 
 use super::sure;
@@ -68,35 +68,4 @@ fn postgres(sample: &Sample<'_>) -> Probe {
         },
         _ => Probe::No,
     }
-}
-
-/// SQL Server: [MS-TDS] §2.2.3.1 and §2.2.6.5, the pre-login message.
-pub(crate) const TDS: Spec = Spec {
-    name: "tds",
-    transport: Transport::Tcp,
-    probe: tds,
-    asks: |sample| (tds(sample) == Probe::Yes).then_some(true),
-    code: Code::Name(After::Watch),
-};
-
-fn tds(sample: &Sample<'_>) -> Probe {
-    fits(
-        sample.bytes,
-        &[
-            // Type, status, length, SPID, packet id, window.
-            (0, |byte| byte == 0x12),
-            (1, |byte| byte == 1),
-            (2, |byte| byte <= 4),
-            (4, |byte| byte == 0),
-            (5, |byte| byte == 0),
-            (6, |byte| byte <= 1),
-            (7, |byte| byte == 0),
-            // The VERSION option: its token, its place behind at least two options, its six bytes.
-            (8, |byte| byte == 0),
-            (9, |byte| byte == 0),
-            (10, |byte| byte >= 11),
-            (11, |byte| byte == 0),
-            (12, |byte| byte == 6),
-        ],
-    )
 }

@@ -1,4 +1,4 @@
-//! Tells protocols that nobody here reads further.
+//! Tells protocols that are not read further, SQL Server's wrapping of TLS aside.
 //!
 //! In:  the first bytes of a side.
 //! Out: what they are.
@@ -6,12 +6,12 @@
 
 mod databases;
 mod network;
+mod tds;
 mod text;
 mod windows;
 
 pub(crate) use databases::MYSQL;
 pub(crate) use databases::POSTGRES;
-pub(crate) use databases::TDS;
 pub(crate) use network::DHCP;
 pub(crate) use network::DHCPV6;
 pub(crate) use network::ESP_UDP;
@@ -20,6 +20,7 @@ pub(crate) use network::NTP;
 pub(crate) use network::SNMP;
 pub(crate) use network::STUN;
 pub(crate) use network::WIREGUARD;
+pub(crate) use tds::SPEC as TDS;
 pub(crate) use text::FTP;
 pub(crate) use text::IMAP;
 pub(crate) use text::POP3;

@@ -201,7 +201,7 @@ impl<'a> ClientHello<'a> {
         if self.highest == 0 { self.version } else { self.highest }
     }
 
-    /// Tells it all. `repeated`: the same client's second hello, of which only a new name is news.
+    /// Tells it all.
     pub(crate) fn tell(&self, source: NameSource, carrier: Carrier, tell: &mut Tell<'_>) {
         self.tell_name(source, tell);
         if !self.protocols.is_empty() {

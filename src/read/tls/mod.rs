@@ -285,16 +285,20 @@ struct Half {
     begun: bool,
     /// This side said ServerHello.
     serves: bool,
+    /// This side sent its half of the keys: what follows its change of the cipher is encrypted.
+    keyed: bool,
     sated: bool,
 }
 
-struct Tls {
+/// Reads both sides of a connection.
+pub(crate) struct Tls {
     talk: Talk,
     halves: [Half; 2],
 }
 
 impl Tls {
-    fn new() -> Tls {
+    /// A connection of which nothing was read.
+    pub(crate) fn new() -> Tls {
         Tls { talk: Talk::new(Carrier::Tls), halves: Default::default() }
     }
 }
@@ -326,13 +330,13 @@ impl Reader for Tls {
         self.stream(side, bytes, tell);
         let Tls { talk, halves: [client, server] } = self;
         let half = if side == Side::Client { client } else { server };
-        half.give_up(bytes, talk, tell);
+        half.give_up(talk, tell);
     }
 
     fn finish(&mut self, tell: &mut Tell<'_>) {
         let Tls { talk, halves } = self;
         for half in halves {
-            half.give_up(&[], talk, tell);
+            half.give_up(talk, tell);
         }
     }
 }
@@ -348,7 +352,7 @@ enum Header {
 impl Half {
     fn header(&mut self, c: &mut Cursor<'_>, side: Side, talk: &mut Talk, tell: &mut Tell<'_>) -> Header {
         if !self.begun && probe_old_hello(c.rest()) == Probe::Yes {
-            return self.old_hello(c, talk, tell);
+            return self.old_hello(c, tell);
         }
         if !self.begun && c.rest().starts_with(PLAIN_HTTP) {
             return self.plain_answer(c, tell);
@@ -425,10 +429,10 @@ impl Half {
             talk.server_encrypts(tell);
         }
         // A client may send it before its second hello; until the server has chosen, go on.
-        self.sated = talk.chosen.is_some() || !talk.greeted();
+        self.sated = talk.chosen.is_some() || !talk.greeted() || self.keyed;
     }
 
-    fn old_hello(&mut self, c: &mut Cursor<'_>, talk: &mut Talk, tell: &mut Tell<'_>) -> Header {
+    fn old_hello(&mut self, c: &mut Cursor<'_>, tell: &mut Tell<'_>) -> Header {
         let Some((hello, len)) = old_hello(c.rest()) else {
             self.sated = true;
             return Header::Taken;
@@ -438,7 +442,6 @@ impl Half {
         }
         self.begun = true;
         c.take_up_to(len);
-        let _ = talk;
         tell.note(Key::TlsOffered, Value::Number(u64::from(hello.version)));
         // RFC 5246 appendix E.2: suites of SSL 3.0 and later have a zero in front.
         let ciphers: Box<[u16]> = hello
@@ -469,6 +472,7 @@ impl Half {
                 && let Some((kind, len)) = message_header(bytes)
             {
                 let Some(limit) = self.limit(kind, side) else {
+                    self.keyed |= kind == talk::CLIENT_KEY_EXCHANGE;
                     self.skip = HANDSHAKE_HEADER_LEN + len;
                     continue;
                 };
@@ -494,6 +498,7 @@ impl Half {
         let Some((kind, len)) = message_header(&self.message) else { return rest };
         let Some(limit) = self.limit(kind, side) else {
             self.message.clear();
+            self.keyed |= kind == talk::CLIENT_KEY_EXCHANGE;
             self.skip = len;
             return rest;
         };
@@ -546,8 +551,7 @@ impl Half {
     }
 
     /// No more bytes come: tells what can be told of an unfinished message.
-    fn give_up(&mut self, left: &[u8], talk: &mut Talk, tell: &mut Tell<'_>) {
-        let _ = left;
+    fn give_up(&mut self, talk: &mut Talk, tell: &mut Tell<'_>) {
         if self.sated {
             return;
         }

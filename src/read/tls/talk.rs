@@ -24,6 +24,8 @@ pub(crate) const CLIENT_HELLO: u8 = 1;
 pub(crate) const SERVER_HELLO: u8 = 2;
 /// RFC 8446 §4; in the clear up to TLS 1.2 only.
 pub(crate) const CERTIFICATE: u8 = 11;
+/// RFC 5246 §7.4.7.
+pub(crate) const CLIENT_KEY_EXCHANGE: u8 = 16;
 /// RFC 8446 §4: type and 24 bits of length.
 pub(crate) const HEADER_LEN: usize = 4;
 /// RFC 8446 §4.1.2: the last version that is chosen without supported_versions.
