@@ -7,15 +7,16 @@ use smallvec::SmallVec;
 use std::fmt;
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 /// The longest name in text: RFC 1035 §2.3.4 allows 255 bytes on the wire, each of which may need an escape `\xNN`.
 const NAME_LIMIT: usize = 1020;
 
 /// A DNS name: lower case, without the final dot; bytes other than letters, digits, `-`, `_` and `*` are written `\xNN`.
 ///
-/// The root is the empty name `"."`. Cheap to clone is not promised; compare and hash as text.
+/// The root is the empty name `"."`. Shared when cloned; compared and hashed as text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostName(Box<str>);
+pub struct HostName(Arc<str>);
 
 impl HostName {
     /// A name from text as SNI, Host headers and proxies carry it: dots separate labels.
@@ -28,17 +29,17 @@ impl HostName {
         }
         if text.iter().all(|byte| is_plain(*byte) || *byte == b'.') {
             let lower = text.to_ascii_lowercase();
-            return String::from_utf8(lower).ok().map(|lower| HostName(lower.into_boxed_str()));
+            return String::from_utf8(lower).ok().map(|lower| HostName(lower.into()));
         }
         if let Some(ip) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Ipv6Addr>().ok()) {
             // An address in place of a name; IPv4 has no other characters than names have.
-            return Some(HostName(ip.to_string().into_boxed_str()));
+            return Some(HostName(ip.to_string().into()));
         }
         let mut out = String::with_capacity(text.len() + 8);
         for byte in text {
             push_byte(&mut out, *byte, *byte == b'.');
         }
-        Some(HostName(out.into_boxed_str()))
+        Some(HostName(out.into()))
     }
 
     /// A name from DNS labels, where a dot inside a label is data and is escaped. No labels are the root, `"."`.
@@ -120,8 +121,14 @@ impl serde::Serialize for HostName {
 }
 
 /// Free text from the wire, printable: control characters and bytes that are not UTF-8 are written `\xNN`, a backslash `\\`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct WireText(Box<str>);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WireText(Arc<str>);
+
+impl Default for WireText {
+    fn default() -> Self {
+        WireText("".into())
+    }
+}
 
 impl WireText {
     /// At most `limit` bytes of `text`, made printable; an ellipsis `…` marks what was left out.
@@ -152,12 +159,12 @@ impl WireText {
         if shown.len() < text.len() {
             out.push('…');
         }
-        WireText(out.into_boxed_str())
+        WireText(out.into())
     }
 
     /// Text that is printable already: put together from other printable text.
     pub fn printable(text: String) -> WireText {
-        WireText(text.into_boxed_str())
+        WireText(text.into())
     }
 
     /// The text.

@@ -40,7 +40,7 @@ pub(super) struct Said {
     pub(super) claims: SmallVec<[Claimed; 1]>,
     pub(super) endings: SmallVec<[(Ending, FrameRef); 1]>,
     pub(super) alpn: Option<WireText>,
-    pub(super) alpn_offered: Vec<WireText>,
+    pub(super) alpn_offered: Option<Arc<[WireText]>>,
     pub(super) certificate_issuer: Option<WireText>,
     pub(super) tls_version: Option<u16>,
     pub(super) ech: bool,
@@ -72,13 +72,15 @@ impl Case {
     }
 
     /// Keeps the attributes that rows or checks use; the others end here.
-    pub(super) fn note(&mut self, key: Key, value: Value) {
+    pub(super) fn note(&mut self, key: Key, value: &Value) {
         match (key, value) {
-            (Key::Alpn, Value::Text(chosen)) => self.said().alpn = Some(chosen),
-            (Key::AlpnOffered, Value::List(offered)) => self.said().alpn_offered = offered,
-            (Key::CertificateIssuer, Value::Text(issuer)) => self.said().certificate_issuer = Some(issuer),
+            (Key::Alpn, Value::Text(chosen)) => self.said().alpn = Some(chosen.clone()),
+            (Key::AlpnOffered, Value::List(offered)) => self.said().alpn_offered = Some(Arc::clone(offered)),
+            (Key::CertificateIssuer, Value::Text(issuer)) => {
+                self.said().certificate_issuer = Some(issuer.clone())
+            }
             (Key::TlsVersion, Value::Number(version)) => {
-                self.said().tls_version = u16::try_from(version).ok()
+                self.said().tls_version = u16::try_from(*version).ok()
             }
             (Key::Ech, Value::Yes) => self.said().ech = true,
             _ => {}

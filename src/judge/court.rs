@@ -147,7 +147,7 @@ impl Court {
                 };
                 if let Some(case) = self.case(slot) {
                     if claim.outer {
-                        case.note(Key::Ech, Value::Yes);
+                        case.note(Key::Ech, &Value::Yes);
                     }
                     case.claim(Claimed { source: claim.source, known, port: claim.port, frame: at.frame });
                     if contradicts.is_some() {
@@ -161,9 +161,16 @@ impl Court {
                     case.said().endings.push((ending, at.frame));
                 }
             }
+            Fact::Profile(profile) => {
+                if let Some(case) = self.case(slot) {
+                    for (key, value) in profile.iter() {
+                        case.note(*key, value);
+                    }
+                }
+            }
             Fact::Noted(key, value) => {
                 if let Some(case) = self.case(slot) {
-                    case.note(key, value);
+                    case.note(key, &value);
                 }
             }
             Fact::Odd(oddity) => {
@@ -315,10 +322,10 @@ impl Court {
 
 /// The protocol that the server chose, else those that the client offered.
 fn alpn(said: &Said) -> Option<WireText> {
-    if said.alpn.is_some() || said.alpn_offered.is_empty() {
+    if said.alpn.is_some() {
         return said.alpn.clone();
     }
-    let offered: Vec<&str> = said.alpn_offered.iter().map(WireText::as_str).collect();
+    let offered: Vec<&str> = said.alpn_offered.as_ref()?.iter().map(WireText::as_str).collect();
     Some(WireText::printable(offered.join(";")))
 }
 

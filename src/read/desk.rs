@@ -6,6 +6,7 @@
 
 use super::fact::Fact;
 use super::fact::Observation;
+use super::memo::Memo;
 use super::reader::After;
 use super::reader::Code;
 use super::reader::Probe;
@@ -46,6 +47,8 @@ const TUNNEL_LIMIT: u8 = 4;
 pub struct Desk {
     /// What was told and not yet taken.
     pub out: Vec<Observation>,
+    /// What the same bytes said before.
+    memo: Memo,
 }
 
 /// What is remembered of a conversation while it is hungry.
@@ -180,7 +183,7 @@ impl State {
 
 impl Desk {
     fn tell(&mut self, flow: &Flow, at: At) -> Tell<'_> {
-        Tell { out: &mut self.out, at, slot: flow.slot, opened: flow.opened }
+        Tell { out: &mut self.out, at, slot: flow.slot, opened: flow.opened, memo: &mut self.memo }
     }
 }
 
@@ -305,7 +308,7 @@ impl Listener for Desk {
 
     fn finish(&mut self, flow: &Flow, state: &mut State, at: At) {
         if let Some(reader) = &mut state.reader {
-            reader.finish(&mut Tell { out: &mut self.out, at, slot: flow.slot, opened: flow.opened });
+            reader.finish(&mut self.tell(flow, at));
         }
     }
 

@@ -94,7 +94,11 @@ impl Driver {
 
     /// The facts so far, without those that flow tells.
     pub(crate) fn facts(&mut self) -> Vec<String> {
-        self.desk.out.drain(..).map(|seen| line(&seen.fact)).collect()
+        self.desk
+            .out
+            .drain(..)
+            .flat_map(|seen| line(&seen.fact).split('\n').map(str::to_owned).collect::<Vec<_>>())
+            .collect()
     }
 
     /// Ends the conversation; all facts.
@@ -119,6 +123,7 @@ pub(crate) fn play(mut driver: Driver, talk: &[(Side, &[u8])]) -> Vec<String> {
     driver.end()
 }
 
+/// A line for a fact; for a profile one for each attribute.
 fn line(fact: &Fact) -> String {
     match fact {
         Fact::Spoke(app) => format!("spoke {}", app.0),
@@ -136,6 +141,10 @@ fn line(fact: &Fact) -> String {
         }
         Fact::Ended(Ending::Socks(code)) => format!("socks {code}"),
         Fact::Noted(key, value) => format!("{}={}", key.name(), text(value)),
+        Fact::Profile(profile) => {
+            let said = profile.iter().map(|(key, value)| format!("{}={}", key.name(), text(value)));
+            said.collect::<Vec<_>>().join("\n")
+        }
         Fact::Odd(odd) => format!("odd {}: {}", odd.layer, odd.what),
         other => format!("{other:?}"),
     }

@@ -3,6 +3,9 @@
 //! A name was claimed, a name resolved, an attempt ended, an attribute, an oddity; and from flow: opened, swapped, closed.
 //! Everything here is owned and printable.
 
+use std::sync::Arc;
+
+use super::memo::Profile;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
@@ -44,6 +47,8 @@ pub enum Fact {
     Ended(Ending),
     /// A property of the conversation.
     Noted(Key, Value),
+    /// Several properties, shared by all conversations that said the same.
+    Profile(Profile),
     /// Something odd on the wire.
     Odd(Oddity),
     /// The conversation is over.
@@ -212,9 +217,9 @@ pub enum Value {
     /// Text from the wire.
     Text(WireText),
     /// Several, in wire order.
-    List(Vec<WireText>),
+    List(Arc<[WireText]>),
     /// Several two-byte numbers of a registry, in wire order.
-    Codes(Box<[u16]>),
+    Codes(Arc<[u16]>),
 }
 
 /// Declares the attribute keys: variant, printed name, one sentence.

@@ -12,6 +12,7 @@ use super::fact::NameSource;
 use super::fact::Observation;
 use super::fact::Oddity;
 use super::fact::Value;
+use super::memo::Memo;
 use crate::base::HostName;
 use crate::base::Side;
 use crate::flow::At;
@@ -145,6 +146,8 @@ pub struct Tell<'a> {
     pub slot: Slot,
     /// The conversation's place in the order of openings.
     pub opened: u64,
+    /// What the same bytes said before.
+    pub memo: &'a mut Memo,
 }
 
 impl Tell<'_> {

@@ -9,9 +9,11 @@
 use crate::base::Cursor;
 use crate::base::HostName;
 use crate::base::WireText;
+use crate::read::fact::Fact;
 use crate::read::fact::Key;
 use crate::read::fact::NameSource;
 use crate::read::fact::Value;
+use crate::read::memo::Shown;
 use crate::read::reader::Tell;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -30,6 +32,23 @@ pub(crate) fn tell(body: &[u8], tell: &mut Tell<'_>) {
     if c.u24("certificate_list length").is_err() {
         return;
     }
+    let mut odd = None;
+    let (name, profile) = tell.memo.certificates.get(body, || read(c, &mut odd));
+    if let Some(name) = name {
+        tell.claim(NameSource::Certificate, name, None, false);
+    }
+    if !profile.is_empty() {
+        tell.fact(Fact::Profile(profile));
+    }
+    if let Some(what) = odd {
+        tell.odd("tls", what);
+    }
+}
+
+/// Reads the list: what it says, and what was odd in it.
+fn read(mut c: Cursor<'_>, odd: &mut Option<&'static str>) -> Shown {
+    let mut name = None;
+    let mut said = Vec::new();
     let mut chain = Vec::new();
     for index in 0..CHAIN_LIMIT {
         if c.is_empty() {
@@ -39,11 +58,11 @@ pub(crate) fn tell(body: &[u8], tell: &mut Tell<'_>) {
             let len = usize::try_from(len).ok()?;
             c.take(len, "certificate").ok()
         }) else {
-            tell.odd("tls", "certificate cut");
+            *odd = Some("certificate cut");
             break;
         };
         let Ok((_, certificate)) = X509Certificate::from_der(der) else {
-            tell.odd("tls", "certificate that cannot be read");
+            *odd = Some("certificate that cannot be read");
             continue;
         };
         let subject = WireText::new(certificate.subject().to_string().as_bytes(), TEXT_LIMIT);
@@ -51,20 +70,27 @@ pub(crate) fn tell(body: &[u8], tell: &mut Tell<'_>) {
             chain.push(subject);
             continue;
         }
-        tell_names(&certificate, tell);
-        tell.note(Key::CertificateSubject, Value::Text(subject));
+        let names = names(&certificate);
+        name = names.first().cloned();
+        if name.is_some() {
+            // A name that had to be escaped holds backslashes already; as free text they are escaped once more.
+            let list = names.iter().map(|name| WireText::new(name.as_bytes(), TEXT_LIMIT)).collect();
+            said.push((Key::CertificateNames, Value::List(list)));
+        }
+        said.push((Key::CertificateSubject, Value::Text(subject)));
         let issuer = WireText::new(certificate.issuer().to_string().as_bytes(), TEXT_LIMIT);
-        tell.note(Key::CertificateIssuer, Value::Text(issuer));
+        said.push((Key::CertificateIssuer, Value::Text(issuer)));
     }
     if !chain.is_empty() {
-        tell.note(Key::CertificateChain, Value::List(chain));
+        said.push((Key::CertificateChain, Value::List(chain.into())));
     }
+    (name, said.into())
 }
 
 /// RFC 5280 §4.2.1.6: dNSName of subjectAltName.
-fn tell_names(certificate: &X509Certificate<'_>, tell: &mut Tell<'_>) {
-    let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return };
-    let names: Vec<HostName> = alternative
+fn names(certificate: &X509Certificate<'_>) -> Vec<HostName> {
+    let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return Vec::new() };
+    alternative
         .value
         .general_names
         .iter()
@@ -73,10 +99,5 @@ fn tell_names(certificate: &X509Certificate<'_>, tell: &mut Tell<'_>) {
             _ => None,
         })
         .take(NAME_LIMIT)
-        .collect();
-    let Some(first) = names.first() else { return };
-    tell.claim(NameSource::Certificate, first.clone(), None, false);
-    // A name that had to be escaped holds backslashes already; as free text they are escaped once more.
-    let list = names.iter().map(|name| WireText::new(name.as_bytes(), TEXT_LIMIT)).collect();
-    tell.note(Key::CertificateNames, Value::List(list));
+        .collect()
 }

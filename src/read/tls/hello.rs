@@ -12,6 +12,7 @@ use crate::base::Cursor;
 use crate::base::Cut;
 use crate::base::HostName;
 use crate::base::WireText;
+use crate::read::fact::Fact;
 use crate::read::fact::Key;
 use crate::read::fact::NameSource;
 use crate::read::fact::Value;
@@ -204,27 +205,70 @@ impl<'a> ClientHello<'a> {
     /// Tells it all.
     pub(crate) fn tell(&self, source: NameSource, carrier: Carrier, tell: &mut Tell<'_>) {
         self.tell_name(source, tell);
-        if !self.protocols.is_empty() {
-            let protocols = self.protocols.iter().map(|name| WireText::new(name, ALPN_TEXT_LIMIT)).collect();
-            tell.note(Key::AlpnOffered, Value::List(protocols));
-        }
-        tell.note(Key::TlsOffered, Value::Number(u64::from(self.offered())));
-        let mut ciphers = Vec::with_capacity((self.ciphers.len() / 2).min(CIPHER_LIMIT));
-        ciphers.extend(pairs(self.ciphers).filter(|cipher| !is_grease(*cipher)).take(CIPHER_LIMIT));
-        if !ciphers.is_empty() {
-            tell.note(Key::TlsCiphers, Value::Codes(ciphers.into_boxed_slice()));
-        }
-        if self.ech {
-            tell.note(Key::Ech, Value::Yes);
-        }
-        if self.cut {
-            tell.note(Key::HelloCut, Value::Yes);
+        let profile = if self.cut {
+            self.profile(carrier).into()
         } else {
-            tell.note(Key::Ja4, Value::Text(WireText::new(&ja4::fingerprint(self, carrier), ja4::LEN)));
-        }
+            let mut key = std::mem::take(&mut tell.memo.key);
+            self.key(carrier, &mut key);
+            let profile = tell.memo.hellos.get(&key, || self.profile(carrier).into());
+            tell.memo.key = key;
+            profile
+        };
+        tell.fact(Fact::Profile(profile));
         if let Some(what) = self.odd {
             tell.odd("tls", what);
         }
+    }
+
+    /// What the hello says of the program that sent it.
+    fn profile(&self, carrier: Carrier) -> Vec<(Key, Value)> {
+        let mut said = Vec::with_capacity(5);
+        if !self.protocols.is_empty() {
+            let protocols = self.protocols.iter().map(|name| WireText::new(name, ALPN_TEXT_LIMIT)).collect();
+            said.push((Key::AlpnOffered, Value::List(protocols)));
+        }
+        said.push((Key::TlsOffered, Value::Number(u64::from(self.offered()))));
+        let mut ciphers = Vec::with_capacity((self.ciphers.len() / 2).min(CIPHER_LIMIT));
+        ciphers.extend(pairs(self.ciphers).filter(|cipher| !is_grease(*cipher)).take(CIPHER_LIMIT));
+        if !ciphers.is_empty() {
+            said.push((Key::TlsCiphers, Value::Codes(ciphers.into())));
+        }
+        if self.ech {
+            said.push((Key::Ech, Value::Yes));
+        }
+        if self.cut {
+            said.push((Key::HelloCut, Value::Yes));
+        } else {
+            said.push((Key::Ja4, Value::Text(WireText::new(&ja4::fingerprint(self, carrier), ja4::LEN))));
+        }
+        said
+    }
+
+    /// All that the profile is made of, as bytes: the same bytes, the same profile. What a client draws by lot is left out:
+    /// GREASE, and the order of its extensions.
+    fn key(&self, carrier: Carrier, key: &mut Vec<u8>) {
+        key.clear();
+        let [high, low] = self.offered().to_be_bytes();
+        key.extend_from_slice(&[carrier as u8, u8::from(self.ech), high, low]);
+        for protocol in &self.protocols {
+            key.push(protocol.len() as u8);
+            key.extend_from_slice(protocol);
+        }
+        let mut extensions: SmallVec<[u16; 32]> = self.extensions.iter().copied().collect();
+        extensions.sort_unstable();
+        let signatures = pairs(self.signatures).filter(|value| !is_grease(*value));
+        let ciphers = pairs(self.ciphers).filter(|cipher| !is_grease(*cipher));
+        // Each list with its length: no two profiles share a key.
+        for list in [&mut ciphers.into_iter() as &mut dyn Iterator<Item = u16>, &mut extensions.into_iter()] {
+            let from = key.len();
+            key.extend_from_slice(&[0, 0]);
+            key.extend(list.flat_map(u16::to_be_bytes));
+            let len = (key.len() - from) as u16;
+            if let Some(place) = key.get_mut(from..from + 2) {
+                place.copy_from_slice(&len.to_be_bytes());
+            }
+        }
+        key.extend(signatures.flat_map(u16::to_be_bytes));
     }
 
     /// Tells the name.

@@ -444,7 +444,7 @@ impl Half {
         c.take_up_to(len);
         tell.note(Key::TlsOffered, Value::Number(u64::from(hello.version)));
         // RFC 5246 appendix E.2: suites of SSL 3.0 and later have a zero in front.
-        let ciphers: Box<[u16]> = hello
+        let ciphers: std::sync::Arc<[u16]> = hello
             .ciphers
             .as_chunks::<3>()
             .0
