@@ -1,5 +1,8 @@
 //! What makes two packets one conversation.
 
+use std::hash::Hash;
+use std::hash::Hasher;
+
 use crate::base::Address;
 use crate::decode::Packet;
 
@@ -13,7 +16,7 @@ pub struct Endpoint {
 }
 
 /// Protocol, both end points in one fixed order, and the VLAN or tunnel: the same for both directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowKey {
     /// The smaller address.
     pub low: Address,
@@ -27,6 +30,18 @@ pub struct FlowKey {
     pub high_port: u16,
     /// IANA protocol number.
     pub protocol: u8,
+}
+
+/// In as few words as it takes: this is hashed for every packet.
+impl Hash for FlowKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let ports =
+            u64::from(self.low_port) << 32 | u64::from(self.high_port) << 8 | u64::from(self.protocol);
+        state.write_u128(self.low.0);
+        state.write_u128(self.high.0);
+        state.write_u128(u128::from(self.scope) << 64 | u128::from(ports));
+    }
 }
 
 impl FlowKey {

@@ -181,6 +181,11 @@ impl<S> Shard<S> {
         self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.as_mut()
     }
 
+    #[inline]
+    fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
+        self.index.find(hash, |place| self.entry(*place).is_some_and(|entry| entry.key == *key)).copied()
+    }
+
     fn insert(&mut self, entry: Entry<S>) -> u32 {
         self.live += 1;
         self.peak = self.peak.max(self.live);
@@ -266,23 +271,22 @@ impl<S: Default> FlowTable<S> {
         self.counts.payload_bytes += u64::from(packet.payload_len);
         let (key, flipped) = flow_key(packet);
         let hash = self.hasher.hash_one(key);
-        match self.find(shard, hash, &key) {
-            Some(place) if !self.is_new(shard, place, packet, flipped) => {
-                let Some(entry) = self.shards.get_mut(shard).and_then(|shard| shard.entry_mut(place)) else {
-                    return;
-                };
+        let seen = Seen { packet, flipped, at };
+        let Some(table) = self.shards.get_mut(shard) else {
+            return;
+        };
+        let found = table.find(hash, &key);
+        if let Some(place) = found
+            && let Some(entry) = table.entry_mut(place)
+        {
+            if !begins_another(entry, seen) {
                 entry.count(packet, flipped, at);
-                let seen = Seen { packet, flipped, at };
                 let mut hall = Hall { limits: &self.limits, counts: &mut self.counts, listener };
-                converse(entry, slot(shard, place), seen, &mut hall);
+                return converse(entry, slot(shard, place), seen, &mut hall);
             }
-            found => {
-                if let Some(place) = found {
-                    self.close(slot(shard, place), Close::Reused, at, listener);
-                }
-                self.open(shard, hash, key, Seen { packet, flipped, at }, listener);
-            }
+            self.close(slot(shard, place), Close::Reused, at, listener);
         }
+        self.open(shard, hash, key, seen, listener);
     }
 
     /// Frame time has reached second `now`: closes what has been silent for too long. Comes before the frame's packet.
@@ -341,27 +345,6 @@ impl<S: Default> FlowTable<S> {
     fn entry(&self, slot: Slot) -> Option<&Entry<S>> {
         let (shard, place) = parts(slot);
         self.shards.get(shard)?.entry(place)
-    }
-
-    #[inline]
-    fn find(&self, shard: usize, hash: u64, key: &FlowKey) -> Option<u32> {
-        let shard = self.shards.get(shard)?;
-        shard.index.find(hash, |place| shard.entry(*place).is_some_and(|entry| entry.key == *key)).copied()
-    }
-
-    /// A packet that begins another conversation between the same ports.
-    #[inline]
-    fn is_new(&self, shard: usize, place: u32, packet: &Packet<'_>, flipped: bool) -> bool {
-        let Transport::Tcp(header) = packet.transport else {
-            return false;
-        };
-        if header.flags & crate::decode::TcpHeader::SYN == 0 {
-            return false;
-        }
-        match self.shards.get(shard).and_then(|shard| shard.entry(place)) {
-            Some(entry) => tcp::begins_another(entry, &header, entry.side(flipped)),
-            None => false,
-        }
     }
 
     fn open<L: Listener<State = S>>(
@@ -475,7 +458,7 @@ impl<S: Default> FlowTable<S> {
         let dst = Endpoint { address: quoted.dst, port: quoted.dst_port };
         let (key, flipped) = FlowKey::new(src, dst, quoted.protocol, packet.scope);
         let hash = self.hasher.hash_one(key);
-        let Some(place) = self.find(shard, hash, &key) else {
+        let Some(place) = self.shards.get(shard).and_then(|shard| shard.find(hash, &key)) else {
             return false;
         };
         let Some(entry) = self.shards.get_mut(shard).and_then(|shard| shard.entry_mut(place)) else {
@@ -615,6 +598,17 @@ const fn asks_by_port(from: u16, to: u16) -> bool {
         (true, false) => false,
         (false, true) => true,
         _ => !(from < DYNAMIC && to >= DYNAMIC),
+    }
+}
+
+/// A packet that begins another conversation between the same ports.
+#[inline]
+fn begins_another<S>(entry: &Entry<S>, seen: Seen<'_>) -> bool {
+    match seen.packet.transport {
+        Transport::Tcp(header) if header.has(crate::decode::TcpHeader::SYN) => {
+            tcp::begins_another(entry, &header, entry.side(seen.flipped))
+        }
+        _ => false,
     }
 }
 

@@ -20,7 +20,6 @@ const BUFFER: usize = 1 << 16;
 pub struct Csv<R, W: Write> {
     csv: csv::Writer<W>,
     cell: Cell,
-    fields: csv::ByteRecord,
     rows: u64,
     record: PhantomData<fn(&R)>,
 }
@@ -33,21 +32,18 @@ impl<R: Record, W: Write> Csv<R, W> {
             .buffer_capacity(BUFFER)
             .from_writer(out);
         csv.write_record(R::COLUMNS.iter().map(|column| column.name)).map_err(plain)?;
-        let fields = csv::ByteRecord::with_capacity(1024, R::COLUMNS.len());
-        Ok(Csv { csv, cell: Cell::new(Form::Csv), fields, rows: 0, record: PhantomData })
+        Ok(Csv { csv, cell: Cell::new(Form::Csv), rows: 0, record: PhantomData })
     }
 
     /// Adds a row.
     pub fn write(&mut self, row: &R, names: &Names) -> io::Result<()> {
-        self.fields.clear();
         for column in R::COLUMNS {
             self.cell.out.clear();
             (column.cell)(row, names, &mut self.cell);
-            self.fields.push_field(&self.cell.out);
+            self.csv.write_field(&self.cell.out).map_err(plain)?;
         }
         self.rows += 1;
-        // A whole record at once: nearly twice as fast as field by field.
-        self.csv.write_byte_record(&self.fields).map_err(plain)
+        self.csv.write_record(None::<&[u8]>).map_err(plain)
     }
 
     /// How many rows were written.
