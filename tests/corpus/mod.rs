@@ -38,6 +38,12 @@ pub fn beside(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// Whether a file's name says that it is a capture.
+pub fn is_capture(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    [".pcap", ".pcapng", ".gz", ".zst", ".xz"].iter().any(|end| name.ends_with(end))
+}
+
 /// What a run left.
 pub struct Run {
     /// In the order of their closing.
