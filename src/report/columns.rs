@@ -168,7 +168,7 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
         |row, _, cell| cell.word(&registry::dns_type(row.resolution.query_type));
     "rcode", "`NOERROR`, `NXDOMAIN`, …, or its number; empty where no response was seen",
         |row, _, cell| if let Some(code) = row.resolution.rcode { cell.word(&registry::rcode(code)) };
-    "answers", "the answer section in wire order, each as `TYPE=value`",
+    "answers", "the answer section in wire order, each as `TYPE=value`, then addresses sent along for hosts that it names",
         |row, _, cell| cell.list(&row.resolution.answers, answer);
     "resolved", "addresses that the answers lead to from the name asked for",
         |row, _, cell| cell.list(&row.resolved, |cell, address| cell.address(*address));
