@@ -390,11 +390,14 @@ fn claimed(path: &Path, kinds: &mut Compared) {
                     _ => {}
                 }
             }
-            Fact::Noted(Key::CertificateNames, Value::List(names)) => {
-                let (client, server) = ends[&observation.opened];
-                let names: Vec<String> =
-                    names.iter().take(CERTIFICATE_NAMES).map(|name| unescaped(name)).collect();
-                find("certificate", format!("{} {}", our_ends(server, client), names.join(" ")));
+            Fact::Profile(profile) => {
+                for (key, value) in profile.iter() {
+                    let (Key::CertificateNames, Value::List(names)) = (key, value) else { continue };
+                    let (client, server) = ends[&observation.opened];
+                    let names: Vec<String> =
+                        names.iter().take(CERTIFICATE_NAMES).map(|name| unescaped(name)).collect();
+                    find("certificate", format!("{} {}", our_ends(server, client), names.join(" ")));
+                }
             }
             _ => {}
         }
