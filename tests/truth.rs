@@ -47,7 +47,7 @@ fn generate(folder: &Path, format: &str, snap_len: &str) -> Option<(PathBuf, BTr
         ])
         .arg(&capture)
         .output()
-        .expect("python3 makes the capture");
+        .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let mut truth = capture.clone().into_os_string();
     truth.push(".truth.csv");
