@@ -57,7 +57,15 @@ fn rows(capture: &Path) -> Vec<String> {
         let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
         let object = record.as_object_mut().unwrap();
         for changed in [
-            "file", "frame", "first_frame", "last_frame", "query_frame", "evidence_frames", "frames", "vlan", "tunnel",
+            "file",
+            "frame",
+            "first_frame",
+            "last_frame",
+            "query_frame",
+            "evidence_frames",
+            "frames",
+            "vlan",
+            "tunnel",
         ] {
             object.remove(changed);
         }
@@ -112,7 +120,9 @@ fn the_same_conversation_gives_the_same_rows_in_any_wrapping() {
             ethernet(0x8864, &prefixed(&[0x11, 0, 0, 7, len[0], len[1], 0, 0x21], &f[14..]))
         }),
         ("vxlan", 1, |f| ethernet(0x0800, &ipv4(17, &udp(4789, &prefixed(&[8, 0, 0, 0, 0, 0, 42, 0], f))))),
-        ("geneve", 1, |f| ethernet(0x0800, &ipv4(17, &udp(6081, &prefixed(&[0, 0, 0x65, 0x58, 0, 0, 42, 0], f))))),
+        ("geneve", 1, |f| {
+            ethernet(0x0800, &ipv4(17, &udp(6081, &prefixed(&[0, 0, 0x65, 0x58, 0, 0, 42, 0], f))))
+        }),
         ("gre", 1, |f| ethernet(0x0800, &ipv4(47, &prefixed(&[0, 0, 8, 0], &f[14..])))),
         ("erspan I", 1, |f| ethernet(0x0800, &ipv4(47, &prefixed(&[0, 0, 0x88, 0xbe], f)))),
         ("erspan II", 1, |f| {
@@ -122,7 +132,10 @@ fn the_same_conversation_gives_the_same_rows_in_any_wrapping() {
         ("ip in ip", 1, |f| ethernet(0x0800, &ipv4(4, &f[14..]))),
         ("gtp-u", 1, |f| {
             let len = ((f.len() - 14) as u16).to_be_bytes();
-            ethernet(0x0800, &ipv4(17, &udp(2152, &prefixed(&[0x30, 0xff, len[0], len[1], 0, 0, 0, 9], &f[14..]))))
+            ethernet(
+                0x0800,
+                &ipv4(17, &udp(2152, &prefixed(&[0x30, 0xff, len[0], len[1], 0, 0, 0, 9], &f[14..]))),
+            )
         }),
         ("raw", 101, |f| f[14..].to_vec()),
         ("null", 0, |f| prefixed(&2u32.to_le_bytes(), &f[14..])),
