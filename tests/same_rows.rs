@@ -1,4 +1,4 @@
-//! The same conversation in another wrapping gives the same rows.
+//! The same traffic gives the same rows: whatever the number of threads, the files it lies in, and what it is wrapped in.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,208 +6,208 @@
     reason = "a test that cannot go on should say where"
 )]
 
+mod corpus;
+/// What writes the crafted captures of this repository.
+#[path = "../examples/craft"]
+#[allow(dead_code, unreachable_pub, reason = "only what wraps and writes is used here")]
+mod craft {
+    pub mod file;
+    pub mod frame;
+    pub mod wrap;
+}
+
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
-/// A frame: seconds, microseconds, bytes.
-type Frame = (u32, u32, Vec<u8>);
+use serde_json::Value as Json;
 
-/// The frames of `captures/happy`, which are Ethernet.
-fn plain() -> Vec<Frame> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/happy/capture.pcap");
-    let bytes = std::fs::read(path).unwrap();
-    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-    let mut frames = Vec::new();
-    let mut at = 24;
-    while at < bytes.len() {
-        let len = number(at + 8) as usize;
-        frames.push((number(at), number(at + 4), bytes[at + 16..at + 16 + len].to_vec()));
-        at += 16 + len;
-    }
-    assert!(frames.len() > 50);
-    frames
+use craft::file::Record;
+use craft::file::pcap;
+use craft::file::read_pcap;
+use craft::wrap::ETHERNET;
+use craft::wrap::WRAPPINGS;
+
+/// Columns that say where something lies in a file, or what it was wrapped in.
+const PLACE: &[&str] = &[
+    "file",
+    "first_frame",
+    "last_frame",
+    "frame",
+    "frames",
+    "query_frame",
+    "evidence_frames",
+    "vlan",
+    "tunnel",
+];
+
+/// Some hundred conversations of every kind that the generator knows.
+fn mixed(folder: &Path) -> Option<Vec<Record>> {
+    let generator = corpus::beside("bench")?.join("gen_capture.py");
+    let capture = folder.join("mixed.pcap");
+    let made = Command::new("python3")
+        .arg(generator)
+        .args(["--shape", "mixed", "--flows", "500", "--seed", "11", "--out"])
+        .arg(&capture)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Some(read_pcap(&std::fs::read(capture).unwrap()))
 }
 
-/// Writes a capture of this link type.
-fn write(path: &Path, link: u32, frames: &[Frame]) {
-    let mut out = Vec::new();
-    for word in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, link] {
-        out.extend_from_slice(&u32::to_le_bytes(word));
-    }
-    for (seconds, micros, bytes) in frames {
-        for word in [*seconds, *micros, bytes.len() as u32, bytes.len() as u32] {
-            out.extend_from_slice(&word.to_le_bytes());
-        }
-        out.extend_from_slice(bytes);
-    }
-    std::fs::write(path, out).unwrap();
+fn write(folder: &Path, name: &str, link: u32, records: &[Record]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, pcap(link, records)).unwrap();
+    path
 }
 
-/// The flow rows and answers without what a wrapping may change: frames, VLAN, tunnel, times.
-fn rows(capture: &Path) -> Vec<String> {
+fn analyze(captures: &[PathBuf], more: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
         .arg("analyze")
-        .arg(capture)
-        .args(["--format", "jsonl", "--quiet", "--fail-on", "never"])
+        .args(captures)
+        .args(["--quiet", "--fail-on", "never"])
+        .args(more)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut rows = Vec::new();
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
-        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
-        let object = record.as_object_mut().unwrap();
-        for changed in [
-            "file",
-            "frame",
-            "first_frame",
-            "last_frame",
-            "query_frame",
-            "evidence_frames",
-            "frames",
-            "vlan",
-            "tunnel",
-        ] {
-            object.remove(changed);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The records of a run without their places, a line each.
+fn rows(captures: &[PathBuf]) -> Vec<String> {
+    let place = |key: &String| PLACE.contains(&key.as_str());
+    let row = |line: &str| {
+        let mut row: serde_json::Map<String, Json> = serde_json::from_str(line).unwrap();
+        row.retain(|key, _| !place(key));
+        // A finding's sentence ends in the frames that prove it.
+        if let Some(Json::String(sentence)) = row.get_mut("sentence") {
+            let end = sentence.rfind("; frame ").unwrap_or(sentence.len());
+            sentence.truncate(end);
         }
-        rows.push(record.to_string());
-    }
-    rows
-}
-
-fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
-    let mut head = vec![0x45, 0];
-    head.extend_from_slice(&((20 + payload.len()) as u16).to_be_bytes());
-    head.extend_from_slice(&[0, 1, 0, 0, 64, protocol, 0, 0, 172, 16, 0, 1, 172, 16, 0, 2]);
-    head.extend_from_slice(payload);
-    head
-}
-
-fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
-    let mut head = 50_000u16.to_be_bytes().to_vec();
-    head.extend_from_slice(&port.to_be_bytes());
-    head.extend_from_slice(&((8 + payload.len()) as u16).to_be_bytes());
-    head.extend_from_slice(&[0, 0]);
-    head.extend_from_slice(payload);
-    head
-}
-
-fn ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
-    let mut head = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-    head.extend_from_slice(&ether_type.to_be_bytes());
-    head.extend_from_slice(payload);
-    head
-}
-
-fn prefixed(head: &[u8], rest: &[u8]) -> Vec<u8> {
-    [head, rest].concat()
-}
-
-/// Tags between the addresses and the ether type.
-fn tagged(frame: &[u8], tags: &[u8]) -> Vec<u8> {
-    [&frame[..12], tags, &frame[12..]].concat()
-}
-
-/// Link type and how a frame is wrapped; `frame[14..]` is the IP packet.
-#[test]
-fn the_same_conversation_gives_the_same_rows_in_any_wrapping() {
-    type Wrap = fn(&[u8]) -> Vec<u8>;
-    let wrappings: &[(&str, u32, Wrap)] = &[
-        ("vlan", 1, |f| tagged(f, &[0x81, 0, 0, 10])),
-        ("qinq", 1, |f| tagged(f, &[0x88, 0xa8, 0, 10, 0x81, 0, 0, 20])),
-        ("mpls", 1, |f| ethernet(0x8847, &prefixed(&[0, 1, 0x01, 64], &f[14..]))),
-        ("pppoe", 1, |f| {
-            let len = ((f.len() - 14 + 2) as u16).to_be_bytes();
-            ethernet(0x8864, &prefixed(&[0x11, 0, 0, 7, len[0], len[1], 0, 0x21], &f[14..]))
-        }),
-        ("vxlan", 1, |f| ethernet(0x0800, &ipv4(17, &udp(4789, &prefixed(&[8, 0, 0, 0, 0, 0, 42, 0], f))))),
-        ("geneve", 1, |f| {
-            ethernet(0x0800, &ipv4(17, &udp(6081, &prefixed(&[0, 0, 0x65, 0x58, 0, 0, 42, 0], f))))
-        }),
-        ("gre", 1, |f| ethernet(0x0800, &ipv4(47, &prefixed(&[0, 0, 8, 0], &f[14..])))),
-        ("erspan I", 1, |f| ethernet(0x0800, &ipv4(47, &prefixed(&[0, 0, 0x88, 0xbe], f)))),
-        ("erspan II", 1, |f| {
-            let head = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 10, 0, 5, 0, 0, 0, 0];
-            ethernet(0x0800, &ipv4(47, &prefixed(&head, f)))
-        }),
-        ("ip in ip", 1, |f| ethernet(0x0800, &ipv4(4, &f[14..]))),
-        ("gtp-u", 1, |f| {
-            let len = ((f.len() - 14) as u16).to_be_bytes();
-            ethernet(
-                0x0800,
-                &ipv4(17, &udp(2152, &prefixed(&[0x30, 0xff, len[0], len[1], 0, 0, 0, 9], &f[14..]))),
-            )
-        }),
-        ("raw", 101, |f| f[14..].to_vec()),
-        ("null", 0, |f| prefixed(&2u32.to_le_bytes(), &f[14..])),
-        ("loopback, big-endian", 108, |f| prefixed(&2u32.to_be_bytes(), &f[14..])),
-        ("ppp", 9, |f| prefixed(&[0xff, 3, 0, 0x21], &f[14..])),
-        ("cisco hdlc", 104, |f| prefixed(&[0x0f, 0, 8, 0], &f[14..])),
-        ("sll", 113, |f| prefixed(&[0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0], &f[14..])),
-        ("sll2", 276, |f| {
-            let head = [8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0];
-            prefixed(&head, &f[14..])
-        }),
-    ];
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("wrapped.pcap");
-    let frames = plain();
-    write(&path, 1, &frames);
-    let expected = rows(&path);
-    assert!(expected.len() > 10);
-    for (name, link, wrap) in wrappings {
-        let wrapped: Vec<Frame> = frames.iter().map(|(s, us, bytes)| (*s, *us, wrap(bytes))).collect();
-        write(&path, *link, &wrapped);
-        let found = rows(&path);
-        for (found, expected) in found.iter().zip(&expected) {
-            assert_eq!(found, expected, "{name}");
-        }
-        assert_eq!(found.len(), expected.len(), "{name}");
-    }
-}
-
-/// A rotated ring: one capture cut into several files gives the rows of the whole.
-#[test]
-fn files_of_a_ring_are_one_capture() {
-    let folder = tempfile::tempdir().unwrap();
-    let whole = folder.path().join("whole.pcap");
-    let frames = plain();
-    write(&whole, 1, &frames);
-    let ring = folder.path().join("ring");
-    std::fs::create_dir(&ring).unwrap();
-    for (number, part) in frames.chunks(frames.len() / 5 + 1).enumerate() {
-        // Named so that their order is not that of time.
-        write(&ring.join(format!("{}.pcap", 9 - number)), 1, part);
-    }
-    assert_eq!(rows(&ring), rows(&whole));
-}
-
-/// What a capture lost can cost certainty, and never gives a name, a finding or a verdict that the whole does not have.
-#[test]
-fn lost_frames_only_cost_certainty() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("lossy.pcap");
-    let frames = plain();
-    write(&path, 1, &frames);
-    let names = |rows: &[String]| -> std::collections::BTreeSet<String> {
-        let record = |row: &String| serde_json::from_str::<serde_json::Value>(row).unwrap();
-        rows.iter().filter_map(|row| Some(record(row).get("sni")?.as_str()?.to_owned())).collect()
+        Json::Object(row).to_string()
     };
-    let whole = names(&rows(&path));
-    for every in [2, 3, 5, 7, 11] {
-        for offset in 0..every.min(4) {
-            let left: Vec<Frame> = frames
-                .iter()
-                .enumerate()
-                .filter(|(number, _)| number % every != offset)
-                .map(|(_, frame)| frame.clone())
-                .collect();
-            write(&path, 1, &left);
-            let found = rows(&path);
-            assert!(names(&found).is_subset(&whole), "every {every}th lost");
-            let strong = found.iter().find(|row| {
-                row.contains("\"confidence\":\"strong\"") || row.contains("\"confidence\":\"certain\"")
-            });
-            assert!(strong.is_none(), "every {every}th lost: {strong:?}");
+    analyze(captures, &["--format", "jsonl"]).lines().map(row).collect()
+}
+
+fn check(name: &str, found: &[String], expected: &[String]) {
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found, expected, "{name}");
+    }
+    assert_eq!(found.len(), expected.len(), "{name}: rows");
+}
+
+/// All files of an evidence folder; of the manifest, what does not say when and how it was run.
+fn evidence(captures: &[PathBuf], threads: &str, folder: &Path) -> Vec<(String, String)> {
+    let output = folder.join(format!("evidence-{threads}"));
+    analyze(captures, &["--threads", threads, "-o", output.to_str().unwrap()]);
+    let mut files: Vec<_> = std::fs::read_dir(output).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let read = |file: &PathBuf| {
+        let mut text = std::fs::read_to_string(file).unwrap();
+        if file.ends_with("manifest.json") {
+            let mut manifest: serde_json::Map<String, Json> = serde_json::from_str(&text).unwrap();
+            assert!(manifest.remove("run").is_some());
+            text = serde_json::to_string_pretty(&manifest).unwrap();
+        }
+        (file.file_name().unwrap().to_string_lossy().into_owned(), text)
+    };
+    files.iter().map(read).collect()
+}
+
+#[test]
+fn any_number_of_threads_leaves_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(records) = mixed(folder.path()) else { return };
+    let capture = [write(folder.path(), "one.pcap", ETHERNET, &records)];
+    let expected = evidence(&capture, "1", folder.path());
+    for threads in ["2", "3", "8"] {
+        for (found, expected) in evidence(&capture, threads, folder.path()).iter().zip(&expected) {
+            assert!(found == expected, "{}: other bytes with {threads} threads", found.0);
+        }
+    }
+}
+
+#[test]
+fn files_that_rotated_are_one_capture_in_any_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(records) = mixed(folder.path()) else { return };
+    let expected = rows(&[write(folder.path(), "one.pcap", ETHERNET, &records)]);
+    let parts: Vec<PathBuf> = records
+        .chunks(records.len().div_ceil(5))
+        .enumerate()
+        .map(|(number, part)| write(folder.path(), &format!("part{number}.pcap"), ETHERNET, part))
+        .collect();
+    check("five files", &rows(&parts), &expected);
+    let bytes = analyze(&parts, &["--format", "jsonl"]);
+    for order in [[4, 3, 2, 1, 0], [2, 0, 4, 1, 3]] {
+        let other = order.map(|number| parts[number].clone());
+        assert!(analyze(&other, &["--format", "jsonl"]) == bytes, "files in the order {order:?}");
+    }
+}
+
+#[test]
+fn any_wrapping_gives_the_same_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(records) = mixed(folder.path()) else { return };
+    let expected = rows(&[write(folder.path(), "plain.pcap", ETHERNET, &records)]);
+    assert!(expected.len() > 1000);
+    corpus::two_at_a_time(WRAPPINGS, |wrapping| {
+        let wrap = |record: &Record| {
+            let nanos = record.nanos;
+            (wrapping.wrap)(&record.bytes).into_iter().map(move |bytes| Record { nanos, bytes })
+        };
+        let records: Vec<Record> = records.iter().flat_map(wrap).collect();
+        let capture = write(folder.path(), wrapping.name, wrapping.link, &records);
+        check(wrapping.name, &rows(&[capture]), &expected);
+    });
+}
+
+/// With less of each frame there may be less to tell, and never something else.
+#[test]
+fn cut_frames_only_cost_certainty() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(records) = mixed(folder.path()) else { return };
+    let whole = write(folder.path(), "whole.pcap", ETHERNET, &records);
+    let flows = |capture: &PathBuf| -> Vec<Json> {
+        let text = analyze(std::slice::from_ref(capture), &["--format", "jsonl"]);
+        let rows = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        let mut flows: Vec<Json> = rows.filter(|row| row["record"] == "flow").collect();
+        // Rows come as conversations end; a stream that was cut may end at another time.
+        flows.sort_by_key(|row| row["flow_id"].as_u64());
+        flows
+    };
+    let expected = flows(&whole);
+    for snap_len in [80, 120, 400, 900, 1300] {
+        let mut bytes = pcap(ETHERNET, &[]);
+        for record in &records {
+            let one = pcap(ETHERNET, std::slice::from_ref(record));
+            let len = record.bytes.len().min(snap_len);
+            bytes.extend(&one[24..32]);
+            bytes.extend((len as u32).to_le_bytes());
+            bytes.extend(&one[36..40 + len]);
+        }
+        let capture = folder.path().join("cut.pcap");
+        std::fs::write(&capture, bytes).unwrap();
+        let found = flows(&capture);
+        assert_eq!(found.len(), expected.len(), "{snap_len}");
+        for (found, expected) in found.iter().zip(&expected) {
+            for column in [
+                "client_ip",
+                "client_port",
+                "server_ip",
+                "server_port",
+                "packets_to_server",
+                "bytes_to_client",
+            ] {
+                assert_eq!(found[column], expected[column], "{snap_len}: {column}: {expected}");
+            }
+            for column in ["sni", "tls_version", "certificate_issuer"] {
+                let same = found[column].is_null() || found[column] == expected[column];
+                assert!(same, "{snap_len}: {column}: {} is not {}", found[column], expected[column]);
+            }
+            let word = |row: &Json, column: &str| row[column].as_str().unwrap_or_default().to_owned();
+            let [was, is] = [expected, found].map(|row| word(row, "outcome"));
+            assert!(is != "blocked-looking" || was == is, "{snap_len}: looks blocked only when cut: {found}");
         }
     }
 }

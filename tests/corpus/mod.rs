@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "a module of several tests")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say where")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -159,4 +160,12 @@ fn one_mark(name: &str) -> String {
         }
     }
     out
+}
+
+/// A row of a table: its cells by the names of their columns.
+pub type Row = BTreeMap<String, String>;
+
+/// The rows of a CSV file.
+pub fn rows(file: &Path) -> Vec<Row> {
+    csv::Reader::from_path(file).unwrap().deserialize().map(Result::unwrap).collect()
 }
