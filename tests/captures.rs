@@ -150,7 +150,7 @@ fn each_case_shows_what_it_is_for() {
     check("nxdomain", &["rcode=NXDOMAIN"]);
     check("dns-silent", &["query_name=westeurope01.afs.azure.net,query_type=A\n"]);
     check("dns-tcp", &["dns,client_ip=10.1.0.4,resolver_ip=10.1.0.53,transport=tcp"]);
-    check("inspected", &["tls_version=TLS 1.2", "certificate_issuer=O=Contoso Proxy"]);
+    check("inspected", &["tls_version=TLS 1.2", "certificate_issuer=O=Contoso Proxy", "finding,code=AFS109"]);
     check("ipv6", &["server_ip=2603:1030:1000::40:4", "name_source=sni"]);
 }
 

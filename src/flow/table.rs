@@ -330,17 +330,25 @@ impl<S: Default> FlowTable<S> {
 
     /// The capture is over: closes everything, in the order of opening.
     pub fn finish<L: Listener<State = S>>(&mut self, at: At, listener: &mut L) {
-        let mut all: Vec<(u64, Slot, Close)> = Vec::with_capacity(self.live());
+        for slot in self.remaining() {
+            self.end(slot, at, listener);
+        }
+    }
+
+    /// What is still live, in the order of opening.
+    pub fn remaining(&self) -> Vec<Slot> {
+        let mut all: Vec<(u64, Slot)> = Vec::with_capacity(self.live());
         for (number, shard) in self.shards.iter().enumerate() {
-            for (place, entry) in shard.entries() {
-                let why = if entry.state == State::Closed { Close::Done } else { Close::CaptureEnded };
-                all.push((entry.opened, slot(number, place), why));
-            }
+            all.extend(shard.entries().map(|(place, entry)| (entry.opened, slot(number, place))));
         }
         all.sort_unstable();
-        for (_, slot, why) in all {
-            self.close(slot, why, at, listener);
-        }
+        all.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// Closes one of what remains when the capture is over.
+    pub fn end<L: Listener<State = S>>(&mut self, slot: Slot, at: At, listener: &mut L) {
+        let done = self.entry(slot).is_some_and(|entry| entry.state == State::Closed);
+        self.close(slot, if done { Close::Done } else { Close::CaptureEnded }, at, listener);
     }
 
     fn entry(&self, slot: Slot) -> Option<&Entry<S>> {

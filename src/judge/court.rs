@@ -16,6 +16,7 @@ use super::case::Said;
 use super::checks;
 use super::findings::Findings;
 use super::names::Names;
+use super::names::Recent;
 use super::outcome::outcome;
 use super::record::DnsRow;
 use super::record::FindingRow;
@@ -23,6 +24,7 @@ use super::record::FlowRow;
 use super::record::Tally;
 use super::tally::Destinations;
 use super::verdict::Verdict;
+use super::verdict::is_unknown_issuer;
 use super::verdict::verdict;
 use crate::base::Address;
 use crate::base::WireText;
@@ -85,6 +87,8 @@ pub struct Court {
     /// By slot.
     cases: Vec<Option<Box<Case>>>,
     names: Names,
+    /// Issuers of certificates, and whether they are unknown.
+    issuers: Recent<WireText, bool>,
     findings: Findings,
     destinations: Destinations,
     /// Audited hosts that packets were seen to reach.
@@ -104,6 +108,7 @@ impl Court {
             scope,
             cases: Vec::new(),
             names: Names::new(),
+            issuers: Recent::new(1 << 10),
             findings: Findings::default(),
             destinations: Destinations::default(),
             hearing: Hosts::default(),
@@ -251,7 +256,12 @@ impl Court {
         }
         let (outcome, signature, confidence) = outcome(closing, self.hearing.contains(&client));
         let judged = by_client > 0 && self.scope.audits(client);
-        let verdict = if judged { verdict(&case, &self.rules) } else { Verdict::default() };
+        let mut verdict = if judged { verdict(&case, &self.rules) } else { Verdict::default() };
+        if verdict.documented.is_some()
+            && let Some(issuer) = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref())
+        {
+            verdict.unknown_issuer = self.is_unknown_issuer(issuer);
+        }
         let said = case.said.as_deref();
         let dns = case.dns.as_ref();
         let (name, name_source) = match case.name() {
@@ -279,6 +289,7 @@ impl Court {
             tls_version: said.and_then(|said| said.tls_version),
             ech: said.is_some_and(|said| said.ech),
             certificate_issuer: said.and_then(|said| said.certificate_issuer.clone()),
+            ja4: said.and_then(|said| said.ja4.clone()),
             packets: closing.packets,
             bytes: closing.bytes,
             destination: verdict.destination,
@@ -295,6 +306,16 @@ impl Court {
         }
         checks::run(&case, closing, &verdict, &self.scope, &mut row, &mut self.findings);
         docket.flow(&row);
+    }
+
+    /// Looks an issuer up once.
+    fn is_unknown_issuer(&mut self, issuer: &WireText) -> bool {
+        if let Some(known) = self.issuers.get(issuer) {
+            return *known;
+        }
+        let unknown = is_unknown_issuer(issuer, &self.rules);
+        self.issuers.put(issuer.clone(), unknown);
+        unknown
     }
 
     fn count(&mut self, client: Address, row: &FlowRow) {

@@ -146,6 +146,8 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code));
     "evidence_frames", "frames that prove what the row says",
         |row, names, cell| cell.frames(&row.evidence, row.first_frame.file, names);
+    "ja4", "JA4 fingerprint of the client's TLS or QUIC hello: which software spoke",
+        |row, _, cell| cell.text(row.ja4.as_deref().unwrap_or_default(), Origin::Stranger);
 };
 
 /// `dns.csv`.
