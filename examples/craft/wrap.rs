@@ -45,11 +45,16 @@ pub const WRAPPINGS: &[Wrapping] = &[
     Wrapping { name: "mpls", link: ETHERNET, wrap: |frame| packet(frame, mpls) },
     Wrapping { name: "pppoe", link: ETHERNET, wrap: |frame| packet(frame, pppoe) },
     Wrapping { name: "ip-in-ip", link: ETHERNET, wrap: |frame| packet(frame, ip_in_ip) },
+    Wrapping { name: "gtp-u", link: ETHERNET, wrap: |frame| packet(frame, gtp) },
+    Wrapping { name: "erspan-1", link: ETHERNET, wrap: |frame| vec![gre(&[0, 0], 0x88be, &[], frame)] },
     Wrapping { name: "fragments", link: ETHERNET, wrap: fragments },
     Wrapping { name: "sll", link: 113, wrap: |frame| packet(frame, sll) },
     Wrapping { name: "sll2", link: 276, wrap: |frame| packet(frame, sll2) },
     Wrapping { name: "raw", link: 101, wrap: |frame| packet(frame, |_, ip| ip.to_vec()) },
     Wrapping { name: "null", link: 0, wrap: |frame| packet(frame, null) },
+    Wrapping { name: "loopback", link: 108, wrap: |frame| packet(frame, loopback) },
+    Wrapping { name: "ppp", link: 9, wrap: |frame| packet(frame, ppp) },
+    Wrapping { name: "hdlc", link: 104, wrap: |frame| packet(frame, hdlc) },
 ];
 
 /// The EtherType of a frame and what it holds, tags taken off.
@@ -150,6 +155,28 @@ fn sll2(kind: u16, ip: &[u8]) -> Vec<u8> {
 fn null(kind: u16, ip: &[u8]) -> Vec<u8> {
     let family: u32 = if kind == IPV4 { 2 } else { 30 };
     [&family.to_le_bytes()[..], ip].concat()
+}
+
+/// The same as OpenBSD writes it: big-endian, and with its own number for IPv6.
+fn loopback(kind: u16, ip: &[u8]) -> Vec<u8> {
+    let family: u32 = if kind == IPV4 { 2 } else { 24 };
+    [&family.to_be_bytes()[..], ip].concat()
+}
+
+/// RFC 1662 §3.1.
+fn ppp(kind: u16, ip: &[u8]) -> Vec<u8> {
+    [&[0xff, 3, 0, if kind == IPV4 { 0x21 } else { 0x57 }], ip].concat()
+}
+
+/// Cisco HDLC: unicast, then an EtherType.
+fn hdlc(kind: u16, ip: &[u8]) -> Vec<u8> {
+    [&[0x0f, 0][..], &kind.to_be_bytes(), ip].concat()
+}
+
+/// 3GPP TS 29.281 §5.1: a G-PDU.
+fn gtp(_: u16, ip: &[u8]) -> Vec<u8> {
+    let len = (ip.len() as u16).to_be_bytes();
+    outer_udp(2152, &[&[0x30, 0xff, len[0], len[1], 0, 0, 0, 9], ip].concat())
 }
 
 /// Bytes of a packet's payload in each fragment: a multiple of eight.
