@@ -11,6 +11,9 @@
 //!
 //! Brackets are threads. Both shapes give the same observations in the same order: what happens at a frame, and what time
 //! does before it, has its own place in one order of the run.
+//!
+//! A live source also sends pulses: the clock, what was lost, and where evidence is closed and begun anew. They travel the
+//! whole line behind the frames before them, so that every stage acts on them at the same place.
 
 mod ledger;
 mod relay;
@@ -26,6 +29,7 @@ use crate::capture::Capture;
 use crate::capture::Chunk;
 use crate::capture::Frame;
 use crate::capture::InputFacts;
+use crate::capture::Pulse;
 use crate::decode;
 use crate::decode::Decoded;
 use crate::decode::Decoder;
@@ -37,6 +41,7 @@ use crate::judge::Court;
 use crate::judge::Docket;
 use crate::judge::Judgement;
 use crate::judge::Scope;
+use crate::judge::Tally;
 use crate::read::Desk;
 use crate::read::Observation;
 use crate::rules::Rules;
@@ -76,37 +81,120 @@ pub struct Facts {
     pub stopped: bool,
 }
 
+/// Where frames come from.
+pub trait Source {
+    /// Fills `chunk` with the next frames; false at the end. A live source hands on a pulse without frames when none come.
+    fn next(&mut self, chunk: &mut Chunk) -> bool;
+    /// Raw bytes read so far.
+    fn bytes_read(&self) -> u64;
+    /// What the inputs were since the last turn. Only asked after a pulse that wants one.
+    fn turn(&mut self) -> Vec<InputFacts>;
+    /// Whether it goes on while findings are wanted: they are announced as they appear.
+    fn is_live(&self) -> bool {
+        false
+    }
+    /// Ends reading, and tells what each input was since the last turn.
+    fn finish(self) -> Vec<InputFacts>;
+}
+
+impl Source for Capture {
+    fn next(&mut self, chunk: &mut Chunk) -> bool {
+        Capture::next(self, chunk)
+    }
+
+    fn bytes_read(&self) -> u64 {
+        Capture::bytes_read(self)
+    }
+
+    fn turn(&mut self) -> Vec<InputFacts> {
+        Vec::new()
+    }
+
+    fn finish(self) -> Vec<InputFacts> {
+        Capture::finish(self)
+    }
+}
+
+#[cfg(feature = "live")]
+impl Source for capture::Live {
+    fn next(&mut self, chunk: &mut Chunk) -> bool {
+        capture::Live::next(self, chunk)
+    }
+
+    fn bytes_read(&self) -> u64 {
+        capture::Live::bytes_read(self)
+    }
+
+    fn turn(&mut self) -> Vec<InputFacts> {
+        capture::Live::turn(self)
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn finish(self) -> Vec<InputFacts> {
+        capture::Live::finish(self)
+    }
+}
+
+/// Writes the rows, and for a live source what happens while it runs.
+pub trait Clerk: Docket {
+    /// A second has passed.
+    fn pulse(&mut self, _: &State) {}
+    /// Evidence is closed here with these facts, and begun anew.
+    fn turn(&mut self, _: Facts) {}
+}
+
+/// How a live run stands.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Conversations that are followed now.
+    pub live: u64,
+    /// Conversations opened since the beginning.
+    pub opened: u64,
+    /// Pushed out of a full table since the beginning.
+    pub evicted: u64,
+    /// What judge counted since the last turn; without the destinations.
+    pub tally: Tally,
+}
+
 /// Told how far the run has come, after each chunk.
 pub trait Watcher {
     /// Raw bytes read and frames seen so far.
     fn progress(&mut self, bytes: u64, frames: u64);
 }
 
-/// Audits what `capture` reads; the rows go to `docket`, which is given back. `stop` ends the run at the next chunk, with everything until then.
-pub fn run<D: Docket + Send>(
-    mut capture: Capture,
+/// Audits what `source` reads; the rows go to `clerk`, which is given back. `stop` ends the run at the next chunk, with everything until then.
+///
+/// A live source wants one worker: its frames are not cut from files, and it must not wait for the slowest of several.
+pub fn run<S: Source, D: Clerk + Send>(
+    mut source: S,
     plan: Plan,
-    docket: D,
+    clerk: D,
     watcher: &mut dyn Watcher,
     stop: &AtomicBool,
 ) -> (Facts, D) {
-    let court = Court::new(plan.rules, plan.scope);
+    let mut court = Court::new(plan.rules, plan.scope);
+    if source.is_live() {
+        court.announce();
+    }
     let mut front = Front::new(plan.fragments);
-    let reading = Reading { capture: &mut capture, front: &mut front, watcher, stop };
-    let (flows, judgement, docket) = if plan.workers <= 1 {
-        relay::alone(plan.flows, court, docket, reading)
+    let reading = Reading { source: &mut source, front: &mut front, watcher, stop };
+    let (flows, judgement, clerk) = if plan.workers <= 1 {
+        relay::alone(plan.flows, court, clerk, reading)
     } else {
-        relay::shared(plan.flows, plan.workers, court, docket, reading)
+        relay::shared(plan.flows, plan.workers, court, clerk, reading)
     };
     let facts = Facts {
-        inputs: capture.finish(),
+        inputs: source.finish(),
         ledger: front.ledger(),
         flows,
         judgement,
         span: front.span,
         stopped: stop.load(Ordering::Relaxed),
     };
-    (facts, docket)
+    (facts, clerk)
 }
 
 /// Takes packets and the passing of time, in the order of the run.
@@ -117,6 +205,8 @@ trait Follower {
     fn tick(&mut self, second: i64, at: At);
     /// A chunk is done.
     fn chunk(&mut self, chunk: &Chunk);
+    /// A live source's pulse; `closes` holds what is known of the evidence that ends here.
+    fn pulse(&mut self, pulse: &Pulse, closes: Option<Closes>);
     /// No more frames come.
     fn finish(&mut self, at: At);
 }
@@ -167,10 +257,31 @@ impl Front {
 
     fn ledger(&mut self) -> Ledger {
         self.decoder.finish();
+        self.turn().0
+    }
+
+    /// Time passes without a frame.
+    fn passes(&mut self, time: Time, follower: &mut impl Follower) {
+        if let Some(second) = self.clock.passes(time) {
+            follower.tick(second, At { order: self.frames * 2, frame: self.last, time });
+        }
+    }
+
+    /// The account since the last turn, and the time that it spans.
+    fn turn(&mut self) -> (Ledger, Option<(Time, Time)>) {
         let mut ledger = std::mem::take(&mut self.ledger);
         ledger.close(self.decoder.counts());
-        ledger
+        (ledger, self.span.take())
     }
+}
+
+/// What is known left of judge of the evidence that ends at a turn.
+#[derive(Debug)]
+struct Closes {
+    inputs: Vec<InputFacts>,
+    ledger: Ledger,
+    span: Option<(Time, Time)>,
+    flows: FlowCounts,
 }
 
 /// The clock of the frames. It follows the latest frame; a jump back by more than a few minutes sets it back.
@@ -195,24 +306,36 @@ impl Clock {
 }
 
 /// The inputs, ready to be read into a follower.
-struct Reading<'a> {
-    capture: &'a mut Capture,
+struct Reading<'a, S> {
+    source: &'a mut S,
     front: &'a mut Front,
     watcher: &'a mut dyn Watcher,
     stop: &'a AtomicBool,
 }
 
-impl Reading<'_> {
+impl<S: Source> Reading<'_, S> {
     fn into(self, follower: &mut impl Follower) {
         let mut chunk = Chunk::default();
-        while !self.stop.load(Ordering::Relaxed) && self.capture.next(&mut chunk) {
+        let mut latest = Time::default();
+        while !self.stop.load(Ordering::Relaxed) && self.source.next(&mut chunk) {
             for header in &chunk.frames {
                 self.front.frame(&chunk.frame(header), header, follower);
             }
+            if let Some(time) = chunk.frames.last().map(|last| last.time) {
+                latest = time;
+            }
+            if let Some(pulse) = &chunk.pulse {
+                self.front.passes(pulse.time, follower);
+                let closes = pulse.turn.then(|| {
+                    let (ledger, span) = self.front.turn();
+                    Closes { inputs: self.source.turn(), ledger, span, flows: FlowCounts::default() }
+                });
+                follower.pulse(pulse, closes);
+            }
             follower.chunk(&chunk);
-            self.watcher.progress(self.capture.bytes_read(), self.front.frames);
+            self.watcher.progress(self.source.bytes_read(), self.front.frames);
         }
-        let time = self.front.span.map_or(Time::default(), |(_, last)| last);
+        let time = self.front.span.map_or(latest, |(_, last)| last);
         follower.finish(At { order: self.front.frames * 2 + 2, frame: self.front.last, time });
     }
 }

@@ -10,13 +10,19 @@ use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
 
+use super::Clerk;
+use super::Closes;
+use super::Facts;
 use super::Follower;
 use super::Reading;
+use super::Source;
+use super::State;
 use super::Worker;
 use crate::base::FileId;
 use crate::capture::Chunk;
 use crate::capture::Frame;
 use crate::capture::FrameHeader;
+use crate::capture::Pulse;
 use crate::decode::Decoded;
 use crate::decode::Decoder;
 use crate::decode::OwnedPacket;
@@ -29,6 +35,7 @@ use crate::flow::shard_of;
 use crate::judge::Court;
 use crate::judge::DnsRow;
 use crate::judge::Docket;
+use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::Judgement;
 use crate::read::Observation;
@@ -44,21 +51,40 @@ const ROWS: usize = 512;
 
 type Batch = Vec<Observation>;
 
+/// What one worker hands to judge: observations, and behind them perhaps a pulse.
+#[derive(Debug, Default)]
+struct Told {
+    batch: Batch,
+    pulse: Option<Box<Beat>>,
+}
+
+/// A pulse, and what flow knows at it.
+#[derive(Debug)]
+struct Beat {
+    pulse: Pulse,
+    live: u64,
+    counts: FlowCounts,
+    closes: Option<Closes>,
+}
+
 /// One worker, on the reading thread; judge on another.
-pub(super) fn alone<D: Docket + Send>(
+pub(super) fn alone<S: Source, D: Clerk + Send>(
     limits: Limits,
     mut court: Court,
     docket: D,
-    reading: Reading<'_>,
+    reading: Reading<'_, S>,
 ) -> (FlowCounts, Judgement, D) {
-    let (told, hear) = bounded::<Batch>(UNDER_WAY);
+    let (told, hear) = bounded::<Told>(UNDER_WAY);
     let (give_back, empties) = bounded::<Batch>(UNDER_WAY * 2);
     thread::scope(|scope| {
         let (mut post, writing) = post(scope, docket);
         let judging = scope.spawn(move || {
-            for mut batch in hear {
+            for Told { mut batch, pulse } in hear {
                 for observation in batch.drain(..) {
                     court.accept(observation, &mut post);
+                }
+                if let Some(beat) = pulse {
+                    beat_at_judge(*beat, &mut court, &mut post);
                 }
                 // A full channel of empties only means that one vector is built again.
                 let _ = give_back.try_send(batch);
@@ -66,9 +92,10 @@ pub(super) fn alone<D: Docket + Send>(
             post.hand_on();
             court.finish()
         });
-        let mut follower = Alone { worker: Worker::new(limits), told: Some(told), empties };
+        let mut follower =
+            Alone { worker: Worker::new(limits), told: Some(told), empties, before: FlowCounts::default() };
         reading.into(&mut follower);
-        let counts = follower.worker.table.counts();
+        let counts = follower.worker.table.counts().since(follower.before);
         drop(follower);
         let judgement = join(judging);
         (counts, judgement, join(writing))
@@ -81,6 +108,9 @@ pub(super) fn alone<D: Docket + Send>(
 enum Row {
     Flow(FlowRow),
     Dns(DnsRow),
+    News(Box<FindingRow>),
+    Pulse(Box<State>),
+    Turn(Box<Facts>),
 }
 
 /// Hands rows on in batches to the thread that writes them: printing a row costs as much as judging its flow.
@@ -113,10 +143,14 @@ impl Docket for Post {
     fn dns(&mut self, row: &DnsRow) {
         self.put(Row::Dns(row.clone()));
     }
+
+    fn news(&mut self, row: &FindingRow) {
+        self.put(Row::News(Box::new(row.clone())));
+    }
 }
 
 /// Starts the thread that writes rows; it gives the docket back when the post is gone.
-fn post<'scope, D: Docket + Send + 'scope>(
+fn post<'scope, D: Clerk + Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     mut docket: D,
 ) -> (Post, thread::ScopedJoinHandle<'scope, D>) {
@@ -128,6 +162,9 @@ fn post<'scope, D: Docket + Send + 'scope>(
                 match row {
                     Row::Flow(row) => docket.flow(&row),
                     Row::Dns(row) => docket.dns(&row),
+                    Row::News(row) => docket.news(&row),
+                    Row::Pulse(state) => docket.pulse(&state),
+                    Row::Turn(facts) => docket.turn(*facts),
                 }
             }
             let _ = give_back.try_send(batch);
@@ -135,6 +172,19 @@ fn post<'scope, D: Docket + Send + 'scope>(
         docket
     });
     (Post { rows: Vec::new(), out, empties }, writing)
+}
+
+/// Judge at a pulse: what was lost, what is new, and the end of the evidence where it is one.
+fn beat_at_judge(beat: Beat, court: &mut Court, post: &mut Post) {
+    let Beat { pulse, live, counts, closes } = beat;
+    court.pulse(pulse.time, pulse.lost, post);
+    let state = State { live, opened: counts.opened, evicted: counts.evicted, tally: court.tally().clone() };
+    post.put(Row::Pulse(Box::new(state)));
+    if let Some(Closes { inputs, ledger, span, flows }) = closes {
+        let judgement = court.turn();
+        post.put(Row::Turn(Box::new(Facts { inputs, ledger, flows, judgement, span, stopped: false })));
+    }
+    post.hand_on();
 }
 
 /// Waits for a thread; a panic in it is ours.
@@ -147,20 +197,25 @@ fn join<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
 
 struct Alone {
     worker: Worker,
-    told: Option<Sender<Batch>>,
+    told: Option<Sender<Told>>,
     empties: Receiver<Batch>,
+    /// The counts at the last turn.
+    before: FlowCounts,
 }
 
 impl Alone {
     fn hand_on(&mut self) {
-        if self.worker.told().is_empty() {
-            return;
+        if !self.worker.told().is_empty() {
+            self.hand_on_with(None);
         }
+    }
+
+    fn hand_on_with(&mut self, pulse: Option<Box<Beat>>) {
         let empty = self.empties.try_recv().unwrap_or_default();
         let batch = std::mem::replace(self.worker.told(), empty);
         if let Some(told) = &self.told {
             // Fails only when judge has panicked; joining it says so.
-            let _ = told.send(batch);
+            let _ = told.send(Told { batch, pulse });
         }
     }
 }
@@ -179,6 +234,16 @@ impl Follower for Alone {
         if self.worker.told().len() >= BATCH {
             self.hand_on();
         }
+    }
+
+    fn pulse(&mut self, pulse: &Pulse, closes: Option<Closes>) {
+        let counts = self.worker.table.counts();
+        let closes = closes.map(|closes| Closes { flows: counts.since(self.before), ..closes });
+        if closes.is_some() {
+            self.before = counts;
+        }
+        let live = self.worker.table.live() as u64;
+        self.hand_on_with(Some(Box::new(Beat { pulse: *pulse, live, counts, closes })));
     }
 
     fn finish(&mut self, at: At) {
@@ -216,12 +281,12 @@ struct Tasks {
 }
 
 /// Several workers, each with its own shards; judge puts their observations in order again.
-pub(super) fn shared<D: Docket + Send>(
+pub(super) fn shared<S: Source, D: Clerk + Send>(
     limits: Limits,
     workers: usize,
     mut court: Court,
     docket: D,
-    reading: Reading<'_>,
+    reading: Reading<'_, S>,
 ) -> (FlowCounts, Judgement, D) {
     let workers = workers.min(SHARDS);
     thread::scope(|scope| {
@@ -279,7 +344,7 @@ fn in_order(batches: Vec<Batch>, mut accept: impl FnMut(Observation)) {
 fn work(mut worker: Worker, tasks: &Receiver<Tasks>, told: &Sender<Batch>) -> FlowCounts {
     let mut decoder = Decoder::new(crate::decode::Limits::default());
     for Tasks { file, bytes, tasks } in tasks {
-        let chunk = Chunk { file, bytes, frames: Vec::new() };
+        let chunk = Chunk { file, bytes, ..Chunk::default() };
         for task in tasks {
             match task {
                 Task::Frame(header, order) => {
@@ -341,6 +406,10 @@ impl Follower for Shared {
 
     fn chunk(&mut self, chunk: &Chunk) {
         self.send(chunk.file, &chunk.bytes);
+    }
+
+    fn pulse(&mut self, _: &Pulse, _: Option<Closes>) {
+        // Live capture has one worker.
     }
 
     fn finish(&mut self, at: At) {

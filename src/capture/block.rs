@@ -33,7 +33,7 @@ impl Pool {
     }
 
     /// A block that nobody else holds, of `block_len` bytes, or of `least` if that is more.
-    fn take(&mut self, least: usize) -> Arc<Vec<u8>> {
+    pub(super) fn take(&mut self, least: usize) -> Arc<Vec<u8>> {
         if least <= self.block_len {
             // The first that is free: few blocks stay in use, and they stay in the cache.
             if let Some(free) = self.kept.iter_mut().position(|block| Arc::get_mut(block).is_some()) {
@@ -43,7 +43,7 @@ impl Pool {
         Arc::new(vec![0; least.max(self.block_len)])
     }
 
-    fn put(&mut self, block: Arc<Vec<u8>>) {
+    pub(super) fn put(&mut self, block: Arc<Vec<u8>>) {
         if self.kept.len() < KEPT_BLOCKS && block.len() == self.block_len {
             self.kept.push(block);
         }

@@ -40,6 +40,19 @@ pub struct Chunk {
     pub bytes: Arc<Vec<u8>>,
     /// The frames cut in it.
     pub frames: Vec<FrameHeader>,
+    /// Live capture: what the clock says behind these frames.
+    pub pulse: Option<Pulse>,
+}
+
+/// What a live capture tells besides frames, about once a second whether frames come or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// Every frame up to this time has been handed on or was lost.
+    pub time: Time,
+    /// Frames lost since the pulse before: by the kernel, the interface, or for want of room here.
+    pub lost: u64,
+    /// Evidence is to be closed here, and begun anew.
+    pub turn: bool,
 }
 
 /// A captured record, borrowed from its chunk.

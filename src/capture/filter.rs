@@ -37,7 +37,7 @@ impl Filter {
         if let Some(refused) = refused {
             let fits = |number| Program::compile(expression, LinkType(number)).is_ok();
             if ![101, 105, 113].into_iter().any(fits) {
-                return Err(refused);
+                return Err(placed(refused, expression));
             }
             filter.programs.push((LinkType::ETHERNET, None));
         }
@@ -55,6 +55,45 @@ impl Filter {
         };
         self.programs.get(place).and_then(|(_, program)| program.as_ref())
     }
+}
+
+/// Says where an expression goes wrong, which libpcap does not: at the first word up to which nothing that could follow
+/// makes it right.
+fn placed(refused: FilterError, expression: &str) -> FilterError {
+    const FOLLOWING: &[&str] = &[
+        "",
+        " tcp",
+        " 80",
+        " 1-2",
+        " 10.0.0.1",
+        " ::1",
+        " 10.0.0.0/8",
+        " 0:0:0:0:0:0",
+        " 0] = 0",
+        "] = 0",
+        " = 0",
+    ];
+    let FilterError::Refused(why) = refused else { return refused };
+    let could_go_on = |begin: &str| {
+        let depth = begin.matches('(').count().saturating_sub(begin.matches(')').count());
+        let close = ")".repeat(depth);
+        FOLLOWING.iter().any(|end| {
+            let whole = format!("{begin}{end}{close}");
+            // What can match nothing is refused as well, but it is no error of writing.
+            Program::compile(&whole, LinkType::ETHERNET)
+                .map_or_else(|error| error.to_string().contains("rejects all"), |_| true)
+        })
+    };
+    let mut at = 0;
+    for word in expression.split_whitespace() {
+        let begin = expression.get(at..).and_then(|rest| rest.find(word)).map_or(at, |found| at + found);
+        at = begin + word.len();
+        if !could_go_on(expression.get(..at).unwrap_or(expression)) {
+            let place = expression.get(..begin).unwrap_or_default().chars().count() + 1;
+            return FilterError::Refused(format!("{why}, at character {place}: {word}"));
+        }
+    }
+    FilterError::Refused(format!("{why}, at its end"))
 }
 
 /// Words of the filter language; pcap-filter(7).
@@ -286,7 +325,9 @@ impl Program {
             106 => 19,
             number => i32::from(number),
         };
-        let refused = |error: pcap::Error| FilterError::Refused(error.to_string());
+        let refused = |error: pcap::Error| {
+            FilterError::Refused(error.to_string().trim_start_matches("libpcap error: ").to_owned())
+        };
         let dead = pcap::Capture::dead(pcap::Linktype(inside)).map_err(refused)?;
         let program = dead.compile(expression, true).map_err(refused)?;
         // The crate shows instructions only as text.
@@ -429,7 +470,14 @@ mod tests {
             "cut frames keep their length"
         );
         assert!(matches!(Filter::new("tcp porto 80"), Err(FilterError::Name(_))));
-        assert!(matches!(Filter::new("tcp port port"), Err(FilterError::Refused(_))));
+        let refused =
+            |expression| Filter::new(expression).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            refused("tcp port port").ends_with(", at character 10: port"),
+            "{}",
+            refused("tcp port port")
+        );
+        assert!(refused("tcp and (udp or").ends_with(", at its end"), "{}", refused("tcp and (udp or"));
         let mut radio = Filter::new("wlan type mgt").unwrap();
         assert!(radio.program(LinkType::ETHERNET).is_none());
         assert!(radio.program(LinkType(105)).is_some());

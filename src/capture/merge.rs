@@ -144,6 +144,7 @@ impl Capture {
     /// `chunk` may be reused; who still needs its bytes holds a clone of them.
     pub fn next(&mut self, chunk: &mut Chunk) -> bool {
         chunk.frames.clear();
+        chunk.pulse = None;
         chunk.bytes = Arc::clone(&self.nothing);
         while self.frames_left > 0 {
             if let Some(place) = self.current.take() {

@@ -17,16 +17,21 @@ mod format;
 mod hash;
 mod input;
 mod link;
+#[cfg(feature = "live")]
+mod live;
 mod merge;
 mod pcap;
 mod pcapng;
 mod port;
+#[cfg(feature = "live")]
+mod save;
 mod snoop;
 
 pub use chunk::Chunk;
 pub use chunk::Frame;
 pub use chunk::FrameHeader;
 pub use chunk::LinkType;
+pub use chunk::Pulse;
 pub use facts::Damage;
 pub use facts::InputFacts;
 pub use facts::Interface;
@@ -35,9 +40,29 @@ pub use filter::FilterError;
 pub use hash::Hash;
 pub use input::Input;
 pub use link::link_type_name;
+#[cfg(feature = "live")]
+pub use live::Devices;
+#[cfg(feature = "live")]
+pub use live::Gauge;
+#[cfg(feature = "live")]
+pub use live::Gauges;
+#[cfg(feature = "live")]
+pub use live::Listed;
+#[cfg(feature = "live")]
+pub use live::Live;
+#[cfg(feature = "live")]
+pub use live::LiveError;
+#[cfg(feature = "live")]
+pub use live::LivePlan;
+#[cfg(feature = "live")]
+pub use live::interfaces;
 pub use merge::Capture;
 pub use merge::Meter;
 pub use merge::Plan;
+#[cfg(feature = "live")]
+pub use save::SavePlan;
+#[cfg(feature = "live")]
+pub use save::Saver;
 
 use crate::base::WireText;
 

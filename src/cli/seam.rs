@@ -126,6 +126,8 @@ impl Docket for Rows<'_> {
     }
 }
 
+impl audit::Clerk for Rows<'_> {}
+
 struct Shown<'a>(&'a Progress);
 
 impl audit::Watcher for Shown<'_> {

@@ -100,6 +100,22 @@ pub struct FlowCounts {
     pub peak: u64,
 }
 
+impl FlowCounts {
+    /// What was counted since `before`; the peak is that of the whole run.
+    pub fn since(self, before: FlowCounts) -> FlowCounts {
+        FlowCounts {
+            packets: self.packets - before.packets,
+            icmp_attached: self.icmp_attached - before.icmp_attached,
+            payload_bytes: self.payload_bytes - before.payload_bytes,
+            opened: self.opened - before.opened,
+            evicted: self.evicted - before.evicted,
+            capped_streams: self.capped_streams - before.capped_streams,
+            cut_streams: self.cut_streams - before.cut_streams,
+            peak: self.peak,
+        }
+    }
+}
+
 impl std::ops::AddAssign for FlowCounts {
     fn add_assign(&mut self, other: Self) {
         self.packets += other.packets;

@@ -33,22 +33,24 @@ struct Seen<'a> {
 /// only when a finding is new.
 struct Check {
     code: &'static str,
+    /// Names and words prove it, before the flow is over.
+    by_words: bool,
     finds: fn(&Seen<'_>) -> bool,
     sentence: fn(&Seen<'_>) -> String,
 }
 
 const CHECKS: &[Check] = &[
-    Check { code: "AFS101", finds: is_not_documented, sentence: not_documented },
-    Check { code: "AFS102", finds: is_too_broad, sentence: too_broad },
-    Check { code: "AFS103", finds: is_not_on_443, sentence: not_on_443 },
-    Check { code: "AFS104", finds: is_cleartext, sentence: cleartext },
-    Check { code: "AFS105", finds: is_inbound, sentence: inbound },
-    Check { code: "AFS106", finds: is_nameless, sentence: nameless },
-    Check { code: "AFS107", finds: is_contradicted, sentence: contradiction },
-    Check { code: "AFS108", finds: is_not_tls_on_443, sentence: not_tls_on_443 },
-    Check { code: "AFS109", finds: is_inspected, sentence: inspected },
-    Check { code: "AFS201", finds: is_refused, sentence: refused },
-    Check { code: "AFS202", finds: is_unanswered, sentence: unanswered },
+    Check { code: "AFS101", by_words: true, finds: is_not_documented, sentence: not_documented },
+    Check { code: "AFS102", by_words: true, finds: is_too_broad, sentence: too_broad },
+    Check { code: "AFS103", by_words: true, finds: is_not_on_443, sentence: not_on_443 },
+    Check { code: "AFS104", by_words: true, finds: is_cleartext, sentence: cleartext },
+    Check { code: "AFS105", by_words: false, finds: is_inbound, sentence: inbound },
+    Check { code: "AFS106", by_words: false, finds: is_nameless, sentence: nameless },
+    Check { code: "AFS107", by_words: true, finds: is_contradicted, sentence: contradiction },
+    Check { code: "AFS108", by_words: true, finds: is_not_tls_on_443, sentence: not_tls_on_443 },
+    Check { code: "AFS109", by_words: true, finds: is_inspected, sentence: inspected },
+    Check { code: "AFS201", by_words: false, finds: is_refused, sentence: refused },
+    Check { code: "AFS202", by_words: false, finds: is_unanswered, sentence: unanswered },
 ];
 
 /// Runs all checks over a finished flow, notes their codes in its row, and adds the findings.
@@ -64,22 +66,45 @@ pub(super) fn run(
     let mut codes: SmallVec<[&'static str; 4]> = SmallVec::new();
     for check in CHECKS.iter().filter(|check| (check.finds)(&seen)) {
         codes.push(check.code);
-        let documented = seen.row.documented.as_deref();
-        let sign = Sign {
-            code: check.code,
-            // Only what looks blocked is more or less sure; the other findings are plain to see.
-            confidence: seen.row.confidence.filter(|_| check.code.starts_with("AFS2")),
-            client: Some(seen.row.client.address),
-            subject: subject(&seen, check.code),
-            flow: Some(seen.row.flow_id),
-            frames: &seen.row.evidence,
-            time: seen.row.first_seen,
-            rules: documented.map_or("", |documented| &documented.rules),
-            documents: documented.map_or("", |documented| &documented.documents),
-        };
-        findings.add(&sign, || (check.sentence)(&seen));
+        findings.add(&sign(&seen, check.code), || (check.sentence)(&seen));
     }
     row.findings = codes;
+}
+
+/// What a flow adds to a finding.
+fn sign<'a>(seen: &'a Seen<'_>, code: &'static str) -> Sign<'a> {
+    let documented = seen.row.documented.as_deref();
+    Sign {
+        code,
+        // Only what looks blocked is more or less sure; the other findings are plain to see.
+        confidence: seen.row.confidence.filter(|_| code.starts_with("AFS2")),
+        client: Some(seen.row.client.address),
+        subject: subject(seen, code),
+        flow: Some(seen.row.flow_id),
+        frames: &seen.row.evidence,
+        time: seen.row.first_seen,
+        rules: documented.map_or("", |documented| &documented.rules),
+        documents: documented.map_or("", |documented| &documented.documents),
+    }
+}
+
+/// Runs over a flow that goes on those checks that its words alone can prove; nothing is gathered, only told.
+pub(super) fn preview(
+    case: &Case,
+    closing: &Closing,
+    verdict: &Verdict,
+    scope: &Scope,
+    row: &FlowRow,
+    findings: &mut Findings,
+) {
+    let seen = Seen { case, closing, verdict, scope, row };
+    if case.strongest().is_none() {
+        // A name by DNS alone may give way to what the flow says of itself.
+        return;
+    }
+    for check in CHECKS.iter().filter(|check| check.by_words && (check.finds)(&seen)) {
+        findings.preview(&sign(&seen, check.code), || (check.sentence)(&seen));
+    }
 }
 
 /// What a finding is about: the destination; for an inbound connection the service that was reached.

@@ -17,6 +17,7 @@ use super::checks;
 use super::findings::Findings;
 use super::names::Names;
 use super::names::Recent;
+use super::outcome::is_silence;
 use super::outcome::outcome;
 use super::record::DnsRow;
 use super::record::FindingRow;
@@ -27,6 +28,7 @@ use super::verdict::Verdict;
 use super::verdict::is_unknown_issuer;
 use super::verdict::verdict;
 use crate::base::Address;
+use crate::base::Time;
 use crate::base::WireText;
 use crate::flow::Closing;
 use crate::flow::Opening;
@@ -45,6 +47,9 @@ pub trait Docket {
     fn flow(&mut self, row: &FlowRow);
     /// A DNS answer arrived, or will not.
     fn dns(&mut self, row: &DnsRow);
+    /// Something is wrong that was not before; told only where [`Court::announce`] asked for it. What is told here are
+    /// the first signs: the finding's own row comes at the end.
+    fn news(&mut self, _: &FindingRow) {}
 }
 
 /// Which hosts are audited.
@@ -95,6 +100,52 @@ pub struct Court {
     hearing: Hosts,
     audited: Hosts,
     tally: Tally,
+    /// Flows opened since the beginning.
+    opened: u64,
+    /// How often name tables had forgotten at the last turn.
+    forgotten: u64,
+    losses: Losses,
+    /// Flows that have said something since the last pulse; only where news are wanted.
+    fresh: Option<Vec<(Slot, crate::flow::At)>>,
+}
+
+/// Flows looked at anew at one pulse; those beyond it are judged when they end.
+const FRESH: usize = 1 << 14;
+
+/// When frames were lost.
+#[derive(Debug, Default)]
+struct Losses {
+    /// From and to, in order; no two touch.
+    spans: std::collections::VecDeque<(Time, Time)>,
+    /// The last pulse.
+    last: Option<Time>,
+}
+
+impl Losses {
+    /// Spans remembered; the oldest go first.
+    const KEPT: usize = 4096;
+
+    fn pulse(&mut self, time: Time, lost: u64) {
+        let from = self.last.unwrap_or(Time::MIN);
+        self.last = Some(time);
+        if lost == 0 {
+            return;
+        }
+        match self.spans.back_mut() {
+            Some((_, to)) if *to >= from => *to = time,
+            _ => self.spans.push_back((from, time)),
+        }
+        if self.spans.len() > Losses::KEPT {
+            self.spans.pop_front();
+        }
+    }
+
+    /// Whether frames were lost while something lasted, or in the second around it.
+    fn touch(&self, first: Time, last: Time) -> bool {
+        let begin = Time(first.0.saturating_sub(1_000_000_000));
+        let end = Time(last.0.saturating_add(1_000_000_000));
+        self.spans.iter().rev().any(|(from, to)| *from <= end && *to >= begin)
+    }
 }
 
 /// Hosts remembered; beyond it a new host counts as one that hears nothing, which costs certainty and nothing else.
@@ -114,20 +165,101 @@ impl Court {
             hearing: Hosts::default(),
             audited: Hosts::default(),
             tally: Tally::default(),
+            opened: 0,
+            forgotten: 0,
+            losses: Losses::default(),
+            fresh: None,
         }
+    }
+
+    /// Tells findings when their first sign is seen, besides at the end.
+    pub fn announce(&mut self) {
+        self.fresh = Some(Vec::new());
+        self.findings.announce();
+    }
+
+    /// The clock of a live capture: `lost` frames are missing since the pulse before.
+    pub fn pulse(&mut self, time: Time, lost: u64, docket: &mut impl Docket) {
+        self.losses.pulse(time, lost);
+        let Some(mut fresh) = self.fresh.take() else { return };
+        for (slot, at) in fresh.drain(..) {
+            self.look(slot, at);
+        }
+        self.fresh = Some(fresh);
+        self.tell_news(docket);
+    }
+
+    fn tell_news(&mut self, docket: &mut impl Docket) {
+        for row in self.findings.news() {
+            docket.news(&row);
+        }
+    }
+
+    /// What a flow's words prove already, though it goes on.
+    fn look(&mut self, slot: Slot, at: crate::flow::At) {
+        let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::take) else { return };
+        if self.scope.audits(case.client().address) {
+            let closing = Closing {
+                close: crate::flow::Close::Idle,
+                first_frame: at.frame,
+                last_frame: at.frame,
+                first_seen: at.time,
+                last_seen: at.time,
+                packets: [1, 1],
+                bytes: [0, 0],
+                tcp: None,
+                icmp: None,
+            };
+            let verdict = self.verdict(&case);
+            let row = row(&case, &closing, &verdict, (super::record::Outcome::Ok, "", None));
+            checks::preview(&case, &closing, &verdict, &self.scope, &row, &mut self.findings);
+        }
+        if let Some(place) = self.cases.get_mut(slot.0 as usize) {
+            *place = Some(case);
+        }
+    }
+
+    /// What was counted since the last turn; without the destinations.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Ends the evidence so far and begins anew; flows and names are remembered.
+    pub fn turn(&mut self) -> Judgement {
+        let mut bounds = Vec::new();
+        let missed = std::mem::take(&mut self.findings.missed);
+        if missed > 0 {
+            bounds.push(format!("findings: {missed} signs of further findings did not fit the table"));
+        }
+        let forgotten = self.names.dropped();
+        let dropped = forgotten - std::mem::replace(&mut self.forgotten, forgotten);
+        if dropped > 0 {
+            bounds.push(format!("names: the least used half of a name table was forgotten {dropped} times"));
+        }
+        let mut tally = std::mem::take(&mut self.tally);
+        (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
+        tally.audited_hosts = std::mem::take(&mut self.audited).len() as u64;
+        Judgement { findings: self.findings.take_rows(), tally, bounds }
     }
 
     /// Takes the next observation in.
     pub fn accept(&mut self, observation: Observation, docket: &mut impl Docket) {
         let Observation { at, slot, fact, .. } = observation;
+        if let Some(fresh) = &mut self.fresh
+            && matches!(fact, Fact::Claimed(_) | Fact::Spoke(_) | Fact::Noted(..) | Fact::Profile(_))
+            && fresh.len() < FRESH
+            && fresh.last().is_none_or(|(last, _)| *last != slot)
+        {
+            fresh.push((slot, at));
+        }
         match fact {
             Fact::Opened(opening) => {
                 self.tally.flows += 1;
+                self.opened += 1;
                 let client = opening.client.address;
                 let server = opening.server.address;
                 let (dns, dns_is_others) = self.names.when_opened(client, server);
-                let case =
-                    Case { number: self.tally.flows, opening, app: "", dns, dns_is_others, said: None };
+                let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
                 self.put(slot, case);
             }
             Fact::Swapped => {
@@ -190,20 +322,7 @@ impl Court {
 
     /// All is over.
     pub fn finish(mut self) -> Judgement {
-        let mut bounds = Vec::new();
-        if self.findings.missed > 0 {
-            bounds.push(format!(
-                "findings: {} signs of further findings did not fit the table",
-                self.findings.missed
-            ));
-        }
-        let dropped = self.names.dropped();
-        if dropped > 0 {
-            bounds.push(format!("names: the least used half of a name table was forgotten {dropped} times"));
-        }
-        (self.tally.top, self.tally.top_missed) = self.destinations.into_top();
-        self.tally.audited_hosts = self.audited.len() as u64;
-        Judgement { findings: self.findings.into_rows(), tally: self.tally, bounds }
+        self.turn()
     }
 
     fn put(&mut self, slot: Slot, case: Case) {
@@ -254,58 +373,29 @@ impl Court {
         if by_server > 0 && self.hearing.len() < HOSTS {
             self.hearing.insert(client);
         }
-        let (outcome, signature, confidence) = outcome(closing, self.hearing.contains(&client));
-        let judged = by_client > 0 && self.scope.audits(client);
-        let mut verdict = if judged { verdict(&case, &self.rules) } else { Verdict::default() };
-        if verdict.documented.is_some()
-            && let Some(issuer) = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref())
-        {
-            verdict.unknown_issuer = self.is_unknown_issuer(issuer);
+        let mut ending = outcome(closing, self.hearing.contains(&client));
+        if is_silence(ending.1) && self.losses.touch(closing.first_seen, closing.last_seen) {
+            ending = (super::record::Outcome::Inconclusive, "frames-lost", None);
         }
-        let said = case.said.as_deref();
-        let dns = case.dns.as_ref();
-        let (name, name_source) = match case.name() {
-            Some((known, source)) => (Some(known), Some(source)),
-            None => (None, None),
-        };
-        let sni = case.claimed(NameSource::Sni).or_else(|| case.claimed(NameSource::QuicSni));
-        let mut row = FlowRow {
-            flow_id: case.number,
-            first_frame: closing.first_frame,
-            last_frame: closing.last_frame,
-            first_seen: closing.first_seen,
-            last_seen: closing.last_seen,
-            protocol: case.opening.protocol,
-            client: case.client(),
-            server: case.server(),
-            vlan: case.opening.vlan.clone(),
-            tunnel: case.opening.tunnel.clone(),
-            app: case.app,
-            name: name.map(|known| Arc::clone(&known.name)),
-            name_source,
-            sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),
-            dns_name: dns.map(|named| Arc::clone(&named.known.name)),
-            alpn: said.and_then(alpn),
-            tls_version: said.and_then(|said| said.tls_version),
-            ech: said.is_some_and(|said| said.ech),
-            certificate_issuer: said.and_then(|said| said.certificate_issuer.clone()),
-            ja4: said.and_then(|said| said.ja4.clone()),
-            packets: closing.packets,
-            bytes: closing.bytes,
-            destination: verdict.destination,
-            port: verdict.port,
-            outcome,
-            signature,
-            confidence,
-            documented: verdict.documented.clone(),
-            findings: SmallVec::new(),
-            evidence: evidence(&case, closing),
-        };
+        let judged = by_client > 0 && self.scope.audits(client);
+        let verdict = if judged { self.verdict(&case) } else { Verdict::default() };
+        let mut row = row(&case, closing, &verdict, ending);
         if judged {
             self.count(client, &row);
         }
         checks::run(&case, closing, &verdict, &self.scope, &mut row, &mut self.findings);
         docket.flow(&row);
+        self.tell_news(docket);
+    }
+
+    fn verdict(&mut self, case: &Case) -> Verdict {
+        let mut verdict = verdict(case, &self.rules);
+        if verdict.documented.is_some()
+            && let Some(issuer) = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref())
+        {
+            verdict.unknown_issuer = self.is_unknown_issuer(issuer);
+        }
+        verdict
     }
 
     /// Looks an issuer up once.
@@ -338,6 +428,50 @@ impl Court {
         if row.destination.is_some() {
             self.destinations.add(client, row);
         }
+    }
+}
+
+/// A flow's row, as far as it is known before the checks.
+fn row(case: &Case, closing: &Closing, verdict: &Verdict, ending: super::outcome::Ending) -> FlowRow {
+    let (outcome, signature, confidence) = ending;
+    let said = case.said.as_deref();
+    let dns = case.dns.as_ref();
+    let (name, name_source) = match case.name() {
+        Some((known, source)) => (Some(known), Some(source)),
+        None => (None, None),
+    };
+    let sni = case.claimed(NameSource::Sni).or_else(|| case.claimed(NameSource::QuicSni));
+    FlowRow {
+        flow_id: case.number,
+        first_frame: closing.first_frame,
+        last_frame: closing.last_frame,
+        first_seen: closing.first_seen,
+        last_seen: closing.last_seen,
+        protocol: case.opening.protocol,
+        client: case.client(),
+        server: case.server(),
+        vlan: case.opening.vlan.clone(),
+        tunnel: case.opening.tunnel.clone(),
+        app: case.app,
+        name: name.map(|known| Arc::clone(&known.name)),
+        name_source,
+        sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),
+        dns_name: dns.map(|named| Arc::clone(&named.known.name)),
+        alpn: said.and_then(alpn),
+        tls_version: said.and_then(|said| said.tls_version),
+        ech: said.is_some_and(|said| said.ech),
+        certificate_issuer: said.and_then(|said| said.certificate_issuer.clone()),
+        ja4: said.and_then(|said| said.ja4.clone()),
+        packets: closing.packets,
+        bytes: closing.bytes,
+        destination: verdict.destination,
+        port: verdict.port,
+        outcome,
+        signature,
+        confidence,
+        documented: verdict.documented.clone(),
+        findings: SmallVec::new(),
+        evidence: evidence(case, closing),
     }
 }
 

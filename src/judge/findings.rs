@@ -76,10 +76,34 @@ pub(super) struct Sign<'a> {
 /// All findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    rows: HashMap<(&'static str, Option<Address>, About), FindingRow, foldhash::fast::RandomState>,
+    rows: HashMap<Key, FindingRow, foldhash::fast::RandomState>,
     /// Signs of findings that no longer fit.
     pub(super) missed: u64,
+    /// Who wants to be told of new findings.
+    herald: Option<Herald>,
 }
+
+/// Tells each finding once, however often evidence is begun anew.
+#[derive(Debug, Default)]
+struct Herald {
+    told: hashbrown::HashSet<Key, foldhash::fast::RandomState>,
+    news: Vec<FindingRow>,
+}
+
+impl Herald {
+    fn tell(&mut self, key: &Key, row: impl FnOnce() -> FindingRow) {
+        if self.told.len() >= DISTINCT {
+            // Some are told again; that is better than never.
+            self.told.clear();
+        }
+        if !self.told.contains(key) {
+            self.told.insert(key.clone());
+            self.news.push(row());
+        }
+    }
+}
+
+type Key = (&'static str, Option<Address>, About);
 
 impl Findings {
     /// Adds a sign; `sentence` is asked only for a finding's first.
@@ -90,37 +114,63 @@ impl Findings {
             Place::Occupied(mut place) => add_to(place.get_mut(), sign),
             Place::Vacant(_) if full => self.missed += 1,
             Place::Vacant(place) => {
-                let known = explanation(sign.code);
-                let (_, _, about) = place.key();
-                let row = FindingRow {
-                    code: sign.code,
-                    severity: known.map_or(Severity::Low, |known| known.severity),
-                    confidence: sign.confidence,
-                    client: sign.client,
-                    subject: about.text(),
-                    sentence: sentence(),
-                    count: 1,
-                    first_seen: sign.time,
-                    last_seen: sign.time,
-                    flows: sign.flow.into_iter().collect(),
-                    frames: sign.frames.iter().copied().take(NAMED).collect(),
-                    rules: sign.rules.to_owned(),
-                    documents: sign.documents.to_owned(),
-                    action: known.map(|known| known.action.to_owned()).unwrap_or_default(),
-                };
+                let row = first_row(place.key(), sign, sentence());
+                if let Some(herald) = &mut self.herald {
+                    herald.tell(place.key(), || row.clone());
+                }
                 place.insert(row);
             }
         }
     }
 
-    /// The rows: gravest first, then by code, client and subject.
-    pub(super) fn into_rows(self) -> Vec<FindingRow> {
-        let mut rows: Vec<FindingRow> = self.rows.into_values().collect();
+    /// From here on, new findings are told by [`Findings::news`].
+    pub(super) fn announce(&mut self) {
+        self.herald = Some(Herald::default());
+    }
+
+    /// What is new since the last call.
+    pub(super) fn news(&mut self) -> Vec<FindingRow> {
+        self.herald.as_mut().map(|herald| std::mem::take(&mut herald.news)).unwrap_or_default()
+    }
+
+    /// Tells of a sign that is seen before its flow is over; nothing is gathered.
+    pub(super) fn preview(&mut self, sign: &Sign<'_>, sentence: impl FnOnce() -> String) {
+        if let Some(herald) = &mut self.herald {
+            let key = (sign.code, sign.client, About::from(sign.subject));
+            herald.tell(&key, || first_row(&key, sign, sentence()));
+        }
+    }
+
+    /// The rows, taken out: gravest first, then by code, client and subject.
+    pub(super) fn take_rows(&mut self) -> Vec<FindingRow> {
+        let mut rows: Vec<FindingRow> = std::mem::take(&mut self.rows).into_values().collect();
         rows.sort_by(|a, b| {
             let gravest = b.severity.cmp(&a.severity).then(a.code.cmp(b.code));
             gravest.then(a.client.cmp(&b.client)).then_with(|| a.subject.cmp(&b.subject))
         });
         rows
+    }
+}
+
+/// A finding's row at its first sign.
+fn first_row(key: &Key, sign: &Sign<'_>, sentence: String) -> FindingRow {
+    let known = explanation(sign.code);
+    let (_, _, about) = key;
+    FindingRow {
+        code: sign.code,
+        severity: known.map_or(Severity::Low, |known| known.severity),
+        confidence: sign.confidence,
+        client: sign.client,
+        subject: about.text(),
+        sentence,
+        count: 1,
+        first_seen: sign.time,
+        last_seen: sign.time,
+        flows: sign.flow.into_iter().collect(),
+        frames: sign.frames.iter().copied().take(NAMED).collect(),
+        rules: sign.rules.to_owned(),
+        documents: sign.documents.to_owned(),
+        action: known.map(|known| known.action.to_owned()).unwrap_or_default(),
     }
 }
 

@@ -31,6 +31,11 @@ const fn blocked(how: &'static str, confidence: Confidence) -> Ending {
     (Outcome::BlockedLooking, how, Some(confidence))
 }
 
+/// Whether a signature stands on the absence of packets, which is no proof where frames were lost.
+pub(super) fn is_silence(signature: &str) -> bool {
+    matches!(signature, "tcp-unanswered" | "silent-after-request")
+}
+
 /// What became of a flow. `client_hears` says that the capture shows packets towards this client at all.
 pub(super) fn outcome(closing: &Closing, client_hears: bool) -> Ending {
     if let Some(icmp) = &closing.icmp
