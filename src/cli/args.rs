@@ -50,6 +50,8 @@ Exit status:
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Analyze(Box<Analyze>),
+    Live(Box<Live>),
+    Interfaces(Interfaces),
     Explain(Explain),
     /// List, show, check and compare the rules that were written from documents
     #[command(subcommand)]
@@ -139,6 +141,119 @@ Formats:
   table  the summary
   csv    flow rows; findings and DNS answers are in the folder of -o and in jsonl
   jsonl  every record, one object a line: its `record` is flow, dns, finding or requirement";
+
+/// Capture from interfaces and judge as it happens
+///
+/// Runs until it is stopped (Ctrl-C, SIGTERM, -c, --duration) and leaves the same evidence as `analyze` does. Opens the
+/// interfaces, then gives its rights up. On a terminal it shows what is wrong now; in a pipe it prints a line for each new
+/// finding, or with `jsonl` every record as flows end. SIGHUP closes the evidence and begins anew.
+#[derive(Debug, Args)]
+#[command(after_long_help = LIVE_AFTER)]
+pub(super) struct Live {
+    /// Interface to capture on, or `any`; can be repeated
+    #[arg(
+        short,
+        long,
+        required = true,
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Capture"
+    )]
+    pub(super) interface: Vec<String>,
+    /// Capture only frames that match a filter in the syntax of tcpdump
+    #[arg(short, long, value_name = "BPF", help_heading = "Capture")]
+    pub(super) filter: Option<String>,
+    /// Bytes kept of each frame
+    #[arg(short, long, value_name = "BYTES", default_value = "262144", value_parser = clap::value_parser!(u32).range(64..=262_144), help_heading = "Capture")]
+    pub(super) snaplen: u32,
+    /// End after this many frames
+    #[arg(short, long, value_name = "FRAMES", help_heading = "Capture")]
+    pub(super) count: Option<NonZeroU64>,
+    /// End after this time, as `90s`, `10m`, `1h` or `1d`
+    #[arg(long, value_name = "TIME", value_parser = super::plan::duration, help_heading = "Capture")]
+    pub(super) duration: Option<std::time::Duration>,
+    /// The kernel's ring for each interface, in MiB
+    #[arg(long, value_name = "MIB", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=2047), help_heading = "Capture")]
+    pub(super) buffer: u32,
+    /// Write the frames to this file too, as pcapng; never at the cost of capture
+    #[arg(short, long, value_name = "FILE", help_heading = "Capture")]
+    pub(super) write: Option<PathBuf>,
+    /// Begin another file at this size, as `100M` or `1G`: FILE-00001.pcapng and so on
+    #[arg(long, value_name = "SIZE", requires = "write", value_parser = super::plan::size, help_heading = "Capture")]
+    pub(super) rotate_size: Option<u64>,
+    /// Begin another file after this time
+    #[arg(long, value_name = "TIME", requires = "write", value_parser = super::plan::duration, help_heading = "Capture")]
+    pub(super) rotate_time: Option<std::time::Duration>,
+
+    /// Write the evidence into this folder, which is created if it is not there
+    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
+    pub(super) output: Option<PathBuf>,
+    /// Write into a folder that is not empty and not ours; files of other names stay
+    #[arg(long, requires = "output", help_heading = "Output")]
+    pub(super) force: bool,
+    /// Close the evidence after each such time and begin anew, in a folder of DIR named after its beginning
+    #[arg(long, value_name = "TIME", requires = "output", value_parser = super::plan::duration, help_heading = "Output")]
+    pub(super) every: Option<std::time::Duration>,
+    /// What goes to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
+    pub(super) format: Format,
+    /// Exit with 1 when there is a finding this severe or more
+    #[arg(long, value_name = "SEVERITY", default_value = "low", help_heading = "Output")]
+    pub(super) fail_on: FailOn,
+    /// No view and no summary: errors only
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub(super) quiet: bool,
+    /// All findings and destinations in the summary, not only those that fit a screen
+    #[arg(short, long, help_heading = "Output")]
+    pub(super) verbose: bool,
+    /// Serve Prometheus metrics at this address, as `9105` (on loopback) or `10.1.0.5:9105`
+    #[arg(long, value_name = "ADDR", value_parser = super::plan::listen, help_heading = "Output")]
+    pub(super) metrics: Option<std::net::SocketAddr>,
+
+    /// What is special about the site: regions, networks, exceptions (TOML)
+    #[arg(long, value_name = "FILE", help_heading = "Judgement")]
+    pub(super) site: Option<PathBuf>,
+    /// Judge by the rules in this folder in place of those built in
+    #[arg(long, value_name = "DIR", help_heading = "Judgement")]
+    pub(super) rules: Option<PathBuf>,
+    /// Judge by these documents, as `azure-file-sync@2019-06-24`; by default the newest of each
+    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Judgement")]
+    pub(super) documents: Vec<String>,
+    /// Audit the hosts in this network or at this address, as `10.1.0.0/24`; can be repeated
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', help_heading = "Judgement")]
+    pub(super) server: Vec<String>,
+
+    /// Memory to stay below, in MiB, the kernel's rings not counted
+    #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..), help_heading = "Bounds")]
+    pub(super) memory: u32,
+    /// User to become when started as root; by default the one who called sudo, else `nobody`
+    #[arg(long, value_name = "NAME", help_heading = "Rights")]
+    pub(super) user: Option<String>,
+    /// Do not run unless the rights could be given up
+    #[arg(long, help_heading = "Rights")]
+    pub(super) require_sandbox: bool,
+}
+
+const LIVE_AFTER: &str = "\
+Examples:
+  afs-audit live -i eth0 --site contoso.toml
+      Watch a span port, and show what is wrong as it happens.
+  afs-audit live -i eth0 -o evidence/ --every 1h -w frames/eth0.pcapng --rotate-size 1G
+      Keep evidence by the hour, and the frames too.
+  afs-audit live -i any -c 1000 --format jsonl
+      Print every record of the next thousand frames as one JSON object a line.
+
+Losses:
+  Frames that the kernel, the interface or this program had no room for are counted and shown. A flow that
+  was silent while frames were lost is `inconclusive`, never blocked.";
+
+/// List the interfaces that could be captured on
+#[derive(Debug, Args)]
+pub(super) struct Interfaces {
+    /// How to print them
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(super) format: Format,
+}
 
 /// Explain a finding, or list all that there are
 #[derive(Debug, Args)]

@@ -6,10 +6,18 @@
 
 mod args;
 mod explain;
+#[cfg(all(feature = "live", unix))]
+mod live;
+#[cfg(all(feature = "live", unix))]
+mod metrics;
 mod plan;
+#[cfg(all(feature = "live", unix))]
+mod rights;
 mod run;
 mod seam;
 mod speech;
+#[cfg(all(feature = "live", unix))]
+mod view;
 
 use std::io;
 use std::io::Write;
@@ -25,6 +33,7 @@ pub use args::Format;
 pub use args::Hash;
 pub use plan::AnalyzePlan;
 pub use plan::Bounds;
+pub use plan::LivePlan;
 pub use plan::RulesPlan;
 pub use plan::Speech;
 
@@ -76,6 +85,23 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<Outcome> {
         Command::Analyze(typed) => {
             drop(out);
             return run::analyze(&AnalyzePlan::check(*typed)?, color, seam::analyze);
+        }
+        Command::Live(typed) => {
+            drop(out);
+            let plan = LivePlan::check(*typed)?;
+            #[cfg(all(feature = "live", unix))]
+            return live::live(&plan, color);
+            #[cfg(not(all(feature = "live", unix)))]
+            bail!("cannot capture {plan:?}: built without libpcap");
+        }
+        #[cfg(all(feature = "live", unix))]
+        Command::Interfaces(typed) => live::interfaces(typed.format, &mut out)?,
+        #[cfg(not(all(feature = "live", unix)))]
+        Command::Interfaces(typed) => {
+            bail!(
+                "cannot list interfaces as {:?}: built without libpcap; build with the feature `live`",
+                typed.format
+            )
         }
         Command::Explain(typed) => explain::explain(typed.code.as_deref(), &mut out)?,
         Command::Rules(Rules::List(from)) => seam::rules_list(&RulesPlan::check(from.rules)?, &mut out)?,

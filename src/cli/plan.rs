@@ -1,11 +1,13 @@
 //! The command line, checked: whatever is here can be done as far as can be known before the first frame.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::bail;
@@ -15,6 +17,7 @@ use super::args::Analyze;
 use super::args::FailOn;
 use super::args::Format;
 use super::args::Hash;
+use super::args::Live;
 use crate::report::Overwrite;
 use crate::report::reason;
 
@@ -135,6 +138,132 @@ impl AnalyzePlan {
     }
 }
 
+/// What `live` is to do.
+#[derive(Clone, Debug)]
+pub struct LivePlan {
+    /// What it has in common with `analyze`; its files are the interfaces' names.
+    pub common: AnalyzePlan,
+    /// Bytes kept of each frame.
+    pub snaplen: u32,
+    /// The kernel's ring in MiB.
+    pub buffer: u32,
+    /// Ends after this time.
+    pub duration: Option<Duration>,
+    /// Where frames are written.
+    pub write: Option<PathBuf>,
+    /// A file of frames ends at this size.
+    pub rotate_size: Option<u64>,
+    /// A file of frames ends at this age.
+    pub rotate_time: Option<Duration>,
+    /// Evidence is closed after this time.
+    pub every: Option<Duration>,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// What may be held, in MiB.
+    pub memory: u32,
+    /// Whom root becomes.
+    pub user: Option<String>,
+    /// Nothing is done with rights that could not be given up.
+    pub require_sandbox: bool,
+}
+
+impl LivePlan {
+    /// Checks what was typed.
+    pub(super) fn check(typed: Live) -> anyhow::Result<LivePlan> {
+        if !cfg!(feature = "live") {
+            bail!("cannot capture: built without libpcap; build with the feature `live`");
+        }
+        for (at, name) in typed.interface.iter().enumerate() {
+            if typed.interface.iter().take(at).any(|earlier| earlier == name) {
+                bail!("interface given twice: {name}");
+            }
+        }
+        if let Some(folder) =
+            typed.write.as_deref().and_then(Path::parent).filter(|path| !path.as_os_str().is_empty())
+            && !folder.is_dir()
+        {
+            bail!("cannot write frames: {}: no such folder", folder.display());
+        }
+        // A flow, its case and what it has said so far: about a KiB each on the mean of many kinds of traffic.
+        let flows = NonZeroU32::new(typed.memory.saturating_mul(512)).unwrap_or(NonZeroU32::MIN);
+        let bounds = Bounds { flows, names: flows, findings: flows };
+        let common = AnalyzePlan::check(Analyze {
+            files: Vec::new(),
+            output: typed.output,
+            force: typed.force,
+            format: typed.format,
+            fail_on: typed.fail_on,
+            quiet: typed.quiet,
+            verbose: typed.verbose,
+            site: typed.site,
+            rules: typed.rules,
+            documents: typed.documents,
+            server: typed.server,
+            filter: typed.filter,
+            count: typed.count,
+            threads: Some(NonZeroUsize::MIN),
+            hash: Hash::None,
+            max_flows: bounds.flows,
+            max_names: bounds.names,
+            max_findings: bounds.findings,
+        })?;
+        Ok(LivePlan {
+            common: AnalyzePlan { files: typed.interface.into_iter().map(PathBuf::from).collect(), ..common },
+            snaplen: typed.snaplen,
+            buffer: typed.buffer,
+            duration: typed.duration,
+            write: typed.write,
+            rotate_size: typed.rotate_size,
+            rotate_time: typed.rotate_time,
+            every: typed.every,
+            metrics: typed.metrics,
+            memory: typed.memory,
+            user: typed.user,
+            require_sandbox: typed.require_sandbox,
+        })
+    }
+}
+
+/// `90s`, `10m`, `1h`, `1d`; a number alone is seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len());
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err("a number with s, m, h or d".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a number with s, m, h or d".to_owned())?;
+    match number.checked_mul(seconds) {
+        Some(seconds @ 1..=3_153_600_000) => Ok(Duration::from_secs(seconds)),
+        _ => Err("from a second to a hundred years".to_owned()),
+    }
+}
+
+/// `100M`, `1G`; a number alone is bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = text.split_at(text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len());
+    let shift = match unit.to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err("a number with K, M, G or T".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a number with K, M, G or T".to_owned())?;
+    number.checked_mul(1 << shift).filter(|size| *size > 0).ok_or_else(|| "more than nothing".to_owned())
+}
+
+/// `9105` on loopback, or an address with its port.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    text.parse().map_err(|_| "a port, or an address with its port".to_owned())
+}
+
 impl RulesPlan {
     /// Checks what was typed.
     pub(super) fn check(rules: Option<PathBuf>) -> anyhow::Result<RulesPlan> {
@@ -206,6 +335,17 @@ mod tests {
         check_refused(&["-", "--server", "10.1.0.0/33"], "not a network or address: 10.1.0.0/33");
         #[cfg(not(feature = "live"))]
         check_refused(&["-", "-f", "tcp"], "cannot use a capture filter: built without libpcap");
+    }
+
+    #[test]
+    fn times_sizes_and_addresses() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
+        assert!(duration("0s").is_err() && duration("5y").is_err() && duration("m").is_err());
+        assert_eq!((size("100M"), size("1GiB"), size("7")), (Ok(100 << 20), Ok(1 << 30), Ok(7)));
+        assert!(size("0").is_err() && size("1X").is_err());
+        assert_eq!(listen("9105").map(|a| a.to_string()), Ok("127.0.0.1:9105".to_owned()));
+        assert!(listen("localhost").is_err());
     }
 
     #[test]

@@ -109,17 +109,17 @@ pub(super) fn verify(folder: &Path, quiet: bool, out: &mut dyn Write) -> anyhow:
 }
 
 /// The wall clock: for the manifest's `run` alone.
-fn now() -> Time {
+pub(super) fn now() -> Time {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Time::from_parts(since.as_secs() as i64, since.subsec_nanos())
 }
 
-fn arguments() -> Vec<String> {
+pub(super) fn arguments() -> Vec<String> {
     std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
 /// A terminal's width; a fixed one elsewhere, so that a pipe sees the same everywhere.
-fn width(terminal: bool) -> usize {
+pub(super) fn width(terminal: bool) -> usize {
     match terminal_size::terminal_size() {
         Some((terminal_size::Width(columns), _)) if terminal => usize::from(columns).max(40),
         _ => WIDTH,

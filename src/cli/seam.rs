@@ -60,11 +60,7 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
     if let Some(bytes) = capture.bytes_total() {
         progress.expect(bytes);
     }
-    let documents = rules
-        .documents()
-        .iter()
-        .map(|document| Document { id: document.id.to_string(), sha256: document.sha256.to_string() })
-        .collect();
+    let documents = documents(&rules);
     let docket = Rows { sink, failed: None, stop: &stop };
     let line = audit::Plan {
         rules,
@@ -85,8 +81,17 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
     Ok(RunFacts { documents, rules: Some(source(plan)), ..facts(seen, &paths, limited, plan.hash) })
 }
 
+/// The documents in force, as the manifest names them.
+pub(super) fn documents(rules: &Rules) -> Vec<Document> {
+    let named = |document: &rules::Document| Document {
+        id: document.id.to_string(),
+        sha256: document.sha256.to_string(),
+    };
+    rules.documents().iter().map(|document| named(document)).collect()
+}
+
 /// A flag that the first interrupt or request to end sets; the second ends the process at once.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
@@ -136,7 +141,7 @@ impl audit::Watcher for Shown<'_> {
     }
 }
 
-fn rules_of(plan: &AnalyzePlan) -> anyhow::Result<Rules> {
+pub(super) fn rules_of(plan: &AnalyzePlan) -> anyhow::Result<Rules> {
     let documents = (!plan.documents.is_empty()).then(|| plan.documents.clone());
     let selection = Selection { documents, ..Selection::default() };
     Ok(match &plan.rules {
@@ -145,13 +150,13 @@ fn rules_of(plan: &AnalyzePlan) -> anyhow::Result<Rules> {
     })
 }
 
-fn source(plan: &AnalyzePlan) -> Source {
+pub(super) fn source(plan: &AnalyzePlan) -> Source {
     let path =
         plan.rules.as_ref().map_or_else(|| "built in".to_owned(), |folder| folder.display().to_string());
     Source { path, sha256: String::new() }
 }
 
-fn facts(seen: audit::Facts, paths: &[PathBuf], limited: bool, hash: args::Hash) -> RunFacts {
+pub(super) fn facts(seen: audit::Facts, paths: &[PathBuf], limited: bool, hash: args::Hash) -> RunFacts {
     let audit::Facts { inputs, ledger, flows, judgement, span, stopped } = seen;
     let mut accounting = Accounting {
         bytes: inputs.iter().map(|input| input.raw_bytes).sum(),

@@ -85,6 +85,40 @@ impl Sink {
         self.json(row)
     }
 
+    /// A finding at its first sign, for the stream alone: the folder gets it when it is closed.
+    pub fn news(&mut self, row: &FindingRow) -> Result<(), Unwritable> {
+        self.json(row)
+    }
+
+    /// A finding's row for the folder alone: the stream had it when it was new.
+    pub fn keep_finding(&mut self, row: &FindingRow) -> Result<(), Unwritable> {
+        match &mut self.folder {
+            Some(folder) => folder.finding(row, &self.names),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the folder up without finishing it: it leaves nothing.
+    pub fn abandon_folder(&mut self) {
+        self.folder = None;
+    }
+
+    /// Writes the folder's manifest, and goes on with another folder.
+    pub fn next_folder(
+        &mut self,
+        next: Option<Folder>,
+        facts: &RunFacts,
+        run: &Run,
+    ) -> Result<Option<Landed>, Unwritable> {
+        let Some(folder) = std::mem::replace(&mut self.folder, next) else { return Ok(None) };
+        folder.finish(|outputs| Manifest::new(facts, run, outputs).to_json()).map(Some)
+    }
+
+    /// Whether the stream's reader went away.
+    pub fn is_stream_closed(&self) -> bool {
+        matches!(self.stream, Stream::Closed)
+    }
+
     /// A requirement's row.
     pub fn requirement(&mut self, row: &RequirementRow) -> Result<(), Unwritable> {
         if let Some(folder) = &mut self.folder {

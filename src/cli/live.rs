@@ -1,0 +1,514 @@
+//! Runs `live` and `interfaces`.
+//!
+//! Everything that needs rights is opened first; then the rights are given up; then threads begin.
+
+use std::io;
+use std::io::IsTerminal as _;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use anstream::ColorChoice;
+use anyhow::Context as _;
+use anyhow::bail;
+
+use super::Outcome;
+use super::args;
+use super::args::Format;
+use super::metrics;
+use super::metrics::Totals;
+use super::plan::LivePlan;
+use super::plan::Speech;
+use super::rights;
+use super::run::arguments;
+use super::run::now;
+use super::run::width;
+use super::seam;
+use super::speech;
+use super::view::View;
+use crate::audit;
+use crate::base::Time;
+use crate::base::WireText;
+use crate::capture;
+use crate::capture::Devices;
+use crate::capture::Gauges;
+use crate::decode;
+use crate::flow;
+use crate::judge::DnsRow;
+use crate::judge::Docket;
+use crate::judge::FindingRow;
+use crate::judge::FlowRow;
+use crate::judge::Scope;
+use crate::judge::Severity;
+use crate::report::Csv;
+use crate::report::Detail;
+use crate::report::Document;
+use crate::report::Folder;
+use crate::report::JsonLines;
+use crate::report::Landed;
+use crate::report::Names;
+use crate::report::Out;
+use crate::report::Overwrite;
+use crate::report::Run;
+use crate::report::RunFacts;
+use crate::report::Sink;
+use crate::report::Stream;
+use crate::report::Summary;
+use crate::report::Unwritable;
+
+/// Captures until it is stopped.
+pub(super) fn live(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<Outcome> {
+    let common = &plan.common;
+    let stop = seam::stop_on_signals()?;
+    let turn = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&turn))
+        .context("cannot watch for signals")?;
+    let rules = Arc::new(seam::rules_of(common)?);
+    let documents = seam::documents(&rules);
+    let devices = Devices::open(capture_plan(plan))?;
+    let gauges = devices.gauges();
+    let listener = plan
+        .metrics
+        .map(|address| TcpListener::bind(address).with_context(|| format!("cannot serve metrics: {address}")))
+        .transpose()?;
+    give_rights_up(plan)?;
+
+    // From here on with the rights that are left: what cannot be written is said now.
+    let saver = plan.write.as_ref().map(|path| save(plan, path, &devices, &gauges)).transpose()?;
+    let clerk = Clerk::open(plan, color, Arc::clone(&gauges), documents, Arc::clone(&stop))?;
+    if let Some(listener) = listener {
+        metrics::serve(listener, gauges, Arc::clone(&clerk.totals)).context("cannot serve metrics")?;
+    }
+    let line = audit::Plan {
+        rules,
+        scope: Scope { servers: common.servers.clone() },
+        fragments: decode::Limits::default(),
+        flows: flow::Limits { flows: common.bounds.flows.get() as usize, ..flow::Limits::default() },
+        workers: 1,
+    };
+    let source = devices.start(Arc::clone(&stop), turn, saver).context("cannot start a thread")?;
+    // The source ends by itself when it is told to, with all that is under way; nothing here cuts it short.
+    let never = AtomicBool::new(false);
+    let (facts, clerk) = audit::run(source, line, clerk, &mut Unwatched, &never);
+    clerk.finish(facts)
+}
+
+fn capture_plan(plan: &LivePlan) -> capture::LivePlan {
+    let common = &plan.common;
+    capture::LivePlan {
+        interfaces: common.files.iter().map(|name| name.display().to_string()).collect(),
+        filter: common.filter.clone(),
+        snap_len: plan.snaplen,
+        buffer_mib: plan.buffer,
+        frame_limit: common.count.map(|count| count.get()),
+        duration: plan.duration,
+        every: plan.every,
+    }
+}
+
+fn give_rights_up(plan: &LivePlan) -> anyhow::Result<()> {
+    let user = rights::user(plan.user.as_deref())?;
+    let mut writable = Vec::new();
+    if let Some(folder) = &plan.common.output {
+        rights::own_folder(folder, user.as_ref())?;
+        writable.push(folder.clone());
+    }
+    if let Some(file) = &plan.write {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        writable.push(folder.unwrap_or(Path::new(".")).to_owned());
+    }
+    let given = rights::give_up(user.as_ref(), &writable)?;
+    if plan.require_sandbox && !given.missing.is_empty() {
+        bail!("rights could not be given up, and --require-sandbox is set: {}", given.missing.join("; "));
+    }
+    if plan.common.speech != Speech::Quiet {
+        eprintln!("rights given up: {}", given.done.join(", "));
+        for missing in &given.missing {
+            eprintln!("rights kept: {missing}");
+        }
+    }
+    Ok(())
+}
+
+fn save(
+    plan: &LivePlan,
+    path: &Path,
+    devices: &Devices,
+    gauges: &Arc<Gauges>,
+) -> anyhow::Result<capture::Saver> {
+    let save = capture::SavePlan {
+        path: path.to_owned(),
+        rotate_bytes: plan.rotate_size,
+        rotate_after: plan.rotate_time,
+    };
+    capture::Saver::start(save, devices.interfaces(), Arc::clone(gauges)).map_err(|error| {
+        let reason = crate::report::reason(&error);
+        anyhow::anyhow!("cannot write frames: {}: {reason}{}", path.display(), advice(&error))
+    })
+}
+
+/// What to do where the user whom root became may not write.
+fn advice(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        "; root was given up: choose a folder that the user may write to, or a user with --user"
+    } else {
+        ""
+    }
+}
+
+struct Unwatched;
+
+impl audit::Watcher for Unwatched {
+    fn progress(&mut self, _: u64, _: u64) {}
+}
+
+/// A finding on one line.
+pub(super) fn line(row: &FindingRow) -> String {
+    let frame = row.frames.first().map(|frame| format!("; frame {}", frame.number)).unwrap_or_default();
+    format!("{} {:<6} {} {}{frame}", row.first_seen, row.severity.as_str(), row.code, row.sentence)
+}
+
+/// Writes rows, shows the run, and turns evidence over.
+struct Clerk {
+    plan: LivePlan,
+    color: ColorChoice,
+    sink: Sink,
+    view: View,
+    gauges: Arc<Gauges>,
+    totals: metrics::Shared,
+    /// Totals at the last turn: judge counts anew at each.
+    base: Totals,
+    documents: Vec<Document>,
+    stop: Arc<AtomicBool>,
+    started: Time,
+    /// The evidence of this interval cannot be kept; said once.
+    lost: Option<String>,
+    /// Some interval's evidence was lost.
+    any_lost: bool,
+    gravest: Option<Severity>,
+    turns: u32,
+    landed: Option<Landed>,
+}
+
+impl Clerk {
+    fn open(
+        plan: &LivePlan,
+        color: ColorChoice,
+        gauges: Arc<Gauges>,
+        documents: Vec<Document>,
+        stop: Arc<AtomicBool>,
+    ) -> anyhow::Result<Clerk> {
+        let stdout = || Box::new(io::stdout()) as Out;
+        let stream = match plan.common.format {
+            Format::Table => Stream::None,
+            Format::Csv => Stream::Csv(Box::new(Csv::new(stdout())?)),
+            Format::Jsonl => Stream::Json(JsonLines::new(stdout())),
+        };
+        let interfaces: Vec<String> =
+            gauges.ports.iter().map(|gauge| WireText::new(gauge.name.as_bytes(), 64).to_string()).collect();
+        let names = Names { files: vec![interfaces.join("+")] };
+        let view = match plan.common.speech {
+            Speech::Quiet => View::none(),
+            _ if plan.common.format == Format::Table => View::watched(gauges.ports.len()),
+            _ => View::none(),
+        };
+        let mut clerk = Clerk {
+            plan: plan.clone(),
+            color,
+            sink: Sink::new(names.clone(), None, Stream::None),
+            view,
+            gauges,
+            totals: metrics::Shared::default(),
+            base: Totals::default(),
+            documents,
+            stop,
+            started: now(),
+            lost: None,
+            any_lost: false,
+            gravest: None,
+            turns: 0,
+            landed: None,
+        };
+        clerk.leftovers();
+        let folder = clerk.folder()?;
+        clerk.sink = Sink::new(names, folder, stream);
+        Ok(clerk)
+    }
+
+    /// Says which evidence a run before this one could not finish.
+    fn leftovers(&self) {
+        let Some(folder) = &self.plan.common.output else { return };
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if name.to_string_lossy().ends_with(".unfinished") && self.plan.common.speech != Speech::Quiet {
+                eprintln!("a run before this one did not finish its evidence: {}", entry.path().display());
+            }
+        }
+    }
+
+    /// The folder of the interval that begins now.
+    fn folder(&self) -> Result<Option<Folder>, Unwritable> {
+        let Some(output) = &self.plan.common.output else { return Ok(None) };
+        let path = if self.plan.every.is_none() && self.turns == 0 {
+            output.clone()
+        } else {
+            free(output, &self.started.to_string())
+        };
+        let overwrite = if path == *output { self.plan.common.overwrite } else { Overwrite::Ours };
+        Folder::open(&path, overwrite).map(Some)
+    }
+
+    fn wrote(&mut self, written: Result<(), Unwritable>) {
+        if let Err(error) = written {
+            self.lose(&error);
+        }
+        if self.plan.common.output.is_none() && self.sink.is_stream_closed() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The evidence of this interval is lost; the audit goes on if there is another.
+    fn lose(&mut self, error: &Unwritable) {
+        self.any_lost = true;
+        if self.lost.is_some() {
+            return;
+        }
+        self.sink.abandon_folder();
+        self.lost = Some(error.to_string());
+        self.lock(|totals| totals.evidence[1] += 1);
+        if self.plan.every.is_some() {
+            self.view.say(&format!(
+                "{error}; the evidence since {} is lost, trying again with the next",
+                self.started
+            ));
+        } else {
+            self.view.say(&format!(
+                "{error}; the evidence of this run is lost (with --every only an interval would be)"
+            ));
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn lock(&self, change: impl FnOnce(&mut Totals)) {
+        change(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What the manifest says of an interval.
+    fn facts(&self, seen: audit::Facts) -> RunFacts {
+        let losses: Vec<String> = seen
+            .inputs
+            .iter()
+            .filter(|input| input.lost > 0)
+            .map(|input| {
+                format!("{}: {} frames were lost; silence proves nothing around them", input.name, input.lost)
+            })
+            .collect();
+        let paths: Vec<PathBuf> = self.sink.names().files.iter().map(PathBuf::from).collect();
+        let mut facts = seam::facts(seen, &paths, false, args::Hash::None);
+        facts.damage.extend(losses);
+        for gauge in &self.gauges.ports {
+            for (what, counter) in [
+                ("received", &gauge.received),
+                ("dropped-by-kernel", &gauge.kernel_drops),
+                ("dropped-by-interface", &gauge.interface_drops),
+                ("dropped-by-us", &gauge.our_drops),
+            ] {
+                facts
+                    .statistics
+                    .insert(format!("live.{}.{what}", gauge.name), counter.load(Ordering::Relaxed));
+            }
+        }
+        facts.statistics.insert("live.unsaved".to_owned(), self.gauges.unsaved.load(Ordering::Relaxed));
+        RunFacts { documents: self.documents.clone(), rules: Some(seam::source(&self.plan.common)), ..facts }
+    }
+
+    /// Closes the evidence of an interval.
+    fn close(&mut self, facts: &RunFacts, next: Option<Folder>) {
+        self.gravest = self.gravest.max(facts.findings.iter().map(|row| row.severity).max());
+        for finding in &facts.findings {
+            let written = self.sink.keep_finding(finding);
+            self.wrote(written);
+        }
+        let run = Run { arguments: arguments(), started: self.started, ended: now() };
+        match self.sink.next_folder(next, facts, &run) {
+            Ok(Some(landed)) => {
+                self.lock(|totals| totals.evidence[0] += 1);
+                self.landed = Some(landed);
+            }
+            Ok(None) => {}
+            Err(error) => self.lose(&error),
+        }
+    }
+
+    fn say_what_was_said(&self) {
+        for line in self.gauges.said() {
+            self.view.say(&line);
+        }
+    }
+
+    /// The end of the run.
+    fn finish(mut self, facts: audit::Facts) -> anyhow::Result<Outcome> {
+        let facts = self.facts(facts);
+        self.close(&facts, None);
+        let flushed = self.sink.flush();
+        self.wrote(flushed);
+        self.view.clear();
+        self.say_what_was_said();
+        let closed = self.sink.is_stream_closed();
+        if self.plan.common.speech != Speech::Quiet && !closed {
+            let detail =
+                if self.plan.common.speech == Speech::Verbose { Detail::Full } else { Detail::Screen };
+            let names = self.sink.names();
+            let summary = Summary { facts: &facts, names, landed: self.landed.as_ref(), detail, width: 100 };
+            // In a pipe standard output has a line for each finding, and nothing else.
+            if self.plan.common.format == Format::Table && io::stdout().is_terminal() {
+                Summary { width: width(true), ..summary }.write(&mut speech::stdout(self.color))?;
+            } else {
+                let width = width(io::stderr().is_terminal());
+                Summary { width, ..summary }.write(&mut speech::stderr(self.color))?;
+            }
+        }
+        if self.any_lost {
+            bail!(
+                "{}",
+                self.lost.unwrap_or_else(|| "the evidence of an earlier interval was lost".to_owned())
+            );
+        }
+        let failed = |least| self.gravest.is_some_and(|severity| severity >= least);
+        let findings = self.plan.common.fail_on.least().is_some_and(failed);
+        Ok(if findings && !(closed && self.plan.common.output.is_none()) {
+            Outcome::Findings
+        } else {
+            Outcome::NothingToReport
+        })
+    }
+}
+
+/// A folder that is not there yet, named after a time.
+fn free(parent: &Path, time: &str) -> PathBuf {
+    // Colons are not for every file system.
+    let name = format!("{}Z", time.split('.').next().unwrap_or(time).trim_end_matches('Z').replace(':', "-"));
+    let first = parent.join(&name);
+    if !first.exists() {
+        return first;
+    }
+    (2..).map(|number| parent.join(format!("{name}-{number}"))).find(|path| !path.exists()).unwrap_or(first)
+}
+
+impl Docket for Clerk {
+    fn flow(&mut self, row: &FlowRow) {
+        let written = self.sink.flow(row);
+        self.wrote(written);
+    }
+
+    fn dns(&mut self, row: &DnsRow) {
+        let written = self.sink.dns(row);
+        self.wrote(written);
+    }
+
+    fn news(&mut self, row: &FindingRow) {
+        self.lock(|totals| *totals.findings.entry(row.code).or_default() += 1);
+        self.view.finding(row);
+        let written = self.sink.news(row);
+        self.wrote(written);
+        if self.plan.common.format == Format::Table && !io::stdout().is_terminal() {
+            let mut out = io::stdout().lock();
+            if let Err(error) = writeln!(out, "{}", line(row)).and_then(|()| out.flush())
+                && error.kind() == io::ErrorKind::BrokenPipe
+                && self.plan.common.output.is_none()
+            {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl audit::Clerk for Clerk {
+    fn pulse(&mut self, state: &audit::State) {
+        let base = &self.base;
+        let tally = &state.tally;
+        let sum = |before: &[u64], now: &[u64], place: usize| {
+            before.get(place).copied().unwrap_or_default() + now.get(place).copied().unwrap_or_default()
+        };
+        self.lock(|totals| {
+            totals.live = state.live;
+            totals.opened = state.opened;
+            totals.evicted = state.evicted;
+            totals.flows = base.flows + tally.flows;
+            totals.judged = base.judged + tally.judged;
+            totals.dns = base.dns + tally.dns;
+            totals.destinations =
+                std::array::from_fn(|place| sum(&base.destinations, &tally.destinations, place));
+            totals.ports = std::array::from_fn(|place| sum(&base.ports, &tally.ports, place));
+            totals.outcomes = std::array::from_fn(|place| sum(&base.outcomes, &tally.outcomes, place));
+        });
+        let flushed = self.sink.flush();
+        self.wrote(flushed);
+        self.say_what_was_said();
+        let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.view.draw(&self.gauges, &totals);
+    }
+
+    fn turn(&mut self, seen: audit::Facts) {
+        let facts = self.facts(seen);
+        self.turns += 1;
+        let began = now();
+        let before = std::mem::replace(&mut self.started, began);
+        let next = self.folder();
+        self.started = before;
+        let (next, failed) = match next {
+            Ok(next) => (next, None),
+            Err(error) => (None, Some(error)),
+        };
+        self.close(&facts, next);
+        self.started = began;
+        self.lost = None;
+        if let Some(error) = failed {
+            self.lose(&error);
+        } else if let Some(landed) = self.landed.take()
+            && self.plan.common.speech != Speech::Quiet
+        {
+            self.view.say(&format!("evidence written: {}", landed.folder.display()));
+        }
+        let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.base = totals;
+    }
+}
+
+/// Lists the interfaces.
+pub(super) fn interfaces(format: Format, out: &mut dyn Write) -> anyhow::Result<()> {
+    let listed = capture::interfaces()?;
+    match format {
+        Format::Jsonl => {
+            for one in &listed {
+                serde_json::to_writer(&mut *out, one)?;
+                writeln!(out)?;
+            }
+        }
+        Format::Csv => bail!("cannot print interfaces as csv: choose table or jsonl"),
+        Format::Table => {
+            let wide =
+                |text: fn(&capture::Listed) -> usize| listed.iter().map(text).max().unwrap_or_default();
+            let (name, state) = (wide(|one| one.name.len()), wide(|one| one.state.len()));
+            for one in &listed {
+                let links = one.link_types.as_ref().map_or_else(|| "?".to_owned(), |links| links.join(","));
+                let addresses = one.addresses.join(", ");
+                let text = format!(
+                    "{:<name$}  {:<state$}  {links:<10}  {addresses}  {}",
+                    one.name, one.state, one.description
+                );
+                writeln!(out, "{}", text.trim_end())?;
+            }
+            if listed.is_empty() {
+                writeln!(out, "none that can be seen")?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Serves counts in the text format of Prometheus.
+//!
+//! In:  what the interfaces count, and what judge has found so far.
+//! Out: an answer to whoever asks, whatever they ask for.
+//! Not: anything that a stranger's packet says; names and addresses stay in the evidence.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::capture::Gauge;
+use crate::capture::Gauges;
+use crate::judge::Destination;
+use crate::judge::Outcome;
+use crate::judge::PortVerdict;
+
+/// What is counted since the beginning of the run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) live: u64,
+    pub(super) opened: u64,
+    pub(super) evicted: u64,
+    pub(super) flows: u64,
+    pub(super) judged: u64,
+    pub(super) dns: u64,
+    pub(super) destinations: [u64; 5],
+    pub(super) ports: [u64; 3],
+    pub(super) outcomes: [u64; 3],
+    /// New findings by code.
+    pub(super) findings: BTreeMap<&'static str, u64>,
+    /// Evidence folders that were finished, and those that could not be.
+    pub(super) evidence: [u64; 2],
+}
+
+/// Totals that another thread may look at.
+pub(super) type Shared = Arc<Mutex<Totals>>;
+
+/// Answers for as long as the process lives.
+pub(super) fn serve(listener: TcpListener, gauges: Arc<Gauges>, totals: Shared) -> std::io::Result<()> {
+    let answer = move || {
+        for stream in listener.incoming().flatten() {
+            let text = page(&gauges, &totals.lock().unwrap_or_else(PoisonError::into_inner));
+            // Who does not listen to the end asks again.
+            let _ = reply(stream, &text);
+        }
+    };
+    std::thread::Builder::new().name("metrics".to_owned()).spawn(answer).map(drop)
+}
+
+fn reply(mut stream: TcpStream, text: &str) -> std::io::Result<()> {
+    // One asker at a time, and none for long.
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(1)))?;
+    let mut head = [0_u8; 2048];
+    let _ = stream.read(&mut head)?;
+    write!(
+        stream,
+        "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n{text}",
+        text.len()
+    )
+}
+
+fn page(gauges: &Gauges, totals: &Totals) -> String {
+    let mut page = Page(String::new());
+    page.family("build_info", "gauge", "The version that runs.");
+    page.row("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let each = |page: &mut Page, name: &str, help: &str, value: fn(&Gauge) -> &AtomicU64| {
+        page.family(name, "counter", help);
+        for gauge in &gauges.ports {
+            page.row(name, &[("interface", &gauge.name)], read(value(gauge)));
+        }
+    };
+    each(&mut page, "frames_total", "Frames audited.", |gauge| &gauge.frames);
+    each(&mut page, "bytes_total", "Bytes of these frames, as captured.", |gauge| &gauge.bytes);
+    each(&mut page, "received_frames_total", "Frames that the kernel saw.", |gauge| &gauge.received);
+    page.family("dropped_frames_total", "counter", "Frames lost, by who had no room.");
+    for gauge in &gauges.ports {
+        let kinds = [
+            ("kernel", &gauge.kernel_drops),
+            ("interface", &gauge.interface_drops),
+            ("own", &gauge.our_drops),
+        ];
+        for (by, counter) in kinds {
+            page.row("dropped_frames_total", &[("interface", &gauge.name), ("by", by)], read(counter));
+        }
+    }
+    page.family("interface_up", "gauge", "Whether the interface is there.");
+    for gauge in &gauges.ports {
+        let gone = gauge.gone.load(Ordering::Relaxed);
+        page.row("interface_up", &[("interface", &gauge.name)], u64::from(!gone));
+    }
+    page.one(
+        "unsaved_frames_total",
+        "counter",
+        "Frames audited and not written to the file of -w.",
+        read(&gauges.unsaved),
+    );
+    page.one("queue_blocks", "gauge", "Blocks that wait for the audit.", read(&gauges.queued));
+    page.one("queue_capacity_blocks", "gauge", "Blocks that can wait.", Gauges::QUEUE);
+    page.one("flows_live", "gauge", "Conversations that are followed now.", totals.live);
+    page.one("flows_opened_total", "counter", "Conversations opened.", totals.opened);
+    page.one("flows_evicted_total", "counter", "Conversations closed early to make room.", totals.evicted);
+    page.one("flows_total", "counter", "Conversations opened, as judge sees them.", totals.flows);
+    page.one(
+        "flows_judged_total",
+        "counter",
+        "Conversations that audited hosts opened and that are over.",
+        totals.judged,
+    );
+    page.one("dns_answers_total", "counter", "DNS answers.", totals.dns);
+    page.words(
+        "destinations_total",
+        "Judged flows by destination.",
+        "destination",
+        Destination::ALL.iter().map(|word| word.as_str()).zip(totals.destinations),
+    );
+    page.words(
+        "ports_total",
+        "Judged flows by port.",
+        "port",
+        PortVerdict::ALL.iter().map(|word| word.as_str()).zip(totals.ports),
+    );
+    page.words(
+        "outcomes_total",
+        "Judged flows by outcome.",
+        "outcome",
+        Outcome::ALL.iter().map(|word| word.as_str()).zip(totals.outcomes),
+    );
+    page.words(
+        "findings_total",
+        "New findings by code.",
+        "code",
+        totals.findings.iter().map(|(code, count)| (*code, *count)),
+    );
+    page.words(
+        "evidence_total",
+        "Evidence folders.",
+        "state",
+        ["written", "lost"].into_iter().zip(totals.evidence),
+    );
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing into a String cannot fail.
+        let _ = writeln!(self.0, "# HELP afs_audit_{name} {help}\n# TYPE afs_audit_{name} {kind}");
+    }
+
+    fn row(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(label, text)| {
+                let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                format!("{label}=\"{text}\"")
+            })
+            .collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.0, "afs_audit_{name}{labels} {value}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        self.row(name, &[], value);
+    }
+
+    fn words<'a>(&mut self, name: &str, help: &str, label: &str, rows: impl Iterator<Item = (&'a str, u64)>) {
+        self.family(name, "counter", help);
+        for (word, value) in rows {
+            self.row(name, &[(label, word)], value);
+        }
+    }
+}
