@@ -401,7 +401,6 @@ fn tags_of(rule: &crate::rules::Rule, tag_rows: &[(String, SmallVec<[RuleId; 2]>
 mod tests {
     use super::*;
     use crate::rules::Library;
-    use crate::rules::Selection;
 
     fn ground(site: &str) -> Ground {
         let library = Library::embedded().unwrap();
