@@ -5,7 +5,7 @@
 
 SHELL := /bin/sh
 CARGO ?= $(shell command -v cargo || echo "$(HOME)/.cargo/bin/cargo")
-DEMO ?= captures/demo/demo.pcapng
+DEMO ?= captures/demo/capture.pcap
 BIN := target/release/afs-audit
 # Asked once, and only by the targets that build.
 FEATURES = $(eval FEATURES := $(shell tools/features))$(FEATURES)

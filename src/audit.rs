@@ -5,8 +5,8 @@
 //! Not: what any stage does; this file alone knows them all.
 //!
 //! ```text
-//! one worker:   [capture → decode → flow → read] ──────────────→ [judge → docket]
-//! more workers: [capture → decode] ──by shard──→ [flow → read]×n ─in frame order→ [judge → docket]
+//! one worker:   [capture → decode → flow → read] ──────────────→ [judge] → [docket]
+//! more workers: [capture → decode] ──by shard──→ [flow → read]×n ─in frame order→ [judge] → [docket]
 //! ```
 //!
 //! Brackets are threads. Both shapes give the same observations in the same order: what happens at a frame, and what time

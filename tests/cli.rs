@@ -27,7 +27,7 @@ fn check(arguments: &[&str], status: i32, expected: &str) -> String {
 #[test]
 fn help_is_for_standard_output() {
     check(&["--help"], 0, "Exit status:");
-    check(&["analyze", "--help"], 0, "[default: sha256]");
+    check(&["analyze", "--help"], 0, "[default: blake3]");
     check(&["--version"], 0, "afs-audit ");
     for command in ["analyze", "explain", "rules", "verify", "completions", "man"] {
         check(&[command, "-h"], 0, "Usage: afs-audit");

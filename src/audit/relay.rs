@@ -27,15 +27,20 @@ use crate::flow::Limits;
 use crate::flow::SHARDS;
 use crate::flow::shard_of;
 use crate::judge::Court;
+use crate::judge::DnsRow;
 use crate::judge::Docket;
+use crate::judge::FlowRow;
 use crate::judge::Judgement;
 use crate::read::Observation;
 
 /// Batches under way on each channel.
-const UNDER_WAY: usize = 8;
+const UNDER_WAY: usize = 4;
 
-/// Observations that make a batch worth handing on.
-const BATCH: usize = 256;
+/// Observations that make a batch worth handing on: waking a thread costs as much as judging a few flows.
+const BATCH: usize = 4096;
+
+/// Rows that make a batch worth handing on.
+const ROWS: usize = 512;
 
 type Batch = Vec<Observation>;
 
@@ -43,29 +48,93 @@ type Batch = Vec<Observation>;
 pub(super) fn alone<D: Docket + Send>(
     limits: Limits,
     mut court: Court,
-    mut docket: D,
+    docket: D,
     reading: Reading<'_>,
 ) -> (FlowCounts, Judgement, D) {
     let (told, hear) = bounded::<Batch>(UNDER_WAY);
     let (give_back, empties) = bounded::<Batch>(UNDER_WAY * 2);
     thread::scope(|scope| {
+        let (mut post, writing) = post(scope, docket);
         let judging = scope.spawn(move || {
             for mut batch in hear {
                 for observation in batch.drain(..) {
-                    court.accept(observation, &mut docket);
+                    court.accept(observation, &mut post);
                 }
                 // A full channel of empties only means that one vector is built again.
                 let _ = give_back.try_send(batch);
             }
-            (court.finish(), docket)
+            post.hand_on();
+            court.finish()
         });
         let mut follower = Alone { worker: Worker::new(limits), told: Some(told), empties };
         reading.into(&mut follower);
         let counts = follower.worker.table.counts();
         drop(follower);
-        let (judgement, docket) = join(judging);
-        (counts, judgement, docket)
+        let judgement = join(judging);
+        (counts, judgement, join(writing))
     })
+}
+
+/// A row on its way from judge to whoever writes it.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box for each row would cost more than the room in a batch")]
+enum Row {
+    Flow(FlowRow),
+    Dns(DnsRow),
+}
+
+/// Hands rows on in batches to the thread that writes them: printing a row costs as much as judging its flow.
+struct Post {
+    rows: Vec<Row>,
+    out: Sender<Vec<Row>>,
+    empties: Receiver<Vec<Row>>,
+}
+
+impl Post {
+    fn put(&mut self, row: Row) {
+        self.rows.push(row);
+        if self.rows.len() >= ROWS {
+            self.hand_on();
+        }
+    }
+
+    fn hand_on(&mut self) {
+        let empty = self.empties.try_recv().unwrap_or_default();
+        // Fails only when the writer has panicked; joining it says so.
+        let _ = self.out.send(std::mem::replace(&mut self.rows, empty));
+    }
+}
+
+impl Docket for Post {
+    fn flow(&mut self, row: &FlowRow) {
+        self.put(Row::Flow(row.clone()));
+    }
+
+    fn dns(&mut self, row: &DnsRow) {
+        self.put(Row::Dns(row.clone()));
+    }
+}
+
+/// Starts the thread that writes rows; it gives the docket back when the post is gone.
+fn post<'scope, D: Docket + Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    mut docket: D,
+) -> (Post, thread::ScopedJoinHandle<'scope, D>) {
+    let (out, rows) = bounded::<Vec<Row>>(UNDER_WAY);
+    let (give_back, empties) = bounded::<Vec<Row>>(UNDER_WAY * 2);
+    let writing = scope.spawn(move || {
+        for mut batch in rows {
+            for row in batch.drain(..) {
+                match row {
+                    Row::Flow(row) => docket.flow(&row),
+                    Row::Dns(row) => docket.dns(&row),
+                }
+            }
+            let _ = give_back.try_send(batch);
+        }
+        docket
+    });
+    (Post { rows: Vec::new(), out, empties }, writing)
 }
 
 /// Waits for a thread; a panic in it is ours.
@@ -113,7 +182,13 @@ impl Follower for Alone {
     }
 
     fn finish(&mut self, at: At) {
-        self.worker.table.finish(at, &mut self.worker.desk);
+        // One by one: together they would be as large as the table.
+        for slot in self.worker.table.remaining() {
+            self.worker.table.end(slot, at, &mut self.worker.desk);
+            if self.worker.told().len() >= BATCH {
+                self.hand_on();
+            }
+        }
         self.hand_on();
         self.told = None;
     }
@@ -145,7 +220,7 @@ pub(super) fn shared<D: Docket + Send>(
     limits: Limits,
     workers: usize,
     mut court: Court,
-    mut docket: D,
+    docket: D,
     reading: Reading<'_>,
 ) -> (FlowCounts, Judgement, D) {
     let workers = workers.min(SHARDS);
@@ -161,13 +236,15 @@ pub(super) fn shared<D: Docket + Send>(
             hearing.push(hear);
             working.push(scope.spawn(move || work(Worker::new(limits), &tasks, &told)));
         }
+        let (mut post, writing) = post(scope, docket);
         let judging = scope.spawn(move || {
             while let Some(batches) =
                 hearing.iter().map(|hear| hear.recv().ok()).collect::<Option<Vec<Batch>>>()
             {
-                in_order(batches, |observation| court.accept(observation, &mut docket));
+                in_order(batches, |observation| court.accept(observation, &mut post));
             }
-            (court.finish(), docket)
+            post.hand_on();
+            court.finish()
         });
         reading.into(&mut follower);
         drop(follower);
@@ -175,8 +252,8 @@ pub(super) fn shared<D: Docket + Send>(
         for worker in working {
             counts += join(worker);
         }
-        let (judgement, docket) = join(judging);
-        (counts, judgement, docket)
+        let judgement = join(judging);
+        (counts, judgement, join(writing))
     })
 }
 

@@ -111,8 +111,8 @@ pub(super) struct Analyze {
     /// Threads to work with; by default one per core. The output does not depend on it
     #[arg(long, value_name = "N", help_heading = "Reading")]
     pub(super) threads: Option<NonZeroUsize>,
-    /// Hash of each input for the manifest
-    #[arg(long, value_name = "ALGORITHM", default_value = "sha256", help_heading = "Reading")]
+    /// Hash of each input for the manifest. BLAKE3 keeps up with reading; SHA-256 is for procedures that ask for it
+    #[arg(long, value_name = "ALGORITHM", default_value = "blake3", help_heading = "Reading")]
     pub(super) hash: Hash,
 
     /// Flows followed at once; the longest silent one is closed for one more

@@ -215,7 +215,7 @@ mod tests {
         let servers: Vec<String> = made.servers.iter().map(IpNet::to_string).collect();
         assert_eq!(servers, ["10.1.0.4/32", "fd00::/64", "10.0.0.0/8"]);
         assert!(made.total_bytes.is_some_and(|bytes| bytes > 1000));
-        assert_eq!((made.format, made.hash, made.fail_on), (Format::Table, Hash::Sha256, FailOn::Low));
+        assert_eq!((made.format, made.hash, made.fail_on), (Format::Table, Hash::Blake3, FailOn::Low));
         assert_eq!(made.bounds.flows.get(), 1_000_000);
         assert_eq!(plan(&["Cargo.toml", "-"]).unwrap().total_bytes, None);
         assert_eq!(plan(&["src"]).unwrap().total_bytes, None);

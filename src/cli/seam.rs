@@ -55,6 +55,8 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
         inputs: plan.files.iter().map(|file| capture::Input::named(file.clone().into_os_string())).collect(),
         filter: plan.filter.clone(),
         hash: match plan.hash {
+            // Without a folder there is no manifest that would say it.
+            _ if plan.output.is_none() => capture::Hash::None,
             args::Hash::Sha256 => capture::Hash::Sha256,
             args::Hash::Blake3 => capture::Hash::Blake3,
             args::Hash::None => capture::Hash::None,

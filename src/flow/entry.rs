@@ -25,6 +25,8 @@ pub(super) enum State {
     Closed,
     /// No connections here.
     Datagram,
+    /// The same, with nothing left to wait for.
+    Answered,
 }
 
 impl State {
@@ -33,7 +35,7 @@ impl State {
             State::Attempt => limits.attempt_secs,
             State::Open => limits.open_secs,
             State::HalfClosed => limits.half_closed_secs,
-            State::Closed => limits.closed_secs,
+            State::Closed | State::Answered => limits.closed_secs,
             State::Datagram => limits.datagram_secs,
         })
     }

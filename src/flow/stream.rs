@@ -25,6 +25,17 @@ pub(super) struct Talk<S> {
     pub(super) streams: [Stream; 2],
 }
 
+impl<S> Talk<S> {
+    /// Bytes of this side have come, or their first number is known.
+    pub(super) fn has_begun(&self, side: Side) -> bool {
+        let [client, server] = &self.streams;
+        match side {
+            Side::Client => client.started,
+            Side::Server => server.started,
+        }
+    }
+}
+
 /// One side's bytes that wait: for bytes before them, or for more after them.
 #[derive(Debug, Default)]
 pub(super) struct Stream {

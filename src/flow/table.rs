@@ -59,7 +59,7 @@ pub struct Limits {
     pub open_secs: u32,
     /// TCP that one side has closed.
     pub half_closed_secs: u32,
-    /// TCP that is over: what still straggles in belongs to it.
+    /// TCP that is over, or datagrams that were answered: what still straggles in belongs to it.
     pub closed_secs: u32,
     /// UDP and everything without connections.
     pub datagram_secs: u32,
@@ -282,7 +282,8 @@ impl<S: Default> FlowTable<S> {
             if !begins_another(entry, seen) {
                 entry.count(packet, flipped, at);
                 let mut hall = Hall { limits: &self.limits, counts: &mut self.counts, listener };
-                return converse(entry, slot(shard, place), seen, &mut hall);
+                converse(entry, slot(shard, place), seen, &mut hall);
+                return bring_forward(entry, slot(shard, place), &self.limits, &mut self.wheel, at);
             }
             self.close(slot(shard, place), Close::Reused, at, listener);
         }
@@ -329,17 +330,25 @@ impl<S: Default> FlowTable<S> {
 
     /// The capture is over: closes everything, in the order of opening.
     pub fn finish<L: Listener<State = S>>(&mut self, at: At, listener: &mut L) {
-        let mut all: Vec<(u64, Slot, Close)> = Vec::with_capacity(self.live());
+        for slot in self.remaining() {
+            self.end(slot, at, listener);
+        }
+    }
+
+    /// What is still live, in the order of opening.
+    pub fn remaining(&self) -> Vec<Slot> {
+        let mut all: Vec<(u64, Slot)> = Vec::with_capacity(self.live());
         for (number, shard) in self.shards.iter().enumerate() {
-            for (place, entry) in shard.entries() {
-                let why = if entry.state == State::Closed { Close::Done } else { Close::CaptureEnded };
-                all.push((entry.opened, slot(number, place), why));
-            }
+            all.extend(shard.entries().map(|(place, entry)| (entry.opened, slot(number, place))));
         }
         all.sort_unstable();
-        for (_, slot, why) in all {
-            self.close(slot, why, at, listener);
-        }
+        all.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// Closes one of what remains when the capture is over.
+    pub fn end<L: Listener<State = S>>(&mut self, slot: Slot, at: At, listener: &mut L) {
+        let done = self.entry(slot).is_some_and(|entry| entry.state == State::Closed);
+        self.close(slot, if done { Close::Done } else { Close::CaptureEnded }, at, listener);
     }
 
     fn entry(&self, slot: Slot) -> Option<&Entry<S>> {
@@ -400,6 +409,7 @@ impl<S: Default> FlowTable<S> {
         listener.opened(&flow, opening, at);
         let mut hall = Hall { limits: &self.limits, counts: &mut self.counts, listener };
         converse(entry, slot, seen, &mut hall);
+        bring_forward(entry, slot, &self.limits, &mut self.wheel, at);
     }
 
     /// Pushes the longest idle flows out of a full shard: a sixty-fourth of it at a time, so that the search is paid rarely.
@@ -612,6 +622,18 @@ fn begins_another<S>(entry: &Entry<S>, seen: Seen<'_>) -> bool {
     }
 }
 
+/// Looks at a conversation sooner than was planned, when it is over or has been answered.
+#[inline]
+fn bring_forward<S>(entry: &mut Entry<S>, slot: Slot, limits: &Limits, wheel: &mut Wheel, at: At) {
+    if !matches!(entry.state, State::Closed | State::Answered) {
+        return;
+    }
+    let due = at.time.secs().saturating_add(entry.state.timeout(limits)).saturating_add(1);
+    if entry.due > due {
+        entry.due = wheel.put(slot, due);
+    }
+}
+
 /// Lets a packet take part in its conversation.
 #[inline]
 fn converse<L: Listener>(entry: &mut Entry<L::State>, slot: Slot, seen: Seen<'_>, hall: &mut Hall<'_, L>) {
@@ -626,8 +648,11 @@ fn converse<L: Listener>(entry: &mut Entry<L::State>, slot: Slot, seen: Seen<'_>
             let appetite =
                 hall.listener.datagram(&flow, &mut talk.state, side, packet.payload, packet.payload_len, at);
             match appetite {
-                Appetite::Hungry { .. } => {}
-                Appetite::Rest => entry.talk = None,
+                Appetite::Hungry { .. } => entry.state = State::Datagram,
+                Appetite::Rest => {
+                    entry.talk = None;
+                    entry.state = State::Answered;
+                }
                 Appetite::Sated => {
                     entry.talk = None;
                     entry.sated = true;

@@ -165,8 +165,14 @@ fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
 /// A SYN or SYN-ACK: numbers begin here.
 fn synchronise<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, side: Side, at: At) {
     let answers = header.has(TcpHeader::ACK);
+    let first = entry.cold.as_ref().and_then(|cold| cold.first.get(side.index())).copied();
     let own = entry.sequence_mut(side);
-    let known = own.has(Sequence::SYN);
+    // A server that lost its memory of the attempt answers with other numbers; the last are those that count.
+    let again = answers && own.has(Sequence::SYN) && !own.has(Sequence::TALKED) && first != Some(header.seq);
+    if again {
+        own.seen &= !Sequence::SENT;
+    }
+    let known = own.has(Sequence::SYN) && !again;
     if !known {
         let next = header.seq.wrapping_add(1);
         if !own.has(Sequence::SENT) || ahead(next, own.next) > 0 {
@@ -316,6 +322,9 @@ fn deliver<L: Listener>(
     hall: &mut Hall<'_, L>,
 ) {
     let Seen { packet, flipped, at } = seen;
+    if is_probe(entry, packet, entry.side(flipped)) {
+        return;
+    }
     if !entry.roles_known {
         entry.roles_known = true;
         let from = Endpoint { address: packet.src, port: packet.src_port };
@@ -350,6 +359,14 @@ fn deliver<L: Listener>(
     let mut ear = Ear { flow: &flow, side, at, state, listener: hall.listener };
     stream_mut(streams, side).accept(segment, hall.limits.stream_bytes, &mut ear);
     settle(entry, hall.counts);
+}
+
+/// The first that is seen of a side is a single byte: a keep-alive (RFC 9293 §3.8.4), as Windows sends them, repeats a byte of
+/// which nothing is known. In front of the real bytes it would hide what they are.
+fn is_probe<S>(entry: &Entry<S>, packet: &Packet<'_>, side: Side) -> bool {
+    packet.payload_len == 1
+        && !entry.sequence(side).has(Sequence::SYN)
+        && entry.talk.as_ref().is_none_or(|talk| !talk.has_begun(side))
 }
 
 /// Lets go of a conversation that nobody listens to any more.

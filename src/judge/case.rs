@@ -42,6 +42,7 @@ pub(super) struct Said {
     pub(super) alpn: Option<WireText>,
     pub(super) alpn_offered: Option<Arc<[WireText]>>,
     pub(super) certificate_issuer: Option<WireText>,
+    pub(super) ja4: Option<WireText>,
     pub(super) tls_version: Option<u16>,
     pub(super) ech: bool,
     pub(super) oddities: u32,
@@ -83,6 +84,7 @@ impl Case {
                 self.said().tls_version = u16::try_from(*version).ok()
             }
             (Key::Ech, Value::Yes) => self.said().ech = true,
+            (Key::Ja4, Value::Text(fingerprint)) => self.said().ja4 = Some(fingerprint.clone()),
             _ => {}
         }
     }

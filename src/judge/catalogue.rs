@@ -98,6 +98,26 @@ const TRAFFIC: &[Explanation] = &[
         else_could_be: "one address behind a content network that answers for many names",
     },
     Explanation {
+        code: "AFS108",
+        severity: Severity::Medium,
+        title: "not TLS on port 443",
+        looks_like: "a conversation on TCP port 443 whose bytes are another protocol: plain HTTP, SSH and the like",
+        cause: "a program that uses the open port for something else, or a proxy that listens there",
+        action: "find the program; what it sends may be readable on the path",
+        else_could_be: "an explicit proxy on port 443: declare it in the site file",
+    },
+    Explanation {
+        code: "AFS109",
+        severity: Severity::High,
+        title: "certificate by an issuer that is in no list",
+        looks_like: "the server of a documented name shows a certificate (TLS 1.2 or older) whose issuer is neither named in the \
+                     lists of issuers in force nor of an organization named there",
+        cause: "a box on the path that opens TLS: Azure File Sync pins its roots and stops working behind it (0x800b0109, \
+                CERT_E_UNTRUSTEDROOT), Azure Local does not support it",
+        action: "exempt the documented names from TLS inspection",
+        else_could_be: "a new authority: look for a newer list of issuers; under TLS 1.3 certificates are not visible at all",
+    },
+    Explanation {
         code: "AFS201",
         severity: Severity::High,
         title: "connection refused",

@@ -54,6 +54,8 @@ const CHECKS: &[Check] = &[
     Check { code: "AFS105", finds: is_inbound, sentence: inbound },
     Check { code: "AFS106", finds: is_nameless, sentence: nameless },
     Check { code: "AFS107", finds: is_contradicted, sentence: contradiction },
+    Check { code: "AFS108", finds: is_not_tls_on_443, sentence: not_tls_on_443 },
+    Check { code: "AFS109", finds: is_inspected, sentence: inspected },
     Check { code: "AFS201", finds: is_refused, sentence: refused },
     Check { code: "AFS202", finds: is_unanswered, sentence: unanswered },
 ];
@@ -240,6 +242,27 @@ fn contradiction(seen: &Seen<'_>) -> String {
         ),
         None => String::new(),
     }
+}
+
+fn is_not_tls_on_443(seen: &Seen<'_>) -> bool {
+    let row = seen.row;
+    // What is not recognised may be the middle of a TLS conversation.
+    let told = !row.app.is_empty() && !matches!(row.app, "tls" | "quic" | "dtls");
+    row.server.port == 443 && row.protocol == 6 && told && row.destination.is_some()
+}
+
+fn not_tls_on_443(seen: &Seen<'_>) -> String {
+    let row = seen.row;
+    format!("{} spoke {} instead of TLS to {} port 443", row.client.address, row.app, wanted(row))
+}
+
+fn is_inspected(seen: &Seen<'_>) -> bool {
+    seen.verdict.unknown_issuer
+}
+
+fn inspected(seen: &Seen<'_>) -> String {
+    let issuer = seen.row.certificate_issuer.as_deref().unwrap_or_default();
+    format!("{} showed a certificate by {issuer}, whom no list of issuers names", wanted(seen.row))
 }
 
 fn is_refused(seen: &Seen<'_>) -> bool {

@@ -17,6 +17,7 @@ use super::checks;
 use super::findings::Findings;
 use super::ground::Ground;
 use super::names::Names;
+use super::names::Recent;
 use super::outcome::outcome;
 use super::record::DnsRow;
 use super::record::FindingRow;
@@ -28,6 +29,7 @@ use super::site::SiteCourt;
 use super::site::day;
 use super::tally::Destinations;
 use super::verdict::Verdict;
+use super::verdict::is_unknown_issuer;
 use super::verdict::verdict;
 use crate::base::Address;
 use crate::base::WireText;
@@ -93,6 +95,8 @@ pub struct Court {
     /// By slot.
     cases: Vec<Option<Box<Case>>>,
     names: Names,
+    /// Issuers of certificates, and whether they are unknown.
+    issuers: Recent<WireText, bool>,
     findings: Findings,
     destinations: Destinations,
     /// Audited hosts that packets were seen to reach.
@@ -113,6 +117,7 @@ impl Court {
             scope,
             cases: Vec::new(),
             names: Names::new(),
+            issuers: Recent::new(1 << 10),
             findings: Findings::default(),
             destinations: Destinations::default(),
             hearing: Hosts::default(),
@@ -268,8 +273,13 @@ impl Court {
         let judged = by_client > 0 && self.scope.audits(client);
         let tags = self.site.tags(case.server().address, &self.ground);
         let day = || day(closing.first_seen);
-        let verdict =
+        let mut verdict =
             if judged { verdict(&case, tags.as_deref(), day, &self.ground) } else { Verdict::default() };
+        if verdict.documented.is_some()
+            && let Some(issuer) = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref())
+        {
+            verdict.unknown_issuer = self.is_unknown_issuer(issuer);
+        }
         let said = case.said.as_deref();
         let dns = case.dns.as_ref();
         let (name, name_source) = match case.name() {
@@ -297,6 +307,7 @@ impl Court {
             tls_version: said.and_then(|said| said.tls_version),
             ech: said.is_some_and(|said| said.ech),
             certificate_issuer: said.and_then(|said| said.certificate_issuer.clone()),
+            ja4: said.and_then(|said| said.ja4.clone()),
             packets: closing.packets,
             bytes: closing.bytes,
             destination: verdict.destination,
@@ -318,6 +329,16 @@ impl Court {
         let seen = checks::Seen { case: &case, closing, verdict: &verdict, scope, ground, row: &row };
         row.findings = checks::run(&seen, &mut self.findings);
         docket.flow(&row);
+    }
+
+    /// Looks an issuer up once.
+    fn is_unknown_issuer(&mut self, issuer: &WireText) -> bool {
+        if let Some(known) = self.issuers.get(issuer) {
+            return *known;
+        }
+        let unknown = is_unknown_issuer(issuer, &self.ground.rules);
+        self.issuers.put(issuer.clone(), unknown);
+        unknown
     }
 
     fn count(&mut self, client: Address, row: &FlowRow) {

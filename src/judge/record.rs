@@ -174,6 +174,8 @@ pub struct FlowRow {
     pub ech: bool,
     /// Issuer of the server's certificate.
     pub certificate_issuer: Option<WireText>,
+    /// JA4 fingerprint of the client's hello.
+    pub ja4: Option<WireText>,
     /// Packets by the client and by the server.
     pub packets: [u64; 2],
     /// Payload bytes on the wire by the client and by the server.

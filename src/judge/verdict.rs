@@ -30,6 +30,8 @@ pub(super) struct Verdict {
     pub(super) known: Option<Arc<Known>>,
     /// The port that was judged: the proxy's target port where there is a proxy.
     pub(super) asked_port: u16,
+    /// The certificate's issuer stands in no list of issuers.
+    pub(super) unknown_issuer: bool,
     /// A row names the destination, and none of them has a port other than 443.
     pub(super) https_only: bool,
     /// The site's exception that allows it, by place.
@@ -152,6 +154,13 @@ fn except(case: &Case, day: impl Fn() -> Date, verdict: &mut Verdict, ground: &G
         verdict.internal = None;
         return;
     }
+}
+
+/// Whether a certificate's issuer, as text, is nobody whom a list of issuers in force names: not by name, and not by
+/// organization either, since authorities are rotated without notice.
+pub(super) fn is_unknown_issuer(issuer: &str, rules: &Rules) -> bool {
+    let part = |key: &str| issuer.split(", ").find_map(|part| part.strip_prefix(key)).unwrap_or_default();
+    rules.issuer(part("CN="), part("O=")) == rules::Issuer::Unknown
 }
 
 /// The best that any of the name's rows says of a port, and whether all of them want 443 and nothing else.

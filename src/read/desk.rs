@@ -39,6 +39,8 @@ const WATCH_LIMIT: usize = 16 * 1024;
 const MIDSTREAM_TRIES: u8 = 4;
 /// How many datagrams are shown to all readers before a conversation stays unknown.
 const DATAGRAM_TRIES: u8 = 8;
+/// DNS: RFC 1035 §4.2.
+const DNS_PORT: u16 = 53;
 /// How deep tunnels may nest: SOCKS inside CONNECT inside CONNECT and so on.
 const TUNNEL_LIMIT: u8 = 4;
 
@@ -155,6 +157,10 @@ impl State {
             Code::Read(start) => {
                 self.reader = Some(start(sample));
                 None
+            }
+            // Junk to a resolver may look like another protocol; the questions behind it count.
+            Code::Name(After::Sated) if sample.datagram && sample.on(DNS_PORT) => {
+                Some(Step::Hungry { consumed: sample.bytes.len(), need: 0 })
             }
             Code::Name(After::Sated) => {
                 self.done = true;

@@ -124,7 +124,7 @@ pub struct Resolution {
     pub query_count: u32,
     /// The response's code with EDNS's upper bits; none when no response was seen.
     pub rcode: Option<u16>,
-    /// The answer section, in wire order.
+    /// The answer section, in wire order, and behind it the additional section's addresses of hosts that it names.
     pub answers: Vec<Answer>,
     /// The response said that it was truncated (TC).
     pub truncated: bool,

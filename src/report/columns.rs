@@ -146,6 +146,8 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code));
     "evidence_frames", "frames that prove what the row says",
         |row, names, cell| cell.frames(&row.evidence, row.first_frame.file, names);
+    "ja4", "JA4 fingerprint of the client's TLS or QUIC hello: which software spoke",
+        |row, _, cell| cell.text(row.ja4.as_deref().unwrap_or_default(), Origin::Stranger);
     "service_tags", "service tags that hold the server's address, most specific first",
         |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), Origin::Stranger);
     "address_evidence", "what the service tags say of a documented name: `row-tag` (the address is in a tag that belongs to its row), `other-tag`, `no-tag`; empty where they say nothing",
@@ -172,7 +174,7 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
         |row, _, cell| cell.word(&registry::dns_type(row.resolution.query_type));
     "rcode", "`NOERROR`, `NXDOMAIN`, …, or its number; empty where no response was seen",
         |row, _, cell| if let Some(code) = row.resolution.rcode { cell.word(&registry::rcode(code)) };
-    "answers", "the answer section in wire order, each as `TYPE=value`",
+    "answers", "the answer section in wire order, each as `TYPE=value`, then addresses sent along for hosts that it names",
         |row, _, cell| cell.list(&row.resolution.answers, answer);
     "resolved", "addresses that the answers lead to from the name asked for",
         |row, _, cell| cell.list(&row.resolved, |cell, address| cell.address(*address));

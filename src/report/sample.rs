@@ -70,6 +70,7 @@ pub(crate) fn flow() -> FlowRow {
         alpn: Some(WireText::new(b"h2;http/1.1", 99)),
         tls_version: Some(0x0304),
         ech: false,
+        ja4: None,
         certificate_issuer: Some(WireText::new(b"C=US, O=Example Corporation, CN=Example Issuing CA 01", 99)),
         packets: [10, 9],
         bytes: [1200, 48211],

@@ -19,6 +19,10 @@ const TEXT_LIMIT: usize = 512;
 /// Address hints kept of one SVCB record.
 const HINT_LIMIT: usize = 32;
 
+/// RFC 1035 §3.4.1.
+pub(crate) const A: u16 = 1;
+/// RFC 3596 §2.1.
+pub(crate) const AAAA: u16 = 28;
 /// RFC 1035 §3.3.1.
 const CNAME: u16 = 5;
 /// RFC 1035 §3.3.11.
@@ -32,7 +36,7 @@ const SOA: u16 = 6;
 /// RFC 1035 §3.3.9.
 const MX: u16 = 15;
 /// RFC 2782.
-const SRV: u16 = 33;
+pub(crate) const SRV: u16 = 33;
 /// RFC 9460 §14.1.
 const SVCB: u16 = 64;
 /// RFC 9460 §14.1.

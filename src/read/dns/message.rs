@@ -60,7 +60,7 @@ pub(crate) struct Message {
     pub rcode: u16,
     /// The first question.
     pub question: Option<Question>,
-    /// The answer section.
+    /// The answer section, and behind it the additional section's addresses of hosts that it names.
     pub answers: Vec<Answer>,
     /// Code and text.
     pub extended_error: Option<(u16, WireText)>,
@@ -124,14 +124,37 @@ fn sections(bytes: &[u8], header: &Header, message: &mut Message) -> Result<usiz
     for _ in 0..header.nameservers {
         at = Record::read(bytes, at)?.end;
     }
+    let named = hosts_named(&message.answers);
     for _ in 0..header.additional {
         let record = Record::read(bytes, at)?;
         if record.kind == OPT {
             options(&record, message);
+        } else if !named.is_empty()
+            && matches!(record.kind, data::A | data::AAAA)
+            && message.answers.len() < ANSWER_LIMIT
+            && let (owner, _) = name(bytes, at)?
+            && named.iter().any(|host| **host == *owner)
+        {
+            let data = data::read(bytes, record.kind, record.data, record.data_at);
+            message.answers.push(Answer { owner, kind: record.kind, ttl: record.ttl, data });
         }
         at = record.end;
     }
     Ok(at)
+}
+
+/// The hosts that answers lead to whose addresses may stand in the additional section: RFC 2782, RFC 9460 §4.1.
+fn hosts_named(answers: &[Answer]) -> Vec<Box<str>> {
+    let host = |answer: &Answer| match &answer.data {
+        AnswerData::Service { target, .. } if **target != *"." => Some(target.as_str().into()),
+        AnswerData::Service { .. } => Some(answer.owner.as_str().into()),
+        // The host is the last word of the text; a space inside of a name is escaped.
+        AnswerData::Other(text) if answer.kind == data::SRV => {
+            text.as_str().rsplit(' ').next().map(Into::into)
+        }
+        _ => None,
+    };
+    answers.iter().filter_map(host).collect()
 }
 
 fn question(bytes: &[u8], at: usize, message: &mut Message) -> Result<usize, Damage> {

@@ -185,7 +185,10 @@ struct Dns {
 
 impl Dns {
     fn new(sample: &Sample<'_>) -> Dns {
-        let app = if sample.on(MDNS_PORT) {
+        // A resolver on 53 may answer a client that chose one of the others' ports.
+        let app = if sample.on(DNS_PORT) {
+            "dns"
+        } else if sample.on(MDNS_PORT) {
             "mdns"
         } else if sample.on(LLMNR_PORT) {
             "llmnr"
@@ -292,6 +295,8 @@ impl Dns {
             (None, Some(asked), _) => (asked.name.clone(), asked.kind),
             // mDNS responses carry no question (RFC 6762 §6): they stand under their first record.
             (None, None, Some(answer)) => (answer.owner.clone(), answer.kind),
+            // Cut or broken before its name: the root would be a name that nobody asked for.
+            (None, None, None) if message.damage.is_some() => return,
             (None, None, None) => (HostName::from_labels([]), 0),
         };
         if let Some(asked) = asked {

@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""Makes the captures of this folder: real kernels, a real resolver, real TLS, in network namespaces of its own.
+
+  sudo captures/lab.py            all cases, into the folders beside this file
+  sudo captures/lab.py demo dns   these cases
+
+Two namespaces joined by a veth pair: `site` holds the servers that are audited, `world` holds the router, the resolver and
+every server on the internet. Nothing leaves them. tcpdump listens on the site's side, as a span port would. Needs root,
+iproute2, nftables, dnsmasq, tcpdump and openssl; all else is Python's standard library.
+"""
+import contextlib, os, pathlib, signal, socket, ssl, subprocess, sys, tempfile, threading, time
+
+HERE = pathlib.Path(__file__).resolve().parent
+SITE, WORLD = 'afs-lab-site', 'afs-lab-world'
+FS1, FS2 = '10.1.0.4', '10.1.0.5'
+RESOLVER, ROUTER = '10.1.0.53', '10.1.0.1'
+OUTSIDER = '198.51.100.77'
+
+# Who is where on this internet. Addresses lie in ranges that Azure and others use; nothing is sent to the real ones.
+HOSTS = {
+    '20.60.40.4': ['contosofs.file.core.windows.net'],
+    '20.60.40.9': ['othertenant.blob.core.windows.net'],
+    '52.138.0.20': ['westeurope01.afs.azure.net', 'kailani6.one.microsoft.com', 'telemetry.one.microsoft.com'],
+    '52.138.0.21': ['northeurope01.afs.azure.net'],
+    '20.190.160.2': ['login.windows.net', 'login.microsoftonline.com'],
+    '20.50.2.10': ['management.azure.com'],
+    '23.32.0.17': ['ocsp.msocsp.com', 'www.microsoft.com'],
+    '93.184.215.14': ['updates.vendor.example'],
+    '2603:1030:1000::40:4': [],
+}
+CNAMES = {'contosofs.file.core.windows.net': 'file.ams20prdstr05a.store.core.windows.net'}
+MANY = 'many.vendor.example'
+
+
+def sh(*command, check=True, **more):
+    return subprocess.run(command, check=check, capture_output=True, text=True, **more)
+
+
+def inside(name, *command):
+    return ('ip', 'netns', 'exec', name, *command)
+
+
+# ---------------------------------------------------------------- the world
+def build(work):
+    demolish()
+    for name in (SITE, WORLD):
+        sh('ip', 'netns', 'add', name)
+        sh(*inside(name, 'ip', 'link', 'set', 'lo', 'up'))
+    sh('ip', 'link', 'add', 'span0', 'netns', SITE, 'type', 'veth', 'peer', 'name', 'span1', 'netns', WORLD)
+    for address in (FS1, FS2):
+        sh(*inside(SITE, 'ip', 'address', 'add', address + '/24', 'dev', 'span0'))
+    sh(*inside(SITE, 'ip', 'address', 'add', 'fd00:a::4/64', 'dev', 'span0', 'nodad'))
+    sh(*inside(WORLD, 'ip', 'address', 'add', 'fd00:a::1/64', 'dev', 'span1', 'nodad'))
+    for address in (ROUTER, RESOLVER):
+        sh(*inside(WORLD, 'ip', 'address', 'add', address + '/24', 'dev', 'span1'))
+    for address in [*HOSTS, OUTSIDER]:
+        length = '/128' if ':' in address else '/32'
+        sh(*inside(WORLD, 'ip', 'address', 'add', address + length, 'dev', 'lo'))
+    for name, link in ((SITE, 'span0'), (WORLD, 'span1')):
+        sh(*inside(name, 'ip', 'link', 'set', link, 'up'))
+        # One segment a packet, as on a wire.
+        sh(*inside(name, 'ip', 'link', 'set', link, 'gso_max_segs', '1'), check=False)
+    sh(*inside(SITE, 'ip', 'route', 'add', 'default', 'via', ROUTER))
+    sh(*inside(SITE, 'ip', '-6', 'route', 'add', 'default', 'via', 'fd00:a::1'))
+    # A refused or silent network must not take minutes: two repeats of a SYN and no more.
+    sh(*inside(SITE, 'sysctl', '-qw', 'net.ipv4.tcp_syn_retries=2'))
+    sh(*inside(SITE, 'sysctl', '-qw', 'net.ipv4.tcp_syn_linear_timeouts=0'), check=False)
+    os.makedirs(f'/etc/netns/{SITE}', exist_ok=True)
+    pathlib.Path(f'/etc/netns/{SITE}/resolv.conf').write_text(f'nameserver {RESOLVER}\noptions timeout:1 attempts:2\n')
+    certificates(work)
+
+
+def demolish():
+    for name in (SITE, WORLD):
+        for pid in sh('ip', 'netns', 'pids', name, check=False).stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        sh('ip', 'netns', 'delete', name, check=False)
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(f'/etc/netns/{SITE}/resolv.conf')
+        os.rmdir(f'/etc/netns/{SITE}')
+
+
+def certificates(work):
+    """Two authorities: one called as Microsoft's are, one as a box that opens TLS calls itself."""
+    for ca, name in (('good', '/C=US/O=Microsoft Corporation/CN=Lab TLS Issuing CA'), ('box', '/O=Contoso Proxy/CN=Contoso Inspection CA')):
+        sh('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '3650',
+           '-subj', name, '-keyout', f'{work}/{ca}.key', '-out', f'{work}/{ca}.crt')
+        names = sorted({name for names in HOSTS.values() for name in names})
+        config = f'{work}/{ca}.cnf'
+        pathlib.Path(config).write_text('subjectAltName=' + ','.join('DNS:' + name for name in names[:6]) + '\n')
+        sh('openssl', 'req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj',
+           '/O=Microsoft Corporation/CN=*.file.core.windows.net', '-keyout', f'{work}/{ca}-leaf.key', '-out', f'{work}/{ca}-leaf.csr')
+        sh('openssl', 'x509', '-req', '-in', f'{work}/{ca}-leaf.csr', '-CA', f'{work}/{ca}.crt', '-CAkey', f'{work}/{ca}.key',
+           '-CAcreateserial', '-days', '3650', '-extfile', config, '-out', f'{work}/{ca}-leaf.crt')
+        chain = pathlib.Path(f'{work}/{ca}-chain.crt')
+        chain.write_text(pathlib.Path(f'{work}/{ca}-leaf.crt').read_text() + pathlib.Path(f'{work}/{ca}.crt').read_text())
+
+
+def resolver(work):
+    lines = ['no-resolv', 'no-hosts', 'bind-interfaces', f'listen-address={RESOLVER}', 'user=root', 'log-facility=/dev/null',
+             'local=/example/', 'local=/net/', 'local=/com/']
+    for address, names in HOSTS.items():
+        for name in names:
+            lines.append(f'host-record={CNAMES.get(name, name)},{address}')
+            if name in CNAMES:
+                lines.append(f'cname={name},{CNAMES[name]}')
+    lines += [f'host-record={MANY},203.0.113.{n}' for n in range(1, 60)]
+    path = pathlib.Path(work, 'dnsmasq.conf')
+    path.write_text('\n'.join(lines) + '\n')
+    return subprocess.Popen(inside(WORLD, 'dnsmasq', '-k', '-C', str(path)))
+
+
+# ---------------------------------------------------------------- what runs inside (this file again, with `--inside`)
+def serve(work):
+    """Servers of the whole internet: TLS on 443 and 8443, HTTP on 80, something silent on 445."""
+    def tls(minimum, maximum, ca):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version, context.maximum_version = minimum, maximum
+        context.load_cert_chain(f'{work}/{ca}-chain.crt', f'{work}/{ca}-leaf.key')
+        context.set_alpn_protocols(['h2', 'http/1.1'])
+        return context
+    v12, v13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+    contexts = {443: tls(v12, v13, 'good'), 8443: tls(v12, v13, 'good')}
+    opened = tls(v12, v12, 'box')
+
+    def answer(connection, port, address):
+        with contextlib.suppress(OSError, ssl.SSLError):
+            connection.settimeout(5)
+            if port in contexts:
+                connection = (opened if address == '20.60.40.9' else contexts[port]).wrap_socket(connection, server_side=True)
+            if connection.recv(4096):
+                connection.sendall(b'HTTP/1.1 200 OK\r\nServer: lab\r\nContent-Length: 5\r\n\r\nhello')
+        with contextlib.suppress(OSError):
+            connection.close()
+
+    def listen(family, port):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(('', port))
+        listener.listen(32)
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=answer, args=(connection, port, connection.getsockname()[0]), daemon=True).start()
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for port in (80, 443, 445, 8443):
+            threading.Thread(target=listen, args=(family, port), daemon=True).start()
+    print('ready', flush=True)
+    time.sleep(600)
+
+
+def say(source, name, *, address=None, port=443, sni=True, version=None, plain=None):
+    """Looks a name up, connects, says something, closes."""
+    try:
+        if address is None:
+            address = socket.getaddrinfo(name, port, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
+        connection = socket.create_connection((address, port), timeout=9, source_address=(source, 0))
+        if plain is None:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.set_alpn_protocols(['h2', 'http/1.1'])
+            if version:
+                context.minimum_version = context.maximum_version = version
+            connection = context.wrap_socket(connection, server_hostname=name if sni else None)
+            plain = b'GET / HTTP/1.1\r\nHost: ' + name.encode() + b'\r\n\r\n'
+        connection.sendall(plain)
+        connection.recv(4096)
+        connection.close()
+    except OSError as error:
+        print(name, error, file=sys.stderr)
+
+
+HTTP = lambda name, path='/': f'GET {path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: Microsoft-CryptoAPI/10.0\r\n\r\n'.encode()
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+STORAGE, SYNC = 'contosofs.file.core.windows.net', 'westeurope01.afs.azure.net'
+
+
+def happy(source=FS1):
+    say(source, 'login.windows.net')
+    say(source, 'management.azure.com')
+    say(source, 'ocsp.msocsp.com', port=80, plain=HTTP('ocsp.msocsp.com', '/status'))
+    say(source, SYNC)
+    say(source, STORAGE)
+    say(source, STORAGE, version=V12)
+
+
+def demo():
+    happy()
+    # From here on it is the second server that asks.
+    for route in ('default via ' + ROUTER, '10.1.0.0/24 dev span0'):
+        sh('ip', 'route', 'replace', *route.split(), 'src', FS2)
+    # It stands behind a firewall that somebody tightened, and does things it should not.
+    say(FS2, 'login.windows.net')
+    say(FS2, SYNC)
+    say(FS2, 'northeurope01.afs.azure.net')
+    say(FS2, 'updates.vendor.example')
+    say(FS2, STORAGE, port=80, plain=HTTP(STORAGE, '/share/plan.docx'))
+    say(FS2, STORAGE, port=445, plain=b'\0\0\0\x2e\xfeSMB@\0\1\0' + bytes(36))
+    say(FS2, 'othertenant.blob.core.windows.net', version=V12)
+    say(FS2, 'gone.afs.azure.net')
+    say(FS2, 'x', address='203.0.113.200', sni=False)
+
+
+# Case: what the site does, the firewall's rules in front of it (nftables, in the router), what it shows.
+CASES = {
+    'demo': (demo, [f'ip saddr {FS2} ip daddr 52.138.0.20 drop', f'ip saddr {FS2} ip daddr 52.138.0.21 reject with icmp type admin-prohibited'],
+             'a morning at a small site: one server works, the other does not and should not'),
+    'happy': (happy, [], 'one sync server with everything it needs: TLS 1.3, TLS 1.2 with its certificate, a status check on port 80'),
+    'refused': (lambda: say(FS1, SYNC), ['ip daddr 52.138.0.20 tcp dport 443 reject with tcp reset'], 'a connection answered by a reset'),
+    'unanswered': (lambda: say(FS1, SYNC), ['ip daddr 52.138.0.20 drop'], 'the same SYN three times, and nothing comes back'),
+    'prohibited': (lambda: say(FS1, SYNC), ['ip daddr 52.138.0.20 reject with icmp type admin-prohibited'], 'ICMP says that the firewall does not allow it'),
+    'host-unreachable': (lambda: say(FS1, SYNC), ['ip daddr 52.138.0.20 reject with icmp type host-unreachable'], 'ICMP says that there is no way'),
+    'unexpected': (lambda: say(FS1, 'updates.vendor.example'), [], 'a destination that no document names'),
+    'region': (lambda: say(FS1, 'kailani6.one.microsoft.com'), [], 'the legacy name of a region that the table lists'),
+    'broad': (lambda: say(FS1, 'telemetry.one.microsoft.com'), [], 'a name that only a wildcard allows which the document calls too broad'),
+    'other-port': (lambda: say(FS1, STORAGE, port=8443), [], 'TLS to a storage name on a port that its rows do not give'),
+    'smb': (lambda: say(FS1, STORAGE, port=445, plain=b'\0\0\0\x2e\xfeSMB@\0\1\0' + bytes(36)), [], 'SMB to a storage name'),
+    'cleartext': (lambda: say(FS1, STORAGE, port=80, plain=HTTP(STORAGE)), [], 'plain HTTP to a storage name'),
+    'no-name': (lambda: say(FS1, 'x', address='20.60.40.4', sni=False), [], 'TLS without a server name to an address that nothing names'),
+    'contradiction': (lambda: say(FS1, 'updates.vendor.example', address=(socket.gethostbyname(STORAGE))), [],
+                      'DNS and the TLS hello name the same address differently'),
+    'inspected': (lambda: say(FS1, 'othertenant.blob.core.windows.net', version=V12), [], 'a certificate of somebody who is not Microsoft'),
+    'inbound': ('inbound', [], 'a host outside connects to a server inside'),
+    'nxdomain': (lambda: say(FS1, 'gone.afs.azure.net'), [], 'a name that the resolver says does not exist'),
+    'dns-silent': (lambda: say(FS1, SYNC), [f'ip daddr {RESOLVER} udp dport 53 drop'], 'queries that never get an answer'),
+    'dns-tcp': (lambda: say(FS1, MANY, port=443), ['ip daddr 203.0.113.0/24 reject with tcp reset'], 'an answer too long for UDP: truncated, then asked again over TCP'),
+    'ipv6': (lambda: say('fd00:a::4', STORAGE, address='2603:1030:1000::40:4'), [], 'TLS over IPv6'),
+}
+
+
+def record(case, work):
+    action, firewall, shows = CASES[case]
+    folder = HERE / case
+    folder.mkdir(exist_ok=True)
+    rules = 'flush ruleset\n' + 'table inet firewall {\n chain in {\n  type filter hook prerouting priority -150;\n }\n chain local {\n' \
+        '  type filter hook input priority 0;\n' + ''.join(f'  {rule}\n' for rule in firewall) + ' }\n}\n'
+    sh(*inside(WORLD, 'nft', '-f', '-'), input=rules)
+    raw = pathlib.Path(work, 'raw.pcap')
+    tcpdump = subprocess.Popen(inside(SITE, 'tcpdump', '-i', 'span0', '-w', str(raw), '-U', '--immediate-mode', '-Z', 'root', 'ip or (ip6 and tcp)'),
+                               stderr=subprocess.PIPE, text=True)
+    tcpdump.stderr.readline()
+    where = WORLD if action == 'inbound' else SITE
+    sh(*inside(where, sys.executable, __file__, '--inside', case, work), timeout=120)
+    time.sleep(.3)
+    tcpdump.terminate()
+    tcpdump.wait()
+    sh(*inside(SITE, 'ip', 'route', 'replace', 'default', 'via', ROUTER, 'src', FS1))
+    sh(*inside(SITE, 'ip', 'route', 'replace', '10.1.0.0/24', 'dev', 'span0', 'src', FS1))
+    # Another folder may lie on another disk.
+    (folder / 'capture.pcap').write_bytes(raw.read_bytes())
+    (folder / 'README.md').write_text(f'# {case}\n\n{shows[0].upper()}{shows[1:]}.\n\nMade by `captures/lab.py {case}`.\n')
+
+
+def main():
+    if sys.argv[1:2] == ['--inside']:
+        case, work = sys.argv[2:4]
+        if case == 'serve':
+            return serve(work)
+        action = CASES[case][0]
+        if action == 'inbound':
+            return say(OUTSIDER, 'x', address=FS1, port=443, plain=b'hello')
+        return action()
+    if os.geteuid():
+        sys.exit('lab.py: needs root, for network namespaces')
+    with tempfile.TemporaryDirectory() as work:
+        servers = []
+        try:
+            build(work)
+            servers.append(resolver(work))
+            servers.append(subprocess.Popen(inside(WORLD, sys.executable, __file__, '--inside', 'serve', work), stdout=subprocess.PIPE, text=True))
+            servers[-1].stdout.readline()
+            # Something to connect to, for the case `inbound`.
+            servers.append(subprocess.Popen(inside(SITE, sys.executable, '-c',
+                'import socket\ns=socket.create_server(("10.1.0.4",443))\nwhile True:\n c,_=s.accept(); c.recv(99); c.sendall(b"hi"); c.close()')))
+            for case in sys.argv[1:] or CASES:
+                print(case, flush=True)
+                record(case, work)
+        finally:
+            for server in servers:
+                server.kill()
+                server.wait()
+            demolish()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,188 @@
+//! The captures of this repository give the rows that are written beside them.
+//!
+//! Each folder of `captures/` holds `capture.pcap` and `expected.csv`: of every flow, answer and finding what a person would
+//! check, and no counters, durations or file positions. `BLESS=1` writes the expected rows anew; read the diff.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Both editions of the document of Azure File Sync: what a site of today and one of yesterday go by.
+const DOCUMENTS: &str = "azure-file-sync@2019-06-24,azure-file-sync@2024-05-13";
+
+/// The columns that are evidence, by record.
+const EVIDENCE: &[(&str, &[&str])] = &[
+    (
+        "flow",
+        &[
+            "transport",
+            "client_ip",
+            "server_ip",
+            "server_port",
+            "vlan",
+            "tunnel",
+            "app",
+            "name",
+            "name_source",
+            "sni",
+            "dns_name",
+            "alpn",
+            "tls_version",
+            "ech",
+            "certificate_issuer",
+            "destination",
+            "port",
+            "outcome",
+            "signature",
+            "confidence",
+            "rules",
+            "findings",
+        ],
+    ),
+    (
+        "dns",
+        &[
+            "client_ip",
+            "resolver_ip",
+            "transport",
+            "query_name",
+            "query_type",
+            "rcode",
+            "answers",
+            "resolved",
+        ],
+    ),
+    ("finding", &["code", "severity", "client_ip", "subject", "count", "sentence"]),
+];
+
+fn folders() -> Vec<PathBuf> {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(captures).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|folder| folder.join("capture.pcap").is_file());
+    folders.sort();
+    folders
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(";"),
+        other => other.to_string(),
+    }
+}
+
+/// A line for each record: `record,column=value,…` with only what is known.
+fn rows(capture: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
+        .arg("analyze")
+        .arg(capture)
+        .args(["--format", "jsonl", "--quiet", "--fail-on", "never", "--documents", DOCUMENTS])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut text = String::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let kind = cell(record.get("record").unwrap());
+        let (_, columns) = EVIDENCE.iter().find(|(name, _)| *name == kind).unwrap();
+        text.push_str(&kind);
+        for column in *columns {
+            if let Some(value) = record.get(*column) {
+                write!(text, ",{column}={}", cell(value)).unwrap();
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn each_capture_gives_its_rows() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut wrong = Vec::new();
+    let folders = folders();
+    assert!(folders.len() >= 20, "captures are missing: {}", folders.len());
+    for folder in &folders {
+        let found = rows(&folder.join("capture.pcap"));
+        let path = folder.join("expected.csv");
+        if bless {
+            std::fs::write(&path, &found).unwrap();
+        } else if std::fs::read_to_string(&path).unwrap_or_default() != found {
+            wrong.push(format!("{}:\n{found}", folder.display()));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "other rows than expected; `make bless` and read the diff:\n{}",
+        wrong.join("\n")
+    );
+}
+
+/// The words of each case's name are in its rows: a blessed mistake is still a mistake.
+#[test]
+fn each_case_shows_what_it_is_for() {
+    let check = |case: &str, expected: &[&str]| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(case).join("expected.csv");
+        let rows = std::fs::read_to_string(&path).unwrap();
+        for expected in expected {
+            assert!(rows.contains(expected), "{case}: no {expected} in\n{rows}");
+        }
+    };
+    check("refused", &["outcome=blocked-looking,signature=tcp-refused", "finding,code=AFS201"]);
+    check("unanswered", &["outcome=blocked-looking,signature=tcp-unanswered", "finding,code=AFS202"]);
+    check("prohibited", &["signature=icmp-admin-prohibited,confidence=certain"]);
+    check("host-unreachable", &["signature=icmp-host-unreachable,confidence=strong"]);
+    check("unexpected", &["destination=unexpected", "finding,code=AFS101"]);
+    check("broad", &["destination=documented-broad", "finding,code=AFS102"]);
+    check("region", &["destination=documented,port=443,outcome=ok"]);
+    check("other-port", &["server_port=8443", "port=not-443", "finding,code=AFS103"]);
+    check("smb", &["app=smb", "finding,code=AFS103"]);
+    check("cleartext", &["app=http", "name_source=http-host", "finding,code=AFS104"]);
+    check("inbound", &["finding,code=AFS105"]);
+    check("no-name", &["destination=unidentified", "finding,code=AFS106"]);
+    check("contradiction", &["finding,code=AFS107"]);
+    check("nxdomain", &["rcode=NXDOMAIN"]);
+    check("dns-silent", &["query_name=westeurope01.afs.azure.net,query_type=A\n"]);
+    check("dns-tcp", &["dns,client_ip=10.1.0.4,resolver_ip=10.1.0.53,transport=tcp"]);
+    check("inspected", &["tls_version=TLS 1.2", "certificate_issuer=O=Contoso Proxy", "finding,code=AFS109"]);
+    check("ipv6", &["server_ip=2603:1030:1000::40:4", "name_source=sni"]);
+}
+
+#[test]
+fn a_site_that_works_has_no_findings() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/happy/expected.csv");
+    let rows = std::fs::read_to_string(path).unwrap();
+    assert!(!rows.contains("finding"), "{rows}");
+    assert!(
+        rows.contains("destination=documented,port=documented,outcome=ok"),
+        "a status check on port 80\n{rows}"
+    );
+}
+
+/// The same bytes whatever the number of threads, and whatever the order in which files are named.
+#[test]
+fn threads_and_order_leave_no_trace() {
+    let captures: Vec<PathBuf> = folders().iter().map(|folder| folder.join("capture.pcap")).collect();
+    let backwards: Vec<PathBuf> = captures.iter().rev().cloned().collect();
+    let run = |captures: &[PathBuf], threads: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
+            .arg("analyze")
+            .args(captures)
+            .args(["--format", "jsonl", "--quiet", "--fail-on", "never", "--threads", threads])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let expected = run(&captures, "1");
+    assert!(expected.len() > 10_000);
+    for (captures, threads) in [(&backwards, "1"), (&captures, "2"), (&captures, "3"), (&backwards, "9")] {
+        assert!(run(captures, threads) == expected, "{threads} threads");
+    }
+}

@@ -1,0 +1,242 @@
+//! The same traffic gives the same rows: whatever the number of threads, the files it lies in, and what it is wrapped in.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say where"
+)]
+
+mod corpus;
+/// What writes the crafted captures of this repository.
+#[path = "../examples/craft"]
+#[allow(dead_code, unreachable_pub, reason = "only what wraps and writes is used here")]
+mod craft {
+    pub mod file;
+    pub mod frame;
+    pub mod wrap;
+}
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value as Json;
+
+use craft::file::Record;
+use craft::file::pcap;
+use craft::file::read_pcap;
+use craft::wrap::ETHERNET;
+use craft::wrap::WRAPPINGS;
+
+/// Columns that say where something lies in a file, or what it was wrapped in.
+const PLACE: &[&str] = &[
+    "file",
+    "first_frame",
+    "last_frame",
+    "frame",
+    "frames",
+    "query_frame",
+    "evidence_frames",
+    "vlan",
+    "tunnel",
+];
+
+/// Some hundred conversations of every kind that the generator knows.
+fn mixed(folder: &Path) -> Option<Vec<Record>> {
+    let generator = corpus::beside("bench")?.join("gen_capture.py");
+    let capture = folder.join("mixed.pcap");
+    let made = Command::new("python3")
+        .arg(generator)
+        .args(["--shape", "mixed", "--flows", "500", "--seed", "11", "--out"])
+        .arg(&capture)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Some(read_pcap(&std::fs::read(capture).unwrap()))
+}
+
+fn write(folder: &Path, name: &str, link: u32, records: &[Record]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, pcap(link, records)).unwrap();
+    path
+}
+
+fn analyze(captures: &[PathBuf], more: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
+        .arg("analyze")
+        .args(captures)
+        .args(["--quiet", "--fail-on", "never"])
+        .args(more)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The records of a run without their places, a line each.
+fn rows(captures: &[PathBuf]) -> Vec<String> {
+    let place = |key: &String| PLACE.contains(&key.as_str());
+    let row = |line: &str| {
+        let mut row: serde_json::Map<String, Json> = serde_json::from_str(line).unwrap();
+        row.retain(|key, _| !place(key));
+        // A finding's sentence ends in the frames that prove it.
+        if let Some(Json::String(sentence)) = row.get_mut("sentence") {
+            let end = sentence.rfind("; frame ").unwrap_or(sentence.len());
+            sentence.truncate(end);
+        }
+        Json::Object(row).to_string()
+    };
+    analyze(captures, &["--format", "jsonl"]).lines().map(row).collect()
+}
+
+fn check(name: &str, found: &[String], expected: &[String]) {
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found, expected, "{name}");
+    }
+    assert_eq!(found.len(), expected.len(), "{name}: rows");
+}
+
+/// All files of an evidence folder; of the manifest, what does not say when and how it was run.
+fn evidence(captures: &[PathBuf], threads: &str, folder: &Path) -> Vec<(String, String)> {
+    let output = folder.join(format!("evidence-{threads}"));
+    analyze(captures, &["--threads", threads, "-o", output.to_str().unwrap()]);
+    let mut files: Vec<_> = std::fs::read_dir(output).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let read = |file: &PathBuf| {
+        let mut text = std::fs::read_to_string(file).unwrap();
+        if file.ends_with("manifest.json") {
+            let mut manifest: serde_json::Map<String, Json> = serde_json::from_str(&text).unwrap();
+            assert!(manifest.remove("run").is_some());
+            text = serde_json::to_string_pretty(&manifest).unwrap();
+        }
+        (file.file_name().unwrap().to_string_lossy().into_owned(), text)
+    };
+    files.iter().map(read).collect()
+}
+
+#[test]
+fn any_number_of_threads_leaves_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(records) = mixed(folder.path()) else { return };
+    let capture = [write(folder.path(), "one.pcap", ETHERNET, &records)];
+    let expected = evidence(&capture, "1", folder.path());
+    for threads in ["2", "3", "8"] {
+        for (found, expected) in evidence(&capture, threads, folder.path()).iter().zip(&expected) {
+            assert!(found == expected, "{}: other bytes with {threads} threads", found.0);
+        }
+    }
+}
+
+#[test]
+fn files_that_rotated_are_one_capture_in_any_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(records) = mixed(folder.path()) else { return };
+    let expected = rows(&[write(folder.path(), "one.pcap", ETHERNET, &records)]);
+    let parts: Vec<PathBuf> = records
+        .chunks(records.len().div_ceil(5))
+        .enumerate()
+        .map(|(number, part)| write(folder.path(), &format!("part{number}.pcap"), ETHERNET, part))
+        .collect();
+    check("five files", &rows(&parts), &expected);
+    let bytes = analyze(&parts, &["--format", "jsonl"]);
+    for order in [[4, 3, 2, 1, 0], [2, 0, 4, 1, 3]] {
+        let other = order.map(|number| parts[number].clone());
+        assert!(analyze(&other, &["--format", "jsonl"]) == bytes, "files in the order {order:?}");
+    }
+}
+
+#[test]
+fn any_wrapping_gives_the_same_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(records) = mixed(folder.path()) else { return };
+    let expected = rows(&[write(folder.path(), "plain.pcap", ETHERNET, &records)]);
+    assert!(expected.len() > 1000);
+    corpus::two_at_a_time(WRAPPINGS, |wrapping| {
+        let wrap = |record: &Record| {
+            let nanos = record.nanos;
+            (wrapping.wrap)(&record.bytes).into_iter().map(move |bytes| Record { nanos, bytes })
+        };
+        let records: Vec<Record> = records.iter().flat_map(wrap).collect();
+        let capture = write(folder.path(), wrapping.name, wrapping.link, &records);
+        check(wrapping.name, &rows(&[capture]), &expected);
+    });
+}
+
+/// Lost frames can cost certainty, and never give a name or a verdict that the whole does not have.
+#[test]
+fn lost_frames_only_cost_certainty() {
+    let folder = tempfile::tempdir().unwrap();
+    let happy = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/happy/capture.pcap");
+    let records = read_pcap(&std::fs::read(happy).unwrap());
+    let names = |rows: &[Json]| -> BTreeSet<String> {
+        rows.iter().filter_map(|row| Some(row.get("sni")?.as_str()?.to_owned())).collect()
+    };
+    let rows = |records: &[Record]| -> Vec<Json> {
+        let capture = write(folder.path(), "lossy.pcap", ETHERNET, records);
+        rows(&[capture]).iter().map(|row| serde_json::from_str(row).unwrap()).collect()
+    };
+    let whole = names(&rows(&records));
+    for every in [2, 3, 5, 7, 11] {
+        for offset in 0..every.min(4) {
+            let left = records.iter().enumerate().filter(|(number, _)| number % every != offset);
+            let left: Vec<Record> = left.map(|(_, record)| record.clone()).collect();
+            let found = rows(&left);
+            assert!(names(&found).is_subset(&whole), "one of {every} lost");
+            for row in found {
+                let sure = row["outcome"] == "blocked-looking" && row["confidence"] != "weak";
+                assert!(!sure, "one of {every} lost: {row}");
+            }
+        }
+    }
+}
+
+/// With less of each frame there may be less to tell, and never something else.
+#[test]
+fn cut_frames_only_cost_certainty() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(records) = mixed(folder.path()) else { return };
+    let whole = write(folder.path(), "whole.pcap", ETHERNET, &records);
+    let flows = |capture: &PathBuf| -> Vec<Json> {
+        let text = analyze(std::slice::from_ref(capture), &["--format", "jsonl"]);
+        let rows = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        let mut flows: Vec<Json> = rows.filter(|row| row["record"] == "flow").collect();
+        // Rows come as conversations end; a stream that was cut may end at another time.
+        flows.sort_by_key(|row| row["flow_id"].as_u64());
+        flows
+    };
+    let expected = flows(&whole);
+    for snap_len in [80, 120, 400, 900, 1300] {
+        let mut bytes = pcap(ETHERNET, &[]);
+        for record in &records {
+            let one = pcap(ETHERNET, std::slice::from_ref(record));
+            let len = record.bytes.len().min(snap_len);
+            bytes.extend(&one[24..32]);
+            bytes.extend((len as u32).to_le_bytes());
+            bytes.extend(&one[36..40 + len]);
+        }
+        let capture = folder.path().join("cut.pcap");
+        std::fs::write(&capture, bytes).unwrap();
+        let found = flows(&capture);
+        assert_eq!(found.len(), expected.len(), "{snap_len}");
+        for (found, expected) in found.iter().zip(&expected) {
+            for column in [
+                "client_ip",
+                "client_port",
+                "server_ip",
+                "server_port",
+                "packets_to_server",
+                "bytes_to_client",
+            ] {
+                assert_eq!(found[column], expected[column], "{snap_len}: {column}: {expected}");
+            }
+            for column in ["sni", "tls_version", "certificate_issuer"] {
+                let same = found[column].is_null() || found[column] == expected[column];
+                assert!(same, "{snap_len}: {column}: {} is not {}", found[column], expected[column]);
+            }
+            let word = |row: &Json, column: &str| row[column].as_str().unwrap_or_default().to_owned();
+            let [was, is] = [expected, found].map(|row| word(row, "outcome"));
+            assert!(is != "blocked-looking" || was == is, "{snap_len}: looks blocked only when cut: {found}");
+        }
+    }
+}
