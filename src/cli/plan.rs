@@ -84,17 +84,19 @@ pub struct RulesPlan {
     pub rules: Option<PathBuf>,
 }
 
+/// What a site file is to be begun from.
+#[derive(Clone, Debug)]
+pub struct SurveyPlan {
+    /// Files and folders in the order of the command line; `-` is standard input.
+    pub files: Vec<PathBuf>,
+    /// The rules' folder; the built-in rules without one.
+    pub rules: Option<PathBuf>,
+}
+
 impl AnalyzePlan {
     /// Checks what was typed.
     pub(super) fn check(typed: Analyze) -> anyhow::Result<AnalyzePlan> {
-        let mut total_bytes = Some(0);
-        for (at, file) in typed.files.iter().enumerate() {
-            if typed.files.iter().take(at).any(|earlier| earlier == file) {
-                bail!("capture given twice: {}", file.display());
-            }
-            let bytes = readable(file, "capture")?;
-            total_bytes = total_bytes.zip(bytes).map(|(total, bytes)| total + bytes);
-        }
+        let total_bytes = captures(&typed.files)?;
         if let Some(site) = &typed.site {
             let what = "site file";
             if site.is_dir() {
@@ -143,6 +145,28 @@ impl RulesPlan {
         }
         Ok(RulesPlan { rules })
     }
+}
+
+impl SurveyPlan {
+    /// Checks what was typed.
+    pub(super) fn check(files: Vec<PathBuf>, rules: Option<PathBuf>) -> anyhow::Result<SurveyPlan> {
+        captures(&files)?;
+        let RulesPlan { rules } = RulesPlan::check(rules)?;
+        Ok(SurveyPlan { files, rules })
+    }
+}
+
+/// The length of captures that can be read, all together; none when one of them is no file.
+fn captures(files: &[PathBuf]) -> anyhow::Result<Option<u64>> {
+    let mut total_bytes = Some(0);
+    for (at, file) in files.iter().enumerate() {
+        if files.iter().take(at).any(|earlier| earlier == file) {
+            bail!("capture given twice: {}", file.display());
+        }
+        let bytes = readable(file, "capture")?;
+        total_bytes = total_bytes.zip(bytes).map(|(total, bytes)| total + bytes);
+    }
+    Ok(total_bytes)
 }
 
 /// The length of a file that can be read; none for what has no length, such as a pipe.

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use super::args;
 use super::plan::AnalyzePlan;
 use super::plan::RulesPlan;
+use super::plan::SurveyPlan;
 use crate::audit;
 use crate::audit::Line;
 use crate::capture;
@@ -25,6 +26,7 @@ use crate::judge::FlowRow;
 use crate::judge::Ground;
 use crate::judge::RequirementState;
 use crate::judge::Scope;
+use crate::judge::Survey;
 use crate::report::Accounting;
 use crate::report::Document;
 use crate::report::Names;
@@ -367,6 +369,29 @@ fn input_facts(input: &InputFacts, path: &std::path::Path, hash: args::Hash) -> 
         object.insert(key.to_owned(), input.hash.clone().into());
     }
     value
+}
+
+/// Prints a site file, filled from captures.
+pub(super) fn site_init(plan: &SurveyPlan, out: &mut dyn Write) -> anyhow::Result<()> {
+    let stop = stop_on_signals()?;
+    let library = library(&RulesPlan { rules: plan.rules.clone() })?;
+    let rules = Arc::new(library.select(&Selection::default())?);
+    let ground = Arc::new(Ground::new(rules, Site::default(), None));
+    let capture = Capture::open(capture::Plan {
+        inputs: plan.files.iter().map(|file| capture::Input::named(file.clone().into_os_string())).collect(),
+        hash: capture::Hash::None,
+        ..capture::Plan::default()
+    })?;
+    let line = audit::Plan {
+        ground: Arc::clone(&ground),
+        scope: Scope::default(),
+        fragments: decode::Limits::default(),
+        flows: flow::Limits::default(),
+        workers: 1,
+    };
+    let (_, survey) = audit::run(capture, line, Survey::new(ground), &mut Shown(&Progress::none()), &stop);
+    out.write_all(survey.site_file().as_bytes())?;
+    Ok(())
 }
 
 /// Lists the documents.

@@ -270,7 +270,9 @@ impl Court {
             self.hearing.insert(client);
         }
         let (outcome, signature, confidence) = outcome(closing, self.hearing.contains(&client));
-        let judged = by_client > 0 && self.scope.audits(client);
+        // Between declared roles both ways are judged, whichever of the two is audited.
+        let in_roles = self.ground.roles(client) != 0 && self.ground.roles(case.server().address) != 0;
+        let judged = by_client > 0 && (in_roles || self.scope.audits(client));
         let tags = self.site.tags(case.server().address, &self.ground);
         let day = || day(closing.first_seen);
         let mut verdict =

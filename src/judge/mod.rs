@@ -16,6 +16,7 @@ mod needs;
 mod outcome;
 mod record;
 mod site;
+mod survey;
 mod tally;
 mod verdict;
 
@@ -40,3 +41,4 @@ pub use record::RequirementRow;
 pub use record::RequirementState;
 pub use record::Severity;
 pub use record::Tally;
+pub use survey::Survey;

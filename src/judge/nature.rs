@@ -99,12 +99,37 @@ impl Nature {
         }
         self.storage = true;
         self.internet_routing = account.ends_with(INTERNET_ROUTING);
-        let account = account.strip_suffix(INTERNET_ROUTING).unwrap_or(account);
-        let account = account.strip_suffix(SECONDARY).unwrap_or(account);
+        let account = plain_account(account);
         let own = &ground.site.storage_accounts;
         let witness = ground.site.local_names.get("witness-storage-account").into_iter().flatten();
         self.other_account = !own.is_empty() && !own.iter().chain(witness).any(|own| own == account);
     }
+}
+
+/// An account's name without what marks its further endpoints.
+fn plain_account(label: &str) -> &str {
+    let account = label.strip_suffix(INTERNET_ROUTING).unwrap_or(label);
+    account.strip_suffix(SECONDARY).unwrap_or(account)
+}
+
+/// The storage account in a name.
+pub(super) fn account_in<'a>(name: &'a str, ground: &Ground) -> Option<&'a str> {
+    let nature = Nature::of(name, &ground.rules.host(name), ground);
+    nature.storage.then(|| plain_account(name.split('.').next().unwrap_or_default()))
+}
+
+/// The region of a regional instance, as the documents print it where they list it.
+pub(super) fn region_of(name: &str, ground: &Ground) -> Option<String> {
+    let listed = ground.rules.host(name).iter().find_map(|hit| {
+        let rule = ground.rules.rule(hit.rule);
+        rule.region.as_deref().filter(|_| rule.table.kind == Kind::Region)
+    });
+    if let Some(region) = listed {
+        return Some(region.to_owned());
+    }
+    let word = region_in(name, ground)?;
+    let known = ground.rules.regions().iter().find(|region| region_word(&region.name) == word);
+    Some(known.map_or_else(|| word.to_owned(), |region| region.name.to_string()))
 }
 
 /// True for a name with the label of private zones somewhere behind its first.
