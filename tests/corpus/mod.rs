@@ -80,8 +80,8 @@ impl audit::Watcher for Nobody {
 }
 
 static GROUND: LazyLock<Arc<Ground>> = LazyLock::new(|| {
-    let rules = Arc::new(Rules::embedded(&Selection::default()).unwrap());
-    Arc::new(Ground::new(rules, Site::default(), None))
+    let rules = Rules::embedded(&Selection::default()).unwrap();
+    Arc::new(Ground::new(Arc::new(rules), Site::default(), None))
 });
 
 /// Runs the pipeline over `files`; the error is why none of them could be opened.
