@@ -295,6 +295,7 @@ fn service_tags_speak_for_addresses() {
     let capture = Capture::new()
         .tls("52.1.2.3", "westus01.afs.azure.net")
         .tls("203.0.113.7", "eastus01.afs.azure.net")
+        .tls("203.0.113.8", "graph.microsoft.com")
         .connection(SERVER, "52.1.2.9", 443, b"\x00", b"\x00")
         .connection(SERVER, "52.7.7.7", 443, b"\x00", b"\x00");
     let output = analyze(&capture, site, &beside);
@@ -312,7 +313,7 @@ fn service_tags_speak_for_addresses() {
     );
     assert_eq!(flow("52.7.7.7")["destination"], "unidentified");
     let found = findings(&capture, site, &beside);
-    assert_eq!(found, ["AFS471 eastus01.afs.azure.net", "AFS106 52.7.7.7"]);
+    assert_eq!(found, ["AFS471 eastus01.afs.azure.net", "AFS106 52.7.7.7", "AFS472 graph.microsoft.com"]);
     let old = "[service-tags]\nfile = \"ServiceTags_Public_20260101.json\"\n";
     let beside = [("ServiceTags_Public_20260101.json", file.as_str())];
     let said = String::from_utf8(analyze(&capture, old, &beside).stderr).unwrap();

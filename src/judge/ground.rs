@@ -242,6 +242,14 @@ impl Ground {
         TagSet { text: text.into(), rows, documented }
     }
 
+    /// True for a rule whose tags are said of all of its names. A row for a part of a service also has names that content
+    /// networks serve: "Microsoft Entra ID (authentication)" is such a row.
+    pub(super) fn is_pinned(&self, rule: RuleId) -> bool {
+        let row = &self.rules.rule(rule).row;
+        let is_part = row.service.as_deref().is_some_and(|service| service.contains(" ("));
+        self.tags_of(rule) != 0 && (!is_part || !row.tags.is_empty())
+    }
+
     /// The tags that belong to a rule, as bits.
     pub(super) fn tags_of(&self, rule: RuleId) -> u64 {
         self.tags_of_rule.get(rule.0 as usize).copied().unwrap_or_default()
@@ -381,9 +389,8 @@ fn tags_of(rule: &crate::rules::Rule, tag_rows: &[(String, SmallVec<[RuleId; 2]>
     }
     let own = |tag: &str| rule.row.tags.iter().any(|(own, _)| own.eq_ignore_ascii_case(tag));
     let service = rule.row.service.as_deref().map(str::to_ascii_lowercase).unwrap_or_default();
-    // "Microsoft Entra ID (authentication)" is "Microsoft Entra ID"; content networks that serve its pages are not in
-    // its ranges, and neither are the registration's.
-    let (head, detail) = service.split_once(" (").unwrap_or((service.as_str(), ""));
+    // "Microsoft Entra ID (authentication)" is "Microsoft Entra ID".
+    let head = service.split_once(" (").map_or(service.as_str(), |(head, _)| head);
     let serves = |tag: &str, ids: &[RuleId]| {
         let same = |id: &RuleId| {
             let theirs = rules.rule(*id);
@@ -391,7 +398,7 @@ fn tags_of(rule: &crate::rules::Rule, tag_rows: &[(String, SmallVec<[RuleId; 2]>
                 && theirs.row.service.as_deref().is_some_and(|text| text.eq_ignore_ascii_case(head))
         };
         let last = head.rsplit(' ').next().unwrap_or_default();
-        !head.is_empty() && detail.is_empty() && (ids.iter().any(same) || last == tag)
+        !head.is_empty() && (ids.iter().any(same) || last == tag)
     };
     let bits = tag_rows.iter().enumerate().filter(|(_, (tag, ids))| own(tag) || serves(tag, ids));
     bits.fold(0, |bits, (bit, _)| bits | 1 << bit)

@@ -31,6 +31,8 @@ pub(super) struct Nature {
     pub(super) in_zone: bool,
     /// Tags that belong to its rows, as bits of the ground.
     pub(super) tags: u64,
+    /// The name has to be in one of them.
+    pub(super) pinned: bool,
     /// What the site needs and this name satisfies, by place.
     pub(super) needs: SmallVec<[u16; 2]>,
     /// Exceptions for it, by place; those for networks alone are not among them.
@@ -52,6 +54,7 @@ impl Nature {
         let mut nature = Nature { in_zone: in_private_zone(name), ..Nature::default() };
         for hit in matches {
             nature.tags |= ground.tags_of(hit.rule);
+            nature.pinned |= ground.is_pinned(hit.rule);
             for need in ground.needs.of(hit.rule) {
                 if !nature.needs.contains(need) {
                     nature.needs.push(*need);

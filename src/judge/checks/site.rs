@@ -237,7 +237,7 @@ fn is_untagged(seen: &Seen<'_>) -> bool {
 }
 
 fn is_forged(seen: &Seen<'_>) -> bool {
-    is_untagged(seen) && nature(seen).is_some_and(|nature| nature.tags != 0)
+    is_untagged(seen) && nature(seen).is_some_and(|nature| nature.pinned)
 }
 
 fn forged(seen: &Seen<'_>) -> String {
@@ -249,7 +249,7 @@ fn forged(seen: &Seen<'_>) -> String {
 }
 
 fn is_outside(seen: &Seen<'_>) -> bool {
-    seen.verdict.https_only && is_untagged(seen) && nature(seen).is_some_and(|nature| nature.tags == 0)
+    seen.verdict.https_only && is_untagged(seen) && nature(seen).is_some_and(|nature| !nature.pinned)
 }
 
 fn outside(seen: &Seen<'_>) -> String {
