@@ -194,6 +194,7 @@ fn facts(seen: audit::Facts, paths: &[PathBuf], limited: bool, hash: args::Hash)
     statistic("flow.packets", flows.packets);
     statistic("flow.icmp-attached", flows.icmp_attached);
     statistic("flow.payload-bytes", flows.payload_bytes);
+    statistic("flow.peak-live", flows.peak);
     statistic("flow.cut-streams", flows.cut_streams);
     let fragments = &ledger.fragment_counts;
     statistic("fragment.joined", fragments.joined);
