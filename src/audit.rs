@@ -35,11 +35,11 @@ use crate::flow::FlowCounts;
 use crate::flow::FlowTable;
 use crate::judge::Court;
 use crate::judge::Docket;
+use crate::judge::Ground;
 use crate::judge::Judgement;
 use crate::judge::Scope;
 use crate::read::Desk;
 use crate::read::Observation;
-use crate::rules::Rules;
 
 pub use ledger::Ledger;
 pub use ledger::Line;
@@ -47,8 +47,8 @@ pub use ledger::Line;
 /// How to audit.
 #[derive(Debug)]
 pub struct Plan {
-    /// The documents in force.
-    pub rules: Arc<Rules>,
+    /// What is judged on.
+    pub ground: Arc<Ground>,
     /// Which hosts are audited.
     pub scope: Scope,
     /// Bounds on fragments.
@@ -90,7 +90,7 @@ pub fn run<D: Docket + Send>(
     watcher: &mut dyn Watcher,
     stop: &AtomicBool,
 ) -> (Facts, D) {
-    let court = Court::new(plan.rules, plan.scope);
+    let court = Court::new(plan.ground, plan.scope);
     let mut front = Front::new(plan.fragments);
     let reading = Reading { capture: &mut capture, front: &mut front, watcher, stop };
     let (flows, judgement, docket) = if plan.workers <= 1 {

@@ -281,3 +281,38 @@ fn threads_and_order_leave_no_trace() {
         assert!(run(captures, threads) == expected, "{threads} threads");
     }
 }
+
+/// What the site file adds: what is the site's own, and what it needs.
+#[test]
+fn a_site_file_says_what_is_expected() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/demo");
+    let run = |site: &Path| {
+        Command::new(env!("CARGO_BIN_EXE_afs-audit"))
+            .arg("analyze")
+            .arg(folder.join("capture.pcap"))
+            .args(["--format", "jsonl", "--quiet", "--fail-on", "never", "--site"])
+            .arg(site)
+            .output()
+            .unwrap()
+    };
+    let output = run(&folder.join("site.toml"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows = String::from_utf8(output.stdout).unwrap();
+    for expected in [
+        "\"code\":\"AFS403\"",
+        "othertenant.blob.core.windows.net",
+        "\"state\":\"seen-ok\"",
+        "\"state\":\"seen-blocked\"",
+        "\"state\":\"not-seen\"",
+    ] {
+        assert!(rows.contains(expected), "no {expected} in\n{rows}");
+    }
+
+    let wrong = tempfile::tempdir().unwrap();
+    let wrong = wrong.path().join("wrong.toml");
+    std::fs::write(&wrong, "[site]\nname = \"x\"\n[azure-file-sync]\nregoin = \"West Europe\"\n").unwrap();
+    let output = run(&wrong);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("wrong.toml:4") && said.contains("region"), "{said}");
+}

@@ -22,6 +22,8 @@ use crate::flow;
 use crate::judge::DnsRow;
 use crate::judge::Docket;
 use crate::judge::FlowRow;
+use crate::judge::Ground;
+use crate::judge::RequirementState;
 use crate::judge::Scope;
 use crate::report::Accounting;
 use crate::report::Document;
@@ -30,11 +32,15 @@ use crate::report::Progress;
 use crate::report::RunFacts;
 use crate::report::Sink;
 use crate::report::Source;
+use crate::report::TagSource;
 use crate::report::Unwritable;
 use crate::rules;
 use crate::rules::Library;
+use crate::rules::Problem;
 use crate::rules::Rules;
 use crate::rules::Selection;
+use crate::rules::Site;
+use crate::rules::Tags;
 
 /// Reads the plan's inputs, gives every record to `sink`, and says what the run was.
 ///
@@ -42,7 +48,9 @@ use crate::rules::Selection;
 /// `sink.is_closed()` or when it is interrupted.
 pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
     let stop = stop_on_signals()?;
-    let rules = Arc::new(rules_of(plan)?);
+    let Loaded { ground, documents, site, service_tags } = load(plan)?;
+    let mut servers = plan.servers.clone();
+    servers.extend(site.roles.get("servers").into_iter().flatten());
     let capture = Capture::open(capture::Plan {
         inputs: plan.files.iter().map(|file| capture::Input::named(file.clone().into_os_string())).collect(),
         filter: plan.filter.clone(),
@@ -60,15 +68,10 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
     if let Some(bytes) = capture.bytes_total() {
         progress.expect(bytes);
     }
-    let documents = rules
-        .documents()
-        .iter()
-        .map(|document| Document { id: document.id.to_string(), sha256: document.sha256.to_string() })
-        .collect();
     let docket = Rows { sink, failed: None, stop: &stop };
     let line = audit::Plan {
-        rules,
-        scope: Scope { servers: plan.servers.clone() },
+        ground,
+        scope: Scope { servers },
         fragments: decode::Limits::default(),
         flows: flow::Limits { flows: plan.bounds.flows.get() as usize, ..flow::Limits::default() },
         workers: plan.threads.get().saturating_sub(1).max(1),
@@ -81,8 +84,22 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
     for finding in &seen.judgement.findings {
         sink.finding(finding)?;
     }
+    for requirement in &seen.judgement.requirements {
+        sink.requirement(requirement)?;
+    }
     let limited = plan.count.is_some_and(|count| seen.ledger.read.frames >= count.get());
-    Ok(RunFacts { documents, rules: Some(source(plan)), ..facts(seen, &paths, limited, plan.hash) })
+    let warnings = service_tags.iter().filter_map(|tags| tags.warning(seen.span)).collect();
+    let site =
+        (!site.file.is_empty()).then(|| Source { path: site.file.clone(), sha256: site.sha256.to_string() });
+    let known = RunFacts {
+        documents,
+        rules: Some(source(plan)),
+        site,
+        service_tags,
+        warnings,
+        ..RunFacts::default()
+    };
+    Ok(facts(seen, known, &paths, limited, plan.hash))
 }
 
 /// A flag that the first interrupt or request to end sets; the second ends the process at once.
@@ -134,13 +151,46 @@ impl audit::Watcher for Shown<'_> {
     }
 }
 
-fn rules_of(plan: &AnalyzePlan) -> anyhow::Result<Rules> {
-    let documents = (!plan.documents.is_empty()).then(|| plan.documents.clone());
-    let selection = Selection { documents, ..Selection::default() };
-    Ok(match &plan.rules {
-        Some(folder) => Rules::from_dir(folder, &selection)?,
-        None => Rules::embedded(&selection)?,
-    })
+/// What a run is judged on, loaded and checked.
+struct Loaded {
+    ground: Arc<Ground>,
+    documents: Vec<Document>,
+    site: Site,
+    service_tags: Option<TagSource>,
+}
+
+fn load(plan: &AnalyzePlan) -> anyhow::Result<Loaded> {
+    let library = library(&RulesPlan { rules: plan.rules.clone() })?;
+    let site = match &plan.site {
+        Some(path) => Site::load(path, &library).map_err(all_of)?,
+        None => Site::default(),
+    };
+    let mut selection = site.selection();
+    if !plan.documents.is_empty() {
+        selection.documents = Some(plan.documents.clone());
+    }
+    let rules = Arc::new(library.select(&selection)?);
+    let tags = site.service_tags.as_deref().map(Tags::load).transpose()?.map(Arc::new);
+    let documents = rules
+        .documents()
+        .iter()
+        .map(|document| Document { id: document.id.to_string(), sha256: document.sha256.to_string() })
+        .collect();
+    let service_tags = tags.as_deref().map(|tags| TagSource {
+        file: tags.file.to_string(),
+        sha256: tags.sha256.to_string(),
+        date: tags.date.to_string(),
+        change_number: tags.change_number,
+        cloud: tags.cloud_word.to_string(),
+    });
+    let ground = Arc::new(Ground::new(rules, site.clone(), tags));
+    Ok(Loaded { ground, documents, site, service_tags })
+}
+
+/// Every mistake, a line each.
+fn all_of(problems: Vec<Problem>) -> anyhow::Error {
+    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    anyhow::anyhow!("{}", lines.join("\nafs-audit: "))
 }
 
 fn source(plan: &AnalyzePlan) -> Source {
@@ -149,7 +199,13 @@ fn source(plan: &AnalyzePlan) -> Source {
     Source { path, sha256: String::new() }
 }
 
-fn facts(seen: audit::Facts, paths: &[PathBuf], limited: bool, hash: args::Hash) -> RunFacts {
+fn facts(
+    seen: audit::Facts,
+    known: RunFacts,
+    paths: &[PathBuf],
+    limited: bool,
+    hash: args::Hash,
+) -> RunFacts {
     let audit::Facts { inputs, ledger, flows, judgement, span, stopped } = seen;
     let mut accounting = Accounting {
         bytes: inputs.iter().map(|input| input.raw_bytes).sum(),
@@ -175,12 +231,19 @@ fn facts(seen: audit::Facts, paths: &[PathBuf], limited: bool, hash: args::Hash)
         bounds: judgement.bounds,
         tally: judgement.tally,
         findings: judgement.findings,
+        requirements: RequirementState::ALL
+            .iter()
+            .map(|state| judgement.requirements.iter().filter(|row| row.state == *state).count() as u64)
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap_or_default(),
+        needs: judgement.requirements,
         partial: match (stopped, limited) {
             (true, _) => Some("interrupted".to_owned()),
             (false, true) => Some("frame limit reached".to_owned()),
             (false, false) => None,
         },
-        ..RunFacts::default()
+        ..known
     };
     let mut statistic = |name: &str, value: u64| facts.statistics.insert(name.to_owned(), value);
     let sum = |lines: &mut dyn Iterator<Item = &Line>| lines.map(|line| line.bytes).sum::<u64>();

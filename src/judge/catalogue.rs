@@ -1,5 +1,7 @@
 //! Every finding there is: its stable code and what `explain` prints.
 
+mod site;
+
 use super::record::Severity;
 
 /// What a finding's code means.
@@ -23,11 +25,15 @@ pub struct Explanation {
 
 /// The explanation of a code, whatever its case.
 pub fn explanation(code: &str) -> Option<&'static Explanation> {
-    CATALOGUE.iter().find(|entry| entry.code.eq_ignore_ascii_case(code))
+    catalogue().find(|entry| entry.code.eq_ignore_ascii_case(code))
 }
 
 /// All findings, by code.
-pub const CATALOGUE: &[Explanation] = &[
+pub fn catalogue() -> impl Iterator<Item = &'static Explanation> {
+    TRAFFIC.iter().chain(site::SITE)
+}
+
+const TRAFFIC: &[Explanation] = &[
     Explanation {
         code: "AFS101",
         severity: Severity::Medium,

@@ -1,5 +1,8 @@
 //! The checks: each looks at one finished flow and may add a finding.
 
+mod site;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -10,8 +13,12 @@ use super::court::Scope;
 use super::findings::Findings;
 use super::findings::Sign;
 use super::findings::Subject;
+use super::ground::Ground;
 use super::names::Known;
+use super::names::add_once;
+use super::record::Confidence;
 use super::record::Destination;
+use super::record::Documented;
 use super::record::FlowRow;
 use super::record::Outcome;
 use super::record::PortVerdict;
@@ -21,12 +28,14 @@ use crate::flow::Handshake;
 use crate::read::NameSource;
 
 /// A flow with all that is known of it.
-struct Seen<'a> {
-    case: &'a Case,
-    closing: &'a Closing,
-    verdict: &'a Verdict,
-    scope: &'a Scope,
-    row: &'a FlowRow,
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) case: &'a Case,
+    pub(super) closing: &'a Closing,
+    pub(super) verdict: &'a Verdict,
+    pub(super) scope: &'a Scope,
+    pub(super) ground: &'a Ground,
+    pub(super) row: &'a FlowRow,
 }
 
 /// One check: what it looks for, and how it says so. `finds` runs for every flow and must be cheap; the texts are asked for
@@ -51,52 +60,84 @@ const CHECKS: &[Check] = &[
     Check { code: "AFS202", finds: is_unanswered, sentence: unanswered },
 ];
 
-/// Runs all checks over a finished flow, notes their codes in its row, and adds the findings.
-pub(super) fn run(
-    case: &Case,
-    closing: &Closing,
-    verdict: &Verdict,
-    scope: &Scope,
-    row: &mut FlowRow,
-    findings: &mut Findings,
-) {
-    let seen = Seen { case, closing, verdict, scope, row };
+/// Sentences of the documents that a finding cites besides the rows of the destination, by their subject.
+const CITES: &[(&str, &str)] = &[
+    ("AFS102", "broad"),
+    ("AFS103", "port"),
+    ("AFS104", "encryption"),
+    ("AFS105", "outbound-only"),
+    ("AFS404", "routing"),
+    ("AFS405", "no-smb"),
+    ("AFS411", "private-link"),
+    ("AFS412", "hosts-file"),
+    ("AFS413", "private-link"),
+    ("AFS421", "proxy"),
+];
+
+/// Runs all checks over a finished flow, adds the findings, and returns their codes.
+pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'static str; 4]> {
     let mut codes: SmallVec<[&'static str; 4]> = SmallVec::new();
-    for check in CHECKS.iter().filter(|check| (check.finds)(&seen)) {
+    for check in CHECKS.iter().chain(site::CHECKS).filter(|check| (check.finds)(seen)) {
         codes.push(check.code);
-        let documented = seen.row.documented.as_deref();
+        let cited = CITES.iter().find(|(code, _)| *code == check.code);
+        let sentences = cited.and_then(|(_, about)| seen.ground.sentences(about));
+        let (rules, documents) = joined(seen.row.documented.as_deref(), sentences.map(|said| &**said));
         let sign = Sign {
             code: check.code,
             // Only what looks blocked is more or less sure; the other findings are plain to see.
-            confidence: seen.row.confidence.filter(|_| check.code.starts_with("AFS2")),
+            confidence: match check.code {
+                "AFS412" => Some(Confidence::Weak),
+                code => seen.row.confidence.filter(|_| code.starts_with("AFS2")),
+            },
             client: Some(seen.row.client.address),
-            subject: subject(&seen, check.code),
+            subject: subject(seen, check.code),
             flow: Some(seen.row.flow_id),
             frames: &seen.row.evidence,
             time: seen.row.first_seen,
-            rules: documented.map_or("", |documented| &documented.rules),
-            documents: documented.map_or("", |documented| &documented.documents),
+            rules: &rules,
+            documents: &documents,
         };
-        findings.add(&sign, || (check.sentence)(&seen));
+        findings.add(&sign, || (check.sentence)(seen));
     }
-    row.findings = codes;
+    codes
+}
+
+/// Rules and documents of both.
+fn joined<'a>(
+    destination: Option<&'a Documented>,
+    sentences: Option<&'a Documented>,
+) -> (Cow<'a, str>, Cow<'a, str>) {
+    match (destination, sentences) {
+        (None, None) => (Cow::Borrowed(""), Cow::Borrowed("")),
+        (Some(one), None) | (None, Some(one)) => (Cow::Borrowed(&one.rules), Cow::Borrowed(&one.documents)),
+        (Some(one), Some(other)) => {
+            let (mut rules, mut documents) = (one.rules.clone(), one.documents.clone());
+            other.rules.split(';').for_each(|rule| add_once(&mut rules, rule));
+            other.documents.split(';').for_each(|document| add_once(&mut documents, document));
+            (Cow::Owned(rules), Cow::Owned(documents))
+        }
+    }
 }
 
 /// What a finding is about: the destination; for an inbound connection the service that was reached.
 fn subject<'a>(seen: &'a Seen<'_>, code: &str) -> Subject<'a> {
     match &seen.row.name {
-        _ if code == "AFS105" => Subject::Service(seen.row.server),
+        _ if matches!(code, "AFS105" | "AFS441" | "AFS461") => Subject::Service(seen.row.server),
         Some(name) => Subject::Name(name),
         None => Subject::Address(seen.row.server.address),
     }
 }
 
 fn name_of<'a>(seen: &'a Seen<'_>) -> &'a str {
-    seen.verdict.known.as_ref().map_or("", |known| known.name.as_str())
+    let tag = || seen.row.service_tags.as_deref().and_then(|tags| tags.split(';').next());
+    match &seen.verdict.known {
+        Some(known) => known.name.as_str(),
+        None => tag().unwrap_or("an address without a name"),
+    }
 }
 
 fn is_not_documented(seen: &Seen<'_>) -> bool {
-    seen.verdict.destination == Some(Destination::Unexpected)
+    seen.verdict.destination == Some(Destination::Unexpected) && seen.verdict.internal.is_none()
 }
 
 fn not_documented(seen: &Seen<'_>) -> String {

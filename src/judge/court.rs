@@ -15,13 +15,18 @@ use super::case::Claimed;
 use super::case::Said;
 use super::checks;
 use super::findings::Findings;
+use super::ground::Ground;
 use super::names::Names;
 use super::names::Recent;
 use super::outcome::outcome;
 use super::record::DnsRow;
 use super::record::FindingRow;
 use super::record::FlowRow;
+use super::record::RequirementRow;
 use super::record::Tally;
+use super::site;
+use super::site::SiteCourt;
+use super::site::day;
 use super::tally::Destinations;
 use super::verdict::Verdict;
 use super::verdict::is_unknown_issuer;
@@ -37,7 +42,6 @@ use crate::read::NameSource;
 use crate::read::Observation;
 use crate::read::Resolution;
 use crate::read::Value;
-use crate::rules::Rules;
 
 /// Takes the rows as flows end and answers arrive.
 pub trait Docket {
@@ -73,6 +77,8 @@ pub struct Judgement {
     pub findings: Vec<FindingRow>,
     /// What was counted.
     pub tally: Tally,
+    /// What the site needs, in the order of the documents.
+    pub requirements: Vec<RequirementRow>,
     /// Bounds that bit, as sentences.
     pub bounds: Vec<String>,
 }
@@ -82,8 +88,10 @@ type Hosts = HashSet<Address, foldhash::fast::RandomState>;
 /// Judges flows.
 #[derive(Debug)]
 pub struct Court {
-    rules: Arc<Rules>,
+    ground: Arc<Ground>,
     scope: Scope,
+    /// What was seen against the site's own facts.
+    site: SiteCourt,
     /// By slot.
     cases: Vec<Option<Box<Case>>>,
     names: Names,
@@ -102,9 +110,10 @@ const HOSTS: usize = 1 << 16;
 
 impl Court {
     /// A court for a site.
-    pub fn new(rules: Arc<Rules>, scope: Scope) -> Court {
+    pub fn new(ground: Arc<Ground>, scope: Scope) -> Court {
         Court {
-            rules,
+            site: SiteCourt::new(&ground),
+            ground,
             scope,
             cases: Vec::new(),
             names: Names::new(),
@@ -144,7 +153,7 @@ impl Court {
                 }
             }
             Fact::Claimed(claim) => {
-                let known = self.names.know(claim.name, &self.rules);
+                let known = self.names.know(claim.name, &self.ground);
                 let ends = self.case(slot).map(|case| (case.client().address, case.server().address));
                 let contradicts = match (claim.source, ends) {
                     (NameSource::Certificate, _) | (_, None) => None,
@@ -203,7 +212,8 @@ impl Court {
         }
         (self.tally.top, self.tally.top_missed) = self.destinations.into_top();
         self.tally.audited_hosts = self.audited.len() as u64;
-        Judgement { findings: self.findings.into_rows(), tally: self.tally, bounds }
+        let requirements = self.site.finish(&self.ground, &mut self.findings);
+        Judgement { findings: self.findings.into_rows(), tally: self.tally, requirements, bounds }
     }
 
     fn put(&mut self, slot: Slot, case: Case) {
@@ -234,12 +244,17 @@ impl Court {
             return;
         }
         let (client, resolver, protocol) = (case.client(), case.server(), case.opening.protocol);
-        let resolved = self.names.resolved(client.address, &resolution, at.frame, &self.rules);
+        let resolved = self.names.resolved(client.address, &resolution, at.frame, &self.ground);
         let (frame, time) = match (resolution.rcode, resolution.query_frame, resolution.query_time) {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
         };
         self.tally.dns += 1;
+        if self.scope.audits(client.address) {
+            let asked = site::Asked { client, resolver, frame, time };
+            let known = self.names.know(resolution.query_name.clone(), &self.ground);
+            site::asked(&asked, &known, &self.ground, &mut self.findings);
+        }
         let row =
             DnsRow { frame, time, client, resolver, protocol, resolution: Arc::new(resolution), resolved };
         docket.dns(&row);
@@ -256,7 +271,10 @@ impl Court {
         }
         let (outcome, signature, confidence) = outcome(closing, self.hearing.contains(&client));
         let judged = by_client > 0 && self.scope.audits(client);
-        let mut verdict = if judged { verdict(&case, &self.rules) } else { Verdict::default() };
+        let tags = self.site.tags(case.server().address, &self.ground);
+        let day = || day(closing.first_seen);
+        let mut verdict =
+            if judged { verdict(&case, tags.as_deref(), day, &self.ground) } else { Verdict::default() };
         if verdict.documented.is_some()
             && let Some(issuer) = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref())
         {
@@ -266,7 +284,7 @@ impl Court {
         let dns = case.dns.as_ref();
         let (name, name_source) = match case.name() {
             Some((known, source)) => (Some(known), Some(source)),
-            None => (None, None),
+            None => (None, tags.is_some().then_some(NameSource::ServiceTag)),
         };
         let sni = case.claimed(NameSource::Sni).or_else(|| case.claimed(NameSource::QuicSni));
         let mut row = FlowRow {
@@ -300,11 +318,16 @@ impl Court {
             documented: verdict.documented.clone(),
             findings: SmallVec::new(),
             evidence: evidence(&case, closing),
+            service_tags: tags.as_ref().map(|tags| Arc::clone(&tags.text)),
+            address_evidence: site::support(&verdict, tags.as_deref(), case.server().address, &self.ground),
         };
+        self.site.saw(&row, &verdict);
         if judged {
             self.count(client, &row);
         }
-        checks::run(&case, closing, &verdict, &self.scope, &mut row, &mut self.findings);
+        let (ground, scope) = (&*self.ground, &self.scope);
+        let seen = checks::Seen { case: &case, closing, verdict: &verdict, scope, ground, row: &row };
+        row.findings = checks::run(&seen, &mut self.findings);
         docket.flow(&row);
     }
 
@@ -313,7 +336,7 @@ impl Court {
         if let Some(known) = self.issuers.get(issuer) {
             return *known;
         }
-        let unknown = is_unknown_issuer(issuer, &self.rules);
+        let unknown = is_unknown_issuer(issuer, &self.ground.rules);
         self.issuers.put(issuer.clone(), unknown);
         unknown
     }
