@@ -41,8 +41,13 @@ fuzz_target!(|bytes: &[u8]| {
             time: Time(seconds * 1_000_000_000),
         };
         table.tick(seconds, at, &mut desk);
-        let frame =
-            Frame { place: at.frame, time: at.time, link: RAW, wire_len: packet.len() as u32, bytes: &packet };
+        let frame = Frame {
+            place: at.frame,
+            time: at.time,
+            link: RAW,
+            wire_len: packet.len() as u32,
+            bytes: &packet,
+        };
         if let Decoded::Packet(packet) = decoder.packet(&frame) {
             packets += 1;
             table.accept(&packet, at, &mut desk);

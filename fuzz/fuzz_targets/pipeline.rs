@@ -13,9 +13,11 @@ use afs_audit::flow;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::Docket;
 use afs_audit::judge::FlowRow;
+use afs_audit::judge::Ground;
 use afs_audit::judge::Scope;
 use afs_audit::rules::Rules;
 use afs_audit::rules::Selection;
+use afs_audit::rules::Site;
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Default)]
@@ -45,14 +47,16 @@ impl audit::Watcher for Nobody {
     fn progress(&mut self, _: u64, _: u64) {}
 }
 
-static RULES: LazyLock<Arc<Rules>> =
-    LazyLock::new(|| Arc::new(Rules::embedded(&Selection::default()).expect("the built-in rules are sound")));
+static GROUND: LazyLock<Arc<Ground>> = LazyLock::new(|| {
+    let rules = Rules::embedded(&Selection::default()).expect("the built-in rules are sound");
+    Arc::new(Ground::new(Arc::new(rules), Site::default(), None))
+});
 
 fn run(bytes: &[u8], workers: usize) -> Option<Vec<String>> {
     let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
     let capture = Capture::over("fuzz", input, Hash::None).ok()?;
     let plan = audit::Plan {
-        rules: Arc::clone(&RULES),
+        ground: Arc::clone(&GROUND),
         scope: Scope { servers: Vec::new() },
         fragments: decode::Limits::default(),
         flows: flow::Limits::default(),
