@@ -118,12 +118,6 @@ pub(super) struct Analyze {
     /// Flows followed at once; the longest silent one is closed for one more
     #[arg(long, value_name = "N", default_value = "1000000", help_heading = "Bounds")]
     pub(super) max_flows: NonZeroU32,
-    /// DNS names remembered at once
-    #[arg(long, value_name = "N", default_value = "1000000", help_heading = "Bounds")]
-    pub(super) max_names: NonZeroU32,
-    /// Findings told apart; more are counted
-    #[arg(long, value_name = "N", default_value = "100000", help_heading = "Bounds")]
-    pub(super) max_findings: NonZeroU32,
 }
 
 const ANALYZE_AFTER: &str = "\

@@ -60,10 +60,6 @@ pub struct AnalyzePlan {
 pub struct Bounds {
     /// Flows followed at once.
     pub flows: NonZeroU32,
-    /// DNS names remembered at once.
-    pub names: NonZeroU32,
-    /// Findings told apart.
-    pub findings: NonZeroU32,
 }
 
 /// How much is said besides the evidence.
@@ -130,7 +126,7 @@ impl AnalyzePlan {
             count: typed.count,
             threads: typed.threads.unwrap_or_else(cores),
             hash: typed.hash,
-            bounds: Bounds { flows: typed.max_flows, names: typed.max_names, findings: typed.max_findings },
+            bounds: Bounds { flows: typed.max_flows },
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::base::Time;
 use crate::flow::Endpoint;
 
 /// Distinct findings that are kept; more are counted.
-const DISTINCT: usize = 100_000;
+const DISTINCT: usize = 20_000;
 
 /// Flows and frames named in one finding.
 const NAMED: usize = 10;
