@@ -265,9 +265,17 @@ fn inspected(seen: &Seen<'_>) -> String {
     format!("{} showed a certificate by {issuer}, whom no list of issuers names", wanted(seen.row))
 }
 
+/// The handshake was let through, and what was said behind it was not.
+const SILENT_AFTER_REQUEST: &str = "silent-after-request";
+
 fn is_refused(seen: &Seen<'_>) -> bool {
     let row = seen.row;
-    row.outcome == Outcome::BlockedLooking && row.destination.is_some() && row.signature != "tcp-unanswered"
+    row.outcome == Outcome::BlockedLooking && row.destination.is_some() && !is_silent(row)
+}
+
+/// Stopped without a word, at the first packet or at the first request.
+fn is_silent(row: &FlowRow) -> bool {
+    matches!(row.signature, "tcp-unanswered" | SILENT_AFTER_REQUEST)
 }
 
 fn refused(seen: &Seen<'_>) -> String {
@@ -286,13 +294,20 @@ fn refused(seen: &Seen<'_>) -> String {
 }
 
 fn is_unanswered(seen: &Seen<'_>) -> bool {
-    seen.row.signature == "tcp-unanswered" && seen.row.destination.is_some()
+    is_silent(seen.row) && seen.row.destination.is_some()
 }
 
 fn unanswered(seen: &Seen<'_>) -> String {
     let row = seen.row;
-    let tries = seen.closing.tcp.as_ref().map_or(0, |story| story.sides.first().map_or(0, |side| side.syns));
     let (client, wanted, port) = (row.client.address, wanted(row), row.server.port);
+    let own = seen.closing.tcp.as_ref().and_then(|story| story.sides.first());
+    if row.signature == SILENT_AFTER_REQUEST {
+        let again = own.map_or(0, |side| side.retransmissions);
+        return format!(
+            "{client} reached {wanted} port {port} and asked; no answer came back, though it repeated itself {again} times"
+        );
+    }
+    let tries = own.map_or(0, |side| side.syns);
     format!("{client} tried {wanted} port {port} with {tries} SYN and nothing came back")
 }
 
