@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use afs_audit::judge::CATALOGUE;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::FindingRow;
 use afs_audit::judge::FlowRow;
 use afs_audit::judge::RequirementRow;
+use afs_audit::judge::catalogue;
 use afs_audit::read::Key;
 use afs_audit::report::Record;
 
@@ -61,7 +61,7 @@ fn table<R: Record>(page: &mut String) -> std::fmt::Result {
 
 fn findings() -> Result<String, std::fmt::Error> {
     let mut page = String::from("# Findings\n");
-    for entry in CATALOGUE {
+    for entry in catalogue() {
         writeln!(page, "\n## {} {}\n\nSeverity: {}.\n", entry.code, entry.title, entry.severity)?;
         writeln!(page, "- On the wire: {}.", entry.looks_like)?;
         writeln!(page, "- Usual cause: {}.", entry.cause)?;

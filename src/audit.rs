@@ -39,12 +39,12 @@ use crate::flow::FlowCounts;
 use crate::flow::FlowTable;
 use crate::judge::Court;
 use crate::judge::Docket;
+use crate::judge::Ground;
 use crate::judge::Judgement;
 use crate::judge::Scope;
 use crate::judge::Tally;
 use crate::read::Desk;
 use crate::read::Observation;
-use crate::rules::Rules;
 
 pub use ledger::Ledger;
 pub use ledger::Line;
@@ -52,8 +52,8 @@ pub use ledger::Line;
 /// How to audit.
 #[derive(Debug)]
 pub struct Plan {
-    /// The documents in force.
-    pub rules: Arc<Rules>,
+    /// What is judged on.
+    pub ground: Arc<Ground>,
     /// Which hosts are audited.
     pub scope: Scope,
     /// Bounds on fragments.
@@ -175,7 +175,7 @@ pub fn run<S: Source, D: Clerk + Send>(
     watcher: &mut dyn Watcher,
     stop: &AtomicBool,
 ) -> (Facts, D) {
-    let mut court = Court::new(plan.rules, plan.scope);
+    let mut court = Court::new(plan.ground, plan.scope);
     if source.is_live() {
         court.announce();
     }
@@ -186,12 +186,13 @@ pub fn run<S: Source, D: Clerk + Send>(
     } else {
         relay::shared(plan.flows, plan.workers, court, clerk, reading)
     };
+    let (ledger, span) = front.finish();
     let facts = Facts {
         inputs: source.finish(),
-        ledger: front.ledger(),
+        ledger,
         flows,
         judgement,
-        span: front.span,
+        span,
         stopped: stop.load(Ordering::Relaxed),
     };
     (facts, clerk)
@@ -255,9 +256,9 @@ impl Front {
         }
     }
 
-    fn ledger(&mut self) -> Ledger {
+    fn finish(&mut self) -> (Ledger, Option<(Time, Time)>) {
         self.decoder.finish();
-        self.turn().0
+        self.turn()
     }
 
     /// Time passes without a frame.

@@ -1,6 +1,6 @@
 //! The captures of this repository give the rows that are written beside them.
 //!
-//! Each folder of `captures/` holds `capture.pcap` and `expected.csv`: of every flow, answer and finding what a person would
+//! Each folder of `captures/` holds a capture, in one file or several (`capture*`), and `expected.csv`: of every flow, answer and finding what a person would
 //! check, and no counters, durations or file positions. `BLESS=1` writes the expected rows anew; read the diff.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
@@ -55,6 +55,7 @@ const EVIDENCE: &[(&str, &[&str])] = &[
             "rcode",
             "answers",
             "resolved",
+            "extended_error",
         ],
     ),
     ("finding", &["code", "severity", "client_ip", "subject", "count", "sentence"]),
@@ -64,9 +65,19 @@ fn folders() -> Vec<PathBuf> {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(captures).unwrap().map(|entry| entry.unwrap().path()).collect();
-    folders.retain(|folder| folder.join("capture.pcap").is_file());
+    folders.retain(|folder| folder.is_dir());
     folders.sort();
     folders
+}
+
+/// The files of a case: those called `capture`.
+fn captures(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.file_name().unwrap().to_string_lossy().starts_with("capture"));
+    files.sort();
+    assert!(!files.is_empty(), "{}: no capture", folder.display());
+    files
 }
 
 fn cell(value: &Value) -> String {
@@ -78,10 +89,10 @@ fn cell(value: &Value) -> String {
 }
 
 /// A line for each record: `record,column=value,…` with only what is known.
-fn rows(capture: &Path) -> String {
+fn rows(captures: &[PathBuf]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
         .arg("analyze")
-        .arg(capture)
+        .args(captures)
         .args(["--format", "jsonl", "--quiet", "--fail-on", "never", "--documents", DOCUMENTS])
         .output()
         .unwrap();
@@ -107,9 +118,9 @@ fn each_capture_gives_its_rows() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut wrong = Vec::new();
     let folders = folders();
-    assert!(folders.len() >= 20, "captures are missing: {}", folders.len());
+    assert!(folders.len() >= 64, "captures are missing: {}", folders.len());
     for folder in &folders {
-        let found = rows(&folder.join("capture.pcap"));
+        let found = rows(&captures(folder));
         let path = folder.join("expected.csv");
         if bless {
             std::fs::write(&path, &found).unwrap();
@@ -151,6 +162,49 @@ fn each_case_shows_what_it_is_for() {
     check("dns-silent", &["query_name=westeurope01.afs.azure.net,query_type=A\n"]);
     check("dns-tcp", &["dns,client_ip=10.1.0.4,resolver_ip=10.1.0.53,transport=tcp"]);
     check("inspected", &["tls_version=TLS 1.2", "certificate_issuer=O=Contoso Proxy", "finding,code=AFS109"]);
+    let storage = "sni=contosofs.file.core.windows.net";
+    for case in [
+        "hello-split",
+        "hello-out-of-order",
+        "hello-records",
+        "hello-post-quantum",
+        "sequence-wrap",
+        "syn-ack-again",
+    ] {
+        check(case, &[storage, "tls_version=TLS 1.3", "outcome=ok"]);
+    }
+    check("hello-dropped", &["signature=silent-after-request", "finding,code=AFS202"]);
+    check("hello-reset", &["signature=reset-after-request", "finding,code=AFS201"]);
+    check("ech", &["sni=public.vendor.example", "ech=true"]);
+    check("alert", &[storage, "outcome=ok"]);
+    check("starttls", &["server_port=587,app=tls,name=mail.vendor.example"]);
+    check("connect", &["server_port=8080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
+    check("socks", &["server_port=1080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
+    check("quic", &["app=quic", "name_source=quic-sni", storage]);
+    check("quic-v2", &["app=quic", "name_source=quic-sni", storage]);
+    check(
+        "dns-https",
+        &["alpn=h3,h2 ipv4hint=93.184.215.14 ech=", "SVCB=1 dns.vendor.example alpn=dot;A=93.184.215.53"],
+    );
+    check("dns-srv", &["answers=SRV=0 100 443 sync1.vendor.example;A=93.184.215.99\n"]);
+    check("dns-error", &["rcode=NXDOMAIN,extended_error=15 Blocked: not allowed by the site's policy"]);
+    check("mid-stream", &["name=ocsp.msocsp.com,name_source=http-host"]);
+    check("one-sided", &[storage, "outcome=inconclusive,signature=one-sided-capture"]);
+    check("port-reuse", &[storage, "sni=westeurope01.afs.azure.net"]);
+    check("simultaneous-open", &["sni=updates.vendor.example", "outcome=ok"]);
+    check("wrapped-vlan", &["vlan=7,"]);
+    check("wrapped-qinq", &["vlan=500;7,"]);
+    for (case, tunnel) in [
+        ("wrapped-vxlan", "vxlan:42"),
+        ("wrapped-geneve", "geneve:42"),
+        ("wrapped-gre", "gre"),
+        ("wrapped-erspan", "erspan:42"),
+        ("wrapped-mpls", "mpls:16 / mpls:32"),
+        ("wrapped-pppoe", "pppoe:42"),
+        ("wrapped-6in4", "ip-in-ip"),
+    ] {
+        check(case, &[storage, &format!("tunnel={tunnel}")]);
+    }
     check("ipv6", &["server_ip=2603:1030:1000::40:4", "name_source=sni"]);
 }
 
@@ -165,10 +219,51 @@ fn a_site_that_works_has_no_findings() {
     );
 }
 
+/// Cases that hold one and the same traffic have the same rows, but for what it was wrapped in.
+#[test]
+fn other_files_and_wrappings_have_the_same_rows() {
+    let rows = |case: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(case).join("expected.csv");
+        let rows = std::fs::read_to_string(path).unwrap();
+        let plain = |row: &str| {
+            let cells =
+                row.split(',').filter(|cell| !cell.starts_with("vlan=") && !cell.starts_with("tunnel="));
+            cells.collect::<Vec<_>>().join(",")
+        };
+        rows.lines().map(plain).collect::<Vec<_>>()
+    };
+    let expected = rows("gzip");
+    for case in [
+        "zstd",
+        "pcap-nanoseconds",
+        "pcapng-sections",
+        "rotated",
+        "cut-file",
+        "fragments-ipv4",
+        "link-sll",
+        "link-sll2",
+        "link-raw",
+        "link-null",
+        "wrapped-vlan",
+        "wrapped-qinq",
+        "wrapped-vxlan",
+        "wrapped-geneve",
+        "wrapped-gre",
+        "wrapped-erspan",
+        "wrapped-mpls",
+        "wrapped-pppoe",
+    ] {
+        assert_eq!(rows(case), expected, "{case}");
+    }
+    for case in ["wrapped-6in4", "fragments-ipv6"] {
+        assert_eq!(rows(case), rows("ipv6"), "{case}");
+    }
+}
+
 /// The same bytes whatever the number of threads, and whatever the order in which files are named.
 #[test]
 fn threads_and_order_leave_no_trace() {
-    let captures: Vec<PathBuf> = folders().iter().map(|folder| folder.join("capture.pcap")).collect();
+    let captures: Vec<PathBuf> = folders().iter().flat_map(|folder| captures(folder)).collect();
     let backwards: Vec<PathBuf> = captures.iter().rev().cloned().collect();
     let run = |captures: &[PathBuf], threads: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
@@ -185,4 +280,39 @@ fn threads_and_order_leave_no_trace() {
     for (captures, threads) in [(&backwards, "1"), (&captures, "2"), (&captures, "3"), (&backwards, "9")] {
         assert!(run(captures, threads) == expected, "{threads} threads");
     }
+}
+
+/// What the site file adds: what is the site's own, and what it needs.
+#[test]
+fn a_site_file_says_what_is_expected() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/demo");
+    let run = |site: &Path| {
+        Command::new(env!("CARGO_BIN_EXE_afs-audit"))
+            .arg("analyze")
+            .arg(folder.join("capture.pcap"))
+            .args(["--format", "jsonl", "--quiet", "--fail-on", "never", "--site"])
+            .arg(site)
+            .output()
+            .unwrap()
+    };
+    let output = run(&folder.join("site.toml"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows = String::from_utf8(output.stdout).unwrap();
+    for expected in [
+        "\"code\":\"AFS403\"",
+        "othertenant.blob.core.windows.net",
+        "\"state\":\"seen-ok\"",
+        "\"state\":\"seen-blocked\"",
+        "\"state\":\"not-seen\"",
+    ] {
+        assert!(rows.contains(expected), "no {expected} in\n{rows}");
+    }
+
+    let wrong = tempfile::tempdir().unwrap();
+    let wrong = wrong.path().join("wrong.toml");
+    std::fs::write(&wrong, "[site]\nname = \"x\"\n[azure-file-sync]\nregoin = \"West Europe\"\n").unwrap();
+    let output = run(&wrong);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("wrong.toml:4") && said.contains("region"), "{said}");
 }

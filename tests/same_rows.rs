@@ -26,8 +26,11 @@ use serde_json::Value as Json;
 use craft::file::Record;
 use craft::file::pcap;
 use craft::file::read_pcap;
+use craft::frame::IPV4;
+use craft::frame::IPV6;
 use craft::wrap::ETHERNET;
 use craft::wrap::WRAPPINGS;
+use craft::wrap::inside;
 
 /// Columns that say where something lies in a file, or what it was wrapped in.
 const PLACE: &[&str] = &[
@@ -42,13 +45,13 @@ const PLACE: &[&str] = &[
     "tunnel",
 ];
 
-/// Some hundred conversations of every kind that the generator knows.
+/// Some hundred conversations of every kind that the generator knows, over so long a time that many end by age.
 fn mixed(folder: &Path) -> Option<Vec<Record>> {
     let generator = corpus::beside("bench")?.join("gen_capture.py");
     let capture = folder.join("mixed.pcap");
     let made = Command::new("python3")
         .arg(generator)
-        .args(["--shape", "mixed", "--flows", "500", "--seed", "11", "--out"])
+        .args(["--shape", "mixed", "--flows", "500", "--seed", "11", "--duration", "1500", "--out"])
         .arg(&capture)
         .output()
         .unwrap();
@@ -149,7 +152,9 @@ fn files_that_rotated_are_one_capture_in_any_order() {
 #[test]
 fn any_wrapping_gives_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(records) = mixed(folder.path()) else { return };
+    let Some(mut records) = mixed(folder.path()) else { return };
+    // What is not IP cannot be in every wrapping; and each frame that is there lets time pass.
+    records.retain(|record| matches!(inside(&record.bytes).0, IPV4 | IPV6));
     let expected = rows(&[write(folder.path(), "plain.pcap", ETHERNET, &records)]);
     assert!(expected.len() > 1000);
     corpus::two_at_a_time(WRAPPINGS, |wrapping| {

@@ -7,7 +7,8 @@ use afs_audit::capture::Hash;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(mut capture) = Capture::over("fuzz", Box::new(std::io::Cursor::new(bytes.to_vec())), Hash::None) else {
+    let Ok(mut capture) = Capture::over("fuzz", Box::new(std::io::Cursor::new(bytes.to_vec())), Hash::None)
+    else {
         return;
     };
     let mut chunk = Chunk::default();

@@ -36,8 +36,10 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
         let _ = desk.sender_asks(protocol, client, server, bytes);
         if protocol != 6 {
             let wire_len = (bytes.len() + usize::from(head & 1)) as u32;
-            if desk.datagram(&flow, &mut state, side, bytes, wire_len, at) == Appetite::Sated {
-                return;
+            match desk.datagram(&flow, &mut state, side, bytes, wire_len, at) {
+                Appetite::Sated => return,
+                Appetite::Rest => state = State::default(),
+                Appetite::Hungry { .. } => {}
             }
             continue;
         }
@@ -49,7 +51,7 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
             continue;
         }
         match desk.stream(&flow, &mut state, side, &held[index], at) {
-            Appetite::Sated => sated[index] = true,
+            Appetite::Sated | Appetite::Rest => sated[index] = true,
             Appetite::Hungry { consumed, need } => {
                 held[index].drain(..consumed);
                 needed[index] = need;

@@ -56,6 +56,9 @@ pub(super) enum Command {
     /// List, show, check and compare the rules that were written from documents
     #[command(subcommand)]
     Rules(Rules),
+    /// Begin a site file
+    #[command(subcommand)]
+    Site(Site),
     Verify(Verify),
     Completions(Completions),
     Man(Man),
@@ -120,12 +123,6 @@ pub(super) struct Analyze {
     /// Flows followed at once; the longest silent one is closed for one more
     #[arg(long, value_name = "N", default_value = "1000000", help_heading = "Bounds")]
     pub(super) max_flows: NonZeroU32,
-    /// DNS names remembered at once
-    #[arg(long, value_name = "N", default_value = "1000000", help_heading = "Bounds")]
-    pub(super) max_names: NonZeroU32,
-    /// Findings told apart; more are counted
-    #[arg(long, value_name = "N", default_value = "100000", help_heading = "Bounds")]
-    pub(super) max_findings: NonZeroU32,
 }
 
 const ANALYZE_AFTER: &str = "\
@@ -281,6 +278,21 @@ pub(super) enum Rules {
         old: String,
         /// The later document's id
         new: String,
+        #[command(flatten)]
+        from: RulesFrom,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Site {
+    /// Print a commented site file, filled from captures of the site
+    ///
+    /// Region, storage accounts, servers, resolvers and proxy are those that were seen. Read every line before you rely on
+    /// it: what was seen need not be right.
+    Init {
+        /// Captures to read, or folders of them; `-` is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
         #[command(flatten)]
         from: RulesFrom,
     },

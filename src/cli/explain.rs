@@ -5,8 +5,8 @@ use std::io::Write;
 use anstyle::Style;
 use anyhow::bail;
 
-use crate::judge::CATALOGUE;
 use crate::judge::Explanation;
+use crate::judge::catalogue;
 use crate::judge::explanation;
 use crate::report::severity_style;
 
@@ -15,7 +15,7 @@ const STRONG: Style = Style::new().bold();
 /// Prints the explanation of a code, or the list of all codes.
 pub(super) fn explain(code: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()> {
     let Some(code) = code else {
-        for entry in CATALOGUE {
+        for entry in catalogue() {
             let style = severity_style(entry.severity);
             let severity = entry.severity.as_str();
             writeln!(

@@ -29,6 +29,7 @@ use super::run::arguments;
 use super::run::now;
 use super::run::width;
 use super::seam;
+use super::seam::Loaded;
 use super::speech;
 use super::view::View;
 use crate::audit;
@@ -37,17 +38,13 @@ use crate::base::WireText;
 use crate::capture;
 use crate::capture::Devices;
 use crate::capture::Gauges;
-use crate::decode;
-use crate::flow;
 use crate::judge::DnsRow;
 use crate::judge::Docket;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
-use crate::judge::Scope;
 use crate::judge::Severity;
 use crate::report::Csv;
 use crate::report::Detail;
-use crate::report::Document;
 use crate::report::Folder;
 use crate::report::JsonLines;
 use crate::report::Landed;
@@ -68,8 +65,7 @@ pub(super) fn live(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<Outcom
     let turn = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&turn))
         .context("cannot watch for signals")?;
-    let rules = Arc::new(seam::rules_of(common)?);
-    let documents = seam::documents(&rules);
+    let loaded = seam::load(common)?;
     let devices = Devices::open(capture_plan(plan))?;
     let gauges = devices.gauges();
     let listener = plan
@@ -80,17 +76,11 @@ pub(super) fn live(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<Outcom
 
     // From here on with the rights that are left: what cannot be written is said now.
     let saver = plan.write.as_ref().map(|path| save(plan, path, &devices, &gauges)).transpose()?;
-    let clerk = Clerk::open(plan, color, Arc::clone(&gauges), documents, Arc::clone(&stop))?;
+    let clerk = Clerk::open(plan, color, Arc::clone(&gauges), loaded.clone(), Arc::clone(&stop))?;
     if let Some(listener) = listener {
         metrics::serve(listener, gauges, Arc::clone(&clerk.totals)).context("cannot serve metrics")?;
     }
-    let line = audit::Plan {
-        rules,
-        scope: Scope { servers: common.servers.clone() },
-        fragments: decode::Limits::default(),
-        flows: flow::Limits { flows: common.bounds.flows.get() as usize, ..flow::Limits::default() },
-        workers: 1,
-    };
+    let line = loaded.line(common, 1);
     let source = devices.start(Arc::clone(&stop), turn, saver).context("cannot start a thread")?;
     // The source ends by itself when it is told to, with all that is under way; nothing here cuts it short.
     let never = AtomicBool::new(false);
@@ -183,7 +173,7 @@ struct Clerk {
     totals: metrics::Shared,
     /// Totals at the last turn: judge counts anew at each.
     base: Totals,
-    documents: Vec<Document>,
+    loaded: Loaded,
     stop: Arc<AtomicBool>,
     started: Time,
     /// The evidence of this interval cannot be kept; said once.
@@ -200,7 +190,7 @@ impl Clerk {
         plan: &LivePlan,
         color: ColorChoice,
         gauges: Arc<Gauges>,
-        documents: Vec<Document>,
+        loaded: Loaded,
         stop: Arc<AtomicBool>,
     ) -> anyhow::Result<Clerk> {
         let stdout = || Box::new(io::stdout()) as Out;
@@ -225,7 +215,7 @@ impl Clerk {
             gauges,
             totals: metrics::Shared::default(),
             base: Totals::default(),
-            documents,
+            loaded,
             stop,
             started: now(),
             lost: None,
@@ -310,7 +300,8 @@ impl Clerk {
             })
             .collect();
         let paths: Vec<PathBuf> = self.sink.names().files.iter().map(PathBuf::from).collect();
-        let mut facts = seam::facts(seen, &paths, false, args::Hash::None);
+        let known = self.loaded.facts(&self.plan.common, seen.span);
+        let mut facts = seam::facts(seen, known, &paths, false, args::Hash::None);
         facts.damage.extend(losses);
         for gauge in &self.gauges.ports {
             for (what, counter) in [
@@ -325,7 +316,7 @@ impl Clerk {
             }
         }
         facts.statistics.insert("live.unsaved".to_owned(), self.gauges.unsaved.load(Ordering::Relaxed));
-        RunFacts { documents: self.documents.clone(), rules: Some(seam::source(&self.plan.common)), ..facts }
+        facts
     }
 
     /// Closes the evidence of an interval.
@@ -333,6 +324,10 @@ impl Clerk {
         self.gravest = self.gravest.max(facts.findings.iter().map(|row| row.severity).max());
         for finding in &facts.findings {
             let written = self.sink.keep_finding(finding);
+            self.wrote(written);
+        }
+        for requirement in &facts.needs {
+            let written = self.sink.requirement(requirement);
             self.wrote(written);
         }
         let run = Run { arguments: arguments(), started: self.started, ended: now() };

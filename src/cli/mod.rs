@@ -36,10 +36,12 @@ pub use plan::Bounds;
 pub use plan::LivePlan;
 pub use plan::RulesPlan;
 pub use plan::Speech;
+pub use plan::SurveyPlan;
 
 use args::Color;
 use args::Command;
 use args::Rules;
+use args::Site;
 use args::Typed;
 
 /// What a run comes to.
@@ -117,6 +119,9 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<Outcome> {
         }
         Command::Rules(Rules::Diff { old, new, from }) => {
             seam::rules_diff(&RulesPlan::check(from.rules)?, &old, &new, &mut out)?;
+        }
+        Command::Site(Site::Init { files, from }) => {
+            seam::site_init(&SurveyPlan::check(files, from.rules)?, &mut out)?;
         }
         Command::Verify(typed) => return run::verify(&typed.folder, typed.quiet, &mut out),
         Command::Completions(typed) => {

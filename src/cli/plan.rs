@@ -63,10 +63,6 @@ pub struct AnalyzePlan {
 pub struct Bounds {
     /// Flows followed at once.
     pub flows: NonZeroU32,
-    /// DNS names remembered at once.
-    pub names: NonZeroU32,
-    /// Findings told apart.
-    pub findings: NonZeroU32,
 }
 
 /// How much is said besides the evidence.
@@ -87,17 +83,19 @@ pub struct RulesPlan {
     pub rules: Option<PathBuf>,
 }
 
+/// What a site file is to be begun from.
+#[derive(Clone, Debug)]
+pub struct SurveyPlan {
+    /// Files and folders in the order of the command line; `-` is standard input.
+    pub files: Vec<PathBuf>,
+    /// The rules' folder; the built-in rules without one.
+    pub rules: Option<PathBuf>,
+}
+
 impl AnalyzePlan {
     /// Checks what was typed.
     pub(super) fn check(typed: Analyze) -> anyhow::Result<AnalyzePlan> {
-        let mut total_bytes = Some(0);
-        for (at, file) in typed.files.iter().enumerate() {
-            if typed.files.iter().take(at).any(|earlier| earlier == file) {
-                bail!("capture given twice: {}", file.display());
-            }
-            let bytes = readable(file, "capture")?;
-            total_bytes = total_bytes.zip(bytes).map(|(total, bytes)| total + bytes);
-        }
+        let total_bytes = captures(&typed.files)?;
         if let Some(site) = &typed.site {
             let what = "site file";
             if site.is_dir() {
@@ -133,7 +131,7 @@ impl AnalyzePlan {
             count: typed.count,
             threads: typed.threads.unwrap_or_else(cores),
             hash: typed.hash,
-            bounds: Bounds { flows: typed.max_flows, names: typed.max_names, findings: typed.max_findings },
+            bounds: Bounds { flows: typed.max_flows },
         })
     }
 }
@@ -186,7 +184,6 @@ impl LivePlan {
         }
         // A flow, its case and what it has said so far: about a KiB each on the mean of many kinds of traffic.
         let flows = NonZeroU32::new(typed.memory.saturating_mul(512)).unwrap_or(NonZeroU32::MIN);
-        let bounds = Bounds { flows, names: flows, findings: flows };
         let common = AnalyzePlan::check(Analyze {
             files: Vec::new(),
             output: typed.output,
@@ -203,9 +200,7 @@ impl LivePlan {
             count: typed.count,
             threads: Some(NonZeroUsize::MIN),
             hash: Hash::None,
-            max_flows: bounds.flows,
-            max_names: bounds.names,
-            max_findings: bounds.findings,
+            max_flows: flows,
         })?;
         Ok(LivePlan {
             common: AnalyzePlan { files: typed.interface.into_iter().map(PathBuf::from).collect(), ..common },
@@ -272,6 +267,28 @@ impl RulesPlan {
         }
         Ok(RulesPlan { rules })
     }
+}
+
+impl SurveyPlan {
+    /// Checks what was typed.
+    pub(super) fn check(files: Vec<PathBuf>, rules: Option<PathBuf>) -> anyhow::Result<SurveyPlan> {
+        captures(&files)?;
+        let RulesPlan { rules } = RulesPlan::check(rules)?;
+        Ok(SurveyPlan { files, rules })
+    }
+}
+
+/// The length of captures that can be read, all together; none when one of them is no file.
+fn captures(files: &[PathBuf]) -> anyhow::Result<Option<u64>> {
+    let mut total_bytes = Some(0);
+    for (at, file) in files.iter().enumerate() {
+        if files.iter().take(at).any(|earlier| earlier == file) {
+            bail!("capture given twice: {}", file.display());
+        }
+        let bytes = readable(file, "capture")?;
+        total_bytes = total_bytes.zip(bytes).map(|(total, bytes)| total + bytes);
+    }
+    Ok(total_bytes)
 }
 
 /// The length of a file that can be read; none for what has no length, such as a pipe.

@@ -155,7 +155,7 @@ mod tests {
             count: None,
             threads: NonZeroUsize::MIN,
             hash: Hash::None,
-            bounds: Bounds { flows: many, names: many, findings: many },
+            bounds: Bounds { flows: many },
         }
     }
 

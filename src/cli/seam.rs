@@ -12,8 +12,10 @@ use anyhow::Context as _;
 use super::args;
 use super::plan::AnalyzePlan;
 use super::plan::RulesPlan;
+use super::plan::SurveyPlan;
 use crate::audit;
 use crate::audit::Line;
+use crate::base::Time;
 use crate::capture;
 use crate::capture::Capture;
 use crate::capture::InputFacts;
@@ -22,7 +24,10 @@ use crate::flow;
 use crate::judge::DnsRow;
 use crate::judge::Docket;
 use crate::judge::FlowRow;
+use crate::judge::Ground;
+use crate::judge::RequirementState;
 use crate::judge::Scope;
+use crate::judge::Survey;
 use crate::report::Accounting;
 use crate::report::Document;
 use crate::report::Names;
@@ -30,11 +35,15 @@ use crate::report::Progress;
 use crate::report::RunFacts;
 use crate::report::Sink;
 use crate::report::Source;
+use crate::report::TagSource;
 use crate::report::Unwritable;
 use crate::rules;
 use crate::rules::Library;
+use crate::rules::Problem;
 use crate::rules::Rules;
 use crate::rules::Selection;
+use crate::rules::Site;
+use crate::rules::Tags;
 
 /// Reads the plan's inputs, gives every record to `sink`, and says what the run was.
 ///
@@ -42,7 +51,7 @@ use crate::rules::Selection;
 /// `sink.is_closed()` or when it is interrupted.
 pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
     let stop = stop_on_signals()?;
-    let rules = Arc::new(rules_of(plan)?);
+    let loaded = load(plan)?;
     let capture = Capture::open(capture::Plan {
         inputs: plan.files.iter().map(|file| capture::Input::named(file.clone().into_os_string())).collect(),
         filter: plan.filter.clone(),
@@ -60,16 +69,9 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
     if let Some(bytes) = capture.bytes_total() {
         progress.expect(bytes);
     }
-    let documents = documents(&rules);
     let docket = Rows { sink, failed: None, stop: &stop };
-    let line = audit::Plan {
-        rules,
-        scope: Scope { servers: plan.servers.clone() },
-        fragments: decode::Limits::default(),
-        flows: flow::Limits { flows: plan.bounds.flows.get() as usize, ..flow::Limits::default() },
-        workers: plan.threads.get().saturating_sub(1).max(1),
-    };
-    let (seen, rows) = audit::run(capture, line, docket, &mut Shown(progress), &stop);
+    let workers = plan.threads.get().saturating_sub(1).max(1);
+    let (seen, rows) = audit::run(capture, loaded.line(plan, workers), docket, &mut Shown(progress), &stop);
     if let Some(failed) = rows.failed {
         return Err(failed.into());
     }
@@ -77,17 +79,12 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
     for finding in &seen.judgement.findings {
         sink.finding(finding)?;
     }
+    for requirement in &seen.judgement.requirements {
+        sink.requirement(requirement)?;
+    }
     let limited = plan.count.is_some_and(|count| seen.ledger.read.frames >= count.get());
-    Ok(RunFacts { documents, rules: Some(source(plan)), ..facts(seen, &paths, limited, plan.hash) })
-}
-
-/// The documents in force, as the manifest names them.
-pub(super) fn documents(rules: &Rules) -> Vec<Document> {
-    let named = |document: &rules::Document| Document {
-        id: document.id.to_string(),
-        sha256: document.sha256.to_string(),
-    };
-    rules.documents().iter().map(|document| named(document)).collect()
+    let known = loaded.facts(plan, seen.span);
+    Ok(facts(seen, known, &paths, limited, plan.hash))
 }
 
 /// A flag that the first interrupt or request to end sets; the second ends the process at once.
@@ -141,22 +138,91 @@ impl audit::Watcher for Shown<'_> {
     }
 }
 
-pub(super) fn rules_of(plan: &AnalyzePlan) -> anyhow::Result<Rules> {
-    let documents = (!plan.documents.is_empty()).then(|| plan.documents.clone());
-    let selection = Selection { documents, ..Selection::default() };
-    Ok(match &plan.rules {
-        Some(folder) => Rules::from_dir(folder, &selection)?,
-        None => Rules::embedded(&selection)?,
-    })
+/// What a run is judged on, loaded and checked.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    ground: Arc<Ground>,
+    documents: Vec<Document>,
+    site: Site,
+    service_tags: Option<TagSource>,
 }
 
-pub(super) fn source(plan: &AnalyzePlan) -> Source {
+impl Loaded {
+    /// How to audit on it.
+    pub(super) fn line(&self, plan: &AnalyzePlan, workers: usize) -> audit::Plan {
+        let mut servers = plan.servers.clone();
+        servers.extend(self.site.roles.get("servers").into_iter().flatten());
+        audit::Plan {
+            ground: Arc::clone(&self.ground),
+            scope: Scope { servers },
+            fragments: decode::Limits::default(),
+            flows: flow::Limits { flows: plan.bounds.flows.get() as usize, ..flow::Limits::default() },
+            workers,
+        }
+    }
+
+    /// What the manifest says of it for a capture of this time.
+    pub(super) fn facts(&self, plan: &AnalyzePlan, span: Option<(Time, Time)>) -> RunFacts {
+        let Loaded { documents, site, service_tags, .. } = self;
+        let file = || Source { path: site.file.clone(), sha256: site.sha256.to_string() };
+        RunFacts {
+            documents: documents.clone(),
+            rules: Some(source(plan)),
+            site: (!site.file.is_empty()).then(file),
+            service_tags: service_tags.clone(),
+            warnings: service_tags.iter().filter_map(|tags| tags.warning(span)).collect(),
+            ..RunFacts::default()
+        }
+    }
+}
+
+pub(super) fn load(plan: &AnalyzePlan) -> anyhow::Result<Loaded> {
+    let library = library(&RulesPlan { rules: plan.rules.clone() })?;
+    let site = match &plan.site {
+        Some(path) => Site::load(path, &library).map_err(all_of)?,
+        None => Site::default(),
+    };
+    let mut selection = site.selection();
+    if !plan.documents.is_empty() {
+        selection.documents = Some(plan.documents.clone());
+    }
+    let rules = Arc::new(library.select(&selection)?);
+    let tags = site.service_tags.as_deref().map(Tags::load).transpose()?.map(Arc::new);
+    let documents = rules
+        .documents()
+        .iter()
+        .map(|document| Document { id: document.id.to_string(), sha256: document.sha256.to_string() })
+        .collect();
+    let service_tags = tags.as_deref().map(|tags| TagSource {
+        file: tags.file.to_string(),
+        sha256: tags.sha256.to_string(),
+        date: tags.date.to_string(),
+        change_number: tags.change_number,
+        cloud: tags.cloud_word.to_string(),
+    });
+    let ground = Arc::new(Ground::new(rules, site.clone(), tags));
+    Ok(Loaded { ground, documents, site, service_tags })
+}
+
+/// Every mistake, a line each.
+fn all_of(problems: Vec<Problem>) -> anyhow::Error {
+    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    anyhow::anyhow!("{}", lines.join("\nafs-audit: "))
+}
+
+fn source(plan: &AnalyzePlan) -> Source {
     let path =
         plan.rules.as_ref().map_or_else(|| "built in".to_owned(), |folder| folder.display().to_string());
     Source { path, sha256: String::new() }
 }
 
-pub(super) fn facts(seen: audit::Facts, paths: &[PathBuf], limited: bool, hash: args::Hash) -> RunFacts {
+pub(super) fn facts(
+    seen: audit::Facts,
+    known: RunFacts,
+    paths: &[PathBuf],
+    limited: bool,
+    hash: args::Hash,
+) -> RunFacts {
     let audit::Facts { inputs, ledger, flows, judgement, span, stopped } = seen;
     let mut accounting = Accounting {
         bytes: inputs.iter().map(|input| input.raw_bytes).sum(),
@@ -182,12 +248,19 @@ pub(super) fn facts(seen: audit::Facts, paths: &[PathBuf], limited: bool, hash: 
         bounds: judgement.bounds,
         tally: judgement.tally,
         findings: judgement.findings,
+        requirements: RequirementState::ALL
+            .iter()
+            .map(|state| judgement.requirements.iter().filter(|row| row.state == *state).count() as u64)
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap_or_default(),
+        needs: judgement.requirements,
         partial: match (stopped, limited) {
             (true, _) => Some("interrupted".to_owned()),
             (false, true) => Some("frame limit reached".to_owned()),
             (false, false) => None,
         },
-        ..RunFacts::default()
+        ..known
     };
     let mut statistic = |name: &str, value: u64| facts.statistics.insert(name.to_owned(), value);
     let sum = |lines: &mut dyn Iterator<Item = &Line>| lines.map(|line| line.bytes).sum::<u64>();
@@ -201,6 +274,7 @@ pub(super) fn facts(seen: audit::Facts, paths: &[PathBuf], limited: bool, hash: 
     statistic("flow.packets", flows.packets);
     statistic("flow.icmp-attached", flows.icmp_attached);
     statistic("flow.payload-bytes", flows.payload_bytes);
+    statistic("flow.peak-live", flows.peak);
     statistic("flow.cut-streams", flows.cut_streams);
     let fragments = &ledger.fragment_counts;
     statistic("fragment.joined", fragments.joined);
@@ -310,6 +384,31 @@ fn input_facts(input: &InputFacts, path: &std::path::Path, hash: args::Hash) -> 
         object.insert(key.to_owned(), input.hash.clone().into());
     }
     value
+}
+
+impl audit::Clerk for Survey {}
+
+/// Prints a site file, filled from captures.
+pub(super) fn site_init(plan: &SurveyPlan, out: &mut dyn Write) -> anyhow::Result<()> {
+    let stop = stop_on_signals()?;
+    let library = library(&RulesPlan { rules: plan.rules.clone() })?;
+    let rules = Arc::new(library.select(&Selection::default())?);
+    let ground = Arc::new(Ground::new(rules, Site::default(), None));
+    let capture = Capture::open(capture::Plan {
+        inputs: plan.files.iter().map(|file| capture::Input::named(file.clone().into_os_string())).collect(),
+        hash: capture::Hash::None,
+        ..capture::Plan::default()
+    })?;
+    let line = audit::Plan {
+        ground: Arc::clone(&ground),
+        scope: Scope::default(),
+        fragments: decode::Limits::default(),
+        flows: flow::Limits::default(),
+        workers: 1,
+    };
+    let (_, survey) = audit::run(capture, line, Survey::new(ground), &mut Shown(&Progress::none()), &stop);
+    out.write_all(survey.site_file().as_bytes())?;
+    Ok(())
 }
 
 /// Lists the documents.

@@ -1,5 +1,7 @@
 //! Every finding there is: its stable code and what `explain` prints.
 
+mod site;
+
 use super::record::Severity;
 
 /// What a finding's code means.
@@ -23,11 +25,15 @@ pub struct Explanation {
 
 /// The explanation of a code, whatever its case.
 pub fn explanation(code: &str) -> Option<&'static Explanation> {
-    CATALOGUE.iter().find(|entry| entry.code.eq_ignore_ascii_case(code))
+    catalogue().find(|entry| entry.code.eq_ignore_ascii_case(code))
 }
 
 /// All findings, by code.
-pub const CATALOGUE: &[Explanation] = &[
+pub fn catalogue() -> impl Iterator<Item = &'static Explanation> {
+    TRAFFIC.iter().chain(site::SITE)
+}
+
+const TRAFFIC: &[Explanation] = &[
     Explanation {
         code: "AFS101",
         severity: Severity::Medium,
@@ -124,8 +130,8 @@ pub const CATALOGUE: &[Explanation] = &[
         code: "AFS202",
         severity: Severity::High,
         title: "connection attempt never answered",
-        looks_like: "the same SYN sent again and again, and nothing at all comes back",
-        cause: "a firewall that drops in silence, or no route",
+        looks_like: "the same SYN sent again and again, or behind a handshake the same request, and nothing at all comes back",
+        cause: "a firewall that drops in silence: at once, or when it has read the name in the hello; or no route",
         action: "allow the destination in the firewall; check routes to it",
         else_could_be: "a capture that sees only one direction, or a server that was down",
     },

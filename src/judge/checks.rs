@@ -1,5 +1,8 @@
 //! The checks: each looks at one finished flow and may add a finding.
 
+mod site;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -10,8 +13,12 @@ use super::court::Scope;
 use super::findings::Findings;
 use super::findings::Sign;
 use super::findings::Subject;
+use super::ground::Ground;
 use super::names::Known;
+use super::names::add_once;
+use super::record::Confidence;
 use super::record::Destination;
+use super::record::Documented;
 use super::record::FlowRow;
 use super::record::Outcome;
 use super::record::PortVerdict;
@@ -21,12 +28,14 @@ use crate::flow::Handshake;
 use crate::read::NameSource;
 
 /// A flow with all that is known of it.
-struct Seen<'a> {
-    case: &'a Case,
-    closing: &'a Closing,
-    verdict: &'a Verdict,
-    scope: &'a Scope,
-    row: &'a FlowRow,
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) case: &'a Case,
+    pub(super) closing: &'a Closing,
+    pub(super) verdict: &'a Verdict,
+    pub(super) scope: &'a Scope,
+    pub(super) ground: &'a Ground,
+    pub(super) row: &'a FlowRow,
 }
 
 /// One check: what it looks for, and how it says so. `finds` runs for every flow and must be cheap; the texts are asked for
@@ -53,75 +62,100 @@ const CHECKS: &[Check] = &[
     Check { code: "AFS202", by_words: false, finds: is_unanswered, sentence: unanswered },
 ];
 
-/// Runs all checks over a finished flow, notes their codes in its row, and adds the findings.
-pub(super) fn run(
-    case: &Case,
-    closing: &Closing,
-    verdict: &Verdict,
-    scope: &Scope,
-    row: &mut FlowRow,
-    findings: &mut Findings,
-) {
-    let seen = Seen { case, closing, verdict, scope, row };
+/// Sentences of the documents that a finding cites besides the rows of the destination, by their subject.
+const CITES: &[(&str, &str)] = &[
+    ("AFS102", "broad"),
+    ("AFS103", "port"),
+    ("AFS104", "encryption"),
+    ("AFS105", "outbound-only"),
+    ("AFS404", "routing"),
+    ("AFS405", "no-smb"),
+    ("AFS411", "private-link"),
+    ("AFS412", "hosts-file"),
+    ("AFS413", "private-link"),
+    ("AFS421", "proxy"),
+];
+
+/// Runs all checks over a finished flow, adds the findings, and returns their codes.
+pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'static str; 4]> {
     let mut codes: SmallVec<[&'static str; 4]> = SmallVec::new();
-    for check in CHECKS.iter().filter(|check| (check.finds)(&seen)) {
+    for check in CHECKS.iter().chain(site::CHECKS).filter(|check| (check.finds)(seen)) {
         codes.push(check.code);
-        findings.add(&sign(&seen, check.code), || (check.sentence)(&seen));
+        with_sign(seen, check.code, |sign| findings.add(sign, || (check.sentence)(seen)));
     }
-    row.findings = codes;
+    codes
+}
+
+/// Runs over a flow that goes on those checks that its words alone can prove; nothing is gathered, only told.
+pub(super) fn preview(seen: &Seen<'_>, findings: &mut Findings) {
+    if seen.case.strongest().is_none() {
+        // A name by DNS alone may give way to what the flow says of itself.
+        return;
+    }
+    let proved = |check: &&Check| check.by_words && (check.finds)(seen);
+    for check in CHECKS.iter().chain(site::CHECKS).filter(proved) {
+        with_sign(seen, check.code, |sign| findings.preview(sign, || (check.sentence)(seen)));
+    }
 }
 
 /// What a flow adds to a finding.
-fn sign<'a>(seen: &'a Seen<'_>, code: &'static str) -> Sign<'a> {
-    let documented = seen.row.documented.as_deref();
-    Sign {
+fn with_sign(seen: &Seen<'_>, code: &'static str, take: impl FnOnce(&Sign<'_>)) {
+    let cited = CITES.iter().find(|(citing, _)| *citing == code);
+    let sentences = cited.and_then(|(_, about)| seen.ground.sentences(about));
+    let (rules, documents) = joined(seen.row.documented.as_deref(), sentences.map(|said| &**said));
+    take(&Sign {
         code,
         // Only what looks blocked is more or less sure; the other findings are plain to see.
-        confidence: seen.row.confidence.filter(|_| code.starts_with("AFS2")),
+        confidence: match code {
+            "AFS412" => Some(Confidence::Weak),
+            code => seen.row.confidence.filter(|_| code.starts_with("AFS2")),
+        },
         client: Some(seen.row.client.address),
         subject: subject(seen, code),
         flow: Some(seen.row.flow_id),
         frames: &seen.row.evidence,
         time: seen.row.first_seen,
-        rules: documented.map_or("", |documented| &documented.rules),
-        documents: documented.map_or("", |documented| &documented.documents),
-    }
+        rules: &rules,
+        documents: &documents,
+    });
 }
 
-/// Runs over a flow that goes on those checks that its words alone can prove; nothing is gathered, only told.
-pub(super) fn preview(
-    case: &Case,
-    closing: &Closing,
-    verdict: &Verdict,
-    scope: &Scope,
-    row: &FlowRow,
-    findings: &mut Findings,
-) {
-    let seen = Seen { case, closing, verdict, scope, row };
-    if case.strongest().is_none() {
-        // A name by DNS alone may give way to what the flow says of itself.
-        return;
-    }
-    for check in CHECKS.iter().filter(|check| check.by_words && (check.finds)(&seen)) {
-        findings.preview(&sign(&seen, check.code), || (check.sentence)(&seen));
+/// Rules and documents of both.
+fn joined<'a>(
+    destination: Option<&'a Documented>,
+    sentences: Option<&'a Documented>,
+) -> (Cow<'a, str>, Cow<'a, str>) {
+    match (destination, sentences) {
+        (None, None) => (Cow::Borrowed(""), Cow::Borrowed("")),
+        (Some(one), None) | (None, Some(one)) => (Cow::Borrowed(&one.rules), Cow::Borrowed(&one.documents)),
+        (Some(one), Some(other)) => {
+            let (mut rules, mut documents) = (one.rules.clone(), one.documents.clone());
+            other.rules.split(';').for_each(|rule| add_once(&mut rules, rule));
+            other.documents.split(';').for_each(|document| add_once(&mut documents, document));
+            (Cow::Owned(rules), Cow::Owned(documents))
+        }
     }
 }
 
 /// What a finding is about: the destination; for an inbound connection the service that was reached.
 fn subject<'a>(seen: &'a Seen<'_>, code: &str) -> Subject<'a> {
     match &seen.row.name {
-        _ if code == "AFS105" => Subject::Service(seen.row.server),
+        _ if matches!(code, "AFS105" | "AFS441" | "AFS461") => Subject::Service(seen.row.server),
         Some(name) => Subject::Name(name),
         None => Subject::Address(seen.row.server.address),
     }
 }
 
 fn name_of<'a>(seen: &'a Seen<'_>) -> &'a str {
-    seen.verdict.known.as_ref().map_or("", |known| known.name.as_str())
+    let tag = || seen.row.service_tags.as_deref().and_then(|tags| tags.split(';').next());
+    match &seen.verdict.known {
+        Some(known) => known.name.as_str(),
+        None => tag().unwrap_or("an address without a name"),
+    }
 }
 
 fn is_not_documented(seen: &Seen<'_>) -> bool {
-    seen.verdict.destination == Some(Destination::Unexpected)
+    seen.verdict.destination == Some(Destination::Unexpected) && seen.verdict.internal.is_none()
 }
 
 fn not_documented(seen: &Seen<'_>) -> String {
@@ -249,9 +283,17 @@ fn inspected(seen: &Seen<'_>) -> String {
     format!("{} showed a certificate by {issuer}, whom no list of issuers names", wanted(seen.row))
 }
 
+/// The handshake was let through, and what was said behind it was not.
+const SILENT_AFTER_REQUEST: &str = "silent-after-request";
+
 fn is_refused(seen: &Seen<'_>) -> bool {
     let row = seen.row;
-    row.outcome == Outcome::BlockedLooking && row.destination.is_some() && row.signature != "tcp-unanswered"
+    row.outcome == Outcome::BlockedLooking && row.destination.is_some() && !is_silent(row)
+}
+
+/// Stopped without a word, at the first packet or at the first request.
+fn is_silent(row: &FlowRow) -> bool {
+    matches!(row.signature, "tcp-unanswered" | SILENT_AFTER_REQUEST)
 }
 
 fn refused(seen: &Seen<'_>) -> String {
@@ -270,13 +312,20 @@ fn refused(seen: &Seen<'_>) -> String {
 }
 
 fn is_unanswered(seen: &Seen<'_>) -> bool {
-    seen.row.signature == "tcp-unanswered" && seen.row.destination.is_some()
+    is_silent(seen.row) && seen.row.destination.is_some()
 }
 
 fn unanswered(seen: &Seen<'_>) -> String {
     let row = seen.row;
-    let tries = seen.closing.tcp.as_ref().map_or(0, |story| story.sides.first().map_or(0, |side| side.syns));
     let (client, wanted, port) = (row.client.address, wanted(row), row.server.port);
+    let own = seen.closing.tcp.as_ref().and_then(|story| story.sides.first());
+    if row.signature == SILENT_AFTER_REQUEST {
+        let again = own.map_or(0, |side| side.retransmissions);
+        return format!(
+            "{client} reached {wanted} port {port} and asked; no answer came back, though it repeated itself {again} times"
+        );
+    }
+    let tries = own.map_or(0, |side| side.syns);
     format!("{client} tried {wanted} port {port} with {tries} SYN and nothing came back")
 }
 

@@ -15,14 +15,22 @@ use super::case::Claimed;
 use super::case::Said;
 use super::checks;
 use super::findings::Findings;
+use super::ground::Ground;
+use super::ground::TagSet;
 use super::names::Names;
 use super::names::Recent;
+use super::outcome::Ending;
 use super::outcome::is_silence;
 use super::outcome::outcome;
 use super::record::DnsRow;
 use super::record::FindingRow;
 use super::record::FlowRow;
+use super::record::Outcome;
+use super::record::RequirementRow;
 use super::record::Tally;
+use super::site;
+use super::site::SiteCourt;
+use super::site::day;
 use super::tally::Destinations;
 use super::verdict::Verdict;
 use super::verdict::is_unknown_issuer;
@@ -39,7 +47,6 @@ use crate::read::NameSource;
 use crate::read::Observation;
 use crate::read::Resolution;
 use crate::read::Value;
-use crate::rules::Rules;
 
 /// Takes the rows as flows end and answers arrive.
 pub trait Docket {
@@ -78,6 +85,8 @@ pub struct Judgement {
     pub findings: Vec<FindingRow>,
     /// What was counted.
     pub tally: Tally,
+    /// What the site needs, in the order of the documents.
+    pub requirements: Vec<RequirementRow>,
     /// Bounds that bit, as sentences.
     pub bounds: Vec<String>,
 }
@@ -87,8 +96,10 @@ type Hosts = HashSet<Address, foldhash::fast::RandomState>;
 /// Judges flows.
 #[derive(Debug)]
 pub struct Court {
-    rules: Arc<Rules>,
+    ground: Arc<Ground>,
     scope: Scope,
+    /// What was seen against the site's own facts.
+    site: SiteCourt,
     /// By slot.
     cases: Vec<Option<Box<Case>>>,
     names: Names,
@@ -153,9 +164,10 @@ const HOSTS: usize = 1 << 16;
 
 impl Court {
     /// A court for a site.
-    pub fn new(rules: Arc<Rules>, scope: Scope) -> Court {
+    pub fn new(ground: Arc<Ground>, scope: Scope) -> Court {
         Court {
-            rules,
+            site: SiteCourt::new(&ground),
+            ground,
             scope,
             cases: Vec::new(),
             names: Names::new(),
@@ -198,7 +210,7 @@ impl Court {
     /// What a flow's words prove already, though it goes on.
     fn look(&mut self, slot: Slot, at: crate::flow::At) {
         let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::take) else { return };
-        if self.scope.audits(case.client().address) {
+        if self.is_judged(&case) {
             let closing = Closing {
                 close: crate::flow::Close::Idle,
                 first_frame: at.frame,
@@ -210,9 +222,11 @@ impl Court {
                 tcp: None,
                 icmp: None,
             };
-            let verdict = self.verdict(&case);
-            let row = row(&case, &closing, &verdict, (super::record::Outcome::Ok, "", None));
-            checks::preview(&case, &closing, &verdict, &self.scope, &row, &mut self.findings);
+            let (row, verdict) = self.judge(&case, &closing, true, (Outcome::Ok, "", None));
+            let (ground, scope) = (&*self.ground, &self.scope);
+            let seen =
+                checks::Seen { case: &case, closing: &closing, verdict: &verdict, scope, ground, row: &row };
+            checks::preview(&seen, &mut self.findings);
         }
         if let Some(place) = self.cases.get_mut(slot.0 as usize) {
             *place = Some(case);
@@ -239,7 +253,9 @@ impl Court {
         let mut tally = std::mem::take(&mut self.tally);
         (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
         tally.audited_hosts = std::mem::take(&mut self.audited).len() as u64;
-        Judgement { findings: self.findings.take_rows(), tally, bounds }
+        let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.ground));
+        let requirements = site.finish(&self.ground, &mut self.findings);
+        Judgement { findings: self.findings.take_rows(), tally, requirements, bounds }
     }
 
     /// Takes the next observation in.
@@ -276,7 +292,7 @@ impl Court {
                 }
             }
             Fact::Claimed(claim) => {
-                let known = self.names.know(claim.name, &self.rules);
+                let known = self.names.know(claim.name, &self.ground);
                 let ends = self.case(slot).map(|case| (case.client().address, case.server().address));
                 let contradicts = match (claim.source, ends) {
                     (NameSource::Certificate, _) | (_, None) => None,
@@ -353,12 +369,17 @@ impl Court {
             return;
         }
         let (client, resolver, protocol) = (case.client(), case.server(), case.opening.protocol);
-        let resolved = self.names.resolved(client.address, &resolution, at.frame, &self.rules);
+        let resolved = self.names.resolved(client.address, &resolution, at.frame, &self.ground);
         let (frame, time) = match (resolution.rcode, resolution.query_frame, resolution.query_time) {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
         };
         self.tally.dns += 1;
+        if self.scope.audits(client.address) {
+            let asked = site::Asked { client, resolver, frame, time };
+            let known = self.names.know(resolution.query_name.clone(), &self.ground);
+            site::asked(&asked, &known, &self.ground, &mut self.findings);
+        }
         let row =
             DnsRow { frame, time, client, resolver, protocol, resolution: Arc::new(resolution), resolved };
         docket.dns(&row);
@@ -375,27 +396,44 @@ impl Court {
         }
         let mut ending = outcome(closing, self.hearing.contains(&client));
         if is_silence(ending.1) && self.losses.touch(closing.first_seen, closing.last_seen) {
-            ending = (super::record::Outcome::Inconclusive, "frames-lost", None);
+            ending = (Outcome::Inconclusive, "frames-lost", None);
         }
-        let judged = by_client > 0 && self.scope.audits(client);
-        let verdict = if judged { self.verdict(&case) } else { Verdict::default() };
-        let mut row = row(&case, closing, &verdict, ending);
+        let judged = by_client > 0 && self.is_judged(&case);
+        let (mut row, verdict) = self.judge(&case, closing, judged, ending);
+        self.site.saw(&row, &verdict);
         if judged {
             self.count(client, &row);
         }
-        checks::run(&case, closing, &verdict, &self.scope, &mut row, &mut self.findings);
+        let (ground, scope) = (&*self.ground, &self.scope);
+        let seen = checks::Seen { case: &case, closing, verdict: &verdict, scope, ground, row: &row };
+        row.findings = checks::run(&seen, &mut self.findings);
         docket.flow(&row);
         self.tell_news(docket);
     }
 
-    fn verdict(&mut self, case: &Case) -> Verdict {
-        let mut verdict = verdict(case, &self.rules);
+    /// Between declared roles both ways are judged, whichever of the two is audited.
+    fn is_judged(&self, case: &Case) -> bool {
+        let (client, server) = (case.client().address, case.server().address);
+        let in_roles = self.ground.roles(client) != 0 && self.ground.roles(server) != 0;
+        in_roles || self.scope.audits(client)
+    }
+
+    /// The row of a flow before the checks, and what the documents say of it.
+    fn judge(&mut self, case: &Case, closing: &Closing, judged: bool, ending: Ending) -> (FlowRow, Verdict) {
+        let tags = self.site.tags(case.server().address, &self.ground);
+        let tags = tags.as_deref();
+        let mut verdict = if judged {
+            verdict(case, tags, || day(closing.first_seen), &self.ground)
+        } else {
+            Verdict::default()
+        };
         if verdict.documented.is_some()
             && let Some(issuer) = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref())
         {
             verdict.unknown_issuer = self.is_unknown_issuer(issuer);
         }
-        verdict
+        let row = row(case, closing, &verdict, tags, ending, &self.ground);
+        (row, verdict)
     }
 
     /// Looks an issuer up once.
@@ -403,7 +441,7 @@ impl Court {
         if let Some(known) = self.issuers.get(issuer) {
             return *known;
         }
-        let unknown = is_unknown_issuer(issuer, &self.rules);
+        let unknown = is_unknown_issuer(issuer, &self.ground.rules);
         self.issuers.put(issuer.clone(), unknown);
         unknown
     }
@@ -432,13 +470,20 @@ impl Court {
 }
 
 /// A flow's row, as far as it is known before the checks.
-fn row(case: &Case, closing: &Closing, verdict: &Verdict, ending: super::outcome::Ending) -> FlowRow {
+fn row(
+    case: &Case,
+    closing: &Closing,
+    verdict: &Verdict,
+    tags: Option<&TagSet>,
+    ending: Ending,
+    ground: &Ground,
+) -> FlowRow {
     let (outcome, signature, confidence) = ending;
     let said = case.said.as_deref();
     let dns = case.dns.as_ref();
     let (name, name_source) = match case.name() {
         Some((known, source)) => (Some(known), Some(source)),
-        None => (None, None),
+        None => (None, tags.is_some().then_some(NameSource::ServiceTag)),
     };
     let sni = case.claimed(NameSource::Sni).or_else(|| case.claimed(NameSource::QuicSni));
     FlowRow {
@@ -472,6 +517,8 @@ fn row(case: &Case, closing: &Closing, verdict: &Verdict, ending: super::outcome
         documented: verdict.documented.clone(),
         findings: SmallVec::new(),
         evidence: evidence(case, closing),
+        service_tags: tags.map(|tags| Arc::clone(&tags.text)),
+        address_evidence: site::support(verdict, tags, case.server().address, ground),
     }
 }
 

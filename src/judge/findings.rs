@@ -16,7 +16,7 @@ use crate::base::Time;
 use crate::flow::Endpoint;
 
 /// Distinct findings that are kept; more are counted.
-const DISTINCT: usize = 100_000;
+const DISTINCT: usize = 20_000;
 
 /// Flows and frames named in one finding.
 const NAMED: usize = 10;
@@ -27,6 +27,7 @@ pub(super) enum Subject<'a> {
     Name(&'a Arc<HostName>),
     Address(Address),
     Service(Endpoint),
+    Text(&'a str),
 }
 
 /// The same, kept.
@@ -35,6 +36,7 @@ enum About {
     Name(Arc<HostName>),
     Address(Address),
     Service(Endpoint),
+    Text(Box<str>),
 }
 
 impl From<Subject<'_>> for About {
@@ -43,6 +45,7 @@ impl From<Subject<'_>> for About {
             Subject::Name(name) => About::Name(Arc::clone(name)),
             Subject::Address(address) => About::Address(address),
             Subject::Service(server) => About::Service(server),
+            Subject::Text(text) => About::Text(text.into()),
         }
     }
 }
@@ -52,6 +55,7 @@ impl About {
         match self {
             About::Name(name) => name.to_string(),
             About::Address(address) => address.to_string(),
+            About::Text(text) => text.to_string(),
             About::Service(server) => {
                 std::net::SocketAddr::new(server.address.to_ip(), server.port).to_string()
             }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+use super::ground::Ground;
+use super::nature::Nature;
 use super::record::Documented;
 use crate::base::Address;
 use crate::base::FrameRef;
@@ -21,7 +23,6 @@ use crate::read::AnswerData;
 use crate::read::Resolution;
 use crate::rules::How;
 use crate::rules::RuleId;
-use crate::rules::Rules;
 
 /// Names of one address that are kept for one client.
 const CANDIDATES: usize = 4;
@@ -82,6 +83,8 @@ pub(super) struct Known {
     pub(super) broad: bool,
     /// What the documents say, ready to print; none when no row names it.
     pub(super) documented: Option<Arc<Documented>>,
+    /// What the site makes of it.
+    pub(super) nature: Nature,
 }
 
 /// A name that DNS gave an address, and the frame of the answer.
@@ -119,11 +122,11 @@ impl Names {
     }
 
     /// A name with its rules.
-    pub(super) fn know(&mut self, name: HostName, rules: &Rules) -> Arc<Known> {
+    pub(super) fn know(&mut self, name: HostName, ground: &Ground) -> Arc<Known> {
         if let Some(known) = self.pool.get(&name) {
             return Arc::clone(known);
         }
-        let known = Arc::new(look_up(name.clone(), rules));
+        let known = Arc::new(look_up(name.clone(), ground));
         self.pool.put(name, Arc::clone(&known));
         known
     }
@@ -165,13 +168,13 @@ impl Names {
         client: Address,
         resolution: &Resolution,
         frame: FrameRef,
-        rules: &Rules,
+        ground: &Ground,
     ) -> SmallVec<[Address; 4]> {
         let (chain, addresses) = follow(resolution);
         if addresses.is_empty() {
             return addresses;
         }
-        let known = self.know(resolution.query_name.clone(), rules);
+        let known = self.know(resolution.query_name.clone(), ground);
         let chain = self.share(chain);
         for address in &addresses {
             let named = Named { known: Arc::clone(&known), frame, chain: Arc::clone(&chain) };
@@ -200,8 +203,10 @@ impl Names {
     }
 }
 
-fn look_up(name: HostName, rules: &Rules) -> Known {
+fn look_up(name: HostName, ground: &Ground) -> Known {
+    let rules = &ground.rules;
     let matches = rules.host(&name);
+    let nature = Nature::of(&name, &matches, ground);
     let mut documented = Documented::default();
     let mut broad = !matches.is_empty();
     let mut found = SmallVec::new();
@@ -216,10 +221,10 @@ fn look_up(name: HostName, rules: &Rules) -> Known {
         found.push((hit.rule, matches!(hit.how, How::Exact)));
     }
     let documented = (!matches.is_empty()).then(|| Arc::new(documented));
-    Known { name: Arc::new(name), rules: found, broad, documented }
+    Known { name: Arc::new(name), rules: found, broad, documented, nature }
 }
 
-fn add(list: &mut String, item: &str, tail: &str) {
+pub(super) fn add(list: &mut String, item: &str, tail: &str) {
     if !list.is_empty() {
         list.push(';');
     }
@@ -227,7 +232,7 @@ fn add(list: &mut String, item: &str, tail: &str) {
     list.push_str(tail);
 }
 
-fn add_once(list: &mut String, item: &str) {
+pub(super) fn add_once(list: &mut String, item: &str) {
     if !list.split(';').any(|other| other == item) {
         add(list, item, "");
     }

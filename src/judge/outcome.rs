@@ -79,7 +79,7 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
         Handshake::Complete if client.data_segments > 0 && !answered(closing) => {
             if server.resets > 0 {
                 blocked("reset-after-request", Confidence::Weak)
-            } else if closing.close == Close::CaptureEnded {
+            } else if closing.close == Close::CaptureEnded && !asked_in_vain(closing, story) {
                 unsure("ended-with-capture")
             } else if client.retransmissions > 0 && server.fins == 0 {
                 blocked("silent-after-request", Confidence::Weak)
@@ -89,6 +89,12 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
         }
         Handshake::Complete => OK,
     }
+}
+
+/// The client repeated itself, and was watched long enough: then it does not matter that it had not given up yet.
+fn asked_in_vain(closing: &Closing, story: &TcpStory) -> bool {
+    let [client, _] = &story.sides;
+    client.retransmissions >= 2 && closing.last_seen.since(closing.first_seen) >= PATIENCE_NANOS
 }
 
 fn datagrams(closing: &Closing) -> Ending {

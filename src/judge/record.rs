@@ -196,6 +196,11 @@ pub struct FlowRow {
     pub findings: SmallVec<[&'static str; 4]>,
     /// The frames that prove what the row says.
     pub evidence: SmallVec<[FrameRef; 6]>,
+    /// Service tags that hold the server's address, most specific first, joined with `;`; none where the address is in
+    /// none, or no tag file was given.
+    pub service_tags: Option<Arc<str>>,
+    /// How the service tags speak for the name, as a stable word; empty where they say nothing.
+    pub address_evidence: &'static str,
 }
 
 /// A row of `dns.csv`.

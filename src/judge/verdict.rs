@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
+use jiff::civil::Date;
+
 use super::case::Case;
+use super::ground::Ground;
+use super::ground::Internal;
+use super::ground::TagSet;
 use super::names::Known;
 use super::record::Destination;
 use super::record::Documented;
@@ -29,42 +34,125 @@ pub(super) struct Verdict {
     pub(super) unknown_issuer: bool,
     /// A row names the destination, and none of them has a port other than 443.
     pub(super) https_only: bool,
+    /// The site's exception that allows it, by place.
+    pub(super) approved: Option<usize>,
+    /// The site's exception that would allow it, had it not expired.
+    pub(super) expired: Option<usize>,
+    /// Between two declared roles, and no row of the port tables has the port.
+    pub(super) internal: Option<Strange>,
 }
 
-/// Judges a flow that an audited host opened. Nothing is judged about traffic inside the site that no document names, nor
-/// about groups (multicast, broadcast).
-pub(super) fn verdict(case: &Case, rules: &Rules) -> Verdict {
+/// Why a conversation inside the site is not in the port tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strange {
+    /// The port is there, the other way round.
+    Reverse,
+    /// The port is not there.
+    Unknown,
+}
+
+/// Judges a flow that an audited host opened on `day`. Nothing is judged about traffic inside the site that neither a
+/// document nor a port table names, nor about groups (multicast, broadcast).
+pub(super) fn verdict(
+    case: &Case,
+    tags: Option<&TagSet>,
+    day: impl Fn() -> Date,
+    ground: &Ground,
+) -> Verdict {
     let server = case.server();
     if server.address.is_group() {
         return Verdict::default();
     }
     let known = case.name().map(|(known, _)| known);
-    let asked_port =
-        case.claimed(NameSource::Connect).and_then(|claimed| claimed.port).unwrap_or(server.port);
-    let inside = server.address.is_private() && case.claimed(NameSource::Connect).is_none();
+    let connect = case.claimed(NameSource::Connect);
+    let asked_port = connect.and_then(|claimed| claimed.port).unwrap_or(server.port);
+    let inside = server.address.is_private() && connect.is_none();
     let documented = known.and_then(|known| known.documented.clone());
-    if inside && documented.is_none() {
-        return Verdict::default();
-    }
+    let mut verdict = Verdict { known: known.cloned(), asked_port, ..Verdict::default() };
     let protocol = case.opening.protocol;
-    let (destination, port, https_only) = match known {
-        Some(known) if known.documented.is_some() => {
+    match known {
+        _ if inside && documented.is_none() => internal(case, &mut verdict, ground),
+        Some(known) if documented.is_some() => {
             let destination =
                 if known.broad { Destination::DocumentedBroad } else { Destination::Documented };
-            let (port, https_only) = port_of(known, rules, protocol, asked_port);
-            (destination, port, https_only)
+            let (port, https_only) = port_of(known, &ground.rules, protocol, asked_port);
+            verdict = Verdict {
+                destination: Some(destination),
+                port: Some(port),
+                documented,
+                https_only,
+                ..verdict
+            };
         }
-        Some(_) => (Destination::Unexpected, plain_port(protocol, asked_port), false),
-        None => (Destination::Unidentified, plain_port(protocol, asked_port), false),
+        Some(_) => {
+            verdict.destination = Some(Destination::Unexpected);
+            verdict.port = Some(plain_port(protocol, asked_port));
+        }
+        None => {
+            verdict.documented = tags.and_then(|tags| tags.documented.clone());
+            verdict.destination = Some(match verdict.documented {
+                Some(_) => Destination::Documented,
+                None => Destination::Unidentified,
+            });
+            verdict.port = Some(plain_port(protocol, asked_port));
+        }
+    }
+    if verdict.destination.is_some() && !ground.site.allow.is_empty() {
+        except(case, day, &mut verdict, ground);
+    }
+    verdict
+}
+
+/// Judges a conversation between two declared roles by the port tables.
+fn internal(case: &Case, verdict: &mut Verdict, ground: &Ground) {
+    let (client, server) = (case.client(), case.server());
+    let roles = [ground.roles(client.address), ground.roles(server.address)];
+    let [Some(from), Some(to)] = roles.map(|roles| Some(roles).filter(|roles| *roles != 0)) else { return };
+    let Some(found) = ground.internal(from, to, case.opening.protocol, server.port) else { return };
+    let strange = match found {
+        Internal::Allowed(documented) => {
+            verdict.destination = Some(Destination::Documented);
+            verdict.port = Some(PortVerdict::Documented);
+            verdict.documented = Some(Arc::clone(documented));
+            return;
+        }
+        // Who opened a conversation that began before the capture is a guess.
+        Internal::Reverse if !case.opening.from_start => return,
+        Internal::Reverse => Strange::Reverse,
+        Internal::Unknown => Strange::Unknown,
     };
-    Verdict {
-        destination: Some(destination),
-        port: Some(port),
-        documented,
-        known: known.cloned(),
-        asked_port,
-        unknown_issuer: false,
-        https_only,
+    verdict.internal = Some(strange);
+    verdict.destination = Some(Destination::Unexpected);
+    verdict.port = Some(PortVerdict::Not443);
+}
+
+/// Looks for an exception of the site's own.
+fn except(case: &Case, day: impl Fn() -> Date, verdict: &mut Verdict, ground: &Ground) {
+    let wanting = verdict.destination > Some(Destination::Documented)
+        || verdict.port == Some(PortVerdict::Not443)
+        || verdict.known.as_ref().is_some_and(|known| !known.nature.allow.is_empty());
+    if !wanting {
+        return;
+    }
+    let name = verdict.known.as_ref().map(|known| known.name.as_str());
+    let fits = |(_, allow): &(usize, &rules::Allow)| {
+        allow.matches(name, case.server().address, case.opening.protocol, verdict.asked_port)
+    };
+    for (place, allow) in ground.site.allow.iter().enumerate().filter(fits) {
+        if allow.expired(day()) {
+            verdict.expired = Some(place);
+            continue;
+        }
+        verdict.expired = None;
+        verdict.approved = Some(place);
+        if verdict.destination > Some(Destination::Documented) {
+            verdict.destination = Some(Destination::SiteApproved);
+        }
+        if verdict.port == Some(PortVerdict::Not443) {
+            verdict.port = Some(PortVerdict::Documented);
+        }
+        verdict.internal = None;
+        return;
     }
 }
 

@@ -148,6 +148,10 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, names, cell| cell.frames(&row.evidence, row.first_frame.file, names);
     "ja4", "JA4 fingerprint of the client's TLS or QUIC hello: which software spoke",
         |row, _, cell| cell.text(row.ja4.as_deref().unwrap_or_default(), Origin::Stranger);
+    "service_tags", "service tags that hold the server's address, most specific first",
+        |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), Origin::Stranger);
+    "address_evidence", "what the service tags say of a documented name: `row-tag` (the address is in a tag that belongs to its row), `other-tag`, `no-tag`; empty where they say nothing",
+        |row, _, cell| cell.word(row.address_evidence);
 };
 
 /// `dns.csv`.
@@ -230,14 +234,14 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
 
 /// `requirements.csv`.
 const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
-    "rule", "id of the documented row",
-        |row, _, cell| cell.text(&row.rule, Origin::Stranger);
-    "document", "document that holds it",
-        |row, _, cell| cell.text(&row.document, Origin::Stranger);
+    "rule", "ids of the documented rows, each of which satisfies the need",
+        |row, _, cell| cell.joined(&row.rule, Origin::Stranger);
+    "document", "documents that hold them",
+        |row, _, cell| cell.joined(&row.document, Origin::Stranger);
     "service", "what the row is for",
         |row, _, cell| cell.text(&row.service, Origin::Stranger);
     "printed", "name or pattern as the document prints it",
-        |row, _, cell| cell.text(&row.printed, Origin::Stranger);
+        |row, _, cell| cell.joined(&row.printed, Origin::Stranger);
     "need", "whether it must be seen",
         |row, _, cell| cell.text(&row.need, Origin::Stranger);
     "state", "`seen-ok`, `seen-blocked`, `not-seen`",

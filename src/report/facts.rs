@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::registry;
 use crate::base::Time;
 use crate::judge::FindingRow;
+use crate::judge::RequirementRow;
 use crate::judge::Tally;
 
 /// Everything about a run that is not a row.
@@ -30,6 +31,10 @@ pub struct RunFacts {
     pub findings: Vec<FindingRow>,
     /// Documented rows that the site needs, in the order of `RequirementState::ALL`.
     pub requirements: [u64; 3],
+    /// The needs themselves.
+    pub needs: Vec<RequirementRow>,
+    /// What makes the judgement less sure, a sentence each.
+    pub warnings: Vec<String>,
     /// Limits that were reached, a sentence each.
     pub bounds: Vec<String>,
     /// Where the rules came from.
@@ -38,6 +43,8 @@ pub struct RunFacts {
     pub documents: Vec<Document>,
     /// The site file.
     pub site: Option<Source>,
+    /// The file of service tags.
+    pub service_tags: Option<TagSource>,
     /// Counts that fit nowhere else, by a name that says whose they are: `dns.retransmitted-queries`.
     pub statistics: BTreeMap<String, u64>,
     /// Why the run did not see all of its input: `interrupted`, `frame limit reached`, …
@@ -51,6 +58,37 @@ pub struct Source {
     pub path: String,
     /// Hash of its bytes.
     pub sha256: String,
+}
+
+/// The file of service tags that addresses were looked up in.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TagSource {
+    /// Its name.
+    pub file: String,
+    /// Hash of its bytes.
+    pub sha256: String,
+    /// The date in its name; empty where it has none.
+    pub date: String,
+    /// Its number.
+    pub change_number: u64,
+    /// Its cloud.
+    pub cloud: String,
+}
+
+impl TagSource {
+    /// Tags change every week: a sentence where the file is from another time than the capture.
+    pub fn warning(&self, span: Option<(Time, Time)>) -> Option<String> {
+        const WEEKS: i64 = 8;
+        const WEEK_SECS: i64 = 7 * 24 * 3600;
+        let date: jiff::civil::Date = self.date.parse().ok()?;
+        let file = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
+        let (first, last) = span?;
+        if file + WEEKS * WEEK_SECS < first.secs() {
+            let weeks = (first.secs() - file) / WEEK_SECS;
+            return Some(format!("service tags of {} are {weeks} weeks older than the capture", self.date));
+        }
+        (file > last.secs()).then(|| format!("service tags of {} are newer than the capture", self.date))
+    }
 }
 
 /// A document in force.

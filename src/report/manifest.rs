@@ -9,6 +9,7 @@ use super::facts::Accounting;
 use super::facts::Document;
 use super::facts::RunFacts;
 use super::facts::Source;
+use super::facts::TagSource;
 use crate::base::Time;
 use crate::judge::Tally;
 
@@ -61,6 +62,9 @@ pub struct Manifest<'a> {
     documents: &'a [Document],
     #[serde(skip_serializing_if = "Option::is_none")]
     site: Option<&'a Source>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tags: Option<&'a TagSource>,
+    warnings: &'a [String],
     accounting: &'a Accounting,
     bounds: &'a [String],
     tally: &'a Tally,
@@ -114,6 +118,8 @@ impl<'a> Manifest<'a> {
             rules: facts.rules.as_ref(),
             documents: &facts.documents,
             site: facts.site.as_ref(),
+            service_tags: facts.service_tags.as_ref(),
+            warnings: &facts.warnings,
             accounting: &facts.accounting,
             bounds: &facts.bounds,
             tally: &facts.tally,

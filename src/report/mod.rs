@@ -30,6 +30,7 @@ pub use facts::Accounting;
 pub use facts::Document;
 pub use facts::RunFacts;
 pub use facts::Source;
+pub use facts::TagSource;
 pub use folder::Folder;
 pub use folder::Landed;
 pub use folder::Overwrite;

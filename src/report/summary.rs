@@ -23,8 +23,16 @@ use crate::judge::DestinationTally;
 use crate::judge::FindingRow;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
+use crate::judge::RequirementRow;
+use crate::judge::RequirementState;
 use crate::judge::Severity;
 use crate::judge::explanation;
+
+/// Needs that a person wants to see by name.
+fn is_shown(row: &RequirementRow) -> bool {
+    row.state == RequirementState::SeenBlocked
+        || (row.state == RequirementState::NotSeen && row.need == "required")
+}
 
 const STRONG: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -259,14 +267,29 @@ impl Summary<'_> {
         writeln!(out)?;
         write!(out, "{STRONG}endpoints that the site needs{STRONG:#}: {} seen, ", grouped(ok))?;
         write!(out, "{style}{} seen blocked{style:#}, ", grouped(blocked))?;
-        writeln!(out, "{} not seen", grouped(not_seen))
+        writeln!(out, "{} not seen", grouped(not_seen))?;
+        // Regional instances always; of the rest what is required and was not reached, blocked before unseen.
+        let mut rows: Vec<&RequirementRow> = self.facts.needs.iter().filter(|row| is_shown(row)).collect();
+        rows.sort_by_key(|row| row.state != RequirementState::SeenBlocked);
+        let shown = self.at_most(8, rows.len());
+        for row in rows.iter().take(shown) {
+            let style = if row.state == RequirementState::SeenBlocked { BAD } else { Style::new() };
+            let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
+            let text = format!("{:<12} {}{note}", row.state.as_str(), row.service);
+            self.wrapped(out, "  ", style, &text)?;
+        }
+        if rows.len() > shown {
+            self.line(out, FAINT, &format!("  and {} more; -v shows all", rows.len() - shown))?;
+        }
+        Ok(())
     }
 
     /// What the capture did not show, and what we did not understand.
     fn gaps(&self, out: &mut dyn Write) -> io::Result<()> {
         let facts = self.facts;
         let accounting = &facts.accounting;
-        let mut gaps = facts.damage.clone();
+        let mut gaps = facts.warnings.clone();
+        gaps.extend(facts.damage.iter().cloned());
         let listed = |counts: Vec<(String, u64)>| {
             let mut counts = counts;
             counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));

@@ -66,7 +66,7 @@ impl Rules {
     /// What a site needs: first its regional instances, then the rows that are required, needed to install, or
     /// recommended, in printed order. Optional rows are not among them; a legacy row stands beside what replaced it.
     pub fn required(&self, site: &SiteNeeds) -> Vec<Requirement> {
-        let mut needs = self.regional(site);
+        let mut needs = self.needed_regions(site);
         let is_regional = !needs.is_empty();
         let mut group_of = HashMap::new();
         let mut place_of = HashMap::new();
@@ -108,10 +108,11 @@ impl Rules {
     pub fn serves(&self, id: RuleId, site: &SiteNeeds) -> bool {
         site.region.is_none()
             || self.rule(id).table.kind != Kind::Region
-            || self.regional(site).iter().any(|need| need.rules.contains(&id))
+            || self.needed_regions(site).iter().any(|need| need.rules.contains(&id))
     }
 
-    fn regional(&self, site: &SiteNeeds) -> Vec<Requirement> {
+    /// The regional instances among them.
+    pub fn needed_regions(&self, site: &SiteNeeds) -> Vec<Requirement> {
         let Some(ours) = site.region.as_deref().map(region_word) else { return Vec::new() };
         let mut needs: Vec<Requirement> = Vec::new();
         let mut add = |what: String, need, role, region: &str, rules: &[RuleId]| {

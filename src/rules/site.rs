@@ -158,6 +158,19 @@ impl Site {
         SiteNeeds { region: self.sync_region.clone(), redundancy: self.redundancy }
     }
 
+    /// The products that the site says it uses, or shows by describing them; what they need is listed.
+    pub fn products_described(&self) -> Vec<&str> {
+        if let Some(products) = &self.products {
+            return products.iter().map(String::as_str).collect();
+        }
+        let sync = self.sync_region.is_some()
+            || self.redundancy.is_some()
+            || !(self.storage_accounts.is_empty() && self.sync_services.is_empty());
+        let local = self.local_region.is_some() || !self.local_names.is_empty();
+        let described = [(sync, "azure-file-sync"), (local, "azure-stack-hci")];
+        described.into_iter().filter(|(described, _)| *described).map(|(_, product)| product).collect()
+    }
+
     /// The roles that an address has, by the words of the port tables.
     pub fn roles_of(&self, address: Address) -> impl Iterator<Item = &'static str> {
         let ip = address.to_ip();

@@ -24,9 +24,11 @@ use afs_audit::flow;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::Docket;
 use afs_audit::judge::FlowRow;
+use afs_audit::judge::Ground;
 use afs_audit::judge::Scope;
 use afs_audit::rules::Rules;
 use afs_audit::rules::Selection;
+use afs_audit::rules::Site;
 
 /// The folder `name` of what lies beside the repository.
 pub fn beside(name: &str) -> Option<PathBuf> {
@@ -79,8 +81,10 @@ impl audit::Watcher for Nobody {
     fn progress(&mut self, _: u64, _: u64) {}
 }
 
-static RULES: LazyLock<Arc<Rules>> =
-    LazyLock::new(|| Arc::new(Rules::embedded(&Selection::default()).unwrap()));
+static GROUND: LazyLock<Arc<Ground>> = LazyLock::new(|| {
+    let rules = Rules::embedded(&Selection::default()).unwrap();
+    Arc::new(Ground::new(Arc::new(rules), Site::default(), None))
+});
 
 /// Runs the pipeline over `files`; the error is why none of them could be opened.
 pub fn run(files: &[PathBuf]) -> Result<Run, String> {
@@ -88,7 +92,7 @@ pub fn run(files: &[PathBuf]) -> Result<Run, String> {
     let plan = capture::Plan { inputs, hash: capture::Hash::None, ..capture::Plan::default() };
     let capture = Capture::open(plan).map_err(|error| error.to_string())?;
     let plan = audit::Plan {
-        rules: Arc::clone(&RULES),
+        ground: Arc::clone(&GROUND),
         scope: Scope { servers: Vec::new() },
         fragments: decode::Limits::default(),
         flows: flow::Limits::default(),

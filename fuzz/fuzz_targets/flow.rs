@@ -1,0 +1,106 @@
+//! Packets of a few hosts in any order, to the flow table with its readers: no panic, and each packet in one conversation.
+#![no_main]
+
+use afs_audit::base::FrameRef;
+use afs_audit::base::Time;
+use afs_audit::capture::Frame;
+use afs_audit::capture::LinkType;
+use afs_audit::decode;
+use afs_audit::decode::Decoded;
+use afs_audit::decode::Decoder;
+use afs_audit::flow::At;
+use afs_audit::flow::FlowTable;
+use afs_audit::flow::Limits;
+use afs_audit::read::Desk;
+use afs_audit::read::Fact;
+use libfuzzer_sys::fuzz_target;
+
+/// Raw IP.
+const RAW: LinkType = LinkType(101);
+
+/// What a packet is made of: who and what, TCP's flags, seconds since the last, where its numbers are, and how much it says.
+const HEAD: usize = 8;
+
+fuzz_target!(|bytes: &[u8]| {
+    let limits = Limits { flows: 8, ..Limits::default() };
+    let mut table = FlowTable::new(limits);
+    let mut desk = Desk::default();
+    let mut decoder = Decoder::new(decode::Limits::default());
+    let mut rest = bytes;
+    let (mut number, mut seconds, mut packets) = (0, 1_700_000_000, 0);
+    let mut at = At { order: 0, frame: FrameRef::default(), time: Time::default() };
+    while let Some((head, tail)) = rest.split_first_chunk::<HEAD>() {
+        let (payload, tail) = tail.split_at(usize::from(head[7]).min(tail.len()));
+        rest = tail;
+        let packet = packet(head, payload);
+        number += 1;
+        seconds += i64::from(head[2]);
+        at = At {
+            order: number * 2 + 1,
+            frame: FrameRef { number, ..FrameRef::default() },
+            time: Time(seconds * 1_000_000_000),
+        };
+        table.tick(seconds, at, &mut desk);
+        let frame = Frame {
+            place: at.frame,
+            time: at.time,
+            link: RAW,
+            wire_len: packet.len() as u32,
+            bytes: &packet,
+        };
+        if let Decoded::Packet(packet) = decoder.packet(&frame) {
+            packets += 1;
+            table.accept(&packet, at, &mut desk);
+        }
+        assert!(table.live() <= 8);
+    }
+    table.finish(at, &mut desk);
+    assert_eq!(table.live(), 0);
+    let counts = table.counts();
+    assert_eq!(counts.packets + counts.icmp_attached, packets);
+    let (mut opened, mut closed, mut counted) = (0, 0, 0);
+    for observation in desk.out {
+        match observation.fact {
+            Fact::Opened(_) => opened += 1,
+            Fact::Closed(closing) => {
+                closed += 1;
+                counted += closing.packets.iter().sum::<u64>();
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((opened, closed, counted), (counts.opened, counts.opened, counts.packets));
+});
+
+/// IPv4 from one of two clients to one of four ports, or back; TCP, UDP, or an ICMP error that quotes the payload.
+fn packet(head: &[u8; HEAD], payload: &[u8]) -> Vec<u8> {
+    let [who, flags, _, high, seq, ack, window, _] = *head;
+    let protocol = [6, 6, 17, 1][usize::from(who >> 6)];
+    let client = (u32::from(who & 1) + 0x0a01_0004, 50_000 + u16::from(who >> 1 & 1));
+    let server = (0x1434_0101, [443, 53, 80, 8080][usize::from(who >> 2 & 3)]);
+    let (from, to) = if who >> 4 & 1 == 0 { (client, server) } else { (server, client) };
+    let numbers = |low: u8| (u32::from(high) << 24 | u32::from(low)).to_be_bytes();
+    let body = match protocol {
+        6 => {
+            let mut tcp = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
+            tcp.extend(numbers(seq));
+            tcp.extend(numbers(ack));
+            tcp.extend([0x50, flags, window, 0, 0, 0, 0, 0]);
+            tcp
+        }
+        17 => {
+            let len = (8 + payload.len()) as u16;
+            [from.1.to_be_bytes(), to.1.to_be_bytes(), len.to_be_bytes(), [0; 2]].concat()
+        }
+        _ => vec![flags, seq, 0, 0, 0, 0, 0, 0],
+    };
+    let len = (20 + body.len() + payload.len()) as u16;
+    let mut ip = vec![0x45, 0];
+    ip.extend(len.to_be_bytes());
+    ip.extend([0, 0, 0, 0, 64, protocol, 0, 0]);
+    ip.extend(from.0.to_be_bytes());
+    ip.extend(to.0.to_be_bytes());
+    ip.extend(body);
+    ip.extend(payload);
+    ip
+}

@@ -1,0 +1,272 @@
+//! Checks against what the site says of itself, and against the service tags.
+
+use super::Check;
+use super::Seen;
+use super::name_of;
+use crate::flow::Handshake;
+use crate::judge::nature::Nature;
+use crate::judge::nature::in_private_zone;
+use crate::judge::record::Destination;
+use crate::judge::verdict::Strange;
+use crate::read::NameSource;
+use crate::rules::ROLES;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { code: "AFS401", by_words: true, finds: is_other_region, sentence: other_region },
+    Check { code: "AFS402", by_words: true, finds: is_unlisted_region, sentence: unlisted_region },
+    Check { code: "AFS403", by_words: true, finds: is_other_account, sentence: other_account },
+    Check { code: "AFS404", by_words: true, finds: is_internet_routing, sentence: internet_routing },
+    Check { code: "AFS405", by_words: true, finds: is_smb, sentence: smb },
+    Check { code: "AFS411", by_words: true, finds: |seen| privacy(seen) == Privacy::Leaks, sentence: leaks },
+    Check {
+        code: "AFS412",
+        by_words: true,
+        finds: |seen| privacy(seen) == Privacy::Unproven,
+        sentence: unproven,
+    },
+    Check {
+        code: "AFS413",
+        by_words: true,
+        finds: |seen| privacy(seen) == Privacy::Public,
+        sentence: public,
+    },
+    Check { code: "AFS421", by_words: true, finds: is_direct, sentence: direct },
+    Check {
+        code: "AFS441",
+        by_words: false,
+        finds: |seen| seen.verdict.internal.is_some(),
+        sentence: strange_port,
+    },
+    Check { code: "AFS461", by_words: false, finds: is_tunnel, sentence: tunnel },
+    Check { code: "AFS471", by_words: true, finds: is_forged, sentence: forged },
+    Check { code: "AFS472", by_words: true, finds: is_outside, sentence: outside },
+];
+
+/// What the site makes of the name, unless the site's own exception allows the flow.
+fn nature<'a>(seen: &Seen<'a>) -> Option<&'a Nature> {
+    let judged = seen.verdict.destination.is_some() && seen.verdict.approved.is_none();
+    seen.verdict.known.as_ref().filter(|_| judged).map(|known| &known.nature)
+}
+
+fn is_other_region(seen: &Seen<'_>) -> bool {
+    nature(seen).is_some_and(|nature| nature.other_region)
+}
+
+fn other_region(seen: &Seen<'_>) -> String {
+    let ours = seen.ground.site.sync_region.as_deref().unwrap_or_default();
+    format!(
+        "{} used {}, an instance of another region; the site is in {ours}",
+        seen.row.client.address,
+        name_of(seen)
+    )
+}
+
+fn is_unlisted_region(seen: &Seen<'_>) -> bool {
+    nature(seen).is_some_and(|nature| nature.unlisted_region && !nature.other_region)
+}
+
+fn unlisted_region(seen: &Seen<'_>) -> String {
+    format!(
+        "{} is documented by a wildcard only: the table of regions does not list its region",
+        name_of(seen)
+    )
+}
+
+fn is_other_account(seen: &Seen<'_>) -> bool {
+    nature(seen).is_some_and(|nature| nature.other_account)
+}
+
+fn other_account(seen: &Seen<'_>) -> String {
+    let (client, sent) = (seen.row.client.address, seen.row.bytes.first().copied().unwrap_or_default());
+    format!("{client} used {}, a storage account that is not the site's; it sent {sent} bytes", name_of(seen))
+}
+
+fn is_internet_routing(seen: &Seen<'_>) -> bool {
+    nature(seen).is_some_and(|nature| nature.internet_routing)
+}
+
+fn internet_routing(seen: &Seen<'_>) -> String {
+    format!("{} used {}, which is routed over the internet", seen.row.client.address, name_of(seen))
+}
+
+/// IANA: microsoft-ds.
+const SMB: u16 = 445;
+
+fn is_smb(seen: &Seen<'_>) -> bool {
+    let is_smb = seen.row.app == "smb" || (seen.row.protocol == 6 && seen.row.server.port == SMB);
+    is_smb && nature(seen).is_some_and(|nature| nature.storage)
+}
+
+fn smb(seen: &Seen<'_>) -> String {
+    format!("{} opened {} over SMB; the agent needs HTTPS only", seen.row.client.address, name_of(seen))
+}
+
+/// How a name that can have a private endpoint was reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Privacy {
+    /// Right, or none of our business.
+    Fine,
+    /// DNS led through the private zone to a public address.
+    Leaks,
+    /// A private address, and nothing says why.
+    Unproven,
+    /// A public address, though the site declares private endpoints.
+    Public,
+}
+
+fn privacy(seen: &Seen<'_>) -> Privacy {
+    let Some(nature) = nature(seen).filter(|nature| nature.can_be_private) else { return Privacy::Fine };
+    let server = seen.row.server.address;
+    if seen.case.claimed(NameSource::Connect).is_some() || seen.ground.proxies.hold(server) {
+        return Privacy::Fine;
+    }
+    let chain = seen.case.dns.as_ref().map(|named| &*named.chain).unwrap_or_default();
+    let in_zone = nature.in_zone || chain.iter().any(|name| in_private_zone(name));
+    let declared = &seen.ground.private_networks;
+    match (server.is_private() || declared.hold(server), in_zone) {
+        (false, true) => Privacy::Leaks,
+        (false, false) if !declared.is_empty() => Privacy::Public,
+        (true, _) if declared.hold(server) => Privacy::Fine,
+        (true, false) => Privacy::Unproven,
+        (true, true) if !declared.is_empty() => Privacy::Unproven,
+        _ => Privacy::Fine,
+    }
+}
+
+fn leaks(seen: &Seen<'_>) -> String {
+    let (client, server) = (seen.row.client.address, seen.row.server.address);
+    format!(
+        "{} has a private endpoint, and {client} reached it at the public address {server}",
+        name_of(seen)
+    )
+}
+
+fn unproven(seen: &Seen<'_>) -> String {
+    let server = seen.row.server.address;
+    format!(
+        "{} was reached at the private address {server}, and neither DNS nor the site file says why",
+        name_of(seen)
+    )
+}
+
+fn public(seen: &Seen<'_>) -> String {
+    let (client, server) = (seen.row.client.address, seen.row.server.address);
+    format!(
+        "{client} reached {} at the public address {server}; the site declares private endpoints",
+        name_of(seen)
+    )
+}
+
+fn is_direct(seen: &Seen<'_>) -> bool {
+    let server = seen.row.server.address;
+    !seen.ground.proxies.is_empty()
+        && seen.verdict.documented.is_some()
+        && seen.verdict.approved.is_none()
+        && !server.is_private()
+        && seen.case.claimed(NameSource::Connect).is_none()
+        && !seen.ground.proxies.hold(server)
+        && !seen.ground.private_networks.hold(server)
+        && !seen.ground.proxies.hold(seen.row.client.address)
+}
+
+fn direct(seen: &Seen<'_>) -> String {
+    let (client, server) = (seen.row.client.address, seen.row.server);
+    format!(
+        "{client} connected to {} at {} port {} itself, past the declared proxy",
+        name_of(seen),
+        server.address,
+        server.port
+    )
+}
+
+fn strange_port(seen: &Seen<'_>) -> String {
+    let (client, server) = (seen.row.client.address, seen.row.server);
+    let roles = |address| {
+        let bits = seen.ground.roles(address);
+        let held = ROLES.iter().enumerate().filter(|(place, _)| bits & (1 << place) != 0);
+        held.map(|(_, role)| *role).collect::<Vec<_>>().join(", ")
+    };
+    let how = match seen.verdict.internal {
+        Some(Strange::Reverse) => "the port tables have it the other way round only",
+        _ => "no row of the port tables has it",
+    };
+    let what = match seen.row.protocol {
+        1 | 58 => crate::decode::protocol_name(seen.row.protocol).to_string(),
+        protocol => format!("{} port {}", crate::decode::protocol_name(protocol), server.port),
+    };
+    format!(
+        "{client} ({}) opened {what} to {} ({}); {how}",
+        roles(client),
+        server.address,
+        roles(server.address)
+    )
+}
+
+/// What of IP carries other traffic out of sight (IANA protocol numbers): GRE that could not be opened, ESP, AH.
+const TUNNELS: &[(u8, &str)] = &[(47, "GRE"), (50, "ESP"), (51, "AH")];
+
+fn tunnel_of(seen: &Seen<'_>) -> Option<&'static str> {
+    let (client, server) = (seen.row.client.address, seen.row.server.address);
+    if server.is_group() || (client.is_private() && server.is_private()) {
+        return None;
+    }
+    match seen.row.app {
+        "ike" => Some("IKE"),
+        "esp" => Some("ESP"),
+        "wireguard" => Some("WireGuard"),
+        _ => TUNNELS.iter().find(|(protocol, _)| *protocol == seen.row.protocol).map(|(_, name)| *name),
+    }
+}
+
+fn is_tunnel(seen: &Seen<'_>) -> bool {
+    tunnel_of(seen).is_some()
+}
+
+fn tunnel(seen: &Seen<'_>) -> String {
+    let (client, server) = (seen.row.client.address, seen.row.server.address);
+    let kind = tunnel_of(seen).unwrap_or_default();
+    format!("{client} and {server} keep a tunnel ({kind}): what is inside is not in this audit")
+}
+
+/// A documented name that a client or server said, at an address in no tag of the cloud that its rows are for.
+fn is_untagged(seen: &Seen<'_>) -> bool {
+    let answered = seen
+        .closing
+        .tcp
+        .as_ref()
+        .is_none_or(|story| matches!(story.handshake, Handshake::Complete | Handshake::Unseen));
+    let Some(known) =
+        seen.verdict.known.as_ref().filter(|_| seen.row.address_evidence == "no-tag" && answered)
+    else {
+        return false;
+    };
+    let cloud = seen.ground.tags.as_ref().and_then(|tags| tags.cloud());
+    let in_cloud = known.rules.iter().any(|(id, _)| {
+        let clouds = seen.ground.rules.rule(*id).clouds;
+        cloud.is_some_and(|cloud| clouds.is_none() || clouds.holds(cloud))
+    });
+    in_cloud
+        && seen.verdict.approved.is_none()
+        && seen.verdict.destination != Some(Destination::SiteApproved)
+        && seen.case.claimed(NameSource::Connect).is_none()
+}
+
+fn is_forged(seen: &Seen<'_>) -> bool {
+    is_untagged(seen) && nature(seen).is_some_and(|nature| nature.pinned)
+}
+
+fn forged(seen: &Seen<'_>) -> String {
+    let (client, server) = (seen.row.client.address, seen.row.server.address);
+    format!(
+        "{client} named {} and connected to {server}, which is in no service tag: the name may be forged",
+        name_of(seen)
+    )
+}
+
+fn is_outside(seen: &Seen<'_>) -> bool {
+    seen.verdict.https_only && is_untagged(seen) && nature(seen).is_some_and(|nature| !nature.pinned)
+}
+
+fn outside(seen: &Seen<'_>) -> String {
+    format!("{} was reached at {}, which is in no service tag", name_of(seen), seen.row.server.address)
+}

@@ -1,0 +1,460 @@
+//! What a run is judged on: the documents, the site's own facts, and the service tags.
+//!
+//! In:  rules, site file, tag file, as they were loaded.
+//! Out: the same, prepared so that a flow asks with comparisons of numbers and look-ups by hash alone.
+//! Not: any flow.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use ipnet::IpNet;
+use smallvec::SmallVec;
+
+use super::names::add;
+use super::names::add_once;
+use super::needs::Needs;
+use super::record::Documented;
+use crate::base::Address;
+use crate::rules::Kind;
+use crate::rules::ROLES;
+use crate::rules::RuleId;
+use crate::rules::Rules;
+use crate::rules::Site;
+use crate::rules::TagId;
+use crate::rules::Tags;
+use crate::rules::region_word;
+
+/// Networks, for a question per flow.
+#[derive(Debug, Default)]
+pub(super) struct Nets(Vec<(u128, u128, u8)>);
+
+impl Nets {
+    fn add(&mut self, net: IpNet, bits: u8) {
+        // IPv4 lies in the last 32 bits (see `Address`).
+        let free = match net {
+            IpNet::V4(net) => 32 - u32::from(net.prefix_len()),
+            IpNet::V6(net) => 128 - u32::from(net.prefix_len()),
+        };
+        let mask = u128::MAX.checked_shl(free).unwrap_or(0);
+        self.0.push((Address::from(net.network()).0 & mask, mask, bits));
+    }
+
+    fn of<'a>(nets: impl IntoIterator<Item = &'a IpNet>) -> Nets {
+        let mut found = Nets::default();
+        nets.into_iter().for_each(|net| found.add(*net, 1));
+        found
+    }
+
+    /// The bits of all networks that hold `address`.
+    pub(super) fn bits(&self, address: Address) -> u8 {
+        let held = self.0.iter().filter(|(base, mask, _)| address.0 & mask == *base);
+        held.fold(0, |bits, (_, _, more)| bits | more)
+    }
+
+    /// True when one of them holds `address`.
+    pub(super) fn hold(&self, address: Address) -> bool {
+        self.bits(address) != 0
+    }
+
+    /// True when there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// How the names of regional instances are built, read off the documented ones: `westus01` of West US gives an empty
+/// front and the back `01`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) front: String,
+    pub(super) back: String,
+    /// Everything behind the first label.
+    pub(super) suffix: String,
+}
+
+/// What the service tags say of an address. There is one for each distinct list of tags.
+#[derive(Debug)]
+pub(super) struct TagSet {
+    /// Names, most specific first, joined with `;`.
+    pub(super) text: Arc<str>,
+    /// Tags of documented rows among them, without regard to case, by place in [`Ground::tag_rows`].
+    pub(super) rows: u64,
+    /// What those rows say.
+    pub(super) documented: Option<Arc<Documented>>,
+}
+
+/// What the documents say of ports between two roles.
+type PortTable = [[Vec<RuleId>; ROLES.len()]; ROLES.len()];
+
+/// Everything that a run is judged on.
+#[derive(Debug)]
+pub struct Ground {
+    pub(super) rules: Arc<Rules>,
+    pub(super) site: Site,
+    pub(super) tags: Option<Arc<Tags>>,
+    pub(super) needs: Needs,
+    /// Regional rows that the site may use; none where it does not say its region.
+    pub(super) own_region: Option<OwnRegion>,
+    pub(super) shapes: Vec<Shape>,
+    /// Suffixes behind `<account>.<service>`.
+    pub(super) storage: Vec<String>,
+    /// Suffixes under which names can have private endpoints.
+    pub(super) private: Vec<String>,
+    pub(super) private_networks: Nets,
+    pub(super) proxies: Nets,
+    pub(super) resolvers: Nets,
+    roles: Nets,
+    ports: PortTable,
+    /// Rows of the port tables, ready to print.
+    port_rows: HashMap<RuleId, Arc<Documented>, foldhash::fast::RandomState>,
+    /// Tags that the documents ask for, each once, in lower case.
+    tag_rows: Vec<(String, SmallVec<[RuleId; 2]>)>,
+    /// Endpoint rows that a tag belongs to: the tags' places in `tag_rows` as bits, by rule.
+    tags_of_rule: Vec<u64>,
+    /// Sentences of the documents, ready to print, by subject.
+    sentences: HashMap<&'static str, Arc<Documented>, foldhash::fast::RandomState>,
+}
+
+/// The regional instances that the site may use.
+#[derive(Debug)]
+pub(super) struct OwnRegion {
+    /// Regions by their word, own first: `westus`.
+    pub(super) words: Vec<String>,
+    /// True by rule for what the site has business with.
+    pub(super) serves: Vec<bool>,
+}
+
+/// Subjects of sentences that findings cite.
+const CITED: &[&str] = &[
+    "routing",
+    "no-smb",
+    "private-link",
+    "hosts-file",
+    "outbound-only",
+    "encryption",
+    "port",
+    "broad",
+    "proxy",
+];
+
+/// Tags that are told apart for rows; more are not.
+const TAG_ROWS: usize = 64;
+
+impl Ground {
+    /// Prepares it. A site that nobody described is `Site::default()`.
+    pub fn new(rules: Arc<Rules>, site: Site, tags: Option<Arc<Tags>>) -> Ground {
+        let one = |address: &Address| IpNet::from(address.to_ip());
+        let mut roles = Nets::default();
+        for (role, nets) in &site.roles {
+            let bit = ROLES.iter().position(|known| known == role).map_or(0, |place| 1u8 << place);
+            nets.iter().for_each(|net| roles.add(*net, bit));
+        }
+        let shapes = shapes(&rules);
+        let storage = storage(&rules);
+        let private = private(&rules, &shapes, &storage);
+        let tag_rows = tag_rows(&rules);
+        let sentence = |about: &&'static str| {
+            let ids: Vec<RuleId> = rules.statements(about).map(|(id, _)| id).collect();
+            (!ids.is_empty()).then(|| (*about, Arc::new(quote(&rules, ids))))
+        };
+        let port_rules = || rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Port);
+        Ground {
+            needs: Needs::new(&rules, &site),
+            own_region: own_region(&rules, &site),
+            private_networks: Nets::of(&site.private_endpoints),
+            proxies: Nets::of(&site.proxies.iter().map(|(address, _)| one(address)).collect::<Vec<_>>()),
+            resolvers: Nets::of(&site.resolvers.iter().map(one).collect::<Vec<_>>()),
+            ports: port_table(&rules),
+            port_rows: port_rules().map(|(id, _)| (id, Arc::new(quote(&rules, [id])))).collect(),
+            tags_of_rule: rules.iter().map(|(_, rule)| tags_of(rule, &tag_rows, &rules)).collect(),
+            sentences: CITED.iter().filter_map(sentence).collect(),
+            shapes,
+            storage,
+            private,
+            roles,
+            tag_rows,
+            rules,
+            site,
+            tags,
+        }
+    }
+
+    /// The sentences of the documents in force about a subject.
+    pub(super) fn sentences(&self, about: &str) -> Option<&Arc<Documented>> {
+        self.sentences.get(about)
+    }
+
+    /// The roles that an address has, as bits in the order of [`ROLES`].
+    pub(super) fn roles(&self, address: Address) -> u8 {
+        if self.roles.is_empty() { 0 } else { self.roles.bits(address) }
+    }
+
+    /// What the port tables say of a conversation between two sets of roles; none where they do not speak of any pair.
+    pub(super) fn internal(&self, client: u8, server: u8, protocol: u8, port: u16) -> Option<Internal<'_>> {
+        let mut spoken = false;
+        let mut best: Option<(u16, RuleId)> = None;
+        let mut reverse = false;
+        for (from, row) in self.ports.iter().enumerate() {
+            for (to, ids) in row.iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
+                let (from, to) = (1u8 << from, 1u8 << to);
+                let forward = client & from != 0 && server & to != 0;
+                let backward = server & from != 0 && client & to != 0;
+                if !forward && !backward {
+                    continue;
+                }
+                spoken = true;
+                for id in ids {
+                    let Some(width) = self.rules.rule(*id).true_ports().narrowest(protocol, port) else {
+                        continue;
+                    };
+                    if forward && best.is_none_or(|found| (width, *id) < found) {
+                        best = Some((width, *id));
+                    }
+                    reverse |= backward;
+                }
+            }
+        }
+        match best {
+            Some((_, id)) => self.port_rows.get(&id).map(Internal::Allowed),
+            None if !spoken => None,
+            None if reverse => Some(Internal::Reverse),
+            None => Some(Internal::Unknown),
+        }
+    }
+
+    /// What a list of tags, as a look-up gave it, comes to.
+    pub(super) fn tag_set(&self, tags: &Tags, list: &[TagId]) -> TagSet {
+        let mut text = String::new();
+        let mut rows = 0;
+        let mut ids = Vec::new();
+        for tag in list.iter().filter_map(|id| tags.tag(*id)) {
+            add(&mut text, &tag.name, "");
+            let name = tag.name.to_ascii_lowercase();
+            for (bit, (wanted, rules)) in self.tag_rows.iter().enumerate() {
+                let regional = name.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.starts_with('.'));
+                if (name == *wanted || regional) && rows & (1 << bit) == 0 {
+                    rows |= 1 << bit;
+                    ids.extend_from_slice(rules);
+                }
+            }
+        }
+        let documented = (!ids.is_empty()).then(|| Arc::new(quote(&self.rules, ids)));
+        TagSet { text: text.into(), rows, documented }
+    }
+
+    /// True for a rule whose tags are said of all of its names. A row for a part of a service also has names that content
+    /// networks serve: "Microsoft Entra ID (authentication)" is such a row.
+    pub(super) fn is_pinned(&self, rule: RuleId) -> bool {
+        let row = &self.rules.rule(rule).row;
+        let is_part = row.service.as_deref().is_some_and(|service| service.contains(" ("));
+        self.tags_of(rule) != 0 && (!is_part || !row.tags.is_empty())
+    }
+
+    /// The tags that belong to a rule, as bits.
+    pub(super) fn tags_of(&self, rule: RuleId) -> u64 {
+        self.tags_of_rule.get(rule.0 as usize).copied().unwrap_or_default()
+    }
+}
+
+/// What the port tables say of a conversation inside the site.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Internal<'a> {
+    /// A row has it.
+    Allowed(&'a Arc<Documented>),
+    /// A row has it the other way round only.
+    Reverse,
+    /// No row has it.
+    Unknown,
+}
+
+/// Rows as evidence quotes them.
+pub(super) fn quote(rules: &Rules, ids: impl IntoIterator<Item = RuleId>) -> Documented {
+    let mut documented = Documented::default();
+    for id in ids {
+        let rule = rules.rule(id);
+        add_once(&mut documented.rules, &rule.id);
+        add_once(&mut documented.documents, &rule.document.id);
+        for product in &rule.document.products {
+            add_once(&mut documented.products, product);
+        }
+    }
+    documented
+}
+
+fn own_region(rules: &Rules, site: &Site) -> Option<OwnRegion> {
+    let needs = site.needs();
+    let own = region_word(needs.region.as_deref()?);
+    let has_pair = needs.redundancy.is_none_or(crate::rules::Redundancy::has_pair);
+    let served: Vec<RuleId> = rules.needed_regions(&needs).into_iter().flat_map(|need| need.rules).collect();
+    let serves = |id: RuleId| {
+        let rule = rules.rule(id);
+        let region = rule.region.as_deref().map(region_word);
+        served.contains(&id)
+            || (region.as_ref() == Some(&own) && (has_pair || rule.role != Some(crate::rules::Role::Paired)))
+    };
+    let mut words = vec![own.clone()];
+    if has_pair {
+        let pairs = rules.regions().iter().filter(|region| region_word(&region.name) == own);
+        words.extend(pairs.filter_map(|region| region.pair.as_deref().map(region_word)));
+    }
+    Some(OwnRegion { words, serves: rules.iter().map(|(id, _)| serves(id)).collect() })
+}
+
+fn shapes(rules: &Rules) -> Vec<Shape> {
+    let mut shapes = Vec::new();
+    for region in rules.regions() {
+        let word = region_word(&region.name);
+        let hosts =
+            region.primary.iter().chain(&region.discovery).filter_map(|id| rules.rule(*id).host.as_ref());
+        for (label, suffix) in hosts.filter_map(|host| host.text.split_once('.')) {
+            let Some((front, back)) = label.split_once(word.as_str()) else { continue };
+            // East US is the beginning of East US 2: only what is left of a whole name is a shape.
+            let shape = Shape { front: front.into(), back: back.into(), suffix: suffix.into() };
+            if !shapes.contains(&shape) {
+                shapes.push(shape);
+            }
+        }
+    }
+    shapes
+}
+
+/// The suffixes of storage accounts: what stands behind the wildcard of the rows for storage, in every cloud, and what
+/// is left of a private zone's suffix without the service in front.
+fn storage(rules: &Rules) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut note = |suffix: &str| {
+        if suffix.contains('.') && !found.iter().any(|other| other == suffix) {
+            found.push(suffix.to_owned());
+        }
+    };
+    for (_, rule) in rules.private_link() {
+        let is_account = rule.placeholders.iter().any(|(_, fact)| &**fact == "storage-account");
+        if let Some((_, parent)) =
+            rule.suffix.as_deref().filter(|_| is_account).and_then(|s| s.split_once('.'))
+        {
+            note(parent);
+        }
+    }
+    for (_, rule) in rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Endpoint) {
+        let is_storage = rule.row.service.as_deref().is_some_and(|service| service == "Azure Storage");
+        if let Some(host) =
+            rule.host.as_ref().filter(|host| is_storage && host.any_front && host.head.is_empty())
+        {
+            note(&host.tail);
+        }
+    }
+    found
+}
+
+/// The documents give the zones of the public cloud and say of the others: substitute the suffix.
+fn private(rules: &Rules, shapes: &[Shape], storage: &[String]) -> Vec<String> {
+    let zones = rules.private_link().filter_map(|(_, rule)| rule.suffix.as_deref().map(str::to_owned));
+    let mut found: Vec<String> =
+        zones.chain(shapes.iter().map(|shape| shape.suffix.clone())).chain(storage.iter().cloned()).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn port_table(rules: &Rules) -> PortTable {
+    let mut table = PortTable::default();
+    let place = |role: &Option<Box<str>>| ROLES.iter().position(|known| Some(*known) == role.as_deref());
+    for (id, rule) in rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Port) {
+        let (Some(from), Some(to)) = (place(&rule.source), place(&rule.destination)) else { continue };
+        if let Some(ids) = table.get_mut(from).and_then(|row| row.get_mut(to)) {
+            ids.push(id);
+        }
+    }
+    table
+}
+
+fn tag_rows(rules: &Rules) -> Vec<(String, SmallVec<[RuleId; 2]>)> {
+    let mut rows: Vec<(String, SmallVec<[RuleId; 2]>)> = Vec::new();
+    for asked in rules.service_tags() {
+        let tag = asked.tag.to_ascii_lowercase();
+        if let Some((_, ids)) = rows.iter_mut().find(|(known, _)| *known == tag) {
+            ids.push(asked.rule);
+        } else if rows.len() < TAG_ROWS {
+            rows.push((tag, SmallVec::from_iter([asked.rule])));
+        }
+    }
+    rows
+}
+
+/// The tags that belong to a row: those it names itself; else those of a tag table's row for the same service, or whose
+/// name is the last word of the service (`Storage` of "Azure Storage").
+fn tags_of(rule: &crate::rules::Rule, tag_rows: &[(String, SmallVec<[RuleId; 2]>)], rules: &Rules) -> u64 {
+    if rule.table.kind != Kind::Endpoint {
+        return 0;
+    }
+    let own = |tag: &str| rule.row.tags.iter().any(|(own, _)| own.eq_ignore_ascii_case(tag));
+    let service = rule.row.service.as_deref().map(str::to_ascii_lowercase).unwrap_or_default();
+    // "Microsoft Entra ID (authentication)" is "Microsoft Entra ID".
+    let head = service.split_once(" (").map_or(service.as_str(), |(head, _)| head);
+    let serves = |tag: &str, ids: &[RuleId]| {
+        let same = |id: &RuleId| {
+            let theirs = rules.rule(*id);
+            theirs.document.products == rule.document.products
+                && theirs.row.service.as_deref().is_some_and(|text| text.eq_ignore_ascii_case(head))
+        };
+        let last = head.rsplit(' ').next().unwrap_or_default();
+        !head.is_empty() && (ids.iter().any(same) || last == tag)
+    };
+    let bits = tag_rows.iter().enumerate().filter(|(_, (tag, ids))| own(tag) || serves(tag, ids));
+    bits.fold(0, |bits, (bit, _)| bits | 1 << bit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Library;
+
+    fn ground(site: &str) -> Ground {
+        let library = Library::embedded().unwrap();
+        let site = Site::read("site.toml", site, &library).unwrap();
+        let rules = Arc::new(library.select(&site.selection()).unwrap());
+        Ground::new(rules, site, None)
+    }
+
+    #[test]
+    fn suffixes_and_shapes_come_from_the_documents() {
+        let ground = ground("");
+        assert_eq!(ground.storage, ["core.windows.net", "core.usgovcloudapi.net"]);
+        let has = |front: &str, back: &str, suffix: &str| {
+            let shape = Shape { front: front.into(), back: back.into(), suffix: suffix.into() };
+            assert!(ground.shapes.contains(&shape), "{shape:?}");
+        };
+        has("", "01", "afs.azure.net");
+        has("tm-", "01", "afs.azure.net");
+        has("", "01", "afs.azure.us");
+        has("", "01", "afs.azure.cn");
+    }
+
+    #[test]
+    fn networks_are_compared_as_numbers() {
+        let nets: Vec<IpNet> =
+            ["10.1.0.0/16", "fd00::/64", "0.0.0.0/0"].iter().map(|n| n.parse().unwrap()).collect();
+        let holds = |nets: &[IpNet], text: &str| {
+            Nets::of(nets).hold(text.parse::<std::net::IpAddr>().unwrap().into())
+        };
+        assert!(holds(&nets[..2], "10.1.255.255") && !holds(&nets[..2], "10.2.0.0"));
+        assert!(holds(&nets[..2], "fd00::1") && !holds(&nets[..2], "fd00:0:0:1::1"));
+        assert!(holds(&nets[2..], "8.8.8.8") && !holds(&nets[2..], "2001:db8::1"));
+    }
+
+    #[test]
+    fn ports_are_judged_by_role_and_direction() {
+        let ground = ground(
+            "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.0.0.0/24\"]\n\
+             windows-admin-center = [\"10.0.9.9\"]\n",
+        );
+        let role = |text: &str| ground.roles(text.parse::<std::net::IpAddr>().unwrap().into());
+        let (center, server) = (role("10.0.9.9"), role("10.0.0.4"));
+        assert_eq!(role("10.0.8.8"), 0);
+        assert!(matches!(ground.internal(center, server, 6, 5985), Some(Internal::Allowed(_))));
+        assert!(matches!(ground.internal(server, center, 6, 5985), Some(Internal::Reverse)));
+        assert!(matches!(ground.internal(center, server, 6, 3389), Some(Internal::Unknown)));
+        assert!(matches!(ground.internal(center, server, 17, 5985), Some(Internal::Unknown)));
+        assert!(ground.internal(server, server, 6, 445).is_none(), "no table speaks of this pair");
+    }
+}

@@ -1,0 +1,234 @@
+//! What the site makes of a name: asked once for each name, so that a flow only looks at the answer.
+//!
+//! In:  a name with the rows that it matches.
+//! Out: whose region, account or endpoint it is.
+//! Not: where a flow to it went.
+
+use smallvec::SmallVec;
+
+use super::ground::Ground;
+use crate::rules::How;
+use crate::rules::Kind;
+use crate::rules::Matches;
+use crate::rules::region_word;
+
+/// What a name is to the site.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Nature {
+    /// A regional instance that the site has no business with.
+    pub(super) other_region: bool,
+    /// A regional instance that no row names, only a wildcard.
+    pub(super) unlisted_region: bool,
+    /// A storage account.
+    pub(super) storage: bool,
+    /// A storage account, and the site says which ones are its own: not this one.
+    pub(super) other_account: bool,
+    /// A storage name that asks for routing over the internet.
+    pub(super) internet_routing: bool,
+    /// A name that can be reached through a private endpoint.
+    pub(super) can_be_private: bool,
+    /// A name inside a private zone.
+    pub(super) in_zone: bool,
+    /// Tags that belong to its rows, as bits of the ground.
+    pub(super) tags: u64,
+    /// The name has to be in one of them.
+    pub(super) pinned: bool,
+    /// What the site needs and this name satisfies, by place.
+    pub(super) needs: SmallVec<[u16; 2]>,
+    /// Exceptions for it, by place; those for networks alone are not among them.
+    pub(super) allow: SmallVec<[u16; 1]>,
+}
+
+/// The label of private zones (documents: "regular names are CNAMEs for the relevant `privatelink` name").
+const PRIVATE_LABEL: &str = "privatelink";
+
+/// What marks names whose traffic leaves Microsoft's network early; Azure File Sync does not support it. Behind the
+/// account's name, as Azure Storage publishes its route-specific endpoints.
+const INTERNET_ROUTING: &str = "-internetrouting";
+
+/// The readable second copy of an account has a name of its own.
+const SECONDARY: &str = "-secondary";
+
+impl Nature {
+    pub(super) fn of(name: &str, matches: &Matches, ground: &Ground) -> Nature {
+        let mut nature = Nature { in_zone: in_private_zone(name), ..Nature::default() };
+        for hit in matches {
+            nature.tags |= ground.tags_of(hit.rule);
+            nature.pinned |= ground.is_pinned(hit.rule);
+            for need in ground.needs.of(hit.rule) {
+                if !nature.needs.contains(need) {
+                    nature.needs.push(*need);
+                }
+            }
+        }
+        let names = ground.site.allow.iter().map(|allow| allow.name.as_ref());
+        let own = (0..).zip(names).filter(|(_, own)| own.is_some_and(|own| own.matches(name)));
+        nature.allow = own.map(|(place, _)| place).collect();
+        nature.can_be_private = ground.private.iter().any(|suffix| front_of(name, suffix).is_some());
+        nature.region(name, matches, ground);
+        nature.account(name, matches, ground);
+        nature
+    }
+
+    fn region(&mut self, name: &str, matches: &Matches, ground: &Ground) {
+        let mut listed =
+            matches.iter().filter(|hit| ground.rules.rule(hit.rule).table.kind == Kind::Region).peekable();
+        let is_listed = listed.peek().is_some();
+        let word = if is_listed { None } else { region_in(name, ground) };
+        self.unlisted_region = word.is_some_and(|word| {
+            !ground.rules.regions().iter().any(|region| region_word(&region.name) == word)
+        }) && !matches.is_empty();
+        let Some(own) = &ground.own_region else { return };
+        self.other_region = if is_listed {
+            listed.all(|hit| !own.serves.get(hit.rule.0 as usize).copied().unwrap_or_default())
+        } else {
+            word.is_some_and(|word| !own.words.iter().any(|own| own == word))
+        };
+    }
+
+    fn account(&mut self, name: &str, matches: &Matches, ground: &Ground) {
+        let Some(front) = ground.storage.iter().find_map(|suffix| front_of(name, suffix)) else { return };
+        // `<account>.<service>`, with a zone or the like between them. `file.<stamp>.store` is what names lead to.
+        let mut labels = front.split('.');
+        let (Some(account), Some(_)) = (labels.next(), labels.next()) else { return };
+        let leads_to = front.rsplit('.').next() == Some("store");
+        // A row of its own makes it Microsoft's, not an account of anybody.
+        let is_named = matches.iter().any(|hit| {
+            let rule = ground.rules.rule(hit.rule);
+            rule.placeholders.is_empty() && matches!(hit.how, How::Exact | How::Glob)
+        });
+        if leads_to || is_named {
+            return;
+        }
+        self.storage = true;
+        self.internet_routing = account.ends_with(INTERNET_ROUTING);
+        let account = plain_account(account);
+        let own = &ground.site.storage_accounts;
+        let witness = ground.site.local_names.get("witness-storage-account").into_iter().flatten();
+        self.other_account = !own.is_empty() && !own.iter().chain(witness).any(|own| own == account);
+    }
+}
+
+/// An account's name without what marks its further endpoints.
+fn plain_account(label: &str) -> &str {
+    let account = label.strip_suffix(INTERNET_ROUTING).unwrap_or(label);
+    account.strip_suffix(SECONDARY).unwrap_or(account)
+}
+
+/// The storage account in a name.
+pub(super) fn account_in<'a>(name: &'a str, ground: &Ground) -> Option<&'a str> {
+    let nature = Nature::of(name, &ground.rules.host(name), ground);
+    nature.storage.then(|| plain_account(name.split('.').next().unwrap_or_default()))
+}
+
+/// The region of a regional instance, as the documents print it where they list it.
+pub(super) fn region_of(name: &str, ground: &Ground) -> Option<String> {
+    let listed = ground.rules.host(name).iter().find_map(|hit| {
+        let rule = ground.rules.rule(hit.rule);
+        rule.region.as_deref().filter(|_| rule.table.kind == Kind::Region)
+    });
+    if let Some(region) = listed {
+        return Some(region.to_owned());
+    }
+    let word = region_in(name, ground)?;
+    let known = ground.rules.regions().iter().find(|region| region_word(&region.name) == word);
+    Some(known.map_or_else(|| word.to_owned(), |region| region.name.to_string()))
+}
+
+/// True for a name with the label of private zones somewhere behind its first.
+pub(super) fn in_private_zone(name: &str) -> bool {
+    name.split('.').skip(1).any(|label| label == PRIVATE_LABEL)
+}
+
+/// The region in a name that is built like those of regional instances, listed or not: `<region>01.…`,
+/// `tm-<region>01.…`, and `<service>syncp.<region>.…` for a service of its own.
+fn region_in<'a>(name: &'a str, ground: &Ground) -> Option<&'a str> {
+    // The longest front first: `tm-` belongs to the shape and not to the region.
+    let shapes = ground.shapes.iter().filter_map(|shape| {
+        let front = front_of(name, &shape.suffix)?;
+        let region = match front.rsplit_once('.') {
+            Some((_, region)) if region != PRIVATE_LABEL => region,
+            Some((before, _)) => before.rsplit_once('.')?.1,
+            None => front.strip_prefix(shape.front.as_str())?.strip_suffix(shape.back.as_str())?,
+        };
+        let is_word = !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_word.then_some((shape.front.len(), region))
+    });
+    shapes.max_by_key(|(front, _)| *front).map(|(_, region)| region)
+}
+
+/// What stands before `suffix` and its dot.
+fn front_of<'a>(name: &'a str, suffix: &str) -> Option<&'a str> {
+    name.strip_suffix(suffix)?.strip_suffix('.').filter(|front| !front.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::rules::Library;
+    use crate::rules::Site;
+
+    fn ground(site: &str) -> Ground {
+        let library = Library::embedded().unwrap();
+        let site = Site::read("site.toml", site, &library).unwrap();
+        let rules = Arc::new(library.select(&site.selection()).unwrap());
+        Ground::new(rules, site, None)
+    }
+
+    fn check(ground: &Ground, name: &str, expected: &str) {
+        let nature = Nature::of(name, &ground.rules.host(name), ground);
+        let said = [
+            (nature.other_region, "other-region"),
+            (nature.unlisted_region, "unlisted"),
+            (nature.storage, "storage"),
+            (nature.other_account, "other-account"),
+            (nature.internet_routing, "internet-routing"),
+            (nature.can_be_private, "can-be-private"),
+            (nature.in_zone, "in-zone"),
+        ];
+        let said: Vec<&str> = said.iter().filter(|(yes, _)| *yes).map(|(_, word)| *word).collect();
+        assert_eq!(said.join(" "), expected, "{name}");
+    }
+
+    #[test]
+    fn only_the_own_region_and_its_pair_are_right() {
+        let grs = ground("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"GRS\"");
+        check(&grs, "westus01.afs.azure.net", "can-be-private");
+        check(&grs, "kailani.one.microsoft.com", "");
+        check(&grs, "tm-westus01.afs.azure.net", "can-be-private");
+        check(&grs, "eastus01.afs.azure.net", "can-be-private");
+        check(&grs, "westeurope01.afs.azure.net", "other-region can-be-private");
+        check(&grs, "italynorth01.afs.azure.net", "other-region unlisted can-be-private");
+        check(&grs, "contososyncp.westus.afs.azure.net", "can-be-private");
+        check(&grs, "contososyncp.westeurope.afs.azure.net", "other-region can-be-private");
+        let lrs = ground("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"LRS\"");
+        check(&lrs, "westus01.afs.azure.net", "can-be-private");
+        check(&lrs, "eastus01.afs.azure.net", "other-region can-be-private");
+        check(&lrs, "login.microsoftonline.com", "");
+        check(&ground(""), "westeurope01.afs.azure.net", "can-be-private");
+        check(&ground(""), "italynorth01.afs.azure.net", "unlisted can-be-private");
+        let italy = ground("[azure-file-sync]\nregion = \"Italy North\"");
+        check(&italy, "italynorth01.afs.azure.net", "unlisted can-be-private");
+        check(&italy, "westus01.afs.azure.net", "other-region can-be-private");
+    }
+
+    #[test]
+    fn accounts_are_told_apart() {
+        let site = ground(
+            "[site]\nproducts = [\"azure-file-sync\"]\n[azure-file-sync]\nstorage-accounts = [\"contosofiles\"]",
+        );
+        check(&site, "contosofiles.file.core.windows.net", "storage can-be-private");
+        check(&site, "contosofiles-secondary.file.core.windows.net", "storage can-be-private");
+        check(&site, "contosofiles.privatelink.file.core.windows.net", "storage can-be-private in-zone");
+        check(&site, "stranger.blob.core.windows.net", "storage other-account can-be-private");
+        check(
+            &site,
+            "contosofiles-internetrouting.file.core.windows.net",
+            "storage internet-routing can-be-private",
+        );
+        check(&site, "file.sn4prdstr01a.store.core.windows.net", "can-be-private");
+        check(&ground(""), "stranger.file.core.windows.net", "storage can-be-private");
+    }
+}

@@ -1,0 +1,202 @@
+//! Counts for everything that the site needs whether it was reached.
+//!
+//! In:  the rules that the site needs, judged flows.
+//! Out: a row for each need.
+//! Not: whether what was not seen is blocked; absence proves little, and the row says how little.
+
+use smallvec::SmallVec;
+
+use super::ground::quote;
+use super::record::FlowRow;
+use super::record::RequirementRow;
+use super::record::RequirementState;
+use crate::base::FrameRef;
+use crate::base::Time;
+use crate::rules::Need;
+use crate::rules::Requirement;
+use crate::rules::Role;
+use crate::rules::RuleId;
+use crate::rules::Rules;
+use crate::rules::Site;
+use crate::rules::region_word;
+
+/// What the site needs, and which rules satisfy it.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
+    list: Vec<Requirement>,
+    own_region: Option<String>,
+    /// Needs by rule.
+    by_rule: Vec<SmallVec<[u16; 1]>>,
+}
+
+/// Nanoseconds in a minute.
+const MINUTE: u64 = 60_000_000_000;
+
+/// How often the agent talks by itself. Without changes a sync session starts every 30 minutes (SupportArticles-docs
+/// file-sync-troubleshoot-sync-errors.md, 2025-08-25).
+const SYNC_SESSION: u64 = 30 * MINUTE;
+
+impl Needs {
+    /// Nothing where no site file says which products are in use: then nobody said what is needed.
+    pub(super) fn new(rules: &Rules, site: &Site) -> Needs {
+        let products = site.products_described();
+        let mut list = rules.required(&site.needs());
+        for need in &mut list {
+            need.rules.retain(|id| {
+                let document = &rules.rule(*id).document;
+                let in_use = document.products.iter().any(|product| products.contains(&&**product));
+                // The lists of all regions together are no need of anybody.
+                in_use && (document.region.is_none() || site.local_region.is_some())
+            });
+        }
+        list.retain(|need| !need.rules.is_empty());
+        let mut by_rule: Vec<SmallVec<[u16; 1]>> = vec![SmallVec::new(); rules.iter().count()];
+        for (place, need) in (0..).zip(&list) {
+            for id in &need.rules {
+                if let Some(places) = by_rule.get_mut(id.0 as usize) {
+                    places.push(place);
+                }
+            }
+        }
+        Needs { list, own_region: site.sync_region.as_deref().map(region_word), by_rule }
+    }
+
+    /// The needs that a rule satisfies.
+    pub(super) fn of(&self, rule: RuleId) -> &[u16] {
+        self.by_rule.get(rule.0 as usize).map_or(&[], SmallVec::as_slice)
+    }
+}
+
+/// What was seen of one need.
+#[derive(Clone, Debug, Default)]
+struct Met {
+    outcomes: [u64; 3],
+    seen: Option<(Time, Time)>,
+    frames: SmallVec<[FrameRef; 4]>,
+}
+
+/// What was seen of all.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Vec<Met>);
+
+impl Seen {
+    /// Counts a judged flow to a name that satisfies `needs`.
+    pub(super) fn add(&mut self, needs: &[u16], row: &FlowRow) {
+        for need in needs.iter().map(|need| usize::from(*need)) {
+            if self.0.len() <= need {
+                self.0.resize(need + 1, Met::default());
+            }
+            let Some(met) = self.0.get_mut(need) else { continue };
+            if let Some(count) = met.outcomes.get_mut(row.outcome as usize) {
+                *count += 1;
+            }
+            met.seen = Some(match met.seen {
+                Some((first, last)) => (first.min(row.first_seen), last.max(row.last_seen)),
+                None => (row.first_seen, row.last_seen),
+            });
+            if met.frames.len() < 4 {
+                met.frames.push(row.first_frame);
+            }
+        }
+    }
+
+    /// A row for each need, in their order. `watched` is how long the capture saw anything, in nanoseconds.
+    pub(super) fn into_rows(self, needs: &Needs, rules: &Rules, watched: u64) -> Vec<RequirementRow> {
+        let mut met = self.0;
+        met.resize(needs.list.len(), Met::default());
+        needs.list.iter().zip(met).map(|(need, met)| row(needs, need, met, rules, watched)).collect()
+    }
+}
+
+fn row(needs: &Needs, need: &Requirement, met: Met, rules: &Rules, watched: u64) -> RequirementRow {
+    let [ok, blocked, unclear] = met.outcomes;
+    let state = match (ok, blocked) {
+        (0, 0) => RequirementState::NotSeen,
+        (0, _) => RequirementState::SeenBlocked,
+        _ => RequirementState::SeenOk,
+    };
+    let quoted = quote(rules, need.rules.iter().copied());
+    let mut printed: Vec<String> = need.rules.iter().map(|id| rules.rule(*id).subject()).collect();
+    printed.dedup();
+    let own = need.region.as_deref().map(region_word) == needs.own_region;
+    let note = match state {
+        RequirementState::SeenOk if blocked > 0 => format!("{blocked} of the flows look blocked"),
+        RequirementState::SeenOk | RequirementState::SeenBlocked => String::new(),
+        RequirementState::NotSeen if unclear > 0 => {
+            "tried, and the capture does not show what came of it".into()
+        }
+        RequirementState::NotSeen => absence(need, own, watched),
+    };
+    RequirementRow {
+        rule: quoted.rules,
+        document: quoted.documents,
+        service: need.what.clone(),
+        printed: printed.join(";"),
+        need: need.need.word().to_owned(),
+        state,
+        count: ok + blocked + unclear,
+        first_seen: met.seen.map(|(first, _)| first),
+        last_seen: met.seen.map(|(_, last)| last),
+        frames: met.frames,
+        note,
+    }
+}
+
+/// What it means that something was not seen.
+fn absence(need: &Requirement, own: bool, watched: u64) -> String {
+    let minutes = watched / MINUTE;
+    match (need.need, need.role) {
+        (_, Some(Role::Primary)) if own && watched >= SYNC_SESSION => format!(
+            "expected: a sync session starts every 30 minutes, and the capture is {minutes} minutes long"
+        ),
+        (_, Some(Role::Primary)) if own => format!(
+            "the capture is too short to expect it: {minutes} minutes, and a sync session starts every 30 minutes"
+        ),
+        (_, Some(_)) => "used after a failover only: not seen is no sign".to_owned(),
+        (Need::InstallTime, None) => {
+            "used at installation and registration only: not seen is no sign".to_owned()
+        }
+        (Need::Required | Need::Recommended | Need::Optional | Need::Legacy, None) => {
+            format!("no document says how often it is used; the capture is {minutes} minutes long")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Library;
+
+    fn rows(site: &str, watched: u64) -> Vec<RequirementRow> {
+        let library = Library::embedded().unwrap();
+        let site = Site::read("site.toml", site, &library).unwrap();
+        let rules = library.select(&site.selection()).unwrap();
+        Seen::default().into_rows(&Needs::new(&rules, &site), &rules, watched)
+    }
+
+    #[test]
+    fn nothing_is_needed_where_nobody_said_so() {
+        assert!(rows("", 0).is_empty());
+        assert!(rows("[dns]\nresolvers = [\"10.0.0.1\"]", 0).is_empty());
+    }
+
+    #[test]
+    fn a_region_needs_one_name_or_three() {
+        let regional = |redundancy: &str| -> Vec<String> {
+            let site = format!("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"{redundancy}\"");
+            let rows = rows(&site, 31 * MINUTE);
+            rows.iter().filter(|row| row.service.contains("US")).map(|row| row.service.clone()).collect()
+        };
+        assert_eq!(regional("LRS"), ["Azure File Sync in West US"]);
+        assert_eq!(regional("GRS").len(), 3, "{:?}", regional("GRS"));
+    }
+
+    #[test]
+    fn absence_says_what_it_is_worth() {
+        let site = "[azure-file-sync]\nregion = \"West US\"\nredundancy = \"GRS\"";
+        let note = |watched| rows(site, watched).first().map(|row| row.note.clone()).unwrap_or_default();
+        assert!(note(29 * MINUTE).starts_with("the capture is too short"));
+        assert!(note(31 * MINUTE).starts_with("expected"));
+        assert!(rows(site, 0)[1].note.starts_with("used after a failover"));
+    }
+}

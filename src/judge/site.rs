@@ -1,0 +1,178 @@
+//! What is remembered over a whole run for the sake of the site: needs, exceptions, service tags.
+//!
+//! In:  judged flows, DNS questions.
+//! Out: requirement rows, findings about questions and exceptions.
+//! Not: findings about a single flow; those are checks.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use jiff::civil::Date;
+
+use super::findings::Findings;
+use super::findings::Sign;
+use super::findings::Subject;
+use super::ground::Ground;
+use super::ground::TagSet;
+use super::names::Known;
+use super::needs::Seen;
+use super::record::FlowRow;
+use super::record::RequirementRow;
+use super::verdict::Verdict;
+use crate::base::Address;
+use crate::base::FrameRef;
+use crate::base::Time;
+use crate::flow::Endpoint;
+
+/// What a run has seen of the site's own facts.
+#[derive(Debug)]
+pub(super) struct SiteCourt {
+    needs: Seen,
+    /// Exceptions that allowed something, or would have.
+    used: Vec<bool>,
+    span: Option<(Time, Time)>,
+    /// One for each list of tags; the key is the list's place in its table.
+    tag_sets: HashMap<(usize, usize), Arc<TagSet>, foldhash::fast::RandomState>,
+}
+
+/// A question to a resolver.
+pub(super) struct Asked {
+    pub(super) client: Endpoint,
+    pub(super) resolver: Endpoint,
+    pub(super) frame: FrameRef,
+    pub(super) time: Time,
+}
+
+impl SiteCourt {
+    pub(super) fn new(ground: &Ground) -> SiteCourt {
+        SiteCourt {
+            needs: Seen::default(),
+            used: vec![false; ground.site.allow.len()],
+            span: None,
+            tag_sets: HashMap::default(),
+        }
+    }
+
+    /// The service tags of a public address.
+    pub(super) fn tags(&mut self, address: Address, ground: &Ground) -> Option<Arc<TagSet>> {
+        let tags = ground.tags.as_ref().filter(|_| !address.is_private())?;
+        let list = tags.lookup(address);
+        if list.is_empty() {
+            return None;
+        }
+        let key = (list.as_ptr().addr(), list.len());
+        let set = self.tag_sets.entry(key).or_insert_with(|| Arc::new(ground.tag_set(tags, list)));
+        Some(Arc::clone(set))
+    }
+
+    /// Takes a flow in.
+    pub(super) fn saw(&mut self, row: &FlowRow, verdict: &Verdict) {
+        self.span = Some(match self.span {
+            Some((first, last)) => (first.min(row.first_seen), last.max(row.last_seen)),
+            None => (row.first_seen, row.last_seen),
+        });
+        if let Some(used) = verdict.approved.or(verdict.expired).and_then(|place| self.used.get_mut(place)) {
+            *used = true;
+        }
+        if let Some(known) = verdict.known.as_ref().filter(|known| !known.nature.needs.is_empty())
+            && verdict.port != Some(super::record::PortVerdict::Not443)
+            && verdict.destination.is_some()
+        {
+            self.needs.add(&known.nature.needs, row);
+        }
+    }
+
+    /// Says what became of needs and exceptions.
+    pub(super) fn finish(self, ground: &Ground, findings: &mut Findings) -> Vec<RequirementRow> {
+        let (first, last) = self.span.unwrap_or_default();
+        for (allow, used) in ground.site.allow.iter().zip(&self.used) {
+            let what = match (&allow.name, &allow.network) {
+                (Some(name), Some(network)) => format!("{} in {network}", name.text),
+                (Some(name), None) => name.text.to_string(),
+                (None, network) => network.map(|network| network.to_string()).unwrap_or_default(),
+            };
+            let subject = format!("[[allow]] {what}, line {}", allow.line);
+            let about = |code| Sign {
+                code,
+                confidence: None,
+                client: None,
+                subject: Subject::Text(&subject),
+                flow: None,
+                frames: &[],
+                time: last,
+                rules: "",
+                documents: "",
+            };
+            if self.span.is_some() && allow.expired(day(last)) {
+                let how = if *used { "traffic still needs it" } else { "no traffic needed it" };
+                let sentence = || format!("the exception for {what} ended on {}; {how}", allow.expires);
+                findings.add(&about("AFS451"), sentence);
+            } else if !used {
+                findings.add(&about("AFS452"), || {
+                    format!("the exception for {what} allowed nothing in this capture")
+                });
+            }
+        }
+        self.needs.into_rows(&ground.needs, &ground.rules, last.since(first))
+    }
+}
+
+/// The day of a frame, UTC: exceptions end by the capture's time and never by the clock.
+pub(super) fn day(time: Time) -> Date {
+    let stamp = jiff::Timestamp::from_second(time.secs()).unwrap_or_default();
+    stamp.to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+/// How the service tags speak for a documented name.
+pub(super) fn support(
+    verdict: &Verdict,
+    tags: Option<&TagSet>,
+    server: Address,
+    ground: &Ground,
+) -> &'static str {
+    let Some(known) = verdict.known.as_ref().filter(|known| known.documented.is_some()) else { return "" };
+    if ground.tags.is_none()
+        || verdict.destination.is_none()
+        || server.is_private()
+        || ground.proxies.hold(server)
+    {
+        return "";
+    }
+    match tags {
+        Some(tags) if tags.rows & known.nature.tags != 0 => "row-tag",
+        Some(_) => "other-tag",
+        None => "no-tag",
+    }
+}
+
+/// Judges a question that an audited host asked.
+pub(super) fn asked(asked: &Asked, known: &Known, ground: &Ground, findings: &mut Findings) {
+    let (client, resolver) = (asked.client.address, asked.resolver.address);
+    let documented = known.documented.as_deref();
+    let sign = |code, subject| Sign {
+        code,
+        confidence: None,
+        client: Some(client),
+        subject,
+        flow: None,
+        frames: std::slice::from_ref(&asked.frame),
+        time: asked.time,
+        rules: documented.map_or("", |said| &said.rules),
+        documents: documented.map_or("", |said| &said.documents),
+    };
+    if !ground.resolvers.is_empty() && !ground.resolvers.hold(resolver) && !ground.resolvers.hold(client) {
+        let plain = Sign { rules: "", documents: "", ..sign("AFS431", Subject::Address(resolver)) };
+        findings.add(&plain, || {
+            format!("{client} asked {resolver} for {}; the site does not name it as a resolver", known.name)
+        });
+    }
+    let may_ask = known.nature.can_be_private && !ground.private_networks.is_empty();
+    if !ground.proxies.is_empty() && documented.is_some() && !may_ask && !ground.proxies.hold(client) {
+        findings.add(&sign("AFS422", Subject::Name(&known.name)), || {
+            format!(
+                "{client} looked {} up itself; with the declared proxy only the proxy needs to",
+                known.name
+            )
+        });
+    }
+}

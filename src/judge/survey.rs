@@ -1,0 +1,153 @@
+//! Gathers from a capture what a site file would say.
+//!
+//! In:  rows.
+//! Out: a commented site file for a person to finish; it can be loaded as it is.
+//! Not: whether what was seen is right: a site file made from wrong traffic approves it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::court::Docket;
+use super::ground::Ground;
+use super::nature::account_in;
+use super::nature::region_of;
+use super::record::Destination;
+use super::record::DnsRow;
+use super::record::FlowRow;
+use crate::base::Address;
+use crate::read::NameSource;
+
+/// Entries of one list; a site with more is better described by networks.
+const LISTED: usize = 200;
+
+/// What was seen, each with its count.
+#[derive(Debug)]
+pub struct Survey {
+    ground: Arc<Ground>,
+    regions: BTreeMap<String, u64>,
+    accounts: BTreeMap<String, u64>,
+    servers: BTreeMap<Address, u64>,
+    resolvers: BTreeMap<Address, u64>,
+    proxies: BTreeMap<(Address, u16), u64>,
+    private: BTreeMap<Address, u64>,
+}
+
+fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
+    if map.len() < LISTED || map.contains_key(&key) {
+        *map.entry(key).or_default() += 1;
+    }
+}
+
+impl Docket for Survey {
+    fn flow(&mut self, row: &FlowRow) {
+        let Some(name) = row.name.as_ref().filter(|_| row.destination == Some(Destination::Documented))
+        else {
+            return;
+        };
+        count(&mut self.servers, row.client.address);
+        self.named(name);
+        // A documented name at a private address is asked of a proxy, or is a private endpoint.
+        let plain = matches!(row.server.port, 80 | 443 | 445);
+        if row.name_source == Some(NameSource::Connect) || (row.server.address.is_private() && !plain) {
+            count(&mut self.proxies, (row.server.address, row.server.port));
+        } else if row.server.address.is_private() && row.server.port == 443 {
+            count(&mut self.private, row.server.address);
+        }
+    }
+
+    fn dns(&mut self, row: &DnsRow) {
+        if row.resolution.rcode.is_some() && row.client.address.is_private() {
+            count(&mut self.resolvers, row.resolver.address);
+        }
+        if row.resolution.rcode == Some(0) {
+            self.named(&row.resolution.query_name);
+        }
+    }
+}
+
+impl Survey {
+    /// An empty survey.
+    pub fn new(ground: Arc<Ground>) -> Survey {
+        Survey {
+            ground,
+            regions: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            resolvers: BTreeMap::new(),
+            proxies: BTreeMap::new(),
+            private: BTreeMap::new(),
+        }
+    }
+
+    fn named(&mut self, name: &str) {
+        if let Some(region) = region_of(name, &self.ground) {
+            count(&mut self.regions, region);
+        }
+        let is_word = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
+        if let Some(account) = account_in(name, &self.ground).filter(|account| account.bytes().all(is_word)) {
+            count(&mut self.accounts, account.to_owned());
+        }
+    }
+
+    /// The site file. What was not seen stands there as a comment.
+    pub fn site_file(&self) -> String {
+        let mut text = String::from(
+            "# A site file for afs-audit, filled from a capture: read every line before you rely on it.\n\
+             # What is listed here was seen, which does not make it right.\n\n[site]\n# name = \"Contoso\"\n\
+             # cloud = \"public\"   # public, us-government, china\n# products = [\"azure-file-sync\", \"azure-stack-hci\"]\n\n\
+             [azure-file-sync]\n",
+        );
+        // The region that most was asked of; the others may be its pair, or a mistake.
+        let mut regions: Vec<(&String, &u64)> = self.regions.iter().collect();
+        regions.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        match regions.split_first() {
+            Some(((region, _), others)) => {
+                line(&mut text, &format!("region = \"{region}\""));
+                for (other, times) in others {
+                    line(&mut text, &format!("# seen too, {times} times: {other}"));
+                }
+            }
+            None => line(&mut text, "# region = \"West Europe\"   # none was seen"),
+        }
+        line(&mut text, "# redundancy = \"GRS\"   # LRS, ZRS, GRS, RA-GRS: no capture shows it");
+        let quoted = |items: &mut dyn Iterator<Item = String>| -> Vec<String> {
+            items.map(|item| format!("\"{item}\"")).collect()
+        };
+        list(&mut text, "storage-accounts", &quoted(&mut self.accounts.keys().cloned()), "contosofiles");
+        line(&mut text, "# sync-services = [\"contososync\"]");
+        line(&mut text, "\n[private-endpoints]");
+        let private = quoted(&mut self.private.keys().map(Address::to_string));
+        list(&mut text, "networks", &private, "10.1.2.0/24");
+        line(&mut text, "\n[roles]   # a network or an address each");
+        list(&mut text, "servers", &quoted(&mut self.servers.keys().map(Address::to_string)), "10.1.0.0/24");
+        for role in crate::rules::ROLES.iter().filter(|role| **role != "servers") {
+            line(&mut text, &format!("# {role} = []"));
+        }
+        line(&mut text, "\n[proxy]");
+        let socket =
+            |(address, port): &(Address, u16)| std::net::SocketAddr::new(address.to_ip(), *port).to_string();
+        list(&mut text, "addresses", &quoted(&mut self.proxies.keys().map(socket)), "10.0.0.8:8080");
+        line(&mut text, "\n[dns]");
+        list(&mut text, "resolvers", &quoted(&mut self.resolvers.keys().map(Address::to_string)), "10.0.0.2");
+        text.push_str(
+            "\n[service-tags]\n# file = \"ServiceTags_Public_20260713.json\"   # beside this file\n\n\
+             # [[allow]]\n# name = \"*.vendor.example\"   # or network = \"203.0.113.0/24\", or both\n# port = 443\n\
+             # reason = \"backup\"\n# expires = 2027-01-31\n",
+        );
+        text
+    }
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+fn list(text: &mut String, key: &str, items: &[String], example: &str) {
+    // Writing into a text cannot fail.
+    let _ = match items {
+        [] => writeln!(text, "# {key} = [\"{example}\"]   # none was seen"),
+        items => writeln!(text, "{key} = [{}]", items.join(", ")),
+    };
+}

@@ -1,0 +1,395 @@
+//! What a site file changes: small captures, built here byte by byte, judged with a site file for each kind of finding.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
+#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+use std::process::Output;
+
+use serde_json::Value;
+
+/// 2026-07-20T10:11:12Z.
+const BEGIN: u32 = 1_784_542_272;
+
+const SERVER: &str = "10.1.0.4";
+
+/// A capture that grows frame by frame, a second each.
+struct Capture {
+    bytes: Vec<u8>,
+    frames: u32,
+    port: u16,
+}
+
+impl Capture {
+    fn new() -> Capture {
+        let words: [u32; 6] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65535, 1];
+        let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        Capture { bytes, frames: 0, port: 50000 }
+    }
+
+    fn ip(&mut self, from: &str, to: &str, protocol: u8, payload: &[u8]) {
+        let mut frame = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
+        frame.extend((20 + payload.len() as u16).to_be_bytes());
+        frame.extend([0, 1, 0x40, 0, 64, protocol, 0, 0]);
+        for address in [from, to] {
+            frame.extend(address.parse::<Ipv4Addr>().unwrap().octets());
+        }
+        frame.extend(payload);
+        let len = frame.len() as u32;
+        let record = [BEGIN + self.frames, 0, len, len];
+        self.bytes.extend(record.iter().flat_map(|word| word.to_le_bytes()));
+        self.bytes.extend(frame);
+        self.frames += 1;
+    }
+
+    fn udp(&mut self, from: (&str, u16), to: (&str, u16), payload: &[u8]) {
+        let mut udp = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
+        udp.extend((8 + payload.len() as u16).to_be_bytes());
+        udp.extend([0, 0]);
+        udp.extend(payload);
+        self.ip(from.0, to.0, 17, &udp);
+    }
+
+    fn tcp(&mut self, ends: [(&str, u16); 2], sequence: [u32; 2], flags: u8, payload: &[u8]) {
+        let [from, to] = ends;
+        let mut tcp = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
+        tcp.extend(sequence.iter().flat_map(|number| number.to_be_bytes()));
+        tcp.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
+        tcp.extend(payload);
+        self.ip(from.0, to.0, 6, &tcp);
+    }
+
+    /// A connection that sends `request` and is answered.
+    fn connection(mut self, client: &str, server: &str, port: u16, request: &[u8], answer: &[u8]) -> Capture {
+        self.port += 1;
+        let (client, server) = ((client, self.port), (server, port));
+        let (there, back) = ([client, server], [server, client]);
+        let (sent, got) = (101 + request.len() as u32, 501 + answer.len() as u32);
+        self.tcp(there, [100, 0], 0x02, &[]);
+        self.tcp(back, [500, 101], 0x12, &[]);
+        self.tcp(there, [101, 501], 0x10, &[]);
+        if !request.is_empty() {
+            self.tcp(there, [101, 501], 0x18, request);
+            self.tcp(back, [501, sent], 0x18, answer);
+        }
+        self.tcp(there, [sent, got], 0x11, &[]);
+        self.tcp(back, [got, sent + 1], 0x11, &[]);
+        self.tcp(there, [sent + 1, got + 1], 0x10, &[]);
+        self
+    }
+
+    /// The server names `name` at `address` in TLS.
+    fn tls(self, address: &str, name: &str) -> Capture {
+        // A handshake alert, so that there is an answer.
+        self.connection(SERVER, address, 443, &hello(name), &[21, 3, 3, 0, 2, 1, 0])
+    }
+
+    /// The server asks `resolver` for `chain[0]`; the answer goes along the chain to `address`.
+    fn dns(mut self, resolver: &str, chain: &[&str], address: &str) -> Capture {
+        self.port += 1;
+        let question = [name(chain[0]), vec![0, 1, 0, 1]].concat();
+        let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        query.extend(&question);
+        let mut answer = vec![0x12, 0x34, 0x81, 0x80, 0, 1, 0, chain.len() as u8, 0, 0, 0, 0];
+        answer.extend(&question);
+        let mut record = |owner: &str, kind: u8, data: &[u8]| {
+            answer.extend(name(owner));
+            answer.extend([0, kind, 0, 1, 0, 0, 0, 60]);
+            answer.extend((data.len() as u16).to_be_bytes());
+            answer.extend(data);
+        };
+        for step in chain.windows(2) {
+            record(step[0], 5, &name(step[1]));
+        }
+        record(chain[chain.len() - 1], 1, &address.parse::<Ipv4Addr>().unwrap().octets());
+        let (client, port) = ((SERVER, self.port), (resolver, 53));
+        self.udp(client, port, &query);
+        self.udp(port, client, &answer);
+        self
+    }
+}
+
+fn name(text: &str) -> Vec<u8> {
+    let labels = text.split('.').flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat());
+    labels.chain([0]).collect()
+}
+
+/// A ClientHello with a server name (RFC 8446 §4.1.2, RFC 6066 §3).
+fn hello(name: &str) -> Vec<u8> {
+    let sized = |bytes: Vec<u8>| [&(bytes.len() as u16).to_be_bytes()[..], &bytes].concat();
+    let server_name = sized([vec![0], sized(name.as_bytes().to_vec())].concat());
+    let extensions = sized([vec![0, 0], sized(server_name)].concat());
+    let body = [vec![3, 3], vec![7; 32], vec![0, 0, 2, 0x13, 1, 1, 0], extensions].concat();
+    let handshake = [&[1, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat();
+    [vec![22, 3, 1], sized(handshake)].concat()
+}
+
+/// Runs the tool over a capture with a site file; more files may lie beside it.
+fn analyze(capture: &Capture, site: &str, beside: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("office.pcap"), &capture.bytes).unwrap();
+    std::fs::write(path("site.toml"), site).unwrap();
+    for (name, text) in beside {
+        std::fs::write(path(name), text).unwrap();
+    }
+    run(
+        folder.path(),
+        &["analyze", "office.pcap", "--site", "site.toml", "--format", "jsonl", "--fail-on", "never"],
+    )
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_afs-audit")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn records(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The findings of a capture, as `code subject`.
+fn findings(capture: &Capture, site: &str, beside: &[(&str, &str)]) -> Vec<String> {
+    let records = records(&analyze(capture, site, beside));
+    let of_kind = records.iter().filter(|record| record["record"] == "finding");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    of_kind.map(|record| format!("{} {}", text(&record["code"]), text(&record["subject"]))).collect()
+}
+
+fn check(capture: &Capture, site: &str, expected: &[&str]) {
+    assert_eq!(findings(capture, site, &[]), expected, "{site}");
+}
+
+const WEST_US: &str = "[site]\nproducts = [\"azure-file-sync\"]\n[azure-file-sync]\nregion = \"West US\"\n";
+
+#[test]
+fn another_region_is_a_finding() {
+    let ours = || Capture::new().tls("52.1.2.3", "westus01.afs.azure.net");
+    check(&ours(), WEST_US, &[]);
+    let elsewhere = ours().tls("52.1.2.4", "westeurope01.afs.azure.net");
+    check(&elsewhere, WEST_US, &["AFS401 westeurope01.afs.azure.net"]);
+    check(&elsewhere, "", &[]);
+    let pair = Capture::new().tls("52.1.2.4", "eastus01.afs.azure.net");
+    check(&pair, &format!("{WEST_US}redundancy = \"GRS\"\n"), &[]);
+    check(&pair, &format!("{WEST_US}redundancy = \"LRS\"\n"), &["AFS401 eastus01.afs.azure.net"]);
+    let new = Capture::new().tls("52.1.2.4", "italynorth01.afs.azure.net");
+    check(&new, WEST_US, &["AFS401 italynorth01.afs.azure.net"]);
+    check(&new, "[azure-file-sync]\nregion = \"Italy North\"\n", &["AFS402 italynorth01.afs.azure.net"]);
+}
+
+#[test]
+fn other_accounts_and_routes_are_findings() {
+    let site = format!("{WEST_US}storage-accounts = [\"contosofs\"]\n");
+    let capture = Capture::new()
+        .tls("20.60.0.4", "contosofs.file.core.windows.net")
+        .tls("20.60.0.5", "stranger.blob.core.windows.net")
+        .tls("20.60.0.6", "contosofs-internetrouting.file.core.windows.net")
+        .dns("10.1.0.53", &["contosofs.file.core.windows.net"], "20.60.0.4")
+        .connection(SERVER, "20.60.0.4", 445, &[], &[]);
+    let expected = [
+        "AFS103 contosofs.file.core.windows.net",
+        "AFS403 stranger.blob.core.windows.net",
+        "AFS404 contosofs-internetrouting.file.core.windows.net",
+        "AFS405 contosofs.file.core.windows.net",
+    ];
+    check(&capture, &site, &expected);
+}
+
+#[test]
+fn private_endpoints_are_held_to_their_zone() {
+    const NAME: &str = "contosofs.file.core.windows.net";
+    const ZONE: &str = "contosofs.privatelink.file.core.windows.net";
+    let declared = "[private-endpoints]\nnetworks = [\"10.9.0.0/24\"]\n";
+    let reached =
+        |chain: &[&str], address: &str| Capture::new().dns("10.1.0.53", chain, address).tls(address, NAME);
+    check(&reached(&[NAME, ZONE], "10.9.0.4"), declared, &[]);
+    check(&reached(&[NAME, ZONE], "10.9.0.4"), "", &[]);
+    check(&reached(&[NAME, ZONE], "20.60.0.4"), "", &[&format!("AFS411 {NAME}")]);
+    check(&reached(&[NAME], "10.7.0.4"), "", &[&format!("AFS412 {NAME}")]);
+    check(&reached(&[NAME], "20.60.0.4"), declared, &[&format!("AFS413 {NAME}")]);
+    check(&reached(&[NAME], "20.60.0.4"), "", &[]);
+}
+
+#[test]
+fn a_declared_proxy_is_used() {
+    let site = "[proxy]\naddresses = [\"10.1.0.8:8080\"]\n";
+    const NAME: &str = "westus01.afs.azure.net";
+    let connect = format!("CONNECT {NAME}:443 HTTP/1.1\r\nHost: {NAME}:443\r\n\r\n");
+    let answer = b"HTTP/1.1 200 Connection established\r\n\r\n";
+    let through = Capture::new().connection(SERVER, "10.1.0.8", 8080, connect.as_bytes(), answer);
+    check(&through, site, &[]);
+    let past = Capture::new().dns("10.1.0.53", &[NAME], "52.1.2.3").tls("52.1.2.3", NAME);
+    check(&past, site, &[&format!("AFS421 {NAME}"), &format!("AFS422 {NAME}")]);
+}
+
+#[test]
+fn questions_go_to_the_resolvers_of_the_site() {
+    let capture = Capture::new().dns("10.1.0.53", &["westus01.afs.azure.net"], "52.1.2.3").dns(
+        "8.8.8.8",
+        &["westus01.afs.azure.net"],
+        "52.1.2.3",
+    );
+    let found = findings(&capture, "[dns]\nresolvers = [\"10.1.0.53\"]\n", &[]);
+    assert_eq!(found, ["AFS431 8.8.8.8"]);
+}
+
+#[test]
+fn ports_between_roles_are_judged() {
+    let site = "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.1.0.0/24\"]\n\
+                windows-admin-center = [\"10.1.9.9\"]\n";
+    let center = |port| Capture::new().connection("10.1.9.9", SERVER, port, &[], &[]);
+    check(&center(3389), site, &["AFS441 10.1.0.4:3389"]);
+    check(&center(5985), site, &[]);
+    let back = |port| Capture::new().connection(SERVER, "10.1.9.9", port, &[], &[]);
+    check(&back(3389), site, &["AFS441 10.1.9.9:3389"]);
+    check(&back(5985), site, &["AFS441 10.1.9.9:5985"]);
+    let time = "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.1.0.0/24\"]\ntime-servers = [\"10.1.9.9\"]\n";
+    let mut ntp = Capture::new();
+    ntp.udp((SERVER, 50000), ("10.1.9.9", 123), &[0x23; 48]);
+    let output = records(&analyze(&ntp, time, &[]));
+    assert_eq!((&output[0]["destination"], &output[0]["port"]), (&"documented".into(), &"documented".into()));
+}
+
+#[test]
+fn exceptions_hold_until_their_last_day() {
+    let capture = Capture::new().tls("203.0.113.9", "backup.vendor.example");
+    let allow =
+        |day: &str| format!("[[allow]]\nname = \"*.vendor.example\"\nreason = \"backup\"\nexpires = {day}\n");
+    check(&capture, "", &["AFS101 backup.vendor.example"]);
+    check(&capture, &allow("2026-07-20"), &[]);
+    let row = &records(&analyze(&capture, &allow("2026-07-20"), &[]))[0];
+    assert_eq!((&row["destination"], &row["port"]), (&"site-approved".into(), &"443".into()));
+    let subject = "[[allow]] *.vendor.example, line 1";
+    let expired = ["AFS101 backup.vendor.example", &format!("AFS451 {subject}")];
+    check(&capture, &allow("2026-07-19"), &expired);
+    let other = Capture::new().tls("52.1.2.3", "westus01.afs.azure.net");
+    check(&other, &allow("2026-07-20"), &[&format!("AFS452 {subject}")]);
+}
+
+#[test]
+fn tunnels_are_named() {
+    let mut capture = Capture::new();
+    capture.ip(SERVER, "203.0.113.1", 50, &[0, 0, 0x12, 0x34, 0, 0, 0, 1, 9, 9, 9, 9]);
+    let found = findings(&capture, "", &[]);
+    assert!(found.iter().any(|finding| finding.starts_with("AFS461 203.0.113.1")), "{found:?}");
+}
+
+fn tags(sync: &str) -> String {
+    format!(
+        r#"{{"changeNumber": 7, "cloud": "Public", "values": [
+{{"name": "StorageSyncService", "id": "StorageSyncService", "properties": {{"changeNumber": 1, "region": "",
+  "systemService": "StorageSyncService", "addressPrefixes": ["{sync}"], "networkFeatures": null}}}},
+{{"name": "AzureCloud", "id": "AzureCloud", "properties": {{"changeNumber": 1, "region": "",
+  "systemService": "", "addressPrefixes": ["52.0.0.0/8"], "networkFeatures": null}}}}]}}"#
+    )
+}
+
+#[test]
+fn service_tags_speak_for_addresses() {
+    let site = "[service-tags]\nfile = \"ServiceTags_Public_20260713.json\"\n";
+    let file = tags("52.1.2.0/24");
+    let beside = [("ServiceTags_Public_20260713.json", file.as_str())];
+    let capture = Capture::new()
+        .tls("52.1.2.3", "westus01.afs.azure.net")
+        .tls("203.0.113.7", "eastus01.afs.azure.net")
+        .tls("203.0.113.8", "graph.microsoft.com")
+        .connection(SERVER, "52.1.2.9", 443, b"\x00", b"\x00")
+        .connection(SERVER, "52.7.7.7", 443, b"\x00", b"\x00");
+    let output = analyze(&capture, site, &beside);
+    let records = records(&output);
+    let flow = |address: &str| {
+        records.iter().find(|record| record["record"] == "flow" && record["server_ip"] == address).unwrap()
+    };
+    let ours = flow("52.1.2.3");
+    assert_eq!(ours["service_tags"], serde_json::json!(["StorageSyncService", "AzureCloud"]));
+    assert_eq!(ours["address_evidence"], "row-tag");
+    let nameless = flow("52.1.2.9");
+    assert_eq!(
+        (&nameless["destination"], &nameless["name_source"]),
+        (&"documented".into(), &"service-tag".into())
+    );
+    assert_eq!(flow("52.7.7.7")["destination"], "unidentified");
+    let found = findings(&capture, site, &beside);
+    assert_eq!(found, ["AFS471 eastus01.afs.azure.net", "AFS106 52.7.7.7", "AFS472 graph.microsoft.com"]);
+    let old = "[service-tags]\nfile = \"ServiceTags_Public_20260101.json\"\n";
+    let beside = [("ServiceTags_Public_20260101.json", file.as_str())];
+    let said = String::from_utf8(analyze(&capture, old, &beside).stderr).unwrap();
+    assert!(said.contains("28 weeks older than the capture"), "{said}");
+}
+
+#[test]
+fn needs_are_listed() {
+    let site = format!("{WEST_US}redundancy = \"LRS\"\n");
+    let capture = Capture::new().tls("52.1.2.3", "kailani.one.microsoft.com");
+    let records = records(&analyze(&capture, &site, &[]));
+    let needs: Vec<&Value> = records.iter().filter(|record| record["record"] == "requirement").collect();
+    assert_eq!(needs[0]["service"], "Azure File Sync in West US");
+    assert_eq!(needs[0]["state"], "seen-ok", "a legacy name will do: {}", needs[0]);
+    assert!(needs.iter().skip(1).all(|need| need["state"] == "not-seen"));
+    assert!(needs.iter().all(|need| !need["rule"].as_array().unwrap().is_empty()));
+}
+
+#[test]
+fn a_site_file_begins_with_a_capture() {
+    const NAME: &str = "westus01.afs.azure.net";
+    let connect = format!("CONNECT {NAME}:443 HTTP/1.1\r\nHost: {NAME}:443\r\n\r\n");
+    let capture = Capture::new()
+        .dns("10.1.0.53", &["contosofs.file.core.windows.net"], "20.60.0.4")
+        .tls("20.60.0.4", "contosofs.file.core.windows.net")
+        .tls("203.0.113.4", "x\"]y.file.core.windows.net")
+        .connection(SERVER, "10.1.0.8", 8080, connect.as_bytes(), b"HTTP/1.1 200 OK\r\n\r\n");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("office.pcap"), &capture.bytes).unwrap();
+    let made = run(folder.path(), &["site", "init", "office.pcap"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let site = String::from_utf8(made.stdout).unwrap();
+    for line in [
+        "region = \"West US\"",
+        "storage-accounts = [\"contosofs\"]",
+        "servers = [\"10.1.0.4\"]",
+        "addresses = [\"10.1.0.8:8080\"]",
+        "resolvers = [\"10.1.0.53\"]",
+    ] {
+        assert!(site.lines().any(|found| found == line), "{line}:\n{site}");
+    }
+    records(&analyze(&capture, &site, &[]));
+    // All that stands there as an example can be put in force: a tag file alone has to be there.
+    let all: String = site
+        .lines()
+        .filter(|line| !line.starts_with("# A ") && !line.starts_with("# What") && !line.contains("seen too"))
+        .filter(|line| !line.contains("ServiceTags_"))
+        .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line)))
+        .collect();
+    records(&analyze(&capture, &all, &[]));
+    std::fs::write(folder.path().join("empty.pcap"), Capture::new().bytes).unwrap();
+    let empty = run(folder.path(), &["site", "init", "empty.pcap"]);
+    records(&analyze(&capture, &String::from_utf8(empty.stdout).unwrap(), &[]));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line_before_a_frame_is_read() {
+    let wrong = |site: &str, beside: &[(&str, &str)], expected: &str| {
+        let output = analyze(&Capture::new(), site, beside);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.contains(expected)), (Some(2), true), "{said}");
+        assert!(output.stdout.is_empty());
+    };
+    wrong(
+        "[azure-file-sync]\nregoin = \"x\"\n",
+        &[],
+        "site.toml:2: unknown key `regoin`, did you mean `region`?",
+    );
+    let tags = "[service-tags]\nfile = \"tags.json\"\n";
+    wrong(tags, &[], "tags.json");
+    wrong(tags, &[("tags.json", "{\n \"changeNumber\": x")], "tags.json:2: ");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("rules")).unwrap();
+    std::fs::write(folder.path().join("rules/a.toml"), "[document]\nx = 1\n").unwrap();
+    std::fs::write(folder.path().join("x.pcap"), "no capture").unwrap();
+    let output = run(folder.path(), &["analyze", "x.pcap", "--rules", "rules"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("a.toml:2: "), "{said}");
+}
