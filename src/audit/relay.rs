@@ -38,6 +38,7 @@ use crate::judge::Docket;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::Judgement;
+use crate::read::Husks;
 use crate::read::Observation;
 
 /// Batches under way on each channel.
@@ -75,7 +76,7 @@ pub(super) fn alone<S: Source, D: Clerk + Send>(
     reading: Reading<'_, S>,
 ) -> (FlowCounts, Judgement, D) {
     let (told, hear) = bounded::<Told>(UNDER_WAY);
-    let (give_back, empties) = bounded::<Batch>(UNDER_WAY * 2);
+    let (give_back, empties) = bounded::<(Batch, Husks)>(UNDER_WAY * 2);
     thread::scope(|scope| {
         let (mut post, writing) = post(scope, docket);
         let judging = scope.spawn(move || {
@@ -86,8 +87,8 @@ pub(super) fn alone<S: Source, D: Clerk + Send>(
                 if let Some(beat) = pulse {
                     beat_at_judge(*beat, &mut court, &mut post);
                 }
-                // A full channel of empties only means that one vector is built again.
-                let _ = give_back.try_send(batch);
+                // A full channel of empties only means that some are built again.
+                let _ = give_back.try_send((batch, std::mem::take(&mut court.husks)));
             }
             post.hand_on();
             court.finish()
@@ -136,12 +137,12 @@ impl Post {
 }
 
 impl Docket for Post {
-    fn flow(&mut self, row: &FlowRow) {
-        self.put(Row::Flow(row.clone()));
+    fn flow(&mut self, row: FlowRow) {
+        self.put(Row::Flow(row));
     }
 
-    fn dns(&mut self, row: &DnsRow) {
-        self.put(Row::Dns(row.clone()));
+    fn dns(&mut self, row: DnsRow) {
+        self.put(Row::Dns(row));
     }
 
     fn news(&mut self, row: &FindingRow) {
@@ -160,8 +161,8 @@ fn post<'scope, D: Clerk + Send + 'scope>(
         for mut batch in rows {
             for row in batch.drain(..) {
                 match row {
-                    Row::Flow(row) => docket.flow(&row),
-                    Row::Dns(row) => docket.dns(&row),
+                    Row::Flow(row) => docket.flow(row),
+                    Row::Dns(row) => docket.dns(row),
                     Row::News(row) => docket.news(&row),
                     Row::Pulse(state) => docket.pulse(&state),
                     Row::Turn(facts) => docket.turn(*facts),
@@ -198,7 +199,7 @@ fn join<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
 struct Alone {
     worker: Worker,
     told: Option<Sender<Told>>,
-    empties: Receiver<Batch>,
+    empties: Receiver<(Batch, Husks)>,
     /// The counts at the last turn.
     before: FlowCounts,
 }
@@ -211,7 +212,8 @@ impl Alone {
     }
 
     fn hand_on_with(&mut self, pulse: Option<Box<Beat>>) {
-        let empty = self.empties.try_recv().unwrap_or_default();
+        let (empty, husks) = self.empties.try_recv().unwrap_or_default();
+        self.worker.desk.husks.take_in(husks);
         let batch = std::mem::replace(self.worker.told(), empty);
         if let Some(told) = &self.told {
             // Fails only when judge has panicked; joining it says so.
@@ -307,6 +309,7 @@ pub(super) fn shared<S: Source, D: Clerk + Send>(
                 hearing.iter().map(|hear| hear.recv().ok()).collect::<Option<Vec<Batch>>>()
             {
                 in_order(batches, |observation| court.accept(observation, &mut post));
+                court.husks = Husks::default();
             }
             post.hand_on();
             court.finish()

@@ -28,8 +28,9 @@ impl HostName {
             return None;
         }
         if text.iter().all(|byte| is_plain(*byte) || *byte == b'.') {
-            let lower = text.to_ascii_lowercase();
-            return String::from_utf8(lower).ok().map(|lower| HostName(lower.into()));
+            let mut lower = SmallVec::<[u8; 256]>::from_slice(text);
+            lower.make_ascii_lowercase();
+            return std::str::from_utf8(&lower).ok().map(|lower| HostName(lower.into()));
         }
         if let Some(ip) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Ipv6Addr>().ok()) {
             // An address in place of a name; IPv4 has no other characters than names have.

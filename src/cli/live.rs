@@ -397,13 +397,13 @@ fn free(parent: &Path, time: &str) -> PathBuf {
 }
 
 impl Docket for Clerk {
-    fn flow(&mut self, row: &FlowRow) {
-        let written = self.sink.flow(row);
+    fn flow(&mut self, row: FlowRow) {
+        let written = self.sink.flow(&row);
         self.wrote(written);
     }
 
-    fn dns(&mut self, row: &DnsRow) {
-        let written = self.sink.dns(row);
+    fn dns(&mut self, row: DnsRow) {
+        let written = self.sink.dns(&row);
         self.wrote(written);
     }
 

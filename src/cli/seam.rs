@@ -117,13 +117,13 @@ impl Rows<'_> {
 }
 
 impl Docket for Rows<'_> {
-    fn flow(&mut self, row: &FlowRow) {
-        let written = self.sink.flow(row);
+    fn flow(&mut self, row: FlowRow) {
+        let written = self.sink.flow(&row);
         self.wrote(written);
     }
 
-    fn dns(&mut self, row: &DnsRow) {
-        let written = self.sink.dns(row);
+    fn dns(&mut self, row: DnsRow) {
+        let written = self.sink.dns(&row);
         self.wrote(written);
     }
 }

@@ -118,5 +118,5 @@ pub trait Listener {
     fn finish(&mut self, flow: &Flow, state: &mut Self::State, at: At);
 
     /// The conversation is over: the last thing that is told of it.
-    fn closed(&mut self, flow: &Flow, closing: Box<Closing>, at: At);
+    fn closed(&mut self, flow: &Flow, closing: Closing, at: At);
 }

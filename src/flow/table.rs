@@ -556,7 +556,7 @@ impl<S: Default> FlowTable<S> {
             tcp: (entry.key.protocol == TCP).then(|| tcp::story(&entry)),
             icmp: entry.cold.as_ref().and_then(|cold| cold.icmp.as_deref().copied()),
         };
-        listener.closed(&flow, Box::new(closing), at);
+        listener.closed(&flow, closing, at);
     }
 }
 

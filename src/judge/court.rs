@@ -42,6 +42,7 @@ use crate::flow::Closing;
 use crate::flow::Opening;
 use crate::flow::Slot;
 use crate::read::Fact;
+use crate::read::Husks;
 use crate::read::Key;
 use crate::read::NameSource;
 use crate::read::Observation;
@@ -51,9 +52,9 @@ use crate::read::Value;
 /// Takes the rows as flows end and answers arrive.
 pub trait Docket {
     /// A flow has ended.
-    fn flow(&mut self, row: &FlowRow);
+    fn flow(&mut self, row: FlowRow);
     /// A DNS answer arrived, or will not.
-    fn dns(&mut self, row: &DnsRow);
+    fn dns(&mut self, row: DnsRow);
     /// Something is wrong that was not before; told only where [`Court::announce`] asked for it. What is told here are
     /// the first signs: the finding's own row comes at the end.
     fn news(&mut self, _: &FindingRow) {}
@@ -102,6 +103,10 @@ pub struct Court {
     site: SiteCourt,
     /// By slot.
     cases: Vec<Option<Box<Case>>>,
+    /// Boxes of cases that are closed, for those that open.
+    spare: Vec<Box<Case>>,
+    /// What the facts came in, for whoever wants it back.
+    pub husks: Husks,
     names: Names,
     /// Issuers of certificates, and whether they are unknown.
     issuers: Recent<WireText, bool>,
@@ -170,6 +175,8 @@ impl Court {
             ground,
             scope,
             cases: Vec::new(),
+            spare: Vec::new(),
+            husks: Husks::default(),
             names: Names::new(),
             issuers: Recent::new(1 << 10),
             findings: Findings::default(),
@@ -332,7 +339,10 @@ impl Court {
                     case.said().oddities += 1;
                 }
             }
-            Fact::Closed(closing) => self.closed(slot, &closing, docket),
+            Fact::Closed(closing) => {
+                self.closed(slot, &closing, docket);
+                self.husks.closings.push(closing);
+            }
         }
     }
 
@@ -347,7 +357,14 @@ impl Court {
             self.cases.resize_with(place + 1, || None);
         }
         if let Some(empty) = self.cases.get_mut(place) {
-            *empty = Some(Box::new(case));
+            *empty = Some(match self.spare.pop() {
+                Some(mut spare) => {
+                    let Case { opening, .. } = std::mem::replace(&mut *spare, case);
+                    self.husks.openings.push(opening);
+                    spare
+                }
+                None => Box::new(case),
+            });
         }
     }
 
@@ -382,11 +399,11 @@ impl Court {
         }
         let row =
             DnsRow { frame, time, client, resolver, protocol, resolution: Arc::new(resolution), resolved };
-        docket.dns(&row);
+        docket.dns(row);
     }
 
     fn closed(&mut self, slot: Slot, closing: &Closing, docket: &mut impl Docket) {
-        let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::take) else {
+        let Some(mut case) = self.cases.get_mut(slot.0 as usize).and_then(Option::take) else {
             return;
         };
         let client = case.client().address;
@@ -407,8 +424,10 @@ impl Court {
         let (ground, scope) = (&*self.ground, &self.scope);
         let seen = checks::Seen { case: &case, closing, verdict: &verdict, scope, ground, row: &row };
         row.findings = checks::run(&seen, &mut self.findings);
-        docket.flow(&row);
+        docket.flow(row);
         self.tell_news(docket);
+        (case.said, case.dns) = (None, None);
+        self.spare.push(case);
     }
 
     /// Between declared roles both ways are judged, whichever of the two is audited.

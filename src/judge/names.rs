@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::ground::Ground;
 use super::nature::Nature;
+use super::nature::in_private_zone;
 use super::record::Documented;
 use crate::base::Address;
 use crate::base::FrameRef;
@@ -94,6 +95,8 @@ pub(super) struct Named {
     pub(super) frame: FrameRef,
     /// The name reached the address through a `privatelink` label or the like: the chain behind the name.
     pub(super) chain: Arc<[HostName]>,
+    /// A name of the chain lies in a private zone.
+    pub(super) through_zone: bool,
 }
 
 /// All names.
@@ -175,9 +178,10 @@ impl Names {
             return addresses;
         }
         let known = self.know(resolution.query_name.clone(), ground);
+        let through_zone = chain.iter().any(|name| in_private_zone(name));
         let chain = self.share(chain);
         for address in &addresses {
-            let named = Named { known: Arc::clone(&known), frame, chain: Arc::clone(&chain) };
+            let named = Named { known: Arc::clone(&known), frame, chain: Arc::clone(&chain), through_zone };
             self.by_server.put(*address, named.clone());
             match self.by_client.get(&(client, *address)) {
                 Some(candidates) => {

@@ -40,7 +40,7 @@ fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
 }
 
 impl Docket for Survey {
-    fn flow(&mut self, row: &FlowRow) {
+    fn flow(&mut self, row: FlowRow) {
         let Some(name) = row.name.as_ref().filter(|_| row.destination == Some(Destination::Documented))
         else {
             return;
@@ -56,7 +56,7 @@ impl Docket for Survey {
         }
     }
 
-    fn dns(&mut self, row: &DnsRow) {
+    fn dns(&mut self, row: DnsRow) {
         if row.resolution.rcode.is_some() && row.client.address.is_private() {
             count(&mut self.resolvers, row.resolver.address);
         }

@@ -6,6 +6,8 @@
 
 use super::fact::Fact;
 use super::fact::Observation;
+use super::husk;
+use super::husk::Husks;
 use super::memo::Memo;
 use super::reader::After;
 use super::reader::Code;
@@ -49,6 +51,8 @@ const TUNNEL_LIMIT: u8 = 4;
 pub struct Desk {
     /// What was told and not yet taken.
     pub out: Vec<Observation>,
+    /// Boxes to be used before new ones are made.
+    pub husks: Husks,
     /// What the same bytes said before.
     memo: Memo,
 }
@@ -197,7 +201,8 @@ impl Listener for Desk {
     type State = State;
 
     fn opened(&mut self, flow: &Flow, opening: Opening, at: At) {
-        self.tell(flow, at).fact(Fact::Opened(Box::new(opening)));
+        let opening = husk::fill(&mut self.husks.openings, opening);
+        self.tell(flow, at).fact(Fact::Opened(opening));
     }
 
     fn swapped(&mut self, flow: &Flow, at: At) {
@@ -318,7 +323,8 @@ impl Listener for Desk {
         }
     }
 
-    fn closed(&mut self, flow: &Flow, closing: Box<Closing>, at: At) {
+    fn closed(&mut self, flow: &Flow, closing: Closing, at: At) {
+        let closing = husk::fill(&mut self.husks.closings, closing);
         self.tell(flow, at).fact(Fact::Closed(closing));
     }
 }

@@ -44,6 +44,8 @@ pub struct Cell {
     list: Option<usize>,
     /// Where the text that is being written began.
     text_from: usize,
+    /// CSV: what was written since the caller last looked holds a comma or a quote.
+    pub(super) wants_quotes: bool,
 }
 
 impl Cell {
@@ -55,6 +57,7 @@ impl Cell {
             numbers: itoa::Buffer::new(),
             list: None,
             text_from: 0,
+            wants_quotes: false,
         }
     }
 
@@ -170,12 +173,15 @@ impl Cell {
     pub fn push(&mut self, text: &str, origin: Origin) {
         match (self.form, origin) {
             (Form::Json, _) => push_json(&mut self.out, text),
-            (Form::Csv, Origin::Ours) => self.out.extend_from_slice(text.as_bytes()),
+            (Form::Csv, Origin::Ours) => {
+                self.wants_quotes |= text.bytes().fold(false, |found, byte| found | is_separator(byte));
+                self.out.extend_from_slice(text.as_bytes());
+            }
             (Form::Csv, Origin::Stranger) => {
                 if self.out.len() == self.text_from && begins_formula(text) {
                     self.out.push(b'\'');
                 }
-                push_strange(&mut self.out, text, self.list.is_some());
+                self.wants_quotes |= push_strange(&mut self.out, text, self.list.is_some());
             }
         }
     }
@@ -237,11 +243,20 @@ const fn is_trigger(c: char) -> bool {
     matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠')
 }
 
-/// A stranger's text: no control characters, and no `;` where it would separate.
-fn push_strange(out: &mut Vec<u8>, text: &str, in_list: bool) {
-    if !text.bytes().any(|byte| byte == b';' || byte < 0x20 || byte == 0x7f) {
+/// What has a meaning in CSV itself; line ends are control characters, and never written.
+const fn is_separator(byte: u8) -> bool {
+    byte == b',' || byte == b'"'
+}
+
+/// A stranger's text: no control characters, and no `;` where it would separate. True when it has to be quoted.
+fn push_strange(out: &mut Vec<u8>, text: &str, in_list: bool) -> bool {
+    // Every byte is looked at, so that many are looked at together.
+    let (wants_quotes, wants_care) = text.bytes().fold((false, false), |(quotes, care), byte| {
+        (quotes | is_separator(byte), care | (byte == b';') | (byte < 0x20) | (byte == 0x7f))
+    });
+    if !wants_care {
         out.extend_from_slice(text.as_bytes());
-        return;
+        return wants_quotes;
     }
     for (at, c) in text.char_indices() {
         let rest = text.get(at + c.len_utf8()..).unwrap_or_default();
@@ -249,6 +264,7 @@ fn push_strange(out: &mut Vec<u8>, text: &str, in_list: bool) {
         // Writing into a Vec cannot fail.
         let _ = if escaped { write!(out, "\\x{:02x}", u32::from(c)) } else { write!(out, "{c}") };
     }
+    wants_quotes
 }
 
 /// A JSON string's inside (RFC 8259 §7).

@@ -18,8 +18,10 @@ const BUFFER: usize = 1 << 16;
 
 /// One table of CSV.
 pub struct Csv<R, W: Write> {
-    csv: csv::Writer<W>,
+    out: io::BufWriter<W>,
     cell: Cell,
+    /// The field that is being quoted.
+    bare: Vec<u8>,
     rows: u64,
     record: PhantomData<fn(&R)>,
 }
@@ -27,23 +29,30 @@ pub struct Csv<R, W: Write> {
 impl<R: Record, W: Write> Csv<R, W> {
     /// Begins the table: writes its header.
     pub fn new(out: W) -> io::Result<Csv<R, W>> {
-        let mut csv = csv::WriterBuilder::new()
-            .terminator(csv::Terminator::CRLF)
-            .buffer_capacity(BUFFER)
-            .from_writer(out);
-        csv.write_record(R::COLUMNS.iter().map(|column| column.name)).map_err(plain)?;
-        Ok(Csv { csv, cell: Cell::new(Form::Csv), rows: 0, record: PhantomData })
+        let mut out = io::BufWriter::with_capacity(BUFFER, out);
+        let mut header = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut out);
+        header.write_record(R::COLUMNS.iter().map(|column| column.name)).map_err(plain)?;
+        header.flush()?;
+        drop(header);
+        Ok(Csv { out, cell: Cell::new(Form::Csv), bare: Vec::new(), rows: 0, record: PhantomData })
     }
 
     /// Adds a row.
     pub fn write(&mut self, row: &R, names: &Names) -> io::Result<()> {
+        let cell = &mut self.cell;
+        cell.out.clear();
         for column in R::COLUMNS {
-            self.cell.out.clear();
-            (column.cell)(row, names, &mut self.cell);
-            self.csv.write_field(&self.cell.out).map_err(plain)?;
+            let from = cell.out.len();
+            (column.cell)(row, names, cell);
+            if std::mem::take(&mut cell.wants_quotes) {
+                quote(&mut cell.out, from, &mut self.bare);
+            }
+            cell.out.push(b',');
         }
+        cell.out.pop();
+        cell.out.extend_from_slice(b"\r\n");
         self.rows += 1;
-        self.csv.write_record(None::<&[u8]>).map_err(plain)
+        self.out.write_all(&cell.out)
     }
 
     /// How many rows were written.
@@ -53,14 +62,28 @@ impl<R: Record, W: Write> Csv<R, W> {
 
     /// Hands everything on.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.csv.flush()
+        self.out.flush()
     }
 
     /// Hands everything on and gives the writer back.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.csv.flush()?;
-        self.csv.into_inner().map_err(|error| io::Error::new(error.error().kind(), error.to_string()))
+    pub fn finish(self) -> io::Result<W> {
+        self.out.into_inner().map_err(io::IntoInnerError::into_error)
     }
+}
+
+/// Puts what stands behind `from` in quotes. Few fields need it, so that only these are copied.
+fn quote(out: &mut Vec<u8>, from: usize, bare: &mut Vec<u8>) {
+    bare.clear();
+    bare.extend_from_slice(out.get(from..).unwrap_or_default());
+    out.truncate(from);
+    out.push(b'"');
+    let inside = out.len();
+    // Each byte may be a quote, and is doubled.
+    out.resize(inside + 2 * bare.len(), 0);
+    let room = out.get_mut(inside..).unwrap_or_default();
+    let (_, _, written) = csv_core::quote(bare, room, b'"', b'"', true);
+    out.truncate(inside + written);
+    out.push(b'"');
 }
 
 /// The writer's own error: the csv crate wraps it, and callers want to know a closed pipe.

@@ -5,7 +5,6 @@ use super::Seen;
 use super::name_of;
 use crate::flow::Handshake;
 use crate::judge::nature::Nature;
-use crate::judge::nature::in_private_zone;
 use crate::judge::record::Destination;
 use crate::judge::verdict::Strange;
 use crate::read::NameSource;
@@ -120,8 +119,7 @@ fn privacy(seen: &Seen<'_>) -> Privacy {
     if seen.case.claimed(NameSource::Connect).is_some() || seen.ground.proxies.hold(server) {
         return Privacy::Fine;
     }
-    let chain = seen.case.dns.as_ref().map(|named| &*named.chain).unwrap_or_default();
-    let in_zone = nature.in_zone || chain.iter().any(|name| in_private_zone(name));
+    let in_zone = nature.in_zone || seen.case.dns.as_ref().is_some_and(|named| named.through_zone);
     let declared = &seen.ground.private_networks;
     match (server.is_private() || declared.hold(server), in_zone) {
         (false, true) => Privacy::Leaks,
