@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use hashbrown::HashSet;
 use hashbrown::hash_map::Entry as Place;
 
 use super::catalogue::explanation;
@@ -83,6 +84,7 @@ pub(super) struct Findings {
     rows: HashMap<Key, FindingRow, foldhash::fast::RandomState>,
     /// Signs of findings that no longer fit.
     pub(super) missed: u64,
+    texts: Texts,
     /// Who wants to be told of new findings.
     herald: Option<Herald>,
 }
@@ -90,7 +92,7 @@ pub(super) struct Findings {
 /// Tells each finding once, however often evidence is begun anew.
 #[derive(Debug, Default)]
 struct Herald {
-    told: hashbrown::HashSet<Key, foldhash::fast::RandomState>,
+    told: HashSet<Key, foldhash::fast::RandomState>,
     news: Vec<FindingRow>,
 }
 
@@ -118,7 +120,7 @@ impl Findings {
             Place::Occupied(mut place) => add_to(place.get_mut(), sign),
             Place::Vacant(_) if full => self.missed += 1,
             Place::Vacant(place) => {
-                let row = first_row(place.key(), sign, sentence());
+                let row = first_row(place.key(), sign, sentence(), &mut self.texts);
                 if let Some(herald) = &mut self.herald {
                     herald.tell(place.key(), || row.clone());
                 }
@@ -141,12 +143,13 @@ impl Findings {
     pub(super) fn preview(&mut self, sign: &Sign<'_>, sentence: impl FnOnce() -> String) {
         if let Some(herald) = &mut self.herald {
             let key = (sign.code, sign.client, About::from(sign.subject));
-            herald.tell(&key, || first_row(&key, sign, sentence()));
+            herald.tell(&key, || first_row(&key, sign, sentence(), &mut self.texts));
         }
     }
 
     /// The rows, taken out: gravest first, then by code, client and subject.
     pub(super) fn take_rows(&mut self) -> Vec<FindingRow> {
+        self.texts = Texts::default();
         let mut rows: Vec<FindingRow> = std::mem::take(&mut self.rows).into_values().collect();
         rows.sort_by(|a, b| {
             let gravest = b.severity.cmp(&a.severity).then(a.code.cmp(b.code));
@@ -156,8 +159,20 @@ impl Findings {
     }
 }
 
+/// Lists of rules and documents, each once: many findings cite the same.
+#[derive(Debug, Default)]
+struct Texts {
+    known: HashSet<Arc<str>, foldhash::fast::RandomState>,
+}
+
+impl Texts {
+    fn share(&mut self, text: &str) -> Arc<str> {
+        Arc::clone(self.known.get_or_insert_with(text, |text| Arc::from(text)))
+    }
+}
+
 /// A finding's row at its first sign.
-fn first_row(key: &Key, sign: &Sign<'_>, sentence: String) -> FindingRow {
+fn first_row(key: &Key, sign: &Sign<'_>, sentence: String, texts: &mut Texts) -> FindingRow {
     let known = explanation(sign.code);
     let (_, _, about) = key;
     FindingRow {
@@ -172,9 +187,9 @@ fn first_row(key: &Key, sign: &Sign<'_>, sentence: String) -> FindingRow {
         last_seen: sign.time,
         flows: sign.flow.into_iter().collect(),
         frames: sign.frames.iter().copied().take(NAMED).collect(),
-        rules: sign.rules.to_owned(),
-        documents: sign.documents.to_owned(),
-        action: known.map(|known| known.action.to_owned()).unwrap_or_default(),
+        rules: texts.share(sign.rules),
+        documents: texts.share(sign.documents),
+        action: known.map_or("", |known| known.action),
     }
 }
 

@@ -17,19 +17,30 @@ use super::ground::Ground;
 use super::nature::Nature;
 use super::nature::in_private_zone;
 use super::record::Documented;
+use super::record::PortVerdict;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::read::AnswerData;
 use crate::read::Resolution;
-use crate::rules::How;
+use crate::rules;
+use crate::rules::Matches;
 use crate::rules::RuleId;
+use crate::rules::Rules;
 
 /// Names of one address that are kept for one client.
 const CANDIDATES: usize = 4;
 
 /// CNAME steps that are followed; RFC 1034 §3.6.2 wants chains short, attackers do not.
 const CHAIN: usize = 32;
+
+/// Lists of rows that are remembered; names that nobody planned for meet few.
+const STANDINGS: usize = 4096;
+
+/// IANA protocol numbers, and the port that the documents demand.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const HTTPS: u16 = 443;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -78,14 +89,25 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) name: Arc<HostName>,
-    /// The rows that name it, most specific first.
-    pub(super) rules: SmallVec<[(RuleId, bool); 4]>,
+    /// What the documents say of it.
+    pub(super) standing: Arc<Standing>,
+    /// What the site makes of it.
+    pub(super) nature: Nature,
+}
+
+/// What the documents say of all names that the same rows name.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// The rows, most specific first.
+    pub(super) rules: Box<[RuleId]>,
     /// True when nothing but wildcards names it that their document warns about.
     pub(super) broad: bool,
     /// What the documents say, ready to print; none when no row names it.
     pub(super) documented: Option<Arc<Documented>>,
-    /// What the site makes of it.
-    pub(super) nature: Nature,
+    /// What they say of the port that nearly every flow has, TCP 443.
+    pub(super) on_https: PortVerdict,
+    /// No row has any port but that.
+    pub(super) https_only: bool,
 }
 
 /// A name that DNS gave an address, and the frame of the answer.
@@ -103,6 +125,8 @@ pub(super) struct Named {
 #[derive(Debug)]
 pub(super) struct Names {
     pool: Recent<HostName, Arc<Known>>,
+    /// One for each list of rows that some name has met; a row met by its corrected text is another.
+    standings: Map<Box<[(RuleId, bool)]>, Arc<Standing>>,
     chains: Recent<Arc<[HostName]>, ()>,
     by_client: Recent<(Address, Address), SmallVec<[Named; 1]>>,
     by_server: Recent<Address, Named>,
@@ -113,6 +137,7 @@ impl Names {
         Names {
             // Seven eighths of a power of two is what a hash table holds without growing.
             pool: Recent::new(7 << 12),
+            standings: Map::default(),
             chains: Recent::new(7 << 11),
             by_client: Recent::new(7 << 13),
             by_server: Recent::new(7 << 12),
@@ -129,7 +154,10 @@ impl Names {
         if let Some(known) = self.pool.get(&name) {
             return Arc::clone(known);
         }
-        let known = Arc::new(look_up(name.clone(), ground));
+        let matches = ground.rules.host(&name);
+        let nature = Nature::of(&name, &matches, ground);
+        let standing = self.standing(&matches, &ground.rules);
+        let known = Arc::new(Known { name: Arc::new(name.clone()), standing, nature });
         self.pool.put(name, Arc::clone(&known));
         known
     }
@@ -197,6 +225,20 @@ impl Names {
         addresses
     }
 
+    fn standing(&mut self, matches: &Matches, rules: &Rules) -> Arc<Standing> {
+        let met: SmallVec<[(RuleId, bool); 32]> =
+            matches.iter().map(|hit| (hit.rule, hit.as_meant)).collect();
+        if let Some(same) = self.standings.get(met.as_slice()) {
+            return Arc::clone(same);
+        }
+        let standing = Arc::new(Standing::of(matches, rules));
+        if self.standings.len() >= STANDINGS {
+            self.standings.clear();
+        }
+        self.standings.insert(met.as_slice().into(), Arc::clone(&standing));
+        standing
+    }
+
     fn share(&mut self, chain: Vec<HostName>) -> Arc<[HostName]> {
         if let Some((same, ())) = self.chains.young.get_key_value(chain.as_slice()) {
             return Arc::clone(same);
@@ -207,25 +249,55 @@ impl Names {
     }
 }
 
-fn look_up(name: HostName, ground: &Ground) -> Known {
-    let rules = &ground.rules;
-    let matches = rules.host(&name);
-    let nature = Nature::of(&name, &matches, ground);
-    let mut documented = Documented::default();
-    let mut broad = !matches.is_empty();
-    let mut found = SmallVec::new();
-    for hit in &matches {
-        let rule = rules.rule(hit.rule);
-        broad &= rule.broad;
-        add(&mut documented.rules, &rule.id, if hit.as_meant { " (as meant)" } else { "" });
-        add_once(&mut documented.documents, &rule.document.id);
-        for product in &rule.document.products {
-            add_once(&mut documented.products, product);
+impl Standing {
+    fn of(matches: &Matches, rules: &Rules) -> Standing {
+        let mut documented = Documented::default();
+        let mut broad = !matches.is_empty();
+        for hit in matches {
+            let rule = rules.rule(hit.rule);
+            broad &= rule.broad;
+            add(&mut documented.rules, &rule.id, if hit.as_meant { " (as meant)" } else { "" });
+            add_once(&mut documented.documents, &rule.document.id);
+            for product in &rule.document.products {
+                add_once(&mut documented.products, product);
+            }
         }
-        found.push((hit.rule, matches!(hit.how, How::Exact)));
+        let found: Box<[RuleId]> = matches.iter().map(|hit| hit.rule).collect();
+        let https_only = found.iter().all(|id| is_https_only(rules.rule(*id)));
+        Standing {
+            on_https: best_port(&found, rules, TCP, HTTPS),
+            https_only,
+            broad,
+            documented: (!matches.is_empty()).then(|| Arc::new(documented)),
+            rules: found,
+        }
     }
-    let documented = (!matches.is_empty()).then(|| Arc::new(documented));
-    Known { name: Arc::new(name), rules: found, broad, documented, nature }
+
+    /// The best that any of the rows says of a port.
+    pub(super) fn port(&self, rules: &Rules, protocol: u8, port: u16) -> PortVerdict {
+        if (protocol, port) == (TCP, HTTPS) {
+            return self.on_https;
+        }
+        let best = best_port(&self.rules, rules, protocol, port);
+        // HTTP/3 carries HTTPS over UDP 443: the port is the one that is demanded.
+        if best == PortVerdict::Not443 && (protocol, port) == (UDP, HTTPS) && self.https_only {
+            return PortVerdict::Https;
+        }
+        best
+    }
+}
+
+fn is_https_only(rule: &rules::Rule) -> bool {
+    rule.allows(TCP, HTTPS) == rules::PortVerdict::Https && rule.allows(TCP, 80) == rules::PortVerdict::Not
+}
+
+fn best_port(found: &[RuleId], rules: &Rules, protocol: u8, port: u16) -> PortVerdict {
+    let said = |id: &RuleId| match rules.rule(*id).allows(protocol, port) {
+        rules::PortVerdict::Https => PortVerdict::Https,
+        rules::PortVerdict::Documented | rules::PortVerdict::AsMeant => PortVerdict::Documented,
+        rules::PortVerdict::Not => PortVerdict::Not443,
+    };
+    found.iter().map(said).min().unwrap_or(PortVerdict::Not443)
 }
 
 pub(super) fn add(list: &mut String, item: &str, tail: &str) {

@@ -248,11 +248,11 @@ pub struct FindingRow {
     /// The first frames that prove it (at most ten).
     pub frames: SmallVec<[FrameRef; 4]>,
     /// Rule ids, joined with `;`.
-    pub rules: String,
+    pub rules: Arc<str>,
     /// Document ids, joined with `;`.
-    pub documents: String,
+    pub documents: Arc<str>,
     /// What to do.
-    pub action: String,
+    pub action: &'static str,
 }
 
 /// A row of `requirements.csv`.

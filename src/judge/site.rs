@@ -130,7 +130,7 @@ pub(super) fn support(
     server: Address,
     ground: &Ground,
 ) -> &'static str {
-    let Some(known) = verdict.known.as_ref().filter(|known| known.documented.is_some()) else { return "" };
+    let Some(known) = verdict.known.as_ref().filter(|known| known.standing.documented.is_some()) else { return "" };
     if ground.tags.is_none()
         || verdict.destination.is_none()
         || server.is_private()
@@ -148,7 +148,7 @@ pub(super) fn support(
 /// Judges a question that an audited host asked.
 pub(super) fn asked(asked: &Asked, known: &Known, ground: &Ground, findings: &mut Findings) {
     let (client, resolver) = (asked.client.address, asked.resolver.address);
-    let documented = known.documented.as_deref();
+    let documented = known.standing.documented.as_deref();
     let sign = |code, subject| Sign {
         code,
         confidence: None,

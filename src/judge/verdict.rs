@@ -67,15 +67,16 @@ pub(super) fn verdict(
     let connect = case.claimed(NameSource::Connect);
     let asked_port = connect.and_then(|claimed| claimed.port).unwrap_or(server.port);
     let inside = server.address.is_private() && connect.is_none();
-    let documented = known.and_then(|known| known.documented.clone());
+    let documented = known.and_then(|known| known.standing.documented.clone());
     let mut verdict = Verdict { known: known.cloned(), asked_port, ..Verdict::default() };
     let protocol = case.opening.protocol;
     match known {
         _ if inside && documented.is_none() => internal(case, &mut verdict, ground),
         Some(known) if documented.is_some() => {
             let destination =
-                if known.broad { Destination::DocumentedBroad } else { Destination::Documented };
-            let (port, https_only) = port_of(known, &ground.rules, protocol, asked_port);
+                if known.standing.broad { Destination::DocumentedBroad } else { Destination::Documented };
+            let port = known.standing.port(&ground.rules, protocol, asked_port);
+            let https_only = known.standing.https_only;
             verdict = Verdict {
                 destination: Some(destination),
                 port: Some(port),
@@ -161,29 +162,6 @@ fn except(case: &Case, day: impl Fn() -> Date, verdict: &mut Verdict, ground: &G
 pub(super) fn is_unknown_issuer(issuer: &str, rules: &Rules) -> bool {
     let part = |key: &str| issuer.split(", ").find_map(|part| part.strip_prefix(key)).unwrap_or_default();
     rules.issuer(part("CN="), part("O=")) == rules::Issuer::Unknown
-}
-
-/// The best that any of the name's rows says of a port, and whether all of them want 443 and nothing else.
-fn port_of(known: &Known, rules: &Rules, protocol: u8, port: u16) -> (PortVerdict, bool) {
-    let mut best = PortVerdict::Not443;
-    let mut https_only = true;
-    for (id, _) in &known.rules {
-        let rule = rules.rule(*id);
-        match rule.allows(protocol, port) {
-            rules::PortVerdict::Https => best = best.min(PortVerdict::Https),
-            rules::PortVerdict::Documented | rules::PortVerdict::AsMeant => {
-                best = best.min(PortVerdict::Documented)
-            }
-            rules::PortVerdict::Not => {}
-        }
-        https_only &= rule.allows(TCP, HTTPS) == rules::PortVerdict::Https
-            && rule.allows(TCP, 80) == rules::PortVerdict::Not;
-    }
-    // HTTP/3 carries HTTPS over UDP 443: the port is the one that is demanded.
-    if best == PortVerdict::Not443 && protocol == UDP && port == HTTPS && https_only {
-        best = PortVerdict::Https;
-    }
-    (best, https_only)
 }
 
 /// Without a row only 443 is as the documents would have it.

@@ -64,12 +64,12 @@ struct Kept {
 }
 
 impl Docket for Kept {
-    fn flow(&mut self, row: &FlowRow) {
-        self.flows.push(row.clone());
+    fn flow(&mut self, row: FlowRow) {
+        self.flows.push(row);
     }
 
-    fn dns(&mut self, row: &DnsRow) {
-        self.dns.push(row.clone());
+    fn dns(&mut self, row: DnsRow) {
+        self.dns.push(row);
     }
 }
 

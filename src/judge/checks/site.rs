@@ -239,7 +239,7 @@ fn is_untagged(seen: &Seen<'_>) -> bool {
         return false;
     };
     let cloud = seen.ground.tags.as_ref().and_then(|tags| tags.cloud());
-    let in_cloud = known.rules.iter().any(|(id, _)| {
+    let in_cloud = known.standing.rules.iter().any(|id| {
         let clouds = seen.ground.rules.rule(*id).clouds;
         cloud.is_some_and(|cloud| clouds.is_none() || clouds.holds(cloud))
     });
