@@ -435,6 +435,10 @@ impl audit::Clerk for Clerk {
             totals.live = state.live;
             totals.opened = state.opened;
             totals.evicted = state.evicted;
+            totals.unheard = state.unheard;
+            totals.forgotten = state.forgotten;
+            totals.missed = base.missed + state.missed;
+            totals.met = state.met;
             totals.flows = base.flows + tally.flows;
             totals.judged = base.judged + tally.judged;
             totals.dns = base.dns + tally.dns;
@@ -491,12 +495,18 @@ pub(super) fn interfaces(format: Format, out: &mut dyn Write) -> anyhow::Result<
             let wide =
                 |text: fn(&capture::Listed) -> usize| listed.iter().map(text).max().unwrap_or_default();
             let (name, state) = (wide(|one| one.name.len()), wide(|one| one.state.len()));
+            let links = |one: &capture::Listed| {
+                one.link_types.as_ref().map_or_else(|| "?".to_owned(), |links| links.join(","))
+            };
+            let link = listed.iter().map(|one| links(one).len()).max().unwrap_or_default();
             for one in &listed {
-                let links = one.link_types.as_ref().map_or_else(|| "?".to_owned(), |links| links.join(","));
                 let addresses = one.addresses.join(", ");
                 let text = format!(
-                    "{:<name$}  {:<state$}  {links:<10}  {addresses}  {}",
-                    one.name, one.state, one.description
+                    "{:<name$}  {:<state$}  {:<link$}  {addresses}  {}",
+                    one.name,
+                    one.state,
+                    links(one),
+                    one.description
                 );
                 writeln!(out, "{}", text.trim_end())?;
             }

@@ -82,6 +82,11 @@ impl SiteCourt {
         }
     }
 
+    /// Needs that were reached, and how many there are.
+    pub(super) fn met(&self, ground: &Ground) -> (u64, u64) {
+        (self.needs.met(), ground.needs.len() as u64)
+    }
+
     /// Says what became of needs and exceptions.
     pub(super) fn finish(self, ground: &Ground, findings: &mut Findings) -> Vec<RequirementRow> {
         let (first, last) = self.span.unwrap_or_default();
@@ -130,7 +135,9 @@ pub(super) fn support(
     server: Address,
     ground: &Ground,
 ) -> &'static str {
-    let Some(known) = verdict.known.as_ref().filter(|known| known.standing.documented.is_some()) else { return "" };
+    let Some(known) = verdict.known.as_ref().filter(|known| known.standing.documented.is_some()) else {
+        return "";
+    };
     if ground.tags.is_none()
         || verdict.destination.is_none()
         || server.is_private()
