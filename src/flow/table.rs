@@ -308,6 +308,13 @@ impl<S: Default> FlowTable<S> {
 
     /// Frame time has reached second `now`: closes what has been silent for too long. Comes before the frame's packet.
     pub fn tick<L: Listener<State = S>>(&mut self, now: i64, at: At, listener: &mut L) {
+        for slot in self.overdue(now) {
+            self.let_go(slot, at, listener);
+        }
+    }
+
+    /// Frame time has reached second `now`: what has been silent for too long, in the order of opening.
+    pub fn overdue(&mut self, now: i64) -> Vec<Slot> {
         if now < self.now {
             self.set_back(now);
         }
@@ -335,13 +342,13 @@ impl<S: Default> FlowTable<S> {
         }
         self.due = due;
         over.sort_unstable();
-        for (_, slot) in over {
-            let why = match self.entry(slot).map(|entry| entry.state) {
-                Some(State::Closed) => Close::Done,
-                _ => Close::Idle,
-            };
-            self.close(slot, why, at, listener);
-        }
+        over.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// Closes a conversation that is overdue.
+    pub fn let_go<L: Listener<State = S>>(&mut self, slot: Slot, at: At, listener: &mut L) {
+        let done = self.entry(slot).is_some_and(|entry| entry.state == State::Closed);
+        self.close(slot, if done { Close::Done } else { Close::Idle }, at, listener);
     }
 
     /// The capture is over: closes everything, in the order of opening.
