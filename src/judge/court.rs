@@ -104,6 +104,7 @@ pub struct Court {
     /// By slot.
     cases: Vec<Option<Box<Case>>>,
     /// Boxes of cases that are closed, for those that open.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: Vec<Box<Case>>,
     /// What the facts came in, for whoever wants it back.
     pub husks: Husks,

@@ -151,7 +151,8 @@ impl Findings {
     /// The rows, taken out: gravest first, then by code, client and subject.
     pub(super) fn take_rows(&mut self) -> Vec<FindingRow> {
         self.texts = Texts::default();
-        let mut rows: Vec<FindingRow> = std::mem::take(&mut self.rows).into_values().map(|row| *row).collect();
+        let mut rows: Vec<FindingRow> =
+            std::mem::take(&mut self.rows).into_values().map(|row| *row).collect();
         rows.sort_by(|a, b| {
             let gravest = b.severity.cmp(&a.severity).then(a.code.cmp(b.code));
             gravest.then(a.client.cmp(&b.client)).then_with(|| a.subject.cmp(&b.subject))

@@ -130,7 +130,9 @@ pub(super) fn support(
     server: Address,
     ground: &Ground,
 ) -> &'static str {
-    let Some(known) = verdict.known.as_ref().filter(|known| known.standing.documented.is_some()) else { return "" };
+    let Some(known) = verdict.known.as_ref().filter(|known| known.standing.documented.is_some()) else {
+        return "";
+    };
     if ground.tags.is_none()
         || verdict.destination.is_none()
         || server.is_private()
