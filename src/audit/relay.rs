@@ -42,13 +42,13 @@ use crate::read::Husks;
 use crate::read::Observation;
 
 /// Batches under way on each channel.
-const UNDER_WAY: usize = 4;
+const UNDER_WAY: usize = 2;
 
 /// Observations that make a batch worth handing on: waking a thread costs as much as judging a few flows.
-const BATCH: usize = 4096;
+const BATCH: usize = 2048;
 
 /// Rows that make a batch worth handing on.
-const ROWS: usize = 512;
+const ROWS: usize = 256;
 
 type Batch = Vec<Observation>;
 
@@ -215,6 +215,13 @@ struct Alone {
 }
 
 impl Alone {
+    /// Hands a batch on when it is one: several hundred flows may end in the same second.
+    fn hand_on_full(&mut self) {
+        if self.worker.told().len() >= BATCH {
+            self.hand_on();
+        }
+    }
+
     fn hand_on(&mut self) {
         if !self.worker.told().is_empty() {
             self.hand_on_with(None);
@@ -239,13 +246,14 @@ impl Follower for Alone {
     }
 
     fn tick(&mut self, second: i64, at: At) {
-        self.worker.table.tick(second, at, &mut self.worker.desk);
+        for slot in self.worker.table.overdue(second) {
+            self.worker.table.let_go(slot, at, &mut self.worker.desk);
+            self.hand_on_full();
+        }
     }
 
     fn chunk(&mut self, _: &Chunk) {
-        if self.worker.told().len() >= BATCH {
-            self.hand_on();
-        }
+        self.hand_on_full();
     }
 
     fn pulse(&mut self, pulse: &Pulse, closes: Option<Closes>) {
@@ -262,9 +270,7 @@ impl Follower for Alone {
         // One by one: together they would be as large as the table.
         for slot in self.worker.table.remaining() {
             self.worker.table.end(slot, at, &mut self.worker.desk);
-            if self.worker.told().len() >= BATCH {
-                self.hand_on();
-            }
+            self.hand_on_full();
         }
         self.hand_on();
         self.told = None;

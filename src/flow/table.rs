@@ -31,6 +31,7 @@ use super::stream::Ear;
 use super::stream::Stream;
 use super::stream::Talk;
 use super::tcp;
+use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::Side;
 use crate::decode::Packet;
@@ -147,8 +148,10 @@ pub fn shard_of(packet: &Packet<'_>) -> usize {
         Transport::Icmp { quoted: Some(quoted), .. } => (quoted.src, quoted.dst),
         _ => (packet.src, packet.dst),
     };
-    let mixed = (src.0 ^ dst.0) ^ u128::from(packet.scope);
-    let folded = (mixed as u64 ^ (mixed >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // Half by half: the halves were just written one by one, and reading both at once would wait for them.
+    let fold = |address: Address| address.0 as u64 ^ (address.0 >> 64) as u64;
+    let mixed = fold(src) ^ fold(dst) ^ packet.scope;
+    let folded = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (folded >> 60) as usize % SHARDS
 }
 
@@ -327,6 +330,13 @@ impl<S: Default> FlowTable<S> {
 
     /// Frame time has reached second `now`: closes what has been silent for too long. Comes before the frame's packet.
     pub fn tick<L: Listener<State = S>>(&mut self, now: i64, at: At, listener: &mut L) {
+        for slot in self.overdue(now) {
+            self.let_go(slot, at, listener);
+        }
+    }
+
+    /// Frame time has reached second `now`: what has been silent for too long, in the order of opening.
+    pub fn overdue(&mut self, now: i64) -> Vec<Slot> {
         if now < self.now {
             self.set_back(now);
         }
@@ -354,13 +364,13 @@ impl<S: Default> FlowTable<S> {
         }
         self.due = due;
         over.sort_unstable();
-        for (_, slot) in over {
-            let why = match self.entry(slot).map(|entry| entry.state) {
-                Some(State::Closed) => Close::Done,
-                _ => Close::Idle,
-            };
-            self.close(slot, why, at, listener);
-        }
+        over.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// Closes a conversation that is overdue.
+    pub fn let_go<L: Listener<State = S>>(&mut self, slot: Slot, at: At, listener: &mut L) {
+        let done = self.entry(slot).is_some_and(|entry| entry.state == State::Closed);
+        self.close(slot, if done { Close::Done } else { Close::Idle }, at, listener);
     }
 
     /// The capture is over: closes everything, in the order of opening.

@@ -107,7 +107,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { findings: 20_000, name_bytes: 256 << 20 }
+        Limits { findings: 10_000, name_bytes: 256 << 20 }
     }
 }
 
@@ -125,6 +125,7 @@ pub struct Court {
     /// By slot.
     cases: Vec<Option<Box<Case>>>,
     /// Boxes of cases that are closed, for those that open.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: Vec<Box<Case>>,
     /// What the facts came in, for whoever wants it back.
     pub husks: Husks,

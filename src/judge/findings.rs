@@ -78,7 +78,8 @@ pub(super) struct Sign<'a> {
 /// All findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    rows: HashMap<Key, FindingRow, foldhash::fast::RandomState>,
+    /// Boxed: a table that grows moves all that is in it.
+    rows: HashMap<Key, Box<FindingRow>, foldhash::fast::RandomState>,
     /// Distinct findings that are kept; more are counted.
     limit: usize,
     /// Signs of findings that no longer fit.
@@ -129,7 +130,7 @@ impl Findings {
                 if let Some(herald) = &mut self.herald {
                     herald.tell(place.key(), || row.clone());
                 }
-                place.insert(row);
+                place.insert(Box::new(row));
             }
         }
     }
@@ -155,7 +156,8 @@ impl Findings {
     /// The rows, taken out: gravest first, then by code, client and subject.
     pub(super) fn take_rows(&mut self) -> Vec<FindingRow> {
         self.texts = Texts::default();
-        let mut rows: Vec<FindingRow> = std::mem::take(&mut self.rows).into_values().collect();
+        let mut rows: Vec<FindingRow> =
+            std::mem::take(&mut self.rows).into_values().map(|row| *row).collect();
         rows.sort_by(|a, b| {
             let gravest = b.severity.cmp(&a.severity).then(a.code.cmp(b.code));
             gravest.then(a.client.cmp(&b.client)).then_with(|| a.subject.cmp(&b.subject))

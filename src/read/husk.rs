@@ -8,7 +8,6 @@ use crate::flow::Opening;
 
 /// Emptied boxes. What is in them means nothing.
 #[derive(Debug, Default)]
-#[expect(clippy::vec_box, reason = "the boxes are what is kept")]
 pub struct Husks {
     /// Of openings.
     pub openings: Vec<Box<Opening>>,

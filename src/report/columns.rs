@@ -227,7 +227,7 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "document", "documents that hold these rules",
         |row, _, cell| cell.joined(&row.documents, Origin::Stranger);
     "action", "what to do",
-        |row, _, cell| cell.text(&row.action, Origin::Stranger);
+        |row, _, cell| cell.text(row.action, Origin::Stranger);
     "file", "input that holds the first of the frames",
         |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), Origin::Stranger) };
 };

@@ -147,7 +147,7 @@ pub(crate) fn finding() -> FindingRow {
         frames: smallvec![frame(0, 3), frame(0, 5)],
         rules: "afs-sync-west-us".into(),
         documents: "azure-file-sync@2019-06-24".into(),
-        action: "allow the destination in the firewall; check routes to it".into(),
+        action: "allow the destination in the firewall; check routes to it",
     }
 }
 

@@ -29,11 +29,10 @@ pub struct Csv<R, W: Write> {
 impl<R: Record, W: Write> Csv<R, W> {
     /// Begins the table: writes its header.
     pub fn new(out: W) -> io::Result<Csv<R, W>> {
-        let mut out = io::BufWriter::with_capacity(BUFFER, out);
-        let mut header = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut out);
+        let mut header = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
         header.write_record(R::COLUMNS.iter().map(|column| column.name)).map_err(plain)?;
-        header.flush()?;
-        drop(header);
+        let mut out = io::BufWriter::with_capacity(BUFFER, out);
+        out.write_all(&header.into_inner().unwrap_or_default())?;
         Ok(Csv { out, cell: Cell::new(Form::Csv), bare: Vec::new(), rows: 0, record: PhantomData })
     }
 
