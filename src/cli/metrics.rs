@@ -131,6 +131,7 @@ fn page(gauges: &Gauges, totals: &Totals) -> String {
     let (met, needs) = totals.met;
     page.one("requirements_met", "gauge", "Needs of the site reached in this interval.", met);
     page.one("requirements", "gauge", "Needs of the site.", needs);
+    page.one("flows_total", "counter", "Conversations that are over.", totals.flows);
     page.one(
         "flows_judged_total",
         "counter",

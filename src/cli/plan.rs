@@ -89,15 +89,15 @@ impl Bounds {
         }
     }
 
-    /// All that fits so many MiB: half for flows, an eighth for streams, an eighth for names, a sixteenth for findings. What
-    /// is left is for rows under way, and for the gaps between allocations.
+    /// All that fits so many MiB: half for flows, an eighth for streams, a quarter for names, a sixteenth for findings. What
+    /// is left is for rows under way.
     fn within(mib: u32) -> Bounds {
         let bytes = (mib.saturating_sub(OWN_MIB).max(1) as usize) << 20;
         let flows = u32::try_from(bytes / 2 / FLOW_BYTES).unwrap_or(u32::MAX);
         Bounds {
             flows: NonZeroU32::new(flows).unwrap_or(NonZeroU32::MIN),
             stream_bytes: bytes / 8,
-            name_bytes: bytes / 8,
+            name_bytes: bytes / 4,
             findings: (bytes / 16 / FINDING_BYTES).min(crate::judge::Limits::default().findings),
         }
     }

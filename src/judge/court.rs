@@ -351,7 +351,6 @@ impl Court {
         }
         match fact {
             Fact::Opened(opening) => {
-                self.tally.flows += 1;
                 self.opened += 1;
                 let client = opening.client.address;
                 let server = opening.server.address;
@@ -497,6 +496,7 @@ impl Court {
         };
         let client = case.client().address;
         let [by_client, by_server] = closing.packets;
+        self.tally.flows += 1;
         self.claims -= case.more_claims();
         let hears = self.hearing.get(&client).is_some();
         if by_server > 0 && !hears {

@@ -172,8 +172,8 @@ pub(super) struct Names {
 impl Names {
     /// No names, and at most so many bytes of them, about.
     pub(super) fn new(bytes: usize) -> Self {
-        // Two generations each; the addresses of clients are the most.
-        let room = bytes / 16;
+        // Two generations of each; what clients asked for is the most.
+        let room = bytes / 12;
         Names {
             // Seven eighths of a power of two is what a hash table holds without growing.
             pool: Recent::weighing(7 << 12, room),
