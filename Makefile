@@ -10,7 +10,7 @@ BIN := target/release/afs-audit
 # Asked once, and only by the targets that build.
 FEATURES = $(eval FEATURES := $(shell tools/features))$(FEATURES)
 
-.PHONY: demo build test check fmt clippy bless bench fuzz manual install clean
+.PHONY: demo build test check fmt clippy bless bench bench-live soak fuzz manual install clean
 
 demo: build
 	@echo
@@ -46,7 +46,16 @@ bless:
 	git --no-pager diff --stat -- captures
 
 bench:
-	$(CARGO) bench --locked $(FEATURES)
+	$(CARGO) bench --locked $(FEATURES) --bench audit
+
+# As root: which of live capture, tcpdump and dumpcap loses a frame first.
+bench-live:
+	$(CARGO) bench --locked --bench live
+
+# As root: live capture at full rate for so many seconds; fails when its memory grows.
+SECS ?= 600
+soak:
+	$(CARGO) bench --locked --bench live -- soak $(SECS)
 
 # make fuzz TARGET=dns: needs a nightly toolchain and cargo-fuzz.
 fuzz:
