@@ -1,7 +1,8 @@
 //! The captures of this repository give the rows that are written beside them.
 //!
-//! Each folder of `captures/` holds a capture, in one file or several (`capture*`), and `expected.csv`: of every flow, answer and finding what a person would
-//! check, and no counters, durations or file positions. `BLESS=1` writes the expected rows anew; read the diff.
+//! Each folder of `captures/` holds a capture, in one file or several (`capture*`), and `expected.csv`: of every flow, answer, finding and need what a person
+//! would check, and no counters, durations or file positions. A folder with a `site.toml` is judged by it. `BLESS=1` writes the expected rows anew; read the
+//! diff.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
@@ -42,6 +43,8 @@ const EVIDENCE: &[(&str, &[&str])] = &[
             "confidence",
             "rules",
             "findings",
+            "service_tags",
+            "address_evidence",
         ],
     ),
     (
@@ -59,6 +62,7 @@ const EVIDENCE: &[(&str, &[&str])] = &[
         ],
     ),
     ("finding", &["code", "severity", "client_ip", "subject", "count", "sentence"]),
+    ("requirement", &["service", "need", "state", "count", "note"]),
 ];
 
 fn folders() -> Vec<PathBuf> {
@@ -89,13 +93,17 @@ fn cell(value: &Value) -> String {
 }
 
 /// A line for each record: `record,column=value,…` with only what is known.
-fn rows(captures: &[PathBuf]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
-        .arg("analyze")
-        .args(captures)
-        .args(["--format", "jsonl", "--quiet", "--fail-on", "never", "--documents", DOCUMENTS])
-        .output()
-        .unwrap();
+fn rows(folder: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_afs-audit"));
+    command.arg("analyze").args(captures(folder));
+    command.args(["--format", "jsonl", "--quiet", "--fail-on", "never"]);
+    let site = folder.join("site.toml");
+    if site.exists() {
+        command.arg("--site").arg(site);
+    } else {
+        command.args(["--documents", DOCUMENTS]);
+    }
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut text = String::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
@@ -118,9 +126,9 @@ fn each_capture_gives_its_rows() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut wrong = Vec::new();
     let folders = folders();
-    assert!(folders.len() >= 64, "captures are missing: {}", folders.len());
+    assert!(folders.len() >= 76, "captures are missing: {}", folders.len());
     for folder in &folders {
-        let found = rows(&captures(folder));
+        let found = rows(folder);
         let path = folder.join("expected.csv");
         if bless {
             std::fs::write(&path, &found).unwrap();
@@ -206,6 +214,62 @@ fn each_case_shows_what_it_is_for() {
         check(case, &[storage, &format!("tunnel={tunnel}")]);
     }
     check("ipv6", &["server_ip=2603:1030:1000::40:4", "name_source=sni"]);
+    check(
+        "site-lrs",
+        &[
+            "finding,code=AFS401,severity=high,client_ip=10.1.0.4,subject=northeurope01.afs.azure.net",
+            "finding,code=AFS401,severity=high,client_ip=10.1.0.4,subject=southeastasia01.afs.azure.net",
+            "requirement,service=Azure File Sync in West Europe,need=required,state=seen-ok",
+        ],
+    );
+    check(
+        "site-accounts",
+        &["code=AFS403", "code=AFS404", "code=AFS405", "subject=stranger.blob.core.windows.net"],
+    );
+    check("site-private-endpoints", &["code=AFS411", "code=AFS412", "code=AFS413"]);
+    check("site-proxy", &["code=AFS421", "code=AFS422", "code=AFS431", "subject=9.9.9.9"]);
+    check("site-roles", &["code=AFS441", "destination=documented,port=documented"]);
+    check("site-allow", &["destination=site-approved", "code=AFS101", "code=AFS451", "code=AFS452"]);
+    check("site-tunnels", &["(IKE)", "(ESP)", "(WireGuard)", "(GRE)"]);
+    check(
+        "site-tags",
+        &[
+            "code=AFS471",
+            "code=AFS472",
+            "name_source=service-tag",
+            "address_evidence=row-tag",
+            "service_tags=StorageSyncService;AzureCloud",
+        ],
+    );
+    check("site-blocked", &["service=Azure File Sync in West Europe,need=required,state=seen-blocked"]);
+    check(
+        "site-quiet",
+        &["service=Azure File Sync in West Europe,need=required,state=not-seen,note=expected: "],
+    );
+}
+
+/// What stands beside the guilty in the same capture is not accused.
+#[test]
+fn what_the_site_expects_is_no_finding() {
+    let check = |case: &str, innocent: &[&str]| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(case).join("expected.csv");
+        let rows = std::fs::read_to_string(path).unwrap();
+        for subject in innocent {
+            let accused =
+                |row: &str| row.starts_with("finding,") && row.contains(&format!("subject={subject},"));
+            assert!(!rows.lines().any(accused), "{case}: {subject}\n{rows}");
+            assert!(rows.contains(subject), "{case}: {subject} is not there\n{rows}");
+        }
+    };
+    check("site-lrs", &["westeurope01.afs.azure.net", "contosofs.file.core.windows.net"]);
+    check("site-grs", &["westeurope01.afs.azure.net", "northeurope01.afs.azure.net"]);
+    check("site-accounts", &["contosofs-secondary.file.core.windows.net"]);
+    check("site-private-endpoints", &["contosofs.file.core.windows.net", "login.microsoftonline.com"]);
+    check("site-proxy", &["westeurope01.afs.azure.net", "10.1.0.53"]);
+    check("site-roles", &["10.1.0.4:5985"]);
+    check("site-allow", &["backup.vendor.example"]);
+    check("site-tunnels", &["10.1.0.9"]);
+    check("site-tags", &["westeurope01.afs.azure.net"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@
 mod file;
 mod frame;
 mod say;
+mod site;
 mod talk;
 mod wrap;
 
@@ -128,7 +129,7 @@ const CASES: &[Case] = &[
 fn main() {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    for (name, shows, make) in CASES {
+    for (name, shows, make) in CASES.iter().chain(site::CASES) {
         if !chosen.is_empty() && !chosen.iter().any(|chosen| chosen == name) {
             continue;
         }
