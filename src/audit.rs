@@ -37,6 +37,7 @@ use crate::flow;
 use crate::flow::At;
 use crate::flow::FlowCounts;
 use crate::flow::FlowTable;
+use crate::judge;
 use crate::judge::Court;
 use crate::judge::Docket;
 use crate::judge::Ground;
@@ -60,6 +61,8 @@ pub struct Plan {
     pub fragments: decode::Limits,
     /// Bounds on conversations.
     pub flows: flow::Limits,
+    /// Bounds on names and findings.
+    pub judge: judge::Limits,
     /// Threads that follow conversations; 1 follows them on the reading thread.
     pub workers: usize,
 }
@@ -155,6 +158,14 @@ pub struct State {
     pub opened: u64,
     /// Pushed out of a full table since the beginning.
     pub evicted: u64,
+    /// No longer listened to, to make room, since the beginning.
+    pub unheard: u64,
+    /// How often a table of names has forgotten its older half since the beginning.
+    pub forgotten: u64,
+    /// Signs of findings since the last turn that did not fit.
+    pub missed: u64,
+    /// Needs of the site that were reached since the last turn, and how many there are.
+    pub met: (u64, u64),
     /// What judge counted since the last turn; without the destinations.
     pub tally: Tally,
 }
@@ -175,16 +186,17 @@ pub fn run<S: Source, D: Clerk + Send>(
     watcher: &mut dyn Watcher,
     stop: &AtomicBool,
 ) -> (Facts, D) {
-    let mut court = Court::new(plan.ground, plan.scope);
+    let mut court = Court::new(plan.ground, plan.scope, plan.judge);
+    let flows = flow::Limits { early: source.is_live(), ..plan.flows };
     if source.is_live() {
         court.announce();
     }
     let mut front = Front::new(plan.fragments);
     let reading = Reading { source: &mut source, front: &mut front, watcher, stop };
     let (flows, judgement, clerk) = if plan.workers <= 1 {
-        relay::alone(plan.flows, court, clerk, reading)
+        relay::alone(flows, court, clerk, reading)
     } else {
-        relay::shared(plan.flows, plan.workers, court, clerk, reading)
+        relay::shared(flows, plan.workers, court, clerk, reading)
     };
     let (ledger, span) = front.finish();
     let facts = Facts {

@@ -10,6 +10,7 @@ use afs_audit::capture::Capture;
 use afs_audit::capture::Hash;
 use afs_audit::decode;
 use afs_audit::flow;
+use afs_audit::judge;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::Docket;
 use afs_audit::judge::FlowRow;
@@ -60,6 +61,7 @@ fn run(bytes: &[u8], workers: usize) -> Option<Vec<String>> {
         scope: Scope { servers: Vec::new() },
         fragments: decode::Limits::default(),
         flows: flow::Limits::default(),
+        judge: judge::Limits::default(),
         workers,
     };
     let (facts, kept) = audit::run(capture, plan, Kept::default(), &mut Nobody, &AtomicBool::new(false));

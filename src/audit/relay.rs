@@ -179,7 +179,17 @@ fn post<'scope, D: Clerk + Send + 'scope>(
 fn beat_at_judge(beat: Beat, court: &mut Court, post: &mut Post) {
     let Beat { pulse, live, counts, closes } = beat;
     court.pulse(pulse.time, pulse.lost, post);
-    let state = State { live, opened: counts.opened, evicted: counts.evicted, tally: court.tally().clone() };
+    let (forgotten, missed) = court.pressed();
+    let state = State {
+        live,
+        opened: counts.opened,
+        evicted: counts.evicted,
+        unheard: counts.unheard,
+        forgotten,
+        missed,
+        met: court.met(),
+        tally: court.tally().clone(),
+    };
     post.put(Row::Pulse(Box::new(state)));
     if let Some(Closes { inputs, ledger, span, flows }) = closes {
         let judgement = court.turn();

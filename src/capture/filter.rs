@@ -17,8 +17,15 @@ pub enum FilterError {
     #[error("cannot compile filter: {0}")]
     Refused(String),
     /// libpcap would ask the network for it.
-    #[error("filter names `{0}`, which would be looked up; use an address or a number")]
-    Name(String),
+    #[error(
+        "cannot compile filter: no word of the filter language, at character {place}: {word} (names are not looked up: use an address or a number)"
+    )]
+    Name {
+        /// The word.
+        word: String,
+        /// Where it begins, in characters from 1.
+        place: usize,
+    },
 }
 
 /// A filter's programs, one for each link type met.
@@ -285,7 +292,10 @@ fn refuse_names(expression: &str) -> Result<(), FilterError> {
         let known = WORDS.contains(&word) || address || field || local || in_brackets;
         let dotted_name = word.contains('.') && word.contains(|c: char| c.is_ascii_alphabetic()) && !address;
         if (begins_with_letter && !known) || (dotted_name && !local) {
-            return Err(FilterError::Name(word.to_owned()));
+            // The word is a part of the expression: its distance from the beginning is its place.
+            let begin = word.as_ptr().addr() - expression.as_ptr().addr();
+            let place = expression.get(..begin).map_or(0, |before| before.chars().count()) + 1;
+            return Err(FilterError::Name { word: word.to_owned(), place });
         }
         in_brackets = opens || (in_brackets && !closes);
         if !word.is_empty() {
@@ -418,7 +428,7 @@ mod tests {
     use super::*;
 
     fn check(expression: &str, looked_up: bool) {
-        let refused = matches!(refuse_names(expression), Err(FilterError::Name(_)));
+        let refused = matches!(refuse_names(expression), Err(FilterError::Name { .. }));
         assert_eq!(refused, looked_up, "{expression}");
     }
 
@@ -469,7 +479,8 @@ mod tests {
             long.program(LinkType::ETHERNET).unwrap().keeps(&frame, 1500),
             "cut frames keep their length"
         );
-        assert!(matches!(Filter::new("tcp porto 80"), Err(FilterError::Name(_))));
+        let refused = Filter::new("tcp porto 80").err().unwrap().to_string();
+        assert!(refused.contains("at character 5: porto"), "{refused}");
         let refused =
             |expression| Filter::new(expression).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(

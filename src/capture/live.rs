@@ -93,12 +93,12 @@ pub enum LiveError {
         program: String,
     },
     /// There is no such interface.
-    #[error("cannot capture on {interface}: no such interface; there are: {there}")]
+    #[error("cannot capture on {interface}: no such interface; {advice}")]
     NoInterface {
         /// The interface.
         interface: String,
-        /// Those that are there.
-        there: String,
+        /// What may have been meant, or what there is.
+        advice: String,
     },
     /// It is there, and down.
     #[error("cannot capture on {interface}: it is down; bring it up with: ip link set {interface} up")]
@@ -371,15 +371,29 @@ fn explained(name: &str, words: &str) -> LiveError {
         return LiveError::NoPermission { interface, program };
     }
     if words.contains("No such device") || words.contains("exist") {
-        let names: Vec<String> =
-            pcap::Device::list().unwrap_or_default().into_iter().map(|device| device.name).collect();
-        let there = if names.is_empty() { "none that can be seen".to_owned() } else { names.join(", ") };
-        return LiveError::NoInterface { interface, there };
+        let devices = pcap::Device::list().unwrap_or_default();
+        return LiveError::NoInterface { advice: advice(name, &devices), interface };
     }
     if words.contains("not up") || words.contains("is down") {
         return LiveError::Down { interface };
     }
     LiveError::Other { interface, why: words.to_owned() }
+}
+
+/// What may have been meant by a name that is none; else all that there are.
+fn advice(name: &str, devices: &[pcap::Device]) -> String {
+    let near = devices
+        .iter()
+        .map(|device| (strsim::jaro_winkler(name, &device.name), &device.name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > 0.8);
+    let up: Vec<&str> =
+        devices.iter().filter(|device| device.flags.is_up()).map(|device| device.name.as_str()).collect();
+    match near {
+        Some((_, near)) => format!("did you mean {near}? There are: {}", up.join(", ")),
+        None if up.is_empty() => "none can be seen".to_owned(),
+        None => format!("there are: {}", up.join(", ")),
+    }
 }
 
 impl Port {
@@ -781,7 +795,7 @@ fn now() -> Time {
 pub struct Listed {
     /// Its name.
     pub name: String,
-    /// `up`, `down`, `up, no carrier`.
+    /// `up`, `down`, `up, no carrier`; empty where there is none.
     pub state: &'static str,
     /// Its addresses, as `10.1.0.4/24`.
     pub addresses: Vec<String>,
@@ -789,6 +803,11 @@ pub struct Listed {
     pub link_types: Option<Vec<String>>,
     /// What the system calls it.
     pub description: String,
+}
+
+/// Whether the system knows it as a network interface.
+fn has_state(name: &str) -> bool {
+    !cfg!(target_os = "linux") || std::path::Path::new("/sys/class/net").join(name).exists()
 }
 
 /// The interfaces of this machine.
@@ -799,6 +818,8 @@ pub fn interfaces() -> Result<Vec<Listed>, LiveError> {
         let state = match (device.flags.is_up(), device.flags.is_running()) {
             (true, true) => "up",
             (true, false) => "up, no carrier",
+            // What is no network card, as a log of packets, knows no state.
+            (false, _) if device.addresses.is_empty() && !has_state(&device.name) => "",
             (false, _) => "down",
         };
         let addresses = device.addresses.iter().map(|address| {

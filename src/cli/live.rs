@@ -56,6 +56,7 @@ use crate::report::RunFacts;
 use crate::report::Sink;
 use crate::report::Stream;
 use crate::report::Summary;
+use crate::report::UNFINISHED;
 use crate::report::Unwritable;
 
 /// Captures until it is stopped.
@@ -236,7 +237,7 @@ impl Clerk {
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            if name.to_string_lossy().ends_with(".unfinished") && self.plan.common.speech != Speech::Quiet {
+            if name.to_string_lossy().ends_with(UNFINISHED) && self.plan.common.speech != Speech::Quiet {
                 eprintln!("a run before this one did not finish its evidence: {}", entry.path().display());
             }
         }
@@ -385,15 +386,15 @@ impl Clerk {
     }
 }
 
-/// A folder that is not there yet, named after a time.
+/// A folder that is not there yet and that nobody has begun, named after a time.
 fn free(parent: &Path, time: &str) -> PathBuf {
     // Colons are not for every file system.
     let name = format!("{}Z", time.split('.').next().unwrap_or(time).trim_end_matches('Z').replace(':', "-"));
-    let first = parent.join(&name);
-    if !first.exists() {
-        return first;
-    }
-    (2..).map(|number| parent.join(format!("{name}-{number}"))).find(|path| !path.exists()).unwrap_or(first)
+    let is_free =
+        |name: &String| !parent.join(name).exists() && !parent.join(format!("{name}{UNFINISHED}")).exists();
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let found = std::iter::once(name.clone()).chain(numbered).find(is_free);
+    parent.join(found.unwrap_or(name))
 }
 
 impl Docket for Clerk {
@@ -435,6 +436,10 @@ impl audit::Clerk for Clerk {
             totals.live = state.live;
             totals.opened = state.opened;
             totals.evicted = state.evicted;
+            totals.unheard = state.unheard;
+            totals.forgotten = state.forgotten;
+            totals.missed = base.missed + state.missed;
+            totals.met = state.met;
             totals.flows = base.flows + tally.flows;
             totals.judged = base.judged + tally.judged;
             totals.dns = base.dns + tally.dns;
@@ -491,12 +496,18 @@ pub(super) fn interfaces(format: Format, out: &mut dyn Write) -> anyhow::Result<
             let wide =
                 |text: fn(&capture::Listed) -> usize| listed.iter().map(text).max().unwrap_or_default();
             let (name, state) = (wide(|one| one.name.len()), wide(|one| one.state.len()));
+            let links = |one: &capture::Listed| {
+                one.link_types.as_ref().map_or_else(|| "?".to_owned(), |links| links.join(","))
+            };
+            let link = listed.iter().map(|one| links(one).len()).max().unwrap_or_default();
             for one in &listed {
-                let links = one.link_types.as_ref().map_or_else(|| "?".to_owned(), |links| links.join(","));
                 let addresses = one.addresses.join(", ");
                 let text = format!(
-                    "{:<name$}  {:<state$}  {links:<10}  {addresses}  {}",
-                    one.name, one.state, one.description
+                    "{:<name$}  {:<state$}  {:<link$}  {addresses}  {}",
+                    one.name,
+                    one.state,
+                    links(one),
+                    one.description
                 );
                 writeln!(out, "{}", text.trim_end())?;
             }

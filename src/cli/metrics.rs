@@ -29,6 +29,11 @@ pub(super) struct Totals {
     pub(super) live: u64,
     pub(super) opened: u64,
     pub(super) evicted: u64,
+    pub(super) unheard: u64,
+    pub(super) forgotten: u64,
+    pub(super) missed: u64,
+    /// Needs of the site reached in this interval, and how many there are.
+    pub(super) met: (u64, u64),
     pub(super) flows: u64,
     pub(super) judged: u64,
     pub(super) dns: u64,
@@ -110,7 +115,23 @@ fn page(gauges: &Gauges, totals: &Totals) -> String {
     page.one("flows_live", "gauge", "Conversations that are followed now.", totals.live);
     page.one("flows_opened_total", "counter", "Conversations opened.", totals.opened);
     page.one("flows_evicted_total", "counter", "Conversations closed early to make room.", totals.evicted);
-    page.one("flows_total", "counter", "Conversations opened, as judge sees them.", totals.flows);
+    page.one(
+        "flows_unheard_total",
+        "counter",
+        "Conversations no longer listened to, to make room.",
+        totals.unheard,
+    );
+    page.one(
+        "names_forgotten_total",
+        "counter",
+        "Times that a full table of names forgot its least used half.",
+        totals.forgotten,
+    );
+    page.one("findings_missed_total", "counter", "Signs of findings that did not fit.", totals.missed);
+    let (met, needs) = totals.met;
+    page.one("requirements_met", "gauge", "Needs of the site reached in this interval.", met);
+    page.one("requirements", "gauge", "Needs of the site.", needs);
+    page.one("flows_total", "counter", "Conversations that are over.", totals.flows);
     page.one(
         "flows_judged_total",
         "counter",

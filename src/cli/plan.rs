@@ -63,6 +63,44 @@ pub struct AnalyzePlan {
 pub struct Bounds {
     /// Flows followed at once.
     pub flows: NonZeroU32,
+    /// Bytes of streams held of all flows together.
+    pub stream_bytes: usize,
+    /// Bytes of names, about.
+    pub name_bytes: usize,
+    /// Distinct findings kept.
+    pub findings: usize,
+}
+
+/// What the program itself takes, with its rules and the blocks between its threads, in MiB.
+const OWN_MIB: u32 = 64;
+
+/// What a flow and its case take, measured with floods of attempts; and a finding, with its sentence.
+const FLOW_BYTES: usize = 1536;
+const FINDING_BYTES: usize = 1536;
+
+impl Bounds {
+    /// For files: so many flows, and of the rest what no honest capture needs.
+    fn of_flows(flows: NonZeroU32) -> Bounds {
+        Bounds {
+            flows,
+            stream_bytes: crate::flow::Limits::default().held_bytes,
+            name_bytes: crate::judge::Limits::default().name_bytes,
+            findings: crate::judge::Limits::default().findings,
+        }
+    }
+
+    /// All that fits so many MiB: half for flows, an eighth for streams, a quarter for names, a sixteenth for findings. What
+    /// is left is for rows under way.
+    fn within(mib: u32) -> Bounds {
+        let bytes = (mib.saturating_sub(OWN_MIB).max(1) as usize) << 20;
+        let flows = u32::try_from(bytes / 2 / FLOW_BYTES).unwrap_or(u32::MAX);
+        Bounds {
+            flows: NonZeroU32::new(flows).unwrap_or(NonZeroU32::MIN),
+            stream_bytes: bytes / 8,
+            name_bytes: bytes / 4,
+            findings: (bytes / 16 / FINDING_BYTES).min(crate::judge::Limits::default().findings),
+        }
+    }
 }
 
 /// How much is said besides the evidence.
@@ -131,7 +169,7 @@ impl AnalyzePlan {
             count: typed.count,
             threads: typed.threads.unwrap_or_else(cores),
             hash: typed.hash,
-            bounds: Bounds { flows: typed.max_flows },
+            bounds: Bounds::of_flows(typed.max_flows),
         })
     }
 }
@@ -182,8 +220,7 @@ impl LivePlan {
         {
             bail!("cannot write frames: {}: no such folder", folder.display());
         }
-        // A flow, its case and what it has said so far: about a KiB each on the mean of many kinds of traffic.
-        let flows = NonZeroU32::new(typed.memory.saturating_mul(512)).unwrap_or(NonZeroU32::MIN);
+        let bounds = Bounds::within(typed.memory);
         let common = AnalyzePlan::check(Analyze {
             files: Vec::new(),
             output: typed.output,
@@ -200,10 +237,14 @@ impl LivePlan {
             count: typed.count,
             threads: Some(NonZeroUsize::MIN),
             hash: Hash::None,
-            max_flows: flows,
+            max_flows: bounds.flows,
         })?;
         Ok(LivePlan {
-            common: AnalyzePlan { files: typed.interface.into_iter().map(PathBuf::from).collect(), ..common },
+            common: AnalyzePlan {
+                files: typed.interface.into_iter().map(PathBuf::from).collect(),
+                bounds,
+                ..common
+            },
             snaplen: typed.snaplen,
             buffer: typed.buffer,
             duration: typed.duration,

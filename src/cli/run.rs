@@ -155,7 +155,7 @@ mod tests {
             count: None,
             threads: NonZeroUsize::MIN,
             hash: Hash::None,
-            bounds: Bounds { flows: many },
+            bounds: Bounds { flows: many, stream_bytes: 1 << 20, name_bytes: 1 << 20, findings: 100 },
         }
     }
 

@@ -21,6 +21,7 @@ use crate::capture::Capture;
 use crate::capture::InputFacts;
 use crate::decode;
 use crate::flow;
+use crate::judge;
 use crate::judge::DnsRow;
 use crate::judge::Docket;
 use crate::judge::FlowRow;
@@ -156,7 +157,12 @@ impl Loaded {
             ground: Arc::clone(&self.ground),
             scope: Scope { servers },
             fragments: decode::Limits::default(),
-            flows: flow::Limits { flows: plan.bounds.flows.get() as usize, ..flow::Limits::default() },
+            flows: flow::Limits {
+                flows: plan.bounds.flows.get() as usize,
+                held_bytes: plan.bounds.stream_bytes,
+                ..flow::Limits::default()
+            },
+            judge: judge::Limits { findings: plan.bounds.findings, name_bytes: plan.bounds.name_bytes },
             workers,
         }
     }
@@ -283,6 +289,7 @@ pub(super) fn facts(
     statistic("fragment.unfinished", fragments.unfinished);
     for (count, what) in [
         (flows.evicted, "flows were closed early to make room for others"),
+        (flows.unheard, "conversations were no longer listened to, to make room for others"),
         (flows.capped_streams, "streams were given up: more bytes out of order than are held"),
         (fragments.evicted + fragments.refused, "fragments were dropped to make room for others"),
     ] {
@@ -404,6 +411,7 @@ pub(super) fn site_init(plan: &SurveyPlan, out: &mut dyn Write) -> anyhow::Resul
         scope: Scope::default(),
         fragments: decode::Limits::default(),
         flows: flow::Limits::default(),
+        judge: judge::Limits::default(),
         workers: 1,
     };
     let (_, survey) = audit::run(capture, line, Survey::new(ground), &mut Shown(&Progress::none()), &stop);

@@ -52,7 +52,7 @@ impl View {
         }
         let style =
             ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        let lines = (0..interfaces + 3 + NEWEST)
+        let lines = (0..interfaces + 4 + NEWEST)
             .map(|_| whole.add(ProgressBar::new_spinner().with_style(style.clone())))
             .collect();
         View { lines, whole: Some(whole), before: vec![(0, 0); interfaces], ..View::none() }
@@ -64,7 +64,10 @@ impl View {
         if self.newest.len() >= NEWEST {
             self.newest.pop_front();
         }
-        self.newest.push_back(super::live::line(row));
+        // Today is known: the clock is enough, and leaves room for what is wrong.
+        let time = row.first_seen.to_string();
+        let clock = time.get(11..19).unwrap_or(&time);
+        self.newest.push_back(format!("{clock} {:<6} {} {}", row.severity, row.code, row.sentence));
     }
 
     /// Says something above the view.
@@ -116,8 +119,12 @@ impl View {
             .map(|(word, count)| format!("{count} {word}"))
             .collect();
         texts.push(format!(
-            "flows {} live, {} judged: {}",
+            "flows {} live{}, {} judged: {}",
             totals.live,
+            match totals.evicted + totals.unheard {
+                0 => String::new(),
+                early => format!(" ({early} given up for want of memory)"),
+            },
             totals.judged,
             if words.is_empty() { "none to the outside yet".to_owned() } else { words.join(", ") }
         ));
@@ -131,6 +138,9 @@ impl View {
             elapsed / 60 % 60,
             elapsed % 60
         ));
+        if let (met, needs @ 1..) = totals.met {
+            texts.push(format!("{met} of {needs} needs of the site reached"));
+        }
         texts.push(match self.findings {
             0 => "no findings so far".to_owned(),
             1 => "1 finding:".to_owned(),
@@ -144,8 +154,9 @@ impl View {
 
     /// Removes it.
     pub(super) fn clear(&self) {
-        for line in &self.lines {
-            line.finish_and_clear();
-        }
+        let Some(whole) = &self.whole else { return };
+        // Where it cannot be drawn nobody looks.
+        let _ = whole.clear();
+        whole.set_draw_target(ProgressDrawTarget::hidden());
     }
 }

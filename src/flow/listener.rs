@@ -114,6 +114,15 @@ pub trait Listener {
         at: At,
     ) -> Appetite;
 
+    /// Bytes that the state keeps from others, besides its own size.
+    fn held(&self, _: &Self::State) -> usize {
+        0
+    }
+
+    /// How the conversation stands, now that one side has ended it or somebody rejected it. Only told where
+    /// [`Limits::early`](super::Limits) asks for it; more may be told of the conversation afterwards.
+    fn stands(&mut self, _: &Flow, _: Closing, _: At) {}
+
     /// The conversation is over while the state was still held: the last chance to tell what it waited for.
     fn finish(&mut self, flow: &Flow, state: &mut Self::State, at: At);
 

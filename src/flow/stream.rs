@@ -23,6 +23,8 @@ const PENDING_SEGMENTS: usize = 64;
 pub(super) struct Talk<S> {
     pub(super) state: S,
     pub(super) streams: [Stream; 2],
+    /// Bytes that it holds, as weighed last.
+    pub(super) held: usize,
 }
 
 impl<S> Talk<S> {
@@ -103,6 +105,12 @@ impl Stream {
     /// The number of the first byte that is not held.
     fn end(&self) -> u32 {
         self.base.wrapping_add(self.held.len() as u32)
+    }
+
+    /// Bytes that it keeps from others.
+    #[inline]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.capacity() + self.pending_bytes
     }
 
     /// True when bytes wait behind a hole.

@@ -54,6 +54,10 @@ pub struct Limits {
     pub flows: usize,
     /// Bytes held per side of a conversation until they can be read.
     pub stream_bytes: usize,
+    /// Bytes held of all conversations together; beyond it the longest idle are no longer listened to.
+    pub held_bytes: usize,
+    /// Tells how a conversation stands as soon as it was ended or rejected, besides at its close.
+    pub early: bool,
     /// SYN without an answer: longer than the longest pause between two SYN of one attempt (32 s on Linux).
     pub attempt_secs: u32,
     /// TCP with a handshake, or seen from the middle.
@@ -71,6 +75,8 @@ impl Default for Limits {
         Limits {
             flows: 1 << 20,
             stream_bytes: 64 << 10,
+            held_bytes: 512 << 20,
+            early: false,
             attempt_secs: 60,
             open_secs: 3600,
             half_closed_secs: 300,
@@ -95,6 +101,8 @@ pub struct FlowCounts {
     pub evicted: u64,
     /// Streams given up because a side's cap was reached.
     pub capped_streams: u64,
+    /// Conversations no longer listened to, because all together held too much.
+    pub unheard: u64,
     /// Streams that lack bytes the receiver acknowledged, or that a snap length cut.
     pub cut_streams: u64,
     /// Most conversations live at once, summed over the parts of the table.
@@ -111,6 +119,7 @@ impl FlowCounts {
             opened: self.opened - before.opened,
             evicted: self.evicted - before.evicted,
             capped_streams: self.capped_streams - before.capped_streams,
+            unheard: self.unheard - before.unheard,
             cut_streams: self.cut_streams - before.cut_streams,
             peak: self.peak,
         }
@@ -125,6 +134,7 @@ impl std::ops::AddAssign for FlowCounts {
         self.opened += other.opened;
         self.evicted += other.evicted;
         self.capped_streams += other.capped_streams;
+        self.unheard += other.unheard;
         self.cut_streams += other.cut_streams;
         self.peak += other.peak;
     }
@@ -181,13 +191,15 @@ struct Shard<S> {
     free: Vec<u32>,
     live: usize,
     peak: usize,
+    /// Bytes held of its conversations.
+    held: usize,
 }
 
 const PAGE: usize = 1024;
 
 impl<S> Shard<S> {
     fn new() -> Self {
-        Shard { index: HashTable::new(), pages: Vec::new(), free: Vec::new(), live: 0, peak: 0 }
+        Shard { index: HashTable::new(), pages: Vec::new(), free: Vec::new(), live: 0, peak: 0, held: 0 }
     }
 
     #[inline]
@@ -282,7 +294,7 @@ impl<S: Default> FlowTable<S> {
     pub fn accept<L: Listener<State = S>>(&mut self, packet: &Packet<'_>, at: At, listener: &mut L) {
         let shard = shard_of(packet);
         if let Transport::Icmp { quoted: Some(quoted), kind, code, detail, .. } = packet.transport
-            && self.quote(shard, packet, quoted, (kind, code, detail), at)
+            && self.quote(shard, packet, quoted, (kind, code, detail), at, listener)
         {
             return;
         }
@@ -300,9 +312,16 @@ impl<S: Default> FlowTable<S> {
         {
             if !begins_another(entry, seen) {
                 entry.count(packet, flipped, at);
+                let (before, state) = (entry.held(), entry.state);
                 let mut hall = Hall { limits: &self.limits, counts: &mut self.counts, listener };
                 converse(entry, slot(shard, place), seen, &mut hall);
-                return bring_forward(entry, slot(shard, place), &self.limits, &mut self.wheel, at);
+                bring_forward(entry, slot(shard, place), &self.limits, &mut self.wheel, at);
+                if self.limits.early && entry.state == State::Closed && state != State::Closed {
+                    listener.stands(&entry.flow(slot(shard, place)), entry.closing(Close::Done), at);
+                }
+                let held = entry.weigh(listener);
+                table.held = table.held - before + held;
+                return self.relieve(shard, at, listener);
             }
             self.close(slot(shard, place), Close::Reused, at, listener);
         }
@@ -436,6 +455,47 @@ impl<S: Default> FlowTable<S> {
         let mut hall = Hall { limits: &self.limits, counts: &mut self.counts, listener };
         converse(entry, slot, seen, &mut hall);
         bring_forward(entry, slot, &self.limits, &mut self.wheel, at);
+        let held = entry.weigh(listener);
+        table.held += held;
+        self.relieve(shard, at, listener);
+    }
+
+    /// Stops listening to the longest idle conversations of a shard that holds too much, until an eighth is free: so the
+    /// search is paid rarely.
+    #[inline]
+    fn relieve<L: Listener<State = S>>(&mut self, number: usize, at: At, listener: &mut L) {
+        let cap = self.limits.held_bytes / SHARDS;
+        if self.shards.get(number).is_some_and(|shard| shard.held > cap) {
+            self.stop_listening(number, cap - cap / 8, at, listener);
+        }
+    }
+
+    #[cold]
+    fn stop_listening<L: Listener<State = S>>(
+        &mut self,
+        number: usize,
+        enough: usize,
+        at: At,
+        listener: &mut L,
+    ) {
+        let Some(shard) = self.shards.get_mut(number) else { return };
+        let mut talking: Vec<_> = shard
+            .entries()
+            .filter(|(_, entry)| entry.held() > 0)
+            .map(|(place, entry)| (entry.last_time, entry.opened, place))
+            .collect();
+        talking.sort_unstable();
+        for (_, _, place) in talking {
+            if shard.held <= enough {
+                break;
+            }
+            let Some(entry) = shard.entry_mut(place) else { continue };
+            let held = entry.held();
+            hang_up(entry, slot(number, place), Lost::Cap, at, &mut self.counts, listener);
+            entry.sated = true;
+            self.counts.unheard += 1;
+            shard.held -= held;
+        }
     }
 
     /// Pushes the longest idle flows out of a full shard: a sixty-fourth of it at a time, so that the search is paid rarely.
@@ -482,13 +542,14 @@ impl<S: Default> FlowTable<S> {
     }
 
     /// Notes an ICMP error in the conversation that it quotes; false when there is none.
-    fn quote(
+    fn quote<L: Listener<State = S>>(
         &mut self,
         shard: usize,
         packet: &Packet<'_>,
         quoted: Quoted,
         (kind, code, detail): (u8, u8, u32),
         at: At,
+        listener: &mut L,
     ) -> bool {
         let src = Endpoint { address: quoted.src, port: quoted.src_port };
         let dst = Endpoint { address: quoted.dst, port: quoted.dst_port };
@@ -521,6 +582,9 @@ impl<S: Default> FlowTable<S> {
             detail,
             count,
         }));
+        if self.limits.early && count == 1 {
+            listener.stands(&entry.flow(slot(shard, place)), entry.closing(Close::Idle), at);
+        }
         true
     }
 
@@ -541,33 +605,38 @@ impl<S: Default> FlowTable<S> {
         if why == Close::Evicted {
             self.counts.evicted += 1;
         }
-        let flow = entry.flow(slot);
-        if let Some(mut talk) = entry.talk.take() {
-            let at = At { frame: FrameRef::unpack(entry.last_frame), time: entry.last_time, ..at };
-            for side in [Side::Client, Side::Server] {
-                let stream = stream_mut(&mut talk.streams, side);
-                let mut ear = Ear { flow: &flow, side, at, state: &mut talk.state, listener };
-                stream.give_up(Lost::Ended, &mut ear);
-                entry.note_differing(side, stream.differing);
-                if let Some(lost) = stream.lost {
-                    tcp::note_lost(lost, &mut self.counts);
-                }
-            }
-            listener.finish(&flow, &mut talk.state, at);
+        shard.held -= entry.held();
+        if let Some((mut state, at)) = hang_up(&mut entry, slot, Lost::Ended, at, &mut self.counts, listener)
+        {
+            listener.finish(&entry.flow(slot), &mut state, at);
         }
-        let closing = Closing {
-            close: why,
-            first_frame: FrameRef::unpack(entry.first_frame),
-            last_frame: FrameRef::unpack(entry.last_frame),
-            first_seen: entry.first_time,
-            last_seen: entry.last_time,
-            packets: entry.packets.map(u64::from),
-            bytes: entry.bytes,
-            tcp: (entry.key.protocol == TCP).then(|| tcp::story(&entry)),
-            icmp: entry.cold.as_ref().and_then(|cold| cold.icmp.as_deref().copied()),
-        };
-        listener.closed(&flow, closing, at);
+        listener.closed(&entry.flow(slot), entry.closing(why), at);
     }
+}
+
+/// Ends what is held of a conversation: hands over what is contiguous and forgets the rest. Gives back what the listener
+/// remembers, and the conversation's last moment.
+fn hang_up<L: Listener>(
+    entry: &mut Entry<L::State>,
+    slot: Slot,
+    why: Lost,
+    at: At,
+    counts: &mut FlowCounts,
+    listener: &mut L,
+) -> Option<(L::State, At)> {
+    let mut talk = entry.talk.take()?;
+    let flow = entry.flow(slot);
+    let at = At { frame: FrameRef::unpack(entry.last_frame), time: entry.last_time, ..at };
+    for side in [Side::Client, Side::Server] {
+        let stream = stream_mut(&mut talk.streams, side);
+        let mut ear = Ear { flow: &flow, side, at, state: &mut talk.state, listener };
+        stream.give_up(why, &mut ear);
+        entry.note_differing(side, stream.differing);
+        if let Some(lost) = stream.lost {
+            tcp::note_lost(lost, counts);
+        }
+    }
+    Some((talk.state, at))
 }
 
 #[inline]
@@ -690,7 +759,7 @@ fn converse<L: Listener>(entry: &mut Entry<L::State>, slot: Slot, seen: Seen<'_>
 
 impl<S: Default> Talk<S> {
     pub(super) fn start() -> Box<Talk<S>> {
-        Box::new(Talk { state: S::default(), streams: [Stream::default(), Stream::default()] })
+        Box::new(Talk { state: S::default(), streams: [Stream::default(), Stream::default()], held: 0 })
     }
 }
 
@@ -701,6 +770,37 @@ pub(super) fn swap<L: Listener>(entry: &mut Entry<L::State>, slot: Slot, at: At,
 }
 
 impl<S> Entry<S> {
+    /// Bytes held of it, as weighed last.
+    #[inline]
+    fn held(&self) -> usize {
+        self.talk.as_ref().map_or(0, |talk| talk.held)
+    }
+
+    /// Weighs what is held of it.
+    #[inline]
+    fn weigh<L: Listener<State = S>>(&mut self, listener: &L) -> usize {
+        let Some(talk) = &mut self.talk else { return 0 };
+        let [client, server] = &talk.streams;
+        let own = size_of::<Talk<S>>() + client.held_bytes() + server.held_bytes();
+        talk.held = own + listener.held(&talk.state);
+        talk.held
+    }
+
+    /// What has become of it so far.
+    fn closing(&self, why: Close) -> Closing {
+        Closing {
+            close: why,
+            first_frame: FrameRef::unpack(self.first_frame),
+            last_frame: FrameRef::unpack(self.last_frame),
+            first_seen: self.first_time,
+            last_seen: self.last_time,
+            packets: self.packets.map(u64::from),
+            bytes: self.bytes,
+            tcp: (self.key.protocol == TCP).then(|| tcp::story(self)),
+            icmp: self.cold.as_ref().and_then(|cold| cold.icmp.as_deref().copied()),
+        }
+    }
+
     /// What a listener is told about this conversation.
     #[inline]
     pub(super) fn flow(&self, slot: Slot) -> Flow {

@@ -81,7 +81,7 @@ pub(super) fn accept<L: Listener>(
         let side = entry.side(flipped);
         let flow = entry.flow(slot);
         if let Some(talk) = &mut entry.talk {
-            let Talk { state, streams } = talk.as_mut();
+            let Talk { state, streams, .. } = talk.as_mut();
             let mut ear = Ear { flow: &flow, side: side.other(), at, state, listener: hall.listener };
             stream_mut(streams, side.other()).acknowledged(header.ack, &mut ear);
         }
@@ -350,7 +350,7 @@ fn deliver<L: Listener>(
     let Some(talk) = &mut entry.talk else {
         return;
     };
-    let Talk { state, streams } = talk.as_mut();
+    let Talk { state, streams, .. } = talk.as_mut();
     let segment = Segment {
         seq: header.seq.wrapping_add(u32::from(header.has(TcpHeader::SYN))),
         bytes: packet.payload,

@@ -99,6 +99,19 @@ impl Case {
         }
     }
 
+    /// Keeps how one side ended an attempt.
+    pub(super) fn end(&mut self, ending: Ending, frame: FrameRef) {
+        let endings = &mut self.said().endings;
+        if endings.len() < KEPT {
+            endings.push((ending, frame));
+        }
+    }
+
+    /// Claims beyond the first: most flows have none.
+    pub(super) fn more_claims(&self) -> usize {
+        self.said.as_ref().map_or(0, |said| said.claims.len().saturating_sub(1))
+    }
+
     /// The strongest claim, first come first among equals.
     pub(super) fn strongest(&self) -> Option<&Claimed> {
         self.said.as_ref()?.claims.iter().min_by_key(|claimed| claimed.source)

@@ -42,24 +42,36 @@ pub(super) struct Seen<'a> {
 /// only when a finding is new.
 struct Check {
     code: &'static str,
-    /// Names and words prove it, before the flow is over.
-    by_words: bool,
+    proof: Proof,
     finds: fn(&Seen<'_>) -> bool,
     sentence: fn(&Seen<'_>) -> String,
 }
 
+/// What proves a finding, and so how early it can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Names and words, before the flow is over.
+    Words,
+    /// A reset or an ICMP error.
+    Refusal,
+    /// The end of the flow.
+    End,
+    /// That nothing came, for as long as the flow was watched.
+    Silence,
+}
+
 const CHECKS: &[Check] = &[
-    Check { code: "AFS101", by_words: true, finds: is_not_documented, sentence: not_documented },
-    Check { code: "AFS102", by_words: true, finds: is_too_broad, sentence: too_broad },
-    Check { code: "AFS103", by_words: true, finds: is_not_on_443, sentence: not_on_443 },
-    Check { code: "AFS104", by_words: true, finds: is_cleartext, sentence: cleartext },
-    Check { code: "AFS105", by_words: false, finds: is_inbound, sentence: inbound },
-    Check { code: "AFS106", by_words: false, finds: is_nameless, sentence: nameless },
-    Check { code: "AFS107", by_words: true, finds: is_contradicted, sentence: contradiction },
-    Check { code: "AFS108", by_words: true, finds: is_not_tls_on_443, sentence: not_tls_on_443 },
-    Check { code: "AFS109", by_words: true, finds: is_inspected, sentence: inspected },
-    Check { code: "AFS201", by_words: false, finds: is_refused, sentence: refused },
-    Check { code: "AFS202", by_words: false, finds: is_unanswered, sentence: unanswered },
+    Check { code: "AFS101", proof: Proof::Words, finds: is_not_documented, sentence: not_documented },
+    Check { code: "AFS102", proof: Proof::Words, finds: is_too_broad, sentence: too_broad },
+    Check { code: "AFS103", proof: Proof::Words, finds: is_not_on_443, sentence: not_on_443 },
+    Check { code: "AFS104", proof: Proof::Words, finds: is_cleartext, sentence: cleartext },
+    Check { code: "AFS105", proof: Proof::End, finds: is_inbound, sentence: inbound },
+    Check { code: "AFS106", proof: Proof::End, finds: is_nameless, sentence: nameless },
+    Check { code: "AFS107", proof: Proof::Words, finds: is_contradicted, sentence: contradiction },
+    Check { code: "AFS108", proof: Proof::Words, finds: is_not_tls_on_443, sentence: not_tls_on_443 },
+    Check { code: "AFS109", proof: Proof::Words, finds: is_inspected, sentence: inspected },
+    Check { code: "AFS201", proof: Proof::Refusal, finds: is_refused, sentence: refused },
+    Check { code: "AFS202", proof: Proof::Silence, finds: is_unanswered, sentence: unanswered },
 ];
 
 /// Sentences of the documents that a finding cites besides the rows of the destination, by their subject.
@@ -86,13 +98,9 @@ pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'stati
     codes
 }
 
-/// Runs over a flow that goes on those checks that its words alone can prove; nothing is gathered, only told.
-pub(super) fn preview(seen: &Seen<'_>, findings: &mut Findings) {
-    if seen.case.strongest().is_none() {
-        // A name by DNS alone may give way to what the flow says of itself.
-        return;
-    }
-    let proved = |check: &&Check| check.by_words && (check.finds)(seen);
+/// Runs those checks over a flow that is not closed yet whose proofs are there; nothing is gathered, only told.
+pub(super) fn preview(seen: &Seen<'_>, there: &[Proof], findings: &mut Findings) {
+    let proved = |check: &&Check| there.contains(&check.proof) && (check.finds)(seen);
     for check in CHECKS.iter().chain(site::CHECKS).filter(proved) {
         with_sign(seen, check.code, |sign| findings.preview(sign, || (check.sentence)(seen)));
     }

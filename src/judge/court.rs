@@ -14,6 +14,7 @@ use super::case::Case;
 use super::case::Claimed;
 use super::case::Said;
 use super::checks;
+use super::checks::Proof;
 use super::findings::Findings;
 use super::ground::Ground;
 use super::ground::TagSet;
@@ -22,6 +23,7 @@ use super::names::Recent;
 use super::outcome::Ending;
 use super::outcome::is_silence;
 use super::outcome::outcome;
+use super::record::Confidence;
 use super::record::DnsRow;
 use super::record::FindingRow;
 use super::record::FlowRow;
@@ -94,9 +96,28 @@ pub struct Judgement {
 
 type Hosts = HashSet<Address, foldhash::fast::RandomState>;
 
+/// What may be remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Distinct findings that are kept; more are counted.
+    pub findings: usize,
+    /// Bytes of names, about: those that DNS gave and those that were claimed.
+    pub name_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { findings: 10_000, name_bytes: 256 << 20 }
+    }
+}
+
+/// What a claim beyond a flow's first may cost.
+const CLAIM_BYTES: usize = 512;
+
 /// Judges flows.
 #[derive(Debug)]
 pub struct Court {
+    limits: Limits,
     ground: Arc<Ground>,
     scope: Scope,
     /// What was seen against the site's own facts.
@@ -114,7 +135,7 @@ pub struct Court {
     findings: Findings,
     destinations: Destinations,
     /// Audited hosts that packets were seen to reach.
-    hearing: Hosts,
+    hearing: Recent<Address, ()>,
     audited: Hosts,
     tally: Tally,
     /// Flows opened since the beginning.
@@ -124,9 +145,14 @@ pub struct Court {
     losses: Losses,
     /// Flows that have said something since the last pulse; only where news are wanted.
     fresh: Option<Vec<(Slot, crate::flow::At)>>,
+    /// Flows looked at since the last pulse because they were ended or rejected.
+    looked: usize,
+    /// Claims beyond the first of their flow that are kept now, and those since the last turn that were not.
+    claims: usize,
+    claims_missed: u64,
 }
 
-/// Flows looked at anew at one pulse; those beyond it are judged when they end.
+/// Flows of each kind looked at anew between two pulses; those beyond it are judged when they end.
 const FRESH: usize = 1 << 14;
 
 /// When frames were lost.
@@ -165,30 +191,34 @@ impl Losses {
     }
 }
 
-/// Hosts remembered; beyond it a new host counts as one that hears nothing, which costs certainty and nothing else.
+/// Hosts remembered. One that was forgotten counts as one that hears nothing, which costs certainty and nothing else.
 const HOSTS: usize = 1 << 16;
 
 impl Court {
     /// A court for a site.
-    pub fn new(ground: Arc<Ground>, scope: Scope) -> Court {
+    pub fn new(ground: Arc<Ground>, scope: Scope, limits: Limits) -> Court {
         Court {
+            limits,
             site: SiteCourt::new(&ground),
             ground,
             scope,
             cases: Vec::new(),
             spare: Vec::new(),
             husks: Husks::default(),
-            names: Names::new(),
+            names: Names::new(limits.name_bytes),
             issuers: Recent::new(1 << 10),
-            findings: Findings::default(),
+            findings: Findings::new(limits.findings),
             destinations: Destinations::default(),
-            hearing: Hosts::default(),
+            hearing: Recent::new(HOSTS),
             audited: Hosts::default(),
             tally: Tally::default(),
             opened: 0,
             forgotten: 0,
             losses: Losses::default(),
             fresh: None,
+            looked: 0,
+            claims: 0,
+            claims_missed: 0,
         }
     }
 
@@ -206,6 +236,7 @@ impl Court {
             self.look(slot, at);
         }
         self.fresh = Some(fresh);
+        self.looked = 0;
         self.tell_news(docket);
     }
 
@@ -218,7 +249,8 @@ impl Court {
     /// What a flow's words prove already, though it goes on.
     fn look(&mut self, slot: Slot, at: crate::flow::At) {
         let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::take) else { return };
-        if self.is_judged(&case) {
+        // A name by DNS alone may give way to what the flow says of itself.
+        if self.is_judged(&case) && case.strongest().is_some() {
             let closing = Closing {
                 close: crate::flow::Close::Idle,
                 first_frame: at.frame,
@@ -230,15 +262,52 @@ impl Court {
                 tcp: None,
                 icmp: None,
             };
-            let (row, verdict) = self.judge(&case, &closing, true, (Outcome::Ok, "", None));
-            let (ground, scope) = (&*self.ground, &self.scope);
-            let seen =
-                checks::Seen { case: &case, closing: &closing, verdict: &verdict, scope, ground, row: &row };
-            checks::preview(&seen, &mut self.findings);
+            self.preview(&case, &closing, (Outcome::Ok, "", None), &[Proof::Words]);
         }
         if let Some(place) = self.cases.get_mut(slot.0 as usize) {
             *place = Some(case);
         }
+    }
+
+    /// What is proved already of a flow that was ended or rejected, though it is not closed.
+    fn stands(&mut self, slot: Slot, closing: &Closing) {
+        self.looked += 1;
+        if self.fresh.is_none() || self.looked > FRESH {
+            return;
+        }
+        let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::take) else { return };
+        let [by_client, _] = closing.packets;
+        if by_client > 0 && self.is_judged(&case) {
+            let ending = outcome(closing, true);
+            let (_, signature, confidence) = ending;
+            if closing.close == crate::flow::Close::Done {
+                let ending = if is_silence(signature) { (Outcome::Inconclusive, "", None) } else { ending };
+                self.preview(&case, closing, ending, &[Proof::Words, Proof::Refusal, Proof::End]);
+            } else if confidence > Some(Confidence::Weak) {
+                // Weaker errors come and go while an attempt still succeeds.
+                self.preview(&case, closing, ending, &[Proof::Refusal]);
+            }
+        }
+        if let Some(place) = self.cases.get_mut(slot.0 as usize) {
+            *place = Some(case);
+        }
+    }
+
+    fn preview(&mut self, case: &Case, closing: &Closing, ending: Ending, there: &[Proof]) {
+        let (row, verdict) = self.judge(case, closing, true, ending);
+        let (ground, scope) = (&*self.ground, &self.scope);
+        let seen = checks::Seen { case, closing, verdict: &verdict, scope, ground, row: &row };
+        checks::preview(&seen, there, &mut self.findings);
+    }
+
+    /// Needs of the site that were reached since the last turn, and how many there are.
+    pub fn met(&self) -> (u64, u64) {
+        self.site.met(&self.ground)
+    }
+
+    /// How often a table of names has forgotten its older half, and signs of findings since the last turn that did not fit.
+    pub fn pressed(&self) -> (u64, u64) {
+        (self.names.dropped(), self.findings.missed)
     }
 
     /// What was counted since the last turn; without the destinations.
@@ -257,6 +326,10 @@ impl Court {
         let dropped = forgotten - std::mem::replace(&mut self.forgotten, forgotten);
         if dropped > 0 {
             bounds.push(format!("names: the least used half of a name table was forgotten {dropped} times"));
+        }
+        let missed = std::mem::take(&mut self.claims_missed);
+        if missed > 0 {
+            bounds.push(format!("names: {missed} further names of flows that had one were not kept"));
         }
         let mut tally = std::mem::take(&mut self.tally);
         (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
@@ -278,7 +351,6 @@ impl Court {
         }
         match fact {
             Fact::Opened(opening) => {
-                self.tally.flows += 1;
                 self.opened += 1;
                 let client = opening.client.address;
                 let server = opening.server.address;
@@ -306,20 +378,34 @@ impl Court {
                     (NameSource::Certificate, _) | (_, None) => None,
                     (_, Some((client, server))) => self.names.contradicts(client, server, &known),
                 };
-                if let Some(case) = self.case(slot) {
+                let is_full = self.claims > self.limits.name_bytes / 4 / CLAIM_BYTES;
+                let mut added = 0;
+                if let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::as_deref_mut) {
                     if claim.outer {
                         case.note(Key::Ech, &Value::Yes);
                     }
-                    case.claim(Claimed { source: claim.source, known, port: claim.port, frame: at.frame });
+                    let before = case.more_claims();
+                    if is_full && case.said.is_some() {
+                        self.claims_missed += 1;
+                    } else {
+                        case.claim(Claimed {
+                            source: claim.source,
+                            known,
+                            port: claim.port,
+                            frame: at.frame,
+                        });
+                    }
+                    added = case.more_claims() - before;
                     if contradicts.is_some() {
                         case.said().contradicts = contradicts;
                     }
                 }
+                self.claims += added;
             }
             Fact::Resolved(resolution) => self.resolved(slot, &at, *resolution, docket),
             Fact::Ended(ending) => {
                 if let Some(case) = self.case(slot) {
-                    case.said().endings.push((ending, at.frame));
+                    case.end(ending, at.frame);
                 }
             }
             Fact::Profile(profile) => {
@@ -340,6 +426,7 @@ impl Court {
                     case.said().oddities += 1;
                 }
             }
+            Fact::Stands(closing) => self.stands(slot, &closing),
             Fact::Closed(closing) => {
                 self.closed(slot, &closing, docket);
                 self.husks.closings.push(closing);
@@ -409,10 +496,13 @@ impl Court {
         };
         let client = case.client().address;
         let [by_client, by_server] = closing.packets;
-        if by_server > 0 && self.hearing.len() < HOSTS {
-            self.hearing.insert(client);
+        self.tally.flows += 1;
+        self.claims -= case.more_claims();
+        let hears = self.hearing.get(&client).is_some();
+        if by_server > 0 && !hears {
+            self.hearing.put(client, ());
         }
-        let mut ending = outcome(closing, self.hearing.contains(&client));
+        let mut ending = outcome(closing, hears || by_server > 0);
         if is_silence(ending.1) && self.losses.touch(closing.first_seen, closing.last_seen) {
             ending = (Outcome::Inconclusive, "frames-lost", None);
         }

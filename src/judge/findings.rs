@@ -16,9 +16,6 @@ use crate::base::HostName;
 use crate::base::Time;
 use crate::flow::Endpoint;
 
-/// Distinct findings that are kept; more are counted.
-const DISTINCT: usize = 10_000;
-
 /// Flows and frames named in one finding.
 const NAMED: usize = 10;
 
@@ -83,6 +80,8 @@ pub(super) struct Sign<'a> {
 pub(super) struct Findings {
     /// Boxed: a table that grows moves all that is in it.
     rows: HashMap<Key, Box<FindingRow>, foldhash::fast::RandomState>,
+    /// Distinct findings that are kept; more are counted.
+    limit: usize,
     /// Signs of findings that no longer fit.
     pub(super) missed: u64,
     texts: Texts,
@@ -93,13 +92,14 @@ pub(super) struct Findings {
 /// Tells each finding once, however often evidence is begun anew.
 #[derive(Debug, Default)]
 struct Herald {
+    limit: usize,
     told: HashSet<Key, foldhash::fast::RandomState>,
     news: Vec<FindingRow>,
 }
 
 impl Herald {
     fn tell(&mut self, key: &Key, row: impl FnOnce() -> FindingRow) {
-        if self.told.len() >= DISTINCT {
+        if self.told.len() >= self.limit {
             // Some are told again; that is better than never.
             self.told.clear();
         }
@@ -113,9 +113,14 @@ impl Herald {
 type Key = (&'static str, Option<Address>, About);
 
 impl Findings {
+    /// None yet, and at most so many.
+    pub(super) fn new(limit: usize) -> Findings {
+        Findings { limit, ..Findings::default() }
+    }
+
     /// Adds a sign; `sentence` is asked only for a finding's first.
     pub(super) fn add(&mut self, sign: &Sign<'_>, sentence: impl FnOnce() -> String) {
-        let full = self.rows.len() >= DISTINCT;
+        let full = self.rows.len() >= self.limit;
         let key = (sign.code, sign.client, About::from(sign.subject));
         match self.rows.entry(key) {
             Place::Occupied(mut place) => add_to(place.get_mut(), sign),
@@ -132,7 +137,7 @@ impl Findings {
 
     /// From here on, new findings are told by [`Findings::news`].
     pub(super) fn announce(&mut self) {
-        self.herald = Some(Herald::default());
+        self.herald = Some(Herald { limit: self.limit, ..Herald::default() });
     }
 
     /// What is new since the last call.

@@ -26,6 +26,7 @@ pub use catalogue::explanation;
 pub use court::Court;
 pub use court::Docket;
 pub use court::Judgement;
+pub use court::Limits;
 pub use court::Scope;
 pub use ground::Ground;
 pub use record::Confidence;

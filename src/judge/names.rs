@@ -34,6 +34,9 @@ const CANDIDATES: usize = 4;
 /// CNAME steps that are followed; RFC 1034 §3.6.2 wants chains short, attackers do not.
 const CHAIN: usize = 32;
 
+/// Text of a chain that is remembered: twice what the longest honest chains have.
+const CHAIN_BYTES: usize = 1024;
+
 /// Lists of rows that are remembered; names that nobody planned for meet few.
 const STANDINGS: usize = 4096;
 
@@ -47,16 +50,24 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 /// A map of bounded size that forgets what has not been used for longest.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
-    young: Map<K, V>,
-    old: Map<K, V>,
+    young: Map<K, (V, u32)>,
+    old: Map<K, (V, u32)>,
     cap: usize,
+    /// What a generation may weigh, and what the newer does.
+    room: usize,
+    weight: usize,
     /// How often a generation was dropped.
     pub(super) dropped: u64,
 }
 
 impl<K: Hash + Eq + Clone, V> Recent<K, V> {
     pub(super) fn new(cap: usize) -> Self {
-        Recent { young: Map::default(), old: Map::default(), cap, dropped: 0 }
+        Recent { young: Map::default(), old: Map::default(), cap, room: usize::MAX, weight: 0, dropped: 0 }
+    }
+
+    /// The same, and a generation is also full when its entries together weigh `room`.
+    fn weighing(cap: usize, room: usize) -> Self {
+        Recent { room, ..Recent::new(cap) }
     }
 
     /// The value under a key, moved to the newer generation.
@@ -67,21 +78,36 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
         Q: Eq,
     {
         if !self.young.contains_key(key) {
-            let (key, value) = self.old.remove_entry(key)?;
-            self.put(key, value);
+            let (key, (value, weight)) = self.old.remove_entry(key)?;
+            self.put_weighing(key, value, weight as usize);
         }
-        self.young.get_mut(key)
+        self.young.get_mut(key).map(|(value, _)| value)
     }
 
     /// Puts a value in.
     pub(super) fn put(&mut self, key: K, value: V) {
-        if self.young.len() >= self.cap {
+        self.put_weighing(key, value, 0);
+    }
+
+    /// Puts a value in that weighs something.
+    fn put_weighing(&mut self, key: K, value: V, weight: usize) {
+        if self.young.len() >= self.cap || self.weight > self.room {
             if !self.old.is_empty() {
                 self.dropped += 1;
             }
             self.old = std::mem::take(&mut self.young);
+            self.weight = 0;
         }
-        self.young.insert(key, value);
+        self.weight += weight;
+        self.young.insert(key, (value, u32::try_from(weight).unwrap_or(u32::MAX)));
+    }
+
+    /// A value that [`Recent::get`] has just given has grown heavier.
+    fn grow(&mut self, key: &K, by: usize) {
+        if let Some((_, weight)) = self.young.get_mut(key) {
+            *weight = weight.saturating_add(u32::try_from(by).unwrap_or(u32::MAX));
+            self.weight += by;
+        }
     }
 }
 
@@ -119,6 +145,17 @@ pub(super) struct Named {
     pub(super) chain: Arc<[HostName]>,
     /// A name of the chain lies in a private zone.
     pub(super) through_zone: bool,
+    /// The chain was longer than is remembered.
+    chain_is_cut: bool,
+}
+
+impl Named {
+    /// What it keeps, about: as much as an entry, the name, and the chain, as if nobody shared them.
+    fn weight(&self) -> usize {
+        let chain: usize =
+            self.chain.iter().map(|name| size_of::<HostName>() + name.as_str().len() + 32).sum();
+        256 + self.known.name.as_str().len() * 2 + chain
+    }
 }
 
 /// All names.
@@ -133,14 +170,17 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new() -> Self {
+    /// No names, and at most so many bytes of them, about.
+    pub(super) fn new(bytes: usize) -> Self {
+        // Two generations of each; what clients asked for is the most.
+        let room = bytes / 12;
         Names {
             // Seven eighths of a power of two is what a hash table holds without growing.
-            pool: Recent::new(7 << 12),
+            pool: Recent::weighing(7 << 12, room),
             standings: Map::default(),
-            chains: Recent::new(7 << 11),
-            by_client: Recent::new(7 << 13),
-            by_server: Recent::new(7 << 12),
+            chains: Recent::weighing(7 << 11, room),
+            by_client: Recent::weighing(7 << 13, room * 3),
+            by_server: Recent::weighing(7 << 12, room),
         }
     }
 
@@ -158,7 +198,8 @@ impl Names {
         let nature = Nature::of(&name, &matches, ground);
         let standing = self.standing(&matches, &ground.rules);
         let known = Arc::new(Known { name: Arc::new(name.clone()), standing, nature });
-        self.pool.put(name, Arc::clone(&known));
+        let weight = 384 + name.as_str().len();
+        self.pool.put_weighing(name, Arc::clone(&known), weight);
         known
     }
 
@@ -178,7 +219,9 @@ impl Names {
         known: &Arc<Known>,
     ) -> Option<Arc<Known>> {
         let named = self.of(client, server);
-        let agrees = |named: &Named| Arc::ptr_eq(&named.known, known) || named.chain.contains(&known.name);
+        let agrees = |named: &Named| {
+            Arc::ptr_eq(&named.known, known) || named.chain_is_cut || named.chain.contains(&known.name)
+        };
         if named.iter().any(agrees) {
             return None;
         }
@@ -207,10 +250,19 @@ impl Names {
         }
         let known = self.know(resolution.query_name.clone(), ground);
         let through_zone = chain.iter().any(|name| in_private_zone(name));
-        let chain = self.share(chain);
+        let whole = chain.len();
+        let chain = self.share(within(chain, CHAIN_BYTES));
+        let chain_is_cut = chain.len() < whole;
         for address in &addresses {
-            let named = Named { known: Arc::clone(&known), frame, chain: Arc::clone(&chain), through_zone };
-            self.by_server.put(*address, named.clone());
+            let named = Named {
+                known: Arc::clone(&known),
+                frame,
+                chain: Arc::clone(&chain),
+                through_zone,
+                chain_is_cut,
+            };
+            let weight = named.weight();
+            self.by_server.put_weighing(*address, named.clone(), weight);
             match self.by_client.get(&(client, *address)) {
                 Some(candidates) => {
                     candidates.retain(|other| !Arc::ptr_eq(&other.known, &known));
@@ -218,8 +270,11 @@ impl Names {
                         candidates.remove(0);
                     }
                     candidates.push(named);
+                    self.by_client.grow(&(client, *address), weight);
                 }
-                None => self.by_client.put((client, *address), SmallVec::from_iter([named])),
+                None => {
+                    self.by_client.put_weighing((client, *address), SmallVec::from_iter([named]), weight);
+                }
             }
         }
         addresses
@@ -240,11 +295,12 @@ impl Names {
     }
 
     fn share(&mut self, chain: Vec<HostName>) -> Arc<[HostName]> {
-        if let Some((same, ())) = self.chains.young.get_key_value(chain.as_slice()) {
+        if let Some((same, _)) = self.chains.young.get_key_value(chain.as_slice()) {
             return Arc::clone(same);
         }
         let chain: Arc<[HostName]> = chain.into();
-        self.chains.put(Arc::clone(&chain), ());
+        let weight = 64 + chain.iter().map(|name| 48 + name.as_str().len()).sum::<usize>();
+        self.chains.put_weighing(Arc::clone(&chain), (), weight);
         chain
     }
 }
@@ -312,6 +368,20 @@ pub(super) fn add_once(list: &mut String, item: &str) {
     if !list.split(';').any(|other| other == item) {
         add(list, item, "");
     }
+}
+
+/// The first names of a chain that have room together.
+fn within(mut chain: Vec<HostName>, mut room: usize) -> Vec<HostName> {
+    let mut fit = 0;
+    for name in &chain {
+        match room.checked_sub(name.as_str().len()) {
+            Some(left) => room = left,
+            None => break,
+        }
+        fit += 1;
+    }
+    chain.truncate(fit);
+    chain
 }
 
 /// The names behind the query's name and the addresses at the chain's end, whatever the order of the records.

@@ -64,6 +64,11 @@ impl Needs {
         Needs { list, own_region: site.sync_region.as_deref().map(region_word), by_rule }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// The needs that a rule satisfies.
     pub(super) fn of(&self, rule: RuleId) -> &[u16] {
         self.by_rule.get(rule.0 as usize).map_or(&[], SmallVec::as_slice)
@@ -101,6 +106,11 @@ impl Seen {
                 met.frames.push(row.first_frame);
             }
         }
+    }
+
+    /// Needs that were reached.
+    pub(super) fn met(&self) -> u64 {
+        self.0.iter().filter(|met| met.outcomes.first().is_some_and(|ok| *ok > 0)).count() as u64
     }
 
     /// A row for each need, in their order. `watched` is how long the capture saw anything, in nanoseconds.

@@ -82,6 +82,11 @@ impl SiteCourt {
         }
     }
 
+    /// Needs that were reached, and how many there are.
+    pub(super) fn met(&self, ground: &Ground) -> (u64, u64) {
+        (self.needs.met(), ground.needs.len() as u64)
+    }
+
     /// Says what became of needs and exceptions.
     pub(super) fn finish(self, ground: &Ground, findings: &mut Findings) -> Vec<RequirementRow> {
         let (first, last) = self.span.unwrap_or_default();

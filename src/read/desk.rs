@@ -323,6 +323,14 @@ impl Listener for Desk {
         }
     }
 
+    fn held(&self, state: &State) -> usize {
+        state.reader.as_ref().map_or(0, |reader| reader.held())
+    }
+
+    fn stands(&mut self, flow: &Flow, closing: Closing, at: At) {
+        self.tell(flow, at).fact(Fact::Stands(Box::new(closing)));
+    }
+
     fn closed(&mut self, flow: &Flow, closing: Closing, at: At) {
         let closing = husk::fill(&mut self.husks.closings, closing);
         self.tell(flow, at).fact(Fact::Closed(closing));

@@ -51,6 +51,8 @@ pub enum Fact {
     Profile(Profile),
     /// Something odd on the wire.
     Odd(Oddity),
+    /// The conversation was ended or rejected, and stands so far like this; only where that is wanted before its close.
+    Stands(Box<Closing>),
     /// The conversation is over.
     Closed(Box<Closing>),
 }

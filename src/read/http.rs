@@ -182,6 +182,10 @@ struct Http {
 }
 
 impl Reader for Http {
+    fn held(&self) -> usize {
+        size_of::<Http>() + self.named.as_ref().map_or(0, |(name, _)| name.as_str().len())
+    }
+
     fn stream(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
         let mut used = 0;
         // Every turn takes a body's bytes or a head, or returns.

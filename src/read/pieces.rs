@@ -47,6 +47,11 @@ impl Pieces {
         self.ranges.len() <= RANGE_LIMIT
     }
 
+    /// Bytes that it keeps.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The bytes up to the first hole.
     pub(crate) fn ready(&self) -> &[u8] {
         match self.ranges.first() {

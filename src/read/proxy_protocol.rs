@@ -51,6 +51,10 @@ fn probe(sample: &Sample<'_>) -> Probe {
 struct ProxyProtocol;
 
 impl Reader for ProxyProtocol {
+    fn held(&self) -> usize {
+        0
+    }
+
     fn stream(&mut self, _side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
         let short = Step::Hungry { consumed: 0, need: bytes.len() + 1 };
         if bytes.starts_with(V1) {

@@ -130,6 +130,9 @@ pub trait Reader: Send {
         Step::Sated
     }
 
+    /// Bytes that it keeps, about.
+    fn held(&self) -> usize;
+
     /// The conversation is over.
     fn finish(&mut self, tell: &mut Tell<'_>) {
         let _ = tell;

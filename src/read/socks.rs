@@ -282,6 +282,10 @@ fn target(c: &mut Cursor<'_>) -> Result<Option<Vec<u8>>, Cut> {
 }
 
 impl Reader for Socks {
+    fn held(&self) -> usize {
+        size_of::<Socks>()
+    }
+
     fn stream(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
         let mut c = Cursor::new(bytes);
         // Every turn takes at least one byte, or returns.

@@ -33,7 +33,7 @@ use crate::judge::RequirementRow;
 const TABLES: [&str; 4] = [FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE, DnsRow::FILE];
 
 /// The stage's name inside a folder that exists, and what is appended to the name of one that does not.
-const STAGE: &str = ".unfinished";
+pub const STAGE: &str = ".unfinished";
 
 /// Held while a run writes, so that another run can tell a dead stage from a living one.
 const LOCK: &str = "lock";

@@ -34,6 +34,7 @@ pub use facts::TagSource;
 pub use folder::Folder;
 pub use folder::Landed;
 pub use folder::Overwrite;
+pub use folder::STAGE as UNFINISHED;
 pub use manifest::FEATURES;
 pub use manifest::MANIFEST;
 pub use manifest::Manifest;

@@ -21,6 +21,7 @@ use afs_audit::capture::Capture;
 use afs_audit::capture::Input;
 use afs_audit::decode;
 use afs_audit::flow;
+use afs_audit::judge;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::Docket;
 use afs_audit::judge::FlowRow;
@@ -96,6 +97,7 @@ pub fn run(files: &[PathBuf]) -> Result<Run, String> {
         scope: Scope { servers: Vec::new() },
         fragments: decode::Limits::default(),
         flows: flow::Limits::default(),
+        judge: judge::Limits::default(),
         workers: 1,
     };
     let (facts, kept) = audit::run(capture, plan, Kept::default(), &mut Nobody, &AtomicBool::new(false));

@@ -1,6 +1,7 @@
 //! Checks against what the site says of itself, and against the service tags.
 
 use super::Check;
+use super::Proof;
 use super::Seen;
 use super::name_of;
 use crate::flow::Handshake;
@@ -11,34 +12,39 @@ use crate::read::NameSource;
 use crate::rules::ROLES;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { code: "AFS401", by_words: true, finds: is_other_region, sentence: other_region },
-    Check { code: "AFS402", by_words: true, finds: is_unlisted_region, sentence: unlisted_region },
-    Check { code: "AFS403", by_words: true, finds: is_other_account, sentence: other_account },
-    Check { code: "AFS404", by_words: true, finds: is_internet_routing, sentence: internet_routing },
-    Check { code: "AFS405", by_words: true, finds: is_smb, sentence: smb },
-    Check { code: "AFS411", by_words: true, finds: |seen| privacy(seen) == Privacy::Leaks, sentence: leaks },
+    Check { code: "AFS401", proof: Proof::Words, finds: is_other_region, sentence: other_region },
+    Check { code: "AFS402", proof: Proof::Words, finds: is_unlisted_region, sentence: unlisted_region },
+    Check { code: "AFS403", proof: Proof::Words, finds: is_other_account, sentence: other_account },
+    Check { code: "AFS404", proof: Proof::Words, finds: is_internet_routing, sentence: internet_routing },
+    Check { code: "AFS405", proof: Proof::Words, finds: is_smb, sentence: smb },
+    Check {
+        code: "AFS411",
+        proof: Proof::Words,
+        finds: |seen| privacy(seen) == Privacy::Leaks,
+        sentence: leaks,
+    },
     Check {
         code: "AFS412",
-        by_words: true,
+        proof: Proof::Words,
         finds: |seen| privacy(seen) == Privacy::Unproven,
         sentence: unproven,
     },
     Check {
         code: "AFS413",
-        by_words: true,
+        proof: Proof::Words,
         finds: |seen| privacy(seen) == Privacy::Public,
         sentence: public,
     },
-    Check { code: "AFS421", by_words: true, finds: is_direct, sentence: direct },
+    Check { code: "AFS421", proof: Proof::Words, finds: is_direct, sentence: direct },
     Check {
         code: "AFS441",
-        by_words: false,
+        proof: Proof::End,
         finds: |seen| seen.verdict.internal.is_some(),
         sentence: strange_port,
     },
-    Check { code: "AFS461", by_words: false, finds: is_tunnel, sentence: tunnel },
-    Check { code: "AFS471", by_words: true, finds: is_forged, sentence: forged },
-    Check { code: "AFS472", by_words: true, finds: is_outside, sentence: outside },
+    Check { code: "AFS461", proof: Proof::End, finds: is_tunnel, sentence: tunnel },
+    Check { code: "AFS471", proof: Proof::Words, finds: is_forged, sentence: forged },
+    Check { code: "AFS472", proof: Proof::Words, finds: is_outside, sentence: outside },
 ];
 
 /// What the site makes of the name, unless the site's own exception allows the flow.

@@ -320,6 +320,11 @@ impl Dns {
 }
 
 impl Reader for Dns {
+    fn held(&self) -> usize {
+        size_of::<Dns>()
+            + self.asked.iter().map(|asked| size_of::<Asked>() + asked.name.as_str().len()).sum::<usize>()
+    }
+
     fn stream(&mut self, _side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
         let mut c = Cursor::new(bytes);
         loop {

@@ -394,6 +394,10 @@ impl Quic {
 }
 
 impl Reader for Quic {
+    fn held(&self) -> usize {
+        size_of::<Quic>() + self.crypto.iter().map(Pieces::held).sum::<usize>()
+    }
+
     fn stream(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Tell<'_>) -> Step {
         Step::Sated
     }

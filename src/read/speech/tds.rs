@@ -103,6 +103,10 @@ impl Tds {
 }
 
 impl Reader for Tds {
+    fn held(&self) -> usize {
+        size_of::<Tds>() + self.inside.kept() + self.held.iter().map(Vec::capacity).sum::<usize>()
+    }
+
     fn stream(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
         let mut c = Cursor::new(bytes);
         loop {

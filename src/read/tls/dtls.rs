@@ -224,6 +224,10 @@ impl Dtls {
 }
 
 impl Reader for Dtls {
+    fn held(&self) -> usize {
+        size_of::<Dtls>() + self.messages.iter().map(|message| message.pieces.held()).sum::<usize>()
+    }
+
     fn stream(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Tell<'_>) -> Step {
         Step::Sated
     }

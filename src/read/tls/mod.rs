@@ -301,9 +301,18 @@ impl Tls {
     pub(crate) fn new() -> Tls {
         Tls { talk: Talk::new(Carrier::Tls), halves: Default::default() }
     }
+
+    /// Bytes of messages that are not whole yet.
+    pub(crate) fn kept(&self) -> usize {
+        self.halves.iter().map(|half| half.message.capacity()).sum()
+    }
 }
 
 impl Reader for Tls {
+    fn held(&self) -> usize {
+        size_of::<Tls>() + self.kept()
+    }
+
     fn stream(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
         let Tls { talk, halves: [client, server] } = self;
         let half = if side == Side::Client { client } else { server };

@@ -1,0 +1,645 @@
+//! Live capture, with the real program between network namespaces of their own.
+//!
+//! Needs root, and the tools that `.ci/run` installs: who lacks them is told so.
+
+#![cfg(all(feature = "live", target_os = "linux"))]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot do fails it")]
+
+use std::fs;
+use std::io::Read as _;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+/// How long anything may take before the test fails; what is promised within two seconds has it all on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_afs-audit");
+const TRAFFIC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/traffic.py");
+
+/// Audits this side of the lab.
+const SERVER: [&str; 2] = ["--server", "10.77.0.0/24"];
+
+/// Two namespaces with a cable between them: `near` with the audited host 10.77.0.1, `far` with everything else.
+struct Lab {
+    near: String,
+    far: String,
+    /// The cable's end in `near`; capture happens there.
+    device: String,
+    folder: tempfile::TempDir,
+    servers: Vec<Child>,
+}
+
+fn run(command: &[&str]) {
+    let [program, arguments @ ..] = command else { panic!("no command") };
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}; .ci/run installs it"));
+    assert!(
+        output.status.success(),
+        "{} (these tests need root): {}",
+        command.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Waits until something is so.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+impl Lab {
+    fn new() -> Lab {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{number}", std::process::id());
+        let (near, far) = (format!("afl-near-{id}"), format!("afl-far-{id}"));
+        let folder = tempfile::tempdir().unwrap();
+        // The program becomes another user, who writes here too.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let lab = Lab { near, far, device: format!("afl{number}"), folder, servers: Vec::new() };
+        let (near, far, device) = (lab.near.as_str(), lab.far.as_str(), lab.device.as_str());
+        run(&["ip", "netns", "add", near]);
+        run(&["ip", "netns", "add", far]);
+        run(&["ip", "link", "add", device, "netns", near, "type", "veth", "peer", "afl-far", "netns", far]);
+        for (netns, name, address) in [(near, device, "10.77.0.1/24"), (far, "afl-far", "10.77.0.2/24")] {
+            run(&["ip", "-n", netns, "address", "add", address, "dev", name]);
+            run(&["ip", "-n", netns, "link", "set", "lo", "up"]);
+            run(&["ip", "-n", netns, "link", "set", name, "up"]);
+        }
+        for address in ["203.0.113.5/32", "203.0.113.6/32"] {
+            run(&["ip", "-n", far, "address", "add", address, "dev", "lo"]);
+        }
+        run(&["ip", "-n", near, "route", "add", "default", "via", "10.77.0.2"]);
+        lab
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn inside(netns: &str, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", netns, program]);
+        command
+    }
+
+    /// A resolver that gives every name 203.0.113.5, and a server that answers TLS there.
+    fn serve(&mut self) {
+        let (certificate, key) = (self.path("cert.pem"), self.path("key.pem"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=lab.example"])
+            .args([Path::new("-keyout"), &key, Path::new("-out"), &certificate])
+            .output()
+            .unwrap_or_else(|error| panic!("cannot run openssl: {error}; .ci/run installs it"));
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let resolver = Lab::inside(&self.far, "dnsmasq")
+            .args([
+                "--keep-in-foreground",
+                "--no-resolv",
+                "--no-hosts",
+                "--conf-file=/dev/null",
+                "--pid-file=",
+            ])
+            .args(["--bind-interfaces", "--interface=afl-far", "--address=/#/203.0.113.5"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.servers.push(resolver);
+        let mut server = Lab::inside(&self.far, "python3")
+            .args([TRAFFIC, "serve"])
+            .args([certificate, key])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 5];
+        server.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+        assert_eq!(&ready, b"ready");
+        self.servers.push(server);
+    }
+
+    /// Traffic from the audited host, until it is done.
+    fn traffic(&self, arguments: &[&str]) {
+        self.traffic_begins(arguments).ends(0);
+    }
+
+    fn traffic_begins(&self, arguments: &[&str]) -> Run {
+        let child = Lab::inside(&self.near, "python3").arg(TRAFFIC).args(arguments).spawn().unwrap();
+        Run { child, said: PathBuf::new(), out: PathBuf::new() }
+    }
+
+    /// Begins to capture, and waits until it does.
+    fn live(&self, arguments: &[&str]) -> Run {
+        let out = self.next("out");
+        let mut run = self.live_into(fs::File::create(&out).unwrap().into(), arguments);
+        run.out = out;
+        run
+    }
+
+    fn live_into(&self, out: Stdio, arguments: &[&str]) -> Run {
+        let mut run = self.begin(&[], arguments, out);
+        until("capture begins", || {
+            let ended = run.child.try_wait().unwrap();
+            assert!(ended.is_none(), "ended at once: {}", run.stderr());
+            run.stderr().contains("rights given up:")
+        });
+        run
+    }
+
+    /// Starts the program behind a command that starts it.
+    fn begin(&self, before: &[&str], arguments: &[&str], out: Stdio) -> Run {
+        let said = self.next("said");
+        let mut command = vec!["netns", "exec", &self.near];
+        command.extend(before);
+        command.extend([PROGRAM, "live", "--buffer", "16"]);
+        let child = Command::new("ip")
+            .args(command)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(fs::File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        Run { child, said, out: PathBuf::new() }
+    }
+
+    /// A file of its own.
+    fn next(&self, kind: &str) -> PathBuf {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        self.path(&format!("{kind}-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        for netns in [&self.near, &self.far] {
+            let _ = Command::new("ip").args(["netns", "delete", netns]).status();
+        }
+    }
+}
+
+/// A program that runs. `ip netns exec` becomes it, so that its number is the child's.
+struct Run {
+    child: Child,
+    said: PathBuf,
+    out: PathBuf,
+}
+
+impl Run {
+    fn stderr(&self) -> String {
+        fs::read_to_string(&self.said).unwrap_or_default()
+    }
+
+    fn stdout(&self) -> String {
+        fs::read_to_string(&self.out).unwrap_or_default()
+    }
+
+    fn signal(&self, name: &str) {
+        run(&["kill", "-s", name, &self.child.id().to_string()]);
+    }
+
+    /// Waits for its end.
+    fn ends(&mut self, status: i32) {
+        let mut ended = None;
+        until("the program ends", || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        assert_eq!(ended.unwrap().code(), Some(status), "{}", self.stderr());
+    }
+
+    fn stop(&mut self, status: i32) {
+        self.signal("INT");
+        self.ends(status);
+    }
+
+    /// A line of the kernel's account of the process.
+    fn status(&self, key: &str) -> String {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {key}")).trim().to_owned()
+    }
+
+    fn kib(&self, key: &str) -> u64 {
+        self.status(key).trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Checks that a folder is complete evidence, and gives its manifest.
+fn verified(folder: &Path) -> serde_json::Value {
+    let output = Command::new(PROGRAM).args(["verify", text(folder)]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap()
+}
+
+/// The evidence folders in a folder, oldest first.
+fn intervals(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut all: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("manifest.json").is_file())
+        .collect();
+    all.sort();
+    all
+}
+
+fn rows(folder: &Path, table: &str) -> Vec<String> {
+    fs::read_to_string(folder.join(table)).unwrap().lines().skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_rows_of_a_live_run_are_those_of_its_frames() {
+    let mut lab = Lab::new();
+    lab.serve();
+    let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
+    let mut live = lab.live(
+        &[&["-i", &lab.device, "-o", text(&evidence), "-w", text(&frames)], SERVER.as_slice()].concat(),
+    );
+    lab.traffic(&["talk", "10.77.0.2", "one.example.com", "login.microsoftonline.com", "evil.example.net"]);
+    lab.traffic(&["refused", "203.0.113.6", "3"]);
+    until("the last attempt is captured", || live.stdout().contains("AFS201"));
+    live.stop(1);
+    let manifest = verified(&evidence);
+    assert_eq!(manifest["partial"], false, "stopping is how a live run ends");
+
+    let again = lab.path("again");
+    let analyze = Command::new(PROGRAM)
+        .args(["analyze", text(&frames), "-q", "-o", text(&again)])
+        .args(SERVER)
+        .output()
+        .unwrap();
+    assert_eq!(analyze.status.code(), Some(1), "{}", String::from_utf8_lossy(&analyze.stderr));
+    for table in ["flows.csv", "dns.csv", "findings.csv"] {
+        let saved: Vec<String> =
+            rows(&again, table).iter().map(|row| row.replace("frames.pcapng", &lab.device)).collect();
+        assert_eq!(rows(&evidence, table), saved, "{table}");
+    }
+    assert!(rows(&evidence, "flows.csv").len() >= 9);
+    assert_eq!(rows(&evidence, "dns.csv").len(), 3);
+    let other: serde_json::Value =
+        serde_json::from_slice(&fs::read(again.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["tally"], other["tally"]);
+    assert_eq!(manifest["accounting"]["frames"], other["accounting"]["frames"]);
+}
+
+#[test]
+fn names_and_refusals_are_told_while_it_runs() {
+    let mut lab = Lab::new();
+    lab.serve();
+    let arguments = [&["-i", lab.device.as_str()], SERVER.as_slice()].concat();
+    let lines = lab.live(&arguments);
+    let json = lab.live(&[arguments.as_slice(), &["--format", "jsonl"]].concat());
+    lab.traffic(&["talk", "10.77.0.2", "evil.example.net"]);
+    lab.traffic(&["refused", "203.0.113.6", "1"]);
+    // The conversation that was refused is not closed for ten seconds of silence: these are told before.
+    until("findings on standard output", || {
+        let out = lines.stdout();
+        out.contains("AFS101 10.77.0.1 connected to evil.example.net") && out.contains("AFS201")
+    });
+    until("records on standard output", || {
+        let out = json.stdout();
+        let records: Vec<serde_json::Value> =
+            out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let any = |kind: &str, key: &str, value: &str| {
+            records.iter().any(|record| record["record"] == kind && record[key] == value)
+        };
+        any("dns", "query_name", "evil.example.net")
+            && any("finding", "code", "AFS101")
+            && any("finding", "code", "AFS201")
+    });
+}
+
+#[test]
+fn every_end_leaves_complete_evidence() {
+    let lab = Lab::new();
+    let device = lab.device.as_str();
+    for signal in ["INT", "TERM"] {
+        let evidence = lab.path(signal);
+        let mut live = lab.live(&["-i", device, "--fail-on", "never", "-o", text(&evidence)]);
+        lab.traffic(&["datagrams", "203.0.113.5", "5", "0.01"]);
+        live.signal(signal);
+        live.ends(0);
+        let manifest = verified(&evidence);
+        assert!(manifest["accounting"]["frames"].as_u64() >= Some(5), "{signal}: {manifest}");
+    }
+
+    let evidence = lab.path("count");
+    let mut live = lab.live(&["-i", device, "-c", "7", "--fail-on", "never", "-o", text(&evidence)]);
+    lab.traffic(&["datagrams", "203.0.113.5", "30", "0.01"]);
+    live.ends(0);
+    assert_eq!(verified(&evidence)["accounting"]["frames"], 7);
+
+    let evidence = lab.path("duration");
+    let mut live = lab.live(&["-i", device, "--duration", "2s", "-o", text(&evidence)]);
+    live.ends(0);
+    verified(&evidence);
+}
+
+#[test]
+fn a_closed_pipe_ends_it() {
+    let lab = Lab::new();
+    let mut live = lab.live_into(Stdio::piped(), &["-i", &lab.device, "--format", "jsonl"]);
+    drop(live.child.stdout.take());
+    lab.traffic(&["refused", "203.0.113.6", "20"]);
+    live.ends(0);
+    assert!(!live.stderr().contains("afs-audit:"), "{}", live.stderr());
+}
+
+#[test]
+fn evidence_is_begun_anew_by_the_clock_and_by_a_signal() {
+    let lab = Lab::new();
+    let evidence = lab.path("evidence");
+    let mut live =
+        lab.live(&["-i", &lab.device, "-o", text(&evidence), "--every", "2s", "--fail-on", "never"]);
+    let mut traffic = lab.traffic_begins(&["datagrams", "203.0.113.5", "60", "0.1"]);
+    until("two intervals", || intervals(&evidence).len() >= 2);
+    let before = intervals(&evidence).len();
+    live.signal("HUP");
+    until("one more", || intervals(&evidence).len() > before);
+    traffic.ends(0);
+    live.stop(0);
+    let all = intervals(&evidence);
+    let frames: u64 =
+        all.iter().map(|folder| verified(folder)["accounting"]["frames"].as_u64().unwrap()).sum();
+    assert!(frames >= 60, "every frame is in one interval: {frames} in {}", all.len());
+    let left: Vec<_> = fs::read_dir(&evidence).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left.len(), all.len(), "nothing unfinished stays: {left:?}");
+
+    // Without --every the signal makes folders of the same kind.
+    let evidence = lab.path("by-signal");
+    let mut live = lab.live(&["-i", &lab.device, "-o", text(&evidence)]);
+    live.signal("HUP");
+    until("the first folder", || evidence.join("manifest.json").is_file());
+    live.stop(0);
+    verified(&evidence);
+    assert_eq!(intervals(&evidence).len(), 1, "{}", live.stderr());
+}
+
+#[test]
+fn frames_are_written_in_files_of_a_size() {
+    let lab = Lab::new();
+    let frames = lab.path("frames.pcapng");
+    let mut live = lab.live(&[
+        "-i",
+        &lab.device,
+        "-w",
+        text(&frames),
+        "--rotate-size",
+        "20K",
+        "-c",
+        "400",
+        "--fail-on",
+        "never",
+    ]);
+    lab.traffic(&["datagrams", "203.0.113.5", "450", "0"]);
+    live.ends(0);
+    let files: Vec<String> = (1..10)
+        .map(|number| lab.path(&format!("frames-{number:05}.pcapng")))
+        .filter(|path| path.is_file())
+        .map(|path| text(&path).to_owned())
+        .collect();
+    assert!(files.len() >= 3, "{files:?}");
+    let again = lab.path("again");
+    let analyze = Command::new(PROGRAM)
+        .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
+        .args(&files)
+        .output()
+        .unwrap();
+    assert!(analyze.status.success(), "{}", String::from_utf8_lossy(&analyze.stderr));
+    assert_eq!(verified(&again)["accounting"]["frames"], 400);
+}
+
+#[test]
+fn an_interface_that_goes_away_is_waited_for() {
+    let lab = Lab::new();
+    let evidence = lab.path("evidence");
+    let mut live = lab.live(&["-i", &lab.device, "-i", "lo", "--fail-on", "never", "-o", text(&evidence)]);
+    lab.traffic(&["datagrams", "203.0.113.5", "10", "0.01"]);
+    run(&["ip", "-n", &lab.near, "link", "set", &lab.device, "down"]);
+    until("it says that the interface is down", || live.stderr().contains("is down; waiting for it"));
+    run(&["ip", "-n", &lab.near, "link", "set", &lab.device, "up"]);
+    until("it says that it is up again", || live.stderr().contains("is up again"));
+    lab.traffic(&["datagrams", "10.77.0.2", "10", "0.01"]);
+    run(&["ip", "-n", &lab.near, "link", "delete", &lab.device]);
+    until("it says that the interface is gone", || live.stderr().contains("what was captured is kept"));
+    live.stop(0);
+    let manifest = verified(&evidence);
+    assert!(manifest["accounting"]["frames"].as_u64() >= Some(20), "{manifest}");
+}
+
+#[test]
+fn what_cannot_be_captured_is_said_with_what_to_do() {
+    let lab = Lab::new();
+    let check = |before: &[&str], arguments: &[&str], expected: &str| {
+        let mut live = lab.begin(before, arguments, Stdio::null());
+        live.ends(2);
+        let said = live.stderr();
+        assert!(said.starts_with("afs-audit: ") && said.contains(expected), "{expected}: {said}");
+    };
+    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let device = lab.device.as_str();
+    let setcap = format!("setcap cap_net_raw,cap_net_admin=eip {PROGRAM}");
+    check(&nobody, &["-i", device], &setcap);
+    check(&[], &["-i", &format!("{device}x")], &format!("no such interface; did you mean {device}?"));
+    check(&[], &["-i", "zzzzzz"], "no such interface; there are: ");
+    check(&[], &["-i", device, "-f", "tcp port 80 and and"], "cannot compile filter: ");
+    check(&[], &["-i", device, "-f", "tcp prot 80"], "at character 5: prot");
+    check(&[], &["-i", device, "--user", "no-such-user"], "no such user: no-such-user");
+    run(&["ip", "-n", &lab.near, "link", "set", device, "down"]);
+    check(&[], &["-i", device], &format!("it is down; bring it up with: ip link set {device} up"));
+}
+
+#[test]
+fn rights_are_given_up() {
+    let lab = Lab::new();
+    let live = lab.live(&["-i", &lab.device, "--require-sandbox"]);
+    assert_eq!(live.status("Uid").split_whitespace().collect::<Vec<_>>(), ["65534"; 4]);
+    assert_eq!(live.status("Groups"), "65534");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        assert_eq!(live.status(set), "0000000000000000", "{set}");
+    }
+    assert_eq!(live.status("NoNewPrivs"), "1");
+    assert_eq!(live.status("Seccomp"), "2", "a filter is in force");
+    // Threads that capture and write were begun afterwards, and are bound as well.
+    let tasks = fs::read_dir(format!("/proc/{}/task", live.child.id())).unwrap();
+    let mut threads = 0;
+    for task in tasks {
+        let text = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        assert!(text.contains("NoNewPrivs:\t1") && text.contains("CapEff:\t0000000000000000"), "{text}");
+        threads += 1;
+    }
+    assert!(threads >= 3, "{threads}");
+    let said = live.stderr();
+    for what in ["user nobody", "no capabilities", "no new privileges", "seccomp"] {
+        assert!(said.contains(what), "{said}");
+    }
+}
+
+#[test]
+fn a_full_disk_loses_one_interval_and_says_so() {
+    let lab = Lab::new();
+    let disk = lab.path("disk");
+    fs::create_dir(&disk).unwrap();
+    run(&["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "afl", text(&disk)]);
+    let _mounted = Mounted(&disk);
+    let evidence = disk.join("evidence");
+    let mut live =
+        lab.live(&["-i", &lab.device, "-o", text(&evidence), "--every", "2s", "--fail-on", "never"]);
+    until("a first interval", || !intervals(&evidence).is_empty());
+    let kept = intervals(&evidence);
+    let ballast = disk.join("ballast");
+    // Fills what is left; the error is the point.
+    let _ = fs::write(&ballast, vec![0; 1 << 20]);
+    lab.traffic(&["refused", "203.0.113.6", "200"]);
+    until("it says what is lost", || live.stderr().contains("no space left on the disk; the evidence since"));
+    fs::remove_file(&ballast).unwrap();
+    let before = intervals(&evidence).len();
+    until("evidence goes on", || intervals(&evidence).len() > before);
+    live.stop(2);
+    assert!(live.stderr().contains("afs-audit: "), "{}", live.stderr());
+    for folder in kept.iter().chain(&intervals(&evidence)) {
+        verified(folder);
+    }
+}
+
+struct Mounted<'a>(&'a Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l", text(self.0)]).status();
+    }
+}
+
+/// The metrics page of a run in this namespace.
+fn metrics(lab: &Lab, port: u16) -> String {
+    let ask = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=10).read().decode())";
+    let address = format!("http://127.0.0.1:{port}/metrics");
+    let output = Lab::inside(&lab.near, "python3").args(["-c", ask, &address]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn metric(page: &str, name: &str) -> u64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name}: {page}")).parse().unwrap()
+}
+
+#[test]
+fn metrics_can_be_scraped() {
+    let mut lab = Lab::new();
+    lab.serve();
+    let _live = lab.live(&[&["-i", &lab.device, "--metrics", "9105"], SERVER.as_slice()].concat());
+    lab.traffic(&["talk", "10.77.0.2", "evil.example.net"]);
+    let device = &lab.device;
+    until("the finding is counted", || {
+        metrics(&lab, 9105).contains("afs_audit_findings_total{code=\"AFS101\"} 1")
+    });
+    let page = metrics(&lab, 9105);
+    assert!(metric(&page, &format!("afs_audit_frames_total{{interface=\"{device}\"}}")) > 10);
+    assert_eq!(
+        metric(&page, &format!("afs_audit_dropped_frames_total{{interface=\"{device}\",by=\"kernel\"}}")),
+        0
+    );
+    assert_eq!(metric(&page, &format!("afs_audit_interface_up{{interface=\"{device}\"}}")), 1);
+    assert_eq!(metric(&page, "afs_audit_dns_answers_total"), 1);
+    assert!(page.contains("afs_audit_build_info{version=\""));
+    // One that asks and says nothing more does not stop the others: it is waited for a second.
+    assert!(TcpStream::connect(("127.0.0.1", 9105)).is_err(), "served inside the namespace alone");
+}
+
+/// A flood of 300,000 frames, of whatever kind, stays within the bound, and what was given up for it is counted.
+fn check_flat(kind: &str, counted: &str) {
+    // Of a debug build: its code is counted too, though it is mapped from the file.
+    const BOUND_MIB: u64 = 128;
+    let lab = Lab::new();
+    let evidence = lab.path("evidence");
+    let mut live = lab.live(&[
+        "-i",
+        &lab.device,
+        "--memory",
+        &BOUND_MIB.to_string(),
+        "--metrics",
+        "9105",
+        "-o",
+        text(&evidence),
+    ]);
+    lab.traffic(&["flood", &lab.device, kind, "300000"]);
+    until("the flood was audited or lost", || {
+        let page = metrics(&lab, 9105);
+        let of = |name: &str| metric(&page, &name.replace("IF", &format!("interface=\"{}\"", lab.device)));
+        let seen = of("afs_audit_frames_total{IF}");
+        let lost = of("afs_audit_dropped_frames_total{IF,by=\"kernel\"}")
+            + of("afs_audit_dropped_frames_total{IF,by=\"own\"}");
+        seen + lost >= 300_000 && seen > 50_000 && of(counted) > 0
+    });
+    let (anonymous, most) = (live.kib("RssAnon"), live.kib("VmHWM"));
+    // The ring, the program's own file and what else is mapped come on top of what --memory bounds.
+    let mapped = live.kib("RssFile") + live.kib("RssShmem");
+    assert!(anonymous < BOUND_MIB << 10, "{kind}: {anonymous} KiB");
+    assert!(most < (BOUND_MIB << 10) + mapped, "{kind}: {most} KiB at most, {mapped} KiB mapped");
+    live.signal("INT");
+    until("it ends", || live.child.try_wait().unwrap().is_some());
+    let manifest = verified(&evidence);
+    let bounds = manifest.get("bounds").and_then(serde_json::Value::as_array).unwrap();
+    assert!(!bounds.is_empty(), "{kind}: no bound is said to have bitten");
+}
+
+#[test]
+fn attempts_from_everywhere_do_not_grow_it() {
+    check_flat("syn", "afs_audit_flows_evicted_total");
+}
+
+#[test]
+fn a_scan_does_not_grow_it() {
+    check_flat("scan", "afs_audit_findings_missed_total");
+}
+
+#[test]
+fn many_names_do_not_grow_it() {
+    check_flat("names", "afs_audit_names_forgotten_total");
+}
+
+#[test]
+fn many_beginnings_do_not_grow_it() {
+    check_flat("hellos", "afs_audit_flows_unheard_total");
+}
+
+#[test]
+fn interfaces_are_listed() {
+    let lab = Lab::new();
+    let output = Lab::inside(&lab.near, PROGRAM).args(["interfaces"]).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    let line = table.lines().find(|line| line.starts_with(&lab.device)).unwrap_or_else(|| panic!("{table}"));
+    assert!(line.contains("up") && line.contains("EN10MB") && line.contains("10.77.0.1/24"), "{line}");
+    let output = Lab::inside(&lab.near, PROGRAM).args(["interfaces", "--format", "jsonl"]).output().unwrap();
+    let records = String::from_utf8(output.stdout).unwrap();
+    assert!(records.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{records}");
+    std::io::stderr().flush().unwrap();
+}
