@@ -203,7 +203,7 @@ fn run(path: &Path, ground: &Arc<Ground>) -> (Duration, Duration, u64) {
     let mut decoder = Decoder::new(decode::Limits::default());
     let mut table = FlowTable::new(flow::Limits::default());
     let mut desk = Desk::default();
-    let mut court = Court::new(Arc::clone(ground), Scope::default());
+    let mut court = Court::new(Arc::clone(ground), Scope::default(), afs_audit::judge::Limits::default());
     let (mut rows, mut chunk) = (Rows::default(), Chunk::default());
     let (mut extraction, mut judging) = (Duration::ZERO, Duration::ZERO);
     let (mut order, mut second) = (0, i64::MIN);

@@ -309,6 +309,7 @@ fn other_files_and_wrappings_have_the_same_rows() {
         "link-sll2",
         "link-raw",
         "link-null",
+        "duplicates",
         "wrapped-vlan",
         "wrapped-qinq",
         "wrapped-vxlan",

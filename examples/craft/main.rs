@@ -100,7 +100,7 @@ const CASES: &[Case] = &[
     ("fragments-ipv6", "IPv6 fragments, the last first", fragments_ipv6),
     (
         "duplicates",
-        "every frame twice, as a span port of both directions shows it; each DNS answer is told twice, which is not yet as it should be",
+        "every frame twice, as a span port of both directions shows it; each counts once",
         duplicates,
     ),
     ("cut-file", "a file that ends inside of a record", cut_file),

@@ -14,6 +14,8 @@ mod names;
 mod nature;
 mod needs;
 mod outcome;
+mod quality;
+mod races;
 mod record;
 mod site;
 mod survey;

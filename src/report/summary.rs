@@ -323,6 +323,12 @@ impl Summary<'_> {
             accounting.unknown_link.iter().map(|(n, times)| (link(*n), *times)).collect(),
         );
         say("not IP", accounting.not_ip.iter().map(|(n, times)| (ether_type(*n), *times)).collect());
+        if accounting.copies > 0 {
+            gaps.push(format!(
+                "{} there twice, as a span session of both directions shows them: counted once",
+                count(accounting.copies, "frame")
+            ));
+        }
         if accounting.filtered > 0 {
             gaps.push(format!("{} put aside by the filter", count(accounting.filtered, "frame")));
         }
