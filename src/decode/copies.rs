@@ -22,10 +22,10 @@ use crate::base::Address;
 use crate::base::Time;
 
 /// How far apart in time copies may be where the IP identification is the same and not zero. Microseconds.
-const APART: u32 = 10_000;
+const APART: u64 = 10_000;
 
 /// The same where nothing but the packet itself can be compared (IPv6, and IPv4 with identification 0, RFC 6864 §4.1).
-const APART_UNNUMBERED: u32 = 1_000;
+const APART_UNNUMBERED: u64 = 1_000;
 
 /// Sets of four packets each that are remembered: several thousand, more than a fast link carries in a millisecond.
 const SETS: usize = 1 << 10;
@@ -37,12 +37,13 @@ const TWINS: usize = 1 << 16;
 const TIME_BITS: u32 = 24;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
-/// Four packets: what they hold and when they came, and in which scope. One line of the cache.
+/// Four packets: what they hold and when they came, and in which scope.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(align(64))]
 struct Set {
     marks: [u64; 4],
     scopes: [u64; 4],
+    /// The way that is used next.
+    next: u8,
 }
 
 /// The packets of the last milliseconds.
@@ -72,24 +73,24 @@ impl Copies {
         let micros = (time.0.div_euclid(1_000) as u64) & TIME_MASK;
         let (place, mark) = digest(packet, self.seeds);
         let Some(set) = self.sets.get_mut(place % SETS) else { return false };
-        let apart = if packet.ip_id == 0 { APART_UNNUMBERED } else { APART };
-        let mut oldest = (0, 0);
-        for (way, known) in set.marks.iter().enumerate() {
-            let age = (micros.wrapping_sub(*known) & TIME_MASK) as u32;
-            // Files that are read together may overlap a little: a copy may be the earlier one.
-            let distance = age.min((1 << TIME_BITS) - age);
-            if known >> TIME_BITS == mark >> TIME_BITS && distance <= apart {
-                let original = set.scopes.get(way).copied().unwrap_or_default();
+        // Nearly always none of the four is it.
+        if set.marks.iter().any(|known| (known ^ mark) >> TIME_BITS == 0) {
+            let found = set.marks.iter().zip(set.scopes).find(|(known, _)| {
+                let age = micros.wrapping_sub(**known) & TIME_MASK;
+                // Files that are read together may overlap a little: a copy may be the earlier one.
+                let distance = age.min((1 << TIME_BITS) - age);
+                let apart = if packet.ip_id == 0 { APART_UNNUMBERED } else { APART };
+                (**known ^ mark) >> TIME_BITS == 0 && distance <= apart
+            });
+            if let Some((_, original)) = found {
                 if original != packet.scope {
                     self.twin(packet, original);
                 }
                 return true;
             }
-            if age >= oldest.0 {
-                oldest = (age, way);
-            }
         }
-        let (_, way) = oldest;
+        let way = usize::from(set.next % 4);
+        set.next = set.next.wrapping_add(1);
         if let (Some(known), Some(scope)) = (set.marks.get_mut(way), set.scopes.get_mut(way)) {
             *known = (mark & !TIME_MASK) | micros;
             *scope = packet.scope;
@@ -136,28 +137,25 @@ fn digest(packet: &Packet<'_>, seeds: [u64; 4]) -> (usize, u64) {
     let fold = |address: Address| address.0 as u64 ^ ((address.0 >> 64) as u64).rotate_left(29);
     let ends = u64::from(packet.src_port) << 48 | u64::from(packet.dst_port) << 32;
     let head = ends | u64::from(packet.ip_id) << 8 | u64::from(packet.protocol);
-    let (numbers, rest, tail) = match packet.transport {
-        Transport::Tcp(tcp) => (
-            u64::from(tcp.seq) << 32 | u64::from(tcp.ack),
-            u64::from(tcp.flags) << 16 | u64::from(tcp.window),
-            last(tcp.options),
-        ),
-        Transport::Icmp { kind, code, id, detail, .. } => (
-            u64::from(detail) << 32 | u64::from(id),
-            u64::from(kind) << 8 | u64::from(code),
-            last(packet.payload),
-        ),
-        Transport::Udp | Transport::Other => (0, 0, last(packet.payload)),
+    let len = u64::from(packet.payload_len);
+    let (numbers, rest) = match packet.transport {
+        Transport::Tcp(tcp) => {
+            let numbers = u64::from(tcp.seq) << 32 | u64::from(tcp.ack);
+            let rest = u64::from(tcp.flags) << 48 | u64::from(tcp.window) << 32 | len;
+            // Time stamps stand at the end of the options, and tell repetitions apart that have no identification.
+            (numbers, if packet.ip_id == 0 { rest ^ last(tcp.options) } else { rest })
+        }
+        Transport::Icmp { kind, code, id, detail, .. } => {
+            let said = u64::from(detail) << 32 | u64::from(id);
+            (said ^ last(packet.payload), u64::from(kind) << 56 | u64::from(code) << 48 | len)
+        }
+        Transport::Udp | Transport::Other => (first(packet.payload), len << 32 ^ last(packet.payload)),
     };
-    let rest = rest << 32 | u64::from(packet.payload_len);
-    let begin = first(packet.payload);
-    let place = (head ^ numbers.rotate_left(17) ^ begin ^ tail).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    let place = (head ^ numbers.rotate_left(17)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let [one, two, three, four] = seeds;
-    let mut mark = mix(fold(packet.src) ^ one, fold(packet.dst) ^ two);
-    mark = mix(mark ^ head, numbers ^ three);
-    mark = mix(mark ^ rest, begin ^ four);
-    mark = mix(mark ^ tail, one);
-    (place as usize, mark)
+    let ways = mix(fold(packet.src) ^ one, fold(packet.dst) ^ two);
+    let mark = mix(ways ^ head, three) ^ numbers;
+    (place as usize, mix(mark, rest ^ four))
 }
 
 /// Both halves of a product, so that every bit counts.
