@@ -126,7 +126,7 @@ fn each_capture_gives_its_rows() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut wrong = Vec::new();
     let folders = folders();
-    assert!(folders.len() >= 76, "captures are missing: {}", folders.len());
+    assert!(folders.len() >= 81, "captures are missing: {}", folders.len());
     for folder in &folders {
         let found = rows(folder);
         let path = folder.join("expected.csv");
@@ -181,10 +181,13 @@ fn each_case_shows_what_it_is_for() {
     ] {
         check(case, &[storage, "tls_version=TLS 1.3", "outcome=ok"]);
     }
-    check("hello-dropped", &["signature=silent-after-request", "finding,code=AFS202"]);
-    check("hello-reset", &["signature=reset-after-request", "finding,code=AFS201"]);
+    check("hello-dropped", &["signature=silent-after-client-hello", "finding,code=AFS202"]);
+    check("hello-reset", &["signature=reset-after-client-hello", "finding,code=AFS203"]);
     check("ech", &["sni=public.vendor.example", "ech=true"]);
-    check("alert", &[storage, "outcome=ok"]);
+    check(
+        "alert",
+        &[storage, "signature=tls-alert-handshake-failure,confidence=weak", "finding,code=AFS211"],
+    );
     check("starttls", &["server_port=587,app=tls,name=mail.vendor.example"]);
     check("connect", &["server_port=8080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
     check("socks", &["server_port=1080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
@@ -241,6 +244,43 @@ fn each_case_shows_what_it_is_for() {
             "service_tags=StorageSyncService;AzureCloud",
         ],
     );
+    check(
+        "tls-refused",
+        &[
+            "signature=tls-version-refused,confidence=weak",
+            "signature=tls-alert-access-denied,confidence=strong",
+            "signature=tls-alert-unrecognized-name,confidence=weak",
+            "signature=tls-client-gave-up-on-certificate,confidence=weak",
+            "finding,code=AFS211",
+            "finding,code=AFS212",
+        ],
+    );
+    check(
+        "proxy-refused",
+        &[
+            "signature=proxy-refused,confidence=certain",
+            "signature=proxy-refused,confidence=strong",
+            "signature=proxy-auth-required,confidence=weak",
+            "finding,code=AFS221",
+            "finding,code=AFS222",
+        ],
+    );
+    check("socks-refused", &["signature=proxy-refused,confidence=certain", "finding,code=AFS221"]);
+    check("portal", &["signature=captive-portal,confidence=certain", "finding,code=AFS223"]);
+    check("dns-error", &["finding,code=AFS308", "finding,code=AFS303"]);
+    check("nxdomain", &["finding,code=AFS301"]);
+    check(
+        "dns-blocked",
+        &[
+            "code=AFS302,severity=high,client_ip=10.1.0.4,subject=refused.afs.azure.net",
+            "code=AFS304,severity=medium,client_ip=10.1.0.4,subject=empty.file.core.windows.net",
+            "code=AFS305,severity=high,client_ip=10.1.0.4,subject=silent.afs.azure.net",
+            "code=AFS306,severity=high,client_ip=10.1.0.4,subject=zero.file.core.windows.net",
+            "code=AFS306,severity=high,client_ip=10.1.0.4,subject=loop.file.core.windows.net",
+            "code=AFS307,severity=medium,client_ip=10.1.0.4,subject=login.microsoftonline.com",
+            "code=AFS310,severity=high,client_ip=10.1.0.4,subject=twice.afs.azure.net",
+        ],
+    );
     check("site-blocked", &["service=Azure File Sync in West Europe,need=required,state=seen-blocked"]);
     check(
         "site-quiet",
@@ -250,7 +290,7 @@ fn each_case_shows_what_it_is_for() {
 
 /// What stands beside the guilty in the same capture is not accused.
 #[test]
-fn what_the_site_expects_is_no_finding() {
+fn what_is_innocent_is_no_finding() {
     let check = |case: &str, innocent: &[&str]| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(case).join("expected.csv");
         let rows = std::fs::read_to_string(path).unwrap();
@@ -271,6 +311,13 @@ fn what_the_site_expects_is_no_finding() {
     check("site-allow", &["backup.vendor.example"]);
     check("site-tunnels", &["10.1.0.9"]);
     check("site-tags", &["westeurope01.afs.azure.net"]);
+    check("tls-refused", &["login.windows.net"]);
+    check("proxy-refused", &["login.windows.net"]);
+    check("portal", &["crl.microsoft.com"]);
+    check(
+        "dns-blocked",
+        &["contosofs.file.core.windows.net", "westeurope01.afs.azure.net", "late.afs.azure.net"],
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@
     reason = "a recipe that cannot go on should say where"
 )]
 
+mod blocked;
 mod file;
 mod frame;
 mod say;
@@ -67,11 +68,7 @@ const CASES: &[Case] = &[
     }),
     ("hello-reset", "a connection reset as soon as the ClientHello named its server", || wire(hello_reset)),
     ("ech", "an encrypted ClientHello: the name is the outer one", || wire(ech)),
-    (
-        "alert",
-        "a server that refuses the handshake with an alert; it answered, so the outcome is still `ok`",
-        || wire(alert),
-    ),
+    ("alert", "a server that refuses the handshake with an alert", || wire(alert)),
     ("starttls", "TLS behind STARTTLS of a mail server", || wire(starttls)),
     ("connect", "a proxy that first asks who is there, then lets a CONNECT through; TLS inside", || {
         wire(connect)
@@ -129,7 +126,7 @@ const CASES: &[Case] = &[
 fn main() {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    for (name, shows, make) in CASES.iter().chain(site::CASES) {
+    for (name, shows, make) in CASES.iter().chain(site::CASES).chain(blocked::CASES) {
         if !chosen.is_empty() && !chosen.iter().any(|chosen| chosen == name) {
             continue;
         }

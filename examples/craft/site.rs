@@ -72,7 +72,7 @@ const fn out(host: u8) -> End {
 }
 
 /// A whole conversation in TLS.
-fn tls(wire: &mut Wire, port: u16, server: End, name: &str) {
+pub fn tls(wire: &mut Wire, port: u16, server: End, name: &str) {
     let mut talk = Talk::new((SERVER, port), server, [1000, 5000]);
     talk.open(wire);
     talk.say(wire, Client, &whole(name));

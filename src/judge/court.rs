@@ -18,6 +18,8 @@ use super::checks::Proof;
 use super::findings::Findings;
 use super::ground::Ground;
 use super::ground::TagSet;
+use super::lookups::Lookup;
+use super::lookups::Lookups;
 use super::names::Names;
 use super::names::Recent;
 use super::outcome::Ending;
@@ -39,6 +41,7 @@ use super::tally::Destinations;
 use super::verdict::Verdict;
 use super::verdict::is_unknown_issuer;
 use super::verdict::verdict;
+use super::words::with_words;
 use crate::base::Address;
 use crate::base::Time;
 use crate::base::WireText;
@@ -153,6 +156,7 @@ pub struct Court {
     losses: Losses,
     quality: Quality,
     races: Races,
+    lookups: Lookups,
     /// Flows that have said something since the last pulse; only where news are wanted.
     fresh: Option<Vec<(Slot, crate::flow::At)>>,
     /// Flows looked at since the last pulse because they were ended or rejected.
@@ -227,6 +231,7 @@ impl Court {
             losses: Losses::default(),
             quality: Quality::default(),
             races: Races::default(),
+            lookups: Lookups::default(),
             fresh: None,
             looked: 0,
             claims: 0,
@@ -346,6 +351,7 @@ impl Court {
         let mut tally = std::mem::take(&mut self.tally);
         (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
         tally.audited_hosts = std::mem::take(&mut self.audited).len() as u64;
+        self.lookups.finish(&mut self.findings);
         let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.ground));
         let requirements = site.finish(&self.ground, &mut self.findings);
         Judgement {
@@ -500,16 +506,32 @@ impl Court {
             return;
         }
         let (client, resolver, protocol) = (case.client(), case.server(), case.opening.protocol);
+        let flow = case.number;
         let resolved = self.names.resolved(client.address, &resolution, at.frame, &self.ground);
         let (frame, time) = match (resolution.rcode, resolution.query_frame, resolution.query_time) {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
         };
         self.tally.dns += 1;
+        if resolution.rcode.is_some() {
+            self.hearing.put(client.address, ());
+        }
         if resolution.opcode == 0 && self.scope.audits(client.address) {
             let asked = site::Asked { client, resolver, frame, time };
             let known = self.names.know(resolution.query_name.clone(), &self.ground);
             site::asked(&asked, &known, &self.ground, &mut self.findings);
+            let lookup = Lookup {
+                client: client.address,
+                resolver: resolver.address,
+                flow,
+                resolution: &resolution,
+                resolved: &resolved,
+                known: &known,
+                frame,
+                time,
+                hears: self.hearing.get(&client.address).is_some(),
+            };
+            self.lookups.add(&lookup, &self.ground, &mut self.findings);
         }
         let row =
             DnsRow { frame, time, client, resolver, protocol, resolution: Arc::new(resolution), resolved };
@@ -577,6 +599,9 @@ impl Court {
     fn weigh(&mut self, case: &Case, closing: &Closing, ending: Ending) -> Ending {
         let client = case.client().address;
         self.quality.add(client, closing);
+        let issuer = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref());
+        let unknown_issuer = issuer.is_some_and(|issuer| self.is_unknown_issuer(issuer));
+        let ending = with_words(case, closing, unknown_issuer, ending);
         let (_, signature, _) = ending;
         if let (Some(named), Some(story)) = (&case.dns, &closing.tcp) {
             let name = &named.known.name;

@@ -10,6 +10,7 @@ mod checks;
 mod court;
 mod findings;
 mod ground;
+mod lookups;
 mod names;
 mod nature;
 mod needs;
@@ -21,6 +22,7 @@ mod site;
 mod survey;
 mod tally;
 mod verdict;
+mod words;
 
 pub use catalogue::Explanation;
 pub use catalogue::catalogue;
