@@ -31,6 +31,7 @@ use crate::capture::Frame;
 use crate::capture::InputFacts;
 use crate::capture::Pulse;
 use crate::decode;
+use crate::decode::Copies;
 use crate::decode::Decoded;
 use crate::decode::Decoder;
 use crate::flow;
@@ -212,8 +213,10 @@ pub fn run<S: Source, D: Clerk + Send>(
 
 /// Takes packets and the passing of time, in the order of the run.
 trait Follower {
-    /// A packet, whole. `chunk` and `frame` are where it was cut from.
+    /// A packet that is found again at `header` in the chunk.
     fn packet(&mut self, packet: &decode::Packet<'_>, at: At, header: &capture::FrameHeader);
+    /// A packet that its frame alone does not give.
+    fn whole(&mut self, packet: &decode::Packet<'_>, at: At);
     /// Frame time has reached this second.
     fn tick(&mut self, second: i64, at: At);
     /// A chunk is done.
@@ -228,6 +231,7 @@ trait Follower {
 #[derive(Debug)]
 struct Front {
     decoder: Decoder,
+    copies: Copies,
     ledger: Ledger,
     clock: Clock,
     frames: u64,
@@ -239,6 +243,7 @@ impl Front {
     fn new(limits: decode::Limits) -> Front {
         Front {
             decoder: Decoder::new(limits),
+            copies: Copies::default(),
             ledger: Ledger::default(),
             clock: Clock { now: i64::MIN },
             frames: 0,
@@ -262,10 +267,18 @@ impl Front {
             follower.tick(second, At { order: order - 1, ..at });
         }
         let decoded = self.decoder.packet(frame);
-        self.ledger.enter(frame, &decoded);
         // Not taken out: a packet is large to move.
-        if let Decoded::Packet(packet) = &decoded {
-            follower.packet(packet, at, header);
+        let Decoded::Packet(packet) = &decoded else {
+            return self.ledger.enter(frame, &decoded);
+        };
+        if self.copies.is_copy(packet, frame.time) {
+            return self.ledger.enter_copy(frame);
+        }
+        self.ledger.enter(frame, &decoded);
+        match self.copies.moved(packet) {
+            Some(scope) => follower.whole(&decode::Packet { scope, ..*packet }, at),
+            None if packet.was_fragmented => follower.whole(packet, at),
+            None => follower.packet(packet, at, header),
         }
     }
 

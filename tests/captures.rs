@@ -1,7 +1,8 @@
 //! The captures of this repository give the rows that are written beside them.
 //!
-//! Each folder of `captures/` holds a capture, in one file or several (`capture*`), and `expected.csv`: of every flow, answer and finding what a person would
-//! check, and no counters, durations or file positions. `BLESS=1` writes the expected rows anew; read the diff.
+//! Each folder of `captures/` holds a capture, in one file or several (`capture*`), and `expected.csv`: of every flow, answer, finding and need what a person
+//! would check, and no counters, durations or file positions. A folder with a `site.toml` is judged by it. `BLESS=1` writes the expected rows anew; read the
+//! diff.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
@@ -42,6 +43,8 @@ const EVIDENCE: &[(&str, &[&str])] = &[
             "confidence",
             "rules",
             "findings",
+            "service_tags",
+            "address_evidence",
         ],
     ),
     (
@@ -59,6 +62,7 @@ const EVIDENCE: &[(&str, &[&str])] = &[
         ],
     ),
     ("finding", &["code", "severity", "client_ip", "subject", "count", "sentence"]),
+    ("requirement", &["service", "need", "state", "count", "note"]),
 ];
 
 fn folders() -> Vec<PathBuf> {
@@ -89,13 +93,17 @@ fn cell(value: &Value) -> String {
 }
 
 /// A line for each record: `record,column=value,…` with only what is known.
-fn rows(captures: &[PathBuf]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
-        .arg("analyze")
-        .args(captures)
-        .args(["--format", "jsonl", "--quiet", "--fail-on", "never", "--documents", DOCUMENTS])
-        .output()
-        .unwrap();
+fn rows(folder: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_afs-audit"));
+    command.arg("analyze").args(captures(folder));
+    command.args(["--format", "jsonl", "--quiet", "--fail-on", "never"]);
+    let site = folder.join("site.toml");
+    if site.exists() {
+        command.arg("--site").arg(site);
+    } else {
+        command.args(["--documents", DOCUMENTS]);
+    }
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut text = String::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
@@ -118,9 +126,9 @@ fn each_capture_gives_its_rows() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut wrong = Vec::new();
     let folders = folders();
-    assert!(folders.len() >= 64, "captures are missing: {}", folders.len());
+    assert!(folders.len() >= 81, "captures are missing: {}", folders.len());
     for folder in &folders {
-        let found = rows(&captures(folder));
+        let found = rows(folder);
         let path = folder.join("expected.csv");
         if bless {
             std::fs::write(&path, &found).unwrap();
@@ -173,10 +181,13 @@ fn each_case_shows_what_it_is_for() {
     ] {
         check(case, &[storage, "tls_version=TLS 1.3", "outcome=ok"]);
     }
-    check("hello-dropped", &["signature=silent-after-request", "finding,code=AFS202"]);
-    check("hello-reset", &["signature=reset-after-request", "finding,code=AFS201"]);
+    check("hello-dropped", &["signature=silent-after-client-hello", "finding,code=AFS202"]);
+    check("hello-reset", &["signature=reset-after-client-hello", "finding,code=AFS203"]);
     check("ech", &["sni=public.vendor.example", "ech=true"]);
-    check("alert", &[storage, "outcome=ok"]);
+    check(
+        "alert",
+        &[storage, "signature=tls-alert-handshake-failure,confidence=weak", "finding,code=AFS211"],
+    );
     check("starttls", &["server_port=587,app=tls,name=mail.vendor.example"]);
     check("connect", &["server_port=8080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
     check("socks", &["server_port=1080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
@@ -206,6 +217,107 @@ fn each_case_shows_what_it_is_for() {
         check(case, &[storage, &format!("tunnel={tunnel}")]);
     }
     check("ipv6", &["server_ip=2603:1030:1000::40:4", "name_source=sni"]);
+    check(
+        "site-lrs",
+        &[
+            "finding,code=AFS401,severity=high,client_ip=10.1.0.4,subject=northeurope01.afs.azure.net",
+            "finding,code=AFS401,severity=high,client_ip=10.1.0.4,subject=southeastasia01.afs.azure.net",
+            "requirement,service=Azure File Sync in West Europe,need=required,state=seen-ok",
+        ],
+    );
+    check(
+        "site-accounts",
+        &["code=AFS403", "code=AFS404", "code=AFS405", "subject=stranger.blob.core.windows.net"],
+    );
+    check("site-private-endpoints", &["code=AFS411", "code=AFS412", "code=AFS413"]);
+    check("site-proxy", &["code=AFS421", "code=AFS422", "code=AFS431", "subject=9.9.9.9"]);
+    check("site-roles", &["code=AFS441", "destination=documented,port=documented"]);
+    check("site-allow", &["destination=site-approved", "code=AFS101", "code=AFS451", "code=AFS452"]);
+    check("site-tunnels", &["(IKE)", "(ESP)", "(WireGuard)", "(GRE)"]);
+    check(
+        "site-tags",
+        &[
+            "code=AFS471",
+            "code=AFS472",
+            "name_source=service-tag",
+            "address_evidence=row-tag",
+            "service_tags=StorageSyncService;AzureCloud",
+        ],
+    );
+    check(
+        "tls-refused",
+        &[
+            "signature=tls-version-refused,confidence=weak",
+            "signature=tls-alert-access-denied,confidence=strong",
+            "signature=tls-alert-unrecognized-name,confidence=weak",
+            "signature=tls-client-gave-up-on-certificate,confidence=weak",
+            "finding,code=AFS211",
+            "finding,code=AFS212",
+        ],
+    );
+    check(
+        "proxy-refused",
+        &[
+            "signature=proxy-refused,confidence=certain",
+            "signature=proxy-refused,confidence=strong",
+            "signature=proxy-auth-required,confidence=weak",
+            "finding,code=AFS221",
+            "finding,code=AFS222",
+        ],
+    );
+    check("socks-refused", &["signature=proxy-refused,confidence=certain", "finding,code=AFS221"]);
+    check("portal", &["signature=captive-portal,confidence=certain", "finding,code=AFS223"]);
+    check("dns-error", &["finding,code=AFS308", "finding,code=AFS303"]);
+    check("nxdomain", &["finding,code=AFS301"]);
+    check(
+        "dns-blocked",
+        &[
+            "code=AFS302,severity=high,client_ip=10.1.0.4,subject=refused.afs.azure.net",
+            "code=AFS304,severity=medium,client_ip=10.1.0.4,subject=empty.file.core.windows.net",
+            "code=AFS305,severity=high,client_ip=10.1.0.4,subject=silent.afs.azure.net",
+            "code=AFS306,severity=high,client_ip=10.1.0.4,subject=zero.file.core.windows.net",
+            "code=AFS306,severity=high,client_ip=10.1.0.4,subject=loop.file.core.windows.net",
+            "code=AFS307,severity=medium,client_ip=10.1.0.4,subject=login.microsoftonline.com",
+            "code=AFS310,severity=high,client_ip=10.1.0.4,subject=twice.afs.azure.net",
+        ],
+    );
+    check("site-blocked", &["service=Azure File Sync in West Europe,need=required,state=seen-blocked"]);
+    check(
+        "site-quiet",
+        &["service=Azure File Sync in West Europe,need=required,state=not-seen,count=0,note=expected: "],
+    );
+}
+
+/// What stands beside the guilty in the same capture is not accused.
+#[test]
+fn what_is_innocent_is_no_finding() {
+    let check = |case: &str, innocent: &[&str]| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(case).join("expected.csv");
+        let rows = std::fs::read_to_string(path).unwrap();
+        for subject in innocent {
+            let accused =
+                |row: &str| row.starts_with("finding,") && row.contains(&format!("subject={subject},"));
+            assert!(!rows.lines().any(accused), "{case}: {subject}\n{rows}");
+            let seen = subject.split(':').all(|part| rows.contains(part));
+            assert!(seen, "{case}: {subject} is not there\n{rows}");
+        }
+    };
+    check("site-lrs", &["westeurope01.afs.azure.net", "contosofs.file.core.windows.net"]);
+    check("site-grs", &["westeurope01.afs.azure.net", "northeurope01.afs.azure.net"]);
+    check("site-accounts", &["contosofs-secondary.file.core.windows.net"]);
+    check("site-private-endpoints", &["contosofs.file.core.windows.net", "login.microsoftonline.com"]);
+    check("site-proxy", &["westeurope01.afs.azure.net", "10.1.0.53"]);
+    check("site-roles", &["10.1.0.4:5985"]);
+    check("site-allow", &["backup.vendor.example"]);
+    check("site-tunnels", &["10.1.0.9"]);
+    check("site-tags", &["westeurope01.afs.azure.net"]);
+    check("tls-refused", &["login.windows.net"]);
+    check("proxy-refused", &["login.windows.net"]);
+    check("portal", &["crl.microsoft.com"]);
+    check(
+        "dns-blocked",
+        &["contosofs.file.core.windows.net", "westeurope01.afs.azure.net", "late.afs.azure.net"],
+    );
 }
 
 #[test]
@@ -244,6 +356,7 @@ fn other_files_and_wrappings_have_the_same_rows() {
         "link-sll2",
         "link-raw",
         "link-null",
+        "duplicates",
         "wrapped-vlan",
         "wrapped-qinq",
         "wrapped-vxlan",

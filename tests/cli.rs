@@ -132,7 +132,15 @@ fn completions_and_pages_are_printed() {
 
 #[test]
 fn a_closed_pipe_is_not_an_error() {
-    for arguments in [["completions", "bash"].as_slice(), &["man", "analyze"], &["explain"], &["--help"]] {
+    let diff = ["rules", "diff", "azure-file-sync@2019-06-24", "azure-file-sync@2024-05-13"];
+    for arguments in [
+        ["completions", "bash"].as_slice(),
+        &["man", "analyze"],
+        &["explain"],
+        &["--help"],
+        &["rules", "list"],
+        &diff,
+    ] {
         let mut child =
             afs_audit().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());

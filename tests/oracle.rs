@@ -307,6 +307,8 @@ fn oracle_dns_key(record: &Json) -> String {
         .flatten()
         .filter(|answer| answer["type"] == 1 || answer["type"] == 28)
         .map(|answer| text(&answer["data"]))
+        // An update that takes records away names their type and no address.
+        .filter(|address| !address.is_empty())
         .collect();
     addresses.sort();
     let name = oracle_name(&text(&record["qname"]));

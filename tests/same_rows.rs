@@ -31,6 +31,7 @@ use craft::frame::IPV6;
 use craft::wrap::ETHERNET;
 use craft::wrap::WRAPPINGS;
 use craft::wrap::inside;
+use craft::wrap::tag;
 
 /// Columns that say where something lies in a file, or what it was wrapped in.
 const PLACE: &[&str] = &[
@@ -166,6 +167,88 @@ fn any_wrapping_gives_the_same_rows() {
         let capture = write(folder.path(), wrapping.name, wrapping.link, &records);
         check(wrapping.name, &rows(&[capture]), &expected);
     });
+}
+
+/// A frame as it left the router that it came to: other MAC addresses, one hop less to live.
+fn routed(frame: &[u8]) -> Vec<u8> {
+    let mut out = frame.to_vec();
+    for byte in &mut out[..12] {
+        *byte ^= 0x31;
+    }
+    let (kind, body) = inside(frame);
+    let ip = frame.len() - body.len();
+    if kind == IPV4 {
+        out[ip + 8] -= 1;
+        // RFC 1624: the sum grows by what the field lost.
+        let sum = u16::from_be_bytes([out[ip + 10], out[ip + 11]]);
+        let (sum, carry) = sum.overflowing_add(0x0100);
+        out[ip + 10..ip + 12].copy_from_slice(&(sum + u16::from(carry)).to_be_bytes());
+    } else {
+        out[ip + 7] -= 1;
+    }
+    out
+}
+
+/// A span session that mirrors what comes in and what goes out shows each packet twice. It counts once, whatever the copy was
+/// wrapped in, and whichever of the two came first.
+#[test]
+fn a_packet_that_is_there_twice_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut records) = mixed(folder.path()) else { return };
+    records.retain(|record| matches!(inside(&record.bytes).0, IPV4 | IPV6));
+    let expected = rows(&[write(folder.path(), "once.pcap", ETHERNET, &records)]);
+    type Copy = fn(&[u8]) -> Vec<u8>;
+    let tagged: Copy = |frame| tag(frame, &[(0x8100, 20)]);
+    let routed_and_tagged: Copy = |frame| tag(&routed(frame), &[(0x8100, 20)]);
+    let copies: [(&str, Copy, Copy, u64); 5] = [
+        ("the same", <[u8]>::to_vec, <[u8]>::to_vec, 0),
+        ("routed", <[u8]>::to_vec, routed, 40_000),
+        ("routed, late", <[u8]>::to_vec, routed, 900_000),
+        ("tagged", <[u8]>::to_vec, tagged, 3_000),
+        ("between two networks", |frame| tag(frame, &[(0x8100, 10)]), routed_and_tagged, 7_000),
+    ];
+    for (name, first, second, delay) in copies {
+        let mut twice: Vec<Record> = Vec::new();
+        for record in &records {
+            let (_, body) = inside(&record.bytes);
+            // The sender's own network shows a packet first: which one that is depends on the direction.
+            let from_client = body.get(15).or(body.get(23)).is_some_and(|byte| byte % 2 == 0);
+            let (near, far) = if from_client { (first, second) } else { (second, first) };
+            twice.push(Record { nanos: record.nanos, bytes: near(&record.bytes) });
+            twice.push(Record { nanos: record.nanos + delay, bytes: far(&record.bytes) });
+        }
+        twice.sort_by_key(|record| record.nanos);
+        let capture = [write(folder.path(), "twice.pcap", ETHERNET, &twice)];
+        let found = rows(&capture);
+        if delay < 100_000 {
+            check(name, &found, &expected);
+        } else {
+            // So late a copy lets time pass that the original did not.
+            assert_eq!(found.len(), expected.len(), "{name}");
+        }
+        let one = analyze(&capture, &["--format", "jsonl", "--threads", "1"]);
+        assert!(analyze(&capture, &["--format", "jsonl", "--threads", "3"]) == one, "{name}: three threads");
+    }
+}
+
+/// Two networks may use the same addresses: what is no copy is another conversation.
+#[test]
+fn the_same_addresses_in_two_networks_are_two_conversations() {
+    let folder = tempfile::tempdir().unwrap();
+    let happy = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/happy/capture.pcap");
+    let records = read_pcap(&std::fs::read(happy).unwrap());
+    let one = rows(&[write(folder.path(), "one.pcap", ETHERNET, &records)]);
+    let mut both = Vec::new();
+    for (id, later) in [(10, 0), (20, 50_000_000)] {
+        both.extend(records.iter().map(|record| Record {
+            nanos: record.nanos + later,
+            bytes: tag(&record.bytes, &[(0x8100, id)]),
+        }));
+    }
+    both.sort_by_key(|record| record.nanos);
+    let two = rows(&[write(folder.path(), "two.pcap", ETHERNET, &both)]);
+    let flows = |rows: &[String]| rows.iter().filter(|row| row.contains("\"record\":\"flow\"")).count();
+    assert_eq!(flows(&two), 2 * flows(&one));
 }
 
 /// Lost frames can cost certainty, and never give a name or a verdict that the whole does not have.

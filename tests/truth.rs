@@ -66,9 +66,9 @@ fn outcomes(ended: &str) -> &'static [&'static str] {
         // Nobody in the capture ever hears of that server: it may see one direction only.
         "syn_timeout" => &["blocked-looking tcp-unanswered", "inconclusive one-sided-capture"],
         "icmp_unreach" => &["blocked-looking icmp-admin-prohibited"],
-        "ch_rst" => &["blocked-looking reset-after-request"],
-        "ch_timeout" => &["blocked-looking silent-after-request"],
-        "tls_alert" => &["ok", "blocked-looking tls-alert"],
+        "ch_rst" => &["blocked-looking reset-after-client-hello"],
+        "ch_timeout" => &["blocked-looking silent-after-client-hello"],
+        "tls_alert" => &["blocked-looking tls-alert-handshake-failure"],
         "midstream" => &["ok", "inconclusive began-before"],
         "quic_blocked" => &["inconclusive unanswered", "blocked-looking quic-unanswered"],
         other => unreachable!("not known how this ends: {other}"),

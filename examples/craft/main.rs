@@ -15,9 +15,11 @@
     reason = "a recipe that cannot go on should say where"
 )]
 
+mod blocked;
 mod file;
 mod frame;
 mod say;
+mod site;
 mod talk;
 mod wrap;
 
@@ -66,11 +68,7 @@ const CASES: &[Case] = &[
     }),
     ("hello-reset", "a connection reset as soon as the ClientHello named its server", || wire(hello_reset)),
     ("ech", "an encrypted ClientHello: the name is the outer one", || wire(ech)),
-    (
-        "alert",
-        "a server that refuses the handshake with an alert; it answered, so the outcome is still `ok`",
-        || wire(alert),
-    ),
+    ("alert", "a server that refuses the handshake with an alert", || wire(alert)),
     ("starttls", "TLS behind STARTTLS of a mail server", || wire(starttls)),
     ("connect", "a proxy that first asks who is there, then lets a CONNECT through; TLS inside", || {
         wire(connect)
@@ -99,7 +97,7 @@ const CASES: &[Case] = &[
     ("fragments-ipv6", "IPv6 fragments, the last first", fragments_ipv6),
     (
         "duplicates",
-        "every frame twice, as a span port of both directions shows it; each DNS answer is told twice, which is not yet as it should be",
+        "every frame twice, as a span port of both directions shows it; each counts once",
         duplicates,
     ),
     ("cut-file", "a file that ends inside of a record", cut_file),
@@ -128,7 +126,7 @@ const CASES: &[Case] = &[
 fn main() {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    for (name, shows, make) in CASES {
+    for (name, shows, make) in CASES.iter().chain(site::CASES).chain(blocked::CASES) {
         if !chosen.is_empty() && !chosen.iter().any(|chosen| chosen == name) {
             continue;
         }

@@ -109,7 +109,7 @@ pub fn record(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// A DNS name: RFC 1035 §3.1.
-fn labels(name: &str) -> Vec<u8> {
+pub fn labels(name: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for label in name.split('.').filter(|label| !label.is_empty()) {
         out.extend(sized::<1>(label.as_bytes()));

@@ -61,7 +61,8 @@ impl Wire {
         self.elapsed += millis * 1_000_000;
     }
 
-    fn send(&mut self, side: Side, from: IpAddr, to: IpAddr, protocol: u8, body: &[u8]) {
+    /// One packet, whatever its protocol.
+    pub fn send(&mut self, side: Side, from: IpAddr, to: IpAddr, protocol: u8, body: &[u8]) {
         let id = 0x1000 + self.records.len() as u16;
         let kind = if from.is_ipv4() { IPV4 } else { IPV6 };
         let [near, far] = if side == Client { ENDS } else { [ENDS[1], ENDS[0]] };

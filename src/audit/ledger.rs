@@ -38,6 +38,8 @@ pub struct Ledger {
     pub read: Line,
     /// Frames that gave a packet; with fragments, the frame that completed it.
     pub packets: Line,
+    /// Frames whose packet is a copy of one that came just before, as a span session shows it; counted nowhere else.
+    pub copies: Line,
     /// Fragments that waited for the rest of their datagram.
     pub fragments: Line,
     /// Frames without IP, by ether type.
@@ -66,6 +68,13 @@ impl Ledger {
         }
     }
 
+    /// Enters a frame with a packet that was there before.
+    #[inline]
+    pub(super) fn enter_copy(&mut self, frame: &Frame<'_>) {
+        self.read.enter(frame);
+        self.copies.enter(frame);
+    }
+
     fn enter_other(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>) {
         let line = match decoded {
             Decoded::NotIp(ether_type) => self.not_ip.entry(*ether_type).or_default(),
@@ -91,6 +100,7 @@ impl Ledger {
     /// The sum of all lines below `read`; the same as `read`, or frames were lost.
     pub fn sum(&self) -> Line {
         let mut sum = self.packets;
+        sum += self.copies;
         sum += self.fragments;
         let by_number = self.not_ip.values().chain(self.unknown_link.values());
         let by_text = self.unreadable.values().chain(self.cut.values()).chain(self.broken.values());

@@ -245,6 +245,10 @@ impl Follower for Alone {
         self.worker.table.accept(packet, at, &mut self.worker.desk);
     }
 
+    fn whole(&mut self, packet: &Packet<'_>, at: At) {
+        self.worker.table.accept(packet, at, &mut self.worker.desk);
+    }
+
     fn tick(&mut self, second: i64, at: At) {
         for slot in self.worker.table.overdue(second) {
             self.worker.table.let_go(slot, at, &mut self.worker.desk);
@@ -282,7 +286,7 @@ impl Follower for Alone {
 enum Task {
     /// Decode this frame again, and follow its packet.
     Frame(FrameHeader, u64),
-    /// Follow a packet that was put together from several frames.
+    /// Follow a packet that its frame alone does not give: joined from fragments, or moved to another scope.
     Whole(Box<OwnedPacket>, At),
     /// Time passes.
     Tick(i64, At),
@@ -392,6 +396,13 @@ struct Shared {
 }
 
 impl Shared {
+    fn hand_out(&mut self, packet: &Packet<'_>, task: Task) {
+        let worker = shard_of(packet) % self.desks.len().max(1);
+        if let Some(due) = self.due.get_mut(worker) {
+            due.push(task);
+        }
+    }
+
     fn all(&mut self, task: impl Fn() -> Task) {
         for due in &mut self.due {
             due.push(task());
@@ -409,14 +420,11 @@ impl Shared {
 
 impl Follower for Shared {
     fn packet(&mut self, packet: &Packet<'_>, at: At, header: &FrameHeader) {
-        let worker = shard_of(packet) % self.desks.len().max(1);
-        if let Some(due) = self.due.get_mut(worker) {
-            due.push(if packet.was_fragmented {
-                Task::Whole(Box::new(OwnedPacket::from(packet)), at)
-            } else {
-                Task::Frame(*header, at.order)
-            });
-        }
+        self.hand_out(packet, Task::Frame(*header, at.order));
+    }
+
+    fn whole(&mut self, packet: &Packet<'_>, at: At) {
+        self.hand_out(packet, Task::Whole(Box::new(OwnedPacket::from(packet)), at));
     }
 
     fn tick(&mut self, second: i64, at: At) {

@@ -235,6 +235,7 @@ pub(super) fn facts(
         frames: inputs.iter().map(|input| input.frames).sum(),
         filtered: inputs.iter().map(|input| input.filtered).sum(),
         packets: ledger.packets.frames,
+        copies: ledger.copies.frames,
         fragments: ledger.fragments.frames,
         not_ip: ledger.not_ip.iter().map(|(number, line)| (*number, line.frames)).collect(),
         unknown_link: ledger.unknown_link.iter().map(|(number, line)| (*number, line.frames)).collect(),
@@ -252,6 +253,7 @@ pub(super) fn facts(
         last_seen: span.map(|(_, last)| last),
         accounting,
         bounds: judgement.bounds,
+        warnings: known.warnings.iter().cloned().chain(judgement.gaps).collect(),
         tally: judgement.tally,
         findings: judgement.findings,
         requirements: RequirementState::ALL
@@ -272,6 +274,7 @@ pub(super) fn facts(
     let sum = |lines: &mut dyn Iterator<Item = &Line>| lines.map(|line| line.bytes).sum::<u64>();
     statistic("bytes.frames", ledger.read.bytes);
     statistic("bytes.packets", ledger.packets.bytes);
+    statistic("bytes.copies", ledger.copies.bytes);
     statistic("bytes.fragments", ledger.fragments.bytes);
     statistic("bytes.not-ip", sum(&mut ledger.not_ip.values()));
     statistic("bytes.unknown-link", sum(&mut ledger.unknown_link.values()));

@@ -4,6 +4,7 @@
 //! Out: a [`Decoded`]: the packet inside, or why there is none. Each frame is exactly one of these.
 //! Not: which conversation the packet belongs to.
 
+mod copies;
 mod decoder;
 mod ether;
 mod fragment;
@@ -19,6 +20,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use copies::Copies;
 pub use decoder::Counts;
 pub use decoder::Decoder;
 pub use ether::name as ether_type_name;

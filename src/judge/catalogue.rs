@@ -1,5 +1,6 @@
 //! Every finding there is: its stable code and what `explain` prints.
 
+mod blocked;
 mod site;
 
 use super::record::Severity;
@@ -30,7 +31,7 @@ pub fn explanation(code: &str) -> Option<&'static Explanation> {
 
 /// All findings, by code.
 pub fn catalogue() -> impl Iterator<Item = &'static Explanation> {
-    TRAFFIC.iter().chain(site::SITE)
+    TRAFFIC.iter().chain(blocked::BLOCKED).chain(site::SITE)
 }
 
 const TRAFFIC: &[Explanation] = &[

@@ -16,6 +16,7 @@ use super::findings::Subject;
 use super::ground::Ground;
 use super::names::Known;
 use super::names::add_once;
+use super::outcome::is_silence;
 use super::record::Confidence;
 use super::record::Destination;
 use super::record::Documented;
@@ -23,6 +24,7 @@ use super::record::FlowRow;
 use super::record::Outcome;
 use super::record::PortVerdict;
 use super::verdict::Verdict;
+use super::words::is_word;
 use crate::flow::Closing;
 use crate::flow::Handshake;
 use crate::read::NameSource;
@@ -72,6 +74,17 @@ const CHECKS: &[Check] = &[
     Check { code: "AFS109", proof: Proof::Words, finds: is_inspected, sentence: inspected },
     Check { code: "AFS201", proof: Proof::Refusal, finds: is_refused, sentence: refused },
     Check { code: "AFS202", proof: Proof::Silence, finds: is_unanswered, sentence: unanswered },
+    Check { code: "AFS203", proof: Proof::Refusal, finds: |seen| looks(seen, is_reset), sentence: cut_off },
+    Check { code: "AFS211", proof: Proof::End, finds: |seen| looks(seen, is_alert), sentence: alerted },
+    Check {
+        code: "AFS212",
+        proof: Proof::End,
+        finds: |seen| looks(seen, is_disbelief),
+        sentence: disbelieved,
+    },
+    Check { code: "AFS221", proof: Proof::End, finds: |seen| looks(seen, is_proxy), sentence: proxy_refused },
+    Check { code: "AFS222", proof: Proof::End, finds: |seen| looks(seen, is_sign_in), sentence: proxy_wants },
+    Check { code: "AFS223", proof: Proof::End, finds: |seen| looks(seen, is_portal), sentence: portal },
 ];
 
 /// Sentences of the documents that a finding cites besides the rows of the destination, by their subject.
@@ -291,17 +304,74 @@ fn inspected(seen: &Seen<'_>) -> String {
     format!("{} showed a certificate by {issuer}, whom no list of issuers names", wanted(seen.row))
 }
 
-/// The handshake was let through, and what was said behind it was not.
-const SILENT_AFTER_REQUEST: &str = "silent-after-request";
-
-fn is_refused(seen: &Seen<'_>) -> bool {
+/// A judged flow that looks blocked, by one of these signatures.
+fn looks(seen: &Seen<'_>, signature: fn(&str) -> bool) -> bool {
     let row = seen.row;
-    row.outcome == Outcome::BlockedLooking && row.destination.is_some() && !is_silent(row)
+    row.outcome == Outcome::BlockedLooking && row.destination.is_some() && signature(row.signature)
 }
 
-/// Stopped without a word, at the first packet or at the first request.
-fn is_silent(row: &FlowRow) -> bool {
-    matches!(row.signature, "tcp-unanswered" | SILENT_AFTER_REQUEST)
+fn is_refused(seen: &Seen<'_>) -> bool {
+    looks(seen, |signature| !(is_silence(signature) || is_reset(signature) || is_word(signature)))
+}
+
+fn is_reset(signature: &str) -> bool {
+    signature.starts_with("reset-after-")
+}
+
+fn is_disbelief(signature: &str) -> bool {
+    signature == "tls-client-gave-up-on-certificate"
+}
+
+fn is_alert(signature: &str) -> bool {
+    signature.starts_with("tls-") && !is_disbelief(signature)
+}
+
+fn is_proxy(signature: &str) -> bool {
+    signature == "proxy-refused"
+}
+
+fn is_sign_in(signature: &str) -> bool {
+    signature == "proxy-auth-required"
+}
+
+fn is_portal(signature: &str) -> bool {
+    signature == "captive-portal"
+}
+
+/// A sentence about a flow that was stopped: who wanted where, and how it ended.
+fn stopped(seen: &Seen<'_>, how: &str) -> String {
+    let row = seen.row;
+    format!(
+        "{} could not use {} port {}: {how} ({})",
+        row.client.address,
+        wanted(row),
+        row.server.port,
+        row.signature
+    )
+}
+
+fn cut_off(seen: &Seen<'_>) -> String {
+    stopped(seen, "it was reset when it had said what it wants")
+}
+
+fn alerted(seen: &Seen<'_>) -> String {
+    stopped(seen, "the other side ended the TLS handshake with an alert")
+}
+
+fn disbelieved(seen: &Seen<'_>) -> String {
+    stopped(seen, "it did not take the certificate and ended the handshake")
+}
+
+fn proxy_refused(seen: &Seen<'_>) -> String {
+    stopped(seen, "the proxy refused")
+}
+
+fn proxy_wants(seen: &Seen<'_>) -> String {
+    stopped(seen, "the proxy's last answer was that it wants credentials")
+}
+
+fn portal(seen: &Seen<'_>) -> String {
+    stopped(seen, "a portal wants somebody to sign in")
 }
 
 fn refused(seen: &Seen<'_>) -> String {
@@ -320,14 +390,14 @@ fn refused(seen: &Seen<'_>) -> String {
 }
 
 fn is_unanswered(seen: &Seen<'_>) -> bool {
-    is_silent(seen.row) && seen.row.destination.is_some()
+    looks(seen, is_silence)
 }
 
 fn unanswered(seen: &Seen<'_>) -> String {
     let row = seen.row;
     let (client, wanted, port) = (row.client.address, wanted(row), row.server.port);
     let own = seen.closing.tcp.as_ref().and_then(|story| story.sides.first());
-    if row.signature == SILENT_AFTER_REQUEST {
+    if row.signature != "tcp-unanswered" {
         let again = own.map_or(0, |side| side.retransmissions);
         return format!(
             "{client} reached {wanted} port {port} and asked; no answer came back, though it repeated itself {again} times"

@@ -18,11 +18,15 @@ use super::checks::Proof;
 use super::findings::Findings;
 use super::ground::Ground;
 use super::ground::TagSet;
+use super::lookups::Lookup;
+use super::lookups::Lookups;
 use super::names::Names;
 use super::names::Recent;
 use super::outcome::Ending;
 use super::outcome::is_silence;
 use super::outcome::outcome;
+use super::quality::Quality;
+use super::races::Races;
 use super::record::Confidence;
 use super::record::DnsRow;
 use super::record::FindingRow;
@@ -37,10 +41,12 @@ use super::tally::Destinations;
 use super::verdict::Verdict;
 use super::verdict::is_unknown_issuer;
 use super::verdict::verdict;
+use super::words::with_words;
 use crate::base::Address;
 use crate::base::Time;
 use crate::base::WireText;
 use crate::flow::Closing;
+use crate::flow::Handshake;
 use crate::flow::Opening;
 use crate::flow::Slot;
 use crate::read::Fact;
@@ -50,6 +56,9 @@ use crate::read::NameSource;
 use crate::read::Observation;
 use crate::read::Resolution;
 use crate::read::Value;
+
+/// IANA protocol number.
+const TCP: u8 = 6;
 
 /// Takes the rows as flows end and answers arrive.
 pub trait Docket {
@@ -92,6 +101,8 @@ pub struct Judgement {
     pub requirements: Vec<RequirementRow>,
     /// Bounds that bit, as sentences.
     pub bounds: Vec<String>,
+    /// What the capture did not see, as sentences.
+    pub gaps: Vec<String>,
 }
 
 type Hosts = HashSet<Address, foldhash::fast::RandomState>;
@@ -143,6 +154,9 @@ pub struct Court {
     /// How often name tables had forgotten at the last turn.
     forgotten: u64,
     losses: Losses,
+    quality: Quality,
+    races: Races,
+    lookups: Lookups,
     /// Flows that have said something since the last pulse; only where news are wanted.
     fresh: Option<Vec<(Slot, crate::flow::At)>>,
     /// Flows looked at since the last pulse because they were ended or rejected.
@@ -215,6 +229,9 @@ impl Court {
             opened: 0,
             forgotten: 0,
             losses: Losses::default(),
+            quality: Quality::default(),
+            races: Races::default(),
+            lookups: Lookups::default(),
             fresh: None,
             looked: 0,
             claims: 0,
@@ -334,9 +351,16 @@ impl Court {
         let mut tally = std::mem::take(&mut self.tally);
         (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
         tally.audited_hosts = std::mem::take(&mut self.audited).len() as u64;
+        self.lookups.finish(&mut self.findings);
         let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.ground));
         let requirements = site.finish(&self.ground, &mut self.findings);
-        Judgement { findings: self.findings.take_rows(), tally, requirements, bounds }
+        Judgement {
+            findings: self.findings.take_rows(),
+            tally,
+            requirements,
+            bounds,
+            gaps: self.quality.sentences(),
+        }
     }
 
     /// Takes the next observation in.
@@ -355,6 +379,9 @@ impl Court {
                 let client = opening.client.address;
                 let server = opening.server.address;
                 let (dns, dns_is_others) = self.names.when_opened(client, server);
+                if let Some(named) = dns.as_ref().filter(|_| opening.protocol == TCP && opening.from_start) {
+                    self.races.begin(client, &named.known.name, self.opened, server, at.time);
+                }
                 let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
                 self.put(slot, case);
             }
@@ -369,6 +396,11 @@ impl Court {
             Fact::Spoke(app) => {
                 if let Some(case) = self.case(slot) {
                     case.app = app.0;
+                    let (client, number) = (case.client().address, case.number);
+                    // Who speaks was let in.
+                    if let Some(named) = case.dns.clone().filter(|_| case.opening.protocol == TCP) {
+                        self.races.arrive(client, &named.known.name, number);
+                    }
                 }
             }
             Fact::Claimed(claim) => {
@@ -474,16 +506,32 @@ impl Court {
             return;
         }
         let (client, resolver, protocol) = (case.client(), case.server(), case.opening.protocol);
+        let flow = case.number;
         let resolved = self.names.resolved(client.address, &resolution, at.frame, &self.ground);
         let (frame, time) = match (resolution.rcode, resolution.query_frame, resolution.query_time) {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
         };
         self.tally.dns += 1;
-        if self.scope.audits(client.address) {
+        if resolution.rcode.is_some() {
+            self.hearing.put(client.address, ());
+        }
+        if resolution.opcode == 0 && self.scope.audits(client.address) {
             let asked = site::Asked { client, resolver, frame, time };
             let known = self.names.know(resolution.query_name.clone(), &self.ground);
             site::asked(&asked, &known, &self.ground, &mut self.findings);
+            let lookup = Lookup {
+                client: client.address,
+                resolver: resolver.address,
+                flow,
+                resolution: &resolution,
+                resolved: &resolved,
+                known: &known,
+                frame,
+                time,
+                hears: self.hearing.get(&client.address).is_some(),
+            };
+            self.lookups.add(&lookup, &self.ground, &mut self.findings);
         }
         let row =
             DnsRow { frame, time, client, resolver, protocol, resolution: Arc::new(resolution), resolved };
@@ -506,6 +554,7 @@ impl Court {
         if is_silence(ending.1) && self.losses.touch(closing.first_seen, closing.last_seen) {
             ending = (Outcome::Inconclusive, "frames-lost", None);
         }
+        ending = self.weigh(&case, closing, ending);
         let judged = by_client > 0 && self.is_judged(&case);
         let (mut row, verdict) = self.judge(&case, closing, judged, ending);
         self.site.saw(&row, &verdict);
@@ -544,6 +593,33 @@ impl Court {
         }
         let row = row(case, closing, &verdict, tags, ending, &self.ground);
         (row, verdict)
+    }
+
+    /// What the rest of the capture does to what a flow looks like by itself.
+    fn weigh(&mut self, case: &Case, closing: &Closing, ending: Ending) -> Ending {
+        let client = case.client().address;
+        self.quality.add(client, closing);
+        let issuer = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref());
+        let unknown_issuer = issuer.is_some_and(|issuer| self.is_unknown_issuer(issuer));
+        let ending = with_words(case, closing, unknown_issuer, ending);
+        let (_, signature, _) = ending;
+        if let (Some(named), Some(story)) = (&case.dns, &closing.tcp) {
+            let name = &named.known.name;
+            match story.handshake {
+                Handshake::Complete => self.races.arrive(client, name, case.number),
+                // Who lost a race gives up; who goes on asking was not answered.
+                Handshake::Unanswered
+                    if ending.0 == Outcome::Inconclusive && self.races.lost(client, name, case.number) =>
+                {
+                    return (Outcome::Inconclusive, "lost-race", None);
+                }
+                _ => {}
+            }
+        }
+        if is_silence(signature) && self.quality.casts_doubt(client, closing) {
+            return (Outcome::Inconclusive, "frames-lost", None);
+        }
+        ending
     }
 
     /// Looks an issuer up once.

@@ -189,20 +189,23 @@ impl Ground {
         if self.roles.is_empty() { 0 } else { self.roles.bits(address) }
     }
 
-    /// What the port tables say of a conversation between two sets of roles; none where they do not speak of any pair.
+    /// What the port tables say of a conversation between two sets of roles; none where they do not speak of any pair, nor of
+    /// members of one role that use among themselves what the tables open to that role from elsewhere.
     pub(super) fn internal(&self, client: u8, server: u8, protocol: u8, port: u16) -> Option<Internal<'_>> {
         let mut spoken = false;
         let mut best: Option<(u16, RuleId)> = None;
         let mut reverse = false;
+        let mut among = false;
         for (from, row) in self.ports.iter().enumerate() {
             for (to, ids) in row.iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
                 let (from, to) = (1u8 << from, 1u8 << to);
                 let forward = client & from != 0 && server & to != 0;
                 let backward = server & from != 0 && client & to != 0;
-                if !forward && !backward {
+                let same = client & server & to != 0;
+                if !forward && !backward && !same {
                     continue;
                 }
-                spoken = true;
+                spoken |= forward || backward;
                 for id in ids {
                     let Some(width) = self.rules.rule(*id).true_ports().narrowest(protocol, port) else {
                         continue;
@@ -211,12 +214,13 @@ impl Ground {
                         best = Some((width, *id));
                     }
                     reverse |= backward;
+                    among |= same;
                 }
             }
         }
         match best {
             Some((_, id)) => self.port_rows.get(&id).map(Internal::Allowed),
-            None if !spoken => None,
+            None if !spoken || among => None,
             None if reverse => Some(Internal::Reverse),
             None => Some(Internal::Unknown),
         }

@@ -389,7 +389,7 @@ fn follow(resolution: &Resolution) -> (Vec<HostName>, SmallVec<[Address; 4]>) {
     const CNAME: u16 = 5;
     let mut chain: Vec<HostName> = Vec::new();
     let mut addresses = SmallVec::new();
-    if resolution.multicast || resolution.rcode != Some(0) {
+    if resolution.opcode != 0 || resolution.multicast || resolution.rcode != Some(0) {
         return (chain, addresses);
     }
     for _ in 0..CHAIN {

@@ -36,6 +36,9 @@ const MINUTE: u64 = 60_000_000_000;
 /// file-sync-troubleshoot-sync-errors.md, 2025-08-25).
 const SYNC_SESSION: u64 = 30 * MINUTE;
 
+/// After so long without a word from a server the portal shows "No Activity" (file-sync-troubleshoot-sync-errors.md).
+const NO_ACTIVITY: u64 = 120 * MINUTE;
+
 impl Needs {
     /// Nothing where no site file says which products are in use: then nobody said what is needed.
     pub(super) fn new(rules: &Rules, site: &Site) -> Needs {
@@ -156,6 +159,10 @@ fn row(needs: &Needs, need: &Requirement, met: Met, rules: &Rules, watched: u64)
 fn absence(need: &Requirement, own: bool, watched: u64) -> String {
     let minutes = watched / MINUTE;
     match (need.need, need.role) {
+        (_, Some(Role::Primary)) if own && watched >= NO_ACTIVITY => format!(
+            "expected: a sync session starts every 30 minutes, and after 2 hours without one the portal shows `No Activity`; the \
+             capture is {minutes} minutes long"
+        ),
         (_, Some(Role::Primary)) if own && watched >= SYNC_SESSION => format!(
             "expected: a sync session starts every 30 minutes, and the capture is {minutes} minutes long"
         ),
@@ -207,6 +214,8 @@ mod tests {
         let note = |watched| rows(site, watched).first().map(|row| row.note.clone()).unwrap_or_default();
         assert!(note(29 * MINUTE).starts_with("the capture is too short"));
         assert!(note(31 * MINUTE).starts_with("expected"));
+        assert!(note(119 * MINUTE).starts_with("expected") && !note(119 * MINUTE).contains("No Activity"));
+        assert!(note(121 * MINUTE).contains("No Activity"));
         assert!(rows(site, 0)[1].note.starts_with("used after a failover"));
     }
 }

@@ -33,7 +33,7 @@ const fn blocked(how: &'static str, confidence: Confidence) -> Ending {
 
 /// Whether a signature stands on the absence of packets, which is no proof where frames were lost.
 pub(super) fn is_silence(signature: &str) -> bool {
-    matches!(signature, "tcp-unanswered" | "silent-after-request")
+    matches!(signature, "tcp-unanswered" | "silent-after-request" | "silent-after-client-hello")
 }
 
 /// What became of a flow. `client_hears` says that the capture shows packets towards this client at all.

@@ -97,6 +97,7 @@ impl SiteCourt {
                 (None, network) => network.map(|network| network.to_string()).unwrap_or_default(),
             };
             let subject = format!("[[allow]] {what}, line {}", allow.line);
+            let line = format!("line {}", allow.line);
             let about = |code| Sign {
                 code,
                 confidence: None,
@@ -105,8 +106,8 @@ impl SiteCourt {
                 flow: None,
                 frames: &[],
                 time: last,
-                rules: "",
-                documents: "",
+                rules: &line,
+                documents: ground.site.file_name(),
             };
             if self.span.is_some() && allow.expired(day(last)) {
                 let how = if *used { "traffic still needs it" } else { "no traffic needed it" };
@@ -168,7 +169,11 @@ pub(super) fn asked(asked: &Asked, known: &Known, ground: &Ground, findings: &mu
         documents: documented.map_or("", |said| &said.documents),
     };
     if !ground.resolvers.is_empty() && !ground.resolvers.hold(resolver) && !ground.resolvers.hold(client) {
-        let plain = Sign { rules: "", documents: "", ..sign("AFS431", Subject::Address(resolver)) };
+        let plain = Sign {
+            rules: "[dns]",
+            documents: ground.site.file_name(),
+            ..sign("AFS431", Subject::Address(resolver))
+        };
         findings.add(&plain, || {
             format!("{client} asked {resolver} for {}; the site does not name it as a resolver", known.name)
         });

@@ -163,6 +163,9 @@ fn text(value: &Value) -> String {
 
 fn resolved(resolution: &Resolution) -> String {
     let mut out = format!("resolved {} {}", resolution.query_name, resolution.query_type);
+    if resolution.opcode != 0 {
+        out += &format!(" opcode={}", resolution.opcode);
+    }
     match resolution.rcode {
         Some(rcode) => out += &format!(" rcode={rcode}"),
         None => out += " unanswered",

@@ -114,6 +114,9 @@ pub struct Claim {
 /// A DNS question with its answer, seen from the client that asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
+    /// What was asked for, by number (RFC 1035 §4.1.1): 0 is a name's records; 4 NOTIFY and 5 UPDATE resolve nothing, and the
+    /// answers of an UPDATE are the records that it is about.
+    pub opcode: u8,
     /// The name asked for.
     pub query_name: HostName,
     /// The type asked for, by number.

@@ -196,6 +196,13 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
         |row, _, cell| cell.seen(row.resolution.damaged);
     "multicast", "`true` for mDNS and LLMNR, where neighbours answer and no resolver",
         |row, _, cell| cell.seen(row.resolution.multicast);
+    "opcode", "`NOTIFY` or `UPDATE`, which resolve nothing; empty for a question for a name",
+        |row, _, cell| match row.resolution.opcode {
+            0 => {}
+            4 => cell.word("NOTIFY"),
+            5 => cell.word("UPDATE"),
+            other => cell.number(other),
+        };
 };
 
 /// `findings.csv`.

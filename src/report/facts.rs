@@ -111,6 +111,8 @@ pub struct Accounting {
     pub filtered: u64,
     /// Decoded to a packet.
     pub packets: u64,
+    /// Copies of packets that came just before.
+    pub copies: u64,
     /// Fragments that wait for others, or wait in vain.
     pub fragments: u64,
     /// Not IP, by ether type.
@@ -130,7 +132,7 @@ impl Accounting {
     pub fn accounted(&self) -> u64 {
         let by_number = self.not_ip.values().chain(self.unknown_link.values());
         let by_text = self.unreadable.values().chain(self.damaged.values());
-        by_number.chain(by_text).sum::<u64>() + self.filtered + self.packets + self.fragments
+        by_number.chain(by_text).sum::<u64>() + self.filtered + self.packets + self.copies + self.fragments
     }
 
     /// Frames that are not IP.
@@ -148,6 +150,7 @@ impl Serialize for Accounting {
             frames: u64,
             filtered: u64,
             packets: u64,
+            copies: u64,
             fragments: u64,
             not_ip: BTreeMap<String, u64>,
             unknown_link: BTreeMap<String, u64>,
@@ -160,6 +163,7 @@ impl Serialize for Accounting {
             frames: self.frames,
             filtered: self.filtered,
             packets: self.packets,
+            copies: self.copies,
             fragments: self.fragments,
             not_ip: self.not_ip.iter().map(|(number, count)| (ether_type(*number), *count)).collect(),
             unknown_link: self.unknown_link.iter().map(|(number, count)| (link(*number), *count)).collect(),

@@ -100,6 +100,7 @@ pub(crate) fn dns() -> DnsRow {
         resolver: Endpoint { address: Address::v4([10, 1, 0, 1]), port: 53 },
         protocol: 17,
         resolution: Arc::new(Resolution {
+            opcode: 0,
             query_name: host("kailani1.one.microsoft.com"),
             query_type: 1,
             query_frame: Some(frame(0, 1)),

@@ -272,14 +272,23 @@ impl Summary<'_> {
         let mut rows: Vec<&RequirementRow> = self.facts.needs.iter().filter(|row| is_shown(row)).collect();
         rows.sort_by_key(|row| row.state != RequirementState::SeenBlocked);
         let shown = self.at_most(8, rows.len());
+        // What most rows have in common is said once, below them.
+        let common = rows
+            .iter()
+            .map(|row| row.note.as_str())
+            .max_by_key(|note| rows.iter().filter(|row| row.note == *note && !note.is_empty()).count());
         for row in rows.iter().take(shown) {
             let style = if row.state == RequirementState::SeenBlocked { BAD } else { Style::new() };
-            let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
-            let text = format!("{:<12} {}{note}", row.state.as_str(), row.service);
-            self.wrapped(out, "  ", style, &text)?;
+            self.line(out, style, &format!("  {:<13}{}", row.state.as_str(), row.service))?;
+            if !row.note.is_empty() && Some(row.note.as_str()) != common {
+                self.wrapped(out, "               ", Style::new(), &row.note)?;
+            }
         }
         if rows.len() > shown {
             self.line(out, FAINT, &format!("  and {} more; -v shows all", rows.len() - shown))?;
+        }
+        if let Some(common) = common.filter(|note| !note.is_empty()) {
+            self.wrapped(out, "  ", FAINT, &format!("the others not seen: {common}"))?;
         }
         Ok(())
     }
@@ -314,6 +323,12 @@ impl Summary<'_> {
             accounting.unknown_link.iter().map(|(n, times)| (link(*n), *times)).collect(),
         );
         say("not IP", accounting.not_ip.iter().map(|(n, times)| (ether_type(*n), *times)).collect());
+        if accounting.copies > 0 {
+            gaps.push(format!(
+                "{} there twice, as a span session of both directions shows them: counted once",
+                count(accounting.copies, "frame")
+            ));
+        }
         if accounting.filtered > 0 {
             gaps.push(format!("{} put aside by the filter", count(accounting.filtered, "frame")));
         }

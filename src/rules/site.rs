@@ -132,6 +132,11 @@ impl Site {
         if reader.problems.is_empty() { Ok(site) } else { Err(reader.problems) }
     }
 
+    /// The last part of the file's path: what evidence calls it.
+    pub fn file_name(&self) -> &str {
+        Path::new(&self.file).file_name().and_then(|name| name.to_str()).unwrap_or(&self.file)
+    }
+
     /// What to choose from the rule documents.
     pub fn selection(&self) -> Selection {
         let mut values = self.local_names.clone();

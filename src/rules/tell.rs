@@ -136,7 +136,7 @@ pub enum DiffError {
     #[error(transparent)]
     Rules(#[from] RuleError),
     /// The output is gone.
-    #[error(transparent)]
+    #[error("cannot print the changes")]
     Output(#[from] io::Error),
 }
 

@@ -17,7 +17,6 @@ use crate::base::WireText;
 use crate::read::fact::Answer;
 use crate::read::fact::AnswerData;
 use dns_parser::Header;
-use dns_parser::Opcode;
 
 /// RFC 1035 §4.1.1: the header's length.
 pub(crate) const HEADER_LEN: usize = 12;
@@ -70,6 +69,13 @@ pub(crate) struct Message {
     pub trailing: usize,
 }
 
+/// RFC 1035 §4.1.1.
+pub(crate) const QUERY: u16 = 0;
+/// RFC 1996 §3.
+pub(crate) const NOTIFY: u16 = 4;
+/// RFC 2136 §1.3.
+pub(crate) const UPDATE: u16 = 5;
+
 /// The header, also where the reserved bit is set.
 pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
     let mut head: [u8; HEADER_LEN] = *bytes.first_chunk()?;
@@ -108,8 +114,8 @@ fn sections(bytes: &[u8], header: &Header, message: &mut Message) -> Result<usiz
     for _ in 0..header.questions {
         at = question(bytes, at, message)?;
     }
-    if header.opcode != Opcode::StandardQuery {
-        // UPDATE and its like give the sections another meaning (RFC 2136 §2): nothing in them is an answer.
+    if !matches!(header.opcode.into(), QUERY | NOTIFY | UPDATE) {
+        // The sections have another meaning, or none.
         return Ok(bytes.len());
     }
     message.answers.reserve(usize::from(header.answers.min(8)));
@@ -122,6 +128,11 @@ fn sections(bytes: &[u8], header: &Header, message: &mut Message) -> Result<usiz
         at = answer(bytes, at, message, &mut last)?;
     }
     for _ in 0..header.nameservers {
+        if message.opcode == UPDATE && message.answers.len() < ANSWER_LIMIT {
+            // RFC 2136 §2.5: here stands what is to be changed.
+            at = answer(bytes, at, message, &mut last)?;
+            continue;
+        }
         at = Record::read(bytes, at)?.end;
     }
     let named = hosts_named(&message.answers);

@@ -159,6 +159,7 @@ struct Asked {
 impl Asked {
     fn unanswered(self) -> Fact {
         Fact::Resolved(Box::new(Resolution {
+            opcode: 0,
             query_name: self.name,
             query_type: self.kind,
             query_frame: Some(self.frame),
@@ -216,14 +217,11 @@ impl Dns {
         } else if message.damage.is_some() && !cut && !message.truncated {
             self.odd("message ends before its records", tell);
         }
-        if message.opcode != 0 {
-            // UPDATE, NOTIFY and their like resolve nothing: their codes would be taken for a refused name.
-            return;
-        }
-        if message.query {
-            self.query(message, tell);
-        } else {
-            self.response(message, cut, tell);
+        match (message.opcode, message.query) {
+            (message::QUERY, true) => self.query(message, tell),
+            (message::QUERY | message::NOTIFY | message::UPDATE, false) => self.response(message, cut, tell),
+            // A notice or update that nobody answers is not waited for; the rest asks for no name.
+            _ => {}
         }
     }
 
@@ -281,7 +279,8 @@ impl Dns {
     fn response(&mut self, message: Message, cut: bool, tell: &mut Tell<'_>) {
         let question = message.question;
         let asked = self.asked.iter_mut().rev().find(|asked| {
-            asked.id == message.id
+            message.opcode == message::QUERY
+                && asked.id == message.id
                 && question
                     .as_ref()
                     .is_none_or(|question| asked.kind == question.kind && asked.name == question.name)
@@ -304,6 +303,7 @@ impl Dns {
         }
         let multicast = self.multicast();
         tell.fact(Fact::Resolved(Box::new(Resolution {
+            opcode: message.opcode as u8,
             query_name,
             query_type,
             query_frame,

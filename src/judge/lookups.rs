@@ -1,0 +1,281 @@
+//! Judges what DNS said of documented names.
+//!
+//! In:  answers that audited clients received, and queries that never got one.
+//! Out: findings about names that did not resolve as they should, unless a later answer cleared them.
+//! Not: the flows that follow.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use super::findings::Findings;
+use super::findings::Sign;
+use super::findings::Subject;
+use super::ground::Ground;
+use super::names::Known;
+use super::names::Recent;
+use super::nature::in_private_zone;
+use super::record::Confidence;
+use crate::base::Address;
+use crate::base::FrameRef;
+use crate::base::HostName;
+use crate::base::Time;
+use crate::read::AnswerData;
+use crate::read::Resolution;
+
+/// Suspicions that are kept; more are not.
+const DOUBTS: usize = 1 << 13;
+
+/// Answers that are remembered to notice a second one.
+const ANSWERED: usize = 1 << 11;
+
+/// Record types (RFC 1035 §3.2.2, RFC 3596 §2.1).
+const A: u16 = 1;
+const AAAA: u16 = 28;
+
+/// Response codes (RFC 1035 §4.1.1).
+const NOERROR: u16 = 0;
+const SERVFAIL: u16 = 2;
+const NXDOMAIN: u16 = 3;
+const REFUSED: u16 = 5;
+
+/// Extended errors by which a resolver says that it is in the way (RFC 8914 §4): forged, blocked, censored, filtered,
+/// prohibited.
+const IN_THE_WAY: [u16; 5] = [4, 15, 16, 17, 18];
+
+/// One suspicion: what it is, and where it was seen first.
+#[derive(Clone, Debug)]
+struct Doubt {
+    signature: Signature,
+    known: Arc<Known>,
+    resolver: Address,
+    /// The first ones, and the last.
+    signs: SmallVec<[(FrameRef, Time); 2]>,
+    last: (FrameRef, Time),
+    count: usize,
+}
+
+/// Signs of one suspicion whose frames are kept.
+const SIGNS: usize = 10;
+
+/// Findings of this kind, their words and how sure they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Signature {
+    code: &'static str,
+    word: &'static str,
+    confidence: Confidence,
+    sentence: &'static str,
+    /// A later good answer clears it: a resolver that failed, or one of several that knows less.
+    clears: bool,
+}
+
+const fn signature(
+    code: &'static str,
+    word: &'static str,
+    confidence: Confidence,
+    sentence: &'static str,
+    clears: bool,
+) -> Signature {
+    Signature { code, word, confidence, sentence, clears }
+}
+
+const NO_SUCH_NAME: Signature =
+    signature("AFS301", "dns-nxdomain", Confidence::Weak, "was told that the name does not exist", true);
+const REFUSAL: Signature =
+    signature("AFS302", "dns-refused", Confidence::Strong, "was refused an answer", true);
+const FAILURE: Signature =
+    signature("AFS303", "dns-servfail", Confidence::Weak, "was told that the resolver failed", true);
+const EMPTY: Signature =
+    signature("AFS304", "dns-empty", Confidence::Weak, "got an answer without an address", true);
+const NO_ANSWER: Signature =
+    signature("AFS305", "dns-no-answer", Confidence::Weak, "asked again and again and got no answer", true);
+const SINKHOLE: Signature =
+    signature("AFS306", "dns-sinkhole", Confidence::Strong, "was led to an address that is nobody's", false);
+const PRIVATE: Signature = signature(
+    "AFS307",
+    "dns-private-address",
+    Confidence::Weak,
+    "was led to a private address without a private zone",
+    false,
+);
+const IN_WAY: Signature = signature(
+    "AFS308",
+    "dns-blocked-by-resolver",
+    Confidence::Certain,
+    "was told by the resolver that it blocks or forges the name",
+    false,
+);
+const TWO_ANSWERS: Signature = signature(
+    "AFS310",
+    "dns-two-answers",
+    Confidence::Strong,
+    "got two answers to one question, with other addresses each",
+    false,
+);
+
+/// What DNS said so far.
+#[derive(Debug)]
+pub(super) struct Lookups {
+    doubts: HashMap<(Address, HostName, &'static str), Doubt, foldhash::fast::RandomState>,
+    answered: Recent<(u64, HostName), SmallVec<[Address; 4]>>,
+}
+
+impl Default for Lookups {
+    fn default() -> Lookups {
+        Lookups { doubts: HashMap::default(), answered: Recent::new(ANSWERED) }
+    }
+}
+
+/// An answer, or none, to a documented name.
+pub(super) struct Lookup<'a> {
+    pub(super) client: Address,
+    pub(super) resolver: Address,
+    /// The conversation's number.
+    pub(super) flow: u64,
+    pub(super) resolution: &'a Resolution,
+    pub(super) resolved: &'a [Address],
+    pub(super) known: &'a Arc<Known>,
+    pub(super) frame: FrameRef,
+    pub(super) time: Time,
+    /// The capture shows packets towards this client: its silence means something.
+    pub(super) hears: bool,
+}
+
+impl Lookups {
+    /// Takes a look-up in.
+    pub(super) fn add(&mut self, lookup: &Lookup<'_>, ground: &Ground, findings: &mut Findings) {
+        let Lookup { client, known, .. } = *lookup;
+        if known.standing.documented.is_none() || !matches!(lookup.resolution.query_type, A | AAAA) {
+            return;
+        }
+        let found = self.look(lookup, ground);
+        if found.is_none() && !lookup.resolved.is_empty() {
+            // Whoever was answered well at last was not kept from the name.
+            for clearing in [NO_SUCH_NAME, REFUSAL, FAILURE, EMPTY, NO_ANSWER] {
+                if clearing.clears && !self.doubts.is_empty() {
+                    self.doubts.remove(&(client, (*known.name).clone(), clearing.code));
+                }
+            }
+        }
+        let Some(signature) = found else { return };
+        let key = (client, (*known.name).clone(), signature.code);
+        let full = self.doubts.len() >= DOUBTS;
+        match self.doubts.get_mut(&key) {
+            Some(doubt) => {
+                doubt.count += 1;
+                doubt.last = (lookup.frame, lookup.time);
+                if doubt.signs.len() < SIGNS {
+                    doubt.signs.push(doubt.last);
+                }
+            }
+            None if full => findings.missed += 1,
+            None => {
+                let doubt = Doubt {
+                    signature,
+                    known: Arc::clone(known),
+                    resolver: lookup.resolver,
+                    signs: SmallVec::from_iter([(lookup.frame, lookup.time)]),
+                    last: (lookup.frame, lookup.time),
+                    count: 1,
+                };
+                if !signature.clears {
+                    findings.preview(&doubt.sign(client, &doubt.last), || doubt.sentence(client));
+                }
+                self.doubts.insert(key, doubt);
+            }
+        }
+    }
+
+    /// What is wrong with an answer.
+    fn look(&mut self, lookup: &Lookup<'_>, ground: &Ground) -> Option<Signature> {
+        let resolution = lookup.resolution;
+        let Some(rcode) = resolution.rcode else {
+            return (resolution.query_count > 1 && lookup.hears).then_some(NO_ANSWER);
+        };
+        if resolution.extended_error.as_ref().is_some_and(|(code, _)| IN_THE_WAY.contains(code)) {
+            return Some(IN_WAY);
+        }
+        match rcode {
+            NOERROR => {}
+            NXDOMAIN => return Some(NO_SUCH_NAME),
+            REFUSED => return Some(REFUSAL),
+            SERVFAIL => return Some(FAILURE),
+            _ => return None,
+        }
+        if !lookup.resolved.is_empty() && self.is_second(lookup) {
+            return Some(TWO_ANSWERS);
+        }
+        if lookup.resolved.iter().any(|address| is_nowhere(*address)) {
+            return Some(SINKHOLE);
+        }
+        let zoned = in_private_zone(&lookup.known.name)
+            || resolution
+                .answers
+                .iter()
+                .any(|answer| matches!(&answer.data, AnswerData::Name(name) if in_private_zone(name)));
+        let inside = |address: &Address| address.is_private() && !ground.private_networks.hold(*address);
+        // Of names that can have a private endpoint the flow is judged, which says more.
+        let can_be_private = lookup.known.nature.can_be_private;
+        if !zoned && !can_be_private && lookup.resolved.iter().any(inside) {
+            return Some(PRIVATE);
+        }
+        // Without an address of the sixth version a name is as good as any; a cut or chained answer may go on elsewhere.
+        let whole = !resolution.truncated && !resolution.damaged && resolution.answers.is_empty();
+        (lookup.resolved.is_empty() && whole && resolution.query_type == A).then_some(EMPTY)
+    }
+
+    /// Whether the same question was answered before, and otherwise. What has no question of its own answers the last one.
+    fn is_second(&mut self, lookup: &Lookup<'_>) -> bool {
+        let key = (lookup.flow, (*lookup.known.name).clone());
+        if lookup.resolution.query_frame.is_none()
+            && let Some(first) = self.answered.get(&key)
+        {
+            return !first.iter().any(|address| lookup.resolved.contains(address));
+        }
+        self.answered.put(key, lookup.resolved.into());
+        false
+    }
+
+    /// What remains becomes findings; begins anew.
+    pub(super) fn finish(&mut self, findings: &mut Findings) {
+        let mut doubts: Vec<_> = std::mem::take(&mut self.doubts).into_iter().collect();
+        doubts.sort_by(|((a, _, _), first), ((b, _, _), second)| {
+            a.cmp(b).then_with(|| first.signs.first().cmp(&second.signs.first()))
+        });
+        for ((client, ..), doubt) in doubts {
+            for number in 0..doubt.count {
+                let place = doubt.signs.get(number).unwrap_or(&doubt.last);
+                findings.add(&doubt.sign(client, place), || doubt.sentence(client));
+            }
+        }
+    }
+}
+
+impl Doubt {
+    fn sign<'a>(&'a self, client: Address, (frame, time): &'a (FrameRef, Time)) -> Sign<'a> {
+        let documented = self.known.standing.documented.as_deref();
+        Sign {
+            code: self.signature.code,
+            confidence: Some(self.signature.confidence),
+            client: Some(client),
+            subject: Subject::Name(&self.known.name),
+            flow: None,
+            frames: std::slice::from_ref(frame),
+            time: *time,
+            rules: documented.map_or("", |said| &said.rules),
+            documents: documented.map_or("", |said| &said.documents),
+        }
+    }
+
+    fn sentence(&self, client: Address) -> String {
+        let Signature { word, sentence, .. } = self.signature;
+        format!("{client} asked {} for {} and {sentence} ({word})", self.resolver, self.known.name)
+    }
+}
+
+/// Addresses that lead to no host: unspecified, loopback.
+fn is_nowhere(address: Address) -> bool {
+    let ip = address.to_ip();
+    ip.is_unspecified() || ip.is_loopback()
+}

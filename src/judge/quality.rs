@@ -1,0 +1,169 @@
+//! What the capture did not see, and what that does to conclusions that stand on silence.
+//!
+//! In:  conversations as they end.
+//! Out: whether silence around one of them proves anything; sentences for the summary.
+//! Not: what the sensor or a live source says that it lost; see `Losses` in `court`.
+//!
+//! A receiver that acknowledges bytes which the capture does not hold proves that frames are missing. A conversation of
+//! which only one direction is there proves that the capture sees only one.
+
+use super::names::Recent;
+use crate::base::Address;
+use crate::base::Time;
+use crate::flow::Closing;
+use crate::flow::Handshake;
+
+/// Hosts whose missing frames are remembered.
+const HOSTS: usize = 1 << 12;
+
+/// Of so many bytes one missing is too much to believe in silence.
+const ONE_IN: u64 = 100;
+
+/// Fewer missing bytes than this are not yet a share: about ten full segments.
+const FEW: u64 = 15_000;
+
+/// Missing frames of a host cast doubt on its silence this long before and after.
+const NEAR_NANOS: i64 = 5_000_000_000;
+
+/// What is known of the capture's gaps so far.
+#[derive(Debug)]
+pub(super) struct Quality {
+    /// Bytes that were acknowledged and are not there, and bytes that are there.
+    missed: u64,
+    held: u64,
+    /// Conversations with missing bytes.
+    gaps: u64,
+    /// TCP conversations beyond an attempt: those of which both directions are there, the client's alone, the server's alone.
+    directions: [u64; 3],
+    /// When each host's conversations had missing bytes.
+    lossy: Recent<Address, (Time, Time)>,
+}
+
+impl Default for Quality {
+    fn default() -> Quality {
+        Quality { missed: 0, held: 0, gaps: 0, directions: [0; 3], lossy: Recent::new(HOSTS) }
+    }
+}
+
+impl Quality {
+    /// Takes a conversation in.
+    pub(super) fn add(&mut self, client: Address, closing: &Closing) {
+        let Some(story) = &closing.tcp else { return };
+        let missed: u64 = story.sides.iter().map(|side| side.missed_bytes).sum();
+        self.held += closing.bytes.iter().sum::<u64>();
+        if matches!(story.handshake, Handshake::Unseen | Handshake::Complete) {
+            let place = match closing.packets {
+                [_, 0] => 1,
+                [0, _] => 2,
+                _ => 0,
+            };
+            if let Some(count) = self.directions.get_mut(place) {
+                *count += 1;
+            }
+        }
+        // Where only one direction is there, all that the other acknowledges is missing: another matter.
+        if missed == 0 || closing.packets.contains(&0) {
+            return;
+        }
+        self.missed += missed;
+        self.gaps += 1;
+        match self.lossy.get(&client) {
+            Some((first, last)) => {
+                *first = (*first).min(closing.first_seen);
+                *last = (*last).max(closing.last_seen);
+            }
+            None => self.lossy.put(client, (closing.first_seen, closing.last_seen)),
+        }
+    }
+
+    /// Whether a client's silence from then to then may be the capture's own.
+    pub(super) fn casts_doubt(&mut self, client: Address, closing: &Closing) -> bool {
+        if self.missed >= FEW && self.missed > (self.missed + self.held) / ONE_IN {
+            return true;
+        }
+        let begin = Time(closing.first_seen.0.saturating_sub(NEAR_NANOS));
+        let end = Time(closing.last_seen.0.saturating_add(NEAR_NANOS));
+        self.lossy.get(&client).is_some_and(|(first, last)| *first <= end && *last >= begin)
+    }
+
+    /// What a reader of the evidence should know, and begins anew.
+    pub(super) fn sentences(&mut self) -> Vec<String> {
+        let Quality { missed, gaps, directions: [both, client, server], .. } = std::mem::take(self);
+        let mut said = Vec::new();
+        for (one, side, other) in [(client, "client", "server"), (server, "server", "client")] {
+            if one > 0 {
+                let all = both + client + server;
+                said.push(format!(
+                    "{one} of {all} TCP flows show the {side}'s packets alone: the capture does not see the way from the {other}"
+                ));
+            }
+        }
+        if missed > 0 {
+            said.push(format!(
+                "{missed} bytes of {gaps} TCP flows were acknowledged and are not there: frames were lost on the way to the capture"
+            ));
+        }
+        said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::FrameRef;
+    use crate::flow::Close;
+    use crate::flow::SideStory;
+    use crate::flow::TcpStory;
+
+    const CLIENT: Address = Address(4);
+
+    fn closing(seconds: [i64; 2], packets: [u64; 2], held: u64, missed: u64) -> Closing {
+        let [first, last] = seconds.map(|second| Time(second * 1_000_000_000));
+        let server = SideStory { missed_bytes: missed, ..SideStory::default() };
+        Closing {
+            close: Close::Done,
+            first_frame: FrameRef::default(),
+            last_frame: FrameRef::default(),
+            first_seen: first,
+            last_seen: last,
+            packets,
+            bytes: [held, 0],
+            tcp: Some(TcpStory {
+                handshake: Handshake::Complete,
+                sides: [SideStory::default(), server],
+                syn_frame: None,
+                syn_ack_frame: None,
+                data_frame: None,
+                reset_frame: None,
+                handshake_rtt: 0,
+                simultaneous_open: false,
+            }),
+            icmp: None,
+        }
+    }
+
+    #[test]
+    fn missing_frames_cast_doubt_near_by() {
+        let mut quality = Quality::default();
+        quality.add(CLIENT, &closing([100, 110], [9, 9], 1_000_000, 1_460));
+        let silent = |from| closing([from, from + 20], [3, 0], 0, 0);
+        assert!(quality.casts_doubt(CLIENT, &silent(112)));
+        assert!(quality.casts_doubt(CLIENT, &silent(76)));
+        assert!(!quality.casts_doubt(CLIENT, &silent(200)), "long after");
+        assert!(!quality.casts_doubt(Address(5), &silent(105)), "another host");
+        quality.add(Address(6), &closing([300, 310], [9, 9], 0, 20_000));
+        assert!(quality.casts_doubt(Address(5), &silent(105)), "one byte of a hundred is too much");
+    }
+
+    #[test]
+    fn one_direction_is_said_and_no_loss() {
+        let mut quality = Quality::default();
+        quality.add(CLIENT, &closing([1, 2], [9, 0], 100, 50_000));
+        quality.add(CLIENT, &closing([1, 2], [9, 9], 100, 0));
+        assert!(!quality.casts_doubt(CLIENT, &closing([1, 2], [3, 0], 0, 0)));
+        let said = quality.sentences();
+        assert_eq!(said.len(), 1);
+        assert!(said[0].starts_with("1 of 2 TCP flows show the client's packets alone"), "{said:?}");
+        assert!(quality.sentences().is_empty());
+    }
+}

@@ -1,0 +1,104 @@
+//! Attempts that a client made at once to several addresses of one name (RFC 8305, Happy Eyeballs).
+//!
+//! In:  attempts as they begin, and whether they came to anything.
+//! Out: whether an attempt that came to nothing lost a race that another won.
+//! Not: refusals: whoever refuses was asked and answered.
+
+use smallvec::SmallVec;
+
+use super::names::Recent;
+use crate::base::Address;
+use crate::base::HostName;
+use crate::base::Time;
+
+/// Names that clients lately went to.
+const NAMES: usize = 1 << 13;
+
+/// Attempts of one race that are remembered.
+const RUNNERS: usize = 8;
+
+/// Attempts of a race begin within this time of each other; RFC 8305 §5 starts the next after 250 ms, at most 2 s.
+const TOGETHER_NANOS: u64 = 2_000_000_000;
+
+/// An attempt.
+#[derive(Clone, Copy, Debug)]
+struct Runner {
+    flow: u64,
+    server: Address,
+    began: Time,
+    arrived: bool,
+}
+
+/// The races of late.
+#[derive(Debug)]
+pub(super) struct Races(Recent<(Address, HostName), SmallVec<[Runner; 2]>>);
+
+impl Default for Races {
+    fn default() -> Races {
+        Races(Recent::new(NAMES))
+    }
+}
+
+impl Races {
+    /// An attempt begins: flow number `flow`, to one of the name's addresses.
+    pub(super) fn begin(
+        &mut self,
+        client: Address,
+        name: &HostName,
+        flow: u64,
+        server: Address,
+        began: Time,
+    ) {
+        let runner = Runner { flow, server, began, arrived: false };
+        let key = (client, name.clone());
+        match self.0.get(&key) {
+            Some(runners) => {
+                runners.retain(|other| began.since(other.began) <= TOGETHER_NANOS);
+                if runners.len() < RUNNERS {
+                    runners.push(runner);
+                }
+            }
+            None => self.0.put(key, SmallVec::from_iter([runner])),
+        }
+    }
+
+    /// An attempt was answered.
+    pub(super) fn arrive(&mut self, client: Address, name: &HostName, flow: u64) {
+        let runners = self.0.get(&(client, name.clone())).into_iter().flatten();
+        for runner in runners.filter(|runner| runner.flow == flow) {
+            runner.arrived = true;
+        }
+    }
+
+    /// Whether an attempt to another address, begun at the same time, was answered.
+    pub(super) fn lost(&mut self, client: Address, name: &HostName, flow: u64) -> bool {
+        let Some(runners) = self.0.get(&(client, name.clone())) else { return false };
+        let Some(own) = runners.iter().find(|runner| runner.flow == flow).copied() else { return false };
+        runners.iter().any(|other| {
+            let apart = other.began.since(own.began).max(own.began.since(other.began));
+            other.arrived && other.server != own.server && apart <= TOGETHER_NANOS
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_answered_elsewhere_lost_a_race() {
+        let name = HostName::from_wire_text(b"sync.example").unwrap();
+        let (client, six, four) = (Address(1), Address(66), Address(44));
+        let at = |millis: i64| Time(millis * 1_000_000);
+        let mut races = Races::default();
+        races.begin(client, &name, 1, six, at(1_000));
+        races.begin(client, &name, 2, four, at(1_250));
+        assert!(!races.lost(client, &name, 1), "nobody was answered yet");
+        races.arrive(client, &name, 2);
+        assert!(races.lost(client, &name, 1));
+        assert!(!races.lost(client, &name, 2));
+        assert!(!races.lost(Address(9), &name, 1));
+        races.begin(client, &name, 3, six, at(9_000));
+        assert!(!races.lost(client, &name, 3), "that was another race");
+    }
+}
