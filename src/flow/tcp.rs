@@ -211,7 +211,8 @@ fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, 
     let reset = header.has(TcpHeader::RST);
     let end = seq.wrapping_add(len);
     let own = entry.sequence_mut(side);
-    if !reset {
+    // What a SYN carries is said before anybody has answered.
+    if !reset && !header.has(TcpHeader::SYN) {
         own.seen |= Sequence::TALKED;
     }
     if !own.has(Sequence::SENT) {
@@ -446,7 +447,8 @@ fn handshake<S>(entry: &Entry<S>) -> Handshake {
         };
     }
     let reset = server.has(Sequence::RST);
-    if reset && !server.has(Sequence::SYN) && client.data == 0 && server.data == 0 {
+    // A SYN may carry payload (RFC 9293 §3.4), and is refused all the same.
+    if reset && !server.has(Sequence::SYN) && !client.has(Sequence::TALKED) && server.data == 0 {
         Handshake::Refused
     } else if talked {
         Handshake::Complete

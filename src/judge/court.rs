@@ -599,7 +599,10 @@ impl Court {
     fn weigh(&mut self, case: &Case, closing: &Closing, ending: Ending) -> Ending {
         let client = case.client().address;
         self.quality.add(client, closing);
-        let issuer = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref());
+        // The lists of issuers speak of documented names only.
+        let documented = case.name().is_some_and(|(known, _)| known.standing.documented.is_some());
+        let said = case.said.as_ref().filter(|_| documented);
+        let issuer = said.and_then(|said| said.certificate_issuer.as_ref());
         let unknown_issuer = issuer.is_some_and(|issuer| self.is_unknown_issuer(issuer));
         let ending = with_words(case, closing, unknown_issuer, ending);
         let (_, signature, _) = ending;

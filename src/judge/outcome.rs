@@ -18,6 +18,9 @@ use crate::flow::TcpStory;
 /// pause between two SYN of any system (Windows 3 s; DOMAIN of retransmission clocks).
 const PATIENCE_NANOS: u64 = 3_000_000_000;
 
+/// So many segments are a hello or a request; filters read no further.
+const FIRST_WORDS: u32 = 8;
+
 /// Outcome, signature, confidence.
 pub(super) type Ending = (Outcome, &'static str, Option<Confidence>);
 
@@ -77,7 +80,13 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
         }
         Handshake::Unseen => OK,
         Handshake::Complete if client.data_segments > 0 && !answered(closing) => {
-            if server.resets > 0 {
+            if server.resets > 0 && server.fins > 0 {
+                // Who has closed resets what still comes.
+                unsure("closed-by-server")
+            } else if server.resets > 0 && client.data_segments > FIRST_WORDS {
+                // Much was let through: a protocol that only takes ends like this as well.
+                unsure("reset-after-data")
+            } else if server.resets > 0 {
                 blocked("reset-after-request", Confidence::Weak)
             } else if closing.close == Close::CaptureEnded && !asked_in_vain(closing, story) {
                 unsure("ended-with-capture")

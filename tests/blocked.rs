@@ -1,0 +1,135 @@
+//! What looks blocked in captures of others: a list that was read, row by row, and is held.
+//!
+//! `blocked-looking.tsv` has a row for each file, signature and confidence: how many flows, and why that is as it should be.
+//! `BLESS=1` writes the counts anew and keeps the reasons; a new row gets none, and fails until somebody wrote one.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod corpus;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use afs_audit::judge::Outcome;
+
+const HEAD: &str = "# Flows of captures of others that look blocked: file, signature, confidence, how many, why that is right.";
+
+type Key = (String, String, String);
+
+fn captures(folder: &Path, root: &Path, files: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            captures(&path, root, files);
+        } else if !matches!(path.extension().and_then(|end| end.to_str()), Some("md" | "jsonl" | "json")) {
+            files.push(path.strip_prefix(root).unwrap().display().to_string());
+        }
+    }
+}
+
+/// Where a refusal is counted otherwise than by the oracle, and why.
+const OTHERWISE: &[(&str, &str)] = &[
+    (
+        "OISF+suricata-verify/tests/bug-3286-03-windows-evasion/with_evasion_windows.pcap",
+        "the forged reset is followed by a handshake and a page: not refused",
+    ),
+    (
+        "OISF+suricata-verify/tests/bug-76/input.pcap",
+        "a reset with numbers of another conversation; the page is served",
+    ),
+    (
+        "cisco+mercury/unit_tests/pcaps/emix.pcap",
+        "the same SYN three times, each reset: one attempt, as Windows makes it",
+    ),
+    ("zeek+zeek/testing/btest/Traces/pop3/pop3.pcap", "the same two SYN three times each: two attempts"),
+    (
+        "zeek+zeek/testing/btest/Traces/tcp/rst-inject-rae.pcap",
+        "the first reset is followed by a handshake and data: not refused",
+    ),
+];
+
+/// Refused connections are those that the oracle counts as a SYN answered by a reset.
+fn refusals_agree(folder: &Path, files: &[String], found: &[BTreeMap<(String, String), usize>]) {
+    let mut wanted: BTreeMap<String, u64> = BTreeMap::new();
+    for line in std::fs::read_to_string(folder.join("oracle.jsonl")).unwrap().lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        if let (Some(file), Some(count)) = (
+            record.get("file").and_then(serde_json::Value::as_str),
+            record.pointer("/counts/rst_after_syn").and_then(serde_json::Value::as_u64),
+        ) {
+            wanted.insert(file.to_owned(), count);
+        }
+    }
+    let mut wrong = String::new();
+    for (file, counts) in files.iter().zip(found) {
+        let refused = counts.iter().filter(|((signature, _), _)| signature == "tcp-refused");
+        let refused: u64 = refused.map(|(_, count)| *count as u64).sum();
+        let expected = wanted.get(file).copied().unwrap_or_default();
+        let listed = OTHERWISE.iter().any(|(other, why)| other == file && !why.is_empty());
+        if (refused == expected) == listed {
+            writeln!(wrong, "{file}: {refused} refused, the oracle counts {expected}").unwrap();
+        }
+    }
+    assert!(wanted.values().sum::<u64>() > 50, "the oracle counts refusals");
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn what_looks_blocked_was_read() {
+    let Some(folder) = corpus::beside("captures") else { return };
+    let mut files = Vec::new();
+    captures(&folder, &folder, &mut files);
+    files.sort();
+    let found = corpus::two_at_a_time(&files, |file| {
+        let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
+        if let Ok(run) = corpus::run(&[folder.join(file)]) {
+            for row in run.flows.iter().filter(|row| row.outcome == Outcome::BlockedLooking) {
+                let confidence = row.confidence.map_or("", |confidence| confidence.as_str());
+                *counts.entry((row.signature.to_owned(), confidence.to_owned())).or_default() += 1;
+            }
+        }
+        counts
+    });
+    refusals_agree(&folder, &files, &found);
+    let mut counts: BTreeMap<Key, usize> = BTreeMap::new();
+    for (file, of_file) in files.iter().zip(found) {
+        for ((signature, confidence), count) in of_file {
+            counts.insert((file.clone(), signature, confidence), count);
+        }
+    }
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/blocked-looking.tsv");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut listed: BTreeMap<Key, (usize, String)> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let [file, signature, confidence, count, why] = line.splitn(5, '\t').collect::<Vec<_>>()[..] else {
+            unreachable!("five columns: {line}");
+        };
+        listed.insert(
+            (file.into(), signature.into(), confidence.into()),
+            (count.parse().unwrap(), why.to_owned()),
+        );
+    }
+    if std::env::var_os("BLESS").is_some() {
+        let mut text = format!("{HEAD}\n");
+        for (key, count) in &counts {
+            let (file, signature, confidence) = key;
+            let why = listed.get(key).map_or("", |(_, why)| why);
+            writeln!(text, "{file}\t{signature}\t{confidence}\t{count}\t{why}").unwrap();
+        }
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let mut wrong = String::new();
+    for (key, count) in &counts {
+        match listed.get(key) {
+            Some((expected, why)) if expected == count && !why.is_empty() => {}
+            other => writeln!(wrong, "{key:?}: {count}, listed {other:?}").unwrap(),
+        }
+    }
+    for key in listed.keys().filter(|key| !counts.contains_key(*key)) {
+        writeln!(wrong, "{key:?}: does not look blocked any more").unwrap();
+    }
+    assert!(wrong.is_empty(), "not as blocked-looking.tsv says:\n{wrong}");
+}
