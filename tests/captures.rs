@@ -126,7 +126,7 @@ fn each_capture_gives_its_rows() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut wrong = Vec::new();
     let folders = folders();
-    assert!(folders.len() >= 81, "captures are missing: {}", folders.len());
+    assert!(folders.len() >= 82, "captures are missing: {}", folders.len());
     for folder in &folders {
         let found = rows(folder);
         let path = folder.join("expected.csv");
@@ -263,6 +263,14 @@ fn each_case_shows_what_it_is_for() {
             "signature=proxy-auth-required,confidence=weak",
             "finding,code=AFS221",
             "finding,code=AFS222",
+        ],
+    );
+    check(
+        "compared",
+        &[
+            "login.windows.net at the same address works, so that the name seems to be filtered",
+            "it had worked until 2026-01-05T08:00:00",
+            "it worked later, from 2026-01-05T08:02:00",
         ],
     );
     check("socks-refused", &["signature=proxy-refused,confidence=certain", "finding,code=AFS221"]);

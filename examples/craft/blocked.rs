@@ -31,6 +31,11 @@ pub const CASES: &[Case] = &[
         "a proxy that refuses (403), cannot reach (502), wants credentials; 407 as a first leg is normal",
         || wire(proxy_refused),
     ),
+    (
+        "compared",
+        "a name that is stopped where another works, one that had worked, one that works later",
+        || wire(compared),
+    ),
     ("socks-refused", "SOCKS 5: not allowed by the ruleset", || wire(socks_refused)),
     ("portal", "a status check that is answered by a portal", || wire(portal)),
     (
@@ -154,4 +159,31 @@ fn dns_blocked(wire: &mut Wire) {
         wire.wait(1500);
     }
     tls(wire, 50001, out(1), SYNC);
+}
+
+/// One name is reset at an address where another works; one works until it does not; one is down and comes back.
+fn compared(wire: &mut Wire) {
+    let reset = |wire: &mut Wire, port: u16, server: End, name: &str| {
+        let mut talk = Talk::new((SERVER, port), server, [1000, 5000]);
+        talk.open(wire);
+        talk.say(wire, Client, &whole(name));
+        talk.reset(wire, Server);
+    };
+    let refused = |wire: &mut Wire, port: u16, server: End| {
+        let mut talk = Talk::new((SERVER, port), server, [1000, 5000]);
+        talk.segment(wire, Client, super::SYN, &[]);
+        talk.reset(wire, Server);
+    };
+    reset(wire, 50001, out(1), SYNC);
+    tls(wire, 50002, out(1), "login.windows.net");
+    tls(wire, 50003, out(2), STORAGE);
+    wire.wait(60_000);
+    reset(wire, 50004, out(2), STORAGE);
+    let answers = [say::resource("management.azure.com", 1, &[20, 60, 41, 3])];
+    let question = say::query(7, "management.azure.com", 1);
+    let answer = say::response(7, "management.azure.com", 1, 0, [&answers, &[]]);
+    wire.look_up(SERVER, RESOLVER, 40007, &question, &answer);
+    refused(wire, 50005, out(3));
+    wire.wait(60_000);
+    tls(wire, 50006, out(3), "management.azure.com");
 }

@@ -15,6 +15,7 @@ use super::case::Claimed;
 use super::case::Said;
 use super::checks;
 use super::checks::Proof;
+use super::compare::Compare;
 use super::findings::Findings;
 use super::ground::Ground;
 use super::ground::TagSet;
@@ -59,6 +60,9 @@ use crate::read::Value;
 
 /// IANA protocol number.
 const TCP: u8 = 6;
+
+/// Findings about flows that were stopped: what else the capture shows is held against them.
+const STOPPED: &[&str] = &["AFS201", "AFS202", "AFS203", "AFS211"];
 
 /// Takes the rows as flows end and answers arrive.
 pub trait Docket {
@@ -157,6 +161,7 @@ pub struct Court {
     quality: Quality,
     races: Races,
     lookups: Lookups,
+    compare: Compare,
     /// Flows that have said something since the last pulse; only where news are wanted.
     fresh: Option<Vec<(Slot, crate::flow::At)>>,
     /// Flows looked at since the last pulse because they were ended or rejected.
@@ -232,6 +237,7 @@ impl Court {
             quality: Quality::default(),
             races: Races::default(),
             lookups: Lookups::default(),
+            compare: Compare::default(),
             fresh: None,
             looked: 0,
             claims: 0,
@@ -352,6 +358,8 @@ impl Court {
         (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
         tally.audited_hosts = std::mem::take(&mut self.audited).len() as u64;
         self.lookups.finish(&mut self.findings);
+        let Court { findings, compare, .. } = self;
+        findings.amend(STOPPED, |client, name| compare.says(client, name));
         let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.ground));
         let requirements = site.finish(&self.ground, &mut self.findings);
         Judgement {
@@ -560,6 +568,7 @@ impl Court {
         self.site.saw(&row, &verdict);
         if judged {
             self.count(client, &row);
+            self.compare.add(&row);
         }
         let (ground, scope) = (&*self.ground, &self.scope);
         let seen = checks::Seen { case: &case, closing, verdict: &verdict, scope, ground, row: &row };

@@ -153,6 +153,27 @@ impl Findings {
         }
     }
 
+    /// Adds to what findings with such a code say of a client and a name.
+    pub(super) fn amend(
+        &mut self,
+        codes: &[&str],
+        mut says: impl FnMut(Address, &HostName) -> Option<(String, Option<Confidence>)>,
+    ) {
+        for ((code, client, about), row) in &mut self.rows {
+            let (Some(client), About::Name(name)) = (client, about) else { continue };
+            if !codes.contains(code) {
+                continue;
+            }
+            let Some((clause, confidence)) = says(*client, name) else { continue };
+            row.sentence.push_str("; ");
+            row.sentence.push_str(&clause);
+            // What a box said of itself stays as sure as it was.
+            if row.confidence != Some(Confidence::Certain) && confidence.is_some() {
+                row.confidence = confidence;
+            }
+        }
+    }
+
     /// The rows, taken out: gravest first, then by code, client and subject.
     pub(super) fn take_rows(&mut self) -> Vec<FindingRow> {
         self.texts = Texts::default();

@@ -7,6 +7,7 @@
 mod case;
 mod catalogue;
 mod checks;
+mod compare;
 mod court;
 mod findings;
 mod ground;
