@@ -30,17 +30,19 @@ struct Kept {
 }
 
 impl Docket for Kept {
-    fn flow(&mut self, row: &FlowRow) {
+    fn flow(&mut self, row: FlowRow) {
         self.flows += 1;
         self.packets += row.packets.iter().sum::<u64>();
         self.bytes = row.bytes.iter().fold(self.bytes, |sum, bytes| sum.wrapping_add(*bytes));
         self.rows.push(format!("{row:?}"));
     }
 
-    fn dns(&mut self, row: &DnsRow) {
+    fn dns(&mut self, row: DnsRow) {
         self.rows.push(format!("{row:?}"));
     }
 }
+
+impl audit::Clerk for Kept {}
 
 struct Nobody;
 
