@@ -7,6 +7,8 @@
 //! Another name at the same address works: the name is filtered. The name worked before, or works later: something changed.
 //! Nothing else of the client works: no filter, an outage. Tables are bounded and forget what was used longest ago.
 
+use std::sync::Arc;
+
 use super::names::Recent;
 use super::record::Confidence;
 use super::record::FlowRow;
@@ -18,18 +20,14 @@ use crate::base::Time;
 /// Entries of each table.
 const KEPT: usize = 1 << 13;
 
-/// What worked, first and last.
-#[derive(Clone, Copy, Debug)]
+/// What worked at a server, first and last.
+#[derive(Debug)]
 struct Worked {
+    name: Option<Arc<HostName>>,
     first: Time,
     last: Time,
-}
-
-impl Worked {
-    fn again(&mut self, time: Time) {
-        self.first = self.first.min(time);
-        self.last = self.last.max(time);
-    }
+    /// A name besides `name`.
+    other: Option<Arc<HostName>>,
 }
 
 /// Where and when a name was stopped.
@@ -43,12 +41,10 @@ struct Stopped {
 /// What worked and what did not.
 #[derive(Debug)]
 pub(super) struct Compare {
-    /// By client and server: the name that worked there last.
-    servers: Recent<(Address, Address), Option<HostName>>,
-    /// By client and name.
-    names: Recent<(Address, HostName), Worked>,
-    /// By client.
-    clients: Recent<Address, Worked>,
+    /// By client and server.
+    worked: Recent<(Address, Address), Worked>,
+    /// Clients of which anything worked.
+    clients: Recent<Address, ()>,
     stopped: Recent<(Address, HostName), Stopped>,
     /// Names that were stopped, by client.
     failures: Recent<Address, u32>,
@@ -60,8 +56,7 @@ const OUTAGE: u32 = 3;
 impl Default for Compare {
     fn default() -> Compare {
         Compare {
-            servers: Recent::new(KEPT),
-            names: Recent::new(KEPT),
+            worked: Recent::new(KEPT),
             clients: Recent::new(KEPT),
             stopped: Recent::new(KEPT),
             failures: Recent::new(KEPT),
@@ -73,27 +68,24 @@ impl Compare {
     /// Takes a judged flow in.
     pub(super) fn add(&mut self, row: &FlowRow) {
         let (client, server, time) = (row.client.address, row.server.address, row.first_seen);
-        let name = row.name.as_deref();
         match row.outcome {
             Outcome::Ok if row.destination.is_some() && row.bytes.iter().all(|bytes| *bytes > 0) => {
-                let now = Worked { first: time, last: time };
-                match self.servers.get(&(client, server)) {
-                    Some(known) if known.as_ref() == name => {}
-                    _ => self.servers.put((client, server), name.cloned()),
-                }
-                match self.clients.get(&client) {
-                    Some(worked) => worked.again(time),
-                    None => self.clients.put(client, now),
-                }
-                let Some(name) = name else { return };
-                let key = (client, name.clone());
-                match self.names.get(&key) {
-                    Some(worked) => worked.again(time),
-                    None => self.names.put(key, now),
+                match self.worked.get(&(client, server)) {
+                    Some(worked) if worked.name == row.name => {
+                        worked.first = worked.first.min(time);
+                        worked.last = worked.last.max(time);
+                    }
+                    Some(worked) => worked.other.clone_from(&row.name),
+                    None => {
+                        let name = row.name.clone();
+                        self.worked
+                            .put((client, server), Worked { name, first: time, last: time, other: None });
+                        self.clients.put(client, ());
+                    }
                 }
             }
             Outcome::BlockedLooking => {
-                let Some(name) = name else { return };
+                let Some(name) = row.name.as_deref() else { return };
                 let key = (client, name.clone());
                 match self.stopped.get(&key) {
                     Some(stopped) => {
@@ -115,22 +107,26 @@ impl Compare {
 
     /// What the capture says besides of a client's name that was stopped, and how sure that makes it.
     pub(super) fn says(&mut self, client: Address, name: &HostName) -> Option<(String, Option<Confidence>)> {
-        let key = (client, name.clone());
-        let Stopped { server, first, last } = *self.stopped.get(&key)?;
-        if let Some(worked) = self.names.get(&key) {
-            return Some(if worked.first > last {
-                (format!("it worked later, from {} on", worked.first), Some(Confidence::Weak))
-            } else if worked.last < first {
-                (format!("it had worked until {}", worked.last), None)
-            } else {
-                ("at other times it worked".to_owned(), Some(Confidence::Weak))
-            });
-        }
-        if let Some(Some(other)) = self.servers.get(&(client, server))
-            && other != name
-        {
-            let what = format!("{other} at the same address works, so that the name seems to be filtered");
-            return Some((what, Some(Confidence::Strong)));
+        let Stopped { server, first, last } = *self.stopped.get(&(client, name.clone()))?;
+        if let Some(worked) = self.worked.get(&(client, server)) {
+            let is_it = |known: &Option<Arc<HostName>>| known.as_deref() == Some(name);
+            if is_it(&worked.name) {
+                return Some(if worked.first > last {
+                    (format!("it worked later, from {} on", worked.first), Some(Confidence::Weak))
+                } else if worked.last < first {
+                    (format!("it had worked until {}", worked.last), None)
+                } else {
+                    ("at other times it worked".to_owned(), Some(Confidence::Weak))
+                });
+            }
+            if is_it(&worked.other) {
+                return Some(("at other times it worked".to_owned(), Some(Confidence::Weak)));
+            }
+            if let Some(other) = &worked.name {
+                let what =
+                    format!("{other} at the same address works, so that the name seems to be filtered");
+                return Some((what, Some(Confidence::Strong)));
+            }
         }
         let failures = self.failures.get(&client).copied().unwrap_or_default();
         let outage = failures >= OUTAGE && self.clients.get(&client).is_none();

@@ -388,7 +388,7 @@ impl Court {
                 let server = opening.server.address;
                 let (dns, dns_is_others) = self.names.when_opened(client, server);
                 if let Some(named) = dns.as_ref().filter(|_| opening.protocol == TCP && opening.from_start) {
-                    self.races.begin(client, &named.known.name, self.opened, server, at.time);
+                    self.races.begin(client, &named.known, self.opened, server, at.time);
                 }
                 let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
                 self.put(slot, case);
@@ -407,7 +407,7 @@ impl Court {
                     let (client, number) = (case.client().address, case.number);
                     // Who speaks was let in.
                     if let Some(named) = case.dns.clone().filter(|_| case.opening.protocol == TCP) {
-                        self.races.arrive(client, &named.known.name, number);
+                        self.races.arrive(client, &named.known, number);
                     }
                 }
             }
@@ -616,7 +616,7 @@ impl Court {
         let ending = with_words(case, closing, unknown_issuer, ending);
         let (_, signature, _) = ending;
         if let (Some(named), Some(story)) = (&case.dns, &closing.tcp) {
-            let name = &named.known.name;
+            let name = &named.known;
             match story.handshake {
                 Handshake::Complete => self.races.arrive(client, name, case.number),
                 // Who lost a race gives up; who goes on asking was not answered.

@@ -4,11 +4,13 @@
 //! Out: whether an attempt that came to nothing lost a race that another won.
 //! Not: refusals: whoever refuses was asked and answered.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
+use super::names::Known;
 use super::names::Recent;
 use crate::base::Address;
-use crate::base::HostName;
 use crate::base::Time;
 
 /// Names that clients lately went to.
@@ -29,9 +31,20 @@ struct Runner {
     arrived: bool,
 }
 
-/// The races of late.
+/// Attempts to one name, which is kept so that its place in memory stands for it.
 #[derive(Debug)]
-pub(super) struct Races(Recent<(Address, HostName), SmallVec<[Runner; 2]>>);
+struct Race {
+    _known: Arc<Known>,
+    runners: SmallVec<[Runner; 2]>,
+}
+
+/// The races of late, by client and name.
+#[derive(Debug)]
+pub(super) struct Races(Recent<(Address, usize), Race>);
+
+fn key(client: Address, known: &Arc<Known>) -> (Address, usize) {
+    (client, Arc::as_ptr(known).addr())
+}
 
 impl Default for Races {
     fn default() -> Races {
@@ -44,35 +57,38 @@ impl Races {
     pub(super) fn begin(
         &mut self,
         client: Address,
-        name: &HostName,
+        known: &Arc<Known>,
         flow: u64,
         server: Address,
         began: Time,
     ) {
         let runner = Runner { flow, server, began, arrived: false };
-        let key = (client, name.clone());
+        let key = key(client, known);
         match self.0.get(&key) {
-            Some(runners) => {
+            Some(Race { runners, .. }) => {
                 runners.retain(|other| began.since(other.began) <= TOGETHER_NANOS);
                 if runners.len() < RUNNERS {
                     runners.push(runner);
                 }
             }
-            None => self.0.put(key, SmallVec::from_iter([runner])),
+            None => {
+                let race = Race { _known: Arc::clone(known), runners: SmallVec::from_iter([runner]) };
+                self.0.put(key, race);
+            }
         }
     }
 
     /// An attempt was answered.
-    pub(super) fn arrive(&mut self, client: Address, name: &HostName, flow: u64) {
-        let runners = self.0.get(&(client, name.clone())).into_iter().flatten();
+    pub(super) fn arrive(&mut self, client: Address, known: &Arc<Known>, flow: u64) {
+        let runners = self.0.get(&key(client, known)).into_iter().flat_map(|race| &mut race.runners);
         for runner in runners.filter(|runner| runner.flow == flow) {
             runner.arrived = true;
         }
     }
 
     /// Whether an attempt to another address, begun at the same time, was answered.
-    pub(super) fn lost(&mut self, client: Address, name: &HostName, flow: u64) -> bool {
-        let Some(runners) = self.0.get(&(client, name.clone())) else { return false };
+    pub(super) fn lost(&mut self, client: Address, known: &Arc<Known>, flow: u64) -> bool {
+        let Some(Race { runners, .. }) = self.0.get(&key(client, known)) else { return false };
         let Some(own) = runners.iter().find(|runner| runner.flow == flow).copied() else { return false };
         runners.iter().any(|other| {
             let apart = other.began.since(own.began).max(own.began.since(other.began));
@@ -84,10 +100,20 @@ impl Races {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::HostName;
+    use crate::judge::Ground;
+    use crate::judge::names::Names;
+    use crate::rules::Library;
+    use crate::rules::Selection;
+    use crate::rules::Site;
 
     #[test]
     fn who_was_answered_elsewhere_lost_a_race() {
+        let library = Library::embedded().unwrap();
+        let rules = library.select(&Selection::default()).unwrap();
+        let ground = Ground::new(Arc::new(rules), Site::default(), None);
         let name = HostName::from_wire_text(b"sync.example").unwrap();
+        let name = Names::new(usize::MAX).know(name, &ground);
         let (client, six, four) = (Address(1), Address(66), Address(44));
         let at = |millis: i64| Time(millis * 1_000_000);
         let mut races = Races::default();
