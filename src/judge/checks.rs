@@ -106,7 +106,9 @@ pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'stati
     let mut codes: SmallVec<[&'static str; 4]> = SmallVec::new();
     for check in CHECKS.iter().chain(site::CHECKS).filter(|check| (check.finds)(seen)) {
         codes.push(check.code);
-        with_sign(seen, check.code, |sign| findings.add(sign, || (check.sentence)(seen)));
+        // What the documents say is put together once for each finding, and not for each of its signs.
+        let is_new = !findings.has(check.code, seen.row.client.address, subject(seen, check.code));
+        with_sign(seen, check.code, is_new, |sign| findings.add(sign, || (check.sentence)(seen)));
     }
     codes
 }
@@ -115,13 +117,13 @@ pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'stati
 pub(super) fn preview(seen: &Seen<'_>, there: &[Proof], findings: &mut Findings) {
     let proved = |check: &&Check| there.contains(&check.proof) && (check.finds)(seen);
     for check in CHECKS.iter().chain(site::CHECKS).filter(proved) {
-        with_sign(seen, check.code, |sign| findings.preview(sign, || (check.sentence)(seen)));
+        with_sign(seen, check.code, true, |sign| findings.preview(sign, || (check.sentence)(seen)));
     }
 }
 
 /// What a flow adds to a finding.
-fn with_sign(seen: &Seen<'_>, code: &'static str, take: impl FnOnce(&Sign<'_>)) {
-    let cited = CITES.iter().find(|(citing, _)| *citing == code);
+fn with_sign(seen: &Seen<'_>, code: &'static str, is_new: bool, take: impl FnOnce(&Sign<'_>)) {
+    let cited = CITES.iter().find(|(citing, _)| is_new && *citing == code);
     let sentences = cited.and_then(|(_, about)| seen.ground.sentences(about));
     let (rules, documents) = joined(seen.row.documented.as_deref(), sentences.map(|said| &**said));
     take(&Sign {

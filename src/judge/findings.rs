@@ -118,6 +118,11 @@ impl Findings {
         Findings { limit, ..Findings::default() }
     }
 
+    /// Whether there is such a finding already.
+    pub(super) fn has(&self, code: &'static str, client: Address, subject: Subject<'_>) -> bool {
+        self.rows.contains_key(&(code, Some(client), About::from(subject)))
+    }
+
     /// Adds a sign; `sentence` is asked only for a finding's first.
     pub(super) fn add(&mut self, sign: &Sign<'_>, sentence: impl FnOnce() -> String) {
         let full = self.rows.len() >= self.limit;
