@@ -10,7 +10,7 @@ BIN := target/release/afs-audit
 # Asked once, and only by the targets that build.
 FEATURES = $(eval FEATURES := $(shell tools/features))$(FEATURES)
 
-.PHONY: demo build test check fmt clippy bless bench bench-live soak fuzz manual install clean
+.PHONY: demo build test check fmt clippy bless bench bench-live soak lab fuzz manual install clean
 
 demo: build
 	@echo
@@ -39,6 +39,10 @@ fmt:
 clippy:
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
 	$(if $(FEATURES),,$(CARGO) clippy --locked --all-targets -- -D warnings)
+
+# As root: every scenario of the lab anew, with its labels.
+lab:
+	captures/lab/run
 
 # Writes the expected rows of all captures anew. Read the diff as the reviewer would.
 bless:

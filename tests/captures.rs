@@ -69,7 +69,8 @@ fn folders() -> Vec<PathBuf> {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(captures).unwrap().map(|entry| entry.unwrap().path()).collect();
-    folders.retain(|folder| folder.is_dir());
+    // The lab's captures have labels of their own.
+    folders.retain(|folder| folder.is_dir() && !folder.ends_with("lab"));
     folders.sort();
     folders
 }

@@ -5,7 +5,7 @@
 //! cargo run --example craft -- ech     this case
 //! ```
 //!
-//! What `captures/lab.py` recorded is taken from there where a real conversation will do, the rest is written here. The same
+//! What `captures/single.py` recorded is taken from there where a real conversation will do, the rest is written here. The same
 //! files come out of every run.
 
 #![allow(missing_docs, unreachable_pub, reason = "a program of several files, and no library")]
@@ -471,7 +471,7 @@ fn lab(case: &str, name: &str) -> Vec<Record> {
         first.is_empty() || between || bytes[23] == 17 && bytes.windows(first.len()).any(|part| part == first)
     };
     records.retain(about);
-    assert!(records.len() > 8, "{case}: captures/lab.py records it");
+    assert!(records.len() > 8, "{case}: captures/single.py records it");
     records
 }
 

@@ -119,7 +119,45 @@ pub(super) struct Cold {
     /// Ranges of sequence numbers by side that were passed over and may still come.
     pub(super) holes: Option<Box<[Holes; 2]>>,
     pub(super) simultaneous_open: bool,
+    /// How each side's packets look, against which its resets are held.
+    pub(super) manners: [Manner; 2],
+    /// When the client first sent payload.
+    pub(super) data_time: Time,
+    /// When the client first sent FIN or RST.
+    pub(super) quit_time: Time,
+    /// When bytes were last passed over.
+    pub(super) hole_time: Time,
     pub(super) icmp: Option<Box<IcmpError>>,
+}
+
+/// What a sender's packets have in common; and its last reset.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Manner {
+    /// Hop limit; 0 before anything was sent.
+    pub(super) ttl: u8,
+    /// Bits of [`Manner::STAMPS`] and the rest.
+    pub(super) seen: u8,
+    /// IPv4 identification of the last packet, 0 for none.
+    pub(super) ip_id: u16,
+    /// Sequence number of the last reset.
+    pub(super) reset: u32,
+    /// The acknowledgement field of the last reset.
+    pub(super) reset_ack: u32,
+    /// Where the full-size segment begins that was repeated last.
+    pub(super) repeated: u32,
+}
+
+impl Manner {
+    /// Its segments carry time stamps (RFC 7323 §3).
+    pub(super) const STAMPS: u8 = 1;
+    /// It reset what it had taken part in: `reset` means something.
+    pub(super) const RESET: u8 = 2;
+    /// The last packet of the conversation was its reset.
+    pub(super) const RESET_LAST: u8 = 4;
+
+    pub(super) const fn has(self, seen: u8) -> bool {
+        self.seen & seen == seen
+    }
 }
 
 impl<S> Entry<S> {
@@ -217,6 +255,7 @@ impl<S> Entry<S> {
         if let Some(cold) = &mut self.cold {
             cold.sides.reverse();
             cold.first.reverse();
+            cold.manners.reverse();
             if let Some(holes) = &mut cold.holes {
                 holes.reverse();
             }
@@ -230,6 +269,15 @@ impl Cold {
         match side {
             Side::Client => client,
             Side::Server => server,
+        }
+    }
+
+    /// Both at once, for what needs the one to tell the other.
+    pub(super) fn side_and_manner(&mut self, side: Side) -> (&mut SideStory, &mut Manner) {
+        let ([client, server], [its, other]) = (&mut self.sides, &mut self.manners);
+        match side {
+            Side::Client => (client, its),
+            Side::Server => (server, other),
         }
     }
 

@@ -93,6 +93,12 @@ pub struct TcpStory {
     pub reset_frame: Option<FrameRef>,
     /// Nanoseconds from SYN to SYN-ACK, 0 when not seen.
     pub handshake_rtt: u64,
+    /// When the client first sent payload.
+    pub data_time: Option<Time>,
+    /// When the client first sent FIN or RST.
+    pub quit_time: Option<Time>,
+    /// When bytes were last passed over.
+    pub hole_time: Option<Time>,
     /// Both sides sent SYN before either was answered.
     pub simultaneous_open: bool,
 }
@@ -106,6 +112,14 @@ pub struct SideStory {
     pub fins: u16,
     /// RST segments.
     pub resets: u16,
+    /// What its resets had of a forgery.
+    pub signs: Signs,
+    /// Which resets it sent.
+    pub reset_kinds: ResetKinds,
+    /// Repeats of one full-size segment that was never acknowledged.
+    pub stuck: u16,
+    /// Acknowledgements by the other side that say that something is missing in front of what came (RFC 2018).
+    pub selective: u16,
     /// Segments with payload.
     pub data_segments: u32,
     /// Segments that repeat bytes seen before.
@@ -122,6 +136,101 @@ pub struct SideStory {
     pub missed_bytes: u64,
     /// Bytes that the other side has not acknowledged at the end.
     pub unacknowledged: u32,
+    /// Bytes that the other side has acknowledged, from the SYN on; 0 when that was not seen.
+    pub acknowledged: u32,
+    /// Bytes that are missing at the end where the other side waits for them, though later ones came.
+    pub awaited: u32,
+}
+
+/// How a reset differs from what the sender it names sent before and after.
+///
+/// After Weaver, Sommer and Paxson, "Detecting Forged TCP Reset Packets" (NDSS 2009). A sender's own kernel answers for a
+/// connection that it does not know without a time stamp and with an identification of 0: these prove nothing alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signs(u8);
+
+/// Which kinds of resets a side sent: those that the vocabulary of connection tampering tells apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResetKinds(u8);
+
+impl ResetKinds {
+    /// Without an acknowledgement.
+    pub const PLAIN: ResetKinds = ResetKinds(1);
+    /// With one.
+    pub const WITH_ACK: ResetKinds = ResetKinds(2);
+    /// Several, whose acknowledgement fields differ.
+    pub const DIFFERING: ResetKinds = ResetKinds(4);
+    /// Several, and one has 0 in that field.
+    pub const ZERO: ResetKinds = ResetKinds(8);
+
+    /// Adds a kind when it is there.
+    pub(super) const fn add(&mut self, kind: ResetKinds, is_there: bool) {
+        if is_there {
+            self.0 |= kind.0;
+        }
+    }
+
+    /// Whether such a reset was sent.
+    pub const fn has(self, kind: ResetKinds) -> bool {
+        self.0 & kind.0 == kind.0
+    }
+}
+
+impl Signs {
+    /// Another hop limit than before: it came another way.
+    pub const HOP_LIMIT: Signs = Signs(1);
+    /// An identification far from the sender's own.
+    pub const IP_ID: Signs = Signs(2);
+    /// No time stamp, where the sender's other segments have one.
+    pub const NO_TIMESTAMP: Signs = Signs(4);
+    /// The sender goes on as if it had sent none.
+    pub const GOES_ON: Signs = Signs(8);
+    /// Several in a row, with numbers beyond what the sender has sent: somebody guesses the window.
+    pub const SERIES: Signs = Signs(16);
+    /// In answer to data, in less than half of the handshake's round trip.
+    pub const EARLY: Signs = Signs(32);
+
+    const NAMES: [(Signs, &'static str); 6] = [
+        (Signs::HOP_LIMIT, "another hop limit"),
+        (Signs::IP_ID, "another IP identification"),
+        (Signs::NO_TIMESTAMP, "no time stamp"),
+        (Signs::GOES_ON, "its sender goes on"),
+        (Signs::SERIES, "several beyond what was sent"),
+        (Signs::EARLY, "sooner than the round trip"),
+    ];
+
+    /// Adds a sign when it is there.
+    pub(super) const fn add(&mut self, sign: Signs, is_there: bool) {
+        if is_there {
+            self.0 |= sign.0;
+        }
+    }
+
+    /// Whether all of `signs` are there.
+    pub const fn has(self, signs: Signs) -> bool {
+        self.0 & signs.0 == signs.0
+    }
+
+    /// How many there are.
+    pub const fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// Whether somebody else than the sender's own kernel sent it: two signs, one of which no kernel leaves by itself.
+    pub const fn are_foreign(self) -> bool {
+        self.count() >= 2 && self.0 & !Signs::NO_TIMESTAMP.0 & !Signs::IP_ID.0 != 0
+    }
+
+    /// The same, and not a box that speaks for the sender, as load balancers do: they do not race with it.
+    pub const fn are_forged(self) -> bool {
+        const RACE: u8 = Signs::GOES_ON.0 | Signs::SERIES.0 | Signs::EARLY.0;
+        self.count() >= 2 && self.0 & RACE != 0
+    }
+
+    /// In words.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        Signs::NAMES.into_iter().filter(move |(sign, _)| self.has(*sign)).map(|(_, name)| name)
+    }
 }
 
 /// An ICMP error that quotes a packet of the conversation.

@@ -10,6 +10,7 @@
 
 use super::entry::Cold;
 use super::entry::Entry;
+use super::entry::Manner;
 use super::entry::Sequence;
 use super::entry::State;
 use super::key::Endpoint;
@@ -18,7 +19,9 @@ use super::listener::Listener;
 use super::listener::Lost;
 use super::listener::Slot;
 use super::story::Handshake;
+use super::story::ResetKinds;
 use super::story::SideStory;
+use super::story::Signs;
 use super::story::TcpStory;
 use super::stream::Ear;
 use super::stream::Segment;
@@ -31,6 +34,7 @@ use super::table::stream_mut;
 use super::table::swap;
 use crate::base::FrameRef;
 use crate::base::Side;
+use crate::base::Time;
 use crate::decode::Packet;
 use crate::decode::TcpHeader;
 
@@ -107,6 +111,7 @@ fn next_in_line<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet
         || !other.has(Sequence::SENT)
         || ahead(header.ack, other.next) > 0
         || (own.data == 0 && packet.payload_len > 0)
+        || (packet.payload_len == 0 && header.ack == other.acked && other.next != other.acked)
     {
         return false;
     }
@@ -132,6 +137,13 @@ fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
     if header.has(TcpHeader::ACK) && !header.has(TcpHeader::RST) {
         acknowledge(entry, header.ack, side.other());
     }
+    if packet.payload_len == 0
+        && entry.sequence(side.other()).acked == header.ack
+        && has_option(header.options, SACK)
+    {
+        let story = entry.cold().side(side.other());
+        story.selective = story.selective.saturating_add(1);
+    }
     if header.window == 0 && header.flags & (TcpHeader::RST | TcpHeader::SYN | TcpHeader::FIN) == 0 {
         let story = entry.cold().side(side);
         story.zero_windows = story.zero_windows.saturating_add(1);
@@ -143,6 +155,7 @@ fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
             own.next = end;
         }
         own.seen |= Sequence::FIN;
+        quits(entry, side, at);
         if entry.state != State::Closed {
             let both = entry.sequence(side.other()).has(Sequence::FIN);
             entry.state = if both { State::Closed } else { State::HalfClosed };
@@ -152,6 +165,7 @@ fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
     }
     if header.has(TcpHeader::RST) {
         entry.sequence_mut(side).seen |= Sequence::RST;
+        quits(entry, side, at);
         entry.state = State::Closed;
         let cold = entry.cold();
         if cold.reset_frame == 0 {
@@ -159,6 +173,92 @@ fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
         }
         let story = cold.side(side);
         story.resets = story.resets.saturating_add(1);
+    }
+    compare(entry, header, packet, side, at);
+}
+
+/// Notes when the client had enough.
+fn quits<S>(entry: &mut Entry<S>, side: Side, at: At) {
+    let cold = entry.cold();
+    if side == Side::Client && cold.quit_time == Time::default() {
+        cold.quit_time = at.time;
+    }
+}
+
+/// Identifications further from a sender's last one than this are not its own, unless it draws them by chance.
+const IP_ID_STEP: u16 = 4096;
+
+/// Hop limits that differ by no more than this came the same way but for a detour.
+const DETOUR: u8 = 2;
+
+/// A round trip shorter than this says nothing about who is near.
+const NEAR_NANOS: u64 = 5_000_000;
+
+/// Options: selective acknowledgement (RFC 2018 §3), time stamps (RFC 7323 §3.2).
+const SACK: u8 = 5;
+const TIMESTAMP: u8 = 8;
+
+/// Segments with so much payload are full-size, on any path there is (RFC 8200 §5: 1,280 bytes pass everywhere in IPv6).
+const FULL_SIZE: u32 = 1_000;
+
+/// Holds a reset against how its sender's packets looked before; and what a sender does after its reset against the reset.
+fn compare<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
+    let beyond = ahead(header.seq, entry.sequence(side).next) > 1;
+    let cold = entry.cold();
+    let (rtt, data_time) = (cold.handshake_rtt, cold.data_time);
+    if let Some(other) = cold.manners.get_mut(side.other().index()) {
+        other.seen &= !Manner::RESET_LAST;
+    }
+    let Some(manner) = cold.manners.get_mut(side.index()) else { return };
+    let was = *manner;
+    if !header.has(TcpHeader::RST) {
+        manner.ttl = packet.ttl;
+        manner.ip_id = packet.ip_id;
+        manner.seen &= !Manner::RESET_LAST;
+        // A SYN alone offers them; whoever answers with them takes them.
+        let agreed = header.flags & (TcpHeader::SYN | TcpHeader::ACK) != TcpHeader::SYN;
+        if agreed && has_option(header.options, TIMESTAMP) {
+            manner.seen |= Manner::STAMPS;
+        }
+        let story = cold.side(side);
+        // What a reset ends is over: who sends payload behind it knows nothing of it (§3.5.3 of RFC 9293).
+        let goes_on = was.has(Manner::RESET) && packet.payload_len > 0 && ahead(header.seq, was.reset) >= 0;
+        story.signs.add(Signs::GOES_ON, goes_on);
+        return;
+    }
+    let knows = was.ttl != 0;
+    (manner.reset, manner.reset_ack) = (header.seq, header.ack);
+    manner.seen |= if knows { Manner::RESET | Manner::RESET_LAST } else { Manner::RESET_LAST };
+    let several = cold.side(side).resets > 1;
+    let jump = packet.ip_id.wrapping_sub(was.ip_id);
+    let signs = &mut cold.side(side).signs;
+    signs.add(Signs::HOP_LIMIT, knows && packet.ttl.abs_diff(was.ttl) > DETOUR);
+    signs
+        .add(Signs::IP_ID, packet.ip_id != 0 && was.ip_id != 0 && jump.min(jump.wrapping_neg()) > IP_ID_STEP);
+    signs.add(Signs::NO_TIMESTAMP, was.has(Manner::STAMPS) && !has_option(header.options, TIMESTAMP));
+    // A kernel resets at the number that the other side waits for; nobody but a guesser goes beyond what was sent.
+    signs.add(Signs::SERIES, beyond && was.has(Manner::RESET_LAST) && ahead(header.seq, was.reset) > 1);
+    let kinds = &mut cold.side(side).reset_kinds;
+    kinds.add(ResetKinds::PLAIN, !header.has(TcpHeader::ACK));
+    kinds.add(ResetKinds::WITH_ACK, header.has(TcpHeader::ACK));
+    kinds.add(ResetKinds::DIFFERING, several && header.ack != was.reset_ack);
+    kinds.add(ResetKinds::ZERO, several && (header.ack == 0 || was.reset_ack == 0));
+    let signs = &mut cold.side(side).signs;
+    let early = side == Side::Server && rtt >= NEAR_NANOS && data_time != Time::default();
+    signs.add(Signs::EARLY, early && at.time.since(data_time) < rtt / 2);
+}
+
+/// Whether a segment has an option.
+fn has_option(options: &[u8], wanted: u8) -> bool {
+    let mut rest = options;
+    loop {
+        rest = match rest {
+            [kind, ..] if *kind == wanted => return true,
+            // RFC 9293 §3.1: end and padding are one byte, all else says how long it is.
+            [1, tail @ ..] => tail,
+            [kind, len, ..] if *kind > 1 && *len >= 2 => rest.get(usize::from(*len)..).unwrap_or_default(),
+            _ => return false,
+        }
     }
 }
 
@@ -225,11 +325,14 @@ fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, 
     if len > 0 {
         own.data = own.data.saturating_add(1);
         if own.data == 1 && side == Side::Client {
-            entry.cold().data_frame = at.frame.pack();
+            let cold = entry.cold();
+            cold.data_frame = at.frame.pack();
+            cold.data_time = at.time;
         }
     }
     if distance > 0 && !reset && distance < WINDOW_LIMIT {
         hole(entry.cold(), side, (next, seq));
+        entry.cold().hole_time = at.time;
         entry.sequence_mut(side).next = end;
     } else if distance == 0 {
         entry.sequence_mut(side).next = end;
@@ -245,11 +348,16 @@ fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, 
         } else if len > 0 {
             let cold = entry.cold();
             let filled = cold.holes.is_some() && fill(cold.holes(side), seq, end);
-            let story = cold.side(side);
+            let (story, manner) = cold.side_and_manner(side);
             if filled {
                 story.out_of_order = story.out_of_order.saturating_add(1);
             } else if beyond <= 0 {
                 story.retransmissions = story.retransmissions.saturating_add(1);
+                if len >= FULL_SIZE {
+                    let again = story.stuck > 0 && manner.repeated == seq;
+                    story.stuck = if again { story.stuck.saturating_add(1) } else { 1 };
+                    manner.repeated = seq;
+                }
             }
         }
     }
@@ -412,6 +520,9 @@ pub(super) fn story<S>(entry: &Entry<S>) -> TcpStory {
         data_frame: frame(cold.data_frame),
         reset_frame: frame(cold.reset_frame),
         handshake_rtt: cold.handshake_rtt,
+        data_time: (cold.data_time != Time::default()).then_some(cold.data_time),
+        quit_time: (cold.quit_time != Time::default()).then_some(cold.quit_time),
+        hole_time: (cold.hole_time != Time::default()).then_some(cold.hole_time),
         simultaneous_open: cold.simultaneous_open,
     }
 }
@@ -426,7 +537,14 @@ fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
         .filter(|(_, end)| ahead(*end, sequence.acked) <= 0)
         .map(|(begin, end)| u64::from(end.wrapping_sub(*begin)))
         .sum();
+    let index = side.index();
+    let manner = cold.manners.get(index).copied().unwrap_or_default();
+    let first = cold.first.get(index).copied().filter(|_| sequence.has(Sequence::SYN));
+    let awaited = holes.iter().find(|(begin, _)| *begin == sequence.acked);
     SideStory {
+        stuck: if manner.repeated == sequence.acked { story.stuck } else { 0 },
+        acknowledged: first.map_or(0, |first| ahead(sequence.acked, first.wrapping_add(1)).max(0) as u32),
+        awaited: awaited.map_or(0, |(begin, end)| end.wrapping_sub(*begin)),
         data_segments: u32::from(sequence.data),
         missed_bytes: story.missed_bytes + missed,
         unacknowledged: ahead(sequence.next, sequence.acked).max(0) as u32,

@@ -14,9 +14,14 @@ use crate::read::Ending;
 use crate::read::Key;
 use crate::read::NameSource;
 use crate::read::Value;
+use crate::rules::Place;
 
 /// Claims kept per flow. A conversation that says more is odd, not interesting.
 const KEPT: usize = 24;
+
+/// The cipher suites of TLS 1.2 that Azure File Sync takes (its page on server registration, 2025-01-23): ECDHE_RSA with
+/// AES 256 GCM SHA384, AES 128 GCM SHA256, AES 256 CBC SHA384, AES 128 CBC SHA256.
+const SUITES: [u16; 4] = [0xc030, 0xc02f, 0xc028, 0xc027];
 
 /// A live flow, from its opening until it is judged. There is one for every live flow: keep it small.
 #[derive(Debug)]
@@ -44,10 +49,33 @@ pub(super) struct Said {
     pub(super) certificate_issuer: Option<WireText>,
     pub(super) ja4: Option<WireText>,
     pub(super) tls_version: Option<u16>,
+    /// The highest version that the client offered.
+    pub(super) tls_offered: Option<u16>,
+    /// None of the suites that Azure File Sync needs was offered.
+    pub(super) lacks_suites: bool,
+    /// What plain HTTP said beside names and statuses.
+    pub(super) http: Option<Box<Http>>,
     pub(super) ech: bool,
     pub(super) oddities: u32,
     /// A name that DNS had given the server's address when the flow began and that differs from what was claimed.
     pub(super) contradicts: Option<Arc<Known>>,
+}
+
+/// What the first exchange of plain HTTP showed.
+#[derive(Debug, Default)]
+pub(super) struct Http {
+    pub(super) target: Option<WireText>,
+    /// The request went to a proxy.
+    pub(super) proxied: bool,
+    /// Headers and the body's first bytes, and where each was seen.
+    pub(super) shown: SmallVec<[(Place, WireText); 2]>,
+}
+
+impl Http {
+    /// What was seen at a place.
+    pub(super) fn at(&self, place: Place) -> Option<&str> {
+        self.shown.iter().find(|(at, _)| *at == place).map(|(_, text)| text.as_str())
+    }
 }
 
 /// A claimed name, with its rules and the frame that proves it.
@@ -83,9 +111,35 @@ impl Case {
             (Key::TlsVersion, Value::Number(version)) => {
                 self.said().tls_version = u16::try_from(*version).ok()
             }
+            (Key::TlsOffered, Value::Number(version)) => {
+                self.said().tls_offered = u16::try_from(*version).ok()
+            }
+            (Key::TlsCiphers, Value::Codes(offered)) => {
+                let needed = |suite: &u16| SUITES.contains(suite);
+                self.said().lacks_suites = !offered.iter().any(needed)
+            }
             (Key::Ech, Value::Yes) => self.said().ech = true,
             (Key::Ja4, Value::Text(fingerprint)) => self.said().ja4 = Some(fingerprint.clone()),
+            (Key::HttpTarget, Value::Text(target)) => self.http().target = Some(target.clone()),
+            (Key::HttpProxied, Value::Yes) => self.http().proxied = true,
+            (Key::HttpLocation, Value::Text(text)) => self.show(Place::Location, text),
+            (Key::HttpServer, Value::Text(text)) => self.show(Place::Server, text),
+            (Key::HttpVia, Value::Text(text)) => self.show(Place::Via, text),
+            (Key::HttpSquidError, Value::Text(text)) => self.show(Place::XSquidError, text),
+            (Key::HttpBody, Value::Text(text)) => self.show(Place::Body, text),
             _ => {}
+        }
+    }
+
+    fn http(&mut self) -> &mut Http {
+        self.said().http.get_or_insert_with(Box::default)
+    }
+
+    fn show(&mut self, place: Place, text: &WireText) {
+        let shown = &mut self.http().shown;
+        match shown.iter_mut().find(|(at, _)| *at == place) {
+            Some((_, last)) => last.clone_from(text),
+            None => shown.push((place, text.clone())),
         }
     }
 

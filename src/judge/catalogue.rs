@@ -116,7 +116,26 @@ const TRAFFIC: &[Explanation] = &[
         cause: "a box on the path that opens TLS: Azure File Sync pins its roots and stops working behind it (0x800b0109, \
                 CERT_E_UNTRUSTEDROOT), Azure Local does not support it",
         action: "exempt the documented names from TLS inspection",
-        else_could_be: "a new authority: look for a newer list of issuers; under TLS 1.3 certificates are not visible at all",
+        else_could_be: "a new authority: look for a newer list of issuers; under TLS 1.3 and in resumed sessions certificates are not visible, and the summary says of how many flows",
+    },
+    Explanation {
+        code: "AFS110",
+        severity: Severity::High,
+        title: "client offers no TLS that the services take",
+        looks_like: "a ClientHello to a documented name whose highest version is older than TLS 1.2",
+        cause: "an old system, or one on which TLS 1.2 was switched off; Azure File Sync took TLS 1.0 and 1.1 away on 2020-08-01",
+        action: "enable TLS 1.2 on the server, for .NET and for WinHTTP",
+        else_could_be: "another program on the server than the audited product",
+    },
+    Explanation {
+        code: "AFS111",
+        severity: Severity::High,
+        title: "client offers none of the cipher suites",
+        looks_like: "a ClientHello of TLS 1.2 to a name of Azure File Sync without any of ECDHE_RSA with AES 256 GCM SHA384, \
+                     AES 128 GCM SHA256, AES 256 CBC SHA384, AES 128 CBC SHA256",
+        cause: "an order of cipher suites set by policy; the agent logs 9301 with 0x80c87014",
+        action: "add one of the four suites to the server's order of cipher suites",
+        else_could_be: "another program on the server than the agent",
     },
     Explanation {
         code: "AFS201",

@@ -17,6 +17,7 @@ use super::ground::Ground;
 use super::names::Known;
 use super::names::add_once;
 use super::outcome::is_silence;
+use super::pages::named_box;
 use super::record::Confidence;
 use super::record::Destination;
 use super::record::Documented;
@@ -28,6 +29,7 @@ use super::words::is_word;
 use crate::flow::Closing;
 use crate::flow::Handshake;
 use crate::read::NameSource;
+use crate::rules::Place;
 
 /// A flow with all that is known of it.
 #[derive(Clone, Copy)]
@@ -72,9 +74,25 @@ const CHECKS: &[Check] = &[
     Check { code: "AFS107", proof: Proof::Words, finds: is_contradicted, sentence: contradiction },
     Check { code: "AFS108", proof: Proof::Words, finds: is_not_tls_on_443, sentence: not_tls_on_443 },
     Check { code: "AFS109", proof: Proof::Words, finds: is_inspected, sentence: inspected },
+    Check { code: "AFS110", proof: Proof::Words, finds: offers_old_tls, sentence: old_tls },
+    Check { code: "AFS111", proof: Proof::Words, finds: lacks_suites, sentence: no_suite },
     Check { code: "AFS201", proof: Proof::Refusal, finds: is_refused, sentence: refused },
     Check { code: "AFS202", proof: Proof::Silence, finds: is_unanswered, sentence: unanswered },
     Check { code: "AFS203", proof: Proof::Refusal, finds: |seen| looks(seen, is_reset), sentence: cut_off },
+    Check { code: "AFS204", proof: Proof::Refusal, finds: |seen| looks(seen, is_forged), sentence: forged },
+    Check {
+        code: "AFS205",
+        proof: Proof::End,
+        finds: |seen| looks(seen, is_black_hole),
+        sentence: swallowed,
+    },
+    Check {
+        code: "AFS206",
+        proof: Proof::End,
+        finds: |seen| looks(seen, is_plain_answer),
+        sentence: plain_answer,
+    },
+    Check { code: "AFS207", proof: Proof::End, finds: |seen| looks(seen, is_page), sentence: paged },
     Check { code: "AFS211", proof: Proof::End, finds: |seen| looks(seen, is_alert), sentence: alerted },
     Check {
         code: "AFS212",
@@ -131,6 +149,7 @@ fn with_sign(seen: &Seen<'_>, code: &'static str, is_new: bool, take: impl FnOnc
         // Only what looks blocked is more or less sure; the other findings are plain to see.
         confidence: match code {
             "AFS412" => Some(Confidence::Weak),
+            "AFS109" => Some(Confidence::Strong),
             code => seen.row.confidence.filter(|_| code.starts_with("AFS2")),
         },
         client: Some(seen.row.client.address),
@@ -313,7 +332,28 @@ fn looks(seen: &Seen<'_>, signature: fn(&str) -> bool) -> bool {
 }
 
 fn is_refused(seen: &Seen<'_>) -> bool {
-    looks(seen, |signature| !(is_silence(signature) || is_reset(signature) || is_word(signature)))
+    looks(seen, |signature| !told_apart(signature))
+}
+
+/// Signatures that have a finding of their own.
+fn told_apart(signature: &str) -> bool {
+    [is_silence, is_reset, is_word, is_forged, is_black_hole].iter().any(|kind| kind(signature))
+}
+
+fn is_forged(signature: &str) -> bool {
+    signature == "reset-injected"
+}
+
+fn is_black_hole(signature: &str) -> bool {
+    signature == "pmtu-black-hole"
+}
+
+fn is_plain_answer(signature: &str) -> bool {
+    signature == "http-on-443"
+}
+
+fn is_page(signature: &str) -> bool {
+    signature == "block-page"
 }
 
 fn is_reset(signature: &str) -> bool {
@@ -350,6 +390,58 @@ fn stopped(seen: &Seen<'_>, how: &str) -> String {
         row.server.port,
         row.signature
     )
+}
+
+fn forged(seen: &Seen<'_>) -> String {
+    let sides = seen.closing.tcp.as_ref().map(|story| &story.sides);
+    let signs = sides.into_iter().flatten().flat_map(|side| side.signs.words());
+    stopped(
+        seen,
+        &format!("resets came that the other side did not send: {}", signs.collect::<Vec<_>>().join(", ")),
+    )
+}
+
+fn swallowed(seen: &Seen<'_>) -> String {
+    stopped(seen, "full-size segments never arrived, smaller ones did")
+}
+
+fn plain_answer(seen: &Seen<'_>) -> String {
+    stopped(seen, "the ClientHello was answered in plain HTTP")
+}
+
+fn paged(seen: &Seen<'_>) -> String {
+    let http = seen.case.said.as_ref().and_then(|said| said.http.as_deref());
+    let by = http.and_then(|http| named_box(http, seen.ground));
+    match (by, http.and_then(|http| http.at(Place::Location))) {
+        (Some(by), _) => stopped(seen, &format!("a page of {by} came in place of the answer")),
+        (None, Some(to)) => stopped(seen, &format!("it was sent to {to}")),
+        (None, None) => stopped(seen, "a page came in place of the answer"),
+    }
+}
+
+/// TLS 1.2, as versions are numbered on the wire.
+const TLS12: u16 = 0x0303;
+
+fn offers_old_tls(seen: &Seen<'_>) -> bool {
+    let offered = seen.case.said.as_ref().and_then(|said| said.tls_offered);
+    seen.verdict.documented.is_some() && offered.is_some_and(|offered| offered < TLS12)
+}
+
+fn old_tls(seen: &Seen<'_>) -> String {
+    let (client, name) = (seen.row.client.address, name_of(seen));
+    format!("{client} offers {name} no TLS newer than 1.1; the services take 1.2 and newer")
+}
+
+fn lacks_suites(seen: &Seen<'_>) -> bool {
+    let products = seen.verdict.documented.as_ref().map_or("", |said| &said.products);
+    let said = seen.case.said.as_ref();
+    products.contains("azure-file-sync")
+        && said.is_some_and(|said| said.lacks_suites && said.tls_offered == Some(TLS12))
+}
+
+fn no_suite(seen: &Seen<'_>) -> String {
+    let (client, name) = (seen.row.client.address, name_of(seen));
+    format!("{client} offers {name} TLS 1.2 with none of the four cipher suites that Azure File Sync takes")
 }
 
 fn cut_off(seen: &Seen<'_>) -> String {

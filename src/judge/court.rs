@@ -35,15 +35,19 @@ use super::record::FlowRow;
 use super::record::Outcome;
 use super::record::RequirementRow;
 use super::record::Tally;
+use super::revocation::Revocation;
 use super::site;
 use super::site::SiteCourt;
 use super::site::day;
+use super::stage::stage;
 use super::tally::Destinations;
+use super::unused;
 use super::verdict::Verdict;
 use super::verdict::is_unknown_issuer;
 use super::verdict::verdict;
 use super::words::with_words;
 use crate::base::Address;
+use crate::base::HostName;
 use crate::base::Time;
 use crate::base::WireText;
 use crate::flow::Closing;
@@ -62,7 +66,7 @@ use crate::read::Value;
 const TCP: u8 = 6;
 
 /// Findings about flows that were stopped: what else the capture shows is held against them.
-const STOPPED: &[&str] = &["AFS201", "AFS202", "AFS203", "AFS211"];
+const STOPPED: &[&str] = &["AFS201", "AFS202", "AFS203", "AFS204", "AFS205", "AFS206", "AFS211"];
 
 /// Takes the rows as flows end and answers arrive.
 pub trait Docket {
@@ -129,6 +133,9 @@ impl Default for Limits {
 /// What a claim beyond a flow's first may cost.
 const CLAIM_BYTES: usize = 512;
 
+/// Names remembered that were reached at other addresses than DNS gave.
+const ELSEWHERE: usize = 1 << 12;
+
 /// Judges flows.
 #[derive(Debug)]
 pub struct Court {
@@ -162,6 +169,12 @@ pub struct Court {
     races: Races,
     lookups: Lookups,
     compare: Compare,
+    revocation: Revocation,
+    /// Clients that go through a proxy; and names that were reached at other addresses than DNS gave.
+    proxied: Recent<Address, ()>,
+    elsewhere: Recent<(Address, HostName), ()>,
+    /// The last moment seen.
+    now: Time,
     /// Flows that have said something since the last pulse; only where news are wanted.
     fresh: Option<Vec<(Slot, crate::flow::At)>>,
     /// Flows looked at since the last pulse because they were ended or rejected.
@@ -238,6 +251,10 @@ impl Court {
             races: Races::default(),
             lookups: Lookups::default(),
             compare: Compare::default(),
+            revocation: Revocation::default(),
+            proxied: Recent::new(HOSTS),
+            elsewhere: Recent::new(ELSEWHERE),
+            now: Time::MIN,
             fresh: None,
             looked: 0,
             claims: 0,
@@ -356,9 +373,14 @@ impl Court {
         }
         let mut tally = std::mem::take(&mut self.tally);
         (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
-        tally.audited_hosts = std::mem::take(&mut self.audited).len() as u64;
         self.lookups.finish(&mut self.findings);
-        let Court { findings, compare, .. } = self;
+        let Court { findings, compare, names, proxied, elsewhere, audited, .. } = self;
+        let goes = |client: Address, name: &HostName| {
+            audited.contains(&client) && !proxied.has(&client) && !elsewhere.has(&(client, name.clone()))
+        };
+        unused::finish(names.given(), goes, self.now, findings);
+        self.revocation.finish(findings);
+        tally.audited_hosts = std::mem::take(audited).len() as u64;
         findings.amend(STOPPED, |client, name| compare.says(client, name));
         let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.ground));
         let requirements = site.finish(&self.ground, &mut self.findings);
@@ -515,7 +537,7 @@ impl Court {
         }
         let (client, resolver, protocol) = (case.client(), case.server(), case.opening.protocol);
         let flow = case.number;
-        let resolved = self.names.resolved(client.address, &resolution, at.frame, &self.ground);
+        let resolved = self.names.resolved(client.address, &resolution, (at.frame, at.time), &self.ground);
         let (frame, time) = match (resolution.rcode, resolution.query_frame, resolution.query_time) {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
@@ -553,15 +575,13 @@ impl Court {
         let client = case.client().address;
         let [by_client, by_server] = closing.packets;
         self.tally.flows += 1;
+        self.now = self.now.max(closing.last_seen);
         self.claims -= case.more_claims();
         let hears = self.hearing.get(&client).is_some();
         if by_server > 0 && !hears {
             self.hearing.put(client, ());
         }
         let mut ending = outcome(closing, hears || by_server > 0);
-        if is_silence(ending.1) && self.losses.touch(closing.first_seen, closing.last_seen) {
-            ending = (Outcome::Inconclusive, "frames-lost", None);
-        }
         ending = self.weigh(&case, closing, ending);
         let judged = by_client > 0 && self.is_judged(&case);
         let (mut row, verdict) = self.judge(&case, closing, judged, ending);
@@ -569,6 +589,9 @@ impl Court {
         if judged {
             self.count(client, &row);
             self.compare.add(&row);
+            let of_certificates = verdict.known.as_ref().is_some_and(|known| known.nature.of_certificates);
+            self.revocation.add(&row, of_certificates);
+            self.note_ways(&case, client);
         }
         let (ground, scope) = (&*self.ground, &self.scope);
         let seen = checks::Seen { case: &case, closing, verdict: &verdict, scope, ground, row: &row };
@@ -577,6 +600,17 @@ impl Court {
         self.tell_news(docket);
         (case.said, case.dns) = (None, None);
         self.spare.push(case);
+    }
+
+    /// Notes what a name that nobody seems to use may have been used by.
+    fn note_ways(&mut self, case: &Case, client: Address) {
+        let Some(claimed) = case.strongest() else { return };
+        if claimed.source == NameSource::Connect {
+            self.proxied.put(client, ());
+        }
+        if case.dns.as_ref().is_none_or(|named| !Arc::ptr_eq(&named.known, &claimed.known)) {
+            self.elsewhere.put((client, (*claimed.known.name).clone()), ());
+        }
     }
 
     /// Between declared roles both ways are judged, whichever of the two is audited.
@@ -613,7 +647,7 @@ impl Court {
         let said = case.said.as_ref().filter(|_| documented);
         let issuer = said.and_then(|said| said.certificate_issuer.as_ref());
         let unknown_issuer = issuer.is_some_and(|issuer| self.is_unknown_issuer(issuer));
-        let ending = with_words(case, closing, unknown_issuer, ending);
+        let ending = with_words(case, closing, unknown_issuer, ending, &self.ground);
         let (_, signature, _) = ending;
         if let (Some(named), Some(story)) = (&case.dns, &closing.tcp) {
             let name = &named.known;
@@ -628,7 +662,11 @@ impl Court {
                 _ => {}
             }
         }
-        if is_silence(signature) && self.quality.casts_doubt(client, closing) {
+        let lost = |court: &mut Court| {
+            court.losses.touch(closing.first_seen, closing.last_seen)
+                || court.quality.casts_doubt(client, closing)
+        };
+        if is_silence(signature) && lost(self) {
             return (Outcome::Inconclusive, "frames-lost", None);
         }
         ending
@@ -716,6 +754,7 @@ fn row(
         findings: SmallVec::new(),
         evidence: evidence(case, closing),
         service_tags: tags.map(|tags| Arc::clone(&tags.text)),
+        stage: if outcome == Outcome::Ok { None } else { stage(closing) },
         address_evidence: site::support(verdict, tags, case.server().address, ground),
     }
 }

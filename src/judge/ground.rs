@@ -15,6 +15,7 @@ use super::names::add_once;
 use super::needs::Needs;
 use super::record::Documented;
 use crate::base::Address;
+use crate::rules::Boxes;
 use crate::rules::Kind;
 use crate::rules::ROLES;
 use crate::rules::RuleId;
@@ -93,6 +94,8 @@ pub struct Ground {
     pub(super) site: Site,
     pub(super) tags: Option<Arc<Tags>>,
     pub(super) needs: Needs,
+    /// What boxes on the path show of themselves.
+    pub(super) boxes: Boxes,
     /// Regional rows that the site may use; none where it does not say its region.
     pub(super) own_region: Option<OwnRegion>,
     pub(super) shapes: Vec<Shape>,
@@ -160,6 +163,8 @@ impl Ground {
         let port_rules = || rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Port);
         Ground {
             needs: Needs::new(&rules, &site),
+            // A test holds that the file inside the program reads well.
+            boxes: Boxes::embedded().unwrap_or_default(),
             own_region: own_region(&rules, &site),
             private_networks: Nets::of(&site.private_endpoints),
             proxies: Nets::of(&site.proxies.iter().map(|(address, _)| one(address)).collect::<Vec<_>>()),

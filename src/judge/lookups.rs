@@ -92,6 +92,8 @@ const NO_ANSWER: Signature =
     signature("AFS305", "dns-no-answer", Confidence::Weak, "asked again and again and got no answer", true);
 const SINKHOLE: Signature =
     signature("AFS306", "dns-sinkhole", Confidence::Strong, "was led to an address that is nobody's", false);
+const BLOCK_PAGE: Signature =
+    signature("AFS311", "dns-block-page", Confidence::Strong, "was led to an address of a block page", false);
 const PRIVATE: Signature = signature(
     "AFS307",
     "dns-private-address",
@@ -208,6 +210,9 @@ impl Lookups {
         }
         if lookup.resolved.iter().any(|address| is_nowhere(*address)) {
             return Some(SINKHOLE);
+        }
+        if lookup.resolved.iter().any(|address| ground.boxes.sinkhole(*address).is_some()) {
+            return Some(BLOCK_PAGE);
         }
         let zoned = in_private_zone(&lookup.known.name)
             || resolution

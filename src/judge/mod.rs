@@ -16,12 +16,16 @@ mod names;
 mod nature;
 mod needs;
 mod outcome;
+mod pages;
 mod quality;
 mod races;
 mod record;
+mod revocation;
 mod site;
+mod stage;
 mod survey;
 mod tally;
+mod unused;
 mod verdict;
 mod words;
 

@@ -18,9 +18,11 @@ use super::nature::Nature;
 use super::nature::in_private_zone;
 use super::record::Documented;
 use super::record::PortVerdict;
+use super::revocation::is_of_certificates;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
+use crate::base::Time;
 use crate::read::AnswerData;
 use crate::read::Resolution;
 use crate::rules;
@@ -84,6 +86,11 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
         self.young.get_mut(key).map(|(value, _)| value)
     }
 
+    /// Whether there is such a key; nothing is moved.
+    pub(super) fn has(&self, key: &K) -> bool {
+        self.young.contains_key(key) || self.old.contains_key(key)
+    }
+
     /// Puts a value in.
     pub(super) fn put(&mut self, key: K, value: V) {
         self.put_weighing(key, value, 0);
@@ -100,6 +107,16 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
         }
         self.weight += weight;
         self.young.insert(key, (value, u32::try_from(weight).unwrap_or(u32::MAX)));
+    }
+
+    /// All that is remembered, in no order.
+    fn entries(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.young.iter().chain(&self.old).map(|(key, (value, _))| (key, value))
+    }
+
+    /// The same, taken out.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = (K, V)> {
+        self.young.into_iter().chain(self.old).map(|(key, (value, _))| (key, value))
     }
 
     /// A value that [`Recent::get`] has just given has grown heavier.
@@ -149,6 +166,17 @@ pub(super) struct Named {
     chain_is_cut: bool,
 }
 
+/// A name that DNS gave one client, and what the client made of it.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) named: Named,
+    /// The client went to the address.
+    pub(super) used: bool,
+    /// The first and the last answer.
+    pub(super) first: (FrameRef, Time),
+    pub(super) last: (FrameRef, Time),
+}
+
 impl Named {
     /// What it keeps, about: as much as an entry, the name, and the chain, as if nobody shared them.
     fn weight(&self) -> usize {
@@ -165,7 +193,7 @@ pub(super) struct Names {
     /// One for each list of rows that some name has met; a row met by its corrected text is another.
     standings: Map<Box<[(RuleId, bool)]>, Arc<Standing>>,
     chains: Recent<Arc<[HostName]>, ()>,
-    by_client: Recent<(Address, Address), SmallVec<[Named; 1]>>,
+    by_client: Recent<(Address, Address), SmallVec<[Given; 1]>>,
     by_server: Recent<Address, Named>,
 }
 
@@ -197,6 +225,7 @@ impl Names {
         let matches = ground.rules.host(&name);
         let nature = Nature::of(&name, &matches, ground);
         let standing = self.standing(&matches, &ground.rules);
+        let nature = Nature { of_certificates: is_of_certificates(&standing, &ground.rules), ..nature };
         let known = Arc::new(Known { name: Arc::new(name.clone()), standing, nature });
         let weight = 384 + name.as_str().len();
         self.pool.put_weighing(name, Arc::clone(&known), weight);
@@ -204,11 +233,17 @@ impl Names {
     }
 
     /// The names that DNS gave `server` for `client`, newest last.
-    pub(super) fn of(&mut self, client: Address, server: Address) -> &[Named] {
+    fn of(&mut self, client: Address, server: Address) -> &mut [Given] {
         match self.by_client.get(&(client, server)) {
-            Some(named) => named,
-            None => &[],
+            Some(given) => given,
+            None => &mut [],
         }
+    }
+
+    /// What DNS gave to clients, in no order.
+    pub(super) fn given(&self) -> impl Iterator<Item = (Address, &Given)> {
+        let given = self.by_client.entries();
+        given.flat_map(|((client, _), given)| given.iter().map(|given| (*client, given)))
     }
 
     /// When DNS gave `server` names for `client` and none of them, nor of the names behind them, is `known`: the newest.
@@ -219,19 +254,21 @@ impl Names {
         known: &Arc<Known>,
     ) -> Option<Arc<Known>> {
         let named = self.of(client, server);
-        let agrees = |named: &Named| {
+        let agrees = |Given { named, .. }: &Given| {
             Arc::ptr_eq(&named.known, known) || named.chain_is_cut || named.chain.contains(&known.name)
         };
         if named.iter().any(agrees) {
             return None;
         }
-        named.last().map(|named| Arc::clone(&named.known))
+        named.last().map(|given| Arc::clone(&given.named.known))
     }
 
-    /// The name that DNS last gave `server` for `client`, else for anybody; and whether it was for another.
+    /// `client` goes to `server`: the name that DNS last gave it, else anybody; and whether it was for another.
     pub(super) fn when_opened(&mut self, client: Address, server: Address) -> (Option<Named>, bool) {
-        match self.of(client, server).last() {
-            Some(named) => (Some(named.clone()), false),
+        let given = self.of(client, server);
+        given.iter_mut().for_each(|given| given.used = true);
+        match given.last() {
+            Some(given) => (Some(given.named.clone()), false),
             None => (self.by_server.get(&server).map(|named| named.clone()), true),
         }
     }
@@ -241,7 +278,7 @@ impl Names {
         &mut self,
         client: Address,
         resolution: &Resolution,
-        frame: FrameRef,
+        (frame, time): (FrameRef, Time),
         ground: &Ground,
     ) -> SmallVec<[Address; 4]> {
         let (chain, addresses) = follow(resolution);
@@ -265,15 +302,19 @@ impl Names {
             self.by_server.put_weighing(*address, named.clone(), weight);
             match self.by_client.get(&(client, *address)) {
                 Some(candidates) => {
-                    candidates.retain(|other| !Arc::ptr_eq(&other.known, &known));
+                    let same = candidates.iter().position(|other| Arc::ptr_eq(&other.named.known, &known));
+                    let before = same.map(|place| candidates.remove(place));
                     if candidates.len() >= CANDIDATES {
                         candidates.remove(0);
                     }
-                    candidates.push(named);
+                    let (used, first) =
+                        before.map_or((false, (frame, time)), |before| (before.used, before.first));
+                    candidates.push(Given { named, used, first, last: (frame, time) });
                     self.by_client.grow(&(client, *address), weight);
                 }
                 None => {
-                    self.by_client.put_weighing((client, *address), SmallVec::from_iter([named]), weight);
+                    let given = Given { named, used: false, first: (frame, time), last: (frame, time) };
+                    self.by_client.put_weighing((client, *address), SmallVec::from_iter([given]), weight);
                 }
             }
         }

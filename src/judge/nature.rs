@@ -29,6 +29,8 @@ pub(super) struct Nature {
     pub(super) can_be_private: bool,
     /// A name inside a private zone.
     pub(super) in_zone: bool,
+    /// A host that certificates are checked at, or fetched from.
+    pub(super) of_certificates: bool,
     /// Tags that belong to its rows, as bits of the ground.
     pub(super) tags: u64,
     /// The name has to be in one of them.

@@ -21,6 +21,15 @@ const PATIENCE_NANOS: u64 = 3_000_000_000;
 /// So many segments are a hello or a request; filters read no further.
 const FIRST_WORDS: u32 = 8;
 
+/// A segment this large does not pass where the path's MTU is not known.
+const FULL_SIZE: u32 = 1_000;
+
+/// So often a segment must be repeated in vain before its size is to blame.
+const REPEATS: u16 = 3;
+
+/// Where more bytes than these were let through, full-size segments among them must have passed.
+const FIRST_BYTES: u32 = 3_000;
+
 /// Outcome, signature, confidence.
 pub(super) type Ending = (Outcome, &'static str, Option<Confidence>);
 
@@ -61,6 +70,12 @@ fn answered(closing: &Closing) -> bool {
 fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
     let [client, server] = &story.sides;
     let [by_client, by_server] = closing.packets;
+    if is_injected(closing, story) {
+        return blocked("reset-injected", Confidence::Strong);
+    }
+    if let Some(confidence) = black_hole(closing, story) {
+        return blocked("pmtu-black-hole", confidence);
+    }
     match story.handshake {
         Handshake::Refused => blocked("tcp-refused", Confidence::Weak),
         Handshake::Unanswered if by_server > 0 => unsure("began-before-capture"),
@@ -100,6 +115,31 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
     }
 }
 
+/// A reset came that the side it names did not send. What a load balancer sends for its servers looks foreign as well;
+/// it counts only where a filter would have reset, before the server has said anything.
+fn is_injected(closing: &Closing, story: &TcpStory) -> bool {
+    let [client, server] = &story.sides;
+    let early =
+        !answered(closing) && client.data_segments <= FIRST_WORDS && story.handshake == Handshake::Complete;
+    client.signs.are_forged() || server.signs.are_forged() || (early && server.signs.are_foreign())
+}
+
+/// Only full-size segments die: one is repeated in vain while smaller ones behind it arrive, or smaller ones arrive behind
+/// one that never does; and nobody heeds, or sends, the message that would say so (RFC 1191, RFC 8201, RFC 2923 §2.1).
+fn black_hole(closing: &Closing, story: &TcpStory) -> Option<Confidence> {
+    let too_big = closing
+        .icmp
+        .as_ref()
+        .is_some_and(|icmp| matches!((icmp.v6, icmp.kind, icmp.code), (false, 3, 4) | (true, 2, _)));
+    let waited = story.hole_time.is_some_and(|since| closing.last_seen.since(since) >= PATIENCE_NANOS);
+    story.sides.iter().find_map(|side| {
+        let in_vain = side.stuck >= REPEATS && (side.selective > 0 || too_big);
+        let missing = side.awaited >= FULL_SIZE && side.selective > 0 && waited;
+        let first = story.handshake == Handshake::Complete && side.acknowledged < FIRST_BYTES;
+        (in_vain || missing).then_some(if first { Confidence::Strong } else { Confidence::Weak })
+    })
+}
+
 /// The client repeated itself, and was watched long enough: then it does not matter that it had not given up yet.
 fn asked_in_vain(closing: &Closing, story: &TcpStory) -> bool {
     let [client, _] = &story.sides;
@@ -117,16 +157,18 @@ fn datagrams(closing: &Closing) -> Ending {
 const fn rejected(v6: bool, kind: u8, code: u8) -> Ending {
     use Confidence::Certain;
     use Confidence::Strong;
+    use Confidence::Weak;
     match (v6, kind, code) {
         (false, 3, 9 | 10 | 13) | (true, 1, 1) => blocked("icmp-admin-prohibited", Certain),
         (true, 1, 5) => blocked("icmp-policy", Certain),
         (true, 1, 6) => blocked("icmp-reject-route", Certain),
         (false, 3, 3) | (true, 1, 4) => blocked("icmp-port-unreachable", Strong),
-        (false, 3, 0 | 6 | 11) | (true, 1, 0) => blocked("icmp-no-route", Strong),
-        (false, 3, 1 | 7 | 12) | (true, 1, 3) => blocked("icmp-host-unreachable", Strong),
+        // A broken route says the same as a filter that hides behind it.
+        (false, 3, 0 | 6 | 11) | (true, 1, 0) => blocked("icmp-no-route", Weak),
+        (false, 3, 1 | 7 | 12) | (true, 1, 3) => blocked("icmp-host-unreachable", Weak),
         (false, 3, 2) | (true, 4, 1) => blocked("icmp-protocol-unreachable", Strong),
         (false, 3, 4) | (true, 2, _) => unsure("packet-too-big"),
-        (false, 11, _) | (true, 3, _) => blocked("icmp-time-exceeded", Confidence::Weak),
+        (false, 11, _) | (true, 3, _) => blocked("icmp-time-exceeded", Weak),
         _ => unsure("icmp-error"),
     }
 }

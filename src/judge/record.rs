@@ -192,6 +192,8 @@ pub struct FlowRow {
     pub confidence: Option<Confidence>,
     /// What the documents say of the destination.
     pub documented: Option<Arc<Documented>>,
+    /// Where a connection that was not answered stopped, and by what, in the vocabulary of connection tampering.
+    pub stage: Option<&'static str>,
     /// Codes of the findings that the flow takes part in.
     pub findings: SmallVec<[&'static str; 4]>,
     /// The frames that prove what the row says.

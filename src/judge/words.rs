@@ -5,11 +5,14 @@
 //! Not: what was said behind a finished handshake; that is encrypted, and TLS 1.3 hides alerts even earlier.
 
 use super::case::Case;
+use super::ground::Ground;
 use super::outcome::Ending;
+use super::pages::page;
 use super::record::Confidence;
 use super::record::Outcome;
 use crate::base::Side;
 use crate::flow::Closing;
+use crate::flow::Handshake;
 use crate::read::Ending as Said;
 
 /// What a fatal alert of a server comes to (RFC 8446 §6, RFC 6066 §3): a server that has its reasons sends these too.
@@ -32,11 +35,33 @@ const NOT_ALLOWED: u8 = 2;
 
 /// Whether a signature stands on what a server, or a box in its place, said.
 pub(super) fn is_word(signature: &str) -> bool {
-    signature.starts_with("tls-") || signature.starts_with("proxy-") || signature == "captive-portal"
+    let prefixes = ["tls-", "proxy-"];
+    let whole = ["captive-portal", "block-page", "http-on-443"];
+    prefixes.iter().any(|prefix| signature.starts_with(prefix)) || whole.contains(&signature)
+}
+
+/// A server that thinks this long about a ClientHello is none.
+const SPEECHLESS_NANOS: u64 = 5_000_000_000;
+
+/// The ClientHello was acknowledged, and then nothing came, for longer than any server thinks.
+fn waited_in_vain(closing: &Closing) -> bool {
+    let Some(story) = &closing.tcp else { return false };
+    let ([client, server], [_, by_server]) = (&story.sides, closing.bytes);
+    let heard = client.data_segments > 0 && client.unacknowledged <= 1 && server.fins + server.resets == 0;
+    let waited = story
+        .data_time
+        .is_some_and(|since| story.quit_time.unwrap_or(closing.last_seen).since(since) >= SPEECHLESS_NANOS);
+    story.handshake == Handshake::Complete && by_server == 0 && heard && waited
 }
 
 /// What a flow looks like when its words are counted. `unknown_issuer`: the certificate's issuer stands in no list.
-pub(super) fn with_words(case: &Case, closing: &Closing, unknown_issuer: bool, ending: Ending) -> Ending {
+pub(super) fn with_words(
+    case: &Case,
+    closing: &Closing,
+    unknown_issuer: bool,
+    ending: Ending,
+    ground: &Ground,
+) -> Ending {
     let Some(said) = case.said.as_deref() else { return ending };
     let blocked = |signature, confidence| (Outcome::BlockedLooking, signature, Some(confidence));
     // The last word of a proxy counts: 407 is the first leg of signing in, and a refusal may come behind it.
@@ -80,9 +105,8 @@ pub(super) fn with_words(case: &Case, closing: &Closing, unknown_issuer: bool, e
     {
         return blocked("tls-client-gave-up-on-certificate", Confidence::Strong);
     }
-    // Network authentication required (RFC 6585 §6): only a portal says so.
-    if said.endings.iter().any(|(ending, _)| matches!(ending, Said::Status { code: 511, connect: false })) {
-        return blocked("captive-portal", Confidence::Certain);
+    if let Some(ending) = page(case, ground) {
+        return ending;
     }
     match ending {
         (outcome, "reset-after-request", confidence) if case.app == "tls" => {
@@ -90,6 +114,9 @@ pub(super) fn with_words(case: &Case, closing: &Closing, unknown_issuer: bool, e
         }
         (outcome, "silent-after-request", confidence) if case.app == "tls" => {
             (outcome, "silent-after-client-hello", confidence)
+        }
+        (_, "no-answer-seen" | "ended-with-capture", _) if case.app == "tls" && waited_in_vain(closing) => {
+            blocked("silent-after-client-hello", Confidence::Weak)
         }
         _ => ending,
     }

@@ -273,6 +273,8 @@ keys! {
     HttpServer, "http.server", "Server header of the first response";
     HttpLocation, "http.location", "Location header of the last redirect";
     HttpVia, "http.via", "Via or Proxy-Agent header: the name of a box on the path";
+    HttpSquidError, "http.squid-error", "X-Squid-Error header: why a proxy refused";
+    HttpBody, "http.body", "the first bytes of the first response's body, where it is text";
     QuicVersion, "quic.version", "QUIC version number of the first long header";
     QuicError, "quic.error", "error code with which a side closed the connection in its first packets, other than an alert";
     Ja4, "ja4", "JA4 fingerprint of the ClientHello";

@@ -2,7 +2,7 @@
 //!
 //! In:  both sides' bytes, in order.
 //! Out: hosts, CONNECT targets, methods, statuses, redirects, names of boxes on the path.
-//! Not: bodies, nor what a CONNECT tunnel carries: its bytes go back to the desk.
+//! Not: bodies beyond the first bytes of the first text, nor what a CONNECT tunnel carries: its bytes go back to the desk.
 
 use super::fact::Ending;
 use super::fact::Fact;
@@ -38,6 +38,9 @@ const HEADER_LIMIT: usize = 96;
 const BODY_LIMIT: u64 = 64 * 1024;
 /// Bytes kept of header values.
 const TEXT_LIMIT: usize = 300;
+
+/// Bytes kept of the first text: enough to tell a page of a box by.
+const PAGE_LIMIT: usize = 300;
 
 /// RFC 9110 §9.3 and §16.1, RFC 4918 §9, RFC 5789, and Windows remote management's neighbours.
 const METHODS: &[&[u8]] = &[
@@ -207,7 +210,7 @@ impl Reader for Http {
             }
             let turn = match side {
                 Side::Client => self.client(rest, tell),
-                Side::Server => self.server(rest, tell),
+                Side::Server => self.server(rest, false, tell),
             };
             match turn {
                 Turn::Head(len) => used += len,
@@ -231,7 +234,7 @@ impl Reader for Http {
             if let Some(end) = whole.iter().rposition(|byte| *byte == b'\n') {
                 whole.truncate(end + 1);
                 whole.extend_from_slice(b"\r\n");
-                self.server(&whole, tell);
+                self.server(&whole, true, tell);
             }
         }
     }
@@ -364,7 +367,8 @@ impl Http {
         Turn::Head(len)
     }
 
-    fn server(&mut self, bytes: &[u8], tell: &mut Tell<'_>) -> Turn {
+    /// `whole`: no more bytes will come.
+    fn server(&mut self, bytes: &[u8], whole: bool, tell: &mut Tell<'_>) -> Turn {
         let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
         let mut response = Response::new(&mut headers);
         let len = match httparse::ParserConfig::default()
@@ -383,16 +387,26 @@ impl Http {
         if code < 200 {
             return Turn::Head(len);
         }
-        self.responses = self.responses.saturating_add(1);
+        // RFC 9112 §6.3: without a length the body ends with the connection, unless it cannot have one.
+        let none = self.head_only || code == 204 || code == 304;
+        let body = if none { Body::None } else { body(response.headers, Body::Rest) };
         let connect = self.connecting;
+        let page = page(bytes.get(len..).unwrap_or_default(), response.headers, body);
+        if self.responses == 0 && !connect {
+            match page {
+                Some(Page::Wait(need)) if !whole => return Turn::Wait(len + need),
+                Some(Page::Wait(_)) | None => {}
+                Some(Page::Text(text)) => {
+                    tell.note(Key::HttpBody, Value::Text(WireText::new(text, PAGE_LIMIT)))
+                }
+            }
+        }
+        self.responses = self.responses.saturating_add(1);
         tell_response(code, connect, response.headers, self.responses == 1, tell);
         if connect && SUCCESS.contains(&code) {
             return Turn::Tunnel(len);
         }
         self.connecting = false;
-        // RFC 9112 §6.3: without a length the body ends with the connection, unless it cannot have one.
-        let none = self.head_only || code == 204 || code == 304;
-        let body = if none { Body::None } else { body(response.headers, Body::Rest) };
         self.set_body(Side::Server, body);
         Turn::Head(len)
     }
@@ -415,6 +429,32 @@ impl Http {
     }
 }
 
+/// What there is of a page.
+enum Page<'a> {
+    Text(&'a [u8]),
+    /// So many bytes of it are wanted.
+    Wait(usize),
+}
+
+/// The beginning of a response's body, where it is text that nobody packed.
+fn page<'a>(bytes: &'a [u8], headers: &[Header<'_>], body: Body) -> Option<Page<'a>> {
+    let is_text = value(headers, "content-type")
+        .is_none_or(|kind| kind.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/")));
+    if !is_text || value(headers, "content-encoding").is_some() {
+        return None;
+    }
+    let want = match body {
+        Body::Length(len) => usize::try_from(len).unwrap_or(PAGE_LIMIT).min(PAGE_LIMIT),
+        // A page without a length comes with its head, or is read as far as it came.
+        Body::Rest | Body::Chunked => 1,
+        Body::None => return None,
+    };
+    if bytes.len() < want {
+        return Some(Page::Wait(want));
+    }
+    Some(Page::Text(bytes.get(..PAGE_LIMIT).unwrap_or(bytes)))
+}
+
 /// Tells a response's status and what its header says of the path.
 pub(crate) fn tell_response(
     code: u16,
@@ -433,6 +473,9 @@ pub(crate) fn tell_response(
     }
     if let Some(server) = value(headers, "server").filter(|_| first) {
         tell.note(Key::HttpServer, text(server));
+    }
+    if let Some(error) = value(headers, "x-squid-error").filter(|_| first) {
+        tell.note(Key::HttpSquidError, text(error));
     }
     if let Some(via) = value(headers, "via").or_else(|| value(headers, "proxy-agent")).filter(|_| first) {
         tell.note(Key::HttpVia, text(via));
@@ -531,6 +574,7 @@ mod tests {
                 "http.method=GET",
                 "http.target=/a?b",
                 "claimed http-host crl.example:8080",
+                "http.body=ok",
                 "status 302",
                 "http.status=0x12e",
                 "http.location=http://portal/",
@@ -605,8 +649,36 @@ mod tests {
                 (Server, b"0\r\n0123456789abcdef\r\n0\r"),
                 (Server, b"\n\r\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"),
             ],
-            &["spoke http", "status 200", "http.status=0xc8", "status 403", "http.status=0x193"],
+            &[
+                "spoke http",
+                "http.body=3\\x0d\\x0aabc\\x0d\\x0a1",
+                "status 200",
+                "http.status=0xc8",
+                "status 403",
+                "http.status=0x193",
+            ],
         );
+    }
+
+    #[test]
+    fn the_first_text_is_kept_whichever_way_it_comes() {
+        let told = |talk: &[(Side, &[u8])]| {
+            play(Driver::tcp(80), talk).into_iter().find(|fact| fact.starts_with("http.body"))
+        };
+        let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\n";
+        let whole = [&head[..], b"some text"].concat();
+        assert_eq!(told(&[(Server, &whole)]).as_deref(), Some("http.body=some text"));
+        assert_eq!(
+            told(&[(Server, head), (Server, b"some"), (Server, b" text")]).as_deref(),
+            Some("http.body=some text")
+        );
+        assert_eq!(
+            told(&[(Server, b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\nPNG!")]),
+            None
+        );
+        // What never came is no text, and its head still counts.
+        let cut = play(Driver::tcp(80), &[(Server, head)]);
+        assert!(cut.contains(&"status 200".to_owned()), "{cut:?}");
     }
 
     #[test]

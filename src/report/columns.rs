@@ -152,6 +152,8 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), Origin::Stranger);
     "address_evidence", "what the service tags say of a documented name: `row-tag` (the address is in a tag that belongs to its row), `other-tag`, `no-tag`; empty where they say nothing",
         |row, _, cell| cell.word(row.address_evidence);
+    "stage", "where a connection that was not answered stopped, `>`, and what ended it, after the vocabulary of passive detection of connection tampering: `syn>rst+ack`, `psh>nothing`",
+        |row, _, cell| cell.word(row.stage.unwrap_or_default());
 };
 
 /// `dns.csv`.

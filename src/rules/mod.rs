@@ -6,6 +6,7 @@
 //!
 //! A rule file holds one dated document, table by table and row by row. No host name stands in code.
 
+mod boxes;
 mod cloud;
 mod embedded;
 mod file;
@@ -24,6 +25,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use boxes::Boxes;
+pub use boxes::Place;
 pub use cloud::Cloud;
 pub use cloud::Clouds;
 pub use file::Problem;

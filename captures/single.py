@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the captures of this folder: real kernels, a real resolver, real TLS, in network namespaces of its own.
+"""Makes single captures of this folder, one for each case; the lab of blocked and innocent traffic is `lab/run`.
 
-  sudo captures/lab.py            all cases, into the folders beside this file
-  sudo captures/lab.py demo dns   these cases
+Real kernels, a real resolver and real TLS, in network namespaces of its own.
+
+  sudo captures/single.py            all cases, into the folders beside this file
+  sudo captures/single.py demo dns   these cases
 
 Two namespaces joined by a veth pair: `site` holds the servers that are audited, `world` holds the router, the resolver and
 every server on the internet. Nothing leaves them. tcpdump listens on the site's side, as a span port would. Needs root,
@@ -11,7 +13,7 @@ iproute2, nftables, dnsmasq, tcpdump and openssl; all else is Python's standard 
 import contextlib, os, pathlib, signal, socket, ssl, subprocess, sys, tempfile, threading, time
 
 HERE = pathlib.Path(__file__).resolve().parent
-SITE, WORLD = 'afs-lab-site', 'afs-lab-world'
+SITE, WORLD = 'afs-single-site', 'afs-single-world'
 FS1, FS2 = '10.1.0.4', '10.1.0.5'
 RESOLVER, ROUTER = '10.1.0.53', '10.1.0.1'
 OUTSIDER = '198.51.100.77'
@@ -250,7 +252,7 @@ def record(case, work):
     sh(*inside(SITE, 'ip', 'route', 'replace', '10.1.0.0/24', 'dev', 'span0', 'src', FS1))
     # Another folder may lie on another disk.
     (folder / 'capture.pcap').write_bytes(raw.read_bytes())
-    (folder / 'README.md').write_text(f'# {case}\n\n{shows[0].upper()}{shows[1:]}.\n\nMade by `captures/lab.py {case}`.\n')
+    (folder / 'README.md').write_text(f'# {case}\n\n{shows[0].upper()}{shows[1:]}.\n\nMade by `captures/single.py {case}`.\n')
 
 
 def main():
@@ -263,7 +265,7 @@ def main():
             return say(OUTSIDER, 'x', address=FS1, port=443, plain=b'hello')
         return action()
     if os.geteuid():
-        sys.exit('lab.py: needs root, for network namespaces')
+        sys.exit('single.py: needs root, for network namespaces')
     with tempfile.TemporaryDirectory() as work:
         servers = []
         try:

@@ -1,0 +1,107 @@
+//! What a plain HTTP answer shows of boxes in the way: block pages, portals, wrong answers to connection tests.
+//!
+//! In:  what was asked of whom, and what came back.
+//! Out: outcome, signature and confidence, where the answer is not the destination's own.
+//! Not: anything behind TLS.
+
+use super::case::Case;
+use super::case::Http;
+use super::ground::Ground;
+use super::outcome::Ending;
+use super::record::Confidence;
+use super::record::Outcome;
+use crate::base::HostName;
+use crate::read::Ending as Said;
+use crate::read::NameSource;
+use crate::rules::Place;
+
+/// Where a page may tell who made it.
+const PLACES: [Place; 5] = [Place::Server, Place::Via, Place::Location, Place::XSquidError, Place::Body];
+
+const fn blocked(signature: &'static str, confidence: Confidence) -> Option<Ending> {
+    Some((Outcome::BlockedLooking, signature, Some(confidence)))
+}
+
+/// What an answer in plain HTTP comes to; none where it may be the destination's own.
+pub(super) fn page(case: &Case, ground: &Ground) -> Option<Ending> {
+    let said = case.said.as_deref()?;
+    let status = said.endings.iter().find_map(|(ending, _)| match ending {
+        Said::Status { code, connect: false } => Some(*code),
+        _ => None,
+    })?;
+    // Network authentication required (RFC 6585 §6): only a portal says so.
+    if status == 511 {
+        return blocked("captive-portal", Confidence::Certain);
+    }
+    let http = said.http.as_deref();
+    // A ClientHello answered in plain text: nobody who serves TLS does that but by mistake.
+    if case.app == "tls" && case.claimed(NameSource::Connect).is_none() {
+        return blocked("http-on-443", Confidence::Strong);
+    }
+    let claimed = case.claimed(NameSource::HttpHost)?;
+    let (host, http) = (&claimed.known.name, http?);
+    let target = http.target.as_ref().map_or("", |target| target.as_str());
+    if let Some(expected) = ground.boxes.test(host.as_str(), path(target)) {
+        let answered = status == 200 && http.at(Place::Body).is_none_or(|body| body.contains(expected));
+        return if answered { None } else { blocked("captive-portal", Confidence::Certain) };
+    }
+    claimed.known.standing.documented.as_ref()?;
+    if status >= 300 && named_box(http, ground).is_some() {
+        return blocked("block-page", Confidence::Certain);
+    }
+    match status {
+        407 if http.proxied => blocked("proxy-auth-required", Confidence::Weak),
+        403 if http.proxied => blocked("proxy-refused", Confidence::Strong),
+        502..=504 if http.proxied => blocked("proxy-refused", Confidence::Weak),
+        403 | 451 => blocked("block-page", Confidence::Weak),
+        301 | 302 | 303 | 307 | 308 if leads_away(http, host, ground) => {
+            blocked("block-page", Confidence::Weak)
+        }
+        _ => None,
+    }
+}
+
+/// The box that a page is known to be of.
+pub(super) fn named_box<'a>(http: &Http, ground: &'a Ground) -> Option<&'a str> {
+    PLACES.iter().find_map(|place| ground.boxes.page(*place, http.at(*place)?))
+}
+
+/// The path of a target, without its query; a proxy is sent a whole address.
+fn path(target: &str) -> &str {
+    let path =
+        target.split_once("://").map_or(target, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
+    path.split('?').next().unwrap_or_default()
+}
+
+/// Whether a redirect leads to somebody else: not to the host's own domain, nor to what a document names.
+fn leads_away(http: &Http, host: &HostName, ground: &Ground) -> bool {
+    let Some((_, rest)) = http.at(Place::Location).and_then(|location| location.split_once("://")) else {
+        return false;
+    };
+    let to = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
+    if to.is_empty() || ground.boxes.redirects(host.as_str()) {
+        return false;
+    }
+    let Some(to) = HostName::from_wire_text(to.as_bytes()) else { return false };
+    domain(to.as_str()) != domain(host.as_str()) && ground.rules.host(&to).is_empty()
+}
+
+/// The last two labels.
+fn domain(name: &str) -> &str {
+    let cut = name.rmatch_indices('.').nth(1).map_or(0, |(at, _)| at + 1);
+    name.get(cut..).unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_and_domains() {
+        assert_eq!(path("http://www.msftconnecttest.com/connecttest.txt?n=1"), "/connecttest.txt");
+        assert_eq!(path("/connecttest.txt"), "/connecttest.txt");
+        assert_eq!(path("http://x"), "");
+        assert_eq!(domain("a.b.microsoft.com"), "microsoft.com");
+        assert_eq!(domain("localhost"), "localhost");
+    }
+}

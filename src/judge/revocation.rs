@@ -1,0 +1,134 @@
+//! Revocation and certificate hosts that are blocked while the services themselves are reached.
+//!
+//! In:  judged flows as they end.
+//! Out: a finding per client, which names the error that the server's administrator sees.
+//! Not: flows to other names on port 80.
+
+use std::sync::Arc;
+
+use super::findings::Findings;
+use super::findings::Sign;
+use super::findings::Subject;
+use super::names::Recent;
+use super::names::Standing;
+use super::record::Confidence;
+use super::record::Documented;
+use super::record::FlowRow;
+use super::record::Outcome;
+use crate::base::Address;
+use crate::base::FrameRef;
+use crate::base::HostName;
+use crate::base::Time;
+use crate::rules::Rules;
+
+/// Clients remembered.
+const CLIENTS: usize = 1 << 12;
+
+/// Names told of one client.
+const NAMES: usize = 6;
+
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
+
+/// What a client's flows came to.
+#[derive(Debug, Default)]
+struct Came {
+    services: bool,
+    revocation: bool,
+    stopped: Vec<Stopped>,
+}
+
+/// A host of certificates that was stopped.
+#[derive(Debug)]
+struct Stopped {
+    name: Arc<HostName>,
+    documented: Arc<Documented>,
+    flow: u64,
+    frame: FrameRef,
+    time: Time,
+}
+
+/// What is known of all clients.
+#[derive(Debug)]
+pub(super) struct Revocation(Recent<Address, Came>);
+
+impl Default for Revocation {
+    fn default() -> Revocation {
+        Revocation(Recent::new(CLIENTS))
+    }
+}
+
+/// Whether rows about certificates name a host (service `Microsoft PKI` in the documents).
+pub(super) fn is_of_certificates(standing: &Standing, rules: &Rules) -> bool {
+    let about = |service: &str| service.split(|c: char| !c.is_alphanumeric()).any(|word| word == "PKI");
+    standing.rules.iter().any(|id| rules.rule(*id).row.service.as_deref().is_some_and(about))
+}
+
+impl Revocation {
+    /// Takes a judged flow in; `of_certificates` says that rows about certificates name it.
+    pub(super) fn add(&mut self, row: &FlowRow, of_certificates: bool) {
+        let client = row.client.address;
+        let stopped = row.outcome == Outcome::BlockedLooking;
+        match (row.server.port, of_certificates) {
+            (HTTP, true) => {}
+            // That services are reached matters only where something else is not.
+            (HTTPS, _) if !stopped && self.0.get(&client).is_none_or(|came| !came.services) => {}
+            _ => return,
+        }
+        if self.0.get(&client).is_none() {
+            self.0.put(client, Came::default());
+        }
+        let Some(came) = self.0.get(&client) else { return };
+        let answered = row.outcome == Outcome::Ok && row.bytes.iter().all(|bytes| *bytes > 0);
+        match (row.server.port, &row.name, &row.documented) {
+            (HTTPS, ..) => came.services |= answered && row.documented.is_some(),
+            (_, Some(name), Some(documented)) if stopped => {
+                if came.stopped.len() < NAMES && !came.stopped.iter().any(|other| other.name == *name) {
+                    came.stopped.push(Stopped {
+                        name: Arc::clone(name),
+                        documented: Arc::clone(documented),
+                        flow: row.flow_id,
+                        frame: row.first_frame,
+                        time: row.first_seen,
+                    });
+                }
+            }
+            _ => came.revocation |= answered,
+        }
+    }
+
+    /// A finding for each client that reaches services and no host of certificates; begins anew.
+    pub(super) fn finish(&mut self, findings: &mut Findings) {
+        let came = std::mem::take(self);
+        let mut all: Vec<(Address, Came)> = came.0.into_entries().collect();
+        all.sort_by_key(|(client, _)| *client);
+        for (client, came) in all {
+            if came.revocation || !came.services {
+                continue;
+            }
+            let names =
+                came.stopped.iter().map(|stopped| stopped.name.as_str()).collect::<Vec<_>>().join(", ");
+            for stopped in &came.stopped {
+                let sign = Sign {
+                    code: "AFS209",
+                    // More than one host of certificates fails, and nothing else: no accident.
+                    confidence: Some(if came.stopped.len() > 1 {
+                        Confidence::Strong
+                    } else {
+                        Confidence::Weak
+                    }),
+                    client: Some(client),
+                    subject: Subject::Text("PKI"),
+                    flow: Some(stopped.flow),
+                    frames: std::slice::from_ref(&stopped.frame),
+                    time: stopped.time,
+                    rules: &stopped.documented.rules,
+                    documents: &stopped.documented.documents,
+                };
+                findings.add(&sign, || {
+                    format!("{client} reaches services on port 443 and none of the hosts that certificates are checked at ({names})")
+                });
+            }
+        }
+    }
+}

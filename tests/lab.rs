@@ -1,0 +1,127 @@
+//! The lab: was it blocked, how, and how sure are we. Every scenario is labelled by how it was made.
+//!
+//! `captures/lab` holds a capture of each scenario and `labels.tsv`. A guilty one must be found, by the mechanism of its
+//! label and at least as surely; an innocent one may not be accused more surely than its label allows: `none`, or `weak`
+//! where nobody on the client's side can tell the difference.
+//!
+//! The whole lab is also made anew, with this machine's kernel, where that is possible: as root, with the tools. Under CI it
+//! must be.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod corpus;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use afs_audit::judge::Confidence;
+use afs_audit::judge::Outcome;
+
+/// A row of `labels.tsv`.
+struct Label {
+    scenario: String,
+    is_guilty: bool,
+    /// The signature, or the code of a finding.
+    signature: String,
+    /// At least so sure, or at most; none for not at all.
+    confidence: Option<Confidence>,
+}
+
+fn labels(folder: &Path) -> Vec<Label> {
+    let text = std::fs::read_to_string(folder.join("labels.tsv")).unwrap();
+    let label = |line: &str| {
+        let [scenario, kind, signature, confidence, _, what] = line.split('\t').collect::<Vec<_>>()[..]
+        else {
+            unreachable!("six columns: {line}");
+        };
+        assert!(!what.is_empty(), "{scenario}: no word about it");
+        Label {
+            scenario: scenario.to_owned(),
+            is_guilty: kind == "guilty",
+            signature: signature.to_owned(),
+            confidence: [Confidence::Weak, Confidence::Strong, Confidence::Certain]
+                .into_iter()
+                .find(|known| known.as_str() == confidence),
+        }
+    };
+    text.lines().skip(1).map(label).collect()
+}
+
+/// What a capture is accused of, and how surely: signatures of flows, codes of findings, signatures that findings name.
+fn accusations(capture: &Path) -> BTreeSet<(String, Option<Confidence>)> {
+    let run = corpus::run(&[capture.to_owned()]).unwrap();
+    let blocked = run.flows.iter().filter(|row| row.outcome == Outcome::BlockedLooking);
+    let mut said: BTreeSet<_> = blocked.map(|row| (row.signature.to_owned(), row.confidence)).collect();
+    for finding in &run.facts.judgement.findings {
+        let is_about_blocking = ["AFS109", "AFS2", "AFS3"].iter().any(|code| finding.code.starts_with(code));
+        if is_about_blocking {
+            said.insert((finding.code.to_owned(), finding.confidence));
+            let word = finding.sentence.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+            said.extend(word.map(|word| (word.to_owned(), finding.confidence)));
+        }
+    }
+    said
+}
+
+/// Holds every capture of a folder against its label.
+fn judge(folder: &Path) {
+    let labels = labels(folder);
+    let guilty = labels.iter().filter(|label| label.is_guilty).count();
+    assert!(labels.len() >= 60 && labels.len() - guilty >= 20, "{} scenarios, {guilty} guilty", labels.len());
+    let all =
+        corpus::two_at_a_time(&labels, |label| accusations(&folder.join(format!("{}.pcap", label.scenario))));
+    let mut wrong = String::new();
+    for (Label { scenario, is_guilty, signature, confidence }, said) in labels.iter().zip(&all) {
+        let is_right = if *is_guilty {
+            said.iter().any(|(by, sure)| by == signature && sure >= confidence)
+        } else {
+            said.iter().all(|(_, sure)| confidence.is_some() && sure <= confidence)
+        };
+        if !is_right {
+            let kind = if *is_guilty { "guilty" } else { "innocent" };
+            writeln!(wrong, "{scenario} ({kind}, {signature} {confidence:?}): {said:?}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "not as labelled:\n{wrong}");
+}
+
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/lab")
+}
+
+#[test]
+fn every_scenario_is_judged_as_it_was_made() {
+    judge(&shipped());
+}
+
+/// Everything that the recipe runs.
+const TOOLS: [&str; 8] =
+    ["ip", "nft", "dnsmasq", "tcpdump", "openssl", "gnutls-serv", "tinyproxy", "python3"];
+
+#[test]
+fn the_lab_made_anew_is_judged_the_same() {
+    let there = |tool: &&str| {
+        Command::new("sh")
+            .args(["-c", &format!("PATH=$PATH:/usr/sbin:/sbin command -v {tool}")])
+            .output()
+            .unwrap()
+    };
+    let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !there(tool).status.success()).collect();
+    let is_root =
+        String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0";
+    if !missing.is_empty() || !is_root {
+        let why = if is_root { format!("missing: {}", missing.join(", ")) } else { "not root".to_owned() };
+        assert!(std::env::var_os("CI").is_none(), "the lab cannot be made: {why}");
+        eprintln!("NOT RUN: the lab cannot be made: {why}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new(shipped().join("run")).arg("--into").arg(folder.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let text = |folder: &Path| std::fs::read_to_string(folder.join("labels.tsv")).unwrap();
+    assert_eq!(text(folder.path()), text(&shipped()), "labels.tsv is the recipe's");
+    judge(folder.path());
+}
