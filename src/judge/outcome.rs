@@ -9,6 +9,7 @@
 
 use super::record::Confidence;
 use super::record::Outcome;
+use crate::base::Side;
 use crate::flow::Close;
 use crate::flow::Closing;
 use crate::flow::Handshake;
@@ -44,6 +45,10 @@ pub(super) fn outcome(closing: &Closing, client_hears: bool) -> Ending {
     if let Some(icmp) = &closing.icmp
         && !answered(closing)
     {
+        if icmp.about == Side::Server && closing.tcp.is_none() {
+            // Somebody did not take the answer, so there was one, which the capture does not show.
+            return unsure("icmp-error");
+        }
         return rejected(icmp.v6, icmp.kind, icmp.code);
     }
     match &closing.tcp {
@@ -80,7 +85,10 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
         }
         Handshake::Unseen => OK,
         Handshake::Complete if client.data_segments > 0 && !answered(closing) => {
-            if server.resets > 0 && server.fins > 0 {
+            if server.absent_bytes > 0 {
+                // It said something that the capture does not show.
+                unsure("frames-lost")
+            } else if server.resets > 0 && server.fins > 0 {
                 // Who has closed resets what still comes.
                 unsure("closed-by-server")
             } else if server.resets > 0 && client.data_segments > FIRST_WORDS {

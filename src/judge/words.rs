@@ -9,6 +9,7 @@ use super::outcome::Ending;
 use super::record::Confidence;
 use super::record::Outcome;
 use crate::base::Side;
+use crate::flow::Close;
 use crate::flow::Closing;
 use crate::read::Ending as Said;
 
@@ -35,6 +36,11 @@ pub(super) fn is_word(signature: &str) -> bool {
     signature.starts_with("tls-") || signature.starts_with("proxy-") || signature == "captive-portal"
 }
 
+/// Whether a side said something that the capture does not hold: then what was said is not all.
+fn is_holed(closing: &Closing) -> bool {
+    closing.tcp.as_ref().is_some_and(|story| story.sides.iter().any(|side| side.absent_bytes > 0))
+}
+
 /// What a flow looks like when its words are counted. `unknown_issuer`: the certificate's issuer stands in no list.
 pub(super) fn with_words(case: &Case, closing: &Closing, unknown_issuer: bool, ending: Ending) -> Ending {
     let Some(said) = case.said.as_deref() else { return ending };
@@ -52,6 +58,12 @@ pub(super) fn with_words(case: &Case, closing: &Closing, unknown_issuer: bool, e
         _ => None,
     });
     if let Some((signature, confidence)) = refusal.flatten() {
+        if confidence == Confidence::Weak && closing.close == Close::CaptureEnded {
+            return (Outcome::Inconclusive, "ended-with-capture", None);
+        }
+        if confidence == Confidence::Weak && is_holed(closing) {
+            return (Outcome::Inconclusive, "frames-lost", None);
+        }
         return blocked(signature, confidence);
     }
     let alert = said.endings.iter().find_map(|(ending, _)| match ending {
@@ -75,8 +87,10 @@ pub(super) fn with_words(case: &Case, closing: &Closing, unknown_issuer: bool, e
     if unknown_issuer
         && let Some(story) = &closing.tcp
         && let [client, _] = &story.sides
+        && client.syns > 0
         && client.data_segments == 1
         && client.fins + client.resets > 0
+        && !is_holed(closing)
     {
         return blocked("tls-client-gave-up-on-certificate", Confidence::Strong);
     }
