@@ -73,7 +73,9 @@ const COPIED: usize = 600_000_000;
 type Line = (&'static str, fn(&Path) -> Ran);
 
 const LINES: &[Line] = &[
-    ("its first thread", |path| run(path, Every(Decoder::new(decode::Limits::default())), true, Desk::default())),
+    ("its first thread", |path| {
+        run(path, Every(Decoder::new(decode::Limits::default())), true, Desk::default())
+    }),
     ("  no look for copies", |path| {
         run(path, Every(Decoder::new(decode::Limits::default())), false, Desk::default())
     }),
@@ -424,7 +426,8 @@ fn of_children() -> f64 {
     let told = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = told.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     // proc(5): fields 16 and 17; the name in parentheses and the number before it are the first two.
-    let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    let ticks =
+        |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
     (ticks(13) + ticks(14)) / 100.0
 }
 

@@ -86,7 +86,11 @@ fn block(out: &mut Vec<u8>, kind: u32, body: &[u8]) {
 /// A capture of these records, with an interface for each link type and nanoseconds.
 fn pcapng(records: &[Record]) -> Vec<u8> {
     let mut out = Vec::new();
-    block(&mut out, 0x0a0d_0d0a, &[0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
+    block(
+        &mut out,
+        0x0a0d_0d0a,
+        &[0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255],
+    );
     let links: BTreeSet<u16> = records.iter().map(|record| record.link).collect();
     for link in &links {
         let [low, high] = link.to_le_bytes();
@@ -97,13 +101,7 @@ fn pcapng(records: &[Record]) -> Vec<u8> {
         let place = links.iter().position(|link| *link == record.link).unwrap() as u32;
         let nanos = record.nanos as u64;
         let mut body = Vec::new();
-        for word in [
-            place,
-            (nanos >> 32) as u32,
-            nanos as u32,
-            record.bytes.len() as u32,
-            record.wire_len,
-        ] {
+        for word in [place, (nanos >> 32) as u32, nanos as u32, record.bytes.len() as u32, record.wire_len] {
             body.extend(word.to_le_bytes());
         }
         body.extend(&record.bytes);
@@ -212,10 +210,7 @@ fn claims(bytes: Vec<u8>, said: &mut Said) {
     for observation in desk.out {
         match observation.fact {
             Fact::Opened(opening) => {
-                pairs.insert(
-                    observation.opened,
-                    pair(opening.protocol, opening.client, opening.server),
-                );
+                pairs.insert(observation.opened, pair(opening.protocol, opening.client, opening.server));
             }
             Fact::Claimed(claim) => {
                 let pair = pairs[&observation.opened];
@@ -381,8 +376,7 @@ fn a_generated_capture() {
 fn captures_of_others() {
     let Some(folder) = corpus::beside("captures") else { return };
     let mut captures = files(&folder);
-    captures
-        .retain(|path| corpus::is_capture(path) && std::fs::metadata(path).unwrap().len() <= LARGEST);
+    captures.retain(|path| corpus::is_capture(path) && std::fs::metadata(path).unwrap().len() <= LARGEST);
     let step: usize = std::env::var("ALL_LOSSES").map_or(5, |_| 1);
     // Of each capture another part of the ways: together they see all of them often.
     report(&captures, |place| move |number| (number + place) % step == 0);

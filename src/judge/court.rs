@@ -126,6 +126,9 @@ impl Default for Limits {
     }
 }
 
+/// Datagrams further apart than this are another conversation.
+const DATAGRAMS_NANOS: u64 = 60_000_000_000;
+
 /// What a claim beyond a flow's first may cost.
 const CLAIM_BYTES: usize = 512;
 
@@ -158,6 +161,8 @@ pub struct Court {
     /// How often name tables had forgotten at the last turn.
     forgotten: u64,
     losses: Losses,
+    /// Time of the first flow.
+    began: Option<Time>,
     quality: Quality,
     races: Races,
     lookups: Lookups,
@@ -234,6 +239,7 @@ impl Court {
             opened: 0,
             forgotten: 0,
             losses: Losses::default(),
+            began: None,
             quality: Quality::default(),
             races: Races::default(),
             lookups: Lookups::default(),
@@ -384,6 +390,7 @@ impl Court {
         match fact {
             Fact::Opened(opening) => {
                 self.opened += 1;
+                self.began.get_or_insert(at.time);
                 let client = opening.client.address;
                 let server = opening.server.address;
                 let (dns, dns_is_others) = self.names.when_opened(client, server);
@@ -630,6 +637,11 @@ impl Court {
         }
         if is_silence(signature) && self.quality.casts_doubt(client, closing) {
             return (Outcome::Inconclusive, "frames-lost", None);
+        }
+        // Datagrams that nobody knows may be the end of a talk that was answered before the capture began.
+        let began = self.began.is_some_and(|began| closing.first_seen.since(began) < DATAGRAMS_NANOS);
+        if closing.tcp.is_none() && case.app.is_empty() && began && ending.2 == Some(Confidence::Strong) {
+            return (ending.0, ending.1, Some(Confidence::Weak));
         }
         ending
     }
