@@ -76,6 +76,11 @@ const CASES: &[Case] = &[
     ("socks", "SOCKS 5 to a name; TLS inside", || wire(socks)),
     ("quic", "QUIC version 1 with a ClientHello over two Initial packets", || wire(quic)),
     ("quic-v2", "QUIC version 2", || wire(quic_v2)),
+    (
+        "inside",
+        "what TLS and QUIC carry, as it shows from outside: DNS over TLS, over HTTPS and over QUIC, SMB over QUIC",
+        || wire(inside),
+    ),
     ("dns-https", "HTTPS and SVCB answers: hints, keys of ECH, a target with its address", || {
         wire(dns_https)
     }),
@@ -322,6 +327,34 @@ fn quic_v2(wire: &mut Wire) {
         wire.datagram(Client, (SERVER, 50013), AT_STORAGE, &initial);
     }
     wire.datagram(Server, (SERVER, 50013), AT_STORAGE, &[&[0x40][..], &say::noise(30, 300)].concat());
+}
+
+fn inside(wire: &mut Wire) {
+    let resolver = v4(203, 0, 113, 53);
+    for (port, server_port, name, protocol) in [
+        (50021, 853, "dot.vendor.example", Some("dot")),
+        (50022, 443, "dot.vendor.example", Some("dot")),
+        (50023, 443, "dns.google", None),
+        (50024, 8443, "dns.google", None),
+    ] {
+        let mut talk = talk(port, (resolver, server_port));
+        talk.open(wire);
+        let special = Special { protocol, ..Special::default() };
+        talk.say(wire, Client, &record(22, &hello(name, special)));
+        accepted(&mut talk, wire);
+    }
+    for (port, server_port, name, protocol) in [
+        (50025, 443, "files.contoso.example", Some("smb")),
+        (50026, 853, "doq.vendor.example", Some("doq")),
+        (50027, 443, "dns.google", None),
+    ] {
+        let hello = hello(name, Special { quic: true, protocol, ..Special::default() });
+        for initial in say::initials(&say::QUIC_1, &hello, 1) {
+            wire.datagram(Client, (SERVER, port), (resolver, server_port), &initial);
+        }
+        let answer = [&[0x40][..], &say::noise(30, 300)].concat();
+        wire.datagram(Server, (SERVER, port), (resolver, server_port), &answer);
+    }
 }
 
 /// RFC 9460 §14.3.2: keys of service parameters.

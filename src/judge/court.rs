@@ -19,6 +19,7 @@ use super::compare::Compare;
 use super::findings::Findings;
 use super::ground::Ground;
 use super::ground::TagSet;
+use super::inside::spoken;
 use super::lookups::Lookup;
 use super::lookups::Lookups;
 use super::names::Names;
@@ -707,7 +708,7 @@ fn row(
         server: case.server(),
         vlan: case.opening.vlan.clone(),
         tunnel: case.opening.tunnel.clone(),
-        app: case.app,
+        app: spoken(case),
         name: name.map(|known| Arc::clone(&known.name)),
         name_source,
         sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),
