@@ -155,6 +155,11 @@ fn each_case_shows_what_it_is_for() {
     };
     check("refused", &["outcome=blocked-looking,signature=tcp-refused", "finding,code=AFS201"]);
     check("unanswered", &["outcome=blocked-looking,signature=tcp-unanswered", "finding,code=AFS202"]);
+    check("sensor-drops", &["outcome=inconclusive,signature=frames-lost"]);
+    check(
+        "sensor-drops-gzip",
+        &["signature=tcp-unanswered", "the capture says that its sensor lost packets"],
+    );
     check("prohibited", &["signature=icmp-admin-prohibited,confidence=certain"]);
     check("host-unreachable", &["signature=icmp-host-unreachable,confidence=strong"]);
     check("unexpected", &["destination=unexpected", "finding,code=AFS101"]);

@@ -110,6 +110,19 @@ pub struct Judgement {
     pub gaps: Vec<String>,
 }
 
+/// Findings that stand on silence: of connections, and of resolvers.
+const SILENT: [&str; 2] = ["AFS202", "AFS305"];
+
+impl Judgement {
+    /// Only now it is known that the sensor lost much: what stands on silence is no surer than a suspicion.
+    pub fn doubt(&mut self) {
+        for row in self.findings.iter_mut().filter(|row| SILENT.contains(&row.code)) {
+            row.confidence = row.confidence.min(Some(Confidence::Weak));
+            row.sentence.push_str("; the capture says that its sensor lost packets, perhaps the answers");
+        }
+    }
+}
+
 type Hosts = HashSet<Address, foldhash::fast::RandomState>;
 
 /// What may be remembered.
@@ -187,6 +200,8 @@ struct Losses {
     spans: std::collections::VecDeque<(Time, Time)>,
     /// The last pulse.
     last: Option<Time>,
+    /// All the time.
+    always: bool,
 }
 
 impl Losses {
@@ -212,7 +227,7 @@ impl Losses {
     fn touch(&self, first: Time, last: Time) -> bool {
         let begin = Time(first.0.saturating_sub(1_000_000_000));
         let end = Time(last.0.saturating_add(1_000_000_000));
-        self.spans.iter().rev().any(|(from, to)| *from <= end && *to >= begin)
+        self.always || self.spans.iter().rev().any(|(from, to)| *from <= end && *to >= begin)
     }
 }
 
@@ -250,6 +265,11 @@ impl Court {
             claims: 0,
             claims_missed: 0,
         }
+    }
+
+    /// The sensor lost so much that silence means nothing.
+    pub fn doubt(&mut self) {
+        self.losses.always = true;
     }
 
     /// Tells findings when their first sign is seen, besides at the end.
@@ -545,7 +565,7 @@ impl Court {
                 known: &known,
                 frame,
                 time,
-                hears: self.hearing.get(&client.address).is_some(),
+                hears: self.hearing.get(&client.address).is_some() && !self.losses.touch(time, time),
             };
             self.lookups.add(&lookup, &self.ground, &mut self.findings);
         }
