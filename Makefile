@@ -50,7 +50,7 @@ bless:
 	git --no-pager diff --stat -- captures
 
 bench:
-	$(CARGO) bench --locked $(FEATURES) --bench audit --bench judge
+	$(CARGO) bench --locked $(FEATURES) --bench audit --bench judge --bench plain
 
 # As root: which of live capture, tcpdump and dumpcap loses a frame first.
 bench-live:

@@ -93,6 +93,10 @@ pub trait Source {
     fn bytes_read(&self) -> u64;
     /// What the inputs were since the last turn. Only asked after a pulse that wants one.
     fn turn(&mut self) -> Vec<InputFacts>;
+    /// Whether it is known before the first frame that so many packets are missing that silence means nothing.
+    fn misses_much(&self) -> bool {
+        false
+    }
     /// Whether it goes on while findings are wanted: they are announced as they appear.
     fn is_live(&self) -> bool {
         false
@@ -112,6 +116,10 @@ impl Source for Capture {
 
     fn turn(&mut self) -> Vec<InputFacts> {
         Vec::new()
+    }
+
+    fn misses_much(&self) -> bool {
+        Capture::misses_much(self)
     }
 
     fn finish(self) -> Vec<InputFacts> {
@@ -189,8 +197,13 @@ pub fn run<S: Source, D: Clerk + Send>(
 ) -> (Facts, D) {
     let mut court = Court::new(plan.ground, plan.scope, plan.judge);
     let flows = flow::Limits { early: source.is_live(), ..plan.flows };
-    if source.is_live() {
+    let is_live = source.is_live();
+    if is_live {
         court.announce();
+    }
+    let foreseen = source.misses_much();
+    if foreseen {
+        court.doubt();
     }
     let mut front = Front::new(plan.fragments);
     let reading = Reading { source: &mut source, front: &mut front, watcher, stop };
@@ -200,14 +213,13 @@ pub fn run<S: Source, D: Clerk + Send>(
         relay::shared(flows, plan.workers, court, clerk, reading)
     };
     let (ledger, span) = front.finish();
-    let facts = Facts {
-        inputs: source.finish(),
-        ledger,
-        flows,
-        judgement,
-        span,
-        stopped: stop.load(Ordering::Relaxed),
-    };
+    let inputs = source.finish();
+    let mut judgement = judgement;
+    // A live source says by pulses what it lost, and when.
+    if !foreseen && !is_live && inputs.iter().any(InputFacts::misses_much) {
+        judgement.doubt();
+    }
+    let facts = Facts { inputs, ledger, flows, judgement, span, stopped: stop.load(Ordering::Relaxed) };
     (facts, clerk)
 }
 

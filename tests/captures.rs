@@ -156,8 +156,13 @@ fn each_case_shows_what_it_is_for() {
     };
     check("refused", &["outcome=blocked-looking,signature=tcp-refused", "finding,code=AFS201"]);
     check("unanswered", &["outcome=blocked-looking,signature=tcp-unanswered", "finding,code=AFS202"]);
+    check("sensor-drops", &["outcome=inconclusive,signature=frames-lost"]);
+    check(
+        "sensor-drops-gzip",
+        &["signature=tcp-unanswered", "the capture says that its sensor lost packets"],
+    );
     check("prohibited", &["signature=icmp-admin-prohibited,confidence=certain"]);
-    check("host-unreachable", &["signature=icmp-host-unreachable,confidence=strong"]);
+    check("host-unreachable", &["signature=icmp-host-unreachable,confidence=weak"]);
     check("unexpected", &["destination=unexpected", "finding,code=AFS101"]);
     check("broad", &["destination=documented-broad", "finding,code=AFS102"]);
     check("region", &["destination=documented,port=443,outcome=ok"]);

@@ -16,7 +16,6 @@ mod craft {
     pub mod wrap;
 }
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -249,34 +248,6 @@ fn the_same_addresses_in_two_networks_are_two_conversations() {
     let two = rows(&[write(folder.path(), "two.pcap", ETHERNET, &both)]);
     let flows = |rows: &[String]| rows.iter().filter(|row| row.contains("\"record\":\"flow\"")).count();
     assert_eq!(flows(&two), 2 * flows(&one));
-}
-
-/// Lost frames can cost certainty, and never give a name or a verdict that the whole does not have.
-#[test]
-fn lost_frames_only_cost_certainty() {
-    let folder = tempfile::tempdir().unwrap();
-    let happy = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/happy/capture.pcap");
-    let records = read_pcap(&std::fs::read(happy).unwrap());
-    let names = |rows: &[Json]| -> BTreeSet<String> {
-        rows.iter().filter_map(|row| Some(row.get("sni")?.as_str()?.to_owned())).collect()
-    };
-    let rows = |records: &[Record]| -> Vec<Json> {
-        let capture = write(folder.path(), "lossy.pcap", ETHERNET, records);
-        rows(&[capture]).iter().map(|row| serde_json::from_str(row).unwrap()).collect()
-    };
-    let whole = names(&rows(&records));
-    for every in [2, 3, 5, 7, 11] {
-        for offset in 0..every.min(4) {
-            let left = records.iter().enumerate().filter(|(number, _)| number % every != offset);
-            let left: Vec<Record> = left.map(|(_, record)| record.clone()).collect();
-            let found = rows(&left);
-            assert!(names(&found).is_subset(&whole), "one of {every} lost");
-            for row in found {
-                let sure = row["outcome"] == "blocked-looking" && row["confidence"] != "weak";
-                assert!(!sure, "one of {every} lost: {row}");
-            }
-        }
-    }
 }
 
 /// With less of each frame there may be less to tell, and never something else.

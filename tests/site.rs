@@ -121,7 +121,7 @@ fn hello(name: &str) -> Vec<u8> {
     let sized = |bytes: Vec<u8>| [&(bytes.len() as u16).to_be_bytes()[..], &bytes].concat();
     let server_name = sized([vec![0], sized(name.as_bytes().to_vec())].concat());
     let extensions = sized([vec![0, 0], sized(server_name)].concat());
-    let body = [vec![3, 3], vec![7; 32], vec![0, 0, 2, 0x13, 1, 1, 0], extensions].concat();
+    let body = [vec![3, 3], vec![7; 32], vec![0, 0, 2, 0xc0, 0x30, 1, 0], extensions].concat();
     let handshake = [&[1, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat();
     [vec![22, 3, 1], sized(handshake)].concat()
 }

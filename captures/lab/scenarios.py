@@ -354,7 +354,7 @@ def asks(name, resolver=None, **more):
 
 
 guilty('dns-nxdomain', 'dns-nxdomain', 'weak', 'the resolver says that the name does not exist')(asks('nx.file.core.windows.net'))
-guilty('dns-refused', 'dns-refused', 'strong', 'the resolver refuses')(asks('refused.afs.azure.net'))
+guilty('dns-refused', 'dns-refused', 'weak', 'the resolver refuses')(asks('refused.afs.azure.net'))
 guilty('dns-empty', 'dns-empty', 'weak', 'the resolver knows the name and gives no address')(asks('empty.file.core.windows.net'))
 guilty('dns-sinkhole-zero', 'dns-sinkhole', 'strong', 'answered with 0.0.0.0')(asks('zero.file.core.windows.net'))
 guilty('dns-sinkhole-loopback', 'dns-sinkhole', 'strong', 'answered with 127.0.0.1')(asks('loop.file.core.windows.net'))

@@ -71,6 +71,19 @@ pub fn pcapng_section(links: &[u32], records: &[(usize, &Record)]) -> Vec<u8> {
     out
 }
 
+/// What a sensor writes behind its packets: what an interface received, and what the system lost behind it.
+pub fn pcapng_statistics(interface: u32, received: u64, lost: u64) -> Vec<u8> {
+    let mut body = [interface.to_le_bytes(), [0; 4], [0; 4]].concat();
+    // isb_ifrecv, isb_osdrop.
+    for (code, count) in [(4u16, received), (7, lost)] {
+        body.extend(code.to_le_bytes());
+        body.extend(8u16.to_le_bytes());
+        body.extend(count.to_le_bytes());
+    }
+    body.extend([0; 4]);
+    block(5, &body)
+}
+
 /// The records of a file as [`pcap`] writes it.
 pub fn read_pcap(bytes: &[u8]) -> Vec<Record> {
     let field = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);

@@ -44,6 +44,8 @@ pub struct Special {
     pub encrypted: bool,
     /// For QUIC: with its transport parameters.
     pub quic: bool,
+    /// What it offers to speak inside, where that is no web page.
+    pub protocol: Option<&'static str>,
 }
 
 /// A ClientHello as a handshake message: RFC 8446 §4.1.2.
@@ -58,7 +60,8 @@ pub fn hello(name: &str, special: Special) -> Vec<u8> {
     }
     shares.extend([0, 0x1d]);
     shares.extend(sized::<2>(&noise(4, 32)));
-    let protocols: &[u8] = if special.quic { b"\x02h3" } else { b"\x02h2\x08http/1.1" };
+    let web: &[u8] = if special.quic { b"\x02h3" } else { b"\x02h2\x08http/1.1" };
+    let protocols = special.protocol.map_or(web.to_vec(), |protocol| sized::<1>(protocol.as_bytes()));
     let mut extensions = Vec::new();
     let named = if special.nameless { Vec::new() } else { server_name };
     if !special.post_quantum {
@@ -66,7 +69,7 @@ pub fn hello(name: &str, special: Special) -> Vec<u8> {
     }
     extensions.extend(extension(10, &sized::<2>(groups)));
     extensions.extend(extension(13, &sized::<2>(&[4, 3, 8, 4, 4, 1])));
-    extensions.extend(extension(16, &sized::<2>(protocols)));
+    extensions.extend(extension(16, &sized::<2>(&protocols)));
     extensions.extend(extension(43, &[2, 3, 4]));
     extensions.extend(extension(51, &sized::<2>(&shares)));
     if special.post_quantum {

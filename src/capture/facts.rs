@@ -46,6 +46,8 @@ pub struct Interface {
     pub received: Option<u64>,
     /// Packets that it lost, by its own count.
     pub dropped: Option<u64>,
+    /// Packets that the operating system lost behind it.
+    pub dropped_by_system: Option<u64>,
 }
 
 impl Interface {
@@ -59,6 +61,7 @@ impl Interface {
             resolution: resolution.to_owned(),
             received: None,
             dropped: None,
+            dropped_by_system: None,
         }
     }
 }
@@ -143,6 +146,14 @@ pub struct InputFacts {
     pub notes: Vec<String>,
 }
 
+/// Of so many packets one missing is too much to believe in silence.
+const ONE_IN: u64 = 100;
+
+/// Whether `lost` packets beside `kept` ones are so many that silence means nothing.
+pub(super) const fn is_much(lost: u64, kept: u64) -> bool {
+    lost > kept / ONE_IN
+}
+
 /// Texts of an interface or a section are kept up to so many.
 const ABOUT_LIMIT: usize = 16;
 
@@ -190,6 +201,20 @@ impl InputFacts {
         if self.notes.len() < DAMAGE_LIMIT && !self.notes.contains(&what) {
             self.notes.push(what);
         }
+    }
+
+    /// Packets that its sensor says it lost, by its counts beside the frames or those of its interfaces, which may be the same.
+    pub fn missing(&self) -> u64 {
+        let each = |interface: &Interface| {
+            let by = [interface.dropped, interface.dropped_by_system];
+            by.into_iter().flatten().fold(0, u64::saturating_add)
+        };
+        self.lost.max(self.interfaces.iter().map(each).fold(0, u64::saturating_add))
+    }
+
+    /// True when so many are missing that silence in it means nothing.
+    pub fn misses_much(&self) -> bool {
+        is_much(self.missing(), self.frames)
     }
 
     /// True when every decoded byte is accounted for.

@@ -28,6 +28,7 @@ use super::hash::Hasher;
 use super::input;
 use super::input::Found;
 use super::input::Origin;
+use super::tail::says_much_was_lost;
 use crate::base::FileId;
 use crate::base::Time;
 
@@ -106,6 +107,8 @@ pub struct Capture {
     block_len: usize,
     open_files: usize,
     nothing: Arc<Vec<u8>>,
+    /// An input says at its end that its sensor lost much.
+    misses_much: bool,
 }
 
 impl Capture {
@@ -128,6 +131,7 @@ impl Capture {
             block_len: if found.len() > MANY_INPUTS { SMALL_BLOCK_LEN } else { BLOCK_LEN },
             open_files: 0,
             nothing: Arc::default(),
+            misses_much: false,
         };
         capture.arrange(found)?;
         Ok(capture)
@@ -182,6 +186,11 @@ impl Capture {
         self.bytes_total
     }
 
+    /// Whether it is known before the first frame that an input misses so many packets that silence means nothing.
+    pub const fn misses_much(&self) -> bool {
+        self.misses_much
+    }
+
     /// The paths of all inputs, in the order of their numbers; `-` for streams.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let path = |entry: &Entry| entry.path.clone().unwrap_or_else(|| PathBuf::from("-"));
@@ -226,6 +235,9 @@ impl Capture {
                 ticket: None,
             };
             let mut first = None;
+            if let (None, Origin::File(path)) = (&one.passed_over, &one.origin) {
+                self.misses_much |= says_much_was_lost(path);
+            }
             match (one.passed_over, one.origin) {
                 (Some(why), _) => entry.facts.outcome = Outcome::PassedOver(why),
                 (None, Origin::File(path)) if !alone => first = peek(path, one.size, &mut entry),

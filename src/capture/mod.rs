@@ -26,6 +26,7 @@ mod port;
 #[cfg(feature = "live")]
 mod save;
 mod snoop;
+mod tail;
 
 pub use chunk::Chunk;
 pub use chunk::Frame;

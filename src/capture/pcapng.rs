@@ -396,6 +396,7 @@ impl Pcapng {
         options_of::<BIG>(block.get(20..block.len() - 4).unwrap_or_default(), |code, value| match code {
             4 => interface.received = Some(long::<BIG>(value)),
             5 => interface.dropped = Some(long::<BIG>(value)),
+            7 => interface.dropped_by_system = Some(long::<BIG>(value)),
             _ => {}
         });
     }
@@ -488,7 +489,7 @@ fn block_at<const BIG: bool>(bytes: &[u8], at: usize, last: bool) -> Option<Opti
 }
 
 // draft-ietf-opsawg-pcapng §3.5: options: code, length, value padded to 32 bits. Ends quietly where they are cut.
-fn options_of<'a, const BIG: bool>(mut bytes: &'a [u8], mut each: impl FnMut(u16, &'a [u8])) {
+pub(super) fn options_of<'a, const BIG: bool>(mut bytes: &'a [u8], mut each: impl FnMut(u16, &'a [u8])) {
     while let Some((&[c0, c1, l0, l1], rest)) = bytes.split_first_chunk::<4>() {
         let half = |bytes| if BIG { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
         let (code, len) = (half([c0, c1]), usize::from(half([l0, l1])));
@@ -501,7 +502,7 @@ fn options_of<'a, const BIG: bool>(mut bytes: &'a [u8], mut each: impl FnMut(u16
     }
 }
 
-fn long<const BIG: bool>(value: &[u8]) -> u64 {
+pub(super) fn long<const BIG: bool>(value: &[u8]) -> u64 {
     let Some(value) = value.first_chunk::<8>().copied() else { return 0 };
     if BIG { u64::from_be_bytes(value) } else { u64::from_le_bytes(value) }
 }

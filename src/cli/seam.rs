@@ -301,6 +301,15 @@ pub(super) fn facts(
         }
     }
     for (input, path) in inputs.iter().zip(paths) {
+        if input.missing() > 0 {
+            let silence = if input.misses_much() { ": silence in it means nothing" } else { "" };
+            facts.warnings.push(format!(
+                "{}: the sensor says that it lost {} packets besides {} frames{silence}",
+                input.name,
+                input.missing(),
+                input.frames
+            ));
+        }
         facts.damage.extend(input.damage.iter().map(|damage| format!("{}: {}", input.name, damage.what)));
         let more = input.damage_count.saturating_sub(input.damage.len() as u64);
         if more > 0 {
@@ -339,6 +348,7 @@ fn input_facts(input: &InputFacts, path: &std::path::Path, hash: args::Hash) -> 
                 "time_unit": interface.resolution,
                 "received": interface.received,
                 "dropped": interface.dropped,
+                "dropped_by_system": interface.dropped_by_system,
                 "about": about(&interface.about),
             })
         })

@@ -37,19 +37,18 @@ const TWINS: usize = 1 << 16;
 const TIME_BITS: u32 = 24;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
-/// Four packets: what they hold and when they came, and in which scope.
+/// Four packets, the last first: what they hold and when they came. In one line of the cache.
 #[derive(Clone, Copy, Debug, Default)]
-struct Set {
-    marks: [u64; 4],
-    scopes: [u64; 4],
-    /// The way that is used next.
-    next: u8,
-}
+#[repr(align(32))]
+struct Set([u64; 4]);
 
 /// The packets of the last milliseconds.
 #[derive(Debug)]
 pub struct Copies {
     sets: Box<[Set]>,
+    /// The scopes of these packets; not touched until one of them has a scope.
+    scopes: Box<[[u64; 4]]>,
+    is_scoped: bool,
     /// Differ from run to run: nobody can make two packets that pass for copies.
     seeds: [u64; 4],
     twins: HashMap<(Address, Address, u64), u64, foldhash::fast::RandomState>,
@@ -60,6 +59,8 @@ impl Default for Copies {
         let state = RandomState::new();
         Copies {
             sets: vec![Set::default(); SETS].into(),
+            scopes: vec![[0; 4]; SETS].into(),
+            is_scoped: false,
             seeds: std::array::from_fn(|number| state.hash_one(number)),
             twins: HashMap::default(),
         }
@@ -72,28 +73,33 @@ impl Copies {
     pub fn is_copy(&mut self, packet: &Packet<'_>, time: Time) -> bool {
         let micros = (time.0.div_euclid(1_000) as u64) & TIME_MASK;
         let (place, mark) = digest(packet, self.seeds);
-        let Some(set) = self.sets.get_mut(place % SETS) else { return false };
+        let place = place % SETS;
+        let Some(Set(marks)) = self.sets.get_mut(place) else { return false };
         // Nearly always none of the four is it.
-        if set.marks.iter().any(|known| (known ^ mark) >> TIME_BITS == 0) {
-            let found = set.marks.iter().zip(set.scopes).find(|(known, _)| {
-                let age = micros.wrapping_sub(**known) & TIME_MASK;
+        if marks.iter().any(|known| (known ^ mark) >> TIME_BITS == 0) {
+            let way = marks.iter().position(|known| {
+                let age = micros.wrapping_sub(*known) & TIME_MASK;
                 // Files that are read together may overlap a little: a copy may be the earlier one.
                 let distance = age.min((1 << TIME_BITS) - age);
                 let apart = if packet.ip_id == 0 { APART_UNNUMBERED } else { APART };
-                (**known ^ mark) >> TIME_BITS == 0 && distance <= apart
+                (*known ^ mark) >> TIME_BITS == 0 && distance <= apart
             });
-            if let Some((_, original)) = found {
-                if original != packet.scope {
+            if let Some(way) = way {
+                let original = self.scopes.get(place).and_then(|scopes| scopes.get(way)).copied();
+                if let Some(original) = original.filter(|original| *original != packet.scope) {
                     self.twin(packet, original);
                 }
                 return true;
             }
         }
-        let way = usize::from(set.next % 4);
-        set.next = set.next.wrapping_add(1);
-        if let (Some(known), Some(scope)) = (set.marks.get_mut(way), set.scopes.get_mut(way)) {
-            *known = (mark & !TIME_MASK) | micros;
-            *scope = packet.scope;
+        let [first, second, third, _] = *marks;
+        *marks = [(mark & !TIME_MASK) | micros, first, second, third];
+        self.is_scoped |= packet.scope != 0;
+        if self.is_scoped
+            && let Some(scopes) = self.scopes.get_mut(place)
+        {
+            let [first, second, third, _] = *scopes;
+            *scopes = [packet.scope, first, second, third];
         }
         false
     }

@@ -259,6 +259,9 @@ impl<S> Entry<S> {
             if let Some(holes) = &mut cold.holes {
                 holes.reverse();
             }
+            if let Some(error) = &mut cold.icmp {
+                error.about = error.about.other();
+            }
         }
     }
 }

@@ -134,6 +134,8 @@ pub struct SideStory {
     pub zero_windows: u32,
     /// Bytes that the other side acknowledged and the capture does not hold.
     pub missed_bytes: u64,
+    /// Bytes that the capture does not hold, whether acknowledged or only passed over by what this side said later.
+    pub absent_bytes: u64,
     /// Bytes that the other side has not acknowledged at the end.
     pub unacknowledged: u32,
     /// Bytes that the other side has acknowledged, from the SYN on; 0 when that was not seen.
@@ -242,6 +244,8 @@ pub struct IcmpError {
     pub time: Time,
     /// Who sent it: this names the box.
     pub from: crate::base::Address,
+    /// Whose packet it quotes: an error about the server's packets is no refusal of the client's.
+    pub about: crate::base::Side,
     /// True for ICMPv6.
     pub v6: bool,
     /// The type.

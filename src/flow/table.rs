@@ -569,19 +569,29 @@ impl<S: Default> FlowTable<S> {
         }
         self.counts.icmp_attached += 1;
         entry.last_time = entry.last_time.max(at.time);
+        let about = entry.side(flipped);
         let cold = entry.cold.get_or_insert_with(Box::<Cold>::default);
-        let count = cold.icmp.as_ref().map_or(0, |error| error.count).saturating_add(1);
-        let first = cold.icmp.as_ref().map_or((at.frame, at.time), |error| (error.frame, error.time));
-        cold.icmp = Some(Box::new(IcmpError {
-            frame: first.0,
-            time: first.1,
+        let known = cold.icmp.as_deref().copied();
+        let count = known.map_or(0, |error| error.count).saturating_add(1);
+        let error = IcmpError {
+            frame: known.map_or(at.frame, |error| error.frame),
+            time: known.map_or(at.time, |error| error.time),
             from: packet.src,
+            about,
             v6: packet.protocol == ICMPV6,
             kind,
             code,
             detail,
             count,
-        }));
+        };
+        // What became of the client's packets says more than what became of the answers.
+        let error = match known {
+            Some(known) if known.about == Side::Client && about == Side::Server => {
+                IcmpError { count, ..known }
+            }
+            _ => error,
+        };
+        cold.icmp = Some(Box::new(error));
         if self.limits.early && count == 1 {
             listener.stands(&entry.flow(slot(shard, place)), entry.closing(Close::Idle), at);
         }

@@ -334,6 +334,10 @@ fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, 
         hole(entry.cold(), side, (next, seq));
         entry.cold().hole_time = at.time;
         entry.sequence_mut(side).next = end;
+    } else if distance > 0 && distance < WINDOW_LIMIT {
+        // A reset behind bytes that are not here. It may be forged, so that the numbers stay where they are.
+        let story = entry.cold().side(side);
+        story.absent_bytes = story.absent_bytes.max(u64::from(distance.unsigned_abs()));
     } else if distance == 0 {
         entry.sequence_mut(side).next = end;
     } else if distance < 0 {
@@ -532,11 +536,8 @@ fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
     let story = cold.sides.get(side.index()).copied().unwrap_or_default();
     let holes =
         cold.holes.as_ref().and_then(|holes| holes.get(side.index())).map(Vec::as_slice).unwrap_or_default();
-    let missed: u64 = holes
-        .iter()
-        .filter(|(_, end)| ahead(*end, sequence.acked) <= 0)
-        .map(|(begin, end)| u64::from(end.wrapping_sub(*begin)))
-        .sum();
+    let len = |(begin, end): &(u32, u32)| u64::from(end.wrapping_sub(*begin));
+    let missed: u64 = holes.iter().filter(|(_, end)| ahead(*end, sequence.acked) <= 0).map(len).sum();
     let index = side.index();
     let manner = cold.manners.get(index).copied().unwrap_or_default();
     let first = cold.first.get(index).copied().filter(|_| sequence.has(Sequence::SYN));
@@ -547,6 +548,7 @@ fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
         awaited: awaited.map_or(0, |(begin, end)| end.wrapping_sub(*begin)),
         data_segments: u32::from(sequence.data),
         missed_bytes: story.missed_bytes + missed,
+        absent_bytes: story.absent_bytes + story.missed_bytes + holes.iter().map(len).sum::<u64>(),
         unacknowledged: ahead(sequence.next, sequence.acked).max(0) as u32,
         ..story
     }

@@ -307,7 +307,8 @@ fn contradiction(seen: &Seen<'_>) -> String {
 fn is_not_tls_on_443(seen: &Seen<'_>) -> bool {
     let row = seen.row;
     // What is not recognised may be the middle of a TLS conversation.
-    let told = !row.app.is_empty() && !matches!(row.app, "tls" | "quic" | "dtls");
+    let app = seen.case.app;
+    let told = !app.is_empty() && !matches!(app, "tls" | "quic" | "dtls");
     row.server.port == 443 && row.protocol == 6 && told && row.destination.is_some()
 }
 

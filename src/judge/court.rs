@@ -19,11 +19,13 @@ use super::compare::Compare;
 use super::findings::Findings;
 use super::ground::Ground;
 use super::ground::TagSet;
+use super::inside::spoken;
 use super::lookups::Lookup;
 use super::lookups::Lookups;
 use super::names::Names;
 use super::names::Recent;
 use super::outcome::Ending;
+use super::outcome::is_doubtful;
 use super::outcome::is_silence;
 use super::outcome::outcome;
 use super::quality::Quality;
@@ -113,6 +115,19 @@ pub struct Judgement {
     pub gaps: Vec<String>,
 }
 
+/// Findings that stand on silence: of connections, and of resolvers.
+const SILENT: [&str; 2] = ["AFS202", "AFS305"];
+
+impl Judgement {
+    /// Only now it is known that the sensor lost much: what stands on silence is no surer than a suspicion.
+    pub fn doubt(&mut self) {
+        for row in self.findings.iter_mut().filter(|row| SILENT.contains(&row.code)) {
+            row.confidence = row.confidence.min(Some(Confidence::Weak));
+            row.sentence.push_str("; the capture says that its sensor lost packets, perhaps the answers");
+        }
+    }
+}
+
 type Hosts = HashSet<Address, foldhash::fast::RandomState>;
 
 /// What may be remembered.
@@ -129,6 +144,9 @@ impl Default for Limits {
         Limits { findings: 10_000, name_bytes: 256 << 20 }
     }
 }
+
+/// Datagrams further apart than this are another conversation.
+const DATAGRAMS_NANOS: u64 = 60_000_000_000;
 
 /// What a claim beyond a flow's first may cost.
 const CLAIM_BYTES: usize = 512;
@@ -165,6 +183,8 @@ pub struct Court {
     /// How often name tables had forgotten at the last turn.
     forgotten: u64,
     losses: Losses,
+    /// Time of the first flow.
+    began: Option<Time>,
     quality: Quality,
     races: Races,
     lookups: Lookups,
@@ -194,6 +214,8 @@ struct Losses {
     spans: std::collections::VecDeque<(Time, Time)>,
     /// The last pulse.
     last: Option<Time>,
+    /// All the time.
+    always: bool,
 }
 
 impl Losses {
@@ -219,7 +241,7 @@ impl Losses {
     fn touch(&self, first: Time, last: Time) -> bool {
         let begin = Time(first.0.saturating_sub(1_000_000_000));
         let end = Time(last.0.saturating_add(1_000_000_000));
-        self.spans.iter().rev().any(|(from, to)| *from <= end && *to >= begin)
+        self.always || self.spans.iter().rev().any(|(from, to)| *from <= end && *to >= begin)
     }
 }
 
@@ -247,6 +269,7 @@ impl Court {
             opened: 0,
             forgotten: 0,
             losses: Losses::default(),
+            began: None,
             quality: Quality::default(),
             races: Races::default(),
             lookups: Lookups::default(),
@@ -260,6 +283,11 @@ impl Court {
             claims: 0,
             claims_missed: 0,
         }
+    }
+
+    /// The sensor lost so much that silence means nothing.
+    pub fn doubt(&mut self) {
+        self.losses.always = true;
     }
 
     /// Tells findings when their first sign is seen, besides at the end.
@@ -406,6 +434,7 @@ impl Court {
         match fact {
             Fact::Opened(opening) => {
                 self.opened += 1;
+                self.began.get_or_insert(at.time);
                 let client = opening.client.address;
                 let server = opening.server.address;
                 let (dns, dns_is_others) = self.names.when_opened(client, server);
@@ -559,7 +588,7 @@ impl Court {
                 known: &known,
                 frame,
                 time,
-                hears: self.hearing.get(&client.address).is_some(),
+                hears: self.hearing.get(&client.address).is_some() && !self.losses.touch(time, time),
             };
             self.lookups.add(&lookup, &self.ground, &mut self.findings);
         }
@@ -592,6 +621,11 @@ impl Court {
             let of_certificates = verdict.known.as_ref().is_some_and(|known| known.nature.of_certificates);
             self.revocation.add(&row, of_certificates);
             self.note_ways(&case, client);
+            if row.outcome == Outcome::Ok
+                && let Some(known) = &verdict.known
+            {
+                self.lookups.reached(client, known);
+            }
         }
         let (ground, scope) = (&*self.ground, &self.scope);
         let seen = checks::Seen { case: &case, closing, verdict: &verdict, scope, ground, row: &row };
@@ -666,8 +700,13 @@ impl Court {
             court.losses.touch(closing.first_seen, closing.last_seen)
                 || court.quality.casts_doubt(client, closing)
         };
-        if is_silence(signature) && lost(self) {
+        if is_doubtful(signature) && lost(self) {
             return (Outcome::Inconclusive, "frames-lost", None);
+        }
+        // Datagrams that nobody knows may be the end of a talk that was answered before the capture began.
+        let began = self.began.is_some_and(|began| closing.first_seen.since(began) < DATAGRAMS_NANOS);
+        if closing.tcp.is_none() && case.app.is_empty() && began && ending.2 == Some(Confidence::Strong) {
+            return (ending.0, ending.1, Some(Confidence::Weak));
         }
         ending
     }
@@ -733,7 +772,7 @@ fn row(
         server: case.server(),
         vlan: case.opening.vlan.clone(),
         tunnel: case.opening.tunnel.clone(),
-        app: case.app,
+        app: spoken(case),
         name: name.map(|known| Arc::clone(&known.name)),
         name_source,
         sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),

@@ -83,7 +83,7 @@ const fn signature(
 const NO_SUCH_NAME: Signature =
     signature("AFS301", "dns-nxdomain", Confidence::Weak, "was told that the name does not exist", true);
 const REFUSAL: Signature =
-    signature("AFS302", "dns-refused", Confidence::Strong, "was refused an answer", true);
+    signature("AFS302", "dns-refused", Confidence::Weak, "was refused an answer", true);
 const FAILURE: Signature =
     signature("AFS303", "dns-servfail", Confidence::Weak, "was told that the resolver failed", true);
 const EMPTY: Signature =
@@ -119,7 +119,8 @@ const TWO_ANSWERS: Signature = signature(
 /// What DNS said so far.
 #[derive(Debug)]
 pub(super) struct Lookups {
-    doubts: HashMap<(Address, HostName, &'static str), Doubt, foldhash::fast::RandomState>,
+    /// By client, name and code; a name's place in memory stands for it, and the doubt keeps it there.
+    doubts: HashMap<(Address, usize, &'static str), Doubt, foldhash::fast::RandomState>,
     answered: Recent<(u64, HostName), SmallVec<[Address; 4]>>,
 }
 
@@ -153,15 +154,10 @@ impl Lookups {
         }
         let found = self.look(lookup, ground);
         if found.is_none() && !lookup.resolved.is_empty() {
-            // Whoever was answered well at last was not kept from the name.
-            for clearing in [NO_SUCH_NAME, REFUSAL, FAILURE, EMPTY, NO_ANSWER] {
-                if clearing.clears && !self.doubts.is_empty() {
-                    self.doubts.remove(&(client, (*known.name).clone(), clearing.code));
-                }
-            }
+            self.reached(client, known);
         }
         let Some(signature) = found else { return };
-        let key = (client, (*known.name).clone(), signature.code);
+        let key = (client, Arc::as_ptr(known).addr(), signature.code);
         let full = self.doubts.len() >= DOUBTS;
         match self.doubts.get_mut(&key) {
             Some(doubt) => {
@@ -185,6 +181,18 @@ impl Lookups {
                     findings.preview(&doubt.sign(client, &doubt.last), || doubt.sentence(client));
                 }
                 self.doubts.insert(key, doubt);
+            }
+        }
+    }
+
+    /// Whoever was answered well at last, or reached the name, was not kept from it.
+    pub(super) fn reached(&mut self, client: Address, known: &Arc<Known>) {
+        if self.doubts.is_empty() {
+            return;
+        }
+        for clearing in [NO_SUCH_NAME, REFUSAL, FAILURE, EMPTY, NO_ANSWER] {
+            if clearing.clears {
+                self.doubts.remove(&(client, Arc::as_ptr(known).addr(), clearing.code));
             }
         }
     }

@@ -11,6 +11,7 @@ mod compare;
 mod court;
 mod findings;
 mod ground;
+mod inside;
 mod lookups;
 mod names;
 mod nature;

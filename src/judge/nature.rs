@@ -10,6 +10,7 @@ use super::ground::Ground;
 use crate::rules::How;
 use crate::rules::Kind;
 use crate::rules::Matches;
+use crate::rules::doh_port;
 use crate::rules::region_word;
 
 /// What a name is to the site.
@@ -37,6 +38,8 @@ pub(super) struct Nature {
     pub(super) pinned: bool,
     /// What the site needs and this name satisfies, by place.
     pub(super) needs: SmallVec<[u16; 2]>,
+    /// It is a public resolver that speaks DNS over HTTPS on this port.
+    pub(super) doh_port: Option<u16>,
     /// Exceptions for it, by place; those for networks alone are not among them.
     pub(super) allow: SmallVec<[u16; 1]>,
 }
@@ -53,7 +56,8 @@ const SECONDARY: &str = "-secondary";
 
 impl Nature {
     pub(super) fn of(name: &str, matches: &Matches, ground: &Ground) -> Nature {
-        let mut nature = Nature { in_zone: in_private_zone(name), ..Nature::default() };
+        let mut nature =
+            Nature { in_zone: in_private_zone(name), doh_port: doh_port(name), ..Nature::default() };
         for hit in matches {
             nature.tags |= ground.tags_of(hit.rule);
             nature.pinned |= ground.is_pinned(hit.rule);

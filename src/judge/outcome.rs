@@ -9,6 +9,7 @@
 
 use super::record::Confidence;
 use super::record::Outcome;
+use crate::base::Side;
 use crate::flow::Close;
 use crate::flow::Closing;
 use crate::flow::Handshake;
@@ -43,7 +44,12 @@ const fn blocked(how: &'static str, confidence: Confidence) -> Ending {
     (Outcome::BlockedLooking, how, Some(confidence))
 }
 
-/// Whether a signature stands on the absence of packets, which is no proof where frames were lost.
+/// Whether a signature stands on what is not there, which is no proof where frames were lost.
+pub(super) fn is_doubtful(signature: &str) -> bool {
+    is_silence(signature) || matches!(signature, "pmtu-black-hole" | "reset-injected")
+}
+
+/// Whether a signature is that nothing came back.
 pub(super) fn is_silence(signature: &str) -> bool {
     matches!(signature, "tcp-unanswered" | "silent-after-request" | "silent-after-client-hello")
 }
@@ -53,6 +59,10 @@ pub(super) fn outcome(closing: &Closing, client_hears: bool) -> Ending {
     if let Some(icmp) = &closing.icmp
         && !answered(closing)
     {
+        if icmp.about == Side::Server && closing.tcp.is_none() {
+            // Somebody did not take the answer, so there was one, which the capture does not show.
+            return unsure("icmp-error");
+        }
         return rejected(icmp.v6, icmp.kind, icmp.code);
     }
     match &closing.tcp {
@@ -95,7 +105,10 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
         }
         Handshake::Unseen => OK,
         Handshake::Complete if client.data_segments > 0 && !answered(closing) => {
-            if server.resets > 0 && server.fins > 0 {
+            if server.absent_bytes > 0 {
+                // It said something that the capture does not show.
+                unsure("frames-lost")
+            } else if server.resets > 0 && server.fins > 0 {
                 // Who has closed resets what still comes.
                 unsure("closed-by-server")
             } else if server.resets > 0 && client.data_segments > FIRST_WORDS {
@@ -131,7 +144,11 @@ fn black_hole(closing: &Closing, story: &TcpStory) -> Option<Confidence> {
         .icmp
         .as_ref()
         .is_some_and(|icmp| matches!((icmp.v6, icmp.kind, icmp.code), (false, 3, 4) | (true, 2, _)));
-    let waited = story.hole_time.is_some_and(|since| closing.last_seen.since(since) >= PATIENCE_NANOS);
+    // Who gives up has waited; who was not seen to give up must have waited for longer.
+    let waited = story.hole_time.is_some_and(|since| match story.quit_time {
+        Some(quit) => quit.since(since) >= PATIENCE_NANOS,
+        None => closing.last_seen.since(since) >= 3 * PATIENCE_NANOS,
+    });
     story.sides.iter().find_map(|side| {
         let in_vain = side.stuck >= REPEATS && (side.selective > 0 || too_big);
         let missing = side.awaited >= FULL_SIZE && side.selective > 0 && waited;

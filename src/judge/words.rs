@@ -11,6 +11,7 @@ use super::pages::page;
 use super::record::Confidence;
 use super::record::Outcome;
 use crate::base::Side;
+use crate::flow::Close;
 use crate::flow::Closing;
 use crate::flow::Handshake;
 use crate::read::Ending as Said;
@@ -51,7 +52,14 @@ fn waited_in_vain(closing: &Closing) -> bool {
     let waited = story
         .data_time
         .is_some_and(|since| story.quit_time.unwrap_or(closing.last_seen).since(since) >= SPEECHLESS_NANOS);
-    story.handshake == Handshake::Complete && by_server == 0 && heard && waited
+    // What the client still waits for was lost on its way to the client, and not to the capture.
+    let seen = server.absent_bytes <= u64::from(server.awaited);
+    story.handshake == Handshake::Complete && by_server == 0 && heard && waited && seen
+}
+
+/// Whether a side said something that the capture does not hold: then what was said is not all.
+fn is_holed(closing: &Closing) -> bool {
+    closing.tcp.as_ref().is_some_and(|story| story.sides.iter().any(|side| side.absent_bytes > 0))
 }
 
 /// What a flow looks like when its words are counted. `unknown_issuer`: the certificate's issuer stands in no list.
@@ -77,6 +85,12 @@ pub(super) fn with_words(
         _ => None,
     });
     if let Some((signature, confidence)) = refusal.flatten() {
+        if confidence == Confidence::Weak && closing.close == Close::CaptureEnded {
+            return (Outcome::Inconclusive, "ended-with-capture", None);
+        }
+        if confidence == Confidence::Weak && is_holed(closing) {
+            return (Outcome::Inconclusive, "frames-lost", None);
+        }
         return blocked(signature, confidence);
     }
     let alert = said.endings.iter().find_map(|(ending, _)| match ending {
@@ -100,8 +114,10 @@ pub(super) fn with_words(
     if unknown_issuer
         && let Some(story) = &closing.tcp
         && let [client, _] = &story.sides
+        && client.syns > 0
         && client.data_segments == 1
         && client.fins + client.resets > 0
+        && !is_holed(closing)
     {
         return blocked("tls-client-gave-up-on-certificate", Confidence::Strong);
     }
@@ -115,7 +131,9 @@ pub(super) fn with_words(
         (outcome, "silent-after-request", confidence) if case.app == "tls" => {
             (outcome, "silent-after-client-hello", confidence)
         }
-        (_, "no-answer-seen" | "ended-with-capture", _) if case.app == "tls" && waited_in_vain(closing) => {
+        (_, "no-answer-seen" | "ended-with-capture" | "frames-lost", _)
+            if case.app == "tls" && waited_in_vain(closing) =>
+        {
             blocked("silent-after-client-hello", Confidence::Weak)
         }
         _ => ending,

@@ -312,7 +312,21 @@ impl Http {
         }
     }
 
+    /// A request's head.
     fn client(&mut self, bytes: &[u8], tell: &mut Tell<'_>) -> Turn {
+        match self.request(bytes, tell) {
+            Turn::Stop => {
+                // One line may break a head; what stands before it was said all the same.
+                if let Some(sound) = sound_lines(bytes) {
+                    self.request(&sound, tell);
+                }
+                Turn::Stop
+            }
+            turn => turn,
+        }
+    }
+
+    fn request(&mut self, bytes: &[u8], tell: &mut Tell<'_>) -> Turn {
         if self.connecting {
             // A client that does not wait for the answer, or whose answer was not captured, begins with TLS at once.
             let sample = Sample { bytes, wire_len: bytes.len(), datagram: false, from_port: 0, to_port: 0 };
@@ -455,6 +469,26 @@ fn page<'a>(bytes: &'a [u8], headers: &[Header<'_>], body: Body) -> Option<Page<
     Some(Page::Text(bytes.get(..PAGE_LIMIT).unwrap_or(bytes)))
 }
 
+/// The request line and the header lines behind it that can be read, as a head of their own, where another line cannot.
+fn sound_lines(bytes: &[u8]) -> Option<Vec<u8>> {
+    let is_sound = |byte: u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff);
+    let mut head = Vec::new();
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(HEADER_LIMIT);
+    for line in lines.take_while(|line| line.ends_with(b"\n")) {
+        let text = line.trim_ascii_end();
+        // RFC 9112 §5.2: a line that begins with a blank goes on with the one before.
+        let goes_on = matches!(text, [b' ' | b'\t', ..] | []);
+        if goes_on || !text.iter().copied().all(is_sound) || head.len() + line.len() > HEAD_LIMIT {
+            break;
+        }
+        head.extend_from_slice(line);
+    }
+    (!head.is_empty()).then(|| {
+        head.extend_from_slice(b"\r\n");
+        head
+    })
+}
+
 /// Tells a response's status and what its header says of the path.
 pub(crate) fn tell_response(
     code: u16,
@@ -582,6 +616,14 @@ mod tests {
                 "status 200",
                 "http.status=0xc8",
             ],
+        );
+    }
+
+    #[test]
+    fn a_broken_line_does_not_hide_those_before_it() {
+        check(
+            &[(Client, b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: x\x01\x7f\r\nAccept: */*\r\n\r\n")],
+            &["spoke http", "http.method=GET", "http.target=/", "claimed http-host a.example"],
         );
     }
 

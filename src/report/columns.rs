@@ -100,7 +100,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.joined(&row.vlan, Origin::Ours);
     "tunnel", "tunnels around the flow, outer first",
         |row, _, cell| cell.joined(&row.tunnel, Origin::Ours);
-    "app", "what the bytes are (`tls`, `quic`, `dns`, `http`, `smb`, …), whatever the port",
+    "app", "what the bytes are (`tls`, `quic`, `dns`, `http`, `smb`, …), whatever the port; DNS inside TLS, QUIC and HTTPS is `dot`, `doq`, `doh`",
         |row, _, cell| cell.word(row.app);
     "name", "the strongest name that is tied to the flow",
         |row, _, cell| name(row.name.as_deref(), cell);

@@ -1,6 +1,6 @@
 //! What Microsoft's dated documents say, as data.
 //!
-//! In:  rule files (`rules/*.toml`), the site file, the weekly service tags.
+//! In:  rule files (`rules/*.toml`), public resolvers beside them, the site file, the weekly service tags.
 //! Out: for a name, a port or an address: the documented rows that speak of it.
 //! Not: whether traffic was right; that is for `judge`.
 //!
@@ -16,6 +16,7 @@ mod need;
 mod pattern;
 mod ports;
 mod read;
+mod resolvers;
 mod rule;
 mod site;
 mod tags;
@@ -42,6 +43,7 @@ pub use need::SiteNeeds;
 pub use pattern::Pattern;
 pub use ports::Ports;
 pub use ports::Span;
+pub use resolvers::doh_port;
 pub use rule::Document;
 pub use rule::Kind;
 pub use rule::Need;

@@ -92,16 +92,28 @@ pub fn run(files: &[PathBuf]) -> Result<Run, String> {
     let inputs = files.iter().map(|file| Input::Path(file.clone())).collect();
     let plan = capture::Plan { inputs, hash: capture::Hash::None, ..capture::Plan::default() };
     let capture = Capture::open(plan).map_err(|error| error.to_string())?;
+    Ok(audited(capture, Scope { servers: Vec::new() }))
+}
+
+/// Runs the pipeline over a capture that lies in memory, and audits every client.
+pub fn run_over(bytes: Vec<u8>) -> Run {
+    let bytes = Box::new(std::io::Cursor::new(bytes));
+    let capture = Capture::over("memory", bytes, capture::Hash::None).unwrap();
+    let everybody = ["0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap());
+    audited(capture, Scope { servers: everybody.to_vec() })
+}
+
+fn audited(capture: Capture, scope: Scope) -> Run {
     let plan = audit::Plan {
         ground: Arc::clone(&GROUND),
-        scope: Scope { servers: Vec::new() },
+        scope,
         fragments: decode::Limits::default(),
         flows: flow::Limits::default(),
         judge: judge::Limits::default(),
         workers: 1,
     };
     let (facts, kept) = audit::run(capture, plan, Kept::default(), &mut Nobody, &AtomicBool::new(false));
-    Ok(Run { flows: kept.flows, dns: kept.dns, facts })
+    Run { flows: kept.flows, dns: kept.dns, facts }
 }
 
 /// Does `work` for each item, two at a time; the results come in the order of the items.

@@ -1,0 +1,168 @@
+//! Every tunnel, tag and link type from its own first byte on: no panic, no loop, one outcome a frame.
+//!
+//! The input is frames: a byte that chooses what stands before, two bytes of length, and what is inside.
+#![no_main]
+
+use afs_audit::base::FrameRef;
+use afs_audit::base::Time;
+use afs_audit::capture::Frame;
+use afs_audit::capture::LinkType;
+use afs_audit::decode::Copies;
+use afs_audit::decode::Decoded;
+use afs_audit::decode::Decoder;
+use afs_audit::decode::Limits;
+use libfuzzer_sys::fuzz_target;
+
+/// What a frame's inside is put into.
+#[derive(Clone, Copy)]
+enum Before {
+    /// Nothing: the link type's own header.
+    Link(u16),
+    /// Ethernet with this type.
+    EtherType(u16),
+    /// IPv4 with this protocol.
+    Ip(u8),
+    /// IPv6 with this header next.
+    Ip6(u8),
+    /// IPv4 and UDP to this port.
+    Udp(u16),
+    /// GRE with these flags and this type, and a sequence number where the flags say so.
+    Gre(u16, u16),
+}
+
+use Before::EtherType;
+use Before::Gre;
+use Before::Ip;
+use Before::Ip6;
+use Before::Link;
+use Before::Udp;
+
+const BEFORE: &[Before] = &[
+    Link(0),
+    Link(9),
+    Link(50),
+    Link(51),
+    Link(104),
+    Link(105),
+    Link(107),
+    Link(113),
+    Link(119),
+    Link(127),
+    Link(163),
+    Link(192),
+    Link(197),
+    Link(276),
+    EtherType(0x8100),
+    EtherType(0x88a8),
+    EtherType(0x8847),
+    EtherType(0x8848),
+    EtherType(0x8863),
+    EtherType(0x8864),
+    EtherType(0x88e5),
+    EtherType(0x88e7),
+    EtherType(0x894f),
+    EtherType(0x8926),
+    EtherType(0x22f3),
+    EtherType(0x05dc),
+    Ip(4),
+    Ip(41),
+    Ip(47),
+    Ip(50),
+    Ip(51),
+    Ip(94),
+    Ip(97),
+    Ip(115),
+    Ip(132),
+    Ip(137),
+    Ip(143),
+    Ip6(0),
+    Ip6(43),
+    Ip6(44),
+    Ip6(60),
+    Udp(1701),
+    Udp(2152),
+    Udp(3544),
+    Udp(4341),
+    Udp(4754),
+    Udp(4789),
+    Udp(4790),
+    Udp(5247),
+    Udp(6081),
+    Udp(6635),
+    Udp(37008),
+    // ERSPAN type I without, II and III with a sequence number.
+    Gre(0, 0x88be),
+    Gre(0x1000, 0x88be),
+    Gre(0x1000, 0x22eb),
+    Gre(0x2000, 0x6558),
+    Gre(0x2081, 0x880b),
+];
+
+fn ipv4(protocol: u8, inside: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x45, 0];
+    out.extend(((20 + inside.len()) as u16).to_be_bytes());
+    out.extend([0, 7, 0, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    out.extend(inside);
+    out
+}
+
+fn frame(before: Before, inside: &[u8]) -> (LinkType, Vec<u8>) {
+    const RAW: LinkType = LinkType(101);
+    match before {
+        Link(link) => (LinkType(link), inside.to_vec()),
+        EtherType(number) => (LinkType(1), [&[2; 12][..], &number.to_be_bytes(), inside].concat()),
+        Ip(protocol) => (RAW, ipv4(protocol, inside)),
+        Ip6(next) => {
+            let mut out = vec![0x60, 0, 0, 0];
+            out.extend((inside.len() as u16).to_be_bytes());
+            out.extend([next, 64]);
+            out.extend([0xfd; 32]);
+            out.extend(inside);
+            (RAW, out)
+        }
+        Udp(port) => {
+            let mut udp = [40000u16.to_be_bytes(), port.to_be_bytes()].concat();
+            udp.extend(((8 + inside.len()) as u16).to_be_bytes());
+            udp.extend([0, 0]);
+            udp.extend(inside);
+            (RAW, ipv4(17, &udp))
+        }
+        Gre(flags, number) => {
+            let mut gre = [flags.to_be_bytes(), number.to_be_bytes()].concat();
+            if flags & 0x1000 != 0 {
+                gre.extend([0, 0, 0, 1]);
+            }
+            gre.extend(inside);
+            (RAW, ipv4(47, &gre))
+        }
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut decoder = Decoder::new(Limits { fragment_bytes: 20_000, ..Limits::default() });
+    let mut copies = Copies::default();
+    let (mut rest, mut number) = (data, 0);
+    while let Some(([before, high, low], more)) = rest.split_first_chunk::<3>() {
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        let (inside, after) = more.split_at(len.min(more.len()).min(60_000));
+        rest = after;
+        number += 1;
+        let (link, bytes) = frame(BEFORE[usize::from(*before) % BEFORE.len()], inside);
+        let frame = Frame {
+            place: FrameRef { number, ..FrameRef::default() },
+            time: Time(number as i64),
+            link,
+            wire_len: bytes.len() as u32,
+            bytes: &bytes,
+        };
+        if let Decoded::Packet(packet) = decoder.packet(&frame) {
+            assert!(packet.payload.len() <= packet.payload_len as usize);
+            let _ = (packet.wrapping.vlans(), packet.wrapping.tunnel());
+            let _ = (copies.is_copy(&packet, frame.time), copies.moved(&packet));
+        }
+    }
+    decoder.finish();
+    let counts = decoder.counts();
+    assert_eq!(counts.frames, number);
+    assert!(counts.add_up(), "{counts:?}");
+});
