@@ -16,6 +16,7 @@ mod craft {
     pub mod wrap;
 }
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -228,6 +229,157 @@ fn a_packet_that_is_there_twice_counts_once() {
         let one = analyze(&capture, &["--format", "jsonl", "--threads", "1"]);
         assert!(analyze(&capture, &["--format", "jsonl", "--threads", "3"]) == one, "{name}: three threads");
     }
+}
+
+/// Where TCP's or UDP's header begins in a frame, and where the payload.
+fn heads(frame: &[u8]) -> Option<(usize, usize)> {
+    let (kind, body) = inside(frame);
+    let ip = frame.len() - body.len();
+    let (protocol, transport, len) = match kind {
+        IPV4 => {
+            let len = usize::from(u16::from_be_bytes([frame[ip + 2], frame[ip + 3]]));
+            let is_piece = u16::from_be_bytes([frame[ip + 6], frame[ip + 7]]) & 0x3fff != 0;
+            (if is_piece { 0 } else { frame[ip + 9] }, ip + usize::from(frame[ip] & 15) * 4, len)
+        }
+        IPV6 => {
+            let len = usize::from(u16::from_be_bytes([frame[ip + 4], frame[ip + 5]]));
+            (frame[ip + 6], ip + 40, 40 + len)
+        }
+        _ => return None,
+    };
+    let payload = match protocol {
+        6 => transport + usize::from(frame[transport + 12] >> 4) * 4,
+        17 => transport + 8,
+        _ => return None,
+    };
+    (ip + len == frame.len()).then_some((transport, payload))
+}
+
+/// Addresses, ports and protocol of a frame: the same for all that one side of a conversation says.
+fn way(frame: &[u8]) -> Option<Vec<u8>> {
+    let (transport, _) = heads(frame)?;
+    let (kind, body) = inside(frame);
+    let ip = frame.len() - body.len();
+    let addresses = if kind == IPV4 { ip + 12..ip + 20 } else { ip + 8..ip + 40 };
+    let protocol = if kind == IPV4 { frame[ip + 9] } else { frame[ip + 6] };
+    Some([&[protocol], &frame[..ip], &frame[addresses], &frame[transport..transport + 4]].concat())
+}
+
+/// A TCP frame with another payload, from another number on.
+fn segment(frame: &[u8], from: u32, bytes: &[u8], flags: u8) -> Vec<u8> {
+    let (transport, payload) = heads(frame).unwrap();
+    let (kind, body) = inside(frame);
+    let ip = frame.len() - body.len();
+    let mut out = [&frame[..payload], bytes].concat();
+    out[transport + 4..transport + 8].copy_from_slice(&from.to_be_bytes());
+    out[transport + 13] = flags;
+    let len = out.len() - ip - if kind == IPV4 { 0 } else { 40 };
+    let place = if kind == IPV4 { ip + 2 } else { ip + 4 };
+    out[place..place + 2].copy_from_slice(&(len as u16).to_be_bytes());
+    out
+}
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const PSH: u8 = 8;
+
+/// A TCP segment's number, flags and payload; none for those that open a conversation or say nothing, and for what is no TCP.
+fn said(frame: &[u8]) -> Option<(u32, u8, &[u8])> {
+    let (transport, payload) = heads(frame)?;
+    let is_tcp = way(frame)?[0] == 6;
+    let number = u32::from_be_bytes(frame.get(transport + 4..transport + 8)?.try_into().unwrap());
+    let flags = *frame.get(transport + 13)?;
+    (is_tcp && payload < frame.len() && flags & SYN == 0).then(|| (number, flags, &frame[payload..]))
+}
+
+/// Whose conversation a frame with SYN begins.
+fn begins(frame: &[u8]) -> Option<Vec<u8>> {
+    let (transport, _) = heads(frame)?;
+    way(frame).filter(|way| way[0] == 6 && frame[transport + 13] & SYN != 0)
+}
+
+/// However a sender cuts what it says, and in whatever order its pieces come, it says the same.
+#[test]
+fn segments_may_be_cut_joined_and_shuffled() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(records) = mixed(folder.path()) else { return };
+    // How many pieces there were, and their times, is what changes; sentences count repeats.
+    let rows = |name: &str, records: &[Record]| -> Vec<String> {
+        let capture = write(folder.path(), name, ETHERNET, records);
+        let without = |row: String| {
+            let mut row: serde_json::Map<String, Json> = serde_json::from_str(&row).unwrap();
+            for column in
+                ["packets_to_server", "packets_to_client", "first_seen", "last_seen", "time", "sentence"]
+            {
+                row.remove(column);
+            }
+            Json::Object(row).to_string()
+        };
+        let mut rows: Vec<String> = rows(&[capture]).into_iter().map(without).collect();
+        // Conversations may end in another order by then.
+        rows.sort();
+        rows
+    };
+    let expected = rows("whole.pcap", &records);
+
+    let halves = |record: &Record| -> Vec<Record> {
+        let nanos = record.nanos;
+        match said(&record.bytes) {
+            Some((number, flags, bytes)) if bytes.len() > 1 => {
+                let (first, second) = bytes.split_at(bytes.len() / 2);
+                let next = number.wrapping_add(first.len() as u32);
+                let pieces = [(number, first, flags & !(FIN | PSH)), (next, second, flags)];
+                let piece = |(from, bytes, flags)| segment(&record.bytes, from, bytes, flags);
+                pieces.map(piece).map(|bytes| Record { nanos, bytes }).to_vec()
+            }
+            _ => vec![record.clone()],
+        }
+    };
+    let cut: Vec<Record> = records.iter().flat_map(halves).collect();
+    assert!(cut.len() > records.len() * 5 / 4);
+    check("cut", &rows("cut.pcap", &cut), &expected);
+
+    let mut joined: Vec<Record> = Vec::new();
+    for record in &records {
+        if let Some(before) = joined.last_mut()
+            && way(&before.bytes) == way(&record.bytes)
+            && let (Some((number, flags, first)), Some((next, last, second))) =
+                (said(&before.bytes), said(&record.bytes))
+            && number.wrapping_add(first.len() as u32) == next
+            && flags & (FIN | RST) == 0
+            && first.len() + second.len() < 60_000
+        {
+            before.bytes = segment(&before.bytes, number, &[first, second].concat(), last);
+        } else {
+            joined.push(record.clone());
+        }
+    }
+    assert!(joined.len() < records.len() * 19 / 20);
+    check("joined", &rows("joined.pcap", &joined), &expected);
+
+    let mut shuffled = cut;
+    let (mut swapped, mut place) = (0, 0);
+    // Of a conversation that began before the capture nobody knows where the first piece belongs.
+    let begun: BTreeSet<Vec<u8>> = records.iter().filter_map(|record| begins(&record.bytes)).collect();
+    while place + 1 < shuffled.len() {
+        let [one, two] = [&shuffled[place].bytes, &shuffled[place + 1].bytes];
+        let ways = [one, two].map(|frame| said(frame).and_then(|_| way(frame)));
+        let closes = said(two).is_some_and(|(_, flags, _)| flags & (FIN | RST) != 0);
+        if let [Some(first), Some(second)] = &ways
+            && first == second
+            && begun.contains(first)
+            && !closes
+        {
+            let [one, two] = [place, place + 1].map(|place| shuffled[place].bytes.clone());
+            (shuffled[place].bytes, shuffled[place + 1].bytes) = (two, one);
+            swapped += 1;
+            place += 1;
+        }
+        place += 1;
+    }
+    assert!(swapped > 500);
+    check("shuffled", &rows("shuffled.pcap", &shuffled), &expected);
 }
 
 /// Two networks may use the same addresses: what is no copy is another conversation.

@@ -47,6 +47,13 @@ pub const WRAPPINGS: &[Wrapping] = &[
     Wrapping { name: "ip-in-ip", link: ETHERNET, wrap: |frame| packet(frame, ip_in_ip) },
     Wrapping { name: "gtp-u", link: ETHERNET, wrap: |frame| packet(frame, gtp) },
     Wrapping { name: "erspan-1", link: ETHERNET, wrap: |frame| vec![gre(&[0, 0], 0x88be, &[], frame)] },
+    Wrapping { name: "erspan-3", link: ETHERNET, wrap: |frame| vec![erspan_3(frame)] },
+    Wrapping {
+        name: "nested",
+        link: ETHERNET,
+        wrap: |frame| vec![erspan(&tag(&vxlan(&tag(frame, &[(0x8100, 7)])), &[(0x8100, 9)]))],
+    },
+    Wrapping { name: "radiotap", link: 127, wrap: |frame| packet(frame, radiotap) },
     Wrapping { name: "fragments", link: ETHERNET, wrap: fragments },
     Wrapping { name: "sll", link: 113, wrap: |frame| packet(frame, sll) },
     Wrapping { name: "sll2", link: 276, wrap: |frame| packet(frame, sll2) },
@@ -120,6 +127,21 @@ fn gre(flags: &[u8; 2], kind: u16, more: &[u8], body: &[u8]) -> Vec<u8> {
 /// ERSPAN type II: a sequence number in GRE's header, then eight bytes of its own.
 fn erspan(frame: &[u8]) -> Vec<u8> {
     gre(&[0x10, 0], 0x88be, &[0, 0, 0, 9], &[&[0x10, 7, 0, 42, 0, 0, 0, 3], frame].concat())
+}
+
+/// ERSPAN type III: version 2, VLAN, session; time stamp, group tag, flags that announce eight bytes of a platform.
+fn erspan_3(frame: &[u8]) -> Vec<u8> {
+    let head = [0x20, 7, 0, 42, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    gre(&[0x10, 0], 0x22eb, &[0, 0, 0, 9], &[&head[..], frame].concat())
+}
+
+/// radiotap with its flags, an 802.11 data frame from an access point with QoS, and LLC with SNAP.
+fn radiotap(kind: u16, ip: &[u8]) -> Vec<u8> {
+    let radio = [0, 0, 9, 0, 2, 0, 0, 0, 0];
+    let control = [0x88, 0x02, 0, 0];
+    let addresses = [[2; 6], [4; 6], [6; 6]].concat();
+    let snap = [0xaa, 0xaa, 3, 0, 0, 0];
+    [&radio[..], &control, &addresses, &[0x10, 0], &[0, 0], &snap, &kind.to_be_bytes(), ip].concat()
 }
 
 /// RFC 3032 §2.1: two labels, the last with the bottom bit.

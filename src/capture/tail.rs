@@ -115,6 +115,14 @@ mod tests {
         check(&[(0, 0, 1)], true);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_end_is_survived(bytes in proptest::collection::vec(0..8u8, 0..200)) {
+            much::<false>(&bytes);
+            much::<true>(&bytes);
+        }
+    }
+
     #[test]
     fn what_is_no_pcapng_says_nothing() {
         let folder = tempfile::tempdir().unwrap();

@@ -290,6 +290,12 @@ pub(super) fn facts(
     statistic("fragment.overlapping", fragments.overlapping);
     statistic("fragment.differing", fragments.differing);
     statistic("fragment.unfinished", fragments.unfinished);
+    if fragments.differing > 0 {
+        facts.warnings.push(format!(
+            "{} fragments say something else where they overlap: what came first counts",
+            fragments.differing
+        ));
+    }
     for (count, what) in [
         (flows.evicted, "flows were closed early to make room for others"),
         (flows.unheard, "conversations were no longer listened to, to make room for others"),

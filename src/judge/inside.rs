@@ -1,4 +1,4 @@
-//! What is spoken inside TLS and QUIC, as far as that shows from outside.
+//! What is spoken inside TLS and QUIC, as far as that shows from outside, and ESP.
 //!
 //! In:  a case.
 //! Out: what its `app` column says.
@@ -12,6 +12,9 @@ use crate::read::NameSource;
 /// DNS over TLS and over QUIC: RFC 7858 §3.1, RFC 9250 §4.1.1.
 const DNS_PORT: u16 = 853;
 
+/// Its own IP protocol (RFC 4303 §2): there is nothing to read, and nothing else it could be.
+const ESP: u8 = 50;
+
 /// Names of application protocols (IANA, TLS ALPN Protocol IDs) and what they are called here.
 const PROTOCOLS: &[(&str, &str, &str)] = &[
     // [MS-SMB2] §2.1.
@@ -22,6 +25,9 @@ const PROTOCOLS: &[(&str, &str, &str)] = &[
 
 /// What a conversation speaks: what was agreed or offered says it, else the port, else the server's name.
 pub(super) fn spoken(case: &Case) -> &'static str {
+    if case.app.is_empty() && case.opening.protocol == ESP {
+        return "esp";
+    }
     if !matches!(case.app, "tls" | "quic") {
         return case.app;
     }

@@ -216,7 +216,7 @@ fn tunnel_of(seen: &Seen<'_>) -> Option<&'static str> {
     }
     match seen.row.app {
         "ike" => Some("IKE"),
-        "esp" => Some("ESP"),
+        "esp" | "esp-udp" => Some("ESP"),
         "wireguard" => Some("WireGuard"),
         _ => TUNNELS.iter().find(|(protocol, _)| *protocol == seen.row.protocol).map(|(_, name)| *name),
     }
