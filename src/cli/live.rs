@@ -342,8 +342,8 @@ impl Clerk {
         }
     }
 
-    fn say_what_was_said(&self) {
-        for line in self.gauges.said() {
+    fn say_what_was_said(&mut self) {
+        for line in Arc::clone(&self.gauges).said() {
             self.view.say(&line);
         }
     }
@@ -413,7 +413,7 @@ impl Docket for Clerk {
         self.view.finding(row);
         let written = self.sink.news(row);
         self.wrote(written);
-        if self.plan.common.format == Format::Table && !io::stdout().is_terminal() {
+        if self.plan.common.format == Format::Table && !(self.view.is_shown() && io::stdout().is_terminal()) {
             let mut out = io::stdout().lock();
             if let Err(error) = writeln!(out, "{}", line(row)).and_then(|()| out.flush())
                 && error.kind() == io::ErrorKind::BrokenPipe
