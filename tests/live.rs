@@ -3,7 +3,12 @@
 //! Needs root, and the tools that `.ci/run` installs: who lacks them is told so.
 
 #![cfg(all(feature = "live", target_os = "linux"))]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot do fails it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test cannot do fails it"
+)]
 
 use std::fs;
 use std::io::Write as _;
@@ -13,8 +18,16 @@ use std::process::Stdio;
 
 use lab::*;
 
+#[path = "live/devices.rs"]
+mod devices;
 #[path = "live/lab.rs"]
 mod lab;
+#[path = "live/promptness.rs"]
+mod promptness;
+#[path = "live/rights.rs"]
+mod rights;
+#[path = "live/terminal.rs"]
+mod terminal;
 
 #[test]
 fn the_rows_of_a_live_run_are_those_of_its_frames() {
@@ -211,7 +224,12 @@ fn what_cannot_be_captured_is_said_with_what_to_do() {
     check(&nobody, &["-i", device], &setcap);
     check(&[], &["-i", &format!("{device}x")], &format!("no such interface; did you mean {device}?"));
     check(&[], &["-i", "zzzzzz"], "no such interface; there are: ");
-    check(&[], &["-i", device, "-f", "tcp port 80 and and"], "cannot compile filter: ");
+    check(&[], &["-i", device, "-f", "tcp port 80 and and"], ", at character 17: and");
+    check(
+        &[],
+        &["-i", device, "-f", "host fileserver"],
+        "at character 6: fileserver (names are not looked up",
+    );
     check(&[], &["-i", device, "-f", "tcp prot 80"], "at character 5: prot");
     check(&[], &["-i", device, "--user", "no-such-user"], "no such user: no-such-user");
     run(&["ip", "-n", &lab.near, "link", "set", device, "down"]);

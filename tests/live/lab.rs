@@ -46,9 +46,14 @@ pub(super) fn run(command: &[&str]) {
 
 /// Waits until something is so.
 pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    until_or(what, || if holds() { Ok(()) } else { Err(String::new()) });
+}
+
+/// Waits until something is so, and tells at the end what is so in its place.
+pub(super) fn until_or(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
     let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+    while let Err(found) = holds() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what} {found}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -63,20 +68,27 @@ impl Lab {
         // The program becomes another user, who writes here too.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let lab = Lab { near, far, device: format!("afl{number}"), folder, servers: Vec::new() };
-        let (near, far, device) = (lab.near.as_str(), lab.far.as_str(), lab.device.as_str());
-        run(&["ip", "netns", "add", near]);
-        run(&["ip", "netns", "add", far]);
+        run(&["ip", "netns", "add", &lab.near]);
+        run(&["ip", "netns", "add", &lab.far]);
+        for netns in [&lab.near, &lab.far] {
+            run(&["ip", "-n", netns, "link", "set", "lo", "up"]);
+        }
+        for address in ["203.0.113.5/32", "203.0.113.6/32"] {
+            run(&["ip", "-n", &lab.far, "address", "add", address, "dev", "lo"]);
+        }
+        lab.connect();
+        lab
+    }
+
+    /// Lays the cable.
+    pub(super) fn connect(&self) {
+        let (near, far, device) = (self.near.as_str(), self.far.as_str(), self.device.as_str());
         run(&["ip", "link", "add", device, "netns", near, "type", "veth", "peer", "afl-far", "netns", far]);
         for (netns, name, address) in [(near, device, "10.77.0.1/24"), (far, "afl-far", "10.77.0.2/24")] {
             run(&["ip", "-n", netns, "address", "add", address, "dev", name]);
-            run(&["ip", "-n", netns, "link", "set", "lo", "up"]);
             run(&["ip", "-n", netns, "link", "set", name, "up"]);
         }
-        for address in ["203.0.113.5/32", "203.0.113.6/32"] {
-            run(&["ip", "-n", far, "address", "add", address, "dev", "lo"]);
-        }
         run(&["ip", "-n", near, "route", "add", "default", "via", "10.77.0.2"]);
-        lab
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -130,7 +142,7 @@ impl Lab {
 
     pub(super) fn traffic_begins(&self, arguments: &[&str]) -> Run {
         let child = Lab::inside(&self.near, "python3").arg(TRAFFIC).args(arguments).spawn().unwrap();
-        Run { child, said: PathBuf::new(), out: PathBuf::new() }
+        Run::of(child)
     }
 
     /// Begins to capture, and waits until it does.
@@ -143,20 +155,26 @@ impl Lab {
 
     pub(super) fn live_into(&self, out: Stdio, arguments: &[&str]) -> Run {
         let mut run = self.begin(&[], arguments, out);
-        until("capture begins", || {
-            let ended = run.child.try_wait().unwrap();
-            assert!(ended.is_none(), "ended at once: {}", run.stderr());
-            run.stderr().contains("rights given up:")
-        });
+        run.begins();
         run
     }
 
     /// Starts the program behind a command that starts it.
     pub(super) fn begin(&self, before: &[&str], arguments: &[&str], out: Stdio) -> Run {
+        self.begin_program(before, PROGRAM, arguments, out)
+    }
+
+    pub(super) fn begin_program(
+        &self,
+        before: &[&str],
+        program: &str,
+        arguments: &[&str],
+        out: Stdio,
+    ) -> Run {
         let said = self.next("said");
         let mut command = vec!["netns", "exec", &self.near];
         command.extend(before);
-        command.extend([PROGRAM, "live", "--buffer", "16"]);
+        command.extend([program, "live", "--buffer", "16"]);
         let child = Command::new("ip")
             .args(command)
             .args(arguments)
@@ -195,6 +213,29 @@ pub(super) struct Run {
 }
 
 impl Run {
+    pub(super) fn of(child: Child) -> Run {
+        Run { child, said: PathBuf::new(), out: PathBuf::new() }
+    }
+
+    /// Waits until it captures.
+    pub(super) fn begins(&mut self) {
+        until("capture begins", || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "ended at once: {}", self.stderr());
+            self.stderr().contains("rights given up:")
+        });
+    }
+
+    /// The number of the program that it has started.
+    pub(super) fn only_child(&self) -> String {
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        let mut children = children.split_whitespace();
+        let child = children.next().unwrap().to_owned();
+        assert_eq!(children.next(), None);
+        child
+    }
+
     pub(super) fn stderr(&self) -> String {
         fs::read_to_string(&self.said).unwrap_or_default()
     }
@@ -265,6 +306,13 @@ pub(super) fn intervals(folder: &Path) -> Vec<PathBuf> {
 
 pub(super) fn rows(folder: &Path, table: &str) -> Vec<String> {
     fs::read_to_string(folder.join(table)).unwrap().lines().skip(1).map(str::to_owned).collect()
+}
+
+/// The cells of a column.
+pub(super) fn column(folder: &Path, table: &str, column: &str) -> Vec<String> {
+    let mut reader = csv::Reader::from_path(folder.join(table)).unwrap();
+    let place = reader.headers().unwrap().iter().position(|name| name == column).unwrap();
+    reader.records().map(|row| row.unwrap()[place].to_owned()).collect()
 }
 
 pub(super) struct Mounted<'a>(pub(super) &'a Path);

@@ -1,0 +1,209 @@
+//! How it captures: which interfaces, how much of each frame, and what is kept of them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::lab::*;
+
+/// Only the datagrams that a test sends.
+const DATAGRAMS: &str = "udp dst portrange 9000-9099";
+
+/// The rows of `analyze` over saved frames, under the name that the live rows have.
+fn rows_of(lab: &Lab, files: &[PathBuf], name: &str, table: &str) -> Vec<String> {
+    let again = lab.next("again");
+    let output = Command::new(PROGRAM)
+        .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
+        .args(files)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    verified(&again);
+    let file = |row: &String| {
+        files
+            .iter()
+            .fold(row.clone(), |row, file| row.replace(file.file_name().unwrap().to_str().unwrap(), name))
+    };
+    rows(&again, table).iter().map(file).collect()
+}
+
+#[test]
+fn any_is_all_interfaces() {
+    let lab = Lab::new();
+    let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
+    let mut live = lab.live(&[
+        "-i",
+        "any",
+        "-f",
+        DATAGRAMS,
+        "-c",
+        "20",
+        "-o",
+        text(&evidence),
+        "-w",
+        text(&frames),
+        "--fail-on",
+        "never",
+    ]);
+    lab.traffic(&["datagrams", "127.0.0.1", "10", "0"]);
+    lab.traffic(&["datagrams", "10.77.0.2", "20", "0"]);
+    live.ends(0);
+    let manifest = verified(&evidence);
+    let link = manifest["inputs"][0]["interfaces"][0]["link_type"].as_u64();
+    // LINKTYPE_LINUX_SLL2, or its ancestor where libpcap is older than 1.10.
+    assert!(matches!(link, Some(276 | 113)), "{manifest}");
+    let flows = rows(&evidence, "flows.csv");
+    let to = |address: &str| flows.iter().filter(|row| row.contains(address)).count();
+    // One sees what goes over the loopback twice, out and in, and counts it once.
+    assert!(to("127.0.0.1") > 0 && to("10.77.0.2") > 0, "{flows:#?}");
+    assert_eq!(flows, rows_of(&lab, &[frames], "any", "flows.csv"));
+}
+
+#[test]
+fn frames_are_cut_to_a_length() {
+    let lab = Lab::new();
+    let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
+    let mut live = lab.live(&[
+        "-i",
+        &lab.device,
+        "-s",
+        "64",
+        "-f",
+        DATAGRAMS,
+        "-c",
+        "10",
+        "-o",
+        text(&evidence),
+        "-w",
+        text(&frames),
+        "--fail-on",
+        "never",
+    ]);
+    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    live.ends(0);
+    let manifest = verified(&evidence);
+    let input = &manifest["inputs"][0];
+    assert_eq!(input["interfaces"][0]["snap_len"], 64, "{input}");
+    assert_eq!(input["frame_bytes"], 640, "{input}");
+    let flows = rows(&evidence, "flows.csv");
+    assert_eq!(flows.len(), 10);
+    // What was sent is counted, not what was kept of it.
+    let sent = column(&evidence, "flows.csv", "bytes_to_server");
+    assert!(sent.iter().all(|bytes| bytes == "100"), "{sent:?}");
+    assert_eq!(flows, rows_of(&lab, &[frames], &lab.device, "flows.csv"));
+}
+
+#[test]
+fn frames_are_written_in_files_of_an_age() {
+    let lab = Lab::new();
+    let frames = lab.path("frames.pcapng");
+    let mut live = lab.live(&[
+        "-i",
+        &lab.device,
+        "-f",
+        DATAGRAMS,
+        "-w",
+        text(&frames),
+        "--rotate-time",
+        "1s",
+        "-c",
+        "45",
+        "--fail-on",
+        "never",
+    ]);
+    lab.traffic(&["datagrams", "10.77.0.2", "45", "0.1"]);
+    live.ends(0);
+    let files: Vec<PathBuf> = (1..100)
+        .map(|number| lab.path(&format!("frames-{number:05}.pcapng")))
+        .take_while(|path| path.is_file())
+        .collect();
+    assert!((3..=6).contains(&files.len()), "{files:?}");
+    assert!(!frames.exists(), "the name itself is that of no file");
+    let (mut all, mut last) = (0, String::new());
+    for file in &files {
+        let again = lab.next("again");
+        let output = Command::new(PROGRAM)
+            .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again), text(file)])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let input = &verified(&again)["inputs"][0];
+        assert_eq!(input["damage_count"], 0, "{input}");
+        all += input["frames"].as_u64().unwrap();
+        let first = input["first_seen"].as_str().unwrap().to_owned();
+        assert!(first > last, "one after the other");
+        input["last_seen"].as_str().unwrap().clone_into(&mut last);
+    }
+    assert_eq!(all, 45);
+}
+
+/// After the rights were given up an interface cannot be opened, but a socket that is open can be bound to the new one.
+#[test]
+fn an_interface_that_is_made_again_is_captured_again() {
+    let lab = Lab::new();
+    let (near, far, device) = (lab.near.as_str(), lab.far.as_str(), lab.device.as_str());
+    let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
+    let mut live = lab.live(&[
+        "-i",
+        device,
+        "-f",
+        DATAGRAMS,
+        "-o",
+        text(&evidence),
+        "-w",
+        text(&frames),
+        "--fail-on",
+        "never",
+        "--require-sandbox",
+        "--metrics",
+        "9105",
+    ]);
+    let is_up = format!("afs_audit_interface_up{{interface=\"{device}\"}}");
+    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    run(&["ip", "-n", near, "link", "delete", device]);
+    until("it says that the interface is gone", || {
+        live.stderr().contains("what was captured is kept, trying again")
+    });
+    assert_eq!(metric(&metrics(&lab, 9105), &is_up), 0);
+    // A second and more, in which it tries: what is not there is not back.
+    lab.traffic(&["datagrams", "127.0.0.1", "30", "0.1"]);
+    assert!(!live.stderr().contains("is back"), "{}", live.stderr());
+
+    lab.connect();
+    until("it is back", || live.stderr().contains(&format!("{device}: is back\n")));
+    assert_eq!(metric(&metrics(&lab, 9105), &is_up), 1);
+    let flags = Lab::inside(near, "cat").arg(format!("/sys/class/net/{device}/flags")).output().unwrap();
+    let flags = String::from_utf8(flags.stdout).unwrap();
+    let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap();
+    assert!(flags & 0x100 != 0, "promiscuous as before: {flags:x}");
+    // Both ways, and nothing but what the filter lets through.
+    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    let back =
+        Lab::inside(far, "python3").args([TRAFFIC, "datagrams", "10.77.0.1", "10", "0"]).status().unwrap();
+    assert!(back.success());
+    until("all of them are counted", || {
+        metric(&metrics(&lab, 9105), &format!("afs_audit_frames_total{{interface=\"{device}\"}}")) >= 30
+    });
+    live.stop(0);
+    let manifest = verified(&evidence);
+    assert_eq!(manifest["accounting"]["frames"], 30, "{manifest}");
+    assert_eq!(rows(&evidence, "flows.csv"), rows_of(&lab, &[frames], device, "flows.csv"));
+}
+
+/// What comes back as something else would be misread: it is said that only a new start helps.
+#[test]
+fn an_interface_that_is_made_again_as_another_kind_is_refused() {
+    let lab = Lab::new();
+    let (near, device) = (lab.near.as_str(), lab.device.as_str());
+    let evidence = lab.path("evidence");
+    let mut live = lab.live(&["-i", device, "-f", DATAGRAMS, "-o", text(&evidence), "--fail-on", "never"]);
+    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    run(&["ip", "-n", near, "link", "delete", device]);
+    until("it says that the interface is gone", || live.stderr().contains("what was captured is kept"));
+    run(&["ip", "-n", near, "tuntap", "add", "dev", device, "mode", "tun"]);
+    until("it says what to do", || {
+        live.stderr()
+            .contains("is back, and cannot be captured on: it is of another kind; start the audit again")
+    });
+    live.stop(0);
+    assert_eq!(verified(&evidence)["accounting"]["frames"], 10);
+}
