@@ -11,6 +11,7 @@
 )]
 
 use std::fs;
+use std::io::Read as _;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Command;
@@ -125,6 +126,67 @@ fn a_closed_pipe_ends_it() {
     lab.traffic(&["refused", "203.0.113.6", "20"]);
     live.ends(0);
     assert!(!live.stderr().contains("afs-audit:"), "{}", live.stderr());
+
+    // With evidence too, and when nothing is written that would be noticed.
+    let evidence = lab.path("evidence");
+    let mut live =
+        lab.live_into(Stdio::piped(), &["-i", &lab.device, "--fail-on", "never", "-o", text(&evidence)]);
+    lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
+    drop(live.child.stdout.take());
+    live.ends(0);
+    assert!(verified(&evidence)["accounting"]["frames"].as_u64() >= Some(5));
+}
+
+/// Where standard error is read by somebody who leaves, the audit goes on.
+#[test]
+fn a_closed_standard_error_changes_nothing() {
+    let lab = Lab::new();
+    let evidence = lab.path("evidence");
+    let mut child = Lab::inside(&lab.near, PROGRAM)
+        .args(["live", "--buffer", "16", "-i", &lab.device, "-o", text(&evidence), "--fail-on", "never"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 16];
+    child.stderr.as_mut().unwrap().read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"rights given up:");
+    drop(child.stderr.take());
+    let mut live = Run::of(child);
+    until("a first folder", || {
+        // It says so, to nobody.
+        live.signal("HUP");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        intervals(&evidence).len() > 1
+    });
+    lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
+    live.stop(0);
+    let all = intervals(&evidence);
+    let frames: u64 =
+        all.iter().map(|folder| verified(folder)["accounting"]["frames"].as_u64().unwrap()).sum();
+    assert!(frames >= 5, "{frames}");
+}
+
+#[test]
+fn a_crash_loses_one_interval_and_the_next_run_says_so() {
+    let lab = Lab::new();
+    let evidence = lab.path("evidence");
+    let arguments = ["-i", &lab.device, "-o", text(&evidence), "--every", "2s", "--fail-on", "never"];
+    let live = lab.live(&arguments);
+    until("two intervals", || intervals(&evidence).len() >= 2);
+    live.signal("KILL");
+    drop(live);
+    let kept = intervals(&evidence);
+    let mut live = lab.live(&arguments);
+    until("it says so", || live.stderr().contains("a run before this one did not finish its evidence: "));
+    until("evidence goes on", || intervals(&evidence).len() > kept.len());
+    live.stop(0);
+    let all = intervals(&evidence);
+    assert!(all.len() > kept.len() && all.starts_with(&kept), "{all:?}");
+    for folder in all {
+        verified(&folder);
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl View {
 
     /// Says something above the view.
     pub(super) fn say(&mut self, line: &str) {
-        if self.is_shown { self.paint(Some(line)) } else { eprintln!("{line}") }
+        if self.is_shown { self.paint(Some(line)) } else { show(&format!("{line}\n")) }
     }
 
     /// Draws it.
@@ -192,8 +192,8 @@ fn size() -> (usize, usize) {
     }
 }
 
-fn show(text: &str) {
-    // Where it cannot be drawn nobody looks.
+/// Writes to standard error. Where that is gone nobody looks, and the audit goes on.
+pub(super) fn show(text: &str) {
     let mut out = std::io::stderr().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -1,5 +1,6 @@
 //! How it captures: which interfaces, how much of each frame, and what is kept of them.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -134,6 +135,100 @@ fn frames_are_written_in_files_of_an_age() {
         input["last_seen"].as_str().unwrap().clone_into(&mut last);
     }
     assert_eq!(all, 45);
+}
+
+#[test]
+fn frames_that_were_saved_are_not_written_over() {
+    let lab = Lab::new();
+    let frames = lab.path("frames.pcapng");
+    for port in ["9001", "9002"] {
+        let filter = format!("udp dst port {port}");
+        let mut live = lab.live(&[
+            "-i",
+            &lab.device,
+            "-f",
+            &filter,
+            "-w",
+            text(&frames),
+            "--rotate-size",
+            "1M",
+            "-c",
+            "1",
+            "--fail-on",
+            "never",
+        ]);
+        lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
+        live.ends(0);
+    }
+    let files: Vec<PathBuf> = (1..3).map(|number| lab.path(&format!("frames-{number:05}.pcapng"))).collect();
+    let ports: Vec<Vec<String>> = files
+        .iter()
+        .map(|file| {
+            let again = lab.next("again");
+            let output = Command::new(PROGRAM)
+                .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again), text(file)])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            column(&again, "flows.csv", "server_port")
+        })
+        .collect();
+    assert_eq!(ports, [["9001"], ["9002"]]);
+}
+
+/// Saving stops where the disk is full, and goes on in another file when it no longer is; the audit misses nothing.
+#[test]
+fn saving_goes_on_when_a_full_disk_has_room() {
+    let lab = Lab::new();
+    let (disk, evidence) = (lab.path("disk"), lab.path("evidence"));
+    fs::create_dir(&disk).unwrap();
+    run(&["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "afl", text(&disk)]);
+    let _mounted = Mounted(&disk);
+    let frames = disk.join("frames.pcapng");
+    let mut live = lab.live(&[
+        "-i",
+        &lab.device,
+        "-f",
+        DATAGRAMS,
+        "-w",
+        text(&frames),
+        "--rotate-size",
+        "1M",
+        "-o",
+        text(&evidence),
+        "--fail-on",
+        "never",
+    ]);
+    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    let first = disk.join("frames-00001.pcapng");
+    until("the first are on the disk", || fs::metadata(&first).unwrap().len() > 10 * 142);
+    let ballast = disk.join("ballast");
+    // Fills what is left; the error is the point.
+    let _ = fs::write(&ballast, vec![0; 1 << 20]);
+    lab.traffic(&["datagrams", "10.77.0.2", "100", "0"]);
+    until("it says so", || {
+        live.stderr().contains("no space left on the disk; frames are not saved until it can be")
+    });
+    fs::remove_file(&ballast).unwrap();
+    until("it says that it goes on", || live.stderr().contains("frames are saved again: "));
+    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    live.stop(0);
+    let manifest = verified(&evidence);
+    assert_eq!(manifest["accounting"]["frames"], 120, "{manifest}");
+    let again = lab.path("again");
+    let output = Command::new(PROGRAM)
+        .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
+        .args([&first, &disk.join("frames-00002.pcapng")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let saved = verified(&again);
+    for input in saved["inputs"].as_array().unwrap() {
+        assert_eq!(input["damage_count"], 0, "whole frames alone: {input}");
+    }
+    let unsaved = manifest["statistics"]["live.unsaved"].as_u64().unwrap();
+    assert!(unsaved > 0);
+    assert_eq!(saved["accounting"]["frames"].as_u64().unwrap() + unsaved, 120, "each is saved or counted");
 }
 
 /// After the rights were given up an interface cannot be opened, but a socket that is open can be bound to the new one.
