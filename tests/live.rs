@@ -370,6 +370,17 @@ fn metrics_can_be_scraped() {
     assert_eq!(metric(&page, &format!("afs_audit_interface_up{{interface=\"{device}\"}}")), 1);
     assert_eq!(metric(&page, "afs_audit_dns_answers_total"), 1);
     assert!(page.contains("afs_audit_build_info{version=\""));
+    // The sample alerts ask for nothing that is not there.
+    let alerts =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/afs-audit.rules.yml")).unwrap();
+    let asked: Vec<&str> = alerts
+        .split(|c: char| !c.is_ascii_lowercase() && c != '_')
+        .filter(|word| word.starts_with("afs_audit_"))
+        .collect();
+    assert!(asked.len() >= 7, "{asked:?}");
+    for name in asked {
+        assert!(page.contains(&format!("# TYPE {name} ")), "{name}: {page}");
+    }
     // One that asks and says nothing more does not stop the others: it is waited for a second.
     assert!(TcpStream::connect(("127.0.0.1", 9105)).is_err(), "served inside the namespace alone");
 }

@@ -85,6 +85,36 @@ fn who_is_not_root_does_what_the_error_says() {
     assert!(verified(&evidence)["accounting"]["frames"].as_u64() >= Some(5));
 }
 
+/// What systemd would start, with the only right that the unit gives.
+#[test]
+fn the_unit_starts() {
+    let lab = Lab::new();
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/afs-audit.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    let line =
+        |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("{key}"));
+    assert_eq!(
+        (line("AmbientCapabilities="), line("CapabilityBoundingSet=")),
+        ("CAP_NET_RAW", "CAP_NET_RAW")
+    );
+    let state = lab.path("state");
+    let command = line("ExecStart=").replace("${INTERFACE}", &lab.device).replace("%S", text(&state));
+    let mut words = command.split(' ');
+    assert_eq!((words.next(), words.next()), (Some("/usr/local/bin/afs-audit"), Some("live")));
+    let arguments: Vec<&str> = words.collect();
+    let only_raw =
+        ["--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw", "--bounding-set=-all,+net_raw"];
+    let before = [NOBODY.as_slice(), &only_raw, &["--no-new-privs"]].concat();
+    let mut live = lab.begin(&before, &arguments, Stdio::null());
+    live.begins();
+    check_confined(&live);
+    lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
+    live.signal("TERM");
+    live.ends(0);
+    let [folder] = intervals(&state.join("afs-audit/evidence")).try_into().unwrap();
+    assert!(verified(&folder)["accounting"]["frames"].as_u64() >= Some(5));
+}
+
 /// libpcap is a shared library: where it is missing the loader ends the program before it begins, and names it.
 #[test]
 fn a_missing_library_is_named() {
