@@ -54,8 +54,7 @@ fn any_is_all_interfaces() {
     assert!(matches!(link, Some(276 | 113)), "{manifest}");
     let flows = rows(&evidence, "flows.csv");
     let to = |address: &str| flows.iter().filter(|row| row.contains(address)).count();
-    // One sees what goes over the loopback twice, out and in, and counts it once.
-    assert!(to("127.0.0.1") > 0 && to("10.77.0.2") > 0, "{flows:#?}");
+    assert_eq!((to("127.0.0.1"), to("10.77.0.2")), (10, 10), "{flows:#?}");
     assert_eq!(flows, rows_of(&lab, &[frames], "any", "flows.csv"));
 }
 
@@ -117,7 +116,8 @@ fn frames_are_written_in_files_of_an_age() {
         .map(|number| lab.path(&format!("frames-{number:05}.pcapng")))
         .take_while(|path| path.is_file())
         .collect();
-    assert!((3..=6).contains(&files.len()), "{files:?}");
+    // More than four seconds of frames; a machine that stands still meanwhile makes fewer files, or more.
+    assert!(files.len() >= 2, "{files:?}");
     assert!(!frames.exists(), "the name itself is that of no file");
     let (mut all, mut last) = (0, String::new());
     for file in &files {

@@ -133,6 +133,8 @@ impl Lab {
         server.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
         assert_eq!(&ready, b"ready");
         self.servers.push(server);
+        // From now on the first question is answered.
+        self.traffic(&["ask", "10.77.0.2", "ready.example.com"]);
     }
 
     /// Traffic from the audited host, until it is done.

@@ -18,10 +18,10 @@ def question(name):
 
 
 def resolve(server, name):
-    """The last address of the answer; a resolver that is not up yet is asked again."""
-    for _ in range(50):
+    """The last address of the answer; a resolver that is not up yet refuses, and is asked again."""
+    for _ in range(100):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-            asker.settimeout(0.5)
+            asker.settimeout(10)
             asker.connect((server, 53))
             try:
                 asker.send(question(name))
