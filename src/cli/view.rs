@@ -12,6 +12,7 @@ use crate::capture::Gauges;
 use crate::judge::Destination;
 use crate::judge::FindingRow;
 use crate::judge::Outcome;
+use crate::judge::PortVerdict;
 use crate::report::cut;
 
 /// Findings shown, the newest last.
@@ -125,9 +126,10 @@ impl View {
         ));
         let elapsed = self.began.elapsed().as_secs();
         texts.push(format!(
-            "{} blocked-looking, {} inconclusive; {} DNS answers; {:02}:{:02}:{:02}",
+            "{} blocked-looking, {} inconclusive, {} not-443; {} DNS answers; {:02}:{:02}:{:02}",
             count(&totals.outcomes, Outcome::BlockedLooking as usize),
             count(&totals.outcomes, Outcome::Inconclusive as usize),
+            count(&totals.ports, PortVerdict::Not443 as usize),
             totals.dns,
             elapsed / 3600,
             elapsed / 60 % 60,

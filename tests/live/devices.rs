@@ -1,8 +1,10 @@
 //! How it captures: which interfaces, how much of each frame, and what is kept of them.
 
 use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use super::lab::*;
 
@@ -229,6 +231,39 @@ fn saving_goes_on_when_a_full_disk_has_room() {
     let unsaved = manifest["statistics"]["live.unsaved"].as_u64().unwrap();
     assert!(unsaved > 0);
     assert_eq!(saved["accounting"]["frames"].as_u64().unwrap() + unsaved, 120, "each is saved or counted");
+}
+
+/// Two watch the same attempt that nobody answers. The one that lost frames meanwhile cannot say that it was blocked.
+#[test]
+fn who_lost_frames_is_less_certain() {
+    let lab = Lab::new();
+    let (all, some) = (lab.path("all"), lab.path("some"));
+    let watch = |evidence, buffer| {
+        let device = ["-i", lab.device.as_str(), "--buffer", buffer, "--fail-on", "never", "-o", evidence];
+        lab.live(&[device.as_slice(), &SERVER].concat())
+    };
+    let mut sure = watch(text(&all), "64");
+    let mut unsure = watch(text(&some), "1");
+    // Silence says something only of a client that is seen to hear something.
+    lab.traffic(&["refused", "203.0.113.6", "1"]);
+    // The other end does not forward: what is for nobody there is dropped without a word.
+    let mut attempt = lab.traffic_begins(&["silent", "192.0.2.1", "8"]);
+    std::thread::sleep(Duration::from_secs(2));
+    unsure.signal("STOP");
+    lab.traffic(&["flood", &lab.device, "syn", "20000"]);
+    unsure.signal("CONT");
+    attempt.ends(0);
+    sure.stop(0);
+    unsure.stop(0);
+    let seen = |evidence: &Path| {
+        let manifest = verified(evidence);
+        let of = |name: &str| column(evidence, "flows.csv", name);
+        let place = of("server_ip").iter().position(|address| address == "192.0.2.1").unwrap();
+        let silence = column(evidence, "findings.csv", "code").iter().any(|code| code == "AFS202");
+        (manifest["inputs"][0]["lost_by_sensor"].as_u64().unwrap() > 0, of("outcome")[place].clone(), silence)
+    };
+    assert_eq!(seen(&all), (false, "blocked-looking".to_owned(), true));
+    assert_eq!(seen(&some), (true, "inconclusive".to_owned(), false));
 }
 
 /// After the rights were given up an interface cannot be opened, but a socket that is open can be bound to the new one.

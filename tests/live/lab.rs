@@ -176,7 +176,10 @@ impl Lab {
         let said = self.next("said");
         let mut command = vec!["netns", "exec", &self.near];
         command.extend(before);
-        command.extend([program, "live", "--buffer", "16"]);
+        command.extend([program, "live"]);
+        if !arguments.contains(&"--buffer") {
+            command.extend(["--buffer", "16"]);
+        }
         let child = Command::new("ip")
             .args(command)
             .args(arguments)

@@ -87,7 +87,7 @@ fn a_terminal_shows_what_happens_in_place() {
         &["medium AFS101", "evil.example.net"],
         &["high   AFS201", "203.0.113.6"],
         &["flows ", " live, ", " judged: ", "1 documented", "1 unexpected"],
-        &["1 blocked-looking, ", " inconclusive; 2 DNS answers"],
+        &["1 blocked-looking, ", " inconclusive, 1 not-443; 2 DNS answers"],
         &["1 of ", " needs of the site reached"],
     ] {
         until_or("it is shown", || {

@@ -72,6 +72,13 @@ def refused(server, count, port=444):
             one.connect_ex((server, int(port)))
 
 
+def silent(server, seconds):
+    """An attempt to connect that nobody answers."""
+    with socket.socket() as one:
+        one.settimeout(float(seconds))
+        one.connect_ex((server, 443))
+
+
 def datagrams(server, count, gap):
     """Datagrams to nobody, one each `gap` seconds."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -166,5 +173,5 @@ def flood(device, kind, count):
 
 
 if __name__ == "__main__":
-    command = {f.__name__: f for f in (talk, ask, linger, refused, datagrams, serve, flood)}
+    command = {f.__name__: f for f in (talk, ask, linger, refused, silent, datagrams, serve, flood)}
     command[sys.argv[1]](*sys.argv[2:])
