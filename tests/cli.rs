@@ -34,6 +34,16 @@ fn help_is_for_standard_output() {
     }
 }
 
+/// Without libpcap the commands are there, and say what they need.
+#[cfg(not(feature = "live"))]
+#[test]
+fn live_needs_libpcap() {
+    const WHY: &str = "this program was built without libpcap; install its development files";
+    check(&["live", "-i", "eth0"], 2, &format!("afs-audit: cannot capture: {WHY}"));
+    check(&["interfaces"], 2, &format!("afs-audit: cannot list interfaces: {WHY}"));
+    check(&["analyze", "-", "-f", "tcp"], 2, &format!("cannot use a capture filter: {WHY}"));
+}
+
 #[test]
 fn what_cannot_be_done_is_2() {
     check(&[], 2, "Usage:");

@@ -3,276 +3,32 @@
 //! Needs root, and the tools that `.ci/run` installs: who lacks them is told so.
 
 #![cfg(all(feature = "live", target_os = "linux"))]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot do fails it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test cannot do fails it"
+)]
 
 use std::fs;
 use std::io::Read as _;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
 
-/// How long anything may take before the test fails; what is promised within two seconds has it all on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use lab::*;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_afs-audit");
-const TRAFFIC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/traffic.py");
-
-/// Audits this side of the lab.
-const SERVER: [&str; 2] = ["--server", "10.77.0.0/24"];
-
-/// Two namespaces with a cable between them: `near` with the audited host 10.77.0.1, `far` with everything else.
-struct Lab {
-    near: String,
-    far: String,
-    /// The cable's end in `near`; capture happens there.
-    device: String,
-    folder: tempfile::TempDir,
-    servers: Vec<Child>,
-}
-
-fn run(command: &[&str]) {
-    let [program, arguments @ ..] = command else { panic!("no command") };
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}; .ci/run installs it"));
-    assert!(
-        output.status.success(),
-        "{} (these tests need root): {}",
-        command.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// Waits until something is so.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-impl Lab {
-    fn new() -> Lab {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{}-{number}", std::process::id());
-        let (near, far) = (format!("afl-near-{id}"), format!("afl-far-{id}"));
-        let folder = tempfile::tempdir().unwrap();
-        // The program becomes another user, who writes here too.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let lab = Lab { near, far, device: format!("afl{number}"), folder, servers: Vec::new() };
-        let (near, far, device) = (lab.near.as_str(), lab.far.as_str(), lab.device.as_str());
-        run(&["ip", "netns", "add", near]);
-        run(&["ip", "netns", "add", far]);
-        run(&["ip", "link", "add", device, "netns", near, "type", "veth", "peer", "afl-far", "netns", far]);
-        for (netns, name, address) in [(near, device, "10.77.0.1/24"), (far, "afl-far", "10.77.0.2/24")] {
-            run(&["ip", "-n", netns, "address", "add", address, "dev", name]);
-            run(&["ip", "-n", netns, "link", "set", "lo", "up"]);
-            run(&["ip", "-n", netns, "link", "set", name, "up"]);
-        }
-        for address in ["203.0.113.5/32", "203.0.113.6/32"] {
-            run(&["ip", "-n", far, "address", "add", address, "dev", "lo"]);
-        }
-        run(&["ip", "-n", near, "route", "add", "default", "via", "10.77.0.2"]);
-        lab
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn inside(netns: &str, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", netns, program]);
-        command
-    }
-
-    /// A resolver that gives every name 203.0.113.5, and a server that answers TLS there.
-    fn serve(&mut self) {
-        let (certificate, key) = (self.path("cert.pem"), self.path("key.pem"));
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=lab.example"])
-            .args([Path::new("-keyout"), &key, Path::new("-out"), &certificate])
-            .output()
-            .unwrap_or_else(|error| panic!("cannot run openssl: {error}; .ci/run installs it"));
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let resolver = Lab::inside(&self.far, "dnsmasq")
-            .args([
-                "--keep-in-foreground",
-                "--no-resolv",
-                "--no-hosts",
-                "--conf-file=/dev/null",
-                "--pid-file=",
-            ])
-            .args(["--bind-interfaces", "--interface=afl-far", "--address=/#/203.0.113.5"])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.servers.push(resolver);
-        let mut server = Lab::inside(&self.far, "python3")
-            .args([TRAFFIC, "serve"])
-            .args([certificate, key])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut ready = [0; 5];
-        server.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
-        assert_eq!(&ready, b"ready");
-        self.servers.push(server);
-    }
-
-    /// Traffic from the audited host, until it is done.
-    fn traffic(&self, arguments: &[&str]) {
-        self.traffic_begins(arguments).ends(0);
-    }
-
-    fn traffic_begins(&self, arguments: &[&str]) -> Run {
-        let child = Lab::inside(&self.near, "python3").arg(TRAFFIC).args(arguments).spawn().unwrap();
-        Run { child, said: PathBuf::new(), out: PathBuf::new() }
-    }
-
-    /// Begins to capture, and waits until it does.
-    fn live(&self, arguments: &[&str]) -> Run {
-        let out = self.next("out");
-        let mut run = self.live_into(fs::File::create(&out).unwrap().into(), arguments);
-        run.out = out;
-        run
-    }
-
-    fn live_into(&self, out: Stdio, arguments: &[&str]) -> Run {
-        let mut run = self.begin(&[], arguments, out);
-        until("capture begins", || {
-            let ended = run.child.try_wait().unwrap();
-            assert!(ended.is_none(), "ended at once: {}", run.stderr());
-            run.stderr().contains("rights given up:")
-        });
-        run
-    }
-
-    /// Starts the program behind a command that starts it.
-    fn begin(&self, before: &[&str], arguments: &[&str], out: Stdio) -> Run {
-        let said = self.next("said");
-        let mut command = vec!["netns", "exec", &self.near];
-        command.extend(before);
-        command.extend([PROGRAM, "live", "--buffer", "16"]);
-        let child = Command::new("ip")
-            .args(command)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(fs::File::create(&said).unwrap())
-            .spawn()
-            .unwrap();
-        Run { child, said, out: PathBuf::new() }
-    }
-
-    /// A file of its own.
-    fn next(&self, kind: &str) -> PathBuf {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        self.path(&format!("{kind}-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for server in &mut self.servers {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
-        for netns in [&self.near, &self.far] {
-            let _ = Command::new("ip").args(["netns", "delete", netns]).status();
-        }
-    }
-}
-
-/// A program that runs. `ip netns exec` becomes it, so that its number is the child's.
-struct Run {
-    child: Child,
-    said: PathBuf,
-    out: PathBuf,
-}
-
-impl Run {
-    fn stderr(&self) -> String {
-        fs::read_to_string(&self.said).unwrap_or_default()
-    }
-
-    fn stdout(&self) -> String {
-        fs::read_to_string(&self.out).unwrap_or_default()
-    }
-
-    fn signal(&self, name: &str) {
-        run(&["kill", "-s", name, &self.child.id().to_string()]);
-    }
-
-    /// Waits for its end.
-    fn ends(&mut self, status: i32) {
-        let mut ended = None;
-        until("the program ends", || {
-            ended = self.child.try_wait().unwrap();
-            ended.is_some()
-        });
-        assert_eq!(ended.unwrap().code(), Some(status), "{}", self.stderr());
-    }
-
-    fn stop(&mut self, status: i32) {
-        self.signal("INT");
-        self.ends(status);
-    }
-
-    /// A line of the kernel's account of the process.
-    fn status(&self, key: &str) -> String {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("no {key}")).trim().to_owned()
-    }
-
-    fn kib(&self, key: &str) -> u64 {
-        self.status(key).trim_end_matches(" kB").parse().unwrap()
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-/// Checks that a folder is complete evidence, and gives its manifest.
-fn verified(folder: &Path) -> serde_json::Value {
-    let output = Command::new(PROGRAM).args(["verify", text(folder)]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap()
-}
-
-/// The evidence folders in a folder, oldest first.
-fn intervals(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut all: Vec<PathBuf> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("manifest.json").is_file())
-        .collect();
-    all.sort();
-    all
-}
-
-fn rows(folder: &Path, table: &str) -> Vec<String> {
-    fs::read_to_string(folder.join(table)).unwrap().lines().skip(1).map(str::to_owned).collect()
-}
+#[path = "live/devices.rs"]
+mod devices;
+#[path = "live/lab.rs"]
+mod lab;
+#[path = "live/promptness.rs"]
+mod promptness;
+#[path = "live/rights.rs"]
+mod rights;
+#[path = "live/terminal.rs"]
+mod terminal;
 
 #[test]
 fn the_rows_of_a_live_run_are_those_of_its_frames() {
@@ -370,6 +126,67 @@ fn a_closed_pipe_ends_it() {
     lab.traffic(&["refused", "203.0.113.6", "20"]);
     live.ends(0);
     assert!(!live.stderr().contains("afs-audit:"), "{}", live.stderr());
+
+    // With evidence too, and when nothing is written that would be noticed.
+    let evidence = lab.path("evidence");
+    let mut live =
+        lab.live_into(Stdio::piped(), &["-i", &lab.device, "--fail-on", "never", "-o", text(&evidence)]);
+    lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
+    drop(live.child.stdout.take());
+    live.ends(0);
+    assert!(verified(&evidence)["accounting"]["frames"].as_u64() >= Some(5));
+}
+
+/// Where standard error is read by somebody who leaves, the audit goes on.
+#[test]
+fn a_closed_standard_error_changes_nothing() {
+    let lab = Lab::new();
+    let evidence = lab.path("evidence");
+    let mut child = Lab::inside(&lab.near, PROGRAM)
+        .args(["live", "--buffer", "16", "-i", &lab.device, "-o", text(&evidence), "--fail-on", "never"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 16];
+    child.stderr.as_mut().unwrap().read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"rights given up:");
+    drop(child.stderr.take());
+    let mut live = Run::of(child);
+    until("a first folder", || {
+        // It says so, to nobody.
+        live.signal("HUP");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        intervals(&evidence).len() > 1
+    });
+    lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
+    live.stop(0);
+    let all = intervals(&evidence);
+    let frames: u64 =
+        all.iter().map(|folder| verified(folder)["accounting"]["frames"].as_u64().unwrap()).sum();
+    assert!(frames >= 5, "{frames}");
+}
+
+#[test]
+fn a_crash_loses_one_interval_and_the_next_run_says_so() {
+    let lab = Lab::new();
+    let evidence = lab.path("evidence");
+    let arguments = ["-i", &lab.device, "-o", text(&evidence), "--every", "2s", "--fail-on", "never"];
+    let live = lab.live(&arguments);
+    until("two intervals", || intervals(&evidence).len() >= 2);
+    live.signal("KILL");
+    drop(live);
+    let kept = intervals(&evidence);
+    let mut live = lab.live(&arguments);
+    until("it says so", || live.stderr().contains("a run before this one did not finish its evidence: "));
+    until("evidence goes on", || intervals(&evidence).len() > kept.len());
+    live.stop(0);
+    let all = intervals(&evidence);
+    assert!(all.len() > kept.len() && all.starts_with(&kept), "{all:?}");
+    for folder in all {
+        verified(&folder);
+    }
 }
 
 #[test]
@@ -469,7 +286,12 @@ fn what_cannot_be_captured_is_said_with_what_to_do() {
     check(&nobody, &["-i", device], &setcap);
     check(&[], &["-i", &format!("{device}x")], &format!("no such interface; did you mean {device}?"));
     check(&[], &["-i", "zzzzzz"], "no such interface; there are: ");
-    check(&[], &["-i", device, "-f", "tcp port 80 and and"], "cannot compile filter: ");
+    check(&[], &["-i", device, "-f", "tcp port 80 and and"], ", at character 17: and");
+    check(
+        &[],
+        &["-i", device, "-f", "host fileserver"],
+        "at character 6: fileserver (names are not looked up",
+    );
     check(&[], &["-i", device, "-f", "tcp prot 80"], "at character 5: prot");
     check(&[], &["-i", device, "--user", "no-such-user"], "no such user: no-such-user");
     run(&["ip", "-n", &lab.near, "link", "set", device, "down"]);
@@ -529,28 +351,6 @@ fn a_full_disk_loses_one_interval_and_says_so() {
     }
 }
 
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l", text(self.0)]).status();
-    }
-}
-
-/// The metrics page of a run in this namespace.
-fn metrics(lab: &Lab, port: u16) -> String {
-    let ask = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=10).read().decode())";
-    let address = format!("http://127.0.0.1:{port}/metrics");
-    let output = Lab::inside(&lab.near, "python3").args(["-c", ask, &address]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn metric(page: &str, name: &str) -> u64 {
-    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name}: {page}")).parse().unwrap()
-}
-
 #[test]
 fn metrics_can_be_scraped() {
     let mut lab = Lab::new();
@@ -570,6 +370,17 @@ fn metrics_can_be_scraped() {
     assert_eq!(metric(&page, &format!("afs_audit_interface_up{{interface=\"{device}\"}}")), 1);
     assert_eq!(metric(&page, "afs_audit_dns_answers_total"), 1);
     assert!(page.contains("afs_audit_build_info{version=\""));
+    // The sample alerts ask for nothing that is not there.
+    let alerts =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/afs-audit.rules.yml")).unwrap();
+    let asked: Vec<&str> = alerts
+        .split(|c: char| !c.is_ascii_lowercase() && c != '_')
+        .filter(|word| word.starts_with("afs_audit_"))
+        .collect();
+    assert!(asked.len() >= 7, "{asked:?}");
+    for name in asked {
+        assert!(page.contains(&format!("# TYPE {name} ")), "{name}: {page}");
+    }
     // One that asks and says nothing more does not stop the others: it is waited for a second.
     assert!(TcpStream::connect(("127.0.0.1", 9105)).is_err(), "served inside the namespace alone");
 }

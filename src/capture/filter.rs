@@ -11,7 +11,7 @@ use super::LinkType;
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
     /// This build has no compiler for it.
-    #[error("filters need a build with the feature `live`, which brings libpcap")]
+    #[error("cannot use a filter: this program was built without libpcap (feature `live`)")]
     NoCompiler,
     /// libpcap refused it.
     #[error("cannot compile filter: {0}")]

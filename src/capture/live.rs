@@ -34,6 +34,10 @@ use super::Interface;
 use super::LinkType;
 use super::Outcome;
 use super::Pulse;
+#[cfg(target_os = "linux")]
+use super::again::Kept;
+#[cfg(target_os = "linux")]
+use super::again::Return;
 use super::block::Pool;
 use super::filter::Filter;
 use super::save::Saver;
@@ -188,8 +192,11 @@ impl Gauges {
 struct Port {
     place: u16,
     plan: Arc<LivePlan>,
-    capture: Option<pcap::Capture<Active>>,
+    capture: pcap::Capture<Active>,
     link: LinkType,
+    #[cfg(target_os = "linux")]
+    kept: Option<Kept>,
+    is_gone: bool,
     retried: Instant,
     asked: Instant,
     /// The counts at the last question; they are 32 bits wide and begin anew with each opening.
@@ -228,12 +235,17 @@ impl Devices {
         let now = Instant::now();
         let mut ports = Vec::new();
         for (place, name) in plan.interfaces.iter().enumerate() {
-            let (capture, link) = open(name, &plan, &gauges)?;
+            let Opened { capture, link, promiscuous } = open(name, &plan, &gauges)?;
+            #[cfg(not(target_os = "linux"))]
+            let _ = promiscuous;
             ports.push(Port {
                 place: place as u16,
                 plan: Arc::clone(&plan),
-                capture: Some(capture),
+                capture,
                 link,
+                #[cfg(target_os = "linux")]
+                kept: Kept::of(name, promiscuous),
+                is_gone: false,
                 retried: now,
                 asked: now,
                 before: (0, 0, 0),
@@ -312,13 +324,15 @@ impl Devices {
     }
 }
 
+struct Opened {
+    capture: pcap::Capture<Active>,
+    link: LinkType,
+    promiscuous: bool,
+}
+
 /// Opens an interface as we want it: the kernel's ring in its default mode (the immediate mode is older and loses frames),
 /// promiscuous where that can be had.
-fn open(
-    name: &str,
-    plan: &LivePlan,
-    gauges: &Gauges,
-) -> Result<(pcap::Capture<Active>, LinkType), LiveError> {
+fn open(name: &str, plan: &LivePlan, gauges: &Gauges) -> Result<Opened, LiveError> {
     let other = |why: String| LiveError::Other { interface: name.to_owned(), why };
     let begin = |promiscuous: bool| {
         let inactive = pcap::Capture::from_device(name)?
@@ -330,10 +344,12 @@ fn open(
             if cfg!(target_os = "linux") { inactive.precision(pcap::Precision::Nano) } else { inactive };
         inactive.open()
     };
-    let opened = begin(name != "any").or_else(|error| {
+    let mut promiscuous = name != "any";
+    let opened = begin(promiscuous).or_else(|error| {
         if !words(&error).to_lowercase().contains("promisc") {
             return Err(error);
         }
+        promiscuous = false;
         let capture = begin(false)?;
         gauges.say(format!("{name}: cannot be promiscuous; only its own traffic is seen"));
         Ok(capture)
@@ -352,7 +368,7 @@ fn open(
         number => LinkType(number as u16),
     };
     let capture = capture.setnonblock().map_err(|error| other(words(&error)))?;
-    Ok((capture, link))
+    Ok(Opened { capture, link, promiscuous })
 }
 
 /// An error in libpcap's own words, which is all that tells its errors apart.
@@ -404,28 +420,26 @@ impl Port {
     /// A capture thread.
     fn watch(mut self, mut filler: Filler, halt: &AtomicBool) {
         while !halt.load(Ordering::Relaxed) {
-            let Some(capture) = &mut self.capture else {
+            if self.is_gone {
                 filler.hand_on();
                 thread::sleep(Duration::from_millis(u64::from(WAIT_MILLIS)));
                 self.retry(&mut filler);
                 continue;
-            };
-            let mut fds = [PollFd::new(capture.as_fd(), PollFlags::POLLIN)];
+            }
+            let mut fds = [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)];
             // Interrupted or not, the ring is looked at next.
             let _ = poll(&mut fds, PollTimeout::from(WAIT_MILLIS));
-            match capture.dispatch(None, |packet| filler.put(&packet)) {
+            match self.capture.dispatch(None, |packet| filler.put(&packet)) {
                 Ok(_) => filler.hand_on_if_wanted(),
                 Err(error) => self.failed(&words(&error), &filler.gauges),
             }
             self.ask(&filler.gauges);
         }
-        if let Some(capture) = &mut self.capture {
-            // What the ring still holds, but not what goes on coming.
-            let until = Instant::now() + Duration::from_millis(500);
-            while Instant::now() < until
-                && capture.dispatch(None, |packet| filler.put(&packet)).is_ok_and(|frames| frames > 0)
-            {
-            }
+        // What the ring still holds, but not what goes on coming.
+        let until = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < until
+            && self.capture.dispatch(None, |packet| filler.put(&packet)).is_ok_and(|frames| frames > 0)
+        {
         }
         filler.hand_on();
         self.asked = self.asked.checked_sub(Duration::from_secs(2)).unwrap_or(self.asked);
@@ -450,8 +464,11 @@ impl Port {
             "{name}: {}; what was captured is kept, trying again every second",
             words.to_lowercase()
         ));
-        self.capture = None;
+        // What it counted since the last question is asked for while the socket is there.
+        self.count(gauges);
+        self.is_gone = true;
         self.is_down = false;
+        self.refused = false;
         self.mark(gauges, true);
     }
 
@@ -466,25 +483,39 @@ impl Port {
             return;
         }
         self.retried = Instant::now();
-        let name = self.name();
-        match open(name, &self.plan, &filler.gauges) {
-            Ok((capture, link)) => {
-                filler.gauges.say(format!("{name}: is back"));
-                self.capture = Some(capture);
-                self.link = link;
+        #[cfg(target_os = "linux")]
+        let why = match self.kept.map(|kept| kept.bind(&self.capture, self.name())) {
+            Some(Return::Here) => return self.is_back(&filler.gauges),
+            Some(Return::Gone) => return,
+            Some(Return::Refused(why)) => why,
+            None => "it was no interface of the system",
+        };
+        #[cfg(not(target_os = "linux"))]
+        let why = "rights were given up";
+        // With the rights that are left that may be possible, or not.
+        match open(self.name(), &self.plan, &filler.gauges) {
+            Ok(opened) => {
+                self.capture = opened.capture;
+                self.link = opened.link;
                 self.before = (0, 0, 0);
-                self.refused = false;
-                filler.link = link;
-                self.mark(&filler.gauges, false);
+                filler.link = opened.link;
+                self.is_back(&filler.gauges);
             }
             Err(LiveError::NoPermission { .. }) if !self.refused => {
                 filler.gauges.say(format!(
-                    "{name}: is back, and cannot be opened without the rights that were given up; start again to capture on it"
+                    "{}: is back, and cannot be captured on: {why}; start the audit again",
+                    self.name()
                 ));
                 self.refused = true;
             }
             Err(_) => {}
         }
+    }
+
+    fn is_back(&mut self, gauges: &Gauges) {
+        gauges.say(format!("{}: is back", self.name()));
+        self.is_gone = false;
+        self.mark(gauges, false);
     }
 
     /// Reads the kernel's counts, once a second.
@@ -493,11 +524,23 @@ impl Port {
             return;
         }
         self.asked = Instant::now();
-        let (Some(capture), Some(gauge)) = (&mut self.capture, gauges.ports.get(usize::from(self.place)))
-        else {
+        self.count(gauges);
+        if self.is_gone {
             return;
-        };
-        let Ok(stats) = capture.stats() else { return };
+        }
+        let up = is_up(self.name());
+        if self.is_down && up {
+            gauges.say(format!("{}: is up again", self.name()));
+            self.is_down = false;
+        } else if !self.is_down && !up {
+            gauges.say(format!("{}: is down; waiting for it", self.name()));
+            self.is_down = true;
+        }
+    }
+
+    fn count(&mut self, gauges: &Gauges) {
+        let Some(gauge) = gauges.ports.get(usize::from(self.place)) else { return };
+        let Ok(stats) = self.capture.stats() else { return };
         let now = (stats.received, stats.dropped, stats.if_dropped);
         let before = std::mem::replace(&mut self.before, now);
         let add = |counter: &AtomicU64, now: u32, before: u32| {
@@ -508,14 +551,6 @@ impl Port {
         // Counted by the driver, and by some of them backwards.
         if now.2 >= before.2 {
             add(&gauge.interface_drops, now.2, before.2);
-        }
-        let up = is_up(self.plan.interfaces.get(usize::from(self.place)).map_or("", String::as_str));
-        if self.is_down && up {
-            gauges.say(format!("{}: is up again", self.name()));
-            self.is_down = false;
-        } else if !self.is_down && !up {
-            gauges.say(format!("{}: is down; waiting for it", self.name()));
-            self.is_down = true;
         }
     }
 }

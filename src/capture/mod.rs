@@ -4,6 +4,8 @@
 //! Out: [`Chunk`]s of frames in time order, what each input was ([`InputFacts`]), and its damage.
 //! Not: what is inside a frame.
 
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod again;
 mod block;
 mod chunk;
 mod compress;

@@ -6,8 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::io::BufWriter;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +30,12 @@ use super::live::Gauges;
 /// Chunks under way to the disk.
 const QUEUE: usize = 64;
 
+/// Bytes that are written at once.
+const BUFFER: usize = 256 << 10;
+
+/// How long a disk that was full is left alone.
+const RETRY: Duration = Duration::from_secs(10);
+
 /// What to write, and when to begin another file.
 #[derive(Clone, Debug)]
 pub struct SavePlan {
@@ -52,7 +57,7 @@ pub struct Saver {
 impl Saver {
     /// Opens the first file, and begins.
     pub fn start(plan: SavePlan, interfaces: Vec<Interface>, gauges: Arc<Gauges>) -> io::Result<Saver> {
-        let mut files = Files { plan, interfaces, number: 0, bytes: 0, began: Instant::now(), file: None };
+        let mut files = Files::new(plan, interfaces);
         files.next()?;
         let (out, chunks) = bounded(QUEUE);
         let write = move || write_all(files, &chunks, &gauges);
@@ -78,33 +83,46 @@ impl Saver {
 }
 
 fn write_all(mut files: Files, chunks: &Receiver<Chunk>, gauges: &Gauges) {
-    let failed = |files: &Files, error: &io::Error| {
-        let path = files.path();
-        gauges.say(format!(
-            "cannot write: {}: {}; frames are no longer saved, the audit goes on",
-            path.display(),
-            if error.kind() == io::ErrorKind::StorageFull {
-                "no space left on the disk".to_owned()
-            } else {
-                error.to_string()
-            }
-        ));
-    };
+    let mut failed: Option<Instant> = None;
     loop {
-        let written = match chunks.recv_timeout(Duration::from_secs(1)) {
-            Ok(chunk) => files.write(&chunk).inspect_err(|_| {
-                gauges.unsaved.fetch_add(chunk.frames.len() as u64, Ordering::Relaxed);
-            }),
-            Err(RecvTimeoutError::Timeout) => files.flush(),
-            Err(RecvTimeoutError::Disconnected) => {
-                if let Err(error) = files.flush() {
-                    failed(&files, &error);
+        let taken = chunks.recv_timeout(Duration::from_secs(1));
+        if failed.is_some_and(|since| files.rotates() && since.elapsed() >= RETRY) {
+            failed = match files.next() {
+                Ok(()) => {
+                    gauges.say(format!("frames are saved again: {}", files.path().display()));
+                    None
                 }
-                return;
+                Err(_) => Some(Instant::now()),
+            };
+        }
+        let written = match &taken {
+            Ok(chunk) if failed.is_some() => {
+                gauges.unsaved.fetch_add(chunk.frames.len() as u64, Ordering::Relaxed);
+                continue;
             }
+            Ok(chunk) => files.write(chunk),
+            Err(_) if failed.is_some() => Ok(()),
+            Err(_) => files.flush(),
         };
         if let Err(error) = written {
-            failed(&files, &error);
+            gauges.unsaved.fetch_add(std::mem::take(&mut files.lost), Ordering::Relaxed);
+            gauges.say(format!(
+                "cannot write: {}: {}; {}, the audit goes on",
+                files.path().display(),
+                if error.kind() == io::ErrorKind::StorageFull {
+                    "no space left on the disk".to_owned()
+                } else {
+                    error.to_string()
+                },
+                if files.rotates() {
+                    "frames are not saved until it can be"
+                } else {
+                    "frames are no longer saved"
+                }
+            ));
+            failed = Some(Instant::now());
+        }
+        if matches!(taken, Err(RecvTimeoutError::Disconnected)) {
             return;
         }
     }
@@ -114,12 +132,32 @@ struct Files {
     plan: SavePlan,
     interfaces: Vec<Interface>,
     number: u32,
-    bytes: u64,
     began: Instant,
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
+    /// Bytes of the file; they end with a whole frame.
+    bytes: u64,
+    /// What follows them, whole frames too, and how many.
+    buffer: Vec<u8>,
+    held: u64,
+    /// Frames that could not be written, until somebody counts them.
+    lost: u64,
 }
 
 impl Files {
+    fn new(plan: SavePlan, interfaces: Vec<Interface>) -> Files {
+        Files {
+            plan,
+            interfaces,
+            number: 0,
+            began: Instant::now(),
+            file: None,
+            bytes: 0,
+            buffer: Vec::with_capacity(BUFFER + (64 << 10)),
+            held: 0,
+            lost: 0,
+        }
+    }
+
     fn rotates(&self) -> bool {
         self.plan.rotate_bytes.is_some() || self.plan.rotate_after.is_some()
     }
@@ -130,31 +168,67 @@ impl Files {
 
     fn next(&mut self) -> io::Result<()> {
         self.flush()?;
-        self.number += 1;
-        let mut file = BufWriter::with_capacity(256 << 10, File::create(self.path())?);
-        let head = head(&self.interfaces);
-        file.write_all(&head)?;
-        file.flush()?;
-        self.file = Some(file);
-        self.bytes = head.len() as u64;
+        self.file = None;
+        self.file = Some(if self.rotates() {
+            // What an earlier run has saved stays.
+            loop {
+                self.number += 1;
+                match File::create_new(self.path()) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    opened => break opened?,
+                }
+            }
+        } else {
+            File::create(self.path())?
+        });
+        self.bytes = 0;
+        self.buffer = head(&self.interfaces);
         self.began = Instant::now();
-        Ok(())
+        self.flush().inspect_err(|_| {
+            if self.rotates() {
+                // The number is for the next try.
+                let _ = std::fs::remove_file(self.path());
+                self.number -= 1;
+            }
+        })
     }
 
+    /// Writes what is held; what cannot be written whole is taken back.
     fn flush(&mut self) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), Write::flush)
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let written = file.write_all(&self.buffer);
+        match written {
+            Ok(()) => self.bytes += self.buffer.len() as u64,
+            Err(_) => {
+                self.lost += self.held;
+                // A frame that was cut would be damage to whoever reads it.
+                let _ = file.set_len(self.bytes);
+                self.file = None;
+            }
+        }
+        self.buffer.clear();
+        self.held = 0;
+        written
     }
 
     fn write(&mut self, chunk: &Chunk) -> io::Result<()> {
-        for frame in &chunk.frames {
-            let full = self.plan.rotate_bytes.is_some_and(|limit| self.bytes >= limit);
+        for (place, frame) in chunk.frames.iter().enumerate() {
+            let len = self.bytes + self.buffer.len() as u64;
+            let full = self.plan.rotate_bytes.is_some_and(|limit| len >= limit);
             let old = self.plan.rotate_after.is_some_and(|limit| self.began.elapsed() >= limit);
-            if full || old {
-                self.next()?;
+            let written = if full || old {
+                self.next()
+            } else if self.buffer.len() >= BUFFER {
+                self.flush()
+            } else {
+                Ok(())
+            };
+            if written.is_err() {
+                self.lost += (chunk.frames.len() - place) as u64;
+                return written;
             }
-            if let Some(file) = &mut self.file {
-                self.bytes += packet(file, &chunk.frame(frame), frame.interface)?;
-            }
+            packet(&mut self.buffer, &chunk.frame(frame), frame.interface);
+            self.held += 1;
         }
         Ok(())
     }
@@ -208,24 +282,21 @@ fn block(out: &mut Vec<u8>, kind: u32, body: &[u8]) {
     out.extend(len.to_le_bytes());
 }
 
-/// An enhanced packet block; returns its length.
+/// An enhanced packet block.
 // draft-ietf-opsawg-pcapng §4.3
-fn packet(out: &mut impl Write, frame: &Frame<'_>, interface: u16) -> io::Result<u64> {
+fn packet(out: &mut Vec<u8>, frame: &Frame<'_>, interface: u16) {
     let captured = frame.bytes.len();
     let padding = captured.next_multiple_of(4) - captured;
     let len = (32 + captured + padding) as u32;
     let stamp = frame.time.0 as u64;
     let words =
         [6, len, u32::from(interface), (stamp >> 32) as u32, stamp as u32, captured as u32, frame.wire_len];
-    let mut head = [0_u8; 28];
-    for (place, word) in head.chunks_exact_mut(4).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
+    for word in words {
+        out.extend(word.to_le_bytes());
     }
-    out.write_all(&head)?;
-    out.write_all(frame.bytes)?;
-    out.write_all([0_u8; 4].get(..padding).unwrap_or_default())?;
-    out.write_all(&len.to_le_bytes())?;
-    Ok(u64::from(len))
+    out.extend(frame.bytes);
+    out.extend([0_u8; 4].get(..padding).unwrap_or_default());
+    out.extend(len.to_le_bytes());
 }
 
 #[cfg(test)]
@@ -254,7 +325,7 @@ mod tests {
         let frames = vec![header(1, 0, 61, 0), header(2, 61, 39, 1)];
         let chunk = Chunk { bytes: Arc::new(block), frames, ..Chunk::default() };
         for frame in &chunk.frames {
-            packet(&mut bytes, &chunk.frame(frame), frame.interface).unwrap();
+            packet(&mut bytes, &chunk.frame(frame), frame.interface);
         }
         let mut capture = Capture::over("x", Box::new(io::Cursor::new(bytes)), Hash::None).unwrap();
         let mut again = Chunk::default();

@@ -16,6 +16,10 @@ use std::sync::atomic::Ordering;
 use anstream::ColorChoice;
 use anyhow::Context as _;
 use anyhow::bail;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
 
 use super::Outcome;
 use super::args;
@@ -32,6 +36,7 @@ use super::seam;
 use super::seam::Loaded;
 use super::speech;
 use super::view::View;
+use super::view::show;
 use crate::audit;
 use crate::base::Time;
 use crate::base::WireText;
@@ -118,9 +123,9 @@ fn give_rights_up(plan: &LivePlan) -> anyhow::Result<()> {
         bail!("rights could not be given up, and --require-sandbox is set: {}", given.missing.join("; "));
     }
     if plan.common.speech != Speech::Quiet {
-        eprintln!("rights given up: {}", given.done.join(", "));
+        show(&format!("rights given up: {}\n", given.done.join(", ")));
         for missing in &given.missing {
-            eprintln!("rights kept: {missing}");
+            show(&format!("rights kept: {missing}\n"));
         }
     }
     Ok(())
@@ -176,6 +181,10 @@ struct Clerk {
     base: Totals,
     loaded: Loaded,
     stop: Arc<AtomicBool>,
+    /// Standard output is a pipe.
+    is_piped: bool,
+    /// Who read standard output has seen enough.
+    is_closed: bool,
     started: Time,
     /// The evidence of this interval cannot be kept; said once.
     lost: Option<String>,
@@ -218,6 +227,8 @@ impl Clerk {
             base: Totals::default(),
             loaded,
             stop,
+            is_piped: is_piped(),
+            is_closed: false,
             started: now(),
             lost: None,
             any_lost: false,
@@ -238,7 +249,8 @@ impl Clerk {
         for entry in entries.flatten() {
             let name = entry.file_name();
             if name.to_string_lossy().ends_with(UNFINISHED) && self.plan.common.speech != Speech::Quiet {
-                eprintln!("a run before this one did not finish its evidence: {}", entry.path().display());
+                let path = entry.path();
+                show(&format!("a run before this one did not finish its evidence: {}\n", path.display()));
             }
         }
     }
@@ -259,9 +271,15 @@ impl Clerk {
         if let Err(error) = written {
             self.lose(&error);
         }
-        if self.plan.common.output.is_none() && self.sink.is_stream_closed() {
-            self.stop.store(true, Ordering::Relaxed);
+        if self.sink.is_stream_closed() {
+            self.end_unread();
         }
+    }
+
+    /// Nobody reads what is told: the run ends, with all its evidence.
+    fn end_unread(&mut self) {
+        self.is_closed = true;
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// The evidence of this interval is lost; the audit goes on if there is another.
@@ -342,8 +360,8 @@ impl Clerk {
         }
     }
 
-    fn say_what_was_said(&self) {
-        for line in self.gauges.said() {
+    fn say_what_was_said(&mut self) {
+        for line in Arc::clone(&self.gauges).said() {
             self.view.say(&line);
         }
     }
@@ -356,7 +374,7 @@ impl Clerk {
         self.wrote(flushed);
         self.view.clear();
         self.say_what_was_said();
-        let closed = self.sink.is_stream_closed();
+        let closed = self.is_closed;
         if self.plan.common.speech != Speech::Quiet && !closed {
             let detail =
                 if self.plan.common.speech == Speech::Verbose { Detail::Full } else { Detail::Screen };
@@ -367,7 +385,8 @@ impl Clerk {
                 Summary { width: width(true), ..summary }.write(&mut speech::stdout(self.color))?;
             } else {
                 let width = width(io::stderr().is_terminal());
-                Summary { width, ..summary }.write(&mut speech::stderr(self.color))?;
+                // The evidence is complete, whether somebody hears of it or not.
+                let _ = Summary { width, ..summary }.write(&mut speech::stderr(self.color));
             }
         }
         if self.any_lost {
@@ -384,6 +403,24 @@ impl Clerk {
             Outcome::NothingToReport
         })
     }
+}
+
+/// Whether standard output is a pipe.
+fn is_piped() -> bool {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::FileTypeExt as _;
+    let file = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+    file.and_then(|file| file.metadata()).is_ok_and(|about| about.file_type().is_fifo())
+}
+
+/// Whether the other end of the pipe was closed: that is seen here also when nothing is written for long.
+fn is_unread() -> bool {
+    use std::os::fd::AsFd as _;
+    let out = io::stdout();
+    let mut fds = [PollFd::new(out.as_fd(), PollFlags::empty())];
+    let asked = poll(&mut fds, PollTimeout::ZERO);
+    let [out] = fds;
+    asked.is_ok() && out.revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
 }
 
 /// A folder that is not there yet and that nobody has begun, named after a time.
@@ -413,13 +450,12 @@ impl Docket for Clerk {
         self.view.finding(row);
         let written = self.sink.news(row);
         self.wrote(written);
-        if self.plan.common.format == Format::Table && !io::stdout().is_terminal() {
+        if self.plan.common.format == Format::Table && !(self.view.is_shown() && io::stdout().is_terminal()) {
             let mut out = io::stdout().lock();
             if let Err(error) = writeln!(out, "{}", line(row)).and_then(|()| out.flush())
                 && error.kind() == io::ErrorKind::BrokenPipe
-                && self.plan.common.output.is_none()
             {
-                self.stop.store(true, Ordering::Relaxed);
+                self.end_unread();
             }
         }
     }
@@ -450,6 +486,9 @@ impl audit::Clerk for Clerk {
         });
         let flushed = self.sink.flush();
         self.wrote(flushed);
+        if self.is_piped && is_unread() {
+            self.end_unread();
+        }
         self.say_what_was_said();
         let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.view.draw(&self.gauges, &totals);

@@ -94,16 +94,14 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<Outcome> {
             #[cfg(all(feature = "live", unix))]
             return live::live(&plan, color);
             #[cfg(not(all(feature = "live", unix)))]
-            bail!("cannot capture {plan:?}: built without libpcap");
+            bail!("cannot capture {plan:?}: {}", plan::WITHOUT_LIBPCAP);
         }
         #[cfg(all(feature = "live", unix))]
         Command::Interfaces(typed) => live::interfaces(typed.format, &mut out)?,
         #[cfg(not(all(feature = "live", unix)))]
         Command::Interfaces(typed) => {
-            bail!(
-                "cannot list interfaces as {:?}: built without libpcap; build with the feature `live`",
-                typed.format
-            )
+            let _ = typed.format;
+            bail!("cannot list interfaces: {}", plan::WITHOUT_LIBPCAP)
         }
         Command::Explain(typed) => explain::explain(typed.code.as_deref(), &mut out)?,
         Command::Rules(Rules::List(from)) => seam::rules_list(&RulesPlan::check(from.rules)?, &mut out)?,

@@ -58,6 +58,10 @@ pub struct AnalyzePlan {
     pub bounds: Bounds,
 }
 
+/// Why a build without libpcap cannot do something, and what helps.
+pub(super) const WITHOUT_LIBPCAP: &str = "this program was built without libpcap; install its development files \
+     (libpcap-dev, libpcap-devel) and build again with the feature `live`, which is on by default";
+
 /// What may be held at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -145,7 +149,7 @@ impl AnalyzePlan {
             rules_folder(rules)?;
         }
         if typed.filter.is_some() && !cfg!(feature = "live") {
-            bail!("cannot use a capture filter: built without libpcap");
+            bail!("cannot use a capture filter: {WITHOUT_LIBPCAP}");
         }
         let speech = match (typed.quiet, typed.verbose) {
             (true, _) => Speech::Quiet,
@@ -207,7 +211,7 @@ impl LivePlan {
     /// Checks what was typed.
     pub(super) fn check(typed: Live) -> anyhow::Result<LivePlan> {
         if !cfg!(feature = "live") {
-            bail!("cannot capture: built without libpcap; build with the feature `live`");
+            bail!("cannot capture: {WITHOUT_LIBPCAP}");
         }
         for (at, name) in typed.interface.iter().enumerate() {
             if typed.interface.iter().take(at).any(|earlier| earlier == name) {
@@ -392,7 +396,7 @@ mod tests {
         check_refused(&["-", "--rules", "Cargo.toml"], "cannot read rules: Cargo.toml: not a folder");
         check_refused(&["-", "--server", "10.1.0.0/33"], "not a network or address: 10.1.0.0/33");
         #[cfg(not(feature = "live"))]
-        check_refused(&["-", "-f", "tcp"], "cannot use a capture filter: built without libpcap");
+        check_refused(&["-", "-f", "tcp"], &format!("cannot use a capture filter: {WITHOUT_LIBPCAP}"));
     }
 
     #[test]

@@ -154,19 +154,23 @@ fn landlock(writable: &[PathBuf]) -> Result<(), String> {
 /// The system calls that an auditor has no use for once its interfaces are open: other programs, other networks, the kernel.
 #[cfg(target_os = "linux")]
 fn seccomp() -> Result<(), String> {
+    use std::collections::BTreeMap;
+
     use nix::libc;
     use seccompiler::BpfProgram;
     use seccompiler::SeccompAction;
+    use seccompiler::SeccompCmpArgLen;
+    use seccompiler::SeccompCmpOp;
+    use seccompiler::SeccompCondition;
     use seccompiler::SeccompFilter;
+    use seccompiler::SeccompRule;
     let denied = [
         libc::SYS_execve,
         libc::SYS_execveat,
         libc::SYS_ptrace,
         libc::SYS_process_vm_readv,
         libc::SYS_process_vm_writev,
-        libc::SYS_socket,
         libc::SYS_connect,
-        libc::SYS_bind,
         libc::SYS_mount,
         libc::SYS_umount2,
         libc::SYS_pivot_root,
@@ -190,7 +194,15 @@ fn seccomp() -> Result<(), String> {
         libc::SYS_clock_settime,
         libc::SYS_sethostname,
     ];
-    let rules = denied.into_iter().map(|call| (call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        denied.into_iter().map(|call| (call, Vec::new())).collect();
+    // The kernel may still be asked which interfaces there are: one that was deleted may come back. With that, `bind` reaches
+    // nothing but what is open.
+    let netlink = libc::AF_NETLINK as u64;
+    let other = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, netlink)
+        .and_then(|family| SeccompRule::new(vec![family]))
+        .map_err(|error| error.to_string())?;
+    rules.insert(libc::SYS_socket, vec![other]);
     let arch = std::env::consts::ARCH.try_into().map_err(|_| "not for this processor".to_owned())?;
     let refused = SeccompAction::Errno(libc::EPERM as u32);
     let filter =

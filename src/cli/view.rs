@@ -1,27 +1,29 @@
 //! What a person sees while `live` runs: a few lines, drawn again in their place once a second.
 
 use std::collections::VecDeque;
-use std::time::Instant;
-
-use indicatif::MultiProgress;
-use indicatif::ProgressBar;
-use indicatif::ProgressDrawTarget;
-use indicatif::ProgressStyle;
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::io::Write as _;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::metrics::Totals;
 use crate::capture::Gauges;
 use crate::judge::Destination;
 use crate::judge::FindingRow;
 use crate::judge::Outcome;
+use crate::judge::PortVerdict;
+use crate::report::cut;
 
 /// Findings shown, the newest last.
 const NEWEST: usize = 6;
 
 /// Lines on standard error, or nothing where that is no terminal.
 pub(super) struct View {
-    lines: Vec<ProgressBar>,
-    whole: Option<MultiProgress>,
+    is_shown: bool,
+    lines: Vec<String>,
+    /// How wide the lines are that can be seen now.
+    drawn: Vec<usize>,
     newest: VecDeque<String>,
     findings: u64,
     began: Instant,
@@ -34,8 +36,9 @@ impl View {
     pub(super) fn none() -> View {
         let now = Instant::now();
         View {
+            is_shown: false,
             lines: Vec::new(),
-            whole: None,
+            drawn: Vec::new(),
             newest: VecDeque::new(),
             findings: 0,
             began: now,
@@ -46,16 +49,15 @@ impl View {
 
     /// A view of so many interfaces.
     pub(super) fn watched(interfaces: usize) -> View {
-        let whole = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(4));
-        if whole.is_hidden() {
-            return View::none();
-        }
-        let style =
-            ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        let lines = (0..interfaces + 4 + NEWEST)
-            .map(|_| whole.add(ProgressBar::new_spinner().with_style(style.clone())))
-            .collect();
-        View { lines, whole: Some(whole), before: vec![(0, 0); interfaces], ..View::none() }
+        // A terminal that cannot go back a line is like a pipe.
+        let is_shown =
+            std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|is| is != "dumb");
+        View { is_shown, before: vec![(0, 0); interfaces], ..View::none() }
+    }
+
+    /// Whether anything is drawn.
+    pub(super) const fn is_shown(&self) -> bool {
+        self.is_shown
     }
 
     /// A finding that is new.
@@ -67,23 +69,17 @@ impl View {
         // Today is known: the clock is enough, and leaves room for what is wrong.
         let time = row.first_seen.to_string();
         let clock = time.get(11..19).unwrap_or(&time);
-        self.newest.push_back(format!("{clock} {:<6} {} {}", row.severity, row.code, row.sentence));
+        self.newest.push_back(format!("{clock} {:<6} {} {}", row.severity.as_str(), row.code, row.sentence));
     }
 
     /// Says something above the view.
-    pub(super) fn say(&self, line: &str) {
-        match &self.whole {
-            Some(whole) => {
-                // Where it cannot be drawn nobody looks.
-                let _ = whole.println(line);
-            }
-            None => eprintln!("{line}"),
-        }
+    pub(super) fn say(&mut self, line: &str) {
+        if self.is_shown { self.paint(Some(line)) } else { show(&format!("{line}\n")) }
     }
 
     /// Draws it.
     pub(super) fn draw(&mut self, gauges: &Gauges, totals: &Totals) {
-        if self.whole.is_none() {
+        if !self.is_shown {
             return;
         }
         let seconds = self.beat.elapsed().as_secs_f64().max(0.001);
@@ -130,9 +126,10 @@ impl View {
         ));
         let elapsed = self.began.elapsed().as_secs();
         texts.push(format!(
-            "{} blocked-looking, {} inconclusive; {} DNS answers; {:02}:{:02}:{:02}",
+            "{} blocked-looking, {} inconclusive, {} not-443; {} DNS answers; {:02}:{:02}:{:02}",
             count(&totals.outcomes, Outcome::BlockedLooking as usize),
             count(&totals.outcomes, Outcome::Inconclusive as usize),
+            count(&totals.ports, PortVerdict::Not443 as usize),
             totals.dns,
             elapsed / 3600,
             elapsed / 60 % 60,
@@ -147,16 +144,58 @@ impl View {
             more => format!("{more} findings, the newest last:"),
         });
         texts.extend(self.newest.iter().map(|line| format!("  {line}")));
-        for (place, line) in self.lines.iter().enumerate() {
-            line.set_message(texts.get(place).cloned().unwrap_or_default());
+        self.lines = texts;
+        self.paint(None);
+    }
+
+    /// Writes the lines over those that are there, all at once, so that nothing flickers.
+    fn paint(&mut self, above: Option<&str>) {
+        let (columns, rows) = size();
+        let mut out = self.home(columns);
+        if let Some(line) = above {
+            // Writing into a String cannot fail.
+            let _ = writeln!(out, "{line}\x1b[K");
+        }
+        self.drawn.clear();
+        for line in self.lines.iter().take(rows.saturating_sub(1)) {
+            // A line that ends at the edge would go on in the next.
+            let line = cut(line, columns.saturating_sub(1));
+            let _ = writeln!(out, "{line}\x1b[K");
+            self.drawn.push(unicode_width::UnicodeWidthStr::width(line.as_str()));
+        }
+        out.push_str("\x1b[J");
+        show(&out);
+    }
+
+    /// What leads back to the first line, also where the terminal became narrower since.
+    fn home(&self, columns: usize) -> String {
+        match self.drawn.iter().map(|width| width.div_ceil(columns).max(1)).sum::<usize>() {
+            0 => "\r".to_owned(),
+            lines => format!("\r\x1b[{lines}A"),
         }
     }
 
     /// Removes it.
-    pub(super) fn clear(&self) {
-        let Some(whole) = &self.whole else { return };
-        // Where it cannot be drawn nobody looks.
-        let _ = whole.clear();
-        whole.set_draw_target(ProgressDrawTarget::hidden());
+    pub(super) fn clear(&mut self) {
+        if self.is_shown {
+            show(&format!("{}\x1b[J", self.home(size().0)));
+        }
+        self.is_shown = false;
     }
+}
+
+/// Columns and rows of the terminal.
+fn size() -> (usize, usize) {
+    match terminal_size::terminal_size_of(std::io::stderr()) {
+        Some((terminal_size::Width(columns @ 1..), terminal_size::Height(rows @ 1..))) => {
+            (usize::from(columns), usize::from(rows))
+        }
+        _ => (80, 24),
+    }
+}
+
+/// Writes to standard error. Where that is gone nobody looks, and the audit goes on.
+pub(super) fn show(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -47,6 +47,8 @@ pub use sink::Sink;
 pub use sink::Stream;
 pub use summary::Detail;
 pub use summary::Summary;
+#[cfg(all(feature = "live", unix))]
+pub(crate) use summary::cut;
 pub(crate) use summary::severity_style;
 pub use table::Csv;
 pub use table::JsonLines;

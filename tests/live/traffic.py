@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import sys
+import threading
 import time
 
 
@@ -17,10 +18,10 @@ def question(name):
 
 
 def resolve(server, name):
-    """The last address of the answer; a resolver that is not up yet is asked again."""
-    for _ in range(50):
+    """The last address of the answer; a resolver that is not up yet refuses, and is asked again."""
+    for _ in range(100):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-            asker.settimeout(0.5)
+            asker.settimeout(10)
             asker.connect((server, 53))
             try:
                 asker.send(question(name))
@@ -48,12 +49,34 @@ def talk(server, *names):
         hello(resolve(server, name), name)
 
 
-def refused(server, count):
+def ask(server, name):
+    """Looks a name up."""
+    resolve(server, name)
+
+
+def linger(address, name):
+    """Says the name in a hello, and says nothing more for a minute."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with socket.create_connection((address, 443), timeout=10) as plain:
+        with context.wrap_socket(plain, server_hostname=name):
+            time.sleep(60)
+
+
+def refused(server, count, port=444):
     """Attempts to connect where nobody listens."""
     for _ in range(int(count)):
         with socket.socket() as one:
             one.settimeout(1)
-            one.connect_ex((server, 444))
+            one.connect_ex((server, int(port)))
+
+
+def silent(server, seconds):
+    """An attempt to connect that nobody answers."""
+    with socket.socket() as one:
+        one.settimeout(float(seconds))
+        one.connect_ex((server, 443))
 
 
 def datagrams(server, count, gap):
@@ -73,17 +96,20 @@ def serve(certificate, key):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
+    def reply(plain):
+        try:
+            plain.settimeout(10)
+            with context.wrap_socket(plain, server_side=True) as session:
+                session.recv(100)
+                session.send(b"hello\n")
+        except OSError:
+            plain.close()
+
     with socket.create_server(("", 443), backlog=64) as listener:
         print("ready", flush=True)
         while True:
             plain, _ = listener.accept()
-            try:
-                plain.settimeout(10)
-                with context.wrap_socket(plain, server_side=True) as session:
-                    session.recv(100)
-                    session.send(b"hello\n")
-            except OSError:
-                plain.close()
+            threading.Thread(target=reply, args=(plain,), daemon=True).start()
 
 
 def frame(protocol, source, target, rest):
@@ -147,5 +173,5 @@ def flood(device, kind, count):
 
 
 if __name__ == "__main__":
-    command = {f.__name__: f for f in (talk, refused, datagrams, serve, flood)}
+    command = {f.__name__: f for f in (talk, ask, linger, refused, silent, datagrams, serve, flood)}
     command[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,135 @@
+//! What a person sees on a terminal.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use super::lab::*;
+
+const PTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/pty.py");
+
+/// The lines of a terminal that got these bytes; only what a view in place needs is understood.
+fn screen(bytes: &str) -> Vec<String> {
+    let mut lines: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0_usize, 0_usize);
+    let mut chars = bytes.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '\r' => column = 0,
+            '\n' => row += 1,
+            '\u{1b}' => {
+                assert_eq!(chars.next(), Some('['), "an escape that nobody knows");
+                let mut number = String::new();
+                let end = loop {
+                    match chars.next() {
+                        Some(digit @ ('0'..='9' | ';' | '?')) => number.push(digit),
+                        // Cut in the middle of what is written just now.
+                        None => return lines.iter().map(|line| line.iter().collect()).collect(),
+                        Some(end) => break end,
+                    }
+                };
+                let count = number.parse().unwrap_or(1);
+                match end {
+                    'A' => row = row.saturating_sub(count),
+                    'B' => row += count,
+                    'K' if number == "2" => lines[row].clear(),
+                    'K' => lines[row].truncate(column),
+                    'J' => {
+                        lines[row].truncate(column);
+                        lines.truncate(row + 1);
+                    }
+                    'm' | 'h' | 'l' => {}
+                    other => panic!("a sequence that nobody knows: {number}{other}"),
+                }
+            }
+            other => {
+                if lines[row].len() <= column {
+                    lines[row].resize(column + 1, ' ');
+                }
+                lines[row][column] = other;
+                column += 1;
+            }
+        }
+        if lines.len() <= row {
+            lines.resize(row + 1, Vec::new());
+        }
+    }
+    lines.iter().map(|line| line.iter().collect::<String>().trim_end().to_owned()).collect()
+}
+
+#[test]
+fn a_terminal_shows_what_happens_in_place() {
+    let mut lab = Lab::new();
+    lab.serve();
+    let site = lab.path("site.toml");
+    fs::write(&site, "[site]\nproducts = [\"azure-file-sync\"]\n").unwrap();
+    let shown = lab.path("shown");
+    let mut child = Lab::inside(&lab.near, "python3")
+        .args([PTY, "50", "150", text(&shown), PROGRAM, "live", "--buffer", "16", "-i", &lab.device])
+        .args(["--site", text(&site)])
+        .args(SERVER)
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = child.stdin.take().unwrap();
+    let mut live = Run::of(child);
+    let seen = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).into_owned();
+    let find = |what: &str| screen(&seen()).into_iter().find(|line| line.contains(what));
+    until("a view without findings", || find("no findings so far").is_some());
+    assert!(find("rights given up: user nobody").is_some(), "{}", seen());
+
+    lab.traffic(&["talk", "10.77.0.2", "evil.example.net", "login.microsoftonline.com"]);
+    lab.traffic(&["refused", "203.0.113.6", "1"]);
+    for words in [
+        ["4 findings, the newest last:"].as_slice(),
+        &["medium AFS101", "evil.example.net"],
+        &["high   AFS201", "203.0.113.6"],
+        &["flows ", " live, ", " judged: ", "1 documented", "1 unexpected"],
+        &["1 blocked-looking, ", " inconclusive, 1 not-443; 2 DNS answers"],
+        &["1 of ", " needs of the site reached"],
+    ] {
+        until_or("it is shown", || {
+            let lines = screen(&seen());
+            let all = |line: &String| words.iter().all(|word| line.contains(word));
+            if lines.iter().any(all) { Ok(()) } else { Err(format!("{words:?} in {lines:#?}")) }
+        });
+    }
+    let line = find("frames/s").unwrap();
+    assert!(
+        line.starts_with(&lab.device) && line.contains("Mbit/s") && line.ends_with("nothing lost"),
+        "{line}"
+    );
+    // Drawn again and again, and always in the same place.
+    until("it is drawn ten times", || seen().matches("frames/s").count() > 10);
+    assert_eq!(screen(&seen()).iter().filter(|line| line.contains("frames/s")).count(), 1);
+
+    keys.write_all(b"\x03").unwrap();
+    live.ends(1);
+    let lines = screen(&seen());
+    assert!(!lines.iter().any(|line| line.contains("frames/s")), "the view is gone: {lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("4 findings")), "a summary stays: {lines:#?}");
+}
+
+#[test]
+fn a_loss_is_seen_in_the_view() {
+    let lab = Lab::new();
+    let shown = lab.path("shown");
+    let child = Lab::inside(&lab.near, "python3")
+        .args([PTY, "50", "150", text(&shown), PROGRAM, "live", "-i", &lab.device])
+        // A ring of a few hundred frames, which a flood fills before anybody looks.
+        .args(["--buffer", "1"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let live = Run::of(child);
+    let seen = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).into_owned();
+    until("a view", || screen(&seen()).iter().any(|line| line.contains("nothing lost")));
+    // Who empties the ring stands still meanwhile.
+    let program = live.only_child();
+    run(&["kill", "-s", "STOP", &program]);
+    lab.traffic(&["flood", &lab.device, "syn", "20000"]);
+    run(&["kill", "-s", "CONT", &program]);
+    until("the loss", || screen(&seen()).iter().any(|line| line.contains("lost by kernel ")));
+}
