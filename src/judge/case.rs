@@ -121,7 +121,7 @@ impl Case {
     pub(super) fn name(&self) -> Option<(&Arc<Known>, NameSource)> {
         let claimed = self.strongest().map(|claimed| (&claimed.known, claimed.source));
         let source = if self.dns_is_others { NameSource::DnsOther } else { NameSource::Dns };
-        let dns = self.dns.as_ref().map(|named| (&named.known, source));
+        let dns = self.dns.as_ref().map(|named| (named.known(), source));
         match (claimed, dns) {
             (Some(claimed), Some(dns)) => Some(if claimed.1 < dns.1 { claimed } else { dns }),
             (claimed, dns) => claimed.or(dns),

@@ -22,12 +22,12 @@ use super::ground::TagSet;
 use super::lookups::Lookup;
 use super::lookups::Lookups;
 use super::names::Names;
-use super::names::Recent;
 use super::outcome::Ending;
 use super::outcome::is_silence;
 use super::outcome::outcome;
 use super::quality::Quality;
 use super::races::Races;
+use super::recent::Recent;
 use super::record::Confidence;
 use super::record::DnsRow;
 use super::record::FindingRow;
@@ -388,7 +388,7 @@ impl Court {
                 let server = opening.server.address;
                 let (dns, dns_is_others) = self.names.when_opened(client, server);
                 if let Some(named) = dns.as_ref().filter(|_| opening.protocol == TCP && opening.from_start) {
-                    self.races.begin(client, &named.known, self.opened, server, at.time);
+                    self.races.begin(client, named.known(), self.opened, server, at.time);
                 }
                 let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
                 self.put(slot, case);
@@ -402,17 +402,16 @@ impl Court {
                 (case.dns, case.dns_is_others) = self.names.when_opened(client.address, server.address);
             }
             Fact::Spoke(app) => {
-                if let Some(case) = self.case(slot) {
+                if let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::as_deref_mut) {
                     case.app = app.0;
-                    let (client, number) = (case.client().address, case.number);
                     // Who speaks was let in.
-                    if let Some(named) = case.dns.clone().filter(|_| case.opening.protocol == TCP) {
-                        self.races.arrive(client, &named.known, number);
+                    if let Some(named) = case.dns.as_ref().filter(|_| case.opening.protocol == TCP) {
+                        self.races.arrive(case.client().address, named.known(), case.number);
                     }
                 }
             }
             Fact::Claimed(claim) => {
-                let known = self.names.know(claim.name, &self.ground);
+                let known = self.names.know(&claim.name, &self.ground);
                 let ends = self.case(slot).map(|case| (case.client().address, case.server().address));
                 let contradicts = match (claim.source, ends) {
                     (NameSource::Certificate, _) | (_, None) => None,
@@ -442,7 +441,7 @@ impl Court {
                 }
                 self.claims += added;
             }
-            Fact::Resolved(resolution) => self.resolved(slot, &at, *resolution, docket),
+            Fact::Resolved(resolution) => self.resolved(slot, &at, resolution, docket),
             Fact::Ended(ending) => {
                 if let Some(case) = self.case(slot) {
                     case.end(ending, at.frame);
@@ -504,7 +503,7 @@ impl Court {
         &mut self,
         slot: Slot,
         at: &crate::flow::At,
-        resolution: Resolution,
+        resolution: Box<Resolution>,
         docket: &mut impl Docket,
     ) {
         let Some(case) = self.cases.get(slot.0 as usize).and_then(Option::as_deref) else {
@@ -515,7 +514,7 @@ impl Court {
         }
         let (client, resolver, protocol) = (case.client(), case.server(), case.opening.protocol);
         let flow = case.number;
-        let resolved = self.names.resolved(client.address, &resolution, at.frame, &self.ground);
+        let answered = self.names.resolved(client.address, &resolution, at.frame, &self.ground);
         let (frame, time) = match (resolution.rcode, resolution.query_frame, resolution.query_time) {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
@@ -526,14 +525,15 @@ impl Court {
         }
         if resolution.opcode == 0 && self.scope.audits(client.address) {
             let asked = site::Asked { client, resolver, frame, time };
-            let known = self.names.know(resolution.query_name.clone(), &self.ground);
+            let known =
+                answered.known.unwrap_or_else(|| self.names.know(&resolution.query_name, &self.ground));
             site::asked(&asked, &known, &self.ground, &mut self.findings);
             let lookup = Lookup {
                 client: client.address,
                 resolver: resolver.address,
                 flow,
                 resolution: &resolution,
-                resolved: &resolved,
+                resolved: &answered.addresses,
                 known: &known,
                 frame,
                 time,
@@ -541,8 +541,8 @@ impl Court {
             };
             self.lookups.add(&lookup, &self.ground, &mut self.findings);
         }
-        let row =
-            DnsRow { frame, time, client, resolver, protocol, resolution: Arc::new(resolution), resolved };
+        let resolved = answered.addresses;
+        let row = DnsRow { frame, time, client, resolver, protocol, resolution, resolved };
         docket.dns(row);
     }
 
@@ -616,7 +616,7 @@ impl Court {
         let ending = with_words(case, closing, unknown_issuer, ending);
         let (_, signature, _) = ending;
         if let (Some(named), Some(story)) = (&case.dns, &closing.tcp) {
-            let name = &named.known;
+            let name = named.known();
             match story.handshake {
                 Handshake::Complete => self.races.arrive(client, name, case.number),
                 // Who lost a race gives up; who goes on asking was not answered.
@@ -699,7 +699,7 @@ fn row(
         name: name.map(|known| Arc::clone(&known.name)),
         name_source,
         sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),
-        dns_name: dns.map(|named| Arc::clone(&named.known.name)),
+        dns_name: dns.map(|named| Arc::clone(&named.known().name)),
         alpn: said.and_then(alpn),
         tls_version: said.and_then(|said| said.tls_version),
         ech: said.is_some_and(|said| said.ech),
@@ -733,7 +733,7 @@ fn alpn(said: &Said) -> Option<WireText> {
 fn evidence(case: &Case, closing: &Closing) -> SmallVec<[crate::base::FrameRef; 6]> {
     let mut frames = SmallVec::new();
     if let Some(named) = &case.dns {
-        frames.push(named.frame);
+        frames.push(named.frame());
     }
     if let Some(story) = &closing.tcp {
         frames.extend([story.syn_frame, story.syn_ack_frame].into_iter().flatten());

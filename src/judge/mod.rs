@@ -18,6 +18,7 @@ mod needs;
 mod outcome;
 mod quality;
 mod races;
+mod recent;
 mod record;
 mod site;
 mod survey;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::names::Known;
-use super::names::Recent;
+use super::recent::Recent;
 use crate::base::Address;
 use crate::base::Time;
 
@@ -113,7 +113,7 @@ mod tests {
         let rules = library.select(&Selection::default()).unwrap();
         let ground = Ground::new(Arc::new(rules), Site::default(), None);
         let name = HostName::from_wire_text(b"sync.example").unwrap();
-        let name = Names::new(usize::MAX).know(name, &ground);
+        let name = Names::new(usize::MAX).know(&name, &ground);
         let (client, six, four) = (Address(1), Address(66), Address(44));
         let at = |millis: i64| Time(millis * 1_000_000);
         let mut races = Races::default();

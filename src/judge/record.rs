@@ -217,7 +217,7 @@ pub struct DnsRow {
     /// IANA protocol number.
     pub protocol: u8,
     /// Question and answers.
-    pub resolution: Arc<Resolution>,
+    pub resolution: Box<Resolution>,
     /// The addresses that the chain leads to.
     pub resolved: SmallVec<[Address; 4]>,
 }
