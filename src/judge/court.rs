@@ -147,6 +147,8 @@ pub struct Court {
     names: Names,
     /// Issuers of certificates, and whether they are unknown.
     issuers: Recent<WireText, bool>,
+    /// Lists of protocols that clients offered, each kept so that its place in memory stands for it, and as one text.
+    offers: Recent<usize, (Arc<[WireText]>, WireText)>,
     findings: Findings,
     destinations: Destinations,
     /// Audited hosts that packets were seen to reach.
@@ -226,6 +228,7 @@ impl Court {
             husks: Husks::default(),
             names: Names::new(limits.name_bytes),
             issuers: Recent::new(1 << 10),
+            offers: Recent::new(1 << 10),
             findings: Findings::new(limits.findings),
             destinations: Destinations::default(),
             hearing: Recent::new(HOSTS),
@@ -317,9 +320,11 @@ impl Court {
     }
 
     fn preview(&mut self, case: &Case, closing: &Closing, ending: Ending, there: &[Proof]) {
-        let (row, verdict) = self.judge(case, closing, true, ending);
-        let (ground, scope) = (&*self.ground, &self.scope);
-        let seen = checks::Seen { case, closing, verdict: &verdict, scope, ground, row: &row };
+        let ground = &*Arc::clone(&self.ground);
+        let tags = self.site.tags(case.server().address, ground);
+        let verdict = self.verdict(case, closing, tags.as_deref(), ground);
+        let row = row(case, closing, &verdict, tags.as_deref(), ending, ground);
+        let seen = checks::Seen { case, closing, verdict: &verdict, scope: &self.scope, ground, row: &row };
         checks::preview(&seen, there, &mut self.findings);
     }
 
@@ -564,18 +569,25 @@ impl Court {
         }
         ending = self.weigh(&case, closing, ending);
         let judged = by_client > 0 && self.is_judged(&case);
-        let (mut row, verdict) = self.judge(&case, closing, judged, ending);
+        let ground = &*Arc::clone(&self.ground);
+        let tags = self.site.tags(case.server().address, ground);
+        let tags = tags.as_deref();
+        let verdict = if judged { self.verdict(&case, closing, tags, ground) } else { Verdict::default() };
+        let mut row = row(&case, closing, &verdict, tags, ending, ground);
         self.site.saw(&row, &verdict);
         if judged {
             self.count(client, &row);
             self.compare.add(&row);
         }
-        let (ground, scope) = (&*self.ground, &self.scope);
-        let seen = checks::Seen { case: &case, closing, verdict: &verdict, scope, ground, row: &row };
+        let seen =
+            checks::Seen { case: &case, closing, verdict: &verdict, scope: &self.scope, ground, row: &row };
         row.findings = checks::run(&seen, &mut self.findings);
+        case.dns = None;
+        if let Some(said) = case.said.take() {
+            self.quote(*said, &mut row);
+        }
         docket.flow(row);
         self.tell_news(docket);
-        (case.said, case.dns) = (None, None);
         self.spare.push(case);
     }
 
@@ -586,22 +598,21 @@ impl Court {
         in_roles || self.scope.audits(client)
     }
 
-    /// The row of a flow before the checks, and what the documents say of it.
-    fn judge(&mut self, case: &Case, closing: &Closing, judged: bool, ending: Ending) -> (FlowRow, Verdict) {
-        let tags = self.site.tags(case.server().address, &self.ground);
-        let tags = tags.as_deref();
-        let mut verdict = if judged {
-            verdict(case, tags, || day(closing.first_seen), &self.ground)
-        } else {
-            Verdict::default()
-        };
+    /// What the documents say of a flow that is judged.
+    fn verdict<'a>(
+        &mut self,
+        case: &'a Case,
+        closing: &Closing,
+        tags: Option<&'a TagSet>,
+        ground: &'a Ground,
+    ) -> Verdict<'a> {
+        let mut verdict = verdict(case, tags, || day(closing.first_seen), ground);
         if verdict.documented.is_some()
             && let Some(issuer) = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref())
         {
             verdict.unknown_issuer = self.is_unknown_issuer(issuer);
         }
-        let row = row(case, closing, &verdict, tags, ending, &self.ground);
-        (row, verdict)
+        verdict
     }
 
     /// What the rest of the capture does to what a flow looks like by itself.
@@ -644,6 +655,26 @@ impl Court {
         unknown
     }
 
+    /// Puts into a row what was said in the flow, which is over.
+    fn quote(&mut self, said: Said, row: &mut FlowRow) {
+        row.alpn = said.alpn.or_else(|| Some(self.offer(said.alpn_offered?)));
+        row.tls_version = said.tls_version;
+        row.ech = said.ech;
+        row.certificate_issuer = said.certificate_issuer;
+        row.ja4 = said.ja4;
+    }
+
+    /// Puts the protocols that a client offered into one text, once.
+    fn offer(&mut self, offered: Arc<[WireText]>) -> WireText {
+        let place = offered.as_ptr().addr();
+        if let Some((_, text)) = self.offers.get(&place) {
+            return text.clone();
+        }
+        let text = joined(&offered);
+        self.offers.put(place, (offered, text.clone()));
+        text
+    }
+
     fn count(&mut self, client: Address, row: &FlowRow) {
         self.tally.judged += 1;
         if self.audited.len() < HOSTS {
@@ -667,17 +698,16 @@ impl Court {
     }
 }
 
-/// A flow's row, as far as it is known before the checks.
+/// A flow's row before the checks, without the words of [`Court::quote`].
 fn row(
     case: &Case,
     closing: &Closing,
-    verdict: &Verdict,
+    verdict: &Verdict<'_>,
     tags: Option<&TagSet>,
     ending: Ending,
     ground: &Ground,
 ) -> FlowRow {
     let (outcome, signature, confidence) = ending;
-    let said = case.said.as_deref();
     let dns = case.dns.as_ref();
     let (name, name_source) = match case.name() {
         Some((known, source)) => (Some(known), Some(source)),
@@ -700,11 +730,11 @@ fn row(
         name_source,
         sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),
         dns_name: dns.map(|named| Arc::clone(&named.known().name)),
-        alpn: said.and_then(alpn),
-        tls_version: said.and_then(|said| said.tls_version),
-        ech: said.is_some_and(|said| said.ech),
-        certificate_issuer: said.and_then(|said| said.certificate_issuer.clone()),
-        ja4: said.and_then(|said| said.ja4.clone()),
+        alpn: None,
+        tls_version: None,
+        ech: false,
+        certificate_issuer: None,
+        ja4: None,
         packets: closing.packets,
         bytes: closing.bytes,
         destination: verdict.destination,
@@ -712,7 +742,7 @@ fn row(
         outcome,
         signature,
         confidence,
-        documented: verdict.documented.clone(),
+        documented: verdict.documented.cloned(),
         findings: SmallVec::new(),
         evidence: evidence(case, closing),
         service_tags: tags.map(|tags| Arc::clone(&tags.text)),
@@ -720,13 +750,10 @@ fn row(
     }
 }
 
-/// The protocol that the server chose, else those that the client offered.
-fn alpn(said: &Said) -> Option<WireText> {
-    if said.alpn.is_some() {
-        return said.alpn.clone();
-    }
-    let offered: Vec<&str> = said.alpn_offered.as_ref()?.iter().map(WireText::as_str).collect();
-    Some(WireText::printable(offered.join(";")))
+/// Protocols that a client offered, as one text.
+fn joined(offered: &[WireText]) -> WireText {
+    let offered: Vec<&str> = offered.iter().map(WireText::as_str).collect();
+    WireText::printable(offered.join(";"))
 }
 
 /// The frames that prove what a flow's row says: its beginning, its answer, its name, its end.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::Equivalent;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
@@ -114,11 +115,30 @@ const TWO_ANSWERS: Signature = signature(
     false,
 );
 
+/// Where an answer led. Its name is kept so that its place in memory stands for it.
+#[derive(Debug)]
+struct Answered {
+    _known: Arc<Known>,
+    addresses: SmallVec<[Address; 1]>,
+}
+
+/// A suspicion's client, name and code, to ask with.
+#[derive(Hash)]
+struct Asked<'a>(Address, &'a HostName, &'static str);
+
+impl Equivalent<(Address, HostName, &'static str)> for Asked<'_> {
+    fn equivalent(&self, key: &(Address, HostName, &'static str)) -> bool {
+        let Asked(client, name, code) = self;
+        *client == key.0 && **name == key.1 && *code == key.2
+    }
+}
+
 /// What DNS said so far.
 #[derive(Debug)]
 pub(super) struct Lookups {
     doubts: HashMap<(Address, HostName, &'static str), Doubt, foldhash::fast::RandomState>,
-    answered: Recent<(u64, HostName), SmallVec<[Address; 4]>>,
+    /// By conversation and name.
+    answered: Recent<(u64, usize), Answered>,
 }
 
 impl Default for Lookups {
@@ -154,14 +174,13 @@ impl Lookups {
             // Whoever was answered well at last was not kept from the name.
             for clearing in [NO_SUCH_NAME, REFUSAL, FAILURE, EMPTY, NO_ANSWER] {
                 if clearing.clears && !self.doubts.is_empty() {
-                    self.doubts.remove(&(client, (*known.name).clone(), clearing.code));
+                    self.doubts.remove(&Asked(client, &known.name, clearing.code));
                 }
             }
         }
         let Some(signature) = found else { return };
-        let key = (client, (*known.name).clone(), signature.code);
         let full = self.doubts.len() >= DOUBTS;
-        match self.doubts.get_mut(&key) {
+        match self.doubts.get_mut(&Asked(client, &known.name, signature.code)) {
             Some(doubt) => {
                 doubt.count += 1;
                 doubt.last = (lookup.frame, lookup.time);
@@ -182,7 +201,7 @@ impl Lookups {
                 if !signature.clears {
                     findings.preview(&doubt.sign(client, &doubt.last), || doubt.sentence(client));
                 }
-                self.doubts.insert(key, doubt);
+                self.doubts.insert((client, (*known.name).clone(), signature.code), doubt);
             }
         }
     }
@@ -209,15 +228,14 @@ impl Lookups {
         if lookup.resolved.iter().any(|address| is_nowhere(*address)) {
             return Some(SINKHOLE);
         }
-        let zoned = in_private_zone(&lookup.known.name)
-            || resolution
-                .answers
-                .iter()
-                .any(|answer| matches!(&answer.data, AnswerData::Name(name) if in_private_zone(name)));
+        let zoned = || {
+            let leads = |data: &AnswerData| matches!(data, AnswerData::Name(name) if in_private_zone(name));
+            in_private_zone(&lookup.known.name) || resolution.answers.iter().any(|answer| leads(&answer.data))
+        };
         let inside = |address: &Address| address.is_private() && !ground.private_networks.hold(*address);
         // Of names that can have a private endpoint the flow is judged, which says more.
         let can_be_private = lookup.known.nature.can_be_private;
-        if !zoned && !can_be_private && lookup.resolved.iter().any(inside) {
+        if !can_be_private && lookup.resolved.iter().any(inside) && !zoned() {
             return Some(PRIVATE);
         }
         // Without an address of the sixth version a name is as good as any; a cut or chained answer may go on elsewhere.
@@ -227,13 +245,14 @@ impl Lookups {
 
     /// Whether the same question was answered before, and otherwise. What has no question of its own answers the last one.
     fn is_second(&mut self, lookup: &Lookup<'_>) -> bool {
-        let key = (lookup.flow, (*lookup.known.name).clone());
+        let key = (lookup.flow, Arc::as_ptr(lookup.known).addr());
         if lookup.resolution.query_frame.is_none()
             && let Some(first) = self.answered.get(&key)
         {
-            return !first.iter().any(|address| lookup.resolved.contains(address));
+            return !first.addresses.iter().any(|address| lookup.resolved.contains(address));
         }
-        self.answered.put(key, lookup.resolved.into());
+        let answered = Answered { _known: Arc::clone(lookup.known), addresses: lookup.resolved.into() };
+        self.answered.put(key, answered);
         false
     }
 
