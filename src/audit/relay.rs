@@ -45,7 +45,7 @@ use crate::read::Observation;
 const UNDER_WAY: usize = 2;
 
 /// Observations that make a batch worth handing on: waking a thread costs as much as judging a few flows.
-const BATCH: usize = 2048;
+const BATCH: usize = 1024;
 
 /// Rows that make a batch worth handing on.
 const ROWS: usize = 256;

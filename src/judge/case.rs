@@ -38,7 +38,8 @@ pub(super) struct Case {
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) claims: SmallVec<[Claimed; 1]>,
-    pub(super) endings: SmallVec<[(Ending, FrameRef); 1]>,
+    /// How the two sides ended attempts; few flows have any.
+    pub(super) endings: Vec<(Ending, FrameRef)>,
     pub(super) alpn: Option<WireText>,
     pub(super) alpn_offered: Option<Arc<[WireText]>>,
     pub(super) certificate_issuer: Option<WireText>,

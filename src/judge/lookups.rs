@@ -29,7 +29,7 @@ use crate::read::Resolution;
 const DOUBTS: usize = 1 << 13;
 
 /// Answers that are remembered to notice a second one.
-const ANSWERED: usize = 1 << 11;
+const ANSWERED: usize = 7 << 8;
 
 /// Record types (RFC 1035 §3.2.2, RFC 3596 §2.1).
 const A: u16 = 1;

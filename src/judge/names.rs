@@ -44,6 +44,8 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const HTTPS: u16 = 443;
 
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// A name, once, with what the rules say of it.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -169,7 +171,7 @@ pub(super) struct Answered {
 pub(super) struct Names {
     pool: Recent<HostName, Pooled>,
     /// One for each list of rows that some name has met; a row met by its corrected text is another.
-    standings: HashMap<Box<[(RuleId, bool)]>, Arc<Standing>, foldhash::fast::RandomState>,
+    standings: Map<Box<[(RuleId, bool)]>, Arc<Standing>>,
     by_client: Recent<(Address, Address), SmallVec<[Named; 1]>>,
     by_server: Recent<Address, Named>,
 }
@@ -182,7 +184,7 @@ impl Names {
         Names {
             // Seven eighths of a power of two is what a hash table holds without growing.
             pool: Recent::weighing(7 << 12, room * 2),
-            standings: HashMap::default(),
+            standings: Map::default(),
             by_client: Recent::weighing(7 << 13, room * 3),
             by_server: Recent::weighing(7 << 12, room),
         }

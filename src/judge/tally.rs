@@ -3,6 +3,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use hashbrown::HashSet;
 use hashbrown::HashTable;
 
@@ -49,7 +50,10 @@ pub(super) struct Destinations {
     places: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
     counted: Vec<Counted>,
-    clients: HashSet<(usize, Address), foldhash::fast::RandomState>,
+    /// Clients, numbered as they come.
+    clients: HashMap<Address, u32, foldhash::fast::RandomState>,
+    /// Places in `counted` with numbers of clients.
+    pairs: HashSet<(u32, u32), foldhash::fast::RandomState>,
     missed: u64,
 }
 
@@ -70,8 +74,11 @@ impl Destinations {
             *count += 1;
         }
         tally.bytes += row.bytes.iter().sum::<u64>();
-        if self.clients.len() < PAIRS && self.clients.insert((place, client)) {
-            tally.clients += 1;
+        if self.pairs.len() < PAIRS {
+            // Each client has a pair at least, so that there are no more of them.
+            let next = self.clients.len() as u32;
+            let number = *self.clients.entry(client).or_insert(next);
+            tally.clients += u64::from(self.pairs.insert((place as u32, number)));
         }
     }
 
