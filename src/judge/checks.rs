@@ -102,8 +102,8 @@ const CITES: &[(&str, &str)] = &[
 ];
 
 /// Runs all checks over a finished flow, adds the findings, and returns their codes.
-pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'static str; 4]> {
-    let mut codes: SmallVec<[&'static str; 4]> = SmallVec::new();
+pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'static str; 2]> {
+    let mut codes: SmallVec<[&'static str; 2]> = SmallVec::new();
     for check in CHECKS.iter().chain(site::CHECKS).filter(|check| (check.finds)(seen)) {
         codes.push(check.code);
         let sign = sign(seen, check.code);

@@ -757,7 +757,7 @@ fn joined(offered: &[WireText]) -> WireText {
 }
 
 /// The frames that prove what a flow's row says: its beginning, its answer, its name, its end.
-fn evidence(case: &Case, closing: &Closing) -> SmallVec<[crate::base::FrameRef; 6]> {
+fn evidence(case: &Case, closing: &Closing) -> SmallVec<[crate::base::FrameRef; 4]> {
     let mut frames = SmallVec::new();
     if let Some(named) = &case.dns {
         frames.push(named.frame());

@@ -193,9 +193,9 @@ pub struct FlowRow {
     /// What the documents say of the destination.
     pub documented: Option<Arc<Documented>>,
     /// Codes of the findings that the flow takes part in.
-    pub findings: SmallVec<[&'static str; 4]>,
+    pub findings: SmallVec<[&'static str; 2]>,
     /// The frames that prove what the row says.
-    pub evidence: SmallVec<[FrameRef; 6]>,
+    pub evidence: SmallVec<[FrameRef; 4]>,
     /// Service tags that hold the server's address, most specific first, joined with `;`; none where the address is in
     /// none, or no tag file was given.
     pub service_tags: Option<Arc<str>>,
