@@ -40,7 +40,9 @@ use crate::flow::FlowCounts;
 use crate::flow::FlowTable;
 use crate::judge;
 use crate::judge::Court;
-use crate::judge::Docket;
+use crate::judge::DnsRow;
+use crate::judge::FindingRow;
+use crate::judge::FlowRow;
 use crate::judge::Ground;
 use crate::judge::Judgement;
 use crate::judge::Scope;
@@ -151,7 +153,13 @@ impl Source for capture::Live {
 }
 
 /// Writes the rows, and for a live source what happens while it runs.
-pub trait Clerk: Docket {
+pub trait Clerk {
+    /// A flow has ended.
+    fn flow(&mut self, row: &FlowRow);
+    /// A DNS answer arrived, or will not.
+    fn dns(&mut self, row: &DnsRow);
+    /// Something is wrong that was not before; only for a live source.
+    fn news(&mut self, _: &FindingRow) {}
     /// A second has passed.
     fn pulse(&mut self, _: &State) {}
     /// Evidence is closed here with these facts, and begun anew.

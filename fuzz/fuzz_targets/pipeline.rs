@@ -12,7 +12,6 @@ use afs_audit::decode;
 use afs_audit::flow;
 use afs_audit::judge;
 use afs_audit::judge::DnsRow;
-use afs_audit::judge::Docket;
 use afs_audit::judge::FlowRow;
 use afs_audit::judge::Ground;
 use afs_audit::judge::Scope;
@@ -29,20 +28,18 @@ struct Kept {
     rows: Vec<String>,
 }
 
-impl Docket for Kept {
-    fn flow(&mut self, row: FlowRow) {
+impl audit::Clerk for Kept {
+    fn flow(&mut self, row: &FlowRow) {
         self.flows += 1;
         self.packets += row.packets.iter().sum::<u64>();
         self.bytes = row.bytes.iter().fold(self.bytes, |sum, bytes| sum.wrapping_add(*bytes));
         self.rows.push(format!("{row:?}"));
     }
 
-    fn dns(&mut self, row: DnsRow) {
+    fn dns(&mut self, row: &DnsRow) {
         self.rows.push(format!("{row:?}"));
     }
 }
-
-impl audit::Clerk for Kept {}
 
 struct Nobody;
 

@@ -45,7 +45,7 @@ use crate::read::Observation;
 const UNDER_WAY: usize = 2;
 
 /// Observations that make a batch worth handing on: waking a thread costs as much as judging a few flows.
-const BATCH: usize = 2048;
+const BATCH: usize = 1024;
 
 /// Rows that make a batch worth handing on.
 const ROWS: usize = 256;
@@ -72,13 +72,13 @@ struct Beat {
 pub(super) fn alone<S: Source, D: Clerk + Send>(
     limits: Limits,
     mut court: Court,
-    docket: D,
+    clerk: D,
     reading: Reading<'_, S>,
 ) -> (FlowCounts, Judgement, D) {
     let (told, hear) = bounded::<Told>(UNDER_WAY);
     let (give_back, empties) = bounded::<(Batch, Husks)>(UNDER_WAY * 2);
     thread::scope(|scope| {
-        let (mut post, writing) = post(scope, docket);
+        let (mut post, writing) = post(scope, clerk);
         let judging = scope.spawn(move || {
             for Told { mut batch, pulse } in hear {
                 for observation in batch.drain(..) {
@@ -111,7 +111,8 @@ enum Row {
     Dns(DnsRow),
     News(Box<FindingRow>),
     Pulse(Box<State>),
-    Turn(Box<Facts>),
+    /// Taken out where it is written.
+    Turn(Option<Box<Facts>>),
 }
 
 /// Hands rows on in batches to the thread that writes them: printing a row costs as much as judging its flow.
@@ -124,6 +125,10 @@ struct Post {
 impl Post {
     fn put(&mut self, row: Row) {
         self.rows.push(row);
+        self.hand_on_full();
+    }
+
+    fn hand_on_full(&mut self) {
         if self.rows.len() >= ROWS {
             self.hand_on();
         }
@@ -138,7 +143,9 @@ impl Post {
 
 impl Docket for Post {
     fn flow(&mut self, row: FlowRow) {
-        self.put(Row::Flow(row));
+        // Straight into its place: a row is large to move.
+        self.rows.push(Row::Flow(row));
+        self.hand_on_full();
     }
 
     fn dns(&mut self, row: DnsRow) {
@@ -150,27 +157,28 @@ impl Docket for Post {
     }
 }
 
-/// Starts the thread that writes rows; it gives the docket back when the post is gone.
+/// Starts the thread that writes rows; it gives the clerk back when the post is gone.
 fn post<'scope, D: Clerk + Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
-    mut docket: D,
+    mut clerk: D,
 ) -> (Post, thread::ScopedJoinHandle<'scope, D>) {
     let (out, rows) = bounded::<Vec<Row>>(UNDER_WAY);
     let (give_back, empties) = bounded::<Vec<Row>>(UNDER_WAY * 2);
     let writing = scope.spawn(move || {
         for mut batch in rows {
-            for row in batch.drain(..) {
+            for row in &mut batch {
                 match row {
-                    Row::Flow(row) => docket.flow(row),
-                    Row::Dns(row) => docket.dns(row),
-                    Row::News(row) => docket.news(&row),
-                    Row::Pulse(state) => docket.pulse(&state),
-                    Row::Turn(facts) => docket.turn(*facts),
+                    Row::Flow(row) => clerk.flow(row),
+                    Row::Dns(row) => clerk.dns(row),
+                    Row::News(row) => clerk.news(row),
+                    Row::Pulse(state) => clerk.pulse(state),
+                    Row::Turn(facts) => facts.take().into_iter().for_each(|facts| clerk.turn(*facts)),
                 }
             }
+            batch.clear();
             let _ = give_back.try_send(batch);
         }
-        docket
+        clerk
     });
     (Post { rows: Vec::new(), out, empties }, writing)
 }
@@ -193,7 +201,8 @@ fn beat_at_judge(beat: Beat, court: &mut Court, post: &mut Post) {
     post.put(Row::Pulse(Box::new(state)));
     if let Some(Closes { inputs, ledger, span, flows }) = closes {
         let judgement = court.turn();
-        post.put(Row::Turn(Box::new(Facts { inputs, ledger, flows, judgement, span, stopped: false })));
+        let facts = Facts { inputs, ledger, flows, judgement, span, stopped: false };
+        post.put(Row::Turn(Some(Box::new(facts))));
     }
     post.hand_on();
 }
@@ -307,7 +316,7 @@ pub(super) fn shared<S: Source, D: Clerk + Send>(
     limits: Limits,
     workers: usize,
     mut court: Court,
-    docket: D,
+    clerk: D,
     reading: Reading<'_, S>,
 ) -> (FlowCounts, Judgement, D) {
     let workers = workers.min(SHARDS);
@@ -323,7 +332,7 @@ pub(super) fn shared<S: Source, D: Clerk + Send>(
             hearing.push(hear);
             working.push(scope.spawn(move || work(Worker::new(limits), &tasks, &told)));
         }
-        let (mut post, writing) = post(scope, docket);
+        let (mut post, writing) = post(scope, clerk);
         let judging = scope.spawn(move || {
             while let Some(batches) =
                 hearing.iter().map(|hear| hear.recv().ok()).collect::<Option<Vec<Batch>>>()

@@ -44,7 +44,6 @@ use crate::capture;
 use crate::capture::Devices;
 use crate::capture::Gauges;
 use crate::judge::DnsRow;
-use crate::judge::Docket;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::Severity;
@@ -434,14 +433,14 @@ fn free(parent: &Path, time: &str) -> PathBuf {
     parent.join(found.unwrap_or(name))
 }
 
-impl Docket for Clerk {
-    fn flow(&mut self, row: FlowRow) {
-        let written = self.sink.flow(&row);
+impl audit::Clerk for Clerk {
+    fn flow(&mut self, row: &FlowRow) {
+        let written = self.sink.flow(row);
         self.wrote(written);
     }
 
-    fn dns(&mut self, row: DnsRow) {
-        let written = self.sink.dns(&row);
+    fn dns(&mut self, row: &DnsRow) {
+        let written = self.sink.dns(row);
         self.wrote(written);
     }
 
@@ -459,9 +458,7 @@ impl Docket for Clerk {
             }
         }
     }
-}
 
-impl audit::Clerk for Clerk {
     fn pulse(&mut self, state: &audit::State) {
         let base = &self.base;
         let tally = &state.tally;

@@ -23,7 +23,6 @@ use crate::decode;
 use crate::flow;
 use crate::judge;
 use crate::judge::DnsRow;
-use crate::judge::Docket;
 use crate::judge::FlowRow;
 use crate::judge::Ground;
 use crate::judge::RequirementState;
@@ -117,19 +116,17 @@ impl Rows<'_> {
     }
 }
 
-impl Docket for Rows<'_> {
-    fn flow(&mut self, row: FlowRow) {
-        let written = self.sink.flow(&row);
+impl audit::Clerk for Rows<'_> {
+    fn flow(&mut self, row: &FlowRow) {
+        let written = self.sink.flow(row);
         self.wrote(written);
     }
 
-    fn dns(&mut self, row: DnsRow) {
-        let written = self.sink.dns(&row);
+    fn dns(&mut self, row: &DnsRow) {
+        let written = self.sink.dns(row);
         self.wrote(written);
     }
 }
-
-impl audit::Clerk for Rows<'_> {}
 
 struct Shown<'a>(&'a Progress);
 
@@ -412,7 +409,15 @@ fn input_facts(input: &InputFacts, path: &std::path::Path, hash: args::Hash) -> 
     value
 }
 
-impl audit::Clerk for Survey {}
+impl audit::Clerk for Survey {
+    fn flow(&mut self, row: &FlowRow) {
+        Survey::flow(self, row);
+    }
+
+    fn dns(&mut self, row: &DnsRow) {
+        Survey::dns(self, row);
+    }
+}
 
 /// Prints a site file, filled from captures.
 pub(super) fn site_init(plan: &SurveyPlan, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -43,7 +43,8 @@ pub(super) struct Case {
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) claims: SmallVec<[Claimed; 1]>,
-    pub(super) endings: SmallVec<[(Ending, FrameRef); 1]>,
+    /// How the two sides ended attempts; few flows have any.
+    pub(super) endings: Vec<(Ending, FrameRef)>,
     pub(super) alpn: Option<WireText>,
     pub(super) alpn_offered: Option<Arc<[WireText]>>,
     pub(super) certificate_issuer: Option<WireText>,
@@ -175,7 +176,7 @@ impl Case {
     pub(super) fn name(&self) -> Option<(&Arc<Known>, NameSource)> {
         let claimed = self.strongest().map(|claimed| (&claimed.known, claimed.source));
         let source = if self.dns_is_others { NameSource::DnsOther } else { NameSource::Dns };
-        let dns = self.dns.as_ref().map(|named| (&named.known, source));
+        let dns = self.dns.as_ref().map(|named| (named.known(), source));
         match (claimed, dns) {
             (Some(claimed), Some(dns)) => Some(if claimed.1 < dns.1 { claimed } else { dns }),
             (claimed, dns) => claimed.or(dns),

@@ -36,7 +36,7 @@ use crate::rules::Place;
 pub(super) struct Seen<'a> {
     pub(super) case: &'a Case,
     pub(super) closing: &'a Closing,
-    pub(super) verdict: &'a Verdict,
+    pub(super) verdict: &'a Verdict<'a>,
     pub(super) scope: &'a Scope,
     pub(super) ground: &'a Ground,
     pub(super) row: &'a FlowRow,
@@ -120,13 +120,15 @@ const CITES: &[(&str, &str)] = &[
 ];
 
 /// Runs all checks over a finished flow, adds the findings, and returns their codes.
-pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'static str; 4]> {
-    let mut codes: SmallVec<[&'static str; 4]> = SmallVec::new();
+pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'static str; 2]> {
+    let mut codes: SmallVec<[&'static str; 2]> = SmallVec::new();
     for check in CHECKS.iter().chain(site::CHECKS).filter(|check| (check.finds)(seen)) {
         codes.push(check.code);
+        let sign = sign(seen, check.code);
         // What the documents say is put together once for each finding, and not for each of its signs.
-        let is_new = !findings.has(check.code, seen.row.client.address, subject(seen, check.code));
-        with_sign(seen, check.code, is_new, |sign| findings.add(sign, || (check.sentence)(seen)));
+        if !findings.gather(&sign) {
+            with_texts(seen, sign, |sign| findings.add(sign, || (check.sentence)(seen)));
+        }
     }
     codes
 }
@@ -135,16 +137,13 @@ pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'stati
 pub(super) fn preview(seen: &Seen<'_>, there: &[Proof], findings: &mut Findings) {
     let proved = |check: &&Check| there.contains(&check.proof) && (check.finds)(seen);
     for check in CHECKS.iter().chain(site::CHECKS).filter(proved) {
-        with_sign(seen, check.code, true, |sign| findings.preview(sign, || (check.sentence)(seen)));
+        with_texts(seen, sign(seen, check.code), |sign| findings.preview(sign, || (check.sentence)(seen)));
     }
 }
 
-/// What a flow adds to a finding.
-fn with_sign(seen: &Seen<'_>, code: &'static str, is_new: bool, take: impl FnOnce(&Sign<'_>)) {
-    let cited = CITES.iter().find(|(citing, _)| is_new && *citing == code);
-    let sentences = cited.and_then(|(_, about)| seen.ground.sentences(about));
-    let (rules, documents) = joined(seen.row.documented.as_deref(), sentences.map(|said| &**said));
-    take(&Sign {
+/// What a flow adds to a finding, without what the documents say.
+fn sign<'a>(seen: &'a Seen<'_>, code: &'static str) -> Sign<'a> {
+    Sign {
         code,
         // Only what looks blocked is more or less sure; the other findings are plain to see.
         confidence: match code {
@@ -157,9 +156,17 @@ fn with_sign(seen: &Seen<'_>, code: &'static str, is_new: bool, take: impl FnOnc
         flow: Some(seen.row.flow_id),
         frames: &seen.row.evidence,
         time: seen.row.first_seen,
-        rules: &rules,
-        documents: &documents,
-    });
+        rules: "",
+        documents: "",
+    }
+}
+
+/// The same with what the documents say.
+fn with_texts(seen: &Seen<'_>, sign: Sign<'_>, take: impl FnOnce(&Sign<'_>)) {
+    let cited = CITES.iter().find(|(citing, _)| *citing == sign.code);
+    let sentences = cited.and_then(|(_, about)| seen.ground.sentences(about));
+    let (rules, documents) = joined(seen.row.documented.as_deref(), sentences.map(|said| &**said));
+    take(&Sign { rules: &rules, documents: &documents, ..sign });
 }
 
 /// Rules and documents of both.
@@ -322,7 +329,8 @@ fn is_inspected(seen: &Seen<'_>) -> bool {
 }
 
 fn inspected(seen: &Seen<'_>) -> String {
-    let issuer = seen.row.certificate_issuer.as_deref().unwrap_or_default();
+    let issuer =
+        seen.case.said.as_ref().and_then(|said| said.certificate_issuer.as_deref()).unwrap_or_default();
     format!("{} showed a certificate by {issuer}, whom no list of issuers names", wanted(seen.row))
 }
 

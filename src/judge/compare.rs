@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::names::Recent;
+use super::recent::Recent;
 use super::record::Confidence;
 use super::record::FlowRow;
 use super::record::Outcome;

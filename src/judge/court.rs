@@ -23,13 +23,13 @@ use super::inside::spoken;
 use super::lookups::Lookup;
 use super::lookups::Lookups;
 use super::names::Names;
-use super::names::Recent;
 use super::outcome::Ending;
 use super::outcome::is_doubtful;
 use super::outcome::is_silence;
 use super::outcome::outcome;
 use super::quality::Quality;
 use super::races::Races;
+use super::recent::Recent;
 use super::record::Confidence;
 use super::record::DnsRow;
 use super::record::FindingRow;
@@ -172,6 +172,8 @@ pub struct Court {
     names: Names,
     /// Issuers of certificates, and whether they are unknown.
     issuers: Recent<WireText, bool>,
+    /// Lists of protocols that clients offered, each kept so that its place in memory stands for it, and as one text.
+    offers: Recent<usize, (Arc<[WireText]>, WireText)>,
     findings: Findings,
     destinations: Destinations,
     /// Audited hosts that packets were seen to reach.
@@ -261,6 +263,7 @@ impl Court {
             husks: Husks::default(),
             names: Names::new(limits.name_bytes),
             issuers: Recent::new(1 << 10),
+            offers: Recent::new(1 << 10),
             findings: Findings::new(limits.findings),
             destinations: Destinations::default(),
             hearing: Recent::new(HOSTS),
@@ -362,9 +365,11 @@ impl Court {
     }
 
     fn preview(&mut self, case: &Case, closing: &Closing, ending: Ending, there: &[Proof]) {
-        let (row, verdict) = self.judge(case, closing, true, ending);
-        let (ground, scope) = (&*self.ground, &self.scope);
-        let seen = checks::Seen { case, closing, verdict: &verdict, scope, ground, row: &row };
+        let ground = &*Arc::clone(&self.ground);
+        let tags = self.site.tags(case.server().address, ground);
+        let verdict = self.verdict(case, closing, tags.as_deref(), ground);
+        let row = row(case, closing, &verdict, tags.as_deref(), ending, ground);
+        let seen = checks::Seen { case, closing, verdict: &verdict, scope: &self.scope, ground, row: &row };
         checks::preview(&seen, there, &mut self.findings);
     }
 
@@ -439,7 +444,7 @@ impl Court {
                 let server = opening.server.address;
                 let (dns, dns_is_others) = self.names.when_opened(client, server);
                 if let Some(named) = dns.as_ref().filter(|_| opening.protocol == TCP && opening.from_start) {
-                    self.races.begin(client, &named.known, self.opened, server, at.time);
+                    self.races.begin(client, named.known(), self.opened, server, at.time);
                 }
                 let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
                 self.put(slot, case);
@@ -453,17 +458,16 @@ impl Court {
                 (case.dns, case.dns_is_others) = self.names.when_opened(client.address, server.address);
             }
             Fact::Spoke(app) => {
-                if let Some(case) = self.case(slot) {
+                if let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::as_deref_mut) {
                     case.app = app.0;
-                    let (client, number) = (case.client().address, case.number);
                     // Who speaks was let in.
-                    if let Some(named) = case.dns.clone().filter(|_| case.opening.protocol == TCP) {
-                        self.races.arrive(client, &named.known, number);
+                    if let Some(named) = case.dns.as_ref().filter(|_| case.opening.protocol == TCP) {
+                        self.races.arrive(case.client().address, named.known(), case.number);
                     }
                 }
             }
             Fact::Claimed(claim) => {
-                let known = self.names.know(claim.name, &self.ground);
+                let known = self.names.know(&claim.name, &self.ground);
                 let ends = self.case(slot).map(|case| (case.client().address, case.server().address));
                 let contradicts = match (claim.source, ends) {
                     (NameSource::Certificate, _) | (_, None) => None,
@@ -493,7 +497,7 @@ impl Court {
                 }
                 self.claims += added;
             }
-            Fact::Resolved(resolution) => self.resolved(slot, &at, *resolution, docket),
+            Fact::Resolved(resolution) => self.resolved(slot, &at, resolution, docket),
             Fact::Ended(ending) => {
                 if let Some(case) = self.case(slot) {
                     case.end(ending, at.frame);
@@ -555,7 +559,7 @@ impl Court {
         &mut self,
         slot: Slot,
         at: &crate::flow::At,
-        resolution: Resolution,
+        resolution: Box<Resolution>,
         docket: &mut impl Docket,
     ) {
         let Some(case) = self.cases.get(slot.0 as usize).and_then(Option::as_deref) else {
@@ -566,7 +570,7 @@ impl Court {
         }
         let (client, resolver, protocol) = (case.client(), case.server(), case.opening.protocol);
         let flow = case.number;
-        let resolved = self.names.resolved(client.address, &resolution, (at.frame, at.time), &self.ground);
+        let answered = self.names.resolved(client.address, &resolution, (at.frame, at.time), &self.ground);
         let (frame, time) = match (resolution.rcode, resolution.query_frame, resolution.query_time) {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
@@ -577,14 +581,15 @@ impl Court {
         }
         if resolution.opcode == 0 && self.scope.audits(client.address) {
             let asked = site::Asked { client, resolver, frame, time };
-            let known = self.names.know(resolution.query_name.clone(), &self.ground);
+            let known =
+                answered.known.unwrap_or_else(|| self.names.know(&resolution.query_name, &self.ground));
             site::asked(&asked, &known, &self.ground, &mut self.findings);
             let lookup = Lookup {
                 client: client.address,
                 resolver: resolver.address,
                 flow,
                 resolution: &resolution,
-                resolved: &resolved,
+                resolved: &answered.addresses,
                 known: &known,
                 frame,
                 time,
@@ -592,8 +597,8 @@ impl Court {
             };
             self.lookups.add(&lookup, &self.ground, &mut self.findings);
         }
-        let row =
-            DnsRow { frame, time, client, resolver, protocol, resolution: Arc::new(resolution), resolved };
+        let resolved = answered.addresses;
+        let row = DnsRow { frame, time, client, resolver, protocol, resolution, resolved };
         docket.dns(row);
     }
 
@@ -613,7 +618,11 @@ impl Court {
         let mut ending = outcome(closing, hears || by_server > 0);
         ending = self.weigh(&case, closing, ending);
         let judged = by_client > 0 && self.is_judged(&case);
-        let (mut row, verdict) = self.judge(&case, closing, judged, ending);
+        let ground = &*Arc::clone(&self.ground);
+        let tags = self.site.tags(case.server().address, ground);
+        let tags = tags.as_deref();
+        let verdict = if judged { self.verdict(&case, closing, tags, ground) } else { Verdict::default() };
+        let mut row = row(&case, closing, &verdict, tags, ending, ground);
         self.site.saw(&row, &verdict);
         if judged {
             self.count(client, &row);
@@ -627,12 +636,15 @@ impl Court {
                 self.lookups.reached(client, known);
             }
         }
-        let (ground, scope) = (&*self.ground, &self.scope);
-        let seen = checks::Seen { case: &case, closing, verdict: &verdict, scope, ground, row: &row };
+        let seen =
+            checks::Seen { case: &case, closing, verdict: &verdict, scope: &self.scope, ground, row: &row };
         row.findings = checks::run(&seen, &mut self.findings);
+        case.dns = None;
+        if let Some(said) = case.said.take() {
+            self.quote(*said, &mut row);
+        }
         docket.flow(row);
         self.tell_news(docket);
-        (case.said, case.dns) = (None, None);
         self.spare.push(case);
     }
 
@@ -642,7 +654,7 @@ impl Court {
         if claimed.source == NameSource::Connect {
             self.proxied.put(client, ());
         }
-        if case.dns.as_ref().is_none_or(|named| !Arc::ptr_eq(&named.known, &claimed.known)) {
+        if case.dns.as_ref().is_none_or(|named| !Arc::ptr_eq(named.known(), &claimed.known)) {
             self.elsewhere.put((client, (*claimed.known.name).clone()), ());
         }
     }
@@ -654,22 +666,21 @@ impl Court {
         in_roles || self.scope.audits(client)
     }
 
-    /// The row of a flow before the checks, and what the documents say of it.
-    fn judge(&mut self, case: &Case, closing: &Closing, judged: bool, ending: Ending) -> (FlowRow, Verdict) {
-        let tags = self.site.tags(case.server().address, &self.ground);
-        let tags = tags.as_deref();
-        let mut verdict = if judged {
-            verdict(case, tags, || day(closing.first_seen), &self.ground)
-        } else {
-            Verdict::default()
-        };
+    /// What the documents say of a flow that is judged.
+    fn verdict<'a>(
+        &mut self,
+        case: &'a Case,
+        closing: &Closing,
+        tags: Option<&'a TagSet>,
+        ground: &'a Ground,
+    ) -> Verdict<'a> {
+        let mut verdict = verdict(case, tags, || day(closing.first_seen), ground);
         if verdict.documented.is_some()
             && let Some(issuer) = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref())
         {
             verdict.unknown_issuer = self.is_unknown_issuer(issuer);
         }
-        let row = row(case, closing, &verdict, tags, ending, &self.ground);
-        (row, verdict)
+        verdict
     }
 
     /// What the rest of the capture does to what a flow looks like by itself.
@@ -684,7 +695,7 @@ impl Court {
         let ending = with_words(case, closing, unknown_issuer, ending, &self.ground);
         let (_, signature, _) = ending;
         if let (Some(named), Some(story)) = (&case.dns, &closing.tcp) {
-            let name = &named.known;
+            let name = named.known();
             match story.handshake {
                 Handshake::Complete => self.races.arrive(client, name, case.number),
                 // Who lost a race gives up; who goes on asking was not answered.
@@ -721,6 +732,26 @@ impl Court {
         unknown
     }
 
+    /// Puts into a row what was said in the flow, which is over.
+    fn quote(&mut self, said: Said, row: &mut FlowRow) {
+        row.alpn = said.alpn.or_else(|| Some(self.offer(said.alpn_offered?)));
+        row.tls_version = said.tls_version;
+        row.ech = said.ech;
+        row.certificate_issuer = said.certificate_issuer;
+        row.ja4 = said.ja4;
+    }
+
+    /// Puts the protocols that a client offered into one text, once.
+    fn offer(&mut self, offered: Arc<[WireText]>) -> WireText {
+        let place = offered.as_ptr().addr();
+        if let Some((_, text)) = self.offers.get(&place) {
+            return text.clone();
+        }
+        let text = joined(&offered);
+        self.offers.put(place, (offered, text.clone()));
+        text
+    }
+
     fn count(&mut self, client: Address, row: &FlowRow) {
         self.tally.judged += 1;
         if self.audited.len() < HOSTS {
@@ -744,17 +775,16 @@ impl Court {
     }
 }
 
-/// A flow's row, as far as it is known before the checks.
+/// A flow's row before the checks, without the words of [`Court::quote`].
 fn row(
     case: &Case,
     closing: &Closing,
-    verdict: &Verdict,
+    verdict: &Verdict<'_>,
     tags: Option<&TagSet>,
     ending: Ending,
     ground: &Ground,
 ) -> FlowRow {
     let (outcome, signature, confidence) = ending;
-    let said = case.said.as_deref();
     let dns = case.dns.as_ref();
     let (name, name_source) = match case.name() {
         Some((known, source)) => (Some(known), Some(source)),
@@ -776,12 +806,12 @@ fn row(
         name: name.map(|known| Arc::clone(&known.name)),
         name_source,
         sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),
-        dns_name: dns.map(|named| Arc::clone(&named.known.name)),
-        alpn: said.and_then(alpn),
-        tls_version: said.and_then(|said| said.tls_version),
-        ech: said.is_some_and(|said| said.ech),
-        certificate_issuer: said.and_then(|said| said.certificate_issuer.clone()),
-        ja4: said.and_then(|said| said.ja4.clone()),
+        dns_name: dns.map(|named| Arc::clone(&named.known().name)),
+        alpn: None,
+        tls_version: None,
+        ech: false,
+        certificate_issuer: None,
+        ja4: None,
         packets: closing.packets,
         bytes: closing.bytes,
         destination: verdict.destination,
@@ -789,7 +819,7 @@ fn row(
         outcome,
         signature,
         confidence,
-        documented: verdict.documented.clone(),
+        documented: verdict.documented.cloned(),
         findings: SmallVec::new(),
         evidence: evidence(case, closing),
         service_tags: tags.map(|tags| Arc::clone(&tags.text)),
@@ -798,20 +828,17 @@ fn row(
     }
 }
 
-/// The protocol that the server chose, else those that the client offered.
-fn alpn(said: &Said) -> Option<WireText> {
-    if said.alpn.is_some() {
-        return said.alpn.clone();
-    }
-    let offered: Vec<&str> = said.alpn_offered.as_ref()?.iter().map(WireText::as_str).collect();
-    Some(WireText::printable(offered.join(";")))
+/// Protocols that a client offered, as one text.
+fn joined(offered: &[WireText]) -> WireText {
+    let offered: Vec<&str> = offered.iter().map(WireText::as_str).collect();
+    WireText::printable(offered.join(";"))
 }
 
 /// The frames that prove what a flow's row says: its beginning, its answer, its name, its end.
-fn evidence(case: &Case, closing: &Closing) -> SmallVec<[crate::base::FrameRef; 6]> {
+fn evidence(case: &Case, closing: &Closing) -> SmallVec<[crate::base::FrameRef; 4]> {
     let mut frames = SmallVec::new();
     if let Some(named) = &case.dns {
-        frames.push(named.frame);
+        frames.push(named.frame());
     }
     if let Some(story) = &closing.tcp {
         frames.extend([story.syn_frame, story.syn_ack_frame].into_iter().flatten());

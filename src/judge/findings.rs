@@ -1,10 +1,12 @@
 //! Gathers findings for people: one per client, destination and code, however many flows prove it.
 
+use std::hash::Hash;
+use std::hash::Hasher;
 use std::sync::Arc;
 
+use hashbrown::Equivalent;
 use hashbrown::HashMap;
 use hashbrown::HashSet;
-use hashbrown::hash_map::Entry as Place;
 
 use super::catalogue::explanation;
 use super::record::Confidence;
@@ -20,7 +22,7 @@ use crate::flow::Endpoint;
 const NAMED: usize = 10;
 
 /// What a finding is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject<'a> {
     Name(&'a Arc<HostName>),
     Address(Address),
@@ -29,7 +31,7 @@ pub(super) enum Subject<'a> {
 }
 
 /// The same, kept.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum About {
     Name(Arc<HostName>),
     Address(Address),
@@ -49,6 +51,15 @@ impl From<Subject<'_>> for About {
 }
 
 impl About {
+    fn subject(&self) -> Subject<'_> {
+        match self {
+            About::Name(name) => Subject::Name(name),
+            About::Address(address) => Subject::Address(*address),
+            About::Service(server) => Subject::Service(*server),
+            About::Text(text) => Subject::Text(text),
+        }
+    }
+
     fn text(&self) -> String {
         match self {
             About::Name(name) => name.to_string(),
@@ -110,7 +121,51 @@ impl Herald {
     }
 }
 
-type Key = (&'static str, Option<Address>, About);
+/// What tells findings apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    code: &'static str,
+    client: Option<Address>,
+    about: About,
+}
+
+/// The same, to ask with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Asked<'a> {
+    code: &'static str,
+    client: Option<Address>,
+    subject: Subject<'a>,
+}
+
+impl Key {
+    fn asked(&self) -> Asked<'_> {
+        Asked { code: self.code, client: self.client, subject: self.about.subject() }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.asked().hash(state);
+    }
+}
+
+impl Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self == key.asked()
+    }
+}
+
+impl Asked<'_> {
+    fn kept(self) -> Key {
+        Key { code: self.code, client: self.client, about: self.subject.into() }
+    }
+}
+
+impl<'a> Sign<'a> {
+    fn asks(&self) -> Asked<'a> {
+        Asked { code: self.code, client: self.client, subject: self.subject }
+    }
+}
 
 impl Findings {
     /// None yet, and at most so many.
@@ -118,26 +173,28 @@ impl Findings {
         Findings { limit, ..Findings::default() }
     }
 
-    /// Whether there is such a finding already.
-    pub(super) fn has(&self, code: &'static str, client: Address, subject: Subject<'_>) -> bool {
-        self.rows.contains_key(&(code, Some(client), About::from(subject)))
+    /// Adds a sign to its finding, or counts it where no more findings fit; false where the finding would be new.
+    pub(super) fn gather(&mut self, sign: &Sign<'_>) -> bool {
+        if let Some(row) = self.rows.get_mut(&sign.asks()) {
+            add_to(row, sign);
+            return true;
+        }
+        let is_full = self.rows.len() >= self.limit;
+        self.missed += u64::from(is_full);
+        is_full
     }
 
     /// Adds a sign; `sentence` is asked only for a finding's first.
     pub(super) fn add(&mut self, sign: &Sign<'_>, sentence: impl FnOnce() -> String) {
-        let full = self.rows.len() >= self.limit;
-        let key = (sign.code, sign.client, About::from(sign.subject));
-        match self.rows.entry(key) {
-            Place::Occupied(mut place) => add_to(place.get_mut(), sign),
-            Place::Vacant(_) if full => self.missed += 1,
-            Place::Vacant(place) => {
-                let row = first_row(place.key(), sign, sentence(), &mut self.texts);
-                if let Some(herald) = &mut self.herald {
-                    herald.tell(place.key(), || row.clone());
-                }
-                place.insert(Box::new(row));
-            }
+        if self.gather(sign) {
+            return;
         }
+        let key = sign.asks().kept();
+        let row = first_row(&key, sign, sentence(), &mut self.texts);
+        if let Some(herald) = &mut self.herald {
+            herald.tell(&key, || row.clone());
+        }
+        self.rows.insert(key, Box::new(row));
     }
 
     /// From here on, new findings are told by [`Findings::news`].
@@ -153,7 +210,7 @@ impl Findings {
     /// Tells of a sign that is seen before its flow is over; nothing is gathered.
     pub(super) fn preview(&mut self, sign: &Sign<'_>, sentence: impl FnOnce() -> String) {
         if let Some(herald) = &mut self.herald {
-            let key = (sign.code, sign.client, About::from(sign.subject));
+            let key = sign.asks().kept();
             herald.tell(&key, || first_row(&key, sign, sentence(), &mut self.texts));
         }
     }
@@ -164,7 +221,7 @@ impl Findings {
         codes: &[&str],
         mut says: impl FnMut(Address, &HostName) -> Option<(String, Option<Confidence>)>,
     ) {
-        for ((code, client, about), row) in &mut self.rows {
+        for (Key { code, client, about }, row) in &mut self.rows {
             let (Some(client), About::Name(name)) = (client, about) else { continue };
             if !codes.contains(code) {
                 continue;
@@ -207,13 +264,12 @@ impl Texts {
 /// A finding's row at its first sign.
 fn first_row(key: &Key, sign: &Sign<'_>, sentence: String, texts: &mut Texts) -> FindingRow {
     let known = explanation(sign.code);
-    let (_, _, about) = key;
     FindingRow {
         code: sign.code,
         severity: known.map_or(Severity::Low, |known| known.severity),
         confidence: sign.confidence,
         client: sign.client,
-        subject: about.text(),
+        subject: key.about.text(),
         sentence,
         count: 1,
         first_seen: sign.time,

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::Equivalent;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
@@ -14,8 +15,8 @@ use super::findings::Sign;
 use super::findings::Subject;
 use super::ground::Ground;
 use super::names::Known;
-use super::names::Recent;
 use super::nature::in_private_zone;
+use super::recent::Recent;
 use super::record::Confidence;
 use crate::base::Address;
 use crate::base::FrameRef;
@@ -28,7 +29,7 @@ use crate::read::Resolution;
 const DOUBTS: usize = 1 << 13;
 
 /// Answers that are remembered to notice a second one.
-const ANSWERED: usize = 1 << 11;
+const ANSWERED: usize = 7 << 8;
 
 /// Record types (RFC 1035 §3.2.2, RFC 3596 §2.1).
 const A: u16 = 1;
@@ -116,12 +117,30 @@ const TWO_ANSWERS: Signature = signature(
     false,
 );
 
+/// Where an answer led. Its name is kept so that its place in memory stands for it.
+#[derive(Debug)]
+struct Answered {
+    _known: Arc<Known>,
+    addresses: SmallVec<[Address; 1]>,
+}
+
+/// A suspicion's client, name and code, to ask with.
+#[derive(Hash)]
+struct Asked<'a>(Address, &'a HostName, &'static str);
+
+impl Equivalent<(Address, HostName, &'static str)> for Asked<'_> {
+    fn equivalent(&self, key: &(Address, HostName, &'static str)) -> bool {
+        let Asked(client, name, code) = self;
+        *client == key.0 && **name == key.1 && *code == key.2
+    }
+}
+
 /// What DNS said so far.
 #[derive(Debug)]
 pub(super) struct Lookups {
-    /// By client, name and code; a name's place in memory stands for it, and the doubt keeps it there.
-    doubts: HashMap<(Address, usize, &'static str), Doubt, foldhash::fast::RandomState>,
-    answered: Recent<(u64, HostName), SmallVec<[Address; 4]>>,
+    doubts: HashMap<(Address, HostName, &'static str), Doubt, foldhash::fast::RandomState>,
+    /// By conversation and name.
+    answered: Recent<(u64, usize), Answered>,
 }
 
 impl Default for Lookups {
@@ -157,9 +176,8 @@ impl Lookups {
             self.reached(client, known);
         }
         let Some(signature) = found else { return };
-        let key = (client, Arc::as_ptr(known).addr(), signature.code);
         let full = self.doubts.len() >= DOUBTS;
-        match self.doubts.get_mut(&key) {
+        match self.doubts.get_mut(&Asked(client, &known.name, signature.code)) {
             Some(doubt) => {
                 doubt.count += 1;
                 doubt.last = (lookup.frame, lookup.time);
@@ -180,7 +198,7 @@ impl Lookups {
                 if !signature.clears {
                     findings.preview(&doubt.sign(client, &doubt.last), || doubt.sentence(client));
                 }
-                self.doubts.insert(key, doubt);
+                self.doubts.insert((client, (*known.name).clone(), signature.code), doubt);
             }
         }
     }
@@ -192,7 +210,7 @@ impl Lookups {
         }
         for clearing in [NO_SUCH_NAME, REFUSAL, FAILURE, EMPTY, NO_ANSWER] {
             if clearing.clears {
-                self.doubts.remove(&(client, Arc::as_ptr(known).addr(), clearing.code));
+                self.doubts.remove(&Asked(client, &known.name, clearing.code));
             }
         }
     }
@@ -222,15 +240,14 @@ impl Lookups {
         if lookup.resolved.iter().any(|address| ground.boxes.sinkhole(*address).is_some()) {
             return Some(BLOCK_PAGE);
         }
-        let zoned = in_private_zone(&lookup.known.name)
-            || resolution
-                .answers
-                .iter()
-                .any(|answer| matches!(&answer.data, AnswerData::Name(name) if in_private_zone(name)));
+        let zoned = || {
+            let leads = |data: &AnswerData| matches!(data, AnswerData::Name(name) if in_private_zone(name));
+            in_private_zone(&lookup.known.name) || resolution.answers.iter().any(|answer| leads(&answer.data))
+        };
         let inside = |address: &Address| address.is_private() && !ground.private_networks.hold(*address);
         // Of names that can have a private endpoint the flow is judged, which says more.
         let can_be_private = lookup.known.nature.can_be_private;
-        if !zoned && !can_be_private && lookup.resolved.iter().any(inside) {
+        if !can_be_private && lookup.resolved.iter().any(inside) && !zoned() {
             return Some(PRIVATE);
         }
         // Without an address of the sixth version a name is as good as any; a cut or chained answer may go on elsewhere.
@@ -240,13 +257,14 @@ impl Lookups {
 
     /// Whether the same question was answered before, and otherwise. What has no question of its own answers the last one.
     fn is_second(&mut self, lookup: &Lookup<'_>) -> bool {
-        let key = (lookup.flow, (*lookup.known.name).clone());
+        let key = (lookup.flow, Arc::as_ptr(lookup.known).addr());
         if lookup.resolution.query_frame.is_none()
             && let Some(first) = self.answered.get(&key)
         {
-            return !first.iter().any(|address| lookup.resolved.contains(address));
+            return !first.addresses.iter().any(|address| lookup.resolved.contains(address));
         }
-        self.answered.put(key, lookup.resolved.into());
+        let answered = Answered { _known: Arc::clone(lookup.known), addresses: lookup.resolved.into() };
+        self.answered.put(key, answered);
         false
     }
 

@@ -20,6 +20,7 @@ mod outcome;
 mod pages;
 mod quality;
 mod races;
+mod recent;
 mod record;
 mod revocation;
 mod site;

@@ -4,10 +4,8 @@
 //! Out: each name once, with its rules; for a client and an address, the names that DNS gave.
 //! Not: which of several names is the right one.
 //!
-//! All tables are bounded: each keeps two generations and forgets the older one when the newer is full, so what was used
-//! lately stays.
+//! All tables are bounded; see `recent`.
 
-use std::hash::Hash;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -16,6 +14,7 @@ use smallvec::SmallVec;
 use super::ground::Ground;
 use super::nature::Nature;
 use super::nature::in_private_zone;
+use super::recent::Recent;
 use super::record::Documented;
 use super::record::PortVerdict;
 use super::revocation::is_of_certificates;
@@ -49,85 +48,6 @@ const HTTPS: u16 = 443;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// A map of bounded size that forgets what has not been used for longest.
-#[derive(Debug)]
-pub(super) struct Recent<K, V> {
-    young: Map<K, (V, u32)>,
-    old: Map<K, (V, u32)>,
-    cap: usize,
-    /// What a generation may weigh, and what the newer does.
-    room: usize,
-    weight: usize,
-    /// How often a generation was dropped.
-    pub(super) dropped: u64,
-}
-
-impl<K: Hash + Eq + Clone, V> Recent<K, V> {
-    pub(super) fn new(cap: usize) -> Self {
-        Recent { young: Map::default(), old: Map::default(), cap, room: usize::MAX, weight: 0, dropped: 0 }
-    }
-
-    /// The same, and a generation is also full when its entries together weigh `room`.
-    fn weighing(cap: usize, room: usize) -> Self {
-        Recent { room, ..Recent::new(cap) }
-    }
-
-    /// The value under a key, moved to the newer generation.
-    pub(super) fn get<Q>(&mut self, key: &Q) -> Option<&mut V>
-    where
-        Q: Hash + hashbrown::Equivalent<K> + ?Sized,
-        K: std::borrow::Borrow<Q>,
-        Q: Eq,
-    {
-        if !self.young.contains_key(key) {
-            let (key, (value, weight)) = self.old.remove_entry(key)?;
-            self.put_weighing(key, value, weight as usize);
-        }
-        self.young.get_mut(key).map(|(value, _)| value)
-    }
-
-    /// Whether there is such a key; nothing is moved.
-    pub(super) fn has(&self, key: &K) -> bool {
-        self.young.contains_key(key) || self.old.contains_key(key)
-    }
-
-    /// Puts a value in.
-    pub(super) fn put(&mut self, key: K, value: V) {
-        self.put_weighing(key, value, 0);
-    }
-
-    /// Puts a value in that weighs something.
-    fn put_weighing(&mut self, key: K, value: V, weight: usize) {
-        if self.young.len() >= self.cap || self.weight > self.room {
-            if !self.old.is_empty() {
-                self.dropped += 1;
-            }
-            self.old = std::mem::take(&mut self.young);
-            self.weight = 0;
-        }
-        self.weight += weight;
-        self.young.insert(key, (value, u32::try_from(weight).unwrap_or(u32::MAX)));
-    }
-
-    /// All that is remembered, in no order.
-    fn entries(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.young.iter().chain(&self.old).map(|(key, (value, _))| (key, value))
-    }
-
-    /// The same, taken out.
-    pub(super) fn into_entries(self) -> impl Iterator<Item = (K, V)> {
-        self.young.into_iter().chain(self.old).map(|(key, (value, _))| (key, value))
-    }
-
-    /// A value that [`Recent::get`] has just given has grown heavier.
-    fn grow(&mut self, key: &K, by: usize) {
-        if let Some((_, weight)) = self.young.get_mut(key) {
-            *weight = weight.saturating_add(u32::try_from(by).unwrap_or(u32::MAX));
-            self.weight += by;
-        }
-    }
-}
-
 /// A name, once, with what the rules say of it.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -156,12 +76,19 @@ pub(super) struct Standing {
 /// A name that DNS gave an address, and the frame of the answer.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
-    pub(super) known: Arc<Known>,
-    pub(super) frame: FrameRef,
-    /// The name reached the address through a `privatelink` label or the like: the chain behind the name.
-    pub(super) chain: Arc<[HostName]>,
-    /// A name of the chain lies in a private zone.
-    pub(super) through_zone: bool,
+    lead: Arc<Lead>,
+    /// Packed: there is one of these for every live flow.
+    frame: u64,
+}
+
+/// How DNS leads from a name to its addresses. Shared by all answers that lead the same way.
+#[derive(Debug)]
+struct Lead {
+    known: Arc<Known>,
+    /// The names behind the name.
+    chain: Box<[HostName]>,
+    /// One of them lies in a private zone.
+    through_zone: bool,
     /// The chain was longer than is remembered.
     chain_is_cut: bool,
 }
@@ -172,27 +99,97 @@ pub(super) struct Given {
     pub(super) named: Named,
     /// The client went to the address.
     pub(super) used: bool,
-    /// The first and the last answer.
-    pub(super) first: (FrameRef, Time),
-    pub(super) last: (FrameRef, Time),
+    /// When the last answer came, and in whole seconds the first: there are many of these.
+    pub(super) last: Time,
+    pub(super) first: u32,
+}
+
+/// The seconds of a time, as many as fit.
+pub(super) fn seconds(time: Time) -> u32 {
+    u32::try_from(time.0 / 1_000_000_000).unwrap_or_default()
 }
 
 impl Named {
+    /// The name.
+    pub(super) fn known(&self) -> &Arc<Known> {
+        &self.lead.known
+    }
+
+    /// The frame of the answer.
+    pub(super) fn frame(&self) -> FrameRef {
+        FrameRef::unpack(self.frame)
+    }
+
+    /// The name reached the address through a `privatelink` label or the like: a name of the chain lies in a private zone.
+    pub(super) fn is_through_zone(&self) -> bool {
+        self.lead.through_zone
+    }
+
+    /// Whether `known` is the name, or one behind it, as far as that is remembered.
+    fn agrees(&self, known: &Arc<Known>) -> bool {
+        let Lead { known: own, chain, chain_is_cut, .. } = &*self.lead;
+        Arc::ptr_eq(own, known) || *chain_is_cut || chain.contains(&known.name)
+    }
+
     /// What it keeps, about: as much as an entry, the name, and the chain, as if nobody shared them.
     fn weight(&self) -> usize {
-        let chain: usize =
-            self.chain.iter().map(|name| size_of::<HostName>() + name.as_str().len() + 32).sum();
-        256 + self.known.name.as_str().len() * 2 + chain
+        192 + self.known().name.as_str().len() * 2 + self.lead.weight()
     }
+}
+
+impl Known {
+    /// What it keeps, about.
+    fn weight(&self) -> usize {
+        384 + self.name.as_str().len()
+    }
+}
+
+impl Lead {
+    fn new(known: Arc<Known>, chain: &[&HostName]) -> Lead {
+        let fitting = within(chain, CHAIN_BYTES);
+        Lead {
+            known,
+            chain: fitting.iter().map(|name| (*name).clone()).collect(),
+            through_zone: chain.iter().any(|name| in_private_zone(name)),
+            chain_is_cut: fitting.len() < chain.len(),
+        }
+    }
+
+    /// What its chain keeps, about.
+    fn weight(&self) -> usize {
+        let names = self.chain.iter().map(|name| size_of::<HostName>() + name.as_str().len() + 32);
+        64 + names.sum::<usize>()
+    }
+
+    /// Whether it leads through these names and no others.
+    fn leads_through(&self, chain: &[&HostName]) -> bool {
+        !self.chain_is_cut && self.chain.iter().eq(chain.iter().copied())
+    }
+}
+
+/// What is remembered under a name.
+#[derive(Debug)]
+struct Pooled {
+    known: Arc<Known>,
+    /// How DNS led from it the last time.
+    lead: Option<Arc<Lead>>,
+}
+
+/// What an answer gave.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    /// The name asked for, where it led to addresses.
+    pub(super) known: Option<Arc<Known>>,
+    /// The addresses that the chain leads to.
+    pub(super) addresses: SmallVec<[Address; 4]>,
 }
 
 /// All names.
 #[derive(Debug)]
 pub(super) struct Names {
-    pool: Recent<HostName, Arc<Known>>,
+    pool: Recent<HostName, Pooled>,
     /// One for each list of rows that some name has met; a row met by its corrected text is another.
     standings: Map<Box<[(RuleId, bool)]>, Arc<Standing>>,
-    chains: Recent<Arc<[HostName]>, ()>,
     by_client: Recent<(Address, Address), SmallVec<[Given; 1]>>,
     by_server: Recent<Address, Named>,
 }
@@ -204,9 +201,8 @@ impl Names {
         let room = bytes / 12;
         Names {
             // Seven eighths of a power of two is what a hash table holds without growing.
-            pool: Recent::weighing(7 << 12, room),
+            pool: Recent::weighing(7 << 12, room * 2),
             standings: Map::default(),
-            chains: Recent::weighing(7 << 11, room),
             by_client: Recent::weighing(7 << 13, room * 3),
             by_server: Recent::weighing(7 << 12, room),
         }
@@ -214,21 +210,21 @@ impl Names {
 
     /// How often a full table forgot its older half.
     pub(super) fn dropped(&self) -> u64 {
-        self.pool.dropped + self.chains.dropped + self.by_client.dropped + self.by_server.dropped
+        self.pool.dropped + self.by_client.dropped + self.by_server.dropped
     }
 
     /// A name with its rules.
-    pub(super) fn know(&mut self, name: HostName, ground: &Ground) -> Arc<Known> {
-        if let Some(known) = self.pool.get(&name) {
-            return Arc::clone(known);
+    pub(super) fn know(&mut self, name: &HostName, ground: &Ground) -> Arc<Known> {
+        if let Some(pooled) = self.pool.get(name) {
+            return Arc::clone(&pooled.known);
         }
-        let matches = ground.rules.host(&name);
-        let nature = Nature::of(&name, &matches, ground);
+        let matches = ground.rules.host(name);
+        let nature = Nature::of(name, &matches, ground);
         let standing = self.standing(&matches, &ground.rules);
         let nature = Nature { of_certificates: is_of_certificates(&standing, &ground.rules), ..nature };
         let known = Arc::new(Known { name: Arc::new(name.clone()), standing, nature });
-        let weight = 384 + name.as_str().len();
-        self.pool.put_weighing(name, Arc::clone(&known), weight);
+        let pooled = Pooled { known: Arc::clone(&known), lead: None };
+        self.pool.put_weighing(name.clone(), pooled, known.weight());
         known
     }
 
@@ -253,14 +249,11 @@ impl Names {
         server: Address,
         known: &Arc<Known>,
     ) -> Option<Arc<Known>> {
-        let named = self.of(client, server);
-        let agrees = |Given { named, .. }: &Given| {
-            Arc::ptr_eq(&named.known, known) || named.chain_is_cut || named.chain.contains(&known.name)
-        };
-        if named.iter().any(agrees) {
+        let given = self.of(client, server);
+        if given.iter().any(|given| given.named.agrees(known)) {
             return None;
         }
-        named.last().map(|given| Arc::clone(&given.named.known))
+        given.last().map(|given| Arc::clone(given.named.known()))
     }
 
     /// `client` goes to `server`: the name that DNS last gave it, else anybody; and whether it was for another.
@@ -273,52 +266,66 @@ impl Names {
         }
     }
 
-    /// Takes an answer in that `client` received; returns the addresses that the chain leads to.
+    /// Takes an answer in that `client` received.
     pub(super) fn resolved(
         &mut self,
         client: Address,
         resolution: &Resolution,
         (frame, time): (FrameRef, Time),
         ground: &Ground,
-    ) -> SmallVec<[Address; 4]> {
+    ) -> Answered {
         let (chain, addresses) = follow(resolution);
         if addresses.is_empty() {
-            return addresses;
+            return Answered::default();
         }
-        let known = self.know(resolution.query_name.clone(), ground);
-        let through_zone = chain.iter().any(|name| in_private_zone(name));
-        let whole = chain.len();
-        let chain = self.share(within(chain, CHAIN_BYTES));
-        let chain_is_cut = chain.len() < whole;
+        let lead = self.lead(&resolution.query_name, &chain, ground);
+        let named = Named { lead, frame: frame.pack() };
         for address in &addresses {
-            let named = Named {
-                known: Arc::clone(&known),
-                frame,
-                chain: Arc::clone(&chain),
-                through_zone,
-                chain_is_cut,
-            };
-            let weight = named.weight();
-            self.by_server.put_weighing(*address, named.clone(), weight);
-            match self.by_client.get(&(client, *address)) {
-                Some(candidates) => {
-                    let same = candidates.iter().position(|other| Arc::ptr_eq(&other.named.known, &known));
-                    let before = same.map(|place| candidates.remove(place));
-                    if candidates.len() >= CANDIDATES {
-                        candidates.remove(0);
-                    }
-                    let (used, first) =
-                        before.map_or((false, (frame, time)), |before| (before.used, before.first));
-                    candidates.push(Given { named, used, first, last: (frame, time) });
-                    self.by_client.grow(&(client, *address), weight);
-                }
-                None => {
-                    let given = Given { named, used: false, first: (frame, time), last: (frame, time) };
-                    self.by_client.put_weighing((client, *address), SmallVec::from_iter([given]), weight);
-                }
-            }
+            self.give(client, *address, &named, time);
         }
-        addresses
+        Answered { known: Some(Arc::clone(named.known())), addresses }
+    }
+
+    /// The way from a name through a chain.
+    fn lead(&mut self, name: &HostName, chain: &[&HostName], ground: &Ground) -> Arc<Lead> {
+        if let Some(Pooled { lead: Some(lead), .. }) = self.pool.get(name)
+            && lead.leads_through(chain)
+        {
+            return Arc::clone(lead);
+        }
+        let lead = Arc::new(Lead::new(self.know(name, ground), chain));
+        if let Some(pooled) = self.pool.get(name) {
+            pooled.lead = Some(Arc::clone(&lead));
+            self.pool.weigh(name, lead.known.weight() + lead.weight());
+        }
+        lead
+    }
+
+    /// DNS gave `address` a name for `client`.
+    fn give(&mut self, client: Address, address: Address, named: &Named, time: Time) {
+        match self.by_server.get(&address) {
+            Some(last) if Arc::ptr_eq(&last.lead, &named.lead) => last.frame = named.frame,
+            _ => self.by_server.put_weighing(address, named.clone(), named.weight()),
+        }
+        let key = (client, address);
+        let mut given = Given { named: named.clone(), used: false, first: seconds(time), last: time };
+        let Some(candidates) = self.by_client.get(&key) else {
+            return self.by_client.put_weighing(key, SmallVec::from_iter([given]), named.weight());
+        };
+        if let Some(last) = candidates.last_mut().filter(|last| Arc::ptr_eq(&last.named.lead, &named.lead)) {
+            (last.named.frame, last.last) = (named.frame, time);
+            return;
+        }
+        let same = candidates.iter().position(|other| Arc::ptr_eq(other.named.known(), named.known()));
+        if let Some(before) = same.map(|place| candidates.remove(place)) {
+            (given.used, given.first) = (before.used, before.first);
+        }
+        if candidates.len() >= CANDIDATES {
+            candidates.remove(0);
+        }
+        candidates.push(given);
+        let weight = candidates.iter().map(|given| given.named.weight()).sum();
+        self.by_client.weigh(&key, weight);
     }
 
     fn standing(&mut self, matches: &Matches, rules: &Rules) -> Arc<Standing> {
@@ -333,16 +340,6 @@ impl Names {
         }
         self.standings.insert(met.as_slice().into(), Arc::clone(&standing));
         standing
-    }
-
-    fn share(&mut self, chain: Vec<HostName>) -> Arc<[HostName]> {
-        if let Some((same, _)) = self.chains.young.get_key_value(chain.as_slice()) {
-            return Arc::clone(same);
-        }
-        let chain: Arc<[HostName]> = chain.into();
-        let weight = 64 + chain.iter().map(|name| 48 + name.as_str().len()).sum::<usize>();
-        self.chains.put_weighing(Arc::clone(&chain), (), weight);
-        chain
     }
 }
 
@@ -412,41 +409,43 @@ pub(super) fn add_once(list: &mut String, item: &str) {
 }
 
 /// The first names of a chain that have room together.
-fn within(mut chain: Vec<HostName>, mut room: usize) -> Vec<HostName> {
+fn within<'a, 'b>(chain: &'a [&'b HostName], mut room: usize) -> &'a [&'b HostName] {
     let mut fit = 0;
-    for name in &chain {
+    for name in chain {
         match room.checked_sub(name.as_str().len()) {
             Some(left) => room = left,
             None => break,
         }
         fit += 1;
     }
-    chain.truncate(fit);
-    chain
+    chain.get(..fit).unwrap_or(chain)
 }
 
+/// Names behind a name.
+type Chain<'a> = SmallVec<[&'a HostName; 4]>;
+
 /// The names behind the query's name and the addresses at the chain's end, whatever the order of the records.
-fn follow(resolution: &Resolution) -> (Vec<HostName>, SmallVec<[Address; 4]>) {
+fn follow(resolution: &Resolution) -> (Chain<'_>, SmallVec<[Address; 4]>) {
     const CNAME: u16 = 5;
-    let mut chain: Vec<HostName> = Vec::new();
+    let mut chain = Chain::new();
     let mut addresses = SmallVec::new();
     if resolution.opcode != 0 || resolution.multicast || resolution.rcode != Some(0) {
         return (chain, addresses);
     }
     for _ in 0..CHAIN {
-        let last = chain.last().unwrap_or(&resolution.query_name);
+        let last = chain.last().copied().unwrap_or(&resolution.query_name);
         let next = resolution.answers.iter().find_map(|answer| match &answer.data {
             AnswerData::Name(target) if answer.kind == CNAME && answer.owner == *last => Some(target),
             _ => None,
         });
         match next {
-            Some(target) if *target != resolution.query_name && !chain.contains(target) => {
-                chain.push(target.clone());
+            Some(target) if *target != resolution.query_name && !chain.contains(&target) => {
+                chain.push(target)
             }
             _ => break,
         }
     }
-    let reached = |owner: &HostName| *owner == resolution.query_name || chain.contains(owner);
+    let reached = |owner: &HostName| *owner == resolution.query_name || chain.contains(&owner);
     for answer in &resolution.answers {
         match &answer.data {
             AnswerData::Address(address) if reached(&answer.owner) => addresses.push(*address),

@@ -7,7 +7,7 @@
 //! A receiver that acknowledges bytes which the capture does not hold proves that frames are missing. A conversation of
 //! which only one direction is there proves that the capture sees only one.
 
-use super::names::Recent;
+use super::recent::Recent;
 use crate::base::Address;
 use crate::base::Time;
 use crate::flow::Closing;

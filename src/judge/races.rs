@@ -9,12 +9,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::names::Known;
-use super::names::Recent;
+use super::recent::Recent;
 use crate::base::Address;
 use crate::base::Time;
 
-/// Names that clients lately went to.
-const NAMES: usize = 1 << 13;
+/// Names that clients lately went to. Seven eighths of a power of two is what a hash table holds without growing.
+const NAMES: usize = 7 << 10;
 
 /// Attempts of one race that are remembered.
 const RUNNERS: usize = 8;
@@ -35,7 +35,7 @@ struct Runner {
 #[derive(Debug)]
 struct Race {
     _known: Arc<Known>,
-    runners: SmallVec<[Runner; 2]>,
+    runners: SmallVec<[Runner; 1]>,
 }
 
 /// The races of late, by client and name.
@@ -113,7 +113,7 @@ mod tests {
         let rules = library.select(&Selection::default()).unwrap();
         let ground = Ground::new(Arc::new(rules), Site::default(), None);
         let name = HostName::from_wire_text(b"sync.example").unwrap();
-        let name = Names::new(usize::MAX).know(name, &ground);
+        let name = Names::new(usize::MAX).know(&name, &ground);
         let (client, six, four) = (Address(1), Address(66), Address(44));
         let at = |millis: i64| Time(millis * 1_000_000);
         let mut races = Races::default();

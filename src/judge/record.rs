@@ -195,9 +195,9 @@ pub struct FlowRow {
     /// Where a connection that was not answered stopped, and by what, in the vocabulary of connection tampering.
     pub stage: Option<&'static str>,
     /// Codes of the findings that the flow takes part in.
-    pub findings: SmallVec<[&'static str; 4]>,
+    pub findings: SmallVec<[&'static str; 2]>,
     /// The frames that prove what the row says.
-    pub evidence: SmallVec<[FrameRef; 6]>,
+    pub evidence: SmallVec<[FrameRef; 4]>,
     /// Service tags that hold the server's address, most specific first, joined with `;`; none where the address is in
     /// none, or no tag file was given.
     pub service_tags: Option<Arc<str>>,
@@ -219,7 +219,7 @@ pub struct DnsRow {
     /// IANA protocol number.
     pub protocol: u8,
     /// Question and answers.
-    pub resolution: Arc<Resolution>,
+    pub resolution: Box<Resolution>,
     /// The addresses that the chain leads to.
     pub resolved: SmallVec<[Address; 4]>,
 }

@@ -66,7 +66,7 @@ impl SiteCourt {
     }
 
     /// Takes a flow in.
-    pub(super) fn saw(&mut self, row: &FlowRow, verdict: &Verdict) {
+    pub(super) fn saw(&mut self, row: &FlowRow, verdict: &Verdict<'_>) {
         self.span = Some(match self.span {
             Some((first, last)) => (first.min(row.first_seen), last.max(row.last_seen)),
             None => (row.first_seen, row.last_seen),
@@ -131,7 +131,7 @@ pub(super) fn day(time: Time) -> Date {
 
 /// How the service tags speak for a documented name.
 pub(super) fn support(
-    verdict: &Verdict,
+    verdict: &Verdict<'_>,
     tags: Option<&TagSet>,
     server: Address,
     ground: &Ground,

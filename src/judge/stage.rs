@@ -10,9 +10,6 @@ use crate::flow::Handshake;
 use crate::flow::ResetKinds;
 use crate::flow::SideStory;
 
-/// So many segments of a client are its first words.
-const FIRST_WORDS: u32 = 1;
-
 /// The stage, for conversations that ended by resets or in silence; none for all others.
 pub(super) fn stage(closing: &Closing) -> Option<&'static str> {
     let story = closing.tcp.as_ref()?;
@@ -22,7 +19,8 @@ pub(super) fn stage(closing: &Closing) -> Option<&'static str> {
         Handshake::Unseen | Handshake::HalfOpen => return None,
         Handshake::Unanswered | Handshake::Refused => 0,
         Handshake::Complete if client.data_segments == 0 => 1,
-        Handshake::Complete if client.data_segments <= FIRST_WORDS => 2,
+        // However many segments they came in: those are the client's first words.
+        Handshake::Complete if by_server == 0 => 2,
         Handshake::Complete => 3,
     };
     let end = ends(server);

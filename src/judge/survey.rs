@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::court::Docket;
 use super::ground::Ground;
 use super::nature::account_in;
 use super::nature::region_of;
@@ -39,8 +38,9 @@ fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
     }
 }
 
-impl Docket for Survey {
-    fn flow(&mut self, row: FlowRow) {
+impl Survey {
+    /// Takes a flow in.
+    pub fn flow(&mut self, row: &FlowRow) {
         let Some(name) = row.name.as_ref().filter(|_| row.destination == Some(Destination::Documented))
         else {
             return;
@@ -56,7 +56,8 @@ impl Docket for Survey {
         }
     }
 
-    fn dns(&mut self, row: DnsRow) {
+    /// Takes a DNS answer in.
+    pub fn dns(&mut self, row: &DnsRow) {
         if row.resolution.rcode.is_some() && row.client.address.is_private() {
             count(&mut self.resolvers, row.resolver.address);
         }

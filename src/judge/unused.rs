@@ -7,13 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::findings::Findings;
 use super::findings::Sign;
 use super::findings::Subject;
 use super::names::Given;
 use super::names::Known;
+use super::names::seconds;
 use super::record::Confidence;
 use crate::base::Address;
 use crate::base::FrameRef;
@@ -21,7 +20,7 @@ use crate::base::HostName;
 use crate::base::Time;
 
 /// Somebody who wants a name asks for it again; a stub asks for both families at once.
-const APART_NANOS: u64 = 1_000_000_000;
+const APART_SECS: u32 = 1;
 
 /// Whoever wants to connect does so within this time of the answer.
 const SOON_NANOS: u64 = 5_000_000_000;
@@ -30,8 +29,8 @@ const SOON_NANOS: u64 = 5_000_000_000;
 struct Asked<'a> {
     known: &'a Arc<Known>,
     used: bool,
-    first: (FrameRef, Time),
-    last: (FrameRef, Time),
+    first: u32,
+    last: (Time, FrameRef),
 }
 
 /// Adds a finding for each documented name that nobody went to. `goes`: clients that were seen to go anywhere, not through a
@@ -44,32 +43,31 @@ pub(super) fn finish<'a>(
 ) {
     let mut names: BTreeMap<(Address, &HostName), Asked<'_>> = BTreeMap::new();
     for (client, given) in given {
-        let known = &given.named.known;
+        let known = given.named.known();
         let asked = names.entry((client, &known.name)).or_insert(Asked {
             known,
             used: false,
             first: given.first,
-            last: given.last,
+            last: (given.last, given.named.frame()),
         });
         asked.used |= given.used;
         asked.first = asked.first.min(given.first);
-        asked.last = asked.last.max(given.last);
+        asked.last = asked.last.max((given.last, given.named.frame()));
     }
     for ((client, name), asked) in names {
-        let ((_, first), (_, last)) = (asked.first, asked.last);
-        let again = last.since(first) >= APART_NANOS && now.since(last) >= SOON_NANOS;
+        let (last, frame) = asked.last;
+        let again = seconds(last).saturating_sub(asked.first) >= APART_SECS && now.since(last) >= SOON_NANOS;
         let Some(documented) = asked.known.standing.documented.as_deref() else { continue };
         if asked.used || !again || !goes(client, name) {
             continue;
         }
-        let frames: SmallVec<[FrameRef; 2]> = SmallVec::from_iter([asked.first.0, asked.last.0]);
         let sign = Sign {
             code: "AFS309",
             confidence: Some(Confidence::Weak),
             client: Some(client),
             subject: Subject::Name(&asked.known.name),
             flow: None,
-            frames: &frames,
+            frames: std::slice::from_ref(&frame),
             time: last,
             rules: &documented.rules,
             documents: &documented.documents,

@@ -22,12 +22,12 @@ const HTTPS: u16 = 443;
 
 /// What the documents say of a flow.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Verdict {
+pub(super) struct Verdict<'a> {
     pub(super) destination: Option<Destination>,
     pub(super) port: Option<PortVerdict>,
-    pub(super) documented: Option<Arc<Documented>>,
+    pub(super) documented: Option<&'a Arc<Documented>>,
     /// The name that was judged.
-    pub(super) known: Option<Arc<Known>>,
+    pub(super) known: Option<&'a Arc<Known>>,
     /// The port that was judged: the proxy's target port where there is a proxy.
     pub(super) asked_port: u16,
     /// The certificate's issuer stands in no list of issuers.
@@ -53,12 +53,12 @@ pub(super) enum Strange {
 
 /// Judges a flow that an audited host opened on `day`. Nothing is judged about traffic inside the site that neither a
 /// document nor a port table names, nor about groups (multicast, broadcast).
-pub(super) fn verdict(
-    case: &Case,
-    tags: Option<&TagSet>,
+pub(super) fn verdict<'a>(
+    case: &'a Case,
+    tags: Option<&'a TagSet>,
     day: impl Fn() -> Date,
-    ground: &Ground,
-) -> Verdict {
+    ground: &'a Ground,
+) -> Verdict<'a> {
     let server = case.server();
     if server.address.is_group() {
         return Verdict::default();
@@ -67,8 +67,8 @@ pub(super) fn verdict(
     let connect = case.claimed(NameSource::Connect);
     let asked_port = connect.and_then(|claimed| claimed.port).unwrap_or(server.port);
     let inside = server.address.is_private() && connect.is_none();
-    let documented = known.and_then(|known| known.standing.documented.clone());
-    let mut verdict = Verdict { known: known.cloned(), asked_port, ..Verdict::default() };
+    let documented = known.and_then(|known| known.standing.documented.as_ref());
+    let mut verdict = Verdict { known, asked_port, ..Verdict::default() };
     let protocol = case.opening.protocol;
     match known {
         _ if inside && documented.is_none() => internal(case, &mut verdict, ground),
@@ -90,7 +90,7 @@ pub(super) fn verdict(
             verdict.port = Some(plain_port(protocol, asked_port));
         }
         None => {
-            verdict.documented = tags.and_then(|tags| tags.documented.clone());
+            verdict.documented = tags.and_then(|tags| tags.documented.as_ref());
             verdict.destination = Some(match verdict.documented {
                 Some(_) => Destination::Documented,
                 None => Destination::Unidentified,
@@ -105,7 +105,7 @@ pub(super) fn verdict(
 }
 
 /// Judges a conversation between two declared roles by the port tables.
-fn internal(case: &Case, verdict: &mut Verdict, ground: &Ground) {
+fn internal<'a>(case: &Case, verdict: &mut Verdict<'a>, ground: &'a Ground) {
     let (client, server) = (case.client(), case.server());
     let roles = [ground.roles(client.address), ground.roles(server.address)];
     let [Some(from), Some(to)] = roles.map(|roles| Some(roles).filter(|roles| *roles != 0)) else { return };
@@ -114,7 +114,7 @@ fn internal(case: &Case, verdict: &mut Verdict, ground: &Ground) {
         Internal::Allowed(documented) => {
             verdict.destination = Some(Destination::Documented);
             verdict.port = Some(PortVerdict::Documented);
-            verdict.documented = Some(Arc::clone(documented));
+            verdict.documented = Some(documented);
             return;
         }
         // Who opened a conversation that began before the capture is a guess.
@@ -128,7 +128,7 @@ fn internal(case: &Case, verdict: &mut Verdict, ground: &Ground) {
 }
 
 /// Looks for an exception of the site's own.
-fn except(case: &Case, day: impl Fn() -> Date, verdict: &mut Verdict, ground: &Ground) {
+fn except(case: &Case, day: impl Fn() -> Date, verdict: &mut Verdict<'_>, ground: &Ground) {
     let wanting = verdict.destination > Some(Destination::Documented)
         || verdict.port == Some(PortVerdict::Not443)
         || verdict.known.as_ref().is_some_and(|known| !known.nature.allow.is_empty());

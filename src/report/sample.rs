@@ -100,7 +100,7 @@ pub(crate) fn dns() -> DnsRow {
         client: Endpoint { address: CLIENT, port: 53211 },
         resolver: Endpoint { address: Address::v4([10, 1, 0, 1]), port: 53 },
         protocol: 17,
-        resolution: Arc::new(Resolution {
+        resolution: Box::new(Resolution {
             opcode: 0,
             query_name: host("kailani1.one.microsoft.com"),
             query_type: 1,

@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_query_without_answer() {
         let mut row = sample::dns();
-        let resolution = std::sync::Arc::make_mut(&mut row.resolution);
+        let resolution = &mut row.resolution;
         resolution.rcode = None;
         resolution.answers.clear();
         row.resolved.clear();

@@ -23,7 +23,6 @@ use afs_audit::decode;
 use afs_audit::flow;
 use afs_audit::judge;
 use afs_audit::judge::DnsRow;
-use afs_audit::judge::Docket;
 use afs_audit::judge::FlowRow;
 use afs_audit::judge::Ground;
 use afs_audit::judge::Scope;
@@ -64,17 +63,15 @@ struct Kept {
     dns: Vec<DnsRow>,
 }
 
-impl Docket for Kept {
-    fn flow(&mut self, row: FlowRow) {
-        self.flows.push(row);
+impl audit::Clerk for Kept {
+    fn flow(&mut self, row: &FlowRow) {
+        self.flows.push(row.clone());
     }
 
-    fn dns(&mut self, row: DnsRow) {
-        self.dns.push(row);
+    fn dns(&mut self, row: &DnsRow) {
+        self.dns.push(row.clone());
     }
 }
-
-impl audit::Clerk for Kept {}
 
 struct Nobody;
 

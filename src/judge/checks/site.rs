@@ -125,7 +125,7 @@ fn privacy(seen: &Seen<'_>) -> Privacy {
     if seen.case.claimed(NameSource::Connect).is_some() || seen.ground.proxies.hold(server) {
         return Privacy::Fine;
     }
-    let in_zone = nature.in_zone || seen.case.dns.as_ref().is_some_and(|named| named.through_zone);
+    let in_zone = nature.in_zone || seen.case.dns.as_ref().is_some_and(|named| named.is_through_zone());
     let declared = &seen.ground.private_networks;
     match (server.is_private() || declared.hold(server), in_zone) {
         (false, true) => Privacy::Leaks,

@@ -254,21 +254,11 @@ impl<'a> ClientHello<'a> {
             key.push(protocol.len() as u8);
             key.extend_from_slice(protocol);
         }
-        let mut extensions: SmallVec<[u16; 32]> = self.extensions.iter().copied().collect();
+        let mut extensions = self.extensions.clone();
         extensions.sort_unstable();
-        let signatures = pairs(self.signatures).filter(|value| !is_grease(*value));
-        let ciphers = pairs(self.ciphers).filter(|cipher| !is_grease(*cipher));
-        // Each list with its length: no two profiles share a key.
-        for list in [&mut ciphers.into_iter() as &mut dyn Iterator<Item = u16>, &mut extensions.into_iter()] {
-            let from = key.len();
-            key.extend_from_slice(&[0, 0]);
-            key.extend(list.flat_map(u16::to_be_bytes));
-            let len = (key.len() - from) as u16;
-            if let Some(place) = key.get_mut(from..from + 2) {
-                place.copy_from_slice(&len.to_be_bytes());
-            }
-        }
-        key.extend(signatures.flat_map(u16::to_be_bytes));
+        push_list(key, pairs(self.ciphers).filter(|cipher| !is_grease(*cipher)));
+        push_list(key, extensions.into_iter());
+        push_list(key, pairs(self.signatures).filter(|value| !is_grease(*value)));
     }
 
     /// Tells the name.
@@ -276,6 +266,19 @@ impl<'a> ClientHello<'a> {
         if let Some(name) = self.name.and_then(HostName::from_wire_text) {
             tell.claim(source, name, None, self.ech);
         }
+    }
+}
+
+/// Adds a list behind its length: no two profiles share a key.
+fn push_list(key: &mut Vec<u8>, list: impl Iterator<Item = u16>) {
+    let from = key.len();
+    key.extend_from_slice(&[0, 0]);
+    for value in list {
+        key.extend_from_slice(&value.to_be_bytes());
+    }
+    let len = (key.len() - from) as u16;
+    if let Some(place) = key.get_mut(from..from + 2) {
+        place.copy_from_slice(&len.to_be_bytes());
     }
 }
 
