@@ -37,20 +37,19 @@ const TWINS: usize = 1 << 16;
 const TIME_BITS: u32 = 24;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
-/// Four packets: what they hold and when they came, and in which scope. One line of the cache: every packet touches a set.
+/// Four packets: what they hold and when they came, and in which scope.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(align(64))]
 struct Set {
     marks: [u64; 4],
     scopes: [u64; 4],
+    /// The way that is used next.
+    next: u8,
 }
 
 /// The packets of the last milliseconds.
 #[derive(Debug)]
 pub struct Copies {
     sets: Box<[Set]>,
-    /// The packet of each set that gives way next.
-    next: Box<[u8]>,
     /// Differ from run to run: nobody can make two packets that pass for copies.
     seeds: [u64; 4],
     twins: HashMap<(Address, Address, u64), u64, foldhash::fast::RandomState>,
@@ -61,7 +60,6 @@ impl Default for Copies {
         let state = RandomState::new();
         Copies {
             sets: vec![Set::default(); SETS].into(),
-            next: vec![0; SETS].into(),
             seeds: std::array::from_fn(|number| state.hash_one(number)),
             twins: HashMap::default(),
         }
@@ -74,10 +72,7 @@ impl Copies {
     pub fn is_copy(&mut self, packet: &Packet<'_>, time: Time) -> bool {
         let micros = (time.0.div_euclid(1_000) as u64) & TIME_MASK;
         let (place, mark) = digest(packet, self.seeds);
-        let place = place % SETS;
-        let (Some(set), Some(next)) = (self.sets.get_mut(place), self.next.get_mut(place)) else {
-            return false;
-        };
+        let Some(set) = self.sets.get_mut(place % SETS) else { return false };
         // Nearly always none of the four is it.
         if set.marks.iter().any(|known| (known ^ mark) >> TIME_BITS == 0) {
             let found = set.marks.iter().zip(set.scopes).find(|(known, _)| {
@@ -94,8 +89,8 @@ impl Copies {
                 return true;
             }
         }
-        let way = usize::from(*next % 4);
-        *next = next.wrapping_add(1);
+        let way = usize::from(set.next % 4);
+        set.next = set.next.wrapping_add(1);
         if let (Some(known), Some(scope)) = (set.marks.get_mut(way), set.scopes.get_mut(way)) {
             *known = (mark & !TIME_MASK) | micros;
             *scope = packet.scope;
