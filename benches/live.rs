@@ -386,17 +386,32 @@ fn memory(child: &Child) -> Result<(u64, u64)> {
     Ok((mib("RssAnon:").ok_or("no RssAnon")?, mib("VmHWM:").ok_or("no VmHWM")?))
 }
 
+/// Counts what finished intervals say of their frames; the folders need not be kept here.
+fn count_and_remove(evidence: &Path, audited: &mut u64, lost: &mut u64) -> Result<()> {
+    for entry in fs::read_dir(evidence)?.flatten() {
+        let Ok(text) = fs::read(entry.path().join("manifest.json")) else { continue };
+        let manifest: serde_json::Value = serde_json::from_slice(&text)?;
+        let number = |pointer: &str| manifest.pointer(pointer).and_then(serde_json::Value::as_u64);
+        *audited += number("/accounting/frames").ok_or("no count of frames")?;
+        *lost += number("/inputs/0/lost_by_sensor").ok_or("no count of losses")?;
+        fs::remove_dir_all(entry.path())?;
+    }
+    Ok(())
+}
+
 fn soak(secs: u64) -> Result<()> {
     let folder = folder()?;
     let said = folder.path().join("said");
+    let evidence = folder.path().join("evidence");
     let child = inside(NEAR, PROGRAM)
         .args(["live", "-i", "near", "--memory", "512", "--every", "60s", "--fail-on", "never", "-o"])
-        .arg(folder.path().join("evidence"))
+        .arg(&evidence)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(fs::File::create(&said)?)
         .spawn()?;
     std::thread::sleep(Duration::from_secs(1));
+    let (mut audited, mut lost) = (0, 0);
     let sender = sender(u64::MAX / 1000, secs)?;
     let begun = Instant::now();
     let mut seen = Vec::new();
@@ -406,18 +421,17 @@ fn soak(secs: u64) -> Result<()> {
         let (own, most) = memory(&child)?;
         println!("{:>8} {own:>14} {most:>12}", begun.elapsed().as_secs());
         seen.push(own);
-        // An interval that is written need not be kept here.
-        for entry in fs::read_dir(folder.path().join("evidence"))?.flatten() {
-            if entry.path().join("manifest.json").is_file() {
-                fs::remove_dir_all(entry.path())?;
-            }
-        }
+        count_and_remove(&evidence, &mut audited, &mut lost)?;
     }
     let (sent, micros) = done(sender)?;
     stop(child)?;
-    println!("sent {sent} frames at {} frames/s", sent.saturating_mul(1_000_000) / micros.max(1));
-    let said = fs::read_to_string(&said)?;
-    println!("{}", said.lines().filter(|line| line.contains("frames")).collect::<Vec<_>>().join("\n"));
+    count_and_remove(&evidence, &mut audited, &mut lost)?;
+    let speed = |frames: u64| frames.saturating_mul(1_000_000) / micros.max(1);
+    println!("sent {sent} frames at {} frames/s", speed(sent));
+    println!("audited {audited} at {} frames/s, {lost} lost and counted", speed(audited));
+    if audited + lost != sent {
+        return Err(format!("{} frames are not accounted for", sent.abs_diff(audited + lost)).into());
+    }
     let (early, late) = seen.split_at(seen.len() / 2);
     let most = |part: &[u64]| part.iter().copied().max().unwrap_or_default();
     let (early, late) = (most(early), most(late));

@@ -175,7 +175,7 @@ pub(super) struct Live {
     /// Write the frames to this file too, as pcapng; never at the cost of capture
     #[arg(short, long, value_name = "FILE", help_heading = "Capture")]
     pub(super) write: Option<PathBuf>,
-    /// Begin another file at this size, as `100M` or `1G`: FILE-00001.pcapng and so on
+    /// Begin another file at this size, as `100M` or `1G`: FILE-00001.pcapng and so on; what is there stays
     #[arg(long, value_name = "SIZE", requires = "write", value_parser = super::plan::size, help_heading = "Capture")]
     pub(super) rotate_size: Option<u64>,
     /// Begin another file after this time

@@ -75,7 +75,11 @@ pub(super) fn live(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<Outcom
     let gauges = devices.gauges();
     let listener = plan
         .metrics
-        .map(|address| TcpListener::bind(address).with_context(|| format!("cannot serve metrics: {address}")))
+        .map(|address| {
+            TcpListener::bind(address).map_err(|error| {
+                anyhow::anyhow!("cannot serve metrics: {address}: {}", crate::report::reason(&error))
+            })
+        })
         .transpose()?;
     give_rights_up(plan)?;
 
@@ -143,14 +147,14 @@ fn save(
     };
     capture::Saver::start(save, devices.interfaces(), Arc::clone(gauges)).map_err(|error| {
         let reason = crate::report::reason(&error);
-        anyhow::anyhow!("cannot write frames: {}: {reason}{}", path.display(), advice(&error))
+        anyhow::anyhow!("cannot write frames: {}: {reason}{}", path.display(), advice(&reason))
     })
 }
 
-/// What to do where the user whom root became may not write.
-fn advice(error: &io::Error) -> &'static str {
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        "; root was given up: choose a folder that the user may write to, or a user with --user"
+/// What to do where the user, who may be the one whom root became, may not write.
+fn advice(reason: &str) -> &'static str {
+    if reason == "permission denied" {
+        "; choose a folder that this user may write to, or another user with --user"
     } else {
         ""
     }
@@ -236,7 +240,7 @@ impl Clerk {
             landed: None,
         };
         clerk.leftovers();
-        let folder = clerk.folder()?;
+        let folder = clerk.folder().map_err(|error| anyhow::anyhow!("{error}{}", advice(&error.reason)))?;
         clerk.sink = Sink::new(names, folder, stream);
         Ok(clerk)
     }
