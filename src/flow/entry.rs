@@ -5,7 +5,8 @@
 use super::key::FlowKey;
 use super::listener::At;
 use super::story::IcmpError;
-use super::story::SideStory;
+use super::story::ResetKinds;
+use super::story::Signs;
 use super::stream::Talk;
 use super::table::Limits;
 use crate::base::Side;
@@ -106,7 +107,7 @@ pub(super) type Holes = Vec<(u32, u32)>;
 /// What only unusual packets touch.
 #[derive(Debug, Default)]
 pub(super) struct Cold {
-    pub(super) sides: [SideStory; 2],
+    pub(super) sides: [Counts; 2],
     /// First frames of their kind, packed; 0 for none.
     pub(super) syn_frame: u64,
     pub(super) syn_ack_frame: u64,
@@ -128,6 +129,25 @@ pub(super) struct Cold {
     /// When bytes were last passed over.
     pub(super) hole_time: Time,
     pub(super) icmp: Option<Box<IcmpError>>,
+}
+
+/// What is counted of one side; see [`SideStory`](super::story::SideStory), which has the same and more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) syns: u16,
+    pub(super) fins: u16,
+    pub(super) resets: u16,
+    pub(super) signs: Signs,
+    pub(super) reset_kinds: ResetKinds,
+    pub(super) stuck: u16,
+    pub(super) selective: u16,
+    pub(super) keep_alives: u16,
+    pub(super) zero_windows: u16,
+    pub(super) retransmissions: u32,
+    pub(super) out_of_order: u32,
+    pub(super) differing: u32,
+    pub(super) absent_bytes: u32,
+    pub(super) missed_bytes: u64,
 }
 
 /// What a sender's packets have in common; and its last reset.
@@ -267,7 +287,7 @@ impl<S> Entry<S> {
 }
 
 impl Cold {
-    pub(super) fn side(&mut self, side: Side) -> &mut SideStory {
+    pub(super) fn side(&mut self, side: Side) -> &mut Counts {
         let [client, server] = &mut self.sides;
         match side {
             Side::Client => client,
@@ -276,7 +296,7 @@ impl Cold {
     }
 
     /// Both at once, for what needs the one to tell the other.
-    pub(super) fn side_and_manner(&mut self, side: Side) -> (&mut SideStory, &mut Manner) {
+    pub(super) fn side_and_manner(&mut self, side: Side) -> (&mut Counts, &mut Manner) {
         let ([client, server], [its, other]) = (&mut self.sides, &mut self.manners);
         match side {
             Side::Client => (client, its),

@@ -337,7 +337,7 @@ fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, 
     } else if distance > 0 && distance < WINDOW_LIMIT {
         // A reset behind bytes that are not here. It may be forged, so that the numbers stay where they are.
         let story = entry.cold().side(side);
-        story.absent_bytes = story.absent_bytes.max(u64::from(distance.unsigned_abs()));
+        story.absent_bytes = story.absent_bytes.max(distance.unsigned_abs());
     } else if distance == 0 {
         entry.sequence_mut(side).next = end;
     } else if distance < 0 {
@@ -533,7 +533,7 @@ pub(super) fn story<S>(entry: &Entry<S>) -> TcpStory {
 
 fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
     let sequence = entry.sequence(side);
-    let story = cold.sides.get(side.index()).copied().unwrap_or_default();
+    let counts = cold.sides.get(side.index()).copied().unwrap_or_default();
     let holes =
         cold.holes.as_ref().and_then(|holes| holes.get(side.index())).map(Vec::as_slice).unwrap_or_default();
     let len = |(begin, end): &(u32, u32)| u64::from(end.wrapping_sub(*begin));
@@ -543,14 +543,26 @@ fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
     let first = cold.first.get(index).copied().filter(|_| sequence.has(Sequence::SYN));
     let awaited = holes.iter().find(|(begin, _)| *begin == sequence.acked);
     SideStory {
-        stuck: if manner.repeated == sequence.acked { story.stuck } else { 0 },
+        syns: counts.syns,
+        fins: counts.fins,
+        resets: counts.resets,
+        signs: counts.signs,
+        reset_kinds: counts.reset_kinds,
+        stuck: if manner.repeated == sequence.acked { counts.stuck } else { 0 },
+        selective: counts.selective,
+        keep_alives: counts.keep_alives.into(),
+        zero_windows: counts.zero_windows.into(),
+        retransmissions: counts.retransmissions,
+        out_of_order: counts.out_of_order,
+        differing: counts.differing,
         acknowledged: first.map_or(0, |first| ahead(sequence.acked, first.wrapping_add(1)).max(0) as u32),
         awaited: awaited.map_or(0, |(begin, end)| end.wrapping_sub(*begin)),
         data_segments: u32::from(sequence.data),
-        missed_bytes: story.missed_bytes + missed,
-        absent_bytes: story.absent_bytes + story.missed_bytes + holes.iter().map(len).sum::<u64>(),
+        missed_bytes: counts.missed_bytes + missed,
+        absent_bytes: u64::from(counts.absent_bytes)
+            + counts.missed_bytes
+            + holes.iter().map(len).sum::<u64>(),
         unacknowledged: ahead(sequence.next, sequence.acked).max(0) as u32,
-        ..story
     }
 }
 

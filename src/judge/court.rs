@@ -22,6 +22,7 @@ use super::ground::TagSet;
 use super::inside::spoken;
 use super::lookups::Lookup;
 use super::lookups::Lookups;
+use super::names::Known;
 use super::names::Names;
 use super::outcome::Ending;
 use super::outcome::is_doubtful;
@@ -33,6 +34,7 @@ use super::recent::Recent;
 use super::record::Confidence;
 use super::record::DnsRow;
 use super::record::FindingRow;
+use super::record::FindingRows;
 use super::record::FlowRow;
 use super::record::Outcome;
 use super::record::RequirementRow;
@@ -49,7 +51,6 @@ use super::verdict::is_unknown_issuer;
 use super::verdict::verdict;
 use super::words::with_words;
 use crate::base::Address;
-use crate::base::HostName;
 use crate::base::Time;
 use crate::base::WireText;
 use crate::flow::Closing;
@@ -104,7 +105,7 @@ impl Scope {
 #[derive(Debug)]
 pub struct Judgement {
     /// Gravest first.
-    pub findings: Vec<FindingRow>,
+    pub findings: FindingRows,
     /// What was counted.
     pub tally: Tally,
     /// What the site needs, in the order of the documents.
@@ -194,7 +195,7 @@ pub struct Court {
     revocation: Revocation,
     /// Clients that go through a proxy; and names that were reached at other addresses than DNS gave.
     proxied: Recent<Address, ()>,
-    elsewhere: Recent<(Address, HostName), ()>,
+    elsewhere: Recent<(Address, usize), Arc<Known>>,
     /// The last moment seen.
     now: Time,
     /// Flows that have said something since the last pulse; only where news are wanted.
@@ -408,10 +409,11 @@ impl Court {
         (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
         self.lookups.finish(&mut self.findings);
         let Court { findings, compare, names, proxied, elsewhere, audited, .. } = self;
-        let goes = |client: Address, name: &HostName| {
-            audited.contains(&client) && !proxied.has(&client) && !elsewhere.has(&(client, name.clone()))
+        let goes = |client: Address, known: &Arc<Known>| {
+            let key = (client, Arc::as_ptr(known).addr());
+            audited.contains(&client) && !proxied.has(&client) && !elsewhere.has(&key)
         };
-        unused::finish(names.given(), goes, self.now, findings);
+        unused::finish(|| names.given(), goes, self.now, findings);
         self.revocation.finish(findings);
         tally.audited_hosts = std::mem::take(audited).len() as u64;
         findings.amend(STOPPED, |client, name| compare.says(client, name));
@@ -655,7 +657,10 @@ impl Court {
             self.proxied.put(client, ());
         }
         if case.dns.as_ref().is_none_or(|named| !Arc::ptr_eq(named.known(), &claimed.known)) {
-            self.elsewhere.put((client, (*claimed.known.name).clone()), ());
+            let key = (client, Arc::as_ptr(&claimed.known).addr());
+            if claimed.known.standing.documented.is_some() && self.elsewhere.get(&key).is_none() {
+                self.elsewhere.put(key, Arc::clone(&claimed.known));
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use hashbrown::HashSet;
 use super::catalogue::explanation;
 use super::record::Confidence;
 use super::record::FindingRow;
+use super::record::FindingRows;
 use super::record::Severity;
 use crate::base::Address;
 use crate::base::FrameRef;
@@ -237,11 +238,10 @@ impl Findings {
     }
 
     /// The rows, taken out: gravest first, then by code, client and subject.
-    pub(super) fn take_rows(&mut self) -> Vec<FindingRow> {
+    pub(super) fn take_rows(&mut self) -> FindingRows {
         self.texts = Texts::default();
-        let mut rows: Vec<FindingRow> =
-            std::mem::take(&mut self.rows).into_values().map(|row| *row).collect();
-        rows.sort_by(|a, b| {
+        let mut rows: FindingRows = std::mem::take(&mut self.rows).into_values().collect();
+        rows.sort_unstable_by(|a, b| {
             let gravest = b.severity.cmp(&a.severity).then(a.code.cmp(b.code));
             gravest.then(a.client.cmp(&b.client)).then_with(|| a.subject.cmp(&b.subject))
         });

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use hashbrown::Equivalent;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as Place;
 use smallvec::SmallVec;
 
 use super::findings::Findings;
@@ -20,7 +20,6 @@ use super::recent::Recent;
 use super::record::Confidence;
 use crate::base::Address;
 use crate::base::FrameRef;
-use crate::base::HostName;
 use crate::base::Time;
 use crate::read::AnswerData;
 use crate::read::Resolution;
@@ -124,28 +123,20 @@ struct Answered {
     addresses: SmallVec<[Address; 1]>,
 }
 
-/// A suspicion's client, name and code, to ask with.
-#[derive(Hash)]
-struct Asked<'a>(Address, &'a HostName, &'static str);
-
-impl Equivalent<(Address, HostName, &'static str)> for Asked<'_> {
-    fn equivalent(&self, key: &(Address, HostName, &'static str)) -> bool {
-        let Asked(client, name, code) = self;
-        *client == key.0 && **name == key.1 && *code == key.2
-    }
-}
-
 /// What DNS said so far.
 #[derive(Debug)]
 pub(super) struct Lookups {
-    doubts: HashMap<(Address, HostName, &'static str), Doubt, foldhash::fast::RandomState>,
+    /// By client and name, whose place in memory stands for it: the doubt keeps it there.
+    doubts: HashMap<(Address, usize), SmallVec<[Doubt; 1]>, foldhash::fast::RandomState>,
+    /// How many there are.
+    held: usize,
     /// By conversation and name.
     answered: Recent<(u64, usize), Answered>,
 }
 
 impl Default for Lookups {
     fn default() -> Lookups {
-        Lookups { doubts: HashMap::default(), answered: Recent::new(ANSWERED) }
+        Lookups { doubts: HashMap::default(), held: 0, answered: Recent::new(ANSWERED) }
     }
 }
 
@@ -176,8 +167,13 @@ impl Lookups {
             self.reached(client, known);
         }
         let Some(signature) = found else { return };
-        let full = self.doubts.len() >= DOUBTS;
-        match self.doubts.get_mut(&Asked(client, &known.name, signature.code)) {
+        let (key, full) = ((client, Arc::as_ptr(known).addr()), self.held >= DOUBTS);
+        if full && !self.doubts.contains_key(&key) {
+            findings.missed += 1;
+            return;
+        }
+        let doubts = self.doubts.entry(key).or_default();
+        match doubts.iter_mut().find(|doubt| doubt.signature.code == signature.code) {
             Some(doubt) => {
                 doubt.count += 1;
                 doubt.last = (lookup.frame, lookup.time);
@@ -198,7 +194,8 @@ impl Lookups {
                 if !signature.clears {
                     findings.preview(&doubt.sign(client, &doubt.last), || doubt.sentence(client));
                 }
-                self.doubts.insert((client, (*known.name).clone(), signature.code), doubt);
+                doubts.push(doubt);
+                self.held += 1;
             }
         }
     }
@@ -208,10 +205,14 @@ impl Lookups {
         if self.doubts.is_empty() {
             return;
         }
-        for clearing in [NO_SUCH_NAME, REFUSAL, FAILURE, EMPTY, NO_ANSWER] {
-            if clearing.clears {
-                self.doubts.remove(&Asked(client, &known.name, clearing.code));
-            }
+        let Place::Occupied(mut place) = self.doubts.entry((client, Arc::as_ptr(known).addr())) else {
+            return;
+        };
+        let before = place.get().len();
+        place.get_mut().retain(|doubt| !doubt.signature.clears);
+        self.held -= before - place.get().len();
+        if place.get().is_empty() {
+            place.remove();
         }
     }
 
@@ -270,11 +271,16 @@ impl Lookups {
 
     /// What remains becomes findings; begins anew.
     pub(super) fn finish(&mut self, findings: &mut Findings) {
-        let mut doubts: Vec<_> = std::mem::take(&mut self.doubts).into_iter().collect();
-        doubts.sort_by(|((a, _, _), first), ((b, _, _), second)| {
-            a.cmp(b).then_with(|| first.signs.first().cmp(&second.signs.first()))
+        self.held = 0;
+        let doubts = std::mem::take(&mut self.doubts).into_iter();
+        let mut doubts: Vec<(Address, Doubt)> = doubts
+            .flat_map(|((client, _), doubts)| doubts.into_iter().map(move |doubt| (client, doubt)))
+            .collect();
+        doubts.sort_by(|(a, first), (b, second)| {
+            let key = |doubt: &Doubt| (doubt.signs.first().copied(), doubt.signature.code);
+            a.cmp(b).then_with(|| key(first).cmp(&key(second)))
         });
-        for ((client, ..), doubt) in doubts {
+        for (client, doubt) in doubts {
             for number in 0..doubt.count {
                 let place = doubt.signs.get(number).unwrap_or(&doubt.last);
                 findings.add(&doubt.sign(client, place), || doubt.sentence(client));

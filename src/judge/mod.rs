@@ -46,6 +46,7 @@ pub use record::DestinationTally;
 pub use record::DnsRow;
 pub use record::Documented;
 pub use record::FindingRow;
+pub use record::FindingRows;
 pub use record::FlowRow;
 pub use record::Outcome;
 pub use record::PortVerdict;

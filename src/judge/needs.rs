@@ -80,7 +80,7 @@ impl Needs {
 struct Met {
     outcomes: [u64; 3],
     seen: Option<(Time, Time)>,
-    frames: SmallVec<[FrameRef; 4]>,
+    frames: SmallVec<[FrameRef; 2]>,
 }
 
 /// What was seen of all.

@@ -246,9 +246,9 @@ pub struct FindingRow {
     /// Last time.
     pub last_seen: Time,
     /// The first flows' numbers (at most ten).
-    pub flows: SmallVec<[u64; 4]>,
+    pub flows: SmallVec<[u64; 2]>,
     /// The first frames that prove it (at most ten).
-    pub frames: SmallVec<[FrameRef; 4]>,
+    pub frames: SmallVec<[FrameRef; 2]>,
     /// Rule ids, joined with `;`.
     pub rules: Arc<str>,
     /// Document ids, joined with `;`.
@@ -256,6 +256,9 @@ pub struct FindingRow {
     /// What to do.
     pub action: &'static str,
 }
+
+/// Findings, gravest first: boxed as they were gathered, so that the end of a run copies none.
+pub type FindingRows = Vec<Box<FindingRow>>;
 
 /// A row of `requirements.csv`.
 #[derive(Clone, Debug)]
@@ -279,7 +282,7 @@ pub struct RequirementRow {
     /// Last time.
     pub last_seen: Option<Time>,
     /// The first frames that show it.
-    pub frames: SmallVec<[FrameRef; 4]>,
+    pub frames: SmallVec<[FrameRef; 2]>,
     /// Why it may not have been seen, and the like.
     pub note: String,
 }

@@ -28,37 +28,36 @@ const SOON_NANOS: u64 = 5_000_000_000;
 /// All addresses of a client's name together.
 struct Asked<'a> {
     known: &'a Arc<Known>,
-    used: bool,
-    first: u32,
     last: (Time, FrameRef),
 }
 
-/// Adds a finding for each documented name that nobody went to. `goes`: clients that were seen to go anywhere, not through a
-/// proxy. `now`: the capture's last moment.
-pub(super) fn finish<'a>(
-    given: impl Iterator<Item = (Address, &'a Given)>,
-    goes: impl Fn(Address, &HostName) -> bool,
+/// Adds a finding for each documented name that nobody went to. `given`: what DNS gave to clients. `goes`: clients that
+/// were seen to go anywhere, not through a proxy, nor to this name at another address. `now`: the capture's last moment.
+pub(super) fn finish<'a, I: Iterator<Item = (Address, &'a Given)>>(
+    given: impl Fn() -> I,
+    goes: impl Fn(Address, &Arc<Known>) -> bool,
     now: Time,
     findings: &mut Findings,
 ) {
+    // Few answers are asked for again and not used; a name whose addresses change each time is not noticed.
+    let again = |given: &Given| seconds(given.last).saturating_sub(given.first) >= APART_SECS;
+    let suspicious =
+        |given: &Given| !given.used && again(given) && given.named.known().standing.documented.is_some();
     let mut names: BTreeMap<(Address, &HostName), Asked<'_>> = BTreeMap::new();
-    for (client, given) in given {
+    for (client, given) in given().filter(|(_, given)| suspicious(given)) {
         let known = given.named.known();
-        let asked = names.entry((client, &known.name)).or_insert(Asked {
-            known,
-            used: false,
-            first: given.first,
-            last: (given.last, given.named.frame()),
-        });
-        asked.used |= given.used;
-        asked.first = asked.first.min(given.first);
-        asked.last = asked.last.max((given.last, given.named.frame()));
+        let last = (given.last, given.named.frame());
+        let asked = names.entry((client, &known.name)).or_insert(Asked { known, last });
+        asked.last = asked.last.max(last);
+    }
+    // One address that was used is enough.
+    for (client, given) in given().filter(|(_, given)| given.used) {
+        names.remove(&(client, &given.named.known().name));
     }
     for ((client, name), asked) in names {
         let (last, frame) = asked.last;
-        let again = seconds(last).saturating_sub(asked.first) >= APART_SECS && now.since(last) >= SOON_NANOS;
         let Some(documented) = asked.known.standing.documented.as_deref() else { continue };
-        if asked.used || !again || !goes(client, name) {
+        if now.since(last) < SOON_NANOS || !goes(client, asked.known) {
             continue;
         }
         let sign = Sign {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::registry;
 use crate::base::Time;
-use crate::judge::FindingRow;
+use crate::judge::FindingRows;
 use crate::judge::RequirementRow;
 use crate::judge::Tally;
 
@@ -28,7 +28,7 @@ pub struct RunFacts {
     /// What judge counted.
     pub tally: Tally,
     /// The findings, in the order of their rows.
-    pub findings: Vec<FindingRow>,
+    pub findings: FindingRows,
     /// Documented rows that the site needs, in the order of `RequirementState::ALL`.
     pub requirements: [u64; 3],
     /// The needs themselves.

@@ -218,7 +218,7 @@ pub(crate) fn facts() -> RunFacts {
             top_missed: 2,
             ..Tally::default()
         },
-        findings: vec![finding(), finding()],
+        findings: vec![Box::new(finding()), Box::new(finding())],
         requirements: [12, 1, 3],
         bounds: vec!["more than 1,000,000 flows at once: 12 were closed early".into()],
         documents: vec![Document { id: "azure-file-sync@2019-06-24".into(), sha256: "00".into() }],

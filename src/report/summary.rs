@@ -139,8 +139,10 @@ impl Summary<'_> {
         let mut codes: Vec<&str> = findings.iter().map(|row| row.code).collect();
         codes.sort_unstable();
         codes.dedup();
-        let mut groups: Vec<Vec<&FindingRow>> =
-            codes.iter().map(|code| findings.iter().filter(|row| row.code == *code).collect()).collect();
+        let mut groups: Vec<Vec<&FindingRow>> = codes
+            .iter()
+            .map(|code| findings.iter().map(Box::as_ref).filter(|row| row.code == *code).collect())
+            .collect();
         let severity = |group: &Vec<&FindingRow>| group.iter().map(|row| row.severity).max();
         groups.sort_by(|a, b| severity(b).cmp(&severity(a)).then(b.len().cmp(&a.len())));
         let shown = self.at_most(6, groups.len());
@@ -547,7 +549,7 @@ mod tests {
     #[test]
     fn more_is_shown_when_asked_for() {
         let mut facts = sample::facts();
-        facts.findings = (0..30).map(|_| sample::finding()).collect();
+        facts.findings = (0..30).map(|_| Box::new(sample::finding())).collect();
         let short = printed(&facts, 80, Detail::Screen).lines().count();
         assert!(printed(&facts, 80, Detail::Full).lines().count() > short + 25);
     }
