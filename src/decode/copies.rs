@@ -10,6 +10,9 @@
 //!
 //! Where copies travel in two VLANs, each direction may show first in another. The first copy of a conversation says which
 //! two scopes are one; from then on its packets belong to the scope that came first.
+//!
+//! A span of one port of a router shows the way there in one VLAN and the way back in another, and no copies at all. There
+//! the first answer says it: a SYN-ACK that acknowledges a SYN of another scope, a response to a query there.
 
 use std::hash::BuildHasher;
 use std::hash::RandomState;
@@ -17,6 +20,7 @@ use std::hash::RandomState;
 use hashbrown::HashMap;
 
 use super::packet::Packet;
+use super::packet::TcpHeader;
 use super::packet::Transport;
 use crate::base::Address;
 use crate::base::Time;
@@ -30,6 +34,9 @@ const APART_UNNUMBERED: u64 = 1_000;
 /// Sets of four packets each that are remembered: several thousand, more than a fast link carries in a millisecond.
 const SETS: usize = 1 << 10;
 
+/// Openings that are remembered until they are answered.
+const OPENINGS: usize = 1 << 10;
+
 /// Pairs of hosts whose conversations show in two scopes.
 const TWINS: usize = 1 << 16;
 
@@ -42,6 +49,16 @@ const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 #[repr(align(32))]
 struct Set([u64; 4]);
 
+/// Something that wants an answer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Opening {
+    /// What its answer shows as well; 0 for none.
+    mark: u64,
+    scope: u64,
+    /// The same was asked in two scopes: two networks that are alike.
+    is_twofold: bool,
+}
+
 /// The packets of the last milliseconds.
 #[derive(Debug)]
 pub struct Copies {
@@ -49,6 +66,8 @@ pub struct Copies {
     /// The scopes of these packets; not touched until one of them has a scope.
     scopes: Box<[[u64; 4]]>,
     is_scoped: bool,
+    /// What was asked lately, and in which scope.
+    openings: Box<[Opening]>,
     /// Differ from run to run: nobody can make two packets that pass for copies.
     seeds: [u64; 4],
     twins: HashMap<(Address, Address, u64), u64, foldhash::fast::RandomState>,
@@ -61,6 +80,7 @@ impl Default for Copies {
             sets: vec![Set::default(); SETS].into(),
             scopes: vec![[0; 4]; SETS].into(),
             is_scoped: false,
+            openings: vec![Opening::default(); OPENINGS].into(),
             seeds: std::array::from_fn(|number| state.hash_one(number)),
             twins: HashMap::default(),
         }
@@ -95,6 +115,9 @@ impl Copies {
         let [first, second, third, _] = *marks;
         *marks = [(mark & !TIME_MASK) | micros, first, second, third];
         self.is_scoped |= packet.scope != 0;
+        if let Some((way, mark)) = turn(packet, self.seeds) {
+            self.hear(packet, way, mark);
+        }
         if self.is_scoped
             && let Some(scopes) = self.scopes.get_mut(place)
         {
@@ -102,6 +125,22 @@ impl Copies {
             *scopes = [packet.scope, first, second, third];
         }
         false
+    }
+
+    /// Remembers what asks; what answers may show that two scopes are one.
+    fn hear(&mut self, packet: &Packet<'_>, way: Way, mark: u64) {
+        let scope = self.moved(packet).unwrap_or(packet.scope);
+        let place = mark as usize % OPENINGS;
+        let Some(opening) = self.openings.get_mut(place) else { return };
+        match way {
+            Way::Asks if opening.mark == mark => opening.is_twofold |= opening.scope != scope,
+            Way::Asks => *opening = Opening { mark, scope, is_twofold: false },
+            Way::Answers if opening.mark == mark && !opening.is_twofold && opening.scope != scope => {
+                let original = opening.scope;
+                self.twin(packet, original);
+            }
+            Way::Answers => {}
+        }
     }
 
     /// The scope of the packet's conversation, where it is another than the packet's own.
@@ -135,6 +174,35 @@ fn hosts(packet: &Packet<'_>) -> (Address, Address) {
         _ => (packet.src, packet.dst),
     };
     (src.min(dst), src.max(dst))
+}
+
+/// Whether a packet begins something or answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Asks,
+    Answers,
+}
+
+/// For what asks and what answers a mark that both have: a handshake's numbers, a query's identification.
+#[inline]
+fn turn(packet: &Packet<'_>, [one, two, three, _]: [u64; 4]) -> Option<(Way, u64)> {
+    const DNS: u16 = 53;
+    let (way, number) = match packet.transport {
+        Transport::Tcp(tcp) if tcp.has(TcpHeader::SYN) => match tcp.has(TcpHeader::ACK) {
+            false => (Way::Asks, tcp.seq),
+            true => (Way::Answers, tcp.ack.wrapping_sub(1)),
+        },
+        Transport::Udp if packet.dst_port == DNS => (Way::Asks, first(packet.payload) as u16 as u32),
+        Transport::Udp if packet.src_port == DNS => (Way::Answers, first(packet.payload) as u16 as u32),
+        _ => return None,
+    };
+    let (asker, its, answerer, other) = match way {
+        Way::Asks => (packet.src, packet.src_port, packet.dst, packet.dst_port),
+        Way::Answers => (packet.dst, packet.dst_port, packet.src, packet.src_port),
+    };
+    let fold = |address: Address| address.0 as u64 ^ ((address.0 >> 64) as u64).rotate_left(29);
+    let ends = u64::from(number) << 32 | u64::from(its) << 16 | u64::from(other);
+    Some((way, mix(mix(fold(asker) ^ one, fold(answerer) ^ two), ends ^ three) | 1))
 }
 
 /// A set, which is the same in every run, and a mark, which is not.
@@ -256,6 +324,32 @@ mod tests {
                     assert!(!copies.is_copy(&packet(src, dst, 7, b""), at(0)), "{src} {dst}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_answer_in_another_scope_says_that_both_are_one() {
+        let mut copies = Copies::default();
+        let question =
+            |scope| Packet { scope, src_port: 40000, dst_port: 53, ..packet(4, 5, 7, b"id question") };
+        let answer = |scope, payload| Packet { scope, ..packet(5, 4, 9, payload) };
+        assert!(!copies.is_copy(&question(10), at(0)));
+        assert!(!copies.is_copy(&answer(20, b"other answer"), at(500)));
+        assert_eq!(copies.moved(&answer(20, b"")), None, "to another question");
+        assert!(!copies.is_copy(&answer(20, b"id answer"), at(900)));
+        assert_eq!(copies.moved(&answer(20, b"")), Some(10));
+        assert_eq!(copies.moved(&question(10)), None);
+        // Two networks that are alike ask the same at the same time.
+        let mut copies = Copies::default();
+        for scope in [10, 20] {
+            assert!(!copies.is_copy(&question(scope), at(i64::from(scope as u32) * 100_000)));
+        }
+        for scope in [10, 20] {
+            assert!(
+                !copies
+                    .is_copy(&answer(scope, b"id answer"), at(5_000_000 + i64::from(scope as u32) * 100_000))
+            );
+            assert_eq!(copies.moved(&answer(scope, b"")), None);
         }
     }
 
