@@ -75,7 +75,7 @@ const UNANSWERED_OTHERWISE: &[(&str, &str)] = &[
     ),
     (
         "deepflowio+deepflow/agent/resources/test/common/decapsulate_erspan1.pcap",
-        "five answers are in another session of the span and acknowledge numbers that were not seen",
+        "of five the way back is in another session of the span, of four of them without its SYN-ACK",
     ),
     (
         "ntop+nDPI/tests/cfgs/default/pcap/fuzz-2006-09-29-28586.pcap",

@@ -59,8 +59,7 @@ fn accusations(capture: &Path) -> BTreeSet<(String, Option<Confidence>)> {
         let is_about_blocking = ["AFS109", "AFS2", "AFS3"].iter().any(|code| finding.code.starts_with(code));
         if is_about_blocking {
             said.insert((finding.code.to_owned(), finding.confidence));
-            let word = finding.sentence.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-            said.extend(word.map(|word| (word.to_owned(), finding.confidence)));
+            said.insert((finding.mechanism.to_owned(), finding.confidence));
         }
     }
     said
@@ -86,6 +85,36 @@ fn judge(folder: &Path) {
         }
     }
     assert!(wrong.is_empty(), "not as labelled:\n{wrong}");
+}
+
+/// What findings say besides, for scenarios that were made to show it.
+const SAID: &[(&str, &str)] = &[
+    ("address-filter", "the address seems to be filtered"),
+    ("reset-after-hello", "so that the name seems to be filtered"),
+    ("worked-then-stopped", "it had worked until"),
+    ("unreachable-once", "it worked later"),
+    ("reject-admin-prohibited", "an ICMP error from 10.9."),
+    ("injected-reset", "another hop limit"),
+    ("block-page-vendor", "a page of Squid"),
+];
+
+#[test]
+fn findings_say_what_else_the_capture_shows() {
+    for (scenario, clause) in SAID {
+        let run = corpus::run(&[shipped().join(format!("{scenario}.pcap"))]).unwrap();
+        let said: Vec<&str> = run.facts.judgement.findings.iter().map(|row| row.sentence.as_str()).collect();
+        assert!(said.iter().any(|sentence| sentence.contains(clause)), "{scenario}: {said:#?}");
+    }
+}
+
+/// Under TLS 1.3 nobody can see whether a box opened it: said, and never called clean.
+#[test]
+fn what_cannot_be_observed_is_said() {
+    let gaps = |scenario: &str| {
+        corpus::run(&[shipped().join(format!("{scenario}.pcap"))]).unwrap().facts.judgement.gaps.join("; ")
+    };
+    assert!(gaps("fine-tls13").contains("not observable"), "{}", gaps("fine-tls13"));
+    assert!(gaps("intercepted").contains("1 of 2 TLS flows"), "{}", gaps("intercepted"));
 }
 
 fn shipped() -> PathBuf {

@@ -119,6 +119,20 @@ fn every_end_leaves_complete_evidence() {
 }
 
 #[test]
+fn what_came_before_the_end_is_there() {
+    let lab = Lab::new();
+    // The first round asks who has the address.
+    for round in 0..12 {
+        let evidence = lab.next("evidence");
+        let mut live = lab.live(&["-i", &lab.device, "--fail-on", "never", "-o", text(&evidence)]);
+        lab.traffic(&["datagrams", "10.77.0.2", "5", "0", &live.child.id().to_string()]);
+        live.ends(0);
+        let manifest = verified(&evidence);
+        assert!(manifest["accounting"]["frames"].as_u64() >= Some(5), "{round}: {manifest}");
+    }
+}
+
+#[test]
 fn a_closed_pipe_ends_it() {
     let lab = Lab::new();
     let mut live = lab.live_into(Stdio::piped(), &["-i", &lab.device, "--format", "jsonl"]);

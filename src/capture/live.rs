@@ -57,6 +57,9 @@ const FRAMES: usize = 2048;
 /// How long the kernel may keep a block that is not full. More wakes us less often, less shows findings earlier.
 const KERNEL_WAIT_MILLIS: i32 = 50;
 
+/// How long a thread that ends goes on looking: longer than the kernel keeps a frame back, so that none is lost that came before.
+const LAST_WAIT: Duration = Duration::from_millis(4 * KERNEL_WAIT_MILLIS as u64);
+
 /// How long a thread waits for frames before it looks whether it should end.
 const WAIT_MILLIS: u16 = 50;
 
@@ -435,11 +438,16 @@ impl Port {
             }
             self.ask(&filler.gauges);
         }
-        // What the ring still holds, but not what goes on coming.
-        let until = Instant::now() + Duration::from_millis(500);
-        while Instant::now() < until
-            && self.capture.dispatch(None, |packet| filler.put(&packet)).is_ok_and(|frames| frames > 0)
-        {
+        // What came until now, also what lies in a block that the kernel has not given up yet.
+        let until = Instant::now() + LAST_WAIT;
+        while !self.is_gone {
+            let last = Instant::now() >= until;
+            let mut fds = [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut fds, PollTimeout::from(WAIT_MILLIS));
+            let looked = self.capture.dispatch(None, |packet| filler.put(&packet));
+            if last || looked.is_err() {
+                break;
+            }
         }
         filler.hand_on();
         self.asked = self.asked.checked_sub(Duration::from_secs(2)).unwrap_or(self.asked);

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::names::Known;
 use super::names::Named;
+use super::record::Http;
 use crate::base::FrameRef;
 use crate::base::WireText;
 use crate::flow::Endpoint;
@@ -62,23 +63,6 @@ pub(super) struct Said {
     pub(super) contradicts: Option<Arc<Known>>,
 }
 
-/// What the first exchange of plain HTTP showed.
-#[derive(Debug, Default)]
-pub(super) struct Http {
-    pub(super) target: Option<WireText>,
-    /// The request went to a proxy.
-    pub(super) proxied: bool,
-    /// Headers and the body's first bytes, and where each was seen.
-    pub(super) shown: SmallVec<[(Place, WireText); 2]>,
-}
-
-impl Http {
-    /// What was seen at a place.
-    pub(super) fn at(&self, place: Place) -> Option<&str> {
-        self.shown.iter().find(|(at, _)| *at == place).map(|(_, text)| text.as_str())
-    }
-}
-
 /// A claimed name, with its rules and the frame that proves it.
 #[derive(Clone, Debug)]
 pub(super) struct Claimed {
@@ -121,6 +105,7 @@ impl Case {
             }
             (Key::Ech, Value::Yes) => self.said().ech = true,
             (Key::Ja4, Value::Text(fingerprint)) => self.said().ja4 = Some(fingerprint.clone()),
+            (Key::HttpStatus, Value::Number(status)) => self.http().status = u16::try_from(*status).ok(),
             (Key::HttpTarget, Value::Text(target)) => self.http().target = Some(target.clone()),
             (Key::HttpProxied, Value::Yes) => self.http().proxied = true,
             (Key::HttpLocation, Value::Text(text)) => self.show(Place::Location, text),

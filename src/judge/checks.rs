@@ -145,6 +145,7 @@ pub(super) fn preview(seen: &Seen<'_>, there: &[Proof], findings: &mut Findings)
 fn sign<'a>(seen: &'a Seen<'_>, code: &'static str) -> Sign<'a> {
     Sign {
         code,
+        mechanism: if code.starts_with("AFS2") { seen.row.signature } else { "" },
         // Only what looks blocked is more or less sure; the other findings are plain to see.
         confidence: match code {
             "AFS412" => Some(Confidence::Weak),

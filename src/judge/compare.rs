@@ -4,11 +4,16 @@
 //! Out: for a client and a name that was stopped, what else of the same capture says about it.
 //! Not: what one flow shows by itself.
 //!
-//! Another name at the same address works: the name is filtered. The name worked before, or works later: something changed.
+//! Another name at the same address works: the name is filtered. The name works at another address, or several names fail at
+//! one: the address is filtered. The name worked before, or works later: something changed.
 //! Nothing else of the client works: no filter, an outage. Tables are bounded and forget what was used longest ago.
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use super::findings::Subject;
 use super::recent::Recent;
 use super::record::Confidence;
 use super::record::FlowRow;
@@ -38,6 +43,26 @@ struct Stopped {
     last: Time,
 }
 
+impl Stopped {
+    fn join(&mut self, other: &Stopped) {
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+impl Worked {
+    /// When it worked, against when it was stopped; what works at times was stopped by accident, perhaps.
+    fn before_or_after(&self, stopped: &Stopped) -> (String, Option<Confidence>) {
+        if self.first > stopped.last {
+            (format!("it worked later, from {} on", self.first), Some(Confidence::Weak))
+        } else if self.last < stopped.first {
+            (format!("it had worked until {}", self.last), None)
+        } else {
+            ("at other times it worked".to_owned(), Some(Confidence::Weak))
+        }
+    }
+}
+
 /// What worked and what did not.
 #[derive(Debug)]
 pub(super) struct Compare {
@@ -46,9 +71,18 @@ pub(super) struct Compare {
     /// Clients of which anything worked.
     clients: Recent<Address, ()>,
     stopped: Recent<(Address, HostName), Stopped>,
+    /// By client and server, where nothing named it.
+    stopped_unnamed: Recent<(Address, Address), Stopped>,
     /// Names that were stopped, by client.
     failures: Recent<Address, u32>,
+    /// The same, by client and server; no more than [`FEW`].
+    fails_at: Recent<(Address, Address), SmallVec<[Arc<HostName>; 1]>>,
+    /// Where names worked, by client; put together when it is asked for.
+    elsewhere: HashMap<(Address, Arc<HostName>), Address, foldhash::fast::RandomState>,
 }
+
+/// So many names that fail at one address speak against the address.
+const FEW: usize = 2;
 
 /// So many names of a client must fail, and none work, before it is called an outage.
 const OUTAGE: u32 = 3;
@@ -59,7 +93,10 @@ impl Default for Compare {
             worked: Recent::new(KEPT),
             clients: Recent::new(KEPT),
             stopped: Recent::new(KEPT),
+            stopped_unnamed: Recent::new(KEPT),
             failures: Recent::new(KEPT),
+            fails_at: Recent::new(KEPT),
+            elsewhere: HashMap::default(),
         }
     }
 }
@@ -85,15 +122,24 @@ impl Compare {
                 }
             }
             Outcome::BlockedLooking => {
-                let Some(name) = row.name.as_deref() else { return };
-                let key = (client, name.clone());
-                match self.stopped.get(&key) {
-                    Some(stopped) => {
-                        stopped.first = stopped.first.min(time);
-                        stopped.last = stopped.last.max(time);
+                let stopped = Stopped { server, first: time, last: time };
+                let Some(name) = &row.name else {
+                    match self.stopped_unnamed.get(&(client, server)) {
+                        Some(before) => before.join(&stopped),
+                        None => self.stopped_unnamed.put((client, server), stopped),
                     }
+                    return;
+                };
+                match self.fails_at.get(&(client, server)) {
+                    Some(names) if names.len() < FEW && !names.contains(name) => names.push(Arc::clone(name)),
+                    Some(_) => {}
+                    None => self.fails_at.put((client, server), SmallVec::from_iter([Arc::clone(name)])),
+                }
+                let key = (client, (**name).clone());
+                match self.stopped.get(&key) {
+                    Some(before) => before.join(&stopped),
                     None => {
-                        self.stopped.put(key, Stopped { server, first: time, last: time });
+                        self.stopped.put(key, stopped);
                         match self.failures.get(&client) {
                             Some(names) => *names += 1,
                             None => self.failures.put(client, 1),
@@ -105,19 +151,54 @@ impl Compare {
         }
     }
 
-    /// What the capture says besides of a client's name that was stopped, and how sure that makes it.
-    pub(super) fn says(&mut self, client: Address, name: &HostName) -> Option<(String, Option<Confidence>)> {
-        let Stopped { server, first, last } = *self.stopped.get(&(client, name.clone()))?;
+    /// Puts together what [`Compare::says`] needs.
+    pub(super) fn prepare(&mut self) {
+        self.elsewhere.clear();
+        for ((client, server), worked) in self.worked.entries() {
+            for name in [&worked.name, &worked.other].into_iter().flatten() {
+                let place = self.elsewhere.entry((*client, Arc::clone(name))).or_insert(*server);
+                // The table has no order.
+                *place = (*place).min(*server);
+            }
+        }
+    }
+
+    /// What the capture says besides of a client and a name or server that was stopped, and how sure that makes it.
+    pub(super) fn says(
+        &mut self,
+        client: Address,
+        subject: Subject<'_>,
+    ) -> Option<(String, Option<Confidence>)> {
+        match subject {
+            Subject::Name(name) => self.says_of_name(client, name),
+            Subject::Service(server) => self.says_of_address(client, server.address),
+            Subject::Address(server) => self.says_of_address(client, server),
+            Subject::Text(_) => None,
+        }
+    }
+
+    fn says_of_address(&mut self, client: Address, server: Address) -> Option<(String, Option<Confidence>)> {
+        let stopped = *self.stopped_unnamed.get(&(client, server))?;
+        let worked = self.worked.get(&(client, server))?;
+        let (mut what, _) = worked.before_or_after(&stopped);
+        if let (Some(name), None) = (&worked.name, &worked.other) {
+            what.push_str(&format!(", as {name}"));
+        }
+        // Perhaps another service, or another name: it proves less than a name does.
+        Some((what, None))
+    }
+
+    fn says_of_name(
+        &mut self,
+        client: Address,
+        name: &Arc<HostName>,
+    ) -> Option<(String, Option<Confidence>)> {
+        let stopped = *self.stopped.get(&(client, (**name).clone()))?;
+        let server = stopped.server;
         if let Some(worked) = self.worked.get(&(client, server)) {
-            let is_it = |known: &Option<Arc<HostName>>| known.as_deref() == Some(name);
+            let is_it = |known: &Option<Arc<HostName>>| known.as_ref() == Some(name);
             if is_it(&worked.name) {
-                return Some(if worked.first > last {
-                    (format!("it worked later, from {} on", worked.first), Some(Confidence::Weak))
-                } else if worked.last < first {
-                    (format!("it had worked until {}", worked.last), None)
-                } else {
-                    ("at other times it worked".to_owned(), Some(Confidence::Weak))
-                });
+                return Some(worked.before_or_after(&stopped));
             }
             if is_it(&worked.other) {
                 return Some(("at other times it worked".to_owned(), Some(Confidence::Weak)));
@@ -127,6 +208,18 @@ impl Compare {
                     format!("{other} at the same address works, so that the name seems to be filtered");
                 return Some((what, Some(Confidence::Strong)));
             }
+        }
+        if let Some(other) = self.elsewhere.get(&(client, Arc::clone(name))) {
+            // A server that is down looks the same.
+            let what = format!("it works at {other}: the address seems to be filtered, or its server down");
+            return Some((what, None));
+        }
+        let works = self.clients.get(&client).is_some();
+        if works && self.fails_at.get(&(client, server)).is_some_and(|names| names.len() >= FEW) {
+            let what = format!(
+                "other names fail at {server} as well: the address seems to be filtered, or its server down"
+            );
+            return Some((what, None));
         }
         let failures = self.failures.get(&client).copied().unwrap_or_default();
         let outage = failures >= OUTAGE && self.clients.get(&client).is_none();

@@ -416,7 +416,8 @@ impl Court {
         unused::finish(|| names.given(), goes, self.now, findings);
         self.revocation.finish(findings);
         tally.audited_hosts = std::mem::take(audited).len() as u64;
-        findings.amend(STOPPED, |client, name| compare.says(client, name));
+        compare.prepare();
+        findings.amend(STOPPED, |client, subject| compare.says(client, subject));
         let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.ground));
         let requirements = site.finish(&self.ground, &mut self.findings);
         Judgement {
@@ -632,6 +633,10 @@ impl Court {
             let of_certificates = verdict.known.as_ref().is_some_and(|known| known.nature.of_certificates);
             self.revocation.add(&row, of_certificates);
             self.note_ways(&case, client);
+            if row.app == "tls" && row.documented.is_some() && row.outcome == Outcome::Ok {
+                let said = case.said.as_ref();
+                self.quality.add_tls(said.is_some_and(|said| said.certificate_issuer.is_some()));
+            }
             if row.outcome == Outcome::Ok
                 && let Some(known) = &verdict.known
             {
@@ -744,6 +749,7 @@ impl Court {
         row.ech = said.ech;
         row.certificate_issuer = said.certificate_issuer;
         row.ja4 = said.ja4;
+        row.http = said.http;
     }
 
     /// Puts the protocols that a client offered into one text, once.
@@ -828,6 +834,7 @@ fn row(
         findings: SmallVec::new(),
         evidence: evidence(case, closing),
         service_tags: tags.map(|tags| Arc::clone(&tags.text)),
+        http: None,
         stage: if outcome == Outcome::Ok { None } else { stage(closing) },
         address_evidence: site::support(verdict, tags, case.server().address, ground),
     }

@@ -1,4 +1,4 @@
-//! Gathers findings for people: one per client, destination and code, however many flows prove it.
+//! Gathers findings for people: one per client, destination, code and mechanism, however many flows prove it.
 
 use std::hash::Hash;
 use std::hash::Hasher;
@@ -77,6 +77,8 @@ impl About {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sign<'a> {
     pub(super) code: &'static str,
+    /// How it was stopped, for what looks blocked: a finding for each mechanism.
+    pub(super) mechanism: &'static str,
     pub(super) confidence: Option<Confidence>,
     pub(super) client: Option<Address>,
     pub(super) subject: Subject<'a>,
@@ -126,6 +128,7 @@ impl Herald {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Key {
     code: &'static str,
+    mechanism: &'static str,
     client: Option<Address>,
     about: About,
 }
@@ -134,13 +137,19 @@ struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Asked<'a> {
     code: &'static str,
+    mechanism: &'static str,
     client: Option<Address>,
     subject: Subject<'a>,
 }
 
 impl Key {
     fn asked(&self) -> Asked<'_> {
-        Asked { code: self.code, client: self.client, subject: self.about.subject() }
+        Asked {
+            code: self.code,
+            mechanism: self.mechanism,
+            client: self.client,
+            subject: self.about.subject(),
+        }
     }
 }
 
@@ -158,13 +167,13 @@ impl Equivalent<Key> for Asked<'_> {
 
 impl Asked<'_> {
     fn kept(self) -> Key {
-        Key { code: self.code, client: self.client, about: self.subject.into() }
+        Key { code: self.code, mechanism: self.mechanism, client: self.client, about: self.subject.into() }
     }
 }
 
 impl<'a> Sign<'a> {
     fn asks(&self) -> Asked<'a> {
-        Asked { code: self.code, client: self.client, subject: self.subject }
+        Asked { code: self.code, mechanism: self.mechanism, client: self.client, subject: self.subject }
     }
 }
 
@@ -216,18 +225,18 @@ impl Findings {
         }
     }
 
-    /// Adds to what findings with such a code say of a client and a name.
+    /// Adds to what findings with such a code say of a client and what it wanted.
     pub(super) fn amend(
         &mut self,
         codes: &[&str],
-        mut says: impl FnMut(Address, &HostName) -> Option<(String, Option<Confidence>)>,
+        mut says: impl FnMut(Address, Subject<'_>) -> Option<(String, Option<Confidence>)>,
     ) {
-        for (Key { code, client, about }, row) in &mut self.rows {
-            let (Some(client), About::Name(name)) = (client, about) else { continue };
+        for (Key { code, client, about, .. }, row) in &mut self.rows {
+            let Some(client) = client else { continue };
             if !codes.contains(code) {
                 continue;
             }
-            let Some((clause, confidence)) = says(*client, name) else { continue };
+            let Some((clause, confidence)) = says(*client, about.subject()) else { continue };
             row.sentence.push_str("; ");
             row.sentence.push_str(&clause);
             // What a box said of itself stays as sure as it was.
@@ -243,7 +252,10 @@ impl Findings {
         let mut rows: FindingRows = std::mem::take(&mut self.rows).into_values().collect();
         rows.sort_unstable_by(|a, b| {
             let gravest = b.severity.cmp(&a.severity).then(a.code.cmp(b.code));
-            gravest.then(a.client.cmp(&b.client)).then_with(|| a.subject.cmp(&b.subject))
+            gravest
+                .then(a.client.cmp(&b.client))
+                .then_with(|| a.subject.cmp(&b.subject))
+                .then_with(|| a.mechanism.cmp(b.mechanism))
         });
         rows
     }
@@ -266,6 +278,7 @@ fn first_row(key: &Key, sign: &Sign<'_>, sentence: String, texts: &mut Texts) ->
     let known = explanation(sign.code);
     FindingRow {
         code: sign.code,
+        mechanism: sign.mechanism,
         severity: known.map_or(Severity::Low, |known| known.severity),
         confidence: sign.confidence,
         client: sign.client,

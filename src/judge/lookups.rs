@@ -294,6 +294,7 @@ impl Doubt {
         let documented = self.known.standing.documented.as_deref();
         Sign {
             code: self.signature.code,
+            mechanism: self.signature.word,
             confidence: Some(self.signature.confidence),
             client: Some(client),
             subject: Subject::Name(&self.known.name),

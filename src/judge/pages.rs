@@ -5,10 +5,10 @@
 //! Not: anything behind TLS.
 
 use super::case::Case;
-use super::case::Http;
 use super::ground::Ground;
 use super::outcome::Ending;
 use super::record::Confidence;
+use super::record::Http;
 use super::record::Outcome;
 use crate::base::HostName;
 use crate::read::Ending as Said;

@@ -35,13 +35,15 @@ pub(super) struct Quality {
     gaps: u64,
     /// TCP conversations beyond an attempt: those of which both directions are there, the client's alone, the server's alone.
     directions: [u64; 3],
+    /// TLS flows to documented names that were answered, and those of them that showed no certificate.
+    tls: [u64; 2],
     /// When each host's conversations had missing bytes.
     lossy: Recent<Address, (Time, Time)>,
 }
 
 impl Default for Quality {
     fn default() -> Quality {
-        Quality { missed: 0, held: 0, gaps: 0, directions: [0; 3], lossy: Recent::new(HOSTS) }
+        Quality { missed: 0, held: 0, gaps: 0, directions: [0; 3], tls: [0; 2], lossy: Recent::new(HOSTS) }
     }
 }
 
@@ -76,6 +78,13 @@ impl Quality {
         }
     }
 
+    /// A TLS flow to a documented name was answered.
+    pub(super) fn add_tls(&mut self, showed_certificate: bool) {
+        let [all, hidden] = &mut self.tls;
+        *all += 1;
+        *hidden += u64::from(!showed_certificate);
+    }
+
     /// Whether a client's silence from then to then may be the capture's own.
     pub(super) fn casts_doubt(&mut self, client: Address, closing: &Closing) -> bool {
         if self.missed >= FEW && self.missed > (self.missed + self.held) / ONE_IN {
@@ -88,7 +97,8 @@ impl Quality {
 
     /// What a reader of the evidence should know, and begins anew.
     pub(super) fn sentences(&mut self) -> Vec<String> {
-        let Quality { missed, gaps, directions: [both, client, server], .. } = std::mem::take(self);
+        let Quality { missed, gaps, directions: [both, client, server], tls: [all, hidden], .. } =
+            std::mem::take(self);
         let mut said = Vec::new();
         for (one, side, other) in [(client, "client", "server"), (server, "server", "client")] {
             if one > 0 {
@@ -101,6 +111,12 @@ impl Quality {
         if missed > 0 {
             said.push(format!(
                 "{missed} bytes of {gaps} TCP flows were acknowledged and are not there: frames were lost on the way to the capture"
+            ));
+        }
+        if hidden > 0 {
+            said.push(format!(
+                "{hidden} of {all} TLS flows to documented names showed no certificate (TLS 1.3, or a resumed session): \
+                 whether a box opened them is not observable"
             ));
         }
         said

@@ -12,6 +12,7 @@ use crate::base::WireText;
 use crate::flow::Endpoint;
 use crate::read::NameSource;
 use crate::read::Resolution;
+pub use crate::rules::Place;
 
 /// Declares a verdict: its words as the columns print them.
 macro_rules! words {
@@ -192,6 +193,8 @@ pub struct FlowRow {
     pub confidence: Option<Confidence>,
     /// What the documents say of the destination.
     pub documented: Option<Arc<Documented>>,
+    /// What an exchange of plain HTTP showed.
+    pub http: Option<Box<Http>>,
     /// Where a connection that was not answered stopped, and by what, in the vocabulary of connection tampering.
     pub stage: Option<&'static str>,
     /// Codes of the findings that the flow takes part in.
@@ -203,6 +206,26 @@ pub struct FlowRow {
     pub service_tags: Option<Arc<str>>,
     /// How the service tags speak for the name, as a stable word; empty where they say nothing.
     pub address_evidence: &'static str,
+}
+
+/// What an exchange of plain HTTP showed.
+#[derive(Clone, Debug, Default)]
+pub struct Http {
+    /// The status of the last response.
+    pub status: Option<u16>,
+    /// The target of the first request.
+    pub target: Option<WireText>,
+    /// The request went to a proxy.
+    pub proxied: bool,
+    /// Headers and the body's first bytes, and where each was seen.
+    pub shown: SmallVec<[(Place, WireText); 2]>,
+}
+
+impl Http {
+    /// What was seen at a place.
+    pub fn at(&self, place: Place) -> Option<&str> {
+        self.shown.iter().find(|(at, _)| *at == place).map(|(_, text)| text.as_str())
+    }
 }
 
 /// A row of `dns.csv`.
@@ -229,6 +252,8 @@ pub struct DnsRow {
 pub struct FindingRow {
     /// Stable code, `AFS…`.
     pub code: &'static str,
+    /// How it was stopped, for what looks blocked; empty for all else.
+    pub mechanism: &'static str,
     /// How much it matters.
     pub severity: Severity,
     /// How sure it is, for what looks blocked.

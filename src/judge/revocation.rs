@@ -111,6 +111,7 @@ impl Revocation {
             for stopped in &came.stopped {
                 let sign = Sign {
                     code: "AFS209",
+                    mechanism: "pki-blocked",
                     // More than one host of certificates fails, and nothing else: no accident.
                     confidence: Some(if came.stopped.len() > 1 {
                         Confidence::Strong

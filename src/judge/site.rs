@@ -100,6 +100,7 @@ impl SiteCourt {
             let line = format!("line {}", allow.line);
             let about = |code| Sign {
                 code,
+                mechanism: "",
                 confidence: None,
                 client: None,
                 subject: Subject::Text(&subject),
@@ -159,6 +160,7 @@ pub(super) fn asked(asked: &Asked, known: &Known, ground: &Ground, findings: &mu
     let documented = known.standing.documented.as_deref();
     let sign = |code, subject| Sign {
         code,
+        mechanism: "",
         confidence: None,
         client: Some(client),
         subject,

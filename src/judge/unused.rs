@@ -62,6 +62,7 @@ pub(super) fn finish<'a, I: Iterator<Item = (Address, &'a Given)>>(
         }
         let sign = Sign {
             code: "AFS309",
+            mechanism: "resolved-never-connected",
             confidence: Some(Confidence::Weak),
             client: Some(client),
             subject: Subject::Name(&asked.known.name),
@@ -72,7 +73,7 @@ pub(super) fn finish<'a, I: Iterator<Item = (Address, &'a Given)>>(
             documents: &documented.documents,
         };
         findings.add(&sign, || {
-            format!("{client} resolved {name} more than once and sent nothing to any of its addresses (resolved-never-connected)")
+            format!("{client} resolved {name} more than once and sent nothing to any of its addresses")
         });
     }
 }

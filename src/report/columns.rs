@@ -11,6 +11,7 @@ use crate::flow::community_id;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
+use crate::judge::Place;
 use crate::judge::RequirementRow;
 use crate::read::Answer;
 use crate::read::AnswerData;
@@ -154,7 +155,18 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.word(row.address_evidence);
     "stage", "where a connection that was not answered stopped, `>`, and what ended it, after the vocabulary of passive detection of connection tampering: `syn>rst+ack`, `psh>nothing`",
         |row, _, cell| cell.word(row.stage.unwrap_or_default());
+    "http_status", "status of the last response in plain HTTP",
+        |row, _, cell| if let Some(status) = row.http.as_ref().and_then(|http| http.status) { cell.number(status) };
+    "http_location", "where plain HTTP was led to (Location)",
+        |row, _, cell| if let Some(text) = shown(row, Place::Location) { cell.text(text, Origin::Stranger) };
+    "http_server", "what the answer says of itself: its Server header, else Via",
+        |row, _, cell| if let Some(text) = shown(row, Place::Server).or_else(|| shown(row, Place::Via)) { cell.text(text, Origin::Stranger) };
 };
+
+/// What plain HTTP showed.
+fn shown(row: &FlowRow, place: Place) -> Option<&str> {
+    row.http.as_ref()?.at(place)
+}
 
 /// `dns.csv`.
 const DNS: &[Column<DnsRow>] = columns! { DnsRow;
@@ -239,6 +251,8 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
         |row, _, cell| cell.text(row.action, Origin::Stranger);
     "file", "input that holds the first of the frames",
         |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), Origin::Stranger) };
+    "signature", "how it was stopped, for what looks blocked",
+        |row, _, cell| cell.word(row.mechanism);
 };
 
 /// `requirements.csv`.

@@ -89,6 +89,7 @@ pub(crate) fn flow() -> FlowRow {
         service_tags: Some("StorageSyncService;AzureCloud".into()),
         address_evidence: "row-tag",
         stage: None,
+        http: None,
     }
 }
 
@@ -135,6 +136,7 @@ pub(crate) fn dns() -> DnsRow {
 pub(crate) fn finding() -> FindingRow {
     FindingRow {
         code: "AFS202",
+        mechanism: "tcp-unanswered",
         severity: Severity::High,
         confidence: Some(Confidence::Strong),
         client: Some(CLIENT),

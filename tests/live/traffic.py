@@ -3,6 +3,8 @@
 Needs nothing but Python. Each command ends by itself.
 """
 
+import os
+import signal
 import socket
 import ssl
 import struct
@@ -79,8 +81,8 @@ def silent(server, seconds):
         one.connect_ex((server, 443))
 
 
-def datagrams(server, count, gap):
-    """Datagrams to nobody, one each `gap` seconds."""
+def datagrams(server, count, gap, ends=None):
+    """Datagrams to nobody, one each `gap` seconds; the very next thing is that the process `ends` is told to end."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for number in range(int(count)):
             try:
@@ -89,6 +91,8 @@ def datagrams(server, count, gap):
                 # The interface may be gone: some tests want that.
                 pass
             time.sleep(float(gap))
+    if ends:
+        os.kill(int(ends), signal.SIGTERM)
 
 
 def serve(certificate, key):
