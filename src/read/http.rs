@@ -316,11 +316,12 @@ impl Http {
     fn client(&mut self, bytes: &[u8], tell: &mut Tell<'_>) -> Turn {
         match self.request(bytes, tell) {
             Turn::Stop => {
-                // One line may break a head; what stands before it was said all the same.
-                if let Some(sound) = sound_lines(bytes) {
-                    self.request(&sound, tell);
+                // One line may break a head; the others were said all the same, and servers and proxies are lenient.
+                let Some((head, len)) = mended(bytes) else { return Turn::Stop };
+                match self.request(&head, tell) {
+                    Turn::Head(_) => len.map_or(Turn::Stop, Turn::Head),
+                    _ => Turn::Stop,
                 }
-                Turn::Stop
             }
             turn => turn,
         }
@@ -344,7 +345,12 @@ impl Http {
         }
         let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
         let mut request = Request::new(&mut headers);
-        let len = match request.parse(bytes) {
+        // What one header breaks does not cost the others.
+        let len = match httparse::ParserConfig::default()
+            .allow_multiple_spaces_in_request_line_delimiters(true)
+            .ignore_invalid_headers_in_requests(true)
+            .parse_request(&mut request, bytes)
+        {
             Ok(Status::Complete(len)) => len,
             Ok(Status::Partial) if bytes.len() < HEAD_LIMIT => return Turn::Wait(bytes.len() + 1),
             _ => return Turn::Stop,
@@ -387,6 +393,9 @@ impl Http {
         let mut response = Response::new(&mut headers);
         let len = match httparse::ParserConfig::default()
             .allow_multiple_spaces_in_response_status_delimiters(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true)
             .parse_response(&mut response, bytes)
         {
             Ok(Status::Complete(len)) => len,
@@ -469,24 +478,54 @@ fn page<'a>(bytes: &'a [u8], headers: &[Header<'_>], body: Body) -> Option<Page<
     Some(Page::Text(bytes.get(..PAGE_LIMIT).unwrap_or(bytes)))
 }
 
-/// The request line and the header lines behind it that can be read, as a head of their own, where another line cannot.
-fn sound_lines(bytes: &[u8]) -> Option<Vec<u8>> {
+/// A request's head with a target without blanks and the header lines up to one that cannot be read, and where the head
+/// ends, when it is whole and all of it was read.
+fn mended(bytes: &[u8]) -> Option<(Vec<u8>, Option<usize>)> {
     let is_sound = |byte: u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff);
     let mut head = Vec::new();
+    let mut at = 0;
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(HEADER_LIMIT);
     for line in lines.take_while(|line| line.ends_with(b"\n")) {
         let text = line.trim_ascii_end();
+        at += line.len();
+        if text.is_empty() {
+            head.extend_from_slice(b"\r\n");
+            return Some((head, Some(at)));
+        }
         // RFC 9112 §5.2: a line that begins with a blank goes on with the one before.
-        let goes_on = matches!(text, [b' ' | b'\t', ..] | []);
+        let goes_on = matches!(text, [b' ' | b'\t', ..]);
         if goes_on || !text.iter().copied().all(is_sound) || head.len() + line.len() > HEAD_LIMIT {
             break;
         }
-        head.extend_from_slice(line);
+        if head.is_empty() {
+            push_request_line(&mut head, text)?;
+        } else {
+            head.extend_from_slice(line);
+        }
     }
     (!head.is_empty()).then(|| {
         head.extend_from_slice(b"\r\n");
-        head
+        (head, None)
     })
+}
+
+/// The request line with a target that holds no blanks: what CONNECT wants ends at the first.
+fn push_request_line(head: &mut Vec<u8>, line: &[u8]) -> Option<()> {
+    let (method, rest) = line.split_at(line.iter().position(|byte| *byte == b' ')?);
+    let (target, version) = rest.split_at(rest.iter().rposition(|byte| *byte == b' ')?);
+    let mut words = target.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    head.extend_from_slice(method);
+    head.push(b' ');
+    head.extend_from_slice(words.next()?);
+    if method != b"CONNECT" {
+        for word in words {
+            head.extend_from_slice(b"%20");
+            head.extend_from_slice(word);
+        }
+    }
+    head.extend_from_slice(version);
+    head.extend_from_slice(b"\r\n");
+    Some(())
 }
 
 /// Tells a response's status and what its header says of the path.
@@ -624,6 +663,38 @@ mod tests {
         check(
             &[(Client, b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: x\x01\x7f\r\nAccept: */*\r\n\r\n")],
             &["spoke http", "http.method=GET", "http.target=/", "claimed http-host a.example"],
+        );
+    }
+
+    #[test]
+    fn blanks_in_a_target_hide_nothing() {
+        check(
+            &[(
+                Client,
+                b"GET /a b  c HTTP/1.1\r\nHost: a.example\r\n\r\nGET / HTTP/1.1\r\nHost: b.example\r\n\r\n",
+            )],
+            &[
+                "spoke http",
+                "http.method=GET",
+                "http.target=/a%20b%20c",
+                "claimed http-host a.example",
+                "claimed http-host b.example",
+            ],
+        );
+        let mut expected = vec![
+            "spoke http",
+            "http.method=CONNECT",
+            "claimed connect name.example:443",
+            "status 200 connect",
+        ];
+        expected.extend(HELLO_FACTS);
+        check(
+            &[
+                (Client, b"CONNECT name.example:443 / HTTP/1.0\r\n\r\n"),
+                (Server, b"HTTP/1.0 200 Connection established\r\n\r\n"),
+                (Client, HELLO),
+            ],
+            &expected,
         );
     }
 

@@ -33,6 +33,9 @@ const SALT_23: [u8; 20] =
 /// draft-ietf-quic-tls-21 and 22, §5.2.
 const SALT_21: [u8; 20] =
     *b"\x7f\xbc\xdb\x0e\x7c\x66\xbb\xe9\x19\x3a\x96\xcd\x21\x51\x9e\xbd\x7a\x02\x64\x4a";
+/// draft-ietf-quic-tls-17 to 20, §5.2.
+const SALT_17: [u8; 20] =
+    *b"\xef\x4f\xb0\xab\xb4\x74\x70\xc4\x1b\xef\xcf\x80\x31\x33\x4f\xae\x48\x5e\x09\xa0";
 /// Google's versions, as its published source has them.
 const SALT_Q050: [u8; 20] =
     *b"\x50\x45\x74\xef\xd0\x66\xfe\x2f\x9d\x94\x5c\xfc\xdb\xd3\xa7\xf0\xd3\xb5\x6b\x45";
@@ -49,24 +52,45 @@ const SECRET_LEN: usize = 32;
 /// RFC 9001 §5.4.2: the sample begins as if the packet number had four bytes.
 const SAMPLE_AT: usize = 4;
 
-/// The salt, and whether the labels are those of version 2.
-fn salt(version: Version) -> Option<(&'static [u8; 20], bool)> {
-    Some(match version.0 {
-        1 | 0xff00_0021 | 0xff00_0022 => (&SALT_V1, false),
-        Version::V2 => (&SALT_V2, true),
-        Version::V2_DRAFT | 0xff02_0000 => (&SALT_V2_DRAFT, true),
-        0xff00_001d..=0xff00_0020 => (&SALT_29, false),
-        0xff00_0017..=0xff00_001c | 0xface_b001 | 0xface_b002 => (&SALT_23, false),
-        0xff00_0015 | 0xff00_0016 | 0xface_b000 => (&SALT_21, false),
-        0x5130_3530 => (&SALT_Q050, false),
-        0x5430_3530 => (&SALT_T050, false),
-        0x5430_3531 => (&SALT_T051, false),
-        _ => return None,
-    })
+/// A salt, and whether the labels are those of version 2.
+type Salt = (&'static [u8; 20], bool);
+
+const V1: Salt = (&SALT_V1, false);
+const V2: Salt = (&SALT_V2, true);
+const V2_DRAFT: Salt = (&SALT_V2_DRAFT, true);
+const DRAFT_29: Salt = (&SALT_29, false);
+const DRAFT_23: Salt = (&SALT_23, false);
+const DRAFT_21: Salt = (&SALT_21, false);
+const DRAFT_17: Salt = (&SALT_17, false);
+
+/// The salts that a version may have, likeliest first: not every number says which draft it is built on, but a packet that
+/// opens is authentic.
+fn salts(version: Version) -> &'static [Salt] {
+    match version.0 {
+        1 | 0xff00_0021 | 0xff00_0022 => &[V1],
+        Version::V2 => &[V2],
+        Version::V2_DRAFT | 0xff02_0000 => &[V2_DRAFT],
+        0xff00_001d..=0xff00_0020 => &[DRAFT_29],
+        0xff00_0017..=0xff00_001c => &[DRAFT_23],
+        0xff00_0015 | 0xff00_0016 => &[DRAFT_21],
+        0xff00_0011..=0xff00_0014 => &[DRAFT_17],
+        0x5130_3530 => &[(&SALT_Q050, false)],
+        0x5430_3530 => &[(&SALT_T050, false)],
+        0x5430_3531 => &[(&SALT_T051, false)],
+        // mvfst: the number stays while the draft behind it changes.
+        0xface_b000 | 0xface_b001 => &[DRAFT_21, DRAFT_23],
+        _ if version.is_mvfst() => &[DRAFT_23, V1, DRAFT_29],
+        // Meant to be refused, or somebody's own: the client speaks as in the version that it knows best.
+        _ if version.is_known() && version.google().is_none() && !version.is_draft() => {
+            &[V1, DRAFT_29, DRAFT_23]
+        }
+        _ => &[],
+    }
 }
 
 /// One direction's keys.
 pub(crate) struct Keys {
+    salt: Salt,
     packet: Aes128Gcm,
     header: Aes128,
     iv: [u8; IV_LEN],
@@ -80,11 +104,20 @@ pub(crate) enum Sender {
 }
 
 impl Keys {
-    /// The keys of a connection whose client chose `id`. `None` for versions that we do not know.
-    pub(crate) fn derive(version: Version, id: &[u8], sender: Sender) -> Option<Keys> {
-        let (salt, v2) = salt(version)?;
+    /// The keys that the client of a connection may have, which chose `id`. None for versions that we do not know.
+    pub(crate) fn candidates(version: Version, id: &[u8]) -> impl Iterator<Item = Keys> {
+        salts(version).iter().filter_map(|salt| Keys::derive(*salt, id, Sender::Client))
+    }
+
+    /// The keys of the server of the same connection.
+    pub(crate) fn of_server(&self, id: &[u8]) -> Option<Keys> {
+        Keys::derive(self.salt, id, Sender::Server)
+    }
+
+    fn derive(salt: Salt, id: &[u8], sender: Sender) -> Option<Keys> {
+        let (bytes, v2) = salt;
         // RFC 9001 §5.2.
-        let initial = Hkdf::<Sha256>::new(Some(salt), id);
+        let initial = Hkdf::<Sha256>::new(Some(bytes), id);
         let label: &[u8] = if sender == Sender::Client { b"client in" } else { b"server in" };
         let secret = Hkdf::<Sha256>::from_prk(&expand::<SECRET_LEN>(&initial, label)?).ok()?;
         // RFC 9001 §5.1; RFC 9369 §3.3.2 has other names for the same.
@@ -94,6 +127,7 @@ impl Keys {
             [b"quic key", b"quic iv", b"quic hp"]
         };
         Some(Keys {
+            salt,
             packet: Aes128Gcm::new(&expand::<KEY_LEN>(&secret, key)?.into()),
             header: Aes128::new(&expand::<KEY_LEN>(&secret, header)?.into()),
             iv: expand(&secret, iv)?,
@@ -180,10 +214,10 @@ mod tests {
     #[test]
     fn keys_of_the_standards_example() {
         let id = b"\x83\x94\xc8\xf0\x3e\x51\x57\x08";
-        let keys = Keys::derive(Version(1), id, Sender::Client).unwrap();
+        let keys = Keys::candidates(Version(1), id).next().unwrap();
         assert_eq!(keys.iv, *b"\xfa\x04\x4b\x2f\x42\xa3\xfd\x3b\x46\xfb\x25\x5c");
-        let keys = Keys::derive(Version(1), id, Sender::Server).unwrap();
+        let keys = keys.of_server(id).unwrap();
         assert_eq!(keys.iv, *b"\x0a\xc1\x49\x3c\xa1\x90\x58\x53\xb0\xbb\xa0\x3e");
-        assert!(Keys::derive(Version(0xff00_0003), id, Sender::Client).is_none());
+        assert!(Keys::candidates(Version(0xff00_0003), id).next().is_none());
     }
 }

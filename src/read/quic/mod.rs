@@ -141,10 +141,22 @@ fn google_header(bytes: &[u8]) -> Option<Version> {
     matches!(version.google(), Some((b'Q', 9..=46))).then_some(version)
 }
 
+/// What the client's keys are derived from, and the keys.
+struct Opened {
+    version: Version,
+    id: Vec<u8>,
+    keys: Keys,
+}
+
+impl Opened {
+    fn is_for(&self, long: &Long<'_>) -> bool {
+        self.version == long.version && self.id == long.destination
+    }
+}
+
 struct Quic {
     talk: Talk,
-    /// The connection id that the keys are derived from, and the client's keys.
-    keys: Option<(Vec<u8>, Keys)>,
+    opened: Option<Opened>,
     server_keys: Option<Keys>,
     /// CRYPTO data by sender.
     crypto: [Pieces; 2],
@@ -167,7 +179,7 @@ impl Quic {
     fn new() -> Quic {
         Quic {
             talk: Talk::new(Carrier::Quic),
-            keys: None,
+            opened: None,
             server_keys: None,
             crypto: Default::default(),
             client: None,
@@ -231,8 +243,8 @@ impl Quic {
         let mut frames = Vec::new();
         if self.client.is_some_and(|client| client != side) {
             let keys = self.server_keys.take().or_else(|| {
-                let (id, _) = self.keys.as_ref()?;
-                Keys::derive(long.version, id, Sender::Server)
+                let opened = self.opened.as_ref()?;
+                opened.keys.of_server(&opened.id)
             });
             if let Some(keys) = keys {
                 if keys.open(initial, &mut frames) {
@@ -242,24 +254,25 @@ impl Quic {
             }
             return;
         }
-        if let Some((_, keys)) = &self.keys
-            && keys.open(initial, &mut frames)
+        if let Some(opened) = &self.opened
+            && opened.keys.open(initial, &mut frames)
         {
             self.client = Some(side);
             return self.frames(Sender::Client, long.version, &frames, tell);
         }
-        // The first packet, or the first after a Retry, which changes the keys (RFC 9001 §5.2).
-        if self.keys.as_ref().is_some_and(|(id, _)| id == long.destination) {
+        // The first packet, or the first after a Retry (RFC 9001 §5.2) or another version, which change the keys.
+        if self.opened.as_ref().is_some_and(|opened| opened.is_for(long)) {
             return;
         }
-        let Some(keys) = Keys::derive(long.version, long.destination, Sender::Client) else { return };
-        if keys.open(initial, &mut frames) {
-            self.client = Some(side);
-            self.keys = Some((long.destination.to_vec(), keys));
-            self.server_keys = None;
-            // Both handshakes begin at offset 0.
-            self.crypto = Default::default();
-            self.frames(Sender::Client, long.version, &frames, tell);
+        for keys in Keys::candidates(long.version, long.destination) {
+            if keys.open(initial, &mut frames) {
+                self.client = Some(side);
+                self.opened = Some(Opened { version: long.version, id: long.destination.to_vec(), keys });
+                self.server_keys = None;
+                // Both handshakes begin at offset 0.
+                self.crypto = Default::default();
+                return self.frames(Sender::Client, long.version, &frames, tell);
+            }
         }
     }
 

@@ -36,14 +36,34 @@ impl Version {
         }
     }
 
+    /// A draft of version 1.
+    pub(crate) const fn is_draft(self) -> bool {
+        matches!(self.0, 0xff00_0001..=0xff00_0022)
+    }
+
+    /// Google's versions before Q050 and drafts before 22 pack the lengths of both connection ids, less three, into one byte.
+    pub(crate) const fn packs_lengths(self) -> bool {
+        matches!(self.google(), Some((b'Q', 44..=49))) || matches!(self.0, 0xff00_0001..=0xff00_0015)
+    }
+
+    /// Facebook's library.
+    pub(crate) const fn is_mvfst(self) -> bool {
+        matches!(self.0, 0xface_b000..=0xface_b01f | 0xface_feed)
+    }
+
     /// True for versions that somebody is known to speak.
     pub(crate) const fn is_known(self) -> bool {
-        matches!(self.0,
-            1 | Version::V2 | Version::V2_DRAFT | 0xff02_0000
-            | 0xff00_0001..=0xff00_0022
-            | 0xface_b000..=0xface_b00f
-            | 0x5043_5130..=0x5043_5139)
+        matches!(self.0, 1 | Version::V2 | Version::V2_DRAFT | 0xff02_0000)
+            || self.is_draft()
+            || self.is_mvfst()
             || self.google().is_some()
+            // The IETF's list of versions in use: picoquic, quant, quic-go, quicly, MsQuic.
+            || matches!(self.0,
+                0x5043_5130..=0x5043_5139
+                | 0x4547_4700..=0x4547_47ff
+                | 0x5147_4f00..=0x5147_4fff
+                | 0x91c1_7000..=0x91c1_70ff
+                | 0xabcd_0000..=0xabcd_000f)
             // RFC 9000 §15: reserved to force a negotiation.
             || self.0 & 0x0f0f_0f0f == 0x0a0a_0a0a
     }
@@ -89,28 +109,24 @@ pub(crate) fn long<'a>(c: &mut Cursor<'a>) -> Result<Option<Long<'a>>, Cut> {
     if version != Version::NEGOTIATION && first & FIXED == 0 {
         return Ok(None);
     }
-    let destination = match version.google() {
-        // Google's long header before Q050 packs both lengths, less three, into one byte.
-        Some((b'Q', 44..=49)) => {
-            let lens = c.u8("connection id lengths")?;
-            let len = |nibble: u8| if nibble == 0 { 0 } else { usize::from(nibble) + 3 };
-            let destination = c.take(len(lens >> 4), "destination connection id")?;
-            c.skip(len(lens & 15), "source connection id")?;
-            destination
+    let destination = if version.packs_lengths() {
+        let lens = c.u8("connection id lengths")?;
+        let len = |nibble: u8| if nibble == 0 { 0 } else { usize::from(nibble) + 3 };
+        let destination = c.take(len(lens >> 4), "destination connection id")?;
+        c.skip(len(lens & 15), "source connection id")?;
+        destination
+    } else {
+        let destination_len = usize::from(c.u8("destination connection id length")?);
+        if destination_len > ID_LIMIT {
+            return Ok(None);
         }
-        _ => {
-            let destination_len = usize::from(c.u8("destination connection id length")?);
-            if destination_len > ID_LIMIT {
-                return Ok(None);
-            }
-            let destination = c.take(destination_len, "destination connection id")?;
-            let source_len = usize::from(c.u8("source connection id length")?);
-            if source_len > ID_LIMIT {
-                return Ok(None);
-            }
-            c.skip(source_len, "source connection id")?;
-            destination
+        let destination = c.take(destination_len, "destination connection id")?;
+        let source_len = usize::from(c.u8("source connection id length")?);
+        if source_len > ID_LIMIT {
+            return Ok(None);
         }
+        c.skip(source_len, "source connection id")?;
+        destination
     };
     let bits = (first >> 4) & 3;
     let v2 = matches!(version.0, Version::V2 | Version::V2_DRAFT | 0xff02_0000);

@@ -46,18 +46,37 @@ fn the_standards_own_packets() {
 
 /// Seals frames as an Initial packet: for tests of what keys cannot show.
 fn seal(version: u32, id: &[u8], number: u8, sender: Sender, token: &[u8], frames: &[u8]) -> Vec<u8> {
+    seal_with(0, version, id, number, sender, token, frames)
+}
+
+/// The same, with one of the salts that the version may have.
+fn seal_with(
+    salt: usize,
+    version: u32,
+    id: &[u8],
+    number: u8,
+    sender: Sender,
+    token: &[u8],
+    frames: &[u8],
+) -> Vec<u8> {
     let v2 = version == Version::V2;
     let mut out = vec![if v2 { 0xd0 } else { 0xc0 }];
     out.extend(version.to_be_bytes());
     let destination: &[u8] = if sender == Sender::Client { id } else { b"" };
-    out.push(destination.len() as u8);
-    out.extend(destination);
-    out.push(0);
+    if Version(version).packs_lengths() {
+        out.push(destination.len().saturating_sub(3).wrapping_shl(4) as u8);
+        out.extend(destination);
+    } else {
+        out.push(destination.len() as u8);
+        out.extend(destination);
+        out.push(0);
+    }
     out.push(token.len() as u8);
     out.extend(token);
     let len = 1 + frames.len() + 16;
     out.extend((0x4000 | len as u16).to_be_bytes());
-    let keys = Keys::derive(Version(version), id, sender).unwrap();
+    let client = Keys::candidates(Version(version), id).nth(salt).unwrap();
+    let keys = if sender == Sender::Client { client } else { client.of_server(id).unwrap() };
     keys.seal(&mut out, number, frames);
     out
 }
@@ -100,6 +119,39 @@ fn a_hello_over_several_packets_out_of_order() {
     // The middle is missing.
     let expected = [&TOLD[..], &["tls.hello-cut=yes"]].concat();
     check(&[(Client, &second)], &expected);
+}
+
+#[test]
+fn versions_that_do_not_say_their_draft() {
+    let frames = crypto(0, &hello(b"name.example", 10));
+    let many = [
+        (0xff00_0012, 1),
+        (0xff00_0015, 1),
+        (0xff00_0016, 1),
+        (0xff00_001b, 1),
+        (0xface_b001, 2),
+        (0xface_b00e, 3),
+        (0x1a2a_3a4a, 3),
+        (0x5147_4fff, 3),
+    ];
+    for (version, salts) in many {
+        for salt in 0..salts {
+            let version_told = format!("quic.version={version:#x}");
+            let expected = [&["spoke quic", &version_told][..], &TOLD[2..]].concat();
+            check(&[(Client, &seal_with(salt, version, ID, 0, Sender::Client, b"", &frames))], &expected);
+        }
+    }
+}
+
+#[test]
+fn another_version_changes_the_keys() {
+    let hello = hello(b"name.example", 10);
+    // Half of a hello in a version that the server does not want; then all of it under the same id.
+    let first = seal(0x1a2a_3a4a, ID, 0, Sender::Client, b"", &crypto(0, &hello[..20]));
+    let refusal = b"\x80\x00\x00\x00\x00\x00\x08\x83\x94\xc8\xf0\x3e\x51\x57\x08\x00\x00\x00\x01";
+    let again = seal(1, ID, 0, Sender::Client, b"", &crypto(0, &hello));
+    let expected = [&["spoke quic", "quic.version=0x1a2a3a4a"], &TOLD[2..]].concat();
+    check(&[(Client, &first), (Server, refusal), (Client, &again)], &expected);
 }
 
 #[test]
