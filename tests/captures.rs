@@ -196,6 +196,9 @@ fn each_case_shows_what_it_is_for() {
     );
     check("starttls", &["server_port=587,app=tls,name=mail.vendor.example"]);
     check("connect", &["server_port=8080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
+    // The proxy's own name is no other name of what is asked of it.
+    let connect = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/connect");
+    assert!(!rows(&connect).contains("finding,"));
     check("socks", &["server_port=1080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
     check("quic", &["app=quic", "name_source=quic-sni", storage]);
     check("quic-v2", &["app=quic", "name_source=quic-sni", storage]);

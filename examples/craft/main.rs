@@ -71,9 +71,11 @@ const CASES: &[Case] = &[
     ("ech", "an encrypted ClientHello: the name is the outer one", || wire(ech)),
     ("alert", "a server that refuses the handshake with an alert", || wire(alert)),
     ("starttls", "TLS behind STARTTLS of a mail server", || wire(starttls)),
-    ("connect", "a proxy that first asks who is there, then lets a CONNECT through; TLS inside", || {
-        wire(connect)
-    }),
+    (
+        "connect",
+        "a proxy, found by its name, that first asks who is there, then lets a CONNECT through; TLS inside",
+        || wire(connect),
+    ),
     ("socks", "SOCKS 5 to a name; TLS inside", || wire(socks)),
     ("quic", "QUIC version 1 with a ClientHello over two Initial packets", || wire(quic)),
     ("quic-v2", "QUIC version 2", || wire(quic_v2)),
@@ -292,6 +294,15 @@ fn starttls(wire: &mut Wire) {
 }
 
 fn connect(wire: &mut Wire) {
+    let name = "proxy.vendor.example";
+    let address = say::resource(name, 1, &[10, 1, 0, 8]);
+    wire.look_up(
+        SERVER,
+        RESOLVER,
+        40010,
+        &say::query(10, name, 1),
+        &say::response(10, name, 1, 0, [&[address], &[]]),
+    );
     let mut talk = talk(50010, PROXY);
     talk.open(wire);
     let request = |more: &str| format!("CONNECT {SYNC}:443 HTTP/1.1\r\nHost: {SYNC}:443\r\n{more}\r\n");

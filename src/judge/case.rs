@@ -152,9 +152,15 @@ impl Case {
         self.said.as_ref().map_or(0, |said| said.claims.len().saturating_sub(1))
     }
 
-    /// The strongest claim, first come first among equals.
+    /// The strongest claim, first come first among equals; one of an address only where there is no other.
     pub(super) fn strongest(&self) -> Option<&Claimed> {
-        self.said.as_ref()?.claims.iter().min_by_key(|claimed| claimed.source)
+        self.said.as_ref()?.claims.iter().min_by_key(|claimed| (claimed.known.is_address, claimed.source))
+    }
+
+    /// The server is a proxy: names that are asked of it are not its own.
+    pub(super) fn is_proxied(&self) -> bool {
+        self.claimed(NameSource::Connect).is_some()
+            || self.said.as_ref().and_then(|said| said.http.as_ref()).is_some_and(|http| http.proxied)
     }
 
     /// The strongest name, and where it comes from.

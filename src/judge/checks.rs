@@ -285,8 +285,13 @@ fn contradicting<'a>(seen: &'a Seen<'_>) -> Option<(&'a Claimed, &'a Known, bool
     if let (Some(connect), Some(sni)) =
         (seen.case.claimed(NameSource::Connect), seen.case.claimed(NameSource::Sni))
         && !Arc::ptr_eq(&connect.known, &sni.known)
+        && !connect.known.is_address
     {
         return Some((sni, &connect.known, true));
+    }
+    if seen.case.is_proxied() {
+        // What DNS said is the proxy's own name.
+        return None;
     }
     Some((seen.case.strongest()?, said.contradicts.as_deref()?, false))
 }

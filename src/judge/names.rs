@@ -6,6 +6,7 @@
 //!
 //! All tables are bounded; see `recent`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -56,6 +57,8 @@ pub(super) struct Known {
     pub(super) standing: Arc<Standing>,
     /// What the site makes of it.
     pub(super) nature: Nature,
+    /// It is an address in a name's place.
+    pub(super) is_address: bool,
 }
 
 /// What the documents say of all names that the same rows name.
@@ -222,7 +225,8 @@ impl Names {
         let nature = Nature::of(name, &matches, ground);
         let standing = self.standing(&matches, &ground.rules);
         let nature = Nature { of_certificates: is_of_certificates(&standing, &ground.rules), ..nature };
-        let known = Arc::new(Known { name: Arc::new(name.clone()), standing, nature });
+        let is_address = name.as_str().parse::<IpAddr>().is_ok();
+        let known = Arc::new(Known { name: Arc::new(name.clone()), standing, nature, is_address });
         let pooled = Pooled { known: Arc::clone(&known), lead: None };
         self.pool.put_weighing(name.clone(), pooled, known.weight());
         known
@@ -242,7 +246,8 @@ impl Names {
         given.flat_map(|((client, _), given)| given.iter().map(|given| (*client, given)))
     }
 
-    /// When DNS gave `server` names for `client` and none of them, nor of the names behind them, is `known`: the newest.
+    /// When DNS gave `server` names for `client` and none of them, nor of the names behind them, is `known`: the newest. An
+    /// address in a name's place contradicts nothing.
     pub(super) fn contradicts(
         &mut self,
         client: Address,
@@ -250,7 +255,7 @@ impl Names {
         known: &Arc<Known>,
     ) -> Option<Arc<Known>> {
         let given = self.of(client, server);
-        if given.iter().any(|given| given.named.agrees(known)) {
+        if known.is_address || given.iter().any(|given| given.named.agrees(known)) {
             return None;
         }
         given.last().map(|given| Arc::clone(given.named.known()))
