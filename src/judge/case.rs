@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::names::Contradiction;
 use super::names::Known;
 use super::names::Named;
 use super::record::Http;
@@ -60,7 +61,7 @@ pub(super) struct Said {
     pub(super) ech: bool,
     pub(super) oddities: u32,
     /// A name that DNS had given the server's address when the flow began and that differs from what was claimed.
-    pub(super) contradicts: Option<Arc<Known>>,
+    pub(super) contradicts: Option<Contradiction>,
 }
 
 /// A claimed name, with its rules and the frame that proves it.

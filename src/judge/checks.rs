@@ -14,6 +14,7 @@ use super::findings::Findings;
 use super::findings::Sign;
 use super::findings::Subject;
 use super::ground::Ground;
+use super::names::Contradiction;
 use super::names::Known;
 use super::names::add_once;
 use super::outcome::is_silence;
@@ -278,8 +279,15 @@ fn nameless(seen: &Seen<'_>) -> String {
     )
 }
 
-/// The two names of a flow whose sources disagree.
-fn contradicting<'a>(seen: &'a Seen<'_>) -> Option<(&'a Claimed, &'a Known, bool)> {
+/// How the sources of a flow's name disagree.
+enum Dispute<'a> {
+    /// The proxy was asked for one name, and TLS names another.
+    Asked { asked: &'a Known, named: &'a Claimed },
+    /// DNS gave the address under another name.
+    Given { named: &'a Claimed, contradiction: &'a Contradiction },
+}
+
+fn dispute<'a>(seen: &'a Seen<'_>) -> Option<Dispute<'a>> {
     seen.verdict.destination?;
     let said = seen.case.said.as_ref()?;
     if let (Some(connect), Some(sni)) =
@@ -287,32 +295,40 @@ fn contradicting<'a>(seen: &'a Seen<'_>) -> Option<(&'a Claimed, &'a Known, bool
         && !Arc::ptr_eq(&connect.known, &sni.known)
         && !connect.known.is_address
     {
-        return Some((sni, &connect.known, true));
+        return Some(Dispute::Asked { asked: &connect.known, named: sni });
     }
     if seen.case.is_proxied() {
         // What DNS said is the proxy's own name.
         return None;
     }
-    Some((seen.case.strongest()?, said.contradicts.as_deref()?, false))
+    let named = seen.case.strongest()?;
+    said.contradicts.as_ref().map(|contradiction| Dispute::Given { named, contradiction })
 }
 
 fn is_contradicted(seen: &Seen<'_>) -> bool {
-    contradicting(seen).is_some()
+    dispute(seen).is_some()
 }
 
 fn contradiction(seen: &Seen<'_>) -> String {
     let client = seen.row.client.address;
-    match contradicting(seen) {
-        Some((sni, asked, true)) => {
-            format!("{client} asked its proxy for {} and then named {} in TLS", asked.name, sni.known.name)
+    match dispute(seen) {
+        Some(Dispute::Asked { asked, named }) => {
+            format!("{client} asked its proxy for {} and then named {} in TLS", asked.name, named.known.name)
         }
-        Some((claimed, other, false)) => format!(
-            "the flow names {} ({}), while DNS gave {} to this client as {}",
-            claimed.known.name,
-            claimed.source.as_str(),
-            seen.row.server.address,
-            other.name
-        ),
+        Some(Dispute::Given { named, contradiction: Contradiction { other, is_unanswered } }) => {
+            let unanswered = if *is_unanswered {
+                "; no answer for the first is in the capture: one before it may have given the same address"
+            } else {
+                ""
+            };
+            format!(
+                "the flow names {} ({}), while DNS gave {} to this client as {}{unanswered}",
+                named.known.name,
+                named.source.as_str(),
+                seen.row.server.address,
+                other.name
+            )
+        }
         None => String::new(),
     }
 }

@@ -187,6 +187,15 @@ pub(super) struct Answered {
     pub(super) addresses: SmallVec<[Address; 4]>,
 }
 
+/// DNS gave an address under another name than the one that was claimed.
+#[derive(Debug)]
+pub(super) struct Contradiction {
+    /// The newest name that DNS gave.
+    pub(super) other: Arc<Known>,
+    /// Nobody received an answer for the claimed name.
+    pub(super) is_unanswered: bool,
+}
+
 /// All names.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -246,19 +255,21 @@ impl Names {
         given.flat_map(|((client, _), given)| given.iter().map(|given| (*client, given)))
     }
 
-    /// When DNS gave `server` names for `client` and none of them, nor of the names behind them, is `known`: the newest. An
-    /// address in a name's place contradicts nothing.
+    /// When DNS gave `server` names for `client` and none of them, nor of the names behind them, is `known`. An address in a
+    /// name's place contradicts nothing.
     pub(super) fn contradicts(
         &mut self,
         client: Address,
         server: Address,
         known: &Arc<Known>,
-    ) -> Option<Arc<Known>> {
+    ) -> Option<Contradiction> {
         let given = self.of(client, server);
         if known.is_address || given.iter().any(|given| given.named.agrees(known)) {
             return None;
         }
-        given.last().map(|given| Arc::clone(given.named.known()))
+        let other = Arc::clone(given.last()?.named.known());
+        let is_unanswered = self.pool.get(&*known.name).is_none_or(|pooled| pooled.lead.is_none());
+        Some(Contradiction { other, is_unanswered })
     }
 
     /// `client` goes to `server`: the name that DNS last gave it, else anybody; and whether it was for another.
