@@ -100,6 +100,12 @@ const CHECKS: &[Check] = &[
         finds: |seen| looks(seen, is_disbelief),
         sentence: disbelieved,
     },
+    Check {
+        code: "AFS213",
+        proof: Proof::End,
+        finds: |seen| looks(seen, is_own_alert),
+        sentence: alerted_itself,
+    },
     Check { code: "AFS221", proof: Proof::End, finds: |seen| looks(seen, is_proxy), sentence: proxy_refused },
     Check { code: "AFS222", proof: Proof::End, finds: |seen| looks(seen, is_sign_in), sentence: proxy_wants },
     Check { code: "AFS223", proof: Proof::End, finds: |seen| looks(seen, is_portal), sentence: portal },
@@ -375,7 +381,11 @@ fn is_disbelief(signature: &str) -> bool {
 }
 
 fn is_alert(signature: &str) -> bool {
-    signature.starts_with("tls-") && !is_disbelief(signature)
+    signature.starts_with("tls-") && !is_disbelief(signature) && !is_own_alert(signature)
+}
+
+fn is_own_alert(signature: &str) -> bool {
+    signature.starts_with("tls-client-refused-")
 }
 
 fn is_proxy(signature: &str) -> bool {
@@ -455,11 +465,20 @@ fn no_suite(seen: &Seen<'_>) -> String {
 }
 
 fn cut_off(seen: &Seen<'_>) -> String {
-    stopped(seen, "it was reset when it had said what it wants")
+    let how = match seen.row.signature {
+        "reset-after-handshake" => "it was reset as soon as it was connected",
+        "reset-after-data" => "it was reset in the middle of what it said",
+        _ => "it was reset when it had said what it wants",
+    };
+    stopped(seen, how)
 }
 
 fn alerted(seen: &Seen<'_>) -> String {
     stopped(seen, "the other side ended the TLS handshake with an alert")
+}
+
+fn alerted_itself(seen: &Seen<'_>) -> String {
+    stopped(seen, "it ended the TLS handshake itself with an alert, in answer to what the other side chose")
 }
 
 fn disbelieved(seen: &Seen<'_>) -> String {
@@ -503,8 +522,12 @@ fn unanswered(seen: &Seen<'_>) -> String {
     let own = seen.closing.tcp.as_ref().and_then(|story| story.sides.first());
     if row.signature != "tcp-unanswered" {
         let again = own.map_or(0, |side| side.retransmissions);
+        let what = match row.signature {
+            "silent-after-data" => "was answered; then nothing came back any more",
+            _ => "asked; no answer came back",
+        };
         return format!(
-            "{client} reached {wanted} port {port} and asked; no answer came back, though it repeated itself {again} times"
+            "{client} reached {wanted} port {port} and {what}, though it repeated itself {again} times"
         );
     }
     let tries = own.map_or(0, |side| side.syns);

@@ -69,7 +69,10 @@ use crate::read::Value;
 const TCP: u8 = 6;
 
 /// Findings about flows that were stopped: what else the capture shows is held against them.
-const STOPPED: &[&str] = &["AFS201", "AFS202", "AFS203", "AFS204", "AFS205", "AFS206", "AFS211"];
+const STOPPED: &[&str] = &["AFS201", "AFS202", "AFS203", "AFS204", "AFS205", "AFS206", "AFS207", "AFS211"];
+
+/// Findings of which it only matters when the same name worked: a proxy, a portal or a certificate speaks for itself.
+const REFUSED: &[&str] = &["AFS212", "AFS213", "AFS221", "AFS222", "AFS223"];
 
 /// Takes the rows as flows end and answers arrive.
 pub trait Docket {
@@ -418,6 +421,7 @@ impl Court {
         tally.audited_hosts = std::mem::take(audited).len() as u64;
         compare.prepare();
         findings.amend(STOPPED, |client, subject| compare.says(client, subject));
+        findings.amend(REFUSED, |client, subject| compare.says_when(client, subject));
         let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.ground));
         let requirements = site.finish(&self.ground, &mut self.findings);
         Judgement {
@@ -723,6 +727,11 @@ impl Court {
         };
         if is_doubtful(signature) && lost(self) {
             return (Outcome::Inconclusive, "frames-lost", None);
+        }
+        // A host whose kernel says that nothing listens is asked by scans and traceroutes too; a box in front of it is another.
+        let by_itself = closing.icmp.as_ref().is_some_and(|icmp| icmp.from == case.server().address);
+        if closing.tcp.is_none() && by_itself && ending.2 == Some(Confidence::Strong) {
+            return (ending.0, ending.1, Some(Confidence::Weak));
         }
         // Datagrams that nobody knows may be the end of a talk that was answered before the capture began.
         let began = self.began.is_some_and(|began| closing.first_seen.since(began) < DATAGRAMS_NANOS);

@@ -152,10 +152,13 @@ mod tests {
                 data_frame: None,
                 data_time: None,
                 quit_time: None,
+                quit_frame: None,
                 hole_time: None,
                 reset_frame: None,
+                reset_time: None,
                 handshake_rtt: 0,
                 simultaneous_open: false,
+                stale: false,
             }),
             icmp: None,
         }

@@ -11,7 +11,8 @@ pub(super) const BLOCKED: &[Explanation] = &[
         code: "AFS203",
         severity: Severity::High,
         title: "connection reset when its first words were read",
-        looks_like: "a handshake, the ClientHello or request, and then a reset in place of an answer",
+        looks_like: "a handshake, and then a reset: at once, in place of an answer to the ClientHello or request, or in answer to \
+                     what is said next",
         cause: "a filter that reads the server name or the request, and ends what it does not like; the server shows 0x80072efe (connection aborted)",
         action: "allow the name in the filter on the path; compare with another name at the same address",
         else_could_be: "a server that resets because it is overloaded or does not serve the name",
@@ -81,6 +82,16 @@ pub(super) const BLOCKED: &[Explanation] = &[
         cause: "TLS inspection: another authority signed, and the agent knows which root it wants; the server shows 0x800b0109 (untrusted root)",
         action: "exempt the documented names from TLS inspection",
         else_could_be: "a root that is missing on the client, or a clock that is wrong",
+    },
+    Explanation {
+        code: "AFS213",
+        severity: Severity::Medium,
+        title: "TLS refused by the client",
+        looks_like: "the client answers the server's part of the handshake with a fatal alert that is not about its certificate",
+        cause: "a box in the server's place that chooses what the client did not offer or does not take: a version, a cipher suite, a \
+                parameter; the agent logs 9301 with 0x80c87014",
+        action: "see who answers; exempt the documented names from TLS inspection",
+        else_could_be: "a faulty client, or one whose settings are stricter than the service",
     },
     Explanation {
         code: "AFS221",
