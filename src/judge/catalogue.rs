@@ -1,7 +1,14 @@
 //! Every finding there is: its stable code and what `explain` prints.
 
 mod blocked;
+mod signatures;
 mod site;
+
+pub use signatures::Signature;
+pub use signatures::reason;
+pub use signatures::reasons;
+pub use signatures::signature;
+pub use signatures::signatures;
 
 use super::record::Severity;
 
@@ -142,7 +149,8 @@ const TRAFFIC: &[Explanation] = &[
         severity: Severity::High,
         title: "connection refused",
         looks_like: "a connection attempt answered by a reset, or by an ICMP error",
-        cause: "a firewall that rejects, or nothing listening at the address",
+        cause: "a firewall that rejects, or nothing listening at the address; the server shows 0x80072efd (cannot connect) or \
+                0x80072ee2 (time-out)",
         action: "allow the flow in the firewall that the frames name; check that the address is the right one",
         else_could_be: "a service that was down at that time",
     },
@@ -150,8 +158,10 @@ const TRAFFIC: &[Explanation] = &[
         code: "AFS202",
         severity: Severity::High,
         title: "connection attempt never answered",
-        looks_like: "the same SYN sent again and again, or behind a handshake the same request, and nothing at all comes back",
-        cause: "a firewall that drops in silence: at once, or when it has read the name in the hello; or no route",
+        looks_like: "the same SYN sent again and again, or behind a handshake the same request, or what came later, and nothing \
+                     at all comes back",
+        cause: "a firewall that drops in silence: at once, or when it has read the name in the hello; or no route; the server \
+                shows 0x80072ee2 (time-out)",
         action: "allow the destination in the firewall; check routes to it",
         else_could_be: "a capture that sees only one direction, or a server that was down",
     },

@@ -32,8 +32,13 @@ mod verdict;
 mod words;
 
 pub use catalogue::Explanation;
+pub use catalogue::Signature;
 pub use catalogue::catalogue;
 pub use catalogue::explanation;
+pub use catalogue::reason;
+pub use catalogue::reasons;
+pub use catalogue::signature;
+pub use catalogue::signatures;
 pub use court::Court;
 pub use court::Docket;
 pub use court::Judgement;
