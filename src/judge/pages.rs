@@ -89,9 +89,11 @@ fn is_binary(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, end)| ends.iter().any(|known| known.eq_ignore_ascii_case(end)))
 }
 
-/// Whether a body begins as a page does.
+/// Whether a body begins as a page does; the length of a chunk may stand in front (RFC 9112 §7.1).
 fn is_html(body: &str) -> bool {
-    let begin = body.trim_start().get(..9).unwrap_or_default();
+    const CHUNK: usize = 16;
+    let begin =
+        body.find('<').filter(|at| *at <= CHUNK).and_then(|at| body.get(at..at + 9)).unwrap_or_default();
     begin.eq_ignore_ascii_case("<!doctype")
         || begin.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("<html"))
 }
@@ -133,7 +135,12 @@ mod tests {
         assert_eq!(path("http://x"), "");
         assert_eq!(domain("a.b.microsoft.com"), "microsoft.com");
         assert!(is_binary("/pki/crl/mscorp.CRL") && !is_binary("/pki/crl") && !is_binary("/crl"));
-        assert!(is_html("\r\n<HTML><body>") && is_html("<!DOCTYPE html>") && !is_html("0\\x82<html>"));
+        assert!(
+            is_html("\r\n<HTML><body>")
+                && is_html("<!DOCTYPE html>")
+                && is_html("1a\\x0d\\x0a<html><a>")
+                && !is_html("0\\x82")
+        );
         assert_eq!(domain("localhost"), "localhost");
     }
 }

@@ -119,6 +119,8 @@ fn probe(sample: &Sample<'_>) -> Probe {
 
 /// A method and a line that ends in HTTP's version: SIP and RTSP look alike up to there.
 fn probe_request(bytes: &[u8]) -> Probe {
+    // RFC 9112 §2.2: an empty line in front of a request is a leftover.
+    let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let mut wait = None;
     let mut known = false;
     for method in METHODS {
@@ -474,13 +476,21 @@ fn sound_lines(bytes: &[u8]) -> Option<Vec<u8>> {
     let is_sound = |byte: u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff);
     let mut head = Vec::new();
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(HEADER_LIMIT);
+    let mut last = 0;
     for line in lines.take_while(|line| line.ends_with(b"\n")) {
         let text = line.trim_ascii_end();
-        // RFC 9112 §5.2: a line that begins with a blank goes on with the one before.
-        let goes_on = matches!(text, [b' ' | b'\t', ..] | []);
-        if goes_on || !text.iter().copied().all(is_sound) || head.len() + line.len() > HEAD_LIMIT {
+        // RFC 9112 §5.2: a line that begins with a blank goes on with the one before, whose value is only begun there.
+        if matches!(text, [b' ' | b'\t', _, ..]) && last > 0 {
+            let begun = head.get(last..).unwrap_or_default();
+            if begun.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:")) {
+                head.truncate(last);
+            }
+            continue;
+        }
+        if text.is_empty() || !text.iter().copied().all(is_sound) || head.len() + line.len() > HEAD_LIMIT {
             break;
         }
+        last = head.len();
         head.extend_from_slice(line);
     }
     (!head.is_empty()).then(|| {
@@ -681,6 +691,24 @@ mod tests {
         );
         // Not HTTP, though it begins like it.
         check(&[(Client, b"OPTIONS rtsp://x RTSP/1.0\r\n\r\n")], &[]);
+    }
+
+    #[test]
+    fn odd_heads_still_name_their_host() {
+        let told = |request: &[u8]| {
+            let facts = play(Driver::tcp(80), &[(Client, request)]);
+            facts.into_iter().find(|fact| fact.starts_with("claimed")).unwrap_or_default()
+        };
+        let name = "claimed http-host name.example";
+        assert_eq!(
+            told(b"GET / HTTP/1.1\r\nX: a\r\n b\r\nhost: name.example\r\n\r\n"),
+            name,
+            "behind a folded line"
+        );
+        assert_eq!(told(b"GET / HTTP/1.1\r\nhost: name.example\r\nX: a\r\n\tb\r\n\r\n"), name);
+        assert_eq!(told(b"GET / HTTP/1.1\r\nHost: name\r\n .example\r\n\r\n"), "", "half a name is none");
+        assert_eq!(told(b"\r\nGET / HTTP/1.1\r\nHost: name.example\r\n\r\n"), name, "behind an empty line");
+        assert_eq!(told(b"GET / HTTP/1.1\nHOST:name.example\n\n"), name);
     }
 
     #[test]
