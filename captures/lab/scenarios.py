@@ -612,7 +612,7 @@ def port_reuse(w):
         abort(s)
 
 
-@innocent('scan', 'a port scan of one host: refusals everywhere', 'weak')
+@innocent('scan', 'a port scan of one host: refusals everywhere')
 def scan(w):
     w.healthy()
     for port in range(20, 32):

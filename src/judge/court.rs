@@ -25,6 +25,7 @@ use super::lookups::Lookups;
 use super::names::Known;
 use super::names::Names;
 use super::outcome::Ending;
+use super::outcome::is_at_the_door;
 use super::outcome::is_doubtful;
 use super::outcome::is_silence;
 use super::outcome::outcome;
@@ -40,6 +41,7 @@ use super::record::Outcome;
 use super::record::RequirementRow;
 use super::record::Tally;
 use super::revocation::Revocation;
+use super::scans::Scans;
 use super::site;
 use super::site::SiteCourt;
 use super::site::day;
@@ -193,6 +195,7 @@ pub struct Court {
     began: Option<Time>,
     quality: Quality,
     races: Races,
+    scans: Scans,
     lookups: Lookups,
     compare: Compare,
     revocation: Revocation,
@@ -279,6 +282,7 @@ impl Court {
             began: None,
             quality: Quality::default(),
             races: Races::default(),
+            scans: Scans::default(),
             lookups: Lookups::default(),
             compare: Compare::default(),
             revocation: Revocation::default(),
@@ -452,6 +456,9 @@ impl Court {
                 let (dns, dns_is_others) = self.names.when_opened(client, server);
                 if let Some(named) = dns.as_ref().filter(|_| opening.protocol == TCP && opening.from_start) {
                     self.races.begin(client, named.known(), self.opened, server, at.time);
+                }
+                if opening.protocol == TCP && opening.from_start {
+                    self.scans.begin(client, server, opening.server.port, at.time);
                 }
                 let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
                 self.put(slot, case);
@@ -720,6 +727,13 @@ impl Court {
                 }
                 _ => {}
             }
+        }
+        let server = case.server();
+        if ending.0 == Outcome::BlockedLooking
+            && is_at_the_door(signature)
+            && self.scans.holds(client, server.address, server.port, closing.first_seen)
+        {
+            return (Outcome::Inconclusive, "scan", None);
         }
         let lost = |court: &mut Court| {
             court.losses.touch(closing.first_seen, closing.last_seen)

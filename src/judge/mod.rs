@@ -23,6 +23,7 @@ mod races;
 mod recent;
 mod record;
 mod revocation;
+mod scans;
 mod site;
 mod stage;
 mod survey;

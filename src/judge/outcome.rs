@@ -63,6 +63,11 @@ pub(super) fn is_doubtful(signature: &str) -> bool {
         )
 }
 
+/// Whether a signature is of an attempt that came to nothing.
+pub(super) fn is_at_the_door(signature: &str) -> bool {
+    matches!(signature, "tcp-refused" | "tcp-unanswered") || signature.starts_with("icmp-")
+}
+
 /// Whether a signature is that nothing came back.
 pub(super) fn is_silence(signature: &str) -> bool {
     matches!(
