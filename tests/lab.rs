@@ -99,6 +99,7 @@ const SAID: &[(&str, &str)] = &[
     ("reject-admin-prohibited", "an ICMP error from 10.9."),
     ("injected-reset", "another hop limit"),
     ("block-page-vendor", "a page of Squid"),
+    ("version-refused-by-client", "chose a TLS older than 1.2 (0x0301)"),
 ];
 
 #[test]

@@ -76,6 +76,7 @@ const CHECKS: &[Check] = &[
     Check { code: "AFS109", proof: Proof::Words, finds: is_inspected, sentence: inspected },
     Check { code: "AFS110", proof: Proof::Words, finds: offers_old_tls, sentence: old_tls },
     Check { code: "AFS111", proof: Proof::Words, finds: lacks_suites, sentence: no_suite },
+    Check { code: "AFS112", proof: Proof::Words, finds: chose_old_tls, sentence: old_choice },
     Check { code: "AFS201", proof: Proof::Refusal, finds: is_refused, sentence: refused },
     Check { code: "AFS202", proof: Proof::Silence, finds: is_unanswered, sentence: unanswered },
     Check { code: "AFS203", proof: Proof::Refusal, finds: |seen| looks(seen, is_reset), sentence: cut_off },
@@ -439,8 +440,21 @@ fn paged(seen: &Seen<'_>) -> String {
     }
 }
 
-/// TLS 1.2, as versions are numbered on the wire.
+/// TLS 1.2, as versions are numbered on the wire; DTLS counts down.
 const TLS12: u16 = 0x0303;
+
+fn chose_old_tls(seen: &Seen<'_>) -> bool {
+    let chosen = seen.case.said.as_ref().and_then(|said| said.tls_version);
+    seen.verdict.documented.is_some() && chosen.is_some_and(|chosen| chosen < TLS12)
+}
+
+fn old_choice(seen: &Seen<'_>) -> String {
+    let version = seen.case.said.as_ref().and_then(|said| said.tls_version).map_or(0, |version| version);
+    format!(
+        "{} chose a TLS older than 1.2 (0x{version:04x}), which the services gave up: another may answer in their place",
+        wanted(seen.row)
+    )
+}
 
 fn offers_old_tls(seen: &Seen<'_>) -> bool {
     let offered = seen.case.said.as_ref().and_then(|said| said.tls_offered);

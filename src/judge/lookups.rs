@@ -124,7 +124,12 @@ struct Answered {
     addresses: SmallVec<[Address; 1]>,
     /// How often the question was sent, and may be answered.
     asked: u32,
+    time: Time,
 }
+
+/// Answers that race come together; those to a question that was repeated come as far apart as the questions, and the
+/// capture may have missed one of these.
+const RACE_NANOS: u64 = 300_000_000;
 
 /// What DNS said so far.
 #[derive(Debug)]
@@ -229,8 +234,11 @@ impl Lookups {
             return Some(IN_WAY);
         }
         let tells = !lookup.resolved.is_empty() || rcode == NXDOMAIN;
-        if matches!(rcode, NOERROR | NXDOMAIN) && tells && self.is_second(lookup) {
-            return Some(TWO_ANSWERS);
+        if matches!(rcode, NOERROR | NXDOMAIN)
+            && tells
+            && let Some(confidence) = self.second(lookup)
+        {
+            return Some(Signature { confidence, ..TWO_ANSWERS });
         }
         match rcode {
             NOERROR => {}
@@ -260,9 +268,9 @@ impl Lookups {
         (lookup.resolved.is_empty() && whole && resolution.query_type == A).then_some(EMPTY)
     }
 
-    /// Whether the same question was answered before, and otherwise. What has no question of its own answers the last one; a
+    /// How sure it is that the same question was answered before, and otherwise. What has no question of its own answers the last one; a
     /// question that was repeated is answered as often, and each time perhaps by other addresses of many.
-    fn is_second(&mut self, lookup: &Lookup<'_>) -> bool {
+    fn second(&mut self, lookup: &Lookup<'_>) -> Option<Confidence> {
         let resolution = lookup.resolution;
         let key = (lookup.flow, Arc::as_ptr(lookup.known).addr(), resolution.query_type);
         if resolution.query_frame.is_none()
@@ -271,13 +279,16 @@ impl Lookups {
             first.asked = first.asked.saturating_sub(1);
             let agrees = first.addresses.iter().any(|address| lookup.resolved.contains(address));
             let both_deny = first.addresses.is_empty() && lookup.resolved.is_empty();
-            return first.asked == 0 && !agrees && !both_deny;
+            let close = lookup.time.since(first.time) <= RACE_NANOS;
+            let denied = first.addresses.is_empty() != lookup.resolved.is_empty();
+            let confidence = if close || denied { Confidence::Strong } else { Confidence::Weak };
+            return (first.asked == 0 && !agrees && !both_deny).then_some(confidence);
         }
-        let known = Arc::clone(lookup.known);
+        let (known, time) = (Arc::clone(lookup.known), lookup.time);
         // Of a question that the capture does not hold nobody knows how often it was sent.
         let asked = if resolution.query_frame.is_some() { resolution.query_count } else { u32::MAX };
-        self.answered.put(key, Answered { _known: known, addresses: lookup.resolved.into(), asked });
-        false
+        self.answered.put(key, Answered { _known: known, addresses: lookup.resolved.into(), asked, time });
+        None
     }
 
     /// What remains becomes findings; begins anew.
