@@ -8,6 +8,8 @@ use afs_audit::judge::FindingRow;
 use afs_audit::judge::FlowRow;
 use afs_audit::judge::RequirementRow;
 use afs_audit::judge::catalogue;
+use afs_audit::judge::reasons;
+use afs_audit::judge::signatures;
 use afs_audit::read::Key;
 use afs_audit::report::Record;
 
@@ -67,6 +69,22 @@ fn findings() -> Result<String, std::fmt::Error> {
         writeln!(page, "- Usual cause: {}.", entry.cause)?;
         writeln!(page, "- What to do: {}.", entry.action)?;
         writeln!(page, "- What else it could be: {}.", entry.else_could_be)?;
+    }
+    page.push_str("\n# Signatures\n\nHow it was stopped: the column `signature`, for what looks blocked.\n");
+    for signature in signatures() {
+        let Some(entry) = signature.explanation() else { continue };
+        writeln!(page, "\n## `{}`\n\nOf {}.\n", signature.word, entry.code)?;
+        writeln!(page, "- On the wire: {}.", entry.looks_like)?;
+        writeln!(page, "- Usual cause: {}.", entry.cause)?;
+        writeln!(page, "- What to check: {}.", entry.action)?;
+        writeln!(page, "- What else it could be: {}.", entry.else_could_be)?;
+    }
+    page.push_str(
+        "\n# Inconclusive\n\nWhy nothing can be said: the column `signature`, for what is inconclusive.\n\n",
+    );
+    page.push_str("| signature | why |\n| --- | --- |\n");
+    for (word, why) in reasons() {
+        writeln!(page, "| `{word}` | {why} |")?;
     }
     Ok(page)
 }

@@ -19,6 +19,9 @@ use std::process::Command;
 
 use afs_audit::judge::Confidence;
 use afs_audit::judge::Outcome;
+use afs_audit::judge::reason;
+use afs_audit::judge::signature;
+use afs_audit::judge::signatures;
 
 /// A row of `labels.tsv`.
 struct Label {
@@ -96,6 +99,7 @@ const SAID: &[(&str, &str)] = &[
     ("reject-admin-prohibited", "an ICMP error from 10.9."),
     ("injected-reset", "another hop limit"),
     ("block-page-vendor", "a page of Squid"),
+    ("version-refused-by-client", "chose a TLS older than 1.2 (0x0301)"),
 ];
 
 #[test]
@@ -104,6 +108,32 @@ fn findings_say_what_else_the_capture_shows() {
         let run = corpus::run(&[shipped().join(format!("{scenario}.pcap"))]).unwrap();
         let said: Vec<&str> = run.facts.judgement.findings.iter().map(|row| row.sentence.as_str()).collect();
         assert!(said.iter().any(|sentence| sentence.contains(clause)), "{scenario}: {said:#?}");
+    }
+}
+
+/// Whatever a row says in `signature` can be asked of `explain`, and each signature is of the finding that names it.
+#[test]
+fn every_signature_is_explained() {
+    for label in labels(&shipped()) {
+        let run = corpus::run(&[shipped().join(format!("{}.pcap", label.scenario))]).unwrap();
+        for row in &run.flows {
+            let known = match row.outcome {
+                Outcome::Ok => row.signature.is_empty(),
+                Outcome::BlockedLooking => signature(row.signature).is_some(),
+                Outcome::Inconclusive => reason(row.signature).is_some(),
+            };
+            assert!(known, "{}: {}", label.scenario, row.signature);
+        }
+        for finding in run.facts.judgement.findings.iter().filter(|finding| !finding.mechanism.is_empty()) {
+            let of = signature(finding.mechanism).map(|known| known.code);
+            assert_eq!(of, Some(finding.code), "{}: {}", label.scenario, finding.mechanism);
+        }
+    }
+    for known in signatures() {
+        let explained = known.explanation().unwrap();
+        for text in [explained.looks_like, explained.cause, explained.action, explained.else_could_be] {
+            assert!(!text.is_empty(), "{}", known.word);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ CRAFTED_RESOLVER, FORGED_RESOLVER, SILENT_RESOLVER, REFUSING_RESOLVER = '10.53.0
 PROXY = '10.80.0.1'
 # What a server does is told by the last number of its address.
 (PLAIN, V12, V13, SLOW, RESET_AFTER, BODY, HTTP_443, BOX, UNKNOWN_NAME, DENIED, BROKEN, PORTAL, FORBIDDEN, ELSEWHERE, WARNING,
- FAT, GNUTLS, SSERVER, FEW_CIPHERS, CLOSED, NETWORK_AUTH, CONTINUED, KNOWN_BOX) = range(1, 24)
+ FAT, GNUTLS, SSERVER, FEW_CIPHERS, CLOSED, NETWORK_AUTH, CONTINUED, KNOWN_BOX, KNOWN_TEXT) = range(1, 25)
 INJECT_ONE, INJECT_SERIES, INJECT_AT_HANDSHAKE, INJECT_ACK = range(60, 64)
 INJECTED = INJECT_ONE, INJECT_SERIES, INJECT_AT_HANDSHAKE, INJECT_ACK
 HEALTHY = 'management.azure.com'
@@ -612,7 +612,7 @@ def port_reuse(w):
         abort(s)
 
 
-@innocent('scan', 'a port scan of one host: refusals everywhere', 'weak')
+@innocent('scan', 'a port scan of one host: refusals everywhere')
 def scan(w):
     w.healthy()
     for port in range(20, 32):

@@ -35,6 +35,7 @@ PAGES = {
     ELSEWHERE: message('302 Found', Location='http://notice.lab.example/?why=category'),
     NETWORK_AUTH: message('511 Network Authentication Required', '<a href="http://portal.lab.example/">sign in</a>', **{'Content-Type': 'text/html'}),
     KNOWN_BOX: message('403 Forbidden', '<html>stopped</html>', Server='squid/5.7', **{'X-Squid-Error': 'ERR_ACCESS_DENIED 0', 'Content-Type': 'text/html'}),
+    KNOWN_TEXT: message('200 OK', '<html>This page has been blocked in accordance with company policy</html>', **{'Content-Type': 'text/html'}),
     HTTP_443: message('400 Bad Request', '<html>no</html>', Server='box'),
     BODY: message('200 OK', '<html>The guest network welcomes you. Please sign in.</html>', **{'Content-Type': 'text/html'}),
 }

@@ -54,6 +54,10 @@ pub struct Ledger {
     pub broken: BTreeMap<(&'static str, &'static str), Line>,
     /// What happened to the fragments.
     pub fragment_counts: decode::FragmentCounts,
+    /// Packets behind the first of 802.11 aggregates, which are not read.
+    pub aggregated: u64,
+    /// Packets that claim more bytes than their frame had.
+    pub beyond_frame: u64,
 }
 
 impl Ledger {
@@ -95,6 +99,8 @@ impl Ledger {
     /// Takes over what the decoder counted at the end.
     pub(super) fn close(&mut self, counts: decode::Counts) {
         self.fragment_counts = counts.fragment;
+        self.aggregated = counts.aggregated;
+        self.beyond_frame = counts.beyond_frame;
     }
 
     /// The sum of all lines below `read`; the same as `read`, or frames were lost.

@@ -252,10 +252,10 @@ pub(super) struct Interfaces {
     pub(super) format: Format,
 }
 
-/// Explain a finding, or list all that there are
+/// Explain a finding or a signature, or list all that there are
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A finding's code, as AFS202
+    /// A finding's code, as AFS202, or a word of the column `signature`, as tcp-unanswered
     pub(super) code: Option<String>,
 }
 

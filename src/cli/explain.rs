@@ -1,4 +1,4 @@
-//! `explain`: what a finding means.
+//! `explain`: what a finding means, and each word of the column `signature`.
 
 use std::io::Write;
 
@@ -8,11 +8,15 @@ use anyhow::bail;
 use crate::judge::Explanation;
 use crate::judge::catalogue;
 use crate::judge::explanation;
+use crate::judge::reason;
+use crate::judge::reasons;
+use crate::judge::signature;
+use crate::judge::signatures;
 use crate::report::severity_style;
 
 const STRONG: Style = Style::new().bold();
 
-/// Prints the explanation of a code, or the list of all codes.
+/// Prints the explanation of a code or signature, or the list of all.
 pub(super) fn explain(code: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()> {
     let Some(code) = code else {
         for entry in catalogue() {
@@ -24,18 +28,41 @@ pub(super) fn explain(code: Option<&str>, out: &mut dyn Write) -> anyhow::Result
                 entry.code, entry.title
             )?;
         }
+        writeln!(out, "\n{STRONG}signature{STRONG:#}, for what looks blocked, and its finding:")?;
+        for entry in signatures() {
+            writeln!(out, "{:<32}  {}", entry.word, entry.code)?;
+        }
+        writeln!(out, "\n{STRONG}signature{STRONG:#}, for what is inconclusive:")?;
+        for (word, why) in reasons() {
+            writeln!(out, "{word:<22}  {why}")?;
+        }
         return Ok(());
     };
-    match explanation(code) {
-        Some(entry) => print(entry, out),
-        None => bail!("no such finding (afs-audit explain lists all): {code}"),
+    if let Some(entry) = explanation(code) {
+        let Explanation { code, severity, title, .. } = entry;
+        let style = severity_style(*severity);
+        writeln!(out, "{STRONG}{code}{STRONG:#} {style}{severity}{style:#}: {title}")?;
+        return print(entry, out);
     }
+    if let Some((signature, entry)) = signature(code).and_then(|found| Some((found, found.explanation()?))) {
+        let style = severity_style(entry.severity);
+        let Explanation { code, severity, title, .. } = entry;
+        writeln!(out, "{STRONG}{}{STRONG:#}, of {code} {style}{severity}{style:#}: {title}", signature.word)?;
+        print(&entry, out)?;
+    } else if let Some(why) = reason(code) {
+        writeln!(out, "{STRONG}{code}{STRONG:#}, inconclusive: {why}")?;
+    } else {
+        bail!("no such finding (afs-audit explain lists all): {code}");
+    }
+    // A word may stand for both.
+    if let (Some(_), Some(why)) = (signature(code), reason(code)) {
+        writeln!(out, "\n{STRONG}Where it is inconclusive{STRONG:#}\n  {why}")?;
+    }
+    Ok(())
 }
 
 fn print(entry: &Explanation, out: &mut dyn Write) -> anyhow::Result<()> {
-    let style = severity_style(entry.severity);
-    let Explanation { code, severity, title, looks_like, cause, action, else_could_be } = entry;
-    writeln!(out, "{STRONG}{code}{STRONG:#} {style}{severity}{style:#}: {title}")?;
+    let Explanation { looks_like, cause, action, else_could_be, .. } = entry;
     for (what, text) in [
         ("What it looks like", looks_like),
         ("What usually causes it", cause),
@@ -63,6 +90,11 @@ mod tests {
         check(Some("afs202"), "AFS202 high: connection attempt never answered");
         check(Some("AFS202"), "What to do\n  allow the destination");
         check(None, "AFS101  medium  destination not documented\n");
+        check(Some("Reset-Injected"), "reset-injected, of AFS204 high: connection ended by a reset");
+        check(Some("tcp-refused"), "0x80072efd");
+        check(Some("lost-race"), "lost-race, inconclusive: an attempt to another address");
+        check(Some("reset-after-data"), "Where it is inconclusive\n  much was let through");
+        check(None, "reset-injected                    AFS204\n");
         let error = explain(Some("AFS999"), &mut Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "no such finding (afs-audit explain lists all): AFS999");
     }

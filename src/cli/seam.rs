@@ -286,12 +286,23 @@ pub(super) fn facts(
     statistic("fragment.joined", fragments.joined);
     statistic("fragment.overlapping", fragments.overlapping);
     statistic("fragment.differing", fragments.differing);
+    statistic("fragment.duplicates", fragments.duplicates);
+    statistic("fragment.timed-out", fragments.timed_out);
     statistic("fragment.unfinished", fragments.unfinished);
-    if fragments.differing > 0 {
-        facts.warnings.push(format!(
-            "{} fragments say something else where they overlap: what came first counts",
-            fragments.differing
-        ));
+    statistic("packets.aggregated-unread", ledger.aggregated);
+    statistic("packets.beyond-frame", ledger.beyond_frame);
+    for (count, what) in [
+        (fragments.differing, "fragments say something else where they overlap: what came first counts"),
+        (fragments.overlapping, "fragments cover what was there already, and say the same"),
+        (
+            fragments.timed_out + fragments.unfinished,
+            "fragmented datagrams never came together: what they held is not known",
+        ),
+        (ledger.aggregated, "packets came behind others in one 802.11 frame and were not read"),
+    ] {
+        if count > 0 {
+            facts.warnings.push(format!("{count} {what}"));
+        }
     }
     for (count, what) in [
         (flows.evicted, "flows were closed early to make room for others"),

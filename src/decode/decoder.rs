@@ -56,6 +56,8 @@ pub struct Counts {
     pub broken: u64,
     /// Packets whose IP header claims more bytes than the frame had on the wire.
     pub beyond_frame: u64,
+    /// Packets of 802.11 aggregates behind the first, which stands for its frame.
+    pub aggregated: u64,
     /// What happened to the fragments, including those inside tunnels.
     pub fragment: FragmentCounts,
 }
@@ -181,14 +183,32 @@ impl Decoder {
     fn any<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
         self.walk.clear();
         let start = Next::Link(frame.link, View::frame(frame));
-        match walk(&mut self.walk, start) {
+        let end = walk(&mut self.walk, start);
+        self.counts.aggregated += u64::from(self.walk.aggregated);
+        match end {
             End::Piece(piece) => match self.join(&piece, frame) {
                 Ok(Some(whole)) => self.whole(whole, frame),
                 Ok(None) => self.kept(),
                 Err(stop) => tell(&mut self.counts, &self.walk, End::Stop(stop)),
             },
+            End::Packet(packet) => {
+                let packet = self.located(packet, frame);
+                tell(&mut self.counts, &self.walk, End::Packet(packet))
+            }
             end => tell(&mut self.counts, &self.walk, end),
         }
+    }
+
+    /// An ICMP error that quotes a later fragment names no ports; those of its datagram are known where that passed by.
+    fn located<'a>(&mut self, mut packet: Packet<'a>, frame: &Frame<'_>) -> Packet<'a> {
+        if let Transport::Icmp { quoted: Some(quoted), .. } = &mut packet.transport
+            && quoted.fragment.is_some()
+            && let Some(ports) = self.fragments.ports(quoted, self.walk.wrapping.scope(), frame.time)
+        {
+            (quoted.src_port, quoted.dst_port) = ports;
+            self.walk.joined = true;
+        }
+        packet
     }
 
     fn join(&mut self, piece: &Piece<'_>, frame: &Frame<'_>) -> Result<Option<Whole>, Stop> {

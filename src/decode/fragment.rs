@@ -22,6 +22,7 @@ use super::icmp;
 use super::ip::Ip;
 use super::ip::IpHeader;
 use super::ip::Version;
+use super::packet::Quoted;
 use super::view::Stop;
 use super::view::View;
 
@@ -163,6 +164,8 @@ struct Datagram {
     cost: usize,
     /// After joining: what each fragment said, to know late copies.
     marks: Vec<Mark>,
+    /// After joining: its ports.
+    ports: Option<(u16, u16)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,6 +269,15 @@ impl Fragments {
         Ok(whole)
     }
 
+    /// The ports of a datagram of which an ICMP error quotes a later fragment, where its first one was seen lately.
+    pub(super) fn ports(&self, quoted: &Quoted, scope: u64, time: Time) -> Option<(u16, u16)> {
+        let protocol = quoted.src.is_v4().then_some(quoted.protocol);
+        let key = Key { src: quoted.src, dst: quoted.dst, id: quoted.fragment?, protocol, scope };
+        let known = self.waiting.get(&key)?;
+        let late = time.since(known.time) > self.limits.fragment_nanos;
+        known.ports().filter(|_| !late)
+    }
+
     /// Gives up all that still wait.
     pub(super) fn finish(&mut self) {
         while self.drop_oldest(Cause::End) {}
@@ -362,6 +374,7 @@ impl Datagram {
             fragments: 0,
             cost: DATAGRAM_COST,
             marks: Vec::new(),
+            ports: None,
         }
     }
 
@@ -455,16 +468,22 @@ impl Datagram {
 
     /// Forgets the bytes of a joined datagram.
     fn rest(&mut self) {
+        self.ports = self.ports();
         self.stretches = Vec::new();
         self.cost = DATAGRAM_COST + self.marks.len() * size_of::<Mark>();
     }
 
+    /// Its ports, where the first fragment came.
+    fn ports(&self) -> Option<(u16, u16)> {
+        match (self.first, self.stretches.first()) {
+            (Some((_, protocol)), Some(stretch)) => icmp::ports(protocol, &stretch.bytes).ok(),
+            _ => self.ports,
+        }
+    }
+
     fn lost(&self, key: &Key) -> LostDatagram {
         let protocol = self.first.map(|(_, protocol)| protocol).or(key.protocol);
-        let ports = match (self.first, self.stretches.first()) {
-            (Some((_, protocol)), Some(stretch)) => icmp::ports(protocol, &stretch.bytes).ok(),
-            _ => None,
-        };
+        let ports = self.ports();
         LostDatagram {
             place: self.place,
             time: self.time,

@@ -73,9 +73,10 @@ fn quoted(view: View<'_>) -> Option<Quoted> {
         dst_port: 0,
         seq: None,
         total_len,
+        fragment: None,
     };
-    if ip.fragment.is_some_and(|place| place.offset != 0) {
-        return Some(quoted);
+    if let Some(place) = ip.fragment.filter(|place| place.offset != 0) {
+        return Some(Quoted { fragment: Some(place.id), ..quoted });
     }
     let mut c = Cursor::new(ip.body.bytes);
     if has_ports(ip.protocol)

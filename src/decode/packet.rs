@@ -40,7 +40,7 @@ pub struct Packet<'a> {
     pub ttl: u8,
     /// IPv4 identification; 0 in IPv6.
     pub ip_id: u16,
-    /// True when the packet was put together from fragments.
+    /// True when it says more than its own frame: it was put together from fragments, or quotes one whose datagram is known.
     pub was_fragmented: bool,
     /// VLAN and tunnel in one number, the same for both directions; 0 without either. Part of the flow's key.
     pub scope: u64,
@@ -129,6 +129,8 @@ pub struct Quoted {
     pub seq: Option<u32>,
     /// Its IP total length.
     pub total_len: u16,
+    /// The identification of its datagram, where it is a later fragment and so has no ports of its own.
+    pub fragment: Option<u32>,
 }
 
 /// Why a frame could not be read to its transport header.

@@ -551,8 +551,16 @@ fn icmp_errors_quote() {
     };
     let src = Address::v4(A);
     let dst = Address::v4(B);
-    let expected =
-        Quoted { src, dst, protocol: 6, src_port: 49152, dst_port: 443, seq: Some(1), total_len: 46 };
+    let expected = Quoted {
+        src,
+        dst,
+        protocol: 6,
+        src_port: 49152,
+        dst_port: 443,
+        seq: Some(1),
+        total_len: 46,
+        fragment: None,
+    };
     // Fragmentation needed, next-hop MTU 1400; the whole packet, and eight bytes of it.
     let unreachable = |quote: &[u8]| ipv4(1, 1, 0, OUTER, &join(&[&hex("03 04 0000 0000 0578"), quote]));
     assert_eq!(quoted(unreachable(&plain4())), (expected, 1400));
@@ -567,7 +575,7 @@ fn icmp_errors_quote() {
     let later = ipv4(6, 1, 0x00b9, (A, B), &tcp(b""));
     assert_eq!(
         quoted(unreachable(&later)).0,
-        Quoted { src_port: 0, dst_port: 0, seq: None, total_len: 44, ..expected }
+        Quoted { src_port: 0, dst_port: 0, seq: None, total_len: 44, fragment: Some(1), ..expected }
     );
     // IPv6, packet too big, with a fragment header.
     let v6 = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
@@ -581,6 +589,7 @@ fn icmp_errors_quote() {
         dst_port: 443,
         seq: Some(1),
         total_len: 72,
+        fragment: None,
     };
     assert_eq!(quoted(too_big), (expected, 1280));
 }
@@ -695,6 +704,49 @@ fn the_first_copy_of_a_byte_wins() {
     assert_eq!(told, format!("10.1.2.3:5000 > 20.60.0.4:6000 udp {:?}/24", [1; 24]));
     let counts = decoder.counts().fragment;
     assert_eq!((counts.differing, counts.overlapping, counts.joined, counts.joined_fragments), (1, 1, 1, 3));
+}
+
+/// An error about a later fragment belongs to the conversation whose first fragment went by, before or after joining.
+#[test]
+fn a_quoted_later_fragment_has_the_ports_of_its_datagram() {
+    for v6 in [false, true] {
+        let datagram = udp(5000, 6000, &[1; 40]);
+        let pieces = [fragment(v6, 0, &datagram[..24], true), fragment(v6, 24, &datagram[24..], false)];
+        let quote = &pieces[1][14..];
+        let error = if v6 {
+            inner(&ipv6(58, &join(&[&hex("01 01 0000 0000 0000"), quote])))
+        } else {
+            inner(&ipv4(1, 1, 0, OUTER, &join(&[&hex("03 0d 0000 0000 0000"), quote])))
+        };
+        let ports = |decoder: &mut Decoder, second: u64| match decoder.packet(&frame(1, &error, second)) {
+            Decoded::Packet(Packet { transport: Transport::Icmp { quoted: Some(quoted), .. }, .. }) => {
+                (quoted.src_port, quoted.dst_port)
+            }
+            other => panic!("{other:?}"),
+        };
+        let mut decoder = decoder();
+        assert_eq!(ports(&mut decoder, 1), (0, 0), "nothing is known of it");
+        let _ = decoder.packet(&frame(1, &pieces[0], 2));
+        assert_eq!(ports(&mut decoder, 2), (5000, 6000));
+        assert!(matches!(decoder.packet(&frame(1, &pieces[1], 3)), Decoded::Packet(_)));
+        assert_eq!(ports(&mut decoder, 4), (5000, 6000));
+        assert_eq!(ports(&mut decoder, 60), (0, 0), "an identification is used again");
+    }
+}
+
+/// One packet stands for its frame: what comes behind it in an aggregate is counted.
+#[test]
+fn an_aggregate_is_read_to_its_first_packet_and_counted() {
+    let llc = join(&[&hex("aaaa03 000000 0800"), &plain4()]);
+    let one = join(&[&[2; 12], &(llc.len() as u16).to_be_bytes(), &llc, &[0; 3]]);
+    let one = &one[..(14 + llc.len()).next_multiple_of(4)];
+    let head = hex("8801 0000 020202020202 020202020202 020202020202 0000 8000");
+    let mut decoder = decoder();
+    assert!(matches!(decoder.packet(&frame(105, &join(&[&head, one, one, one]), 1)), Decoded::Packet(_)));
+    assert_eq!(decoder.counts().aggregated, 2);
+    assert!(matches!(decoder.packet(&frame(105, &join(&[&head, one]), 2)), Decoded::Packet(_)));
+    assert_eq!(decoder.counts().aggregated, 2);
+    assert!(decoder.counts().add_up());
 }
 
 #[test]

@@ -173,11 +173,13 @@ pub(super) struct Walk {
     pub(super) joined: bool,
     /// True once an IP header claimed more bytes than its frame had room for.
     pub(super) beyond: bool,
+    /// Packets of an 802.11 aggregate behind the first.
+    pub(super) aggregated: u16,
 }
 
 impl Walk {
     pub(super) const fn new() -> Self {
-        Walk { wrapping: Wrapping::NONE, ends: None, joined: false, beyond: false }
+        Walk { wrapping: Wrapping::NONE, ends: None, joined: false, beyond: false, aggregated: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -185,6 +187,7 @@ impl Walk {
         self.ends = None;
         self.joined = false;
         self.beyond = false;
+        self.aggregated = 0;
     }
 
     /// Notes a tag that has no ends of its own.

@@ -101,6 +101,10 @@ pub(super) struct Entry<S> {
     pub(super) opened: u64,
 }
 
+/// Boxes on the path forget connections that are silent for longer than this, some of them with a reset: thirty seconds at
+/// the least that can be set in most, four minutes in Azure.
+const IDLE_NANOS: u64 = 30_000_000_000;
+
 /// Ranges of sequence numbers, oldest first.
 pub(super) type Holes = Vec<(u32, u32)>;
 
@@ -113,6 +117,7 @@ pub(super) struct Cold {
     pub(super) syn_ack_frame: u64,
     pub(super) data_frame: u64,
     pub(super) reset_frame: u64,
+    pub(super) reset_time: Time,
     pub(super) syn_time: Time,
     pub(super) handshake_rtt: u64,
     /// First sequence numbers, where a SYN was seen.
@@ -126,9 +131,12 @@ pub(super) struct Cold {
     pub(super) data_time: Time,
     /// When the client first sent FIN or RST.
     pub(super) quit_time: Time,
+    pub(super) quit_frame: u64,
     /// When bytes were last passed over.
     pub(super) hole_time: Time,
     pub(super) icmp: Option<Box<IcmpError>>,
+    /// How many packets each side had sent when both were last silent for long, with nothing left to acknowledge.
+    pub(super) pause: Option<[u32; 2]>,
 }
 
 /// What is counted of one side; see [`SideStory`](super::story::SideStory), which has the same and more.
@@ -141,6 +149,8 @@ pub(super) struct Counts {
     pub(super) reset_kinds: ResetKinds,
     pub(super) stuck: u16,
     pub(super) selective: u16,
+    /// The longest run of bytes that came behind something missing.
+    pub(super) span: u32,
     pub(super) keep_alives: u16,
     pub(super) zero_windows: u16,
     pub(super) retransmissions: u32,
@@ -163,8 +173,14 @@ pub(super) struct Manner {
     pub(super) reset: u32,
     /// The acknowledgement field of the last reset.
     pub(super) reset_ack: u32,
-    /// Where the full-size segment begins that was repeated last.
+    /// Where the segment begins that was repeated last.
     pub(super) repeated: u32,
+    /// Its payload.
+    pub(super) repeated_len: u16,
+    /// Hop limit of a reset that came before anything else.
+    pub(super) reset_ttl: u8,
+    /// How many packets the other side had sent when the repeats began.
+    pub(super) heard: u32,
 }
 
 impl Manner {
@@ -217,6 +233,9 @@ impl<S> Entry<S> {
     /// Counts a packet.
     #[inline]
     pub(super) fn count(&mut self, packet: &Packet<'_>, flipped: bool, at: At) {
+        if self.state == State::Open && at.time.since(self.last_time) > IDLE_NANOS {
+            self.pauses();
+        }
         let side = self.side(flipped).index();
         if let Some(packets) = self.packets.get_mut(side) {
             *packets = packets.saturating_add(1);
@@ -226,6 +245,15 @@ impl<S> Entry<S> {
         }
         self.last_time = self.last_time.max(at.time);
         self.last_frame = at.frame.pack();
+    }
+
+    /// Both sides were silent for long. Whoever waits for an acknowledgement is not idle.
+    #[cold]
+    fn pauses(&mut self) {
+        let client = self.sequence(Side::Client);
+        if client.next == client.acked {
+            self.cold().pause = Some(self.packets);
+        }
     }
 
     #[inline]
@@ -276,6 +304,9 @@ impl<S> Entry<S> {
             cold.sides.reverse();
             cold.first.reverse();
             cold.manners.reverse();
+            if let Some(pause) = &mut cold.pause {
+                pause.reverse();
+            }
             if let Some(holes) = &mut cold.holes {
                 holes.reverse();
             }

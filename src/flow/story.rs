@@ -91,16 +91,22 @@ pub struct TcpStory {
     pub data_frame: Option<FrameRef>,
     /// The first reset.
     pub reset_frame: Option<FrameRef>,
+    /// Its time.
+    pub reset_time: Option<Time>,
     /// Nanoseconds from SYN to SYN-ACK, 0 when not seen.
     pub handshake_rtt: u64,
     /// When the client first sent payload.
     pub data_time: Option<Time>,
     /// When the client first sent FIN or RST.
     pub quit_time: Option<Time>,
+    /// The frame of that.
+    pub quit_frame: Option<FrameRef>,
     /// When bytes were last passed over.
     pub hole_time: Option<Time>,
     /// Both sides sent SYN before either was answered.
     pub simultaneous_open: bool,
+    /// Since both sides were silent for long, the server has sent resets alone, or nothing.
+    pub stale: bool,
 }
 
 /// One side of a TCP conversation.
@@ -116,10 +122,16 @@ pub struct SideStory {
     pub signs: Signs,
     /// Which resets it sent.
     pub reset_kinds: ResetKinds,
-    /// Repeats of one full-size segment that was never acknowledged.
+    /// Repeats of one segment that was never acknowledged.
     pub stuck: u16,
+    /// Payload of that segment.
+    pub stuck_len: u16,
+    /// Packets that the other side has sent since those repeats began.
+    pub heard: u32,
     /// Acknowledgements by the other side that say that something is missing in front of what came (RFC 2018).
     pub selective: u16,
+    /// The longest run of bytes that they say came.
+    pub span: u32,
     /// Segments with payload.
     pub data_segments: u32,
     /// Segments that repeat bytes seen before.
@@ -179,7 +191,7 @@ impl ResetKinds {
 }
 
 impl Signs {
-    /// Another hop limit than before: it came another way.
+    /// Another number of hops than before: it came another way.
     pub const HOP_LIMIT: Signs = Signs(1);
     /// An identification far from the sender's own.
     pub const IP_ID: Signs = Signs(2);

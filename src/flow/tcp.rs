@@ -139,10 +139,11 @@ fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
     }
     if packet.payload_len == 0
         && entry.sequence(side.other()).acked == header.ack
-        && has_option(header.options, SACK)
+        && let Some(blocks) = option(header.options, SACK)
     {
         let story = entry.cold().side(side.other());
         story.selective = story.selective.saturating_add(1);
+        story.span = story.span.max(longest(blocks));
     }
     if header.window == 0 && header.flags & (TcpHeader::RST | TcpHeader::SYN | TcpHeader::FIN) == 0 {
         let story = entry.cold().side(side);
@@ -170,26 +171,49 @@ fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
         let cold = entry.cold();
         if cold.reset_frame == 0 {
             cold.reset_frame = at.frame.pack();
+            cold.reset_time = at.time;
         }
         let story = cold.side(side);
         story.resets = story.resets.saturating_add(1);
+        missed_by_reset(entry, header, side.other());
     }
     compare(entry, header, packet, side, at);
+}
+
+/// A reset that acknowledges what is not here: the other side said something that the capture missed.
+fn missed_by_reset<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, other: Side) {
+    let sequence = entry.sequence(other);
+    let beyond = ahead(header.ack, sequence.next);
+    if header.has(TcpHeader::ACK) && sequence.has(Sequence::SENT) && beyond > 0 && beyond < WINDOW_LIMIT {
+        let story = entry.cold().side(other);
+        story.absent_bytes = story.absent_bytes.max(beyond.unsigned_abs());
+    }
 }
 
 /// Notes when the client had enough.
 fn quits<S>(entry: &mut Entry<S>, side: Side, at: At) {
     let cold = entry.cold();
     if side == Side::Client && cold.quit_time == Time::default() {
-        cold.quit_time = at.time;
+        (cold.quit_time, cold.quit_frame) = (at.time, at.frame.pack());
     }
 }
 
 /// Identifications further from a sender's last one than this are not its own, unless it draws them by chance.
 const IP_ID_STEP: u16 = 4096;
 
-/// Hop limits that differ by no more than this came the same way but for a detour.
+/// Ways that differ by no more hops than this are the same but for a detour.
 const DETOUR: u8 = 2;
+
+/// How many hops a packet has come: systems begin at one of these numbers, and a load balancer's stack may begin at another
+/// than the servers behind it.
+const fn hops(ttl: u8) -> u8 {
+    match ttl {
+        0..=32 => 32 - ttl,
+        33..=64 => 64 - ttl,
+        65..=128 => 128 - ttl,
+        129.. => 255 - ttl,
+    }
+}
 
 /// A round trip shorter than this says nothing about who is near.
 const NEAR_NANOS: u64 = 5_000_000;
@@ -197,9 +221,6 @@ const NEAR_NANOS: u64 = 5_000_000;
 /// Options: selective acknowledgement (RFC 2018 §3), time stamps (RFC 7323 §3.2).
 const SACK: u8 = 5;
 const TIMESTAMP: u8 = 8;
-
-/// Segments with so much payload are full-size, on any path there is (RFC 8200 §5: 1,280 bytes pass everywhere in IPv6).
-const FULL_SIZE: u32 = 1_000;
 
 /// Holds a reset against how its sender's packets looked before; and what a sender does after its reset against the reset.
 fn compare<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
@@ -223,16 +244,21 @@ fn compare<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
         let story = cold.side(side);
         // What a reset ends is over: who sends payload behind it knows nothing of it (§3.5.3 of RFC 9293).
         let goes_on = was.has(Manner::RESET) && packet.payload_len > 0 && ahead(header.seq, was.reset) >= 0;
-        story.signs.add(Signs::GOES_ON, goes_on);
+        // Nor does who accepts an attempt that was just refused in its name, and not repeated since.
+        let accepts =
+            was.ttl == 0 && was.has(Manner::RESET_LAST) && header.has(TcpHeader::SYN | TcpHeader::ACK);
+        story.signs.add(Signs::GOES_ON, goes_on || accepts);
+        story.signs.add(Signs::HOP_LIMIT, accepts && hops(packet.ttl).abs_diff(hops(was.reset_ttl)) > DETOUR);
         return;
     }
     let knows = was.ttl != 0;
     (manner.reset, manner.reset_ack) = (header.seq, header.ack);
     manner.seen |= if knows { Manner::RESET | Manner::RESET_LAST } else { Manner::RESET_LAST };
+    manner.reset_ttl = packet.ttl;
     let several = cold.side(side).resets > 1;
     let jump = packet.ip_id.wrapping_sub(was.ip_id);
     let signs = &mut cold.side(side).signs;
-    signs.add(Signs::HOP_LIMIT, knows && packet.ttl.abs_diff(was.ttl) > DETOUR);
+    signs.add(Signs::HOP_LIMIT, knows && hops(packet.ttl).abs_diff(hops(was.ttl)) > DETOUR);
     signs
         .add(Signs::IP_ID, packet.ip_id != 0 && was.ip_id != 0 && jump.min(jump.wrapping_neg()) > IP_ID_STEP);
     signs.add(Signs::NO_TIMESTAMP, was.has(Manner::STAMPS) && !has_option(header.options, TIMESTAMP));
@@ -250,16 +276,37 @@ fn compare<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
 
 /// Whether a segment has an option.
 fn has_option(options: &[u8], wanted: u8) -> bool {
+    option(options, wanted).is_some()
+}
+
+/// What a segment's option holds.
+fn option(options: &[u8], wanted: u8) -> Option<&[u8]> {
     let mut rest = options;
     loop {
         rest = match rest {
-            [kind, ..] if *kind == wanted => return true,
             // RFC 9293 §3.1: end and padding are one byte, all else says how long it is.
             [1, tail @ ..] => tail,
-            [kind, len, ..] if *kind > 1 && *len >= 2 => rest.get(usize::from(*len)..).unwrap_or_default(),
-            _ => return false,
+            [kind, len, ..] if *kind > 1 && *len >= 2 => {
+                let (own, tail) = rest.split_at_checked(usize::from(*len)).unwrap_or((rest, &[]));
+                if *kind == wanted {
+                    return own.get(2..);
+                }
+                tail
+            }
+            _ => return None,
         }
     }
+}
+
+/// The longest block of a selective acknowledgement (RFC 2018 §3): its first number, and the one behind its last.
+fn longest(blocks: &[u8]) -> u32 {
+    let (blocks, _) = blocks.as_chunks::<8>();
+    let number = |bytes: &[u8]| bytes.iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte));
+    let len = |block: &[u8; 8]| {
+        let (begin, end) = block.split_at(4);
+        ahead(number(end), number(begin)).max(0).unsigned_abs()
+    };
+    blocks.iter().map(len).max().unwrap_or_default()
 }
 
 /// A SYN or SYN-ACK: numbers begin here.
@@ -350,6 +397,7 @@ fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, 
             let story = entry.cold().side(side);
             story.keep_alives = story.keep_alives.saturating_add(1);
         } else if len > 0 {
+            let heard = entry.packets.get(side.other().index()).copied().unwrap_or_default();
             let cold = entry.cold();
             let filled = cold.holes.is_some() && fill(cold.holes(side), seq, end);
             let (story, manner) = cold.side_and_manner(side);
@@ -357,11 +405,12 @@ fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, 
                 story.out_of_order = story.out_of_order.saturating_add(1);
             } else if beyond <= 0 {
                 story.retransmissions = story.retransmissions.saturating_add(1);
-                if len >= FULL_SIZE {
-                    let again = story.stuck > 0 && manner.repeated == seq;
-                    story.stuck = if again { story.stuck.saturating_add(1) } else { 1 };
-                    manner.repeated = seq;
+                let again = story.stuck > 0 && manner.repeated == seq;
+                story.stuck = if again { story.stuck.saturating_add(1) } else { 1 };
+                if !again {
+                    (manner.repeated, manner.heard) = (seq, heard);
                 }
+                manner.repeated_len = u16::try_from(len).unwrap_or(u16::MAX);
             }
         }
     }
@@ -523,11 +572,18 @@ pub(super) fn story<S>(entry: &Entry<S>) -> TcpStory {
         syn_ack_frame: frame(cold.syn_ack_frame),
         data_frame: frame(cold.data_frame),
         reset_frame: frame(cold.reset_frame),
+        reset_time: (cold.reset_time != Time::default()).then_some(cold.reset_time),
         handshake_rtt: cold.handshake_rtt,
         data_time: (cold.data_time != Time::default()).then_some(cold.data_time),
         quit_time: (cold.quit_time != Time::default()).then_some(cold.quit_time),
+        quit_frame: frame(cold.quit_frame),
         hole_time: (cold.hole_time != Time::default()).then_some(cold.hole_time),
         simultaneous_open: cold.simultaneous_open,
+        stale: cold.pause.is_some_and(|[_, then]| {
+            let [_, now] = entry.packets;
+            let [_, server] = &cold.sides;
+            now.saturating_sub(then) <= u32::from(server.resets)
+        }),
     }
 }
 
@@ -541,6 +597,8 @@ fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
     let index = side.index();
     let manner = cold.manners.get(index).copied().unwrap_or_default();
     let first = cold.first.get(index).copied().filter(|_| sequence.has(Sequence::SYN));
+    let heard = entry.packets.get(side.other().index()).copied().unwrap_or_default();
+    let in_vain = counts.stuck > 0 && manner.repeated == sequence.acked;
     let awaited = holes.iter().find(|(begin, _)| *begin == sequence.acked);
     SideStory {
         syns: counts.syns,
@@ -548,8 +606,11 @@ fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
         resets: counts.resets,
         signs: counts.signs,
         reset_kinds: counts.reset_kinds,
-        stuck: if manner.repeated == sequence.acked { counts.stuck } else { 0 },
+        stuck: if in_vain { counts.stuck } else { 0 },
+        stuck_len: manner.repeated_len,
+        heard: if in_vain { heard.saturating_sub(manner.heard) } else { 0 },
         selective: counts.selective,
+        span: counts.span,
         keep_alives: counts.keep_alives.into(),
         zero_windows: counts.zero_windows.into(),
         retransmissions: counts.retransmissions,

@@ -1,7 +1,14 @@
 //! Every finding there is: its stable code and what `explain` prints.
 
 mod blocked;
+mod signatures;
 mod site;
+
+pub use signatures::Signature;
+pub use signatures::reason;
+pub use signatures::reasons;
+pub use signatures::signature;
+pub use signatures::signatures;
 
 use super::record::Severity;
 
@@ -114,7 +121,8 @@ const TRAFFIC: &[Explanation] = &[
         looks_like: "the server of a documented name shows a certificate (TLS 1.2 or older) whose issuer is neither named in the \
                      lists of issuers in force nor of an organization named there",
         cause: "a box on the path that opens TLS: Azure File Sync pins its roots and stops working behind it (0x800b0109, \
-                CERT_E_UNTRUSTEDROOT), Azure Local does not support it",
+                CERT_E_UNTRUSTEDROOT), Azure Local does not support it, and its environment checker calls it SSL decryption and \
+                re-encryption",
         action: "exempt the documented names from TLS inspection",
         else_could_be: "a new authority: look for a newer list of issuers; under TLS 1.3 and in resumed sessions certificates are not visible, and the summary says of how many flows",
     },
@@ -138,11 +146,22 @@ const TRAFFIC: &[Explanation] = &[
         else_could_be: "another program on the server than the agent",
     },
     Explanation {
+        code: "AFS112",
+        severity: Severity::High,
+        title: "server's side chose a TLS that the services gave up",
+        looks_like: "a ServerHello of SSL 3.0, TLS 1.0 or 1.1 for a documented name",
+        cause: "a box in the server's place that opens TLS and is older than the services, which take TLS 1.2 and newer since \
+                2020-08-01; the agent logs 9301 with 0x80c87014",
+        action: "find who answers: compare the certificate's issuer; exempt the documented names from TLS inspection",
+        else_could_be: "a service of another kind at the same name",
+    },
+    Explanation {
         code: "AFS201",
         severity: Severity::High,
         title: "connection refused",
         looks_like: "a connection attempt answered by a reset, or by an ICMP error",
-        cause: "a firewall that rejects, or nothing listening at the address",
+        cause: "a firewall that rejects, or nothing listening at the address; the server shows 0x80072efd (cannot connect) or \
+                0x80072ee2 (time-out)",
         action: "allow the flow in the firewall that the frames name; check that the address is the right one",
         else_could_be: "a service that was down at that time",
     },
@@ -150,9 +169,57 @@ const TRAFFIC: &[Explanation] = &[
         code: "AFS202",
         severity: Severity::High,
         title: "connection attempt never answered",
-        looks_like: "the same SYN sent again and again, or behind a handshake the same request, and nothing at all comes back",
-        cause: "a firewall that drops in silence: at once, or when it has read the name in the hello; or no route",
+        looks_like: "the same SYN sent again and again, or behind a handshake the same request, or what came later, and nothing \
+                     at all comes back",
+        cause: "a firewall that drops in silence: at once, or when it has read the name in the hello; or no route; the server \
+                shows 0x80072ee2 (time-out)",
         action: "allow the destination in the firewall; check routes to it",
         else_could_be: "a capture that sees only one direction, or a server that was down",
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an administrator sees on the server leads to what the wire shows: the codes of the troubleshooting pages of
+    /// Azure File Sync (2025-08-25, 2025-01-23) that have a picture on the wire.
+    #[test]
+    fn documented_errors_are_named() {
+        for code in [
+            "0x80072ee7",
+            "0x80072ee2",
+            "0x80072efe",
+            "0x80072efd",
+            "0x80c83081",
+            "0x80c8309a",
+            "0x80c83060",
+            "0xc00000c4",
+            "0x80072f8f",
+            "0x800b0109",
+            "0x80c87014",
+            "0x80c83078",
+        ] {
+            let own = signatures().filter_map(Signature::explanation);
+            assert!(
+                catalogue()
+                    .copied()
+                    .chain(own)
+                    .any(|entry| entry.cause.contains(code) || entry.else_could_be.contains(code)),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn codes_and_signatures_are_told_once() {
+        let mut codes: Vec<&str> = catalogue().map(|entry| entry.code).collect();
+        let mut words: Vec<&str> = signatures().map(|entry| entry.word).collect();
+        for list in [&mut codes, &mut words] {
+            let all = list.len();
+            list.sort_unstable();
+            list.dedup();
+            assert_eq!(list.len(), all);
+        }
+    }
+}

@@ -77,6 +77,7 @@ const CHECKS: &[Check] = &[
     Check { code: "AFS109", proof: Proof::Words, finds: is_inspected, sentence: inspected },
     Check { code: "AFS110", proof: Proof::Words, finds: offers_old_tls, sentence: old_tls },
     Check { code: "AFS111", proof: Proof::Words, finds: lacks_suites, sentence: no_suite },
+    Check { code: "AFS112", proof: Proof::Words, finds: chose_old_tls, sentence: old_choice },
     Check { code: "AFS201", proof: Proof::Refusal, finds: is_refused, sentence: refused },
     Check { code: "AFS202", proof: Proof::Silence, finds: is_unanswered, sentence: unanswered },
     Check { code: "AFS203", proof: Proof::Refusal, finds: |seen| looks(seen, is_reset), sentence: cut_off },
@@ -100,6 +101,12 @@ const CHECKS: &[Check] = &[
         proof: Proof::End,
         finds: |seen| looks(seen, is_disbelief),
         sentence: disbelieved,
+    },
+    Check {
+        code: "AFS213",
+        proof: Proof::End,
+        finds: |seen| looks(seen, is_own_alert),
+        sentence: alerted_itself,
     },
     Check { code: "AFS221", proof: Proof::End, finds: |seen| looks(seen, is_proxy), sentence: proxy_refused },
     Check { code: "AFS222", proof: Proof::End, finds: |seen| looks(seen, is_sign_in), sentence: proxy_wants },
@@ -396,7 +403,11 @@ fn is_disbelief(signature: &str) -> bool {
 }
 
 fn is_alert(signature: &str) -> bool {
-    signature.starts_with("tls-") && !is_disbelief(signature)
+    signature.starts_with("tls-") && !is_disbelief(signature) && !is_own_alert(signature)
+}
+
+fn is_own_alert(signature: &str) -> bool {
+    signature.starts_with("tls-client-refused-")
 }
 
 fn is_proxy(signature: &str) -> bool {
@@ -450,8 +461,21 @@ fn paged(seen: &Seen<'_>) -> String {
     }
 }
 
-/// TLS 1.2, as versions are numbered on the wire.
+/// TLS 1.2, as versions are numbered on the wire; DTLS counts down.
 const TLS12: u16 = 0x0303;
+
+fn chose_old_tls(seen: &Seen<'_>) -> bool {
+    let chosen = seen.case.said.as_ref().and_then(|said| said.tls_version);
+    seen.verdict.documented.is_some() && chosen.is_some_and(|chosen| chosen < TLS12)
+}
+
+fn old_choice(seen: &Seen<'_>) -> String {
+    let version = seen.case.said.as_ref().and_then(|said| said.tls_version).map_or(0, |version| version);
+    format!(
+        "{} chose a TLS older than 1.2 (0x{version:04x}), which the services gave up: another may answer in their place",
+        wanted(seen.row)
+    )
+}
 
 fn offers_old_tls(seen: &Seen<'_>) -> bool {
     let offered = seen.case.said.as_ref().and_then(|said| said.tls_offered);
@@ -476,11 +500,20 @@ fn no_suite(seen: &Seen<'_>) -> String {
 }
 
 fn cut_off(seen: &Seen<'_>) -> String {
-    stopped(seen, "it was reset when it had said what it wants")
+    let how = match seen.row.signature {
+        "reset-after-handshake" => "it was reset as soon as it was connected",
+        "reset-after-data" => "it was reset in the middle of what it said",
+        _ => "it was reset when it had said what it wants",
+    };
+    stopped(seen, how)
 }
 
 fn alerted(seen: &Seen<'_>) -> String {
     stopped(seen, "the other side ended the TLS handshake with an alert")
+}
+
+fn alerted_itself(seen: &Seen<'_>) -> String {
+    stopped(seen, "it ended the TLS handshake itself with an alert, in answer to what the other side chose")
 }
 
 fn disbelieved(seen: &Seen<'_>) -> String {
@@ -524,8 +557,12 @@ fn unanswered(seen: &Seen<'_>) -> String {
     let own = seen.closing.tcp.as_ref().and_then(|story| story.sides.first());
     if row.signature != "tcp-unanswered" {
         let again = own.map_or(0, |side| side.retransmissions);
+        let what = match row.signature {
+            "silent-after-data" => "was answered; then nothing came back any more",
+            _ => "asked; no answer came back",
+        };
         return format!(
-            "{client} reached {wanted} port {port} and asked; no answer came back, though it repeated itself {again} times"
+            "{client} reached {wanted} port {port} and {what}, though it repeated itself {again} times"
         );
     }
     let tries = own.map_or(0, |side| side.syns);

@@ -177,6 +177,22 @@ impl Compare {
         }
     }
 
+    /// The same, as far as the very name worked at other times at the address where it was stopped.
+    pub(super) fn says_when(
+        &mut self,
+        client: Address,
+        subject: Subject<'_>,
+    ) -> Option<(String, Option<Confidence>)> {
+        let Subject::Name(name) = subject else { return None };
+        let stopped = *self.stopped.get(&(client, (**name).clone()))?;
+        let worked = self.worked.get(&(client, stopped.server))?;
+        if worked.name.as_ref() == Some(name) {
+            return Some(worked.before_or_after(&stopped));
+        }
+        let other = worked.other.as_ref() == Some(name);
+        other.then(|| ("at other times it worked".to_owned(), Some(Confidence::Weak)))
+    }
+
     fn says_of_address(&mut self, client: Address, server: Address) -> Option<(String, Option<Confidence>)> {
         let stopped = *self.stopped_unnamed.get(&(client, server))?;
         let worked = self.worked.get(&(client, server))?;

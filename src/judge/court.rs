@@ -25,6 +25,7 @@ use super::lookups::Lookups;
 use super::names::Known;
 use super::names::Names;
 use super::outcome::Ending;
+use super::outcome::is_at_the_door;
 use super::outcome::is_doubtful;
 use super::outcome::is_silence;
 use super::outcome::outcome;
@@ -40,6 +41,7 @@ use super::record::Outcome;
 use super::record::RequirementRow;
 use super::record::Tally;
 use super::revocation::Revocation;
+use super::scans::Scans;
 use super::site;
 use super::site::SiteCourt;
 use super::site::day;
@@ -69,7 +71,10 @@ use crate::read::Value;
 const TCP: u8 = 6;
 
 /// Findings about flows that were stopped: what else the capture shows is held against them.
-const STOPPED: &[&str] = &["AFS201", "AFS202", "AFS203", "AFS204", "AFS205", "AFS206", "AFS211"];
+const STOPPED: &[&str] = &["AFS201", "AFS202", "AFS203", "AFS204", "AFS205", "AFS206", "AFS207", "AFS211"];
+
+/// Findings of which it only matters when the same name worked: a proxy, a portal or a certificate speaks for itself.
+const REFUSED: &[&str] = &["AFS212", "AFS213", "AFS221", "AFS222", "AFS223"];
 
 /// Takes the rows as flows end and answers arrive.
 pub trait Docket {
@@ -190,6 +195,7 @@ pub struct Court {
     began: Option<Time>,
     quality: Quality,
     races: Races,
+    scans: Scans,
     lookups: Lookups,
     compare: Compare,
     revocation: Revocation,
@@ -276,6 +282,7 @@ impl Court {
             began: None,
             quality: Quality::default(),
             races: Races::default(),
+            scans: Scans::default(),
             lookups: Lookups::default(),
             compare: Compare::default(),
             revocation: Revocation::default(),
@@ -418,6 +425,7 @@ impl Court {
         tally.audited_hosts = std::mem::take(audited).len() as u64;
         compare.prepare();
         findings.amend(STOPPED, |client, subject| compare.says(client, subject));
+        findings.amend(REFUSED, |client, subject| compare.says_when(client, subject));
         let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.ground));
         let requirements = site.finish(&self.ground, &mut self.findings);
         Judgement {
@@ -448,6 +456,9 @@ impl Court {
                 let (dns, dns_is_others) = self.names.when_opened(client, server);
                 if let Some(named) = dns.as_ref().filter(|_| opening.protocol == TCP && opening.from_start) {
                     self.races.begin(client, named.known(), self.opened, server, at.time);
+                }
+                if opening.protocol == TCP && opening.from_start {
+                    self.scans.begin(client, server, opening.server.port, at.time);
                 }
                 let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
                 self.put(slot, case);
@@ -717,12 +728,24 @@ impl Court {
                 _ => {}
             }
         }
+        let server = case.server();
+        if ending.0 == Outcome::BlockedLooking
+            && is_at_the_door(signature)
+            && self.scans.holds(client, server.address, server.port, closing.first_seen)
+        {
+            return (Outcome::Inconclusive, "scan", None);
+        }
         let lost = |court: &mut Court| {
             court.losses.touch(closing.first_seen, closing.last_seen)
                 || court.quality.casts_doubt(client, closing)
         };
         if is_doubtful(signature) && lost(self) {
             return (Outcome::Inconclusive, "frames-lost", None);
+        }
+        // A host whose kernel says that nothing listens is asked by scans and traceroutes too; a box in front of it is another.
+        let by_itself = closing.icmp.as_ref().is_some_and(|icmp| icmp.from == case.server().address);
+        if closing.tcp.is_none() && by_itself && ending.2 == Some(Confidence::Strong) {
+            return (ending.0, ending.1, Some(Confidence::Weak));
         }
         // Datagrams that nobody knows may be the end of a talk that was answered before the capture began.
         let began = self.began.is_some_and(|began| closing.first_seen.since(began) < DATAGRAMS_NANOS);

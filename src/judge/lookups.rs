@@ -120,8 +120,16 @@ const TWO_ANSWERS: Signature = signature(
 #[derive(Debug)]
 struct Answered {
     _known: Arc<Known>,
+    /// None where the name was said not to exist.
     addresses: SmallVec<[Address; 1]>,
+    /// How often the question was sent, and may be answered.
+    asked: u32,
+    time: Time,
 }
+
+/// Answers that race come together; those to a question that was repeated come as far apart as the questions, and the
+/// capture may have missed one of these.
+const RACE_NANOS: u64 = 300_000_000;
 
 /// What DNS said so far.
 #[derive(Debug)]
@@ -130,8 +138,8 @@ pub(super) struct Lookups {
     doubts: HashMap<(Address, usize), SmallVec<[Doubt; 1]>, foldhash::fast::RandomState>,
     /// How many there are.
     held: usize,
-    /// By conversation and name.
-    answered: Recent<(u64, usize), Answered>,
+    /// By conversation, name and type of question.
+    answered: Recent<(u64, usize, u16), Answered>,
 }
 
 impl Default for Lookups {
@@ -225,15 +233,19 @@ impl Lookups {
         if resolution.extended_error.as_ref().is_some_and(|(code, _)| IN_THE_WAY.contains(code)) {
             return Some(IN_WAY);
         }
+        let tells = !lookup.resolved.is_empty() || rcode == NXDOMAIN;
+        if matches!(rcode, NOERROR | NXDOMAIN)
+            && tells
+            && let Some(confidence) = self.second(lookup)
+        {
+            return Some(Signature { confidence, ..TWO_ANSWERS });
+        }
         match rcode {
             NOERROR => {}
             NXDOMAIN => return Some(NO_SUCH_NAME),
             REFUSED => return Some(REFUSAL),
             SERVFAIL => return Some(FAILURE),
             _ => return None,
-        }
-        if !lookup.resolved.is_empty() && self.is_second(lookup) {
-            return Some(TWO_ANSWERS);
         }
         if lookup.resolved.iter().any(|address| is_nowhere(*address)) {
             return Some(SINKHOLE);
@@ -256,17 +268,27 @@ impl Lookups {
         (lookup.resolved.is_empty() && whole && resolution.query_type == A).then_some(EMPTY)
     }
 
-    /// Whether the same question was answered before, and otherwise. What has no question of its own answers the last one.
-    fn is_second(&mut self, lookup: &Lookup<'_>) -> bool {
-        let key = (lookup.flow, Arc::as_ptr(lookup.known).addr());
-        if lookup.resolution.query_frame.is_none()
+    /// How sure it is that the same question was answered before, and otherwise. What has no question of its own answers the last one; a
+    /// question that was repeated is answered as often, and each time perhaps by other addresses of many.
+    fn second(&mut self, lookup: &Lookup<'_>) -> Option<Confidence> {
+        let resolution = lookup.resolution;
+        let key = (lookup.flow, Arc::as_ptr(lookup.known).addr(), resolution.query_type);
+        if resolution.query_frame.is_none()
             && let Some(first) = self.answered.get(&key)
         {
-            return !first.addresses.iter().any(|address| lookup.resolved.contains(address));
+            first.asked = first.asked.saturating_sub(1);
+            let agrees = first.addresses.iter().any(|address| lookup.resolved.contains(address));
+            let both_deny = first.addresses.is_empty() && lookup.resolved.is_empty();
+            let close = lookup.time.since(first.time) <= RACE_NANOS;
+            let denied = first.addresses.is_empty() != lookup.resolved.is_empty();
+            let confidence = if close || denied { Confidence::Strong } else { Confidence::Weak };
+            return (first.asked == 0 && !agrees && !both_deny).then_some(confidence);
         }
-        let answered = Answered { _known: Arc::clone(lookup.known), addresses: lookup.resolved.into() };
-        self.answered.put(key, answered);
-        false
+        let (known, time) = (Arc::clone(lookup.known), lookup.time);
+        // Of a question that the capture does not hold nobody knows how often it was sent.
+        let asked = if resolution.query_frame.is_some() { resolution.query_count } else { u32::MAX };
+        self.answered.put(key, Answered { _known: known, addresses: lookup.resolved.into(), asked, time });
+        None
     }
 
     /// What remains becomes findings; begins anew.

@@ -13,6 +13,7 @@ use crate::base::Side;
 use crate::flow::Close;
 use crate::flow::Closing;
 use crate::flow::Handshake;
+use crate::flow::ResetKinds;
 use crate::flow::TcpStory;
 
 /// An attempt must have been watched this long without an answer before silence means anything: longer than the first
@@ -22,11 +23,20 @@ const PATIENCE_NANOS: u64 = 3_000_000_000;
 /// So many segments are a hello or a request; filters read no further.
 const FIRST_WORDS: u32 = 8;
 
-/// A segment this large does not pass where the path's MTU is not known.
+/// A segment this large does not pass where the path's MTU is not known (RFC 8200 §5: 1,280 bytes pass everywhere in IPv6).
 const FULL_SIZE: u32 = 1_000;
 
 /// So often a segment must be repeated in vain before its size is to blame.
 const REPEATS: u16 = 3;
+
+/// So often any segment must be repeated before nobody is there to hear it: more than six seconds on any clock (RFC 6298 §5).
+const IN_VAIN: u16 = 5;
+
+/// A server that hears nothing repeats its own last words, and takes leave.
+const LAST_WORDS: u32 = 4;
+
+/// A filter that resets a connection before anything was said does so at once.
+const AT_ONCE_NANOS: u64 = 3_000_000_000;
 
 /// Where more bytes than these were let through, full-size segments among them must have passed.
 const FIRST_BYTES: u32 = 3_000;
@@ -46,12 +56,24 @@ const fn blocked(how: &'static str, confidence: Confidence) -> Ending {
 
 /// Whether a signature stands on what is not there, which is no proof where frames were lost.
 pub(super) fn is_doubtful(signature: &str) -> bool {
-    is_silence(signature) || matches!(signature, "pmtu-black-hole" | "reset-injected")
+    is_silence(signature)
+        || matches!(
+            signature,
+            "pmtu-black-hole" | "reset-injected" | "reset-after-handshake" | "reset-after-data"
+        )
+}
+
+/// Whether a signature is of an attempt that came to nothing.
+pub(super) fn is_at_the_door(signature: &str) -> bool {
+    matches!(signature, "tcp-refused" | "tcp-unanswered") || signature.starts_with("icmp-")
 }
 
 /// Whether a signature is that nothing came back.
 pub(super) fn is_silence(signature: &str) -> bool {
-    matches!(signature, "tcp-unanswered" | "silent-after-request" | "silent-after-client-hello")
+    matches!(
+        signature,
+        "tcp-unanswered" | "silent-after-request" | "silent-after-client-hello" | "silent-after-data"
+    )
 }
 
 /// What became of a flow. `client_hears` says that the capture shows packets towards this client at all.
@@ -62,6 +84,11 @@ pub(super) fn outcome(closing: &Closing, client_hears: bool) -> Ending {
         if icmp.about == Side::Server && closing.tcp.is_none() {
             // Somebody did not take the answer, so there was one, which the capture does not show.
             return unsure("icmp-error");
+        }
+        let [by_client, _] = closing.packets;
+        if matches!((icmp.v6, icmp.kind), (false, 11) | (true, 3)) && by_client < 2 {
+            // One packet, and no second try: somebody counts the hops.
+            return unsure("icmp-time-exceeded");
         }
         return rejected(icmp.v6, icmp.kind, icmp.code);
     }
@@ -111,6 +138,9 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
             } else if server.resets > 0 && server.fins > 0 {
                 // Who has closed resets what still comes.
                 unsure("closed-by-server")
+            } else if server.resets > 0 && story.stale {
+                // What was silent for long is forgotten by boxes and load balancers.
+                unsure("reset-after-idle")
             } else if server.resets > 0 && client.data_segments > FIRST_WORDS {
                 // Much was let through: a protocol that only takes ends like this as well.
                 unsure("reset-after-data")
@@ -124,17 +154,62 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
                 unsure("no-answer-seen")
             }
         }
+        Handshake::Complete if server.resets > 0 && was_ended_by_server(story) => later_reset(closing, story),
+        Handshake::Complete if is_deaf(closing, story) => blocked("silent-after-data", Confidence::Weak),
         Handshake::Complete => OK,
     }
 }
 
+/// The server reset it, and nobody had taken leave before; nothing of either side is missing.
+fn was_ended_by_server(story: &TcpStory) -> bool {
+    let [client, server] = &story.sides;
+    let first = story.quit_frame.is_none_or(|quit| story.reset_frame.is_some_and(|reset| reset < quit));
+    first && server.fins == 0 && client.absent_bytes + server.absent_bytes == 0
+}
+
+/// A reset by the server at another stage than its answer to the first words.
+fn later_reset(closing: &Closing, story: &TcpStory) -> Ending {
+    let [client, server] = &story.sides;
+    // The time from SYN to SYN-ACK is the handshake's own.
+    let waited = story.reset_time.map(|reset| reset.since(closing.first_seen));
+    let at_once = waited.is_some_and(|waited| waited.saturating_sub(story.handshake_rtt) <= AT_ONCE_NANOS);
+    match (client.data_segments, answered(closing)) {
+        (0, false) if at_once => blocked("reset-after-handshake", Confidence::Weak),
+        (0, false) => unsure("reset-after-idle"),
+        // In answer to what the client had just said, by somebody who does not acknowledge it: a server that has had enough
+        // does. Who was answered and heard of all of it was not cut off.
+        (1..=FIRST_WORDS, true)
+            if client.unacknowledged > 0 && !story.stale && !server.reset_kinds.has(ResetKinds::WITH_ACK) =>
+        {
+            blocked("reset-after-data", Confidence::Weak)
+        }
+        _ => OK,
+    }
+}
+
+/// The client, which had been answered before, repeats itself, and the server does not hear it any more.
+fn is_deaf(closing: &Closing, story: &TcpStory) -> bool {
+    let [client, server] = &story.sides;
+    let quiet = client.heard <= LAST_WORDS
+        && server.resets == 0
+        && server.zero_windows + u32::from(client.selective) == 0;
+    let whole = client.absent_bytes + server.absent_bytes == 0;
+    answered(closing) && client.stuck >= IN_VAIN && quiet && whole && !story.stale
+}
+
 /// A reset came that the side it names did not send. What a load balancer sends for its servers looks foreign as well;
-/// it counts only where a filter would have reset, before the server has said anything.
+/// it counts only where a filter would have reset, before the server has said anything, and not where the connection had
+/// been idle: whoever keeps a table of connections, near or far, forgets them.
 fn is_injected(closing: &Closing, story: &TcpStory) -> bool {
     let [client, server] = &story.sides;
     let early =
         !answered(closing) && client.data_segments <= FIRST_WORDS && story.handshake == Handshake::Complete;
-    client.signs.are_forged() || server.signs.are_forged() || (early && server.signs.are_foreign())
+    let soon = client.data_segments > 0
+        || story
+            .reset_time
+            .is_some_and(|reset| reset.since(closing.first_seen) <= story.handshake_rtt + AT_ONCE_NANOS);
+    let forged = client.signs.are_forged() || server.signs.are_forged();
+    !story.stale && (forged || (early && soon && server.signs.are_foreign()))
 }
 
 /// Only full-size segments die: one is repeated in vain while smaller ones behind it arrive, or smaller ones arrive behind
@@ -150,8 +225,11 @@ fn black_hole(closing: &Closing, story: &TcpStory) -> Option<Confidence> {
         None => closing.last_seen.since(since) >= 3 * PATIENCE_NANOS,
     });
     story.sides.iter().find_map(|side| {
-        let in_vain = side.stuck >= REPEATS && (side.selective > 0 || too_big);
-        let missing = side.awaited >= FULL_SIZE && side.selective > 0 && waited;
+        let full = u32::from(side.stuck_len) >= FULL_SIZE;
+        // As many bytes in a row came through behind it: its size is not to blame. Loss and policing look like this.
+        let size_passes = side.span >= side.awaited.max(u32::from(side.stuck_len)).max(FULL_SIZE);
+        let in_vain = full && side.stuck >= REPEATS && (too_big || (side.selective > 0 && !size_passes));
+        let missing = side.awaited >= FULL_SIZE && side.selective > 0 && waited && !size_passes;
         let first = story.handshake == Handshake::Complete && side.acknowledged < FIRST_BYTES;
         (in_vain || missing).then_some(if first { Confidence::Strong } else { Confidence::Weak })
     })
@@ -177,12 +255,13 @@ const fn rejected(v6: bool, kind: u8, code: u8) -> Ending {
     use Confidence::Weak;
     match (v6, kind, code) {
         (false, 3, 9 | 10 | 13) | (true, 1, 1) => blocked("icmp-admin-prohibited", Certain),
-        (true, 1, 5) => blocked("icmp-policy", Certain),
+        // Precedence: a router's administrator has set a least one (RFC 1812 §5.3.3.1).
+        (false, 3, 14 | 15) | (true, 1, 5) => blocked("icmp-policy", Certain),
         (true, 1, 6) => blocked("icmp-reject-route", Certain),
         (false, 3, 3) | (true, 1, 4) => blocked("icmp-port-unreachable", Strong),
         // A broken route says the same as a filter that hides behind it.
-        (false, 3, 0 | 6 | 11) | (true, 1, 0) => blocked("icmp-no-route", Weak),
-        (false, 3, 1 | 7 | 12) | (true, 1, 3) => blocked("icmp-host-unreachable", Weak),
+        (false, 3, 0 | 5 | 6 | 11) | (true, 1, 0 | 2) => blocked("icmp-no-route", Weak),
+        (false, 3, 1 | 7 | 8 | 12) | (true, 1, 3) => blocked("icmp-host-unreachable", Weak),
         (false, 3, 2) | (true, 4, 1) => blocked("icmp-protocol-unreachable", Strong),
         (false, 3, 4) | (true, 2, _) => unsure("packet-too-big"),
         (false, 11, _) | (true, 3, _) => blocked("icmp-time-exceeded", Weak),

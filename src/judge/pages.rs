@@ -25,10 +25,13 @@ const fn blocked(signature: &'static str, confidence: Confidence) -> Option<Endi
 /// What an answer in plain HTTP comes to; none where it may be the destination's own.
 pub(super) fn page(case: &Case, ground: &Ground) -> Option<Ending> {
     let said = case.said.as_deref()?;
-    let status = said.endings.iter().find_map(|(ending, _)| match ending {
+    let mut statuses = said.endings.iter().filter_map(|(ending, _)| match ending {
         Said::Status { code, connect: false } => Some(*code),
         _ => None,
-    })?;
+    });
+    // Of a proxy the last word counts: 407 is the first leg of signing in.
+    let proxied = said.http.as_deref().is_some_and(|http| http.proxied);
+    let status = if proxied { statuses.next_back()? } else { statuses.next()? };
     // Network authentication required (RFC 6585 §6): only a portal says so.
     if status == 511 {
         return blocked("captive-portal", Confidence::Certain);
@@ -43,14 +46,28 @@ pub(super) fn page(case: &Case, ground: &Ground) -> Option<Ending> {
     let target = http.target.as_ref().map_or("", |target| target.as_str());
     if let Some(expected) = ground.boxes.test(host.as_str(), path(target)) {
         let answered = status == 200 && http.at(Place::Body).is_none_or(|body| body.contains(expected));
-        return if answered { None } else { blocked("captive-portal", Confidence::Certain) };
+        return match status {
+            // Nothing new: the answer that the client has already.
+            304 => None,
+            _ if answered => None,
+            // Who serves the test may fail, and so may a proxy on the way.
+            400.. => blocked("captive-portal", Confidence::Weak),
+            _ => blocked("captive-portal", Confidence::Certain),
+        };
     }
     claimed.known.standing.documented.as_ref()?;
-    if status >= 300 && named_box(http, ground).is_some() {
+    // What a page's own text says is plain with any status; boxes that only pass an answer on name themselves in headers.
+    let text = http.at(Place::Body);
+    if text.is_some_and(|text| ground.boxes.page(Place::Body, text).is_some())
+        || (status >= 300 && named_box(http, ground).is_some())
+    {
         return blocked("block-page", Confidence::Certain);
     }
     match status {
         407 if http.proxied => blocked("proxy-auth-required", Confidence::Weak),
+        200 if is_binary(path(target)) && text.is_some_and(is_html) => {
+            blocked("block-page", Confidence::Weak)
+        }
         403 if http.proxied => blocked("proxy-refused", Confidence::Strong),
         502..=504 if http.proxied => blocked("proxy-refused", Confidence::Weak),
         403 | 451 => blocked("block-page", Confidence::Weak),
@@ -64,6 +81,21 @@ pub(super) fn page(case: &Case, ground: &Ground) -> Option<Ending> {
 /// The box that a page is known to be of.
 pub(super) fn named_box<'a>(http: &Http, ground: &'a Ground) -> Option<&'a str> {
     PLACES.iter().find_map(|place| ground.boxes.page(*place, http.at(*place)?))
+}
+
+/// Files that certificates are checked with, and that nobody serves as a page (RFC 2585 §4).
+fn is_binary(path: &str) -> bool {
+    let ends = ["crl", "crt", "cer", "p7b", "p7c", "cab", "stl"];
+    path.rsplit_once('.').is_some_and(|(_, end)| ends.iter().any(|known| known.eq_ignore_ascii_case(end)))
+}
+
+/// Whether a body begins as a page does; the length of a chunk may stand in front (RFC 9112 §7.1).
+fn is_html(body: &str) -> bool {
+    const CHUNK: usize = 16;
+    let begin =
+        body.find('<').filter(|at| *at <= CHUNK).and_then(|at| body.get(at..at + 9)).unwrap_or_default();
+    begin.eq_ignore_ascii_case("<!doctype")
+        || begin.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("<html"))
 }
 
 /// The path of a target, without its query; a proxy is sent a whole address.
@@ -102,6 +134,13 @@ mod tests {
         assert_eq!(path("/connecttest.txt"), "/connecttest.txt");
         assert_eq!(path("http://x"), "");
         assert_eq!(domain("a.b.microsoft.com"), "microsoft.com");
+        assert!(is_binary("/pki/crl/mscorp.CRL") && !is_binary("/pki/crl") && !is_binary("/crl"));
+        assert!(
+            is_html("\r\n<HTML><body>")
+                && is_html("<!DOCTYPE html>")
+                && is_html("1a\\x0d\\x0a<html><a>")
+                && !is_html("0\\x82")
+        );
         assert_eq!(domain("localhost"), "localhost");
     }
 }

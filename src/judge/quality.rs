@@ -33,6 +33,8 @@ pub(super) struct Quality {
     held: u64,
     /// Conversations with missing bytes.
     gaps: u64,
+    /// Conversations that repeat bytes, and not the same.
+    differing: u64,
     /// TCP conversations beyond an attempt: those of which both directions are there, the client's alone, the server's alone.
     directions: [u64; 3],
     /// TLS flows to documented names that were answered, and those of them that showed no certificate.
@@ -43,7 +45,15 @@ pub(super) struct Quality {
 
 impl Default for Quality {
     fn default() -> Quality {
-        Quality { missed: 0, held: 0, gaps: 0, directions: [0; 3], tls: [0; 2], lossy: Recent::new(HOSTS) }
+        Quality {
+            missed: 0,
+            held: 0,
+            gaps: 0,
+            differing: 0,
+            directions: [0; 3],
+            tls: [0; 2],
+            lossy: Recent::new(HOSTS),
+        }
     }
 }
 
@@ -53,6 +63,8 @@ impl Quality {
         let Some(story) = &closing.tcp else { return };
         let missed: u64 = story.sides.iter().map(|side| side.missed_bytes).sum();
         self.held += closing.bytes.iter().sum::<u64>();
+        // A keep-alive repeats a byte, and any byte will do.
+        self.differing += u64::from(story.sides.iter().any(|side| side.differing > side.keep_alives));
         if matches!(story.handshake, Handshake::Unseen | Handshake::Complete) {
             let place = match closing.packets {
                 [_, 0] => 1,
@@ -97,8 +109,9 @@ impl Quality {
 
     /// What a reader of the evidence should know, and begins anew.
     pub(super) fn sentences(&mut self) -> Vec<String> {
-        let Quality { missed, gaps, directions: [both, client, server], tls: [all, hidden], .. } =
-            std::mem::take(self);
+        let Quality {
+            missed, gaps, differing, directions: [both, client, server], tls: [all, hidden], ..
+        } = std::mem::take(self);
         let mut said = Vec::new();
         for (one, side, other) in [(client, "client", "server"), (server, "server", "client")] {
             if one > 0 {
@@ -111,6 +124,11 @@ impl Quality {
         if missed > 0 {
             said.push(format!(
                 "{missed} bytes of {gaps} TCP flows were acknowledged and are not there: frames were lost on the way to the capture"
+            ));
+        }
+        if differing > 0 {
+            said.push(format!(
+                "{differing} TCP flows repeat bytes otherwise than they were sent first: what came first counts"
             ));
         }
         if hidden > 0 {
@@ -152,10 +170,13 @@ mod tests {
                 data_frame: None,
                 data_time: None,
                 quit_time: None,
+                quit_frame: None,
                 hole_time: None,
                 reset_frame: None,
+                reset_time: None,
                 handshake_rtt: 0,
                 simultaneous_open: false,
+                stale: false,
             }),
             icmp: None,
         }
@@ -179,10 +200,16 @@ mod tests {
         let mut quality = Quality::default();
         quality.add(CLIENT, &closing([1, 2], [9, 0], 100, 50_000));
         quality.add(CLIENT, &closing([1, 2], [9, 9], 100, 0));
+        let mut odd = closing([1, 2], [9, 9], 100, 0);
+        if let Some(story) = &mut odd.tcp {
+            story.sides[0].differing = 1;
+        }
+        quality.add(CLIENT, &odd);
         assert!(!quality.casts_doubt(CLIENT, &closing([1, 2], [3, 0], 0, 0)));
         let said = quality.sentences();
-        assert_eq!(said.len(), 1);
-        assert!(said[0].starts_with("1 of 2 TCP flows show the client's packets alone"), "{said:?}");
+        assert_eq!(said.len(), 2);
+        assert!(said[1].starts_with("1 TCP flows repeat bytes otherwise"), "{said:?}");
+        assert!(said[0].starts_with("1 of 3 TCP flows show the client's packets alone"), "{said:?}");
         assert!(quality.sentences().is_empty());
     }
 }

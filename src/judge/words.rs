@@ -10,26 +10,65 @@ use super::outcome::Ending;
 use super::pages::page;
 use super::record::Confidence;
 use super::record::Outcome;
+use crate::base::FrameRef;
 use crate::base::Side;
 use crate::flow::Close;
 use crate::flow::Closing;
 use crate::flow::Handshake;
 use crate::read::Ending as Said;
+use crate::read::NameSource;
 
 /// What a fatal alert of a server comes to (RFC 8446 §6, RFC 6066 §3): a server that has its reasons sends these too.
 const BY_SERVER: &[(u8, &str, Confidence)] = &[
+    (10, "tls-alert-unexpected-message", Confidence::Weak),
     (40, "tls-alert-handshake-failure", Confidence::Weak),
     (47, "tls-alert-illegal-parameter", Confidence::Weak),
     (49, "tls-alert-access-denied", Confidence::Strong),
+    (50, "tls-alert-decode-error", Confidence::Weak),
+    (51, "tls-alert-decrypt-error", Confidence::Weak),
     (70, "tls-version-refused", Confidence::Weak),
     (71, "tls-cipher-refused", Confidence::Weak),
     (80, "tls-alert-internal-error", Confidence::Weak),
+    (86, "tls-alert-inappropriate-fallback", Confidence::Weak),
     (112, "tls-alert-unrecognized-name", Confidence::Weak),
+    (120, "tls-alert-no-application-protocol", Confidence::Weak),
 ];
 
-/// Alerts of a client that say that it does not believe the server's certificate: bad, unsupported, revoked, expired or
-/// unknown certificate, unknown authority.
-const DISBELIEF: [u8; 6] = [42, 43, 44, 45, 46, 48];
+/// Alerts about the other side's certificate: none, bad, unsupported, revoked, expired or unknown certificate, unknown
+/// authority, bad status of revocation; a server's that it wants one (RFC 8446 §6.2, RFC 6066 §8).
+const DISBELIEF: [u8; 9] = [41, 42, 43, 44, 45, 46, 48, 113, 116];
+
+/// A client that knows the certificate and is told by its own rules not to go on.
+const ACCESS_DENIED: u8 = 49;
+
+/// A client that does not speak the version that was chosen.
+const PROTOCOL_VERSION: u8 = 70;
+
+/// Alerts that end a session without anything being wrong: close notify, user cancelled.
+const FAREWELL: [u8; 2] = [0, 90];
+
+/// What a fatal alert of a server comes to.
+fn by_server(description: u8) -> (&'static str, Confidence) {
+    let known = BY_SERVER.iter().find(|(number, ..)| *number == description);
+    match known {
+        Some((_, signature, confidence)) => (*signature, *confidence),
+        None if DISBELIEF.contains(&description) => ("tls-client-certificate-refused", Confidence::Weak),
+        None => ("tls-alert-other", Confidence::Weak),
+    }
+}
+
+/// What a fatal alert of a client comes to. `unknown_issuer`: the certificate's issuer stands in no list.
+fn by_client(description: u8, unknown_issuer: bool) -> (&'static str, Confidence) {
+    match description {
+        ACCESS_DENIED => ("tls-client-gave-up-on-certificate", Confidence::Weak),
+        _ if DISBELIEF.contains(&description) => {
+            let confidence = if unknown_issuer { Confidence::Strong } else { Confidence::Weak };
+            ("tls-client-gave-up-on-certificate", confidence)
+        }
+        PROTOCOL_VERSION => ("tls-client-refused-version", Confidence::Weak),
+        _ => ("tls-client-refused-handshake", Confidence::Weak),
+    }
+}
 
 /// SOCKS 5: not allowed by the ruleset (RFC 1928 §6).
 const NOT_ALLOWED: u8 = 2;
@@ -55,6 +94,19 @@ fn waited_in_vain(closing: &Closing) -> bool {
     // What the client still waits for was lost on its way to the client, and not to the capture.
     let seen = server.absent_bytes <= u64::from(server.awaited);
     story.handshake == Handshake::Complete && by_server == 0 && heard && waited && seen
+}
+
+/// A proxy let the client through, the client said hello, and a reset came instead of any word of TLS.
+fn is_cut_in_tunnel(case: &Case, closing: &Closing) -> bool {
+    let (Some(said), Some(story)) = (case.said.as_deref(), &closing.tcp) else { return false };
+    let [client, server] = &story.sides;
+    let asked = said.tls_offered.is_some() && case.claimed(NameSource::Connect).is_some();
+    let heard = said.tls_version.is_some() || said.certificate_issuer.is_some();
+    asked
+        && !heard
+        && server.resets > 0
+        && client.fins + client.resets + server.fins == 0
+        && !is_holed(closing)
 }
 
 /// Whether a side said something that the capture does not hold: then what was said is not all.
@@ -93,22 +145,20 @@ pub(super) fn with_words(
         }
         return blocked(signature, confidence);
     }
-    let alert = said.endings.iter().find_map(|(ending, _)| match ending {
+    // A server that is left in the middle of a handshake complains as well.
+    let quit = closing.tcp.as_ref().and_then(|story| story.quit_frame);
+    let was_left = |frame: &FrameRef| quit.is_some_and(|quit| quit < *frame);
+    let alert = said.endings.iter().find_map(|(ending, frame)| match ending {
+        Said::Alert { by: Side::Server, .. } if was_left(frame) => None,
         Said::Alert { by, fatal: true, description } => Some((*by, *description)),
         _ => None,
     });
-    match alert {
-        Some((Side::Server, description)) => {
-            let known = BY_SERVER.iter().find(|(number, ..)| *number == description);
-            if let Some((_, signature, confidence)) = known {
-                return blocked(signature, *confidence);
-            }
-        }
-        Some((Side::Client, description)) if DISBELIEF.contains(&description) => {
-            let confidence = if unknown_issuer { Confidence::Strong } else { Confidence::Weak };
-            return blocked("tls-client-gave-up-on-certificate", confidence);
-        }
-        _ => {}
+    if let Some((by, description)) = alert.filter(|(_, description)| !FAREWELL.contains(description)) {
+        let (signature, confidence) = match by {
+            Side::Server => by_server(description),
+            Side::Client => by_client(description, unknown_issuer),
+        };
+        return blocked(signature, confidence);
     }
     // A client that knows its root closes without a word when another one signed: it sent its hello and nothing more.
     if unknown_issuer
@@ -123,6 +173,9 @@ pub(super) fn with_words(
     }
     if let Some(ending) = page(case, ground) {
         return ending;
+    }
+    if is_cut_in_tunnel(case, closing) {
+        return blocked("reset-after-client-hello", Confidence::Weak);
     }
     match ending {
         (outcome, "reset-after-request", confidence) if case.app == "tls" => {

@@ -119,6 +119,8 @@ fn probe(sample: &Sample<'_>) -> Probe {
 
 /// A method and a line that ends in HTTP's version: SIP and RTSP look alike up to there.
 fn probe_request(bytes: &[u8]) -> Probe {
+    // RFC 9112 §2.2: an empty line in front of a request is a leftover.
+    let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let mut wait = None;
     let mut known = false;
     for method in METHODS {
@@ -345,12 +347,7 @@ impl Http {
         }
         let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
         let mut request = Request::new(&mut headers);
-        // What one header breaks does not cost the others.
-        let len = match httparse::ParserConfig::default()
-            .allow_multiple_spaces_in_request_line_delimiters(true)
-            .ignore_invalid_headers_in_requests(true)
-            .parse_request(&mut request, bytes)
-        {
+        let len = match request.parse(bytes) {
             Ok(Status::Complete(len)) => len,
             Ok(Status::Partial) if bytes.len() < HEAD_LIMIT => return Turn::Wait(bytes.len() + 1),
             _ => return Turn::Stop,
@@ -478,34 +475,46 @@ fn page<'a>(bytes: &'a [u8], headers: &[Header<'_>], body: Body) -> Option<Page<
     Some(Page::Text(bytes.get(..PAGE_LIMIT).unwrap_or(bytes)))
 }
 
-/// A request's head with a target without blanks and the header lines up to one that cannot be read, and where the head
-/// ends, when it is whole and all of it was read.
+/// A request's head with a target without blanks and the header lines that can be read, and where the head ends, when it is
+/// whole.
 fn mended(bytes: &[u8]) -> Option<(Vec<u8>, Option<usize>)> {
-    let is_sound = |byte: u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff);
     let mut head = Vec::new();
-    let mut at = 0;
+    let (mut at, mut last) = (0, 0);
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(HEADER_LIMIT);
     for line in lines.take_while(|line| line.ends_with(b"\n")) {
         let text = line.trim_ascii_end();
         at += line.len();
-        if text.is_empty() {
-            head.extend_from_slice(b"\r\n");
-            return Some((head, Some(at)));
-        }
-        // RFC 9112 §5.2: a line that begins with a blank goes on with the one before.
-        let goes_on = matches!(text, [b' ' | b'\t', ..]);
-        if goes_on || !text.iter().copied().all(is_sound) || head.len() + line.len() > HEAD_LIMIT {
-            break;
-        }
         if head.is_empty() {
             push_request_line(&mut head, text)?;
-        } else {
+        } else if text.is_empty() {
+            head.extend_from_slice(b"\r\n");
+            return Some((head, Some(at)));
+        } else if matches!(text, [b' ' | b'\t', ..]) {
+            // RFC 9112 §5.2: a line that begins with a blank goes on with the one before, whose value is only begun there.
+            let begun = head.get(last..).unwrap_or_default();
+            if begun.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"host:")) {
+                head.truncate(last);
+            }
+        } else if head.len() + line.len() > HEAD_LIMIT {
+            break;
+        } else if is_header(text) {
+            last = head.len();
             head.extend_from_slice(line);
         }
     }
     (!head.is_empty()).then(|| {
         head.extend_from_slice(b"\r\n");
         (head, None)
+    })
+}
+
+/// A name, a colon and a value: RFC 9110 §5.1 and §5.5.
+fn is_header(line: &[u8]) -> bool {
+    let is_sound = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff);
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    line.iter().position(|byte| *byte == b':').is_some_and(|colon| {
+        let (name, value) = line.split_at(colon);
+        !name.is_empty() && name.iter().all(is_name) && value.iter().all(is_sound)
     })
 }
 
@@ -752,6 +761,24 @@ mod tests {
         );
         // Not HTTP, though it begins like it.
         check(&[(Client, b"OPTIONS rtsp://x RTSP/1.0\r\n\r\n")], &[]);
+    }
+
+    #[test]
+    fn odd_heads_still_name_their_host() {
+        let told = |request: &[u8]| {
+            let facts = play(Driver::tcp(80), &[(Client, request)]);
+            facts.into_iter().find(|fact| fact.starts_with("claimed")).unwrap_or_default()
+        };
+        let name = "claimed http-host name.example";
+        assert_eq!(
+            told(b"GET / HTTP/1.1\r\nX: a\r\n b\r\nhost: name.example\r\n\r\n"),
+            name,
+            "behind a folded line"
+        );
+        assert_eq!(told(b"GET / HTTP/1.1\r\nhost: name.example\r\nX: a\r\n\tb\r\n\r\n"), name);
+        assert_eq!(told(b"GET / HTTP/1.1\r\nHost: name\r\n .example\r\n\r\n"), "", "half a name is none");
+        assert_eq!(told(b"\r\nGET / HTTP/1.1\r\nHost: name.example\r\n\r\n"), name, "behind an empty line");
+        assert_eq!(told(b"GET / HTTP/1.1\nHOST:name.example\n\n"), name);
     }
 
     #[test]

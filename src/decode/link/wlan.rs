@@ -22,11 +22,11 @@ enum Padding {
 }
 
 /// IEEE 802.11 §9.2.4: frame control and what it says about the rest.
-pub(in crate::decode) fn read<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    data(view, Padding::None)
+pub(in crate::decode) fn read<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
+    data(walk, view, Padding::None)
 }
 
-fn data(view: View<'_>, padding: Padding) -> Result<Next<'_>, Stop> {
+fn data<'b>(walk: &mut Walk, view: View<'b>, padding: Padding) -> Result<Next<'b>, Stop> {
     let ((control, flags), _) =
         view.read("802.11", |c| Ok((c.u8("frame control")?, c.u8("frame control")?)))?;
     // Version 0, type 2: data. Of those, subtypes with bit 2 carry none.
@@ -48,12 +48,32 @@ fn data(view: View<'_>, padding: Padding) -> Result<Next<'_>, Stop> {
     if !aggregate {
         return Ok(Next::Read(lan::llc, inside));
     }
-    // §9.3.2.2: subframes of two addresses and a length. The first one stands for all.
-    let (len, inside) = inside.read("802.11 aggregate", |c| {
+    let (len, first) = subframe(inside)?;
+    walk.aggregated = behind(inside, len);
+    Ok(Next::Read(lan::llc, first.at_most(len)))
+}
+
+/// §9.3.2.2: a frame of an aggregate: two addresses and a length, and what follows. The first one stands for all.
+fn subframe(view: View<'_>) -> Result<(usize, View<'_>), Stop> {
+    let (len, inside) = view.read("802.11 aggregate", |c| {
         c.skip(12, "addresses")?;
         c.u16("length")
     })?;
-    Ok(Next::Read(lan::llc, inside.at_most(usize::from(len))))
+    Ok((usize::from(len), inside))
+}
+
+/// How many more there are behind the first, as far as was captured: they are counted, and not read.
+fn behind(mut view: View<'_>, mut len: usize) -> u16 {
+    const HEADER: usize = 14;
+    let mut more = 0;
+    // Each is filled up to four bytes; an empty one would not end.
+    while let Ok(rest) = view.skip((HEADER + len).next_multiple_of(4), "802.11 aggregate", "frame")
+        && let Ok((next, _)) = subframe(rest)
+    {
+        (view, len) = (rest, next);
+        more += 1;
+    }
+    more
 }
 
 mod flag {
@@ -83,7 +103,7 @@ fn header(c: &mut Cursor<'_>, control: u8, flags: u8) -> Result<(u16, bool), Cut
 }
 
 /// Frames from an access controller, whose frame control may have its bytes swapped.
-pub(in crate::decode) fn from_controller<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
+pub(in crate::decode) fn from_controller<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     match view.peek(0) {
         Some(control) if control & 0x0f00 != 0x0800 && control & 0x000f == 0x0008 => {
             let [flags, control] = control.to_be_bytes();
@@ -93,12 +113,12 @@ pub(in crate::decode) fn from_controller<'b>(_: &mut Walk, view: View<'b>) -> Re
             let (_, inside) = view.read("802.11", |c| header(c, control, flags))?;
             Ok(Next::Read(lan::llc, inside))
         }
-        _ => data(view, Padding::None),
+        _ => data(walk, view, Padding::None),
     }
 }
 
 /// radiotap.org: version, length and presence words, little-endian. The flags say whether the frame is padded.
-pub(in crate::decode) fn radiotap<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
+pub(in crate::decode) fn radiotap<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     let ((len, padding), _) = view.read("radiotap", |c| {
         c.skip(2, "version")?;
         let len = usize::from(c.u16_le("length")?);
@@ -122,7 +142,7 @@ pub(in crate::decode) fn radiotap<'b>(_: &mut Walk, view: View<'b>) -> Result<Ne
     if len < 8 {
         return Err(view.broken("radiotap", "length"));
     }
-    data(view.skip(len, "radiotap", "header")?, padding)
+    data(walk, view.skip(len, "radiotap", "header")?, padding)
 }
 
 /// The prism header: message code and length in the byte order of the host. AVS uses the same link type at times.
@@ -135,11 +155,11 @@ pub(in crate::decode) fn prism<'b>(walk: &mut Walk, view: View<'b>) -> Result<Ne
     if len < 8 {
         return Err(view.broken("prism", "message length"));
     }
-    data(view.skip(len, "prism", "header")?, Padding::None)
+    data(walk, view.skip(len, "prism", "header")?, Padding::None)
 }
 
 /// AVS: version and length, big-endian.
-pub(in crate::decode) fn avs<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
+pub(in crate::decode) fn avs<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     let (len, _) = view.read("avs", |c| {
         c.skip(4, "version")?;
         c.u32("length")
@@ -147,7 +167,7 @@ pub(in crate::decode) fn avs<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b
     if len < 8 {
         return Err(view.broken("avs", "length"));
     }
-    data(view.skip(len as usize, "avs", "header")?, Padding::None)
+    data(walk, view.skip(len as usize, "avs", "header")?, Padding::None)
 }
 
 /// PPI: version, flags, length and link type, little-endian.
