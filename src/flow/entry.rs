@@ -163,12 +163,12 @@ pub(super) struct Counts {
 /// What a sender's packets have in common; and its last reset.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Manner {
-    /// Hop limit; 0 before anything was sent.
-    pub(super) ttl: u8,
+    /// Hop limits of the first and the last packet; 0 before anything was sent. A box that answers for a server sends the first.
+    pub(super) ttls: [u8; 2],
+    /// IPv4 identifications of the same, 0 for none.
+    pub(super) ip_ids: [u16; 2],
     /// Bits of [`Manner::STAMPS`] and the rest.
     pub(super) seen: u8,
-    /// IPv4 identification of the last packet, 0 for none.
-    pub(super) ip_id: u16,
     /// Sequence number of the last reset.
     pub(super) reset: u32,
     /// The acknowledgement field of the last reset.

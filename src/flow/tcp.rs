@@ -227,14 +227,18 @@ fn compare<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
     let beyond = ahead(header.seq, entry.sequence(side).next) > 1;
     let cold = entry.cold();
     let (rtt, data_time) = (cold.handshake_rtt, cold.data_time);
+    let has_closed = cold.side(side.other()).fins > 0;
     if let Some(other) = cold.manners.get_mut(side.other().index()) {
         other.seen &= !Manner::RESET_LAST;
     }
     let Some(manner) = cold.manners.get_mut(side.index()) else { return };
     let was = *manner;
     if !header.has(TcpHeader::RST) {
-        manner.ttl = packet.ttl;
-        manner.ip_id = packet.ip_id;
+        let [first_ttl, _] = was.ttls;
+        let [first_id, _] = was.ip_ids;
+        let is_first = first_ttl == 0;
+        manner.ttls = [if is_first { packet.ttl } else { first_ttl }, packet.ttl];
+        manner.ip_ids = [if is_first { packet.ip_id } else { first_id }, packet.ip_id];
         manner.seen &= !Manner::RESET_LAST;
         // A SYN alone offers them; whoever answers with them takes them.
         let agreed = header.flags & (TcpHeader::SYN | TcpHeader::ACK) != TcpHeader::SYN;
@@ -246,31 +250,39 @@ fn compare<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
         let goes_on = was.has(Manner::RESET) && packet.payload_len > 0 && ahead(header.seq, was.reset) >= 0;
         // Nor does who accepts an attempt that was just refused in its name, and not repeated since.
         let accepts =
-            was.ttl == 0 && was.has(Manner::RESET_LAST) && header.has(TcpHeader::SYN | TcpHeader::ACK);
+            was.ttls == [0, 0] && was.has(Manner::RESET_LAST) && header.has(TcpHeader::SYN | TcpHeader::ACK);
         story.signs.add(Signs::GOES_ON, goes_on || accepts);
         story.signs.add(Signs::HOP_LIMIT, accepts && hops(packet.ttl).abs_diff(hops(was.reset_ttl)) > DETOUR);
         return;
     }
-    let knows = was.ttl != 0;
     (manner.reset, manner.reset_ack) = (header.seq, header.ack);
-    manner.seen |= if knows { Manner::RESET | Manner::RESET_LAST } else { Manner::RESET_LAST };
-    manner.reset_ttl = packet.ttl;
+    let knows = was.ttls != [0, 0];
+    if !has_closed {
+        manner.seen |= if knows { Manner::RESET | Manner::RESET_LAST } else { Manner::RESET_LAST };
+        manner.reset_ttl = packet.ttl;
+    }
     let several = cold.side(side).resets > 1;
-    let jump = packet.ip_id.wrapping_sub(was.ip_id);
-    let signs = &mut cold.side(side).signs;
-    signs.add(Signs::HOP_LIMIT, knows && hops(packet.ttl).abs_diff(hops(was.ttl)) > DETOUR);
-    signs
-        .add(Signs::IP_ID, packet.ip_id != 0 && was.ip_id != 0 && jump.min(jump.wrapping_neg()) > IP_ID_STEP);
-    signs.add(Signs::NO_TIMESTAMP, was.has(Manner::STAMPS) && !has_option(header.options, TIMESTAMP));
-    // A kernel resets at the number that the other side waits for; nobody but a guesser goes beyond what was sent.
-    signs.add(Signs::SERIES, beyond && was.has(Manner::RESET_LAST) && ahead(header.seq, was.reset) > 1);
     let kinds = &mut cold.side(side).reset_kinds;
     kinds.add(ResetKinds::PLAIN, !header.has(TcpHeader::ACK));
     kinds.add(ResetKinds::WITH_ACK, header.has(TcpHeader::ACK));
     kinds.add(ResetKinds::DIFFERING, several && header.ack != was.reset_ack);
     kinds.add(ResetKinds::ZERO, several && (header.ack == 0 || was.reset_ack == 0));
-    let signs = &mut cold.side(side).signs;
+    if has_closed {
+        // Whoever answers somebody that is gone, as translators do, ends nothing.
+        return;
+    }
+    let is_detour = |ttl: u8| hops(packet.ttl).abs_diff(hops(ttl)) > DETOUR;
+    let is_far = |id: u16| {
+        let jump = packet.ip_id.wrapping_sub(id);
+        packet.ip_id != 0 && id != 0 && jump.min(jump.wrapping_neg()) > IP_ID_STEP
+    };
     let early = side == Side::Server && rtt >= NEAR_NANOS && data_time != Time::default();
+    let signs = &mut cold.side(side).signs;
+    signs.add(Signs::HOP_LIMIT, knows && was.ttls.into_iter().all(is_detour));
+    signs.add(Signs::IP_ID, was.ip_ids.into_iter().all(is_far));
+    signs.add(Signs::NO_TIMESTAMP, was.has(Manner::STAMPS) && !has_option(header.options, TIMESTAMP));
+    // A kernel resets at the number that the other side waits for; nobody but a guesser goes beyond what was sent.
+    signs.add(Signs::SERIES, beyond && was.has(Manner::RESET_LAST) && ahead(header.seq, was.reset) > 1);
     signs.add(Signs::EARLY, early && at.time.since(data_time) < rtt / 2);
 }
 

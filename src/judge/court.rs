@@ -357,7 +357,7 @@ impl Court {
         let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::take) else { return };
         let [by_client, _] = closing.packets;
         if by_client > 0 && self.is_judged(&case) {
-            let ending = outcome(closing, true);
+            let ending = outcome(closing, case.server().address, true);
             let (_, signature, confidence) = ending;
             if closing.close == crate::flow::Close::Done {
                 let ending = if is_silence(signature) { (Outcome::Inconclusive, "", None) } else { ending };
@@ -629,7 +629,7 @@ impl Court {
         if by_server > 0 && !hears {
             self.hearing.put(client, ());
         }
-        let mut ending = outcome(closing, hears || by_server > 0);
+        let mut ending = outcome(closing, case.server().address, hears || by_server > 0);
         ending = self.weigh(&case, closing, ending);
         let judged = by_client > 0 && self.is_judged(&case);
         let ground = &*Arc::clone(&self.ground);

@@ -9,6 +9,7 @@
 
 use super::record::Confidence;
 use super::record::Outcome;
+use crate::base::Address;
 use crate::base::Side;
 use crate::flow::Close;
 use crate::flow::Closing;
@@ -76,8 +77,8 @@ pub(super) fn is_silence(signature: &str) -> bool {
     )
 }
 
-/// What became of a flow. `client_hears` says that the capture shows packets towards this client at all.
-pub(super) fn outcome(closing: &Closing, client_hears: bool) -> Ending {
+/// What became of a flow to `server`. `client_hears` says that the capture shows packets towards this client at all.
+pub(super) fn outcome(closing: &Closing, server: Address, client_hears: bool) -> Ending {
     if let Some(icmp) = &closing.icmp
         && !answered(closing)
     {
@@ -90,7 +91,9 @@ pub(super) fn outcome(closing: &Closing, client_hears: bool) -> Ending {
             // One packet, and no second try: somebody counts the hops.
             return unsure("icmp-time-exceeded");
         }
-        return rejected(icmp.v6, icmp.kind, icmp.code);
+        // RFC 1122 §4.1.3.1: a host says so itself where nobody listens to datagrams; to TCP it would send a reset.
+        let is_closed = closing.tcp.is_none() && icmp.from == server;
+        return rejected(icmp.v6, icmp.kind, icmp.code, is_closed);
     }
     match &closing.tcp {
         Some(story) => tcp(closing, story, client_hears),
@@ -249,7 +252,7 @@ fn datagrams(closing: &Closing) -> Ending {
 }
 
 /// An ICMP error about an attempt (RFC 792, RFC 1812 §5.2.7.1, RFC 4443 §3.1): what it says, and how sure that is.
-const fn rejected(v6: bool, kind: u8, code: u8) -> Ending {
+const fn rejected(v6: bool, kind: u8, code: u8, is_closed: bool) -> Ending {
     use Confidence::Certain;
     use Confidence::Strong;
     use Confidence::Weak;
@@ -258,7 +261,9 @@ const fn rejected(v6: bool, kind: u8, code: u8) -> Ending {
         // Precedence: a router's administrator has set a least one (RFC 1812 §5.3.3.1).
         (false, 3, 14 | 15) | (true, 1, 5) => blocked("icmp-policy", Certain),
         (true, 1, 6) => blocked("icmp-reject-route", Certain),
-        (false, 3, 3) | (true, 1, 4) => blocked("icmp-port-unreachable", Strong),
+        (false, 3, 3) | (true, 1, 4) => {
+            blocked("icmp-port-unreachable", if is_closed { Weak } else { Strong })
+        }
         // A broken route says the same as a filter that hides behind it.
         (false, 3, 0 | 5 | 6 | 11) | (true, 1, 0 | 2) => blocked("icmp-no-route", Weak),
         (false, 3, 1 | 7 | 8 | 12) | (true, 1, 3) => blocked("icmp-host-unreachable", Weak),
