@@ -111,6 +111,11 @@ fn rows(folder: &Path) -> String {
         let record: Value = serde_json::from_str(line).unwrap();
         let kind = cell(record.get("record").unwrap());
         let (_, columns) = EVIDENCE.iter().find(|(name, _)| *name == kind).unwrap();
+        // A finding says where that is written, whatever it is about.
+        for cited in ["rule", "document"].iter().filter(|_| kind == "finding") {
+            let value = record.get(*cited).map(cell).unwrap_or_default();
+            assert!(!value.is_empty(), "{}: no {cited}: {record}", folder.display());
+        }
         text.push_str(&kind);
         for column in *columns {
             if let Some(value) = record.get(*column) {

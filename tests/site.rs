@@ -254,6 +254,71 @@ fn ports_between_roles_are_judged() {
 }
 
 #[test]
+fn evidence_says_when_a_row_was_not_met_as_printed() {
+    let rules = |capture: &Capture, site: &str| {
+        let row = records(&analyze(capture, site, &[])).remove(0);
+        let rules = row["rules"].as_array().cloned().unwrap_or_default();
+        let rules: Vec<&str> = rules.iter().map(|rule| rule.as_str().unwrap()).collect();
+        (row["port"].as_str().unwrap().to_owned(), rules.join(";"))
+    };
+    let old = "[rules]\ndocuments = [\"azure-stack-hci@2022-04-28\"]\n";
+    let tls = |name: &str| Capture::new().tls("52.1.2.3", name);
+    let (_, printed) = rules(&tls("dp.azurestackchi.azure.us"), old);
+    assert!(printed.starts_with("hci-2022-04-28/") && !printed.contains("as meant"), "{printed}");
+    let (_, meant) = rules(&tls("dp.azurestackhci.azure.us"), old);
+    assert!(meant.split(';').all(|rule| rule.ends_with(" (as meant)")), "{meant}");
+    // The row prints 443 for a url that begins with http.
+    const UPDATE: &str = "wustat.windows.com";
+    let request = format!("GET / HTTP/1.1\r\nHost: {UPDATE}\r\n\r\n");
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let http = Capture::new().connection(SERVER, "52.1.2.3", 80, request.as_bytes(), answer);
+    let (port, meant) = rules(&http, old);
+    assert_eq!(port, "documented");
+    assert!(meant.contains(" (port as meant)"), "{meant}");
+    let (port, printed) = rules(&tls(UPDATE), old);
+    assert_eq!((port.as_str(), printed.contains("as meant")), ("443", false), "{printed}");
+    // A port without a host, printed with a thousands comma.
+    let oldest = "[rules]\ndocuments = [\"azure-stack-hci@2021-12-14\"]\n";
+    let git = |port| Capture::new().connection(SERVER, "140.82.1.1", port, b"0032git", b"0000");
+    assert_eq!(rules(&git(9418), oldest).0, "documented");
+    assert_eq!(rules(&git(418), oldest).0, "not-443");
+    assert_eq!(rules(&git(9418), "").0, "not-443");
+    let vault = tls("contosovault.vault.azure.net");
+    let list = |keys: &str| format!("[azure-stack-hci]\nregion = \"East US\"\n{keys}");
+    let (_, unfilled) = rules(&vault, &list(""));
+    assert!(unfilled.contains(" (placeholder)"), "{unfilled}");
+    let (_, filled) = rules(&vault, &list("key-vaults = [\"contosovault\"]\n"));
+    assert!(!filled.contains(" (placeholder)"), "{filled}");
+}
+
+#[test]
+fn findings_cite_what_they_are_judged_by() {
+    let cited = |capture: &Capture, site: &str, code: &str| {
+        let records = records(&analyze(capture, site, &[]));
+        let found = records.iter().find(|record| record["code"] == code).unwrap().clone();
+        ["rule", "document"].map(|cell| found[cell].to_string())
+    };
+    let stranger = Capture::new().tls("203.0.113.9", "backup.vendor.example");
+    let [rule, document] = cited(&stranger, WEST_US, "AFS101");
+    assert!(rule.contains("afs-2024-05-13/statements/13") && document.contains("azure-file-sync@2024-05-13"));
+    assert!(!document.contains("azure-stack-hci"), "the site does not use it: {document}");
+    let roles = "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.1.0.0/24\"]\n\
+                 windows-admin-center = [\"10.1.9.9\"]\n";
+    let strange = Capture::new().connection("10.1.9.9", SERVER, 3389, &[], &[]);
+    let [rule, _] = cited(&strange, roles, "AFS441");
+    assert!(rule.contains("azure-local-2025-01-08/windows-admin-center/1"), "{rule}");
+    let mut tunnel = Capture::new();
+    tunnel.ip(SERVER, "203.0.113.1", 50, &[0, 0, 0x12, 0x34, 0, 0, 0, 1, 9, 9, 9, 9]);
+    let [rule, _] = cited(&tunnel, "", "AFS461");
+    assert!(rule.contains("afs-networking-2024-11-06/statements/12"), "{rule}");
+    // A sentence about another product says nothing of this one.
+    const NAME: &str = "contosofs.file.core.windows.net";
+    let public = Capture::new().dns("10.1.0.53", &[NAME], "20.60.0.4").tls("20.60.0.4", NAME);
+    let [_, document] = cited(&public, "[private-endpoints]\nnetworks = [\"10.9.0.0/24\"]\n", "AFS413");
+    assert!(document.contains("networking") && !document.contains("azure-stack-hci@2025"), "{document}");
+}
+
+#[test]
 fn exceptions_hold_until_their_last_day() {
     let capture = Capture::new().tls("203.0.113.9", "backup.vendor.example");
     let allow =

@@ -17,6 +17,7 @@ use super::record::Documented;
 use crate::base::Address;
 use crate::rules::Boxes;
 use crate::rules::Kind;
+use crate::rules::PortVerdict;
 use crate::rules::ROLES;
 use crate::rules::RuleId;
 use crate::rules::Rules;
@@ -114,8 +115,10 @@ pub struct Ground {
     tag_rows: Vec<(String, SmallVec<[RuleId; 2]>)>,
     /// Endpoint rows that a tag belongs to: the tags' places in `tag_rows` as bits, by rule.
     tags_of_rule: Vec<u64>,
-    /// Sentences of the documents, ready to print, by subject.
-    sentences: HashMap<&'static str, Arc<Documented>, foldhash::fast::RandomState>,
+    /// Sentences of the documents that findings cite, by subject.
+    sentences: HashMap<&'static str, Vec<RuleId>, foldhash::fast::RandomState>,
+    /// Rows that give a port and no host, ready to print.
+    any_host: Vec<(RuleId, Arc<Documented>)>,
 }
 
 /// The regional instances that the site may use.
@@ -138,6 +141,8 @@ const CITED: &[&str] = &[
     "port",
     "broad",
     "proxy",
+    "allowlist",
+    "tunnel",
 ];
 
 /// Tags that are told apart for rows; more are not.
@@ -158,8 +163,10 @@ impl Ground {
         let tag_rows = tag_rows(&rules);
         let sentence = |about: &&'static str| {
             let ids: Vec<RuleId> = rules.statements(about).map(|(id, _)| id).collect();
-            (!ids.is_empty()).then(|| (*about, Arc::new(quote(&rules, ids))))
+            (!ids.is_empty()).then_some((*about, ids))
         };
+        let without_host =
+            rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Endpoint && rule.host.is_none());
         let port_rules = || rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Port);
         Ground {
             needs: Needs::new(&rules, &site),
@@ -173,6 +180,7 @@ impl Ground {
             port_rows: port_rules().map(|(id, _)| (id, Arc::new(quote(&rules, [id])))).collect(),
             tags_of_rule: rules.iter().map(|(_, rule)| tags_of(rule, &tag_rows, &rules)).collect(),
             sentences: CITED.iter().filter_map(sentence).collect(),
+            any_host: without_host.map(|(id, _)| (id, Arc::new(quote(&rules, [id])))).collect(),
             shapes,
             storage,
             private,
@@ -184,9 +192,36 @@ impl Ground {
         }
     }
 
-    /// The sentences of the documents in force about a subject.
-    pub(super) fn sentences(&self, about: &str) -> Option<&Arc<Documented>> {
-        self.sentences.get(about)
+    /// The sentences of the documents in force about a subject: of those for these products (joined with `;`), or of all
+    /// where there are none.
+    pub(super) fn sentences(&self, about: &str, products: &str) -> Option<Documented> {
+        let concerns = |id: &&RuleId| {
+            let theirs = &self.rules.rule(**id).document.products;
+            products.is_empty()
+                || products.split(';').any(|product| theirs.iter().any(|own| **own == *product))
+        };
+        let ids: Vec<RuleId> = self.sentences.get(about)?.iter().filter(concerns).copied().collect();
+        (!ids.is_empty()).then(|| quote(&self.rules, ids))
+    }
+
+    /// A row that gives this port and no host.
+    pub(super) fn any_host(&self, protocol: u8, port: u16) -> Option<&Arc<Documented>> {
+        let gives = |id: RuleId| self.rules.rule(id).allows(protocol, port) != PortVerdict::Not;
+        self.any_host.iter().find(|(id, _)| gives(*id)).map(|(_, documented)| documented)
+    }
+
+    /// Every row of the port tables for a pair of roles that two hosts have, whichever of them opened the conversation.
+    pub(super) fn between(&self, client: u8, server: u8) -> Option<Documented> {
+        let has = |roles: u8, place: usize| roles & (1 << place) != 0;
+        let mut ids = Vec::new();
+        for (from, row) in self.ports.iter().enumerate() {
+            for (to, rows) in row.iter().enumerate() {
+                if (has(client, from) && has(server, to)) || (has(server, from) && has(client, to)) {
+                    ids.extend_from_slice(rows);
+                }
+            }
+        }
+        (!ids.is_empty()).then(|| quote(&self.rules, ids))
     }
 
     /// The roles that an address has, as bits in the order of [`ROLES`].

@@ -107,7 +107,8 @@ pub(super) const SITE: &[Explanation] = &[
         code: "AFS441",
         severity: Severity::Low,
         title: "port between roles that no table has",
-        looks_like: "a conversation between two declared roles on a port that the port tables do not give, or the other way round",
+        looks_like: "a conversation between two declared roles on a port that the port tables do not give, or the other way round; the \
+                     finding cites all rows that the tables have for these roles",
         cause: "another service on these hosts, or a role that is missing in the site file",
         action: "find the service; add a missing role, or an exception with a reason and an expiry",
         else_could_be: "a service that other documents ask for, such as DNS, Kerberos or LDAP to a domain controller",
