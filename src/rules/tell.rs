@@ -12,6 +12,8 @@ use super::Kind;
 use super::Library;
 use super::RuleError;
 use super::Rules;
+use super::pattern::Pattern;
+use super::read::host_of;
 use super::rule::Rule;
 
 /// Prints every document and the number of rows in each of its tables.
@@ -61,7 +63,7 @@ fn show_one(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
         ("printed", rule.row.printed.to_string()),
         ("service", roles(&rule.row.service)),
         ("usage", roles(&rule.row.usage)),
-        ("host", rule.host.as_ref().map(|host| host.text.to_string()).unwrap_or_default()),
+        ("host", rule.host.as_ref().map(|host| host_text(rule, host)).unwrap_or_default()),
         ("as meant", rule.as_meant.as_ref().map(|host| host.text.to_string()).unwrap_or_default()),
         ("ports", rule.ports.to_string()),
         ("ports as meant", rule.ports_as_meant.to_string()),
@@ -88,7 +90,10 @@ pub fn check(folder: Option<&Path>, out: &mut dyn Write) -> Result<usize, RuleEr
     let problems = Library::problems(folder)?;
     for problem in &problems {
         // A reader that went away cannot be told anything.
-        let _ = writeln!(out, "{}:{}: {}", problem.file, problem.line, problem.message);
+        let _ = match problem.line {
+            0 => writeln!(out, "{}: {}", problem.file, problem.message),
+            line => writeln!(out, "{}:{line}: {}", problem.file, problem.message),
+        };
     }
     Ok(problems.len())
 }
@@ -164,7 +169,7 @@ fn by_subject(rules: &[Rule]) -> BTreeMap<Key<'_>, Vec<&Rule>> {
     let mut rows: BTreeMap<Key<'_>, Vec<&Rule>> = BTreeMap::new();
     for rule in rules.iter().filter(|rule| rule.table.kind != Kind::Statement) {
         let subjects = match (&rule.host, rule.table.kind) {
-            (Some(host), _) => vec![host.text.to_string()],
+            (Some(host), _) => vec![host_text(rule, host)],
             (None, Kind::Port) => vec![rule.ports.to_string()],
             (None, Kind::ServiceTag) => rule.row.tags.iter().map(|(tag, _)| tag.to_string()).collect(),
             (None, _) => vec![rule.subject()],
@@ -185,6 +190,16 @@ fn by_subject(rules: &[Rule]) -> BTreeMap<Key<'_>, Vec<&Rule>> {
         }
     }
     rows
+}
+
+/// What a rule's host matches; where it has a placeholder, what fills it: two documents seldom call that the same.
+fn host_text(rule: &Rule, host: &Pattern) -> String {
+    let Some(url) = rule.url.as_deref().filter(|_| !rule.placeholders.is_empty()) else {
+        return host.text.to_string();
+    };
+    rule.placeholders
+        .iter()
+        .fold(host_of(url).to_owned(), |text, (word, fact)| text.replacen(&**word, &format!("<{fact}>"), 1))
 }
 
 fn facts(key: &Key<'_>, rules: &[&Rule]) -> String {

@@ -535,6 +535,27 @@ fn a_row_is_shown_with_its_source() {
 }
 
 #[test]
+fn every_wrong_file_of_a_folder_is_told_also_where_one_is_no_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write("a.toml", b"");
+    write("b.toml", b"[document]\n# \xff\xfe\n");
+    write("c.toml", b"[document]\nid = 3\n");
+    write("d.toml", format!("a = {}", "[".repeat(100_000)).as_bytes());
+    let mut out = Vec::new();
+    assert_eq!(super::check(Some(folder.path()), &mut out).unwrap(), 4);
+    let text = String::from_utf8(out).unwrap();
+    for line in [
+        "a.toml:1: missing field `document`",
+        "b.toml:2: not UTF-8 text",
+        "c.toml:2: wanted a text; found integer `3`",
+        "d.toml:1: cannot recurse further; max recursion depth met",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+    }
+}
+
+#[test]
 fn a_wrong_file_in_a_folder_is_named_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("mine.toml"), "[document]\nid = \"a\"\nshrot = \"a\"\n").unwrap();
