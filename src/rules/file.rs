@@ -84,14 +84,14 @@ fn with_suggestion(message: &str) -> String {
     let (true, Some(word)) = (is_unknown, quoted.next()) else { return message.replace('\n', ", ") };
     let known: Vec<&str> = quoted.collect();
     let unknown = if message.starts_with("unknown field") { "key" } else { "word" };
-    match nearest(word, known.iter().copied()) {
+    match nearest(word, known.iter().copied()).filter(|near| !has_rival(word, near, &known)) {
         Some(near) => format!("unknown {unknown} `{word}`, did you mean `{near}`?"),
         None => format!("unknown {unknown} `{word}`, known are {}", known.join(", ")),
     }
 }
 
 /// serde names types as programmers do: "invalid type: string "a", expected a sequence".
-fn in_plain_words(message: &str) -> Option<String> {
+pub(super) fn in_plain_words(message: &str) -> Option<String> {
     const WANTED: &[(&str, &str)] = &[
         ("a sequence", "a list, such as [\"…\"]"),
         ("a map", "a table"),
@@ -102,6 +102,7 @@ fn in_plain_words(message: &str) -> Option<String> {
         ("a TOML datetime", "a day without quotation marks, such as 2027-01-31"),
         ("a boolean", "true or false"),
         ("u32", "a whole number"),
+        ("u64", "a whole number"),
         ("u16", "a whole number up to 65535"),
     ];
     let (found, expected) = match message.strip_prefix("wanted ") {
@@ -116,6 +117,12 @@ fn in_plain_words(message: &str) -> Option<String> {
             found.replace("sequence", "a list").replace("map", "a table")
         ),
     })
+}
+
+/// Is another word as near? Then none of them is a suggestion.
+fn has_rival(word: &str, near: &str, known: &[&str]) -> bool {
+    let distance = |other: &str| strsim::damerau_levenshtein(&word.to_lowercase(), &other.to_lowercase());
+    known.iter().any(|other| *other != near && distance(other) == distance(near))
 }
 
 /// The word of `known` that `word` was probably meant to be: at most a third of its letters are wrong.
@@ -284,7 +291,7 @@ impl<'de> Deserialize<'de> for EntryShape {
 
 /// A service tag, plain or for one cloud.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "wanted a service tag, or a table with `tag` and `cloud`")]
 pub(super) enum TagShape {
     Plain(String),
     For { tag: String, cloud: CloudWord },

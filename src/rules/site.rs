@@ -5,6 +5,7 @@
 //! Not: whether the traffic agrees; that is for `judge`.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,10 +22,12 @@ use toml::value::Datetime;
 use crate::base::Address;
 
 use super::cloud::Cloud;
+use super::cloud::Clouds;
+use super::file::Lines;
 use super::file::Problem;
-use super::file::line_of;
 use super::file::nearest;
 use super::file::read_toml;
+use super::file::text_of;
 use super::library::Library;
 use super::library::Selection;
 use super::need::Redundancy;
@@ -74,6 +77,8 @@ pub struct Site {
     pub documents: Option<Vec<String>>,
     /// Exceptions.
     pub allow: Vec<Allow>,
+    /// What its reader should know, though nothing is wrong.
+    pub remarks: Vec<String>,
 }
 
 /// An exception that the site itself makes.
@@ -113,20 +118,34 @@ impl Site {
     /// Reads a site file. The library knows the products, documents and regions that there are.
     pub fn load(path: &Path, library: &Library) -> Result<Site, Vec<Problem>> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let bytes = std::fs::read(path).map_err(|error| {
             vec![Problem { what: "site file", file: file.clone(), line: 0, message: error.to_string() }]
         })?;
-        let mut site = Site::read(&file, &text, library)?;
-        if let (Some(tags), Some(folder)) = (&site.service_tags, path.parent()) {
-            site.service_tags = Some(folder.join(tags));
-        }
-        Ok(site)
+        let text = text_of("site file", &file, &bytes).map_err(|problem| vec![problem])?;
+        Site::read_beside(path.parent(), &file, text, library)
     }
 
-    /// Reads the text of the site file called `file`.
+    /// Reads the text of the site file called `file`, and looks for no other file.
     pub fn read(file: &str, text: &str, library: &Library) -> Result<Site, Vec<Problem>> {
+        Site::read_beside(None, file, text, library)
+    }
+
+    fn read_beside(
+        folder: Option<&Path>,
+        file: &str,
+        text: &str,
+        library: &Library,
+    ) -> Result<Site, Vec<Problem>> {
         let shape: SiteShape = read_toml("site file", file, text).map_err(|problem| vec![problem])?;
-        let mut reader = Reader { file, text, library, problems: Vec::new() };
+        let mut reader = Reader {
+            file,
+            text,
+            lines: Lines::of(text),
+            folder,
+            library,
+            problems: Vec::new(),
+            remarks: Vec::new(),
+        };
         let site = reader.site(shape);
         reader.problems.sort_by_key(|problem| problem.line);
         if reader.problems.is_empty() { Ok(site) } else { Err(reader.problems) }
@@ -207,7 +226,7 @@ type Words = Vec<Spanned<String>>;
 struct HeadShape {
     name: Option<String>,
     cloud: Option<Cloud>,
-    products: Option<Words>,
+    products: Option<Spanned<Words>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -263,13 +282,13 @@ struct DnsShape {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct TagsShape {
-    file: Option<PathBuf>,
+    file: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct RulesShape {
-    documents: Option<Words>,
+    documents: Option<Spanned<Words>>,
 }
 
 #[derive(Deserialize)]
@@ -284,7 +303,7 @@ struct AllowShape {
 
 /// `443`, `"80, 443"` or `"123/udp"`.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "not a port, such as 443, \"80, 443\" or \"123/udp\"")]
 enum PortShape {
     Number(u16),
     Text(String),
@@ -293,13 +312,17 @@ enum PortShape {
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,
+    lines: Lines,
+    /// Where other files that it names lie.
+    folder: Option<&'a Path>,
     library: &'a Library,
     problems: Vec<Problem>,
+    remarks: Vec<String>,
 }
 
 impl Reader<'_> {
     fn problem(&mut self, at: usize, message: String) {
-        let line = line_of(self.text, at);
+        let line = self.lines.at(at);
         self.problems.push(Problem { what: "site file", file: self.file.to_owned(), line, message });
     }
 
@@ -327,21 +350,31 @@ impl Reader<'_> {
             .flat_map(|document| document.products.iter().map(|product| &**product))
             .collect();
         let documents: Vec<&str> = library.documents().map(|document| &*document.id).collect();
+        let region = shape.azure_file_sync.region.as_ref();
+        let sync_region = region.map(|region| self.sync_region(region, shape.site.cloud));
+        let allow = self.exceptions(shape.allow);
         Site {
             file: self.file.to_owned(),
             sha256: hex(&Sha256::digest(self.text.as_bytes())),
             name: shape.site.name,
             cloud: shape.site.cloud,
             products: shape.site.products.map(|words| self.known("product", &words, &products)),
-            sync_region: shape.azure_file_sync.region.as_ref().map(|region| self.sync_region(region)),
+            sync_region,
             redundancy: shape.azure_file_sync.redundancy,
-            storage_accounts: self.labels("a storage account", &shape.azure_file_sync.storage_accounts),
+            storage_accounts: self.accounts(&shape.azure_file_sync.storage_accounts),
             sync_services: self.labels("a storage sync service", &shape.azure_file_sync.sync_services),
             local_region: local.region.as_ref().map(|region| self.local_region(region)),
             local_names: local_names
                 .into_iter()
                 .filter(|(_, words)| !words.is_empty())
-                .map(|(fact, words)| (fact.to_owned(), self.labels("a name", words)))
+                .map(|(fact, words)| {
+                    let names = match fact {
+                        "witness-storage-account" => self.accounts(words),
+                        "key-vault" => self.labels("a key vault", words),
+                        _ => self.labels("an Arc gateway", words),
+                    };
+                    (fact.to_owned(), names)
+                })
                 .collect(),
             private_endpoints: self.networks(&shape.private_endpoints.networks),
             roles: roles
@@ -351,15 +384,53 @@ impl Reader<'_> {
                 .collect(),
             proxies: shape.proxy.addresses.iter().filter_map(|word| self.proxy(word)).collect(),
             resolvers: shape.dns.resolvers.iter().filter_map(|word| self.address(word)).collect(),
-            service_tags: shape.service_tags.file,
+            service_tags: shape.service_tags.file.map(|file| self.tag_file(file)),
             documents: shape.rules.documents.map(|words| self.known("document", &words, &documents)),
-            allow: shape.allow.into_iter().filter_map(|allow| self.allow(allow)).collect(),
+            allow,
+            remarks: std::mem::take(&mut self.remarks),
         }
     }
 
-    fn known(&mut self, what: &str, words: &Words, known: &[&str]) -> Vec<String> {
+    fn exceptions(&mut self, shapes: Vec<Spanned<AllowShape>>) -> Vec<Allow> {
+        let mut lines = HashMap::new();
+        let mut all = Vec::with_capacity(shapes.len());
+        if let Some(first_too_many) = shapes.get(EXCEPTIONS) {
+            let message = format!("more than {EXCEPTIONS} exceptions");
+            self.problem(first_too_many.span().start, message);
+        }
+        for shape in shapes {
+            let at = shape.span().start;
+            let Some(allow) = self.allow(shape) else { continue };
+            // Of two that say the same, one is never used, and nobody knows which reason counts.
+            let target = (allow.name.clone(), allow.network, allow.ports.clone());
+            if let Some(first) = lines.insert(target, allow.line) {
+                self.problem(at, format!("the same exception as on line {first}"));
+            }
+            all.push(allow);
+        }
+        all
+    }
+
+    /// A file beside the site file.
+    fn tag_file(&mut self, word: Spanned<PathBuf>) -> PathBuf {
+        let Some(folder) = self.folder else { return word.into_inner() };
+        let path = folder.join(word.get_ref());
+        if !path.is_file() {
+            let why = if path.is_dir() { "is a folder" } else { "there is no such file" };
+            self.problem(word.span().start, format!("{why}: `{}`", word.get_ref().display()));
+        }
+        path
+    }
+
+    fn known(&mut self, what: &str, list: &Spanned<Words>, known: &[&str]) -> Vec<String> {
+        let words = list.get_ref();
+        if words.is_empty() {
+            self.problem(list.span().start, format!("no {what} at all: leave the key out where all count"));
+        }
         for word in words.iter().filter(|word| !known.contains(&word.get_ref().as_str())) {
-            let message = match nearest(word.get_ref(), known.iter().copied()) {
+            let renamed = RENAMED.iter().find(|(new, _)| word.get_ref().eq_ignore_ascii_case(new));
+            let near = renamed.map(|(_, old)| *old).filter(|old| known.contains(old));
+            let message = match near.or_else(|| nearest(word.get_ref(), known.iter().copied())) {
                 Some(near) => format!("no {what} `{}`, did you mean `{near}`?", word.get_ref()),
                 None => format!("no {what} `{}`, known are {}", word.get_ref(), unique(known).join(", ")),
             };
@@ -370,15 +441,31 @@ impl Reader<'_> {
 
     /// New regions open before the documents know them, so only what looks like a slip is refused: a number more or
     /// less is another region, a letter is not.
-    fn sync_region(&mut self, word: &Spanned<String>) -> String {
+    fn sync_region(&mut self, word: &Spanned<String>, cloud: Option<Cloud>) -> String {
         let library = self.library;
-        let regions: Vec<&str> = library
+        let listed: Vec<(&str, Clouds)> = library
             .documents()
             .filter_map(|document| library.rules_of(&document.id).ok())
             .flatten()
-            .filter_map(|rule| rule.region.as_deref())
+            .filter_map(|rule| Some((rule.region.as_deref()?, rule.clouds)))
             .collect();
-        self.region(word, &regions)
+        let regions: Vec<&str> = listed.iter().map(|(region, _)| *region).collect();
+        let region = self.region(word, &regions);
+        let its: Vec<&Clouds> =
+            listed.iter().filter(|(name, _)| *name == region).map(|(_, in_)| in_).collect();
+        match cloud {
+            _ if its.is_empty() => self.remarks.push(format!(
+                "no document lists the region `{region}`: its names are allowed by a wildcard only, and what it needs is not known"
+            )),
+            Some(cloud) if !its.iter().any(|clouds| clouds.holds(cloud)) => {
+                let theirs: Vec<String> = its.iter().take(1).map(|clouds| clouds.to_string()).collect();
+                let message =
+                    format!("`{region}` is in the cloud `{}`, and the site in `{cloud}`", theirs.join(", "));
+                self.problem(word.span().start, message);
+            }
+            _ => {}
+        }
+        region
     }
 
     fn local_region(&mut self, word: &Spanned<String>) -> String {
@@ -429,6 +516,20 @@ impl Reader<'_> {
         words.iter().map(|word| word.get_ref().to_ascii_lowercase()).collect()
     }
 
+    /// Storage accounts have 3 to 24 lower-case letters and digits (Azure resource naming rules).
+    fn accounts(&mut self, words: &Words) -> Vec<String> {
+        let is_account = |text: &str| {
+            (3..=24).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
+        for word in words.iter().filter(|word| !is_account(word.get_ref())) {
+            let text = word.get_ref();
+            let first = text.split('.').next().filter(|label| *label != text.as_str() && is_account(label));
+            let near = first.map(|label| format!(", did you mean `{label}`?")).unwrap_or_default();
+            self.problem(word.span().start, format!("not the name of a storage account: `{text}`{near}"));
+        }
+        words.iter().map(|word| word.get_ref().to_ascii_lowercase()).collect()
+    }
+
     fn networks(&mut self, words: &Words) -> Vec<IpNet> {
         words.iter().filter_map(|word| self.network(word)).collect()
     }
@@ -457,12 +558,12 @@ impl Reader<'_> {
     }
 
     fn proxy(&mut self, word: &Spanned<String>) -> Option<(Address, u16)> {
-        let socket = word.get_ref().parse::<SocketAddr>();
-        if socket.is_err() {
+        let socket = word.get_ref().parse::<SocketAddr>().ok().filter(|socket| socket.port() != 0);
+        if socket.is_none() {
             let message = format!("not an address with a port, such as 10.0.0.8:8080: `{}`", word.get_ref());
             self.problem(word.span().start, message);
         }
-        socket.ok().map(|socket| (Address::from(socket.ip()), socket.port()))
+        socket.map(|socket| (Address::from(socket.ip()), socket.port()))
     }
 
     fn allow(&mut self, spanned: Spanned<AllowShape>) -> Option<Allow> {
@@ -505,10 +606,16 @@ impl Reader<'_> {
             }
         };
         let (Some(reason), Some(expires)) = (reason, expires) else { return None };
-        let line = line_of(self.text, at);
+        let line = self.lines.at(at);
         (self.problems.len() == mistakes).then_some(Allow { name, network, ports, reason, expires, line })
     }
 }
+
+/// A name's exceptions are kept as numbers of 16 bits; nobody answers for so many.
+const EXCEPTIONS: usize = 65_535;
+
+/// Names by which newer documents call a product.
+const RENAMED: &[(&str, &str)] = &[("azure-local", "azure-stack-hci")];
 
 fn unique<'a>(words: &[&'a str]) -> Vec<&'a str> {
     let mut words = words.to_vec();
@@ -635,6 +742,78 @@ expires = 2027-02-28
             "[roles]\nhyperv-servers = []",
             &["2: unknown key `hyperv-servers`, did you mean `hyper-v-servers`?"],
         );
+    }
+
+    #[test]
+    fn words_of_the_wrong_kind_are_told_in_plain_words() {
+        check(
+            "[site]\nproducts = \"azure-file-sync\"",
+            &["2: wanted a list, such as [\"…\"]; found string \"azure-file-sync\""],
+        );
+        check("[site]\nname = 3", &["2: wanted a text; found integer `3`"]);
+        check("[site]\ncloud = 1", &["2: wanted a text"]);
+        check("[allow]\nname = \"x\"", &["1: wanted a list, such as [\"…\"]; found a table"]);
+        let allow = "[[allow]]\nname = \"a.example.com\"\nreason = \"x\"\n";
+        check(
+            &format!("{allow}expires = \"2027-01-31\""),
+            &["4: wanted a day without quotation marks, such as 2027-01-31; found string \"2027-01-31\""],
+        );
+        check(
+            &format!("{allow}expires = 2027-01-31\nport = 70000"),
+            &["5: not a port, such as 443, \"80, 443\" or \"123/udp\""],
+        );
+        check(
+            "[azure-file-sync]\nredundancy = \"GZRS\"",
+            &["2: unknown word `GZRS`, known are LRS, ZRS, GRS, RA-GRS"],
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        check("[site]\nproducts = []", &["2: no product at all: leave the key out where all count"]);
+        check("[rules]\ndocuments = []", &["2: no document at all: leave the key out where all count"]);
+        check(
+            "[site]\nproducts = [\"azure-local\"]",
+            &["2: no product `azure-local`, did you mean `azure-stack-hci`?"],
+        );
+        check(
+            "[proxy]\naddresses = [\"10.0.0.8:0\"]",
+            &["2: not an address with a port, such as 10.0.0.8:8080: `10.0.0.8:0`"],
+        );
+        check(
+            "[azure-file-sync]\nstorage-accounts = [\"ab\", \"contoso_fs\", \"contosofs.file.core.windows.net\"]",
+            &[
+                "2: not the name of a storage account: `ab`",
+                "2: not the name of a storage account: `contoso_fs`",
+                "2: not the name of a storage account: `contosofs.file.core.windows.net`, did you mean `contosofs`?",
+            ],
+        );
+        check(
+            "[site]\ncloud = \"public\"\n[azure-file-sync]\nregion = \"US Gov Arizona\"",
+            &["4: `US Gov Arizona` is in the cloud `us-government`, and the site in `public`"],
+        );
+        let allow = "[[allow]]\nname = \"a.example.com\"\nreason = \"x\"\nexpires = 2027-01-31\n";
+        check(&format!("{allow}{allow}"), &["5: the same exception as on line 1"]);
+        check(&format!("{allow}{allow}port = 443"), &[]);
+    }
+
+    #[test]
+    fn a_region_that_no_document_lists_is_remarked_on() {
+        let remarks =
+            |region: &str| read(&format!("[azure-file-sync]\nregion = \"{region}\"")).unwrap().remarks.len();
+        assert_eq!([remarks("West US"), remarks("Italy North")], [0, 1]);
+    }
+
+    #[test]
+    fn many_exceptions_are_read_in_one_pass_and_no_more_than_can_be_told_apart() {
+        let allow = |i: usize| {
+            format!("[[allow]]\nname = \"h{i}.example.com\"\nreason = \"x\"\nexpires = 2027-01-31\n")
+        };
+        let mut text: String = (0..EXCEPTIONS).map(allow).collect();
+        let site = read(&text).unwrap();
+        assert_eq!((site.allow.len(), site.allow[65_534].line), (65_535, 262_137));
+        text.push_str(&allow(EXCEPTIONS));
+        check(&text, &["262141: more than 65535 exceptions"]);
     }
 
     #[test]
