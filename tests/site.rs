@@ -175,6 +175,10 @@ fn another_region_is_a_finding() {
     let pair = Capture::new().tls("52.1.2.4", "eastus01.afs.azure.net");
     check(&pair, &format!("{WEST_US}redundancy = \"GRS\"\n"), &[]);
     check(&pair, &format!("{WEST_US}redundancy = \"LRS\"\n"), &["AFS401 eastus01.afs.azure.net"]);
+    let cloud = Capture::new().tls("52.1.2.4", "westus01.afs.azure.us");
+    check(&cloud, WEST_US, &["AFS401 westus01.afs.azure.us"]);
+    let own = Capture::new().tls("52.1.2.4", "contososyncsyncp.westus.afs.azure.net");
+    check(&own, WEST_US, &[]);
     let new = Capture::new().tls("52.1.2.4", "italynorth01.afs.azure.net");
     check(&new, WEST_US, &["AFS401 italynorth01.afs.azure.net"]);
     check(&new, "[azure-file-sync]\nregion = \"Italy North\"\n", &["AFS402 italynorth01.afs.azure.net"]);
@@ -223,6 +227,11 @@ fn a_declared_proxy_is_used() {
     check(&through, site, &[]);
     let past = Capture::new().dns("10.1.0.53", &[NAME], "52.1.2.3").tls("52.1.2.3", NAME);
     check(&past, site, &[&format!("AFS421 {NAME}"), &format!("AFS422 {NAME}")]);
+    for other in ["10.1.0.9", "203.0.113.9"] {
+        let stranger = Capture::new().connection(SERVER, other, 8080, connect.as_bytes(), answer);
+        check(&stranger, site, &[&format!("AFS421 {NAME}")]);
+        check(&stranger, "", &[]);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::needs::Needs;
 use super::record::Documented;
 use crate::base::Address;
 use crate::rules::Boxes;
+use crate::rules::Clouds;
 use crate::rules::Kind;
 use crate::rules::PortVerdict;
 use crate::rules::ROLES;
@@ -128,6 +129,8 @@ pub(super) struct OwnRegion {
     pub(super) words: Vec<String>,
     /// True by rule for what the site has business with.
     pub(super) serves: Vec<bool>,
+    /// Clouds of the region; none where no document lists it.
+    pub(super) clouds: Clouds,
 }
 
 /// Subjects of sentences that findings cite.
@@ -341,7 +344,9 @@ fn own_region(rules: &Rules, site: &Site) -> Option<OwnRegion> {
         let pairs = rules.regions().iter().filter(|region| region_word(&region.name) == own);
         words.extend(pairs.filter_map(|region| region.pair.as_deref().map(region_word)));
     }
-    Some(OwnRegion { words, serves: rules.iter().map(|(id, _)| serves(id)).collect() })
+    let listed = rules.regions().iter().filter(|region| region_word(&region.name) == own);
+    let clouds = listed.fold(Clouds::NONE, |clouds, region| clouds.and(region.clouds));
+    Some(OwnRegion { words, serves: rules.iter().map(|(id, _)| serves(id)).collect(), clouds })
 }
 
 fn shapes(rules: &Rules) -> Vec<Shape> {

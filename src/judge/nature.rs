@@ -88,7 +88,14 @@ impl Nature {
         self.other_region = if is_listed {
             listed.all(|hit| !own.serves.get(hit.rule.0 as usize).copied().unwrap_or_default())
         } else {
-            word.is_some_and(|word| !own.words.iter().any(|own| own == word))
+            // A region's word under the suffix of another cloud is no name of the region.
+            let elsewhere = matches.iter().all(|hit| {
+                let theirs = ground.rules.rule(hit.rule).clouds;
+                !own.clouds.is_none() && !theirs.is_none() && !theirs.meets(own.clouds)
+            });
+            word.is_some_and(|word| {
+                !own.words.iter().any(|own| own == word) || (elsewhere && !matches.is_empty())
+            })
         };
     }
 

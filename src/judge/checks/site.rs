@@ -161,20 +161,32 @@ fn public(seen: &Seen<'_>) -> String {
     )
 }
 
+/// The flow asked its server to connect it further.
+fn asks_a_proxy(seen: &Seen<'_>) -> bool {
+    seen.case.claimed(NameSource::Connect).is_some()
+}
+
 fn is_direct(seen: &Seen<'_>) -> bool {
     let server = seen.row.server.address;
+    let leaves = !server.is_private() && !seen.ground.private_networks.hold(server);
     !seen.ground.proxies.is_empty()
         && seen.verdict.documented.is_some()
         && seen.verdict.approved.is_none()
-        && !server.is_private()
-        && seen.case.claimed(NameSource::Connect).is_none()
+        && (leaves || asks_a_proxy(seen))
         && !seen.ground.proxies.hold(server)
-        && !seen.ground.private_networks.hold(server)
         && !seen.ground.proxies.hold(seen.row.client.address)
 }
 
 fn direct(seen: &Seen<'_>) -> String {
     let (client, server) = (seen.row.client.address, seen.row.server);
+    if asks_a_proxy(seen) {
+        return format!(
+            "{client} asked {} port {} for {} as a proxy, which is none that the site declares",
+            server.address,
+            server.port,
+            name_of(seen)
+        );
+    }
     format!(
         "{client} connected to {} at {} port {} itself, past the declared proxy",
         name_of(seen),
