@@ -138,7 +138,14 @@ fn row(needs: &Needs, need: &Requirement, met: Met, rules: &Rules, watched: u64)
         RequirementState::NotSeen if unclear > 0 => {
             "tried, and the capture does not show what came of it".into()
         }
-        RequirementState::NotSeen => absence(need, own, watched),
+        RequirementState::NotSeen => {
+            let said = need.rules.iter().filter_map(|id| {
+                let rule = rules.rule(*id);
+                let sentence = format!("{}/{}", rule.document.short, rule.see.as_deref().unwrap_or_default());
+                Some((rule.every_minutes?, sentence))
+            });
+            absence(need, own, said.min(), watched)
+        }
     };
     RequirementRow {
         rule: quoted.rules,
@@ -155,9 +162,20 @@ fn row(needs: &Needs, need: &Requirement, met: Met, rules: &Rules, watched: u64)
     }
 }
 
-/// What it means that something was not seen.
-fn absence(need: &Requirement, own: bool, watched: u64) -> String {
+/// What it means that something was not seen. `said` is how often it is used, in minutes, and who says so.
+fn absence(need: &Requirement, own: bool, said: Option<(u32, String)>, watched: u64) -> String {
     let minutes = watched / MINUTE;
+    if let Some((every, sentence)) = said {
+        return if watched >= u64::from(every) * MINUTE {
+            format!(
+                "expected: it is used every {every} minutes ({sentence}), and the capture is {minutes} minutes long"
+            )
+        } else {
+            format!(
+                "the capture is too short to expect it: {minutes} minutes, and it is used every {every} minutes ({sentence})"
+            )
+        };
+    }
     match (need.need, need.role) {
         (_, Some(Role::Primary)) if own && watched >= NO_ACTIVITY => format!(
             "expected: a sync session starts every 30 minutes, and after 2 hours without one the portal shows `No Activity`; the \
@@ -217,5 +235,15 @@ mod tests {
         assert!(note(119 * MINUTE).starts_with("expected") && !note(119 * MINUTE).contains("No Activity"));
         assert!(note(121 * MINUTE).contains("No Activity"));
         assert!(rows(site, 0)[1].note.starts_with("used after a failover"));
+        let arc = |watched| {
+            let rows = rows("[site]\nproducts = [\"azure-arc\"]\ncloud = \"public\"", watched);
+            let row = rows.into_iter().find(|row| row.printed.contains("guestconfiguration")).unwrap();
+            row.note
+        };
+        assert!(arc(14 * MINUTE).starts_with("the capture is too short"));
+        assert!(
+            arc(15 * MINUTE).starts_with("expected")
+                && arc(15 * MINUTE).contains("arc-2026-04-01/statements/14")
+        );
     }
 }

@@ -260,6 +260,7 @@ pub(super) struct EntryFields {
     #[serde(default)]
     pub(super) broad: bool,
     pub(super) see: Option<String>,
+    pub(super) every_minutes: Option<u32>,
     pub(super) need: Option<Need>,
     pub(super) repeats: Option<String>,
     #[serde(default)]

@@ -197,6 +197,7 @@ impl Reader<'_> {
                 pair: row.pair.as_ref().map(|pair| pair.get_ref().as_str().into()),
                 role: None,
                 broad: false,
+                every_minutes: None,
                 see: None,
                 note: row.note.as_deref().map(Box::from),
                 arc_gateway: row.arc_gateway,
@@ -357,9 +358,11 @@ impl Reader<'_> {
         }
         rule.need = fields.need.unwrap_or(rule.need);
         rule.broad = fields.broad;
+        rule.every_minutes = fields.every_minutes;
         rule.see = fields.see.as_deref().map(Box::from);
-        if fields.broad && fields.see.is_none() {
-            self.problem(at, format!("`{}` is broad: give the sentence that says so in `see`", fields.url));
+        let claims = [(fields.broad, "is broad"), (fields.every_minutes.is_some(), "is used every so often")];
+        for (_, claim) in claims.iter().filter(|(claimed, _)| *claimed && fields.see.is_none()) {
+            self.problem(at, format!("`{}` {claim}: give the sentence that says so in `see`", fields.url));
         }
     }
 

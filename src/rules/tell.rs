@@ -56,7 +56,7 @@ fn show_one(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
         _ => rule.table.title.to_string(),
     };
     let tags: Vec<&str> = rule.row.tags.iter().map(|(tag, _)| &**tag).collect();
-    let rows: [(&str, String); 20] = [
+    let rows: [(&str, String); 21] = [
         ("document", format!("{} ({})", rule.document.title, rule.document.id)),
         ("source", format!("{}, looked at on {}", rule.document.source, rule.document.looked)),
         ("table", format!("{place}, row {}", rule.row.number)),
@@ -75,7 +75,8 @@ fn show_one(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
         ("paired region", roles(&rule.pair)),
         ("service tags", tags.join(", ")),
         ("need", rule.need.word().to_owned()),
-        ("broad", roles(&rule.see)),
+        ("used every", rule.every_minutes.map(|minutes| format!("{minutes} minutes")).unwrap_or_default()),
+        (if rule.broad { "broad" } else { "see" }, roles(&rule.see)),
         ("note", roles(&rule.note)),
     ];
     writeln!(out, "{}", rule.id)?;
