@@ -407,6 +407,23 @@ fn needs_are_listed() {
 }
 
 #[test]
+fn what_is_not_the_sites_satisfies_no_need() {
+    let state = |site: &str, name: &str, service: &str| {
+        let records = records(&analyze(&Capture::new().tls("20.60.0.4", name), site, &[]));
+        let found = |record: &&Value| record["service"].as_str().is_some_and(|text| text == service);
+        records.iter().find(found).unwrap()["state"].as_str().unwrap().to_owned()
+    };
+    let accounts = format!("{WEST_US}storage-accounts = [\"contosofs\"]\n");
+    let storage = |name: &str| state(&accounts, name, "Azure Storage: *.core.windows.net");
+    assert_eq!(storage("contosofs.file.core.windows.net"), "seen-ok");
+    assert_eq!(storage("stranger.file.core.windows.net"), "not-seen");
+    let new = "[site]\nproducts = [\"azure-file-sync\"]\n[azure-file-sync]\nregion = \"Italy North\"\n";
+    let sync = |name: &str| state(new, name, "Azure File Sync: *.afs.azure.net");
+    assert_eq!(sync("italynorth01.afs.azure.net"), "seen-ok");
+    assert_eq!(sync("westus01.afs.azure.net"), "not-seen");
+}
+
+#[test]
 fn a_site_file_begins_with_a_capture() {
     const NAME: &str = "westus01.afs.azure.net";
     let connect = format!("CONNECT {NAME}:443 HTTP/1.1\r\nHost: {NAME}:443\r\n\r\n");

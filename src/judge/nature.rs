@@ -73,6 +73,10 @@ impl Nature {
         nature.can_be_private = ground.private.iter().any(|suffix| front_of(name, suffix).is_some());
         nature.region(name, matches, ground);
         nature.account(name, matches, ground);
+        // What is not the site's satisfies no need of it, though the row's wildcard lets it through.
+        if nature.other_region || nature.other_account {
+            nature.needs.clear();
+        }
         nature
     }
 

@@ -43,13 +43,17 @@ impl Needs {
     /// Nothing where no site file says which products are in use: then nobody said what is needed.
     pub(super) fn new(rules: &Rules, site: &Site) -> Needs {
         let products = site.products_described();
+        // A region lies in one cloud, and a site that names it needs nothing of the others.
+        let cloud = site.cloud.or(site.cloud_of_regions);
         let mut list = rules.required(&site.needs());
         for need in &mut list {
             need.rules.retain(|id| {
-                let document = &rules.rule(*id).document;
+                let rule = rules.rule(*id);
+                let in_cloud = rule.clouds.is_none() || cloud.is_none_or(|cloud| rule.clouds.holds(cloud));
+                let document = &rule.document;
                 let in_use = document.products.iter().any(|product| products.contains(&&**product));
                 // The lists of all regions together are no need of anybody.
-                in_use && (document.region.is_none() || site.local_region.is_some())
+                in_use && in_cloud && (document.region.is_none() || site.local_region.is_some())
             });
         }
         list.retain(|need| !need.rules.is_empty());
@@ -224,6 +228,19 @@ mod tests {
         };
         assert_eq!(regional("LRS"), ["Azure File Sync in West US"]);
         assert_eq!(regional("GRS").len(), 3, "{:?}", regional("GRS"));
+    }
+
+    #[test]
+    fn a_region_says_which_cloud_is_needed() {
+        let printed =
+            |site: &str| -> String { rows(site, 0).iter().map(|row| row.printed.clone() + " ").collect() };
+        let sync = printed("[azure-file-sync]\nregion = \"West US\"");
+        assert!(sync.contains("management.azure.com") && !sync.contains("usgovcloudapi"), "{sync}");
+        let local = printed("[azure-stack-hci]\nregion = \"US Gov Virginia\"");
+        assert!(local.contains("azure.us") && !local.contains("chinacloudapi"), "{local}");
+        let both =
+            printed("[azure-file-sync]\nregion = \"US Gov Texas\"\n[azure-stack-hci]\nregion = \"East US\"");
+        assert!(both.contains("usgovcloudapi") && both.contains("management.azure.com"), "{both}");
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub struct Site {
     pub documents: Option<Vec<String>>,
     /// Exceptions.
     pub allow: Vec<Allow>,
+    /// The one cloud that its regions lie in, where they say so.
+    pub cloud_of_regions: Option<Cloud>,
     /// What its reader should know, though nothing is wrong.
     pub remarks: Vec<String>,
 }
@@ -145,6 +147,7 @@ impl Site {
             library,
             problems: Vec::new(),
             remarks: Vec::new(),
+            clouds: None,
         };
         let site = reader.site(shape);
         reader.problems.sort_by_key(|problem| problem.line);
@@ -318,6 +321,8 @@ struct Reader<'a> {
     library: &'a Library,
     problems: Vec<Problem>,
     remarks: Vec<String>,
+    /// Clouds of the regions so far.
+    clouds: Option<Clouds>,
 }
 
 impl Reader<'_> {
@@ -387,6 +392,10 @@ impl Reader<'_> {
             service_tags: shape.service_tags.file.map(|file| self.tag_file(file)),
             documents: shape.rules.documents.map(|words| self.known("document", &words, &documents)),
             allow,
+            cloud_of_regions: self
+                .clouds
+                .filter(|clouds| clouds.iter().count() == 1)
+                .and_then(|clouds| clouds.iter().next()),
             remarks: std::mem::take(&mut self.remarks),
         }
     }
@@ -453,6 +462,7 @@ impl Reader<'_> {
         let region = self.region(word, &regions);
         let its: Vec<&Clouds> =
             listed.iter().filter(|(name, _)| *name == region).map(|(_, in_)| in_).collect();
+        its.iter().for_each(|clouds| self.lies_in(**clouds));
         match cloud {
             _ if its.is_empty() => self.remarks.push(format!(
                 "no document lists the region `{region}`: its names are allowed by a wildcard only, and what it needs is not known"
@@ -468,6 +478,10 @@ impl Reader<'_> {
         region
     }
 
+    fn lies_in(&mut self, clouds: Clouds) {
+        self.clouds = Some(self.clouds.map_or(clouds, |so_far| so_far.and(clouds)));
+    }
+
     fn local_region(&mut self, word: &Spanned<String>) -> String {
         let library = self.library;
         let regions: Vec<&str> =
@@ -480,6 +494,13 @@ impl Reader<'_> {
             };
             self.problem(word.span().start, message);
         }
+        let documents = library.documents().filter(|document| {
+            document.region.as_deref().is_some_and(|its| region_word(its) == region_word(word.get_ref()))
+        });
+        documents
+            .filter_map(|document| library.rules_of(&document.id).ok())
+            .flatten()
+            .for_each(|rule| self.lies_in(rule.clouds));
         found.map_or_else(|| word.get_ref().clone(), |region| (*region).to_owned())
     }
 
