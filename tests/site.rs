@@ -438,6 +438,8 @@ fn a_site_file_begins_with_a_capture() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let site = String::from_utf8(made.stdout).unwrap();
     for line in [
+        "cloud = \"public\"",
+        "# products = [\"azure-file-sync\"]   # these were seen",
         "region = \"West US\"",
         "storage-accounts = [\"contosofs\"]",
         "servers = [\"10.1.0.4\"]",
@@ -447,6 +449,15 @@ fn a_site_file_begins_with_a_capture() {
         assert!(site.lines().any(|found| found == line), "{line}:\n{site}");
     }
     records(&analyze(&capture, &site, &[]));
+    // Names that a site file would refuse are left out of it.
+    let odd = Capture::new()
+        .tls("52.1.2.3", "westeurop01.afs.azure.net")
+        .tls("52.1.2.4", "contoso-fs.file.core.windows.net")
+        .tls("52.1.2.5", "ab.file.core.windows.net");
+    std::fs::write(folder.path().join("odd.pcap"), &odd.bytes).unwrap();
+    let begun = String::from_utf8(run(folder.path(), &["site", "init", "odd.pcap"]).stdout).unwrap();
+    assert!(begun.contains("# region = ") && begun.contains("# storage-accounts = "), "{begun}");
+    records(&analyze(&odd, &begun, &[]));
     // All that stands there as an example can be put in force: a tag file alone has to be there.
     let all: String = site
         .lines()

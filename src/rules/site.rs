@@ -510,17 +510,12 @@ impl Reader<'_> {
         if let Some(region) = regions.iter().find(|region| region_word(region) == ours) {
             return (*region).to_owned();
         }
-        let letters = |text: &str| text.chars().filter(char::is_ascii_alphabetic).collect::<String>();
-        let near = regions.iter().map(|region| {
-            let theirs = region_word(region);
-            (strsim::damerau_levenshtein(&letters(&ours), &letters(&theirs)), *region)
-        });
-        match near.min() {
-            Some((1..=2, region)) => {
+        match slip_of(text, regions.iter().copied()) {
+            Some(region) => {
                 self.problem(word.span().start, format!("no region `{text}`, did you mean `{region}`?"));
             }
-            _ if ours.is_empty() => self.problem(word.span().start, format!("not a region: `{text}`")),
-            _ => {}
+            None if ours.is_empty() => self.problem(word.span().start, format!("not a region: `{text}`")),
+            None => {}
         }
         text.clone()
     }
@@ -537,11 +532,7 @@ impl Reader<'_> {
         words.iter().map(|word| word.get_ref().to_ascii_lowercase()).collect()
     }
 
-    /// Storage accounts have 3 to 24 lower-case letters and digits (Azure resource naming rules).
     fn accounts(&mut self, words: &Words) -> Vec<String> {
-        let is_account = |text: &str| {
-            (3..=24).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        };
         for word in words.iter().filter(|word| !is_account(word.get_ref())) {
             let text = word.get_ref();
             let first = text.split('.').next().filter(|label| *label != text.as_str() && is_account(label));
@@ -634,6 +625,22 @@ impl Reader<'_> {
 
 /// A name's exceptions are kept as numbers of 16 bits; nobody answers for so many.
 const EXCEPTIONS: usize = 65_535;
+
+/// Storage accounts have 3 to 24 lower-case letters and digits (Azure resource naming rules).
+pub fn is_account(text: &str) -> bool {
+    (3..=24).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The region that `text` was probably meant to be: one or two letters are wrong, and none of them is a number.
+pub fn slip_of<'a>(text: &str, regions: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let ours = region_word(text);
+    let letters = |text: &str| text.chars().filter(char::is_ascii_alphabetic).collect::<String>();
+    let near = regions.map(|region| {
+        let theirs = region_word(region);
+        (strsim::damerau_levenshtein(&letters(&ours), &letters(&theirs)), region)
+    });
+    near.min().filter(|(far, _)| (1..=2).contains(far)).map(|(_, region)| region)
+}
 
 /// Names by which newer documents call a product.
 const RENAMED: &[(&str, &str)] = &[("azure-local", "azure-stack-hci")];
