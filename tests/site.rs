@@ -392,6 +392,18 @@ fn service_tags_speak_for_addresses() {
     let beside = [("ServiceTags_Public_20260101.json", file.as_str())];
     let said = String::from_utf8(analyze(&capture, old, &beside).stderr).unwrap();
     assert!(said.contains("28 weeks older than the capture"), "{said}");
+    for (date, expected) in [("20260727", None), ("20261102", Some("14 weeks newer than the capture"))] {
+        let name = format!("ServiceTags_Public_{date}.json");
+        let site = format!("[service-tags]\nfile = \"{name}\"\n");
+        let output = analyze(&capture, &site, &[(name.as_str(), file.as_str())]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let told = expected.is_some_and(|expected| said.contains(expected));
+        assert_eq!(
+            (told, said.contains("than the capture")),
+            (expected.is_some(), expected.is_some()),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -171,6 +171,25 @@ impl Library {
         found.map(|(_, rules)| rules.as_slice()).ok_or_else(|| self.unknown("document", id))
     }
 
+    /// The rules of one document, and of those that it includes: a page and the lists that it sends its reader to.
+    pub fn whole(&self, id: &str) -> Result<Vec<&Rule>, RuleError> {
+        let mut rules: Vec<&Rule> = self.rules_of(id)?.iter().collect();
+        let mut open: Vec<&str> = vec![id];
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            let of = |document: &&Arc<Document>| &*document.id == id || &*document.short == id;
+            for included in
+                self.documents().find(of).into_iter().flat_map(|document| document.includes.iter())
+            {
+                if seen.insert(included) {
+                    rules.extend(self.rules_of(included)?);
+                    open.push(included);
+                }
+            }
+        }
+        Ok(rules)
+    }
+
     /// The rules that hold under `selection`.
     pub fn select(&self, selection: &Selection) -> Result<Rules, RuleError> {
         let wanted = match &selection.documents {

@@ -99,10 +99,10 @@ pub fn check(folder: Option<&Path>, out: &mut dyn Write) -> Result<usize, RuleEr
     Ok(problems.len())
 }
 
-/// Prints what changed from document `old` to document `new`, and counts the changes.
+/// Prints what changed from document `old` to document `new`, each with what it includes, and counts the changes.
 pub fn diff(library: &Library, old: &str, new: &str, out: &mut dyn Write) -> Result<usize, DiffError> {
-    let (old, new) = (library.rules_of(old)?, library.rules_of(new)?);
-    let (before, after) = (by_subject(old), by_subject(new));
+    let (old, new) = (library.whole(old)?, library.whole(new)?);
+    let (before, after) = (by_subject(&old), by_subject(&new));
     let mut changes = 0;
     let mut say = |sign: char, words: &str, rest: String| {
         changes += 1;
@@ -166,7 +166,7 @@ impl Key<'_> {
 }
 
 /// The rows under what they are about; sentences are prose and not compared.
-fn by_subject(rules: &[Rule]) -> BTreeMap<Key<'_>, Vec<&Rule>> {
+fn by_subject<'a>(rules: &[&'a Rule]) -> BTreeMap<Key<'a>, Vec<&'a Rule>> {
     let mut rows: BTreeMap<Key<'_>, Vec<&Rule>> = BTreeMap::new();
     for rule in rules.iter().filter(|rule| rule.table.kind != Kind::Statement) {
         let subjects = match (&rule.host, rule.table.kind) {

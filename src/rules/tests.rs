@@ -512,6 +512,21 @@ fn a_difference_tells_what_came_went_and_changed() {
 }
 
 #[test]
+fn a_difference_counts_what_a_document_includes() {
+    let mut out = Vec::new();
+    diff(library(), "azure-stack-hci@2022-04-28", "azure-stack-hci@2025-01-08", &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    // The newer page has its endpoints in lists of their own.
+    for line in [
+        "+ added  westeurope.dp.prod.appliances.azure.com (public) 443/tcp: Azure Local ARB infra",
+        "+ added  cluster-servers -> cluster-servers 30301/tcp: Azure Stack HCI OS management",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("gone   login.microsoftonline.com (public)"), "{text}");
+}
+
+#[test]
 fn a_row_is_shown_with_its_source() {
     let rules = rules_of(&[FIRST]);
     let mut out = Vec::new();
