@@ -349,6 +349,16 @@ fn tunnels_are_named() {
     capture.ip(SERVER, "203.0.113.1", 50, &[0, 0, 0x12, 0x34, 0, 0, 0, 1, 9, 9, 9, 9]);
     let found = findings(&capture, "", &[]);
     assert!(found.iter().any(|finding| finding.starts_with("AFS461 203.0.113.1")), "{found:?}");
+    let inside = |protocol| {
+        let mut capture = Capture::new();
+        capture.ip(SERVER, "10.1.0.1", protocol, &[0, 0, 0x9a, 0x9a, 0, 0, 0, 1, 9, 9, 9, 9]);
+        findings(&capture, "", &[]).len()
+    };
+    assert_eq!(
+        [inside(50), inside(47)],
+        [1, 0],
+        "a gateway of the site's own hides as much; a mirror hides nothing"
+    );
 }
 
 fn tags(sync: &str) -> String {

@@ -135,10 +135,10 @@ pub(super) const SITE: &[Explanation] = &[
         code: "AFS461",
         severity: Severity::Low,
         title: "tunnel that hides traffic",
-        looks_like: "IKE, ESP, AH, WireGuard or GRE to or from a public address",
+        looks_like: "IKE, ESP, AH or WireGuard between any two hosts, or GRE to or from a public address",
         cause: "a VPN, of the site or of one host",
         action: "find out what goes through it: nothing inside is in this audit",
-        else_could_be: "a site-to-site connection that is meant to be there: capture before it begins",
+        else_could_be: "a site-to-site connection that is meant to be there, or IPsec between the site's own hosts: capture before it begins",
     },
     Explanation {
         code: "AFS471",

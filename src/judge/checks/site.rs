@@ -219,14 +219,19 @@ fn strange_port(seen: &Seen<'_>) -> String {
 }
 
 /// What of IP carries other traffic out of sight (IANA protocol numbers): GRE that could not be opened, ESP, AH.
-const TUNNELS: &[(u8, &str)] = &[(47, "GRE"), (50, "ESP"), (51, "AH")];
+const TUNNELS: &[(u8, &str)] = &[(GRE, "GRE"), (50, "ESP"), (51, "AH")];
+
+const GRE: u8 = 47;
 
 fn tunnel_of(seen: &Seen<'_>) -> Option<&'static str> {
     let (client, server) = (seen.row.client.address, seen.row.server.address);
-    if server.is_group() || (client.is_private() && server.is_private()) {
+    if server.is_group() {
         return None;
     }
+    // GRE inside a site is what its switches mirror; what is encrypted hides its inside wherever it goes.
+    let inside = client.is_private() && server.is_private();
     match seen.row.app {
+        _ if inside && seen.row.protocol == GRE => None,
         "ike" => Some("IKE"),
         "esp" | "esp-udp" => Some("ESP"),
         "wireguard" => Some("WireGuard"),
