@@ -25,6 +25,8 @@ use crate::rules::region_word;
 pub(super) struct Needs {
     list: Vec<Requirement>,
     own_region: Option<String>,
+    /// The site has an Arc gateway, in whose tunnel much of this is out of sight.
+    has_gateway: bool,
     /// Needs by rule.
     by_rule: Vec<SmallVec<[u16; 1]>>,
 }
@@ -65,7 +67,8 @@ impl Needs {
                 }
             }
         }
-        Needs { list, own_region: site.sync_region.as_deref().map(region_word), by_rule }
+        let has_gateway = site.local_names.contains_key("arc-gateway");
+        Needs { list, own_region: site.sync_region.as_deref().map(region_word), has_gateway, by_rule }
     }
 
     /// How many there are.
@@ -141,6 +144,11 @@ fn row(needs: &Needs, need: &Requirement, met: Met, rules: &Rules, watched: u64)
         RequirementState::SeenOk | RequirementState::SeenBlocked => String::new(),
         RequirementState::NotSeen if unclear > 0 => {
             "tried, and the capture does not show what came of it".into()
+        }
+        RequirementState::NotSeen
+            if needs.has_gateway && need.rules.iter().any(|id| rules.rule(*id).arc_gateway) =>
+        {
+            "the site's Arc gateway may carry it in its tunnel: not seen is no sign".to_owned()
         }
         RequirementState::NotSeen => {
             let said = need.rules.iter().filter_map(|id| {
@@ -241,6 +249,17 @@ mod tests {
         let both =
             printed("[azure-file-sync]\nregion = \"US Gov Texas\"\n[azure-stack-hci]\nregion = \"East US\"");
         assert!(both.contains("usgovcloudapi") && both.contains("management.azure.com"), "{both}");
+    }
+
+    #[test]
+    fn a_gateway_hides_what_goes_through_it() {
+        let hidden = |gateway: &str| {
+            let rows = rows(&format!("[azure-stack-hci]\nregion = \"East US\"\n{gateway}"), 0);
+            rows.iter().filter(|row| row.note.contains("Arc gateway")).count()
+        };
+        assert_eq!(hidden(""), 0);
+        let behind = hidden("arc-gateways = [\"abc123\"]");
+        assert!(behind > 20, "{behind}");
     }
 
     #[test]
