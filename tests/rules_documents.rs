@@ -493,8 +493,8 @@ fn json_blocks_are_there_object_by_object() {
 
 /// The bullets of a list that begins with `first`.
 fn bullets<'a>(text: &'a str, first: &str) -> Vec<&'a str> {
-    let from = text.lines().skip_while(|line| line.strip_prefix("- ") != Some(first));
-    from.map_while(|line| line.strip_prefix("- ")).collect()
+    let item = |line: &'a str| line.strip_prefix("- ").or_else(|| line.strip_prefix("* "));
+    text.lines().skip_while(|line| item(line) != Some(first)).map_while(item).collect()
 }
 
 #[test]
@@ -508,6 +508,16 @@ fn lists_are_there_line_by_line() {
             for rule in rows {
                 assert_eq!(rule.url.as_deref(), Some(bare(&rule.row.printed).as_str()), "{}", rule.id);
             }
+        }
+        // Lists of tags: the tag stands between the first code marks of each line.
+        let tags = |rule: &&Rule| rule.table.kind == Kind::ServiceTag && rule.table.printed.is_none();
+        let rows: Vec<&Rule> = rules.iter().filter(tags).collect();
+        let [first, _, ..] = rows[..] else { return };
+        let ours: Vec<&str> = rows.iter().map(|rule| &*rule.row.printed).collect();
+        assert_eq!(ours, bullets(text, &first.row.printed), "{id}: service tags");
+        for rule in rows {
+            let named: Vec<&str> = rule.row.tags.iter().map(|(tag, _)| &**tag).collect();
+            assert_eq!(named, [rule.row.printed.split('`').nth(1).unwrap()], "{}", rule.id);
         }
     });
 }
