@@ -27,31 +27,60 @@ use crate::rules::TagId;
 use crate::rules::Tags;
 use crate::rules::region_word;
 
-/// Networks, for a question per flow.
+/// Networks, for a question per flow: the address space in segments within which the bits are the same, so that a site
+/// may have as many networks as it likes.
 #[derive(Debug, Default)]
-pub(super) struct Nets(Vec<(u128, u128, u8)>);
+pub(super) struct Nets {
+    starts: Vec<u128>,
+    bits: Vec<u8>,
+}
 
 impl Nets {
-    fn add(&mut self, net: IpNet, bits: u8) {
-        // IPv4 lies in the last 32 bits (see `Address`).
-        let free = match net {
-            IpNet::V4(net) => 32 - u32::from(net.prefix_len()),
-            IpNet::V6(net) => 128 - u32::from(net.prefix_len()),
-        };
-        let mask = u128::MAX.checked_shl(free).unwrap_or(0);
-        self.0.push((Address::from(net.network()).0 & mask, mask, bits));
+    fn of<'a>(nets: impl IntoIterator<Item = &'a IpNet>) -> Nets {
+        Nets::with_bits(nets.into_iter().map(|net| (*net, 1)))
     }
 
-    fn of<'a>(nets: impl IntoIterator<Item = &'a IpNet>) -> Nets {
+    /// Networks, each with one bit.
+    fn with_bits(nets: impl IntoIterator<Item = (IpNet, u8)>) -> Nets {
+        // Where each network begins, and where the first address behind it is.
+        let mut turns: Vec<(u128, u8, i32)> = Vec::new();
+        for (net, bit) in nets {
+            // IPv4 lies in the last 32 bits (see `Address`).
+            let free = match net {
+                IpNet::V4(net) => 32 - u32::from(net.prefix_len()),
+                IpNet::V6(net) => 128 - u32::from(net.prefix_len()),
+            };
+            let mask = u128::MAX.checked_shl(free).unwrap_or(0);
+            let first = Address::from(net.network()).0 & mask;
+            turns.push((first, bit, 1));
+            if let Some(behind) = (first | !mask).checked_add(1) {
+                turns.push((behind, bit, -1));
+            }
+        }
+        turns.sort_unstable();
         let mut found = Nets::default();
-        nets.into_iter().for_each(|net| found.add(*net, 1));
+        let mut open = [0i32; 8];
+        for (at, bit, by) in turns {
+            if let Some(count) = open.get_mut(bit.trailing_zeros() as usize) {
+                *count += by;
+            }
+            let held =
+                |bits: u8, (place, count): (usize, &i32)| if *count > 0 { bits | 1 << place } else { bits };
+            let bits = open.iter().enumerate().fold(0, held);
+            if found.starts.last() == Some(&at) {
+                found.bits.pop();
+            } else {
+                found.starts.push(at);
+            }
+            found.bits.push(bits);
+        }
         found
     }
 
     /// The bits of all networks that hold `address`.
     pub(super) fn bits(&self, address: Address) -> u8 {
-        let held = self.0.iter().filter(|(base, mask, _)| address.0 & mask == *base);
-        held.fold(0, |bits, (_, _, more)| bits | more)
+        let at = self.starts.partition_point(|start| *start <= address.0);
+        at.checked_sub(1).and_then(|at| self.bits.get(at)).copied().unwrap_or_default()
     }
 
     /// True when one of them holds `address`.
@@ -61,7 +90,7 @@ impl Nets {
 
     /// True when there is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.starts.is_empty()
     }
 }
 
@@ -155,11 +184,9 @@ impl Ground {
     /// Prepares it. A site that nobody described is `Site::default()`.
     pub fn new(rules: Arc<Rules>, site: Site, tags: Option<Arc<Tags>>) -> Ground {
         let one = |address: &Address| IpNet::from(address.to_ip());
-        let mut roles = Nets::default();
-        for (role, nets) in &site.roles {
-            let bit = ROLES.iter().position(|known| known == role).map_or(0, |place| 1u8 << place);
-            nets.iter().for_each(|net| roles.add(*net, bit));
-        }
+        let bit = |role: &str| ROLES.iter().position(|known| *known == role).map_or(0, |place| 1u8 << place);
+        let of_roles = site.roles.iter().flat_map(|(role, nets)| nets.iter().map(|net| (*net, bit(role))));
+        let roles = Nets::with_bits(of_roles);
         let shapes = shapes(&rules);
         let storage = storage(&rules);
         let private = private(&rules, &shapes, &storage);
@@ -489,6 +516,17 @@ mod tests {
         assert!(holds(&nets[..2], "10.1.255.255") && !holds(&nets[..2], "10.2.0.0"));
         assert!(holds(&nets[..2], "fd00::1") && !holds(&nets[..2], "fd00:0:0:1::1"));
         assert!(holds(&nets[2..], "8.8.8.8") && !holds(&nets[2..], "2001:db8::1"));
+        let last: Vec<IpNet> = vec!["ffff::/16".parse().unwrap(), "::/0".parse().unwrap()];
+        assert!(
+            holds(&last[..1], "ffff:ffff::1") && !holds(&last[..1], "fffe::1") && holds(&last, "8.8.8.8")
+        );
+        let nested = [("10.0.0.0/8", 1), ("10.1.0.0/16", 2), ("10.1.0.0/24", 2), ("10.2.0.0/16", 4)];
+        let nested = Nets::with_bits(nested.map(|(net, bit)| (net.parse().unwrap(), bit)));
+        let bits = |text: &str| nested.bits(text.parse::<std::net::IpAddr>().unwrap().into());
+        assert_eq!(
+            ["10.0.0.1", "10.1.0.1", "10.1.1.1", "10.2.0.1", "10.3.0.1", "11.0.0.0"].map(bits),
+            [1, 3, 3, 5, 1, 0]
+        );
     }
 
     #[test]
