@@ -152,7 +152,7 @@ impl Loaded {
         servers.extend(self.site.roles.get("servers").into_iter().flatten());
         audit::Plan {
             ground: Arc::clone(&self.ground),
-            scope: Scope { servers },
+            scope: Scope::of(&servers),
             fragments: decode::Limits::default(),
             flows: flow::Limits {
                 flows: plan.bounds.flows.get() as usize,

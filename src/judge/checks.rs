@@ -268,7 +268,7 @@ fn is_inbound(seen: &Seen<'_>) -> bool {
     if client.is_private() || client.is_group() || !seen.case.opening.from_start {
         return false;
     }
-    let audited = if seen.scope.servers.is_empty() { server.is_private() } else { seen.scope.audits(server) };
+    let audited = if seen.scope.is_open() { server.is_private() } else { seen.scope.audits(server) };
     let connected = seen
         .closing
         .tcp

@@ -29,14 +29,14 @@ use crate::rules::region_word;
 
 /// Networks, for a question per flow: the address space in segments within which the bits are the same, so that a site
 /// may have as many networks as it likes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Nets {
     starts: Vec<u128>,
     bits: Vec<u8>,
 }
 
 impl Nets {
-    fn of<'a>(nets: impl IntoIterator<Item = &'a IpNet>) -> Nets {
+    pub(super) fn of<'a>(nets: impl IntoIterator<Item = &'a IpNet>) -> Nets {
         Nets::with_bits(nets.into_iter().map(|net| (*net, 1)))
     }
 
