@@ -111,6 +111,11 @@ fn rows(folder: &Path) -> String {
         let record: Value = serde_json::from_str(line).unwrap();
         let kind = cell(record.get("record").unwrap());
         let (_, columns) = EVIDENCE.iter().find(|(name, _)| *name == kind).unwrap();
+        // A finding says where that is written, whatever it is about.
+        for cited in ["rule", "document"].iter().filter(|_| kind == "finding") {
+            let value = record.get(*cited).map(cell).unwrap_or_default();
+            assert!(!value.is_empty(), "{}: no {cited}: {record}", folder.display());
+        }
         text.push_str(&kind);
         for column in *columns {
             if let Some(value) = record.get(*column) {
@@ -127,7 +132,7 @@ fn each_capture_gives_its_rows() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut wrong = Vec::new();
     let folders = folders();
-    assert!(folders.len() >= 82, "captures are missing: {}", folders.len());
+    assert!(folders.len() >= 89, "captures are missing: {}", folders.len());
     for folder in &folders {
         let found = rows(folder);
         let path = folder.join("expected.csv");
@@ -241,6 +246,44 @@ fn each_case_shows_what_it_is_for() {
     check("site-private-endpoints", &["code=AFS411", "code=AFS412", "code=AFS413"]);
     check("site-proxy", &["code=AFS421", "code=AFS422", "code=AFS431", "subject=9.9.9.9"]);
     check("site-roles", &["code=AFS441", "destination=documented,port=documented"]);
+    check(
+        "site-print",
+        &[
+            "hci-2022-04-28/required/11.1;",
+            "hci-2022-04-28/required/11.1 (as meant)",
+            "afs-2019-06-24/regions/5.2 (as meant)",
+            "hci-2022-04-28/recommended/20.1 (port as meant)",
+            "hci-2022-04-28/cloud-witness/1.1 (placeholder)",
+            "name=azgnrelay01.servicebus.windows.net",
+            "server_port=9418,destination=documented,port=documented",
+        ],
+    );
+    check(
+        "site-legacy",
+        &[
+            "service=Azure File Sync in West US,need=required,state=seen-ok",
+            "service=Azure File Sync in East US, the paired region of West US,need=required,state=seen-ok",
+            "service=discovery of Azure File Sync in West US,need=required,state=seen-ok",
+        ],
+    );
+    check(
+        "site-us-government",
+        &[
+            "code=AFS401,severity=high,client_ip=10.1.0.4,subject=usgovtexas01.afs.azure.us",
+            "code=AFS403,severity=high,client_ip=10.1.0.4,subject=stranger.file.core.usgovcloudapi.net",
+            "code=AFS101,severity=medium,client_ip=10.1.0.4,subject=westeurope01.afs.azure.net",
+        ],
+    );
+    check("site-new-region", &["code=AFS402,severity=info", "code=AFS401,severity=high"]);
+    check(
+        "site-products",
+        &[
+            "rules=arc-2026-04-01/public/6.1;afs-2024-05-13/endpoints/1.1",
+            "note=expected: it is used every 15 minutes (arc-2026-04-01/statements/14)",
+        ],
+    );
+    check("site-datagrams", &["transport=udp", "the other way round", "opened icmp to 10.1.9.9"]);
+    check("site-other-proxy", &["code=AFS421", "asked 10.1.0.9 port 8080"]);
     check("site-allow", &["destination=site-approved", "code=AFS101", "code=AFS451", "code=AFS452"]);
     check("site-tunnels", &["(IKE)", "(ESP)", "(WireGuard)", "(GRE)"]);
     check(
@@ -325,6 +368,13 @@ fn what_is_innocent_is_no_finding() {
     check("site-private-endpoints", &["contosofs.file.core.windows.net", "login.microsoftonline.com"]);
     check("site-proxy", &["westeurope01.afs.azure.net", "10.1.0.53"]);
     check("site-roles", &["10.1.0.4:5985"]);
+    check("site-legacy", &["kailani.one.microsoft.com", "kailani1.one.microsoft.com"]);
+    check(
+        "site-us-government",
+        &["usgovarizona01.afs.azure.us", "contosofs.file.core.usgovcloudapi.net", "login.microsoftonline.us"],
+    );
+    check("site-products", &["management.azure.com"]);
+    check("site-datagrams", &["10.1.0.4:3343"]);
     check("site-allow", &["backup.vendor.example"]);
     check("site-tunnels", &["10.1.0.9"]);
     check("site-tags", &["westeurope01.afs.azure.net"]);

@@ -359,6 +359,85 @@ fn every_sentence_and_list_line_stands_in_its_document() {
     });
 }
 
+/// Host names that a document mentions and that are none of its endpoints: links to pages, samples, configuration.
+const MENTIONED: &[(&str, &[&str])] = &[
+    ("azure-file-sync@2019-06-24", &["system.net"]),
+    ("azure-file-sync@2024-05-13", &["download.microsoft.com", "learn.microsoft.com", "system.net"]),
+    (
+        "azure-file-sync@2024-11-06-networking",
+        &[
+            // A session at a prompt, that shows a chain of names.
+            "azureprivatedns-host.microsoft.com",
+            "csostoracct.privatelink.file.core.windows.net",
+            "file.par20prdstr01a.store.core.windows.net",
+            "ore.windows.net",
+            "storageaccount.file.core.windows.net",
+            "storageaccount.privatelink.file.core.windows.net",
+            // Zones that resolvers forward.
+            "afs.azure.net",
+            "core.windows.net",
+        ],
+    ),
+    ("azure-stack-hci@2021-12-14", &["webproxy1.com"]),
+    ("azure-stack-hci@2022-04-28", &["webproxy1.com"]),
+];
+
+/// The host names of a text, wherever they stand: tables, lists, code blocks, prose.
+fn hosts(text: &str) -> BTreeSet<String> {
+    let text = text.replace("&ast;", "*").replace(['\\', '`'], "");
+    // Where links lead is not what the document says.
+    let mut plain = String::new();
+    for (n, part) in text.split("](").enumerate() {
+        plain.push_str(if n == 0 { part } else { part.split_once(')').map_or("", |(_, rest)| rest) });
+        plain.push(' ');
+    }
+    let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '*');
+    let words = plain.split(|c: char| !in_host(c)).map(|word| word.trim_matches('.').to_ascii_lowercase());
+    let ends = [".com", ".net", ".us", ".cn", ".io", ".org", ".ms"];
+    words
+        .filter(|word| ends.iter().any(|end| word.strip_suffix(end).is_some_and(|rest| !rest.is_empty())))
+        .collect()
+}
+
+/// What no table, list or block that is known by its form has would be found here.
+#[test]
+fn no_host_of_a_document_is_missing() {
+    for_each_document(|id, text, rules| {
+        let ours: BTreeSet<String> = rules.iter().flat_map(|rule| hosts(&rule.row.printed)).collect();
+        let mentioned =
+            MENTIONED.iter().find(|(document, _)| *document == id).map_or(&[][..], |(_, hosts)| *hosts);
+        let missing: Vec<String> = hosts(text)
+            .difference(&ours)
+            .filter(|host| !mentioned.contains(&host.as_str()))
+            .cloned()
+            .collect();
+        assert!(missing.is_empty(), "{id}: {missing:?}");
+        let gone: Vec<&&str> = mentioned.iter().filter(|host| !hosts(text).contains(**host)).collect();
+        assert!(gone.is_empty(), "{id}: no longer mentioned: {gone:?}");
+    });
+}
+
+/// The lines of every code block whose lines are urls, as the one-time registration prints them.
+#[test]
+fn blocks_of_urls_are_there_line_by_line() {
+    for_each_document(|id, text, rules| {
+        let mut theirs = BTreeSet::new();
+        for block in text.split("```").skip(1).step_by(2) {
+            let lines: Vec<&str> = block.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            if lines.iter().all(|line| line.starts_with("https://")) {
+                theirs.extend(lines.into_iter().map(str::to_owned));
+            }
+        }
+        let ours: BTreeSet<String> = rules
+            .iter()
+            .filter(|rule| theirs.contains(&*rule.row.printed))
+            .map(|rule| rule.row.printed.to_string())
+            .collect();
+        assert_eq!(ours, theirs, "{id}");
+        assert_eq!(theirs.is_empty(), id != "azure-stack-hci@2022-04-28", "{id}");
+    });
+}
+
 /// The objects of every JSON block: URL, port and note. The notes stand between curly quotes, so no JSON reader takes it.
 fn json_blocks(text: &str) -> Vec<Vec<[String; 3]>> {
     let value = |object: &str, key: &str| {
@@ -414,8 +493,8 @@ fn json_blocks_are_there_object_by_object() {
 
 /// The bullets of a list that begins with `first`.
 fn bullets<'a>(text: &'a str, first: &str) -> Vec<&'a str> {
-    let from = text.lines().skip_while(|line| line.strip_prefix("- ") != Some(first));
-    from.map_while(|line| line.strip_prefix("- ")).collect()
+    let item = |line: &'a str| line.strip_prefix("- ").or_else(|| line.strip_prefix("* "));
+    text.lines().skip_while(|line| item(line) != Some(first)).map_while(item).collect()
 }
 
 #[test]
@@ -429,6 +508,16 @@ fn lists_are_there_line_by_line() {
             for rule in rows {
                 assert_eq!(rule.url.as_deref(), Some(bare(&rule.row.printed).as_str()), "{}", rule.id);
             }
+        }
+        // Lists of tags: the tag stands between the first code marks of each line.
+        let tags = |rule: &&Rule| rule.table.kind == Kind::ServiceTag && rule.table.printed.is_none();
+        let rows: Vec<&Rule> = rules.iter().filter(tags).collect();
+        let [first, _, ..] = rows[..] else { return };
+        let ours: Vec<&str> = rows.iter().map(|rule| &*rule.row.printed).collect();
+        assert_eq!(ours, bullets(text, &first.row.printed), "{id}: service tags");
+        for rule in rows {
+            let named: Vec<&str> = rule.row.tags.iter().map(|(tag, _)| &**tag).collect();
+            assert_eq!(named, [rule.row.printed.split('`').nth(1).unwrap()], "{}", rule.id);
         }
     });
 }

@@ -175,6 +175,10 @@ fn another_region_is_a_finding() {
     let pair = Capture::new().tls("52.1.2.4", "eastus01.afs.azure.net");
     check(&pair, &format!("{WEST_US}redundancy = \"GRS\"\n"), &[]);
     check(&pair, &format!("{WEST_US}redundancy = \"LRS\"\n"), &["AFS401 eastus01.afs.azure.net"]);
+    let cloud = Capture::new().tls("52.1.2.4", "westus01.afs.azure.us");
+    check(&cloud, WEST_US, &["AFS401 westus01.afs.azure.us"]);
+    let own = Capture::new().tls("52.1.2.4", "contososyncsyncp.westus.afs.azure.net");
+    check(&own, WEST_US, &[]);
     let new = Capture::new().tls("52.1.2.4", "italynorth01.afs.azure.net");
     check(&new, WEST_US, &["AFS401 italynorth01.afs.azure.net"]);
     check(&new, "[azure-file-sync]\nregion = \"Italy North\"\n", &["AFS402 italynorth01.afs.azure.net"]);
@@ -223,6 +227,11 @@ fn a_declared_proxy_is_used() {
     check(&through, site, &[]);
     let past = Capture::new().dns("10.1.0.53", &[NAME], "52.1.2.3").tls("52.1.2.3", NAME);
     check(&past, site, &[&format!("AFS421 {NAME}"), &format!("AFS422 {NAME}")]);
+    for other in ["10.1.0.9", "203.0.113.9"] {
+        let stranger = Capture::new().connection(SERVER, other, 8080, connect.as_bytes(), answer);
+        check(&stranger, site, &[&format!("AFS421 {NAME}")]);
+        check(&stranger, "", &[]);
+    }
 }
 
 #[test]
@@ -254,6 +263,71 @@ fn ports_between_roles_are_judged() {
 }
 
 #[test]
+fn evidence_says_when_a_row_was_not_met_as_printed() {
+    let rules = |capture: &Capture, site: &str| {
+        let row = records(&analyze(capture, site, &[])).remove(0);
+        let rules = row["rules"].as_array().cloned().unwrap_or_default();
+        let rules: Vec<&str> = rules.iter().map(|rule| rule.as_str().unwrap()).collect();
+        (row["port"].as_str().unwrap().to_owned(), rules.join(";"))
+    };
+    let old = "[rules]\ndocuments = [\"azure-stack-hci@2022-04-28\"]\n";
+    let tls = |name: &str| Capture::new().tls("52.1.2.3", name);
+    let (_, printed) = rules(&tls("dp.azurestackchi.azure.us"), old);
+    assert!(printed.starts_with("hci-2022-04-28/") && !printed.contains("as meant"), "{printed}");
+    let (_, meant) = rules(&tls("dp.azurestackhci.azure.us"), old);
+    assert!(meant.split(';').all(|rule| rule.ends_with(" (as meant)")), "{meant}");
+    // The row prints 443 for a url that begins with http.
+    const UPDATE: &str = "wustat.windows.com";
+    let request = format!("GET / HTTP/1.1\r\nHost: {UPDATE}\r\n\r\n");
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let http = Capture::new().connection(SERVER, "52.1.2.3", 80, request.as_bytes(), answer);
+    let (port, meant) = rules(&http, old);
+    assert_eq!(port, "documented");
+    assert!(meant.contains(" (port as meant)"), "{meant}");
+    let (port, printed) = rules(&tls(UPDATE), old);
+    assert_eq!((port.as_str(), printed.contains("as meant")), ("443", false), "{printed}");
+    // A port without a host, printed with a thousands comma.
+    let oldest = "[rules]\ndocuments = [\"azure-stack-hci@2021-12-14\"]\n";
+    let git = |port| Capture::new().connection(SERVER, "140.82.1.1", port, b"0032git", b"0000");
+    assert_eq!(rules(&git(9418), oldest).0, "documented");
+    assert_eq!(rules(&git(418), oldest).0, "not-443");
+    assert_eq!(rules(&git(9418), "").0, "not-443");
+    let vault = tls("contosovault.vault.azure.net");
+    let list = |keys: &str| format!("[azure-stack-hci]\nregion = \"East US\"\n{keys}");
+    let (_, unfilled) = rules(&vault, &list(""));
+    assert!(unfilled.contains(" (placeholder)"), "{unfilled}");
+    let (_, filled) = rules(&vault, &list("key-vaults = [\"contosovault\"]\n"));
+    assert!(!filled.contains(" (placeholder)"), "{filled}");
+}
+
+#[test]
+fn findings_cite_what_they_are_judged_by() {
+    let cited = |capture: &Capture, site: &str, code: &str| {
+        let records = records(&analyze(capture, site, &[]));
+        let found = records.iter().find(|record| record["code"] == code).unwrap().clone();
+        ["rule", "document"].map(|cell| found[cell].to_string())
+    };
+    let stranger = Capture::new().tls("203.0.113.9", "backup.vendor.example");
+    let [rule, document] = cited(&stranger, WEST_US, "AFS101");
+    assert!(rule.contains("afs-2024-05-13/statements/13") && document.contains("azure-file-sync@2024-05-13"));
+    assert!(!document.contains("azure-stack-hci"), "the site does not use it: {document}");
+    let roles = "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.1.0.0/24\"]\n\
+                 windows-admin-center = [\"10.1.9.9\"]\n";
+    let strange = Capture::new().connection("10.1.9.9", SERVER, 3389, &[], &[]);
+    let [rule, _] = cited(&strange, roles, "AFS441");
+    assert!(rule.contains("azure-local-2025-01-08/windows-admin-center/1"), "{rule}");
+    let mut tunnel = Capture::new();
+    tunnel.ip(SERVER, "203.0.113.1", 50, &[0, 0, 0x12, 0x34, 0, 0, 0, 1, 9, 9, 9, 9]);
+    let [rule, _] = cited(&tunnel, "", "AFS461");
+    assert!(rule.contains("afs-networking-2024-11-06/statements/12"), "{rule}");
+    // A sentence about another product says nothing of this one.
+    const NAME: &str = "contosofs.file.core.windows.net";
+    let public = Capture::new().dns("10.1.0.53", &[NAME], "20.60.0.4").tls("20.60.0.4", NAME);
+    let [_, document] = cited(&public, "[private-endpoints]\nnetworks = [\"10.9.0.0/24\"]\n", "AFS413");
+    assert!(document.contains("networking") && !document.contains("azure-stack-hci@2025"), "{document}");
+}
+
+#[test]
 fn exceptions_hold_until_their_last_day() {
     let capture = Capture::new().tls("203.0.113.9", "backup.vendor.example");
     let allow =
@@ -275,6 +349,16 @@ fn tunnels_are_named() {
     capture.ip(SERVER, "203.0.113.1", 50, &[0, 0, 0x12, 0x34, 0, 0, 0, 1, 9, 9, 9, 9]);
     let found = findings(&capture, "", &[]);
     assert!(found.iter().any(|finding| finding.starts_with("AFS461 203.0.113.1")), "{found:?}");
+    let inside = |protocol| {
+        let mut capture = Capture::new();
+        capture.ip(SERVER, "10.1.0.1", protocol, &[0, 0, 0x9a, 0x9a, 0, 0, 0, 1, 9, 9, 9, 9]);
+        findings(&capture, "", &[]).len()
+    };
+    assert_eq!(
+        [inside(50), inside(47)],
+        [1, 0],
+        "a gateway of the site's own hides as much; a mirror hides nothing"
+    );
 }
 
 fn tags(sync: &str) -> String {
@@ -318,6 +402,18 @@ fn service_tags_speak_for_addresses() {
     let beside = [("ServiceTags_Public_20260101.json", file.as_str())];
     let said = String::from_utf8(analyze(&capture, old, &beside).stderr).unwrap();
     assert!(said.contains("28 weeks older than the capture"), "{said}");
+    for (date, expected) in [("20260727", None), ("20261102", Some("14 weeks newer than the capture"))] {
+        let name = format!("ServiceTags_Public_{date}.json");
+        let site = format!("[service-tags]\nfile = \"{name}\"\n");
+        let output = analyze(&capture, &site, &[(name.as_str(), file.as_str())]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let told = expected.is_some_and(|expected| said.contains(expected));
+        assert_eq!(
+            (told, said.contains("than the capture")),
+            (expected.is_some(), expected.is_some()),
+            "{said}"
+        );
+    }
 }
 
 #[test]
@@ -330,6 +426,23 @@ fn needs_are_listed() {
     assert_eq!(needs[0]["state"], "seen-ok", "a legacy name will do: {}", needs[0]);
     assert!(needs.iter().skip(1).all(|need| need["state"] == "not-seen"));
     assert!(needs.iter().all(|need| !need["rule"].as_array().unwrap().is_empty()));
+}
+
+#[test]
+fn what_is_not_the_sites_satisfies_no_need() {
+    let state = |site: &str, name: &str, service: &str| {
+        let records = records(&analyze(&Capture::new().tls("20.60.0.4", name), site, &[]));
+        let found = |record: &&Value| record["service"].as_str().is_some_and(|text| text == service);
+        records.iter().find(found).unwrap()["state"].as_str().unwrap().to_owned()
+    };
+    let accounts = format!("{WEST_US}storage-accounts = [\"contosofs\"]\n");
+    let storage = |name: &str| state(&accounts, name, "Azure Storage: *.core.windows.net");
+    assert_eq!(storage("contosofs.file.core.windows.net"), "seen-ok");
+    assert_eq!(storage("stranger.file.core.windows.net"), "not-seen");
+    let new = "[site]\nproducts = [\"azure-file-sync\"]\n[azure-file-sync]\nregion = \"Italy North\"\n";
+    let sync = |name: &str| state(new, name, "Azure File Sync: *.afs.azure.net");
+    assert_eq!(sync("italynorth01.afs.azure.net"), "seen-ok");
+    assert_eq!(sync("westus01.afs.azure.net"), "not-seen");
 }
 
 #[test]
@@ -347,6 +460,8 @@ fn a_site_file_begins_with_a_capture() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let site = String::from_utf8(made.stdout).unwrap();
     for line in [
+        "cloud = \"public\"",
+        "# products = [\"azure-file-sync\"]   # these were seen",
         "region = \"West US\"",
         "storage-accounts = [\"contosofs\"]",
         "servers = [\"10.1.0.4\"]",
@@ -356,6 +471,15 @@ fn a_site_file_begins_with_a_capture() {
         assert!(site.lines().any(|found| found == line), "{line}:\n{site}");
     }
     records(&analyze(&capture, &site, &[]));
+    // Names that a site file would refuse are left out of it.
+    let odd = Capture::new()
+        .tls("52.1.2.3", "westeurop01.afs.azure.net")
+        .tls("52.1.2.4", "contoso-fs.file.core.windows.net")
+        .tls("52.1.2.5", "ab.file.core.windows.net");
+    std::fs::write(folder.path().join("odd.pcap"), &odd.bytes).unwrap();
+    let begun = String::from_utf8(run(folder.path(), &["site", "init", "odd.pcap"]).stdout).unwrap();
+    assert!(begun.contains("# region = ") && begun.contains("# storage-accounts = "), "{begun}");
+    records(&analyze(&odd, &begun, &[]));
     // All that stands there as an example can be put in force: a tag file alone has to be there.
     let all: String = site
         .lines()
@@ -383,7 +507,17 @@ fn what_is_wrong_is_told_with_its_line_before_a_frame_is_read() {
         "site.toml:2: unknown key `regoin`, did you mean `region`?",
     );
     let tags = "[service-tags]\nfile = \"tags.json\"\n";
-    wrong(tags, &[], "tags.json");
+    wrong(tags, &[], "site.toml:2: there is no such file: `tags.json`");
+    wrong(tags, &[("tags.json", "")], "tags.json:1: the file is empty");
+    wrong(tags, &[("tags.json", "[]")], "tags.json:1: not a file of service tags");
+    wrong(
+        tags,
+        &[("tags.json", "{\"changeNumber\": 1,\n\"cloud\": \"Public\", \"values\": [\n")],
+        "tags.json:3: the file is cut",
+    );
+    let file = self::tags("52.1.2.0/24");
+    let china = format!("[site]\ncloud = \"china\"\n{tags}");
+    wrong(&china, &[("tags.json", &file)], "those of the cloud `Public`, and the site is in `china`");
     wrong(tags, &[("tags.json", "{\n \"changeNumber\": x")], "tags.json:2: ");
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("rules")).unwrap();

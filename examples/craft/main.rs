@@ -18,6 +18,7 @@
 mod blocked;
 mod file;
 mod frame;
+mod rows;
 mod say;
 mod site;
 mod talk;
@@ -142,7 +143,7 @@ const CASES: &[Case] = &[
 fn main() {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    for (name, shows, make) in CASES.iter().chain(site::CASES).chain(blocked::CASES) {
+    for (name, shows, make) in CASES.iter().chain(site::CASES).chain(rows::CASES).chain(blocked::CASES) {
         if !chosen.is_empty() && !chosen.iter().any(|chosen| chosen == name) {
             continue;
         }

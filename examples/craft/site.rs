@@ -58,7 +58,8 @@ pub const CASES: &[Case] = &[
     ("site-quiet", "half an hour without a word to the sync service", quiet),
 ];
 
-fn files(play: impl FnOnce(&mut Wire), site: &str) -> Files {
+/// A capture and its site file.
+pub fn files(play: impl FnOnce(&mut Wire), site: &str) -> Files {
     let mut wire = Wire::default();
     play(&mut wire);
     vec![
@@ -67,7 +68,8 @@ fn files(play: impl FnOnce(&mut Wire), site: &str) -> Files {
     ]
 }
 
-const fn out(host: u8) -> End {
+/// An address of the cloud.
+pub const fn out(host: u8) -> End {
     (v4(20, 60, 40, host), 443)
 }
 

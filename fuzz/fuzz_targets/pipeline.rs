@@ -57,7 +57,7 @@ fn run(bytes: &[u8], workers: usize) -> Option<Vec<String>> {
     let capture = Capture::over("fuzz", input, Hash::None).ok()?;
     let plan = audit::Plan {
         ground: Arc::clone(&GROUND),
-        scope: Scope { servers: Vec::new() },
+        scope: Scope::default(),
         fragments: decode::Limits::default(),
         flows: flow::Limits::default(),
         judge: judge::Limits::default(),

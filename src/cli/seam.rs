@@ -152,7 +152,7 @@ impl Loaded {
         servers.extend(self.site.roles.get("servers").into_iter().flatten());
         audit::Plan {
             ground: Arc::clone(&self.ground),
-            scope: Scope { servers },
+            scope: Scope::of(&servers),
             fragments: decode::Limits::default(),
             flows: flow::Limits {
                 flows: plan.bounds.flows.get() as usize,
@@ -173,7 +173,12 @@ impl Loaded {
             rules: Some(source(plan)),
             site: (!site.file.is_empty()).then(file),
             service_tags: service_tags.clone(),
-            warnings: service_tags.iter().filter_map(|tags| tags.warning(span)).collect(),
+            warnings: site
+                .remarks
+                .iter()
+                .cloned()
+                .chain(service_tags.iter().filter_map(|tags| tags.warning(span)))
+                .collect(),
             ..RunFacts::default()
         }
     }
@@ -181,7 +186,7 @@ impl Loaded {
 
 pub(super) fn load(plan: &AnalyzePlan) -> anyhow::Result<Loaded> {
     let library = library(&RulesPlan { rules: plan.rules.clone() })?;
-    let site = match &plan.site {
+    let mut site = match &plan.site {
         Some(path) => Site::load(path, &library).map_err(all_of)?,
         None => Site::default(),
     };
@@ -191,6 +196,21 @@ pub(super) fn load(plan: &AnalyzePlan) -> anyhow::Result<Loaded> {
     }
     let rules = Arc::new(library.select(&selection)?);
     let tags = site.service_tags.as_deref().map(Tags::load).transpose()?.map(Arc::new);
+    if let (Some(tags), Some(cloud)) = (tags.as_deref(), site.cloud)
+        && tags.cloud() != Some(cloud)
+    {
+        anyhow::bail!(
+            "cannot use service tags: {}: they are those of the cloud `{}`, and the site is in `{cloud}`",
+            tags.file,
+            tags.cloud_word
+        );
+    }
+    if let Some(tags) = tags.as_deref().filter(|tags| tags.cloud().is_none()) {
+        site.remarks.push(format!(
+            "service tags are those of the cloud `{}`, which no document knows: no name is held against them",
+            tags.cloud_word
+        ));
+    }
     let documents = rules
         .documents()
         .iter()

@@ -46,7 +46,8 @@ const TRAFFIC: &[Explanation] = &[
         code: "AFS101",
         severity: Severity::Medium,
         title: "destination not documented",
-        looks_like: "an audited server opened a connection to a name that no row of the documents in force allows",
+        looks_like: "an audited server opened a connection to a name that no row of the documents in force allows; there is no row to \
+                     cite, so the finding cites the sentences by which the documents ask for a list of what is allowed",
         cause: "software other than the audited product on the server, or an endpoint that a newer document adds",
         action: "find the program that opened it; remove it, or add an exception with a reason and an expiry to the site file",
         else_could_be: "a newer edition of the document may list the name: run again with --rules or another document date",
@@ -91,7 +92,8 @@ const TRAFFIC: &[Explanation] = &[
         code: "AFS106",
         severity: Severity::Low,
         title: "no name known for a destination",
-        looks_like: "a flow to a public address with no server name, no DNS answer and no request that names it",
+        looks_like: "a flow to a public address with no server name, no DNS answer and no request that names it; the finding cites the \
+                     sentences by which the documents ask for a list of what is allowed",
         cause: "a program that connects to addresses, a name looked up before the capture began, or encrypted DNS",
         action: "start the capture before the server looks names up, or add the service tag file to the site file",
         else_could_be: "a flow that began before the capture",
@@ -100,7 +102,7 @@ const TRAFFIC: &[Explanation] = &[
         code: "AFS107",
         severity: Severity::Medium,
         title: "two sources name a flow differently",
-        looks_like: "the TLS hello names one host, and DNS or the request around it names another",
+        looks_like: "the TLS hello names one host, and DNS or the request around it names another; the finding cites the rows of both",
         cause: "a shared address with several names, domain fronting, or a stale DNS answer",
         action: "compare both names in the row: if only one is documented, find the program that opened the flow",
         else_could_be: "one address behind a content network that answers for many names",

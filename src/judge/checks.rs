@@ -115,17 +115,23 @@ const CHECKS: &[Check] = &[
 
 /// Sentences of the documents that a finding cites besides the rows of the destination, by their subject.
 const CITES: &[(&str, &str)] = &[
+    ("AFS101", "allowlist"),
     ("AFS102", "broad"),
     ("AFS103", "port"),
     ("AFS104", "encryption"),
     ("AFS105", "outbound-only"),
+    ("AFS106", "allowlist"),
     ("AFS404", "routing"),
     ("AFS405", "no-smb"),
     ("AFS411", "private-link"),
     ("AFS412", "hosts-file"),
     ("AFS413", "private-link"),
     ("AFS421", "proxy"),
+    ("AFS461", "tunnel"),
 ];
+
+/// What is cited where no row names the destination: that there are lists, and that they are what is allowed.
+const NOT_LISTED: &str = "allowlist";
 
 /// Runs all checks over a finished flow, adds the findings, and returns their codes.
 pub(super) fn run(seen: &Seen<'_>, findings: &mut Findings) -> SmallVec<[&'static str; 2]> {
@@ -172,9 +178,25 @@ fn sign<'a>(seen: &'a Seen<'_>, code: &'static str) -> Sign<'a> {
 
 /// The same with what the documents say.
 fn with_texts(seen: &Seen<'_>, sign: Sign<'_>, take: impl FnOnce(&Sign<'_>)) {
-    let cited = CITES.iter().find(|(citing, _)| *citing == sign.code);
-    let sentences = cited.and_then(|(_, about)| seen.ground.sentences(about));
-    let (rules, documents) = joined(seen.row.documented.as_deref(), sentences.map(|said| &**said));
+    let destination = seen.row.documented.as_deref();
+    let products = destination.map_or("", |said| &said.products);
+    let about = CITES.iter().find(|(citing, _)| *citing == sign.code).map(|(_, about)| *about);
+    let sentences = about.and_then(|about| seen.ground.sentences(about, products));
+    let more = sentences.or_else(|| match sign.code {
+        "AFS107" => {
+            contradicting(seen).and_then(|(_, other, _)| other.standing.documented.as_deref().cloned())
+        }
+        "AFS441" => {
+            let roles = [seen.row.client, seen.row.server].map(|end| seen.ground.roles(end.address));
+            seen.ground.between(roles[0], roles[1])
+        }
+        _ => None,
+    });
+    let more = match more {
+        None if destination.is_none() => seen.ground.sentences(NOT_LISTED, ""),
+        more => more,
+    };
+    let (rules, documents) = joined(destination, more.as_ref());
     take(&Sign { rules: &rules, documents: &documents, ..sign });
 }
 
@@ -254,7 +276,7 @@ fn is_inbound(seen: &Seen<'_>) -> bool {
     if client.is_private() || client.is_group() || !seen.case.opening.from_start {
         return false;
     }
-    let audited = if seen.scope.servers.is_empty() { server.is_private() } else { seen.scope.audits(server) };
+    let audited = if seen.scope.is_open() { server.is_private() } else { seen.scope.audits(server) };
     let connected = seen
         .closing
         .tcp

@@ -18,6 +18,7 @@ use super::checks::Proof;
 use super::compare::Compare;
 use super::findings::Findings;
 use super::ground::Ground;
+use super::ground::Nets;
 use super::ground::TagSet;
 use super::inside::spoken;
 use super::lookups::Lookup;
@@ -90,19 +91,24 @@ pub trait Docket {
 /// Which hosts are audited.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    /// Audited networks; without any, every private address that opens connections.
-    pub servers: Vec<IpNet>,
+    /// None for every private client.
+    servers: Nets,
 }
 
 impl Scope {
+    /// The hosts in these networks; without one, every private address.
+    pub fn of(servers: &[IpNet]) -> Scope {
+        Scope { servers: Nets::of(servers) }
+    }
+
+    /// Nobody said whose flows are judged.
+    pub(super) fn is_open(&self) -> bool {
+        self.servers.is_empty()
+    }
+
     /// Whether flows that `client` opens are judged.
     pub fn audits(&self, client: Address) -> bool {
-        if self.servers.is_empty() {
-            client.is_private()
-        } else {
-            let ip = client.to_ip();
-            self.servers.iter().any(|network| network.contains(&ip))
-        }
+        if self.is_open() { client.is_private() } else { self.servers.hold(client) }
     }
 }
 

@@ -16,7 +16,9 @@ use super::needs::Needs;
 use super::record::Documented;
 use crate::base::Address;
 use crate::rules::Boxes;
+use crate::rules::Clouds;
 use crate::rules::Kind;
+use crate::rules::PortVerdict;
 use crate::rules::ROLES;
 use crate::rules::RuleId;
 use crate::rules::Rules;
@@ -25,31 +27,60 @@ use crate::rules::TagId;
 use crate::rules::Tags;
 use crate::rules::region_word;
 
-/// Networks, for a question per flow.
-#[derive(Debug, Default)]
-pub(super) struct Nets(Vec<(u128, u128, u8)>);
+/// Networks, for a question per flow: the address space in segments within which the bits are the same, so that a site
+/// may have as many networks as it likes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Nets {
+    starts: Vec<u128>,
+    bits: Vec<u8>,
+}
 
 impl Nets {
-    fn add(&mut self, net: IpNet, bits: u8) {
-        // IPv4 lies in the last 32 bits (see `Address`).
-        let free = match net {
-            IpNet::V4(net) => 32 - u32::from(net.prefix_len()),
-            IpNet::V6(net) => 128 - u32::from(net.prefix_len()),
-        };
-        let mask = u128::MAX.checked_shl(free).unwrap_or(0);
-        self.0.push((Address::from(net.network()).0 & mask, mask, bits));
+    pub(super) fn of<'a>(nets: impl IntoIterator<Item = &'a IpNet>) -> Nets {
+        Nets::with_bits(nets.into_iter().map(|net| (*net, 1)))
     }
 
-    fn of<'a>(nets: impl IntoIterator<Item = &'a IpNet>) -> Nets {
+    /// Networks, each with one bit.
+    fn with_bits(nets: impl IntoIterator<Item = (IpNet, u8)>) -> Nets {
+        // Where each network begins, and where the first address behind it is.
+        let mut turns: Vec<(u128, u8, i32)> = Vec::new();
+        for (net, bit) in nets {
+            // IPv4 lies in the last 32 bits (see `Address`).
+            let free = match net {
+                IpNet::V4(net) => 32 - u32::from(net.prefix_len()),
+                IpNet::V6(net) => 128 - u32::from(net.prefix_len()),
+            };
+            let mask = u128::MAX.checked_shl(free).unwrap_or(0);
+            let first = Address::from(net.network()).0 & mask;
+            turns.push((first, bit, 1));
+            if let Some(behind) = (first | !mask).checked_add(1) {
+                turns.push((behind, bit, -1));
+            }
+        }
+        turns.sort_unstable();
         let mut found = Nets::default();
-        nets.into_iter().for_each(|net| found.add(*net, 1));
+        let mut open = [0i32; 8];
+        for (at, bit, by) in turns {
+            if let Some(count) = open.get_mut(bit.trailing_zeros() as usize) {
+                *count += by;
+            }
+            let held =
+                |bits: u8, (place, count): (usize, &i32)| if *count > 0 { bits | 1 << place } else { bits };
+            let bits = open.iter().enumerate().fold(0, held);
+            if found.starts.last() == Some(&at) {
+                found.bits.pop();
+            } else {
+                found.starts.push(at);
+            }
+            found.bits.push(bits);
+        }
         found
     }
 
     /// The bits of all networks that hold `address`.
     pub(super) fn bits(&self, address: Address) -> u8 {
-        let held = self.0.iter().filter(|(base, mask, _)| address.0 & mask == *base);
-        held.fold(0, |bits, (_, _, more)| bits | more)
+        let at = self.starts.partition_point(|start| *start <= address.0);
+        at.checked_sub(1).and_then(|at| self.bits.get(at)).copied().unwrap_or_default()
     }
 
     /// True when one of them holds `address`.
@@ -59,7 +90,7 @@ impl Nets {
 
     /// True when there is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.starts.is_empty()
     }
 }
 
@@ -114,8 +145,10 @@ pub struct Ground {
     tag_rows: Vec<(String, SmallVec<[RuleId; 2]>)>,
     /// Endpoint rows that a tag belongs to: the tags' places in `tag_rows` as bits, by rule.
     tags_of_rule: Vec<u64>,
-    /// Sentences of the documents, ready to print, by subject.
-    sentences: HashMap<&'static str, Arc<Documented>, foldhash::fast::RandomState>,
+    /// Sentences of the documents that findings cite, by subject.
+    sentences: HashMap<&'static str, Vec<RuleId>, foldhash::fast::RandomState>,
+    /// Rows that give a port and no host, ready to print.
+    any_host: Vec<(RuleId, Arc<Documented>)>,
 }
 
 /// The regional instances that the site may use.
@@ -125,6 +158,8 @@ pub(super) struct OwnRegion {
     pub(super) words: Vec<String>,
     /// True by rule for what the site has business with.
     pub(super) serves: Vec<bool>,
+    /// Clouds of the region; none where no document lists it.
+    pub(super) clouds: Clouds,
 }
 
 /// Subjects of sentences that findings cite.
@@ -138,6 +173,8 @@ const CITED: &[&str] = &[
     "port",
     "broad",
     "proxy",
+    "allowlist",
+    "tunnel",
 ];
 
 /// Tags that are told apart for rows; more are not.
@@ -147,19 +184,19 @@ impl Ground {
     /// Prepares it. A site that nobody described is `Site::default()`.
     pub fn new(rules: Arc<Rules>, site: Site, tags: Option<Arc<Tags>>) -> Ground {
         let one = |address: &Address| IpNet::from(address.to_ip());
-        let mut roles = Nets::default();
-        for (role, nets) in &site.roles {
-            let bit = ROLES.iter().position(|known| known == role).map_or(0, |place| 1u8 << place);
-            nets.iter().for_each(|net| roles.add(*net, bit));
-        }
+        let bit = |role: &str| ROLES.iter().position(|known| *known == role).map_or(0, |place| 1u8 << place);
+        let of_roles = site.roles.iter().flat_map(|(role, nets)| nets.iter().map(|net| (*net, bit(role))));
+        let roles = Nets::with_bits(of_roles);
         let shapes = shapes(&rules);
         let storage = storage(&rules);
         let private = private(&rules, &shapes, &storage);
         let tag_rows = tag_rows(&rules);
         let sentence = |about: &&'static str| {
             let ids: Vec<RuleId> = rules.statements(about).map(|(id, _)| id).collect();
-            (!ids.is_empty()).then(|| (*about, Arc::new(quote(&rules, ids))))
+            (!ids.is_empty()).then_some((*about, ids))
         };
+        let without_host =
+            rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Endpoint && rule.host.is_none());
         let port_rules = || rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Port);
         Ground {
             needs: Needs::new(&rules, &site),
@@ -173,6 +210,7 @@ impl Ground {
             port_rows: port_rules().map(|(id, _)| (id, Arc::new(quote(&rules, [id])))).collect(),
             tags_of_rule: rules.iter().map(|(_, rule)| tags_of(rule, &tag_rows, &rules)).collect(),
             sentences: CITED.iter().filter_map(sentence).collect(),
+            any_host: without_host.map(|(id, _)| (id, Arc::new(quote(&rules, [id])))).collect(),
             shapes,
             storage,
             private,
@@ -184,9 +222,36 @@ impl Ground {
         }
     }
 
-    /// The sentences of the documents in force about a subject.
-    pub(super) fn sentences(&self, about: &str) -> Option<&Arc<Documented>> {
-        self.sentences.get(about)
+    /// The sentences of the documents in force about a subject: of those for these products (joined with `;`), or of all
+    /// where there are none.
+    pub(super) fn sentences(&self, about: &str, products: &str) -> Option<Documented> {
+        let concerns = |id: &&RuleId| {
+            let theirs = &self.rules.rule(**id).document.products;
+            products.is_empty()
+                || products.split(';').any(|product| theirs.iter().any(|own| **own == *product))
+        };
+        let ids: Vec<RuleId> = self.sentences.get(about)?.iter().filter(concerns).copied().collect();
+        (!ids.is_empty()).then(|| quote(&self.rules, ids))
+    }
+
+    /// A row that gives this port and no host.
+    pub(super) fn any_host(&self, protocol: u8, port: u16) -> Option<&Arc<Documented>> {
+        let gives = |id: RuleId| self.rules.rule(id).allows(protocol, port) != PortVerdict::Not;
+        self.any_host.iter().find(|(id, _)| gives(*id)).map(|(_, documented)| documented)
+    }
+
+    /// Every row of the port tables for a pair of roles that two hosts have, whichever of them opened the conversation.
+    pub(super) fn between(&self, client: u8, server: u8) -> Option<Documented> {
+        let has = |roles: u8, place: usize| roles & (1 << place) != 0;
+        let mut ids = Vec::new();
+        for (from, row) in self.ports.iter().enumerate() {
+            for (to, rows) in row.iter().enumerate() {
+                if (has(client, from) && has(server, to)) || (has(server, from) && has(client, to)) {
+                    ids.extend_from_slice(rows);
+                }
+            }
+        }
+        (!ids.is_empty()).then(|| quote(&self.rules, ids))
     }
 
     /// The roles that an address has, as bits in the order of [`ROLES`].
@@ -306,7 +371,9 @@ fn own_region(rules: &Rules, site: &Site) -> Option<OwnRegion> {
         let pairs = rules.regions().iter().filter(|region| region_word(&region.name) == own);
         words.extend(pairs.filter_map(|region| region.pair.as_deref().map(region_word)));
     }
-    Some(OwnRegion { words, serves: rules.iter().map(|(id, _)| serves(id)).collect() })
+    let listed = rules.regions().iter().filter(|region| region_word(&region.name) == own);
+    let clouds = listed.fold(Clouds::NONE, |clouds, region| clouds.and(region.clouds));
+    Some(OwnRegion { words, serves: rules.iter().map(|(id, _)| serves(id)).collect(), clouds })
 }
 
 fn shapes(rules: &Rules) -> Vec<Shape> {
@@ -449,6 +516,17 @@ mod tests {
         assert!(holds(&nets[..2], "10.1.255.255") && !holds(&nets[..2], "10.2.0.0"));
         assert!(holds(&nets[..2], "fd00::1") && !holds(&nets[..2], "fd00:0:0:1::1"));
         assert!(holds(&nets[2..], "8.8.8.8") && !holds(&nets[2..], "2001:db8::1"));
+        let last: Vec<IpNet> = vec!["ffff::/16".parse().unwrap(), "::/0".parse().unwrap()];
+        assert!(
+            holds(&last[..1], "ffff:ffff::1") && !holds(&last[..1], "fffe::1") && holds(&last, "8.8.8.8")
+        );
+        let nested = [("10.0.0.0/8", 1), ("10.1.0.0/16", 2), ("10.1.0.0/24", 2), ("10.2.0.0/16", 4)];
+        let nested = Nets::with_bits(nested.map(|(net, bit)| (net.parse().unwrap(), bit)));
+        let bits = |text: &str| nested.bits(text.parse::<std::net::IpAddr>().unwrap().into());
+        assert_eq!(
+            ["10.0.0.1", "10.1.0.1", "10.1.1.1", "10.2.0.1", "10.3.0.1", "11.0.0.0"].map(bits),
+            [1, 3, 3, 5, 1, 0]
+        );
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub(super) struct Standing {
     pub(super) broad: bool,
     /// What the documents say, ready to print; none when no row names it.
     pub(super) documented: Option<Arc<Documented>>,
+    /// The same for a port that a row means and does not print; none where every row prints what it means.
+    port_as_meant: Option<Arc<Documented>>,
     /// What they say of the port that nearly every flow has, TCP 443.
     pub(super) on_https: PortVerdict,
     /// No row has any port but that.
@@ -361,25 +363,39 @@ impl Names {
 
 impl Standing {
     fn of(matches: &Matches, rules: &Rules) -> Standing {
-        let mut documented = Documented::default();
-        let mut broad = !matches.is_empty();
-        for hit in matches {
-            let rule = rules.rule(hit.rule);
-            broad &= rule.broad;
-            add(&mut documented.rules, &rule.id, if hit.as_meant { " (as meant)" } else { "" });
-            add_once(&mut documented.documents, &rule.document.id);
-            for product in &rule.document.products {
-                add_once(&mut documented.products, product);
+        let said = |port_is_meant: bool| {
+            let mut documented = Documented::default();
+            for hit in matches {
+                let rule = rules.rule(hit.rule);
+                let port_is_meant = port_is_meant && !rule.ports_as_meant.is_empty();
+                add(&mut documented.rules, &rule.id, how_met(hit, port_is_meant));
+                add_once(&mut documented.documents, &rule.document.id);
+                for product in &rule.document.products {
+                    add_once(&mut documented.products, product);
+                }
             }
-        }
+            Arc::new(documented)
+        };
+        let means_a_port = matches.iter().any(|hit| !rules.rule(hit.rule).ports_as_meant.is_empty());
+        let broad = !matches.is_empty() && matches.iter().all(|hit| rules.rule(hit.rule).broad);
         let found: Box<[RuleId]> = matches.iter().map(|hit| hit.rule).collect();
         let https_only = found.iter().all(|id| is_https_only(rules.rule(*id)));
         Standing {
             on_https: best_port(&found, rules, TCP, HTTPS),
             https_only,
             broad,
-            documented: (!matches.is_empty()).then(|| Arc::new(documented)),
+            documented: (!matches.is_empty()).then(|| said(false)),
+            port_as_meant: means_a_port.then(|| said(true)),
             rules: found,
+        }
+    }
+
+    /// What the documents say to a flow on this port: where a row means it and prints another, the text says which.
+    pub(super) fn documented_on(&self, rules: &Rules, protocol: u8, port: u16) -> Option<&Arc<Documented>> {
+        let means = |id: &RuleId| rules.rule(*id).allows(protocol, port) == rules::PortVerdict::AsMeant;
+        match &self.port_as_meant {
+            Some(meant) if self.rules.iter().any(means) => Some(meant),
+            _ => self.documented.as_ref(),
         }
     }
 
@@ -394,6 +410,16 @@ impl Standing {
             return PortVerdict::Https;
         }
         best
+    }
+}
+
+/// What is said behind a rule's id where it was not met as printed.
+const fn how_met(hit: &rules::Match, port_is_meant: bool) -> &'static str {
+    match hit.how {
+        _ if hit.as_meant => " (as meant)",
+        rules::How::Placeholder => " (placeholder)",
+        _ if port_is_meant => " (port as meant)",
+        _ => "",
     }
 }
 

@@ -73,6 +73,10 @@ impl Nature {
         nature.can_be_private = ground.private.iter().any(|suffix| front_of(name, suffix).is_some());
         nature.region(name, matches, ground);
         nature.account(name, matches, ground);
+        // What is not the site's satisfies no need of it, though the row's wildcard lets it through.
+        if nature.other_region || nature.other_account {
+            nature.needs.clear();
+        }
         nature
     }
 
@@ -88,7 +92,14 @@ impl Nature {
         self.other_region = if is_listed {
             listed.all(|hit| !own.serves.get(hit.rule.0 as usize).copied().unwrap_or_default())
         } else {
-            word.is_some_and(|word| !own.words.iter().any(|own| own == word))
+            // A region's word under the suffix of another cloud is no name of the region.
+            let elsewhere = matches.iter().all(|hit| {
+                let theirs = ground.rules.rule(hit.rule).clouds;
+                !own.clouds.is_none() && !theirs.is_none() && !theirs.meets(own.clouds)
+            });
+            word.is_some_and(|word| {
+                !own.words.iter().any(|own| own == word) || (elsewhere && !matches.is_empty())
+            })
         };
     }
 

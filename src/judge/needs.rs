@@ -25,6 +25,8 @@ use crate::rules::region_word;
 pub(super) struct Needs {
     list: Vec<Requirement>,
     own_region: Option<String>,
+    /// The site has an Arc gateway, in whose tunnel much of this is out of sight.
+    has_gateway: bool,
     /// Needs by rule.
     by_rule: Vec<SmallVec<[u16; 1]>>,
 }
@@ -43,13 +45,17 @@ impl Needs {
     /// Nothing where no site file says which products are in use: then nobody said what is needed.
     pub(super) fn new(rules: &Rules, site: &Site) -> Needs {
         let products = site.products_described();
+        // A region lies in one cloud, and a site that names it needs nothing of the others.
+        let cloud = site.cloud.or(site.cloud_of_regions);
         let mut list = rules.required(&site.needs());
         for need in &mut list {
             need.rules.retain(|id| {
-                let document = &rules.rule(*id).document;
+                let rule = rules.rule(*id);
+                let in_cloud = rule.clouds.is_none() || cloud.is_none_or(|cloud| rule.clouds.holds(cloud));
+                let document = &rule.document;
                 let in_use = document.products.iter().any(|product| products.contains(&&**product));
                 // The lists of all regions together are no need of anybody.
-                in_use && (document.region.is_none() || site.local_region.is_some())
+                in_use && in_cloud && (document.region.is_none() || site.local_region.is_some())
             });
         }
         list.retain(|need| !need.rules.is_empty());
@@ -61,7 +67,8 @@ impl Needs {
                 }
             }
         }
-        Needs { list, own_region: site.sync_region.as_deref().map(region_word), by_rule }
+        let has_gateway = site.local_names.contains_key("arc-gateway");
+        Needs { list, own_region: site.sync_region.as_deref().map(region_word), has_gateway, by_rule }
     }
 
     /// How many there are.
@@ -138,7 +145,19 @@ fn row(needs: &Needs, need: &Requirement, met: Met, rules: &Rules, watched: u64)
         RequirementState::NotSeen if unclear > 0 => {
             "tried, and the capture does not show what came of it".into()
         }
-        RequirementState::NotSeen => absence(need, own, watched),
+        RequirementState::NotSeen
+            if needs.has_gateway && need.rules.iter().any(|id| rules.rule(*id).arc_gateway) =>
+        {
+            "the site's Arc gateway may carry it in its tunnel: not seen is no sign".to_owned()
+        }
+        RequirementState::NotSeen => {
+            let said = need.rules.iter().filter_map(|id| {
+                let rule = rules.rule(*id);
+                let sentence = format!("{}/{}", rule.document.short, rule.see.as_deref().unwrap_or_default());
+                Some((rule.every_minutes?, sentence))
+            });
+            absence(need, own, said.min(), watched)
+        }
     };
     RequirementRow {
         rule: quoted.rules,
@@ -155,9 +174,20 @@ fn row(needs: &Needs, need: &Requirement, met: Met, rules: &Rules, watched: u64)
     }
 }
 
-/// What it means that something was not seen.
-fn absence(need: &Requirement, own: bool, watched: u64) -> String {
+/// What it means that something was not seen. `said` is how often it is used, in minutes, and who says so.
+fn absence(need: &Requirement, own: bool, said: Option<(u32, String)>, watched: u64) -> String {
     let minutes = watched / MINUTE;
+    if let Some((every, sentence)) = said {
+        return if watched >= u64::from(every) * MINUTE {
+            format!(
+                "expected: it is used every {every} minutes ({sentence}), and the capture is {minutes} minutes long"
+            )
+        } else {
+            format!(
+                "the capture is too short to expect it: {minutes} minutes, and it is used every {every} minutes ({sentence})"
+            )
+        };
+    }
     match (need.need, need.role) {
         (_, Some(Role::Primary)) if own && watched >= NO_ACTIVITY => format!(
             "expected: a sync session starts every 30 minutes, and after 2 hours without one the portal shows `No Activity`; the \
@@ -209,6 +239,30 @@ mod tests {
     }
 
     #[test]
+    fn a_region_says_which_cloud_is_needed() {
+        let printed =
+            |site: &str| -> String { rows(site, 0).iter().map(|row| row.printed.clone() + " ").collect() };
+        let sync = printed("[azure-file-sync]\nregion = \"West US\"");
+        assert!(sync.contains("management.azure.com") && !sync.contains("usgovcloudapi"), "{sync}");
+        let local = printed("[azure-stack-hci]\nregion = \"US Gov Virginia\"");
+        assert!(local.contains("azure.us") && !local.contains("chinacloudapi"), "{local}");
+        let both =
+            printed("[azure-file-sync]\nregion = \"US Gov Texas\"\n[azure-stack-hci]\nregion = \"East US\"");
+        assert!(both.contains("usgovcloudapi") && both.contains("management.azure.com"), "{both}");
+    }
+
+    #[test]
+    fn a_gateway_hides_what_goes_through_it() {
+        let hidden = |gateway: &str| {
+            let rows = rows(&format!("[azure-stack-hci]\nregion = \"East US\"\n{gateway}"), 0);
+            rows.iter().filter(|row| row.note.contains("Arc gateway")).count()
+        };
+        assert_eq!(hidden(""), 0);
+        let behind = hidden("arc-gateways = [\"abc123\"]");
+        assert!(behind > 20, "{behind}");
+    }
+
+    #[test]
     fn absence_says_what_it_is_worth() {
         let site = "[azure-file-sync]\nregion = \"West US\"\nredundancy = \"GRS\"";
         let note = |watched| rows(site, watched).first().map(|row| row.note.clone()).unwrap_or_default();
@@ -217,5 +271,15 @@ mod tests {
         assert!(note(119 * MINUTE).starts_with("expected") && !note(119 * MINUTE).contains("No Activity"));
         assert!(note(121 * MINUTE).contains("No Activity"));
         assert!(rows(site, 0)[1].note.starts_with("used after a failover"));
+        let arc = |watched| {
+            let rows = rows("[site]\nproducts = [\"azure-arc\"]\ncloud = \"public\"", watched);
+            let row = rows.into_iter().find(|row| row.printed.contains("guestconfiguration")).unwrap();
+            row.note
+        };
+        assert!(arc(14 * MINUTE).starts_with("the capture is too short"));
+        assert!(
+            arc(15 * MINUTE).starts_with("expected")
+                && arc(15 * MINUTE).contains("arc-2026-04-01/statements/14")
+        );
     }
 }

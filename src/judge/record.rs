@@ -128,7 +128,8 @@ words! {
 pub struct Documented {
     /// Products that document it, joined with `;`.
     pub products: String,
-    /// Rule ids, most specific first, joined with `;`. A rule met by its corrected text ends in `(as meant)`.
+    /// Rule ids, most specific first, joined with `;`. A rule met by its corrected text ends in `(as meant)`, by its
+    /// corrected port in `(port as meant)`, and where the site does not fill the row's placeholder in `(placeholder)`.
     pub rules: String,
     /// Document ids, joined with `;`.
     pub documents: String,

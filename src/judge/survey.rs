@@ -5,6 +5,7 @@
 //! Not: whether what was seen is right: a site file made from wrong traffic approves it.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -16,6 +17,10 @@ use super::record::DnsRow;
 use super::record::FlowRow;
 use crate::base::Address;
 use crate::read::NameSource;
+use crate::rules::Cloud;
+use crate::rules::Clouds;
+use crate::rules::is_account;
+use crate::rules::slip_of;
 
 /// Entries of one list; a site with more is better described by networks.
 const LISTED: usize = 200;
@@ -30,11 +35,17 @@ pub struct Survey {
     resolvers: BTreeMap<Address, u64>,
     proxies: BTreeMap<(Address, u16), u64>,
     private: BTreeMap<Address, u64>,
+    /// Products that alone document something that was seen.
+    products: BTreeSet<String>,
+    /// Of some list there was more than fits.
+    is_cut: bool,
 }
 
-fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
+fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K, is_cut: &mut bool) {
     if map.len() < LISTED || map.contains_key(&key) {
         *map.entry(key).or_default() += 1;
+    } else {
+        *is_cut = true;
     }
 }
 
@@ -45,21 +56,24 @@ impl Survey {
         else {
             return;
         };
-        count(&mut self.servers, row.client.address);
+        if let Some(said) = row.documented.as_ref().filter(|said| !said.products.contains(';')) {
+            self.products.insert(said.products.clone());
+        }
+        count(&mut self.servers, row.client.address, &mut self.is_cut);
         self.named(name);
         // A documented name at a private address is asked of a proxy, or is a private endpoint.
         let plain = matches!(row.server.port, 80 | 443 | 445);
         if row.name_source == Some(NameSource::Connect) || (row.server.address.is_private() && !plain) {
-            count(&mut self.proxies, (row.server.address, row.server.port));
+            count(&mut self.proxies, (row.server.address, row.server.port), &mut self.is_cut);
         } else if row.server.address.is_private() && row.server.port == 443 {
-            count(&mut self.private, row.server.address);
+            count(&mut self.private, row.server.address, &mut self.is_cut);
         }
     }
 
     /// Takes a DNS answer in.
     pub fn dns(&mut self, row: &DnsRow) {
         if row.resolution.rcode.is_some() && row.client.address.is_private() {
-            count(&mut self.resolvers, row.resolver.address);
+            count(&mut self.resolvers, row.resolver.address, &mut self.is_cut);
         }
         if row.resolution.rcode == Some(0) {
             self.named(&row.resolution.query_name);
@@ -78,27 +92,59 @@ impl Survey {
             resolvers: BTreeMap::new(),
             proxies: BTreeMap::new(),
             private: BTreeMap::new(),
+            products: BTreeSet::new(),
+            is_cut: false,
         }
     }
 
     fn named(&mut self, name: &str) {
-        if let Some(region) = region_of(name, &self.ground) {
-            count(&mut self.regions, region);
+        // What a site file cannot say is nobody's region and nobody's account.
+        let listed = || self.ground.rules.regions().iter().map(|region| &*region.name);
+        let is_slip =
+            |region: &String| !listed().any(|known| known == region) && slip_of(region, listed()).is_some();
+        if let Some(region) = region_of(name, &self.ground).filter(|region| !is_slip(region)) {
+            count(&mut self.regions, region, &mut self.is_cut);
         }
-        let is_word = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
-        if let Some(account) = account_in(name, &self.ground).filter(|account| account.bytes().all(is_word)) {
-            count(&mut self.accounts, account.to_owned());
+        if let Some(account) = account_in(name, &self.ground).filter(|account| is_account(account)) {
+            count(&mut self.accounts, account.to_owned(), &mut self.is_cut);
         }
+    }
+
+    /// The cloud of all regions that were seen, where it is one.
+    fn cloud(&self) -> Option<Cloud> {
+        let listed = self.ground.rules.regions().iter();
+        let seen = listed.filter(|region| self.regions.contains_key(&*region.name));
+        let clouds = seen.fold(Clouds::NONE, |clouds, region| clouds.and(region.clouds));
+        let mut clouds = clouds.iter();
+        clouds.next().filter(|_| clouds.next().is_none())
     }
 
     /// The site file. What was not seen stands there as a comment.
     pub fn site_file(&self) -> String {
         let mut text = String::from(
             "# A site file for afs-audit, filled from a capture: read every line before you rely on it.\n\
-             # What is listed here was seen, which does not make it right.\n\n[site]\n# name = \"Contoso\"\n\
-             # cloud = \"public\"   # public, us-government, china\n# products = [\"azure-file-sync\", \"azure-stack-hci\"]\n\n\
-             [azure-file-sync]\n",
+             # What is listed here was seen, which does not make it right.\n",
         );
+        if self.is_cut {
+            line(
+                &mut text,
+                &format!(
+                    "# No list has more than {LISTED} entries, and there was more: describe the site by networks."
+                ),
+            );
+        }
+        text.push_str("\n[site]\n# name = \"Contoso\"\n");
+        match self.cloud() {
+            Some(cloud) => line(&mut text, &format!("cloud = \"{cloud}\"")),
+            None => line(&mut text, "# cloud = \"public\"   # public, us-government, china"),
+        }
+        if self.products.is_empty() {
+            line(&mut text, "# products = [\"azure-file-sync\", \"azure-stack-hci\"]");
+        } else {
+            let seen: Vec<String> = self.products.iter().map(|product| format!("\"{product}\"")).collect();
+            line(&mut text, &format!("# products = [{}]   # these were seen", seen.join(", ")));
+        }
+        line(&mut text, "\n[azure-file-sync]");
         // The region that most was asked of; the others may be its pair, or a mistake.
         let mut regions: Vec<(&String, &u64)> = self.regions.iter().collect();
         regions.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));

@@ -80,7 +80,7 @@ pub(super) fn verdict<'a>(
             verdict = Verdict {
                 destination: Some(destination),
                 port: Some(port),
-                documented,
+                documented: known.standing.documented_on(&ground.rules, protocol, asked_port),
                 https_only,
                 ..verdict
             };
@@ -97,6 +97,14 @@ pub(super) fn verdict<'a>(
             });
             verdict.port = Some(plain_port(protocol, asked_port));
         }
+    }
+    if verdict.documented.is_none()
+        && verdict.destination.is_some()
+        && let Some(documented) = ground.any_host(protocol, asked_port)
+    {
+        verdict.destination = Some(Destination::Documented);
+        verdict.port = Some(PortVerdict::Documented);
+        verdict.documented = Some(documented);
     }
     if verdict.destination.is_some() && !ground.site.allow.is_empty() {
         except(case, day, &mut verdict, ground);

@@ -139,7 +139,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
     "products", "products that document the destination",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.products), Origin::Ours);
-    "rules", "rules that allow it, most specific first",
+    "rules", "rules that allow it, most specific first; `(as meant)` behind one that prints another name, `(port as meant)` another port, `(placeholder)` a word for which the site file has no value",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.rules), Origin::Ours);
     "documents", "documents that hold these rules",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.documents), Origin::Ours);

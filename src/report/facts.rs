@@ -76,18 +76,20 @@ pub struct TagSource {
 }
 
 impl TagSource {
-    /// Tags change every week: a sentence where the file is from another time than the capture.
+    /// Tags change every week: a sentence where the file is much older or newer than the capture.
     pub fn warning(&self, span: Option<(Time, Time)>) -> Option<String> {
         const WEEKS: i64 = 8;
         const WEEK_SECS: i64 = 7 * 24 * 3600;
         let date: jiff::civil::Date = self.date.parse().ok()?;
         let file = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
         let (first, last) = span?;
-        if file + WEEKS * WEEK_SECS < first.secs() {
-            let weeks = (first.secs() - file) / WEEK_SECS;
-            return Some(format!("service tags of {} are {weeks} weeks older than the capture", self.date));
-        }
-        (file > last.secs()).then(|| format!("service tags of {} are newer than the capture", self.date))
+        let (weeks, how) = if file < first.secs() {
+            ((first.secs() - file) / WEEK_SECS, "older")
+        } else {
+            ((file - last.secs()) / WEEK_SECS, "newer")
+        };
+        (weeks >= WEEKS)
+            .then(|| format!("service tags of {} are {weeks} weeks {how} than the capture", self.date))
     }
 }
 

@@ -39,6 +39,29 @@ pub(super) fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
 }
 
+/// The text of a file, or the line where it is none.
+pub(super) fn text_of<'a>(what: &'static str, file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Problem { what, file: file.to_owned(), line, message: "not UTF-8 text".to_owned() }
+    })
+}
+
+/// Where the lines of a text begin, for a file with many places to name.
+pub(super) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(super) fn of(text: &str) -> Lines {
+        Lines(text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next).collect())
+    }
+
+    /// The line of a byte, from 1.
+    pub(super) fn at(&self, at: usize) -> usize {
+        self.0.partition_point(|begin| *begin <= at) + 1
+    }
+}
+
 /// Reads TOML into `T`; a mistake names its line, and for a misspelt word the nearest that would be right.
 pub(super) fn read_toml<T: serde::de::DeserializeOwned>(
     what: &'static str,
@@ -53,15 +76,53 @@ pub(super) fn read_toml<T: serde::de::DeserializeOwned>(
 
 /// serde says "unknown field `x`, expected one of `a`, `b`"; of a long list only the nearest word helps.
 fn with_suggestion(message: &str) -> String {
+    if let Some(plain) = in_plain_words(message) {
+        return plain;
+    }
     let mut quoted = message.split('`').skip(1).step_by(2);
     let is_unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
     let (true, Some(word)) = (is_unknown, quoted.next()) else { return message.replace('\n', ", ") };
     let known: Vec<&str> = quoted.collect();
     let unknown = if message.starts_with("unknown field") { "key" } else { "word" };
-    match nearest(word, known.iter().copied()) {
+    match nearest(word, known.iter().copied()).filter(|near| !has_rival(word, near, &known)) {
         Some(near) => format!("unknown {unknown} `{word}`, did you mean `{near}`?"),
         None => format!("unknown {unknown} `{word}`, known are {}", known.join(", ")),
     }
+}
+
+/// serde names types as programmers do: "invalid type: string "a", expected a sequence".
+pub(super) fn in_plain_words(message: &str) -> Option<String> {
+    const WANTED: &[(&str, &str)] = &[
+        ("a sequence", "a list, such as [\"…\"]"),
+        ("a map", "a table"),
+        ("struct ", "a table"),
+        ("path string", "a text"),
+        ("a string", "a text"),
+        ("string or table", "a text"),
+        ("a TOML datetime", "a day without quotation marks, such as 2027-01-31"),
+        ("a boolean", "true or false"),
+        ("u32", "a whole number"),
+        ("u64", "a whole number"),
+        ("u16", "a whole number up to 65535"),
+    ];
+    let (found, expected) = match message.strip_prefix("wanted ") {
+        Some(expected) => ("", expected),
+        None => message.strip_prefix("invalid type: ")?.split_once(", expected ")?,
+    };
+    let (_, wanted) = WANTED.iter().find(|(word, _)| expected.starts_with(word))?;
+    Some(match found {
+        "" => format!("wanted {wanted}"),
+        found => format!(
+            "wanted {wanted}; found {}",
+            found.replace("sequence", "a list").replace("map", "a table")
+        ),
+    })
+}
+
+/// Is another word as near? Then none of them is a suggestion.
+fn has_rival(word: &str, near: &str, known: &[&str]) -> bool {
+    let distance = |other: &str| strsim::damerau_levenshtein(&word.to_lowercase(), &other.to_lowercase());
+    known.iter().any(|other| *other != near && distance(other) == distance(near))
 }
 
 /// The word of `known` that `word` was probably meant to be: at most a third of its letters are wrong.
@@ -86,13 +147,13 @@ pub(super) struct DocumentShape {
     pub(super) id: Spanned<String>,
     pub(super) short: Spanned<String>,
     pub(super) title: String,
-    pub(super) date: Option<Datetime>,
+    pub(super) date: Option<Spanned<Datetime>>,
     pub(super) products: Spanned<Vec<String>>,
     #[serde(default)]
     pub(super) always: bool,
     #[serde(default)]
     pub(super) source: String,
-    pub(super) looked: Option<Datetime>,
+    pub(super) looked: Option<Spanned<Datetime>>,
     #[serde(default)]
     pub(super) supersedes: Vec<String>,
     #[serde(default)]
@@ -199,6 +260,7 @@ pub(super) struct EntryFields {
     #[serde(default)]
     pub(super) broad: bool,
     pub(super) see: Option<String>,
+    pub(super) every_minutes: Option<u32>,
     pub(super) need: Option<Need>,
     pub(super) repeats: Option<String>,
     #[serde(default)]
@@ -230,7 +292,7 @@ impl<'de> Deserialize<'de> for EntryShape {
 
 /// A service tag, plain or for one cloud.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "wanted a service tag, or a table with `tag` and `cloud`")]
 pub(super) enum TagShape {
     Plain(String),
     For { tag: String, cloud: CloudWord },

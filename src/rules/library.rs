@@ -13,6 +13,7 @@ use super::cloud::Cloud;
 use super::embedded;
 use super::file::Problem;
 use super::file::nearest;
+use super::file::text_of;
 use super::read::read;
 use super::region_word;
 use super::rule::Document;
@@ -77,20 +78,33 @@ impl Library {
 
     /// The documents of a folder: every `*.toml` in it.
     pub fn from_dir(folder: &Path) -> Result<Library, RuleError> {
-        let files = read_folder(folder)?;
-        Library::from_texts(files.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(first)
+        Library::from_files(&read_folder(folder)?).map_err(first)
     }
 
     /// Every mistake in the rule files of `folder`, or of the program where there is none.
     pub fn problems(folder: Option<&Path>) -> Result<Vec<Problem>, RuleError> {
         let read = match folder {
-            Some(folder) => {
-                let files = read_folder(folder)?;
-                Library::from_texts(files.iter().map(|(name, text)| (name.as_str(), text.as_str())))
-            }
+            Some(folder) => Library::from_files(&read_folder(folder)?),
             None => Library::from_texts(embedded::FILES.iter().copied()),
         };
         Ok(read.err().unwrap_or_default())
+    }
+
+    fn from_files(files: &[(String, Vec<u8>)]) -> Result<Library, Vec<Problem>> {
+        let mut texts = Vec::new();
+        let mut problems = Vec::new();
+        for (file, bytes) in files {
+            match text_of("rules", file, bytes) {
+                Ok(text) => texts.push((file.as_str(), text)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let library = Library::from_texts(texts.into_iter());
+        if problems.is_empty() {
+            return library;
+        }
+        problems.extend(library.err().unwrap_or_default());
+        Err(problems)
     }
 
     fn from_texts<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Library, Vec<Problem>> {
@@ -111,8 +125,19 @@ impl Library {
             }
         }
         let ids: BTreeSet<&str> = documents.iter().map(|(document, _)| &*document.id).collect();
+        let superseded: BTreeSet<&str> =
+            documents.iter().flat_map(|(document, _)| document.supersedes.iter().map(|id| &**id)).collect();
         if problems.is_empty() {
             for (document, _) in &documents {
+                // What nothing supersedes counts anyway, and what is not there cannot be kept: either is a slip.
+                for id in document.keeps.iter().filter(|id| !superseded.contains(&***id)) {
+                    problems.push(Problem {
+                        what: "rules",
+                        file: document.file.to_string(),
+                        line: 1,
+                        message: format!("keeps `{id}`, and no document supersedes that"),
+                    });
+                }
                 // A superseded document may have been left out of a folder; an included one is part of this one.
                 for id in document.includes.iter().filter(|id| !ids.contains(&***id)) {
                     let message = format!("includes `{id}`, and there is no such document");
@@ -144,6 +169,25 @@ impl Library {
     pub fn rules_of(&self, id: &str) -> Result<&[Rule], RuleError> {
         let found = self.documents.iter().find(|(document, _)| &*document.id == id || &*document.short == id);
         found.map(|(_, rules)| rules.as_slice()).ok_or_else(|| self.unknown("document", id))
+    }
+
+    /// The rules of one document, and of those that it includes: a page and the lists that it sends its reader to.
+    pub fn whole(&self, id: &str) -> Result<Vec<&Rule>, RuleError> {
+        let mut rules: Vec<&Rule> = self.rules_of(id)?.iter().collect();
+        let mut open: Vec<&str> = vec![id];
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            let of = |document: &&Arc<Document>| &*document.id == id || &*document.short == id;
+            for included in
+                self.documents().find(of).into_iter().flat_map(|document| document.includes.iter())
+            {
+                if seen.insert(included) {
+                    rules.extend(self.rules_of(included)?);
+                    open.push(included);
+                }
+            }
+        }
+        Ok(rules)
     }
 
     /// The rules that hold under `selection`.
@@ -234,7 +278,7 @@ fn first(problems: Vec<Problem>) -> RuleError {
     RuleError::File(problems.into_iter().next().unwrap_or_else(none))
 }
 
-fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, RuleError> {
+fn read_folder(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, RuleError> {
     let unreadable =
         |path: &Path, why: String| RuleError::Unreadable { path: path.display().to_string(), why };
     let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error.to_string()))?;
@@ -242,10 +286,9 @@ fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, RuleError> {
     for entry in entries {
         let path = entry.map_err(|error| unreadable(folder, error.to_string()))?.path();
         if path.extension().is_some_and(|extension| extension == "toml") {
-            let text =
-                std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error.to_string()))?;
+            let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, error.to_string()))?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push((name, text));
+            files.push((name, bytes));
         }
     }
     if files.is_empty() {

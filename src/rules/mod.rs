@@ -56,6 +56,8 @@ pub use rule::RuleId;
 pub use rule::Table;
 pub use site::Allow;
 pub use site::Site;
+pub use site::is_account;
+pub use site::slip_of;
 pub use tags::Tag;
 pub use tags::TagId;
 pub use tags::Tags;

@@ -17,11 +17,11 @@ use super::cloud::Clouds;
 use super::file::EntryFields;
 use super::file::EntryShape;
 use super::file::FileShape;
+use super::file::Lines;
 use super::file::Problem;
 use super::file::RowShape;
 use super::file::TableShape;
 use super::file::TagShape;
-use super::file::line_of;
 use super::file::nearest;
 use super::file::read_toml;
 use super::pattern::Pattern;
@@ -41,11 +41,19 @@ const ANY: &str = "**";
 /// Reads the rule file `file` with the contents `text`.
 pub(super) fn read(file: &str, text: &str) -> Result<(Arc<Document>, Vec<Rule>), Vec<Problem>> {
     let shape: FileShape = read_toml("rules", file, text).map_err(|problem| vec![problem])?;
-    let mut reader = Reader { file, text, problems: Vec::new(), rules: Vec::new(), repeats: Vec::new() };
+    let lines = Lines::of(text);
+    let mut reader =
+        Reader { file, text, lines, problems: Vec::new(), rules: Vec::new(), repeats: Vec::new() };
     let document = Arc::new(reader.document(&shape));
     let mut ids = HashSet::new();
+    if shape.table.is_empty() {
+        reader.problem(shape.document.span().start, "the document has no table".to_owned());
+    }
     for table in &shape.table {
         let id = &table.get_ref().id;
+        if table.get_ref().row.is_empty() {
+            reader.problem(id.span().start, format!("table `{}` has no row", id.get_ref()));
+        }
         if !ids.insert(id.get_ref().clone()) {
             reader.problem(id.span().start, format!("a second table `{}`", id.get_ref()));
         }
@@ -62,6 +70,7 @@ type Entries = [Spanned<EntryShape>];
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,
+    lines: Lines,
     problems: Vec<Problem>,
     rules: Vec<Rule>,
     /// For each rule, the tables or rows that it is said to repeat.
@@ -70,7 +79,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn problem(&mut self, at: usize, message: String) {
-        self.problem_at_line(line_of(self.text, at), message);
+        self.problem_at_line(self.lines.at(at), message);
     }
 
     fn problem_at_line(&mut self, line: usize, message: String) {
@@ -92,6 +101,12 @@ impl Reader<'_> {
         if head.looked.is_none() {
             self.problem(at, "the document has no `looked`: say when it was read".to_owned());
         }
+        for date in [&head.date, &head.looked].into_iter().flatten() {
+            let when = date.get_ref();
+            if when.date.is_none() || when.time.is_some() {
+                self.problem(date.span().start, format!("not a day: `{when}`"));
+            }
+        }
         if head.products.get_ref().is_empty() {
             self.problem(head.products.span().start, "the document is for no product".to_owned());
         }
@@ -100,10 +115,10 @@ impl Reader<'_> {
             id: head.id.get_ref().as_str().into(),
             short: head.short.get_ref().as_str().into(),
             title: head.title.as_str().into(),
-            date: head.date.map(|date| date.to_string()).unwrap_or_default().into(),
+            date: head.date.as_ref().map(|date| date.get_ref().to_string()).unwrap_or_default().into(),
             products: boxed(head.products.get_ref()),
             source: head.source.as_str().into(),
-            looked: head.looked.map(|date| date.to_string()).unwrap_or_default().into(),
+            looked: head.looked.as_ref().map(|date| date.get_ref().to_string()).unwrap_or_default().into(),
             always: head.always,
             supersedes: boxed(&head.supersedes),
             keeps: boxed(&head.keeps),
@@ -133,7 +148,7 @@ impl Reader<'_> {
             found
         };
         let (service, usage) = (column(&head.service), column(&head.usage));
-        let ports = head.ports.as_ref().and_then(|ports| self.ports(ports.get_ref(), ports.span().start));
+        let ports = head.ports.as_ref().map(|ports| self.ports(ports.get_ref(), ports.span().start));
         for (i, spanned) in head.row.iter().enumerate() {
             let row = spanned.get_ref();
             let number = *row.number.get_ref();
@@ -160,7 +175,7 @@ impl Reader<'_> {
                 service: cell(service, &row.service),
                 usage: cell(usage, &row.usage),
                 tags: tags.collect(),
-                line: line_of(self.text, spanned.span().start),
+                line: self.lines.at(spanned.span().start),
             });
             let base = Rule {
                 id: format!("{}/{}/{number}", document.short, table.id).into(),
@@ -182,6 +197,7 @@ impl Reader<'_> {
                 pair: row.pair.as_ref().map(|pair| pair.get_ref().as_str().into()),
                 role: None,
                 broad: false,
+                every_minutes: None,
                 see: None,
                 note: row.note.as_deref().map(Box::from),
                 arc_gateway: row.arc_gateway,
@@ -210,9 +226,12 @@ impl Reader<'_> {
         if let Some(word) = row.cloud {
             base.clouds = word.clouds();
         }
-        let row_ports = row.ports.as_ref().and_then(|p| self.ports(p.get_ref(), p.span().start));
+        let row_ports = row.ports.as_ref().map(|p| self.ports(p.get_ref(), p.span().start));
         if let Some(ports) = &row.ports_as_meant {
-            base.ports_as_meant = self.ports(ports.get_ref(), ports.span().start).unwrap_or_default();
+            base.ports_as_meant = self.ports(ports.get_ref(), ports.span().start);
+            if row.note.is_none() {
+                self.problem(ports.span().start, WITHOUT_NOTE.to_owned());
+            }
         }
         let first = self.rules.len();
         let lists: [(&Entries, Clouds, Option<Role>); 7] = [
@@ -298,6 +317,22 @@ impl Reader<'_> {
             .iter()
             .map(|(word, fact)| (word.as_str().into(), fact.as_str().into()))
             .collect();
+        for (_, fact) in rule.placeholders.iter().filter(|(_, fact)| !FACTS.contains(&&**fact)) {
+            let near = nearest(fact, FACTS.iter().copied())
+                .map(|near| format!(", did you mean `{near}`?"))
+                .unwrap_or_default();
+            self.problem(at, format!("nothing in a site file is called `{fact}`{near}"));
+        }
+        if let Some(scheme) = url.scheme.filter(|scheme| !SCHEMES.contains(scheme)) {
+            self.problem(at, format!("unknown scheme `{scheme}` in `{}`", fields.url));
+        }
+        if url.bad_port {
+            self.problem(at, format!("not a port in `{}`", fields.url));
+        }
+        let is_corrected = fields.as_meant.is_some() || fields.ports_as_meant.is_some();
+        if is_corrected && fields.note.is_none() && rule.note.is_none() {
+            self.problem(at, WITHOUT_NOTE.to_owned());
+        }
         let host = with_placeholders(url.host, &rule.placeholders, |_| ANY);
         match host {
             None => self.problem(at, format!("a placeholder is not in `{}`", fields.url)),
@@ -305,16 +340,17 @@ impl Reader<'_> {
             Some(host) => rule.host = self.pattern(&host, at),
         }
         rule.as_meant = fields.as_meant.as_ref().and_then(|meant| self.pattern(Url::cut(meant).host, at));
-        let own = fields.ports.as_ref().and_then(|ports| self.ports(ports, at));
+        let own = fields.ports.as_ref().map(|ports| self.ports(ports, at));
         let from_url = url.port.or_else(|| url.scheme_port()).map(Ports::tcp);
         match own.or_else(|| row.cloned()).or(from_url).or_else(|| table.cloned()) {
             Some(ports) => rule.ports = ports,
             None => self.problem(at, format!("no port for `{}`: give `ports`", fields.url)),
         }
         if let Some(ports) = &fields.ports_as_meant {
-            rule.ports_as_meant = self.ports(ports, at).unwrap_or_default();
+            rule.ports_as_meant = self.ports(ports, at);
         }
-        if url.scheme_port() == Some(80) && !rule.true_ports().holds(super::ports::TCP, 80) {
+        let has_ports = !rule.true_ports().is_empty();
+        if url.scheme_port() == Some(80) && has_ports && !rule.true_ports().holds(super::ports::TCP, 80) {
             self.problem(at, format!("http means port 80: give `{}` its `ports-as-meant`", fields.url));
         }
         if let Some(note) = &fields.note {
@@ -322,9 +358,11 @@ impl Reader<'_> {
         }
         rule.need = fields.need.unwrap_or(rule.need);
         rule.broad = fields.broad;
+        rule.every_minutes = fields.every_minutes;
         rule.see = fields.see.as_deref().map(Box::from);
-        if fields.broad && fields.see.is_none() {
-            self.problem(at, format!("`{}` is broad: give the sentence that says so in `see`", fields.url));
+        let claims = [(fields.broad, "is broad"), (fields.every_minutes.is_some(), "is used every so often")];
+        for (_, claim) in claims.iter().filter(|(claimed, _)| *claimed && fields.see.is_none()) {
+            self.problem(at, format!("`{}` {claim}: give the sentence that says so in `see`", fields.url));
         }
     }
 
@@ -332,8 +370,9 @@ impl Reader<'_> {
         Pattern::parse(host).map_err(|message| self.problem(at, message)).ok()
     }
 
-    fn ports(&mut self, text: &str, at: usize) -> Option<Ports> {
-        Ports::parse(text).map_err(|message| self.problem(at, message)).ok()
+    /// The ports; none where the text is no list of ports, which has been told then.
+    fn ports(&mut self, text: &str, at: usize) -> Ports {
+        Ports::parse(text).map_err(|message| self.problem(at, message)).unwrap_or_default()
     }
 
     /// Whatever a row points at must be there.
@@ -404,11 +443,22 @@ impl Reader<'_> {
     }
 }
 
+/// Schemes that the documents print.
+const SCHEMES: &[&str] = &["http", "https", "git"];
+
+/// What a site file can say that fills a placeholder.
+const FACTS: &[&str] =
+    &["storage-account", "sync-service", "region", "key-vault", "arc-gateway", "witness-storage-account"];
+
+const WITHOUT_NOTE: &str = "a correction needs a `note` that says why";
+
 /// The parts of a url as documents print it: a bare host is one too.
 struct Url<'a> {
     scheme: Option<&'a str>,
     host: &'a str,
     port: Option<u16>,
+    /// There is something where a port belongs, and it is none.
+    bad_port: bool,
     path: Option<&'a str>,
 }
 
@@ -419,11 +469,13 @@ impl<'a> Url<'a> {
             None => (None, text),
         };
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (host, port) = match host.split_once(':') {
-            Some((host, port)) => (host, port.parse().ok()),
+        let (host, printed) = match host.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
             None => (host, None),
         };
-        Url { scheme, host, port, path: (!path.is_empty()).then_some(path) }
+        let port = printed.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
+        let bad_port = printed.is_some() && port.is_none();
+        Url { scheme, host, port, bad_port, path: (!path.is_empty()).then_some(path) }
     }
 
     /// RFC 9110 §4.2: the default ports of the two schemes.
@@ -576,8 +628,49 @@ cloud = "public"
     }
 
     #[test]
+    fn slips_are_refused() {
+        let url = |text: &str| row(1, &format!("ports = \"443\"\nurls = [{text}]"));
+        check(&url("\"htps://a.example.com\""), &["18: unknown scheme `htps` in `htps://a.example.com`"]);
+        check(&url("\"https://a.example.com:99999\""), &["18: not a port in `https://a.example.com:99999`"]);
+        check(
+            &url("{ url = \"a.example.com\", as-meant = \"b.example.com\" }"),
+            &["18: a correction needs a `note` that says why"],
+        );
+        check(
+            &row(1, "ports-as-meant = \"80\"\nurls = [\"https://a.example.com\"]"),
+            &["17: a correction needs a `note` that says why"],
+        );
+        check(
+            &url("{ url = \"my.example.com\", placeholders = { my = \"storrage-account\" } }"),
+            &["18: nothing in a site file is called `storrage-account`, did you mean `storage-account`?"],
+        );
+        check(
+            "[[table]]\nid = \"u\"\ntitle = \"U\"\nkind = \"endpoint\"\n",
+            &["10: table `t` has no row", "15: table `u` has no row"],
+        );
+    }
+
+    #[test]
+    fn a_wrong_port_is_told_once() {
+        check(
+            &row(1, "ports = \"70000\"\nurls = [\"a.example.com\", \"http://b.example.com\"]"),
+            &["17: not a port: `70000`"],
+        );
+    }
+
+    #[test]
+    fn a_document_has_days_and_tables() {
+        let text = HEAD.split("[[table]]").next().unwrap();
+        let text = text.replace("looked = 2026-11-20", "looked = 07:30:00");
+        let problems = read("x.toml", &text).map(|_| ()).unwrap_err();
+        let shown: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.line, p.message)).collect();
+        assert_eq!(shown, ["7: not a day: `07:30:00`", "1: the document has no table",]);
+    }
+
+    #[test]
     fn a_document_names_its_source() {
-        let text = HEAD.replace("source = \"somewhere\"\nlooked = 2026-11-20\n", "");
+        let text = HEAD.replace("source = \"somewhere\"\nlooked = 2026-11-20\n", "")
+            + &row(1, "urls = [\"https://a.example.com\"]");
         let problems = read("x.toml", &text).map(|_| ()).unwrap_err();
         let messages: Vec<_> = problems.iter().map(|p| p.to_string()).collect();
         assert_eq!(

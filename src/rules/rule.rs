@@ -202,6 +202,8 @@ pub struct Rule {
     pub role: Option<Role>,
     /// True when the document itself warns that the wildcard is too broad.
     pub broad: bool,
+    /// How often it is used in normal operation, where the document says so.
+    pub every_minutes: Option<u32>,
     /// Id of the sentence that says so.
     pub see: Option<Box<str>>,
     /// Our remark.

@@ -4,36 +4,29 @@
 //! Out: a checked [`Site`], or every mistake with its line, and for a misspelt word the nearest right one.
 //! Not: whether the traffic agrees; that is for `judge`.
 
+mod read;
+
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use jiff::civil::Date;
-use serde::Deserialize;
-use sha2::Digest;
-use sha2::Sha256;
-use toml::Spanned;
-use toml::value::Datetime;
 
 use crate::base::Address;
 
+pub use read::is_account;
+pub use read::slip_of;
+
 use super::cloud::Cloud;
 use super::file::Problem;
-use super::file::line_of;
-use super::file::nearest;
-use super::file::read_toml;
+use super::file::text_of;
 use super::library::Library;
 use super::library::Selection;
 use super::need::Redundancy;
 use super::need::SiteNeeds;
 use super::pattern::Pattern;
 use super::ports::Ports;
-use super::read::hex;
-use super::region_word;
-use super::rule::ROLES;
 
 /// A site, as far as its operator described it. The default knows nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,6 +67,10 @@ pub struct Site {
     pub documents: Option<Vec<String>>,
     /// Exceptions.
     pub allow: Vec<Allow>,
+    /// The one cloud that its regions lie in, where they say so.
+    pub cloud_of_regions: Option<Cloud>,
+    /// What its reader should know, though nothing is wrong.
+    pub remarks: Vec<String>,
 }
 
 /// An exception that the site itself makes.
@@ -113,23 +110,16 @@ impl Site {
     /// Reads a site file. The library knows the products, documents and regions that there are.
     pub fn load(path: &Path, library: &Library) -> Result<Site, Vec<Problem>> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let bytes = std::fs::read(path).map_err(|error| {
             vec![Problem { what: "site file", file: file.clone(), line: 0, message: error.to_string() }]
         })?;
-        let mut site = Site::read(&file, &text, library)?;
-        if let (Some(tags), Some(folder)) = (&site.service_tags, path.parent()) {
-            site.service_tags = Some(folder.join(tags));
-        }
-        Ok(site)
+        let text = text_of("site file", &file, &bytes).map_err(|problem| vec![problem])?;
+        read::read(path.parent(), &file, text, library)
     }
 
-    /// Reads the text of the site file called `file`.
+    /// Reads the text of the site file called `file`, and looks for no other file.
     pub fn read(file: &str, text: &str, library: &Library) -> Result<Site, Vec<Problem>> {
-        let shape: SiteShape = read_toml("site file", file, text).map_err(|problem| vec![problem])?;
-        let mut reader = Reader { file, text, library, problems: Vec::new() };
-        let site = reader.site(shape);
-        reader.problems.sort_by_key(|problem| problem.line);
-        if reader.problems.is_empty() { Ok(site) } else { Err(reader.problems) }
+        read::read(None, file, text, library)
     }
 
     /// The last part of the file's path: what evidence calls it.
@@ -181,499 +171,5 @@ impl Site {
         let ip = address.to_ip();
         let has_role = move |nets: &Vec<IpNet>| nets.iter().any(|net| net.contains(&ip));
         self.roles.iter().filter(move |(_, nets)| has_role(nets)).map(|(role, _)| *role)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-#[derive(Default)]
-struct SiteShape {
-    site: HeadShape,
-    azure_file_sync: SyncShape,
-    azure_stack_hci: LocalShape,
-    private_endpoints: PrivateShape,
-    roles: RolesShape,
-    proxy: ProxyShape,
-    dns: DnsShape,
-    service_tags: TagsShape,
-    rules: RulesShape,
-    allow: Vec<Spanned<AllowShape>>,
-}
-
-type Words = Vec<Spanned<String>>;
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct HeadShape {
-    name: Option<String>,
-    cloud: Option<Cloud>,
-    products: Option<Words>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct SyncShape {
-    region: Option<Spanned<String>>,
-    redundancy: Option<Redundancy>,
-    storage_accounts: Words,
-    sync_services: Words,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct LocalShape {
-    region: Option<Spanned<String>>,
-    key_vaults: Words,
-    arc_gateways: Words,
-    witness_storage_accounts: Words,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct PrivateShape {
-    networks: Words,
-}
-
-/// The words of [`ROLES`], so that a misspelt one is told.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct RolesShape {
-    servers: Words,
-    management_system: Words,
-    cluster_servers: Words,
-    hyper_v_servers: Words,
-    windows_admin_center: Words,
-    stretched_cluster: Words,
-    active_directory: Words,
-    time_servers: Words,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct ProxyShape {
-    addresses: Words,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct DnsShape {
-    resolvers: Words,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct TagsShape {
-    file: Option<PathBuf>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RulesShape {
-    documents: Option<Words>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AllowShape {
-    name: Option<Spanned<String>>,
-    network: Option<Spanned<String>>,
-    port: Option<Spanned<PortShape>>,
-    reason: Option<Spanned<String>>,
-    expires: Option<Spanned<Datetime>>,
-}
-
-/// `443`, `"80, 443"` or `"123/udp"`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum PortShape {
-    Number(u16),
-    Text(String),
-}
-
-struct Reader<'a> {
-    file: &'a str,
-    text: &'a str,
-    library: &'a Library,
-    problems: Vec<Problem>,
-}
-
-impl Reader<'_> {
-    fn problem(&mut self, at: usize, message: String) {
-        let line = line_of(self.text, at);
-        self.problems.push(Problem { what: "site file", file: self.file.to_owned(), line, message });
-    }
-
-    fn site(&mut self, shape: SiteShape) -> Site {
-        let roles: [(&'static str, &Words); 8] = [
-            ("servers", &shape.roles.servers),
-            ("management-system", &shape.roles.management_system),
-            ("cluster-servers", &shape.roles.cluster_servers),
-            ("hyper-v-servers", &shape.roles.hyper_v_servers),
-            ("windows-admin-center", &shape.roles.windows_admin_center),
-            ("stretched-cluster", &shape.roles.stretched_cluster),
-            ("active-directory", &shape.roles.active_directory),
-            ("time-servers", &shape.roles.time_servers),
-        ];
-        debug_assert!(roles.iter().map(|(role, _)| *role).eq(ROLES.iter().copied()));
-        let local = &shape.azure_stack_hci;
-        let local_names = [
-            ("key-vault", &local.key_vaults),
-            ("arc-gateway", &local.arc_gateways),
-            ("witness-storage-account", &local.witness_storage_accounts),
-        ];
-        let library = self.library;
-        let products: Vec<&str> = library
-            .documents()
-            .flat_map(|document| document.products.iter().map(|product| &**product))
-            .collect();
-        let documents: Vec<&str> = library.documents().map(|document| &*document.id).collect();
-        Site {
-            file: self.file.to_owned(),
-            sha256: hex(&Sha256::digest(self.text.as_bytes())),
-            name: shape.site.name,
-            cloud: shape.site.cloud,
-            products: shape.site.products.map(|words| self.known("product", &words, &products)),
-            sync_region: shape.azure_file_sync.region.as_ref().map(|region| self.sync_region(region)),
-            redundancy: shape.azure_file_sync.redundancy,
-            storage_accounts: self.labels("a storage account", &shape.azure_file_sync.storage_accounts),
-            sync_services: self.labels("a storage sync service", &shape.azure_file_sync.sync_services),
-            local_region: local.region.as_ref().map(|region| self.local_region(region)),
-            local_names: local_names
-                .into_iter()
-                .filter(|(_, words)| !words.is_empty())
-                .map(|(fact, words)| (fact.to_owned(), self.labels("a name", words)))
-                .collect(),
-            private_endpoints: self.networks(&shape.private_endpoints.networks),
-            roles: roles
-                .into_iter()
-                .filter(|(_, words)| !words.is_empty())
-                .map(|(role, words)| (role, self.networks(words)))
-                .collect(),
-            proxies: shape.proxy.addresses.iter().filter_map(|word| self.proxy(word)).collect(),
-            resolvers: shape.dns.resolvers.iter().filter_map(|word| self.address(word)).collect(),
-            service_tags: shape.service_tags.file,
-            documents: shape.rules.documents.map(|words| self.known("document", &words, &documents)),
-            allow: shape.allow.into_iter().filter_map(|allow| self.allow(allow)).collect(),
-        }
-    }
-
-    fn known(&mut self, what: &str, words: &Words, known: &[&str]) -> Vec<String> {
-        for word in words.iter().filter(|word| !known.contains(&word.get_ref().as_str())) {
-            let message = match nearest(word.get_ref(), known.iter().copied()) {
-                Some(near) => format!("no {what} `{}`, did you mean `{near}`?", word.get_ref()),
-                None => format!("no {what} `{}`, known are {}", word.get_ref(), unique(known).join(", ")),
-            };
-            self.problem(word.span().start, message);
-        }
-        words.iter().map(|word| word.get_ref().clone()).collect()
-    }
-
-    /// New regions open before the documents know them, so only what looks like a slip is refused: a number more or
-    /// less is another region, a letter is not.
-    fn sync_region(&mut self, word: &Spanned<String>) -> String {
-        let library = self.library;
-        let regions: Vec<&str> = library
-            .documents()
-            .filter_map(|document| library.rules_of(&document.id).ok())
-            .flatten()
-            .filter_map(|rule| rule.region.as_deref())
-            .collect();
-        self.region(word, &regions)
-    }
-
-    fn local_region(&mut self, word: &Spanned<String>) -> String {
-        let library = self.library;
-        let regions: Vec<&str> =
-            library.documents().filter_map(|document| document.region.as_deref()).collect();
-        let found = regions.iter().find(|region| region_word(region) == region_word(word.get_ref()));
-        if found.is_none() {
-            let message = match nearest(word.get_ref(), regions.iter().copied()) {
-                Some(near) => format!("no list for region `{}`, did you mean `{near}`?", word.get_ref()),
-                None => format!("no list for region `{}`, there are {}", word.get_ref(), regions.join(", ")),
-            };
-            self.problem(word.span().start, message);
-        }
-        found.map_or_else(|| word.get_ref().clone(), |region| (*region).to_owned())
-    }
-
-    fn region(&mut self, word: &Spanned<String>, regions: &[&str]) -> String {
-        let text = word.get_ref();
-        let ours = region_word(text);
-        if let Some(region) = regions.iter().find(|region| region_word(region) == ours) {
-            return (*region).to_owned();
-        }
-        let letters = |text: &str| text.chars().filter(char::is_ascii_alphabetic).collect::<String>();
-        let near = regions.iter().map(|region| {
-            let theirs = region_word(region);
-            (strsim::damerau_levenshtein(&letters(&ours), &letters(&theirs)), *region)
-        });
-        match near.min() {
-            Some((1..=2, region)) => {
-                self.problem(word.span().start, format!("no region `{text}`, did you mean `{region}`?"));
-            }
-            _ if ours.is_empty() => self.problem(word.span().start, format!("not a region: `{text}`")),
-            _ => {}
-        }
-        text.clone()
-    }
-
-    /// Names that become a label of a host name.
-    fn labels(&mut self, what: &str, words: &Words) -> Vec<String> {
-        let is_label = |text: &str| {
-            (1..=63).contains(&text.len())
-                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        };
-        for word in words.iter().filter(|word| !is_label(word.get_ref())) {
-            self.problem(word.span().start, format!("not the name of {what}: `{}`", word.get_ref()));
-        }
-        words.iter().map(|word| word.get_ref().to_ascii_lowercase()).collect()
-    }
-
-    fn networks(&mut self, words: &Words) -> Vec<IpNet> {
-        words.iter().filter_map(|word| self.network(word)).collect()
-    }
-
-    /// A network, or an address as the network of one. Bits behind the prefix are a slip, and one of them is wrong.
-    fn network(&mut self, word: &Spanned<String>) -> Option<IpNet> {
-        let text = word.get_ref();
-        let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        match net {
-            None => self.problem(word.span().start, format!("not a network: `{text}`")),
-            Some(net) if net != net.trunc() => {
-                let message = format!("not a network: `{text}`, did you mean `{}`?", net.trunc());
-                self.problem(word.span().start, message);
-            }
-            Some(net) => return Some(net),
-        }
-        None
-    }
-
-    fn address(&mut self, word: &Spanned<String>) -> Option<Address> {
-        let address = word.get_ref().parse::<IpAddr>();
-        if address.is_err() {
-            self.problem(word.span().start, format!("not an address: `{}`", word.get_ref()));
-        }
-        address.ok().map(Address::from)
-    }
-
-    fn proxy(&mut self, word: &Spanned<String>) -> Option<(Address, u16)> {
-        let socket = word.get_ref().parse::<SocketAddr>();
-        if socket.is_err() {
-            let message = format!("not an address with a port, such as 10.0.0.8:8080: `{}`", word.get_ref());
-            self.problem(word.span().start, message);
-        }
-        socket.ok().map(|socket| (Address::from(socket.ip()), socket.port()))
-    }
-
-    fn allow(&mut self, spanned: Spanned<AllowShape>) -> Option<Allow> {
-        let at = spanned.span().start;
-        let shape = spanned.into_inner();
-        let mistakes = self.problems.len();
-        if shape.name.is_none() && shape.network.is_none() {
-            self.problem(at, "an exception needs a `name` or a `network`".to_owned());
-        }
-        let name = shape.name.and_then(|word| {
-            let pattern = Pattern::parse(word.get_ref());
-            pattern.map_err(|message| self.problem(word.span().start, message)).ok()
-        });
-        let network = shape.network.and_then(|word| self.network(&word));
-        let ports = shape.port.and_then(|port| {
-            let text = match port.get_ref() {
-                PortShape::Number(number) => number.to_string(),
-                PortShape::Text(text) => text.clone(),
-            };
-            Ports::parse(&text).map_err(|message| self.problem(port.span().start, message)).ok()
-        });
-        let reason = shape.reason.map(Spanned::into_inner).filter(|reason| !reason.trim().is_empty());
-        if reason.is_none() {
-            self.problem(at, "an exception needs a `reason`".to_owned());
-        }
-        let expires = match shape.expires {
-            None => {
-                self.problem(at, "an exception needs a last day, `expires = 2027-01-31`".to_owned());
-                None
-            }
-            Some(word) => {
-                let day = word.get_ref().date.and_then(|date| {
-                    let (month, day) = (i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?);
-                    Date::new(i16::try_from(date.year).ok()?, month, day).ok()
-                });
-                if day.is_none() {
-                    self.problem(word.span().start, format!("not a day: `{}`", word.get_ref()));
-                }
-                day
-            }
-        };
-        let (Some(reason), Some(expires)) = (reason, expires) else { return None };
-        let line = line_of(self.text, at);
-        (self.problems.len() == mistakes).then_some(Allow { name, network, ports, reason, expires, line })
-    }
-}
-
-fn unique<'a>(words: &[&'a str]) -> Vec<&'a str> {
-    let mut words = words.to_vec();
-    words.sort_unstable();
-    words.dedup();
-    words
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::ports::TCP;
-    use super::super::tests::library;
-    use super::*;
-
-    fn read(text: &str) -> Result<Site, Vec<Problem>> {
-        Site::read("contoso.toml", text, library())
-    }
-
-    fn check(text: &str, expected: &[&str]) {
-        let problems = read(text).err().unwrap_or_default();
-        let shown: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.line, p.message)).collect();
-        assert_eq!(shown, expected, "{text}");
-    }
-
-    const WHOLE: &str = r#"
-[site]
-name = "Contoso"
-cloud = "public"
-products = ["azure-file-sync", "azure-stack-hci"]
-[azure-file-sync]
-region = "westus"
-redundancy = "RA-GRS"
-storage-accounts = ["contosofiles"]
-sync-services = ["ContosoSync"]
-[azure-stack-hci]
-region = "East US"
-key-vaults = ["contosovault"]
-arc-gateways = ["abc123"]
-[private-endpoints]
-networks = ["10.1.2.0/24"]
-[roles]
-servers = ["10.0.0.0/24", "10.9.9.9"]
-management-system = ["10.0.0.5"]
-[proxy]
-addresses = ["10.0.0.8:8080", "[fd00::8]:3128"]
-[dns]
-resolvers = ["10.0.0.2", "fd00::2"]
-[service-tags]
-file = "ServiceTags_Public_20251028.json"
-[rules]
-documents = ["azure-file-sync@2019-06-24"]
-[[allow]]
-name = "*.contoso.com"
-port = 443
-reason = "monitoring"
-expires = 2027-01-31
-[[allow]]
-network = "192.0.2.0/24"
-port = "123/udp"
-reason = "time"
-expires = 2027-02-28
-"#;
-
-    #[test]
-    fn a_whole_site_file_is_read() {
-        let site = read(WHOLE).unwrap();
-        assert_eq!((site.name.as_deref(), site.cloud), (Some("Contoso"), Some(Cloud::Public)));
-        assert_eq!(
-            (site.sync_region.as_deref(), site.redundancy),
-            (Some("West US"), Some(Redundancy::RaGrs))
-        );
-        assert_eq!(site.sync_services, ["contososync"]);
-        let address = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
-        assert_eq!(site.roles_of(address("10.0.0.5")).collect::<Vec<_>>(), ["management-system", "servers"]);
-        assert_eq!(site.roles_of(address("10.9.9.9")).collect::<Vec<_>>(), ["servers"]);
-        assert_eq!(site.proxies, [(address("10.0.0.8"), 8080), (address("fd00::8"), 3128)]);
-        assert_eq!(site.allow.len(), 2);
-        let allow = &site.allow[0];
-        assert!(allow.matches(Some("a.contoso.com"), address("192.0.2.1"), TCP, 443));
-        assert!(!allow.matches(Some("a.contoso.com"), address("192.0.2.1"), TCP, 444));
-        assert!(!allow.matches(None, address("192.0.2.1"), TCP, 443));
-        assert!(
-            !allow.expired("2027-01-31".parse().unwrap()) && allow.expired("2027-02-01".parse().unwrap())
-        );
-        let selection = site.selection();
-        assert_eq!(selection.values["region"], ["West US", "East US"]);
-        assert_eq!(library().select(&selection).unwrap().documents().len(), 3, "two always hold");
-    }
-
-    #[test]
-    fn an_empty_site_file_says_nothing() {
-        let site = read("").unwrap();
-        assert_eq!(Site { file: String::new(), sha256: Box::default(), ..site }, Site::default());
-    }
-
-    #[test]
-    fn misspelt_words_are_told_with_their_line_and_a_suggestion() {
-        check("[azure-file-sync]\nregoin = \"x\"", &["2: unknown key `regoin`, did you mean `region`?"]);
-        check("[sites]", &["1: unknown key `sites`, did you mean `site`?"]);
-        check("[site]\ncloud = \"pubic\"", &["2: unknown word `pubic`, did you mean `public`?"]);
-        check(
-            "[azure-file-sync]\nredundancy = \"RAGRS\"",
-            &["2: unknown word `RAGRS`, did you mean `RA-GRS`?"],
-        );
-        check(
-            "[azure-file-sync]\nregion = \"Wset US\"",
-            &["2: no region `Wset US`, did you mean `West US`?"],
-        );
-        check("[azure-file-sync]\nregion = \"West US 3\"", &[]);
-        check("[azure-file-sync]\nregion = \"Italy North\"", &[]);
-        check(
-            "[azure-stack-hci]\nregion = \"EastUS2\"",
-            &["2: no list for region `EastUS2`, did you mean `East US`?"],
-        );
-        check(
-            "[site]\nproducts = [\"azure-file-snyc\"]",
-            &["2: no product `azure-file-snyc`, did you mean `azure-file-sync`?"],
-        );
-        check(
-            "[rules]\ndocuments = [\"azure-file-sync@2019-06-25\"]",
-            &["2: no document `azure-file-sync@2019-06-25`, did you mean `azure-file-sync@2019-06-24`?"],
-        );
-        check(
-            "[roles]\nhyperv-servers = []",
-            &["2: unknown key `hyperv-servers`, did you mean `hyper-v-servers`?"],
-        );
-    }
-
-    #[test]
-    fn all_mistakes_are_told_at_once() {
-        check(
-            "[roles]\nservers = [\"10.0.0.1/24\", \"x\"]\n[proxy]\naddresses = [\"10.0.0.8\"]\n[dns]\nresolvers = [\"a\"]\n\
-             [azure-file-sync]\nstorage-accounts = [\"a.b\"]",
-            &[
-                "2: not a network: `10.0.0.1/24`, did you mean `10.0.0.0/24`?",
-                "2: not a network: `x`",
-                "4: not an address with a port, such as 10.0.0.8:8080: `10.0.0.8`",
-                "6: not an address: `a`",
-                "8: not the name of a storage account: `a.b`",
-            ],
-        );
-    }
-
-    #[test]
-    fn an_exception_needs_a_target_a_reason_and_a_last_day() {
-        check(
-            "[[allow]]\n",
-            &[
-                "1: an exception needs a `name` or a `network`",
-                "1: an exception needs a `reason`",
-                "1: an exception needs a last day, `expires = 2027-01-31`",
-            ],
-        );
-        check(
-            "[[allow]]\nname = \"*.com\"\nreason = \" \"\nexpires = 2027-01-31\nport = \"443/sctp\"",
-            &[
-                "1: an exception needs a `reason`",
-                "2: not a host pattern: `*.com`: a wildcard needs two labels after it",
-                "5: not a port: `443/sctp`",
-            ],
-        );
-        check(
-            "[[allow]]\nname = \"a.example.com\"\nreason = \"x\"\nexpires = 07:32:00",
-            &["4: not a day: `07:32:00`"],
-        );
-        check("[[allow]]\nname = \"a.example.com\"\nreason = \"x\"\nexpires = 2027-01-31", &[]);
     }
 }

@@ -20,6 +20,7 @@ use crate::base::Address;
 
 use super::cloud::Cloud;
 use super::file::Problem;
+use super::file::in_plain_words;
 use super::file::line_of;
 use super::read::hex;
 
@@ -122,7 +123,10 @@ impl Tags {
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Tags, Problem> {
         let problem = |line, message| Problem { what: "service tags", file: file.to_owned(), line, message };
         let shape: FileShape = serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
-            .map_err(|error| problem(error.line(), error.to_string()))?;
+            .map_err(|error| problem(error.line(), plain(&error)))?;
+        if shape.values.is_empty() {
+            return Err(problem(0, "there is no service tag in it".to_owned()));
+        }
         // The parser keeps no places; the word itself finds its line again.
         let line = |word: &str| {
             let text = String::from_utf8_lossy(bytes);
@@ -237,6 +241,18 @@ impl Tags {
             "China" => Some(Cloud::China),
             _ => None,
         }
+    }
+}
+
+/// What is wrong, without the place, which is told apart.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    match text {
+        "EOF while parsing a value" => "the file is empty".to_owned(),
+        text if text.starts_with("EOF while parsing") => "the file is cut: it ends in the middle".to_owned(),
+        text if text.starts_with("invalid length") => "not a file of service tags".to_owned(),
+        text => in_plain_words(text).unwrap_or_else(|| text.to_owned()),
     }
 }
 
@@ -460,10 +476,7 @@ mod tests {
         check(&bad, "cannot read service tags: x.json:5: not a network: `10.0.0.0/33`");
         let twice = file(&[("A", "", &[]), ("a", "", &[])]);
         check(&twice, "cannot read service tags: x.json:4: a second tag `a`");
-        check(
-            "{\n\"cloud\": 1}",
-            "cannot read service tags: x.json:2: invalid type: integer `1`, expected a string at line 2 column 10",
-        );
+        check("{\n\"cloud\": 1}", "cannot read service tags: x.json:2: wanted a text; found integer `1`");
     }
 
     proptest! {

@@ -12,6 +12,8 @@ use super::Kind;
 use super::Library;
 use super::RuleError;
 use super::Rules;
+use super::pattern::Pattern;
+use super::read::host_of;
 use super::rule::Rule;
 
 /// Prints every document and the number of rows in each of its tables.
@@ -54,14 +56,14 @@ fn show_one(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
         _ => rule.table.title.to_string(),
     };
     let tags: Vec<&str> = rule.row.tags.iter().map(|(tag, _)| &**tag).collect();
-    let rows: [(&str, String); 20] = [
+    let rows: [(&str, String); 21] = [
         ("document", format!("{} ({})", rule.document.title, rule.document.id)),
         ("source", format!("{}, looked at on {}", rule.document.source, rule.document.looked)),
         ("table", format!("{place}, row {}", rule.row.number)),
         ("printed", rule.row.printed.to_string()),
         ("service", roles(&rule.row.service)),
         ("usage", roles(&rule.row.usage)),
-        ("host", rule.host.as_ref().map(|host| host.text.to_string()).unwrap_or_default()),
+        ("host", rule.host.as_ref().map(|host| host_text(rule, host)).unwrap_or_default()),
         ("as meant", rule.as_meant.as_ref().map(|host| host.text.to_string()).unwrap_or_default()),
         ("ports", rule.ports.to_string()),
         ("ports as meant", rule.ports_as_meant.to_string()),
@@ -73,7 +75,8 @@ fn show_one(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
         ("paired region", roles(&rule.pair)),
         ("service tags", tags.join(", ")),
         ("need", rule.need.word().to_owned()),
-        ("broad", roles(&rule.see)),
+        ("used every", rule.every_minutes.map(|minutes| format!("{minutes} minutes")).unwrap_or_default()),
+        (if rule.broad { "broad" } else { "see" }, roles(&rule.see)),
         ("note", roles(&rule.note)),
     ];
     writeln!(out, "{}", rule.id)?;
@@ -88,15 +91,18 @@ pub fn check(folder: Option<&Path>, out: &mut dyn Write) -> Result<usize, RuleEr
     let problems = Library::problems(folder)?;
     for problem in &problems {
         // A reader that went away cannot be told anything.
-        let _ = writeln!(out, "{}:{}: {}", problem.file, problem.line, problem.message);
+        let _ = match problem.line {
+            0 => writeln!(out, "{}: {}", problem.file, problem.message),
+            line => writeln!(out, "{}:{line}: {}", problem.file, problem.message),
+        };
     }
     Ok(problems.len())
 }
 
-/// Prints what changed from document `old` to document `new`, and counts the changes.
+/// Prints what changed from document `old` to document `new`, each with what it includes, and counts the changes.
 pub fn diff(library: &Library, old: &str, new: &str, out: &mut dyn Write) -> Result<usize, DiffError> {
-    let (old, new) = (library.rules_of(old)?, library.rules_of(new)?);
-    let (before, after) = (by_subject(old), by_subject(new));
+    let (old, new) = (library.whole(old)?, library.whole(new)?);
+    let (before, after) = (by_subject(&old), by_subject(&new));
     let mut changes = 0;
     let mut say = |sign: char, words: &str, rest: String| {
         changes += 1;
@@ -160,11 +166,11 @@ impl Key<'_> {
 }
 
 /// The rows under what they are about; sentences are prose and not compared.
-fn by_subject(rules: &[Rule]) -> BTreeMap<Key<'_>, Vec<&Rule>> {
+fn by_subject<'a>(rules: &[&'a Rule]) -> BTreeMap<Key<'a>, Vec<&'a Rule>> {
     let mut rows: BTreeMap<Key<'_>, Vec<&Rule>> = BTreeMap::new();
     for rule in rules.iter().filter(|rule| rule.table.kind != Kind::Statement) {
         let subjects = match (&rule.host, rule.table.kind) {
-            (Some(host), _) => vec![host.text.to_string()],
+            (Some(host), _) => vec![host_text(rule, host)],
             (None, Kind::Port) => vec![rule.ports.to_string()],
             (None, Kind::ServiceTag) => rule.row.tags.iter().map(|(tag, _)| tag.to_string()).collect(),
             (None, _) => vec![rule.subject()],
@@ -185,6 +191,16 @@ fn by_subject(rules: &[Rule]) -> BTreeMap<Key<'_>, Vec<&Rule>> {
         }
     }
     rows
+}
+
+/// What a rule's host matches; where it has a placeholder, what fills it: two documents seldom call that the same.
+fn host_text(rule: &Rule, host: &Pattern) -> String {
+    let Some(url) = rule.url.as_deref().filter(|_| !rule.placeholders.is_empty()) else {
+        return host.text.to_string();
+    };
+    rule.placeholders
+        .iter()
+        .fold(host_of(url).to_owned(), |text, (word, fact)| text.replacen(&**word, &format!("<{fact}>"), 1))
 }
 
 fn facts(key: &Key<'_>, rules: &[&Rule]) -> String {

@@ -512,6 +512,21 @@ fn a_difference_tells_what_came_went_and_changed() {
 }
 
 #[test]
+fn a_difference_counts_what_a_document_includes() {
+    let mut out = Vec::new();
+    diff(library(), "azure-stack-hci@2022-04-28", "azure-stack-hci@2025-01-08", &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    // The newer page has its endpoints in lists of their own.
+    for line in [
+        "+ added  westeurope.dp.prod.appliances.azure.com (public) 443/tcp: Azure Local ARB infra",
+        "+ added  cluster-servers -> cluster-servers 30301/tcp: Azure Stack HCI OS management",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("gone   login.microsoftonline.com (public)"), "{text}");
+}
+
+#[test]
 fn a_row_is_shown_with_its_source() {
     let rules = rules_of(&[FIRST]);
     let mut out = Vec::new();
@@ -527,11 +542,32 @@ fn a_row_is_shown_with_its_source() {
     let mut out = Vec::new();
     assert_eq!(show(&rules, "afs-2019-06-24/endpoints/6", &mut out).unwrap(), 2);
     assert_eq!(show(&rules, "afs-2019-06-24/endpoints/", &mut out).unwrap(), 0);
-    assert_eq!(show(&rules, FIRST, &mut out).unwrap(), 74);
+    assert_eq!(show(&rules, FIRST, &mut out).unwrap(), 75);
     let mut out = Vec::new();
     list(&rules, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains("      27  afs-2019-06-24/regions  Regional instances"), "{text}");
+}
+
+#[test]
+fn every_wrong_file_of_a_folder_is_told_also_where_one_is_no_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write("a.toml", b"");
+    write("b.toml", b"[document]\n# \xff\xfe\n");
+    write("c.toml", b"[document]\nid = 3\n");
+    write("d.toml", format!("a = {}", "[".repeat(100_000)).as_bytes());
+    let mut out = Vec::new();
+    assert_eq!(super::check(Some(folder.path()), &mut out).unwrap(), 4);
+    let text = String::from_utf8(out).unwrap();
+    for line in [
+        "a.toml:1: missing field `document`",
+        "b.toml:2: not UTF-8 text",
+        "c.toml:2: wanted a text; found integer `3`",
+        "d.toml:1: cannot recurse further; max recursion depth met",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+    }
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub fn run(files: &[PathBuf]) -> Result<Run, String> {
     let inputs = files.iter().map(|file| Input::Path(file.clone())).collect();
     let plan = capture::Plan { inputs, hash: capture::Hash::None, ..capture::Plan::default() };
     let capture = Capture::open(plan).map_err(|error| error.to_string())?;
-    Ok(audited(capture, Scope { servers: Vec::new() }))
+    Ok(audited(capture, Scope::default()))
 }
 
 /// Runs the pipeline over a capture that lies in memory, and audits every client.
@@ -97,7 +97,7 @@ pub fn run_over(bytes: Vec<u8>) -> Run {
     let bytes = Box::new(std::io::Cursor::new(bytes));
     let capture = Capture::over("memory", bytes, capture::Hash::None).unwrap();
     let everybody = ["0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap());
-    audited(capture, Scope { servers: everybody.to_vec() })
+    audited(capture, Scope::of(&everybody))
 }
 
 fn audited(capture: Capture, scope: Scope) -> Run {

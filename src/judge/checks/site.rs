@@ -161,20 +161,32 @@ fn public(seen: &Seen<'_>) -> String {
     )
 }
 
+/// The flow asked its server to connect it further.
+fn asks_a_proxy(seen: &Seen<'_>) -> bool {
+    seen.case.claimed(NameSource::Connect).is_some()
+}
+
 fn is_direct(seen: &Seen<'_>) -> bool {
     let server = seen.row.server.address;
+    let leaves = !server.is_private() && !seen.ground.private_networks.hold(server);
     !seen.ground.proxies.is_empty()
         && seen.verdict.documented.is_some()
         && seen.verdict.approved.is_none()
-        && !server.is_private()
-        && seen.case.claimed(NameSource::Connect).is_none()
+        && (leaves || asks_a_proxy(seen))
         && !seen.ground.proxies.hold(server)
-        && !seen.ground.private_networks.hold(server)
         && !seen.ground.proxies.hold(seen.row.client.address)
 }
 
 fn direct(seen: &Seen<'_>) -> String {
     let (client, server) = (seen.row.client.address, seen.row.server);
+    if asks_a_proxy(seen) {
+        return format!(
+            "{client} asked {} port {} for {} as a proxy, which is none that the site declares",
+            server.address,
+            server.port,
+            name_of(seen)
+        );
+    }
     format!(
         "{client} connected to {} at {} port {} itself, past the declared proxy",
         name_of(seen),
@@ -207,14 +219,19 @@ fn strange_port(seen: &Seen<'_>) -> String {
 }
 
 /// What of IP carries other traffic out of sight (IANA protocol numbers): GRE that could not be opened, ESP, AH.
-const TUNNELS: &[(u8, &str)] = &[(47, "GRE"), (50, "ESP"), (51, "AH")];
+const TUNNELS: &[(u8, &str)] = &[(GRE, "GRE"), (50, "ESP"), (51, "AH")];
+
+const GRE: u8 = 47;
 
 fn tunnel_of(seen: &Seen<'_>) -> Option<&'static str> {
     let (client, server) = (seen.row.client.address, seen.row.server.address);
-    if server.is_group() || (client.is_private() && server.is_private()) {
+    if server.is_group() {
         return None;
     }
+    // GRE inside a site is what its switches mirror; what is encrypted hides its inside wherever it goes.
+    let inside = client.is_private() && server.is_private();
     match seen.row.app {
+        _ if inside && seen.row.protocol == GRE => None,
         "ike" => Some("IKE"),
         "esp" | "esp-udp" => Some("ESP"),
         "wireguard" => Some("WireGuard"),
