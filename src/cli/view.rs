@@ -33,6 +33,9 @@ use crate::report::cut;
 /// Findings shown, the newest last.
 const NEWEST: usize = 6;
 
+/// From so many columns on an interface is one line.
+const WIDE: usize = 80;
+
 /// Lines above the view that may wait for a terminal that takes nothing.
 const WAITING: usize = 256;
 
@@ -67,7 +70,8 @@ impl View {
     pub(super) fn watched(interfaces: usize) -> anyhow::Result<View> {
         let mut view = View { before: vec![(0, 0); interfaces], ..View::none() };
         // A terminal that cannot go back a line is like a pipe.
-        if io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|is| is != "dumb") {
+        let knows_places = std::env::var_os("TERM").is_some_and(|is| !is.is_empty() && is != "dumb");
+        if io::stderr().is_terminal() && knows_places {
             let (give, take) = bounded(WAITING);
             let painter = Painter::new(Arc::clone(&view.is_gone))?;
             let thread =
@@ -113,13 +117,16 @@ impl View {
         let Some((painter, _)) = &self.painter else { return };
         let seconds = self.beat.elapsed().as_secs_f64().max(0.001);
         self.beat = Instant::now();
+        let is_wide = size().0 >= WIDE;
         let mut texts = Vec::new();
+        // Where there is no room for all, those of the lowest rank stay.
+        let mut put = |rank: usize, text: String| texts.push((rank, text));
         for (gauge, before) in gauges.ports.iter().zip(&mut self.before) {
             let now = (gauge.frames.load(Ordering::Relaxed), gauge.bytes.load(Ordering::Relaxed));
             let frames = (now.0 - before.0) as f64 / seconds;
             let bits = (now.1 - before.1) as f64 * 8.0 / seconds / 1e6;
             *before = now;
-            let name = WireText::new(gauge.name.as_bytes(), 64);
+            let name = WireText::new(gauge.name.as_bytes(), 64).to_string();
             let state = if gauge.gone.load(Ordering::Relaxed) { "  GONE, trying again" } else { "" };
             let lost = |what: &str, counter: &std::sync::atomic::AtomicU64| {
                 let count = counter.load(Ordering::Relaxed);
@@ -132,10 +139,14 @@ impl View {
             ]
             .concat();
             let lost = if lost.is_empty() { "  nothing lost".to_owned() } else { lost };
-            texts.push(format!(
-                "{name:<12} {frames:>9.0} frames/s {bits:>9.1} Mbit/s {:>12} frames{lost}{state}",
-                now.0
-            ));
+            // Losses first: at an edge the total is what can be missed.
+            let rest = format!("{lost}{state}  {} frames", now.0);
+            if is_wide {
+                put(0, format!("{name:<8} {frames:>9.0} frames/s {bits:>9.1} Mbit/s{rest}"));
+            } else {
+                put(0, format!("{name:<8} {frames:.0} frames/s {bits:.1} Mbit/s"));
+                put(0, rest);
+            }
         }
         let count = |counts: &[u64], place: usize| counts.get(place).copied().unwrap_or_default();
         let words: Vec<String> = Destination::ALL
@@ -144,36 +155,46 @@ impl View {
             .filter(|(_, count)| *count > 0)
             .map(|(word, count)| format!("{count} {word}"))
             .collect();
-        texts.push(format!(
-            "flows {} live{}, {} judged: {}",
-            totals.live,
-            match totals.evicted + totals.unheard {
-                0 => String::new(),
-                early => format!(" ({early} given up for want of memory)"),
-            },
-            totals.judged,
-            if words.is_empty() { "none to the outside yet".to_owned() } else { words.join(", ") }
-        ));
+        put(
+            3,
+            format!(
+                "flows {} live{}, {} judged: {}",
+                totals.live,
+                match totals.evicted + totals.unheard {
+                    0 => String::new(),
+                    early => format!(" ({early} given up for want of memory)"),
+                },
+                totals.judged,
+                if words.is_empty() { "none to the outside yet".to_owned() } else { words.join(", ") }
+            ),
+        );
         let elapsed = self.began.elapsed().as_secs();
-        texts.push(format!(
-            "{} blocked-looking, {} inconclusive, {} not-443; {} DNS answers; {:02}:{:02}:{:02}",
-            count(&totals.outcomes, Outcome::BlockedLooking as usize),
-            count(&totals.outcomes, Outcome::Inconclusive as usize),
-            count(&totals.ports, PortVerdict::Not443 as usize),
-            totals.dns,
-            elapsed / 3600,
-            elapsed / 60 % 60,
-            elapsed % 60
-        ));
+        put(
+            4,
+            format!(
+                "{} blocked-looking, {} inconclusive, {} not-443; {} DNS answers; {:02}:{:02}:{:02}",
+                count(&totals.outcomes, Outcome::BlockedLooking as usize),
+                count(&totals.outcomes, Outcome::Inconclusive as usize),
+                count(&totals.ports, PortVerdict::Not443 as usize),
+                totals.dns,
+                elapsed / 3600,
+                elapsed / 60 % 60,
+                elapsed % 60
+            ),
+        );
         if let (met, needs @ 1..) = totals.met {
-            texts.push(format!("{met} of {needs} needs of the site reached"));
+            put(5, format!("{met} of {needs} needs of the site reached"));
         }
-        texts.push(match self.findings {
+        let count = match self.findings {
             0 => "no findings so far".to_owned(),
             1 => "1 finding:".to_owned(),
             more => format!("{more} findings, the newest last:"),
-        });
-        texts.extend(self.newest.iter().map(|line| format!("  {line}")));
+        };
+        put(1, count);
+        for (place, line) in self.newest.iter().enumerate() {
+            let age = self.newest.len() - 1 - place;
+            put(if age == 0 { 2 } else { 5 + age }, format!("  {line}"));
+        }
         if painter.is_empty() {
             // Whoever is behind gets the next one.
             let _ = painter.try_send(Paint::Lines(texts));
@@ -194,8 +215,8 @@ impl View {
 enum Paint {
     /// A line above the view.
     Above(String),
-    /// The view.
-    Lines(Vec<String>),
+    /// The view: lines with their ranks.
+    Lines(Vec<(usize, String)>),
 }
 
 /// Writes to the terminal.
@@ -203,7 +224,7 @@ struct Painter {
     is_gone: Arc<AtomicBool>,
     /// The program was stopped, and goes on: other lines stand where the view was.
     is_resumed: Arc<AtomicBool>,
-    lines: Vec<String>,
+    lines: Vec<(usize, String)>,
     /// How wide the lines are that can be seen now.
     drawn: Vec<usize>,
 }
@@ -241,7 +262,12 @@ impl Painter {
         }
         self.drawn.clear();
         let lines = if is_in_front() { self.lines.as_slice() } else { &[] };
-        for line in lines.iter().take(rows.saturating_sub(1)) {
+        let mut shown: Vec<usize> = (0..lines.len()).collect();
+        shown.sort_by_key(|place| lines.get(*place).map(|(rank, _)| *rank));
+        // The cursor has a line of its own.
+        shown.truncate(rows.saturating_sub(1));
+        shown.sort_unstable();
+        for (_, line) in shown.into_iter().filter_map(|place| lines.get(place)) {
             // A line that ends at the edge would go on in the next.
             let line = cut(line, columns.saturating_sub(1));
             let _ = writeln!(out, "{line}\x1b[K");

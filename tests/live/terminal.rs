@@ -98,7 +98,7 @@ fn a_terminal_shows_what_happens_in_place() {
     }
     let line = find("frames/s").unwrap();
     assert!(
-        line.starts_with(&lab.device) && line.contains("Mbit/s") && line.ends_with("nothing lost"),
+        line.starts_with(&lab.device) && line.contains("Mbit/s  nothing lost  ") && line.ends_with(" frames"),
         "{line}"
     );
     // Drawn again and again, and always in the same place.
@@ -120,6 +120,7 @@ fn a_loss_is_seen_in_the_view() {
         .args([PTY, "50", "150", text(&shown), PROGRAM, "live", "-i", &lab.device])
         // A ring of a few hundred frames, which a flood fills before anybody looks.
         .args(["--buffer", "1"])
+        .env("TERM", "xterm")
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
@@ -204,6 +205,43 @@ fn a_view_goes_on_below_what_came_between() {
     until("it is drawn again", || seen().matches("frames/s").count() > before + 2);
     let views = screen(&seen()).iter().filter(|line| line.contains("frames/s")).count();
     assert_eq!(views, 2, "the old one stays where it was");
+    keys.write_all(b"\x03").unwrap();
+    live.ends(0);
+}
+
+/// A small window shows what is lost and what is new, and nothing runs over its edge.
+#[test]
+fn a_small_terminal_shows_what_matters() {
+    let lab = Lab::new();
+    let shown = lab.path("shown");
+    let mut child = Lab::inside(&lab.near, "python3")
+        .args([PTY, "5", "40", text(&shown), PROGRAM, "live", "--buffer", "16", "-i", &lab.device])
+        .args(SERVER)
+        .args(["--fail-on", "never"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = child.stdin.take().unwrap();
+    let mut live = Run::of(child);
+    let seen = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).into_owned();
+    until("a view", || seen().contains("frames/s"));
+    lab.traffic(&["refused", "203.0.113.6", "1"]);
+    let view = || {
+        let lines = screen(&seen());
+        let begin = lines.iter().position(|line| line.contains("frames/s"))?;
+        Some(lines.get(begin..)?.iter().filter(|line| !line.is_empty()).cloned().collect::<Vec<_>>())
+    };
+    let starts = [lab.device.as_str(), "  nothing lost  ", "2 findings, the newest last:", "  "];
+    until_or("it is shown", || match view() {
+        Some(lines)
+            if lines.len() == 4 && lines.iter().zip(starts).all(|(line, start)| line.starts_with(start)) =>
+        {
+            let fits = lines.iter().all(|line| line.chars().count() < 40);
+            if fits { Ok(()) } else { Err(format!("{lines:#?}")) }
+        }
+        other => Err(format!("{other:#?}")),
+    });
     keys.write_all(b"\x03").unwrap();
     live.ends(0);
 }
