@@ -189,9 +189,9 @@ impl Gauges {
     pub const QUEUE: u64 = QUEUE as u64;
 
     /// Something that a person should know.
-    pub(super) fn say(&self, what: String) {
-        // When nobody reads them any more they are not missed.
-        let _ = self.says.0.try_send(what);
+    pub(super) fn say(&self, what: &str) {
+        // Names of interfaces and files may hold what a terminal would obey. When nobody reads any more nothing is missed.
+        let _ = self.says.0.try_send(WireText::new(what.as_bytes(), 1024).to_string());
     }
 
     /// What was said since the last call.
@@ -383,7 +383,7 @@ fn open(name: &str, plan: &LivePlan, gauges: &Gauges) -> Result<Opened, LiveErro
         }
         promiscuous = false;
         let capture = begin(false)?;
-        gauges.say(format!("{name}: cannot be promiscuous; only its own traffic is seen"));
+        gauges.say(&format!("{name}: cannot be promiscuous; only its own traffic is seen"));
         Ok(capture)
     });
     let mut capture = opened.map_err(|error| explained(name, &words(&error)))?;
@@ -501,13 +501,13 @@ impl Port {
         let name = self.name();
         if words.contains("went down") || words.contains("is down") {
             if !self.is_down {
-                gauges.say(format!("{name}: went down; waiting for it"));
+                gauges.say(&format!("{name}: went down; waiting for it"));
                 self.is_down = true;
             }
             thread::sleep(Duration::from_millis(u64::from(WAIT_MILLIS)));
             return;
         }
-        gauges.say(format!(
+        gauges.say(&format!(
             "{name}: {}; what was captured is kept, trying again every second",
             words.to_lowercase()
         ));
@@ -535,7 +535,7 @@ impl Port {
             Some(Return::Here) => return self.is_back(&filler.gauges),
             Some(Return::Gone) => return,
             Some(Return::Refused(why)) => why,
-            None => "it was no interface of the system",
+            None => "only interfaces that have a hardware address can be bound again",
         };
         #[cfg(not(target_os = "linux"))]
         let why = "rights were given up";
@@ -549,7 +549,7 @@ impl Port {
                 self.is_back(&filler.gauges);
             }
             Err(LiveError::NoPermission { .. }) if !self.refused => {
-                filler.gauges.say(format!(
+                filler.gauges.say(&format!(
                     "{}: is back, and cannot be captured on: {why}; start the audit again",
                     self.name()
                 ));
@@ -560,7 +560,7 @@ impl Port {
     }
 
     fn is_back(&mut self, gauges: &Gauges) {
-        gauges.say(format!("{}: is back", self.name()));
+        gauges.say(&format!("{}: is back", self.name()));
         self.is_gone = false;
         self.mark(gauges, false);
     }
@@ -577,10 +577,10 @@ impl Port {
         }
         let up = is_up(self.name());
         if self.is_down && up {
-            gauges.say(format!("{}: is up again", self.name()));
+            gauges.say(&format!("{}: is up again", self.name()));
             self.is_down = false;
         } else if !self.is_down && !up {
-            gauges.say(format!("{}: is down; waiting for it", self.name()));
+            gauges.say(&format!("{}: is down; waiting for it", self.name()));
             self.is_down = true;
         }
     }
@@ -827,7 +827,7 @@ impl Live {
         if set.abs() > SET_NANOS {
             let way = if set > 0 { "forward, or the machine slept," } else { "back" };
             let what = format!("the clock was set {way} by {} s", (set.abs() + 500_000_000) / 1_000_000_000);
-            self.gauges.say(format!("{what}: silence around it proves nothing"));
+            self.gauges.say(&format!("{what}: silence around it proves nothing"));
             self.facts.note(what);
             // How long something was silent is not known.
             since = since.max(1);

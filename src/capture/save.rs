@@ -110,7 +110,7 @@ impl Saver {
                     let left = read(&gauge.frames).saturating_sub(read(&gauge.saved));
                     count += left - gauge.unsaved.swap(left, Ordering::Relaxed).min(left);
                 }
-                gauges.say(format!("the last {count} frames could not be saved: nobody takes them"));
+                gauges.say(&format!("the last {count} frames could not be saved: nobody takes them"));
                 // The thread ends with the process.
                 return;
             }
@@ -136,7 +136,7 @@ fn write_all(mut files: Files, chunks: &Receiver<Chunk>) {
     if files.target == Target::Pipe
         && let Err(error) = files.next()
     {
-        gauges.say(files.complaint(&error));
+        gauges.say(&files.complaint(&error));
         failed = Some(Instant::now());
     }
     loop {
@@ -144,7 +144,7 @@ fn write_all(mut files: Files, chunks: &Receiver<Chunk>) {
         if failed.is_some_and(|since| files.rotates() && since.elapsed() >= RETRY) {
             failed = match files.next() {
                 Ok(()) => {
-                    gauges.say(format!("frames are saved again: {}", files.path().display()));
+                    gauges.say(&format!("frames are saved again: {}", files.path().display()));
                     None
                 }
                 Err(_) => Some(Instant::now()),
@@ -169,7 +169,7 @@ fn write_all(mut files: Files, chunks: &Receiver<Chunk>) {
                 // Who asked for the frames has seen enough.
                 files.plan.stop.store(true, Ordering::Relaxed);
             } else {
-                gauges.say(files.complaint(&error));
+                gauges.say(&files.complaint(&error));
             }
             failed = Some(Instant::now());
         }
@@ -204,7 +204,8 @@ struct Files {
     interfaces: Vec<Interface>,
     gauges: Arc<Gauges>,
     number: u32,
-    began: Instant,
+    /// When the file got its first frame.
+    began: Option<Instant>,
     file: Option<File>,
     /// Bytes of the file; they end with a whole frame.
     bytes: u64,
@@ -232,7 +233,7 @@ impl Files {
             interfaces,
             gauges,
             number: 0,
-            began: Instant::now(),
+            began: None,
             file: None,
             bytes: 0,
             buffer: Vec::with_capacity(BUFFER + (64 << 10)),
@@ -286,7 +287,7 @@ impl Files {
         });
         self.bytes = 0;
         self.buffer = head(&self.interfaces);
-        self.began = Instant::now();
+        self.began = None;
         self.flush().inspect_err(|_| {
             if self.rotates() {
                 // The number is for the next try.
@@ -345,10 +346,7 @@ impl Files {
 
     fn write(&mut self, chunk: &Chunk) -> io::Result<()> {
         for (place, frame) in chunk.frames.iter().enumerate() {
-            let len = self.bytes + self.buffer.len() as u64;
-            let full = self.plan.rotate_bytes.is_some_and(|limit| len >= limit);
-            let old = self.plan.rotate_after.is_some_and(|limit| self.began.elapsed() >= limit);
-            let written = if self.rotates() && (full || old) {
+            let written = if self.rotates() && self.is_done() {
                 self.next()
             } else if self.buffer.len() >= BUFFER {
                 self.flush()
@@ -361,10 +359,19 @@ impl Files {
                 }
                 return written;
             }
+            self.began.get_or_insert_with(Instant::now);
             packet(&mut self.buffer, &chunk.frame(frame), frame.interface);
             count(&mut self.held, frame.interface);
         }
         Ok(())
+    }
+
+    /// Whether the next frame is for another file. Age begins with the first frame: no file is left without one.
+    fn is_done(&self) -> bool {
+        let Some(began) = self.began else { return false };
+        let len = self.bytes + self.buffer.len() as u64;
+        self.plan.rotate_bytes.is_some_and(|limit| len >= limit)
+            || self.plan.rotate_after.is_some_and(|limit| began.elapsed() >= limit)
     }
 
     /// Counts what could not be written.
