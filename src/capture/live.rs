@@ -471,7 +471,12 @@ impl Port {
                         filler.is_through(since);
                     }
                 }
-                Err(error) => self.failed(&words(&error), &filler.gauges),
+                Err(error) => {
+                    self.failed(&words(&error), &filler.gauges);
+                    // What is down has nothing, and holds up no clock.
+                    filler.hand_on();
+                    filler.is_through(since);
+                }
             }
             self.ask(&filler.gauges);
         }
