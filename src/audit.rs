@@ -338,6 +338,19 @@ struct Clock {
 }
 
 impl Clock {
+    /// A live source's clock that goes on by more than this at once was set, or its frames were lost. Less than any flow may be
+    /// silent. Seconds.
+    const LEAP: i64 = 5;
+
+    /// Where time goes on with this chunk, if that is a leap.
+    fn leaps_to(&self, chunk: &Chunk) -> Option<Time> {
+        let ends = [chunk.frames.first(), chunk.frames.last()];
+        let frames = ends.into_iter().flatten().map(|frame| frame.time);
+        let latest = frames.chain(chunk.pulse.iter().map(|pulse| pulse.time)).max()?;
+        let begun = self.now != i64::MIN;
+        (begun && latest.secs() > self.now.saturating_add(Clock::LEAP)).then_some(latest)
+    }
+
     /// Frames older than this against the latest are a clock that was set back, not a late frame. Seconds.
     const LATE: i64 = 600;
 
@@ -364,7 +377,12 @@ impl<S: Source> Reading<'_, S> {
     fn into(self, follower: &mut impl Follower) {
         let mut chunk = Chunk::default();
         let mut latest = Time::default();
+        let is_live = self.source.is_live();
         while !self.stop.load(Ordering::Relaxed) && self.source.next(&mut chunk) {
+            if let (true, Some(time)) = (is_live, self.front.clock.leaps_to(&chunk)) {
+                // Before the flows that are silent since then close.
+                follower.pulse(&Pulse { time, lost: 1, turn: false }, None);
+            }
             for header in &chunk.frames {
                 self.front.frame(&chunk.frame(header), header, follower);
             }
@@ -400,5 +418,134 @@ impl Worker {
 
     fn told(&mut self) -> &mut Vec<Observation> {
         &mut self.desk.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::FileId;
+    use crate::capture::FrameHeader;
+    use crate::capture::LinkType;
+    use crate::judge::Outcome;
+    use crate::rules::Library;
+    use crate::rules::Selection;
+    use crate::rules::Site;
+
+    /// A live source whose chunks are known.
+    struct Script(std::vec::IntoIter<Chunk>);
+
+    impl Source for Script {
+        fn next(&mut self, chunk: &mut Chunk) -> bool {
+            self.0.next().map(|next| *chunk = next).is_some()
+        }
+        fn bytes_read(&self) -> u64 {
+            0
+        }
+        fn turn(&mut self) -> Vec<InputFacts> {
+            Vec::new()
+        }
+        fn is_live(&self) -> bool {
+            true
+        }
+        fn finish(self) -> Vec<InputFacts> {
+            Vec::new()
+        }
+    }
+
+    struct Unwatched;
+
+    impl Watcher for Unwatched {
+        fn progress(&mut self, _: u64, _: u64) {}
+    }
+
+    /// Server port and outcome of each flow.
+    #[derive(Default)]
+    struct Outcomes(Vec<(u16, Outcome)>);
+
+    impl Clerk for Outcomes {
+        fn flow(&mut self, row: &FlowRow) {
+            self.0.push((row.server.port, row.outcome));
+        }
+        fn dns(&mut self, _: &DnsRow) {}
+    }
+
+    const CLIENT: [u8; 4] = [10, 0, 0, 1];
+    const SERVER: [u8; 4] = [203, 0, 113, 5];
+
+    /// Raw IP with a TCP segment that has no data.
+    fn segment(from: ([u8; 4], u16), to: ([u8; 4], u16), seq: u32, ack: u32, flags: u8) -> Vec<u8> {
+        let mut bytes = vec![0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0];
+        bytes.extend([from.0, to.0].concat());
+        bytes.extend([from.1, to.1].map(u16::to_be_bytes).concat());
+        bytes.extend([seq, ack].map(u32::to_be_bytes).concat());
+        bytes.extend([0x50, flags, 4, 0, 0, 0, 0, 0]);
+        bytes
+    }
+
+    fn at(second: i64) -> Time {
+        Time::from_parts(1_700_000_000 + second, 0)
+    }
+
+    fn frame(second: i64, bytes: Vec<u8>) -> Chunk {
+        let header = FrameHeader {
+            time: at(second),
+            number: 1,
+            captured_len: bytes.len() as u32,
+            wire_len: bytes.len() as u32,
+            link: LinkType(101),
+            ..FrameHeader::default()
+        };
+        Chunk { file: FileId::default(), bytes: Arc::new(bytes), frames: vec![header], pulse: None }
+    }
+
+    fn pulse(second: i64) -> Chunk {
+        let pulse = Pulse { time: at(second), lost: 0, turn: false };
+        Chunk { pulse: Some(pulse), ..Chunk::default() }
+    }
+
+    /// An attempt that nobody answers, repeated twice, by a client that hears others; and what follows.
+    fn check(then: impl IntoIterator<Item = Chunk>, expected: Outcome) {
+        const SYN: u8 = 2;
+        let (one, other) = ((CLIENT, 50_000), (CLIENT, 50_001));
+        let mut script = vec![
+            frame(0, segment(one, (SERVER, 80), 1, 0, SYN)),
+            frame(0, segment((SERVER, 80), one, 0, 2, 0x14)),
+            frame(1, segment(other, (SERVER, 443), 7, 0, SYN)),
+            pulse(1),
+            frame(2, segment(other, (SERVER, 443), 7, 0, SYN)),
+            pulse(2),
+            pulse(3),
+            frame(4, segment(other, (SERVER, 443), 7, 0, SYN)),
+            pulse(4),
+        ];
+        script.extend(then);
+        let rules = Library::embedded().unwrap().select(&Selection::default()).unwrap();
+        let plan = Plan {
+            ground: Arc::new(Ground::new(Arc::new(rules), Site::default(), None)),
+            scope: Scope::default(),
+            fragments: decode::Limits::default(),
+            flows: flow::Limits::default(),
+            judge: judge::Limits::default(),
+            workers: 1,
+        };
+        let (_, Outcomes(mut seen)) = run(
+            Script(script.into_iter()),
+            plan,
+            Outcomes::default(),
+            &mut Unwatched,
+            &AtomicBool::new(false),
+        );
+        seen.retain(|(port, _)| *port == 443);
+        assert_eq!(seen, [(443, expected)]);
+    }
+
+    #[test]
+    fn time_that_leaps_is_no_silence() {
+        check((5..80).map(pulse), Outcome::BlockedLooking);
+        // A clock that was set, a machine that slept, a program that stood still: whether an answer came is not known.
+        check([pulse(80)], Outcome::Inconclusive);
+        let reset = segment((SERVER, 80), (CLIENT, 50_000), 0, 2, 0x14);
+        check([frame(80, reset), pulse(81)], Outcome::Inconclusive);
     }
 }

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -60,11 +61,20 @@ const KERNEL_WAIT_MILLIS: i32 = 50;
 /// How long a thread that ends goes on looking: longer than the kernel keeps a frame back, so that none is lost that came before.
 const LAST_WAIT: Duration = Duration::from_millis(4 * KERNEL_WAIT_MILLIS as u64);
 
+/// A clock that was set back must not keep it looking.
+const LONGEST_LAST_WAIT: Duration = Duration::from_secs(5);
+
+/// Frames taken from a ring before anything else is looked at: a flood must not keep a thread from ending and counting.
+const ROUND: usize = 8192;
+
 /// How long a thread waits for frames before it looks whether it should end.
 const WAIT_MILLIS: u16 = 50;
 
 /// How far the pulse's clock stays behind, so that frames that are still on their way are not late.
 const BEHIND_NANOS: i64 = 1_000_000_000;
+
+/// Wall clock and steady clock that differ by more than this between two pulses: the wall clock was set.
+const SET_NANOS: i64 = 1_000_000_000;
 
 /// How to capture.
 #[derive(Clone, Debug)]
@@ -143,8 +153,14 @@ pub struct Gauge {
     pub interface_drops: AtomicU64,
     /// Frames that we had no room for.
     pub our_drops: AtomicU64,
+    /// Frames that were audited and could not be saved for want of room or disk.
+    pub unsaved: AtomicU64,
+    /// Frames that were saved.
+    pub(super) saved: AtomicU64,
     /// It is not there at the moment.
     pub gone: AtomicBool,
+    /// The time until which all its frames have been handed on or counted as lost.
+    seen_until: AtomicI64,
 }
 
 impl Gauge {
@@ -154,7 +170,7 @@ impl Gauge {
     }
 }
 
-fn read(counter: &AtomicU64) -> u64 {
+pub(super) fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
@@ -163,8 +179,6 @@ fn read(counter: &AtomicU64) -> u64 {
 pub struct Gauges {
     /// Each interface.
     pub ports: Vec<Gauge>,
-    /// Frames that were audited and could not be saved for want of room or disk.
-    pub unsaved: AtomicU64,
     /// Blocks waiting for the audit.
     pub queued: AtomicU64,
     says: (Sender<String>, Receiver<String>),
@@ -175,9 +189,9 @@ impl Gauges {
     pub const QUEUE: u64 = QUEUE as u64;
 
     /// Something that a person should know.
-    pub(super) fn say(&self, what: String) {
-        // When nobody reads them any more they are not missed.
-        let _ = self.says.0.try_send(what);
+    pub(super) fn say(&self, what: &str) {
+        // Names of interfaces and files may hold what a terminal would obey. When nobody reads any more nothing is missed.
+        let _ = self.says.0.try_send(WireText::new(what.as_bytes(), 1024).to_string());
     }
 
     /// What was said since the last call.
@@ -188,6 +202,17 @@ impl Gauges {
     /// Everything that was lost on all interfaces.
     pub fn lost(&self) -> u64 {
         self.ports.iter().map(Gauge::lost).sum()
+    }
+
+    /// Frames that were audited and not saved.
+    pub fn unsaved(&self) -> u64 {
+        self.ports.iter().map(|gauge| read(&gauge.unsaved)).sum()
+    }
+
+    /// The time until which the frames of all interfaces have been handed on.
+    fn seen_until(&self) -> Time {
+        let each = self.ports.iter().map(|gauge| gauge.seen_until.load(Ordering::Acquire));
+        each.min().map_or(Time::MIN, Time)
     }
 }
 
@@ -230,7 +255,6 @@ impl Devices {
         let port = |name: &String| Gauge { name: name.clone(), ..Gauge::default() };
         let gauges = Arc::new(Gauges {
             ports: plan.interfaces.iter().map(port).collect(),
-            unsaved: AtomicU64::new(0),
             queued: AtomicU64::new(0),
             says: bounded(64),
         });
@@ -294,6 +318,10 @@ impl Devices {
         let interfaces = self.interfaces();
         let (give, pieces) = bounded(QUEUE);
         let halt = Arc::new(AtomicBool::new(false));
+        let clock = now();
+        for gauge in &self.gauges.ports {
+            gauge.seen_until.store(clock.0, Ordering::Relaxed);
+        }
         for port in self.ports {
             let gauges = Arc::clone(&self.gauges);
             let filler = Filler::new(port.place, port.link, give.clone(), Arc::clone(&gauges));
@@ -314,6 +342,7 @@ impl Devices {
             began: now,
             beat: now,
             turned: now,
+            clock,
             number: 0,
             lost: 0,
             latest: Time::MIN,
@@ -354,13 +383,14 @@ fn open(name: &str, plan: &LivePlan, gauges: &Gauges) -> Result<Opened, LiveErro
         }
         promiscuous = false;
         let capture = begin(false)?;
-        gauges.say(format!("{name}: cannot be promiscuous; only its own traffic is seen"));
+        gauges.say(&format!("{name}: cannot be promiscuous; only its own traffic is seen"));
         Ok(capture)
     });
     let mut capture = opened.map_err(|error| explained(name, &words(&error)))?;
     if name == "any" {
-        // With it each frame says which interface it came from; older kernels and libraries have only the older header.
-        let _ = capture.set_datalink(pcap::Linktype(276));
+        // LINKTYPE_LINUX_SLL. The newer header also says which interface a frame came from; but what the kernel takes out of a
+        // frame, its VLAN tag, libpcap puts back into the older one alone.
+        let _ = capture.set_datalink(pcap::Linktype(113));
     }
     if let Some(filter) = &plan.filter {
         capture.filter(filter, true).map_err(|error| FilterError::Refused(words(&error)))?;
@@ -403,11 +433,11 @@ fn explained(name: &str, words: &str) -> LiveError {
 fn advice(name: &str, devices: &[pcap::Device]) -> String {
     let near = devices
         .iter()
-        .map(|device| (strsim::jaro_winkler(name, &device.name), &device.name))
+        .map(|device| (strsim::jaro_winkler(name, &device.name), printable(&device.name)))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(likeness, _)| *likeness > 0.8);
-    let up: Vec<&str> =
-        devices.iter().filter(|device| device.flags.is_up()).map(|device| device.name.as_str()).collect();
+    let up: Vec<String> =
+        devices.iter().filter(|device| device.flags.is_up()).map(|device| printable(&device.name)).collect();
     match near {
         Some((_, near)) => format!("did you mean {near}? There are: {}", up.join(", ")),
         None if up.is_empty() => "none can be seen".to_owned(),
@@ -423,8 +453,10 @@ impl Port {
     /// A capture thread.
     fn watch(mut self, mut filler: Filler, halt: &AtomicBool) {
         while !halt.load(Ordering::Relaxed) {
+            let since = now();
             if self.is_gone {
                 filler.hand_on();
+                filler.is_through(since);
                 thread::sleep(Duration::from_millis(u64::from(WAIT_MILLIS)));
                 self.retry(&mut filler);
                 continue;
@@ -432,20 +464,32 @@ impl Port {
             let mut fds = [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)];
             // Interrupted or not, the ring is looked at next.
             let _ = poll(&mut fds, PollTimeout::from(WAIT_MILLIS));
-            match self.capture.dispatch(None, |packet| filler.put(&packet)) {
-                Ok(_) => filler.hand_on_if_wanted(),
-                Err(error) => self.failed(&words(&error), &filler.gauges),
+            match self.capture.dispatch(Some(ROUND), |packet| filler.put(&packet)) {
+                Ok(taken) => {
+                    filler.hand_on_if_wanted();
+                    if taken < ROUND {
+                        filler.is_through(since);
+                    }
+                }
+                Err(error) => {
+                    self.failed(&words(&error), &filler.gauges);
+                    // What is down has nothing, and holds up no clock.
+                    filler.hand_on();
+                    filler.is_through(since);
+                }
             }
             self.ask(&filler.gauges);
         }
-        // What came until now, also what lies in a block that the kernel has not given up yet.
-        let until = Instant::now() + LAST_WAIT;
+        // What came until now, also what lies in a block that the kernel has not given up yet; what a flood brings after it is
+        // not waited for.
+        let (told, begun) = (now(), Instant::now());
         while !self.is_gone {
-            let last = Instant::now() >= until;
+            let waited = begun.elapsed();
             let mut fds = [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut fds, PollTimeout::from(WAIT_MILLIS));
-            let looked = self.capture.dispatch(None, |packet| filler.put(&packet));
-            if last || looked.is_err() {
+            let Ok(taken) = self.capture.dispatch(Some(ROUND), |packet| filler.put(&packet)) else { break };
+            let is_all = taken < ROUND || filler.latest > told || waited > LONGEST_LAST_WAIT;
+            if waited >= LAST_WAIT && is_all {
                 break;
             }
         }
@@ -462,13 +506,13 @@ impl Port {
         let name = self.name();
         if words.contains("went down") || words.contains("is down") {
             if !self.is_down {
-                gauges.say(format!("{name}: went down; waiting for it"));
+                gauges.say(&format!("{name}: went down; waiting for it"));
                 self.is_down = true;
             }
             thread::sleep(Duration::from_millis(u64::from(WAIT_MILLIS)));
             return;
         }
-        gauges.say(format!(
+        gauges.say(&format!(
             "{name}: {}; what was captured is kept, trying again every second",
             words.to_lowercase()
         ));
@@ -496,7 +540,7 @@ impl Port {
             Some(Return::Here) => return self.is_back(&filler.gauges),
             Some(Return::Gone) => return,
             Some(Return::Refused(why)) => why,
-            None => "it was no interface of the system",
+            None => "only interfaces that have a hardware address can be bound again",
         };
         #[cfg(not(target_os = "linux"))]
         let why = "rights were given up";
@@ -510,7 +554,7 @@ impl Port {
                 self.is_back(&filler.gauges);
             }
             Err(LiveError::NoPermission { .. }) if !self.refused => {
-                filler.gauges.say(format!(
+                filler.gauges.say(&format!(
                     "{}: is back, and cannot be captured on: {why}; start the audit again",
                     self.name()
                 ));
@@ -521,7 +565,7 @@ impl Port {
     }
 
     fn is_back(&mut self, gauges: &Gauges) {
-        gauges.say(format!("{}: is back", self.name()));
+        gauges.say(&format!("{}: is back", self.name()));
         self.is_gone = false;
         self.mark(gauges, false);
     }
@@ -538,10 +582,10 @@ impl Port {
         }
         let up = is_up(self.name());
         if self.is_down && up {
-            gauges.say(format!("{}: is up again", self.name()));
+            gauges.say(&format!("{}: is up again", self.name()));
             self.is_down = false;
         } else if !self.is_down && !up {
-            gauges.say(format!("{}: is down; waiting for it", self.name()));
+            gauges.say(&format!("{}: is down; waiting for it", self.name()));
             self.is_down = true;
         }
     }
@@ -585,6 +629,7 @@ struct Filler {
     block: Arc<Vec<u8>>,
     used: usize,
     frames: Vec<FrameHeader>,
+    latest: Time,
     began: Instant,
     out: Sender<Piece>,
     gauges: Arc<Gauges>,
@@ -594,7 +639,8 @@ impl Filler {
     fn new(place: u16, link: LinkType, out: Sender<Piece>, gauges: Arc<Gauges>) -> Filler {
         let mut pool = Pool::new(BLOCK_LEN);
         let block = pool.take(BLOCK_LEN);
-        Filler { place, link, pool, block, used: 0, frames: Vec::new(), began: Instant::now(), out, gauges }
+        let (frames, latest, began) = (Vec::new(), Time::MIN, Instant::now());
+        Filler { place, link, pool, block, used: 0, frames, latest, began, out, gauges }
     }
 
     fn put(&mut self, packet: &pcap::Packet<'_>) {
@@ -619,6 +665,7 @@ impl Filler {
         // With nanosecond stamps libpcap puts nanoseconds where microseconds are in its structure.
         let unit = if cfg!(target_os = "linux") { 1 } else { 1000 };
         let time = Time::from_parts(header.ts.tv_sec, (header.ts.tv_usec as u32).wrapping_mul(unit));
+        self.latest = time;
         self.frames.push(FrameHeader {
             time,
             number: 0,
@@ -654,6 +701,15 @@ impl Filler {
         self.pool.put(std::mem::replace(&mut self.block, next));
     }
 
+    /// The ring held nothing more that came before `since`.
+    fn is_through(&self, since: Time) {
+        let gauge = self.gauges.ports.get(usize::from(self.place));
+        if let (Some(gauge), true) = (gauge, self.frames.is_empty()) {
+            // Behind the frames, so that whoever sees it sees them too.
+            gauge.seen_until.store(since.0, Ordering::Release);
+        }
+    }
+
     fn drop_frames(&self, count: u64) {
         if let Some(gauge) = self.gauges.ports.get(usize::from(self.place)) {
             gauge.our_drops.fetch_add(count, Ordering::Relaxed);
@@ -677,6 +733,8 @@ pub struct Live {
     began: Instant,
     beat: Instant,
     turned: Instant,
+    /// What the clock said at the last pulse.
+    clock: Time,
     number: u64,
     left: u64,
     lost: u64,
@@ -762,14 +820,28 @@ impl Live {
     }
 
     fn pulse(&mut self, turn: bool) -> Pulse {
-        self.beat = Instant::now();
+        let before = std::mem::replace(&mut self.beat, Instant::now());
         if turn {
             self.turned = self.beat;
         }
         let lost = self.gauges.lost();
-        let since = lost - std::mem::replace(&mut self.lost, lost);
+        let mut since = lost - std::mem::replace(&mut self.lost, lost);
+        let clock = now();
+        let steady = i64::try_from(self.beat.duration_since(before).as_nanos()).unwrap_or(i64::MAX);
+        let set = clock.0.saturating_sub(std::mem::replace(&mut self.clock, clock).0).saturating_sub(steady);
+        if set.abs() > SET_NANOS {
+            let way = if set > 0 { "forward, or the machine slept," } else { "back" };
+            let what = format!("the clock was set {way} by {} s", (set.abs() + 500_000_000) / 1_000_000_000);
+            self.gauges.say(&format!("{what}: silence around it proves nothing"));
+            self.facts.note(what);
+            // How long something was silent is not known.
+            since = since.max(1);
+        }
+        // Asked before the queue is looked at: what was captured until then is in the queue, or has been taken from it. A
+        // thread that could not look for long, for want of a processor or because it was stopped, lets no time pass.
+        let seen = self.gauges.seen_until();
         let time = if self.pieces.is_empty() {
-            self.latest.max(Time(now().0.saturating_sub(BEHIND_NANOS)))
+            self.latest.max(Time(seen.0.saturating_sub(BEHIND_NANOS)))
         } else {
             // Behind: the clock is that of the frames.
             self.latest
@@ -815,7 +887,7 @@ impl Live {
         self.halt.store(true, Ordering::Relaxed);
         let facts = self.turn();
         if let Some(saver) = self.saver.take() {
-            saver.finish();
+            saver.finish(&self.gauges);
         }
         facts
     }
@@ -828,12 +900,12 @@ impl Drop for Live {
 }
 
 /// The clock; nothing but live capture may look at it.
-fn now() -> Time {
+pub(super) fn now() -> Time {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Time::from_parts(since.as_secs() as i64, since.subsec_nanos())
 }
 
-/// An interface that could be captured on.
+/// An interface that could be captured on. Names may be chosen by strangers; as they stand here they can be printed.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Listed {
     /// Its name.
@@ -873,15 +945,102 @@ pub fn interfaces() -> Result<Vec<Listed>, LiveError> {
             state,
             addresses: addresses.collect(),
             link_types: link_types(&device.name),
-            description: device.desc.unwrap_or_default(),
-            name: device.name,
+            description: printable(&device.desc.unwrap_or_default()),
+            name: printable(&device.name),
         }
     });
     Ok(listed.collect())
+}
+
+fn printable(text: &str) -> String {
+    WireText::new(text.as_bytes(), 256).to_string()
 }
 
 fn link_types(name: &str) -> Option<Vec<String>> {
     let capture = pcap::Capture::from_device(name).ok()?.open().ok()?;
     let links = capture.list_datalinks().ok()?;
     Some(links.into_iter().map(|link| link.get_name().unwrap_or_else(|_| link.0.to_string())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live() -> (Sender<Piece>, Live) {
+        let plan = LivePlan {
+            interfaces: vec!["a".to_owned(), "b".to_owned()],
+            filter: None,
+            snap_len: 64,
+            buffer_mib: 1,
+            frame_limit: None,
+            duration: None,
+            every: None,
+        };
+        let gauges = Gauges {
+            ports: vec![Gauge::default(), Gauge::default()],
+            queued: AtomicU64::new(0),
+            says: bounded(64),
+        };
+        let (give, pieces) = bounded(QUEUE);
+        let began = Instant::now();
+        let live = Live {
+            pieces,
+            gauges: Arc::new(gauges),
+            interfaces: Vec::new(),
+            plan: Arc::new(plan),
+            stop: Arc::default(),
+            turn: Arc::default(),
+            halt: Arc::default(),
+            saver: None,
+            began,
+            beat: began,
+            turned: began,
+            clock: now(),
+            number: 0,
+            left: u64::MAX,
+            lost: 0,
+            latest: Time::MIN,
+            bytes: 0,
+            ended: false,
+            facts: InputFacts::default(),
+            at_turn: Vec::new(),
+        };
+        (give, live)
+    }
+
+    /// A thread that could not look into its ring does not know what is in it.
+    #[test]
+    fn no_time_passes_that_was_not_looked_at() {
+        let (give, mut live) = live();
+        let seen = |live: &Live, port: usize, time: i64| {
+            live.gauges.ports[port].seen_until.store(time, Ordering::Relaxed);
+        };
+        seen(&live, 0, 50_000_000_000);
+        seen(&live, 1, 9_000_000_000);
+        assert_eq!(live.pulse(false).time, Time(8_000_000_000));
+        seen(&live, 1, 60_000_000_000);
+        assert_eq!(live.pulse(false).time, Time(49_000_000_000));
+        // What waits may be older.
+        live.latest = Time(10_000_000_000);
+        give.send(Piece { bytes: Arc::default(), frames: Vec::new() }).unwrap();
+        assert_eq!(live.pulse(false).time, Time(10_000_000_000));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_told_and_doubted() {
+        let (_give, mut live) = live();
+        assert_eq!(live.pulse(false).lost, 0);
+        live.clock = Time(now().0 - 3_600_000_000_000);
+        assert_eq!(live.pulse(false).lost, 1);
+        live.clock = Time(now().0 + 60_000_000_000);
+        assert_eq!(live.pulse(false).lost, 1);
+        assert_eq!(live.pulse(false).lost, 0);
+        let said: Vec<String> = live.gauges.said().collect();
+        assert!(
+            said[0].starts_with("the clock was set forward, or the machine slept, by 3600 s"),
+            "{said:?}"
+        );
+        assert!(said[1].starts_with("the clock was set back by 60 s"), "{said:?}");
+        assert_eq!(live.facts.notes.len(), 2);
+    }
 }

@@ -160,8 +160,8 @@ pub(super) struct Live {
     /// Capture only frames that match a filter in the syntax of tcpdump
     #[arg(short, long, value_name = "BPF", help_heading = "Capture")]
     pub(super) filter: Option<String>,
-    /// Bytes kept of each frame
-    #[arg(short, long, value_name = "BYTES", default_value = "262144", value_parser = clap::value_parser!(u32).range(64..=262_144), help_heading = "Capture")]
+    /// Bytes kept of each frame; 0 is as much as there is
+    #[arg(short, long, value_name = "BYTES", default_value = "262144", value_parser = super::plan::snap_len, help_heading = "Capture")]
     pub(super) snaplen: u32,
     /// End after this many frames
     #[arg(short, long, value_name = "FRAMES", help_heading = "Capture")]
@@ -172,7 +172,7 @@ pub(super) struct Live {
     /// The kernel's ring for each interface, in MiB
     #[arg(long, value_name = "MIB", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=2047), help_heading = "Capture")]
     pub(super) buffer: u32,
-    /// Write the frames to this file too, as pcapng; never at the cost of capture
+    /// Write the frames to this file or named pipe too, as pcapng; never at the cost of capture. `-` is standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Capture")]
     pub(super) write: Option<PathBuf>,
     /// Begin another file at this size, as `100M` or `1G`: FILE-00001.pcapng and so on; what is there stays
@@ -188,7 +188,8 @@ pub(super) struct Live {
     /// Write into a folder that is not empty and not ours; files of other names stay
     #[arg(long, requires = "output", help_heading = "Output")]
     pub(super) force: bool,
-    /// Close the evidence after each such time and begin anew, in a folder of DIR named after its beginning
+    /// Close the evidence after each such time and begin anew, in a folder of DIR named after its beginning. Without it the
+    /// evidence is complete when the run ends, and a crash or a full disk loses all of it
     #[arg(long, value_name = "TIME", requires = "output", value_parser = super::plan::duration, help_heading = "Output")]
     pub(super) every: Option<std::time::Duration>,
     /// What goes to standard output

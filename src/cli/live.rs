@@ -2,6 +2,7 @@
 //!
 //! Everything that needs rights is opened first; then the rights are given up; then threads begin.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::io::IsTerminal as _;
 use std::io::Write;
@@ -12,6 +13,9 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anstream::ColorChoice;
 use anyhow::Context as _;
@@ -31,6 +35,7 @@ use super::plan::Speech;
 use super::rights;
 use super::run::arguments;
 use super::run::now;
+use super::run::time;
 use super::run::width;
 use super::seam;
 use super::seam::Loaded;
@@ -52,6 +57,7 @@ use crate::report::Detail;
 use crate::report::Folder;
 use crate::report::JsonLines;
 use crate::report::Landed;
+use crate::report::Manifest;
 use crate::report::Names;
 use crate::report::Out;
 use crate::report::Overwrite;
@@ -62,6 +68,7 @@ use crate::report::Stream;
 use crate::report::Summary;
 use crate::report::UNFINISHED;
 use crate::report::Unwritable;
+use crate::report::set_aside;
 
 /// Captures until it is stopped.
 pub(super) fn live(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<Outcome> {
@@ -82,9 +89,12 @@ pub(super) fn live(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<Outcom
         })
         .transpose()?;
     give_rights_up(plan)?;
+    if plan.common.speech != Speech::Quiet {
+        say_what_to_know(plan, listener.as_ref());
+    }
 
     // From here on with the rights that are left: what cannot be written is said now.
-    let saver = plan.write.as_ref().map(|path| save(plan, path, &devices, &gauges)).transpose()?;
+    let saver = plan.write.as_ref().map(|path| save(plan, path, &devices, &gauges, &stop)).transpose()?;
     let clerk = Clerk::open(plan, color, Arc::clone(&gauges), loaded.clone(), Arc::clone(&stop))?;
     if let Some(listener) = listener {
         metrics::serve(listener, gauges, Arc::clone(&clerk.totals)).context("cannot serve metrics")?;
@@ -117,7 +127,7 @@ fn give_rights_up(plan: &LivePlan) -> anyhow::Result<()> {
         rights::own_folder(folder, user.as_ref())?;
         writable.push(folder.clone());
     }
-    if let Some(file) = &plan.write {
+    if let Some(file) = plan.write.as_ref().filter(|file| *file != Path::new("-")) {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         writable.push(folder.unwrap_or(Path::new(".")).to_owned());
     }
@@ -139,17 +149,37 @@ fn save(
     path: &Path,
     devices: &Devices,
     gauges: &Arc<Gauges>,
+    stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<capture::Saver> {
     let save = capture::SavePlan {
         path: path.to_owned(),
         rotate_bytes: plan.rotate_size,
         rotate_after: plan.rotate_time,
+        stop: Arc::clone(stop),
     };
     capture::Saver::start(save, devices.interfaces(), Arc::clone(gauges)).map_err(|error| {
         let reason = crate::report::reason(&error);
         anyhow::anyhow!("cannot write frames: {}: {reason}{}", path.display(), advice(&reason))
     })
 }
+
+/// What is better known before a run of days than after it.
+fn say_what_to_know(plan: &LivePlan, listener: Option<&TcpListener>) {
+    if let Some(address) = listener.and_then(|listener| listener.local_addr().ok()) {
+        let who = if address.ip().is_loopback() { "" } else { ", to whoever can reach that address" };
+        show(&format!("metrics at http://{address}/metrics{who}\n"));
+    }
+    let is_short = plan.duration.is_some_and(|duration| duration <= LONG) || plan.common.count.is_some();
+    if plan.common.output.is_some() && plan.every.is_none() && !is_short {
+        show(
+            "evidence is complete when the run ends: a crash or a full disk would lose all of it, \
+             with --every 1h only the last hour\n",
+        );
+    }
+}
+
+/// Evidence of so much time is not easily had again.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// What to do where the user, who may be the one whom root became, may not write.
 fn advice(reason: &str) -> &'static str {
@@ -172,6 +202,12 @@ pub(super) fn line(row: &FindingRow) -> String {
     format!("{} {:<6} {} {}{frame}", row.first_seen, row.severity.as_str(), row.code, row.sentence)
 }
 
+/// Evidence of an interval on its way to the disk.
+struct Landing {
+    thread: JoinHandle<Result<Landed, Unwritable>>,
+    since: Time,
+}
+
 /// Writes rows, shows the run, and turns evidence over.
 struct Clerk {
     plan: LivePlan,
@@ -186,9 +222,15 @@ struct Clerk {
     stop: Arc<AtomicBool>,
     /// Standard output is a pipe.
     is_piped: bool,
+    /// The frames go to standard output.
+    is_taken: bool,
     /// Who read standard output has seen enough.
     is_closed: bool,
     started: Time,
+    /// The interfaces' counts at the last turn.
+    counted: BTreeMap<String, u64>,
+    /// Evidence that is on its way to the disk.
+    landing: Option<Landing>,
     /// The evidence of this interval cannot be kept; said once.
     lost: Option<String>,
     /// Some interval's evidence was lost.
@@ -217,7 +259,7 @@ impl Clerk {
         let names = Names { files: vec![interfaces.join("+")] };
         let view = match plan.common.speech {
             Speech::Quiet => View::none(),
-            _ if plan.common.format == Format::Table => View::watched(gauges.ports.len()),
+            _ if plan.common.format == Format::Table => View::watched(gauges.ports.len())?,
             _ => View::none(),
         };
         let mut clerk = Clerk {
@@ -231,8 +273,11 @@ impl Clerk {
             loaded,
             stop,
             is_piped: is_piped(),
+            is_taken: plan.write.as_deref() == Some(Path::new("-")),
             is_closed: false,
             started: now(),
+            counted: BTreeMap::new(),
+            landing: None,
             lost: None,
             any_lost: false,
             gravest: None,
@@ -245,9 +290,16 @@ impl Clerk {
         Ok(clerk)
     }
 
-    /// Says which evidence a run before this one could not finish.
+    /// Says which evidence a run before this one could not finish. Its rows may be all that is left of days.
     fn leftovers(&self) {
         let Some(folder) = &self.plan.common.output else { return };
+        let stage = std::fs::metadata(folder.join(UNFINISHED)).and_then(|about| about.modified());
+        if let Ok(begun) = stage.map(time) {
+            let name = free(folder, &begun.to_string());
+            let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // Where it cannot be moved, the folder cannot be written either: that is said next.
+            let _ = set_aside(folder, &name);
+        }
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
@@ -291,17 +343,21 @@ impl Clerk {
         if self.lost.is_some() {
             return;
         }
-        self.sink.abandon_folder();
+        let folder = self.sink.exchange_folder(None);
         self.lost = Some(error.to_string());
         self.lock(|totals| totals.evidence[1] += 1);
         if self.plan.every.is_some() {
+            // What it takes up makes room for the next.
+            drop(folder);
             self.view.say(&format!(
                 "{error}; the evidence since {} is lost, trying again with the next",
                 self.started
             ));
         } else {
+            let rows = folder.map(|folder| format!("; rows until now are in {}", folder.leave().display()));
             self.view.say(&format!(
-                "{error}; the evidence of this run is lost (with --every only an interval would be)"
+                "{error}; the run ends without evidence (with --every only an interval would be lost){}",
+                rows.unwrap_or_default()
             ));
             self.stop.store(true, Ordering::Relaxed);
         }
@@ -325,6 +381,16 @@ impl Clerk {
         let known = self.loaded.facts(&self.plan.common, seen.span);
         let mut facts = seam::facts(seen, known, &paths, false, args::Hash::None);
         facts.damage.extend(losses);
+        for (name, count) in self.counts() {
+            let before = self.counted.get(&name).copied().unwrap_or_default();
+            facts.statistics.insert(name, count.saturating_sub(before));
+        }
+        facts
+    }
+
+    /// What the interfaces have counted since the beginning.
+    fn counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
         for gauge in &self.gauges.ports {
             for (what, counter) in [
                 ("received", &gauge.received),
@@ -332,17 +398,15 @@ impl Clerk {
                 ("dropped-by-interface", &gauge.interface_drops),
                 ("dropped-by-us", &gauge.our_drops),
             ] {
-                facts
-                    .statistics
-                    .insert(format!("live.{}.{what}", gauge.name), counter.load(Ordering::Relaxed));
+                counts.insert(format!("live.{}.{what}", gauge.name), counter.load(Ordering::Relaxed));
             }
         }
-        facts.statistics.insert("live.unsaved".to_owned(), self.gauges.unsaved.load(Ordering::Relaxed));
-        facts
+        counts.insert("live.unsaved".to_owned(), self.gauges.unsaved());
+        counts
     }
 
-    /// Closes the evidence of an interval.
-    fn close(&mut self, facts: &RunFacts, next: Option<Folder>) {
+    /// Gives the folder of an interval its last rows, and takes it out.
+    fn close(&mut self, facts: &RunFacts, next: Option<Folder>) -> Option<Folder> {
         self.gravest = self.gravest.max(facts.findings.iter().map(|row| row.severity).max());
         for finding in &facts.findings {
             let written = self.sink.keep_finding(finding);
@@ -352,15 +416,39 @@ impl Clerk {
             let written = self.sink.requirement(requirement);
             self.wrote(written);
         }
+        self.sink.exchange_folder(next)
+    }
+
+    /// Finishes a folder: what it has been given reaches the disk, then it gets its name.
+    fn land(&self, folder: Folder, facts: &RunFacts) -> Result<Landed, Unwritable> {
         let run = Run { arguments: arguments(), started: self.started, ended: now() };
-        match self.sink.next_folder(next, facts, &run) {
-            Ok(Some(landed)) => {
+        folder.finish(|outputs| Manifest::new(facts, &run, outputs).to_json())
+    }
+
+    /// Takes note of a folder that has been finished beside the run; waits for it where that is wanted.
+    fn settle(&mut self, is_waiting: bool) {
+        let Some(Landing { thread, since }) =
+            self.landing.take_if(|landing| is_waiting || landing.thread.is_finished())
+        else {
+            return;
+        };
+        match thread.join() {
+            Ok(Ok(landed)) => {
                 self.lock(|totals| totals.evidence[0] += 1);
-                self.landed = Some(landed);
+                if self.plan.common.speech != Speech::Quiet {
+                    self.view.say(&format!("evidence written: {}", landed.folder.display()));
+                }
             }
-            Ok(None) => {}
-            Err(error) => self.lose(&error),
+            Ok(Err(error)) => self.lose_earlier(&error, since),
+            Err(panic) => std::panic::resume_unwind(panic),
         }
+    }
+
+    /// The evidence of the interval before this one is lost.
+    fn lose_earlier(&mut self, error: &Unwritable, since: Time) {
+        self.any_lost = true;
+        self.lock(|totals| totals.evidence[1] += 1);
+        self.view.say(&format!("{error}; the evidence since {since} is lost"));
     }
 
     fn say_what_was_said(&mut self) {
@@ -372,7 +460,13 @@ impl Clerk {
     /// The end of the run.
     fn finish(mut self, facts: audit::Facts) -> anyhow::Result<Outcome> {
         let facts = self.facts(facts);
-        self.close(&facts, None);
+        self.settle(true);
+        if let Some(folder) = self.close(&facts, None) {
+            match self.land(folder, &facts) {
+                Ok(landed) => self.landed = Some(landed),
+                Err(error) => self.lose(&error),
+            }
+        }
         let flushed = self.sink.flush();
         self.wrote(flushed);
         self.view.clear();
@@ -453,7 +547,14 @@ impl audit::Clerk for Clerk {
         self.view.finding(row);
         let written = self.sink.news(row);
         self.wrote(written);
-        if self.plan.common.format == Format::Table && !(self.view.is_shown() && io::stdout().is_terminal()) {
+        if self.is_taken {
+            // Standard output is for the frames.
+            if !self.view.is_shown() && self.plan.common.speech != Speech::Quiet {
+                show(&format!("{}\n", line(row)));
+            }
+        } else if self.plan.common.format == Format::Table
+            && !(self.view.is_shown() && io::stdout().is_terminal())
+        {
             let mut out = io::stdout().lock();
             if let Err(error) = writeln!(out, "{}", line(row)).and_then(|()| out.flush())
                 && error.kind() == io::ErrorKind::BrokenPipe
@@ -487,9 +588,10 @@ impl audit::Clerk for Clerk {
         });
         let flushed = self.sink.flush();
         self.wrote(flushed);
-        if self.is_piped && is_unread() {
+        if self.view.is_gone() || self.is_piped && is_unread() {
             self.end_unread();
         }
+        self.settle(false);
         self.say_what_was_said();
         let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.view.draw(&self.gauges, &totals);
@@ -506,15 +608,27 @@ impl audit::Clerk for Clerk {
             Ok(next) => (next, None),
             Err(error) => (None, Some(error)),
         };
-        self.close(&facts, next);
+        if let Some(folder) = self.close(&facts, next) {
+            // The one before, where intervals are shorter than the disk is slow.
+            self.settle(true);
+            // A disk takes its time for an hour of rows; the rows that come meanwhile must not wait for it.
+            let run = Run { arguments: arguments(), started: self.started, ended: now() };
+            let finish = move || folder.finish(|outputs| Manifest::new(&facts, &run, outputs).to_json());
+            let thread = thread::Builder::new().name("evidence".to_owned()).spawn(finish);
+            match thread {
+                Ok(thread) => self.landing = Some(Landing { thread, since: self.started }),
+                Err(error) => {
+                    let path = self.plan.common.output.clone().unwrap_or_default();
+                    let error = Unwritable { path, reason: crate::report::reason(&error) };
+                    self.lose_earlier(&error, self.started);
+                }
+            }
+        }
+        self.counted = self.counts();
         self.started = began;
         self.lost = None;
         if let Some(error) = failed {
             self.lose(&error);
-        } else if let Some(landed) = self.landed.take()
-            && self.plan.common.speech != Speech::Quiet
-        {
-            self.view.say(&format!("evidence written: {}", landed.folder.display()));
         }
         let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.base = totals;
@@ -531,11 +645,20 @@ pub(super) fn interfaces(format: Format, out: &mut dyn Write) -> anyhow::Result<
                 writeln!(out)?;
             }
         }
-        Format::Csv => bail!("cannot print interfaces as csv: choose table or jsonl"),
+        Format::Csv => {
+            let mut csv = csv::Writer::from_writer(out);
+            csv.write_record(["name", "state", "addresses", "link_types", "description"])?;
+            for one in &listed {
+                let links = one.link_types.as_deref().unwrap_or_default().join(";");
+                let cells = [&one.name, one.state, &one.addresses.join(";"), &links, &one.description];
+                csv.write_record(cells.map(|cell| cell as &str))?;
+            }
+            csv.flush()?;
+        }
         Format::Table => {
             let wide =
                 |text: fn(&capture::Listed) -> usize| listed.iter().map(text).max().unwrap_or_default();
-            let (name, state) = (wide(|one| one.name.len()), wide(|one| one.state.len()));
+            let (name, state) = (wide(|one| one.name.chars().count()), wide(|one| one.state.len()));
             let links = |one: &capture::Listed| {
                 one.link_types.as_ref().map_or_else(|| "?".to_owned(), |links| links.join(","))
             };

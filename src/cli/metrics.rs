@@ -1,21 +1,30 @@
 //! Serves counts in the text format of Prometheus.
 //!
 //! In:  what the interfaces count, and what judge has found so far.
-//! Out: an answer to whoever asks, whatever they ask for.
+//! Out: an answer to whoever asks, whatever they ask for; one thread has all askers, so that none of them holds up another.
 //! Not: anything that a stranger's packet says; names and addresses stay in the evidence.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
 use std::io::Read as _;
 use std::io::Write as _;
+use std::net::Shutdown;
 use std::net::TcpListener;
 use std::net::TcpStream;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
+
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
 
 use crate::capture::Gauge;
 use crate::capture::Gauges;
@@ -49,29 +58,125 @@ pub(super) struct Totals {
 /// Totals that another thread may look at.
 pub(super) type Shared = Arc<Mutex<Totals>>;
 
+/// Askers at once; one more takes the place of the one that has waited longest.
+const ASKERS: usize = 64;
+
+/// How long an asker has, to ask and to listen.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes of a question; longer ones are answered before they end.
+const QUESTION: usize = 8 << 10;
+
 /// Answers for as long as the process lives.
-pub(super) fn serve(listener: TcpListener, gauges: Arc<Gauges>, totals: Shared) -> std::io::Result<()> {
+pub(super) fn serve(listener: TcpListener, gauges: Arc<Gauges>, totals: Shared) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let page = move || page(&gauges, &totals.lock().unwrap_or_else(PoisonError::into_inner));
     let answer = move || {
-        for stream in listener.incoming().flatten() {
-            let text = page(&gauges, &totals.lock().unwrap_or_else(PoisonError::into_inner));
-            // Who does not listen to the end asks again.
-            let _ = reply(stream, &text);
+        let mut askers: Vec<Asker> = Vec::new();
+        loop {
+            wait(&listener, &askers);
+            while let Some(asker) = Asker::accept(&listener) {
+                if askers.len() >= ASKERS {
+                    askers.remove(0);
+                }
+                askers.push(asker);
+            }
+            askers.retain_mut(|asker| {
+                asker.since.elapsed() < PATIENCE && asker.goes_on(&page).unwrap_or(false)
+            });
         }
     };
     std::thread::Builder::new().name("metrics".to_owned()).spawn(answer).map(drop)
 }
 
-fn reply(mut stream: TcpStream, text: &str) -> std::io::Result<()> {
-    // One asker at a time, and none for long.
-    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    stream.set_write_timeout(Some(Duration::from_secs(1)))?;
-    let mut head = [0_u8; 2048];
-    let _ = stream.read(&mut head)?;
-    write!(
-        stream,
-        "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n{text}",
-        text.len()
-    )
+/// Waits until somebody comes, asks or listens, or has waited too long.
+fn wait(listener: &TcpListener, askers: &[Asker]) {
+    let mut fds = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    fds.extend(askers.iter().map(|asker| {
+        let wanted = if asker.has_more_to_say() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+        PollFd::new(asker.stream.as_fd(), wanted)
+    }));
+    let timeout = if askers.is_empty() { PollTimeout::NONE } else { PollTimeout::from(1000_u16) };
+    if poll(&mut fds, timeout).is_err() {
+        // Interrupted, or without memory: not again at once.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// One who asks.
+struct Asker {
+    stream: TcpStream,
+    since: Instant,
+    question: Vec<u8>,
+    answer: Vec<u8>,
+    /// Bytes of the answer that were sent.
+    sent: usize,
+}
+
+impl Asker {
+    fn accept(listener: &TcpListener) -> Option<Asker> {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    // As when no more files can be opened: it comes again.
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                return None;
+            }
+        };
+        stream.set_nonblocking(true).ok()?;
+        let (question, answer) = (Vec::new(), Vec::new());
+        Some(Asker { stream, since: Instant::now(), question, answer, sent: 0 })
+    }
+
+    fn has_more_to_say(&self) -> bool {
+        self.sent < self.answer.len()
+    }
+
+    /// Listens and answers as far as that can be done at once; false when it is over.
+    fn goes_on(&mut self, page: &impl Fn() -> String) -> io::Result<bool> {
+        let mut bytes = [0; 2048];
+        // Then it is another's turn.
+        for _ in 0..16 {
+            if self.has_more_to_say() {
+                let rest = self.answer.get(self.sent..).unwrap_or_default();
+                match self.stream.write(rest) {
+                    Ok(sent) => self.sent += sent,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                    Err(error) => return Err(error),
+                }
+                if !self.has_more_to_say() {
+                    self.stream.shutdown(Shutdown::Write)?;
+                }
+                continue;
+            }
+            let read = match self.stream.read(&mut bytes) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) => return Err(error),
+            };
+            if !self.answer.is_empty() {
+                // What is left of a long question is listened to: closing on it would take the answer back.
+                if read == 0 {
+                    return Ok(false);
+                }
+                continue;
+            }
+            self.question.extend(bytes.iter().take(read));
+            let ends = |end: &[u8]| self.question.windows(end.len()).any(|some| some == end);
+            if read == 0 || self.question.len() >= QUESTION || ends(b"\r\n\r\n") || ends(b"\n\n") {
+                let text = page();
+                self.answer = format!(
+                    "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
+                     Content-Length: {}\r\nConnection: close\r\n\r\n{text}",
+                    text.len()
+                )
+                .into_bytes();
+            }
+        }
+        Ok(true)
+    }
 }
 
 fn page(gauges: &Gauges, totals: &Totals) -> String {
@@ -108,7 +213,7 @@ fn page(gauges: &Gauges, totals: &Totals) -> String {
         "unsaved_frames_total",
         "counter",
         "Frames audited and not written to the file of -w.",
-        read(&gauges.unsaved),
+        gauges.unsaved(),
     );
     page.one("queue_blocks", "gauge", "Blocks that wait for the audit.", read(&gauges.queued));
     page.one("queue_capacity_blocks", "gauge", "Blocks that can wait.", Gauges::QUEUE);

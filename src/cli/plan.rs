@@ -1,6 +1,7 @@
 //! The command line, checked: whatever is here can be done as far as can be known before the first frame.
 
 use std::fs::File;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
@@ -224,6 +225,9 @@ impl LivePlan {
         {
             bail!("cannot write frames: {}: no such folder", folder.display());
         }
+        if let Some(path) = &typed.write {
+            frames_to(path, typed.format, typed.rotate_size.is_some() || typed.rotate_time.is_some())?;
+        }
         let bounds = Bounds::within(typed.memory);
         let common = AnalyzePlan::check(Analyze {
             files: Vec::new(),
@@ -264,6 +268,34 @@ impl LivePlan {
     }
 }
 
+/// Checks that frames can go there.
+fn frames_to(path: &Path, format: Format, rotates: bool) -> anyhow::Result<()> {
+    let is_output = path == Path::new("-");
+    let is_file = std::fs::metadata(path).is_ok_and(|about| about.is_file());
+    if rotates && (is_output || path.exists() && !is_file) {
+        bail!("cannot begin another file of what is no file: {}", path.display());
+    }
+    if is_output && format != Format::Table {
+        bail!("cannot write frames and records to standard output both: give -w a file");
+    }
+    if is_output && std::io::stdout().is_terminal() {
+        bail!("cannot write frames to a terminal: give -w a file, or pipe them to a program");
+    }
+    Ok(())
+}
+
+/// Bytes kept of a frame: 0 is all that there are, as for tcpdump.
+pub(super) fn snap_len(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(0) => Ok(SNAP_LEN),
+        Ok(len @ 64..=SNAP_LEN) => Ok(len),
+        _ => Err(format!("from 64 to {SNAP_LEN}, or 0 for as much as there is")),
+    }
+}
+
+/// The longest frame that libpcap gives.
+const SNAP_LEN: u32 = 262_144;
+
 /// `90s`, `10m`, `1h`, `1d`; a number alone is seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len());
@@ -301,7 +333,9 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
         return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
     }
-    text.parse().map_err(|_| "a port, or an address with its port".to_owned())
+    // Names are not looked up; this one is no question.
+    let numbers = text.replacen("localhost:", "127.0.0.1:", 1);
+    numbers.parse().map_err(|_| "a port, or an address with its port".to_owned())
 }
 
 impl RulesPlan {
@@ -407,7 +441,11 @@ mod tests {
         assert_eq!((size("100M"), size("1GiB"), size("7")), (Ok(100 << 20), Ok(1 << 30), Ok(7)));
         assert!(size("0").is_err() && size("1X").is_err());
         assert_eq!(listen("9105").map(|a| a.to_string()), Ok("127.0.0.1:9105".to_owned()));
-        assert!(listen("localhost").is_err());
+        assert_eq!(listen("localhost:9105").map(|a| a.to_string()), Ok("127.0.0.1:9105".to_owned()));
+        assert_eq!(listen("[::1]:9105").map(|a| a.to_string()), Ok("[::1]:9105".to_owned()));
+        assert!(listen("localhost").is_err() && listen("example.com:9105").is_err());
+        assert_eq!((snap_len("0"), snap_len("64")), (Ok(262_144), Ok(64)));
+        assert!(snap_len("63").is_err() && snap_len("262145").is_err());
     }
 
     #[test]

@@ -110,7 +110,11 @@ pub(super) fn verify(folder: &Path, quiet: bool, out: &mut dyn Write) -> anyhow:
 
 /// The wall clock: for the manifest's `run` alone.
 pub(super) fn now() -> Time {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    time(SystemTime::now())
+}
+
+pub(super) fn time(at: SystemTime) -> Time {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Time::from_parts(since.as_secs() as i64, since.subsec_nanos())
 }
 

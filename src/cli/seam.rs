@@ -90,10 +90,14 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
 /// A flag that the first interrupt or request to end sets; the second ends the process at once.
 pub(super) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
+    // A run that ends for another reason has not been asked yet.
+    let asked = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop))
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&asked))
             .context("cannot watch for signals")?;
-        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot watch for signals")?;
+        for flag in [&asked, &stop] {
+            signal_hook::flag::register(signal, Arc::clone(flag)).context("cannot watch for signals")?;
+        }
     }
     Ok(stop)
 }

@@ -227,6 +227,30 @@ fn every_link_type_gives_the_same_packet() {
     }
 }
 
+/// What Linux leaves of tags in a cooked frame: the inner one where IP should begin, the outer one as libpcap put it back.
+#[test]
+fn cooked_frames_keep_their_tags() {
+    for ip in [plain4(), plain6()] {
+        let kind = type_of(&ip).to_be_bytes();
+        let cooked =
+            |number: &[u8], inside: &[u8]| join(&[&hex("0000 0001 0006 020000000001 0000"), number, inside]);
+        let tagged = join(&[&hex("000a"), &kind, &ip]);
+        let twice = join(&[&hex("0014"), &kind, &tagged]);
+        for (bytes, vlans) in [
+            (cooked(&hex("8100"), &tagged), "10"),
+            (cooked(&kind, &tagged), "10"),
+            (cooked(&hex("88a8"), &twice), "20;10"),
+            (cooked(&hex("88a8"), &join(&[&hex("0014 8100"), &tagged])), "20;10"),
+        ] {
+            let mut decoder = decoder();
+            let Decoded::Packet(packet) = decoder.packet(&frame(113, &bytes, 1)) else {
+                panic!("{bytes:02x?}");
+            };
+            assert_eq!((packet.dst_port, packet.wrapping.vlans().as_str()), (443, vlans), "{bytes:02x?}");
+        }
+    }
+}
+
 #[test]
 fn an_unknown_link_type_keeps_its_number() {
     check(227, &[1, 2, 3], "UnknownLink(LinkType(227))", "", "");

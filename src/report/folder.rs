@@ -128,11 +128,40 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// Gives the folder up, but leaves the rows that it has where they are, for whoever can use rows without a manifest. Says
+    /// where.
+    pub fn leave(self) -> PathBuf {
+        let Folder { flows, findings, dns, requirements, mut stage } = self;
+        stage.stays = true;
+        // As far as there is room.
+        drop((flows, findings, dns, requirements));
+        stage.path.clone()
+    }
+}
+
+/// Puts what a killed run left in `folder` itself aside, under a name of its own beside the evidence of others.
+pub fn set_aside(folder: &Path, name: &str) -> io::Result<Option<PathBuf>> {
+    let stage = folder.join(STAGE);
+    match File::open(stage.join(LOCK)) {
+        Ok(lock) if lock.try_lock().is_ok() => {
+            let aside = folder.join(format!("{name}{STAGE}"));
+            fs::rename(stage, &aside).map(|()| Some(aside))
+        }
+        // Another run is writing it.
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Where files grow.
 struct Stage {
     target: PathBuf,
     path: PathBuf,
     landing: Landing,
+    /// It is not removed where it is not finished.
+    stays: bool,
     /// Keeps the lock as long as it is open.
     _lock: File,
 }
@@ -165,7 +194,7 @@ impl Stage {
             Err(error) => return Err(failed(error)),
         };
         let lock = take(&path).map_err(failed)?.ok_or_else(|| refuse("another run is writing it"))?;
-        Ok(Stage { target: target.to_owned(), path, landing, _lock: lock })
+        Ok(Stage { target: target.to_owned(), path, landing, stays: false, _lock: lock })
     }
 
     fn failed(&self, name: &str, error: &io::Error) -> Unwritable {
@@ -220,7 +249,9 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         // After a rename there is nothing left to remove; what cannot be removed is found by the next run.
-        let _ = fs::remove_dir_all(&self.path);
+        if !self.stays {
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -238,15 +269,17 @@ fn take(path: &Path) -> io::Result<Option<File>> {
     Ok(lock.try_lock().is_ok().then_some(lock))
 }
 
-/// True for an empty folder, and for one that a run of ours finished or left behind.
+/// True for an empty folder, and for one that a run of ours finished or left behind. What a run that was killed left beside
+/// is nobody's.
 fn is_ours(folder: &Path, entries: fs::ReadDir) -> io::Result<bool> {
     let mut empty = true;
     for entry in entries {
         let name = entry?.file_name();
-        if name == STAGE && folder.join(STAGE).join(LOCK).is_file() {
+        let is_left = name.to_string_lossy().ends_with(STAGE) && folder.join(&name).join(LOCK).is_file();
+        if name == STAGE && is_left {
             return Ok(true);
         }
-        empty = false;
+        empty &= is_left;
     }
     Ok(empty || fs::read(folder.join(MANIFEST)).is_ok_and(|json| Written::parse(&json).is_some()))
 }
@@ -360,6 +393,25 @@ mod tests {
         finish(first);
         check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json"]);
         check(parent.path(), &["evidence"]);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_can_be_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path();
+        let mut folder = Folder::open(target, Overwrite::Ours).unwrap();
+        fill(&mut folder);
+        assert_eq!(set_aside(target, "early").unwrap(), None, "it is being written");
+        assert_eq!(folder.leave(), target.join(STAGE));
+        let aside = set_aside(target, "early").unwrap().unwrap();
+        check(&aside, &["dns.csv", "findings.csv", "flows.csv", LOCK]);
+        let rows = fs::read_to_string(aside.join(FlowRow::FILE)).unwrap();
+        assert_eq!(rows.lines().count(), 2, "a header and a row");
+        assert_eq!(set_aside(target, "late").unwrap(), None, "nothing is left");
+        let mut folder = Folder::open(target, Overwrite::Ours).unwrap();
+        fill(&mut folder);
+        finish(folder);
+        check(target, &["dns.csv", "early.unfinished", "findings.csv", "flows.csv", "manifest.json"]);
     }
 
     #[test]

@@ -98,20 +98,9 @@ impl Sink {
         }
     }
 
-    /// Gives the folder up without finishing it: it leaves nothing.
-    pub fn abandon_folder(&mut self) {
-        self.folder = None;
-    }
-
-    /// Writes the folder's manifest, and goes on with another folder.
-    pub fn next_folder(
-        &mut self,
-        next: Option<Folder>,
-        facts: &RunFacts,
-        run: &Run,
-    ) -> Result<Option<Landed>, Unwritable> {
-        let Some(folder) = std::mem::replace(&mut self.folder, next) else { return Ok(None) };
-        folder.finish(|outputs| Manifest::new(facts, run, outputs).to_json()).map(Some)
+    /// Gives the folder out, to be finished, and goes on with another.
+    pub fn exchange_folder(&mut self, next: Option<Folder>) -> Option<Folder> {
+        std::mem::replace(&mut self.folder, next)
     }
 
     /// Whether the stream's reader went away.

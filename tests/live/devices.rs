@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::lab::*;
@@ -52,12 +53,45 @@ fn any_is_all_interfaces() {
     live.ends(0);
     let manifest = verified(&evidence);
     let link = manifest["inputs"][0]["interfaces"][0]["link_type"].as_u64();
-    // LINKTYPE_LINUX_SLL2, or its ancestor where libpcap is older than 1.10.
-    assert!(matches!(link, Some(276 | 113)), "{manifest}");
+    // LINKTYPE_LINUX_SLL: VLAN tags are in no other.
+    assert_eq!(link, Some(113), "{manifest}");
     let flows = rows(&evidence, "flows.csv");
     let to = |address: &str| flows.iter().filter(|row| row.contains(address)).count();
     assert_eq!((to("127.0.0.1"), to("10.77.0.2")), (10, 10), "{flows:#?}");
     assert_eq!(flows, rows_of(&lab, &[frames], "any", "flows.csv"));
+}
+
+/// The kernel takes tags out of frames and says them beside; they are back in the rows, on the interface and on all.
+#[test]
+fn tags_are_kept() {
+    let lab = Lab::new();
+    let run_on = |device: &str| {
+        let (evidence, frames) = (lab.next("evidence"), lab.next("frames"));
+        let arguments =
+            ["-i", device, "-c", "15", "-o", text(&evidence), "-w", text(&frames), "--fail-on", "never"];
+        (lab.live(&[&arguments, ["-f", "not ip6 and not arp"].as_slice()].concat()), evidence, frames)
+    };
+    for device in [lab.device.as_str(), "any"] {
+        let (mut live, evidence, frames) = run_on(device);
+        let sent =
+            Lab::inside(&lab.far, "python3").args([TRAFFIC, "tagged", "afl-far", "5"]).status().unwrap();
+        assert!(sent.success());
+        live.ends(0);
+        verified(&evidence);
+        let ports = column(&evidence, "flows.csv", "client_port");
+        let mut seen: Vec<(String, String)> =
+            ports.into_iter().zip(column(&evidence, "flows.csv", "vlan")).collect();
+        seen.sort();
+        let expected = [(2000, ""), (3000, "10"), (4000, "20;10")];
+        let expected: Vec<(String, String)> = expected
+            .iter()
+            .flat_map(|(first, vlan)| {
+                (*first..first + 5).map(|port: u16| (port.to_string(), (*vlan).to_owned()))
+            })
+            .collect();
+        assert_eq!(seen, expected, "{device}");
+        assert_eq!(rows(&evidence, "flows.csv"), rows_of(&lab, &[frames], device, "flows.csv"), "{device}");
+    }
 }
 
 #[test]
@@ -112,6 +146,8 @@ fn frames_are_written_in_files_of_an_age() {
         "--fail-on",
         "never",
     ]);
+    // A file that waits for its first frame does not grow old.
+    std::thread::sleep(Duration::from_millis(1100));
     lab.traffic(&["datagrams", "10.77.0.2", "45", "0.1"]);
     live.ends(0);
     let files: Vec<PathBuf> = (1..100)
@@ -264,6 +300,119 @@ fn who_lost_frames_is_less_certain() {
     };
     assert_eq!(seen(&all), (false, "blocked-looking".to_owned(), true));
     assert_eq!(seen(&some), (true, "inconclusive".to_owned(), false));
+}
+
+/// What was lost stands in the saved frames too, by interface and once: whoever reads them is as careful.
+#[test]
+fn saved_frames_say_what_was_lost() {
+    let lab = Lab::new();
+    let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
+    let mut live = lab.live(&[
+        "-i",
+        &lab.device,
+        "-i",
+        "lo",
+        "--buffer",
+        "1",
+        "-w",
+        text(&frames),
+        "--rotate-size",
+        "100K",
+        "-o",
+        text(&evidence),
+        "--fail-on",
+        "never",
+    ]);
+    lab.traffic(&["datagrams", "127.0.0.1", "5", "0"]);
+    live.signal("STOP");
+    lab.traffic(&["flood", &lab.device, "syn", "20000"]);
+    live.signal("CONT");
+    until("all that is left is saved", || {
+        let last = fs::metadata(lab.path("frames-00003.pcapng"));
+        last.is_ok_and(|about| about.len() > 0)
+    });
+    live.stop(0);
+    let manifest = verified(&evidence);
+    let of = |what: &str| manifest["statistics"][format!("live.{}.{what}", lab.device)].as_u64().unwrap();
+    let lost = of("dropped-by-kernel") + of("dropped-by-us");
+    assert!(lost > 0, "{manifest}");
+    let files: Vec<PathBuf> = (1..1000)
+        .map(|number| lab.path(&format!("frames-{number:05}.pcapng")))
+        .take_while(|path| path.is_file())
+        .collect();
+    let again = lab.path("again");
+    let output = Command::new(PROGRAM)
+        .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
+        .args(&files)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let inputs = verified(&again)["inputs"].as_array().unwrap().clone();
+    let sum = |place: usize, what: &str| -> u64 {
+        inputs.iter().map(|input| input["interfaces"][place][what].as_u64().unwrap()).sum()
+    };
+    assert_eq!(inputs[0]["interfaces"][0]["name"], lab.device.as_str());
+    assert_eq!(
+        (sum(0, "received"), sum(0, "dropped"), sum(0, "dropped_by_system")),
+        (of("received"), 0, lost)
+    );
+    assert_eq!((inputs[0]["interfaces"][1]["name"].as_str(), sum(1, "dropped_by_system")), (Some("lo"), 0));
+}
+
+/// A name of a pipe, or standard output, in place of a file.
+#[test]
+fn frames_go_through_pipes() {
+    let lab = Lab::new();
+    let pipe = lab.path("pipe");
+    run(&["mkfifo", "-m", "666", text(&pipe)]);
+    let common = ["-i", &lab.device, "-f", DATAGRAMS, "-c", "10", "--fail-on", "never"];
+    let mut named = lab.live(&[common.as_slice(), &["-w", text(&pipe)]].concat());
+    let mut out = lab.live_into(Stdio::piped(), &[common.as_slice(), &["-w", "-"]].concat());
+    let read = |name: &str, from: Stdio| {
+        let evidence = lab.next("read");
+        let arguments = ["analyze", name, "-q", "--fail-on", "never", "-o", text(&evidence)];
+        let child = Command::new(PROGRAM).args(arguments).stdin(from).spawn().unwrap();
+        (Run::of(child), evidence)
+    };
+    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    // Its reader comes late.
+    let readers = [read(text(&pipe), Stdio::null()), read("-", out.child.stdout.take().unwrap().into())];
+    named.ends(0);
+    out.ends(0);
+    for (mut reader, evidence) in readers {
+        reader.ends(0);
+        let manifest = verified(&evidence);
+        assert_eq!(manifest["accounting"]["frames"], 10, "{manifest}");
+        assert_eq!(manifest["inputs"][0]["damage_count"], 0, "{manifest}");
+    }
+    // Whoever read standard output left: that is an end. What cannot be is said.
+    let mut live = lab.live_into(Stdio::piped(), &["-i", &lab.device, "-w", "-", "--fail-on", "never"]);
+    drop(live.child.stdout.take());
+    lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
+    live.ends(0);
+    for more in [["--format", "jsonl"], ["--rotate-size", "1M"]] {
+        let arguments = [["-i", lab.device.as_str(), "-w", "-"].as_slice(), &more].concat();
+        let mut live = lab.begin(&[], &arguments, Stdio::null());
+        live.ends(2);
+        assert!(live.stderr().contains("afs-audit: cannot "), "{}", live.stderr());
+    }
+}
+
+/// A pipe that nobody reads holds up neither the audit nor its end.
+#[test]
+fn a_pipe_that_nobody_reads_is_given_up() {
+    let lab = Lab::new();
+    let (pipe, evidence) = (lab.path("pipe"), lab.path("evidence"));
+    run(&["mkfifo", "-m", "666", text(&pipe)]);
+    let arguments = ["-i", &lab.device, "-f", DATAGRAMS, "-w", text(&pipe), "-o", text(&evidence)];
+    let mut live = lab.live(&[arguments.as_slice(), &["--fail-on", "never"]].concat());
+    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    live.stop(0);
+    let said = live.stderr();
+    assert!(said.contains("the last 10 frames could not be saved: nobody takes them"), "{said}");
+    let manifest = verified(&evidence);
+    assert_eq!(manifest["accounting"]["frames"], 10, "{manifest}");
+    assert_eq!(manifest["statistics"]["live.unsaved"], 10, "{manifest}");
 }
 
 /// After the rights were given up an interface cannot be opened, but a socket that is open can be bound to the new one.

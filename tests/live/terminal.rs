@@ -98,7 +98,7 @@ fn a_terminal_shows_what_happens_in_place() {
     }
     let line = find("frames/s").unwrap();
     assert!(
-        line.starts_with(&lab.device) && line.contains("Mbit/s") && line.ends_with("nothing lost"),
+        line.starts_with(&lab.device) && line.contains("Mbit/s  nothing lost  ") && line.ends_with(" frames"),
         "{line}"
     );
     // Drawn again and again, and always in the same place.
@@ -120,6 +120,7 @@ fn a_loss_is_seen_in_the_view() {
         .args([PTY, "50", "150", text(&shown), PROGRAM, "live", "-i", &lab.device])
         // A ring of a few hundred frames, which a flood fills before anybody looks.
         .args(["--buffer", "1"])
+        .env("TERM", "xterm")
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
@@ -132,4 +133,115 @@ fn a_loss_is_seen_in_the_view() {
     lab.traffic(&["flood", &lab.device, "syn", "20000"]);
     run(&["kill", "-s", "CONT", &program]);
     until("the loss", || screen(&seen()).iter().any(|line| line.contains("lost by kernel ")));
+}
+
+/// A program on a terminal, what it shows, and what is typed.
+fn on_terminal(lab: &Lab, arguments: &[&str]) -> (Run, std::process::ChildStdin, std::path::PathBuf) {
+    let shown = lab.next("shown");
+    let mut child = Lab::inside(&lab.near, "python3")
+        .args([PTY, "20", "100", text(&shown), PROGRAM, "live", "--buffer", "16", "-i", &lab.device])
+        .args(arguments)
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let keys = child.stdin.take().unwrap();
+    (Run::of(child), keys, shown)
+}
+
+/// Ctrl-S, a network that hangs: the terminal takes nothing, and the audit goes on.
+#[test]
+fn a_terminal_that_stands_still_does_not_stop_the_audit() {
+    let lab = Lab::new();
+    let (mut live, mut keys, shown) = on_terminal(&lab, &["--metrics", "9105", "--fail-on", "never"]);
+    let draws = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).matches("frames/s").count();
+    until("a view", || draws() > 1);
+    keys.write_all(b"\x13").unwrap();
+    // More flows than fit between its threads, and more seconds than it needs to notice.
+    lab.traffic(&["flood", &lab.device, "syn", "60000"]);
+    let before = draws();
+    until("they are counted behind the view", || {
+        metric(&metrics(&lab, 9105), "afs_audit_flows_opened_total") >= 60_000
+    });
+    assert!(draws() <= before + 1, "it stands still");
+    keys.write_all(b"\x11").unwrap();
+    until("it goes on", || draws() > before + 1);
+    keys.write_all(b"\x03").unwrap();
+    live.ends(0);
+}
+
+/// Who closes the window has seen enough, as who closes a pipe.
+#[test]
+fn a_terminal_that_is_closed_ends_it() {
+    let lab = Lab::new();
+    let evidence = lab.path("evidence");
+    let (live, _keys, shown) = on_terminal(&lab, &["-o", text(&evidence), "--every", "1h"]);
+    until("a view", || fs::read(&shown).unwrap_or_default().windows(8).any(|some| some == b"frames/s"));
+    let program = live.only_child();
+    lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
+    drop(live);
+    until("it ends", || {
+        let state = fs::read_to_string(format!("/proc/{program}/stat")).unwrap_or_default();
+        // Whoever adopts it may take its time to bury it.
+        state.is_empty() || state.contains(") Z ")
+    });
+    let all = intervals(&evidence);
+    let frames: u64 =
+        all.iter().map(|folder| verified(folder)["accounting"]["frames"].as_u64().unwrap()).sum();
+    assert!(frames >= 5, "{frames}");
+}
+
+/// Stopped and continued, it draws below what the shell has written meanwhile.
+#[test]
+fn a_view_goes_on_below_what_came_between() {
+    let lab = Lab::new();
+    let (mut live, mut keys, shown) = on_terminal(&lab, &["--fail-on", "never"]);
+    let seen = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).into_owned();
+    until("a view", || seen().matches("frames/s").count() > 1);
+    let program = live.only_child();
+    run(&["kill", "-s", "STOP", &program]);
+    run(&["kill", "-s", "CONT", &program]);
+    let before = seen().matches("frames/s").count();
+    until("it is drawn again", || seen().matches("frames/s").count() > before + 2);
+    let views = screen(&seen()).iter().filter(|line| line.contains("frames/s")).count();
+    assert_eq!(views, 2, "the old one stays where it was");
+    keys.write_all(b"\x03").unwrap();
+    live.ends(0);
+}
+
+/// A small window shows what is lost and what is new, and nothing runs over its edge.
+#[test]
+fn a_small_terminal_shows_what_matters() {
+    let lab = Lab::new();
+    let shown = lab.path("shown");
+    let mut child = Lab::inside(&lab.near, "python3")
+        .args([PTY, "5", "40", text(&shown), PROGRAM, "live", "--buffer", "16", "-i", &lab.device])
+        .args(SERVER)
+        .args(["--fail-on", "never"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = child.stdin.take().unwrap();
+    let mut live = Run::of(child);
+    let seen = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).into_owned();
+    until("a view", || seen().contains("frames/s"));
+    lab.traffic(&["refused", "203.0.113.6", "1"]);
+    let view = || {
+        let lines = screen(&seen());
+        let begin = lines.iter().position(|line| line.contains("frames/s"))?;
+        Some(lines.get(begin..)?.iter().filter(|line| !line.is_empty()).cloned().collect::<Vec<_>>())
+    };
+    let starts = [lab.device.as_str(), "  nothing lost  ", "2 findings, the newest last:", "  "];
+    until_or("it is shown", || match view() {
+        Some(lines)
+            if lines.len() == 4 && lines.iter().zip(starts).all(|(line, start)| line.starts_with(start)) =>
+        {
+            let fits = lines.iter().all(|line| line.chars().count() < 40);
+            if fits { Ok(()) } else { Err(format!("{lines:#?}")) }
+        }
+        other => Err(format!("{other:#?}")),
+    });
+    keys.write_all(b"\x03").unwrap();
+    live.ends(0);
 }

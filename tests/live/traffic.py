@@ -139,6 +139,16 @@ def push(sender, bytes):
             time.sleep(0.001)
 
 
+def tagged(device, count):
+    """Datagrams without a tag, in VLAN 10, and in VLAN 10 inside VLAN 20."""
+    sender = raw(device)
+    for number in range(int(count)):
+        for place, tags in enumerate((b"", b"\x81\0\0\x0a", b"\x88\xa8\0\x14\x81\0\0\x0a")):
+            ports = struct.pack("!4H", 2000 + 1000 * place + number, 9000, 12, 0)
+            bytes = frame(17, b"\x0a\x4d\0\1", b"\xcb\0\x71\5", ports + b"abcd")
+            push(sender, bytes[:12] + tags + bytes[12:])
+
+
 def syn(number):
     return struct.pack("!HHIIBBHHH", 1024 + number % 60000, 443, number, 0, 0x50, 2, 1024, 0, 0)
 
@@ -177,5 +187,5 @@ def flood(device, kind, count):
 
 
 if __name__ == "__main__":
-    command = {f.__name__: f for f in (talk, ask, linger, refused, silent, datagrams, serve, flood)}
+    command = {f.__name__: f for f in (talk, ask, linger, refused, silent, datagrams, serve, tagged, flood)}
     command[sys.argv[1]](*sys.argv[2:])

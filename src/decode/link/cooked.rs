@@ -8,6 +8,7 @@ use crate::base::Cursor;
 use crate::base::Cut;
 use crate::capture::LinkType;
 
+use super::super::ether;
 use super::super::ip;
 use super::super::packet::LayerKind;
 use super::super::view::Next;
@@ -68,8 +69,26 @@ pub(in crate::decode) fn sll2<'b>(walk: &mut Walk, view: View<'b>) -> Result<Nex
     cooked(walk, hardware, number, inside)
 }
 
+/// Linux from 6.10 on names the type behind all tags, and still takes only the outer tag out: where IP should begin stands the
+/// inner tag, and the same type again.
+fn is_tagged(number: u16, inside: View<'_>) -> bool {
+    matches!(number, ether::IPV4 | ether::IPV6)
+        && !matches!(inside.nibble(), Some(4 | 6))
+        && inside.peek(2) == Some(number)
+}
+
 fn cooked<'b>(walk: &mut Walk, hardware: u16, number: u16, inside: View<'b>) -> Result<Next<'b>, Stop> {
     match (hardware, number) {
+        (_, ether::IPV4 | ether::IPV6) if is_tagged(number, inside) => {
+            Ok(Next::EtherType(ether::VLAN, inside))
+        }
+        // libpcap has put the outer tag back.
+        (_, ether::VLAN | ether::SERVICE_VLAN)
+            if inside.peek(2).is_some_and(|inner| is_tagged(inner, inside.after(4))) =>
+        {
+            ether::note_vlan(walk, inside.peek(0).unwrap_or_default())?;
+            Ok(Next::EtherType(ether::VLAN, inside.after(4)))
+        }
         (hardware::NETLINK, _) => Err(Stop::NotIp(0)),
         (hardware::RADIOTAP, _) => wlan::radiotap(walk, inside),
         (hardware::FRAME_RELAY, _) => serial::frame_relay(walk, inside),
