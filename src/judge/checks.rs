@@ -183,9 +183,7 @@ fn with_texts(seen: &Seen<'_>, sign: Sign<'_>, take: impl FnOnce(&Sign<'_>)) {
     let about = CITES.iter().find(|(citing, _)| *citing == sign.code).map(|(_, about)| *about);
     let sentences = about.and_then(|about| seen.ground.sentences(about, products));
     let more = sentences.or_else(|| match sign.code {
-        "AFS107" => {
-            contradicting(seen).and_then(|(_, other, _)| other.standing.documented.as_deref().cloned())
-        }
+        "AFS107" => dispute(seen).and_then(|dispute| dispute.other().standing.documented.as_deref().cloned()),
         "AFS441" => {
             let roles = [seen.row.client, seen.row.server].map(|end| seen.ground.roles(end.address));
             seen.ground.between(roles[0], roles[1])
@@ -314,6 +312,16 @@ enum Dispute<'a> {
     Asked { asked: &'a Known, named: &'a Claimed },
     /// DNS gave the address under another name.
     Given { named: &'a Claimed, contradiction: &'a Contradiction },
+}
+
+impl Dispute<'_> {
+    /// The name that is not the flow's.
+    fn other(&self) -> &Known {
+        match self {
+            Dispute::Asked { asked, .. } => asked,
+            Dispute::Given { contradiction, .. } => &contradiction.other,
+        }
+    }
 }
 
 fn dispute<'a>(seen: &'a Seen<'_>) -> Option<Dispute<'a>> {
