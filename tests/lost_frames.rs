@@ -235,7 +235,8 @@ fn too_much(whole: &Said, less: &Said) -> (Vec<String>, usize) {
         if *confidence > before.max(Some(Confidence::Weak)) {
             wrong.push(format!("{pair:?}: {signature} is {confidence:?}, was {before:?}"));
         }
-        weak += usize::from(before.is_none());
+        // A refusal is seen, whatever else is missing; that it is part of a scan is not.
+        weak += usize::from(before.is_none() && *signature != "tcp-refused");
     }
     for (key, confidence) in &less.findings {
         let before = whole.findings.get(key).copied().flatten();
