@@ -254,3 +254,34 @@ def dns_forged_denial(frames):
         return talk.moment + at, 42 + len(message), lead[:14] + ip + udp + message
     talk.made = [datagram(0, head, asked), datagram(2_000_000, back, denial), datagram(12_000_000, back, real)]
     return talk
+
+
+@good('balancer-gives-up', 'a balancer accepts for a server that takes the request and does not answer; the balancer resets', 'weak')
+def balancer_gives_up(frames):
+    talk = Talk(frames).put(0, SYN).wait(0.02).put(1, SYN | ACK, ttl=BALANCER, ident=50000).put(0, ACK)
+    talk.put(0, PSH | ACK, hello(HEALTHY)[0]).wait(0.02).put(1, ACK, ident=9000)
+    return talk.wait(0.7).put(1, RST | ACK, options=b'', ttl=BALANCER, ident=50022)
+
+
+@good('resets-behind-the-end', 'the client is gone before the last answer; a translator repeats its reset with numbers of its own')
+def resets_behind_the_end(frames):
+    talk = Talk(frames).handshake().greet().put(0, FIN | ACK).wait(0.02).put(1, PSH | ACK, DATA)
+    talk.put(0, RST, options=b'', ident=0)
+    return talk.put(1, RST | ACK).put(1, RST | ACK, seq=talk.next[1] + 90_000, ttl=255)
+
+
+@good('nobody-takes-datagrams', 'the server says itself that nobody listens to QUIC; TCP works', 'weak')
+def nobody_takes_datagrams(frames):
+    talk = Talk(frames).handshake().greet().close()
+    datagram = struct.pack('>HHHH', 50124, 443, 8 + 1200, 0) + b'\xc0' + bytes(1199)
+
+    def packet(side, protocol, payload):
+        ends = (talk.client, talk.server) if side == 0 else (talk.server, talk.client)
+        ip = struct.pack('>BBHHHBBH', 69, 0, 20 + len(payload), 77, 0, (128, 52)[side], protocol, 0) + ends[0] + ends[1]
+        return bytes(12) + b'\x08\0' + ip + payload
+    for pause in (0.3, 0.6):
+        asked = packet(0, 17, datagram)
+        answer = packet(1, 1, struct.pack('>BBHI', 3, 3, 0, 0) + asked[14:42])
+        talk.made += [(talk.moment, len(asked), asked), (talk.moment + 20_000_000, len(answer), answer)]
+        talk.wait(pause)
+    return talk
