@@ -90,6 +90,9 @@ impl Port {
                 }
                 Err(error) => {
                     self.failed(&words(&error), &filler.gauges);
+                    if self.is_gone {
+                        self.save_what_is_left(&mut filler);
+                    }
                     // What is down has nothing, and holds up no clock.
                     filler.hand_on();
                     filler.is_through(since);
@@ -113,6 +116,17 @@ impl Port {
         filler.hand_on();
         self.asked = self.asked.checked_sub(Duration::from_secs(2)).unwrap_or(self.asked);
         self.ask(&filler.gauges);
+    }
+
+    /// What came before the interface went still lies in the ring, and the kernel gives its last block up later than the news.
+    fn save_what_is_left(&mut self, filler: &mut Filler) {
+        let begun = Instant::now();
+        while begun.elapsed() < LAST_WAIT {
+            thread::sleep(Duration::from_millis(u64::from(WAIT_MILLIS)));
+            // It says again that it is gone; frames come all the same.
+            let _ = self.capture.dispatch(Some(ROUND), |packet| filler.put(&packet));
+        }
+        self.count(&filler.gauges);
     }
 
     fn failed(&mut self, words: &str, gauges: &Gauges) {
