@@ -47,6 +47,9 @@ const UNDER_WAY: usize = 2;
 /// Observations that make a batch worth handing on: waking a thread costs as much as judging a few flows.
 const BATCH: usize = 1024;
 
+/// The same of flows that end: what is told of each is some hundred bytes.
+const ENDS: usize = 256;
+
 /// Rows that make a batch worth handing on.
 const ROWS: usize = 256;
 
@@ -225,8 +228,8 @@ struct Alone {
 
 impl Alone {
     /// Hands a batch on when it is one: several hundred flows may end in the same second.
-    fn hand_on_full(&mut self) {
-        if self.worker.told().len() >= BATCH {
+    fn hand_on_from(&mut self, least: usize) {
+        if self.worker.told().len() >= least {
             self.hand_on();
         }
     }
@@ -261,12 +264,12 @@ impl Follower for Alone {
     fn tick(&mut self, second: i64, at: At) {
         for slot in self.worker.table.overdue(second) {
             self.worker.table.let_go(slot, at, &mut self.worker.desk);
-            self.hand_on_full();
+            self.hand_on_from(ENDS);
         }
     }
 
     fn chunk(&mut self, _: &Chunk) {
-        self.hand_on_full();
+        self.hand_on_from(BATCH);
     }
 
     fn pulse(&mut self, pulse: &Pulse, closes: Option<Closes>) {
@@ -283,7 +286,7 @@ impl Follower for Alone {
         // One by one: together they would be as large as the table.
         for slot in self.worker.table.remaining() {
             self.worker.table.end(slot, at, &mut self.worker.desk);
-            self.hand_on_full();
+            self.hand_on_from(ENDS);
         }
         self.hand_on();
         self.told = None;

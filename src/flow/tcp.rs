@@ -341,7 +341,7 @@ fn synchronise<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, side: Side, at: 
         own.seen |= Sequence::SYN | Sequence::SENT;
     }
     let other_waits = entry.sequence(side.other()).has(Sequence::SYN) && entry.state == State::Attempt;
-    let simultaneous = !answers && !known && other_waits;
+    entry.simultaneous_open |= !answers && !known && other_waits;
     if answers && entry.state == State::Attempt {
         entry.state = State::Open;
     }
@@ -349,7 +349,6 @@ fn synchronise<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, side: Side, at: 
     if !known && let Some(first) = cold.first.get_mut(side.index()) {
         *first = header.seq;
     }
-    cold.simultaneous_open |= simultaneous;
     let story = cold.side(side);
     story.syns = story.syns.saturating_add(1);
     if answers {
@@ -590,12 +589,12 @@ pub(super) fn story<S>(entry: &Entry<S>) -> TcpStory {
         quit_time: (cold.quit_time != Time::default()).then_some(cold.quit_time),
         quit_frame: frame(cold.quit_frame),
         hole_time: (cold.hole_time != Time::default()).then_some(cold.hole_time),
-        simultaneous_open: cold.simultaneous_open,
-        stale: cold.pause.is_some_and(|[_, then]| {
-            let [_, now] = entry.packets;
+        simultaneous_open: entry.simultaneous_open,
+        stale: cold.pause != [0, 0] && {
+            let ([_, then], [_, now]) = (cold.pause, entry.packets);
             let [_, server] = &cold.sides;
             now.saturating_sub(then) <= u32::from(server.resets)
-        }),
+        },
     }
 }
 
@@ -618,16 +617,16 @@ fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
         resets: counts.resets,
         signs: counts.signs,
         reset_kinds: counts.reset_kinds,
-        stuck: if in_vain { counts.stuck } else { 0 },
+        stuck: if in_vain { u16::from(counts.stuck) } else { 0 },
         stuck_len: manner.repeated_len,
         heard: if in_vain { heard.saturating_sub(manner.heard) } else { 0 },
-        selective: counts.selective,
+        selective: u16::from(counts.selective),
         span: counts.span,
         keep_alives: counts.keep_alives.into(),
         zero_windows: counts.zero_windows.into(),
         retransmissions: counts.retransmissions,
         out_of_order: counts.out_of_order,
-        differing: counts.differing,
+        differing: u32::from(counts.differing),
         acknowledged: first.map_or(0, |first| ahead(sequence.acked, first.wrapping_add(1)).max(0) as u32),
         awaited: awaited.map_or(0, |(begin, end)| end.wrapping_sub(*begin)),
         data_segments: u32::from(sequence.data),
