@@ -227,7 +227,8 @@ fn compare<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
     let beyond = ahead(header.seq, entry.sequence(side).next) > 1;
     let cold = entry.cold();
     let (rtt, data_time) = (cold.handshake_rtt, cold.data_time);
-    let has_closed = cold.side(side.other()).fins > 0;
+    let other = cold.side(side.other());
+    let has_closed = other.fins > 0 || other.resets > 0;
     if let Some(other) = cold.manners.get_mut(side.other().index()) {
         other.seen &= !Manner::RESET_LAST;
     }

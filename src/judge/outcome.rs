@@ -205,14 +205,18 @@ fn is_deaf(closing: &Closing, story: &TcpStory) -> bool {
 /// been idle: whoever keeps a table of connections, near or far, forgets them.
 fn is_injected(closing: &Closing, story: &TcpStory) -> bool {
     let [client, server] = &story.sides;
-    let early =
-        !answered(closing) && client.data_segments <= FIRST_WORDS && story.handshake == Handshake::Complete;
+    // Without the SYN-ACK it is not known who speaks for the server.
+    let early = !answered(closing)
+        && client.data_segments <= FIRST_WORDS
+        && story.handshake == Handshake::Complete
+        && story.syn_ack_frame.is_some();
+    let both_seen = closing.packets.iter().all(|packets| *packets > 0);
     let soon = client.data_segments > 0
         || story
             .reset_time
             .is_some_and(|reset| reset.since(closing.first_seen) <= story.handshake_rtt + AT_ONCE_NANOS);
     let forged = client.signs.are_forged() || server.signs.are_forged();
-    !story.stale && (forged || (early && soon && server.signs.are_foreign()))
+    !story.stale && both_seen && (forged || (early && soon && server.signs.are_foreign()))
 }
 
 /// Only full-size segments die: one is repeated in vain while smaller ones behind it arrive, or smaller ones arrive behind
