@@ -462,7 +462,10 @@ const REASONS: &[(&str, &str)] = &[
         "reset-after-idle",
         "a reset after a long silence: load balancers and firewalls forget connections that are idle",
     ),
-    ("scan", "one of many ports of a host that were tried within seconds: whoever scans is refused"),
+    (
+        "scan",
+        "one of many ports of a host, or one port of many hosts, tried within seconds: whoever scans is refused",
+    ),
     ("single-attempt", "one SYN and no second one: nobody waited for an answer"),
     ("too-short-to-tell", "the attempt was watched for less than three seconds"),
     ("unanswered", "datagrams in one direction only; many protocols answer none"),
