@@ -195,7 +195,7 @@ struct Shard<S> {
     held: usize,
 }
 
-const PAGE: usize = 1024;
+const PAGE: usize = 256;
 
 impl<S> Shard<S> {
     fn new() -> Self {

@@ -24,8 +24,8 @@ use crate::base::Time;
 use crate::read::AnswerData;
 use crate::read::Resolution;
 
-/// Suspicions that are kept; more are not.
-const DOUBTS: usize = 1 << 13;
+/// Suspicions that are kept; more are not. Seven eighths of a power of two is what a hash table holds without growing.
+const DOUBTS: usize = 7 << 10;
 
 /// Answers that are remembered to notice a second one.
 const ANSWERED: usize = 7 << 8;
@@ -47,7 +47,8 @@ const IN_THE_WAY: [u16; 5] = [4, 15, 16, 17, 18];
 /// One suspicion: what it is, and where it was seen first.
 #[derive(Clone, Debug)]
 struct Doubt {
-    signature: Signature,
+    signature: &'static Signature,
+    confidence: Confidence,
     known: Arc<Known>,
     resolver: Address,
     /// The first ones, and the last.
@@ -80,35 +81,42 @@ const fn signature(
     Signature { code, word, confidence, sentence, clears }
 }
 
-const NO_SUCH_NAME: Signature =
+impl Signature {
+    /// It, and how sure it is by itself.
+    fn suspected(&'static self) -> (&'static Signature, Confidence) {
+        (self, self.confidence)
+    }
+}
+
+static NO_SUCH_NAME: Signature =
     signature("AFS301", "dns-nxdomain", Confidence::Weak, "was told that the name does not exist", true);
-const REFUSAL: Signature =
+static REFUSAL: Signature =
     signature("AFS302", "dns-refused", Confidence::Weak, "was refused an answer", true);
-const FAILURE: Signature =
+static FAILURE: Signature =
     signature("AFS303", "dns-servfail", Confidence::Weak, "was told that the resolver failed", true);
-const EMPTY: Signature =
+static EMPTY: Signature =
     signature("AFS304", "dns-empty", Confidence::Weak, "got an answer without an address", true);
-const NO_ANSWER: Signature =
+static NO_ANSWER: Signature =
     signature("AFS305", "dns-no-answer", Confidence::Weak, "asked again and again and got no answer", true);
-const SINKHOLE: Signature =
+static SINKHOLE: Signature =
     signature("AFS306", "dns-sinkhole", Confidence::Strong, "was led to an address that is nobody's", false);
-const BLOCK_PAGE: Signature =
+static BLOCK_PAGE: Signature =
     signature("AFS311", "dns-block-page", Confidence::Strong, "was led to an address of a block page", false);
-const PRIVATE: Signature = signature(
+static PRIVATE: Signature = signature(
     "AFS307",
     "dns-private-address",
     Confidence::Weak,
     "was led to a private address without a private zone",
     false,
 );
-const IN_WAY: Signature = signature(
+static IN_WAY: Signature = signature(
     "AFS308",
     "dns-blocked-by-resolver",
     Confidence::Certain,
     "was told by the resolver that it blocks or forges the name",
     false,
 );
-const TWO_ANSWERS: Signature = signature(
+static TWO_ANSWERS: Signature = signature(
     "AFS310",
     "dns-two-answers",
     Confidence::Strong,
@@ -135,7 +143,7 @@ const RACE_NANOS: u64 = 300_000_000;
 #[derive(Debug)]
 pub(super) struct Lookups {
     /// By client and name, whose place in memory stands for it: the doubt keeps it there.
-    doubts: HashMap<(Address, usize), SmallVec<[Doubt; 1]>, foldhash::fast::RandomState>,
+    doubts: HashMap<(Address, usize), Vec<Doubt>, foldhash::fast::RandomState>,
     /// How many there are.
     held: usize,
     /// By conversation, name and type of question.
@@ -174,7 +182,7 @@ impl Lookups {
         if found.is_none() && !lookup.resolved.is_empty() {
             self.reached(client, known);
         }
-        let Some(signature) = found else { return };
+        let Some((signature, confidence)) = found else { return };
         let (key, full) = ((client, Arc::as_ptr(known).addr()), self.held >= DOUBTS);
         if full && !self.doubts.contains_key(&key) {
             findings.missed += 1;
@@ -193,6 +201,7 @@ impl Lookups {
             None => {
                 let doubt = Doubt {
                     signature,
+                    confidence,
                     known: Arc::clone(known),
                     resolver: lookup.resolver,
                     signs: SmallVec::from_iter([(lookup.frame, lookup.time)]),
@@ -224,34 +233,34 @@ impl Lookups {
         }
     }
 
-    /// What is wrong with an answer.
-    fn look(&mut self, lookup: &Lookup<'_>, ground: &Ground) -> Option<Signature> {
+    /// What is wrong with an answer, and how sure that is.
+    fn look(&mut self, lookup: &Lookup<'_>, ground: &Ground) -> Option<(&'static Signature, Confidence)> {
         let resolution = lookup.resolution;
         let Some(rcode) = resolution.rcode else {
-            return (resolution.query_count > 1 && lookup.hears).then_some(NO_ANSWER);
+            return (resolution.query_count > 1 && lookup.hears).then(|| NO_ANSWER.suspected());
         };
         if resolution.extended_error.as_ref().is_some_and(|(code, _)| IN_THE_WAY.contains(code)) {
-            return Some(IN_WAY);
+            return Some(IN_WAY.suspected());
         }
         let tells = !lookup.resolved.is_empty() || rcode == NXDOMAIN;
         if matches!(rcode, NOERROR | NXDOMAIN)
             && tells
             && let Some(confidence) = self.second(lookup)
         {
-            return Some(Signature { confidence, ..TWO_ANSWERS });
+            return Some((&TWO_ANSWERS, confidence));
         }
         match rcode {
             NOERROR => {}
-            NXDOMAIN => return Some(NO_SUCH_NAME),
-            REFUSED => return Some(REFUSAL),
-            SERVFAIL => return Some(FAILURE),
+            NXDOMAIN => return Some(NO_SUCH_NAME.suspected()),
+            REFUSED => return Some(REFUSAL.suspected()),
+            SERVFAIL => return Some(FAILURE.suspected()),
             _ => return None,
         }
         if lookup.resolved.iter().any(|address| is_nowhere(*address)) {
-            return Some(SINKHOLE);
+            return Some(SINKHOLE.suspected());
         }
         if lookup.resolved.iter().any(|address| ground.boxes.sinkhole(*address).is_some()) {
-            return Some(BLOCK_PAGE);
+            return Some(BLOCK_PAGE.suspected());
         }
         let zoned = || {
             let leads = |data: &AnswerData| matches!(data, AnswerData::Name(name) if in_private_zone(name));
@@ -261,11 +270,11 @@ impl Lookups {
         // Of names that can have a private endpoint the flow is judged, which says more.
         let can_be_private = lookup.known.nature.can_be_private;
         if !can_be_private && lookup.resolved.iter().any(inside) && !zoned() {
-            return Some(PRIVATE);
+            return Some(PRIVATE.suspected());
         }
         // Without an address of the sixth version a name is as good as any; a cut or chained answer may go on elsewhere.
         let whole = !resolution.truncated && !resolution.damaged && resolution.answers.is_empty();
-        (lookup.resolved.is_empty() && whole && resolution.query_type == A).then_some(EMPTY)
+        (lookup.resolved.is_empty() && whole && resolution.query_type == A).then(|| EMPTY.suspected())
     }
 
     /// How sure it is that the same question was answered before, and otherwise. What has no question of its own answers the last one; a
@@ -317,7 +326,7 @@ impl Doubt {
         Sign {
             code: self.signature.code,
             mechanism: self.signature.word,
-            confidence: Some(self.signature.confidence),
+            confidence: Some(self.confidence),
             client: Some(client),
             subject: Subject::Name(&self.known.name),
             flow: None,

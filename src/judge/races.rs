@@ -35,7 +35,7 @@ struct Runner {
 #[derive(Debug)]
 struct Race {
     _known: Arc<Known>,
-    runners: SmallVec<[Runner; 2]>,
+    runners: SmallVec<[Runner; 1]>,
 }
 
 /// The races of late, by client and name.
