@@ -3,12 +3,12 @@
 //! One entry per flow, touched by every packet: keep it small. What few packets need lies behind boxes.
 
 use super::key::FlowKey;
+use super::limits::Limits;
 use super::listener::At;
 use super::story::IcmpError;
 use super::story::ResetKinds;
 use super::story::Signs;
 use super::stream::Talk;
-use super::table::Limits;
 use crate::base::Side;
 use crate::base::Time;
 use crate::decode::Packet;

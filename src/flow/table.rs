@@ -9,20 +9,27 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
-
 use super::entry::Cold;
 use super::entry::Entry;
 use super::entry::State;
 use super::expiry::Wheel;
 use super::key::Endpoint;
 use super::key::FlowKey;
+use super::limits::FlowCounts;
+use super::limits::Limits;
 use super::listener::Appetite;
 use super::listener::At;
 use super::listener::Flow;
 use super::listener::Listener;
 use super::listener::Lost;
 use super::listener::Slot;
+use super::roles::flow_key;
+use super::roles::who_opened;
+use super::shard::SHARDS;
+use super::shard::Shard;
+use super::shard::parts;
+use super::shard::shard_of;
+use super::shard::slot;
 use super::story::Close;
 use super::story::Closing;
 use super::story::IcmpError;
@@ -31,129 +38,15 @@ use super::stream::Ear;
 use super::stream::Stream;
 use super::stream::Talk;
 use super::tcp;
-use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::Side;
 use crate::decode::Packet;
 use crate::decode::Quoted;
 use crate::decode::Transport;
 
-/// How many parts the table has. A power of two; more workers than this have nothing to do.
-pub const SHARDS: usize = 16;
-
-/// IANA protocol numbers that the table tells apart.
-const ICMP: u8 = 1;
+/// IANA protocol numbers.
 const TCP: u8 = 6;
-const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
-
-/// Bounds and time-outs. Seconds are frame time.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Live flows in all; beyond it the longest idle are pushed out.
-    pub flows: usize,
-    /// Bytes held per side of a conversation until they can be read.
-    pub stream_bytes: usize,
-    /// Bytes held of all conversations together; beyond it the longest idle are no longer listened to.
-    pub held_bytes: usize,
-    /// Tells how a conversation stands as soon as it was ended or rejected, besides at its close.
-    pub early: bool,
-    /// SYN without an answer: longer than the longest pause between two SYN of one attempt (32 s on Linux).
-    pub attempt_secs: u32,
-    /// TCP with a handshake, or seen from the middle.
-    pub open_secs: u32,
-    /// TCP that one side has closed.
-    pub half_closed_secs: u32,
-    /// TCP that is over, or datagrams that were answered: what still straggles in belongs to it.
-    pub closed_secs: u32,
-    /// UDP and everything without connections.
-    pub datagram_secs: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            flows: 1 << 20,
-            stream_bytes: 64 << 10,
-            held_bytes: 512 << 20,
-            early: false,
-            attempt_secs: 60,
-            open_secs: 3600,
-            half_closed_secs: 300,
-            closed_secs: 10,
-            datagram_secs: 60,
-        }
-    }
-}
-
-/// What the table did, for the manifest. Each packet is in `packets` or in `icmp_attached`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct FlowCounts {
-    /// Packets counted in a conversation of their own.
-    pub packets: u64,
-    /// ICMP errors noted in the conversation that they quote.
-    pub icmp_attached: u64,
-    /// Payload bytes of `packets`, as long as on the wire.
-    pub payload_bytes: u64,
-    /// Conversations opened.
-    pub opened: u64,
-    /// Of these, pushed out of a full table.
-    pub evicted: u64,
-    /// Streams given up because a side's cap was reached.
-    pub capped_streams: u64,
-    /// Conversations no longer listened to, because all together held too much.
-    pub unheard: u64,
-    /// Streams that lack bytes the receiver acknowledged, or that a snap length cut.
-    pub cut_streams: u64,
-    /// Most conversations live at once, summed over the parts of the table.
-    pub peak: u64,
-}
-
-impl FlowCounts {
-    /// What was counted since `before`; the peak is that of the whole run.
-    pub fn since(self, before: FlowCounts) -> FlowCounts {
-        FlowCounts {
-            packets: self.packets - before.packets,
-            icmp_attached: self.icmp_attached - before.icmp_attached,
-            payload_bytes: self.payload_bytes - before.payload_bytes,
-            opened: self.opened - before.opened,
-            evicted: self.evicted - before.evicted,
-            capped_streams: self.capped_streams - before.capped_streams,
-            unheard: self.unheard - before.unheard,
-            cut_streams: self.cut_streams - before.cut_streams,
-            peak: self.peak,
-        }
-    }
-}
-
-impl std::ops::AddAssign for FlowCounts {
-    fn add_assign(&mut self, other: Self) {
-        self.packets += other.packets;
-        self.icmp_attached += other.icmp_attached;
-        self.payload_bytes += other.payload_bytes;
-        self.opened += other.opened;
-        self.evicted += other.evicted;
-        self.capped_streams += other.capped_streams;
-        self.unheard += other.unheard;
-        self.cut_streams += other.cut_streams;
-        self.peak += other.peak;
-    }
-}
-
-/// The part of the table that a packet belongs to: the same for both directions, for all ports of two hosts, and for ICMP
-/// errors about them.
-#[inline]
-pub fn shard_of(packet: &Packet<'_>) -> usize {
-    let (src, dst) = match packet.transport {
-        Transport::Icmp { quoted: Some(quoted), .. } => (quoted.src, quoted.dst),
-        _ => (packet.src, packet.dst),
-    };
-    // Half by half: the halves were just written one by one, and reading both at once would wait for them.
-    let fold = |address: Address| address.0 as u64 ^ (address.0 >> 64) as u64;
-    let mixed = fold(src) ^ fold(dst) ^ packet.scope;
-    let folded = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (folded >> 60) as usize % SHARDS
-}
 
 /// A packet in its conversation: `flipped` says that its sender is the key's high end.
 #[derive(Clone, Copy)]
@@ -181,88 +74,6 @@ pub struct FlowTable<S> {
     now: i64,
     due: Vec<(i64, Slot)>,
     counts: FlowCounts,
-}
-
-#[derive(Debug)]
-struct Shard<S> {
-    index: HashTable<u32>,
-    /// Pages of entries: a growing table moves nothing.
-    pages: Vec<Vec<Option<Entry<S>>>>,
-    free: Vec<u32>,
-    live: usize,
-    peak: usize,
-    /// Bytes held of its conversations.
-    held: usize,
-}
-
-const PAGE: usize = 256;
-
-impl<S> Shard<S> {
-    fn new() -> Self {
-        Shard { index: HashTable::new(), pages: Vec::new(), free: Vec::new(), live: 0, peak: 0, held: 0 }
-    }
-
-    #[inline]
-    fn entry(&self, place: u32) -> Option<&Entry<S>> {
-        self.pages.get(place as usize / PAGE)?.get(place as usize % PAGE)?.as_ref()
-    }
-
-    #[inline]
-    fn entry_mut(&mut self, place: u32) -> Option<&mut Entry<S>> {
-        self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.as_mut()
-    }
-
-    #[inline]
-    fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
-        self.index.find(hash, |place| self.entry(*place).is_some_and(|entry| entry.key == *key)).copied()
-    }
-
-    fn insert(&mut self, entry: Entry<S>) -> u32 {
-        self.live += 1;
-        self.peak = self.peak.max(self.live);
-        if let Some(place) = self.free.pop()
-            && let Some(slot) =
-                self.pages.get_mut(place as usize / PAGE).and_then(|page| page.get_mut(place as usize % PAGE))
-        {
-            *slot = Some(entry);
-            return place;
-        }
-        if self.pages.last().is_none_or(|page| page.len() == PAGE) {
-            self.pages.push(Vec::with_capacity(PAGE));
-        }
-        let page = self.pages.len() - 1;
-        let mut place = page * PAGE;
-        if let Some(last) = self.pages.last_mut() {
-            place += last.len();
-            last.push(Some(entry));
-        }
-        place as u32
-    }
-
-    fn take(&mut self, place: u32) -> Option<Entry<S>> {
-        let taken = self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.take()?;
-        self.free.push(place);
-        self.live -= 1;
-        Some(taken)
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (u32, &Entry<S>)> {
-        self.pages
-            .iter()
-            .flatten()
-            .enumerate()
-            .filter_map(|(place, entry)| Some((place as u32, entry.as_ref()?)))
-    }
-}
-
-#[inline]
-fn slot(shard: usize, place: u32) -> Slot {
-    Slot(place * SHARDS as u32 + shard as u32)
-}
-
-#[inline]
-fn parts(slot: Slot) -> (usize, u32) {
-    (slot.0 as usize % SHARDS, slot.0 / SHARDS as u32)
 }
 
 impl<S: Default> FlowTable<S> {
@@ -419,13 +230,7 @@ impl<S: Default> FlowTable<S> {
         let Some(table) = self.shards.get_mut(shard) else {
             return;
         };
-        let place = table.insert(entry);
-        let pages = &table.pages;
-        let hasher = &self.hasher;
-        table.index.insert_unique(hash, place, |place| {
-            let entry = pages.get(*place as usize / PAGE).and_then(|page| page.get(*place as usize % PAGE));
-            entry.and_then(Option::as_ref).map_or(0, |entry| hasher.hash_one(entry.key))
-        });
+        let place = table.insert(hash, entry, |key| self.hasher.hash_one(key));
         self.counts.opened += 1;
         let slot = slot(shard, place);
         let Some(entry) = table.entry_mut(place) else {
@@ -603,13 +408,7 @@ impl<S: Default> FlowTable<S> {
         let Some(shard) = self.shards.get_mut(number) else {
             return;
         };
-        let Some(key) = shard.entry(place).map(|entry| entry.key) else {
-            return;
-        };
-        if let Ok(found) = shard.index.find_entry(self.hasher.hash_one(key), |other| *other == place) {
-            found.remove();
-        }
-        let Some(mut entry) = shard.take(place) else {
+        let Some(mut entry) = shard.take(place, |key| self.hasher.hash_one(key)) else {
             return;
         };
         if why == Close::Evicted {
@@ -655,64 +454,6 @@ pub(super) fn stream_mut(streams: &mut [Stream; 2], side: Side) -> &mut Stream {
     match side {
         Side::Client => client,
         Side::Server => server,
-    }
-}
-
-/// The key of a packet's conversation. ICMP has no ports: an echo's identifier stands for both, else type and code.
-#[inline]
-fn flow_key(packet: &Packet<'_>) -> (FlowKey, bool) {
-    let (src_port, dst_port) = match packet.transport {
-        Transport::Icmp { kind, code, id, .. } => match echo(packet.protocol, kind) {
-            Some(_) => (id, id),
-            None => {
-                let both = u16::from_be_bytes([kind, code]);
-                (both, both)
-            }
-        },
-        _ => (packet.src_port, packet.dst_port),
-    };
-    let src = Endpoint { address: packet.src, port: src_port };
-    let dst = Endpoint { address: packet.dst, port: dst_port };
-    FlowKey::new(src, dst, packet.protocol, packet.scope)
-}
-
-/// Whether an ICMP type asks or answers; none for the others (RFC 792, RFC 950, RFC 4443).
-const fn echo(protocol: u8, kind: u8) -> Option<bool> {
-    match (protocol, kind) {
-        (ICMP, 8 | 13 | 15 | 17) | (ICMPV6, 128) => Some(true),
-        (ICMP, 0 | 14 | 16 | 18) | (ICMPV6, 129) => Some(false),
-        _ => None,
-    }
-}
-
-/// Whether the sender of a conversation's first packet is its client, and whether this is its beginning.
-fn who_opened<L: Listener>(packet: &Packet<'_>, listener: &L) -> (bool, bool) {
-    match packet.transport {
-        Transport::Tcp(header) if header.has(crate::decode::TcpHeader::SYN) => {
-            let answers = header.has(crate::decode::TcpHeader::ACK);
-            (!answers, !answers)
-        }
-        Transport::Tcp(_) | Transport::Udp => {
-            let from = Endpoint { address: packet.src, port: packet.src_port };
-            let to = Endpoint { address: packet.dst, port: packet.dst_port };
-            let by_bytes = listener.sender_asks(packet.protocol, from, to, packet.payload);
-            let client_sent = by_bytes.unwrap_or_else(|| asks_by_port(packet.src_port, packet.dst_port));
-            (client_sent, packet.protocol == UDP)
-        }
-        Transport::Icmp { kind, .. } => (echo(packet.protocol, kind).unwrap_or(true), true),
-        Transport::Other => (true, true),
-    }
-}
-
-/// By port alone: a service below 1024 answers those above; otherwise the smaller number is taken for the service's,
-/// as long as the other is in the dynamic range (RFC 6335 §6); otherwise who speaks first asks.
-const fn asks_by_port(from: u16, to: u16) -> bool {
-    const SYSTEM: u16 = 1024;
-    const DYNAMIC: u16 = 32768;
-    match (from < SYSTEM, to < SYSTEM) {
-        (true, false) => false,
-        (false, true) => true,
-        _ => !(from < DYNAMIC && to >= DYNAMIC),
     }
 }
 

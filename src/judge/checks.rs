@@ -9,7 +9,6 @@ use smallvec::SmallVec;
 
 use super::case::Case;
 use super::case::Claimed;
-use super::court::Scope;
 use super::findings::Findings;
 use super::findings::Sign;
 use super::findings::Subject;
@@ -25,6 +24,7 @@ use super::record::Documented;
 use super::record::FlowRow;
 use super::record::Outcome;
 use super::record::PortVerdict;
+use super::scope::Scope;
 use super::verdict::Verdict;
 use super::words::is_word;
 use crate::flow::Closing;

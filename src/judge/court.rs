@@ -6,23 +6,20 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashSet;
-use ipnet::IpNet;
-use smallvec::SmallVec;
-
 use super::case::Case;
 use super::case::Claimed;
 use super::case::Said;
+use super::cases::Cases;
 use super::checks;
 use super::checks::Proof;
 use super::compare::Compare;
 use super::findings::Findings;
 use super::ground::Ground;
-use super::ground::Nets;
 use super::ground::TagSet;
-use super::inside::spoken;
+use super::judgement::Judgement;
 use super::lookups::Lookup;
 use super::lookups::Lookups;
+use super::losses::Losses;
 use super::names::Known;
 use super::names::Names;
 use super::outcome::Ending;
@@ -36,17 +33,16 @@ use super::recent::Recent;
 use super::record::Confidence;
 use super::record::DnsRow;
 use super::record::FindingRow;
-use super::record::FindingRows;
 use super::record::FlowRow;
 use super::record::Outcome;
-use super::record::RequirementRow;
 use super::record::Tally;
 use super::revocation::Revocation;
+use super::row::row;
 use super::scans::Scans;
+use super::scope::Scope;
 use super::site;
 use super::site::SiteCourt;
 use super::site::day;
-use super::stage::stage;
 use super::tally::Destinations;
 use super::unused;
 use super::verdict::Verdict;
@@ -54,12 +50,14 @@ use super::verdict::is_unknown_issuer;
 use super::verdict::verdict;
 use super::words::with_words;
 use crate::base::Address;
+use crate::base::FrameRef;
 use crate::base::Time;
 use crate::base::WireText;
 use crate::flow::Closing;
 use crate::flow::Handshake;
 use crate::flow::Opening;
 use crate::flow::Slot;
+use crate::read::Claim;
 use crate::read::Fact;
 use crate::read::Husks;
 use crate::read::Key;
@@ -67,6 +65,7 @@ use crate::read::NameSource;
 use crate::read::Observation;
 use crate::read::Resolution;
 use crate::read::Value;
+use hashbrown::HashSet;
 
 /// IANA protocol number.
 const TCP: u8 = 6;
@@ -86,58 +85,6 @@ pub trait Docket {
     /// Something is wrong that was not before; told only where [`Court::announce`] asked for it. What is told here are
     /// the first signs: the finding's own row comes at the end.
     fn news(&mut self, _: &FindingRow) {}
-}
-
-/// Which hosts are audited.
-#[derive(Clone, Debug, Default)]
-pub struct Scope {
-    /// None for every private client.
-    servers: Nets,
-}
-
-impl Scope {
-    /// The hosts in these networks; without one, every private address.
-    pub fn of(servers: &[IpNet]) -> Scope {
-        Scope { servers: Nets::of(servers) }
-    }
-
-    /// Nobody said whose flows are judged.
-    pub(super) fn is_open(&self) -> bool {
-        self.servers.is_empty()
-    }
-
-    /// Whether flows that `client` opens are judged.
-    pub fn audits(&self, client: Address) -> bool {
-        if self.is_open() { client.is_private() } else { self.servers.hold(client) }
-    }
-}
-
-/// What judge says when all is over.
-#[derive(Debug)]
-pub struct Judgement {
-    /// Gravest first.
-    pub findings: FindingRows,
-    /// What was counted.
-    pub tally: Tally,
-    /// What the site needs, in the order of the documents.
-    pub requirements: Vec<RequirementRow>,
-    /// Bounds that bit, as sentences.
-    pub bounds: Vec<String>,
-    /// What the capture did not see, as sentences.
-    pub gaps: Vec<String>,
-}
-
-/// Findings that stand on silence: of connections, and of resolvers.
-const SILENT: [&str; 2] = ["AFS202", "AFS305"];
-
-impl Judgement {
-    /// Only now it is known that the sensor lost much: what stands on silence is no surer than a suspicion.
-    pub fn doubt(&mut self) {
-        for row in self.findings.iter_mut().filter(|row| SILENT.contains(&row.code)) {
-            row.confidence = row.confidence.min(Some(Confidence::Weak));
-            row.sentence.push_str("; the capture says that its sensor lost packets, perhaps the answers");
-        }
-    }
 }
 
 type Hosts = HashSet<Address, foldhash::fast::RandomState>;
@@ -174,11 +121,7 @@ pub struct Court {
     scope: Scope,
     /// What was seen against the site's own facts.
     site: SiteCourt,
-    /// By slot.
-    cases: Vec<Option<Box<Case>>>,
-    /// Boxes of cases that are closed, for those that open.
-    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
-    spare: Vec<Box<Case>>,
+    cases: Cases,
     /// What the facts came in, for whoever wants it back.
     pub husks: Husks,
     names: Names,
@@ -222,44 +165,6 @@ pub struct Court {
 /// Flows of each kind looked at anew between two pulses; those beyond it are judged when they end.
 const FRESH: usize = 1 << 14;
 
-/// When frames were lost.
-#[derive(Debug, Default)]
-struct Losses {
-    /// From and to, in order; no two touch.
-    spans: std::collections::VecDeque<(Time, Time)>,
-    /// The last pulse.
-    last: Option<Time>,
-    /// All the time.
-    always: bool,
-}
-
-impl Losses {
-    /// Spans remembered; the oldest go first.
-    const KEPT: usize = 4096;
-
-    fn pulse(&mut self, time: Time, lost: u64) {
-        let from = self.last.unwrap_or(Time::MIN);
-        self.last = Some(time);
-        if lost == 0 {
-            return;
-        }
-        match self.spans.back_mut() {
-            Some((_, to)) if *to >= from => *to = time,
-            _ => self.spans.push_back((from, time)),
-        }
-        if self.spans.len() > Losses::KEPT {
-            self.spans.pop_front();
-        }
-    }
-
-    /// Whether frames were lost while something lasted, or in the second around it.
-    fn touch(&self, first: Time, last: Time) -> bool {
-        let begin = Time(first.0.saturating_sub(1_000_000_000));
-        let end = Time(last.0.saturating_add(1_000_000_000));
-        self.always || self.spans.iter().rev().any(|(from, to)| *from <= end && *to >= begin)
-    }
-}
-
 /// Hosts remembered. One that was forgotten counts as one that hears nothing, which costs certainty and nothing else.
 const HOSTS: usize = 1 << 16;
 
@@ -271,8 +176,7 @@ impl Court {
             site: SiteCourt::new(&ground),
             ground,
             scope,
-            cases: Vec::new(),
-            spare: Vec::new(),
+            cases: Cases::default(),
             husks: Husks::default(),
             names: Names::new(limits.name_bytes),
             issuers: Recent::new(1 << 10),
@@ -333,7 +237,7 @@ impl Court {
 
     /// What a flow's words prove already, though it goes on.
     fn look(&mut self, slot: Slot, at: crate::flow::At) {
-        let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::take) else { return };
+        let Some(case) = self.cases.take(slot) else { return };
         // A name by DNS alone may give way to what the flow says of itself.
         if self.is_judged(&case) && case.strongest().is_some() {
             let closing = Closing {
@@ -349,9 +253,7 @@ impl Court {
             };
             self.preview(&case, &closing, (Outcome::Ok, "", None), &[Proof::Words]);
         }
-        if let Some(place) = self.cases.get_mut(slot.0 as usize) {
-            *place = Some(case);
-        }
+        self.cases.put(slot, case);
     }
 
     /// What is proved already of a flow that was ended or rejected, though it is not closed.
@@ -360,7 +262,7 @@ impl Court {
         if self.fresh.is_none() || self.looked > FRESH {
             return;
         }
-        let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::take) else { return };
+        let Some(case) = self.cases.take(slot) else { return };
         let [by_client, _] = closing.packets;
         if by_client > 0 && self.is_judged(&case) {
             let ending = outcome(closing, case.server().address, true);
@@ -373,9 +275,7 @@ impl Court {
                 self.preview(&case, closing, ending, &[Proof::Refusal]);
             }
         }
-        if let Some(place) = self.cases.get_mut(slot.0 as usize) {
-            *place = Some(case);
-        }
+        self.cases.put(slot, case);
     }
 
     fn preview(&mut self, case: &Case, closing: &Closing, ending: Ending, there: &[Proof]) {
@@ -454,23 +354,9 @@ impl Court {
             fresh.push((slot, at));
         }
         match fact {
-            Fact::Opened(opening) => {
-                self.opened += 1;
-                self.began.get_or_insert(at.time);
-                let client = opening.client.address;
-                let server = opening.server.address;
-                let (dns, dns_is_others) = self.names.when_opened(client, server);
-                if let Some(named) = dns.as_ref().filter(|_| opening.protocol == TCP && opening.from_start) {
-                    self.races.begin(client, named.known(), self.opened, server, at.time);
-                }
-                if opening.protocol == TCP && opening.from_start {
-                    self.scans.begin(client, server, opening.server.port, at.time);
-                }
-                let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
-                self.put(slot, case);
-            }
+            Fact::Opened(opening) => self.open(slot, opening, at.time),
             Fact::Swapped => {
-                let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::as_deref_mut) else {
+                let Some(case) = self.cases.get_mut(slot) else {
                     return;
                 };
                 let Opening { client, server, .. } = case.opening.as_mut();
@@ -478,7 +364,7 @@ impl Court {
                 (case.dns, case.dns_is_others) = self.names.when_opened(client.address, server.address);
             }
             Fact::Spoke(app) => {
-                if let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::as_deref_mut) {
+                if let Some(case) = self.cases.get_mut(slot) {
                     case.app = app.0;
                     // Who speaks was let in.
                     if let Some(named) = case.dns.as_ref().filter(|_| case.opening.protocol == TCP) {
@@ -486,58 +372,28 @@ impl Court {
                     }
                 }
             }
-            Fact::Claimed(claim) => {
-                let known = self.names.know(&claim.name, &self.ground);
-                let ends = self.case(slot).map(|case| (case.client().address, case.server().address));
-                let contradicts = match (claim.source, ends) {
-                    (NameSource::Certificate, _) | (_, None) => None,
-                    (_, Some((client, server))) => self.names.contradicts(client, server, &known),
-                };
-                let is_full = self.claims > self.limits.name_bytes / 4 / CLAIM_BYTES;
-                let mut added = 0;
-                if let Some(case) = self.cases.get_mut(slot.0 as usize).and_then(Option::as_deref_mut) {
-                    if claim.outer {
-                        case.note(Key::Ech, &Value::Yes);
-                    }
-                    let before = case.more_claims();
-                    if is_full && case.said.is_some() {
-                        self.claims_missed += 1;
-                    } else {
-                        case.claim(Claimed {
-                            source: claim.source,
-                            known,
-                            port: claim.port,
-                            frame: at.frame,
-                        });
-                    }
-                    added = case.more_claims() - before;
-                    if contradicts.is_some() {
-                        case.said().contradicts = contradicts;
-                    }
-                }
-                self.claims += added;
-            }
+            Fact::Claimed(claim) => self.claim(slot, &claim, at.frame),
             Fact::Resolved(resolution) => self.resolved(slot, &at, resolution, docket),
             Fact::Ended(ending) => {
-                if let Some(case) = self.case(slot) {
+                if let Some(case) = self.cases.get_mut(slot) {
                     case.end(ending, at.frame);
                 }
             }
             Fact::Profile(profile) => {
-                if let Some(case) = self.case(slot) {
+                if let Some(case) = self.cases.get_mut(slot) {
                     for (key, value) in profile.iter() {
                         case.note(*key, value);
                     }
                 }
             }
             Fact::Noted(key, value) => {
-                if let Some(case) = self.case(slot) {
+                if let Some(case) = self.cases.get_mut(slot) {
                     case.note(key, &value);
                 }
             }
             Fact::Odd(oddity) => {
                 self.tally.odd(oddity.layer, oddity.what);
-                if let Some(case) = self.case(slot) {
+                if let Some(case) = self.cases.get_mut(slot) {
                     case.said().oddities += 1;
                 }
             }
@@ -554,25 +410,49 @@ impl Court {
         self.turn()
     }
 
-    fn put(&mut self, slot: Slot, case: Case) {
-        let place = slot.0 as usize;
-        if self.cases.len() <= place {
-            self.cases.resize_with(place + 1, || None);
+    /// A flow opens.
+    fn open(&mut self, slot: Slot, opening: Box<Opening>, time: Time) {
+        self.opened += 1;
+        self.began.get_or_insert(time);
+        let client = opening.client.address;
+        let server = opening.server.address;
+        let (dns, dns_is_others) = self.names.when_opened(client, server);
+        if opening.protocol == TCP && opening.from_start {
+            if let Some(named) = &dns {
+                self.races.begin(client, named.known(), self.opened, server, time);
+            }
+            self.scans.begin(client, server, opening.server.port, time);
         }
-        if let Some(empty) = self.cases.get_mut(place) {
-            *empty = Some(match self.spare.pop() {
-                Some(mut spare) => {
-                    let Case { opening, .. } = std::mem::replace(&mut *spare, case);
-                    self.husks.openings.push(opening);
-                    spare
-                }
-                None => Box::new(case),
-            });
-        }
+        let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
+        self.husks.openings.extend(self.cases.open(slot, case));
     }
 
-    fn case(&mut self, slot: Slot) -> Option<&mut Case> {
-        self.cases.get_mut(slot.0 as usize)?.as_deref_mut()
+    /// A flow says a name.
+    fn claim(&mut self, slot: Slot, claim: &Claim, frame: FrameRef) {
+        let known = self.names.know(&claim.name, &self.ground);
+        let ends = self.cases.get_mut(slot).map(|case| (case.client().address, case.server().address));
+        let contradicts = match (claim.source, ends) {
+            (NameSource::Certificate, _) | (_, None) => None,
+            (_, Some((client, server))) => self.names.contradicts(client, server, &known),
+        };
+        let is_full = self.claims > self.limits.name_bytes / 4 / CLAIM_BYTES;
+        let mut added = 0;
+        if let Some(case) = self.cases.get_mut(slot) {
+            if claim.outer {
+                case.note(Key::Ech, &Value::Yes);
+            }
+            let before = case.more_claims();
+            if is_full && case.said.is_some() {
+                self.claims_missed += 1;
+            } else {
+                case.claim(Claimed { source: claim.source, known, port: claim.port, frame });
+            }
+            added = case.more_claims() - before;
+            if contradicts.is_some() {
+                case.said().contradicts = contradicts;
+            }
+        }
+        self.claims += added;
     }
 
     fn resolved(
@@ -582,7 +462,7 @@ impl Court {
         resolution: Box<Resolution>,
         docket: &mut impl Docket,
     ) {
-        let Some(case) = self.cases.get(slot.0 as usize).and_then(Option::as_deref) else {
+        let Some(case) = self.cases.get(slot) else {
             return;
         };
         if resolution.multicast {
@@ -623,7 +503,7 @@ impl Court {
     }
 
     fn closed(&mut self, slot: Slot, closing: &Closing, docket: &mut impl Docket) {
-        let Some(mut case) = self.cases.get_mut(slot.0 as usize).and_then(Option::take) else {
+        let Some(mut case) = self.cases.take(slot) else {
             return;
         };
         let client = case.client().address;
@@ -669,7 +549,7 @@ impl Court {
         }
         docket.flow(row);
         self.tell_news(docket);
-        self.spare.push(case);
+        self.cases.close(case);
     }
 
     /// Notes what a name that nobody seems to use may have been used by.
@@ -815,92 +695,8 @@ impl Court {
     }
 }
 
-/// A flow's row before the checks, without the words of [`Court::quote`].
-fn row(
-    case: &Case,
-    closing: &Closing,
-    verdict: &Verdict<'_>,
-    tags: Option<&TagSet>,
-    ending: Ending,
-    ground: &Ground,
-) -> FlowRow {
-    let (outcome, signature, confidence) = ending;
-    let dns = case.dns.as_ref();
-    let (name, name_source) = match case.name() {
-        Some((known, source)) => (Some(known), Some(source)),
-        None => (None, tags.is_some().then_some(NameSource::ServiceTag)),
-    };
-    let sni = case.claimed(NameSource::Sni).or_else(|| case.claimed(NameSource::QuicSni));
-    FlowRow {
-        flow_id: case.number,
-        first_frame: closing.first_frame,
-        last_frame: closing.last_frame,
-        first_seen: closing.first_seen,
-        last_seen: closing.last_seen,
-        protocol: case.opening.protocol,
-        client: case.client(),
-        server: case.server(),
-        vlan: case.opening.vlan.clone(),
-        tunnel: case.opening.tunnel.clone(),
-        app: spoken(case),
-        name: name.map(|known| Arc::clone(&known.name)),
-        name_source,
-        sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),
-        dns_name: dns.map(|named| Arc::clone(&named.known().name)),
-        alpn: None,
-        tls_version: None,
-        ech: false,
-        certificate_issuer: None,
-        ja4: None,
-        packets: closing.packets,
-        bytes: closing.bytes,
-        destination: verdict.destination,
-        port: verdict.port,
-        outcome,
-        signature,
-        confidence,
-        documented: verdict.documented.cloned(),
-        findings: SmallVec::new(),
-        evidence: evidence(case, closing),
-        service_tags: tags.map(|tags| Arc::clone(&tags.text)),
-        http: None,
-        stage: if outcome == Outcome::Ok { None } else { stage(closing) },
-        address_evidence: site::support(verdict, tags, case.server().address, ground),
-    }
-}
-
 /// Protocols that a client offered, as one text.
 fn joined(offered: &[WireText]) -> WireText {
     let offered: Vec<&str> = offered.iter().map(WireText::as_str).collect();
     WireText::printable(offered.join(";"))
-}
-
-/// The frames that prove what a flow's row says: its beginning, its answer, its name, its end.
-fn evidence(case: &Case, closing: &Closing) -> SmallVec<[crate::base::FrameRef; 4]> {
-    let mut frames = SmallVec::new();
-    if let Some(named) = &case.dns {
-        frames.push(named.frame());
-    }
-    if let Some(story) = &closing.tcp {
-        frames.extend([story.syn_frame, story.syn_ack_frame].into_iter().flatten());
-    }
-    if let Some(claimed) = case.strongest() {
-        frames.push(claimed.frame);
-    }
-    if let Some(story) = &closing.tcp {
-        frames.extend(story.reset_frame);
-    }
-    frames.extend(closing.icmp.as_ref().map(|error| error.frame));
-    if frames.is_empty() {
-        frames.push(closing.first_frame);
-    }
-    frames.sort_unstable();
-    frames.dedup();
-    frames
-}
-
-impl Tally {
-    fn odd(&mut self, layer: &'static str, what: &'static str) {
-        *self.oddities.entry(format!("{layer}: {what}")).or_default() += 1;
-    }
 }

@@ -356,3 +356,10 @@ pub struct Tally {
     /// What was odd on the wire, and how often.
     pub oddities: std::collections::BTreeMap<String, u64>,
 }
+
+impl Tally {
+    /// Something odd was seen in a layer.
+    pub(super) fn odd(&mut self, layer: &'static str, what: &'static str) {
+        *self.oddities.entry(format!("{layer}: {what}")).or_default() += 1;
+    }
+}

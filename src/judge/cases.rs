@@ -1,0 +1,67 @@
+//! Holds the cases of the live flows.
+//!
+//! In:  cases as flows open.
+//! Out: the case of a slot, to look at or to take.
+//! Not: what a case says.
+//!
+//! A closed case's box is filled again by the next that opens, and its opening goes back to whoever made it.
+
+use super::case::Case;
+use crate::flow::Opening;
+use crate::flow::Slot;
+
+/// Cases by slot.
+#[derive(Debug, Default)]
+pub(super) struct Cases {
+    live: Vec<Option<Box<Case>>>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    spare: Vec<Box<Case>>,
+}
+
+impl Cases {
+    /// A flow has opened; gives back the opening of one that is over.
+    pub(super) fn open(&mut self, slot: Slot, case: Case) -> Option<Box<Opening>> {
+        match self.spare.pop() {
+            Some(mut spare) => {
+                let Case { opening, .. } = std::mem::replace(&mut *spare, case);
+                self.put(slot, spare);
+                Some(opening)
+            }
+            None => {
+                self.put(slot, Box::new(case));
+                None
+            }
+        }
+    }
+
+    /// The case of a live flow.
+    pub(super) fn get(&self, slot: Slot) -> Option<&Case> {
+        self.live.get(slot.0 as usize)?.as_deref()
+    }
+
+    /// The same, to add to.
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Case> {
+        self.live.get_mut(slot.0 as usize)?.as_deref_mut()
+    }
+
+    /// Takes a case out, to be put back or closed.
+    pub(super) fn take(&mut self, slot: Slot) -> Option<Box<Case>> {
+        self.live.get_mut(slot.0 as usize)?.take()
+    }
+
+    /// Puts a case where it was.
+    pub(super) fn put(&mut self, slot: Slot, case: Box<Case>) {
+        let place = slot.0 as usize;
+        if self.live.len() <= place {
+            self.live.resize_with(place + 1, || None);
+        }
+        if let Some(empty) = self.live.get_mut(place) {
+            *empty = Some(case);
+        }
+    }
+
+    /// A case that was taken is over.
+    pub(super) fn close(&mut self, case: Box<Case>) {
+        self.spare.push(case);
+    }
+}

@@ -1,0 +1,101 @@
+//! Puts a flow's row together.
+//!
+//! In:  a case, how it closed, and what was made of it.
+//! Out: the row, and the frames that prove it.
+//! Not: findings; and words of the flow, which the court moves in when nothing else needs them.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::case::Case;
+use super::ground::Ground;
+use super::ground::TagSet;
+use super::inside::spoken;
+use super::outcome::Ending;
+use super::record::FlowRow;
+use super::record::Outcome;
+use super::site;
+use super::stage::stage;
+use super::verdict::Verdict;
+use crate::base::FrameRef;
+use crate::flow::Closing;
+use crate::read::NameSource;
+
+/// A flow's row before the checks, without the words of the flow.
+pub(super) fn row(
+    case: &Case,
+    closing: &Closing,
+    verdict: &Verdict<'_>,
+    tags: Option<&TagSet>,
+    ending: Ending,
+    ground: &Ground,
+) -> FlowRow {
+    let (outcome, signature, confidence) = ending;
+    let dns = case.dns.as_ref();
+    let (name, name_source) = match case.name() {
+        Some((known, source)) => (Some(known), Some(source)),
+        None => (None, tags.is_some().then_some(NameSource::ServiceTag)),
+    };
+    let sni = case.claimed(NameSource::Sni).or_else(|| case.claimed(NameSource::QuicSni));
+    FlowRow {
+        flow_id: case.number,
+        first_frame: closing.first_frame,
+        last_frame: closing.last_frame,
+        first_seen: closing.first_seen,
+        last_seen: closing.last_seen,
+        protocol: case.opening.protocol,
+        client: case.client(),
+        server: case.server(),
+        vlan: case.opening.vlan.clone(),
+        tunnel: case.opening.tunnel.clone(),
+        app: spoken(case),
+        name: name.map(|known| Arc::clone(&known.name)),
+        name_source,
+        sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),
+        dns_name: dns.map(|named| Arc::clone(&named.known().name)),
+        alpn: None,
+        tls_version: None,
+        ech: false,
+        certificate_issuer: None,
+        ja4: None,
+        packets: closing.packets,
+        bytes: closing.bytes,
+        destination: verdict.destination,
+        port: verdict.port,
+        outcome,
+        signature,
+        confidence,
+        documented: verdict.documented.cloned(),
+        findings: SmallVec::new(),
+        evidence: evidence(case, closing),
+        service_tags: tags.map(|tags| Arc::clone(&tags.text)),
+        http: None,
+        stage: if outcome == Outcome::Ok { None } else { stage(closing) },
+        address_evidence: site::support(verdict, tags, case.server().address, ground),
+    }
+}
+
+/// The frames that prove what a flow's row says: its beginning, its answer, its name, its end.
+fn evidence(case: &Case, closing: &Closing) -> SmallVec<[FrameRef; 4]> {
+    let mut frames = SmallVec::new();
+    if let Some(named) = &case.dns {
+        frames.push(named.frame());
+    }
+    if let Some(story) = &closing.tcp {
+        frames.extend([story.syn_frame, story.syn_ack_frame].into_iter().flatten());
+    }
+    if let Some(claimed) = case.strongest() {
+        frames.push(claimed.frame);
+    }
+    if let Some(story) = &closing.tcp {
+        frames.extend(story.reset_frame);
+    }
+    frames.extend(closing.icmp.as_ref().map(|error| error.frame));
+    if frames.is_empty() {
+        frames.push(closing.first_frame);
+    }
+    frames.sort_unstable();
+    frames.dedup();
+    frames
+}

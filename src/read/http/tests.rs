@@ -1,0 +1,223 @@
+use super::*;
+use crate::base::Side::Client;
+use crate::base::Side::Server;
+use crate::read::driver::Driver;
+use crate::read::driver::play;
+use proptest::prelude::*;
+
+fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
+    assert_eq!(play(Driver::tcp(8080), talk), expected);
+}
+
+/// A ClientHello without extensions, in a record.
+const HELLO: &[u8] = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
+const HELLO_FACTS: [&str; 4] =
+    ["spoke tls", "tls.offered=0x303", "tls.ciphers=c030", "ja4=t12i010000_a17193ba21fd_000000000000"];
+
+#[test]
+fn an_exchange() {
+    check(
+        &[
+            (Client, b"GET /a?b HTTP/1.1\r\nHost: CRL.example:8080\r\n\r\n"),
+            (Server, b"HTTP/1.1 302 Found\r\nServer: box/1\r\nLocation: http://portal/\r\nContent-Length: 2\r\n\r\nok"),
+            (Client, b"GET /c HTTP/1.1\r\nHost: crl.example:8080\r\n\r\n"),
+            (Server, b"HTTP/1.1 200 OK\r\nVia: 1.1 proxy\r\n\r\nrest"),
+        ],
+        &[
+            "spoke http",
+            "http.method=GET",
+            "http.target=/a?b",
+            "claimed http-host crl.example:8080",
+            "http.body=ok",
+            "status 302",
+            "http.status=0x12e",
+            "http.location=http://portal/",
+            "http.server=box/1",
+            "status 200",
+            "http.status=0xc8",
+        ],
+    );
+}
+
+#[test]
+fn a_broken_line_does_not_hide_those_before_it() {
+    check(
+        &[(Client, b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: x\x01\x7f\r\nAccept: */*\r\n\r\n")],
+        &["spoke http", "http.method=GET", "http.target=/", "claimed http-host a.example"],
+    );
+}
+
+#[test]
+fn blanks_in_a_target_hide_nothing() {
+    check(
+        &[(
+            Client,
+            b"GET /a b  c HTTP/1.1\r\nHost: a.example\r\n\r\nGET / HTTP/1.1\r\nHost: b.example\r\n\r\n",
+        )],
+        &[
+            "spoke http",
+            "http.method=GET",
+            "http.target=/a%20b%20c",
+            "claimed http-host a.example",
+            "claimed http-host b.example",
+        ],
+    );
+    let mut expected =
+        vec!["spoke http", "http.method=CONNECT", "claimed connect name.example:443", "status 200 connect"];
+    expected.extend(HELLO_FACTS);
+    check(
+        &[
+            (Client, b"CONNECT name.example:443 / HTTP/1.0\r\n\r\n"),
+            (Server, b"HTTP/1.0 200 Connection established\r\n\r\n"),
+            (Client, HELLO),
+        ],
+        &expected,
+    );
+}
+
+#[test]
+fn a_tunnel_is_asked_for_twice() {
+    let mut expected = vec![
+        "spoke http",
+        "http.method=CONNECT",
+        "claimed connect kailani1.one.microsoft.com:443",
+        "status 407 connect",
+        "http.via=box",
+        "status 200 connect",
+    ];
+    expected.extend(HELLO_FACTS);
+    check(
+        &[
+            (Client, b"CONNECT Kailani1.one.microsoft.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"),
+            (Server, b"HTTP/1.1 407 Auth\r\nProxy-Agent: box\r\nContent-Length: 3\r\n\r\nno!"),
+            (Client, b"CONNECT kailani1.one.microsoft.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"),
+            (Server, b"HTTP/1.1 200 Connection established\r\n\r\n"),
+            (Client, HELLO),
+        ],
+        &expected,
+    );
+    // The proxy's side is not in the capture.
+    let mut expected = vec!["spoke http", "http.method=CONNECT", "claimed connect 2001:db8::1:443"];
+    expected.extend(HELLO_FACTS);
+    check(&[(Client, b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\n\r\n"), (Client, HELLO)], &expected);
+}
+
+#[test]
+fn absolute_targets_and_remote_management() {
+    check(
+        &[(Client, b"GET http://user@ocsp.example/x HTTP/1.1\r\nHost: other\r\n\r\n")],
+        &[
+            "spoke http",
+            "http.method=GET",
+            "http.target=http://user@ocsp.example/x",
+            "http.proxied=yes",
+            "claimed http-host ocsp.example",
+        ],
+    );
+    check(
+        &[(Client, b"POST /wsman?PSVersion=5.1 HTTP/1.1\r\nHost: node1:5985\r\nContent-Length: 0\r\n\r\n")],
+        &[
+            "spoke http",
+            "http.method=POST",
+            "http.target=/wsman?PSVersion=5.1",
+            "spoke winrm",
+            "claimed http-host node1:5985",
+        ],
+    );
+    // Not HTTP, though it begins like it.
+    check(&[(Client, b"OPTIONS rtsp://x RTSP/1.0\r\n\r\n")], &[]);
+}
+
+#[test]
+fn odd_heads_still_name_their_host() {
+    let told = |request: &[u8]| {
+        let facts = play(Driver::tcp(80), &[(Client, request)]);
+        facts.into_iter().find(|fact| fact.starts_with("claimed")).unwrap_or_default()
+    };
+    let name = "claimed http-host name.example";
+    assert_eq!(
+        told(b"GET / HTTP/1.1\r\nX: a\r\n b\r\nhost: name.example\r\n\r\n"),
+        name,
+        "behind a folded line"
+    );
+    assert_eq!(told(b"GET / HTTP/1.1\r\nhost: name.example\r\nX: a\r\n\tb\r\n\r\n"), name);
+    assert_eq!(told(b"GET / HTTP/1.1\r\nHost: name\r\n .example\r\n\r\n"), "", "half a name is none");
+    assert_eq!(told(b"\r\nGET / HTTP/1.1\r\nHost: name.example\r\n\r\n"), name, "behind an empty line");
+    assert_eq!(told(b"GET / HTTP/1.1\nHOST:name.example\n\n"), name);
+}
+
+#[test]
+fn bodies_are_passed_over() {
+    check(
+        &[
+            (Server, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1"),
+            (Server, b"0\r\n0123456789abcdef\r\n0\r"),
+            (Server, b"\n\r\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"),
+        ],
+        &[
+            "spoke http",
+            "http.body=3\\x0d\\x0aabc\\x0d\\x0a1",
+            "status 200",
+            "http.status=0xc8",
+            "status 403",
+            "http.status=0x193",
+        ],
+    );
+}
+
+#[test]
+fn the_first_text_is_kept_whichever_way_it_comes() {
+    let told = |talk: &[(Side, &[u8])]| {
+        play(Driver::tcp(80), talk).into_iter().find(|fact| fact.starts_with("http.body"))
+    };
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\n";
+    let whole = [&head[..], b"some text"].concat();
+    assert_eq!(told(&[(Server, &whole)]).as_deref(), Some("http.body=some text"));
+    assert_eq!(
+        told(&[(Server, head), (Server, b"some"), (Server, b" text")]).as_deref(),
+        Some("http.body=some text")
+    );
+    assert_eq!(
+        told(&[(Server, b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\nPNG!")]),
+        None
+    );
+    // What never came is no text, and its head still counts.
+    let cut = play(Driver::tcp(80), &[(Server, head)]);
+    assert!(cut.contains(&"status 200".to_owned()), "{cut:?}");
+}
+
+#[test]
+fn a_cut_head_still_names_its_host() {
+    check(
+        &[(Client, b"GET / HTTP/1.1\r\nHost: name.example\r\nCookie: abc")],
+        &["spoke http", "http.method=GET", "http.target=/", "claimed http-host name.example"],
+    );
+    check(
+        &[(Client, b"GET / HTTP/1.1\r\nHost: name.exam")],
+        &["spoke http", "http.method=GET", "http.target=/"],
+    );
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..80), head in 0usize..4) {
+        let head = [&b""[..], b"GET / HTTP/1.1\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n"][head];
+        let bytes = [head, &bytes].concat();
+        play(Driver::tcp(80), &[(Client, &bytes), (Server, &bytes), (Client, &bytes)]);
+    }
+
+    #[test]
+    fn cutting_a_stream_anywhere_changes_nothing(cuts in proptest::collection::vec(1usize..30, 1..12)) {
+        let stream = b"POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: b.example\r\n\r\n";
+        let whole = play(Driver::tcp(80), &[(Client, stream)]);
+        let mut driver = Driver::tcp(80);
+        let mut rest = &stream[..];
+        for cut in cuts {
+            let (head, tail) = rest.split_at(cut.min(rest.len()));
+            driver.say(Client, head);
+            rest = tail;
+        }
+        driver.say(Client, rest);
+        prop_assert_eq!(driver.end(), whole);
+    }
+}
