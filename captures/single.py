@@ -24,10 +24,12 @@ HOSTS = {
     '20.60.40.9': ['othertenant.blob.core.windows.net'],
     '52.138.0.20': ['westeurope01.afs.azure.net', 'kailani6.one.microsoft.com', 'telemetry.one.microsoft.com'],
     '52.138.0.21': ['northeurope01.afs.azure.net'],
+    '52.138.0.22': ['uksouth01.afs.azure.net'],
     '20.190.160.2': ['login.windows.net', 'login.microsoftonline.com'],
     '20.50.2.10': ['management.azure.com'],
     '23.32.0.17': ['ocsp.msocsp.com', 'www.microsoft.com'],
     '93.184.215.14': ['updates.vendor.example'],
+    '93.184.215.15': ['shell.vendor.example'],
     '2603:1030:1000::40:4': [],
 }
 CNAMES = {'contosofs.file.core.windows.net': 'file.ams20prdstr05a.store.core.windows.net'}
@@ -115,22 +117,25 @@ def resolver(work):
 
 # ---------------------------------------------------------------- what runs inside (this file again, with `--inside`)
 def serve(work):
-    """Servers of the whole internet: TLS on 443 and 8443, HTTP on 80, something silent on 445."""
+    """Servers of the whole internet: TLS on 443 and 8443, but for one that has a shell there; HTTP on 80, something silent on 445."""
     def tls(minimum, maximum, ca):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version, context.maximum_version = minimum, maximum
+        if maximum < V12:
+            context.set_ciphers(OLD)
         context.load_cert_chain(f'{work}/{ca}-chain.crt', f'{work}/{ca}-leaf.key')
         context.set_alpn_protocols(['h2', 'http/1.1'])
         return context
-    v12, v13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
-    contexts = {443: tls(v12, v13, 'good'), 8443: tls(v12, v13, 'good')}
-    opened = tls(v12, v12, 'box')
+    contexts = {443: tls(V12, V13, 'good'), 8443: tls(V12, V13, 'good')}
+    of_their_own = {'20.60.40.9': tls(V12, V12, 'box'), '52.138.0.22': tls(V11, V11, 'good')}
 
     def answer(connection, port, address):
         with contextlib.suppress(OSError, ssl.SSLError):
             connection.settimeout(5)
-            if port in contexts:
-                connection = (opened if address == '20.60.40.9' else contexts[port]).wrap_socket(connection, server_side=True)
+            if address == '93.184.215.15':
+                connection.sendall(b'SSH-2.0-lab\r\n')
+            elif port in contexts:
+                connection = of_their_own.get(address, contexts[port]).wrap_socket(connection, server_side=True)
             if connection.recv(4096):
                 connection.sendall(b'HTTP/1.1 200 OK\r\nServer: lab\r\nContent-Length: 5\r\n\r\nhello')
         with contextlib.suppress(OSError):
@@ -153,7 +158,7 @@ def serve(work):
     time.sleep(600)
 
 
-def say(source, name, *, address=None, port=443, sni=True, version=None, plain=None):
+def say(source, name, *, address=None, port=443, sni=True, versions=None, ciphers=None, plain=None):
     """Looks a name up, connects, says something, closes."""
     try:
         if address is None:
@@ -163,8 +168,10 @@ def say(source, name, *, address=None, port=443, sni=True, version=None, plain=N
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             context.set_alpn_protocols(['h2', 'http/1.1'])
-            if version:
-                context.minimum_version = context.maximum_version = version
+            if versions:
+                context.minimum_version, context.maximum_version = versions
+            if ciphers:
+                context.set_ciphers(ciphers)
             connection = context.wrap_socket(connection, server_hostname=name if sni else None)
             plain = b'GET / HTTP/1.1\r\nHost: ' + name.encode() + b'\r\n\r\n'
         connection.sendall(plain)
@@ -175,7 +182,8 @@ def say(source, name, *, address=None, port=443, sni=True, version=None, plain=N
 
 
 HTTP = lambda name, path='/': f'GET {path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: Microsoft-CryptoAPI/10.0\r\n\r\n'.encode()
-V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+V11, V12, V13 = ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+OLD = 'DEFAULT@SECLEVEL=0'
 STORAGE, SYNC = 'contosofs.file.core.windows.net', 'westeurope01.afs.azure.net'
 
 
@@ -185,7 +193,7 @@ def happy(source=FS1):
     say(source, 'ocsp.msocsp.com', port=80, plain=HTTP('ocsp.msocsp.com', '/status'))
     say(source, SYNC)
     say(source, STORAGE)
-    say(source, STORAGE, version=V12)
+    say(source, STORAGE, versions=(V12, V12))
 
 
 def demo():
@@ -200,7 +208,7 @@ def demo():
     say(FS2, 'updates.vendor.example')
     say(FS2, STORAGE, port=80, plain=HTTP(STORAGE, '/share/plan.docx'))
     say(FS2, STORAGE, port=445, plain=b'\0\0\0\x2e\xfeSMB@\0\1\0' + bytes(36))
-    say(FS2, 'othertenant.blob.core.windows.net', version=V12)
+    say(FS2, 'othertenant.blob.core.windows.net', versions=(V12, V12))
     say(FS2, 'gone.afs.azure.net')
     say(FS2, 'x', address='203.0.113.200', sni=False)
 
@@ -220,10 +228,14 @@ CASES = {
     'other-port': (lambda: say(FS1, STORAGE, port=8443), [], 'TLS to a storage name on a port that its rows do not give'),
     'smb': (lambda: say(FS1, STORAGE, port=445, plain=b'\0\0\0\x2e\xfeSMB@\0\1\0' + bytes(36)), [], 'SMB to a storage name'),
     'cleartext': (lambda: say(FS1, STORAGE, port=80, plain=HTTP(STORAGE)), [], 'plain HTTP to a storage name'),
+    'not-tls': (lambda: say(FS1, 'shell.vendor.example', plain=b'SSH-2.0-OpenSSH_9.2\r\n'), [], 'a shell on port 443'),
+    'old-tls': (lambda: say(FS1, SYNC, versions=(V11, V11), ciphers=OLD), [], 'a client that offers nothing newer than TLS 1.1'),
+    'old-choice': (lambda: say(FS1, 'uksouth01.afs.azure.net', versions=(V11, V12), ciphers=OLD), [], 'a server of a documented name that knows nothing newer than TLS 1.1'),
+    'other-suites': (lambda: say(FS1, SYNC, versions=(V12, V12), ciphers='ECDHE-ECDSA-CHACHA20-POLY1305'), [], 'a client with a cipher suite that no sync service takes'),
     'no-name': (lambda: say(FS1, 'x', address='20.60.40.4', sni=False), [], 'TLS without a server name to an address that nothing names'),
     'contradiction': (lambda: say(FS1, 'updates.vendor.example', address=(socket.gethostbyname(STORAGE))), [],
                       'DNS and the TLS hello name the same address differently'),
-    'inspected': (lambda: say(FS1, 'othertenant.blob.core.windows.net', version=V12), [], 'a certificate of somebody who is not Microsoft'),
+    'inspected': (lambda: say(FS1, 'othertenant.blob.core.windows.net', versions=(V12, V12)), [], 'a certificate of somebody who is not Microsoft'),
     'inbound': ('inbound', [], 'a host outside connects to a server inside'),
     'nxdomain': (lambda: say(FS1, 'gone.afs.azure.net'), [], 'a name that the resolver says does not exist'),
     'dns-silent': (lambda: say(FS1, SYNC), [f'ip daddr {RESOLVER} udp dport 53 drop'], 'queries that never get an answer'),

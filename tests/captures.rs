@@ -132,7 +132,7 @@ fn each_capture_gives_its_rows() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut wrong = Vec::new();
     let folders = folders();
-    assert!(folders.len() >= 89, "captures are missing: {}", folders.len());
+    assert!(folders.len() >= 93, "captures are missing: {}", folders.len());
     for folder in &folders {
         let found = rows(folder);
         let path = folder.join("expected.csv");
@@ -175,6 +175,10 @@ fn each_case_shows_what_it_is_for() {
     check("smb", &["app=smb", "finding,code=AFS103"]);
     check("cleartext", &["app=http", "name_source=http-host", "finding,code=AFS104"]);
     check("inbound", &["finding,code=AFS105"]);
+    check("not-tls", &["server_port=443,app=ssh", "finding,code=AFS108"]);
+    check("old-tls", &["signature=tls-version-refused", "finding,code=AFS110"]);
+    check("old-choice", &["tls_version=TLS 1.1", "outcome=ok", "finding,code=AFS112"]);
+    check("other-suites", &["tls_version=TLS 1.2", "outcome=ok", "finding,code=AFS111"]);
     check("no-name", &["destination=unidentified", "finding,code=AFS106"]);
     check("contradiction", &["finding,code=AFS107"]);
     check("nxdomain", &["rcode=NXDOMAIN"]);

@@ -19,7 +19,9 @@ use std::process::Command;
 
 use afs_audit::judge::Confidence;
 use afs_audit::judge::Outcome;
+use afs_audit::judge::catalogue;
 use afs_audit::judge::reason;
+use afs_audit::judge::reasons;
 use afs_audit::judge::signature;
 use afs_audit::judge::signatures;
 
@@ -135,6 +137,29 @@ fn every_signature_is_explained() {
             assert!(!text.is_empty(), "{}", known.word);
         }
     }
+}
+
+/// Whatever the tool can find is found in some capture, of the lab or of those beside it.
+#[test]
+fn every_finding_and_every_signature_has_a_capture() {
+    let labels = labels(&shipped());
+    let of_the_lab = corpus::two_at_a_time(&labels, |label| {
+        let run = corpus::run(&[shipped().join(format!("{}.pcap", label.scenario))]).unwrap();
+        let findings = run.facts.judgement.findings.iter().flat_map(|row| [row.code, row.mechanism]);
+        findings.chain(run.flows.iter().map(|row| row.signature)).map(str::to_owned).collect::<Vec<_>>()
+    });
+    let mut shown: BTreeSet<String> = of_the_lab.into_iter().flatten().collect();
+    for folder in std::fs::read_dir(shipped().parent().unwrap()).unwrap() {
+        let rows = std::fs::read_to_string(folder.unwrap().path().join("expected.csv")).unwrap_or_default();
+        let cells = rows.split([',', '\n']).filter_map(|cell| cell.split_once('='));
+        shown.extend(
+            cells.filter(|(column, _)| ["code", "signature"].contains(column)).map(|(_, word)| word.into()),
+        );
+    }
+    let codes = catalogue().map(|known| known.code);
+    let words = signatures().map(|known| known.word).chain(reasons().map(|(word, _)| *word));
+    let missing: Vec<&str> = codes.chain(words).filter(|known| !shown.contains(*known)).collect();
+    assert!(missing.is_empty(), "no capture shows {missing:?}");
 }
 
 /// Under TLS 1.3 nobody can see whether a box opened it: said, and never called clean.

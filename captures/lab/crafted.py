@@ -7,6 +7,7 @@ from scenarios import *
 
 SYN, FIN, RST, PSH, ACK = 2, 1, 4, 8, 16
 OTHER_STACK, BALANCER, BOX_NEAR_BY = 241, 113, 126
+HOPS = 128, 52
 ANSWER = b'\x16\x03\x03\0\x2e\x02\0\0\x2a\x03\x03' + bytes(33) + b'\xc0\x30\0\0\x02\0\0'
 DATA = b'\x17\x03\x03\0\x40' + bytes(64)
 
@@ -37,13 +38,24 @@ class Talk:
         acknowledged = (self.next[1 - side] if ack is None else ack) if flags & ACK else 0
         tcp = struct.pack('>HHIIBBHHH', source, to, self.next[side] if seq is None else seq, acknowledged, (20 + len(options)) // 4 << 4, flags, window, 0, 0)
         ends = (self.client, self.server) if side == 0 else (self.server, self.client)
-        hops = (128, 52)[side] if ttl is None else ttl
-        ip = struct.pack('>BBHHHBBH', 69, 0, 20 + len(tcp + options + payload), ident, 0x4000, hops, 6, 0) + ends[0] + ends[1]
-        frame = bytes(12) + b'\x08\0' + ip + tcp + options + payload
-        self.made.append((self.moment, len(frame), frame))
+        self.packet(ends, 6, tcp + options + payload, HOPS[side] if ttl is None else ttl, ident, 0x4000)
         if seq is None and not flags & RST:
             self.next[side] += len(payload) + bool(flags & (SYN | FIN))
         return self
+
+    def packet(self, ends, protocol, payload, hops=64, ident=1, flags=0):
+        ip = struct.pack('>BBHHHBBH', 69, 0, 20 + len(payload), ident, flags, hops, protocol, 0) + ends[0] + ends[1]
+        frame = bytes(12) + b'\x08\0' + ip + payload
+        self.made.append((self.moment, len(frame), frame))
+        return self
+
+    def datagram(self, ends, ports, message, **more):
+        return self.packet(ends, 17, struct.pack('>4H', *ports, 8 + len(message), 0) + message, **more)
+
+    def error(self, kind, code, source=bytes((10, 9, 0, 1)), **more):
+        """An ICMP error to the client about the last frame."""
+        quoted = self.made[-1][2][14:42]
+        return self.packet((source, self.client), 1, struct.pack('>BBHI', kind, code, 0, 1300 if (kind, code) == (3, 4) else 0) + quoted, **more)
 
     def handshake(self):
         return self.put(0, SYN).wait(0.02).put(1, SYN | ACK).put(0, ACK)
@@ -60,6 +72,16 @@ class Talk:
     def reset(self, **more):
         """As a kernel resets what it does not know: no options, identification 0."""
         return self.put(1, RST, **({'options': b'', 'ident': 0} | more))
+
+
+def resolver(frames):
+    return next(data[30:34] for _, _, data in frames if data[12:14] == b'\x08\0')
+
+
+def led(asked, *addresses):
+    """The answer to a question: these addresses."""
+    records = b''.join(b'\xc0\x0c' + struct.pack('>HHIH', 1, 1, 60, 4) + ipaddress.ip_address(address).packed for address in addresses)
+    return asked[:2] + struct.pack('>5H', 0x8180, 1, len(addresses), 0, 0) + asked[12:] + records
 
 
 def writes(register, **more):
@@ -165,19 +187,10 @@ def policed(frames):
 @good('answers-rotate', 'a question is repeated, and each copy is answered with another of many addresses')
 def answers_rotate(frames):
     talk, asked = Talk(frames), query(HEALTHY, ident=7)
-    resolver = next(data[30:34] for _, _, data in frames if data[12:14] == b'\x08\0')
-
-    def datagram(by_client, message):
-        talk.wait(0.4)
-        udp = struct.pack('>4H', *((50300, 53) if by_client else (53, 50300)), 8 + len(message), 0) + message
-        ends = talk.client + resolver if by_client else resolver + talk.client
-        frame = bytes(12) + b'\x08\0' + struct.pack('>BBHHHBBH', 69, 0, 20 + len(udp), 1, 0, 64, 17, 0) + ends + udp
-        talk.made.append((talk.moment, len(frame), frame))
     for message in (asked, asked):
-        datagram(True, message)
+        talk.wait(0.4).datagram((talk.client, resolver(frames)), (50300, 53), message)
     for last in (1, 2):
-        address = b'\xc0\x0c' + struct.pack('>HHIH', 1, 1, 60, 4) + bytes((20, 50, 2, last))
-        datagram(False, asked[:2] + struct.pack('>5H', 0x8180, 1, 1, 0, 0) + asked[12:] + address)
+        talk.wait(0.4).datagram((resolver(frames), talk.client), (53, 50300), led(asked, f'20.50.2.{last}'))
     return talk
 
 
@@ -230,30 +243,19 @@ def version_refused_by_client(frames):
 @bad('too-big-ignored', 'pmtu-black-hole', 'strong', 'the router says packet too big, and the client goes on as before')
 def too_big_ignored(frames):
     talk, full = Talk(frames).handshake().greet(), DATA * 20
-    first, router = talk.next[0], bytes((10, 9, 0, 1))
+    first = talk.next[0]
     for pause in (0.2, 0.4, 0.8, 1.6, 3.2):
-        quoted = talk.put(0, ACK, full, seq=first).made[-1][2][14:42]
-        icmp = struct.pack('>BBHHH', 3, 4, 0, 0, 1300) + quoted
-        frame = bytes(12) + b'\x08\0' + struct.pack('>BBHHHBBH', 69, 0, 20 + len(icmp), 1, 0, 64, 1, 0) + router + talk.client + icmp
-        talk.made.append((talk.moment + 100_000, len(frame), frame))
-        talk.wait(pause)
+        talk.put(0, ACK, full, seq=first).wait(0.001).error(3, 4).wait(pause)
     return talk.put(0, RST | ACK)
 
 
 @bad('dns-forged-denial', 'dns-two-answers', 'strong', 'a forged denial comes before the resolver says where the name leads')
 def dns_forged_denial(frames):
-    talk, asked = answers_rotate(frames), query(FILTERED, ident=7)
-    (_, _, first), (_, _, answer) = talk.made[0], talk.made[2]
-    head, back = first[:42], answer[:42]
+    talk, asked = Talk(frames), query(FILTERED, ident=7)
     denial = asked[:2] + struct.pack('>5H', 0x8183, 1, 0, 0, 0) + asked[12:]
-    real = asked[:2] + struct.pack('>5H', 0x8180, 1, 1, 0, 0) + asked[12:] + b'\xc0\x0c' + struct.pack('>HHIH', 1, 1, 60, 4) + bytes((20, 60, 1, 1))
-
-    def datagram(at, lead, message):
-        udp = lead[34:38] + struct.pack('>HH', 8 + len(message), 0)
-        ip = lead[14:16] + struct.pack('>H', 28 + len(message)) + lead[18:34]
-        return talk.moment + at, 42 + len(message), lead[:14] + ip + udp + message
-    talk.made = [datagram(0, head, asked), datagram(2_000_000, back, denial), datagram(12_000_000, back, real)]
-    return talk
+    back = (resolver(frames), talk.client), (53, 50300)
+    talk.wait(0.4).datagram((talk.client, resolver(frames)), (50300, 53), asked)
+    return talk.wait(0.002).datagram(*back, denial).wait(0.01).datagram(*back, led(asked, '20.60.1.1'))
 
 
 @good('balancer-gives-up', 'a balancer accepts for a server that takes the request and does not answer; the balancer resets', 'weak')
@@ -273,15 +275,88 @@ def resets_behind_the_end(frames):
 @good('nobody-takes-datagrams', 'the server says itself that nobody listens to QUIC; TCP works', 'weak')
 def nobody_takes_datagrams(frames):
     talk = Talk(frames).handshake().greet().close()
-    datagram = struct.pack('>HHHH', 50124, 443, 8 + 1200, 0) + b'\xc0' + bytes(1199)
-
-    def packet(side, protocol, payload):
-        ends = (talk.client, talk.server) if side == 0 else (talk.server, talk.client)
-        ip = struct.pack('>BBHHHBBH', 69, 0, 20 + len(payload), 77, 0, (128, 52)[side], protocol, 0) + ends[0] + ends[1]
-        return bytes(12) + b'\x08\0' + ip + payload
     for pause in (0.3, 0.6):
-        asked = packet(0, 17, datagram)
-        answer = packet(1, 1, struct.pack('>BBHI', 3, 3, 0, 0) + asked[14:42])
-        talk.made += [(talk.moment, len(asked), asked), (talk.moment + 20_000_000, len(answer), answer)]
-        talk.wait(pause)
+        talk.datagram((talk.client, talk.server), (50124, 443), b'\xc0' + bytes(1199), hops=HOPS[0]).wait(0.02)
+        talk.error(3, 3, talk.server, hops=HOPS[1]).wait(pause)
     return talk
+
+
+# ---------------------------------------------------------------- innocent: what cannot be told
+@good('lost-race', 'a client tries two addresses of a name a quarter of a second apart; the second answers, the first is given up')
+def lost_race(frames):
+    asked, ports = query(FILTERED, ident=9), (50301, 53)
+    first = Talk(frames).datagram((Talk(frames).client, resolver(frames)), ports, asked).wait(0.01)
+    first.datagram((resolver(frames), first.client), ports[::-1], led(asked, '20.60.99.1', '20.60.99.2')).put(0, SYN)
+    second = Talk(frames, server='20.60.99.2', cport=50124, moment=first.moment + 250_000_000).handshake()
+    second.say(0, hello(FILTERED, ssl.TLSVersion.TLSv1_2)[0]).say(1, ANSWER).wait(70).close()
+    second.made = first.made + second.made
+    return second
+
+
+@good('single-attempt', 'one SYN without an answer, and no second: a client that looks who is there')
+def single_attempt(frames):
+    alone = Talk(frames, server='20.60.99.2', cport=50124).put(0, SYN)
+    later = Talk(frames, moment=alone.moment).wait(90).handshake().greet().close()
+    later.made = alone.made + later.made
+    return later
+
+
+@good('too-short-to-tell', 'two SYN within a second, and the client goes elsewhere')
+def too_short(frames):
+    short = Talk(frames, server='20.60.99.2', cport=50124).put(0, SYN).wait(1).put(0, SYN, seq=1000)
+    later = Talk(frames, moment=short.moment).wait(90).handshake().greet().close()
+    later.made = short.made + later.made
+    return later
+
+
+@good('client-gives-up', 'a client takes its SYN back with a reset before anybody has answered')
+def client_gives_up(frames):
+    return Talk(frames).put(0, SYN).wait(0.4).put(0, RST, seq=1001, options=b'')
+
+
+@good('answer-unseen', 'the capture begins behind the SYN-ACK: a repeated SYN is answered with an acknowledgement')
+def answer_unseen(frames):
+    return Talk(frames, numbers=(1000, 7001)).put(0, SYN).wait(0.02).put(1, ACK)
+
+
+@good('closed-by-server', 'a server takes leave, and resets the request that crosses its farewell')
+def closed_by_server(frames):
+    talk = Talk(frames).handshake().put(1, FIN | ACK)
+    return talk.put(0, PSH | ACK, hello(HEALTHY)[0], ack=7001).wait(0.02).put(1, RST, seq=7002, options=b'', ident=0)
+
+
+@good('too-big-before-an-answer', 'the router says packet too big to the first datagrams; the client goes on over TCP')
+def too_big_before_an_answer(frames):
+    talk = Talk(frames)
+    for _ in range(2):
+        talk.wait(0.3).datagram((talk.client, talk.server), (50124, 443), b'\xc0' + bytes(1339), flags=0x4000).wait(0.001).error(3, 4)
+    return talk.handshake().greet().close()
+
+
+@good('parameter-problem', 'a router finds fault with the header of a SYN (ICMP type 12); the next SYN is answered')
+def parameter_problem(frames):
+    fault = Talk(frames, server='20.60.99.2', cport=50124).put(0, SYN).wait(0.001).error(12, 0)
+    later = Talk(frames, moment=fault.moment).wait(1).handshake().greet().close()
+    later.made = fault.made + later.made
+    return later
+
+
+# ---------------------------------------------------------------- guilty: alerts that servers seldom send
+for word, number, signature, what in (
+        ('unexpected-message', 10, 'tls-alert-unexpected-message', 'a hello that came too early or too late'),
+        ('illegal-parameter', 47, 'tls-alert-illegal-parameter', 'a hello with values that cannot be'),
+        ('decode-error', 50, 'tls-alert-decode-error', 'a hello that cannot be read: something changed it'),
+        ('decrypt-error', 51, 'tls-alert-decrypt-error', 'a handshake that does not verify'),
+        ('insufficient-security', 71, 'tls-cipher-refused', 'suites that are too weak'),
+        ('inappropriate-fallback', 86, 'tls-alert-inappropriate-fallback', 'a client that fell back to an older version'),
+        ('no-application-protocol', 120, 'tls-alert-no-application-protocol', 'no protocol of those that the client offered'),
+        ('certificate-expired', 45, 'tls-client-certificate-refused', 'a certificate of the client that has run out'),
+        ('missing-extension', 109, 'tls-alert-other', 'a hello without something that it needs')):
+    bad('alert-' + word, signature, 'weak', 'the other side refuses: ' + what)(
+        lambda frames, number=number: Talk(frames).handshake().say(0, hello(FILTERED, ssl.TLSVersion.TLSv1_2)[0])
+        .put(1, PSH | ACK, bytes((21, 3, 3, 0, 2, 2, number))).close())
+
+
+@bad('handshake-refused-by-client', 'tls-client-refused-handshake', 'weak', 'the client refuses what the other side chose')
+def handshake_refused_by_client(frames):
+    return Talk(frames).handshake().say(0, hello(FILTERED, ssl.TLSVersion.TLSv1_2)[0]).say(1, ANSWER).put(0, PSH | ACK, bytes((21, 3, 3, 0, 2, 2, 47))).close()
