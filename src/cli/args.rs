@@ -94,18 +94,8 @@ pub(super) struct Analyze {
     #[arg(short, long, help_heading = "Output")]
     pub(super) verbose: bool,
 
-    /// What is special about the site: regions, networks, exceptions (TOML)
-    #[arg(long, value_name = "FILE", help_heading = "Judgement")]
-    pub(super) site: Option<PathBuf>,
-    /// Judge by the rules in this folder in place of those built in
-    #[arg(long, value_name = "DIR", help_heading = "Judgement")]
-    pub(super) rules: Option<PathBuf>,
-    /// Judge by these documents, as `azure-file-sync@2019-06-24`; by default the newest of each
-    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Judgement")]
-    pub(super) documents: Vec<String>,
-    /// Audit the hosts in this network or at this address, as `10.1.0.0/24`; can be repeated
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', help_heading = "Judgement")]
-    pub(super) server: Vec<String>,
+    #[command(flatten)]
+    pub(super) judgement: Judgement,
 
     /// Read only frames that match a capture filter in the syntax of tcpdump
     #[arg(short, long, value_name = "BPF", help_heading = "Reading")]
@@ -123,6 +113,24 @@ pub(super) struct Analyze {
     /// Flows followed at once; the longest silent one is closed for one more
     #[arg(long, value_name = "N", default_value = "1000000", help_heading = "Bounds")]
     pub(super) max_flows: NonZeroU32,
+}
+
+// A comment for readers of the code alone: clap would print a doc comment in place of the command's own.
+// What flows are held against, by whatever command.
+#[derive(Debug, Args)]
+pub(super) struct Judgement {
+    /// What is special about the site: regions, networks, exceptions (TOML)
+    #[arg(long, value_name = "FILE", help_heading = "Judgement")]
+    pub(super) site: Option<PathBuf>,
+    /// Judge by the rules in this folder in place of those built in
+    #[arg(long, value_name = "DIR", help_heading = "Judgement")]
+    pub(super) rules: Option<PathBuf>,
+    /// Judge by these documents, as `azure-file-sync@2019-06-24`; by default the newest of each
+    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Judgement")]
+    pub(super) documents: Vec<String>,
+    /// Audit the hosts in this network or at this address, as `10.1.0.0/24`; can be repeated
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', help_heading = "Judgement")]
+    pub(super) server: Vec<String>,
 }
 
 const ANALYZE_AFTER: &str = "\
@@ -208,18 +216,8 @@ pub(super) struct Live {
     #[arg(long, value_name = "ADDR", value_parser = super::plan::listen, help_heading = "Output")]
     pub(super) metrics: Option<std::net::SocketAddr>,
 
-    /// What is special about the site: regions, networks, exceptions (TOML)
-    #[arg(long, value_name = "FILE", help_heading = "Judgement")]
-    pub(super) site: Option<PathBuf>,
-    /// Judge by the rules in this folder in place of those built in
-    #[arg(long, value_name = "DIR", help_heading = "Judgement")]
-    pub(super) rules: Option<PathBuf>,
-    /// Judge by these documents, as `azure-file-sync@2019-06-24`; by default the newest of each
-    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Judgement")]
-    pub(super) documents: Vec<String>,
-    /// Audit the hosts in this network or at this address, as `10.1.0.0/24`; can be repeated
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', help_heading = "Judgement")]
-    pub(super) server: Vec<String>,
+    #[command(flatten)]
+    pub(super) judgement: Judgement,
 
     /// Memory to stay below, in MiB, the kernel's rings not counted
     #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..), help_heading = "Bounds")]

@@ -18,6 +18,7 @@ use super::args::Analyze;
 use super::args::FailOn;
 use super::args::Format;
 use super::args::Hash;
+use super::args::Judgement;
 use super::args::Live;
 use crate::report::Overwrite;
 use crate::report::reason;
@@ -139,14 +140,15 @@ impl AnalyzePlan {
     /// Checks what was typed.
     pub(super) fn check(typed: Analyze) -> anyhow::Result<AnalyzePlan> {
         let total_bytes = captures(&typed.files)?;
-        if let Some(site) = &typed.site {
+        let Judgement { site, rules, documents, server } = typed.judgement;
+        if let Some(site) = &site {
             let what = "site file";
             if site.is_dir() {
                 bail!("cannot read {what}: {}: is a folder", site.display());
             }
             readable(site, what)?;
         }
-        if let Some(rules) = &typed.rules {
+        if let Some(rules) = &rules {
             rules_folder(rules)?;
         }
         if typed.filter.is_some() && !cfg!(feature = "live") {
@@ -166,10 +168,10 @@ impl AnalyzePlan {
             format: typed.format,
             fail_on: typed.fail_on,
             speech,
-            site: typed.site,
-            rules: typed.rules,
-            documents: typed.documents,
-            servers: typed.server.iter().map(|text| network(text)).collect::<anyhow::Result<_>>()?,
+            site,
+            rules,
+            documents,
+            servers: server.iter().map(|text| network(text)).collect::<anyhow::Result<_>>()?,
             filter: typed.filter,
             count: typed.count,
             threads: typed.threads.unwrap_or_else(cores),
@@ -237,10 +239,7 @@ impl LivePlan {
             fail_on: typed.fail_on,
             quiet: typed.quiet,
             verbose: typed.verbose,
-            site: typed.site,
-            rules: typed.rules,
-            documents: typed.documents,
-            server: typed.server,
+            judgement: typed.judgement,
             filter: typed.filter,
             count: typed.count,
             threads: Some(NonZeroUsize::MIN),

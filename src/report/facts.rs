@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::registry;
 use crate::base::Time;
+use crate::capture::LinkType;
+use crate::capture::link_type_name;
 use crate::judge::FindingRows;
 use crate::judge::RequirementRow;
 use crate::judge::Tally;
@@ -185,7 +187,8 @@ pub(super) fn ether_type(number: u16) -> String {
 
 /// `147 USER0`.
 pub(super) fn link(number: u16) -> String {
-    registry::link_type(number).map_or_else(|| number.to_string(), |word| format!("{number} {word}"))
+    let name = link_type_name(LinkType(number));
+    name.map_or_else(|| number.to_string(), |name| format!("{number} {name}"))
 }
 
 #[cfg(test)]

@@ -34,11 +34,6 @@ pub fn ether_type(number: u16) -> Option<&'static str> {
     find(ETHER_TYPES, number)
 }
 
-/// A link type (tcpdump.org, "Link-layer header types").
-pub fn link_type(number: u16) -> Option<&'static str> {
-    find(LINK_TYPES, number)
-}
-
 fn find(table: &[(u16, &'static str)], number: u16) -> Option<&'static str> {
     let at = table.binary_search_by_key(&number, |(number, _)| *number).ok()?;
     table.get(at).map(|(_, word)| *word)
@@ -251,94 +246,13 @@ const ETHER_TYPES: &[(u16, &str)] = &[
     (0x9000, "loopback test"),
 ];
 
-const LINK_TYPES: &[(u16, &str)] = &[
-    (0, "NULL"),
-    (1, "ETHERNET"),
-    (3, "AX25"),
-    (6, "IEEE802_5"),
-    (7, "ARCNET_BSD"),
-    (8, "SLIP"),
-    (9, "PPP"),
-    (10, "FDDI"),
-    (50, "PPP_HDLC"),
-    (51, "PPP_ETHER"),
-    (100, "ATM_RFC1483"),
-    (101, "RAW"),
-    (104, "C_HDLC"),
-    (105, "IEEE802_11"),
-    (107, "FRELAY"),
-    (108, "LOOP"),
-    (113, "LINUX_SLL"),
-    (114, "LTALK"),
-    (117, "PFLOG"),
-    (119, "IEEE802_11_PRISM"),
-    (122, "IP_OVER_FC"),
-    (123, "SUNATM"),
-    (127, "IEEE802_11_RADIOTAP"),
-    (129, "ARCNET_LINUX"),
-    (143, "DOCSIS"),
-    (144, "LINUX_IRDA"),
-    (147, "USER0"),
-    (148, "USER1"),
-    (149, "USER2"),
-    (150, "USER3"),
-    (151, "USER4"),
-    (152, "USER5"),
-    (153, "USER6"),
-    (154, "USER7"),
-    (155, "USER8"),
-    (156, "USER9"),
-    (157, "USER10"),
-    (158, "USER11"),
-    (159, "USER12"),
-    (160, "USER13"),
-    (161, "USER14"),
-    (162, "USER15"),
-    (163, "IEEE802_11_AVS"),
-    (165, "BACNET_MS_TP"),
-    (166, "PPP_PPPD"),
-    (177, "LINUX_LAPD"),
-    (187, "BLUETOOTH_HCI_H4"),
-    (189, "USB_LINUX"),
-    (192, "PPI"),
-    (195, "IEEE802_15_4_WITHFCS"),
-    (197, "ERF"),
-    (201, "BLUETOOTH_HCI_H4_WITH_PHDR"),
-    (220, "USB_LINUX_MMAPPED"),
-    (226, "IPNET"),
-    (227, "CAN_SOCKETCAN"),
-    (228, "IPV4"),
-    (229, "IPV6"),
-    (230, "IEEE802_15_4_NOFCS"),
-    (239, "NFLOG"),
-    (240, "NETANALYZER"),
-    (241, "NETANALYZER_TRANSPARENT"),
-    (242, "IPOIB"),
-    (247, "INFINIBAND"),
-    (248, "SCTP"),
-    (249, "USBPCAP"),
-    (251, "BLUETOOTH_LE_LL"),
-    (252, "WIRESHARK_UPPER_PDU"),
-    (253, "NETLINK"),
-    (254, "BLUETOOTH_LINUX_MONITOR"),
-    (256, "BLUETOOTH_LE_LL_WITH_PHDR"),
-    (258, "PKTAP"),
-    (259, "EPON"),
-    (264, "ISO_14443"),
-    (266, "USB_DARWIN"),
-    (271, "VSOCK"),
-    (272, "NORDIC_BLE"),
-    (274, "ETHERNET_MPACKET"),
-    (276, "LINUX_SLL2"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn tables_are_in_order() {
-        for table in [TRANSPORTS, TLS_VERSIONS, RCODES, EXTENDED_ERRORS, DNS_TYPES, ETHER_TYPES, LINK_TYPES] {
+        for table in [TRANSPORTS, TLS_VERSIONS, RCODES, EXTENDED_ERRORS, DNS_TYPES, ETHER_TYPES] {
             assert!(table.is_sorted_by(|a, b| a.0 < b.0));
         }
     }
