@@ -107,6 +107,25 @@ fn captures_become_evidence_that_can_be_verified() {
     check(&["verify", "-q", &evidence], 1, "");
 }
 
+/// The folder that is written, or was last time, may lie in the folder that is read.
+#[test]
+fn its_own_evidence_is_no_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/demo/capture.pcap");
+    std::fs::copy(demo, folder.path().join("demo.pcap")).unwrap();
+    let manifest = || {
+        let run = ["analyze", ".", "-o", "evidence", "--quiet", "--fail-on", "never"];
+        afs_audit().current_dir(folder.path()).args(run).assert().code(0).stdout("");
+        let text = std::fs::read(folder.path().join("evidence/manifest.json")).unwrap();
+        let mut manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        manifest["run"].take();
+        manifest
+    };
+    let first = manifest();
+    assert_eq!(first["inputs"].as_array().unwrap().len(), 1, "{first:#}");
+    assert_eq!(first, manifest());
+}
+
 #[test]
 fn whoever_closes_the_pipe_has_seen_enough() {
     let folder = tempfile::tempdir().unwrap();

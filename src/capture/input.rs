@@ -79,13 +79,14 @@ impl Found {
     }
 }
 
-/// Finds all inputs; the result does not depend on the order in which they were named.
-pub(super) fn find(inputs: Vec<Input>) -> Result<Vec<Found>, Error> {
+/// Finds all inputs; the result does not depend on the order in which they were named. Folders in `except` are not searched.
+pub(super) fn find(inputs: Vec<Input>, except: &[PathBuf]) -> Result<Vec<Found>, Error> {
+    let except: HashSet<PathBuf> = except.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
     let mut found = Vec::new();
     let mut stdin = false;
     for input in inputs {
         match input {
-            Input::Path(path) => named_path(path, &mut found)?,
+            Input::Path(path) => named_path(path, &except, &mut found)?,
             // Standard input has its bytes once, however often it is named.
             Input::Stdin if std::mem::replace(&mut stdin, true) => {}
             Input::Stdin => found.push(stream("-", Box::new(std::io::stdin()))),
@@ -107,12 +108,12 @@ fn stream(name: &str, bytes: Box<dyn Read + Send>) -> Found {
     Found { name, origin: Origin::Stream(bytes), size: None, explicit: true, passed_over: None, real: None }
 }
 
-fn named_path(path: PathBuf, found: &mut Vec<Found>) -> Result<(), Error> {
+fn named_path(path: PathBuf, except: &HashSet<PathBuf>, found: &mut Vec<Found>) -> Result<(), Error> {
     let name = printable(&path);
     match fs::metadata(&path) {
         Ok(about) if about.is_dir() => {
             let before = found.len();
-            folder(&path, 0, &mut HashSet::new(), found);
+            folder(&path, 0, &mut except.clone(), found);
             if found.len() == before {
                 return Err(Error::Empty { name });
             }
@@ -189,7 +190,7 @@ mod tests {
 
     fn check(inputs: &[&Path], expected: &[&str]) {
         let inputs = inputs.iter().map(|path| Input::Path(path.to_path_buf())).collect();
-        let found = find(inputs).unwrap();
+        let found = find(inputs, &[]).unwrap();
         let names: Vec<String> = found
             .iter()
             .map(|one| one.path().unwrap().file_name().unwrap().to_string_lossy().into_owned())
@@ -208,7 +209,9 @@ mod tests {
         check(&[folder.path()], &["a", "b"]);
         check(&[&b, &a], &["a", "b"]);
         check(&[&a, folder.path(), &a], &["a", "b"]);
-        assert!(matches!(find(vec![Input::Path(folder.path().join("no"))]), Err(Error::Missing { .. })));
+        assert!(matches!(find(vec![Input::Path(folder.path().join("no"))], &[]), Err(Error::Missing { .. })));
+        let found = find(vec![Input::Path(folder.path().to_owned())], &[inner]).unwrap();
+        assert_eq!(found.len(), 1, "not what lies in an excepted folder");
     }
 
     #[cfg(unix)]
@@ -220,7 +223,7 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", folder.path().join("broken")).unwrap();
         let odd = folder.path().join(OsString::from_vec(b"b\xff.pcap".to_vec()));
         fs::write(&odd, "x").unwrap();
-        let found = find(vec![Input::Path(folder.path().to_owned())]).unwrap();
+        let found = find(vec![Input::Path(folder.path().to_owned())], &[]).unwrap();
         assert_eq!(found.len(), 2);
         assert!(found[0].name.ends_with("b\\xff.pcap") || found[1].name.ends_with("b\\xff.pcap"));
         assert_eq!(

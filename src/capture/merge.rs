@@ -47,6 +47,8 @@ const OPEN_LIMIT: usize = 128;
 pub struct Plan {
     /// Files, folders and streams; several are one capture.
     pub inputs: Vec<Input>,
+    /// Folders that are not searched for inputs, though they may lie in one that is.
+    pub except: Vec<PathBuf>,
     /// A BPF expression, as tcpdump takes it.
     pub filter: Option<String>,
     /// How inputs are hashed.
@@ -115,7 +117,7 @@ impl Capture {
     /// Finds and opens the inputs; an error if nothing in them can be read.
     pub fn open(plan: Plan) -> Result<Capture, Error> {
         let filter = plan.filter.as_deref().map(Filter::new).transpose()?;
-        let found = input::find(plan.inputs)?;
+        let found = input::find(plan.inputs, &plan.except)?;
         let hasher = Hasher::start(plan.hash).map_err(Error::Thread)?;
         let bytes_total = found.iter().filter(|one| one.passed_over.is_none()).map(|one| one.size).sum();
         let mut capture = Capture {

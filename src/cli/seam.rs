@@ -37,6 +37,7 @@ use crate::report::Sink;
 use crate::report::Source;
 use crate::report::TagSource;
 use crate::report::Unwritable;
+use crate::report::places;
 use crate::rules;
 use crate::rules::Library;
 use crate::rules::Problem;
@@ -54,6 +55,7 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
     let loaded = load(plan)?;
     let capture = Capture::open(capture::Plan {
         inputs: plan.files.iter().map(|file| capture::Input::named(file.clone().into_os_string())).collect(),
+        except: plan.output.as_deref().map(places).unwrap_or_default(),
         filter: plan.filter.clone(),
         hash: match plan.hash {
             // Without a folder there is no manifest that would say it.

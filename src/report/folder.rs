@@ -35,6 +35,18 @@ const TABLES: [&str; 4] = [FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE
 /// The stage's name inside a folder that exists, and what is appended to the name of one that does not.
 pub const STAGE: &str = ".unfinished";
 
+/// The stage beside a folder that does not exist yet; none for what is no name of one.
+fn beside(folder: &Path) -> Option<PathBuf> {
+    let mut name = folder.file_name()?.to_owned();
+    name.push(STAGE);
+    Some(folder.with_file_name(name))
+}
+
+/// Where a run that writes into `folder` keeps files: there, and beside it until they are all written.
+pub fn places(folder: &Path) -> Vec<PathBuf> {
+    std::iter::once(folder.to_owned()).chain(beside(folder)).collect()
+}
+
 /// Held while a run writes, so that another run can tell a dead stage from a living one.
 const LOCK: &str = "lock";
 
@@ -186,10 +198,8 @@ impl Stage {
                 (target.join(STAGE), Landing::MoveEach)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let name = target.file_name().ok_or_else(|| refuse("not a name for a folder"))?;
-                let mut name = name.to_owned();
-                name.push(STAGE);
-                (target.with_file_name(name), Landing::Rename)
+                let stage = beside(target).ok_or_else(|| refuse("not a name for a folder"))?;
+                (stage, Landing::Rename)
             }
             Err(error) => return Err(failed(error)),
         };

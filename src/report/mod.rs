@@ -35,6 +35,7 @@ pub use folder::Folder;
 pub use folder::Landed;
 pub use folder::Overwrite;
 pub use folder::STAGE as UNFINISHED;
+pub use folder::places;
 pub use folder::set_aside;
 pub use manifest::FEATURES;
 pub use manifest::MANIFEST;
