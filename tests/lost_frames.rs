@@ -133,6 +133,8 @@ struct Said {
     flows: usize,
     /// Conversations that look blocked, and how sure that is.
     blocked: BTreeMap<Pair, (Option<Confidence>, &'static str)>,
+    /// Attempts of a scan.
+    scanned: BTreeSet<Pair>,
     /// Findings and how sure they are, by what they are about.
     findings: BTreeMap<(&'static str, About), Option<Confidence>>,
     /// Names that were claimed, by conversation.
@@ -157,6 +159,9 @@ fn said(records: &[Record]) -> Said {
         if row.outcome == Outcome::BlockedLooking {
             let accused = said.blocked.entry(pair).or_insert((row.confidence, row.signature));
             *accused = (*accused).max((row.confidence, row.signature));
+        }
+        if row.signature == "scan" {
+            said.scanned.insert(pair);
         }
         if let Some(name) = &row.dns_name {
             said.dns_names.insert((row.server.address, name.to_string()));
@@ -235,8 +240,8 @@ fn too_much(whole: &Said, less: &Said) -> (Vec<String>, usize) {
         if *confidence > before.max(Some(Confidence::Weak)) {
             wrong.push(format!("{pair:?}: {signature} is {confidence:?}, was {before:?}"));
         }
-        // A refusal is seen, whatever else is missing; that it is part of a scan is not.
-        weak += usize::from(before.is_none() && *signature != "tcp-refused");
+        // That an attempt failed is seen, whatever else is missing; that it is part of a scan is not.
+        weak += usize::from(before.is_none() && !whole.scanned.contains(pair));
     }
     for (key, confidence) in &less.findings {
         let before = whole.findings.get(key).copied().flatten();

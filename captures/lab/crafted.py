@@ -341,6 +341,16 @@ def parameter_problem(frames):
     return later
 
 
+@good('sweep', 'somebody asks for port 443 of thirty hosts in a row, and most of them do not exist')
+def sweep(frames):
+    asked = [Talk(frames, server=f'20.60.99.{host}', cport=50200 + host, moment=frames[-1][0] + host * 20_000_000) for host in range(1, 31)]
+    for talk in asked:
+        talk.put(0, SYN).wait(1).put(0, SYN, seq=1000).wait(3).put(0, SYN, seq=1000)
+    later = Talk(frames).wait(90).handshake().greet().close()
+    later.made = sorted(frame for talk in (*asked, later) for frame in talk.made)
+    return later
+
+
 # ---------------------------------------------------------------- guilty: alerts that servers seldom send
 for word, number, signature, what in (
         ('unexpected-message', 10, 'tls-alert-unexpected-message', 'a hello that came too early or too late'),

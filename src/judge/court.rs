@@ -38,6 +38,7 @@ use super::record::Outcome;
 use super::record::Tally;
 use super::revocation::Revocation;
 use super::row::row;
+use super::scans::Attempt;
 use super::scans::Scans;
 use super::scope::Scope;
 use super::site;
@@ -421,7 +422,8 @@ impl Court {
             if let Some(named) = &dns {
                 self.races.begin(client, named.known(), self.opened, server, time);
             }
-            self.scans.begin(client, server, opening.server.port, time);
+            let is_named = dns.is_some();
+            self.scans.begin(&Attempt { client, server, port: opening.server.port, is_named, began: time });
         }
         let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
         self.husks.openings.extend(self.cases.open(slot, case));
@@ -614,11 +616,14 @@ impl Court {
                 _ => {}
             }
         }
-        let server = case.server();
-        if ending.0 == Outcome::BlockedLooking
-            && is_at_the_door(signature)
-            && self.scans.holds(client, server.address, server.port, closing.first_seen)
-        {
+        let attempt = Attempt {
+            client,
+            server: case.server().address,
+            port: case.server().port,
+            is_named: case.name().is_some(),
+            began: closing.first_seen,
+        };
+        if ending.0 == Outcome::BlockedLooking && is_at_the_door(signature) && self.scans.hold(&attempt) {
             return (Outcome::Inconclusive, "scan", None);
         }
         let lost = |court: &mut Court| {

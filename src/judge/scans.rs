@@ -2,7 +2,10 @@
 //!
 //! In:  attempts as they begin.
 //! Out: whether an attempt is one of many.
-//! Not: attempts at the ports of the web, which services are reached at, and slow scans: they look like programs.
+//! Not: slow scans: they look like programs.
+//!
+//! At the ports of the web services are reached, many at once where a client begins its day. There only attempts at addresses that
+//! nothing names count, and of hosts only those of one network.
 
 use std::hash::Hash;
 
@@ -23,6 +26,32 @@ const TOGETHER_NANOS: u64 = 10_000_000_000;
 
 /// The ports of the web.
 const WEB: [u16; 2] = [80, 443];
+
+/// An attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) client: Address,
+    pub(super) server: Address,
+    pub(super) port: u16,
+    /// Something names the server.
+    pub(super) is_named: bool,
+    pub(super) began: Time,
+}
+
+impl Attempt {
+    /// It could be one of a scan, by where it goes.
+    fn is_suspect(&self) -> bool {
+        !(self.is_named && WEB.contains(&self.port))
+    }
+
+    /// What one scan of many hosts has in common: the port, and where services are reached the network (256 hosts; of IPv6 one
+    /// link, RFC 4291 §2.5.1).
+    fn sweep(&self) -> (Address, u16, Address) {
+        let host_bits = if self.server.is_v4() { 8 } else { 64 };
+        let network = if WEB.contains(&self.port) { self.server.0 >> host_bits } else { 0 };
+        (self.client, self.port, Address(network))
+    }
+}
 
 /// What was tried, and since when.
 #[derive(Debug)]
@@ -66,8 +95,8 @@ impl<K: Copy + Hash + Eq, T: PartialEq> Tries<K, T> {
 pub(super) struct Scans {
     /// Ports by client and server.
     ports: Tries<(Address, Address), u16>,
-    /// Servers by client and port.
-    hosts: Tries<(Address, u16), Address>,
+    /// Servers by what a scan of many has in common.
+    hosts: Tries<(Address, u16, Address), Address>,
 }
 
 impl Default for Scans {
@@ -78,17 +107,19 @@ impl Default for Scans {
 
 impl Scans {
     /// An attempt begins.
-    pub(super) fn begin(&mut self, client: Address, server: Address, port: u16, time: Time) {
-        if !WEB.contains(&port) {
-            self.ports.begin((client, server), port, PORTS, time);
-            self.hosts.begin((client, port), server, HOSTS, time);
+    pub(super) fn begin(&mut self, attempt: &Attempt) {
+        if attempt.is_suspect() {
+            let Attempt { client, server, port, began, .. } = *attempt;
+            self.ports.begin((client, server), port, PORTS, began);
+            self.hosts.begin(attempt.sweep(), server, HOSTS, began);
         }
     }
 
-    /// Whether an attempt that began then was one of a scan.
-    pub(super) fn holds(&mut self, client: Address, server: Address, port: u16, began: Time) -> bool {
-        !WEB.contains(&port)
-            && (self.ports.holds((client, server), began) || self.hosts.holds((client, port), began))
+    /// Whether an attempt was one of a scan.
+    pub(super) fn hold(&mut self, attempt: &Attempt) -> bool {
+        attempt.is_suspect()
+            && (self.ports.holds((attempt.client, attempt.server), attempt.began)
+                || self.hosts.holds(attempt.sweep(), attempt.began))
     }
 }
 
@@ -96,41 +127,63 @@ impl Scans {
 mod tests {
     use super::*;
 
+    const fn attempt(server: u128, port: u16, second: i64) -> Attempt {
+        let began = Time(second * 1_000_000_000);
+        Attempt { client: Address(1), server: Address(server), port, is_named: false, began }
+    }
+
+    fn named(attempt: Attempt) -> Attempt {
+        Attempt { is_named: true, ..attempt }
+    }
+
     #[test]
     fn many_ports_at_once_are_a_scan() {
-        let (client, server, other) = (Address(1), Address(2), Address(3));
-        let second = |second: i64| Time(second * 1_000_000_000);
         let mut scans = Scans::default();
         for port in 20..27 {
-            scans.begin(client, server, port, second(100));
+            scans.begin(&attempt(2, port, 100));
         }
-        assert!(!scans.holds(client, server, 20, second(100)), "seven are not enough");
-        scans.begin(client, server, 27, second(101));
-        scans.begin(client, server, 443, second(101));
-        assert!(scans.holds(client, server, 20, second(100)));
-        assert!(!scans.holds(client, server, 443, second(101)), "what a service is reached at");
-        assert!(!scans.holds(client, other, 20, second(100)));
-        assert!(!scans.holds(client, server, 445, second(400)), "long after");
+        scans.begin(&named(attempt(2, 443, 101)));
+        assert!(!scans.hold(&attempt(2, 20, 100)), "seven are not enough");
+        scans.begin(&attempt(2, 27, 101));
+        assert!(scans.hold(&attempt(2, 20, 100)));
+        assert!(scans.hold(&attempt(2, 443, 101)));
+        assert!(!scans.hold(&named(attempt(2, 443, 101))), "what a service is reached at");
+        assert!(!scans.hold(&attempt(3, 20, 100)));
+        assert!(!scans.hold(&attempt(2, 445, 400)), "long after");
         for port in 30..60 {
-            scans.begin(client, other, port, second(1_000 + 2 * i64::from(port)));
+            scans.begin(&attempt(3, port, 1_000 + 2 * i64::from(port)));
         }
-        assert!(!scans.holds(client, other, 59, second(1_118)), "one after the other, as a program does");
+        assert!(!scans.hold(&attempt(3, 59, 1_118)), "one after the other, as a program does");
     }
 
     #[test]
     fn one_port_of_many_hosts_is_a_scan() {
-        let client = Address(1);
         let mut scans = Scans::default();
         for host in 0..16 {
-            scans.begin(client, Address(100 + host), 445, Time(0));
+            scans.begin(&attempt(100 + host, 445, 0));
         }
-        assert!(!scans.holds(client, Address(100), 445, Time(0)), "a cluster");
+        assert!(!scans.hold(&attempt(100, 445, 0)), "a cluster");
         for host in 0..30 {
-            scans.begin(client, Address(200 + host), 445, Time(1_000_000_000));
-            scans.begin(client, Address(200 + host), 443, Time(1_000_000_000));
+            scans.begin(&attempt(200 + host, 445, 1));
         }
-        assert!(scans.holds(client, Address(100), 445, Time(0)));
-        assert!(!scans.holds(client, Address(200), 443, Time(0)), "what a service is reached at");
-        assert!(!scans.holds(Address(2), Address(100), 445, Time(0)), "somebody else");
+        assert!(scans.hold(&attempt(100, 445, 0)));
+        assert!(!scans.hold(&Attempt { client: Address(2), ..attempt(100, 445, 0) }), "somebody else");
+    }
+
+    #[test]
+    fn where_services_are_reached_only_a_network_is_scanned() {
+        let v4 = |network: u8, host: u8| Address::v4([20, 60, network, host]).0;
+        let mut scans = Scans::default();
+        for host in 0..30 {
+            scans.begin(&attempt(v4(host, 1), 443, 0));
+            scans.begin(&named(attempt(v4(77, host), 443, 0)));
+        }
+        assert!(!scans.hold(&attempt(v4(7, 1), 443, 0)), "services of many networks");
+        assert!(!scans.hold(&attempt(v4(77, 7), 443, 0)), "they have names");
+        for host in 0..30 {
+            scans.begin(&attempt(v4(99, host), 443, 0));
+        }
+        assert!(scans.hold(&attempt(v4(99, 7), 443, 0)));
+        assert!(!scans.hold(&attempt(v4(99, 7), 80, 0)), "another port");
     }
 }
