@@ -224,7 +224,7 @@ impl Feed {
         self.window.grow(got);
         self.raw.read_bytes += got as u64;
         self.raw.meter.fetch_add(got as u64, Ordering::Relaxed);
-        if let (Some(tee), true) = (&self.raw.tee, got > 0) {
+        if let (Some(tee), true) = (&mut self.raw.tee, got > 0) {
             tee.send(&self.window.block, begin, begin + got);
         }
         got

@@ -118,7 +118,8 @@ impl Capture {
     pub fn open(plan: Plan) -> Result<Capture, Error> {
         let filter = plan.filter.as_deref().map(Filter::new).transpose()?;
         let found = input::find(plan.inputs, &plan.except)?;
-        let hasher = Hasher::start(plan.hash).map_err(Error::Thread)?;
+        let block_len = if found.len() > MANY_INPUTS { SMALL_BLOCK_LEN } else { BLOCK_LEN };
+        let hasher = Hasher::start(plan.hash, block_len).map_err(Error::Thread)?;
         let bytes_total = found.iter().filter(|one| one.passed_over.is_none()).map(|one| one.size).sum();
         let mut capture = Capture {
             entries: Vec::with_capacity(found.len()),
@@ -130,7 +131,7 @@ impl Capture {
             meter: Meter::default(),
             bytes_total,
             frames_left: plan.frame_limit.unwrap_or(u64::MAX),
-            block_len: if found.len() > MANY_INPUTS { SMALL_BLOCK_LEN } else { BLOCK_LEN },
+            block_len,
             open_files: 0,
             nothing: Arc::default(),
             misses_much: false,
