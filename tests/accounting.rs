@@ -75,6 +75,20 @@ fn every_capture_by_itself_adds_up() {
     eprintln!("{} files, {} frames", sums.len(), sums.iter().sum::<u64>());
 }
 
+/// Another run, by more workers, says the same of every capture there is.
+#[test]
+fn every_run_says_the_same() {
+    corpus::two_at_a_time(&captures(), |path| {
+        let said = |workers: usize| {
+            let run = corpus::run_by(std::slice::from_ref(path), workers).ok()?;
+            let judgement = &run.facts.judgement;
+            let findings: Vec<_> = judgement.findings.iter().collect();
+            Some(format!("{:?}", (&run.flows, &run.dns, findings, &judgement.tally, &judgement.gaps)))
+        };
+        assert!(said(1) == said(3), "{}: another run says something else", path.display());
+    });
+}
+
 fn afs_audit(arguments: &[&Path], more: &[&str]) -> std::process::Output {
     let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
         .arg("analyze")

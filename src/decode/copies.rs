@@ -44,6 +44,9 @@ const TWINS: usize = 1 << 16;
 const TIME_BITS: u32 = 24;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
+/// The golden ratio's bits: spreads what is alike over a table.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Four packets, the last first: what they hold and when they came. In one line of the cache.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
@@ -115,8 +118,8 @@ impl Copies {
         let [first, second, third, _] = *marks;
         *marks = [(mark & !TIME_MASK) | micros, first, second, third];
         self.is_scoped |= packet.scope != 0;
-        if let Some((way, mark)) = turn(packet, self.seeds) {
-            self.hear(packet, way, mark);
+        if let Some(turn) = turn(packet, self.seeds) {
+            self.hear(packet, turn);
         }
         if self.is_scoped
             && let Some(scopes) = self.scopes.get_mut(place)
@@ -128,10 +131,9 @@ impl Copies {
     }
 
     /// Remembers what asks; what answers may show that two scopes are one.
-    fn hear(&mut self, packet: &Packet<'_>, way: Way, mark: u64) {
+    fn hear(&mut self, packet: &Packet<'_>, Turn { way, place, mark }: Turn) {
         let scope = self.moved(packet).unwrap_or(packet.scope);
-        let place = mark as usize % OPENINGS;
-        let Some(opening) = self.openings.get_mut(place) else { return };
+        let Some(opening) = self.openings.get_mut(place % OPENINGS) else { return };
         match way {
             Way::Asks if opening.mark == mark => opening.is_twofold |= opening.scope != scope,
             Way::Asks => *opening = Opening { mark, scope, is_twofold: false },
@@ -183,9 +185,19 @@ enum Way {
     Answers,
 }
 
-/// For what asks and what answers a mark that both have: a handshake's numbers, a query's identification.
+/// What asks or answers.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    way: Way,
+    /// The same in every run: what is forgotten must not depend on chance.
+    place: usize,
+    /// Differs from run to run, and is never 0.
+    mark: u64,
+}
+
+/// For what asks and what answers a place and a mark that both have: by a handshake's numbers, a query's identification.
 #[inline]
-fn turn(packet: &Packet<'_>, [one, two, three, _]: [u64; 4]) -> Option<(Way, u64)> {
+fn turn(packet: &Packet<'_>, [one, two, three, _]: [u64; 4]) -> Option<Turn> {
     const DNS: u16 = 53;
     let (way, number) = match packet.transport {
         Transport::Tcp(tcp) if tcp.has(TcpHeader::SYN) => match tcp.has(TcpHeader::ACK) {
@@ -201,8 +213,10 @@ fn turn(packet: &Packet<'_>, [one, two, three, _]: [u64; 4]) -> Option<(Way, u64
         Way::Answers => (packet.dst, packet.dst_port, packet.src, packet.src_port),
     };
     let fold = |address: Address| address.0 as u64 ^ ((address.0 >> 64) as u64).rotate_left(29);
+    let (asker, answerer) = (fold(asker), fold(answerer));
     let ends = u64::from(number) << 32 | u64::from(its) << 16 | u64::from(other);
-    Some((way, mix(mix(fold(asker) ^ one, fold(answerer) ^ two), ends ^ three) | 1))
+    let place = (asker ^ answerer.rotate_left(17) ^ ends).wrapping_mul(SPREAD) >> 40;
+    Some(Turn { way, place: place as usize, mark: mix(mix(asker ^ one, answerer ^ two), ends ^ three) | 1 })
 }
 
 /// A set, which is the same in every run, and a mark, which is not.
@@ -225,7 +239,7 @@ fn digest(packet: &Packet<'_>, seeds: [u64; 4]) -> (usize, u64) {
         }
         Transport::Udp | Transport::Other => (first(packet.payload), len << 32 ^ last(packet.payload)),
     };
-    let place = (head ^ numbers.rotate_left(17)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    let place = (head ^ numbers.rotate_left(17)).wrapping_mul(SPREAD) >> 40;
     let [one, two, three, four] = seeds;
     let ways = mix(fold(packet.src) ^ one, fold(packet.dst) ^ two);
     let mark = mix(ways ^ head, three) ^ numbers;
@@ -350,6 +364,32 @@ mod tests {
                     .is_copy(&answer(scope, b"id answer"), at(5_000_000 + i64::from(scope as u32) * 100_000))
             );
             assert_eq!(copies.moved(&answer(scope, b"")), None);
+        }
+    }
+
+    /// What a full table forgets is the same in every run, whatever the seeds.
+    #[test]
+    fn chance_forgets_nothing() {
+        let remembered = || {
+            let mut copies = Copies::default();
+            let asked = |host: u128, scope| Packet {
+                scope,
+                src_port: 40000,
+                dst_port: 53,
+                ..packet(host, 5, 7, b"id question")
+            };
+            for host in 10..2_000 {
+                copies.is_copy(&asked(host, 1), at(0));
+            }
+            for host in 10..2_000 {
+                copies.is_copy(&Packet { scope: 2, ..packet(5, host, 9, b"id answer") }, at(900));
+            }
+            (10..2_000).filter(|host| copies.moved(&asked(*host, 2)).is_some()).collect::<Vec<u128>>()
+        };
+        let first = remembered();
+        assert!((500..1_990).contains(&first.len()), "some are forgotten: {}", first.len());
+        for _ in 0..5 {
+            assert_eq!(remembered(), first);
         }
     }
 

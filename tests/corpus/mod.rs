@@ -86,10 +86,15 @@ static GROUND: LazyLock<Arc<Ground>> = LazyLock::new(|| {
 
 /// Runs the pipeline over `files`; the error is why none of them could be opened.
 pub fn run(files: &[PathBuf]) -> Result<Run, String> {
+    run_by(files, 1)
+}
+
+/// The same by so many workers.
+pub fn run_by(files: &[PathBuf], workers: usize) -> Result<Run, String> {
     let inputs = files.iter().map(|file| Input::Path(file.clone())).collect();
     let plan = capture::Plan { inputs, hash: capture::Hash::None, ..capture::Plan::default() };
     let capture = Capture::open(plan).map_err(|error| error.to_string())?;
-    Ok(audited(capture, Scope::default()))
+    Ok(audited(capture, Scope::default(), workers))
 }
 
 /// Runs the pipeline over a capture that lies in memory, and audits every client.
@@ -97,17 +102,17 @@ pub fn run_over(bytes: Vec<u8>) -> Run {
     let bytes = Box::new(std::io::Cursor::new(bytes));
     let capture = Capture::over("memory", bytes, capture::Hash::None).unwrap();
     let everybody = ["0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap());
-    audited(capture, Scope::of(&everybody))
+    audited(capture, Scope::of(&everybody), 1)
 }
 
-fn audited(capture: Capture, scope: Scope) -> Run {
+fn audited(capture: Capture, scope: Scope, workers: usize) -> Run {
     let plan = audit::Plan {
         ground: Arc::clone(&GROUND),
         scope,
         fragments: decode::Limits::default(),
         flows: flow::Limits::default(),
         judge: judge::Limits::default(),
-        workers: 1,
+        workers,
     };
     let (facts, kept) = audit::run(capture, plan, Kept::default(), &mut Nobody, &AtomicBool::new(false));
     Run { flows: kept.flows, dns: kept.dns, facts }
