@@ -164,11 +164,7 @@ impl Compare {
     }
 
     /// What the capture says besides of a client and a name or server that was stopped, and how sure that makes it.
-    pub(super) fn says(
-        &mut self,
-        client: Address,
-        subject: Subject<'_>,
-    ) -> Option<(String, Option<Confidence>)> {
+    pub(super) fn says(&self, client: Address, subject: Subject<'_>) -> Option<(String, Option<Confidence>)> {
         match subject {
             Subject::Name(name) => self.says_of_name(client, name),
             Subject::Service(server) => self.says_of_address(client, server.address),
@@ -179,13 +175,13 @@ impl Compare {
 
     /// The same, as far as the very name worked at other times at the address where it was stopped.
     pub(super) fn says_when(
-        &mut self,
+        &self,
         client: Address,
         subject: Subject<'_>,
     ) -> Option<(String, Option<Confidence>)> {
         let Subject::Name(name) = subject else { return None };
-        let stopped = *self.stopped.get(&(client, (**name).clone()))?;
-        let worked = self.worked.get(&(client, stopped.server))?;
+        let stopped = *self.stopped.peek(&(client, (**name).clone()))?;
+        let worked = self.worked.peek(&(client, stopped.server))?;
         if worked.name.as_ref() == Some(name) {
             return Some(worked.before_or_after(&stopped));
         }
@@ -193,9 +189,9 @@ impl Compare {
         other.then(|| ("at other times it worked".to_owned(), Some(Confidence::Weak)))
     }
 
-    fn says_of_address(&mut self, client: Address, server: Address) -> Option<(String, Option<Confidence>)> {
-        let stopped = *self.stopped_unnamed.get(&(client, server))?;
-        let worked = self.worked.get(&(client, server))?;
+    fn says_of_address(&self, client: Address, server: Address) -> Option<(String, Option<Confidence>)> {
+        let stopped = *self.stopped_unnamed.peek(&(client, server))?;
+        let worked = self.worked.peek(&(client, server))?;
         let (mut what, _) = worked.before_or_after(&stopped);
         if let (Some(name), None) = (&worked.name, &worked.other) {
             what.push_str(&format!(", as {name}"));
@@ -204,14 +200,10 @@ impl Compare {
         Some((what, None))
     }
 
-    fn says_of_name(
-        &mut self,
-        client: Address,
-        name: &Arc<HostName>,
-    ) -> Option<(String, Option<Confidence>)> {
-        let stopped = *self.stopped.get(&(client, (**name).clone()))?;
+    fn says_of_name(&self, client: Address, name: &Arc<HostName>) -> Option<(String, Option<Confidence>)> {
+        let stopped = *self.stopped.peek(&(client, (**name).clone()))?;
         let server = stopped.server;
-        if let Some(worked) = self.worked.get(&(client, server)) {
+        if let Some(worked) = self.worked.peek(&(client, server)) {
             let is_it = |known: &Option<Arc<HostName>>| known.as_ref() == Some(name);
             if is_it(&worked.name) {
                 return Some(worked.before_or_after(&stopped));
@@ -230,15 +222,15 @@ impl Compare {
             let what = format!("it works at {other}: the address seems to be filtered, or its server down");
             return Some((what, None));
         }
-        let works = self.clients.get(&client).is_some();
-        if works && self.fails_at.get(&(client, server)).is_some_and(|names| names.len() >= FEW) {
+        let works = self.clients.has(&client);
+        if works && self.fails_at.peek(&(client, server)).is_some_and(|names| names.len() >= FEW) {
             let what = format!(
                 "other names fail at {server} as well: the address seems to be filtered, or its server down"
             );
             return Some((what, None));
         }
-        let failures = self.failures.get(&client).copied().unwrap_or_default();
-        let outage = failures >= OUTAGE && self.clients.get(&client).is_none();
+        let failures = self.failures.peek(&client).copied().unwrap_or_default();
+        let outage = failures >= OUTAGE && !self.clients.has(&client);
         outage.then(|| (format!("none of the {failures} names that it tried works: perhaps an outage"), None))
     }
 }

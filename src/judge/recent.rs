@@ -64,11 +64,17 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         Some(self.insert(hash, entry))
     }
 
-    /// Whether there is such a key; nothing is moved.
-    pub(super) fn has<Q: Hash + Equivalent<K>>(&self, key: &Q) -> bool {
+    /// The value under a key. Nothing is moved, so that whoever asks in no order changes nothing by it.
+    pub(super) fn peek<Q: Hash + Equivalent<K>>(&self, key: &Q) -> Option<&V> {
         let hash = self.hasher.hash_one(key);
         let is_it = |entry: &Entry<K, V>| key.equivalent(&entry.key);
-        self.young.find(hash, is_it).is_some() || self.old.find(hash, is_it).is_some()
+        let found = self.young.find(hash, is_it).or_else(|| self.old.find(hash, is_it));
+        found.map(|entry| &entry.value)
+    }
+
+    /// Whether there is such a key; nothing is moved.
+    pub(super) fn has<Q: Hash + Equivalent<K>>(&self, key: &Q) -> bool {
+        self.peek(key).is_some()
     }
 
     /// All that is remembered, in no order.
