@@ -241,7 +241,8 @@ fn too_much(whole: &Said, less: &Said) -> (Vec<String>, usize) {
             wrong.push(format!("{pair:?}: {signature} is {confidence:?}, was {before:?}"));
         }
         // That an attempt failed is seen, whatever else is missing; that it is part of a scan is not.
-        weak += usize::from(before.is_none() && !whole.scanned.contains(pair));
+        let failed = ["tcp-refused", "tcp-unanswered"].contains(signature) || signature.starts_with("icmp-");
+        weak += usize::from(before.is_none() && !(failed && whole.scanned.contains(pair)));
     }
     for (key, confidence) in &less.findings {
         let before = whole.findings.get(key).copied().flatten();

@@ -616,14 +616,14 @@ impl Court {
                 _ => {}
             }
         }
-        let attempt = Attempt {
+        let attempt = || Attempt {
             client,
             server: case.server().address,
             port: case.server().port,
             is_named: case.name().is_some(),
             began: closing.first_seen,
         };
-        if ending.0 == Outcome::BlockedLooking && is_at_the_door(signature) && self.scans.hold(&attempt) {
+        if ending.0 == Outcome::BlockedLooking && is_at_the_door(signature) && self.scans.hold(&attempt()) {
             return (Outcome::Inconclusive, "scan", None);
         }
         let lost = |court: &mut Court| {

@@ -60,6 +60,17 @@ impl Driver {
         At { order: self.order, frame, time: Time(self.order as i64) }
     }
 
+    /// Says it in pieces of these lengths, and what is left in one.
+    pub(crate) fn say_cut(&mut self, side: Side, bytes: &[u8], cuts: &[usize]) {
+        let mut rest = bytes;
+        for cut in cuts {
+            let (head, tail) = rest.split_at((*cut).min(rest.len()));
+            self.say(side, head);
+            rest = tail;
+        }
+        self.say(side, rest);
+    }
+
     pub(crate) fn say(&mut self, side: Side, bytes: &[u8]) {
         let at = self.at();
         if self.flow.protocol != 6 {

@@ -22,10 +22,8 @@ use super::gauge::Gauges;
 use super::list::printable;
 use super::now;
 use super::port::Port;
-use crate::base::Time;
 use crate::base::WireText;
 use crate::capture::FilterError;
-use crate::capture::InputFacts;
 use crate::capture::Interface;
 use crate::capture::LinkType;
 #[cfg(target_os = "linux")]
@@ -126,29 +124,10 @@ impl Devices {
             let halt = Arc::clone(&halt);
             thread::Builder::new().name("capture".to_owned()).spawn(move || port.watch(filler, &halt))?;
         }
-        let now = Instant::now();
-        let mut live = Live {
-            pieces,
-            gauges: self.gauges,
-            interfaces,
-            left: self.plan.frame_limit.unwrap_or(u64::MAX),
-            plan: self.plan,
-            stop,
-            turn,
-            halt,
-            saver,
-            began: now,
-            beat: now,
-            turned: now,
-            clock,
-            number: 0,
-            lost: 0,
-            latest: Time::MIN,
-            bytes: 0,
-            ended: false,
-            facts: InputFacts::default(),
-            at_turn: Vec::new(),
-        };
+        let mut live = Live::new(pieces, self.gauges, self.plan);
+        live.clock = clock;
+        (live.interfaces, live.saver) = (interfaces, saver);
+        (live.stop, live.turn, live.halt) = (stop, turn, halt);
         live.begin_facts();
         Ok(live)
     }

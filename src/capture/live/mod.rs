@@ -148,6 +148,33 @@ impl std::fmt::Debug for Live {
 }
 
 impl Live {
+    /// Nothing was captured yet, and nobody saves or stops it.
+    fn new(pieces: Receiver<Piece>, gauges: Arc<Gauges>, plan: Arc<LivePlan>) -> Live {
+        let began = Instant::now();
+        Live {
+            pieces,
+            gauges,
+            interfaces: Vec::new(),
+            left: plan.frame_limit.unwrap_or(u64::MAX),
+            plan,
+            stop: Arc::default(),
+            turn: Arc::default(),
+            halt: Arc::default(),
+            saver: None,
+            began,
+            beat: began,
+            turned: began,
+            clock: now(),
+            number: 0,
+            lost: 0,
+            latest: Time::MIN,
+            bytes: 0,
+            ended: false,
+            facts: InputFacts::default(),
+            at_turn: Vec::new(),
+        }
+    }
+
     /// Fills `chunk` with the next frames, a pulse, or both; false at the end.
     pub fn next(&mut self, chunk: &mut Chunk) -> bool {
         chunk.frames.clear();
@@ -319,29 +346,7 @@ mod tests {
         };
         let gauges = Gauges::new(&plan.interfaces);
         let (give, pieces) = bounded(QUEUE);
-        let began = Instant::now();
-        let live = Live {
-            pieces,
-            gauges: Arc::new(gauges),
-            interfaces: Vec::new(),
-            plan: Arc::new(plan),
-            stop: Arc::default(),
-            turn: Arc::default(),
-            halt: Arc::default(),
-            saver: None,
-            began,
-            beat: began,
-            turned: began,
-            clock: now(),
-            number: 0,
-            left: u64::MAX,
-            lost: 0,
-            latest: Time::MIN,
-            bytes: 0,
-            ended: false,
-            facts: InputFacts::default(),
-            at_turn: Vec::new(),
-        };
+        let live = Live::new(pieces, Arc::new(gauges), Arc::new(plan));
         (give, live)
     }
 

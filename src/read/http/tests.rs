@@ -211,13 +211,7 @@ proptest! {
         let stream = b"POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: b.example\r\n\r\n";
         let whole = play(Driver::tcp(80), &[(Client, stream)]);
         let mut driver = Driver::tcp(80);
-        let mut rest = &stream[..];
-        for cut in cuts {
-            let (head, tail) = rest.split_at(cut.min(rest.len()));
-            driver.say(Client, head);
-            rest = tail;
-        }
-        driver.say(Client, rest);
+        driver.say_cut(Client, &stream[..], &cuts);
         prop_assert_eq!(driver.end(), whole);
     }
 }

@@ -296,13 +296,7 @@ proptest! {
         let stream: Vec<u8> = hello.chunks(tiny).flat_map(|part| record(22, part)).collect();
         let whole = play(Driver::tcp(4430), &[(Client, &stream)]);
         let mut driver = Driver::tcp(4430);
-        let mut rest = &stream[..];
-        for cut in cuts {
-            let (head, tail) = rest.split_at(cut.min(rest.len()));
-            driver.say(Client, head);
-            rest = tail;
-        }
-        driver.say(Client, rest);
+        driver.say_cut(Client, &stream[..], &cuts);
         prop_assert_eq!(driver.end(), whole);
     }
 }
