@@ -25,11 +25,11 @@ use super::packet::Transport;
 use crate::base::Address;
 use crate::base::Time;
 
-/// How far apart in time copies may be where the IP identification is the same and not zero. Microseconds.
-const APART: u64 = 10_000;
+/// How far apart in time copies may be where the IP identification is the same and not zero: ten milliseconds.
+const APART: u64 = 10_000_000 >> TICK_BITS;
 
-/// The same where nothing but the packet itself can be compared (IPv6, and IPv4 with identification 0, RFC 6864 §4.1).
-const APART_UNNUMBERED: u64 = 1_000;
+/// The same where nothing but the packet itself can be compared (IPv6, and IPv4 with identification 0, RFC 6864 §4.1): one.
+const APART_UNNUMBERED: u64 = 1_000_000 >> TICK_BITS;
 
 /// Sets of four packets each that are remembered: several thousand, more than a fast link carries in a millisecond.
 const SETS: usize = 1 << 10;
@@ -37,10 +37,16 @@ const SETS: usize = 1 << 10;
 /// Openings that are remembered until they are answered.
 const OPENINGS: usize = 1 << 10;
 
+/// The bit of what was asked that says: in two scopes.
+const TWOFOLD: u64 = 1;
+
 /// Pairs of hosts whose conversations show in two scopes.
 const TWINS: usize = 1 << 16;
 
-/// Bits of a mark that are time: microseconds, modulo 16 seconds.
+/// Time is counted in ticks of so many bits of nanoseconds: 1,024 are nearly a microsecond, and need no division.
+const TICK_BITS: u32 = 10;
+
+/// Bits of a mark that are time: ticks, modulo 17 seconds.
 const TIME_BITS: u32 = 24;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
@@ -52,25 +58,18 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 #[repr(align(32))]
 struct Set([u64; 4]);
 
-/// Something that wants an answer.
-#[derive(Clone, Copy, Debug, Default)]
-struct Opening {
-    /// What its answer shows as well; 0 for none.
-    mark: u64,
-    scope: u64,
-    /// The same was asked in two scopes: two networks that are alike.
-    is_twofold: bool,
-}
-
 /// The packets of the last milliseconds.
 #[derive(Debug)]
 pub struct Copies {
-    sets: Box<[Set]>,
+    sets: Box<[Set; SETS]>,
     /// The scopes of these packets; not touched until one of them has a scope.
     scopes: Box<[[u64; 4]]>,
     is_scoped: bool,
-    /// What was asked lately, and in which scope.
-    openings: Box<[Opening]>,
+    /// What was asked lately: what its answer shows as well, 0 for none. The last bit says that the same was asked in two
+    /// scopes: two networks that are alike.
+    openings: Box<[u64]>,
+    /// Where it was asked; like `scopes`.
+    asked_in: Box<[u64]>,
     /// Differ from run to run: nobody can make two packets that pass for copies.
     seeds: [u64; 4],
     twins: HashMap<(Address, Address, u64), u64, foldhash::fast::RandomState>,
@@ -80,10 +79,11 @@ impl Default for Copies {
     fn default() -> Copies {
         let state = RandomState::new();
         Copies {
-            sets: vec![Set::default(); SETS].into(),
+            sets: Box::new([Set::default(); SETS]),
             scopes: vec![[0; 4]; SETS].into(),
             is_scoped: false,
-            openings: vec![Opening::default(); OPENINGS].into(),
+            openings: vec![0; OPENINGS].into(),
+            asked_in: vec![0; OPENINGS].into(),
             seeds: std::array::from_fn(|number| state.hash_one(number)),
             twins: HashMap::default(),
         }
@@ -92,56 +92,81 @@ impl Default for Copies {
 
 impl Copies {
     /// Whether the packet is a copy of an earlier one.
-    #[inline]
+    #[inline(always)]
     pub fn is_copy(&mut self, packet: &Packet<'_>, time: Time) -> bool {
-        let micros = (time.0.div_euclid(1_000) as u64) & TIME_MASK;
+        let now = (time.0 >> TICK_BITS) as u64 & TIME_MASK;
         let (place, mark) = digest(packet, self.seeds);
         let place = place % SETS;
         let Some(Set(marks)) = self.sets.get_mut(place) else { return false };
         // Nearly always none of the four is it.
-        if marks.iter().any(|known| (known ^ mark) >> TIME_BITS == 0) {
-            let way = marks.iter().position(|known| {
-                let age = micros.wrapping_sub(*known) & TIME_MASK;
-                // Files that are read together may overlap a little: a copy may be the earlier one.
-                let distance = age.min((1 << TIME_BITS) - age);
-                let apart = if packet.ip_id == 0 { APART_UNNUMBERED } else { APART };
-                (*known ^ mark) >> TIME_BITS == 0 && distance <= apart
-            });
-            if let Some(way) = way {
-                let original = self.scopes.get(place).and_then(|scopes| scopes.get(way)).copied();
-                if let Some(original) = original.filter(|original| *original != packet.scope) {
-                    self.twin(packet, original);
-                }
-                return true;
-            }
+        if marks.iter().any(|known| (known ^ mark) >> TIME_BITS == 0)
+            && self.is_soon(packet, place, mark, now)
+        {
+            return true;
         }
+        let Some(Set(marks)) = self.sets.get_mut(place) else { return false };
         let [first, second, third, _] = *marks;
-        *marks = [(mark & !TIME_MASK) | micros, first, second, third];
+        *marks = [(mark & !TIME_MASK) | now, first, second, third];
         self.is_scoped |= packet.scope != 0;
-        if let Some(turn) = turn(packet, self.seeds) {
-            self.hear(packet, turn);
-        }
         if self.is_scoped
             && let Some(scopes) = self.scopes.get_mut(place)
         {
             let [first, second, third, _] = *scopes;
             *scopes = [packet.scope, first, second, third];
         }
+        if let Some((way, number)) = way(packet) {
+            self.hear(packet, way, number);
+        }
         false
     }
 
+    /// Whether one of the set is the same packet and came just before.
+    #[cold]
+    fn is_soon(&mut self, packet: &Packet<'_>, place: usize, mark: u64, now: u64) -> bool {
+        let Some(Set(marks)) = self.sets.get(place) else { return false };
+        let way = marks.iter().position(|known| {
+            let age = now.wrapping_sub(*known) & TIME_MASK;
+            // Files that are read together may overlap a little: a copy may be the earlier one.
+            let distance = age.min((1 << TIME_BITS) - age);
+            let apart = if packet.ip_id == 0 { APART_UNNUMBERED } else { APART };
+            (*known ^ mark) >> TIME_BITS == 0 && distance <= apart
+        });
+        let Some(way) = way else { return false };
+        let original = self.scopes.get(place).and_then(|scopes| scopes.get(way)).copied();
+        if let Some(original) = original.filter(|original| *original != packet.scope) {
+            self.twin(packet, original);
+        }
+        true
+    }
+
     /// Remembers what asks; what answers may show that two scopes are one.
-    fn hear(&mut self, packet: &Packet<'_>, Turn { way, place, mark }: Turn) {
+    #[inline(never)]
+    fn hear(&mut self, packet: &Packet<'_>, way: Way, number: u32) {
+        let (place, mark) = turn(packet, way, number, self.seeds);
+        let place = place % OPENINGS;
+        let Some(opening) = self.openings.get_mut(place) else { return };
+        let is_known = *opening & !TWOFOLD == mark;
+        let is_twofold = *opening & TWOFOLD != 0;
+        if way == Way::Asks && !is_known {
+            *opening = mark;
+        }
+        if !self.is_scoped {
+            return;
+        }
         let scope = self.moved(packet).unwrap_or(packet.scope);
-        let Some(opening) = self.openings.get_mut(place % OPENINGS) else { return };
+        let Some(asked_in) = self.asked_in.get_mut(place) else { return };
         match way {
-            Way::Asks if opening.mark == mark => opening.is_twofold |= opening.scope != scope,
-            Way::Asks => *opening = Opening { mark, scope, is_twofold: false },
-            Way::Answers if opening.mark == mark && !opening.is_twofold && opening.scope != scope => {
-                let original = opening.scope;
+            Way::Asks if !is_known => *asked_in = scope,
+            Way::Asks if *asked_in != scope => {
+                if let Some(opening) = self.openings.get_mut(place) {
+                    *opening |= TWOFOLD;
+                }
+            }
+            Way::Answers if is_known && !is_twofold && *asked_in != scope => {
+                let original = *asked_in;
                 self.twin(packet, original);
             }
-            Way::Answers => {}
+            _ => {}
         }
     }
 
@@ -185,29 +210,28 @@ enum Way {
     Answers,
 }
 
-/// What asks or answers.
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    way: Way,
-    /// The same in every run: what is forgotten must not depend on chance.
-    place: usize,
-    /// Differs from run to run, and is never 0.
-    mark: u64,
-}
-
-/// For what asks and what answers a place and a mark that both have: by a handshake's numbers, a query's identification.
+/// What asks and what answers, by a number that both have: a handshake's, or a query's identification.
 #[inline]
-fn turn(packet: &Packet<'_>, [one, two, three, _]: [u64; 4]) -> Option<Turn> {
+fn way(packet: &Packet<'_>) -> Option<(Way, u32)> {
     const DNS: u16 = 53;
-    let (way, number) = match packet.transport {
-        Transport::Tcp(tcp) if tcp.has(TcpHeader::SYN) => match tcp.has(TcpHeader::ACK) {
+    match packet.transport {
+        Transport::Tcp(tcp) if tcp.has(TcpHeader::SYN) => Some(match tcp.has(TcpHeader::ACK) {
             false => (Way::Asks, tcp.seq),
             true => (Way::Answers, tcp.ack.wrapping_sub(1)),
-        },
-        Transport::Udp if packet.dst_port == DNS => (Way::Asks, first(packet.payload) as u16 as u32),
-        Transport::Udp if packet.src_port == DNS => (Way::Answers, first(packet.payload) as u16 as u32),
-        _ => return None,
-    };
+        }),
+        Transport::Udp if packet.dst_port == DNS => {
+            Some((Way::Asks, u32::from(first(packet.payload) as u16)))
+        }
+        Transport::Udp if packet.src_port == DNS => {
+            Some((Way::Answers, u32::from(first(packet.payload) as u16)))
+        }
+        _ => None,
+    }
+}
+
+/// What a question and its answer share: a place, which is the same in every run, because what is forgotten must not
+/// depend on chance; and a mark, which is not, is never 0, and leaves [`TWOFOLD`] free.
+fn turn(packet: &Packet<'_>, way: Way, number: u32, [one, two, three, _]: [u64; 4]) -> (usize, u64) {
     let (asker, its, answerer, other) = match way {
         Way::Asks => (packet.src, packet.src_port, packet.dst, packet.dst_port),
         Way::Answers => (packet.dst, packet.dst_port, packet.src, packet.src_port),
@@ -216,7 +240,8 @@ fn turn(packet: &Packet<'_>, [one, two, three, _]: [u64; 4]) -> Option<Turn> {
     let (asker, answerer) = (fold(asker), fold(answerer));
     let ends = u64::from(number) << 32 | u64::from(its) << 16 | u64::from(other);
     let place = (asker ^ answerer.rotate_left(17) ^ ends).wrapping_mul(SPREAD) >> 40;
-    Some(Turn { way, place: place as usize, mark: mix(mix(asker ^ one, answerer ^ two), ends ^ three) | 1 })
+    let mark = mix(mix(asker ^ one, answerer ^ two), ends ^ three);
+    (place as usize, (mark | 2) & !TWOFOLD)
 }
 
 /// A set, which is the same in every run, and a mark, which is not.
@@ -271,6 +296,8 @@ fn last(bytes: &[u8]) -> u64 {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn few(bytes: &[u8]) -> u64 {
     bytes.iter().fold(1, |word, byte| word << 8 | u64::from(*byte))
 }
@@ -317,8 +344,8 @@ mod tests {
         check(&packet(4, 5, 8, b"answer"), 10, false);
         check(&packet(4, 5, 7, b"others"), 10, false);
         check(&packet(5, 4, 7, b"answer"), 10, false);
-        // 2^24 microseconds later the clock of the marks is where it was.
-        check(&packet(4, 5, 7, b"others"), 1 << 24, false);
+        // 2^24 ticks later the clock of the marks is where it was.
+        check(&packet(4, 5, 7, b"others"), 17_179_869, false);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::tls;
 /// All readers. The first row that is sure of a conversation reads it.
 pub const READERS: &[Spec] = &[
     tls::SPEC,
+    dns::SPEC,
     tls::DTLS,
     quic::SPEC,
     http::SPEC,
@@ -33,7 +34,6 @@ pub const READERS: &[Spec] = &[
     speech::POSTGRES,
     speech::TDS,
     speech::NBNS,
-    dns::SPEC,
     speech::NTP,
     speech::DHCP,
     speech::DHCPV6,
