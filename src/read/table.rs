@@ -1,4 +1,4 @@
-//! The table of readers: one row each, the most specific first.
+//! The table of readers: one row each, the most specific first, and of these the frequent ones: a row costs all behind it.
 
 use super::dns;
 use super::http;

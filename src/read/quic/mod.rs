@@ -40,11 +40,11 @@ use packet::Version;
 use packet::varint;
 
 /// Initial packets tried on each side of a conversation.
-const INITIAL_LIMIT: u8 = 8;
+const INITIAL_LIMIT: u8 = 16;
 /// Datagrams looked at in a conversation.
-const DATAGRAM_LIMIT: u8 = 24;
+const DATAGRAM_LIMIT: u8 = 32;
 /// Datagrams looked at after the hello, for the server's answer.
-const ANSWER_LIMIT: u8 = 6;
+const ANSWER_LIMIT: u8 = 12;
 /// Packets in one datagram.
 const PACKET_LIMIT: usize = 8;
 /// Frames in one packet that are not padding.

@@ -163,14 +163,41 @@ fn a_retry_changes_the_keys() {
     check(&[(Client, &first), (Server, &retry), (Client, &again)], &TOLD);
 }
 
+/// A hello of many names and keys is sent twice where the server wants a token first, and each packet of it acknowledged.
+#[test]
+fn the_server_answers_a_long_hello_after_a_retry() {
+    let hello = hello(b"name.example", 10_000);
+    let packets = |id: &[u8], token: &[u8]| -> Vec<Vec<u8>> {
+        let pieces = hello.chunks(1_100).zip(0..);
+        pieces
+            .map(|(piece, n)| seal(1, id, n, Sender::Client, token, &crypto(usize::from(n) * 1_100, piece)))
+            .collect()
+    };
+    let retry = [&b"\xf0\x00\x00\x00\x01\x00\x08abcdefgh"[..], &[9; 40]].concat();
+    let answer = seal(1, b"abcdefgh", 7, Sender::Server, b"", &crypto(0, &chosen()));
+    let mut talk: Vec<(Side, &[u8])> = Vec::new();
+    let (first, second) = (packets(ID, b""), packets(b"abcdefgh", b"token"));
+    talk.extend(first.iter().map(|packet| (Client, packet.as_slice())));
+    talk.push((Server, &retry));
+    talk.extend(second.iter().map(|packet| (Client, packet.as_slice())));
+    talk.push((Server, &answer));
+    let told = [&TOLD[..], &["tls.version=0x304", "tls.cipher=0x1301"]].concat();
+    check(&talk, &told);
+}
+
+/// A ServerHello.
+fn chosen() -> Vec<u8> {
+    let mut chosen = vec![2, 0, 0, 46, 3, 3];
+    chosen.extend([1; 32]);
+    chosen.extend(b"\x00\x13\x01\x00\x00\x06\x00\x2b\x00\x02\x03\x04");
+    chosen
+}
+
 #[test]
 fn the_server_answers() {
     let hello = hello(b"name.example", 10);
     let first = seal(1, ID, 0, Sender::Client, b"", &crypto(0, &hello));
-    let mut chosen = vec![2, 0, 0, 46, 3, 3];
-    chosen.extend([1; 32]);
-    chosen.extend(b"\x00\x13\x01\x00\x00\x06\x00\x2b\x00\x02\x03\x04");
-    let answer = seal(1, ID, 0, Sender::Server, b"", &crypto(0, &chosen));
+    let answer = seal(1, ID, 0, Sender::Server, b"", &crypto(0, &chosen()));
     let expected = [&TOLD[..], &["tls.version=0x304", "tls.cipher=0x1301"]].concat();
     check(&[(Client, &first), (Server, &answer)], &expected);
     // RFC 9001 §4.8: handshake_failure.
