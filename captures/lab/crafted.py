@@ -370,3 +370,15 @@ for word, number, signature, what in (
 @bad('handshake-refused-by-client', 'tls-client-refused-handshake', 'weak', 'the client refuses what the other side chose')
 def handshake_refused_by_client(frames):
     return Talk(frames).handshake().say(0, hello(FILTERED, ssl.TLSVersion.TLSv1_2)[0]).say(1, ANSWER).put(0, PSH | ACK, bytes((21, 3, 3, 0, 2, 2, 47))).close()
+
+
+# ---------------------------------------------------------------- guilty: one service of many
+@bad('one-service-cut', 'tcp-unanswered', 'weak', 'a host whose other services answer at once; one of its ports is silent')
+def one_service_cut(frames):
+    begun = frames[-1][0]
+    answered = [Talk(frames, port=port, cport=50200 + port, moment=begun + number * 400_000_000).handshake().say(1, b'SSH-2.0-lab\r\n').close()
+                for number, port in enumerate((22, 88, 135, 389, 464, 636, 3268, 3269, 5985, 9389))]
+    cut = Talk(frames, port=445, cport=51000, moment=begun + 4_100_000_000).put(0, SYN).wait(1).put(0, SYN, seq=1000).wait(3).put(0, SYN, seq=1000)
+    later = Talk(frames).wait(90).handshake().greet().close()
+    later.made = sorted(frame for talk in (*answered, cut, later) for frame in talk.made)
+    return later

@@ -368,8 +368,11 @@ impl Court {
                 if let Some(case) = self.cases.get_mut(slot) {
                     case.app = app.0;
                     // Who speaks was let in.
-                    if let Some(named) = case.dns.as_ref().filter(|_| case.opening.protocol == TCP) {
-                        self.races.arrive(case.client().address, named.known(), case.number);
+                    if case.opening.protocol == TCP {
+                        if let Some(named) = &case.dns {
+                            self.races.arrive(case.client().address, named.known(), case.number);
+                        }
+                        self.scans.answered(&Attempt::of(&case.opening, case.dns.is_some()));
                     }
                 }
             }
@@ -422,8 +425,7 @@ impl Court {
             if let Some(named) = &dns {
                 self.races.begin(client, named.known(), self.opened, server, time);
             }
-            let is_named = dns.is_some();
-            self.scans.begin(&Attempt { client, server, port: opening.server.port, is_named, began: time });
+            self.scans.begin(&Attempt::of(&opening, dns.is_some()), time);
         }
         let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
         self.husks.openings.extend(self.cases.open(slot, case));
@@ -616,14 +618,11 @@ impl Court {
                 _ => {}
             }
         }
-        let attempt = || Attempt {
-            client,
-            server: case.server().address,
-            port: case.server().port,
-            is_named: case.name().is_some(),
-            began: closing.first_seen,
-        };
-        if ending.0 == Outcome::BlockedLooking && is_at_the_door(signature) && self.scans.hold(&attempt()) {
+        let attempt = || Attempt::of(&case.opening, case.name().is_some());
+        if ending.0 == Outcome::BlockedLooking
+            && is_at_the_door(signature)
+            && self.scans.hold(&attempt(), closing.first_seen)
+        {
             return (Outcome::Inconclusive, "scan", None);
         }
         let lost = |court: &mut Court| {

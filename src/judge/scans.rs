@@ -1,6 +1,6 @@
 //! Scans: somebody tries one port of a host after the other, or one port of many hosts.
 //!
-//! In:  attempts as they begin.
+//! In:  attempts as they begin, and those that led to a talk.
 //! Out: whether an attempt is one of many.
 //! Not: slow scans: they look like programs.
 //!
@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::recent::Recent;
 use crate::base::Address;
 use crate::base::Time;
+use crate::flow::Opening;
 
 /// Hosts remembered with what they try.
 const KEPT: usize = 7 << 8;
@@ -35,10 +36,14 @@ pub(super) struct Attempt {
     pub(super) port: u16,
     /// Something names the server.
     pub(super) is_named: bool,
-    pub(super) began: Time,
 }
 
 impl Attempt {
+    pub(super) const fn of(opening: &Opening, is_named: bool) -> Attempt {
+        let Opening { client, server, .. } = opening;
+        Attempt { client: client.address, server: server.address, port: server.port, is_named }
+    }
+
     /// It could be one of a scan, by where it goes.
     fn is_suspect(&self) -> bool {
         !(self.is_named && WEB.contains(&self.port))
@@ -84,6 +89,12 @@ impl<K: Copy + Hash + Eq, T: PartialEq> Tries<K, T> {
         }
     }
 
+    fn answered(&mut self, key: K, one: &T) {
+        if let Some(tried) = self.0.get(&key) {
+            tried.what.retain(|other| other != one);
+        }
+    }
+
     fn holds(&mut self, key: K, began: Time) -> bool {
         let scanned = self.0.get(&key).and_then(|tried| tried.scanned);
         scanned.is_some_and(|time| time.since(began).max(began.since(time)) <= TOGETHER_NANOS)
@@ -107,19 +118,27 @@ impl Default for Scans {
 
 impl Scans {
     /// An attempt begins.
-    pub(super) fn begin(&mut self, attempt: &Attempt) {
+    pub(super) fn begin(&mut self, attempt: &Attempt, time: Time) {
         if attempt.is_suspect() {
-            let Attempt { client, server, port, began, .. } = *attempt;
-            self.ports.begin((client, server), port, PORTS, began);
-            self.hosts.begin(attempt.sweep(), server, HOSTS, began);
+            let Attempt { client, server, port, .. } = *attempt;
+            self.ports.begin((client, server), port, PORTS, time);
+            self.hosts.begin(attempt.sweep(), server, HOSTS, time);
         }
     }
 
-    /// Whether an attempt was one of a scan.
-    pub(super) fn hold(&mut self, attempt: &Attempt) -> bool {
+    /// An attempt led to a talk: who has one with each of many services needs them.
+    pub(super) fn answered(&mut self, attempt: &Attempt) {
+        if attempt.is_suspect() {
+            self.ports.answered((attempt.client, attempt.server), &attempt.port);
+            self.hosts.answered(attempt.sweep(), &attempt.server);
+        }
+    }
+
+    /// Whether an attempt that began then was one of a scan.
+    pub(super) fn hold(&mut self, attempt: &Attempt, began: Time) -> bool {
         attempt.is_suspect()
-            && (self.ports.holds((attempt.client, attempt.server), attempt.began)
-                || self.hosts.holds(attempt.sweep(), attempt.began))
+            && (self.ports.holds((attempt.client, attempt.server), began)
+                || self.hosts.holds(attempt.sweep(), began))
     }
 }
 
@@ -127,9 +146,12 @@ impl Scans {
 mod tests {
     use super::*;
 
-    const fn attempt(server: u128, port: u16, second: i64) -> Attempt {
-        let began = Time(second * 1_000_000_000);
-        Attempt { client: Address(1), server: Address(server), port, is_named: false, began }
+    const fn attempt(server: u128, port: u16) -> Attempt {
+        Attempt { client: Address(1), server: Address(server), port, is_named: false }
+    }
+
+    const fn at(second: i64) -> Time {
+        Time(second * 1_000_000_000)
     }
 
     fn named(attempt: Attempt) -> Attempt {
@@ -140,34 +162,49 @@ mod tests {
     fn many_ports_at_once_are_a_scan() {
         let mut scans = Scans::default();
         for port in 20..27 {
-            scans.begin(&attempt(2, port, 100));
+            scans.begin(&attempt(2, port), at(100));
         }
-        scans.begin(&named(attempt(2, 443, 101)));
-        assert!(!scans.hold(&attempt(2, 20, 100)), "seven are not enough");
-        scans.begin(&attempt(2, 27, 101));
-        assert!(scans.hold(&attempt(2, 20, 100)));
-        assert!(scans.hold(&attempt(2, 443, 101)));
-        assert!(!scans.hold(&named(attempt(2, 443, 101))), "what a service is reached at");
-        assert!(!scans.hold(&attempt(3, 20, 100)));
-        assert!(!scans.hold(&attempt(2, 445, 400)), "long after");
+        scans.begin(&named(attempt(2, 443)), at(101));
+        assert!(!scans.hold(&attempt(2, 20), at(100)), "seven are not enough");
+        scans.begin(&attempt(2, 27), at(101));
+        assert!(scans.hold(&attempt(2, 20), at(100)));
+        assert!(scans.hold(&attempt(2, 443), at(101)));
+        assert!(!scans.hold(&named(attempt(2, 443)), at(101)), "what a service is reached at");
+        assert!(!scans.hold(&attempt(3, 20), at(100)));
+        assert!(!scans.hold(&attempt(2, 445), at(400)), "long after");
         for port in 30..60 {
-            scans.begin(&attempt(3, port, 1_000 + 2 * i64::from(port)));
+            scans.begin(&attempt(3, port), at(1_000 + 2 * i64::from(port)));
         }
-        assert!(!scans.hold(&attempt(3, 59, 1_118)), "one after the other, as a program does");
+        assert!(!scans.hold(&attempt(3, 59), at(1_118)), "one after the other, as a program does");
     }
 
     #[test]
     fn one_port_of_many_hosts_is_a_scan() {
         let mut scans = Scans::default();
         for host in 0..16 {
-            scans.begin(&attempt(100 + host, 445, 0));
+            scans.begin(&attempt(100 + host, 445), at(0));
         }
-        assert!(!scans.hold(&attempt(100, 445, 0)), "a cluster");
+        assert!(!scans.hold(&attempt(100, 445), at(0)), "a cluster");
         for host in 0..30 {
-            scans.begin(&attempt(200 + host, 445, 1));
+            scans.begin(&attempt(200 + host, 445), at(1));
         }
-        assert!(scans.hold(&attempt(100, 445, 0)));
-        assert!(!scans.hold(&Attempt { client: Address(2), ..attempt(100, 445, 0) }), "somebody else");
+        assert!(scans.hold(&attempt(100, 445), at(0)));
+        assert!(!scans.hold(&Attempt { client: Address(2), ..attempt(100, 445) }, at(0)), "somebody else");
+    }
+
+    #[test]
+    fn services_that_answer_are_no_scan() {
+        let mut scans = Scans::default();
+        for number in 0..40_u16 {
+            for attempt in [attempt(2, 80 + number), attempt(200 + u128::from(number), 445)] {
+                scans.begin(&attempt, at(0));
+                scans.answered(&attempt);
+            }
+        }
+        scans.begin(&attempt(2, 445), at(1));
+        scans.begin(&attempt(999, 445), at(1));
+        assert!(!scans.hold(&attempt(2, 445), at(1)), "a domain controller, and one of its ports is shut");
+        assert!(!scans.hold(&attempt(999, 445), at(1)), "all servers of a network, and one is cut off");
     }
 
     #[test]
@@ -175,15 +212,15 @@ mod tests {
         let v4 = |network: u8, host: u8| Address::v4([20, 60, network, host]).0;
         let mut scans = Scans::default();
         for host in 0..30 {
-            scans.begin(&attempt(v4(host, 1), 443, 0));
-            scans.begin(&named(attempt(v4(77, host), 443, 0)));
+            scans.begin(&attempt(v4(host, 1), 443), at(0));
+            scans.begin(&named(attempt(v4(77, host), 443)), at(0));
         }
-        assert!(!scans.hold(&attempt(v4(7, 1), 443, 0)), "services of many networks");
-        assert!(!scans.hold(&attempt(v4(77, 7), 443, 0)), "they have names");
+        assert!(!scans.hold(&attempt(v4(7, 1), 443), at(0)), "services of many networks");
+        assert!(!scans.hold(&attempt(v4(77, 7), 443), at(0)), "they have names");
         for host in 0..30 {
-            scans.begin(&attempt(v4(99, host), 443, 0));
+            scans.begin(&attempt(v4(99, host), 443), at(0));
         }
-        assert!(scans.hold(&attempt(v4(99, 7), 443, 0)));
-        assert!(!scans.hold(&attempt(v4(99, 7), 80, 0)), "another port");
+        assert!(scans.hold(&attempt(v4(99, 7), 443), at(0)));
+        assert!(!scans.hold(&attempt(v4(99, 7), 80), at(0)), "another port");
     }
 }
