@@ -155,7 +155,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.word(row.address_evidence);
     "stage", "where a connection that was not answered stopped, `>`, and what ended it, after the vocabulary of passive detection of connection tampering: `syn>rst+ack`, `psh>nothing`",
         |row, _, cell| cell.word(row.stage.unwrap_or_default());
-    "http_status", "status of the last response in plain HTTP",
+    "http_status", "status of the last response in plain HTTP, be it a page or a proxy's answer to CONNECT",
         |row, _, cell| if let Some(status) = row.http.as_ref().and_then(|http| http.status) { cell.number(status) };
     "http_location", "where plain HTTP was led to (Location)",
         |row, _, cell| if let Some(text) = shown(row, Place::Location) { cell.text(text, Origin::Stranger) };

@@ -388,9 +388,7 @@ pub(crate) fn tell_response(
     tell: &mut Tell<'_>,
 ) {
     tell.fact(Fact::Ended(Ending::Status { code, connect }));
-    if !connect {
-        tell.note(Key::HttpStatus, Value::Number(u64::from(code)));
-    }
+    tell.note(Key::HttpStatus, Value::Number(u64::from(code)));
     let text = |value: &[u8]| Value::Text(WireText::new(value, TEXT_LIMIT));
     if let Some(location) = value(headers, "location") {
         tell.note(Key::HttpLocation, text(location));

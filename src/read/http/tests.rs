@@ -62,8 +62,13 @@ fn blanks_in_a_target_hide_nothing() {
             "claimed http-host b.example",
         ],
     );
-    let mut expected =
-        vec!["spoke http", "http.method=CONNECT", "claimed connect name.example:443", "status 200 connect"];
+    let mut expected = vec![
+        "spoke http",
+        "http.method=CONNECT",
+        "claimed connect name.example:443",
+        "status 200 connect",
+        "http.status=0xc8",
+    ];
     expected.extend(HELLO_FACTS);
     check(
         &[
@@ -82,8 +87,10 @@ fn a_tunnel_is_asked_for_twice() {
         "http.method=CONNECT",
         "claimed connect kailani1.one.microsoft.com:443",
         "status 407 connect",
+        "http.status=0x197",
         "http.via=box",
         "status 200 connect",
+        "http.status=0xc8",
     ];
     expected.extend(HELLO_FACTS);
     check(
