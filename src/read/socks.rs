@@ -209,6 +209,11 @@ impl Socks {
         let version = c.u8("version")?;
         if self.version == V4 || (self.version == 0 && version == 0) {
             let code = c.u8("code")?;
+            if version == V5 && code == NO_METHOD {
+                // A proxy that speaks version 5 alone says so in it.
+                tell.fact(Fact::Ended(Ending::Socks(NO_METHOD)));
+                return Ok(Reply::Stop);
+            }
             c.skip(6, "port and address")?;
             return Ok(self.judge(version == 0, code, GRANTED, tell));
         }
@@ -394,6 +399,11 @@ mod tests {
         check(
             &[(Client, b"\x04\x01\x01\xbb\x00\x00\x00\x01\x00name.example\x00")],
             &["spoke socks", "claimed connect name.example:443"],
+        );
+        // A proxy of version 5 alone.
+        check(
+            &[(Client, b"\x04\x01\x01\xbb\x00\x00\x00\x01\x00name.example\x00"), (Server, b"\x05\xff")],
+            &["spoke socks", "claimed connect name.example:443", "socks 255"],
         );
     }
 
