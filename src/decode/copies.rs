@@ -12,7 +12,8 @@
 //! two scopes are one; from then on its packets belong to the scope that came first.
 //!
 //! A span of one port of a router shows the way there in one VLAN and the way back in another, and no copies at all. There
-//! the first answer says it: a SYN-ACK that acknowledges a SYN of another scope, a response to a query there.
+//! the first answer says it: a SYN-ACK that acknowledges a SYN of another scope, a response to a query there; and where a
+//! connection began before the capture, what acknowledges the last byte of a segment there.
 
 use std::hash::BuildHasher;
 use std::hash::RandomState;
@@ -34,8 +35,8 @@ const APART_UNNUMBERED: u64 = 1_000_000 >> TICK_BITS;
 /// Sets of four packets each that are remembered: several thousand, more than a fast link carries in a millisecond.
 const SETS: usize = 1 << 10;
 
-/// Openings that are remembered until they are answered.
-const OPENINGS: usize = 1 << 10;
+/// Questions that are remembered until they are answered, of each kind.
+const QUESTIONS: usize = 1 << 10;
 
 /// The bit of what was asked that says: in two scopes.
 const TWOFOLD: u64 = 1;
@@ -65,11 +66,10 @@ pub struct Copies {
     /// The scopes of these packets; not touched until one of them has a scope.
     scopes: Box<[[u64; 4]]>,
     is_scoped: bool,
-    /// What was asked lately: what its answer shows as well, 0 for none. The last bit says that the same was asked in two
-    /// scopes: two networks that are alike.
-    openings: Box<[u64]>,
-    /// Where it was asked; like `scopes`.
-    asked_in: Box<[u64]>,
+    /// Handshakes and queries.
+    openings: Questions,
+    /// TCP segments with payload; not touched until a packet has a scope.
+    segments: Questions,
     /// Differ from run to run: nobody can make two packets that pass for copies.
     seeds: [u64; 4],
     twins: HashMap<(Address, Address, u64), u64, foldhash::fast::RandomState>,
@@ -82,8 +82,8 @@ impl Default for Copies {
             sets: Box::new([Set::default(); SETS]),
             scopes: vec![[0; 4]; SETS].into(),
             is_scoped: false,
-            openings: vec![0; OPENINGS].into(),
-            asked_in: vec![0; OPENINGS].into(),
+            openings: Questions::default(),
+            segments: Questions::default(),
             seeds: std::array::from_fn(|number| state.hash_one(number)),
             twins: HashMap::default(),
         }
@@ -116,6 +116,8 @@ impl Copies {
         }
         if let Some((way, number)) = way(packet) {
             self.hear(packet, way, number);
+        } else if self.is_scoped {
+            self.acknowledge(packet);
         }
         false
     }
@@ -139,34 +141,31 @@ impl Copies {
         true
     }
 
-    /// Remembers what asks; what answers may show that two scopes are one.
+    /// Remembers what opens a conversation; what answers may show that two scopes are one.
     #[inline(never)]
     fn hear(&mut self, packet: &Packet<'_>, way: Way, number: u32) {
-        let (place, mark) = turn(packet, way, number, self.seeds);
-        let place = place % OPENINGS;
-        let Some(opening) = self.openings.get_mut(place) else { return };
-        let is_known = *opening & !TWOFOLD == mark;
-        let is_twofold = *opening & TWOFOLD != 0;
-        if way == Way::Asks && !is_known {
-            *opening = mark;
+        let turn = turn(packet, way, number, self.seeds);
+        let scope = self.is_scoped.then(|| self.moved(packet).unwrap_or(packet.scope));
+        if let Some(original) = self.openings.hear(way, turn, scope) {
+            self.twin(packet, original);
         }
-        if !self.is_scoped {
+    }
+
+    /// The same of a segment in the middle of a connection: it acknowledges what came, and wants the same for what it brings.
+    #[inline(never)]
+    fn acknowledge(&mut self, packet: &Packet<'_>) {
+        let Transport::Tcp(tcp) = packet.transport else { return };
+        if tcp.has(TcpHeader::RST) || !tcp.has(TcpHeader::ACK) {
             return;
         }
-        let scope = self.moved(packet).unwrap_or(packet.scope);
-        let Some(asked_in) = self.asked_in.get_mut(place) else { return };
-        match way {
-            Way::Asks if !is_known => *asked_in = scope,
-            Way::Asks if *asked_in != scope => {
-                if let Some(opening) = self.openings.get_mut(place) {
-                    *opening |= TWOFOLD;
-                }
-            }
-            Way::Answers if is_known && !is_twofold && *asked_in != scope => {
-                let original = *asked_in;
-                self.twin(packet, original);
-            }
-            _ => {}
+        let scope = |copies: &Copies| Some(copies.moved(packet).unwrap_or(packet.scope));
+        let answer = turn(packet, Way::Answers, tcp.ack, self.seeds);
+        if let Some(original) = self.segments.hear(Way::Answers, answer, scope(self)) {
+            self.twin(packet, original);
+        }
+        if packet.payload_len > 0 && !tcp.has(TcpHeader::FIN) {
+            let end = tcp.seq.wrapping_add(packet.payload_len);
+            self.segments.hear(Way::Asks, turn(packet, Way::Asks, end, self.seeds), scope(self));
         }
     }
 
@@ -191,6 +190,46 @@ impl Copies {
         if first != packet.scope {
             self.twins.insert((low, high, packet.scope), first);
         }
+    }
+}
+
+/// What was asked lately.
+#[derive(Debug)]
+struct Questions {
+    /// What its answer shows as well; 0 for none. The last bit says that the same was asked in two scopes: two networks that are
+    /// alike.
+    marks: Box<[u64]>,
+    /// Where it was asked; not touched until a packet has a scope.
+    scopes: Box<[u64]>,
+}
+
+impl Default for Questions {
+    fn default() -> Questions {
+        Questions { marks: vec![0; QUESTIONS].into(), scopes: vec![0; QUESTIONS].into() }
+    }
+}
+
+impl Questions {
+    /// Remembers what asks. For what answers: where it was asked, if that is another scope. None has one as long as there is no
+    /// scope at all.
+    fn hear(&mut self, way: Way, (place, mark): (usize, u64), scope: Option<u64>) -> Option<u64> {
+        let place = place % QUESTIONS;
+        let known = self.marks.get_mut(place)?;
+        let is_known = *known & !TWOFOLD == mark;
+        if way == Way::Asks && !is_known {
+            *known = mark;
+        }
+        let scope = scope?;
+        let asked_in = self.scopes.get_mut(place)?;
+        match way {
+            Way::Asks if !is_known => *asked_in = scope,
+            Way::Asks if *asked_in != scope => *known |= TWOFOLD,
+            Way::Answers if is_known && *known & TWOFOLD == 0 && *asked_in != scope => {
+                return Some(*asked_in);
+            }
+            _ => {}
+        }
+        None
     }
 }
 
@@ -418,6 +457,40 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(remembered(), first);
         }
+    }
+
+    /// A connection that began before the capture, each side of it in a scope of its own.
+    #[test]
+    fn an_acknowledgement_in_another_scope_says_it_too() {
+        let segment = |from: u128, scope, seq, ack, payload: &'static [u8]| {
+            let tcp = TcpHeader { seq, ack, flags: TcpHeader::ACK, window: 100, options: &[] };
+            Packet {
+                scope,
+                protocol: 6,
+                transport: Transport::Tcp(tcp),
+                ..packet(from, 9 - from, 0, payload)
+            }
+        };
+        let data = |scope| segment(4, scope, 1000, 70, b"request");
+        let back = |scope, ack| Packet { src_port: 40000, dst_port: 53, ..segment(5, scope, 70, ack, b"") };
+        let mut copies = Copies::default();
+        assert!(!copies.is_copy(&data(10), at(0)));
+        assert!(!copies.is_copy(&back(20, 1006), at(500)));
+        assert_eq!(copies.moved(&back(20, 0)), None, "of another segment");
+        assert!(!copies.is_copy(&back(20, 1007), at(900)));
+        assert_eq!(copies.moved(&back(20, 0)), Some(10));
+        assert_eq!(copies.moved(&data(10)), None);
+        // Two networks that are alike, long after each other.
+        let mut copies = Copies::default();
+        for scope in [10, 20] {
+            assert!(!copies.is_copy(&data(scope), at(i64::from(scope as u32) * 100_000)));
+        }
+        assert!(!copies.is_copy(&back(20, 1007), at(5_000_000)));
+        assert_eq!(copies.moved(&back(20, 0)), None);
+        // Without tags nothing is looked at.
+        let mut copies = Copies::default();
+        assert!(!copies.is_copy(&data(0), at(0)));
+        assert!(copies.segments.marks.iter().all(|mark| *mark == 0));
     }
 
     #[test]
