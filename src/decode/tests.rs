@@ -210,6 +210,21 @@ const LINK_FRAMES: &[(u16, Framing)] = &[
     (276, |ip| join(&[&type_of(ip).to_be_bytes(), &hex("0000 00000002 0001 00 06 0200000000010000"), ip])),
 ];
 
+/// 1,500 bytes behind eight of SNAP: a length that the standard does not know, and kernels do.
+#[test]
+fn a_full_packet_behind_snap() {
+    let ip = ipv4(6, 7, 0x4000, (A, B), &tcp(&[7; 1456]));
+    let bytes = join(&[&hex("020000000002 020000000001"), &be(8 + ip.len()), &llc(&ip)]);
+    assert_eq!(bytes.get(12..14), Some(&[0x05, 0xe4][..]));
+    let mut decoder = decoder();
+    let whole = frame(1, &bytes, 1);
+    let Decoded::Packet(packet) = decoder.packet(&whole) else { panic!("no packet") };
+    assert_eq!(packet.payload_len, 1456);
+    // A number of that size alone is no length.
+    let other = join(&[&hex("020000000002 020000000001 05e4 4242"), &ip]);
+    assert!(matches!(decoder.packet(&frame(1, &other, 2)), Decoded::NotIp(0x05e4)));
+}
+
 #[test]
 fn every_link_type_gives_the_same_packet() {
     for (link, framing) in LINK_FRAMES {

@@ -44,7 +44,8 @@ fn isl<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
     Ok(Next::Read(read, inside))
 }
 
-/// IEEE 802.3 §3.2.6: 1536 and more are types; up to 1500, lengths. What lies between is neither.
+/// IEEE 802.3 §3.2.6: 1536 and more are types; up to 1500, lengths. What lies between is neither, but kernels take it for a
+/// length: a full packet behind SNAP says 1508.
 #[inline]
 pub(in crate::decode) fn type_or_length<'b>(number: u16, inside: View<'b>) -> Result<Next<'b>, Stop> {
     match number {
@@ -54,6 +55,7 @@ pub(in crate::decode) fn type_or_length<'b>(number: u16, inside: View<'b>) -> Re
         // Some cards hand frames up that were not yet cut to size, with a length of 0.
         0 => Ok(Next::Read(lan::llc, inside)),
         1..=1500 => Ok(Next::Read(lan::llc, inside.at_most(usize::from(number)))),
+        _ if inside.peek(0) == Some(0xaaaa) => Ok(Next::Read(lan::llc, inside.at_most(usize::from(number)))),
         _ => Err(Stop::NotIp(number)),
     }
 }
