@@ -12,8 +12,9 @@
 //! two scopes are one; from then on its packets belong to the scope that came first.
 //!
 //! A span of one port of a router shows the way there in one VLAN and the way back in another, and no copies at all. There
-//! the first answer says it: a SYN-ACK that acknowledges a SYN of another scope, a response to a query there; and where a
-//! connection began before the capture, what acknowledges the last byte of a segment there.
+//! the first answer says it: a SYN-ACK or a reset that acknowledges a SYN of another scope, an ICMP error that quotes it, a
+//! response to a query there; of what goes on, the acknowledgement of a segment's last byte, the echo's reply, the datagram to a
+//! port that a client chose.
 
 use std::hash::BuildHasher;
 use std::hash::RandomState;
@@ -26,6 +27,10 @@ use super::packet::Transport;
 use crate::base::Address;
 use crate::base::Time;
 
+/// IANA protocol numbers.
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
 /// How far apart in time copies may be where the IP identification is the same and not zero: ten milliseconds.
 const APART: u64 = 10_000_000 >> TICK_BITS;
 
@@ -35,8 +40,11 @@ const APART_UNNUMBERED: u64 = 1_000_000 >> TICK_BITS;
 /// Sets of four packets each that are remembered: several thousand, more than a fast link carries in a millisecond.
 const SETS: usize = 1 << 10;
 
-/// Questions that are remembered until they are answered, of each kind.
-const QUESTIONS: usize = 1 << 10;
+/// Sets of four questions each that are remembered until they are answered, of each kind.
+const QUESTIONS: usize = 1 << 8;
+
+/// Packets whose exchanges are listened to before there is a scope: of two sides, the one without a tag may be the first.
+const PATIENCE: u32 = 1 << 13;
 
 /// The bit of what was asked that says: in two scopes.
 const TWOFOLD: u64 = 1;
@@ -54,7 +62,7 @@ const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 /// The golden ratio's bits: spreads what is alike over a table.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Four packets, the last first: what they hold and when they came. In one line of the cache.
+/// Four of something, the last first, in one line of the cache. Of packets: what they hold and when they came.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
 struct Set([u64; 4]);
@@ -64,12 +72,13 @@ struct Set([u64; 4]);
 pub struct Copies {
     sets: Box<[Set; SETS]>,
     /// The scopes of these packets; not touched until one of them has a scope.
-    scopes: Box<[[u64; 4]]>,
+    scopes: Box<[Set; SETS]>,
     is_scoped: bool,
+    patience: u32,
     /// Handshakes and queries.
     openings: Questions,
-    /// TCP segments with payload; not touched until a packet has a scope.
-    segments: Questions,
+    /// What goes on: segments, datagrams, echoes. Not touched for long before a packet has a scope.
+    exchanges: Questions,
     /// Differ from run to run: nobody can make two packets that pass for copies.
     seeds: [u64; 4],
     twins: HashMap<(Address, Address, u64), u64, foldhash::fast::RandomState>,
@@ -80,10 +89,11 @@ impl Default for Copies {
         let state = RandomState::new();
         Copies {
             sets: Box::new([Set::default(); SETS]),
-            scopes: vec![[0; 4]; SETS].into(),
+            scopes: Box::new([Set::default(); SETS]),
             is_scoped: false,
+            patience: PATIENCE,
             openings: Questions::default(),
-            segments: Questions::default(),
+            exchanges: Questions::default(),
             seeds: std::array::from_fn(|number| state.hash_one(number)),
             twins: HashMap::default(),
         }
@@ -105,19 +115,17 @@ impl Copies {
             return true;
         }
         let Some(Set(marks)) = self.sets.get_mut(place) else { return false };
-        let [first, second, third, _] = *marks;
-        *marks = [(mark & !TIME_MASK) | now, first, second, third];
+        push(marks, (mark & !TIME_MASK) | now);
         self.is_scoped |= packet.scope != 0;
         if self.is_scoped
-            && let Some(scopes) = self.scopes.get_mut(place)
+            && let Some(Set(scopes)) = self.scopes.get_mut(place)
         {
-            let [first, second, third, _] = *scopes;
-            *scopes = [packet.scope, first, second, third];
+            push(scopes, packet.scope);
         }
         if let Some((way, number)) = way(packet) {
             self.hear(packet, way, number);
-        } else if self.is_scoped {
-            self.acknowledge(packet);
+        } else if self.is_scoped || self.patience > 0 {
+            self.overhear(packet);
         }
         false
     }
@@ -134,7 +142,7 @@ impl Copies {
             (*known ^ mark) >> TIME_BITS == 0 && distance <= apart
         });
         let Some(way) = way else { return false };
-        let original = self.scopes.get(place).and_then(|scopes| scopes.get(way)).copied();
+        let original = self.scopes.get(place).and_then(|Set(scopes)| scopes.get(way)).copied();
         if let Some(original) = original.filter(|original| *original != packet.scope) {
             self.twin(packet, original);
         }
@@ -145,27 +153,30 @@ impl Copies {
     #[inline(never)]
     fn hear(&mut self, packet: &Packet<'_>, way: Way, number: u32) {
         let turn = turn(packet, way, number, self.seeds);
-        let scope = self.is_scoped.then(|| self.moved(packet).unwrap_or(packet.scope));
-        if let Some(original) = self.openings.hear(way, turn, scope) {
+        if let Some(original) = self.openings.hear(way, turn, self.scope(packet)) {
             self.twin(packet, original);
         }
     }
 
-    /// The same of a segment in the middle of a connection: it acknowledges what came, and wants the same for what it brings.
+    /// The scope of the packet's conversation; none as long as there is none at all.
+    fn scope(&self, packet: &Packet<'_>) -> Option<u64> {
+        self.is_scoped.then(|| self.moved(packet).unwrap_or(packet.scope))
+    }
+
+    /// The same of a conversation that goes on.
     #[inline(never)]
-    fn acknowledge(&mut self, packet: &Packet<'_>) {
-        let Transport::Tcp(tcp) = packet.transport else { return };
-        if tcp.has(TcpHeader::RST) || !tcp.has(TcpHeader::ACK) {
-            return;
+    fn overhear(&mut self, packet: &Packet<'_>) {
+        self.patience = self.patience.saturating_sub(1);
+        let Some(Exchange { answers, asks }) = exchange(packet) else { return };
+        if let Some(number) = answers {
+            let answer = turn(packet, Way::Answers, number, self.seeds);
+            if let Some(original) = self.exchanges.hear(Way::Answers, answer, self.scope(packet)) {
+                self.twin(packet, original);
+            }
         }
-        let scope = |copies: &Copies| Some(copies.moved(packet).unwrap_or(packet.scope));
-        let answer = turn(packet, Way::Answers, tcp.ack, self.seeds);
-        if let Some(original) = self.segments.hear(Way::Answers, answer, scope(self)) {
-            self.twin(packet, original);
-        }
-        if packet.payload_len > 0 && !tcp.has(TcpHeader::FIN) {
-            let end = tcp.seq.wrapping_add(packet.payload_len);
-            self.segments.hear(Way::Asks, turn(packet, Way::Asks, end, self.seeds), scope(self));
+        if let Some(number) = asks {
+            let question = turn(packet, Way::Asks, number, self.seeds);
+            self.exchanges.hear(Way::Asks, question, self.scope(packet));
         }
     }
 
@@ -193,19 +204,20 @@ impl Copies {
     }
 }
 
-/// What was asked lately.
+/// What was asked lately, in sets of four, the last first.
 #[derive(Debug)]
 struct Questions {
     /// What its answer shows as well; 0 for none. The last bit says that the same was asked in two scopes: two networks that are
     /// alike.
-    marks: Box<[u64]>,
+    marks: Box<[Set; QUESTIONS]>,
     /// Where it was asked; not touched until a packet has a scope.
-    scopes: Box<[u64]>,
+    scopes: Box<[Set; QUESTIONS]>,
 }
 
 impl Default for Questions {
     fn default() -> Questions {
-        Questions { marks: vec![0; QUESTIONS].into(), scopes: vec![0; QUESTIONS].into() }
+        let none = || Box::new([Set::default(); QUESTIONS]);
+        Questions { marks: none(), scopes: none() }
     }
 }
 
@@ -213,24 +225,36 @@ impl Questions {
     /// Remembers what asks. For what answers: where it was asked, if that is another scope. None has one as long as there is no
     /// scope at all.
     fn hear(&mut self, way: Way, (place, mark): (usize, u64), scope: Option<u64>) -> Option<u64> {
-        let place = place % QUESTIONS;
-        let known = self.marks.get_mut(place)?;
-        let is_known = *known & !TWOFOLD == mark;
-        if way == Way::Asks && !is_known {
-            *known = mark;
-        }
-        let scope = scope?;
-        let asked_in = self.scopes.get_mut(place)?;
-        match way {
-            Way::Asks if !is_known => *asked_in = scope,
-            Way::Asks if *asked_in != scope => *known |= TWOFOLD,
-            Way::Answers if is_known && *known & TWOFOLD == 0 && *asked_in != scope => {
-                return Some(*asked_in);
+        let Set(marks) = self.marks.get_mut(place % QUESTIONS)?;
+        let Set(scopes) = self.scopes.get_mut(place % QUESTIONS)?;
+        let known = marks.iter_mut().zip(scopes.iter()).find(|(known, _)| **known & !TWOFOLD == mark);
+        let Some((known, asked_in)) = known else {
+            if way == Way::Asks {
+                push(marks, mark);
+                if let Some(scope) = scope {
+                    push(scopes, scope);
+                }
             }
-            _ => {}
+            return None;
+        };
+        if scope? == *asked_in {
+            return None;
         }
-        None
+        match way {
+            Way::Asks => {
+                *known |= TWOFOLD;
+                None
+            }
+            Way::Answers => (*known & TWOFOLD == 0).then_some(*asked_in),
+        }
     }
+}
+
+/// Puts the newest in front.
+#[inline]
+const fn push(set: &mut [u64; 4], newest: u64) {
+    let [first, second, third, _] = *set;
+    *set = [newest, first, second, third];
 }
 
 /// Between whom: for an ICMP error, between whom the packet went that it quotes.
@@ -253,16 +277,55 @@ enum Way {
 #[inline]
 fn way(packet: &Packet<'_>) -> Option<(Way, u32)> {
     const DNS: u16 = 53;
+    const SYN_ACK: u8 = TcpHeader::SYN | TcpHeader::ACK;
+    const RST_ACK: u8 = TcpHeader::RST | TcpHeader::ACK;
     match packet.transport {
-        Transport::Tcp(tcp) if tcp.has(TcpHeader::SYN) => Some(match tcp.has(TcpHeader::ACK) {
-            false => (Way::Asks, tcp.seq),
-            true => (Way::Answers, tcp.ack.wrapping_sub(1)),
-        }),
+        Transport::Tcp(tcp) => match tcp.flags & (TcpHeader::SYN | TcpHeader::RST | TcpHeader::ACK) {
+            TcpHeader::SYN => Some((Way::Asks, tcp.seq)),
+            SYN_ACK | RST_ACK => Some((Way::Answers, tcp.ack.wrapping_sub(1))),
+            _ => None,
+        },
         Transport::Udp if packet.dst_port == DNS => {
             Some((Way::Asks, u32::from(first(packet.payload) as u16)))
         }
         Transport::Udp if packet.src_port == DNS => {
             Some((Way::Answers, u32::from(first(packet.payload) as u16)))
+        }
+        Transport::Icmp { quoted: Some(quoted), .. } => Some((Way::Answers, quoted.seq?)),
+        _ => None,
+    }
+}
+
+/// What a packet answers and what it asks, in the middle of a conversation.
+struct Exchange {
+    answers: Option<u32>,
+    asks: Option<u32>,
+}
+
+/// A segment acknowledges what came, and wants the same for what it brings. An echo has a number. A datagram has none, but the
+/// port of a client that chose it (from 32768 on, as no two networks that are alike choose the same) is nearly as good.
+fn exchange(packet: &Packet<'_>) -> Option<Exchange> {
+    const CHOSEN: u16 = 32768;
+    let (from, to) = (packet.src_port, packet.dst_port);
+    match packet.transport {
+        Transport::Tcp(tcp) if tcp.flags & (TcpHeader::SYN | TcpHeader::ACK) == TcpHeader::ACK => {
+            let is_last = tcp.flags & (TcpHeader::FIN | TcpHeader::RST) != 0;
+            let end = tcp.seq.wrapping_add(packet.payload_len);
+            Some(Exchange {
+                answers: Some(tcp.ack),
+                asks: (packet.payload_len > 0 && !is_last).then_some(end),
+            })
+        }
+        Transport::Udp if from.max(to) < CHOSEN => None,
+        Transport::Udp if from > to => Some(Exchange { answers: None, asks: Some(0) }),
+        Transport::Udp if from < to => Some(Exchange { answers: Some(0), asks: None }),
+        Transport::Icmp { kind, id, detail, .. } => {
+            let number = Some(u32::from(id) << 16 | u32::from(detail as u16));
+            match (packet.protocol, kind) {
+                (ICMP, 8) | (ICMPV6, 128) => Some(Exchange { answers: None, asks: number }),
+                (ICMP, 0) | (ICMPV6, 129) => Some(Exchange { answers: number, asks: None }),
+                _ => None,
+            }
         }
         _ => None,
     }
@@ -271,9 +334,12 @@ fn way(packet: &Packet<'_>) -> Option<(Way, u32)> {
 /// What a question and its answer share: a place, which is the same in every run, because what is forgotten must not
 /// depend on chance; and a mark, which is not, is never 0, and leaves [`TWOFOLD`] free.
 fn turn(packet: &Packet<'_>, way: Way, number: u32, [one, two, three, _]: [u64; 4]) -> (usize, u64) {
-    let (asker, its, answerer, other) = match way {
-        Way::Asks => (packet.src, packet.src_port, packet.dst, packet.dst_port),
-        Way::Answers => (packet.dst, packet.dst_port, packet.src, packet.src_port),
+    let (asker, its, answerer, other) = match (way, packet.transport) {
+        (_, Transport::Icmp { quoted: Some(quoted), .. }) => {
+            (quoted.src, quoted.src_port, quoted.dst, quoted.dst_port)
+        }
+        (Way::Asks, _) => (packet.src, packet.src_port, packet.dst, packet.dst_port),
+        (Way::Answers, _) => (packet.dst, packet.dst_port, packet.src, packet.src_port),
     };
     let fold = |address: Address| address.0 as u64 ^ ((address.0 >> 64) as u64).rotate_left(29);
     let (asker, answerer) = (fold(asker), fold(answerer));
@@ -344,6 +410,7 @@ fn few(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Quoted;
     use crate::decode::Wrapping;
 
     fn packet<'a>(src: u128, dst: u128, ip_id: u16, payload: &'a [u8]) -> Packet<'a> {
@@ -487,10 +554,82 @@ mod tests {
         }
         assert!(!copies.is_copy(&back(20, 1007), at(5_000_000)));
         assert_eq!(copies.moved(&back(20, 0)), None);
-        // Without tags nothing is looked at.
-        let mut copies = Copies::default();
+        // Without tags nothing is looked at for long.
+        let mut copies = Copies { patience: 1, ..Copies::default() };
         assert!(!copies.is_copy(&data(0), at(0)));
-        assert!(copies.segments.marks.iter().all(|mark| *mark == 0));
+        assert!(!copies.is_copy(&back(20, 1007), at(100)));
+        assert_eq!(copies.moved(&back(20, 1007)), Some(0), "the side without a tag was the first");
+        let mut copies = Copies { patience: 0, ..Copies::default() };
+        assert!(!copies.is_copy(&data(0), at(0)));
+        assert!(copies.exchanges.marks.iter().all(|Set(marks)| *marks == [0; 4]));
+    }
+
+    /// What asks, in one scope, and what answers it, in another, each with what does not.
+    #[test]
+    fn whatever_answers_in_another_scope_says_it() {
+        let tcp = |flags, seq, ack| Transport::Tcp(TcpHeader { seq, ack, flags, window: 100, options: &[] });
+        let icmp = |kind, detail, quoted| Transport::Icmp { kind, code: 0, id: 7, detail, quoted };
+        let quoted = |seq| Quoted {
+            src: Address(4),
+            dst: Address(5),
+            protocol: 6,
+            src_port: 40000,
+            dst_port: 443,
+            seq: Some(seq),
+            total_len: 60,
+            fragment: None,
+        };
+        let there = |protocol, transport| Packet {
+            src_port: 40000,
+            dst_port: 443,
+            protocol,
+            transport,
+            scope: 10,
+            ..packet(4, 5, 1, b"12345678")
+        };
+        let back = |protocol, transport, number| Packet {
+            src_port: 443,
+            dst_port: 40000,
+            protocol,
+            transport,
+            scope: 20,
+            ..packet(5, 4, number, b"87654321")
+        };
+        let check = |asks: Packet<'_>, other: Option<Packet<'_>>, answers: Packet<'_>| {
+            let mut copies = Copies::default();
+            assert!(!copies.is_copy(&asks, at(0)));
+            if let Some(other) = other {
+                assert!(!copies.is_copy(&other, at(10)));
+                assert_eq!(copies.moved(&other), None, "{other:?}");
+            }
+            assert!(!copies.is_copy(&answers, at(20)));
+            assert_eq!(copies.moved(&answers), Some(10), "{answers:?}");
+        };
+        let syn = there(6, tcp(TcpHeader::SYN, 100, 0));
+        let reset = |ack| back(6, tcp(TcpHeader::RST | TcpHeader::ACK, 0, ack), 2);
+        check(syn, Some(reset(100)), reset(101));
+        let error =
+            |seq: u32| Packet { src: Address(9), ..back(1, icmp(3, 0, Some(quoted(seq))), seq as u16) };
+        check(syn, Some(error(99)), error(100));
+        check(there(17, Transport::Udp), None, back(17, Transport::Udp, 2));
+        let echo = |protocol, kind, number| Packet {
+            src_port: 0,
+            dst_port: 0,
+            ..there(protocol, icmp(kind, number, None))
+        };
+        let reply = |protocol, kind, number| Packet {
+            src_port: 0,
+            dst_port: 0,
+            ..back(protocol, icmp(kind, number, None), 2)
+        };
+        check(echo(1, 8, 5), Some(reply(1, 0, 4)), reply(1, 0, 5));
+        check(echo(58, 128, 5), Some(reply(58, 129, 4)), reply(58, 129, 5));
+        // Ports that everybody uses prove nothing.
+        let mut copies = Copies::default();
+        let time = |packet| Packet { src_port: 123, dst_port: 123, ..packet };
+        assert!(!copies.is_copy(&time(there(17, Transport::Udp)), at(0)));
+        assert!(!copies.is_copy(&time(back(17, Transport::Udp, 2)), at(10)));
+        assert_eq!(copies.moved(&time(back(17, Transport::Udp, 2))), None);
     }
 
     #[test]
