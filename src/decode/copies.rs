@@ -105,7 +105,7 @@ impl Copies {
     #[inline(always)]
     pub fn is_copy(&mut self, packet: &Packet<'_>, time: Time) -> bool {
         let now = (time.0 >> TICK_BITS) as u64 & TIME_MASK;
-        let (place, mark) = digest(packet, self.seeds);
+        let (place, mark) = digest(packet, &self.seeds);
         let place = place % SETS;
         let Some(Set(marks)) = self.sets.get_mut(place) else { return false };
         // Nearly always none of the four is it.
@@ -351,7 +351,7 @@ fn turn(packet: &Packet<'_>, way: Way, number: u32, [one, two, three, _]: [u64; 
 
 /// A set, which is the same in every run, and a mark, which is not.
 #[inline]
-fn digest(packet: &Packet<'_>, seeds: [u64; 4]) -> (usize, u64) {
+fn digest(packet: &Packet<'_>, [one, two, three, four]: &[u64; 4]) -> (usize, u64) {
     let fold = |address: Address| address.0 as u64 ^ ((address.0 >> 64) as u64).rotate_left(29);
     let ends = u64::from(packet.src_port) << 48 | u64::from(packet.dst_port) << 32;
     let head = ends | u64::from(packet.ip_id) << 8 | u64::from(packet.protocol);
@@ -370,10 +370,9 @@ fn digest(packet: &Packet<'_>, seeds: [u64; 4]) -> (usize, u64) {
         Transport::Udp | Transport::Other => (first(packet.payload), len << 32 ^ last(packet.payload)),
     };
     let place = (head ^ numbers.rotate_left(17)).wrapping_mul(SPREAD) >> 40;
-    let [one, two, three, four] = seeds;
-    let ways = mix(fold(packet.src) ^ one, fold(packet.dst) ^ two);
-    let mark = mix(ways ^ head, three) ^ numbers;
-    (place as usize, mix(mark, rest ^ four))
+    let ways = mix(fold(packet.src) ^ *one, fold(packet.dst) ^ *two);
+    let mark = mix(ways ^ head, *three) ^ numbers;
+    (place as usize, mix(mark, rest ^ *four))
 }
 
 /// Both halves of a product, so that every bit counts.
