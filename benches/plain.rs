@@ -76,6 +76,13 @@ const ROUNDS: usize = 9;
 /// Passes of a line in each round: what else the machine does is spread over them.
 const PASSES: usize = 3;
 
+/// The ports of DNS, HTTP and TLS.
+const HOME: [u16; 3] = [DNS, 80, 443];
+const DNS: u16 = 53;
+
+/// IANA protocol number.
+const TCP: u8 = 6;
+
 /// What plain Ethernet may cost more, as a ratio.
 const ALLOWED: f64 = 0.05;
 
@@ -129,8 +136,8 @@ fn copy(from: &Path, to: &Path) {
     while copied < COPIED && capture.next(&mut chunk) {
         for frame in chunk.frames() {
             let is_plain = |packet: Packet<'_>| {
-                let on = |ports: &[u16]| ports.contains(&packet.src_port) || ports.contains(&packet.dst_port);
-                on(if matches!(packet.transport, Transport::Tcp(_)) { &[53, 80, 443] } else { &[53] })
+                let is_home = |port| HOME.contains(&port) && (port == DNS || packet.protocol == TCP);
+                is_home(packet.src_port) || is_home(packet.dst_port)
             };
             if !plain(&frame).is_some_and(is_plain) {
                 continue;
@@ -360,9 +367,8 @@ impl Heard for Desk {
 /// The program's readers, asked about nothing that is not plain.
 struct Few(Desk);
 
-/// TLS, HTTP, DNS.
 fn is_plain(flow: &Flow) -> bool {
-    matches!(flow.server.port, 53 | 80 | 443)
+    HOME.contains(&flow.server.port)
 }
 
 impl Heard for Few {

@@ -424,20 +424,22 @@ fn two_directions_in_two_networks_are_one_conversation() {
 #[test]
 fn the_same_addresses_in_two_networks_are_two_conversations() {
     let folder = tempfile::tempdir().unwrap();
-    let happy = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/happy/capture.pcap");
-    let records = read_pcap(&std::fs::read(happy).unwrap());
-    let one = rows(&[write(folder.path(), "one.pcap", ETHERNET, &records)]);
-    let mut both = Vec::new();
-    for (id, later) in [(10, 0), (20, 50_000_000)] {
-        both.extend(records.iter().map(|record| Record {
-            nanos: record.nanos + later,
-            bytes: tag(&record.bytes, &[(0x8100, id)]),
-        }));
+    for case in ["happy", "quic", "mid-stream", "refused", "host-unreachable"] {
+        let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("captures/{case}/capture.pcap"));
+        let records = read_pcap(&std::fs::read(capture).unwrap());
+        let one = rows(&[write(folder.path(), "one.pcap", ETHERNET, &records)]);
+        let mut both = Vec::new();
+        for (id, later) in [(10, 0), (20, 50_000_000)] {
+            both.extend(records.iter().map(|record| Record {
+                nanos: record.nanos + later,
+                bytes: tag(&record.bytes, &[(0x8100, id)]),
+            }));
+        }
+        both.sort_by_key(|record| record.nanos);
+        let two = rows(&[write(folder.path(), "two.pcap", ETHERNET, &both)]);
+        let flows = |rows: &[String]| rows.iter().filter(|row| row.contains("\"record\":\"flow\"")).count();
+        assert_eq!(flows(&two), 2 * flows(&one), "{case}");
     }
-    both.sort_by_key(|record| record.nanos);
-    let two = rows(&[write(folder.path(), "two.pcap", ETHERNET, &both)]);
-    let flows = |rows: &[String]| rows.iter().filter(|row| row.contains("\"record\":\"flow\"")).count();
-    assert_eq!(flows(&two), 2 * flows(&one));
 }
 
 /// With less of each frame there may be less to tell, and never something else.

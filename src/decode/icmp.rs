@@ -29,6 +29,16 @@ pub(super) fn v6<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
     read(ip, body, protocol::ICMP6)
 }
 
+/// Whether a message of this type asks or answers, and so has an identifier; none for all others. RFC 792: echo, timestamp,
+/// information; RFC 950: mask; RFC 4443 §4: echo.
+pub const fn asks(number: u8, kind: u8) -> Option<bool> {
+    match (number, kind) {
+        (protocol::ICMP, 8 | 13 | 15 | 17) | (protocol::ICMP6, 128) => Some(true),
+        (protocol::ICMP, 0 | 14 | 16 | 18) | (protocol::ICMP6, 129) => Some(false),
+        _ => None,
+    }
+}
+
 fn read<'b>(ip: IpHeader, body: View<'b>, number: u8) -> Result<Packet<'b>, Stop> {
     let ((kind, code, detail), rest) = body.read("icmp", |c| {
         let kind = c.u8("type")?;
@@ -36,11 +46,6 @@ fn read<'b>(ip: IpHeader, body: View<'b>, number: u8) -> Result<Packet<'b>, Stop
         c.skip(2, "checksum")?;
         Ok((kind, code, c.u32("rest of header")?))
     })?;
-    // RFC 792: echo, timestamp, information; RFC 950: mask. RFC 4443 §4: echo.
-    let has_id = match number {
-        protocol::ICMP => matches!(kind, 0 | 8 | 13..=18),
-        _ => matches!(kind, 128 | 129),
-    };
     // RFC 792: unreachable, source quench, redirect, time exceeded, parameter problem. RFC 4443 §3: types 1 to 4.
     let is_error = match number {
         protocol::ICMP => matches!(kind, 3 | 4 | 5 | 11 | 12),
@@ -49,7 +54,7 @@ fn read<'b>(ip: IpHeader, body: View<'b>, number: u8) -> Result<Packet<'b>, Stop
     let transport = Transport::Icmp {
         kind,
         code,
-        id: if has_id { (detail >> 16) as u16 } else { 0 },
+        id: if asks(number, kind).is_some() { (detail >> 16) as u16 } else { 0 },
         detail,
         // Extension structures (RFC 4884, RFC 4950) follow the quoted packet and do not move it.
         quoted: if is_error { quoted(rest) } else { None },

@@ -27,6 +27,7 @@ pub use ether::name as ether_type_name;
 pub use fragment::FragmentCounts;
 pub use fragment::Limits;
 pub use fragment::LostDatagram;
+pub use icmp::asks as icmp_asks;
 pub use owned::OwnedPacket;
 pub use packet::Damage;
 pub use packet::Decoded;

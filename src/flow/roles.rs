@@ -10,17 +10,16 @@ use super::listener::Listener;
 use crate::decode::Packet;
 use crate::decode::TcpHeader;
 use crate::decode::Transport;
+use crate::decode::icmp_asks;
 
-/// IANA protocol numbers.
-const ICMP: u8 = 1;
+/// IANA protocol number.
 const UDP: u8 = 17;
-const ICMPV6: u8 = 58;
 
 /// The key of a packet's conversation. ICMP has no ports: an echo's identifier stands for both, else type and code.
 #[inline]
 pub(super) fn flow_key(packet: &Packet<'_>) -> (FlowKey, bool) {
     let (src_port, dst_port) = match packet.transport {
-        Transport::Icmp { kind, code, id, .. } => match echo(packet.protocol, kind) {
+        Transport::Icmp { kind, code, id, .. } => match icmp_asks(packet.protocol, kind) {
             Some(_) => (id, id),
             None => {
                 let both = u16::from_be_bytes([kind, code]);
@@ -32,15 +31,6 @@ pub(super) fn flow_key(packet: &Packet<'_>) -> (FlowKey, bool) {
     let src = Endpoint { address: packet.src, port: src_port };
     let dst = Endpoint { address: packet.dst, port: dst_port };
     FlowKey::new(src, dst, packet.protocol, packet.scope)
-}
-
-/// Whether an ICMP type asks or answers; none for the others (RFC 792, RFC 950, RFC 4443).
-const fn echo(protocol: u8, kind: u8) -> Option<bool> {
-    match (protocol, kind) {
-        (ICMP, 8 | 13 | 15 | 17) | (ICMPV6, 128) => Some(true),
-        (ICMP, 0 | 14 | 16 | 18) | (ICMPV6, 129) => Some(false),
-        _ => None,
-    }
 }
 
 /// Whether the sender of a conversation's first packet is its client, and whether this is its beginning.
@@ -57,7 +47,7 @@ pub(super) fn who_opened<L: Listener>(packet: &Packet<'_>, listener: &L) -> (boo
             let client_sent = by_bytes.unwrap_or_else(|| asks_by_port(packet.src_port, packet.dst_port));
             (client_sent, packet.protocol == UDP)
         }
-        Transport::Icmp { kind, .. } => (echo(packet.protocol, kind).unwrap_or(true), true),
+        Transport::Icmp { kind, .. } => (icmp_asks(packet.protocol, kind).unwrap_or(true), true),
         Transport::Other => (true, true),
     }
 }

@@ -24,10 +24,7 @@ use crate::base::Address;
 use crate::decode::Packet;
 use crate::decode::TcpHeader;
 use crate::decode::Transport;
-
-/// IANA protocol numbers.
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
+use crate::decode::icmp_asks;
 
 /// Sets of four questions each that are remembered until they are answered, of each kind.
 const QUESTIONS: usize = 1 << 8;
@@ -241,11 +238,10 @@ fn exchange(packet: &Packet<'_>) -> Option<Exchange> {
         Transport::Udp if from < to => Some(Exchange { answers: Some(0), asks: None }),
         Transport::Icmp { kind, id, detail, .. } => {
             let number = Some(u32::from(id) << 16 | u32::from(detail as u16));
-            match (packet.protocol, kind) {
-                (ICMP, 8) | (ICMPV6, 128) => Some(Exchange { answers: None, asks: number }),
-                (ICMP, 0) | (ICMPV6, 129) => Some(Exchange { answers: number, asks: None }),
-                _ => None,
-            }
+            Some(match icmp_asks(packet.protocol, kind)? {
+                true => Exchange { answers: None, asks: number },
+                false => Exchange { answers: number, asks: None },
+            })
         }
         _ => None,
     }

@@ -92,10 +92,12 @@ fn probe(sample: &Sample<'_>) -> Probe {
 
 fn asks(sample: &Sample<'_>) -> Option<bool> {
     // Nearly always the first bit behind the identification says what the port says.
-    let queries = sample.bytes.get(2).map(|flags| flags & 0x80 == 0)?;
-    let to_server = sample.to_port == DNS_PORT;
-    if sample.datagram && to_server != (sample.from_port == DNS_PORT) && queries == to_server {
-        return Some(queries);
+    let (from_server, to_server) = (sample.from_port == DNS_PORT, sample.to_port == DNS_PORT);
+    if sample.datagram
+        && from_server != to_server
+        && sample.bytes.get(2).is_some_and(|flags| (flags & 0x80 != 0) == from_server)
+    {
+        return Some(to_server);
     }
     if probe(sample) != Probe::Yes {
         return None;
