@@ -24,20 +24,20 @@ use afs_audit::capture::Capture;
 use afs_audit::capture::Chunk;
 use afs_audit::capture::Hash;
 use afs_audit::capture::Input;
-use afs_audit::capture::Plan;
+use afs_audit::capture::InputPlan;
 use afs_audit::decode;
 use afs_audit::decode::Decoded;
 use afs_audit::decode::Decoder;
 use afs_audit::flow;
 use afs_audit::flow::At;
 use afs_audit::flow::FlowTable;
-use afs_audit::judge::Court;
 use afs_audit::judge::DnsRow;
-use afs_audit::judge::Docket;
+use afs_audit::judge::Engine;
 use afs_audit::judge::FlowRow;
-use afs_audit::judge::Ground;
+use afs_audit::judge::Policy;
+use afs_audit::judge::RowSink;
 use afs_audit::judge::Scope;
-use afs_audit::read::Desk;
+use afs_audit::read::Dispatcher;
 use afs_audit::rules::Library;
 use afs_audit::rules::Selection;
 use afs_audit::rules::Site;
@@ -153,7 +153,7 @@ fn tag_file() -> Option<PathBuf> {
 #[derive(Default)]
 struct Rows(u64);
 
-impl Docket for Rows {
+impl RowSink for Rows {
     fn flow(&mut self, row: FlowRow) {
         self.0 += black_box(row).packets.iter().sum::<u64>();
     }
@@ -175,12 +175,12 @@ fn shares(capture: &Path) {
     let all = Selection { documents: Some(ids), ..site.selection() };
     let rules = Arc::new(library.select(&all).unwrap());
     let tags = tag_file().map(|file| Arc::new(Tags::load(&file).unwrap()));
-    let ground = Arc::new(Ground::new(rules, site, tags));
+    let policy = Arc::new(Policy::new(rules, site, tags));
     let mut extraction = Vec::new();
     let mut judging = Vec::new();
     let mut flows = 0;
     for _ in 0..3 {
-        let (extracted, judged, count) = run(capture, &ground);
+        let (extracted, judged, count) = run(capture, &policy);
         extraction.push(extracted.as_secs_f64());
         judging.push(judged.as_secs_f64());
         flows = count;
@@ -193,17 +193,18 @@ fn shares(capture: &Path) {
     );
 }
 
-fn run(path: &Path, ground: &Arc<Ground>) -> (Duration, Duration, u64) {
-    let mut capture = Capture::open(Plan {
+fn run(path: &Path, policy: &Arc<Policy>) -> (Duration, Duration, u64) {
+    let mut capture = Capture::open(InputPlan {
         inputs: vec![Input::named(path.as_os_str().to_owned())],
         hash: Hash::None,
-        ..Plan::default()
+        ..InputPlan::default()
     })
     .unwrap();
-    let mut decoder = Decoder::new(decode::Limits::default());
-    let mut table = FlowTable::new(flow::Limits::default());
-    let mut desk = Desk::default();
-    let mut court = Court::new(Arc::clone(ground), Scope::default(), afs_audit::judge::Limits::default());
+    let mut decoder = Decoder::new(decode::FragmentLimits::default());
+    let mut table = FlowTable::new(flow::FlowLimits::default());
+    let mut dispatcher = Dispatcher::default();
+    let mut engine =
+        Engine::new(Arc::clone(policy), Scope::default(), afs_audit::judge::JudgeLimits::default());
     let (mut rows, mut chunk) = (Rows::default(), Chunk::default());
     let (mut extraction, mut judging) = (Duration::ZERO, Duration::ZERO);
     let (mut order, mut second) = (0, i64::MIN);
@@ -218,26 +219,26 @@ fn run(path: &Path, ground: &Arc<Ground>) -> (Duration, Duration, u64) {
                 last = At { order, frame: frame.place, time: frame.time };
                 if frame.time.secs() > second {
                     second = frame.time.secs();
-                    table.tick(second, last, &mut desk);
+                    table.tick(second, last, &mut dispatcher);
                 }
                 if let Decoded::Packet(packet) = &decoder.packet(&frame) {
-                    table.accept(packet, last, &mut desk);
+                    table.accept(packet, last, &mut dispatcher);
                 }
             }
         } else {
-            table.finish(last, &mut desk);
+            table.finish(last, &mut dispatcher);
         }
         extraction += begun.elapsed();
         let begun = Instant::now();
-        for observation in desk.out.drain(..) {
-            court.accept(observation, &mut rows);
+        for observation in dispatcher.out.drain(..) {
+            engine.accept(observation, &mut rows);
         }
         judging += begun.elapsed();
         if !more {
             break;
         }
     }
-    black_box(court.finish());
+    black_box(engine.finish());
     (extraction, judging, table.counts().opened)
 }
 

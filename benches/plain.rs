@@ -33,26 +33,26 @@ use afs_audit::capture::Frame;
 use afs_audit::capture::Hash;
 use afs_audit::capture::LinkType;
 use afs_audit::decode;
-use afs_audit::decode::Copies;
 use afs_audit::decode::Decoded;
 use afs_audit::decode::Decoder;
+use afs_audit::decode::Dedup;
+use afs_audit::decode::Encapsulation;
 use afs_audit::decode::Packet;
 use afs_audit::decode::TcpHeader;
 use afs_audit::decode::Transport;
-use afs_audit::decode::Wrapping;
 use afs_audit::flow;
 use afs_audit::flow::Appetite;
 use afs_audit::flow::At;
-use afs_audit::flow::Closing;
 use afs_audit::flow::Endpoint;
 use afs_audit::flow::Flow;
+use afs_audit::flow::FlowEnd;
+use afs_audit::flow::FlowStart;
 use afs_audit::flow::FlowTable;
-use afs_audit::flow::Listener;
-use afs_audit::flow::Lost;
-use afs_audit::flow::Opening;
-use afs_audit::read::Desk;
+use afs_audit::flow::StreamConsumer;
+use afs_audit::flow::StreamLoss;
+use afs_audit::read::ConversationState;
+use afs_audit::read::Dispatcher;
 use afs_audit::read::Fact;
-use afs_audit::read::State;
 use etherparse::Ipv4HeaderSlice;
 use etherparse::Ipv6HeaderSlice;
 use etherparse::TcpSlice;
@@ -93,16 +93,16 @@ type Line = (&'static str, fn(&Path) -> Ran);
 
 const LINES: &[Line] = &[
     ("its first thread", |path| {
-        run(path, Every(Decoder::new(decode::Limits::default())), true, Desk::default())
+        run(path, Every(Decoder::new(decode::FragmentLimits::default())), true, Dispatcher::default())
     }),
     ("  no look for copies", |path| {
-        run(path, Every(Decoder::new(decode::Limits::default())), false, Desk::default())
+        run(path, Every(Decoder::new(decode::FragmentLimits::default())), false, Dispatcher::default())
     }),
-    ("  a plain decoder", |path| run(path, Plain, true, Desk::default())),
+    ("  a plain decoder", |path| run(path, Plain, true, Dispatcher::default())),
     ("  plain readers", |path| {
-        run(path, Every(Decoder::new(decode::Limits::default())), true, Few(Desk::default()))
+        run(path, Every(Decoder::new(decode::FragmentLimits::default())), true, Few(Dispatcher::default()))
     }),
-    ("  all three plain", |path| run(path, Plain, false, Few(Desk::default()))),
+    ("  all three plain", |path| run(path, Plain, false, Few(Dispatcher::default()))),
 ];
 
 fn main() {
@@ -159,9 +159,9 @@ fn compare(capture: &Path, folder: &Path) {
     let mut counts = vec![Ran::default(); LINES.len()];
     let mut program = Vec::new();
     for round in 0..=ROUNDS {
-        for turn in 0..LINES.len() {
+        for rotate in 0..LINES.len() {
             // Each line is first, last and between once in a while.
-            let place = (turn + round) % LINES.len();
+            let place = (rotate + round) % LINES.len();
             let (_, line) = LINES.get(place).unwrap();
             let (begun, _) = busy();
             for _ in 0..PASSES {
@@ -210,16 +210,16 @@ struct Ran {
 }
 
 /// Capture, decode, flow and read, as the audit's first thread runs them.
-fn run<L: Listener<State = State> + Heard>(
+fn run<L: StreamConsumer<State = ConversationState> + Heard>(
     path: &Path,
     mut opener: impl Opener,
     looks_for_copies: bool,
-    mut listener: L,
+    mut consumer: L,
 ) -> Ran {
     let file = File::open(path).unwrap();
     let mut capture = Capture::over("bench", Box::new(file), Hash::None).unwrap();
-    let mut copies = looks_for_copies.then(Copies::default);
-    let mut table = FlowTable::new(flow::Limits::default());
+    let mut copies = looks_for_copies.then(Dedup::default);
+    let mut table = FlowTable::new(flow::FlowLimits::default());
     let mut chunk = Chunk::default();
     let (mut order, mut now, mut packets) = (0, i64::MIN, 0);
     let mut at = At { order, frame: Default::default(), time: Default::default() };
@@ -229,7 +229,7 @@ fn run<L: Listener<State = State> + Heard>(
             at = At { order, frame: frame.place, time: frame.time };
             if frame.time.secs() > now {
                 now = frame.time.secs();
-                table.tick(now, at, &mut listener);
+                table.tick(now, at, &mut consumer);
             }
             let decoded = opener.open(&frame);
             let Decoded::Packet(packet) = &decoded else { continue };
@@ -238,17 +238,17 @@ fn run<L: Listener<State = State> + Heard>(
                     continue;
                 }
                 if let Some(scope) = copies.moved(packet) {
-                    table.accept(&Packet { scope, ..*packet }, at, &mut listener);
+                    table.accept(&Packet { scope, ..*packet }, at, &mut consumer);
                     continue;
                 }
             }
             packets += 1;
-            table.accept(packet, at, &mut listener);
+            table.accept(packet, at, &mut consumer);
         }
-        listener.empty();
+        consumer.empty();
     }
-    table.finish(at, &mut listener);
-    listener.empty();
+    table.finish(at, &mut consumer);
+    consumer.empty();
     Ran { packets, flows: table.counts().opened }
 }
 
@@ -339,7 +339,7 @@ fn plain<'a>(frame: &Frame<'a>) -> Option<Packet<'a>> {
         ip_id,
         was_fragmented: false,
         scope: 0,
-        wrapping: &Wrapping::NONE,
+        wrapping: &Encapsulation::NONE,
         transport,
         payload,
         payload_len,
@@ -351,13 +351,13 @@ trait Heard {
     fn empty(&mut self);
 }
 
-impl Heard for Desk {
+impl Heard for Dispatcher {
     fn empty(&mut self) {
-        let Desk { out, husks, .. } = self;
+        let Dispatcher { out, box_pool, .. } = self;
         for told in out.drain(..) {
             match told.fact {
-                Fact::Opened(opening) => husks.openings.push(opening),
-                Fact::Closed(closing) => husks.closings.push(closing),
+                Fact::FlowStarted(flow_start) => box_pool.openings.push(flow_start),
+                Fact::FlowEnded(flow_end) => box_pool.closings.push(flow_end),
                 _ => {}
             }
         }
@@ -365,7 +365,7 @@ impl Heard for Desk {
 }
 
 /// The program's readers, asked about nothing that is not plain.
-struct Few(Desk);
+struct Few(Dispatcher);
 
 fn is_plain(flow: &Flow) -> bool {
     HOME.contains(&flow.server.port)
@@ -377,11 +377,11 @@ impl Heard for Few {
     }
 }
 
-impl Listener for Few {
-    type State = State;
+impl StreamConsumer for Few {
+    type State = ConversationState;
 
-    fn opened(&mut self, flow: &Flow, opening: Opening, at: At) {
-        self.0.opened(flow, opening, at);
+    fn opened(&mut self, flow: &Flow, flow_start: FlowStart, at: At) {
+        self.0.opened(flow, flow_start, at);
     }
 
     fn swapped(&mut self, flow: &Flow, at: At) {
@@ -392,11 +392,26 @@ impl Listener for Few {
         None
     }
 
-    fn stream(&mut self, flow: &Flow, state: &mut State, side: Side, bytes: &[u8], at: At) -> Appetite {
+    fn stream(
+        &mut self,
+        flow: &Flow,
+        state: &mut ConversationState,
+        side: Side,
+        bytes: &[u8],
+        at: At,
+    ) -> Appetite {
         if is_plain(flow) { self.0.stream(flow, state, side, bytes, at) } else { Appetite::Sated }
     }
 
-    fn lost(&mut self, flow: &Flow, state: &mut State, side: Side, bytes: &[u8], why: Lost, at: At) {
+    fn lost(
+        &mut self,
+        flow: &Flow,
+        state: &mut ConversationState,
+        side: Side,
+        bytes: &[u8],
+        why: StreamLoss,
+        at: At,
+    ) {
         if is_plain(flow) {
             self.0.lost(flow, state, side, bytes, why, at);
         }
@@ -405,7 +420,7 @@ impl Listener for Few {
     fn datagram(
         &mut self,
         flow: &Flow,
-        state: &mut State,
+        state: &mut ConversationState,
         side: Side,
         bytes: &[u8],
         wire_len: u32,
@@ -417,16 +432,16 @@ impl Listener for Few {
         self.0.datagram(flow, state, side, bytes, wire_len, at)
     }
 
-    fn held(&self, state: &State) -> usize {
+    fn held(&self, state: &ConversationState) -> usize {
         self.0.held(state)
     }
 
-    fn finish(&mut self, flow: &Flow, state: &mut State, at: At) {
+    fn finish(&mut self, flow: &Flow, state: &mut ConversationState, at: At) {
         self.0.finish(flow, state, at);
     }
 
-    fn closed(&mut self, flow: &Flow, closing: Closing, at: At) {
-        self.0.closed(flow, closing, at);
+    fn closed(&mut self, flow: &Flow, flow_end: FlowEnd, at: At) {
+        self.0.closed(flow, flow_end, at);
     }
 }
 

@@ -10,7 +10,7 @@ use afs_audit::judge::RequirementRow;
 use afs_audit::judge::catalogue;
 use afs_audit::judge::reasons;
 use afs_audit::judge::signatures;
-use afs_audit::read::Key;
+use afs_audit::read::AttributeKey;
 use afs_audit::report::Record;
 
 fn main() -> anyhow::Result<()> {
@@ -93,7 +93,7 @@ fn attributes() -> Result<String, std::fmt::Error> {
     let mut page = String::from(
         "# Attributes\n\nWhat readers note of a flow.\n\n| key | what it says |\n| --- | --- |\n",
     );
-    for key in Key::ALL {
+    for key in AttributeKey::ALL {
         writeln!(page, "| `{}` | {} |", key.name(), key.about())?;
     }
     Ok(page)

@@ -4,13 +4,13 @@
 //! capture → decode → flow → read → judge → report        rules → judge
 //! ```
 
-pub mod audit;
 pub mod base;
 pub mod capture;
 pub mod cli;
 pub mod decode;
 pub mod flow;
 pub mod judge;
+pub mod pipeline;
 pub mod read;
 pub mod report;
 pub mod rules;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use afs_audit::base::FrameRef;
-use afs_audit::flow::Limits;
+use afs_audit::flow::FlowLimits;
 use serde_json::Value as Json;
 
 /// All files below `folder`, sorted.
@@ -58,7 +58,7 @@ fn every_capture_by_itself_adds_up() {
         let packets: u64 = run.flows.iter().flat_map(|row| row.packets).sum();
         let bytes: u64 = run.flows.iter().flat_map(|row| row.bytes).sum();
         assert_eq!((packets, bytes), (facts.flows.packets, facts.flows.payload_bytes), "{name}");
-        assert!(facts.flows.peak <= Limits::default().flows as u64, "{name}");
+        assert!(facts.flows.peak <= FlowLimits::default().flows as u64, "{name}");
         let mut ids: Vec<u64> = run.flows.iter().map(|row| row.flow_id).collect();
         ids.sort_unstable();
         assert!(ids.into_iter().eq(1..=facts.flows.opened), "{name}: flows are numbered from 1");

@@ -17,7 +17,7 @@ use afs_audit::capture::Chunk;
 use afs_audit::capture::Hash;
 use afs_audit::capture::Input;
 use afs_audit::capture::InputFacts;
-use afs_audit::capture::Plan;
+use afs_audit::capture::InputPlan;
 use sha2::Digest;
 
 /// Where we count other frames than tshark, and why.
@@ -98,7 +98,8 @@ struct Seen {
 }
 
 fn read(path: &Path) -> Result<(Vec<Seen>, InputFacts), String> {
-    let plan = Plan { inputs: vec![Input::Path(path.to_owned())], hash: Hash::Sha256, ..Plan::default() };
+    let plan =
+        InputPlan { inputs: vec![Input::Path(path.to_owned())], hash: Hash::Sha256, ..InputPlan::default() };
     let mut capture = Capture::open(plan).map_err(|error| error.to_string())?;
     let mut chunk = Chunk::default();
     let mut seen = Vec::new();
@@ -221,7 +222,7 @@ fn frames_are_those_that_libpcap_reads() {
 fn a_folder_is_one_capture_in_time_order() {
     let Some(folder) = corpus() else { return };
     let read_all = |inputs: Vec<Input>| {
-        let plan = Plan { inputs, hash: Hash::None, ..Plan::default() };
+        let plan = InputPlan { inputs, hash: Hash::None, ..InputPlan::default() };
         let mut capture = Capture::open(plan).unwrap();
         let mut chunk = Chunk::default();
         let mut state = sha2::Sha256::new();

@@ -27,18 +27,18 @@ use afs_audit::capture::Capture;
 use afs_audit::capture::Chunk;
 use afs_audit::capture::Input;
 use afs_audit::decode;
-use afs_audit::decode::Copies;
 use afs_audit::decode::Decoded;
 use afs_audit::decode::Decoder;
+use afs_audit::decode::Dedup;
 use afs_audit::flow::At;
 use afs_audit::flow::Endpoint;
+use afs_audit::flow::FlowLimits;
 use afs_audit::flow::FlowTable;
-use afs_audit::flow::Limits;
 use afs_audit::judge::Confidence;
 use afs_audit::judge::Outcome;
 use afs_audit::read::Answer;
 use afs_audit::read::AnswerData;
-use afs_audit::read::Desk;
+use afs_audit::read::Dispatcher;
 use afs_audit::read::Fact;
 
 /// Larger captures of the corpus are left out, so that the test stays quick.
@@ -55,10 +55,10 @@ struct Record {
 
 /// The records of a capture, in order of time; empty where it cannot be read.
 fn records(path: &Path) -> Vec<Record> {
-    let plan = capture::Plan {
+    let plan = capture::InputPlan {
         inputs: vec![Input::Path(path.to_owned())],
         hash: capture::Hash::None,
-        ..capture::Plan::default()
+        ..capture::InputPlan::default()
     };
     let (mut records, mut chunk) = (Vec::new(), Chunk::default());
     let Ok(mut capture) = Capture::open(plan) else { return records };
@@ -197,8 +197,8 @@ fn claims(bytes: Vec<u8>, said: &mut Said) {
     let mut capture =
         Capture::over("claims", Box::new(std::io::Cursor::new(bytes)), capture::Hash::None).unwrap();
     let (mut decoder, mut table) =
-        (Decoder::new(decode::Limits::default()), FlowTable::new(Limits::default()));
-    let (mut desk, mut chunk, mut copies) = (Desk::default(), Chunk::default(), Copies::default());
+        (Decoder::new(decode::FragmentLimits::default()), FlowTable::new(FlowLimits::default()));
+    let (mut dispatcher, mut chunk, mut copies) = (Dispatcher::default(), Chunk::default(), Dedup::default());
     let mut at = At { order: 0, frame: Default::default(), time: Default::default() };
     while capture.next(&mut chunk) {
         for frame in chunk.frames() {
@@ -206,23 +206,26 @@ fn claims(bytes: Vec<u8>, said: &mut Said) {
             if let Decoded::Packet(packet) = decoder.packet(&frame)
                 && !copies.is_copy(&packet, frame.time)
             {
-                table.accept(&packet, at, &mut desk);
+                table.accept(&packet, at, &mut dispatcher);
             }
         }
     }
-    table.finish(at, &mut desk);
+    table.finish(at, &mut dispatcher);
     let mut pairs = BTreeMap::new();
-    for observation in desk.out {
+    for observation in dispatcher.out {
         match observation.fact {
-            Fact::Opened(opening) => {
-                pairs.insert(observation.opened, pair(opening.protocol, opening.client, opening.server));
+            Fact::FlowStarted(flow_start) => {
+                pairs.insert(
+                    observation.opened,
+                    pair(flow_start.protocol, flow_start.client, flow_start.server),
+                );
             }
-            Fact::Claimed(claim) => {
+            Fact::NameClaimed(claim) => {
                 let pair = pairs[&observation.opened];
                 said.claims.insert((pair, claim.source.as_str(), claim.name.to_string()));
             }
-            Fact::Closed(closing) => {
-                let story = closing.tcp.iter().flat_map(|story| &story.sides);
+            Fact::FlowEnded(flow_end) => {
+                let story = flow_end.tcp.iter().flat_map(|story| &story.sides);
                 if story.map(|side| side.absent_bytes).sum::<u64>() > 0 {
                     said.holed.insert(pairs[&observation.opened]);
                 }
@@ -271,7 +274,7 @@ fn goes_up(record: &Record) -> Option<bool> {
         wire_len: record.wire_len,
         bytes: &record.bytes,
     };
-    match Decoder::new(decode::Limits::default()).packet(&frame) {
+    match Decoder::new(decode::FragmentLimits::default()).packet(&frame) {
         Decoded::Packet(packet) => Some((packet.src, packet.src_port) < (packet.dst, packet.dst_port)),
         _ => None,
     }

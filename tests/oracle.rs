@@ -27,15 +27,15 @@ use afs_audit::decode::Decoded;
 use afs_audit::decode::Decoder;
 use afs_audit::flow::At;
 use afs_audit::flow::Endpoint;
+use afs_audit::flow::FlowLimits;
 use afs_audit::flow::FlowTable;
-use afs_audit::flow::Limits;
 use afs_audit::judge::DnsRow;
 use afs_audit::read::AnswerData;
-use afs_audit::read::Desk;
+use afs_audit::read::AttributeKey;
+use afs_audit::read::AttributeValue;
+use afs_audit::read::Dispatcher;
 use afs_audit::read::Fact;
-use afs_audit::read::Key;
 use afs_audit::read::NameSource;
-use afs_audit::read::Value;
 use serde_json::Value as Json;
 
 use corpus::oracle_name;
@@ -337,15 +337,15 @@ fn key_of(frame: u64, name: &str, rcode: u64, addresses: &[String]) -> String {
 
 /// What sides said of names, before the strongest was chosen.
 fn claimed(path: &Path, kinds: &mut Compared) {
-    let plan = capture::Plan {
+    let plan = capture::InputPlan {
         inputs: vec![Input::Path(path.to_owned())],
         hash: capture::Hash::None,
-        ..capture::Plan::default()
+        ..capture::InputPlan::default()
     };
     let mut capture = Capture::open(plan).unwrap();
     let (mut decoder, mut table) =
-        (Decoder::new(decode::Limits::default()), FlowTable::new(Limits::default()));
-    let (mut desk, mut chunk, mut order) = (Desk::default(), Chunk::default(), 0);
+        (Decoder::new(decode::FragmentLimits::default()), FlowTable::new(FlowLimits::default()));
+    let (mut dispatcher, mut chunk, mut order) = (Dispatcher::default(), Chunk::default(), 0);
     let mut last = None;
     let mut packets: BTreeMap<u64, [(Address, u16); 2]> = BTreeMap::new();
     while capture.next(&mut chunk) {
@@ -358,25 +358,25 @@ fn claimed(path: &Path, kinds: &mut Compared) {
                     frame.place.number,
                     [(packet.src, packet.src_port), (packet.dst, packet.dst_port)],
                 );
-                table.accept(&packet, at, &mut desk);
+                table.accept(&packet, at, &mut dispatcher);
             }
         }
     }
     if let Some(at) = last {
-        table.finish(at, &mut desk);
+        table.finish(at, &mut dispatcher);
     }
     let mut ends = BTreeMap::new();
-    for observation in desk.out {
+    for observation in dispatcher.out {
         let mut find = |kind: &'static str, key: String| kinds.entry(kind).or_default().found.insert(key);
         match observation.fact {
-            Fact::Opened(opening) => {
-                ends.insert(observation.opened, (opening.client, opening.server));
+            Fact::FlowStarted(flow_start) => {
+                ends.insert(observation.opened, (flow_start.client, flow_start.server));
             }
-            Fact::Swapped => {
+            Fact::RolesSwapped => {
                 let (client, server) = ends[&observation.opened];
                 ends.insert(observation.opened, (server, client));
             }
-            Fact::Claimed(claim) => {
+            Fact::NameClaimed(claim) => {
                 let (client, server) = ends[&observation.opened];
                 let name = unescaped(&claim.name);
                 let ends = our_ends(client, server);
@@ -392,9 +392,11 @@ fn claimed(path: &Path, kinds: &mut Compared) {
                     _ => {}
                 }
             }
-            Fact::Profile(profile) => {
+            Fact::Attributes(profile) => {
                 for (key, value) in profile.iter() {
-                    let (Key::CertificateNames, Value::List(names)) = (key, value) else { continue };
+                    let (AttributeKey::CertificateNames, AttributeValue::List(names)) = (key, value) else {
+                        continue;
+                    };
                     let (client, server) = ends[&observation.opened];
                     let names: Vec<String> =
                         names.iter().take(CERTIFICATE_NAMES).map(|name| unescaped(name)).collect();

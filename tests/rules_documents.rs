@@ -11,10 +11,10 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use afs_audit::rules::Cloud;
-use afs_audit::rules::Kind;
 use afs_audit::rules::Library;
-use afs_audit::rules::Role;
-use afs_audit::rules::Rule;
+use afs_audit::rules::Reference;
+use afs_audit::rules::RegionRole;
+use afs_audit::rules::TableKind;
 
 /// Rule document and the document that it was made from.
 const DOCUMENTS: &[(&str, &str)] = &[
@@ -48,7 +48,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
 const NOT_AT_HAND: &[&str] = &["azure-certificates@2023-11-27", "azure-certificates@2025-12-02"];
 
 /// Runs `test` for every document: its name, its text and its rules.
-fn for_each_document(test: impl Fn(&str, &str, &[Rule])) {
+fn for_each_document(test: impl Fn(&str, &str, &[Reference])) {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/documents");
     if !folder.is_dir() {
         assert!(std::env::var_os("CI").is_none(), "no documents to compare with in {}", folder.display());
@@ -91,8 +91,8 @@ fn cells(printed: &str) -> Cells {
 }
 
 /// The tables of a rule document that have a printed head, with the rules of each of their rows.
-fn rule_tables(rules: &[Rule]) -> Vec<(Cells, Vec<Vec<&Rule>>)> {
-    let mut tables: Vec<(&str, Cells, Vec<Vec<&Rule>>)> = Vec::new();
+fn rule_tables(rules: &[Reference]) -> Vec<(Cells, Vec<Vec<&Reference>>)> {
+    let mut tables: Vec<(&str, Cells, Vec<Vec<&Reference>>)> = Vec::new();
     for rule in rules {
         let Some(head) = &rule.table.printed else { continue };
         if tables.last().is_none_or(|(id, ..)| *id != &*rule.table.id) {
@@ -171,7 +171,7 @@ fn named_clouds(cell: &str, url: &str) -> BTreeSet<Cloud> {
     words.iter().filter(|(word, _)| part.contains(word)).map(|(_, cloud)| *cloud).collect()
 }
 
-fn clouds(rules: &[&Rule], url: &str) -> BTreeSet<Cloud> {
+fn clouds(rules: &[&Reference], url: &str) -> BTreeSet<Cloud> {
     let of_url = rules.iter().filter(|rule| rule.url.as_deref() == Some(url));
     of_url.flat_map(|rule| rule.clouds.iter()).collect()
 }
@@ -181,7 +181,9 @@ fn every_url_of_every_table_is_read_as_printed() {
     let one = |cloud: Cloud| BTreeSet::from([cloud]);
     for_each_document(|id, _, rules| {
         for (head, rows) in rule_tables(rules) {
-            for row in rows.iter().filter(|row| matches!(row[0].table.kind, Kind::Endpoint | Kind::Region)) {
+            for row in
+                rows.iter().filter(|row| matches!(row[0].table.kind, TableKind::Endpoint | TableKind::Region))
+            {
                 let place = &row[0].id;
                 let printed = cells(&row[0].row.printed);
                 let mut theirs = BTreeSet::new();
@@ -216,7 +218,7 @@ fn every_url_of_every_table_is_read_as_printed() {
                     }
                 }
                 if !in_columns.is_empty() {
-                    let of = |rule: &&Rule| {
+                    let of = |rule: &&Reference| {
                         let url = rule.url.clone().unwrap().into_string();
                         rule.clouds.iter().map(move |cloud| (url.clone(), cloud)).collect::<Vec<_>>()
                     };
@@ -284,7 +286,7 @@ fn every_printed_port_is_read_as_printed() {
 fn every_region_row_is_read_as_printed() {
     for_each_document(|_, _, rules| {
         for (head, rows) in rule_tables(rules) {
-            for row in rows.iter().filter(|row| row[0].table.kind == Kind::Region) {
+            for row in rows.iter().filter(|row| row[0].table.kind == TableKind::Region) {
                 let printed = cells(&row[0].row.printed);
                 let cell = |name: &str| &printed[head.iter().position(|head| head == name).unwrap()];
                 for rule in row {
@@ -293,7 +295,7 @@ fn every_region_row_is_read_as_printed() {
                     let url = rule.url.as_deref().unwrap();
                     // Only the two Swiss rows have names in a column where they do not belong.
                     if !cell("Region").starts_with("Switzerland") {
-                        let column = if rule.role == Some(Role::Primary) {
+                        let column = if rule.role == Some(RegionRole::Primary) {
                             "Primary endpoint URL"
                         } else {
                             "Discovery URL"
@@ -325,7 +327,7 @@ fn roles_of_port_tables_are_read_as_printed() {
         |printed: &str| words.iter().find(|(text, _)| *text == printed).map(|(_, role)| *role).unwrap();
     for_each_document(|_, _, rules| {
         for (_, rows) in rule_tables(rules) {
-            for row in rows.iter().filter(|row| row[0].table.kind == Kind::Port) {
+            for row in rows.iter().filter(|row| row[0].table.kind == TableKind::Port) {
                 let printed = cells(&row[0].row.printed);
                 let rule = row[0];
                 let ours = (rule.action.as_deref(), rule.source.as_deref(), rule.destination.as_deref());
@@ -461,7 +463,7 @@ fn json_blocks_are_there_object_by_object() {
         let blocks = json_blocks(text);
         assert_eq!(blocks.len(), if id == "azure-stack-hci@2022-04-28" { 2 } else { 0 }, "{id}");
         for (block, table) in blocks.iter().zip(["required", "recommended"]) {
-            let mut rows: Vec<Vec<&Rule>> = Vec::new();
+            let mut rows: Vec<Vec<&Reference>> = Vec::new();
             for rule in rules.iter().filter(|rule| *rule.table.id == *table) {
                 match rows.last_mut() {
                     Some(row) if row[0].row.number == rule.row.number => row.push(rule),
@@ -501,7 +503,7 @@ fn bullets<'a>(text: &'a str, first: &str) -> Vec<&'a str> {
 fn lists_are_there_line_by_line() {
     for_each_document(|id, text, rules| {
         for table in ["microsoft-update", "remote-support"] {
-            let rows: Vec<&Rule> = rules.iter().filter(|rule| *rule.table.id == *table).collect();
+            let rows: Vec<&Reference> = rules.iter().filter(|rule| *rule.table.id == *table).collect();
             let Some(first) = rows.first() else { continue };
             let ours: Vec<&str> = rows.iter().map(|rule| &*rule.row.printed).collect();
             assert_eq!(ours, bullets(text, &first.row.printed), "{id}: {table}");
@@ -510,8 +512,9 @@ fn lists_are_there_line_by_line() {
             }
         }
         // Lists of tags: the tag stands between the first code marks of each line.
-        let tags = |rule: &&Rule| rule.table.kind == Kind::ServiceTag && rule.table.printed.is_none();
-        let rows: Vec<&Rule> = rules.iter().filter(tags).collect();
+        let tags =
+            |rule: &&Reference| rule.table.kind == TableKind::ServiceTag && rule.table.printed.is_none();
+        let rows: Vec<&Reference> = rules.iter().filter(tags).collect();
         let [first, _, ..] = rows[..] else { return };
         let ours: Vec<&str> = rows.iter().map(|rule| &*rule.row.printed).collect();
         assert_eq!(ours, bullets(text, &first.row.printed), "{id}: service tags");

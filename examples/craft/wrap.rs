@@ -17,7 +17,7 @@ use super::frame::udp;
 
 /// A wrapping: its name, the link type of what comes out, and what it makes of a frame. Nothing comes of frames that it
 /// cannot carry.
-pub struct Wrapping {
+pub struct Encapsulation {
     /// As the case is called.
     pub name: &'static str,
     /// Link type of the file.
@@ -30,38 +30,46 @@ pub struct Wrapping {
 pub const ETHERNET: u32 = 1;
 
 /// All wrappings.
-pub const WRAPPINGS: &[Wrapping] = &[
-    Wrapping { name: "vlan", link: ETHERNET, wrap: |frame| vec![tag(frame, &[(0x8100, 7)])] },
-    Wrapping { name: "qinq", link: ETHERNET, wrap: |frame| vec![tag(frame, &[(0x88a8, 500), (0x8100, 7)])] },
-    Wrapping { name: "vxlan", link: ETHERNET, wrap: |frame| vec![vxlan(frame)] },
-    Wrapping { name: "geneve", link: ETHERNET, wrap: |frame| vec![geneve(frame)] },
-    Wrapping {
+pub const WRAPPINGS: &[Encapsulation] = &[
+    Encapsulation { name: "vlan", link: ETHERNET, wrap: |frame| vec![tag(frame, &[(0x8100, 7)])] },
+    Encapsulation {
+        name: "qinq",
+        link: ETHERNET,
+        wrap: |frame| vec![tag(frame, &[(0x88a8, 500), (0x8100, 7)])],
+    },
+    Encapsulation { name: "vxlan", link: ETHERNET, wrap: |frame| vec![vxlan(frame)] },
+    Encapsulation { name: "geneve", link: ETHERNET, wrap: |frame| vec![geneve(frame)] },
+    Encapsulation {
         name: "gre",
         link: ETHERNET,
         wrap: |frame| packet(frame, |kind, ip| gre(&[0, 0], kind, &[], ip)),
     },
-    Wrapping { name: "gre-ethernet", link: ETHERNET, wrap: |frame| vec![gre(&[0, 0], 0x6558, &[], frame)] },
-    Wrapping { name: "erspan", link: ETHERNET, wrap: |frame| vec![erspan(frame)] },
-    Wrapping { name: "mpls", link: ETHERNET, wrap: |frame| packet(frame, mpls) },
-    Wrapping { name: "pppoe", link: ETHERNET, wrap: |frame| packet(frame, pppoe) },
-    Wrapping { name: "ip-in-ip", link: ETHERNET, wrap: |frame| packet(frame, ip_in_ip) },
-    Wrapping { name: "gtp-u", link: ETHERNET, wrap: |frame| packet(frame, gtp) },
-    Wrapping { name: "erspan-1", link: ETHERNET, wrap: |frame| vec![gre(&[0, 0], 0x88be, &[], frame)] },
-    Wrapping { name: "erspan-3", link: ETHERNET, wrap: |frame| vec![erspan_3(frame)] },
-    Wrapping {
+    Encapsulation {
+        name: "gre-ethernet",
+        link: ETHERNET,
+        wrap: |frame| vec![gre(&[0, 0], 0x6558, &[], frame)],
+    },
+    Encapsulation { name: "erspan", link: ETHERNET, wrap: |frame| vec![erspan(frame)] },
+    Encapsulation { name: "mpls", link: ETHERNET, wrap: |frame| packet(frame, mpls) },
+    Encapsulation { name: "pppoe", link: ETHERNET, wrap: |frame| packet(frame, pppoe) },
+    Encapsulation { name: "ip-in-ip", link: ETHERNET, wrap: |frame| packet(frame, ip_in_ip) },
+    Encapsulation { name: "gtp-u", link: ETHERNET, wrap: |frame| packet(frame, gtp) },
+    Encapsulation { name: "erspan-1", link: ETHERNET, wrap: |frame| vec![gre(&[0, 0], 0x88be, &[], frame)] },
+    Encapsulation { name: "erspan-3", link: ETHERNET, wrap: |frame| vec![erspan_3(frame)] },
+    Encapsulation {
         name: "nested",
         link: ETHERNET,
         wrap: |frame| vec![erspan(&tag(&vxlan(&tag(frame, &[(0x8100, 7)])), &[(0x8100, 9)]))],
     },
-    Wrapping { name: "radiotap", link: 127, wrap: |frame| packet(frame, radiotap) },
-    Wrapping { name: "fragments", link: ETHERNET, wrap: fragments },
-    Wrapping { name: "sll", link: 113, wrap: |frame| packet(frame, sll) },
-    Wrapping { name: "sll2", link: 276, wrap: |frame| packet(frame, sll2) },
-    Wrapping { name: "raw", link: 101, wrap: |frame| packet(frame, |_, ip| ip.to_vec()) },
-    Wrapping { name: "null", link: 0, wrap: |frame| packet(frame, null) },
-    Wrapping { name: "loopback", link: 108, wrap: |frame| packet(frame, loopback) },
-    Wrapping { name: "ppp", link: 9, wrap: |frame| packet(frame, ppp) },
-    Wrapping { name: "hdlc", link: 104, wrap: |frame| packet(frame, hdlc) },
+    Encapsulation { name: "radiotap", link: 127, wrap: |frame| packet(frame, radiotap) },
+    Encapsulation { name: "fragments", link: ETHERNET, wrap: fragments },
+    Encapsulation { name: "sll", link: 113, wrap: |frame| packet(frame, sll) },
+    Encapsulation { name: "sll2", link: 276, wrap: |frame| packet(frame, sll2) },
+    Encapsulation { name: "raw", link: 101, wrap: |frame| packet(frame, |_, ip| ip.to_vec()) },
+    Encapsulation { name: "null", link: 0, wrap: |frame| packet(frame, null) },
+    Encapsulation { name: "loopback", link: 108, wrap: |frame| packet(frame, loopback) },
+    Encapsulation { name: "ppp", link: 9, wrap: |frame| packet(frame, ppp) },
+    Encapsulation { name: "hdlc", link: 104, wrap: |frame| packet(frame, hdlc) },
 ];
 
 /// The EtherType of a frame and what it holds, tags taken off.

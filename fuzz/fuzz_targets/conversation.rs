@@ -9,11 +9,11 @@ use afs_audit::flow::Appetite;
 use afs_audit::flow::At;
 use afs_audit::flow::Endpoint;
 use afs_audit::flow::Flow;
-use afs_audit::flow::Listener;
-use afs_audit::flow::Lost;
 use afs_audit::flow::Slot;
-use afs_audit::read::Desk;
-use afs_audit::read::State;
+use afs_audit::flow::StreamConsumer;
+use afs_audit::flow::StreamLoss;
+use afs_audit::read::ConversationState;
+use afs_audit::read::Dispatcher;
 
 /// Plays `turns` on a conversation with `port`.
 pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
@@ -21,8 +21,8 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
     let client = Endpoint { port: 50000, ..Endpoint::default() };
     let server = Endpoint { port, ..Endpoint::default() };
     let flow = Flow { slot: Slot(0), opened: 0, client, server, protocol, from_start: true };
-    let mut desk = Desk::default();
-    let mut state = State::default();
+    let mut dispatcher = Dispatcher::default();
+    let mut state = ConversationState::default();
     let mut held: [Vec<u8>; 2] = Default::default();
     let mut needed = [0; 2];
     let mut sated = [false; 2];
@@ -33,12 +33,12 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
         let (bytes, rest) = rest.split_at(len);
         turns = rest;
         let index = side.index();
-        let _ = desk.sender_asks(protocol, client, server, bytes);
+        let _ = dispatcher.sender_asks(protocol, client, server, bytes);
         if protocol != 6 {
             let wire_len = (bytes.len() + usize::from(head & 1)) as u32;
-            match desk.datagram(&flow, &mut state, side, bytes, wire_len, at) {
+            match dispatcher.datagram(&flow, &mut state, side, bytes, wire_len, at) {
                 Appetite::Sated => return,
-                Appetite::Rest => state = State::default(),
+                Appetite::Rest => state = ConversationState::default(),
                 Appetite::Hungry { .. } => {}
             }
             continue;
@@ -50,7 +50,7 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
         if held[index].is_empty() || held[index].len() < needed[index] {
             continue;
         }
-        match desk.stream(&flow, &mut state, side, &held[index], at) {
+        match dispatcher.stream(&flow, &mut state, side, &held[index], at) {
             Appetite::Sated | Appetite::Rest => sated[index] = true,
             Appetite::Hungry { consumed, need } => {
                 held[index].drain(..consumed);
@@ -60,8 +60,8 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
     }
     for side in [Side::Client, Side::Server] {
         if protocol == 6 && !sated[side.index()] {
-            desk.lost(&flow, &mut state, side, &held[side.index()], Lost::Ended, at);
+            dispatcher.lost(&flow, &mut state, side, &held[side.index()], StreamLoss::Ended, at);
         }
     }
-    desk.finish(&flow, &mut state, at);
+    dispatcher.finish(&flow, &mut state, at);
 }

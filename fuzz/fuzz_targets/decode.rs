@@ -11,7 +11,7 @@ use afs_audit::capture::Frame;
 use afs_audit::capture::LinkType;
 use afs_audit::decode::Decoded;
 use afs_audit::decode::Decoder;
-use afs_audit::decode::Limits;
+use afs_audit::decode::FragmentLimits;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let link = LinkType(u16::from_be_bytes(*link));
-    let mut decoder = Decoder::new(Limits { fragment_bytes: 20_000, ..Limits::default() });
+    let mut decoder = Decoder::new(FragmentLimits { fragment_bytes: 20_000, ..FragmentLimits::default() });
     let mut number = 0;
     while let Some((len, more)) = rest.split_first_chunk::<2>() {
         let len = usize::from(u16::from_be_bytes(*len));

@@ -9,10 +9,10 @@ use afs_audit::decode;
 use afs_audit::decode::Decoded;
 use afs_audit::decode::Decoder;
 use afs_audit::flow::At;
+use afs_audit::flow::FlowLimits;
 use afs_audit::flow::FlowTable;
-use afs_audit::flow::Limits;
 use afs_audit::flow::SHARDS;
-use afs_audit::read::Desk;
+use afs_audit::read::Dispatcher;
 use afs_audit::read::Fact;
 use libfuzzer_sys::fuzz_target;
 
@@ -23,10 +23,10 @@ const RAW: LinkType = LinkType(101);
 const HEAD: usize = 8;
 
 fuzz_target!(|bytes: &[u8]| {
-    let limits = Limits { flows: 8, ..Limits::default() };
+    let limits = FlowLimits { flows: 8, ..FlowLimits::default() };
     let mut table = FlowTable::new(limits);
-    let mut desk = Desk::default();
-    let mut decoder = Decoder::new(decode::Limits::default());
+    let mut dispatcher = Dispatcher::default();
+    let mut decoder = Decoder::new(decode::FragmentLimits::default());
     let mut rest = bytes;
     let (mut number, mut seconds, mut packets) = (0, 1_700_000_000, 0);
     let mut at = At { order: 0, frame: FrameRef::default(), time: Time::default() };
@@ -41,7 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
             frame: FrameRef { number, ..FrameRef::default() },
             time: Time(seconds * 1_000_000_000),
         };
-        table.tick(seconds, at, &mut desk);
+        table.tick(seconds, at, &mut dispatcher);
         let frame = Frame {
             place: at.frame,
             time: at.time,
@@ -51,22 +51,22 @@ fuzz_target!(|bytes: &[u8]| {
         };
         if let Decoded::Packet(packet) = decoder.packet(&frame) {
             packets += 1;
-            table.accept(&packet, at, &mut desk);
+            table.accept(&packet, at, &mut dispatcher);
         }
         // Each part of the table holds some, however small the bound.
         assert!(table.live() <= 64 * SHARDS);
     }
-    table.finish(at, &mut desk);
+    table.finish(at, &mut dispatcher);
     assert_eq!(table.live(), 0);
     let counts = table.counts();
     assert_eq!(counts.packets + counts.icmp_attached, packets);
     let (mut opened, mut closed, mut counted) = (0, 0, 0);
-    for observation in desk.out {
+    for observation in dispatcher.out {
         match observation.fact {
-            Fact::Opened(_) => opened += 1,
-            Fact::Closed(closing) => {
+            Fact::FlowStarted(_) => opened += 1,
+            Fact::FlowEnded(flow_end) => {
                 closed += 1;
-                counted += closing.packets.iter().sum::<u64>();
+                counted += flow_end.packets.iter().sum::<u64>();
             }
             _ => {}
         }

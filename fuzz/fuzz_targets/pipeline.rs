@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
-use afs_audit::audit;
 use afs_audit::capture::Capture;
 use afs_audit::capture::Hash;
 use afs_audit::decode;
@@ -13,9 +12,10 @@ use afs_audit::flow;
 use afs_audit::judge;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::FlowRow;
-use afs_audit::judge::Ground;
+use afs_audit::judge::Policy;
 use afs_audit::judge::Scope;
-use afs_audit::rules::Rules;
+use afs_audit::pipeline;
+use afs_audit::rules::RuleSet;
 use afs_audit::rules::Selection;
 use afs_audit::rules::Site;
 use libfuzzer_sys::fuzz_target;
@@ -28,7 +28,7 @@ struct Kept {
     rows: Vec<String>,
 }
 
-impl audit::Clerk for Kept {
+impl pipeline::RunSink for Kept {
     fn flow(&mut self, row: &FlowRow) {
         self.flows += 1;
         self.packets += row.packets.iter().sum::<u64>();
@@ -43,27 +43,27 @@ impl audit::Clerk for Kept {
 
 struct Nobody;
 
-impl audit::Watcher for Nobody {
+impl pipeline::ProgressObserver for Nobody {
     fn progress(&mut self, _: u64, _: u64) {}
 }
 
-static GROUND: LazyLock<Arc<Ground>> = LazyLock::new(|| {
-    let rules = Rules::embedded(&Selection::default()).expect("the built-in rules are sound");
-    Arc::new(Ground::new(Arc::new(rules), Site::default(), None))
+static GROUND: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+    let rules = RuleSet::embedded(&Selection::default()).expect("the built-in rules are sound");
+    Arc::new(Policy::new(Arc::new(rules), Site::default(), None))
 });
 
 fn run(bytes: &[u8], workers: usize) -> Option<Vec<String>> {
     let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
     let capture = Capture::over("fuzz", input, Hash::None).ok()?;
-    let plan = audit::Plan {
-        ground: Arc::clone(&GROUND),
+    let plan = pipeline::AuditPlan {
+        policy: Arc::clone(&GROUND),
         scope: Scope::default(),
-        fragments: decode::Limits::default(),
-        flows: flow::Limits::default(),
-        judge: judge::Limits::default(),
+        fragments: decode::FragmentLimits::default(),
+        flows: flow::FlowLimits::default(),
+        judge: judge::JudgeLimits::default(),
         workers,
     };
-    let (facts, kept) = audit::run(capture, plan, Kept::default(), &mut Nobody, &AtomicBool::new(false));
+    let (facts, kept) = pipeline::run(capture, plan, Kept::default(), &mut Nobody, &AtomicBool::new(false));
     assert_eq!(facts.ledger.sum(), facts.ledger.read);
     assert!(facts.inputs.iter().all(|input| input.adds_up()));
     assert_eq!(facts.flows.packets + facts.flows.icmp_attached, facts.ledger.packets.frames);

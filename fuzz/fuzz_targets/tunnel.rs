@@ -7,10 +7,10 @@ use afs_audit::base::FrameRef;
 use afs_audit::base::Time;
 use afs_audit::capture::Frame;
 use afs_audit::capture::LinkType;
-use afs_audit::decode::Copies;
 use afs_audit::decode::Decoded;
 use afs_audit::decode::Decoder;
-use afs_audit::decode::Limits;
+use afs_audit::decode::Dedup;
+use afs_audit::decode::FragmentLimits;
 use libfuzzer_sys::fuzz_target;
 
 /// What a frame's inside is put into.
@@ -139,8 +139,8 @@ fn frame(before: Before, inside: &[u8]) -> (LinkType, Vec<u8>) {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let mut decoder = Decoder::new(Limits { fragment_bytes: 20_000, ..Limits::default() });
-    let mut copies = Copies::default();
+    let mut decoder = Decoder::new(FragmentLimits { fragment_bytes: 20_000, ..FragmentLimits::default() });
+    let mut copies = Dedup::default();
     let (mut rest, mut number) = (data, 0);
     while let Some(([before, high, low], more)) = rest.split_first_chunk::<3>() {
         let len = usize::from(u16::from_be_bytes([*high, *low]));

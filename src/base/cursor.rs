@@ -1,25 +1,25 @@
 //! The one way to cut bytes that a stranger sent.
 //!
 //! In:  a slice.
-//! Out: integers and sub-slices, or a [`Cut`] that names what was looked for and where the bytes ended.
+//! Out: integers and sub-slices, or a [`Truncated`] that names what was looked for and where the bytes ended.
 //! Not: what the bytes mean.
 
 /// The bytes ended before what was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct Truncated {
     /// What was being read, for example `"extension length"`.
     pub wanted: &'static str,
     /// Offset in the cursor's bytes where it should have begun.
     pub at: usize,
 }
 
-impl std::fmt::Display for Cut {
+impl std::fmt::Display for Truncated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} cut at byte {}", self.wanted, self.at)
     }
 }
 
-impl std::error::Error for Cut {}
+impl std::error::Error for Truncated {}
 
 /// Reads big-endian fields from a slice and never past its end.
 #[derive(Clone, Copy, Debug)]
@@ -61,13 +61,13 @@ impl<'a> Cursor<'a> {
 
     /// The next `len` bytes.
     #[inline]
-    pub fn take(&mut self, len: usize, wanted: &'static str) -> Result<&'a [u8], Cut> {
+    pub fn take(&mut self, len: usize, wanted: &'static str) -> Result<&'a [u8], Truncated> {
         match self.rest().get(..len) {
             Some(taken) => {
                 self.at += len;
                 Ok(taken)
             }
-            None => Err(Cut { wanted, at: self.at }),
+            None => Err(Truncated { wanted, at: self.at }),
         }
     }
 
@@ -82,67 +82,67 @@ impl<'a> Cursor<'a> {
 
     /// A cursor over the next `len` bytes, which cannot read past its parent.
     #[inline]
-    pub fn sub(&mut self, len: impl Into<usize>, wanted: &'static str) -> Result<Cursor<'a>, Cut> {
+    pub fn sub(&mut self, len: impl Into<usize>, wanted: &'static str) -> Result<Cursor<'a>, Truncated> {
         self.take(len.into(), wanted).map(Cursor::new)
     }
 
     /// Passes over `len` bytes.
     #[inline]
-    pub fn skip(&mut self, len: usize, wanted: &'static str) -> Result<(), Cut> {
+    pub fn skip(&mut self, len: usize, wanted: &'static str) -> Result<(), Truncated> {
         self.take(len, wanted).map(drop)
     }
 
     /// The next `N` bytes as an array.
     #[inline]
-    pub fn array<const N: usize>(&mut self, wanted: &'static str) -> Result<[u8; N], Cut> {
+    pub fn array<const N: usize>(&mut self, wanted: &'static str) -> Result<[u8; N], Truncated> {
         match self.rest().first_chunk::<N>() {
             Some(chunk) => {
                 self.at += N;
                 Ok(*chunk)
             }
-            None => Err(Cut { wanted, at: self.at }),
+            None => Err(Truncated { wanted, at: self.at }),
         }
     }
 
     /// One byte.
     #[inline]
-    pub fn u8(&mut self, wanted: &'static str) -> Result<u8, Cut> {
+    pub fn u8(&mut self, wanted: &'static str) -> Result<u8, Truncated> {
         self.array::<1>(wanted).map(|[byte]| byte)
     }
 
     /// Two bytes, big-endian.
     #[inline]
-    pub fn u16(&mut self, wanted: &'static str) -> Result<u16, Cut> {
+    pub fn u16(&mut self, wanted: &'static str) -> Result<u16, Truncated> {
         self.array(wanted).map(u16::from_be_bytes)
     }
 
     /// Three bytes, big-endian.
     #[inline]
-    pub fn u24(&mut self, wanted: &'static str) -> Result<u32, Cut> {
+    pub fn u24(&mut self, wanted: &'static str) -> Result<u32, Truncated> {
         self.array::<3>(wanted).map(|[a, b, c]| u32::from_be_bytes([0, a, b, c]))
     }
 
     /// Four bytes, big-endian.
     #[inline]
-    pub fn u32(&mut self, wanted: &'static str) -> Result<u32, Cut> {
+    pub fn u32(&mut self, wanted: &'static str) -> Result<u32, Truncated> {
         self.array(wanted).map(u32::from_be_bytes)
     }
 
     /// Eight bytes, big-endian.
     #[inline]
-    pub fn u64(&mut self, wanted: &'static str) -> Result<u64, Cut> {
+    pub fn u64(&mut self, wanted: &'static str) -> Result<u64, Truncated> {
         self.array(wanted).map(u64::from_be_bytes)
     }
 
     /// Two bytes, little-endian.
     #[inline]
-    pub fn u16_le(&mut self, wanted: &'static str) -> Result<u16, Cut> {
+    pub fn u16_le(&mut self, wanted: &'static str) -> Result<u16, Truncated> {
         self.array(wanted).map(u16::from_le_bytes)
     }
 
     /// Four bytes, little-endian.
     #[inline]
-    pub fn u32_le(&mut self, wanted: &'static str) -> Result<u32, Cut> {
+    pub fn u32_le(&mut self, wanted: &'static str) -> Result<u32, Truncated> {
         self.array(wanted).map(u32::from_le_bytes)
     }
 }
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(c.u8("a"), Ok(1));
         assert_eq!(c.u16("b"), Ok(2));
         assert_eq!(c.u24("c"), Ok(3));
-        assert_eq!(c.u16("d"), Err(Cut { wanted: "d", at: 6 }));
+        assert_eq!(c.u16("d"), Err(Truncated { wanted: "d", at: 6 }));
         assert_eq!(c.left(), 1, "a failed read takes nothing");
         assert_eq!(c.take_up_to(5), &[9]);
         assert!(c.is_empty());

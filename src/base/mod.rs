@@ -4,16 +4,16 @@
 
 mod address;
 mod cursor;
-mod place;
+mod frame_ref;
 mod text;
 mod time;
 
 pub use address::Address;
 pub use cursor::Cursor;
-pub use cursor::Cut;
-pub use place::FileId;
-pub use place::FrameRef;
-pub use place::Side;
+pub use cursor::Truncated;
+pub use frame_ref::FileId;
+pub use frame_ref::FrameRef;
+pub use frame_ref::Side;
 pub use text::HostName;
 pub use text::WireText;
 pub use time::Time;

@@ -41,18 +41,18 @@ pub struct Chunk {
     /// The frames cut in it.
     pub frames: Vec<FrameHeader>,
     /// Live capture: what the clock says behind these frames.
-    pub pulse: Option<Pulse>,
+    pub heartbeat: Option<Heartbeat>,
 }
 
 /// What a live capture tells besides frames, about once a second whether frames come or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pulse {
+pub struct Heartbeat {
     /// Every frame up to this time has been handed on or was lost.
     pub time: Time,
     /// Frames lost since the pulse before: by the kernel, the interface, or for want of room here.
     pub lost: u64,
     /// Evidence is to be closed here, and begun anew.
-    pub turn: bool,
+    pub rotate: bool,
 }
 
 /// A captured record, borrowed from its chunk.

@@ -298,9 +298,9 @@ fn unxz(feed: &mut Feed, stream: &mut XzStream, room: &mut [u8]) -> Result<usize
 mod tests {
     use std::io::Write;
 
-    use super::super::craft::Craft;
-    use super::super::craft::read;
-    use super::super::craft::read_dripping;
+    use super::super::test_support::Craft;
+    use super::super::test_support::read;
+    use super::super::test_support::read_dripping;
 
     fn capture(frames: u32) -> Vec<u8> {
         let mut craft = Craft::pcap(false, 0xa1b2_c3d4, 1);

@@ -214,7 +214,7 @@ impl Erf {
 
 #[cfg(test)]
 mod tests {
-    use super::super::craft::read;
+    use super::super::test_support::read;
 
     fn record(kind: u8, flags: u8, stamp: u64, wire_len: u16, body: &[u8]) -> Vec<u8> {
         let len = (16 + body.len()).next_multiple_of(8) as u16;

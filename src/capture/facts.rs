@@ -17,7 +17,7 @@ const DAMAGE_LIMIT: usize = 64;
 
 /// What became of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Outcome {
+pub enum InputOutcome {
     /// Not opened: the frame limit was reached before it.
     #[default]
     Untouched,
@@ -68,7 +68,7 @@ impl Interface {
 
 /// One place where an input could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
+pub struct InputDamage {
     /// The last sound frame before it; 0: none.
     pub after_frame: u64,
     /// Where it began, in bytes of the capture (decompressed, if it was compressed).
@@ -89,7 +89,7 @@ pub struct InputFacts {
     /// Its path; `None` for streams.
     pub path: Option<PathBuf>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: InputOutcome,
     /// The capture format, for example `pcapng`.
     pub format: Option<&'static str>,
     /// How it was compressed, for example `gzip`.
@@ -139,7 +139,7 @@ pub struct InputFacts {
     /// What the file says of its origin: hardware, operating system, application, comments.
     pub about: Vec<(&'static str, WireText)>,
     /// Where it could not be read; the first of them.
-    pub damage: Vec<Damage>,
+    pub damage: Vec<InputDamage>,
     /// How many places could not be read.
     pub damage_count: u64,
     /// What is odd and no damage, as sentences.
@@ -191,7 +191,7 @@ impl InputFacts {
         self.damage_count += 1;
         self.skipped_bytes += skipped_bytes;
         if self.damage.len() < DAMAGE_LIMIT {
-            self.damage.push(Damage { after_frame, at_byte, skipped_bytes, what });
+            self.damage.push(InputDamage { after_frame, at_byte, skipped_bytes, what });
         }
     }
 
@@ -213,7 +213,7 @@ impl InputFacts {
     }
 
     /// True when so many are missing that silence in it means nothing.
-    pub fn misses_much(&self) -> bool {
+    pub fn has_heavy_loss(&self) -> bool {
         is_much(self.missing(), self.frames)
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::FrameHeader;
 use super::InputFacts;
-use super::Outcome;
+use super::InputOutcome;
 use super::block;
 use super::block::Feed;
 use super::block::Raw;
@@ -59,11 +59,11 @@ impl Reading {
             source.have(format.wanted);
             if let Some((cutter, name)) = (format.probe)(source.window().bytes(), source.ended()) {
                 facts.format = Some(name);
-                facts.outcome = Outcome::Read;
+                facts.outcome = InputOutcome::Read;
                 return Ok(Reading { source, cutter, facts, size, done: false });
             }
         }
-        facts.outcome = Outcome::Refused(what_else(&source));
+        facts.outcome = InputOutcome::Refused(what_else(&source));
         facts.raw_bytes = source.feed().read_bytes();
         Err(Box::new(facts))
     }

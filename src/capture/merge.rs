@@ -19,7 +19,7 @@ use super::Error;
 use super::Hash;
 use super::Input;
 use super::InputFacts;
-use super::Outcome;
+use super::InputOutcome;
 use super::block;
 use super::file::Reading;
 use super::file::Run;
@@ -28,7 +28,7 @@ use super::hash::Hasher;
 use super::input;
 use super::input::Found;
 use super::input::Origin;
-use super::tail::says_much_was_lost;
+use super::interface_stats::says_much_was_lost;
 use crate::base::FileId;
 use crate::base::Time;
 
@@ -44,7 +44,7 @@ const OPEN_LIMIT: usize = 128;
 
 /// What to read, and how.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub struct InputPlan {
     /// Files, folders and streams; several are one capture.
     pub inputs: Vec<Input>,
     /// Folders that are not searched for inputs, though they may lie in one that is.
@@ -59,9 +59,9 @@ pub struct Plan {
 
 /// Shows from any thread how far reading has come.
 #[derive(Clone, Debug, Default)]
-pub struct Meter(Arc<AtomicU64>);
+pub struct ReadMeter(Arc<AtomicU64>);
 
-impl Meter {
+impl ReadMeter {
     /// Bytes read so far, as they lie on the disk.
     pub fn bytes_read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -103,19 +103,19 @@ pub struct Capture {
     filter: Option<Filter>,
     hasher: Option<Hasher>,
     tickets: u32,
-    meter: Meter,
+    meter: ReadMeter,
     bytes_total: Option<u64>,
     frames_left: u64,
     block_len: usize,
     open_files: usize,
     nothing: Arc<Vec<u8>>,
     /// An input says at its end that its sensor lost much.
-    misses_much: bool,
+    has_heavy_loss: bool,
 }
 
 impl Capture {
     /// Finds and opens the inputs; an error if nothing in them can be read.
-    pub fn open(plan: Plan) -> Result<Capture, Error> {
+    pub fn open(plan: InputPlan) -> Result<Capture, Error> {
         let filter = plan.filter.as_deref().map(Filter::new).transpose()?;
         let found = input::find(plan.inputs, &plan.except)?;
         let block_len = if found.len() > MANY_INPUTS { SMALL_BLOCK_LEN } else { BLOCK_LEN };
@@ -128,13 +128,13 @@ impl Capture {
             filter,
             hasher,
             tickets: 0,
-            meter: Meter::default(),
+            meter: ReadMeter::default(),
             bytes_total,
             frames_left: plan.frame_limit.unwrap_or(u64::MAX),
             block_len,
             open_files: 0,
             nothing: Arc::default(),
-            misses_much: false,
+            has_heavy_loss: false,
         };
         capture.arrange(found)?;
         Ok(capture)
@@ -143,7 +143,7 @@ impl Capture {
     /// Reads bytes that lie in memory or come from elsewhere.
     pub fn over(name: &str, bytes: Box<dyn Read + Send>, hash: Hash) -> Result<Capture, Error> {
         let inputs = vec![Input::Stream(name.to_owned(), bytes)];
-        Capture::open(Plan { inputs, hash, ..Plan::default() })
+        Capture::open(InputPlan { inputs, hash, ..InputPlan::default() })
     }
 
     /// Fills `chunk` with the next frames, all of one input; false at the end.
@@ -151,7 +151,7 @@ impl Capture {
     /// `chunk` may be reused; who still needs its bytes holds a clone of them.
     pub fn next(&mut self, chunk: &mut Chunk) -> bool {
         chunk.frames.clear();
-        chunk.pulse = None;
+        chunk.heartbeat = None;
         chunk.bytes = Arc::clone(&self.nothing);
         while self.frames_left > 0 {
             if let Some(place) = self.current.take() {
@@ -175,7 +175,7 @@ impl Capture {
     }
 
     /// Shows how far reading has come, from any thread.
-    pub fn meter(&self) -> Meter {
+    pub fn meter(&self) -> ReadMeter {
         self.meter.clone()
     }
 
@@ -190,8 +190,8 @@ impl Capture {
     }
 
     /// Whether it is known before the first frame that an input misses so many packets that silence means nothing.
-    pub const fn misses_much(&self) -> bool {
-        self.misses_much
+    pub const fn has_heavy_loss(&self) -> bool {
+        self.has_heavy_loss
     }
 
     /// The paths of all inputs, in the order of their numbers; `-` for streams.
@@ -239,10 +239,10 @@ impl Capture {
             };
             let mut first = None;
             if let (None, Origin::File(path)) = (&one.passed_over, &one.origin) {
-                self.misses_much |= says_much_was_lost(path);
+                self.has_heavy_loss |= says_much_was_lost(path);
             }
             match (one.passed_over, one.origin) {
-                (Some(why), _) => entry.facts.outcome = Outcome::PassedOver(why),
+                (Some(why), _) => entry.facts.outcome = InputOutcome::PassedOver(why),
                 (None, Origin::File(path)) if !alone => first = peek(path, one.size, &mut entry),
                 (None, origin) => {
                     self.begin(origin, one.size, &mut entry);
@@ -275,10 +275,10 @@ impl Capture {
         }
         if self.heads.is_empty() && self.current.is_none() {
             let reasons = self.entries.iter().filter_map(|entry| match &entry.facts.outcome {
-                Outcome::Refused(why) | Outcome::PassedOver(why) => {
+                InputOutcome::Refused(why) | InputOutcome::PassedOver(why) => {
                     Some(format!("{}: {why}", entry.facts.name))
                 }
-                Outcome::Untouched | Outcome::Read => None,
+                InputOutcome::Untouched | InputOutcome::Read => None,
             });
             return Err(Error::Nothing { reasons: reasons.collect() });
         }
@@ -297,7 +297,7 @@ impl Capture {
         let origin = match origin {
             Ok(origin) => origin,
             Err(error) => {
-                entry.refuse(InputFacts { outcome: Outcome::Refused(error.to_string()), ..facts });
+                entry.refuse(InputFacts { outcome: InputOutcome::Refused(error.to_string()), ..facts });
                 return;
             }
         };
@@ -389,8 +389,8 @@ impl Entry {
     /// It holds no frames: an error where the user named it, and listed where a folder did.
     fn refuse(&mut self, facts: InputFacts) {
         self.facts = facts;
-        if let (Outcome::Refused(why), false) = (&self.facts.outcome, self.explicit) {
-            self.facts.outcome = Outcome::PassedOver(why.clone());
+        if let (InputOutcome::Refused(why), false) = (&self.facts.outcome, self.explicit) {
+            self.facts.outcome = InputOutcome::PassedOver(why.clone());
         }
     }
 }
@@ -401,7 +401,7 @@ fn peek(path: PathBuf, size: Option<u64>, entry: &mut Entry) -> Option<Time> {
     let origin = match File::open(&path) {
         Ok(file) => block::Origin::File(file),
         Err(error) => {
-            entry.refuse(InputFacts { outcome: Outcome::Refused(error.to_string()), ..facts });
+            entry.refuse(InputFacts { outcome: InputOutcome::Refused(error.to_string()), ..facts });
             return None;
         }
     };
@@ -424,8 +424,8 @@ fn peek(path: PathBuf, size: Option<u64>, entry: &mut Entry) -> Option<Time> {
 mod tests {
     use std::fs;
 
-    use super::super::craft::Craft;
-    use super::super::craft::read_all;
+    use super::super::test_support::Craft;
+    use super::super::test_support::read_all;
     use super::*;
 
     /// A folder with pcap files; each frame holds its file's name, and its second is its time.
@@ -441,9 +441,9 @@ mod tests {
         folder
     }
 
-    fn plan(folder: &tempfile::TempDir, names: &[&str]) -> Plan {
+    fn plan(folder: &tempfile::TempDir, names: &[&str]) -> InputPlan {
         let inputs = names.iter().map(|name| Input::Path(folder.path().join(name))).collect();
-        Plan { inputs, ..Plan::default() }
+        InputPlan { inputs, ..InputPlan::default() }
     }
 
     /// Reads files in any order of naming: `name second` for each frame.
@@ -479,14 +479,14 @@ mod tests {
     fn inputs_are_numbered_in_the_final_order() {
         let folder = folder(&[("late", &[9]), ("early", &[1]), ("none", &[])]);
         fs::write(folder.path().join("README"), "text").unwrap();
-        let all = Plan { inputs: vec![Input::Path(folder.path().to_owned())], ..Plan::default() };
+        let all = InputPlan { inputs: vec![Input::Path(folder.path().to_owned())], ..InputPlan::default() };
         let (_, facts) = read_all(Capture::open(all).unwrap()).unwrap();
         let told: Vec<(u32, &str, bool)> = facts
             .iter()
-            .map(|one| (one.file.0, one.name.rsplit('/').next().unwrap(), one.outcome == Outcome::Read))
+            .map(|one| (one.file.0, one.name.rsplit('/').next().unwrap(), one.outcome == InputOutcome::Read))
             .collect();
         assert_eq!(told, [(0, "early", true), (1, "late", true), (2, "none", true), (3, "README", false)]);
-        assert_eq!(facts[3].outcome, Outcome::PassedOver("a text, no capture".to_owned()));
+        assert_eq!(facts[3].outcome, InputOutcome::PassedOver("a text, no capture".to_owned()));
     }
 
     #[test]
@@ -494,7 +494,10 @@ mod tests {
         let folder = folder(&[("a", &[1])]);
         fs::write(folder.path().join("text"), "text").unwrap();
         let (seen, facts) = read_all(Capture::open(plan(&folder, &["text", "a"])).unwrap()).unwrap();
-        assert_eq!((seen.len(), &facts[1].outcome), (1, &Outcome::Refused("a text, no capture".to_owned())));
+        assert_eq!(
+            (seen.len(), &facts[1].outcome),
+            (1, &InputOutcome::Refused("a text, no capture".to_owned()))
+        );
         let alone = Capture::open(plan(&folder, &["text"])).err().unwrap().to_string();
         assert!(
             alone.starts_with("cannot read capture: ") && alone.ends_with("text: a text, no capture"),
@@ -526,7 +529,8 @@ mod tests {
         let stream = fs::File::open(folder.path().join("b")).unwrap();
         let inputs =
             vec![Input::Stream("pipe".to_owned(), Box::new(stream)), Input::Path(folder.path().join("a"))];
-        let (seen, facts) = read_all(Capture::open(Plan { inputs, ..Plan::default() }).unwrap()).unwrap();
+        let (seen, facts) =
+            read_all(Capture::open(InputPlan { inputs, ..InputPlan::default() }).unwrap()).unwrap();
         let order: Vec<&[u8]> = seen.iter().map(|one| &*one.4).collect();
         assert_eq!(order, [b"a", b"b", b"a", b"b"]);
         assert_eq!((facts[1].name.as_str(), facts[1].hash.is_some()), ("pipe", true));
@@ -535,12 +539,12 @@ mod tests {
     #[test]
     fn a_limit_stops_early_and_says_so() {
         let folder = folder(&[("a", &[1, 2, 3]), ("b", &[4])]);
-        let limited = Plan { frame_limit: Some(2), ..plan(&folder, &["a", "b"]) };
+        let limited = InputPlan { frame_limit: Some(2), ..plan(&folder, &["a", "b"]) };
         let (seen, facts) = read_all(Capture::open(limited).unwrap()).unwrap();
         assert_eq!(seen.len(), 2);
         assert_eq!(
             (facts[0].handed_on, facts[0].complete, &facts[1].outcome),
-            (2, false, &Outcome::Untouched)
+            (2, false, &InputOutcome::Untouched)
         );
     }
 
@@ -574,11 +578,11 @@ mod tests {
         let (seen, facts) = read_all(Capture::open(plan(&folder, &["pipe"])).unwrap()).unwrap();
         writer.join().unwrap();
         assert_eq!((seen.len(), facts[0].complete), (2, true));
-        let all = Plan { inputs: vec![Input::Path(folder.path().to_owned())], ..Plan::default() };
+        let all = InputPlan { inputs: vec![Input::Path(folder.path().to_owned())], ..InputPlan::default() };
         let (_, facts) = read_all(Capture::open(all).unwrap()).unwrap();
         assert_eq!(
             facts[1].outcome,
-            Outcome::PassedOver("not a regular file".to_owned()),
+            InputOutcome::PassedOver("not a regular file".to_owned()),
             "a folder's pipe is not opened"
         );
     }
@@ -590,11 +594,11 @@ mod tests {
         let mut craft = Craft::pcap(false, 0xa1b2_c3d4, 1);
         craft.record(1, 0, &[0; 20]).record(2, 0, &[0; 60]).record(3, 0, &[0; 10]).record(4, 0, &[0; 70]);
         fs::write(folder.path().join("a"), &craft.bytes).unwrap();
-        let filtered = Plan { filter: Some("greater 50".to_owned()), ..plan(&folder, &["a"]) };
+        let filtered = InputPlan { filter: Some("greater 50".to_owned()), ..plan(&folder, &["a"]) };
         let (seen, facts) = read_all(Capture::open(filtered).unwrap()).unwrap();
         assert_eq!(seen.iter().map(|one| one.0).collect::<Vec<_>>(), [2, 4]);
         assert_eq!((facts[0].frames, facts[0].filtered, facts[0].handed_on), (4, 2, 2));
-        let broken = Plan { filter: Some("tcp and and".to_owned()), ..plan(&folder, &["a"]) };
+        let broken = InputPlan { filter: Some("tcp and and".to_owned()), ..plan(&folder, &["a"]) };
         assert!(matches!(Capture::open(broken), Err(Error::Filter(_))));
     }
 
@@ -635,8 +639,8 @@ mod tests {
                 bytes.drain(..bytes.len() - noise.len());
             }
             // The account is checked where captures are read.
-            let whole = super::super::craft::read(&bytes);
-            let dripped = super::super::craft::read_dripping(&bytes, drop_len);
+            let whole = super::super::test_support::read(&bytes);
+            let dripped = super::super::test_support::read_dripping(&bytes, drop_len);
             proptest::prop_assert_eq!(whole.ok().map(|(seen, _)| seen), dripped.ok().map(|(seen, _)| seen));
         }
     }

@@ -4,13 +4,9 @@
 //! Out: [`Chunk`]s of frames in time order, what each input was ([`InputFacts`]), and its damage.
 //! Not: what is inside a frame.
 
-#[cfg(all(feature = "live", target_os = "linux"))]
-mod again;
 mod block;
 mod chunk;
 mod compress;
-#[cfg(test)]
-mod craft;
 mod erf;
 mod facts;
 mod file;
@@ -18,54 +14,58 @@ mod filter;
 mod format;
 mod hash;
 mod input;
+mod interface;
+mod interface_stats;
 mod link;
 #[cfg(feature = "live")]
 mod live;
 mod merge;
 mod pcap;
 mod pcapng;
-mod port;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod rebind;
 #[cfg(feature = "live")]
 mod save;
 mod snoop;
-mod tail;
+#[cfg(test)]
+mod test_support;
 
 pub use chunk::Chunk;
 pub use chunk::Frame;
 pub use chunk::FrameHeader;
+pub use chunk::Heartbeat;
 pub use chunk::LinkType;
-pub use chunk::Pulse;
-pub use facts::Damage;
+pub use facts::InputDamage;
 pub use facts::InputFacts;
+pub use facts::InputOutcome;
 pub use facts::Interface;
-pub use facts::Outcome;
 pub use filter::FilterError;
 pub use hash::Hash;
 pub use input::Input;
 pub use link::link_type_name;
 #[cfg(feature = "live")]
+pub use live::CaptureStats;
+#[cfg(feature = "live")]
 pub use live::Devices;
 #[cfg(feature = "live")]
-pub use live::Gauge;
+pub use live::InterfaceInfo;
 #[cfg(feature = "live")]
-pub use live::Gauges;
+pub use live::InterfaceStats;
 #[cfg(feature = "live")]
-pub use live::Listed;
+pub use live::LiveCapture;
 #[cfg(feature = "live")]
-pub use live::Live;
+pub use live::LiveCapturePlan;
 #[cfg(feature = "live")]
 pub use live::LiveError;
 #[cfg(feature = "live")]
-pub use live::LivePlan;
-#[cfg(feature = "live")]
 pub use live::interfaces;
 pub use merge::Capture;
-pub use merge::Meter;
-pub use merge::Plan;
+pub use merge::InputPlan;
+pub use merge::ReadMeter;
+#[cfg(feature = "live")]
+pub use save::FrameSaver;
 #[cfg(feature = "live")]
 pub use save::SavePlan;
-#[cfg(feature = "live")]
-pub use save::Saver;
 
 use crate::base::WireText;
 

@@ -358,9 +358,9 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::super::InputFacts;
-    use super::super::craft::Craft;
-    use super::super::craft::read;
-    use super::super::craft::read_dripping;
+    use super::super::test_support::Craft;
+    use super::super::test_support::read;
+    use super::super::test_support::read_dripping;
 
     /// Reads a file and compares its frames (time, bytes) and the sentences of its damage.
     fn check(bytes: &[u8], frames: &[(i64, &[u8])], damage: &[&str]) -> InputFacts {

@@ -19,8 +19,8 @@ use super::format::View;
 use super::format::cut_short;
 use super::format::four;
 use super::format::word;
-use super::port::Port;
-use super::port::Scale;
+use super::interface::InterfaceClock;
+use super::interface::Scale;
 
 pub(super) const FORMAT: Format = Format { wanted: 12, probe };
 
@@ -51,7 +51,7 @@ const SEARCH_LEN: usize = 1 << 20;
 
 struct Pcapng {
     big: bool,
-    ports: Vec<Port>,
+    ports: Vec<InterfaceClock>,
     /// Interfaces of the sections before this one.
     first_port: usize,
     lost: Option<Lost>,
@@ -359,7 +359,8 @@ impl Pcapng {
         }
         let kind = kind.first_chunk::<2>().copied().unwrap_or_default();
         let link = LinkType(if BIG { u16::from_be_bytes(kind) } else { u16::from_le_bytes(kind) });
-        let mut port = Port { link, snap_len, scale: Scale::Times(1000), offset_secs: 0, checksum_len: 0 };
+        let mut port =
+            InterfaceClock { link, snap_len, scale: Scale::Times(1000), offset_secs: 0, checksum_len: 0 };
         let mut interface = Interface::new(link, snap_len, "10^-6");
         options_of::<BIG>(block.get(16..block.len() - 4).unwrap_or_default(), |code, value| {
             match (code, value) {
@@ -510,10 +511,10 @@ pub(super) fn long<const BIG: bool>(value: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::InputFacts;
-    use super::super::craft::Craft;
-    use super::super::craft::Seen;
-    use super::super::craft::read;
-    use super::super::craft::read_dripping;
+    use super::super::test_support::Craft;
+    use super::super::test_support::Seen;
+    use super::super::test_support::read;
+    use super::super::test_support::read_dripping;
 
     /// Reads a file and compares its frames (time, link type, bytes) and the sentences of its damage.
     fn check(bytes: &[u8], frames: &[(i64, u16, &[u8])], damage: &[&str]) -> (Vec<Seen>, InputFacts) {

@@ -29,8 +29,8 @@ use crossbeam_channel::bounded;
 use super::Chunk;
 use super::Frame;
 use super::Interface;
-use super::live::Gauge;
-use super::live::Gauges;
+use super::live::CaptureStats;
+use super::live::InterfaceStats;
 use super::live::now;
 use super::live::read;
 use crate::base::Time;
@@ -62,16 +62,20 @@ pub struct SavePlan {
 
 /// Hands chunks to the thread that writes them.
 #[derive(Debug)]
-pub struct Saver {
+pub struct FrameSaver {
     out: Sender<Chunk>,
     /// What still waits, to be seen from here.
     waiting: Receiver<Chunk>,
     thread: JoinHandle<()>,
 }
 
-impl Saver {
+impl FrameSaver {
     /// Opens the first file, and begins. A named pipe is opened by the thread: that waits for its reader.
-    pub fn start(plan: SavePlan, interfaces: Vec<Interface>, gauges: Arc<Gauges>) -> io::Result<Saver> {
+    pub fn start(
+        plan: SavePlan,
+        interfaces: Vec<Interface>,
+        gauges: Arc<CaptureStats>,
+    ) -> io::Result<FrameSaver> {
         let mut files = Files::new(plan, interfaces, gauges);
         if files.target != Target::Pipe {
             files.next()?;
@@ -80,11 +84,11 @@ impl Saver {
         let waiting = chunks.clone();
         let write = move || write_all(files, &chunks);
         let thread = thread::Builder::new().name("save".to_owned()).spawn(write)?;
-        Ok(Saver { out, waiting, thread })
+        Ok(FrameSaver { out, waiting, thread })
     }
 
     /// Takes a chunk for the disk, if there is room.
-    pub(super) fn save(&self, chunk: &Chunk, gauges: &Gauges) {
+    pub(super) fn save(&self, chunk: &Chunk, gauges: &CaptureStats) {
         if chunk.frames.is_empty() {
             return;
         }
@@ -94,8 +98,8 @@ impl Saver {
     }
 
     /// Waits until everything that was taken is written, as long as anything is.
-    pub(super) fn finish(self, gauges: &Gauges) {
-        let Saver { out, waiting, thread } = self;
+    pub(super) fn finish(self, gauges: &CaptureStats) {
+        let FrameSaver { out, waiting, thread } = self;
         drop(out);
         let state = || (waiting.len(), gauges.ports.iter().map(|gauge| read(&gauge.saved)).sum::<u64>());
         let (mut before, mut since) = (state(), Instant::now());
@@ -122,7 +126,7 @@ impl Saver {
 }
 
 /// Counts the frames of a chunk as not saved.
-fn unsaved(chunk: &Chunk, gauges: &Gauges) {
+fn unsaved(chunk: &Chunk, gauges: &CaptureStats) {
     for frame in &chunk.frames {
         if let Some(gauge) = gauges.ports.get(usize::from(frame.interface)) {
             gauge.unsaved.fetch_add(1, Ordering::Relaxed);
@@ -192,7 +196,7 @@ enum Target {
 /// What an interface had counted: received, lost by itself, lost behind it, not saved, saved.
 type Counts = [u64; 5];
 
-fn counts(gauge: &Gauge) -> Counts {
+fn counts(gauge: &InterfaceStats) -> Counts {
     let behind = read(&gauge.kernel_drops) + read(&gauge.our_drops);
     let [received, by_itself] = [&gauge.received, &gauge.interface_drops].map(read);
     [received, by_itself, behind, read(&gauge.unsaved), read(&gauge.saved)]
@@ -202,7 +206,7 @@ struct Files {
     plan: SavePlan,
     target: Target,
     interfaces: Vec<Interface>,
-    gauges: Arc<Gauges>,
+    gauges: Arc<CaptureStats>,
     number: u32,
     /// When the file got its first frame.
     began: Option<Instant>,
@@ -220,7 +224,7 @@ struct Files {
 }
 
 impl Files {
-    fn new(plan: SavePlan, interfaces: Vec<Interface>, gauges: Arc<Gauges>) -> Files {
+    fn new(plan: SavePlan, interfaces: Vec<Interface>, gauges: Arc<CaptureStats>) -> Files {
         let target = match std::fs::metadata(&plan.path) {
             _ if plan.path == Path::new("-") => Target::Output,
             Ok(about) if about.file_type().is_fifo() => Target::Pipe,

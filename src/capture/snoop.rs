@@ -138,8 +138,8 @@ impl Snoop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::craft::Craft;
-    use super::super::craft::read;
+    use super::super::test_support::Craft;
+    use super::super::test_support::read;
 
     fn check(bytes: &[u8], frames: usize, damage: &[&str]) -> u64 {
         let (seen, facts) = read(bytes).unwrap();

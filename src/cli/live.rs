@@ -28,30 +28,30 @@ use nix::poll::poll;
 use super::Outcome;
 use super::args;
 use super::args::Format;
+use super::dashboard::View;
+use super::dashboard::show;
+use super::messages;
 use super::metrics;
 use super::metrics::Totals;
 use super::plan::LivePlan;
 use super::plan::Speech;
-use super::rights;
+use super::privileges;
 use super::run::arguments;
 use super::run::now;
 use super::run::time;
 use super::run::width;
 use super::seam;
 use super::seam::Loaded;
-use super::speech;
-use super::view::View;
-use super::view::show;
-use crate::audit;
 use crate::base::Time;
 use crate::base::WireText;
 use crate::capture;
+use crate::capture::CaptureStats;
 use crate::capture::Devices;
-use crate::capture::Gauges;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::Severity;
+use crate::pipeline;
 use crate::report::Csv;
 use crate::report::Detail;
 use crate::report::Folder;
@@ -74,13 +74,13 @@ use crate::report::set_aside;
 pub(super) fn live(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<Outcome> {
     let common = &plan.common;
     let stop = seam::stop_on_signals()?;
-    let turn = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&turn))
+    let rotate = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&rotate))
         .context("cannot watch for signals")?;
     let loaded = seam::load(common)?;
     let devices = Devices::open(capture_plan(plan))?;
     let gauges = devices.gauges();
-    let listener = plan
+    let consumer = plan
         .metrics
         .map(|address| {
             TcpListener::bind(address).map_err(|error| {
@@ -90,26 +90,26 @@ pub(super) fn live(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<Outcom
         .transpose()?;
     give_rights_up(plan)?;
     if plan.common.speech != Speech::Quiet {
-        say_what_to_know(plan, listener.as_ref());
+        say_what_to_know(plan, consumer.as_ref());
     }
 
     // From here on with the rights that are left: what cannot be written is said now.
     let saver = plan.write.as_ref().map(|path| save(plan, path, &devices, &gauges, &stop)).transpose()?;
-    let clerk = Clerk::open(plan, color, Arc::clone(&gauges), loaded.clone(), Arc::clone(&stop))?;
-    if let Some(listener) = listener {
-        metrics::serve(listener, gauges, Arc::clone(&clerk.totals)).context("cannot serve metrics")?;
+    let sink = Clerk::open(plan, color, Arc::clone(&gauges), loaded.clone(), Arc::clone(&stop))?;
+    if let Some(consumer) = consumer {
+        metrics::serve(consumer, gauges, Arc::clone(&sink.totals)).context("cannot serve metrics")?;
     }
     let line = loaded.line(common, 1);
-    let source = devices.start(Arc::clone(&stop), turn, saver).context("cannot start a thread")?;
+    let source = devices.start(Arc::clone(&stop), rotate, saver).context("cannot start a thread")?;
     // The source ends by itself when it is told to, with all that is under way; nothing here cuts it short.
     let never = AtomicBool::new(false);
-    let (facts, clerk) = audit::run(source, line, clerk, &mut Unwatched, &never);
-    clerk.finish(facts)
+    let (facts, sink) = pipeline::run(source, line, sink, &mut Unwatched, &never);
+    sink.finish(facts)
 }
 
-fn capture_plan(plan: &LivePlan) -> capture::LivePlan {
+fn capture_plan(plan: &LivePlan) -> capture::LiveCapturePlan {
     let common = &plan.common;
-    capture::LivePlan {
+    capture::LiveCapturePlan {
         interfaces: common.files.iter().map(|name| name.display().to_string()).collect(),
         filter: common.filter.clone(),
         snap_len: plan.snaplen,
@@ -121,17 +121,17 @@ fn capture_plan(plan: &LivePlan) -> capture::LivePlan {
 }
 
 fn give_rights_up(plan: &LivePlan) -> anyhow::Result<()> {
-    let user = rights::user(plan.user.as_deref())?;
+    let user = privileges::user(plan.user.as_deref())?;
     let mut writable = Vec::new();
     if let Some(folder) = &plan.common.output {
-        rights::own_folder(folder, user.as_ref())?;
+        privileges::own_folder(folder, user.as_ref())?;
         writable.push(folder.clone());
     }
     if let Some(file) = plan.write.as_ref().filter(|file| *file != Path::new("-")) {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         writable.push(folder.unwrap_or(Path::new(".")).to_owned());
     }
-    let given = rights::give_up(user.as_ref(), &writable)?;
+    let given = privileges::give_up(user.as_ref(), &writable)?;
     if plan.require_sandbox && !given.missing.is_empty() {
         bail!("rights could not be given up, and --require-sandbox is set: {}", given.missing.join("; "));
     }
@@ -148,24 +148,24 @@ fn save(
     plan: &LivePlan,
     path: &Path,
     devices: &Devices,
-    gauges: &Arc<Gauges>,
+    gauges: &Arc<CaptureStats>,
     stop: &Arc<AtomicBool>,
-) -> anyhow::Result<capture::Saver> {
+) -> anyhow::Result<capture::FrameSaver> {
     let save = capture::SavePlan {
         path: path.to_owned(),
         rotate_bytes: plan.rotate_size,
         rotate_after: plan.rotate_time,
         stop: Arc::clone(stop),
     };
-    capture::Saver::start(save, devices.interfaces(), Arc::clone(gauges)).map_err(|error| {
+    capture::FrameSaver::start(save, devices.interfaces(), Arc::clone(gauges)).map_err(|error| {
         let reason = crate::report::reason(&error);
         anyhow::anyhow!("cannot write frames: {}: {reason}{}", path.display(), advice(&reason))
     })
 }
 
 /// What is better known before a run of days than after it.
-fn say_what_to_know(plan: &LivePlan, listener: Option<&TcpListener>) {
-    if let Some(address) = listener.and_then(|listener| listener.local_addr().ok()) {
+fn say_what_to_know(plan: &LivePlan, consumer: Option<&TcpListener>) {
+    if let Some(address) = consumer.and_then(|consumer| consumer.local_addr().ok()) {
         let who = if address.ip().is_loopback() { "" } else { ", to whoever can reach that address" };
         show(&format!("metrics at http://{address}/metrics{who}\n"));
     }
@@ -192,7 +192,7 @@ fn advice(reason: &str) -> &'static str {
 
 struct Unwatched;
 
-impl audit::Watcher for Unwatched {
+impl pipeline::ProgressObserver for Unwatched {
     fn progress(&mut self, _: u64, _: u64) {}
 }
 
@@ -214,7 +214,7 @@ struct Clerk {
     color: ColorChoice,
     sink: Sink,
     view: View,
-    gauges: Arc<Gauges>,
+    gauges: Arc<CaptureStats>,
     totals: metrics::Shared,
     /// Totals at the last turn: judge counts anew at each.
     base: Totals,
@@ -244,7 +244,7 @@ impl Clerk {
     fn open(
         plan: &LivePlan,
         color: ColorChoice,
-        gauges: Arc<Gauges>,
+        gauges: Arc<CaptureStats>,
         loaded: Loaded,
         stop: Arc<AtomicBool>,
     ) -> anyhow::Result<Clerk> {
@@ -262,7 +262,7 @@ impl Clerk {
             _ if plan.common.format == Format::Table => View::watched(gauges.ports.len())?,
             _ => View::none(),
         };
-        let mut clerk = Clerk {
+        let mut sink = Clerk {
             plan: plan.clone(),
             color,
             sink: Sink::new(names.clone(), None, Stream::None),
@@ -284,10 +284,10 @@ impl Clerk {
             turns: 0,
             landed: None,
         };
-        clerk.leftovers();
-        let folder = clerk.folder().map_err(|error| anyhow::anyhow!("{error}{}", advice(&error.reason)))?;
-        clerk.sink = Sink::new(names, folder, stream);
-        Ok(clerk)
+        sink.leftovers();
+        let folder = sink.folder().map_err(|error| anyhow::anyhow!("{error}{}", advice(&error.reason)))?;
+        sink.sink = Sink::new(names, folder, stream);
+        Ok(sink)
     }
 
     /// Says which evidence a run before this one could not finish. Its rows may be all that is left of days.
@@ -368,7 +368,7 @@ impl Clerk {
     }
 
     /// What the manifest says of an interval.
-    fn facts(&self, seen: audit::Facts) -> RunFacts {
+    fn facts(&self, seen: pipeline::RunResult) -> RunFacts {
         let losses: Vec<String> = seen
             .inputs
             .iter()
@@ -458,7 +458,7 @@ impl Clerk {
     }
 
     /// The end of the run.
-    fn finish(mut self, facts: audit::Facts) -> anyhow::Result<Outcome> {
+    fn finish(mut self, facts: pipeline::RunResult) -> anyhow::Result<Outcome> {
         let facts = self.facts(facts);
         self.settle(true);
         if let Some(folder) = self.close(&facts, None) {
@@ -479,11 +479,11 @@ impl Clerk {
             let summary = Summary { facts: &facts, names, landed: self.landed.as_ref(), detail, width: 100 };
             // In a pipe standard output has a line for each finding, and nothing else.
             if self.plan.common.format == Format::Table && io::stdout().is_terminal() {
-                Summary { width: width(true), ..summary }.write(&mut speech::stdout(self.color))?;
+                Summary { width: width(true), ..summary }.write(&mut messages::stdout(self.color))?;
             } else {
                 let width = width(io::stderr().is_terminal());
                 // The evidence is complete, whether somebody hears of it or not.
-                let _ = Summary { width, ..summary }.write(&mut speech::stderr(self.color));
+                let _ = Summary { width, ..summary }.write(&mut messages::stderr(self.color));
             }
         }
         if self.any_lost {
@@ -531,7 +531,7 @@ fn free(parent: &Path, time: &str) -> PathBuf {
     parent.join(found.unwrap_or(name))
 }
 
-impl audit::Clerk for Clerk {
+impl pipeline::RunSink for Clerk {
     fn flow(&mut self, row: &FlowRow) {
         let written = self.sink.flow(row);
         self.wrote(written);
@@ -564,7 +564,7 @@ impl audit::Clerk for Clerk {
         }
     }
 
-    fn pulse(&mut self, state: &audit::State) {
+    fn heartbeat(&mut self, state: &pipeline::LiveStatus) {
         let base = &self.base;
         let tally = &state.tally;
         let sum = |before: &[u64], now: &[u64], place: usize| {
@@ -597,7 +597,7 @@ impl audit::Clerk for Clerk {
         self.view.draw(&self.gauges, &totals);
     }
 
-    fn turn(&mut self, seen: audit::Facts) {
+    fn rotate(&mut self, seen: pipeline::RunResult) {
         let facts = self.facts(seen);
         self.turns += 1;
         let began = now();
@@ -656,10 +656,11 @@ pub(super) fn interfaces(format: Format, out: &mut dyn Write) -> anyhow::Result<
             csv.flush()?;
         }
         Format::Table => {
-            let wide =
-                |text: fn(&capture::Listed) -> usize| listed.iter().map(text).max().unwrap_or_default();
+            let wide = |text: fn(&capture::InterfaceInfo) -> usize| {
+                listed.iter().map(text).max().unwrap_or_default()
+            };
             let (name, state) = (wide(|one| one.name.chars().count()), wide(|one| one.state.len()));
-            let links = |one: &capture::Listed| {
+            let links = |one: &capture::InterfaceInfo| {
                 one.link_types.as_ref().map_or_else(|| "?".to_owned(), |links| links.join(","))
             };
             let link = listed.iter().map(|one| links(one).len()).max().unwrap_or_default();

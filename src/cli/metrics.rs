@@ -26,8 +26,8 @@ use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
 
-use crate::capture::Gauge;
-use crate::capture::Gauges;
+use crate::capture::CaptureStats;
+use crate::capture::InterfaceStats;
 use crate::judge::Destination;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
@@ -68,14 +68,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const QUESTION: usize = 8 << 10;
 
 /// Answers for as long as the process lives.
-pub(super) fn serve(listener: TcpListener, gauges: Arc<Gauges>, totals: Shared) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
+pub(super) fn serve(consumer: TcpListener, gauges: Arc<CaptureStats>, totals: Shared) -> io::Result<()> {
+    consumer.set_nonblocking(true)?;
     let page = move || page(&gauges, &totals.lock().unwrap_or_else(PoisonError::into_inner));
     let answer = move || {
         let mut askers: Vec<Asker> = Vec::new();
         loop {
-            wait(&listener, &askers);
-            while let Some(asker) = Asker::accept(&listener) {
+            wait(&consumer, &askers);
+            while let Some(asker) = Asker::accept(&consumer) {
                 if askers.len() >= ASKERS {
                     askers.remove(0);
                 }
@@ -90,8 +90,8 @@ pub(super) fn serve(listener: TcpListener, gauges: Arc<Gauges>, totals: Shared) 
 }
 
 /// Waits until somebody comes, asks or listens, or has waited too long.
-fn wait(listener: &TcpListener, askers: &[Asker]) {
-    let mut fds = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+fn wait(consumer: &TcpListener, askers: &[Asker]) {
+    let mut fds = vec![PollFd::new(consumer.as_fd(), PollFlags::POLLIN)];
     fds.extend(askers.iter().map(|asker| {
         let wanted = if asker.has_more_to_say() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
         PollFd::new(asker.stream.as_fd(), wanted)
@@ -114,8 +114,8 @@ struct Asker {
 }
 
 impl Asker {
-    fn accept(listener: &TcpListener) -> Option<Asker> {
-        let stream = match listener.accept() {
+    fn accept(consumer: &TcpListener) -> Option<Asker> {
+        let stream = match consumer.accept() {
             Ok((stream, _)) => stream,
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
@@ -179,12 +179,12 @@ impl Asker {
     }
 }
 
-fn page(gauges: &Gauges, totals: &Totals) -> String {
+fn page(gauges: &CaptureStats, totals: &Totals) -> String {
     let mut page = Page(String::new());
     page.family("build_info", "gauge", "The version that runs.");
     page.row("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let each = |page: &mut Page, name: &str, help: &str, value: fn(&Gauge) -> &AtomicU64| {
+    let each = |page: &mut Page, name: &str, help: &str, value: fn(&InterfaceStats) -> &AtomicU64| {
         page.family(name, "counter", help);
         for gauge in &gauges.ports {
             page.row(name, &[("interface", &gauge.name)], read(value(gauge)));
@@ -216,7 +216,7 @@ fn page(gauges: &Gauges, totals: &Totals) -> String {
         gauges.unsaved(),
     );
     page.one("queue_blocks", "gauge", "Blocks that wait for the audit.", read(&gauges.queued));
-    page.one("queue_capacity_blocks", "gauge", "Blocks that can wait.", Gauges::QUEUE);
+    page.one("queue_capacity_blocks", "gauge", "Blocks that can wait.", CaptureStats::QUEUE);
     page.one("flows_live", "gauge", "Conversations that are followed now.", totals.live);
     page.one("flows_opened_total", "counter", "Conversations opened.", totals.opened);
     page.one("flows_evicted_total", "counter", "Conversations closed early to make room.", totals.evicted);

@@ -5,19 +5,19 @@
 //! Not: anything about packets.
 
 mod args;
+#[cfg(all(feature = "live", unix))]
+mod dashboard;
 mod explain;
 #[cfg(all(feature = "live", unix))]
 mod live;
+mod messages;
 #[cfg(all(feature = "live", unix))]
 mod metrics;
 mod plan;
 #[cfg(all(feature = "live", unix))]
-mod rights;
+mod privileges;
 mod run;
 mod seam;
-mod speech;
-#[cfg(all(feature = "live", unix))]
-mod view;
 
 use std::io;
 use std::io::Write;
@@ -82,7 +82,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, color: ColorChoice) -> anyhow::Result<Outcome> {
-    let mut out = speech::stdout(color);
+    let mut out = messages::stdout(color);
     match command {
         Command::Analyze(typed) => {
             drop(out);

@@ -89,9 +89,9 @@ impl Bounds {
     fn of_flows(flows: NonZeroU32) -> Bounds {
         Bounds {
             flows,
-            stream_bytes: crate::flow::Limits::default().held_bytes,
-            name_bytes: crate::judge::Limits::default().name_bytes,
-            findings: crate::judge::Limits::default().findings,
+            stream_bytes: crate::flow::FlowLimits::default().held_bytes,
+            name_bytes: crate::judge::JudgeLimits::default().name_bytes,
+            findings: crate::judge::JudgeLimits::default().findings,
         }
     }
 
@@ -104,7 +104,7 @@ impl Bounds {
             flows: NonZeroU32::new(flows).unwrap_or(NonZeroU32::MIN),
             stream_bytes: bytes / 8,
             name_bytes: bytes / 4,
-            findings: (bytes / 16 / FINDING_BYTES).min(crate::judge::Limits::default().findings),
+            findings: (bytes / 16 / FINDING_BYTES).min(crate::judge::JudgeLimits::default().findings),
         }
     }
 }

@@ -10,9 +10,9 @@ use anstream::ColorChoice;
 
 use super::Outcome;
 use super::args::Format;
+use super::messages;
 use super::plan::AnalyzePlan;
 use super::plan::Speech;
-use super::speech;
 use crate::base::Time;
 use crate::report::Csv;
 use crate::report::Detail;
@@ -71,10 +71,10 @@ pub(super) fn analyze(plan: &AnalyzePlan, color: ColorChoice, pipeline: Pipeline
         let summary = Summary { facts: &facts, names: &names, landed: landed.as_ref(), detail, width: WIDTH };
         if plan.format == Format::Table {
             let width = width(io::stdout().is_terminal());
-            Summary { width, ..summary }.write(&mut speech::stdout(color))?;
+            Summary { width, ..summary }.write(&mut messages::stdout(color))?;
         } else {
             let width = width(io::stderr().is_terminal());
-            Summary { width, ..summary }.write(&mut speech::stderr(color))?;
+            Summary { width, ..summary }.write(&mut messages::stderr(color))?;
         }
     }
     let failed = |least| facts.findings.iter().any(|row| row.severity >= least);
@@ -137,7 +137,7 @@ mod tests {
     use super::super::plan::Bounds;
     use super::*;
     use crate::report::Overwrite;
-    use crate::report::sample;
+    use crate::report::test_support;
     use std::num::NonZeroU32;
     use std::num::NonZeroUsize;
 
@@ -165,15 +165,15 @@ mod tests {
 
     /// A run that found something.
     fn found(_: &AnalyzePlan, _: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
-        sink.name_inputs(sample::names());
-        sink.flow(&sample::flow())?;
-        sink.dns(&sample::dns())?;
-        sink.finding(&sample::finding())?;
-        Ok(sample::facts())
+        sink.name_inputs(test_support::names());
+        sink.flow(&test_support::flow())?;
+        sink.dns(&test_support::dns())?;
+        sink.finding(&test_support::finding())?;
+        Ok(test_support::facts())
     }
 
     fn broken(_: &AnalyzePlan, _: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
-        sink.flow(&sample::flow())?;
+        sink.flow(&test_support::flow())?;
         anyhow::bail!("cannot read capture: office.pcapng: permission denied")
     }
 

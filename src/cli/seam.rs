@@ -13,8 +13,6 @@ use super::args;
 use super::plan::AnalyzePlan;
 use super::plan::RulesPlan;
 use super::plan::SurveyPlan;
-use crate::audit;
-use crate::audit::Line;
 use crate::base::Time;
 use crate::capture;
 use crate::capture::Capture;
@@ -24,10 +22,12 @@ use crate::flow;
 use crate::judge;
 use crate::judge::DnsRow;
 use crate::judge::FlowRow;
-use crate::judge::Ground;
+use crate::judge::Policy;
 use crate::judge::RequirementState;
 use crate::judge::Scope;
-use crate::judge::Survey;
+use crate::judge::SiteDraft;
+use crate::pipeline;
+use crate::pipeline::FileAccounting;
 use crate::report::Accounting;
 use crate::report::Document;
 use crate::report::Names;
@@ -40,8 +40,8 @@ use crate::report::Unwritable;
 use crate::report::places;
 use crate::rules;
 use crate::rules::Library;
-use crate::rules::Problem;
-use crate::rules::Rules;
+use crate::rules::RuleFileError;
+use crate::rules::RuleSet;
 use crate::rules::Selection;
 use crate::rules::Site;
 use crate::rules::Tags;
@@ -53,7 +53,7 @@ use crate::rules::Tags;
 pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
     let stop = stop_on_signals()?;
     let loaded = load(plan)?;
-    let capture = Capture::open(capture::Plan {
+    let capture = Capture::open(capture::InputPlan {
         inputs: plan.files.iter().map(|file| capture::Input::named(file.clone().into_os_string())).collect(),
         except: plan.output.as_deref().map(places).unwrap_or_default(),
         filter: plan.filter.clone(),
@@ -71,9 +71,9 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
     if let Some(bytes) = capture.bytes_total() {
         progress.expect(bytes);
     }
-    let docket = Rows { sink, failed: None, stop: &stop };
+    let sink = Rows { sink, failed: None, stop: &stop };
     let workers = plan.threads.get().saturating_sub(1).max(1);
-    let (seen, rows) = audit::run(capture, loaded.line(plan, workers), docket, &mut Shown(progress), &stop);
+    let (seen, rows) = pipeline::run(capture, loaded.line(plan, workers), sink, &mut Shown(progress), &stop);
     if let Some(failed) = rows.failed {
         return Err(failed.into());
     }
@@ -122,7 +122,7 @@ impl Rows<'_> {
     }
 }
 
-impl audit::Clerk for Rows<'_> {
+impl pipeline::RunSink for Rows<'_> {
     fn flow(&mut self, row: &FlowRow) {
         let written = self.sink.flow(row);
         self.wrote(written);
@@ -136,7 +136,7 @@ impl audit::Clerk for Rows<'_> {
 
 struct Shown<'a>(&'a Progress);
 
-impl audit::Watcher for Shown<'_> {
+impl pipeline::ProgressObserver for Shown<'_> {
     fn progress(&mut self, bytes: u64, frames: u64) {
         self.0.reached(bytes, frames);
     }
@@ -145,7 +145,7 @@ impl audit::Watcher for Shown<'_> {
 /// What a run is judged on, loaded and checked.
 #[derive(Clone)]
 pub(super) struct Loaded {
-    ground: Arc<Ground>,
+    policy: Arc<Policy>,
     documents: Vec<Document>,
     site: Site,
     service_tags: Option<TagSource>,
@@ -153,19 +153,19 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// How to audit on it.
-    pub(super) fn line(&self, plan: &AnalyzePlan, workers: usize) -> audit::Plan {
+    pub(super) fn line(&self, plan: &AnalyzePlan, workers: usize) -> pipeline::AuditPlan {
         let mut servers = plan.servers.clone();
         servers.extend(self.site.roles.get("servers").into_iter().flatten());
-        audit::Plan {
-            ground: Arc::clone(&self.ground),
+        pipeline::AuditPlan {
+            policy: Arc::clone(&self.policy),
             scope: Scope::of(&servers),
-            fragments: decode::Limits::default(),
-            flows: flow::Limits {
+            fragments: decode::FragmentLimits::default(),
+            flows: flow::FlowLimits {
                 flows: plan.bounds.flows.get() as usize,
                 held_bytes: plan.bounds.stream_bytes,
-                ..flow::Limits::default()
+                ..flow::FlowLimits::default()
             },
-            judge: judge::Limits { findings: plan.bounds.findings, name_bytes: plan.bounds.name_bytes },
+            judge: judge::JudgeLimits { findings: plan.bounds.findings, name_bytes: plan.bounds.name_bytes },
             workers,
         }
     }
@@ -229,13 +229,13 @@ pub(super) fn load(plan: &AnalyzePlan) -> anyhow::Result<Loaded> {
         change_number: tags.change_number,
         cloud: tags.cloud_word.to_string(),
     });
-    let ground = Arc::new(Ground::new(rules, site.clone(), tags));
-    Ok(Loaded { ground, documents, site, service_tags })
+    let policy = Arc::new(Policy::new(rules, site.clone(), tags));
+    Ok(Loaded { policy, documents, site, service_tags })
 }
 
 /// Every mistake, a line each.
-fn all_of(problems: Vec<Problem>) -> anyhow::Error {
-    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+fn all_of(problems: Vec<RuleFileError>) -> anyhow::Error {
+    let lines: Vec<String> = problems.iter().map(RuleFileError::to_string).collect();
     anyhow::anyhow!("{}", lines.join("\nafs-audit: "))
 }
 
@@ -246,13 +246,13 @@ fn source(plan: &AnalyzePlan) -> Source {
 }
 
 pub(super) fn facts(
-    seen: audit::Facts,
+    seen: pipeline::RunResult,
     known: RunFacts,
     paths: &[PathBuf],
     limited: bool,
     hash: args::Hash,
 ) -> RunFacts {
-    let audit::Facts { inputs, ledger, flows, judgement, span, stopped } = seen;
+    let pipeline::RunResult { inputs, ledger, flows, judgement, span, stopped } = seen;
     let mut accounting = Accounting {
         bytes: inputs.iter().map(|input| input.raw_bytes).sum(),
         frames: inputs.iter().map(|input| input.frames).sum(),
@@ -294,7 +294,7 @@ pub(super) fn facts(
         ..known
     };
     let mut statistic = |name: &str, value: u64| facts.statistics.insert(name.to_owned(), value);
-    let sum = |lines: &mut dyn Iterator<Item = &Line>| lines.map(|line| line.bytes).sum::<u64>();
+    let sum = |lines: &mut dyn Iterator<Item = &FileAccounting>| lines.map(|line| line.bytes).sum::<u64>();
     statistic("bytes.frames", ledger.read.bytes);
     statistic("bytes.packets", ledger.packets.bytes);
     statistic("bytes.copies", ledger.copies.bytes);
@@ -342,7 +342,7 @@ pub(super) fn facts(
     }
     for (input, path) in inputs.iter().zip(paths) {
         if input.missing() > 0 {
-            let silence = if input.misses_much() { ": silence in it means nothing" } else { "" };
+            let silence = if input.has_heavy_loss() { ": silence in it means nothing" } else { "" };
             facts.warnings.push(format!(
                 "{}: the sensor says that it lost {} packets besides {} frames{silence}",
                 input.name,
@@ -356,8 +356,10 @@ pub(super) fn facts(
             facts.damage.push(format!("{}: and {more} places more", input.name));
         }
         match &input.outcome {
-            capture::Outcome::Refused(why) => facts.damage.push(format!("{}: {why}", input.name)),
-            capture::Outcome::PassedOver(_) | capture::Outcome::Untouched | capture::Outcome::Read => {}
+            capture::InputOutcome::Refused(why) => facts.damage.push(format!("{}: {why}", input.name)),
+            capture::InputOutcome::PassedOver(_)
+            | capture::InputOutcome::Untouched
+            | capture::InputOutcome::Read => {}
         }
         facts.inputs.push(input_facts(input, path, hash));
     }
@@ -367,10 +369,10 @@ pub(super) fn facts(
 /// An input as the manifest prints it.
 fn input_facts(input: &InputFacts, path: &std::path::Path, hash: args::Hash) -> serde_json::Value {
     let (outcome, why) = match &input.outcome {
-        capture::Outcome::Untouched => ("not reached", None),
-        capture::Outcome::Read => ("read", None),
-        capture::Outcome::Refused(why) => ("refused", Some(why)),
-        capture::Outcome::PassedOver(why) => ("passed over", Some(why)),
+        capture::InputOutcome::Untouched => ("not reached", None),
+        capture::InputOutcome::Read => ("read", None),
+        capture::InputOutcome::Refused(why) => ("refused", Some(why)),
+        capture::InputOutcome::PassedOver(why) => ("passed over", Some(why)),
     };
     let about =
         |about: &[(&'static str, crate::base::WireText)]| -> serde_json::Map<String, serde_json::Value> {
@@ -446,13 +448,13 @@ fn input_facts(input: &InputFacts, path: &std::path::Path, hash: args::Hash) -> 
     value
 }
 
-impl audit::Clerk for Survey {
+impl pipeline::RunSink for SiteDraft {
     fn flow(&mut self, row: &FlowRow) {
-        Survey::flow(self, row);
+        SiteDraft::flow(self, row);
     }
 
     fn dns(&mut self, row: &DnsRow) {
-        Survey::dns(self, row);
+        SiteDraft::dns(self, row);
     }
 }
 
@@ -461,21 +463,22 @@ pub(super) fn site_init(plan: &SurveyPlan, out: &mut dyn Write) -> anyhow::Resul
     let stop = stop_on_signals()?;
     let library = library(&RulesPlan { rules: plan.rules.clone() })?;
     let rules = Arc::new(library.select(&Selection::default())?);
-    let ground = Arc::new(Ground::new(rules, Site::default(), None));
-    let capture = Capture::open(capture::Plan {
+    let policy = Arc::new(Policy::new(rules, Site::default(), None));
+    let capture = Capture::open(capture::InputPlan {
         inputs: plan.files.iter().map(|file| capture::Input::named(file.clone().into_os_string())).collect(),
         hash: capture::Hash::None,
-        ..capture::Plan::default()
+        ..capture::InputPlan::default()
     })?;
-    let line = audit::Plan {
-        ground: Arc::clone(&ground),
+    let line = pipeline::AuditPlan {
+        policy: Arc::clone(&policy),
         scope: Scope::default(),
-        fragments: decode::Limits::default(),
-        flows: flow::Limits::default(),
-        judge: judge::Limits::default(),
+        fragments: decode::FragmentLimits::default(),
+        flows: flow::FlowLimits::default(),
+        judge: judge::JudgeLimits::default(),
         workers: 1,
     };
-    let (_, survey) = audit::run(capture, line, Survey::new(ground), &mut Shown(&Progress::none()), &stop);
+    let (_, survey) =
+        pipeline::run(capture, line, SiteDraft::new(policy), &mut Shown(&Progress::none()), &stop);
     out.write_all(survey.site_file().as_bytes())?;
     Ok(())
 }
@@ -513,7 +516,7 @@ fn library(plan: &RulesPlan) -> anyhow::Result<Library> {
 }
 
 /// Every document, also those that newer ones replace.
-fn all_rules(plan: &RulesPlan) -> anyhow::Result<Rules> {
+fn all_rules(plan: &RulesPlan) -> anyhow::Result<RuleSet> {
     let library = library(plan)?;
     let documents = library.documents().map(|document| document.id.to_string()).collect();
     library

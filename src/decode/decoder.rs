@@ -10,8 +10,8 @@ use crate::capture::LinkType;
 
 use super::ether;
 use super::fragment::FragmentCounts;
+use super::fragment::FragmentLimits;
 use super::fragment::Fragments;
-use super::fragment::Limits;
 use super::fragment::LostDatagram;
 use super::fragment::Piece;
 use super::fragment::Whole;
@@ -20,10 +20,10 @@ use super::ip::Inside;
 use super::ip::Ip;
 use super::ip::protocol;
 use super::link;
-use super::packet::Damage;
+use super::packet::DamageKind;
 use super::packet::Decoded;
-use super::packet::Fate;
 use super::packet::Packet;
+use super::packet::PacketDamage;
 use super::packet::Transport;
 use super::transport;
 use super::tunnel;
@@ -37,7 +37,7 @@ use super::view::Walk;
 ///
 /// Checksums are not verified: a capture on the sending machine sees them before the network card has filled them in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct DecodeCounts {
     /// Frames taken in.
     pub frames: u64,
     /// Frames that gave a packet.
@@ -62,7 +62,7 @@ pub struct Counts {
     pub fragment: FragmentCounts,
 }
 
-impl Counts {
+impl DecodeCounts {
     /// True when every frame, and once [`Decoder::finish`] was called every fragment, is accounted for.
     pub fn add_up(&self) -> bool {
         let ends = self.packets
@@ -84,7 +84,7 @@ impl Counts {
 pub struct Decoder {
     walk: Walk,
     fragments: Fragments,
-    counts: Counts,
+    counts: DecodeCounts,
     /// The payload of the datagram that the current frame completed.
     joined: Vec<u8>,
     /// Where the next one is written, while `joined` is still read.
@@ -103,11 +103,11 @@ const STEP_LIMIT: usize = 64;
 
 impl Decoder {
     /// A decoder that keeps at most what `limits` allow.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: FragmentLimits) -> Self {
         Decoder {
             walk: Walk::new(),
             fragments: Fragments::new(limits),
-            counts: Counts::default(),
+            counts: DecodeCounts::default(),
             joined: Vec::new(),
             spare: Vec::new(),
         }
@@ -164,8 +164,8 @@ impl Decoder {
     }
 
     /// The counts so far.
-    pub fn counts(&self) -> Counts {
-        Counts { fragment: self.fragments.counts, ..self.counts }
+    pub fn counts(&self) -> DecodeCounts {
+        DecodeCounts { fragment: self.fragments.counts, ..self.counts }
     }
 
     /// Gives up the fragments that still wait: no more frames come.
@@ -247,7 +247,7 @@ impl Decoder {
 }
 
 /// Counts an end and puts it into words.
-fn tell<'a>(counts: &mut Counts, walk: &'a Walk, end: End<'a>) -> Decoded<'a> {
+fn tell<'a>(counts: &mut DecodeCounts, walk: &'a Walk, end: End<'a>) -> Decoded<'a> {
     let stop = match end {
         End::Packet(packet) => {
             counts.packets += 1;
@@ -282,17 +282,17 @@ fn tell<'a>(counts: &mut Counts, walk: &'a Walk, end: End<'a>) -> Decoded<'a> {
         }
         Stop::TooDeep => {
             counts.broken += 1;
-            Decoded::Damaged(Damage {
+            Decoded::Damaged(PacketDamage {
                 layer: "wrapping",
                 wanted: "end of nesting",
                 at: 0,
-                fate: Fate::Broken,
+                fate: DamageKind::Broken,
             })
         }
         Stop::Damaged(damage) => {
             match damage.fate {
-                Fate::Cut => counts.cut += 1,
-                Fate::Broken => counts.broken += 1,
+                DamageKind::Truncated => counts.cut += 1,
+                DamageKind::Broken => counts.broken += 1,
             }
             Decoded::Damaged(damage)
         }

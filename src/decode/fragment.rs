@@ -4,7 +4,7 @@
 //! Out: the payload of a datagram once its last missing piece has come; what never came together, counted.
 //! Not: what is in a datagram.
 //!
-//! Memory is bounded by [`Limits`], time by the frames' own clock. The oldest datagram goes first, in the order of
+//! Memory is bounded by [`FragmentLimits`], time by the frames' own clock. The oldest datagram goes first, in the order of
 //! first fragments, so that the same frames always give the same result.
 
 use std::collections::VecDeque;
@@ -28,16 +28,16 @@ use super::view::View;
 
 /// How much may be kept while fragments wait for each other.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct FragmentLimits {
     /// Bytes over all datagrams, bookkeeping included.
     pub fragment_bytes: usize,
     /// Nanoseconds of frame time from a datagram's first fragment.
     pub fragment_nanos: u64,
 }
 
-impl Default for Limits {
+impl Default for FragmentLimits {
     fn default() -> Self {
-        Limits { fragment_bytes: 4 << 20, fragment_nanos: 30_000_000_000 }
+        FragmentLimits { fragment_bytes: 4 << 20, fragment_nanos: 30_000_000_000 }
     }
 }
 
@@ -177,7 +177,7 @@ struct Mark {
 /// All datagrams that wait.
 #[derive(Debug)]
 pub(super) struct Fragments {
-    limits: Limits,
+    limits: FragmentLimits,
     pub(super) counts: FragmentCounts,
     waiting: HashMap<Key, Datagram, RandomState>,
     /// Keys in the order of first fragments; an entry whose serial is not the datagram's is stale.
@@ -199,7 +199,7 @@ const STRETCH_COST: usize = 64;
 const LOST_LIMIT: usize = 1_000;
 
 impl Fragments {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: FragmentLimits) -> Self {
         Fragments {
             limits,
             counts: FragmentCounts::default(),

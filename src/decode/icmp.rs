@@ -6,7 +6,7 @@
 
 use crate::base::Address;
 use crate::base::Cursor;
-use crate::base::Cut;
+use crate::base::Truncated;
 
 use super::ip;
 use super::ip::Ip;
@@ -115,7 +115,7 @@ fn quoted_v6(view: View<'_>) -> Result<Ip<'_>, Stop> {
 }
 
 /// Source and destination port of a segment that begins in `bytes`.
-pub(super) fn ports(number: u8, bytes: &[u8]) -> Result<(u16, u16), Cut> {
+pub(super) fn ports(number: u8, bytes: &[u8]) -> Result<(u16, u16), Truncated> {
     let mut c = Cursor::new(bytes);
     if !has_ports(number) {
         return Ok((0, 0));

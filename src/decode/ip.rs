@@ -12,9 +12,9 @@ use crate::base::Cursor;
 
 use super::fragment::Place;
 use super::icmp;
+use super::packet::Encapsulation;
 use super::packet::Packet;
 use super::packet::Transport;
-use super::packet::Wrapping;
 use super::transport;
 use super::tunnel;
 use super::view::Next;
@@ -95,7 +95,7 @@ impl IpHeader {
             ip_id: self.ip_id,
             was_fragmented: false,
             scope: 0,
-            wrapping: &Wrapping::NONE,
+            wrapping: &Encapsulation::NONE,
             transport,
             payload: payload.bytes,
             payload_len: u32::try_from(payload.wire).unwrap_or(u32::MAX),

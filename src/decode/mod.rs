@@ -4,8 +4,8 @@
 //! Out: a [`Decoded`]: the packet inside, or why there is none. Each frame is exactly one of these.
 //! Not: which conversation the packet belongs to.
 
-mod copies;
 mod decoder;
+mod dedup;
 mod ether;
 mod fragment;
 mod icmp;
@@ -20,25 +20,25 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use copies::Copies;
-pub use decoder::Counts;
+pub use decoder::DecodeCounts;
 pub use decoder::Decoder;
+pub use dedup::Dedup;
 pub use ether::name as ether_type_name;
 pub use fragment::FragmentCounts;
-pub use fragment::Limits;
+pub use fragment::FragmentLimits;
 pub use fragment::LostDatagram;
-pub use icmp::asks as icmp_asks;
+pub use icmp::asks as icmp_is_request;
 pub use owned::OwnedPacket;
-pub use packet::Damage;
+pub use packet::DamageKind;
 pub use packet::Decoded;
-pub use packet::Fate;
+pub use packet::Encapsulation;
 pub use packet::Layer;
 pub use packet::LayerKind;
 pub use packet::Packet;
+pub use packet::PacketDamage;
 pub use packet::Quoted;
 pub use packet::TcpHeader;
 pub use packet::Transport;
-pub use packet::Wrapping;
 
 /// The name of an IP protocol, as evidence spells it; empty for the others.
 pub const fn protocol_name(number: u8) -> &'static str {

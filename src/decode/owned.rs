@@ -1,15 +1,15 @@
 //! A packet that outlives its frame: one that was put together from several.
 
+use super::packet::Encapsulation;
 use super::packet::Packet;
 use super::packet::TcpHeader;
 use super::packet::Transport;
-use super::packet::Wrapping;
 
 /// A [`Packet`] with its bytes.
 #[derive(Clone, Debug)]
 pub struct OwnedPacket {
     head: Packet<'static>,
-    wrapping: Wrapping,
+    wrapping: Encapsulation,
     options: Box<[u8]>,
     payload: Box<[u8]>,
 }
@@ -41,7 +41,7 @@ impl From<&Packet<'_>> for OwnedPacket {
                 ip_id: packet.ip_id,
                 was_fragmented: packet.was_fragmented,
                 scope: packet.scope,
-                wrapping: &Wrapping::NONE,
+                wrapping: &Encapsulation::NONE,
                 transport,
                 payload: &[],
                 payload_len: packet.payload_len,

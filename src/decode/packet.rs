@@ -20,7 +20,7 @@ pub enum Decoded<'a> {
     /// Something that we know but cannot read, for example MACsec or encrypted 802.11; the name says what.
     Unreadable(&'static str),
     /// A header is cut or broken.
-    Damaged(Damage),
+    Damaged(PacketDamage),
 }
 
 /// The innermost IP packet of a frame.
@@ -45,7 +45,7 @@ pub struct Packet<'a> {
     /// VLAN and tunnel in one number, the same for both directions; 0 without either. Part of the flow's key.
     pub scope: u64,
     /// The tags and tunnels around the packet.
-    pub wrapping: &'a Wrapping,
+    pub wrapping: &'a Encapsulation,
     /// The transport header.
     pub transport: Transport<'a>,
     /// What was captured of the transport's payload. Never more than `payload_len`: padding is not payload.
@@ -135,7 +135,7 @@ pub struct Quoted {
 
 /// Why a frame could not be read to its transport header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Damage {
+pub struct PacketDamage {
     /// The layer that was being read, for example `"ipv4"`.
     pub layer: &'static str,
     /// What was looked for or found wrong, for example `"header length"`.
@@ -143,23 +143,23 @@ pub struct Damage {
     /// Offset in the frame.
     pub at: u32,
     /// Cut by the capture (fewer bytes than on the wire), or broken in itself.
-    pub fate: Fate,
+    pub fate: DamageKind,
 }
 
 /// Whose fault damage is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fate {
+pub enum DamageKind {
     /// The capture holds fewer bytes than were on the wire.
-    Cut,
+    Truncated,
     /// The bytes contradict themselves.
     Broken,
 }
 
 /// The tags and tunnels that a packet was wrapped in, outermost first.
 #[derive(Clone, Copy, Debug)]
-pub struct Wrapping {
+pub struct Encapsulation {
     depth: u8,
-    layers: [Layer; Wrapping::LIMIT],
+    layers: [Layer; Encapsulation::LIMIT],
 }
 
 /// One tag or tunnel header.
@@ -198,14 +198,14 @@ pub enum LayerKind {
     Other(&'static str),
 }
 
-impl Wrapping {
+impl Encapsulation {
     /// How deep wrappings may nest before a frame counts as damaged.
     pub const LIMIT: usize = 12;
 
     /// Nothing around the packet.
-    pub const NONE: Wrapping = Wrapping {
+    pub const NONE: Encapsulation = Encapsulation {
         depth: 0,
-        layers: [Layer { kind: LayerKind::Vlan, id: 0, src: None, dst: None }; Wrapping::LIMIT],
+        layers: [Layer { kind: LayerKind::Vlan, id: 0, src: None, dst: None }; Encapsulation::LIMIT],
     };
 
     /// The layers, outermost first.

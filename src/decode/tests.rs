@@ -28,7 +28,7 @@ fn frame(link: u16, bytes: &[u8], number: u64) -> Frame<'_> {
 }
 
 fn decoder() -> Decoder {
-    Decoder::new(Limits::default())
+    Decoder::new(FragmentLimits::default())
 }
 
 /// What a test wants to know of an outcome, owned.
@@ -808,7 +808,7 @@ fn fragments_wait_thirty_seconds_and_no_longer() {
 
 #[test]
 fn fragments_are_bounded() {
-    let mut decoder = Decoder::new(Limits { fragment_bytes: 10_000, ..Limits::default() });
+    let mut decoder = Decoder::new(FragmentLimits { fragment_bytes: 10_000, ..FragmentLimits::default() });
     for id in 0..1_000u16 {
         let bytes = inner(&ipv4(17, id, 0x2000, (A, B), &[0; 64]));
         assert!(matches!(decoder.packet(&Frame { time: Time(0), ..frame(1, &bytes, 1) }), Decoded::Fragment));

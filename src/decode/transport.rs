@@ -7,7 +7,7 @@
 use etherparse::TcpSlice;
 use etherparse::UdpHeaderSlice;
 
-use crate::base::Cut;
+use crate::base::Truncated;
 
 use super::ip::IpHeader;
 use super::ip::protocol;
@@ -65,7 +65,7 @@ fn cut_tcp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
         return Err(body.broken("tcp", "data offset"));
     }
     if header_len > body.wire {
-        return Err(body.ended("tcp", Cut { wanted: "options", at: 20 }));
+        return Err(body.ended("tcp", Truncated { wanted: "options", at: 20 }));
     }
     let transport = Transport::Tcp(TcpHeader { seq, ack, flags, window, options: options.bytes });
     Ok(ip.packet(protocol::TCP, (src_port, dst_port), transport, body.after(header_len)))
@@ -76,7 +76,7 @@ fn cut_tcp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
 pub(super) fn udp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
     match whole_udp(body) {
         Some((ports, payload)) => Ok(ip.packet(protocol::UDP, ports, Transport::Udp, payload)),
-        None => Err(body.ended("udp", Cut { wanted: "header", at: 0 })),
+        None => Err(body.ended("udp", Truncated { wanted: "header", at: 0 })),
     }
 }
 

@@ -6,15 +6,15 @@
 
 use crate::base::Address;
 use crate::base::Cursor;
-use crate::base::Cut;
+use crate::base::Truncated;
 use crate::capture::Frame;
 use crate::capture::LinkType;
 
-use super::packet::Damage;
-use super::packet::Fate;
+use super::packet::DamageKind;
+use super::packet::Encapsulation;
 use super::packet::Layer;
 use super::packet::LayerKind;
-use super::packet::Wrapping;
+use super::packet::PacketDamage;
 
 /// Bytes of one layer: what was captured, and how much there was.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ impl<'b> View<'b> {
     pub(super) fn read<T>(
         self,
         layer: &'static str,
-        fields: impl FnOnce(&mut Cursor<'b>) -> Result<T, Cut>,
+        fields: impl FnOnce(&mut Cursor<'b>) -> Result<T, Truncated>,
     ) -> Result<(T, View<'b>), Stop> {
         let mut cursor = Cursor::new(self.bytes);
         match fields(&mut cursor) {
@@ -104,15 +104,15 @@ impl<'b> View<'b> {
 
     /// The bytes ended before what `layer` needs.
     #[cold]
-    pub(super) fn ended(self, layer: &'static str, cut: Cut) -> Stop {
-        let fate = if self.cut { Fate::Cut } else { Fate::Broken };
-        Stop::Damaged(Damage { layer, wanted: cut.wanted, at: offset(self.at + cut.at), fate })
+    pub(super) fn ended(self, layer: &'static str, cut: Truncated) -> Stop {
+        let fate = if self.cut { DamageKind::Truncated } else { DamageKind::Broken };
+        Stop::Damaged(PacketDamage { layer, wanted: cut.wanted, at: offset(self.at + cut.at), fate })
     }
 
     /// The bytes are there but contradict themselves.
     #[cold]
     pub(super) fn broken(self, layer: &'static str, wanted: &'static str) -> Stop {
-        Stop::Damaged(Damage { layer, wanted, at: offset(self.at), fate: Fate::Broken })
+        Stop::Damaged(PacketDamage { layer, wanted, at: offset(self.at), fate: DamageKind::Broken })
     }
 }
 
@@ -133,10 +133,10 @@ pub(super) enum Stop {
     /// Known, but not to be read; the name says what.
     Unreadable(&'static str),
     /// Cut or broken.
-    Damaged(Damage),
+    Damaged(PacketDamage),
     /// A tunnel whose inside we do not know: the packet around it is the innermost that we can tell.
     Opaque,
-    /// Deeper than [`Wrapping::LIMIT`].
+    /// Deeper than [`Encapsulation::LIMIT`].
     TooDeep,
 }
 
@@ -166,7 +166,7 @@ pub(super) enum Trust {
 #[derive(Clone, Debug)]
 pub(super) struct Walk {
     /// Tags and tunnels so far.
-    pub(super) wrapping: Wrapping,
+    pub(super) wrapping: Encapsulation,
     /// Sender and receiver of the innermost IP header so far: the ends of a tunnel inside it.
     pub(super) ends: Option<(Address, Address)>,
     /// True once something was put together from fragments.
@@ -179,7 +179,7 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) const fn new() -> Self {
-        Walk { wrapping: Wrapping::NONE, ends: None, joined: false, beyond: false, aggregated: 0 }
+        Walk { wrapping: Encapsulation::NONE, ends: None, joined: false, beyond: false, aggregated: 0 }
     }
 
     pub(super) fn clear(&mut self) {

@@ -2,20 +2,20 @@
 //!
 //! One entry per flow, touched by every packet: keep it small. What few packets need lies behind boxes.
 
+use super::consumer::At;
 use super::key::FlowKey;
-use super::limits::Limits;
-use super::listener::At;
-use super::story::IcmpError;
-use super::story::ResetKinds;
-use super::story::Signs;
-use super::stream::Talk;
+use super::limits::FlowLimits;
+use super::record::IcmpError;
+use super::record::ResetEvidence;
+use super::record::ResetKinds;
+use super::stream::Reassembly;
 use crate::base::Side;
 use crate::base::Time;
 use crate::decode::Packet;
 
 /// How far a conversation has come; decides how long it may be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum FlowPhase {
     /// SYN without an answer.
     Attempt,
     /// Established, or seen from the middle.
@@ -30,32 +30,32 @@ pub(super) enum State {
     Answered,
 }
 
-impl State {
-    pub(super) fn timeout(self, limits: &Limits) -> i64 {
+impl FlowPhase {
+    pub(super) fn timeout(self, limits: &FlowLimits) -> i64 {
         i64::from(match self {
-            State::Attempt => limits.attempt_secs,
-            State::Open => limits.open_secs,
-            State::HalfClosed => limits.half_closed_secs,
-            State::Closed | State::Answered => limits.closed_secs,
-            State::Datagram => limits.datagram_secs,
+            FlowPhase::Attempt => limits.attempt_secs,
+            FlowPhase::Open => limits.open_secs,
+            FlowPhase::HalfClosed => limits.half_closed_secs,
+            FlowPhase::Closed | FlowPhase::Answered => limits.closed_secs,
+            FlowPhase::Datagram => limits.datagram_secs,
         })
     }
 }
 
 /// One side's sequence space, as far as the next packet needs it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sequence {
+pub(super) struct SequenceSpace {
     /// The number after the highest that this side has sent.
     pub(super) next: u32,
     /// The highest number of this side that the other acknowledged.
     pub(super) acked: u32,
     /// Segments with payload; stops counting at the top.
     pub(super) data: u16,
-    /// Bits of [`Sequence::SENT`] and the rest.
+    /// Bits of [`SequenceSpace::SENT`] and the rest.
     pub(super) seen: u8,
 }
 
-impl Sequence {
+impl SequenceSpace {
     /// Has sent anything: `next` means something.
     pub(super) const SENT: u8 = 1;
     /// Has sent a SYN: `next` counts from its number.
@@ -75,15 +75,15 @@ impl Sequence {
 
 /// A live conversation.
 #[derive(Debug)]
-pub(super) struct Entry<S> {
+pub(super) struct LiveFlow<S> {
     pub(super) key: FlowKey,
     pub(super) last_time: Time,
     /// The last frame, packed.
     pub(super) last_frame: u64,
     pub(super) packets: [u32; 2],
     pub(super) bytes: [u64; 2],
-    pub(super) sequences: [Sequence; 2],
-    pub(super) state: State,
+    pub(super) sequences: [SequenceSpace; 2],
+    pub(super) state: FlowPhase,
     pub(super) client_is_high: bool,
     pub(super) from_start: bool,
     /// Nobody wants the bytes any more.
@@ -91,8 +91,8 @@ pub(super) struct Entry<S> {
     pub(super) simultaneous_open: bool,
     /// Whether the roles are known for certain, from a handshake or from what was said.
     pub(super) roles_known: bool,
-    pub(super) talk: Option<Box<Talk<S>>>,
-    pub(super) cold: Option<Box<Cold>>,
+    pub(super) reassembly: Option<Box<Reassembly<S>>>,
+    pub(super) details: Option<Box<FlowDetails>>,
     /// The second of the wheel's bucket that the flow lies in.
     pub(super) due: i64,
     pub(super) first_time: Time,
@@ -113,8 +113,8 @@ pub(super) type Holes = Vec<(u32, u32)>;
 ///
 /// Nearly every live conversation has one: it fills a quarter of a KiB, and not a byte more.
 #[derive(Debug, Default)]
-pub(super) struct Cold {
-    pub(super) sides: [Counts; 2],
+pub(super) struct FlowDetails {
+    pub(super) sides: [SideCounts; 2],
     /// First frames of their kind, packed; 0 for none.
     pub(super) syn_frame: u64,
     pub(super) syn_ack_frame: u64,
@@ -128,7 +128,7 @@ pub(super) struct Cold {
     /// Ranges of sequence numbers by side that were passed over and may still come.
     pub(super) holes: Option<Box<[Holes; 2]>>,
     /// How each side's packets look, against which its resets are held.
-    pub(super) manners: [Manner; 2],
+    pub(super) profiles: [SenderProfile; 2],
     /// When the client first sent payload.
     pub(super) data_time: Time,
     /// When the client first sent FIN or RST.
@@ -141,15 +141,15 @@ pub(super) struct Cold {
     pub(super) pause: [u32; 2],
 }
 
-const _: () = assert!(size_of::<Cold>() <= 256);
+const _: () = assert!(size_of::<FlowDetails>() <= 256);
 
-/// What is counted of one side; see [`SideStory`](super::story::SideStory), which has the same and more.
+/// What is counted of one side; see [`SideSummary`](super::record::SideStory), which has the same and more.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct SideCounts {
     pub(super) syns: u16,
     pub(super) fins: u16,
     pub(super) resets: u16,
-    pub(super) signs: Signs,
+    pub(super) signs: ResetEvidence,
     pub(super) reset_kinds: ResetKinds,
     pub(super) stuck: u8,
     pub(super) selective: u8,
@@ -166,12 +166,12 @@ pub(super) struct Counts {
 
 /// What a sender's packets have in common; and its last reset.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Manner {
+pub(super) struct SenderProfile {
     /// Hop limits of the first and the last packet; 0 before anything was sent. A box that answers for a server sends the first.
     pub(super) ttls: [u8; 2],
     /// IPv4 identifications of the same, 0 for none.
     pub(super) ip_ids: [u16; 2],
-    /// Bits of [`Manner::STAMPS`] and the rest.
+    /// Bits of [`SenderProfile::STAMPS`] and the rest.
     pub(super) seen: u8,
     /// Sequence number of the last reset.
     pub(super) reset: u32,
@@ -187,7 +187,7 @@ pub(super) struct Manner {
     pub(super) heard: u32,
 }
 
-impl Manner {
+impl SenderProfile {
     /// Its segments carry time stamps (RFC 7323 §3).
     pub(super) const STAMPS: u8 = 1;
     /// It reset what it had taken part in: `reset` means something.
@@ -200,28 +200,28 @@ impl Manner {
     }
 }
 
-impl<S> Entry<S> {
+impl<S> LiveFlow<S> {
     pub(super) fn new(key: FlowKey, client_is_high: bool, from_start: bool, protocol: u8, at: At) -> Self {
         const TCP: u8 = 6;
-        Entry {
+        LiveFlow {
             key,
             last_time: at.time,
             last_frame: at.frame.pack(),
             packets: [0; 2],
             bytes: [0; 2],
-            sequences: [Sequence::default(); 2],
+            sequences: [SequenceSpace::default(); 2],
             state: match protocol {
-                TCP if from_start => State::Attempt,
-                TCP => State::Open,
-                _ => State::Datagram,
+                TCP if from_start => FlowPhase::Attempt,
+                TCP => FlowPhase::Open,
+                _ => FlowPhase::Datagram,
             },
             client_is_high,
             from_start,
             sated: false,
             simultaneous_open: false,
             roles_known: from_start,
-            talk: None,
-            cold: None,
+            reassembly: None,
+            details: None,
             due: i64::MIN,
             first_time: at.time,
             first_frame: at.frame.pack(),
@@ -238,7 +238,7 @@ impl<S> Entry<S> {
     /// Counts a packet.
     #[inline]
     pub(super) fn count(&mut self, packet: &Packet<'_>, flipped: bool, at: At) {
-        if self.state == State::Open && at.time.since(self.last_time) > IDLE_NANOS {
+        if self.state == FlowPhase::Open && at.time.since(self.last_time) > IDLE_NANOS {
             self.pauses();
         }
         let side = self.side(flipped).index();
@@ -257,12 +257,12 @@ impl<S> Entry<S> {
     fn pauses(&mut self) {
         let client = self.sequence(Side::Client);
         if client.next == client.acked {
-            self.cold().pause = self.packets;
+            self.details().pause = self.packets;
         }
     }
 
     #[inline]
-    pub(super) fn sequence(&self, side: Side) -> &Sequence {
+    pub(super) fn sequence(&self, side: Side) -> &SequenceSpace {
         let [client, server] = &self.sequences;
         match side {
             Side::Client => client,
@@ -271,7 +271,7 @@ impl<S> Entry<S> {
     }
 
     #[inline]
-    pub(super) fn sequence_mut(&mut self, side: Side) -> &mut Sequence {
+    pub(super) fn sequence_mut(&mut self, side: Side) -> &mut SequenceSpace {
         let [client, server] = &mut self.sequences;
         match side {
             Side::Client => client,
@@ -282,17 +282,17 @@ impl<S> Entry<S> {
     /// The number after the highest that a side has sent, when it has sent anything.
     pub(super) fn sent_up_to(&self, side: Side) -> Option<u32> {
         let sequence = self.sequence(side);
-        sequence.has(Sequence::SENT).then_some(sequence.next)
+        sequence.has(SequenceSpace::SENT).then_some(sequence.next)
     }
 
-    pub(super) fn cold(&mut self) -> &mut Cold {
-        self.cold.get_or_insert_with(Box::default)
+    pub(super) fn details(&mut self) -> &mut FlowDetails {
+        self.details.get_or_insert_with(Box::default)
     }
 
     /// Adds what a stream found repeated and changed.
     pub(super) fn note_differing(&mut self, side: Side, differing: u32) {
         if differing > 0 {
-            let known = &mut self.cold().side(side).differing;
+            let known = &mut self.details().side(side).differing;
             *known = known.saturating_add(u16::try_from(differing).unwrap_or(u16::MAX));
         }
     }
@@ -303,26 +303,26 @@ impl<S> Entry<S> {
         self.packets.reverse();
         self.bytes.reverse();
         self.sequences.reverse();
-        if let Some(talk) = &mut self.talk {
-            talk.streams.reverse();
+        if let Some(reassembly) = &mut self.reassembly {
+            reassembly.streams.reverse();
         }
-        if let Some(cold) = &mut self.cold {
-            cold.sides.reverse();
-            cold.first.reverse();
-            cold.manners.reverse();
-            cold.pause.reverse();
-            if let Some(holes) = &mut cold.holes {
+        if let Some(details) = &mut self.details {
+            details.sides.reverse();
+            details.first.reverse();
+            details.profiles.reverse();
+            details.pause.reverse();
+            if let Some(holes) = &mut details.holes {
                 holes.reverse();
             }
-            if let Some(error) = &mut cold.icmp {
+            if let Some(error) = &mut details.icmp {
                 error.about = error.about.other();
             }
         }
     }
 }
 
-impl Cold {
-    pub(super) fn side(&mut self, side: Side) -> &mut Counts {
+impl FlowDetails {
+    pub(super) fn side(&mut self, side: Side) -> &mut SideCounts {
         let [client, server] = &mut self.sides;
         match side {
             Side::Client => client,
@@ -331,8 +331,8 @@ impl Cold {
     }
 
     /// Both at once, for what needs the one to tell the other.
-    pub(super) fn side_and_manner(&mut self, side: Side) -> (&mut Counts, &mut Manner) {
-        let ([client, server], [its, other]) = (&mut self.sides, &mut self.manners);
+    pub(super) fn side_and_profile(&mut self, side: Side) -> (&mut SideCounts, &mut SenderProfile) {
+        let ([client, server], [its, other]) = (&mut self.sides, &mut self.profiles);
         match side {
             Side::Client => (client, its),
             Side::Server => (server, other),

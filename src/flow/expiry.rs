@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::listener::Slot;
+use super::consumer::Slot;
 
 /// Buckets of flows by the second in which they are due.
 #[derive(Debug, Default)]

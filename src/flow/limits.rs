@@ -6,7 +6,7 @@
 
 /// Bounds and time-outs. Seconds are frame time.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct FlowLimits {
     /// Live flows in all; beyond it the longest idle are pushed out.
     pub flows: usize,
     /// Bytes held per side of a conversation until they can be read.
@@ -27,9 +27,9 @@ pub struct Limits {
     pub datagram_secs: u32,
 }
 
-impl Default for Limits {
+impl Default for FlowLimits {
     fn default() -> Self {
-        Limits {
+        FlowLimits {
             flows: 1 << 20,
             stream_bytes: 64 << 10,
             held_bytes: 512 << 20,

@@ -1,43 +1,43 @@
 //! Joins packets into conversations and streams.
 //!
 //! In:  decoded packets, in order.
-//! Out: to a [`Listener`]: conversations opened, their bytes in order as long as it wants them, what became of them.
+//! Out: to a [`StreamConsumer`]: conversations opened, their bytes in order as long as it wants them, what became of them.
 //! Not: what the bytes mean.
 
 mod community;
+mod consumer;
 mod entry;
 mod expiry;
 mod key;
 mod limits;
-mod listener;
-mod roles;
+mod orientation;
+mod record;
 mod shard;
-mod story;
 mod stream;
 mod table;
 mod tcp;
 
 pub use community::CommunityId;
 pub use community::community_id;
+pub use consumer::Appetite;
+pub use consumer::At;
+pub use consumer::Flow;
+pub use consumer::Slot;
+pub use consumer::StreamConsumer;
+pub use consumer::StreamLoss;
 pub use key::Endpoint;
 pub use key::FlowKey;
 pub use limits::FlowCounts;
-pub use limits::Limits;
-pub use listener::Appetite;
-pub use listener::At;
-pub use listener::Flow;
-pub use listener::Listener;
-pub use listener::Lost;
-pub use listener::Slot;
+pub use limits::FlowLimits;
+pub use record::EndReason;
+pub use record::FlowEnd;
+pub use record::FlowStart;
+pub use record::Handshake;
+pub use record::IcmpError;
+pub use record::ResetEvidence;
+pub use record::ResetKinds;
+pub use record::SideSummary;
+pub use record::TcpSummary;
 pub use shard::SHARDS;
 pub use shard::shard_of;
-pub use story::Close;
-pub use story::Closing;
-pub use story::Handshake;
-pub use story::IcmpError;
-pub use story::Opening;
-pub use story::ResetKinds;
-pub use story::SideStory;
-pub use story::Signs;
-pub use story::TcpStory;
 pub use table::FlowTable;

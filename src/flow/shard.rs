@@ -6,9 +6,9 @@
 
 use hashbrown::HashTable;
 
-use super::entry::Entry;
+use super::consumer::Slot;
+use super::entry::LiveFlow;
 use super::key::FlowKey;
-use super::listener::Slot;
 use crate::base::Address;
 use crate::decode::Packet;
 use crate::decode::Transport;
@@ -32,7 +32,7 @@ pub fn shard_of(packet: &Packet<'_>) -> usize {
 }
 
 /// Pages of entries: a growing table moves nothing.
-type Pages<S> = Vec<Vec<Option<Entry<S>>>>;
+type Pages<S> = Vec<Vec<Option<LiveFlow<S>>>>;
 
 /// Conversations by key and by place.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(super) struct Shard<S> {
 const PAGE: usize = 256;
 
 #[inline]
-fn at<S>(pages: &Pages<S>, place: u32) -> Option<&Entry<S>> {
+fn at<S>(pages: &Pages<S>, place: u32) -> Option<&LiveFlow<S>> {
     pages.get(place as usize / PAGE)?.get(place as usize % PAGE)?.as_ref()
 }
 
@@ -61,12 +61,12 @@ impl<S> Shard<S> {
     }
 
     #[inline]
-    pub(super) fn entry(&self, place: u32) -> Option<&Entry<S>> {
+    pub(super) fn entry(&self, place: u32) -> Option<&LiveFlow<S>> {
         at(&self.pages, place)
     }
 
     #[inline]
-    pub(super) fn entry_mut(&mut self, place: u32) -> Option<&mut Entry<S>> {
+    pub(super) fn entry_mut(&mut self, place: u32) -> Option<&mut LiveFlow<S>> {
         self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.as_mut()
     }
 
@@ -76,7 +76,7 @@ impl<S> Shard<S> {
     }
 
     /// Puts a conversation in whose key has this hash; `rehash` tells those of the others.
-    pub(super) fn insert(&mut self, hash: u64, entry: Entry<S>, rehash: impl Fn(&FlowKey) -> u64) -> u32 {
+    pub(super) fn insert(&mut self, hash: u64, entry: LiveFlow<S>, rehash: impl Fn(&FlowKey) -> u64) -> u32 {
         self.live += 1;
         self.peak = self.peak.max(self.live);
         let place = self.settle(entry);
@@ -86,7 +86,7 @@ impl<S> Shard<S> {
         place
     }
 
-    fn settle(&mut self, entry: Entry<S>) -> u32 {
+    fn settle(&mut self, entry: LiveFlow<S>) -> u32 {
         if let Some(place) = self.free.pop()
             && let Some(slot) =
                 self.pages.get_mut(place as usize / PAGE).and_then(|page| page.get_mut(place as usize % PAGE))
@@ -107,7 +107,7 @@ impl<S> Shard<S> {
     }
 
     /// Takes a conversation out.
-    pub(super) fn take(&mut self, place: u32, hash: impl Fn(&FlowKey) -> u64) -> Option<Entry<S>> {
+    pub(super) fn take(&mut self, place: u32, hash: impl Fn(&FlowKey) -> u64) -> Option<LiveFlow<S>> {
         let taken = self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.take()?;
         if let Ok(found) = self.index.find_entry(hash(&taken.key), |other| *other == place) {
             found.remove();
@@ -117,7 +117,7 @@ impl<S> Shard<S> {
         Some(taken)
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (u32, &Entry<S>)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u32, &LiveFlow<S>)> {
         self.pages
             .iter()
             .flatten()

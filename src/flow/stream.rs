@@ -1,14 +1,14 @@
 //! Puts one side's bytes in order, as far as somebody still wants them.
 //!
 //! In:  segments in the order of capture.
-//! Out: contiguous bytes to a [`Listener`]; a segment that is in order and wanted is handed on without a copy.
+//! Out: contiguous bytes to a [`StreamConsumer`]; a segment that is in order and wanted is handed on without a copy.
 //! Not: what happens after the listener is sated: nothing is kept then.
 
-use super::listener::Appetite;
-use super::listener::At;
-use super::listener::Flow;
-use super::listener::Listener;
-use super::listener::Lost;
+use super::consumer::Appetite;
+use super::consumer::At;
+use super::consumer::Flow;
+use super::consumer::StreamConsumer;
+use super::consumer::StreamLoss;
 use crate::base::Side;
 use crate::base::Time;
 
@@ -20,14 +20,14 @@ const PENDING_SEGMENTS: usize = 64;
 
 /// What a listener and its two streams hold of one conversation while it is hungry.
 #[derive(Debug)]
-pub(super) struct Talk<S> {
+pub(super) struct Reassembly<S> {
     pub(super) state: S,
     pub(super) streams: [Stream; 2],
     /// Bytes that it holds, as weighed last.
     pub(super) held: usize,
 }
 
-impl<S> Talk<S> {
+impl<S> Reassembly<S> {
     /// Bytes of this side have come, or their first number is known.
     pub(super) fn has_begun(&self, side: Side) -> bool {
         let [client, server] = &self.streams;
@@ -58,7 +58,7 @@ pub(super) struct Stream {
     /// The listener wants no more.
     pub(super) sated: bool,
     /// Why the stream was given up.
-    pub(super) lost: Option<Lost>,
+    pub(super) lost: Option<StreamLoss>,
     /// Bytes that came twice and were not the same.
     pub(super) differing: u32,
 }
@@ -73,17 +73,17 @@ pub(super) struct Segment<'a> {
 }
 
 /// Who is told about a stream, and about which moment.
-pub(super) struct Ear<'a, L: Listener> {
+pub(super) struct DeliveryCtx<'a, L: StreamConsumer> {
     pub(super) flow: &'a Flow,
     pub(super) side: Side,
     pub(super) at: At,
     pub(super) state: &'a mut L::State,
-    pub(super) listener: &'a mut L,
+    pub(super) consumer: &'a mut L,
 }
 
-impl<L: Listener> Ear<'_, L> {
+impl<L: StreamConsumer> DeliveryCtx<'_, L> {
     fn stream(&mut self, bytes: &[u8]) -> Appetite {
-        self.listener.stream(self.flow, self.state, self.side, bytes, self.at)
+        self.consumer.stream(self.flow, self.state, self.side, bytes, self.at)
     }
 }
 
@@ -119,7 +119,12 @@ impl Stream {
     }
 
     /// Takes a segment in; delivers what became contiguous.
-    pub(super) fn accept<L: Listener>(&mut self, segment: Segment<'_>, cap: usize, ear: &mut Ear<'_, L>) {
+    pub(super) fn accept<L: StreamConsumer>(
+        &mut self,
+        segment: Segment<'_>,
+        cap: usize,
+        ctx: &mut DeliveryCtx<'_, L>,
+    ) {
         if self.sated || (segment.bytes.is_empty() && segment.cut == 0) {
             return;
         }
@@ -128,7 +133,7 @@ impl Stream {
         if distance > 0 {
             self.keep(segment, distance as usize, cap);
             if segment.cut > 0 || self.pending.len() > PENDING_SEGMENTS || self.pending_bytes > cap {
-                self.give_up(if segment.cut > 0 { Lost::Snapped } else { Lost::Cap }, ear);
+                self.give_up(if segment.cut > 0 { StreamLoss::Snapped } else { StreamLoss::Cap }, ctx);
             }
             return;
         }
@@ -136,43 +141,43 @@ impl Stream {
         self.compare(segment);
         let Some(fresh) = segment.bytes.get(repeated..).filter(|fresh| !fresh.is_empty()) else {
             if segment.cut > 0 && repeated < segment.bytes.len() + segment.cut as usize {
-                self.give_up(Lost::Snapped, ear);
+                self.give_up(StreamLoss::Snapped, ctx);
             }
             return;
         };
         if self.held.is_empty() && self.pending.is_empty() && segment.cut == 0 && fresh.len() >= self.need {
-            self.deliver_borrowed(fresh, cap, ear);
+            self.deliver_borrowed(fresh, cap, ctx);
         } else {
             self.held.extend_from_slice(fresh);
             self.join();
-            self.deliver_held(cap, ear);
+            self.deliver_held(cap, ctx);
         }
         if segment.cut > 0 && !self.sated {
-            self.give_up(Lost::Snapped, ear);
+            self.give_up(StreamLoss::Snapped, ctx);
         }
     }
 
     /// The other side acknowledged up to `ack`: a hole below it was missed by the capture, once it has had time to show.
-    pub(super) fn acknowledged<L: Listener>(&mut self, ack: u32, ear: &mut Ear<'_, L>) {
+    pub(super) fn acknowledged<L: StreamConsumer>(&mut self, ack: u32, ctx: &mut DeliveryCtx<'_, L>) {
         if !self.waits() || ahead(ack, self.end()) <= 0 {
             return;
         }
         match self.missed_since {
-            None => self.missed_since = Some(ear.at.time),
-            Some(since) if ear.at.time.since(since) >= REORDER_NANOS => {
-                self.give_up(Lost::Gap, ear);
+            None => self.missed_since = Some(ctx.at.time),
+            Some(since) if ctx.at.time.since(since) >= REORDER_NANOS => {
+                self.give_up(StreamLoss::Gap, ctx);
             }
             Some(_) => {}
         }
     }
 
     /// No more bytes will come that can be used: hands over what is contiguous and forgets the rest.
-    pub(super) fn give_up<L: Listener>(&mut self, why: Lost, ear: &mut Ear<'_, L>) {
+    pub(super) fn give_up<L: StreamConsumer>(&mut self, why: StreamLoss, ctx: &mut DeliveryCtx<'_, L>) {
         if self.sated || !self.started {
             return;
         }
-        if why != Lost::Ended || !self.held.is_empty() || !self.pending.is_empty() {
-            ear.listener.lost(ear.flow, ear.state, ear.side, &self.held, why, ear.at);
+        if why != StreamLoss::Ended || !self.held.is_empty() || !self.pending.is_empty() {
+            ctx.consumer.lost(ctx.flow, ctx.state, ctx.side, &self.held, why, ctx.at);
         }
         self.lost = Some(why);
         self.satisfy();
@@ -185,9 +190,14 @@ impl Stream {
         self.pending_bytes = 0;
     }
 
-    fn deliver_borrowed<L: Listener>(&mut self, mut bytes: &[u8], cap: usize, ear: &mut Ear<'_, L>) {
+    fn deliver_borrowed<L: StreamConsumer>(
+        &mut self,
+        mut bytes: &[u8],
+        cap: usize,
+        ctx: &mut DeliveryCtx<'_, L>,
+    ) {
         loop {
-            match ear.stream(bytes) {
+            match ctx.stream(bytes) {
                 Appetite::Sated | Appetite::Rest => return self.satisfy(),
                 Appetite::Hungry { consumed, need } => {
                     let consumed = consumed.min(bytes.len());
@@ -202,13 +212,13 @@ impl Stream {
         }
         self.held.extend_from_slice(bytes);
         if self.held.len() > cap || self.need > cap {
-            self.give_up(Lost::Cap, ear);
+            self.give_up(StreamLoss::Cap, ctx);
         }
     }
 
-    fn deliver_held<L: Listener>(&mut self, cap: usize, ear: &mut Ear<'_, L>) {
+    fn deliver_held<L: StreamConsumer>(&mut self, cap: usize, ctx: &mut DeliveryCtx<'_, L>) {
         while !self.held.is_empty() && self.held.len() >= self.need {
-            match ear.stream(&self.held) {
+            match ctx.stream(&self.held) {
                 Appetite::Sated | Appetite::Rest => return self.satisfy(),
                 Appetite::Hungry { consumed, need } => {
                     let consumed = consumed.min(self.held.len());
@@ -222,7 +232,7 @@ impl Stream {
             }
         }
         if self.held.len() > cap || self.need > cap {
-            self.give_up(Lost::Cap, ear);
+            self.give_up(StreamLoss::Cap, ctx);
         }
     }
 

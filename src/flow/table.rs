@@ -1,7 +1,7 @@
 //! The live conversations: finds a packet's, opens and closes them, keeps their number bounded.
 //!
 //! In:  packets in the order of capture, and the seconds of frame time as they pass.
-//! Out: to a [`Listener`], through each conversation's entry.
+//! Out: to a [`StreamConsumer`], through each conversation's entry.
 //! Not: TCP's rules; those are in `tcp`.
 //!
 //! The table is split into [`SHARDS`] parts by address pair. A worker owns some of them, and what happens in one does not
@@ -9,34 +9,34 @@
 
 use std::hash::BuildHasher;
 
-use super::entry::Cold;
-use super::entry::Entry;
-use super::entry::State;
+use super::consumer::Appetite;
+use super::consumer::At;
+use super::consumer::Flow;
+use super::consumer::Slot;
+use super::consumer::StreamConsumer;
+use super::consumer::StreamLoss;
+use super::entry::FlowDetails;
+use super::entry::FlowPhase;
+use super::entry::LiveFlow;
 use super::expiry::Wheel;
 use super::key::Endpoint;
 use super::key::FlowKey;
 use super::limits::FlowCounts;
-use super::limits::Limits;
-use super::listener::Appetite;
-use super::listener::At;
-use super::listener::Flow;
-use super::listener::Listener;
-use super::listener::Lost;
-use super::listener::Slot;
-use super::roles::flow_key;
-use super::roles::who_opened;
+use super::limits::FlowLimits;
+use super::orientation::flow_key;
+use super::orientation::who_opened;
+use super::record::EndReason;
+use super::record::FlowEnd;
+use super::record::FlowStart;
+use super::record::IcmpError;
 use super::shard::SHARDS;
 use super::shard::Shard;
 use super::shard::parts;
 use super::shard::shard_of;
 use super::shard::slot;
-use super::story::Close;
-use super::story::Closing;
-use super::story::IcmpError;
-use super::story::Opening;
-use super::stream::Ear;
+use super::stream::DeliveryCtx;
+use super::stream::Reassembly;
 use super::stream::Stream;
-use super::stream::Talk;
 use super::tcp;
 use crate::base::FrameRef;
 use crate::base::Side;
@@ -57,17 +57,17 @@ pub(super) struct Seen<'a> {
 }
 
 /// Where a conversation takes place: its bounds, its counters, and who listens.
-pub(super) struct Hall<'a, L: Listener> {
-    pub(super) limits: &'a Limits,
+pub(super) struct TableCtx<'a, L: StreamConsumer> {
+    pub(super) limits: &'a FlowLimits,
     pub(super) counts: &'a mut FlowCounts,
-    pub(super) listener: &'a mut L,
+    pub(super) consumer: &'a mut L,
 }
 
 /// The live conversations of some shards.
 #[derive(Debug)]
 pub struct FlowTable<S> {
     shards: Vec<Shard<S>>,
-    limits: Limits,
+    limits: FlowLimits,
     hasher: foldhash::quality::RandomState,
     wheel: Wheel,
     /// The current second of frame time.
@@ -78,7 +78,7 @@ pub struct FlowTable<S> {
 
 impl<S: Default> FlowTable<S> {
     /// An empty table.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: FlowLimits) -> Self {
         FlowTable {
             shards: (0..SHARDS).map(|_| Shard::new()).collect(),
             limits,
@@ -102,10 +102,10 @@ impl<S: Default> FlowTable<S> {
 
     /// Takes a packet in.
     #[inline]
-    pub fn accept<L: Listener<State = S>>(&mut self, packet: &Packet<'_>, at: At, listener: &mut L) {
+    pub fn accept<L: StreamConsumer<State = S>>(&mut self, packet: &Packet<'_>, at: At, consumer: &mut L) {
         let shard = shard_of(packet);
         if let Transport::Icmp { quoted: Some(quoted), kind, code, detail, .. } = packet.transport
-            && self.quote(shard, packet, quoted, (kind, code, detail), at, listener)
+            && self.quote(shard, packet, quoted, (kind, code, detail), at, consumer)
         {
             return;
         }
@@ -124,25 +124,25 @@ impl<S: Default> FlowTable<S> {
             if !begins_another(entry, seen) {
                 entry.count(packet, flipped, at);
                 let (before, state) = (entry.held(), entry.state);
-                let mut hall = Hall { limits: &self.limits, counts: &mut self.counts, listener };
-                converse(entry, slot(shard, place), seen, &mut hall);
+                let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
+                converse(entry, slot(shard, place), seen, &mut ctx);
                 bring_forward(entry, slot(shard, place), &self.limits, &mut self.wheel, at);
-                if self.limits.early && entry.state == State::Closed && state != State::Closed {
-                    listener.stands(&entry.flow(slot(shard, place)), entry.closing(Close::Done), at);
+                if self.limits.early && entry.state == FlowPhase::Closed && state != FlowPhase::Closed {
+                    consumer.interim(&entry.flow(slot(shard, place)), entry.flow_end(EndReason::Done), at);
                 }
-                let held = entry.weigh(listener);
+                let held = entry.weigh(consumer);
                 table.held = table.held - before + held;
-                return self.relieve(shard, at, listener);
+                return self.relieve(shard, at, consumer);
             }
-            self.close(slot(shard, place), Close::Reused, at, listener);
+            self.close(slot(shard, place), EndReason::Reused, at, consumer);
         }
-        self.open(shard, hash, key, seen, listener);
+        self.open(shard, hash, key, seen, consumer);
     }
 
     /// Frame time has reached second `now`: closes what has been silent for too long. Comes before the frame's packet.
-    pub fn tick<L: Listener<State = S>>(&mut self, now: i64, at: At, listener: &mut L) {
+    pub fn tick<L: StreamConsumer<State = S>>(&mut self, now: i64, at: At, consumer: &mut L) {
         for slot in self.overdue(now) {
-            self.let_go(slot, at, listener);
+            self.let_go(slot, at, consumer);
         }
     }
 
@@ -179,15 +179,15 @@ impl<S: Default> FlowTable<S> {
     }
 
     /// Closes a conversation that is overdue.
-    pub fn let_go<L: Listener<State = S>>(&mut self, slot: Slot, at: At, listener: &mut L) {
-        let done = self.entry(slot).is_some_and(|entry| entry.state == State::Closed);
-        self.close(slot, if done { Close::Done } else { Close::Idle }, at, listener);
+    pub fn let_go<L: StreamConsumer<State = S>>(&mut self, slot: Slot, at: At, consumer: &mut L) {
+        let done = self.entry(slot).is_some_and(|entry| entry.state == FlowPhase::Closed);
+        self.close(slot, if done { EndReason::Done } else { EndReason::Idle }, at, consumer);
     }
 
     /// The capture is over: closes everything, in the order of opening.
-    pub fn finish<L: Listener<State = S>>(&mut self, at: At, listener: &mut L) {
+    pub fn finish<L: StreamConsumer<State = S>>(&mut self, at: At, consumer: &mut L) {
         for slot in self.remaining() {
-            self.end(slot, at, listener);
+            self.end(slot, at, consumer);
         }
     }
 
@@ -202,30 +202,30 @@ impl<S: Default> FlowTable<S> {
     }
 
     /// Closes one of what remains when the capture is over.
-    pub fn end<L: Listener<State = S>>(&mut self, slot: Slot, at: At, listener: &mut L) {
-        let done = self.entry(slot).is_some_and(|entry| entry.state == State::Closed);
-        self.close(slot, if done { Close::Done } else { Close::CaptureEnded }, at, listener);
+    pub fn end<L: StreamConsumer<State = S>>(&mut self, slot: Slot, at: At, consumer: &mut L) {
+        let done = self.entry(slot).is_some_and(|entry| entry.state == FlowPhase::Closed);
+        self.close(slot, if done { EndReason::Done } else { EndReason::CaptureEnded }, at, consumer);
     }
 
-    fn entry(&self, slot: Slot) -> Option<&Entry<S>> {
+    fn entry(&self, slot: Slot) -> Option<&LiveFlow<S>> {
         let (shard, place) = parts(slot);
         self.shards.get(shard)?.entry(place)
     }
 
-    fn open<L: Listener<State = S>>(
+    fn open<L: StreamConsumer<State = S>>(
         &mut self,
         shard: usize,
         hash: u64,
         key: FlowKey,
         seen: Seen<'_>,
-        listener: &mut L,
+        consumer: &mut L,
     ) {
         let Seen { packet, flipped, at } = seen;
-        self.make_room(shard, at, listener);
-        let (client_sent, from_start) = who_opened(packet, listener);
+        self.make_room(shard, at, consumer);
+        let (client_sent, from_start) = who_opened(packet, consumer);
         // `flipped` says that the sender is the key's high end.
         let client_is_high = flipped == client_sent;
-        let mut entry = Entry::new(key, client_is_high, from_start, packet.protocol, at);
+        let mut entry = LiveFlow::new(key, client_is_high, from_start, packet.protocol, at);
         entry.count(packet, flipped, at);
         let Some(table) = self.shards.get_mut(shard) else {
             return;
@@ -247,7 +247,7 @@ impl<S: Default> FlowTable<S> {
             true => Default::default(),
             false => (packet.wrapping.vlans().into(), packet.wrapping.tunnel().into()),
         };
-        let opening = Opening {
+        let flow_start = FlowStart {
             client: flow.client,
             server: flow.server,
             protocol: packet.protocol,
@@ -256,32 +256,32 @@ impl<S: Default> FlowTable<S> {
             vlan,
             tunnel,
         };
-        listener.opened(&flow, opening, at);
-        let mut hall = Hall { limits: &self.limits, counts: &mut self.counts, listener };
-        converse(entry, slot, seen, &mut hall);
+        consumer.opened(&flow, flow_start, at);
+        let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
+        converse(entry, slot, seen, &mut ctx);
         bring_forward(entry, slot, &self.limits, &mut self.wheel, at);
-        let held = entry.weigh(listener);
+        let held = entry.weigh(consumer);
         table.held += held;
-        self.relieve(shard, at, listener);
+        self.relieve(shard, at, consumer);
     }
 
     /// Stops listening to the longest idle conversations of a shard that holds too much, until an eighth is free: so the
     /// search is paid rarely.
     #[inline]
-    fn relieve<L: Listener<State = S>>(&mut self, number: usize, at: At, listener: &mut L) {
+    fn relieve<L: StreamConsumer<State = S>>(&mut self, number: usize, at: At, consumer: &mut L) {
         let cap = self.limits.held_bytes / SHARDS;
         if self.shards.get(number).is_some_and(|shard| shard.held > cap) {
-            self.stop_listening(number, cap - cap / 8, at, listener);
+            self.stop_listening(number, cap - cap / 8, at, consumer);
         }
     }
 
     #[cold]
-    fn stop_listening<L: Listener<State = S>>(
+    fn stop_listening<L: StreamConsumer<State = S>>(
         &mut self,
         number: usize,
         enough: usize,
         at: At,
-        listener: &mut L,
+        consumer: &mut L,
     ) {
         let Some(shard) = self.shards.get_mut(number) else { return };
         let mut talking: Vec<_> = shard
@@ -296,7 +296,7 @@ impl<S: Default> FlowTable<S> {
             }
             let Some(entry) = shard.entry_mut(place) else { continue };
             let held = entry.held();
-            hang_up(entry, slot(number, place), Lost::Cap, at, &mut self.counts, listener);
+            hang_up(entry, slot(number, place), StreamLoss::Cap, at, &mut self.counts, consumer);
             entry.sated = true;
             self.counts.unheard += 1;
             shard.held -= held;
@@ -304,7 +304,7 @@ impl<S: Default> FlowTable<S> {
     }
 
     /// Pushes the longest idle flows out of a full shard: a sixty-fourth of it at a time, so that the search is paid rarely.
-    fn make_room<L: Listener<State = S>>(&mut self, number: usize, at: At, listener: &mut L) {
+    fn make_room<L: StreamConsumer<State = S>>(&mut self, number: usize, at: At, consumer: &mut L) {
         let cap = (self.limits.flows / SHARDS).max(64);
         let Some(shard) = self.shards.get(number) else {
             return;
@@ -323,7 +323,7 @@ impl<S: Default> FlowTable<S> {
         let mut over: Vec<_> = idle.drain(..goes).map(|(_, opened, slot)| (opened, slot)).collect();
         over.sort_unstable();
         for (_, slot) in over {
-            self.close(slot, Close::Evicted, at, listener);
+            self.close(slot, EndReason::Evicted, at, consumer);
         }
     }
 
@@ -347,14 +347,14 @@ impl<S: Default> FlowTable<S> {
     }
 
     /// Notes an ICMP error in the conversation that it quotes; false when there is none.
-    fn quote<L: Listener<State = S>>(
+    fn quote<L: StreamConsumer<State = S>>(
         &mut self,
         shard: usize,
         packet: &Packet<'_>,
         quoted: Quoted,
         (kind, code, detail): (u8, u8, u32),
         at: At,
-        listener: &mut L,
+        consumer: &mut L,
     ) -> bool {
         let src = Endpoint { address: quoted.src, port: quoted.src_port };
         let dst = Endpoint { address: quoted.dst, port: quoted.dst_port };
@@ -375,8 +375,8 @@ impl<S: Default> FlowTable<S> {
         self.counts.icmp_attached += 1;
         entry.last_time = entry.last_time.max(at.time);
         let about = entry.side(flipped);
-        let cold = entry.cold.get_or_insert_with(Box::<Cold>::default);
-        let known = cold.icmp.as_deref().copied();
+        let details = entry.details.get_or_insert_with(Box::<FlowDetails>::default);
+        let known = details.icmp.as_deref().copied();
         let count = known.map_or(0, |error| error.count).saturating_add(1);
         let error = IcmpError {
             frame: known.map_or(at.frame, |error| error.frame),
@@ -396,14 +396,14 @@ impl<S: Default> FlowTable<S> {
             }
             _ => error,
         };
-        cold.icmp = Some(Box::new(error));
+        details.icmp = Some(Box::new(error));
         if self.limits.early && count == 1 {
-            listener.stands(&entry.flow(slot(shard, place)), entry.closing(Close::Idle), at);
+            consumer.interim(&entry.flow(slot(shard, place)), entry.flow_end(EndReason::Idle), at);
         }
         true
     }
 
-    fn close<L: Listener<State = S>>(&mut self, slot: Slot, why: Close, at: At, listener: &mut L) {
+    fn close<L: StreamConsumer<State = S>>(&mut self, slot: Slot, why: EndReason, at: At, consumer: &mut L) {
         let (number, place) = parts(slot);
         let Some(shard) = self.shards.get_mut(number) else {
             return;
@@ -411,41 +411,42 @@ impl<S: Default> FlowTable<S> {
         let Some(mut entry) = shard.take(place, |key| self.hasher.hash_one(key)) else {
             return;
         };
-        if why == Close::Evicted {
+        if why == EndReason::Evicted {
             self.counts.evicted += 1;
         }
         shard.held -= entry.held();
-        if let Some((mut state, at)) = hang_up(&mut entry, slot, Lost::Ended, at, &mut self.counts, listener)
+        if let Some((mut state, at)) =
+            hang_up(&mut entry, slot, StreamLoss::Ended, at, &mut self.counts, consumer)
         {
-            listener.finish(&entry.flow(slot), &mut state, at);
+            consumer.finish(&entry.flow(slot), &mut state, at);
         }
-        listener.closed(&entry.flow(slot), entry.closing(why), at);
+        consumer.closed(&entry.flow(slot), entry.flow_end(why), at);
     }
 }
 
 /// Ends what is held of a conversation: hands over what is contiguous and forgets the rest. Gives back what the listener
 /// remembers, and the conversation's last moment.
-fn hang_up<L: Listener>(
-    entry: &mut Entry<L::State>,
+fn hang_up<L: StreamConsumer>(
+    entry: &mut LiveFlow<L::State>,
     slot: Slot,
-    why: Lost,
+    why: StreamLoss,
     at: At,
     counts: &mut FlowCounts,
-    listener: &mut L,
+    consumer: &mut L,
 ) -> Option<(L::State, At)> {
-    let mut talk = entry.talk.take()?;
+    let mut reassembly = entry.reassembly.take()?;
     let flow = entry.flow(slot);
     let at = At { frame: FrameRef::unpack(entry.last_frame), time: entry.last_time, ..at };
     for side in [Side::Client, Side::Server] {
-        let stream = stream_mut(&mut talk.streams, side);
-        let mut ear = Ear { flow: &flow, side, at, state: &mut talk.state, listener };
-        stream.give_up(why, &mut ear);
+        let stream = stream_mut(&mut reassembly.streams, side);
+        let mut ctx = DeliveryCtx { flow: &flow, side, at, state: &mut reassembly.state, consumer };
+        stream.give_up(why, &mut ctx);
         entry.note_differing(side, stream.differing);
         if let Some(lost) = stream.lost {
             tcp::note_lost(lost, counts);
         }
     }
-    Some((talk.state, at))
+    Some((reassembly.state, at))
 }
 
 #[inline]
@@ -459,7 +460,7 @@ pub(super) fn stream_mut(streams: &mut [Stream; 2], side: Side) -> &mut Stream {
 
 /// A packet that begins another conversation between the same ports.
 #[inline]
-fn begins_another<S>(entry: &Entry<S>, seen: Seen<'_>) -> bool {
+fn begins_another<S>(entry: &LiveFlow<S>, seen: Seen<'_>) -> bool {
     match seen.packet.transport {
         Transport::Tcp(header) if header.has(crate::decode::TcpHeader::SYN) => {
             tcp::begins_another(entry, &header, entry.side(seen.flipped))
@@ -470,8 +471,8 @@ fn begins_another<S>(entry: &Entry<S>, seen: Seen<'_>) -> bool {
 
 /// Looks at a conversation sooner than was planned, when it is over or has been answered.
 #[inline]
-fn bring_forward<S>(entry: &mut Entry<S>, slot: Slot, limits: &Limits, wheel: &mut Wheel, at: At) {
-    if !matches!(entry.state, State::Closed | State::Answered) {
+fn bring_forward<S>(entry: &mut LiveFlow<S>, slot: Slot, limits: &FlowLimits, wheel: &mut Wheel, at: At) {
+    if !matches!(entry.state, FlowPhase::Closed | FlowPhase::Answered) {
         return;
     }
     let due = at.time.secs().saturating_add(entry.state.timeout(limits)).saturating_add(1);
@@ -482,25 +483,36 @@ fn bring_forward<S>(entry: &mut Entry<S>, slot: Slot, limits: &Limits, wheel: &m
 
 /// Lets a packet take part in its conversation.
 #[inline]
-fn converse<L: Listener>(entry: &mut Entry<L::State>, slot: Slot, seen: Seen<'_>, hall: &mut Hall<'_, L>) {
+fn converse<L: StreamConsumer>(
+    entry: &mut LiveFlow<L::State>,
+    slot: Slot,
+    seen: Seen<'_>,
+    ctx: &mut TableCtx<'_, L>,
+) {
     let Seen { packet, flipped, at } = seen;
     match packet.transport {
-        Transport::Tcp(header) => tcp::accept(entry, slot, &header, seen, hall),
+        Transport::Tcp(header) => tcp::accept(entry, slot, &header, seen, ctx),
         _ if packet.payload.is_empty() || entry.sated => {}
         _ => {
             let side = entry.side(flipped);
             let flow = entry.flow(slot);
-            let talk = entry.talk.get_or_insert_with(Talk::start);
-            let appetite =
-                hall.listener.datagram(&flow, &mut talk.state, side, packet.payload, packet.payload_len, at);
+            let reassembly = entry.reassembly.get_or_insert_with(Reassembly::start);
+            let appetite = ctx.consumer.datagram(
+                &flow,
+                &mut reassembly.state,
+                side,
+                packet.payload,
+                packet.payload_len,
+                at,
+            );
             match appetite {
-                Appetite::Hungry { .. } => entry.state = State::Datagram,
+                Appetite::Hungry { .. } => entry.state = FlowPhase::Datagram,
                 Appetite::Rest => {
-                    entry.talk = None;
-                    entry.state = State::Answered;
+                    entry.reassembly = None;
+                    entry.state = FlowPhase::Answered;
                 }
                 Appetite::Sated => {
-                    entry.talk = None;
+                    entry.reassembly = None;
                     entry.sated = true;
                 }
             }
@@ -508,38 +520,38 @@ fn converse<L: Listener>(entry: &mut Entry<L::State>, slot: Slot, seen: Seen<'_>
     }
 }
 
-impl<S: Default> Talk<S> {
-    pub(super) fn start() -> Box<Talk<S>> {
-        Box::new(Talk { state: S::default(), streams: [Stream::default(), Stream::default()], held: 0 })
+impl<S: Default> Reassembly<S> {
+    pub(super) fn start() -> Box<Reassembly<S>> {
+        Box::new(Reassembly { state: S::default(), streams: [Stream::default(), Stream::default()], held: 0 })
     }
 }
 
 /// The swapped flow is told to the listener, and its entry turned round.
-pub(super) fn swap<L: Listener>(entry: &mut Entry<L::State>, slot: Slot, at: At, listener: &mut L) {
+pub(super) fn swap<L: StreamConsumer>(entry: &mut LiveFlow<L::State>, slot: Slot, at: At, consumer: &mut L) {
     entry.swap();
-    listener.swapped(&entry.flow(slot), at);
+    consumer.swapped(&entry.flow(slot), at);
 }
 
-impl<S> Entry<S> {
+impl<S> LiveFlow<S> {
     /// Bytes held of it, as weighed last.
     #[inline]
     fn held(&self) -> usize {
-        self.talk.as_ref().map_or(0, |talk| talk.held)
+        self.reassembly.as_ref().map_or(0, |reassembly| reassembly.held)
     }
 
     /// Weighs what is held of it.
     #[inline]
-    fn weigh<L: Listener<State = S>>(&mut self, listener: &L) -> usize {
-        let Some(talk) = &mut self.talk else { return 0 };
-        let [client, server] = &talk.streams;
-        let own = size_of::<Talk<S>>() + client.held_bytes() + server.held_bytes();
-        talk.held = own + listener.held(&talk.state);
-        talk.held
+    fn weigh<L: StreamConsumer<State = S>>(&mut self, consumer: &L) -> usize {
+        let Some(reassembly) = &mut self.reassembly else { return 0 };
+        let [client, server] = &reassembly.streams;
+        let own = size_of::<Reassembly<S>>() + client.held_bytes() + server.held_bytes();
+        reassembly.held = own + consumer.held(&reassembly.state);
+        reassembly.held
     }
 
     /// What has become of it so far.
-    fn closing(&self, why: Close) -> Closing {
-        Closing {
+    fn flow_end(&self, why: EndReason) -> FlowEnd {
+        FlowEnd {
             close: why,
             first_frame: FrameRef::unpack(self.first_frame),
             last_frame: FrameRef::unpack(self.last_frame),
@@ -547,8 +559,8 @@ impl<S> Entry<S> {
             last_seen: self.last_time,
             packets: self.packets.map(u64::from),
             bytes: self.bytes,
-            tcp: (self.key.protocol == TCP).then(|| tcp::story(self)),
-            icmp: self.cold.as_ref().and_then(|cold| cold.icmp.as_deref().copied()),
+            tcp: (self.key.protocol == TCP).then(|| tcp::summary(self)),
+            icmp: self.details.as_ref().and_then(|details| details.icmp.as_deref().copied()),
         }
     }
 

@@ -8,28 +8,28 @@
 //! one). Both the sender's own numbers and the other side's acknowledgements are believed; where they disagree, the capture
 //! has missed something.
 
-use super::entry::Cold;
-use super::entry::Entry;
-use super::entry::Manner;
-use super::entry::Sequence;
-use super::entry::State;
+use super::consumer::At;
+use super::consumer::Slot;
+use super::consumer::StreamConsumer;
+use super::consumer::StreamLoss;
+use super::entry::FlowDetails;
+use super::entry::FlowPhase;
+use super::entry::LiveFlow;
+use super::entry::SenderProfile;
+use super::entry::SequenceSpace;
 use super::key::Endpoint;
 use super::limits::FlowCounts;
-use super::listener::At;
-use super::listener::Listener;
-use super::listener::Lost;
-use super::listener::Slot;
-use super::story::Handshake;
-use super::story::ResetKinds;
-use super::story::SideStory;
-use super::story::Signs;
-use super::story::TcpStory;
-use super::stream::Ear;
+use super::record::Handshake;
+use super::record::ResetEvidence;
+use super::record::ResetKinds;
+use super::record::SideSummary;
+use super::record::TcpSummary;
+use super::stream::DeliveryCtx;
+use super::stream::Reassembly;
 use super::stream::Segment;
-use super::stream::Talk;
 use super::stream::ahead;
-use super::table::Hall;
 use super::table::Seen;
+use super::table::TableCtx;
 use super::table::stream_mut;
 use super::table::swap;
 use crate::base::FrameRef;
@@ -45,30 +45,31 @@ const HOLES: usize = 32;
 const WINDOW_LIMIT: i32 = 1 << 30;
 
 /// Whether a segment with SYN begins another conversation than the entry's.
-pub(super) fn begins_another<S>(entry: &Entry<S>, header: &TcpHeader<'_>, side: Side) -> bool {
+pub(super) fn begins_another<S>(entry: &LiveFlow<S>, header: &TcpHeader<'_>, side: Side) -> bool {
     let own = entry.sequence(side);
-    let first = entry.cold.as_ref().and_then(|cold| cold.first.get(side.index())).copied();
-    let repeats = own.has(Sequence::SYN) && first == Some(header.seq);
+    let first = entry.details.as_ref().and_then(|details| details.first.get(side.index())).copied();
+    let repeats = own.has(SequenceSpace::SYN) && first == Some(header.seq);
     if repeats {
         return false;
     }
     if header.has(TcpHeader::ACK) {
-        return own.has(Sequence::SYN) && entry.state == State::Closed;
+        return own.has(SequenceSpace::SYN) && entry.state == FlowPhase::Closed;
     }
     // RFC 9293 §3.5: both may open at once, and then a SYN answers a SYN.
     let other = entry.sequence(side.other());
-    let simultaneous = !own.has(Sequence::SENT) && other.has(Sequence::SYN) && entry.state == State::Attempt;
+    let simultaneous =
+        !own.has(SequenceSpace::SENT) && other.has(SequenceSpace::SYN) && entry.state == FlowPhase::Attempt;
     !simultaneous
 }
 
 /// Takes a segment in.
 #[inline]
-pub(super) fn accept<L: Listener>(
-    entry: &mut Entry<L::State>,
+pub(super) fn accept<L: StreamConsumer>(
+    entry: &mut LiveFlow<L::State>,
     slot: Slot,
     header: &TcpHeader<'_>,
     seen: Seen<'_>,
-    hall: &mut Hall<'_, L>,
+    ctx: &mut TableCtx<'_, L>,
 ) {
     let Seen { packet, flipped, at } = seen;
     let side = entry.side(flipped);
@@ -79,36 +80,36 @@ pub(super) fn accept<L: Listener>(
         return;
     }
     if !packet.payload.is_empty() || packet.payload_len > 0 {
-        deliver(entry, slot, header, seen, hall);
+        deliver(entry, slot, header, seen, ctx);
     }
-    if entry.talk.is_some() && header.has(TcpHeader::ACK) {
+    if entry.reassembly.is_some() && header.has(TcpHeader::ACK) {
         let side = entry.side(flipped);
         let flow = entry.flow(slot);
-        if let Some(talk) = &mut entry.talk {
-            let Talk { state, streams, .. } = talk.as_mut();
-            let mut ear = Ear { flow: &flow, side: side.other(), at, state, listener: hall.listener };
-            stream_mut(streams, side.other()).acknowledged(header.ack, &mut ear);
+        if let Some(reassembly) = &mut entry.reassembly {
+            let Reassembly { state, streams, .. } = reassembly.as_mut();
+            let mut ctx = DeliveryCtx { flow: &flow, side: side.other(), at, state, consumer: ctx.consumer };
+            stream_mut(streams, side.other()).acknowledged(header.ack, &mut ctx);
         }
-        settle(entry, hall.counts);
+        settle(entry, ctx.counts);
     }
 }
 
 /// The common case: the next segment of an open conversation, with nothing missing. False when it is not, and then nothing
 /// was changed.
 #[inline]
-fn next_in_line<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side) -> bool {
+fn next_in_line<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side) -> bool {
     const CONTROL: u8 = TcpHeader::SYN | TcpHeader::FIN | TcpHeader::RST;
     if header.flags & (CONTROL | TcpHeader::ACK) != TcpHeader::ACK
         || header.window == 0
-        || entry.state != State::Open
+        || entry.state != FlowPhase::Open
     {
         return false;
     }
     let own = entry.sequence(side);
     let other = entry.sequence(side.other());
-    if own.seen & (Sequence::SENT | Sequence::TALKED) != Sequence::SENT | Sequence::TALKED
+    if own.seen & (SequenceSpace::SENT | SequenceSpace::TALKED) != SequenceSpace::SENT | SequenceSpace::TALKED
         || header.seq != own.next
-        || !other.has(Sequence::SENT)
+        || !other.has(SequenceSpace::SENT)
         || ahead(header.ack, other.next) > 0
         || (own.data == 0 && packet.payload_len > 0)
         || (packet.payload_len == 0 && header.ack == other.acked && other.next != other.acked)
@@ -126,7 +127,7 @@ fn next_in_line<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet
 }
 
 /// Everything else.
-fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
+fn unusual<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
     if header.has(TcpHeader::SYN) {
         synchronise(entry, header, side, at);
     }
@@ -141,13 +142,13 @@ fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
         && entry.sequence(side.other()).acked == header.ack
         && let Some(blocks) = option(header.options, SACK)
     {
-        let story = entry.cold().side(side.other());
-        story.selective = story.selective.saturating_add(1);
-        story.span = story.span.max(longest(blocks));
+        let summary = entry.details().side(side.other());
+        summary.selective = summary.selective.saturating_add(1);
+        summary.span = summary.span.max(longest(blocks));
     }
     if header.window == 0 && header.flags & (TcpHeader::RST | TcpHeader::SYN | TcpHeader::FIN) == 0 {
-        let story = entry.cold().side(side);
-        story.zero_windows = story.zero_windows.saturating_add(1);
+        let summary = entry.details().side(side);
+        summary.zero_windows = summary.zero_windows.saturating_add(1);
     }
     if header.has(TcpHeader::FIN) {
         let end = header.seq.wrapping_add(packet.payload_len).wrapping_add(1);
@@ -155,46 +156,47 @@ fn unusual<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
         if ahead(end, own.next) > 0 {
             own.next = end;
         }
-        own.seen |= Sequence::FIN;
+        own.seen |= SequenceSpace::FIN;
         quits(entry, side, at);
-        if entry.state != State::Closed {
-            let both = entry.sequence(side.other()).has(Sequence::FIN);
-            entry.state = if both { State::Closed } else { State::HalfClosed };
+        if entry.state != FlowPhase::Closed {
+            let both = entry.sequence(side.other()).has(SequenceSpace::FIN);
+            entry.state = if both { FlowPhase::Closed } else { FlowPhase::HalfClosed };
         }
-        let story = entry.cold().side(side);
-        story.fins = story.fins.saturating_add(1);
+        let summary = entry.details().side(side);
+        summary.fins = summary.fins.saturating_add(1);
     }
     if header.has(TcpHeader::RST) {
-        entry.sequence_mut(side).seen |= Sequence::RST;
+        entry.sequence_mut(side).seen |= SequenceSpace::RST;
         quits(entry, side, at);
-        entry.state = State::Closed;
-        let cold = entry.cold();
-        if cold.reset_frame == 0 {
-            cold.reset_frame = at.frame.pack();
-            cold.reset_time = at.time;
+        entry.state = FlowPhase::Closed;
+        let details = entry.details();
+        if details.reset_frame == 0 {
+            details.reset_frame = at.frame.pack();
+            details.reset_time = at.time;
         }
-        let story = cold.side(side);
-        story.resets = story.resets.saturating_add(1);
+        let summary = details.side(side);
+        summary.resets = summary.resets.saturating_add(1);
         missed_by_reset(entry, header, side.other());
     }
     compare(entry, header, packet, side, at);
 }
 
 /// A reset that acknowledges what is not here: the other side said something that the capture missed.
-fn missed_by_reset<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, other: Side) {
+fn missed_by_reset<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, other: Side) {
     let sequence = entry.sequence(other);
     let beyond = ahead(header.ack, sequence.next);
-    if header.has(TcpHeader::ACK) && sequence.has(Sequence::SENT) && beyond > 0 && beyond < WINDOW_LIMIT {
-        let story = entry.cold().side(other);
-        story.absent_bytes = story.absent_bytes.max(beyond.unsigned_abs());
+    if header.has(TcpHeader::ACK) && sequence.has(SequenceSpace::SENT) && beyond > 0 && beyond < WINDOW_LIMIT
+    {
+        let summary = entry.details().side(other);
+        summary.absent_bytes = summary.absent_bytes.max(beyond.unsigned_abs());
     }
 }
 
 /// Notes when the client had enough.
-fn quits<S>(entry: &mut Entry<S>, side: Side, at: At) {
-    let cold = entry.cold();
-    if side == Side::Client && cold.quit_time == Time::default() {
-        (cold.quit_time, cold.quit_frame) = (at.time, at.frame.pack());
+fn quits<S>(entry: &mut LiveFlow<S>, side: Side, at: At) {
+    let details = entry.details();
+    if side == Side::Client && details.quit_time == Time::default() {
+        (details.quit_time, details.quit_frame) = (at.time, at.frame.pack());
     }
 }
 
@@ -223,47 +225,53 @@ const SACK: u8 = 5;
 const TIMESTAMP: u8 = 8;
 
 /// Holds a reset against how its sender's packets looked before; and what a sender does after its reset against the reset.
-fn compare<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
+fn compare<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
     let beyond = ahead(header.seq, entry.sequence(side).next) > 1;
-    let cold = entry.cold();
-    let (rtt, data_time) = (cold.handshake_rtt, cold.data_time);
-    let other = cold.side(side.other());
+    let details = entry.details();
+    let (rtt, data_time) = (details.handshake_rtt, details.data_time);
+    let other = details.side(side.other());
     let has_closed = other.fins > 0 || other.resets > 0;
-    if let Some(other) = cold.manners.get_mut(side.other().index()) {
-        other.seen &= !Manner::RESET_LAST;
+    if let Some(other) = details.profiles.get_mut(side.other().index()) {
+        other.seen &= !SenderProfile::RESET_LAST;
     }
-    let Some(manner) = cold.manners.get_mut(side.index()) else { return };
-    let was = *manner;
+    let Some(profile) = details.profiles.get_mut(side.index()) else { return };
+    let was = *profile;
     if !header.has(TcpHeader::RST) {
         let [first_ttl, _] = was.ttls;
         let [first_id, _] = was.ip_ids;
         let is_first = first_ttl == 0;
-        manner.ttls = [if is_first { packet.ttl } else { first_ttl }, packet.ttl];
-        manner.ip_ids = [if is_first { packet.ip_id } else { first_id }, packet.ip_id];
-        manner.seen &= !Manner::RESET_LAST;
+        profile.ttls = [if is_first { packet.ttl } else { first_ttl }, packet.ttl];
+        profile.ip_ids = [if is_first { packet.ip_id } else { first_id }, packet.ip_id];
+        profile.seen &= !SenderProfile::RESET_LAST;
         // A SYN alone offers them; whoever answers with them takes them.
         let agreed = header.flags & (TcpHeader::SYN | TcpHeader::ACK) != TcpHeader::SYN;
         if agreed && has_option(header.options, TIMESTAMP) {
-            manner.seen |= Manner::STAMPS;
+            profile.seen |= SenderProfile::STAMPS;
         }
-        let story = cold.side(side);
+        let summary = details.side(side);
         // What a reset ends is over: who sends payload behind it knows nothing of it (§3.5.3 of RFC 9293).
-        let goes_on = was.has(Manner::RESET) && packet.payload_len > 0 && ahead(header.seq, was.reset) >= 0;
+        let goes_on =
+            was.has(SenderProfile::RESET) && packet.payload_len > 0 && ahead(header.seq, was.reset) >= 0;
         // Nor does who accepts an attempt that was just refused in its name, and not repeated since.
-        let accepts =
-            was.ttls == [0, 0] && was.has(Manner::RESET_LAST) && header.has(TcpHeader::SYN | TcpHeader::ACK);
-        story.signs.add(Signs::GOES_ON, goes_on || accepts);
-        story.signs.add(Signs::HOP_LIMIT, accepts && hops(packet.ttl).abs_diff(hops(was.reset_ttl)) > DETOUR);
+        let accepts = was.ttls == [0, 0]
+            && was.has(SenderProfile::RESET_LAST)
+            && header.has(TcpHeader::SYN | TcpHeader::ACK);
+        summary.signs.add(ResetEvidence::GOES_ON, goes_on || accepts);
+        summary.signs.add(
+            ResetEvidence::HOP_LIMIT,
+            accepts && hops(packet.ttl).abs_diff(hops(was.reset_ttl)) > DETOUR,
+        );
         return;
     }
-    (manner.reset, manner.reset_ack) = (header.seq, header.ack);
+    (profile.reset, profile.reset_ack) = (header.seq, header.ack);
     let knows = was.ttls != [0, 0];
     if !has_closed {
-        manner.seen |= if knows { Manner::RESET | Manner::RESET_LAST } else { Manner::RESET_LAST };
-        manner.reset_ttl = packet.ttl;
+        profile.seen |=
+            if knows { SenderProfile::RESET | SenderProfile::RESET_LAST } else { SenderProfile::RESET_LAST };
+        profile.reset_ttl = packet.ttl;
     }
-    let several = cold.side(side).resets > 1;
-    let kinds = &mut cold.side(side).reset_kinds;
+    let several = details.side(side).resets > 1;
+    let kinds = &mut details.side(side).reset_kinds;
     kinds.add(ResetKinds::PLAIN, !header.has(TcpHeader::ACK));
     kinds.add(ResetKinds::WITH_ACK, header.has(TcpHeader::ACK));
     kinds.add(ResetKinds::DIFFERING, several && header.ack != was.reset_ack);
@@ -278,13 +286,19 @@ fn compare<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, packet: &Packet<'_>,
         packet.ip_id != 0 && id != 0 && jump.min(jump.wrapping_neg()) > IP_ID_STEP
     };
     let early = side == Side::Server && rtt >= NEAR_NANOS && data_time != Time::default();
-    let signs = &mut cold.side(side).signs;
-    signs.add(Signs::HOP_LIMIT, knows && was.ttls.into_iter().all(is_detour));
-    signs.add(Signs::IP_ID, was.ip_ids.into_iter().all(is_far));
-    signs.add(Signs::NO_TIMESTAMP, was.has(Manner::STAMPS) && !has_option(header.options, TIMESTAMP));
+    let signs = &mut details.side(side).signs;
+    signs.add(ResetEvidence::HOP_LIMIT, knows && was.ttls.into_iter().all(is_detour));
+    signs.add(ResetEvidence::IP_ID, was.ip_ids.into_iter().all(is_far));
+    signs.add(
+        ResetEvidence::NO_TIMESTAMP,
+        was.has(SenderProfile::STAMPS) && !has_option(header.options, TIMESTAMP),
+    );
     // A kernel resets at the number that the other side waits for; nobody but a guesser goes beyond what was sent.
-    signs.add(Signs::SERIES, beyond && was.has(Manner::RESET_LAST) && ahead(header.seq, was.reset) > 1);
-    signs.add(Signs::EARLY, early && at.time.since(data_time) < rtt / 2);
+    signs.add(
+        ResetEvidence::SERIES,
+        beyond && was.has(SenderProfile::RESET_LAST) && ahead(header.seq, was.reset) > 1,
+    );
+    signs.add(ResetEvidence::EARLY, early && at.time.since(data_time) < rtt / 2);
 }
 
 /// Whether a segment has an option.
@@ -323,59 +337,63 @@ fn longest(blocks: &[u8]) -> u32 {
 }
 
 /// A SYN or SYN-ACK: numbers begin here.
-fn synchronise<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, side: Side, at: At) {
+fn synchronise<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Side, at: At) {
     let answers = header.has(TcpHeader::ACK);
-    let first = entry.cold.as_ref().and_then(|cold| cold.first.get(side.index())).copied();
+    let first = entry.details.as_ref().and_then(|details| details.first.get(side.index())).copied();
     let own = entry.sequence_mut(side);
     // A server that lost its memory of the attempt answers with other numbers; the last are those that count.
-    let again = answers && own.has(Sequence::SYN) && !own.has(Sequence::TALKED) && first != Some(header.seq);
+    let again = answers
+        && own.has(SequenceSpace::SYN)
+        && !own.has(SequenceSpace::TALKED)
+        && first != Some(header.seq);
     if again {
-        own.seen &= !Sequence::SENT;
+        own.seen &= !SequenceSpace::SENT;
     }
-    let known = own.has(Sequence::SYN) && !again;
+    let known = own.has(SequenceSpace::SYN) && !again;
     if !known {
         let next = header.seq.wrapping_add(1);
-        if !own.has(Sequence::SENT) || ahead(next, own.next) > 0 {
+        if !own.has(SequenceSpace::SENT) || ahead(next, own.next) > 0 {
             own.next = next;
         }
         own.acked = header.seq;
-        own.seen |= Sequence::SYN | Sequence::SENT;
+        own.seen |= SequenceSpace::SYN | SequenceSpace::SENT;
     }
-    let other_waits = entry.sequence(side.other()).has(Sequence::SYN) && entry.state == State::Attempt;
+    let other_waits =
+        entry.sequence(side.other()).has(SequenceSpace::SYN) && entry.state == FlowPhase::Attempt;
     entry.simultaneous_open |= !answers && !known && other_waits;
-    if answers && entry.state == State::Attempt {
-        entry.state = State::Open;
+    if answers && entry.state == FlowPhase::Attempt {
+        entry.state = FlowPhase::Open;
     }
-    let cold = entry.cold();
-    if !known && let Some(first) = cold.first.get_mut(side.index()) {
+    let details = entry.details();
+    if !known && let Some(first) = details.first.get_mut(side.index()) {
         *first = header.seq;
     }
-    let story = cold.side(side);
-    story.syns = story.syns.saturating_add(1);
+    let summary = details.side(side);
+    summary.syns = summary.syns.saturating_add(1);
     if answers {
-        if cold.syn_ack_frame == 0 {
-            cold.syn_ack_frame = at.frame.pack();
-            if cold.syn_frame != 0 {
-                cold.handshake_rtt = at.time.since(cold.syn_time);
+        if details.syn_ack_frame == 0 {
+            details.syn_ack_frame = at.frame.pack();
+            if details.syn_frame != 0 {
+                details.handshake_rtt = at.time.since(details.syn_time);
             }
         }
-    } else if cold.syn_frame == 0 {
-        cold.syn_frame = at.frame.pack();
-        cold.syn_time = at.time;
+    } else if details.syn_frame == 0 {
+        details.syn_frame = at.frame.pack();
+        details.syn_time = at.time;
     }
 }
 
 /// Moves a side's numbers on by a segment with `len` bytes at `seq`, and says what kind of segment it was.
-fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, side: Side, at: At) {
+fn advance<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u32, side: Side, at: At) {
     let reset = header.has(TcpHeader::RST);
     let end = seq.wrapping_add(len);
     let own = entry.sequence_mut(side);
     // What a SYN carries is said before anybody has answered.
     if !reset && !header.has(TcpHeader::SYN) {
-        own.seen |= Sequence::TALKED;
+        own.seen |= SequenceSpace::TALKED;
     }
-    if !own.has(Sequence::SENT) {
-        own.seen |= Sequence::SENT;
+    if !own.has(SequenceSpace::SENT) {
+        own.seen |= SequenceSpace::SENT;
         own.next = end;
         own.acked = seq;
     }
@@ -384,19 +402,19 @@ fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, 
     if len > 0 {
         own.data = own.data.saturating_add(1);
         if own.data == 1 && side == Side::Client {
-            let cold = entry.cold();
-            cold.data_frame = at.frame.pack();
-            cold.data_time = at.time;
+            let details = entry.details();
+            details.data_frame = at.frame.pack();
+            details.data_time = at.time;
         }
     }
     if distance > 0 && !reset && distance < WINDOW_LIMIT {
-        hole(entry.cold(), side, (next, seq));
-        entry.cold().hole_time = at.time;
+        hole(entry.details(), side, (next, seq));
+        entry.details().hole_time = at.time;
         entry.sequence_mut(side).next = end;
     } else if distance > 0 && distance < WINDOW_LIMIT {
         // A reset behind bytes that are not here. It may be forged, so that the numbers stay where they are.
-        let story = entry.cold().side(side);
-        story.absent_bytes = story.absent_bytes.max(distance.unsigned_abs());
+        let summary = entry.details().side(side);
+        summary.absent_bytes = summary.absent_bytes.max(distance.unsigned_abs());
     } else if distance == 0 {
         entry.sequence_mut(side).next = end;
     } else if distance < 0 {
@@ -406,32 +424,32 @@ fn advance<S>(entry: &mut Entry<S>, header: &TcpHeader<'_>, seq: u32, len: u32, 
         }
         // RFC 9293 §3.8.4: a keep-alive repeats the last number, with one byte or none.
         if distance == -1 && len <= 1 && !header.has(TcpHeader::FIN) && !reset {
-            let story = entry.cold().side(side);
-            story.keep_alives = story.keep_alives.saturating_add(1);
+            let summary = entry.details().side(side);
+            summary.keep_alives = summary.keep_alives.saturating_add(1);
         } else if len > 0 {
             let heard = entry.packets.get(side.other().index()).copied().unwrap_or_default();
-            let cold = entry.cold();
-            let filled = cold.holes.is_some() && fill(cold.holes(side), seq, end);
-            let (story, manner) = cold.side_and_manner(side);
+            let details = entry.details();
+            let filled = details.holes.is_some() && fill(details.holes(side), seq, end);
+            let (summary, profile) = details.side_and_profile(side);
             if filled {
-                story.out_of_order = story.out_of_order.saturating_add(1);
+                summary.out_of_order = summary.out_of_order.saturating_add(1);
             } else if beyond <= 0 {
-                story.retransmissions = story.retransmissions.saturating_add(1);
-                let again = story.stuck > 0 && manner.repeated == seq;
-                story.stuck = if again { story.stuck.saturating_add(1) } else { 1 };
+                summary.retransmissions = summary.retransmissions.saturating_add(1);
+                let again = summary.stuck > 0 && profile.repeated == seq;
+                summary.stuck = if again { summary.stuck.saturating_add(1) } else { 1 };
                 if !again {
-                    (manner.repeated, manner.heard) = (seq, heard);
+                    (profile.repeated, profile.heard) = (seq, heard);
                 }
-                manner.repeated_len = u16::try_from(len).unwrap_or(u16::MAX);
+                profile.repeated_len = u16::try_from(len).unwrap_or(u16::MAX);
             }
         }
     }
 }
 
 /// The numbers of `side` were acknowledged up to `ack`.
-fn acknowledge<S>(entry: &mut Entry<S>, ack: u32, side: Side) {
+fn acknowledge<S>(entry: &mut LiveFlow<S>, ack: u32, side: Side) {
     let sequence = entry.sequence_mut(side);
-    if !sequence.has(Sequence::SENT) {
+    if !sequence.has(SequenceSpace::SENT) {
         // One direction only, as far as we see: nothing to compare with.
         return;
     }
@@ -445,17 +463,17 @@ fn acknowledge<S>(entry: &mut Entry<S>, ack: u32, side: Side) {
     }
     if beyond > 0 {
         sequence.next = ack;
-        hole(entry.cold(), side, (next, ack));
+        hole(entry.details(), side, (next, ack));
     }
 }
 
 /// Remembers numbers that were passed over.
-fn hole(cold: &mut Cold, side: Side, range: (u32, u32)) {
-    let holes = cold.holes(side);
+fn hole(details: &mut FlowDetails, side: Side, range: (u32, u32)) {
+    let holes = details.holes(side);
     let oldest = if holes.len() >= HOLES { Some(holes.remove(0)) } else { None };
     holes.push(range);
     if let Some((from, to)) = oldest {
-        cold.side(side).missed_bytes += u64::from(to.wrapping_sub(from));
+        details.side(side).missed_bytes += u64::from(to.wrapping_sub(from));
     }
 }
 
@@ -488,12 +506,12 @@ fn fill(holes: &mut Vec<(u32, u32)>, from: u32, to: u32) -> bool {
 }
 
 /// Hands a segment's payload to its side's stream.
-fn deliver<L: Listener>(
-    entry: &mut Entry<L::State>,
+fn deliver<L: StreamConsumer>(
+    entry: &mut LiveFlow<L::State>,
     slot: Slot,
     header: &TcpHeader<'_>,
     seen: Seen<'_>,
-    hall: &mut Hall<'_, L>,
+    ctx: &mut TableCtx<'_, L>,
 ) {
     let Seen { packet, flipped, at } = seen;
     if is_probe(entry, packet, entry.side(flipped)) {
@@ -503,52 +521,52 @@ fn deliver<L: Listener>(
         entry.roles_known = true;
         let from = Endpoint { address: packet.src, port: packet.src_port };
         let to = Endpoint { address: packet.dst, port: packet.dst_port };
-        if let Some(asks) = hall.listener.sender_asks(packet.protocol, from, to, packet.payload)
+        if let Some(asks) = ctx.consumer.sender_asks(packet.protocol, from, to, packet.payload)
             && asks != (entry.side(flipped) == Side::Client)
         {
-            swap(entry, slot, at, hall.listener);
+            swap(entry, slot, at, ctx.consumer);
         }
     }
     let side = entry.side(flipped);
     let flow = entry.flow(slot);
-    if entry.talk.is_none() {
-        let mut talk = Talk::start();
+    if entry.reassembly.is_none() {
+        let mut reassembly = Reassembly::start();
         for side in [Side::Client, Side::Server] {
-            let first = entry.cold.as_ref().and_then(|cold| cold.first.get(side.index())).copied();
-            if let (true, Some(first)) = (entry.sequence(side).has(Sequence::SYN), first) {
-                stream_mut(&mut talk.streams, side).start(first.wrapping_add(1));
+            let first = entry.details.as_ref().and_then(|details| details.first.get(side.index())).copied();
+            if let (true, Some(first)) = (entry.sequence(side).has(SequenceSpace::SYN), first) {
+                stream_mut(&mut reassembly.streams, side).start(first.wrapping_add(1));
             }
         }
-        entry.talk = Some(talk);
+        entry.reassembly = Some(reassembly);
     }
-    let Some(talk) = &mut entry.talk else {
+    let Some(reassembly) = &mut entry.reassembly else {
         return;
     };
-    let Talk { state, streams, .. } = talk.as_mut();
+    let Reassembly { state, streams, .. } = reassembly.as_mut();
     let segment = Segment {
         seq: header.seq.wrapping_add(u32::from(header.has(TcpHeader::SYN))),
         bytes: packet.payload,
         cut: packet.payload_len.saturating_sub(packet.payload.len() as u32),
     };
-    let mut ear = Ear { flow: &flow, side, at, state, listener: hall.listener };
-    stream_mut(streams, side).accept(segment, hall.limits.stream_bytes, &mut ear);
-    settle(entry, hall.counts);
+    let mut delivery = DeliveryCtx { flow: &flow, side, at, state, consumer: ctx.consumer };
+    stream_mut(streams, side).accept(segment, ctx.limits.stream_bytes, &mut delivery);
+    settle(entry, ctx.counts);
 }
 
 /// The first that is seen of a side is a single byte: a keep-alive (RFC 9293 §3.8.4), as Windows sends them, repeats a byte of
 /// which nothing is known. In front of the real bytes it would hide what they are.
-fn is_probe<S>(entry: &Entry<S>, packet: &Packet<'_>, side: Side) -> bool {
+fn is_probe<S>(entry: &LiveFlow<S>, packet: &Packet<'_>, side: Side) -> bool {
     packet.payload_len == 1
-        && !entry.sequence(side).has(Sequence::SYN)
-        && entry.talk.as_ref().is_none_or(|talk| !talk.has_begun(side))
+        && !entry.sequence(side).has(SequenceSpace::SYN)
+        && entry.reassembly.as_ref().is_none_or(|reassembly| !reassembly.has_begun(side))
 }
 
 /// Lets go of a conversation that nobody listens to any more.
-fn settle<S>(entry: &mut Entry<S>, counts: &mut FlowCounts) {
-    let Some(talk) = &entry.talk else {
+fn settle<S>(entry: &mut LiveFlow<S>, counts: &mut FlowCounts) {
+    let Some(reassembly) = &entry.reassembly else {
         return;
     };
-    let [client, server] = &talk.streams;
+    let [client, server] = &reassembly.streams;
     if !(client.sated && server.sated) {
         return;
     }
@@ -556,7 +574,7 @@ fn settle<S>(entry: &mut Entry<S>, counts: &mut FlowCounts) {
     for lost in [client.lost, server.lost].into_iter().flatten() {
         note_lost(lost, counts);
     }
-    entry.talk = None;
+    entry.reassembly = None;
     entry.sated = true;
     let [client, server] = differing;
     entry.note_differing(Side::Client, client);
@@ -564,63 +582,67 @@ fn settle<S>(entry: &mut Entry<S>, counts: &mut FlowCounts) {
 }
 
 /// Counts a stream that could not be delivered to its end.
-pub(super) fn note_lost(lost: Lost, counts: &mut FlowCounts) {
+pub(super) fn note_lost(lost: StreamLoss, counts: &mut FlowCounts) {
     match lost {
-        Lost::Cap => counts.capped_streams += 1,
-        Lost::Gap | Lost::Snapped => counts.cut_streams += 1,
-        Lost::Ended => {}
+        StreamLoss::Cap => counts.capped_streams += 1,
+        StreamLoss::Gap | StreamLoss::Snapped => counts.cut_streams += 1,
+        StreamLoss::Ended => {}
     }
 }
 
 /// What the headers told, when all is over.
-pub(super) fn story<S>(entry: &Entry<S>) -> TcpStory {
-    let nothing = Cold::default();
-    let cold = entry.cold.as_deref().unwrap_or(&nothing);
+pub(super) fn summary<S>(entry: &LiveFlow<S>) -> TcpSummary {
+    let nothing = FlowDetails::default();
+    let details = entry.details.as_deref().unwrap_or(&nothing);
     let frame = |packed: u64| (packed != 0).then(|| FrameRef::unpack(packed));
-    TcpStory {
+    TcpSummary {
         handshake: handshake(entry),
-        sides: [side_story(entry, cold, Side::Client), side_story(entry, cold, Side::Server)],
-        syn_frame: frame(cold.syn_frame),
-        syn_ack_frame: frame(cold.syn_ack_frame),
-        data_frame: frame(cold.data_frame),
-        reset_frame: frame(cold.reset_frame),
-        reset_time: (cold.reset_time != Time::default()).then_some(cold.reset_time),
-        handshake_rtt: cold.handshake_rtt,
-        data_time: (cold.data_time != Time::default()).then_some(cold.data_time),
-        quit_time: (cold.quit_time != Time::default()).then_some(cold.quit_time),
-        quit_frame: frame(cold.quit_frame),
-        hole_time: (cold.hole_time != Time::default()).then_some(cold.hole_time),
+        sides: [side_story(entry, details, Side::Client), side_story(entry, details, Side::Server)],
+        syn_frame: frame(details.syn_frame),
+        syn_ack_frame: frame(details.syn_ack_frame),
+        data_frame: frame(details.data_frame),
+        reset_frame: frame(details.reset_frame),
+        reset_time: (details.reset_time != Time::default()).then_some(details.reset_time),
+        handshake_rtt: details.handshake_rtt,
+        data_time: (details.data_time != Time::default()).then_some(details.data_time),
+        quit_time: (details.quit_time != Time::default()).then_some(details.quit_time),
+        quit_frame: frame(details.quit_frame),
+        hole_time: (details.hole_time != Time::default()).then_some(details.hole_time),
         simultaneous_open: entry.simultaneous_open,
-        stale: cold.pause != [0, 0] && {
-            let ([_, then], [_, now]) = (cold.pause, entry.packets);
-            let [_, server] = &cold.sides;
+        stale: details.pause != [0, 0] && {
+            let ([_, then], [_, now]) = (details.pause, entry.packets);
+            let [_, server] = &details.sides;
             now.saturating_sub(then) <= u32::from(server.resets)
         },
     }
 }
 
-fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
+fn side_story<S>(entry: &LiveFlow<S>, details: &FlowDetails, side: Side) -> SideSummary {
     let sequence = entry.sequence(side);
-    let counts = cold.sides.get(side.index()).copied().unwrap_or_default();
-    let holes =
-        cold.holes.as_ref().and_then(|holes| holes.get(side.index())).map(Vec::as_slice).unwrap_or_default();
+    let counts = details.sides.get(side.index()).copied().unwrap_or_default();
+    let holes = details
+        .holes
+        .as_ref()
+        .and_then(|holes| holes.get(side.index()))
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let len = |(begin, end): &(u32, u32)| u64::from(end.wrapping_sub(*begin));
     let missed: u64 = holes.iter().filter(|(_, end)| ahead(*end, sequence.acked) <= 0).map(len).sum();
     let index = side.index();
-    let manner = cold.manners.get(index).copied().unwrap_or_default();
-    let first = cold.first.get(index).copied().filter(|_| sequence.has(Sequence::SYN));
+    let profile = details.profiles.get(index).copied().unwrap_or_default();
+    let first = details.first.get(index).copied().filter(|_| sequence.has(SequenceSpace::SYN));
     let heard = entry.packets.get(side.other().index()).copied().unwrap_or_default();
-    let in_vain = counts.stuck > 0 && manner.repeated == sequence.acked;
+    let in_vain = counts.stuck > 0 && profile.repeated == sequence.acked;
     let awaited = holes.iter().find(|(begin, _)| *begin == sequence.acked);
-    SideStory {
+    SideSummary {
         syns: counts.syns,
         fins: counts.fins,
         resets: counts.resets,
         signs: counts.signs,
         reset_kinds: counts.reset_kinds,
         stuck: if in_vain { u16::from(counts.stuck) } else { 0 },
-        stuck_len: manner.repeated_len,
-        heard: if in_vain { heard.saturating_sub(manner.heard) } else { 0 },
+        stuck_len: profile.repeated_len,
+        heard: if in_vain { heard.saturating_sub(profile.heard) } else { 0 },
         selective: u16::from(counts.selective),
         span: counts.span,
         keep_alives: counts.keep_alives.into(),
@@ -640,24 +662,24 @@ fn side_story<S>(entry: &Entry<S>, cold: &Cold, side: Side) -> SideStory {
 }
 
 /// How far the handshake came, from whichever sides are visible.
-fn handshake<S>(entry: &Entry<S>) -> Handshake {
+fn handshake<S>(entry: &LiveFlow<S>) -> Handshake {
     let client = entry.sequence(Side::Client);
     let server = entry.sequence(Side::Server);
-    let talked = client.has(Sequence::TALKED) || client.data > 0 || server.data > 0;
-    if !client.has(Sequence::SYN) {
-        return match (server.has(Sequence::SYN), talked) {
+    let talked = client.has(SequenceSpace::TALKED) || client.data > 0 || server.data > 0;
+    if !client.has(SequenceSpace::SYN) {
+        return match (server.has(SequenceSpace::SYN), talked) {
             (false, _) => Handshake::Unseen,
             (true, true) => Handshake::Complete,
             (true, false) => Handshake::HalfOpen,
         };
     }
-    let reset = server.has(Sequence::RST);
+    let reset = server.has(SequenceSpace::RST);
     // A SYN may carry payload (RFC 9293 §3.4), and is refused all the same.
-    if reset && !server.has(Sequence::SYN) && !client.has(Sequence::TALKED) && server.data == 0 {
+    if reset && !server.has(SequenceSpace::SYN) && !client.has(SequenceSpace::TALKED) && server.data == 0 {
         Handshake::Refused
     } else if talked {
         Handshake::Complete
-    } else if server.has(Sequence::SYN) {
+    } else if server.has(SequenceSpace::SYN) {
         Handshake::HalfOpen
     } else {
         Handshake::Unanswered

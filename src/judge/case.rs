@@ -11,12 +11,12 @@ use super::record::Http;
 use crate::base::FrameRef;
 use crate::base::WireText;
 use crate::flow::Endpoint;
-use crate::flow::Opening;
-use crate::read::Ending;
-use crate::read::Key;
+use crate::flow::FlowStart;
+use crate::read::AppStatus;
+use crate::read::AttributeKey;
+use crate::read::AttributeValue;
 use crate::read::NameSource;
-use crate::read::Value;
-use crate::rules::Place;
+use crate::rules::PageField;
 
 /// Claims kept per flow. A conversation that says more is odd, not interesting.
 const KEPT: usize = 24;
@@ -30,7 +30,7 @@ const SUITES: [u16; 4] = [0xc030, 0xc02f, 0xc028, 0xc027];
 pub(super) struct Case {
     /// Number in the order of opening, from 1.
     pub(super) number: u64,
-    pub(super) opening: Box<Opening>,
+    pub(super) flow_start: Box<FlowStart>,
     /// What the bytes are.
     pub(super) app: &'static str,
     /// The name that DNS last gave the server's address when the flow began.
@@ -46,7 +46,7 @@ pub(super) struct Case {
 pub(super) struct Said {
     pub(super) claims: SmallVec<[Claimed; 1]>,
     /// How the two sides ended attempts; few flows have any.
-    pub(super) endings: Vec<(Ending, FrameRef)>,
+    pub(super) endings: Vec<(AppStatus, FrameRef)>,
     pub(super) alpn: Option<WireText>,
     pub(super) alpn_offered: Option<Arc<[WireText]>>,
     pub(super) certificate_issuer: Option<WireText>,
@@ -59,7 +59,7 @@ pub(super) struct Said {
     /// What plain HTTP said beside names and statuses.
     pub(super) http: Option<Box<Http>>,
     pub(super) ech: bool,
-    pub(super) oddities: u32,
+    pub(super) anomalies: u32,
     /// A name that DNS had given the server's address when the flow began and that differs from what was claimed.
     pub(super) contradicts: Option<Contradiction>,
 }
@@ -75,11 +75,11 @@ pub(super) struct Claimed {
 
 impl Case {
     pub(super) fn client(&self) -> Endpoint {
-        self.opening.client
+        self.flow_start.client
     }
 
     pub(super) fn server(&self) -> Endpoint {
-        self.opening.server
+        self.flow_start.server
     }
 
     pub(super) fn said(&mut self) -> &mut Said {
@@ -87,33 +87,43 @@ impl Case {
     }
 
     /// Keeps the attributes that rows or checks use; the others end here.
-    pub(super) fn note(&mut self, key: Key, value: &Value) {
+    pub(super) fn note(&mut self, key: AttributeKey, value: &AttributeValue) {
         match (key, value) {
-            (Key::Alpn, Value::Text(chosen)) => self.said().alpn = Some(chosen.clone()),
-            (Key::AlpnOffered, Value::List(offered)) => self.said().alpn_offered = Some(Arc::clone(offered)),
-            (Key::CertificateIssuer, Value::Text(issuer)) => {
+            (AttributeKey::Alpn, AttributeValue::Text(chosen)) => self.said().alpn = Some(chosen.clone()),
+            (AttributeKey::AlpnOffered, AttributeValue::List(offered)) => {
+                self.said().alpn_offered = Some(Arc::clone(offered))
+            }
+            (AttributeKey::CertificateIssuer, AttributeValue::Text(issuer)) => {
                 self.said().certificate_issuer = Some(issuer.clone())
             }
-            (Key::TlsVersion, Value::Number(version)) => {
+            (AttributeKey::TlsVersion, AttributeValue::Number(version)) => {
                 self.said().tls_version = u16::try_from(*version).ok()
             }
-            (Key::TlsOffered, Value::Number(version)) => {
+            (AttributeKey::TlsOffered, AttributeValue::Number(version)) => {
                 self.said().tls_offered = u16::try_from(*version).ok()
             }
-            (Key::TlsCiphers, Value::Codes(offered)) => {
+            (AttributeKey::TlsCiphers, AttributeValue::Codes(offered)) => {
                 let needed = |suite: &u16| SUITES.contains(suite);
                 self.said().lacks_suites = !offered.iter().any(needed)
             }
-            (Key::Ech, Value::Yes) => self.said().ech = true,
-            (Key::Ja4, Value::Text(fingerprint)) => self.said().ja4 = Some(fingerprint.clone()),
-            (Key::HttpStatus, Value::Number(status)) => self.http().status = u16::try_from(*status).ok(),
-            (Key::HttpTarget, Value::Text(target)) => self.http().target = Some(target.clone()),
-            (Key::HttpProxied, Value::Yes) => self.http().proxied = true,
-            (Key::HttpLocation, Value::Text(text)) => self.show(Place::Location, text),
-            (Key::HttpServer, Value::Text(text)) => self.show(Place::Server, text),
-            (Key::HttpVia, Value::Text(text)) => self.show(Place::Via, text),
-            (Key::HttpSquidError, Value::Text(text)) => self.show(Place::XSquidError, text),
-            (Key::HttpBody, Value::Text(text)) => self.show(Place::Body, text),
+            (AttributeKey::Ech, AttributeValue::Yes) => self.said().ech = true,
+            (AttributeKey::Ja4, AttributeValue::Text(fingerprint)) => {
+                self.said().ja4 = Some(fingerprint.clone())
+            }
+            (AttributeKey::HttpStatus, AttributeValue::Number(status)) => {
+                self.http().status = u16::try_from(*status).ok()
+            }
+            (AttributeKey::HttpTarget, AttributeValue::Text(target)) => {
+                self.http().target = Some(target.clone())
+            }
+            (AttributeKey::HttpProxied, AttributeValue::Yes) => self.http().proxied = true,
+            (AttributeKey::HttpLocation, AttributeValue::Text(text)) => self.show(PageField::Location, text),
+            (AttributeKey::HttpServer, AttributeValue::Text(text)) => self.show(PageField::Server, text),
+            (AttributeKey::HttpVia, AttributeValue::Text(text)) => self.show(PageField::Via, text),
+            (AttributeKey::HttpSquidError, AttributeValue::Text(text)) => {
+                self.show(PageField::XSquidError, text)
+            }
+            (AttributeKey::HttpBody, AttributeValue::Text(text)) => self.show(PageField::Body, text),
             _ => {}
         }
     }
@@ -122,7 +132,7 @@ impl Case {
         self.said().http.get_or_insert_with(Box::default)
     }
 
-    fn show(&mut self, place: Place, text: &WireText) {
+    fn show(&mut self, place: PageField, text: &WireText) {
         let shown = &mut self.http().shown;
         match shown.iter_mut().find(|(at, _)| *at == place) {
             Some((_, last)) => last.clone_from(text),
@@ -141,7 +151,7 @@ impl Case {
     }
 
     /// Keeps how one side ended an attempt.
-    pub(super) fn end(&mut self, ending: Ending, frame: FrameRef) {
+    pub(super) fn end(&mut self, ending: AppStatus, frame: FrameRef) {
         let endings = &mut self.said().endings;
         if endings.len() < KEPT {
             endings.push((ending, frame));

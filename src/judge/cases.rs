@@ -7,7 +7,7 @@
 //! A closed case's box is filled again by the next that opens, and its opening goes back to whoever made it.
 
 use super::case::Case;
-use crate::flow::Opening;
+use crate::flow::FlowStart;
 use crate::flow::Slot;
 
 /// Cases by slot.
@@ -20,12 +20,12 @@ pub(super) struct Cases {
 
 impl Cases {
     /// A flow has opened; gives back the opening of one that is over.
-    pub(super) fn open(&mut self, slot: Slot, case: Case) -> Option<Box<Opening>> {
+    pub(super) fn open(&mut self, slot: Slot, case: Case) -> Option<Box<FlowStart>> {
         match self.spare.pop() {
             Some(mut spare) => {
-                let Case { opening, .. } = std::mem::replace(&mut *spare, case);
+                let Case { flow_start, .. } = std::mem::replace(&mut *spare, case);
                 self.put(slot, spare);
-                Some(opening)
+                Some(flow_start)
             }
             None => {
                 self.put(slot, Box::new(case));

@@ -12,12 +12,12 @@ use super::case::Claimed;
 use super::findings::Findings;
 use super::findings::Sign;
 use super::findings::Subject;
-use super::ground::Ground;
 use super::names::Contradiction;
 use super::names::Known;
 use super::names::add_once;
 use super::outcome::is_silence;
 use super::pages::named_box;
+use super::policy::Policy;
 use super::record::Confidence;
 use super::record::Destination;
 use super::record::Documented;
@@ -27,19 +27,19 @@ use super::record::PortVerdict;
 use super::scope::Scope;
 use super::verdict::Verdict;
 use super::words::is_word;
-use crate::flow::Closing;
+use crate::flow::FlowEnd;
 use crate::flow::Handshake;
 use crate::read::NameSource;
-use crate::rules::Place;
+use crate::rules::PageField;
 
 /// A flow with all that is known of it.
 #[derive(Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) case: &'a Case,
-    pub(super) closing: &'a Closing,
+    pub(super) flow_end: &'a FlowEnd,
     pub(super) verdict: &'a Verdict<'a>,
     pub(super) scope: &'a Scope,
-    pub(super) ground: &'a Ground,
+    pub(super) policy: &'a Policy,
     pub(super) row: &'a FlowRow,
 }
 
@@ -181,17 +181,17 @@ fn with_texts(seen: &Seen<'_>, sign: Sign<'_>, take: impl FnOnce(&Sign<'_>)) {
     let destination = seen.row.documented.as_deref();
     let products = destination.map_or("", |said| &said.products);
     let about = CITES.iter().find(|(citing, _)| *citing == sign.code).map(|(_, about)| *about);
-    let sentences = about.and_then(|about| seen.ground.sentences(about, products));
+    let sentences = about.and_then(|about| seen.policy.sentences(about, products));
     let more = sentences.or_else(|| match sign.code {
         "AFS107" => dispute(seen).and_then(|dispute| dispute.other().standing.documented.as_deref().cloned()),
         "AFS441" => {
-            let roles = [seen.row.client, seen.row.server].map(|end| seen.ground.roles(end.address));
-            seen.ground.between(roles[0], roles[1])
+            let roles = [seen.row.client, seen.row.server].map(|end| seen.policy.roles(end.address));
+            seen.policy.between(roles[0], roles[1])
         }
         _ => None,
     });
     let more = match more {
-        None if destination.is_none() => seen.ground.sentences(NOT_LISTED, ""),
+        None if destination.is_none() => seen.policy.sentences(NOT_LISTED, ""),
         more => more,
     };
     let (rules, documents) = joined(destination, more.as_ref());
@@ -271,12 +271,12 @@ fn cleartext(seen: &Seen<'_>) -> String {
 
 fn is_inbound(seen: &Seen<'_>) -> bool {
     let (client, server) = (seen.row.client.address, seen.row.server.address);
-    if client.is_private() || client.is_group() || !seen.case.opening.from_start {
+    if client.is_private() || client.is_group() || !seen.case.flow_start.from_start {
         return false;
     }
     let audited = if seen.scope.is_open() { server.is_private() } else { seen.scope.audits(server) };
     let connected = seen
-        .closing
+        .flow_end
         .tcp
         .as_ref()
         .is_some_and(|story| matches!(story.handshake, Handshake::Complete | Handshake::HalfOpen));
@@ -295,7 +295,7 @@ fn is_nameless(seen: &Seen<'_>) -> bool {
     // DNS and NTP go to addresses by configuration, and have no name of their own.
     seen.verdict.destination == Some(Destination::Unidentified)
         && !matches!(seen.row.app, "dns" | "ntp")
-        && seen.closing.tcp.as_ref().is_some_and(|story| story.handshake != Handshake::Unseen)
+        && seen.flow_end.tcp.as_ref().is_some_and(|story| story.handshake != Handshake::Unseen)
 }
 
 fn nameless(seen: &Seen<'_>) -> String {
@@ -465,7 +465,7 @@ fn stopped(seen: &Seen<'_>, how: &str) -> String {
 }
 
 fn forged(seen: &Seen<'_>) -> String {
-    let sides = seen.closing.tcp.as_ref().map(|story| &story.sides);
+    let sides = seen.flow_end.tcp.as_ref().map(|story| &story.sides);
     let signs = sides.into_iter().flatten().flat_map(|side| side.signs.words());
     stopped(
         seen,
@@ -483,8 +483,8 @@ fn plain_answer(seen: &Seen<'_>) -> String {
 
 fn paged(seen: &Seen<'_>) -> String {
     let http = seen.case.said.as_ref().and_then(|said| said.http.as_deref());
-    let by = http.and_then(|http| named_box(http, seen.ground));
-    match (by, http.and_then(|http| http.at(Place::Location))) {
+    let by = http.and_then(|http| named_box(http, seen.policy));
+    match (by, http.and_then(|http| http.at(PageField::Location))) {
         (Some(by), _) => stopped(seen, &format!("a page of {by} came in place of the answer")),
         (None, Some(to)) => stopped(seen, &format!("it was sent to {to}")),
         (None, None) => stopped(seen, "a page came in place of the answer"),
@@ -563,7 +563,7 @@ fn portal(seen: &Seen<'_>) -> String {
 }
 
 fn refused(seen: &Seen<'_>) -> String {
-    let by = match &seen.closing.icmp {
+    let by = match &seen.flow_end.icmp {
         Some(error) => {
             format!("an ICMP error from {} (type {}, code {})", error.from, error.kind, error.code)
         }
@@ -584,7 +584,7 @@ fn is_unanswered(seen: &Seen<'_>) -> bool {
 fn unanswered(seen: &Seen<'_>) -> String {
     let row = seen.row;
     let (client, wanted, port) = (row.client.address, wanted(row), row.server.port);
-    let own = seen.closing.tcp.as_ref().and_then(|story| story.sides.first());
+    let own = seen.flow_end.tcp.as_ref().and_then(|story| story.sides.first());
     if row.signature != "tcp-unanswered" {
         let again = own.map_or(0, |side| side.retransmissions);
         let what = match row.signature {

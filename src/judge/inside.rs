@@ -25,7 +25,7 @@ const PROTOCOLS: &[(&str, &str, &str)] = &[
 
 /// What a conversation speaks: what was agreed or offered says it, else the port, else the server's name.
 pub(super) fn spoken(case: &Case) -> &'static str {
-    if case.app.is_empty() && case.opening.protocol == ESP {
+    if case.app.is_empty() && case.flow_start.protocol == ESP {
         return "esp";
     }
     if !matches!(case.app, "tls" | "quic") {

@@ -11,7 +11,7 @@ use super::record::Tally;
 
 /// What judge says when all is over.
 #[derive(Debug)]
-pub struct Judgement {
+pub struct JudgeResult {
     /// Gravest first.
     pub findings: FindingRows,
     /// What was counted.
@@ -27,7 +27,7 @@ pub struct Judgement {
 /// Findings that stand on silence: of connections, and of resolvers.
 const SILENT: [&str; 2] = ["AFS202", "AFS305"];
 
-impl Judgement {
+impl JudgeResult {
     /// Only now it is known that the sensor lost much: what stands on silence is no surer than a suspicion.
     pub fn doubt(&mut self) {
         for row in self.findings.iter_mut().filter(|row| SILENT.contains(&row.code)) {

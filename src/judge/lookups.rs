@@ -7,15 +7,15 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry as Place;
+use hashbrown::hash_map::Entry as PageField;
 use smallvec::SmallVec;
 
 use super::findings::Findings;
 use super::findings::Sign;
 use super::findings::Subject;
-use super::ground::Ground;
 use super::names::Known;
 use super::nature::in_private_zone;
+use super::policy::Policy;
 use super::recent::Recent;
 use super::record::Confidence;
 use crate::base::Address;
@@ -173,12 +173,12 @@ pub(super) struct Lookup<'a> {
 
 impl Lookups {
     /// Takes a look-up in.
-    pub(super) fn add(&mut self, lookup: &Lookup<'_>, ground: &Ground, findings: &mut Findings) {
+    pub(super) fn add(&mut self, lookup: &Lookup<'_>, policy: &Policy, findings: &mut Findings) {
         let Lookup { client, known, .. } = *lookup;
         if known.standing.documented.is_none() || !matches!(lookup.resolution.query_type, A | AAAA) {
             return;
         }
-        let found = self.look(lookup, ground);
+        let found = self.look(lookup, policy);
         if found.is_none() && !lookup.resolved.is_empty() {
             self.reached(client, known);
         }
@@ -222,7 +222,7 @@ impl Lookups {
         if self.doubts.is_empty() {
             return;
         }
-        let Place::Occupied(mut place) = self.doubts.entry((client, Arc::as_ptr(known).addr())) else {
+        let PageField::Occupied(mut place) = self.doubts.entry((client, Arc::as_ptr(known).addr())) else {
             return;
         };
         let before = place.get().len();
@@ -234,7 +234,7 @@ impl Lookups {
     }
 
     /// What is wrong with an answer, and how sure that is.
-    fn look(&mut self, lookup: &Lookup<'_>, ground: &Ground) -> Option<(&'static Signature, Confidence)> {
+    fn look(&mut self, lookup: &Lookup<'_>, policy: &Policy) -> Option<(&'static Signature, Confidence)> {
         let resolution = lookup.resolution;
         let Some(rcode) = resolution.rcode else {
             return (resolution.query_count > 1 && lookup.hears).then(|| NO_ANSWER.suspected());
@@ -259,14 +259,14 @@ impl Lookups {
         if lookup.resolved.iter().any(|address| is_nowhere(*address)) {
             return Some(SINKHOLE.suspected());
         }
-        if lookup.resolved.iter().any(|address| ground.boxes.sinkhole(*address).is_some()) {
+        if lookup.resolved.iter().any(|address| policy.boxes.sinkhole(*address).is_some()) {
             return Some(BLOCK_PAGE.suspected());
         }
         let zoned = || {
             let leads = |data: &AnswerData| matches!(data, AnswerData::Name(name) if in_private_zone(name));
             in_private_zone(&lookup.known.name) || resolution.answers.iter().any(|answer| leads(&answer.data))
         };
-        let inside = |address: &Address| address.is_private() && !ground.private_networks.hold(*address);
+        let inside = |address: &Address| address.is_private() && !policy.private_networks.hold(*address);
         // Of names that can have a private endpoint the flow is judged, which says more.
         let can_be_private = lookup.known.nature.can_be_private;
         if !can_be_private && lookup.resolved.iter().any(inside) && !zoned() {

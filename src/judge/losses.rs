@@ -24,7 +24,7 @@ impl Losses {
     const KEPT: usize = 4096;
 
     /// The clock of a live capture: `lost` frames are missing since the pulse before.
-    pub(super) fn pulse(&mut self, time: Time, lost: u64) {
+    pub(super) fn heartbeat(&mut self, time: Time, lost: u64) {
         let from = self.last.unwrap_or(Time::MIN);
         self.last = Some(time);
         if lost == 0 {

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use super::ground::Ground;
 use super::nature::Nature;
 use super::nature::in_private_zone;
+use super::policy::Policy;
 use super::recent::Recent;
 use super::record::Documented;
 use super::record::PortVerdict;
@@ -26,9 +26,9 @@ use crate::base::Time;
 use crate::read::AnswerData;
 use crate::read::Resolution;
 use crate::rules;
-use crate::rules::Matches;
-use crate::rules::RuleId;
-use crate::rules::Rules;
+use crate::rules::ReferenceId;
+use crate::rules::ReferenceMatches;
+use crate::rules::RuleSet;
 
 /// Names of one address that are kept for one client.
 const CANDIDATES: usize = 4;
@@ -65,7 +65,7 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Standing {
     /// The rows, most specific first.
-    pub(super) rules: Box<[RuleId]>,
+    pub(super) rules: Box<[ReferenceId]>,
     /// True when nothing but wildcards names it that their document warns about.
     pub(super) broad: bool,
     /// What the documents say, ready to print; none when no row names it.
@@ -203,7 +203,7 @@ pub(super) struct Contradiction {
 pub(super) struct Names {
     pool: Recent<HostName, Pooled>,
     /// One for each list of rows that some name has met; a row met by its corrected text is another.
-    standings: Map<Box<[(RuleId, bool)]>, Arc<Standing>>,
+    standings: Map<Box<[(ReferenceId, bool)]>, Arc<Standing>>,
     by_client: Recent<(Address, Address), SmallVec<[Given; 1]>>,
     by_server: Recent<Address, Named>,
 }
@@ -228,14 +228,14 @@ impl Names {
     }
 
     /// A name with its rules.
-    pub(super) fn know(&mut self, name: &HostName, ground: &Ground) -> Arc<Known> {
+    pub(super) fn know(&mut self, name: &HostName, policy: &Policy) -> Arc<Known> {
         if let Some(pooled) = self.pool.get(name) {
             return Arc::clone(&pooled.known);
         }
-        let matches = ground.rules.host(name);
-        let nature = Nature::of(name, &matches, ground);
-        let standing = self.standing(&matches, &ground.rules);
-        let nature = Nature { of_certificates: is_of_certificates(&standing, &ground.rules), ..nature };
+        let matches = policy.rules.host(name);
+        let nature = Nature::of(name, &matches, policy);
+        let standing = self.standing(&matches, &policy.rules);
+        let nature = Nature { of_certificates: is_of_certificates(&standing, &policy.rules), ..nature };
         let is_address = name.as_str().parse::<IpAddr>().is_ok();
         let known = Arc::new(Known { name: Arc::new(name.clone()), standing, nature, is_address });
         let pooled = Pooled { known: Arc::clone(&known), lead: None };
@@ -290,13 +290,13 @@ impl Names {
         client: Address,
         resolution: &Resolution,
         (frame, time): (FrameRef, Time),
-        ground: &Ground,
+        policy: &Policy,
     ) -> Answered {
         let (chain, addresses) = follow(resolution);
         if addresses.is_empty() {
             return Answered::default();
         }
-        let lead = self.lead(&resolution.query_name, &chain, ground);
+        let lead = self.lead(&resolution.query_name, &chain, policy);
         let named = Named { lead, frame: frame.pack() };
         for address in &addresses {
             self.give(client, *address, &named, time);
@@ -305,13 +305,13 @@ impl Names {
     }
 
     /// The way from a name through a chain.
-    fn lead(&mut self, name: &HostName, chain: &[&HostName], ground: &Ground) -> Arc<Lead> {
+    fn lead(&mut self, name: &HostName, chain: &[&HostName], policy: &Policy) -> Arc<Lead> {
         if let Some(Pooled { lead: Some(lead), .. }) = self.pool.get(name)
             && lead.leads_through(chain)
         {
             return Arc::clone(lead);
         }
-        let lead = Arc::new(Lead::new(self.know(name, ground), chain));
+        let lead = Arc::new(Lead::new(self.know(name, policy), chain));
         if let Some(pooled) = self.pool.get(name) {
             pooled.lead = Some(Arc::clone(&lead));
             self.pool.weigh(name, lead.known.weight() + lead.weight());
@@ -346,8 +346,8 @@ impl Names {
         self.by_client.weigh(&key, weight);
     }
 
-    fn standing(&mut self, matches: &Matches, rules: &Rules) -> Arc<Standing> {
-        let met: SmallVec<[(RuleId, bool); 32]> =
+    fn standing(&mut self, matches: &ReferenceMatches, rules: &RuleSet) -> Arc<Standing> {
+        let met: SmallVec<[(ReferenceId, bool); 32]> =
             matches.iter().map(|hit| (hit.rule, hit.as_meant)).collect();
         if let Some(same) = self.standings.get(met.as_slice()) {
             return Arc::clone(same);
@@ -362,7 +362,7 @@ impl Names {
 }
 
 impl Standing {
-    fn of(matches: &Matches, rules: &Rules) -> Standing {
+    fn of(matches: &ReferenceMatches, rules: &RuleSet) -> Standing {
         let said = |port_is_meant: bool| {
             let mut documented = Documented::default();
             for hit in matches {
@@ -378,7 +378,7 @@ impl Standing {
         };
         let means_a_port = matches.iter().any(|hit| !rules.rule(hit.rule).ports_as_meant.is_empty());
         let broad = !matches.is_empty() && matches.iter().all(|hit| rules.rule(hit.rule).broad);
-        let found: Box<[RuleId]> = matches.iter().map(|hit| hit.rule).collect();
+        let found: Box<[ReferenceId]> = matches.iter().map(|hit| hit.rule).collect();
         let https_only = found.iter().all(|id| is_https_only(rules.rule(*id)));
         Standing {
             on_https: best_port(&found, rules, TCP, HTTPS),
@@ -391,8 +391,8 @@ impl Standing {
     }
 
     /// What the documents say to a flow on this port: where a row means it and prints another, the text says which.
-    pub(super) fn documented_on(&self, rules: &Rules, protocol: u8, port: u16) -> Option<&Arc<Documented>> {
-        let means = |id: &RuleId| rules.rule(*id).allows(protocol, port) == rules::PortVerdict::AsMeant;
+    pub(super) fn documented_on(&self, rules: &RuleSet, protocol: u8, port: u16) -> Option<&Arc<Documented>> {
+        let means = |id: &ReferenceId| rules.rule(*id).allows(protocol, port) == rules::PortVerdict::AsMeant;
         match &self.port_as_meant {
             Some(meant) if self.rules.iter().any(means) => Some(meant),
             _ => self.documented.as_ref(),
@@ -400,7 +400,7 @@ impl Standing {
     }
 
     /// The best that any of the rows says of a port.
-    pub(super) fn port(&self, rules: &Rules, protocol: u8, port: u16) -> PortVerdict {
+    pub(super) fn port(&self, rules: &RuleSet, protocol: u8, port: u16) -> PortVerdict {
         if (protocol, port) == (TCP, HTTPS) {
             return self.on_https;
         }
@@ -414,21 +414,21 @@ impl Standing {
 }
 
 /// What is said behind a rule's id where it was not met as printed.
-const fn how_met(hit: &rules::Match, port_is_meant: bool) -> &'static str {
+const fn how_met(hit: &rules::ReferenceMatch, port_is_meant: bool) -> &'static str {
     match hit.how {
         _ if hit.as_meant => " (as meant)",
-        rules::How::Placeholder => " (placeholder)",
+        rules::MatchKind::Placeholder => " (placeholder)",
         _ if port_is_meant => " (port as meant)",
         _ => "",
     }
 }
 
-fn is_https_only(rule: &rules::Rule) -> bool {
+fn is_https_only(rule: &rules::Reference) -> bool {
     rule.allows(TCP, HTTPS) == rules::PortVerdict::Https && rule.allows(TCP, 80) == rules::PortVerdict::Not
 }
 
-fn best_port(found: &[RuleId], rules: &Rules, protocol: u8, port: u16) -> PortVerdict {
-    let said = |id: &RuleId| match rules.rule(*id).allows(protocol, port) {
+fn best_port(found: &[ReferenceId], rules: &RuleSet, protocol: u8, port: u16) -> PortVerdict {
+    let said = |id: &ReferenceId| match rules.rule(*id).allows(protocol, port) {
         rules::PortVerdict::Https => PortVerdict::Https,
         rules::PortVerdict::Documented | rules::PortVerdict::AsMeant => PortVerdict::Documented,
         rules::PortVerdict::Not => PortVerdict::Not443,

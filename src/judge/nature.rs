@@ -6,10 +6,10 @@
 
 use smallvec::SmallVec;
 
-use super::ground::Ground;
-use crate::rules::How;
-use crate::rules::Kind;
-use crate::rules::Matches;
+use super::policy::Policy;
+use crate::rules::MatchKind;
+use crate::rules::ReferenceMatches;
+use crate::rules::TableKind;
 use crate::rules::doh_port;
 use crate::rules::region_word;
 
@@ -55,24 +55,24 @@ const INTERNET_ROUTING: &str = "-internetrouting";
 const SECONDARY: &str = "-secondary";
 
 impl Nature {
-    pub(super) fn of(name: &str, matches: &Matches, ground: &Ground) -> Nature {
+    pub(super) fn of(name: &str, matches: &ReferenceMatches, policy: &Policy) -> Nature {
         let mut nature =
             Nature { in_zone: in_private_zone(name), doh_port: doh_port(name), ..Nature::default() };
         for hit in matches {
-            nature.tags |= ground.tags_of(hit.rule);
-            nature.pinned |= ground.is_pinned(hit.rule);
-            for need in ground.needs.of(hit.rule) {
+            nature.tags |= policy.tags_of(hit.rule);
+            nature.pinned |= policy.is_pinned(hit.rule);
+            for need in policy.needs.of(hit.rule) {
                 if !nature.needs.contains(need) {
                     nature.needs.push(*need);
                 }
             }
         }
-        let names = ground.site.allow.iter().map(|allow| allow.name.as_ref());
+        let names = policy.site.allow.iter().map(|allow| allow.name.as_ref());
         let own = (0..).zip(names).filter(|(_, own)| own.is_some_and(|own| own.matches(name)));
         nature.allow = own.map(|(place, _)| place).collect();
-        nature.can_be_private = ground.private.iter().any(|suffix| front_of(name, suffix).is_some());
-        nature.region(name, matches, ground);
-        nature.account(name, matches, ground);
+        nature.can_be_private = policy.private.iter().any(|suffix| front_of(name, suffix).is_some());
+        nature.region(name, matches, policy);
+        nature.account(name, matches, policy);
         // What is not the site's satisfies no need of it, though the row's wildcard lets it through.
         if nature.other_region || nature.other_account {
             nature.needs.clear();
@@ -80,21 +80,23 @@ impl Nature {
         nature
     }
 
-    fn region(&mut self, name: &str, matches: &Matches, ground: &Ground) {
-        let mut listed =
-            matches.iter().filter(|hit| ground.rules.rule(hit.rule).table.kind == Kind::Region).peekable();
+    fn region(&mut self, name: &str, matches: &ReferenceMatches, policy: &Policy) {
+        let mut listed = matches
+            .iter()
+            .filter(|hit| policy.rules.rule(hit.rule).table.kind == TableKind::Region)
+            .peekable();
         let is_listed = listed.peek().is_some();
-        let word = if is_listed { None } else { region_in(name, ground) };
+        let word = if is_listed { None } else { region_in(name, policy) };
         self.unlisted_region = word.is_some_and(|word| {
-            !ground.rules.regions().iter().any(|region| region_word(&region.name) == word)
+            !policy.rules.regions().iter().any(|region| region_word(&region.name) == word)
         }) && !matches.is_empty();
-        let Some(own) = &ground.own_region else { return };
+        let Some(own) = &policy.own_region else { return };
         self.other_region = if is_listed {
             listed.all(|hit| !own.serves.get(hit.rule.0 as usize).copied().unwrap_or_default())
         } else {
             // A region's word under the suffix of another cloud is no name of the region.
             let elsewhere = matches.iter().all(|hit| {
-                let theirs = ground.rules.rule(hit.rule).clouds;
+                let theirs = policy.rules.rule(hit.rule).clouds;
                 !own.clouds.is_none() && !theirs.is_none() && !theirs.meets(own.clouds)
             });
             word.is_some_and(|word| {
@@ -103,16 +105,16 @@ impl Nature {
         };
     }
 
-    fn account(&mut self, name: &str, matches: &Matches, ground: &Ground) {
-        let Some(front) = ground.storage.iter().find_map(|suffix| front_of(name, suffix)) else { return };
+    fn account(&mut self, name: &str, matches: &ReferenceMatches, policy: &Policy) {
+        let Some(front) = policy.storage.iter().find_map(|suffix| front_of(name, suffix)) else { return };
         // `<account>.<service>`, with a zone or the like between them. `file.<stamp>.store` is what names lead to.
         let mut labels = front.split('.');
         let (Some(account), Some(_)) = (labels.next(), labels.next()) else { return };
         let leads_to = front.rsplit('.').next() == Some("store");
         // A row of its own makes it Microsoft's, not an account of anybody.
         let is_named = matches.iter().any(|hit| {
-            let rule = ground.rules.rule(hit.rule);
-            rule.placeholders.is_empty() && matches!(hit.how, How::Exact | How::Glob)
+            let rule = policy.rules.rule(hit.rule);
+            rule.placeholders.is_empty() && matches!(hit.how, MatchKind::Exact | MatchKind::Glob)
         });
         if leads_to || is_named {
             return;
@@ -120,8 +122,8 @@ impl Nature {
         self.storage = true;
         self.internet_routing = account.ends_with(INTERNET_ROUTING);
         let account = plain_account(account);
-        let own = &ground.site.storage_accounts;
-        let witness = ground.site.local_names.get("witness-storage-account").into_iter().flatten();
+        let own = &policy.site.storage_accounts;
+        let witness = policy.site.local_names.get("witness-storage-account").into_iter().flatten();
         self.other_account = !own.is_empty() && !own.iter().chain(witness).any(|own| own == account);
     }
 }
@@ -133,22 +135,22 @@ fn plain_account(label: &str) -> &str {
 }
 
 /// The storage account in a name.
-pub(super) fn account_in<'a>(name: &'a str, ground: &Ground) -> Option<&'a str> {
-    let nature = Nature::of(name, &ground.rules.host(name), ground);
+pub(super) fn account_in<'a>(name: &'a str, policy: &Policy) -> Option<&'a str> {
+    let nature = Nature::of(name, &policy.rules.host(name), policy);
     nature.storage.then(|| plain_account(name.split('.').next().unwrap_or_default()))
 }
 
 /// The region of a regional instance, as the documents print it where they list it.
-pub(super) fn region_of(name: &str, ground: &Ground) -> Option<String> {
-    let listed = ground.rules.host(name).iter().find_map(|hit| {
-        let rule = ground.rules.rule(hit.rule);
-        rule.region.as_deref().filter(|_| rule.table.kind == Kind::Region)
+pub(super) fn region_of(name: &str, policy: &Policy) -> Option<String> {
+    let listed = policy.rules.host(name).iter().find_map(|hit| {
+        let rule = policy.rules.rule(hit.rule);
+        rule.region.as_deref().filter(|_| rule.table.kind == TableKind::Region)
     });
     if let Some(region) = listed {
         return Some(region.to_owned());
     }
-    let word = region_in(name, ground)?;
-    let known = ground.rules.regions().iter().find(|region| region_word(&region.name) == word);
+    let word = region_in(name, policy)?;
+    let known = policy.rules.regions().iter().find(|region| region_word(&region.name) == word);
     Some(known.map_or_else(|| word.to_owned(), |region| region.name.to_string()))
 }
 
@@ -159,9 +161,9 @@ pub(super) fn in_private_zone(name: &str) -> bool {
 
 /// The region in a name that is built like those of regional instances, listed or not: `<region>01.…`,
 /// `tm-<region>01.…`, and `<service>syncp.<region>.…` for a service of its own.
-fn region_in<'a>(name: &'a str, ground: &Ground) -> Option<&'a str> {
+fn region_in<'a>(name: &'a str, policy: &Policy) -> Option<&'a str> {
     // The longest front first: `tm-` belongs to the shape and not to the region.
-    let shapes = ground.shapes.iter().filter_map(|shape| {
+    let shapes = policy.shapes.iter().filter_map(|shape| {
         let front = front_of(name, &shape.suffix)?;
         let region = match front.rsplit_once('.') {
             Some((_, region)) if region != PRIVATE_LABEL => region,
@@ -187,15 +189,15 @@ mod tests {
     use crate::rules::Library;
     use crate::rules::Site;
 
-    fn ground(site: &str) -> Ground {
+    fn policy(site: &str) -> Policy {
         let library = Library::embedded().unwrap();
         let site = Site::read("site.toml", site, &library).unwrap();
         let rules = Arc::new(library.select(&site.selection()).unwrap());
-        Ground::new(rules, site, None)
+        Policy::new(rules, site, None)
     }
 
-    fn check(ground: &Ground, name: &str, expected: &str) {
-        let nature = Nature::of(name, &ground.rules.host(name), ground);
+    fn check(policy: &Policy, name: &str, expected: &str) {
+        let nature = Nature::of(name, &policy.rules.host(name), policy);
         let said = [
             (nature.other_region, "other-region"),
             (nature.unlisted_region, "unlisted"),
@@ -211,7 +213,7 @@ mod tests {
 
     #[test]
     fn only_the_own_region_and_its_pair_are_right() {
-        let grs = ground("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"GRS\"");
+        let grs = policy("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"GRS\"");
         check(&grs, "westus01.afs.azure.net", "can-be-private");
         check(&grs, "kailani.one.microsoft.com", "");
         check(&grs, "tm-westus01.afs.azure.net", "can-be-private");
@@ -220,20 +222,20 @@ mod tests {
         check(&grs, "italynorth01.afs.azure.net", "other-region unlisted can-be-private");
         check(&grs, "contososyncp.westus.afs.azure.net", "can-be-private");
         check(&grs, "contososyncp.westeurope.afs.azure.net", "other-region can-be-private");
-        let lrs = ground("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"LRS\"");
+        let lrs = policy("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"LRS\"");
         check(&lrs, "westus01.afs.azure.net", "can-be-private");
         check(&lrs, "eastus01.afs.azure.net", "other-region can-be-private");
         check(&lrs, "login.microsoftonline.com", "");
-        check(&ground(""), "westeurope01.afs.azure.net", "can-be-private");
-        check(&ground(""), "italynorth01.afs.azure.net", "unlisted can-be-private");
-        let italy = ground("[azure-file-sync]\nregion = \"Italy North\"");
+        check(&policy(""), "westeurope01.afs.azure.net", "can-be-private");
+        check(&policy(""), "italynorth01.afs.azure.net", "unlisted can-be-private");
+        let italy = policy("[azure-file-sync]\nregion = \"Italy North\"");
         check(&italy, "italynorth01.afs.azure.net", "unlisted can-be-private");
         check(&italy, "westus01.afs.azure.net", "other-region can-be-private");
     }
 
     #[test]
     fn accounts_are_told_apart() {
-        let site = ground(
+        let site = policy(
             "[site]\nproducts = [\"azure-file-sync\"]\n[azure-file-sync]\nstorage-accounts = [\"contosofiles\"]",
         );
         check(&site, "contosofiles.file.core.windows.net", "storage can-be-private");
@@ -246,6 +248,6 @@ mod tests {
             "storage internet-routing can-be-private",
         );
         check(&site, "file.sn4prdstr01a.store.core.windows.net", "can-be-private");
-        check(&ground(""), "stranger.file.core.windows.net", "storage can-be-private");
+        check(&policy(""), "stranger.file.core.windows.net", "storage can-be-private");
     }
 }

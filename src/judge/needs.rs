@@ -6,17 +6,17 @@
 
 use smallvec::SmallVec;
 
-use super::ground::quote;
+use super::policy::quote;
 use super::record::FlowRow;
 use super::record::RequirementRow;
 use super::record::RequirementState;
 use crate::base::FrameRef;
 use crate::base::Time;
-use crate::rules::Need;
+use crate::rules::ReferenceId;
+use crate::rules::RegionRole;
 use crate::rules::Requirement;
-use crate::rules::Role;
-use crate::rules::RuleId;
-use crate::rules::Rules;
+use crate::rules::RequirementLevel;
+use crate::rules::RuleSet;
 use crate::rules::Site;
 use crate::rules::region_word;
 
@@ -43,7 +43,7 @@ const NO_ACTIVITY: u64 = 120 * MINUTE;
 
 impl Needs {
     /// Nothing where no site file says which products are in use: then nobody said what is needed.
-    pub(super) fn new(rules: &Rules, site: &Site) -> Needs {
+    pub(super) fn new(rules: &RuleSet, site: &Site) -> Needs {
         let products = site.products_described();
         // A region lies in one cloud, and a site that names it needs nothing of the others.
         let cloud = site.cloud.or(site.cloud_of_regions);
@@ -77,7 +77,7 @@ impl Needs {
     }
 
     /// The needs that a rule satisfies.
-    pub(super) fn of(&self, rule: RuleId) -> &[u16] {
+    pub(super) fn of(&self, rule: ReferenceId) -> &[u16] {
         self.by_rule.get(rule.0 as usize).map_or(&[], SmallVec::as_slice)
     }
 }
@@ -121,14 +121,14 @@ impl Seen {
     }
 
     /// A row for each need, in their order. `watched` is how long the capture saw anything, in nanoseconds.
-    pub(super) fn into_rows(self, needs: &Needs, rules: &Rules, watched: u64) -> Vec<RequirementRow> {
+    pub(super) fn into_rows(self, needs: &Needs, rules: &RuleSet, watched: u64) -> Vec<RequirementRow> {
         let mut met = self.0;
         met.resize(needs.list.len(), Met::default());
         needs.list.iter().zip(met).map(|(need, met)| row(needs, need, met, rules, watched)).collect()
     }
 }
 
-fn row(needs: &Needs, need: &Requirement, met: Met, rules: &Rules, watched: u64) -> RequirementRow {
+fn row(needs: &Needs, need: &Requirement, met: Met, rules: &RuleSet, watched: u64) -> RequirementRow {
     let [ok, blocked, unclear] = met.outcomes;
     let state = match (ok, blocked) {
         (0, 0) => RequirementState::NotSeen,
@@ -189,21 +189,27 @@ fn absence(need: &Requirement, own: bool, said: Option<(u32, String)>, watched: 
         };
     }
     match (need.need, need.role) {
-        (_, Some(Role::Primary)) if own && watched >= NO_ACTIVITY => format!(
+        (_, Some(RegionRole::Primary)) if own && watched >= NO_ACTIVITY => format!(
             "expected: a sync session starts every 30 minutes, and after 2 hours without one the portal shows `No Activity`; the \
              capture is {minutes} minutes long"
         ),
-        (_, Some(Role::Primary)) if own && watched >= SYNC_SESSION => format!(
+        (_, Some(RegionRole::Primary)) if own && watched >= SYNC_SESSION => format!(
             "expected: a sync session starts every 30 minutes, and the capture is {minutes} minutes long"
         ),
-        (_, Some(Role::Primary)) if own => format!(
+        (_, Some(RegionRole::Primary)) if own => format!(
             "the capture is too short to expect it: {minutes} minutes, and a sync session starts every 30 minutes"
         ),
         (_, Some(_)) => "used after a failover only: not seen is no sign".to_owned(),
-        (Need::InstallTime, None) => {
+        (RequirementLevel::InstallTime, None) => {
             "used at installation and registration only: not seen is no sign".to_owned()
         }
-        (Need::Required | Need::Recommended | Need::Optional | Need::Legacy, None) => {
+        (
+            RequirementLevel::Required
+            | RequirementLevel::Recommended
+            | RequirementLevel::Optional
+            | RequirementLevel::Legacy,
+            None,
+        ) => {
             format!("no document says how often it is used; the capture is {minutes} minutes long")
         }
     }

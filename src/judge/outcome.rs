@@ -11,11 +11,11 @@ use super::record::Confidence;
 use super::record::Outcome;
 use crate::base::Address;
 use crate::base::Side;
-use crate::flow::Close;
-use crate::flow::Closing;
+use crate::flow::EndReason;
+use crate::flow::FlowEnd;
 use crate::flow::Handshake;
 use crate::flow::ResetKinds;
-use crate::flow::TcpStory;
+use crate::flow::TcpSummary;
 
 /// An attempt must have been watched this long without an answer before silence means anything: longer than the first
 /// pause between two SYN of any system (Windows 3 s; DOMAIN of retransmission clocks).
@@ -78,42 +78,42 @@ pub(super) fn is_silence(signature: &str) -> bool {
 }
 
 /// What became of a flow to `server`. `client_hears` says that the capture shows packets towards this client at all.
-pub(super) fn outcome(closing: &Closing, server: Address, client_hears: bool) -> Ending {
-    if let Some(icmp) = &closing.icmp
-        && !answered(closing)
+pub(super) fn outcome(flow_end: &FlowEnd, server: Address, client_hears: bool) -> Ending {
+    if let Some(icmp) = &flow_end.icmp
+        && !answered(flow_end)
     {
-        if icmp.about == Side::Server && closing.tcp.is_none() {
+        if icmp.about == Side::Server && flow_end.tcp.is_none() {
             // Somebody did not take the answer, so there was one, which the capture does not show.
             return unsure("icmp-error");
         }
-        let [by_client, _] = closing.packets;
+        let [by_client, _] = flow_end.packets;
         if matches!((icmp.v6, icmp.kind), (false, 11) | (true, 3)) && by_client < 2 {
             // One packet, and no second try: somebody counts the hops.
             return unsure("icmp-time-exceeded");
         }
         // RFC 1122 §4.1.3.1: a host says so itself where nobody listens to datagrams; to TCP it would send a reset.
-        let is_closed = closing.tcp.is_none() && icmp.from == server;
+        let is_closed = flow_end.tcp.is_none() && icmp.from == server;
         return rejected(icmp.v6, icmp.kind, icmp.code, is_closed);
     }
-    match &closing.tcp {
-        Some(story) => tcp(closing, story, client_hears),
-        None => datagrams(closing),
+    match &flow_end.tcp {
+        Some(story) => tcp(flow_end, story, client_hears),
+        None => datagrams(flow_end),
     }
 }
 
 /// The server sent payload.
-fn answered(closing: &Closing) -> bool {
-    let [_, by_server] = closing.bytes;
+fn answered(flow_end: &FlowEnd) -> bool {
+    let [_, by_server] = flow_end.bytes;
     by_server > 0
 }
 
-fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
+fn tcp(flow_end: &FlowEnd, story: &TcpSummary, client_hears: bool) -> Ending {
     let [client, server] = &story.sides;
-    let [by_client, by_server] = closing.packets;
-    if is_injected(closing, story) {
+    let [by_client, by_server] = flow_end.packets;
+    if is_injected(flow_end, story) {
         return blocked("reset-injected", Confidence::Strong);
     }
-    if let Some(confidence) = black_hole(closing, story) {
+    if let Some(confidence) = black_hole(flow_end, story) {
         return blocked("pmtu-black-hole", confidence);
     }
     match story.handshake {
@@ -121,10 +121,12 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
         Handshake::Unanswered if by_server > 0 => unsure("began-before-capture"),
         Handshake::Unanswered if client.resets > 0 => unsure("client-gave-up"),
         Handshake::Unanswered if !client_hears => unsure("one-sided-capture"),
-        Handshake::Unanswered if client.syns < 2 => {
-            unsure(if closing.close == Close::CaptureEnded { "ended-with-capture" } else { "single-attempt" })
-        }
-        Handshake::Unanswered if closing.last_seen.since(closing.first_seen) < PATIENCE_NANOS => {
+        Handshake::Unanswered if client.syns < 2 => unsure(if flow_end.close == EndReason::CaptureEnded {
+            "ended-with-capture"
+        } else {
+            "single-attempt"
+        }),
+        Handshake::Unanswered if flow_end.last_seen.since(flow_end.first_seen) < PATIENCE_NANOS => {
             unsure("too-short-to-tell")
         }
         Handshake::Unanswered => blocked("tcp-unanswered", Confidence::Weak),
@@ -134,7 +136,7 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
             unsure("one-sided-capture")
         }
         Handshake::Unseen => OK,
-        Handshake::Complete if client.data_segments > 0 && !answered(closing) => {
+        Handshake::Complete if client.data_segments > 0 && !answered(flow_end) => {
             if server.absent_bytes > 0 {
                 // It said something that the capture does not show.
                 unsure("frames-lost")
@@ -149,7 +151,7 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
                 unsure("reset-after-data")
             } else if server.resets > 0 {
                 blocked("reset-after-request", Confidence::Weak)
-            } else if closing.close == Close::CaptureEnded && !asked_in_vain(closing, story) {
+            } else if flow_end.close == EndReason::CaptureEnded && !asked_in_vain(flow_end, story) {
                 unsure("ended-with-capture")
             } else if client.retransmissions > 0 && server.fins == 0 {
                 blocked("silent-after-request", Confidence::Weak)
@@ -157,26 +159,28 @@ fn tcp(closing: &Closing, story: &TcpStory, client_hears: bool) -> Ending {
                 unsure("no-answer-seen")
             }
         }
-        Handshake::Complete if server.resets > 0 && was_ended_by_server(story) => later_reset(closing, story),
-        Handshake::Complete if is_deaf(closing, story) => blocked("silent-after-data", Confidence::Weak),
+        Handshake::Complete if server.resets > 0 && was_ended_by_server(story) => {
+            later_reset(flow_end, story)
+        }
+        Handshake::Complete if is_deaf(flow_end, story) => blocked("silent-after-data", Confidence::Weak),
         Handshake::Complete => OK,
     }
 }
 
 /// The server reset it, and nobody had taken leave before; nothing of either side is missing.
-fn was_ended_by_server(story: &TcpStory) -> bool {
+fn was_ended_by_server(story: &TcpSummary) -> bool {
     let [client, server] = &story.sides;
     let first = story.quit_frame.is_none_or(|quit| story.reset_frame.is_some_and(|reset| reset < quit));
     first && server.fins == 0 && client.absent_bytes + server.absent_bytes == 0
 }
 
 /// A reset by the server at another stage than its answer to the first words.
-fn later_reset(closing: &Closing, story: &TcpStory) -> Ending {
+fn later_reset(flow_end: &FlowEnd, story: &TcpSummary) -> Ending {
     let [client, server] = &story.sides;
     // The time from SYN to SYN-ACK is the handshake's own.
-    let waited = story.reset_time.map(|reset| reset.since(closing.first_seen));
+    let waited = story.reset_time.map(|reset| reset.since(flow_end.first_seen));
     let at_once = waited.is_some_and(|waited| waited.saturating_sub(story.handshake_rtt) <= AT_ONCE_NANOS);
-    match (client.data_segments, answered(closing)) {
+    match (client.data_segments, answered(flow_end)) {
         (0, false) if at_once => blocked("reset-after-handshake", Confidence::Weak),
         (0, false) => unsure("reset-after-idle"),
         // In answer to what the client had just said, by somebody who does not acknowledge it: a server that has had enough
@@ -191,45 +195,45 @@ fn later_reset(closing: &Closing, story: &TcpStory) -> Ending {
 }
 
 /// The client, which had been answered before, repeats itself, and the server does not hear it any more.
-fn is_deaf(closing: &Closing, story: &TcpStory) -> bool {
+fn is_deaf(flow_end: &FlowEnd, story: &TcpSummary) -> bool {
     let [client, server] = &story.sides;
     let quiet = client.heard <= LAST_WORDS
         && server.resets == 0
         && server.zero_windows + u32::from(client.selective) == 0;
     let whole = client.absent_bytes + server.absent_bytes == 0;
-    answered(closing) && client.stuck >= IN_VAIN && quiet && whole && !story.stale
+    answered(flow_end) && client.stuck >= IN_VAIN && quiet && whole && !story.stale
 }
 
 /// A reset came that the side it names did not send. What a load balancer sends for its servers looks foreign as well;
 /// it counts only where a filter would have reset, before the server has said anything, and not where the connection had
 /// been idle: whoever keeps a table of connections, near or far, forgets them.
-fn is_injected(closing: &Closing, story: &TcpStory) -> bool {
+fn is_injected(flow_end: &FlowEnd, story: &TcpSummary) -> bool {
     let [client, server] = &story.sides;
     // Without the SYN-ACK it is not known who speaks for the server.
-    let early = !answered(closing)
+    let early = !answered(flow_end)
         && client.data_segments <= FIRST_WORDS
         && story.handshake == Handshake::Complete
         && story.syn_ack_frame.is_some();
-    let both_seen = closing.packets.iter().all(|packets| *packets > 0);
+    let both_seen = flow_end.packets.iter().all(|packets| *packets > 0);
     let soon = client.data_segments > 0
         || story
             .reset_time
-            .is_some_and(|reset| reset.since(closing.first_seen) <= story.handshake_rtt + AT_ONCE_NANOS);
+            .is_some_and(|reset| reset.since(flow_end.first_seen) <= story.handshake_rtt + AT_ONCE_NANOS);
     let forged = client.signs.are_forged() || server.signs.are_forged();
     !story.stale && both_seen && (forged || (early && soon && server.signs.are_foreign()))
 }
 
 /// Only full-size segments die: one is repeated in vain while smaller ones behind it arrive, or smaller ones arrive behind
 /// one that never does; and nobody heeds, or sends, the message that would say so (RFC 1191, RFC 8201, RFC 2923 §2.1).
-fn black_hole(closing: &Closing, story: &TcpStory) -> Option<Confidence> {
-    let too_big = closing
+fn black_hole(flow_end: &FlowEnd, story: &TcpSummary) -> Option<Confidence> {
+    let too_big = flow_end
         .icmp
         .as_ref()
         .is_some_and(|icmp| matches!((icmp.v6, icmp.kind, icmp.code), (false, 3, 4) | (true, 2, _)));
     // Who gives up has waited; who was not seen to give up must have waited for longer.
     let waited = story.hole_time.is_some_and(|since| match story.quit_time {
         Some(quit) => quit.since(since) >= PATIENCE_NANOS,
-        None => closing.last_seen.since(since) >= 3 * PATIENCE_NANOS,
+        None => flow_end.last_seen.since(since) >= 3 * PATIENCE_NANOS,
     });
     story.sides.iter().find_map(|side| {
         let full = u32::from(side.stuck_len) >= FULL_SIZE;
@@ -243,13 +247,13 @@ fn black_hole(closing: &Closing, story: &TcpStory) -> Option<Confidence> {
 }
 
 /// The client repeated itself, and was watched long enough: then it does not matter that it had not given up yet.
-fn asked_in_vain(closing: &Closing, story: &TcpStory) -> bool {
+fn asked_in_vain(flow_end: &FlowEnd, story: &TcpSummary) -> bool {
     let [client, _] = &story.sides;
-    client.retransmissions >= 2 && closing.last_seen.since(closing.first_seen) >= PATIENCE_NANOS
+    client.retransmissions >= 2 && flow_end.last_seen.since(flow_end.first_seen) >= PATIENCE_NANOS
 }
 
-fn datagrams(closing: &Closing) -> Ending {
-    match closing.packets {
+fn datagrams(flow_end: &FlowEnd) -> Ending {
+    match flow_end.packets {
         [0, _] | [_, 0] => unsure("unanswered"),
         _ => OK,
     }

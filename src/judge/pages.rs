@@ -5,25 +5,26 @@
 //! Not: anything behind TLS.
 
 use super::case::Case;
-use super::ground::Ground;
 use super::outcome::Ending;
+use super::policy::Policy;
 use super::record::Confidence;
 use super::record::Http;
 use super::record::Outcome;
 use crate::base::HostName;
-use crate::read::Ending as Said;
+use crate::read::AppStatus as Said;
 use crate::read::NameSource;
-use crate::rules::Place;
+use crate::rules::PageField;
 
 /// Where a page may tell who made it.
-const PLACES: [Place; 5] = [Place::Server, Place::Via, Place::Location, Place::XSquidError, Place::Body];
+const PLACES: [PageField; 5] =
+    [PageField::Server, PageField::Via, PageField::Location, PageField::XSquidError, PageField::Body];
 
 const fn blocked(signature: &'static str, confidence: Confidence) -> Option<Ending> {
     Some((Outcome::BlockedLooking, signature, Some(confidence)))
 }
 
 /// What an answer in plain HTTP comes to; none where it may be the destination's own.
-pub(super) fn page(case: &Case, ground: &Ground) -> Option<Ending> {
+pub(super) fn page(case: &Case, policy: &Policy) -> Option<Ending> {
     let said = case.said.as_deref()?;
     let mut statuses = said.endings.iter().filter_map(|(ending, _)| match ending {
         Said::Status { code, connect: false } => Some(*code),
@@ -44,8 +45,8 @@ pub(super) fn page(case: &Case, ground: &Ground) -> Option<Ending> {
     let claimed = case.claimed(NameSource::HttpHost)?;
     let (host, http) = (&claimed.known.name, http?);
     let target = http.target.as_ref().map_or("", |target| target.as_str());
-    if let Some(expected) = ground.boxes.test(host.as_str(), path(target)) {
-        let answered = status == 200 && http.at(Place::Body).is_none_or(|body| body.contains(expected));
+    if let Some(expected) = policy.boxes.test(host.as_str(), path(target)) {
+        let answered = status == 200 && http.at(PageField::Body).is_none_or(|body| body.contains(expected));
         return match status {
             // Nothing new: the answer that the client has already.
             304 => None,
@@ -57,9 +58,9 @@ pub(super) fn page(case: &Case, ground: &Ground) -> Option<Ending> {
     }
     claimed.known.standing.documented.as_ref()?;
     // What a page's own text says is plain with any status; boxes that only pass an answer on name themselves in headers.
-    let text = http.at(Place::Body);
-    if text.is_some_and(|text| ground.boxes.page(Place::Body, text).is_some())
-        || (status >= 300 && named_box(http, ground).is_some())
+    let text = http.at(PageField::Body);
+    if text.is_some_and(|text| policy.boxes.page(PageField::Body, text).is_some())
+        || (status >= 300 && named_box(http, policy).is_some())
     {
         return blocked("block-page", Confidence::Certain);
     }
@@ -71,7 +72,7 @@ pub(super) fn page(case: &Case, ground: &Ground) -> Option<Ending> {
         403 if http.proxied => blocked("proxy-refused", Confidence::Strong),
         502..=504 if http.proxied => blocked("proxy-refused", Confidence::Weak),
         403 | 451 => blocked("block-page", Confidence::Weak),
-        301 | 302 | 303 | 307 | 308 if leads_away(http, host, ground) => {
+        301 | 302 | 303 | 307 | 308 if leads_away(http, host, policy) => {
             blocked("block-page", Confidence::Weak)
         }
         _ => None,
@@ -79,8 +80,8 @@ pub(super) fn page(case: &Case, ground: &Ground) -> Option<Ending> {
 }
 
 /// The box that a page is known to be of.
-pub(super) fn named_box<'a>(http: &Http, ground: &'a Ground) -> Option<&'a str> {
-    PLACES.iter().find_map(|place| ground.boxes.page(*place, http.at(*place)?))
+pub(super) fn named_box<'a>(http: &Http, policy: &'a Policy) -> Option<&'a str> {
+    PLACES.iter().find_map(|place| policy.boxes.page(*place, http.at(*place)?))
 }
 
 /// Files that certificates are checked with, and that nobody serves as a page (RFC 2585 §4).
@@ -106,16 +107,16 @@ fn path(target: &str) -> &str {
 }
 
 /// Whether a redirect leads to somebody else: not to the host's own domain, nor to what a document names.
-fn leads_away(http: &Http, host: &HostName, ground: &Ground) -> bool {
-    let Some((_, rest)) = http.at(Place::Location).and_then(|location| location.split_once("://")) else {
+fn leads_away(http: &Http, host: &HostName, policy: &Policy) -> bool {
+    let Some((_, rest)) = http.at(PageField::Location).and_then(|location| location.split_once("://")) else {
         return false;
     };
     let to = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
-    if to.is_empty() || ground.boxes.redirects(host.as_str()) {
+    if to.is_empty() || policy.boxes.redirects(host.as_str()) {
         return false;
     }
     let Some(to) = HostName::from_wire_text(to.as_bytes()) else { return false };
-    domain(to.as_str()) != domain(host.as_str()) && ground.rules.host(&to).is_empty()
+    domain(to.as_str()) != domain(host.as_str()) && policy.rules.host(&to).is_empty()
 }
 
 /// The last two labels.

@@ -2,7 +2,7 @@
 //!
 //! In:  conversations as they end.
 //! Out: whether silence around one of them proves anything; sentences for the summary.
-//! Not: what the sensor or a live source says that it lost; see `Losses` in `court`.
+//! Not: what the sensor or a live source says that it lost; see `Losses` in `engine`.
 //!
 //! A receiver that acknowledges bytes which the capture does not hold proves that frames are missing. A conversation of
 //! which only one direction is there proves that the capture sees only one.
@@ -10,7 +10,7 @@
 use super::recent::Recent;
 use crate::base::Address;
 use crate::base::Time;
-use crate::flow::Closing;
+use crate::flow::FlowEnd;
 use crate::flow::Handshake;
 
 /// Hosts whose missing frames are remembered.
@@ -59,14 +59,14 @@ impl Default for Quality {
 
 impl Quality {
     /// Takes a conversation in.
-    pub(super) fn add(&mut self, client: Address, closing: &Closing) {
-        let Some(story) = &closing.tcp else { return };
+    pub(super) fn add(&mut self, client: Address, flow_end: &FlowEnd) {
+        let Some(story) = &flow_end.tcp else { return };
         let missed: u64 = story.sides.iter().map(|side| side.missed_bytes).sum();
-        self.held += closing.bytes.iter().sum::<u64>();
+        self.held += flow_end.bytes.iter().sum::<u64>();
         // A keep-alive repeats a byte, and any byte will do.
         self.differing += u64::from(story.sides.iter().any(|side| side.differing > side.keep_alives));
         if matches!(story.handshake, Handshake::Unseen | Handshake::Complete) {
-            let place = match closing.packets {
+            let place = match flow_end.packets {
                 [_, 0] => 1,
                 [0, _] => 2,
                 _ => 0,
@@ -76,17 +76,17 @@ impl Quality {
             }
         }
         // Where only one direction is there, all that the other acknowledges is missing: another matter.
-        if missed == 0 || closing.packets.contains(&0) {
+        if missed == 0 || flow_end.packets.contains(&0) {
             return;
         }
         self.missed += missed;
         self.gaps += 1;
         match self.lossy.get(&client) {
             Some((first, last)) => {
-                *first = (*first).min(closing.first_seen);
-                *last = (*last).max(closing.last_seen);
+                *first = (*first).min(flow_end.first_seen);
+                *last = (*last).max(flow_end.last_seen);
             }
-            None => self.lossy.put(client, (closing.first_seen, closing.last_seen)),
+            None => self.lossy.put(client, (flow_end.first_seen, flow_end.last_seen)),
         }
     }
 
@@ -98,12 +98,12 @@ impl Quality {
     }
 
     /// Whether a client's silence from then to then may be the capture's own.
-    pub(super) fn casts_doubt(&mut self, client: Address, closing: &Closing) -> bool {
+    pub(super) fn casts_doubt(&mut self, client: Address, flow_end: &FlowEnd) -> bool {
         if self.missed >= FEW && self.missed > (self.missed + self.held) / ONE_IN {
             return true;
         }
-        let begin = Time(closing.first_seen.0.saturating_sub(NEAR_NANOS));
-        let end = Time(closing.last_seen.0.saturating_add(NEAR_NANOS));
+        let begin = Time(flow_end.first_seen.0.saturating_sub(NEAR_NANOS));
+        let end = Time(flow_end.last_seen.0.saturating_add(NEAR_NANOS));
         self.lossy.get(&client).is_some_and(|(first, last)| *first <= end && *last >= begin)
     }
 
@@ -145,26 +145,26 @@ impl Quality {
 mod tests {
     use super::*;
     use crate::base::FrameRef;
-    use crate::flow::Close;
-    use crate::flow::SideStory;
-    use crate::flow::TcpStory;
+    use crate::flow::EndReason;
+    use crate::flow::SideSummary;
+    use crate::flow::TcpSummary;
 
     const CLIENT: Address = Address(4);
 
-    fn closing(seconds: [i64; 2], packets: [u64; 2], held: u64, missed: u64) -> Closing {
+    fn flow_end(seconds: [i64; 2], packets: [u64; 2], held: u64, missed: u64) -> FlowEnd {
         let [first, last] = seconds.map(|second| Time(second * 1_000_000_000));
-        let server = SideStory { missed_bytes: missed, ..SideStory::default() };
-        Closing {
-            close: Close::Done,
+        let server = SideSummary { missed_bytes: missed, ..SideSummary::default() };
+        FlowEnd {
+            close: EndReason::Done,
             first_frame: FrameRef::default(),
             last_frame: FrameRef::default(),
             first_seen: first,
             last_seen: last,
             packets,
             bytes: [held, 0],
-            tcp: Some(TcpStory {
+            tcp: Some(TcpSummary {
                 handshake: Handshake::Complete,
-                sides: [SideStory::default(), server],
+                sides: [SideSummary::default(), server],
                 syn_frame: None,
                 syn_ack_frame: None,
                 data_frame: None,
@@ -185,27 +185,27 @@ mod tests {
     #[test]
     fn missing_frames_cast_doubt_near_by() {
         let mut quality = Quality::default();
-        quality.add(CLIENT, &closing([100, 110], [9, 9], 1_000_000, 1_460));
-        let silent = |from| closing([from, from + 20], [3, 0], 0, 0);
+        quality.add(CLIENT, &flow_end([100, 110], [9, 9], 1_000_000, 1_460));
+        let silent = |from| flow_end([from, from + 20], [3, 0], 0, 0);
         assert!(quality.casts_doubt(CLIENT, &silent(112)));
         assert!(quality.casts_doubt(CLIENT, &silent(76)));
         assert!(!quality.casts_doubt(CLIENT, &silent(200)), "long after");
         assert!(!quality.casts_doubt(Address(5), &silent(105)), "another host");
-        quality.add(Address(6), &closing([300, 310], [9, 9], 0, 20_000));
+        quality.add(Address(6), &flow_end([300, 310], [9, 9], 0, 20_000));
         assert!(quality.casts_doubt(Address(5), &silent(105)), "one byte of a hundred is too much");
     }
 
     #[test]
     fn one_direction_is_said_and_no_loss() {
         let mut quality = Quality::default();
-        quality.add(CLIENT, &closing([1, 2], [9, 0], 100, 50_000));
-        quality.add(CLIENT, &closing([1, 2], [9, 9], 100, 0));
-        let mut odd = closing([1, 2], [9, 9], 100, 0);
+        quality.add(CLIENT, &flow_end([1, 2], [9, 0], 100, 50_000));
+        quality.add(CLIENT, &flow_end([1, 2], [9, 9], 100, 0));
+        let mut odd = flow_end([1, 2], [9, 9], 100, 0);
         if let Some(story) = &mut odd.tcp {
             story.sides[0].differing = 1;
         }
         quality.add(CLIENT, &odd);
-        assert!(!quality.casts_doubt(CLIENT, &closing([1, 2], [3, 0], 0, 0)));
+        assert!(!quality.casts_doubt(CLIENT, &flow_end([1, 2], [3, 0], 0, 0)));
         let said = quality.sentences();
         assert_eq!(said.len(), 2);
         assert!(said[1].starts_with("1 TCP flows repeat bytes otherwise"), "{said:?}");

@@ -101,7 +101,7 @@ impl Races {
 mod tests {
     use super::*;
     use crate::base::HostName;
-    use crate::judge::Ground;
+    use crate::judge::Policy;
     use crate::judge::names::Names;
     use crate::rules::Library;
     use crate::rules::Selection;
@@ -111,9 +111,9 @@ mod tests {
     fn who_was_answered_elsewhere_lost_a_race() {
         let library = Library::embedded().unwrap();
         let rules = library.select(&Selection::default()).unwrap();
-        let ground = Ground::new(Arc::new(rules), Site::default(), None);
+        let policy = Policy::new(Arc::new(rules), Site::default(), None);
         let name = HostName::from_wire_text(b"sync.example").unwrap();
-        let name = Names::new(usize::MAX).know(&name, &ground);
+        let name = Names::new(usize::MAX).know(&name, &policy);
         let (client, six, four) = (Address(1), Address(66), Address(44));
         let at = |millis: i64| Time(millis * 1_000_000);
         let mut races = Races::default();

@@ -11,7 +11,7 @@ use std::hash::Hash;
 
 use hashbrown::Equivalent;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Place;
+use hashbrown::hash_table::Entry as PageField;
 
 /// What is remembered under a key, and what it weighs.
 #[derive(Debug)]
@@ -108,13 +108,13 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         let place =
             self.young.entry(hash, |other| other.key == entry.key, |other| hasher.hash_one(&other.key));
         let entry = match place {
-            Place::Occupied(place) => {
+            PageField::Occupied(place) => {
                 let before = place.into_mut();
                 self.weight -= before.weight as usize;
                 *before = entry;
                 before
             }
-            Place::Vacant(place) => place.insert(entry).into_mut(),
+            PageField::Vacant(place) => place.insert(entry).into_mut(),
         };
         &mut entry.value
     }

@@ -12,7 +12,7 @@ use crate::base::WireText;
 use crate::flow::Endpoint;
 use crate::read::NameSource;
 use crate::read::Resolution;
-pub use crate::rules::Place;
+pub use crate::rules::PageField;
 
 /// Declares a verdict: its words as the columns print them.
 macro_rules! words {
@@ -219,12 +219,12 @@ pub struct Http {
     /// The request went to a proxy.
     pub proxied: bool,
     /// Headers and the body's first bytes, and where each was seen.
-    pub shown: SmallVec<[(Place, WireText); 2]>,
+    pub shown: SmallVec<[(PageField, WireText); 2]>,
 }
 
 impl Http {
     /// What was seen at a place.
-    pub fn at(&self, place: Place) -> Option<&str> {
+    pub fn at(&self, place: PageField) -> Option<&str> {
         self.shown.iter().find(|(at, _)| *at == place).map(|(_, text)| text.as_str())
     }
 }
@@ -354,12 +354,12 @@ pub struct Tally {
     /// Flows to destinations that did not fit the table of counts.
     pub top_missed: u64,
     /// What was odd on the wire, and how often.
-    pub oddities: std::collections::BTreeMap<String, u64>,
+    pub anomalies: std::collections::BTreeMap<String, u64>,
 }
 
 impl Tally {
     /// Something odd was seen in a layer.
     pub(super) fn odd(&mut self, layer: &'static str, what: &'static str) {
-        *self.oddities.entry(format!("{layer}: {what}")).or_default() += 1;
+        *self.anomalies.entry(format!("{layer}: {what}")).or_default() += 1;
     }
 }

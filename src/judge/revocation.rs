@@ -19,7 +19,7 @@ use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
-use crate::rules::Rules;
+use crate::rules::RuleSet;
 
 /// Clients remembered.
 const CLIENTS: usize = 1 << 12;
@@ -59,7 +59,7 @@ impl Default for Revocation {
 }
 
 /// Whether rows about certificates name a host (service `Microsoft PKI` in the documents).
-pub(super) fn is_of_certificates(standing: &Standing, rules: &Rules) -> bool {
+pub(super) fn is_of_certificates(standing: &Standing, rules: &RuleSet) -> bool {
     let about = |service: &str| service.split(|c: char| !c.is_alphanumeric()).any(|word| word == "PKI");
     standing.rules.iter().any(|id| rules.rule(*id).row.service.as_deref().is_some_and(about))
 }

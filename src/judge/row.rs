@@ -9,27 +9,27 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::case::Case;
-use super::ground::Ground;
-use super::ground::TagSet;
 use super::inside::spoken;
 use super::outcome::Ending;
+use super::policy::Policy;
+use super::policy::TagSet;
 use super::record::FlowRow;
 use super::record::Outcome;
 use super::site;
 use super::stage::stage;
 use super::verdict::Verdict;
 use crate::base::FrameRef;
-use crate::flow::Closing;
+use crate::flow::FlowEnd;
 use crate::read::NameSource;
 
 /// A flow's row before the checks, without the words of the flow.
 pub(super) fn row(
     case: &Case,
-    closing: &Closing,
+    flow_end: &FlowEnd,
     verdict: &Verdict<'_>,
     tags: Option<&TagSet>,
     ending: Ending,
-    ground: &Ground,
+    policy: &Policy,
 ) -> FlowRow {
     let (outcome, signature, confidence) = ending;
     let dns = case.dns.as_ref();
@@ -40,15 +40,15 @@ pub(super) fn row(
     let sni = case.claimed(NameSource::Sni).or_else(|| case.claimed(NameSource::QuicSni));
     FlowRow {
         flow_id: case.number,
-        first_frame: closing.first_frame,
-        last_frame: closing.last_frame,
-        first_seen: closing.first_seen,
-        last_seen: closing.last_seen,
-        protocol: case.opening.protocol,
+        first_frame: flow_end.first_frame,
+        last_frame: flow_end.last_frame,
+        first_seen: flow_end.first_seen,
+        last_seen: flow_end.last_seen,
+        protocol: case.flow_start.protocol,
         client: case.client(),
         server: case.server(),
-        vlan: case.opening.vlan.clone(),
-        tunnel: case.opening.tunnel.clone(),
+        vlan: case.flow_start.vlan.clone(),
+        tunnel: case.flow_start.tunnel.clone(),
         app: spoken(case),
         name: name.map(|known| Arc::clone(&known.name)),
         name_source,
@@ -59,8 +59,8 @@ pub(super) fn row(
         ech: false,
         certificate_issuer: None,
         ja4: None,
-        packets: closing.packets,
-        bytes: closing.bytes,
+        packets: flow_end.packets,
+        bytes: flow_end.bytes,
         destination: verdict.destination,
         port: verdict.port,
         outcome,
@@ -68,32 +68,32 @@ pub(super) fn row(
         confidence,
         documented: verdict.documented.cloned(),
         findings: SmallVec::new(),
-        evidence: evidence(case, closing),
+        evidence: evidence(case, flow_end),
         service_tags: tags.map(|tags| Arc::clone(&tags.text)),
         http: None,
-        stage: if outcome == Outcome::Ok { None } else { stage(closing) },
-        address_evidence: site::support(verdict, tags, case.server().address, ground),
+        stage: if outcome == Outcome::Ok { None } else { stage(flow_end) },
+        address_evidence: site::support(verdict, tags, case.server().address, policy),
     }
 }
 
 /// The frames that prove what a flow's row says: its beginning, its answer, its name, its end.
-fn evidence(case: &Case, closing: &Closing) -> SmallVec<[FrameRef; 4]> {
+fn evidence(case: &Case, flow_end: &FlowEnd) -> SmallVec<[FrameRef; 4]> {
     let mut frames = SmallVec::new();
     if let Some(named) = &case.dns {
         frames.push(named.frame());
     }
-    if let Some(story) = &closing.tcp {
+    if let Some(story) = &flow_end.tcp {
         frames.extend([story.syn_frame, story.syn_ack_frame].into_iter().flatten());
     }
     if let Some(claimed) = case.strongest() {
         frames.push(claimed.frame);
     }
-    if let Some(story) = &closing.tcp {
+    if let Some(story) = &flow_end.tcp {
         frames.extend(story.reset_frame);
     }
-    frames.extend(closing.icmp.as_ref().map(|error| error.frame));
+    frames.extend(flow_end.icmp.as_ref().map(|error| error.frame));
     if frames.is_empty() {
-        frames.push(closing.first_frame);
+        frames.push(flow_end.first_frame);
     }
     frames.sort_unstable();
     frames.dedup();

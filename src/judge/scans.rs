@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use super::recent::Recent;
 use crate::base::Address;
 use crate::base::Time;
-use crate::flow::Opening;
+use crate::flow::FlowStart;
 
 /// Hosts remembered with what they try.
 const KEPT: usize = 7 << 8;
@@ -39,8 +39,8 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) const fn of(opening: &Opening, is_named: bool) -> Attempt {
-        let Opening { client, server, .. } = opening;
+    pub(super) const fn of(flow_start: &FlowStart, is_named: bool) -> Attempt {
+        let FlowStart { client, server, .. } = flow_start;
         Attempt { client: client.address, server: server.address, port: server.port, is_named }
     }
 

@@ -6,7 +6,7 @@
 
 use ipnet::IpNet;
 
-use super::ground::Nets;
+use super::policy::Nets;
 use crate::base::Address;
 
 /// Which hosts are audited.

@@ -12,10 +12,10 @@ use jiff::civil::Date;
 use super::findings::Findings;
 use super::findings::Sign;
 use super::findings::Subject;
-use super::ground::Ground;
-use super::ground::TagSet;
 use super::names::Known;
 use super::needs::Seen;
+use super::policy::Policy;
+use super::policy::TagSet;
 use super::record::FlowRow;
 use super::record::RequirementRow;
 use super::verdict::Verdict;
@@ -44,24 +44,24 @@ pub(super) struct Asked {
 }
 
 impl SiteCourt {
-    pub(super) fn new(ground: &Ground) -> SiteCourt {
+    pub(super) fn new(policy: &Policy) -> SiteCourt {
         SiteCourt {
             needs: Seen::default(),
-            used: vec![false; ground.site.allow.len()],
+            used: vec![false; policy.site.allow.len()],
             span: None,
             tag_sets: HashMap::default(),
         }
     }
 
     /// The service tags of a public address.
-    pub(super) fn tags(&mut self, address: Address, ground: &Ground) -> Option<Arc<TagSet>> {
-        let tags = ground.tags.as_ref().filter(|_| !address.is_private())?;
+    pub(super) fn tags(&mut self, address: Address, policy: &Policy) -> Option<Arc<TagSet>> {
+        let tags = policy.tags.as_ref().filter(|_| !address.is_private())?;
         let list = tags.lookup(address);
         if list.is_empty() {
             return None;
         }
         let key = (list.as_ptr().addr(), list.len());
-        let set = self.tag_sets.entry(key).or_insert_with(|| Arc::new(ground.tag_set(tags, list)));
+        let set = self.tag_sets.entry(key).or_insert_with(|| Arc::new(policy.tag_set(tags, list)));
         Some(Arc::clone(set))
     }
 
@@ -83,14 +83,14 @@ impl SiteCourt {
     }
 
     /// Needs that were reached, and how many there are.
-    pub(super) fn met(&self, ground: &Ground) -> (u64, u64) {
-        (self.needs.met(), ground.needs.len() as u64)
+    pub(super) fn met(&self, policy: &Policy) -> (u64, u64) {
+        (self.needs.met(), policy.needs.len() as u64)
     }
 
     /// Says what became of needs and exceptions.
-    pub(super) fn finish(self, ground: &Ground, findings: &mut Findings) -> Vec<RequirementRow> {
+    pub(super) fn finish(self, policy: &Policy, findings: &mut Findings) -> Vec<RequirementRow> {
         let (first, last) = self.span.unwrap_or_default();
-        for (allow, used) in ground.site.allow.iter().zip(&self.used) {
+        for (allow, used) in policy.site.allow.iter().zip(&self.used) {
             let what = match (&allow.name, &allow.network) {
                 (Some(name), Some(network)) => format!("{} in {network}", name.text),
                 (Some(name), None) => name.text.to_string(),
@@ -108,7 +108,7 @@ impl SiteCourt {
                 frames: &[],
                 time: last,
                 rules: &line,
-                documents: ground.site.file_name(),
+                documents: policy.site.file_name(),
             };
             if self.span.is_some() && allow.expired(day(last)) {
                 let how = if *used { "traffic still needs it" } else { "no traffic needed it" };
@@ -120,7 +120,7 @@ impl SiteCourt {
                 });
             }
         }
-        self.needs.into_rows(&ground.needs, &ground.rules, last.since(first))
+        self.needs.into_rows(&policy.needs, &policy.rules, last.since(first))
     }
 }
 
@@ -135,15 +135,15 @@ pub(super) fn support(
     verdict: &Verdict<'_>,
     tags: Option<&TagSet>,
     server: Address,
-    ground: &Ground,
+    policy: &Policy,
 ) -> &'static str {
     let Some(known) = verdict.known.as_ref().filter(|known| known.standing.documented.is_some()) else {
         return "";
     };
-    if ground.tags.is_none()
+    if policy.tags.is_none()
         || verdict.destination.is_none()
         || server.is_private()
-        || ground.proxies.hold(server)
+        || policy.proxies.hold(server)
     {
         return "";
     }
@@ -155,7 +155,7 @@ pub(super) fn support(
 }
 
 /// Judges a question that an audited host asked.
-pub(super) fn asked(asked: &Asked, known: &Known, ground: &Ground, findings: &mut Findings) {
+pub(super) fn asked(asked: &Asked, known: &Known, policy: &Policy, findings: &mut Findings) {
     let (client, resolver) = (asked.client.address, asked.resolver.address);
     let documented = known.standing.documented.as_deref();
     let sign = |code, subject| Sign {
@@ -170,18 +170,18 @@ pub(super) fn asked(asked: &Asked, known: &Known, ground: &Ground, findings: &mu
         rules: documented.map_or("", |said| &said.rules),
         documents: documented.map_or("", |said| &said.documents),
     };
-    if !ground.resolvers.is_empty() && !ground.resolvers.hold(resolver) && !ground.resolvers.hold(client) {
+    if !policy.resolvers.is_empty() && !policy.resolvers.hold(resolver) && !policy.resolvers.hold(client) {
         let plain = Sign {
             rules: "[dns]",
-            documents: ground.site.file_name(),
+            documents: policy.site.file_name(),
             ..sign("AFS431", Subject::Address(resolver))
         };
         findings.add(&plain, || {
             format!("{client} asked {resolver} for {}; the site does not name it as a resolver", known.name)
         });
     }
-    let may_ask = known.nature.can_be_private && !ground.private_networks.is_empty();
-    if !ground.proxies.is_empty() && documented.is_some() && !may_ask && !ground.proxies.hold(client) {
+    let may_ask = known.nature.can_be_private && !policy.private_networks.is_empty();
+    if !policy.proxies.is_empty() && documented.is_some() && !may_ask && !policy.proxies.hold(client) {
         findings.add(&sign("AFS422", Subject::Name(&known.name)), || {
             format!(
                 "{client} looked {} up itself; with the declared proxy only the proxy needs to",

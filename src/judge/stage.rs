@@ -5,16 +5,16 @@
 //! Out: what the client had sent, `>`, and what came back to end it: `psh>rst+ack`.
 //! Not: whether it was tampering; an attribute, from which nothing is concluded here.
 
-use crate::flow::Closing;
+use crate::flow::FlowEnd;
 use crate::flow::Handshake;
 use crate::flow::ResetKinds;
-use crate::flow::SideStory;
+use crate::flow::SideSummary;
 
 /// The stage, for conversations that ended by resets or in silence; none for all others.
-pub(super) fn stage(closing: &Closing) -> Option<&'static str> {
-    let story = closing.tcp.as_ref()?;
+pub(super) fn stage(flow_end: &FlowEnd) -> Option<&'static str> {
+    let story = flow_end.tcp.as_ref()?;
     let [client, server] = &story.sides;
-    let [_, by_server] = closing.bytes;
+    let [_, by_server] = flow_end.bytes;
     let place = match story.handshake {
         Handshake::Unseen | Handshake::HalfOpen => return None,
         Handshake::Unanswered | Handshake::Refused => 0,
@@ -32,7 +32,7 @@ pub(super) fn stage(closing: &Closing) -> Option<&'static str> {
 }
 
 /// What the server's side ended it with, by place in [`STAGES`].
-fn ends(server: &SideStory) -> usize {
+fn ends(server: &SideSummary) -> usize {
     let kinds = server.reset_kinds;
     let [plain, with_ack] = [ResetKinds::PLAIN, ResetKinds::WITH_ACK].map(|kind| kinds.has(kind));
     match (server.resets, plain, with_ack) {

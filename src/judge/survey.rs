@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::ground::Ground;
 use super::nature::account_in;
 use super::nature::region_of;
+use super::policy::Policy;
 use super::record::Destination;
 use super::record::DnsRow;
 use super::record::FlowRow;
@@ -27,8 +27,8 @@ const LISTED: usize = 200;
 
 /// What was seen, each with its count.
 #[derive(Debug)]
-pub struct Survey {
-    ground: Arc<Ground>,
+pub struct SiteDraft {
+    policy: Arc<Policy>,
     regions: BTreeMap<String, u64>,
     accounts: BTreeMap<String, u64>,
     servers: BTreeMap<Address, u64>,
@@ -49,7 +49,7 @@ fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K, is_cut: &mut bool) {
     }
 }
 
-impl Survey {
+impl SiteDraft {
     /// Takes a flow in.
     pub fn flow(&mut self, row: &FlowRow) {
         let Some(name) = row.name.as_ref().filter(|_| row.destination == Some(Destination::Documented))
@@ -81,11 +81,11 @@ impl Survey {
     }
 }
 
-impl Survey {
+impl SiteDraft {
     /// An empty survey.
-    pub fn new(ground: Arc<Ground>) -> Survey {
-        Survey {
-            ground,
+    pub fn new(policy: Arc<Policy>) -> SiteDraft {
+        SiteDraft {
+            policy,
             regions: BTreeMap::new(),
             accounts: BTreeMap::new(),
             servers: BTreeMap::new(),
@@ -99,20 +99,20 @@ impl Survey {
 
     fn named(&mut self, name: &str) {
         // What a site file cannot say is nobody's region and nobody's account.
-        let listed = || self.ground.rules.regions().iter().map(|region| &*region.name);
+        let listed = || self.policy.rules.regions().iter().map(|region| &*region.name);
         let is_slip =
             |region: &String| !listed().any(|known| known == region) && slip_of(region, listed()).is_some();
-        if let Some(region) = region_of(name, &self.ground).filter(|region| !is_slip(region)) {
+        if let Some(region) = region_of(name, &self.policy).filter(|region| !is_slip(region)) {
             count(&mut self.regions, region, &mut self.is_cut);
         }
-        if let Some(account) = account_in(name, &self.ground).filter(|account| is_account(account)) {
+        if let Some(account) = account_in(name, &self.policy).filter(|account| is_account(account)) {
             count(&mut self.accounts, account.to_owned(), &mut self.is_cut);
         }
     }
 
     /// The cloud of all regions that were seen, where it is one.
     fn cloud(&self) -> Option<Cloud> {
-        let listed = self.ground.rules.regions().iter();
+        let listed = self.policy.rules.regions().iter();
         let seen = listed.filter(|region| self.regions.contains_key(&*region.name));
         let clouds = seen.fold(Clouds::NONE, |clouds, region| clouds.and(region.clouds));
         let mut clouds = clouds.iter();

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::case::Case;
-use super::ground::Ground;
-use super::ground::Internal;
-use super::ground::TagSet;
 use super::names::Known;
+use super::policy::Internal;
+use super::policy::Policy;
+use super::policy::TagSet;
 use super::record::Destination;
 use super::record::Documented;
 use super::record::PortVerdict;
 use crate::read::NameSource;
 use crate::rules;
-use crate::rules::Rules;
+use crate::rules::RuleSet;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -57,7 +57,7 @@ pub(super) fn verdict<'a>(
     case: &'a Case,
     tags: Option<&'a TagSet>,
     day: impl Fn() -> Date,
-    ground: &'a Ground,
+    policy: &'a Policy,
 ) -> Verdict<'a> {
     let server = case.server();
     if server.address.is_group() {
@@ -69,18 +69,18 @@ pub(super) fn verdict<'a>(
     let inside = server.address.is_private() && connect.is_none();
     let documented = known.and_then(|known| known.standing.documented.as_ref());
     let mut verdict = Verdict { known, asked_port, ..Verdict::default() };
-    let protocol = case.opening.protocol;
+    let protocol = case.flow_start.protocol;
     match known {
-        _ if inside && documented.is_none() => internal(case, &mut verdict, ground),
+        _ if inside && documented.is_none() => internal(case, &mut verdict, policy),
         Some(known) if documented.is_some() => {
             let destination =
                 if known.standing.broad { Destination::DocumentedBroad } else { Destination::Documented };
-            let port = known.standing.port(&ground.rules, protocol, asked_port);
+            let port = known.standing.port(&policy.rules, protocol, asked_port);
             let https_only = known.standing.https_only;
             verdict = Verdict {
                 destination: Some(destination),
                 port: Some(port),
-                documented: known.standing.documented_on(&ground.rules, protocol, asked_port),
+                documented: known.standing.documented_on(&policy.rules, protocol, asked_port),
                 https_only,
                 ..verdict
             };
@@ -100,24 +100,24 @@ pub(super) fn verdict<'a>(
     }
     if verdict.documented.is_none()
         && verdict.destination.is_some()
-        && let Some(documented) = ground.any_host(protocol, asked_port)
+        && let Some(documented) = policy.any_host(protocol, asked_port)
     {
         verdict.destination = Some(Destination::Documented);
         verdict.port = Some(PortVerdict::Documented);
         verdict.documented = Some(documented);
     }
-    if verdict.destination.is_some() && !ground.site.allow.is_empty() {
-        except(case, day, &mut verdict, ground);
+    if verdict.destination.is_some() && !policy.site.allow.is_empty() {
+        except(case, day, &mut verdict, policy);
     }
     verdict
 }
 
 /// Judges a conversation between two declared roles by the port tables.
-fn internal<'a>(case: &Case, verdict: &mut Verdict<'a>, ground: &'a Ground) {
+fn internal<'a>(case: &Case, verdict: &mut Verdict<'a>, policy: &'a Policy) {
     let (client, server) = (case.client(), case.server());
-    let roles = [ground.roles(client.address), ground.roles(server.address)];
+    let roles = [policy.roles(client.address), policy.roles(server.address)];
     let [Some(from), Some(to)] = roles.map(|roles| Some(roles).filter(|roles| *roles != 0)) else { return };
-    let Some(found) = ground.internal(from, to, case.opening.protocol, server.port) else { return };
+    let Some(found) = policy.internal(from, to, case.flow_start.protocol, server.port) else { return };
     let strange = match found {
         Internal::Allowed(documented) => {
             verdict.destination = Some(Destination::Documented);
@@ -126,7 +126,7 @@ fn internal<'a>(case: &Case, verdict: &mut Verdict<'a>, ground: &'a Ground) {
             return;
         }
         // Who opened a conversation that began before the capture is a guess.
-        Internal::Reverse if !case.opening.from_start => return,
+        Internal::Reverse if !case.flow_start.from_start => return,
         Internal::Reverse => Strange::Reverse,
         Internal::Unknown => Strange::Unknown,
     };
@@ -136,7 +136,7 @@ fn internal<'a>(case: &Case, verdict: &mut Verdict<'a>, ground: &'a Ground) {
 }
 
 /// Looks for an exception of the site's own.
-fn except(case: &Case, day: impl Fn() -> Date, verdict: &mut Verdict<'_>, ground: &Ground) {
+fn except(case: &Case, day: impl Fn() -> Date, verdict: &mut Verdict<'_>, policy: &Policy) {
     let wanting = verdict.destination > Some(Destination::Documented)
         || verdict.port == Some(PortVerdict::Not443)
         || verdict.known.as_ref().is_some_and(|known| !known.nature.allow.is_empty());
@@ -145,9 +145,9 @@ fn except(case: &Case, day: impl Fn() -> Date, verdict: &mut Verdict<'_>, ground
     }
     let name = verdict.known.as_ref().map(|known| known.name.as_str());
     let fits = |(_, allow): &(usize, &rules::Allow)| {
-        allow.matches(name, case.server().address, case.opening.protocol, verdict.asked_port)
+        allow.matches(name, case.server().address, case.flow_start.protocol, verdict.asked_port)
     };
-    for (place, allow) in ground.site.allow.iter().enumerate().filter(fits) {
+    for (place, allow) in policy.site.allow.iter().enumerate().filter(fits) {
         if allow.expired(day()) {
             verdict.expired = Some(place);
             continue;
@@ -167,7 +167,7 @@ fn except(case: &Case, day: impl Fn() -> Date, verdict: &mut Verdict<'_>, ground
 
 /// Whether a certificate's issuer, as text, is nobody whom a list of issuers in force names: not by name, and not by
 /// organization either, since authorities are rotated without notice.
-pub(super) fn is_unknown_issuer(issuer: &str, rules: &Rules) -> bool {
+pub(super) fn is_unknown_issuer(issuer: &str, rules: &RuleSet) -> bool {
     let part = |key: &str| issuer.split(", ").find_map(|part| part.strip_prefix(key)).unwrap_or_default();
     rules.issuer(part("CN="), part("O=")) == rules::Issuer::Unknown
 }

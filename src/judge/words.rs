@@ -5,17 +5,17 @@
 //! Not: what was said behind a finished handshake; that is encrypted, and TLS 1.3 hides alerts even earlier.
 
 use super::case::Case;
-use super::ground::Ground;
 use super::outcome::Ending;
 use super::pages::page;
+use super::policy::Policy;
 use super::record::Confidence;
 use super::record::Outcome;
 use crate::base::FrameRef;
 use crate::base::Side;
-use crate::flow::Close;
-use crate::flow::Closing;
+use crate::flow::EndReason;
+use crate::flow::FlowEnd;
 use crate::flow::Handshake;
-use crate::read::Ending as Said;
+use crate::read::AppStatus as Said;
 use crate::read::NameSource;
 
 /// What a fatal alert of a server comes to (RFC 8446 §6, RFC 6066 §3): a server that has its reasons sends these too.
@@ -84,21 +84,21 @@ pub(super) fn is_word(signature: &str) -> bool {
 const SPEECHLESS_NANOS: u64 = 5_000_000_000;
 
 /// The ClientHello was acknowledged, and then nothing came, for longer than any server thinks.
-fn waited_in_vain(closing: &Closing) -> bool {
-    let Some(story) = &closing.tcp else { return false };
-    let ([client, server], [_, by_server]) = (&story.sides, closing.bytes);
+fn waited_in_vain(flow_end: &FlowEnd) -> bool {
+    let Some(story) = &flow_end.tcp else { return false };
+    let ([client, server], [_, by_server]) = (&story.sides, flow_end.bytes);
     let heard = client.data_segments > 0 && client.unacknowledged <= 1 && server.fins + server.resets == 0;
     let waited = story
         .data_time
-        .is_some_and(|since| story.quit_time.unwrap_or(closing.last_seen).since(since) >= SPEECHLESS_NANOS);
+        .is_some_and(|since| story.quit_time.unwrap_or(flow_end.last_seen).since(since) >= SPEECHLESS_NANOS);
     // What the client still waits for was lost on its way to the client, and not to the capture.
     let seen = server.absent_bytes <= u64::from(server.awaited);
     story.handshake == Handshake::Complete && by_server == 0 && heard && waited && seen
 }
 
 /// A proxy let the client through, the client said hello, and a reset came instead of any word of TLS.
-fn is_cut_in_tunnel(case: &Case, closing: &Closing) -> bool {
-    let (Some(said), Some(story)) = (case.said.as_deref(), &closing.tcp) else { return false };
+fn is_cut_in_tunnel(case: &Case, flow_end: &FlowEnd) -> bool {
+    let (Some(said), Some(story)) = (case.said.as_deref(), &flow_end.tcp) else { return false };
     let [client, server] = &story.sides;
     let asked = said.tls_offered.is_some() && case.claimed(NameSource::Connect).is_some();
     let heard = said.tls_version.is_some() || said.certificate_issuer.is_some();
@@ -106,21 +106,21 @@ fn is_cut_in_tunnel(case: &Case, closing: &Closing) -> bool {
         && !heard
         && server.resets > 0
         && client.fins + client.resets + server.fins == 0
-        && !is_holed(closing)
+        && !is_holed(flow_end)
 }
 
 /// Whether a side said something that the capture does not hold: then what was said is not all.
-fn is_holed(closing: &Closing) -> bool {
-    closing.tcp.as_ref().is_some_and(|story| story.sides.iter().any(|side| side.absent_bytes > 0))
+fn is_holed(flow_end: &FlowEnd) -> bool {
+    flow_end.tcp.as_ref().is_some_and(|story| story.sides.iter().any(|side| side.absent_bytes > 0))
 }
 
 /// What a flow looks like when its words are counted. `unknown_issuer`: the certificate's issuer stands in no list.
 pub(super) fn with_words(
     case: &Case,
-    closing: &Closing,
+    flow_end: &FlowEnd,
     unknown_issuer: bool,
     ending: Ending,
-    ground: &Ground,
+    policy: &Policy,
 ) -> Ending {
     let Some(said) = case.said.as_deref() else { return ending };
     let blocked = |signature, confidence| (Outcome::BlockedLooking, signature, Some(confidence));
@@ -137,16 +137,16 @@ pub(super) fn with_words(
         _ => None,
     });
     if let Some((signature, confidence)) = refusal.flatten() {
-        if confidence == Confidence::Weak && closing.close == Close::CaptureEnded {
+        if confidence == Confidence::Weak && flow_end.close == EndReason::CaptureEnded {
             return (Outcome::Inconclusive, "ended-with-capture", None);
         }
-        if confidence == Confidence::Weak && is_holed(closing) {
+        if confidence == Confidence::Weak && is_holed(flow_end) {
             return (Outcome::Inconclusive, "frames-lost", None);
         }
         return blocked(signature, confidence);
     }
     // A server that is left in the middle of a handshake complains as well.
-    let quit = closing.tcp.as_ref().and_then(|story| story.quit_frame);
+    let quit = flow_end.tcp.as_ref().and_then(|story| story.quit_frame);
     let was_left = |frame: &FrameRef| quit.is_some_and(|quit| quit < *frame);
     let alert = said.endings.iter().find_map(|(ending, frame)| match ending {
         Said::Alert { by: Side::Server, .. } if was_left(frame) => None,
@@ -162,19 +162,19 @@ pub(super) fn with_words(
     }
     // A client that knows its root closes without a word when another one signed: it sent its hello and nothing more.
     if unknown_issuer
-        && let Some(story) = &closing.tcp
+        && let Some(story) = &flow_end.tcp
         && let [client, _] = &story.sides
         && client.syns > 0
         && client.data_segments == 1
         && client.fins + client.resets > 0
-        && !is_holed(closing)
+        && !is_holed(flow_end)
     {
         return blocked("tls-client-gave-up-on-certificate", Confidence::Strong);
     }
-    if let Some(ending) = page(case, ground) {
+    if let Some(ending) = page(case, policy) {
         return ending;
     }
-    if is_cut_in_tunnel(case, closing) {
+    if is_cut_in_tunnel(case, flow_end) {
         return blocked("reset-after-client-hello", Confidence::Weak);
     }
     match ending {
@@ -185,7 +185,7 @@ pub(super) fn with_words(
             (outcome, "silent-after-client-hello", confidence)
         }
         (_, "no-answer-seen" | "ended-with-capture" | "frames-lost", _)
-            if case.app == "tls" && waited_in_vain(closing) =>
+            if case.app == "tls" && waited_in_vain(flow_end) =>
         {
             blocked("silent-after-client-hello", Confidence::Weak)
         }

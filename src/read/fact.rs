@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::memo::Profile;
+use super::parse_cache::AttributeSet;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
@@ -13,8 +13,8 @@ use crate::base::Side;
 use crate::base::Time;
 use crate::base::WireText;
 use crate::flow::At;
-use crate::flow::Closing;
-use crate::flow::Opening;
+use crate::flow::FlowEnd;
+use crate::flow::FlowStart;
 use crate::flow::Slot;
 
 /// One fact about one conversation, and the frame that proves it.
@@ -34,27 +34,27 @@ pub struct Observation {
 #[derive(Clone, Debug)]
 pub enum Fact {
     /// A conversation began.
-    Opened(Box<Opening>),
+    FlowStarted(Box<FlowStart>),
     /// Client and server of the opening are the other way round.
-    Swapped,
+    RolesSwapped,
     /// The bytes are this protocol, whatever the port. Told again when another begins inside or after it: a tunnel, STARTTLS.
-    Spoke(App),
+    Protocol(App),
     /// One side said a name that stands for the server.
-    Claimed(Claim),
+    NameClaimed(Claim),
     /// A DNS query was answered, or never was.
-    Resolved(Box<Resolution>),
+    DnsResolved(Box<Resolution>),
     /// One side ended an attempt in words: an alert, a status, a refusal.
-    Ended(Ending),
+    Status(AppStatus),
     /// A property of the conversation.
-    Noted(Key, Value),
+    Attribute(AttributeKey, AttributeValue),
     /// Several properties, shared by all conversations that said the same.
-    Profile(Profile),
+    Attributes(AttributeSet),
     /// Something odd on the wire.
-    Odd(Oddity),
+    Anomaly(Anomaly),
     /// The conversation was ended or rejected, and stands so far like this; only where that is wanted before its close.
-    Stands(Box<Closing>),
+    Interim(Box<FlowEnd>),
     /// The conversation is over.
-    Closed(Box<Closing>),
+    FlowEnded(Box<FlowEnd>),
 }
 
 /// A protocol that bytes can be told to be; its name is what the `app` column says.
@@ -180,7 +180,7 @@ pub enum AnswerData {
 
 /// How one side ended an attempt in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum AppStatus {
     /// A TLS alert in the clear.
     Alert {
         /// Who sent it.
@@ -203,7 +203,7 @@ pub enum Ending {
 
 /// Something odd on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Oddity {
+pub struct Anomaly {
     /// Which layer, for example `"tls"`.
     pub layer: &'static str,
     /// What was odd, for example `"extension length past its parent"`.
@@ -212,7 +212,7 @@ pub struct Oddity {
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum AttributeValue {
     /// It is so.
     Yes,
     /// A number, in the unit that the key's sentence gives.
@@ -232,20 +232,20 @@ macro_rules! keys {
     ($($variant:ident, $name:literal, $about:literal;)*) => {
         /// The attributes that readers note.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Key { $(#[doc = $about] $variant,)* }
+        pub enum AttributeKey { $(#[doc = $about] $variant,)* }
 
-        impl Key {
+        impl AttributeKey {
             /// All keys, in the order of their declaration.
-            pub const ALL: &[Key] = &[$(Key::$variant,)*];
+            pub const ALL: &[AttributeKey] = &[$(AttributeKey::$variant,)*];
 
             /// The printed name.
             pub const fn name(self) -> &'static str {
-                match self { $(Key::$variant => $name,)* }
+                match self { $(AttributeKey::$variant => $name,)* }
             }
 
             /// One sentence.
             pub const fn about(self) -> &'static str {
-                match self { $(Key::$variant => $about,)* }
+                match self { $(AttributeKey::$variant => $about,)* }
             }
         }
     };

@@ -4,39 +4,39 @@
 //! Out: [`Observation`]s, in the order of the frames.
 //! Not: whether any of it is expected; that is for `judge`.
 
-mod desk;
+mod assembler;
+mod box_pool;
+mod dispatch;
 mod dns;
-#[cfg(test)]
-mod driver;
 mod fact;
 mod http;
-mod husk;
-mod memo;
-mod pieces;
+mod identify;
+mod parse_cache;
 mod proxy_protocol;
 mod quic;
 mod reader;
 mod socks;
-mod speech;
 mod table;
+#[cfg(test)]
+mod test_harness;
 mod tls;
 
-pub use desk::Desk;
-pub use desk::State;
+pub use box_pool::BoxPool;
+pub use dispatch::ConversationState;
+pub use dispatch::Dispatcher;
+pub use fact::Anomaly;
 pub use fact::Answer;
 pub use fact::AnswerData;
 pub use fact::App;
+pub use fact::AppStatus;
+pub use fact::AttributeKey;
+pub use fact::AttributeValue;
 pub use fact::Claim;
-pub use fact::Ending;
 pub use fact::Fact;
-pub use fact::Key;
 pub use fact::NameSource;
 pub use fact::Observation;
-pub use fact::Oddity;
 pub use fact::Resolution;
-pub use fact::Value;
-pub use husk::Husks;
-pub use memo::Memo;
-pub use memo::Profile;
+pub use parse_cache::AttributeSet;
+pub use parse_cache::ParseCache;
 pub use reader::Spec;
 pub use table::READERS;

@@ -6,16 +6,16 @@
 //!
 //! HAProxy's proxy-protocol.txt, §2.1 (text) and §2.2 (binary).
 
-use super::fact::Key;
-use super::fact::Value;
+use super::fact::AttributeKey;
+use super::fact::AttributeValue;
 use super::http::begins;
 use super::reader::Code;
+use super::reader::Emitter;
 use super::reader::Probe;
 use super::reader::Reader;
 use super::reader::Sample;
 use super::reader::Spec;
 use super::reader::Step;
-use super::reader::Tell;
 use super::reader::Transport;
 use crate::base::Address;
 use crate::base::Cursor;
@@ -55,7 +55,7 @@ impl Reader for ProxyProtocol {
         0
     }
 
-    fn stream(&mut self, _side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
+    fn stream(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
         let short = Step::Hungry { consumed: 0, need: bytes.len() + 1 };
         if bytes.starts_with(V1) {
             let Some(end) = bytes.iter().take(V1_LIMIT).position(|byte| *byte == b'\n') else {
@@ -64,7 +64,7 @@ impl Reader for ProxyProtocol {
             let line = bytes.get(..end).unwrap_or_default();
             // PROXY TCP4 source destination source-port destination-port.
             if let Some(source) = line.split(|byte| *byte == b' ').nth(2) {
-                tell.note(Key::ProxyUser, Value::Text(WireText::new(source, V1_LIMIT)));
+                emit.note(AttributeKey::ProxyUser, AttributeValue::Text(WireText::new(source, V1_LIMIT)));
             }
             return Step::Inside { consumed: end + 1 };
         }
@@ -73,7 +73,7 @@ impl Reader for ProxyProtocol {
             c.skip(13, "signature, version and command")?;
             let family = c.u8("family")?;
             let len = c.u16("length")?;
-            Ok::<_, crate::base::Cut>((family, c.sub(len, "addresses")?))
+            Ok::<_, crate::base::Truncated>((family, c.sub(len, "addresses")?))
         })();
         let Ok((family, mut addresses)) = header else {
             let len = bytes
@@ -89,20 +89,23 @@ impl Reader for ProxyProtocol {
             _ => None,
         };
         if let Some(source) = source {
-            tell.note(Key::ProxyUser, Value::Text(WireText::new(source.to_string().as_bytes(), V1_LIMIT)));
+            emit.note(
+                AttributeKey::ProxyUser,
+                AttributeValue::Text(WireText::new(source.to_string().as_bytes(), V1_LIMIT)),
+            );
         }
         Step::Inside { consumed: c.at() }
     }
 
-    fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Tell<'_>) {}
+    fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Emitter<'_>) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::Side::Client;
-    use crate::read::driver::Driver;
-    use crate::read::driver::play;
+    use crate::read::test_harness::TestConversation;
+    use crate::read::test_harness::play;
 
     fn check(header: &[u8], expected: &[&str]) {
         let stream = [header, b"GET / HTTP/1.1\r\n\r\n"].concat();
@@ -110,7 +113,7 @@ mod tests {
             expected.iter().chain(&["spoke http", "http.method=GET", "http.target=/"]).copied().collect();
         for split in 1..stream.len() {
             let (a, b) = stream.split_at(split);
-            assert_eq!(play(Driver::tcp(80), &[(Client, a), (Client, b)]), expected);
+            assert_eq!(play(TestConversation::tcp(80), &[(Client, a), (Client, b)]), expected);
         }
     }
 

@@ -1,18 +1,18 @@
 //! What a reader is: a row in a table, and the code behind it.
 //!
 //! In:  a sample of a conversation; later its bytes.
-//! Out: how sure the reader is that the bytes are its protocol; facts, through [`Tell`].
+//! Out: how sure the reader is that the bytes are its protocol; facts, through [`Emitter`].
 //! Not: which reader gets the bytes; that is the desk's work.
 
+use super::fact::Anomaly;
 use super::fact::App;
+use super::fact::AttributeKey;
+use super::fact::AttributeValue;
 use super::fact::Claim;
 use super::fact::Fact;
-use super::fact::Key;
 use super::fact::NameSource;
 use super::fact::Observation;
-use super::fact::Oddity;
-use super::fact::Value;
-use super::memo::Memo;
+use super::parse_cache::ParseCache;
 use crate::base::HostName;
 use crate::base::Side;
 use crate::flow::At;
@@ -119,14 +119,14 @@ pub enum Step {
 /// Reads one conversation.
 pub trait Reader: Send {
     /// A stream's bytes, from where the reader last consumed to.
-    fn stream(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step;
+    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step;
 
     /// A stream cannot go on; `bytes` may end anywhere.
-    fn lost(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>);
+    fn lost(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>);
 
     /// A datagram.
-    fn datagram(&mut self, side: Side, bytes: &[u8], wire_len: usize, tell: &mut Tell<'_>) -> Step {
-        let _ = (side, bytes, wire_len, tell);
+    fn datagram(&mut self, side: Side, bytes: &[u8], wire_len: usize, emit: &mut Emitter<'_>) -> Step {
+        let _ = (side, bytes, wire_len, emit);
         Step::Sated
     }
 
@@ -134,13 +134,13 @@ pub trait Reader: Send {
     fn held(&self) -> usize;
 
     /// The conversation is over.
-    fn finish(&mut self, tell: &mut Tell<'_>) {
-        let _ = tell;
+    fn finish(&mut self, emit: &mut Emitter<'_>) {
+        let _ = emit;
     }
 }
 
 /// Where a reader tells facts: it adds when, where and of which conversation.
-pub struct Tell<'a> {
+pub struct Emitter<'a> {
     /// Where facts go.
     pub out: &'a mut Vec<Observation>,
     /// When and where.
@@ -150,10 +150,10 @@ pub struct Tell<'a> {
     /// The conversation's place in the order of openings.
     pub opened: u64,
     /// What the same bytes said before.
-    pub memo: &'a mut Memo,
+    pub cache: &'a mut ParseCache,
 }
 
-impl Tell<'_> {
+impl Emitter<'_> {
     /// Tells a fact.
     #[inline]
     pub fn fact(&mut self, fact: Fact) {
@@ -162,23 +162,23 @@ impl Tell<'_> {
 
     /// Tells what the bytes are.
     pub fn spoke(&mut self, name: &'static str) {
-        self.fact(Fact::Spoke(App(name)));
+        self.fact(Fact::Protocol(App(name)));
     }
 
     /// Tells a name.
     pub fn claim(&mut self, source: NameSource, name: HostName, port: Option<u16>, outer: bool) {
-        self.fact(Fact::Claimed(Claim { source, name, port, outer }));
+        self.fact(Fact::NameClaimed(Claim { source, name, port, outer }));
     }
 
     /// Tells an attribute.
     #[inline]
-    pub fn note(&mut self, key: Key, value: Value) {
-        self.fact(Fact::Noted(key, value));
+    pub fn note(&mut self, key: AttributeKey, value: AttributeValue) {
+        self.fact(Fact::Attribute(key, value));
     }
 
     /// Tells something odd.
     pub fn odd(&mut self, layer: &'static str, what: &'static str) {
-        self.fact(Fact::Odd(Oddity { layer, what }));
+        self.fact(Fact::Anomaly(Anomaly { layer, what }));
     }
 }
 

@@ -4,23 +4,23 @@
 //! Out: the target; a refusal.
 //! Not: passwords; nor what the tunnel carries: its bytes go back to the desk.
 
-use super::fact::Ending;
+use super::fact::AppStatus;
 use super::fact::Fact;
 use super::fact::NameSource;
 use super::reader::Code;
+use super::reader::Emitter;
 use super::reader::Probe;
 use super::reader::Reader;
 use super::reader::Sample;
 use super::reader::Spec;
 use super::reader::Step;
-use super::reader::Tell;
 use super::reader::Transport;
 use super::tls;
 use crate::base::Address;
 use crate::base::Cursor;
-use crate::base::Cut;
 use crate::base::HostName;
 use crate::base::Side;
+use crate::base::Truncated;
 
 /// SOCKS 4: the version byte, and what 4A adds (www.openssh.com/txt/socks4.protocol and socks4a.protocol).
 const V4: u8 = 4;
@@ -107,7 +107,7 @@ struct RequestV4<'a> {
 }
 
 /// `Ok(None)`: it is none.
-fn request_v4(bytes: &[u8]) -> Result<Option<RequestV4<'_>>, Cut> {
+fn request_v4(bytes: &[u8]) -> Result<Option<RequestV4<'_>>, Truncated> {
     let mut c = Cursor::new(bytes);
     let version = c.u8("version")?;
     let command = c.u8("command")?;
@@ -127,7 +127,7 @@ fn request_v4(bytes: &[u8]) -> Result<Option<RequestV4<'_>>, Cut> {
 }
 
 /// A string up to its zero byte; `None` when it is too long.
-fn string<'a>(c: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Cut> {
+fn string<'a>(c: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Truncated> {
     match c.rest().iter().take(STRING_LIMIT).position(|byte| *byte == 0) {
         Some(len) => {
             let text = c.take(len, "string")?;
@@ -135,7 +135,7 @@ fn string<'a>(c: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Cut> {
             Ok(Some(text))
         }
         None if c.left() >= STRING_LIMIT => Ok(None),
-        None => Err(Cut { wanted: "zero", at: c.at() }),
+        None => Err(Truncated { wanted: "zero", at: c.at() }),
     }
 }
 
@@ -156,15 +156,15 @@ struct Socks {
 }
 
 impl Socks {
-    fn claim(&mut self, name: Option<HostName>, port: u16, tell: &mut Tell<'_>) {
+    fn claim(&mut self, name: Option<HostName>, port: u16, emit: &mut Emitter<'_>) {
         self.asked = true;
         if let Some(name) = name {
-            tell.claim(NameSource::Connect, name, Some(port), false);
+            emit.claim(NameSource::Connect, name, Some(port), false);
         }
     }
 
     /// One message of the client; `Ok(false)`: it cannot be read.
-    fn client(&mut self, c: &mut Cursor<'_>, tell: &mut Tell<'_>) -> Result<bool, Cut> {
+    fn client(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Result<bool, Truncated> {
         if self.version == 0 {
             self.version = c.rest().first().copied().unwrap_or_default();
         }
@@ -176,7 +176,7 @@ impl Socks {
                 Some(name) => HostName::from_wire_text(name),
                 None => HostName::from_wire_text(Address::v4(request.ip).to_string().as_bytes()),
             };
-            self.claim(name, request.port, tell);
+            self.claim(name, request.port, emit);
             return Ok(true);
         }
         let version = c.u8("version")?;
@@ -201,27 +201,27 @@ impl Socks {
         let port = c.u16("port")?;
         let Some(name) = name.filter(|_| version == V5) else { return Ok(false) };
         self.connect = command == CONNECT;
-        self.claim(HostName::from_wire_text(&name), port, tell);
+        self.claim(HostName::from_wire_text(&name), port, emit);
         Ok(true)
     }
 
-    fn server(&mut self, c: &mut Cursor<'_>, tell: &mut Tell<'_>) -> Result<Reply, Cut> {
+    fn server(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Result<Reply, Truncated> {
         let version = c.u8("version")?;
         if self.version == V4 || (self.version == 0 && version == 0) {
             let code = c.u8("code")?;
             if version == V5 && code == NO_METHOD {
                 // A proxy that speaks version 5 alone says so in it.
-                tell.fact(Fact::Ended(Ending::Socks(NO_METHOD)));
+                emit.fact(Fact::Status(AppStatus::Socks(NO_METHOD)));
                 return Ok(Reply::Stop);
             }
             c.skip(6, "port and address")?;
-            return Ok(self.judge(version == 0, code, GRANTED, tell));
+            return Ok(self.judge(version == 0, code, GRANTED, emit));
         }
         if self.password {
             self.password = false;
             let status = c.u8("status")?;
             if status != 0 {
-                tell.fact(Fact::Ended(Ending::Socks(NO_METHOD)));
+                emit.fact(Fact::Status(AppStatus::Socks(NO_METHOD)));
                 return Ok(Reply::Stop);
             }
             return Ok(Reply::Next);
@@ -238,7 +238,7 @@ impl Socks {
                     Reply::Next
                 }
                 NO_METHOD => {
-                    tell.fact(Fact::Ended(Ending::Socks(NO_METHOD)));
+                    emit.fact(Fact::Status(AppStatus::Socks(NO_METHOD)));
                     Reply::Stop
                 }
                 // GSS-API (RFC 1961) wraps all that follows.
@@ -250,16 +250,16 @@ impl Socks {
         c.skip(1, "reserved")?;
         target(c)?;
         c.skip(2, "port")?;
-        Ok(self.judge(true, code, 0, tell))
+        Ok(self.judge(true, code, 0, emit))
     }
 
-    fn judge(&self, known: bool, code: u8, good: u8, tell: &mut Tell<'_>) -> Reply {
+    fn judge(&self, known: bool, code: u8, good: u8, emit: &mut Emitter<'_>) -> Reply {
         match code {
             _ if !known => Reply::Stop,
             code if code == good && self.connect => Reply::Tunnel,
             code if code == good => Reply::Stop,
             code => {
-                tell.fact(Fact::Ended(Ending::Socks(code)));
+                emit.fact(Fact::Status(AppStatus::Socks(code)));
                 Reply::Stop
             }
         }
@@ -273,7 +273,7 @@ enum Reply {
 }
 
 /// RFC 1928 §5: an address of a kind of its own. `None`: an unknown kind.
-fn target(c: &mut Cursor<'_>) -> Result<Option<Vec<u8>>, Cut> {
+fn target(c: &mut Cursor<'_>) -> Result<Option<Vec<u8>>, Truncated> {
     let kind = c.u8("address type")?;
     Ok(match kind {
         1 => Some(Address::v4(c.array("address")?).to_string().into_bytes()),
@@ -291,7 +291,7 @@ impl Reader for Socks {
         size_of::<Socks>()
     }
 
-    fn stream(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
+    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
         let mut c = Cursor::new(bytes);
         // Every turn takes at least one byte, or returns.
         while !c.is_empty() {
@@ -313,14 +313,14 @@ impl Reader for Socks {
                         _ => short,
                     };
                 }
-                Side::Client => match self.client(&mut c, tell) {
+                Side::Client => match self.client(&mut c, emit) {
                     Ok(true) => {}
                     Ok(false) => return Step::Sated,
                     Err(_) => return short,
                 },
                 Side::Server => {
                     let before = (self.greeted, self.password);
-                    match self.server(&mut c, tell) {
+                    match self.server(&mut c, emit) {
                         Ok(Reply::Next) => {}
                         Ok(Reply::Tunnel) => return Step::Inside { consumed: c.at() },
                         Ok(Reply::Stop) => return Step::Sated,
@@ -335,8 +335,8 @@ impl Reader for Socks {
         Step::Hungry { consumed: c.at(), need: 0 }
     }
 
-    fn lost(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) {
-        self.stream(side, bytes, tell);
+    fn lost(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
+        self.stream(side, bytes, emit);
     }
 }
 
@@ -345,12 +345,12 @@ mod tests {
     use super::*;
     use crate::base::Side::Client;
     use crate::base::Side::Server;
-    use crate::read::driver::Driver;
-    use crate::read::driver::play;
+    use crate::read::test_harness::TestConversation;
+    use crate::read::test_harness::play;
     use proptest::prelude::*;
 
     fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
-        assert_eq!(play(Driver::tcp(1080), talk), expected);
+        assert_eq!(play(TestConversation::tcp(1080), talk), expected);
     }
 
     #[test]
@@ -419,7 +419,7 @@ mod tests {
         fn whatever_comes_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..60), head in 0usize..3) {
             let head = [&b"\x05\x01\x00"[..], b"\x04\x01\x01\xbb\x01\x02\x03\x04\x00", b"\x05\x01\x00\x05\x01\x00"][head];
             let bytes = [head, &bytes].concat();
-            play(Driver::tcp(1080), &[(Client, &bytes), (Server, &bytes), (Client, &bytes)]);
+            play(TestConversation::tcp(1080), &[(Client, &bytes), (Server, &bytes), (Client, &bytes)]);
         }
     }
 }

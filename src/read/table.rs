@@ -2,11 +2,11 @@
 
 use super::dns;
 use super::http;
+use super::identify;
 use super::proxy_protocol;
 use super::quic;
 use super::reader::Spec;
 use super::socks;
-use super::speech;
 use super::tls;
 
 /// All readers. The first row that is sure of a conversation reads it.
@@ -19,30 +19,30 @@ pub const READERS: &[Spec] = &[
     http::HTTP2,
     proxy_protocol::SPEC,
     socks::SPEC,
-    speech::SMB,
-    speech::RDP,
-    speech::KERBEROS,
-    speech::LDAP,
-    speech::DCERPC,
-    speech::SSH,
-    speech::SMTP,
-    speech::FTP,
-    speech::IMAP,
-    speech::POP3,
-    speech::SIP,
-    speech::MYSQL,
-    speech::POSTGRES,
-    speech::TDS,
-    speech::NBNS,
-    speech::NTP,
-    speech::DHCP,
-    speech::DHCPV6,
-    speech::IKE,
-    speech::ESP_UDP,
-    speech::WIREGUARD,
-    speech::STUN,
-    speech::SNMP,
-    speech::SSDP,
-    speech::SYSLOG,
-    speech::NBDGM,
+    identify::SMB,
+    identify::RDP,
+    identify::KERBEROS,
+    identify::LDAP,
+    identify::DCERPC,
+    identify::SSH,
+    identify::SMTP,
+    identify::FTP,
+    identify::IMAP,
+    identify::POP3,
+    identify::SIP,
+    identify::MYSQL,
+    identify::POSTGRES,
+    identify::TDS,
+    identify::NBNS,
+    identify::NTP,
+    identify::DHCP,
+    identify::DHCPV6,
+    identify::IKE,
+    identify::ESP_UDP,
+    identify::WIREGUARD,
+    identify::STUN,
+    identify::SNMP,
+    identify::SSDP,
+    identify::SYSLOG,
+    identify::NBDGM,
 ];

@@ -11,7 +11,7 @@ use crate::flow::community_id;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
-use crate::judge::Place;
+use crate::judge::PageField;
 use crate::judge::RequirementRow;
 use crate::read::Answer;
 use crate::read::AnswerData;
@@ -158,13 +158,13 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "http_status", "status of the last response in plain HTTP, be it a page or a proxy's answer to CONNECT",
         |row, _, cell| if let Some(status) = row.http.as_ref().and_then(|http| http.status) { cell.number(status) };
     "http_location", "where plain HTTP was led to (Location)",
-        |row, _, cell| if let Some(text) = shown(row, Place::Location) { cell.text(text, Origin::Stranger) };
+        |row, _, cell| if let Some(text) = shown(row, PageField::Location) { cell.text(text, Origin::Stranger) };
     "http_server", "what the answer says of itself: its Server header, else Via",
-        |row, _, cell| if let Some(text) = shown(row, Place::Server).or_else(|| shown(row, Place::Via)) { cell.text(text, Origin::Stranger) };
+        |row, _, cell| if let Some(text) = shown(row, PageField::Server).or_else(|| shown(row, PageField::Via)) { cell.text(text, Origin::Stranger) };
 };
 
 /// What plain HTTP showed.
-fn shown(row: &FlowRow, place: Place) -> Option<&str> {
+fn shown(row: &FlowRow, place: PageField) -> Option<&str> {
     row.http.as_ref()?.at(place)
 }
 

@@ -341,13 +341,13 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::report::test_support;
 
     fn fill(folder: &mut Folder) {
-        let names = sample::names();
-        folder.flow(&sample::flow(), &names).unwrap();
-        folder.dns(&sample::dns(), &names).unwrap();
-        folder.finding(&sample::finding(), &names).unwrap();
+        let names = test_support::names();
+        folder.flow(&test_support::flow(), &names).unwrap();
+        folder.dns(&test_support::dns(), &names).unwrap();
+        folder.finding(&test_support::finding(), &names).unwrap();
     }
 
     fn finish(folder: Folder) -> Landed {
@@ -429,7 +429,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("evidence");
         let mut folder = Folder::open(&target, Overwrite::Ours).unwrap();
-        folder.requirement(&sample::requirement(), &sample::names()).unwrap();
+        folder.requirement(&test_support::requirement(), &test_support::names()).unwrap();
         finish(folder);
         assert!(target.join("requirements.csv").exists());
         let mut folder = Folder::open(&target, Overwrite::Ours).unwrap();

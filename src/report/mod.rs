@@ -13,11 +13,11 @@ mod manifest;
 mod names;
 mod progress;
 pub mod registry;
-#[cfg(test)]
-pub(crate) mod sample;
 mod sink;
 mod summary;
 mod table;
+#[cfg(test)]
+pub(crate) mod test_support;
 mod verify;
 
 pub use cell::Cell;

@@ -159,7 +159,7 @@ impl Sink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::report::test_support;
 
     /// A pipe whose reader has gone.
     struct Gone;
@@ -182,15 +182,15 @@ mod tests {
     #[test]
     fn a_closed_pipe_is_not_an_error() {
         let csv = Csv::new(Box::new(Gone) as Out).unwrap();
-        let mut sink = Sink::new(sample::names(), None, Stream::Csv(Box::new(csv)));
+        let mut sink = Sink::new(test_support::names(), None, Stream::Csv(Box::new(csv)));
         for _ in 0..1000 {
-            sink.flow(&sample::flow()).unwrap();
+            sink.flow(&test_support::flow()).unwrap();
         }
         assert!(sink.is_closed());
         sink.flush().unwrap();
 
-        let mut sink = Sink::new(sample::names(), None, Stream::Json(JsonLines::new(Box::new(Gone))));
-        sink.finding(&sample::finding()).unwrap();
+        let mut sink = Sink::new(test_support::names(), None, Stream::Json(JsonLines::new(Box::new(Gone))));
+        sink.finding(&test_support::finding()).unwrap();
         assert!(!sink.is_closed());
         sink.flush().unwrap();
         assert!(sink.is_closed());

@@ -499,10 +499,10 @@ fn clock(time: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::report::test_support;
 
     fn printed(facts: &RunFacts, width: usize, detail: Detail) -> String {
-        let names = sample::names();
+        let names = test_support::names();
         let mut out = Vec::new();
         Summary { facts, names: &names, landed: None, detail, width }.write(&mut out).unwrap();
         anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string()
@@ -510,7 +510,7 @@ mod tests {
 
     #[test]
     fn says_everything_without_colour_and_within_its_width() {
-        let facts = sample::facts();
+        let facts = test_support::facts();
         for width in [60, 80, 100, 132] {
             let text = printed(&facts, width, Detail::Screen);
             for line in text.lines() {
@@ -548,8 +548,8 @@ mod tests {
 
     #[test]
     fn more_is_shown_when_asked_for() {
-        let mut facts = sample::facts();
-        facts.findings = (0..30).map(|_| Box::new(sample::finding())).collect();
+        let mut facts = test_support::facts();
+        facts.findings = (0..30).map(|_| Box::new(test_support::finding())).collect();
         let short = printed(&facts, 80, Detail::Screen).lines().count();
         assert!(printed(&facts, 80, Detail::Full).lines().count() > short + 25);
     }

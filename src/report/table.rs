@@ -142,12 +142,12 @@ mod tests {
     use crate::judge::DnsRow;
     use crate::judge::FindingRow;
     use crate::judge::FlowRow;
-    use crate::report::sample;
+    use crate::report::test_support;
 
     fn csv_of<R: Record>(rows: &[R]) -> String {
         let mut csv = Csv::new(Vec::new()).unwrap();
         for row in rows {
-            csv.write(row, &sample::names()).unwrap();
+            csv.write(row, &test_support::names()).unwrap();
         }
         assert_eq!(csv.rows(), rows.len() as u64);
         String::from_utf8(csv.finish().unwrap()).unwrap()
@@ -155,7 +155,7 @@ mod tests {
 
     fn json_of<R: Record>(row: &R) -> serde_json::Map<String, serde_json::Value> {
         let mut json = JsonLines::new(Vec::new());
-        json.write(row, &sample::names()).unwrap();
+        json.write(row, &test_support::names()).unwrap();
         let line = String::from_utf8(json.out.into_inner().unwrap()).unwrap();
         assert_eq!(line.matches('\n').count(), 1);
         assert!(line.starts_with(&format!("{{\"record\":\"{}\",", R::RECORD)));
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_flow() {
         check(
-            sample::flow(),
+            test_support::flow(),
             &[
                 ("flow_id", "7"),
                 ("community_id", "1:yaap1zIes5xTa/fcPSeJLpdmRZY="),
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_hostile_flow() {
-        let mut row = sample::flow();
+        let mut row = test_support::flow();
         row.alpn = Some(crate::base::WireText::new(b"=cmd|' /C calc'!A0", 99));
         row.certificate_issuer = Some(crate::base::WireText::new(b"@x,\"y\"\r\n=1;=2", 99));
         row.name = crate::base::HostName::from_wire_text(b"-1+1").map(std::sync::Arc::new);
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_dns_answer() {
         check(
-            sample::dns(),
+            test_support::dns(),
             &[
                 ("file", "office.pcapng"),
                 ("frame", "2"),
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_query_without_answer() {
-        let mut row = sample::dns();
+        let mut row = test_support::dns();
         let resolution = &mut row.resolution;
         resolution.rcode = None;
         resolution.answers.clear();
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_finding_and_a_requirement() {
         check(
-            sample::finding(),
+            test_support::finding(),
             &[
                 ("code", "AFS202"),
                 ("severity", "high"),
@@ -282,7 +282,7 @@ mod tests {
             ],
         );
         check(
-            sample::requirement(),
+            test_support::requirement(),
             &[("state", "not-seen"), ("first_seen", ""), ("frames", ""), ("file", "")],
         );
     }
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn speed() {
         let rounds = if cfg!(debug_assertions) { 100 } else { 50_000 };
-        let (flow, dns, names) = (sample::flow(), sample::dns(), sample::names());
+        let (flow, dns, names) = (test_support::flow(), test_support::dns(), test_support::names());
         let mut flows = Csv::<FlowRow, _>::new(io::sink()).unwrap();
         let mut answers = Csv::<DnsRow, _>::new(io::sink()).unwrap();
         let mut json = JsonLines::new(io::sink());

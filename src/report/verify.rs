@@ -177,7 +177,7 @@ mod tests {
     use crate::report::RunFacts;
     use crate::report::Sink;
     use crate::report::Stream;
-    use crate::report::sample;
+    use crate::report::test_support;
 
     /// Evidence of one flow from one input, both in `parent`.
     fn evidence(parent: &Path) -> PathBuf {
@@ -194,8 +194,8 @@ mod tests {
         };
         let target = parent.join("evidence");
         let folder = Folder::open(&target, Overwrite::Ours).unwrap();
-        let mut sink = Sink::new(sample::names(), Some(folder), Stream::None);
-        sink.flow(&sample::flow()).unwrap();
+        let mut sink = Sink::new(test_support::names(), Some(folder), Stream::None);
+        sink.flow(&test_support::flow()).unwrap();
         let run = Run { arguments: Vec::new(), started: Default::default(), ended: Default::default() };
         sink.finish(&facts, &run).unwrap().unwrap();
         target

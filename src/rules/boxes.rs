@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::file::Problem;
+use super::file::RuleFileError;
 use super::file::read_toml;
 use crate::base::Address;
 
@@ -30,7 +30,7 @@ pub struct Boxes {
 #[serde(deny_unknown_fields)]
 struct Page {
     r#box: String,
-    r#in: Place,
+    r#in: PageField,
     has: String,
     #[expect(dead_code, reason = "for whoever reads the file")]
     source: String,
@@ -39,7 +39,7 @@ struct Page {
 /// Where a page tells who made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Place {
+pub enum PageField {
     /// Server header.
     Server,
     /// Via or Proxy-Agent header.
@@ -81,12 +81,12 @@ struct Redirects {
 
 impl Boxes {
     /// Those that the program knows.
-    pub fn embedded() -> Result<Boxes, Problem> {
+    pub fn embedded() -> Result<Boxes, RuleFileError> {
         read_toml("boxes", FILE, TEXT)
     }
 
     /// The box that shows `text` at `place`.
-    pub fn page(&self, place: Place, text: &str) -> Option<&str> {
+    pub fn page(&self, place: PageField, text: &str) -> Option<&str> {
         let text = text.to_ascii_lowercase();
         let shows = |page: &&Page| page.r#in == place && text.contains(&page.has.to_ascii_lowercase());
         self.pages.iter().find(shows).map(|page| page.r#box.as_str())
@@ -118,8 +118,8 @@ mod tests {
     #[test]
     fn boxes_are_told_by_what_they_show() {
         let boxes = Boxes::embedded().unwrap();
-        assert_eq!(boxes.page(Place::XSquidError, "err_access_denied 0"), Some("Squid"));
-        assert_eq!(boxes.page(Place::Server, "err_access_denied 0"), None);
+        assert_eq!(boxes.page(PageField::XSquidError, "err_access_denied 0"), Some("Squid"));
+        assert_eq!(boxes.page(PageField::Server, "err_access_denied 0"), None);
         let address = |text: &str| Address::from(text.parse::<std::net::IpAddr>().unwrap());
         assert_eq!(boxes.sinkhole(address("146.112.61.106")), Some("Cisco Umbrella"));
         assert_eq!(boxes.sinkhole(address("146.112.61.109")), None);

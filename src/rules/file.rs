@@ -16,14 +16,14 @@ use toml::value::Datetime;
 
 use super::cloud::Cloud;
 use super::cloud::Clouds;
-use super::rule::Kind;
-use super::rule::Need;
-use super::rule::Role;
+use super::reference::RegionRole;
+use super::reference::RequirementLevel;
+use super::reference::TableKind;
 
 /// A mistake in a rule or site file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read {what}: {file}:{}{message}", if *line == 0 { " ".to_owned() } else { format!("{line}: ") })]
-pub struct Problem {
+pub struct RuleFileError {
     /// `rules`, `site file` or `service tags`.
     pub what: &'static str,
     /// The file.
@@ -40,11 +40,11 @@ pub(super) fn line_of(text: &str, at: usize) -> usize {
 }
 
 /// The text of a file, or the line where it is none.
-pub(super) fn text_of<'a>(what: &'static str, file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> {
+pub(super) fn text_of<'a>(what: &'static str, file: &str, bytes: &'a [u8]) -> Result<&'a str, RuleFileError> {
     std::str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Problem { what, file: file.to_owned(), line, message: "not UTF-8 text".to_owned() }
+        RuleFileError { what, file: file.to_owned(), line, message: "not UTF-8 text".to_owned() }
     })
 }
 
@@ -67,10 +67,10 @@ pub(super) fn read_toml<T: serde::de::DeserializeOwned>(
     what: &'static str,
     file: &str,
     text: &str,
-) -> Result<T, Problem> {
+) -> Result<T, RuleFileError> {
     toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(0, |span| line_of(text, span.start));
-        Problem { what, file: file.to_owned(), line, message: with_suggestion(error.message()) }
+        RuleFileError { what, file: file.to_owned(), line, message: with_suggestion(error.message()) }
     })
 }
 
@@ -168,13 +168,13 @@ pub(super) struct DocumentShape {
 pub(super) struct TableShape {
     pub(super) id: Spanned<String>,
     pub(super) title: String,
-    pub(super) kind: Kind,
+    pub(super) kind: TableKind,
     pub(super) section: Option<String>,
     pub(super) printed: Option<String>,
     pub(super) service: Option<Spanned<String>>,
     pub(super) usage: Option<Spanned<String>>,
     pub(super) cloud: Option<CloudWord>,
-    pub(super) need: Option<Need>,
+    pub(super) need: Option<RequirementLevel>,
     pub(super) ports: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) repeats: Vec<String>,
@@ -189,7 +189,7 @@ pub(super) struct RowShape {
     pub(super) printed: String,
     pub(super) service: Option<String>,
     pub(super) usage: Option<String>,
-    pub(super) need: Option<Need>,
+    pub(super) need: Option<RequirementLevel>,
     pub(super) cloud: Option<CloudWord>,
     #[serde(default)]
     pub(super) public: Vec<Spanned<EntryShape>>,
@@ -256,12 +256,12 @@ pub(super) struct EntryFields {
     pub(super) ports: Option<String>,
     pub(super) ports_as_meant: Option<String>,
     pub(super) note: Option<String>,
-    pub(super) role: Option<Role>,
+    pub(super) role: Option<RegionRole>,
     #[serde(default)]
     pub(super) broad: bool,
     pub(super) see: Option<String>,
     pub(super) every_minutes: Option<u32>,
-    pub(super) need: Option<Need>,
+    pub(super) need: Option<RequirementLevel>,
     pub(super) repeats: Option<String>,
     #[serde(default)]
     pub(super) placeholders: BTreeMap<String, String>,

@@ -1,32 +1,32 @@
 //! All rule documents at hand, and the choice among them.
 //!
 //! In:  rule files, embedded or from a folder; what the site says about itself.
-//! Out: the [`Rules`] that hold for it.
+//! Out: the [`RuleSet`] that hold for it.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Rules;
+use super::RuleSet;
 use super::cloud::Cloud;
 use super::embedded;
-use super::file::Problem;
+use super::file::RuleFileError;
 use super::file::nearest;
 use super::file::text_of;
-use super::read::read;
+use super::parse::read;
+use super::reference::Document;
+use super::reference::Reference;
+use super::reference::RequirementLevel;
+use super::reference::TableKind;
 use super::region_word;
-use super::rule::Document;
-use super::rule::Kind;
-use super::rule::Need;
-use super::rule::Rule;
 
 /// Rules cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// A rule file is wrong.
     #[error(transparent)]
-    File(#[from] Problem),
+    File(#[from] RuleFileError),
     /// A folder or file cannot be read.
     #[error("cannot read rules: {path}: {why}")]
     Unreadable {
@@ -67,7 +67,7 @@ pub struct Selection {
 /// Every document of a folder, or of the program itself, with its rules.
 #[derive(Clone, Debug)]
 pub struct Library {
-    documents: Vec<(Arc<Document>, Vec<Rule>)>,
+    documents: Vec<(Arc<Document>, Vec<Reference>)>,
 }
 
 impl Library {
@@ -82,7 +82,7 @@ impl Library {
     }
 
     /// Every mistake in the rule files of `folder`, or of the program where there is none.
-    pub fn problems(folder: Option<&Path>) -> Result<Vec<Problem>, RuleError> {
+    pub fn problems(folder: Option<&Path>) -> Result<Vec<RuleFileError>, RuleError> {
         let read = match folder {
             Some(folder) => Library::from_files(&read_folder(folder)?),
             None => Library::from_texts(embedded::FILES.iter().copied()),
@@ -90,7 +90,7 @@ impl Library {
         Ok(read.err().unwrap_or_default())
     }
 
-    fn from_files(files: &[(String, Vec<u8>)]) -> Result<Library, Vec<Problem>> {
+    fn from_files(files: &[(String, Vec<u8>)]) -> Result<Library, Vec<RuleFileError>> {
         let mut texts = Vec::new();
         let mut problems = Vec::new();
         for (file, bytes) in files {
@@ -107,8 +107,10 @@ impl Library {
         Err(problems)
     }
 
-    fn from_texts<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Library, Vec<Problem>> {
-        let mut documents: Vec<(Arc<Document>, Vec<Rule>)> = Vec::new();
+    fn from_texts<'a>(
+        files: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Library, Vec<RuleFileError>> {
+        let mut documents: Vec<(Arc<Document>, Vec<Reference>)> = Vec::new();
         let mut problems = Vec::new();
         for (file, text) in files {
             match read(file, text) {
@@ -117,7 +119,12 @@ impl Library {
                         |other: &&Arc<Document>| other.id == document.id || other.short == document.short;
                     if let Some(other) = documents.iter().map(|(other, _)| other).find(same) {
                         let message = format!("the document `{}` is in {} too", document.id, other.file);
-                        problems.push(Problem { what: "rules", file: file.to_owned(), line: 1, message });
+                        problems.push(RuleFileError {
+                            what: "rules",
+                            file: file.to_owned(),
+                            line: 1,
+                            message,
+                        });
                     }
                     documents.push((document, rules));
                 }
@@ -131,7 +138,7 @@ impl Library {
             for (document, _) in &documents {
                 // What nothing supersedes counts anyway, and what is not there cannot be kept: either is a slip.
                 for id in document.keeps.iter().filter(|id| !superseded.contains(&***id)) {
-                    problems.push(Problem {
+                    problems.push(RuleFileError {
                         what: "rules",
                         file: document.file.to_string(),
                         line: 1,
@@ -141,7 +148,7 @@ impl Library {
                 // A superseded document may have been left out of a folder; an included one is part of this one.
                 for id in document.includes.iter().filter(|id| !ids.contains(&***id)) {
                     let message = format!("includes `{id}`, and there is no such document");
-                    problems.push(Problem {
+                    problems.push(RuleFileError {
                         what: "rules",
                         file: document.file.to_string(),
                         line: 1,
@@ -166,14 +173,14 @@ impl Library {
     }
 
     /// The rules of one document.
-    pub fn rules_of(&self, id: &str) -> Result<&[Rule], RuleError> {
+    pub fn rules_of(&self, id: &str) -> Result<&[Reference], RuleError> {
         let found = self.documents.iter().find(|(document, _)| &*document.id == id || &*document.short == id);
         found.map(|(_, rules)| rules.as_slice()).ok_or_else(|| self.unknown("document", id))
     }
 
     /// The rules of one document, and of those that it includes: a page and the lists that it sends its reader to.
-    pub fn whole(&self, id: &str) -> Result<Vec<&Rule>, RuleError> {
-        let mut rules: Vec<&Rule> = self.rules_of(id)?.iter().collect();
+    pub fn whole(&self, id: &str) -> Result<Vec<&Reference>, RuleError> {
+        let mut rules: Vec<&Reference> = self.rules_of(id)?.iter().collect();
         let mut open: Vec<&str> = vec![id];
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         while let Some(id) = open.pop() {
@@ -191,7 +198,7 @@ impl Library {
     }
 
     /// The rules that hold under `selection`.
-    pub fn select(&self, selection: &Selection) -> Result<Rules, RuleError> {
+    pub fn select(&self, selection: &Selection) -> Result<RuleSet, RuleError> {
         let wanted = match &selection.documents {
             Some(ids) => self.with_included(ids)?,
             None => self.standing(),
@@ -229,18 +236,18 @@ impl Library {
                 continue;
             }
             documents.push(Arc::clone(document));
-            let in_cloud = |rule: &&Rule| {
+            let in_cloud = |rule: &&Reference| {
                 rule.clouds.is_none() || selection.cloud.is_none_or(|cloud| rule.clouds.holds(cloud))
             };
             for rule in all.iter().filter(in_cloud) {
                 if !is_kept {
                     rules.push(rule.clone());
-                } else if matches!(rule.table.kind, Kind::Endpoint | Kind::Region) {
-                    rules.push(Rule { need: Need::Legacy, ..rule.clone() });
+                } else if matches!(rule.table.kind, TableKind::Endpoint | TableKind::Region) {
+                    rules.push(Reference { need: RequirementLevel::Legacy, ..rule.clone() });
                 }
             }
         }
-        Ok(Rules::new(documents, rules, &selection.values))
+        Ok(RuleSet::new(documents, rules, &selection.values))
     }
 
     /// Documents that no document at hand supersedes.
@@ -273,8 +280,9 @@ impl Library {
     }
 }
 
-fn first(problems: Vec<Problem>) -> RuleError {
-    let none = || Problem { what: "rules", file: String::new(), line: 0, message: "unknown".to_owned() };
+fn first(problems: Vec<RuleFileError>) -> RuleError {
+    let none =
+        || RuleFileError { what: "rules", file: String::new(), line: 0, message: "unknown".to_owned() };
     RuleError::File(problems.into_iter().next().unwrap_or_else(none))
 }
 

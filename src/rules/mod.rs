@@ -12,48 +12,53 @@ mod embedded;
 mod file;
 mod library;
 mod names;
-mod need;
+mod parse;
 mod pattern;
 mod ports;
-mod read;
+mod print;
+mod reference;
+mod requirement;
 mod resolvers;
-mod rule;
 mod site;
 mod tags;
-mod tell;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use boxes::Boxes;
-pub use boxes::Place;
+pub use boxes::PageField;
 pub use cloud::Cloud;
 pub use cloud::Clouds;
-pub use file::Problem;
+pub use file::RuleFileError;
 pub use library::Library;
 pub use library::RuleError;
 pub use library::Selection;
-pub use names::How;
-pub use names::Match;
-pub use names::Matches;
-pub use need::Redundancy;
-pub use need::Requirement;
-pub use need::SiteNeeds;
+pub use names::MatchKind;
+pub use names::ReferenceMatch;
+pub use names::ReferenceMatches;
 pub use pattern::Pattern;
+pub use ports::PortRange;
 pub use ports::Ports;
-pub use ports::Span;
+pub use print::DiffError;
+pub use print::check;
+pub use print::diff;
+pub use print::list;
+pub use print::show;
+pub use reference::Document;
+pub use reference::DocumentTable;
+pub use reference::PortVerdict;
+pub use reference::ROLES;
+pub use reference::Reference;
+pub use reference::ReferenceId;
+pub use reference::RegionRole;
+pub use reference::RequirementLevel;
+pub use reference::SourceRow;
+pub use reference::TableKind;
+pub use requirement::Redundancy;
+pub use requirement::Requirement;
+pub use requirement::SiteNeeds;
 pub use resolvers::doh_port;
-pub use rule::Document;
-pub use rule::Kind;
-pub use rule::Need;
-pub use rule::PortVerdict;
-pub use rule::ROLES;
-pub use rule::Role;
-pub use rule::Row;
-pub use rule::Rule;
-pub use rule::RuleId;
-pub use rule::Table;
 pub use site::Allow;
 pub use site::Site;
 pub use site::is_account;
@@ -61,19 +66,14 @@ pub use site::slip_of;
 pub use tags::Tag;
 pub use tags::TagId;
 pub use tags::Tags;
-pub use tell::DiffError;
-pub use tell::check;
-pub use tell::diff;
-pub use tell::list;
-pub use tell::show;
 
 use names::Names;
 
 /// The rules that hold for a site. Reading them never changes them, so that one copy serves every thread.
 #[derive(Debug)]
-pub struct Rules {
+pub struct RuleSet {
     documents: Vec<Arc<Document>>,
-    rules: Vec<Rule>,
+    rules: Vec<Reference>,
     names: Names,
     regions: Vec<Region>,
 }
@@ -90,18 +90,18 @@ pub struct Region {
     /// Name of the paired region.
     pub pair: Option<Box<str>>,
     /// Names of the instance; each of them will do.
-    pub primary: Vec<RuleId>,
+    pub primary: Vec<ReferenceId>,
     /// Names that follow a failover; each of them will do.
-    pub discovery: Vec<RuleId>,
+    pub discovery: Vec<ReferenceId>,
 }
 
 /// How a certificate's issuer is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Issuer {
     /// By its name.
-    Named(RuleId),
+    Named(ReferenceId),
     /// By its organization only, as authorities are rotated without notice; the row is one of the same organization.
-    Organization(RuleId),
+    Organization(ReferenceId),
     /// Not at all.
     Unknown,
     /// No document at hand lists issuers, so that nothing can be said.
@@ -116,52 +116,52 @@ pub struct TagRule {
     /// Clouds that the row names for it; none for all.
     pub clouds: Clouds,
     /// The row.
-    pub rule: RuleId,
+    pub rule: ReferenceId,
 }
 
-impl Rules {
+impl RuleSet {
     /// Chooses from the documents inside the program.
-    pub fn embedded(selection: &Selection) -> Result<Rules, RuleError> {
+    pub fn embedded(selection: &Selection) -> Result<RuleSet, RuleError> {
         Library::embedded()?.select(selection)
     }
 
     /// Chooses from the rule files of a folder, which replace those inside the program.
-    pub fn from_dir(folder: &Path, selection: &Selection) -> Result<Rules, RuleError> {
+    pub fn from_dir(folder: &Path, selection: &Selection) -> Result<RuleSet, RuleError> {
         Library::from_dir(folder)?.select(selection)
     }
 
     fn new(
         documents: Vec<Arc<Document>>,
-        mut rules: Vec<Rule>,
+        mut rules: Vec<Reference>,
         values: &BTreeMap<String, Vec<String>>,
-    ) -> Rules {
+    ) -> RuleSet {
         for rule in &mut rules {
             rule.filled = filled(rule, values);
         }
         let mut patterns = Vec::new();
-        for (rule, id) in rules.iter().zip((0..).map(RuleId)) {
+        for (rule, id) in rules.iter().zip((0..).map(ReferenceId)) {
             let printed = match &*rule.filled {
                 [] => rule.host.as_slice(),
                 filled => filled,
             };
             for pattern in printed {
                 let how = match pattern {
-                    _ if rule.filled.is_empty() && !rule.placeholders.is_empty() => How::Placeholder,
+                    _ if rule.filled.is_empty() && !rule.placeholders.is_empty() => MatchKind::Placeholder,
                     pattern => how(pattern),
                 };
-                patterns.push((pattern, Match::new(id, how, false)));
+                patterns.push((pattern, ReferenceMatch::new(id, how, false)));
             }
             if let Some(pattern) = &rule.as_meant {
-                patterns.push((pattern, Match::new(id, how(pattern), true)));
+                patterns.push((pattern, ReferenceMatch::new(id, how(pattern), true)));
             }
         }
         let names = Names::new(patterns);
         let regions = regions(&rules);
-        Rules { documents, rules, names, regions }
+        RuleSet { documents, rules, names, regions }
     }
 
     /// Every row that speaks of the host `name`, most specific first.
-    pub fn host(&self, name: &str) -> Matches {
+    pub fn host(&self, name: &str) -> ReferenceMatches {
         self.names.find(name)
     }
 
@@ -171,18 +171,18 @@ impl Rules {
     ///
     /// With an id of other rules.
     #[expect(clippy::indexing_slicing, reason = "an id comes from these very rules")]
-    pub fn rule(&self, id: RuleId) -> &Rule {
+    pub fn rule(&self, id: ReferenceId) -> &Reference {
         &self.rules[id.0 as usize]
     }
 
     /// The rule with this text as its id.
-    pub fn find(&self, id: &str) -> Option<RuleId> {
+    pub fn find(&self, id: &str) -> Option<ReferenceId> {
         self.iter().find(|(_, rule)| &*rule.id == id).map(|(id, _)| id)
     }
 
     /// All rules, document by document in printed order.
-    pub fn iter(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
-        (0..).map(RuleId).zip(&self.rules)
+    pub fn iter(&self) -> impl Iterator<Item = (ReferenceId, &Reference)> {
+        (0..).map(ReferenceId).zip(&self.rules)
     }
 
     /// The documents they come from, for the manifest.
@@ -191,9 +191,9 @@ impl Rules {
     }
 
     /// Rows of the internal port tables for a conversation between two roles, the narrowest range first.
-    pub fn ports(&self, source: &str, destination: &str, protocol: u8, port: u16) -> Vec<RuleId> {
-        let mut found: Vec<(u16, RuleId)> = self
-            .of_kind(Kind::Port)
+    pub fn ports(&self, source: &str, destination: &str, protocol: u8, port: u16) -> Vec<ReferenceId> {
+        let mut found: Vec<(u16, ReferenceId)> = self
+            .of_kind(TableKind::Port)
             .filter(|(_, rule)| {
                 rule.source.as_deref() == Some(source) && rule.destination.as_deref() == Some(destination)
             })
@@ -204,8 +204,8 @@ impl Rules {
     }
 
     /// Rows that give a port and no host, as `git://:9418` does.
-    pub fn any_host(&self, protocol: u8, port: u16) -> impl Iterator<Item = RuleId> {
-        self.of_kind(Kind::Endpoint)
+    pub fn any_host(&self, protocol: u8, port: u16) -> impl Iterator<Item = ReferenceId> {
+        self.of_kind(TableKind::Endpoint)
             .filter(move |(_, rule)| rule.host.is_none() && rule.allows(protocol, port) != PortVerdict::Not)
             .map(|(id, _)| id)
     }
@@ -235,8 +235,8 @@ impl Rules {
     }
 
     /// Rows about private endpoints: zones, and the names of a sync service.
-    pub fn private_link(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
-        self.of_kind(Kind::PrivateLink)
+    pub fn private_link(&self) -> impl Iterator<Item = (ReferenceId, &Reference)> {
+        self.of_kind(TableKind::PrivateLink)
     }
 
     /// Who signed a certificate, by common name and organization.
@@ -247,7 +247,7 @@ impl Rules {
         };
         let organization = letters(organization);
         let mut issuer = Issuer::NoList;
-        for (id, rule) in self.of_kind(Kind::Issuer) {
+        for (id, rule) in self.of_kind(TableKind::Issuer) {
             let same = rule.organization.as_deref().map(letters).as_ref() == Some(&organization);
             if same && *rule.row.printed == *common_name {
                 return Issuer::Named(id);
@@ -262,31 +262,31 @@ impl Rules {
     }
 
     /// Sentences about a subject: `port`, `outbound-only`, `inspection`, …
-    pub fn statements<'a>(&'a self, about: &'a str) -> impl Iterator<Item = (RuleId, &'a Rule)> {
-        self.of_kind(Kind::Statement).filter(move |(_, rule)| rule.about.as_deref() == Some(about))
+    pub fn statements<'a>(&'a self, about: &'a str) -> impl Iterator<Item = (ReferenceId, &'a Reference)> {
+        self.of_kind(TableKind::Statement).filter(move |(_, rule)| rule.about.as_deref() == Some(about))
     }
 
-    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (RuleId, &Rule)> {
+    fn of_kind(&self, kind: TableKind) -> impl Iterator<Item = (ReferenceId, &Reference)> {
         self.iter().filter(move |(_, rule)| rule.table.kind == kind)
     }
 }
 
-fn how(pattern: &Pattern) -> How {
+fn how(pattern: &Pattern) -> MatchKind {
     if pattern.is_exact() {
-        How::Exact
+        MatchKind::Exact
     } else if pattern.head.is_empty() {
-        How::Wildcard(u8::try_from(pattern.tail.split('.').count()).unwrap_or(u8::MAX))
+        MatchKind::Wildcard(u8::try_from(pattern.tail.split('.').count()).unwrap_or(u8::MAX))
     } else {
-        How::Glob
+        MatchKind::Glob
     }
 }
 
 /// The host with the site's own words in its placeholders: one pattern for each combination of values.
-fn filled(rule: &Rule, values: &BTreeMap<String, Vec<String>>) -> Box<[Pattern]> {
+fn filled(rule: &Reference, values: &BTreeMap<String, Vec<String>>) -> Box<[Pattern]> {
     let Some(url) = rule.url.as_deref().filter(|_| !rule.placeholders.is_empty()) else {
         return Box::default();
     };
-    let mut texts = vec![read::host_of(url).to_owned()];
+    let mut texts = vec![parse::host_of(url).to_owned()];
     for (word, fact) in &rule.placeholders {
         let Some(values) = values.get(&**fact) else { return Box::default() };
         let word_of =
@@ -300,10 +300,12 @@ fn filled(rule: &Rule, values: &BTreeMap<String, Vec<String>>) -> Box<[Pattern]>
     texts.iter().filter_map(|text| Pattern::parse(text).ok()).collect()
 }
 
-fn regions(rules: &[Rule]) -> Vec<Region> {
+fn regions(rules: &[Reference]) -> Vec<Region> {
     let mut regions: Vec<Region> = Vec::new();
-    for (rule, id) in rules.iter().zip((0..).map(RuleId)) {
-        let Some(name) = rule.region.as_ref().filter(|_| rule.table.kind == Kind::Region) else { continue };
+    for (rule, id) in rules.iter().zip((0..).map(ReferenceId)) {
+        let Some(name) = rule.region.as_ref().filter(|_| rule.table.kind == TableKind::Region) else {
+            continue;
+        };
         // The names of a row follow each other.
         let same = |region: &Region| region.document == rule.document && region.name == *name;
         if !regions.last().is_some_and(same) {
@@ -318,9 +320,9 @@ fn regions(rules: &[Rule]) -> Vec<Region> {
         }
         let Some(region) = regions.last_mut() else { continue };
         match rule.role {
-            Some(Role::Primary) => region.primary.push(id),
-            Some(Role::Discovery) => region.discovery.push(id),
-            Some(Role::Paired) | None => {}
+            Some(RegionRole::Primary) => region.primary.push(id),
+            Some(RegionRole::Discovery) => region.discovery.push(id),
+            Some(RegionRole::Paired) | None => {}
         }
     }
     regions

@@ -11,11 +11,11 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::pattern::Pattern;
-use super::rule::RuleId;
+use super::reference::ReferenceId;
 
 /// How a name matches a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum How {
+pub enum MatchKind {
     /// The row has this very name.
     Exact,
     /// The row has a wildcard `*.` before so many labels.
@@ -28,30 +28,30 @@ pub enum How {
 
 /// One row that a name matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Match {
+pub struct ReferenceMatch {
     /// The rule.
-    pub rule: RuleId,
+    pub rule: ReferenceId,
     /// How.
-    pub how: How,
+    pub how: MatchKind,
     /// True when the name is what the row means, and not what it prints.
     pub as_meant: bool,
     /// Place among all patterns: lower is more specific.
     order: u32,
 }
 
-impl Match {
+impl ReferenceMatch {
     /// A match that has not found its place yet.
-    pub(super) const fn new(rule: RuleId, how: How, as_meant: bool) -> Match {
-        Match { rule, how, as_meant, order: 0 }
+    pub(super) const fn new(rule: ReferenceId, how: MatchKind, as_meant: bool) -> ReferenceMatch {
+        ReferenceMatch { rule, how, as_meant, order: 0 }
     }
 }
 
 /// Matches of one name; a name seldom has more.
-pub type Matches = SmallVec<[Match; 20]>;
+pub type ReferenceMatches = SmallVec<[ReferenceMatch; 20]>;
 
 #[derive(Debug)]
 struct Entry {
-    found: Match,
+    found: ReferenceMatch,
     /// The pattern, where the tail alone does not decide.
     pattern: Option<Box<Pattern>>,
 }
@@ -101,7 +101,7 @@ impl Marks {
 
 impl Names {
     /// Builds the index.
-    pub(super) fn new(patterns: Vec<(&Pattern, Match)>) -> Names {
+    pub(super) fn new(patterns: Vec<(&Pattern, ReferenceMatch)>) -> Names {
         let mut patterns = patterns;
         patterns.sort_by(|(a, found_a), (b, found_b)| {
             let rank = b.rank().cmp(&a.rank());
@@ -112,14 +112,14 @@ impl Names {
             names.longest = names.longest.max(pattern.tail.split('.').count());
             names.marks.set(&pattern.tail);
             let pattern_needed = (!pattern.is_exact()).then(|| Box::new(pattern.clone()));
-            let entry = Entry { found: Match { order, ..found }, pattern: pattern_needed };
+            let entry = Entry { found: ReferenceMatch { order, ..found }, pattern: pattern_needed };
             names.by_tail.entry(pattern.tail.clone()).or_default().push(entry);
         }
         names
     }
 
     /// Every row that `name` matches, most specific first; case and a final dot are of no account.
-    pub(super) fn find(&self, name: &str) -> Matches {
+    pub(super) fn find(&self, name: &str) -> ReferenceMatches {
         let name = name.strip_suffix('.').unwrap_or(name);
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return self.find_lower(&name.to_ascii_lowercase());
@@ -127,7 +127,7 @@ impl Names {
         self.find_lower(name)
     }
 
-    fn find_lower(&self, name: &str) -> Matches {
+    fn find_lower(&self, name: &str) -> ReferenceMatches {
         // Where the suffixes begin, from the shortest: no row has a tail of more labels than the longest.
         let mut starts: SmallVec<[usize; 8]> = SmallVec::new();
         for (at, byte) in name.bytes().enumerate().rev() {
@@ -141,7 +141,7 @@ impl Names {
         if starts.len() < self.longest {
             starts.push(0);
         }
-        let mut found = Matches::new();
+        let mut found = ReferenceMatches::new();
         let mut in_order = true;
         for start in starts.into_iter().rev() {
             let tail = name.get(start..).filter(|tail| self.marks.may_hold(tail));
@@ -174,7 +174,7 @@ mod tests {
 
     fn names(patterns: &[&str]) -> (Vec<Pattern>, Names) {
         let parsed: Vec<Pattern> = patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
-        let found = |rule| Match::new(RuleId(rule), How::Exact, false);
+        let found = |rule| ReferenceMatch::new(ReferenceId(rule), MatchKind::Exact, false);
         let names =
             Names::new(parsed.iter().zip(0..).map(|(pattern, rule)| (pattern, found(rule))).collect());
         (parsed, names)

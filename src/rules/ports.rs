@@ -20,7 +20,7 @@ const PROTOCOLS: &[(&str, u8)] = &[("tcp", TCP), ("udp", UDP), ("icmp", ICMP), (
 
 /// Neighbouring ports of one protocol, both ends included; the whole range where the protocol has no ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Span {
+pub struct PortRange {
     /// IP protocol number.
     pub protocol: u8,
     /// First port.
@@ -29,7 +29,7 @@ pub struct Span {
     pub to: u16,
 }
 
-impl Span {
+impl PortRange {
     /// How many ports more than one.
     pub const fn width(self) -> u16 {
         self.to - self.from
@@ -42,12 +42,12 @@ impl Span {
 
 /// A set of port spans, in the order in which they are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Ports(SmallVec<[Span; 2]>);
+pub struct Ports(SmallVec<[PortRange; 2]>);
 
 impl Ports {
     /// One TCP port.
     pub fn tcp(port: u16) -> Ports {
-        Ports(SmallVec::from_iter([Span { protocol: TCP, from: port, to: port }]))
+        Ports(SmallVec::from_iter([PortRange { protocol: TCP, from: port, to: port }]))
     }
 
     /// Reads a list of ports; the error says what is wrong with it.
@@ -66,13 +66,15 @@ impl Ports {
 
     /// Width of the narrowest span that has this port.
     pub fn narrowest(&self, protocol: u8, port: u16) -> Option<u16> {
-        let fits = |s: &&Span| s.protocol == protocol && (!s.has_ports() || (s.from..=s.to).contains(&port));
+        let fits =
+            |s: &&PortRange| s.protocol == protocol && (!s.has_ports() || (s.from..=s.to).contains(&port));
         self.0.iter().filter(fits).map(|s| s.width()).min()
     }
 
     /// True when both sets have a port in common.
     pub fn meets(&self, other: &Ports) -> bool {
-        let common = |a: &Span, b: &Span| a.protocol == b.protocol && a.from <= b.to && b.from <= a.to;
+        let common =
+            |a: &PortRange, b: &PortRange| a.protocol == b.protocol && a.from <= b.to && b.from <= a.to;
         self.0.iter().any(|a| other.0.iter().any(|b| common(a, b)))
     }
 
@@ -82,15 +84,15 @@ impl Ports {
     }
 
     /// The spans as written.
-    pub fn spans(&self) -> &[Span] {
+    pub fn spans(&self) -> &[PortRange] {
         &self.0
     }
 }
 
-fn span(text: &str) -> Option<Span> {
+fn span(text: &str) -> Option<PortRange> {
     let number = |word: &str| PROTOCOLS.iter().find(|(name, _)| *name == word).map(|(_, number)| *number);
     if let Some(protocol) = number(text).filter(|p| matches!(*p, ICMP | ICMPV6)) {
-        return Some(Span { protocol, from: 0, to: u16::MAX });
+        return Some(PortRange { protocol, from: 0, to: u16::MAX });
     }
     let (ports, protocol) = match text.split_once('/') {
         Some((ports, word)) => (ports, number(word).filter(|p| matches!(*p, TCP | UDP))?),
@@ -98,7 +100,7 @@ fn span(text: &str) -> Option<Span> {
     };
     let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
     let (from, to) = (port(from)?, port(to)?);
-    (from <= to).then_some(Span { protocol, from, to })
+    (from <= to).then_some(PortRange { protocol, from, to })
 }
 
 /// Digits only: `parse` alone would also take a sign.
@@ -116,8 +118,8 @@ impl fmt::Display for Ports {
             let word = PROTOCOLS.iter().find(|(_, p)| *p == span.protocol).map_or("ip", |(word, _)| word);
             match *span {
                 s if !s.has_ports() => f.write_str(word)?,
-                Span { from, to, .. } if from == to => write!(f, "{from}/{word}")?,
-                Span { from, to, .. } => write!(f, "{from}-{to}/{word}")?,
+                PortRange { from, to, .. } if from == to => write!(f, "{from}/{word}")?,
+                PortRange { from, to, .. } => write!(f, "{from}-{to}/{word}")?,
             }
         }
         Ok(())

@@ -19,14 +19,14 @@ pub use read::is_account;
 pub use read::slip_of;
 
 use super::cloud::Cloud;
-use super::file::Problem;
+use super::file::RuleFileError;
 use super::file::text_of;
 use super::library::Library;
 use super::library::Selection;
-use super::need::Redundancy;
-use super::need::SiteNeeds;
 use super::pattern::Pattern;
 use super::ports::Ports;
+use super::requirement::Redundancy;
+use super::requirement::SiteNeeds;
 
 /// A site, as far as its operator described it. The default knows nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -108,17 +108,17 @@ impl Allow {
 
 impl Site {
     /// Reads a site file. The library knows the products, documents and regions that there are.
-    pub fn load(path: &Path, library: &Library) -> Result<Site, Vec<Problem>> {
+    pub fn load(path: &Path, library: &Library) -> Result<Site, Vec<RuleFileError>> {
         let file = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|error| {
-            vec![Problem { what: "site file", file: file.clone(), line: 0, message: error.to_string() }]
+            vec![RuleFileError { what: "site file", file: file.clone(), line: 0, message: error.to_string() }]
         })?;
         let text = text_of("site file", &file, &bytes).map_err(|problem| vec![problem])?;
         read::read(path.parent(), &file, text, library)
     }
 
     /// Reads the text of the site file called `file`, and looks for no other file.
-    pub fn read(file: &str, text: &str, library: &Library) -> Result<Site, Vec<Problem>> {
+    pub fn read(file: &str, text: &str, library: &Library) -> Result<Site, Vec<RuleFileError>> {
         read::read(None, file, text, library)
     }
 

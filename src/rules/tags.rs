@@ -19,10 +19,10 @@ use sha2::Sha256;
 use crate::base::Address;
 
 use super::cloud::Cloud;
-use super::file::Problem;
+use super::file::RuleFileError;
 use super::file::in_plain_words;
 use super::file::line_of;
-use super::read::hex;
+use super::parse::hex;
 
 /// A tag among those of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,9 +108,9 @@ const PREFIX_LIMIT: usize = 4_000_000;
 
 impl Tags {
     /// Reads a file.
-    pub fn load(path: &Path) -> Result<Tags, Problem> {
+    pub fn load(path: &Path) -> Result<Tags, RuleFileError> {
         let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let bytes = std::fs::read(path).map_err(|error| Problem {
+        let bytes = std::fs::read(path).map_err(|error| RuleFileError {
             what: "service tags",
             file: path.display().to_string(),
             line: 0,
@@ -120,8 +120,9 @@ impl Tags {
     }
 
     /// Reads the bytes of the file called `file`.
-    pub fn parse(file: &str, bytes: &[u8]) -> Result<Tags, Problem> {
-        let problem = |line, message| Problem { what: "service tags", file: file.to_owned(), line, message };
+    pub fn parse(file: &str, bytes: &[u8]) -> Result<Tags, RuleFileError> {
+        let problem =
+            |line, message| RuleFileError { what: "service tags", file: file.to_owned(), line, message };
         let shape: FileShape = serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
             .map_err(|error| problem(error.line(), plain(&error)))?;
         if shape.values.is_empty() {

@@ -13,19 +13,19 @@ pub(super) fn library() -> &'static Library {
     LIBRARY.get_or_init(|| Library::embedded().unwrap())
 }
 
-fn rules_of(documents: &[&str]) -> Rules {
+fn rules_of(documents: &[&str]) -> RuleSet {
     let documents = documents.iter().map(|id| id.to_string()).collect();
     library().select(&Selection { documents: Some(documents), ..Selection::default() }).unwrap()
 }
 
-fn ids(rules: &Rules, name: &str) -> Vec<String> {
+fn ids(rules: &RuleSet, name: &str) -> Vec<String> {
     rules.host(name).iter().map(|found| rules.rule(found.rule).id.to_string()).collect()
 }
 
 /// The rows of `document` that speak of `name`, most specific first; `~` marks those that only mean it.
 fn check(document: &str, name: &str, expected: &[&str]) {
     let rules = rules_of(&[document]);
-    let mark = |found: &Match| if found.as_meant { "~" } else { "" };
+    let mark = |found: &ReferenceMatch| if found.as_meant { "~" } else { "" };
     let found: Vec<String> = rules
         .host(name)
         .iter()
@@ -60,7 +60,7 @@ fn every_file_of_the_folder_is_inside_the_program() {
 #[test]
 fn names_of_the_2019_document() {
     let selection = Selection { documents: Some(vec![FIRST.to_owned()]), ..Selection::default() };
-    assert_eq!(Rules::embedded(&selection).unwrap().documents().len(), 3, "with two that always hold");
+    assert_eq!(RuleSet::embedded(&selection).unwrap().documents().len(), 3, "with two that always hold");
     check(
         FIRST,
         "Kailani.ONE.Microsoft.com.",
@@ -75,7 +75,10 @@ fn names_of_the_2019_document() {
     check(FIRST, "graph.windows.net", &["afs-2019-06-24/endpoints/3.1"]);
     let rules = rules_of(&[FIRST]);
     let graph = rules.rule(rules.host("graph.windows.net")[0].rule);
-    assert_eq!((graph.clouds.to_string().as_str(), graph.need), ("public;us-government", Need::InstallTime));
+    assert_eq!(
+        (graph.clouds.to_string().as_str(), graph.need),
+        ("public;us-government", RequirementLevel::InstallTime)
+    );
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn west_us_and_the_german_regions_show_a_neighbours_discovery_name() {
 fn swiss_rows_have_discovery_names_in_the_primary_column_and_their_pairs_in_the_other() {
     let rules = rules_of(&["azure-file-sync@2024-05-13"]);
     let region = rules.regions().iter().find(|region| &*region.name == "Switzerland West").unwrap();
-    let urls = |ids: &[RuleId]| ids.iter().map(|id| rules.rule(*id).subject()).collect::<Vec<_>>();
+    let urls = |ids: &[ReferenceId]| ids.iter().map(|id| rules.rule(*id).subject()).collect::<Vec<_>>();
     assert_eq!(urls(&region.primary), ["https://switzerlandwest01.afs.azure.net"]);
     assert_eq!(urls(&region.discovery), ["https://tm-switzerlandwest01.afs.azure.net"]);
     assert_eq!(region.pair.as_deref(), Some("Switzerland North"));
@@ -129,7 +132,7 @@ fn a_region_that_is_in_no_table_is_documented_by_the_wildcard() {
     let rules = rules_of(&["azure-file-sync@2024-05-13"]);
     let found = rules.host("italynorth01.afs.azure.net");
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].how, How::Wildcard(3));
+    assert_eq!(found[0].how, MatchKind::Wildcard(3));
     assert!(!rules.rule(found[0].rule).broad);
     assert!(rules.rule(rules.host("other.one.microsoft.com")[0].rule).broad);
 }
@@ -193,24 +196,25 @@ fn placeholders_take_the_sites_value_or_match_their_form() {
         ]);
         library().select(&Selection { documents, values, ..Selection::default() }).unwrap()
     };
-    let hows = |rules: &Rules, name: &str| rules.host(name).iter().map(|found| found.how).collect::<Vec<_>>();
+    let hows =
+        |rules: &RuleSet, name: &str| rules.host(name).iter().map(|found| found.how).collect::<Vec<_>>();
     let open = select(&[]);
-    assert_eq!(hows(&open, "abc.gw.arc.azure.com"), [How::Placeholder]);
+    assert_eq!(hows(&open, "abc.gw.arc.azure.com"), [MatchKind::Placeholder]);
     assert_eq!(hows(&open, "a.bc.gw.arc.azure.com"), []);
-    assert_eq!(hows(&open, "any.eastus.arcdataservices.com"), [How::Placeholder]);
-    assert_eq!(hows(&open, "contososyncp.westeurope.afs.azure.net"), [How::Placeholder]);
-    assert_eq!(hows(&open, "azgn1.servicebus.windows.net")[0], How::Glob);
+    assert_eq!(hows(&open, "any.eastus.arcdataservices.com"), [MatchKind::Placeholder]);
+    assert_eq!(hows(&open, "contososyncp.westeurope.afs.azure.net"), [MatchKind::Placeholder]);
+    assert_eq!(hows(&open, "azgn1.servicebus.windows.net")[0], MatchKind::Glob);
     let ours = select(&[
         ("arc-gateway", "abc"),
         ("sync-service", "Contoso"),
         ("region", "West Europe"),
         ("key-vault", "vault1"),
     ]);
-    assert_eq!(hows(&ours, "abc.gw.arc.azure.com"), [How::Exact]);
+    assert_eq!(hows(&ours, "abc.gw.arc.azure.com"), [MatchKind::Exact]);
     assert_eq!(hows(&ours, "other.gw.arc.azure.com"), []);
-    assert_eq!(hows(&ours, "contososyncp.westeurope.afs.azure.net"), [How::Exact]);
-    assert_eq!(hows(&ours, "x.westeurope.arcdataservices.com"), [How::Wildcard(3)]);
-    assert_eq!(hows(&ours, "vault1.vault.azure.net"), [How::Exact, How::Exact]);
+    assert_eq!(hows(&ours, "contososyncp.westeurope.afs.azure.net"), [MatchKind::Exact]);
+    assert_eq!(hows(&ours, "x.westeurope.arcdataservices.com"), [MatchKind::Wildcard(3)]);
+    assert_eq!(hows(&ours, "vault1.vault.azure.net"), [MatchKind::Exact, MatchKind::Exact]);
 }
 
 #[test]
@@ -302,11 +306,17 @@ fn what_a_newer_document_keeps_counts_as_legacy() {
         let found = rules.host(name).into_iter().map(|found| rules.rule(found.rule));
         found.filter(|rule| &*rule.document.short == short).map(|rule| rule.need).collect::<Vec<_>>()
     };
-    assert_eq!(needs("graph.windows.net", "afs-2019-06-24"), [Need::Legacy]);
-    assert_eq!(needs("tlu.dl.delivery.mp.microsoft.com", "hci-required-2024-06-25"), [Need::Legacy]);
-    assert_eq!(needs("kailani6.one.microsoft.com", "afs-2024-05-13"), [Need::Required, Need::Required]);
+    assert_eq!(needs("graph.windows.net", "afs-2019-06-24"), [RequirementLevel::Legacy]);
+    assert_eq!(
+        needs("tlu.dl.delivery.mp.microsoft.com", "hci-required-2024-06-25"),
+        [RequirementLevel::Legacy]
+    );
+    assert_eq!(
+        needs("kailani6.one.microsoft.com", "afs-2024-05-13"),
+        [RequirementLevel::Required, RequirementLevel::Required]
+    );
     assert!(rules.statements("port").all(|(_, rule)| &*rule.document.short != "afs-2019-06-24"));
-    assert!(rules.required(&SiteNeeds::default()).iter().all(|need| need.need != Need::Legacy));
+    assert!(rules.required(&SiteNeeds::default()).iter().all(|need| need.need != RequirementLevel::Legacy));
 }
 
 #[test]
@@ -574,12 +584,12 @@ fn every_wrong_file_of_a_folder_is_told_also_where_one_is_no_text() {
 fn a_wrong_file_in_a_folder_is_named_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("mine.toml"), "[document]\nid = \"a\"\nshrot = \"a\"\n").unwrap();
-    let error = Rules::from_dir(folder.path(), &Selection::default()).unwrap_err();
+    let error = RuleSet::from_dir(folder.path(), &Selection::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot read rules: mine.toml:3: unknown key `shrot`, did you mean `short`?"
     );
     let empty = tempfile::tempdir().unwrap();
-    let error = Rules::from_dir(empty.path(), &Selection::default()).unwrap_err().to_string();
+    let error = RuleSet::from_dir(empty.path(), &Selection::default()).unwrap_err().to_string();
     assert!(error.ends_with("no rule file in this folder"), "{error}");
 }

@@ -15,7 +15,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
-use afs_audit::audit;
 use afs_audit::capture;
 use afs_audit::capture::Capture;
 use afs_audit::capture::Input;
@@ -24,9 +23,10 @@ use afs_audit::flow;
 use afs_audit::judge;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::FlowRow;
-use afs_audit::judge::Ground;
+use afs_audit::judge::Policy;
 use afs_audit::judge::Scope;
-use afs_audit::rules::Rules;
+use afs_audit::pipeline;
+use afs_audit::rules::RuleSet;
 use afs_audit::rules::Selection;
 use afs_audit::rules::Site;
 
@@ -54,7 +54,7 @@ pub struct Run {
     /// In the order of their responses.
     pub dns: Vec<DnsRow>,
     /// All that is no row.
-    pub facts: audit::Facts,
+    pub facts: pipeline::RunResult,
 }
 
 #[derive(Default)]
@@ -63,7 +63,7 @@ struct Kept {
     dns: Vec<DnsRow>,
 }
 
-impl audit::Clerk for Kept {
+impl pipeline::RunSink for Kept {
     fn flow(&mut self, row: &FlowRow) {
         self.flows.push(row.clone());
     }
@@ -75,13 +75,13 @@ impl audit::Clerk for Kept {
 
 struct Nobody;
 
-impl audit::Watcher for Nobody {
+impl pipeline::ProgressObserver for Nobody {
     fn progress(&mut self, _: u64, _: u64) {}
 }
 
-static GROUND: LazyLock<Arc<Ground>> = LazyLock::new(|| {
-    let rules = Rules::embedded(&Selection::default()).unwrap();
-    Arc::new(Ground::new(Arc::new(rules), Site::default(), None))
+static GROUND: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+    let rules = RuleSet::embedded(&Selection::default()).unwrap();
+    Arc::new(Policy::new(Arc::new(rules), Site::default(), None))
 });
 
 /// Runs the pipeline over `files`; the error is why none of them could be opened.
@@ -92,7 +92,7 @@ pub fn run(files: &[PathBuf]) -> Result<Run, String> {
 /// The same by so many workers.
 pub fn run_by(files: &[PathBuf], workers: usize) -> Result<Run, String> {
     let inputs = files.iter().map(|file| Input::Path(file.clone())).collect();
-    let plan = capture::Plan { inputs, hash: capture::Hash::None, ..capture::Plan::default() };
+    let plan = capture::InputPlan { inputs, hash: capture::Hash::None, ..capture::InputPlan::default() };
     let capture = Capture::open(plan).map_err(|error| error.to_string())?;
     Ok(audited(capture, Scope::default(), workers))
 }
@@ -106,15 +106,15 @@ pub fn run_over(bytes: Vec<u8>) -> Run {
 }
 
 fn audited(capture: Capture, scope: Scope, workers: usize) -> Run {
-    let plan = audit::Plan {
-        ground: Arc::clone(&GROUND),
+    let plan = pipeline::AuditPlan {
+        policy: Arc::clone(&GROUND),
         scope,
-        fragments: decode::Limits::default(),
-        flows: flow::Limits::default(),
-        judge: judge::Limits::default(),
+        fragments: decode::FragmentLimits::default(),
+        flows: flow::FlowLimits::default(),
+        judge: judge::JudgeLimits::default(),
         workers,
     };
-    let (facts, kept) = audit::run(capture, plan, Kept::default(), &mut Nobody, &AtomicBool::new(false));
+    let (facts, kept) = pipeline::run(capture, plan, Kept::default(), &mut Nobody, &AtomicBool::new(false));
     Run { flows: kept.flows, dns: kept.dns, facts }
 }
 

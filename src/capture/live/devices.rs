@@ -1,6 +1,6 @@
 //! Opens interfaces, before rights are given up.
 //!
-//! In:  a [`LivePlan`].
+//! In:  a [`LiveCapturePlan`].
 //! Out: open captures, and their threads when it begins; why one cannot be had.
 //! Not: a frame.
 
@@ -13,32 +13,32 @@ use std::time::Instant;
 use crossbeam_channel::bounded;
 use pcap::Active;
 
-use super::Live;
+use super::LiveCapture;
+use super::LiveCapturePlan;
 use super::LiveError;
-use super::LivePlan;
 use super::QUEUE;
-use super::filler::Filler;
-use super::gauge::Gauges;
+use super::block_writer::BlockWriter;
 use super::list::printable;
 use super::now;
-use super::port::Port;
+use super::stats::CaptureStats;
+use super::worker::InterfaceWorker;
 use crate::base::WireText;
 use crate::capture::FilterError;
 use crate::capture::Interface;
 use crate::capture::LinkType;
-#[cfg(target_os = "linux")]
-use crate::capture::again::Kept;
 use crate::capture::filter::Filter;
-use crate::capture::save::Saver;
+#[cfg(target_os = "linux")]
+use crate::capture::rebind::Kept;
+use crate::capture::save::FrameSaver;
 
 /// How long the kernel may keep a block that is not full. More wakes us less often, less shows findings earlier.
 pub(super) const KERNEL_WAIT_MILLIS: i32 = 50;
 
 /// Interfaces that are open; nothing is read yet. Rights can be given up now.
 pub struct Devices {
-    ports: Vec<Port>,
-    plan: Arc<LivePlan>,
-    gauges: Arc<Gauges>,
+    ports: Vec<InterfaceWorker>,
+    plan: Arc<LiveCapturePlan>,
+    gauges: Arc<CaptureStats>,
 }
 
 impl std::fmt::Debug for Devices {
@@ -49,11 +49,11 @@ impl std::fmt::Debug for Devices {
 
 impl Devices {
     /// Opens all interfaces.
-    pub fn open(plan: LivePlan) -> Result<Devices, LiveError> {
+    pub fn open(plan: LiveCapturePlan) -> Result<Devices, LiveError> {
         if let Some(filter) = &plan.filter {
             Filter::new(filter)?;
         }
-        let gauges = Arc::new(Gauges::new(&plan.interfaces));
+        let gauges = Arc::new(CaptureStats::new(&plan.interfaces));
         let plan = Arc::new(plan);
         let now = Instant::now();
         let mut ports = Vec::new();
@@ -61,7 +61,7 @@ impl Devices {
             let Opened { capture, link, promiscuous } = open(name, &plan, &gauges)?;
             #[cfg(not(target_os = "linux"))]
             let _ = promiscuous;
-            ports.push(Port {
+            ports.push(InterfaceWorker {
                 place: place as u16,
                 plan: Arc::clone(&plan),
                 capture,
@@ -80,7 +80,7 @@ impl Devices {
     }
 
     /// What can be watched.
-    pub fn gauges(&self) -> Arc<Gauges> {
+    pub fn gauges(&self) -> Arc<CaptureStats> {
         Arc::clone(&self.gauges)
     }
 
@@ -104,13 +104,13 @@ impl Devices {
             .collect()
     }
 
-    /// Begins to capture. `stop` ends it, `turn` asks once for new evidence.
+    /// Begins to capture. `stop` ends it, `rotate` asks once for new evidence.
     pub fn start(
         self,
         stop: Arc<AtomicBool>,
-        turn: Arc<AtomicBool>,
-        saver: Option<Saver>,
-    ) -> std::io::Result<Live> {
+        rotate: Arc<AtomicBool>,
+        saver: Option<FrameSaver>,
+    ) -> std::io::Result<LiveCapture> {
         let interfaces = self.interfaces();
         let (give, pieces) = bounded(QUEUE);
         let halt = Arc::new(AtomicBool::new(false));
@@ -120,14 +120,14 @@ impl Devices {
         }
         for port in self.ports {
             let gauges = Arc::clone(&self.gauges);
-            let filler = Filler::new(port.place, port.link, give.clone(), Arc::clone(&gauges));
+            let filler = BlockWriter::new(port.place, port.link, give.clone(), Arc::clone(&gauges));
             let halt = Arc::clone(&halt);
             thread::Builder::new().name("capture".to_owned()).spawn(move || port.watch(filler, &halt))?;
         }
-        let mut live = Live::new(pieces, self.gauges, self.plan);
+        let mut live = LiveCapture::new(pieces, self.gauges, self.plan);
         live.clock = clock;
         (live.interfaces, live.saver) = (interfaces, saver);
-        (live.stop, live.turn, live.halt) = (stop, turn, halt);
+        (live.stop, live.rotate, live.halt) = (stop, rotate, halt);
         live.begin_facts();
         Ok(live)
     }
@@ -141,7 +141,7 @@ pub(super) struct Opened {
 
 /// Opens an interface as we want it: the kernel's ring in its default mode (the immediate mode is older and loses frames),
 /// promiscuous where that can be had.
-pub(super) fn open(name: &str, plan: &LivePlan, gauges: &Gauges) -> Result<Opened, LiveError> {
+pub(super) fn open(name: &str, plan: &LiveCapturePlan, gauges: &CaptureStats) -> Result<Opened, LiveError> {
     let other = |why: String| LiveError::Other { interface: name.to_owned(), why };
     let begin = |promiscuous: bool| {
         let inactive = pcap::Capture::from_device(name)?

@@ -10,7 +10,7 @@ use crate::base::WireText;
 
 /// An interface that could be captured on. Names may be chosen by strangers; as they stand here they can be printed.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Listed {
+pub struct InterfaceInfo {
     /// Its name.
     pub name: String,
     /// `up`, `down`, `up, no carrier`; empty where there is none.
@@ -29,7 +29,7 @@ fn has_state(name: &str) -> bool {
 }
 
 /// The interfaces of this machine.
-pub fn interfaces() -> Result<Vec<Listed>, LiveError> {
+pub fn interfaces() -> Result<Vec<InterfaceInfo>, LiveError> {
     let devices = pcap::Device::list()
         .map_err(|error| LiveError::Other { interface: "any interface".to_owned(), why: words(&error) })?;
     let listed = devices.into_iter().map(|device| {
@@ -44,7 +44,7 @@ pub fn interfaces() -> Result<Vec<Listed>, LiveError> {
             let mask = address.netmask.and_then(|mask| ipnet::ip_mask_to_prefix(mask).ok());
             mask.map_or_else(|| address.addr.to_string(), |mask| format!("{}/{mask}", address.addr))
         });
-        Listed {
+        InterfaceInfo {
             state,
             addresses: addresses.collect(),
             link_types: link_types(&device.name),

@@ -1,18 +1,18 @@
 //! Captures from interfaces.
 //!
 //! In:  names of interfaces, through libpcap.
-//! Out: [`Chunk`]s as they come, numbered in the order of their coming, and a [`Pulse`] every second; what the interfaces
+//! Out: [`Chunk`]s as they come, numbered in the order of their coming, and a [`Heartbeat`] every second; what the interfaces
 //!      were ([`InputFacts`]).
 //! Not: a disk. The threads that empty the rings copy each frame once and hand blocks on; when nobody takes them they drop
 //!      and count, so that the ring is never what waits.
 //!
 //! `devices` opens, `port` empties a ring, `filler` copies, and here the frames of all come together; `gauge` is what all count.
 
+mod block_writer;
 mod devices;
-mod filler;
-mod gauge;
 mod list;
-mod port;
+mod stats;
+mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,21 +24,21 @@ use std::time::SystemTime;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::RecvTimeoutError;
 
+use block_writer::Piece;
 pub use devices::Devices;
-use filler::Piece;
-pub use gauge::Gauge;
-pub use gauge::Gauges;
-pub(super) use gauge::read;
-pub use list::Listed;
+pub use list::InterfaceInfo;
 pub use list::interfaces;
+pub use stats::CaptureStats;
+pub use stats::InterfaceStats;
+pub(super) use stats::read;
 
 use super::Chunk;
 use super::FilterError;
+use super::Heartbeat;
 use super::InputFacts;
+use super::InputOutcome;
 use super::Interface;
-use super::Outcome;
-use super::Pulse;
-use super::save::Saver;
+use super::save::FrameSaver;
 use crate::base::FileId;
 use crate::base::Time;
 use crate::base::WireText;
@@ -54,7 +54,7 @@ const SET_NANOS: i64 = 1_000_000_000;
 
 /// How to capture.
 #[derive(Clone, Debug)]
-pub struct LivePlan {
+pub struct LiveCapturePlan {
     /// Names of interfaces; `any` is all of them.
     pub interfaces: Vec<String>,
     /// A BPF expression, as tcpdump takes it.
@@ -113,18 +113,18 @@ pub enum LiveError {
 }
 
 /// Frames of all interfaces, as they come.
-pub struct Live {
+pub struct LiveCapture {
     pieces: Receiver<Piece>,
-    gauges: Arc<Gauges>,
+    gauges: Arc<CaptureStats>,
     interfaces: Vec<Interface>,
-    plan: Arc<LivePlan>,
+    plan: Arc<LiveCapturePlan>,
     /// Set by whoever wants it to end.
     stop: Arc<AtomicBool>,
     /// Set by whoever wants new evidence.
-    turn: Arc<AtomicBool>,
+    rotate: Arc<AtomicBool>,
     /// Ends the capture threads.
     halt: Arc<AtomicBool>,
-    saver: Option<Saver>,
+    saver: Option<FrameSaver>,
     began: Instant,
     beat: Instant,
     turned: Instant,
@@ -141,24 +141,24 @@ pub struct Live {
     at_turn: Vec<(u64, u64)>,
 }
 
-impl std::fmt::Debug for Live {
+impl std::fmt::Debug for LiveCapture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.plan.fmt(f)
     }
 }
 
-impl Live {
+impl LiveCapture {
     /// Nothing was captured yet, and nobody saves or stops it.
-    fn new(pieces: Receiver<Piece>, gauges: Arc<Gauges>, plan: Arc<LivePlan>) -> Live {
+    fn new(pieces: Receiver<Piece>, gauges: Arc<CaptureStats>, plan: Arc<LiveCapturePlan>) -> LiveCapture {
         let began = Instant::now();
-        Live {
+        LiveCapture {
             pieces,
             gauges,
             interfaces: Vec::new(),
             left: plan.frame_limit.unwrap_or(u64::MAX),
             plan,
             stop: Arc::default(),
-            turn: Arc::default(),
+            rotate: Arc::default(),
             halt: Arc::default(),
             saver: None,
             began,
@@ -178,7 +178,7 @@ impl Live {
     /// Fills `chunk` with the next frames, a pulse, or both; false at the end.
     pub fn next(&mut self, chunk: &mut Chunk) -> bool {
         chunk.frames.clear();
-        chunk.pulse = None;
+        chunk.heartbeat = None;
         chunk.file = FileId::default();
         if self.ended {
             return false;
@@ -200,16 +200,16 @@ impl Live {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.ended = true;
-                    chunk.pulse = Some(self.pulse(false));
+                    chunk.heartbeat = Some(self.heartbeat(false));
                     return true;
                 }
             }
-            let turn = self.turn.swap(false, Ordering::Relaxed)
+            let rotate = self.rotate.swap(false, Ordering::Relaxed)
                 || self.plan.every.is_some_and(|every| self.turned.elapsed() >= every);
-            if turn || self.beat.elapsed() >= Duration::from_secs(1) {
-                chunk.pulse = Some(self.pulse(turn));
+            if rotate || self.beat.elapsed() >= Duration::from_secs(1) {
+                chunk.heartbeat = Some(self.heartbeat(rotate));
             }
-            if !chunk.frames.is_empty() || chunk.pulse.is_some() {
+            if !chunk.frames.is_empty() || chunk.heartbeat.is_some() {
                 return true;
             }
         }
@@ -241,9 +241,9 @@ impl Live {
         }
     }
 
-    fn pulse(&mut self, turn: bool) -> Pulse {
+    fn heartbeat(&mut self, rotate: bool) -> Heartbeat {
         let before = std::mem::replace(&mut self.beat, Instant::now());
-        if turn {
+        if rotate {
             self.turned = self.beat;
         }
         let lost = self.gauges.lost();
@@ -268,7 +268,7 @@ impl Live {
             // Behind: the clock is that of the frames.
             self.latest
         };
-        Pulse { time, lost: since, turn }
+        Heartbeat { time, lost: since, rotate }
     }
 
     /// Bytes of frames so far.
@@ -277,7 +277,7 @@ impl Live {
     }
 
     /// What the capture was since the last turn.
-    pub fn turn(&mut self) -> Vec<InputFacts> {
+    pub fn rotate(&mut self) -> Vec<InputFacts> {
         let mut facts = std::mem::take(&mut self.facts);
         facts.raw_bytes = facts.frame_bytes;
         facts.decoded_bytes = facts.frame_bytes;
@@ -296,7 +296,7 @@ impl Live {
     fn begin_facts(&mut self) {
         self.facts = InputFacts {
             name: WireText::new(self.plan.interfaces.join("+").as_bytes(), 512),
-            outcome: Outcome::Read,
+            outcome: InputOutcome::Read,
             format: Some("live"),
             complete: true,
             ..InputFacts::default()
@@ -307,7 +307,7 @@ impl Live {
     /// Ends the capture, and tells what it was since the last turn.
     pub fn finish(mut self) -> Vec<InputFacts> {
         self.halt.store(true, Ordering::Relaxed);
-        let facts = self.turn();
+        let facts = self.rotate();
         if let Some(saver) = self.saver.take() {
             saver.finish(&self.gauges);
         }
@@ -315,7 +315,7 @@ impl Live {
     }
 }
 
-impl Drop for Live {
+impl Drop for LiveCapture {
     fn drop(&mut self) {
         self.halt.store(true, Ordering::Relaxed);
     }
@@ -334,8 +334,8 @@ mod tests {
 
     use super::*;
 
-    fn live() -> (Sender<Piece>, Live) {
-        let plan = LivePlan {
+    fn live() -> (Sender<Piece>, LiveCapture) {
+        let plan = LiveCapturePlan {
             interfaces: vec!["a".to_owned(), "b".to_owned()],
             filter: None,
             snap_len: 64,
@@ -344,9 +344,9 @@ mod tests {
             duration: None,
             every: None,
         };
-        let gauges = Gauges::new(&plan.interfaces);
+        let gauges = CaptureStats::new(&plan.interfaces);
         let (give, pieces) = bounded(QUEUE);
-        let live = Live::new(pieces, Arc::new(gauges), Arc::new(plan));
+        let live = LiveCapture::new(pieces, Arc::new(gauges), Arc::new(plan));
         (give, live)
     }
 
@@ -354,29 +354,29 @@ mod tests {
     #[test]
     fn no_time_passes_that_was_not_looked_at() {
         let (give, mut live) = live();
-        let seen = |live: &Live, port: usize, time: i64| {
+        let seen = |live: &LiveCapture, port: usize, time: i64| {
             live.gauges.ports[port].seen_until.store(time, Ordering::Relaxed);
         };
         seen(&live, 0, 50_000_000_000);
         seen(&live, 1, 9_000_000_000);
-        assert_eq!(live.pulse(false).time, Time(8_000_000_000));
+        assert_eq!(live.heartbeat(false).time, Time(8_000_000_000));
         seen(&live, 1, 60_000_000_000);
-        assert_eq!(live.pulse(false).time, Time(49_000_000_000));
+        assert_eq!(live.heartbeat(false).time, Time(49_000_000_000));
         // What waits may be older.
         live.latest = Time(10_000_000_000);
         give.send(Piece { bytes: Arc::default(), frames: Vec::new() }).unwrap();
-        assert_eq!(live.pulse(false).time, Time(10_000_000_000));
+        assert_eq!(live.heartbeat(false).time, Time(10_000_000_000));
     }
 
     #[test]
     fn a_clock_that_was_set_is_told_and_doubted() {
         let (_give, mut live) = live();
-        assert_eq!(live.pulse(false).lost, 0);
+        assert_eq!(live.heartbeat(false).lost, 0);
         live.clock = Time(now().0 - 3_600_000_000_000);
-        assert_eq!(live.pulse(false).lost, 1);
+        assert_eq!(live.heartbeat(false).lost, 1);
         live.clock = Time(now().0 + 60_000_000_000);
-        assert_eq!(live.pulse(false).lost, 1);
-        assert_eq!(live.pulse(false).lost, 0);
+        assert_eq!(live.heartbeat(false).lost, 1);
+        assert_eq!(live.heartbeat(false).lost, 0);
         let said: Vec<String> = live.gauges.said().collect();
         assert!(
             said[0].starts_with("the clock was set forward, or the machine slept, by 3600 s"),

@@ -5,7 +5,7 @@
 //! Not: which interface it was.
 
 use crate::base::Cursor;
-use crate::base::Cut;
+use crate::base::Truncated;
 use crate::capture::LinkType;
 
 use super::super::ether;
@@ -153,7 +153,7 @@ pub(in crate::decode) fn nflog<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<
 const PAYLOAD: u16 = 9;
 
 /// An attribute's length, its own header included, and type. Types are small, which tells the byte order.
-fn attribute(c: &mut Cursor<'_>) -> Result<(usize, u16), Cut> {
+fn attribute(c: &mut Cursor<'_>) -> Result<(usize, u16), Truncated> {
     let len = c.u16_le("attribute length")?;
     let kind = c.u16_le("attribute type")?;
     if kind < 256 {

@@ -5,7 +5,7 @@
 //! Not: management and control frames; encrypted payload.
 
 use crate::base::Cursor;
-use crate::base::Cut;
+use crate::base::Truncated;
 use crate::capture::LinkType;
 
 use super::super::view::Next;
@@ -84,7 +84,7 @@ mod flag {
 }
 
 /// Duration, addresses and controls: the sequence control, and whether several frames follow.
-fn header(c: &mut Cursor<'_>, control: u8, flags: u8) -> Result<(u16, bool), Cut> {
+fn header(c: &mut Cursor<'_>, control: u8, flags: u8) -> Result<(u16, bool), Truncated> {
     c.skip(22, "addresses")?;
     let sequence = c.u16("sequence control")?;
     if flags & (flag::TO_DS | flag::FROM_DS) == flag::TO_DS | flag::FROM_DS {

@@ -58,7 +58,7 @@ fn is_other_region(seen: &Seen<'_>) -> bool {
 }
 
 fn other_region(seen: &Seen<'_>) -> String {
-    let ours = seen.ground.site.sync_region.as_deref().unwrap_or_default();
+    let ours = seen.policy.site.sync_region.as_deref().unwrap_or_default();
     format!(
         "{} used {}, an instance of another region; the site is in {ours}",
         seen.row.client.address,
@@ -122,11 +122,11 @@ enum Privacy {
 fn privacy(seen: &Seen<'_>) -> Privacy {
     let Some(nature) = nature(seen).filter(|nature| nature.can_be_private) else { return Privacy::Fine };
     let server = seen.row.server.address;
-    if seen.case.claimed(NameSource::Connect).is_some() || seen.ground.proxies.hold(server) {
+    if seen.case.claimed(NameSource::Connect).is_some() || seen.policy.proxies.hold(server) {
         return Privacy::Fine;
     }
     let in_zone = nature.in_zone || seen.case.dns.as_ref().is_some_and(|named| named.is_through_zone());
-    let declared = &seen.ground.private_networks;
+    let declared = &seen.policy.private_networks;
     match (server.is_private() || declared.hold(server), in_zone) {
         (false, true) => Privacy::Leaks,
         (false, false) if !declared.is_empty() => Privacy::Public,
@@ -168,13 +168,13 @@ fn asks_a_proxy(seen: &Seen<'_>) -> bool {
 
 fn is_direct(seen: &Seen<'_>) -> bool {
     let server = seen.row.server.address;
-    let leaves = !server.is_private() && !seen.ground.private_networks.hold(server);
-    !seen.ground.proxies.is_empty()
+    let leaves = !server.is_private() && !seen.policy.private_networks.hold(server);
+    !seen.policy.proxies.is_empty()
         && seen.verdict.documented.is_some()
         && seen.verdict.approved.is_none()
         && (leaves || asks_a_proxy(seen))
-        && !seen.ground.proxies.hold(server)
-        && !seen.ground.proxies.hold(seen.row.client.address)
+        && !seen.policy.proxies.hold(server)
+        && !seen.policy.proxies.hold(seen.row.client.address)
 }
 
 fn direct(seen: &Seen<'_>) -> String {
@@ -198,7 +198,7 @@ fn direct(seen: &Seen<'_>) -> String {
 fn strange_port(seen: &Seen<'_>) -> String {
     let (client, server) = (seen.row.client.address, seen.row.server);
     let roles = |address| {
-        let bits = seen.ground.roles(address);
+        let bits = seen.policy.roles(address);
         let held = ROLES.iter().enumerate().filter(|(place, _)| bits & (1 << place) != 0);
         held.map(|(_, role)| *role).collect::<Vec<_>>().join(", ")
     };
@@ -252,7 +252,7 @@ fn tunnel(seen: &Seen<'_>) -> String {
 /// A documented name that a client or server said, at an address in no tag of the cloud that its rows are for.
 fn is_untagged(seen: &Seen<'_>) -> bool {
     let answered = seen
-        .closing
+        .flow_end
         .tcp
         .as_ref()
         .is_none_or(|story| matches!(story.handshake, Handshake::Complete | Handshake::Unseen));
@@ -261,9 +261,9 @@ fn is_untagged(seen: &Seen<'_>) -> bool {
     else {
         return false;
     };
-    let cloud = seen.ground.tags.as_ref().and_then(|tags| tags.cloud());
+    let cloud = seen.policy.tags.as_ref().and_then(|tags| tags.cloud());
     let in_cloud = known.standing.rules.iter().any(|id| {
-        let clouds = seen.ground.rules.rule(*id).clouds;
+        let clouds = seen.policy.rules.rule(*id).clouds;
         cloud.is_some_and(|cloud| clouds.is_none() || clouds.holds(cloud))
     });
     in_cloud

@@ -7,7 +7,7 @@
 use super::name::name;
 use crate::base::Address;
 use crate::base::Cursor;
-use crate::base::Cut;
+use crate::base::Truncated;
 use crate::base::WireText;
 use crate::read::fact::AnswerData;
 use dns_parser::RData;
@@ -169,7 +169,7 @@ struct Parameters {
 
 impl Parameters {
     /// One SvcParam: key and value (RFC 9460 §14.3.2; `dohpath` is RFC 9461 §5).
-    fn read(&mut self, c: &mut Cursor<'_>) -> Result<(), Cut> {
+    fn read(&mut self, c: &mut Cursor<'_>) -> Result<(), Truncated> {
         let key = c.u16("SvcParamKey")?;
         let len = c.u16("SvcParamValue length")?;
         let mut value = c.sub(len, "SvcParamValue")?;
@@ -218,8 +218,8 @@ impl Parameters {
     fn list(
         &mut self,
         value: &mut Cursor<'_>,
-        item: impl Fn(&mut String, &mut Cursor<'_>) -> Result<(), Cut>,
-    ) -> Result<(), Cut> {
+        item: impl Fn(&mut String, &mut Cursor<'_>) -> Result<(), Truncated>,
+    ) -> Result<(), Truncated> {
         let mut first = true;
         while !value.is_empty() && self.text.len() <= TEXT_LIMIT {
             if !first {
@@ -235,8 +235,8 @@ impl Parameters {
         &mut self,
         label: &str,
         value: &mut Cursor<'_>,
-        read: impl Fn(&mut Cursor<'_>) -> Result<Address, Cut>,
-    ) -> Result<(), Cut> {
+        read: impl Fn(&mut Cursor<'_>) -> Result<Address, Truncated>,
+    ) -> Result<(), Truncated> {
         self.text.push_str(label);
         let hints = &mut self.hints;
         let mut first = true;

@@ -8,7 +8,7 @@
 //! that it does not know, HTTPS among them, and its names take quadratic time; so the walk and the names are ours.
 
 use super::data;
-use super::name::Damage;
+use super::name::NameError;
 use super::name::name;
 use super::name::skip;
 use crate::base::Cursor;
@@ -64,7 +64,7 @@ pub(crate) struct Message {
     /// Code and text.
     pub extended_error: Option<(u16, WireText)>,
     /// Why the walk ended early.
-    pub damage: Option<Damage>,
+    pub damage: Option<NameError>,
     /// Bytes behind the last record.
     pub trailing: usize,
 }
@@ -106,10 +106,10 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Message> {
     Some(message)
 }
 
-fn sections(bytes: &[u8], header: &Header, message: &mut Message) -> Result<usize, Damage> {
+fn sections(bytes: &[u8], header: &Header, message: &mut Message) -> Result<usize, NameError> {
     let mut at = HEADER_LEN;
     if header.questions > QUESTION_LIMIT {
-        return Err(Damage::Broken("too many questions"));
+        return Err(NameError::Broken("too many questions"));
     }
     for _ in 0..header.questions {
         at = question(bytes, at, message)?;
@@ -123,7 +123,7 @@ fn sections(bytes: &[u8], header: &Header, message: &mut Message) -> Result<usiz
     // Each record takes at least eleven bytes, so the counts of a hostile header end with the message.
     for _ in 0..header.answers {
         if message.answers.len() >= ANSWER_LIMIT {
-            return Err(Damage::Broken("more than 512 answers"));
+            return Err(NameError::Broken("more than 512 answers"));
         }
         at = answer(bytes, at, message, &mut last)?;
     }
@@ -168,7 +168,7 @@ fn hosts_named(answers: &[Answer]) -> Vec<Box<str>> {
     answers.iter().filter_map(host).collect()
 }
 
-fn question(bytes: &[u8], at: usize, message: &mut Message) -> Result<usize, Damage> {
+fn question(bytes: &[u8], at: usize, message: &mut Message) -> Result<usize, NameError> {
     let end = if message.question.is_some() {
         skip(bytes, at)?
     } else {
@@ -180,7 +180,7 @@ fn question(bytes: &[u8], at: usize, message: &mut Message) -> Result<usize, Dam
         end
     };
     let behind = end + 4;
-    if behind > bytes.len() { Err(Damage::Cut) } else { Ok(behind) }
+    if behind > bytes.len() { Err(NameError::Truncated) } else { Ok(behind) }
 }
 
 /// A record without its owner: RFC 1035 §4.1.3.
@@ -194,12 +194,12 @@ struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// The record at `at`, its owner passed over.
-    fn read(bytes: &'a [u8], at: usize) -> Result<Record<'a>, Damage> {
+    fn read(bytes: &'a [u8], at: usize) -> Result<Record<'a>, NameError> {
         Record::body(bytes, skip(bytes, at)?)
     }
 
     /// The record whose owner ends at `at`.
-    fn body(bytes: &'a [u8], at: usize) -> Result<Record<'a>, Damage> {
+    fn body(bytes: &'a [u8], at: usize) -> Result<Record<'a>, NameError> {
         let mut c = Cursor::new(bytes.get(at..).unwrap_or_default());
         let kind = c.u16("record type")?;
         c.skip(2, "record class")?;
@@ -218,7 +218,7 @@ struct Last {
     data_at: usize,
 }
 
-fn answer(bytes: &[u8], at: usize, message: &mut Message, last: &mut Last) -> Result<usize, Damage> {
+fn answer(bytes: &[u8], at: usize, message: &mut Message, last: &mut Last) -> Result<usize, NameError> {
     // A pointer by itself most often leads to the question, to the owner before, or to the name that a CNAME gave.
     let target = match bytes.get(at..).and_then(<[u8]>::first_chunk::<2>) {
         Some([head, low]) if head & 0xc0 == 0xc0 => usize::from(u16::from_be_bytes([head & 0x3f, *low])),
@@ -247,7 +247,7 @@ fn options(record: &Record<'_>, message: &mut Message) {
     while let Ok((code, mut option)) = (|| {
         let code = c.u16("option code")?;
         let len = c.u16("option length")?;
-        Ok::<_, crate::base::Cut>((code, c.sub(len, "option")?))
+        Ok::<_, crate::base::Truncated>((code, c.sub(len, "option")?))
     })() {
         if code == EXTENDED_ERROR
             && message.extended_error.is_none()

@@ -11,12 +11,12 @@ mod name;
 use super::fact::Fact;
 use super::fact::Resolution;
 use super::reader::Code;
+use super::reader::Emitter;
 use super::reader::Probe;
 use super::reader::Reader;
 use super::reader::Sample;
 use super::reader::Spec;
 use super::reader::Step;
-use super::reader::Tell;
 use super::reader::Transport;
 use crate::base::Cursor;
 use crate::base::FrameRef;
@@ -26,7 +26,7 @@ use crate::base::Time;
 use dns_parser::Opcode;
 use message::HEADER_LEN;
 use message::Message;
-use name::Damage;
+use name::NameError;
 
 /// DNS: RFC 1035 §4.2.
 const DNS_PORT: u16 = 53;
@@ -117,7 +117,7 @@ fn plausible(bytes: &[u8]) -> bool {
         && match message::header(bytes) {
             Some(header) if header.questions > 0 => {
                 // A question cut by the snap length is fine, a broken one is not.
-                !matches!(name::labels(bytes, HEADER_LEN), Err(Damage::Broken(_)))
+                !matches!(name::labels(bytes, HEADER_LEN), Err(NameError::Broken(_)))
             }
             Some(header) => {
                 !header.query || header.nameservers > 0 || header.additional > 0 || header.answers > 0
@@ -166,7 +166,7 @@ struct Asked {
 
 impl Asked {
     fn unanswered(self) -> Fact {
-        Fact::Resolved(Box::new(Resolution {
+        Fact::DnsResolved(Box::new(Resolution {
             opcode: 0,
             query_name: self.name,
             query_type: self.kind,
@@ -212,35 +212,35 @@ impl Dns {
     }
 
     /// Reads one message; `cut`: the capture does not hold all of it.
-    fn message(&mut self, bytes: &[u8], cut: bool, tell: &mut Tell<'_>) {
+    fn message(&mut self, bytes: &[u8], cut: bool, emit: &mut Emitter<'_>) {
         if !self.told {
             self.told = true;
-            tell.spoke(self.app);
+            emit.spoke(self.app);
         }
         let Some(message) = message::read(bytes) else {
-            return self.odd("message shorter than its header", tell);
+            return self.odd("message shorter than its header", emit);
         };
-        if let Some(Damage::Broken(what)) = message.damage {
-            self.odd(what, tell);
+        if let Some(NameError::Broken(what)) = message.damage {
+            self.odd(what, emit);
         } else if message.damage.is_some() && !cut && !message.truncated {
-            self.odd("message ends before its records", tell);
+            self.odd("message ends before its records", emit);
         }
         match (message.opcode, message.query) {
-            (message::QUERY, true) => self.query(message, tell),
-            (message::QUERY | message::NOTIFY | message::UPDATE, false) => self.response(message, cut, tell),
+            (message::QUERY, true) => self.query(message, emit),
+            (message::QUERY | message::NOTIFY | message::UPDATE, false) => self.response(message, cut, emit),
             // A notice or update that nobody answers is not waited for; the rest asks for no name.
             _ => {}
         }
     }
 
-    fn odd(&mut self, what: &'static str, tell: &mut Tell<'_>) {
+    fn odd(&mut self, what: &'static str, emit: &mut Emitter<'_>) {
         if !self.odd {
             self.odd = true;
-            tell.odd("dns", what);
+            emit.odd("dns", what);
         }
     }
 
-    fn query(&mut self, message: Message, tell: &mut Tell<'_>) {
+    fn query(&mut self, message: Message, emit: &mut Emitter<'_>) {
         // Who answers a multicast query speaks in a conversation of its own: whether it was answered cannot be told here.
         let Some(question) = message.question.filter(|_| !self.multicast()) else { return };
         let known = self.asked.iter_mut().rev().find(|asked| {
@@ -249,19 +249,19 @@ impl Dns {
         match known {
             Some(asked) if !asked.answered => asked.count = asked.count.saturating_add(1),
             Some(asked) => {
-                asked.frame = tell.at.frame;
-                asked.time = tell.at.time;
+                asked.frame = emit.at.frame;
+                asked.time = emit.at.time;
                 asked.count = 1;
                 asked.answered = false;
             }
             None => {
-                self.make_room(tell);
+                self.make_room(emit);
                 self.asked.push(Asked {
                     id: message.id,
                     kind: question.kind,
                     name: question.name,
-                    frame: tell.at.frame,
-                    time: tell.at.time,
+                    frame: emit.at.frame,
+                    time: emit.at.time,
                     count: 1,
                     answered: false,
                 });
@@ -270,7 +270,7 @@ impl Dns {
     }
 
     /// Forgets all answered queries, or the oldest, when there are too many.
-    fn make_room(&mut self, tell: &mut Tell<'_>) {
+    fn make_room(&mut self, emit: &mut Emitter<'_>) {
         if self.asked.len() < ASKED_LIMIT {
             return;
         }
@@ -278,13 +278,13 @@ impl Dns {
         if self.asked.len() >= ASKED_LIMIT {
             if !self.full {
                 self.full = true;
-                tell.odd("dns", "more open queries in one conversation than are remembered");
+                emit.odd("dns", "more open queries in one conversation than are remembered");
             }
-            tell.fact(self.asked.remove(0).unanswered());
+            emit.fact(self.asked.remove(0).unanswered());
         }
     }
 
-    fn response(&mut self, message: Message, cut: bool, tell: &mut Tell<'_>) {
+    fn response(&mut self, message: Message, cut: bool, emit: &mut Emitter<'_>) {
         let question = message.question;
         let asked = self.asked.iter_mut().rev().find(|asked| {
             message.opcode == message::QUERY
@@ -310,7 +310,7 @@ impl Dns {
             asked.answered = true;
         }
         let multicast = self.multicast();
-        tell.fact(Fact::Resolved(Box::new(Resolution {
+        emit.fact(Fact::DnsResolved(Box::new(Resolution {
             opcode: message.opcode as u8,
             query_name,
             query_type,
@@ -333,32 +333,32 @@ impl Reader for Dns {
             + self.asked.iter().map(|asked| size_of::<Asked>() + asked.name.as_str().len()).sum::<usize>()
     }
 
-    fn stream(&mut self, _side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
+    fn stream(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
         let mut c = Cursor::new(bytes);
         loop {
             let consumed = c.at();
             let Ok(len) = c.u16("message length") else { return Step::Hungry { consumed, need: 2 } };
             match c.take(usize::from(len), "message") {
-                Ok(message) => self.message(message, false, tell),
+                Ok(message) => self.message(message, false, emit),
                 Err(_) => return Step::Hungry { consumed, need: 2 + usize::from(len) },
             }
         }
     }
 
-    fn lost(&mut self, _side: Side, bytes: &[u8], tell: &mut Tell<'_>) {
+    fn lost(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
         let mut c = Cursor::new(bytes);
         while let Ok(len) = c.u16("message length") {
             let wanted = usize::from(len);
             let message = c.take_up_to(wanted);
             if !message.is_empty() {
-                self.message(message, message.len() < wanted, tell);
+                self.message(message, message.len() < wanted, emit);
             }
         }
     }
 
-    fn datagram(&mut self, _side: Side, bytes: &[u8], wire_len: usize, tell: &mut Tell<'_>) -> Step {
+    fn datagram(&mut self, _side: Side, bytes: &[u8], wire_len: usize, emit: &mut Emitter<'_>) -> Step {
         if !bytes.is_empty() {
-            self.message(bytes, bytes.len() < wire_len, tell);
+            self.message(bytes, bytes.len() < wire_len, emit);
         }
         // Most conversations are one question and one answer, and stay in the flow table for a while after it.
         if self.asked.iter().all(|asked| asked.answered) {
@@ -367,10 +367,10 @@ impl Reader for Dns {
         Step::Hungry { consumed: bytes.len(), need: 0 }
     }
 
-    fn finish(&mut self, tell: &mut Tell<'_>) {
+    fn finish(&mut self, emit: &mut Emitter<'_>) {
         for asked in self.asked.drain(..) {
             if !asked.answered {
-                tell.fact(asked.unanswered());
+                emit.fact(asked.unanswered());
             }
         }
     }

@@ -19,16 +19,16 @@ const POINTER: u8 = 0xc0;
 
 /// Why a part of a message could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Damage {
+pub(crate) enum NameError {
     /// The bytes end inside.
-    Cut,
+    Truncated,
     /// They contradict themselves; what and where the standard says so.
     Broken(&'static str),
 }
 
-impl From<crate::base::Cut> for Damage {
-    fn from(_: crate::base::Cut) -> Damage {
-        Damage::Cut
+impl From<crate::base::Truncated> for NameError {
+    fn from(_: crate::base::Truncated) -> NameError {
+        NameError::Truncated
     }
 }
 
@@ -36,13 +36,13 @@ impl From<crate::base::Cut> for Damage {
 pub(crate) type Labels<'a> = SmallVec<[&'a [u8]; 12]>;
 
 /// The labels of the name at `at`, and the offset behind its field.
-pub(crate) fn labels(message: &[u8], at: usize) -> Result<(Labels<'_>, usize), Damage> {
+pub(crate) fn labels(message: &[u8], at: usize) -> Result<(Labels<'_>, usize), NameError> {
     let mut found = Labels::new();
     let mut len = 1; // the root's length byte
     let mut hops = 0;
     let mut end = None;
     let mut start = at;
-    let mut c = Cursor::new(message.get(at..).ok_or(Damage::Cut)?);
+    let mut c = Cursor::new(message.get(at..).ok_or(NameError::Truncated)?);
     loop {
         let head = c.u8("label length")?;
         match head & KIND_MASK {
@@ -51,7 +51,7 @@ pub(crate) fn labels(message: &[u8], at: usize) -> Result<(Labels<'_>, usize), D
                 let label = c.take(usize::from(head), "label")?;
                 len += label.len() + 1;
                 if len > NAME_LIMIT {
-                    return Err(Damage::Broken("name longer than 255 bytes"));
+                    return Err(NameError::Broken("name longer than 255 bytes"));
                 }
                 found.push(label);
             }
@@ -61,25 +61,25 @@ pub(crate) fn labels(message: &[u8], at: usize) -> Result<(Labels<'_>, usize), D
                 end.get_or_insert(start + c.at());
                 hops += 1;
                 if hops > HOP_LIMIT {
-                    return Err(Damage::Broken("compression loop"));
+                    return Err(NameError::Broken("compression loop"));
                 }
                 start = target;
-                c = Cursor::new(message.get(target..).ok_or(Damage::Broken("pointer past the end"))?);
+                c = Cursor::new(message.get(target..).ok_or(NameError::Broken("pointer past the end"))?);
             }
-            _ => return Err(Damage::Broken("unknown label type")),
+            _ => return Err(NameError::Broken("unknown label type")),
         }
     }
 }
 
 /// The name at `at`, and the offset behind its field.
-pub(crate) fn name(message: &[u8], at: usize) -> Result<(HostName, usize), Damage> {
+pub(crate) fn name(message: &[u8], at: usize) -> Result<(HostName, usize), NameError> {
     let (labels, end) = labels(message, at)?;
     Ok((HostName::from_labels(labels), end))
 }
 
 /// The offset behind the name's field at `at`, without following pointers.
-pub(crate) fn skip(message: &[u8], at: usize) -> Result<usize, Damage> {
-    let mut c = Cursor::new(message.get(at..).ok_or(Damage::Cut)?);
+pub(crate) fn skip(message: &[u8], at: usize) -> Result<usize, NameError> {
+    let mut c = Cursor::new(message.get(at..).ok_or(NameError::Truncated)?);
     // Bounded by the message: every turn takes at least one byte.
     loop {
         let head = c.u8("label length")?;
@@ -90,7 +90,7 @@ pub(crate) fn skip(message: &[u8], at: usize) -> Result<usize, Damage> {
                 c.skip(1, "pointer")?;
                 return Ok(at + c.at());
             }
-            _ => return Err(Damage::Broken("unknown label type")),
+            _ => return Err(NameError::Broken("unknown label type")),
         }
     }
 }
@@ -99,7 +99,7 @@ pub(crate) fn skip(message: &[u8], at: usize) -> Result<usize, Damage> {
 mod tests {
     use super::*;
 
-    fn check(message: &[u8], at: usize, expected: Result<(&str, usize), Damage>) {
+    fn check(message: &[u8], at: usize, expected: Result<(&str, usize), NameError>) {
         let got = name(message, at);
         assert_eq!(got.as_ref().map(|(name, end)| (name.as_str(), *end)).map_err(|e| *e), expected);
     }
@@ -116,16 +116,16 @@ mod tests {
 
     #[test]
     fn hostile_names_end() {
-        check(b"\xc0\x00", 0, Err(Damage::Broken("compression loop")));
-        check(b"\xc0\x02\xc0\x00", 0, Err(Damage::Broken("compression loop")));
-        check(b"\x01a\xc0\x00", 0, Err(Damage::Broken("compression loop")));
-        check(b"\xc0\x09", 0, Err(Damage::Broken("pointer past the end")));
-        check(b"\x05ab", 0, Err(Damage::Cut));
-        check(b"\x41ab", 0, Err(Damage::Broken("unknown label type")));
-        check(b"", 0, Err(Damage::Cut));
-        check(b"a", 7, Err(Damage::Cut));
+        check(b"\xc0\x00", 0, Err(NameError::Broken("compression loop")));
+        check(b"\xc0\x02\xc0\x00", 0, Err(NameError::Broken("compression loop")));
+        check(b"\x01a\xc0\x00", 0, Err(NameError::Broken("compression loop")));
+        check(b"\xc0\x09", 0, Err(NameError::Broken("pointer past the end")));
+        check(b"\x05ab", 0, Err(NameError::Truncated));
+        check(b"\x41ab", 0, Err(NameError::Broken("unknown label type")));
+        check(b"", 0, Err(NameError::Truncated));
+        check(b"a", 7, Err(NameError::Truncated));
         let long: Vec<u8> = std::iter::repeat_n([1, b'x'], 128).flatten().chain([0]).collect();
-        check(&long, 0, Err(Damage::Broken("name longer than 255 bytes")));
+        check(&long, 0, Err(NameError::Broken("name longer than 255 bytes")));
         let longest: Vec<u8> = std::iter::repeat_n([1, b'x'], 127).flatten().chain([0]).collect();
         assert_eq!(name(&longest, 0).unwrap().1, 255);
     }

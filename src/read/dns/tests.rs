@@ -1,13 +1,13 @@
 use crate::base::Side;
 use crate::base::Side::Client;
 use crate::base::Side::Server;
-use crate::read::driver::Driver;
-use crate::read::driver::play;
+use crate::read::test_harness::TestConversation;
+use crate::read::test_harness::play;
 use proptest::prelude::*;
 
 /// Plays a conversation with port 53 over UDP.
 fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
-    assert_eq!(play(Driver::udp(53), talk), expected);
+    assert_eq!(play(TestConversation::udp(53), talk), expected);
 }
 
 /// A message: id, flags, counts, then whatever follows.
@@ -138,7 +138,7 @@ fn types_that_other_parsers_choke_on() {
 #[test]
 fn damage_keeps_what_came_before_it() {
     let whole = chain();
-    let mut cut = Driver::udp(53);
+    let mut cut = TestConversation::udp(53);
     cut.cut_datagram(Server, &whole[..whole.len() - 3], whole.len() as u32);
     assert_eq!(
         cut.end(),
@@ -179,13 +179,15 @@ fn over_tcp_messages_are_cut_anywhere() {
         "resolved abc.example 65 unanswered asked=2x1",
     ];
     let (a, b) = answer.split_at(20);
-    let got =
-        play(Driver::tcp(53), &[(Client, &asked[..1]), (Client, &asked[1..]), (Server, a), (Server, b)]);
+    let got = play(
+        TestConversation::tcp(53),
+        &[(Client, &asked[..1]), (Client, &asked[1..]), (Server, a), (Server, b)],
+    );
     assert_eq!(got, expected);
     // Another port: only a whole and certain message is believed.
-    assert_eq!(play(Driver::tcp(8053), &[(Client, &asked), (Server, &answer)])[0], "spoke dns");
+    assert_eq!(play(TestConversation::tcp(8053), &[(Client, &asked), (Server, &answer)])[0], "spoke dns");
     // The rest was not captured.
-    let got = play(Driver::tcp(53), &[(Server, &answer[..answer.len() - 3])]);
+    let got = play(TestConversation::tcp(53), &[(Server, &answer[..answer.len() - 3])]);
     assert_eq!(
         got,
         ["spoke dns", "resolved abc.example 1 rcode=0 unasked damaged | abc.example 5 edge.example"]
@@ -196,14 +198,14 @@ fn over_tcp_messages_are_cut_anywhere() {
 fn relatives_and_strangers() {
     let mdns = message(0, 0x8400, [0, 1, 0, 0], &[&record(NAME, 1, &[192, 0, 2, 9])]);
     assert_eq!(
-        play(Driver::new(17, 5353, 5353), &[(Client, &mdns)]),
+        play(TestConversation::new(17, 5353, 5353), &[(Client, &mdns)]),
         ["spoke mdns", "resolved abc.example 1 rcode=0 unasked multicast | abc.example 1 192.0.2.9"]
     );
-    assert_eq!(play(Driver::udp(5355), &[(Client, &query())]), ["spoke llmnr"]);
-    assert_eq!(play(Driver::udp(9999), &[(Client, &query())])[0], "spoke dns");
+    assert_eq!(play(TestConversation::udp(5355), &[(Client, &query())]), ["spoke llmnr"]);
+    assert_eq!(play(TestConversation::udp(9999), &[(Client, &query())])[0], "spoke dns");
     let mut trailing = query();
     trailing.push(0);
-    assert_eq!(play(Driver::udp(9999), &[(Client, &trailing)]), [""; 0]);
+    assert_eq!(play(TestConversation::udp(9999), &[(Client, &trailing)]), [""; 0]);
     // A dynamic update resolves nothing, and says so.
     let update = message(7, 0xa805, [1, 0, 0, 0], &[b"\x07example\x00\x00\x06\x00\x01"]);
     check(&[(Server, &update)], &["spoke dns", "resolved example 6 opcode=5 rcode=5 unasked"]);
@@ -211,7 +213,7 @@ fn relatives_and_strangers() {
 
 #[test]
 fn open_queries_are_bounded() {
-    let mut driver = Driver::udp(53);
+    let mut driver = TestConversation::udp(53);
     for id in 0..1000 {
         driver.say(Client, &message(id, QUERY, [1, 0, 0, 0], &[ASK_A]));
     }
@@ -229,7 +231,7 @@ fn a_chain_of_pointers_costs_little() {
         before = here;
     }
     let started = std::time::Instant::now();
-    let facts = play(Driver::udp(53), &[(Server, &bytes)]);
+    let facts = play(TestConversation::udp(53), &[(Server, &bytes)]);
     assert!(started.elapsed().as_millis() < 100);
     assert_eq!(facts[1], "odd dns: compression loop", "126 pointers are enough for anybody");
 }
@@ -237,8 +239,8 @@ fn a_chain_of_pointers_costs_little() {
 proptest! {
     #[test]
     fn whatever_comes_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200), port in prop_oneof![Just(53u16), any::<u16>()]) {
-        play(Driver::udp(port), &[(Client, &bytes), (Server, &bytes)]);
-        play(Driver::tcp(port), &[(Client, &bytes), (Server, &bytes)]);
+        play(TestConversation::udp(port), &[(Client, &bytes), (Server, &bytes)]);
+        play(TestConversation::tcp(port), &[(Client, &bytes), (Server, &bytes)]);
     }
 
     #[test]
@@ -247,15 +249,15 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         bytes.truncate(len.max(1));
-        play(Driver::udp(53), &[(Client, &query()), (Server, &bytes)]);
+        play(TestConversation::udp(53), &[(Client, &query()), (Server, &bytes)]);
     }
 
     #[test]
     fn cutting_a_stream_anywhere_changes_nothing(cuts in proptest::collection::vec(1usize..40, 1..20)) {
         let framed = |message: &[u8]| [&(message.len() as u16).to_be_bytes()[..], message].concat();
         let stream = [framed(&chain()), framed(&chain()), framed(&query())].concat();
-        let whole: Vec<String> = play(Driver::tcp(53), &[(Server, &stream)]);
-        let mut driver = Driver::tcp(53);
+        let whole: Vec<String> = play(TestConversation::tcp(53), &[(Server, &stream)]);
+        let mut driver = TestConversation::tcp(53);
         driver.say_cut(Server, &stream, &cuts);
         let strip = |facts: Vec<String>| -> Vec<String> {
             facts.iter().map(|fact| fact.split(" asked=").next().unwrap_or_default().to_string()).collect()

@@ -10,18 +10,18 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
-use super::fact::Ending;
+use super::fact::AppStatus;
+use super::fact::AttributeKey;
+use super::fact::AttributeValue;
 use super::fact::Fact;
-use super::fact::Key;
 use super::fact::NameSource;
-use super::fact::Value;
 use super::reader::Code;
+use super::reader::Emitter;
 use super::reader::Probe;
 use super::reader::Reader;
 use super::reader::Sample;
 use super::reader::Spec;
 use super::reader::Step;
-use super::reader::Tell;
 use super::reader::Transport;
 use super::tls;
 use crate::base::HostName;
@@ -95,7 +95,7 @@ impl Reader for Http {
         size_of::<Http>() + self.named.as_ref().map_or(0, |(name, _)| name.as_str().len())
     }
 
-    fn stream(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
+    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
         let mut used = 0;
         // Every turn takes a body's bytes or a head, or returns.
         loop {
@@ -115,8 +115,8 @@ impl Reader for Http {
                 return Step::Sated;
             }
             let turn = match side {
-                Side::Client => self.client(rest, tell),
-                Side::Server => self.server(rest, false, tell),
+                Side::Client => self.client(rest, emit),
+                Side::Server => self.server(rest, false, emit),
             };
             match turn {
                 Turn::Head(len) => used += len,
@@ -127,20 +127,20 @@ impl Reader for Http {
         }
     }
 
-    fn lost(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) {
+    fn lost(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
         // A head that is cut: its whole lines still count.
         if let (Side::Client, Some(end)) = (side, bytes.iter().rposition(|byte| *byte == b'\n')) {
             let mut whole = bytes.get(..=end).unwrap_or_default().to_vec();
             whole.extend_from_slice(b"\r\n");
             if self.bodies == [Body::None; 2] && whole.len() <= HEAD_LIMIT {
-                self.client(&whole, tell);
+                self.client(&whole, emit);
             }
         } else if side == Side::Server && self.bodies == [Body::None; 2] {
             let mut whole = bytes.to_vec();
             if let Some(end) = whole.iter().rposition(|byte| *byte == b'\n') {
                 whole.truncate(end + 1);
                 whole.extend_from_slice(b"\r\n");
-                self.server(&whole, true, tell);
+                self.server(&whole, true, emit);
             }
         }
     }
@@ -219,12 +219,12 @@ impl Http {
     }
 
     /// A request's head.
-    fn client(&mut self, bytes: &[u8], tell: &mut Tell<'_>) -> Turn {
-        match self.request(bytes, tell) {
+    fn client(&mut self, bytes: &[u8], emit: &mut Emitter<'_>) -> Turn {
+        match self.request(bytes, emit) {
             Turn::Stop => {
                 // One line may break a head; the others were said all the same, and servers and proxies are lenient.
                 let Some((head, len)) = mended(bytes) else { return Turn::Stop };
-                match self.request(&head, tell) {
+                match self.request(&head, emit) {
                     Turn::Head(_) => len.map_or(Turn::Stop, Turn::Head),
                     _ => Turn::Stop,
                 }
@@ -233,7 +233,7 @@ impl Http {
         }
     }
 
-    fn request(&mut self, bytes: &[u8], tell: &mut Tell<'_>) -> Turn {
+    fn request(&mut self, bytes: &[u8], emit: &mut Emitter<'_>) -> Turn {
         if self.connecting {
             // A client that does not wait for the answer, or whose answer was not captured, begins with TLS at once.
             let sample = Sample { bytes, wire_len: bytes.len(), datagram: false, from_port: 0, to_port: 0 };
@@ -261,35 +261,41 @@ impl Http {
         let target = request.path.unwrap_or_default();
         let host = value(request.headers, "host");
         if self.requests == 1 {
-            tell.note(Key::HttpMethod, Value::Text(WireText::new(method.as_bytes(), TEXT_LIMIT)));
+            emit.note(
+                AttributeKey::HttpMethod,
+                AttributeValue::Text(WireText::new(method.as_bytes(), TEXT_LIMIT)),
+            );
         }
         self.connecting = method == "CONNECT";
         self.head_only = method == "HEAD";
         if self.connecting {
-            self.name(NameSource::Connect, target.as_bytes(), tell);
+            self.name(NameSource::Connect, target.as_bytes(), emit);
             return Turn::Head(len);
         }
         let absolute = authority(target);
         if self.requests == 1 {
-            tell.note(Key::HttpTarget, Value::Text(WireText::new(target.as_bytes(), TEXT_LIMIT)));
+            emit.note(
+                AttributeKey::HttpTarget,
+                AttributeValue::Text(WireText::new(target.as_bytes(), TEXT_LIMIT)),
+            );
             if absolute.is_some() {
-                tell.note(Key::HttpProxied, Value::Yes);
+                emit.note(AttributeKey::HttpProxied, AttributeValue::Yes);
             }
             // DSP0226 and MS-WSMV §2.2.1: the path of Windows remote management.
             if target.split('?').next().is_some_and(|path| path.eq_ignore_ascii_case("/wsman")) {
-                tell.spoke("winrm");
+                emit.spoke("winrm");
             }
         }
         // RFC 9112 §3.2.2: an absolute target overrules Host.
         if let Some(name) = absolute.map(str::as_bytes).or(host) {
-            self.name(NameSource::HttpHost, name, tell);
+            self.name(NameSource::HttpHost, name, emit);
         }
         self.set_body(Side::Client, body(request.headers, Body::None));
         Turn::Head(len)
     }
 
     /// `whole`: no more bytes will come.
-    fn server(&mut self, bytes: &[u8], whole: bool, tell: &mut Tell<'_>) -> Turn {
+    fn server(&mut self, bytes: &[u8], whole: bool, emit: &mut Emitter<'_>) -> Turn {
         let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
         let mut response = Response::new(&mut headers);
         let len = match httparse::ParserConfig::default()
@@ -321,12 +327,12 @@ impl Http {
                 Some(Page::Wait(need)) if !whole => return Turn::Wait(len + need),
                 Some(Page::Wait(_)) | None => {}
                 Some(Page::Text(text)) => {
-                    tell.note(Key::HttpBody, Value::Text(WireText::new(text, PAGE_LIMIT)))
+                    emit.note(AttributeKey::HttpBody, AttributeValue::Text(WireText::new(text, PAGE_LIMIT)))
                 }
             }
         }
         self.responses = self.responses.saturating_add(1);
-        tell_response(code, connect, response.headers, self.responses == 1, tell);
+        tell_response(code, connect, response.headers, self.responses == 1, emit);
         if connect && SUCCESS.contains(&code) {
             return Turn::Tunnel(len);
         }
@@ -342,13 +348,13 @@ impl Http {
     }
 
     /// Tells a name with its port, once.
-    fn name(&mut self, source: NameSource, text: &[u8], tell: &mut Tell<'_>) {
+    fn name(&mut self, source: NameSource, text: &[u8], emit: &mut Emitter<'_>) {
         let Some((name, port)) = split_port(text) else { return };
         let Some(name) = HostName::from_wire_text(name) else { return };
         let named = Some((name.clone(), port));
         if self.named != named || (source == NameSource::Connect && self.requests == 1) {
             self.named = named;
-            tell.claim(source, name, port, false);
+            emit.claim(source, name, port, false);
         }
     }
 }
@@ -385,30 +391,30 @@ pub(crate) fn tell_response(
     connect: bool,
     headers: &[Header<'_>],
     first: bool,
-    tell: &mut Tell<'_>,
+    emit: &mut Emitter<'_>,
 ) {
-    tell.fact(Fact::Ended(Ending::Status { code, connect }));
-    tell.note(Key::HttpStatus, Value::Number(u64::from(code)));
-    let text = |value: &[u8]| Value::Text(WireText::new(value, TEXT_LIMIT));
+    emit.fact(Fact::Status(AppStatus::Status { code, connect }));
+    emit.note(AttributeKey::HttpStatus, AttributeValue::Number(u64::from(code)));
+    let text = |value: &[u8]| AttributeValue::Text(WireText::new(value, TEXT_LIMIT));
     if let Some(location) = value(headers, "location") {
-        tell.note(Key::HttpLocation, text(location));
+        emit.note(AttributeKey::HttpLocation, text(location));
     }
     if let Some(server) = value(headers, "server").filter(|_| first) {
-        tell.note(Key::HttpServer, text(server));
+        emit.note(AttributeKey::HttpServer, text(server));
     }
     if let Some(error) = value(headers, "x-squid-error").filter(|_| first) {
-        tell.note(Key::HttpSquidError, text(error));
+        emit.note(AttributeKey::HttpSquidError, text(error));
     }
     if let Some(via) = value(headers, "via").or_else(|| value(headers, "proxy-agent")).filter(|_| first) {
-        tell.note(Key::HttpVia, text(via));
+        emit.note(AttributeKey::HttpVia, text(via));
     }
 }
 
 /// The answer in plain HTTP to something that was not HTTP: its length, when its head is whole.
-pub(crate) fn tell_plain_answer(bytes: &[u8], tell: &mut Tell<'_>) -> Option<usize> {
+pub(crate) fn tell_plain_answer(bytes: &[u8], emit: &mut Emitter<'_>) -> Option<usize> {
     let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
     let mut response = Response::new(&mut headers);
     let Ok(Status::Complete(len)) = response.parse(bytes) else { return None };
-    tell_response(response.code.unwrap_or_default(), false, response.headers, true, tell);
+    tell_response(response.code.unwrap_or_default(), false, response.headers, true, emit);
     Some(len)
 }

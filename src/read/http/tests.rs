@@ -1,12 +1,12 @@
 use super::*;
 use crate::base::Side::Client;
 use crate::base::Side::Server;
-use crate::read::driver::Driver;
-use crate::read::driver::play;
+use crate::read::test_harness::TestConversation;
+use crate::read::test_harness::play;
 use proptest::prelude::*;
 
 fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
-    assert_eq!(play(Driver::tcp(8080), talk), expected);
+    assert_eq!(play(TestConversation::tcp(8080), talk), expected);
 }
 
 /// A ClientHello without extensions, in a record.
@@ -138,7 +138,7 @@ fn absolute_targets_and_remote_management() {
 #[test]
 fn odd_heads_still_name_their_host() {
     let told = |request: &[u8]| {
-        let facts = play(Driver::tcp(80), &[(Client, request)]);
+        let facts = play(TestConversation::tcp(80), &[(Client, request)]);
         facts.into_iter().find(|fact| fact.starts_with("claimed")).unwrap_or_default()
     };
     let name = "claimed http-host name.example";
@@ -175,7 +175,7 @@ fn bodies_are_passed_over() {
 #[test]
 fn the_first_text_is_kept_whichever_way_it_comes() {
     let told = |talk: &[(Side, &[u8])]| {
-        play(Driver::tcp(80), talk).into_iter().find(|fact| fact.starts_with("http.body"))
+        play(TestConversation::tcp(80), talk).into_iter().find(|fact| fact.starts_with("http.body"))
     };
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\n";
     let whole = [&head[..], b"some text"].concat();
@@ -189,7 +189,7 @@ fn the_first_text_is_kept_whichever_way_it_comes() {
         None
     );
     // What never came is no text, and its head still counts.
-    let cut = play(Driver::tcp(80), &[(Server, head)]);
+    let cut = play(TestConversation::tcp(80), &[(Server, head)]);
     assert!(cut.contains(&"status 200".to_owned()), "{cut:?}");
 }
 
@@ -210,14 +210,14 @@ proptest! {
     fn whatever_comes_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..80), head in 0usize..4) {
         let head = [&b""[..], b"GET / HTTP/1.1\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n"][head];
         let bytes = [head, &bytes].concat();
-        play(Driver::tcp(80), &[(Client, &bytes), (Server, &bytes), (Client, &bytes)]);
+        play(TestConversation::tcp(80), &[(Client, &bytes), (Server, &bytes), (Client, &bytes)]);
     }
 
     #[test]
     fn cutting_a_stream_anywhere_changes_nothing(cuts in proptest::collection::vec(1usize..30, 1..12)) {
         let stream = b"POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: b.example\r\n\r\n";
-        let whole = play(Driver::tcp(80), &[(Client, stream)]);
-        let mut driver = Driver::tcp(80);
+        let whole = play(TestConversation::tcp(80), &[(Client, stream)]);
+        let mut driver = TestConversation::tcp(80);
         driver.say_cut(Client, &stream[..], &cuts);
         prop_assert_eq!(driver.end(), whole);
     }

@@ -8,19 +8,19 @@ mod google;
 mod keys;
 mod packet;
 
-use super::fact::Ending;
+use super::assembler::Assembler;
+use super::fact::AppStatus;
+use super::fact::AttributeKey;
+use super::fact::AttributeValue;
 use super::fact::Fact;
-use super::fact::Key;
 use super::fact::NameSource;
-use super::fact::Value;
-use super::pieces::Pieces;
 use super::reader::Code;
+use super::reader::Emitter;
 use super::reader::Probe;
 use super::reader::Reader;
 use super::reader::Sample;
 use super::reader::Spec;
 use super::reader::Step;
-use super::reader::Tell;
 use super::reader::Transport;
 use super::tls::CLIENT_HELLO;
 use super::tls::Carrier;
@@ -28,9 +28,9 @@ use super::tls::HANDSHAKE_HEADER_LEN;
 use super::tls::SERVER_HELLO;
 use super::tls::Talk;
 use crate::base::Cursor;
-use crate::base::Cut;
 use crate::base::HostName;
 use crate::base::Side;
+use crate::base::Truncated;
 use keys::Keys;
 use keys::Sender;
 use packet::Initial;
@@ -159,7 +159,7 @@ struct Quic {
     opened: Option<Opened>,
     server_keys: Option<Keys>,
     /// CRYPTO data by sender.
-    crypto: [Pieces; 2],
+    crypto: [Assembler; 2],
     /// Which side of the conversation is the client of the handshake, once a packet was opened.
     client: Option<Side>,
     version_told: bool,
@@ -193,15 +193,15 @@ impl Quic {
         }
     }
 
-    fn version(&mut self, version: Version, tell: &mut Tell<'_>) {
+    fn version(&mut self, version: Version, emit: &mut Emitter<'_>) {
         if !self.version_told && version != Version::NEGOTIATION {
             self.version_told = true;
-            tell.note(Key::QuicVersion, Value::Number(u64::from(version.0)));
+            emit.note(AttributeKey::QuicVersion, AttributeValue::Number(u64::from(version.0)));
         }
     }
 
     /// All packets of a datagram: RFC 9000 §12.2.
-    fn packets(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Result<(), Cut> {
+    fn packets(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Result<(), Truncated> {
         let mut c = Cursor::new(bytes);
         for _ in 0..PACKET_LIMIT {
             if c.is_empty() || self.done {
@@ -209,13 +209,13 @@ impl Quic {
             }
             let start = c.at();
             let Some(long) = packet::long(&mut c)? else { break };
-            self.version(long.version, tell);
+            self.version(long.version, emit);
             if matches!(long.version.google(), Some((b'Q', ..=49))) {
-                self.google(bytes, tell);
+                self.google(bytes, emit);
                 break;
             }
             match packet::body(bytes, start, &long, &mut c)? {
-                Some(initial) if long.kind == Kind::Initial => self.initial(side, &long, &initial, tell),
+                Some(initial) if long.kind == Kind::Initial => self.initial(side, &long, &initial, emit),
                 Some(_) => {}
                 None => break,
             }
@@ -223,18 +223,18 @@ impl Quic {
         Ok(())
     }
 
-    fn google(&mut self, bytes: &[u8], tell: &mut Tell<'_>) {
+    fn google(&mut self, bytes: &[u8], emit: &mut Emitter<'_>) {
         if self.google_named {
             return;
         }
         if let Some(name) = google::server_name(bytes).and_then(HostName::from_wire_text) {
             self.google_named = true;
             self.done = true;
-            tell.claim(NameSource::QuicSni, name, None, false);
+            emit.claim(NameSource::QuicSni, name, None, false);
         }
     }
 
-    fn initial(&mut self, side: Side, long: &Long<'_>, initial: &Initial<'_>, tell: &mut Tell<'_>) {
+    fn initial(&mut self, side: Side, long: &Long<'_>, initial: &Initial<'_>, emit: &mut Emitter<'_>) {
         let Some(tried) = self.tried.get_mut(side.index()) else { return };
         if *tried >= INITIAL_LIMIT {
             return;
@@ -248,7 +248,7 @@ impl Quic {
             });
             if let Some(keys) = keys {
                 if keys.open(initial, &mut frames) {
-                    self.frames(Sender::Server, long.version, &frames, tell);
+                    self.frames(Sender::Server, long.version, &frames, emit);
                 }
                 self.server_keys = Some(keys);
             }
@@ -258,7 +258,7 @@ impl Quic {
             && opened.keys.open(initial, &mut frames)
         {
             self.client = Some(side);
-            return self.frames(Sender::Client, long.version, &frames, tell);
+            return self.frames(Sender::Client, long.version, &frames, emit);
         }
         // The first packet, or the first after a Retry (RFC 9001 §5.2) or another version, which change the keys.
         if self.opened.as_ref().is_some_and(|opened| opened.is_for(long)) {
@@ -271,21 +271,21 @@ impl Quic {
                 self.server_keys = None;
                 // Both handshakes begin at offset 0.
                 self.crypto = Default::default();
-                return self.frames(Sender::Client, long.version, &frames, tell);
+                return self.frames(Sender::Client, long.version, &frames, emit);
             }
         }
     }
 
-    fn frames(&mut self, sender: Sender, version: Version, bytes: &[u8], tell: &mut Tell<'_>) {
+    fn frames(&mut self, sender: Sender, version: Version, bytes: &[u8], emit: &mut Emitter<'_>) {
         if matches!(version.google(), Some((b'Q', _))) {
             if sender == Sender::Client {
-                self.google(bytes, tell);
+                self.google(bytes, emit);
             }
             return;
         }
         // A packet that is broken inside is read up to there.
-        let _ = self.frame_list(sender, version, bytes, tell);
-        self.messages(sender, tell);
+        let _ = self.frame_list(sender, version, bytes, emit);
+        self.messages(sender, emit);
     }
 
     fn frame_list(
@@ -293,8 +293,8 @@ impl Quic {
         sender: Sender,
         version: Version,
         bytes: &[u8],
-        tell: &mut Tell<'_>,
-    ) -> Result<(), Cut> {
+        emit: &mut Emitter<'_>,
+    ) -> Result<(), Truncated> {
         let mut c = Cursor::new(bytes);
         let mut count = 0;
         while !c.is_empty() && count < FRAME_LIMIT {
@@ -326,7 +326,7 @@ impl Quic {
                 GOOGLE_CRYPTO if version.google().is_some() => self.crypto(sender, &mut c)?,
                 CONNECTION_CLOSE => {
                     let code = varint(&mut c)?;
-                    self.closed(sender, code, tell);
+                    self.closed(sender, code, emit);
                     return Ok(());
                 }
                 _ => return Ok(()),
@@ -336,7 +336,7 @@ impl Quic {
     }
 
     /// RFC 9000 §19.6.
-    fn crypto(&mut self, sender: Sender, c: &mut Cursor<'_>) -> Result<(), Cut> {
+    fn crypto(&mut self, sender: Sender, c: &mut Cursor<'_>) -> Result<(), Truncated> {
         let offset = varint(c)?;
         let len = varint(c)?;
         let piece = c.take(len, "crypto data")?;
@@ -347,7 +347,7 @@ impl Quic {
     }
 
     /// RFC 9000 §19.19.
-    fn closed(&mut self, sender: Sender, code: usize, tell: &mut Tell<'_>) {
+    fn closed(&mut self, sender: Sender, code: usize, emit: &mut Emitter<'_>) {
         self.done = self.talk.greeted();
         let by = match (sender, self.client) {
             (Sender::Client, Some(side)) => side,
@@ -355,14 +355,14 @@ impl Quic {
             (_, None) => return,
         };
         if let Some(description) = code.checked_sub(CRYPTO_ERROR).and_then(|code| u8::try_from(code).ok()) {
-            tell.fact(Fact::Ended(Ending::Alert { by, fatal: true, description }));
+            emit.fact(Fact::Status(AppStatus::Alert { by, fatal: true, description }));
         } else {
-            tell.note(Key::QuicError, Value::Number(code as u64));
+            emit.note(AttributeKey::QuicError, AttributeValue::Number(code as u64));
         }
     }
 
     /// Reads hellos that have become whole.
-    fn messages(&mut self, sender: Sender, tell: &mut Tell<'_>) {
+    fn messages(&mut self, sender: Sender, emit: &mut Emitter<'_>) {
         let [client, server] = &self.crypto;
         let ready = if sender == Sender::Client { client.ready() } else { server.ready() };
         let mut c = Cursor::new(ready);
@@ -373,14 +373,14 @@ impl Quic {
         let Ok(body) = c.take(len, "message") else { return };
         match (sender, kind) {
             (Sender::Client, CLIENT_HELLO) if !self.talk.greeted() => {
-                let read = self.talk.client_hello(body, false, tell);
+                let read = self.talk.client_hello(body, false, emit);
                 self.done = !read;
                 if !read {
-                    tell.odd("quic", "ClientHello of another version");
+                    emit.odd("quic", "ClientHello of another version");
                 }
             }
             (Sender::Server, SERVER_HELLO) if self.talk.chosen.is_none() && !self.talk.retry => {
-                self.talk.server_hello(body, tell);
+                self.talk.server_hello(body, emit);
                 // After a HelloRetryRequest the second ServerHello stands behind the first: not worth the wait.
                 self.done = true;
             }
@@ -389,7 +389,7 @@ impl Quic {
     }
 
     /// Tells what can be told of a hello that never became whole.
-    fn give_up(&mut self, tell: &mut Tell<'_>) {
+    fn give_up(&mut self, emit: &mut Emitter<'_>) {
         let [client, _] = &self.crypto;
         if self.talk.greeted() || self.google_named {
             return;
@@ -397,46 +397,46 @@ impl Quic {
         if client.ready().first() != Some(&CLIENT_HELLO) {
             if self.cut {
                 self.cut = false;
-                tell.note(Key::HelloCut, Value::Yes);
+                emit.note(AttributeKey::HelloCut, AttributeValue::Yes);
             }
             return;
         }
         let body = client.ready().get(HANDSHAKE_HEADER_LEN..).unwrap_or_default().to_vec();
-        self.talk.client_hello(&body, true, tell);
+        self.talk.client_hello(&body, true, emit);
     }
 }
 
 impl Reader for Quic {
     fn held(&self) -> usize {
-        size_of::<Quic>() + self.crypto.iter().map(Pieces::held).sum::<usize>()
+        size_of::<Quic>() + self.crypto.iter().map(Assembler::held).sum::<usize>()
     }
 
-    fn stream(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Tell<'_>) -> Step {
+    fn stream(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Emitter<'_>) -> Step {
         Step::Sated
     }
 
-    fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Tell<'_>) {}
+    fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Emitter<'_>) {}
 
-    fn datagram(&mut self, side: Side, bytes: &[u8], wire_len: usize, tell: &mut Tell<'_>) -> Step {
+    fn datagram(&mut self, side: Side, bytes: &[u8], wire_len: usize, emit: &mut Emitter<'_>) -> Step {
         self.datagrams += 1;
         self.since_hello += u8::from(self.talk.greeted());
         if let Some(version) = google_header(bytes) {
-            self.version(version, tell);
-            self.google(bytes, tell);
+            self.version(version, emit);
+            self.google(bytes, emit);
         } else {
             // A packet cut by the capture cannot be opened: its end authenticates it.
-            let cut = self.packets(side, bytes, tell).is_err() && bytes.len() < wire_len;
+            let cut = self.packets(side, bytes, emit).is_err() && bytes.len() < wire_len;
             self.cut |= cut && self.client.is_none();
         }
         if self.done || self.datagrams >= DATAGRAM_LIMIT || self.since_hello >= ANSWER_LIMIT {
-            self.give_up(tell);
+            self.give_up(emit);
             return Step::Sated;
         }
         Step::Hungry { consumed: bytes.len(), need: 0 }
     }
 
-    fn finish(&mut self, tell: &mut Tell<'_>) {
-        self.give_up(tell);
+    fn finish(&mut self, emit: &mut Emitter<'_>) {
+        self.give_up(emit);
     }
 }
 

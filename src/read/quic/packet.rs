@@ -5,7 +5,7 @@
 //! Not: what is inside.
 
 use crate::base::Cursor;
-use crate::base::Cut;
+use crate::base::Truncated;
 
 /// A version number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub(crate) struct Initial<'a> {
 }
 
 /// The long header at the cursor. `Ok(None)`: a short header, padding, or something else.
-pub(crate) fn long<'a>(c: &mut Cursor<'a>) -> Result<Option<Long<'a>>, Cut> {
+pub(crate) fn long<'a>(c: &mut Cursor<'a>) -> Result<Option<Long<'a>>, Truncated> {
     let first = c.u8("first byte")?;
     if first & LONG == 0 {
         return Ok(None);
@@ -148,7 +148,7 @@ pub(crate) fn body<'a>(
     start: usize,
     header: &Long<'_>,
     c: &mut Cursor<'a>,
-) -> Result<Option<Initial<'a>>, Cut> {
+) -> Result<Option<Initial<'a>>, Truncated> {
     match header.kind {
         Kind::Initial => {
             let token_len = varint(c)?;
@@ -164,7 +164,7 @@ pub(crate) fn body<'a>(
 }
 
 /// RFC 9000 §16.
-pub(crate) fn varint(c: &mut Cursor<'_>) -> Result<usize, Cut> {
+pub(crate) fn varint(c: &mut Cursor<'_>) -> Result<usize, Truncated> {
     let first = c.u8("variable-length integer")?;
     let mut value = u64::from(first & 0x3f);
     let more = (1 << (first >> 6)) - 1;

@@ -1,13 +1,13 @@
 use super::*;
 use crate::base::Side::Client;
 use crate::base::Side::Server;
-use crate::read::driver::Driver;
-use crate::read::driver::play;
+use crate::read::test_harness::TestConversation;
+use crate::read::test_harness::play;
 use proptest::prelude::*;
 
 /// Plays datagrams with port 443 and leaves out fingerprints and ciphers.
 fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
-    assert_eq!(brief(play(Driver::udp(443), talk)), expected);
+    assert_eq!(brief(play(TestConversation::udp(443), talk)), expected);
 }
 
 fn brief(facts: Vec<String>) -> Vec<String> {
@@ -214,7 +214,7 @@ fn versions_that_cannot_be_opened() {
     let mut unknown = hex(RFC9001_A2);
     unknown[1..5].copy_from_slice(&[0x12, 0x34, 0x56, 0x78]);
     check(&[(Client, &unknown)], &["spoke quic", "quic.version=0x12345678"]);
-    assert_eq!(play(Driver::udp(9999), &[(Client, &unknown)]), [""; 0]);
+    assert_eq!(play(TestConversation::udp(9999), &[(Client, &unknown)]), [""; 0]);
     // RFC 9000 §17.2.1: version negotiation.
     let negotiation = b"\x80\x00\x00\x00\x00\x04abcd\x00\x00\x00\x00\x01\x6b\x33\x43\xcf";
     check(&[(Server, negotiation)], &["spoke quic"]);
@@ -223,7 +223,7 @@ fn versions_that_cannot_be_opened() {
 #[test]
 fn a_packet_cut_by_the_capture_is_said_to_be() {
     let whole = hex(RFC9001_A2);
-    let mut driver = Driver::udp(443);
+    let mut driver = TestConversation::udp(443);
     driver.cut_datagram(Client, &whole[..200], whole.len() as u32);
     assert_eq!(driver.end(), ["spoke quic", "quic.version=0x1", "tls.hello-cut=yes"]);
 }
@@ -250,21 +250,21 @@ proptest! {
     ) {
         let head = [&b""[..], b"\xc0\x00\x00\x00\x01\x08IDIDIDID\x00\x00", b"\xd0\x6b\x33\x43\xcf", b"\x09CONNIDCIQ039\x01CHLO"][head];
         let bytes = [head, &bytes].concat();
-        play(Driver::udp(443), &[(Client, &bytes), (Server, &bytes)]);
+        play(TestConversation::udp(443), &[(Client, &bytes), (Server, &bytes)]);
     }
 
     #[test]
     fn any_frames_are_survived(frames in proptest::collection::vec(any::<u8>(), 4..100), at in 0usize..20, byte in any::<u8>()) {
         let mut packet = seal(1, ID, 0, Sender::Client, b"", &frames);
-        play(Driver::udp(443), &[(Client, &packet)]);
+        play(TestConversation::udp(443), &[(Client, &packet)]);
         packet[at] = byte;
-        play(Driver::udp(443), &[(Client, &packet)]);
+        play(TestConversation::udp(443), &[(Client, &packet)]);
     }
 
     #[test]
     fn a_cut_datagram_gives_no_other_name(len in 1usize..1200) {
         let whole = hex(RFC9001_A2);
-        let mut driver = Driver::udp(443);
+        let mut driver = TestConversation::udp(443);
         driver.cut_datagram(Client, &whole[..len], whole.len() as u32);
         prop_assert!(driver.end().iter().all(|fact| !fact.starts_with("claimed")));
     }

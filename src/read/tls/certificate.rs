@@ -9,12 +9,12 @@
 use crate::base::Cursor;
 use crate::base::HostName;
 use crate::base::WireText;
+use crate::read::fact::AttributeKey;
+use crate::read::fact::AttributeValue;
 use crate::read::fact::Fact;
-use crate::read::fact::Key;
 use crate::read::fact::NameSource;
-use crate::read::fact::Value;
-use crate::read::memo::Shown;
-use crate::read::reader::Tell;
+use crate::read::parse_cache::Shown;
+use crate::read::reader::Emitter;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::prelude::X509Certificate;
@@ -27,21 +27,21 @@ const CHAIN_LIMIT: usize = 10;
 const TEXT_LIMIT: usize = 400;
 
 /// Tells what a Certificate message shows (RFC 5246 §7.4.2).
-pub(crate) fn tell(body: &[u8], tell: &mut Tell<'_>) {
+pub(crate) fn emit(body: &[u8], emit: &mut Emitter<'_>) {
     let mut c = Cursor::new(body);
     if c.u24("certificate_list length").is_err() {
         return;
     }
     let mut odd = None;
-    let (name, profile) = tell.memo.certificates.get(body, || read(c, &mut odd));
+    let (name, profile) = emit.cache.certificates.get(body, || read(c, &mut odd));
     if let Some(name) = name {
-        tell.claim(NameSource::Certificate, name, None, false);
+        emit.claim(NameSource::Certificate, name, None, false);
     }
     if !profile.is_empty() {
-        tell.fact(Fact::Profile(profile));
+        emit.fact(Fact::Attributes(profile));
     }
     if let Some(what) = odd {
-        tell.odd("tls", what);
+        emit.odd("tls", what);
     }
 }
 
@@ -75,14 +75,14 @@ fn read(mut c: Cursor<'_>, odd: &mut Option<&'static str>) -> Shown {
         if name.is_some() {
             // A name that had to be escaped holds backslashes already; as free text they are escaped once more.
             let list = names.iter().map(|name| WireText::new(name.as_bytes(), TEXT_LIMIT)).collect();
-            said.push((Key::CertificateNames, Value::List(list)));
+            said.push((AttributeKey::CertificateNames, AttributeValue::List(list)));
         }
-        said.push((Key::CertificateSubject, Value::Text(subject)));
+        said.push((AttributeKey::CertificateSubject, AttributeValue::Text(subject)));
         let issuer = WireText::new(certificate.issuer().to_string().as_bytes(), TEXT_LIMIT);
-        said.push((Key::CertificateIssuer, Value::Text(issuer)));
+        said.push((AttributeKey::CertificateIssuer, AttributeValue::Text(issuer)));
     }
     if !chain.is_empty() {
-        said.push((Key::CertificateChain, Value::List(chain.into())));
+        said.push((AttributeKey::CertificateChain, AttributeValue::List(chain.into())));
     }
     (name, said.into())
 }

@@ -10,18 +10,18 @@ use super::talk::CLIENT_HELLO;
 use super::talk::SERVER_HELLO;
 use super::talk::Talk;
 use crate::base::Cursor;
-use crate::base::Cut;
 use crate::base::Side;
-use crate::read::fact::Ending;
+use crate::base::Truncated;
+use crate::read::assembler::Assembler;
+use crate::read::fact::AppStatus;
 use crate::read::fact::Fact;
-use crate::read::pieces::Pieces;
 use crate::read::reader::Code;
+use crate::read::reader::Emitter;
 use crate::read::reader::Probe;
 use crate::read::reader::Reader;
 use crate::read::reader::Sample;
 use crate::read::reader::Spec;
 use crate::read::reader::Step;
-use crate::read::reader::Tell;
 use crate::read::reader::Transport;
 
 /// RFC 6347 §4.1: type, version, epoch, sequence number, length.
@@ -49,7 +49,7 @@ struct Record<'a> {
     body: &'a [u8],
 }
 
-fn record<'a>(c: &mut Cursor<'a>) -> Result<Option<Record<'a>>, Cut> {
+fn record<'a>(c: &mut Cursor<'a>) -> Result<Option<Record<'a>>, Truncated> {
     let kind = c.u8("record type")?;
     let version = c.u16("record version")?;
     let epoch = c.u16("epoch")?;
@@ -122,7 +122,7 @@ struct Message {
     kind: u8,
     sequence: u16,
     len: usize,
-    pieces: Pieces,
+    pieces: Assembler,
 }
 
 struct Dtls {
@@ -137,7 +137,7 @@ impl Dtls {
         Dtls { talk: Talk::new(Carrier::Dtls), messages: Default::default(), seen: 0, done: false }
     }
 
-    fn record(&mut self, side: Side, record: &Record<'_>, tell: &mut Tell<'_>) {
+    fn record(&mut self, side: Side, record: &Record<'_>, emit: &mut Emitter<'_>) {
         if record.epoch > 0 {
             return;
         }
@@ -145,7 +145,7 @@ impl Dtls {
             super::HANDSHAKE => {
                 let mut c = Cursor::new(record.body);
                 while !c.is_empty() {
-                    if self.fragment(side, &mut c, tell).is_err() {
+                    if self.fragment(side, &mut c, emit).is_err() {
                         return;
                     }
                 }
@@ -154,18 +154,18 @@ impl Dtls {
                 if let [level, description] = *record.body {
                     let fatal = level == super::FATAL;
                     self.done |= fatal;
-                    tell.fact(Fact::Ended(Ending::Alert { by: side, fatal, description }));
+                    emit.fact(Fact::Status(AppStatus::Alert { by: side, fatal, description }));
                 }
             }
             super::CHANGE_CIPHER_SPEC if side == Side::Server => {
-                self.talk.server_encrypts(tell);
+                self.talk.server_encrypts(emit);
                 self.done = true;
             }
             _ => {}
         }
     }
 
-    fn fragment(&mut self, side: Side, c: &mut Cursor<'_>, tell: &mut Tell<'_>) -> Result<(), Cut> {
+    fn fragment(&mut self, side: Side, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Result<(), Truncated> {
         let kind = c.u8("message type")?;
         let len = usize::try_from(c.u24("message length")?).unwrap_or(usize::MAX);
         let sequence = c.u16("message sequence")?;
@@ -182,42 +182,42 @@ impl Dtls {
             return Ok(());
         }
         if body.len() == len {
-            self.message(kind, body, false, tell);
+            self.message(kind, body, false, emit);
             return Ok(());
         }
         let [client, server] = &mut self.messages;
         let message = if side == Side::Client { client } else { server };
         if (message.kind, message.sequence, message.len) != (kind, sequence, len) {
-            *message = Message { kind, sequence, len, pieces: Pieces::default() };
+            *message = Message { kind, sequence, len, pieces: Assembler::default() };
         }
         message.pieces.add(offset, body, limit);
         if message.pieces.ready().len() == len {
             let message = std::mem::take(message);
-            self.message(kind, message.pieces.ready(), false, tell);
+            self.message(kind, message.pieces.ready(), false, emit);
         }
         Ok(())
     }
 
-    fn message(&mut self, kind: u8, body: &[u8], cut: bool, tell: &mut Tell<'_>) {
+    fn message(&mut self, kind: u8, body: &[u8], cut: bool, emit: &mut Emitter<'_>) {
         match kind {
             CLIENT_HELLO => {
-                self.talk.client_hello(body, cut, tell);
+                self.talk.client_hello(body, cut, emit);
             }
             SERVER_HELLO if !cut && self.talk.chosen.is_none() => {
-                self.talk.server_hello(body, tell);
+                self.talk.server_hello(body, emit);
                 self.done = self.talk.hides_certificates();
             }
-            talk::CERTIFICATE if !cut => self.talk.certificate(body, tell),
+            talk::CERTIFICATE if !cut => self.talk.certificate(body, emit),
             _ => {}
         }
     }
 
     /// Tells what can be told of unfinished hellos.
-    fn give_up(&mut self, tell: &mut Tell<'_>) {
+    fn give_up(&mut self, emit: &mut Emitter<'_>) {
         let [client, server] = std::mem::take(&mut self.messages);
         for message in [client, server] {
             if message.kind == CLIENT_HELLO && !self.talk.greeted() {
-                self.message(CLIENT_HELLO, message.pieces.ready(), true, tell);
+                self.message(CLIENT_HELLO, message.pieces.ready(), true, emit);
             }
         }
     }
@@ -228,13 +228,13 @@ impl Reader for Dtls {
         size_of::<Dtls>() + self.messages.iter().map(|message| message.pieces.held()).sum::<usize>()
     }
 
-    fn stream(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Tell<'_>) -> Step {
+    fn stream(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Emitter<'_>) -> Step {
         Step::Sated
     }
 
-    fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Tell<'_>) {}
+    fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Emitter<'_>) {}
 
-    fn datagram(&mut self, side: Side, bytes: &[u8], wire_len: usize, tell: &mut Tell<'_>) -> Step {
+    fn datagram(&mut self, side: Side, bytes: &[u8], wire_len: usize, emit: &mut Emitter<'_>) -> Step {
         self.seen += 1;
         let mut c = Cursor::new(bytes);
         for _ in 0..RECORD_COUNT_LIMIT {
@@ -243,13 +243,13 @@ impl Reader for Dtls {
             }
             let start = c;
             match record(&mut c) {
-                Ok(Some(record)) => self.record(side, &record, tell),
+                Ok(Some(record)) => self.record(side, &record, emit),
                 // The capture cut it: what is there of its record is read as far as it goes.
                 Err(_) if bytes.len() < wire_len => {
                     let mut rest = start;
                     if rest.skip(RECORD_HEADER_LEN, "record header").is_ok() {
                         let body = rest.rest();
-                        self.record(side, &Record { kind: super::HANDSHAKE, epoch: 0, body }, tell);
+                        self.record(side, &Record { kind: super::HANDSHAKE, epoch: 0, body }, emit);
                     }
                     break;
                 }
@@ -257,13 +257,13 @@ impl Reader for Dtls {
             }
         }
         if self.done || self.seen >= DATAGRAM_LIMIT {
-            self.give_up(tell);
+            self.give_up(emit);
             return Step::Sated;
         }
         Step::Hungry { consumed: bytes.len(), need: 0 }
     }
 
-    fn finish(&mut self, tell: &mut Tell<'_>) {
-        self.give_up(tell);
+    fn finish(&mut self, emit: &mut Emitter<'_>) {
+        self.give_up(emit);
     }
 }

@@ -9,14 +9,14 @@
 
 use super::ja4;
 use crate::base::Cursor;
-use crate::base::Cut;
 use crate::base::HostName;
+use crate::base::Truncated;
 use crate::base::WireText;
+use crate::read::fact::AttributeKey;
+use crate::read::fact::AttributeValue;
 use crate::read::fact::Fact;
-use crate::read::fact::Key;
 use crate::read::fact::NameSource;
-use crate::read::fact::Value;
-use crate::read::reader::Tell;
+use crate::read::reader::Emitter;
 use smallvec::SmallVec;
 use tls_parser::SNIType;
 use tls_parser::TlsExtension;
@@ -119,7 +119,7 @@ pub(crate) fn read(body: &[u8], carrier: Carrier, cut: bool) -> Option<ClientHel
 
 impl<'a> ClientHello<'a> {
     /// RFC 8446 §4.1.2; the cookie is DTLS's (RFC 6347 §4.2.1).
-    fn walk(&mut self, body: &'a [u8], carrier: Carrier) -> Result<(), Cut> {
+    fn walk(&mut self, body: &'a [u8], carrier: Carrier) -> Result<(), Truncated> {
         let mut c = Cursor::new(body);
         self.version = c.u16("legacy_version")?;
         c.skip(32, "random")?;
@@ -155,7 +155,7 @@ impl<'a> ClientHello<'a> {
                 self.extension(kind, content);
             }
         }
-        if missing { Err(Cut { wanted: "extensions", at: body.len() }) } else { Ok(()) }
+        if missing { Err(Truncated { wanted: "extensions", at: body.len() }) } else { Ok(()) }
     }
 
     fn extension(&mut self, kind: u16, content: &'a [u8]) {
@@ -203,43 +203,46 @@ impl<'a> ClientHello<'a> {
     }
 
     /// Tells it all.
-    pub(crate) fn tell(&self, source: NameSource, carrier: Carrier, tell: &mut Tell<'_>) {
-        self.tell_name(source, tell);
+    pub(crate) fn emit(&self, source: NameSource, carrier: Carrier, emit: &mut Emitter<'_>) {
+        self.tell_name(source, emit);
         let profile = if self.cut {
             self.profile(carrier).into()
         } else {
-            let mut key = std::mem::take(&mut tell.memo.key);
+            let mut key = std::mem::take(&mut emit.cache.key);
             self.key(carrier, &mut key);
-            let profile = tell.memo.hellos.get(&key, || self.profile(carrier).into());
-            tell.memo.key = key;
+            let profile = emit.cache.hellos.get(&key, || self.profile(carrier).into());
+            emit.cache.key = key;
             profile
         };
-        tell.fact(Fact::Profile(profile));
+        emit.fact(Fact::Attributes(profile));
         if let Some(what) = self.odd {
-            tell.odd("tls", what);
+            emit.odd("tls", what);
         }
     }
 
     /// What the hello says of the program that sent it.
-    fn profile(&self, carrier: Carrier) -> Vec<(Key, Value)> {
+    fn profile(&self, carrier: Carrier) -> Vec<(AttributeKey, AttributeValue)> {
         let mut said = Vec::with_capacity(5);
         if !self.protocols.is_empty() {
             let protocols = self.protocols.iter().map(|name| WireText::new(name, ALPN_TEXT_LIMIT)).collect();
-            said.push((Key::AlpnOffered, Value::List(protocols)));
+            said.push((AttributeKey::AlpnOffered, AttributeValue::List(protocols)));
         }
-        said.push((Key::TlsOffered, Value::Number(u64::from(self.offered()))));
+        said.push((AttributeKey::TlsOffered, AttributeValue::Number(u64::from(self.offered()))));
         let mut ciphers = Vec::with_capacity((self.ciphers.len() / 2).min(CIPHER_LIMIT));
         ciphers.extend(pairs(self.ciphers).filter(|cipher| !is_grease(*cipher)).take(CIPHER_LIMIT));
         if !ciphers.is_empty() {
-            said.push((Key::TlsCiphers, Value::Codes(ciphers.into())));
+            said.push((AttributeKey::TlsCiphers, AttributeValue::Codes(ciphers.into())));
         }
         if self.ech {
-            said.push((Key::Ech, Value::Yes));
+            said.push((AttributeKey::Ech, AttributeValue::Yes));
         }
         if self.cut {
-            said.push((Key::HelloCut, Value::Yes));
+            said.push((AttributeKey::HelloCut, AttributeValue::Yes));
         } else {
-            said.push((Key::Ja4, Value::Text(WireText::new(&ja4::fingerprint(self, carrier), ja4::LEN))));
+            said.push((
+                AttributeKey::Ja4,
+                AttributeValue::Text(WireText::new(&ja4::fingerprint(self, carrier), ja4::LEN)),
+            ));
         }
         said
     }
@@ -262,9 +265,9 @@ impl<'a> ClientHello<'a> {
     }
 
     /// Tells the name.
-    pub(crate) fn tell_name(&self, source: NameSource, tell: &mut Tell<'_>) {
+    pub(crate) fn tell_name(&self, source: NameSource, emit: &mut Emitter<'_>) {
         if let Some(name) = self.name.and_then(HostName::from_wire_text) {
-            tell.claim(source, name, None, self.ech);
+            emit.claim(source, name, None, self.ech);
         }
     }
 }

@@ -14,18 +14,18 @@ mod talk;
 
 pub(crate) use dtls::SPEC as DTLS;
 
-use super::fact::Ending;
+use super::fact::AppStatus;
+use super::fact::AttributeKey;
+use super::fact::AttributeValue;
 use super::fact::Fact;
-use super::fact::Key;
-use super::fact::Value;
 use super::http;
 use super::reader::Code;
+use super::reader::Emitter;
 use super::reader::Probe;
 use super::reader::Reader;
 use super::reader::Sample;
 use super::reader::Spec;
 use super::reader::Step;
-use super::reader::Tell;
 use super::reader::Transport;
 use super::reader::fits;
 use crate::base::Cursor;
@@ -313,21 +313,21 @@ impl Reader for Tls {
         size_of::<Tls>() + self.kept()
     }
 
-    fn stream(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
+    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
         let Tls { talk, halves: [client, server] } = self;
         let half = if side == Side::Client { client } else { server };
         let mut c = Cursor::new(bytes);
         while !half.sated {
             if half.record_left == 0 {
                 let start = c.at();
-                match half.header(&mut c, side, talk, tell) {
+                match half.header(&mut c, side, talk, emit) {
                     Header::Taken => {}
                     Header::Short(need) => return Step::Hungry { consumed: start, need },
                 }
             }
             let body = c.take_up_to(half.record_left);
             half.record_left -= body.len();
-            half.feed(body, side, talk, tell);
+            half.feed(body, side, talk, emit);
             if c.is_empty() && !half.sated {
                 return Step::Hungry { consumed: c.at(), need: 0 };
             }
@@ -335,17 +335,17 @@ impl Reader for Tls {
         Step::Sated
     }
 
-    fn lost(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) {
-        self.stream(side, bytes, tell);
+    fn lost(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
+        self.stream(side, bytes, emit);
         let Tls { talk, halves: [client, server] } = self;
         let half = if side == Side::Client { client } else { server };
-        half.give_up(talk, tell);
+        half.give_up(talk, emit);
     }
 
-    fn finish(&mut self, tell: &mut Tell<'_>) {
+    fn finish(&mut self, emit: &mut Emitter<'_>) {
         let Tls { talk, halves } = self;
         for half in halves {
-            half.give_up(talk, tell);
+            half.give_up(talk, emit);
         }
     }
 }
@@ -359,15 +359,15 @@ enum Header {
 }
 
 impl Half {
-    fn header(&mut self, c: &mut Cursor<'_>, side: Side, talk: &mut Talk, tell: &mut Tell<'_>) -> Header {
+    fn header(&mut self, c: &mut Cursor<'_>, side: Side, talk: &mut Talk, emit: &mut Emitter<'_>) -> Header {
         if !self.begun && probe_old_hello(c.rest()) == Probe::Yes {
-            return self.old_hello(c, tell);
+            return self.old_hello(c, emit);
         }
         if !self.begun && c.rest().starts_with(PLAIN_HTTP) {
-            return self.plain_answer(c, tell);
+            return self.plain_answer(c, emit);
         }
         let mut ahead = *c;
-        let header: Result<_, crate::base::Cut> = (|| {
+        let header: Result<_, crate::base::Truncated> = (|| {
             Ok((
                 ahead.u8("record type")?,
                 ahead.u8("major")?,
@@ -379,7 +379,7 @@ impl Half {
         let known = (CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&kind) && major == MAJOR && minor <= MINOR_MAX;
         if !known || len > RECORD_LIMIT {
             self.sated = true;
-            tell.odd(
+            emit.odd(
                 "tls",
                 if self.begun { "bytes that are no record" } else { "no record where one was expected" },
             );
@@ -392,13 +392,13 @@ impl Half {
                 let Ok(body) = ahead.take(ALERT_LEN, "alert") else {
                     return Header::Short(RECORD_HEADER_LEN + ALERT_LEN);
                 };
-                self.alert(body, side, tell);
+                self.alert(body, side, emit);
             }
             CHANGE_CIPHER_SPEC => {
                 if ahead.skip(len, "change cipher spec").is_err() {
                     return Header::Short(RECORD_HEADER_LEN + len);
                 }
-                self.change_cipher_spec(side, talk, tell);
+                self.change_cipher_spec(side, talk, emit);
             }
             _ => self.sated = true,
         }
@@ -408,11 +408,11 @@ impl Half {
     }
 
     /// A box on the path, or a proxy that was not waited for, answers in plain HTTP.
-    fn plain_answer(&mut self, c: &mut Cursor<'_>, tell: &mut Tell<'_>) -> Header {
+    fn plain_answer(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Header {
         self.begun = true;
-        match http::tell_plain_answer(c.rest(), tell) {
+        match http::tell_plain_answer(c.rest(), emit) {
             Some(len) => {
-                tell.odd("tls", "answered in plain HTTP");
+                emit.odd("tls", "answered in plain HTTP");
                 c.take_up_to(len);
             }
             None if c.left() < PLAIN_HTTP_LIMIT => {
@@ -424,24 +424,24 @@ impl Half {
         Header::Taken
     }
 
-    fn alert(&mut self, body: &[u8], by: Side, tell: &mut Tell<'_>) {
+    fn alert(&mut self, body: &[u8], by: Side, emit: &mut Emitter<'_>) {
         if let Ok((_, TlsMessage::Alert(alert))) = parse_tls_message_alert(body) {
             let fatal = alert.severity.0 == FATAL;
             self.sated = fatal;
-            tell.fact(Fact::Ended(Ending::Alert { by, fatal, description: alert.code.0 }));
+            emit.fact(Fact::Status(AppStatus::Alert { by, fatal, description: alert.code.0 }));
         }
     }
 
     /// Up to TLS 1.2 encryption begins here; in TLS 1.3 it means nothing (RFC 8446 appendix D.4).
-    fn change_cipher_spec(&mut self, side: Side, talk: &mut Talk, tell: &mut Tell<'_>) {
+    fn change_cipher_spec(&mut self, side: Side, talk: &mut Talk, emit: &mut Emitter<'_>) {
         if self.serves || (side == Side::Server && !talk.greeted()) {
-            talk.server_encrypts(tell);
+            talk.server_encrypts(emit);
         }
         // A client may send it before its second hello; until the server has chosen, go on.
         self.sated = talk.chosen.is_some() || !talk.greeted() || self.keyed;
     }
 
-    fn old_hello(&mut self, c: &mut Cursor<'_>, tell: &mut Tell<'_>) -> Header {
+    fn old_hello(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Header {
         let Some((hello, len)) = old_hello(c.rest()) else {
             self.sated = true;
             return Header::Taken;
@@ -451,7 +451,7 @@ impl Half {
         }
         self.begun = true;
         c.take_up_to(len);
-        tell.note(Key::TlsOffered, Value::Number(u64::from(hello.version)));
+        emit.note(AttributeKey::TlsOffered, AttributeValue::Number(u64::from(hello.version)));
         // RFC 5246 appendix E.2: suites of SSL 3.0 and later have a zero in front.
         let ciphers: std::sync::Arc<[u16]> = hello
             .ciphers
@@ -462,13 +462,13 @@ impl Half {
             .map(|[_, high, low]| u16::from_be_bytes([*high, *low]))
             .collect();
         if !ciphers.is_empty() {
-            tell.note(Key::TlsCiphers, Value::Codes(ciphers));
+            emit.note(AttributeKey::TlsCiphers, AttributeValue::Codes(ciphers));
         }
         Header::Taken
     }
 
     /// Takes the bytes of handshake records, in order.
-    fn feed(&mut self, mut bytes: &[u8], side: Side, talk: &mut Talk, tell: &mut Tell<'_>) {
+    fn feed(&mut self, mut bytes: &[u8], side: Side, talk: &mut Talk, emit: &mut Emitter<'_>) {
         // Every turn takes at least one byte.
         while !bytes.is_empty() && !self.sated {
             if self.skip > 0 {
@@ -490,17 +490,23 @@ impl Half {
                 if len <= limit
                     && let Some((message, rest)) = bytes.split_at_checked(total)
                 {
-                    self.message(message, false, talk, tell);
+                    self.message(message, false, talk, emit);
                     bytes = rest;
                     continue;
                 }
             }
-            bytes = self.gather(bytes, side, talk, tell);
+            bytes = self.gather(bytes, side, talk, emit);
         }
     }
 
     /// Keeps what is there of a message; gives back what it did not take.
-    fn gather<'b>(&mut self, bytes: &'b [u8], side: Side, talk: &mut Talk, tell: &mut Tell<'_>) -> &'b [u8] {
+    fn gather<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        side: Side,
+        talk: &mut Talk,
+        emit: &mut Emitter<'_>,
+    ) -> &'b [u8] {
         let missing = HANDSHAKE_HEADER_LEN.saturating_sub(self.message.len());
         let (head, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
         self.message.extend_from_slice(head);
@@ -522,7 +528,7 @@ impl Half {
         if self.message.len() == kept {
             let message = std::mem::take(&mut self.message);
             self.skip = len.saturating_sub(limit);
-            self.message(&message, len > limit, talk, tell);
+            self.message(&message, len > limit, talk, emit);
         }
         rest
     }
@@ -538,35 +544,35 @@ impl Half {
         }
     }
 
-    fn message(&mut self, message: &[u8], cut: bool, talk: &mut Talk, tell: &mut Tell<'_>) {
+    fn message(&mut self, message: &[u8], cut: bool, talk: &mut Talk, emit: &mut Emitter<'_>) {
         let Some((kind, body)) = message.split_first() else { return };
         let body = body.get(HANDSHAKE_HEADER_LEN - 1..).unwrap_or_default();
         match *kind {
             CLIENT_HELLO => {
-                if !talk.client_hello(body, cut, tell) && !cut {
-                    tell.odd("tls", "ClientHello of another version");
+                if !talk.client_hello(body, cut, emit) && !cut {
+                    emit.odd("tls", "ClientHello of another version");
                 }
                 // The second hello is the last; the first may have been it.
                 self.sated = talk.chosen.is_some();
             }
             SERVER_HELLO if !cut => {
                 self.serves = true;
-                talk.server_hello(body, tell);
+                talk.server_hello(body, emit);
                 self.sated = talk.hides_certificates();
             }
-            talk::CERTIFICATE => talk.certificate(body, tell),
+            talk::CERTIFICATE => talk.certificate(body, emit),
             _ => {}
         }
     }
 
     /// No more bytes come: tells what can be told of an unfinished message.
-    fn give_up(&mut self, talk: &mut Talk, tell: &mut Tell<'_>) {
+    fn give_up(&mut self, talk: &mut Talk, emit: &mut Emitter<'_>) {
         if self.sated {
             return;
         }
         self.sated = true;
         let message = std::mem::take(&mut self.message);
-        self.message(&message, true, talk, tell);
+        self.message(&message, true, talk, emit);
         self.sated = true;
     }
 }

@@ -8,12 +8,12 @@ use super::certificate;
 use super::hello;
 use super::hello::Carrier;
 use crate::base::Cursor;
-use crate::base::Cut;
+use crate::base::Truncated;
 use crate::base::WireText;
-use crate::read::fact::Key;
+use crate::read::fact::AttributeKey;
+use crate::read::fact::AttributeValue;
 use crate::read::fact::NameSource;
-use crate::read::fact::Value;
-use crate::read::reader::Tell;
+use crate::read::reader::Emitter;
 use tls_parser::TlsExtension;
 use tls_parser::parse_tls_extension_alpn_content;
 use tls_parser::parse_tls_handshake_server_hello;
@@ -73,13 +73,13 @@ impl Talk {
     }
 
     /// A ClientHello's body; false when it is none.
-    pub(crate) fn client_hello(&mut self, body: &[u8], cut: bool, tell: &mut Tell<'_>) -> bool {
+    pub(crate) fn client_hello(&mut self, body: &[u8], cut: bool, emit: &mut Emitter<'_>) -> bool {
         let Some(hello) = hello::read(body, self.carrier, cut) else { return false };
         let name = hash(hello.name.unwrap_or_default());
         match self.named {
-            None => hello.tell(self.source, self.carrier, tell),
+            None => hello.emit(self.source, self.carrier, emit),
             // After a HelloRetryRequest the client says the same again (RFC 8446 §4.1.2); another name would be news.
-            Some(before) if before != name => hello.tell_name(self.source, tell),
+            Some(before) if before != name => hello.tell_name(self.source, emit),
             Some(_) => {}
         }
         self.named = Some(name);
@@ -87,7 +87,7 @@ impl Talk {
     }
 
     /// A ServerHello's whole body.
-    pub(crate) fn server_hello(&mut self, body: &[u8], tell: &mut Tell<'_>) {
+    pub(crate) fn server_hello(&mut self, body: &[u8], emit: &mut Emitter<'_>) {
         // tls-parser knows the versions of TCP; DTLS's ServerHello differs in nothing else (RFC 6347 §4.2.1).
         let mut renumbered;
         let mut parsed = parse_tls_handshake_server_hello(body);
@@ -101,9 +101,9 @@ impl Talk {
             // Drafts of TLS 1.3 before 22 put their number here and leave fields out.
             if let Some(version) = legacy {
                 self.chosen = Some(version);
-                tell.note(Key::TlsVersion, Value::Number(u64::from(version)));
+                emit.note(AttributeKey::TlsVersion, AttributeValue::Number(u64::from(version)));
             }
-            return tell.odd("tls", "ServerHello of another shape");
+            return emit.odd("tls", "ServerHello of another shape");
         };
         let mut version = legacy.unwrap_or_default();
         let mut protocol = None;
@@ -126,37 +126,37 @@ impl Talk {
         }
         self.retry = said.random == RETRY_RANDOM;
         if self.retry {
-            return tell.note(Key::TlsRetry, Value::Yes);
+            return emit.note(AttributeKey::TlsRetry, AttributeValue::Yes);
         }
         self.chosen = Some(version);
-        tell.note(Key::TlsVersion, Value::Number(u64::from(version)));
-        tell.note(Key::TlsCipher, Value::Number(u64::from(said.cipher.0)));
+        emit.note(AttributeKey::TlsVersion, AttributeValue::Number(u64::from(version)));
+        emit.note(AttributeKey::TlsCipher, AttributeValue::Number(u64::from(said.cipher.0)));
         if let Some(protocol) = protocol {
-            tell.note(Key::Alpn, Value::Text(protocol));
+            emit.note(AttributeKey::Alpn, AttributeValue::Text(protocol));
         }
         if resumed {
-            tell.note(Key::Resumed, Value::Yes);
+            emit.note(AttributeKey::Resumed, AttributeValue::Yes);
         }
     }
 
     /// A Certificate's body, which may end anywhere.
-    pub(crate) fn certificate(&mut self, body: &[u8], tell: &mut Tell<'_>) {
+    pub(crate) fn certificate(&mut self, body: &[u8], emit: &mut Emitter<'_>) {
         if !self.certified {
             self.certified = true;
-            certificate::tell(body, tell);
+            certificate::emit(body, emit);
         }
     }
 
     /// The server went on to encryption: without a certificate before it, it resumed a session.
-    pub(crate) fn server_encrypts(&mut self, tell: &mut Tell<'_>) {
+    pub(crate) fn server_encrypts(&mut self, emit: &mut Emitter<'_>) {
         if self.chosen.is_some() && !self.hides_certificates() && !self.certified {
-            tell.note(Key::Resumed, Value::Yes);
+            emit.note(AttributeKey::Resumed, AttributeValue::Yes);
         }
     }
 }
 
 /// RFC 8446 §4.2.
-fn extension<'a>(c: &mut Cursor<'a>) -> Result<(u16, &'a [u8]), Cut> {
+fn extension<'a>(c: &mut Cursor<'a>) -> Result<(u16, &'a [u8]), Truncated> {
     let kind = c.u16("extension type")?;
     let len = c.u16("extension length")?;
     Ok((kind, c.take(usize::from(len), "extension")?))

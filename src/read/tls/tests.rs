@@ -1,13 +1,13 @@
 use crate::base::Side;
 use crate::base::Side::Client;
 use crate::base::Side::Server;
-use crate::read::driver::Driver;
-use crate::read::driver::play;
+use crate::read::test_harness::TestConversation;
+use crate::read::test_harness::play;
 use proptest::prelude::*;
 
 /// Plays a conversation over TCP and leaves out what every hello tells.
 fn check(port: u16, talk: &[(Side, &[u8])], expected: &[&str]) {
-    assert_eq!(brief(play(Driver::tcp(port), talk)), expected);
+    assert_eq!(brief(play(TestConversation::tcp(port), talk)), expected);
 }
 
 fn brief(facts: Vec<String>) -> Vec<String> {
@@ -87,7 +87,7 @@ fn a_hello_in_one_segment_several_segments_and_several_records() {
     check(8443, &[(Client, &tiny)], MODERN);
     let bytes: Vec<(Side, &[u8])> = tiny.chunks(1).map(|byte| (Client, byte)).collect();
     check(8443, &bytes, MODERN);
-    let facts = play(Driver::tcp(443), &[(Client, &whole)]);
+    let facts = play(TestConversation::tcp(443), &[(Client, &whole)]);
     assert!(facts.contains(&"tls.ciphers=1301;c030".to_string()), "GREASE is left out: {facts:?}");
 }
 
@@ -161,7 +161,7 @@ fn a_cut_hello_never_gives_a_cut_name() {
     };
     let mut named_from = None;
     for len in 11..whole.len() {
-        let facts = play(Driver::tcp(443), &[(Client, &whole[..len])]);
+        let facts = play(TestConversation::tcp(443), &[(Client, &whole[..len])]);
         assert!(facts.contains(&"tls.hello-cut=yes".to_string()) || len < 45, "{len}: {facts:?}");
         match claims(&facts).as_slice() {
             [] => assert_eq!(named_from, None, "at {len}"),
@@ -211,11 +211,11 @@ fn a_huge_hello_is_read_as_far_as_the_limit() {
 fn an_old_hello() {
     // RFC 5246 appendix E.2: two suites, one of them of SSL 2.0; a challenge of 16.
     let old = b"\x80\x1f\x01\x03\x01\x00\x06\x00\x00\x00\x10\x00\x00\x2f\x07\x00\xc0CHALLENGECHALLEN";
-    let facts = play(Driver::tcp(443), &[(Client, old)]);
+    let facts = play(TestConversation::tcp(443), &[(Client, old)]);
     assert_eq!(facts, ["spoke tls", "tls.offered=0x301", "tls.ciphers=002f"]);
     let mut broken = old.to_vec();
     broken[1] = 0x20;
-    assert_eq!(play(Driver::tcp(443), &[(Client, &broken)]), [""; 0]);
+    assert_eq!(play(TestConversation::tcp(443), &[(Client, &broken)]), [""; 0]);
 }
 
 #[test]
@@ -228,13 +228,13 @@ fn tls_begins_after_other_talk() {
         (Client, &hello),
         (Server, &record(21, &[2, 40])),
     ];
-    let facts = brief(play(Driver::tcp(9143), talk));
+    let facts = brief(play(TestConversation::tcp(9143), talk));
     assert_eq!(facts, [MODERN, &["alert Server fatal 40"]].concat());
     // Under way, on its own port and elsewhere.
     let data = [record(23, &[0; 40]), record(23, &[0; 40])].concat();
-    assert_eq!(play(Driver::tcp(443).midstream(), &[(Client, &data[..20])]), ["spoke tls"]);
-    assert_eq!(play(Driver::tcp(4000).midstream(), &[(Client, &data)]), ["spoke tls"]);
-    assert_eq!(play(Driver::tcp(4000).midstream(), &[(Client, &data[..20])]), [""; 0]);
+    assert_eq!(play(TestConversation::tcp(443).midstream(), &[(Client, &data[..20])]), ["spoke tls"]);
+    assert_eq!(play(TestConversation::tcp(4000).midstream(), &[(Client, &data)]), ["spoke tls"]);
+    assert_eq!(play(TestConversation::tcp(4000).midstream(), &[(Client, &data[..20])]), [""; 0]);
 }
 
 #[test]
@@ -261,12 +261,12 @@ fn datagrams() {
     let expected = ["spoke dtls", "claimed sni name.example", "tls.offered=0xfefd"];
     let whole = fragment(&first, 0, 0, first.len());
     let again = fragment(&second, 1, 0, second.len());
-    let facts = play(Driver::udp(4433), &[(Client, &whole), (Client, &again)]);
+    let facts = play(TestConversation::udp(4433), &[(Client, &whole), (Client, &again)]);
     assert_eq!(brief(facts), expected);
     let (a, b) = (fragment(&first, 0, 0, 20), fragment(&first, 0, 20, first.len()));
-    assert_eq!(brief(play(Driver::udp(4433), &[(Client, &a), (Client, &b)])), expected);
-    assert_eq!(brief(play(Driver::udp(4433), &[(Client, &b), (Client, &a)])), expected);
-    let mut cut = Driver::udp(4433);
+    assert_eq!(brief(play(TestConversation::udp(4433), &[(Client, &a), (Client, &b)])), expected);
+    assert_eq!(brief(play(TestConversation::udp(4433), &[(Client, &b), (Client, &a)])), expected);
+    let mut cut = TestConversation::udp(4433);
     cut.cut_datagram(Client, &whole[..50], whole.len() as u32);
     assert_eq!(cut.end(), ["spoke dtls", "tls.offered=0xfefd", "tls.hello-cut=yes"]);
 }
@@ -278,8 +278,8 @@ proptest! {
         head in prop_oneof![Just(&b""[..]), Just(&b"\x16\x03\x01"[..]), Just(&b"\x16\x03\x01\x00\xa0\x01\x00\x00\x90\x03\x03"[..]), Just(&b"\x16\xfe\xff"[..])],
     ) {
         let bytes = [head, &bytes].concat();
-        play(Driver::tcp(443), &[(Client, &bytes), (Server, &bytes)]);
-        play(Driver::udp(443), &[(Client, &bytes), (Server, &bytes)]);
+        play(TestConversation::tcp(443), &[(Client, &bytes), (Server, &bytes)]);
+        play(TestConversation::udp(443), &[(Client, &bytes), (Server, &bytes)]);
     }
 
     #[test]
@@ -287,15 +287,15 @@ proptest! {
         let mut bytes = record(22, &hello_with(&modern()));
         bytes[at] = byte;
         bytes.truncate(len);
-        play(Driver::tcp(443), &[(Client, &bytes), (Server, &bytes)]);
+        play(TestConversation::tcp(443), &[(Client, &bytes), (Server, &bytes)]);
     }
 
     #[test]
     fn cutting_a_stream_anywhere_changes_nothing(cuts in proptest::collection::vec(1usize..300, 1..20), tiny in 1usize..50) {
         let hello = hello_with(&modern());
         let stream: Vec<u8> = hello.chunks(tiny).flat_map(|part| record(22, part)).collect();
-        let whole = play(Driver::tcp(4430), &[(Client, &stream)]);
-        let mut driver = Driver::tcp(4430);
+        let whole = play(TestConversation::tcp(4430), &[(Client, &stream)]);
+        let mut driver = TestConversation::tcp(4430);
         driver.say_cut(Client, &stream[..], &cuts);
         prop_assert_eq!(driver.end(), whole);
     }
@@ -340,6 +340,6 @@ fn a_certificate_in_the_clear() {
     check(443, &[(Client, &hello), (Client, &record(22, &certificate))], MODERN);
     // A session that was not resumed: a certificate before the change of the cipher.
     let full = [flight, record(20, &[1])].concat();
-    let facts = play(Driver::tcp(443), &[(Client, &hello), (Server, &full)]);
+    let facts = play(TestConversation::tcp(443), &[(Client, &hello), (Server, &full)]);
     assert!(!facts.contains(&"tls.resumed=yes".to_string()));
 }

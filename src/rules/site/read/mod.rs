@@ -31,15 +31,15 @@ use crate::base::Address;
 use crate::rules::cloud::Cloud;
 use crate::rules::cloud::Clouds;
 use crate::rules::file::Lines;
-use crate::rules::file::Problem;
+use crate::rules::file::RuleFileError;
 use crate::rules::file::nearest;
 use crate::rules::file::read_toml;
 use crate::rules::library::Library;
+use crate::rules::parse::hex;
 use crate::rules::pattern::Pattern;
 use crate::rules::ports::Ports;
-use crate::rules::read::hex;
+use crate::rules::reference::ROLES;
 use crate::rules::region_word;
-use crate::rules::rule::ROLES;
 
 /// Reads the text of the site file called `file`; other files that it names lie in `folder`.
 pub(super) fn read(
@@ -47,7 +47,7 @@ pub(super) fn read(
     file: &str,
     text: &str,
     library: &Library,
-) -> Result<Site, Vec<Problem>> {
+) -> Result<Site, Vec<RuleFileError>> {
     let shape: SiteShape = read_toml("site file", file, text).map_err(|problem| vec![problem])?;
     let mut reader = Reader {
         file,
@@ -71,7 +71,7 @@ struct Reader<'a> {
     /// Where other files that it names lie.
     folder: Option<&'a Path>,
     library: &'a Library,
-    problems: Vec<Problem>,
+    problems: Vec<RuleFileError>,
     remarks: Vec<String>,
     /// Clouds of the regions so far.
     clouds: Option<Clouds>,
@@ -80,7 +80,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn problem(&mut self, at: usize, message: String) {
         let line = self.lines.at(at);
-        self.problems.push(Problem { what: "site file", file: self.file.to_owned(), line, message });
+        self.problems.push(RuleFileError { what: "site file", file: self.file.to_owned(), line, message });
     }
 
     fn site(&mut self, shape: SiteShape) -> Site {

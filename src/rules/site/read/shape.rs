@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::value::Datetime;
 
 use crate::rules::cloud::Cloud;
-use crate::rules::need::Redundancy;
+use crate::rules::requirement::Redundancy;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]

@@ -3,7 +3,7 @@ use crate::rules::Redundancy;
 use crate::rules::ports::TCP;
 use crate::rules::tests::library;
 
-fn read(text: &str) -> Result<Site, Vec<Problem>> {
+fn read(text: &str) -> Result<Site, Vec<RuleFileError>> {
     Site::read("contoso.toml", text, library())
 }
 

@@ -4,13 +4,13 @@
 //! Out: the facts, a line each.
 //! Not: packets.
 
-use super::desk::Desk;
-use super::desk::State;
+use super::dispatch::ConversationState;
+use super::dispatch::Dispatcher;
 use super::fact::AnswerData;
-use super::fact::Ending;
+use super::fact::AppStatus;
+use super::fact::AttributeValue;
 use super::fact::Fact;
 use super::fact::Resolution;
-use super::fact::Value;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::Side;
@@ -19,37 +19,43 @@ use crate::flow::Appetite;
 use crate::flow::At;
 use crate::flow::Endpoint;
 use crate::flow::Flow;
-use crate::flow::Listener;
-use crate::flow::Lost;
 use crate::flow::Slot;
+use crate::flow::StreamConsumer;
+use crate::flow::StreamLoss;
 
 /// A conversation with a desk of its own.
-pub(crate) struct Driver {
-    pub(crate) desk: Desk,
-    state: State,
+pub(crate) struct TestConversation {
+    pub(crate) dispatcher: Dispatcher,
+    state: ConversationState,
     flow: Flow,
     order: u64,
     /// Per side: bytes held, bytes needed, sated.
     held: [(Vec<u8>, usize, bool); 2],
 }
 
-impl Driver {
-    pub(crate) fn new(protocol: u8, client_port: u16, server_port: u16) -> Driver {
+impl TestConversation {
+    pub(crate) fn new(protocol: u8, client_port: u16, server_port: u16) -> TestConversation {
         let client = Endpoint { address: Address::v4([10, 0, 0, 2]), port: client_port };
         let server = Endpoint { address: Address::v4([192, 0, 2, 1]), port: server_port };
         let flow = Flow { slot: Slot(0), opened: 0, client, server, protocol, from_start: true };
-        Driver { desk: Desk::default(), state: State::default(), flow, order: 0, held: Default::default() }
+        TestConversation {
+            dispatcher: Dispatcher::default(),
+            state: ConversationState::default(),
+            flow,
+            order: 0,
+            held: Default::default(),
+        }
     }
 
-    pub(crate) fn tcp(server_port: u16) -> Driver {
-        Driver::new(6, 50000, server_port)
+    pub(crate) fn tcp(server_port: u16) -> TestConversation {
+        TestConversation::new(6, 50000, server_port)
     }
 
-    pub(crate) fn udp(server_port: u16) -> Driver {
-        Driver::new(17, 50000, server_port)
+    pub(crate) fn udp(server_port: u16) -> TestConversation {
+        TestConversation::new(17, 50000, server_port)
     }
 
-    pub(crate) fn midstream(mut self) -> Driver {
+    pub(crate) fn midstream(mut self) -> TestConversation {
         self.flow.from_start = false;
         self
     }
@@ -76,7 +82,8 @@ impl Driver {
         if self.flow.protocol != 6 {
             if !self.held[0].2 {
                 let wire_len = bytes.len() as u32;
-                let appetite = self.desk.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
+                let appetite =
+                    self.dispatcher.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
                 self.held[0].2 = appetite == Appetite::Sated;
             }
             return;
@@ -89,7 +96,7 @@ impl Driver {
         if held.len() < *need || held.is_empty() {
             return;
         }
-        match self.desk.stream(&self.flow, &mut self.state, side, held, at) {
+        match self.dispatcher.stream(&self.flow, &mut self.state, side, held, at) {
             Appetite::Sated | Appetite::Rest => *sated = true,
             Appetite::Hungry { consumed, need: wanted } => {
                 held.drain(..consumed);
@@ -100,12 +107,12 @@ impl Driver {
 
     pub(crate) fn cut_datagram(&mut self, side: Side, bytes: &[u8], wire_len: u32) {
         let at = self.at();
-        self.desk.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
+        self.dispatcher.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
     }
 
     /// The facts so far, without those that flow tells.
     pub(crate) fn facts(&mut self) -> Vec<String> {
-        self.desk
+        self.dispatcher
             .out
             .drain(..)
             .flat_map(|seen| line(&seen.fact).split('\n').map(str::to_owned).collect::<Vec<_>>())
@@ -118,16 +125,16 @@ impl Driver {
         for side in [Side::Client, Side::Server] {
             let (held, _, sated) = std::mem::take(&mut self.held[side.index()]);
             if self.flow.protocol == 6 && !sated {
-                self.desk.lost(&self.flow, &mut self.state, side, &held, Lost::Ended, at);
+                self.dispatcher.lost(&self.flow, &mut self.state, side, &held, StreamLoss::Ended, at);
             }
         }
-        self.desk.finish(&self.flow, &mut self.state, at);
+        self.dispatcher.finish(&self.flow, &mut self.state, at);
         self.facts()
     }
 }
 
 /// Plays `talk` on a conversation; a line for each fact.
-pub(crate) fn play(mut driver: Driver, talk: &[(Side, &[u8])]) -> Vec<String> {
+pub(crate) fn play(mut driver: TestConversation, talk: &[(Side, &[u8])]) -> Vec<String> {
     for (side, bytes) in talk {
         driver.say(*side, bytes);
     }
@@ -137,38 +144,40 @@ pub(crate) fn play(mut driver: Driver, talk: &[(Side, &[u8])]) -> Vec<String> {
 /// A line for a fact; for a profile one for each attribute.
 fn line(fact: &Fact) -> String {
     match fact {
-        Fact::Spoke(app) => format!("spoke {}", app.0),
-        Fact::Claimed(claim) => {
+        Fact::Protocol(app) => format!("spoke {}", app.0),
+        Fact::NameClaimed(claim) => {
             let port = claim.port.map(|port| format!(":{port}")).unwrap_or_default();
             let outer = if claim.outer { " outer" } else { "" };
             format!("claimed {} {}{port}{outer}", claim.source.as_str(), claim.name)
         }
-        Fact::Resolved(resolution) => resolved(resolution),
-        Fact::Ended(Ending::Alert { by, fatal, description }) => {
+        Fact::DnsResolved(resolution) => resolved(resolution),
+        Fact::Status(AppStatus::Alert { by, fatal, description }) => {
             format!("alert {by:?} {} {description}", if *fatal { "fatal" } else { "warning" })
         }
-        Fact::Ended(Ending::Status { code, connect }) => {
+        Fact::Status(AppStatus::Status { code, connect }) => {
             format!("status {code}{}", if *connect { " connect" } else { "" })
         }
-        Fact::Ended(Ending::Socks(code)) => format!("socks {code}"),
-        Fact::Noted(key, value) => format!("{}={}", key.name(), text(value)),
-        Fact::Profile(profile) => {
+        Fact::Status(AppStatus::Socks(code)) => format!("socks {code}"),
+        Fact::Attribute(key, value) => format!("{}={}", key.name(), text(value)),
+        Fact::Attributes(profile) => {
             let said = profile.iter().map(|(key, value)| format!("{}={}", key.name(), text(value)));
             said.collect::<Vec<_>>().join("\n")
         }
-        Fact::Odd(odd) => format!("odd {}: {}", odd.layer, odd.what),
+        Fact::Anomaly(odd) => format!("odd {}: {}", odd.layer, odd.what),
         other => format!("{other:?}"),
     }
 }
 
-fn text(value: &Value) -> String {
+fn text(value: &AttributeValue) -> String {
     match value {
-        Value::Yes => "yes".into(),
-        Value::Number(number) => format!("{number:#x}"),
-        Value::Word(word) => (*word).into(),
-        Value::Text(text) => text.to_string(),
-        Value::List(list) => list.iter().map(|text| text.as_str()).collect::<Vec<_>>().join(";"),
-        Value::Codes(codes) => codes.iter().map(|code| format!("{code:04x}")).collect::<Vec<_>>().join(";"),
+        AttributeValue::Yes => "yes".into(),
+        AttributeValue::Number(number) => format!("{number:#x}"),
+        AttributeValue::Word(word) => (*word).into(),
+        AttributeValue::Text(text) => text.to_string(),
+        AttributeValue::List(list) => list.iter().map(|text| text.as_str()).collect::<Vec<_>>().join(";"),
+        AttributeValue::Codes(codes) => {
+            codes.iter().map(|code| format!("{code:04x}")).collect::<Vec<_>>().join(";")
+        }
     }
 }
 

@@ -14,17 +14,17 @@
 
 use hashbrown::HashMap;
 
-use super::marks;
-use super::marks::Seeds;
-use super::marks::Set;
-use super::marks::first;
-use super::marks::fold;
-use super::marks::mix;
+use super::fingerprint;
+use super::fingerprint::Seeds;
+use super::fingerprint::Set;
+use super::fingerprint::first;
+use super::fingerprint::fold;
+use super::fingerprint::mix;
 use crate::base::Address;
 use crate::decode::Packet;
 use crate::decode::TcpHeader;
 use crate::decode::Transport;
-use crate::decode::icmp_asks;
+use crate::decode::icmp_is_request;
 
 /// Sets of four questions each that are remembered until they are answered, of each kind.
 const QUESTIONS: usize = 1 << 8;
@@ -40,7 +40,7 @@ const TWINS: usize = 1 << 16;
 
 /// Pairs of hosts and the scopes that are one for them, and what may yet say so.
 #[derive(Debug)]
-pub(super) struct Scopes {
+pub(super) struct EncapMerge {
     /// A packet had a scope.
     pub(super) is_scoped: bool,
     patience: u32,
@@ -52,9 +52,9 @@ pub(super) struct Scopes {
     twins: HashMap<(Address, Address, u64), u64, foldhash::fast::RandomState>,
 }
 
-impl Scopes {
-    pub(super) fn new(seeds: Seeds) -> Scopes {
-        Scopes {
+impl EncapMerge {
+    pub(super) fn new(seeds: Seeds) -> EncapMerge {
+        EncapMerge {
             is_scoped: false,
             patience: PATIENCE,
             openings: Questions::default(),
@@ -141,7 +141,7 @@ struct Questions {
 
 impl Default for Questions {
     fn default() -> Questions {
-        Questions { marks: marks::sets(), scopes: marks::sets() }
+        Questions { marks: fingerprint::sets(), scopes: fingerprint::sets() }
     }
 }
 
@@ -238,7 +238,7 @@ fn exchange(packet: &Packet<'_>) -> Option<Exchange> {
         Transport::Udp if from < to => Some(Exchange { answers: Some(0), asks: None }),
         Transport::Icmp { kind, id, detail, .. } => {
             let number = Some(u32::from(id) << 16 | u32::from(detail as u16));
-            Some(match icmp_asks(packet.protocol, kind)? {
+            Some(match icmp_is_request(packet.protocol, kind)? {
                 true => Exchange { answers: None, asks: number },
                 false => Exchange { answers: number, asks: None },
             })
@@ -259,7 +259,7 @@ fn turn(packet: &Packet<'_>, way: Way, number: u32, [one, two, three, _]: Seeds)
     };
     let (asker, answerer) = (fold(asker), fold(answerer));
     let ends = u64::from(number) << 32 | u64::from(its) << 16 | u64::from(other);
-    let place = marks::place(asker ^ answerer.rotate_left(17) ^ ends);
+    let place = fingerprint::place(asker ^ answerer.rotate_left(17) ^ ends);
     let mark = mix(mix(asker ^ one, answerer ^ two), ends ^ three);
     (place, (mark | 2) & !TWOFOLD)
 }

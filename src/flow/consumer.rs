@@ -1,8 +1,8 @@
 //! The line between flow and whoever reads what conversations say.
 
 use super::key::Endpoint;
-use super::story::Closing;
-use super::story::Opening;
+use super::record::FlowEnd;
+use super::record::FlowStart;
 use crate::base::FrameRef;
 use crate::base::Side;
 use crate::base::Time;
@@ -68,7 +68,7 @@ pub enum Appetite {
 
 /// Why a stream cannot be delivered any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub enum StreamLoss {
     /// Bytes are missing that the receiver acknowledged: the capture did not see them.
     Gap,
     /// The frame was cut by the capture's snap length.
@@ -80,12 +80,12 @@ pub enum Lost {
 }
 
 /// Reads what conversations say. Flow calls it; it never calls back.
-pub trait Listener {
+pub trait StreamConsumer {
     /// What the listener remembers of a conversation while it is hungry. Dropped when both sides are sated.
     type State: Default;
 
     /// A conversation began.
-    fn opened(&mut self, flow: &Flow, opening: Opening, at: At);
+    fn opened(&mut self, flow: &Flow, flow_start: FlowStart, at: At);
 
     /// What was said shows that client and server are the other way round; `flow` has them right from here on.
     fn swapped(&mut self, flow: &Flow, at: At);
@@ -100,7 +100,15 @@ pub trait Listener {
 
     /// A TCP stream cannot go on: `bytes` is all there is beyond what was consumed, and it may end anywhere.
     /// Nothing more of this side is delivered after it.
-    fn lost(&mut self, flow: &Flow, state: &mut Self::State, side: Side, bytes: &[u8], why: Lost, at: At);
+    fn lost(
+        &mut self,
+        flow: &Flow,
+        state: &mut Self::State,
+        side: Side,
+        bytes: &[u8],
+        why: StreamLoss,
+        at: At,
+    );
 
     /// A datagram of UDP or another protocol without streams. `wire_len` is its length before the capture cut it.
     /// The two sides share one appetite: `Sated` ends the delivery of both; `consumed` and `need` mean nothing here.
@@ -120,12 +128,12 @@ pub trait Listener {
     }
 
     /// How the conversation stands, now that one side has ended it or somebody rejected it. Only told where
-    /// [`Limits::early`](super::Limits) asks for it; more may be told of the conversation afterwards.
-    fn stands(&mut self, _: &Flow, _: Closing, _: At) {}
+    /// [`FlowLimits::early`](super::Limits) asks for it; more may be told of the conversation afterwards.
+    fn interim(&mut self, _: &Flow, _: FlowEnd, _: At) {}
 
     /// The conversation is over while the state was still held: the last chance to tell what it waited for.
     fn finish(&mut self, flow: &Flow, state: &mut Self::State, at: At);
 
     /// The conversation is over: the last thing that is told of it.
-    fn closed(&mut self, flow: &Flow, closing: Closing, at: At);
+    fn closed(&mut self, flow: &Flow, flow_end: FlowEnd, at: At);
 }

@@ -10,35 +10,35 @@ use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
 
-use super::Clerk;
-use super::Closes;
-use super::Facts;
-use super::Follower;
-use super::Reading;
-use super::Source;
-use super::State;
-use super::Worker;
+use super::FlowWorker;
+use super::FrameSource;
+use super::IntervalEnd;
+use super::LiveStatus;
+use super::PacketSink;
+use super::ReadLoop;
+use super::RunResult;
+use super::RunSink;
 use crate::base::FileId;
 use crate::capture::Chunk;
 use crate::capture::Frame;
 use crate::capture::FrameHeader;
-use crate::capture::Pulse;
+use crate::capture::Heartbeat;
 use crate::decode::Decoded;
 use crate::decode::Decoder;
 use crate::decode::OwnedPacket;
 use crate::decode::Packet;
 use crate::flow::At;
 use crate::flow::FlowCounts;
-use crate::flow::Limits;
+use crate::flow::FlowLimits;
 use crate::flow::SHARDS;
 use crate::flow::shard_of;
-use crate::judge::Court;
 use crate::judge::DnsRow;
-use crate::judge::Docket;
+use crate::judge::Engine;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
-use crate::judge::Judgement;
-use crate::read::Husks;
+use crate::judge::JudgeResult;
+use crate::judge::RowSink;
+use crate::read::BoxPool;
 use crate::read::Observation;
 
 /// Batches under way on each channel.
@@ -53,51 +53,55 @@ const ENDS: usize = 256;
 /// Rows that make a batch worth handing on.
 const ROWS: usize = 256;
 
-type Batch = Vec<Observation>;
+type ObservationBatch = Vec<Observation>;
 
 /// What one worker hands to judge: observations, and behind them perhaps a pulse.
 #[derive(Debug, Default)]
-struct Told {
-    batch: Batch,
-    pulse: Option<Box<Beat>>,
+struct WorkerOutput {
+    batch: ObservationBatch,
+    heartbeat: Option<Box<JudgeHeartbeat>>,
 }
 
 /// A pulse, and what flow knows at it.
 #[derive(Debug)]
-struct Beat {
-    pulse: Pulse,
+struct JudgeHeartbeat {
+    heartbeat: Heartbeat,
     live: u64,
     counts: FlowCounts,
-    closes: Option<Closes>,
+    closes: Option<IntervalEnd>,
 }
 
 /// One worker, on the reading thread; judge on another.
-pub(super) fn alone<S: Source, D: Clerk + Send>(
-    limits: Limits,
-    mut court: Court,
-    clerk: D,
-    reading: Reading<'_, S>,
-) -> (FlowCounts, Judgement, D) {
-    let (told, hear) = bounded::<Told>(UNDER_WAY);
-    let (give_back, empties) = bounded::<(Batch, Husks)>(UNDER_WAY * 2);
+pub(super) fn alone<S: FrameSource, D: RunSink + Send>(
+    limits: FlowLimits,
+    mut engine: Engine,
+    sink: D,
+    reading: ReadLoop<'_, S>,
+) -> (FlowCounts, JudgeResult, D) {
+    let (told, hear) = bounded::<WorkerOutput>(UNDER_WAY);
+    let (give_back, empties) = bounded::<(ObservationBatch, BoxPool)>(UNDER_WAY * 2);
     thread::scope(|scope| {
-        let (mut post, writing) = post(scope, clerk);
+        let (mut post, writing) = post(scope, sink);
         let judging = scope.spawn(move || {
-            for Told { mut batch, pulse } in hear {
+            for WorkerOutput { mut batch, heartbeat } in hear {
                 for observation in batch.drain(..) {
-                    court.accept(observation, &mut post);
+                    engine.accept(observation, &mut post);
                 }
-                if let Some(beat) = pulse {
-                    beat_at_judge(*beat, &mut court, &mut post);
+                if let Some(beat) = heartbeat {
+                    beat_at_judge(*beat, &mut engine, &mut post);
                 }
                 // A full channel of empties only means that some are built again.
-                let _ = give_back.try_send((batch, std::mem::take(&mut court.husks)));
+                let _ = give_back.try_send((batch, std::mem::take(&mut engine.box_pool)));
             }
             post.hand_on();
-            court.finish()
+            engine.finish()
         });
-        let mut follower =
-            Alone { worker: Worker::new(limits), told: Some(told), empties, before: FlowCounts::default() };
+        let mut follower = SingleWorker {
+            worker: FlowWorker::new(limits),
+            told: Some(told),
+            empties,
+            before: FlowCounts::default(),
+        };
         reading.into(&mut follower);
         let counts = follower.worker.table.counts().since(follower.before);
         drop(follower);
@@ -109,24 +113,24 @@ pub(super) fn alone<S: Source, D: Clerk + Send>(
 /// A row on its way from judge to whoever writes it.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a box for each row would cost more than the room in a batch")]
-enum Row {
+enum SinkEvent {
     Flow(FlowRow),
     Dns(DnsRow),
     News(Box<FindingRow>),
-    Pulse(Box<State>),
+    Heartbeat(Box<LiveStatus>),
     /// Taken out where it is written.
-    Turn(Option<Box<Facts>>),
+    Turn(Option<Box<RunResult>>),
 }
 
 /// Hands rows on in batches to the thread that writes them: printing a row costs as much as judging its flow.
-struct Post {
-    rows: Vec<Row>,
-    out: Sender<Vec<Row>>,
-    empties: Receiver<Vec<Row>>,
+struct SinkChannel {
+    rows: Vec<SinkEvent>,
+    out: Sender<Vec<SinkEvent>>,
+    empties: Receiver<Vec<SinkEvent>>,
 }
 
-impl Post {
-    fn put(&mut self, row: Row) {
+impl SinkChannel {
+    fn put(&mut self, row: SinkEvent) {
         self.rows.push(row);
         self.hand_on_full();
     }
@@ -144,68 +148,68 @@ impl Post {
     }
 }
 
-impl Docket for Post {
+impl RowSink for SinkChannel {
     fn flow(&mut self, row: FlowRow) {
         // Straight into its place: a row is large to move.
-        self.rows.push(Row::Flow(row));
+        self.rows.push(SinkEvent::Flow(row));
         self.hand_on_full();
     }
 
     fn dns(&mut self, row: DnsRow) {
-        self.put(Row::Dns(row));
+        self.put(SinkEvent::Dns(row));
     }
 
     fn news(&mut self, row: &FindingRow) {
-        self.put(Row::News(Box::new(row.clone())));
+        self.put(SinkEvent::News(Box::new(row.clone())));
     }
 }
 
 /// Starts the thread that writes rows; it gives the clerk back when the post is gone.
-fn post<'scope, D: Clerk + Send + 'scope>(
+fn post<'scope, D: RunSink + Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
-    mut clerk: D,
-) -> (Post, thread::ScopedJoinHandle<'scope, D>) {
-    let (out, rows) = bounded::<Vec<Row>>(UNDER_WAY);
-    let (give_back, empties) = bounded::<Vec<Row>>(UNDER_WAY * 2);
+    mut sink: D,
+) -> (SinkChannel, thread::ScopedJoinHandle<'scope, D>) {
+    let (out, rows) = bounded::<Vec<SinkEvent>>(UNDER_WAY);
+    let (give_back, empties) = bounded::<Vec<SinkEvent>>(UNDER_WAY * 2);
     let writing = scope.spawn(move || {
         for mut batch in rows {
             for row in &mut batch {
                 match row {
-                    Row::Flow(row) => clerk.flow(row),
-                    Row::Dns(row) => clerk.dns(row),
-                    Row::News(row) => clerk.news(row),
-                    Row::Pulse(state) => clerk.pulse(state),
-                    Row::Turn(facts) => facts.take().into_iter().for_each(|facts| clerk.turn(*facts)),
+                    SinkEvent::Flow(row) => sink.flow(row),
+                    SinkEvent::Dns(row) => sink.dns(row),
+                    SinkEvent::News(row) => sink.news(row),
+                    SinkEvent::Heartbeat(state) => sink.heartbeat(state),
+                    SinkEvent::Turn(facts) => facts.take().into_iter().for_each(|facts| sink.rotate(*facts)),
                 }
             }
             batch.clear();
             let _ = give_back.try_send(batch);
         }
-        clerk
+        sink
     });
-    (Post { rows: Vec::new(), out, empties }, writing)
+    (SinkChannel { rows: Vec::new(), out, empties }, writing)
 }
 
 /// Judge at a pulse: what was lost, what is new, and the end of the evidence where it is one.
-fn beat_at_judge(beat: Beat, court: &mut Court, post: &mut Post) {
-    let Beat { pulse, live, counts, closes } = beat;
-    court.pulse(pulse.time, pulse.lost, post);
-    let (forgotten, missed) = court.pressed();
-    let state = State {
+fn beat_at_judge(beat: JudgeHeartbeat, engine: &mut Engine, post: &mut SinkChannel) {
+    let JudgeHeartbeat { heartbeat, live, counts, closes } = beat;
+    engine.heartbeat(heartbeat.time, heartbeat.lost, post);
+    let (forgotten, missed) = engine.pressed();
+    let state = LiveStatus {
         live,
         opened: counts.opened,
         evicted: counts.evicted,
         unheard: counts.unheard,
         forgotten,
         missed,
-        met: court.met(),
-        tally: court.tally().clone(),
+        met: engine.met(),
+        tally: engine.tally().clone(),
     };
-    post.put(Row::Pulse(Box::new(state)));
-    if let Some(Closes { inputs, ledger, span, flows }) = closes {
-        let judgement = court.turn();
-        let facts = Facts { inputs, ledger, flows, judgement, span, stopped: false };
-        post.put(Row::Turn(Some(Box::new(facts))));
+    post.put(SinkEvent::Heartbeat(Box::new(state)));
+    if let Some(IntervalEnd { inputs, ledger, span, flows }) = closes {
+        let judgement = engine.rotate();
+        let facts = RunResult { inputs, ledger, flows, judgement, span, stopped: false };
+        post.put(SinkEvent::Turn(Some(Box::new(facts))));
     }
     post.hand_on();
 }
@@ -218,15 +222,15 @@ fn join<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
     }
 }
 
-struct Alone {
-    worker: Worker,
-    told: Option<Sender<Told>>,
-    empties: Receiver<(Batch, Husks)>,
+struct SingleWorker {
+    worker: FlowWorker,
+    told: Option<Sender<WorkerOutput>>,
+    empties: Receiver<(ObservationBatch, BoxPool)>,
     /// The counts at the last turn.
     before: FlowCounts,
 }
 
-impl Alone {
+impl SingleWorker {
     /// Hands a batch on when it is one: several hundred flows may end in the same second.
     fn hand_on_from(&mut self, least: usize) {
         if self.worker.told().len() >= least {
@@ -240,30 +244,30 @@ impl Alone {
         }
     }
 
-    fn hand_on_with(&mut self, pulse: Option<Box<Beat>>) {
-        let (empty, husks) = self.empties.try_recv().unwrap_or_default();
-        self.worker.desk.husks.take_in(husks);
+    fn hand_on_with(&mut self, heartbeat: Option<Box<JudgeHeartbeat>>) {
+        let (empty, box_pool) = self.empties.try_recv().unwrap_or_default();
+        self.worker.dispatcher.box_pool.take_in(box_pool);
         let batch = std::mem::replace(self.worker.told(), empty);
         if let Some(told) = &self.told {
             // Fails only when judge has panicked; joining it says so.
-            let _ = told.send(Told { batch, pulse });
+            let _ = told.send(WorkerOutput { batch, heartbeat });
         }
     }
 }
 
-impl Follower for Alone {
+impl PacketSink for SingleWorker {
     #[inline]
     fn packet(&mut self, packet: &Packet<'_>, at: At, _: &FrameHeader) {
-        self.worker.table.accept(packet, at, &mut self.worker.desk);
+        self.worker.table.accept(packet, at, &mut self.worker.dispatcher);
     }
 
     fn whole(&mut self, packet: &Packet<'_>, at: At) {
-        self.worker.table.accept(packet, at, &mut self.worker.desk);
+        self.worker.table.accept(packet, at, &mut self.worker.dispatcher);
     }
 
     fn tick(&mut self, second: i64, at: At) {
         for slot in self.worker.table.overdue(second) {
-            self.worker.table.let_go(slot, at, &mut self.worker.desk);
+            self.worker.table.let_go(slot, at, &mut self.worker.dispatcher);
             self.hand_on_from(ENDS);
         }
     }
@@ -272,20 +276,20 @@ impl Follower for Alone {
         self.hand_on_from(BATCH);
     }
 
-    fn pulse(&mut self, pulse: &Pulse, closes: Option<Closes>) {
+    fn heartbeat(&mut self, heartbeat: &Heartbeat, closes: Option<IntervalEnd>) {
         let counts = self.worker.table.counts();
-        let closes = closes.map(|closes| Closes { flows: counts.since(self.before), ..closes });
+        let closes = closes.map(|closes| IntervalEnd { flows: counts.since(self.before), ..closes });
         if closes.is_some() {
             self.before = counts;
         }
         let live = self.worker.table.live() as u64;
-        self.hand_on_with(Some(Box::new(Beat { pulse: *pulse, live, counts, closes })));
+        self.hand_on_with(Some(Box::new(JudgeHeartbeat { heartbeat: *heartbeat, live, counts, closes })));
     }
 
     fn finish(&mut self, at: At) {
         // One by one: together they would be as large as the table.
         for slot in self.worker.table.remaining() {
-            self.worker.table.end(slot, at, &mut self.worker.desk);
+            self.worker.table.end(slot, at, &mut self.worker.dispatcher);
             self.hand_on_from(ENDS);
         }
         self.hand_on();
@@ -295,7 +299,7 @@ impl Follower for Alone {
 
 /// What a worker has to do, in order.
 #[derive(Debug)]
-enum Task {
+enum WorkerTask {
     /// Decode this frame again, and follow its packet.
     Frame(FrameHeader, u64),
     /// Follow a packet that its frame alone does not give: joined from fragments, or moved to another scope.
@@ -308,43 +312,43 @@ enum Task {
 
 /// The tasks of one worker in one chunk.
 #[derive(Debug, Default)]
-struct Tasks {
+struct WorkerTasks {
     file: FileId,
     bytes: Arc<Vec<u8>>,
-    tasks: Vec<Task>,
+    tasks: Vec<WorkerTask>,
 }
 
 /// Several workers, each with its own shards; judge puts their observations in order again.
-pub(super) fn shared<S: Source, D: Clerk + Send>(
-    limits: Limits,
+pub(super) fn shared<S: FrameSource, D: RunSink + Send>(
+    limits: FlowLimits,
     workers: usize,
-    mut court: Court,
-    clerk: D,
-    reading: Reading<'_, S>,
-) -> (FlowCounts, Judgement, D) {
+    mut engine: Engine,
+    sink: D,
+    reading: ReadLoop<'_, S>,
+) -> (FlowCounts, JudgeResult, D) {
     let workers = workers.min(SHARDS);
     thread::scope(|scope| {
-        let mut follower = Shared { desks: Vec::new(), due: Vec::new() };
+        let mut follower = ShardedWorkers { dispatchers: Vec::new(), due: Vec::new() };
         let mut hearing = Vec::new();
         let mut working = Vec::new();
         for _ in 0..workers {
-            let (give, tasks) = bounded::<Tasks>(UNDER_WAY);
-            let (told, hear) = bounded::<Batch>(UNDER_WAY);
-            follower.desks.push(give);
+            let (give, tasks) = bounded::<WorkerTasks>(UNDER_WAY);
+            let (told, hear) = bounded::<ObservationBatch>(UNDER_WAY);
+            follower.dispatchers.push(give);
             follower.due.push(Vec::new());
             hearing.push(hear);
-            working.push(scope.spawn(move || work(Worker::new(limits), &tasks, &told)));
+            working.push(scope.spawn(move || work(FlowWorker::new(limits), &tasks, &told)));
         }
-        let (mut post, writing) = post(scope, clerk);
+        let (mut post, writing) = post(scope, sink);
         let judging = scope.spawn(move || {
             while let Some(batches) =
-                hearing.iter().map(|hear| hear.recv().ok()).collect::<Option<Vec<Batch>>>()
+                hearing.iter().map(|hear| hear.recv().ok()).collect::<Option<Vec<ObservationBatch>>>()
             {
-                in_order(batches, |observation| court.accept(observation, &mut post));
-                court.husks = Husks::default();
+                in_order(batches, |observation| engine.accept(observation, &mut post));
+                engine.box_pool = BoxPool::default();
             }
             post.hand_on();
-            court.finish()
+            engine.finish()
         });
         reading.into(&mut follower);
         drop(follower);
@@ -358,7 +362,7 @@ pub(super) fn shared<S: Source, D: Clerk + Send>(
 }
 
 /// Hands out the observations of one chunk in the order of the run: by place, and what time closed by age.
-fn in_order(batches: Vec<Batch>, mut accept: impl FnMut(Observation)) {
+fn in_order(batches: Vec<ObservationBatch>, mut accept: impl FnMut(Observation)) {
     let mut heads: Vec<_> = batches.into_iter().map(|batch| batch.into_iter().peekable()).collect();
     loop {
         let next = heads
@@ -376,22 +380,28 @@ fn in_order(batches: Vec<Batch>, mut accept: impl FnMut(Observation)) {
 }
 
 /// A worker's thread: one batch of observations for each batch of tasks, even an empty one, so that judge can keep step.
-fn work(mut worker: Worker, tasks: &Receiver<Tasks>, told: &Sender<Batch>) -> FlowCounts {
-    let mut decoder = Decoder::new(crate::decode::Limits::default());
-    for Tasks { file, bytes, tasks } in tasks {
+fn work(
+    mut worker: FlowWorker,
+    tasks: &Receiver<WorkerTasks>,
+    told: &Sender<ObservationBatch>,
+) -> FlowCounts {
+    let mut decoder = Decoder::new(crate::decode::FragmentLimits::default());
+    for WorkerTasks { file, bytes, tasks } in tasks {
         let chunk = Chunk { file, bytes, ..Chunk::default() };
         for task in tasks {
             match task {
-                Task::Frame(header, order) => {
+                WorkerTask::Frame(header, order) => {
                     let frame: Frame<'_> = chunk.frame(&header);
                     if let Decoded::Packet(packet) = decoder.packet(&frame) {
                         let at = At { order, frame: frame.place, time: frame.time };
-                        worker.table.accept(&packet, at, &mut worker.desk);
+                        worker.table.accept(&packet, at, &mut worker.dispatcher);
                     }
                 }
-                Task::Whole(packet, at) => worker.table.accept(&packet.borrow(), at, &mut worker.desk),
-                Task::Tick(second, at) => worker.table.tick(second, at, &mut worker.desk),
-                Task::Finish(at) => worker.table.finish(at, &mut worker.desk),
+                WorkerTask::Whole(packet, at) => {
+                    worker.table.accept(&packet.borrow(), at, &mut worker.dispatcher)
+                }
+                WorkerTask::Tick(second, at) => worker.table.tick(second, at, &mut worker.dispatcher),
+                WorkerTask::Finish(at) => worker.table.finish(at, &mut worker.dispatcher),
             }
         }
         if told.send(std::mem::take(worker.told())).is_err() {
@@ -402,58 +412,58 @@ fn work(mut worker: Worker, tasks: &Receiver<Tasks>, told: &Sender<Batch>) -> Fl
 }
 
 /// Routes packets to workers by shard.
-struct Shared {
-    desks: Vec<Sender<Tasks>>,
-    due: Vec<Vec<Task>>,
+struct ShardedWorkers {
+    dispatchers: Vec<Sender<WorkerTasks>>,
+    due: Vec<Vec<WorkerTask>>,
 }
 
-impl Shared {
-    fn hand_out(&mut self, packet: &Packet<'_>, task: Task) {
-        let worker = shard_of(packet) % self.desks.len().max(1);
+impl ShardedWorkers {
+    fn hand_out(&mut self, packet: &Packet<'_>, task: WorkerTask) {
+        let worker = shard_of(packet) % self.dispatchers.len().max(1);
         if let Some(due) = self.due.get_mut(worker) {
             due.push(task);
         }
     }
 
-    fn all(&mut self, task: impl Fn() -> Task) {
+    fn all(&mut self, task: impl Fn() -> WorkerTask) {
         for due in &mut self.due {
             due.push(task());
         }
     }
 
     fn send(&mut self, file: FileId, bytes: &Arc<Vec<u8>>) {
-        for (desk, due) in self.desks.iter().zip(&mut self.due) {
-            let tasks = Tasks { file, bytes: Arc::clone(bytes), tasks: std::mem::take(due) };
+        for (dispatcher, due) in self.dispatchers.iter().zip(&mut self.due) {
+            let tasks = WorkerTasks { file, bytes: Arc::clone(bytes), tasks: std::mem::take(due) };
             // Fails only when a worker has panicked; joining it says so.
-            let _ = desk.send(tasks);
+            let _ = dispatcher.send(tasks);
         }
     }
 }
 
-impl Follower for Shared {
+impl PacketSink for ShardedWorkers {
     fn packet(&mut self, packet: &Packet<'_>, at: At, header: &FrameHeader) {
-        self.hand_out(packet, Task::Frame(*header, at.order));
+        self.hand_out(packet, WorkerTask::Frame(*header, at.order));
     }
 
     fn whole(&mut self, packet: &Packet<'_>, at: At) {
-        self.hand_out(packet, Task::Whole(Box::new(OwnedPacket::from(packet)), at));
+        self.hand_out(packet, WorkerTask::Whole(Box::new(OwnedPacket::from(packet)), at));
     }
 
     fn tick(&mut self, second: i64, at: At) {
-        self.all(|| Task::Tick(second, at));
+        self.all(|| WorkerTask::Tick(second, at));
     }
 
     fn chunk(&mut self, chunk: &Chunk) {
         self.send(chunk.file, &chunk.bytes);
     }
 
-    fn pulse(&mut self, _: &Pulse, _: Option<Closes>) {
+    fn heartbeat(&mut self, _: &Heartbeat, _: Option<IntervalEnd>) {
         // Live capture has one worker.
     }
 
     fn finish(&mut self, at: At) {
-        self.all(|| Task::Finish(at));
+        self.all(|| WorkerTask::Finish(at));
         self.send(FileId::default(), &Arc::default());
-        self.desks.clear();
+        self.dispatchers.clear();
     }
 }

@@ -9,12 +9,12 @@
 use crate::base::Cursor;
 use crate::base::Side;
 use crate::read::reader::Code;
+use crate::read::reader::Emitter;
 use crate::read::reader::Probe;
 use crate::read::reader::Reader;
 use crate::read::reader::Sample;
 use crate::read::reader::Spec;
 use crate::read::reader::Step;
-use crate::read::reader::Tell;
 use crate::read::reader::Transport;
 use crate::read::reader::fits;
 use crate::read::tls;
@@ -74,7 +74,7 @@ impl Tds {
     }
 
     /// One packet's payload; false when its side is of no more use.
-    fn payload(&mut self, side: Side, payload: &[u8], tell: &mut Tell<'_>) -> bool {
+    fn payload(&mut self, side: Side, payload: &[u8], emit: &mut Emitter<'_>) -> bool {
         let (Some(held), Some(passed)) = (self.held.get_mut(side.index()), self.passed.get_mut(side.index()))
         else {
             return false;
@@ -89,10 +89,10 @@ impl Tds {
         *passed = u8::MAX;
         if !self.begun {
             self.begun = true;
-            tell.spoke(tls::SPEC.name);
+            emit.spoke(tls::SPEC.name);
         }
         held.extend_from_slice(payload);
-        match self.inside.stream(side, held, tell) {
+        match self.inside.stream(side, held, emit) {
             Step::Hungry { consumed, .. } => {
                 held.drain(..consumed.min(held.len()));
                 held.len() <= HELD_LIMIT
@@ -107,11 +107,11 @@ impl Reader for Tds {
         size_of::<Tds>() + self.inside.kept() + self.held.iter().map(Vec::capacity).sum::<usize>()
     }
 
-    fn stream(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Step {
+    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
         let mut c = Cursor::new(bytes);
         loop {
             let consumed = c.at();
-            let header: Result<_, crate::base::Cut> = (|| {
+            let header: Result<_, crate::base::Truncated> = (|| {
                 let kind = c.u8("type")?;
                 c.skip(1, "status")?;
                 let len = c.u16("length")?;
@@ -126,22 +126,22 @@ impl Reader for Tds {
             let Ok(payload) = c.take(len - HEADER_LEN, "payload") else {
                 return Step::Hungry { consumed, need: len };
             };
-            if !self.payload(side, payload, tell) {
+            if !self.payload(side, payload, emit) {
                 return Step::Sated;
             }
         }
     }
 
-    fn lost(&mut self, side: Side, bytes: &[u8], tell: &mut Tell<'_>) {
-        if self.stream(side, bytes, tell) != Step::Sated && self.begun {
+    fn lost(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
+        if self.stream(side, bytes, emit) != Step::Sated && self.begun {
             // A packet that is cut: what is there of its payload.
             let held = self.held.get_mut(side.index()).map(std::mem::take).unwrap_or_default();
-            self.inside.lost(side, &held, tell);
+            self.inside.lost(side, &held, emit);
         }
     }
 
-    fn finish(&mut self, tell: &mut Tell<'_>) {
-        self.inside.finish(tell);
+    fn finish(&mut self, emit: &mut Emitter<'_>) {
+        self.inside.finish(emit);
     }
 }
 
@@ -149,8 +149,8 @@ impl Reader for Tds {
 mod tests {
     use crate::base::Side::Client;
     use crate::base::Side::Server;
-    use crate::read::driver::Driver;
-    use crate::read::driver::play;
+    use crate::read::test_harness::TestConversation;
+    use crate::read::test_harness::play;
 
     #[test]
     fn tls_inside() {
@@ -161,7 +161,7 @@ mod tests {
         let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
         let (a, b) = hello.split_at(20);
         let facts = play(
-            Driver::tcp(1433),
+            TestConversation::tcp(1433),
             &[
                 (Client, &pre_login),
                 (Server, &wrap(b"\x00\x00\x1a\x00\x06\xff", 4)),

@@ -18,28 +18,28 @@ use super::file::EntryFields;
 use super::file::EntryShape;
 use super::file::FileShape;
 use super::file::Lines;
-use super::file::Problem;
 use super::file::RowShape;
+use super::file::RuleFileError;
 use super::file::TableShape;
 use super::file::TagShape;
 use super::file::nearest;
 use super::file::read_toml;
 use super::pattern::Pattern;
 use super::ports::Ports;
-use super::rule::Document;
-use super::rule::Kind;
-use super::rule::ROLES;
-use super::rule::Role;
-use super::rule::Row;
-use super::rule::Rule;
-use super::rule::Table;
+use super::reference::Document;
+use super::reference::DocumentTable;
+use super::reference::ROLES;
+use super::reference::Reference;
+use super::reference::RegionRole;
+use super::reference::SourceRow;
+use super::reference::TableKind;
 
 /// What stands for a placeholder until the site fills it: anything inside one label. A single star at the front would
 /// be a wildcard for any number of labels.
 const ANY: &str = "**";
 
 /// Reads the rule file `file` with the contents `text`.
-pub(super) fn read(file: &str, text: &str) -> Result<(Arc<Document>, Vec<Rule>), Vec<Problem>> {
+pub(super) fn read(file: &str, text: &str) -> Result<(Arc<Document>, Vec<Reference>), Vec<RuleFileError>> {
     let shape: FileShape = read_toml("rules", file, text).map_err(|problem| vec![problem])?;
     let lines = Lines::of(text);
     let mut reader =
@@ -71,8 +71,8 @@ struct Reader<'a> {
     file: &'a str,
     text: &'a str,
     lines: Lines,
-    problems: Vec<Problem>,
-    rules: Vec<Rule>,
+    problems: Vec<RuleFileError>,
+    rules: Vec<Reference>,
     /// For each rule, the tables or rows that it is said to repeat.
     repeats: Vec<Vec<String>>,
 }
@@ -83,7 +83,7 @@ impl Reader<'_> {
     }
 
     fn problem_at_line(&mut self, line: usize, message: String) {
-        self.problems.push(Problem { what: "rules", file: self.file.to_owned(), line, message });
+        self.problems.push(RuleFileError { what: "rules", file: self.file.to_owned(), line, message });
     }
 
     fn document(&mut self, shape: &FileShape) -> Document {
@@ -131,7 +131,7 @@ impl Reader<'_> {
 
     fn table(&mut self, document: &Arc<Document>, shape: &Spanned<TableShape>) {
         let head = shape.get_ref();
-        let table = Arc::new(Table {
+        let table = Arc::new(DocumentTable {
             id: head.id.get_ref().as_str().into(),
             title: head.title.as_str().into(),
             section: head.section.as_deref().map(Box::from),
@@ -169,7 +169,7 @@ impl Reader<'_> {
                 TagShape::Plain(tag) => (tag.as_str().into(), Clouds::NONE),
                 TagShape::For { tag, cloud } => (tag.as_str().into(), cloud.clouds()),
             });
-            let shared = Arc::new(Row {
+            let shared = Arc::new(SourceRow {
                 number,
                 printed: row.printed.as_str().into(),
                 service: cell(service, &row.service),
@@ -177,7 +177,7 @@ impl Reader<'_> {
                 tags: tags.collect(),
                 line: self.lines.at(spanned.span().start),
             });
-            let base = Rule {
+            let base = Reference {
                 id: format!("{}/{}/{number}", document.short, table.id).into(),
                 document: Arc::clone(document),
                 table: Arc::clone(&table),
@@ -217,7 +217,7 @@ impl Reader<'_> {
     /// Adds the rules of one row: one for each url, or one for the row where it has none.
     fn row(
         &mut self,
-        mut base: Rule,
+        mut base: Reference,
         row: &RowShape,
         at: usize,
         table_ports: Option<&Ports>,
@@ -234,14 +234,14 @@ impl Reader<'_> {
             }
         }
         let first = self.rules.len();
-        let lists: [(&Entries, Clouds, Option<Role>); 7] = [
+        let lists: [(&Entries, Clouds, Option<RegionRole>); 7] = [
             (&row.public, Clouds::of(Cloud::Public), None),
             (&row.us_government, Clouds::of(Cloud::UsGovernment), None),
             (&row.china, Clouds::of(Cloud::China), None),
             (&row.every, Clouds::EVERY, None),
             (&row.urls, base.clouds, None),
-            (&row.primary, base.clouds, Some(Role::Primary)),
-            (&row.discovery, base.clouds, Some(Role::Discovery)),
+            (&row.primary, base.clouds, Some(RegionRole::Primary)),
+            (&row.discovery, base.clouds, Some(RegionRole::Discovery)),
         ];
         for (entries, clouds, role) in lists {
             for entry in entries {
@@ -252,7 +252,7 @@ impl Reader<'_> {
                 }
                 // A url printed for two clouds in one row is one rule.
                 let of_row = self.rules.get_mut(first..).unwrap_or_default();
-                let same = |rule: &&mut Rule| rule.url.as_deref() == Some(&fields.url) && role.is_none();
+                let same = |rule: &&mut Reference| rule.url.as_deref() == Some(&fields.url) && role.is_none();
                 if let Some(rule) = of_row.iter_mut().find(same) {
                     if rule.clouds.meets(clouds) {
                         self.problem(at, format!("`{}` twice in one row", fields.url));
@@ -283,16 +283,16 @@ impl Reader<'_> {
             }
         }
         let missing = match base.table.kind {
-            Kind::Endpoint | Kind::PrivateLink => Some("a url"),
-            Kind::Region => Some("`primary` and `discovery`"),
-            Kind::Port if base.ports.is_empty() => Some("`ports`"),
-            Kind::Port if base.source.is_none() || base.destination.is_none() => {
+            TableKind::Endpoint | TableKind::PrivateLink => Some("a url"),
+            TableKind::Region => Some("`primary` and `discovery`"),
+            TableKind::Port if base.ports.is_empty() => Some("`ports`"),
+            TableKind::Port if base.source.is_none() || base.destination.is_none() => {
                 Some("`source` and `destination`")
             }
-            Kind::ServiceTag if base.row.tags.is_empty() => Some("`tags`"),
-            Kind::Issuer if base.organization.is_none() => Some("`organization`"),
-            Kind::Statement if base.about.is_none() => Some("`about`"),
-            Kind::Port | Kind::ServiceTag | Kind::Issuer | Kind::Statement => None,
+            TableKind::ServiceTag if base.row.tags.is_empty() => Some("`tags`"),
+            TableKind::Issuer if base.organization.is_none() => Some("`organization`"),
+            TableKind::Statement if base.about.is_none() => Some("`about`"),
+            TableKind::Port | TableKind::ServiceTag | TableKind::Issuer | TableKind::Statement => None,
         };
         if let Some(missing) = missing {
             self.problem(at, format!("the row needs {missing}"));
@@ -303,7 +303,7 @@ impl Reader<'_> {
 
     fn entry(
         &mut self,
-        rule: &mut Rule,
+        rule: &mut Reference,
         fields: &EntryFields,
         at: usize,
         row: Option<&Ports>,
@@ -377,7 +377,7 @@ impl Reader<'_> {
 
     /// Whatever a row points at must be there.
     fn references(&mut self) {
-        let places: HashSet<String> = self.rules.iter().map(Rule::place).collect();
+        let places: HashSet<String> = self.rules.iter().map(Reference::place).collect();
         let tables: HashSet<String> = self.rules.iter().map(|rule| rule.table.id.to_string()).collect();
         let regions: HashSet<&str> = self.rules.iter().filter_map(|rule| rule.region.as_deref()).collect();
         let mut lost = Vec::new();
@@ -431,7 +431,7 @@ impl Reader<'_> {
             others.push(i);
         }
         let mut ports = HashMap::new();
-        for rule in self.rules.iter().filter(|rule| rule.table.kind == Kind::Port) {
+        for rule in self.rules.iter().filter(|rule| rule.table.kind == TableKind::Port) {
             let key = (&rule.source, &rule.destination, &rule.ports);
             if let Some(first) = ports.insert(key, rule.place()) {
                 ties.push((rule.row.line, format!("the same roles and ports as {first}")));

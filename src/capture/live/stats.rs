@@ -22,7 +22,7 @@ const SENTENCES: usize = 64;
 
 /// What an interface has counted; read from any thread.
 #[derive(Debug, Default)]
-pub struct Gauge {
+pub struct InterfaceStats {
     /// Its name.
     pub name: String,
     /// Frames and bytes handed on.
@@ -47,7 +47,7 @@ pub struct Gauge {
     pub(super) seen_until: AtomicI64,
 }
 
-impl Gauge {
+impl InterfaceStats {
     /// Everything that was lost.
     pub fn lost(&self) -> u64 {
         [&self.kernel_drops, &self.interface_drops, &self.our_drops].map(read).iter().sum()
@@ -60,22 +60,22 @@ pub(in crate::capture) fn read(counter: &AtomicU64) -> u64 {
 
 /// All that can be watched while it captures.
 #[derive(Debug)]
-pub struct Gauges {
+pub struct CaptureStats {
     /// Each interface.
-    pub ports: Vec<Gauge>,
+    pub ports: Vec<InterfaceStats>,
     /// Blocks waiting for the audit.
     pub queued: AtomicU64,
     says: (Sender<String>, Receiver<String>),
 }
 
-impl Gauges {
+impl CaptureStats {
     /// Blocks that can wait.
     pub const QUEUE: u64 = QUEUE as u64;
 
     /// Nothing counted yet.
-    pub(super) fn new(interfaces: &[String]) -> Gauges {
-        let port = |name: &String| Gauge { name: name.clone(), ..Gauge::default() };
-        Gauges {
+    pub(super) fn new(interfaces: &[String]) -> CaptureStats {
+        let port = |name: &String| InterfaceStats { name: name.clone(), ..InterfaceStats::default() };
+        CaptureStats {
             ports: interfaces.iter().map(port).collect(),
             queued: AtomicU64::new(0),
             says: bounded(SENTENCES),
@@ -95,7 +95,7 @@ impl Gauges {
 
     /// Everything that was lost on all interfaces.
     pub fn lost(&self) -> u64 {
-        self.ports.iter().map(Gauge::lost).sum()
+        self.ports.iter().map(InterfaceStats::lost).sum()
     }
 
     /// Frames that were audited and not saved.

@@ -1,7 +1,7 @@
 //! Runs the line from capture to judge.
 //!
-//! In:  a [`Plan`].
-//! Out: rows to a [`Docket`], and at the end what was seen ([`Facts`]).
+//! In:  a [`AuditPlan`].
+//! Out: rows to a [`RowSink`], and at the end what was seen ([`RunResult`]).
 //! Not: what any stage does; this file alone knows them all.
 //!
 //! ```text
@@ -15,8 +15,8 @@
 //! A live source also sends pulses: the clock, what was lost, and where evidence is closed and begun anew. They travel the
 //! whole line behind the frames before them, so that every stage acts on them at the same place.
 
-mod ledger;
-mod relay;
+mod accounting;
+mod threads;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,59 +28,59 @@ use crate::capture;
 use crate::capture::Capture;
 use crate::capture::Chunk;
 use crate::capture::Frame;
+use crate::capture::Heartbeat;
 use crate::capture::InputFacts;
-use crate::capture::Pulse;
 use crate::decode;
-use crate::decode::Copies;
 use crate::decode::Decoded;
 use crate::decode::Decoder;
+use crate::decode::Dedup;
 use crate::flow;
 use crate::flow::At;
 use crate::flow::FlowCounts;
 use crate::flow::FlowTable;
 use crate::judge;
-use crate::judge::Court;
 use crate::judge::DnsRow;
+use crate::judge::Engine;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
-use crate::judge::Ground;
-use crate::judge::Judgement;
+use crate::judge::JudgeResult;
+use crate::judge::Policy;
 use crate::judge::Scope;
 use crate::judge::Tally;
-use crate::read::Desk;
+use crate::read::Dispatcher;
 use crate::read::Observation;
 
-pub use ledger::Ledger;
-pub use ledger::Line;
+pub use accounting::FileAccounting;
+pub use accounting::FrameAccounting;
 
 /// How to audit.
 #[derive(Debug)]
-pub struct Plan {
+pub struct AuditPlan {
     /// What is judged on.
-    pub ground: Arc<Ground>,
+    pub policy: Arc<Policy>,
     /// Which hosts are audited.
     pub scope: Scope,
     /// Bounds on fragments.
-    pub fragments: decode::Limits,
+    pub fragments: decode::FragmentLimits,
     /// Bounds on conversations.
-    pub flows: flow::Limits,
+    pub flows: flow::FlowLimits,
     /// Bounds on names and findings.
-    pub judge: judge::Limits,
+    pub judge: judge::JudgeLimits,
     /// Threads that follow conversations; 1 follows them on the reading thread.
     pub workers: usize,
 }
 
 /// What was seen of the run as a whole.
 #[derive(Debug)]
-pub struct Facts {
+pub struct RunResult {
     /// Each input.
     pub inputs: Vec<InputFacts>,
     /// What became of the frames.
-    pub ledger: Ledger,
+    pub ledger: FrameAccounting,
     /// What the flow table did.
     pub flows: FlowCounts,
     /// Findings and counts.
-    pub judgement: Judgement,
+    pub judgement: JudgeResult,
     /// Earliest and latest frame.
     pub span: Option<(Time, Time)>,
     /// Somebody stopped the run before the end of its inputs.
@@ -88,15 +88,15 @@ pub struct Facts {
 }
 
 /// Where frames come from.
-pub trait Source {
+pub trait FrameSource {
     /// Fills `chunk` with the next frames; false at the end. A live source hands on a pulse without frames when none come.
     fn next(&mut self, chunk: &mut Chunk) -> bool;
     /// Raw bytes read so far.
     fn bytes_read(&self) -> u64;
     /// What the inputs were since the last turn. Only asked after a pulse that wants one.
-    fn turn(&mut self) -> Vec<InputFacts>;
+    fn rotate(&mut self) -> Vec<InputFacts>;
     /// Whether it is known before the first frame that so many packets are missing that silence means nothing.
-    fn misses_much(&self) -> bool {
+    fn has_heavy_loss(&self) -> bool {
         false
     }
     /// Whether it goes on while findings are wanted: they are announced as they appear.
@@ -107,7 +107,7 @@ pub trait Source {
     fn finish(self) -> Vec<InputFacts>;
 }
 
-impl Source for Capture {
+impl FrameSource for Capture {
     fn next(&mut self, chunk: &mut Chunk) -> bool {
         Capture::next(self, chunk)
     }
@@ -116,12 +116,12 @@ impl Source for Capture {
         Capture::bytes_read(self)
     }
 
-    fn turn(&mut self) -> Vec<InputFacts> {
+    fn rotate(&mut self) -> Vec<InputFacts> {
         Vec::new()
     }
 
-    fn misses_much(&self) -> bool {
-        Capture::misses_much(self)
+    fn has_heavy_loss(&self) -> bool {
+        Capture::has_heavy_loss(self)
     }
 
     fn finish(self) -> Vec<InputFacts> {
@@ -130,17 +130,17 @@ impl Source for Capture {
 }
 
 #[cfg(feature = "live")]
-impl Source for capture::Live {
+impl FrameSource for capture::LiveCapture {
     fn next(&mut self, chunk: &mut Chunk) -> bool {
-        capture::Live::next(self, chunk)
+        capture::LiveCapture::next(self, chunk)
     }
 
     fn bytes_read(&self) -> u64 {
-        capture::Live::bytes_read(self)
+        capture::LiveCapture::bytes_read(self)
     }
 
-    fn turn(&mut self) -> Vec<InputFacts> {
-        capture::Live::turn(self)
+    fn rotate(&mut self) -> Vec<InputFacts> {
+        capture::LiveCapture::rotate(self)
     }
 
     fn is_live(&self) -> bool {
@@ -148,12 +148,12 @@ impl Source for capture::Live {
     }
 
     fn finish(self) -> Vec<InputFacts> {
-        capture::Live::finish(self)
+        capture::LiveCapture::finish(self)
     }
 }
 
 /// Writes the rows, and for a live source what happens while it runs.
-pub trait Clerk {
+pub trait RunSink {
     /// A flow has ended.
     fn flow(&mut self, row: &FlowRow);
     /// A DNS answer arrived, or will not.
@@ -161,14 +161,14 @@ pub trait Clerk {
     /// Something is wrong that was not before; only for a live source.
     fn news(&mut self, _: &FindingRow) {}
     /// A second has passed.
-    fn pulse(&mut self, _: &State) {}
+    fn heartbeat(&mut self, _: &LiveStatus) {}
     /// Evidence is closed here with these facts, and begun anew.
-    fn turn(&mut self, _: Facts) {}
+    fn rotate(&mut self, _: RunResult) {}
 }
 
 /// How a live run stands.
 #[derive(Clone, Debug, Default)]
-pub struct State {
+pub struct LiveStatus {
     /// Conversations that are followed now.
     pub live: u64,
     /// Conversations opened since the beginning.
@@ -188,51 +188,51 @@ pub struct State {
 }
 
 /// Told how far the run has come, after each chunk.
-pub trait Watcher {
+pub trait ProgressObserver {
     /// Raw bytes read and frames seen so far.
     fn progress(&mut self, bytes: u64, frames: u64);
 }
 
-/// Audits what `source` reads; the rows go to `clerk`, which is given back. `stop` ends the run at the next chunk, with everything until then.
+/// Audits what `source` reads; the rows go to `sink`, which is given back. `stop` ends the run at the next chunk, with everything until then.
 ///
 /// A live source wants one worker: its frames are not cut from files, and it must not wait for the slowest of several.
-pub fn run<S: Source, D: Clerk + Send>(
+pub fn run<S: FrameSource, D: RunSink + Send>(
     mut source: S,
-    plan: Plan,
-    clerk: D,
-    watcher: &mut dyn Watcher,
+    plan: AuditPlan,
+    sink: D,
+    watcher: &mut dyn ProgressObserver,
     stop: &AtomicBool,
-) -> (Facts, D) {
-    let mut court = Court::new(plan.ground, plan.scope, plan.judge);
-    let flows = flow::Limits { early: source.is_live(), ..plan.flows };
+) -> (RunResult, D) {
+    let mut engine = Engine::new(plan.policy, plan.scope, plan.judge);
+    let flows = flow::FlowLimits { early: source.is_live(), ..plan.flows };
     let is_live = source.is_live();
     if is_live {
-        court.announce();
+        engine.announce();
     }
-    let foreseen = source.misses_much();
+    let foreseen = source.has_heavy_loss();
     if foreseen {
-        court.doubt();
+        engine.doubt();
     }
-    let mut front = Front::new(plan.fragments);
-    let reading = Reading { source: &mut source, front: &mut front, watcher, stop };
-    let (flows, judgement, clerk) = if plan.workers <= 1 {
-        relay::alone(flows, court, clerk, reading)
+    let mut front = Ingest::new(plan.fragments);
+    let reading = ReadLoop { source: &mut source, front: &mut front, watcher, stop };
+    let (flows, judgement, sink) = if plan.workers <= 1 {
+        threads::alone(flows, engine, sink, reading)
     } else {
-        relay::shared(flows, plan.workers, court, clerk, reading)
+        threads::shared(flows, plan.workers, engine, sink, reading)
     };
     let (ledger, span) = front.finish();
     let inputs = source.finish();
     let mut judgement = judgement;
     // A live source says by pulses what it lost, and when.
-    if !foreseen && !is_live && inputs.iter().any(InputFacts::misses_much) {
+    if !foreseen && !is_live && inputs.iter().any(InputFacts::has_heavy_loss) {
         judgement.doubt();
     }
-    let facts = Facts { inputs, ledger, flows, judgement, span, stopped: stop.load(Ordering::Relaxed) };
-    (facts, clerk)
+    let facts = RunResult { inputs, ledger, flows, judgement, span, stopped: stop.load(Ordering::Relaxed) };
+    (facts, sink)
 }
 
 /// Takes packets and the passing of time, in the order of the run.
-trait Follower {
+trait PacketSink {
     /// A packet that is found again at `header` in the chunk.
     fn packet(&mut self, packet: &decode::Packet<'_>, at: At, header: &capture::FrameHeader);
     /// A packet that its frame alone does not give.
@@ -242,30 +242,30 @@ trait Follower {
     /// A chunk is done.
     fn chunk(&mut self, chunk: &Chunk);
     /// A live source's pulse; `closes` holds what is known of the evidence that ends here.
-    fn pulse(&mut self, pulse: &Pulse, closes: Option<Closes>);
+    fn heartbeat(&mut self, heartbeat: &Heartbeat, closes: Option<IntervalEnd>);
     /// No more frames come.
     fn finish(&mut self, at: At);
 }
 
 /// Everything up to decode, and the account of the frames.
 #[derive(Debug)]
-struct Front {
+struct Ingest {
     decoder: Decoder,
-    copies: Copies,
-    ledger: Ledger,
-    clock: Clock,
+    copies: Dedup,
+    ledger: FrameAccounting,
+    clock: FrameClock,
     frames: u64,
     span: Option<(Time, Time)>,
     last: FrameRef,
 }
 
-impl Front {
-    fn new(limits: decode::Limits) -> Front {
-        Front {
+impl Ingest {
+    fn new(limits: decode::FragmentLimits) -> Ingest {
+        Ingest {
             decoder: Decoder::new(limits),
-            copies: Copies::default(),
-            ledger: Ledger::default(),
-            clock: Clock { now: i64::MIN },
+            copies: Dedup::default(),
+            ledger: FrameAccounting::default(),
+            clock: FrameClock { now: i64::MIN },
             frames: 0,
             span: None,
             last: FrameRef::default(),
@@ -273,7 +273,7 @@ impl Front {
     }
 
     #[inline]
-    fn frame(&mut self, frame: &Frame<'_>, header: &capture::FrameHeader, follower: &mut impl Follower) {
+    fn frame(&mut self, frame: &Frame<'_>, header: &capture::FrameHeader, follower: &mut impl PacketSink) {
         // Odd places are frames; the even place before one is the time that passes before it.
         let order = self.frames * 2 + 1;
         self.frames += 1;
@@ -302,20 +302,20 @@ impl Front {
         }
     }
 
-    fn finish(&mut self) -> (Ledger, Option<(Time, Time)>) {
+    fn finish(&mut self) -> (FrameAccounting, Option<(Time, Time)>) {
         self.decoder.finish();
-        self.turn()
+        self.rotate()
     }
 
     /// Time passes without a frame.
-    fn passes(&mut self, time: Time, follower: &mut impl Follower) {
+    fn passes(&mut self, time: Time, follower: &mut impl PacketSink) {
         if let Some(second) = self.clock.passes(time) {
             follower.tick(second, At { order: self.frames * 2, frame: self.last, time });
         }
     }
 
     /// The account since the last turn, and the time that it spans.
-    fn turn(&mut self) -> (Ledger, Option<(Time, Time)>) {
+    fn rotate(&mut self) -> (FrameAccounting, Option<(Time, Time)>) {
         let mut ledger = std::mem::take(&mut self.ledger);
         ledger.close(self.decoder.counts());
         (ledger, self.span.take())
@@ -324,20 +324,20 @@ impl Front {
 
 /// What is known left of judge of the evidence that ends at a turn.
 #[derive(Debug)]
-struct Closes {
+struct IntervalEnd {
     inputs: Vec<InputFacts>,
-    ledger: Ledger,
+    ledger: FrameAccounting,
     span: Option<(Time, Time)>,
     flows: FlowCounts,
 }
 
 /// The clock of the frames. It follows the latest frame; a jump back by more than a few minutes sets it back.
 #[derive(Debug)]
-struct Clock {
+struct FrameClock {
     now: i64,
 }
 
-impl Clock {
+impl FrameClock {
     /// A live source's clock that goes on by more than this at once was set, or its frames were lost. Less than any flow may be
     /// silent. Seconds.
     const LEAP: i64 = 5;
@@ -346,9 +346,9 @@ impl Clock {
     fn leaps_to(&self, chunk: &Chunk) -> Option<Time> {
         let ends = [chunk.frames.first(), chunk.frames.last()];
         let frames = ends.into_iter().flatten().map(|frame| frame.time);
-        let latest = frames.chain(chunk.pulse.iter().map(|pulse| pulse.time)).max()?;
+        let latest = frames.chain(chunk.heartbeat.iter().map(|heartbeat| heartbeat.time)).max()?;
         let begun = self.now != i64::MIN;
-        (begun && latest.secs() > self.now.saturating_add(Clock::LEAP)).then_some(latest)
+        (begun && latest.secs() > self.now.saturating_add(FrameClock::LEAP)).then_some(latest)
     }
 
     /// Frames older than this against the latest are a clock that was set back, not a late frame. Seconds.
@@ -357,7 +357,7 @@ impl Clock {
     #[inline]
     fn passes(&mut self, time: Time) -> Option<i64> {
         let second = time.secs();
-        if second > self.now || second < self.now.saturating_sub(Clock::LATE) {
+        if second > self.now || second < self.now.saturating_sub(FrameClock::LATE) {
             self.now = second;
             return Some(second);
         }
@@ -366,22 +366,22 @@ impl Clock {
 }
 
 /// The inputs, ready to be read into a follower.
-struct Reading<'a, S> {
+struct ReadLoop<'a, S> {
     source: &'a mut S,
-    front: &'a mut Front,
-    watcher: &'a mut dyn Watcher,
+    front: &'a mut Ingest,
+    watcher: &'a mut dyn ProgressObserver,
     stop: &'a AtomicBool,
 }
 
-impl<S: Source> Reading<'_, S> {
-    fn into(self, follower: &mut impl Follower) {
+impl<S: FrameSource> ReadLoop<'_, S> {
+    fn into(self, follower: &mut impl PacketSink) {
         let mut chunk = Chunk::default();
         let mut latest = Time::default();
         let is_live = self.source.is_live();
         while !self.stop.load(Ordering::Relaxed) && self.source.next(&mut chunk) {
             if let (true, Some(time)) = (is_live, self.front.clock.leaps_to(&chunk)) {
                 // Before the flows that are silent since then close.
-                follower.pulse(&Pulse { time, lost: 1, turn: false }, None);
+                follower.heartbeat(&Heartbeat { time, lost: 1, rotate: false }, None);
             }
             for header in &chunk.frames {
                 self.front.frame(&chunk.frame(header), header, follower);
@@ -389,13 +389,13 @@ impl<S: Source> Reading<'_, S> {
             if let Some(time) = chunk.frames.last().map(|last| last.time) {
                 latest = time;
             }
-            if let Some(pulse) = &chunk.pulse {
-                self.front.passes(pulse.time, follower);
-                let closes = pulse.turn.then(|| {
-                    let (ledger, span) = self.front.turn();
-                    Closes { inputs: self.source.turn(), ledger, span, flows: FlowCounts::default() }
+            if let Some(heartbeat) = &chunk.heartbeat {
+                self.front.passes(heartbeat.time, follower);
+                let closes = heartbeat.rotate.then(|| {
+                    let (ledger, span) = self.front.rotate();
+                    IntervalEnd { inputs: self.source.rotate(), ledger, span, flows: FlowCounts::default() }
                 });
-                follower.pulse(pulse, closes);
+                follower.heartbeat(heartbeat, closes);
             }
             follower.chunk(&chunk);
             self.watcher.progress(self.source.bytes_read(), self.front.frames);
@@ -406,18 +406,18 @@ impl<S: Source> Reading<'_, S> {
 }
 
 /// Flow and read together: what one worker owns.
-struct Worker {
-    table: FlowTable<<Desk as flow::Listener>::State>,
-    desk: Desk,
+struct FlowWorker {
+    table: FlowTable<<Dispatcher as flow::StreamConsumer>::State>,
+    dispatcher: Dispatcher,
 }
 
-impl Worker {
-    fn new(limits: flow::Limits) -> Worker {
-        Worker { table: FlowTable::new(limits), desk: Desk::default() }
+impl FlowWorker {
+    fn new(limits: flow::FlowLimits) -> FlowWorker {
+        FlowWorker { table: FlowTable::new(limits), dispatcher: Dispatcher::default() }
     }
 
     fn told(&mut self) -> &mut Vec<Observation> {
-        &mut self.desk.out
+        &mut self.dispatcher.out
     }
 }
 
@@ -433,16 +433,16 @@ mod tests {
     use crate::rules::Site;
 
     /// A live source whose chunks are known.
-    struct Script(std::vec::IntoIter<Chunk>);
+    struct ScriptedSource(std::vec::IntoIter<Chunk>);
 
-    impl Source for Script {
+    impl FrameSource for ScriptedSource {
         fn next(&mut self, chunk: &mut Chunk) -> bool {
             self.0.next().map(|next| *chunk = next).is_some()
         }
         fn bytes_read(&self) -> u64 {
             0
         }
-        fn turn(&mut self) -> Vec<InputFacts> {
+        fn rotate(&mut self) -> Vec<InputFacts> {
             Vec::new()
         }
         fn is_live(&self) -> bool {
@@ -453,17 +453,17 @@ mod tests {
         }
     }
 
-    struct Unwatched;
+    struct NoProgress;
 
-    impl Watcher for Unwatched {
+    impl ProgressObserver for NoProgress {
         fn progress(&mut self, _: u64, _: u64) {}
     }
 
     /// Server port and outcome of each flow.
     #[derive(Default)]
-    struct Outcomes(Vec<(u16, Outcome)>);
+    struct OutcomeCollector(Vec<(u16, Outcome)>);
 
-    impl Clerk for Outcomes {
+    impl RunSink for OutcomeCollector {
         fn flow(&mut self, row: &FlowRow) {
             self.0.push((row.server.port, row.outcome));
         }
@@ -496,12 +496,12 @@ mod tests {
             link: LinkType(101),
             ..FrameHeader::default()
         };
-        Chunk { file: FileId::default(), bytes: Arc::new(bytes), frames: vec![header], pulse: None }
+        Chunk { file: FileId::default(), bytes: Arc::new(bytes), frames: vec![header], heartbeat: None }
     }
 
-    fn pulse(second: i64) -> Chunk {
-        let pulse = Pulse { time: at(second), lost: 0, turn: false };
-        Chunk { pulse: Some(pulse), ..Chunk::default() }
+    fn heartbeat(second: i64) -> Chunk {
+        let heartbeat = Heartbeat { time: at(second), lost: 0, rotate: false };
+        Chunk { heartbeat: Some(heartbeat), ..Chunk::default() }
     }
 
     /// An attempt that nobody answers, repeated twice, by a client that hears others; and what follows.
@@ -512,28 +512,28 @@ mod tests {
             frame(0, segment(one, (SERVER, 80), 1, 0, SYN)),
             frame(0, segment((SERVER, 80), one, 0, 2, 0x14)),
             frame(1, segment(other, (SERVER, 443), 7, 0, SYN)),
-            pulse(1),
+            heartbeat(1),
             frame(2, segment(other, (SERVER, 443), 7, 0, SYN)),
-            pulse(2),
-            pulse(3),
+            heartbeat(2),
+            heartbeat(3),
             frame(4, segment(other, (SERVER, 443), 7, 0, SYN)),
-            pulse(4),
+            heartbeat(4),
         ];
         script.extend(then);
         let rules = Library::embedded().unwrap().select(&Selection::default()).unwrap();
-        let plan = Plan {
-            ground: Arc::new(Ground::new(Arc::new(rules), Site::default(), None)),
+        let plan = AuditPlan {
+            policy: Arc::new(Policy::new(Arc::new(rules), Site::default(), None)),
             scope: Scope::default(),
-            fragments: decode::Limits::default(),
-            flows: flow::Limits::default(),
-            judge: judge::Limits::default(),
+            fragments: decode::FragmentLimits::default(),
+            flows: flow::FlowLimits::default(),
+            judge: judge::JudgeLimits::default(),
             workers: 1,
         };
-        let (_, Outcomes(mut seen)) = run(
-            Script(script.into_iter()),
+        let (_, OutcomeCollector(mut seen)) = run(
+            ScriptedSource(script.into_iter()),
             plan,
-            Outcomes::default(),
-            &mut Unwatched,
+            OutcomeCollector::default(),
+            &mut NoProgress,
             &AtomicBool::new(false),
         );
         seen.retain(|(port, _)| *port == 443);
@@ -542,10 +542,10 @@ mod tests {
 
     #[test]
     fn time_that_leaps_is_no_silence() {
-        check((5..80).map(pulse), Outcome::BlockedLooking);
+        check((5..80).map(heartbeat), Outcome::BlockedLooking);
         // A clock that was set, a machine that slept, a program that stood still: whether an answer came is not known.
-        check([pulse(80)], Outcome::Inconclusive);
+        check([heartbeat(80)], Outcome::Inconclusive);
         let reset = segment((SERVER, 80), (CLIENT, 50_000), 0, 2, 0x14);
-        check([frame(80, reset), pulse(81)], Outcome::Inconclusive);
+        check([frame(80, reset), heartbeat(81)], Outcome::Inconclusive);
     }
 }

@@ -23,7 +23,7 @@ use crossbeam_channel::bounded;
 
 use super::metrics::Totals;
 use crate::base::WireText;
-use crate::capture::Gauges;
+use crate::capture::CaptureStats;
 use crate::judge::Destination;
 use crate::judge::FindingRow;
 use crate::judge::Outcome;
@@ -113,7 +113,7 @@ impl View {
     }
 
     /// Draws it.
-    pub(super) fn draw(&mut self, gauges: &Gauges, totals: &Totals) {
+    pub(super) fn draw(&mut self, gauges: &CaptureStats, totals: &Totals) {
         let Some((painter, _)) = &self.painter else { return };
         let seconds = self.beat.elapsed().as_secs_f64().max(0.001);
         self.beat = Instant::now();

@@ -1,7 +1,7 @@
 //! Follows every flow from its opening to its row.
 //!
 //! In:  observations in frame order.
-//! Out: rows to a [`Docket`]; findings at the end.
+//! Out: rows to a [`RowSink`]; findings at the end.
 //! Not: the order of frames; whoever calls has put the observations in order.
 
 use std::sync::Arc;
@@ -14,9 +14,7 @@ use super::checks;
 use super::checks::Proof;
 use super::compare::Compare;
 use super::findings::Findings;
-use super::ground::Ground;
-use super::ground::TagSet;
-use super::judgement::Judgement;
+use super::judgement::JudgeResult;
 use super::lookups::Lookup;
 use super::lookups::Lookups;
 use super::losses::Losses;
@@ -27,6 +25,8 @@ use super::outcome::is_at_the_door;
 use super::outcome::is_doubtful;
 use super::outcome::is_silence;
 use super::outcome::outcome;
+use super::policy::Policy;
+use super::policy::TagSet;
 use super::quality::Quality;
 use super::races::Races;
 use super::recent::Recent;
@@ -54,18 +54,18 @@ use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::Time;
 use crate::base::WireText;
-use crate::flow::Closing;
+use crate::flow::FlowEnd;
+use crate::flow::FlowStart;
 use crate::flow::Handshake;
-use crate::flow::Opening;
 use crate::flow::Slot;
+use crate::read::AttributeKey;
+use crate::read::AttributeValue;
+use crate::read::BoxPool;
 use crate::read::Claim;
 use crate::read::Fact;
-use crate::read::Husks;
-use crate::read::Key;
 use crate::read::NameSource;
 use crate::read::Observation;
 use crate::read::Resolution;
-use crate::read::Value;
 use hashbrown::HashSet;
 
 /// IANA protocol number.
@@ -78,12 +78,12 @@ const STOPPED: &[&str] = &["AFS201", "AFS202", "AFS203", "AFS204", "AFS205", "AF
 const REFUSED: &[&str] = &["AFS212", "AFS213", "AFS221", "AFS222", "AFS223"];
 
 /// Takes the rows as flows end and answers arrive.
-pub trait Docket {
+pub trait RowSink {
     /// A flow has ended.
     fn flow(&mut self, row: FlowRow);
     /// A DNS answer arrived, or will not.
     fn dns(&mut self, row: DnsRow);
-    /// Something is wrong that was not before; told only where [`Court::announce`] asked for it. What is told here are
+    /// Something is wrong that was not before; told only where [`Engine::announce`] asked for it. What is told here are
     /// the first signs: the finding's own row comes at the end.
     fn news(&mut self, _: &FindingRow) {}
 }
@@ -92,16 +92,16 @@ type Hosts = HashSet<Address, foldhash::fast::RandomState>;
 
 /// What may be remembered.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct JudgeLimits {
     /// Distinct findings that are kept; more are counted.
     pub findings: usize,
     /// Bytes of names, about: those that DNS gave and those that were claimed.
     pub name_bytes: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { findings: 10_000, name_bytes: 256 << 20 }
+impl Default for JudgeLimits {
+    fn default() -> JudgeLimits {
+        JudgeLimits { findings: 10_000, name_bytes: 256 << 20 }
     }
 }
 
@@ -116,15 +116,15 @@ const ELSEWHERE: usize = 1 << 12;
 
 /// Judges flows.
 #[derive(Debug)]
-pub struct Court {
-    limits: Limits,
-    ground: Arc<Ground>,
+pub struct Engine {
+    limits: JudgeLimits,
+    policy: Arc<Policy>,
     scope: Scope,
     /// What was seen against the site's own facts.
     site: SiteCourt,
     cases: Cases,
     /// What the facts came in, for whoever wants it back.
-    pub husks: Husks,
+    pub box_pool: BoxPool,
     names: Names,
     /// Issuers of certificates, and whether they are unknown.
     issuers: Recent<WireText, bool>,
@@ -169,16 +169,16 @@ const FRESH: usize = 1 << 14;
 /// Hosts remembered. One that was forgotten counts as one that hears nothing, which costs certainty and nothing else.
 const HOSTS: usize = 1 << 16;
 
-impl Court {
+impl Engine {
     /// A court for a site.
-    pub fn new(ground: Arc<Ground>, scope: Scope, limits: Limits) -> Court {
-        Court {
+    pub fn new(policy: Arc<Policy>, scope: Scope, limits: JudgeLimits) -> Engine {
+        Engine {
             limits,
-            site: SiteCourt::new(&ground),
-            ground,
+            site: SiteCourt::new(&policy),
+            policy,
             scope,
             cases: Cases::default(),
-            husks: Husks::default(),
+            box_pool: BoxPool::default(),
             names: Names::new(limits.name_bytes),
             issuers: Recent::new(1 << 10),
             offers: Recent::new(1 << 10),
@@ -219,20 +219,20 @@ impl Court {
     }
 
     /// The clock of a live capture: `lost` frames are missing since the pulse before.
-    pub fn pulse(&mut self, time: Time, lost: u64, docket: &mut impl Docket) {
-        self.losses.pulse(time, lost);
+    pub fn heartbeat(&mut self, time: Time, lost: u64, sink: &mut impl RowSink) {
+        self.losses.heartbeat(time, lost);
         let Some(mut fresh) = self.fresh.take() else { return };
         for (slot, at) in fresh.drain(..) {
             self.look(slot, at);
         }
         self.fresh = Some(fresh);
         self.looked = 0;
-        self.tell_news(docket);
+        self.tell_news(sink);
     }
 
-    fn tell_news(&mut self, docket: &mut impl Docket) {
+    fn tell_news(&mut self, sink: &mut impl RowSink) {
         for row in self.findings.news() {
-            docket.news(&row);
+            sink.news(&row);
         }
     }
 
@@ -241,8 +241,8 @@ impl Court {
         let Some(case) = self.cases.take(slot) else { return };
         // A name by DNS alone may give way to what the flow says of itself.
         if self.is_judged(&case) && case.strongest().is_some() {
-            let closing = Closing {
-                close: crate::flow::Close::Idle,
+            let flow_end = FlowEnd {
+                close: crate::flow::EndReason::Idle,
                 first_frame: at.frame,
                 last_frame: at.frame,
                 first_seen: at.time,
@@ -252,45 +252,45 @@ impl Court {
                 tcp: None,
                 icmp: None,
             };
-            self.preview(&case, &closing, (Outcome::Ok, "", None), &[Proof::Words]);
+            self.preview(&case, &flow_end, (Outcome::Ok, "", None), &[Proof::Words]);
         }
         self.cases.put(slot, case);
     }
 
     /// What is proved already of a flow that was ended or rejected, though it is not closed.
-    fn stands(&mut self, slot: Slot, closing: &Closing) {
+    fn interim(&mut self, slot: Slot, flow_end: &FlowEnd) {
         self.looked += 1;
         if self.fresh.is_none() || self.looked > FRESH {
             return;
         }
         let Some(case) = self.cases.take(slot) else { return };
-        let [by_client, _] = closing.packets;
+        let [by_client, _] = flow_end.packets;
         if by_client > 0 && self.is_judged(&case) {
-            let ending = outcome(closing, case.server().address, true);
+            let ending = outcome(flow_end, case.server().address, true);
             let (_, signature, confidence) = ending;
-            if closing.close == crate::flow::Close::Done {
+            if flow_end.close == crate::flow::EndReason::Done {
                 let ending = if is_silence(signature) { (Outcome::Inconclusive, "", None) } else { ending };
-                self.preview(&case, closing, ending, &[Proof::Words, Proof::Refusal, Proof::End]);
+                self.preview(&case, flow_end, ending, &[Proof::Words, Proof::Refusal, Proof::End]);
             } else if confidence > Some(Confidence::Weak) {
                 // Weaker errors come and go while an attempt still succeeds.
-                self.preview(&case, closing, ending, &[Proof::Refusal]);
+                self.preview(&case, flow_end, ending, &[Proof::Refusal]);
             }
         }
         self.cases.put(slot, case);
     }
 
-    fn preview(&mut self, case: &Case, closing: &Closing, ending: Ending, there: &[Proof]) {
-        let ground = &*Arc::clone(&self.ground);
-        let tags = self.site.tags(case.server().address, ground);
-        let verdict = self.verdict(case, closing, tags.as_deref(), ground);
-        let row = row(case, closing, &verdict, tags.as_deref(), ending, ground);
-        let seen = checks::Seen { case, closing, verdict: &verdict, scope: &self.scope, ground, row: &row };
+    fn preview(&mut self, case: &Case, flow_end: &FlowEnd, ending: Ending, there: &[Proof]) {
+        let policy = &*Arc::clone(&self.policy);
+        let tags = self.site.tags(case.server().address, policy);
+        let verdict = self.verdict(case, flow_end, tags.as_deref(), policy);
+        let row = row(case, flow_end, &verdict, tags.as_deref(), ending, policy);
+        let seen = checks::Seen { case, flow_end, verdict: &verdict, scope: &self.scope, policy, row: &row };
         checks::preview(&seen, there, &mut self.findings);
     }
 
     /// Needs of the site that were reached since the last turn, and how many there are.
     pub fn met(&self) -> (u64, u64) {
-        self.site.met(&self.ground)
+        self.site.met(&self.policy)
     }
 
     /// How often a table of names has forgotten its older half, and signs of findings since the last turn that did not fit.
@@ -304,7 +304,7 @@ impl Court {
     }
 
     /// Ends the evidence so far and begins anew; flows and names are remembered.
-    pub fn turn(&mut self) -> Judgement {
+    pub fn rotate(&mut self) -> JudgeResult {
         let mut bounds = Vec::new();
         let missed = std::mem::take(&mut self.findings.missed);
         if missed > 0 {
@@ -322,7 +322,7 @@ impl Court {
         let mut tally = std::mem::take(&mut self.tally);
         (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
         self.lookups.finish(&mut self.findings);
-        let Court { findings, compare, names, proxied, elsewhere, audited, .. } = self;
+        let Engine { findings, compare, names, proxied, elsewhere, audited, .. } = self;
         let goes = |client: Address, known: &Arc<Known>| {
             let key = (client, Arc::as_ptr(known).addr());
             audited.contains(&client) && !proxied.has(&client) && !elsewhere.has(&key)
@@ -333,9 +333,9 @@ impl Court {
         compare.prepare();
         findings.amend(STOPPED, |client, subject| compare.says(client, subject));
         findings.amend(REFUSED, |client, subject| compare.says_when(client, subject));
-        let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.ground));
-        let requirements = site.finish(&self.ground, &mut self.findings);
-        Judgement {
+        let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.policy));
+        let requirements = site.finish(&self.policy, &mut self.findings);
+        JudgeResult {
             findings: self.findings.take_rows(),
             tally,
             requirements,
@@ -345,95 +345,98 @@ impl Court {
     }
 
     /// Takes the next observation in.
-    pub fn accept(&mut self, observation: Observation, docket: &mut impl Docket) {
+    pub fn accept(&mut self, observation: Observation, sink: &mut impl RowSink) {
         let Observation { at, slot, fact, .. } = observation;
         if let Some(fresh) = &mut self.fresh
-            && matches!(fact, Fact::Claimed(_) | Fact::Spoke(_) | Fact::Noted(..) | Fact::Profile(_))
+            && matches!(
+                fact,
+                Fact::NameClaimed(_) | Fact::Protocol(_) | Fact::Attribute(..) | Fact::Attributes(_)
+            )
             && fresh.len() < FRESH
             && fresh.last().is_none_or(|(last, _)| *last != slot)
         {
             fresh.push((slot, at));
         }
         match fact {
-            Fact::Opened(opening) => self.open(slot, opening, at.time),
-            Fact::Swapped => {
+            Fact::FlowStarted(flow_start) => self.open(slot, flow_start, at.time),
+            Fact::RolesSwapped => {
                 let Some(case) = self.cases.get_mut(slot) else {
                     return;
                 };
-                let Opening { client, server, .. } = case.opening.as_mut();
+                let FlowStart { client, server, .. } = case.flow_start.as_mut();
                 std::mem::swap(client, server);
                 (case.dns, case.dns_is_others) = self.names.when_opened(client.address, server.address);
             }
-            Fact::Spoke(app) => {
+            Fact::Protocol(app) => {
                 if let Some(case) = self.cases.get_mut(slot) {
                     case.app = app.0;
                     // Who speaks was let in.
-                    if case.opening.protocol == TCP {
+                    if case.flow_start.protocol == TCP {
                         if let Some(named) = &case.dns {
                             self.races.arrive(case.client().address, named.known(), case.number);
                         }
-                        self.scans.answered(&Attempt::of(&case.opening, case.dns.is_some()));
+                        self.scans.answered(&Attempt::of(&case.flow_start, case.dns.is_some()));
                     }
                 }
             }
-            Fact::Claimed(claim) => self.claim(slot, &claim, at.frame),
-            Fact::Resolved(resolution) => self.resolved(slot, &at, resolution, docket),
-            Fact::Ended(ending) => {
+            Fact::NameClaimed(claim) => self.claim(slot, &claim, at.frame),
+            Fact::DnsResolved(resolution) => self.resolved(slot, &at, resolution, sink),
+            Fact::Status(ending) => {
                 if let Some(case) = self.cases.get_mut(slot) {
                     case.end(ending, at.frame);
                 }
             }
-            Fact::Profile(profile) => {
+            Fact::Attributes(profile) => {
                 if let Some(case) = self.cases.get_mut(slot) {
                     for (key, value) in profile.iter() {
                         case.note(*key, value);
                     }
                 }
             }
-            Fact::Noted(key, value) => {
+            Fact::Attribute(key, value) => {
                 if let Some(case) = self.cases.get_mut(slot) {
                     case.note(key, &value);
                 }
             }
-            Fact::Odd(oddity) => {
-                self.tally.odd(oddity.layer, oddity.what);
+            Fact::Anomaly(anomaly) => {
+                self.tally.odd(anomaly.layer, anomaly.what);
                 if let Some(case) = self.cases.get_mut(slot) {
-                    case.said().oddities += 1;
+                    case.said().anomalies += 1;
                 }
             }
-            Fact::Stands(closing) => self.stands(slot, &closing),
-            Fact::Closed(closing) => {
-                self.closed(slot, &closing, docket);
-                self.husks.closings.push(closing);
+            Fact::Interim(flow_end) => self.interim(slot, &flow_end),
+            Fact::FlowEnded(flow_end) => {
+                self.closed(slot, &flow_end, sink);
+                self.box_pool.closings.push(flow_end);
             }
         }
     }
 
     /// All is over.
-    pub fn finish(mut self) -> Judgement {
-        self.turn()
+    pub fn finish(mut self) -> JudgeResult {
+        self.rotate()
     }
 
     /// A flow opens.
-    fn open(&mut self, slot: Slot, opening: Box<Opening>, time: Time) {
+    fn open(&mut self, slot: Slot, flow_start: Box<FlowStart>, time: Time) {
         self.opened += 1;
         self.began.get_or_insert(time);
-        let client = opening.client.address;
-        let server = opening.server.address;
+        let client = flow_start.client.address;
+        let server = flow_start.server.address;
         let (dns, dns_is_others) = self.names.when_opened(client, server);
-        if opening.protocol == TCP && opening.from_start {
+        if flow_start.protocol == TCP && flow_start.from_start {
             if let Some(named) = &dns {
                 self.races.begin(client, named.known(), self.opened, server, time);
             }
-            self.scans.begin(&Attempt::of(&opening, dns.is_some()), time);
+            self.scans.begin(&Attempt::of(&flow_start, dns.is_some()), time);
         }
-        let case = Case { number: self.opened, opening, app: "", dns, dns_is_others, said: None };
-        self.husks.openings.extend(self.cases.open(slot, case));
+        let case = Case { number: self.opened, flow_start, app: "", dns, dns_is_others, said: None };
+        self.box_pool.openings.extend(self.cases.open(slot, case));
     }
 
     /// A flow says a name.
     fn claim(&mut self, slot: Slot, claim: &Claim, frame: FrameRef) {
-        let known = self.names.know(&claim.name, &self.ground);
+        let known = self.names.know(&claim.name, &self.policy);
         let ends = self.cases.get_mut(slot).map(|case| (case.client().address, case.server().address));
         let contradicts = match (claim.source, ends) {
             (NameSource::Certificate, _) | (_, None) => None,
@@ -443,7 +446,7 @@ impl Court {
         let mut added = 0;
         if let Some(case) = self.cases.get_mut(slot) {
             if claim.outer {
-                case.note(Key::Ech, &Value::Yes);
+                case.note(AttributeKey::Ech, &AttributeValue::Yes);
             }
             let before = case.more_claims();
             if is_full && case.said.is_some() {
@@ -464,7 +467,7 @@ impl Court {
         slot: Slot,
         at: &crate::flow::At,
         resolution: Box<Resolution>,
-        docket: &mut impl Docket,
+        sink: &mut impl RowSink,
     ) {
         let Some(case) = self.cases.get(slot) else {
             return;
@@ -472,9 +475,9 @@ impl Court {
         if resolution.multicast {
             return;
         }
-        let (client, resolver, protocol) = (case.client(), case.server(), case.opening.protocol);
+        let (client, resolver, protocol) = (case.client(), case.server(), case.flow_start.protocol);
         let flow = case.number;
-        let answered = self.names.resolved(client.address, &resolution, (at.frame, at.time), &self.ground);
+        let answered = self.names.resolved(client.address, &resolution, (at.frame, at.time), &self.policy);
         let (frame, time) = match (resolution.rcode, resolution.query_frame, resolution.query_time) {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
@@ -486,8 +489,8 @@ impl Court {
         if resolution.opcode == 0 && self.scope.audits(client.address) {
             let asked = site::Asked { client, resolver, frame, time };
             let known =
-                answered.known.unwrap_or_else(|| self.names.know(&resolution.query_name, &self.ground));
-            site::asked(&asked, &known, &self.ground, &mut self.findings);
+                answered.known.unwrap_or_else(|| self.names.know(&resolution.query_name, &self.policy));
+            site::asked(&asked, &known, &self.policy, &mut self.findings);
             let lookup = Lookup {
                 client: client.address,
                 resolver: resolver.address,
@@ -499,34 +502,34 @@ impl Court {
                 time,
                 hears: self.hearing.get(&client.address).is_some() && !self.losses.touch(time, time),
             };
-            self.lookups.add(&lookup, &self.ground, &mut self.findings);
+            self.lookups.add(&lookup, &self.policy, &mut self.findings);
         }
         let resolved = answered.addresses;
         let row = DnsRow { frame, time, client, resolver, protocol, resolution, resolved };
-        docket.dns(row);
+        sink.dns(row);
     }
 
-    fn closed(&mut self, slot: Slot, closing: &Closing, docket: &mut impl Docket) {
+    fn closed(&mut self, slot: Slot, flow_end: &FlowEnd, sink: &mut impl RowSink) {
         let Some(mut case) = self.cases.take(slot) else {
             return;
         };
         let client = case.client().address;
-        let [by_client, by_server] = closing.packets;
+        let [by_client, by_server] = flow_end.packets;
         self.tally.flows += 1;
-        self.now = self.now.max(closing.last_seen);
+        self.now = self.now.max(flow_end.last_seen);
         self.claims -= case.more_claims();
         let hears = self.hearing.get(&client).is_some();
         if by_server > 0 && !hears {
             self.hearing.put(client, ());
         }
-        let mut ending = outcome(closing, case.server().address, hears || by_server > 0);
-        ending = self.weigh(&case, closing, ending);
+        let mut ending = outcome(flow_end, case.server().address, hears || by_server > 0);
+        ending = self.weigh(&case, flow_end, ending);
         let judged = by_client > 0 && self.is_judged(&case);
-        let ground = &*Arc::clone(&self.ground);
-        let tags = self.site.tags(case.server().address, ground);
+        let policy = &*Arc::clone(&self.policy);
+        let tags = self.site.tags(case.server().address, policy);
         let tags = tags.as_deref();
-        let verdict = if judged { self.verdict(&case, closing, tags, ground) } else { Verdict::default() };
-        let mut row = row(&case, closing, &verdict, tags, ending, ground);
+        let verdict = if judged { self.verdict(&case, flow_end, tags, policy) } else { Verdict::default() };
+        let mut row = row(&case, flow_end, &verdict, tags, ending, policy);
         self.site.saw(&row, &verdict);
         if judged {
             self.count(client, &row);
@@ -545,14 +548,14 @@ impl Court {
             }
         }
         let seen =
-            checks::Seen { case: &case, closing, verdict: &verdict, scope: &self.scope, ground, row: &row };
+            checks::Seen { case: &case, flow_end, verdict: &verdict, scope: &self.scope, policy, row: &row };
         row.findings = checks::run(&seen, &mut self.findings);
         case.dns = None;
         if let Some(said) = case.said.take() {
             self.quote(*said, &mut row);
         }
-        docket.flow(row);
-        self.tell_news(docket);
+        sink.flow(row);
+        self.tell_news(sink);
         self.cases.close(case);
     }
 
@@ -573,7 +576,7 @@ impl Court {
     /// Between declared roles both ways are judged, whichever of the two is audited.
     fn is_judged(&self, case: &Case) -> bool {
         let (client, server) = (case.client().address, case.server().address);
-        let in_roles = self.ground.roles(client) != 0 && self.ground.roles(server) != 0;
+        let in_roles = self.policy.roles(client) != 0 && self.policy.roles(server) != 0;
         in_roles || self.scope.audits(client)
     }
 
@@ -581,11 +584,11 @@ impl Court {
     fn verdict<'a>(
         &mut self,
         case: &'a Case,
-        closing: &Closing,
+        flow_end: &FlowEnd,
         tags: Option<&'a TagSet>,
-        ground: &'a Ground,
+        policy: &'a Policy,
     ) -> Verdict<'a> {
-        let mut verdict = verdict(case, tags, || day(closing.first_seen), ground);
+        let mut verdict = verdict(case, tags, || day(flow_end.first_seen), policy);
         if verdict.documented.is_some()
             && let Some(issuer) = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref())
         {
@@ -595,17 +598,17 @@ impl Court {
     }
 
     /// What the rest of the capture does to what a flow looks like by itself.
-    fn weigh(&mut self, case: &Case, closing: &Closing, ending: Ending) -> Ending {
+    fn weigh(&mut self, case: &Case, flow_end: &FlowEnd, ending: Ending) -> Ending {
         let client = case.client().address;
-        self.quality.add(client, closing);
+        self.quality.add(client, flow_end);
         // The lists of issuers speak of documented names only.
         let documented = case.name().is_some_and(|(known, _)| known.standing.documented.is_some());
         let said = case.said.as_ref().filter(|_| documented);
         let issuer = said.and_then(|said| said.certificate_issuer.as_ref());
         let unknown_issuer = issuer.is_some_and(|issuer| self.is_unknown_issuer(issuer));
-        let ending = with_words(case, closing, unknown_issuer, ending, &self.ground);
+        let ending = with_words(case, flow_end, unknown_issuer, ending, &self.policy);
         let (_, signature, _) = ending;
-        if let (Some(named), Some(story)) = (&case.dns, &closing.tcp) {
+        if let (Some(named), Some(story)) = (&case.dns, &flow_end.tcp) {
             let name = named.known();
             match story.handshake {
                 Handshake::Complete => self.races.arrive(client, name, case.number),
@@ -618,28 +621,28 @@ impl Court {
                 _ => {}
             }
         }
-        let attempt = || Attempt::of(&case.opening, case.name().is_some());
+        let attempt = || Attempt::of(&case.flow_start, case.name().is_some());
         if ending.0 == Outcome::BlockedLooking
             && is_at_the_door(signature)
-            && self.scans.hold(&attempt(), closing.first_seen)
+            && self.scans.hold(&attempt(), flow_end.first_seen)
         {
             return (Outcome::Inconclusive, "scan", None);
         }
-        let lost = |court: &mut Court| {
-            court.losses.touch(closing.first_seen, closing.last_seen)
-                || court.quality.casts_doubt(client, closing)
+        let lost = |engine: &mut Engine| {
+            engine.losses.touch(flow_end.first_seen, flow_end.last_seen)
+                || engine.quality.casts_doubt(client, flow_end)
         };
         if is_doubtful(signature) && lost(self) {
             return (Outcome::Inconclusive, "frames-lost", None);
         }
         // A host whose kernel says that nothing listens is asked by scans and traceroutes too; a box in front of it is another.
-        let by_itself = closing.icmp.as_ref().is_some_and(|icmp| icmp.from == case.server().address);
-        if closing.tcp.is_none() && by_itself && ending.2 == Some(Confidence::Strong) {
+        let by_itself = flow_end.icmp.as_ref().is_some_and(|icmp| icmp.from == case.server().address);
+        if flow_end.tcp.is_none() && by_itself && ending.2 == Some(Confidence::Strong) {
             return (ending.0, ending.1, Some(Confidence::Weak));
         }
         // Datagrams that nobody knows may be the end of a talk that was answered before the capture began.
-        let began = self.began.is_some_and(|began| closing.first_seen.since(began) < DATAGRAMS_NANOS);
-        if closing.tcp.is_none() && case.app.is_empty() && began && ending.2 == Some(Confidence::Strong) {
+        let began = self.began.is_some_and(|began| flow_end.first_seen.since(began) < DATAGRAMS_NANOS);
+        if flow_end.tcp.is_none() && case.app.is_empty() && began && ending.2 == Some(Confidence::Strong) {
             return (ending.0, ending.1, Some(Confidence::Weak));
         }
         ending
@@ -650,7 +653,7 @@ impl Court {
         if let Some(known) = self.issuers.get(issuer) {
             return *known;
         }
-        let unknown = is_unknown_issuer(issuer, &self.ground.rules);
+        let unknown = is_unknown_issuer(issuer, &self.policy.rules);
         self.issuers.put(issuer.clone(), unknown);
         unknown
     }

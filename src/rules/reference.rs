@@ -19,14 +19,14 @@ pub const ROLES: [&str; 8] = [
     "time-servers",
 ];
 
-/// A rule among those of one [`super::Rules`].
+/// A rule among those of one [`super::RuleSet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RuleId(pub u32);
+pub struct ReferenceId(pub u32);
 
 /// What kind of table a row stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum TableKind {
     /// Hosts that are needed or recommended.
     Endpoint,
     /// Regional instances of Azure File Sync.
@@ -46,7 +46,7 @@ pub enum Kind {
 /// Whether a row must be seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Need {
+pub enum RequirementLevel {
     /// The document requires it.
     Required,
     /// Required while something is installed, registered or removed; not every day.
@@ -60,15 +60,15 @@ pub enum Need {
     Legacy,
 }
 
-impl Need {
+impl RequirementLevel {
     /// The word of rule files.
     pub const fn word(self) -> &'static str {
         match self {
-            Need::Required => "required",
-            Need::InstallTime => "install-time",
-            Need::Recommended => "recommended",
-            Need::Optional => "optional",
-            Need::Legacy => "legacy",
+            RequirementLevel::Required => "required",
+            RequirementLevel::InstallTime => "install-time",
+            RequirementLevel::Recommended => "recommended",
+            RequirementLevel::Optional => "optional",
+            RequirementLevel::Legacy => "legacy",
         }
     }
 }
@@ -76,7 +76,7 @@ impl Need {
 /// What a name of a region row is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Role {
+pub enum RegionRole {
     /// The instance of the region.
     Primary,
     /// The name that follows a failover of the region.
@@ -85,13 +85,13 @@ pub enum Role {
     Paired,
 }
 
-impl Role {
+impl RegionRole {
     /// The word of rule files.
     pub const fn word(self) -> &'static str {
         match self {
-            Role::Primary => "primary",
-            Role::Discovery => "discovery",
-            Role::Paired => "paired",
+            RegionRole::Primary => "primary",
+            RegionRole::Discovery => "discovery",
+            RegionRole::Paired => "paired",
         }
     }
 }
@@ -131,7 +131,7 @@ pub struct Document {
 
 /// One table of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
+pub struct DocumentTable {
     /// Stable name inside the document.
     pub id: Box<str>,
     /// Title.
@@ -139,14 +139,14 @@ pub struct Table {
     /// Section of the document that holds it.
     pub section: Option<Box<str>>,
     /// Kind of its rows.
-    pub kind: Kind,
+    pub kind: TableKind,
     /// Its head line as printed, where it has one.
     pub printed: Option<Box<str>>,
 }
 
 /// One row of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct SourceRow {
     /// Place in the table, from 1.
     pub number: u32,
     /// The row as printed.
@@ -163,15 +163,15 @@ pub struct Row {
 
 /// One entry of a row: a host, a port, a tag or a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct Reference {
     /// Stable text: `afs-2019-06-24/endpoints/6.2` is document, table, row and entry.
     pub id: Box<str>,
     /// The document.
     pub document: Arc<Document>,
     /// The table.
-    pub table: Arc<Table>,
+    pub table: Arc<DocumentTable>,
     /// The row.
-    pub row: Arc<Row>,
+    pub row: Arc<SourceRow>,
     /// The entry as printed, without the markup of the page.
     pub url: Option<Box<str>>,
     /// What the url's host matches.
@@ -193,13 +193,13 @@ pub struct Rule {
     /// How many ports out of `ports` are enough, for dynamic ranges.
     pub at_least: Option<u16>,
     /// Whether it must be seen.
-    pub need: Need,
+    pub need: RequirementLevel,
     /// Region of a region row.
     pub region: Option<Box<str>>,
     /// Paired region of a region row.
     pub pair: Option<Box<str>>,
     /// What a name of a region row is for.
-    pub role: Option<Role>,
+    pub role: Option<RegionRole>,
     /// True when the document itself warns that the wildcard is too broad.
     pub broad: bool,
     /// How often it is used in normal operation, where the document says so.
@@ -241,7 +241,7 @@ pub enum PortVerdict {
     Not,
 }
 
-impl Rule {
+impl Reference {
     /// Does this row allow `port` of the IP protocol `protocol`?
     pub fn allows(&self, protocol: u8, port: u16) -> PortVerdict {
         if self.ports.holds(protocol, port) {
@@ -267,13 +267,13 @@ impl Rule {
     pub fn subject(&self) -> String {
         match (&self.url, self.table.kind) {
             (Some(url), _) => url.to_string(),
-            (None, Kind::Port) => format!(
+            (None, TableKind::Port) => format!(
                 "{} -> {} {}",
                 self.source.as_deref().unwrap_or_default(),
                 self.destination.as_deref().unwrap_or_default(),
                 self.ports
             ),
-            (None, Kind::ServiceTag) => {
+            (None, TableKind::ServiceTag) => {
                 self.row.tags.iter().map(|(tag, _)| &**tag).collect::<Vec<_>>().join(", ")
             }
             (None, _) => self.row.printed.to_string(),

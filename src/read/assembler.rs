@@ -11,13 +11,13 @@ const RANGE_LIMIT: usize = 32;
 
 /// Bytes that arrive in pieces.
 #[derive(Debug, Default)]
-pub(crate) struct Pieces {
+pub(crate) struct Assembler {
     bytes: Vec<u8>,
     /// What is there, as ranges that neither touch nor overlap, in order.
     ranges: SmallVec<[(usize, usize); 2]>,
 }
 
-impl Pieces {
+impl Assembler {
     /// Adds a piece; the first to come for a byte is kept. False when it is past `limit` or leaves too many holes.
     pub(crate) fn add(&mut self, offset: usize, piece: &[u8], limit: usize) -> bool {
         let Some(end) = offset.checked_add(piece.len()).filter(|end| *end <= limit) else { return false };
@@ -78,7 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(pieces: &[(usize, &[u8])], expected: &[u8]) {
-        let mut all = Pieces::default();
+        let mut all = Assembler::default();
         for (offset, piece) in pieces {
             assert!(all.add(*offset, piece, 100));
         }
@@ -93,8 +93,8 @@ mod tests {
         check(&[(4, b"ef"), (0, b"ab"), (1, b"XcdX")], b"abcdef");
         check(&[(1, b"b")], b"");
         check(&[(0, b"ab"), (0, b"XY")], b"ab");
-        assert!(!Pieces::default().add(99, b"ab", 100));
-        assert!(!Pieces::default().add(usize::MAX, b"ab", 100));
+        assert!(!Assembler::default().add(99, b"ab", 100));
+        assert!(!Assembler::default().add(usize::MAX, b"ab", 100));
     }
 
     proptest! {
@@ -103,7 +103,7 @@ mod tests {
             whole in proptest::collection::vec(any::<u8>(), 1..60),
             cuts in proptest::collection::vec((0usize..60, 0usize..20), 0..12),
         ) {
-            let mut all = Pieces::default();
+            let mut all = Assembler::default();
             for (from, len) in cuts {
                 let from = from.min(whole.len());
                 let to = (from + len).min(whole.len());

@@ -19,19 +19,19 @@ use nix::poll::PollTimeout;
 use nix::poll::poll;
 use pcap::Active;
 
+use super::LiveCapturePlan;
 use super::LiveError;
-use super::LivePlan;
+use super::block_writer::BlockWriter;
 use super::devices::KERNEL_WAIT_MILLIS;
 use super::devices::open;
 use super::devices::words;
-use super::filler::Filler;
-use super::gauge::Gauges;
 use super::now;
+use super::stats::CaptureStats;
 use crate::capture::LinkType;
 #[cfg(target_os = "linux")]
-use crate::capture::again::Kept;
+use crate::capture::rebind::Kept;
 #[cfg(target_os = "linux")]
-use crate::capture::again::Return;
+use crate::capture::rebind::Return;
 
 /// How long a thread that ends goes on looking: longer than the kernel keeps a frame back, so that none is lost that came before.
 const LAST_WAIT: Duration = Duration::from_millis(4 * KERNEL_WAIT_MILLIS as u64);
@@ -46,9 +46,9 @@ const ROUND: usize = 8192;
 const WAIT_MILLIS: u16 = 50;
 
 /// An interface to capture on, as long as it is there.
-pub(super) struct Port {
+pub(super) struct InterfaceWorker {
     pub(super) place: u16,
-    pub(super) plan: Arc<LivePlan>,
+    pub(super) plan: Arc<LiveCapturePlan>,
     pub(super) capture: pcap::Capture<Active>,
     pub(super) link: LinkType,
     #[cfg(target_os = "linux")]
@@ -62,13 +62,13 @@ pub(super) struct Port {
     pub(super) refused: bool,
 }
 
-impl Port {
+impl InterfaceWorker {
     fn name(&self) -> &str {
         self.plan.interfaces.get(usize::from(self.place)).map_or("", String::as_str)
     }
 
     /// A capture thread.
-    pub(super) fn watch(mut self, mut filler: Filler, halt: &AtomicBool) {
+    pub(super) fn watch(mut self, mut filler: BlockWriter, halt: &AtomicBool) {
         while !halt.load(Ordering::Relaxed) {
             let since = now();
             if self.is_gone {
@@ -119,7 +119,7 @@ impl Port {
     }
 
     /// What came before the interface went still lies in the ring, and the kernel gives its last block up later than the news.
-    fn save_what_is_left(&mut self, filler: &mut Filler) {
+    fn save_what_is_left(&mut self, filler: &mut BlockWriter) {
         let begun = Instant::now();
         while begun.elapsed() < LAST_WAIT {
             thread::sleep(Duration::from_millis(u64::from(WAIT_MILLIS)));
@@ -129,7 +129,7 @@ impl Port {
         self.count(&filler.gauges);
     }
 
-    fn failed(&mut self, words: &str, gauges: &Gauges) {
+    fn failed(&mut self, words: &str, gauges: &CaptureStats) {
         if words.is_empty() {
             // Somebody broke the loop; nothing is wrong.
             return;
@@ -155,13 +155,13 @@ impl Port {
         self.mark(gauges, true);
     }
 
-    fn mark(&self, gauges: &Gauges, gone: bool) {
+    fn mark(&self, gauges: &CaptureStats, gone: bool) {
         if let Some(gauge) = gauges.ports.get(usize::from(self.place)) {
             gauge.gone.store(gone, Ordering::Relaxed);
         }
     }
 
-    fn retry(&mut self, filler: &mut Filler) {
+    fn retry(&mut self, filler: &mut BlockWriter) {
         if self.retried.elapsed() < Duration::from_secs(1) {
             return;
         }
@@ -195,14 +195,14 @@ impl Port {
         }
     }
 
-    fn is_back(&mut self, gauges: &Gauges) {
+    fn is_back(&mut self, gauges: &CaptureStats) {
         gauges.say(&format!("{}: is back", self.name()));
         self.is_gone = false;
         self.mark(gauges, false);
     }
 
     /// Reads the kernel's counts, once a second.
-    fn ask(&mut self, gauges: &Gauges) {
+    fn ask(&mut self, gauges: &CaptureStats) {
         if self.asked.elapsed() < Duration::from_secs(1) {
             return;
         }
@@ -221,7 +221,7 @@ impl Port {
         }
     }
 
-    fn count(&mut self, gauges: &Gauges) {
+    fn count(&mut self, gauges: &CaptureStats) {
         let Some(gauge) = gauges.ports.get(usize::from(self.place)) else { return };
         let Ok(stats) = self.capture.stats() else { return };
         let now = (stats.received, stats.dropped, stats.if_dropped);

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
-use super::gauge::Gauges;
+use super::stats::CaptureStats;
 use crate::base::Time;
 use crate::capture::FrameHeader;
 use crate::capture::LinkType;
@@ -30,7 +30,7 @@ pub(super) struct Piece {
 }
 
 /// Copies frames into blocks.
-pub(super) struct Filler {
+pub(super) struct BlockWriter {
     pub(super) place: u16,
     pub(super) link: LinkType,
     pub(super) pool: Pool,
@@ -40,15 +40,20 @@ pub(super) struct Filler {
     pub(super) latest: Time,
     pub(super) began: Instant,
     pub(super) out: Sender<Piece>,
-    pub(super) gauges: Arc<Gauges>,
+    pub(super) gauges: Arc<CaptureStats>,
 }
 
-impl Filler {
-    pub(super) fn new(place: u16, link: LinkType, out: Sender<Piece>, gauges: Arc<Gauges>) -> Filler {
+impl BlockWriter {
+    pub(super) fn new(
+        place: u16,
+        link: LinkType,
+        out: Sender<Piece>,
+        gauges: Arc<CaptureStats>,
+    ) -> BlockWriter {
         let mut pool = Pool::new(BLOCK_LEN);
         let block = pool.take(BLOCK_LEN);
         let (frames, latest, began) = (Vec::new(), Time::MIN, Instant::now());
-        Filler { place, link, pool, block, used: 0, frames, latest, began, out, gauges }
+        BlockWriter { place, link, pool, block, used: 0, frames, latest, began, out, gauges }
     }
 
     pub(super) fn put(&mut self, packet: &pcap::Packet<'_>) {

@@ -20,7 +20,7 @@ pub(super) enum Scale {
 
 /// What is needed of an interface for each of its frames.
 #[derive(Clone, Copy)]
-pub(super) struct Port {
+pub(super) struct InterfaceClock {
     pub link: LinkType,
     pub snap_len: u32,
     pub scale: Scale,
@@ -45,7 +45,7 @@ impl Scale {
     }
 }
 
-impl Port {
+impl InterfaceClock {
     /// The time of a stamp; `Err` holds the nearest time that can be said.
     #[inline(always)]
     pub(super) fn time(&self, stamp: u64) -> Result<Time, Time> {

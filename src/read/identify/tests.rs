@@ -1,12 +1,12 @@
 use crate::base::Side::Client;
 use crate::base::Side::Server;
-use crate::read::driver::Driver;
-use crate::read::driver::play;
 use crate::read::table::READERS;
+use crate::read::test_harness::TestConversation;
+use crate::read::test_harness::play;
 use proptest::prelude::*;
 
 /// The protocol told of a server's or a client's first bytes.
-fn check(driver: Driver, from_server: bool, bytes: &[u8], expected: &str) {
+fn check(driver: TestConversation, from_server: bool, bytes: &[u8], expected: &str) {
     let side = if from_server { Server } else { Client };
     let expected: &[String] = &[format!("spoke {expected}")];
     let expected = if expected[0] == "spoke " { &[] } else { expected };
@@ -15,7 +15,7 @@ fn check(driver: Driver, from_server: bool, bytes: &[u8], expected: &str) {
 
 #[test]
 fn streams() {
-    let tcp = Driver::tcp;
+    let tcp = TestConversation::tcp;
     check(tcp(445), false, b"\x00\x00\x00\x54\xfeSMB\x40\x00", "smb");
     check(tcp(139), true, b"\x00\x00\x00\x54\xffSMBr", "smb");
     let name = [&b"\x20"[..], &[b'C'; 32], b"\x00"].concat();
@@ -54,7 +54,7 @@ fn streams() {
 
 #[test]
 fn datagrams() {
-    let udp = Driver::udp;
+    let udp = TestConversation::udp;
     check(udp(123), false, &[&[0x23][..], &[0; 47]].concat(), "ntp");
     check(udp(124), false, &[&[0x23][..], &[0; 47]].concat(), "");
     let mut dhcp = vec![1, 1, 6, 0];
@@ -90,7 +90,7 @@ fn datagrams() {
 fn starttls_is_watched_for() {
     let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
     let facts = play(
-        Driver::tcp(25),
+        TestConversation::tcp(25),
         &[
             (Server, b"220 mx.example ESMTP\r\n"),
             (Client, b"EHLO me\r\n"),
@@ -109,7 +109,7 @@ fn an_answer_is_no_beginning() {
     let alert = b"\x15\x03\x03\x00\x02\x02\x28";
     let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
     let facts = play(
-        Driver::tcp(5432),
+        TestConversation::tcp(5432),
         &[(Client, b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), (Server, b"S"), (Client, hello), (Server, alert)],
     );
     assert_eq!(facts[..2], ["spoke postgres", "spoke tls"]);
@@ -131,8 +131,8 @@ proptest! {
     /// Random bytes on a port that means nothing are nothing.
     #[test]
     fn random_bytes_are_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        prop_assert_eq!(play(Driver::udp(40000), &[(Client, &bytes)]), [""; 0]);
-        prop_assert_eq!(play(Driver::tcp(40000), &[(Client, &bytes)]), [""; 0]);
+        prop_assert_eq!(play(TestConversation::udp(40000), &[(Client, &bytes)]), [""; 0]);
+        prop_assert_eq!(play(TestConversation::tcp(40000), &[(Client, &bytes)]), [""; 0]);
     }
 
     /// What is told of a beginning does not depend on where it was cut.
@@ -147,8 +147,8 @@ proptest! {
             b"OPTIONS sip:x SIP/2.0\r\n",
         ][which];
         let (a, b) = stream.split_at(at.min(stream.len()));
-        let whole = play(Driver::tcp(40000), &[(Client, stream)]);
+        let whole = play(TestConversation::tcp(40000), &[(Client, stream)]);
         prop_assert_eq!(whole.len(), 1);
-        prop_assert_eq!(play(Driver::tcp(40000), &[(Client, a), (Client, b)]), whole);
+        prop_assert_eq!(play(TestConversation::tcp(40000), &[(Client, a), (Client, b)]), whole);
     }
 }

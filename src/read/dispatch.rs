@@ -4,31 +4,31 @@
 //! Out: [`Observation`]s, in the order of the frames.
 //! Not: any protocol; those are rows of [`READERS`].
 
+use super::box_pool;
+use super::box_pool::BoxPool;
 use super::fact::Fact;
 use super::fact::Observation;
-use super::husk;
-use super::husk::Husks;
-use super::memo::Memo;
+use super::parse_cache::ParseCache;
 use super::reader::After;
 use super::reader::Code;
+use super::reader::Emitter;
 use super::reader::Probe;
 use super::reader::Reader;
 use super::reader::Sample;
 use super::reader::Spec;
 use super::reader::Step;
-use super::reader::Tell;
 use super::reader::Transport;
 use super::table::READERS;
 use super::tls;
 use crate::base::Side;
 use crate::flow::Appetite;
 use crate::flow::At;
-use crate::flow::Closing;
 use crate::flow::Endpoint;
 use crate::flow::Flow;
-use crate::flow::Listener;
-use crate::flow::Lost;
-use crate::flow::Opening;
+use crate::flow::FlowEnd;
+use crate::flow::FlowStart;
+use crate::flow::StreamConsumer;
+use crate::flow::StreamLoss;
 
 /// IANA protocol number of TCP.
 const TCP: u8 = 6;
@@ -48,18 +48,18 @@ const TUNNEL_LIMIT: u8 = 4;
 
 /// Reads conversations, each by its reader.
 #[derive(Default)]
-pub struct Desk {
+pub struct Dispatcher {
     /// What was told and not yet taken.
     pub out: Vec<Observation>,
     /// Boxes to be used before new ones are made.
-    pub husks: Husks,
+    pub box_pool: BoxPool,
     /// What the same bytes said before.
-    memo: Memo,
+    cache: ParseCache,
 }
 
 /// What is remembered of a conversation while it is hungry.
 #[derive(Default)]
-pub struct State {
+pub struct ConversationState {
     /// Who reads it, once that is known.
     reader: Option<Box<dyn Reader>>,
     /// The last protocol told.
@@ -75,14 +75,14 @@ pub struct State {
 }
 
 /// What the table says of a sample.
-enum Meeting {
+enum Detection {
     Found(&'static Spec),
     Wait(usize),
     Nobody,
 }
 
 /// The first row that says yes, unless an earlier one is still undecided.
-fn meet(sample: &Sample<'_>, spoken: &'static str) -> Meeting {
+fn meet(sample: &Sample<'_>, spoken: &'static str) -> Detection {
     let transport = if sample.datagram { Transport::Udp } else { Transport::Tcp };
     let mut wait: Option<usize> = None;
     for spec in READERS {
@@ -97,13 +97,13 @@ fn meet(sample: &Sample<'_>, spoken: &'static str) -> Meeting {
             // A datagram does not grow.
             Probe::Maybe(_) if sample.datagram => {}
             Probe::Maybe(need) => wait = Some(wait.map_or(need, |least| least.min(need))),
-            Probe::Yes if wait.is_none() => return Meeting::Found(spec),
+            Probe::Yes if wait.is_none() => return Detection::Found(spec),
             Probe::Yes => {}
         }
     }
     match wait {
-        Some(need) => Meeting::Wait(need),
-        None => Meeting::Nobody,
+        Some(need) => Detection::Wait(need),
+        None => Detection::Nobody,
     }
 }
 
@@ -117,29 +117,29 @@ fn sample<'a>(flow: &Flow, side: Side, bytes: &'a [u8], wire_len: usize) -> Samp
     }
 }
 
-impl State {
+impl ConversationState {
     /// Shows the first bytes of a side to the readers. `None`: there is a reader now.
-    fn introduce(&mut self, flow: &Flow, side: Side, bytes: &[u8], tell: &mut Tell<'_>) -> Option<Step> {
+    fn introduce(&mut self, flow: &Flow, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Option<Step> {
         let sample = sample(flow, side, bytes, bytes.len());
         let limit = if flow.from_start || self.tunnels > 0 { 1 } else { MIDSTREAM_TRIES };
         let tries = self.tries.get_mut(side.index())?;
         if *tries < limit {
             match meet(&sample, self.spoken) {
-                Meeting::Found(spec) => {
+                Detection::Found(spec) => {
                     *tries = limit;
-                    return self.adopt(spec, &sample, tell);
+                    return self.adopt(spec, &sample, emit);
                 }
-                Meeting::Wait(need) => return Some(Step::Hungry { consumed: 0, need }),
-                Meeting::Nobody => *tries += 1,
+                Detection::Wait(need) => return Some(Step::Hungry { consumed: 0, need }),
+                Detection::Nobody => *tries += 1,
             }
         }
-        self.watch(&sample, side, tell)
+        self.watch(&sample, side, emit)
     }
 
     /// Looks for TLS at the beginning of a segment.
-    fn watch(&mut self, sample: &Sample<'_>, side: Side, tell: &mut Tell<'_>) -> Option<Step> {
+    fn watch(&mut self, sample: &Sample<'_>, side: Side, emit: &mut Emitter<'_>) -> Option<Step> {
         match tls::probe_hello(sample) {
-            Probe::Yes => return self.adopt(&tls::SPEC, sample, tell),
+            Probe::Yes => return self.adopt(&tls::SPEC, sample, emit),
             Probe::Maybe(need) => return Some(Step::Hungry { consumed: 0, need }),
             Probe::No => {}
         }
@@ -152,10 +152,10 @@ impl State {
         Some(Step::Hungry { consumed: sample.bytes.len(), need: 0 })
     }
 
-    fn adopt(&mut self, spec: &'static Spec, sample: &Sample<'_>, tell: &mut Tell<'_>) -> Option<Step> {
+    fn adopt(&mut self, spec: &'static Spec, sample: &Sample<'_>, emit: &mut Emitter<'_>) -> Option<Step> {
         if !spec.name.is_empty() {
             self.spoken = spec.name;
-            tell.spoke(spec.name);
+            emit.spoke(spec.name);
         }
         match spec.code {
             Code::Read(start) => {
@@ -191,22 +191,22 @@ impl State {
     }
 }
 
-impl Desk {
-    fn tell(&mut self, flow: &Flow, at: At) -> Tell<'_> {
-        Tell { out: &mut self.out, at, slot: flow.slot, opened: flow.opened, memo: &mut self.memo }
+impl Dispatcher {
+    fn emit(&mut self, flow: &Flow, at: At) -> Emitter<'_> {
+        Emitter { out: &mut self.out, at, slot: flow.slot, opened: flow.opened, cache: &mut self.cache }
     }
 }
 
-impl Listener for Desk {
-    type State = State;
+impl StreamConsumer for Dispatcher {
+    type State = ConversationState;
 
-    fn opened(&mut self, flow: &Flow, opening: Opening, at: At) {
-        let opening = husk::fill(&mut self.husks.openings, opening);
-        self.tell(flow, at).fact(Fact::Opened(opening));
+    fn opened(&mut self, flow: &Flow, flow_start: FlowStart, at: At) {
+        let flow_start = box_pool::fill(&mut self.box_pool.openings, flow_start);
+        self.emit(flow, at).fact(Fact::FlowStarted(flow_start));
     }
 
     fn swapped(&mut self, flow: &Flow, at: At) {
-        self.tell(flow, at).fact(Fact::Swapped);
+        self.emit(flow, at).fact(Fact::RolesSwapped);
     }
 
     fn sender_asks(&self, protocol: u8, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<bool> {
@@ -228,8 +228,15 @@ impl Listener for Desk {
             .find_map(|spec| (spec.asks)(&sample))
     }
 
-    fn stream(&mut self, flow: &Flow, state: &mut State, side: Side, bytes: &[u8], at: At) -> Appetite {
-        let mut tell = self.tell(flow, at);
+    fn stream(
+        &mut self,
+        flow: &Flow,
+        state: &mut ConversationState,
+        side: Side,
+        bytes: &[u8],
+        at: At,
+    ) -> Appetite {
+        let mut emit = self.emit(flow, at);
         let mut used = 0;
         // Each turn either returns, finds a reader or enters a tunnel, and tunnels are bounded.
         loop {
@@ -241,8 +248,8 @@ impl Listener for Desk {
                 return Appetite::Hungry { consumed: used, need: 0 };
             }
             let step = match &mut state.reader {
-                Some(reader) => reader.stream(side, rest, &mut tell),
-                None => match state.introduce(flow, side, rest, &mut tell) {
+                Some(reader) => reader.stream(side, rest, &mut emit),
+                None => match state.introduce(flow, side, rest, &mut emit) {
                     Some(step) => step,
                     None => continue,
                 },
@@ -256,15 +263,23 @@ impl Listener for Desk {
                     used += consumed;
                     if !state.enter_tunnel() {
                         state.done = true;
-                        tell.odd("tunnel", "too many tunnels inside each other");
+                        emit.odd("tunnel", "too many tunnels inside each other");
                     }
                 }
             }
         }
     }
 
-    fn lost(&mut self, flow: &Flow, state: &mut State, side: Side, bytes: &[u8], _why: Lost, at: At) {
-        let mut tell = self.tell(flow, at);
+    fn lost(
+        &mut self,
+        flow: &Flow,
+        state: &mut ConversationState,
+        side: Side,
+        bytes: &[u8],
+        _why: StreamLoss,
+        at: At,
+    ) {
+        let mut emit = self.emit(flow, at);
         if state.done {
             return;
         }
@@ -276,18 +291,18 @@ impl Listener for Desk {
                     && (spec.name.is_empty() || spec.name != state.spoken)
                     && (spec.probe)(&sample) == Probe::Yes
             }) {
-                state.adopt(spec, &sample, &mut tell);
+                state.adopt(spec, &sample, &mut emit);
             }
         }
         if let Some(reader) = &mut state.reader {
-            reader.lost(side, bytes, &mut tell);
+            reader.lost(side, bytes, &mut emit);
         }
     }
 
     fn datagram(
         &mut self,
         flow: &Flow,
-        state: &mut State,
+        state: &mut ConversationState,
         side: Side,
         bytes: &[u8],
         wire_len: u32,
@@ -297,11 +312,11 @@ impl Listener for Desk {
             return Appetite::Sated;
         }
         let wire_len = usize::try_from(wire_len).unwrap_or(usize::MAX).max(bytes.len());
-        let mut tell = self.tell(flow, at);
+        let mut emit = self.emit(flow, at);
         if state.reader.is_none() && !bytes.is_empty() {
             let sample = sample(flow, side, bytes, wire_len);
-            if let Meeting::Found(spec) = meet(&sample, state.spoken) {
-                state.adopt(spec, &sample, &mut tell);
+            if let Detection::Found(spec) = meet(&sample, state.spoken) {
+                state.adopt(spec, &sample, &mut emit);
             }
             let [tries, _] = &mut state.tries;
             *tries = tries.saturating_add(1);
@@ -309,7 +324,7 @@ impl Listener for Desk {
                 state.done = true;
             }
         }
-        match state.reader.as_mut().map(|reader| reader.datagram(side, bytes, wire_len, &mut tell)) {
+        match state.reader.as_mut().map(|reader| reader.datagram(side, bytes, wire_len, &mut emit)) {
             Some(Step::Sated) => state.done = true,
             Some(Step::Rest) => return Appetite::Rest,
             _ => {}
@@ -317,22 +332,22 @@ impl Listener for Desk {
         if state.done { Appetite::Sated } else { Appetite::Hungry { consumed: bytes.len(), need: 0 } }
     }
 
-    fn finish(&mut self, flow: &Flow, state: &mut State, at: At) {
+    fn finish(&mut self, flow: &Flow, state: &mut ConversationState, at: At) {
         if let Some(reader) = &mut state.reader {
-            reader.finish(&mut self.tell(flow, at));
+            reader.finish(&mut self.emit(flow, at));
         }
     }
 
-    fn held(&self, state: &State) -> usize {
+    fn held(&self, state: &ConversationState) -> usize {
         state.reader.as_ref().map_or(0, |reader| reader.held())
     }
 
-    fn stands(&mut self, flow: &Flow, closing: Closing, at: At) {
-        self.tell(flow, at).fact(Fact::Stands(Box::new(closing)));
+    fn interim(&mut self, flow: &Flow, flow_end: FlowEnd, at: At) {
+        self.emit(flow, at).fact(Fact::Interim(Box::new(flow_end)));
     }
 
-    fn closed(&mut self, flow: &Flow, closing: Closing, at: At) {
-        let closing = husk::fill(&mut self.husks.closings, closing);
-        self.tell(flow, at).fact(Fact::Closed(closing));
+    fn closed(&mut self, flow: &Flow, flow_end: FlowEnd, at: At) {
+        let flow_end = box_pool::fill(&mut self.box_pool.closings, flow_end);
+        self.emit(flow, at).fact(Fact::FlowEnded(flow_end));
     }
 }

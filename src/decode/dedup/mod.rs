@@ -8,8 +8,8 @@
 //! behind another VLAN tag or in another tunnel, with other MAC addresses, and routed with a smaller TTL. So none of these
 //! count here. What counts is that addresses, ports, IP identification, numbers and the ends of the payload are the same.
 
-mod marks;
-mod scopes;
+mod encap_merge;
+mod fingerprint;
 
 use std::hash::BuildHasher;
 use std::hash::RandomState;
@@ -17,13 +17,13 @@ use std::hash::RandomState;
 use super::packet::Packet;
 use super::packet::Transport;
 use crate::base::Time;
-use marks::Seeds;
-use marks::Set;
-use marks::first;
-use marks::fold;
-use marks::last;
-use marks::mix;
-use scopes::Scopes;
+use encap_merge::EncapMerge;
+use fingerprint::Seeds;
+use fingerprint::Set;
+use fingerprint::first;
+use fingerprint::fold;
+use fingerprint::last;
+use fingerprint::mix;
 
 /// How far apart in time copies may be where the IP identification is the same and not zero: ten milliseconds.
 const APART: u64 = 10_000_000 >> TICK_BITS;
@@ -43,24 +43,29 @@ const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
 /// The packets of the last milliseconds.
 #[derive(Debug)]
-pub struct Copies {
+pub struct Dedup {
     /// What they hold and when they came.
     sets: Box<[Set; SETS]>,
     /// Their scopes; not touched until one of them has a scope.
     set_scopes: Box<[Set; SETS]>,
     seeds: Seeds,
-    scopes: Scopes,
+    scopes: EncapMerge,
 }
 
-impl Default for Copies {
-    fn default() -> Copies {
+impl Default for Dedup {
+    fn default() -> Dedup {
         let state = RandomState::new();
         let seeds = std::array::from_fn(|number| state.hash_one(number));
-        Copies { sets: marks::sets(), set_scopes: marks::sets(), seeds, scopes: Scopes::new(seeds) }
+        Dedup {
+            sets: fingerprint::sets(),
+            set_scopes: fingerprint::sets(),
+            seeds,
+            scopes: EncapMerge::new(seeds),
+        }
     }
 }
 
-impl Copies {
+impl Dedup {
     /// Whether the packet is a copy of an earlier one.
     #[inline(always)]
     pub fn is_copy(&mut self, packet: &Packet<'_>, time: Time) -> bool {
@@ -131,7 +136,7 @@ fn digest(packet: &Packet<'_>, [one, two, three, four]: &Seeds) -> (usize, u64) 
         }
         Transport::Udp | Transport::Other => (first(packet.payload), len << 32 ^ last(packet.payload)),
     };
-    let place = marks::place(head ^ numbers.rotate_left(17));
+    let place = fingerprint::place(head ^ numbers.rotate_left(17));
     let ways = mix(fold(packet.src) ^ *one, fold(packet.dst) ^ *two);
     let mark = mix(ways ^ head, *three) ^ numbers;
     (place, mix(mark, rest ^ *four))

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::base::Address;
+use crate::decode::Encapsulation;
 use crate::decode::Quoted;
 use crate::decode::TcpHeader;
-use crate::decode::Wrapping;
 
 fn packet<'a>(src: u128, dst: u128, ip_id: u16, payload: &'a [u8]) -> Packet<'a> {
     Packet {
@@ -17,7 +17,7 @@ fn packet<'a>(src: u128, dst: u128, ip_id: u16, payload: &'a [u8]) -> Packet<'a>
         ip_id,
         was_fragmented: false,
         scope: 0,
-        wrapping: &Wrapping::NONE,
+        wrapping: &Encapsulation::NONE,
         transport: Transport::Udp,
         payload,
         payload_len: payload.len() as u32,
@@ -31,7 +31,7 @@ const fn at(micros: i64) -> Time {
 #[test]
 fn a_copy_comes_soon_and_differs_in_nothing_but_its_way() {
     let check = |second: &Packet<'_>, after: i64, expected: bool| {
-        let mut copies = Copies::default();
+        let mut copies = Dedup::default();
         assert!(!copies.is_copy(&packet(4, 5, 7, b"answer"), at(0)));
         assert_eq!(copies.is_copy(second, at(after)), expected, "{second:?} after {after}");
     };
@@ -49,7 +49,7 @@ fn a_copy_comes_soon_and_differs_in_nothing_but_its_way() {
 
 #[test]
 fn without_an_identification_it_comes_sooner() {
-    let mut copies = Copies::default();
+    let mut copies = Dedup::default();
     assert!(!copies.is_copy(&packet(4, 5, 0, b"answer"), at(0)));
     assert!(!copies.is_copy(&packet(4, 5, 0, b"answer"), at(1_001)), "a repetition");
     assert!(copies.is_copy(&packet(4, 5, 0, b"answer"), at(1_500)));
@@ -58,7 +58,7 @@ fn without_an_identification_it_comes_sooner() {
 #[test]
 fn neighbours_are_no_copies_whatever_the_seeds() {
     for _ in 0..200 {
-        let mut copies = Copies::default();
+        let mut copies = Dedup::default();
         for src in 0..16 {
             for dst in 0..16 {
                 assert!(!copies.is_copy(&packet(src, dst, 7, b""), at(0)), "{src} {dst}");
@@ -69,7 +69,7 @@ fn neighbours_are_no_copies_whatever_the_seeds() {
 
 #[test]
 fn an_answer_in_another_scope_says_that_both_are_one() {
-    let mut copies = Copies::default();
+    let mut copies = Dedup::default();
     let question = |scope| Packet { scope, src_port: 40000, dst_port: 53, ..packet(4, 5, 7, b"id question") };
     let answer = |scope, payload| Packet { scope, ..packet(5, 4, 9, payload) };
     assert!(!copies.is_copy(&question(10), at(0)));
@@ -79,7 +79,7 @@ fn an_answer_in_another_scope_says_that_both_are_one() {
     assert_eq!(copies.moved(&answer(20, b"")), Some(10));
     assert_eq!(copies.moved(&question(10)), None);
     // Two networks that are alike ask the same at the same time.
-    let mut copies = Copies::default();
+    let mut copies = Dedup::default();
     for scope in [10, 20] {
         assert!(!copies.is_copy(&question(scope), at(i64::from(scope as u32) * 100_000)));
     }
@@ -95,7 +95,7 @@ fn an_answer_in_another_scope_says_that_both_are_one() {
 #[test]
 fn chance_forgets_nothing() {
     let remembered = || {
-        let mut copies = Copies::default();
+        let mut copies = Dedup::default();
         let asked = |host: u128, scope| Packet {
             scope,
             src_port: 40000,
@@ -126,7 +126,7 @@ fn an_acknowledgement_in_another_scope_says_it_too() {
     };
     let data = |scope| segment(4, scope, 1000, 70, b"request");
     let back = |scope, ack| Packet { src_port: 40000, dst_port: 53, ..segment(5, scope, 70, ack, b"") };
-    let mut copies = Copies::default();
+    let mut copies = Dedup::default();
     assert!(!copies.is_copy(&data(10), at(0)));
     assert!(!copies.is_copy(&back(20, 1006), at(500)));
     assert_eq!(copies.moved(&back(20, 0)), None, "of another segment");
@@ -134,7 +134,7 @@ fn an_acknowledgement_in_another_scope_says_it_too() {
     assert_eq!(copies.moved(&back(20, 0)), Some(10));
     assert_eq!(copies.moved(&data(10)), None);
     // Two networks that are alike, long after each other.
-    let mut copies = Copies::default();
+    let mut copies = Dedup::default();
     for scope in [10, 20] {
         assert!(!copies.is_copy(&data(scope), at(i64::from(scope as u32) * 100_000)));
     }
@@ -142,7 +142,7 @@ fn an_acknowledgement_in_another_scope_says_it_too() {
     assert_eq!(copies.moved(&back(20, 0)), None);
     // The side without a tag may be the first, but without tags nothing is looked at for long.
     for (before, expected) in [(0, Some(0)), (9_000, None)] {
-        let mut copies = Copies::default();
+        let mut copies = Dedup::default();
         for number in 0..before {
             let idle = Packet { src_port: 123, dst_port: 123, ..packet(6, 7, number, b"") };
             assert!(!copies.is_copy(&idle, at(-1_000_000)));
@@ -185,7 +185,7 @@ fn whatever_answers_in_another_scope_says_it() {
         ..packet(5, 4, number, b"87654321")
     };
     let check = |asks: Packet<'_>, other: Option<Packet<'_>>, answers: Packet<'_>| {
-        let mut copies = Copies::default();
+        let mut copies = Dedup::default();
         assert!(!copies.is_copy(&asks, at(0)));
         if let Some(other) = other {
             assert!(!copies.is_copy(&other, at(10)));
@@ -213,7 +213,7 @@ fn whatever_answers_in_another_scope_says_it() {
     check(echo(1, 8, 5), Some(reply(1, 0, 4)), reply(1, 0, 5));
     check(echo(58, 128, 5), Some(reply(58, 129, 4)), reply(58, 129, 5));
     // Ports that everybody uses prove nothing.
-    let mut copies = Copies::default();
+    let mut copies = Dedup::default();
     let time = |packet| Packet { src_port: 123, dst_port: 123, ..packet };
     assert!(!copies.is_copy(&time(there(17, Transport::Udp)), at(0)));
     assert!(!copies.is_copy(&time(back(17, Transport::Udp, 2)), at(10)));
@@ -222,7 +222,7 @@ fn whatever_answers_in_another_scope_says_it() {
 
 #[test]
 fn a_copy_in_another_scope_says_that_both_are_one() {
-    let mut copies = Copies::default();
+    let mut copies = Dedup::default();
     let first = |scope| Packet { scope, ..packet(4, 5, 7, b"question") };
     assert!(!copies.is_copy(&first(10), at(0)));
     assert_eq!(copies.moved(&first(20)), None);

@@ -17,12 +17,12 @@ use super::record::Documented;
 use crate::base::Address;
 use crate::rules::Boxes;
 use crate::rules::Clouds;
-use crate::rules::Kind;
 use crate::rules::PortVerdict;
 use crate::rules::ROLES;
-use crate::rules::RuleId;
-use crate::rules::Rules;
+use crate::rules::ReferenceId;
+use crate::rules::RuleSet;
 use crate::rules::Site;
+use crate::rules::TableKind;
 use crate::rules::TagId;
 use crate::rules::Tags;
 use crate::rules::region_word;
@@ -109,19 +109,19 @@ pub(super) struct Shape {
 pub(super) struct TagSet {
     /// Names, most specific first, joined with `;`.
     pub(super) text: Arc<str>,
-    /// Tags of documented rows among them, without regard to case, by place in [`Ground::tag_rows`].
+    /// Tags of documented rows among them, without regard to case, by place in [`Policy::tag_rows`].
     pub(super) rows: u64,
     /// What those rows say.
     pub(super) documented: Option<Arc<Documented>>,
 }
 
 /// What the documents say of ports between two roles.
-type PortTable = [[Vec<RuleId>; ROLES.len()]; ROLES.len()];
+type PortTable = [[Vec<ReferenceId>; ROLES.len()]; ROLES.len()];
 
 /// Everything that a run is judged on.
 #[derive(Debug)]
-pub struct Ground {
-    pub(super) rules: Arc<Rules>,
+pub struct Policy {
+    pub(super) rules: Arc<RuleSet>,
     pub(super) site: Site,
     pub(super) tags: Option<Arc<Tags>>,
     pub(super) needs: Needs,
@@ -140,15 +140,15 @@ pub struct Ground {
     roles: Nets,
     ports: PortTable,
     /// Rows of the port tables, ready to print.
-    port_rows: HashMap<RuleId, Arc<Documented>, foldhash::fast::RandomState>,
+    port_rows: HashMap<ReferenceId, Arc<Documented>, foldhash::fast::RandomState>,
     /// Tags that the documents ask for, each once, in lower case.
-    tag_rows: Vec<(String, SmallVec<[RuleId; 2]>)>,
+    tag_rows: Vec<(String, SmallVec<[ReferenceId; 2]>)>,
     /// Endpoint rows that a tag belongs to: the tags' places in `tag_rows` as bits, by rule.
     tags_of_rule: Vec<u64>,
     /// Sentences of the documents that findings cite, by subject.
-    sentences: HashMap<&'static str, Vec<RuleId>, foldhash::fast::RandomState>,
+    sentences: HashMap<&'static str, Vec<ReferenceId>, foldhash::fast::RandomState>,
     /// Rows that give a port and no host, ready to print.
-    any_host: Vec<(RuleId, Arc<Documented>)>,
+    any_host: Vec<(ReferenceId, Arc<Documented>)>,
 }
 
 /// The regional instances that the site may use.
@@ -180,9 +180,9 @@ const CITED: &[&str] = &[
 /// Tags that are told apart for rows; more are not.
 const TAG_ROWS: usize = 64;
 
-impl Ground {
+impl Policy {
     /// Prepares it. A site that nobody described is `Site::default()`.
-    pub fn new(rules: Arc<Rules>, site: Site, tags: Option<Arc<Tags>>) -> Ground {
+    pub fn new(rules: Arc<RuleSet>, site: Site, tags: Option<Arc<Tags>>) -> Policy {
         let one = |address: &Address| IpNet::from(address.to_ip());
         let bit = |role: &str| ROLES.iter().position(|known| *known == role).map_or(0, |place| 1u8 << place);
         let of_roles = site.roles.iter().flat_map(|(role, nets)| nets.iter().map(|net| (*net, bit(role))));
@@ -192,13 +192,13 @@ impl Ground {
         let private = private(&rules, &shapes, &storage);
         let tag_rows = tag_rows(&rules);
         let sentence = |about: &&'static str| {
-            let ids: Vec<RuleId> = rules.statements(about).map(|(id, _)| id).collect();
+            let ids: Vec<ReferenceId> = rules.statements(about).map(|(id, _)| id).collect();
             (!ids.is_empty()).then_some((*about, ids))
         };
         let without_host =
-            rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Endpoint && rule.host.is_none());
-        let port_rules = || rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Port);
-        Ground {
+            rules.iter().filter(|(_, rule)| rule.table.kind == TableKind::Endpoint && rule.host.is_none());
+        let port_rules = || rules.iter().filter(|(_, rule)| rule.table.kind == TableKind::Port);
+        Policy {
             needs: Needs::new(&rules, &site),
             // A test holds that the file inside the program reads well.
             boxes: Boxes::embedded().unwrap_or_default(),
@@ -225,18 +225,18 @@ impl Ground {
     /// The sentences of the documents in force about a subject: of those for these products (joined with `;`), or of all
     /// where there are none.
     pub(super) fn sentences(&self, about: &str, products: &str) -> Option<Documented> {
-        let concerns = |id: &&RuleId| {
+        let concerns = |id: &&ReferenceId| {
             let theirs = &self.rules.rule(**id).document.products;
             products.is_empty()
                 || products.split(';').any(|product| theirs.iter().any(|own| **own == *product))
         };
-        let ids: Vec<RuleId> = self.sentences.get(about)?.iter().filter(concerns).copied().collect();
+        let ids: Vec<ReferenceId> = self.sentences.get(about)?.iter().filter(concerns).copied().collect();
         (!ids.is_empty()).then(|| quote(&self.rules, ids))
     }
 
     /// A row that gives this port and no host.
     pub(super) fn any_host(&self, protocol: u8, port: u16) -> Option<&Arc<Documented>> {
-        let gives = |id: RuleId| self.rules.rule(id).allows(protocol, port) != PortVerdict::Not;
+        let gives = |id: ReferenceId| self.rules.rule(id).allows(protocol, port) != PortVerdict::Not;
         self.any_host.iter().find(|(id, _)| gives(*id)).map(|(_, documented)| documented)
     }
 
@@ -263,7 +263,7 @@ impl Ground {
     /// members of one role that use among themselves what the tables open to that role from elsewhere.
     pub(super) fn internal(&self, client: u8, server: u8, protocol: u8, port: u16) -> Option<Internal<'_>> {
         let mut spoken = false;
-        let mut best: Option<(u16, RuleId)> = None;
+        let mut best: Option<(u16, ReferenceId)> = None;
         let mut reverse = false;
         let mut among = false;
         for (from, row) in self.ports.iter().enumerate() {
@@ -318,14 +318,14 @@ impl Ground {
 
     /// True for a rule whose tags are said of all of its names. A row for a part of a service also has names that content
     /// networks serve: "Microsoft Entra ID (authentication)" is such a row.
-    pub(super) fn is_pinned(&self, rule: RuleId) -> bool {
+    pub(super) fn is_pinned(&self, rule: ReferenceId) -> bool {
         let row = &self.rules.rule(rule).row;
         let is_part = row.service.as_deref().is_some_and(|service| service.contains(" ("));
         self.tags_of(rule) != 0 && (!is_part || !row.tags.is_empty())
     }
 
     /// The tags that belong to a rule, as bits.
-    pub(super) fn tags_of(&self, rule: RuleId) -> u64 {
+    pub(super) fn tags_of(&self, rule: ReferenceId) -> u64 {
         self.tags_of_rule.get(rule.0 as usize).copied().unwrap_or_default()
     }
 }
@@ -342,7 +342,7 @@ pub(super) enum Internal<'a> {
 }
 
 /// Rows as evidence quotes them.
-pub(super) fn quote(rules: &Rules, ids: impl IntoIterator<Item = RuleId>) -> Documented {
+pub(super) fn quote(rules: &RuleSet, ids: impl IntoIterator<Item = ReferenceId>) -> Documented {
     let mut documented = Documented::default();
     for id in ids {
         let rule = rules.rule(id);
@@ -355,16 +355,18 @@ pub(super) fn quote(rules: &Rules, ids: impl IntoIterator<Item = RuleId>) -> Doc
     documented
 }
 
-fn own_region(rules: &Rules, site: &Site) -> Option<OwnRegion> {
+fn own_region(rules: &RuleSet, site: &Site) -> Option<OwnRegion> {
     let needs = site.needs();
     let own = region_word(needs.region.as_deref()?);
     let has_pair = needs.redundancy.is_none_or(crate::rules::Redundancy::has_pair);
-    let served: Vec<RuleId> = rules.needed_regions(&needs).into_iter().flat_map(|need| need.rules).collect();
-    let serves = |id: RuleId| {
+    let served: Vec<ReferenceId> =
+        rules.needed_regions(&needs).into_iter().flat_map(|need| need.rules).collect();
+    let serves = |id: ReferenceId| {
         let rule = rules.rule(id);
         let region = rule.region.as_deref().map(region_word);
         served.contains(&id)
-            || (region.as_ref() == Some(&own) && (has_pair || rule.role != Some(crate::rules::Role::Paired)))
+            || (region.as_ref() == Some(&own)
+                && (has_pair || rule.role != Some(crate::rules::RegionRole::Paired)))
     };
     let mut words = vec![own.clone()];
     if has_pair {
@@ -376,7 +378,7 @@ fn own_region(rules: &Rules, site: &Site) -> Option<OwnRegion> {
     Some(OwnRegion { words, serves: rules.iter().map(|(id, _)| serves(id)).collect(), clouds })
 }
 
-fn shapes(rules: &Rules) -> Vec<Shape> {
+fn shapes(rules: &RuleSet) -> Vec<Shape> {
     let mut shapes = Vec::new();
     for region in rules.regions() {
         let word = region_word(&region.name);
@@ -396,7 +398,7 @@ fn shapes(rules: &Rules) -> Vec<Shape> {
 
 /// The suffixes of storage accounts: what stands behind the wildcard of the rows for storage, in every cloud, and what
 /// is left of a private zone's suffix without the service in front.
-fn storage(rules: &Rules) -> Vec<String> {
+fn storage(rules: &RuleSet) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut note = |suffix: &str| {
         if suffix.contains('.') && !found.iter().any(|other| other == suffix) {
@@ -411,7 +413,7 @@ fn storage(rules: &Rules) -> Vec<String> {
             note(parent);
         }
     }
-    for (_, rule) in rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Endpoint) {
+    for (_, rule) in rules.iter().filter(|(_, rule)| rule.table.kind == TableKind::Endpoint) {
         let is_storage = rule.row.service.as_deref().is_some_and(|service| service == "Azure Storage");
         if let Some(host) =
             rule.host.as_ref().filter(|host| is_storage && host.any_front && host.head.is_empty())
@@ -423,7 +425,7 @@ fn storage(rules: &Rules) -> Vec<String> {
 }
 
 /// The documents give the zones of the public cloud and say of the others: substitute the suffix.
-fn private(rules: &Rules, shapes: &[Shape], storage: &[String]) -> Vec<String> {
+fn private(rules: &RuleSet, shapes: &[Shape], storage: &[String]) -> Vec<String> {
     let zones = rules.private_link().filter_map(|(_, rule)| rule.suffix.as_deref().map(str::to_owned));
     let mut found: Vec<String> =
         zones.chain(shapes.iter().map(|shape| shape.suffix.clone())).chain(storage.iter().cloned()).collect();
@@ -432,10 +434,10 @@ fn private(rules: &Rules, shapes: &[Shape], storage: &[String]) -> Vec<String> {
     found
 }
 
-fn port_table(rules: &Rules) -> PortTable {
+fn port_table(rules: &RuleSet) -> PortTable {
     let mut table = PortTable::default();
     let place = |role: &Option<Box<str>>| ROLES.iter().position(|known| Some(*known) == role.as_deref());
-    for (id, rule) in rules.iter().filter(|(_, rule)| rule.table.kind == Kind::Port) {
+    for (id, rule) in rules.iter().filter(|(_, rule)| rule.table.kind == TableKind::Port) {
         let (Some(from), Some(to)) = (place(&rule.source), place(&rule.destination)) else { continue };
         if let Some(ids) = table.get_mut(from).and_then(|row| row.get_mut(to)) {
             ids.push(id);
@@ -444,8 +446,8 @@ fn port_table(rules: &Rules) -> PortTable {
     table
 }
 
-fn tag_rows(rules: &Rules) -> Vec<(String, SmallVec<[RuleId; 2]>)> {
-    let mut rows: Vec<(String, SmallVec<[RuleId; 2]>)> = Vec::new();
+fn tag_rows(rules: &RuleSet) -> Vec<(String, SmallVec<[ReferenceId; 2]>)> {
+    let mut rows: Vec<(String, SmallVec<[ReferenceId; 2]>)> = Vec::new();
     for asked in rules.service_tags() {
         let tag = asked.tag.to_ascii_lowercase();
         if let Some((_, ids)) = rows.iter_mut().find(|(known, _)| *known == tag) {
@@ -459,16 +461,20 @@ fn tag_rows(rules: &Rules) -> Vec<(String, SmallVec<[RuleId; 2]>)> {
 
 /// The tags that belong to a row: those it names itself; else those of a tag table's row for the same service, or whose
 /// name is the last word of the service (`Storage` of "Azure Storage").
-fn tags_of(rule: &crate::rules::Rule, tag_rows: &[(String, SmallVec<[RuleId; 2]>)], rules: &Rules) -> u64 {
-    if rule.table.kind != Kind::Endpoint {
+fn tags_of(
+    rule: &crate::rules::Reference,
+    tag_rows: &[(String, SmallVec<[ReferenceId; 2]>)],
+    rules: &RuleSet,
+) -> u64 {
+    if rule.table.kind != TableKind::Endpoint {
         return 0;
     }
     let own = |tag: &str| rule.row.tags.iter().any(|(own, _)| own.eq_ignore_ascii_case(tag));
     let service = rule.row.service.as_deref().map(str::to_ascii_lowercase).unwrap_or_default();
     // "Microsoft Entra ID (authentication)" is "Microsoft Entra ID".
     let head = service.split_once(" (").map_or(service.as_str(), |(head, _)| head);
-    let serves = |tag: &str, ids: &[RuleId]| {
-        let same = |id: &RuleId| {
+    let serves = |tag: &str, ids: &[ReferenceId]| {
+        let same = |id: &ReferenceId| {
             let theirs = rules.rule(*id);
             theirs.document.products == rule.document.products
                 && theirs.row.service.as_deref().is_some_and(|text| text.eq_ignore_ascii_case(head))
@@ -485,20 +491,20 @@ mod tests {
     use super::*;
     use crate::rules::Library;
 
-    fn ground(site: &str) -> Ground {
+    fn policy(site: &str) -> Policy {
         let library = Library::embedded().unwrap();
         let site = Site::read("site.toml", site, &library).unwrap();
         let rules = Arc::new(library.select(&site.selection()).unwrap());
-        Ground::new(rules, site, None)
+        Policy::new(rules, site, None)
     }
 
     #[test]
     fn suffixes_and_shapes_come_from_the_documents() {
-        let ground = ground("");
-        assert_eq!(ground.storage, ["core.windows.net", "core.usgovcloudapi.net"]);
+        let policy = policy("");
+        assert_eq!(policy.storage, ["core.windows.net", "core.usgovcloudapi.net"]);
         let has = |front: &str, back: &str, suffix: &str| {
             let shape = Shape { front: front.into(), back: back.into(), suffix: suffix.into() };
-            assert!(ground.shapes.contains(&shape), "{shape:?}");
+            assert!(policy.shapes.contains(&shape), "{shape:?}");
         };
         has("", "01", "afs.azure.net");
         has("tm-", "01", "afs.azure.net");
@@ -531,17 +537,17 @@ mod tests {
 
     #[test]
     fn ports_are_judged_by_role_and_direction() {
-        let ground = ground(
+        let policy = policy(
             "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.0.0.0/24\"]\n\
              windows-admin-center = [\"10.0.9.9\"]\n",
         );
-        let role = |text: &str| ground.roles(text.parse::<std::net::IpAddr>().unwrap().into());
+        let role = |text: &str| policy.roles(text.parse::<std::net::IpAddr>().unwrap().into());
         let (center, server) = (role("10.0.9.9"), role("10.0.0.4"));
         assert_eq!(role("10.0.8.8"), 0);
-        assert!(matches!(ground.internal(center, server, 6, 5985), Some(Internal::Allowed(_))));
-        assert!(matches!(ground.internal(server, center, 6, 5985), Some(Internal::Reverse)));
-        assert!(matches!(ground.internal(center, server, 6, 3389), Some(Internal::Unknown)));
-        assert!(matches!(ground.internal(center, server, 17, 5985), Some(Internal::Unknown)));
-        assert!(ground.internal(server, server, 6, 445).is_none(), "no table speaks of this pair");
+        assert!(matches!(policy.internal(center, server, 6, 5985), Some(Internal::Allowed(_))));
+        assert!(matches!(policy.internal(server, center, 6, 5985), Some(Internal::Reverse)));
+        assert!(matches!(policy.internal(center, server, 6, 3389), Some(Internal::Unknown)));
+        assert!(matches!(policy.internal(center, server, 17, 5985), Some(Internal::Unknown)));
+        assert!(policy.internal(server, server, 6, 445).is_none(), "no table speaks of this pair");
     }
 }

@@ -6,7 +6,7 @@ use crate::base::Time;
 
 /// A conversation began.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opening {
+pub struct FlowStart {
     /// Who opened it, as far as is known.
     pub client: Endpoint,
     /// Who answered.
@@ -25,7 +25,7 @@ pub struct Opening {
 
 /// Why a conversation is no longer followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Close {
+pub enum EndReason {
     /// Both sides said that they are done, or one reset it, and nothing came after.
     Done,
     /// Silent for longer than its kind may be.
@@ -55,9 +55,9 @@ pub enum Handshake {
 
 /// All that was counted of one conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closing {
+pub struct FlowEnd {
     /// Why it is over.
-    pub close: Close,
+    pub close: EndReason,
     /// Its first frame.
     pub first_frame: FrameRef,
     /// Its last frame.
@@ -71,18 +71,18 @@ pub struct Closing {
     /// Payload bytes by the client and by the server, as long as they were on the wire, repeats included.
     pub bytes: [u64; 2],
     /// What TCP told; none for other protocols.
-    pub tcp: Option<TcpStory>,
+    pub tcp: Option<TcpSummary>,
     /// The last ICMP error that quotes this conversation.
     pub icmp: Option<IcmpError>,
 }
 
 /// What the headers of a TCP conversation told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpStory {
+pub struct TcpSummary {
     /// How far the handshake came.
     pub handshake: Handshake,
     /// Client and server.
-    pub sides: [SideStory; 2],
+    pub sides: [SideSummary; 2],
     /// The first SYN.
     pub syn_frame: Option<FrameRef>,
     /// The first SYN-ACK.
@@ -111,7 +111,7 @@ pub struct TcpStory {
 
 /// One side of a TCP conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SideStory {
+pub struct SideSummary {
     /// SYN or SYN-ACK segments.
     pub syns: u16,
     /// FIN segments.
@@ -119,7 +119,7 @@ pub struct SideStory {
     /// RST segments.
     pub resets: u16,
     /// What its resets had of a forgery.
-    pub signs: Signs,
+    pub signs: ResetEvidence,
     /// Which resets it sent.
     pub reset_kinds: ResetKinds,
     /// Repeats of one segment that was never acknowledged.
@@ -161,7 +161,7 @@ pub struct SideStory {
 /// After Weaver, Sommer and Paxson, "Detecting Forged TCP Reset Packets" (NDSS 2009). A sender's own kernel answers for a
 /// connection that it does not know without a time stamp and with an identification of 0: these prove nothing alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Signs(u8);
+pub struct ResetEvidence(u8);
 
 /// Which kinds of resets a side sent: those that the vocabulary of connection tampering tells apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,38 +190,38 @@ impl ResetKinds {
     }
 }
 
-impl Signs {
+impl ResetEvidence {
     /// Another number of hops than before: it came another way.
-    pub const HOP_LIMIT: Signs = Signs(1);
+    pub const HOP_LIMIT: ResetEvidence = ResetEvidence(1);
     /// An identification far from the sender's own.
-    pub const IP_ID: Signs = Signs(2);
+    pub const IP_ID: ResetEvidence = ResetEvidence(2);
     /// No time stamp, where the sender's other segments have one.
-    pub const NO_TIMESTAMP: Signs = Signs(4);
+    pub const NO_TIMESTAMP: ResetEvidence = ResetEvidence(4);
     /// The sender goes on as if it had sent none.
-    pub const GOES_ON: Signs = Signs(8);
+    pub const GOES_ON: ResetEvidence = ResetEvidence(8);
     /// Several in a row, with numbers beyond what the sender has sent: somebody guesses the window.
-    pub const SERIES: Signs = Signs(16);
+    pub const SERIES: ResetEvidence = ResetEvidence(16);
     /// In answer to data, in less than half of the handshake's round trip.
-    pub const EARLY: Signs = Signs(32);
+    pub const EARLY: ResetEvidence = ResetEvidence(32);
 
-    const NAMES: [(Signs, &'static str); 6] = [
-        (Signs::HOP_LIMIT, "another hop limit"),
-        (Signs::IP_ID, "another IP identification"),
-        (Signs::NO_TIMESTAMP, "no time stamp"),
-        (Signs::GOES_ON, "its sender goes on"),
-        (Signs::SERIES, "several beyond what was sent"),
-        (Signs::EARLY, "sooner than the round trip"),
+    const NAMES: [(ResetEvidence, &'static str); 6] = [
+        (ResetEvidence::HOP_LIMIT, "another hop limit"),
+        (ResetEvidence::IP_ID, "another IP identification"),
+        (ResetEvidence::NO_TIMESTAMP, "no time stamp"),
+        (ResetEvidence::GOES_ON, "its sender goes on"),
+        (ResetEvidence::SERIES, "several beyond what was sent"),
+        (ResetEvidence::EARLY, "sooner than the round trip"),
     ];
 
     /// Adds a sign when it is there.
-    pub(super) const fn add(&mut self, sign: Signs, is_there: bool) {
+    pub(super) const fn add(&mut self, sign: ResetEvidence, is_there: bool) {
         if is_there {
             self.0 |= sign.0;
         }
     }
 
     /// Whether all of `signs` are there.
-    pub const fn has(self, signs: Signs) -> bool {
+    pub const fn has(self, signs: ResetEvidence) -> bool {
         self.0 & signs.0 == signs.0
     }
 
@@ -232,18 +232,18 @@ impl Signs {
 
     /// Whether somebody else than the sender's own kernel sent it: two signs, one of which no kernel leaves by itself.
     pub const fn are_foreign(self) -> bool {
-        self.count() >= 2 && self.0 & !Signs::NO_TIMESTAMP.0 & !Signs::IP_ID.0 != 0
+        self.count() >= 2 && self.0 & !ResetEvidence::NO_TIMESTAMP.0 & !ResetEvidence::IP_ID.0 != 0
     }
 
     /// The same, and not a box that speaks for the sender, as load balancers do: they do not race with it.
     pub const fn are_forged(self) -> bool {
-        const RACE: u8 = Signs::GOES_ON.0 | Signs::SERIES.0 | Signs::EARLY.0;
+        const RACE: u8 = ResetEvidence::GOES_ON.0 | ResetEvidence::SERIES.0 | ResetEvidence::EARLY.0;
         self.count() >= 2 && self.0 & RACE != 0
     }
 
     /// In words.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        Signs::NAMES.into_iter().filter(move |(sign, _)| self.has(*sign)).map(|(_, name)| name)
+        ResetEvidence::NAMES.into_iter().filter(move |(sign, _)| self.has(*sign)).map(|(_, name)| name)
     }
 }
 

@@ -8,16 +8,16 @@ use std::io;
 use std::io::Write;
 use std::path::Path;
 
-use super::Kind;
 use super::Library;
 use super::RuleError;
-use super::Rules;
+use super::RuleSet;
+use super::TableKind;
+use super::parse::host_of;
 use super::pattern::Pattern;
-use super::read::host_of;
-use super::rule::Rule;
+use super::reference::Reference;
 
 /// Prints every document and the number of rows in each of its tables.
-pub fn list(rules: &Rules, out: &mut dyn Write) -> io::Result<()> {
+pub fn list(rules: &RuleSet, out: &mut dyn Write) -> io::Result<()> {
     for document in rules.documents() {
         writeln!(out, "{}  {}", document.id, document.title)?;
         let mut tables: Vec<(&str, &str, u32)> = Vec::new();
@@ -36,9 +36,9 @@ pub fn list(rules: &Rules, out: &mut dyn Write) -> io::Result<()> {
 
 /// Prints everything about the rules whose id is `id` or begins with it: a document, a table, a row or an entry.
 /// Says how many there were.
-pub fn show(rules: &Rules, id: &str, out: &mut dyn Write) -> io::Result<usize> {
+pub fn show(rules: &RuleSet, id: &str, out: &mut dyn Write) -> io::Result<usize> {
     let mut shown = 0;
-    let is_asked = |rule: &Rule| match rule.id.strip_prefix(id) {
+    let is_asked = |rule: &Reference| match rule.id.strip_prefix(id) {
         Some(rest) => rest.is_empty() || rest.starts_with(['/', '.']),
         None => *rule.document.id == *id,
     };
@@ -49,7 +49,7 @@ pub fn show(rules: &Rules, id: &str, out: &mut dyn Write) -> io::Result<usize> {
     Ok(shown)
 }
 
-fn show_one(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
+fn show_one(rule: &Reference, out: &mut dyn Write) -> io::Result<()> {
     let roles = |role: &Option<Box<str>>| role.as_deref().unwrap_or_default().to_owned();
     let place = match &rule.table.section {
         Some(section) if **section != *rule.table.title => format!("{section}: {}", rule.table.title),
@@ -140,7 +140,7 @@ pub fn diff(library: &Library, old: &str, new: &str, out: &mut dyn Write) -> Res
 pub enum DiffError {
     /// One of the documents is not there.
     #[error(transparent)]
-    Rules(#[from] RuleError),
+    RuleSet(#[from] RuleError),
     /// The output is gone.
     #[error("cannot print the changes")]
     Output(#[from] io::Error),
@@ -149,7 +149,7 @@ pub enum DiffError {
 /// What makes two rows the same row in two documents.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a> {
-    kind: Kind,
+    kind: TableKind,
     cloud: &'static str,
     roles: (&'a str, &'a str),
     subject: String,
@@ -166,13 +166,13 @@ impl Key<'_> {
 }
 
 /// The rows under what they are about; sentences are prose and not compared.
-fn by_subject<'a>(rules: &[&'a Rule]) -> BTreeMap<Key<'a>, Vec<&'a Rule>> {
-    let mut rows: BTreeMap<Key<'_>, Vec<&Rule>> = BTreeMap::new();
-    for rule in rules.iter().filter(|rule| rule.table.kind != Kind::Statement) {
+fn by_subject<'a>(rules: &[&'a Reference]) -> BTreeMap<Key<'a>, Vec<&'a Reference>> {
+    let mut rows: BTreeMap<Key<'_>, Vec<&Reference>> = BTreeMap::new();
+    for rule in rules.iter().filter(|rule| rule.table.kind != TableKind::Statement) {
         let subjects = match (&rule.host, rule.table.kind) {
             (Some(host), _) => vec![host_text(rule, host)],
-            (None, Kind::Port) => vec![rule.ports.to_string()],
-            (None, Kind::ServiceTag) => rule.row.tags.iter().map(|(tag, _)| tag.to_string()).collect(),
+            (None, TableKind::Port) => vec![rule.ports.to_string()],
+            (None, TableKind::ServiceTag) => rule.row.tags.iter().map(|(tag, _)| tag.to_string()).collect(),
             (None, _) => vec![rule.subject()],
         };
         let clouds: Vec<&'static str> = match rule.clouds.is_none() {
@@ -180,7 +180,7 @@ fn by_subject<'a>(rules: &[&'a Rule]) -> BTreeMap<Key<'a>, Vec<&'a Rule>> {
             false => rule.clouds.iter().map(|cloud| cloud.word()).collect(),
         };
         // A host is the same host whether a table of services or of regions has it.
-        let kind = if rule.host.is_some() { Kind::Endpoint } else { rule.table.kind };
+        let kind = if rule.host.is_some() { TableKind::Endpoint } else { rule.table.kind };
         let roles =
             (rule.source.as_deref().unwrap_or_default(), rule.destination.as_deref().unwrap_or_default());
         for subject in subjects {
@@ -194,7 +194,7 @@ fn by_subject<'a>(rules: &[&'a Rule]) -> BTreeMap<Key<'a>, Vec<&'a Rule>> {
 }
 
 /// What a rule's host matches; where it has a placeholder, what fills it: two documents seldom call that the same.
-fn host_text(rule: &Rule, host: &Pattern) -> String {
+fn host_text(rule: &Reference, host: &Pattern) -> String {
     let Some(url) = rule.url.as_deref().filter(|_| !rule.placeholders.is_empty()) else {
         return host.text.to_string();
     };
@@ -203,9 +203,10 @@ fn host_text(rule: &Rule, host: &Pattern) -> String {
         .fold(host_of(url).to_owned(), |text, (word, fact)| text.replacen(&**word, &format!("<{fact}>"), 1))
 }
 
-fn facts(key: &Key<'_>, rules: &[&Rule]) -> String {
+fn facts(key: &Key<'_>, rules: &[&Reference]) -> String {
     let ports = ports(rules);
-    let ports = if ports.is_empty() || key.kind == Kind::Port { String::new() } else { format!(" {ports}") };
+    let ports =
+        if ports.is_empty() || key.kind == TableKind::Port { String::new() } else { format!(" {ports}") };
     format!("{}{ports}: {}", key.name(), places(rules))
 }
 
@@ -220,17 +221,17 @@ fn joined(words: impl Iterator<Item = String>) -> String {
 }
 
 /// Where rows stand, in words that outlive a new numbering: what it is for, or the table.
-fn places(rules: &[&Rule]) -> String {
+fn places(rules: &[&Reference]) -> String {
     joined(rules.iter().map(|rule| match (&rule.region, rule.role) {
         (Some(region), Some(role)) => format!("{} of {region}", role.word()),
         _ => rule.row.service.as_deref().unwrap_or(&rule.table.title).to_owned(),
     }))
 }
 
-fn ports(rules: &[&Rule]) -> String {
+fn ports(rules: &[&Reference]) -> String {
     joined(rules.iter().map(|rule| rule.true_ports().to_string()))
 }
 
-fn needs(rules: &[&Rule]) -> String {
+fn needs(rules: &[&Reference]) -> String {
     joined(rules.iter().map(|rule| rule.need.word().to_owned()))
 }

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use crate::capture::Frame;
 use crate::decode;
+use crate::decode::DamageKind;
 use crate::decode::Decoded;
-use crate::decode::Fate;
 
 /// Frames and their captured bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Line {
+pub struct FileAccounting {
     /// How many frames.
     pub frames: u64,
     /// How many captured bytes.
     pub bytes: u64,
 }
 
-impl Line {
+impl FileAccounting {
     #[inline]
     fn enter(&mut self, frame: &Frame<'_>) {
         self.frames += 1;
@@ -24,8 +24,8 @@ impl Line {
     }
 }
 
-impl std::ops::AddAssign for Line {
-    fn add_assign(&mut self, other: Line) {
+impl std::ops::AddAssign for FileAccounting {
+    fn add_assign(&mut self, other: FileAccounting) {
         self.frames += other.frames;
         self.bytes += other.bytes;
     }
@@ -33,25 +33,25 @@ impl std::ops::AddAssign for Line {
 
 /// What became of the frames: every frame is in exactly one of the lines below `read`.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
+pub struct FrameAccounting {
     /// All frames that passed the filter.
-    pub read: Line,
+    pub read: FileAccounting,
     /// Frames that gave a packet; with fragments, the frame that completed it.
-    pub packets: Line,
+    pub packets: FileAccounting,
     /// Frames whose packet is a copy of one that came just before, as a span session shows it; counted nowhere else.
-    pub copies: Line,
+    pub copies: FileAccounting,
     /// Fragments that waited for the rest of their datagram.
-    pub fragments: Line,
+    pub fragments: FileAccounting,
     /// Frames without IP, by ether type.
-    pub not_ip: BTreeMap<u16, Line>,
+    pub not_ip: BTreeMap<u16, FileAccounting>,
     /// Frames of link types that are not known, by number.
-    pub unknown_link: BTreeMap<u16, Line>,
+    pub unknown_link: BTreeMap<u16, FileAccounting>,
     /// Frames that are known and cannot be read, by what hides them.
-    pub unreadable: BTreeMap<&'static str, Line>,
+    pub unreadable: BTreeMap<&'static str, FileAccounting>,
     /// Frames with a header that the capture cut, by layer and what was looked for.
-    pub cut: BTreeMap<(&'static str, &'static str), Line>,
+    pub cut: BTreeMap<(&'static str, &'static str), FileAccounting>,
     /// Frames with a header that contradicts itself, by layer and what was looked for.
-    pub broken: BTreeMap<(&'static str, &'static str), Line>,
+    pub broken: BTreeMap<(&'static str, &'static str), FileAccounting>,
     /// What happened to the fragments.
     pub fragment_counts: decode::FragmentCounts,
     /// Packets behind the first of 802.11 aggregates, which are not read.
@@ -60,7 +60,7 @@ pub struct Ledger {
     pub beyond_frame: u64,
 }
 
-impl Ledger {
+impl FrameAccounting {
     /// Enters a frame.
     #[inline]
     pub(super) fn enter(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>) {
@@ -86,8 +86,8 @@ impl Ledger {
             Decoded::Unreadable(what) => self.unreadable.entry(what).or_default(),
             Decoded::Damaged(damage) => {
                 let lines = match damage.fate {
-                    Fate::Cut => &mut self.cut,
-                    Fate::Broken => &mut self.broken,
+                    DamageKind::Truncated => &mut self.cut,
+                    DamageKind::Broken => &mut self.broken,
                 };
                 lines.entry((damage.layer, damage.wanted)).or_default()
             }
@@ -97,14 +97,14 @@ impl Ledger {
     }
 
     /// Takes over what the decoder counted at the end.
-    pub(super) fn close(&mut self, counts: decode::Counts) {
+    pub(super) fn close(&mut self, counts: decode::DecodeCounts) {
         self.fragment_counts = counts.fragment;
         self.aggregated = counts.aggregated;
         self.beyond_frame = counts.beyond_frame;
     }
 
     /// The sum of all lines below `read`; the same as `read`, or frames were lost.
-    pub fn sum(&self) -> Line {
+    pub fn sum(&self) -> FileAccounting {
         let mut sum = self.packets;
         sum += self.copies;
         sum += self.fragments;

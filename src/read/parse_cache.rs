@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::fact::Key;
-use super::fact::Value;
+use super::fact::AttributeKey;
+use super::fact::AttributeValue;
 use crate::base::HostName;
 
 /// Attributes, told as one fact.
-pub type Profile = Arc<[(Key, Value)]>;
+pub type AttributeSet = Arc<[(AttributeKey, AttributeValue)]>;
 
 /// So many are remembered of each kind; when a table is full it begins anew.
 const ENTRIES: usize = 512;
@@ -25,7 +25,7 @@ const ENTRIES: usize = 512;
 const KEY_LIMIT: usize = 8 << 10;
 
 /// What certificates say: the first DNS name, and all else.
-pub(crate) type Shown = (Option<HostName>, Profile);
+pub(crate) type Shown = (Option<HostName>, AttributeSet);
 
 /// A table from bytes to what they say.
 #[derive(Debug)]
@@ -58,8 +58,8 @@ impl<T: Clone> Table<T> {
 
 /// All that one desk remembers.
 #[derive(Debug, Default)]
-pub struct Memo {
-    pub(crate) hellos: Table<Profile>,
+pub struct ParseCache {
+    pub(crate) hellos: Table<AttributeSet>,
     pub(crate) certificates: Table<Shown>,
     /// Room for the key of a hello.
     pub(crate) key: Vec<u8>,

@@ -4,13 +4,13 @@
 //! Out: keys; who is client and who is server.
 //! Not: what a conversation has shown since.
 
+use super::consumer::StreamConsumer;
 use super::key::Endpoint;
 use super::key::FlowKey;
-use super::listener::Listener;
 use crate::decode::Packet;
 use crate::decode::TcpHeader;
 use crate::decode::Transport;
-use crate::decode::icmp_asks;
+use crate::decode::icmp_is_request;
 
 /// IANA protocol number.
 const UDP: u8 = 17;
@@ -19,7 +19,7 @@ const UDP: u8 = 17;
 #[inline]
 pub(super) fn flow_key(packet: &Packet<'_>) -> (FlowKey, bool) {
     let (src_port, dst_port) = match packet.transport {
-        Transport::Icmp { kind, code, id, .. } => match icmp_asks(packet.protocol, kind) {
+        Transport::Icmp { kind, code, id, .. } => match icmp_is_request(packet.protocol, kind) {
             Some(_) => (id, id),
             None => {
                 let both = u16::from_be_bytes([kind, code]);
@@ -34,7 +34,7 @@ pub(super) fn flow_key(packet: &Packet<'_>) -> (FlowKey, bool) {
 }
 
 /// Whether the sender of a conversation's first packet is its client, and whether this is its beginning.
-pub(super) fn who_opened<L: Listener>(packet: &Packet<'_>, listener: &L) -> (bool, bool) {
+pub(super) fn who_opened<L: StreamConsumer>(packet: &Packet<'_>, consumer: &L) -> (bool, bool) {
     match packet.transport {
         Transport::Tcp(header) if header.has(TcpHeader::SYN) => {
             let answers = header.has(TcpHeader::ACK);
@@ -43,11 +43,11 @@ pub(super) fn who_opened<L: Listener>(packet: &Packet<'_>, listener: &L) -> (boo
         Transport::Tcp(_) | Transport::Udp => {
             let from = Endpoint { address: packet.src, port: packet.src_port };
             let to = Endpoint { address: packet.dst, port: packet.dst_port };
-            let by_bytes = listener.sender_asks(packet.protocol, from, to, packet.payload);
+            let by_bytes = consumer.sender_asks(packet.protocol, from, to, packet.payload);
             let client_sent = by_bytes.unwrap_or_else(|| asks_by_port(packet.src_port, packet.dst_port));
             (client_sent, packet.protocol == UDP)
         }
-        Transport::Icmp { kind, .. } => (icmp_asks(packet.protocol, kind).unwrap_or(true), true),
+        Transport::Icmp { kind, .. } => (icmp_is_request(packet.protocol, kind).unwrap_or(true), true),
         Transport::Other => (true, true),
     }
 }

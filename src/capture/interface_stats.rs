@@ -83,7 +83,7 @@ fn much<const BIG: bool>(tail: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::craft::Craft;
+    use super::super::test_support::Craft;
     use super::*;
 
     fn check(counts: &[(u32, u64, u64)], expected: bool) {
