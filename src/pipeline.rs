@@ -176,7 +176,7 @@ pub struct LiveStatus {
     /// Pushed out of a full table since the beginning.
     pub evicted: u64,
     /// No longer listened to, to make room, since the beginning.
-    pub unheard: u64,
+    pub reassembly_stopped: u64,
     /// How often a table of names has forgotten its older half since the beginning.
     pub forgotten: u64,
     /// Signs of findings since the last turn that did not fit.
@@ -204,7 +204,7 @@ pub fn run<S: FrameSource, D: RunSink + Send>(
     stop: &AtomicBool,
 ) -> (RunResult, D) {
     let mut engine = Engine::new(plan.policy, plan.scope, plan.judge);
-    let flows = flow::FlowLimits { early: source.is_live(), ..plan.flows };
+    let flows = flow::FlowLimits { report_interim: source.is_live(), ..plan.flows };
     let is_live = source.is_live();
     if is_live {
         engine.announce();

@@ -226,7 +226,7 @@ fn claims(bytes: Vec<u8>, said: &mut Said) {
             }
             Fact::FlowEnded(flow_end) => {
                 let story = flow_end.tcp.iter().flat_map(|story| &story.sides);
-                if story.map(|side| side.absent_bytes).sum::<u64>() > 0 {
+                if story.map(|side| side.missing_bytes).sum::<u64>() > 0 {
                     said.holed.insert(pairs[&observation.opened]);
                 }
             }

@@ -160,7 +160,7 @@ impl View {
             format!(
                 "flows {} live{}, {} judged: {}",
                 totals.live,
-                match totals.evicted + totals.unheard {
+                match totals.evicted + totals.reassembly_stopped {
                     0 => String::new(),
                     early => format!(" ({early} given up for want of memory)"),
                 },

@@ -574,7 +574,7 @@ impl pipeline::RunSink for Clerk {
             totals.live = state.live;
             totals.opened = state.opened;
             totals.evicted = state.evicted;
-            totals.unheard = state.unheard;
+            totals.reassembly_stopped = state.reassembly_stopped;
             totals.forgotten = state.forgotten;
             totals.missed = base.missed + state.missed;
             totals.met = state.met;

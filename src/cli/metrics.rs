@@ -38,7 +38,7 @@ pub(super) struct Totals {
     pub(super) live: u64,
     pub(super) opened: u64,
     pub(super) evicted: u64,
-    pub(super) unheard: u64,
+    pub(super) reassembly_stopped: u64,
     pub(super) forgotten: u64,
     pub(super) missed: u64,
     /// Needs of the site reached in this interval, and how many there are.
@@ -224,7 +224,7 @@ fn page(gauges: &CaptureStats, totals: &Totals) -> String {
         "flows_unheard_total",
         "counter",
         "Conversations no longer listened to, to make room.",
-        totals.unheard,
+        totals.reassembly_stopped,
     );
     page.one(
         "names_forgotten_total",

@@ -332,7 +332,7 @@ pub(super) fn facts(
     }
     for (count, what) in [
         (flows.evicted, "flows were closed early to make room for others"),
-        (flows.unheard, "conversations were no longer listened to, to make room for others"),
+        (flows.reassembly_stopped, "conversations were no longer listened to, to make room for others"),
         (flows.capped_streams, "streams were given up: more bytes out of order than are held"),
         (fragments.evicted + fragments.refused, "fragments were dropped to make room for others"),
     ] {

@@ -478,7 +478,7 @@ fn damage_says_whose_fault_it_is() {
         let frame = Frame { wire_len: whole.len() as u32, ..frame(1, &whole[..len], 1) };
         told(&decoder().packet(&frame))
     };
-    assert_eq!(cut(13), "ethernet ether type Cut");
+    assert_eq!(cut(13), "ethernet ether type Truncated");
     assert_eq!(cut(20), "ipv4 header Cut");
     assert_eq!(cut(40), "tcp sequence number Cut");
     // Options are cut, the rest of the header stands; the payload's length is known.

@@ -128,7 +128,7 @@ pub trait StreamConsumer {
     }
 
     /// How the conversation stands, now that one side has ended it or somebody rejected it. Only told where
-    /// [`FlowLimits::early`](super::Limits) asks for it; more may be told of the conversation afterwards.
+    /// [`FlowLimits::report_interim`](super::Limits) asks for it; more may be told of the conversation afterwards.
     fn interim(&mut self, _: &Flow, _: FlowEnd, _: At) {}
 
     /// The conversation is over while the state was still held: the last chance to tell what it waited for.

@@ -118,7 +118,7 @@ pub(super) struct FlowDetails {
     /// First frames of their kind, packed; 0 for none.
     pub(super) syn_frame: u64,
     pub(super) syn_ack_frame: u64,
-    pub(super) data_frame: u64,
+    pub(super) first_data_frame: u64,
     pub(super) reset_frame: u64,
     pub(super) reset_time: Time,
     pub(super) syn_time: Time,
@@ -130,12 +130,12 @@ pub(super) struct FlowDetails {
     /// How each side's packets look, against which its resets are held.
     pub(super) profiles: [SenderProfile; 2],
     /// When the client first sent payload.
-    pub(super) data_time: Time,
+    pub(super) first_data_time: Time,
     /// When the client first sent FIN or RST.
-    pub(super) quit_time: Time,
-    pub(super) quit_frame: u64,
+    pub(super) client_close_time: Time,
+    pub(super) client_close_frame: u64,
     /// When bytes were last passed over.
-    pub(super) hole_time: Time,
+    pub(super) gap_time: Time,
     pub(super) icmp: Option<Box<IcmpError>>,
     /// How many packets each side had sent when both were last silent for long, with nothing left to acknowledge; 0 for never.
     pub(super) pause: [u32; 2],
@@ -149,19 +149,19 @@ pub(super) struct SideCounts {
     pub(super) syns: u16,
     pub(super) fins: u16,
     pub(super) resets: u16,
-    pub(super) signs: ResetEvidence,
+    pub(super) reset_evidence: ResetEvidence,
     pub(super) reset_kinds: ResetKinds,
-    pub(super) stuck: u8,
-    pub(super) selective: u8,
+    pub(super) unacked_repeats: u8,
+    pub(super) sack_acks: u8,
     /// The longest run of bytes that came behind something missing.
-    pub(super) span: u32,
+    pub(super) sack_span: u32,
     pub(super) keep_alives: u16,
     pub(super) zero_windows: u16,
     pub(super) retransmissions: u32,
     pub(super) out_of_order: u32,
     pub(super) differing: u16,
-    pub(super) absent_bytes: u32,
-    pub(super) missed_bytes: u64,
+    pub(super) missing_bytes: u32,
+    pub(super) acked_unseen_bytes: u64,
 }
 
 /// What a sender's packets have in common; and its last reset.
@@ -184,7 +184,7 @@ pub(super) struct SenderProfile {
     /// Hop limit of a reset that came before anything else.
     pub(super) reset_ttl: u8,
     /// How many packets the other side had sent when the repeats began.
-    pub(super) heard: u32,
+    pub(super) peer_packets: u32,
 }
 
 impl SenderProfile {

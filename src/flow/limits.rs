@@ -14,7 +14,7 @@ pub struct FlowLimits {
     /// Bytes held of all conversations together; beyond it the longest idle are no longer listened to.
     pub held_bytes: usize,
     /// Tells how a conversation stands as soon as it was ended or rejected, besides at its close.
-    pub early: bool,
+    pub report_interim: bool,
     /// SYN without an answer: longer than the longest pause between two SYN of one attempt (32 s on Linux).
     pub attempt_secs: u32,
     /// TCP with a handshake, or seen from the middle.
@@ -33,7 +33,7 @@ impl Default for FlowLimits {
             flows: 1 << 20,
             stream_bytes: 64 << 10,
             held_bytes: 512 << 20,
-            early: false,
+            report_interim: false,
             attempt_secs: 60,
             open_secs: 3600,
             half_closed_secs: 300,
@@ -59,7 +59,7 @@ pub struct FlowCounts {
     /// Streams given up because a side's cap was reached.
     pub capped_streams: u64,
     /// Conversations no longer listened to, because all together held too much.
-    pub unheard: u64,
+    pub reassembly_stopped: u64,
     /// Streams that lack bytes the receiver acknowledged, or that a snap length cut.
     pub cut_streams: u64,
     /// Most conversations live at once, summed over the parts of the table.
@@ -76,7 +76,7 @@ impl FlowCounts {
             opened: self.opened - before.opened,
             evicted: self.evicted - before.evicted,
             capped_streams: self.capped_streams - before.capped_streams,
-            unheard: self.unheard - before.unheard,
+            reassembly_stopped: self.reassembly_stopped - before.reassembly_stopped,
             cut_streams: self.cut_streams - before.cut_streams,
             peak: self.peak,
         }
@@ -91,7 +91,7 @@ impl std::ops::AddAssign for FlowCounts {
         self.opened += other.opened;
         self.evicted += other.evicted;
         self.capped_streams += other.capped_streams;
-        self.unheard += other.unheard;
+        self.reassembly_stopped += other.reassembly_stopped;
         self.cut_streams += other.cut_streams;
         self.peak += other.peak;
     }

@@ -57,7 +57,7 @@ pub enum Handshake {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowEnd {
     /// Why it is over.
-    pub close: EndReason,
+    pub reason: EndReason,
     /// Its first frame.
     pub first_frame: FrameRef,
     /// Its last frame.
@@ -88,7 +88,7 @@ pub struct TcpSummary {
     /// The first SYN-ACK.
     pub syn_ack_frame: Option<FrameRef>,
     /// The first frame with payload by the client.
-    pub data_frame: Option<FrameRef>,
+    pub first_data_frame: Option<FrameRef>,
     /// The first reset.
     pub reset_frame: Option<FrameRef>,
     /// Its time.
@@ -96,17 +96,17 @@ pub struct TcpSummary {
     /// Nanoseconds from SYN to SYN-ACK, 0 when not seen.
     pub handshake_rtt: u64,
     /// When the client first sent payload.
-    pub data_time: Option<Time>,
+    pub first_data_time: Option<Time>,
     /// When the client first sent FIN or RST.
-    pub quit_time: Option<Time>,
+    pub client_close_time: Option<Time>,
     /// The frame of that.
-    pub quit_frame: Option<FrameRef>,
+    pub client_close_frame: Option<FrameRef>,
     /// When bytes were last passed over.
-    pub hole_time: Option<Time>,
+    pub gap_time: Option<Time>,
     /// Both sides sent SYN before either was answered.
     pub simultaneous_open: bool,
     /// Since both sides were silent for long, the server has sent resets alone, or nothing.
-    pub stale: bool,
+    pub ended_after_idle: bool,
 }
 
 /// One side of a TCP conversation.
@@ -119,19 +119,19 @@ pub struct SideSummary {
     /// RST segments.
     pub resets: u16,
     /// What its resets had of a forgery.
-    pub signs: ResetEvidence,
+    pub reset_evidence: ResetEvidence,
     /// Which resets it sent.
     pub reset_kinds: ResetKinds,
     /// Repeats of one segment that was never acknowledged.
-    pub stuck: u16,
+    pub unacked_repeats: u16,
     /// Payload of that segment.
-    pub stuck_len: u16,
+    pub unacked_repeat_len: u16,
     /// Packets that the other side has sent since those repeats began.
-    pub heard: u32,
+    pub peer_packets: u32,
     /// Acknowledgements by the other side that say that something is missing in front of what came (RFC 2018).
-    pub selective: u16,
+    pub sack_acks: u16,
     /// The longest run of bytes that they say came.
-    pub span: u32,
+    pub sack_span: u32,
     /// Segments with payload.
     pub data_segments: u32,
     /// Segments that repeat bytes seen before.
@@ -145,15 +145,15 @@ pub struct SideSummary {
     /// Times the window was closed.
     pub zero_windows: u32,
     /// Bytes that the other side acknowledged and the capture does not hold.
-    pub missed_bytes: u64,
+    pub acked_unseen_bytes: u64,
     /// Bytes that the capture does not hold, whether acknowledged or only passed over by what this side said later.
-    pub absent_bytes: u64,
+    pub missing_bytes: u64,
     /// Bytes that the other side has not acknowledged at the end.
     pub unacknowledged: u32,
     /// Bytes that the other side has acknowledged, from the SYN on; 0 when that was not seen.
     pub acknowledged: u32,
     /// Bytes that are missing at the end where the other side waits for them, though later ones came.
-    pub awaited: u32,
+    pub missing_tail_bytes: u32,
 }
 
 /// How a reset differs from what the sender it names sent before and after.
@@ -198,19 +198,19 @@ impl ResetEvidence {
     /// No time stamp, where the sender's other segments have one.
     pub const NO_TIMESTAMP: ResetEvidence = ResetEvidence(4);
     /// The sender goes on as if it had sent none.
-    pub const GOES_ON: ResetEvidence = ResetEvidence(8);
+    pub const SENDER_CONTINUES: ResetEvidence = ResetEvidence(8);
     /// Several in a row, with numbers beyond what the sender has sent: somebody guesses the window.
-    pub const SERIES: ResetEvidence = ResetEvidence(16);
+    pub const SEQUENCE_SWEEP: ResetEvidence = ResetEvidence(16);
     /// In answer to data, in less than half of the handshake's round trip.
-    pub const EARLY: ResetEvidence = ResetEvidence(32);
+    pub const FASTER_THAN_RTT: ResetEvidence = ResetEvidence(32);
 
     const NAMES: [(ResetEvidence, &'static str); 6] = [
         (ResetEvidence::HOP_LIMIT, "another hop limit"),
         (ResetEvidence::IP_ID, "another IP identification"),
         (ResetEvidence::NO_TIMESTAMP, "no time stamp"),
-        (ResetEvidence::GOES_ON, "its sender goes on"),
-        (ResetEvidence::SERIES, "several beyond what was sent"),
-        (ResetEvidence::EARLY, "sooner than the round trip"),
+        (ResetEvidence::SENDER_CONTINUES, "its sender goes on"),
+        (ResetEvidence::SEQUENCE_SWEEP, "several beyond what was sent"),
+        (ResetEvidence::FASTER_THAN_RTT, "sooner than the round trip"),
     ];
 
     /// Adds a sign when it is there.
@@ -220,9 +220,9 @@ impl ResetEvidence {
         }
     }
 
-    /// Whether all of `signs` are there.
-    pub const fn has(self, signs: ResetEvidence) -> bool {
-        self.0 & signs.0 == signs.0
+    /// Whether all of `reset_evidence` are there.
+    pub const fn has(self, reset_evidence: ResetEvidence) -> bool {
+        self.0 & reset_evidence.0 == reset_evidence.0
     }
 
     /// How many there are.
@@ -231,13 +231,15 @@ impl ResetEvidence {
     }
 
     /// Whether somebody else than the sender's own kernel sent it: two signs, one of which no kernel leaves by itself.
-    pub const fn are_foreign(self) -> bool {
+    pub const fn is_third_party(self) -> bool {
         self.count() >= 2 && self.0 & !ResetEvidence::NO_TIMESTAMP.0 & !ResetEvidence::IP_ID.0 != 0
     }
 
     /// The same, and not a box that speaks for the sender, as load balancers do: they do not race with it.
-    pub const fn are_forged(self) -> bool {
-        const RACE: u8 = ResetEvidence::GOES_ON.0 | ResetEvidence::SERIES.0 | ResetEvidence::EARLY.0;
+    pub const fn is_injected(self) -> bool {
+        const RACE: u8 = ResetEvidence::SENDER_CONTINUES.0
+            | ResetEvidence::SEQUENCE_SWEEP.0
+            | ResetEvidence::FASTER_THAN_RTT.0;
         self.count() >= 2 && self.0 & RACE != 0
     }
 

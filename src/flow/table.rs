@@ -127,7 +127,10 @@ impl<S: Default> FlowTable<S> {
                 let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
                 converse(entry, slot(shard, place), seen, &mut ctx);
                 bring_forward(entry, slot(shard, place), &self.limits, &mut self.wheel, at);
-                if self.limits.early && entry.state == FlowPhase::Closed && state != FlowPhase::Closed {
+                if self.limits.report_interim
+                    && entry.state == FlowPhase::Closed
+                    && state != FlowPhase::Closed
+                {
                     consumer.interim(&entry.flow(slot(shard, place)), entry.flow_end(EndReason::Done), at);
                 }
                 let held = entry.weigh(consumer);
@@ -298,7 +301,7 @@ impl<S: Default> FlowTable<S> {
             let held = entry.held();
             hang_up(entry, slot(number, place), StreamLoss::Cap, at, &mut self.counts, consumer);
             entry.sated = true;
-            self.counts.unheard += 1;
+            self.counts.reassembly_stopped += 1;
             shard.held -= held;
         }
     }
@@ -397,7 +400,7 @@ impl<S: Default> FlowTable<S> {
             _ => error,
         };
         details.icmp = Some(Box::new(error));
-        if self.limits.early && count == 1 {
+        if self.limits.report_interim && count == 1 {
             consumer.interim(&entry.flow(slot(shard, place)), entry.flow_end(EndReason::Idle), at);
         }
         true
@@ -552,7 +555,7 @@ impl<S> LiveFlow<S> {
     /// What has become of it so far.
     fn flow_end(&self, why: EndReason) -> FlowEnd {
         FlowEnd {
-            close: why,
+            reason: why,
             first_frame: FrameRef::unpack(self.first_frame),
             last_frame: FrameRef::unpack(self.last_frame),
             first_seen: self.first_time,

@@ -143,8 +143,8 @@ fn unusual<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'
         && let Some(blocks) = option(header.options, SACK)
     {
         let summary = entry.details().side(side.other());
-        summary.selective = summary.selective.saturating_add(1);
-        summary.span = summary.span.max(longest(blocks));
+        summary.sack_acks = summary.sack_acks.saturating_add(1);
+        summary.sack_span = summary.sack_span.max(longest(blocks));
     }
     if header.window == 0 && header.flags & (TcpHeader::RST | TcpHeader::SYN | TcpHeader::FIN) == 0 {
         let summary = entry.details().side(side);
@@ -188,15 +188,15 @@ fn missed_by_reset<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, other: Si
     if header.has(TcpHeader::ACK) && sequence.has(SequenceSpace::SENT) && beyond > 0 && beyond < WINDOW_LIMIT
     {
         let summary = entry.details().side(other);
-        summary.absent_bytes = summary.absent_bytes.max(beyond.unsigned_abs());
+        summary.missing_bytes = summary.missing_bytes.max(beyond.unsigned_abs());
     }
 }
 
 /// Notes when the client had enough.
 fn quits<S>(entry: &mut LiveFlow<S>, side: Side, at: At) {
     let details = entry.details();
-    if side == Side::Client && details.quit_time == Time::default() {
-        (details.quit_time, details.quit_frame) = (at.time, at.frame.pack());
+    if side == Side::Client && details.client_close_time == Time::default() {
+        (details.client_close_time, details.client_close_frame) = (at.time, at.frame.pack());
     }
 }
 
@@ -228,7 +228,7 @@ const TIMESTAMP: u8 = 8;
 fn compare<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
     let beyond = ahead(header.seq, entry.sequence(side).next) > 1;
     let details = entry.details();
-    let (rtt, data_time) = (details.handshake_rtt, details.data_time);
+    let (rtt, first_data_time) = (details.handshake_rtt, details.first_data_time);
     let other = details.side(side.other());
     let has_closed = other.fins > 0 || other.resets > 0;
     if let Some(other) = details.profiles.get_mut(side.other().index()) {
@@ -256,8 +256,8 @@ fn compare<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'
         let accepts = was.ttls == [0, 0]
             && was.has(SenderProfile::RESET_LAST)
             && header.has(TcpHeader::SYN | TcpHeader::ACK);
-        summary.signs.add(ResetEvidence::GOES_ON, goes_on || accepts);
-        summary.signs.add(
+        summary.reset_evidence.add(ResetEvidence::SENDER_CONTINUES, goes_on || accepts);
+        summary.reset_evidence.add(
             ResetEvidence::HOP_LIMIT,
             accepts && hops(packet.ttl).abs_diff(hops(was.reset_ttl)) > DETOUR,
         );
@@ -285,20 +285,21 @@ fn compare<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'
         let jump = packet.ip_id.wrapping_sub(id);
         packet.ip_id != 0 && id != 0 && jump.min(jump.wrapping_neg()) > IP_ID_STEP
     };
-    let early = side == Side::Server && rtt >= NEAR_NANOS && data_time != Time::default();
-    let signs = &mut details.side(side).signs;
-    signs.add(ResetEvidence::HOP_LIMIT, knows && was.ttls.into_iter().all(is_detour));
-    signs.add(ResetEvidence::IP_ID, was.ip_ids.into_iter().all(is_far));
-    signs.add(
+    let report_interim = side == Side::Server && rtt >= NEAR_NANOS && first_data_time != Time::default();
+    let reset_evidence = &mut details.side(side).reset_evidence;
+    reset_evidence.add(ResetEvidence::HOP_LIMIT, knows && was.ttls.into_iter().all(is_detour));
+    reset_evidence.add(ResetEvidence::IP_ID, was.ip_ids.into_iter().all(is_far));
+    reset_evidence.add(
         ResetEvidence::NO_TIMESTAMP,
         was.has(SenderProfile::STAMPS) && !has_option(header.options, TIMESTAMP),
     );
     // A kernel resets at the number that the other side waits for; nobody but a guesser goes beyond what was sent.
-    signs.add(
-        ResetEvidence::SERIES,
+    reset_evidence.add(
+        ResetEvidence::SEQUENCE_SWEEP,
         beyond && was.has(SenderProfile::RESET_LAST) && ahead(header.seq, was.reset) > 1,
     );
-    signs.add(ResetEvidence::EARLY, early && at.time.since(data_time) < rtt / 2);
+    reset_evidence
+        .add(ResetEvidence::FASTER_THAN_RTT, report_interim && at.time.since(first_data_time) < rtt / 2);
 }
 
 /// Whether a segment has an option.
@@ -403,18 +404,18 @@ fn advance<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u3
         own.data = own.data.saturating_add(1);
         if own.data == 1 && side == Side::Client {
             let details = entry.details();
-            details.data_frame = at.frame.pack();
-            details.data_time = at.time;
+            details.first_data_frame = at.frame.pack();
+            details.first_data_time = at.time;
         }
     }
     if distance > 0 && !reset && distance < WINDOW_LIMIT {
         hole(entry.details(), side, (next, seq));
-        entry.details().hole_time = at.time;
+        entry.details().gap_time = at.time;
         entry.sequence_mut(side).next = end;
     } else if distance > 0 && distance < WINDOW_LIMIT {
         // A reset behind bytes that are not here. It may be forged, so that the numbers stay where they are.
         let summary = entry.details().side(side);
-        summary.absent_bytes = summary.absent_bytes.max(distance.unsigned_abs());
+        summary.missing_bytes = summary.missing_bytes.max(distance.unsigned_abs());
     } else if distance == 0 {
         entry.sequence_mut(side).next = end;
     } else if distance < 0 {
@@ -427,7 +428,7 @@ fn advance<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u3
             let summary = entry.details().side(side);
             summary.keep_alives = summary.keep_alives.saturating_add(1);
         } else if len > 0 {
-            let heard = entry.packets.get(side.other().index()).copied().unwrap_or_default();
+            let peer_packets = entry.packets.get(side.other().index()).copied().unwrap_or_default();
             let details = entry.details();
             let filled = details.holes.is_some() && fill(details.holes(side), seq, end);
             let (summary, profile) = details.side_and_profile(side);
@@ -435,10 +436,10 @@ fn advance<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u3
                 summary.out_of_order = summary.out_of_order.saturating_add(1);
             } else if beyond <= 0 {
                 summary.retransmissions = summary.retransmissions.saturating_add(1);
-                let again = summary.stuck > 0 && profile.repeated == seq;
-                summary.stuck = if again { summary.stuck.saturating_add(1) } else { 1 };
+                let again = summary.unacked_repeats > 0 && profile.repeated == seq;
+                summary.unacked_repeats = if again { summary.unacked_repeats.saturating_add(1) } else { 1 };
                 if !again {
-                    (profile.repeated, profile.heard) = (seq, heard);
+                    (profile.repeated, profile.peer_packets) = (seq, peer_packets);
                 }
                 profile.repeated_len = u16::try_from(len).unwrap_or(u16::MAX);
             }
@@ -473,7 +474,7 @@ fn hole(details: &mut FlowDetails, side: Side, range: (u32, u32)) {
     let oldest = if holes.len() >= HOLES { Some(holes.remove(0)) } else { None };
     holes.push(range);
     if let Some((from, to)) = oldest {
-        details.side(side).missed_bytes += u64::from(to.wrapping_sub(from));
+        details.side(side).acked_unseen_bytes += u64::from(to.wrapping_sub(from));
     }
 }
 
@@ -600,16 +601,17 @@ pub(super) fn summary<S>(entry: &LiveFlow<S>) -> TcpSummary {
         sides: [side_story(entry, details, Side::Client), side_story(entry, details, Side::Server)],
         syn_frame: frame(details.syn_frame),
         syn_ack_frame: frame(details.syn_ack_frame),
-        data_frame: frame(details.data_frame),
+        first_data_frame: frame(details.first_data_frame),
         reset_frame: frame(details.reset_frame),
         reset_time: (details.reset_time != Time::default()).then_some(details.reset_time),
         handshake_rtt: details.handshake_rtt,
-        data_time: (details.data_time != Time::default()).then_some(details.data_time),
-        quit_time: (details.quit_time != Time::default()).then_some(details.quit_time),
-        quit_frame: frame(details.quit_frame),
-        hole_time: (details.hole_time != Time::default()).then_some(details.hole_time),
+        first_data_time: (details.first_data_time != Time::default()).then_some(details.first_data_time),
+        client_close_time: (details.client_close_time != Time::default())
+            .then_some(details.client_close_time),
+        client_close_frame: frame(details.client_close_frame),
+        gap_time: (details.gap_time != Time::default()).then_some(details.gap_time),
         simultaneous_open: entry.simultaneous_open,
-        stale: details.pause != [0, 0] && {
+        ended_after_idle: details.pause != [0, 0] && {
             let ([_, then], [_, now]) = (details.pause, entry.packets);
             let [_, server] = &details.sides;
             now.saturating_sub(then) <= u32::from(server.resets)
@@ -631,31 +633,31 @@ fn side_story<S>(entry: &LiveFlow<S>, details: &FlowDetails, side: Side) -> Side
     let index = side.index();
     let profile = details.profiles.get(index).copied().unwrap_or_default();
     let first = details.first.get(index).copied().filter(|_| sequence.has(SequenceSpace::SYN));
-    let heard = entry.packets.get(side.other().index()).copied().unwrap_or_default();
-    let in_vain = counts.stuck > 0 && profile.repeated == sequence.acked;
-    let awaited = holes.iter().find(|(begin, _)| *begin == sequence.acked);
+    let peer_packets = entry.packets.get(side.other().index()).copied().unwrap_or_default();
+    let in_vain = counts.unacked_repeats > 0 && profile.repeated == sequence.acked;
+    let missing_tail_bytes = holes.iter().find(|(begin, _)| *begin == sequence.acked);
     SideSummary {
         syns: counts.syns,
         fins: counts.fins,
         resets: counts.resets,
-        signs: counts.signs,
+        reset_evidence: counts.reset_evidence,
         reset_kinds: counts.reset_kinds,
-        stuck: if in_vain { u16::from(counts.stuck) } else { 0 },
-        stuck_len: profile.repeated_len,
-        heard: if in_vain { heard.saturating_sub(profile.heard) } else { 0 },
-        selective: u16::from(counts.selective),
-        span: counts.span,
+        unacked_repeats: if in_vain { u16::from(counts.unacked_repeats) } else { 0 },
+        unacked_repeat_len: profile.repeated_len,
+        peer_packets: if in_vain { peer_packets.saturating_sub(profile.peer_packets) } else { 0 },
+        sack_acks: u16::from(counts.sack_acks),
+        sack_span: counts.sack_span,
         keep_alives: counts.keep_alives.into(),
         zero_windows: counts.zero_windows.into(),
         retransmissions: counts.retransmissions,
         out_of_order: counts.out_of_order,
         differing: u32::from(counts.differing),
         acknowledged: first.map_or(0, |first| ahead(sequence.acked, first.wrapping_add(1)).max(0) as u32),
-        awaited: awaited.map_or(0, |(begin, end)| end.wrapping_sub(*begin)),
+        missing_tail_bytes: missing_tail_bytes.map_or(0, |(begin, end)| end.wrapping_sub(*begin)),
         data_segments: u32::from(sequence.data),
-        missed_bytes: counts.missed_bytes + missed,
-        absent_bytes: u64::from(counts.absent_bytes)
-            + counts.missed_bytes
+        acked_unseen_bytes: counts.acked_unseen_bytes + missed,
+        missing_bytes: u64::from(counts.missing_bytes)
+            + counts.acked_unseen_bytes
             + holes.iter().map(len).sum::<u64>(),
         unacknowledged: ahead(sequence.next, sequence.acked).max(0) as u32,
     }

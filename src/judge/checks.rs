@@ -279,7 +279,7 @@ fn is_inbound(seen: &Seen<'_>) -> bool {
         .flow_end
         .tcp
         .as_ref()
-        .is_some_and(|story| matches!(story.handshake, Handshake::Complete | Handshake::HalfOpen));
+        .is_some_and(|tcp| matches!(tcp.handshake, Handshake::Complete | Handshake::HalfOpen));
     audited && connected
 }
 
@@ -295,7 +295,7 @@ fn is_nameless(seen: &Seen<'_>) -> bool {
     // DNS and NTP go to addresses by configuration, and have no name of their own.
     seen.verdict.destination == Some(Destination::Unidentified)
         && !matches!(seen.row.app, "dns" | "ntp")
-        && seen.flow_end.tcp.as_ref().is_some_and(|story| story.handshake != Handshake::Unseen)
+        && seen.flow_end.tcp.as_ref().is_some_and(|tcp| tcp.handshake != Handshake::Unseen)
 }
 
 fn nameless(seen: &Seen<'_>) -> String {
@@ -465,11 +465,14 @@ fn stopped(seen: &Seen<'_>, how: &str) -> String {
 }
 
 fn forged(seen: &Seen<'_>) -> String {
-    let sides = seen.flow_end.tcp.as_ref().map(|story| &story.sides);
-    let signs = sides.into_iter().flatten().flat_map(|side| side.signs.words());
+    let sides = seen.flow_end.tcp.as_ref().map(|tcp| &tcp.sides);
+    let reset_evidence = sides.into_iter().flatten().flat_map(|side| side.reset_evidence.words());
     stopped(
         seen,
-        &format!("resets came that the other side did not send: {}", signs.collect::<Vec<_>>().join(", ")),
+        &format!(
+            "resets came that the other side did not send: {}",
+            reset_evidence.collect::<Vec<_>>().join(", ")
+        ),
     )
 }
 
@@ -584,7 +587,7 @@ fn is_unanswered(seen: &Seen<'_>) -> bool {
 fn unanswered(seen: &Seen<'_>) -> String {
     let row = seen.row;
     let (client, wanted, port) = (row.client.address, wanted(row), row.server.port);
-    let own = seen.flow_end.tcp.as_ref().and_then(|story| story.sides.first());
+    let own = seen.flow_end.tcp.as_ref().and_then(|tcp| tcp.sides.first());
     if row.signature != "tcp-unanswered" {
         let again = own.map_or(0, |side| side.retransmissions);
         let what = match row.signature {

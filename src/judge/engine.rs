@@ -242,7 +242,7 @@ impl Engine {
         // A name by DNS alone may give way to what the flow says of itself.
         if self.is_judged(&case) && case.strongest().is_some() {
             let flow_end = FlowEnd {
-                close: crate::flow::EndReason::Idle,
+                reason: crate::flow::EndReason::Idle,
                 first_frame: at.frame,
                 last_frame: at.frame,
                 first_seen: at.time,
@@ -268,7 +268,7 @@ impl Engine {
         if by_client > 0 && self.is_judged(&case) {
             let ending = outcome(flow_end, case.server().address, true);
             let (_, signature, confidence) = ending;
-            if flow_end.close == crate::flow::EndReason::Done {
+            if flow_end.reason == crate::flow::EndReason::Done {
                 let ending = if is_silence(signature) { (Outcome::Inconclusive, "", None) } else { ending };
                 self.preview(&case, flow_end, ending, &[Proof::Words, Proof::Refusal, Proof::End]);
             } else if confidence > Some(Confidence::Weak) {
@@ -608,9 +608,9 @@ impl Engine {
         let unknown_issuer = issuer.is_some_and(|issuer| self.is_unknown_issuer(issuer));
         let ending = with_words(case, flow_end, unknown_issuer, ending, &self.policy);
         let (_, signature, _) = ending;
-        if let (Some(named), Some(story)) = (&case.dns, &flow_end.tcp) {
+        if let (Some(named), Some(tcp)) = (&case.dns, &flow_end.tcp) {
             let name = named.known();
-            match story.handshake {
+            match tcp.handshake {
                 Handshake::Complete => self.races.arrive(client, name, case.number),
                 // Who lost a race gives up; who goes on asking was not answered.
                 Handshake::Unanswered

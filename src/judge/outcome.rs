@@ -96,7 +96,7 @@ pub(super) fn outcome(flow_end: &FlowEnd, server: Address, client_hears: bool) -
         return rejected(icmp.v6, icmp.kind, icmp.code, is_closed);
     }
     match &flow_end.tcp {
-        Some(story) => tcp(flow_end, story, client_hears),
+        Some(tcp) => tcp_outcome(flow_end, tcp, client_hears),
         None => datagrams(flow_end),
     }
 }
@@ -107,21 +107,21 @@ fn answered(flow_end: &FlowEnd) -> bool {
     by_server > 0
 }
 
-fn tcp(flow_end: &FlowEnd, story: &TcpSummary, client_hears: bool) -> Ending {
-    let [client, server] = &story.sides;
+fn tcp_outcome(flow_end: &FlowEnd, tcp: &TcpSummary, client_hears: bool) -> Ending {
+    let [client, server] = &tcp.sides;
     let [by_client, by_server] = flow_end.packets;
-    if is_injected(flow_end, story) {
+    if is_injected(flow_end, tcp) {
         return blocked("reset-injected", Confidence::Strong);
     }
-    if let Some(confidence) = black_hole(flow_end, story) {
+    if let Some(confidence) = black_hole(flow_end, tcp) {
         return blocked("pmtu-black-hole", confidence);
     }
-    match story.handshake {
+    match tcp.handshake {
         Handshake::Refused => blocked("tcp-refused", Confidence::Weak),
         Handshake::Unanswered if by_server > 0 => unsure("began-before-capture"),
         Handshake::Unanswered if client.resets > 0 => unsure("client-gave-up"),
         Handshake::Unanswered if !client_hears => unsure("one-sided-capture"),
-        Handshake::Unanswered if client.syns < 2 => unsure(if flow_end.close == EndReason::CaptureEnded {
+        Handshake::Unanswered if client.syns < 2 => unsure(if flow_end.reason == EndReason::CaptureEnded {
             "ended-with-capture"
         } else {
             "single-attempt"
@@ -137,13 +137,13 @@ fn tcp(flow_end: &FlowEnd, story: &TcpSummary, client_hears: bool) -> Ending {
         }
         Handshake::Unseen => OK,
         Handshake::Complete if client.data_segments > 0 && !answered(flow_end) => {
-            if server.absent_bytes > 0 {
+            if server.missing_bytes > 0 {
                 // It said something that the capture does not show.
                 unsure("frames-lost")
             } else if server.resets > 0 && server.fins > 0 {
                 // Who has closed resets what still comes.
                 unsure("closed-by-server")
-            } else if server.resets > 0 && story.stale {
+            } else if server.resets > 0 && tcp.ended_after_idle {
                 // What was silent for long is forgotten by boxes and load balancers.
                 unsure("reset-after-idle")
             } else if server.resets > 0 && client.data_segments > FIRST_WORDS {
@@ -151,7 +151,7 @@ fn tcp(flow_end: &FlowEnd, story: &TcpSummary, client_hears: bool) -> Ending {
                 unsure("reset-after-data")
             } else if server.resets > 0 {
                 blocked("reset-after-request", Confidence::Weak)
-            } else if flow_end.close == EndReason::CaptureEnded && !asked_in_vain(flow_end, story) {
+            } else if flow_end.reason == EndReason::CaptureEnded && !asked_in_vain(flow_end, tcp) {
                 unsure("ended-with-capture")
             } else if client.retransmissions > 0 && server.fins == 0 {
                 blocked("silent-after-request", Confidence::Weak)
@@ -159,34 +159,34 @@ fn tcp(flow_end: &FlowEnd, story: &TcpSummary, client_hears: bool) -> Ending {
                 unsure("no-answer-seen")
             }
         }
-        Handshake::Complete if server.resets > 0 && was_ended_by_server(story) => {
-            later_reset(flow_end, story)
-        }
-        Handshake::Complete if is_deaf(flow_end, story) => blocked("silent-after-data", Confidence::Weak),
+        Handshake::Complete if server.resets > 0 && was_ended_by_server(tcp) => later_reset(flow_end, tcp),
+        Handshake::Complete if is_deaf(flow_end, tcp) => blocked("silent-after-data", Confidence::Weak),
         Handshake::Complete => OK,
     }
 }
 
 /// The server reset it, and nobody had taken leave before; nothing of either side is missing.
-fn was_ended_by_server(story: &TcpSummary) -> bool {
-    let [client, server] = &story.sides;
-    let first = story.quit_frame.is_none_or(|quit| story.reset_frame.is_some_and(|reset| reset < quit));
-    first && server.fins == 0 && client.absent_bytes + server.absent_bytes == 0
+fn was_ended_by_server(tcp: &TcpSummary) -> bool {
+    let [client, server] = &tcp.sides;
+    let first = tcp.client_close_frame.is_none_or(|quit| tcp.reset_frame.is_some_and(|reset| reset < quit));
+    first && server.fins == 0 && client.missing_bytes + server.missing_bytes == 0
 }
 
 /// A reset by the server at another stage than its answer to the first words.
-fn later_reset(flow_end: &FlowEnd, story: &TcpSummary) -> Ending {
-    let [client, server] = &story.sides;
+fn later_reset(flow_end: &FlowEnd, tcp: &TcpSummary) -> Ending {
+    let [client, server] = &tcp.sides;
     // The time from SYN to SYN-ACK is the handshake's own.
-    let waited = story.reset_time.map(|reset| reset.since(flow_end.first_seen));
-    let at_once = waited.is_some_and(|waited| waited.saturating_sub(story.handshake_rtt) <= AT_ONCE_NANOS);
+    let waited = tcp.reset_time.map(|reset| reset.since(flow_end.first_seen));
+    let at_once = waited.is_some_and(|waited| waited.saturating_sub(tcp.handshake_rtt) <= AT_ONCE_NANOS);
     match (client.data_segments, answered(flow_end)) {
         (0, false) if at_once => blocked("reset-after-handshake", Confidence::Weak),
         (0, false) => unsure("reset-after-idle"),
         // In answer to what the client had just said, by somebody who does not acknowledge it: a server that has had enough
         // does. Who was answered and heard of all of it was not cut off.
         (1..=FIRST_WORDS, true)
-            if client.unacknowledged > 0 && !story.stale && !server.reset_kinds.has(ResetKinds::WITH_ACK) =>
+            if client.unacknowledged > 0
+                && !tcp.ended_after_idle
+                && !server.reset_kinds.has(ResetKinds::WITH_ACK) =>
         {
             blocked("reset-after-data", Confidence::Weak)
         }
@@ -195,60 +195,64 @@ fn later_reset(flow_end: &FlowEnd, story: &TcpSummary) -> Ending {
 }
 
 /// The client, which had been answered before, repeats itself, and the server does not hear it any more.
-fn is_deaf(flow_end: &FlowEnd, story: &TcpSummary) -> bool {
-    let [client, server] = &story.sides;
-    let quiet = client.heard <= LAST_WORDS
+fn is_deaf(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
+    let [client, server] = &tcp.sides;
+    let quiet = client.peer_packets <= LAST_WORDS
         && server.resets == 0
-        && server.zero_windows + u32::from(client.selective) == 0;
-    let whole = client.absent_bytes + server.absent_bytes == 0;
-    answered(flow_end) && client.stuck >= IN_VAIN && quiet && whole && !story.stale
+        && server.zero_windows + u32::from(client.sack_acks) == 0;
+    let whole = client.missing_bytes + server.missing_bytes == 0;
+    answered(flow_end) && client.unacked_repeats >= IN_VAIN && quiet && whole && !tcp.ended_after_idle
 }
 
 /// A reset came that the side it names did not send. What a load balancer sends for its servers looks foreign as well;
 /// it counts only where a filter would have reset, before the server has said anything, and not where the connection had
 /// been idle: whoever keeps a table of connections, near or far, forgets them.
-fn is_injected(flow_end: &FlowEnd, story: &TcpSummary) -> bool {
-    let [client, server] = &story.sides;
+fn is_injected(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
+    let [client, server] = &tcp.sides;
     // Without the SYN-ACK it is not known who speaks for the server.
     let early = !answered(flow_end)
         && client.data_segments <= FIRST_WORDS
-        && story.handshake == Handshake::Complete
-        && story.syn_ack_frame.is_some();
+        && tcp.handshake == Handshake::Complete
+        && tcp.syn_ack_frame.is_some();
     let both_seen = flow_end.packets.iter().all(|packets| *packets > 0);
     let soon = client.data_segments > 0
-        || story
+        || tcp
             .reset_time
-            .is_some_and(|reset| reset.since(flow_end.first_seen) <= story.handshake_rtt + AT_ONCE_NANOS);
-    let forged = client.signs.are_forged() || server.signs.are_forged();
-    !story.stale && both_seen && (forged || (early && soon && server.signs.are_foreign()))
+            .is_some_and(|reset| reset.since(flow_end.first_seen) <= tcp.handshake_rtt + AT_ONCE_NANOS);
+    let forged = client.reset_evidence.is_injected() || server.reset_evidence.is_injected();
+    !tcp.ended_after_idle
+        && both_seen
+        && (forged || (early && soon && server.reset_evidence.is_third_party()))
 }
 
 /// Only full-size segments die: one is repeated in vain while smaller ones behind it arrive, or smaller ones arrive behind
 /// one that never does; and nobody heeds, or sends, the message that would say so (RFC 1191, RFC 8201, RFC 2923 §2.1).
-fn black_hole(flow_end: &FlowEnd, story: &TcpSummary) -> Option<Confidence> {
+fn black_hole(flow_end: &FlowEnd, tcp: &TcpSummary) -> Option<Confidence> {
     let too_big = flow_end
         .icmp
         .as_ref()
         .is_some_and(|icmp| matches!((icmp.v6, icmp.kind, icmp.code), (false, 3, 4) | (true, 2, _)));
     // Who gives up has waited; who was not seen to give up must have waited for longer.
-    let waited = story.hole_time.is_some_and(|since| match story.quit_time {
+    let waited = tcp.gap_time.is_some_and(|since| match tcp.client_close_time {
         Some(quit) => quit.since(since) >= PATIENCE_NANOS,
         None => flow_end.last_seen.since(since) >= 3 * PATIENCE_NANOS,
     });
-    story.sides.iter().find_map(|side| {
-        let full = u32::from(side.stuck_len) >= FULL_SIZE;
+    tcp.sides.iter().find_map(|side| {
+        let full = u32::from(side.unacked_repeat_len) >= FULL_SIZE;
         // As many bytes in a row came through behind it: its size is not to blame. Loss and policing look like this.
-        let size_passes = side.span >= side.awaited.max(u32::from(side.stuck_len)).max(FULL_SIZE);
-        let in_vain = full && side.stuck >= REPEATS && (too_big || (side.selective > 0 && !size_passes));
-        let missing = side.awaited >= FULL_SIZE && side.selective > 0 && waited && !size_passes;
-        let first = story.handshake == Handshake::Complete && side.acknowledged < FIRST_BYTES;
+        let size_passes =
+            side.sack_span >= side.missing_tail_bytes.max(u32::from(side.unacked_repeat_len)).max(FULL_SIZE);
+        let in_vain =
+            full && side.unacked_repeats >= REPEATS && (too_big || (side.sack_acks > 0 && !size_passes));
+        let missing = side.missing_tail_bytes >= FULL_SIZE && side.sack_acks > 0 && waited && !size_passes;
+        let first = tcp.handshake == Handshake::Complete && side.acknowledged < FIRST_BYTES;
         (in_vain || missing).then_some(if first { Confidence::Strong } else { Confidence::Weak })
     })
 }
 
 /// The client repeated itself, and was watched long enough: then it does not matter that it had not given up yet.
-fn asked_in_vain(flow_end: &FlowEnd, story: &TcpSummary) -> bool {
-    let [client, _] = &story.sides;
+fn asked_in_vain(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
+    let [client, _] = &tcp.sides;
     client.retransmissions >= 2 && flow_end.last_seen.since(flow_end.first_seen) >= PATIENCE_NANOS
 }
 

@@ -60,12 +60,12 @@ impl Default for Quality {
 impl Quality {
     /// Takes a conversation in.
     pub(super) fn add(&mut self, client: Address, flow_end: &FlowEnd) {
-        let Some(story) = &flow_end.tcp else { return };
-        let missed: u64 = story.sides.iter().map(|side| side.missed_bytes).sum();
+        let Some(tcp) = &flow_end.tcp else { return };
+        let missed: u64 = tcp.sides.iter().map(|side| side.acked_unseen_bytes).sum();
         self.held += flow_end.bytes.iter().sum::<u64>();
         // A keep-alive repeats a byte, and any byte will do.
-        self.differing += u64::from(story.sides.iter().any(|side| side.differing > side.keep_alives));
-        if matches!(story.handshake, Handshake::Unseen | Handshake::Complete) {
+        self.differing += u64::from(tcp.sides.iter().any(|side| side.differing > side.keep_alives));
+        if matches!(tcp.handshake, Handshake::Unseen | Handshake::Complete) {
             let place = match flow_end.packets {
                 [_, 0] => 1,
                 [0, _] => 2,
@@ -153,9 +153,9 @@ mod tests {
 
     fn flow_end(seconds: [i64; 2], packets: [u64; 2], held: u64, missed: u64) -> FlowEnd {
         let [first, last] = seconds.map(|second| Time(second * 1_000_000_000));
-        let server = SideSummary { missed_bytes: missed, ..SideSummary::default() };
+        let server = SideSummary { acked_unseen_bytes: missed, ..SideSummary::default() };
         FlowEnd {
-            close: EndReason::Done,
+            reason: EndReason::Done,
             first_frame: FrameRef::default(),
             last_frame: FrameRef::default(),
             first_seen: first,
@@ -167,16 +167,16 @@ mod tests {
                 sides: [SideSummary::default(), server],
                 syn_frame: None,
                 syn_ack_frame: None,
-                data_frame: None,
-                data_time: None,
-                quit_time: None,
-                quit_frame: None,
-                hole_time: None,
+                first_data_frame: None,
+                first_data_time: None,
+                client_close_time: None,
+                client_close_frame: None,
+                gap_time: None,
                 reset_frame: None,
                 reset_time: None,
                 handshake_rtt: 0,
                 simultaneous_open: false,
-                stale: false,
+                ended_after_idle: false,
             }),
             icmp: None,
         }
@@ -201,8 +201,8 @@ mod tests {
         quality.add(CLIENT, &flow_end([1, 2], [9, 0], 100, 50_000));
         quality.add(CLIENT, &flow_end([1, 2], [9, 9], 100, 0));
         let mut odd = flow_end([1, 2], [9, 9], 100, 0);
-        if let Some(story) = &mut odd.tcp {
-            story.sides[0].differing = 1;
+        if let Some(tcp) = &mut odd.tcp {
+            tcp.sides[0].differing = 1;
         }
         quality.add(CLIENT, &odd);
         assert!(!quality.casts_doubt(CLIENT, &flow_end([1, 2], [3, 0], 0, 0)));

@@ -82,14 +82,14 @@ fn evidence(case: &Case, flow_end: &FlowEnd) -> SmallVec<[FrameRef; 4]> {
     if let Some(named) = &case.dns {
         frames.push(named.frame());
     }
-    if let Some(story) = &flow_end.tcp {
-        frames.extend([story.syn_frame, story.syn_ack_frame].into_iter().flatten());
+    if let Some(tcp) = &flow_end.tcp {
+        frames.extend([tcp.syn_frame, tcp.syn_ack_frame].into_iter().flatten());
     }
     if let Some(claimed) = case.strongest() {
         frames.push(claimed.frame);
     }
-    if let Some(story) = &flow_end.tcp {
-        frames.extend(story.reset_frame);
+    if let Some(tcp) = &flow_end.tcp {
+        frames.extend(tcp.reset_frame);
     }
     frames.extend(flow_end.icmp.as_ref().map(|error| error.frame));
     if frames.is_empty() {

@@ -12,10 +12,10 @@ use crate::flow::SideSummary;
 
 /// The stage, for conversations that ended by resets or in silence; none for all others.
 pub(super) fn stage(flow_end: &FlowEnd) -> Option<&'static str> {
-    let story = flow_end.tcp.as_ref()?;
-    let [client, server] = &story.sides;
+    let tcp = flow_end.tcp.as_ref()?;
+    let [client, server] = &tcp.sides;
     let [_, by_server] = flow_end.bytes;
-    let place = match story.handshake {
+    let place = match tcp.handshake {
         Handshake::Unseen | Handshake::HalfOpen => return None,
         Handshake::Unanswered | Handshake::Refused => 0,
         Handshake::Complete if client.data_segments == 0 => 1,

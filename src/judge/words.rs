@@ -85,21 +85,21 @@ const SPEECHLESS_NANOS: u64 = 5_000_000_000;
 
 /// The ClientHello was acknowledged, and then nothing came, for longer than any server thinks.
 fn waited_in_vain(flow_end: &FlowEnd) -> bool {
-    let Some(story) = &flow_end.tcp else { return false };
-    let ([client, server], [_, by_server]) = (&story.sides, flow_end.bytes);
+    let Some(tcp) = &flow_end.tcp else { return false };
+    let ([client, server], [_, by_server]) = (&tcp.sides, flow_end.bytes);
     let heard = client.data_segments > 0 && client.unacknowledged <= 1 && server.fins + server.resets == 0;
-    let waited = story
-        .data_time
-        .is_some_and(|since| story.quit_time.unwrap_or(flow_end.last_seen).since(since) >= SPEECHLESS_NANOS);
+    let waited = tcp.first_data_time.is_some_and(|since| {
+        tcp.client_close_time.unwrap_or(flow_end.last_seen).since(since) >= SPEECHLESS_NANOS
+    });
     // What the client still waits for was lost on its way to the client, and not to the capture.
-    let seen = server.absent_bytes <= u64::from(server.awaited);
-    story.handshake == Handshake::Complete && by_server == 0 && heard && waited && seen
+    let seen = server.missing_bytes <= u64::from(server.missing_tail_bytes);
+    tcp.handshake == Handshake::Complete && by_server == 0 && heard && waited && seen
 }
 
 /// A proxy let the client through, the client said hello, and a reset came instead of any word of TLS.
 fn is_cut_in_tunnel(case: &Case, flow_end: &FlowEnd) -> bool {
-    let (Some(said), Some(story)) = (case.said.as_deref(), &flow_end.tcp) else { return false };
-    let [client, server] = &story.sides;
+    let (Some(said), Some(tcp)) = (case.said.as_deref(), &flow_end.tcp) else { return false };
+    let [client, server] = &tcp.sides;
     let asked = said.tls_offered.is_some() && case.claimed(NameSource::Connect).is_some();
     let heard = said.tls_version.is_some() || said.certificate_issuer.is_some();
     asked
@@ -111,7 +111,7 @@ fn is_cut_in_tunnel(case: &Case, flow_end: &FlowEnd) -> bool {
 
 /// Whether a side said something that the capture does not hold: then what was said is not all.
 fn is_holed(flow_end: &FlowEnd) -> bool {
-    flow_end.tcp.as_ref().is_some_and(|story| story.sides.iter().any(|side| side.absent_bytes > 0))
+    flow_end.tcp.as_ref().is_some_and(|tcp| tcp.sides.iter().any(|side| side.missing_bytes > 0))
 }
 
 /// What a flow looks like when its words are counted. `unknown_issuer`: the certificate's issuer stands in no list.
@@ -137,7 +137,7 @@ pub(super) fn with_words(
         _ => None,
     });
     if let Some((signature, confidence)) = refusal.flatten() {
-        if confidence == Confidence::Weak && flow_end.close == EndReason::CaptureEnded {
+        if confidence == Confidence::Weak && flow_end.reason == EndReason::CaptureEnded {
             return (Outcome::Inconclusive, "ended-with-capture", None);
         }
         if confidence == Confidence::Weak && is_holed(flow_end) {
@@ -146,7 +146,7 @@ pub(super) fn with_words(
         return blocked(signature, confidence);
     }
     // A server that is left in the middle of a handshake complains as well.
-    let quit = flow_end.tcp.as_ref().and_then(|story| story.quit_frame);
+    let quit = flow_end.tcp.as_ref().and_then(|tcp| tcp.client_close_frame);
     let was_left = |frame: &FrameRef| quit.is_some_and(|quit| quit < *frame);
     let alert = said.endings.iter().find_map(|(ending, frame)| match ending {
         Said::Alert { by: Side::Server, .. } if was_left(frame) => None,
@@ -162,8 +162,8 @@ pub(super) fn with_words(
     }
     // A client that knows its root closes without a word when another one signed: it sent its hello and nothing more.
     if unknown_issuer
-        && let Some(story) = &flow_end.tcp
-        && let [client, _] = &story.sides
+        && let Some(tcp) = &flow_end.tcp
+        && let [client, _] = &tcp.sides
         && client.syns > 0
         && client.data_segments == 1
         && client.fins + client.resets > 0

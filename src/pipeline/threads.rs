@@ -199,7 +199,7 @@ fn beat_at_judge(beat: JudgeHeartbeat, engine: &mut Engine, post: &mut SinkChann
         live,
         opened: counts.opened,
         evicted: counts.evicted,
-        unheard: counts.unheard,
+        reassembly_stopped: counts.reassembly_stopped,
         forgotten,
         missed,
         met: engine.met(),

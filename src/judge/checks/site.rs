@@ -255,7 +255,7 @@ fn is_untagged(seen: &Seen<'_>) -> bool {
         .flow_end
         .tcp
         .as_ref()
-        .is_none_or(|story| matches!(story.handshake, Handshake::Complete | Handshake::Unseen));
+        .is_none_or(|tcp| matches!(tcp.handshake, Handshake::Complete | Handshake::Unseen));
     let Some(known) =
         seen.verdict.known.as_ref().filter(|_| seen.row.address_evidence == "no-tag" && answered)
     else {
