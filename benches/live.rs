@@ -436,7 +436,7 @@ fn soak(secs: u64) -> Result<()> {
     let most = |part: &[u64]| part.iter().copied().max().unwrap_or_default();
     let (early, late) = (most(early), most(late));
     println!("most in the first half: {early} MiB, in the second: {late} MiB");
-    if late > report_interim + report_interim / 10 + 16 {
+    if late > early + early / 10 + 16 {
         return Err("it grows".into());
     }
     Ok(())
