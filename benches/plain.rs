@@ -27,6 +27,8 @@ use std::process::Command;
 
 use afs_audit::base::Address;
 use afs_audit::base::Side;
+use afs_audit::base::port;
+use afs_audit::base::proto;
 use afs_audit::capture::Capture;
 use afs_audit::capture::Chunk;
 use afs_audit::capture::Frame;
@@ -77,11 +79,7 @@ const ROUNDS: usize = 9;
 const PASSES: usize = 3;
 
 /// The ports of DNS, HTTP and TLS.
-const HOME: [u16; 3] = [DNS, 80, 443];
-const DNS: u16 = 53;
-
-/// IANA protocol number.
-const TCP: u8 = 6;
+const HOME: [u16; 3] = [port::DNS, port::HTTP, port::HTTPS];
 
 /// What plain Ethernet may cost more, as a ratio.
 const ALLOWED: f64 = 0.05;
@@ -136,7 +134,8 @@ fn copy(from: &Path, to: &Path) {
     while copied < COPIED && capture.next(&mut chunk) {
         for frame in chunk.frames() {
             let is_plain = |packet: Packet<'_>| {
-                let is_home = |port| HOME.contains(&port) && (port == DNS || packet.protocol == TCP);
+                let is_home =
+                    |port| HOME.contains(&port) && (port == port::DNS || packet.protocol == proto::TCP);
                 is_home(packet.src_port) || is_home(packet.dst_port)
             };
             if !plain(&frame).is_some_and(is_plain) {

@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use afs_audit::base::Address;
+use afs_audit::base::port;
 use afs_audit::capture;
 use afs_audit::capture::Capture;
 use afs_audit::capture::Chunk;
@@ -56,9 +57,6 @@ const KINDS: &[(&str, f64)] = &[
 
 /// Those of them that carry a ClientHello.
 const HELLOS: &[&str] = &["tls", "quic", "gquic", "dtls"];
-
-/// All SOCKS proxies of the corpus listen here.
-const SOCKS_PORT: u16 = 1080;
 
 /// The oracle keeps so many names of a certificate.
 const CERTIFICATE_NAMES: usize = 40;
@@ -425,7 +423,7 @@ fn only_requests(socks: &mut Sides, packets: &BTreeMap<u64, [(Address, u16); 2]>
     for key in wanted {
         let [from, to] = packets[&frame(&key)];
         let again = seen.contains(&[from, to]) || seen.contains(&[to, from]);
-        if again || from.1 == SOCKS_PORT || key.contains(" 0.0.0.") {
+        if again || from.1 == port::SOCKS || key.contains(" 0.0.0.") {
             socks.wanted.remove(&key);
             socks.disputed.insert(key);
         }

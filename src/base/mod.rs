@@ -1,10 +1,9 @@
-//! Words that every stage shares: bytes cut safely, text from strangers, time, sides and frames.
-//!
-//! Nothing here knows a protocol.
+//! Types that every stage shares: bounds-checked reads, addresses, times, text from packets, frame references, IANA numbers.
 
 mod address;
 mod cursor;
 mod frame_ref;
+mod net;
 mod text;
 mod time;
 
@@ -14,6 +13,8 @@ pub use cursor::Truncated;
 pub use frame_ref::FileId;
 pub use frame_ref::FrameRef;
 pub use frame_ref::Side;
+pub use net::port;
+pub use net::proto;
 pub use text::HostName;
 pub use text::WireText;
 pub use time::Time;

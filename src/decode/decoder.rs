@@ -5,6 +5,7 @@
 //! Not: any layer's header; those are the readers' work.
 
 use crate::base::Cursor;
+use crate::base::proto;
 use crate::capture::Frame;
 use crate::capture::LinkType;
 
@@ -18,7 +19,6 @@ use super::fragment::Whole;
 use super::ip;
 use super::ip::Inside;
 use super::ip::Ip;
-use super::ip::protocol;
 use super::link;
 use super::packet::DamageKind;
 use super::packet::Decoded;
@@ -121,19 +121,19 @@ impl Decoder {
         if let Some((ether_type, inside)) = plain_ethernet(frame)
             && let Some(ip) = plain_ip(ether_type, inside)
         {
-            if ip.protocol == protocol::TCP
+            if ip.protocol == proto::TCP
                 && let Some((ports, tcp, payload)) = transport::whole_tcp(ip.body)
             {
                 self.counts.packets += 1;
                 let transport = Transport::Tcp(tcp);
-                return Decoded::Packet(ip.header.packet(protocol::TCP, ports, transport, payload));
+                return Decoded::Packet(ip.header.packet(proto::TCP, ports, transport, payload));
             }
-            if ip.protocol == protocol::UDP
+            if ip.protocol == proto::UDP
                 && let Some((ports, payload)) = transport::whole_udp(ip.body)
                 && tunnel::over_udp(ports.0, ports.1).is_none()
             {
                 self.counts.packets += 1;
-                return Decoded::Packet(ip.header.packet(protocol::UDP, ports, Transport::Udp, payload));
+                return Decoded::Packet(ip.header.packet(proto::UDP, ports, Transport::Udp, payload));
             }
         }
         self.other(frame)
@@ -146,12 +146,12 @@ impl Decoder {
             && let Some(ip) = plain_tagged(&mut self.walk, frame)
         {
             let packet = match ip.protocol {
-                protocol::TCP => transport::whole_tcp(ip.body).map(|(ports, tcp, payload)| {
-                    ip.header.packet(protocol::TCP, ports, Transport::Tcp(tcp), payload)
+                proto::TCP => transport::whole_tcp(ip.body).map(|(ports, tcp, payload)| {
+                    ip.header.packet(proto::TCP, ports, Transport::Tcp(tcp), payload)
                 }),
-                protocol::UDP => transport::whole_udp(ip.body)
+                proto::UDP => transport::whole_udp(ip.body)
                     .filter(|((src_port, dst_port), _)| tunnel::over_udp(*src_port, *dst_port).is_none())
-                    .map(|(ports, payload)| ip.header.packet(protocol::UDP, ports, Transport::Udp, payload)),
+                    .map(|(ports, payload)| ip.header.packet(proto::UDP, ports, Transport::Udp, payload)),
                 _ => None,
             };
             if let Some(packet) = packet {

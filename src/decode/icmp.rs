@@ -7,12 +7,12 @@
 use crate::base::Address;
 use crate::base::Cursor;
 use crate::base::Truncated;
+use crate::base::proto;
 
 use super::ip;
 use super::ip::Ip;
 use super::ip::IpHeader;
 use super::ip::Version;
-use super::ip::protocol;
 use super::packet::Packet;
 use super::packet::Quoted;
 use super::packet::Transport;
@@ -21,20 +21,20 @@ use super::view::View;
 
 /// ICMP (RFC 792).
 pub(super) fn v4<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
-    read(ip, body, protocol::ICMP)
+    read(ip, body, proto::ICMP)
 }
 
 /// ICMPv6 (RFC 4443 §2.1).
 pub(super) fn v6<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
-    read(ip, body, protocol::ICMP6)
+    read(ip, body, proto::ICMPV6)
 }
 
 /// Whether a message of this type asks or answers, and so has an identifier; none for all others. RFC 792: echo, timestamp,
 /// information; RFC 950: mask; RFC 4443 §4: echo.
 pub const fn asks(number: u8, kind: u8) -> Option<bool> {
     match (number, kind) {
-        (protocol::ICMP, 8 | 13 | 15 | 17) | (protocol::ICMP6, 128) => Some(true),
-        (protocol::ICMP, 0 | 14 | 16 | 18) | (protocol::ICMP6, 129) => Some(false),
+        (proto::ICMP, 8 | 13 | 15 | 17) | (proto::ICMPV6, 128) => Some(true),
+        (proto::ICMP, 0 | 14 | 16 | 18) | (proto::ICMPV6, 129) => Some(false),
         _ => None,
     }
 }
@@ -48,7 +48,7 @@ fn read<'b>(ip: IpHeader, body: View<'b>, number: u8) -> Result<Packet<'b>, Stop
     })?;
     // RFC 792: unreachable, source quench, redirect, time exceeded, parameter problem. RFC 4443 §3: types 1 to 4.
     let is_error = match number {
-        protocol::ICMP => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        proto::ICMP => matches!(kind, 3 | 4 | 5 | 11 | 12),
         _ => matches!(kind, 1..=4),
     };
     let transport = Transport::Icmp {
@@ -90,7 +90,7 @@ fn quoted(view: View<'_>) -> Option<Quoted> {
     {
         quoted.src_port = src_port;
         quoted.dst_port = dst_port;
-        if ip.protocol == protocol::TCP {
+        if ip.protocol == proto::TCP {
             quoted.seq = c.u32("sequence number").ok();
         }
     }
@@ -124,5 +124,5 @@ pub(super) fn ports(number: u8, bytes: &[u8]) -> Result<(u16, u16), Truncated> {
 }
 
 const fn has_ports(number: u8) -> bool {
-    matches!(number, protocol::TCP | protocol::UDP | protocol::SCTP | protocol::DCCP | protocol::UDP_LITE)
+    matches!(number, proto::TCP | proto::UDP | proto::SCTP | proto::DCCP | proto::UDP_LITE)
 }

@@ -9,6 +9,7 @@ use etherparse::Ipv6HeaderSlice;
 
 use crate::base::Address;
 use crate::base::Cursor;
+use crate::base::proto;
 
 use super::fragment::Place;
 use super::icmp;
@@ -54,25 +55,6 @@ pub(super) struct Ip<'b> {
     pub(super) fragment: Option<Place>,
     /// The header claims more bytes than the frame had room for.
     pub(super) beyond: bool,
-}
-
-/// IANA protocol numbers.
-pub(super) mod protocol {
-    pub(in crate::decode) const HOP_BY_HOP: u8 = 0;
-    pub(in crate::decode) const ICMP: u8 = 1;
-    pub(in crate::decode) const TCP: u8 = 6;
-    pub(in crate::decode) const UDP: u8 = 17;
-    pub(in crate::decode) const DCCP: u8 = 33;
-    pub(in crate::decode) const ROUTING: u8 = 43;
-    pub(in crate::decode) const FRAGMENT: u8 = 44;
-    pub(in crate::decode) const AH: u8 = 51;
-    pub(in crate::decode) const ICMP6: u8 = 58;
-    pub(in crate::decode) const DESTINATION: u8 = 60;
-    pub(in crate::decode) const SCTP: u8 = 132;
-    pub(in crate::decode) const MOBILITY: u8 = 135;
-    pub(in crate::decode) const UDP_LITE: u8 = 136;
-    pub(in crate::decode) const HIP: u8 = 139;
-    pub(in crate::decode) const SHIM6: u8 = 140;
 }
 
 impl IpHeader {
@@ -190,7 +172,7 @@ pub(super) fn v6_first(view: View<'_>) -> Result<Ip<'_>, Stop> {
     let payload_len = usize::from(header.payload_length());
     let protocol = header.next_header().0;
     let body = match (payload_len, protocol) {
-        (0, protocol::HOP_BY_HOP) => jumbo_len(rest).map_or(rest, |len| rest.limit(len)),
+        (0, proto::HOP_BY_HOP) => jumbo_len(rest).map_or(rest, |len| rest.limit(len)),
         (0, _) => rest,
         (len, _) => rest.limit(len),
     };
@@ -254,17 +236,17 @@ fn jumbo_len(view: View<'_>) -> Option<usize> {
 #[inline(always)]
 const fn continues(version: Version, number: u8) -> bool {
     match version {
-        Version::V4 => number == protocol::AH,
+        Version::V4 => number == proto::AH,
         Version::V6 => matches!(
             number,
-            protocol::HOP_BY_HOP
-                | protocol::ROUTING
-                | protocol::FRAGMENT
-                | protocol::AH
-                | protocol::DESTINATION
-                | protocol::MOBILITY
-                | protocol::HIP
-                | protocol::SHIM6
+            proto::HOP_BY_HOP
+                | proto::ROUTING
+                | proto::FRAGMENT
+                | proto::AH
+                | proto::DESTINATION
+                | proto::MOBILITY
+                | proto::HIP
+                | proto::SHIM6
         ),
     }
 }
@@ -282,7 +264,7 @@ fn extensions(ip: &mut Ip<'_>) -> Result<(), Stop> {
         let ((next, len), rest) = ip
             .body
             .read("ipv6 extension", |c| Ok((c.u8("next header")?, usize::from(c.u8("header length")?))))?;
-        if ip.protocol == protocol::FRAGMENT {
+        if ip.protocol == proto::FRAGMENT {
             // RFC 8200 §4.5: offset in units of 8 bytes, two reserved bits, M.
             let ((field, id), rest) =
                 rest.read("ipv6 fragment", |c| Ok((c.u16("fragment offset")?, c.u32("identification")?)))?;
@@ -296,7 +278,7 @@ fn extensions(ip: &mut Ip<'_>) -> Result<(), Stop> {
             }
             continue;
         }
-        let len = if ip.protocol == protocol::AH { (len + 2) * 4 } else { (len + 1) * 8 };
+        let len = if ip.protocol == proto::AH { (len + 2) * 4 } else { (len + 1) * 8 };
         ip.body = rest.skip(len - 2, "ipv6 extension", "header data")?;
         ip.protocol = next;
     }
@@ -323,7 +305,7 @@ pub(super) fn complete(ip: &mut Ip<'_>) -> Result<(), Stop> {
 /// Looks into an IP packet.
 #[inline]
 pub(super) fn inside<'b>(ip: &Ip<'b>) -> Result<Inside<'b>, Stop> {
-    if ip.protocol == protocol::UDP {
+    if ip.protocol == proto::UDP {
         if let Some(((src_port, dst_port), payload)) = transport::whole_udp(ip.body)
             && let Some(reader) = tunnel::over_udp(src_port, dst_port)
         {
@@ -340,11 +322,11 @@ pub(super) fn inside<'b>(ip: &Ip<'b>) -> Result<Inside<'b>, Stop> {
 pub(super) fn packet<'b>(ip: &Ip<'b>) -> Result<Packet<'b>, Stop> {
     let Ip { header, protocol, body, .. } = *ip;
     match protocol {
-        protocol::TCP => transport::tcp(header, body),
-        protocol::UDP => transport::udp(header, body),
-        protocol::ICMP => icmp::v4(header, body),
-        protocol::ICMP6 => icmp::v6(header, body),
-        protocol::SCTP | protocol::DCCP | protocol::UDP_LITE => transport::ports_only(header, protocol, body),
+        proto::TCP => transport::tcp(header, body),
+        proto::UDP => transport::udp(header, body),
+        proto::ICMP => icmp::v4(header, body),
+        proto::ICMPV6 => icmp::v6(header, body),
+        proto::SCTP | proto::DCCP | proto::UDP_LITE => transport::ports_only(header, protocol, body),
         _ => Ok(header.packet(protocol, (0, 0), Transport::Other, body)),
     }
 }

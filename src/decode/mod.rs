@@ -39,15 +39,3 @@ pub use packet::PacketDamage;
 pub use packet::Quoted;
 pub use packet::TcpHeader;
 pub use packet::Transport;
-
-/// The name of an IP protocol, as evidence spells it; empty for the others.
-pub const fn protocol_name(number: u8) -> &'static str {
-    match number {
-        1 => "icmp",
-        6 => "tcp",
-        17 => "udp",
-        58 => "icmp6",
-        132 => "sctp",
-        _ => "",
-    }
-}

@@ -13,6 +13,7 @@ use crate::base::Address;
 use crate::base::FileId;
 use crate::base::FrameRef;
 use crate::base::Time;
+use crate::base::proto;
 use crate::capture::Frame;
 use crate::capture::LinkType;
 
@@ -479,8 +480,8 @@ fn damage_says_whose_fault_it_is() {
         told(&decoder().packet(&frame))
     };
     assert_eq!(cut(13), "ethernet ether type Truncated");
-    assert_eq!(cut(20), "ipv4 header Cut");
-    assert_eq!(cut(40), "tcp sequence number Cut");
+    assert_eq!(cut(20), "ipv4 header Truncated");
+    assert_eq!(cut(40), "tcp sequence number Truncated");
     // Options are cut, the rest of the header stands; the payload's length is known.
     assert_eq!(cut(56), "10.1.2.3:49152 > 20.60.0.4:443 tcp seq=1 flags=0x2 options=2 []/2");
     assert_eq!(cut(59), "10.1.2.3:49152 > 20.60.0.4:443 tcp seq=1 flags=0x2 options=4 [104]/2");
@@ -593,7 +594,7 @@ fn icmp_errors_quote() {
     let expected = Quoted {
         src,
         dst,
-        protocol: 6,
+        protocol: proto::TCP,
         src_port: 49152,
         dst_port: 443,
         seq: Some(1),
@@ -623,7 +624,7 @@ fn icmp_errors_quote() {
     let expected = Quoted {
         src: v6("fd00::1"),
         dst: v6("fd00::2"),
-        protocol: 6,
+        protocol: proto::TCP,
         src_port: 49152,
         dst_port: 443,
         seq: Some(1),

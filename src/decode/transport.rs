@@ -8,9 +8,9 @@ use etherparse::TcpSlice;
 use etherparse::UdpHeaderSlice;
 
 use crate::base::Truncated;
+use crate::base::proto;
 
 use super::ip::IpHeader;
-use super::ip::protocol;
 use super::packet::Packet;
 use super::packet::TcpHeader;
 use super::packet::Transport;
@@ -24,7 +24,7 @@ pub(super) type Ports = (u16, u16);
 #[inline(always)]
 pub(super) fn tcp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
     match whole_tcp(body) {
-        Some((ports, tcp, payload)) => Ok(ip.packet(protocol::TCP, ports, Transport::Tcp(tcp), payload)),
+        Some((ports, tcp, payload)) => Ok(ip.packet(proto::TCP, ports, Transport::Tcp(tcp), payload)),
         None => cut_tcp(ip, body),
     }
 }
@@ -68,14 +68,14 @@ fn cut_tcp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
         return Err(body.ended("tcp", Truncated { wanted: "options", at: 20 }));
     }
     let transport = Transport::Tcp(TcpHeader { seq, ack, flags, window, options: options.bytes });
-    Ok(ip.packet(protocol::TCP, (src_port, dst_port), transport, body.after(header_len)))
+    Ok(ip.packet(proto::TCP, (src_port, dst_port), transport, body.after(header_len)))
 }
 
 /// UDP (RFC 768).
 #[inline(always)]
 pub(super) fn udp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
     match whole_udp(body) {
-        Some((ports, payload)) => Ok(ip.packet(protocol::UDP, ports, Transport::Udp, payload)),
+        Some((ports, payload)) => Ok(ip.packet(proto::UDP, ports, Transport::Udp, payload)),
         None => Err(body.ended("udp", Truncated { wanted: "header", at: 0 })),
     }
 }

@@ -11,13 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::Digest as _;
 use sha1::Sha1;
 
-use super::key::Endpoint;
+use crate::base::proto;
 
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMP6: u8 = 58;
-const SCTP: u8 = 132;
+use super::key::Endpoint;
 
 /// A Community ID, ready to print. All of its characters are ASCII.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,8 +42,8 @@ impl fmt::Debug for CommunityId {
 /// The Community ID of a conversation, with the seed 0 that tools agree on.
 pub fn community_id(protocol: u8, client: Endpoint, server: Endpoint) -> CommunityId {
     let (client_port, server_port, one_way) = match protocol {
-        ICMP => mapped(ICMP_PAIRS, client.port, server.port),
-        ICMP6 => mapped(ICMP6_PAIRS, client.port, server.port),
+        proto::ICMP => mapped(ICMP_PAIRS, client.port, server.port),
+        proto::ICMPV6 => mapped(ICMPV6_PAIRS, client.port, server.port),
         _ => (client.port, server.port, false),
     };
     let client = Endpoint { port: client_port, ..client };
@@ -73,7 +69,7 @@ pub fn community_id(protocol: u8, client: Endpoint, server: Endpoint) -> Communi
         put(&high.address.0.to_be_bytes());
     }
     put(&[protocol, 0]);
-    if matches!(protocol, ICMP | TCP | UDP | ICMP6 | SCTP) {
+    if matches!(protocol, proto::ICMP | proto::TCP | proto::UDP | proto::ICMPV6 | proto::SCTP) {
         put(&low.port.to_be_bytes());
         put(&high.port.to_be_bytes());
     }
@@ -103,7 +99,7 @@ fn mapped(pairs: &[(u16, u16)], kind: u16, code: u16) -> (u16, u16, bool) {
 const ICMP_PAIRS: &[(u16, u16)] = &[(8, 0), (10, 9), (13, 14), (15, 16), (17, 18)];
 
 /// Echo, listener, router, neighbour, who-are-you, home agent discovery (RFC 4443, 2710, 4861, 4620, 6275).
-const ICMP6_PAIRS: &[(u16, u16)] = &[(128, 129), (130, 131), (133, 134), (135, 136), (139, 140), (144, 145)];
+const ICMPV6_PAIRS: &[(u16, u16)] = &[(128, 129), (130, 131), (133, 134), (135, 136), (139, 140), (144, 145)];
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ use super::record::ResetKinds;
 use super::stream::Reassembly;
 use crate::base::Side;
 use crate::base::Time;
+use crate::base::proto;
 use crate::decode::Packet;
 
 /// How far a conversation has come; decides how long it may be silent.
@@ -202,7 +203,6 @@ impl SenderProfile {
 
 impl<S> LiveFlow<S> {
     pub(super) fn new(key: FlowKey, client_is_high: bool, from_start: bool, protocol: u8, at: At) -> Self {
-        const TCP: u8 = 6;
         LiveFlow {
             key,
             last_time: at.time,
@@ -211,8 +211,8 @@ impl<S> LiveFlow<S> {
             bytes: [0; 2],
             sequences: [SequenceSpace::default(); 2],
             state: match protocol {
-                TCP if from_start => FlowPhase::Attempt,
-                TCP => FlowPhase::Open,
+                proto::TCP if from_start => FlowPhase::Attempt,
+                proto::TCP => FlowPhase::Open,
                 _ => FlowPhase::Datagram,
             },
             client_is_high,

@@ -7,13 +7,11 @@
 use super::consumer::StreamConsumer;
 use super::key::Endpoint;
 use super::key::FlowKey;
+use crate::base::proto;
 use crate::decode::Packet;
 use crate::decode::TcpHeader;
 use crate::decode::Transport;
 use crate::decode::icmp_is_request;
-
-/// IANA protocol number.
-const UDP: u8 = 17;
 
 /// The key of a packet's conversation. ICMP has no ports: an echo's identifier stands for both, else type and code.
 #[inline]
@@ -45,7 +43,7 @@ pub(super) fn who_opened<L: StreamConsumer>(packet: &Packet<'_>, consumer: &L) -
             let to = Endpoint { address: packet.dst, port: packet.dst_port };
             let by_bytes = consumer.sender_asks(packet.protocol, from, to, packet.payload);
             let client_sent = by_bytes.unwrap_or_else(|| asks_by_port(packet.src_port, packet.dst_port));
-            (client_sent, packet.protocol == UDP)
+            (client_sent, packet.protocol == proto::UDP)
         }
         Transport::Icmp { kind, .. } => (icmp_is_request(packet.protocol, kind).unwrap_or(true), true),
         Transport::Other => (true, true),

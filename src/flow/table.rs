@@ -40,13 +40,10 @@ use super::stream::Stream;
 use super::tcp;
 use crate::base::FrameRef;
 use crate::base::Side;
+use crate::base::proto;
 use crate::decode::Packet;
 use crate::decode::Quoted;
 use crate::decode::Transport;
-
-/// IANA protocol numbers.
-const TCP: u8 = 6;
-const ICMPV6: u8 = 58;
 
 /// A packet in its conversation: `flipped` says that its sender is the key's high end.
 #[derive(Clone, Copy)]
@@ -386,7 +383,7 @@ impl<S: Default> FlowTable<S> {
             time: known.map_or(at.time, |error| error.time),
             from: packet.src,
             about,
-            v6: packet.protocol == ICMPV6,
+            v6: packet.protocol == proto::ICMPV6,
             kind,
             code,
             detail,
@@ -562,7 +559,7 @@ impl<S> LiveFlow<S> {
             last_seen: self.last_time,
             packets: self.packets.map(u64::from),
             bytes: self.bytes,
-            tcp: (self.key.protocol == TCP).then(|| tcp::summary(self)),
+            tcp: (self.key.protocol == proto::TCP).then(|| tcp::summary(self)),
             icmp: self.details.as_ref().and_then(|details| details.icmp.as_deref().copied()),
         }
     }

@@ -27,6 +27,8 @@ use super::record::PortVerdict;
 use super::scope::Scope;
 use super::verdict::Verdict;
 use super::words::is_word;
+use crate::base::port;
+use crate::base::proto;
 use crate::flow::FlowEnd;
 use crate::flow::Handshake;
 use crate::read::NameSource;
@@ -255,7 +257,7 @@ fn is_not_on_443(seen: &Seen<'_>) -> bool {
 }
 
 fn not_on_443(seen: &Seen<'_>) -> String {
-    let protocol = crate::decode::protocol_name(seen.row.protocol);
+    let protocol = proto::name(seen.row.protocol).unwrap_or_default();
     let (client, name, port) = (seen.row.client.address, name_of(seen), seen.verdict.asked_port);
     format!("{client} used {name} on {protocol} port {port}; its rows do not give that port")
 }
@@ -375,7 +377,7 @@ fn is_not_tls_on_443(seen: &Seen<'_>) -> bool {
     // What is not recognised may be the middle of a TLS conversation.
     let app = seen.case.app;
     let told = !app.is_empty() && !matches!(app, "tls" | "quic" | "dtls");
-    row.server.port == 443 && row.protocol == 6 && told && row.destination.is_some()
+    row.server.port == port::HTTPS && row.protocol == proto::TCP && told && row.destination.is_some()
 }
 
 fn not_tls_on_443(seen: &Seen<'_>) -> String {

@@ -54,6 +54,7 @@ use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::Time;
 use crate::base::WireText;
+use crate::base::proto;
 use crate::flow::FlowEnd;
 use crate::flow::FlowStart;
 use crate::flow::Handshake;
@@ -67,9 +68,6 @@ use crate::read::NameSource;
 use crate::read::Observation;
 use crate::read::Resolution;
 use hashbrown::HashSet;
-
-/// IANA protocol number.
-const TCP: u8 = 6;
 
 /// Findings about flows that were stopped: what else the capture shows is held against them.
 const STOPPED: &[&str] = &["AFS201", "AFS202", "AFS203", "AFS204", "AFS205", "AFS206", "AFS207", "AFS211"];
@@ -371,7 +369,7 @@ impl Engine {
                 if let Some(case) = self.cases.get_mut(slot) {
                     case.app = app.0;
                     // Who speaks was let in.
-                    if case.flow_start.protocol == TCP {
+                    if case.flow_start.protocol == proto::TCP {
                         if let Some(named) = &case.dns {
                             self.races.arrive(case.client().address, named.known(), case.number);
                         }
@@ -424,7 +422,7 @@ impl Engine {
         let client = flow_start.client.address;
         let server = flow_start.server.address;
         let (dns, dns_is_others) = self.names.when_opened(client, server);
-        if flow_start.protocol == TCP && flow_start.from_start {
+        if flow_start.protocol == proto::TCP && flow_start.from_start {
             if let Some(named) = &dns {
                 self.races.begin(client, named.known(), self.opened, server, time);
             }

@@ -7,13 +7,9 @@
 use super::case::Case;
 use super::case::Said;
 use crate::base::WireText;
+use crate::base::port;
+use crate::base::proto;
 use crate::read::NameSource;
-
-/// DNS over TLS and over QUIC: RFC 7858 §3.1, RFC 9250 §4.1.1.
-const DNS_PORT: u16 = 853;
-
-/// Its own IP protocol (RFC 4303 §2): there is nothing to read, and nothing else it could be.
-const ESP: u8 = 50;
 
 /// Names of application protocols (IANA, TLS ALPN Protocol IDs) and what they are called here.
 const PROTOCOLS: &[(&str, &str, &str)] = &[
@@ -25,7 +21,7 @@ const PROTOCOLS: &[(&str, &str, &str)] = &[
 
 /// What a conversation speaks: what was agreed or offered says it, else the port, else the server's name.
 pub(super) fn spoken(case: &Case) -> &'static str {
-    if case.app.is_empty() && case.flow_start.protocol == ESP {
+    if case.app.is_empty() && case.flow_start.protocol == proto::ESP {
         return "esp";
     }
     if !matches!(case.app, "tls" | "quic") {
@@ -39,7 +35,9 @@ pub(super) fn spoken(case: &Case) -> &'static str {
     }
     let connect = case.claimed(NameSource::Connect).and_then(|claimed| claimed.port);
     let port = connect.unwrap_or(case.server().port);
-    if port == DNS_PORT && said.is_none_or(|said| said.alpn.is_none() && said.alpn_offered.is_none()) {
+    if port == port::DNS_OVER_TLS
+        && said.is_none_or(|said| said.alpn.is_none() && said.alpn_offered.is_none())
+    {
         return if case.app == "tls" { "dot" } else { "doq" };
     }
     match case.name() {

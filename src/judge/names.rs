@@ -23,6 +23,8 @@ use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
+use crate::base::port;
+use crate::base::proto;
 use crate::read::AnswerData;
 use crate::read::Resolution;
 use crate::rules;
@@ -41,11 +43,6 @@ const CHAIN_BYTES: usize = 1024;
 
 /// Lists of rows that are remembered; names that nobody planned for meet few.
 const STANDINGS: usize = 4096;
-
-/// IANA protocol numbers, and the port that the documents demand.
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const HTTPS: u16 = 443;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -381,7 +378,7 @@ impl Standing {
         let found: Box<[ReferenceId]> = matches.iter().map(|hit| hit.rule).collect();
         let https_only = found.iter().all(|id| is_https_only(rules.rule(*id)));
         Standing {
-            on_https: best_port(&found, rules, TCP, HTTPS),
+            on_https: best_port(&found, rules, proto::TCP, port::HTTPS),
             https_only,
             broad,
             documented: (!matches.is_empty()).then(|| said(false)),
@@ -401,12 +398,12 @@ impl Standing {
 
     /// The best that any of the rows says of a port.
     pub(super) fn port(&self, rules: &RuleSet, protocol: u8, port: u16) -> PortVerdict {
-        if (protocol, port) == (TCP, HTTPS) {
+        if (protocol, port) == (proto::TCP, port::HTTPS) {
             return self.on_https;
         }
         let best = best_port(&self.rules, rules, protocol, port);
         // HTTP/3 carries HTTPS over UDP 443: the port is the one that is demanded.
-        if best == PortVerdict::Not443 && (protocol, port) == (UDP, HTTPS) && self.https_only {
+        if best == PortVerdict::Not443 && (protocol, port) == (proto::UDP, port::HTTPS) && self.https_only {
             return PortVerdict::Https;
         }
         best
@@ -424,7 +421,8 @@ const fn how_met(hit: &rules::ReferenceMatch, port_is_meant: bool) -> &'static s
 }
 
 fn is_https_only(rule: &rules::Reference) -> bool {
-    rule.allows(TCP, HTTPS) == rules::PortVerdict::Https && rule.allows(TCP, 80) == rules::PortVerdict::Not
+    rule.allows(proto::TCP, port::HTTPS) == rules::PortVerdict::Https
+        && rule.allows(proto::TCP, port::HTTP) == rules::PortVerdict::Not
 }
 
 fn best_port(found: &[ReferenceId], rules: &RuleSet, protocol: u8, port: u16) -> PortVerdict {

@@ -19,6 +19,7 @@ use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
+use crate::base::port;
 use crate::rules::RuleSet;
 
 /// Clients remembered.
@@ -26,9 +27,6 @@ const CLIENTS: usize = 1 << 12;
 
 /// Names told of one client.
 const NAMES: usize = 6;
-
-const HTTP: u16 = 80;
-const HTTPS: u16 = 443;
 
 /// What a client's flows came to.
 #[derive(Debug, Default)]
@@ -70,9 +68,9 @@ impl Revocation {
         let client = row.client.address;
         let stopped = row.outcome == Outcome::BlockedLooking;
         match (row.server.port, of_certificates) {
-            (HTTP, true) => {}
+            (port::HTTP, true) => {}
             // That services are reached matters only where something else is not.
-            (HTTPS, _) if !stopped && self.0.get(&client).is_none_or(|came| !came.services) => {}
+            (port::HTTPS, _) if !stopped && self.0.get(&client).is_none_or(|came| !came.services) => {}
             _ => return,
         }
         if self.0.get(&client).is_none() {
@@ -81,7 +79,7 @@ impl Revocation {
         let Some(came) = self.0.get(&client) else { return };
         let answered = row.outcome == Outcome::Ok && row.bytes.iter().all(|bytes| *bytes > 0);
         match (row.server.port, &row.name, &row.documented) {
-            (HTTPS, ..) => came.services |= answered && row.documented.is_some(),
+            (port::HTTPS, ..) => came.services |= answered && row.documented.is_some(),
             (_, Some(name), Some(documented)) if stopped => {
                 if came.stopped.len() < NAMES && !came.stopped.iter().any(|other| other.name == *name) {
                     came.stopped.push(Stopped {

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::recent::Recent;
 use crate::base::Address;
 use crate::base::Time;
+use crate::base::port;
 use crate::flow::FlowStart;
 
 /// Hosts remembered with what they try.
@@ -26,7 +27,7 @@ const HOSTS: usize = 24;
 const TOGETHER_NANOS: u64 = 10_000_000_000;
 
 /// The ports of the web.
-const WEB: [u16; 2] = [80, 443];
+const WEB: [u16; 2] = [port::HTTP, port::HTTPS];
 
 /// An attempt.
 #[derive(Clone, Copy, Debug)]

@@ -16,6 +16,7 @@ use super::record::Destination;
 use super::record::DnsRow;
 use super::record::FlowRow;
 use crate::base::Address;
+use crate::base::port;
 use crate::read::NameSource;
 use crate::rules::Cloud;
 use crate::rules::Clouds;
@@ -62,10 +63,10 @@ impl SiteDraft {
         count(&mut self.servers, row.client.address, &mut self.is_cut);
         self.named(name);
         // A documented name at a private address is asked of a proxy, or is a private endpoint.
-        let plain = matches!(row.server.port, 80 | 443 | 445);
+        let plain = matches!(row.server.port, port::HTTP | port::HTTPS | port::SMB);
         if row.name_source == Some(NameSource::Connect) || (row.server.address.is_private() && !plain) {
             count(&mut self.proxies, (row.server.address, row.server.port), &mut self.is_cut);
-        } else if row.server.address.is_private() && row.server.port == 443 {
+        } else if row.server.address.is_private() && row.server.port == port::HTTPS {
             count(&mut self.private, row.server.address, &mut self.is_cut);
         }
     }

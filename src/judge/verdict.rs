@@ -12,13 +12,11 @@ use super::policy::TagSet;
 use super::record::Destination;
 use super::record::Documented;
 use super::record::PortVerdict;
+use crate::base::port;
+use crate::base::proto;
 use crate::read::NameSource;
 use crate::rules;
 use crate::rules::RuleSet;
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const HTTPS: u16 = 443;
 
 /// What the documents say of a flow.
 #[derive(Clone, Debug, Default)]
@@ -174,7 +172,7 @@ pub(super) fn is_unknown_issuer(issuer: &str, rules: &RuleSet) -> bool {
 
 /// Without a row only 443 is as the documents would have it.
 const fn plain_port(protocol: u8, port: u16) -> PortVerdict {
-    if (protocol == TCP || protocol == UDP) && port == HTTPS {
+    if (protocol == proto::TCP || protocol == proto::UDP) && port == port::HTTPS {
         PortVerdict::Https
     } else {
         PortVerdict::Not443

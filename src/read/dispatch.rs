@@ -21,6 +21,8 @@ use super::reader::Transport;
 use super::table::READERS;
 use super::tls;
 use crate::base::Side;
+use crate::base::port;
+use crate::base::proto;
 use crate::flow::Appetite;
 use crate::flow::At;
 use crate::flow::Endpoint;
@@ -30,19 +32,12 @@ use crate::flow::FlowStart;
 use crate::flow::StreamConsumer;
 use crate::flow::StreamLoss;
 
-/// IANA protocol number of TCP.
-const TCP: u8 = 6;
-/// IANA protocol number of UDP.
-const UDP: u8 = 17;
-
 /// How many bytes of a side are watched for the beginning of TLS.
 const WATCH_LIMIT: usize = 16 * 1024;
 /// How many pieces of a stream whose beginning was not seen are shown to all readers.
 const MIDSTREAM_TRIES: u8 = 4;
 /// How many datagrams are shown to all readers before a conversation stays unknown.
 const DATAGRAM_TRIES: u8 = 8;
-/// DNS: RFC 1035 §4.2.
-const DNS_PORT: u16 = 53;
 /// How deep tunnels may nest: SOCKS inside CONNECT inside CONNECT and so on.
 const TUNNEL_LIMIT: u8 = 4;
 
@@ -111,7 +106,7 @@ fn sample<'a>(flow: &Flow, side: Side, bytes: &'a [u8], wire_len: usize) -> Samp
     Sample {
         bytes,
         wire_len,
-        datagram: flow.protocol != TCP,
+        datagram: flow.protocol != proto::TCP,
         from_port: flow.end(side).port,
         to_port: flow.end(side.other()).port,
     }
@@ -163,7 +158,7 @@ impl ConversationState {
                 None
             }
             // Junk to a resolver may look like another protocol; the questions behind it count.
-            Code::Name(After::Sated) if sample.datagram && sample.on(DNS_PORT) => {
+            Code::Name(After::Sated) if sample.datagram && sample.on(port::DNS) => {
                 Some(Step::Hungry { consumed: sample.bytes.len(), need: 0 })
             }
             Code::Name(After::Sated) => {
@@ -213,13 +208,13 @@ impl StreamConsumer for Dispatcher {
         let sample = Sample {
             bytes,
             wire_len: bytes.len(),
-            datagram: protocol != TCP,
+            datagram: protocol != proto::TCP,
             from_port: from.port,
             to_port: to.port,
         };
         let transport = match protocol {
-            TCP => Transport::Tcp,
-            UDP => Transport::Udp,
+            proto::TCP => Transport::Tcp,
+            proto::UDP => Transport::Udp,
             _ => return None,
         };
         READERS
@@ -308,7 +303,7 @@ impl StreamConsumer for Dispatcher {
         wire_len: u32,
         at: At,
     ) -> Appetite {
-        if state.done || flow.protocol != UDP {
+        if state.done || flow.protocol != proto::UDP {
             return Appetite::Sated;
         }
         let wire_len = usize::try_from(wire_len).unwrap_or(usize::MAX).max(bytes.len());

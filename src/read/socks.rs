@@ -21,6 +21,7 @@ use crate::base::Cursor;
 use crate::base::HostName;
 use crate::base::Side;
 use crate::base::Truncated;
+use crate::base::port;
 
 /// SOCKS 4: the version byte, and what 4A adds (www.openssh.com/txt/socks4.protocol and socks4a.protocol).
 const V4: u8 = 4;
@@ -36,8 +37,6 @@ const NO_METHOD: u8 = 0xff;
 const GRANTED: u8 = 90;
 /// User names and host names of SOCKS 4 end at a zero byte, which is waited for as far as this.
 const STRING_LIMIT: usize = 256;
-/// The IANA port, a hint.
-const SOCKS_PORT: u16 = 1080;
 
 /// The reader's row.
 pub(crate) const SPEC: Spec = Spec {
@@ -85,7 +84,7 @@ fn probe_v4(sample: &Sample<'_>) -> Probe {
         Ok(Some(request)) => {
             let plain = |text: &[u8]| text.iter().all(u8::is_ascii_graphic);
             let sane = request.port > 0 && plain(request.user) && request.name.is_none_or(plain);
-            let exact = request.len == sample.bytes.len() || sample.on(SOCKS_PORT);
+            let exact = request.len == sample.bytes.len() || sample.on(port::SOCKS);
             if sane && exact && request.ip != [0; 4] { Probe::Yes } else { Probe::No }
         }
         Ok(None) => Probe::No,

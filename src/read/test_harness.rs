@@ -15,6 +15,7 @@ use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::Side;
 use crate::base::Time;
+use crate::base::proto;
 use crate::flow::Appetite;
 use crate::flow::At;
 use crate::flow::Endpoint;
@@ -79,7 +80,7 @@ impl TestConversation {
 
     pub(crate) fn say(&mut self, side: Side, bytes: &[u8]) {
         let at = self.at();
-        if self.flow.protocol != 6 {
+        if self.flow.protocol != proto::TCP {
             if !self.held[0].2 {
                 let wire_len = bytes.len() as u32;
                 let appetite =
@@ -124,7 +125,7 @@ impl TestConversation {
         let at = self.at();
         for side in [Side::Client, Side::Server] {
             let (held, _, sated) = std::mem::take(&mut self.held[side.index()]);
-            if self.flow.protocol == 6 && !sated {
+            if self.flow.protocol == proto::TCP && !sated {
                 self.dispatcher.lost(&self.flow, &mut self.state, side, &held, StreamLoss::Ended, at);
             }
         }

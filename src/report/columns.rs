@@ -7,6 +7,7 @@ use super::cell::Origin;
 use super::names::Names;
 use super::registry;
 use crate::base::FileId;
+use crate::base::proto;
 use crate::flow::community_id;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
@@ -293,7 +294,7 @@ fn name(name: Option<&crate::base::HostName>, cell: &mut Cell) {
 
 fn transport(protocol: u8, cell: &mut Cell) {
     cell.begin();
-    match registry::transport(protocol) {
+    match proto::name(protocol) {
         Some(word) => cell.push(word, Origin::Ours),
         None => cell.push_number(protocol),
     }
@@ -302,7 +303,7 @@ fn transport(protocol: u8, cell: &mut Cell) {
 
 /// Protocols without ports have none to print; port 0 of the others is a port.
 fn port(protocol: u8, port: u16, cell: &mut Cell) {
-    if port != 0 || registry::transport(protocol).is_some() {
+    if port != 0 || proto::name(protocol).is_some() {
         cell.number(port);
     }
 }

@@ -24,11 +24,6 @@ pub fn tls_version(number: u16) -> Cow<'static, str> {
     find(TLS_VERSIONS, number).map_or_else(|| format!("0x{number:04x}").into(), Cow::Borrowed)
 }
 
-/// A transport protocol (IANA, "Protocol Numbers"): the few that are met; none for the rest.
-pub fn transport(number: u8) -> Option<&'static str> {
-    find(TRANSPORTS, u16::from(number))
-}
-
 /// An ether type (IANA, "IEEE 802 Numbers"): the few that are met on site networks.
 pub fn ether_type(number: u16) -> Option<&'static str> {
     find(ETHER_TYPES, number)
@@ -38,8 +33,6 @@ fn find(table: &[(u16, &'static str)], number: u16) -> Option<&'static str> {
     let at = table.binary_search_by_key(&number, |(number, _)| *number).ok()?;
     table.get(at).map(|(_, word)| *word)
 }
-
-const TRANSPORTS: &[(u16, &str)] = &[(1, "icmp"), (6, "tcp"), (17, "udp"), (58, "icmp6"), (132, "sctp")];
 
 const TLS_VERSIONS: &[(u16, &str)] = &[
     (0x0002, "SSL 2.0"),
@@ -252,7 +245,7 @@ mod tests {
 
     #[test]
     fn tables_are_in_order() {
-        for table in [TRANSPORTS, TLS_VERSIONS, RCODES, EXTENDED_ERRORS, DNS_TYPES, ETHER_TYPES] {
+        for table in [TLS_VERSIONS, RCODES, EXTENDED_ERRORS, DNS_TYPES, ETHER_TYPES] {
             assert!(table.is_sorted_by(|a, b| a.0 < b.0));
         }
     }
@@ -262,6 +255,5 @@ mod tests {
         assert_eq!((dns_type(65), dns_type(65280)), ("HTTPS".into(), "TYPE65280".into()));
         assert_eq!((rcode(3), rcode(24)), ("NXDOMAIN".into(), "24".into()));
         assert_eq!((tls_version(0x0304), tls_version(0x7f1c)), ("TLS 1.3".into(), "0x7f1c".into()));
-        assert_eq!((transport(58), transport(47)), (Some("icmp6"), None));
     }
 }

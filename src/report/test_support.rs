@@ -14,6 +14,7 @@ use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
 use crate::base::WireText;
+use crate::base::proto;
 use crate::flow::Endpoint;
 use crate::judge::Confidence;
 use crate::judge::Destination;
@@ -57,7 +58,7 @@ pub(crate) fn flow() -> FlowRow {
         last_frame: frame(1, 12),
         first_seen: BEGIN,
         last_seen: Time(BEGIN.0 + 1_500_000_000),
-        protocol: 6,
+        protocol: proto::TCP,
         client: Endpoint { address: CLIENT, port: 50000 },
         server: Endpoint { address: SERVER, port: 443 },
         vlan: "10;20".into(),
@@ -100,7 +101,7 @@ pub(crate) fn dns() -> DnsRow {
         time: BEGIN,
         client: Endpoint { address: CLIENT, port: 53211 },
         resolver: Endpoint { address: Address::v4([10, 1, 0, 1]), port: 53 },
-        protocol: 17,
+        protocol: proto::UDP,
         resolution: Box::new(Resolution {
             opcode: 0,
             query_name: host("kailani1.one.microsoft.com"),

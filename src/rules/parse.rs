@@ -12,6 +12,9 @@ use sha2::Digest;
 use sha2::Sha256;
 use toml::Spanned;
 
+use crate::base::port;
+use crate::base::proto;
+
 use super::cloud::Cloud;
 use super::cloud::Clouds;
 use super::file::EntryFields;
@@ -350,7 +353,10 @@ impl Reader<'_> {
             rule.ports_as_meant = self.ports(ports, at);
         }
         let has_ports = !rule.true_ports().is_empty();
-        if url.scheme_port() == Some(80) && has_ports && !rule.true_ports().holds(super::ports::TCP, 80) {
+        if url.scheme_port() == Some(port::HTTP)
+            && has_ports
+            && !rule.true_ports().holds(proto::TCP, port::HTTP)
+        {
             self.problem(at, format!("http means port 80: give `{}` its `ports-as-meant`", fields.url));
         }
         if let Some(note) = &fields.note {
@@ -481,8 +487,8 @@ impl<'a> Url<'a> {
     /// RFC 9110 §4.2: the default ports of the two schemes.
     fn scheme_port(&self) -> Option<u16> {
         match self.scheme? {
-            "http" => Some(80),
-            "https" => Some(443),
+            "http" => Some(port::HTTP),
+            "https" => Some(port::HTTPS),
             _ => None,
         }
     }

@@ -7,16 +7,10 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-/// IP protocol numbers (IANA "Assigned Internet Protocol Numbers").
-pub(crate) const ICMP: u8 = 1;
-/// TCP.
-pub(crate) const TCP: u8 = 6;
-/// UDP.
-pub(crate) const UDP: u8 = 17;
-/// ICMP for IPv6.
-pub(crate) const ICMPV6: u8 = 58;
+use crate::base::proto;
 
-const PROTOCOLS: &[(&str, u8)] = &[("tcp", TCP), ("udp", UDP), ("icmp", ICMP), ("icmpv6", ICMPV6)];
+const PROTOCOLS: &[(&str, u8)] =
+    &[("tcp", proto::TCP), ("udp", proto::UDP), ("icmp", proto::ICMP), ("icmpv6", proto::ICMPV6)];
 
 /// Neighbouring ports of one protocol, both ends included; the whole range where the protocol has no ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +30,7 @@ impl PortRange {
     }
 
     const fn has_ports(self) -> bool {
-        matches!(self.protocol, TCP | UDP)
+        matches!(self.protocol, proto::TCP | proto::UDP)
     }
 }
 
@@ -45,9 +39,9 @@ impl PortRange {
 pub struct Ports(SmallVec<[PortRange; 2]>);
 
 impl Ports {
-    /// One TCP port.
+    /// One proto::TCP port.
     pub fn tcp(port: u16) -> Ports {
-        Ports(SmallVec::from_iter([PortRange { protocol: TCP, from: port, to: port }]))
+        Ports(SmallVec::from_iter([PortRange { protocol: proto::TCP, from: port, to: port }]))
     }
 
     /// Reads a list of ports; the error says what is wrong with it.
@@ -59,7 +53,7 @@ impl Ports {
         Ok(Ports(spans))
     }
 
-    /// True when the set has this port of this protocol; the port is of no account for ICMP.
+    /// True when the set has this port of this protocol; the port is of no account for proto::ICMP.
     pub fn holds(&self, protocol: u8, port: u16) -> bool {
         self.narrowest(protocol, port).is_some()
     }
@@ -91,12 +85,12 @@ impl Ports {
 
 fn span(text: &str) -> Option<PortRange> {
     let number = |word: &str| PROTOCOLS.iter().find(|(name, _)| *name == word).map(|(_, number)| *number);
-    if let Some(protocol) = number(text).filter(|p| matches!(*p, ICMP | ICMPV6)) {
+    if let Some(protocol) = number(text).filter(|p| matches!(*p, proto::ICMP | proto::ICMPV6)) {
         return Some(PortRange { protocol, from: 0, to: u16::MAX });
     }
     let (ports, protocol) = match text.split_once('/') {
-        Some((ports, word)) => (ports, number(word).filter(|p| matches!(*p, TCP | UDP))?),
-        None => (text, TCP),
+        Some((ports, word)) => (ports, number(word).filter(|p| matches!(*p, proto::TCP | proto::UDP))?),
+        None => (text, proto::TCP),
     };
     let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
     let (from, to) = (port(from)?, port(to)?);
@@ -152,9 +146,11 @@ mod tests {
     #[test]
     fn holds_its_ports_and_no_other() {
         let ports = Ports::parse("5001-65535/tcp, 445/tcp, icmp").unwrap();
-        assert!(ports.holds(TCP, 5001) && ports.holds(TCP, 65535) && ports.holds(TCP, 445));
-        assert!(!ports.holds(TCP, 5000) && !ports.holds(UDP, 6000));
-        assert!(ports.holds(ICMP, 0) && !ports.holds(ICMPV6, 0));
+        assert!(
+            ports.holds(proto::TCP, 5001) && ports.holds(proto::TCP, 65535) && ports.holds(proto::TCP, 445)
+        );
+        assert!(!ports.holds(proto::TCP, 5000) && !ports.holds(proto::UDP, 6000));
+        assert!(ports.holds(proto::ICMP, 0) && !ports.holds(proto::ICMPV6, 0));
         assert!(ports.meets(&Ports::tcp(6600)) && !ports.meets(&Ports::tcp(135)));
     }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::base::port;
+use crate::base::proto;
+
 use super::cloud::Clouds;
 use super::pattern::Pattern;
 use super::ports::Ports;
-use super::ports::TCP;
 
 /// Roles of the port tables, as the site file names them.
 pub const ROLES: [&str; 8] = [
@@ -245,7 +247,11 @@ impl Reference {
     /// Does this row allow `port` of the IP protocol `protocol`?
     pub fn allows(&self, protocol: u8, port: u16) -> PortVerdict {
         if self.ports.holds(protocol, port) {
-            if protocol == TCP && port == 443 { PortVerdict::Https } else { PortVerdict::Documented }
+            if protocol == proto::TCP && port == port::HTTPS {
+                PortVerdict::Https
+            } else {
+                PortVerdict::Documented
+            }
         } else if self.ports_as_meant.holds(protocol, port) {
             PortVerdict::AsMeant
         } else {

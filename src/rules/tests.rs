@@ -1,8 +1,7 @@
 //! The rules as a whole: what the documents' oddities become, selection, needs, and the printed words.
 
-use super::ports::ICMP;
-use super::ports::TCP;
-use super::ports::UDP;
+use crate::base::proto;
+
 use super::*;
 
 const FIRST: &str = "azure-file-sync@2019-06-24";
@@ -143,7 +142,7 @@ fn http_means_port_80_and_a_printed_443_is_kept_beside_it() {
         let rules = rules_of(&[document]);
         let rule = rules.rule(rules.find(id).unwrap());
         assert_eq!(
-            (rule.ports.to_string().as_str(), rule.allows(TCP, port)),
+            (rule.ports.to_string().as_str(), rule.allows(proto::TCP, port)),
             (printed, expected),
             "{id}:{port}"
         );
@@ -164,16 +163,16 @@ fn http_means_port_80_and_a_printed_443_is_kept_beside_it() {
     check(east, "azure-local-eastus-2026-07-14/endpoints/71.1", "8084/tcp", 8084, PortVerdict::Documented);
     let rules = rules_of(&[east]);
     let time = rules.rule(rules.host("time.windows.com")[0].rule);
-    assert_eq!(time.allows(UDP, 123), PortVerdict::Documented);
-    assert_eq!(time.allows(TCP, 123), PortVerdict::Not);
+    assert_eq!(time.allows(proto::UDP, 123), PortVerdict::Documented);
+    assert_eq!(time.allows(proto::TCP, 123), PortVerdict::Not);
 }
 
 #[test]
 fn a_thousands_comma_is_not_two_ports() {
     let rules = rules_of(&["azure-stack-hci@2021-12-14"]);
-    let found: Vec<&str> = rules.any_host(TCP, 9418).map(|id| &*rules.rule(id).id).collect();
+    let found: Vec<&str> = rules.any_host(proto::TCP, 9418).map(|id| &*rules.rule(id).id).collect();
     assert_eq!(found, ["hci-2021-12-14/recommended/27.1"]);
-    assert_eq!(rules.any_host(TCP, 418).count(), 0);
+    assert_eq!(rules.any_host(proto::TCP, 418).count(), 0);
 }
 
 #[test]
@@ -225,19 +224,19 @@ fn internal_ports_name_both_roles() {
         let found: Vec<String> = found.iter().map(|id| rules.rule(*id).place()).collect();
         assert_eq!(found, expected, "{source} -> {destination} {protocol}/{port}");
     };
-    check("management-system", "cluster-servers", UDP, 3343, &["failover-clustering/5"]);
-    check("management-system", "cluster-servers", UDP, 137, &["failover-clustering/4"]);
-    check("management-system", "cluster-servers", TCP, 137, &[]);
-    check("management-system", "hyper-v-servers", TCP, 6600, &["hyper-v/5", "hyper-v/7"]);
-    check("management-system", "hyper-v-servers", TCP, 49700, &["hyper-v/7"]);
-    check("management-system", "hyper-v-servers", TCP, 5000, &[]);
-    check("cluster-servers", "cluster-servers", TCP, 30301, &["management/1"]);
-    check("cluster-servers", "cluster-servers", TCP, 5445, &["between-servers/3"]);
-    check("management-system", "cluster-servers", ICMP, 0, &["failover-clustering/7"]);
-    check("servers", "time-servers", UDP, 123, &["time/1"]);
+    check("management-system", "cluster-servers", proto::UDP, 3343, &["failover-clustering/5"]);
+    check("management-system", "cluster-servers", proto::UDP, 137, &["failover-clustering/4"]);
+    check("management-system", "cluster-servers", proto::TCP, 137, &[]);
+    check("management-system", "hyper-v-servers", proto::TCP, 6600, &["hyper-v/5", "hyper-v/7"]);
+    check("management-system", "hyper-v-servers", proto::TCP, 49700, &["hyper-v/7"]);
+    check("management-system", "hyper-v-servers", proto::TCP, 5000, &[]);
+    check("cluster-servers", "cluster-servers", proto::TCP, 30301, &["management/1"]);
+    check("cluster-servers", "cluster-servers", proto::TCP, 5445, &["between-servers/3"]);
+    check("management-system", "cluster-servers", proto::ICMP, 0, &["failover-clustering/7"]);
+    check("servers", "time-servers", proto::UDP, 123, &["time/1"]);
     // In the seeds the Cluster Administrator is TCP.
     let seed = rules_of(&["azure-stack-hci@2022-04-28"]);
-    assert_eq!(seed.ports("management-system", "cluster-servers", TCP, 137).len(), 1);
+    assert_eq!(seed.ports("management-system", "cluster-servers", proto::TCP, 137).len(), 1);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::fingerprint::first;
 use super::fingerprint::fold;
 use super::fingerprint::mix;
 use crate::base::Address;
+use crate::base::port;
 use crate::decode::Packet;
 use crate::decode::TcpHeader;
 use crate::decode::Transport;
@@ -193,7 +194,6 @@ enum Way {
 /// What asks and what answers, by a number that both have: a handshake's, or a query's identification.
 #[inline]
 fn way(packet: &Packet<'_>) -> Option<(Way, u32)> {
-    const DNS: u16 = 53;
     const SYN_ACK: u8 = TcpHeader::SYN | TcpHeader::ACK;
     const RST_ACK: u8 = TcpHeader::RST | TcpHeader::ACK;
     match packet.transport {
@@ -202,10 +202,10 @@ fn way(packet: &Packet<'_>) -> Option<(Way, u32)> {
             SYN_ACK | RST_ACK => Some((Way::Answers, tcp.ack.wrapping_sub(1))),
             _ => None,
         },
-        Transport::Udp if packet.dst_port == DNS => {
+        Transport::Udp if packet.dst_port == port::DNS => {
             Some((Way::Asks, u32::from(first(packet.payload) as u16)))
         }
-        Transport::Udp if packet.src_port == DNS => {
+        Transport::Udp if packet.src_port == port::DNS => {
             Some((Way::Answers, u32::from(first(packet.payload) as u16)))
         }
         Transport::Icmp { quoted: Some(quoted), .. } => Some((Way::Answers, quoted.seq?)),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::Address;
+use crate::base::proto;
 use crate::decode::Encapsulation;
 use crate::decode::Quoted;
 use crate::decode::TcpHeader;
@@ -12,7 +13,7 @@ fn packet<'a>(src: u128, dst: u128, ip_id: u16, payload: &'a [u8]) -> Packet<'a>
         dst: Address(dst),
         src_port: 53,
         dst_port: 40000,
-        protocol: 17,
+        protocol: proto::UDP,
         ttl: 64,
         ip_id,
         was_fragmented: false,
@@ -122,7 +123,12 @@ fn chance_forgets_nothing() {
 fn an_acknowledgement_in_another_scope_says_it_too() {
     let segment = |from: u128, scope, seq, ack, payload: &'static [u8]| {
         let tcp = TcpHeader { seq, ack, flags: TcpHeader::ACK, window: 100, options: &[] };
-        Packet { scope, protocol: 6, transport: Transport::Tcp(tcp), ..packet(from, 9 - from, 0, payload) }
+        Packet {
+            scope,
+            protocol: proto::TCP,
+            transport: Transport::Tcp(tcp),
+            ..packet(from, 9 - from, 0, payload)
+        }
     };
     let data = |scope| segment(4, scope, 1000, 70, b"request");
     let back = |scope, ack| Packet { src_port: 40000, dst_port: 53, ..segment(5, scope, 70, ack, b"") };
@@ -161,7 +167,7 @@ fn whatever_answers_in_another_scope_says_it() {
     let quoted = |seq| Quoted {
         src: Address(4),
         dst: Address(5),
-        protocol: 6,
+        protocol: proto::TCP,
         src_port: 40000,
         dst_port: 443,
         seq: Some(seq),

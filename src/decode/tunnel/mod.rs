@@ -12,6 +12,8 @@ pub(super) mod nsh;
 pub(super) mod overlay;
 pub(super) mod wireless;
 
+use crate::base::proto;
+
 use super::ether;
 use super::link::ethernet;
 use super::packet::LayerKind;
@@ -28,14 +30,14 @@ struct OverIp {
 
 const OVER_IP: &[OverIp] = &[
     // RFC 2003, RFC 4213, RFC 2473: IP in IP in all four combinations. 94 is KA9Q's older number.
-    OverIp { protocol: 4, reader: ip_in_ip },
-    OverIp { protocol: 41, reader: ip_in_ip },
-    OverIp { protocol: 94, reader: ip_in_ip },
-    OverIp { protocol: 47, reader: gre::read },
-    OverIp { protocol: 97, reader: ether_ip },
-    OverIp { protocol: 115, reader: l2tp::over_ip },
-    OverIp { protocol: 137, reader: mpls::over_ip },
-    OverIp { protocol: 143, reader: ethernet_in_ip },
+    OverIp { protocol: proto::IPV4, reader: ip_in_ip },
+    OverIp { protocol: proto::IPV6, reader: ip_in_ip },
+    OverIp { protocol: proto::IPIP, reader: ip_in_ip },
+    OverIp { protocol: proto::GRE, reader: gre::read },
+    OverIp { protocol: proto::ETHER_IP, reader: ether_ip },
+    OverIp { protocol: proto::L2TP, reader: l2tp::over_ip },
+    OverIp { protocol: proto::MPLS, reader: mpls::over_ip },
+    OverIp { protocol: proto::ETHERNET, reader: ethernet_in_ip },
 ];
 
 struct OverUdp {

@@ -4,6 +4,8 @@ use super::Check;
 use super::Proof;
 use super::Seen;
 use super::name_of;
+use crate::base::port;
+use crate::base::proto;
 use crate::flow::Handshake;
 use crate::judge::nature::Nature;
 use crate::judge::record::Destination;
@@ -94,11 +96,9 @@ fn internet_routing(seen: &Seen<'_>) -> String {
     format!("{} used {}, which is routed over the internet", seen.row.client.address, name_of(seen))
 }
 
-/// IANA: microsoft-ds.
-const SMB: u16 = 445;
-
 fn is_smb(seen: &Seen<'_>) -> bool {
-    let is_smb = seen.row.app == "smb" || (seen.row.protocol == 6 && seen.row.server.port == SMB);
+    let is_smb =
+        seen.row.app == "smb" || (seen.row.protocol == proto::TCP && seen.row.server.port == port::SMB);
     is_smb && nature(seen).is_some_and(|nature| nature.storage)
 }
 
@@ -207,8 +207,8 @@ fn strange_port(seen: &Seen<'_>) -> String {
         _ => "no row of the port tables has it",
     };
     let what = match seen.row.protocol {
-        1 | 58 => crate::decode::protocol_name(seen.row.protocol).to_string(),
-        protocol => format!("{} port {}", crate::decode::protocol_name(protocol), server.port),
+        proto::ICMP | proto::ICMPV6 => proto::name(seen.row.protocol).unwrap_or_default().to_string(),
+        protocol => format!("{} port {}", proto::name(protocol).unwrap_or_default(), server.port),
     };
     format!(
         "{client} ({}) opened {what} to {} ({}); {how}",
@@ -219,9 +219,7 @@ fn strange_port(seen: &Seen<'_>) -> String {
 }
 
 /// What of IP carries other traffic out of sight (IANA protocol numbers): GRE that could not be opened, ESP, AH.
-const TUNNELS: &[(u8, &str)] = &[(GRE, "GRE"), (50, "ESP"), (51, "AH")];
-
-const GRE: u8 = 47;
+const TUNNELS: &[(u8, &str)] = &[(proto::GRE, "GRE"), (proto::ESP, "ESP"), (proto::AH, "AH")];
 
 fn tunnel_of(seen: &Seen<'_>) -> Option<&'static str> {
     let (client, server) = (seen.row.client.address, seen.row.server.address);
@@ -231,7 +229,7 @@ fn tunnel_of(seen: &Seen<'_>) -> Option<&'static str> {
     // GRE inside a site is what its switches mirror; what is encrypted hides its inside wherever it goes.
     let inside = client.is_private() && server.is_private();
     match seen.row.app {
-        _ if inside && seen.row.protocol == GRE => None,
+        _ if inside && seen.row.protocol == proto::GRE => None,
         "ike" => Some("IKE"),
         "esp" | "esp-udp" => Some("ESP"),
         "wireguard" => Some("WireGuard"),

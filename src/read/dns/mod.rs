@@ -23,15 +23,12 @@ use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Side;
 use crate::base::Time;
+use crate::base::port;
 use dns_parser::Opcode;
 use message::HEADER_LEN;
 use message::Message;
 use name::NameError;
 
-/// DNS: RFC 1035 §4.2.
-const DNS_PORT: u16 = 53;
-/// Multicast DNS: RFC 6762 §5.
-const MDNS_PORT: u16 = 5353;
 /// Link-local multicast name resolution: RFC 4795 §2.
 const LLMNR_PORT: u16 = 5355;
 /// NetBIOS names look like DNS and are not (RFC 1002 §4.2).
@@ -60,7 +57,7 @@ pub(crate) const SPEC: Spec = Spec {
 
 /// On DNS's own ports a plausible header and question do; elsewhere every byte must be in its place.
 fn probe(sample: &Sample<'_>) -> Probe {
-    let home = sample.on(DNS_PORT) || sample.on(MDNS_PORT) || sample.on(LLMNR_PORT);
+    let home = sample.on(port::DNS) || sample.on(port::MDNS) || sample.on(LLMNR_PORT);
     if sample.datagram {
         if sample.on(NBNS_PORT) {
             return Probe::No;
@@ -70,13 +67,13 @@ fn probe(sample: &Sample<'_>) -> Probe {
     }
     let mut c = Cursor::new(sample.bytes);
     let Ok(len) = c.u16("message length") else {
-        return if sample.on(DNS_PORT) { Probe::Maybe(2 + HEADER_LEN) } else { Probe::No };
+        return if sample.on(port::DNS) { Probe::Maybe(2 + HEADER_LEN) } else { Probe::No };
     };
     let len = usize::from(len);
     if len < HEADER_LEN {
         return Probe::No;
     }
-    if sample.on(DNS_PORT) {
+    if sample.on(port::DNS) {
         return match c.rest() {
             rest if rest.len() < HEADER_LEN => Probe::Maybe(2 + HEADER_LEN),
             rest if plausible_header(rest) => Probe::Yes,
@@ -92,7 +89,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
 
 fn asks(sample: &Sample<'_>) -> Option<bool> {
     // Nearly always the first bit behind the identification says what the port says.
-    let (from_server, to_server) = (sample.from_port == DNS_PORT, sample.to_port == DNS_PORT);
+    let (from_server, to_server) = (sample.from_port == port::DNS, sample.to_port == port::DNS);
     if sample.datagram
         && from_server != to_server
         && sample.bytes.get(2).is_some_and(|flags| (flags & 0x80 != 0) == from_server)
@@ -195,9 +192,9 @@ struct Dns {
 impl Dns {
     fn new(sample: &Sample<'_>) -> Dns {
         // A resolver on 53 may answer a client that chose one of the others' ports.
-        let app = if sample.on(DNS_PORT) {
+        let app = if sample.on(port::DNS) {
             "dns"
-        } else if sample.on(MDNS_PORT) {
+        } else if sample.on(port::MDNS) {
             "mdns"
         } else if sample.on(LLMNR_PORT) {
             "llmnr"

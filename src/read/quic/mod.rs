@@ -31,6 +31,7 @@ use crate::base::Cursor;
 use crate::base::HostName;
 use crate::base::Side;
 use crate::base::Truncated;
+use crate::base::port;
 use keys::Keys;
 use keys::Sender;
 use packet::Initial;
@@ -54,7 +55,7 @@ const CRYPTO_LIMIT: usize = 64 * 1024;
 /// RFC 9000 §14.1: a client's first datagrams are at least this long.
 const DATAGRAM_MIN: usize = 1200;
 /// Ports on which an unknown version is believed.
-const HOME_PORTS: &[u16] = &[443, 784, 853, 8443];
+const HOME_PORTS: &[u16] = &[port::HTTPS, 784, port::DNS_OVER_TLS, 8443];
 
 /// RFC 9000 §19: frame types that an Initial may hold (§12.4).
 const PADDING: u8 = 0x00;

@@ -30,6 +30,7 @@ use super::reader::Transport;
 use super::reader::fits;
 use crate::base::Cursor;
 use crate::base::Side;
+use crate::base::port;
 pub(crate) use hello::Carrier;
 pub(crate) use talk::CLIENT_HELLO;
 pub(crate) use talk::HEADER_LEN as HANDSHAKE_HEADER_LEN;
@@ -73,8 +74,24 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.";
 const PLAIN_HTTP_LIMIT: usize = 8 * 1024;
 
 /// Ports on which one record header of a conversation under way is enough.
-const HOME_PORTS: &[u16] =
-    &[443, 465, 636, 853, 989, 990, 993, 995, 3269, 5061, 5671, 5986, 6514, 8443, 8883, 9443];
+const HOME_PORTS: &[u16] = &[
+    port::HTTPS,
+    465,
+    636,
+    port::DNS_OVER_TLS,
+    989,
+    990,
+    993,
+    995,
+    3269,
+    5061,
+    5671,
+    5986,
+    6514,
+    8443,
+    8883,
+    9443,
+];
 
 /// The reader's row.
 pub(crate) const SPEC: Spec =

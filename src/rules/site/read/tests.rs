@@ -1,6 +1,6 @@
 use super::*;
+use crate::base::proto;
 use crate::rules::Redundancy;
-use crate::rules::ports::TCP;
 use crate::rules::tests::library;
 
 fn read(text: &str) -> Result<Site, Vec<RuleFileError>> {
@@ -64,9 +64,9 @@ fn a_whole_site_file_is_read() {
     assert_eq!(site.proxies, [(address("10.0.0.8"), 8080), (address("fd00::8"), 3128)]);
     assert_eq!(site.allow.len(), 2);
     let allow = &site.allow[0];
-    assert!(allow.matches(Some("a.contoso.com"), address("192.0.2.1"), TCP, 443));
-    assert!(!allow.matches(Some("a.contoso.com"), address("192.0.2.1"), TCP, 444));
-    assert!(!allow.matches(None, address("192.0.2.1"), TCP, 443));
+    assert!(allow.matches(Some("a.contoso.com"), address("192.0.2.1"), proto::TCP, 443));
+    assert!(!allow.matches(Some("a.contoso.com"), address("192.0.2.1"), proto::TCP, 444));
+    assert!(!allow.matches(None, address("192.0.2.1"), proto::TCP, 443));
     assert!(!allow.expired("2027-01-31".parse().unwrap()) && allow.expired("2027-02-01".parse().unwrap()));
     let selection = site.selection();
     assert_eq!(selection.values["region"], ["West US", "East US"]);
