@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Makes single captures of this folder, one for each case; the lab of blocked and innocent traffic is `lab/run`.
+"""Records the cases of this folder that show one situation each; `lab/run` records the lab of blocked and normal traffic.
 
-Real kernels, a real resolver and real TLS, in network namespaces of its own.
+Uses real kernels, a real resolver and real TLS implementations, in separate network namespaces.
 
-  sudo captures/single.py            all cases, into the folders beside this file
-  sudo captures/single.py demo dns   these cases
+  sudo captures/single.py            record all cases, into the folders next to this file
+  sudo captures/single.py demo smb   record these cases
 
-Two namespaces joined by a veth pair: `site` holds the servers that are audited, `world` holds the router, the resolver and
-every server on the internet. Nothing leaves them. tcpdump listens on the site's side, as a span port would. Needs root,
-iproute2, nftables, dnsmasq, tcpdump and openssl; all else is Python's standard library.
+Two namespaces are connected by a veth pair: `site` holds the audited servers; `world` holds the router, the resolver and
+every server on the internet. No packet leaves them. tcpdump captures on the site's interface, as a mirror port would. Needs
+root, iproute2, nftables, dnsmasq, tcpdump and openssl, and nothing but the standard library of Python.
 """
 import contextlib, os, pathlib, signal, socket, ssl, subprocess, sys, tempfile, threading, time
 
@@ -18,7 +18,7 @@ FS1, FS2 = '10.1.0.4', '10.1.0.5'
 RESOLVER, ROUTER = '10.1.0.53', '10.1.0.1'
 OUTSIDER = '198.51.100.77'
 
-# Who is where on this internet. Addresses lie in ranges that Azure and others use; nothing is sent to the real ones.
+# Names by server address. The addresses are in ranges that Azure and others use; no packet is sent to the real ones.
 HOSTS = {
     '20.60.40.4': ['contosofs.file.core.windows.net'],
     '20.60.40.9': ['othertenant.blob.core.windows.net'],
@@ -44,7 +44,7 @@ def inside(name, *command):
     return ('ip', 'netns', 'exec', name, *command)
 
 
-# ---------------------------------------------------------------- the world
+# ---------------------------------------------------------------- namespaces
 def build(work):
     demolish()
     for name in (SITE, WORLD):
@@ -62,11 +62,11 @@ def build(work):
         sh(*inside(WORLD, 'ip', 'address', 'add', address + length, 'dev', 'lo'))
     for name, link in ((SITE, 'span0'), (WORLD, 'span1')):
         sh(*inside(name, 'ip', 'link', 'set', link, 'up'))
-        # One segment a packet, as on a wire.
+        # One segment per frame, as on a physical link: no segmentation offload.
         sh(*inside(name, 'ip', 'link', 'set', link, 'gso_max_segs', '1'), check=False)
     sh(*inside(SITE, 'ip', 'route', 'add', 'default', 'via', ROUTER))
     sh(*inside(SITE, 'ip', '-6', 'route', 'add', 'default', 'via', 'fd00:a::1'))
-    # A refused or silent network must not take minutes: two repeats of a SYN and no more.
+    # Two SYN retransmissions, so that an unanswered attempt ends within seconds.
     sh(*inside(SITE, 'sysctl', '-qw', 'net.ipv4.tcp_syn_retries=2'))
     sh(*inside(SITE, 'sysctl', '-qw', 'net.ipv4.tcp_syn_linear_timeouts=0'), check=False)
     os.makedirs(f'/etc/netns/{SITE}', exist_ok=True)
@@ -86,8 +86,8 @@ def demolish():
 
 
 def certificates(work):
-    """Two authorities: one called as Microsoft's are, one as a box that opens TLS calls itself."""
-    for ca, name in (('good', '/C=US/O=Microsoft Corporation/CN=Lab TLS Issuing CA'), ('box', '/O=Contoso Proxy/CN=Contoso Inspection CA')):
+    """Two certificate authorities: one named like Microsoft's, one like that of a TLS-inspecting proxy."""
+    for ca, name in (('microsoft', '/C=US/O=Microsoft Corporation/CN=Lab TLS Issuing CA'), ('inspection', '/O=Contoso Proxy/CN=Contoso Inspection CA')):
         sh('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '3650',
            '-subj', name, '-keyout', f'{work}/{ca}.key', '-out', f'{work}/{ca}.crt')
         names = sorted({name for names in HOSTS.values() for name in names})
@@ -115,9 +115,9 @@ def resolver(work):
     return subprocess.Popen(inside(WORLD, 'dnsmasq', '-k', '-C', str(path)))
 
 
-# ---------------------------------------------------------------- what runs inside (this file again, with `--inside`)
+# ---------------------------------------------------------------- code that runs in a namespace (this file, with `--inside`)
 def serve(work):
-    """Servers of the whole internet: TLS on 443 and 8443, but for one that has a shell there; HTTP on 80, something silent on 445."""
+    """Serves every address: TLS on 443 and 8443 (one address sends an SSH banner instead), HTTP on 80, plain TCP on 445."""
     def tls(minimum, maximum, ca):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version, context.maximum_version = minimum, maximum
@@ -126,8 +126,8 @@ def serve(work):
         context.load_cert_chain(f'{work}/{ca}-chain.crt', f'{work}/{ca}-leaf.key')
         context.set_alpn_protocols(['h2', 'http/1.1'])
         return context
-    contexts = {443: tls(V12, V13, 'good'), 8443: tls(V12, V13, 'good')}
-    of_their_own = {'20.60.40.9': tls(V12, V12, 'box'), '52.138.0.22': tls(V11, V11, 'good')}
+    contexts = {443: tls(V12, V13, 'microsoft'), 8443: tls(V12, V13, 'microsoft')}
+    exceptions = {'20.60.40.9': tls(V12, V12, 'inspection'), '52.138.0.22': tls(V11, V11, 'microsoft')}
 
     def answer(connection, port, address):
         with contextlib.suppress(OSError, ssl.SSLError):
@@ -135,7 +135,7 @@ def serve(work):
             if address == '93.184.215.15':
                 connection.sendall(b'SSH-2.0-lab\r\n')
             elif port in contexts:
-                connection = of_their_own.get(address, contexts[port]).wrap_socket(connection, server_side=True)
+                connection = exceptions.get(address, contexts[port]).wrap_socket(connection, server_side=True)
             if connection.recv(4096):
                 connection.sendall(b'HTTP/1.1 200 OK\r\nServer: lab\r\nContent-Length: 5\r\n\r\nhello')
         with contextlib.suppress(OSError):
@@ -158,8 +158,8 @@ def serve(work):
     time.sleep(600)
 
 
-def say(source, name, *, address=None, port=443, sni=True, versions=None, ciphers=None, plain=None):
-    """Looks a name up, connects, says something, closes."""
+def connect(source, name, *, address=None, port=443, sni=True, versions=None, ciphers=None, plain=None):
+    """Resolves a name, connects, sends a request, closes."""
     try:
         if address is None:
             address = socket.getaddrinfo(name, port, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
@@ -187,60 +187,60 @@ OLD = 'DEFAULT@SECLEVEL=0'
 STORAGE, SYNC = 'contosofs.file.core.windows.net', 'westeurope01.afs.azure.net'
 
 
-def happy(source=FS1):
-    say(source, 'login.windows.net')
-    say(source, 'management.azure.com')
-    say(source, 'ocsp.msocsp.com', port=80, plain=HTTP('ocsp.msocsp.com', '/status'))
-    say(source, SYNC)
-    say(source, STORAGE)
-    say(source, STORAGE, versions=(V12, V12))
+def working_site(source=FS1):
+    connect(source, 'login.windows.net')
+    connect(source, 'management.azure.com')
+    connect(source, 'ocsp.msocsp.com', port=80, plain=HTTP('ocsp.msocsp.com', '/status'))
+    connect(source, SYNC)
+    connect(source, STORAGE)
+    connect(source, STORAGE, versions=(V12, V12))
 
 
 def demo():
-    happy()
-    # From here on it is the second server that asks.
+    working_site()
+    # From here on, the second server is the client.
     for route in ('default via ' + ROUTER, '10.1.0.0/24 dev span0'):
         sh('ip', 'route', 'replace', *route.split(), 'src', FS2)
-    # It stands behind a firewall that somebody tightened, and does things it should not.
-    say(FS2, 'login.windows.net')
-    say(FS2, SYNC)
-    say(FS2, 'northeurope01.afs.azure.net')
-    say(FS2, 'updates.vendor.example')
-    say(FS2, STORAGE, port=80, plain=HTTP(STORAGE, '/share/plan.docx'))
-    say(FS2, STORAGE, port=445, plain=b'\0\0\0\x2e\xfeSMB@\0\1\0' + bytes(36))
-    say(FS2, 'othertenant.blob.core.windows.net', versions=(V12, V12))
-    say(FS2, 'gone.afs.azure.net')
-    say(FS2, 'x', address='203.0.113.200', sni=False)
+    # Its firewall rules block two sync endpoints; it also connects to destinations that are not documented.
+    connect(FS2, 'login.windows.net')
+    connect(FS2, SYNC)
+    connect(FS2, 'northeurope01.afs.azure.net')
+    connect(FS2, 'updates.vendor.example')
+    connect(FS2, STORAGE, port=80, plain=HTTP(STORAGE, '/share/plan.docx'))
+    connect(FS2, STORAGE, port=445, plain=b'\0\0\0\x2e\xfeSMB@\0\1\0' + bytes(36))
+    connect(FS2, 'othertenant.blob.core.windows.net', versions=(V12, V12))
+    connect(FS2, 'gone.afs.azure.net')
+    connect(FS2, 'x', address='203.0.113.200', sni=False)
 
 
-# Case: what the site does, the firewall's rules in front of it (nftables, in the router), what it shows.
+# Case: the client's actions, the firewall rules of the router (nftables), and what the case shows.
 CASES = {
     'demo': (demo, [f'ip saddr {FS2} ip daddr 52.138.0.20 drop', f'ip saddr {FS2} ip daddr 52.138.0.21 reject with icmp type admin-prohibited'],
-             'a morning at a small site: one server works, the other does not and should not'),
-    'happy': (happy, [], 'one sync server with everything it needs: TLS 1.3, TLS 1.2 with its certificate, a status check on port 80'),
-    'refused': (lambda: say(FS1, SYNC), ['ip daddr 52.138.0.20 tcp dport 443 reject with tcp reset'], 'a connection answered by a reset'),
-    'unanswered': (lambda: say(FS1, SYNC), ['ip daddr 52.138.0.20 drop'], 'the same SYN three times, and nothing comes back'),
-    'prohibited': (lambda: say(FS1, SYNC), ['ip daddr 52.138.0.20 reject with icmp type admin-prohibited'], 'ICMP says that the firewall does not allow it'),
-    'host-unreachable': (lambda: say(FS1, SYNC), ['ip daddr 52.138.0.20 reject with icmp type host-unreachable'], 'ICMP says that there is no way'),
-    'unexpected': (lambda: say(FS1, 'updates.vendor.example'), [], 'a destination that no document names'),
-    'region': (lambda: say(FS1, 'kailani6.one.microsoft.com'), [], 'the legacy name of a region that the table lists'),
-    'broad': (lambda: say(FS1, 'telemetry.one.microsoft.com'), [], 'a name that only a wildcard allows which the document calls too broad'),
-    'other-port': (lambda: say(FS1, STORAGE, port=8443), [], 'TLS to a storage name on a port that its rows do not give'),
-    'smb': (lambda: say(FS1, STORAGE, port=445, plain=b'\0\0\0\x2e\xfeSMB@\0\1\0' + bytes(36)), [], 'SMB to a storage name'),
-    'cleartext': (lambda: say(FS1, STORAGE, port=80, plain=HTTP(STORAGE)), [], 'plain HTTP to a storage name'),
-    'not-tls': (lambda: say(FS1, 'shell.vendor.example', plain=b'SSH-2.0-OpenSSH_9.2\r\n'), [], 'a shell on port 443'),
-    'old-tls': (lambda: say(FS1, SYNC, versions=(V11, V11), ciphers=OLD), [], 'a client that offers nothing newer than TLS 1.1'),
-    'old-choice': (lambda: say(FS1, 'uksouth01.afs.azure.net', versions=(V11, V12), ciphers=OLD), [], 'a server of a documented name that knows nothing newer than TLS 1.1'),
-    'other-suites': (lambda: say(FS1, SYNC, versions=(V12, V12), ciphers='ECDHE-ECDSA-CHACHA20-POLY1305'), [], 'a client with a cipher suite that no sync service takes'),
-    'no-name': (lambda: say(FS1, 'x', address='20.60.40.4', sni=False), [], 'TLS without a server name to an address that nothing names'),
-    'contradiction': (lambda: say(FS1, 'updates.vendor.example', address=(socket.gethostbyname(STORAGE))), [],
-                      'DNS and the TLS hello name the same address differently'),
-    'inspected': (lambda: say(FS1, 'othertenant.blob.core.windows.net', versions=(V12, V12)), [], 'a certificate of somebody who is not Microsoft'),
-    'inbound': ('inbound', [], 'a host outside connects to a server inside'),
-    'nxdomain': (lambda: say(FS1, 'gone.afs.azure.net'), [], 'a name that the resolver says does not exist'),
-    'dns-silent': (lambda: say(FS1, SYNC), [f'ip daddr {RESOLVER} udp dport 53 drop'], 'queries that never get an answer'),
-    'dns-tcp': (lambda: say(FS1, MANY, port=443), ['ip daddr 203.0.113.0/24 reject with tcp reset'], 'an answer too long for UDP: truncated, then asked again over TCP'),
-    'ipv6': (lambda: say('fd00:a::4', STORAGE, address='2603:1030:1000::40:4'), [], 'TLS over IPv6'),
+             'a small site with two servers: one works; the other is blocked and connects to destinations it should not use'),
+    'working-site': (working_site, [], 'a sync server that reaches every endpoint it needs: TLS 1.3, TLS 1.2 with a visible certificate, OCSP on port 80'),
+    'tcp-refused': (lambda: connect(FS1, SYNC), ['ip daddr 52.138.0.20 tcp dport 443 reject with tcp reset'], 'a SYN answered with a RST'),
+    'tcp-unanswered': (lambda: connect(FS1, SYNC), ['ip daddr 52.138.0.20 drop'], 'a SYN retransmitted twice without a reply'),
+    'icmp-admin-prohibited': (lambda: connect(FS1, SYNC), ['ip daddr 52.138.0.20 reject with icmp type admin-prohibited'], 'a SYN answered with ICMP communication administratively prohibited'),
+    'icmp-host-unreachable': (lambda: connect(FS1, SYNC), ['ip daddr 52.138.0.20 reject with icmp type host-unreachable'], 'a SYN answered with ICMP host unreachable'),
+    'unexpected': (lambda: connect(FS1, 'updates.vendor.example'), [], 'a destination that no document lists'),
+    'legacy-region-name': (lambda: connect(FS1, 'kailani6.one.microsoft.com'), [], 'the legacy name of a documented region'),
+    'documented-broad': (lambda: connect(FS1, 'telemetry.one.microsoft.com'), [], 'a name that matches only a wildcard that its document calls too broad'),
+    'not-443': (lambda: connect(FS1, STORAGE, port=8443), [], 'TLS to a storage name on a port that is not documented for it'),
+    'smb': (lambda: connect(FS1, STORAGE, port=445, plain=b'\0\0\0\x2e\xfeSMB@\0\1\0' + bytes(36)), [], 'SMB to a storage name'),
+    'http-to-storage': (lambda: connect(FS1, STORAGE, port=80, plain=HTTP(STORAGE)), [], 'plain HTTP to a storage name'),
+    'ssh-on-443': (lambda: connect(FS1, 'shell.vendor.example', plain=b'SSH-2.0-OpenSSH_9.2\r\n'), [], 'SSH on port 443'),
+    'tls11-only-client': (lambda: connect(FS1, SYNC, versions=(V11, V11), ciphers=OLD), [], 'a client that offers TLS 1.1 at most'),
+    'tls11-chosen-by-server': (lambda: connect(FS1, 'uksouth01.afs.azure.net', versions=(V11, V12), ciphers=OLD), [], 'a documented server that chooses TLS 1.1'),
+    'unsupported-cipher-suites': (lambda: connect(FS1, SYNC, versions=(V12, V12), ciphers='ECDHE-ECDSA-CHACHA20-POLY1305'), [], 'a client that offers no cipher suite that the sync service accepts'),
+    'no-sni': (lambda: connect(FS1, 'x', address='20.60.40.4', sni=False), [], 'TLS without SNI to an address without a DNS name'),
+    'name-contradiction': (lambda: connect(FS1, 'updates.vendor.example', address=(socket.gethostbyname(STORAGE))), [],
+                      'SNI and DNS name the same server differently'),
+    'tls-inspection': (lambda: connect(FS1, 'othertenant.blob.core.windows.net', versions=(V12, V12)), [], "a server certificate from an issuer that is not Microsoft's: TLS inspection"),
+    'inbound': ('inbound', [], 'an inbound connection from an external host'),
+    'dns-nxdomain': (lambda: connect(FS1, 'gone.afs.azure.net'), [], 'an NXDOMAIN response for a documented name'),
+    'dns-unanswered': (lambda: connect(FS1, SYNC), [f'ip daddr {RESOLVER} udp dport 53 drop'], 'queries without a response'),
+    'dns-tcp': (lambda: connect(FS1, MANY, port=443), ['ip daddr 203.0.113.0/24 reject with tcp reset'], 'a DNS response too long for UDP: truncated, then repeated over TCP'),
+    'ipv6': (lambda: connect('fd00:a::4', STORAGE, address='2603:1030:1000::40:4'), [], 'TLS over IPv6'),
 }
 
 
@@ -262,7 +262,7 @@ def record(case, work):
     tcpdump.wait()
     sh(*inside(SITE, 'ip', 'route', 'replace', 'default', 'via', ROUTER, 'src', FS1))
     sh(*inside(SITE, 'ip', 'route', 'replace', '10.1.0.0/24', 'dev', 'span0', 'src', FS1))
-    # Another folder may lie on another disk.
+    # Copy rather than rename: the folder may be on another file system.
     (folder / 'capture.pcap').write_bytes(raw.read_bytes())
     (folder / 'README.md').write_text(f'# {case}\n\n{shows[0].upper()}{shows[1:]}.\n\nMade by `captures/single.py {case}`.\n')
 
@@ -274,7 +274,7 @@ def main():
             return serve(work)
         action = CASES[case][0]
         if action == 'inbound':
-            return say(OUTSIDER, 'x', address=FS1, port=443, plain=b'hello')
+            return connect(OUTSIDER, 'x', address=FS1, port=443, plain=b'hello')
         return action()
     if os.geteuid():
         sys.exit('single.py: needs root, for network namespaces')
@@ -285,7 +285,7 @@ def main():
             servers.append(resolver(work))
             servers.append(subprocess.Popen(inside(WORLD, sys.executable, __file__, '--inside', 'serve', work), stdout=subprocess.PIPE, text=True))
             servers[-1].stdout.readline()
-            # Something to connect to, for the case `inbound`.
+            # The server for the case `inbound`.
             servers.append(subprocess.Popen(inside(SITE, sys.executable, '-c',
                 'import socket\ns=socket.create_server(("10.1.0.4",443))\nwhile True:\n c,_=s.accept(); c.recv(99); c.sendall(b"hi"); c.close()')))
             for case in sys.argv[1:] or CASES:

@@ -159,56 +159,59 @@ fn each_case_shows_what_it_is_for() {
             assert!(rows.contains(expected), "{case}: no {expected} in\n{rows}");
         }
     };
-    check("refused", &["outcome=blocked-looking,signature=tcp-refused", "finding,code=AFS201"]);
-    check("unanswered", &["outcome=blocked-looking,signature=tcp-unanswered", "finding,code=AFS202"]);
-    check("sensor-drops", &["outcome=inconclusive,signature=frames-lost"]);
+    check("tcp-refused", &["outcome=blocked-looking,signature=tcp-refused", "finding,code=AFS201"]);
+    check("tcp-unanswered", &["outcome=blocked-looking,signature=tcp-unanswered", "finding,code=AFS202"]);
+    check("capture-drops", &["outcome=inconclusive,signature=frames-lost"]);
     check(
-        "sensor-drops-gzip",
+        "capture-drops-gzip",
         &["signature=tcp-unanswered", "the capture says that its sensor lost packets"],
     );
-    check("prohibited", &["signature=icmp-admin-prohibited,confidence=certain"]);
-    check("host-unreachable", &["signature=icmp-host-unreachable,confidence=weak"]);
+    check("icmp-admin-prohibited", &["signature=icmp-admin-prohibited,confidence=certain"]);
+    check("icmp-host-unreachable", &["signature=icmp-host-unreachable,confidence=weak"]);
     check("unexpected", &["destination=unexpected", "finding,code=AFS101"]);
-    check("broad", &["destination=documented-broad", "finding,code=AFS102"]);
-    check("region", &["destination=documented,port=443,outcome=ok"]);
-    check("other-port", &["server_port=8443", "port=not-443", "finding,code=AFS103"]);
+    check("documented-broad", &["destination=documented-broad", "finding,code=AFS102"]);
+    check("legacy-region-name", &["destination=documented,port=443,outcome=ok"]);
+    check("not-443", &["server_port=8443", "port=not-443", "finding,code=AFS103"]);
     check("smb", &["app=smb", "finding,code=AFS103"]);
-    check("cleartext", &["app=http", "name_source=http-host", "finding,code=AFS104"]);
+    check("http-to-storage", &["app=http", "name_source=http-host", "finding,code=AFS104"]);
     check("inbound", &["finding,code=AFS105"]);
-    check("not-tls", &["server_port=443,app=ssh", "finding,code=AFS108"]);
-    check("old-tls", &["signature=tls-version-refused", "finding,code=AFS110"]);
-    check("old-choice", &["tls_version=TLS 1.1", "outcome=ok", "finding,code=AFS112"]);
-    check("other-suites", &["tls_version=TLS 1.2", "outcome=ok", "finding,code=AFS111"]);
-    check("no-name", &["destination=unidentified", "finding,code=AFS106"]);
-    check("contradiction", &["finding,code=AFS107"]);
-    check("nxdomain", &["rcode=NXDOMAIN"]);
-    check("dns-silent", &["query_name=westeurope01.afs.azure.net,query_type=A\n"]);
+    check("ssh-on-443", &["server_port=443,app=ssh", "finding,code=AFS108"]);
+    check("tls11-only-client", &["signature=tls-version-refused", "finding,code=AFS110"]);
+    check("tls11-chosen-by-server", &["tls_version=TLS 1.1", "outcome=ok", "finding,code=AFS112"]);
+    check("unsupported-cipher-suites", &["tls_version=TLS 1.2", "outcome=ok", "finding,code=AFS111"]);
+    check("no-sni", &["destination=unidentified", "finding,code=AFS106"]);
+    check("name-contradiction", &["finding,code=AFS107"]);
+    check("dns-nxdomain", &["rcode=NXDOMAIN"]);
+    check("dns-unanswered", &["query_name=westeurope01.afs.azure.net,query_type=A\n"]);
     check("dns-tcp", &["dns,client_ip=10.1.0.4,resolver_ip=10.1.0.53,transport=tcp"]);
-    check("inspected", &["tls_version=TLS 1.2", "certificate_issuer=O=Contoso Proxy", "finding,code=AFS109"]);
+    check(
+        "tls-inspection",
+        &["tls_version=TLS 1.2", "certificate_issuer=O=Contoso Proxy", "finding,code=AFS109"],
+    );
     let storage = "sni=contosofs.file.core.windows.net";
     for case in [
-        "hello-split",
-        "hello-out-of-order",
-        "hello-records",
-        "hello-post-quantum",
+        "client-hello-split",
+        "client-hello-out-of-order",
+        "client-hello-records",
+        "client-hello-post-quantum",
         "sequence-wrap",
-        "syn-ack-again",
+        "syn-ack-changed",
     ] {
         check(case, &[storage, "tls_version=TLS 1.3", "outcome=ok"]);
     }
-    check("hello-dropped", &["signature=silent-after-client-hello", "finding,code=AFS202"]);
-    check("hello-reset", &["signature=reset-after-client-hello", "finding,code=AFS203"]);
+    check("client-hello-dropped", &["signature=silent-after-client-hello", "finding,code=AFS202"]);
+    check("client-hello-reset", &["signature=reset-after-client-hello", "finding,code=AFS203"]);
     check("ech", &["sni=public.vendor.example", "ech=true"]);
     check(
-        "alert",
+        "tls-alert",
         &[storage, "signature=tls-alert-handshake-failure,confidence=weak", "finding,code=AFS211"],
     );
     check("starttls", &["server_port=587,app=tls,name=mail.vendor.example"]);
-    check("connect", &["server_port=8080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
+    check("proxy-connect", &["server_port=8080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
     // The proxy's own name is no other name of what is asked of it.
-    let connect = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/connect");
+    let connect = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/proxy-connect");
     assert!(!rows(&connect).contains("finding,"));
-    check("socks", &["server_port=1080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
+    check("proxy-socks", &["server_port=1080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
     check("quic", &["app=quic", "name_source=quic-sni", storage]);
     check("quic-v2", &["app=quic", "name_source=quic-sni", storage]);
     check(
@@ -221,16 +224,16 @@ fn each_case_shows_what_it_is_for() {
     check("one-sided", &[storage, "outcome=inconclusive,signature=one-sided-capture"]);
     check("port-reuse", &[storage, "sni=westeurope01.afs.azure.net"]);
     check("simultaneous-open", &["sni=updates.vendor.example", "outcome=ok"]);
-    check("wrapped-vlan", &["vlan=7,"]);
-    check("wrapped-qinq", &["vlan=500;7,"]);
+    check("encap-vlan", &["vlan=7,"]);
+    check("encap-qinq", &["vlan=500;7,"]);
     for (case, tunnel) in [
-        ("wrapped-vxlan", "vxlan:42"),
-        ("wrapped-geneve", "geneve:42"),
-        ("wrapped-gre", "gre"),
-        ("wrapped-erspan", "erspan:42"),
-        ("wrapped-mpls", "mpls:16 / mpls:32"),
-        ("wrapped-pppoe", "pppoe:42"),
-        ("wrapped-6in4", "ip-in-ip"),
+        ("encap-vxlan", "vxlan:42"),
+        ("encap-geneve", "geneve:42"),
+        ("encap-gre", "gre"),
+        ("encap-erspan", "erspan:42"),
+        ("encap-mpls", "mpls:16 / mpls:32"),
+        ("encap-pppoe", "pppoe:42"),
+        ("encap-6in4", "ip-in-ip"),
     ] {
         check(case, &[storage, &format!("tunnel={tunnel}")]);
     }
@@ -251,7 +254,7 @@ fn each_case_shows_what_it_is_for() {
     check("site-proxy", &["code=AFS421", "code=AFS422", "code=AFS431", "subject=9.9.9.9"]);
     check("site-roles", &["code=AFS441", "destination=documented,port=documented"]);
     check(
-        "site-print",
+        "site-misprints",
         &[
             "hci-2022-04-28/required/11.1;",
             "hci-2022-04-28/required/11.1 (as meant)",
@@ -263,7 +266,7 @@ fn each_case_shows_what_it_is_for() {
         ],
     );
     check(
-        "site-legacy",
+        "site-legacy-names",
         &[
             "service=Azure File Sync in West US,need=required,state=seen-ok",
             "service=Azure File Sync in East US, the paired region of West US,need=required,state=seen-ok",
@@ -287,7 +290,7 @@ fn each_case_shows_what_it_is_for() {
         ],
     );
     check("site-datagrams", &["transport=udp", "the other way round", "opened icmp to 10.1.9.9"]);
-    check("site-other-proxy", &["code=AFS421", "asked 10.1.0.9 port 8080"]);
+    check("site-undeclared-proxy", &["code=AFS421", "asked 10.1.0.9 port 8080"]);
     check("site-allow", &["destination=site-approved", "code=AFS101", "code=AFS451", "code=AFS452"]);
     check("site-tunnels", &["(IKE)", "(ESP)", "(WireGuard)", "(GRE)"]);
     check(
@@ -322,17 +325,17 @@ fn each_case_shows_what_it_is_for() {
         ],
     );
     check(
-        "compared",
+        "compared-attempts",
         &[
             "login.windows.net at the same address works, so that the name seems to be filtered",
             "it had worked until 2026-01-05T08:00:00",
             "it worked later, from 2026-01-05T08:02:00",
         ],
     );
-    check("socks-refused", &["signature=proxy-refused,confidence=certain", "finding,code=AFS221"]);
-    check("portal", &["signature=captive-portal,confidence=certain", "finding,code=AFS223"]);
+    check("proxy-socks-refused", &["signature=proxy-refused,confidence=certain", "finding,code=AFS221"]);
+    check("captive-portal", &["signature=captive-portal,confidence=certain", "finding,code=AFS223"]);
     check("dns-error", &["finding,code=AFS308", "finding,code=AFS303"]);
-    check("nxdomain", &["finding,code=AFS301"]);
+    check("dns-nxdomain", &["finding,code=AFS301"]);
     check(
         "dns-blocked",
         &[
@@ -347,7 +350,7 @@ fn each_case_shows_what_it_is_for() {
     );
     check("site-blocked", &["service=Azure File Sync in West Europe,need=required,state=seen-blocked"]);
     check(
-        "site-quiet",
+        "site-not-observed",
         &["service=Azure File Sync in West Europe,need=required,state=not-seen,count=0,note=expected: "],
     );
 }
@@ -372,7 +375,7 @@ fn what_is_innocent_is_no_finding() {
     check("site-private-endpoints", &["contosofs.file.core.windows.net", "login.microsoftonline.com"]);
     check("site-proxy", &["westeurope01.afs.azure.net", "10.1.0.53"]);
     check("site-roles", &["10.1.0.4:5985"]);
-    check("site-legacy", &["kailani.one.microsoft.com", "kailani1.one.microsoft.com"]);
+    check("site-legacy-names", &["kailani.one.microsoft.com", "kailani1.one.microsoft.com"]);
     check(
         "site-us-government",
         &["usgovarizona01.afs.azure.us", "contosofs.file.core.usgovcloudapi.net", "login.microsoftonline.us"],
@@ -384,7 +387,7 @@ fn what_is_innocent_is_no_finding() {
     check("site-tags", &["westeurope01.afs.azure.net"]);
     check("tls-refused", &["login.windows.net"]);
     check("proxy-refused", &["login.windows.net"]);
-    check("portal", &["crl.microsoft.com"]);
+    check("captive-portal", &["crl.microsoft.com"]);
     check(
         "dns-blocked",
         &["contosofs.file.core.windows.net", "westeurope01.afs.azure.net", "late.afs.azure.net"],
@@ -393,7 +396,7 @@ fn what_is_innocent_is_no_finding() {
 
 #[test]
 fn a_site_that_works_has_no_findings() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/happy/expected.csv");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/working-site/expected.csv");
     let rows = std::fs::read_to_string(path).unwrap();
     assert!(!rows.contains("finding"), "{rows}");
     assert!(
@@ -420,26 +423,26 @@ fn other_files_and_wrappings_have_the_same_rows() {
         "zstd",
         "pcap-nanoseconds",
         "pcapng-sections",
-        "rotated",
-        "cut-file",
+        "rotated-files",
+        "truncated-file",
         "fragments-ipv4",
         "link-sll",
         "link-sll2",
         "link-raw",
         "link-null",
         "duplicates",
-        "wrapped-vlan",
-        "wrapped-qinq",
-        "wrapped-vxlan",
-        "wrapped-geneve",
-        "wrapped-gre",
-        "wrapped-erspan",
-        "wrapped-mpls",
-        "wrapped-pppoe",
+        "encap-vlan",
+        "encap-qinq",
+        "encap-vxlan",
+        "encap-geneve",
+        "encap-gre",
+        "encap-erspan",
+        "encap-mpls",
+        "encap-pppoe",
     ] {
         assert_eq!(rows(case), expected, "{case}");
     }
-    for case in ["wrapped-6in4", "fragments-ipv6"] {
+    for case in ["encap-6in4", "fragments-ipv6"] {
         assert_eq!(rows(case), rows("ipv6"), "{case}");
     }
 }

@@ -11,9 +11,9 @@ mod corpus;
 #[path = "../examples/craft"]
 #[allow(dead_code, unreachable_pub, reason = "only what wraps and writes is used here")]
 mod craft {
-    pub mod file;
+    pub mod capture_file;
+    pub mod encapsulation;
     pub mod frame;
-    pub mod wrap;
 }
 
 use std::collections::BTreeSet;
@@ -23,15 +23,15 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 
-use craft::file::Record;
-use craft::file::pcap;
-use craft::file::read_pcap;
+use craft::capture_file::Record;
+use craft::capture_file::pcap;
+use craft::capture_file::read_pcap;
+use craft::encapsulation::ENCAPSULATIONS;
+use craft::encapsulation::ETHERNET;
+use craft::encapsulation::ethernet_payload;
+use craft::encapsulation::tag;
 use craft::frame::IPV4;
 use craft::frame::IPV6;
-use craft::wrap::ETHERNET;
-use craft::wrap::WRAPPINGS;
-use craft::wrap::inside;
-use craft::wrap::tag;
 
 /// Columns that say where something lies in a file, or what it was wrapped in.
 const PLACE: &[&str] = &[
@@ -155,17 +155,17 @@ fn any_wrapping_gives_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
     let Some(mut records) = mixed(folder.path()) else { return };
     // What is not IP cannot be in every wrapping; and each frame that is there lets time pass.
-    records.retain(|record| matches!(inside(&record.bytes).0, IPV4 | IPV6));
+    records.retain(|record| matches!(ethernet_payload(&record.bytes).0, IPV4 | IPV6));
     let expected = rows(&[write(folder.path(), "plain.pcap", ETHERNET, &records)]);
     assert!(expected.len() > 1000);
-    corpus::two_at_a_time(WRAPPINGS, |wrapping| {
+    corpus::two_at_a_time(ENCAPSULATIONS, |encapsulation| {
         let wrap = |record: &Record| {
             let nanos = record.nanos;
-            (wrapping.wrap)(&record.bytes).into_iter().map(move |bytes| Record { nanos, bytes })
+            (encapsulation.encapsulate)(&record.bytes).into_iter().map(move |bytes| Record { nanos, bytes })
         };
         let records: Vec<Record> = records.iter().flat_map(wrap).collect();
-        let capture = write(folder.path(), wrapping.name, wrapping.link, &records);
-        check(wrapping.name, &rows(&[capture]), &expected);
+        let capture = write(folder.path(), encapsulation.name, encapsulation.link, &records);
+        check(encapsulation.name, &rows(&[capture]), &expected);
     });
 }
 
@@ -175,7 +175,7 @@ fn routed(frame: &[u8]) -> Vec<u8> {
     for byte in &mut out[..12] {
         *byte ^= 0x31;
     }
-    let (kind, body) = inside(frame);
+    let (kind, body) = ethernet_payload(frame);
     let ip = frame.len() - body.len();
     if kind == IPV4 {
         out[ip + 8] -= 1;
@@ -195,7 +195,7 @@ fn routed(frame: &[u8]) -> Vec<u8> {
 fn a_packet_that_is_there_twice_counts_once() {
     let folder = tempfile::tempdir().unwrap();
     let Some(mut records) = mixed(folder.path()) else { return };
-    records.retain(|record| matches!(inside(&record.bytes).0, IPV4 | IPV6));
+    records.retain(|record| matches!(ethernet_payload(&record.bytes).0, IPV4 | IPV6));
     let expected = rows(&[write(folder.path(), "once.pcap", ETHERNET, &records)]);
     type Copy = fn(&[u8]) -> Vec<u8>;
     let tagged: Copy = |frame| tag(frame, &[(0x8100, 20)]);
@@ -210,7 +210,7 @@ fn a_packet_that_is_there_twice_counts_once() {
     for (name, first, second, delay) in copies {
         let mut twice: Vec<Record> = Vec::new();
         for record in &records {
-            let (_, body) = inside(&record.bytes);
+            let (_, body) = ethernet_payload(&record.bytes);
             // The sender's own network shows a packet first: which one that is depends on the direction.
             let from_client = body.get(15).or(body.get(23)).is_some_and(|byte| byte % 2 == 0);
             let (near, far) = if from_client { (first, second) } else { (second, first) };
@@ -233,7 +233,7 @@ fn a_packet_that_is_there_twice_counts_once() {
 
 /// Where TCP's or UDP's header begins in a frame, and where the payload.
 fn heads(frame: &[u8]) -> Option<(usize, usize)> {
-    let (kind, body) = inside(frame);
+    let (kind, body) = ethernet_payload(frame);
     let ip = frame.len() - body.len();
     let (protocol, transport, len) = match kind {
         IPV4 => {
@@ -258,7 +258,7 @@ fn heads(frame: &[u8]) -> Option<(usize, usize)> {
 /// Addresses, ports and protocol of a frame: the same for all that one side of a conversation says.
 fn way(frame: &[u8]) -> Option<Vec<u8>> {
     let (transport, _) = heads(frame)?;
-    let (kind, body) = inside(frame);
+    let (kind, body) = ethernet_payload(frame);
     let ip = frame.len() - body.len();
     let addresses = if kind == IPV4 { ip + 12..ip + 20 } else { ip + 8..ip + 40 };
     let protocol = if kind == IPV4 { frame[ip + 9] } else { frame[ip + 6] };
@@ -268,7 +268,7 @@ fn way(frame: &[u8]) -> Option<Vec<u8>> {
 /// A TCP frame with another payload, from another number on.
 fn segment(frame: &[u8], from: u32, bytes: &[u8], flags: u8) -> Vec<u8> {
     let (transport, payload) = heads(frame).unwrap();
-    let (kind, body) = inside(frame);
+    let (kind, body) = ethernet_payload(frame);
     let ip = frame.len() - body.len();
     let mut out = [&frame[..payload], bytes].concat();
     out[transport + 4..transport + 8].copy_from_slice(&from.to_be_bytes());
@@ -398,9 +398,17 @@ fn split(records: &mut [Record]) {
 #[test]
 fn two_directions_in_two_networks_are_one_conversation() {
     let folder = tempfile::tempdir().unwrap();
-    for case in
-        ["happy", "mid-stream", "smb", "starttls", "connect", "ipv6", "quic", "refused", "host-unreachable"]
-    {
+    for case in [
+        "working-site",
+        "mid-stream",
+        "smb",
+        "starttls",
+        "proxy-connect",
+        "ipv6",
+        "quic",
+        "tcp-refused",
+        "icmp-host-unreachable",
+    ] {
         let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("captures/{case}/capture.pcap"));
         let mut records = read_pcap(&std::fs::read(capture).unwrap());
         let expected = rows(&[write(folder.path(), "plain.pcap", ETHERNET, &records)]);
@@ -424,7 +432,7 @@ fn two_directions_in_two_networks_are_one_conversation() {
 #[test]
 fn the_same_addresses_in_two_networks_are_two_conversations() {
     let folder = tempfile::tempdir().unwrap();
-    for case in ["happy", "quic", "mid-stream", "refused", "host-unreachable"] {
+    for case in ["working-site", "quic", "mid-stream", "tcp-refused", "icmp-host-unreachable"] {
         let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("captures/{case}/capture.pcap"));
         let records = read_pcap(&std::fs::read(capture).unwrap());
         let one = rows(&[write(folder.path(), "one.pcap", ETHERNET, &records)]);

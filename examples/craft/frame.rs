@@ -2,12 +2,12 @@
 //!
 //! In:  addresses, ports, flags, payload.
 //! Out: the bytes of one Ethernet frame.
-//! Not: what is said in it.
+//! Not: application protocols.
 
 use std::net::IpAddr;
 
-/// Ethernet addresses of the two ends, client first.
-pub const ENDS: [[u8; 6]; 2] = [[2, 0, 10, 1, 0, 4], [2, 0, 10, 1, 0, 1]];
+/// MAC addresses of client and server.
+pub const MACS: [[u8; 6]; 2] = [[2, 0, 10, 1, 0, 4], [2, 0, 10, 1, 0, 1]];
 
 /// EtherType of IPv4.
 pub const IPV4: u16 = 0x0800;
@@ -16,7 +16,7 @@ pub const IPV6: u16 = 0x86dd;
 
 /// TCP flags: RFC 9293 §3.1.
 pub const FIN: u8 = 1;
-/// Synchronise.
+/// Synchronize.
 pub const SYN: u8 = 2;
 /// Reset.
 pub const RST: u8 = 4;
@@ -68,15 +68,15 @@ pub fn ip(from: IpAddr, to: IpAddr, protocol: u8, id: u16, body: &[u8]) -> Vec<u
             head.extend(body);
             head
         }
-        _ => unreachable!("one version of IP"),
+        _ => unreachable!("both addresses have the same IP version"),
     }
 }
 
-fn pseudo(from: IpAddr, to: IpAddr, protocol: u8, len: usize) -> Vec<u8> {
+fn pseudo_header(from: IpAddr, to: IpAddr, protocol: u8, len: usize) -> Vec<u8> {
     let mut head = match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => [from.octets(), to.octets()].concat(),
         (IpAddr::V6(from), IpAddr::V6(to)) => [from.octets(), to.octets()].concat(),
-        _ => unreachable!("one version of IP"),
+        _ => unreachable!("both addresses have the same IP version"),
     };
     head.extend((len as u32).to_be_bytes());
     head.extend([0, 0, 0, protocol]);
@@ -97,7 +97,7 @@ pub struct Segment<'a> {
 
 /// A TCP header with its payload.
 pub fn tcp(from: (IpAddr, u16), to: (IpAddr, u16), segment: &Segment<'_>) -> Vec<u8> {
-    // A SYN says how large segments may be: RFC 9293 §3.7.1.
+    // RFC 9293 §3.7.1: a SYN carries the maximum segment size.
     let options: &[u8] = if segment.flags & SYN != 0 { &[2, 4, 5, 0xb4] } else { &[] };
     let mut out = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
     out.extend(segment.seq.to_be_bytes());
@@ -109,7 +109,7 @@ pub fn tcp(from: (IpAddr, u16), to: (IpAddr, u16), segment: &Segment<'_>) -> Vec
     out.extend([0; 4]);
     out.extend(options);
     out.extend(segment.bytes);
-    let sum = checksum(&[&pseudo(from.0, to.0, 6, out.len()), &out]);
+    let sum = checksum(&[&pseudo_header(from.0, to.0, 6, out.len()), &out]);
     out[16..18].copy_from_slice(&sum.to_be_bytes());
     out
 }
@@ -119,7 +119,7 @@ pub fn udp(from: (IpAddr, u16), to: (IpAddr, u16), bytes: &[u8]) -> Vec<u8> {
     let len = (8 + bytes.len()) as u16;
     let mut out = [from.1.to_be_bytes(), to.1.to_be_bytes(), len.to_be_bytes(), [0; 2]].concat();
     out.extend(bytes);
-    let sum = checksum(&[&pseudo(from.0, to.0, 17, out.len()), &out]);
+    let sum = checksum(&[&pseudo_header(from.0, to.0, 17, out.len()), &out]);
     out[6..8].copy_from_slice(&if sum == 0 { 0xffff } else { sum }.to_be_bytes());
     out
 }

@@ -1,149 +1,172 @@
-//! Makes those captures of `captures/` that no lab gives: what is rare, broken, or only seen in another wrapping.
+//! Writes the cases of `captures/` that cannot be recorded at will: rare, damaged or encapsulated traffic.
 //!
 //! ```text
-//! cargo run --example craft            all cases, into captures/
-//! cargo run --example craft -- ech     this case
+//! cargo run --example craft            write all cases to captures/
+//! cargo run --example craft -- ech     write the case `ech`
 //! ```
 //!
-//! What `captures/single.py` recorded is taken from there where a real conversation will do, the rest is written here. The same
-//! files come out of every run.
+//! Where a real connection is enough, it is taken from a case that `captures/single.py` recorded. Every run writes the same bytes.
 
-#![allow(missing_docs, unreachable_pub, reason = "a program of several files, and no library")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a recipe that cannot go on should say where"
-)]
+#![allow(missing_docs, unreachable_pub, reason = "modules of a program, not of a library")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a recipe fails")]
 
-mod blocked;
-mod file;
+mod blocking_cases;
+mod capture_file;
+mod conversation;
+mod encapsulation;
 mod frame;
-mod rows;
-mod say;
-mod site;
-mod talk;
-mod wrap;
+mod messages;
+mod reference_cases;
+mod site_cases;
 
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use file::Record;
-use file::pcap;
-use file::pcap_big_endian;
-use file::pcapng_section;
-use file::pcapng_statistics;
-use file::read_pcap;
+use capture_file::Record;
+use capture_file::pcap;
+use capture_file::pcap_big_endian;
+use capture_file::pcapng_section;
+use capture_file::pcapng_statistics;
+use capture_file::read_pcap;
 use frame::ACK;
 use frame::PSH;
 
+use conversation::Client;
+use conversation::End;
+use conversation::Server;
+use conversation::TcpConversation;
+use conversation::Trace;
+use encapsulation::ENCAPSULATIONS;
+use encapsulation::ETHERNET;
 use frame::SYN;
-use say::Special;
-use say::hello;
-use say::record;
-use talk::Client;
-use talk::End;
-use talk::Server;
-use talk::Talk;
-use talk::Wire;
-use wrap::ETHERNET;
-use wrap::WRAPPINGS;
+use messages::HelloOptions;
+use messages::hello;
+use messages::record;
 
-/// The file names of a case and their bytes.
+/// Names and contents of the files of a case.
 type Files = Vec<(String, Vec<u8>)>;
 
-/// A case: its name, what it shows, and how its files are made.
+/// A case: its name, what it shows, and the function that makes its files.
 type Case = (&'static str, &'static str, fn() -> Files);
 
 const CASES: &[Case] = &[
-    ("hello-split", "a ClientHello in three segments, cut inside of the name", || wire(hello_split)),
-    ("hello-out-of-order", "a ClientHello in two segments, the second first", || wire(hello_out_of_order)),
-    ("hello-records", "a ClientHello spread over many records", || wire(hello_records)),
-    (
-        "hello-post-quantum",
-        "a ClientHello whose name lies behind the key share of a post-quantum group",
-        || wire(post_quantum),
-    ),
-    ("hello-dropped", "a ClientHello sent again and again after a handshake, with no answer", || {
-        wire(hello_dropped)
+    ("client-hello-split", "a ClientHello in three TCP segments, split inside the server name", || {
+        one_file(client_hello_split)
     }),
-    ("hello-reset", "a connection reset as soon as the ClientHello named its server", || wire(hello_reset)),
-    ("ech", "an encrypted ClientHello: the name is the outer one", || wire(ech)),
-    ("alert", "a server that refuses the handshake with an alert", || wire(alert)),
-    ("starttls", "TLS behind STARTTLS of a mail server", || wire(starttls)),
-    (
-        "connect",
-        "a proxy, found by its name, that first asks who is there, then lets a CONNECT through; TLS inside",
-        || wire(connect),
-    ),
-    ("socks", "SOCKS 5 to a name; TLS inside", || wire(socks)),
-    ("quic", "QUIC version 1 with a ClientHello over two Initial packets", || wire(quic)),
-    ("quic-v2", "QUIC version 2", || wire(quic_v2)),
-    (
-        "inside",
-        "what TLS and QUIC carry, as it shows from outside: DNS over TLS, over HTTPS and over QUIC, SMB over QUIC",
-        || wire(inside),
-    ),
-    ("dns-https", "HTTPS and SVCB answers: hints, keys of ECH, a target with its address", || {
-        wire(dns_https)
+    ("client-hello-out-of-order", "a ClientHello in two TCP segments that arrive out of order", || {
+        one_file(client_hello_out_of_order)
     }),
-    ("dns-srv", "an SRV answer that brings its server's address along, and TLS to it", || wire(dns_srv)),
-    ("dns-error", "a resolver that says why it will not answer (extended error)", || wire(dns_error)),
-    (
-        "mid-stream",
-        "a capture that begins inside of a conversation, with a keep-alive before the request",
-        || wire(mid_stream),
-    ),
-    ("one-sided", "only what the client sends is in the capture", one_sided),
-    ("port-reuse", "two conversations on the same ports, one after the other", || wire(port_reuse)),
-    ("simultaneous-open", "both sides send SYN at once", || wire(simultaneous_open)),
-    ("sequence-wrap", "sequence numbers that pass zero inside of the ClientHello", || wire(sequence_wrap)),
-    ("syn-ack-again", "a server that forgets its first SYN-ACK and answers with other numbers", || {
-        wire(syn_ack_again)
+    ("client-hello-records", "a ClientHello fragmented over many TLS records", || {
+        one_file(client_hello_records)
     }),
-    ("fragments-ipv4", "IPv4 fragments, in order", || wrapped("fragments", &lab("happy", STORAGE))),
-    ("fragments-ipv6", "IPv6 fragments, the last first", fragments_ipv6),
+    (
+        "client-hello-post-quantum",
+        "a ClientHello with a post-quantum key share, and the server name after it",
+        || one_file(client_hello_post_quantum),
+    ),
+    (
+        "client-hello-dropped",
+        "a ClientHello that is retransmitted after the handshake without a reply",
+        || one_file(client_hello_dropped),
+    ),
+    ("client-hello-reset", "a connection reset right after the ClientHello", || one_file(client_hello_reset)),
+    ("ech", "an encrypted ClientHello: the visible name is the outer one", || one_file(ech)),
+    ("tls-alert", "a server that refuses the handshake with an alert", || one_file(tls_alert)),
+    ("starttls", "TLS after STARTTLS on a mail server", || one_file(starttls)),
+    (
+        "proxy-connect",
+        "a proxy resolved by name: CONNECT with authentication (407, then 200), and TLS in the tunnel",
+        || one_file(proxy_connect),
+    ),
+    ("proxy-socks", "SOCKS 5 with a domain name, and TLS in the tunnel", || one_file(proxy_socks)),
+    ("quic", "QUIC version 1 with a ClientHello in two Initial packets", || one_file(quic)),
+    ("quic-v2", "QUIC version 2", || one_file(quic_v2)),
+    (
+        "app-inside-tls",
+        "applications inferred inside TLS and QUIC: DNS over TLS, HTTPS and QUIC, and SMB over QUIC",
+        || one_file(app_inside_tls),
+    ),
+    (
+        "dns-https",
+        "HTTPS and SVCB records: address hints, an ECH configuration, and a target with its address",
+        || one_file(dns_https),
+    ),
+    (
+        "dns-srv",
+        "an SRV record with the target's address in the additional section, and TLS to that target",
+        || one_file(dns_srv),
+    ),
+    ("dns-error", "DNS errors with an extended error (RFC 8914)", || one_file(dns_error)),
+    ("mid-stream", "a capture that starts mid-stream, with a TCP keep-alive before the request", || {
+        one_file(mid_stream)
+    }),
+    ("one-sided", "a one-sided capture: packets of the client only", one_sided),
+    ("port-reuse", "two connections with the same 5-tuple, one after the other", || one_file(port_reuse)),
+    ("simultaneous-open", "a simultaneous open: both sides send a SYN", || one_file(simultaneous_open)),
+    ("sequence-wrap", "sequence numbers that wrap inside the ClientHello", || one_file(sequence_wrap)),
+    ("syn-ack-changed", "a server that answers a SYN twice, with different initial sequence numbers", || {
+        one_file(syn_ack_changed)
+    }),
+    ("fragments-ipv4", "IPv4 fragments, in order", || {
+        encapsulated("fragments", &recorded("working-site", STORAGE))
+    }),
+    ("fragments-ipv6", "IPv6 fragments, last fragment first", fragments_ipv6),
     (
         "duplicates",
-        "every frame twice, as a span port of both directions shows it; each counts once",
+        "every frame captured twice by a mirror port of both directions; duplicates are counted once",
         duplicates,
     ),
-    ("cut-file", "a file that ends inside of a record", cut_file),
-    ("rotated", "two files with a look-up and a conversation across the seam", rotated),
-    ("gzip", "a compressed file", || {
-        vec![("capture.pcap.gz".into(), gzip(&pcap(ETHERNET, &lab("happy", STORAGE))))]
+    ("truncated-file", "a file that ends inside a record", truncated_file),
+    (
+        "rotated-files",
+        "three files, with a DNS query and a TLS connection that continue in the next file",
+        rotated_files,
+    ),
+    ("gzip", "a pcap file compressed with gzip", || {
+        vec![("capture.pcap.gz".into(), gzip(&pcap(ETHERNET, &recorded("working-site", STORAGE))))]
     }),
-    ("zstd", "a compressed file", zstd),
-    ("pcap-nanoseconds", "big-endian, with nanoseconds", nanoseconds),
-    ("sensor-drops", "a SYN without an answer, in a capture whose sensor says that it lost packets", || {
-        vec![("capture.pcapng".into(), dropped())]
+    ("zstd", "a pcap file compressed with zstd", zstd),
+    ("pcap-nanoseconds", "a big-endian pcap file with nanoseconds", nanoseconds),
+    ("capture-drops", "a SYN without a reply, in a capture whose statistics report dropped packets", || {
+        vec![("capture.pcapng".into(), with_drops())]
     }),
     (
-        "sensor-drops-gzip",
-        "the same, compressed: that packets were lost is known only at its end, when the rows are told",
-        || vec![("capture.pcapng.gz".into(), gzip(&dropped()))],
+        "capture-drops-gzip",
+        "the same file compressed: the statistics at its end are read only after the rows were written",
+        || vec![("capture.pcapng.gz".into(), gzip(&with_drops()))],
     ),
-    ("pcapng-sections", "two sections, each with interfaces of its own link types", sections),
-    ("wrapped-vlan", "a VLAN tag", || wrapped("vlan", &lab("happy", STORAGE))),
-    ("wrapped-qinq", "two VLAN tags", || wrapped("qinq", &lab("happy", STORAGE))),
-    ("wrapped-vxlan", "VXLAN", || wrapped("vxlan", &lab("happy", STORAGE))),
-    ("wrapped-geneve", "GENEVE", || wrapped("geneve", &lab("happy", STORAGE))),
-    ("wrapped-gre", "GRE", || wrapped("gre", &lab("happy", STORAGE))),
-    ("wrapped-erspan", "ERSPAN type II", || wrapped("erspan", &lab("happy", STORAGE))),
-    ("wrapped-mpls", "two MPLS labels", || wrapped("mpls", &lab("happy", STORAGE))),
-    ("wrapped-pppoe", "PPPoE", || wrapped("pppoe", &lab("happy", STORAGE))),
-    ("wrapped-6in4", "IPv6 inside IPv4", || wrapped("ip-in-ip", &lab("ipv6", ""))),
-    ("link-sll", "Linux cooked capture", || wrapped("sll", &lab("happy", STORAGE))),
-    ("link-sll2", "Linux cooked capture, version 2", || wrapped("sll2", &lab("happy", STORAGE))),
-    ("link-raw", "packets without a link header", || wrapped("raw", &lab("happy", STORAGE))),
-    ("link-null", "BSD loopback", || wrapped("null", &lab("happy", STORAGE))),
+    ("pcapng-sections", "two pcapng sections whose interfaces have different link types", sections),
+    ("encap-vlan", "a VLAN tag", || encapsulated("vlan", &recorded("working-site", STORAGE))),
+    ("encap-qinq", "two VLAN tags", || encapsulated("qinq", &recorded("working-site", STORAGE))),
+    ("encap-vxlan", "VXLAN", || encapsulated("vxlan", &recorded("working-site", STORAGE))),
+    ("encap-geneve", "GENEVE", || encapsulated("geneve", &recorded("working-site", STORAGE))),
+    ("encap-gre", "GRE", || encapsulated("gre", &recorded("working-site", STORAGE))),
+    ("encap-erspan", "ERSPAN type II", || encapsulated("erspan", &recorded("working-site", STORAGE))),
+    ("encap-mpls", "two MPLS labels", || encapsulated("mpls", &recorded("working-site", STORAGE))),
+    ("encap-pppoe", "PPPoE", || encapsulated("pppoe", &recorded("working-site", STORAGE))),
+    ("encap-6in4", "IPv6 in IPv4", || encapsulated("ip-in-ip", &recorded("ipv6", ""))),
+    ("link-sll", "link type LINUX_SLL (cooked capture)", || {
+        encapsulated("sll", &recorded("working-site", STORAGE))
+    }),
+    ("link-sll2", "link type LINUX_SLL2 (cooked capture, version 2)", || {
+        encapsulated("sll2", &recorded("working-site", STORAGE))
+    }),
+    ("link-raw", "link type RAW: IP packets without a link-layer header", || {
+        encapsulated("raw", &recorded("working-site", STORAGE))
+    }),
+    ("link-null", "link type NULL (BSD loopback)", || {
+        encapsulated("null", &recorded("working-site", STORAGE))
+    }),
 ];
 
 fn main() {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    for (name, shows, make) in CASES.iter().chain(site::CASES).chain(rows::CASES).chain(blocked::CASES) {
+    for (name, shows, make) in
+        CASES.iter().chain(site_cases::CASES).chain(reference_cases::CASES).chain(blocking_cases::CASES)
+    {
         if !chosen.is_empty() && !chosen.iter().any(|chosen| chosen == name) {
             continue;
         }
@@ -172,378 +195,383 @@ const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(a, b, c, d))
 }
 
-/// One file of what `play` puts on a wire.
-fn wire(play: fn(&mut Wire)) -> Files {
-    let mut wire = Wire::default();
-    play(&mut wire);
-    vec![("capture.pcap".into(), pcap(ETHERNET, &wire.records))]
+/// One pcap file of the packets that `write_trace` writes.
+fn one_file(write_trace: fn(&mut Trace)) -> Files {
+    let mut trace = Trace::default();
+    write_trace(&mut trace);
+    vec![("capture.pcap".into(), pcap(ETHERNET, &trace.records))]
 }
 
-fn talk(port: u16, server: End) -> Talk {
-    Talk::new((SERVER, port), server, [1000, 5000])
+fn conversation(port: u16, server: End) -> TcpConversation {
+    TcpConversation::new((SERVER, port), server, [1000, 5000])
 }
 
-/// A hello in one record.
-fn whole(name: &str) -> Vec<u8> {
-    record(22, &hello(name, Special::default()))
+/// A ClientHello in one TLS record.
+fn hello_record(name: &str) -> Vec<u8> {
+    record(22, &hello(name, HelloOptions::default()))
 }
 
-/// The rest of a conversation whose hello was sent.
-fn accepted(talk: &mut Talk, wire: &mut Wire) {
-    talk.say(wire, Server, &say::server_hello());
-    talk.say(wire, Client, &[&[20, 3, 3, 0, 1, 1][..], &record(23, &say::noise(20, 53))].concat());
-    talk.say(wire, Server, &record(23, &say::noise(21, 300)));
-    talk.close(wire);
+/// The rest of a TLS connection after the ClientHello.
+fn finish_tls(tcp: &mut TcpConversation, trace: &mut Trace) {
+    tcp.send(trace, Server, &messages::server_hello());
+    tcp.send(trace, Client, &[&[20, 3, 3, 0, 1, 1][..], &record(23, &messages::filler(20, 53))].concat());
+    tcp.send(trace, Server, &record(23, &messages::filler(21, 300)));
+    tcp.close(trace);
 }
 
-fn hello_split(wire: &mut Wire) {
-    let mut talk = talk(50001, AT_STORAGE);
-    talk.open(wire);
-    let hello = whole(STORAGE);
+fn client_hello_split(trace: &mut Trace) {
+    let mut tcp = conversation(50001, AT_STORAGE);
+    tcp.open(trace);
+    let hello = hello_record(STORAGE);
     let name = hello.windows(STORAGE.len()).position(|part| part == STORAGE.as_bytes()).unwrap();
     for part in [&hello[..3], &hello[3..name + 9], &hello[name + 9..]] {
-        talk.segment(wire, Client, ACK | PSH, part);
+        tcp.segment(trace, Client, ACK | PSH, part);
     }
-    accepted(&mut talk, wire);
+    finish_tls(&mut tcp, trace);
 }
 
-fn hello_out_of_order(wire: &mut Wire) {
-    let mut talk = talk(50002, AT_STORAGE);
-    talk.open(wire);
-    let hello = record(22, &hello(STORAGE, Special { post_quantum: true, ..Special::default() }));
-    let first = talk.next[0];
-    talk.segment_at(wire, Client, ACK | PSH, first.wrapping_add(1200), &hello[1200..]);
-    talk.segment_at(wire, Client, ACK, first, &hello[..1200]);
-    talk.next[0] = first.wrapping_add(hello.len() as u32);
-    accepted(&mut talk, wire);
+fn client_hello_out_of_order(trace: &mut Trace) {
+    let mut tcp = conversation(50002, AT_STORAGE);
+    tcp.open(trace);
+    let hello = record(22, &hello(STORAGE, HelloOptions { post_quantum: true, ..HelloOptions::default() }));
+    let first = tcp.next_seq[0];
+    tcp.segment_at(trace, Client, ACK | PSH, first.wrapping_add(1200), &hello[1200..]);
+    tcp.segment_at(trace, Client, ACK, first, &hello[..1200]);
+    tcp.next_seq[0] = first.wrapping_add(hello.len() as u32);
+    finish_tls(&mut tcp, trace);
 }
 
-fn hello_records(wire: &mut Wire) {
-    let mut talk = talk(50003, AT_STORAGE);
-    talk.open(wire);
-    let hello = hello(STORAGE, Special::default());
+fn client_hello_records(trace: &mut Trace) {
+    let mut tcp = conversation(50003, AT_STORAGE);
+    tcp.open(trace);
+    let hello = hello(STORAGE, HelloOptions::default());
     let records: Vec<u8> = hello.chunks(20).flat_map(|part| record(22, part)).collect();
-    talk.say(wire, Client, &records);
-    accepted(&mut talk, wire);
+    tcp.send(trace, Client, &records);
+    finish_tls(&mut tcp, trace);
 }
 
-fn post_quantum(wire: &mut Wire) {
-    let mut talk = talk(50004, AT_STORAGE);
-    talk.open(wire);
-    talk.say(
-        wire,
+fn client_hello_post_quantum(trace: &mut Trace) {
+    let mut tcp = conversation(50004, AT_STORAGE);
+    tcp.open(trace);
+    tcp.send(
+        trace,
         Client,
-        &record(22, &hello(STORAGE, Special { post_quantum: true, ..Special::default() })),
+        &record(22, &hello(STORAGE, HelloOptions { post_quantum: true, ..HelloOptions::default() })),
     );
-    accepted(&mut talk, wire);
+    finish_tls(&mut tcp, trace);
 }
 
-fn hello_dropped(wire: &mut Wire) {
-    let mut talk = talk(50005, AT_SYNC);
-    talk.open(wire);
-    let hello = whole(SYNC);
-    let first = talk.next[0];
+fn client_hello_dropped(trace: &mut Trace) {
+    let mut tcp = conversation(50005, AT_SYNC);
+    tcp.open(trace);
+    let hello = hello_record(SYNC);
+    let first = tcp.next_seq[0];
     for millis in [0, 300, 600, 1200, 2400] {
-        wire.wait(millis);
-        talk.segment_at(wire, Client, ACK | PSH, first, &hello);
+        trace.wait(millis);
+        tcp.segment_at(trace, Client, ACK | PSH, first, &hello);
     }
-    // The capture goes on: that nothing came is no matter of its end.
-    wire.wait(60_000);
-    wire.look_up(
+    // The capture continues, so the missing reply is not explained by its end.
+    trace.wait(60_000);
+    trace.dns_exchange(
         SERVER,
         RESOLVER,
         40006,
-        &say::query(6, SYNC, 28),
-        &say::response(6, SYNC, 28, 0, [&[], &[]]),
+        &messages::query(6, SYNC, 28),
+        &messages::response(6, SYNC, 28, 0, [&[], &[]]),
     );
 }
 
-fn hello_reset(wire: &mut Wire) {
-    let mut talk = talk(50006, AT_SYNC);
-    talk.open(wire);
-    talk.segment(wire, Client, ACK | PSH, &whole(SYNC));
-    talk.reset(wire, Server);
+fn client_hello_reset(trace: &mut Trace) {
+    let mut tcp = conversation(50006, AT_SYNC);
+    tcp.open(trace);
+    tcp.segment(trace, Client, ACK | PSH, &hello_record(SYNC));
+    tcp.reset(trace, Server);
 }
 
-fn ech(wire: &mut Wire) {
-    let mut talk = talk(50007, (v4(93, 184, 215, 14), 443));
-    talk.open(wire);
-    let special = Special { encrypted: true, ..Special::default() };
-    talk.say(wire, Client, &record(22, &hello("public.vendor.example", special)));
-    accepted(&mut talk, wire);
+fn ech(trace: &mut Trace) {
+    let mut tcp = conversation(50007, (v4(93, 184, 215, 14), 443));
+    tcp.open(trace);
+    let options = HelloOptions { ech: true, ..HelloOptions::default() };
+    tcp.send(trace, Client, &record(22, &hello("public.vendor.example", options)));
+    finish_tls(&mut tcp, trace);
 }
 
-fn alert(wire: &mut Wire) {
-    let mut talk = talk(50008, AT_STORAGE);
-    talk.open(wire);
-    talk.say(wire, Client, &whole(STORAGE));
+fn tls_alert(trace: &mut Trace) {
+    let mut tcp = conversation(50008, AT_STORAGE);
+    tcp.open(trace);
+    tcp.send(trace, Client, &hello_record(STORAGE));
     // RFC 8446 §6: fatal, handshake_failure.
-    talk.say(wire, Server, &record(21, &[2, 40]));
-    talk.close(wire);
+    tcp.send(trace, Server, &record(21, &[2, 40]));
+    tcp.close(trace);
 }
 
-fn starttls(wire: &mut Wire) {
-    let mut talk = talk(50009, (v4(93, 184, 215, 25), 587));
-    talk.open(wire);
-    talk.say(wire, Server, b"220 mail.vendor.example ESMTP\r\n");
-    talk.say(wire, Client, b"EHLO fs1.contoso.example\r\n");
-    talk.say(wire, Server, b"250-mail.vendor.example\r\n250 STARTTLS\r\n");
-    talk.say(wire, Client, b"STARTTLS\r\n");
-    talk.say(wire, Server, b"220 go ahead\r\n");
-    talk.say(wire, Client, &whole("mail.vendor.example"));
-    accepted(&mut talk, wire);
+fn starttls(trace: &mut Trace) {
+    let mut tcp = conversation(50009, (v4(93, 184, 215, 25), 587));
+    tcp.open(trace);
+    tcp.send(trace, Server, b"220 mail.vendor.example ESMTP\r\n");
+    tcp.send(trace, Client, b"EHLO fs1.contoso.example\r\n");
+    tcp.send(trace, Server, b"250-mail.vendor.example\r\n250 STARTTLS\r\n");
+    tcp.send(trace, Client, b"STARTTLS\r\n");
+    tcp.send(trace, Server, b"220 go ahead\r\n");
+    tcp.send(trace, Client, &hello_record("mail.vendor.example"));
+    finish_tls(&mut tcp, trace);
 }
 
-fn connect(wire: &mut Wire) {
+fn proxy_connect(trace: &mut Trace) {
     let name = "proxy.vendor.example";
-    let address = say::resource(name, 1, &[10, 1, 0, 8]);
-    wire.look_up(
+    let address = messages::resource(name, 1, &[10, 1, 0, 8]);
+    trace.dns_exchange(
         SERVER,
         RESOLVER,
         40010,
-        &say::query(10, name, 1),
-        &say::response(10, name, 1, 0, [&[address], &[]]),
+        &messages::query(10, name, 1),
+        &messages::response(10, name, 1, 0, [&[address], &[]]),
     );
-    let mut talk = talk(50010, PROXY);
-    talk.open(wire);
+    let mut tcp = conversation(50010, PROXY);
+    tcp.open(trace);
     let request = |more: &str| format!("CONNECT {SYNC}:443 HTTP/1.1\r\nHost: {SYNC}:443\r\n{more}\r\n");
-    talk.say(wire, Client, request("").as_bytes());
-    talk.say(
-        wire,
+    tcp.send(trace, Client, request("").as_bytes());
+    tcp.send(
+        trace,
         Server,
         b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Negotiate\r\nContent-Length: 7\r\n\r\nsign in",
     );
-    talk.say(wire, Client, request("Proxy-Authorization: Negotiate bm90IGEgc2VjcmV0\r\n").as_bytes());
-    talk.say(wire, Server, b"HTTP/1.1 200 Connection established\r\n\r\n");
-    talk.say(wire, Client, &whole(SYNC));
-    accepted(&mut talk, wire);
+    tcp.send(trace, Client, request("Proxy-Authorization: Negotiate bm90IGEgc2VjcmV0\r\n").as_bytes());
+    tcp.send(trace, Server, b"HTTP/1.1 200 Connection established\r\n\r\n");
+    tcp.send(trace, Client, &hello_record(SYNC));
+    finish_tls(&mut tcp, trace);
 }
 
-fn socks(wire: &mut Wire) {
-    let mut talk = talk(50011, (v4(10, 1, 0, 8), 1080));
-    talk.open(wire);
-    talk.say(wire, Client, &[5, 1, 0]);
-    talk.say(wire, Server, &[5, 0]);
+fn proxy_socks(trace: &mut Trace) {
+    let mut tcp = conversation(50011, (v4(10, 1, 0, 8), 1080));
+    tcp.open(trace);
+    tcp.send(trace, Client, &[5, 1, 0]);
+    tcp.send(trace, Server, &[5, 0]);
     let request = [&[5, 1, 0, 3, SYNC.len() as u8][..], SYNC.as_bytes(), &443u16.to_be_bytes()].concat();
-    talk.say(wire, Client, &request);
-    talk.say(wire, Server, &[5, 0, 0, 1, 10, 1, 0, 8, 0xc0, 0]);
-    talk.say(wire, Client, &whole(SYNC));
-    accepted(&mut talk, wire);
+    tcp.send(trace, Client, &request);
+    tcp.send(trace, Server, &[5, 0, 0, 1, 10, 1, 0, 8, 0xc0, 0]);
+    tcp.send(trace, Client, &hello_record(SYNC));
+    finish_tls(&mut tcp, trace);
 }
 
-fn quic(wire: &mut Wire) {
-    let special = Special { post_quantum: true, quic: true, ..Special::default() };
-    let hello = hello(STORAGE, special);
-    for initial in say::initials(&say::QUIC_1, &hello, 2) {
-        wire.datagram(Client, (SERVER, 50012), AT_STORAGE, &initial);
+fn quic(trace: &mut Trace) {
+    let options = HelloOptions { post_quantum: true, quic: true, ..HelloOptions::default() };
+    let hello = hello(STORAGE, options);
+    for initial in messages::initials(&messages::QUIC_1, &hello, 2) {
+        trace.datagram(Client, (SERVER, 50012), AT_STORAGE, &initial);
     }
     for seed in 30..33 {
-        wire.datagram(Server, (SERVER, 50012), AT_STORAGE, &[&[0x40][..], &say::noise(seed, 300)].concat());
+        trace.datagram(
+            Server,
+            (SERVER, 50012),
+            AT_STORAGE,
+            &[&[0x40][..], &messages::filler(seed, 300)].concat(),
+        );
     }
 }
 
-fn quic_v2(wire: &mut Wire) {
-    let hello = hello(STORAGE, Special { quic: true, ..Special::default() });
-    for initial in say::initials(&say::QUIC_2, &hello, 1) {
-        wire.datagram(Client, (SERVER, 50013), AT_STORAGE, &initial);
+fn quic_v2(trace: &mut Trace) {
+    let hello = hello(STORAGE, HelloOptions { quic: true, ..HelloOptions::default() });
+    for initial in messages::initials(&messages::QUIC_2, &hello, 1) {
+        trace.datagram(Client, (SERVER, 50013), AT_STORAGE, &initial);
     }
-    wire.datagram(Server, (SERVER, 50013), AT_STORAGE, &[&[0x40][..], &say::noise(30, 300)].concat());
+    trace.datagram(Server, (SERVER, 50013), AT_STORAGE, &[&[0x40][..], &messages::filler(30, 300)].concat());
 }
 
-fn inside(wire: &mut Wire) {
+fn app_inside_tls(trace: &mut Trace) {
     let resolver = v4(203, 0, 113, 53);
-    for (port, server_port, name, protocol) in [
+    for (port, server_port, name, alpn) in [
         (50021, 853, "dot.vendor.example", Some("dot")),
         (50022, 443, "dot.vendor.example", Some("dot")),
         (50023, 443, "dns.google", None),
         (50024, 8443, "dns.google", None),
     ] {
-        let mut talk = talk(port, (resolver, server_port));
-        talk.open(wire);
-        let special = Special { protocol, ..Special::default() };
-        talk.say(wire, Client, &record(22, &hello(name, special)));
-        accepted(&mut talk, wire);
+        let mut tcp = conversation(port, (resolver, server_port));
+        tcp.open(trace);
+        let options = HelloOptions { alpn, ..HelloOptions::default() };
+        tcp.send(trace, Client, &record(22, &hello(name, options)));
+        finish_tls(&mut tcp, trace);
     }
-    for (port, server_port, name, protocol) in [
+    for (port, server_port, name, alpn) in [
         (50025, 443, "files.contoso.example", Some("smb")),
         (50026, 853, "doq.vendor.example", Some("doq")),
         (50027, 443, "dns.google", None),
     ] {
-        let hello = hello(name, Special { quic: true, protocol, ..Special::default() });
-        for initial in say::initials(&say::QUIC_1, &hello, 1) {
-            wire.datagram(Client, (SERVER, port), (resolver, server_port), &initial);
+        let hello = hello(name, HelloOptions { quic: true, alpn, ..HelloOptions::default() });
+        for initial in messages::initials(&messages::QUIC_1, &hello, 1) {
+            trace.datagram(Client, (SERVER, port), (resolver, server_port), &initial);
         }
-        let answer = [&[0x40][..], &say::noise(30, 300)].concat();
-        wire.datagram(Server, (SERVER, port), (resolver, server_port), &answer);
+        let answer = [&[0x40][..], &messages::filler(30, 300)].concat();
+        trace.datagram(Server, (SERVER, port), (resolver, server_port), &answer);
     }
 }
 
-/// RFC 9460 §14.3.2: keys of service parameters.
+/// RFC 9460 §14.3.2: SvcParamKeys.
 const ALPN: u16 = 1;
 const IPV4_HINT: u16 = 4;
 const ECH: u16 = 5;
 
-fn dns_https(wire: &mut Wire) {
+fn dns_https(trace: &mut Trace) {
     const HTTPS: u16 = 65;
     const SVCB: u16 = 64;
     let name = "www.vendor.example";
-    let here = say::service(
+    let own_name = messages::svcb_data(
         1,
         "",
-        &[(ALPN, b"\x02h3\x02h2"), (IPV4_HINT, &[93, 184, 215, 14]), (ECH, &say::noise(40, 24))],
+        &[(ALPN, b"\x02h3\x02h2"), (IPV4_HINT, &[93, 184, 215, 14]), (ECH, &messages::filler(40, 24))],
     );
-    let answer = say::resource(name, HTTPS, &here);
-    wire.look_up(
+    let answer = messages::resource(name, HTTPS, &own_name);
+    trace.dns_exchange(
         SERVER,
         RESOLVER,
         40001,
-        &say::query(1, name, HTTPS),
-        &say::response(1, name, HTTPS, 0, [&[answer], &[]]),
+        &messages::query(1, name, HTTPS),
+        &messages::response(1, name, HTTPS, 0, [&[answer], &[]]),
     );
     let (name, target) = ("_dns.resolver.example", "dns.vendor.example");
-    let answer = say::resource(name, SVCB, &say::service(1, target, &[(ALPN, b"\x03dot")]));
-    let address = say::resource(target, 1, &[93, 184, 215, 53]);
-    wire.look_up(
+    let answer = messages::resource(name, SVCB, &messages::svcb_data(1, target, &[(ALPN, b"\x03dot")]));
+    let address = messages::resource(target, 1, &[93, 184, 215, 53]);
+    trace.dns_exchange(
         SERVER,
         RESOLVER,
         40002,
-        &say::query(2, name, SVCB),
-        &say::response(2, name, SVCB, 0, [&[answer], &[address]]),
+        &messages::query(2, name, SVCB),
+        &messages::response(2, name, SVCB, 0, [&[answer], &[address]]),
     );
 }
 
-fn dns_srv(wire: &mut Wire) {
+fn dns_srv(trace: &mut Trace) {
     const SRV: u16 = 33;
     let (name, target) = ("_sync._tcp.vendor.example", "sync1.vendor.example");
-    let answer = say::resource(name, SRV, &say::server(443, target));
+    let answer = messages::resource(name, SRV, &messages::srv_data(443, target));
     let addresses = [
-        say::resource(target, 1, &[93, 184, 215, 99]),
-        say::resource("other.vendor.example", 1, &[192, 0, 2, 9]),
+        messages::resource(target, 1, &[93, 184, 215, 99]),
+        messages::resource("other.vendor.example", 1, &[192, 0, 2, 9]),
     ];
-    wire.look_up(
+    trace.dns_exchange(
         SERVER,
         RESOLVER,
         40003,
-        &say::query(3, name, SRV),
-        &say::response(3, name, SRV, 0, [&[answer], &addresses]),
+        &messages::query(3, name, SRV),
+        &messages::response(3, name, SRV, 0, [&[answer], &addresses]),
     );
-    let mut talk = talk(50014, (v4(93, 184, 215, 99), 443));
-    talk.open(wire);
-    talk.say(wire, Client, &whole(target));
-    accepted(&mut talk, wire);
+    let mut tcp = conversation(50014, (v4(93, 184, 215, 99), 443));
+    tcp.open(trace);
+    tcp.send(trace, Client, &hello_record(target));
+    finish_tls(&mut tcp, trace);
 }
 
-fn dns_error(wire: &mut Wire) {
-    // RFC 8914 §4.16: 15 is Blocked; SERVFAIL and NXDOMAIN come with it.
-    let blocked = say::extended_error(15, "not allowed by the site's policy");
-    wire.look_up(
+fn dns_error(trace: &mut Trace) {
+    // RFC 8914 §4.16: 15 is Blocked; it accompanies SERVFAIL and NXDOMAIN.
+    let blocked = messages::extended_error(15, "not allowed by the site's policy");
+    trace.dns_exchange(
         SERVER,
         RESOLVER,
         40004,
-        &say::query(4, SYNC, 1),
-        &say::response(4, SYNC, 1, 3, [&[], &[blocked]]),
+        &messages::query(4, SYNC, 1),
+        &messages::response(4, SYNC, 1, 3, [&[], &[blocked]]),
     );
-    let broken = say::extended_error(22, "");
-    wire.look_up(
+    let broken = messages::extended_error(22, "");
+    trace.dns_exchange(
         SERVER,
         RESOLVER,
         40005,
-        &say::query(5, STORAGE, 1),
-        &say::response(5, STORAGE, 1, 2, [&[], &[broken]]),
+        &messages::query(5, STORAGE, 1),
+        &messages::response(5, STORAGE, 1, 2, [&[], &[broken]]),
     );
 }
 
-fn mid_stream(wire: &mut Wire) {
-    let mut talk = talk(50015, (v4(23, 32, 0, 17), 80));
-    talk.segment_at(wire, Client, ACK, talk.next[0].wrapping_sub(1), &[0]);
-    talk.segment(wire, Server, ACK, &[]);
-    wire.wait(600);
-    talk.say(wire, Client, b"GET /status HTTP/1.1\r\nHost: ocsp.msocsp.com\r\n\r\n");
-    talk.say(wire, Server, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+fn mid_stream(trace: &mut Trace) {
+    let mut tcp = conversation(50015, (v4(23, 32, 0, 17), 80));
+    tcp.segment_at(trace, Client, ACK, tcp.next_seq[0].wrapping_sub(1), &[0]);
+    tcp.segment(trace, Server, ACK, &[]);
+    trace.wait(600);
+    tcp.send(trace, Client, b"GET /status HTTP/1.1\r\nHost: ocsp.msocsp.com\r\n\r\n");
+    tcp.send(trace, Server, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
 }
 
 fn one_sided() -> Files {
-    let mut records = lab("happy", STORAGE);
+    let mut records = recorded("working-site", STORAGE);
     let client = Ipv4Addr::new(10, 1, 0, 4).octets();
     records.retain(|record| record.bytes[26..30] == client);
     vec![("capture.pcap".into(), pcap(ETHERNET, &records))]
 }
 
-fn port_reuse(wire: &mut Wire) {
+fn port_reuse(trace: &mut Trace) {
     for (first, name) in [([1000, 5000], STORAGE), ([90_000, 70_000], SYNC)] {
-        let mut talk = Talk::new((SERVER, 50016), AT_STORAGE, first);
-        talk.open(wire);
-        talk.say(wire, Client, &whole(name));
-        accepted(&mut talk, wire);
-        wire.wait(2000);
+        let mut tcp = TcpConversation::new((SERVER, 50016), AT_STORAGE, first);
+        tcp.open(trace);
+        tcp.send(trace, Client, &hello_record(name));
+        finish_tls(&mut tcp, trace);
+        trace.wait(2000);
     }
 }
 
-fn simultaneous_open(wire: &mut Wire) {
-    let mut talk = talk(50017, (v4(93, 184, 215, 14), 443));
+fn simultaneous_open(trace: &mut Trace) {
+    let mut tcp = conversation(50017, (v4(93, 184, 215, 14), 443));
     // RFC 9293 §3.5, figure 7.
-    let first = talk.next;
-    talk.segment(wire, Client, SYN, &[]);
-    talk.segment(wire, Server, SYN, &[]);
-    talk.segment_at(wire, Client, SYN | ACK, first[0], &[]);
-    talk.segment_at(wire, Server, SYN | ACK, first[1], &[]);
-    talk.say(wire, Client, &whole("updates.vendor.example"));
-    accepted(&mut talk, wire);
+    let first = tcp.next_seq;
+    tcp.segment(trace, Client, SYN, &[]);
+    tcp.segment(trace, Server, SYN, &[]);
+    tcp.segment_at(trace, Client, SYN | ACK, first[0], &[]);
+    tcp.segment_at(trace, Server, SYN | ACK, first[1], &[]);
+    tcp.send(trace, Client, &hello_record("updates.vendor.example"));
+    finish_tls(&mut tcp, trace);
 }
 
-fn sequence_wrap(wire: &mut Wire) {
-    let mut talk = Talk::new((SERVER, 50018), AT_STORAGE, [u32::MAX - 100, u32::MAX - 50]);
-    talk.open(wire);
-    let hello = whole(STORAGE);
+fn sequence_wrap(trace: &mut Trace) {
+    let mut tcp = TcpConversation::new((SERVER, 50018), AT_STORAGE, [u32::MAX - 100, u32::MAX - 50]);
+    tcp.open(trace);
+    let hello = hello_record(STORAGE);
     for part in hello.chunks(80) {
-        talk.segment(wire, Client, ACK | PSH, part);
+        tcp.segment(trace, Client, ACK | PSH, part);
     }
-    accepted(&mut talk, wire);
+    finish_tls(&mut tcp, trace);
 }
 
-fn syn_ack_again(wire: &mut Wire) {
-    let mut talk = talk(50019, AT_STORAGE);
-    talk.segment(wire, Client, SYN, &[]);
-    talk.segment(wire, Server, SYN | ACK, &[]);
-    wire.wait(1000);
-    talk.next[1] = 777_000;
-    talk.segment(wire, Server, SYN | ACK, &[]);
-    talk.segment(wire, Client, ACK, &[]);
-    talk.say(wire, Client, &whole(STORAGE));
-    accepted(&mut talk, wire);
+fn syn_ack_changed(trace: &mut Trace) {
+    let mut tcp = conversation(50019, AT_STORAGE);
+    tcp.segment(trace, Client, SYN, &[]);
+    tcp.segment(trace, Server, SYN | ACK, &[]);
+    trace.wait(1000);
+    tcp.next_seq[1] = 777_000;
+    tcp.segment(trace, Server, SYN | ACK, &[]);
+    tcp.segment(trace, Client, ACK, &[]);
+    tcp.send(trace, Client, &hello_record(STORAGE));
+    finish_tls(&mut tcp, trace);
 }
 
-/// What the lab recorded: of a case, the look-ups of `name` and the conversations with its address; all of it without a name.
-fn lab(case: &str, name: &str) -> Vec<Record> {
+/// The packets of a recorded case: DNS messages about `name` and connections to its address, or all packets if `name` is empty.
+fn recorded(case: &str, name: &str) -> Vec<Record> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(case).join("capture.pcap");
     let mut records = read_pcap(&std::fs::read(path).unwrap());
     let first = name.split('.').next().unwrap().as_bytes();
-    let IpAddr::V4(address) = AT_STORAGE.0 else { unreachable!("storage is at an IPv4 address") };
+    let IpAddr::V4(address) = AT_STORAGE.0 else { unreachable!("the storage server has an IPv4 address") };
     let about = |record: &Record| {
         let bytes = &record.bytes;
         let between = [26, 30].iter().any(|at| bytes[*at..at + 4] == address.octets());
         first.is_empty() || between || bytes[23] == 17 && bytes.windows(first.len()).any(|part| part == first)
     };
     records.retain(about);
-    assert!(records.len() > 4, "{case}: captures/single.py records it");
+    assert!(records.len() > 4, "{case}: too few packets; record it with captures/single.py");
     records
 }
 
-/// The records in one of the wrappings.
-fn wrapped(name: &str, records: &[Record]) -> Files {
-    let wrapping = WRAPPINGS.iter().find(|wrapping| wrapping.name == name).unwrap();
-    let wrap = |record: &Record| {
+/// The records in one encapsulation.
+fn encapsulated(name: &str, records: &[Record]) -> Files {
+    let encapsulation = ENCAPSULATIONS.iter().find(|encapsulation| encapsulation.name == name).unwrap();
+    let encapsulate = |record: &Record| {
         let nanos = record.nanos;
-        (wrapping.wrap)(&record.bytes).into_iter().map(move |bytes| Record { nanos, bytes })
+        (encapsulation.encapsulate)(&record.bytes).into_iter().map(move |bytes| Record { nanos, bytes })
     };
-    let records: Vec<Record> = records.iter().flat_map(wrap).collect();
-    vec![("capture.pcap".into(), pcap(wrapping.link, &records))]
+    let records: Vec<Record> = records.iter().flat_map(encapsulate).collect();
+    vec![("capture.pcap".into(), pcap(encapsulation.link, &records))]
 }
 
 fn fragments_ipv6() -> Files {
     let mut out = Vec::new();
-    for record in lab("ipv6", "") {
-        for bytes in wrap::fragments(&record.bytes).into_iter().rev() {
+    for record in recorded("ipv6", "") {
+        for bytes in encapsulation::fragments(&record.bytes).into_iter().rev() {
             out.push(Record { nanos: record.nanos, bytes });
         }
     }
@@ -555,19 +583,19 @@ fn duplicates() -> Files {
         let again = Record { nanos: record.nanos + 4000, bytes: record.bytes.clone() };
         [record, again]
     };
-    let records: Vec<Record> = lab("happy", STORAGE).into_iter().flat_map(twice).collect();
+    let records: Vec<Record> = recorded("working-site", STORAGE).into_iter().flat_map(twice).collect();
     vec![("capture.pcap".into(), pcap(ETHERNET, &records))]
 }
 
-fn cut_file() -> Files {
-    let mut bytes = pcap(ETHERNET, &lab("happy", STORAGE));
+fn truncated_file() -> Files {
+    let mut bytes = pcap(ETHERNET, &recorded("working-site", STORAGE));
     bytes.truncate(bytes.len() - 40);
     vec![("capture.pcap".into(), bytes)]
 }
 
-fn rotated() -> Files {
-    let records = lab("happy", STORAGE);
-    // The first file ends between the question and its answer; the second inside of the hello's conversation.
+fn rotated_files() -> Files {
+    let records = recorded("working-site", STORAGE);
+    // The first file ends between query and response, the second inside the TLS connection.
     let (first, rest) = records.split_at(1);
     let (second, third) = rest.split_at(4);
     let parts = [first, second, third].into_iter().enumerate();
@@ -581,21 +609,21 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn zstd() -> Files {
-    let bytes = pcap(ETHERNET, &lab("happy", STORAGE));
+    let bytes = pcap(ETHERNET, &recorded("working-site", STORAGE));
     let level = ruzstd::encoding::CompressionLevel::Fastest;
     vec![("capture.pcap.zst".into(), ruzstd::encoding::compress_to_vec(&bytes[..], level))]
 }
 
 fn nanoseconds() -> Files {
-    let mut records = lab("happy", STORAGE);
+    let mut records = recorded("working-site", STORAGE);
     for (number, record) in (0..).zip(&mut records) {
         record.nanos += number * 7 % 1000;
     }
     vec![("capture.pcap".into(), pcap_big_endian(ETHERNET, &records))]
 }
 
-fn dropped() -> Vec<u8> {
-    let records = lab("unanswered", "");
+fn with_drops() -> Vec<u8> {
+    let records = recorded("tcp-unanswered", "");
     let records: Vec<_> = records.iter().map(|record| (0, record)).collect();
     let received = records.len() as u64;
     [pcapng_section(&[ETHERNET], &records), pcapng_statistics(0, received, 2)].concat()
@@ -603,12 +631,12 @@ fn dropped() -> Vec<u8> {
 
 fn sections() -> Files {
     const RAW: u32 = 101;
-    let records = lab("happy", STORAGE);
+    let records = recorded("working-site", STORAGE);
     let raw = |record: &Record| Record { nanos: record.nanos, bytes: record.bytes[14..].to_vec() };
     let (first, second) = records.split_at(records.len() / 2);
     let raws: Vec<Record> = second.iter().map(raw).collect();
     let first: Vec<_> = first.iter().map(|record| (0, record)).collect();
-    // In the second section the client's and the server's frames come from different interfaces.
+    // In the second section, client and server frames have different interfaces.
     let pick = |(whole, raw)| {
         let record: &Record = whole;
         if record.bytes[26..28] == [10, 1] { (0, raw) } else { (1, record) }
