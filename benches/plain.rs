@@ -46,12 +46,12 @@ use afs_audit::flow;
 use afs_audit::flow::Appetite;
 use afs_audit::flow::At;
 use afs_audit::flow::Endpoint;
-use afs_audit::flow::Flow;
 use afs_audit::flow::FlowEnd;
+use afs_audit::flow::FlowRef;
 use afs_audit::flow::FlowStart;
 use afs_audit::flow::FlowTable;
 use afs_audit::flow::StreamConsumer;
-use afs_audit::flow::StreamLoss;
+use afs_audit::flow::StreamEnd;
 use afs_audit::read::ConversationState;
 use afs_audit::read::Dispatcher;
 use afs_audit::read::Fact;
@@ -366,7 +366,7 @@ impl Heard for Dispatcher {
 /// The program's readers, asked about nothing that is not plain.
 struct Few(Dispatcher);
 
-fn is_plain(flow: &Flow) -> bool {
+fn is_plain(flow: &FlowRef) -> bool {
     HOME.contains(&flow.server.port)
 }
 
@@ -379,21 +379,21 @@ impl Heard for Few {
 impl StreamConsumer for Few {
     type State = ConversationState;
 
-    fn opened(&mut self, flow: &Flow, flow_start: FlowStart, at: At) {
+    fn opened(&mut self, flow: &FlowRef, flow_start: FlowStart, at: At) {
         self.0.opened(flow, flow_start, at);
     }
 
-    fn swapped(&mut self, flow: &Flow, at: At) {
+    fn swapped(&mut self, flow: &FlowRef, at: At) {
         self.0.swapped(flow, at);
     }
 
-    fn sender_asks(&self, _: u8, _: Endpoint, _: Endpoint, _: &[u8]) -> Option<bool> {
+    fn sender_is_client(&self, _: u8, _: Endpoint, _: Endpoint, _: &[u8]) -> Option<bool> {
         None
     }
 
     fn stream(
         &mut self,
-        flow: &Flow,
+        flow: &FlowRef,
         state: &mut ConversationState,
         side: Side,
         bytes: &[u8],
@@ -402,23 +402,23 @@ impl StreamConsumer for Few {
         if is_plain(flow) { self.0.stream(flow, state, side, bytes, at) } else { Appetite::Sated }
     }
 
-    fn lost(
+    fn stream_ended(
         &mut self,
-        flow: &Flow,
+        flow: &FlowRef,
         state: &mut ConversationState,
         side: Side,
         bytes: &[u8],
-        why: StreamLoss,
+        why: StreamEnd,
         at: At,
     ) {
         if is_plain(flow) {
-            self.0.lost(flow, state, side, bytes, why, at);
+            self.0.stream_ended(flow, state, side, bytes, why, at);
         }
     }
 
     fn datagram(
         &mut self,
-        flow: &Flow,
+        flow: &FlowRef,
         state: &mut ConversationState,
         side: Side,
         bytes: &[u8],
@@ -435,11 +435,11 @@ impl StreamConsumer for Few {
         self.0.held(state)
     }
 
-    fn finish(&mut self, flow: &Flow, state: &mut ConversationState, at: At) {
+    fn finish(&mut self, flow: &FlowRef, state: &mut ConversationState, at: At) {
         self.0.finish(flow, state, at);
     }
 
-    fn closed(&mut self, flow: &Flow, flow_end: FlowEnd, at: At) {
+    fn closed(&mut self, flow: &FlowRef, flow_end: FlowEnd, at: At) {
         self.0.closed(flow, flow_end, at);
     }
 }

@@ -8,10 +8,10 @@ use afs_audit::base::Side;
 use afs_audit::flow::Appetite;
 use afs_audit::flow::At;
 use afs_audit::flow::Endpoint;
-use afs_audit::flow::Flow;
+use afs_audit::flow::FlowRef;
 use afs_audit::flow::Slot;
 use afs_audit::flow::StreamConsumer;
-use afs_audit::flow::StreamLoss;
+use afs_audit::flow::StreamEnd;
 use afs_audit::read::ConversationState;
 use afs_audit::read::Dispatcher;
 
@@ -20,7 +20,7 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
     let at = At { order: 0, frame: Default::default(), time: Default::default() };
     let client = Endpoint { port: 50000, ..Endpoint::default() };
     let server = Endpoint { port, ..Endpoint::default() };
-    let flow = Flow { slot: Slot(0), opened: 0, client, server, protocol, from_start: true };
+    let flow = FlowRef { slot: Slot(0), opened: 0, client, server, protocol, from_start: true };
     let mut dispatcher = Dispatcher::default();
     let mut state = ConversationState::default();
     let mut held: [Vec<u8>; 2] = Default::default();
@@ -33,7 +33,7 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
         let (bytes, rest) = rest.split_at(len);
         turns = rest;
         let index = side.index();
-        let _ = dispatcher.sender_asks(protocol, client, server, bytes);
+        let _ = dispatcher.sender_is_client(protocol, client, server, bytes);
         if protocol != 6 {
             let wire_len = (bytes.len() + usize::from(head & 1)) as u32;
             match dispatcher.datagram(&flow, &mut state, side, bytes, wire_len, at) {
@@ -60,7 +60,7 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
     }
     for side in [Side::Client, Side::Server] {
         if protocol == 6 && !sated[side.index()] {
-            dispatcher.lost(&flow, &mut state, side, &held[side.index()], StreamLoss::Ended, at);
+            dispatcher.stream_ended(&flow, &mut state, side, &held[side.index()], StreamEnd::FlowEnded, at);
         }
     }
     dispatcher.finish(&flow, &mut state, at);

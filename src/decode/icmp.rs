@@ -31,7 +31,7 @@ pub(super) fn v6<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
 
 /// Whether a message of this type asks or answers, and so has an identifier; none for all others. RFC 792: echo, timestamp,
 /// information; RFC 950: mask; RFC 4443 §4: echo.
-pub const fn asks(number: u8, kind: u8) -> Option<bool> {
+pub const fn is_request(number: u8, kind: u8) -> Option<bool> {
     match (number, kind) {
         (proto::ICMP, 8 | 13 | 15 | 17) | (proto::ICMPV6, 128) => Some(true),
         (proto::ICMP, 0 | 14 | 16 | 18) | (proto::ICMPV6, 129) => Some(false),
@@ -54,7 +54,7 @@ fn read<'b>(ip: IpHeader, body: View<'b>, number: u8) -> Result<Packet<'b>, Stop
     let transport = Transport::Icmp {
         kind,
         code,
-        id: if asks(number, kind).is_some() { (detail >> 16) as u16 } else { 0 },
+        id: if is_request(number, kind).is_some() { (detail >> 16) as u16 } else { 0 },
         detail,
         // Extension structures (RFC 4884, RFC 4950) follow the quoted packet and do not move it.
         quoted: if is_error { quoted(rest) } else { None },

@@ -27,7 +27,7 @@ pub use ether::name as ether_type_name;
 pub use fragment::FragmentCounts;
 pub use fragment::FragmentLimits;
 pub use fragment::LostDatagram;
-pub use icmp::asks as icmp_is_request;
+pub use icmp::is_request as icmp_is_request;
 pub use owned::OwnedPacket;
 pub use packet::DamageKind;
 pub use packet::Decoded;

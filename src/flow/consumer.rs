@@ -24,7 +24,7 @@ pub struct Slot(pub u32);
 
 /// What a listener is told about the conversation that speaks.
 #[derive(Clone, Copy, Debug)]
-pub struct Flow {
+pub struct FlowRef {
     /// Its place among the live flows.
     pub slot: Slot,
     /// The `order` of the frame that opened it: the order in which rows are numbered.
@@ -39,7 +39,7 @@ pub struct Flow {
     pub from_start: bool,
 }
 
-impl Flow {
+impl FlowRef {
     /// The end point of a side.
     #[inline]
     pub const fn end(&self, side: Side) -> Endpoint {
@@ -68,15 +68,15 @@ pub enum Appetite {
 
 /// Why a stream cannot be delivered any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamLoss {
+pub enum StreamEnd {
     /// Bytes are missing that the receiver acknowledged: the capture did not see them.
-    Gap,
+    MissingBytes,
     /// The frame was cut by the capture's snap length.
-    Snapped,
+    Truncated,
     /// More out-of-order or unread bytes than the cap allows.
-    Cap,
+    LimitReached,
     /// The conversation ended, or the capture did.
-    Ended,
+    FlowEnded,
 }
 
 /// Reads what conversations say. Flow calls it; it never calls back.
@@ -85,28 +85,35 @@ pub trait StreamConsumer {
     type State: Default;
 
     /// A conversation began.
-    fn opened(&mut self, flow: &Flow, flow_start: FlowStart, at: At);
+    fn opened(&mut self, flow: &FlowRef, flow_start: FlowStart, at: At);
 
     /// What was said shows that client and server are the other way round; `flow` has them right from here on.
-    fn swapped(&mut self, flow: &Flow, at: At);
+    fn swapped(&mut self, flow: &FlowRef, at: At);
 
     /// Whether the sender of a conversation's first payload is its client, where the bytes tell.
     /// Asked only when the handshake was not seen; `from` sent `bytes` to `to`.
-    fn sender_asks(&self, protocol: u8, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<bool>;
+    fn sender_is_client(&self, protocol: u8, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<bool>;
 
     /// A TCP stream has new bytes. `bytes` begins where the listener last consumed to.
     /// Called in frame order; `at` is the frame that made the bytes contiguous.
-    fn stream(&mut self, flow: &Flow, state: &mut Self::State, side: Side, bytes: &[u8], at: At) -> Appetite;
-
-    /// A TCP stream cannot go on: `bytes` is all there is beyond what was consumed, and it may end anywhere.
-    /// Nothing more of this side is delivered after it.
-    fn lost(
+    fn stream(
         &mut self,
-        flow: &Flow,
+        flow: &FlowRef,
         state: &mut Self::State,
         side: Side,
         bytes: &[u8],
-        why: StreamLoss,
+        at: At,
+    ) -> Appetite;
+
+    /// A TCP stream cannot go on: `bytes` is all there is beyond what was consumed, and it may end anywhere.
+    /// Nothing more of this side is delivered after it.
+    fn stream_ended(
+        &mut self,
+        flow: &FlowRef,
+        state: &mut Self::State,
+        side: Side,
+        bytes: &[u8],
+        why: StreamEnd,
         at: At,
     );
 
@@ -114,7 +121,7 @@ pub trait StreamConsumer {
     /// The two sides share one appetite: `Sated` ends the delivery of both; `consumed` and `need` mean nothing here.
     fn datagram(
         &mut self,
-        flow: &Flow,
+        flow: &FlowRef,
         state: &mut Self::State,
         side: Side,
         bytes: &[u8],
@@ -129,11 +136,11 @@ pub trait StreamConsumer {
 
     /// How the conversation stands, now that one side has ended it or somebody rejected it. Only told where
     /// [`FlowLimits::report_interim`](super::Limits) asks for it; more may be told of the conversation afterwards.
-    fn interim(&mut self, _: &Flow, _: FlowEnd, _: At) {}
+    fn interim(&mut self, _: &FlowRef, _: FlowEnd, _: At) {}
 
     /// The conversation is over while the state was still held: the last chance to tell what it waited for.
-    fn finish(&mut self, flow: &Flow, state: &mut Self::State, at: At);
+    fn finish(&mut self, flow: &FlowRef, state: &mut Self::State, at: At);
 
     /// The conversation is over: the last thing that is told of it.
-    fn closed(&mut self, flow: &Flow, flow_end: FlowEnd, at: At);
+    fn closed(&mut self, flow: &FlowRef, flow_end: FlowEnd, at: At);
 }

@@ -32,7 +32,7 @@ pub(super) fn flow_key(packet: &Packet<'_>) -> (FlowKey, bool) {
 }
 
 /// Whether the sender of a conversation's first packet is its client, and whether this is its beginning.
-pub(super) fn who_opened<L: StreamConsumer>(packet: &Packet<'_>, consumer: &L) -> (bool, bool) {
+pub(super) fn infer_client<L: StreamConsumer>(packet: &Packet<'_>, consumer: &L) -> (bool, bool) {
     match packet.transport {
         Transport::Tcp(header) if header.has(TcpHeader::SYN) => {
             let answers = header.has(TcpHeader::ACK);
@@ -41,8 +41,8 @@ pub(super) fn who_opened<L: StreamConsumer>(packet: &Packet<'_>, consumer: &L) -
         Transport::Tcp(_) | Transport::Udp => {
             let from = Endpoint { address: packet.src, port: packet.src_port };
             let to = Endpoint { address: packet.dst, port: packet.dst_port };
-            let by_bytes = consumer.sender_asks(packet.protocol, from, to, packet.payload);
-            let client_sent = by_bytes.unwrap_or_else(|| asks_by_port(packet.src_port, packet.dst_port));
+            let by_bytes = consumer.sender_is_client(packet.protocol, from, to, packet.payload);
+            let client_sent = by_bytes.unwrap_or_else(|| client_by_port(packet.src_port, packet.dst_port));
             (client_sent, packet.protocol == proto::UDP)
         }
         Transport::Icmp { kind, .. } => (icmp_is_request(packet.protocol, kind).unwrap_or(true), true),
@@ -52,7 +52,7 @@ pub(super) fn who_opened<L: StreamConsumer>(packet: &Packet<'_>, consumer: &L) -
 
 /// By port alone: a service below 1024 answers those above; otherwise the smaller number is taken for the service's,
 /// as long as the other is in the dynamic range (RFC 6335 §6); otherwise who speaks first asks.
-const fn asks_by_port(from: u16, to: u16) -> bool {
+const fn client_by_port(from: u16, to: u16) -> bool {
     const SYSTEM: u16 = 1024;
     const DYNAMIC: u16 = 32768;
     match (from < SYSTEM, to < SYSTEM) {

@@ -6,9 +6,9 @@
 
 use super::consumer::Appetite;
 use super::consumer::At;
-use super::consumer::Flow;
+use super::consumer::FlowRef;
 use super::consumer::StreamConsumer;
-use super::consumer::StreamLoss;
+use super::consumer::StreamEnd;
 use crate::base::Side;
 use crate::base::Time;
 
@@ -58,7 +58,7 @@ pub(super) struct Stream {
     /// The listener wants no more.
     pub(super) sated: bool,
     /// Why the stream was given up.
-    pub(super) lost: Option<StreamLoss>,
+    pub(super) lost: Option<StreamEnd>,
     /// Bytes that came twice and were not the same.
     pub(super) differing: u32,
 }
@@ -74,7 +74,7 @@ pub(super) struct Segment<'a> {
 
 /// Who is told about a stream, and about which moment.
 pub(super) struct DeliveryCtx<'a, L: StreamConsumer> {
-    pub(super) flow: &'a Flow,
+    pub(super) flow: &'a FlowRef,
     pub(super) side: Side,
     pub(super) at: At,
     pub(super) state: &'a mut L::State,
@@ -133,7 +133,10 @@ impl Stream {
         if distance > 0 {
             self.keep(segment, distance as usize, cap);
             if segment.cut > 0 || self.pending.len() > PENDING_SEGMENTS || self.pending_bytes > cap {
-                self.give_up(if segment.cut > 0 { StreamLoss::Snapped } else { StreamLoss::Cap }, ctx);
+                self.give_up(
+                    if segment.cut > 0 { StreamEnd::Truncated } else { StreamEnd::LimitReached },
+                    ctx,
+                );
             }
             return;
         }
@@ -141,7 +144,7 @@ impl Stream {
         self.compare(segment);
         let Some(fresh) = segment.bytes.get(repeated..).filter(|fresh| !fresh.is_empty()) else {
             if segment.cut > 0 && repeated < segment.bytes.len() + segment.cut as usize {
-                self.give_up(StreamLoss::Snapped, ctx);
+                self.give_up(StreamEnd::Truncated, ctx);
             }
             return;
         };
@@ -153,7 +156,7 @@ impl Stream {
             self.deliver_held(cap, ctx);
         }
         if segment.cut > 0 && !self.sated {
-            self.give_up(StreamLoss::Snapped, ctx);
+            self.give_up(StreamEnd::Truncated, ctx);
         }
     }
 
@@ -165,19 +168,19 @@ impl Stream {
         match self.missed_since {
             None => self.missed_since = Some(ctx.at.time),
             Some(since) if ctx.at.time.since(since) >= REORDER_NANOS => {
-                self.give_up(StreamLoss::Gap, ctx);
+                self.give_up(StreamEnd::MissingBytes, ctx);
             }
             Some(_) => {}
         }
     }
 
     /// No more bytes will come that can be used: hands over what is contiguous and forgets the rest.
-    pub(super) fn give_up<L: StreamConsumer>(&mut self, why: StreamLoss, ctx: &mut DeliveryCtx<'_, L>) {
+    pub(super) fn give_up<L: StreamConsumer>(&mut self, why: StreamEnd, ctx: &mut DeliveryCtx<'_, L>) {
         if self.sated || !self.started {
             return;
         }
-        if why != StreamLoss::Ended || !self.held.is_empty() || !self.pending.is_empty() {
-            ctx.consumer.lost(ctx.flow, ctx.state, ctx.side, &self.held, why, ctx.at);
+        if why != StreamEnd::FlowEnded || !self.held.is_empty() || !self.pending.is_empty() {
+            ctx.consumer.stream_ended(ctx.flow, ctx.state, ctx.side, &self.held, why, ctx.at);
         }
         self.lost = Some(why);
         self.satisfy();
@@ -212,7 +215,7 @@ impl Stream {
         }
         self.held.extend_from_slice(bytes);
         if self.held.len() > cap || self.need > cap {
-            self.give_up(StreamLoss::Cap, ctx);
+            self.give_up(StreamEnd::LimitReached, ctx);
         }
     }
 
@@ -232,7 +235,7 @@ impl Stream {
             }
         }
         if self.held.len() > cap || self.need > cap {
-            self.give_up(StreamLoss::Cap, ctx);
+            self.give_up(StreamEnd::LimitReached, ctx);
         }
     }
 

@@ -11,10 +11,10 @@ use std::hash::BuildHasher;
 
 use super::consumer::Appetite;
 use super::consumer::At;
-use super::consumer::Flow;
+use super::consumer::FlowRef;
 use super::consumer::Slot;
 use super::consumer::StreamConsumer;
-use super::consumer::StreamLoss;
+use super::consumer::StreamEnd;
 use super::entry::FlowDetails;
 use super::entry::FlowPhase;
 use super::entry::LiveFlow;
@@ -24,7 +24,7 @@ use super::key::FlowKey;
 use super::limits::FlowCounts;
 use super::limits::FlowLimits;
 use super::orientation::flow_key;
-use super::orientation::who_opened;
+use super::orientation::infer_client;
 use super::record::EndReason;
 use super::record::FlowEnd;
 use super::record::FlowStart;
@@ -141,13 +141,13 @@ impl<S: Default> FlowTable<S> {
 
     /// Frame time has reached second `now`: closes what has been silent for too long. Comes before the frame's packet.
     pub fn tick<L: StreamConsumer<State = S>>(&mut self, now: i64, at: At, consumer: &mut L) {
-        for slot in self.overdue(now) {
-            self.let_go(slot, at, consumer);
+        for slot in self.take_expired(now) {
+            self.close_expired(slot, at, consumer);
         }
     }
 
     /// Frame time has reached second `now`: what has been silent for too long, in the order of opening.
-    pub fn overdue(&mut self, now: i64) -> Vec<Slot> {
+    pub fn take_expired(&mut self, now: i64) -> Vec<Slot> {
         if now < self.now {
             self.set_back(now);
         }
@@ -179,20 +179,20 @@ impl<S: Default> FlowTable<S> {
     }
 
     /// Closes a conversation that is overdue.
-    pub fn let_go<L: StreamConsumer<State = S>>(&mut self, slot: Slot, at: At, consumer: &mut L) {
+    pub fn close_expired<L: StreamConsumer<State = S>>(&mut self, slot: Slot, at: At, consumer: &mut L) {
         let done = self.entry(slot).is_some_and(|entry| entry.state == FlowPhase::Closed);
         self.close(slot, if done { EndReason::Done } else { EndReason::Idle }, at, consumer);
     }
 
     /// The capture is over: closes everything, in the order of opening.
     pub fn finish<L: StreamConsumer<State = S>>(&mut self, at: At, consumer: &mut L) {
-        for slot in self.remaining() {
-            self.end(slot, at, consumer);
+        for slot in self.live_slots() {
+            self.close_unfinished(slot, at, consumer);
         }
     }
 
     /// What is still live, in the order of opening.
-    pub fn remaining(&self) -> Vec<Slot> {
+    pub fn live_slots(&self) -> Vec<Slot> {
         let mut all: Vec<(u64, Slot)> = Vec::with_capacity(self.live());
         for (number, shard) in self.shards.iter().enumerate() {
             all.extend(shard.entries().map(|(place, entry)| (entry.opened, slot(number, place))));
@@ -202,7 +202,7 @@ impl<S: Default> FlowTable<S> {
     }
 
     /// Closes one of what remains when the capture is over.
-    pub fn end<L: StreamConsumer<State = S>>(&mut self, slot: Slot, at: At, consumer: &mut L) {
+    pub fn close_unfinished<L: StreamConsumer<State = S>>(&mut self, slot: Slot, at: At, consumer: &mut L) {
         let done = self.entry(slot).is_some_and(|entry| entry.state == FlowPhase::Closed);
         self.close(slot, if done { EndReason::Done } else { EndReason::CaptureEnded }, at, consumer);
     }
@@ -222,7 +222,7 @@ impl<S: Default> FlowTable<S> {
     ) {
         let Seen { packet, flipped, at } = seen;
         self.make_room(shard, at, consumer);
-        let (client_sent, from_start) = who_opened(packet, consumer);
+        let (client_sent, from_start) = infer_client(packet, consumer);
         // `flipped` says that the sender is the key's high end.
         let client_is_high = flipped == client_sent;
         let mut entry = LiveFlow::new(key, client_is_high, from_start, packet.protocol, at);
@@ -296,7 +296,7 @@ impl<S: Default> FlowTable<S> {
             }
             let Some(entry) = shard.entry_mut(place) else { continue };
             let held = entry.held();
-            hang_up(entry, slot(number, place), StreamLoss::Cap, at, &mut self.counts, consumer);
+            hang_up(entry, slot(number, place), StreamEnd::LimitReached, at, &mut self.counts, consumer);
             entry.sated = true;
             self.counts.reassembly_stopped += 1;
             shard.held -= held;
@@ -416,7 +416,7 @@ impl<S: Default> FlowTable<S> {
         }
         shard.held -= entry.held();
         if let Some((mut state, at)) =
-            hang_up(&mut entry, slot, StreamLoss::Ended, at, &mut self.counts, consumer)
+            hang_up(&mut entry, slot, StreamEnd::FlowEnded, at, &mut self.counts, consumer)
         {
             consumer.finish(&entry.flow(slot), &mut state, at);
         }
@@ -429,7 +429,7 @@ impl<S: Default> FlowTable<S> {
 fn hang_up<L: StreamConsumer>(
     entry: &mut LiveFlow<L::State>,
     slot: Slot,
-    why: StreamLoss,
+    why: StreamEnd,
     at: At,
     counts: &mut FlowCounts,
     consumer: &mut L,
@@ -566,13 +566,13 @@ impl<S> LiveFlow<S> {
 
     /// What a listener is told about this conversation.
     #[inline]
-    pub(super) fn flow(&self, slot: Slot) -> Flow {
+    pub(super) fn flow(&self, slot: Slot) -> FlowRef {
         let (client, server) = if self.client_is_high {
             (self.key.high_end(), self.key.low_end())
         } else {
             (self.key.low_end(), self.key.high_end())
         };
-        Flow {
+        FlowRef {
             slot,
             opened: self.opened,
             client,

@@ -11,7 +11,7 @@
 use super::consumer::At;
 use super::consumer::Slot;
 use super::consumer::StreamConsumer;
-use super::consumer::StreamLoss;
+use super::consumer::StreamEnd;
 use super::entry::FlowDetails;
 use super::entry::FlowPhase;
 use super::entry::LiveFlow;
@@ -522,7 +522,7 @@ fn deliver<L: StreamConsumer>(
         entry.roles_known = true;
         let from = Endpoint { address: packet.src, port: packet.src_port };
         let to = Endpoint { address: packet.dst, port: packet.dst_port };
-        if let Some(asks) = ctx.consumer.sender_asks(packet.protocol, from, to, packet.payload)
+        if let Some(asks) = ctx.consumer.sender_is_client(packet.protocol, from, to, packet.payload)
             && asks != (entry.side(flipped) == Side::Client)
         {
             swap(entry, slot, at, ctx.consumer);
@@ -583,11 +583,11 @@ fn settle<S>(entry: &mut LiveFlow<S>, counts: &mut FlowCounts) {
 }
 
 /// Counts a stream that could not be delivered to its end.
-pub(super) fn note_lost(lost: StreamLoss, counts: &mut FlowCounts) {
+pub(super) fn note_lost(lost: StreamEnd, counts: &mut FlowCounts) {
     match lost {
-        StreamLoss::Cap => counts.capped_streams += 1,
-        StreamLoss::Gap | StreamLoss::Snapped => counts.cut_streams += 1,
-        StreamLoss::Ended => {}
+        StreamEnd::LimitReached => counts.capped_streams += 1,
+        StreamEnd::MissingBytes | StreamEnd::Truncated => counts.cut_streams += 1,
+        StreamEnd::FlowEnded => {}
     }
 }
 

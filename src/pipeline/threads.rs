@@ -266,8 +266,8 @@ impl PacketSink for SingleWorker {
     }
 
     fn tick(&mut self, second: i64, at: At) {
-        for slot in self.worker.table.overdue(second) {
-            self.worker.table.let_go(slot, at, &mut self.worker.dispatcher);
+        for slot in self.worker.table.take_expired(second) {
+            self.worker.table.close_expired(slot, at, &mut self.worker.dispatcher);
             self.hand_on_from(ENDS);
         }
     }
@@ -288,8 +288,8 @@ impl PacketSink for SingleWorker {
 
     fn finish(&mut self, at: At) {
         // One by one: together they would be as large as the table.
-        for slot in self.worker.table.remaining() {
-            self.worker.table.end(slot, at, &mut self.worker.dispatcher);
+        for slot in self.worker.table.live_slots() {
+            self.worker.table.close_unfinished(slot, at, &mut self.worker.dispatcher);
             self.hand_on_from(ENDS);
         }
         self.hand_on();

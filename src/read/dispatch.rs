@@ -26,11 +26,11 @@ use crate::base::proto;
 use crate::flow::Appetite;
 use crate::flow::At;
 use crate::flow::Endpoint;
-use crate::flow::Flow;
 use crate::flow::FlowEnd;
+use crate::flow::FlowRef;
 use crate::flow::FlowStart;
 use crate::flow::StreamConsumer;
-use crate::flow::StreamLoss;
+use crate::flow::StreamEnd;
 
 /// How many bytes of a side are watched for the beginning of TLS.
 const WATCH_LIMIT: usize = 16 * 1024;
@@ -102,7 +102,7 @@ fn meet(sample: &Sample<'_>, spoken: &'static str) -> Detection {
     }
 }
 
-fn sample<'a>(flow: &Flow, side: Side, bytes: &'a [u8], wire_len: usize) -> Sample<'a> {
+fn sample<'a>(flow: &FlowRef, side: Side, bytes: &'a [u8], wire_len: usize) -> Sample<'a> {
     Sample {
         bytes,
         wire_len,
@@ -114,7 +114,13 @@ fn sample<'a>(flow: &Flow, side: Side, bytes: &'a [u8], wire_len: usize) -> Samp
 
 impl ConversationState {
     /// Shows the first bytes of a side to the readers. `None`: there is a reader now.
-    fn introduce(&mut self, flow: &Flow, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Option<Step> {
+    fn introduce(
+        &mut self,
+        flow: &FlowRef,
+        side: Side,
+        bytes: &[u8],
+        emit: &mut Emitter<'_>,
+    ) -> Option<Step> {
         let sample = sample(flow, side, bytes, bytes.len());
         let limit = if flow.from_start || self.tunnels > 0 { 1 } else { MIDSTREAM_TRIES };
         let tries = self.tries.get_mut(side.index())?;
@@ -187,7 +193,7 @@ impl ConversationState {
 }
 
 impl Dispatcher {
-    fn emit(&mut self, flow: &Flow, at: At) -> Emitter<'_> {
+    fn emit(&mut self, flow: &FlowRef, at: At) -> Emitter<'_> {
         Emitter { out: &mut self.out, at, slot: flow.slot, opened: flow.opened, cache: &mut self.cache }
     }
 }
@@ -195,16 +201,16 @@ impl Dispatcher {
 impl StreamConsumer for Dispatcher {
     type State = ConversationState;
 
-    fn opened(&mut self, flow: &Flow, flow_start: FlowStart, at: At) {
+    fn opened(&mut self, flow: &FlowRef, flow_start: FlowStart, at: At) {
         let flow_start = box_pool::fill(&mut self.box_pool.openings, flow_start);
         self.emit(flow, at).fact(Fact::FlowStarted(flow_start));
     }
 
-    fn swapped(&mut self, flow: &Flow, at: At) {
+    fn swapped(&mut self, flow: &FlowRef, at: At) {
         self.emit(flow, at).fact(Fact::RolesSwapped);
     }
 
-    fn sender_asks(&self, protocol: u8, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<bool> {
+    fn sender_is_client(&self, protocol: u8, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<bool> {
         let sample = Sample {
             bytes,
             wire_len: bytes.len(),
@@ -225,7 +231,7 @@ impl StreamConsumer for Dispatcher {
 
     fn stream(
         &mut self,
-        flow: &Flow,
+        flow: &FlowRef,
         state: &mut ConversationState,
         side: Side,
         bytes: &[u8],
@@ -265,13 +271,13 @@ impl StreamConsumer for Dispatcher {
         }
     }
 
-    fn lost(
+    fn stream_ended(
         &mut self,
-        flow: &Flow,
+        flow: &FlowRef,
         state: &mut ConversationState,
         side: Side,
         bytes: &[u8],
-        _why: StreamLoss,
+        _why: StreamEnd,
         at: At,
     ) {
         let mut emit = self.emit(flow, at);
@@ -296,7 +302,7 @@ impl StreamConsumer for Dispatcher {
 
     fn datagram(
         &mut self,
-        flow: &Flow,
+        flow: &FlowRef,
         state: &mut ConversationState,
         side: Side,
         bytes: &[u8],
@@ -327,7 +333,7 @@ impl StreamConsumer for Dispatcher {
         if state.done { Appetite::Sated } else { Appetite::Hungry { consumed: bytes.len(), need: 0 } }
     }
 
-    fn finish(&mut self, flow: &Flow, state: &mut ConversationState, at: At) {
+    fn finish(&mut self, flow: &FlowRef, state: &mut ConversationState, at: At) {
         if let Some(reader) = &mut state.reader {
             reader.finish(&mut self.emit(flow, at));
         }
@@ -337,11 +343,11 @@ impl StreamConsumer for Dispatcher {
         state.reader.as_ref().map_or(0, |reader| reader.held())
     }
 
-    fn interim(&mut self, flow: &Flow, flow_end: FlowEnd, at: At) {
+    fn interim(&mut self, flow: &FlowRef, flow_end: FlowEnd, at: At) {
         self.emit(flow, at).fact(Fact::Interim(Box::new(flow_end)));
     }
 
-    fn closed(&mut self, flow: &Flow, flow_end: FlowEnd, at: At) {
+    fn closed(&mut self, flow: &FlowRef, flow_end: FlowEnd, at: At) {
         let flow_end = box_pool::fill(&mut self.box_pool.closings, flow_end);
         self.emit(flow, at).fact(Fact::FlowEnded(flow_end));
     }

@@ -19,16 +19,16 @@ use crate::base::proto;
 use crate::flow::Appetite;
 use crate::flow::At;
 use crate::flow::Endpoint;
-use crate::flow::Flow;
+use crate::flow::FlowRef;
 use crate::flow::Slot;
 use crate::flow::StreamConsumer;
-use crate::flow::StreamLoss;
+use crate::flow::StreamEnd;
 
 /// A conversation with a desk of its own.
 pub(crate) struct TestConversation {
     pub(crate) dispatcher: Dispatcher,
     state: ConversationState,
-    flow: Flow,
+    flow: FlowRef,
     order: u64,
     /// Per side: bytes held, bytes needed, sated.
     held: [(Vec<u8>, usize, bool); 2],
@@ -38,7 +38,7 @@ impl TestConversation {
     pub(crate) fn new(protocol: u8, client_port: u16, server_port: u16) -> TestConversation {
         let client = Endpoint { address: Address::v4([10, 0, 0, 2]), port: client_port };
         let server = Endpoint { address: Address::v4([192, 0, 2, 1]), port: server_port };
-        let flow = Flow { slot: Slot(0), opened: 0, client, server, protocol, from_start: true };
+        let flow = FlowRef { slot: Slot(0), opened: 0, client, server, protocol, from_start: true };
         TestConversation {
             dispatcher: Dispatcher::default(),
             state: ConversationState::default(),
@@ -126,7 +126,14 @@ impl TestConversation {
         for side in [Side::Client, Side::Server] {
             let (held, _, sated) = std::mem::take(&mut self.held[side.index()]);
             if self.flow.protocol == proto::TCP && !sated {
-                self.dispatcher.lost(&self.flow, &mut self.state, side, &held, StreamLoss::Ended, at);
+                self.dispatcher.stream_ended(
+                    &self.flow,
+                    &mut self.state,
+                    side,
+                    &held,
+                    StreamEnd::FlowEnded,
+                    at,
+                );
             }
         }
         self.dispatcher.finish(&self.flow, &mut self.state, at);
