@@ -43,13 +43,13 @@ use afs_audit::decode::Packet;
 use afs_audit::decode::TcpHeader;
 use afs_audit::decode::Transport;
 use afs_audit::flow;
-use afs_audit::flow::Appetite;
 use afs_audit::flow::At;
 use afs_audit::flow::Endpoint;
 use afs_audit::flow::FlowEnd;
 use afs_audit::flow::FlowRef;
 use afs_audit::flow::FlowStart;
 use afs_audit::flow::FlowTable;
+use afs_audit::flow::ReadProgress;
 use afs_audit::flow::StreamConsumer;
 use afs_audit::flow::StreamEnd;
 use afs_audit::read::ConversationState;
@@ -398,8 +398,8 @@ impl StreamConsumer for Few {
         side: Side,
         bytes: &[u8],
         at: At,
-    ) -> Appetite {
-        if is_plain(flow) { self.0.stream(flow, state, side, bytes, at) } else { Appetite::Sated }
+    ) -> ReadProgress {
+        if is_plain(flow) { self.0.stream(flow, state, side, bytes, at) } else { ReadProgress::Done }
     }
 
     fn stream_ended(
@@ -424,9 +424,9 @@ impl StreamConsumer for Few {
         bytes: &[u8],
         wire_len: u32,
         at: At,
-    ) -> Appetite {
+    ) -> ReadProgress {
         if !is_plain(flow) {
-            return Appetite::Sated;
+            return ReadProgress::Done;
         }
         self.0.datagram(flow, state, side, bytes, wire_len, at)
     }

@@ -5,7 +5,7 @@
 //! Not: packets.
 
 use afs_audit::base::Side;
-use afs_audit::flow::Appetite;
+use afs_audit::flow::ReadProgress;
 use afs_audit::flow::At;
 use afs_audit::flow::Endpoint;
 use afs_audit::flow::FlowRef;
@@ -37,9 +37,9 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
         if protocol != 6 {
             let wire_len = (bytes.len() + usize::from(head & 1)) as u32;
             match dispatcher.datagram(&flow, &mut state, side, bytes, wire_len, at) {
-                Appetite::Sated => return,
-                Appetite::Rest => state = ConversationState::default(),
-                Appetite::Hungry { .. } => {}
+                ReadProgress::Done => return,
+                ReadProgress::Idle => state = ConversationState::default(),
+                ReadProgress::NeedMore { .. } => {}
             }
             continue;
         }
@@ -51,8 +51,8 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
             continue;
         }
         match dispatcher.stream(&flow, &mut state, side, &held[index], at) {
-            Appetite::Sated | Appetite::Rest => sated[index] = true,
-            Appetite::Hungry { consumed, need } => {
+            ReadProgress::Done | ReadProgress::Idle => sated[index] = true,
+            ReadProgress::NeedMore { consumed, need } => {
                 held[index].drain(..consumed);
                 needed[index] = need;
             }

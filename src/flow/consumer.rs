@@ -50,18 +50,18 @@ impl FlowRef {
     }
 }
 
-/// What a listener still wants of one side of a conversation.
+/// What a consumer still needs of one side of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Appetite {
+pub enum ReadProgress {
     /// Nothing more: later bytes of this side are counted, not delivered.
-    Sated,
-    /// Datagrams only: nothing of the conversation needs to be remembered; the next datagram comes with a fresh state.
-    Rest,
-    /// `consumed` of the bytes were used up; come back when at least `need` bytes follow them (0 and 1 mean: any).
-    Hungry {
-        /// How many of the delivered bytes are done with.
+    Done,
+    /// Datagrams only: no state is needed until the next datagram, which is delivered with a new state.
+    Idle,
+    /// `consumed` of the delivered bytes are not needed any more. Deliver again when at least `need` bytes follow them.
+    NeedMore {
+        /// How many of the delivered bytes are not needed any more.
         consumed: usize,
-        /// How many unread bytes there must be before it is worth coming back.
+        /// How many bytes must follow before the next delivery; 0 and 1 mean any.
         need: usize,
     },
 }
@@ -103,7 +103,7 @@ pub trait StreamConsumer {
         side: Side,
         bytes: &[u8],
         at: At,
-    ) -> Appetite;
+    ) -> ReadProgress;
 
     /// A TCP stream cannot go on: `bytes` is all there is beyond what was consumed, and it may end anywhere.
     /// Nothing more of this side is delivered after it.
@@ -118,7 +118,7 @@ pub trait StreamConsumer {
     );
 
     /// A datagram of UDP or another protocol without streams. `wire_len` is its length before the capture cut it.
-    /// The two sides share one appetite: `Sated` ends the delivery of both; `consumed` and `need` mean nothing here.
+    /// Both sides share one progress: `Done` ends the delivery of both; `consumed` and `need` mean nothing here.
     fn datagram(
         &mut self,
         flow: &FlowRef,
@@ -127,7 +127,7 @@ pub trait StreamConsumer {
         bytes: &[u8],
         wire_len: u32,
         at: At,
-    ) -> Appetite;
+    ) -> ReadProgress;
 
     /// Bytes that the state keeps from others, besides its own size.
     fn held(&self, _: &Self::State) -> usize {

@@ -19,9 +19,9 @@ mod tcp;
 
 pub use community::CommunityId;
 pub use community::community_id;
-pub use consumer::Appetite;
 pub use consumer::At;
 pub use consumer::FlowRef;
+pub use consumer::ReadProgress;
 pub use consumer::Slot;
 pub use consumer::StreamConsumer;
 pub use consumer::StreamEnd;

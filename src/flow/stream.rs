@@ -4,9 +4,9 @@
 //! Out: contiguous bytes to a [`StreamConsumer`]; a segment that is in order and wanted is handed on without a copy.
 //! Not: what happens after the listener is sated: nothing is kept then.
 
-use super::consumer::Appetite;
 use super::consumer::At;
 use super::consumer::FlowRef;
+use super::consumer::ReadProgress;
 use super::consumer::StreamConsumer;
 use super::consumer::StreamEnd;
 use crate::base::Side;
@@ -82,7 +82,7 @@ pub(super) struct DeliveryCtx<'a, L: StreamConsumer> {
 }
 
 impl<L: StreamConsumer> DeliveryCtx<'_, L> {
-    fn stream(&mut self, bytes: &[u8]) -> Appetite {
+    fn stream(&mut self, bytes: &[u8]) -> ReadProgress {
         self.consumer.stream(self.flow, self.state, self.side, bytes, self.at)
     }
 }
@@ -201,8 +201,8 @@ impl Stream {
     ) {
         loop {
             match ctx.stream(bytes) {
-                Appetite::Sated | Appetite::Rest => return self.satisfy(),
-                Appetite::Hungry { consumed, need } => {
+                ReadProgress::Done | ReadProgress::Idle => return self.satisfy(),
+                ReadProgress::NeedMore { consumed, need } => {
                     let consumed = consumed.min(bytes.len());
                     bytes = bytes.get(consumed..).unwrap_or_default();
                     self.base = self.base.wrapping_add(consumed as u32);
@@ -222,8 +222,8 @@ impl Stream {
     fn deliver_held<L: StreamConsumer>(&mut self, cap: usize, ctx: &mut DeliveryCtx<'_, L>) {
         while !self.held.is_empty() && self.held.len() >= self.need {
             match ctx.stream(&self.held) {
-                Appetite::Sated | Appetite::Rest => return self.satisfy(),
-                Appetite::Hungry { consumed, need } => {
+                ReadProgress::Done | ReadProgress::Idle => return self.satisfy(),
+                ReadProgress::NeedMore { consumed, need } => {
                     let consumed = consumed.min(self.held.len());
                     self.held.drain(..consumed);
                     self.base = self.base.wrapping_add(consumed as u32);

@@ -9,9 +9,9 @@
 
 use std::hash::BuildHasher;
 
-use super::consumer::Appetite;
 use super::consumer::At;
 use super::consumer::FlowRef;
+use super::consumer::ReadProgress;
 use super::consumer::Slot;
 use super::consumer::StreamConsumer;
 use super::consumer::StreamEnd;
@@ -497,7 +497,7 @@ fn converse<L: StreamConsumer>(
             let side = entry.side(flipped);
             let flow = entry.flow(slot);
             let reassembly = entry.reassembly.get_or_insert_with(Reassembly::start);
-            let appetite = ctx.consumer.datagram(
+            let progress = ctx.consumer.datagram(
                 &flow,
                 &mut reassembly.state,
                 side,
@@ -505,13 +505,13 @@ fn converse<L: StreamConsumer>(
                 packet.payload_len,
                 at,
             );
-            match appetite {
-                Appetite::Hungry { .. } => entry.state = FlowPhase::Datagram,
-                Appetite::Rest => {
+            match progress {
+                ReadProgress::NeedMore { .. } => entry.state = FlowPhase::Datagram,
+                ReadProgress::Idle => {
                     entry.reassembly = None;
                     entry.state = FlowPhase::Answered;
                 }
-                Appetite::Sated => {
+                ReadProgress::Done => {
                     entry.reassembly = None;
                     entry.sated = true;
                 }

@@ -48,7 +48,7 @@ impl Assembler {
     }
 
     /// Bytes that it keeps.
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.bytes.capacity()
     }
 

@@ -1,7 +1,7 @@
-//! Gives each conversation to the reader that understands it.
+//! Finds the reader of each conversation and delivers the bytes to it.
 //!
-//! In:  what flow tells of conversations.
-//! Out: [`Observation`]s, in the order of the frames.
+//! In:  flow's events: conversations, their streams and datagrams.
+//! Out: [`Observation`]s, in frame order.
 //! Not: any protocol; those are rows of [`READERS`].
 
 use super::box_pool;
@@ -9,97 +9,93 @@ use super::box_pool::BoxPool;
 use super::fact::Fact;
 use super::fact::Observation;
 use super::parse_cache::ParseCache;
-use super::reader::After;
-use super::reader::Code;
 use super::reader::Emitter;
+use super::reader::OnMatch;
 use super::reader::Probe;
 use super::reader::Reader;
+use super::reader::ReaderSpec;
+use super::reader::ReaderTransport;
 use super::reader::Sample;
-use super::reader::Spec;
-use super::reader::Step;
-use super::reader::Transport;
+use super::reader::StreamStep;
 use super::table::READERS;
 use super::tls;
 use crate::base::Side;
 use crate::base::port;
 use crate::base::proto;
-use crate::flow::Appetite;
 use crate::flow::At;
 use crate::flow::Endpoint;
 use crate::flow::FlowEnd;
 use crate::flow::FlowRef;
 use crate::flow::FlowStart;
+use crate::flow::ReadProgress;
 use crate::flow::StreamConsumer;
 use crate::flow::StreamEnd;
 
-/// How many bytes of a side are watched for the beginning of TLS.
+/// Bytes of each side that are watched for a ClientHello.
 const WATCH_LIMIT: usize = 16 * 1024;
-/// How many pieces of a stream whose beginning was not seen are shown to all readers.
-const MIDSTREAM_TRIES: u8 = 4;
-/// How many datagrams are shown to all readers before a conversation stays unknown.
-const DATAGRAM_TRIES: u8 = 8;
-/// How deep tunnels may nest: SOCKS inside CONNECT inside CONNECT and so on.
+/// Segments of each side that are probed when the start of the connection was not captured.
+const MIDSTREAM_PROBES: u8 = 4;
+/// Datagrams that are probed before the conversation stays unidentified.
+const DATAGRAM_PROBES: u8 = 8;
+/// Depth of nested tunnels: SOCKS inside CONNECT inside CONNECT and so on.
 const TUNNEL_LIMIT: u8 = 4;
 
-/// Reads conversations, each by its reader.
+/// Delivers the bytes of all conversations, each to its reader.
 #[derive(Default)]
 pub struct Dispatcher {
-    /// What was told and not yet taken.
+    /// Observations not yet taken by the next stage.
     pub out: Vec<Observation>,
-    /// Boxes to be used before new ones are made.
+    /// Boxes to be reused before new ones are allocated.
     pub box_pool: BoxPool,
-    /// What the same bytes said before.
+    /// Results of parsing the same bytes before.
     cache: ParseCache,
 }
 
-/// What is remembered of a conversation while it is hungry.
+/// State of a conversation while its bytes are delivered.
 #[derive(Default)]
 pub struct ConversationState {
-    /// Who reads it, once that is known.
+    /// The reader, once the protocol is identified.
     reader: Option<Box<dyn Reader>>,
-    /// The last protocol told.
-    spoken: &'static str,
-    /// Bytes watched of each side.
+    /// The protocol emitted last.
+    protocol: &'static str,
+    /// Bytes of each side watched for a ClientHello.
     watched: [u16; 2],
-    /// Pieces shown to all readers, of each side.
-    tries: [u8; 2],
+    /// Segments of each side that were probed; for datagrams the first counts both sides.
+    probes: [u8; 2],
     /// Tunnels entered.
     tunnels: u8,
-    /// Nothing more is wanted of either side.
+    /// No more bytes of either side are needed.
     done: bool,
 }
 
-/// What the table says of a sample.
+/// Result of probing all readers.
 enum Detection {
-    Found(&'static Spec),
-    Wait(usize),
-    Nobody,
+    Match(&'static ReaderSpec),
+    NeedMore(usize),
+    NoMatch,
 }
 
-/// The first row that says yes, unless an earlier one is still undecided.
-fn meet(sample: &Sample<'_>, spoken: &'static str) -> Detection {
-    let transport = if sample.datagram { Transport::Udp } else { Transport::Tcp };
-    let mut wait: Option<usize> = None;
+/// Finds the first reader that matches, unless a reader before it needs more bytes to decide.
+fn detect(sample: &Sample<'_>, protocol: &'static str) -> Detection {
+    let transport = if sample.datagram { ReaderTransport::Udp } else { ReaderTransport::Tcp };
+    let mut need: Option<usize> = None;
     for spec in READERS {
-        if spec.transport != Transport::Both && spec.transport != transport {
+        if spec.transport != ReaderTransport::Both && spec.transport != transport {
             continue;
         }
-        if !spec.name.is_empty() && spec.name == spoken {
+        if !spec.name.is_empty() && spec.name == protocol {
             continue;
         }
         match (spec.probe)(sample) {
             Probe::No => {}
             // A datagram does not grow.
             Probe::Maybe(_) if sample.datagram => {}
-            Probe::Maybe(need) => wait = Some(wait.map_or(need, |least| least.min(need))),
-            Probe::Yes if wait.is_none() => return Detection::Found(spec),
+            Probe::Maybe(more) => need = Some(need.map_or(more, |least| least.min(more))),
+            Probe::Yes if need.is_none() => return Detection::Match(spec),
             Probe::Yes => {}
         }
     }
-    match wait {
-        Some(need) => Detection::Wait(need),
-        None => Detection::Nobody,
-    }
+    need.map_or(Detection::NoMatch, Detection::NeedMore)
 }
 
 fn sample<'a>(flow: &FlowRef, side: Side, bytes: &'a [u8], wire_len: usize) -> Sample<'a> {
@@ -113,87 +109,99 @@ fn sample<'a>(flow: &FlowRef, side: Side, bytes: &'a [u8], wire_len: usize) -> S
 }
 
 impl ConversationState {
-    /// Shows the first bytes of a side to the readers. `None`: there is a reader now.
-    fn introduce(
+    /// Probes the first bytes of a side. `None` when the conversation has a reader now.
+    fn identify(
         &mut self,
         flow: &FlowRef,
         side: Side,
         bytes: &[u8],
         emit: &mut Emitter<'_>,
-    ) -> Option<Step> {
+    ) -> Option<ReadProgress> {
         let sample = sample(flow, side, bytes, bytes.len());
-        let limit = if flow.from_start || self.tunnels > 0 { 1 } else { MIDSTREAM_TRIES };
-        let tries = self.tries.get_mut(side.index())?;
-        if *tries < limit {
-            match meet(&sample, self.spoken) {
-                Detection::Found(spec) => {
-                    *tries = limit;
-                    return self.adopt(spec, &sample, emit);
+        let limit = if flow.from_start || self.tunnels > 0 { 1 } else { MIDSTREAM_PROBES };
+        let probes = self.probes.get_mut(side.index())?;
+        if *probes < limit {
+            match detect(&sample, self.protocol) {
+                Detection::Match(spec) => {
+                    *probes = limit;
+                    return self.start(spec, &sample, emit);
                 }
-                Detection::Wait(need) => return Some(Step::Hungry { consumed: 0, need }),
-                Detection::Nobody => *tries += 1,
+                Detection::NeedMore(need) => return Some(ReadProgress::NeedMore { consumed: 0, need }),
+                Detection::NoMatch => *probes += 1,
             }
         }
-        self.watch(&sample, side, emit)
+        self.watch_for_tls(&sample, side, emit)
     }
 
-    /// Looks for TLS at the beginning of a segment.
-    fn watch(&mut self, sample: &Sample<'_>, side: Side, emit: &mut Emitter<'_>) -> Option<Step> {
+    /// Checks whether a segment starts with a ClientHello.
+    fn watch_for_tls(
+        &mut self,
+        sample: &Sample<'_>,
+        side: Side,
+        emit: &mut Emitter<'_>,
+    ) -> Option<ReadProgress> {
         match tls::probe_hello(sample) {
-            Probe::Yes => return self.adopt(&tls::SPEC, sample, emit),
-            Probe::Maybe(need) => return Some(Step::Hungry { consumed: 0, need }),
+            Probe::Yes => return self.start(&tls::SPEC, sample, emit),
+            Probe::Maybe(need) => return Some(ReadProgress::NeedMore { consumed: 0, need }),
             Probe::No => {}
         }
         let watched = self.watched.get_mut(side.index())?;
         let total = usize::from(*watched) + sample.bytes.len();
         if total > WATCH_LIMIT {
-            return Some(Step::Sated);
+            return Some(ReadProgress::Done);
         }
         *watched = u16::try_from(total).unwrap_or(u16::MAX);
-        Some(Step::Hungry { consumed: sample.bytes.len(), need: 0 })
+        Some(ReadProgress::NeedMore { consumed: sample.bytes.len(), need: 0 })
     }
 
-    fn adopt(&mut self, spec: &'static Spec, sample: &Sample<'_>, emit: &mut Emitter<'_>) -> Option<Step> {
+    /// Emits the protocol and does what its row says. `None` when the conversation has a reader now.
+    fn start(
+        &mut self,
+        spec: &'static ReaderSpec,
+        sample: &Sample<'_>,
+        emit: &mut Emitter<'_>,
+    ) -> Option<ReadProgress> {
         if !spec.name.is_empty() {
-            self.spoken = spec.name;
-            emit.spoke(spec.name);
+            self.protocol = spec.name;
+            emit.protocol(spec.name);
         }
-        match spec.code {
-            Code::Read(start) => {
-                self.reader = Some(start(sample));
+        match spec.on_match {
+            OnMatch::Read(new_reader) => {
+                self.reader = Some(new_reader(sample));
                 None
             }
-            // Junk to a resolver may look like another protocol; the questions behind it count.
-            Code::Name(After::Sated) if sample.datagram && sample.on(port::DNS) => {
-                Some(Step::Hungry { consumed: sample.bytes.len(), need: 0 })
+            // A malformed datagram to a resolver may look like another protocol; the queries after it are still read.
+            OnMatch::Stop if sample.datagram && sample.has_port(port::DNS) => {
+                Some(ReadProgress::NeedMore { consumed: sample.bytes.len(), need: 0 })
             }
-            Code::Name(After::Sated) => {
+            OnMatch::Stop => {
                 self.done = true;
-                Some(Step::Sated)
+                Some(ReadProgress::Done)
             }
-            Code::Name(After::Watch) => {
-                // What the other side says belongs to the same talk: `S` is an answer there and no beginning of SSH.
+            OnMatch::WatchForTls => {
+                // The other side's first bytes belong to the same protocol: PostgreSQL's `S` is an answer, not the start
+                // of an SSH banner.
                 if !sample.datagram {
-                    self.tries = [u8::MAX; 2];
+                    self.probes = [u8::MAX; 2];
                 }
-                Some(Step::Hungry { consumed: sample.bytes.len(), need: 0 })
+                Some(ReadProgress::NeedMore { consumed: sample.bytes.len(), need: 0 })
             }
         }
     }
 
-    /// Leaves a reader whose tunnel begins; false when they nest too deep.
+    /// Drops the reader whose tunnel starts; false when tunnels nest too deep.
     fn enter_tunnel(&mut self) -> bool {
         self.reader = None;
         self.watched = [0; 2];
-        self.tries = [0; 2];
-        self.spoken = "";
+        self.probes = [0; 2];
+        self.protocol = "";
         self.tunnels += 1;
         self.tunnels <= TUNNEL_LIMIT
     }
 }
 
 impl Dispatcher {
-    fn emit(&mut self, flow: &FlowRef, at: At) -> Emitter<'_> {
+    fn emitter(&mut self, flow: &FlowRef, at: At) -> Emitter<'_> {
         Emitter { out: &mut self.out, at, slot: flow.slot, opened: flow.opened, cache: &mut self.cache }
     }
 }
@@ -203,11 +211,11 @@ impl StreamConsumer for Dispatcher {
 
     fn opened(&mut self, flow: &FlowRef, flow_start: FlowStart, at: At) {
         let flow_start = box_pool::fill(&mut self.box_pool.openings, flow_start);
-        self.emit(flow, at).fact(Fact::FlowStarted(flow_start));
+        self.emitter(flow, at).fact(Fact::FlowStarted(flow_start));
     }
 
     fn swapped(&mut self, flow: &FlowRef, at: At) {
-        self.emit(flow, at).fact(Fact::RolesSwapped);
+        self.emitter(flow, at).fact(Fact::RolesSwapped);
     }
 
     fn sender_is_client(&self, protocol: u8, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<bool> {
@@ -219,14 +227,14 @@ impl StreamConsumer for Dispatcher {
             to_port: to.port,
         };
         let transport = match protocol {
-            proto::TCP => Transport::Tcp,
-            proto::UDP => Transport::Udp,
+            proto::TCP => ReaderTransport::Tcp,
+            proto::UDP => ReaderTransport::Udp,
             _ => return None,
         };
         READERS
             .iter()
-            .filter(|spec| spec.transport == Transport::Both || spec.transport == transport)
-            .find_map(|spec| (spec.asks)(&sample))
+            .filter(|spec| spec.transport == ReaderTransport::Both || spec.transport == transport)
+            .find_map(|spec| (spec.sender_is_client)(&sample))
     }
 
     fn stream(
@@ -236,35 +244,35 @@ impl StreamConsumer for Dispatcher {
         side: Side,
         bytes: &[u8],
         at: At,
-    ) -> Appetite {
-        let mut emit = self.emit(flow, at);
+    ) -> ReadProgress {
+        let mut emit = self.emitter(flow, at);
         let mut used = 0;
-        // Each turn either returns, finds a reader or enters a tunnel, and tunnels are bounded.
+        // Each iteration returns, finds a reader or enters a tunnel, and `TUNNEL_LIMIT` bounds the tunnels.
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
             if state.done {
-                return Appetite::Sated;
+                return ReadProgress::Done;
             }
             if rest.is_empty() {
-                return Appetite::Hungry { consumed: used, need: 0 };
+                return ReadProgress::NeedMore { consumed: used, need: 0 };
             }
             let step = match &mut state.reader {
                 Some(reader) => reader.stream(side, rest, &mut emit),
-                None => match state.introduce(flow, side, rest, &mut emit) {
-                    Some(step) => step,
+                None => match state.identify(flow, side, rest, &mut emit) {
+                    Some(progress) => StreamStep::Continue(progress),
                     None => continue,
                 },
             };
             match step {
-                Step::Sated | Step::Rest => return Appetite::Sated,
-                Step::Hungry { consumed, need } => {
-                    return Appetite::Hungry { consumed: used + consumed, need };
+                StreamStep::Continue(ReadProgress::Done | ReadProgress::Idle) => return ReadProgress::Done,
+                StreamStep::Continue(ReadProgress::NeedMore { consumed, need }) => {
+                    return ReadProgress::NeedMore { consumed: used + consumed, need };
                 }
-                Step::Inside { consumed } => {
+                StreamStep::Tunnel { consumed } => {
                     used += consumed;
                     if !state.enter_tunnel() {
                         state.done = true;
-                        emit.odd("tunnel", "too many tunnels inside each other");
+                        emit.anomaly("tunnel", "tunnels nested too deep");
                     }
                 }
             }
@@ -280,23 +288,23 @@ impl StreamConsumer for Dispatcher {
         _why: StreamEnd,
         at: At,
     ) {
-        let mut emit = self.emit(flow, at);
+        let mut emit = self.emitter(flow, at);
         if state.done {
             return;
         }
         if state.reader.is_none() && !bytes.is_empty() {
-            // The last look: whoever still waits for more gets no more, so the first that is sure may have it.
+            // No more bytes will arrive, so undecided probes are ignored and the first match is taken.
             let sample = sample(flow, side, bytes, bytes.len());
             if let Some(spec) = READERS.iter().find(|spec| {
-                spec.transport != Transport::Udp
-                    && (spec.name.is_empty() || spec.name != state.spoken)
+                spec.transport != ReaderTransport::Udp
+                    && (spec.name.is_empty() || spec.name != state.protocol)
                     && (spec.probe)(&sample) == Probe::Yes
             }) {
-                state.adopt(spec, &sample, &mut emit);
+                state.start(spec, &sample, &mut emit);
             }
         }
         if let Some(reader) = &mut state.reader {
-            reader.lost(side, bytes, &mut emit);
+            reader.stream_ended(side, bytes, &mut emit);
         }
     }
 
@@ -308,47 +316,51 @@ impl StreamConsumer for Dispatcher {
         bytes: &[u8],
         wire_len: u32,
         at: At,
-    ) -> Appetite {
+    ) -> ReadProgress {
         if state.done || flow.protocol != proto::UDP {
-            return Appetite::Sated;
+            return ReadProgress::Done;
         }
         let wire_len = usize::try_from(wire_len).unwrap_or(usize::MAX).max(bytes.len());
-        let mut emit = self.emit(flow, at);
+        let mut emit = self.emitter(flow, at);
         if state.reader.is_none() && !bytes.is_empty() {
             let sample = sample(flow, side, bytes, wire_len);
-            if let Detection::Found(spec) = meet(&sample, state.spoken) {
-                state.adopt(spec, &sample, &mut emit);
+            if let Detection::Match(spec) = detect(&sample, state.protocol) {
+                state.start(spec, &sample, &mut emit);
             }
-            let [tries, _] = &mut state.tries;
-            *tries = tries.saturating_add(1);
-            if state.reader.is_none() && *tries >= DATAGRAM_TRIES {
+            let [probes, _] = &mut state.probes;
+            *probes = probes.saturating_add(1);
+            if state.reader.is_none() && *probes >= DATAGRAM_PROBES {
                 state.done = true;
             }
         }
         match state.reader.as_mut().map(|reader| reader.datagram(side, bytes, wire_len, &mut emit)) {
-            Some(Step::Sated) => state.done = true,
-            Some(Step::Rest) => return Appetite::Rest,
+            Some(ReadProgress::Done) => state.done = true,
+            Some(ReadProgress::Idle) => return ReadProgress::Idle,
             _ => {}
         }
-        if state.done { Appetite::Sated } else { Appetite::Hungry { consumed: bytes.len(), need: 0 } }
+        if state.done {
+            ReadProgress::Done
+        } else {
+            ReadProgress::NeedMore { consumed: bytes.len(), need: 0 }
+        }
     }
 
     fn finish(&mut self, flow: &FlowRef, state: &mut ConversationState, at: At) {
         if let Some(reader) = &mut state.reader {
-            reader.finish(&mut self.emit(flow, at));
+            reader.finish(&mut self.emitter(flow, at));
         }
     }
 
     fn held(&self, state: &ConversationState) -> usize {
-        state.reader.as_ref().map_or(0, |reader| reader.held())
+        state.reader.as_ref().map_or(0, |reader| reader.held_bytes())
     }
 
     fn interim(&mut self, flow: &FlowRef, flow_end: FlowEnd, at: At) {
-        self.emit(flow, at).fact(Fact::Interim(Box::new(flow_end)));
+        self.emitter(flow, at).fact(Fact::Interim(Box::new(flow_end)));
     }
 
     fn closed(&mut self, flow: &FlowRef, flow_end: FlowEnd, at: At) {
         let flow_end = box_pool::fill(&mut self.box_pool.closings, flow_end);
-        self.emit(flow, at).fact(Fact::FlowEnded(flow_end));
+        self.emitter(flow, at).fact(Fact::FlowEnded(flow_end));
     }
 }

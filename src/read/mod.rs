@@ -38,5 +38,5 @@ pub use fact::Observation;
 pub use fact::Resolution;
 pub use parse_cache::AttributeSet;
 pub use parse_cache::ParseCache;
-pub use reader::Spec;
+pub use reader::ReaderSpec;
 pub use table::READERS;

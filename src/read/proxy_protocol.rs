@@ -9,14 +9,14 @@
 use super::fact::AttributeKey;
 use super::fact::AttributeValue;
 use super::http::begins;
-use super::reader::Code;
 use super::reader::Emitter;
+use super::reader::OnMatch;
 use super::reader::Probe;
 use super::reader::Reader;
+use super::reader::ReaderSpec;
+use super::reader::ReaderTransport;
 use super::reader::Sample;
-use super::reader::Spec;
-use super::reader::Step;
-use super::reader::Transport;
+use super::reader::StreamStep;
 use crate::base::Address;
 use crate::base::Cursor;
 use crate::base::Side;
@@ -32,12 +32,12 @@ const V2: &[u8] = b"\r\n\r\n\x00\r\nQUIT\n";
 const V2_HEADER_LEN: usize = 16;
 
 /// The reader's row. It has no name: what follows has one.
-pub(crate) const SPEC: Spec = Spec {
+pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     name: "",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe,
-    asks: |sample| (probe(sample) == Probe::Yes).then_some(true),
-    code: Code::Read(|_| Box::new(ProxyProtocol)),
+    sender_is_client: |sample| (probe(sample) == Probe::Yes).then_some(true),
+    on_match: OnMatch::Read(|_| Box::new(ProxyProtocol)),
 };
 
 fn probe(sample: &Sample<'_>) -> Probe {
@@ -51,22 +51,25 @@ fn probe(sample: &Sample<'_>) -> Probe {
 struct ProxyProtocol;
 
 impl Reader for ProxyProtocol {
-    fn held(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         0
     }
 
-    fn stream(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
-        let short = Step::Hungry { consumed: 0, need: bytes.len() + 1 };
+    fn stream(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
+        let short = StreamStep::need_more(0, bytes.len() + 1);
         if bytes.starts_with(V1) {
             let Some(end) = bytes.iter().take(V1_LIMIT).position(|byte| *byte == b'\n') else {
-                return if bytes.len() >= V1_LIMIT { Step::Sated } else { short };
+                return if bytes.len() >= V1_LIMIT { StreamStep::DONE } else { short };
             };
             let line = bytes.get(..end).unwrap_or_default();
             // PROXY TCP4 source destination source-port destination-port.
             if let Some(source) = line.split(|byte| *byte == b' ').nth(2) {
-                emit.note(AttributeKey::ProxyUser, AttributeValue::Text(WireText::new(source, V1_LIMIT)));
+                emit.attribute(
+                    AttributeKey::ProxyUser,
+                    AttributeValue::Text(WireText::new(source, V1_LIMIT)),
+                );
             }
-            return Step::Inside { consumed: end + 1 };
+            return StreamStep::Tunnel { consumed: end + 1 };
         }
         let mut c = Cursor::new(bytes);
         let header = (|| {
@@ -80,7 +83,7 @@ impl Reader for ProxyProtocol {
                 .get(14..V2_HEADER_LEN)
                 .and_then(|len| len.first_chunk())
                 .map(|len| u16::from_be_bytes(*len));
-            return Step::Hungry { consumed: 0, need: V2_HEADER_LEN + len.map_or(0, usize::from) };
+            return StreamStep::need_more(0, V2_HEADER_LEN + len.map_or(0, usize::from));
         };
         // §2.2: the upper half of the family says IPv4 or IPv6.
         let source = match family >> 4 {
@@ -89,15 +92,15 @@ impl Reader for ProxyProtocol {
             _ => None,
         };
         if let Some(source) = source {
-            emit.note(
+            emit.attribute(
                 AttributeKey::ProxyUser,
                 AttributeValue::Text(WireText::new(source.to_string().as_bytes(), V1_LIMIT)),
             );
         }
-        Step::Inside { consumed: c.at() }
+        StreamStep::Tunnel { consumed: c.at() }
     }
 
-    fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Emitter<'_>) {}
+    fn stream_ended(&mut self, _side: Side, _bytes: &[u8], _emit: &mut Emitter<'_>) {}
 }
 
 #[cfg(test)]
@@ -110,7 +113,7 @@ mod tests {
     fn check(header: &[u8], expected: &[&str]) {
         let stream = [header, b"GET / HTTP/1.1\r\n\r\n"].concat();
         let expected: Vec<&str> =
-            expected.iter().chain(&["spoke http", "http.method=GET", "http.target=/"]).copied().collect();
+            expected.iter().chain(&["protocol http", "http.method=GET", "http.target=/"]).copied().collect();
         for split in 1..stream.len() {
             let (a, b) = stream.split_at(split);
             assert_eq!(play(TestConversation::tcp(80), &[(Client, a), (Client, b)]), expected);

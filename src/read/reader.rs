@@ -1,8 +1,8 @@
-//! What a reader is: a row in a table, and the code behind it.
+//! Defines what a reader is: a row of the table, and the code that parses one protocol.
 //!
-//! In:  a sample of a conversation; later its bytes.
-//! Out: how sure the reader is that the bytes are its protocol; facts, through [`Emitter`].
-//! Not: which reader gets the bytes; that is the desk's work.
+//! In:  the first bytes of a conversation; later all its bytes.
+//! Out: whether the bytes are the reader's protocol; facts, through [`Emitter`].
+//! Not: which reader gets the bytes; that is for the dispatcher.
 
 use super::fact::Anomaly;
 use super::fact::App;
@@ -16,122 +16,125 @@ use super::parse_cache::ParseCache;
 use crate::base::HostName;
 use crate::base::Side;
 use crate::flow::At;
+use crate::flow::ReadProgress;
 use crate::flow::Slot;
 
-/// How sure a reader is.
+/// Whether bytes are a reader's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// The bytes are something else.
+    /// They are another protocol.
     No,
-    /// They could be; with this many bytes it can be told. A longer sample may say anything, a shorter one says the same.
+    /// Undecided until the sample has at least this many bytes. A shorter sample gives the same result.
     Maybe(usize),
-    /// They are.
+    /// They are this protocol.
     Yes,
 }
 
-/// The transports that a reader can sit on.
+/// The transports of a reader's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub enum ReaderTransport {
     /// TCP only.
     Tcp,
     /// UDP only.
     Udp,
-    /// Either.
+    /// TCP and UDP.
     Both,
 }
 
-/// The first bytes of a side, and what is known around them.
+/// The first bytes that one side sent, and their context.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'a> {
-    /// Of a stream what is there of it; of a datagram all that was captured.
+    /// The bytes of the stream so far, or the captured bytes of a datagram.
     pub bytes: &'a [u8],
-    /// How long the datagram was on the wire; for streams the length of `bytes`.
+    /// On-wire length of the datagram; for a stream the length of `bytes`.
     pub wire_len: usize,
     /// True for a datagram, false for a stream.
     pub datagram: bool,
-    /// Port of the side that sent it.
+    /// The sender's port.
     pub from_port: u16,
-    /// Port of the other side.
+    /// The receiver's port.
     pub to_port: u16,
 }
 
 impl Sample<'_> {
     /// True when either port is `port`: a hint, never a proof.
     #[inline]
-    pub const fn on(&self, port: u16) -> bool {
+    pub const fn has_port(&self, port: u16) -> bool {
         self.from_port == port || self.to_port == port
     }
 }
 
-/// What becomes of a conversation after its protocol is known and no code reads it further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// Nothing more is wanted.
-    Sated,
-    /// It may turn into TLS (STARTTLS and its like): the beginnings of its segments are watched.
-    Watch,
-}
-
-/// The code behind a row.
+/// What follows once a conversation is identified.
 #[derive(Clone, Copy)]
-pub enum Code {
-    /// It is enough to know the protocol.
-    Name(After),
-    /// Reads on.
+pub enum OnMatch {
+    /// Nothing: the protocol is not parsed.
+    Stop,
+    /// The protocol is not parsed, but it may switch to TLS (STARTTLS and the like): the start of each segment is checked
+    /// for a ClientHello.
+    WatchForTls,
+    /// The protocol is parsed.
     Read(fn(&Sample<'_>) -> Box<dyn Reader>),
 }
 
-/// A reader's row.
-pub struct Spec {
-    /// What the `app` column says; empty where the reader says it itself, or says nothing.
+/// A row of the table of readers.
+pub struct ReaderSpec {
+    /// The word in the `app` column; empty where the reader reports it itself, or reports none.
     pub name: &'static str,
-    /// What it sits on.
-    pub transport: Transport,
-    /// Tells its protocol by the first bytes of a side.
+    /// The transports to try it on.
+    pub transport: ReaderTransport,
+    /// Recognises the protocol by the first bytes of one side.
     pub probe: fn(&Sample<'_>) -> Probe,
-    /// Whether the sender of such bytes is the client, where they tell.
-    pub asks: fn(&Sample<'_>) -> Option<bool>,
-    /// The code.
-    pub code: Code,
+    /// Whether the sender of these bytes is the client, where the bytes show it.
+    pub sender_is_client: fn(&Sample<'_>) -> Option<bool>,
+    /// What follows a match.
+    pub on_match: OnMatch,
 }
 
-/// What a reader wants next.
+/// What a reader makes of a stream's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing more of this side; for datagrams of both.
-    Sated,
-    /// Datagrams: nothing needs to be remembered until the next one.
-    Rest,
-    /// `consumed` bytes are done with; come back when `need` bytes follow them.
-    Hungry {
-        /// Bytes done with.
-        consumed: usize,
-        /// Bytes needed after them; 0 and 1 mean any.
-        need: usize,
-    },
-    /// A tunnel begins behind `consumed` bytes: both sides speak another protocol from here on.
-    Inside {
-        /// Bytes done with.
+pub enum StreamStep {
+    /// The same reader stays in charge.
+    Continue(ReadProgress),
+    /// A tunnel starts after `consumed` bytes: both sides carry another protocol from there on. Only the dispatcher sees
+    /// this step, never flow.
+    Tunnel {
+        /// How many of the bytes come before the tunnel.
         consumed: usize,
     },
 }
 
-/// Reads one conversation.
-pub trait Reader: Send {
-    /// A stream's bytes, from where the reader last consumed to.
-    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step;
+impl StreamStep {
+    /// Nothing more of this side is needed.
+    pub const DONE: StreamStep = StreamStep::Continue(ReadProgress::Done);
 
-    /// A stream cannot go on; `bytes` may end anywhere.
-    fn lost(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>);
+    /// `consumed` bytes are not needed any more; `need` bytes must follow them before the next call.
+    pub const fn need_more(consumed: usize, need: usize) -> StreamStep {
+        StreamStep::Continue(ReadProgress::NeedMore { consumed, need })
+    }
+}
+
+/// Parses one conversation.
+pub trait Reader: Send {
+    /// A stream's bytes, from the first byte that the reader has not consumed.
+    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep;
+
+    /// A stream cannot continue: `bytes` are its last bytes, and may end anywhere.
+    fn stream_ended(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>);
 
     /// A datagram.
-    fn datagram(&mut self, side: Side, bytes: &[u8], wire_len: usize, emit: &mut Emitter<'_>) -> Step {
+    fn datagram(
+        &mut self,
+        side: Side,
+        bytes: &[u8],
+        wire_len: usize,
+        emit: &mut Emitter<'_>,
+    ) -> ReadProgress {
         let _ = (side, bytes, wire_len, emit);
-        Step::Sated
+        ReadProgress::Done
     }
 
-    /// Bytes that it keeps, about.
-    fn held(&self) -> usize;
+    /// Approximate memory of the reader, in bytes.
+    fn held_bytes(&self) -> usize;
 
     /// The conversation is over.
     fn finish(&mut self, emit: &mut Emitter<'_>) {
@@ -139,55 +142,55 @@ pub trait Reader: Send {
     }
 }
 
-/// Where a reader tells facts: it adds when, where and of which conversation.
+/// Emits a reader's facts: adds the time, the frame and the conversation.
 pub struct Emitter<'a> {
-    /// Where facts go.
+    /// The facts so far.
     pub out: &'a mut Vec<Observation>,
-    /// When and where.
+    /// The current frame.
     pub at: At,
-    /// The conversation.
+    /// The conversation's slot in the flow table.
     pub slot: Slot,
-    /// The conversation's place in the order of openings.
+    /// The `order` of the frame that opened the conversation.
     pub opened: u64,
-    /// What the same bytes said before.
+    /// Results of parsing the same bytes before.
     pub cache: &'a mut ParseCache,
 }
 
 impl Emitter<'_> {
-    /// Tells a fact.
+    /// Emits a fact.
     #[inline]
     pub fn fact(&mut self, fact: Fact) {
         self.out.push(Observation { at: self.at, slot: self.slot, opened: self.opened, fact });
     }
 
-    /// Tells what the bytes are.
-    pub fn spoke(&mut self, name: &'static str) {
+    /// Emits the protocol of the conversation.
+    pub fn protocol(&mut self, name: &'static str) {
         self.fact(Fact::Protocol(App(name)));
     }
 
-    /// Tells a name.
-    pub fn claim(&mut self, source: NameSource, name: HostName, port: Option<u16>, outer: bool) {
+    /// Emits a name of the server.
+    pub fn name(&mut self, source: NameSource, name: HostName, port: Option<u16>, outer: bool) {
         self.fact(Fact::NameClaimed(Claim { source, name, port, outer }));
     }
 
-    /// Tells an attribute.
+    /// Emits an attribute.
     #[inline]
-    pub fn note(&mut self, key: AttributeKey, value: AttributeValue) {
+    pub fn attribute(&mut self, key: AttributeKey, value: AttributeValue) {
         self.fact(Fact::Attribute(key, value));
     }
 
-    /// Tells something odd.
-    pub fn odd(&mut self, layer: &'static str, what: &'static str) {
+    /// Emits an anomaly.
+    pub fn anomaly(&mut self, layer: &'static str, what: &'static str) {
         self.fact(Fact::Anomaly(Anomaly { layer, what }));
     }
 }
 
-/// A place in a sample and what may stand there.
-pub(crate) type Place = (usize, fn(u8) -> bool);
+/// An offset and the test that the byte there must pass.
+pub(crate) type BytePattern = (usize, fn(u8) -> bool);
 
-/// The bytes against what must stand at each place; `Maybe` as long as all that is there fits.
-pub(crate) fn fits(bytes: &[u8], wanted: &[Place]) -> Probe {
-    for (at, test) in wanted {
+/// Tests bytes against patterns in the order of their offsets; `Maybe` while all bytes present pass.
+pub(crate) fn match_bytes(bytes: &[u8], patterns: &[BytePattern]) -> Probe {
+    for (at, test) in patterns {
         match bytes.get(*at) {
             None => return Probe::Maybe(at + 1),
             Some(byte) if !test(*byte) => return Probe::No,

@@ -7,14 +7,14 @@
 use super::fact::AppStatus;
 use super::fact::Fact;
 use super::fact::NameSource;
-use super::reader::Code;
 use super::reader::Emitter;
+use super::reader::OnMatch;
 use super::reader::Probe;
 use super::reader::Reader;
+use super::reader::ReaderSpec;
+use super::reader::ReaderTransport;
 use super::reader::Sample;
-use super::reader::Spec;
-use super::reader::Step;
-use super::reader::Transport;
+use super::reader::StreamStep;
 use super::tls;
 use crate::base::Address;
 use crate::base::Cursor;
@@ -39,12 +39,12 @@ const GRANTED: u8 = 90;
 const STRING_LIMIT: usize = 256;
 
 /// The reader's row.
-pub(crate) const SPEC: Spec = Spec {
+pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     name: "socks",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe,
-    asks,
-    code: Code::Read(|_| Box::new(Socks::default())),
+    sender_is_client,
+    on_match: OnMatch::Read(|_| Box::new(Socks::default())),
 };
 
 fn probe(sample: &Sample<'_>) -> Probe {
@@ -84,7 +84,7 @@ fn probe_v4(sample: &Sample<'_>) -> Probe {
         Ok(Some(request)) => {
             let plain = |text: &[u8]| text.iter().all(u8::is_ascii_graphic);
             let sane = request.port > 0 && plain(request.user) && request.name.is_none_or(plain);
-            let exact = request.len == sample.bytes.len() || sample.on(port::SOCKS);
+            let exact = request.len == sample.bytes.len() || sample.has_port(port::SOCKS);
             if sane && exact && request.ip != [0; 4] { Probe::Yes } else { Probe::No }
         }
         Ok(None) => Probe::No,
@@ -92,7 +92,7 @@ fn probe_v4(sample: &Sample<'_>) -> Probe {
     }
 }
 
-fn asks(sample: &Sample<'_>) -> Option<bool> {
+fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
     (probe(sample) == Probe::Yes).then_some(true)
 }
 
@@ -158,7 +158,7 @@ impl Socks {
     fn claim(&mut self, name: Option<HostName>, port: u16, emit: &mut Emitter<'_>) {
         self.asked = true;
         if let Some(name) = name {
-            emit.claim(NameSource::Connect, name, Some(port), false);
+            emit.name(NameSource::Connect, name, Some(port), false);
         }
     }
 
@@ -286,16 +286,16 @@ fn target(c: &mut Cursor<'_>) -> Result<Option<Vec<u8>>, Truncated> {
 }
 
 impl Reader for Socks {
-    fn held(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         size_of::<Socks>()
     }
 
-    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
+    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
         let mut c = Cursor::new(bytes);
         // Every turn takes at least one byte, or returns.
         while !c.is_empty() {
             let start = c.at();
-            let short = Step::Hungry { consumed: start, need: bytes.len() - start + 1 };
+            let short = StreamStep::need_more(start, bytes.len() - start + 1);
             match side {
                 Side::Client if self.asked => {
                     // The tunnel's bytes wait for the server's word, unless they are TLS already.
@@ -308,21 +308,21 @@ impl Reader for Socks {
                         to_port: 0,
                     };
                     return match tls::probe_hello(&sample) {
-                        Probe::Yes => Step::Inside { consumed: start },
+                        Probe::Yes => StreamStep::Tunnel { consumed: start },
                         _ => short,
                     };
                 }
                 Side::Client => match self.client(&mut c, emit) {
                     Ok(true) => {}
-                    Ok(false) => return Step::Sated,
+                    Ok(false) => return StreamStep::DONE,
                     Err(_) => return short,
                 },
                 Side::Server => {
                     let before = (self.greeted, self.password);
                     match self.server(&mut c, emit) {
                         Ok(Reply::Next) => {}
-                        Ok(Reply::Tunnel) => return Step::Inside { consumed: c.at() },
-                        Ok(Reply::Stop) => return Step::Sated,
+                        Ok(Reply::Tunnel) => return StreamStep::Tunnel { consumed: c.at() },
+                        Ok(Reply::Stop) => return StreamStep::DONE,
                         Err(_) => {
                             (self.greeted, self.password) = before;
                             return short;
@@ -331,10 +331,10 @@ impl Reader for Socks {
                 }
             }
         }
-        Step::Hungry { consumed: c.at(), need: 0 }
+        StreamStep::need_more(c.at(), 0)
     }
 
-    fn lost(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
+    fn stream_ended(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
         self.stream(side, bytes, emit);
     }
 }
@@ -366,12 +366,12 @@ mod tests {
                 (Client, inside),
             ],
             &[
-                "spoke socks",
-                "claimed connect name.example:443",
-                "spoke http",
+                "protocol socks",
+                "name connect name.example:443",
+                "protocol http",
                 "http.method=GET",
                 "http.target=/",
-                "claimed http-host a",
+                "name http-host a",
             ],
         );
         check(
@@ -381,9 +381,9 @@ mod tests {
                 (Client, b"\x05\x01\x00\x01\x0a\x00\x00\x08\x01\xbb"),
                 (Server, b"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00"),
             ],
-            &["spoke socks", "claimed connect 10.0.0.8:443", "socks 2"],
+            &["protocol socks", "name connect 10.0.0.8:443", "socks 2"],
         );
-        check(&[(Client, b"\x05\x01\x02"), (Server, b"\x05\xff")], &["spoke socks", "socks 255"]);
+        check(&[(Client, b"\x05\x01\x02"), (Server, b"\x05\xff")], &["protocol socks", "socks 255"]);
     }
 
     #[test]
@@ -393,16 +393,16 @@ mod tests {
                 (Client, b"\x04\x01\x01\xbb\xc0\x00\x02\x07me\x00"),
                 (Server, b"\x00\x5b\x00\x00\x00\x00\x00\x00"),
             ],
-            &["spoke socks", "claimed connect 192.0.2.7:443", "socks 91"],
+            &["protocol socks", "name connect 192.0.2.7:443", "socks 91"],
         );
         check(
             &[(Client, b"\x04\x01\x01\xbb\x00\x00\x00\x01\x00name.example\x00")],
-            &["spoke socks", "claimed connect name.example:443"],
+            &["protocol socks", "name connect name.example:443"],
         );
         // A proxy of version 5 alone.
         check(
             &[(Client, b"\x04\x01\x01\xbb\x00\x00\x00\x01\x00name.example\x00"), (Server, b"\x05\xff")],
-            &["spoke socks", "claimed connect name.example:443", "socks 255"],
+            &["protocol socks", "name connect name.example:443", "socks 255"],
         );
     }
 

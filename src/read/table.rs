@@ -5,12 +5,12 @@ use super::http;
 use super::identify;
 use super::proxy_protocol;
 use super::quic;
-use super::reader::Spec;
+use super::reader::ReaderSpec;
 use super::socks;
 use super::tls;
 
 /// All readers. The first row that is sure of a conversation reads it.
-pub const READERS: &[Spec] = &[
+pub const READERS: &[ReaderSpec] = &[
     tls::SPEC,
     dns::SPEC,
     tls::DTLS,

@@ -16,10 +16,10 @@ use crate::base::FrameRef;
 use crate::base::Side;
 use crate::base::Time;
 use crate::base::proto;
-use crate::flow::Appetite;
 use crate::flow::At;
 use crate::flow::Endpoint;
 use crate::flow::FlowRef;
+use crate::flow::ReadProgress;
 use crate::flow::Slot;
 use crate::flow::StreamConsumer;
 use crate::flow::StreamEnd;
@@ -68,24 +68,24 @@ impl TestConversation {
     }
 
     /// Says it in pieces of these lengths, and what is left in one.
-    pub(crate) fn say_cut(&mut self, side: Side, bytes: &[u8], cuts: &[usize]) {
+    pub(crate) fn send_split(&mut self, side: Side, bytes: &[u8], cuts: &[usize]) {
         let mut rest = bytes;
         for cut in cuts {
             let (head, tail) = rest.split_at((*cut).min(rest.len()));
-            self.say(side, head);
+            self.send(side, head);
             rest = tail;
         }
-        self.say(side, rest);
+        self.send(side, rest);
     }
 
-    pub(crate) fn say(&mut self, side: Side, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, side: Side, bytes: &[u8]) {
         let at = self.at();
         if self.flow.protocol != proto::TCP {
             if !self.held[0].2 {
                 let wire_len = bytes.len() as u32;
-                let appetite =
+                let progress =
                     self.dispatcher.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
-                self.held[0].2 = appetite == Appetite::Sated;
+                self.held[0].2 = progress == ReadProgress::Done;
             }
             return;
         }
@@ -98,15 +98,15 @@ impl TestConversation {
             return;
         }
         match self.dispatcher.stream(&self.flow, &mut self.state, side, held, at) {
-            Appetite::Sated | Appetite::Rest => *sated = true,
-            Appetite::Hungry { consumed, need: wanted } => {
+            ReadProgress::Done | ReadProgress::Idle => *sated = true,
+            ReadProgress::NeedMore { consumed, need: wanted } => {
                 held.drain(..consumed);
                 *need = wanted;
             }
         }
     }
 
-    pub(crate) fn cut_datagram(&mut self, side: Side, bytes: &[u8], wire_len: u32) {
+    pub(crate) fn send_truncated(&mut self, side: Side, bytes: &[u8], wire_len: u32) {
         let at = self.at();
         self.dispatcher.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
     }
@@ -142,21 +142,21 @@ impl TestConversation {
 }
 
 /// Plays `talk` on a conversation; a line for each fact.
-pub(crate) fn play(mut driver: TestConversation, talk: &[(Side, &[u8])]) -> Vec<String> {
+pub(crate) fn play(mut conversation: TestConversation, talk: &[(Side, &[u8])]) -> Vec<String> {
     for (side, bytes) in talk {
-        driver.say(*side, bytes);
+        conversation.send(*side, bytes);
     }
-    driver.end()
+    conversation.end()
 }
 
 /// A line for a fact; for a profile one for each attribute.
 fn line(fact: &Fact) -> String {
     match fact {
-        Fact::Protocol(app) => format!("spoke {}", app.0),
+        Fact::Protocol(app) => format!("protocol {}", app.0),
         Fact::NameClaimed(claim) => {
             let port = claim.port.map(|port| format!(":{port}")).unwrap_or_default();
             let outer = if claim.outer { " outer" } else { "" };
-            format!("claimed {} {}{port}{outer}", claim.source.as_str(), claim.name)
+            format!("name {} {}{port}{outer}", claim.source.as_str(), claim.name)
         }
         Fact::DnsResolved(resolution) => resolved(resolution),
         Fact::Status(AppStatus::Alert { by, fatal, description }) => {
@@ -171,7 +171,7 @@ fn line(fact: &Fact) -> String {
             let said = profile.iter().map(|(key, value)| format!("{}={}", key.name(), text(value)));
             said.collect::<Vec<_>>().join("\n")
         }
-        Fact::Anomaly(odd) => format!("odd {}: {}", odd.layer, odd.what),
+        Fact::Anomaly(odd) => format!("anomaly {}: {}", odd.layer, odd.what),
         other => format!("{other:?}"),
     }
 }
@@ -199,8 +199,8 @@ fn resolved(resolution: &Resolution) -> String {
         None => out += " unanswered",
     }
     match resolution.query_frame {
-        Some(frame) => out += &format!(" asked={}x{}", frame.number, resolution.query_count),
-        None => out += " unasked",
+        Some(frame) => out += &format!(" query={}x{}", frame.number, resolution.query_count),
+        None => out += " no-query",
     }
     for (set, word) in [
         (resolution.truncated, " tc"),

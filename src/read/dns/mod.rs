@@ -10,20 +10,21 @@ mod name;
 
 use super::fact::Fact;
 use super::fact::Resolution;
-use super::reader::Code;
 use super::reader::Emitter;
+use super::reader::OnMatch;
 use super::reader::Probe;
 use super::reader::Reader;
+use super::reader::ReaderSpec;
+use super::reader::ReaderTransport;
 use super::reader::Sample;
-use super::reader::Spec;
-use super::reader::Step;
-use super::reader::Transport;
+use super::reader::StreamStep;
 use crate::base::Cursor;
 use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Side;
 use crate::base::Time;
 use crate::base::port;
+use crate::flow::ReadProgress;
 use dns_parser::Opcode;
 use message::HEADER_LEN;
 use message::Message;
@@ -47,19 +48,19 @@ const STRANGER_RECORDS: u16 = 64;
 const STRANGER_TYPE_MAX: u16 = 260;
 
 /// The reader's row. Its name depends on the port, so the reader tells it.
-pub(crate) const SPEC: Spec = Spec {
+pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     name: "",
-    transport: Transport::Both,
+    transport: ReaderTransport::Both,
     probe,
-    asks,
-    code: Code::Read(|sample| Box::new(Dns::new(sample))),
+    sender_is_client,
+    on_match: OnMatch::Read(|sample| Box::new(Dns::new(sample))),
 };
 
 /// On DNS's own ports a plausible header and question do; elsewhere every byte must be in its place.
 fn probe(sample: &Sample<'_>) -> Probe {
-    let home = sample.on(port::DNS) || sample.on(port::MDNS) || sample.on(LLMNR_PORT);
+    let home = sample.has_port(port::DNS) || sample.has_port(port::MDNS) || sample.has_port(LLMNR_PORT);
     if sample.datagram {
-        if sample.on(NBNS_PORT) {
+        if sample.has_port(NBNS_PORT) {
             return Probe::No;
         }
         let fits = if home { plausible(sample.bytes) } else { certain(sample.bytes) };
@@ -67,13 +68,13 @@ fn probe(sample: &Sample<'_>) -> Probe {
     }
     let mut c = Cursor::new(sample.bytes);
     let Ok(len) = c.u16("message length") else {
-        return if sample.on(port::DNS) { Probe::Maybe(2 + HEADER_LEN) } else { Probe::No };
+        return if sample.has_port(port::DNS) { Probe::Maybe(2 + HEADER_LEN) } else { Probe::No };
     };
     let len = usize::from(len);
     if len < HEADER_LEN {
         return Probe::No;
     }
-    if sample.on(port::DNS) {
+    if sample.has_port(port::DNS) {
         return match c.rest() {
             rest if rest.len() < HEADER_LEN => Probe::Maybe(2 + HEADER_LEN),
             rest if plausible_header(rest) => Probe::Yes,
@@ -87,7 +88,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
     }
 }
 
-fn asks(sample: &Sample<'_>) -> Option<bool> {
+fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
     // Nearly always the first bit behind the identification says what the port says.
     let (from_server, to_server) = (sample.from_port == port::DNS, sample.to_port == port::DNS);
     if sample.datagram
@@ -192,11 +193,11 @@ struct Dns {
 impl Dns {
     fn new(sample: &Sample<'_>) -> Dns {
         // A resolver on 53 may answer a client that chose one of the others' ports.
-        let app = if sample.on(port::DNS) {
+        let app = if sample.has_port(port::DNS) {
             "dns"
-        } else if sample.on(port::MDNS) {
+        } else if sample.has_port(port::MDNS) {
             "mdns"
-        } else if sample.on(LLMNR_PORT) {
+        } else if sample.has_port(LLMNR_PORT) {
             "llmnr"
         } else {
             "dns"
@@ -212,7 +213,7 @@ impl Dns {
     fn message(&mut self, bytes: &[u8], cut: bool, emit: &mut Emitter<'_>) {
         if !self.told {
             self.told = true;
-            emit.spoke(self.app);
+            emit.protocol(self.app);
         }
         let Some(message) = message::read(bytes) else {
             return self.odd("message shorter than its header", emit);
@@ -233,7 +234,7 @@ impl Dns {
     fn odd(&mut self, what: &'static str, emit: &mut Emitter<'_>) {
         if !self.odd {
             self.odd = true;
-            emit.odd("dns", what);
+            emit.anomaly("dns", what);
         }
     }
 
@@ -275,7 +276,7 @@ impl Dns {
         if self.asked.len() >= ASKED_LIMIT {
             if !self.full {
                 self.full = true;
-                emit.odd("dns", "more open queries in one conversation than are remembered");
+                emit.anomaly("dns", "more open queries in one conversation than are remembered");
             }
             emit.fact(self.asked.remove(0).unanswered());
         }
@@ -325,24 +326,24 @@ impl Dns {
 }
 
 impl Reader for Dns {
-    fn held(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         size_of::<Dns>()
             + self.asked.iter().map(|asked| size_of::<Asked>() + asked.name.as_str().len()).sum::<usize>()
     }
 
-    fn stream(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
+    fn stream(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
         let mut c = Cursor::new(bytes);
         loop {
             let consumed = c.at();
-            let Ok(len) = c.u16("message length") else { return Step::Hungry { consumed, need: 2 } };
+            let Ok(len) = c.u16("message length") else { return StreamStep::need_more(consumed, 2) };
             match c.take(usize::from(len), "message") {
                 Ok(message) => self.message(message, false, emit),
-                Err(_) => return Step::Hungry { consumed, need: 2 + usize::from(len) },
+                Err(_) => return StreamStep::need_more(consumed, 2 + usize::from(len)),
             }
         }
     }
 
-    fn lost(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
+    fn stream_ended(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
         let mut c = Cursor::new(bytes);
         while let Ok(len) = c.u16("message length") {
             let wanted = usize::from(len);
@@ -353,15 +354,21 @@ impl Reader for Dns {
         }
     }
 
-    fn datagram(&mut self, _side: Side, bytes: &[u8], wire_len: usize, emit: &mut Emitter<'_>) -> Step {
+    fn datagram(
+        &mut self,
+        _side: Side,
+        bytes: &[u8],
+        wire_len: usize,
+        emit: &mut Emitter<'_>,
+    ) -> ReadProgress {
         if !bytes.is_empty() {
             self.message(bytes, bytes.len() < wire_len, emit);
         }
         // Most conversations are one question and one answer, and stay in the flow table for a while after it.
         if self.asked.iter().all(|asked| asked.answered) {
-            return Step::Rest;
+            return ReadProgress::Idle;
         }
-        Step::Hungry { consumed: bytes.len(), need: 0 }
+        ReadProgress::NeedMore { consumed: bytes.len(), need: 0 }
     }
 
     fn finish(&mut self, emit: &mut Emitter<'_>) {

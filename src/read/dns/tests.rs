@@ -54,8 +54,8 @@ fn a_chain_of_names_and_an_address() {
     check(
         &[(Client, &query()), (Server, &chain())],
         &[
-            "spoke dns",
-            "resolved abc.example 1 rcode=0 asked=1x1 | abc.example 5 edge.example | edge.example 1 192.0.2.7",
+            "protocol dns",
+            "resolved abc.example 1 rcode=0 query=1x1 | abc.example 5 edge.example | edge.example 1 192.0.2.7",
         ],
     );
 }
@@ -66,16 +66,16 @@ fn queries_are_counted_and_matched() {
     check(
         &[(Client, &query()), (Client, &query()), (Client, &other), (Server, &chain())],
         &[
-            "spoke dns",
-            "resolved abc.example 1 rcode=0 asked=1x2 | abc.example 5 edge.example | edge.example 1 192.0.2.7",
-            "resolved abc.example 65 unanswered asked=3x1",
+            "protocol dns",
+            "resolved abc.example 1 rcode=0 query=1x2 | abc.example 5 edge.example | edge.example 1 192.0.2.7",
+            "resolved abc.example 65 unanswered query=3x1",
         ],
     );
     check(
         &[(Server, &chain())],
         &[
-            "spoke dns",
-            "resolved abc.example 1 rcode=0 unasked | abc.example 5 edge.example | edge.example 1 192.0.2.7",
+            "protocol dns",
+            "resolved abc.example 1 rcode=0 no-query | abc.example 5 edge.example | edge.example 1 192.0.2.7",
         ],
     );
     // A forged answer first, the real one after it: both are told.
@@ -83,9 +83,9 @@ fn queries_are_counted_and_matched() {
     check(
         &[(Client, &query()), (Server, &forged), (Server, &chain())],
         &[
-            "spoke dns",
-            "resolved abc.example 1 rcode=0 asked=1x1 | abc.example 1 0.0.0.0",
-            "resolved abc.example 1 rcode=0 asked=1x1 | abc.example 5 edge.example | edge.example 1 192.0.2.7",
+            "protocol dns",
+            "resolved abc.example 1 rcode=0 query=1x1 | abc.example 1 0.0.0.0",
+            "resolved abc.example 1 rcode=0 query=1x1 | abc.example 5 edge.example | edge.example 1 192.0.2.7",
         ],
     );
 }
@@ -95,16 +95,19 @@ fn refusals_and_empty_sections() {
     let refused = message(7, RESPONSE | 5, [1, 0, 0, 0], &[ASK_A]);
     check(
         &[(Client, &query()), (Server, &refused)],
-        &["spoke dns", "resolved abc.example 1 rcode=5 asked=1x1"],
+        &["protocol dns", "resolved abc.example 1 rcode=5 query=1x1"],
     );
     let bare = message(7, RESPONSE | 1, [0, 0, 0, 0], &[]);
-    check(&[(Client, &query()), (Server, &bare)], &["spoke dns", "resolved abc.example 1 rcode=1 asked=1x1"]);
+    check(
+        &[(Client, &query()), (Server, &bare)],
+        &["protocol dns", "resolved abc.example 1 rcode=1 query=1x1"],
+    );
     // RFC 8914: option 15, code 15 (Blocked); the OPT's ttl carries the upper bits of rcode 16.
     let opt = b"\x00\x00\x29\x04\xd0\x01\x00\x00\x00\x00\x0b\x00\x0f\x00\x07\x00\x0fno\x1b!\x00";
     let blocked = message(7, RESPONSE, [1, 0, 0, 1], &[ASK_A, opt]);
     check(
         &[(Client, &query()), (Server, &blocked)],
-        &["spoke dns", "resolved abc.example 1 rcode=16 asked=1x1 ede=15:no\\x1b!"],
+        &["protocol dns", "resolved abc.example 1 rcode=16 query=1x1 ede=15:no\\x1b!"],
     );
 }
 
@@ -128,8 +131,8 @@ fn types_that_other_parsers_choke_on() {
     check(
         &[(Client, &ask), (Server, &response)],
         &[
-            "spoke dns",
-            "resolved abc.example 65 rcode=0 asked=1x1 | abc.example 65 1 . alpn=h2,h3 ipv4hint=1.2.3.4 hints=1 ech=false \
+            "protocol dns",
+            "resolved abc.example 65 rcode=0 query=1x1 | abc.example 65 1 . alpn=h2,h3 ipv4hint=1.2.3.4 hints=1 ech=false \
              | abc.example 46 # 3 010203 | abc.example 15 10 abc.example | abc.example 16 \"hi\" \"\\x07\"",
         ],
     );
@@ -139,31 +142,31 @@ fn types_that_other_parsers_choke_on() {
 fn damage_keeps_what_came_before_it() {
     let whole = chain();
     let mut cut = TestConversation::udp(53);
-    cut.cut_datagram(Server, &whole[..whole.len() - 3], whole.len() as u32);
+    cut.send_truncated(Server, &whole[..whole.len() - 3], whole.len() as u32);
     assert_eq!(
         cut.end(),
-        ["spoke dns", "resolved abc.example 1 rcode=0 unasked damaged | abc.example 5 edge.example"]
+        ["protocol dns", "resolved abc.example 1 rcode=0 no-query damaged | abc.example 5 edge.example"]
     );
     check(
         &[(Server, &whole[..whole.len() - 3])],
         &[
-            "spoke dns",
-            "odd dns: message ends before its records",
-            "resolved abc.example 1 rcode=0 unasked damaged | abc.example 5 edge.example",
+            "protocol dns",
+            "anomaly dns: message ends before its records",
+            "resolved abc.example 1 rcode=0 no-query damaged | abc.example 5 edge.example",
         ],
     );
     let looped = message(7, RESPONSE, [1, 1, 0, 0], &[ASK_A, &record(b"\xc0\x1d", 1, &[1, 2, 3, 4])]);
     check(
         &[(Server, &looped)],
-        &["spoke dns", "odd dns: compression loop", "resolved abc.example 1 rcode=0 unasked damaged"],
+        &["protocol dns", "anomaly dns: compression loop", "resolved abc.example 1 rcode=0 no-query damaged"],
     );
     let counts = message(7, RESPONSE, [1, 65535, 65535, 65535], &[ASK_A]);
     check(
         &[(Server, &counts)],
         &[
-            "spoke dns",
-            "odd dns: message ends before its records",
-            "resolved abc.example 1 rcode=0 unasked damaged",
+            "protocol dns",
+            "anomaly dns: message ends before its records",
+            "resolved abc.example 1 rcode=0 no-query damaged",
         ],
     );
 }
@@ -174,9 +177,9 @@ fn over_tcp_messages_are_cut_anywhere() {
     let asked = [framed(&query()), framed(&message(8, QUERY, [1, 0, 0, 0], &[ASK_HTTPS]))].concat();
     let answer = framed(&chain());
     let expected = [
-        "spoke dns",
-        "resolved abc.example 1 rcode=0 asked=2x1 | abc.example 5 edge.example | edge.example 1 192.0.2.7",
-        "resolved abc.example 65 unanswered asked=2x1",
+        "protocol dns",
+        "resolved abc.example 1 rcode=0 query=2x1 | abc.example 5 edge.example | edge.example 1 192.0.2.7",
+        "resolved abc.example 65 unanswered query=2x1",
     ];
     let (a, b) = answer.split_at(20);
     let got = play(
@@ -185,12 +188,12 @@ fn over_tcp_messages_are_cut_anywhere() {
     );
     assert_eq!(got, expected);
     // Another port: only a whole and certain message is believed.
-    assert_eq!(play(TestConversation::tcp(8053), &[(Client, &asked), (Server, &answer)])[0], "spoke dns");
+    assert_eq!(play(TestConversation::tcp(8053), &[(Client, &asked), (Server, &answer)])[0], "protocol dns");
     // The rest was not captured.
     let got = play(TestConversation::tcp(53), &[(Server, &answer[..answer.len() - 3])]);
     assert_eq!(
         got,
-        ["spoke dns", "resolved abc.example 1 rcode=0 unasked damaged | abc.example 5 edge.example"]
+        ["protocol dns", "resolved abc.example 1 rcode=0 no-query damaged | abc.example 5 edge.example"]
     );
 }
 
@@ -199,25 +202,25 @@ fn relatives_and_strangers() {
     let mdns = message(0, 0x8400, [0, 1, 0, 0], &[&record(NAME, 1, &[192, 0, 2, 9])]);
     assert_eq!(
         play(TestConversation::new(17, 5353, 5353), &[(Client, &mdns)]),
-        ["spoke mdns", "resolved abc.example 1 rcode=0 unasked multicast | abc.example 1 192.0.2.9"]
+        ["protocol mdns", "resolved abc.example 1 rcode=0 no-query multicast | abc.example 1 192.0.2.9"]
     );
-    assert_eq!(play(TestConversation::udp(5355), &[(Client, &query())]), ["spoke llmnr"]);
-    assert_eq!(play(TestConversation::udp(9999), &[(Client, &query())])[0], "spoke dns");
+    assert_eq!(play(TestConversation::udp(5355), &[(Client, &query())]), ["protocol llmnr"]);
+    assert_eq!(play(TestConversation::udp(9999), &[(Client, &query())])[0], "protocol dns");
     let mut trailing = query();
     trailing.push(0);
     assert_eq!(play(TestConversation::udp(9999), &[(Client, &trailing)]), [""; 0]);
     // A dynamic update resolves nothing, and says so.
     let update = message(7, 0xa805, [1, 0, 0, 0], &[b"\x07example\x00\x00\x06\x00\x01"]);
-    check(&[(Server, &update)], &["spoke dns", "resolved example 6 opcode=5 rcode=5 unasked"]);
+    check(&[(Server, &update)], &["protocol dns", "resolved example 6 opcode=5 rcode=5 no-query"]);
 }
 
 #[test]
 fn open_queries_are_bounded() {
-    let mut driver = TestConversation::udp(53);
+    let mut conversation = TestConversation::udp(53);
     for id in 0..1000 {
-        driver.say(Client, &message(id, QUERY, [1, 0, 0, 0], &[ASK_A]));
+        conversation.send(Client, &message(id, QUERY, [1, 0, 0, 0], &[ASK_A]));
     }
-    assert_eq!(driver.end().len(), 1000 + 2, "each is told, and that there were too many");
+    assert_eq!(conversation.end().len(), 1000 + 2, "each is told, and that there were too many");
 }
 
 /// The message that dns-parser's names take milliseconds for: pointers to pointers, each record's owner one further.
@@ -233,7 +236,7 @@ fn a_chain_of_pointers_costs_little() {
     let started = std::time::Instant::now();
     let facts = play(TestConversation::udp(53), &[(Server, &bytes)]);
     assert!(started.elapsed().as_millis() < 100);
-    assert_eq!(facts[1], "odd dns: compression loop", "126 pointers are enough for anybody");
+    assert_eq!(facts[1], "anomaly dns: compression loop", "126 pointers are enough for anybody");
 }
 
 proptest! {
@@ -257,11 +260,11 @@ proptest! {
         let framed = |message: &[u8]| [&(message.len() as u16).to_be_bytes()[..], message].concat();
         let stream = [framed(&chain()), framed(&chain()), framed(&query())].concat();
         let whole: Vec<String> = play(TestConversation::tcp(53), &[(Server, &stream)]);
-        let mut driver = TestConversation::tcp(53);
-        driver.say_cut(Server, &stream, &cuts);
+        let mut conversation = TestConversation::tcp(53);
+        conversation.send_split(Server, &stream, &cuts);
         let strip = |facts: Vec<String>| -> Vec<String> {
-            facts.iter().map(|fact| fact.split(" asked=").next().unwrap_or_default().to_string()).collect()
+            facts.iter().map(|fact| fact.split(" query=").next().unwrap_or_default().to_string()).collect()
         };
-        prop_assert_eq!(strip(driver.end()), strip(whole));
+        prop_assert_eq!(strip(conversation.end()), strip(whole));
     }
 }

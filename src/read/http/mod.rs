@@ -15,14 +15,14 @@ use super::fact::AttributeKey;
 use super::fact::AttributeValue;
 use super::fact::Fact;
 use super::fact::NameSource;
-use super::reader::Code;
 use super::reader::Emitter;
+use super::reader::OnMatch;
 use super::reader::Probe;
 use super::reader::Reader;
+use super::reader::ReaderSpec;
+use super::reader::ReaderTransport;
 use super::reader::Sample;
-use super::reader::Spec;
-use super::reader::Step;
-use super::reader::Transport;
+use super::reader::StreamStep;
 use super::tls;
 use crate::base::HostName;
 use crate::base::Side;
@@ -59,21 +59,21 @@ const PAGE_LIMIT: usize = 300;
 const SUCCESS: std::ops::Range<u16> = 200..300;
 
 /// The reader's row.
-pub(crate) const SPEC: Spec = Spec {
+pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     name: "http",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: probe::probe,
-    asks: probe::asks,
-    code: Code::Read(|_| Box::new(Http::default())),
+    sender_is_client: probe::sender_is_client,
+    on_match: OnMatch::Read(|_| Box::new(Http::default())),
 };
 
 /// HTTP/2 without TLS: RFC 9113 §3.4.
-pub(crate) const HTTP2: Spec = Spec {
+pub(crate) const HTTP2: ReaderSpec = ReaderSpec {
     name: "http2",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: |sample| begins(sample.bytes, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    asks: |sample| (sample.bytes.starts_with(b"PRI * HTTP/2.0\r\n")).then_some(true),
-    code: Code::Name(super::reader::After::Sated),
+    sender_is_client: |sample| (sample.bytes.starts_with(b"PRI * HTTP/2.0\r\n")).then_some(true),
+    on_match: OnMatch::Stop,
 };
 
 #[derive(Default)]
@@ -91,28 +91,28 @@ struct Http {
 }
 
 impl Reader for Http {
-    fn held(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         size_of::<Http>() + self.named.as_ref().map_or(0, |(name, _)| name.as_str().len())
     }
 
-    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
+    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
         let mut used = 0;
         // Every turn takes a body's bytes or a head, or returns.
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
             match self.pass_body(side, rest) {
-                Passed::All => return Step::Hungry { consumed: bytes.len(), need: 0 },
-                Passed::Wait { taken, need } => return Step::Hungry { consumed: used + taken, need },
-                Passed::Endless => return Step::Sated,
+                Passed::All => return StreamStep::need_more(bytes.len(), 0),
+                Passed::Wait { taken, need } => return StreamStep::need_more(used + taken, need),
+                Passed::Endless => return StreamStep::DONE,
                 Passed::Done(taken) => used += taken,
             }
             let rest = bytes.get(used..).unwrap_or_default();
             if rest.is_empty() {
-                return Step::Hungry { consumed: used, need: 0 };
+                return StreamStep::need_more(used, 0);
             }
             let count = if side == Side::Client { self.requests } else { self.responses };
             if count >= EXCHANGE_LIMIT && !self.connecting {
-                return Step::Sated;
+                return StreamStep::DONE;
             }
             let turn = match side {
                 Side::Client => self.client(rest, emit),
@@ -120,14 +120,14 @@ impl Reader for Http {
             };
             match turn {
                 Turn::Head(len) => used += len,
-                Turn::Tunnel(len) => return Step::Inside { consumed: used + len },
-                Turn::Wait(need) => return Step::Hungry { consumed: used, need },
-                Turn::Stop => return Step::Sated,
+                Turn::Tunnel(len) => return StreamStep::Tunnel { consumed: used + len },
+                Turn::Wait(need) => return StreamStep::need_more(used, need),
+                Turn::Stop => return StreamStep::DONE,
             }
         }
     }
 
-    fn lost(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
+    fn stream_ended(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
         // A head that is cut: its whole lines still count.
         if let (Side::Client, Some(end)) = (side, bytes.iter().rposition(|byte| *byte == b'\n')) {
             let mut whole = bytes.get(..=end).unwrap_or_default().to_vec();
@@ -261,7 +261,7 @@ impl Http {
         let target = request.path.unwrap_or_default();
         let host = value(request.headers, "host");
         if self.requests == 1 {
-            emit.note(
+            emit.attribute(
                 AttributeKey::HttpMethod,
                 AttributeValue::Text(WireText::new(method.as_bytes(), TEXT_LIMIT)),
             );
@@ -274,16 +274,16 @@ impl Http {
         }
         let absolute = authority(target);
         if self.requests == 1 {
-            emit.note(
+            emit.attribute(
                 AttributeKey::HttpTarget,
                 AttributeValue::Text(WireText::new(target.as_bytes(), TEXT_LIMIT)),
             );
             if absolute.is_some() {
-                emit.note(AttributeKey::HttpProxied, AttributeValue::Yes);
+                emit.attribute(AttributeKey::HttpProxied, AttributeValue::Yes);
             }
             // DSP0226 and MS-WSMV §2.2.1: the path of Windows remote management.
             if target.split('?').next().is_some_and(|path| path.eq_ignore_ascii_case("/wsman")) {
-                emit.spoke("winrm");
+                emit.protocol("winrm");
             }
         }
         // RFC 9112 §3.2.2: an absolute target overrules Host.
@@ -326,9 +326,8 @@ impl Http {
             match page {
                 Some(Page::Wait(need)) if !whole => return Turn::Wait(len + need),
                 Some(Page::Wait(_)) | None => {}
-                Some(Page::Text(text)) => {
-                    emit.note(AttributeKey::HttpBody, AttributeValue::Text(WireText::new(text, PAGE_LIMIT)))
-                }
+                Some(Page::Text(text)) => emit
+                    .attribute(AttributeKey::HttpBody, AttributeValue::Text(WireText::new(text, PAGE_LIMIT))),
             }
         }
         self.responses = self.responses.saturating_add(1);
@@ -354,7 +353,7 @@ impl Http {
         let named = Some((name.clone(), port));
         if self.named != named || (source == NameSource::Connect && self.requests == 1) {
             self.named = named;
-            emit.claim(source, name, port, false);
+            emit.name(source, name, port, false);
         }
     }
 }
@@ -394,19 +393,19 @@ pub(crate) fn tell_response(
     emit: &mut Emitter<'_>,
 ) {
     emit.fact(Fact::Status(AppStatus::Status { code, connect }));
-    emit.note(AttributeKey::HttpStatus, AttributeValue::Number(u64::from(code)));
+    emit.attribute(AttributeKey::HttpStatus, AttributeValue::Number(u64::from(code)));
     let text = |value: &[u8]| AttributeValue::Text(WireText::new(value, TEXT_LIMIT));
     if let Some(location) = value(headers, "location") {
-        emit.note(AttributeKey::HttpLocation, text(location));
+        emit.attribute(AttributeKey::HttpLocation, text(location));
     }
     if let Some(server) = value(headers, "server").filter(|_| first) {
-        emit.note(AttributeKey::HttpServer, text(server));
+        emit.attribute(AttributeKey::HttpServer, text(server));
     }
     if let Some(error) = value(headers, "x-squid-error").filter(|_| first) {
-        emit.note(AttributeKey::HttpSquidError, text(error));
+        emit.attribute(AttributeKey::HttpSquidError, text(error));
     }
     if let Some(via) = value(headers, "via").or_else(|| value(headers, "proxy-agent")).filter(|_| first) {
-        emit.note(AttributeKey::HttpVia, text(via));
+        emit.attribute(AttributeKey::HttpVia, text(via));
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) fn probe_request(bytes: &[u8]) -> Probe {
     }
 }
 
-pub(super) fn asks(sample: &Sample<'_>) -> Option<bool> {
+pub(super) fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
     if sample.bytes.starts_with(RESPONSE_START) {
         Some(false)
     } else {

@@ -12,7 +12,7 @@ fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
 /// A ClientHello without extensions, in a record.
 const HELLO: &[u8] = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
 const HELLO_FACTS: [&str; 4] =
-    ["spoke tls", "tls.offered=0x303", "tls.ciphers=c030", "ja4=t12i010000_a17193ba21fd_000000000000"];
+    ["protocol tls", "tls.offered=0x303", "tls.ciphers=c030", "ja4=t12i010000_a17193ba21fd_000000000000"];
 
 #[test]
 fn an_exchange() {
@@ -24,10 +24,10 @@ fn an_exchange() {
             (Server, b"HTTP/1.1 200 OK\r\nVia: 1.1 proxy\r\n\r\nrest"),
         ],
         &[
-            "spoke http",
+            "protocol http",
             "http.method=GET",
             "http.target=/a?b",
-            "claimed http-host crl.example:8080",
+            "name http-host crl.example:8080",
             "http.body=ok",
             "status 302",
             "http.status=0x12e",
@@ -43,7 +43,7 @@ fn an_exchange() {
 fn a_broken_line_does_not_hide_those_before_it() {
     check(
         &[(Client, b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: x\x01\x7f\r\nAccept: */*\r\n\r\n")],
-        &["spoke http", "http.method=GET", "http.target=/", "claimed http-host a.example"],
+        &["protocol http", "http.method=GET", "http.target=/", "name http-host a.example"],
     );
 }
 
@@ -55,17 +55,17 @@ fn blanks_in_a_target_hide_nothing() {
             b"GET /a b  c HTTP/1.1\r\nHost: a.example\r\n\r\nGET / HTTP/1.1\r\nHost: b.example\r\n\r\n",
         )],
         &[
-            "spoke http",
+            "protocol http",
             "http.method=GET",
             "http.target=/a%20b%20c",
-            "claimed http-host a.example",
-            "claimed http-host b.example",
+            "name http-host a.example",
+            "name http-host b.example",
         ],
     );
     let mut expected = vec![
-        "spoke http",
+        "protocol http",
         "http.method=CONNECT",
-        "claimed connect name.example:443",
+        "name connect name.example:443",
         "status 200 connect",
         "http.status=0xc8",
     ];
@@ -83,9 +83,9 @@ fn blanks_in_a_target_hide_nothing() {
 #[test]
 fn a_tunnel_is_asked_for_twice() {
     let mut expected = vec![
-        "spoke http",
+        "protocol http",
         "http.method=CONNECT",
-        "claimed connect kailani1.one.microsoft.com:443",
+        "name connect kailani1.one.microsoft.com:443",
         "status 407 connect",
         "http.status=0x197",
         "http.via=box",
@@ -104,7 +104,7 @@ fn a_tunnel_is_asked_for_twice() {
         &expected,
     );
     // The proxy's side is not in the capture.
-    let mut expected = vec!["spoke http", "http.method=CONNECT", "claimed connect 2001:db8::1:443"];
+    let mut expected = vec!["protocol http", "http.method=CONNECT", "name connect 2001:db8::1:443"];
     expected.extend(HELLO_FACTS);
     check(&[(Client, b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\n\r\n"), (Client, HELLO)], &expected);
 }
@@ -114,21 +114,21 @@ fn absolute_targets_and_remote_management() {
     check(
         &[(Client, b"GET http://user@ocsp.example/x HTTP/1.1\r\nHost: other\r\n\r\n")],
         &[
-            "spoke http",
+            "protocol http",
             "http.method=GET",
             "http.target=http://user@ocsp.example/x",
             "http.proxied=yes",
-            "claimed http-host ocsp.example",
+            "name http-host ocsp.example",
         ],
     );
     check(
         &[(Client, b"POST /wsman?PSVersion=5.1 HTTP/1.1\r\nHost: node1:5985\r\nContent-Length: 0\r\n\r\n")],
         &[
-            "spoke http",
+            "protocol http",
             "http.method=POST",
             "http.target=/wsman?PSVersion=5.1",
-            "spoke winrm",
-            "claimed http-host node1:5985",
+            "protocol winrm",
+            "name http-host node1:5985",
         ],
     );
     // Not HTTP, though it begins like it.
@@ -139,9 +139,9 @@ fn absolute_targets_and_remote_management() {
 fn odd_heads_still_name_their_host() {
     let told = |request: &[u8]| {
         let facts = play(TestConversation::tcp(80), &[(Client, request)]);
-        facts.into_iter().find(|fact| fact.starts_with("claimed")).unwrap_or_default()
+        facts.into_iter().find(|fact| fact.starts_with("name ")).unwrap_or_default()
     };
-    let name = "claimed http-host name.example";
+    let name = "name http-host name.example";
     assert_eq!(
         told(b"GET / HTTP/1.1\r\nX: a\r\n b\r\nhost: name.example\r\n\r\n"),
         name,
@@ -162,7 +162,7 @@ fn bodies_are_passed_over() {
             (Server, b"\n\r\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"),
         ],
         &[
-            "spoke http",
+            "protocol http",
             "http.body=3\\x0d\\x0aabc\\x0d\\x0a1",
             "status 200",
             "http.status=0xc8",
@@ -197,11 +197,11 @@ fn the_first_text_is_kept_whichever_way_it_comes() {
 fn a_cut_head_still_names_its_host() {
     check(
         &[(Client, b"GET / HTTP/1.1\r\nHost: name.example\r\nCookie: abc")],
-        &["spoke http", "http.method=GET", "http.target=/", "claimed http-host name.example"],
+        &["protocol http", "http.method=GET", "http.target=/", "name http-host name.example"],
     );
     check(
         &[(Client, b"GET / HTTP/1.1\r\nHost: name.exam")],
-        &["spoke http", "http.method=GET", "http.target=/"],
+        &["protocol http", "http.method=GET", "http.target=/"],
     );
 }
 
@@ -217,8 +217,8 @@ proptest! {
     fn cutting_a_stream_anywhere_changes_nothing(cuts in proptest::collection::vec(1usize..30, 1..12)) {
         let stream = b"POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: b.example\r\n\r\n";
         let whole = play(TestConversation::tcp(80), &[(Client, stream)]);
-        let mut driver = TestConversation::tcp(80);
-        driver.say_cut(Client, &stream[..], &cuts);
-        prop_assert_eq!(driver.end(), whole);
+        let mut conversation = TestConversation::tcp(80);
+        conversation.send_split(Client, &stream[..], &cuts);
+        prop_assert_eq!(conversation.end(), whole);
     }
 }

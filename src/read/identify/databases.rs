@@ -6,25 +6,24 @@
 
 use super::sure;
 use super::u32_at;
-use crate::read::reader::After;
-use crate::read::reader::Code;
+use crate::read::reader::OnMatch;
 use crate::read::reader::Probe;
+use crate::read::reader::ReaderSpec;
+use crate::read::reader::ReaderTransport;
 use crate::read::reader::Sample;
-use crate::read::reader::Spec;
-use crate::read::reader::Transport;
-use crate::read::reader::fits;
+use crate::read::reader::match_bytes;
 
 /// MySQL's manual, "Protocol::HandshakeV10": the server's greeting.
-pub(crate) const MYSQL: Spec = Spec {
+pub(crate) const MYSQL: ReaderSpec = ReaderSpec {
     name: "mysql",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: mysql,
-    asks: |sample| (mysql(sample) == Probe::Yes).then_some(false),
-    code: Code::Name(After::Watch),
+    sender_is_client: |sample| (mysql(sample) == Probe::Yes).then_some(false),
+    on_match: OnMatch::WatchForTls,
 };
 
 fn mysql(sample: &Sample<'_>) -> Probe {
-    fits(
+    match_bytes(
         sample.bytes,
         &[
             // Little-endian length of 45 bytes or more, sequence 0, protocol 10, a version like `8.0`.
@@ -41,16 +40,16 @@ fn mysql(sample: &Sample<'_>) -> Probe {
 }
 
 /// PostgreSQL's manual, "Message Formats": StartupMessage, SSLRequest, GSSENCRequest.
-pub(crate) const POSTGRES: Spec = Spec {
+pub(crate) const POSTGRES: ReaderSpec = ReaderSpec {
     name: "postgres",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: postgres,
-    asks: |sample| (postgres(sample) == Probe::Yes).then_some(true),
-    code: Code::Name(After::Watch),
+    sender_is_client: |sample| (postgres(sample) == Probe::Yes).then_some(true),
+    on_match: OnMatch::WatchForTls,
 };
 
 fn postgres(sample: &Sample<'_>) -> Probe {
-    let head = fits(
+    let head = match_bytes(
         sample.bytes,
         &[(0, |byte| byte == 0), (1, |byte| byte == 0), (4, |byte| byte == 0 || byte == 4)],
     );

@@ -9,24 +9,23 @@ use super::inside;
 use super::sure;
 use super::u16_at;
 use super::u32_at;
-use crate::read::reader::After;
-use crate::read::reader::Code;
+use crate::read::reader::OnMatch;
 use crate::read::reader::Probe;
+use crate::read::reader::ReaderSpec;
+use crate::read::reader::ReaderTransport;
 use crate::read::reader::Sample;
-use crate::read::reader::Spec;
-use crate::read::reader::Transport;
 
 /// NTP: RFC 5905 §7.3. Its header holds little that is fixed, so its port is asked for.
-pub(crate) const NTP: Spec = Spec {
+pub(crate) const NTP: ReaderSpec = ReaderSpec {
     name: "ntp",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| sure(ntp_mode(sample).is_some()),
-    asks: |sample| match ntp_mode(sample)? {
+    sender_is_client: |sample| match ntp_mode(sample)? {
         1 | 3 => Some(true),
         2 | 4 => Some(false),
         _ => None,
     },
-    code: Code::Name(After::Sated),
+    on_match: OnMatch::Stop,
 };
 
 /// The mode: 3 client, 4 server.
@@ -35,16 +34,17 @@ fn ntp_mode(sample: &Sample<'_>) -> Option<u8> {
     let (version, mode) = ((first >> 3) & 7, first & 7);
     // Control messages (RFC 9327) are shorter.
     let least = if mode >= 6 { 8 } else { 48 };
-    (sample.on(123) && (1..=4).contains(&version) && mode > 0 && sample.wire_len >= least).then_some(mode)
+    (sample.has_port(123) && (1..=4).contains(&version) && mode > 0 && sample.wire_len >= least)
+        .then_some(mode)
 }
 
 /// DHCP: RFC 2131 §2.
-pub(crate) const DHCP: Spec = Spec {
+pub(crate) const DHCP: ReaderSpec = ReaderSpec {
     name: "dhcp",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| sure(dhcp(sample)),
-    asks: |sample| dhcp(sample).then(|| sample.bytes.first() == Some(&1)),
-    code: Code::Name(After::Sated),
+    sender_is_client: |sample| dhcp(sample).then(|| sample.bytes.first() == Some(&1)),
+    on_match: OnMatch::Stop,
 };
 
 /// RFC 2131 §3: the four bytes before the options.
@@ -55,31 +55,31 @@ fn dhcp(sample: &Sample<'_>) -> bool {
 }
 
 /// DHCP for IPv6: RFC 8415 §7.2 and §7.3, on its ports.
-pub(crate) const DHCPV6: Spec = Spec {
+pub(crate) const DHCPV6: ReaderSpec = ReaderSpec {
     name: "dhcpv6",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| {
         let home = |port| matches!(port, 546 | 547);
         let known = matches!(sample.bytes.first(), Some(1..=36));
         sure(home(sample.from_port) && home(sample.to_port) && known && sample.wire_len >= 4)
     },
-    asks: |_| None,
-    code: Code::Name(After::Sated),
+    sender_is_client: |_| None,
+    on_match: OnMatch::Stop,
 };
 
 /// IKE: RFC 7296 §3.1, RFC 2408 §3.1; on port 4500 behind four zero bytes (RFC 3948 §2.2).
-pub(crate) const IKE: Spec = Spec {
+pub(crate) const IKE: ReaderSpec = ReaderSpec {
     name: "ike",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| {
         let bytes = match sample.bytes {
-            [0, 0, 0, 0, rest @ ..] if sample.on(4500) => rest,
+            [0, 0, 0, 0, rest @ ..] if sample.has_port(4500) => rest,
             bytes => bytes,
         };
         sure(ike(bytes, sample.wire_len - (sample.bytes.len() - bytes.len())))
     },
-    asks: |_| None,
-    code: Code::Name(After::Sated),
+    sender_is_client: |_| None,
+    on_match: OnMatch::Stop,
 };
 
 fn ike(bytes: &[u8], wire_len: usize) -> bool {
@@ -92,44 +92,44 @@ fn ike(bytes: &[u8], wire_len: usize) -> bool {
 }
 
 /// ESP in UDP: RFC 3948 §2.1. Encrypted but for eight bytes, so its port is asked for.
-pub(crate) const ESP_UDP: Spec = Spec {
+pub(crate) const ESP_UDP: ReaderSpec = ReaderSpec {
     name: "esp-udp",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| {
         // RFC 4303 §2.1: values up to 255 are reserved. §2.3 of RFC 3948: a single 0xff keeps the way open.
         let spi = u32_at(sample.bytes, 0).is_some_and(|spi| spi > 255);
-        sure(sample.on(4500) && ((spi && sample.wire_len >= 24) || sample.bytes == [0xff]))
+        sure(sample.has_port(4500) && ((spi && sample.wire_len >= 24) || sample.bytes == [0xff]))
     },
-    asks: |_| None,
-    code: Code::Name(After::Sated),
+    sender_is_client: |_| None,
+    on_match: OnMatch::Stop,
 };
 
 /// WireGuard's protocol page, §"Protocol": a type, three zero bytes, and lengths that are fixed.
-pub(crate) const WIREGUARD: Spec = Spec {
+pub(crate) const WIREGUARD: ReaderSpec = ReaderSpec {
     name: "wireguard",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| {
         let Some([kind, 0, 0, 0]) = sample.bytes.first_chunk::<4>() else { return Probe::No };
         sure(match kind {
             1 => sample.wire_len == 148,
             2 => sample.wire_len == 92,
             3 => sample.wire_len == 64,
-            4 => sample.wire_len >= 32 && sample.wire_len.is_multiple_of(16) && sample.on(51820),
+            4 => sample.wire_len >= 32 && sample.wire_len.is_multiple_of(16) && sample.has_port(51820),
             _ => false,
         })
     },
-    asks: |sample| match (sample.bytes.first()?, sample.wire_len) {
+    sender_is_client: |sample| match (sample.bytes.first()?, sample.wire_len) {
         (1, 148) => Some(true),
         (2, 92) => Some(false),
         _ => None,
     },
-    code: Code::Name(After::Sated),
+    on_match: OnMatch::Stop,
 };
 
 /// STUN: RFC 8489 §5. DTLS often follows.
-pub(crate) const STUN: Spec = Spec {
+pub(crate) const STUN: ReaderSpec = ReaderSpec {
     name: "stun",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| {
         let len = u16_at(sample.bytes, 2).map(usize::from);
         let fits = sample.bytes.first().is_some_and(|byte| byte & 0xc0 == 0)
@@ -137,25 +137,25 @@ pub(crate) const STUN: Spec = Spec {
             && len.is_some_and(|len| len.is_multiple_of(4) && len + 20 == sample.wire_len);
         sure(fits)
     },
-    asks: |_| None,
-    code: Code::Name(After::Watch),
+    sender_is_client: |_| None,
+    on_match: OnMatch::WatchForTls,
 };
 
 /// RFC 8489 §5: the magic cookie.
 const STUN_COOKIE: u32 = 0x2112_a442;
 
 /// SNMP: RFC 1157 §4, RFC 1901 §3, RFC 3412 §6.
-pub(crate) const SNMP: Spec = Spec {
+pub(crate) const SNMP: ReaderSpec = ReaderSpec {
     name: "snmp",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| sure(snmp(sample.bytes).is_some()),
-    asks: |sample| match snmp(sample.bytes)? {
+    sender_is_client: |sample| match snmp(sample.bytes)? {
         // Get, get-next, set, get-bulk, inform, traps; 0xa2 is the response.
         0xa2 => Some(false),
         0xa0..=0xa8 => Some(true),
         _ => None,
     },
-    code: Code::Name(After::Sated),
+    on_match: OnMatch::Stop,
 };
 
 /// The tag behind the community, or behind the version in version 3.

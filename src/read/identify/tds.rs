@@ -8,15 +8,16 @@
 
 use crate::base::Cursor;
 use crate::base::Side;
-use crate::read::reader::Code;
+use crate::flow::ReadProgress;
 use crate::read::reader::Emitter;
+use crate::read::reader::OnMatch;
 use crate::read::reader::Probe;
 use crate::read::reader::Reader;
+use crate::read::reader::ReaderSpec;
+use crate::read::reader::ReaderTransport;
 use crate::read::reader::Sample;
-use crate::read::reader::Spec;
-use crate::read::reader::Step;
-use crate::read::reader::Transport;
-use crate::read::reader::fits;
+use crate::read::reader::StreamStep;
+use crate::read::reader::match_bytes;
 use crate::read::tls;
 
 /// §2.2.3.1.1: pre-login, and the server's answer to it.
@@ -30,16 +31,16 @@ const PACKET_LIMIT: u8 = 4;
 const HELD_LIMIT: usize = 64 * 1024;
 
 /// The reader's row.
-pub(crate) const SPEC: Spec = Spec {
+pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     name: "tds",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe,
-    asks: |sample| (probe(sample) == Probe::Yes).then_some(true),
-    code: Code::Read(|_| Box::new(Tds::new())),
+    sender_is_client: |sample| (probe(sample) == Probe::Yes).then_some(true),
+    on_match: OnMatch::Read(|_| Box::new(Tds::new())),
 };
 
 fn probe(sample: &Sample<'_>) -> Probe {
-    fits(
+    match_bytes(
         sample.bytes,
         &[
             // Type, status, length, SPID, packet id, window.
@@ -89,11 +90,11 @@ impl Tds {
         *passed = u8::MAX;
         if !self.begun {
             self.begun = true;
-            emit.spoke(tls::SPEC.name);
+            emit.protocol(tls::SPEC.name);
         }
         held.extend_from_slice(payload);
         match self.inside.stream(side, held, emit) {
-            Step::Hungry { consumed, .. } => {
+            StreamStep::Continue(ReadProgress::NeedMore { consumed, .. }) => {
                 held.drain(..consumed.min(held.len()));
                 held.len() <= HELD_LIMIT
             }
@@ -103,11 +104,11 @@ impl Tds {
 }
 
 impl Reader for Tds {
-    fn held(&self) -> usize {
-        size_of::<Tds>() + self.inside.kept() + self.held.iter().map(Vec::capacity).sum::<usize>()
+    fn held_bytes(&self) -> usize {
+        size_of::<Tds>() + self.inside.message_bytes() + self.held.iter().map(Vec::capacity).sum::<usize>()
     }
 
-    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
+    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
         let mut c = Cursor::new(bytes);
         loop {
             let consumed = c.at();
@@ -118,25 +119,25 @@ impl Reader for Tds {
                 c.skip(4, "spid, packet id, window")?;
                 Ok((kind, usize::from(len)))
             })();
-            let Ok((kind, len)) = header else { return Step::Hungry { consumed, need: HEADER_LEN } };
+            let Ok((kind, len)) = header else { return StreamStep::need_more(consumed, HEADER_LEN) };
             if !matches!(kind, PRE_LOGIN | ANSWER) || len < HEADER_LEN {
                 // Login and queries; or TLS that is not wrapped any more.
-                return Step::Sated;
+                return StreamStep::DONE;
             }
             let Ok(payload) = c.take(len - HEADER_LEN, "payload") else {
-                return Step::Hungry { consumed, need: len };
+                return StreamStep::need_more(consumed, len);
             };
             if !self.payload(side, payload, emit) {
-                return Step::Sated;
+                return StreamStep::DONE;
             }
         }
     }
 
-    fn lost(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
-        if self.stream(side, bytes, emit) != Step::Sated && self.begun {
+    fn stream_ended(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
+        if self.stream(side, bytes, emit) != StreamStep::DONE && self.begun {
             // A packet that is cut: what is there of its payload.
             let held = self.held.get_mut(side.index()).map(std::mem::take).unwrap_or_default();
-            self.inside.lost(side, &held, emit);
+            self.inside.stream_ended(side, &held, emit);
         }
     }
 
@@ -170,7 +171,7 @@ mod tests {
                 (Server, &wrap(b"\x15\x03\x03\x00\x02\x02\x28", 0x12)),
             ],
         );
-        assert_eq!(facts[..3], ["spoke tds", "spoke tls", "tls.offered=0x303"]);
+        assert_eq!(facts[..3], ["protocol tds", "protocol tls", "tls.offered=0x303"]);
         assert_eq!(facts.last().unwrap(), "alert Server fatal 40");
     }
 }

@@ -6,11 +6,11 @@ use crate::read::test_harness::play;
 use proptest::prelude::*;
 
 /// The protocol told of a server's or a client's first bytes.
-fn check(driver: TestConversation, from_server: bool, bytes: &[u8], expected: &str) {
+fn check(conversation: TestConversation, from_server: bool, bytes: &[u8], expected: &str) {
     let side = if from_server { Server } else { Client };
-    let expected: &[String] = &[format!("spoke {expected}")];
-    let expected = if expected[0] == "spoke " { &[] } else { expected };
-    assert_eq!(play(driver, &[(side, bytes)]), expected, "{}", bytes.escape_ascii());
+    let expected: &[String] = &[format!("protocol {expected}")];
+    let expected = if expected[0] == "protocol " { &[] } else { expected };
+    assert_eq!(play(conversation, &[(side, bytes)]), expected, "{}", bytes.escape_ascii());
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn starttls_is_watched_for() {
             (Client, hello),
         ],
     );
-    assert_eq!(facts[..3], ["spoke smtp", "spoke tls", "tls.offered=0x303"]);
+    assert_eq!(facts[..3], ["protocol smtp", "protocol tls", "tls.offered=0x303"]);
 }
 
 /// PostgreSQL answers a wish for TLS with one byte, which could be the beginning of much else.
@@ -112,7 +112,7 @@ fn an_answer_is_no_beginning() {
         TestConversation::tcp(5432),
         &[(Client, b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), (Server, b"S"), (Client, hello), (Server, alert)],
     );
-    assert_eq!(facts[..2], ["spoke postgres", "spoke tls"]);
+    assert_eq!(facts[..2], ["protocol postgres", "protocol tls"]);
     assert_eq!(facts.last().unwrap(), "alert Server fatal 40");
 }
 

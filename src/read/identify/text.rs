@@ -6,12 +6,11 @@
 
 use super::sure;
 use crate::read::http::begins;
-use crate::read::reader::After;
-use crate::read::reader::Code;
+use crate::read::reader::OnMatch;
 use crate::read::reader::Probe;
+use crate::read::reader::ReaderSpec;
+use crate::read::reader::ReaderTransport;
 use crate::read::reader::Sample;
-use crate::read::reader::Spec;
-use crate::read::reader::Transport;
 
 /// A line is waited for as far as this.
 const LINE_LIMIT: usize = 512;
@@ -50,16 +49,16 @@ fn either(first: Probe, second: impl FnOnce() -> Probe) -> Probe {
 }
 
 /// SMTP: RFC 5321 §3.1 and §4.1.1.1. STARTTLS may follow.
-pub(crate) const SMTP: Spec = Spec {
+pub(crate) const SMTP: ReaderSpec = ReaderSpec {
     name: "smtp",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: |sample| either(smtp_hello(sample), || smtp_greeting(sample)),
-    asks: |sample| match (smtp_hello(sample), smtp_greeting(sample)) {
+    sender_is_client: |sample| match (smtp_hello(sample), smtp_greeting(sample)) {
         (Probe::Yes, _) => Some(true),
         (_, Probe::Yes) => Some(false),
         _ => None,
     },
-    code: Code::Name(After::Watch),
+    on_match: OnMatch::WatchForTls,
 };
 
 fn smtp_hello(sample: &Sample<'_>) -> Probe {
@@ -74,12 +73,12 @@ fn smtp_greeting(sample: &Sample<'_>) -> Probe {
 }
 
 /// FTP: RFC 959 §4.2. AUTH TLS may follow.
-pub(crate) const FTP: Spec = Spec {
+pub(crate) const FTP: ReaderSpec = ReaderSpec {
     name: "ftp",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: ftp,
-    asks: |sample| (ftp(sample) == Probe::Yes).then_some(false),
-    code: Code::Name(After::Watch),
+    sender_is_client: |sample| (ftp(sample) == Probe::Yes).then_some(false),
+    on_match: OnMatch::WatchForTls,
 };
 
 fn ftp(sample: &Sample<'_>) -> Probe {
@@ -89,12 +88,12 @@ fn ftp(sample: &Sample<'_>) -> Probe {
 }
 
 /// IMAP: RFC 9051 §7.1. STARTTLS may follow.
-pub(crate) const IMAP: Spec = Spec {
+pub(crate) const IMAP: ReaderSpec = ReaderSpec {
     name: "imap",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: imap,
-    asks: |sample| (imap(sample) == Probe::Yes).then_some(false),
-    code: Code::Name(After::Watch),
+    sender_is_client: |sample| (imap(sample) == Probe::Yes).then_some(false),
+    on_match: OnMatch::WatchForTls,
 };
 
 fn imap(sample: &Sample<'_>) -> Probe {
@@ -103,12 +102,12 @@ fn imap(sample: &Sample<'_>) -> Probe {
 }
 
 /// POP3: RFC 1939 §4. STLS may follow.
-pub(crate) const POP3: Spec = Spec {
+pub(crate) const POP3: ReaderSpec = ReaderSpec {
     name: "pop3",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: pop3,
-    asks: |sample| (pop3(sample) == Probe::Yes).then_some(false),
-    code: Code::Name(After::Watch),
+    sender_is_client: |sample| (pop3(sample) == Probe::Yes).then_some(false),
+    on_match: OnMatch::WatchForTls,
 };
 
 fn pop3(sample: &Sample<'_>) -> Probe {
@@ -116,21 +115,21 @@ fn pop3(sample: &Sample<'_>) -> Probe {
 }
 
 /// SSH: RFC 4253 §4.2.
-pub(crate) const SSH: Spec = Spec {
+pub(crate) const SSH: ReaderSpec = ReaderSpec {
     name: "ssh",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: |sample| either(begins(sample.bytes, b"SSH-2.0-"), || begins(sample.bytes, b"SSH-1.")),
-    asks: |_| None,
-    code: Code::Name(After::Sated),
+    sender_is_client: |_| None,
+    on_match: OnMatch::Stop,
 };
 
 /// SIP: RFC 3261 §7.
-pub(crate) const SIP: Spec = Spec {
+pub(crate) const SIP: ReaderSpec = ReaderSpec {
     name: "sip",
-    transport: Transport::Both,
+    transport: ReaderTransport::Both,
     probe: sip,
-    asks: |sample| (sip(sample) == Probe::Yes).then(|| !sample.bytes.starts_with(SIP_RESPONSE)),
-    code: Code::Name(After::Sated),
+    sender_is_client: |sample| (sip(sample) == Probe::Yes).then(|| !sample.bytes.starts_with(SIP_RESPONSE)),
+    on_match: OnMatch::Stop,
 };
 
 /// RFC 3261 §7.2.
@@ -160,12 +159,12 @@ fn sip(sample: &Sample<'_>) -> Probe {
 }
 
 /// Syslog: RFC 3164 §4.1, RFC 5424 §6. A number in angle brackets is little, so off its ports a date must follow.
-pub(crate) const SYSLOG: Spec = Spec {
+pub(crate) const SYSLOG: ReaderSpec = ReaderSpec {
     name: "syslog",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| sure(syslog(sample)),
-    asks: |sample| syslog(sample).then_some(true),
-    code: Code::Name(After::Sated),
+    sender_is_client: |sample| syslog(sample).then_some(true),
+    on_match: OnMatch::Stop,
 };
 
 fn syslog(sample: &Sample<'_>) -> bool {
@@ -185,14 +184,14 @@ fn syslog(sample: &Sample<'_>) -> bool {
 }
 
 /// SSDP: UPnP Device Architecture §1.3, HTTP's shape in datagrams.
-pub(crate) const SSDP: Spec = Spec {
+pub(crate) const SSDP: ReaderSpec = ReaderSpec {
     name: "ssdp",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| {
         let starts = [&b"M-SEARCH * HTTP/1.1\r\n"[..], b"NOTIFY * HTTP/1.1\r\n"];
-        let answer = sample.on(1900) && sample.bytes.starts_with(b"HTTP/1.1 200 OK\r\n");
+        let answer = sample.has_port(1900) && sample.bytes.starts_with(b"HTTP/1.1 200 OK\r\n");
         sure(answer || starts.iter().any(|start| sample.bytes.starts_with(start)))
     },
-    asks: |_| None,
-    code: Code::Name(After::Sated),
+    sender_is_client: |_| None,
+    on_match: OnMatch::Stop,
 };

@@ -10,21 +10,20 @@ use super::inside;
 use super::sure;
 use super::u16_at;
 use super::u32_at;
-use crate::read::reader::After;
-use crate::read::reader::Code;
+use crate::read::reader::OnMatch;
 use crate::read::reader::Probe;
+use crate::read::reader::ReaderSpec;
+use crate::read::reader::ReaderTransport;
 use crate::read::reader::Sample;
-use crate::read::reader::Spec;
-use crate::read::reader::Transport;
-use crate::read::reader::fits;
+use crate::read::reader::match_bytes;
 
 /// SMB 1 to 3, over NetBIOS sessions or directly: [MS-SMB2] §2.1.
-pub(crate) const SMB: Spec = Spec {
+pub(crate) const SMB: ReaderSpec = ReaderSpec {
     name: "smb",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: smb,
-    asks: smb_asks,
-    code: Code::Name(After::Sated),
+    sender_is_client: smb_asks,
+    on_match: OnMatch::Stop,
 };
 
 fn smb(sample: &Sample<'_>) -> Probe {
@@ -32,7 +31,7 @@ fn smb(sample: &Sample<'_>) -> Probe {
     if request != Probe::No {
         return request;
     }
-    fits(
+    match_bytes(
         sample.bytes,
         &[
             // RFC 1002 §4.3.1: session message, with 24 bits of length.
@@ -49,7 +48,7 @@ fn smb(sample: &Sample<'_>) -> Probe {
 
 /// RFC 1002 §4.3.2: two encoded names of 34 bytes.
 fn session_request(sample: &Sample<'_>) -> Probe {
-    fits(
+    match_bytes(
         sample.bytes,
         &[
             (0, |byte| byte == 0x81),
@@ -78,12 +77,14 @@ fn smb_asks(sample: &Sample<'_>) -> Option<bool> {
 }
 
 /// Remote desktop: [MS-RDPBCGR] §2.2.1.1. TLS begins after the first exchange.
-pub(crate) const RDP: Spec = Spec {
+pub(crate) const RDP: ReaderSpec = ReaderSpec {
     name: "rdp",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: rdp,
-    asks: |sample| (rdp(sample) == Probe::Yes).then(|| sample.bytes.get(5) == Some(&CONNECTION_REQUEST)),
-    code: Code::Name(After::Watch),
+    sender_is_client: |sample| {
+        (rdp(sample) == Probe::Yes).then(|| sample.bytes.get(5) == Some(&CONNECTION_REQUEST))
+    },
+    on_match: OnMatch::WatchForTls,
 };
 
 /// X.224 §13.3: the code of a connection request; §13.4: of its confirmation.
@@ -92,7 +93,7 @@ const CONNECTION_CONFIRM: u8 = 0xd0;
 
 fn rdp(sample: &Sample<'_>) -> Probe {
     let bytes = sample.bytes;
-    let head = fits(
+    let head = match_bytes(
         bytes,
         &[
             // RFC 1006 §6: version 3, reserved, length.
@@ -113,27 +114,27 @@ fn rdp(sample: &Sample<'_>) -> Probe {
     }
     if len == 11 {
         // Without anything more it is any ISO transport.
-        return sure(sample.on(3389));
+        return sure(sample.has_port(3389));
     }
     match bytes.get(11..14) {
         None => Probe::Maybe(14),
         // A cookie or token; a negotiation request, response or failure of eight bytes.
         Some(b"Coo") => Probe::Yes,
         Some([1..=3, _, 8]) => Probe::Yes,
-        Some(_) => sure(sample.on(3389)),
+        Some(_) => sure(sample.has_port(3389)),
     }
 }
 
 /// Kerberos: RFC 4120 §7.2.
-pub(crate) const KERBEROS: Spec = Spec {
+pub(crate) const KERBEROS: ReaderSpec = ReaderSpec {
     name: "kerberos",
-    transport: Transport::Both,
+    transport: ReaderTransport::Both,
     probe: |sample| match kerberos(sample) {
         Ok(_) => Probe::Yes,
         Err(probe) => probe,
     },
-    asks: |sample| kerberos(sample).ok().map(|kind| kind & 1 == 0 && kind != 30),
-    code: Code::Name(After::Sated),
+    sender_is_client: |sample| kerberos(sample).ok().map(|kind| kind & 1 == 0 && kind != 30),
+    on_match: OnMatch::Stop,
 };
 
 /// The message type, or what else the bytes are.
@@ -142,7 +143,7 @@ fn kerberos(sample: &Sample<'_>) -> Result<u8, Probe> {
         sample.bytes
     } else {
         // RFC 4120 §7.2.2: a length before each message over TCP; the messages are BER.
-        match fits(
+        match match_bytes(
             sample.bytes,
             &[
                 (0, |byte| byte == 0),
@@ -176,19 +177,19 @@ fn kerberos(sample: &Sample<'_>) -> Result<u8, Probe> {
 }
 
 /// LDAP over TCP, and what Windows asks over UDP: RFC 4511 §4.1.1. StartTLS may follow.
-pub(crate) const LDAP: Spec = Spec {
+pub(crate) const LDAP: ReaderSpec = ReaderSpec {
     name: "ldap",
-    transport: Transport::Both,
+    transport: ReaderTransport::Both,
     probe: |sample| match ldap(sample) {
         Ok(_) => Probe::Yes,
         Err(probe) => probe,
     },
-    asks: |sample| match ldap(sample).ok()? {
+    sender_is_client: |sample| match ldap(sample).ok()? {
         // Requests: bind, unbind, search, modify, add, delete, rename, compare, abandon, extended.
         0x60 | 0x42 | 0x63 | 0x66 | 0x68 | 0x4a | 0x6c | 0x6e | 0x50 | 0x77 => Some(true),
         _ => Some(false),
     },
-    code: Code::Name(After::Watch),
+    on_match: OnMatch::WatchForTls,
 };
 
 /// The operation's tag, or what else the bytes are.
@@ -224,20 +225,20 @@ fn ldap(sample: &Sample<'_>) -> Result<u8, Probe> {
 }
 
 /// DCE/RPC over TCP: C706 §12.6.
-pub(crate) const DCERPC: Spec = Spec {
+pub(crate) const DCERPC: ReaderSpec = ReaderSpec {
     name: "dcerpc",
-    transport: Transport::Tcp,
+    transport: ReaderTransport::Tcp,
     probe: dcerpc,
-    asks: |sample| match sample.bytes.get(2).filter(|_| dcerpc(sample) == Probe::Yes)? {
+    sender_is_client: |sample| match sample.bytes.get(2).filter(|_| dcerpc(sample) == Probe::Yes)? {
         0 | 11 | 14 | 16 => Some(true),
         2 | 3 | 12 | 13 | 15 => Some(false),
         _ => None,
     },
-    code: Code::Name(After::Sated),
+    on_match: OnMatch::Stop,
 };
 
 fn dcerpc(sample: &Sample<'_>) -> Probe {
-    let head = fits(
+    let head = match_bytes(
         sample.bytes,
         &[
             (0, |byte| byte == 5),
@@ -263,34 +264,34 @@ fn dcerpc(sample: &Sample<'_>) -> Probe {
 }
 
 /// NetBIOS names: RFC 1002 §4.2. The encoded name tells it from DNS.
-pub(crate) const NBNS: Spec = Spec {
+pub(crate) const NBNS: ReaderSpec = ReaderSpec {
     name: "nbns",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: nbns,
-    asks: |sample| {
+    sender_is_client: |sample| {
         (nbns(sample) == Probe::Yes).then(|| sample.bytes.get(2).is_some_and(|flags| flags & 0x80 == 0))
     },
-    code: Code::Name(After::Sated),
+    on_match: OnMatch::Stop,
 };
 
 fn nbns(sample: &Sample<'_>) -> Probe {
     // RFC 1001 §14.1: sixteen bytes become thirty-two letters from A to P.
     let Some([32, name @ ..]) = sample.bytes.get(12..) else { return Probe::No };
     let encoded = name.get(..32).is_some_and(|name| name.iter().all(|byte| (b'A'..=b'P').contains(byte)));
-    sure(encoded && name.get(32).is_some_and(|next| *next == 0 || sample.on(137)))
+    sure(encoded && name.get(32).is_some_and(|next| *next == 0 || sample.has_port(137)))
 }
 
 /// NetBIOS datagrams: RFC 1002 §4.4.1; only on their port, and with a whole header.
-pub(crate) const NBDGM: Spec = Spec {
+pub(crate) const NBDGM: ReaderSpec = ReaderSpec {
     name: "nbdgm",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe: |sample| {
-        let head = fits(
+        let head = match_bytes(
             sample.bytes,
             &[(0, |byte| (0x10..=0x16).contains(&byte)), (1, |byte| byte & 0xf0 == 0), (13, |_| true)],
         );
-        sure(head == Probe::Yes && sample.on(138))
+        sure(head == Probe::Yes && sample.has_port(138))
     },
-    asks: |_| None,
-    code: Code::Name(After::Sated),
+    sender_is_client: |_| None,
+    on_match: OnMatch::Stop,
 };

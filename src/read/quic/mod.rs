@@ -14,14 +14,14 @@ use super::fact::AttributeKey;
 use super::fact::AttributeValue;
 use super::fact::Fact;
 use super::fact::NameSource;
-use super::reader::Code;
 use super::reader::Emitter;
+use super::reader::OnMatch;
 use super::reader::Probe;
 use super::reader::Reader;
+use super::reader::ReaderSpec;
+use super::reader::ReaderTransport;
 use super::reader::Sample;
-use super::reader::Spec;
-use super::reader::Step;
-use super::reader::Transport;
+use super::reader::StreamStep;
 use super::tls::CLIENT_HELLO;
 use super::tls::Carrier;
 use super::tls::HANDSHAKE_HEADER_LEN;
@@ -32,6 +32,7 @@ use crate::base::HostName;
 use crate::base::Side;
 use crate::base::Truncated;
 use crate::base::port;
+use crate::flow::ReadProgress;
 use keys::Keys;
 use keys::Sender;
 use packet::Initial;
@@ -70,12 +71,12 @@ const GOOGLE_CRYPTO: usize = 0x08;
 const CRYPTO_ERROR: usize = 0x0100;
 
 /// The reader's row.
-pub(crate) const SPEC: Spec = Spec {
+pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     name: "quic",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe,
-    asks,
-    code: Code::Read(|_| Box::new(Quic::new())),
+    sender_is_client,
+    on_match: OnMatch::Read(|_| Box::new(Quic::new())),
 };
 
 fn probe(sample: &Sample<'_>) -> Probe {
@@ -84,7 +85,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
     }
     let mut c = Cursor::new(sample.bytes);
     let Ok(Some(long)) = packet::long(&mut c) else { return Probe::No };
-    let home = HOME_PORTS.iter().any(|port| sample.on(*port));
+    let home = HOME_PORTS.iter().any(|port| sample.has_port(*port));
     let believed = match long.kind {
         // RFC 9000 §17.2.1: a list of versions, and nothing else.
         Kind::Negotiation => {
@@ -104,7 +105,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
     if believed { Probe::Yes } else { Probe::No }
 }
 
-fn asks(sample: &Sample<'_>) -> Option<bool> {
+fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
     if probe(sample) != Probe::Yes {
         return None;
     }
@@ -197,7 +198,7 @@ impl Quic {
     fn version(&mut self, version: Version, emit: &mut Emitter<'_>) {
         if !self.version_told && version != Version::NEGOTIATION {
             self.version_told = true;
-            emit.note(AttributeKey::QuicVersion, AttributeValue::Number(u64::from(version.0)));
+            emit.attribute(AttributeKey::QuicVersion, AttributeValue::Number(u64::from(version.0)));
         }
     }
 
@@ -231,7 +232,7 @@ impl Quic {
         if let Some(name) = google::server_name(bytes).and_then(HostName::from_wire_text) {
             self.google_named = true;
             self.done = true;
-            emit.claim(NameSource::QuicSni, name, None, false);
+            emit.name(NameSource::QuicSni, name, None, false);
         }
     }
 
@@ -358,7 +359,7 @@ impl Quic {
         if let Some(description) = code.checked_sub(CRYPTO_ERROR).and_then(|code| u8::try_from(code).ok()) {
             emit.fact(Fact::Status(AppStatus::Alert { by, fatal: true, description }));
         } else {
-            emit.note(AttributeKey::QuicError, AttributeValue::Number(code as u64));
+            emit.attribute(AttributeKey::QuicError, AttributeValue::Number(code as u64));
         }
     }
 
@@ -377,7 +378,7 @@ impl Quic {
                 let read = self.talk.client_hello(body, false, emit);
                 self.done = !read;
                 if !read {
-                    emit.odd("quic", "ClientHello of another version");
+                    emit.anomaly("quic", "ClientHello of another version");
                 }
             }
             (Sender::Server, SERVER_HELLO) if self.talk.chosen.is_none() && !self.talk.retry => {
@@ -398,7 +399,7 @@ impl Quic {
         if client.ready().first() != Some(&CLIENT_HELLO) {
             if self.cut {
                 self.cut = false;
-                emit.note(AttributeKey::HelloCut, AttributeValue::Yes);
+                emit.attribute(AttributeKey::HelloCut, AttributeValue::Yes);
             }
             return;
         }
@@ -408,17 +409,23 @@ impl Quic {
 }
 
 impl Reader for Quic {
-    fn held(&self) -> usize {
-        size_of::<Quic>() + self.crypto.iter().map(Assembler::held).sum::<usize>()
+    fn held_bytes(&self) -> usize {
+        size_of::<Quic>() + self.crypto.iter().map(Assembler::held_bytes).sum::<usize>()
     }
 
-    fn stream(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Emitter<'_>) -> Step {
-        Step::Sated
+    fn stream(&mut self, _side: Side, _bytes: &[u8], _emit: &mut Emitter<'_>) -> StreamStep {
+        StreamStep::DONE
     }
 
-    fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Emitter<'_>) {}
+    fn stream_ended(&mut self, _side: Side, _bytes: &[u8], _emit: &mut Emitter<'_>) {}
 
-    fn datagram(&mut self, side: Side, bytes: &[u8], wire_len: usize, emit: &mut Emitter<'_>) -> Step {
+    fn datagram(
+        &mut self,
+        side: Side,
+        bytes: &[u8],
+        wire_len: usize,
+        emit: &mut Emitter<'_>,
+    ) -> ReadProgress {
         self.datagrams += 1;
         self.since_hello += u8::from(self.talk.greeted());
         if let Some(version) = google_header(bytes) {
@@ -431,9 +438,9 @@ impl Reader for Quic {
         }
         if self.done || self.datagrams >= DATAGRAM_LIMIT || self.since_hello >= ANSWER_LIMIT {
             self.give_up(emit);
-            return Step::Sated;
+            return ReadProgress::Done;
         }
-        Step::Hungry { consumed: bytes.len(), need: 0 }
+        ReadProgress::NeedMore { consumed: bytes.len(), need: 0 }
     }
 
     fn finish(&mut self, emit: &mut Emitter<'_>) {

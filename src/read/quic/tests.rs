@@ -25,10 +25,10 @@ const RFC9369_A2: &str = include_str!("testdata/rfc9369-a2.hex");
 
 #[test]
 fn the_standards_own_packets() {
-    let told = ["claimed quic-sni example.com", "alpn.offered=alpn", "tls.offered=0x304"];
-    let v1 = [&["spoke quic", "quic.version=0x1"][..], &told].concat();
+    let told = ["name quic-sni example.com", "alpn.offered=alpn", "tls.offered=0x304"];
+    let v1 = [&["protocol quic", "quic.version=0x1"][..], &told].concat();
     check(&[(Client, &hex(RFC9001_A2))], &v1);
-    let v2 = [&["spoke quic", "quic.version=0x6b3343cf"][..], &told].concat();
+    let v2 = [&["protocol quic", "quic.version=0x6b3343cf"][..], &told].concat();
     check(&[(Client, &hex(RFC9369_A2))], &v2);
     // The server's answers, appendix A.3.
     let answered = |facts: &[&'static str]| [facts, &["tls.version=0x304", "tls.cipher=0x1301"]].concat();
@@ -39,7 +39,7 @@ fn the_standards_own_packets() {
     // Any other bit breaks the seal; the version stays.
     let mut forged = hex(RFC9001_A2);
     forged[600] ^= 1;
-    check(&[(Client, &forged)], &["spoke quic", "quic.version=0x1"]);
+    check(&[(Client, &forged)], &["protocol quic", "quic.version=0x1"]);
     // The first side seen may be the server's.
     check(&[(Server, &hex(RFC9001_A2))], &v1);
 }
@@ -99,7 +99,7 @@ fn crypto(offset: usize, data: &[u8]) -> Vec<u8> {
 
 const ID: &[u8] = b"\x83\x94\xc8\xf0\x3e\x51\x57\x08";
 const TOLD: [&str; 4] =
-    ["spoke quic", "quic.version=0x1", "claimed quic-sni name.example", "tls.offered=0x303"];
+    ["protocol quic", "quic.version=0x1", "name quic-sni name.example", "tls.offered=0x303"];
 
 #[test]
 fn a_hello_over_several_packets_out_of_order() {
@@ -137,7 +137,7 @@ fn versions_that_do_not_say_their_draft() {
     for (version, salts) in many {
         for salt in 0..salts {
             let version_told = format!("quic.version={version:#x}");
-            let expected = [&["spoke quic", &version_told][..], &TOLD[2..]].concat();
+            let expected = [&["protocol quic", &version_told][..], &TOLD[2..]].concat();
             check(&[(Client, &seal_with(salt, version, ID, 0, Sender::Client, b"", &frames))], &expected);
         }
     }
@@ -150,7 +150,7 @@ fn another_version_changes_the_keys() {
     let first = seal(0x1a2a_3a4a, ID, 0, Sender::Client, b"", &crypto(0, &hello[..20]));
     let refusal = b"\x80\x00\x00\x00\x00\x00\x08\x83\x94\xc8\xf0\x3e\x51\x57\x08\x00\x00\x00\x01";
     let again = seal(1, ID, 0, Sender::Client, b"", &crypto(0, &hello));
-    let expected = [&["spoke quic", "quic.version=0x1a2a3a4a"], &TOLD[2..]].concat();
+    let expected = [&["protocol quic", "quic.version=0x1a2a3a4a"], &TOLD[2..]].concat();
     check(&[(Client, &first), (Server, refusal), (Client, &again)], &expected);
 }
 
@@ -213,19 +213,19 @@ fn the_server_answers() {
 fn versions_that_cannot_be_opened() {
     let mut unknown = hex(RFC9001_A2);
     unknown[1..5].copy_from_slice(&[0x12, 0x34, 0x56, 0x78]);
-    check(&[(Client, &unknown)], &["spoke quic", "quic.version=0x12345678"]);
+    check(&[(Client, &unknown)], &["protocol quic", "quic.version=0x12345678"]);
     assert_eq!(play(TestConversation::udp(9999), &[(Client, &unknown)]), [""; 0]);
     // RFC 9000 §17.2.1: version negotiation.
     let negotiation = b"\x80\x00\x00\x00\x00\x04abcd\x00\x00\x00\x00\x01\x6b\x33\x43\xcf";
-    check(&[(Server, negotiation)], &["spoke quic"]);
+    check(&[(Server, negotiation)], &["protocol quic"]);
 }
 
 #[test]
 fn a_packet_cut_by_the_capture_is_said_to_be() {
     let whole = hex(RFC9001_A2);
-    let mut driver = TestConversation::udp(443);
-    driver.cut_datagram(Client, &whole[..200], whole.len() as u32);
-    assert_eq!(driver.end(), ["spoke quic", "quic.version=0x1", "tls.hello-cut=yes"]);
+    let mut conversation = TestConversation::udp(443);
+    conversation.send_truncated(Client, &whole[..200], whole.len() as u32);
+    assert_eq!(conversation.end(), ["protocol quic", "quic.version=0x1", "tls.hello-cut=yes"]);
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn googles_own_hello() {
         b"PAD\x00\x04\x00\x00\x00SNI\x00\x10\x00\x00\x00----name.example",
     ]
     .concat();
-    let expected = ["spoke quic", "quic.version=0x51303433", "claimed quic-sni name.example"];
+    let expected = ["protocol quic", "quic.version=0x51303433", "name quic-sni name.example"];
     check(&[(Client, &hello)], &expected);
     // The name is cut.
     check(&[(Client, &hello[..hello.len() - 1])], &expected[..2]);
@@ -264,8 +264,8 @@ proptest! {
     #[test]
     fn a_cut_datagram_gives_no_other_name(len in 1usize..1200) {
         let whole = hex(RFC9001_A2);
-        let mut driver = TestConversation::udp(443);
-        driver.cut_datagram(Client, &whole[..len], whole.len() as u32);
-        prop_assert!(driver.end().iter().all(|fact| !fact.starts_with("claimed")));
+        let mut conversation = TestConversation::udp(443);
+        conversation.send_truncated(Client, &whole[..len], whole.len() as u32);
+        prop_assert!(conversation.end().iter().all(|fact| !fact.starts_with("name ")));
     }
 }

@@ -35,13 +35,13 @@ pub(crate) fn emit(body: &[u8], emit: &mut Emitter<'_>) {
     let mut odd = None;
     let (name, profile) = emit.cache.certificates.get(body, || read(c, &mut odd));
     if let Some(name) = name {
-        emit.claim(NameSource::Certificate, name, None, false);
+        emit.name(NameSource::Certificate, name, None, false);
     }
     if !profile.is_empty() {
         emit.fact(Fact::Attributes(profile));
     }
     if let Some(what) = odd {
-        emit.odd("tls", what);
+        emit.anomaly("tls", what);
     }
 }
 

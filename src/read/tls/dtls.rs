@@ -12,17 +12,18 @@ use super::talk::Talk;
 use crate::base::Cursor;
 use crate::base::Side;
 use crate::base::Truncated;
+use crate::flow::ReadProgress;
 use crate::read::assembler::Assembler;
 use crate::read::fact::AppStatus;
 use crate::read::fact::Fact;
-use crate::read::reader::Code;
 use crate::read::reader::Emitter;
+use crate::read::reader::OnMatch;
 use crate::read::reader::Probe;
 use crate::read::reader::Reader;
+use crate::read::reader::ReaderSpec;
+use crate::read::reader::ReaderTransport;
 use crate::read::reader::Sample;
-use crate::read::reader::Spec;
-use crate::read::reader::Step;
-use crate::read::reader::Transport;
+use crate::read::reader::StreamStep;
 
 /// RFC 6347 §4.1: type, version, epoch, sequence number, length.
 const RECORD_HEADER_LEN: usize = 13;
@@ -34,12 +35,12 @@ const DATAGRAM_LIMIT: u8 = 24;
 const RECORD_COUNT_LIMIT: usize = 64;
 
 /// The reader's row.
-pub(crate) const SPEC: Spec = Spec {
+pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     name: "dtls",
-    transport: Transport::Udp,
+    transport: ReaderTransport::Udp,
     probe,
-    asks,
-    code: Code::Read(|_| Box::new(Dtls::new())),
+    sender_is_client,
+    on_match: OnMatch::Read(|_| Box::new(Dtls::new())),
 };
 
 /// RFC 6347 §4.1.
@@ -108,7 +109,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
     Probe::No
 }
 
-fn asks(sample: &Sample<'_>) -> Option<bool> {
+fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
     match first_message(sample)? {
         CLIENT_HELLO => Some(true),
         SERVER_HELLO | 3 => Some(false),
@@ -224,17 +225,23 @@ impl Dtls {
 }
 
 impl Reader for Dtls {
-    fn held(&self) -> usize {
-        size_of::<Dtls>() + self.messages.iter().map(|message| message.pieces.held()).sum::<usize>()
+    fn held_bytes(&self) -> usize {
+        size_of::<Dtls>() + self.messages.iter().map(|message| message.pieces.held_bytes()).sum::<usize>()
     }
 
-    fn stream(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Emitter<'_>) -> Step {
-        Step::Sated
+    fn stream(&mut self, _side: Side, _bytes: &[u8], _emit: &mut Emitter<'_>) -> StreamStep {
+        StreamStep::DONE
     }
 
-    fn lost(&mut self, _side: Side, _bytes: &[u8], _tell: &mut Emitter<'_>) {}
+    fn stream_ended(&mut self, _side: Side, _bytes: &[u8], _emit: &mut Emitter<'_>) {}
 
-    fn datagram(&mut self, side: Side, bytes: &[u8], wire_len: usize, emit: &mut Emitter<'_>) -> Step {
+    fn datagram(
+        &mut self,
+        side: Side,
+        bytes: &[u8],
+        wire_len: usize,
+        emit: &mut Emitter<'_>,
+    ) -> ReadProgress {
         self.seen += 1;
         let mut c = Cursor::new(bytes);
         for _ in 0..RECORD_COUNT_LIMIT {
@@ -258,9 +265,9 @@ impl Reader for Dtls {
         }
         if self.done || self.seen >= DATAGRAM_LIMIT {
             self.give_up(emit);
-            return Step::Sated;
+            return ReadProgress::Done;
         }
-        Step::Hungry { consumed: bytes.len(), need: 0 }
+        ReadProgress::NeedMore { consumed: bytes.len(), need: 0 }
     }
 
     fn finish(&mut self, emit: &mut Emitter<'_>) {

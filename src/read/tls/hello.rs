@@ -216,7 +216,7 @@ impl<'a> ClientHello<'a> {
         };
         emit.fact(Fact::Attributes(profile));
         if let Some(what) = self.odd {
-            emit.odd("tls", what);
+            emit.anomaly("tls", what);
         }
     }
 
@@ -267,7 +267,7 @@ impl<'a> ClientHello<'a> {
     /// Tells the name.
     pub(crate) fn tell_name(&self, source: NameSource, emit: &mut Emitter<'_>) {
         if let Some(name) = self.name.and_then(HostName::from_wire_text) {
-            emit.claim(source, name, None, self.ech);
+            emit.name(source, name, None, self.ech);
         }
     }
 }

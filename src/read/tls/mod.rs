@@ -19,15 +19,15 @@ use super::fact::AttributeKey;
 use super::fact::AttributeValue;
 use super::fact::Fact;
 use super::http;
-use super::reader::Code;
 use super::reader::Emitter;
+use super::reader::OnMatch;
 use super::reader::Probe;
 use super::reader::Reader;
+use super::reader::ReaderSpec;
+use super::reader::ReaderTransport;
 use super::reader::Sample;
-use super::reader::Spec;
-use super::reader::Step;
-use super::reader::Transport;
-use super::reader::fits;
+use super::reader::StreamStep;
+use super::reader::match_bytes;
 use crate::base::Cursor;
 use crate::base::Side;
 use crate::base::port;
@@ -94,8 +94,13 @@ const HOME_PORTS: &[u16] = &[
 ];
 
 /// The reader's row.
-pub(crate) const SPEC: Spec =
-    Spec { name: "tls", transport: Transport::Tcp, probe, asks, code: Code::Read(|_| Box::new(Tls::new())) };
+pub(crate) const SPEC: ReaderSpec = ReaderSpec {
+    name: "tls",
+    transport: ReaderTransport::Tcp,
+    probe,
+    sender_is_client,
+    on_match: OnMatch::Read(|_| Box::new(Tls::new())),
+};
 
 /// Tells a record with the beginning of a ClientHello.
 pub(crate) fn probe_hello(sample: &Sample<'_>) -> Probe {
@@ -107,7 +112,7 @@ pub(crate) fn probe_hello(sample: &Sample<'_>) -> Probe {
 
 /// A handshake record that begins with a message of type `kind`.
 fn probe_message(bytes: &[u8], kind: u8) -> Probe {
-    let record = fits(
+    let record = match_bytes(
         bytes,
         &[
             (0, |byte| byte == HANDSHAKE),
@@ -133,13 +138,13 @@ fn probe_message(bytes: &[u8], kind: u8) -> Probe {
     }
     if len < HANDSHAKE_HEADER_LEN + 2 {
         // A message cut into tiny records: the next record's header must follow.
-        return fits(
+        return match_bytes(
             c.rest().get(len..).unwrap_or_default(),
             &[(0, |b| b == HANDSHAKE), (1, |b| b == MAJOR)],
         );
     }
     // The message's type, three bytes of length of which 2^17 is the most, its version.
-    match fits(
+    match match_bytes(
         c.rest(),
         &[
             (0, |_| true),
@@ -178,7 +183,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
 
 /// An alert in the clear.
 fn probe_alert(bytes: &[u8]) -> Probe {
-    fits(
+    match_bytes(
         bytes,
         &[
             (0, |byte| byte == ALERT),
@@ -194,7 +199,7 @@ fn probe_alert(bytes: &[u8]) -> Probe {
 
 /// A conversation whose hello was not seen: a record header on a port for TLS, elsewhere two of them.
 fn probe_under_way(sample: &Sample<'_>) -> Probe {
-    let header = fits(
+    let header = match_bytes(
         sample.bytes,
         &[
             (0, |byte| (CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&byte)),
@@ -212,11 +217,11 @@ fn probe_under_way(sample: &Sample<'_>) -> Probe {
     if len == 0 {
         return Probe::No;
     }
-    if HOME_PORTS.iter().any(|port| sample.on(*port)) {
+    if HOME_PORTS.iter().any(|port| sample.has_port(*port)) {
         return Probe::Yes;
     }
     let next = RECORD_HEADER_LEN + len;
-    match fits(
+    match match_bytes(
         sample.bytes.get(next..).unwrap_or_default(),
         &[
             (0, |byte| (CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&byte)),
@@ -260,7 +265,7 @@ fn old_hello(bytes: &[u8]) -> Option<(OldHello<'_>, usize)> {
 }
 
 fn probe_old_hello(bytes: &[u8]) -> Probe {
-    let head = fits(
+    let head = match_bytes(
         bytes,
         &[
             (0, |byte| byte & 0xf0 == 0x80),
@@ -278,7 +283,7 @@ fn probe_old_hello(bytes: &[u8]) -> Probe {
     }
 }
 
-fn asks(sample: &Sample<'_>) -> Option<bool> {
+fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
     let is = |probe| probe == Probe::Yes;
     if is(probe_message(sample.bytes, CLIENT_HELLO)) || is(probe_old_hello(sample.bytes)) {
         Some(true)
@@ -320,17 +325,17 @@ impl Tls {
     }
 
     /// Bytes of messages that are not whole yet.
-    pub(crate) fn kept(&self) -> usize {
+    pub(crate) fn message_bytes(&self) -> usize {
         self.halves.iter().map(|half| half.message.capacity()).sum()
     }
 }
 
 impl Reader for Tls {
-    fn held(&self) -> usize {
-        size_of::<Tls>() + self.kept()
+    fn held_bytes(&self) -> usize {
+        size_of::<Tls>() + self.message_bytes()
     }
 
-    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Step {
+    fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
         let Tls { talk, halves: [client, server] } = self;
         let half = if side == Side::Client { client } else { server };
         let mut c = Cursor::new(bytes);
@@ -339,20 +344,20 @@ impl Reader for Tls {
                 let start = c.at();
                 match half.header(&mut c, side, talk, emit) {
                     Header::Taken => {}
-                    Header::Short(need) => return Step::Hungry { consumed: start, need },
+                    Header::Short(need) => return StreamStep::need_more(start, need),
                 }
             }
             let body = c.take_up_to(half.record_left);
             half.record_left -= body.len();
             half.feed(body, side, talk, emit);
             if c.is_empty() && !half.sated {
-                return Step::Hungry { consumed: c.at(), need: 0 };
+                return StreamStep::need_more(c.at(), 0);
             }
         }
-        Step::Sated
+        StreamStep::DONE
     }
 
-    fn lost(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
+    fn stream_ended(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
         self.stream(side, bytes, emit);
         let Tls { talk, halves: [client, server] } = self;
         let half = if side == Side::Client { client } else { server };
@@ -396,7 +401,7 @@ impl Half {
         let known = (CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&kind) && major == MAJOR && minor <= MINOR_MAX;
         if !known || len > RECORD_LIMIT {
             self.sated = true;
-            emit.odd(
+            emit.anomaly(
                 "tls",
                 if self.begun { "bytes that are no record" } else { "no record where one was expected" },
             );
@@ -429,7 +434,7 @@ impl Half {
         self.begun = true;
         match http::tell_plain_answer(c.rest(), emit) {
             Some(len) => {
-                emit.odd("tls", "answered in plain HTTP");
+                emit.anomaly("tls", "answered in plain HTTP");
                 c.take_up_to(len);
             }
             None if c.left() < PLAIN_HTTP_LIMIT => {
@@ -468,7 +473,7 @@ impl Half {
         }
         self.begun = true;
         c.take_up_to(len);
-        emit.note(AttributeKey::TlsOffered, AttributeValue::Number(u64::from(hello.version)));
+        emit.attribute(AttributeKey::TlsOffered, AttributeValue::Number(u64::from(hello.version)));
         // RFC 5246 appendix E.2: suites of SSL 3.0 and later have a zero in front.
         let ciphers: std::sync::Arc<[u16]> = hello
             .ciphers
@@ -479,7 +484,7 @@ impl Half {
             .map(|[_, high, low]| u16::from_be_bytes([*high, *low]))
             .collect();
         if !ciphers.is_empty() {
-            emit.note(AttributeKey::TlsCiphers, AttributeValue::Codes(ciphers));
+            emit.attribute(AttributeKey::TlsCiphers, AttributeValue::Codes(ciphers));
         }
         Header::Taken
     }
@@ -567,7 +572,7 @@ impl Half {
         match *kind {
             CLIENT_HELLO => {
                 if !talk.client_hello(body, cut, emit) && !cut {
-                    emit.odd("tls", "ClientHello of another version");
+                    emit.anomaly("tls", "ClientHello of another version");
                 }
                 // The second hello is the last; the first may have been it.
                 self.sated = talk.chosen.is_some();

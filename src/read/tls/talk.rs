@@ -101,9 +101,9 @@ impl Talk {
             // Drafts of TLS 1.3 before 22 put their number here and leave fields out.
             if let Some(version) = legacy {
                 self.chosen = Some(version);
-                emit.note(AttributeKey::TlsVersion, AttributeValue::Number(u64::from(version)));
+                emit.attribute(AttributeKey::TlsVersion, AttributeValue::Number(u64::from(version)));
             }
-            return emit.odd("tls", "ServerHello of another shape");
+            return emit.anomaly("tls", "ServerHello of another shape");
         };
         let mut version = legacy.unwrap_or_default();
         let mut protocol = None;
@@ -126,16 +126,16 @@ impl Talk {
         }
         self.retry = said.random == RETRY_RANDOM;
         if self.retry {
-            return emit.note(AttributeKey::TlsRetry, AttributeValue::Yes);
+            return emit.attribute(AttributeKey::TlsRetry, AttributeValue::Yes);
         }
         self.chosen = Some(version);
-        emit.note(AttributeKey::TlsVersion, AttributeValue::Number(u64::from(version)));
-        emit.note(AttributeKey::TlsCipher, AttributeValue::Number(u64::from(said.cipher.0)));
+        emit.attribute(AttributeKey::TlsVersion, AttributeValue::Number(u64::from(version)));
+        emit.attribute(AttributeKey::TlsCipher, AttributeValue::Number(u64::from(said.cipher.0)));
         if let Some(protocol) = protocol {
-            emit.note(AttributeKey::Alpn, AttributeValue::Text(protocol));
+            emit.attribute(AttributeKey::Alpn, AttributeValue::Text(protocol));
         }
         if resumed {
-            emit.note(AttributeKey::Resumed, AttributeValue::Yes);
+            emit.attribute(AttributeKey::Resumed, AttributeValue::Yes);
         }
     }
 
@@ -150,7 +150,7 @@ impl Talk {
     /// The server went on to encryption: without a certificate before it, it resumed a session.
     pub(crate) fn server_encrypts(&mut self, emit: &mut Emitter<'_>) {
         if self.chosen.is_some() && !self.hides_certificates() && !self.certified {
-            emit.note(AttributeKey::Resumed, AttributeValue::Yes);
+            emit.attribute(AttributeKey::Resumed, AttributeValue::Yes);
         }
     }
 }

@@ -56,8 +56,8 @@ fn modern() -> Vec<Vec<u8>> {
     ]
 }
 
-const NAME: &str = "claimed sni kailani1.one.microsoft.com";
-const MODERN: &[&str] = &["spoke tls", NAME, "alpn.offered=h2;http/1.1", "tls.offered=0x304"];
+const NAME: &str = "name sni kailani1.one.microsoft.com";
+const MODERN: &[&str] = &["protocol tls", NAME, "alpn.offered=h2;http/1.1", "tls.offered=0x304"];
 
 /// A ServerHello with these extensions.
 fn server_hello(version: u16, random: [u8; 32], extensions: &[Vec<u8>]) -> Vec<u8> {
@@ -107,7 +107,7 @@ fn the_server_chooses() {
     check(
         443,
         &[(Server, &tls13)],
-        &["spoke tls", "tls.version=0x304", "tls.cipher=0xc030", "tls.resumed=yes"],
+        &["protocol tls", "tls.version=0x304", "tls.cipher=0xc030", "tls.resumed=yes"],
     );
 }
 
@@ -121,7 +121,7 @@ fn a_second_hello_is_no_news() {
     let expected = [MODERN, &["tls.retry=yes", "tls.version=0x304", "tls.cipher=0xc030"]].concat();
     check(443, &[(Client, &hello), (Server, &retry), (Client, &again), (Server, &chosen)], &expected);
     let other = [record(20, &[1]), record(22, &hello_with(&[server_name(b"other.example")]))].concat();
-    let expected = [MODERN, &["tls.retry=yes", "claimed sni other.example"]].concat();
+    let expected = [MODERN, &["tls.retry=yes", "name sni other.example"]].concat();
     check(443, &[(Client, &hello), (Server, &retry), (Client, &other)], &expected);
 }
 
@@ -143,13 +143,13 @@ fn alerts_are_told_while_they_can_be_read() {
 #[test]
 fn an_encrypted_hello_shows_an_outer_name() {
     let outer = hello_with(&[server_name(b"outer.example"), extension(0xfe0d, &[0, 0, 1, 0, 1, 5])]);
-    let expected = ["spoke tls", "claimed sni outer.example outer", "tls.offered=0x303", "ech=yes"];
+    let expected = ["protocol tls", "name sni outer.example outer", "tls.offered=0x303", "ech=yes"];
     check(443, &[(Client, &record(22, &outer))], &expected);
     let inner = hello_with(&[server_name(b"name.example"), extension(0xfe0d, &[1])]);
     check(
         443,
         &[(Client, &record(22, &inner))],
-        &["spoke tls", "claimed sni name.example", "tls.offered=0x303"],
+        &["protocol tls", "name sni name.example", "tls.offered=0x303"],
     );
 }
 
@@ -157,7 +157,7 @@ fn an_encrypted_hello_shows_an_outer_name() {
 fn a_cut_hello_never_gives_a_cut_name() {
     let whole = record(22, &hello_with(&modern()));
     let claims = |facts: &[String]| -> Vec<String> {
-        facts.iter().filter(|fact| fact.starts_with("claimed")).cloned().collect()
+        facts.iter().filter(|fact| fact.starts_with("name ")).cloned().collect()
     };
     let mut named_from = None;
     for len in 11..whole.len() {
@@ -178,23 +178,30 @@ fn a_cut_hello_never_gives_a_cut_name() {
 fn a_broken_extension_does_not_hide_the_name() {
     let name = || server_name(b"name.example");
     let long = [&[0, 99, 0xff, 0xff][..], &[1, 2]].concat();
-    let claim = "claimed sni name.example";
+    let claim = "name sni name.example";
     for (extensions, odd) in [
-        (vec![name(), long.clone()], "odd tls: length past the end of the ClientHello"),
-        (vec![extension(16, &[0, 9, 1]), name()], "odd tls: application_layer_protocol_negotiation broken"),
-        (vec![extension(43, &[]), name(), server_name(b"b.example")], "odd tls: second server_name"),
+        (vec![name(), long.clone()], "anomaly tls: length past the end of the ClientHello"),
+        (
+            vec![extension(16, &[0, 9, 1]), name()],
+            "anomaly tls: application_layer_protocol_negotiation broken",
+        ),
+        (vec![extension(43, &[]), name(), server_name(b"b.example")], "anomaly tls: second server_name"),
     ] {
         check(
             443,
             &[(Client, &record(22, &hello_with(&extensions)))],
-            &["spoke tls", claim, "tls.offered=0x303", odd],
+            &["protocol tls", claim, "tls.offered=0x303", odd],
         );
     }
     let overlong = extension(0, b"\x00\x0f\x00\x00\x20name.example");
-    let expected = ["spoke tls", "tls.offered=0x303", "odd tls: server_name without a name"];
+    let expected = ["protocol tls", "tls.offered=0x303", "anomaly tls: server_name without a name"];
     check(443, &[(Client, &record(22, &hello_with(&[overlong])))], &expected);
     let many = record(22, &hello_with(&[[0, 99, 0, 0].repeat(4000), name()]));
-    check(443, &[(Client, &many)], &["spoke tls", "tls.offered=0x303", "odd tls: more than 256 extensions"]);
+    check(
+        443,
+        &[(Client, &many)],
+        &["protocol tls", "tls.offered=0x303", "anomaly tls: more than 256 extensions"],
+    );
 }
 
 #[test]
@@ -212,7 +219,7 @@ fn an_old_hello() {
     // RFC 5246 appendix E.2: two suites, one of them of SSL 2.0; a challenge of 16.
     let old = b"\x80\x1f\x01\x03\x01\x00\x06\x00\x00\x00\x10\x00\x00\x2f\x07\x00\xc0CHALLENGECHALLEN";
     let facts = play(TestConversation::tcp(443), &[(Client, old)]);
-    assert_eq!(facts, ["spoke tls", "tls.offered=0x301", "tls.ciphers=002f"]);
+    assert_eq!(facts, ["protocol tls", "tls.offered=0x301", "tls.ciphers=002f"]);
     let mut broken = old.to_vec();
     broken[1] = 0x20;
     assert_eq!(play(TestConversation::tcp(443), &[(Client, &broken)]), [""; 0]);
@@ -232,8 +239,8 @@ fn tls_begins_after_other_talk() {
     assert_eq!(facts, [MODERN, &["alert Server fatal 40"]].concat());
     // Under way, on its own port and elsewhere.
     let data = [record(23, &[0; 40]), record(23, &[0; 40])].concat();
-    assert_eq!(play(TestConversation::tcp(443).midstream(), &[(Client, &data[..20])]), ["spoke tls"]);
-    assert_eq!(play(TestConversation::tcp(4000).midstream(), &[(Client, &data)]), ["spoke tls"]);
+    assert_eq!(play(TestConversation::tcp(443).midstream(), &[(Client, &data[..20])]), ["protocol tls"]);
+    assert_eq!(play(TestConversation::tcp(4000).midstream(), &[(Client, &data)]), ["protocol tls"]);
     assert_eq!(play(TestConversation::tcp(4000).midstream(), &[(Client, &data[..20])]), [""; 0]);
 }
 
@@ -258,7 +265,7 @@ fn datagrams() {
     };
     let first = hello(b"");
     let second = hello(b"cookie");
-    let expected = ["spoke dtls", "claimed sni name.example", "tls.offered=0xfefd"];
+    let expected = ["protocol dtls", "name sni name.example", "tls.offered=0xfefd"];
     let whole = fragment(&first, 0, 0, first.len());
     let again = fragment(&second, 1, 0, second.len());
     let facts = play(TestConversation::udp(4433), &[(Client, &whole), (Client, &again)]);
@@ -267,8 +274,8 @@ fn datagrams() {
     assert_eq!(brief(play(TestConversation::udp(4433), &[(Client, &a), (Client, &b)])), expected);
     assert_eq!(brief(play(TestConversation::udp(4433), &[(Client, &b), (Client, &a)])), expected);
     let mut cut = TestConversation::udp(4433);
-    cut.cut_datagram(Client, &whole[..50], whole.len() as u32);
-    assert_eq!(cut.end(), ["spoke dtls", "tls.offered=0xfefd", "tls.hello-cut=yes"]);
+    cut.send_truncated(Client, &whole[..50], whole.len() as u32);
+    assert_eq!(cut.end(), ["protocol dtls", "tls.offered=0xfefd", "tls.hello-cut=yes"]);
 }
 
 proptest! {
@@ -295,9 +302,9 @@ proptest! {
         let hello = hello_with(&modern());
         let stream: Vec<u8> = hello.chunks(tiny).flat_map(|part| record(22, part)).collect();
         let whole = play(TestConversation::tcp(4430), &[(Client, &stream)]);
-        let mut driver = TestConversation::tcp(4430);
-        driver.say_cut(Client, &stream[..], &cuts);
-        prop_assert_eq!(driver.end(), whole);
+        let mut conversation = TestConversation::tcp(4430);
+        conversation.send_split(Client, &stream[..], &cuts);
+        prop_assert_eq!(conversation.end(), whole);
     }
 }
 
@@ -317,7 +324,7 @@ fn a_certificate_in_the_clear() {
     let told = [
         "tls.version=0x303",
         "tls.cipher=0xc030",
-        "claimed certificate edge.example",
+        "name certificate edge.example",
         "certificate.names=edge.example;*.edge.example",
         "certificate.subject=O=Example, CN=edge.example",
         "certificate.issuer=O=Example, CN=edge.example",
@@ -334,7 +341,7 @@ fn a_certificate_in_the_clear() {
     // Cut inside the chain: the server's own is whole.
     let cut = &flight[..flight.len() - 40];
     let mut expected = expected[..expected.len() - 1].to_vec();
-    expected.insert(MODERN.len() + 6, "odd tls: certificate cut");
+    expected.insert(MODERN.len() + 6, "anomaly tls: certificate cut");
     check(443, &[(Client, &hello), (Server, cut)], &expected);
     // The client's certificate is not the server's.
     check(443, &[(Client, &hello), (Client, &record(22, &certificate))], MODERN);
