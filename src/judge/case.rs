@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::names::Contradiction;
 use super::names::Known;
 use super::names::Named;
+use super::policy::Policy;
 use super::record::Http;
 use crate::base::FrameRef;
 use crate::base::WireText;
@@ -20,10 +21,6 @@ use crate::rules::PageField;
 
 /// Claims kept per flow. A conversation that says more is odd, not interesting.
 const KEPT: usize = 24;
-
-/// The cipher suites of TLS 1.2 that Azure File Sync takes (its page on server registration, 2025-01-23): ECDHE_RSA with
-/// AES 256 GCM SHA384, AES 128 GCM SHA256, AES 256 CBC SHA384, AES 128 CBC SHA256.
-const SUITES: [u16; 4] = [0xc030, 0xc02f, 0xc028, 0xc027];
 
 /// A live flow, from its opening until it is judged. There is one for every live flow: keep it small.
 #[derive(Debug)]
@@ -54,8 +51,8 @@ pub(super) struct Said {
     pub(super) tls_version: Option<u16>,
     /// The highest version that the client offered.
     pub(super) tls_offered: Option<u16>,
-    /// None of the suites that Azure File Sync needs was offered.
-    pub(super) lacks_suites: bool,
+    /// Lists of cipher suites of which the client offered none, as bits in the order of the policy.
+    pub(super) unmatched_cipher_lists: u8,
     /// What plain HTTP said beside names and statuses.
     pub(super) http: Option<Box<Http>>,
     pub(super) ech: bool,
@@ -87,7 +84,7 @@ impl Case {
     }
 
     /// Keeps the attributes that rows or checks use; the others end here.
-    pub(super) fn note(&mut self, key: AttributeKey, value: &AttributeValue) {
+    pub(super) fn note(&mut self, key: AttributeKey, value: &AttributeValue, policy: &Policy) {
         match (key, value) {
             (AttributeKey::Alpn, AttributeValue::Text(chosen)) => self.said().alpn = Some(chosen.clone()),
             (AttributeKey::AlpnOffered, AttributeValue::List(offered)) => {
@@ -103,8 +100,7 @@ impl Case {
                 self.said().tls_offered = u16::try_from(*version).ok()
             }
             (AttributeKey::TlsCiphers, AttributeValue::Codes(offered)) => {
-                let needed = |suite: &u16| SUITES.contains(suite);
-                self.said().lacks_suites = !offered.iter().any(needed)
+                self.said().unmatched_cipher_lists = policy.unmatched_cipher_lists(offered)
             }
             (AttributeKey::Ech, AttributeValue::Yes) => self.said().ech = true,
             (AttributeKey::Ja4, AttributeValue::Text(fingerprint)) => {

@@ -17,6 +17,7 @@ use super::names::Known;
 use super::names::add_once;
 use super::outcome::is_silence;
 use super::pages::named_box;
+use super::policy::CipherList;
 use super::policy::Policy;
 use super::record::Confidence;
 use super::record::Destination;
@@ -523,15 +524,25 @@ fn old_tls(seen: &Seen<'_>) -> String {
 }
 
 fn lacks_suites(seen: &Seen<'_>) -> bool {
-    let products = seen.verdict.documented.as_ref().map_or("", |said| &said.products);
     let said = seen.case.said.as_ref();
-    products.contains("azure-file-sync")
-        && said.is_some_and(|said| said.lacks_suites && said.tls_offered == Some(TLS12))
+    said.is_some_and(|said| said.tls_offered == Some(TLS12)) && unmatched_cipher_list(seen).is_some()
+}
+
+/// The list of cipher suites that the destination accepts and of which the client offered none.
+fn unmatched_cipher_list<'a>(seen: &'a Seen<'_>) -> Option<&'a CipherList> {
+    let products = seen.verdict.documented.as_ref().map_or("", |said| &said.products);
+    let unmatched = seen.case.said.as_ref()?.unmatched_cipher_lists;
+    let holds = |list: &CipherList| {
+        products.split(';').any(|product| list.document.products.iter().any(|own| **own == *product))
+    };
+    let lists = seen.policy.cipher_lists.iter().enumerate();
+    lists.filter(|(bit, _)| unmatched & (1 << bit) != 0).map(|(_, list)| list).find(|list| holds(list))
 }
 
 fn no_suite(seen: &Seen<'_>) -> String {
     let (client, name) = (seen.row.client.address, name_of(seen));
-    format!("{client} offers {name} TLS 1.2 with none of the four cipher suites that Azure File Sync takes")
+    let list = unmatched_cipher_list(seen).map_or("the documents", |list| &list.document.id);
+    format!("{client} offers {name} TLS 1.2 with none of the cipher suites that {list} lists")
 }
 
 fn cut_off(seen: &Seen<'_>) -> String {

@@ -387,13 +387,13 @@ impl Engine {
             Fact::Attributes(profile) => {
                 if let Some(case) = self.cases.get_mut(slot) {
                     for (key, value) in profile.iter() {
-                        case.note(*key, value);
+                        case.note(*key, value, &self.policy);
                     }
                 }
             }
             Fact::Attribute(key, value) => {
                 if let Some(case) = self.cases.get_mut(slot) {
-                    case.note(key, &value);
+                    case.note(key, &value, &self.policy);
                 }
             }
             Fact::Anomaly(anomaly) => {
@@ -444,7 +444,7 @@ impl Engine {
         let mut added = 0;
         if let Some(case) = self.cases.get_mut(slot) {
             if claim.outer {
-                case.note(AttributeKey::Ech, &AttributeValue::Yes);
+                case.note(AttributeKey::Ech, &AttributeValue::Yes, &self.policy);
             }
             let before = case.more_claims();
             if is_full && case.said.is_some() {

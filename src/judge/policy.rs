@@ -17,10 +17,12 @@ use super::record::Documented;
 use crate::base::Address;
 use crate::rules::Boxes;
 use crate::rules::Clouds;
+use crate::rules::Document;
 use crate::rules::PortVerdict;
 use crate::rules::ROLES;
 use crate::rules::ReferenceId;
 use crate::rules::RuleSet;
+use crate::rules::ServiceKind;
 use crate::rules::Site;
 use crate::rules::TableKind;
 use crate::rules::TagId;
@@ -115,6 +117,16 @@ pub(super) struct TagSet {
     pub(super) documented: Option<Arc<Documented>>,
 }
 
+/// The TLS 1.2 cipher suites that the services of some products accept, as one document lists them.
+#[derive(Debug)]
+pub(super) struct CipherList {
+    pub(super) document: Arc<Document>,
+    pub(super) suites: Vec<u16>,
+}
+
+/// More lists than bits in a flow are not kept.
+const CIPHER_LISTS: usize = 8;
+
 /// What the documents say of ports between two roles.
 type PortTable = [[Vec<ReferenceId>; ROLES.len()]; ROLES.len()];
 
@@ -130,8 +142,10 @@ pub struct Policy {
     /// Regional rows that the site may use; none where it does not say its region.
     pub(super) own_region: Option<OwnRegion>,
     pub(super) shapes: Vec<Shape>,
-    /// Suffixes behind `<account>.<service>`.
+    /// Suffixes after `<account>.<service>`.
     pub(super) storage: Vec<String>,
+    /// Lists of the cipher suites that services accept; a flow keeps one bit for each.
+    pub(super) cipher_lists: Vec<CipherList>,
     /// Suffixes under which names can have private endpoints.
     pub(super) private: Vec<String>,
     pub(super) private_networks: Nets,
@@ -208,7 +222,8 @@ impl Policy {
             resolvers: Nets::of(&site.resolvers.iter().map(one).collect::<Vec<_>>()),
             ports: port_table(&rules),
             port_rows: port_rules().map(|(id, _)| (id, Arc::new(quote(&rules, [id])))).collect(),
-            tags_of_rule: rules.iter().map(|(_, rule)| tags_of(rule, &tag_rows, &rules)).collect(),
+            tags_of_rule: rules.iter().map(|(_, rule)| tags_of(rule, &tag_rows)).collect(),
+            cipher_lists: cipher_lists(&rules),
             sentences: CITED.iter().filter_map(sentence).collect(),
             any_host: without_host.map(|(id, _)| (id, Arc::new(quote(&rules, [id])))).collect(),
             shapes,
@@ -316,12 +331,16 @@ impl Policy {
         TagSet { text: text.into(), rows, documented }
     }
 
-    /// True for a rule whose tags are said of all of its names. A row for a part of a service also has names that content
-    /// networks serve: "Microsoft Entra ID (authentication)" is such a row.
+    /// True for a rule whose tags hold the addresses of all of its names.
     pub(super) fn is_pinned(&self, rule: ReferenceId) -> bool {
-        let row = &self.rules.rule(rule).row;
-        let is_part = row.service.as_deref().is_some_and(|service| service.contains(" ("));
-        self.tags_of(rule) != 0 && (!is_part || !row.tags.is_empty())
+        self.tags_of(rule) != 0 && !self.rules.rule(rule).row.partly_tagged
+    }
+
+    /// The lists that have none of the `offered` cipher suites, as bits.
+    pub(super) fn unmatched_cipher_lists(&self, offered: &[u16]) -> u8 {
+        let lacks = |list: &CipherList| !list.suites.iter().any(|suite| offered.contains(suite));
+        let lists = self.cipher_lists.iter().enumerate().filter(|(_, list)| lacks(list));
+        lists.fold(0, |bits, (bit, _)| bits | 1 << bit)
     }
 
     /// The tags that belong to a rule, as bits.
@@ -396,8 +415,8 @@ fn shapes(rules: &RuleSet) -> Vec<Shape> {
     shapes
 }
 
-/// The suffixes of storage accounts: what stands behind the wildcard of the rows for storage, in every cloud, and what
-/// is left of a private zone's suffix without the service in front.
+/// The suffixes of storage accounts: what follows the wildcard in the rows for storage, in every cloud, and a private
+/// zone's suffix without the service in front.
 fn storage(rules: &RuleSet) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut note = |suffix: &str| {
@@ -414,7 +433,7 @@ fn storage(rules: &RuleSet) -> Vec<String> {
         }
     }
     for (_, rule) in rules.iter().filter(|(_, rule)| rule.table.kind == TableKind::Endpoint) {
-        let is_storage = rule.row.service.as_deref().is_some_and(|service| service == "Azure Storage");
+        let is_storage = rule.service_kind == Some(ServiceKind::Storage);
         if let Some(host) =
             rule.host.as_ref().filter(|host| is_storage && host.any_front && host.head.is_empty())
         {
@@ -459,37 +478,34 @@ fn tag_rows(rules: &RuleSet) -> Vec<(String, SmallVec<[ReferenceId; 2]>)> {
     rows
 }
 
-/// The tags that belong to a row: those it names itself; else those of a tag table's row for the same service, or whose
-/// name is the last word of the service (`Storage` of "Azure Storage").
-fn tags_of(
-    rule: &crate::rules::Reference,
-    tag_rows: &[(String, SmallVec<[ReferenceId; 2]>)],
-    rules: &RuleSet,
-) -> u64 {
+/// The tags that belong to a row, as bits: those that it names itself, and those of its service.
+fn tags_of(rule: &crate::rules::Reference, tag_rows: &[(String, SmallVec<[ReferenceId; 2]>)]) -> u64 {
     if rule.table.kind != TableKind::Endpoint {
         return 0;
     }
-    let own = |tag: &str| rule.row.tags.iter().any(|(own, _)| own.eq_ignore_ascii_case(tag));
-    let service = rule.row.service.as_deref().map(str::to_ascii_lowercase).unwrap_or_default();
-    // "Microsoft Entra ID (authentication)" is "Microsoft Entra ID".
-    let head = service.split_once(" (").map_or(service.as_str(), |(head, _)| head);
-    let serves = |tag: &str, ids: &[ReferenceId]| {
-        let same = |id: &ReferenceId| {
-            let theirs = rules.rule(*id);
-            theirs.document.products == rule.document.products
-                && theirs.row.service.as_deref().is_some_and(|text| text.eq_ignore_ascii_case(head))
-        };
-        let last = head.rsplit(' ').next().unwrap_or_default();
-        !head.is_empty() && (ids.iter().any(same) || last == tag)
-    };
-    let bits = tag_rows.iter().enumerate().filter(|(_, (tag, ids))| own(tag) || serves(tag, ids));
-    bits.fold(0, |bits, (bit, _)| bits | 1 << bit)
+    let own = rule.row.tags.iter().map(|(tag, _)| tag).chain(&rule.row.tags_of_service);
+    let places = own.filter_map(|own| tag_rows.iter().position(|(tag, _)| own.eq_ignore_ascii_case(tag)));
+    places.fold(0, |bits, place| bits | 1 << place)
+}
+
+fn cipher_lists(rules: &RuleSet) -> Vec<CipherList> {
+    let mut lists: Vec<CipherList> = Vec::new();
+    for (_, rule) in rules.iter() {
+        let Some(suite) = rule.row.cipher_suite else { continue };
+        match lists.iter_mut().find(|list| list.document == rule.document) {
+            Some(list) => list.suites.push(suite),
+            None => lists.push(CipherList { document: Arc::clone(&rule.document), suites: vec![suite] }),
+        }
+    }
+    lists.truncate(CIPHER_LISTS);
+    lists
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::Library;
+    use crate::rules::Selection;
 
     fn policy(site: &str) -> Policy {
         let library = Library::embedded().unwrap();
@@ -510,6 +526,30 @@ mod tests {
         has("tm-", "01", "afs.azure.net");
         has("", "01", "afs.azure.us");
         has("", "01", "afs.azure.cn");
+    }
+
+    /// What a row means is data: its title may change.
+    #[test]
+    fn renamed_services_keep_their_kind_and_their_tags() {
+        let shipped = Library::embedded().unwrap().select(&Selection::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (file, text) in Library::embedded_texts() {
+            let renamed = ["Azure Storage", "Azure File Sync", "Microsoft PKI", "Microsoft Entra ID"]
+                .iter()
+                .fold(text.to_owned(), |text, name| text.replace(name, "Renamed"));
+            std::fs::write(folder.path().join(file), renamed).unwrap();
+        }
+        let renamed = RuleSet::from_dir(folder.path(), &Selection::default()).unwrap();
+        let facts = |rules: RuleSet| {
+            let policy = Policy::new(Arc::new(rules), Site::default(), None);
+            let pinned: Vec<bool> = policy.rules.iter().map(|(id, _)| policy.is_pinned(id)).collect();
+            let kinds: Vec<_> = policy.rules.iter().map(|(_, rule)| rule.service_kind).collect();
+            let suites: Vec<_> = policy.cipher_lists.iter().map(|list| list.suites.clone()).collect();
+            (policy.storage, policy.tags_of_rule, pinned, kinds, suites)
+        };
+        let (before, after) = (facts(shipped), facts(renamed));
+        assert_eq!(before, after);
+        assert_eq!(before.4, [[0xc030, 0xc02f, 0xc028, 0xc027]]);
     }
 
     #[test]

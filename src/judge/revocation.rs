@@ -21,6 +21,7 @@ use crate::base::HostName;
 use crate::base::Time;
 use crate::base::port;
 use crate::rules::RuleSet;
+use crate::rules::ServiceKind;
 
 /// Clients remembered.
 const CLIENTS: usize = 1 << 12;
@@ -56,10 +57,9 @@ impl Default for Revocation {
     }
 }
 
-/// Whether rows about certificates name a host (service `Microsoft PKI` in the documents).
+/// True when a row for CRL, OCSP or AIA hosts names a host.
 pub(super) fn is_of_certificates(standing: &Standing, rules: &RuleSet) -> bool {
-    let about = |service: &str| service.split(|c: char| !c.is_alphanumeric()).any(|word| word == "PKI");
-    standing.rules.iter().any(|id| rules.rule(*id).row.service.as_deref().is_some_and(about))
+    standing.rules.iter().any(|id| rules.rule(*id).service_kind == Some(ServiceKind::Pki))
 }
 
 impl Revocation {

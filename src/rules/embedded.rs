@@ -14,6 +14,7 @@ pub(super) const FILES: &[(&str, &str)] = rule_files![
     "azure-file-sync@2019-06-24.toml",
     "azure-file-sync@2024-05-13.toml",
     "azure-file-sync@2024-11-06-networking.toml",
+    "azure-file-sync@2025-01-23-sync-groups.toml",
     "azure-file-sync@undated-hybrid.toml",
     "azure-stack-hci@2021-12-14.toml",
     "azure-stack-hci@2022-04-27-recommended-later.toml",

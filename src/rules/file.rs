@@ -18,6 +18,7 @@ use super::cloud::Cloud;
 use super::cloud::Clouds;
 use super::reference::RegionRole;
 use super::reference::RequirementLevel;
+use super::reference::ServiceKind;
 use super::reference::TableKind;
 
 /// A mistake in a rule or site file.
@@ -164,7 +165,7 @@ pub(super) struct DocumentShape {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct TableShape {
     pub(super) id: Spanned<String>,
     pub(super) title: String,
@@ -174,6 +175,7 @@ pub(super) struct TableShape {
     pub(super) service: Option<Spanned<String>>,
     pub(super) usage: Option<Spanned<String>>,
     pub(super) cloud: Option<CloudWord>,
+    pub(super) service_kind: Option<ServiceKind>,
     pub(super) need: Option<RequirementLevel>,
     pub(super) ports: Option<Spanned<String>>,
     #[serde(default)]
@@ -189,6 +191,7 @@ pub(super) struct RowShape {
     pub(super) printed: String,
     pub(super) service: Option<String>,
     pub(super) usage: Option<String>,
+    pub(super) service_kind: Option<ServiceKind>,
     pub(super) need: Option<RequirementLevel>,
     pub(super) cloud: Option<CloudWord>,
     #[serde(default)]
@@ -215,6 +218,11 @@ pub(super) struct RowShape {
     pub(super) instead_of: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) tags: Vec<TagShape>,
+    #[serde(default)]
+    pub(super) tags_of_service: Vec<String>,
+    #[serde(default)]
+    pub(super) partly_tagged: bool,
+    pub(super) cipher_suite: Option<u16>,
     #[serde(default)]
     pub(super) arc_gateway: bool,
     pub(super) action: Option<String>,

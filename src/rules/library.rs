@@ -76,6 +76,12 @@ impl Library {
         Library::from_texts(embedded::FILES.iter().copied()).map_err(first)
     }
 
+    /// Name and text of every rule file inside the program.
+    #[cfg(test)]
+    pub(crate) fn embedded_texts() -> impl Iterator<Item = (&'static str, &'static str)> {
+        embedded::FILES.iter().copied()
+    }
+
     /// The documents of a folder: every `*.toml` in it.
     pub fn from_dir(folder: &Path) -> Result<Library, RuleError> {
         Library::from_files(&read_folder(folder)?).map_err(first)

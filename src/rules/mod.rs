@@ -53,6 +53,7 @@ pub use reference::Reference;
 pub use reference::ReferenceId;
 pub use reference::RegionRole;
 pub use reference::RequirementLevel;
+pub use reference::ServiceKind;
 pub use reference::SourceRow;
 pub use reference::TableKind;
 pub use requirement::Redundancy;

@@ -178,6 +178,9 @@ impl Reader<'_> {
                 service: cell(service, &row.service),
                 usage: cell(usage, &row.usage),
                 tags: tags.collect(),
+                tags_of_service: row.tags_of_service.iter().map(|tag| tag.as_str().into()).collect(),
+                partly_tagged: row.partly_tagged,
+                cipher_suite: row.cipher_suite,
                 line: self.lines.at(spanned.span().start),
             });
             let base = Reference {
@@ -195,6 +198,7 @@ impl Reader<'_> {
                 ports: Ports::default(),
                 ports_as_meant: Ports::default(),
                 at_least: row.at_least,
+                service_kind: row.service_kind.or(head.service_kind),
                 need: row.need.or(head.need).unwrap_or_default(),
                 region: row.region.as_deref().map(Box::from),
                 pair: row.pair.as_ref().map(|pair| pair.get_ref().as_str().into()),

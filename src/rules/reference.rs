@@ -45,6 +45,32 @@ pub enum TableKind {
     Statement,
 }
 
+/// What kind of service a row's hosts belong to. Checks ask for this and never for the title of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceKind {
+    /// Storage accounts: `<account>.<service>.<suffix>`.
+    Storage,
+    /// Azure File Sync.
+    SyncService,
+    /// CRL, OCSP and AIA hosts, and the pages of a certificate authority.
+    Pki,
+    /// Downloads of updates.
+    Update,
+}
+
+impl ServiceKind {
+    /// The word of rule files.
+    pub const fn word(self) -> &'static str {
+        match self {
+            ServiceKind::Storage => "storage",
+            ServiceKind::SyncService => "sync-service",
+            ServiceKind::Pki => "pki",
+            ServiceKind::Update => "update",
+        }
+    }
+}
+
 /// Whether a row must be seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -159,6 +185,12 @@ pub struct SourceRow {
     pub usage: Option<Box<str>>,
     /// Service tags that the row names, each for some clouds.
     pub tags: Box<[(Box<str>, Clouds)]>,
+    /// Service tags that the documents give for the row's service as a whole.
+    pub tags_of_service: Box<[Box<str>]>,
+    /// True where some of the row's hosts have addresses outside those tags, as hosts behind a CDN do.
+    pub partly_tagged: bool,
+    /// The TLS 1.2 cipher suite that the row names, by its number (RFC 5246 §A.5).
+    pub cipher_suite: Option<u16>,
     /// Line of the rule file.
     pub line: usize,
 }
@@ -194,6 +226,8 @@ pub struct Reference {
     pub ports_as_meant: Ports,
     /// How many ports out of `ports` are enough, for dynamic ranges.
     pub at_least: Option<u16>,
+    /// Kind of service that its hosts belong to, where a check needs to know.
+    pub service_kind: Option<ServiceKind>,
     /// Whether it must be seen.
     pub need: RequirementLevel,
     /// Region of a region row.

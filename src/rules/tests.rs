@@ -262,6 +262,7 @@ fn the_default_is_what_no_other_document_supersedes() {
         [
             CA[0],
             CA[1],
+            "afs-2025-01-23-sync-groups",
             "afs-networking-2024-11-06",
             "afs-2024-05-13",
             "afs-2019-06-24",
