@@ -216,7 +216,7 @@ fn run(path: &Path, policy: &Arc<Policy>) -> (Duration, Duration, u64) {
             for header in &chunk.frames {
                 let frame = chunk.frame(header);
                 order += 2;
-                last = At { order, frame: frame.place, time: frame.time };
+                last = At { order, frame: frame.frame_ref, time: frame.time };
                 if frame.time.secs() > second {
                     second = frame.time.secs();
                     table.tick(second, last, &mut dispatcher);

@@ -54,7 +54,6 @@ use afs_audit::flow::StreamConsumer;
 use afs_audit::flow::StreamEnd;
 use afs_audit::read::ConversationState;
 use afs_audit::read::Dispatcher;
-use afs_audit::read::Fact;
 use etherparse::Ipv4HeaderSlice;
 use etherparse::Ipv6HeaderSlice;
 use etherparse::TcpSlice;
@@ -225,7 +224,7 @@ fn run<L: StreamConsumer<State = ConversationState> + Heard>(
     while capture.next(&mut chunk) {
         for frame in chunk.frames() {
             order += 2;
-            at = At { order, frame: frame.place, time: frame.time };
+            at = At { order, frame: frame.frame_ref, time: frame.time };
             if frame.time.secs() > now {
                 now = frame.time.secs();
                 table.tick(now, at, &mut consumer);
@@ -352,14 +351,7 @@ trait Heard {
 
 impl Heard for Dispatcher {
     fn empty(&mut self) {
-        let Dispatcher { out, box_pool, .. } = self;
-        for told in out.drain(..) {
-            match told.fact {
-                Fact::FlowStarted(flow_start) => box_pool.openings.push(flow_start),
-                Fact::FlowEnded(flow_end) => box_pool.closings.push(flow_end),
-                _ => {}
-            }
-        }
+        self.out.clear();
     }
 }
 

@@ -1,39 +1,38 @@
-//! Runs the line from capture to judge.
+//! Runs the stages from capture to judge.
 //!
-//! In:  a [`AuditPlan`].
-//! Out: rows to a [`RowSink`], and at the end what was seen ([`RunResult`]).
-//! Not: what any stage does; this file alone knows them all.
+//! In:  an [`AuditPlan`] and a source of frames.
+//! Out: rows to a [`RunSink`], and a [`RunResult`] at the end of the run or of each interval.
+//! Not: what a stage does. This module alone knows them all.
 //!
 //! ```text
-//! one worker:   [capture → decode → flow → read] ──────────────→ [judge] → [docket]
-//! more workers: [capture → decode] ──by shard──→ [flow → read]×n ─in frame order→ [judge] → [docket]
+//! one worker:   [capture → decode → flow → read] ───────────────→ [judge] → [rows]
+//! more workers: [capture → decode] ──by shard──→ [flow → read]×n ─in frame order→ [judge] → [rows]
 //! ```
 //!
-//! Brackets are threads. Both shapes give the same observations in the same order: what happens at a frame, and what time
-//! does before it, has its own place in one order of the run.
+//! Brackets are threads. Both forms give the same observations in the same order, because each frame, and each second of frame
+//! time before it, has its own number in the order of the run.
 //!
-//! A live source also sends pulses: the clock, what was lost, and where evidence is closed and begun anew. They travel the
-//! whole line behind the frames before them, so that every stage acts on them at the same place.
+//! Live capture has one worker: it must not wait for the slowest of several. Its heartbeats carry the clock, the frames lost
+//! and the end of an interval. They pass through every stage after the frames before them, so that all stages act on a
+//! heartbeat at the same point of the run.
 
 mod accounting;
-mod threads;
+mod ingest;
+mod row_writer;
+mod sharded;
+mod single;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::thread;
 
-use crate::base::FrameRef;
 use crate::base::Time;
 use crate::capture;
 use crate::capture::Capture;
 use crate::capture::Chunk;
-use crate::capture::Frame;
-use crate::capture::Heartbeat;
 use crate::capture::InputFacts;
 use crate::decode;
-use crate::decode::Decoded;
-use crate::decode::Decoder;
-use crate::decode::Dedup;
 use crate::flow;
 use crate::flow::At;
 use crate::flow::FlowCounts;
@@ -50,88 +49,111 @@ use crate::judge::Tally;
 use crate::read::Dispatcher;
 use crate::read::Observation;
 
-pub use accounting::FileAccounting;
 pub use accounting::FrameAccounting;
+pub use accounting::FrameTotals;
+use ingest::Ingest;
 
 /// How to audit.
 #[derive(Debug)]
 pub struct AuditPlan {
-    /// What is judged on.
+    /// The rules and the site.
     pub policy: Arc<Policy>,
-    /// Which hosts are audited.
+    /// The audited hosts.
     pub scope: Scope,
-    /// Bounds on fragments.
+    /// Limits on IP fragments.
     pub fragments: decode::FragmentLimits,
-    /// Bounds on conversations.
+    /// Limits on flows.
     pub flows: flow::FlowLimits,
-    /// Bounds on names and findings.
+    /// Limits on names and findings.
     pub judge: judge::JudgeLimits,
-    /// Threads that follow conversations; 1 follows them on the reading thread.
-    pub workers: usize,
 }
 
-/// What was seen of the run as a whole.
+/// What a run, or one interval of a live run, has seen.
 #[derive(Debug)]
 pub struct RunResult {
     /// Each input.
     pub inputs: Vec<InputFacts>,
     /// What became of the frames.
-    pub ledger: FrameAccounting,
-    /// What the flow table did.
+    pub accounting: FrameAccounting,
+    /// Counts of the flow table.
     pub flows: FlowCounts,
     /// Findings and counts.
     pub judgement: JudgeResult,
-    /// Earliest and latest frame.
+    /// Times of the earliest and the latest frame.
     pub span: Option<(Time, Time)>,
-    /// Somebody stopped the run before the end of its inputs.
+    /// The run was stopped before the end of its inputs.
     pub stopped: bool,
 }
 
-/// Where frames come from.
-pub trait FrameSource {
-    /// Fills `chunk` with the next frames; false at the end. A live source hands on a pulse without frames when none come.
-    fn next(&mut self, chunk: &mut Chunk) -> bool;
-    /// Raw bytes read so far.
+impl RunResult {
+    fn new(ingest: IngestResult, flows: FlowCounts, judgement: JudgeResult, stopped: bool) -> RunResult {
+        let IngestResult { inputs, accounting, span } = ingest;
+        RunResult { inputs, accounting, flows, judgement, span, stopped }
+    }
+}
+
+/// How a run is watched and stopped.
+pub struct RunControl<'a> {
+    /// Called after each chunk of frames.
+    pub progress: &'a mut dyn ProgressObserver,
+    /// Ends the run at the next chunk. The frames before it are audited.
+    pub stop: &'a AtomicBool,
+}
+
+/// Receives the progress of a run.
+pub trait ProgressObserver {
+    /// Raw bytes read and frames seen so far.
+    fn progress(&mut self, bytes: u64, frames: u64);
+}
+
+/// Writes the rows.
+pub trait RunSink {
+    /// A flow has ended.
+    fn flow(&mut self, row: &FlowRow);
+    /// A DNS response arrived, or a query stays unanswered.
+    fn dns(&mut self, row: &DnsRow);
+    /// Live capture only: a finding appeared that this interval did not have before.
+    fn announce(&mut self, _: &FindingRow) {}
+    /// Live capture only: a second has passed.
+    fn heartbeat(&mut self, _: &LiveStatus) {}
+    /// Live capture only: an interval has ended. The rows after this call belong to the next one.
+    fn rotate(&mut self, _: RunResult) {}
+}
+
+/// The state of a live run.
+#[derive(Clone, Debug, Default)]
+pub struct LiveStatus {
+    /// Flows that are open now.
+    pub active_flows: u64,
+    /// Flows opened since the start.
+    pub opened_flows: u64,
+    /// Flows evicted from a full table since the start.
+    pub evicted_flows: u64,
+    /// Flows whose stream reassembly was stopped to save memory, since the start.
+    pub reassembly_stopped: u64,
+    /// How often the name cache has dropped its older half since the start.
+    pub name_evictions: u64,
+    /// Findings of this interval that were not kept because the limit was reached.
+    pub missed_findings: u64,
+    /// Required endpoints reached in this interval, and how many are required.
+    pub requirements_reached: (u64, u64),
+    /// Counts of this interval, without the destinations.
+    pub tally: Tally,
+}
+
+/// A source of frames that has no end of its own and tells the time.
+pub trait LiveSource {
+    /// Waits for frames, a heartbeat or both, and puts the frames into `chunk`.
+    fn next(&mut self, chunk: &mut Chunk) -> capture::LiveEvent;
+    /// Bytes of the frames so far.
     fn bytes_read(&self) -> u64;
-    /// What the inputs were since the last turn. Only asked after a pulse that wants one.
-    fn rotate(&mut self) -> Vec<InputFacts>;
-    /// Whether it is known before the first frame that so many packets are missing that silence means nothing.
-    fn has_heavy_loss(&self) -> bool {
-        false
-    }
-    /// Whether it goes on while findings are wanted: they are announced as they appear.
-    fn is_live(&self) -> bool {
-        false
-    }
-    /// Ends reading, and tells what each input was since the last turn.
+    /// Ends the capture; the inputs of the last interval.
     fn finish(self) -> Vec<InputFacts>;
 }
 
-impl FrameSource for Capture {
-    fn next(&mut self, chunk: &mut Chunk) -> bool {
-        Capture::next(self, chunk)
-    }
-
-    fn bytes_read(&self) -> u64 {
-        Capture::bytes_read(self)
-    }
-
-    fn rotate(&mut self) -> Vec<InputFacts> {
-        Vec::new()
-    }
-
-    fn has_heavy_loss(&self) -> bool {
-        Capture::has_heavy_loss(self)
-    }
-
-    fn finish(self) -> Vec<InputFacts> {
-        Capture::finish(self)
-    }
-}
-
 #[cfg(feature = "live")]
-impl FrameSource for capture::LiveCapture {
-    fn next(&mut self, chunk: &mut Chunk) -> bool {
+impl LiveSource for capture::LiveCapture {
+    fn next(&mut self, chunk: &mut Chunk) -> capture::LiveEvent {
         capture::LiveCapture::next(self, chunk)
     }
 
@@ -139,269 +161,99 @@ impl FrameSource for capture::LiveCapture {
         capture::LiveCapture::bytes_read(self)
     }
 
-    fn rotate(&mut self) -> Vec<InputFacts> {
-        capture::LiveCapture::rotate(self)
-    }
-
-    fn is_live(&self) -> bool {
-        true
-    }
-
     fn finish(self) -> Vec<InputFacts> {
         capture::LiveCapture::finish(self)
     }
 }
 
-/// Writes the rows, and for a live source what happens while it runs.
-pub trait RunSink {
-    /// A flow has ended.
-    fn flow(&mut self, row: &FlowRow);
-    /// A DNS answer arrived, or will not.
-    fn dns(&mut self, row: &DnsRow);
-    /// Something is wrong that was not before; only for a live source.
-    fn news(&mut self, _: &FindingRow) {}
-    /// A second has passed.
-    fn heartbeat(&mut self, _: &LiveStatus) {}
-    /// Evidence is closed here with these facts, and begun anew.
-    fn rotate(&mut self, _: RunResult) {}
-}
-
-/// How a live run stands.
-#[derive(Clone, Debug, Default)]
-pub struct LiveStatus {
-    /// Conversations that are followed now.
-    pub live: u64,
-    /// Conversations opened since the beginning.
-    pub opened: u64,
-    /// Pushed out of a full table since the beginning.
-    pub evicted: u64,
-    /// No longer listened to, to make room, since the beginning.
-    pub reassembly_stopped: u64,
-    /// How often a table of names has forgotten its older half since the beginning.
-    pub forgotten: u64,
-    /// Signs of findings since the last turn that did not fit.
-    pub missed: u64,
-    /// Needs of the site that were reached since the last turn, and how many there are.
-    pub met: (u64, u64),
-    /// What judge counted since the last turn; without the destinations.
-    pub tally: Tally,
-}
-
-/// Told how far the run has come, after each chunk.
-pub trait ProgressObserver {
-    /// Raw bytes read and frames seen so far.
-    fn progress(&mut self, bytes: u64, frames: u64);
-}
-
-/// Audits what `source` reads; the rows go to `sink`, which is given back. `stop` ends the run at the next chunk, with everything until then.
+/// Audits files and streams. Rows go to `sink`, which is returned.
 ///
-/// A live source wants one worker: its frames are not cut from files, and it must not wait for the slowest of several.
-pub fn run<S: FrameSource, D: RunSink + Send>(
+/// `workers` threads follow flows; with one, the thread that reads the capture does it.
+pub fn run_files<D: RunSink + Send>(
+    mut capture: Capture,
+    workers: usize,
+    plan: AuditPlan,
+    sink: D,
+    control: RunControl<'_>,
+) -> (RunResult, D) {
+    let mut engine = Engine::new(plan.policy, plan.scope, plan.judge);
+    let heavy_loss_is_known = capture.has_heavy_loss();
+    if heavy_loss_is_known {
+        engine.doubt();
+    }
+    let stop = control.stop;
+    let mut ingest = Ingest::new(plan.fragments);
+    let (flows, mut judgement, sink) = if workers <= 1 {
+        single::run(plan.flows, engine, sink, |packets| ingest.read_files(&mut capture, control, packets))
+    } else {
+        sharded::run(plan.flows, workers, engine, sink, |packets| {
+            ingest.read_files(&mut capture, control, packets);
+        })
+    };
+    let result = ingest.finish(capture.finish());
+    if !heavy_loss_is_known && result.inputs.iter().any(InputFacts::has_heavy_loss) {
+        judgement.doubt();
+    }
+    (RunResult::new(result, flows, judgement, stop.load(Ordering::Relaxed)), sink)
+}
+
+/// Audits a live capture. Rows go to `sink`, which is returned; the result is that of the last interval.
+///
+/// Findings are announced when they first appear. How much was lost, and when, is in the heartbeats.
+pub fn run_live<S: LiveSource, D: RunSink + Send>(
     mut source: S,
     plan: AuditPlan,
     sink: D,
-    watcher: &mut dyn ProgressObserver,
-    stop: &AtomicBool,
+    control: RunControl<'_>,
 ) -> (RunResult, D) {
     let mut engine = Engine::new(plan.policy, plan.scope, plan.judge);
-    let flows = flow::FlowLimits { report_interim: source.is_live(), ..plan.flows };
-    let is_live = source.is_live();
-    if is_live {
-        engine.announce();
-    }
-    let foreseen = source.has_heavy_loss();
-    if foreseen {
-        engine.doubt();
-    }
-    let mut front = Ingest::new(plan.fragments);
-    let reading = ReadLoop { source: &mut source, front: &mut front, watcher, stop };
-    let (flows, judgement, sink) = if plan.workers <= 1 {
-        threads::alone(flows, engine, sink, reading)
-    } else {
-        threads::shared(flows, plan.workers, engine, sink, reading)
-    };
-    let (ledger, span) = front.finish();
-    let inputs = source.finish();
-    let mut judgement = judgement;
-    // A live source says by pulses what it lost, and when.
-    if !foreseen && !is_live && inputs.iter().any(InputFacts::has_heavy_loss) {
-        judgement.doubt();
-    }
-    let facts = RunResult { inputs, ledger, flows, judgement, span, stopped: stop.load(Ordering::Relaxed) };
-    (facts, sink)
+    engine.announce();
+    let flows = flow::FlowLimits { report_interim: true, ..plan.flows };
+    let stop = control.stop;
+    let mut ingest = Ingest::new(plan.fragments);
+    let (flows, judgement, sink) =
+        single::run(flows, engine, sink, |packets| ingest.read_live(&mut source, control, packets));
+    let result = ingest.finish(source.finish());
+    (RunResult::new(result, flows, judgement, stop.load(Ordering::Relaxed)), sink)
 }
 
-/// Takes packets and the passing of time, in the order of the run.
+/// What is known of the frames of a run or an interval.
+#[derive(Debug)]
+struct IngestResult {
+    inputs: Vec<InputFacts>,
+    accounting: FrameAccounting,
+    /// Times of the earliest and the latest frame.
+    span: Option<(Time, Time)>,
+}
+
+/// Receives packets and the passing of time, in the order of the run.
 trait PacketSink {
-    /// A packet that is found again at `header` in the chunk.
+    /// A packet; decoding the frame of `header` again gives the same one.
     fn packet(&mut self, packet: &decode::Packet<'_>, at: At, header: &capture::FrameHeader);
-    /// A packet that its frame alone does not give.
-    fn whole(&mut self, packet: &decode::Packet<'_>, at: At);
+    /// A packet that its frame alone does not give: reassembled from fragments, or moved to another encapsulation.
+    fn derived_packet(&mut self, packet: &decode::Packet<'_>, at: At);
     /// Frame time has reached this second.
     fn tick(&mut self, second: i64, at: At);
-    /// A chunk is done.
-    fn chunk(&mut self, chunk: &Chunk);
-    /// A live source's pulse; `closes` holds what is known of the evidence that ends here.
-    fn heartbeat(&mut self, heartbeat: &Heartbeat, closes: Option<IntervalEnd>);
+    /// All packets of `chunk` have been given.
+    fn chunk_done(&mut self, chunk: &Chunk);
     /// No more frames come.
     fn finish(&mut self, at: At);
 }
 
-/// Everything up to decode, and the account of the frames.
-#[derive(Debug)]
-struct Ingest {
-    decoder: Decoder,
-    copies: Dedup,
-    ledger: FrameAccounting,
-    clock: FrameClock,
-    frames: u64,
-    span: Option<(Time, Time)>,
-    last: FrameRef,
+/// A packet sink for live capture.
+trait LivePacketSink: PacketSink {
+    /// All frames up to `time` have been given, except `lost` frames since the last call.
+    fn heartbeat(&mut self, time: Time, lost: u64, ended: Option<IngestResult>);
 }
 
-impl Ingest {
-    fn new(limits: decode::FragmentLimits) -> Ingest {
-        Ingest {
-            decoder: Decoder::new(limits),
-            copies: Dedup::default(),
-            ledger: FrameAccounting::default(),
-            clock: FrameClock { now: i64::MIN },
-            frames: 0,
-            span: None,
-            last: FrameRef::default(),
-        }
-    }
+/// Batches that wait in a channel between two threads. The bound makes a slow stage slow down the stages before it.
+const CHANNEL_BATCHES: usize = 2;
 
-    #[inline]
-    fn frame(&mut self, frame: &Frame<'_>, header: &capture::FrameHeader, follower: &mut impl PacketSink) {
-        // Odd places are frames; the even place before one is the time that passes before it.
-        let order = self.frames * 2 + 1;
-        self.frames += 1;
-        self.last = frame.place;
-        self.span = match self.span {
-            Some((first, last)) => Some((first.min(frame.time), last.max(frame.time))),
-            None => Some((frame.time, frame.time)),
-        };
-        let at = At { order, frame: frame.place, time: frame.time };
-        if let Some(second) = self.clock.passes(frame.time) {
-            follower.tick(second, At { order: order - 1, ..at });
-        }
-        let decoded = self.decoder.packet(frame);
-        // Not taken out: a packet is large to move.
-        let Decoded::Packet(packet) = &decoded else {
-            return self.ledger.enter(frame, &decoded);
-        };
-        if self.copies.is_copy(packet, frame.time) {
-            return self.ledger.enter_copy(frame);
-        }
-        self.ledger.enter(frame, &decoded);
-        match self.copies.moved(packet) {
-            Some(scope) => follower.whole(&decode::Packet { scope, ..*packet }, at),
-            None if packet.was_fragmented => follower.whole(packet, at),
-            None => follower.packet(packet, at, header),
-        }
-    }
-
-    fn finish(&mut self) -> (FrameAccounting, Option<(Time, Time)>) {
-        self.decoder.finish();
-        self.rotate()
-    }
-
-    /// Time passes without a frame.
-    fn passes(&mut self, time: Time, follower: &mut impl PacketSink) {
-        if let Some(second) = self.clock.passes(time) {
-            follower.tick(second, At { order: self.frames * 2, frame: self.last, time });
-        }
-    }
-
-    /// The account since the last turn, and the time that it spans.
-    fn rotate(&mut self) -> (FrameAccounting, Option<(Time, Time)>) {
-        let mut ledger = std::mem::take(&mut self.ledger);
-        ledger.close(self.decoder.counts());
-        (ledger, self.span.take())
-    }
-}
-
-/// What is known left of judge of the evidence that ends at a turn.
-#[derive(Debug)]
-struct IntervalEnd {
-    inputs: Vec<InputFacts>,
-    ledger: FrameAccounting,
-    span: Option<(Time, Time)>,
-    flows: FlowCounts,
-}
-
-/// The clock of the frames. It follows the latest frame; a jump back by more than a few minutes sets it back.
-#[derive(Debug)]
-struct FrameClock {
-    now: i64,
-}
-
-impl FrameClock {
-    /// A live source's clock that goes on by more than this at once was set, or its frames were lost. Less than any flow may be
-    /// silent. Seconds.
-    const LEAP: i64 = 5;
-
-    /// Where time goes on with this chunk, if that is a leap.
-    fn leaps_to(&self, chunk: &Chunk) -> Option<Time> {
-        let ends = [chunk.frames.first(), chunk.frames.last()];
-        let frames = ends.into_iter().flatten().map(|frame| frame.time);
-        let latest = frames.chain(chunk.heartbeat.iter().map(|heartbeat| heartbeat.time)).max()?;
-        let begun = self.now != i64::MIN;
-        (begun && latest.secs() > self.now.saturating_add(FrameClock::LEAP)).then_some(latest)
-    }
-
-    /// Frames older than this against the latest are a clock that was set back, not a late frame. Seconds.
-    const LATE: i64 = 600;
-
-    #[inline]
-    fn passes(&mut self, time: Time) -> Option<i64> {
-        let second = time.secs();
-        if second > self.now || second < self.now.saturating_sub(FrameClock::LATE) {
-            self.now = second;
-            return Some(second);
-        }
-        None
-    }
-}
-
-/// The inputs, ready to be read into a follower.
-struct ReadLoop<'a, S> {
-    source: &'a mut S,
-    front: &'a mut Ingest,
-    watcher: &'a mut dyn ProgressObserver,
-    stop: &'a AtomicBool,
-}
-
-impl<S: FrameSource> ReadLoop<'_, S> {
-    fn into(self, follower: &mut impl PacketSink) {
-        let mut chunk = Chunk::default();
-        let mut latest = Time::default();
-        let is_live = self.source.is_live();
-        while !self.stop.load(Ordering::Relaxed) && self.source.next(&mut chunk) {
-            if let (true, Some(time)) = (is_live, self.front.clock.leaps_to(&chunk)) {
-                // Before the flows that are silent since then close.
-                follower.heartbeat(&Heartbeat { time, lost: 1, rotate: false }, None);
-            }
-            for header in &chunk.frames {
-                self.front.frame(&chunk.frame(header), header, follower);
-            }
-            if let Some(time) = chunk.frames.last().map(|last| last.time) {
-                latest = time;
-            }
-            if let Some(heartbeat) = &chunk.heartbeat {
-                self.front.passes(heartbeat.time, follower);
-                let closes = heartbeat.rotate.then(|| {
-                    let (ledger, span) = self.front.rotate();
-                    IntervalEnd { inputs: self.source.rotate(), ledger, span, flows: FlowCounts::default() }
-                });
-                follower.heartbeat(heartbeat, closes);
-            }
-            follower.chunk(&chunk);
-            self.watcher.progress(self.source.bytes_read(), self.front.frames);
-        }
-        let time = self.front.span.map_or(latest, |(_, last)| last);
-        follower.finish(At { order: self.front.frames * 2 + 2, frame: self.front.last, time });
+/// Waits for a thread; its panic is passed on.
+fn join<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
+    match handle.join() {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 
@@ -416,37 +268,34 @@ impl FlowWorker {
         FlowWorker { table: FlowTable::new(limits), dispatcher: Dispatcher::default() }
     }
 
-    fn told(&mut self) -> &mut Vec<Observation> {
+    fn observations(&mut self) -> &mut Vec<Observation> {
         &mut self.dispatcher.out
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::FileId;
     use crate::capture::FrameHeader;
+    use crate::capture::Heartbeat;
     use crate::capture::LinkType;
+    use crate::capture::LiveEvent;
     use crate::judge::Outcome;
     use crate::rules::Library;
     use crate::rules::Selection;
     use crate::rules::Site;
 
-    /// A live source whose chunks are known.
-    struct ScriptedSource(std::vec::IntoIter<Chunk>);
+    /// A live source that delivers given chunks and heartbeats.
+    struct ScriptedSource(std::vec::IntoIter<(Chunk, LiveEvent)>);
 
-    impl FrameSource for ScriptedSource {
-        fn next(&mut self, chunk: &mut Chunk) -> bool {
-            self.0.next().map(|next| *chunk = next).is_some()
+    impl LiveSource for ScriptedSource {
+        fn next(&mut self, chunk: &mut Chunk) -> LiveEvent {
+            let Some((next, event)) = self.0.next() else { return LiveEvent::End };
+            *chunk = next;
+            event
         }
         fn bytes_read(&self) -> u64 {
             0
-        }
-        fn rotate(&mut self) -> Vec<InputFacts> {
-            Vec::new()
-        }
-        fn is_live(&self) -> bool {
-            true
         }
         fn finish(self) -> Vec<InputFacts> {
             Vec::new()
@@ -459,24 +308,38 @@ mod tests {
         fn progress(&mut self, _: u64, _: u64) {}
     }
 
-    /// Server port and outcome of each flow.
+    /// Keeps server port and outcome of each flow, and the results of the intervals.
     #[derive(Default)]
-    struct OutcomeCollector(Vec<(u16, Outcome)>);
+    struct Collector {
+        outcomes: Vec<(u16, Outcome)>,
+        intervals: Vec<RunResult>,
+    }
 
-    impl RunSink for OutcomeCollector {
+    impl RunSink for Collector {
         fn flow(&mut self, row: &FlowRow) {
-            self.0.push((row.server.port, row.outcome));
+            self.outcomes.push((row.server.port, row.outcome));
         }
         fn dns(&mut self, _: &DnsRow) {}
+        fn rotate(&mut self, result: RunResult) {
+            self.intervals.push(result);
+        }
     }
 
     const CLIENT: [u8; 4] = [10, 0, 0, 1];
     const SERVER: [u8; 4] = [203, 0, 113, 5];
+    const SYN: u8 = 2;
+    const RST_ACK: u8 = 0x14;
+
+    /// An IPv4 header with this fragment field.
+    fn ipv4(len: u16, fragment: u16, from: [u8; 4], to: [u8; 4]) -> Vec<u8> {
+        let [len, fragment] = [len, fragment].map(u16::to_be_bytes);
+        let head = [0x45, 0, len[0], len[1], 0, 1, fragment[0], fragment[1], 64, 6, 0, 0];
+        [&head[..], &from, &to].concat()
+    }
 
     /// Raw IP with a TCP segment that has no data.
     fn segment(from: ([u8; 4], u16), to: ([u8; 4], u16), seq: u32, ack: u32, flags: u8) -> Vec<u8> {
-        let mut bytes = vec![0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0];
-        bytes.extend([from.0, to.0].concat());
+        let mut bytes = ipv4(40, 0, from.0, to.0);
         bytes.extend([from.1, to.1].map(u16::to_be_bytes).concat());
         bytes.extend([seq, ack].map(u32::to_be_bytes).concat());
         bytes.extend([0x50, flags, 4, 0, 0, 0, 0, 0]);
@@ -487,39 +350,28 @@ mod tests {
         Time::from_parts(1_700_000_000 + second, 0)
     }
 
-    fn frame(second: i64, bytes: Vec<u8>) -> Chunk {
+    fn chunk(second: i64, bytes: Vec<u8>) -> Chunk {
         let header = FrameHeader {
             time: at(second),
             number: 1,
             captured_len: bytes.len() as u32,
             wire_len: bytes.len() as u32,
-            link: LinkType(101),
+            link: LinkType::RAW,
             ..FrameHeader::default()
         };
-        Chunk { file: FileId::default(), bytes: Arc::new(bytes), frames: vec![header], heartbeat: None }
+        Chunk { file: FileId::default(), bytes: Arc::new(bytes), frames: vec![header] }
     }
 
-    fn heartbeat(second: i64) -> Chunk {
-        let heartbeat = Heartbeat { time: at(second), lost: 0, rotate: false };
-        Chunk { heartbeat: Some(heartbeat), ..Chunk::default() }
+    fn frame(second: i64, bytes: Vec<u8>) -> (Chunk, LiveEvent) {
+        (chunk(second, bytes), LiveEvent::Frames)
     }
 
-    /// An attempt that nobody answers, repeated twice, by a client that hears others; and what follows.
-    fn check(then: impl IntoIterator<Item = Chunk>, expected: Outcome) {
-        const SYN: u8 = 2;
-        let (one, other) = ((CLIENT, 50_000), (CLIENT, 50_001));
-        let mut script = vec![
-            frame(0, segment(one, (SERVER, 80), 1, 0, SYN)),
-            frame(0, segment((SERVER, 80), one, 0, 2, 0x14)),
-            frame(1, segment(other, (SERVER, 443), 7, 0, SYN)),
-            heartbeat(1),
-            frame(2, segment(other, (SERVER, 443), 7, 0, SYN)),
-            heartbeat(2),
-            heartbeat(3),
-            frame(4, segment(other, (SERVER, 443), 7, 0, SYN)),
-            heartbeat(4),
-        ];
-        script.extend(then);
+    fn heartbeat(second: i64) -> (Chunk, LiveEvent) {
+        let heartbeat = Heartbeat { time: at(second), lost: 0, ended_interval: None };
+        (Chunk::default(), LiveEvent::Heartbeat(heartbeat))
+    }
+
+    fn run(script: Vec<(Chunk, LiveEvent)>) -> (RunResult, Collector) {
         let rules = Library::embedded().unwrap().select(&Selection::default()).unwrap();
         let plan = AuditPlan {
             policy: Arc::new(Policy::new(Arc::new(rules), Site::default(), None)),
@@ -527,25 +379,75 @@ mod tests {
             fragments: decode::FragmentLimits::default(),
             flows: flow::FlowLimits::default(),
             judge: judge::JudgeLimits::default(),
-            workers: 1,
         };
-        let (_, OutcomeCollector(mut seen)) = run(
-            ScriptedSource(script.into_iter()),
-            plan,
-            OutcomeCollector::default(),
-            &mut NoProgress,
-            &AtomicBool::new(false),
-        );
-        seen.retain(|(port, _)| *port == 443);
-        assert_eq!(seen, [(443, expected)]);
+        let control = RunControl { progress: &mut NoProgress, stop: &AtomicBool::new(false) };
+        run_live(ScriptedSource(script.into_iter()), plan, Collector::default(), control)
+    }
+
+    /// A client retransmits a SYN twice without a reply, while another connection of it is refused; then `then` follows.
+    fn check_silence(then: impl IntoIterator<Item = (Chunk, LiveEvent)>, expected: Outcome) {
+        let (refused, silent) = ((CLIENT, 50_000), (CLIENT, 50_001));
+        let mut script = vec![
+            frame(0, segment(refused, (SERVER, 80), 1, 0, SYN)),
+            frame(0, segment((SERVER, 80), refused, 0, 2, RST_ACK)),
+            frame(1, segment(silent, (SERVER, 443), 7, 0, SYN)),
+            heartbeat(1),
+            frame(2, segment(silent, (SERVER, 443), 7, 0, SYN)),
+            heartbeat(2),
+            heartbeat(3),
+            frame(4, segment(silent, (SERVER, 443), 7, 0, SYN)),
+            heartbeat(4),
+        ];
+        script.extend(then);
+        let (_, Collector { mut outcomes, .. }) = run(script);
+        outcomes.retain(|(port, _)| *port == 443);
+        assert_eq!(outcomes, [(443, expected)]);
     }
 
     #[test]
-    fn time_that_leaps_is_no_silence() {
-        check((5..80).map(heartbeat), Outcome::BlockedLooking);
-        // A clock that was set, a machine that slept, a program that stood still: whether an answer came is not known.
-        check([heartbeat(80)], Outcome::Inconclusive);
-        let reset = segment((SERVER, 80), (CLIENT, 50_000), 0, 2, 0x14);
-        check([frame(80, reset), heartbeat(81)], Outcome::Inconclusive);
+    fn a_leap_of_the_clock_is_not_silence() {
+        check_silence((5..80).map(heartbeat), Outcome::BlockedLooking);
+        // The clock was set, the machine slept or the program was stopped: it is not known whether a reply came.
+        check_silence([heartbeat(80)], Outcome::Inconclusive);
+        let reset = segment((SERVER, 80), (CLIENT, 50_000), 0, 2, RST_ACK);
+        check_silence([frame(80, reset), heartbeat(81)], Outcome::Inconclusive);
+    }
+
+    #[test]
+    fn each_interval_accounts_for_its_own_frames() {
+        const MORE_FRAGMENTS: u16 = 0x2000;
+        let rotation = |second, name: &str| {
+            let name = crate::base::WireText::new(name.as_bytes(), 64);
+            let inputs = vec![InputFacts { name, ..InputFacts::default() }];
+            let heartbeat = Heartbeat { time: at(second), lost: 0, ended_interval: Some(inputs) };
+            LiveEvent::Heartbeat(heartbeat)
+        };
+        let fragment = || [ipv4(28, MORE_FRAGMENTS, CLIENT, SERVER), vec![0; 8]].concat();
+        let syn = |port| segment((CLIENT, port), (SERVER, 443), 7, 0, SYN);
+        let (last, Collector { intervals, .. }) = run(vec![
+            frame(0, fragment()),
+            frame(0, syn(1)),
+            // The frames of a chunk come before its heartbeat.
+            (chunk(1, syn(2)), rotation(1, "first")),
+            frame(2, vec![0xff; 20]),
+            (chunk(3, syn(3)), rotation(3, "second")),
+            (Chunk::default(), rotation(4, "third")),
+            frame(5, syn(4)),
+        ]);
+        let counts = |result: &RunResult| {
+            let RunResult { accounting, flows, .. } = result;
+            assert_eq!(accounting.sum(), accounting.read, "every frame is in exactly one line");
+            let frames = [accounting.read, accounting.packets, accounting.fragments].map(|line| line.frames);
+            (frames, accounting.fragment_counts.fragments, flows.packets, flows.opened)
+        };
+        let told: Vec<_> = intervals.iter().map(counts).collect();
+        assert_eq!(told, [([3, 2, 1], 1, 2, 2), ([2, 1, 0], 0, 1, 1), ([0, 0, 0], 0, 0, 0)]);
+        assert_eq!(counts(&last), ([1, 1, 0], 0, 1, 1));
+        let names: Vec<_> = intervals.iter().map(|result| result.inputs[0].name.as_str()).collect();
+        assert_eq!(names, ["first", "second", "third"]);
+        let spans: Vec<_> = intervals.iter().chain([&last]).map(|result| result.span).collect();
+        let span = |first, last| Some((at(first), at(last)));
+        assert_eq!(spans, [span(0, 1), span(2, 3), None, span(5, 5)]);
+        assert_eq!(last.accounting.fragment_counts.unfinished, 1, "given up at the end of the run");
     }
 }

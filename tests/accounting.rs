@@ -48,10 +48,10 @@ fn every_capture_by_itself_adds_up() {
         let [input] = &facts.inputs[..] else { unreachable!("one input") };
         assert!(input.adds_up(), "{name}: {input:?}");
         let frames = input.frames - input.filtered;
-        assert_eq!(facts.ledger.read.frames, frames, "{name}");
-        assert_eq!(facts.ledger.sum(), facts.ledger.read, "{name}: {:?}", facts.ledger);
+        assert_eq!(facts.accounting.read.frames, frames, "{name}");
+        assert_eq!(facts.accounting.sum(), facts.accounting.read, "{name}: {:?}", facts.accounting);
         let followed = facts.flows.packets + facts.flows.icmp_attached;
-        assert_eq!(followed, facts.ledger.packets.frames, "{name}: each packet is in one conversation");
+        assert_eq!(followed, facts.accounting.packets.frames, "{name}: each packet is in one conversation");
         assert_eq!(run.flows.len() as u64, facts.flows.opened, "{name}");
         assert_eq!(run.flows.len() as u64, facts.judgement.tally.flows, "{name}");
         assert_eq!(run.dns.len() as u64, facts.judgement.tally.dns, "{name}");

@@ -106,8 +106,8 @@ fn read(path: &Path) -> Result<(Vec<Seen>, InputFacts), String> {
     let mut number = 0;
     while capture.next(&mut chunk) {
         for frame in chunk.frames() {
-            assert!(frame.place.number > number, "frames are numbered from 1, in file order");
-            number = frame.place.number;
+            assert!(frame.frame_ref.number > number, "frames are numbered from 1, in file order");
+            number = frame.frame_ref.number;
             seen.push(Seen { nanos: frame.time.0, wire_len: frame.wire_len, bytes: frame.bytes.to_vec() });
         }
     }
@@ -228,8 +228,8 @@ fn a_folder_is_one_capture_in_time_order() {
         let mut state = sha2::Sha256::new();
         while capture.next(&mut chunk) {
             for frame in chunk.frames() {
-                state.update(frame.place.file.0.to_le_bytes());
-                state.update(frame.place.number.to_le_bytes());
+                state.update(frame.frame_ref.file.0.to_le_bytes());
+                state.update(frame.frame_ref.number.to_le_bytes());
                 state.update(frame.bytes);
             }
         }

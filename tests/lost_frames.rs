@@ -202,7 +202,7 @@ fn claims(bytes: Vec<u8>, said: &mut Said) {
     let mut at = At { order: 0, frame: Default::default(), time: Default::default() };
     while capture.next(&mut chunk) {
         for frame in chunk.frames() {
-            at = At { order: at.order + 1, frame: frame.place, time: frame.time };
+            at = At { order: at.order + 1, frame: frame.frame_ref, time: frame.time };
             if let Decoded::Packet(packet) = decoder.packet(&frame)
                 && !copies.is_copy(&packet, frame.time)
             {
@@ -268,7 +268,7 @@ fn too_much(whole: &Said, less: &Said) -> (Vec<String>, usize) {
 /// Which way a frame goes: whether its innermost sender's address is the smaller one.
 fn goes_up(record: &Record) -> Option<bool> {
     let frame = capture::Frame {
-        place: Default::default(),
+        frame_ref: Default::default(),
         time: Default::default(),
         link: capture::LinkType(record.link),
         wire_len: record.wire_len,

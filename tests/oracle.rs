@@ -349,11 +349,11 @@ fn claimed(path: &Path, kinds: &mut Compared) {
     while capture.next(&mut chunk) {
         for frame in chunk.frames() {
             order += 1;
-            let at = At { order, frame: frame.place, time: frame.time };
+            let at = At { order, frame: frame.frame_ref, time: frame.time };
             last = Some(at);
             if let Decoded::Packet(packet) = decoder.packet(&frame) {
                 packets.insert(
-                    frame.place.number,
+                    frame.frame_ref.number,
                     [(packet.src, packet.src_port), (packet.dst, packet.dst_port)],
                 );
                 table.accept(&packet, at, &mut dispatcher);

@@ -61,12 +61,12 @@ fn run(bytes: &[u8], workers: usize) -> Option<Vec<String>> {
         fragments: decode::FragmentLimits::default(),
         flows: flow::FlowLimits::default(),
         judge: judge::JudgeLimits::default(),
-        workers,
     };
-    let (facts, kept) = pipeline::run(capture, plan, Kept::default(), &mut Nobody, &AtomicBool::new(false));
-    assert_eq!(facts.ledger.sum(), facts.ledger.read);
+    let control = pipeline::RunControl { progress: &mut Nobody, stop: &AtomicBool::new(false) };
+    let (facts, kept) = pipeline::run_files(capture, workers, plan, Kept::default(), control);
+    assert_eq!(facts.accounting.sum(), facts.accounting.read);
     assert!(facts.inputs.iter().all(|input| input.adds_up()));
-    assert_eq!(facts.flows.packets + facts.flows.icmp_attached, facts.ledger.packets.frames);
+    assert_eq!(facts.flows.packets + facts.flows.icmp_attached, facts.accounting.packets.frames);
     assert_eq!((kept.flows, kept.packets), (facts.flows.opened, facts.flows.packets));
     assert_eq!(kept.bytes, facts.flows.payload_bytes);
     let mut rows = kept.rows;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::InputFacts;
 use crate::base::FileId;
 use crate::base::FrameRef;
 use crate::base::Time;
@@ -40,26 +41,35 @@ pub struct Chunk {
     pub bytes: Arc<Vec<u8>>,
     /// The frames cut in it.
     pub frames: Vec<FrameHeader>,
-    /// Live capture: what the clock says behind these frames.
-    pub heartbeat: Option<Heartbeat>,
 }
 
-/// What a live capture tells besides frames, about once a second whether frames come or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a live capture delivered besides the frames of a chunk.
+#[derive(Debug)]
+pub enum LiveEvent {
+    /// Nothing.
+    Frames,
+    /// A heartbeat, after the frames.
+    Heartbeat(Heartbeat),
+    /// The end: there are no frames, and no more will come.
+    End,
+}
+
+/// The clock of a live capture, about once a second whether frames arrive or not.
+#[derive(Debug)]
 pub struct Heartbeat {
-    /// Every frame up to this time has been handed on or was lost.
+    /// Every frame up to this time has been delivered or was lost.
     pub time: Time,
-    /// Frames lost since the pulse before: by the kernel, the interface, or for want of room here.
+    /// Frames lost since the last heartbeat: dropped by the kernel, the interface or this program.
     pub lost: u64,
-    /// Evidence is to be closed here, and begun anew.
-    pub rotate: bool,
+    /// The inputs of an interval that ends here: the evidence is rotated.
+    pub ended_interval: Option<Vec<InputFacts>>,
 }
 
 /// A captured record, borrowed from its chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     /// Its file and number.
-    pub place: FrameRef,
+    pub frame_ref: FrameRef,
     /// When it was captured.
     pub time: Time,
     /// How its bytes begin.
@@ -82,7 +92,7 @@ impl Chunk {
         let begin = header.offset as usize;
         let end = begin.saturating_add(header.captured_len as usize);
         Frame {
-            place: FrameRef { file: self.file, number: header.number },
+            frame_ref: FrameRef { file: self.file, number: header.number },
             time: header.time,
             link: header.link,
             wire_len: header.wire_len,

@@ -151,7 +151,6 @@ impl Capture {
     /// `chunk` may be reused; who still needs its bytes holds a clone of them.
     pub fn next(&mut self, chunk: &mut Chunk) -> bool {
         chunk.frames.clear();
-        chunk.heartbeat = None;
         chunk.bytes = Arc::clone(&self.nothing);
         while self.frames_left > 0 {
             if let Some(place) = self.current.take() {

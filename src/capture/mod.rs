@@ -35,6 +35,7 @@ pub use chunk::Frame;
 pub use chunk::FrameHeader;
 pub use chunk::Heartbeat;
 pub use chunk::LinkType;
+pub use chunk::LiveEvent;
 pub use facts::InputDamage;
 pub use facts::InputFacts;
 pub use facts::InputOutcome;

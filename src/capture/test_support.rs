@@ -42,7 +42,13 @@ pub(super) fn read_all(mut capture: Capture) -> Result<(Vec<Seen>, Vec<InputFact
     while capture.next(&mut chunk) {
         assert!(!chunk.frames.is_empty());
         for frame in chunk.frames() {
-            seen.push((frame.place.number, frame.time.0, frame.link.0, frame.wire_len, frame.bytes.to_vec()));
+            seen.push((
+                frame.frame_ref.number,
+                frame.time.0,
+                frame.link.0,
+                frame.wire_len,
+                frame.bytes.to_vec(),
+            ));
         }
     }
     let facts = capture.finish();

@@ -99,11 +99,16 @@ pub(super) fn live(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<Outcom
     if let Some(consumer) = consumer {
         metrics::serve(consumer, gauges, Arc::clone(&sink.totals)).context("cannot serve metrics")?;
     }
-    let line = loaded.line(common, 1);
+    let line = loaded.line(common);
     let source = devices.start(Arc::clone(&stop), rotate, saver).context("cannot start a thread")?;
     // The source ends by itself when it is told to, with all that is under way; nothing here cuts it short.
     let never = AtomicBool::new(false);
-    let (facts, sink) = pipeline::run(source, line, sink, &mut Unwatched, &never);
+    let (facts, sink) = pipeline::run_live(
+        source,
+        line,
+        sink,
+        pipeline::RunControl { progress: &mut Unwatched, stop: &never },
+    );
     sink.finish(facts)
 }
 
@@ -542,7 +547,7 @@ impl pipeline::RunSink for Clerk {
         self.wrote(written);
     }
 
-    fn news(&mut self, row: &FindingRow) {
+    fn announce(&mut self, row: &FindingRow) {
         self.lock(|totals| *totals.findings.entry(row.code).or_default() += 1);
         self.view.finding(row);
         let written = self.sink.news(row);
@@ -571,13 +576,13 @@ impl pipeline::RunSink for Clerk {
             before.get(place).copied().unwrap_or_default() + now.get(place).copied().unwrap_or_default()
         };
         self.lock(|totals| {
-            totals.live = state.live;
-            totals.opened = state.opened;
-            totals.evicted = state.evicted;
+            totals.live = state.active_flows;
+            totals.opened = state.opened_flows;
+            totals.evicted = state.evicted_flows;
             totals.reassembly_stopped = state.reassembly_stopped;
-            totals.forgotten = state.forgotten;
-            totals.missed = base.missed + state.missed;
-            totals.met = state.met;
+            totals.forgotten = state.name_evictions;
+            totals.missed = base.missed + state.missed_findings;
+            totals.met = state.requirements_reached;
             totals.flows = base.flows + tally.flows;
             totals.judged = base.judged + tally.judged;
             totals.dns = base.dns + tally.dns;

@@ -27,7 +27,7 @@ use crate::judge::RequirementState;
 use crate::judge::Scope;
 use crate::judge::SiteDraft;
 use crate::pipeline;
-use crate::pipeline::FileAccounting;
+use crate::pipeline::FrameTotals;
 use crate::report::Accounting;
 use crate::report::Document;
 use crate::report::Names;
@@ -73,7 +73,8 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
     }
     let sink = Rows { sink, failed: None, stop: &stop };
     let workers = plan.threads.get().saturating_sub(1).max(1);
-    let (seen, rows) = pipeline::run(capture, loaded.line(plan, workers), sink, &mut Shown(progress), &stop);
+    let control = pipeline::RunControl { progress: &mut Shown(progress), stop: &stop };
+    let (seen, rows) = pipeline::run_files(capture, workers, loaded.line(plan), sink, control);
     if let Some(failed) = rows.failed {
         return Err(failed.into());
     }
@@ -84,7 +85,7 @@ pub(super) fn analyze(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) 
     for requirement in &seen.judgement.requirements {
         sink.requirement(requirement)?;
     }
-    let limited = plan.count.is_some_and(|count| seen.ledger.read.frames >= count.get());
+    let limited = plan.count.is_some_and(|count| seen.accounting.read.frames >= count.get());
     let known = loaded.facts(plan, seen.span);
     Ok(facts(seen, known, &paths, limited, plan.hash))
 }
@@ -153,7 +154,7 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// How to audit on it.
-    pub(super) fn line(&self, plan: &AnalyzePlan, workers: usize) -> pipeline::AuditPlan {
+    pub(super) fn line(&self, plan: &AnalyzePlan) -> pipeline::AuditPlan {
         let mut servers = plan.servers.clone();
         servers.extend(self.site.roles.get("servers").into_iter().flatten());
         pipeline::AuditPlan {
@@ -166,7 +167,6 @@ impl Loaded {
                 ..flow::FlowLimits::default()
             },
             judge: judge::JudgeLimits { findings: plan.bounds.findings, name_bytes: plan.bounds.name_bytes },
-            workers,
         }
     }
 
@@ -252,21 +252,21 @@ pub(super) fn facts(
     limited: bool,
     hash: args::Hash,
 ) -> RunFacts {
-    let pipeline::RunResult { inputs, ledger, flows, judgement, span, stopped } = seen;
+    let pipeline::RunResult { inputs, accounting: frames, flows, judgement, span, stopped } = seen;
     let mut accounting = Accounting {
         bytes: inputs.iter().map(|input| input.raw_bytes).sum(),
         frames: inputs.iter().map(|input| input.frames).sum(),
         filtered: inputs.iter().map(|input| input.filtered).sum(),
-        packets: ledger.packets.frames,
-        copies: ledger.copies.frames,
-        fragments: ledger.fragments.frames,
-        not_ip: ledger.not_ip.iter().map(|(number, line)| (*number, line.frames)).collect(),
-        unknown_link: ledger.unknown_link.iter().map(|(number, line)| (*number, line.frames)).collect(),
-        unreadable: ledger.unreadable.iter().map(|(what, line)| ((*what).to_owned(), line.frames)).collect(),
+        packets: frames.packets.frames,
+        copies: frames.duplicates.frames,
+        fragments: frames.fragments.frames,
+        not_ip: frames.not_ip.iter().map(|(number, line)| (*number, line.frames)).collect(),
+        unknown_link: frames.unknown_link.iter().map(|(number, line)| (*number, line.frames)).collect(),
+        unreadable: frames.unreadable.iter().map(|(what, line)| ((*what).to_owned(), line.frames)).collect(),
         damaged: Default::default(),
         flows: flows.opened,
     };
-    for (lines, how) in [(&ledger.cut, "cut"), (&ledger.broken, "broken")] {
+    for (lines, how) in [(&frames.truncated, "cut"), (&frames.malformed, "broken")] {
         accounting.damaged.extend(
             lines.iter().map(|((layer, what), line)| (format!("{layer}: {what} {how}"), line.frames)),
         );
@@ -294,29 +294,29 @@ pub(super) fn facts(
         ..known
     };
     let mut statistic = |name: &str, value: u64| facts.statistics.insert(name.to_owned(), value);
-    let sum = |lines: &mut dyn Iterator<Item = &FileAccounting>| lines.map(|line| line.bytes).sum::<u64>();
-    statistic("bytes.frames", ledger.read.bytes);
-    statistic("bytes.packets", ledger.packets.bytes);
-    statistic("bytes.copies", ledger.copies.bytes);
-    statistic("bytes.fragments", ledger.fragments.bytes);
-    statistic("bytes.not-ip", sum(&mut ledger.not_ip.values()));
-    statistic("bytes.unknown-link", sum(&mut ledger.unknown_link.values()));
-    statistic("bytes.unreadable", sum(&mut ledger.unreadable.values()));
-    statistic("bytes.damaged", sum(&mut ledger.cut.values().chain(ledger.broken.values())));
+    let sum = |lines: &mut dyn Iterator<Item = &FrameTotals>| lines.map(|line| line.bytes).sum::<u64>();
+    statistic("bytes.frames", frames.read.bytes);
+    statistic("bytes.packets", frames.packets.bytes);
+    statistic("bytes.copies", frames.duplicates.bytes);
+    statistic("bytes.fragments", frames.fragments.bytes);
+    statistic("bytes.not-ip", sum(&mut frames.not_ip.values()));
+    statistic("bytes.unknown-link", sum(&mut frames.unknown_link.values()));
+    statistic("bytes.unreadable", sum(&mut frames.unreadable.values()));
+    statistic("bytes.damaged", sum(&mut frames.truncated.values().chain(frames.malformed.values())));
     statistic("flow.packets", flows.packets);
     statistic("flow.icmp-attached", flows.icmp_attached);
     statistic("flow.payload-bytes", flows.payload_bytes);
     statistic("flow.peak-live", flows.peak);
     statistic("flow.cut-streams", flows.cut_streams);
-    let fragments = &ledger.fragment_counts;
+    let fragments = &frames.fragment_counts;
     statistic("fragment.joined", fragments.joined);
     statistic("fragment.overlapping", fragments.overlapping);
     statistic("fragment.differing", fragments.differing);
     statistic("fragment.duplicates", fragments.duplicates);
     statistic("fragment.timed-out", fragments.timed_out);
     statistic("fragment.unfinished", fragments.unfinished);
-    statistic("packets.aggregated-unread", ledger.aggregated);
-    statistic("packets.beyond-frame", ledger.beyond_frame);
+    statistic("packets.aggregated-unread", frames.aggregated);
+    statistic("packets.beyond-frame", frames.beyond_frame);
     for (count, what) in [
         (fragments.differing, "fragments say something else where they overlap: what came first counts"),
         (fragments.overlapping, "fragments cover what was there already, and say the same"),
@@ -324,7 +324,7 @@ pub(super) fn facts(
             fragments.timed_out + fragments.unfinished,
             "fragmented datagrams never came together: what they held is not known",
         ),
-        (ledger.aggregated, "packets came behind others in one 802.11 frame and were not read"),
+        (frames.aggregated, "packets came behind others in one 802.11 frame and were not read"),
     ] {
         if count > 0 {
             facts.warnings.push(format!("{count} {what}"));
@@ -475,10 +475,9 @@ pub(super) fn site_init(plan: &SurveyPlan, out: &mut dyn Write) -> anyhow::Resul
         fragments: decode::FragmentLimits::default(),
         flows: flow::FlowLimits::default(),
         judge: judge::JudgeLimits::default(),
-        workers: 1,
     };
-    let (_, survey) =
-        pipeline::run(capture, line, SiteDraft::new(policy), &mut Shown(&Progress::none()), &stop);
+    let control = pipeline::RunControl { progress: &mut Shown(&Progress::none()), stop: &stop };
+    let (_, survey) = pipeline::run_files(capture, 1, line, SiteDraft::new(policy), control);
     out.write_all(survey.site_file().as_bytes())?;
     Ok(())
 }

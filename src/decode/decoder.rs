@@ -63,6 +63,23 @@ pub struct DecodeCounts {
 }
 
 impl DecodeCounts {
+    /// What was counted since `before`.
+    pub fn since(self, before: DecodeCounts) -> DecodeCounts {
+        DecodeCounts {
+            frames: self.frames - before.frames,
+            packets: self.packets - before.packets,
+            fragments: self.fragments - before.fragments,
+            not_ip: self.not_ip - before.not_ip,
+            unknown_link: self.unknown_link - before.unknown_link,
+            unreadable: self.unreadable - before.unreadable,
+            cut: self.cut - before.cut,
+            broken: self.broken - before.broken,
+            beyond_frame: self.beyond_frame - before.beyond_frame,
+            aggregated: self.aggregated - before.aggregated,
+            fragment: self.fragment.since(before.fragment),
+        }
+    }
+
     /// True when every frame, and once [`Decoder::finish`] was called every fragment, is accounted for.
     pub fn add_up(&self) -> bool {
         let ends = self.packets
@@ -213,7 +230,7 @@ impl Decoder {
 
     fn join(&mut self, piece: &Piece<'_>, frame: &Frame<'_>) -> Result<Option<Whole>, Stop> {
         let scope = self.walk.wrapping.scope();
-        self.fragments.accept(piece, scope, frame.place, frame.time, &mut self.joined)
+        self.fragments.accept(piece, scope, frame.frame_ref, frame.time, &mut self.joined)
     }
 
     /// Opens a joined datagram, which may hold a tunnel with yet another fragment.
@@ -227,7 +244,7 @@ impl Decoder {
             };
             depth = self.walk.wrapping.layers().len();
             let scope = self.walk.wrapping.scope();
-            match self.fragments.accept(&piece, scope, frame.place, frame.time, &mut self.spare) {
+            match self.fragments.accept(&piece, scope, frame.frame_ref, frame.time, &mut self.spare) {
                 Ok(Some(inner)) => whole = inner,
                 Ok(None) => return self.kept(),
                 Err(stop) => return tell(&mut self.counts, &self.walk, End::Stop(stop)),

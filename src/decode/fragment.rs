@@ -68,6 +68,25 @@ pub struct FragmentCounts {
     pub lost_fragments: u64,
 }
 
+impl FragmentCounts {
+    /// What was counted since `before`.
+    pub fn since(self, before: FragmentCounts) -> FragmentCounts {
+        FragmentCounts {
+            fragments: self.fragments - before.fragments,
+            joined: self.joined - before.joined,
+            joined_fragments: self.joined_fragments - before.joined_fragments,
+            duplicates: self.duplicates - before.duplicates,
+            overlapping: self.overlapping - before.overlapping,
+            differing: self.differing - before.differing,
+            refused: self.refused - before.refused,
+            timed_out: self.timed_out - before.timed_out,
+            evicted: self.evicted - before.evicted,
+            unfinished: self.unfinished - before.unfinished,
+            lost_fragments: self.lost_fragments - before.lost_fragments,
+        }
+    }
+}
+
 /// A datagram whose fragments never came together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostDatagram {

@@ -20,7 +20,7 @@ use crate::capture::LinkType;
 /// A frame that was captured whole.
 fn frame(link: u16, bytes: &[u8], number: u64) -> Frame<'_> {
     Frame {
-        place: FrameRef { file: FileId(0), number },
+        frame_ref: FrameRef { file: FileId(0), number },
         time: Time::from_parts(1_000 + number as i64, 0),
         link: LinkType(link),
         wire_len: bytes.len() as u32,

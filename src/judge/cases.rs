@@ -4,10 +4,9 @@
 //! Out: the case of a slot, to look at or to take.
 //! Not: what a case says.
 //!
-//! A closed case's box is filled again by the next that opens, and its opening goes back to whoever made it.
+//! A closed case's box is filled again by the next that opens.
 
 use super::case::Case;
-use crate::flow::FlowStart;
 use crate::flow::Slot;
 
 /// Cases by slot.
@@ -19,19 +18,16 @@ pub(super) struct Cases {
 }
 
 impl Cases {
-    /// A flow has opened; gives back the opening of one that is over.
-    pub(super) fn open(&mut self, slot: Slot, case: Case) -> Option<Box<FlowStart>> {
-        match self.spare.pop() {
+    /// A flow has opened.
+    pub(super) fn open(&mut self, slot: Slot, case: Case) {
+        let boxed = match self.spare.pop() {
             Some(mut spare) => {
-                let Case { flow_start, .. } = std::mem::replace(&mut *spare, case);
-                self.put(slot, spare);
-                Some(flow_start)
+                *spare = case;
+                spare
             }
-            None => {
-                self.put(slot, Box::new(case));
-                None
-            }
-        }
+            None => Box::new(case),
+        };
+        self.put(slot, boxed);
     }
 
     /// The case of a live flow.

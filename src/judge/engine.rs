@@ -61,7 +61,6 @@ use crate::flow::Handshake;
 use crate::flow::Slot;
 use crate::read::AttributeKey;
 use crate::read::AttributeValue;
-use crate::read::BoxPool;
 use crate::read::Claim;
 use crate::read::Fact;
 use crate::read::NameSource;
@@ -121,8 +120,6 @@ pub struct Engine {
     /// What was seen against the site's own facts.
     site: SiteCourt,
     cases: Cases,
-    /// What the facts came in, for whoever wants it back.
-    pub box_pool: BoxPool,
     names: Names,
     /// Issuers of certificates, and whether they are unknown.
     issuers: Recent<WireText, bool>,
@@ -176,7 +173,6 @@ impl Engine {
             policy,
             scope,
             cases: Cases::default(),
-            box_pool: BoxPool::default(),
             names: Names::new(limits.name_bytes),
             issuers: Recent::new(1 << 10),
             offers: Recent::new(1 << 10),
@@ -403,10 +399,7 @@ impl Engine {
                 }
             }
             Fact::Interim(flow_end) => self.interim(slot, &flow_end),
-            Fact::FlowEnded(flow_end) => {
-                self.closed(slot, &flow_end, sink);
-                self.box_pool.closings.push(flow_end);
-            }
+            Fact::FlowEnded(flow_end) => self.closed(slot, &flow_end, sink),
         }
     }
 
@@ -429,7 +422,7 @@ impl Engine {
             self.scans.begin(&Attempt::of(&flow_start, dns.is_some()), time);
         }
         let case = Case { number: self.opened, flow_start, app: "", dns, dns_is_others, said: None };
-        self.box_pool.openings.extend(self.cases.open(slot, case));
+        self.cases.open(slot, case);
     }
 
     /// A flow says a name.

@@ -1,4 +1,8 @@
-//! Accounts for every frame and byte that was read.
+//! Accounts for every frame that was read, and for its bytes.
+//!
+//! In:  frames with what they decode to.
+//! Out: [`FrameAccounting`], in which every frame is in exactly one line.
+//! Not: damage to the capture file itself; that is in [`InputFacts`](crate::capture::InputFacts).
 
 use std::collections::BTreeMap;
 
@@ -7,109 +11,110 @@ use crate::decode;
 use crate::decode::DamageKind;
 use crate::decode::Decoded;
 
-/// Frames and their captured bytes.
+/// A number of frames, and their captured bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct FileAccounting {
-    /// How many frames.
+pub struct FrameTotals {
+    /// Frames.
     pub frames: u64,
-    /// How many captured bytes.
+    /// Captured bytes.
     pub bytes: u64,
 }
 
-impl FileAccounting {
+impl FrameTotals {
     #[inline]
-    fn enter(&mut self, frame: &Frame<'_>) {
+    fn add(&mut self, frame: &Frame<'_>) {
         self.frames += 1;
         self.bytes += frame.bytes.len() as u64;
     }
 }
 
-impl std::ops::AddAssign for FileAccounting {
-    fn add_assign(&mut self, other: FileAccounting) {
+impl std::ops::AddAssign for FrameTotals {
+    fn add_assign(&mut self, other: FrameTotals) {
         self.frames += other.frames;
         self.bytes += other.bytes;
     }
 }
 
-/// What became of the frames: every frame is in exactly one of the lines below `read`.
+/// What became of the frames. Every frame that was read is in exactly one of: `packets`, `duplicates`, `fragments`, `not_ip`,
+/// `unknown_link`, `unreadable`, `truncated`, `malformed`.
 #[derive(Clone, Debug, Default)]
 pub struct FrameAccounting {
-    /// All frames that passed the filter.
-    pub read: FileAccounting,
-    /// Frames that gave a packet; with fragments, the frame that completed it.
-    pub packets: FileAccounting,
-    /// Frames whose packet is a copy of one that came just before, as a span session shows it; counted nowhere else.
-    pub copies: FileAccounting,
+    /// All frames that the capture filter kept.
+    pub read: FrameTotals,
+    /// Frames that gave a packet. A reassembled datagram counts for the frame that completed it.
+    pub packets: FrameTotals,
+    /// Frames with the packet of a frame just before, as a mirror port of both directions shows them.
+    pub duplicates: FrameTotals,
     /// Fragments that waited for the rest of their datagram.
-    pub fragments: FileAccounting,
-    /// Frames without IP, by ether type.
-    pub not_ip: BTreeMap<u16, FileAccounting>,
-    /// Frames of link types that are not known, by number.
-    pub unknown_link: BTreeMap<u16, FileAccounting>,
-    /// Frames that are known and cannot be read, by what hides them.
-    pub unreadable: BTreeMap<&'static str, FileAccounting>,
-    /// Frames with a header that the capture cut, by layer and what was looked for.
-    pub cut: BTreeMap<(&'static str, &'static str), FileAccounting>,
-    /// Frames with a header that contradicts itself, by layer and what was looked for.
-    pub broken: BTreeMap<(&'static str, &'static str), FileAccounting>,
-    /// What happened to the fragments.
+    pub fragments: FrameTotals,
+    /// Frames without IP, by EtherType.
+    pub not_ip: BTreeMap<u16, FrameTotals>,
+    /// Frames of unknown link types, by number.
+    pub unknown_link: BTreeMap<u16, FrameTotals>,
+    /// Frames whose content cannot be read, by the reason.
+    pub unreadable: BTreeMap<&'static str, FrameTotals>,
+    /// Frames with a header that the capture truncated, by layer and field.
+    pub truncated: BTreeMap<(&'static str, &'static str), FrameTotals>,
+    /// Frames with a header that contradicts itself, by layer and field.
+    pub malformed: BTreeMap<(&'static str, &'static str), FrameTotals>,
+    /// What became of the fragments.
     pub fragment_counts: decode::FragmentCounts,
-    /// Packets behind the first of 802.11 aggregates, which are not read.
+    /// Packets after the first of an 802.11 aggregate, which are not read. Not frames.
     pub aggregated: u64,
-    /// Packets that claim more bytes than their frame had.
+    /// Packets that are longer, by their own headers, than their frame. Not frames of their own: they are in `packets`.
     pub beyond_frame: u64,
 }
 
 impl FrameAccounting {
-    /// Enters a frame.
+    /// Adds a frame.
     #[inline]
-    pub(super) fn enter(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>) {
-        self.read.enter(frame);
+    pub(super) fn add(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>) {
+        self.read.add(frame);
         match decoded {
-            Decoded::Packet(_) => self.packets.enter(frame),
-            Decoded::Fragment => self.fragments.enter(frame),
-            other => self.enter_other(frame, other),
+            Decoded::Packet(_) => self.packets.add(frame),
+            Decoded::Fragment => self.fragments.add(frame),
+            other => self.add_undecoded(frame, other),
         }
     }
 
-    /// Enters a frame with a packet that was there before.
+    /// Adds a frame with the packet of an earlier frame.
     #[inline]
-    pub(super) fn enter_copy(&mut self, frame: &Frame<'_>) {
-        self.read.enter(frame);
-        self.copies.enter(frame);
+    pub(super) fn add_duplicate(&mut self, frame: &Frame<'_>) {
+        self.read.add(frame);
+        self.duplicates.add(frame);
     }
 
-    fn enter_other(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>) {
+    fn add_undecoded(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>) {
         let line = match decoded {
             Decoded::NotIp(ether_type) => self.not_ip.entry(*ether_type).or_default(),
             Decoded::UnknownLink(link) => self.unknown_link.entry(link.0).or_default(),
-            Decoded::Unreadable(what) => self.unreadable.entry(what).or_default(),
+            Decoded::Unreadable(reason) => self.unreadable.entry(reason).or_default(),
             Decoded::Damaged(damage) => {
                 let lines = match damage.fate {
-                    DamageKind::Truncated => &mut self.cut,
-                    DamageKind::Broken => &mut self.broken,
+                    DamageKind::Truncated => &mut self.truncated,
+                    DamageKind::Broken => &mut self.malformed,
                 };
                 lines.entry((damage.layer, damage.wanted)).or_default()
             }
             Decoded::Packet(_) | Decoded::Fragment => return,
         };
-        line.enter(frame);
+        line.add(frame);
     }
 
-    /// Takes over what the decoder counted at the end.
-    pub(super) fn close(&mut self, counts: decode::DecodeCounts) {
+    /// Adds what the decoder counts besides frames.
+    pub(super) fn add_decode_counts(&mut self, counts: decode::DecodeCounts) {
         self.fragment_counts = counts.fragment;
         self.aggregated = counts.aggregated;
         self.beyond_frame = counts.beyond_frame;
     }
 
-    /// The sum of all lines below `read`; the same as `read`, or frames were lost.
-    pub fn sum(&self) -> FileAccounting {
+    /// The sum of all lines, which equals `read` unless a frame was not accounted for.
+    pub fn sum(&self) -> FrameTotals {
         let mut sum = self.packets;
-        sum += self.copies;
+        sum += self.duplicates;
         sum += self.fragments;
         let by_number = self.not_ip.values().chain(self.unknown_link.values());
-        let by_text = self.unreadable.values().chain(self.cut.values()).chain(self.broken.values());
+        let by_text = self.unreadable.values().chain(self.truncated.values()).chain(self.malformed.values());
         for line in by_number.chain(by_text) {
             sum += *line;
         }

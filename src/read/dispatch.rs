@@ -4,8 +4,6 @@
 //! Out: [`Observation`]s, in frame order.
 //! Not: any protocol; those are rows of [`READERS`].
 
-use super::box_pool;
-use super::box_pool::BoxPool;
 use super::fact::Fact;
 use super::fact::Observation;
 use super::parse_cache::ParseCache;
@@ -45,8 +43,6 @@ const TUNNEL_LIMIT: u8 = 4;
 pub struct Dispatcher {
     /// Observations not yet taken by the next stage.
     pub out: Vec<Observation>,
-    /// Boxes to be reused before new ones are allocated.
-    pub box_pool: BoxPool,
     /// Results of parsing the same bytes before.
     cache: ParseCache,
 }
@@ -210,8 +206,7 @@ impl StreamConsumer for Dispatcher {
     type State = ConversationState;
 
     fn opened(&mut self, flow: &FlowRef, flow_start: FlowStart, at: At) {
-        let flow_start = box_pool::fill(&mut self.box_pool.openings, flow_start);
-        self.emitter(flow, at).fact(Fact::FlowStarted(flow_start));
+        self.emitter(flow, at).fact(Fact::FlowStarted(Box::new(flow_start)));
     }
 
     fn swapped(&mut self, flow: &FlowRef, at: At) {
@@ -360,7 +355,6 @@ impl StreamConsumer for Dispatcher {
     }
 
     fn closed(&mut self, flow: &FlowRef, flow_end: FlowEnd, at: At) {
-        let flow_end = box_pool::fill(&mut self.box_pool.closings, flow_end);
-        self.emitter(flow, at).fact(Fact::FlowEnded(flow_end));
+        self.emitter(flow, at).fact(Fact::FlowEnded(Box::new(flow_end)));
     }
 }

@@ -5,7 +5,6 @@
 //! Not: whether any of it is expected; that is for `judge`.
 
 mod assembler;
-mod box_pool;
 mod dispatch;
 mod dns;
 mod fact;
@@ -21,7 +20,6 @@ mod table;
 mod test_harness;
 mod tls;
 
-pub use box_pool::BoxPool;
 pub use dispatch::ConversationState;
 pub use dispatch::Dispatcher;
 pub use fact::Anomaly;

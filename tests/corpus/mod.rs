@@ -112,9 +112,14 @@ fn audited(capture: Capture, scope: Scope, workers: usize) -> Run {
         fragments: decode::FragmentLimits::default(),
         flows: flow::FlowLimits::default(),
         judge: judge::JudgeLimits::default(),
-        workers,
     };
-    let (facts, kept) = pipeline::run(capture, plan, Kept::default(), &mut Nobody, &AtomicBool::new(false));
+    let (facts, kept) = pipeline::run_files(
+        capture,
+        workers,
+        plan,
+        Kept::default(),
+        pipeline::RunControl { progress: &mut Nobody, stop: &AtomicBool::new(false) },
+    );
     Run { flows: kept.flows, dns: kept.dns, facts }
 }
 

@@ -38,6 +38,7 @@ use super::Heartbeat;
 use super::InputFacts;
 use super::InputOutcome;
 use super::Interface;
+use super::LiveEvent;
 use super::save::FrameSaver;
 use crate::base::FileId;
 use crate::base::Time;
@@ -175,13 +176,12 @@ impl LiveCapture {
         }
     }
 
-    /// Fills `chunk` with the next frames, a pulse, or both; false at the end.
-    pub fn next(&mut self, chunk: &mut Chunk) -> bool {
+    /// Waits for frames, a heartbeat or both, and puts the frames into `chunk`.
+    pub fn next(&mut self, chunk: &mut Chunk) -> LiveEvent {
         chunk.frames.clear();
-        chunk.heartbeat = None;
         chunk.file = FileId::default();
         if self.ended {
-            return false;
+            return LiveEvent::End;
         }
         loop {
             let over = self.stop.load(Ordering::Relaxed)
@@ -200,17 +200,16 @@ impl LiveCapture {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.ended = true;
-                    chunk.heartbeat = Some(self.heartbeat(false));
-                    return true;
+                    return LiveEvent::Heartbeat(self.heartbeat(false));
                 }
             }
             let rotate = self.rotate.swap(false, Ordering::Relaxed)
                 || self.plan.every.is_some_and(|every| self.turned.elapsed() >= every);
             if rotate || self.beat.elapsed() >= Duration::from_secs(1) {
-                chunk.heartbeat = Some(self.heartbeat(rotate));
+                return LiveEvent::Heartbeat(self.heartbeat(rotate));
             }
-            if !chunk.frames.is_empty() || chunk.heartbeat.is_some() {
-                return true;
+            if !chunk.frames.is_empty() {
+                return LiveEvent::Frames;
             }
         }
     }
@@ -268,7 +267,8 @@ impl LiveCapture {
             // Behind: the clock is that of the frames.
             self.latest
         };
-        Heartbeat { time, lost: since, rotate }
+        let ended_interval = rotate.then(|| self.end_interval());
+        Heartbeat { time, lost: since, ended_interval }
     }
 
     /// Bytes of frames so far.
@@ -277,7 +277,7 @@ impl LiveCapture {
     }
 
     /// What the capture was since the last turn.
-    pub fn rotate(&mut self) -> Vec<InputFacts> {
+    fn end_interval(&mut self) -> Vec<InputFacts> {
         let mut facts = std::mem::take(&mut self.facts);
         facts.raw_bytes = facts.frame_bytes;
         facts.decoded_bytes = facts.frame_bytes;
@@ -307,7 +307,7 @@ impl LiveCapture {
     /// Ends the capture, and tells what it was since the last turn.
     pub fn finish(mut self) -> Vec<InputFacts> {
         self.halt.store(true, Ordering::Relaxed);
-        let facts = self.rotate();
+        let facts = self.end_interval();
         if let Some(saver) = self.saver.take() {
             saver.finish(&self.gauges);
         }

@@ -1,0 +1,258 @@
+//! Turns frames into packets, and frame time into ticks.
+//!
+//! In:  chunks of frames.
+//! Out: packets, ticks and heartbeats to a [`PacketSink`], in the order of the run; an account of every frame.
+//! Not: flows.
+
+use std::sync::atomic::Ordering;
+
+use super::FrameAccounting;
+use super::IngestResult;
+use super::LivePacketSink;
+use super::LiveSource;
+use super::PacketSink;
+use super::RunControl;
+use crate::base::FrameRef;
+use crate::base::Time;
+use crate::capture::Capture;
+use crate::capture::Chunk;
+use crate::capture::Frame;
+use crate::capture::FrameHeader;
+use crate::capture::Heartbeat;
+use crate::capture::InputFacts;
+use crate::capture::LiveEvent;
+use crate::decode;
+use crate::decode::DecodeCounts;
+use crate::decode::Decoded;
+use crate::decode::Decoder;
+use crate::decode::Dedup;
+use crate::flow::At;
+
+/// The decoder, and the account of the frames.
+#[derive(Debug)]
+pub(super) struct Ingest {
+    decoder: Decoder,
+    dedup: Dedup,
+    accounting: FrameAccounting,
+    /// What the decoder had counted when this interval began.
+    counts_before: DecodeCounts,
+    clock: FrameClock,
+    frames: u64,
+    span: Option<(Time, Time)>,
+    last_frame: FrameRef,
+}
+
+impl Ingest {
+    pub(super) fn new(limits: decode::FragmentLimits) -> Ingest {
+        Ingest {
+            decoder: Decoder::new(limits),
+            dedup: Dedup::default(),
+            accounting: FrameAccounting::default(),
+            counts_before: DecodeCounts::default(),
+            clock: FrameClock::default(),
+            frames: 0,
+            span: None,
+            last_frame: FrameRef::default(),
+        }
+    }
+
+    /// Reads a capture to its end, or until it is stopped.
+    pub(super) fn read_files(
+        &mut self,
+        capture: &mut Capture,
+        control: RunControl<'_>,
+        packets: &mut impl PacketSink,
+    ) {
+        let mut chunk = Chunk::default();
+        let mut latest = Time::default();
+        while !control.stop.load(Ordering::Relaxed) && capture.next(&mut chunk) {
+            latest = self.chunk(&chunk, packets).unwrap_or(latest);
+            packets.chunk_done(&chunk);
+            control.progress.progress(capture.bytes_read(), self.frames);
+        }
+        packets.finish(self.end(latest));
+    }
+
+    /// Reads a live capture to its end, or until it is stopped.
+    pub(super) fn read_live(
+        &mut self,
+        source: &mut impl LiveSource,
+        control: RunControl<'_>,
+        packets: &mut impl LivePacketSink,
+    ) {
+        let mut chunk = Chunk::default();
+        let mut latest = Time::default();
+        while !control.stop.load(Ordering::Relaxed) {
+            let heartbeat = match source.next(&mut chunk) {
+                LiveEvent::Frames => None,
+                LiveEvent::Heartbeat(heartbeat) => Some(heartbeat),
+                LiveEvent::End => break,
+            };
+            if let Some(time) = self.clock.leap_to(&chunk, heartbeat.as_ref()) {
+                // Before the flows that were idle during the leap are closed.
+                packets.heartbeat(time, 1, None);
+            }
+            latest = self.chunk(&chunk, packets).unwrap_or(latest);
+            if let Some(Heartbeat { time, lost, ended_interval }) = heartbeat {
+                self.advance_clock(time, packets);
+                packets.heartbeat(time, lost, ended_interval.map(|inputs| self.end_interval(inputs)));
+            }
+            packets.chunk_done(&chunk);
+            control.progress.progress(source.bytes_read(), self.frames);
+        }
+        packets.finish(self.end(latest));
+    }
+
+    /// Decodes the frames of a chunk; the time of its last frame.
+    fn chunk(&mut self, chunk: &Chunk, packets: &mut impl PacketSink) -> Option<Time> {
+        for header in &chunk.frames {
+            self.frame(&chunk.frame(header), header, packets);
+        }
+        chunk.frames.last().map(|last| last.time)
+    }
+
+    #[inline]
+    fn frame(&mut self, frame: &Frame<'_>, header: &FrameHeader, packets: &mut impl PacketSink) {
+        // Frames have the odd numbers of the order; the even number before one is the time that passes before it.
+        let order = self.frames * 2 + 1;
+        self.frames += 1;
+        self.last_frame = frame.frame_ref;
+        self.span = match self.span {
+            Some((first, last)) => Some((first.min(frame.time), last.max(frame.time))),
+            None => Some((frame.time, frame.time)),
+        };
+        let at = At { order, frame: frame.frame_ref, time: frame.time };
+        if let Some(second) = self.clock.advance(frame.time) {
+            packets.tick(second, At { order: order - 1, ..at });
+        }
+        let decoded = self.decoder.packet(frame);
+        // Matched by reference: a packet is large to move.
+        let Decoded::Packet(packet) = &decoded else {
+            return self.accounting.add(frame, &decoded);
+        };
+        if self.dedup.is_copy(packet, frame.time) {
+            return self.accounting.add_duplicate(frame);
+        }
+        self.accounting.add(frame, &decoded);
+        match self.dedup.moved(packet) {
+            Some(scope) => packets.derived_packet(&decode::Packet { scope, ..*packet }, at),
+            None if packet.was_fragmented => packets.derived_packet(packet, at),
+            None => packets.packet(packet, at, header),
+        }
+    }
+
+    /// Time passes without a frame.
+    fn advance_clock(&mut self, time: Time, packets: &mut impl PacketSink) {
+        if let Some(second) = self.clock.advance(time) {
+            packets.tick(second, At { order: self.frames * 2, frame: self.last_frame, time });
+        }
+    }
+
+    /// The point of the run after the last frame.
+    fn end(&self, latest: Time) -> At {
+        let time = self.span.map_or(latest, |(_, last)| last);
+        At { order: self.frames * 2 + 2, frame: self.last_frame, time }
+    }
+
+    /// The account since the last interval ended.
+    fn end_interval(&mut self, inputs: Vec<InputFacts>) -> IngestResult {
+        let counts = self.decoder.counts();
+        let mut accounting = std::mem::take(&mut self.accounting);
+        accounting.add_decode_counts(counts.since(std::mem::replace(&mut self.counts_before, counts)));
+        IngestResult { inputs, accounting, span: self.span.take() }
+    }
+
+    /// The account of the last interval. Fragments that still wait for others are given up.
+    pub(super) fn finish(mut self, inputs: Vec<InputFacts>) -> IngestResult {
+        self.decoder.finish();
+        self.end_interval(inputs)
+    }
+}
+
+/// The clock of the frames: the time of the latest frame, in whole seconds. It goes back only when the frames jump back.
+#[derive(Debug)]
+struct FrameClock {
+    now: i64,
+}
+
+impl Default for FrameClock {
+    fn default() -> Self {
+        FrameClock { now: i64::MIN }
+    }
+}
+
+impl FrameClock {
+    /// If a live clock advances by more than this at once, it was set, or frames were lost. Shorter than any idle timeout of a
+    /// flow. Seconds.
+    const LEAP_SECS: i64 = 5;
+
+    /// A frame that is older than the clock by more than this is no late frame: the clock was set back. Seconds.
+    const LATE_SECS: i64 = 600;
+
+    /// The second that `time` advances the clock to; `None` if it does not.
+    #[inline]
+    fn advance(&mut self, time: Time) -> Option<i64> {
+        let second = time.secs();
+        if second > self.now || second < self.now.saturating_sub(FrameClock::LATE_SECS) {
+            self.now = second;
+            return Some(second);
+        }
+        None
+    }
+
+    /// The time that these frames and this heartbeat would advance the clock to, if that is a leap.
+    fn leap_to(&self, chunk: &Chunk, heartbeat: Option<&Heartbeat>) -> Option<Time> {
+        let frames =
+            [chunk.frames.first(), chunk.frames.last()].into_iter().flatten().map(|frame| frame.time);
+        let latest = frames.chain(heartbeat.map(|heartbeat| heartbeat.time)).max()?;
+        let has_started = self.now != i64::MIN;
+        (has_started && latest.secs() > self.now.saturating_add(FrameClock::LEAP_SECS)).then_some(latest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Time {
+        Time::from_parts(second, 999_999_999)
+    }
+
+    /// Frame times in seconds; the seconds that the clock advanced to.
+    fn check(frames: &[i64], expected: &[i64]) {
+        let mut clock = FrameClock::default();
+        let ticks: Vec<i64> = frames.iter().filter_map(|second| clock.advance(at(*second))).collect();
+        assert_eq!(ticks, expected, "{frames:?}");
+    }
+
+    #[test]
+    fn the_clock_ticks_once_a_second_and_ignores_late_frames() {
+        check(&[5, 5, 6, 9], &[5, 6, 9]);
+        check(&[10, 9, 10, 11], &[10, 11]);
+        check(&[-7, -6], &[-7, -6]);
+        // Late by exactly the limit, and by more: the clock was set back.
+        check(&[1000, 400, 1000, 1001], &[1000, 1001]);
+        check(&[1000, 399, 400, 1000], &[1000, 399, 400, 1000]);
+    }
+
+    /// Times of a chunk's frames and its heartbeat after the clock stands at 100.
+    fn check_leap(frames: &[i64], heartbeat: Option<i64>, expected: Option<i64>) {
+        let mut clock = FrameClock::default();
+        let header = |second: &i64| FrameHeader { time: at(*second), ..FrameHeader::default() };
+        let chunk = Chunk { frames: frames.iter().map(header).collect(), ..Chunk::default() };
+        let heartbeat = heartbeat.map(|second| Heartbeat { time: at(second), lost: 0, ended_interval: None });
+        assert_eq!(clock.leap_to(&chunk, heartbeat.as_ref()), None, "the first time is no leap");
+        clock.advance(at(100));
+        assert_eq!(clock.leap_to(&chunk, heartbeat.as_ref()), expected.map(at), "{frames:?} {heartbeat:?}");
+    }
+
+    #[test]
+    fn more_than_five_seconds_at_once_are_a_leap() {
+        check_leap(&[], None, None);
+        check_leap(&[101, 105], Some(104), None);
+        check_leap(&[101, 106], None, Some(106));
+        check_leap(&[], Some(106), Some(106));
+        check_leap(&[107, 101], Some(106), Some(107));
+        check_leap(&[50], Some(50), None);
+    }
+}

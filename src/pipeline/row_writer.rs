@@ -1,0 +1,117 @@
+//! Writes rows on a thread of its own: printing a row costs as much as judging its flow.
+//!
+//! In:  rows, heartbeats and interval results, from the judge's thread.
+//! Out: the same calls, in the same order, to the [`RunSink`].
+//! Not: what a row says.
+
+use std::thread;
+
+use crossbeam_channel::Receiver;
+use crossbeam_channel::Sender;
+use crossbeam_channel::bounded;
+
+use super::CHANNEL_BATCHES;
+use super::LiveStatus;
+use super::RunResult;
+use super::RunSink;
+use crate::judge::DnsRow;
+use crate::judge::FindingRow;
+use crate::judge::FlowRow;
+use crate::judge::RowSink;
+
+/// Rows in one batch.
+const BATCH_ROWS: usize = 256;
+
+/// A call of [`RunSink`] on its way to the writer.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box for each row costs more than the room in a batch")]
+enum SinkCall {
+    Flow(FlowRow),
+    Dns(DnsRow),
+    Announce(Box<FindingRow>),
+    Heartbeat(Box<LiveStatus>),
+    /// Taken out when it is written.
+    Rotate(Option<Box<RunResult>>),
+}
+
+/// Sends rows to the thread that writes them.
+pub(super) struct RowWriter {
+    batch: Vec<SinkCall>,
+    out: Sender<Vec<SinkCall>>,
+    /// Written batches, to be filled again.
+    empty_batches: Receiver<Vec<SinkCall>>,
+}
+
+impl RowWriter {
+    /// Starts the thread. It ends, and returns the sink, when the writer is dropped.
+    pub(super) fn start<'scope, D: RunSink + Send + 'scope>(
+        scope: &'scope thread::Scope<'scope, '_>,
+        mut sink: D,
+    ) -> (RowWriter, thread::ScopedJoinHandle<'scope, D>) {
+        let (out, batches) = bounded::<Vec<SinkCall>>(CHANNEL_BATCHES);
+        let (return_batch, empty_batches) = bounded::<Vec<SinkCall>>(CHANNEL_BATCHES * 2);
+        let thread = scope.spawn(move || {
+            for mut batch in batches {
+                // By reference: a row is large to move.
+                for call in &mut batch {
+                    match call {
+                        SinkCall::Flow(row) => sink.flow(row),
+                        SinkCall::Dns(row) => sink.dns(row),
+                        SinkCall::Announce(row) => sink.announce(row),
+                        SinkCall::Heartbeat(status) => sink.heartbeat(status),
+                        SinkCall::Rotate(result) => {
+                            result.take().into_iter().for_each(|one| sink.rotate(*one))
+                        }
+                    }
+                }
+                batch.clear();
+                let _ = return_batch.try_send(batch);
+            }
+            sink
+        });
+        (RowWriter { batch: Vec::new(), out, empty_batches }, thread)
+    }
+
+    /// A second has passed; `ended` is the result of an interval that ends here.
+    pub(super) fn heartbeat(&mut self, status: LiveStatus, ended: Option<RunResult>) {
+        self.push(SinkCall::Heartbeat(Box::new(status)));
+        if let Some(result) = ended {
+            self.push(SinkCall::Rotate(Some(Box::new(result))));
+        }
+        self.flush();
+    }
+
+    /// Sends the rows so far.
+    pub(super) fn flush(&mut self) {
+        let empty = self.empty_batches.try_recv().unwrap_or_default();
+        // Fails only if the writer has panicked; joining it passes the panic on.
+        let _ = self.out.send(std::mem::replace(&mut self.batch, empty));
+    }
+
+    fn push(&mut self, call: SinkCall) {
+        self.batch.push(call);
+        self.flush_if_full();
+    }
+
+    fn flush_if_full(&mut self) {
+        if self.batch.len() >= BATCH_ROWS {
+            self.flush();
+        }
+    }
+}
+
+impl RowSink for RowWriter {
+    fn flow(&mut self, row: FlowRow) {
+        // Built in the batch, not passed through `push`: a row is large to move.
+        self.batch.push(SinkCall::Flow(row));
+        self.flush_if_full();
+    }
+
+    fn dns(&mut self, row: DnsRow) {
+        self.push(SinkCall::Dns(row));
+    }
+
+    fn news(&mut self, row: &FindingRow) {
+        self.push(SinkCall::Announce(Box::new(row.clone())));
+    }
+}
