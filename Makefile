@@ -1,16 +1,16 @@
-# make demo    build, and audit the capture that comes along
-# make test    all tests
-# make check   what has to pass before a push
-# The rest is for those who change the program.
+# make demo    build, then audit the bundled sample capture
+# make test    run all tests
+# make check   run every check that must pass before a push
+# The other targets are for work on the program itself.
 
 SHELL := /bin/sh
 CARGO ?= $(shell command -v cargo || echo "$(HOME)/.cargo/bin/cargo")
 DEMO ?= captures/demo/capture.pcap
 BIN := target/release/afs-audit
-# Asked once, and only by the targets that build.
-FEATURES = $(eval FEATURES := $(shell tools/features))$(FEATURES)
+# Evaluated once, and only by targets that build.
+FLAGS = $(eval FLAGS := $(shell tools/cargo-flags))$(FLAGS)
 
-.PHONY: demo build test check fmt clippy bless bench bench-live soak lab fuzz manual install clean
+.PHONY: demo build test check fmt clippy dependencies bless bench bench-live soak lab fuzz manual install clean
 
 demo: build
 	@echo
@@ -18,19 +18,23 @@ demo: build
 	@echo
 	@echo "keep the evidence:  $(BIN) analyze $(DEMO) -o evidence/"
 
-build:
-	@test -x "$(CARGO)" || { echo "cargo is not here: install Rust from https://rustup.rs" >&2; exit 1; }
-	$(CARGO) build --release --locked $(FEATURES)
+build: cargo
+	$(CARGO) build --release --locked $(FLAGS)
 
-install:
-	$(CARGO) install --locked --path . $(FEATURES)
+install: cargo
+	$(CARGO) install --locked --path . $(FLAGS)
 
-test:
-	@test -x "$(CARGO)" || { echo "cargo is not here: install Rust from https://rustup.rs" >&2; exit 1; }
-	$(CARGO) test --locked $(FEATURES)
+cargo:
+	@test -x "$(CARGO)" || { echo "cargo not found: install Rust from https://rustup.rs" >&2; exit 1; }
+.PHONY: cargo
 
-check: fmt clippy test
-	@$(MAKE) --no-print-directory manual
+# Tests that cannot run here are counted and named at the end; with CI set, they fail.
+test: cargo
+	@tools/test-tools
+	@tools/tests-not-run --clear
+	@$(CARGO) test --locked $(FLAGS); status=$$?; tools/tests-not-run || status=1; exit $$status
+
+check: fmt clippy dependencies test manual
 	@git diff --exit-code --stat -- docs/reference || { echo "docs/reference was out of date: commit it" >&2; exit 1; }
 
 fmt:
@@ -38,25 +42,29 @@ fmt:
 
 clippy:
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
-	$(if $(FEATURES),,$(CARGO) clippy --locked --all-targets -- -D warnings)
+	$(if $(FLAGS),,$(CARGO) clippy --locked --all-targets -- -D warnings)
 
-# As root: every scenario of the lab anew, with its labels.
+# Licences, bans and sources, as deny.toml says.
+dependencies:
+	tools/check-dependencies
+
+# As root: record every scenario of the lab again, with its labels.
 lab:
 	captures/lab/run
 
-# Writes the expected rows of all captures anew. Read the diff as the reviewer would.
+# Update the expected rows of all captures. Read the diff as a reviewer would.
 bless:
-	BLESS=1 $(CARGO) test --locked $(FEATURES) --test captures
+	BLESS=1 $(CARGO) test --locked $(FLAGS) --test captures
 	git --no-pager diff --stat -- captures
 
 bench:
-	$(CARGO) bench --locked $(FEATURES) --bench audit --bench judge --bench plain
+	$(CARGO) bench --locked $(FLAGS) --bench audit --bench judge --bench plain
 
-# As root: which of live capture, tcpdump and dumpcap loses a frame first.
+# As root: at which rate live capture, tcpdump and dumpcap start to drop frames.
 bench-live:
 	$(CARGO) bench --locked --bench live
 
-# As root: live capture at full rate for so many seconds; fails when its memory grows.
+# As root: live capture at full rate for SECS seconds; fails if its memory grows.
 SECS ?= 600
 soak:
 	$(CARGO) bench --locked --bench live -- soak $(SECS)
@@ -66,7 +74,7 @@ fuzz:
 	$(CARGO) +nightly fuzz run $(TARGET) -- -max_total_time=60
 
 manual:
-	$(CARGO) run --locked --quiet $(FEATURES) --example manual -- docs/reference
+	$(CARGO) run --locked --quiet $(FLAGS) --example manual -- docs/reference
 
 clean:
 	$(CARGO) clean

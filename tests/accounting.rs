@@ -1,12 +1,8 @@
-//! Every frame, byte and flow is accounted for, in every capture there is.
+//! Every frame, byte and flow of every capture is accounted for.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on should say where"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a test failed")]
 
-mod corpus;
+mod support;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -16,52 +12,46 @@ use afs_audit::base::FrameRef;
 use afs_audit::flow::FlowLimits;
 use serde_json::Value as Json;
 
-/// All files below `folder`, sorted.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { &mut folders } else { &mut files }.push(path);
-        }
-    }
-    files.sort();
-    files
-}
+use support::audit::audit;
+use support::audit::audit_with_workers;
+use support::files::files_in;
+use support::files::is_capture;
+use support::files::map_parallel;
+use support::files::own_captures;
+use support::prerequisites::shared_folder;
 
-/// The captures of this repository, and those beside it.
-fn captures() -> Vec<PathBuf> {
-    let mut captures = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("captures"));
-    captures.extend(corpus::beside("captures").iter().flat_map(|folder| files(folder)));
+/// The files in `captures/` and in the corpus of public captures.
+fn all_captures() -> Vec<PathBuf> {
+    let mut captures = files_in(&own_captures());
+    captures.extend(shared_folder("captures").iter().flat_map(|folder| files_in(folder)));
     captures
 }
 
 #[test]
-fn every_capture_by_itself_adds_up() {
-    let captures = captures();
-    let sums = corpus::two_at_a_time(&captures, |path| {
-        // What cannot be opened has no frames to account for.
-        let Ok(run) = corpus::run(std::slice::from_ref(path)) else { return 0 };
+fn the_counts_of_every_capture_add_up() {
+    let captures = all_captures();
+    let frames = map_parallel(&captures, |path| {
+        // A file that cannot be opened has no frames to account for.
+        let Ok(run) = audit(std::slice::from_ref(path)) else { return 0 };
         let name = path.display();
-        let facts = &run.facts;
-        let [input] = &facts.inputs[..] else { unreachable!("one input") };
+        let result = &run.result;
+        let [input] = &result.inputs[..] else { unreachable!("one input") };
         assert!(input.adds_up(), "{name}: {input:?}");
         let frames = input.frames - input.filtered;
-        assert_eq!(facts.accounting.read.frames, frames, "{name}");
-        assert_eq!(facts.accounting.sum(), facts.accounting.read, "{name}: {:?}", facts.accounting);
-        let followed = facts.flows.packets + facts.flows.icmp_attached;
-        assert_eq!(followed, facts.accounting.packets.frames, "{name}: each packet is in one conversation");
-        assert_eq!(run.flows.len() as u64, facts.flows.opened, "{name}");
-        assert_eq!(run.flows.len() as u64, facts.judgement.tally.flows, "{name}");
-        assert_eq!(run.dns.len() as u64, facts.judgement.tally.dns, "{name}");
+        assert_eq!(result.accounting.read.frames, frames, "{name}");
+        assert_eq!(result.accounting.sum(), result.accounting.read, "{name}: {:?}", result.accounting);
+        let in_flows = result.flows.packets + result.flows.icmp_attached;
+        assert_eq!(in_flows, result.accounting.packets.frames, "{name}: every packet belongs to one flow");
+        assert_eq!(run.flows.len() as u64, result.flows.opened, "{name}");
+        assert_eq!(run.flows.len() as u64, result.judgement.tally.flows, "{name}");
+        assert_eq!(run.dns.len() as u64, result.judgement.tally.dns, "{name}");
         let packets: u64 = run.flows.iter().flat_map(|row| row.packets).sum();
         let bytes: u64 = run.flows.iter().flat_map(|row| row.bytes).sum();
-        assert_eq!((packets, bytes), (facts.flows.packets, facts.flows.payload_bytes), "{name}");
-        assert!(facts.flows.peak <= FlowLimits::default().flows as u64, "{name}");
+        assert_eq!((packets, bytes), (result.flows.packets, result.flows.payload_bytes), "{name}");
+        assert!(result.flows.peak <= FlowLimits::default().flows as u64, "{name}");
         let mut ids: Vec<u64> = run.flows.iter().map(|row| row.flow_id).collect();
         ids.sort_unstable();
-        assert!(ids.into_iter().eq(1..=facts.flows.opened), "{name}: flows are numbered from 1");
+        assert!(ids.into_iter().eq(1..=result.flows.opened), "{name}: flows are numbered from 1");
         let exists =
             |frame: &FrameRef| frame.number >= 1 && frame.number <= input.frames + input.numbered_blocks;
         for row in &run.flows {
@@ -72,28 +62,28 @@ fn every_capture_by_itself_adds_up() {
         assert!(run.dns.iter().all(|row| exists(&row.frame)), "{name}");
         input.frames
     });
-    eprintln!("{} files, {} frames", sums.len(), sums.iter().sum::<u64>());
+    eprintln!("{} files, {} frames", frames.len(), frames.iter().sum::<u64>());
 }
 
-/// Another run, by more workers, says the same of every capture there is.
+/// One worker and three workers give the same rows for every capture.
 #[test]
-fn every_run_says_the_same() {
-    corpus::two_at_a_time(&captures(), |path| {
-        let said = |workers: usize| {
-            let run = corpus::run_by(std::slice::from_ref(path), workers).ok()?;
-            let judgement = &run.facts.judgement;
+fn the_number_of_workers_does_not_change_the_rows() {
+    map_parallel(&all_captures(), |path| {
+        let rows = |workers: usize| {
+            let run = audit_with_workers(std::slice::from_ref(path), workers).ok()?;
+            let judgement = &run.result.judgement;
             let findings: Vec<_> = judgement.findings.iter().collect();
             Some(format!("{:?}", (&run.flows, &run.dns, findings, &judgement.tally, &judgement.gaps)))
         };
-        assert!(said(1) == said(3), "{}: another run says something else", path.display());
+        assert!(rows(1) == rows(3), "{}: the rows differ with three workers", path.display());
     });
 }
 
-fn afs_audit(arguments: &[&Path], more: &[&str]) -> std::process::Output {
+fn analyze(paths: &[&Path], options: &[&str]) -> std::process::Output {
     let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
         .arg("analyze")
-        .args(arguments)
-        .args(more)
+        .args(paths)
+        .args(options)
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -102,15 +92,15 @@ fn afs_audit(arguments: &[&Path], more: &[&str]) -> std::process::Output {
 }
 
 fn number(value: &Json) -> u64 {
-    value.as_u64().unwrap_or_else(|| unreachable!("no number: {value}"))
+    value.as_u64().unwrap_or_else(|| unreachable!("not a number: {value}"))
 }
 
 fn sum(lines: &Json) -> u64 {
     lines.as_object().unwrap().values().map(number).sum()
 }
 
-/// Checks the sums of a manifest against each other and against the tables beside it.
-fn adds_up(folder: &Path) {
+/// Checks that the counts of a manifest add up and agree with the tables of its evidence folder.
+fn assert_adds_up(folder: &Path) {
     let manifest: Json =
         serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();
     let (accounting, statistics) = (&manifest["accounting"], &manifest["statistics"]);
@@ -125,19 +115,19 @@ fn adds_up(folder: &Path) {
 
     let mut inputs = [0; 3];
     for input in manifest["inputs"].as_array().unwrap() {
-        let [frames, read, held] = ["frames", "bytes", "frame_bytes"].map(|key| number(&input[key]));
+        let [frames, read, captured] = ["frames", "bytes", "frame_bytes"].map(|key| number(&input[key]));
         let parts = ["overhead_bytes", "frame_bytes", "skipped_bytes"].map(|key| number(&input[key]));
         assert_eq!(number(&input["decoded_bytes"]), parts.iter().sum::<u64>(), "{input:#}");
-        for (total, part) in inputs.iter_mut().zip([frames, read, held]) {
+        for (total, part) in inputs.iter_mut().zip([frames, read, captured]) {
             *total += part;
         }
     }
-    let [frames, read, held] = inputs;
+    let [frames, read, captured] = inputs;
     assert_eq!((number(&accounting["frames"]), number(&accounting["bytes"])), (frames, read));
-    assert_eq!(number(&statistics["bytes.frames"]), held);
+    assert_eq!(number(&statistics["bytes.frames"]), captured);
 
-    let followed = number(&statistics["flow.packets"]) + number(&statistics["flow.icmp-attached"]);
-    assert_eq!(number(&accounting["packets"]), followed);
+    let in_flows = number(&statistics["flow.packets"]) + number(&statistics["flow.icmp-attached"]);
+    assert_eq!(number(&accounting["packets"]), in_flows);
 
     for output in manifest["outputs"].as_array().unwrap() {
         let file = folder.join(output["name"].as_str().unwrap());
@@ -167,30 +157,29 @@ fn adds_up(folder: &Path) {
 }
 
 #[test]
-fn the_manifest_of_all_captures_adds_up() {
-    let Some(folder) = corpus::beside("captures") else { return };
+fn the_manifest_of_the_whole_corpus_adds_up() {
+    let Some(folder) = shared_folder("captures") else { return };
     let evidence = tempfile::tempdir().unwrap();
     let output = evidence.path().join("all");
-    let ran = afs_audit(&[&folder, Path::new("-o"), &output], &["-q"]);
-    assert_eq!(ran.status.code(), Some(1), "there are findings among so many");
-    adds_up(&output);
+    let run = analyze(&[&folder, Path::new("-o"), &output], &["-q"]);
+    assert_eq!(run.status.code(), Some(1), "the corpus has findings");
+    assert_adds_up(&output);
 }
 
 #[test]
-fn the_manifest_of_each_of_our_captures_adds_up() {
-    let captures = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("captures"));
-    let captures: Vec<_> = captures.into_iter().filter(|path| corpus::is_capture(path)).collect();
-    corpus::two_at_a_time(&captures, |path| {
+fn the_manifest_of_each_own_capture_adds_up() {
+    let captures: Vec<_> = files_in(&own_captures()).into_iter().filter(|path| is_capture(path)).collect();
+    map_parallel(&captures, |path| {
         let evidence = tempfile::tempdir().unwrap();
         let output = evidence.path().join("one");
-        let ran = afs_audit(&[path, Path::new("-o"), &output], &["-q", "--fail-on", "never"]);
-        assert_eq!(ran.status.code(), Some(0), "{}", path.display());
-        adds_up(&output);
+        let run = analyze(&[path, Path::new("-o"), &output], &["-q", "--fail-on", "never"]);
+        assert_eq!(run.status.code(), Some(0), "{}", path.display());
+        assert_adds_up(&output);
     });
 }
 
 #[test]
-fn what_is_no_capture_cannot_be_done() {
-    let ran = afs_audit(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path()], &["-q"]);
-    assert_eq!(ran.status.code(), Some(2));
+fn a_text_file_is_refused_with_exit_status_2() {
+    let run = analyze(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path()], &["-q"]);
+    assert_eq!(run.status.code(), Some(2));
 }

@@ -1,11 +1,11 @@
-//! What looks blocked in captures of others: a list that was read, row by row, and is held.
+//! Flows of public captures that look blocked: a reviewed list.
 //!
-//! `blocked-looking.tsv` has a row for each file, signature and confidence: how many flows, and why that is as it should be.
-//! `BLESS=1` writes the counts anew and keeps the reasons; a new row gets none, and fails until somebody wrote one.
+//! `blocked-looking.tsv` has one row for each file, mechanism and confidence: the number of flows, and why that is right.
+//! `BLESS=1` updates the counts and keeps the reasons; a new row has no reason, and the test fails until someone writes one.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
 
-mod corpus;
+mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +15,12 @@ use std::path::PathBuf;
 use afs_audit::judge::FlowRow;
 use afs_audit::judge::Outcome;
 
-const HEAD: &str = "# Flows of captures of others that look blocked: file, signature, confidence, how many, why that is right.";
+use support::audit::audit;
+use support::files::map_parallel;
+use support::prerequisites::shared_folder;
+
+const HEAD: &str =
+    "# Flows of public captures that look blocked: file, mechanism, confidence, number of flows, reason.";
 
 type Key = (String, String, String);
 
@@ -145,13 +150,13 @@ fn refusals_agree(wanted: &BTreeMap<String, u64>, files: &[String], found: &[Fou
 
 #[test]
 fn what_looks_blocked_was_read() {
-    let Some(folder) = corpus::beside("captures") else { return };
+    let Some(folder) = shared_folder("captures") else { return };
     let mut files = Vec::new();
     captures(&folder, &folder, &mut files);
     files.sort();
-    let found = corpus::two_at_a_time(&files, |file| {
+    let found = map_parallel(&files, |file| {
         let mut found = Found::default();
-        if let Ok(run) = corpus::run(&[folder.join(file)]) {
+        if let Ok(run) = audit(&[folder.join(file)]) {
             for row in run.flows.iter().filter(|row| row.outcome == Outcome::BlockedLooking) {
                 let confidence = row.confidence.map_or("", |confidence| confidence.as_str());
                 *found.blocked.entry((row.signature.to_owned(), confidence.to_owned())).or_default() += 1;

@@ -2,11 +2,9 @@
 //!
 //! The corpus is not part of the repository. Where it is missing, these tests say so; under CI they fail.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on should say where"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a test failed")]
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +17,8 @@ use afs_audit::capture::Input;
 use afs_audit::capture::InputFacts;
 use afs_audit::capture::InputPlan;
 use sha2::Digest;
+
+use support::prerequisites::shared_folder;
 
 /// Where we count other frames than tshark, and why.
 const OTHER_COUNTS: &[(&str, &str)] = &[
@@ -44,16 +44,6 @@ const OTHER_COUNTS: &[(&str, &str)] = &[
     ("vtp_asan-2.pcap", "tshark does not know the link type"),
     ("vtp_asan.pcap", "tshark does not know the link type"),
 ];
-
-fn corpus() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures");
-    if folder.join("oracle.jsonl").is_file() {
-        return Some(folder);
-    }
-    assert!(std::env::var_os("CI").is_none(), "the corpus of captures is missing: {}", folder.display());
-    eprintln!("NOT RUN: the corpus of captures is missing: {}", folder.display());
-    None
-}
 
 /// Fails if the differences are not those of the table.
 fn agree(found: &BTreeMap<String, String>, table: &[(&str, &str)]) {
@@ -117,7 +107,7 @@ fn read(path: &Path) -> Result<(Vec<Seen>, InputFacts), String> {
 
 #[test]
 fn every_capture_is_read_and_every_byte_accounted_for() {
-    let Some(folder) = corpus() else { return };
+    let Some(folder) = shared_folder("captures") else { return };
     let mut other = BTreeMap::new();
     let (mut frames, mut files) = (0, 0);
     for entry in entries(&folder) {
@@ -166,10 +156,16 @@ const OTHER_FRAMES: &[(&str, &str)] = &[
     ("vtp_asan.pcap", "zeros are damage, not empty frames of 1970"),
 ];
 
+#[cfg(not(feature = "live"))]
+#[test]
+fn frames_equal_those_of_libpcap() {
+    support::prerequisites::not_run("built without libpcap");
+}
+
 #[cfg(feature = "live")]
 #[test]
-fn frames_are_those_that_libpcap_reads() {
-    let Some(folder) = corpus() else { return };
+fn frames_equal_those_of_libpcap() {
+    let Some(folder) = shared_folder("captures") else { return };
     let mut other = BTreeMap::new();
     let mut compared = 0;
     for entry in entries(&folder) {
@@ -220,7 +216,7 @@ fn frames_are_those_that_libpcap_reads() {
 
 #[test]
 fn a_folder_is_one_capture_in_time_order() {
-    let Some(folder) = corpus() else { return };
+    let Some(folder) = shared_folder("captures") else { return };
     let read_all = |inputs: Vec<Input>| {
         let plan = InputPlan { inputs, hash: Hash::None, ..InputPlan::default() };
         let mut capture = Capture::open(plan).unwrap();

@@ -7,9 +7,9 @@
 //! The whole lab is also made anew, with this machine's kernel, where that is possible: as root, with the tools. Under CI it
 //! must be.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
 
-mod corpus;
+mod support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -24,6 +24,10 @@ use afs_audit::judge::reason;
 use afs_audit::judge::reasons;
 use afs_audit::judge::signature;
 use afs_audit::judge::signatures;
+
+use support::audit::audit;
+use support::files::map_parallel;
+use support::prerequisites::root_with_tools;
 
 /// A row of `labels.tsv`.
 struct Label {
@@ -57,10 +61,10 @@ fn labels(folder: &Path) -> Vec<Label> {
 
 /// What a capture is accused of, and how surely: signatures of flows, codes of findings, signatures that findings name.
 fn accusations(capture: &Path) -> BTreeSet<(String, Option<Confidence>)> {
-    let run = corpus::run(&[capture.to_owned()]).unwrap();
+    let run = audit(&[capture.to_owned()]).unwrap();
     let blocked = run.flows.iter().filter(|row| row.outcome == Outcome::BlockedLooking);
     let mut said: BTreeSet<_> = blocked.map(|row| (row.signature.to_owned(), row.confidence)).collect();
-    for finding in &run.facts.judgement.findings {
+    for finding in &run.result.judgement.findings {
         let is_about_blocking = ["AFS109", "AFS2", "AFS3"].iter().any(|code| finding.code.starts_with(code));
         if is_about_blocking {
             said.insert((finding.code.to_owned(), finding.confidence));
@@ -75,8 +79,7 @@ fn judge(folder: &Path) {
     let labels = labels(folder);
     let guilty = labels.iter().filter(|label| label.is_guilty).count();
     assert!(labels.len() >= 60 && labels.len() - guilty >= 20, "{} scenarios, {guilty} guilty", labels.len());
-    let all =
-        corpus::two_at_a_time(&labels, |label| accusations(&folder.join(format!("{}.pcap", label.scenario))));
+    let all = map_parallel(&labels, |label| accusations(&folder.join(format!("{}.pcap", label.scenario))));
     let mut wrong = String::new();
     for (Label { scenario, is_guilty, signature, confidence }, said) in labels.iter().zip(&all) {
         let is_right = if *is_guilty {
@@ -107,8 +110,8 @@ const SAID: &[(&str, &str)] = &[
 #[test]
 fn findings_say_what_else_the_capture_shows() {
     for (scenario, clause) in SAID {
-        let run = corpus::run(&[shipped().join(format!("{scenario}.pcap"))]).unwrap();
-        let said: Vec<&str> = run.facts.judgement.findings.iter().map(|row| row.sentence.as_str()).collect();
+        let run = audit(&[shipped().join(format!("{scenario}.pcap"))]).unwrap();
+        let said: Vec<&str> = run.result.judgement.findings.iter().map(|row| row.sentence.as_str()).collect();
         assert!(said.iter().any(|sentence| sentence.contains(clause)), "{scenario}: {said:#?}");
     }
 }
@@ -117,7 +120,7 @@ fn findings_say_what_else_the_capture_shows() {
 #[test]
 fn every_signature_is_explained() {
     for label in labels(&shipped()) {
-        let run = corpus::run(&[shipped().join(format!("{}.pcap", label.scenario))]).unwrap();
+        let run = audit(&[shipped().join(format!("{}.pcap", label.scenario))]).unwrap();
         for row in &run.flows {
             let known = match row.outcome {
                 Outcome::Ok => row.signature.is_empty(),
@@ -126,7 +129,7 @@ fn every_signature_is_explained() {
             };
             assert!(known, "{}: {}", label.scenario, row.signature);
         }
-        for finding in run.facts.judgement.findings.iter().filter(|finding| !finding.mechanism.is_empty()) {
+        for finding in run.result.judgement.findings.iter().filter(|finding| !finding.mechanism.is_empty()) {
             let of = signature(finding.mechanism).map(|known| known.code);
             assert_eq!(of, Some(finding.code), "{}: {}", label.scenario, finding.mechanism);
         }
@@ -143,9 +146,9 @@ fn every_signature_is_explained() {
 #[test]
 fn every_finding_and_every_signature_has_a_capture() {
     let labels = labels(&shipped());
-    let of_the_lab = corpus::two_at_a_time(&labels, |label| {
-        let run = corpus::run(&[shipped().join(format!("{}.pcap", label.scenario))]).unwrap();
-        let findings = run.facts.judgement.findings.iter().flat_map(|row| [row.code, row.mechanism]);
+    let of_the_lab = map_parallel(&labels, |label| {
+        let run = audit(&[shipped().join(format!("{}.pcap", label.scenario))]).unwrap();
+        let findings = run.result.judgement.findings.iter().flat_map(|row| [row.code, row.mechanism]);
         findings.chain(run.flows.iter().map(|row| row.signature)).map(str::to_owned).collect::<Vec<_>>()
     });
     let mut shown: BTreeSet<String> = of_the_lab.into_iter().flatten().collect();
@@ -166,7 +169,7 @@ fn every_finding_and_every_signature_has_a_capture() {
 #[test]
 fn what_cannot_be_observed_is_said() {
     let gaps = |scenario: &str| {
-        corpus::run(&[shipped().join(format!("{scenario}.pcap"))]).unwrap().facts.judgement.gaps.join("; ")
+        audit(&[shipped().join(format!("{scenario}.pcap"))]).unwrap().result.judgement.gaps.join("; ")
     };
     assert!(gaps("fine-tls13").contains("not observable"), "{}", gaps("fine-tls13"));
     assert!(gaps("intercepted").contains("1 of 2 TLS flows"), "{}", gaps("intercepted"));
@@ -187,19 +190,7 @@ const TOOLS: [&str; 8] =
 
 #[test]
 fn the_lab_made_anew_is_judged_the_same() {
-    let there = |tool: &&str| {
-        Command::new("sh")
-            .args(["-c", &format!("PATH=$PATH:/usr/sbin:/sbin command -v {tool}")])
-            .output()
-            .unwrap()
-    };
-    let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !there(tool).status.success()).collect();
-    let is_root =
-        String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0";
-    if !missing.is_empty() || !is_root {
-        let why = if is_root { format!("missing: {}", missing.join(", ")) } else { "not root".to_owned() };
-        assert!(std::env::var_os("CI").is_none(), "the lab cannot be made: {why}");
-        eprintln!("NOT RUN: the lab cannot be made: {why}");
+    if !root_with_tools(&TOOLS) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -7,13 +7,9 @@
 //!
 //! The captures are those of this repository, a generated one, and the corpus beside it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on should say where"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a test failed")]
 
-mod corpus;
+mod support;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -40,6 +36,13 @@ use afs_audit::read::Answer;
 use afs_audit::read::AnswerData;
 use afs_audit::read::Dispatcher;
 use afs_audit::read::Fact;
+
+use support::audit::audit_bytes;
+use support::files::files_in;
+use support::files::is_capture;
+use support::files::map_parallel;
+use support::files::own_captures;
+use support::prerequisites::shared_folder;
 
 /// Larger captures of the corpus are left out, so that the test stays quick.
 const LARGEST: u64 = 200_000;
@@ -150,7 +153,7 @@ struct Said {
 fn said(records: &[Record]) -> Said {
     let bytes = pcapng(records);
     let mut said = Said::default();
-    let run = corpus::run_over(bytes.clone());
+    let run = audit_bytes(bytes.clone());
     said.flows = run.flows.len();
     let mut pairs = BTreeMap::new();
     for row in &run.flows {
@@ -167,7 +170,7 @@ fn said(records: &[Record]) -> Said {
             said.dns_names.insert((row.server.address, name.to_string()));
         }
     }
-    for row in &run.facts.judgement.findings {
+    for row in &run.result.judgement.findings {
         let mut about: Vec<About> = row.flows.iter().map(|flow| About::Flow(pairs[flow])).collect();
         if about.is_empty() {
             about.push(About::Subject(row.client, row.subject.clone()));
@@ -356,16 +359,15 @@ fn hold(records: &[Record], which: impl Fn(usize) -> bool) -> Held {
 
 #[test]
 fn captures_of_this_repository() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
-    let mut captures: Vec<PathBuf> = files(&folder);
-    captures.retain(|path| corpus::is_capture(path));
+    let mut captures = files_in(&own_captures());
+    captures.retain(|path| is_capture(path));
     assert!(captures.len() > 70);
     report(&captures, |_| |_| true);
 }
 
 #[test]
 fn a_generated_capture() {
-    let Some(generator) = corpus::beside("bench") else { return };
+    let Some(generator) = shared_folder("bench") else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut captures = Vec::new();
     for seed in ["3", "4"] {
@@ -384,9 +386,9 @@ fn a_generated_capture() {
 
 #[test]
 fn captures_of_others() {
-    let Some(folder) = corpus::beside("captures") else { return };
-    let mut captures = files(&folder);
-    captures.retain(|path| corpus::is_capture(path) && std::fs::metadata(path).unwrap().len() <= LARGEST);
+    let Some(folder) = shared_folder("captures") else { return };
+    let mut captures = files_in(&folder);
+    captures.retain(|path| is_capture(path) && std::fs::metadata(path).unwrap().len() <= LARGEST);
     let step: usize = std::env::var("ALL_LOSSES").map_or(5, |_| 1);
     // Of each capture another part of the ways: together they see all of them often.
     report(&captures, |place| move |number| (number + place) % step == 0);
@@ -394,7 +396,7 @@ fn captures_of_others() {
 
 fn report<F: Fn(usize) -> bool>(captures: &[PathBuf], which: impl Fn(usize) -> F + Sync) {
     let numbered: Vec<(usize, &PathBuf)> = captures.iter().enumerate().collect();
-    let held = corpus::two_at_a_time(&numbered, |(place, path)| {
+    let held = map_parallel(&numbered, |(place, path)| {
         let (wrong, flows, weak) = hold(&records(path), which(*place));
         let wrong: Vec<String> =
             wrong.into_iter().map(|what| format!("{}: {what}", path.display())).collect();
@@ -406,13 +408,4 @@ fn report<F: Fn(usize) -> bool>(captures: &[PathBuf], which: impl Fn(usize) -> F
         held.iter().fold([0, 0], |[flows, weak], (_, more, weaker)| [flows + more, weak + weaker]);
     eprintln!("{weak} of {flows} flows are accused weakly by a loss alone");
     assert!(weak * 1_000 <= flows, "{weak} of {flows} flows are accused weakly by a loss alone");
-}
-
-/// All files below a folder, in order.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    let each = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
-    entries.into_iter().flat_map(each).collect()
 }

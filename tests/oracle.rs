@@ -3,13 +3,9 @@
 //! Every difference is a row of `oracle-differences.tsv` with its reason: one that is not there fails, and so does a row
 //! whose difference no longer occurs. Where the oracle calls a record disputed, either answer is right.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on should say where"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a test failed")]
 
-mod corpus;
+mod support;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -39,8 +35,10 @@ use afs_audit::read::Fact;
 use afs_audit::read::NameSource;
 use serde_json::Value as Json;
 
-use corpus::oracle_name;
-use corpus::unescaped;
+use support::audit::audit;
+use support::files::map_parallel;
+use support::names;
+use support::prerequisites::shared_folder;
 
 /// What is compared, and the least share of the oracle's records that must be found.
 const KINDS: &[(&str, f64)] = &[
@@ -86,10 +84,10 @@ struct Difference {
 
 #[test]
 fn what_others_found_is_found() {
-    let Some(folder) = corpus::beside("captures") else { return };
+    let Some(folder) = shared_folder("captures") else { return };
     let records = records(&folder);
     let files: Vec<&String> = records.keys().collect();
-    let compared = corpus::two_at_a_time(&files, |file| compare(&folder.join(file), &records[*file]));
+    let compared = map_parallel(&files, |file| compare(&folder.join(file), &records[*file]));
 
     let mut differences = Vec::new();
     let mut counts: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
@@ -195,10 +193,10 @@ fn compare(path: &Path, records: &[Json]) -> Compared {
     let mut kinds = Compared::new();
     let needs_claims = wanted(records, &mut kinds);
     // A capture that cannot be opened has nothing in it; the oracle says what is missed.
-    let Ok(run) = corpus::run(&[path.to_owned()]) else { return kinds };
+    let Ok(run) = audit(&[path.to_owned()]) else { return kinds };
     for row in &run.flows {
         if let Some(sni) = &row.sni {
-            let key = format!("{} {}", our_ends(row.client, row.server), unescaped(sni));
+            let key = format!("{} {}", our_ends(row.client, row.server), names::unescape(sni));
             // What the name came in is the oracle's to say: versions of QUIC have several names.
             let has = |kind: &&&str| {
                 kinds
@@ -239,7 +237,7 @@ fn wanted(records: &[Json], kinds: &mut Compared) -> bool {
                 let proto = record["proto"].as_str().unwrap();
                 let kind = KINDS.iter().find(|(kind, _)| *kind == proto).unwrap().0;
                 for name in record["snis"].as_array().unwrap() {
-                    let name = oracle_name(&text(name));
+                    let name = names::from_tshark(&text(name));
                     if !name.is_empty() {
                         want(kind, format!("{} {name}", ends(record)), disputed);
                     }
@@ -257,13 +255,13 @@ fn wanted(records: &[Json], kinds: &mut Compared) -> bool {
                 needs_claims = true;
                 let target = text(&record["target"]);
                 let (name, port) = target.rsplit_once(':').unwrap_or((&target, ""));
-                want("connect", format!("{} {}:{port}", ends(record), oracle_name(name)), disputed);
+                want("connect", format!("{} {}:{port}", ends(record), names::from_tshark(name)), disputed);
             }
             "socks" => {
                 needs_claims = true;
                 want(
                     "socks",
-                    format!("{} {}", record["frame"], oracle_name(&text(&record["target"]))),
+                    format!("{} {}", record["frame"], names::from_tshark(&text(&record["target"]))),
                     disputed,
                 );
             }
@@ -278,8 +276,11 @@ fn wanted(records: &[Json], kinds: &mut Compared) -> bool {
             "certificate" => {
                 needs_claims = true;
                 let names = record["dns_names"].as_array().unwrap();
-                let names: Vec<String> =
-                    names.iter().take(CERTIFICATE_NAMES).map(|name| oracle_name(&text(name))).collect();
+                let names: Vec<String> = names
+                    .iter()
+                    .take(CERTIFICATE_NAMES)
+                    .map(|name| names::from_tshark(&text(name)))
+                    .collect();
                 if !names.is_empty() {
                     want("certificate", format!("{} {}", ends(record), names.join(" ")), disputed);
                 }
@@ -295,7 +296,7 @@ fn host_of(host: &str) -> String {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    oracle_name(name.trim_matches(['[', ']']))
+    names::from_tshark(name.trim_matches(['[', ']']))
 }
 
 fn oracle_dns_key(record: &Json) -> String {
@@ -309,7 +310,7 @@ fn oracle_dns_key(record: &Json) -> String {
         .filter(|address| !address.is_empty())
         .collect();
     addresses.sort();
-    let name = oracle_name(&text(&record["qname"]));
+    let name = names::from_tshark(&text(&record["qname"]));
     key_of(record["frame"].as_u64().unwrap(), &name, record["rcode"].as_u64().unwrap(), &addresses)
 }
 
@@ -324,7 +325,7 @@ fn dns_key(row: &DnsRow) -> String {
         })
         .collect();
     addresses.sort();
-    let name = unescaped(row.resolution.query_name.trim_end_matches('.'));
+    let name = names::unescape(row.resolution.query_name.trim_end_matches('.'));
     key_of(row.frame.number, &name, row.resolution.rcode.unwrap().into(), &addresses)
 }
 
@@ -376,7 +377,7 @@ fn claimed(path: &Path, kinds: &mut Compared) {
             }
             Fact::NameClaimed(claim) => {
                 let (client, server) = ends[&observation.opened];
-                let name = unescaped(&claim.name);
+                let name = names::unescape(&claim.name);
                 let ends = our_ends(client, server);
                 match claim.source {
                     NameSource::Connect => {
@@ -397,7 +398,7 @@ fn claimed(path: &Path, kinds: &mut Compared) {
                     };
                     let (client, server) = ends[&observation.opened];
                     let names: Vec<String> =
-                        names.iter().take(CERTIFICATE_NAMES).map(|name| unescaped(name)).collect();
+                        names.iter().take(CERTIFICATE_NAMES).map(|name| names::unescape(name)).collect();
                     find("certificate", format!("{} {}", our_ends(server, client), names.join(" ")));
                 }
             }

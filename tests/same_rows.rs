@@ -1,12 +1,8 @@
 //! The same traffic gives the same rows: whatever the number of threads, the files it lies in, and what it is wrapped in.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on should say where"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a test failed")]
 
-mod corpus;
+mod support;
 /// What writes the crafted captures of this repository.
 #[path = "../examples/craft"]
 #[allow(dead_code, unreachable_pub, reason = "only what wraps and writes is used here")]
@@ -33,6 +29,9 @@ use craft::encapsulation::tag;
 use craft::frame::IPV4;
 use craft::frame::IPV6;
 
+use support::files::map_parallel;
+use support::prerequisites::shared_folder;
+
 /// Columns that say where something lies in a file, or what it was wrapped in.
 const PLACE: &[&str] = &[
     "file",
@@ -48,7 +47,7 @@ const PLACE: &[&str] = &[
 
 /// Some hundred conversations of every kind that the generator knows, over so long a time that many end by age.
 fn mixed(folder: &Path) -> Option<Vec<Record>> {
-    let generator = corpus::beside("bench")?.join("gen_capture.py");
+    let generator = shared_folder("bench")?.join("gen_capture.py");
     let capture = folder.join("mixed.pcap");
     let made = Command::new("python3")
         .arg(generator)
@@ -158,7 +157,7 @@ fn any_wrapping_gives_the_same_rows() {
     records.retain(|record| matches!(ethernet_payload(&record.bytes).0, IPV4 | IPV6));
     let expected = rows(&[write(folder.path(), "plain.pcap", ETHERNET, &records)]);
     assert!(expected.len() > 1000);
-    corpus::two_at_a_time(ENCAPSULATIONS, |encapsulation| {
+    map_parallel(ENCAPSULATIONS, |encapsulation| {
         let wrap = |record: &Record| {
             let nanos = record.nanos;
             (encapsulation.encapsulate)(&record.bytes).into_iter().map(move |bytes| Record { nanos, bytes })

@@ -2,31 +2,32 @@
 //!
 //! The generator lies beside the repository. Where it is missing, these tests say so; under CI they fail.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
 
-mod corpus;
+mod support;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use corpus::Row;
-use corpus::rows;
+use support::files::CsvRow;
+use support::files::read_csv;
+use support::prerequisites::shared_folder;
 
 /// Enough for every kind of conversation that the generator knows to appear more than five times.
 const FLOWS: &str = "3000";
 
 /// What the generator says it put into a capture, and the rows that we find.
 struct Made {
-    truth: Vec<Row>,
-    flows: Vec<Row>,
-    dns: Vec<Row>,
+    truth: Vec<CsvRow>,
+    flows: Vec<CsvRow>,
+    dns: Vec<CsvRow>,
 }
 
 /// Generates a capture into `folder` and audits it; none where the generator is not there.
 fn make(folder: &Path, more: &[&str]) -> Option<Made> {
-    let generator = corpus::beside("bench")?.join("gen_capture.py");
+    let generator = shared_folder("bench")?.join("gen_capture.py");
     let capture = folder.join("mixed.pcap");
     let made = Command::new("python3")
         .arg(generator)
@@ -44,14 +45,14 @@ fn make(folder: &Path, more: &[&str]) -> Option<Made> {
         .unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     Some(Made {
-        truth: rows(&folder.join("mixed.pcap.truth.csv")),
-        flows: rows(&evidence.join("flows.csv")),
-        dns: rows(&evidence.join("dns.csv")),
+        truth: read_csv(&folder.join("mixed.pcap.truth.csv")),
+        flows: read_csv(&evidence.join("flows.csv")),
+        dns: read_csv(&evidence.join("dns.csv")),
     })
 }
 
 /// Both ends of a conversation.
-fn ends(row: &Row, transport: &str) -> String {
+fn ends(row: &CsvRow, transport: &str) -> String {
     let [client_ip, client_port, server_ip, server_port] =
         ["client_ip", "client_port", "server_ip", "server_port"].map(|column| row[column].as_str());
     format!("{} {client_ip} {client_port} > {server_ip} {server_port}", row[transport])
@@ -76,7 +77,7 @@ fn outcomes(ended: &str) -> &'static [&'static str] {
 }
 
 /// Packets as a receiver counts them: the fragments of a hello are one.
-fn packets(truth: &Row) -> u64 {
+fn packets(truth: &CsvRow) -> u64 {
     const TCP_HEADER: u64 = 20;
     const PIECE: u64 = 200;
     let sent = truth["packets"].parse::<u64>().unwrap();
@@ -88,7 +89,7 @@ fn packets(truth: &Row) -> u64 {
 fn check(more: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let Some(made) = make(folder.path(), more) else { return };
-    let mut flows: BTreeMap<String, Vec<&Row>> = BTreeMap::new();
+    let mut flows: BTreeMap<String, Vec<&CsvRow>> = BTreeMap::new();
     for row in &made.flows {
         flows.entry(ends(row, "transport")).or_default().push(row);
     }
@@ -158,7 +159,7 @@ fn a_tunnel_without_a_hello_has_the_name_that_was_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     // The CONNECT fits, the hello behind it does not.
     let Some(made) = make(folder.path(), &["--snaplen", "200"]) else { return };
-    let tunnels: BTreeMap<String, &Row> = made
+    let tunnels: BTreeMap<String, &CsvRow> = made
         .truth
         .iter()
         .filter(|truth| truth["note"] == "proxy")
@@ -178,7 +179,7 @@ fn a_name_that_was_cut_is_never_told() {
     for snap_len in ["96", "160", "200", "300", "700", "1000"] {
         let folder = tempfile::tempdir().unwrap();
         let Some(made) = make(folder.path(), &["--snaplen", snap_len]) else { return };
-        let truth: BTreeMap<String, &Row> =
+        let truth: BTreeMap<String, &CsvRow> =
             made.truth.iter().map(|truth| (ends(truth, "proto"), truth)).collect();
         let names: BTreeSet<&str> = made
             .truth

@@ -7,13 +7,13 @@ use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::lab::*;
+use super::testbed::*;
 
 /// Only the datagrams that a test sends.
 const DATAGRAMS: &str = "udp dst portrange 9000-9099";
 
 /// The rows of `analyze` over saved frames, under the name that the live rows have.
-fn rows_of(lab: &Lab, files: &[PathBuf], name: &str, table: &str) -> Vec<String> {
+fn rows_of(lab: &Testbed, files: &[PathBuf], name: &str, table: &str) -> Vec<String> {
     let again = lab.next("again");
     let output = Command::new(PROGRAM)
         .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
@@ -32,7 +32,7 @@ fn rows_of(lab: &Lab, files: &[PathBuf], name: &str, table: &str) -> Vec<String>
 
 #[test]
 fn any_is_all_interfaces() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
     let mut live = lab.live(&[
         "-i",
@@ -64,7 +64,7 @@ fn any_is_all_interfaces() {
 /// The kernel takes tags out of frames and says them beside; they are back in the rows, on the interface and on all.
 #[test]
 fn tags_are_kept() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let run_on = |device: &str| {
         let (evidence, frames) = (lab.next("evidence"), lab.next("frames"));
         let arguments =
@@ -74,7 +74,7 @@ fn tags_are_kept() {
     for device in [lab.device.as_str(), "any"] {
         let (mut live, evidence, frames) = run_on(device);
         let sent =
-            Lab::inside(&lab.far, "python3").args([TRAFFIC, "tagged", "afl-far", "5"]).status().unwrap();
+            Testbed::inside(&lab.far, "python3").args([TRAFFIC, "tagged", "afl-far", "5"]).status().unwrap();
         assert!(sent.success());
         live.ends(0);
         verified(&evidence);
@@ -96,7 +96,7 @@ fn tags_are_kept() {
 
 #[test]
 fn frames_are_cut_to_a_length() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
     let mut live = lab.live(&[
         "-i",
@@ -130,7 +130,7 @@ fn frames_are_cut_to_a_length() {
 
 #[test]
 fn frames_are_written_in_files_of_an_age() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let frames = lab.path("frames.pcapng");
     let mut live = lab.live(&[
         "-i",
@@ -177,7 +177,7 @@ fn frames_are_written_in_files_of_an_age() {
 
 #[test]
 fn frames_that_were_saved_are_not_written_over() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let frames = lab.path("frames.pcapng");
     for port in ["9001", "9002"] {
         let filter = format!("udp dst port {port}");
@@ -217,7 +217,7 @@ fn frames_that_were_saved_are_not_written_over() {
 /// Saving stops where the disk is full, and goes on in another file when it no longer is; the audit misses nothing.
 #[test]
 fn saving_goes_on_when_a_full_disk_has_room() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let (disk, evidence) = (lab.path("disk"), lab.path("evidence"));
     fs::create_dir(&disk).unwrap();
     run(&["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "afl", text(&disk)]);
@@ -272,7 +272,7 @@ fn saving_goes_on_when_a_full_disk_has_room() {
 /// Two watch the same attempt that nobody answers. The one that lost frames meanwhile cannot say that it was blocked.
 #[test]
 fn who_lost_frames_is_less_certain() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let (all, some) = (lab.path("all"), lab.path("some"));
     let watch = |evidence, buffer| {
         let device = ["-i", lab.device.as_str(), "--buffer", buffer, "--fail-on", "never", "-o", evidence];
@@ -305,7 +305,7 @@ fn who_lost_frames_is_less_certain() {
 /// What was lost stands in the saved frames too, by interface and once: whoever reads them is as careful.
 #[test]
 fn saved_frames_say_what_was_lost() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
     let mut live = lab.live(&[
         "-i",
@@ -362,7 +362,7 @@ fn saved_frames_say_what_was_lost() {
 /// A name of a pipe, or standard output, in place of a file.
 #[test]
 fn frames_go_through_pipes() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let pipe = lab.path("pipe");
     run(&["mkfifo", "-m", "666", text(&pipe)]);
     let common = ["-i", &lab.device, "-f", DATAGRAMS, "-c", "10", "--fail-on", "never"];
@@ -401,7 +401,7 @@ fn frames_go_through_pipes() {
 /// A pipe that nobody reads holds up neither the audit nor its end.
 #[test]
 fn a_pipe_that_nobody_reads_is_given_up() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let (pipe, evidence) = (lab.path("pipe"), lab.path("evidence"));
     run(&["mkfifo", "-m", "666", text(&pipe)]);
     let arguments = ["-i", &lab.device, "-f", DATAGRAMS, "-w", text(&pipe), "-o", text(&evidence)];
@@ -418,7 +418,7 @@ fn a_pipe_that_nobody_reads_is_given_up() {
 /// After the rights were given up an interface cannot be opened, but a socket that is open can be bound to the new one.
 #[test]
 fn an_interface_that_is_made_again_is_captured_again() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let (near, far, device) = (lab.near.as_str(), lab.far.as_str(), lab.device.as_str());
     let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
     let mut live = lab.live(&[
@@ -450,14 +450,16 @@ fn an_interface_that_is_made_again_is_captured_again() {
     lab.connect();
     until("it is back", || live.stderr().contains(&format!("{device}: is back\n")));
     assert_eq!(metric(&metrics(&lab, 9105), &is_up), 1);
-    let flags = Lab::inside(near, "cat").arg(format!("/sys/class/net/{device}/flags")).output().unwrap();
+    let flags = Testbed::inside(near, "cat").arg(format!("/sys/class/net/{device}/flags")).output().unwrap();
     let flags = String::from_utf8(flags.stdout).unwrap();
     let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap();
     assert!(flags & 0x100 != 0, "promiscuous as before: {flags:x}");
     // Both ways, and nothing but what the filter lets through.
     lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
-    let back =
-        Lab::inside(far, "python3").args([TRAFFIC, "datagrams", "10.77.0.1", "10", "0"]).status().unwrap();
+    let back = Testbed::inside(far, "python3")
+        .args([TRAFFIC, "datagrams", "10.77.0.1", "10", "0"])
+        .status()
+        .unwrap();
     assert!(back.success());
     until("all of them are counted", || {
         metric(&metrics(&lab, 9105), &format!("afs_audit_frames_total{{interface=\"{device}\"}}")) >= 30
@@ -471,7 +473,7 @@ fn an_interface_that_is_made_again_is_captured_again() {
 /// What comes back as something else would be misread: it is said that only a new start helps.
 #[test]
 fn an_interface_that_is_made_again_as_another_kind_is_refused() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let (near, device) = (lab.near.as_str(), lab.device.as_str());
     let evidence = lab.path("evidence");
     let mut live = lab.live(&["-i", device, "-f", DATAGRAMS, "-o", text(&evidence), "--fail-on", "never"]);

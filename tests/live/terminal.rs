@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use super::lab::*;
+use super::testbed::*;
 
 const PTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/pty.py");
 
@@ -59,12 +59,12 @@ fn screen(bytes: &str) -> Vec<String> {
 
 #[test]
 fn a_terminal_shows_what_happens_in_place() {
-    let mut lab = Lab::new();
+    let Some(mut lab) = Testbed::new() else { return };
     lab.serve();
     let site = lab.path("site.toml");
     fs::write(&site, "[site]\nproducts = [\"azure-file-sync\"]\n").unwrap();
     let shown = lab.path("shown");
-    let mut child = Lab::inside(&lab.near, "python3")
+    let mut child = Testbed::inside(&lab.near, "python3")
         .args([PTY, "50", "150", text(&shown), PROGRAM, "live", "--buffer", "16", "-i", &lab.device])
         .args(["--site", text(&site)])
         .args(SERVER)
@@ -114,9 +114,9 @@ fn a_terminal_shows_what_happens_in_place() {
 
 #[test]
 fn a_loss_is_seen_in_the_view() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let shown = lab.path("shown");
-    let child = Lab::inside(&lab.near, "python3")
+    let child = Testbed::inside(&lab.near, "python3")
         .args([PTY, "50", "150", text(&shown), PROGRAM, "live", "-i", &lab.device])
         // A ring of a few hundred frames, which a flood fills before anybody looks.
         .args(["--buffer", "1"])
@@ -136,9 +136,9 @@ fn a_loss_is_seen_in_the_view() {
 }
 
 /// A program on a terminal, what it shows, and what is typed.
-fn on_terminal(lab: &Lab, arguments: &[&str]) -> (Run, std::process::ChildStdin, std::path::PathBuf) {
+fn on_terminal(lab: &Testbed, arguments: &[&str]) -> (Run, std::process::ChildStdin, std::path::PathBuf) {
     let shown = lab.next("shown");
-    let mut child = Lab::inside(&lab.near, "python3")
+    let mut child = Testbed::inside(&lab.near, "python3")
         .args([PTY, "20", "100", text(&shown), PROGRAM, "live", "--buffer", "16", "-i", &lab.device])
         .args(arguments)
         .env("TERM", "xterm")
@@ -152,7 +152,7 @@ fn on_terminal(lab: &Lab, arguments: &[&str]) -> (Run, std::process::ChildStdin,
 /// Ctrl-S, a network that hangs: the terminal takes nothing, and the audit goes on.
 #[test]
 fn a_terminal_that_stands_still_does_not_stop_the_audit() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let (mut live, mut keys, shown) = on_terminal(&lab, &["--metrics", "9105", "--fail-on", "never"]);
     let draws = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).matches("frames/s").count();
     until("a view", || draws() > 1);
@@ -173,7 +173,7 @@ fn a_terminal_that_stands_still_does_not_stop_the_audit() {
 /// Who closes the window has seen enough, as who closes a pipe.
 #[test]
 fn a_terminal_that_is_closed_ends_it() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let evidence = lab.path("evidence");
     let (live, _keys, shown) = on_terminal(&lab, &["-o", text(&evidence), "--every", "1h"]);
     until("a view", || fs::read(&shown).unwrap_or_default().windows(8).any(|some| some == b"frames/s"));
@@ -194,7 +194,7 @@ fn a_terminal_that_is_closed_ends_it() {
 /// Stopped and continued, it draws below what the shell has written meanwhile.
 #[test]
 fn a_view_goes_on_below_what_came_between() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let (mut live, mut keys, shown) = on_terminal(&lab, &["--fail-on", "never"]);
     let seen = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).into_owned();
     until("a view", || seen().matches("frames/s").count() > 1);
@@ -212,9 +212,9 @@ fn a_view_goes_on_below_what_came_between() {
 /// A small window shows what is lost and what is new, and nothing runs over its edge.
 #[test]
 fn a_small_terminal_shows_what_matters() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let shown = lab.path("shown");
-    let mut child = Lab::inside(&lab.near, "python3")
+    let mut child = Testbed::inside(&lab.near, "python3")
         .args([PTY, "5", "40", text(&shown), PROGRAM, "live", "--buffer", "16", "-i", &lab.device])
         .args(SERVER)
         .args(["--fail-on", "never"])

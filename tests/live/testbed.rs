@@ -13,17 +13,23 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::support::prerequisites::root_with_tools;
+
 /// How long anything may take before the test fails; what is promised within two seconds has it all on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_afs-audit");
 pub(super) const TRAFFIC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/traffic.py");
 
+/// Every program that the tests of live capture start.
+const TOOLS: [&str; 10] =
+    ["ip", "dnsmasq", "openssl", "python3", "setpriv", "unshare", "setcap", "mount", "mkfifo", "kill"];
+
 /// Audits this side of the lab.
 pub(super) const SERVER: [&str; 2] = ["--server", "10.77.0.0/24"];
 
 /// Two namespaces with a cable between them: `near` with the audited host 10.77.0.1, `far` with everything else.
-pub(super) struct Lab {
+pub(super) struct Testbed {
     pub(super) near: String,
     pub(super) far: String,
     /// The cable's end in `near`; capture happens there.
@@ -35,13 +41,8 @@ pub(super) struct Lab {
 pub(super) fn run(command: &[&str]) {
     let [program, arguments @ ..] = command else { panic!("no command") };
     let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}; .ci/run installs it"));
-    assert!(
-        output.status.success(),
-        "{} (these tests need root): {}",
-        command.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+    assert!(output.status.success(), "{}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr));
 }
 
 /// Waits until something is so.
@@ -58,8 +59,12 @@ pub(super) fn until_or(what: &str, mut holds: impl FnMut() -> Result<(), String>
     }
 }
 
-impl Lab {
-    pub(super) fn new() -> Lab {
+impl Testbed {
+    /// A new lab; none where this machine cannot make one.
+    pub(super) fn new() -> Option<Testbed> {
+        if !root_with_tools(&TOOLS) {
+            return None;
+        }
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}-{number}", std::process::id());
@@ -67,7 +72,7 @@ impl Lab {
         let folder = tempfile::tempdir().unwrap();
         // The program becomes another user, who writes here too.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let lab = Lab { near, far, device: format!("afl{number}"), folder, servers: Vec::new() };
+        let lab = Testbed { near, far, device: format!("afl{number}"), folder, servers: Vec::new() };
         run(&["ip", "netns", "add", &lab.near]);
         run(&["ip", "netns", "add", &lab.far]);
         for netns in [&lab.near, &lab.far] {
@@ -77,7 +82,7 @@ impl Lab {
             run(&["ip", "-n", &lab.far, "address", "add", address, "dev", "lo"]);
         }
         lab.connect();
-        lab
+        Some(lab)
     }
 
     /// Lays the cable.
@@ -108,9 +113,9 @@ impl Lab {
             .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=lab.example"])
             .args([Path::new("-keyout"), &key, Path::new("-out"), &certificate])
             .output()
-            .unwrap_or_else(|error| panic!("cannot run openssl: {error}; .ci/run installs it"));
+            .unwrap_or_else(|error| panic!("cannot run openssl: {error}"));
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let resolver = Lab::inside(&self.far, "dnsmasq")
+        let resolver = Testbed::inside(&self.far, "dnsmasq")
             .args([
                 "--keep-in-foreground",
                 "--no-resolv",
@@ -123,7 +128,7 @@ impl Lab {
             .spawn()
             .unwrap();
         self.servers.push(resolver);
-        let mut server = Lab::inside(&self.far, "python3")
+        let mut server = Testbed::inside(&self.far, "python3")
             .args([TRAFFIC, "serve"])
             .args([certificate, key])
             .stdout(Stdio::piped())
@@ -143,7 +148,7 @@ impl Lab {
     }
 
     pub(super) fn traffic_begins(&self, arguments: &[&str]) -> Run {
-        let child = Lab::inside(&self.near, "python3").arg(TRAFFIC).args(arguments).spawn().unwrap();
+        let child = Testbed::inside(&self.near, "python3").arg(TRAFFIC).args(arguments).spawn().unwrap();
         Run::of(child)
     }
 
@@ -198,7 +203,7 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
+impl Drop for Testbed {
     fn drop(&mut self) {
         for server in &mut self.servers {
             let _ = server.kill();
@@ -329,10 +334,10 @@ impl Drop for Mounted<'_> {
 }
 
 /// The metrics page of a run in this namespace.
-pub(super) fn metrics(lab: &Lab, port: u16) -> String {
+pub(super) fn metrics(lab: &Testbed, port: u16) -> String {
     let ask = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=10).read().decode())";
     let address = format!("http://127.0.0.1:{port}/metrics");
-    let output = Lab::inside(&lab.near, "python3").args(["-c", ask, &address]).output().unwrap();
+    let output = Testbed::inside(&lab.near, "python3").args(["-c", ask, &address]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

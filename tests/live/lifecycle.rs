@@ -1,14 +1,4 @@
-//! Live capture, with the real program between network namespaces of their own.
-//!
-//! Needs root, and the tools that `.ci/run` installs: who lacks them is told so.
-
-#![cfg(all(feature = "live", target_os = "linux"))]
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what a test cannot do fails it"
-)]
+//! How a live run starts, reports, rotates and ends, and what it keeps of its limits.
 
 use std::fs;
 use std::io::Read as _;
@@ -19,22 +9,11 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
-use lab::*;
-
-#[path = "live/devices.rs"]
-mod devices;
-#[path = "live/lab.rs"]
-mod lab;
-#[path = "live/promptness.rs"]
-mod promptness;
-#[path = "live/rights.rs"]
-mod rights;
-#[path = "live/terminal.rs"]
-mod terminal;
+use super::testbed::*;
 
 #[test]
 fn the_rows_of_a_live_run_are_those_of_its_frames() {
-    let mut lab = Lab::new();
+    let Some(mut lab) = Testbed::new() else { return };
     lab.serve();
     let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
     let mut live = lab.live(
@@ -69,7 +48,7 @@ fn the_rows_of_a_live_run_are_those_of_its_frames() {
 
 #[test]
 fn names_and_refusals_are_told_while_it_runs() {
-    let mut lab = Lab::new();
+    let Some(mut lab) = Testbed::new() else { return };
     lab.serve();
     let arguments = [&["-i", lab.device.as_str()], SERVER.as_slice()].concat();
     let lines = lab.live(&arguments);
@@ -96,7 +75,7 @@ fn names_and_refusals_are_told_while_it_runs() {
 
 #[test]
 fn every_end_leaves_complete_evidence() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let device = lab.device.as_str();
     for signal in ["INT", "TERM"] {
         let evidence = lab.path(signal);
@@ -122,7 +101,7 @@ fn every_end_leaves_complete_evidence() {
 
 #[test]
 fn what_came_before_the_end_is_there() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     // The first round asks who has the address.
     for round in 0..12 {
         let evidence = lab.next("evidence");
@@ -136,7 +115,7 @@ fn what_came_before_the_end_is_there() {
 
 #[test]
 fn a_closed_pipe_ends_it() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let mut live = lab.live_into(Stdio::piped(), &["-i", &lab.device, "--format", "jsonl"]);
     drop(live.child.stdout.take());
     lab.traffic(&["refused", "203.0.113.6", "20"]);
@@ -156,9 +135,9 @@ fn a_closed_pipe_ends_it() {
 /// Where standard error is read by somebody who leaves, the audit goes on.
 #[test]
 fn a_closed_standard_error_changes_nothing() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let evidence = lab.path("evidence");
-    let mut child = Lab::inside(&lab.near, PROGRAM)
+    let mut child = Testbed::inside(&lab.near, PROGRAM)
         .args(["live", "--buffer", "16", "-i", &lab.device, "-o", text(&evidence), "--fail-on", "never"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -186,7 +165,7 @@ fn a_closed_standard_error_changes_nothing() {
 
 #[test]
 fn a_crash_loses_one_interval_and_the_next_run_says_so() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let evidence = lab.path("evidence");
     let arguments = ["-i", &lab.device, "-o", text(&evidence), "--every", "2s", "--fail-on", "never"];
     let live = lab.live(&arguments);
@@ -207,7 +186,7 @@ fn a_crash_loses_one_interval_and_the_next_run_says_so() {
 
 #[test]
 fn evidence_is_begun_anew_by_the_clock_and_by_a_signal() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let evidence = lab.path("evidence");
     let mut live =
         lab.live(&["-i", &lab.device, "-o", text(&evidence), "--every", "2s", "--fail-on", "never"]);
@@ -237,7 +216,7 @@ fn evidence_is_begun_anew_by_the_clock_and_by_a_signal() {
 
 #[test]
 fn frames_are_written_in_files_of_a_size() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let frames = lab.path("frames.pcapng");
     let mut live = lab.live(&[
         "-i",
@@ -271,7 +250,7 @@ fn frames_are_written_in_files_of_a_size() {
 
 #[test]
 fn an_interface_that_goes_away_is_waited_for() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let evidence = lab.path("evidence");
     let mut live = lab.live(&["-i", &lab.device, "-i", "lo", "--fail-on", "never", "-o", text(&evidence)]);
     lab.traffic(&["datagrams", "203.0.113.5", "10", "0.01"]);
@@ -289,7 +268,7 @@ fn an_interface_that_goes_away_is_waited_for() {
 
 #[test]
 fn what_cannot_be_captured_is_said_with_what_to_do() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let check = |before: &[&str], arguments: &[&str], expected: &str| {
         let mut live = lab.begin(before, arguments, Stdio::null());
         live.ends(2);
@@ -324,7 +303,7 @@ fn what_cannot_be_captured_is_said_with_what_to_do() {
 
 #[test]
 fn rights_are_given_up() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let live = lab.live(&["-i", &lab.device, "--require-sandbox"]);
     assert_eq!(live.status("Uid").split_whitespace().collect::<Vec<_>>(), ["65534"; 4]);
     assert_eq!(live.status("Groups"), "65534");
@@ -350,7 +329,7 @@ fn rights_are_given_up() {
 
 #[test]
 fn a_full_disk_loses_one_interval_and_says_so() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let disk = lab.path("disk");
     fs::create_dir(&disk).unwrap();
     run(&["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "afl", text(&disk)]);
@@ -378,7 +357,7 @@ fn a_full_disk_loses_one_interval_and_says_so() {
 /// Without intervals a full disk ends the run; what it has written until then is not thrown away.
 #[test]
 fn a_full_disk_leaves_the_rows_of_a_run_without_intervals() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let disk = lab.path("disk");
     fs::create_dir(&disk).unwrap();
     run(&["mount", "-t", "tmpfs", "-o", "size=128k,mode=777", "afl", text(&disk)]);
@@ -410,7 +389,7 @@ fn a_full_disk_leaves_the_rows_of_a_run_without_intervals() {
 
 #[test]
 fn metrics_can_be_scraped() {
-    let mut lab = Lab::new();
+    let Some(mut lab) = Testbed::new() else { return };
     lab.serve();
     let _live = lab.live(&[&["-i", &lab.device, "--metrics", "9105"], SERVER.as_slice()].concat());
     lab.traffic(&["talk", "10.77.0.2", "evil.example.net"]);
@@ -445,7 +424,7 @@ fn metrics_can_be_scraped() {
 /// Many who ask and never end do not keep another from his answer.
 #[test]
 fn metrics_are_served_among_strangers() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let _live = lab.live(&["-i", &lab.device, "--metrics", "[::1]:9105"]);
     let ask = r#"
 import socket
@@ -474,7 +453,7 @@ half.send(b"\0\xff")
 half.shutdown(socket.SHUT_WR)
 answer(half)
 "#;
-    let output = Lab::inside(&lab.near, "python3").args(["-c", ask]).output().unwrap();
+    let output = Testbed::inside(&lab.near, "python3").args(["-c", ask]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // The port is taken: that is said before anything begins.
     let mut live = lab.begin(&[], &["-i", &lab.device, "--metrics", "[::1]:9105"], Stdio::null());
@@ -486,7 +465,7 @@ answer(half)
 fn check_flat(kind: &str, counted: &str) {
     // Of a debug build: its code is counted too, though it is mapped from the file.
     const BOUND_MIB: u64 = 128;
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let evidence = lab.path("evidence");
     let mut live = lab.live(&[
         "-i",
@@ -556,15 +535,17 @@ fn many_beginnings_do_not_grow_it() {
 
 #[test]
 fn interfaces_are_listed() {
-    let lab = Lab::new();
-    let output = Lab::inside(&lab.near, PROGRAM).args(["interfaces"]).output().unwrap();
+    let Some(lab) = Testbed::new() else { return };
+    let output = Testbed::inside(&lab.near, PROGRAM).args(["interfaces"]).output().unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
     let line = table.lines().find(|line| line.starts_with(&lab.device)).unwrap_or_else(|| panic!("{table}"));
     assert!(line.contains("up") && line.contains("EN10MB") && line.contains("10.77.0.1/24"), "{line}");
-    let output = Lab::inside(&lab.near, PROGRAM).args(["interfaces", "--format", "jsonl"]).output().unwrap();
+    let output =
+        Testbed::inside(&lab.near, PROGRAM).args(["interfaces", "--format", "jsonl"]).output().unwrap();
     let records = String::from_utf8(output.stdout).unwrap();
     assert!(records.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{records}");
-    let output = Lab::inside(&lab.near, PROGRAM).args(["interfaces", "--format", "csv"]).output().unwrap();
+    let output =
+        Testbed::inside(&lab.near, PROGRAM).args(["interfaces", "--format", "csv"]).output().unwrap();
     let mut table = csv::Reader::from_reader(output.stdout.as_slice());
     assert_eq!(table.headers().unwrap(), vec!["name", "state", "addresses", "link_types", "description"]);
     let all: Vec<csv::StringRecord> = table.records().map(|row| row.unwrap()).collect();

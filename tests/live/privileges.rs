@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::process::Stdio;
 
-use super::lab::*;
+use super::testbed::*;
 
 /// What runs a command as nobody special.
 const NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
@@ -22,7 +22,7 @@ fn check_confined(live: &Run) {
 
 #[test]
 fn a_user_can_be_named() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let of = |what: &str| {
         let output = Command::new("id").args([what, "daemon"]).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -55,7 +55,7 @@ fn a_user_can_be_named() {
 /// Root that stays root is no sandbox.
 #[test]
 fn root_is_not_given_up_for_root() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let mut live = lab.begin(&[], &["-i", &lab.device, "--user", "root", "--require-sandbox"], Stdio::null());
     live.ends(2);
     assert!(live.stderr().contains("--require-sandbox is set: still root"), "{}", live.stderr());
@@ -63,7 +63,7 @@ fn root_is_not_given_up_for_root() {
 
 #[test]
 fn who_is_not_root_does_what_the_error_says() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let program = lab.path("afs-audit");
     fs::copy(PROGRAM, &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -88,7 +88,7 @@ fn who_is_not_root_does_what_the_error_says() {
 /// What systemd would start, with the only right that the unit gives.
 #[test]
 fn the_unit_starts() {
-    let lab = Lab::new();
+    let Some(lab) = Testbed::new() else { return };
     let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/afs-audit.service");
     let unit = fs::read_to_string(unit).unwrap();
     let line =

@@ -1,0 +1,13 @@
+//! Shared parts of the integration tests.
+//!
+//! `prerequisites` records tests that cannot run here, `audit` runs the pipeline in memory, `names` compares host names with
+//! those of tshark, `files` reads files and folders.
+
+#![allow(dead_code, reason = "each test uses its own part")]
+#![allow(unreachable_pub, reason = "a module of several tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic shows where a test failed")]
+
+pub mod audit;
+pub mod files;
+pub mod names;
+pub mod prerequisites;
