@@ -59,7 +59,11 @@ fn every_file_of_the_folder_is_inside_the_program() {
 #[test]
 fn names_of_the_2019_document() {
     let selection = Selection { documents: Some(vec![FIRST.to_owned()]), ..Selection::default() };
-    assert_eq!(RuleSet::embedded(&selection).unwrap().documents().len(), 3, "with two that always hold");
+    assert_eq!(
+        RuleSet::embedded(&selection).unwrap().documents().len(),
+        4,
+        "with one that it includes and two that always hold"
+    );
     check(
         FIRST,
         "Kailani.ONE.Microsoft.com.",
