@@ -145,6 +145,12 @@ impl<'a> Cursor<'a> {
     pub fn u32_le(&mut self, wanted: &'static str) -> Result<u32, Truncated> {
         self.array(wanted).map(u32::from_le_bytes)
     }
+
+    /// Eight bytes, little-endian.
+    #[inline]
+    pub fn u64_le(&mut self, wanted: &'static str) -> Result<u64, Truncated> {
+        self.array(wanted).map(u64::from_le_bytes)
+    }
 }
 
 #[cfg(test)]

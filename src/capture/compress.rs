@@ -17,8 +17,11 @@ use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::decoding::errors::ReadFrameHeaderError;
 
+use super::InputFacts;
 use super::block::Feed;
 use super::block::Window;
+use super::etl;
+use super::etl::Transcoder;
 
 const GZIP: &[u8] = &[0x1f, 0x8b, 0x08];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -32,8 +35,17 @@ const XZ_MEMORY_KIB: u32 = 256 * 1024;
 enum Decoder {
     Plain(Feed),
     Gzip(Box<GzDecoder<Feed>>),
-    Zstd { feed: Feed, decoder: Box<FrameDecoder>, inside: bool },
-    Xz { feed: Feed, stream: Box<XzStream> },
+    Zstd {
+        feed: Feed,
+        decoder: Box<FrameDecoder>,
+        inside: bool,
+    },
+    Xz {
+        feed: Feed,
+        stream: Box<XzStream>,
+    },
+    /// An event trace log, read as the pcapng that is made of it.
+    Etl(Box<Transcoder>),
 }
 
 /// The bytes of a capture, whatever they were wrapped in.
@@ -51,7 +63,7 @@ pub(super) struct Source {
 impl Source {
     /// Looks at the first bytes of `feed`.
     pub(super) fn new(mut feed: Feed, block_len: usize) -> Source {
-        feed.have(XZ.len());
+        feed.have(etl::WANTED);
         let head = feed.window().bytes();
         let decoder = if head.starts_with(GZIP) {
             Decoder::Gzip(Box::new(GzDecoder::new(feed)))
@@ -59,6 +71,8 @@ impl Source {
             Decoder::Xz { feed, stream: Box::new(XzStream::new_mem_limit(true, XZ_MEMORY_KIB)) }
         } else if is_zstd(head) {
             Decoder::Zstd { feed, decoder: Box::new(FrameDecoder::new()), inside: false }
+        } else if etl::is_trace(head) {
+            Decoder::Etl(Box::new(Transcoder::new(feed)))
         } else {
             Decoder::Plain(feed)
         };
@@ -67,12 +81,13 @@ impl Source {
     }
 
     /// The compression's name.
-    pub(super) const fn compression(&self) -> Option<&'static str> {
-        match self.decoder {
+    pub(super) fn compression(&self) -> Option<&'static str> {
+        match &self.decoder {
             Decoder::Plain(_) => None,
             Decoder::Gzip(_) => Some("gzip"),
             Decoder::Zstd { .. } => Some("zstd"),
             Decoder::Xz { .. } => Some("xz"),
+            Decoder::Etl(trace) => trace.compression(),
         }
     }
 
@@ -81,6 +96,7 @@ impl Source {
         match &self.decoder {
             Decoder::Plain(feed) | Decoder::Zstd { feed, .. } | Decoder::Xz { feed, .. } => feed,
             Decoder::Gzip(gzip) => gzip.get_ref(),
+            Decoder::Etl(trace) => trace.feed(),
         }
     }
 
@@ -88,6 +104,7 @@ impl Source {
         match &mut self.decoder {
             Decoder::Plain(feed) | Decoder::Zstd { feed, .. } | Decoder::Xz { feed, .. } => feed,
             Decoder::Gzip(gzip) => gzip.get_mut(),
+            Decoder::Etl(trace) => trace.feed_mut(),
         }
     }
 
@@ -171,6 +188,13 @@ impl Source {
         self.fault.as_deref()
     }
 
+    /// Adds what an event trace log says of itself, once it is read.
+    pub(super) fn add_facts(&self, facts: &mut InputFacts) {
+        if let Decoder::Etl(trace) = &self.decoder {
+            trace.add_facts(facts);
+        }
+    }
+
     /// Raw bytes behind the end of the compressed stream.
     pub(super) const fn trailing_bytes(&self) -> u64 {
         self.trailing_bytes
@@ -190,6 +214,7 @@ impl Decoder {
             Decoder::Gzip(gzip) => gunzip(gzip, room),
             Decoder::Zstd { feed, decoder, inside } => unzstd(feed, decoder, inside, room),
             Decoder::Xz { feed, stream } => unxz(feed, stream, room),
+            Decoder::Etl(trace) => trace.read(room),
         }
     }
 }

@@ -151,6 +151,8 @@ impl Reading {
         } else {
             self.facts.skipped_bytes += skipped;
         }
+        self.facts.compression = self.source.compression();
+        self.source.add_facts(&mut self.facts);
         self.facts.complete = true;
     }
 

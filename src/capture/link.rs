@@ -13,6 +13,8 @@ impl LinkType {
     pub const ETHERNET: LinkType = LinkType(1);
     /// Raw IP, version 4 or 6.
     pub const RAW: LinkType = LinkType(101);
+    /// IEEE 802.11 without a radio header.
+    pub const WIFI: LinkType = LinkType(105);
     /// Cisco HDLC.
     pub const C_HDLC: LinkType = LinkType(104);
     /// A record of Endace's, with its header.

@@ -8,6 +8,7 @@ mod block;
 mod chunk;
 mod compress;
 mod erf;
+mod etl;
 mod facts;
 mod file;
 mod filter;
