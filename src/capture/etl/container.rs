@@ -95,8 +95,6 @@ pub(super) struct Event<'a> {
     pub id: u16,
     /// Raw time, in units of the log's clock.
     pub time: u64,
-    /// The process that logged it.
-    pub process: u32,
     /// Bits whose meaning the provider defines.
     pub keywords: u64,
     /// The provider's data.
@@ -248,8 +246,7 @@ fn event(record: &[u8]) -> Result<Record<'_>, Truncated> {
     let mut c = Cursor::new(record);
     c.skip(4, "event header")?;
     let flags = c.u16_le("event flags")?;
-    c.skip(6, "event header")?;
-    let process = c.u32_le("process")?;
+    c.skip(10, "event header")?;
     let time = c.u64_le("time")?;
     let provider = c.array::<16>("provider")?;
     let id = c.u16_le("event id")?;
@@ -259,7 +256,7 @@ fn event(record: &[u8]) -> Result<Record<'_>, Truncated> {
     if flags & HAS_EXTENDED_ITEMS != 0 {
         skip_extended_items(&mut c)?;
     }
-    Ok(Record::Event(Event { provider, id, time, process, keywords, payload: c.rest() }))
+    Ok(Record::Event(Event { provider, id, time, keywords, payload: c.rest() }))
 }
 
 /// `EVENT_HEADER_EXTENDED_DATA_ITEM`: each says whether another follows.

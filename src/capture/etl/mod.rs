@@ -32,8 +32,6 @@ use self::reorder::ReorderWindow;
 use super::InputFacts;
 use super::block::Feed;
 
-pub(super) use self::pcapng_out::HOST_DROP_OPTION;
-
 /// The first bytes of a log: a buffer's header and the beginning of the log's own header.
 pub(super) const WANTED: usize = BUFFER_HEADER_LEN + 8;
 

@@ -296,7 +296,7 @@ mod tests {
     fn ndis(events: &mut PacketEvents, processor: u32, keywords: u64, fragment: &[u8]) -> Option<Vec<u8>> {
         let mut payload = [1u32, 7, fragment.len() as u32].map(u32::to_le_bytes).concat();
         payload.extend(fragment);
-        let event = Event { provider: NDISCAP, id: 1001, time: 5, process: 0, keywords, payload: &payload };
+        let event = Event { provider: NDISCAP, id: 1001, time: 5, keywords, payload: &payload };
         events.accept(&event, processor).map(|packet| packet.bytes)
     }
 

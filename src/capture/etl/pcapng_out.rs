@@ -22,7 +22,7 @@ const HUNDRED_NANOSECONDS: u8 = 7;
 
 /// A packet's option for local use (§3.5.2: codes with the highest bit set): the host dropped the packet. Reason, location
 /// and component, each four bytes.
-pub(in crate::capture) const HOST_DROP_OPTION: u16 = 0x8001;
+const HOST_DROP_OPTION: u16 = 0x8001;
 
 /// Places where packets were logged, each an interface; packets of further places go to the last.
 const INTERFACE_LIMIT: usize = 1 << 12;

@@ -1,0 +1,149 @@
+//! The same traffic gives the same rows as an event trace log: of every kind that Windows writes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod corpus;
+/// What writes the crafted captures of this repository.
+#[path = "../examples/craft"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::indexing_slicing,
+    reason = "only what writes event traces and captures is used here"
+)]
+mod craft {
+    pub mod capture_file;
+    pub mod event_trace;
+}
+
+use std::path::Path;
+
+use afs_audit::capture;
+use afs_audit::capture::Capture;
+use afs_audit::capture::Chunk;
+use afs_audit::capture::Input;
+use afs_audit::judge::DnsRow;
+use afs_audit::judge::FlowRow;
+
+use craft::capture_file::Record;
+use craft::capture_file::pcap;
+use craft::event_trace::Clock;
+use craft::event_trace::Provider;
+use craft::event_trace::TraceKind;
+use craft::event_trace::event_trace;
+
+const LINKS: [u32; 3] = [1, 101, 105];
+
+/// Every kind of trace, over the link type of a capture.
+fn kinds(link: u32) -> Vec<TraceKind> {
+    let kind = |provider, clock, pointer_len, processors, buffer_len, compressed| TraceKind {
+        provider,
+        clock,
+        pointer_len,
+        processors,
+        buffer_len,
+        compressed,
+        link,
+    };
+    vec![
+        kind(Provider::Ndis { fragment_len: 1 << 16 }, Clock::SystemTime, 8, 1, 64 << 10, false),
+        kind(
+            Provider::Ndis { fragment_len: 100 },
+            Clock::PerformanceCounter(10_000_000),
+            4,
+            4,
+            4 << 10,
+            false,
+        ),
+        kind(
+            Provider::PktMon { appearances: 1 },
+            Clock::PerformanceCounter(10_000_000),
+            8,
+            3,
+            64 << 10,
+            true,
+        ),
+        kind(Provider::PktMonGroups { appearances: 1 }, Clock::SystemTime, 8, 2, 16 << 10, false),
+    ]
+}
+
+/// The frames of a capture, where an event trace can hold them: one link type, whole, in order, and no finer in time.
+fn frames(path: &Path) -> Option<(u32, Vec<Record>)> {
+    let plan = capture::InputPlan {
+        inputs: vec![Input::Path(path.to_owned())],
+        hash: capture::Hash::None,
+        ..capture::InputPlan::default()
+    };
+    let mut capture = Capture::open(plan).ok()?;
+    let mut records: Vec<Record> = Vec::new();
+    let mut link = None;
+    let mut chunk = Chunk::default();
+    while capture.next(&mut chunk) {
+        for frame in chunk.frames() {
+            let nanos = u64::try_from(frame.time.0).ok()?;
+            let is_same = *link.get_or_insert(frame.link.0) == frame.link.0;
+            let is_whole = frame.bytes.len() == frame.wire_len as usize && frame.bytes.len() < 60_000;
+            let is_in_order = records.last().is_none_or(|last| last.nanos <= nanos);
+            if !is_same || !is_whole || !is_in_order || !nanos.is_multiple_of(100) {
+                return None;
+            }
+            records.push(Record { nanos, bytes: frame.bytes.to_vec() });
+        }
+    }
+    let link = u32::from(link?);
+    LINKS.contains(&link).then_some((link, records))
+}
+
+/// What a run says of its flows and look-ups, without where it was said.
+fn essence(bytes: Vec<u8>) -> (Vec<String>, Vec<String>) {
+    let run = corpus::run_over(bytes);
+    let flow = |row: &FlowRow| {
+        format!(
+            "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            row.flow_id,
+            row.first_seen,
+            row.last_seen,
+            row.client,
+            row.server,
+            row.name,
+            row.app,
+            row.packets,
+            row.bytes,
+            row.outcome,
+        )
+    };
+    let dns = |row: &DnsRow| format!("{:?} {:?} {:?}", row.time, row.client, row.resolution.query_name);
+    (run.flows.iter().map(flow).collect(), run.dns.iter().map(dns).collect())
+}
+
+#[test]
+fn every_kind_of_event_trace_gives_the_rows_of_its_capture() {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    let mut compared = 0;
+    let mut folders: Vec<_> =
+        std::fs::read_dir(captures).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    for path in folders.iter().map(|folder| folder.join("capture.pcap")) {
+        let Some((link, records)) = frames(&path) else { continue };
+        let expected = essence(pcap(link, &records));
+        for kind in kinds(link) {
+            let found = essence(event_trace(&kind, &records));
+            assert_eq!(found, expected, "{}: {kind:?}", path.display());
+        }
+        compared += 1;
+    }
+    assert!(compared > 30, "{compared} captures compared");
+}
+
+#[test]
+fn a_packet_that_several_components_log_counts_once() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/demo/capture.pcap");
+    let (link, records) = frames(&path).unwrap();
+    let expected = essence(pcap(link, &records));
+    for provider in [Provider::PktMon { appearances: 3 }, Provider::PktMonGroups { appearances: 4 }] {
+        let kind = TraceKind { provider, ..kinds(link)[2] };
+        let found = essence(event_trace(&kind, &records));
+        assert_eq!(found.0.len(), expected.0.len(), "{provider:?}");
+        assert_eq!(found.1, expected.1, "{provider:?}");
+    }
+}
