@@ -14,7 +14,8 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Both editions of the document of Azure File Sync: what a site of today and one of yesterday go by.
-const DOCUMENTS: &str = "azure-file-sync@2019-06-24,azure-file-sync@2024-05-13";
+const DOCUMENTS: &str =
+    "azure-file-sync@2019-06-24,azure-file-sync@2024-05-13,azure-file-sync@2025-01-23-sync-groups";
 
 /// The columns that are evidence, by record.
 const EVIDENCE: &[(&str, &[&str])] = &[
@@ -36,12 +37,13 @@ const EVIDENCE: &[(&str, &[&str])] = &[
             "tls_version",
             "ech",
             "certificate_issuer",
-            "destination",
-            "port",
+            "destination_verdict",
+            "port_verdict",
             "outcome",
-            "signature",
+            "mechanism",
+            "inconclusive_reason",
             "confidence",
-            "rules",
+            "references",
             "findings",
             "service_tags",
             "address_evidence",
@@ -57,12 +59,12 @@ const EVIDENCE: &[(&str, &[&str])] = &[
             "query_type",
             "rcode",
             "answers",
-            "resolved",
+            "resolved_addresses",
             "extended_error",
         ],
     ),
-    ("finding", &["code", "severity", "client_ip", "subject", "count", "sentence"]),
-    ("requirement", &["service", "need", "state", "count", "note"]),
+    ("finding", &["code", "severity", "audited_host", "target", "count", "message"]),
+    ("requirement", &["service", "level", "server", "state", "count", "note"]),
 ];
 
 fn folders() -> Vec<PathBuf> {
@@ -112,7 +114,7 @@ fn rows(folder: &Path) -> String {
         let kind = cell(record.get("record").unwrap());
         let (_, columns) = EVIDENCE.iter().find(|(name, _)| *name == kind).unwrap();
         // A finding says where that is written, whatever it is about.
-        for cited in ["rule", "document"].iter().filter(|_| kind == "finding") {
+        for cited in ["references", "documents"].iter().filter(|_| kind == "finding") {
             let value = record.get(*cited).map(cell).unwrap_or_default();
             assert!(!value.is_empty(), "{}: no {cited}: {record}", folder.display());
         }
@@ -159,27 +161,27 @@ fn each_case_shows_what_it_is_for() {
             assert!(rows.contains(expected), "{case}: no {expected} in\n{rows}");
         }
     };
-    check("tcp-refused", &["outcome=blocked-looking,signature=tcp-refused", "finding,code=AFS201"]);
-    check("tcp-unanswered", &["outcome=blocked-looking,signature=tcp-unanswered", "finding,code=AFS202"]);
-    check("capture-drops", &["outcome=inconclusive,signature=frames-lost"]);
+    check("tcp-refused", &["outcome=blocked-looking,mechanism=tcp-refused", "finding,code=AFS201"]);
+    check("tcp-unanswered", &["outcome=blocked-looking,mechanism=tcp-unanswered", "finding,code=AFS202"]);
+    check("capture-drops", &["outcome=inconclusive,inconclusive_reason=frames-lost"]);
     check(
         "capture-drops-gzip",
-        &["signature=tcp-unanswered", "the capture says that its sensor lost packets"],
+        &["mechanism=tcp-unanswered", "the capture says that its sensor lost packets"],
     );
-    check("icmp-admin-prohibited", &["signature=icmp-admin-prohibited,confidence=certain"]);
-    check("icmp-host-unreachable", &["signature=icmp-host-unreachable,confidence=weak"]);
-    check("unexpected", &["destination=unexpected", "finding,code=AFS101"]);
-    check("documented-broad", &["destination=documented-broad", "finding,code=AFS102"]);
-    check("legacy-region-name", &["destination=documented,port=443,outcome=ok"]);
-    check("not-443", &["server_port=8443", "port=not-443", "finding,code=AFS103"]);
+    check("icmp-admin-prohibited", &["mechanism=icmp-admin-prohibited,confidence=certain"]);
+    check("icmp-host-unreachable", &["mechanism=icmp-host-unreachable,confidence=weak"]);
+    check("unexpected", &["destination_verdict=unexpected", "finding,code=AFS101"]);
+    check("documented-broad", &["destination_verdict=documented-broad", "finding,code=AFS102"]);
+    check("legacy-region-name", &["destination_verdict=documented,port_verdict=443,outcome=ok"]);
+    check("not-443", &["server_port=8443", "port_verdict=not-443", "finding,code=AFS103"]);
     check("smb", &["app=smb", "finding,code=AFS103"]);
     check("http-to-storage", &["app=http", "name_source=http-host", "finding,code=AFS104"]);
     check("inbound", &["finding,code=AFS105"]);
     check("ssh-on-443", &["server_port=443,app=ssh", "finding,code=AFS108"]);
-    check("tls11-only-client", &["signature=tls-version-refused", "finding,code=AFS110"]);
+    check("tls11-only-client", &["mechanism=tls-version-refused", "finding,code=AFS110"]);
     check("tls11-chosen-by-server", &["tls_version=TLS 1.1", "outcome=ok", "finding,code=AFS112"]);
     check("unsupported-cipher-suites", &["tls_version=TLS 1.2", "outcome=ok", "finding,code=AFS111"]);
-    check("no-sni", &["destination=unidentified", "finding,code=AFS106"]);
+    check("no-sni", &["destination_verdict=unidentified", "finding,code=AFS106"]);
     check("name-contradiction", &["finding,code=AFS107"]);
     check("dns-nxdomain", &["rcode=NXDOMAIN"]);
     check("dns-unanswered", &["query_name=westeurope01.afs.azure.net,query_type=A\n"]);
@@ -199,19 +201,19 @@ fn each_case_shows_what_it_is_for() {
     ] {
         check(case, &[storage, "tls_version=TLS 1.3", "outcome=ok"]);
     }
-    check("client-hello-dropped", &["signature=silent-after-client-hello", "finding,code=AFS202"]);
-    check("client-hello-reset", &["signature=reset-after-client-hello", "finding,code=AFS203"]);
+    check("client-hello-dropped", &["mechanism=silent-after-client-hello", "finding,code=AFS202"]);
+    check("client-hello-reset", &["mechanism=reset-after-client-hello", "finding,code=AFS203"]);
     check("ech", &["sni=public.vendor.example", "ech=true"]);
     check(
         "tls-alert",
-        &[storage, "signature=tls-alert-handshake-failure,confidence=weak", "finding,code=AFS211"],
+        &[storage, "mechanism=tls-alert-handshake-failure,confidence=weak", "finding,code=AFS211"],
     );
     check("starttls", &["server_port=587,app=tls,name=mail.vendor.example"]);
-    check("proxy-connect", &["server_port=8080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
+    check("proxy-connect", &["server_port=8080,app=tls,name=westeurope01.afs.azure.net", "port_verdict=443"]);
     // The proxy's own name is no other name of what is asked of it.
     let connect = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/proxy-connect");
     assert!(!rows(&connect).contains("finding,"));
-    check("proxy-socks", &["server_port=1080,app=tls,name=westeurope01.afs.azure.net", "port=443"]);
+    check("proxy-socks", &["server_port=1080,app=tls,name=westeurope01.afs.azure.net", "port_verdict=443"]);
     check("quic", &["app=quic", "name_source=quic-sni", storage]);
     check("quic-v2", &["app=quic", "name_source=quic-sni", storage]);
     check(
@@ -221,7 +223,7 @@ fn each_case_shows_what_it_is_for() {
     check("dns-srv", &["answers=SRV=0 100 443 sync1.vendor.example;A=93.184.215.99\n"]);
     check("dns-error", &["rcode=NXDOMAIN,extended_error=15 Blocked: not allowed by the site's policy"]);
     check("mid-stream", &["name=ocsp.msocsp.com,name_source=http-host"]);
-    check("one-sided", &[storage, "outcome=inconclusive,signature=one-sided-capture"]);
+    check("one-sided", &[storage, "outcome=inconclusive,inconclusive_reason=one-sided-capture"]);
     check("port-reuse", &[storage, "sni=westeurope01.afs.azure.net"]);
     check("simultaneous-open", &["sni=updates.vendor.example", "outcome=ok"]);
     check("encap-vlan", &["vlan=7,"]);
@@ -241,18 +243,18 @@ fn each_case_shows_what_it_is_for() {
     check(
         "site-lrs",
         &[
-            "finding,code=AFS401,severity=high,client_ip=10.1.0.4,subject=northeurope01.afs.azure.net",
-            "finding,code=AFS401,severity=high,client_ip=10.1.0.4,subject=southeastasia01.afs.azure.net",
-            "requirement,service=Azure File Sync in West Europe,need=required,state=seen-ok",
+            "finding,code=AFS401,severity=high,audited_host=10.1.0.4,target=northeurope01.afs.azure.net",
+            "finding,code=AFS401,severity=high,audited_host=10.1.0.4,target=southeastasia01.afs.azure.net",
+            "requirement,service=Azure File Sync in West Europe,level=required,state=reached",
         ],
     );
     check(
         "site-accounts",
-        &["code=AFS403", "code=AFS404", "code=AFS405", "subject=stranger.blob.core.windows.net"],
+        &["code=AFS403", "code=AFS404", "code=AFS405", "target=stranger.blob.core.windows.net"],
     );
     check("site-private-endpoints", &["code=AFS411", "code=AFS412", "code=AFS413"]);
-    check("site-proxy", &["code=AFS421", "code=AFS422", "code=AFS431", "subject=9.9.9.9"]);
-    check("site-roles", &["code=AFS441", "destination=documented,port=documented"]);
+    check("site-proxy", &["code=AFS421", "code=AFS422", "code=AFS431", "target=9.9.9.9"]);
+    check("site-roles", &["code=AFS441", "destination_verdict=documented,port_verdict=documented"]);
     check(
         "site-misprints",
         &[
@@ -262,36 +264,36 @@ fn each_case_shows_what_it_is_for() {
             "hci-2022-04-28/recommended/20.1 (port as meant)",
             "hci-2022-04-28/cloud-witness/1.1 (placeholder)",
             "name=azgnrelay01.servicebus.windows.net",
-            "server_port=9418,destination=documented,port=documented",
+            "server_port=9418,destination_verdict=documented,port_verdict=documented",
         ],
     );
     check(
         "site-legacy-names",
         &[
-            "service=Azure File Sync in West US,need=required,state=seen-ok",
-            "service=Azure File Sync in East US, the paired region of West US,need=required,state=seen-ok",
-            "service=discovery of Azure File Sync in West US,need=required,state=seen-ok",
+            "service=Azure File Sync in West US,level=required,state=reached",
+            "service=Azure File Sync in East US, the paired region of West US,level=required,state=reached",
+            "service=discovery of Azure File Sync in West US,level=required,state=reached",
         ],
     );
     check(
         "site-us-government",
         &[
-            "code=AFS401,severity=high,client_ip=10.1.0.4,subject=usgovtexas01.afs.azure.us",
-            "code=AFS403,severity=high,client_ip=10.1.0.4,subject=stranger.file.core.usgovcloudapi.net",
-            "code=AFS101,severity=medium,client_ip=10.1.0.4,subject=westeurope01.afs.azure.net",
+            "code=AFS401,severity=high,client_ip=10.1.0.4,target=usgovtexas01.afs.azure.us",
+            "code=AFS403,severity=high,client_ip=10.1.0.4,target=stranger.file.core.usgovcloudapi.net",
+            "code=AFS101,severity=medium,client_ip=10.1.0.4,target=westeurope01.afs.azure.net",
         ],
     );
     check("site-new-region", &["code=AFS402,severity=info", "code=AFS401,severity=high"]);
     check(
         "site-products",
         &[
-            "rules=arc-2026-04-01/public/6.1;afs-2024-05-13/endpoints/1.1",
+            "references=arc-2026-04-01/public/6.1;afs-2024-05-13/endpoints/1.1",
             "note=expected: it is used every 15 minutes (arc-2026-04-01/statements/14)",
         ],
     );
     check("site-datagrams", &["transport=udp", "the other way round", "opened icmp to 10.1.9.9"]);
     check("site-undeclared-proxy", &["code=AFS421", "asked 10.1.0.9 port 8080"]);
-    check("site-allow", &["destination=site-approved", "code=AFS101", "code=AFS451", "code=AFS452"]);
+    check("site-allow", &["destination_verdict=site-approved", "code=AFS101", "code=AFS451", "code=AFS452"]);
     check("site-tunnels", &["(IKE)", "(ESP)", "(WireGuard)", "(GRE)"]);
     check(
         "site-tags",
@@ -306,10 +308,10 @@ fn each_case_shows_what_it_is_for() {
     check(
         "tls-refused",
         &[
-            "signature=tls-version-refused,confidence=weak",
-            "signature=tls-alert-access-denied,confidence=strong",
-            "signature=tls-alert-unrecognized-name,confidence=weak",
-            "signature=tls-client-gave-up-on-certificate,confidence=weak",
+            "mechanism=tls-version-refused,confidence=weak",
+            "mechanism=tls-alert-access-denied,confidence=strong",
+            "mechanism=tls-alert-unrecognized-name,confidence=weak",
+            "mechanism=tls-client-gave-up-on-certificate,confidence=weak",
             "finding,code=AFS211",
             "finding,code=AFS212",
         ],
@@ -317,9 +319,9 @@ fn each_case_shows_what_it_is_for() {
     check(
         "proxy-refused",
         &[
-            "signature=proxy-refused,confidence=certain",
-            "signature=proxy-refused,confidence=strong",
-            "signature=proxy-auth-required,confidence=weak",
+            "mechanism=proxy-refused,confidence=certain",
+            "mechanism=proxy-refused,confidence=strong",
+            "mechanism=proxy-auth-required,confidence=weak",
             "finding,code=AFS221",
             "finding,code=AFS222",
         ],
@@ -332,26 +334,26 @@ fn each_case_shows_what_it_is_for() {
             "it worked later, from 2026-01-05T08:02:00",
         ],
     );
-    check("proxy-socks-refused", &["signature=proxy-refused,confidence=certain", "finding,code=AFS221"]);
-    check("captive-portal", &["signature=captive-portal,confidence=certain", "finding,code=AFS223"]);
+    check("proxy-socks-refused", &["mechanism=proxy-refused,confidence=certain", "finding,code=AFS221"]);
+    check("captive-portal", &["mechanism=captive-portal,confidence=certain", "finding,code=AFS223"]);
     check("dns-error", &["finding,code=AFS308", "finding,code=AFS303"]);
     check("dns-nxdomain", &["finding,code=AFS301"]);
     check(
         "dns-blocked",
         &[
-            "code=AFS302,severity=high,client_ip=10.1.0.4,subject=refused.afs.azure.net",
-            "code=AFS304,severity=medium,client_ip=10.1.0.4,subject=empty.file.core.windows.net",
-            "code=AFS305,severity=high,client_ip=10.1.0.4,subject=silent.afs.azure.net",
-            "code=AFS306,severity=high,client_ip=10.1.0.4,subject=zero.file.core.windows.net",
-            "code=AFS306,severity=high,client_ip=10.1.0.4,subject=loop.file.core.windows.net",
-            "code=AFS307,severity=medium,client_ip=10.1.0.4,subject=login.microsoftonline.com",
-            "code=AFS310,severity=high,client_ip=10.1.0.4,subject=twice.afs.azure.net",
+            "code=AFS302,severity=high,client_ip=10.1.0.4,target=refused.afs.azure.net",
+            "code=AFS304,severity=medium,client_ip=10.1.0.4,target=empty.file.core.windows.net",
+            "code=AFS305,severity=high,client_ip=10.1.0.4,target=silent.afs.azure.net",
+            "code=AFS306,severity=high,client_ip=10.1.0.4,target=zero.file.core.windows.net",
+            "code=AFS306,severity=high,client_ip=10.1.0.4,target=loop.file.core.windows.net",
+            "code=AFS307,severity=medium,client_ip=10.1.0.4,target=login.microsoftonline.com",
+            "code=AFS310,severity=high,client_ip=10.1.0.4,target=twice.afs.azure.net",
         ],
     );
-    check("site-blocked", &["service=Azure File Sync in West Europe,need=required,state=seen-blocked"]);
+    check("site-blocked", &["service=Azure File Sync in West Europe,level=required,state=blocked"]);
     check(
         "site-not-observed",
-        &["service=Azure File Sync in West Europe,need=required,state=not-seen,count=0,note=expected: "],
+        &["service=Azure File Sync in West Europe,level=required,state=not-seen,count=0,note=expected: "],
     );
 }
 
@@ -363,7 +365,7 @@ fn what_is_innocent_is_no_finding() {
         let rows = std::fs::read_to_string(path).unwrap();
         for subject in innocent {
             let accused =
-                |row: &str| row.starts_with("finding,") && row.contains(&format!("subject={subject},"));
+                |row: &str| row.starts_with("finding,") && row.contains(&format!("target={subject},"));
             assert!(!rows.lines().any(accused), "{case}: {subject}\n{rows}");
             let seen = subject.split(':').all(|part| rows.contains(part));
             assert!(seen, "{case}: {subject} is not there\n{rows}");
@@ -400,7 +402,7 @@ fn a_site_that_works_has_no_findings() {
     let rows = std::fs::read_to_string(path).unwrap();
     assert!(!rows.contains("finding"), "{rows}");
     assert!(
-        rows.contains("destination=documented,port=documented,outcome=ok"),
+        rows.contains("destination_verdict=documented,port_verdict=documented,outcome=ok"),
         "a status check on port 80\n{rows}"
     );
 }
@@ -488,9 +490,9 @@ fn a_site_file_says_what_is_expected() {
     for expected in [
         "\"code\":\"AFS403\"",
         "othertenant.blob.core.windows.net",
-        "\"state\":\"seen-ok\"",
-        "\"state\":\"seen-blocked\"",
-        "\"state\":\"not-seen\"",
+        "\"state\":\"reached\"",
+        "\"state\":\"blocked\"",
+        "\"state\":\"not-observed\"",
     ] {
         assert!(rows.contains(expected), "no {expected} in\n{rows}");
     }

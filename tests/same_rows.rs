@@ -83,8 +83,8 @@ fn rows(captures: &[PathBuf]) -> Vec<String> {
     let row = |line: &str| {
         let mut row: serde_json::Map<String, Json> = serde_json::from_str(line).unwrap();
         row.retain(|key, _| !place(key));
-        // A finding's sentence ends in the frames that prove it.
-        if let Some(Json::String(sentence)) = row.get_mut("sentence") {
+        // A finding's message ends in the frames that prove it.
+        if let Some(Json::String(sentence)) = row.get_mut("message") {
             let end = sentence.rfind("; frame ").unwrap_or(sentence.len());
             sentence.truncate(end);
         }
@@ -309,7 +309,7 @@ fn segments_may_be_cut_joined_and_shuffled() {
         let without = |row: String| {
             let mut row: serde_json::Map<String, Json> = serde_json::from_str(&row).unwrap();
             for column in
-                ["packets_to_server", "packets_to_client", "first_seen", "last_seen", "time", "sentence"]
+                ["packets_to_server", "packets_to_client", "first_seen", "last_seen", "time", "message"]
             {
                 row.remove(column);
             }

@@ -156,7 +156,7 @@ fn findings(capture: &Capture, site: &str, beside: &[(&str, &str)]) -> Vec<Strin
     let records = records(&analyze(capture, site, beside));
     let of_kind = records.iter().filter(|record| record["record"] == "finding");
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    of_kind.map(|record| format!("{} {}", text(&record["code"]), text(&record["subject"]))).collect()
+    of_kind.map(|record| format!("{} {}", text(&record["code"]), text(&record["target"]))).collect()
 }
 
 fn check(capture: &Capture, site: &str, expected: &[&str]) {
@@ -259,16 +259,19 @@ fn ports_between_roles_are_judged() {
     let mut ntp = Capture::new();
     ntp.udp((SERVER, 50000), ("10.1.9.9", 123), &[0x23; 48]);
     let output = records(&analyze(&ntp, time, &[]));
-    assert_eq!((&output[0]["destination"], &output[0]["port"]), (&"documented".into(), &"documented".into()));
+    assert_eq!(
+        (&output[0]["destination_verdict"], &output[0]["port_verdict"]),
+        (&"documented".into(), &"documented".into())
+    );
 }
 
 #[test]
 fn evidence_says_when_a_row_was_not_met_as_printed() {
     let rules = |capture: &Capture, site: &str| {
         let row = records(&analyze(capture, site, &[])).remove(0);
-        let rules = row["rules"].as_array().cloned().unwrap_or_default();
+        let rules = row["references"].as_array().cloned().unwrap_or_default();
         let rules: Vec<&str> = rules.iter().map(|rule| rule.as_str().unwrap()).collect();
-        (row["port"].as_str().unwrap().to_owned(), rules.join(";"))
+        (row["port_verdict"].as_str().unwrap().to_owned(), rules.join(";"))
     };
     let old = "[rules]\ndocuments = [\"azure-stack-hci@2022-04-28\"]\n";
     let tls = |name: &str| Capture::new().tls("52.1.2.3", name);
@@ -305,7 +308,7 @@ fn findings_cite_what_they_are_judged_by() {
     let cited = |capture: &Capture, site: &str, code: &str| {
         let records = records(&analyze(capture, site, &[]));
         let found = records.iter().find(|record| record["code"] == code).unwrap().clone();
-        ["rule", "document"].map(|cell| found[cell].to_string())
+        ["references", "documents"].map(|cell| found[cell].to_string())
     };
     let stranger = Capture::new().tls("203.0.113.9", "backup.vendor.example");
     let [rule, document] = cited(&stranger, WEST_US, "AFS101");
@@ -335,7 +338,7 @@ fn exceptions_hold_until_their_last_day() {
     check(&capture, "", &["AFS101 backup.vendor.example"]);
     check(&capture, &allow("2026-07-20"), &[]);
     let row = &records(&analyze(&capture, &allow("2026-07-20"), &[]))[0];
-    assert_eq!((&row["destination"], &row["port"]), (&"site-approved".into(), &"443".into()));
+    assert_eq!((&row["destination_verdict"], &row["port_verdict"]), (&"site-approved".into(), &"443".into()));
     let subject = "[[allow]] *.vendor.example, line 1";
     let expired = ["AFS101 backup.vendor.example", &format!("AFS451 {subject}")];
     check(&capture, &allow("2026-07-19"), &expired);
@@ -392,10 +395,10 @@ fn service_tags_speak_for_addresses() {
     assert_eq!(ours["address_evidence"], "row-tag");
     let nameless = flow("52.1.2.9");
     assert_eq!(
-        (&nameless["destination"], &nameless["name_source"]),
+        (&nameless["destination_verdict"], &nameless["name_source"]),
         (&"documented".into(), &"service-tag".into())
     );
-    assert_eq!(flow("52.7.7.7")["destination"], "unidentified");
+    assert_eq!(flow("52.7.7.7")["destination_verdict"], "unidentified");
     let found = findings(&capture, site, &beside);
     assert_eq!(found, ["AFS471 eastus01.afs.azure.net", "AFS106 52.7.7.7", "AFS472 graph.microsoft.com"]);
     let old = "[service-tags]\nfile = \"ServiceTags_Public_20260101.json\"\n";
@@ -423,9 +426,9 @@ fn needs_are_listed() {
     let records = records(&analyze(&capture, &site, &[]));
     let needs: Vec<&Value> = records.iter().filter(|record| record["record"] == "requirement").collect();
     assert_eq!(needs[0]["service"], "Azure File Sync in West US");
-    assert_eq!(needs[0]["state"], "seen-ok", "a legacy name will do: {}", needs[0]);
-    assert!(needs.iter().skip(1).all(|need| need["state"] == "not-seen"));
-    assert!(needs.iter().all(|need| !need["rule"].as_array().unwrap().is_empty()));
+    assert_eq!(needs[0]["state"], "reached", "a legacy name will do: {}", needs[0]);
+    assert!(needs.iter().skip(1).all(|need| need["state"] == "not-observed"));
+    assert!(needs.iter().all(|need| !need["references"].as_array().unwrap().is_empty()));
 }
 
 #[test]
@@ -437,12 +440,12 @@ fn what_is_not_the_sites_satisfies_no_need() {
     };
     let accounts = format!("{WEST_US}storage-accounts = [\"contosofs\"]\n");
     let storage = |name: &str| state(&accounts, name, "Azure Storage: *.core.windows.net");
-    assert_eq!(storage("contosofs.file.core.windows.net"), "seen-ok");
-    assert_eq!(storage("stranger.file.core.windows.net"), "not-seen");
+    assert_eq!(storage("contosofs.file.core.windows.net"), "reached");
+    assert_eq!(storage("stranger.file.core.windows.net"), "not-observed");
     let new = "[site]\nproducts = [\"azure-file-sync\"]\n[azure-file-sync]\nregion = \"Italy North\"\n";
     let sync = |name: &str| state(new, name, "Azure File Sync: *.afs.azure.net");
-    assert_eq!(sync("italynorth01.afs.azure.net"), "seen-ok");
-    assert_eq!(sync("westus01.afs.azure.net"), "not-seen");
+    assert_eq!(sync("italynorth01.afs.azure.net"), "reached");
+    assert_eq!(sync("westus01.afs.azure.net"), "not-observed");
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn check(more: &[&str]) {
                 made.dns.iter().any(|row| {
                     row["query_name"] == name
                         && (v6 || row["client_ip"] == truth["client_ip"])
-                        && row["resolved"].split(';').any(|address| address == truth["server_ip"])
+                        && row["resolved_addresses"].split(';').any(|address| address == truth["server_ip"])
                 })
             };
             assert!(answers.contains(&dns_name.as_str()), "{truth:?}");
@@ -123,7 +123,7 @@ fn check(more: &[&str]) {
             let to_resolver = truth["server_port"] == "53";
             assert!(to_resolver || told(dns_name) && told(&row["dns_name"]), "{truth:?}: {row:?}");
         }
-        let outcome = format!("{} {}", row["outcome"], row["signature"]);
+        let outcome = format!("{} {}{}", row["outcome"], row["mechanism"], row["inconclusive_reason"]);
         assert!(outcomes(&truth["outcome"]).contains(&outcome.trim_end()), "{outcome}: {truth:?}");
         assert_eq!(row["vlan"], truth["vlan"].replace('/', ";"), "{truth:?}");
         let counted =

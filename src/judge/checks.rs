@@ -171,6 +171,7 @@ fn sign<'a>(seen: &'a Seen<'_>, code: &'static str) -> Sign<'a> {
         },
         client: Some(seen.row.client.address),
         subject: subject(seen, code),
+        server: Some(seen.row.server),
         flow: Some(seen.row.flow_id),
         frames: &seen.row.evidence,
         time: seen.row.first_seen,

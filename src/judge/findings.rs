@@ -82,6 +82,8 @@ pub(super) struct Sign<'a> {
     pub(super) confidence: Option<Confidence>,
     pub(super) client: Option<Address>,
     pub(super) subject: Subject<'a>,
+    /// The destination of the flow that adds it.
+    pub(super) server: Option<Endpoint>,
     pub(super) flow: Option<u64>,
     pub(super) frames: &'a [FrameRef],
     pub(super) time: Time,
@@ -283,6 +285,11 @@ fn first_row(key: &Key, sign: &Sign<'_>, sentence: String, texts: &mut Texts) ->
         confidence: sign.confidence,
         client: sign.client,
         subject: key.about.text(),
+        name: match &key.about {
+            About::Name(name) => Some(Arc::clone(name)),
+            About::Address(_) | About::Service(_) | About::Text(_) => None,
+        },
+        server: sign.server,
         sentence,
         count: 1,
         first_seen: sign.time,

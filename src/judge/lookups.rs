@@ -329,6 +329,7 @@ impl Doubt {
             confidence: Some(self.confidence),
             client: Some(client),
             subject: Subject::Name(&self.known.name),
+            server: None,
             flow: None,
             frames: std::slice::from_ref(frame),
             time: *time,

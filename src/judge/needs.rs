@@ -131,26 +131,30 @@ impl Seen {
 fn row(needs: &Needs, need: &Requirement, met: Met, rules: &RuleSet, watched: u64) -> RequirementRow {
     let [ok, blocked, unclear] = met.outcomes;
     let state = match (ok, blocked) {
-        (0, 0) => RequirementState::NotSeen,
-        (0, _) => RequirementState::SeenBlocked,
-        _ => RequirementState::SeenOk,
+        (0, 0) => RequirementState::NotObserved,
+        (0, _) => RequirementState::Blocked,
+        (_, 0) => RequirementState::Reached,
+        _ => RequirementState::PartlyBlocked,
     };
     let quoted = quote(rules, need.rules.iter().copied());
     let mut printed: Vec<String> = need.rules.iter().map(|id| rules.rule(*id).subject()).collect();
     printed.dedup();
     let own = need.region.as_deref().map(region_word) == needs.own_region;
     let note = match state {
-        RequirementState::SeenOk if blocked > 0 => format!("{blocked} of the flows look blocked"),
-        RequirementState::SeenOk | RequirementState::SeenBlocked => String::new(),
-        RequirementState::NotSeen if unclear > 0 => {
+        RequirementState::PartlyBlocked => {
+            let verb = if blocked == 1 { "looks" } else { "look" };
+            format!("{blocked} of {} flows {verb} blocked", ok + blocked + unclear)
+        }
+        RequirementState::Reached | RequirementState::Blocked => String::new(),
+        RequirementState::NotObserved if unclear > 0 => {
             "tried, and the capture does not show what came of it".into()
         }
-        RequirementState::NotSeen
+        RequirementState::NotObserved
             if needs.has_gateway && need.rules.iter().any(|id| rules.rule(*id).arc_gateway) =>
         {
             "the site's Arc gateway may carry it in its tunnel: not seen is no sign".to_owned()
         }
-        RequirementState::NotSeen => {
+        RequirementState::NotObserved => {
             let said = need.rules.iter().filter_map(|id| {
                 let rule = rules.rule(*id);
                 let sentence = format!("{}/{}", rule.document.short, rule.see.as_deref().unwrap_or_default());
@@ -165,6 +169,7 @@ fn row(needs: &Needs, need: &Requirement, met: Met, rules: &RuleSet, watched: u6
         service: need.what.clone(),
         printed: printed.join(";"),
         need: need.need.word().to_owned(),
+        server: None,
         state,
         count: ok + blocked + unclear,
         first_seen: met.seen.map(|(first, _)| first),

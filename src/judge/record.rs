@@ -112,14 +112,16 @@ words! {
 }
 
 words! {
-    /// Whether a documented row that the site needs was reached.
+    /// Whether a documented endpoint that the site needs was reached.
     RequirementState {
-        /// Reached, and answered.
-        SeenOk => "seen-ok",
-        /// Tried, and it looks blocked.
-        SeenBlocked => "seen-blocked",
-        /// Not tried in this capture.
-        NotSeen => "not-seen",
+        /// Every attempt whose outcome is known got through.
+        Reached => "reached",
+        /// Every attempt whose outcome is known looks blocked.
+        Blocked => "blocked",
+        /// Some attempts got through, and others look blocked.
+        PartlyBlocked => "partly-blocked",
+        /// No attempt whose outcome is known.
+        NotObserved => "not-observed",
     }
 }
 
@@ -263,6 +265,10 @@ pub struct FindingRow {
     pub client: Option<Address>,
     /// The destination: its name, else its address.
     pub subject: String,
+    /// The destination's name, where it has one.
+    pub name: Option<Arc<HostName>>,
+    /// The destination in the first flow.
+    pub server: Option<Endpoint>,
     /// One sentence of cause.
     pub sentence: String,
     /// How many flows or answers.
@@ -299,6 +305,8 @@ pub struct RequirementRow {
     pub printed: String,
     /// Whether it must be seen: `required`, `recommended`, …
     pub need: String,
+    /// The audited server; none for the site as a whole.
+    pub server: Option<Address>,
     /// Whether it was reached.
     pub state: RequirementState,
     /// How many flows.

@@ -118,6 +118,7 @@ impl Revocation {
                     }),
                     client: Some(client),
                     subject: Subject::Text("PKI"),
+                    server: None,
                     flow: Some(stopped.flow),
                     frames: std::slice::from_ref(&stopped.frame),
                     time: stopped.time,

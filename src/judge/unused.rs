@@ -66,6 +66,7 @@ pub(super) fn finish<'a, I: Iterator<Item = (Address, &'a Given)>>(
             confidence: Some(Confidence::Weak),
             client: Some(client),
             subject: Subject::Name(&asked.known.name),
+            server: None,
             flow: None,
             frames: std::slice::from_ref(&frame),
             time: last,

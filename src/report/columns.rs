@@ -12,8 +12,10 @@ use crate::flow::community_id;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
+use crate::judge::Outcome;
 use crate::judge::PageField;
 use crate::judge::RequirementRow;
+use crate::judge::explanation;
 use crate::read::Answer;
 use crate::read::AnswerData;
 
@@ -128,21 +130,23 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.number(row.bytes[0]);
     "bytes_to_client", "payload bytes that the server sent, as long as they were on the wire",
         |row, _, cell| cell.number(row.bytes[1]);
-    "destination", "verdict: `documented`, `documented-broad`, `site-approved`, `unexpected`, `unidentified`; empty where the flow is not judged",
+    "destination_verdict", "`documented`, `documented-broad`, `site-approved`, `unexpected`, `unidentified`; empty where the flow is not judged",
         |row, _, cell| cell.word(row.destination.map_or("", |verdict| verdict.as_str()));
-    "port", "verdict: `443`, `documented`, `not-443`; empty where the flow is not judged",
+    "port_verdict", "`443`, `documented`, `not-443`; empty where the flow is not judged",
         |row, _, cell| cell.word(row.port.map_or("", |verdict| verdict.as_str()));
     "outcome", "`ok`, `blocked-looking`, `inconclusive`",
         |row, _, cell| cell.word(row.outcome.as_str());
-    "signature", "how it was stopped, or why the outcome is inconclusive",
-        |row, _, cell| cell.word(row.signature);
+    "mechanism", "how the flow was blocked, where it is blocked-looking; `afs-audit explain MECHANISM` says more",
+        |row, _, cell| if row.outcome == Outcome::BlockedLooking { cell.word(row.signature) };
+    "inconclusive_reason", "why the outcome is inconclusive",
+        |row, _, cell| if row.outcome == Outcome::Inconclusive { cell.word(row.signature) };
     "confidence", "how sure that is: `weak`, `strong`, `certain`",
         |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
     "products", "products that document the destination",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.products), Origin::Ours);
-    "rules", "rules that allow it, most specific first; `(as meant)` behind one that prints another name, `(port as meant)` another port, `(placeholder)` a word for which the site file has no value",
+    "references", "documented rows that allow it, most specific first; `(as meant)` behind one that prints another name, `(port as meant)` another port, `(placeholder)` a word for which the site file has no value",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.rules), Origin::Ours);
-    "documents", "documents that hold these rules",
+    "documents", "documents that hold these rows",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.documents), Origin::Ours);
     "findings", "codes of the findings that the flow takes part in",
         |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code));
@@ -154,7 +158,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), Origin::Stranger);
     "address_evidence", "what the service tags say of a documented name: `row-tag` (the address is in a tag that belongs to its row), `other-tag`, `no-tag`; empty where they say nothing",
         |row, _, cell| cell.word(row.address_evidence);
-    "stage", "where a connection that was not answered stopped, `>`, and what ended it, after the vocabulary of passive detection of connection tampering: `syn>rst+ack`, `psh>nothing`",
+    "tampering_stage", "where a connection that was not answered stopped, `>`, and what ended it, after the vocabulary of passive detection of connection tampering: `syn>rst+ack`, `psh>nothing`",
         |row, _, cell| cell.word(row.stage.unwrap_or_default());
     "http_status", "status of the last response in plain HTTP, be it a page or a proxy's answer to CONNECT",
         |row, _, cell| if let Some(status) = row.http.as_ref().and_then(|http| http.status) { cell.number(status) };
@@ -191,7 +195,7 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
         |row, _, cell| if let Some(code) = row.resolution.rcode { cell.word(&registry::rcode(code)) };
     "answers", "the answer section in wire order, each as `TYPE=value`, then addresses sent along for hosts that it names",
         |row, _, cell| cell.list(&row.resolution.answers, answer);
-    "resolved", "addresses that the answers lead to from the name asked for",
+    "resolved_addresses", "addresses that the answers lead to from the name asked for",
         |row, _, cell| cell.list(&row.resolved, |cell, address| cell.address(*address));
     "client_port", "the client's port",
         |row, _, cell| port(row.protocol, row.client.port, cell);
@@ -224,15 +228,25 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
 const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "code", "stable code; `afs-audit explain CODE` says more",
         |row, _, cell| cell.word(row.code);
+    "title", "what the code stands for, in a few words",
+        |row, _, cell| cell.text(explanation(row.code).map_or("", |known| known.title), Origin::Ours);
     "severity", "`info`, `low`, `medium`, `high`",
         |row, _, cell| cell.word(row.severity.as_str());
-    "confidence", "how sure it is: `weak`, `strong`, `certain`",
+    "confidence", "confidence in the finding: `weak`, `strong`, `certain`",
         |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
-    "client_ip", "the audited host",
+    "audited_host", "the audited host",
         |row, _, cell| if let Some(address) = row.client { cell.address(address) };
-    "subject", "the destination: its name, else its address",
+    "target", "what the finding is about: a name, an address, or a service as `address:port`",
         |row, _, cell| cell.text(&row.subject, Origin::Stranger);
-    "count", "how many flows or answers",
+    "name", "name of the destination, where it has one",
+        |row, _, cell| name(row.name.as_deref(), cell);
+    "server_ip", "address of the destination in the first flow",
+        |row, _, cell| if let Some(server) = row.server { cell.address(server.address) };
+    "server_port", "port of the destination in the first flow",
+        |row, _, cell| if let Some(server) = row.server { cell.number(server.port) };
+    "mechanism", "how the flows were blocked, where they are blocked-looking",
+        |row, _, cell| cell.word(row.mechanism);
+    "count", "number of flows or DNS responses",
         |row, _, cell| cell.number(row.count);
     "first_seen", "first time, UTC",
         |row, _, cell| cell.time(row.first_seen);
@@ -240,48 +254,48 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
         |row, _, cell| cell.time(row.last_seen);
     "flows", "numbers of the first flows (`flow_id`), at most ten",
         |row, _, cell| cell.list(&row.flows, |cell, flow| cell.number(*flow));
-    "sentence", "the cause in one sentence",
+    "message", "the cause, in one sentence",
         |row, _, cell| cell.text(&row.sentence, Origin::Stranger);
-    "frames", "the first frames that prove it, at most ten; with the input's name in front where it is not `file`",
-        |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
-    "rule", "rules that say so",
-        |row, _, cell| cell.joined(&row.rules, Origin::Stranger);
-    "document", "documents that hold these rules",
-        |row, _, cell| cell.joined(&row.documents, Origin::Stranger);
-    "action", "what to do",
+    "recommendation", "what to do",
         |row, _, cell| cell.text(row.action, Origin::Stranger);
     "file", "input that holds the first of the frames",
         |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), Origin::Stranger) };
-    "signature", "how it was stopped, for what looks blocked",
-        |row, _, cell| cell.word(row.mechanism);
+    "frames", "the first frames that prove it, at most ten; with the input's name in front where it is not `file`",
+        |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
+    "references", "documented rows and statements that say so",
+        |row, _, cell| cell.joined(&row.rules, Origin::Stranger);
+    "documents", "documents that hold them",
+        |row, _, cell| cell.joined(&row.documents, Origin::Stranger);
 };
 
 /// `requirements.csv`.
 const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
-    "rule", "ids of the documented rows, each of which satisfies the need",
+    "references", "ids of the documented rows, each of which satisfies the requirement",
         |row, _, cell| cell.joined(&row.rule, Origin::Stranger);
-    "document", "documents that hold them",
+    "documents", "documents that hold them",
         |row, _, cell| cell.joined(&row.document, Origin::Stranger);
-    "service", "what the row is for",
+    "service", "what the endpoint is for",
         |row, _, cell| cell.text(&row.service, Origin::Stranger);
-    "printed", "name or pattern as the document prints it",
+    "documented_as", "name or pattern, as the document prints it",
         |row, _, cell| cell.joined(&row.printed, Origin::Stranger);
-    "need", "whether it must be seen",
+    "level", "`required`, `recommended`, `optional`, `install-time`, `legacy`",
         |row, _, cell| cell.text(&row.need, Origin::Stranger);
-    "state", "`seen-ok`, `seen-blocked`, `not-seen`",
+    "server", "the audited server; empty for the site as a whole",
+        |row, _, cell| if let Some(server) = row.server { cell.address(server) };
+    "state", "`reached`, `blocked`, `partly-blocked`, `not-observed`",
         |row, _, cell| cell.word(row.state.as_str());
-    "count", "how many flows",
+    "count", "number of flows",
         |row, _, cell| cell.number(row.count);
     "first_seen", "first time, UTC",
         |row, _, cell| if let Some(time) = row.first_seen { cell.time(time) };
     "last_seen", "last time, UTC",
         |row, _, cell| if let Some(time) = row.last_seen { cell.time(time) };
-    "frames", "the first frames that show it; with the input's name in front where it is not `file`",
-        |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
-    "note", "why it may not have been seen, and the like",
-        |row, _, cell| cell.text(&row.note, Origin::Stranger);
     "file", "input that holds the first of the frames",
         |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), Origin::Stranger) };
+    "frames", "the first frames that show it; with the input's name in front where it is not `file`",
+        |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
+    "note", "what the state means where it is not `reached`",
+        |row, _, cell| cell.text(&row.note, Origin::Stranger);
 };
 
 fn first_file(frames: &[crate::base::FrameRef]) -> FileId {
@@ -365,16 +379,17 @@ mod tests {
             "flow_id, community_id, file, first_frame, last_frame, first_seen, last_seen, transport, client_ip,
              client_port, server_ip, server_port, vlan, tunnel, app, name, name_source, sni, dns_name, alpn,
              tls_version, ech, certificate_issuer, packets_to_server, packets_to_client, bytes_to_server,
-             bytes_to_client, destination, port, outcome, signature, confidence, products, rules, documents,
-             findings, evidence_frames",
+             bytes_to_client, destination_verdict, port_verdict, outcome, mechanism, inconclusive_reason, confidence,
+             products, references, documents, findings, evidence_frames",
         );
         check::<DnsRow>(
-            "file, frame, time, client_ip, resolver_ip, transport, query_name, query_type, rcode, answers, resolved",
+            "file, frame, time, client_ip, resolver_ip, transport, query_name, query_type, rcode, answers,
+             resolved_addresses",
         );
         check::<FindingRow>(
-            "code, severity, confidence, client_ip, subject, count, first_seen, last_seen, flows, sentence, frames,
-             rule, document, action",
+            "code, title, severity, confidence, audited_host, target, name, server_ip, server_port, mechanism, count,
+             first_seen, last_seen, flows, message, recommendation, file, frames, references, documents",
         );
-        check::<RequirementRow>("rule, document, service, printed, need, state, count");
+        check::<RequirementRow>("references, documents, service, documented_as, level, server, state, count");
     }
 }

@@ -32,7 +32,7 @@ pub struct RunFacts {
     /// The findings, in the order of their rows.
     pub findings: FindingRows,
     /// Documented rows that the site needs, in the order of `RequirementState::ALL`.
-    pub requirements: [u64; 3],
+    pub requirements: [u64; 4],
     /// The needs themselves.
     pub needs: Vec<RequirementRow>,
     /// What makes the judgement less sure, a sentence each.

@@ -84,9 +84,10 @@ struct Tool {
 
 #[derive(Debug, Serialize)]
 struct Requirements {
-    seen_ok: u64,
-    seen_blocked: u64,
-    not_seen: u64,
+    reached: u64,
+    blocked: u64,
+    partly_blocked: u64,
+    not_observed: u64,
 }
 
 /// What a reader of the tables must know to take them apart again.
@@ -105,7 +106,7 @@ pub const FEATURES: &[&str] = if cfg!(feature = "live") { &["live"] } else { &[]
 impl<'a> Manifest<'a> {
     /// The manifest of a run that left `outputs`.
     pub fn new(facts: &'a RunFacts, run: &'a Run, outputs: &'a [Output]) -> Manifest<'a> {
-        let [seen_ok, seen_blocked, not_seen] = facts.requirements;
+        let [reached, blocked, partly_blocked, not_observed] = facts.requirements;
         Manifest {
             manifest: 1,
             tool: Tool { name: TOOL, version: env!("CARGO_PKG_VERSION"), features: FEATURES },
@@ -123,7 +124,7 @@ impl<'a> Manifest<'a> {
             accounting: &facts.accounting,
             bounds: &facts.bounds,
             tally: &facts.tally,
-            requirements: Requirements { seen_ok, seen_blocked, not_seen },
+            requirements: Requirements { reached, blocked, partly_blocked, not_observed },
             statistics: &facts.statistics,
             csv: Format {
                 time_zone: "UTC",

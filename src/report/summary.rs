@@ -30,8 +30,8 @@ use crate::judge::explanation;
 
 /// Needs that a person wants to see by name.
 fn is_shown(row: &RequirementRow) -> bool {
-    row.state == RequirementState::SeenBlocked
-        || (row.state == RequirementState::NotSeen && row.need == "required")
+    matches!(row.state, RequirementState::Blocked | RequirementState::PartlyBlocked)
+        || (row.state == RequirementState::NotObserved && row.need == "required")
 }
 
 const STRONG: Style = Style::new().bold();
@@ -261,18 +261,21 @@ impl Summary<'_> {
 
     /// What the site needs, as far as it was seen.
     fn requirements(&self, out: &mut dyn Write) -> io::Result<()> {
-        let [ok, blocked, not_seen] = self.facts.requirements;
-        if ok + blocked + not_seen == 0 {
+        let [ok, blocked, partly, not_seen] = self.facts.requirements;
+        if ok + blocked + partly + not_seen == 0 {
             return Ok(());
         }
-        let style = if blocked > 0 { BAD } else { Style::new() };
+        let style = if blocked + partly > 0 { BAD } else { Style::new() };
         writeln!(out)?;
-        write!(out, "{STRONG}endpoints that the site needs{STRONG:#}: {} seen, ", grouped(ok))?;
-        write!(out, "{style}{} seen blocked{style:#}, ", grouped(blocked))?;
-        writeln!(out, "{} not seen", grouped(not_seen))?;
+        write!(out, "{STRONG}required endpoints{STRONG:#}: {} reached, ", grouped(ok))?;
+        write!(out, "{style}{} blocked{style:#}, ", grouped(blocked))?;
+        if partly > 0 {
+            write!(out, "{style}{} partly blocked{style:#}, ", grouped(partly))?;
+        }
+        writeln!(out, "{} not observed", grouped(not_seen))?;
         // Regional instances always; of the rest what is required and was not reached, blocked before unseen.
         let mut rows: Vec<&RequirementRow> = self.facts.needs.iter().filter(|row| is_shown(row)).collect();
-        rows.sort_by_key(|row| row.state != RequirementState::SeenBlocked);
+        rows.sort_by_key(|row| row.state != RequirementState::Blocked);
         let shown = self.at_most(8, rows.len());
         // What most rows have in common is said once, below them.
         let common = rows
@@ -280,7 +283,7 @@ impl Summary<'_> {
             .map(|row| row.note.as_str())
             .max_by_key(|note| rows.iter().filter(|row| row.note == *note && !note.is_empty()).count());
         for row in rows.iter().take(shown) {
-            let style = if row.state == RequirementState::SeenBlocked { BAD } else { Style::new() };
+            let style = if row.state == RequirementState::Blocked { BAD } else { Style::new() };
             self.line(out, style, &format!("  {:<13}{}", row.state.as_str(), row.service))?;
             if !row.note.is_empty() && Some(row.note.as_str()) != common {
                 self.wrapped(out, "               ", Style::new(), &row.note)?;

@@ -215,8 +215,8 @@ mod tests {
                 ("tls_version", "TLS 1.3"),
                 ("ech", ""),
                 ("packets_to_client", "9"),
-                ("destination", "documented"),
-                ("port", "443"),
+                ("destination_verdict", "documented"),
+                ("port_verdict", "443"),
                 ("findings", "AFS107"),
                 ("evidence_frames", "3;4;office2.pcapng#2"),
             ],
@@ -250,7 +250,7 @@ mod tests {
                 ("query_type", "A"),
                 ("rcode", "NOERROR"),
                 ("answers", "CNAME=edge.example;A=20.60.0.4;TYPE65280=# 1 3b\\x3b;HTTPS=1 . alpn=h2"),
-                ("resolved", "20.60.0.4"),
+                ("resolved_addresses", "20.60.0.4"),
                 ("extended_error", "15 Blocked: by policy"),
                 ("query_count", "2"),
                 ("truncated", ""),
@@ -265,7 +265,7 @@ mod tests {
         resolution.rcode = None;
         resolution.answers.clear();
         row.resolved.clear();
-        check(row, &[("rcode", ""), ("answers", ""), ("resolved", ""), ("frame", "2")]);
+        check(row, &[("rcode", ""), ("answers", ""), ("resolved_addresses", ""), ("frame", "2")]);
     }
 
     #[test]
@@ -277,13 +277,13 @@ mod tests {
                 ("severity", "high"),
                 ("frames", "3;5"),
                 ("flows", "7;8"),
-                ("document", "azure-file-sync@2019-06-24"),
+                ("documents", "azure-file-sync@2019-06-24"),
                 ("file", "office.pcapng"),
             ],
         );
         check(
             test_support::requirement(),
-            &[("state", "not-seen"), ("first_seen", ""), ("frames", ""), ("file", "")],
+            &[("state", "not-observed"), ("first_seen", ""), ("frames", ""), ("file", "")],
         );
     }
 

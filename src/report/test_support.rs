@@ -142,6 +142,8 @@ pub(crate) fn finding() -> FindingRow {
         confidence: Some(Confidence::Strong),
         client: Some(CLIENT),
         subject: "kailani1.one.microsoft.com".into(),
+        name: None,
+        server: Some(Endpoint { address: SERVER, port: 443 }),
         sentence:
             "10.1.0.4 sent the same SYN 4 times to kailani1.one.microsoft.com:443, and nothing came back"
                 .into(),
@@ -163,7 +165,8 @@ pub(crate) fn requirement() -> RequirementRow {
         service: "sync service, West US".into(),
         printed: "kailani1.one.microsoft.com".into(),
         need: "required".into(),
-        state: RequirementState::NotSeen,
+        server: None,
+        state: RequirementState::NotObserved,
         count: 0,
         first_seen: None,
         last_seen: None,
@@ -222,7 +225,7 @@ pub(crate) fn facts() -> RunFacts {
             ..Tally::default()
         },
         findings: vec![Box::new(finding()), Box::new(finding())],
-        requirements: [12, 1, 3],
+        requirements: [12, 1, 0, 3],
         bounds: vec!["more than 1,000,000 flows at once: 12 were closed early".into()],
         documents: vec![Document { id: "azure-file-sync@2019-06-24".into(), sha256: "00".into() }],
         ..RunFacts::default()
