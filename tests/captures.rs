@@ -278,9 +278,9 @@ fn each_case_shows_what_it_is_for() {
     check(
         "site-us-government",
         &[
-            "code=AFS401,severity=high,client_ip=10.1.0.4,target=usgovtexas01.afs.azure.us",
-            "code=AFS403,severity=high,client_ip=10.1.0.4,target=stranger.file.core.usgovcloudapi.net",
-            "code=AFS101,severity=medium,client_ip=10.1.0.4,target=westeurope01.afs.azure.net",
+            "code=AFS401,severity=high,audited_host=10.1.0.4,target=usgovtexas01.afs.azure.us",
+            "code=AFS403,severity=high,audited_host=10.1.0.4,target=stranger.file.core.usgovcloudapi.net",
+            "code=AFS101,severity=medium,audited_host=10.1.0.4,target=westeurope01.afs.azure.net",
         ],
     );
     check("site-new-region", &["code=AFS402,severity=info", "code=AFS401,severity=high"]);
@@ -341,13 +341,13 @@ fn each_case_shows_what_it_is_for() {
     check(
         "dns-blocked",
         &[
-            "code=AFS302,severity=high,client_ip=10.1.0.4,target=refused.afs.azure.net",
-            "code=AFS304,severity=medium,client_ip=10.1.0.4,target=empty.file.core.windows.net",
-            "code=AFS305,severity=high,client_ip=10.1.0.4,target=silent.afs.azure.net",
-            "code=AFS306,severity=high,client_ip=10.1.0.4,target=zero.file.core.windows.net",
-            "code=AFS306,severity=high,client_ip=10.1.0.4,target=loop.file.core.windows.net",
-            "code=AFS307,severity=medium,client_ip=10.1.0.4,target=login.microsoftonline.com",
-            "code=AFS310,severity=high,client_ip=10.1.0.4,target=twice.afs.azure.net",
+            "code=AFS302,severity=high,audited_host=10.1.0.4,target=refused.afs.azure.net",
+            "code=AFS304,severity=medium,audited_host=10.1.0.4,target=empty.file.core.windows.net",
+            "code=AFS305,severity=high,audited_host=10.1.0.4,target=silent.afs.azure.net",
+            "code=AFS306,severity=high,audited_host=10.1.0.4,target=zero.file.core.windows.net",
+            "code=AFS306,severity=high,audited_host=10.1.0.4,target=loop.file.core.windows.net",
+            "code=AFS307,severity=medium,audited_host=10.1.0.4,target=login.microsoftonline.com",
+            "code=AFS310,severity=high,audited_host=10.1.0.4,target=twice.afs.azure.net",
         ],
     );
     check("site-blocked", &["service=Azure File Sync in West Europe,level=required,state=blocked"]);
