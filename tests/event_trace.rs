@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-mod corpus;
+mod support;
 /// What writes the crafted captures of this repository.
 #[path = "../examples/craft"]
 #[allow(
@@ -96,7 +96,7 @@ fn frames(path: &Path) -> Option<(u32, Vec<Record>)> {
 
 /// What a run says of its flows and look-ups, without where it was said.
 fn essence(bytes: Vec<u8>) -> (Vec<String>, Vec<String>) {
-    let run = corpus::run_over(bytes);
+    let run = support::audit::run_over(bytes);
     let flow = |row: &FlowRow| {
         format!(
             "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
