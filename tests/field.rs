@@ -8,7 +8,9 @@
 //! pending case holds: then its line goes. `FIELD=c02 cargo test --test field` runs the cases whose names begin so, and
 //! prints everything that is not as expected.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic shows where a test failed")]
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,9 +18,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
 
 use serde::Deserialize;
+
+use support::files::CsvRow;
+use support::files::map_parallel;
+use support::files::read_csv;
+use support::prerequisites::not_run;
+use support::prerequisites::shared_folder;
 
 /// Expectations of issues up to this one are due. The others are run and counted, and fail nothing.
 const DUE: u32 = 14;
@@ -112,50 +119,52 @@ impl Texts {
     }
 }
 
-type Row = BTreeMap<String, String>;
-
 /// What a run printed and wrote.
 struct Evidence {
     exit: Option<i32>,
     summary: String,
-    flows: Vec<Row>,
-    findings: Vec<Row>,
-    requirements: Vec<Row>,
-    dns: Vec<Row>,
+    flows: Vec<CsvRow>,
+    findings: Vec<CsvRow>,
+    requirements: Vec<CsvRow>,
+    dns: Vec<CsvRow>,
 }
 
 #[test]
 fn the_audit_names_the_cause_of_field_cases() {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let captures = manifest.join("../shared/field");
-    let expectations = manifest.join("tests/field");
-    if !captures.is_dir() {
-        println!("NOT RUN: {} is not there", captures.display());
-        assert!(std::env::var_os("CI").is_none(), "CI runs the field cases");
-        return;
-    }
+    let Some(captures) = shared_folder("field") else { return };
     let only = std::env::var("FIELD").unwrap_or_default();
-    let pending = read_pending(&expectations.join("pending.tsv"));
-    let mut names = case_names(&expectations);
+    let pending = read_pending(&expectations().join("pending.tsv"));
+    let mut names = case_names();
     for name in pending.keys() {
         assert!(names.contains(name), "pending.tsv: no case {name}");
     }
     names.retain(|name| name.starts_with(&only));
-    let results = run_all(&names, &captures, &expectations);
+    if Command::new("python3").arg("--version").output().is_err() {
+        not_run("captures that a script writes: missing programs: python3");
+        names.retain(|name| read_expectation(name).generate.is_empty());
+    }
+    let results = map_parallel(&names, |name| {
+        let expectation = read_expectation(name);
+        let folder = captures.join(expectation.folder.as_ref().unwrap_or(name));
+        let failures = match audit(&expectation, &folder) {
+            Ok(evidence) => check(&expectation, &evidence),
+            Err(why) => vec![why],
+        };
+        (expectation.issue <= DUE, failures)
+    });
 
     let mut report = String::new();
     let [mut held, mut waiting, mut later, mut wrong] = [0; 4];
-    for (name, (issue, failures)) in &results {
-        let is_due = *issue <= DUE;
-        match (failures.as_slice(), pending.get(name)) {
-            ([], None) => held += 1,
-            ([], Some(_)) => {
+    for (name, (is_due, failures)) in names.iter().zip(&results) {
+        match (failures.as_slice(), pending.contains_key(name)) {
+            ([], false) => held += 1,
+            ([], true) => {
                 wrong += 1;
                 writeln!(report, "{name}: holds now: remove it from tests/field/pending.tsv").unwrap();
             }
-            (_, Some(_)) if is_due => waiting += 1,
-            (_, _) if !is_due => later += 1,
-            ([first, ..], _) => {
+            _ if !is_due => later += 1,
+            (_, true) => waiting += 1,
+            ([first, ..], false) => {
                 wrong += 1;
                 writeln!(report, "{name}: {first} ({} in all)", failures.len()).unwrap();
             }
@@ -168,24 +177,27 @@ fn the_audit_names_the_cause_of_field_cases() {
     assert!(wrong == 0, "{wrong} field cases are not as expected:\n{report}");
 }
 
-/// Every folder of captures has an expectation, so that none is left out.
+/// No folder of captures is left out.
 #[test]
 fn every_field_case_has_an_expectation() {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let expectations = manifest.join("tests/field");
-    let folders: Vec<String> = case_names(&expectations)
-        .into_iter()
-        .map(|name| read_expectation(&expectations, &name).folder.unwrap_or(name))
-        .collect();
-    let Ok(entries) = std::fs::read_dir(manifest.join("../shared/field")) else { return };
-    for entry in entries.map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
+    let Some(captures) = shared_folder("field") else { return };
+    let folders: Vec<String> =
+        case_names().into_iter().map(|name| read_expectation(&name).folder.unwrap_or(name)).collect();
+    for entry in std::fs::read_dir(captures).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
-        assert!(folders.contains(&name), "tests/field has no expectation for {name}");
+        assert!(
+            entry.path().is_file() || folders.contains(&name),
+            "tests/field has no expectation for {name}"
+        );
     }
 }
 
-fn case_names(folder: &Path) -> Vec<String> {
-    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+fn expectations() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/field")
+}
+
+fn case_names() -> Vec<String> {
+    let paths = std::fs::read_dir(expectations()).unwrap().map(|entry| entry.unwrap().path());
     let mut names: Vec<String> = paths
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
@@ -194,8 +206,8 @@ fn case_names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn read_expectation(folder: &Path, name: &str) -> Expectation {
-    let text = std::fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap();
+fn read_expectation(name: &str) -> Expectation {
+    let text = std::fs::read_to_string(expectations().join(format!("{name}.toml"))).unwrap();
     let expectation: Expectation =
         toml::from_str(&text).unwrap_or_else(|error| panic!("{name}.toml: {error}"));
     assert!(!expectation.what.is_empty(), "{name}.toml says what the capture shows");
@@ -214,29 +226,6 @@ fn read_pending(path: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Runs the cases on all processors: for each, its issue and what is not as expected.
-fn run_all(names: &[String], captures: &Path, expectations: &Path) -> BTreeMap<String, (u32, Vec<String>)> {
-    let (queue, results) = (Mutex::new(names.iter()), Mutex::new(BTreeMap::new()));
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let Some(name) = queue.lock().unwrap().next() else { break };
-                    let expectation = read_expectation(expectations, name);
-                    let folder = captures.join(expectation.folder.as_ref().unwrap_or(name));
-                    let failures = match audit(&expectation, &folder) {
-                        Ok(evidence) => check(&expectation, &evidence),
-                        Err(why) => vec![why],
-                    };
-                    results.lock().unwrap().insert(name.clone(), (expectation.issue, failures));
-                }
-            });
-        }
-    });
-    results.into_inner().unwrap()
-}
-
 /// Runs the program over a case.
 fn audit(expectation: &Expectation, folder: &Path) -> Result<Evidence, String> {
     let scratch = tempfile::tempdir().unwrap();
@@ -247,7 +236,7 @@ fn audit(expectation: &Expectation, folder: &Path) -> Result<Evidence, String> {
             let mut python = Command::new("python3");
             let status = python.arg(folder.join(script)).args(arguments).arg(&capture).status();
             if !status.is_ok_and(|status| status.success()) {
-                return Err(format!("{script} did not write a capture: is python3 there?"));
+                return Err(format!("{script} did not write a capture"));
             }
             vec![capture]
         }
@@ -262,7 +251,11 @@ fn audit(expectation: &Expectation, folder: &Path) -> Result<Evidence, String> {
     arguments.extend(expectation.server.iter().flat_map(|server| ["--server".into(), server.into()]));
     arguments.extend(["-o".into(), evidence.clone().into_os_string()]);
     let output = Command::new(env!("CARGO_BIN_EXE_afs-audit")).args(arguments).output().unwrap();
-    let rows = |table: &str| read_rows(&evidence.join(format!("{table}.csv")));
+    // A run that failed wrote no tables.
+    let rows = |table: &str| {
+        let file = evidence.join(format!("{table}.csv"));
+        if file.is_file() { read_csv(&file) } else { Vec::new() }
+    };
     Ok(Evidence {
         exit: output.status.code(),
         summary: format!("{}{}", text(&output.stdout), text(&output.stderr)),
@@ -284,12 +277,6 @@ fn captures_in(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = paths.filter(is_capture).collect();
     found.sort();
     found
-}
-
-/// The rows of a table; none where the run wrote no such table.
-fn read_rows(path: &Path) -> Vec<Row> {
-    let Ok(mut reader) = csv::Reader::from_path(path) else { return Vec::new() };
-    reader.deserialize().map(Result::unwrap).collect()
 }
 
 /// Everything that is not as expected.
@@ -326,12 +313,12 @@ fn check(expectation: &Expectation, evidence: &Evidence) -> Vec<String> {
     failures
 }
 
-fn check_table(table: &str, expected: &RowExpectation, rows: &[Row], failures: &mut Vec<String>) {
+fn check_table(table: &str, expected: &RowExpectation, rows: &[CsvRow], failures: &mut Vec<String>) {
     let columns = expected.equal.keys().chain(expected.with.keys());
     for column in columns.filter(|column| rows.first().is_some_and(|row| cell(row, column).is_none())) {
         failures.push(format!("{table}: no column {column}"));
     }
-    let selected: Vec<&Row> = rows.iter().filter(|row| is_selected(expected, row)).collect();
+    let selected: Vec<&CsvRow> = rows.iter().filter(|row| is_selected(expected, row)).collect();
     let (least, most) = match expected.count {
         Some(count) => (count, count),
         None => (expected.at_least.unwrap_or(1), expected.at_most.unwrap_or(usize::MAX)),
@@ -351,7 +338,7 @@ fn check_table(table: &str, expected: &RowExpectation, rows: &[Row], failures: &
     }
 }
 
-fn check_row(place: &str, expected: &RowExpectation, row: &Row, failures: &mut Vec<String>) {
+fn check_row(place: &str, expected: &RowExpectation, row: &CsvRow, failures: &mut Vec<String>) {
     let why = expected.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     let mut fail = |what: String| failures.push(format!("{place}: {what}{why}"));
     for (column, values) in &expected.is {
@@ -383,7 +370,7 @@ fn check_row(place: &str, expected: &RowExpectation, row: &Row, failures: &mut V
     }
 }
 
-fn is_selected(expected: &RowExpectation, row: &Row) -> bool {
+fn is_selected(expected: &RowExpectation, row: &CsvRow) -> bool {
     let severe = |word: &str| ["info", "low", "medium", "high"].iter().position(|known| *known == word);
     let is_severe = expected.from.as_ref().is_none_or(|from| {
         cell(row, "severity").and_then(|found| severe(&found)) >= Some(severe(from).unwrap())
@@ -398,7 +385,7 @@ fn is_selected(expected: &RowExpectation, row: &Row) -> bool {
 }
 
 /// A cell; for `*` the whole row.
-fn cell(row: &Row, column: &str) -> Option<String> {
+fn cell(row: &CsvRow, column: &str) -> Option<String> {
     match column {
         "*" => Some(row.values().cloned().collect::<Vec<_>>().join(" ")),
         _ => row.get(column).cloned(),
@@ -440,7 +427,7 @@ fn range(least: usize, most: usize) -> String {
     }
 }
 
-fn show(table: &str, row: &Row) -> String {
+fn show(table: &str, row: &CsvRow) -> String {
     let columns: &[&str] = match table {
         "finding" | "lead" => &["code", "severity", "message"],
         "requirement" => &["server", "documented_as", "state", "note"],
