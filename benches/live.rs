@@ -269,7 +269,7 @@ const CONTESTANTS: &[Contestant] = &[
             let manifest: serde_json::Value = serde_json::from_slice(&text).ok()?;
             manifest.get("accounting")?.get("frames")?.as_u64()
         },
-        ready: "rights given up",
+        ready: "privileges dropped",
     },
     Contestant {
         name: "tcpdump -B 65536",
@@ -393,7 +393,7 @@ fn count_and_remove(evidence: &Path, audited: &mut u64, lost: &mut u64) -> Resul
         let manifest: serde_json::Value = serde_json::from_slice(&text)?;
         let number = |pointer: &str| manifest.pointer(pointer).and_then(serde_json::Value::as_u64);
         *audited += number("/accounting/frames").ok_or("no count of frames")?;
-        *lost += number("/inputs/0/lost_by_sensor").ok_or("no count of losses")?;
+        *lost += number("/inputs/0/reported_drops").ok_or("no count of losses")?;
         fs::remove_dir_all(entry.path())?;
     }
     Ok(())

@@ -105,11 +105,11 @@ fn assert_adds_up(folder: &Path) {
         serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();
     let (accounting, statistics) = (&manifest["accounting"], &manifest["statistics"]);
     let sums = ["not_ip", "unknown_link", "unreadable", "damaged"].map(|key| sum(&accounting[key]));
-    let counts = ["filtered", "packets", "copies", "fragments"].map(|key| number(&accounting[key]));
+    let counts = ["filtered", "packets", "duplicates", "fragments"].map(|key| number(&accounting[key]));
     let accounted = sums.iter().chain(&counts).sum::<u64>();
     assert_eq!(number(&accounting["frames"]), accounted, "{accounting:#}");
 
-    let bytes = ["packets", "copies", "fragments", "not-ip", "unknown-link", "unreadable", "damaged"]
+    let bytes = ["packets", "duplicates", "fragments", "not-ip", "unknown-link", "unreadable", "damaged"]
         .map(|line| number(&statistics[format!("bytes.{line}")]));
     assert_eq!(number(&statistics["bytes.frames"]), bytes.iter().sum::<u64>(), "{statistics:#}");
 

@@ -101,7 +101,7 @@ fn captures_become_evidence_that_can_be_verified() {
     analyze(&[quiet.as_slice(), &["-o", &evidence]].concat(), 0, "");
     assert_eq!(std::fs::read_to_string(path("evidence/flows.csv")).unwrap(), csv);
 
-    check(&["verify", &evidence], 0, "output  flows.csv: same\n");
+    check(&["verify", &evidence], 0, "output  flows.csv: unchanged\n");
     std::fs::write(path("evidence/flows.csv"), csv.replace("443", "444")).unwrap();
     check(&["verify", &evidence], 1, "output  flows.csv: CHANGED: hash ");
     check(&["verify", "-q", &evidence], 1, "");

@@ -1,21 +1,26 @@
-//! The command line as typed. The help, the man page and the completions are printed from here.
+//! The command line as typed. Help, man pages and completions are generated from here.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use ipnet::IpNet;
 
+use super::values;
 use crate::judge::Severity;
 
-/// Audit what servers talk to, from packet captures
+/// Audit servers' network destinations from packet captures
 ///
-/// Reads captures of Azure File Sync and Azure Stack HCI servers behind a firewall, and tells who each server really
-/// talked to, whether the documents allow it, and whether the network got in the way. It never sends a packet.
+/// Reads captures of Azure File Sync and Azure Stack HCI (Azure Local) servers behind a firewall, and reports which
+/// endpoints each server contacted, whether Microsoft's documents list them, and whether the network blocked a
+/// connection. It never sends a packet.
 #[derive(Debug, Parser)]
 #[command(
     name = "afs-audit",
@@ -25,112 +30,120 @@ use crate::judge::Severity;
     arg_required_else_help = true
 )]
 #[command(after_long_help = AFTER)]
-pub(super) struct Typed {
+pub(super) struct MainArgs {
     #[command(subcommand)]
     pub(super) command: Command,
-    /// Colour the text: by default only where a terminal shows it and NO_COLOR is not set
+    /// When to use colours: `auto` uses them on a terminal unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub(super) color: Color,
+    pub(super) color: ColorMode,
 }
 
 const AFTER: &str = "\
 Examples:
   afs-audit analyze office.pcapng
-      Read one capture and print a summary.
+      Audit one capture and print a summary.
   afs-audit analyze captures/*.pcapng.gz --site contoso.toml -o evidence/
-      Read many, judge them by a site's own settings, and keep the evidence.
+      Audit several captures with a site file, and write an evidence folder.
   afs-audit explain AFS202
-      Say what a finding means, what causes it and what to do.
+      Explain a finding: what it means, what usually causes it, what to do.
 
 Exit status:
-  0  nothing to report
-  1  findings, or evidence that is not as it was
-  2  the job could not be done";
+  0  no finding at or above --fail-on
+  1  findings, or `verify` or `rules check` found a fault
+  2  error: usage, unreadable input, or output that could not be written";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    Analyze(Box<Analyze>),
-    Live(Box<Live>),
-    Interfaces(Interfaces),
-    Explain(Explain),
-    /// List, show, check and compare the rules that were written from documents
+    Analyze(Box<AnalyzeArgs>),
+    Live(Box<LiveArgs>),
+    Interfaces(InterfacesArgs),
+    Explain(ExplainArgs),
+    /// Work with the built-in rules (Microsoft's documented endpoints)
     #[command(subcommand)]
-    Rules(Rules),
-    /// Begin a site file
+    Rules(RulesCommand),
+    /// Create a site file
     #[command(subcommand)]
-    Site(Site),
-    Verify(Verify),
-    Completions(Completions),
-    Man(Man),
+    Site(SiteCommand),
+    Verify(VerifyArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
-/// Read captures and judge what is in them
+/// Audit capture files
 ///
-/// Reads pcap, pcapng and other capture files, plain or compressed. Prints a summary, and with -o keeps every flow,
-/// DNS answer and finding as rows that name the frames which prove them.
+/// Reads pcap, pcapng and other capture files, plain or compressed, and prints a summary. With -o it writes every flow,
+/// DNS response and finding as a CSV row that names the frames proving it.
 #[derive(Debug, Args)]
 #[command(after_long_help = ANALYZE_AFTER)]
-pub(super) struct Analyze {
-    /// Captures to read, or folders of them; `-` is standard input
+pub(super) struct AnalyzeArgs {
+    /// Capture files, or folders of them; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
 
-    /// Write the evidence into this folder, which is created if it is not there
-    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
-    pub(super) output: Option<PathBuf>,
-    /// Write into a folder that is not empty and not ours; files of other names stay
-    #[arg(long, requires = "output", help_heading = "Output")]
-    pub(super) force: bool,
-    /// What goes to standard output; with `csv` and `jsonl` the summary goes to standard error
-    #[arg(long, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
-    pub(super) format: Format,
-    /// Exit with 1 when there is a finding this severe or more
-    #[arg(long, value_name = "SEVERITY", default_value = "low", help_heading = "Output")]
-    pub(super) fail_on: FailOn,
-    /// No progress and no summary: errors only
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
-    pub(super) quiet: bool,
-    /// All findings and destinations in the summary, not only those that fit a screen
-    #[arg(short, long, help_heading = "Output")]
-    pub(super) verbose: bool,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
 
     #[command(flatten)]
-    pub(super) judgement: Judgement,
+    pub(super) policy: PolicyArgs,
 
-    /// Read only frames that match a capture filter in the syntax of tcpdump
-    #[arg(short, long, value_name = "BPF", help_heading = "Reading")]
+    /// Audit only frames that match this capture filter (tcpdump syntax)
+    #[arg(short, long, value_name = "BPF", help_heading = "Input")]
     pub(super) filter: Option<String>,
     /// Stop after this many frames
-    #[arg(short, long, value_name = "FRAMES", help_heading = "Reading")]
+    #[arg(short, long, value_name = "FRAMES", help_heading = "Input")]
     pub(super) count: Option<NonZeroU64>,
-    /// Threads to work with; by default one per core. The output does not depend on it
-    #[arg(long, value_name = "N", help_heading = "Reading")]
+    /// Number of threads, by default one per core; the output does not depend on it
+    #[arg(long, value_name = "N", help_heading = "Input")]
     pub(super) threads: Option<NonZeroUsize>,
-    /// Hash of each input for the manifest. BLAKE3 keeps up with reading; SHA-256 is for procedures that ask for it
-    #[arg(long, value_name = "ALGORITHM", default_value = "blake3", help_heading = "Reading")]
-    pub(super) hash: Hash,
+    /// Hash of each input in the manifest. BLAKE3 is as fast as reading; SHA-256 is for procedures that require it
+    #[arg(long, value_name = "ALGORITHM", default_value = "blake3", help_heading = "Input")]
+    pub(super) hash: HashAlgorithm,
 
-    /// Flows followed at once; the longest silent one is closed for one more
-    #[arg(long, value_name = "N", default_value = "1000000", help_heading = "Bounds")]
+    /// Maximum concurrent flows; when reached, the longest idle one is closed
+    #[arg(long, value_name = "N", default_value = "1000000", help_heading = "Limits")]
     pub(super) max_flows: NonZeroU32,
 }
 
-// A comment for readers of the code alone: clap would print a doc comment in place of the command's own.
-// What flows are held against, by whatever command.
+// Not doc comments, here and below: clap would print them instead of the command's own.
+// What a run writes, and how it ends.
 #[derive(Debug, Args)]
-pub(super) struct Judgement {
-    /// What is special about the site: regions, networks, exceptions (TOML)
-    #[arg(long, value_name = "FILE", help_heading = "Judgement")]
+pub(super) struct OutputArgs {
+    /// Write the evidence to this folder, which is created if missing
+    #[arg(short = 'o', long = "output", value_name = "DIR", help_heading = "Output")]
+    pub(super) folder: Option<PathBuf>,
+    /// Write into a non-empty folder that afs-audit did not create; other files in it are kept
+    #[arg(long, requires = "folder", help_heading = "Output")]
+    pub(super) force: bool,
+    /// What to print on standard output; with `csv` and `jsonl` the summary goes to standard error
+    #[arg(long, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
+    pub(super) format: OutputFormat,
+    /// Exit with status 1 if there is a finding of at least this severity
+    #[arg(long, value_name = "SEVERITY", default_value = "low", help_heading = "Output")]
+    pub(super) fail_on: FailOn,
+    /// Print errors only: no progress, no summary
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub(super) quiet: bool,
+    /// Show all findings and destinations in the summary instead of one screen
+    #[arg(short, long, help_heading = "Output")]
+    pub(super) verbose: bool,
+}
+
+// What flows are compared with.
+#[derive(Debug, Args)]
+pub(super) struct PolicyArgs {
+    /// Site file (TOML): region, networks, exceptions
+    #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub(super) site: Option<PathBuf>,
-    /// Judge by the rules in this folder in place of those built in
-    #[arg(long, value_name = "DIR", help_heading = "Judgement")]
+    /// Use the rules in this folder instead of the built-in ones
+    #[arg(long, value_name = "DIR", help_heading = "Policy")]
     pub(super) rules: Option<PathBuf>,
-    /// Judge by these documents, as `azure-file-sync@2019-06-24`; by default the newest of each
-    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Judgement")]
+    /// Use these documents, such as `azure-file-sync@2019-06-24`; by default the newest version of each
+    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Policy")]
     pub(super) documents: Vec<String>,
-    /// Audit the hosts in this network or at this address, as `10.1.0.0/24`; can be repeated
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', help_heading = "Judgement")]
-    pub(super) server: Vec<String>,
+    /// Audit the servers at this address or in this network, such as `10.1.0.0/24`; can be repeated. Without it and
+    /// without servers in the site file, every client with a private address is audited
+    #[arg(long = "server", value_name = "CIDR", value_delimiter = ',', value_parser = values::network, help_heading = "Policy")]
+    pub(super) servers: Vec<IpNet>,
 }
 
 const ANALYZE_AFTER: &str = "\
@@ -138,221 +151,207 @@ Examples:
   afs-audit analyze office.pcapng --server 10.1.0.4
       Audit one server and print a summary.
   afs-audit analyze captures/*.pcapng.gz --site contoso.toml -o evidence/
-      Judge by a site's own settings and keep the evidence.
+      Audit with a site file and write an evidence folder.
   tcpdump -r office.pcap -w - 'port 443' | afs-audit analyze - --format jsonl | jq 'select(.record == \"finding\")'
-      Read from a pipe, and print every record as one JSON object a line.
+      Read from a pipe, and print every record as one JSON object per line.
 
 Formats:
   table  the summary
-  csv    flow rows; findings and DNS answers are in the folder of -o and in jsonl
-  jsonl  every record, one object a line: its `record` is flow, dns, finding or requirement";
+  csv    flow rows; findings and DNS rows are written by -o and by jsonl
+  jsonl  every record, one JSON object per line: its `record` is flow, dns, finding or requirement
+         (`afs-audit schema` prints their JSON Schema)";
 
-/// Capture from interfaces and judge as it happens
+/// Capture live traffic and report findings as they occur
 ///
-/// Runs until it is stopped (Ctrl-C, SIGTERM, -c, --duration) and leaves the same evidence as `analyze` does. Opens the
-/// interfaces, then gives its rights up. On a terminal it shows what is wrong now; in a pipe it prints a line for each new
-/// finding, or with `jsonl` every record as flows end. SIGHUP closes the evidence and begins anew.
+/// Runs until it is stopped (Ctrl-C, SIGTERM, -c, --duration) and writes the same evidence as `analyze`. After opening
+/// the interfaces it drops its privileges. On a terminal it shows the current state; in a pipe it prints one line for
+/// each new finding, or with `jsonl` each record when its flow ends. SIGHUP closes the evidence folder and starts a new
+/// one.
 #[derive(Debug, Args)]
 #[command(after_long_help = LIVE_AFTER)]
-pub(super) struct Live {
+pub(super) struct LiveArgs {
     /// Interface to capture on, or `any`; can be repeated
     #[arg(
         short,
-        long,
+        long = "interface",
         required = true,
         value_name = "NAME",
         value_delimiter = ',',
         help_heading = "Capture"
     )]
-    pub(super) interface: Vec<String>,
-    /// Capture only frames that match a filter in the syntax of tcpdump
+    pub(super) interfaces: Vec<String>,
+    /// Capture only frames that match this capture filter (tcpdump syntax)
     #[arg(short, long, value_name = "BPF", help_heading = "Capture")]
     pub(super) filter: Option<String>,
-    /// Bytes kept of each frame; 0 is as much as there is
-    #[arg(short, long, value_name = "BYTES", default_value = "262144", value_parser = super::plan::snap_len, help_heading = "Capture")]
-    pub(super) snaplen: u32,
-    /// End after this many frames
+    /// Snapshot length in bytes; 0 = whole frame
+    #[arg(short, long = "snaplen", value_name = "BYTES", default_value = "262144", value_parser = values::snap_len, help_heading = "Capture")]
+    pub(super) snap_len: u32,
+    /// Stop after this many frames
     #[arg(short, long, value_name = "FRAMES", help_heading = "Capture")]
     pub(super) count: Option<NonZeroU64>,
-    /// End after this time, as `90s`, `10m`, `1h` or `1d`
-    #[arg(long, value_name = "TIME", value_parser = super::plan::duration, help_heading = "Capture")]
-    pub(super) duration: Option<std::time::Duration>,
-    /// The kernel's ring for each interface, in MiB
-    #[arg(long, value_name = "MIB", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=2047), help_heading = "Capture")]
-    pub(super) buffer: u32,
-    /// Write the frames to this file or named pipe too, as pcapng; never at the cost of capture. `-` is standard output
+    /// Stop after this time, such as `90s`, `10m`, `1h30m` or `1d`
+    #[arg(long, value_name = "TIME", value_parser = values::duration, help_heading = "Capture")]
+    pub(super) duration: Option<Duration>,
+    /// Kernel capture buffer per interface, in MiB
+    #[arg(long = "buffer", value_name = "MIB", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=2047), help_heading = "Capture")]
+    pub(super) buffer_mib: u32,
+    /// Also write the frames to this file or named pipe, as pcapng; `-` is standard output. If the disk cannot keep up,
+    /// frames are left out of the file (and counted), never out of the audit
     #[arg(short, long, value_name = "FILE", help_heading = "Capture")]
     pub(super) write: Option<PathBuf>,
-    /// Begin another file at this size, as `100M` or `1G`: FILE-00001.pcapng and so on; what is there stays
-    #[arg(long, value_name = "SIZE", requires = "write", value_parser = super::plan::size, help_heading = "Capture")]
+    /// Start a new file at this size (`100M`, `1G`): FILE-00001.pcapng and so on; existing files are not overwritten
+    #[arg(long, value_name = "SIZE", requires = "write", value_parser = values::size, help_heading = "Capture")]
     pub(super) rotate_size: Option<u64>,
-    /// Begin another file after this time
-    #[arg(long, value_name = "TIME", requires = "write", value_parser = super::plan::duration, help_heading = "Capture")]
-    pub(super) rotate_time: Option<std::time::Duration>,
-
-    /// Write the evidence into this folder, which is created if it is not there
-    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
-    pub(super) output: Option<PathBuf>,
-    /// Write into a folder that is not empty and not ours; files of other names stay
-    #[arg(long, requires = "output", help_heading = "Output")]
-    pub(super) force: bool,
-    /// Close the evidence after each such time and begin anew, in a folder of DIR named after its beginning. Without it the
-    /// evidence is complete when the run ends, and a crash or a full disk loses all of it
-    #[arg(long, value_name = "TIME", requires = "output", value_parser = super::plan::duration, help_heading = "Output")]
-    pub(super) every: Option<std::time::Duration>,
-    /// What goes to standard output
-    #[arg(long, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
-    pub(super) format: Format,
-    /// Exit with 1 when there is a finding this severe or more
-    #[arg(long, value_name = "SEVERITY", default_value = "low", help_heading = "Output")]
-    pub(super) fail_on: FailOn,
-    /// No view and no summary: errors only
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
-    pub(super) quiet: bool,
-    /// All findings and destinations in the summary, not only those that fit a screen
-    #[arg(short, long, help_heading = "Output")]
-    pub(super) verbose: bool,
-    /// Serve Prometheus metrics at this address, as `9105` (on loopback) or `10.1.0.5:9105`
-    #[arg(long, value_name = "ADDR", value_parser = super::plan::listen, help_heading = "Output")]
-    pub(super) metrics: Option<std::net::SocketAddr>,
+    /// Start a new file after this time
+    #[arg(long, value_name = "TIME", requires = "write", value_parser = values::duration, help_heading = "Capture")]
+    pub(super) rotate_time: Option<Duration>,
 
     #[command(flatten)]
-    pub(super) judgement: Judgement,
+    pub(super) output: OutputArgs,
+    /// Start a new evidence folder every TIME, as a subfolder of DIR named after its start time. Without it the evidence
+    /// is complete only when the run ends, and a crash or a full disk loses all of it
+    #[arg(long, value_name = "TIME", requires = "folder", value_parser = values::duration, help_heading = "Output")]
+    pub(super) every: Option<Duration>,
+    /// Serve Prometheus metrics at this address, such as `9105` (on loopback) or `10.1.0.5:9105`
+    #[arg(long, value_name = "ADDR", value_parser = values::listen_address, help_heading = "Output")]
+    pub(super) metrics: Option<SocketAddr>,
 
-    /// Memory to stay below, in MiB, the kernel's rings not counted
-    #[arg(long, value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..), help_heading = "Bounds")]
-    pub(super) memory: u32,
-    /// User to become when started as root; by default the one who called sudo, else `nobody`
-    #[arg(long, value_name = "NAME", help_heading = "Rights")]
+    #[command(flatten)]
+    pub(super) policy: PolicyArgs,
+
+    /// Memory limit in MiB, excluding the kernel capture buffers
+    #[arg(long = "memory", value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..), help_heading = "Limits")]
+    pub(super) memory_mib: u32,
+    /// User to run as after opening the interfaces, if started as root; by default the user who called sudo, otherwise
+    /// `nobody`
+    #[arg(long, value_name = "NAME", help_heading = "Privileges")]
     pub(super) user: Option<String>,
-    /// Do not run unless the rights could be given up
-    #[arg(long, help_heading = "Rights")]
+    /// Exit if privileges cannot be dropped
+    #[arg(long, help_heading = "Privileges")]
     pub(super) require_sandbox: bool,
 }
 
 const LIVE_AFTER: &str = "\
 Examples:
   afs-audit live -i eth0 --site contoso.toml
-      Watch a span port, and show what is wrong as it happens.
+      Watch a mirror port and show findings as they occur.
   afs-audit live -i eth0 -o evidence/ --every 1h -w frames/eth0.pcapng --rotate-size 1G
-      Keep evidence by the hour, and the frames too.
+      Write hourly evidence, and the frames too.
   afs-audit live -i any -c 1000 --format jsonl
-      Print every record of the next thousand frames as one JSON object a line.
+      Print every record of the next thousand frames as one JSON object per line.
 
-Losses:
-  Frames that the kernel, the interface or this program had no room for are counted and shown. A flow that
-  was silent while frames were lost is `inconclusive`, never blocked.";
+Dropped frames:
+  Frames dropped by the kernel, the network interface or afs-audit are counted and shown. A flow without a reply
+  while frames were dropped is `inconclusive`, never `blocked-looking`.";
 
-/// List the interfaces that could be captured on
+/// List the interfaces that can be captured on
 #[derive(Debug, Args)]
-pub(super) struct Interfaces {
-    /// How to print them
+pub(super) struct InterfacesArgs {
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub(super) format: Format,
+    pub(super) format: OutputFormat,
 }
 
-/// Explain a finding or a signature, or list all that there are
+/// Explain a finding code or mechanism; without one, list all
 #[derive(Debug, Args)]
-pub(super) struct Explain {
-    /// A finding's code, as AFS202, or a word of the column `signature`, as tcp-unanswered
+pub(super) struct ExplainArgs {
+    /// Finding code, such as AFS202, or mechanism, such as tcp-unanswered
     pub(super) code: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Rules {
-    /// List the documents and how many rules each has
-    List(RulesFrom),
-    /// Print the rules of a document, or one rule
+pub(super) enum RulesCommand {
+    /// List the documents, their tables and the number of rows in each
+    List(RulesArgs),
+    /// Print the rows of a document or table, or one row
     Show {
-        /// A document's or a rule's id
+        /// Id of a document, table or row
         id: String,
         #[command(flatten)]
-        from: RulesFrom,
+        rules: RulesArgs,
     },
-    /// Check that all rules can be read and that no two contradict
-    Check(RulesFrom),
-    /// Say what changed between two documents
+    /// Check the rule files for errors and contradictions
+    Check(RulesArgs),
+    /// Show what changed between two documents
     Diff {
-        /// The earlier document's id
+        /// Id of the earlier document
         old: String,
-        /// The later document's id
+        /// Id of the later document
         new: String,
         #[command(flatten)]
-        from: RulesFrom,
+        rules: RulesArgs,
     },
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Site {
-    /// Print a commented site file, filled from captures of the site
+pub(super) enum SiteCommand {
+    /// Print a commented site file, drafted from captures of the site
     ///
-    /// Region, storage accounts, servers, resolvers and proxy are those that were seen. Read every line before you rely on
-    /// it: what was seen need not be right.
+    /// Region, storage accounts, servers, resolvers and proxy are taken from the traffic. Review every line before you
+    /// rely on it: the traffic may be what is wrong.
     Init {
-        /// Captures to read, or folders of them; `-` is standard input
+        /// Capture files, or folders of them; `-` is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
         #[command(flatten)]
-        from: RulesFrom,
+        rules: RulesArgs,
     },
 }
 
 #[derive(Debug, Args)]
-pub(super) struct RulesFrom {
-    /// Rules in this folder in place of those built in
-    #[arg(long, value_name = "DIR")]
-    pub(super) rules: Option<PathBuf>,
+pub(super) struct RulesArgs {
+    /// Use the rules in this folder instead of the built-in ones
+    #[arg(long = "rules", value_name = "DIR")]
+    pub(super) folder: Option<PathBuf>,
 }
 
-/// Check that evidence is as it was written
+/// Verify the integrity of an evidence folder
 ///
-/// Computes the hashes of the outputs again, and of those inputs that are still where they were.
+/// Computes the hashes of the outputs again, and of the inputs that are still where the manifest says.
 #[derive(Debug, Args)]
-pub(super) struct Verify {
-    /// An evidence folder
+pub(super) struct VerifyArgs {
+    /// Evidence folder
     #[arg(value_name = "DIR")]
     pub(super) folder: PathBuf,
-    /// Print nothing: the exit status says it
+    /// No output; exit status only
     #[arg(short, long)]
     pub(super) quiet: bool,
 }
 
-/// Print completions for a shell
+/// Print shell completions
 #[derive(Debug, Args)]
-pub(super) struct Completions {
-    /// The shell
+pub(super) struct CompletionsArgs {
+    /// Shell to print them for
     pub(super) shell: clap_complete::Shell,
 }
 
-/// Print the manual page, in the format of man(7)
+/// Print a manual page in man(7) format
 #[derive(Debug, Args)]
-pub(super) struct Man {
-    /// Of a command; by default of the whole
+pub(super) struct ManArgs {
+    /// Command to print the page of; by default the page of afs-audit itself
     pub(super) command: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Color {
+pub(super) enum ColorMode {
     Auto,
     Always,
     Never,
 }
 
-/// What goes to standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A summary for people
+pub(super) enum OutputFormat {
+    /// Text for people
     Table,
-    /// Flow rows
+    /// Comma-separated values (RFC 4180)
     Csv,
-    /// All records, one JSON object a line
+    /// JSON Lines: one JSON object per line
     Jsonl,
 }
 
-/// The hash of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Hash {
-    /// What others can check with the tools they have
+pub(super) enum HashAlgorithm {
+    /// Can be checked with tools that every system has
     Sha256,
     /// Faster for large inputs
     Blake3,
@@ -360,24 +359,23 @@ pub enum Hash {
     None,
 }
 
-/// From which severity on findings are a failure.
+/// The least severity at which findings set the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FailOn {
+pub(super) enum FailOn {
     /// Any finding
     Info,
-    /// Should be looked at
+    /// Worth a review
     Low,
-    /// Should be changed
+    /// Should be fixed
     Medium,
-    /// Breaks the service or the rules
+    /// Breaks the service or violates a documented requirement
     High,
-    /// No finding
+    /// Findings do not change the exit status
     Never,
 }
 
 impl FailOn {
-    /// The least severity that is a failure.
-    pub const fn least(self) -> Option<Severity> {
+    pub(super) const fn least_severity(self) -> Option<Severity> {
         match self {
             FailOn::Info => Some(Severity::Info),
             FailOn::Low => Some(Severity::Low),

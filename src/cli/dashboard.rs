@@ -1,7 +1,11 @@
-//! What a person sees while `live` runs: a few lines, drawn again in their place once a second.
+//! The terminal view of `live`: a few lines, redrawn in place once a second.
 //!
-//! A terminal may stop taking what is written to it, for a key that was pressed or a network that hangs. So only a thread of
-//! its own writes there, and the audit never waits for it.
+//! In:  counters of the capture, totals of the audit, new findings, messages.
+//! Out: lines on standard error; without a terminal, only the messages.
+//! Not: records. They go to standard output and to the evidence folder.
+//!
+//! A terminal may stop accepting output: Ctrl-S was pressed, or an SSH connection hangs. So a thread of its own writes to it, and
+//! the audit never waits for that thread.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -21,64 +25,68 @@ use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
 
-use super::metrics::Totals;
+use super::metrics::LiveTotals;
 use crate::base::WireText;
 use crate::capture::CaptureStats;
 use crate::judge::Destination;
 use crate::judge::FindingRow;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
-use crate::report::cut;
+use crate::report::count;
+use crate::report::grouped;
+use crate::report::truncate;
 
 /// Findings shown, the newest last.
-const NEWEST: usize = 6;
+const SHOWN_FINDINGS: usize = 6;
 
-/// From so many columns on an interface is one line.
-const WIDE: usize = 80;
+/// Columns from which an interface fits on one line.
+const ONE_LINE_COLUMNS: usize = 80;
 
-/// Lines above the view that may wait for a terminal that takes nothing.
-const WAITING: usize = 256;
+/// Messages that may wait for a terminal that accepts no output.
+const QUEUED_MESSAGES: usize = 256;
 
-/// Lines on standard error, or nothing where that is no terminal.
-pub(super) struct View {
+/// The view, on a thread of its own; or only messages, where standard error is not a terminal.
+pub(super) struct Dashboard {
     painter: Option<(Sender<Paint>, JoinHandle<()>)>,
-    /// The terminal was closed.
-    is_gone: Arc<AtomicBool>,
+    is_terminal_closed: Arc<AtomicBool>,
     newest: VecDeque<String>,
     findings: u64,
-    began: Instant,
-    beat: Instant,
-    before: Vec<(u64, u64)>,
+    started: Instant,
+    drawn_at: Instant,
+    /// Frames and bytes of each interface when it was drawn last.
+    drawn_counts: Vec<(u64, u64)>,
 }
 
-impl View {
-    /// Nothing to be seen.
-    pub(super) fn none() -> View {
+impl Dashboard {
+    /// Draws nothing; messages are printed.
+    pub(super) fn hidden() -> Dashboard {
         let now = Instant::now();
-        View {
+        Dashboard {
             painter: None,
-            is_gone: Arc::default(),
+            is_terminal_closed: Arc::default(),
             newest: VecDeque::new(),
             findings: 0,
-            began: now,
-            beat: now,
-            before: Vec::new(),
+            started: now,
+            drawn_at: now,
+            drawn_counts: Vec::new(),
         }
     }
 
-    /// A view of so many interfaces.
-    pub(super) fn watched(interfaces: usize) -> anyhow::Result<View> {
-        let mut view = View { before: vec![(0, 0); interfaces], ..View::none() };
-        // A terminal that cannot go back a line is like a pipe.
-        let knows_places = std::env::var_os("TERM").is_some_and(|is| !is.is_empty() && is != "dumb");
-        if io::stderr().is_terminal() && knows_places {
-            let (give, take) = bounded(WAITING);
-            let painter = Painter::new(Arc::clone(&view.is_gone))?;
-            let thread =
-                thread::Builder::new().name("view".to_owned()).spawn(move || painter.paint_all(&take));
-            view.painter = Some((give, thread.context("cannot start a thread")?));
+    /// Draws on standard error, if that is a terminal.
+    pub(super) fn on_terminal(interfaces: usize) -> anyhow::Result<Dashboard> {
+        let mut dashboard = Dashboard { drawn_counts: vec![(0, 0); interfaces], ..Dashboard::hidden() };
+        // A dumb terminal cannot move the cursor.
+        let can_move_cursor = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+        if io::stderr().is_terminal() && can_move_cursor {
+            let (sender, receiver) = bounded(QUEUED_MESSAGES);
+            let painter = Painter::new(Arc::clone(&dashboard.is_terminal_closed))?;
+            let thread = thread::Builder::new()
+                .name("dashboard".to_owned())
+                .spawn(move || painter.paint_all(&receiver))
+                .context("cannot start a thread")?;
+            dashboard.painter = Some((sender, thread));
         }
-        Ok(view)
+        Ok(dashboard)
     }
 
     /// Whether anything is drawn.
@@ -86,227 +94,252 @@ impl View {
         self.painter.is_some()
     }
 
-    /// Whether the terminal that it was drawn on was closed.
-    pub(super) fn is_gone(&self) -> bool {
-        self.is_gone.load(Ordering::Relaxed)
+    /// Whether the terminal was closed.
+    pub(super) fn is_terminal_closed(&self) -> bool {
+        self.is_terminal_closed.load(Ordering::Relaxed)
     }
 
-    /// A finding that is new.
-    pub(super) fn finding(&mut self, row: &FindingRow) {
+    pub(super) fn add_finding(&mut self, row: &FindingRow) {
         self.findings += 1;
-        if self.newest.len() >= NEWEST {
+        if self.newest.len() >= SHOWN_FINDINGS {
             self.newest.pop_front();
         }
-        // Today is known: the clock is enough, and leaves room for what is wrong.
+        // The date is known. The clock alone leaves room for the message.
         let time = row.first_seen.to_string();
         let clock = time.get(11..19).unwrap_or(&time);
         self.newest.push_back(format!("{clock} {:<6} {} {}", row.severity.as_str(), row.code, row.sentence));
     }
 
-    /// Says something above the view.
-    pub(super) fn say(&mut self, line: &str) {
+    /// Prints a message above the view.
+    pub(super) fn print_above(&mut self, message: &str) {
         match &self.painter {
-            // One that cannot take so many lines shows none of them to anybody.
-            Some((painter, _)) => drop(painter.try_send(Paint::Above(line.to_owned()))),
-            None => show(&format!("{line}\n")),
+            // A terminal that did not accept the messages before this one does not show it either.
+            Some((painter, _)) => drop(painter.try_send(Paint::Message(message.to_owned()))),
+            None => print_message(message),
         }
     }
 
-    /// Draws it.
-    pub(super) fn draw(&mut self, gauges: &CaptureStats, totals: &Totals) {
-        let Some((painter, _)) = &self.painter else { return };
-        let seconds = self.beat.elapsed().as_secs_f64().max(0.001);
-        self.beat = Instant::now();
-        let is_wide = size().0 >= WIDE;
-        let mut texts = Vec::new();
-        // Where there is no room for all, those of the lowest rank stay.
-        let mut put = |rank: usize, text: String| texts.push((rank, text));
-        for (gauge, before) in gauges.ports.iter().zip(&mut self.before) {
-            let now = (gauge.frames.load(Ordering::Relaxed), gauge.bytes.load(Ordering::Relaxed));
+    pub(super) fn draw(&mut self, stats: &CaptureStats, totals: &LiveTotals) {
+        if self.painter.is_none() {
+            return;
+        }
+        let mut view = View::default();
+        self.add_interfaces(stats, &mut view);
+        self.add_totals(totals, &mut view);
+        self.add_findings(&mut view);
+        if let Some((painter, _)) = &self.painter
+            && painter.is_empty()
+        {
+            // A painter that has not drawn the view before this one gets the next one.
+            let _ = painter.try_send(Paint::View(view));
+        }
+    }
+
+    fn add_interfaces(&mut self, stats: &CaptureStats, view: &mut View) {
+        let seconds = self.drawn_at.elapsed().as_secs_f64().max(0.001);
+        self.drawn_at = Instant::now();
+        let is_wide = terminal_size().0 >= ONE_LINE_COLUMNS;
+        for (port, before) in stats.ports.iter().zip(&mut self.drawn_counts) {
+            let now = (port.frames.load(Ordering::Relaxed), port.bytes.load(Ordering::Relaxed));
             let frames = (now.0 - before.0) as f64 / seconds;
-            let bits = (now.1 - before.1) as f64 * 8.0 / seconds / 1e6;
+            let mbits = (now.1 - before.1) as f64 * 8.0 / seconds / 1e6;
             *before = now;
-            let name = WireText::new(gauge.name.as_bytes(), 64).to_string();
-            let state = if gauge.gone.load(Ordering::Relaxed) { "  GONE, trying again" } else { "" };
-            let lost = |what: &str, counter: &std::sync::atomic::AtomicU64| {
-                let count = counter.load(Ordering::Relaxed);
-                if count > 0 { format!("  lost by {what} {count}") } else { String::new() }
-            };
-            let lost = [
-                lost("kernel", &gauge.kernel_drops),
-                lost("interface", &gauge.interface_drops),
-                lost("us", &gauge.our_drops),
+            let name = WireText::new(port.name.as_bytes(), 64).to_string();
+            let state = if port.gone.load(Ordering::Relaxed) { "  INTERFACE GONE, retrying" } else { "" };
+            let drops: Vec<String> = [
+                ("kernel", &port.kernel_drops),
+                ("interface", &port.interface_drops),
+                ("afs-audit", &port.our_drops),
             ]
-            .concat();
-            let lost = if lost.is_empty() { "  nothing lost".to_owned() } else { lost };
-            // Losses first: at an edge the total is what can be missed.
-            let rest = format!("{lost}{state}  {} frames", now.0);
-            if is_wide {
-                put(0, format!("{name:<8} {frames:>9.0} frames/s {bits:>9.1} Mbit/s{rest}"));
+            .iter()
+            .map(|(by, counter)| (by, counter.load(Ordering::Relaxed)))
+            .filter(|(_, count)| *count > 0)
+            .map(|(by, count)| format!("{by} {}", grouped(count)))
+            .collect();
+            let drops = if drops.is_empty() {
+                "0 dropped".to_owned()
             } else {
-                put(0, format!("{name:<8} {frames:.0} frames/s {bits:.1} Mbit/s"));
-                put(0, rest);
+                format!("dropped: {}", drops.join(", "))
+            };
+            // Drops first: in a narrow terminal the total may be cut off.
+            let rest = format!("  {drops}{state}  {} frames", grouped(now.0));
+            if is_wide {
+                view.add(0, format!("{name:<8} {frames:>9.0} frames/s {mbits:>9.1} Mbit/s{rest}"));
+            } else {
+                view.add(0, format!("{name:<8} {frames:.0} frames/s {mbits:.1} Mbit/s"));
+                view.add(0, rest);
             }
         }
-        let count = |counts: &[u64], place: usize| counts.get(place).copied().unwrap_or_default();
-        let words: Vec<String> = Destination::ALL
+    }
+
+    fn add_totals(&self, totals: &LiveTotals, view: &mut View) {
+        let at = |counts: &[u64], place: usize| counts.get(place).copied().unwrap_or_default();
+        let verdicts: Vec<String> = Destination::ALL
             .iter()
-            .map(|word| (word.as_str(), count(&totals.destinations, *word as usize)))
+            .map(|verdict| (verdict.as_str(), at(&totals.destinations, *verdict as usize)))
             .filter(|(_, count)| *count > 0)
-            .map(|(word, count)| format!("{count} {word}"))
+            .map(|(word, count)| format!("{} {word}", grouped(count)))
             .collect();
-        put(
+        let limited = match totals.evicted + totals.reassembly_stopped {
+            0 => String::new(),
+            limited => format!(" ({} cut short by --memory)", grouped(limited)),
+        };
+        let verdicts = if verdicts.is_empty() { String::new() } else { format!(": {}", verdicts.join(", ")) };
+        view.add(
             3,
             format!(
-                "flows {} live{}, {} judged: {}",
-                totals.live,
-                match totals.evicted + totals.reassembly_stopped {
-                    0 => String::new(),
-                    early => format!(" ({early} given up for want of memory)"),
-                },
-                totals.judged,
-                if words.is_empty() { "none to the outside yet".to_owned() } else { words.join(", ") }
+                "flows: {} active{limited}, {} closed and evaluated{verdicts}",
+                grouped(totals.active),
+                grouped(totals.evaluated),
             ),
         );
-        let elapsed = self.began.elapsed().as_secs();
-        put(
+        let elapsed = self.started.elapsed().as_secs();
+        view.add(
             4,
             format!(
-                "{} blocked-looking, {} inconclusive, {} not-443; {} DNS answers; {:02}:{:02}:{:02}",
-                count(&totals.outcomes, Outcome::BlockedLooking as usize),
-                count(&totals.outcomes, Outcome::Inconclusive as usize),
-                count(&totals.ports, PortVerdict::Not443 as usize),
-                totals.dns,
+                "{} blocked-looking, {} inconclusive, {} not-443; {}; {:02}:{:02}:{:02}",
+                grouped(at(&totals.outcomes, Outcome::BlockedLooking as usize)),
+                grouped(at(&totals.outcomes, Outcome::Inconclusive as usize)),
+                grouped(at(&totals.ports, PortVerdict::Not443 as usize)),
+                count(totals.dns, "DNS response"),
                 elapsed / 3600,
                 elapsed / 60 % 60,
                 elapsed % 60
             ),
         );
-        if let (met, needs @ 1..) = totals.met {
-            put(5, format!("{met} of {needs} needs of the site reached"));
-        }
-        let count = match self.findings {
-            0 => "no findings so far".to_owned(),
-            1 => "1 finding:".to_owned(),
-            more => format!("{more} findings, the newest last:"),
-        };
-        put(1, count);
-        for (place, line) in self.newest.iter().enumerate() {
-            let age = self.newest.len() - 1 - place;
-            put(if age == 0 { 2 } else { 5 + age }, format!("  {line}"));
-        }
-        if painter.is_empty() {
-            // Whoever is behind gets the next one.
-            let _ = painter.try_send(Paint::Lines(texts));
+        if let (reached, required @ 1..) = totals.requirements_reached {
+            view.add(5, format!("{reached} of {} reached", count(required, "required endpoint")));
         }
     }
 
-    /// Removes it.
+    fn add_findings(&self, view: &mut View) {
+        let head = match self.findings {
+            0 => "no findings so far".to_owned(),
+            1 => "1 finding:".to_owned(),
+            more => format!("{} findings, newest last:", grouped(more)),
+        };
+        view.add(1, head);
+        for (place, line) in self.newest.iter().enumerate() {
+            let age = self.newest.len() - 1 - place;
+            view.add(if age == 0 { 2 } else { 5 + age }, format!("  {line}"));
+        }
+    }
+
+    /// Removes the view.
     pub(super) fn clear(&mut self) {
         if let Some((painter, thread)) = self.painter.take() {
             drop(painter);
-            // Fails only where the thread has panicked, which was said.
+            // An error is a panic of the thread, which has printed its message.
             let _ = thread.join();
         }
     }
 }
 
-/// What is to be painted.
+/// The lines of the view, each with its rank: if the terminal has too few rows, the lowest ranks are shown.
+#[derive(Default)]
+struct View(Vec<(usize, String)>);
+
+impl View {
+    fn add(&mut self, rank: usize, line: String) {
+        self.0.push((rank, line));
+    }
+}
+
+/// What the painter is sent.
 enum Paint {
     /// A line above the view.
-    Above(String),
-    /// The view: lines with their ranks.
-    Lines(Vec<(usize, String)>),
+    Message(String),
+    View(View),
 }
 
 /// Writes to the terminal.
 struct Painter {
-    is_gone: Arc<AtomicBool>,
-    /// The program was stopped, and goes on: other lines stand where the view was.
+    is_terminal_closed: Arc<AtomicBool>,
+    /// The process was suspended and continues: other lines are now where the view was.
     is_resumed: Arc<AtomicBool>,
-    lines: Vec<(usize, String)>,
-    /// How wide the lines are that can be seen now.
-    drawn: Vec<usize>,
+    view: View,
+    /// Widths of the lines on the terminal.
+    drawn_widths: Vec<usize>,
 }
 
 impl Painter {
-    fn new(is_gone: Arc<AtomicBool>) -> anyhow::Result<Painter> {
+    fn new(is_terminal_closed: Arc<AtomicBool>) -> anyhow::Result<Painter> {
         let is_resumed = Arc::default();
         signal_hook::flag::register(signal_hook::consts::SIGCONT, Arc::clone(&is_resumed))
             .context("cannot watch for signals")?;
-        Ok(Painter { is_gone, is_resumed, lines: Vec::new(), drawn: Vec::new() })
+        Ok(Painter { is_terminal_closed, is_resumed, view: View::default(), drawn_widths: Vec::new() })
     }
 
-    /// Paints until nothing more comes, and then removes the view.
+    /// Paints until the sender is dropped, then removes the view.
     fn paint_all(mut self, paints: &Receiver<Paint>) {
         for paint in paints {
             match paint {
-                Paint::Above(line) => self.paint(Some(&line)),
-                Paint::Lines(lines) => {
-                    self.lines = lines;
+                Paint::Message(message) => self.paint(Some(&message)),
+                Paint::View(view) => {
+                    self.view = view;
                     self.paint(None);
                 }
             }
         }
-        let out = format!("{}\x1b[J", self.home(size().0));
-        self.put(&out);
+        let out = format!("{}\x1b[J", self.cursor_home(terminal_size().0));
+        self.write(&out);
     }
 
-    /// Writes the lines over those that are there, all at once, so that nothing flickers.
-    fn paint(&mut self, above: Option<&str>) {
-        let (columns, rows) = size();
-        let mut out = self.home(columns);
-        if let Some(line) = above {
+    /// Overwrites the view, in one write so that it does not flicker.
+    fn paint(&mut self, message: Option<&str>) {
+        let (columns, rows) = terminal_size();
+        let mut out = self.cursor_home(columns);
+        if let Some(message) = message {
             // Writing into a String cannot fail.
-            let _ = writeln!(out, "{line}\x1b[K");
+            let _ = writeln!(out, "{message}\x1b[K");
         }
-        self.drawn.clear();
-        let lines = if is_in_front() { self.lines.as_slice() } else { &[] };
+        self.drawn_widths.clear();
+        let lines = if is_in_foreground() { self.view.0.as_slice() } else { &[] };
         let mut shown: Vec<usize> = (0..lines.len()).collect();
         shown.sort_by_key(|place| lines.get(*place).map(|(rank, _)| *rank));
-        // The cursor has a line of its own.
+        // One row is for the cursor.
         shown.truncate(rows.saturating_sub(1));
         shown.sort_unstable();
         for (_, line) in shown.into_iter().filter_map(|place| lines.get(place)) {
-            // A line that ends at the edge would go on in the next.
-            let line = cut(line, columns.saturating_sub(1));
+            // A line as wide as the terminal would wrap.
+            let line = truncate(line, columns.saturating_sub(1));
             let _ = writeln!(out, "{line}\x1b[K");
-            self.drawn.push(unicode_width::UnicodeWidthStr::width(line.as_str()));
+            self.drawn_widths.push(unicode_width::UnicodeWidthStr::width(line.as_str()));
         }
         out.push_str("\x1b[J");
-        self.put(&out);
+        self.write(&out);
     }
 
-    /// What leads back to the first line, also where the terminal became narrower since.
-    fn home(&mut self, columns: usize) -> String {
+    /// Moves the cursor to the first line of the view. In a terminal that became narrower, its lines have wrapped.
+    fn cursor_home(&mut self, columns: usize) -> String {
         if self.is_resumed.swap(false, Ordering::Relaxed) {
-            self.drawn.clear();
+            self.drawn_widths.clear();
         }
-        match self.drawn.iter().map(|width| width.div_ceil(columns).max(1)).sum::<usize>() {
+        match self.drawn_widths.iter().map(|width| width.div_ceil(columns).max(1)).sum::<usize>() {
             0 => "\r".to_owned(),
             lines => format!("\r\x1b[{lines}A"),
         }
     }
 
-    fn put(&self, text: &str) {
-        // What Linux says of a terminal that was closed.
-        if let Err(error) = put(text)
+    fn write(&self, text: &str) {
+        // EIO is what Linux returns for a terminal that was closed.
+        if let Err(error) = write_stderr(text)
             && (error.raw_os_error() == Some(nix::libc::EIO) || error.kind() == io::ErrorKind::BrokenPipe)
         {
-            self.is_gone.store(true, Ordering::Relaxed);
+            self.is_terminal_closed.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// Whether the terminal is ours: a shell that has sent us to the background draws there itself. One that no shell controls,
-/// or one from outside (0), is.
-fn is_in_front() -> bool {
+/// Whether this process is in the foreground of its terminal: in the background the shell draws there. Also true for a terminal
+/// that no shell controls, and for one of another PID namespace (group 0).
+fn is_in_foreground() -> bool {
     let group = nix::unistd::tcgetpgrp(io::stderr().as_fd());
     group.map_or(true, |group| group.as_raw() == 0 || group == nix::unistd::getpgrp())
 }
 
 /// Columns and rows of the terminal.
-fn size() -> (usize, usize) {
+fn terminal_size() -> (usize, usize) {
     match terminal_size::terminal_size_of(io::stderr()) {
         Some((terminal_size::Width(columns @ 1..), terminal_size::Height(rows @ 1..))) => {
             (usize::from(columns), usize::from(rows))
@@ -315,12 +348,12 @@ fn size() -> (usize, usize) {
     }
 }
 
-/// Writes to standard error. Where that is gone nobody looks, and the audit goes on.
-pub(super) fn show(text: &str) {
-    let _ = put(text);
+/// Prints a message on standard error. If that is closed, nobody reads it and the audit continues.
+pub(super) fn print_message(message: &str) {
+    let _ = write_stderr(&format!("{message}\n"));
 }
 
-fn put(text: &str) -> io::Result<()> {
+fn write_stderr(text: &str) -> io::Result<()> {
     let mut out = io::stderr().lock();
     out.write_all(text.as_bytes())?;
     out.flush()

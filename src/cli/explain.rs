@@ -17,7 +17,7 @@ use crate::report::severity_style;
 const STRONG: Style = Style::new().bold();
 
 /// Prints the explanation of a code or signature, or the list of all.
-pub(super) fn explain(code: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn run(code: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()> {
     let Some(code) = code else {
         for entry in catalogue() {
             let style = severity_style(entry.severity);
@@ -80,7 +80,7 @@ mod tests {
 
     fn check(code: Option<&str>, expected: &str) {
         let mut out = Vec::new();
-        explain(code, &mut out).unwrap();
+        run(code, &mut out).unwrap();
         let text = anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string();
         assert!(text.contains(expected), "{text}");
     }
@@ -95,7 +95,7 @@ mod tests {
         check(Some("lost-race"), "lost-race, inconclusive: an attempt to another address");
         check(Some("reset-after-data"), "Where it is inconclusive\n  much was let through");
         check(None, "reset-injected                    AFS204\n");
-        let error = explain(Some("AFS999"), &mut Vec::new()).unwrap_err();
+        let error = run(Some("AFS999"), &mut Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "no such finding (afs-audit explain lists all): AFS999");
     }
 }

@@ -1,8 +1,8 @@
-//! Serves counts in the text format of Prometheus.
+//! Serves counters in the Prometheus text format.
 //!
-//! In:  what the interfaces count, and what judge has found so far.
-//! Out: an answer to whoever asks, whatever they ask for; one thread has all askers, so that none of them holds up another.
-//! Not: anything that a stranger's packet says; names and addresses stay in the evidence.
+//! In:  counters of the capture, totals of the audit.
+//! Out: the same HTTP response to every request. One thread serves all connections, so that none delays another.
+//! Not: anything from a packet; names and addresses stay in the evidence.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,122 +31,151 @@ use crate::capture::InterfaceStats;
 use crate::judge::Destination;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
+use crate::pipeline::LiveStatus;
 
-/// What is counted since the beginning of the run.
+/// Totals since the start of the run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Totals {
-    pub(super) live: u64,
+pub(super) struct LiveTotals {
+    /// Flows that are open now.
+    pub(super) active: u64,
     pub(super) opened: u64,
     pub(super) evicted: u64,
     pub(super) reassembly_stopped: u64,
-    pub(super) forgotten: u64,
-    pub(super) missed: u64,
-    /// Needs of the site reached in this interval, and how many there are.
-    pub(super) met: (u64, u64),
-    pub(super) flows: u64,
-    pub(super) judged: u64,
+    pub(super) name_evictions: u64,
+    pub(super) missed_findings: u64,
+    /// Required endpoints reached in this interval, and how many are required.
+    pub(super) requirements_reached: (u64, u64),
+    /// Flows that have ended.
+    pub(super) closed: u64,
+    /// Closed flows of audited hosts.
+    pub(super) evaluated: u64,
     pub(super) dns: u64,
     pub(super) destinations: [u64; 5],
     pub(super) ports: [u64; 3],
     pub(super) outcomes: [u64; 3],
     /// New findings by code.
     pub(super) findings: BTreeMap<&'static str, u64>,
-    /// Evidence folders that were finished, and those that could not be.
-    pub(super) evidence: [u64; 2],
+    /// Evidence folders written, and lost.
+    pub(super) evidence_folders: [u64; 2],
 }
 
-/// Totals that another thread may look at.
-pub(super) type Shared = Arc<Mutex<Totals>>;
+impl LiveTotals {
+    /// Takes the status of a run. Its tally counts since the last rotation; `before` are the totals at that time.
+    pub(super) fn update(&mut self, before: &LiveTotals, status: &LiveStatus) {
+        fn sum<const N: usize>(before: &[u64; N], since: &[u64]) -> [u64; N] {
+            let at = |counts: &[u64], place: usize| counts.get(place).copied().unwrap_or_default();
+            std::array::from_fn(|place| at(before, place) + at(since, place))
+        }
+        let tally = &status.tally;
+        self.active = status.active_flows;
+        self.opened = status.opened_flows;
+        self.evicted = status.evicted_flows;
+        self.reassembly_stopped = status.reassembly_stopped;
+        self.name_evictions = status.name_evictions;
+        self.missed_findings = before.missed_findings + status.missed_findings;
+        self.requirements_reached = status.requirements_reached;
+        self.closed = before.closed + tally.flows;
+        self.evaluated = before.evaluated + tally.judged;
+        self.dns = before.dns + tally.dns;
+        self.destinations = sum(&before.destinations, &tally.destinations);
+        self.ports = sum(&before.ports, &tally.ports);
+        self.outcomes = sum(&before.outcomes, &tally.outcomes);
+    }
+}
 
-/// Askers at once; one more takes the place of the one that has waited longest.
-const ASKERS: usize = 64;
+/// Totals that the serving thread reads.
+pub(super) type SharedTotals = Arc<Mutex<LiveTotals>>;
 
-/// How long an asker has, to ask and to listen.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Concurrent connections. One more replaces the oldest.
+const MAX_CONNECTIONS: usize = 64;
 
-/// Bytes of a question; longer ones are answered before they end.
-const QUESTION: usize = 8 << 10;
+/// How long a connection may last.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Answers for as long as the process lives.
-pub(super) fn serve(consumer: TcpListener, gauges: Arc<CaptureStats>, totals: Shared) -> io::Result<()> {
-    consumer.set_nonblocking(true)?;
-    let page = move || page(&gauges, &totals.lock().unwrap_or_else(PoisonError::into_inner));
-    let answer = move || {
-        let mut askers: Vec<Asker> = Vec::new();
+/// Bytes of a request. A longer one is answered before it ends.
+const MAX_REQUEST: usize = 8 << 10;
+
+/// Serves on a thread of its own until the process ends.
+pub(super) fn serve(listener: TcpListener, stats: Arc<CaptureStats>, totals: SharedTotals) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let render = move || render(&stats, &totals.lock().unwrap_or_else(PoisonError::into_inner));
+    let serve_all = move || {
+        let mut connections: Vec<Connection> = Vec::new();
         loop {
-            wait(&consumer, &askers);
-            while let Some(asker) = Asker::accept(&consumer) {
-                if askers.len() >= ASKERS {
-                    askers.remove(0);
+            wait(&listener, &connections);
+            while let Some(connection) = Connection::accept(&listener) {
+                if connections.len() >= MAX_CONNECTIONS {
+                    connections.remove(0);
                 }
-                askers.push(asker);
+                connections.push(connection);
             }
-            askers.retain_mut(|asker| {
-                asker.since.elapsed() < PATIENCE && asker.goes_on(&page).unwrap_or(false)
+            connections.retain_mut(|connection| {
+                connection.opened.elapsed() < CONNECTION_TIMEOUT
+                    && connection.advance(&render).unwrap_or(false)
             });
         }
     };
-    std::thread::Builder::new().name("metrics".to_owned()).spawn(answer).map(drop)
+    std::thread::Builder::new().name("metrics".to_owned()).spawn(serve_all).map(drop)
 }
 
-/// Waits until somebody comes, asks or listens, or has waited too long.
-fn wait(consumer: &TcpListener, askers: &[Asker]) {
-    let mut fds = vec![PollFd::new(consumer.as_fd(), PollFlags::POLLIN)];
-    fds.extend(askers.iter().map(|asker| {
-        let wanted = if asker.has_more_to_say() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
-        PollFd::new(asker.stream.as_fd(), wanted)
+/// Waits until a connection can be accepted, read or written, or may have timed out.
+fn wait(listener: &TcpListener, connections: &[Connection]) {
+    let mut fds = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    fds.extend(connections.iter().map(|connection| {
+        let events = if connection.is_sending() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+        PollFd::new(connection.stream.as_fd(), events)
     }));
-    let timeout = if askers.is_empty() { PollTimeout::NONE } else { PollTimeout::from(1000_u16) };
+    let timeout = if connections.is_empty() { PollTimeout::NONE } else { PollTimeout::from(1000_u16) };
     if poll(&mut fds, timeout).is_err() {
-        // Interrupted, or without memory: not again at once.
+        // Interrupted or out of memory: do not spin.
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// One who asks.
-struct Asker {
+/// A client's connection.
+struct Connection {
     stream: TcpStream,
-    since: Instant,
-    question: Vec<u8>,
-    answer: Vec<u8>,
-    /// Bytes of the answer that were sent.
+    opened: Instant,
+    request: Vec<u8>,
+    response: Vec<u8>,
+    /// Bytes of the response that were sent.
     sent: usize,
 }
 
-impl Asker {
-    fn accept(consumer: &TcpListener) -> Option<Asker> {
-        let stream = match consumer.accept() {
+impl Connection {
+    fn accept(listener: &TcpListener) -> Option<Connection> {
+        let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
-                    // As when no more files can be opened: it comes again.
+                    // For example too many open files: the listener stays readable, so do not spin.
                     std::thread::sleep(Duration::from_millis(100));
                 }
                 return None;
             }
         };
         stream.set_nonblocking(true).ok()?;
-        let (question, answer) = (Vec::new(), Vec::new());
-        Some(Asker { stream, since: Instant::now(), question, answer, sent: 0 })
+        let (request, response) = (Vec::new(), Vec::new());
+        Some(Connection { stream, opened: Instant::now(), request, response, sent: 0 })
     }
 
-    fn has_more_to_say(&self) -> bool {
-        self.sent < self.answer.len()
+    fn is_sending(&self) -> bool {
+        self.sent < self.response.len()
     }
 
-    /// Listens and answers as far as that can be done at once; false when it is over.
-    fn goes_on(&mut self, page: &impl Fn() -> String) -> io::Result<bool> {
+    /// Reads and writes as far as possible without waiting. False when the connection is done.
+    fn advance(&mut self, render: &impl Fn() -> String) -> io::Result<bool> {
         let mut bytes = [0; 2048];
-        // Then it is another's turn.
+        // Limited, so that other connections are served too.
         for _ in 0..16 {
-            if self.has_more_to_say() {
-                let rest = self.answer.get(self.sent..).unwrap_or_default();
+            if self.is_sending() {
+                let rest = self.response.get(self.sent..).unwrap_or_default();
                 match self.stream.write(rest) {
                     Ok(sent) => self.sent += sent,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                     Err(error) => return Err(error),
                 }
-                if !self.has_more_to_say() {
+                if !self.is_sending() {
                     self.stream.shutdown(Shutdown::Write)?;
                 }
                 continue;
@@ -156,18 +185,20 @@ impl Asker {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) => return Err(error),
             };
-            if !self.answer.is_empty() {
-                // What is left of a long question is listened to: closing on it would take the answer back.
+            if !self.response.is_empty() {
+                // Drain the rest of an oversized request: closing with unread data makes the kernel send RST, and the client
+                // loses the response.
                 if read == 0 {
                     return Ok(false);
                 }
                 continue;
             }
-            self.question.extend(bytes.iter().take(read));
-            let ends = |end: &[u8]| self.question.windows(end.len()).any(|some| some == end);
-            if read == 0 || self.question.len() >= QUESTION || ends(b"\r\n\r\n") || ends(b"\n\n") {
-                let text = page();
-                self.answer = format!(
+            self.request.extend(bytes.iter().take(read));
+            let contains = |end: &[u8]| self.request.windows(end.len()).any(|window| window == end);
+            let is_complete = contains(b"\r\n\r\n") || contains(b"\n\n");
+            if read == 0 || self.request.len() >= MAX_REQUEST || is_complete {
+                let text = render();
+                self.response = format!(
                     "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
                      Content-Length: {}\r\nConnection: close\r\n\r\n{text}",
                     text.len()
@@ -179,113 +210,107 @@ impl Asker {
     }
 }
 
-fn page(gauges: &CaptureStats, totals: &Totals) -> String {
-    let mut page = Page(String::new());
-    page.family("build_info", "gauge", "The version that runs.");
-    page.row("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let each = |page: &mut Page, name: &str, help: &str, value: fn(&InterfaceStats) -> &AtomicU64| {
-        page.family(name, "counter", help);
-        for gauge in &gauges.ports {
-            page.row(name, &[("interface", &gauge.name)], read(value(gauge)));
-        }
-    };
-    each(&mut page, "frames_total", "Frames audited.", |gauge| &gauge.frames);
-    each(&mut page, "bytes_total", "Bytes of these frames, as captured.", |gauge| &gauge.bytes);
-    each(&mut page, "received_frames_total", "Frames that the kernel saw.", |gauge| &gauge.received);
-    page.family("dropped_frames_total", "counter", "Frames lost, by who had no room.");
-    for gauge in &gauges.ports {
-        let kinds = [
-            ("kernel", &gauge.kernel_drops),
-            ("interface", &gauge.interface_drops),
-            ("own", &gauge.our_drops),
-        ];
-        for (by, counter) in kinds {
-            page.row("dropped_frames_total", &[("interface", &gauge.name), ("by", by)], read(counter));
-        }
-    }
-    page.family("interface_up", "gauge", "Whether the interface is there.");
-    for gauge in &gauges.ports {
-        let gone = gauge.gone.load(Ordering::Relaxed);
-        page.row("interface_up", &[("interface", &gauge.name)], u64::from(!gone));
-    }
-    page.one(
-        "unsaved_frames_total",
-        "counter",
-        "Frames audited and not written to the file of -w.",
-        gauges.unsaved(),
-    );
-    page.one("queue_blocks", "gauge", "Blocks that wait for the audit.", read(&gauges.queued));
-    page.one("queue_capacity_blocks", "gauge", "Blocks that can wait.", CaptureStats::QUEUE);
-    page.one("flows_live", "gauge", "Conversations that are followed now.", totals.live);
-    page.one("flows_opened_total", "counter", "Conversations opened.", totals.opened);
-    page.one("flows_evicted_total", "counter", "Conversations closed early to make room.", totals.evicted);
-    page.one(
+fn render(stats: &CaptureStats, totals: &LiveTotals) -> String {
+    let mut out = Exposition(String::new());
+    out.family("build_info", "gauge", "Version of the running program.");
+    out.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    render_interfaces(stats, &mut out);
+    out.counter("unsaved_frames_total", "Frames audited but not written to the file of -w.", stats.unsaved());
+    out.gauge("queue_blocks", "Blocks of frames waiting for the audit.", read(&stats.queued));
+    out.gauge("queue_capacity_blocks", "Blocks of frames that can wait.", CaptureStats::QUEUE);
+    out.gauge("flows_live", "Active flows.", totals.active);
+    out.counter("flows_opened_total", "Flows opened.", totals.opened);
+    out.counter("flows_evicted_total", "Flows closed early because the flow table was full.", totals.evicted);
+    out.counter(
         "flows_unheard_total",
-        "counter",
-        "Conversations no longer listened to, to make room.",
+        "Flows whose stream reassembly was stopped to save memory.",
         totals.reassembly_stopped,
     );
-    page.one(
-        "names_forgotten_total",
-        "counter",
-        "Times that a full table of names forgot its least used half.",
-        totals.forgotten,
+    out.counter("names_forgotten_total", "Evictions from the name cache.", totals.name_evictions);
+    out.counter(
+        "findings_missed_total",
+        "Findings not kept because the limit was reached.",
+        totals.missed_findings,
     );
-    page.one("findings_missed_total", "counter", "Signs of findings that did not fit.", totals.missed);
-    let (met, needs) = totals.met;
-    page.one("requirements_met", "gauge", "Needs of the site reached in this interval.", met);
-    page.one("requirements", "gauge", "Needs of the site.", needs);
-    page.one("flows_total", "counter", "Conversations that are over.", totals.flows);
-    page.one(
-        "flows_judged_total",
-        "counter",
-        "Conversations that audited hosts opened and that are over.",
-        totals.judged,
-    );
-    page.one("dns_answers_total", "counter", "DNS answers.", totals.dns);
-    page.words(
+    let (reached, required) = totals.requirements_reached;
+    out.gauge("requirements_met", "Required endpoints reached in this interval.", reached);
+    out.gauge("requirements", "Required endpoints.", required);
+    out.counter("flows_total", "Closed flows.", totals.closed);
+    out.counter("flows_judged_total", "Closed flows opened by audited hosts.", totals.evaluated);
+    out.counter("dns_answers_total", "DNS responses, and queries without one.", totals.dns);
+    out.counters(
         "destinations_total",
-        "Judged flows by destination.",
+        "Flows of audited hosts by destination verdict.",
         "destination",
         Destination::ALL.iter().map(|word| word.as_str()).zip(totals.destinations),
     );
-    page.words(
+    out.counters(
         "ports_total",
-        "Judged flows by port.",
+        "Flows of audited hosts by port verdict.",
         "port",
         PortVerdict::ALL.iter().map(|word| word.as_str()).zip(totals.ports),
     );
-    page.words(
+    out.counters(
         "outcomes_total",
-        "Judged flows by outcome.",
+        "Flows of audited hosts by outcome.",
         "outcome",
         Outcome::ALL.iter().map(|word| word.as_str()).zip(totals.outcomes),
     );
-    page.words(
+    out.counters(
         "findings_total",
         "New findings by code.",
         "code",
         totals.findings.iter().map(|(code, count)| (*code, *count)),
     );
-    page.words(
+    out.counters(
         "evidence_total",
-        "Evidence folders.",
+        "Evidence folders by state.",
         "state",
-        ["written", "lost"].into_iter().zip(totals.evidence),
+        ["written", "lost"].into_iter().zip(totals.evidence_folders),
     );
-    page.0
+    out.0
 }
 
-struct Page(String);
+fn render_interfaces(stats: &CaptureStats, out: &mut Exposition) {
+    let mut each = |name: &str, help: &str, value: fn(&InterfaceStats) -> &AtomicU64| {
+        out.family(name, "counter", help);
+        for port in &stats.ports {
+            out.sample(name, &[("interface", &port.name)], read(value(port)));
+        }
+    };
+    each("frames_total", "Frames audited.", |port| &port.frames);
+    each("bytes_total", "Captured bytes of these frames.", |port| &port.bytes);
+    each("received_frames_total", "Frames received by the kernel.", |port| &port.received);
+    out.family("dropped_frames_total", "counter", "Frames dropped, by where.");
+    for port in &stats.ports {
+        for (by, counter) in
+            [("kernel", &port.kernel_drops), ("interface", &port.interface_drops), ("own", &port.our_drops)]
+        {
+            let labels = [("interface", port.name.as_str()), ("by", by)];
+            out.sample("dropped_frames_total", &labels, read(counter));
+        }
+    }
+    out.family("interface_up", "gauge", "1 if the interface exists, 0 while the program waits for it.");
+    for port in &stats.ports {
+        let is_gone = port.gone.load(Ordering::Relaxed);
+        out.sample("interface_up", &[("interface", &port.name)], u64::from(!is_gone));
+    }
+}
 
-impl Page {
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// Text in the Prometheus exposition format.
+struct Exposition(String);
+
+impl Exposition {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing into a String cannot fail.
         let _ = writeln!(self.0, "# HELP afs_audit_{name} {help}\n# TYPE afs_audit_{name} {kind}");
     }
 
-    fn row(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
         let labels: Vec<String> = labels
             .iter()
             .map(|(label, text)| {
@@ -297,15 +322,27 @@ impl Page {
         let _ = writeln!(self.0, "afs_audit_{name}{labels} {value}");
     }
 
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
-        self.family(name, kind, help);
-        self.row(name, &[], value);
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "counter", help);
+        self.sample(name, &[], value);
     }
 
-    fn words<'a>(&mut self, name: &str, help: &str, label: &str, rows: impl Iterator<Item = (&'a str, u64)>) {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    /// A family with one sample for each value of a label.
+    fn counters<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        samples: impl Iterator<Item = (&'a str, u64)>,
+    ) {
         self.family(name, "counter", help);
-        for (word, value) in rows {
-            self.row(name, &[(label, word)], value);
+        for (word, value) in samples {
+            self.sample(name, &[(label, word)], value);
         }
     }
 }

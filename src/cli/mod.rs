@@ -1,23 +1,35 @@
 //! The command line.
 //!
 //! In:  arguments.
-//! Out: an exit status; evidence on standard output, speech on standard error.
+//! Out: an exit status; evidence on standard output, messages on standard error.
 //! Not: anything about packets.
 
+mod analyze;
 mod args;
 #[cfg(all(feature = "live", unix))]
 mod dashboard;
 mod explain;
 #[cfg(all(feature = "live", unix))]
+mod interfaces;
+#[cfg(all(feature = "live", unix))]
 mod live;
-mod messages;
+#[cfg(all(feature = "live", unix))]
+mod live_evidence;
+#[cfg(all(feature = "live", unix))]
+mod live_reporter;
+mod loaded_policy;
 #[cfg(all(feature = "live", unix))]
 mod metrics;
 mod plan;
 #[cfg(all(feature = "live", unix))]
 mod privileges;
-mod run;
-mod seam;
+mod process;
+mod rules;
+mod run_facts;
+mod site;
+mod stdio;
+mod values;
+mod verify;
 
 use std::io;
 use std::io::Write;
@@ -28,51 +40,43 @@ use anyhow::bail;
 use clap::CommandFactory as _;
 use clap::FromArgMatches as _;
 
-pub use args::FailOn;
-pub use args::Format;
-pub use args::Hash;
-pub use plan::AnalyzePlan;
-pub use plan::Bounds;
-pub use plan::LivePlan;
-pub use plan::RulesPlan;
-pub use plan::Speech;
-pub use plan::SurveyPlan;
-
-use args::Color;
+use args::ColorMode;
 use args::Command;
-use args::Rules;
-use args::Site;
-use args::Typed;
+use args::MainArgs;
+use args::SiteCommand;
+use plan::AnalyzePlan;
+use plan::LivePlan;
+use plan::SiteDraftPlan;
 
-/// What a run comes to.
+/// How a command ends, unless it fails (exit status 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum ExitOutcome {
     /// Exit status 0.
-    NothingToReport,
+    Clean,
     /// Exit status 1.
     Findings,
 }
 
-/// The whole command line, for those who print from it.
+/// The definition of the command line, from which help and man pages are generated.
 pub fn command() -> clap::Command {
-    Typed::command()
+    MainArgs::command()
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let typed = match command().try_get_matches().and_then(|matches| Typed::from_arg_matches(&matches)) {
-        Ok(typed) => typed,
-        Err(error) => return refused(&error),
+    let args = match command().try_get_matches().and_then(|matches| MainArgs::from_arg_matches(&matches)) {
+        Ok(args) => args,
+        Err(error) => return print_usage(&error),
     };
-    let color = match typed.color {
-        Color::Auto => ColorChoice::Auto,
-        Color::Always => ColorChoice::Always,
-        Color::Never => ColorChoice::Never,
+    let color = match args.color {
+        ColorMode::Auto => ColorChoice::Auto,
+        ColorMode::Always => ColorChoice::Always,
+        ColorMode::Never => ColorChoice::Never,
     };
-    match run(typed.command, color) {
-        Ok(Outcome::NothingToReport) => ExitCode::SUCCESS,
-        Ok(Outcome::Findings) => ExitCode::from(1),
-        // Whoever read our output has seen enough.
+    match run(args.command, color) {
+        Ok(ExitOutcome::Clean) => ExitCode::SUCCESS,
+        Ok(ExitOutcome::Findings) => ExitCode::from(1),
+        // `head` and the like close the pipe when they have enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "afs-audit: {error:#}");
@@ -81,61 +85,50 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, color: ColorChoice) -> anyhow::Result<Outcome> {
-    let mut out = messages::stdout(color);
+fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
+    let mut out = stdio::stdout(color);
+    let mut outcome = ExitOutcome::Clean;
     match command {
-        Command::Analyze(typed) => {
+        Command::Analyze(args) => {
+            // A run locks standard output itself, row by row.
             drop(out);
-            return run::analyze(&AnalyzePlan::check(*typed)?, color, seam::analyze);
+            return analyze::run(&AnalyzePlan::from_args(*args)?, color, analyze::audit);
         }
-        Command::Live(typed) => {
+        Command::Live(args) => {
             drop(out);
-            let plan = LivePlan::check(*typed)?;
+            let plan = LivePlan::from_args(*args)?;
             #[cfg(all(feature = "live", unix))]
-            return live::live(&plan, color);
+            return live::run(&plan, color);
             #[cfg(not(all(feature = "live", unix)))]
             bail!("cannot capture {plan:?}: {}", plan::WITHOUT_LIBPCAP);
         }
         #[cfg(all(feature = "live", unix))]
-        Command::Interfaces(typed) => live::interfaces(typed.format, &mut out)?,
+        Command::Interfaces(args) => interfaces::run(args.format, &mut out)?,
         #[cfg(not(all(feature = "live", unix)))]
-        Command::Interfaces(typed) => {
-            let _ = typed.format;
+        Command::Interfaces(args) => {
+            let _ = args.format;
             bail!("cannot list interfaces: {}", plan::WITHOUT_LIBPCAP)
         }
-        Command::Explain(typed) => explain::explain(typed.code.as_deref(), &mut out)?,
-        Command::Rules(Rules::List(from)) => seam::rules_list(&RulesPlan::check(from.rules)?, &mut out)?,
-        Command::Rules(Rules::Show { id, from }) => {
-            if seam::rules_show(&RulesPlan::check(from.rules)?, &id, &mut out)? == 0 {
-                bail!("no such document or rule: {id}");
-            }
+        Command::Explain(args) => explain::run(args.code.as_deref(), &mut out)?,
+        Command::Rules(command) => outcome = rules::run(command, &mut out)?,
+        Command::Site(SiteCommand::Init { files, rules }) => {
+            site::init(&SiteDraftPlan::from_args(files, rules)?, &mut out)?;
         }
-        Command::Rules(Rules::Check(from)) => {
-            if seam::rules_check(&RulesPlan::check(from.rules)?, &mut out)? > 0 {
-                return Ok(Outcome::Findings);
-            }
-        }
-        Command::Rules(Rules::Diff { old, new, from }) => {
-            seam::rules_diff(&RulesPlan::check(from.rules)?, &old, &new, &mut out)?;
-        }
-        Command::Site(Site::Init { files, from }) => {
-            seam::site_init(&SurveyPlan::check(files, from.rules)?, &mut out)?;
-        }
-        Command::Verify(typed) => return run::verify(&typed.folder, typed.quiet, &mut out),
-        Command::Completions(typed) => {
-            // clap_complete panics when it cannot write: it gets memory, and we write.
+        Command::Verify(args) => outcome = verify::run(&args.folder, args.quiet, &mut out)?,
+        Command::Completions(args) => {
+            // clap_complete panics if it cannot write, so it writes to memory.
             let mut text = Vec::new();
-            clap_complete::generate(typed.shell, &mut self::command(), "afs-audit", &mut text);
+            clap_complete::generate(args.shell, &mut self::command(), "afs-audit", &mut text);
             out.write_all(&text)?;
         }
-        Command::Man(typed) => out.write_all(&man(typed.command.as_deref())?)?,
+        Command::Man(args) => out.write_all(&man_page(args.command.as_deref())?)?,
     }
     out.flush()?;
-    Ok(Outcome::NothingToReport)
+    Ok(outcome)
 }
 
-/// What clap prints: help on standard output with 0, everything else on standard error with 2.
-fn refused(error: &clap::Error) -> ExitCode {
+/// Prints help on standard output (exit status 0), or a usage error on standard error (2).
+fn print_usage(error: &clap::Error) -> ExitCode {
     match error.print() {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
         _ if error.use_stderr() => ExitCode::from(2),
@@ -143,13 +136,13 @@ fn refused(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// The manual page of the whole, or of one command.
-fn man(name: Option<&str>) -> anyhow::Result<Vec<u8>> {
-    let mut whole = command();
-    whole.build();
+/// The manual page of the program, or of one command.
+fn man_page(name: Option<&str>) -> anyhow::Result<Vec<u8>> {
+    let mut program = command();
+    program.build();
     let page = match name {
-        None => whole,
-        Some(name) => match whole.find_subcommand(name) {
+        None => program,
+        Some(name) => match program.find_subcommand(name) {
             Some(found) => found.clone(),
             None => bail!("no such command: {name}"),
         },

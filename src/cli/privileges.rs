@@ -1,8 +1,8 @@
-//! Gives up the rights that were needed to open the interfaces.
+//! Drops the privileges that were needed to open the interfaces.
 //!
-//! In:  whom to become, and the folders that are written to.
-//! Out: what was done, in words; or why it could not be.
-//! Not: undone by anything in this process.
+//! In:  the user to run as, and the folders that are written to.
+//! Out: what was dropped, and what could not be.
+//! Not: a way back. Nothing in this process can undo it.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -12,107 +12,123 @@ use anyhow::bail;
 use nix::unistd::Uid;
 use nix::unistd::User;
 
-/// Whom to become when nobody says.
-const NOBODY: &str = "nobody";
+use crate::report::reason;
 
-/// What was given up.
+/// The user to run as if none is named and nobody called sudo.
+const UNPRIVILEGED_USER: &str = "nobody";
+
 #[derive(Debug, Default)]
-pub(super) struct Given {
-    /// What was done, a few words each.
+pub(super) struct DroppedPrivileges {
+    /// The user that the process now runs as.
+    pub(super) user: String,
+    /// What was dropped or confined.
     pub(super) done: Vec<String>,
-    /// What could not be.
-    pub(super) missing: Vec<String>,
+    /// What could not be, and why.
+    pub(super) failed: Vec<String>,
 }
 
-/// The user to become: none when this process is nobody special already.
-pub(super) fn user(named: Option<&str>) -> anyhow::Result<Option<User>> {
+/// The user to run as; none if this process is unprivileged already.
+pub(super) fn target_user(named: Option<&str>) -> anyhow::Result<Option<User>> {
     if !Uid::effective().is_root() {
         return match named {
             None => Ok(None),
             Some(name) => {
-                let user = find(name)?;
+                let user = find_user(name)?;
                 if user.uid != Uid::effective() {
-                    bail!("cannot become another user without being root: {name}");
+                    bail!("cannot run as another user without being root: {name}");
                 }
                 Ok(None)
             }
         };
     }
     if let Some(name) = named {
-        return find(name).map(Some);
+        return find_user(name).map(Some);
     }
     let caller = std::env::var("SUDO_USER").ok().filter(|name| name != "root");
-    find(caller.as_deref().unwrap_or(NOBODY)).map(Some)
+    find_user(caller.as_deref().unwrap_or(UNPRIVILEGED_USER)).map(Some)
 }
 
-fn find(name: &str) -> anyhow::Result<User> {
+fn find_user(name: &str) -> anyhow::Result<User> {
     User::from_name(name).ok().flatten().with_context(|| format!("no such user: {name}"))
 }
 
-/// Creates a folder that will be written to, and gives it to that user if it is new or empty.
-pub(super) fn own_folder(path: &Path, user: Option<&User>) -> anyhow::Result<()> {
+/// Creates an output folder, and makes the user its owner if it is empty.
+pub(super) fn create_folder_for(path: &Path, user: Option<&User>) -> anyhow::Result<()> {
     let failed = |error: &std::io::Error| {
-        anyhow::anyhow!("cannot write evidence: {}: {}", path.display(), crate::report::reason(error))
+        anyhow::anyhow!("cannot write evidence: {}: {}", path.display(), reason(error))
     };
     std::fs::create_dir_all(path).map_err(|error| failed(&error))?;
-    let empty = std::fs::read_dir(path).map_err(|error| failed(&error))?.next().is_none();
-    if let (Some(user), true) = (user, empty) {
+    let is_empty = std::fs::read_dir(path).map_err(|error| failed(&error))?.next().is_none();
+    if let (Some(user), true) = (user, is_empty) {
         std::os::unix::fs::chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
             .map_err(|error| failed(&error))?;
     }
     Ok(())
 }
 
-/// Gives everything up. Afterwards files can be written below `writable` alone. Threads that are started later inherit it;
-/// there may be no others yet.
-pub(super) fn give_up(user: Option<&User>, writable: &[PathBuf]) -> anyhow::Result<Given> {
-    let mut given = Given::default();
+/// Adds advice to an error about an output: whoever typed the command may not know which user must be able to write there.
+pub(super) fn with_advice(error: anyhow::Error, user: &str) -> anyhow::Error {
+    if error.to_string().ends_with("permission denied") {
+        return anyhow::anyhow!(
+            "{error}; user `{user}` cannot write there: choose another folder, or another user with --user"
+        );
+    }
+    error
+}
+
+/// Drops everything. Afterwards only files below `writable` can be written. Threads started later inherit this; there must be none
+/// yet.
+pub(super) fn drop_to(user: Option<&User>, writable: &[PathBuf]) -> anyhow::Result<DroppedPrivileges> {
+    // Looked up first: in the sandbox the user database cannot be read.
+    let uid = user.map_or_else(Uid::effective, |user| user.uid);
+    let name = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+    let mut dropped = DroppedPrivileges { user: name, ..DroppedPrivileges::default() };
     if let Some(user) = user {
-        become_user(user).with_context(|| format!("cannot become user {}", user.name))?;
-        given.done.push(format!("user {}", user.name));
+        switch_user(user).with_context(|| format!("cannot switch to user {}", user.name))?;
+        dropped.done.push(format!("user {}", user.name));
     }
     #[cfg(target_os = "linux")]
-    confine(&mut given, writable);
+    enter_sandbox(&mut dropped, writable);
     #[cfg(not(target_os = "linux"))]
     {
         let _ = writable;
-        given.missing.push("no sandbox on this system".to_owned());
+        dropped.failed.push("no sandbox on this system".to_owned());
     }
     if user.is_some_and(|user| user.uid.is_root()) {
-        given.missing.push("still root".to_owned());
+        dropped.failed.push("still running as root".to_owned());
     }
-    Ok(given)
+    Ok(dropped)
 }
 
 #[cfg(target_os = "linux")]
-fn become_user(user: &User) -> nix::Result<()> {
+fn switch_user(user: &User) -> nix::Result<()> {
     nix::unistd::setgroups(&[user.gid])?;
     nix::unistd::setresgid(user.gid, user.gid, user.gid)?;
     nix::unistd::setresuid(user.uid, user.uid, user.uid)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn become_user(user: &User) -> nix::Result<()> {
+fn switch_user(user: &User) -> nix::Result<()> {
     nix::unistd::setgid(user.gid)?;
     nix::unistd::setuid(user.uid)
 }
 
 #[cfg(target_os = "linux")]
-fn confine(given: &mut Given, writable: &[PathBuf]) {
+fn enter_sandbox(dropped: &mut DroppedPrivileges, writable: &[PathBuf]) {
     let mut note = |what: &str, done: Result<(), String>| match done {
-        Ok(()) => given.done.push(what.to_owned()),
-        Err(why) => given.missing.push(format!("{what}: {why}")),
+        Ok(()) => dropped.done.push(what.to_owned()),
+        Err(why) => dropped.failed.push(format!("{what}: {why}")),
     };
-    note("no capabilities", empty_capabilities());
-    note("no new privileges", nix::sys::prctl::set_no_new_privs().map_err(|error| error.to_string()));
-    note("Landlock", landlock(writable));
-    note("seccomp", seccomp());
+    note("no capabilities", clear_capabilities());
+    note("no_new_privs", nix::sys::prctl::set_no_new_privs().map_err(|error| error.to_string()));
+    note("Landlock", restrict_files(writable));
+    note("seccomp", restrict_system_calls());
 }
 
 #[cfg(target_os = "linux")]
-fn empty_capabilities() -> Result<(), String> {
+fn clear_capabilities() -> Result<(), String> {
     use caps::CapSet;
-    // The bounding set can only be emptied by one who may; without new privileges it does not matter.
+    // Clearing the bounding set needs CAP_SETPCAP. With no_new_privs the set has no effect, so a failure is ignored.
     let _ = caps::clear(None, CapSet::Bounding);
     let _ = caps::clear(None, CapSet::Ambient);
     for set in [CapSet::Effective, CapSet::Inheritable, CapSet::Permitted] {
@@ -121,9 +137,9 @@ fn empty_capabilities() -> Result<(), String> {
     Ok(())
 }
 
-/// The files that can still be reached: the system's counts to read, and the outputs.
+/// Leaves read access to the system's counters, and write access to the outputs.
 #[cfg(target_os = "linux")]
-fn landlock(writable: &[PathBuf]) -> Result<(), String> {
+fn restrict_files(writable: &[PathBuf]) -> Result<(), String> {
     use landlock::ABI;
     use landlock::Access as _;
     use landlock::AccessFs;
@@ -132,28 +148,28 @@ fn landlock(writable: &[PathBuf]) -> Result<(), String> {
     use landlock::RulesetCreatedAttr as _;
     use landlock::RulesetStatus;
     use landlock::path_beneath_rules;
-    const KNOWN: ABI = ABI::V4;
+    const ABI_LEVEL: ABI = ABI::V4;
     let status = Ruleset::default()
-        .handle_access(AccessFs::from_all(KNOWN))
+        .handle_access(AccessFs::from_all(ABI_LEVEL))
         .and_then(Ruleset::create)
         .and_then(|rules| {
             rules.add_rules(path_beneath_rules(
                 ["/sys", "/proc", "/usr/share/zoneinfo"],
-                AccessFs::from_read(KNOWN),
+                AccessFs::from_read(ABI_LEVEL),
             ))
         })
-        .and_then(|rules| rules.add_rules(path_beneath_rules(writable, AccessFs::from_all(KNOWN))))
+        .and_then(|rules| rules.add_rules(path_beneath_rules(writable, AccessFs::from_all(ABI_LEVEL))))
         .and_then(landlock::RulesetCreated::restrict_self)
         .map_err(|error| error.to_string())?;
     match status.ruleset {
-        RulesetStatus::NotEnforced => Err("not in this kernel".to_owned()),
+        RulesetStatus::NotEnforced => Err("not supported by this kernel".to_owned()),
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
     }
 }
 
-/// The system calls that an auditor has no use for once its interfaces are open: other programs, other networks, the kernel.
+/// Denies the system calls that are not needed once the interfaces are open: starting programs, connecting, changing the system.
 #[cfg(target_os = "linux")]
-fn seccomp() -> Result<(), String> {
+fn restrict_system_calls() -> Result<(), String> {
     use std::collections::BTreeMap;
 
     use nix::libc;
@@ -196,14 +212,14 @@ fn seccomp() -> Result<(), String> {
     ];
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         denied.into_iter().map(|call| (call, Vec::new())).collect();
-    // The kernel may still be asked which interfaces there are: one that was deleted may come back. With that, `bind` reaches
-    // nothing but what is open.
+    // Netlink stays permitted: it lists the interfaces, and one that was deleted may be created again. Without sockets of other
+    // families, `bind` can only be called on those that are open.
     let netlink = libc::AF_NETLINK as u64;
     let other = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, netlink)
         .and_then(|family| SeccompRule::new(vec![family]))
         .map_err(|error| error.to_string())?;
     rules.insert(libc::SYS_socket, vec![other]);
-    let arch = std::env::consts::ARCH.try_into().map_err(|_| "not for this processor".to_owned())?;
+    let arch = std::env::consts::ARCH.try_into().map_err(|_| "not supported on this processor".to_owned())?;
     let refused = SeccompAction::Errno(libc::EPERM as u32);
     let filter =
         SeccompFilter::new(rules, SeccompAction::Allow, refused, arch).map_err(|error| error.to_string())?;

@@ -7,16 +7,16 @@ use std::path::PathBuf;
 /// A file or folder that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write evidence: {}: {reason}", path.display())]
-pub struct Unwritable {
+pub struct WriteError {
     /// Where it was to go.
     pub path: PathBuf,
     /// Why not, in plain words.
     pub reason: String,
 }
 
-impl Unwritable {
-    pub(super) fn new(path: &Path, error: &io::Error) -> Unwritable {
-        Unwritable { path: path.to_owned(), reason: reason(error) }
+impl WriteError {
+    pub(super) fn new(path: &Path, error: &io::Error) -> WriteError {
+        WriteError { path: path.to_owned(), reason: reason(error) }
     }
 }
 

@@ -31,14 +31,12 @@ pub struct RunFacts {
     pub tally: Tally,
     /// The findings, in the order of their rows.
     pub findings: FindingRows,
-    /// Documented rows that the site needs, in the order of `RequirementState::ALL`.
-    pub requirements: [u64; 4],
-    /// The needs themselves.
-    pub needs: Vec<RequirementRow>,
+    /// Documented endpoints that the site needs.
+    pub requirements: Vec<RequirementRow>,
     /// What makes the judgement less sure, a sentence each.
     pub warnings: Vec<String>,
     /// Limits that were reached, a sentence each.
-    pub bounds: Vec<String>,
+    pub limits_reached: Vec<String>,
     /// Where the rules came from.
     pub rules: Option<Source>,
     /// The documents in force.
@@ -51,6 +49,19 @@ pub struct RunFacts {
     pub statistics: BTreeMap<String, u64>,
     /// Why the run did not see all of its input: `interrupted`, `frame limit reached`, …
     pub partial: Option<String>,
+}
+
+impl RunFacts {
+    /// How many required endpoints are reached, blocked, partly blocked, not observed.
+    pub fn requirement_counts(&self) -> [u64; 4] {
+        let mut counts = [0; 4];
+        for row in &self.requirements {
+            if let Some(count) = counts.get_mut(row.state as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
 }
 
 /// Something read besides captures, and how to tell that it is the same one.
@@ -116,7 +127,7 @@ pub struct Accounting {
     /// Decoded to a packet.
     pub packets: u64,
     /// Copies of packets that came just before.
-    pub copies: u64,
+    pub duplicates: u64,
     /// Fragments that wait for others, or wait in vain.
     pub fragments: u64,
     /// Not IP, by ether type.
@@ -136,7 +147,11 @@ impl Accounting {
     pub fn accounted(&self) -> u64 {
         let by_number = self.not_ip.values().chain(self.unknown_link.values());
         let by_text = self.unreadable.values().chain(self.damaged.values());
-        by_number.chain(by_text).sum::<u64>() + self.filtered + self.packets + self.copies + self.fragments
+        by_number.chain(by_text).sum::<u64>()
+            + self.filtered
+            + self.packets
+            + self.duplicates
+            + self.fragments
     }
 
     /// Frames that are not IP.
@@ -154,7 +169,7 @@ impl Serialize for Accounting {
             frames: u64,
             filtered: u64,
             packets: u64,
-            copies: u64,
+            duplicates: u64,
             fragments: u64,
             not_ip: BTreeMap<String, u64>,
             unknown_link: BTreeMap<String, u64>,
@@ -167,7 +182,7 @@ impl Serialize for Accounting {
             frames: self.frames,
             filtered: self.filtered,
             packets: self.packets,
-            copies: self.copies,
+            duplicates: self.duplicates,
             fragments: self.fragments,
             not_ip: self.not_ip.iter().map(|(number, count)| (ether_type(*number), *count)).collect(),
             unknown_link: self.unknown_link.iter().map(|(number, count)| (link(*number), *count)).collect(),

@@ -18,7 +18,7 @@ use sha2::Digest as _;
 use sha2::Sha256;
 
 use super::columns::Record;
-use super::error::Unwritable;
+use super::error::WriteError;
 use super::manifest::MANIFEST;
 use super::manifest::Output;
 use super::manifest::Written;
@@ -33,17 +33,17 @@ use crate::judge::RequirementRow;
 const TABLES: [&str; 4] = [FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE, DnsRow::FILE];
 
 /// The stage's name inside a folder that exists, and what is appended to the name of one that does not.
-pub const STAGE: &str = ".unfinished";
+pub const UNFINISHED: &str = ".unfinished";
 
 /// The stage beside a folder that does not exist yet; none for what is no name of one.
 fn beside(folder: &Path) -> Option<PathBuf> {
     let mut name = folder.file_name()?.to_owned();
-    name.push(STAGE);
+    name.push(UNFINISHED);
     Some(folder.with_file_name(name))
 }
 
 /// Where a run that writes into `folder` keeps files: there, and beside it until they are all written.
-pub fn places(folder: &Path) -> Vec<PathBuf> {
+pub fn staging_places(folder: &Path) -> Vec<PathBuf> {
     std::iter::once(folder.to_owned()).chain(beside(folder)).collect()
 }
 
@@ -71,7 +71,7 @@ pub struct Folder {
 
 /// A folder that was written.
 #[derive(Clone, Debug)]
-pub struct Landed {
+pub struct Published {
     /// Where it is.
     pub folder: PathBuf,
     /// What is in it, the manifest left out.
@@ -82,7 +82,7 @@ pub struct Landed {
 
 impl Folder {
     /// Prepares the folder, and fails now if it cannot be written.
-    pub fn open(folder: &Path, overwrite: Overwrite) -> Result<Folder, Unwritable> {
+    pub fn open(folder: &Path, overwrite: Overwrite) -> Result<Folder, WriteError> {
         let stage = Stage::open(folder, overwrite)?;
         Ok(Folder {
             flows: stage.table()?,
@@ -94,22 +94,22 @@ impl Folder {
     }
 
     /// Adds a row to `flows.csv`.
-    pub fn flow(&mut self, row: &FlowRow, names: &Names) -> Result<(), Unwritable> {
+    pub fn flow(&mut self, row: &FlowRow, names: &Names) -> Result<(), WriteError> {
         self.flows.write(row, names).map_err(|error| self.stage.failed(FlowRow::FILE, &error))
     }
 
     /// Adds a row to `dns.csv`.
-    pub fn dns(&mut self, row: &DnsRow, names: &Names) -> Result<(), Unwritable> {
+    pub fn dns(&mut self, row: &DnsRow, names: &Names) -> Result<(), WriteError> {
         self.dns.write(row, names).map_err(|error| self.stage.failed(DnsRow::FILE, &error))
     }
 
     /// Adds a row to `findings.csv`.
-    pub fn finding(&mut self, row: &FindingRow, names: &Names) -> Result<(), Unwritable> {
+    pub fn finding(&mut self, row: &FindingRow, names: &Names) -> Result<(), WriteError> {
         self.findings.write(row, names).map_err(|error| self.stage.failed(FindingRow::FILE, &error))
     }
 
     /// Adds a row to `requirements.csv`.
-    pub fn requirement(&mut self, row: &RequirementRow, names: &Names) -> Result<(), Unwritable> {
+    pub fn requirement(&mut self, row: &RequirementRow, names: &Names) -> Result<(), WriteError> {
         let table = match &mut self.requirements {
             Some(table) => table,
             none => none.insert(self.stage.table()?),
@@ -118,7 +118,7 @@ impl Folder {
     }
 
     /// Writes the manifest that `manifest` makes of the outputs, and moves everything to its place.
-    pub fn finish(self, manifest: impl FnOnce(&[Output]) -> Vec<u8>) -> Result<Landed, Unwritable> {
+    pub fn finish(self, manifest: impl FnOnce(&[Output]) -> Vec<u8>) -> Result<Published, WriteError> {
         let Folder { flows, findings, dns, requirements, stage } = self;
         let mut outputs = vec![stage.close(flows)?, stage.close(findings)?];
         if let Some(requirements) = requirements {
@@ -136,14 +136,14 @@ impl Folder {
         write().map_err(|error| stage.failed(MANIFEST, &error))?;
         let folder = stage.target.clone();
         stage.land(&outputs)?;
-        Ok(Landed { folder, outputs, manifest_sha256 })
+        Ok(Published { folder, outputs, manifest_sha256 })
     }
 }
 
 impl Folder {
     /// Gives the folder up, but leaves the rows that it has where they are, for whoever can use rows without a manifest. Says
     /// where.
-    pub fn leave(self) -> PathBuf {
+    pub fn keep_unfinished(self) -> PathBuf {
         let Folder { flows, findings, dns, requirements, mut stage } = self;
         stage.stays = true;
         // As far as there is room.
@@ -154,10 +154,10 @@ impl Folder {
 
 /// Puts what a killed run left in `folder` itself aside, under a name of its own beside the evidence of others.
 pub fn set_aside(folder: &Path, name: &str) -> io::Result<Option<PathBuf>> {
-    let stage = folder.join(STAGE);
+    let stage = folder.join(UNFINISHED);
     match File::open(stage.join(LOCK)) {
         Ok(lock) if lock.try_lock().is_ok() => {
-            let aside = folder.join(format!("{name}{STAGE}"));
+            let aside = folder.join(format!("{name}{UNFINISHED}"));
             fs::rename(stage, &aside).map(|()| Some(aside))
         }
         // Another run is writing it.
@@ -187,15 +187,15 @@ enum Landing {
 }
 
 impl Stage {
-    fn open(target: &Path, overwrite: Overwrite) -> Result<Stage, Unwritable> {
-        let refuse = |reason: &str| Unwritable { path: target.to_owned(), reason: reason.to_owned() };
-        let failed = |error: io::Error| Unwritable::new(target, &error);
+    fn open(target: &Path, overwrite: Overwrite) -> Result<Stage, WriteError> {
+        let refuse = |reason: &str| WriteError { path: target.to_owned(), reason: reason.to_owned() };
+        let failed = |error: io::Error| WriteError::new(target, &error);
         let (path, landing) = match fs::read_dir(target) {
             Ok(entries) => {
                 if overwrite == Overwrite::Ours && !is_ours(target, entries).map_err(failed)? {
                     return Err(refuse("not empty, and not written by afs-audit; --force writes into it"));
                 }
-                (target.join(STAGE), Landing::MoveEach)
+                (target.join(UNFINISHED), Landing::MoveEach)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let stage = beside(target).ok_or_else(|| refuse("not a name for a folder"))?;
@@ -207,17 +207,17 @@ impl Stage {
         Ok(Stage { target: target.to_owned(), path, landing, stays: false, _lock: lock })
     }
 
-    fn failed(&self, name: &str, error: &io::Error) -> Unwritable {
-        Unwritable::new(&self.target.join(name), error)
+    fn failed(&self, name: &str, error: &io::Error) -> WriteError {
+        WriteError::new(&self.target.join(name), error)
     }
 
-    fn table<R: Record>(&self) -> Result<Csv<R, Hashing>, Unwritable> {
+    fn table<R: Record>(&self) -> Result<Csv<R, Hashing>, WriteError> {
         Hashing::create(&self.path.join(R::FILE))
             .and_then(Csv::new)
             .map_err(|error| self.failed(R::FILE, &error))
     }
 
-    fn close<R: Record>(&self, table: Csv<R, Hashing>) -> Result<Output, Unwritable> {
+    fn close<R: Record>(&self, table: Csv<R, Hashing>) -> Result<Output, WriteError> {
         let rows = table.rows();
         let close = || {
             let written = table.finish()?;
@@ -228,7 +228,7 @@ impl Stage {
         close().map_err(|error| self.failed(R::FILE, &error))
     }
 
-    fn land(&self, outputs: &[Output]) -> Result<(), Unwritable> {
+    fn land(&self, outputs: &[Output]) -> Result<(), WriteError> {
         match self.landing {
             Landing::Rename => {
                 fs::remove_file(self.path.join(LOCK)).map_err(|error| self.failed("", &error))?;
@@ -285,8 +285,8 @@ fn is_ours(folder: &Path, entries: fs::ReadDir) -> io::Result<bool> {
     let mut empty = true;
     for entry in entries {
         let name = entry?.file_name();
-        let is_left = name.to_string_lossy().ends_with(STAGE) && folder.join(&name).join(LOCK).is_file();
-        if name == STAGE && is_left {
+        let is_left = name.to_string_lossy().ends_with(UNFINISHED) && folder.join(&name).join(LOCK).is_file();
+        if name == UNFINISHED && is_left {
             return Ok(true);
         }
         empty &= is_left;
@@ -350,7 +350,7 @@ mod tests {
         folder.finding(&test_support::finding(), &names).unwrap();
     }
 
-    fn finish(folder: Folder) -> Landed {
+    fn finish(folder: Folder) -> Published {
         folder.finish(|_| br#"{"tool":{"name":"afs-audit"}}"#.to_vec()).unwrap()
     }
 
@@ -412,7 +412,7 @@ mod tests {
         let mut folder = Folder::open(target, Overwrite::Ours).unwrap();
         fill(&mut folder);
         assert_eq!(set_aside(target, "early").unwrap(), None, "it is being written");
-        assert_eq!(folder.leave(), target.join(STAGE));
+        assert_eq!(folder.keep_unfinished(), target.join(UNFINISHED));
         let aside = set_aside(target, "early").unwrap().unwrap();
         check(&aside, &["dns.csv", "findings.csv", "flows.csv", LOCK]);
         let rows = fs::read_to_string(aside.join(FlowRow::FILE)).unwrap();
@@ -466,7 +466,7 @@ mod tests {
         let file = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut table = Csv::<FlowRow, _>::new(Hashing { file, hash: Sha256::new(), bytes: 0 }).unwrap();
         let error = table.flush().unwrap_err();
-        let said = Unwritable::new(Path::new("evidence/flows.csv"), &error).to_string();
+        let said = WriteError::new(Path::new("evidence/flows.csv"), &error).to_string();
         assert_eq!(said, "cannot write evidence: evidence/flows.csv: no space left on the disk");
     }
 }

@@ -106,7 +106,7 @@ pub const FEATURES: &[&str] = if cfg!(feature = "live") { &["live"] } else { &[]
 impl<'a> Manifest<'a> {
     /// The manifest of a run that left `outputs`.
     pub fn new(facts: &'a RunFacts, run: &'a Run, outputs: &'a [Output]) -> Manifest<'a> {
-        let [reached, blocked, partly_blocked, not_observed] = facts.requirements;
+        let [reached, blocked, partly_blocked, not_observed] = facts.requirement_counts();
         Manifest {
             manifest: 1,
             tool: Tool { name: TOOL, version: env!("CARGO_PKG_VERSION"), features: FEATURES },
@@ -122,7 +122,7 @@ impl<'a> Manifest<'a> {
             service_tags: facts.service_tags.as_ref(),
             warnings: &facts.warnings,
             accounting: &facts.accounting,
-            bounds: &facts.bounds,
+            bounds: &facts.limits_reached,
             tally: &facts.tally,
             requirements: Requirements { reached, blocked, partly_blocked, not_observed },
             statistics: &facts.statistics,

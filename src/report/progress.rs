@@ -17,7 +17,7 @@ impl Progress {
     }
 
     /// A bar on standard error, if that is a terminal. Until [`Progress::expect`] only the counts are shown.
-    pub fn watched() -> Progress {
+    pub fn on_terminal() -> Progress {
         let bar = ProgressBar::no_length();
         // Ten times a second is what an eye follows.
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
@@ -41,7 +41,7 @@ impl Progress {
     pub fn reached(&self, bytes: u64, frames: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(bytes);
-            bar.set_message(super::summary::grouped(frames));
+            bar.set_message(super::human::grouped(frames));
         }
     }
 

@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::columns::Record;
-use super::error::Unwritable;
+use super::error::WriteError;
 use super::facts::RunFacts;
 use super::folder::Folder;
-use super::folder::Landed;
+use super::folder::Published;
 use super::manifest::Manifest;
 use super::manifest::Run;
 use super::names::Names;
@@ -58,7 +58,7 @@ impl Sink {
     }
 
     /// A flow's row.
-    pub fn flow(&mut self, row: &FlowRow) -> Result<(), Unwritable> {
+    pub fn flow(&mut self, row: &FlowRow) -> Result<(), WriteError> {
         if let Some(folder) = &mut self.folder {
             folder.flow(row, &self.names)?;
         }
@@ -70,7 +70,7 @@ impl Sink {
     }
 
     /// A DNS answer's row.
-    pub fn dns(&mut self, row: &DnsRow) -> Result<(), Unwritable> {
+    pub fn dns(&mut self, row: &DnsRow) -> Result<(), WriteError> {
         if let Some(folder) = &mut self.folder {
             folder.dns(row, &self.names)?;
         }
@@ -78,7 +78,7 @@ impl Sink {
     }
 
     /// A finding's row.
-    pub fn finding(&mut self, row: &FindingRow) -> Result<(), Unwritable> {
+    pub fn finding(&mut self, row: &FindingRow) -> Result<(), WriteError> {
         if let Some(folder) = &mut self.folder {
             folder.finding(row, &self.names)?;
         }
@@ -86,12 +86,12 @@ impl Sink {
     }
 
     /// A finding at its first sign, for the stream alone: the folder gets it when it is closed.
-    pub fn news(&mut self, row: &FindingRow) -> Result<(), Unwritable> {
+    pub fn announce_finding(&mut self, row: &FindingRow) -> Result<(), WriteError> {
         self.json(row)
     }
 
     /// A finding's row for the folder alone: the stream had it when it was new.
-    pub fn keep_finding(&mut self, row: &FindingRow) -> Result<(), Unwritable> {
+    pub fn keep_finding(&mut self, row: &FindingRow) -> Result<(), WriteError> {
         match &mut self.folder {
             Some(folder) => folder.finding(row, &self.names),
             None => Ok(()),
@@ -109,7 +109,7 @@ impl Sink {
     }
 
     /// A requirement's row.
-    pub fn requirement(&mut self, row: &RequirementRow) -> Result<(), Unwritable> {
+    pub fn requirement(&mut self, row: &RequirementRow) -> Result<(), WriteError> {
         if let Some(folder) = &mut self.folder {
             folder.requirement(row, &self.names)?;
         }
@@ -117,7 +117,7 @@ impl Sink {
     }
 
     /// Hands on what the stream still holds.
-    pub fn flush(&mut self) -> Result<(), Unwritable> {
+    pub fn flush(&mut self) -> Result<(), WriteError> {
         let flushed = match &mut self.stream {
             Stream::Csv(csv) => csv.flush(),
             Stream::Json(json) => json.flush(),
@@ -132,25 +132,25 @@ impl Sink {
     }
 
     /// Ends the stream, and writes the folder's manifest.
-    pub fn finish(mut self, facts: &RunFacts, run: &Run) -> Result<Option<Landed>, Unwritable> {
+    pub fn finish(mut self, facts: &RunFacts, run: &Run) -> Result<Option<Published>, WriteError> {
         self.flush()?;
         let Some(folder) = self.folder else { return Ok(None) };
         folder.finish(|outputs| Manifest::new(facts, run, outputs).to_json()).map(Some)
     }
 
-    fn json<R: Record>(&mut self, row: &R) -> Result<(), Unwritable> {
+    fn json<R: Record>(&mut self, row: &R) -> Result<(), WriteError> {
         let Stream::Json(json) = &mut self.stream else { return Ok(()) };
         let written = json.write(row, &self.names);
         self.streamed(written)
     }
 
-    fn streamed(&mut self, written: io::Result<()>) -> Result<(), Unwritable> {
+    fn streamed(&mut self, written: io::Result<()>) -> Result<(), WriteError> {
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.stream = Stream::Closed;
                 Ok(())
             }
-            Err(error) => Err(Unwritable::new(&PathBuf::from("standard output"), &error)),
+            Err(error) => Err(WriteError::new(&PathBuf::from("standard output"), &error)),
             Ok(()) => Ok(()),
         }
     }

@@ -15,9 +15,13 @@ use unicode_width::UnicodeWidthStr as _;
 use super::facts::RunFacts;
 use super::facts::ether_type;
 use super::facts::link;
-use super::folder::Landed;
+use super::folder::Published;
+use super::human::count;
+use super::human::date_and_time;
+use super::human::duration;
+use super::human::grouped;
+use super::human::size;
 use super::names::Names;
-use crate::base::Time;
 use crate::judge::Destination;
 use crate::judge::DestinationTally;
 use crate::judge::FindingRow;
@@ -56,7 +60,7 @@ pub struct Summary<'a> {
     /// What the inputs are called.
     pub names: &'a Names,
     /// Where the evidence lies, if anywhere.
-    pub landed: Option<&'a Landed>,
+    pub published: Option<&'a Published>,
     /// How much is shown.
     pub detail: Detail,
     /// How many columns a line may have.
@@ -92,7 +96,12 @@ impl Summary<'_> {
             ),
         )?;
         if let (Some(first), Some(last)) = (facts.first_seen, facts.last_seen) {
-            let span = format!("{} to {} UTC ({})", clock(first), clock(last), duration(last.since(first)));
+            let span = format!(
+                "{} to {} UTC ({})",
+                date_and_time(first),
+                date_and_time(last),
+                duration(last.since(first))
+            );
             self.line(out, Style::new(), &span)?;
         }
         let tally = &facts.tally;
@@ -164,7 +173,7 @@ impl Summary<'_> {
         let title = explanation(first.code).map_or("", |entry| entry.title);
         let times: u64 = group.iter().map(|row| row.count).sum();
         let head = format!("{} {title}, {}", first.code, count(times, "time"));
-        let head = cut(&head, self.width.saturating_sub(9));
+        let head = truncate(&head, self.width.saturating_sub(9));
         writeln!(out, "  {style}{:<6}{style:#} {STRONG}{head}{STRONG:#}", severity.as_str())?;
         let shown = self.at_most(2, group.len());
         for row in group.iter().take(shown) {
@@ -236,7 +245,7 @@ impl Summary<'_> {
         wide: bool,
     ) -> io::Result<()> {
         let [ok, blocked, unclear] = row.outcomes;
-        let name = cut(&row.name, room);
+        let name = truncate(&row.name, room);
         let pad = room.saturating_sub(name.width());
         let mut verdict = row.destination.map_or("not judged", Destination::as_str).to_owned();
         if row.port == Some(PortVerdict::Not443) {
@@ -261,7 +270,7 @@ impl Summary<'_> {
 
     /// What the site needs, as far as it was seen.
     fn requirements(&self, out: &mut dyn Write) -> io::Result<()> {
-        let [ok, blocked, partly, not_seen] = self.facts.requirements;
+        let [ok, blocked, partly, not_seen] = self.facts.requirement_counts();
         if ok + blocked + partly + not_seen == 0 {
             return Ok(());
         }
@@ -274,7 +283,8 @@ impl Summary<'_> {
         }
         writeln!(out, "{} not observed", grouped(not_seen))?;
         // Regional instances always; of the rest what is required and was not reached, blocked before unseen.
-        let mut rows: Vec<&RequirementRow> = self.facts.needs.iter().filter(|row| is_shown(row)).collect();
+        let mut rows: Vec<&RequirementRow> =
+            self.facts.requirements.iter().filter(|row| is_shown(row)).collect();
         rows.sort_by_key(|row| row.state != RequirementState::Blocked);
         let shown = self.at_most(8, rows.len());
         // What most rows have in common is said once, below them.
@@ -328,10 +338,10 @@ impl Summary<'_> {
             accounting.unknown_link.iter().map(|(n, times)| (link(*n), *times)).collect(),
         );
         say("not IP", accounting.not_ip.iter().map(|(n, times)| (ether_type(*n), *times)).collect());
-        if accounting.copies > 0 {
+        if accounting.duplicates > 0 {
             gaps.push(format!(
                 "{} there twice, as a span session of both directions shows them: counted once",
-                count(accounting.copies, "frame")
+                count(accounting.duplicates, "frame")
             ));
         }
         if accounting.filtered > 0 {
@@ -341,7 +351,7 @@ impl Summary<'_> {
         if unaccounted > 0 {
             gaps.push(format!("{} not accounted for: this is a bug of ours", count(unaccounted, "frame")));
         }
-        gaps.extend(facts.bounds.iter().map(|bound| format!("limit reached: {bound}")));
+        gaps.extend(facts.limits_reached.iter().map(|bound| format!("limit reached: {bound}")));
         let inconclusive =
             facts.tally.outcomes.get(Outcome::Inconclusive as usize).copied().unwrap_or_default();
         if inconclusive > 0 {
@@ -365,15 +375,15 @@ impl Summary<'_> {
     }
 
     fn evidence(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Some(landed) = self.landed else { return Ok(()) };
-        let files: Vec<String> = landed
+        let Some(published) = self.published else { return Ok(()) };
+        let files: Vec<String> = published
             .outputs
             .iter()
             .map(|output| format!("{} ({})", output.name, count(output.rows, "row")))
             .collect();
         writeln!(out)?;
-        writeln!(out, "{STRONG}evidence{STRONG:#} in {}: {}", landed.folder.display(), files.join(", "))?;
-        writeln!(out, "{FAINT}sha256 of manifest.json: {}{FAINT:#}", landed.manifest_sha256)
+        writeln!(out, "{STRONG}evidence{STRONG:#} in {}: {}", published.folder.display(), files.join(", "))?;
+        writeln!(out, "{FAINT}sha256 of manifest.json: {}{FAINT:#}", published.manifest_sha256)
     }
 
     fn at_most(&self, lines: usize, there: usize) -> usize {
@@ -386,7 +396,7 @@ impl Summary<'_> {
     }
 
     fn line(&self, out: &mut dyn Write, style: Style, text: &str) -> io::Result<()> {
-        writeln!(out, "{style}{}{style:#}", cut(text, self.width))
+        writeln!(out, "{style}{}{style:#}", truncate(text, self.width))
     }
 
     /// Text over several lines, broken between words, each behind `indent`.
@@ -402,7 +412,7 @@ impl Summary<'_> {
                 line.push(' ');
             }
             // A word that is longer than a line is a name that somebody made up.
-            line.push_str(&cut(word, room));
+            line.push_str(&truncate(word, room));
         }
         writeln!(out, "{indent}{style}{line}{style:#}")
     }
@@ -427,7 +437,7 @@ fn verdict_style(row: &DestinationTally) -> Style {
 }
 
 /// Text that fits `width` columns; an ellipsis marks what was left out.
-pub(crate) fn cut(text: &str, width: usize) -> String {
+pub(crate) fn truncate(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -444,59 +454,9 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     out
 }
 
-/// `1,204,331`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `1 frame`, `12 frames`.
-fn count(number: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
-}
-
 /// A number, or a dot that does not draw the eye.
 fn some(number: u64) -> String {
     if number == 0 { "·".to_owned() } else { grouped(number) }
-}
-
-/// `812 MB`, in powers of ten as disks are sold.
-fn size(bytes: u64) -> String {
-    let mut unit = "B";
-    let mut value = bytes as f64;
-    for next in ["kB", "MB", "GB", "TB", "PB"] {
-        if value < 999.5 {
-            break;
-        }
-        value /= 1000.0;
-        unit = next;
-    }
-    if unit == "B" || value >= 9.95 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
-}
-
-/// `47 min 28 s`.
-fn duration(nanos: u64) -> String {
-    let secs = nanos / 1_000_000_000;
-    let (days, hours, minutes) = (secs / 86_400, secs / 3600 % 24, secs / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) if secs < 10 => format!("{:.3} s", nanos as f64 / 1e9),
-        (0, 0, 0) => format!("{secs} s"),
-        (0, 0, _) => format!("{minutes} min {} s", secs % 60),
-        (0, _, _) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
-}
-
-/// `2026-07-20 10:11:12`.
-fn clock(time: Time) -> String {
-    time.to_string().get(..19).unwrap_or_default().replace('T', " ")
 }
 
 #[cfg(test)]
@@ -507,7 +467,7 @@ mod tests {
     fn printed(facts: &RunFacts, width: usize, detail: Detail) -> String {
         let names = test_support::names();
         let mut out = Vec::new();
-        Summary { facts, names: &names, landed: None, detail, width }.write(&mut out).unwrap();
+        Summary { facts, names: &names, published: None, detail, width }.write(&mut out).unwrap();
         anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string()
     }
 
@@ -533,7 +493,7 @@ mod tests {
             "frame 3, 5 of office.pcapng",
             "do: allow the destination in the firewall; check routes to it",
             "unexpected, not-443",
-            "12 seen, 1 seen blocked, 3 not seen",
+            "12 reached, 1 blocked, 3 not observed",
             "office.pcapng: cut after frame 1812",
             "12 frames not IP: 0x0806 ARP 10, 0x88cc LLDP 2",
             "limit reached: more than 1,000,000 flows at once",
@@ -568,7 +528,7 @@ mod tests {
         check(size(u64::MAX), "18447 PB");
         check(duration(1_500_000_000), "1.500 s");
         check(duration(90_000_000_000_000), "1 d 1 h");
-        check(cut("kailani1.one.microsoft.com", 10), "kailani1.…");
-        check(cut("日本語日本語", 5), "日本…");
+        check(truncate("kailani1.one.microsoft.com", 10), "kailani1.…");
+        check(truncate("日本語日本語", 5), "日本…");
     }
 }

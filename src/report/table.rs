@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_empty_table_is_its_header() {
-        assert!(csv_of::<FindingRow>(&[]).starts_with("code,severity,"));
+        assert!(csv_of::<FindingRow>(&[]).starts_with("code,title,severity,"));
         assert_eq!(csv_of::<DnsRow>(&[]).lines().count(), 1);
         assert_eq!(csv_of::<FlowRow>(&[]).matches("\r\n").count(), 1);
     }

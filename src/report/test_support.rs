@@ -175,6 +175,16 @@ pub(crate) fn requirement() -> RequirementRow {
     }
 }
 
+/// Twelve met, one blocked, three not observed.
+fn requirements() -> Vec<RequirementRow> {
+    let states =
+        [(12, RequirementState::Reached), (1, RequirementState::Blocked), (3, RequirementState::NotObserved)];
+    states
+        .iter()
+        .flat_map(|(rows, state)| (0..*rows).map(|_| RequirementRow { state: *state, ..requirement() }))
+        .collect()
+}
+
 pub(crate) fn facts() -> RunFacts {
     let destination = |name: &str, server_port, destination, port, outcomes| DestinationTally {
         name: name.into(),
@@ -225,8 +235,8 @@ pub(crate) fn facts() -> RunFacts {
             ..Tally::default()
         },
         findings: vec![Box::new(finding()), Box::new(finding())],
-        requirements: [12, 1, 0, 3],
-        bounds: vec!["more than 1,000,000 flows at once: 12 were closed early".into()],
+        requirements: requirements(),
+        limits_reached: vec!["more than 1,000,000 flows at once: 12 were closed early".into()],
         documents: vec![Document { id: "azure-file-sync@2019-06-24".into(), sha256: "00".into() }],
         ..RunFacts::default()
     }

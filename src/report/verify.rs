@@ -21,29 +21,29 @@ use super::manifest::Written;
 
 /// What was found.
 #[derive(Debug)]
-pub struct Verified {
+pub struct Verification {
     /// The run says of itself that it did not see all of its input.
-    pub partial: bool,
+    pub is_partial: bool,
     /// Hash of the manifest.
     pub manifest_sha256: String,
     /// The files, outputs first.
-    pub files: Vec<Checked>,
+    pub files: Vec<FileCheck>,
 }
 
 /// A file that a manifest names.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Checked {
+pub struct FileCheck {
     /// Whether we wrote it or read it.
-    pub role: Role,
+    pub role: FileRole,
     /// As the manifest names it.
     pub name: String,
     /// What is there now.
-    pub state: State,
+    pub state: FileState,
 }
 
 /// What a file was to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum FileRole {
     /// It was written.
     Output,
     /// It was read.
@@ -52,9 +52,9 @@ pub enum Role {
 
 /// What is there of a file now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum FileState {
     /// The same bytes.
-    Same,
+    Unchanged,
     /// Other bytes; the sentence says how they differ.
     Changed(String),
     /// Nothing.
@@ -63,13 +63,13 @@ pub enum State {
     Unchecked(String),
 }
 
-impl Verified {
+impl Verification {
     /// True when something is not as it was. An input that is not there any more is not held against the evidence.
     pub fn differs(&self) -> bool {
         self.files.iter().any(|file| match file.state {
-            State::Changed(_) => true,
-            State::Missing | State::Unchecked(_) => file.role == Role::Output,
-            State::Same => false,
+            FileState::Changed(_) => true,
+            FileState::Missing | FileState::Unchecked(_) => file.role == FileRole::Output,
+            FileState::Unchanged => false,
         })
     }
 }
@@ -77,7 +77,7 @@ impl Verified {
 /// A folder that cannot be verified.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot verify: {}: {reason}", path.display())]
-pub struct Unverifiable {
+pub struct VerifyError {
     /// What was looked at.
     pub path: PathBuf,
     /// Why not.
@@ -85,12 +85,11 @@ pub struct Unverifiable {
 }
 
 /// Computes the hashes again.
-pub fn verify(folder: &Path) -> Result<Verified, Unverifiable> {
+pub fn verify_folder(folder: &Path) -> Result<Verification, VerifyError> {
     let path = folder.join(MANIFEST);
-    let json =
-        fs::read(&path).map_err(|error| Unverifiable { path: path.clone(), reason: reason(&error) })?;
+    let json = fs::read(&path).map_err(|error| VerifyError { path: path.clone(), reason: reason(&error) })?;
     let Some(manifest) = Written::parse(&json) else {
-        return Err(Unverifiable { path, reason: "not a manifest of afs-audit".into() });
+        return Err(VerifyError { path, reason: "not a manifest of afs-audit".into() });
     };
     let outputs = manifest.outputs.iter().map(|output| {
         // A name with a path in it was not written by us, and would lead out of the folder.
@@ -98,25 +97,25 @@ pub fn verify(folder: &Path) -> Result<Verified, Unverifiable> {
         let state = if is_plain {
             compare(&folder.join(&output.name), Some(output.bytes), Algorithm::Sha256, &output.sha256)
         } else {
-            State::Unchecked("not a name in this folder".into())
+            FileState::Unchecked("not a name in this folder".into())
         };
-        Checked { role: Role::Output, name: output.name.clone(), state }
+        FileCheck { role: FileRole::Output, name: output.name.clone(), state }
     });
     let files = outputs.chain(manifest.inputs.iter().map(input)).collect();
-    Ok(Verified { partial: manifest.partial, manifest_sha256: hex(&Sha256::digest(&json)), files })
+    Ok(Verification { is_partial: manifest.partial, manifest_sha256: hex(&Sha256::digest(&json)), files })
 }
 
-fn input(said: &serde_json::Value) -> Checked {
+fn input(said: &serde_json::Value) -> FileCheck {
     let text = |key: &str| said.get(key).and_then(serde_json::Value::as_str);
     let name = text("path").unwrap_or_default().to_owned();
     let bytes = said.get("bytes").and_then(serde_json::Value::as_u64);
     let state = match (text("sha256"), text("blake3")) {
-        _ if name.is_empty() || name == "-" => State::Unchecked("not a file".into()),
+        _ if name.is_empty() || name == "-" => FileState::Unchecked("not a file".into()),
         (Some(hash), _) => compare(Path::new(&name), bytes, Algorithm::Sha256, hash),
         (None, Some(hash)) => compare(Path::new(&name), bytes, Algorithm::Blake3, hash),
-        (None, None) => State::Unchecked("no hash was kept".into()),
+        (None, None) => FileState::Unchecked("no hash was kept".into()),
     };
-    Checked { role: Role::Input, name, state }
+    FileCheck { role: FileRole::Input, name, state }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,22 +124,22 @@ enum Algorithm {
     Blake3,
 }
 
-fn compare(path: &Path, bytes: Option<u64>, algorithm: Algorithm, expected: &str) -> State {
+fn compare(path: &Path, bytes: Option<u64>, algorithm: Algorithm, expected: &str) -> FileState {
     match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return State::Missing,
-        Err(error) => return State::Unchecked(reason(&error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return FileState::Missing,
+        Err(error) => return FileState::Unchecked(reason(&error)),
         // A device or a pipe may never end.
-        Ok(found) if !found.is_file() => return State::Unchecked("not a file".into()),
+        Ok(found) if !found.is_file() => return FileState::Unchecked("not a file".into()),
         Ok(found) => {
             if let Some(bytes) = bytes.filter(|bytes| *bytes != found.len()) {
-                return State::Changed(format!("{} bytes, was {bytes}", found.len()));
+                return FileState::Changed(format!("{} bytes, was {bytes}", found.len()));
             }
         }
     }
     match hash(path, algorithm) {
-        Ok(found) if found.eq_ignore_ascii_case(expected) => State::Same,
-        Ok(found) => State::Changed(format!("hash {}…, was {}…", short(&found), short(expected))),
-        Err(error) => State::Unchecked(reason(&error)),
+        Ok(found) if found.eq_ignore_ascii_case(expected) => FileState::Unchanged,
+        Ok(found) => FileState::Changed(format!("hash {}…, was {}…", short(&found), short(expected))),
+        Err(error) => FileState::Unchecked(reason(&error)),
     }
 }
 
@@ -205,7 +204,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let target = evidence(parent.path());
         change(parent.path(), &target);
-        let verified = verify(&target).unwrap();
+        let verified = verify_folder(&target).unwrap();
         assert_eq!(verified.differs(), differs, "{verified:?}");
         for (name, state) in expected {
             let file = verified.files.iter().find(|file| file.name.ends_with(name)).unwrap();
@@ -216,8 +215,12 @@ mod tests {
 
     #[test]
     fn what_was_not_touched_is_the_same() {
-        let all =
-            [("flows.csv", "Same"), ("dns.csv", "Same"), ("office.pcapng", "Same"), ("gone.pcap", "Missing")];
+        let all = [
+            ("flows.csv", "Unchanged"),
+            ("dns.csv", "Unchanged"),
+            ("office.pcapng", "Unchanged"),
+            ("gone.pcap", "Missing"),
+        ];
         check(|_, _| {}, false, &all);
     }
 
@@ -231,12 +234,12 @@ mod tests {
         check(
             |_, target| flip(target.join("flows.csv")),
             true,
-            &[("flows.csv", "Changed(\"hash"), ("dns.csv", "Same")],
+            &[("flows.csv", "Changed(\"hash"), ("dns.csv", "Unchanged")],
         );
         check(
             |parent, _| flip(parent.join("office.pcapng")),
             true,
-            &[("office.pcapng", "Changed"), ("flows.csv", "Same")],
+            &[("office.pcapng", "Changed"), ("flows.csv", "Unchanged")],
         );
     }
 
@@ -268,8 +271,10 @@ mod tests {
     #[test]
     fn a_folder_without_manifest_cannot_be_verified() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(verify(folder.path()).unwrap_err().to_string().ends_with("no such file or folder"));
+        assert!(verify_folder(folder.path()).unwrap_err().to_string().ends_with("no such file or folder"));
         fs::write(folder.path().join(MANIFEST), "{}").unwrap();
-        assert!(verify(folder.path()).unwrap_err().to_string().ends_with("not a manifest of afs-audit"));
+        assert!(
+            verify_folder(folder.path()).unwrap_err().to_string().ends_with("not a manifest of afs-audit")
+        );
     }
 }

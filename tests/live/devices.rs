@@ -296,7 +296,7 @@ fn who_lost_frames_is_less_certain() {
         let of = |name: &str| column(evidence, "flows.csv", name);
         let place = of("server_ip").iter().position(|address| address == "192.0.2.1").unwrap();
         let silence = column(evidence, "findings.csv", "code").iter().any(|code| code == "AFS202");
-        (manifest["inputs"][0]["lost_by_sensor"].as_u64().unwrap() > 0, of("outcome")[place].clone(), silence)
+        (manifest["inputs"][0]["reported_drops"].as_u64().unwrap() > 0, of("outcome")[place].clone(), silence)
     };
     assert_eq!(seen(&all), (false, "blocked-looking".to_owned(), true));
     assert_eq!(seen(&some), (true, "inconclusive".to_owned(), false));
@@ -334,7 +334,7 @@ fn saved_frames_say_what_was_lost() {
     live.stop(0);
     let manifest = verified(&evidence);
     let of = |what: &str| manifest["statistics"][format!("live.{}.{what}", lab.device)].as_u64().unwrap();
-    let lost = of("dropped-by-kernel") + of("dropped-by-us");
+    let lost = of("dropped-by-kernel") + of("dropped-by-afs-audit");
     assert!(lost > 0, "{manifest}");
     let files: Vec<PathBuf> = (1..1000)
         .map(|number| lab.path(&format!("frames-{number:05}.pcapng")))

@@ -144,9 +144,9 @@ fn a_closed_standard_error_changes_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = [0; 16];
+    let mut said = [0; 19];
     child.stderr.as_mut().unwrap().read_exact(&mut said).unwrap();
-    assert_eq!(&said, b"rights given up:");
+    assert_eq!(&said, b"privileges dropped:");
     drop(child.stderr.take());
     let mut live = Run::of(child);
     until("a first folder", || {
@@ -174,7 +174,7 @@ fn a_crash_loses_one_interval_and_the_next_run_says_so() {
     drop(live);
     let kept = intervals(&evidence);
     let mut live = lab.live(&arguments);
-    until("it says so", || live.stderr().contains("a run before this one did not finish its evidence: "));
+    until("it says so", || live.stderr().contains("an earlier run did not finish its evidence: "));
     until("evidence goes on", || intervals(&evidence).len() > kept.len());
     live.stop(0);
     let all = intervals(&evidence);
@@ -292,8 +292,7 @@ fn what_cannot_be_captured_is_said_with_what_to_do() {
     let of_root = lab.path("of-root");
     fs::create_dir(&of_root).unwrap();
     fs::write(of_root.join("something"), "").unwrap();
-    let denied =
-        "permission denied; choose a folder that this user may write to, or another user with --user";
+    let denied = "permission denied; user `nobody` cannot write there: choose another folder, or another user with --user";
     check(&[], &["-i", device, "-w", text(&of_root.join("frames.pcapng"))], denied);
     check(&[], &["-i", device, "-o", text(&of_root), "--every", "1h"], denied);
     check(&[], &["-i", device, "--metrics", "192.0.2.9:9105"], "cannot serve metrics: 192.0.2.9:9105: ");
@@ -365,22 +364,21 @@ fn a_full_disk_leaves_the_rows_of_a_run_without_intervals() {
     let evidence = disk.join("evidence");
     let arguments = ["-i", &lab.device, "-o", text(&evidence), "--fail-on", "never"];
     let mut live = lab.live(&arguments);
-    assert!(live.stderr().contains("with --every 1h only the last hour"), "{}", live.stderr());
+    assert!(live.stderr().contains("with --every 1h it loses at most an hour"), "{}", live.stderr());
     let mut flood = lab.traffic_begins(&["flood", &lab.device, "names", "2000"]);
     live.ends(2);
     flood.ends(0);
     let said = live.stderr();
     assert!(said.contains("no space left on the disk; the run ends without evidence"), "{said}");
     let left = evidence.join(".unfinished");
-    assert!(said.contains(&format!("; rows until now are in {}", text(&left))), "{said}");
+    assert!(said.contains(&format!("; the rows written so far are in {}", text(&left))), "{said}");
     assert!(rows(&left, "dns.csv").len() > 10);
     // The next run does not throw them away either, and says where they are.
     run(&["mount", "-o", "remount,size=1m", text(&disk)]);
     let mut live = lab.live(&arguments);
     let said = live.stderr();
-    let (_, aside) = said
-        .split_once("a run before this one did not finish its evidence: ")
-        .unwrap_or_else(|| panic!("{said}"));
+    let (_, aside) =
+        said.split_once("an earlier run did not finish its evidence: ").unwrap_or_else(|| panic!("{said}"));
     let aside = std::path::PathBuf::from(aside.lines().next().unwrap());
     live.stop(0);
     verified(&evidence);

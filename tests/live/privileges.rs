@@ -40,7 +40,7 @@ fn a_user_can_be_named() {
         "-o",
         text(&evidence),
     ]);
-    assert!(live.stderr().contains("rights given up: user daemon,"), "{}", live.stderr());
+    assert!(live.stderr().contains("privileges dropped: user daemon,"), "{}", live.stderr());
     assert_eq!(live.status("Uid").split_whitespace().collect::<Vec<_>>(), [user.as_str(); 4]);
     assert_eq!(live.status("Gid").split_whitespace().collect::<Vec<_>>(), [group.as_str(); 4]);
     assert_eq!(live.status("Groups"), group);
@@ -58,7 +58,7 @@ fn root_is_not_given_up_for_root() {
     let Some(lab) = Testbed::new() else { return };
     let mut live = lab.begin(&[], &["-i", &lab.device, "--user", "root", "--require-sandbox"], Stdio::null());
     live.ends(2);
-    assert!(live.stderr().contains("--require-sandbox is set: still root"), "{}", live.stderr());
+    assert!(live.stderr().contains("--require-sandbox is set: still running as root"), "{}", live.stderr());
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn who_is_not_root_does_what_the_error_says() {
 
     let mut live = lab.begin_program(&NOBODY, text(&program), &arguments, Stdio::null());
     live.begins();
-    assert!(live.stderr().contains("rights given up: no capabilities, "), "{}", live.stderr());
+    assert!(live.stderr().contains("privileges dropped: no capabilities, "), "{}", live.stderr());
     assert_eq!(live.status("Uid").split_whitespace().collect::<Vec<_>>(), ["65534"; 4]);
     check_confined(&live);
     lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);

@@ -232,7 +232,7 @@ impl Run {
         until("capture begins", || {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "ended at once: {}", self.stderr());
-            self.stderr().contains("rights given up:")
+            self.stderr().contains("privileges dropped:")
         });
     }
 

@@ -1,0 +1,264 @@
+//! Runs `analyze`: opens the outputs, audits the inputs, prints the summary.
+
+use std::io;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use anstream::ColorChoice;
+
+use super::ExitOutcome;
+use super::args::OutputFormat;
+use super::loaded_policy::LoadedPolicy;
+use super::plan::AnalyzePlan;
+use super::plan::Verbosity;
+use super::process;
+use super::run_facts;
+use super::stdio;
+use crate::capture;
+use crate::capture::Capture;
+use crate::judge::DnsRow;
+use crate::judge::FlowRow;
+use crate::pipeline;
+use crate::report::Csv;
+use crate::report::Folder;
+use crate::report::JsonLines;
+use crate::report::Names;
+use crate::report::Out;
+use crate::report::Progress;
+use crate::report::Run;
+use crate::report::RunFacts;
+use crate::report::Sink;
+use crate::report::Stream;
+use crate::report::Summary;
+use crate::report::WriteError;
+use crate::report::staging_places;
+
+/// Audits the inputs of a plan: [`audit`], or a stand-in for tests.
+pub(super) type Audit = fn(&AnalyzePlan, &Progress, &mut Sink) -> anyhow::Result<RunFacts>;
+
+pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyhow::Result<ExitOutcome> {
+    let started = process::now();
+    // Outputs are opened first: hours of reading must not end with an error that was known before.
+    let output = &plan.output;
+    let folder = output.folder.as_deref().map(|path| Folder::open(path, output.overwrite)).transpose()?;
+    let mut sink = Sink::new(Names::of(&plan.files), folder, open_stream(output.format)?);
+    let progress = match output.verbosity {
+        Verbosity::Quiet => Progress::none(),
+        Verbosity::Normal | Verbosity::Verbose => Progress::on_terminal(),
+    };
+    if let Some(bytes) = plan.total_bytes {
+        progress.expect(bytes);
+    }
+    let facts = audit(plan, &progress, &mut sink);
+    progress.clear();
+    let facts = facts?;
+    if sink.is_closed() {
+        // The reader of standard output closed it, and there is no other output.
+        return Ok(ExitOutcome::Clean);
+    }
+    let run = Run { arguments: process::arguments(), started, ended: process::now() };
+    let names = sink.names().clone();
+    let published = sink.finish(&facts, &run)?;
+
+    if output.verbosity != Verbosity::Quiet {
+        let to_stdout = output.format == OutputFormat::Table;
+        let is_terminal = if to_stdout { io::stdout().is_terminal() } else { io::stderr().is_terminal() };
+        let summary = Summary {
+            facts: &facts,
+            names: &names,
+            published: published.as_ref(),
+            detail: process::summary_detail(output.verbosity),
+            width: process::text_width(is_terminal),
+        };
+        match to_stdout {
+            true => summary.write(&mut stdio::stdout(color))?,
+            false => summary.write(&mut stdio::stderr(color))?,
+        }
+    }
+    let fails = |least| facts.findings.iter().any(|row| row.severity >= least);
+    let is_failure = output.fail_on.least_severity().is_some_and(fails);
+    Ok(if is_failure { ExitOutcome::Findings } else { ExitOutcome::Clean })
+}
+
+/// Records on standard output.
+pub(super) fn open_stream(format: OutputFormat) -> io::Result<Stream> {
+    let stdout = || Box::new(io::stdout()) as Out;
+    Ok(match format {
+        OutputFormat::Table => Stream::None,
+        OutputFormat::Csv => Stream::Csv(Box::new(Csv::new(stdout())?)),
+        OutputFormat::Jsonl => Stream::Json(JsonLines::new(stdout())),
+    })
+}
+
+/// Reads the inputs, writes every record to `sink`, and returns what the run saw. Ends early, without an error, when it is
+/// interrupted or when nothing takes records any more.
+pub(super) fn audit(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
+    let stop = process::stop_on_signals()?;
+    let policy = LoadedPolicy::load(&plan.policy)?;
+    let capture = Capture::open(capture::InputPlan {
+        inputs: plan.files.iter().cloned().map(PathBuf::into_os_string).map(capture::Input::named).collect(),
+        except: plan.output.folder.as_deref().map(staging_places).unwrap_or_default(),
+        filter: plan.filter.clone(),
+        hash: plan.hash,
+        frame_limit: plan.frame_limit,
+    })?;
+    let paths: Vec<PathBuf> = capture.inputs();
+    sink.name_inputs(Names::of(&paths));
+    if let Some(bytes) = capture.bytes_total() {
+        progress.expect(bytes);
+    }
+    let rows = RowWriter { sink, error: None, stop: &stop };
+    // The remaining thread reads and decodes.
+    let workers = plan.threads.get().saturating_sub(1).max(1);
+    let control = pipeline::RunControl { progress: &mut { progress }, stop: &stop };
+    let (result, rows) =
+        pipeline::run_files(capture, workers, policy.audit_plan(&plan.limits), rows, control);
+    if let Some(error) = rows.error {
+        return Err(error.into());
+    }
+    let sink = rows.sink;
+    for finding in &result.judgement.findings {
+        sink.finding(finding)?;
+    }
+    for requirement in &result.judgement.requirements {
+        sink.requirement(requirement)?;
+    }
+    let is_limited = plan.frame_limit.is_some_and(|limit| result.accounting.read.frames >= limit);
+    let mut facts = run_facts::complete(policy.run_facts(result.span), result, &paths, plan.hash);
+    if is_limited && facts.partial.is_none() {
+        facts.partial = Some("frame limit reached".to_owned());
+    }
+    Ok(facts)
+}
+
+/// Writes rows to the sink. The first row that cannot be written stops the run.
+struct RowWriter<'a> {
+    sink: &'a mut Sink,
+    error: Option<WriteError>,
+    stop: &'a AtomicBool,
+}
+
+impl RowWriter<'_> {
+    fn check(&mut self, written: Result<(), WriteError>) {
+        if let Err(error) = written {
+            self.error.get_or_insert(error);
+        }
+        if self.error.is_some() || self.sink.is_closed() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl pipeline::RunSink for RowWriter<'_> {
+    fn flow(&mut self, row: &FlowRow) {
+        let written = self.sink.flow(row);
+        self.check(written);
+    }
+
+    fn dns(&mut self, row: &DnsRow) {
+        let written = self.sink.dns(row);
+        self.check(written);
+    }
+}
+
+impl pipeline::ProgressObserver for &Progress {
+    fn progress(&mut self, bytes: u64, frames: u64) {
+        self.reached(bytes, frames);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::FailOn;
+    use super::super::plan::OutputPlan;
+    use super::super::plan::PolicyPlan;
+    use super::super::plan::ResourceLimits;
+    use super::super::verify;
+    use super::*;
+    use crate::report::Overwrite;
+    use crate::report::test_support;
+    use std::num::NonZeroU32;
+    use std::num::NonZeroUsize;
+    use std::path::Path;
+
+    fn plan(folder: &Path, fail_on: FailOn) -> AnalyzePlan {
+        AnalyzePlan {
+            files: vec!["office.pcapng".into()],
+            total_bytes: None,
+            output: OutputPlan {
+                folder: Some(folder.to_owned()),
+                overwrite: Overwrite::Ours,
+                format: OutputFormat::Table,
+                fail_on,
+                verbosity: Verbosity::Quiet,
+            },
+            policy: PolicyPlan::default(),
+            filter: None,
+            frame_limit: None,
+            threads: NonZeroUsize::MIN,
+            hash: capture::Hash::None,
+            limits: ResourceLimits {
+                flows: NonZeroU32::MAX,
+                stream_bytes: 1 << 20,
+                name_bytes: 1 << 20,
+                findings: 100,
+            },
+        }
+    }
+
+    fn audit_with_finding(_: &AnalyzePlan, _: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
+        sink.name_inputs(test_support::names());
+        sink.flow(&test_support::flow())?;
+        sink.dns(&test_support::dns())?;
+        sink.finding(&test_support::finding())?;
+        Ok(test_support::facts())
+    }
+
+    fn failing_audit(_: &AnalyzePlan, _: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
+        sink.flow(&test_support::flow())?;
+        anyhow::bail!("cannot read capture: office.pcapng: permission denied")
+    }
+
+    #[test]
+    fn a_run_writes_evidence_that_can_be_verified() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("evidence");
+        let check = |fail_on, expected| {
+            let outcome = run(&plan(&target, fail_on), ColorChoice::Never, audit_with_finding);
+            assert_eq!(outcome.unwrap(), expected);
+        };
+        check(FailOn::High, ExitOutcome::Findings);
+        check(FailOn::Never, ExitOutcome::Clean);
+        let mut printed = Vec::new();
+        assert_eq!(verify::run(&target, false, &mut printed).unwrap(), ExitOutcome::Clean);
+        let printed = String::from_utf8(printed).unwrap();
+        assert!(printed.starts_with("output  flows.csv: unchanged\n"), "{printed}");
+
+        let json = std::fs::read(target.join("manifest.json")).unwrap();
+        let mut manifest: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(manifest["outputs"][0]["rows"], 1);
+        assert_eq!(manifest["accounting"]["not_ip"]["0x0806 ARP"], 10);
+        assert_eq!(manifest["csv"]["formula_guard"], true);
+        assert_eq!(manifest["partial"], false);
+
+        // Except for `run`, nothing depends on when and how it was run.
+        run(&plan(&target, FailOn::Low), ColorChoice::Never, audit_with_finding).unwrap();
+        let json = std::fs::read(target.join("manifest.json")).unwrap();
+        let mut again: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        for manifest in [&mut manifest, &mut again] {
+            assert!(manifest.as_object_mut().unwrap().remove("run").is_some());
+        }
+        assert_eq!(manifest, again);
+    }
+
+    #[test]
+    fn a_failed_run_leaves_no_evidence() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("evidence");
+        let error = run(&plan(&target, FailOn::Low), ColorChoice::Never, failing_audit).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read capture: office.pcapng: permission denied");
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+}

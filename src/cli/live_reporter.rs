@@ -1,0 +1,414 @@
+//! Writes the rows of a live run, and reports its state: dashboard, finding lines, metrics, messages.
+//!
+//! In:  rows, findings, a heartbeat every second, and the end of each interval.
+//! Out: records on standard output, evidence folders, the dashboard, totals for the metrics; at the end the summary.
+//! Not: frames and counters of the capture; those are [`CaptureStats`].
+
+use std::collections::BTreeMap;
+use std::io;
+use std::io::IsTerminal as _;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use anstream::ColorChoice;
+use anyhow::bail;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
+
+use super::ExitOutcome;
+use super::analyze::open_stream;
+use super::args::OutputFormat;
+use super::dashboard::Dashboard;
+use super::dashboard::print_message;
+use super::live_evidence::LiveEvidence;
+use super::live_evidence::LostInterval;
+use super::loaded_policy::LoadedPolicy;
+use super::metrics::LiveTotals;
+use super::metrics::SharedTotals;
+use super::plan::LivePlan;
+use super::plan::Verbosity;
+use super::process;
+use super::run_facts;
+use super::stdio;
+use crate::base::WireText;
+use crate::capture;
+use crate::capture::CaptureStats;
+use crate::judge::DnsRow;
+use crate::judge::FindingRow;
+use crate::judge::FlowRow;
+use crate::judge::Severity;
+use crate::pipeline;
+use crate::report::Folder;
+use crate::report::Names;
+use crate::report::Published;
+use crate::report::RunFacts;
+use crate::report::Sink;
+use crate::report::Summary;
+use crate::report::WriteError;
+use crate::report::count;
+
+/// The sink of a live run.
+pub(super) struct LiveReporter {
+    plan: LivePlan,
+    color: ColorChoice,
+    sink: Sink,
+    evidence: LiveEvidence,
+    dashboard: Dashboard,
+    stats: Arc<CaptureStats>,
+    totals: SharedTotals,
+    /// Totals at the last rotation: `judge` counts each interval from zero.
+    totals_before: LiveTotals,
+    /// Capture counters at the last rotation.
+    counters_before: BTreeMap<String, u64>,
+    policy: LoadedPolicy,
+    stop: Arc<AtomicBool>,
+    /// Standard output is a pipe.
+    is_piped: bool,
+    /// The frames of `-w -` go to standard output.
+    has_frames_on_stdout: bool,
+    /// The reader of standard output closed it.
+    is_stdout_closed: bool,
+    /// Why the evidence of this interval cannot be written.
+    interval_error: Option<String>,
+    /// The evidence of some interval could not be written.
+    has_lost_evidence: bool,
+    highest_severity: Option<Severity>,
+    published: Option<Published>,
+}
+
+impl LiveReporter {
+    /// Opens the outputs.
+    pub(super) fn open(
+        plan: &LivePlan,
+        color: ColorChoice,
+        stats: Arc<CaptureStats>,
+        policy: LoadedPolicy,
+        stop: Arc<AtomicBool>,
+    ) -> anyhow::Result<LiveReporter> {
+        let evidence = LiveEvidence::new(plan);
+        evidence.report_unfinished();
+        let stream = open_stream(plan.output.format)?;
+        let folder = evidence.open_folder()?;
+        // One input: which interface delivered a frame is not known after the merge by time.
+        let interfaces: Vec<String> =
+            stats.ports.iter().map(|port| WireText::new(port.name.as_bytes(), 64).to_string()).collect();
+        let names = Names { files: vec![interfaces.join("+")] };
+        let has_dashboard =
+            plan.output.verbosity != Verbosity::Quiet && plan.output.format == OutputFormat::Table;
+        Ok(LiveReporter {
+            plan: plan.clone(),
+            color,
+            sink: Sink::new(names, folder, stream),
+            evidence,
+            dashboard: if has_dashboard {
+                Dashboard::on_terminal(stats.ports.len())?
+            } else {
+                Dashboard::hidden()
+            },
+            stats,
+            totals: SharedTotals::default(),
+            totals_before: LiveTotals::default(),
+            counters_before: BTreeMap::new(),
+            policy,
+            stop,
+            is_piped: is_stdout_a_pipe(),
+            has_frames_on_stdout: plan.write.as_deref() == Some(Path::new("-")),
+            is_stdout_closed: false,
+            interval_error: None,
+            has_lost_evidence: false,
+            highest_severity: None,
+            published: None,
+        })
+    }
+
+    /// The totals that metrics are served from.
+    pub(super) fn totals(&self) -> SharedTotals {
+        Arc::clone(&self.totals)
+    }
+
+    fn update_totals(&self, change: impl FnOnce(&mut LiveTotals)) {
+        change(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn totals_now(&self) -> LiveTotals {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the result of writing a record.
+    fn check_written(&mut self, written: Result<(), WriteError>) {
+        if let Err(error) = written {
+            self.lose_interval(&error);
+        }
+        if self.sink.is_stream_closed() {
+            self.end_without_reader();
+        }
+    }
+
+    /// The reader of standard output went away: the run ends, and completes its evidence.
+    fn end_without_reader(&mut self) {
+        self.is_stdout_closed = true;
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// The evidence of this interval cannot be written. With `--every` the audit continues.
+    fn lose_interval(&mut self, error: &WriteError) {
+        self.has_lost_evidence = true;
+        if self.interval_error.is_some() {
+            return;
+        }
+        let folder = self.sink.exchange_folder(None);
+        self.interval_error = Some(error.to_string());
+        self.update_totals(|totals| totals.evidence_folders[1] += 1);
+        if self.evidence.has_intervals {
+            // Its files make room for the next interval.
+            drop(folder);
+            let started = self.evidence.started;
+            self.dashboard.print_above(&format!(
+                "{error}; the evidence since {started} is lost, retrying with the next interval"
+            ));
+        } else {
+            let kept = folder.map(|folder| {
+                format!("; the rows written so far are in {}", folder.keep_unfinished().display())
+            });
+            self.dashboard.print_above(&format!(
+                "{error}; the run ends without evidence (with --every it would lose only one interval){}",
+                kept.unwrap_or_default()
+            ));
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The evidence of an interval before this one could not be written.
+    fn lose_earlier_interval(&mut self, lost: &LostInterval) {
+        let LostInterval { error, started } = lost;
+        self.has_lost_evidence = true;
+        self.update_totals(|totals| totals.evidence_folders[1] += 1);
+        self.dashboard.print_above(&format!("{error}; the evidence since {started} is lost"));
+    }
+
+    /// Reports a folder that was published in the background.
+    fn report_published(&mut self, is_waiting: bool) {
+        match self.evidence.published(is_waiting) {
+            Some(Ok(published)) => {
+                self.update_totals(|totals| totals.evidence_folders[0] += 1);
+                if self.plan.output.verbosity != Verbosity::Quiet {
+                    let folder = published.folder.display();
+                    self.dashboard.print_above(&format!("evidence written: {folder}"));
+                }
+            }
+            Some(Err(lost)) => self.lose_earlier_interval(&lost),
+            None => {}
+        }
+    }
+
+    fn report_capture_messages(&mut self) {
+        for message in Arc::clone(&self.stats).said() {
+            self.dashboard.print_above(&message);
+        }
+    }
+
+    /// The facts of an interval, for its manifest.
+    fn run_facts(&self, result: pipeline::RunResult) -> RunFacts {
+        let drops: Vec<String> = result
+            .inputs
+            .iter()
+            .filter(|input| input.lost > 0)
+            .map(|input| {
+                let dropped = count(input.lost, "dropped frame");
+                format!("{}: {dropped}; a missing reply proves nothing around them", input.name)
+            })
+            .collect();
+        let paths: Vec<PathBuf> = self.sink.names().files.iter().map(PathBuf::from).collect();
+        let known = self.policy.run_facts(result.span);
+        let mut facts = run_facts::complete(known, result, &paths, capture::Hash::None);
+        facts.damage.extend(drops);
+        for (name, count) in self.capture_counters() {
+            let before = self.counters_before.get(&name).copied().unwrap_or_default();
+            facts.statistics.insert(name, count.saturating_sub(before));
+        }
+        facts
+    }
+
+    /// The counters of the interfaces since the start of the run.
+    fn capture_counters(&self) -> BTreeMap<String, u64> {
+        let mut counters = BTreeMap::new();
+        for port in &self.stats.ports {
+            for (what, counter) in [
+                ("received", &port.received),
+                ("dropped-by-kernel", &port.kernel_drops),
+                ("dropped-by-interface", &port.interface_drops),
+                ("dropped-by-afs-audit", &port.our_drops),
+            ] {
+                counters.insert(format!("live.{}.{what}", port.name), counter.load(Ordering::Relaxed));
+            }
+        }
+        counters.insert("live.unsaved".to_owned(), self.stats.unsaved());
+        counters
+    }
+
+    /// Writes the last rows of an interval, and replaces its folder by that of the next interval.
+    fn close_interval(&mut self, facts: &RunFacts, next: Option<Folder>) -> Option<Folder> {
+        let highest = facts.findings.iter().map(|row| row.severity).max();
+        self.highest_severity = self.highest_severity.max(highest);
+        for finding in &facts.findings {
+            let written = self.sink.keep_finding(finding);
+            self.check_written(written);
+        }
+        for requirement in &facts.requirements {
+            let written = self.sink.requirement(requirement);
+            self.check_written(written);
+        }
+        self.sink.exchange_folder(next)
+    }
+
+    /// Completes the evidence, prints the summary, and says how the run ended.
+    pub(super) fn finish(mut self, result: pipeline::RunResult) -> anyhow::Result<ExitOutcome> {
+        let facts = self.run_facts(result);
+        self.report_published(true);
+        if let Some(folder) = self.close_interval(&facts, None) {
+            match self.evidence.publish(folder, &facts) {
+                Ok(published) => self.published = Some(published),
+                Err(error) => self.lose_interval(&error),
+            }
+        }
+        let flushed = self.sink.flush();
+        self.check_written(flushed);
+        self.dashboard.clear();
+        self.report_capture_messages();
+        if self.plan.output.verbosity != Verbosity::Quiet && !self.is_stdout_closed {
+            self.print_summary(&facts)?;
+        }
+        if self.has_lost_evidence {
+            let earlier = || "the evidence of an earlier interval was lost".to_owned();
+            bail!("{}", self.interval_error.unwrap_or_else(earlier));
+        }
+        let fails = |least| self.highest_severity.is_some_and(|severity| severity >= least);
+        let is_failure = self.plan.output.fail_on.least_severity().is_some_and(fails);
+        // A reader that closed standard output, without an evidence folder, wanted no more than it got.
+        let is_ignored = self.is_stdout_closed && self.plan.output.folder.is_none();
+        Ok(if is_failure && !is_ignored { ExitOutcome::Findings } else { ExitOutcome::Clean })
+    }
+
+    fn print_summary(&self, facts: &RunFacts) -> anyhow::Result<()> {
+        // In a pipe, standard output has one line per finding and nothing else.
+        let to_stdout = self.plan.output.format == OutputFormat::Table && io::stdout().is_terminal();
+        let summary = Summary {
+            facts,
+            names: self.sink.names(),
+            published: self.published.as_ref(),
+            detail: process::summary_detail(self.plan.output.verbosity),
+            width: process::text_width(to_stdout || io::stderr().is_terminal()),
+        };
+        if to_stdout {
+            summary.write(&mut stdio::stdout(self.color))?;
+        } else {
+            // The evidence is complete. A closed standard error does not change that.
+            let _ = summary.write(&mut stdio::stderr(self.color));
+        }
+        Ok(())
+    }
+
+    /// Prints a new finding where no dashboard shows it.
+    fn print_finding(&mut self, row: &FindingRow) {
+        let line = finding_line(row);
+        if self.has_frames_on_stdout {
+            if !self.dashboard.is_shown() && self.plan.output.verbosity != Verbosity::Quiet {
+                print_message(&line);
+            }
+        } else if self.plan.output.format == OutputFormat::Table
+            && !(self.dashboard.is_shown() && io::stdout().is_terminal())
+        {
+            let mut out = io::stdout().lock();
+            if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush())
+                && error.kind() == io::ErrorKind::BrokenPipe
+            {
+                self.end_without_reader();
+            }
+        }
+    }
+}
+
+impl pipeline::RunSink for LiveReporter {
+    fn flow(&mut self, row: &FlowRow) {
+        let written = self.sink.flow(row);
+        self.check_written(written);
+    }
+
+    fn dns(&mut self, row: &DnsRow) {
+        let written = self.sink.dns(row);
+        self.check_written(written);
+    }
+
+    fn announce(&mut self, row: &FindingRow) {
+        self.update_totals(|totals| *totals.findings.entry(row.code).or_default() += 1);
+        self.dashboard.add_finding(row);
+        let written = self.sink.announce_finding(row);
+        self.check_written(written);
+        self.print_finding(row);
+    }
+
+    fn heartbeat(&mut self, status: &pipeline::LiveStatus) {
+        self.update_totals(|totals| totals.update(&self.totals_before, status));
+        let flushed = self.sink.flush();
+        self.check_written(flushed);
+        if self.dashboard.is_terminal_closed() || self.is_piped && is_stdout_closed() {
+            self.end_without_reader();
+        }
+        self.report_published(false);
+        self.report_capture_messages();
+        let totals = self.totals_now();
+        self.dashboard.draw(&self.stats, &totals);
+    }
+
+    fn rotate(&mut self, result: pipeline::RunResult) {
+        let facts = self.run_facts(result);
+        let started = self.evidence.rotate();
+        let (next, error) = match self.evidence.open_folder() {
+            Ok(next) => (next, None),
+            Err(error) => (None, Some(error)),
+        };
+        if let Some(folder) = self.close_interval(&facts, next) {
+            // The folder before it may still be on its way, where an interval is shorter than the disk is slow.
+            self.report_published(true);
+            if let Err(lost) = self.evidence.publish_in_background(folder, facts, started) {
+                self.lose_earlier_interval(&lost);
+            }
+        }
+        self.counters_before = self.capture_counters();
+        self.interval_error = None;
+        if let Some(error) = error {
+            self.lose_interval(&error);
+        }
+        self.totals_before = self.totals_now();
+    }
+}
+
+/// A finding as one line of text.
+fn finding_line(row: &FindingRow) -> String {
+    let frame = row.frames.first().map(|frame| format!("; frame {}", frame.number)).unwrap_or_default();
+    format!("{} {:<6} {} {}{frame}", row.first_seen, row.severity.as_str(), row.code, row.sentence)
+}
+
+fn is_stdout_a_pipe() -> bool {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::FileTypeExt as _;
+    let file = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+    file.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+/// Whether the reader of the pipe closed it. A write would tell, but may not come for hours.
+fn is_stdout_closed() -> bool {
+    use std::os::fd::AsFd as _;
+    let out = io::stdout();
+    let mut fds = [PollFd::new(out.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut fds, PollTimeout::ZERO);
+    let [out] = fds;
+    polled.is_ok() && out.revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
+}

@@ -1,0 +1,159 @@
+//! Loads what a run compares flows with: rules, site file, service tags.
+//!
+//! In:  a [`PolicyPlan`].
+//! Out: a [`LoadedPolicy`] for the pipeline and for the manifest, or every error found.
+//! Not: verdicts.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use anyhow::bail;
+
+use super::plan::PolicyPlan;
+use super::plan::ResourceLimits;
+use super::plan::RulesPlan;
+use crate::base::Time;
+use crate::decode;
+use crate::flow;
+use crate::judge;
+use crate::judge::Policy;
+use crate::judge::Scope;
+use crate::pipeline;
+use crate::report::Document;
+use crate::report::RunFacts;
+use crate::report::Source;
+use crate::report::TagSource;
+use crate::rules::Library;
+use crate::rules::RuleFileError;
+use crate::rules::RuleSet;
+use crate::rules::Selection;
+use crate::rules::Site;
+use crate::rules::Tags;
+
+/// What flows are compared with, loaded and checked.
+#[derive(Clone)]
+pub(super) struct LoadedPolicy {
+    policy: Arc<Policy>,
+    scope: Scope,
+    documents: Vec<Document>,
+    rules: Source,
+    site: Site,
+    service_tags: Option<TagSource>,
+}
+
+impl LoadedPolicy {
+    pub(super) fn load(plan: &PolicyPlan) -> anyhow::Result<LoadedPolicy> {
+        let library = load_library(&plan.rules)?;
+        let mut site = match &plan.site {
+            Some(path) => Site::load(path, &library).map_err(join_errors)?,
+            None => Site::default(),
+        };
+        let mut selection = site.selection();
+        if !plan.documents.is_empty() {
+            selection.documents = Some(plan.documents.clone());
+        }
+        let rules = Arc::new(library.select(&selection)?);
+        let tags = site.service_tags.as_deref().map(Tags::load).transpose()?.map(Arc::new);
+        if let Some(tags) = tags.as_deref() {
+            check_cloud(&mut site, tags)?;
+        }
+        let documents = rules
+            .documents()
+            .iter()
+            .map(|document| Document { id: document.id.to_string(), sha256: document.sha256.to_string() })
+            .collect();
+        let service_tags = tags.as_deref().map(|tags| TagSource {
+            file: tags.file.to_string(),
+            sha256: tags.sha256.to_string(),
+            date: tags.date.to_string(),
+            change_number: tags.change_number,
+            cloud: tags.cloud_word.to_string(),
+        });
+        let mut servers = plan.servers.clone();
+        servers.extend(site.roles.get("servers").into_iter().flatten());
+        Ok(LoadedPolicy {
+            policy: Arc::new(Policy::new(rules, site.clone(), tags)),
+            scope: Scope::of(&servers),
+            documents,
+            rules: rules_source(&plan.rules),
+            site,
+            service_tags,
+        })
+    }
+
+    /// An audit with this policy.
+    pub(super) fn audit_plan(&self, limits: &ResourceLimits) -> pipeline::AuditPlan {
+        pipeline::AuditPlan {
+            policy: Arc::clone(&self.policy),
+            scope: self.scope.clone(),
+            fragments: decode::FragmentLimits::default(),
+            flows: flow::FlowLimits {
+                flows: limits.flows.get() as usize,
+                held_bytes: limits.stream_bytes,
+                ..flow::FlowLimits::default()
+            },
+            judge: judge::JudgeLimits { findings: limits.findings, name_bytes: limits.name_bytes },
+        }
+    }
+
+    /// The provenance of the policy, for a capture of this time span. Nothing of the run is filled in yet.
+    pub(super) fn run_facts(&self, span: Option<(Time, Time)>) -> RunFacts {
+        let LoadedPolicy { documents, rules, site, service_tags, .. } = self;
+        let site_source = || Source { path: site.file.clone(), sha256: site.sha256.to_string() };
+        let tag_warning = service_tags.as_ref().and_then(|tags| tags.warning(span));
+        RunFacts {
+            documents: documents.clone(),
+            rules: Some(rules.clone()),
+            site: (!site.file.is_empty()).then(site_source),
+            service_tags: service_tags.clone(),
+            warnings: site.remarks.iter().cloned().chain(tag_warning).collect(),
+            ..RunFacts::default()
+        }
+    }
+}
+
+/// The rules that a `rules` command or a run reads.
+pub(super) fn load_library(plan: &RulesPlan) -> anyhow::Result<Library> {
+    Ok(match &plan.folder {
+        Some(folder) => Library::from_dir(folder)?,
+        None => Library::embedded()?,
+    })
+}
+
+/// The rules of every document, including those that newer documents replace.
+pub(super) fn load_all_rules(plan: &RulesPlan) -> anyhow::Result<RuleSet> {
+    let library = load_library(plan)?;
+    let documents = library.documents().map(|document| document.id.to_string()).collect();
+    library
+        .select(&Selection { documents: Some(documents), ..Selection::default() })
+        .context("cannot select rules")
+}
+
+/// Addresses of one cloud say nothing about names of another.
+fn check_cloud(site: &mut Site, tags: &Tags) -> anyhow::Result<()> {
+    match (site.cloud, tags.cloud()) {
+        (Some(site), Some(cloud)) if site == cloud => {}
+        (Some(site), _) => bail!(
+            "cannot use service tags: {}: the file is for the cloud `{}`, and the site file says `{site}`",
+            tags.file,
+            tags.cloud_word
+        ),
+        (None, Some(_)) => {}
+        (None, None) => site.remarks.push(format!(
+            "the service tags are for the cloud `{}`, which no document covers: they are not compared with names",
+            tags.cloud_word
+        )),
+    }
+    Ok(())
+}
+
+/// Every error, one per line.
+fn join_errors(errors: Vec<RuleFileError>) -> anyhow::Error {
+    let lines: Vec<String> = errors.iter().map(RuleFileError::to_string).collect();
+    anyhow::anyhow!("{}", lines.join("\nafs-audit: "))
+}
+
+fn rules_source(plan: &RulesPlan) -> Source {
+    let folder = plan.folder.as_ref().map(|folder| folder.display().to_string());
+    Source { path: folder.unwrap_or_else(|| "built in".to_owned()), sha256: String::new() }
+}

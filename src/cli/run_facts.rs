@@ -1,0 +1,242 @@
+//! Turns the result of the pipeline into the facts that the manifest and the summary print.
+//!
+//! In:  a [`RunResult`], and the provenance of the policy.
+//! Out: [`RunFacts`]: accounting, statistics, warnings, damage, limits reached.
+//! Not: how they are printed.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::base::WireText;
+use crate::capture;
+use crate::capture::InputFacts;
+use crate::capture::InputOutcome;
+use crate::pipeline::FrameTotals;
+use crate::pipeline::RunResult;
+use crate::report::Accounting;
+use crate::report::RunFacts;
+use crate::report::count;
+use crate::report::verb;
+
+/// Adds the result of a run over `paths` to the facts that were known before it.
+pub(super) fn complete(
+    known: RunFacts,
+    result: RunResult,
+    paths: &[PathBuf],
+    hash: capture::Hash,
+) -> RunFacts {
+    let mut facts = RunFacts {
+        first_seen: result.span.map(|(first, _)| first),
+        last_seen: result.span.map(|(_, last)| last),
+        accounting: accounting(&result),
+        partial: result.stopped.then(|| "interrupted".to_owned()),
+        ..known
+    };
+    add_statistics(&mut facts, &result);
+    let RunResult { inputs, accounting: frames, flows, judgement, .. } = result;
+    facts.warnings.extend(judgement.gaps);
+    facts.limits_reached = judgement.bounds;
+    facts.tally = judgement.tally;
+    facts.findings = judgement.findings;
+    facts.requirements = judgement.requirements;
+
+    let fragments = &frames.fragment_counts;
+    facts.warnings.extend(warning(fragments.differing, |n| {
+        let others = verb(n, "overlaps another", "overlap others");
+        format!("{} {others} with different data; the first copy was used", count(n, "IP fragment"))
+    }));
+    facts.warnings.extend(warning(fragments.overlapping, |n| {
+        let others = verb(n, "overlaps another", "overlap others");
+        format!("{} {others} with the same data", count(n, "IP fragment"))
+    }));
+    facts.warnings.extend(warning(fragments.timed_out + fragments.unfinished, |n| {
+        format!("{} could not be reassembled", count(n, "fragmented datagram"))
+    }));
+    facts.warnings.extend(warning(frames.aggregated, |n| {
+        let was = verb(n, "was", "were");
+        format!(
+            "{} after the first of an aggregated 802.11 frame (A-MSDU) {was} not read",
+            count(n, "packet")
+        )
+    }));
+    facts.limits_reached.extend(warning(flows.evicted, |n| {
+        format!("{} closed early because the flow table was full", count(n, "flow"))
+    }));
+    facts.limits_reached.extend(warning(flows.reassembly_stopped, |n| {
+        format!("stream reassembly stopped for {} to save memory", count(n, "flow"))
+    }));
+    facts.limits_reached.extend(warning(flows.capped_streams, |n| {
+        format!("{} abandoned: too many bytes out of order", count(n, "stream"))
+    }));
+    facts.limits_reached.extend(warning(fragments.evicted + fragments.refused, |n| {
+        format!("{} dropped because the reassembly buffer was full", count(n, "IP fragment"))
+    }));
+    for (input, path) in inputs.iter().zip(paths) {
+        add_input(&mut facts, input, path, hash);
+    }
+    facts
+}
+
+/// A sentence about a number of things, if there are any.
+fn warning(number: u64, sentence: impl FnOnce(u64) -> String) -> Option<String> {
+    (number > 0).then(|| sentence(number))
+}
+
+fn accounting(result: &RunResult) -> Accounting {
+    let RunResult { inputs, accounting: frames, flows, .. } = result;
+    let sum = |number: fn(&InputFacts) -> u64| inputs.iter().map(number).sum();
+    let mut accounting = Accounting {
+        bytes: sum(|input| input.raw_bytes),
+        frames: sum(|input| input.frames),
+        filtered: sum(|input| input.filtered),
+        packets: frames.packets.frames,
+        duplicates: frames.duplicates.frames,
+        fragments: frames.fragments.frames,
+        not_ip: frames.not_ip.iter().map(|(number, totals)| (*number, totals.frames)).collect(),
+        unknown_link: frames.unknown_link.iter().map(|(number, totals)| (*number, totals.frames)).collect(),
+        unreadable: frames
+            .unreadable
+            .iter()
+            .map(|(what, totals)| ((*what).to_owned(), totals.frames))
+            .collect(),
+        damaged: Default::default(),
+        flows: flows.opened,
+    };
+    for (kinds, how) in [(&frames.truncated, "truncated"), (&frames.malformed, "malformed")] {
+        accounting.damaged.extend(
+            kinds.iter().map(|((layer, what), totals)| (format!("{layer}: {what} {how}"), totals.frames)),
+        );
+    }
+    accounting
+}
+
+fn add_statistics(facts: &mut RunFacts, result: &RunResult) {
+    let RunResult { accounting: frames, flows, .. } = result;
+    let fragments = &frames.fragment_counts;
+    let sum = |totals: &mut dyn Iterator<Item = &FrameTotals>| totals.map(|totals| totals.bytes).sum::<u64>();
+    let damaged_bytes = sum(&mut frames.truncated.values().chain(frames.malformed.values()));
+    for (name, value) in [
+        ("bytes.frames", frames.read.bytes),
+        ("bytes.packets", frames.packets.bytes),
+        ("bytes.duplicates", frames.duplicates.bytes),
+        ("bytes.fragments", frames.fragments.bytes),
+        ("bytes.not-ip", sum(&mut frames.not_ip.values())),
+        ("bytes.unknown-link", sum(&mut frames.unknown_link.values())),
+        ("bytes.unreadable", sum(&mut frames.unreadable.values())),
+        ("bytes.damaged", damaged_bytes),
+        ("flow.packets", flows.packets),
+        ("flow.icmp-attached", flows.icmp_attached),
+        ("flow.payload-bytes", flows.payload_bytes),
+        ("flow.peak-active", flows.peak),
+        ("flow.incomplete-streams", flows.cut_streams),
+        ("fragment.reassembled", fragments.joined),
+        ("fragment.overlapping", fragments.overlapping),
+        ("fragment.differing", fragments.differing),
+        ("fragment.duplicates", fragments.duplicates),
+        ("fragment.timed-out", fragments.timed_out),
+        ("fragment.incomplete", fragments.unfinished),
+        ("packets.aggregated-unread", frames.aggregated),
+        ("packets.beyond-frame", frames.beyond_frame),
+    ] {
+        facts.statistics.insert(name.to_owned(), value);
+    }
+}
+
+fn add_input(facts: &mut RunFacts, input: &InputFacts, path: &Path, hash: capture::Hash) {
+    let name = &input.name;
+    if input.missing() > 0 {
+        let consequence = if input.has_heavy_loss() { ": a missing reply proves nothing here" } else { "" };
+        facts.warnings.push(format!(
+            "{name}: the capture device reports {} ({} captured){consequence}",
+            count(input.missing(), "dropped packet"),
+            crate::report::grouped(input.frames)
+        ));
+    }
+    facts.damage.extend(input.damage.iter().map(|damage| format!("{name}: {}", damage.what)));
+    let more = input.damage_count.saturating_sub(input.damage.len() as u64);
+    if more > 0 {
+        facts.damage.push(format!("{name}: {} not listed", count(more, "more damaged place")));
+    }
+    if let InputOutcome::Refused(why) = &input.outcome {
+        facts.damage.push(format!("{name}: {why}"));
+    }
+    facts.inputs.push(input_json(input, path, hash));
+}
+
+/// An input as the manifest prints it.
+fn input_json(input: &InputFacts, path: &Path, hash: capture::Hash) -> serde_json::Value {
+    let (outcome, why) = match &input.outcome {
+        InputOutcome::Untouched => ("not reached", None),
+        InputOutcome::Read => ("read", None),
+        InputOutcome::Refused(why) => ("unreadable", Some(why)),
+        InputOutcome::PassedOver(why) => ("skipped", Some(why)),
+    };
+    let metadata = |texts: &[(&'static str, WireText)]| -> serde_json::Map<String, serde_json::Value> {
+        texts.iter().map(|(what, text)| ((*what).to_owned(), text.as_str().into())).collect()
+    };
+    let interfaces: Vec<serde_json::Value> = input
+        .interfaces
+        .iter()
+        .map(|interface| {
+            json!({
+                "link_type": interface.link.0,
+                "link_name": capture::link_type_name(interface.link),
+                "snap_len": interface.snap_len,
+                "name": interface.name,
+                "time_unit": interface.resolution,
+                "received": interface.received,
+                "dropped": interface.dropped,
+                "dropped_by_system": interface.dropped_by_system,
+                "metadata": metadata(&interface.about),
+            })
+        })
+        .collect();
+    let damage: Vec<serde_json::Value> = input
+        .damage
+        .iter()
+        .map(|damage| {
+            json!({
+                "after_frame": damage.after_frame,
+                "at_byte": damage.at_byte,
+                "skipped_bytes": damage.skipped_bytes,
+                "what": damage.what,
+            })
+        })
+        .collect();
+    let mut value = json!({
+        "path": path.display().to_string(),
+        "name": input.name,
+        "outcome": outcome,
+        "why": why,
+        "format": input.format,
+        "compression": input.compression,
+        "bytes": input.raw_bytes,
+        "complete": input.complete,
+        "decoded_bytes": input.decoded_bytes,
+        "overhead_bytes": input.overhead_bytes,
+        "frame_bytes": input.frame_bytes,
+        "skipped_bytes": input.skipped_bytes,
+        "frames": input.frames,
+        "filtered": input.filtered,
+        "first_seen": input.first,
+        "last_seen": input.last,
+        "earliest": input.earliest,
+        "latest": input.latest,
+        "frames_earlier_than_previous": input.backwards,
+        "clamped_times": input.clamped,
+        "frames_without_time": input.untimed,
+        "reported_drops": input.lost,
+        "skipped_blocks": input.passed_over,
+        "interfaces": interfaces,
+        "metadata": metadata(&input.about),
+        "damage": damage,
+        "damage_count": input.damage_count,
+        "notes": input.notes,
+    });
+    if let (Some(key), Some(object)) = (hash.name(), value.as_object_mut()) {
+        object.insert(key.to_owned(), input.hash.clone().into());
+    }
+    value
+}

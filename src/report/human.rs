@@ -1,0 +1,86 @@
+//! Numbers, sizes and durations as people read them.
+
+use crate::base::Time;
+
+/// `1,204,331`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 frame`, `12 frames`, `2 queries`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    let number_text = grouped(number);
+    match noun.strip_suffix('y') {
+        _ if number == 1 => format!("{number_text} {noun}"),
+        // `delays`, but `queries`.
+        Some(stem) if !stem.ends_with(['a', 'e', 'o']) => format!("{number_text} {stem}ies"),
+        _ => format!("{number_text} {noun}s"),
+    }
+}
+
+/// The verb that agrees with a number: `1 flow looks`, `2 flows look`.
+pub(crate) const fn verb(number: u64, one: &'static str, many: &'static str) -> &'static str {
+    if number == 1 { one } else { many }
+}
+
+/// `812 MB`, in powers of ten.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut unit = "B";
+    let mut value = bytes as f64;
+    for next in ["kB", "MB", "GB", "TB", "PB"] {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    if unit == "B" || value >= 9.95 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
+}
+
+/// `47 min 28 s`.
+pub(crate) fn duration(nanos: u64) -> String {
+    let secs = nanos / 1_000_000_000;
+    let (days, hours, minutes) = (secs / 86_400, secs / 3600 % 24, secs / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) if secs < 10 => format!("{:.3} s", nanos as f64 / 1e9),
+        (0, 0, 0) => format!("{secs} s"),
+        (0, 0, _) => format!("{minutes} min {} s", secs % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// `2026-07-20 10:11:12`.
+pub(crate) fn date_and_time(time: Time) -> String {
+    time.to_string().get(..19).unwrap_or_default().replace('T', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        let check = |printed: String, expected: &str| assert_eq!(printed, expected);
+        check(grouped(1_204_331), "1,204,331");
+        check(grouped(999), "999");
+        check(count(1, "frame"), "1 frame");
+        check(count(0, "frame"), "0 frames");
+        check(count(1_200, "query"), "1,200 queries");
+        check(count(2, "delay"), "2 delays");
+        check(size(0), "0 B");
+        check(size(1_500), "1.5 kB");
+        check(size(999_600), "1.0 MB");
+        check(size(u64::MAX), "18447 PB");
+        check(duration(1_500_000_000), "1.500 s");
+        check(duration(90_000_000_000_000), "1 d 1 h");
+    }
+}
