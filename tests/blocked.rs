@@ -162,7 +162,7 @@ fn what_looks_blocked_was_read() {
                 *found.blocked.entry((row.signature.to_owned(), confidence.to_owned())).or_default() += 1;
             }
             let silent = |row: &&FlowRow| {
-                row.stage.is_some_and(|stage| stage.ends_with(">nothing")) && row.packets[1] == 0
+                row.tampering_stage.is_some_and(|stage| stage.ends_with(">nothing")) && row.packets[1] == 0
             };
             found.unanswered = run.flows.iter().filter(silent).count() as u64;
         }

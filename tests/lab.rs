@@ -111,7 +111,7 @@ const SAID: &[(&str, &str)] = &[
 fn findings_say_what_else_the_capture_shows() {
     for (scenario, clause) in SAID {
         let run = audit(&[shipped().join(format!("{scenario}.pcap"))]).unwrap();
-        let said: Vec<&str> = run.result.judgement.findings.iter().map(|row| row.sentence.as_str()).collect();
+        let said: Vec<&str> = run.result.judgement.findings.iter().map(|row| row.message.as_str()).collect();
         assert!(said.iter().any(|sentence| sentence.contains(clause)), "{scenario}: {said:#?}");
     }
 }

@@ -173,7 +173,7 @@ fn said(records: &[Record]) -> Said {
     for row in &run.result.judgement.findings {
         let mut about: Vec<About> = row.flows.iter().map(|flow| About::Flow(pairs[flow])).collect();
         if about.is_empty() {
-            about.push(About::Subject(row.client, row.subject.clone()));
+            about.push(About::Subject(row.audited_host, row.target.clone()));
         }
         for about in about {
             let accused = said.findings.entry((row.code, about)).or_insert(row.confidence);
@@ -186,7 +186,7 @@ fn said(records: &[Record]) -> Said {
             _ => None,
         };
         let owners: Vec<String> = row.resolution.answers.iter().filter_map(names).collect();
-        for address in &row.resolved {
+        for address in &row.resolved_addresses {
             said.resolved.insert((*address, row.resolution.query_name.to_string()));
             said.resolved.extend(owners.iter().map(|owner| (*address, owner.clone())));
         }

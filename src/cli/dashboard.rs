@@ -28,7 +28,7 @@ use crossbeam_channel::bounded;
 use super::metrics::LiveTotals;
 use crate::base::WireText;
 use crate::capture::CaptureStats;
-use crate::judge::Destination;
+use crate::judge::DestinationVerdict;
 use crate::judge::FindingRow;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
@@ -107,7 +107,7 @@ impl Dashboard {
         // The date is known. The clock alone leaves room for the message.
         let time = row.first_seen.to_string();
         let clock = time.get(11..19).unwrap_or(&time);
-        self.newest.push_back(format!("{clock} {:<6} {} {}", row.severity.as_str(), row.code, row.sentence));
+        self.newest.push_back(format!("{clock} {:<6} {} {}", row.severity.as_str(), row.code, row.message));
     }
 
     /// Prints a message above the view.
@@ -174,7 +174,7 @@ impl Dashboard {
 
     fn add_totals(&self, totals: &LiveTotals, view: &mut View) {
         let at = |counts: &[u64], place: usize| counts.get(place).copied().unwrap_or_default();
-        let verdicts: Vec<String> = Destination::ALL
+        let verdicts: Vec<String> = DestinationVerdict::ALL
             .iter()
             .map(|verdict| (verdict.as_str(), at(&totals.destinations, *verdict as usize)))
             .filter(|(_, count)| *count > 0)

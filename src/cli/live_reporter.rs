@@ -393,7 +393,7 @@ impl pipeline::RunSink for LiveReporter {
 /// A finding as one line of text.
 fn finding_line(row: &FindingRow) -> String {
     let frame = row.frames.first().map(|frame| format!("; frame {}", frame.number)).unwrap_or_default();
-    format!("{} {:<6} {} {}{frame}", row.first_seen, row.severity.as_str(), row.code, row.sentence)
+    format!("{} {:<6} {} {}{frame}", row.first_seen, row.severity.as_str(), row.code, row.message)
 }
 
 fn is_stdout_a_pipe() -> bool {

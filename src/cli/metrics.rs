@@ -28,7 +28,7 @@ use nix::poll::poll;
 
 use crate::capture::CaptureStats;
 use crate::capture::InterfaceStats;
-use crate::judge::Destination;
+use crate::judge::DestinationVerdict;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
 use crate::pipeline::LiveStatus;
@@ -242,7 +242,7 @@ fn render(stats: &CaptureStats, totals: &LiveTotals) -> String {
         "destinations_total",
         "Flows of audited hosts by destination verdict.",
         "destination",
-        Destination::ALL.iter().map(|word| word.as_str()).zip(totals.destinations),
+        DestinationVerdict::ALL.iter().map(|word| word.as_str()).zip(totals.destinations),
     );
     out.counters(
         "ports_total",

@@ -6,50 +6,6 @@
 
 use std::sync::Arc;
 
-use super::case::Case;
-use super::case::Claimed;
-use super::case::Said;
-use super::cases::Cases;
-use super::checks;
-use super::checks::Proof;
-use super::compare::Compare;
-use super::findings::Findings;
-use super::judgement::JudgeResult;
-use super::lookups::Lookup;
-use super::lookups::Lookups;
-use super::losses::Losses;
-use super::names::Known;
-use super::names::Names;
-use super::outcome::Ending;
-use super::outcome::is_at_the_door;
-use super::outcome::is_doubtful;
-use super::outcome::is_silence;
-use super::outcome::outcome;
-use super::policy::Policy;
-use super::policy::TagSet;
-use super::quality::Quality;
-use super::races::Races;
-use super::recent::Recent;
-use super::record::Confidence;
-use super::record::DnsRow;
-use super::record::FindingRow;
-use super::record::FlowRow;
-use super::record::Outcome;
-use super::record::Tally;
-use super::revocation::Revocation;
-use super::row::row;
-use super::scans::Attempt;
-use super::scans::Scans;
-use super::scope::Scope;
-use super::site;
-use super::site::SiteCourt;
-use super::site::day;
-use super::tally::Destinations;
-use super::unused;
-use super::verdict::Verdict;
-use super::verdict::is_unknown_issuer;
-use super::verdict::verdict;
-use super::words::with_words;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::Time;
@@ -59,6 +15,50 @@ use crate::flow::FlowEnd;
 use crate::flow::FlowStart;
 use crate::flow::Handshake;
 use crate::flow::Slot;
+use crate::judge::bounded_map::BoundedMap;
+use crate::judge::diagnosis::capture_loss::CaptureLoss;
+use crate::judge::diagnosis::comparison::Comparison;
+use crate::judge::diagnosis::dns_anomalies::DnsAnomalies;
+use crate::judge::diagnosis::dns_anomalies::DnsLookup;
+use crate::judge::diagnosis::drop_intervals::DropIntervals;
+use crate::judge::diagnosis::explicit_refusals::with_words;
+use crate::judge::diagnosis::happy_eyeballs::HappyEyeballs;
+use crate::judge::diagnosis::outcome::Ending;
+use crate::judge::diagnosis::outcome::is_at_the_door;
+use crate::judge::diagnosis::outcome::is_doubtful;
+use crate::judge::diagnosis::outcome::is_silence;
+use crate::judge::diagnosis::outcome::outcome;
+use crate::judge::diagnosis::revocation::Revocation;
+use crate::judge::diagnosis::scans::Attempt;
+use crate::judge::diagnosis::scans::Scans;
+use crate::judge::diagnosis::unused_answers as unused;
+use crate::judge::finding::checks;
+use crate::judge::finding::checks::Proof;
+use crate::judge::finding::collector::Findings;
+use crate::judge::flow_row::row;
+use crate::judge::flow_state::AppFacts;
+use crate::judge::flow_state::FlowState;
+use crate::judge::flow_state::NameClaim;
+use crate::judge::flow_states::FlowStates;
+use crate::judge::policy::Policy;
+use crate::judge::policy::TagSet;
+use crate::judge::policy::name_table::KnownName;
+use crate::judge::policy::name_table::Names;
+use crate::judge::policy::scope::Scope;
+use crate::judge::policy::site;
+use crate::judge::policy::site::SiteState;
+use crate::judge::policy::site::day;
+use crate::judge::policy::verdict::Verdict;
+use crate::judge::policy::verdict::is_unknown_issuer;
+use crate::judge::policy::verdict::verdict;
+use crate::judge::rows::Confidence;
+use crate::judge::rows::DnsRow;
+use crate::judge::rows::FindingRow;
+use crate::judge::rows::FlowRow;
+use crate::judge::rows::Outcome;
+use crate::judge::rows::Tally;
+use crate::judge::run_result::JudgeResult;
+use crate::judge::tally::Destinations;
 use crate::read::AttributeKey;
 use crate::read::AttributeValue;
 use crate::read::Claim;
@@ -118,35 +118,35 @@ pub struct Engine {
     policy: Arc<Policy>,
     scope: Scope,
     /// What was seen against the site's own facts.
-    site: SiteCourt,
-    cases: Cases,
+    site: SiteState,
+    cases: FlowStates,
     names: Names,
     /// Issuers of certificates, and whether they are unknown.
-    issuers: Recent<WireText, bool>,
+    issuers: BoundedMap<WireText, bool>,
     /// Lists of protocols that clients offered, each kept so that its place in memory stands for it, and as one text.
-    offers: Recent<usize, (Arc<[WireText]>, WireText)>,
+    offers: BoundedMap<usize, (Arc<[WireText]>, WireText)>,
     findings: Findings,
     destinations: Destinations,
     /// Audited hosts that packets were seen to reach.
-    hearing: Recent<Address, ()>,
+    hearing: BoundedMap<Address, ()>,
     audited: Hosts,
     tally: Tally,
     /// Flows opened since the beginning.
     opened: u64,
     /// How often name tables had forgotten at the last turn.
     forgotten: u64,
-    losses: Losses,
+    losses: DropIntervals,
     /// Time of the first flow.
     began: Option<Time>,
-    quality: Quality,
-    races: Races,
+    quality: CaptureLoss,
+    races: HappyEyeballs,
     scans: Scans,
-    lookups: Lookups,
-    compare: Compare,
+    lookups: DnsAnomalies,
+    compare: Comparison,
     revocation: Revocation,
     /// Clients that go through a proxy; and names that were reached at other addresses than DNS gave.
-    proxied: Recent<Address, ()>,
-    elsewhere: Recent<(Address, usize), Arc<Known>>,
+    proxied: BoundedMap<Address, ()>,
+    elsewhere: BoundedMap<(Address, usize), Arc<KnownName>>,
     /// The last moment seen.
     now: Time,
     /// Flows that have said something since the last pulse; only where news are wanted.
@@ -169,30 +169,30 @@ impl Engine {
     pub fn new(policy: Arc<Policy>, scope: Scope, limits: JudgeLimits) -> Engine {
         Engine {
             limits,
-            site: SiteCourt::new(&policy),
+            site: SiteState::new(&policy),
             policy,
             scope,
-            cases: Cases::default(),
+            cases: FlowStates::default(),
             names: Names::new(limits.name_bytes),
-            issuers: Recent::new(1 << 10),
-            offers: Recent::new(1 << 10),
+            issuers: BoundedMap::new(1 << 10),
+            offers: BoundedMap::new(1 << 10),
             findings: Findings::new(limits.findings),
             destinations: Destinations::default(),
-            hearing: Recent::new(HOSTS),
+            hearing: BoundedMap::new(HOSTS),
             audited: Hosts::default(),
             tally: Tally::default(),
             opened: 0,
             forgotten: 0,
-            losses: Losses::default(),
+            losses: DropIntervals::default(),
             began: None,
-            quality: Quality::default(),
-            races: Races::default(),
+            quality: CaptureLoss::default(),
+            races: HappyEyeballs::default(),
             scans: Scans::default(),
-            lookups: Lookups::default(),
-            compare: Compare::default(),
+            lookups: DnsAnomalies::default(),
+            compare: Comparison::default(),
             revocation: Revocation::default(),
-            proxied: Recent::new(HOSTS),
-            elsewhere: Recent::new(ELSEWHERE),
+            proxied: BoundedMap::new(HOSTS),
+            elsewhere: BoundedMap::new(ELSEWHERE),
             now: Time::MIN,
             fresh: None,
             looked: 0,
@@ -273,7 +273,7 @@ impl Engine {
         self.cases.put(slot, case);
     }
 
-    fn preview(&mut self, case: &Case, flow_end: &FlowEnd, ending: Ending, there: &[Proof]) {
+    fn preview(&mut self, case: &FlowState, flow_end: &FlowEnd, ending: Ending, there: &[Proof]) {
         let policy = &*Arc::clone(&self.policy);
         let tags = self.site.tags(case.server().address, policy);
         let verdict = self.verdict(case, flow_end, tags.as_deref(), policy);
@@ -282,7 +282,7 @@ impl Engine {
         checks::preview(&seen, there, &mut self.findings);
     }
 
-    /// Needs of the site that were reached since the last turn, and how many there are.
+    /// SiteRequirements of the site that were reached since the last turn, and how many there are.
     pub fn met(&self) -> (u64, u64) {
         self.site.met(&self.policy)
     }
@@ -317,7 +317,7 @@ impl Engine {
         (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
         self.lookups.finish(&mut self.findings);
         let Engine { findings, compare, names, proxied, elsewhere, audited, .. } = self;
-        let goes = |client: Address, known: &Arc<Known>| {
+        let goes = |client: Address, known: &Arc<KnownName>| {
             let key = (client, Arc::as_ptr(known).addr());
             audited.contains(&client) && !proxied.has(&client) && !elsewhere.has(&key)
         };
@@ -327,7 +327,7 @@ impl Engine {
         compare.prepare();
         findings.amend(STOPPED, |client, subject| compare.says(client, subject));
         findings.amend(REFUSED, |client, subject| compare.says_when(client, subject));
-        let site = std::mem::replace(&mut self.site, SiteCourt::new(&self.policy));
+        let site = std::mem::replace(&mut self.site, SiteState::new(&self.policy));
         let requirements = site.finish(&self.policy, &mut self.findings);
         JudgeResult {
             findings: self.findings.take_rows(),
@@ -395,7 +395,7 @@ impl Engine {
             Fact::Anomaly(anomaly) => {
                 self.tally.odd(anomaly.layer, anomaly.what);
                 if let Some(case) = self.cases.get_mut(slot) {
-                    case.said().anomalies += 1;
+                    case.facts_mut().anomalies += 1;
                 }
             }
             Fact::Interim(flow_end) => self.interim(slot, &flow_end),
@@ -421,7 +421,7 @@ impl Engine {
             }
             self.scans.begin(&Attempt::of(&flow_start, dns.is_some()), time);
         }
-        let case = Case { number: self.opened, flow_start, app: "", dns, dns_is_others, said: None };
+        let case = FlowState { number: self.opened, flow_start, app: "", dns, dns_is_others, facts: None };
         self.cases.open(slot, case);
     }
 
@@ -440,14 +440,14 @@ impl Engine {
                 case.note(AttributeKey::Ech, &AttributeValue::Yes, &self.policy);
             }
             let before = case.more_claims();
-            if is_full && case.said.is_some() {
+            if is_full && case.facts.is_some() {
                 self.claims_missed += 1;
             } else {
-                case.claim(Claimed { source: claim.source, known, port: claim.port, frame });
+                case.claim(NameClaim { source: claim.source, known, port: claim.port, frame });
             }
             added = case.more_claims() - before;
             if contradicts.is_some() {
-                case.said().contradicts = contradicts;
+                case.facts_mut().contradicts = contradicts;
             }
         }
         self.claims += added;
@@ -482,7 +482,7 @@ impl Engine {
             let known =
                 answered.known.unwrap_or_else(|| self.names.know(&resolution.query_name, &self.policy));
             site::asked(&asked, &known, &self.policy, &mut self.findings);
-            let lookup = Lookup {
+            let lookup = DnsLookup {
                 client: client.address,
                 resolver: resolver.address,
                 flow,
@@ -495,8 +495,8 @@ impl Engine {
             };
             self.lookups.add(&lookup, &self.policy, &mut self.findings);
         }
-        let resolved = answered.addresses;
-        let row = DnsRow { frame, time, client, resolver, protocol, resolution, resolved };
+        let resolved_addresses = answered.addresses;
+        let row = DnsRow { frame, time, client, resolver, protocol, resolution, resolved_addresses };
         sink.dns(row);
     }
 
@@ -525,11 +525,11 @@ impl Engine {
         if judged {
             self.count(client, &row);
             self.compare.add(&row);
-            let of_certificates = verdict.known.as_ref().is_some_and(|known| known.nature.of_certificates);
+            let of_certificates = verdict.known.as_ref().is_some_and(|known| known.class.of_certificates);
             self.revocation.add(&row, of_certificates);
             self.note_ways(&case, client);
             if row.app == "tls" && row.documented.is_some() && row.outcome == Outcome::Ok {
-                let said = case.said.as_ref();
+                let said = case.facts.as_ref();
                 self.quality.add_tls(said.is_some_and(|said| said.certificate_issuer.is_some()));
             }
             if row.outcome == Outcome::Ok
@@ -542,7 +542,7 @@ impl Engine {
             checks::Seen { case: &case, flow_end, verdict: &verdict, scope: &self.scope, policy, row: &row };
         row.findings = checks::run(&seen, &mut self.findings);
         case.dns = None;
-        if let Some(said) = case.said.take() {
+        if let Some(said) = case.facts.take() {
             self.quote(*said, &mut row);
         }
         sink.flow(row);
@@ -551,21 +551,21 @@ impl Engine {
     }
 
     /// Notes what a name that nobody seems to use may have been used by.
-    fn note_ways(&mut self, case: &Case, client: Address) {
+    fn note_ways(&mut self, case: &FlowState, client: Address) {
         let Some(claimed) = case.strongest() else { return };
         if claimed.source == NameSource::Connect {
             self.proxied.put(client, ());
         }
         if case.dns.as_ref().is_none_or(|named| !Arc::ptr_eq(named.known(), &claimed.known)) {
             let key = (client, Arc::as_ptr(&claimed.known).addr());
-            if claimed.known.standing.documented.is_some() && self.elsewhere.get(&key).is_none() {
+            if claimed.known.references.documented.is_some() && self.elsewhere.get(&key).is_none() {
                 self.elsewhere.put(key, Arc::clone(&claimed.known));
             }
         }
     }
 
     /// Between declared roles both ways are judged, whichever of the two is audited.
-    fn is_judged(&self, case: &Case) -> bool {
+    fn is_judged(&self, case: &FlowState) -> bool {
         let (client, server) = (case.client().address, case.server().address);
         let in_roles = self.policy.roles(client) != 0 && self.policy.roles(server) != 0;
         in_roles || self.scope.audits(client)
@@ -574,14 +574,14 @@ impl Engine {
     /// What the documents say of a flow that is judged.
     fn verdict<'a>(
         &mut self,
-        case: &'a Case,
+        case: &'a FlowState,
         flow_end: &FlowEnd,
         tags: Option<&'a TagSet>,
         policy: &'a Policy,
     ) -> Verdict<'a> {
         let mut verdict = verdict(case, tags, || day(flow_end.first_seen), policy);
         if verdict.documented.is_some()
-            && let Some(issuer) = case.said.as_ref().and_then(|said| said.certificate_issuer.as_ref())
+            && let Some(issuer) = case.facts.as_ref().and_then(|said| said.certificate_issuer.as_ref())
         {
             verdict.unknown_issuer = self.is_unknown_issuer(issuer);
         }
@@ -589,12 +589,12 @@ impl Engine {
     }
 
     /// What the rest of the capture does to what a flow looks like by itself.
-    fn weigh(&mut self, case: &Case, flow_end: &FlowEnd, ending: Ending) -> Ending {
+    fn weigh(&mut self, case: &FlowState, flow_end: &FlowEnd, ending: Ending) -> Ending {
         let client = case.client().address;
         self.quality.add(client, flow_end);
         // The lists of issuers speak of documented names only.
-        let documented = case.name().is_some_and(|(known, _)| known.standing.documented.is_some());
-        let said = case.said.as_ref().filter(|_| documented);
+        let documented = case.name().is_some_and(|(known, _)| known.references.documented.is_some());
+        let said = case.facts.as_ref().filter(|_| documented);
         let issuer = said.and_then(|said| said.certificate_issuer.as_ref());
         let unknown_issuer = issuer.is_some_and(|issuer| self.is_unknown_issuer(issuer));
         let ending = with_words(case, flow_end, unknown_issuer, ending, &self.policy);
@@ -650,7 +650,7 @@ impl Engine {
     }
 
     /// Puts into a row what was said in the flow, which is over.
-    fn quote(&mut self, said: Said, row: &mut FlowRow) {
+    fn quote(&mut self, said: AppFacts, row: &mut FlowRow) {
         row.alpn = said.alpn.or_else(|| Some(self.offer(said.alpn_offered?)));
         row.tls_version = said.tls_version;
         row.ech = said.ech;
@@ -680,14 +680,14 @@ impl Engine {
                 *count += 1;
             }
         };
-        if let Some(destination) = row.destination {
+        if let Some(destination) = row.destination_verdict {
             add(&mut self.tally.destinations, destination as usize);
         }
-        if let Some(port) = row.port {
+        if let Some(port) = row.port_verdict {
             add(&mut self.tally.ports, port as usize);
         }
         add(&mut self.tally.outcomes, row.outcome as usize);
-        if row.destination.is_some() {
+        if row.destination_verdict.is_some() {
             self.destinations.add(client, row);
         }
     }

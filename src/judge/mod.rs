@@ -1,41 +1,21 @@
-//! Holds what was seen against what the documents say.
+//! Judges what the packets show by what the documents say.
 //!
 //! In:  observations in frame order, rules, the site's facts.
-//! Out: records: rows for flows, DNS answers, findings and requirements.
-//! Not: how a record is printed.
+//! Out: rows of flows, DNS responses, findings and requirements.
+//! Not: how a row is printed.
 
-mod case;
-mod cases;
+mod bounded_map;
 mod catalogue;
-mod checks;
-mod compare;
+mod diagnosis;
 mod engine;
-mod findings;
-mod inside;
-mod judgement;
-mod lookups;
-mod losses;
-mod names;
-mod nature;
-mod needs;
-mod outcome;
-mod pages;
+mod finding;
+mod flow_row;
+mod flow_state;
+mod flow_states;
 mod policy;
-mod quality;
-mod races;
-mod recent;
-mod record;
-mod revocation;
-mod row;
-mod scans;
-mod scope;
-mod site;
-mod stage;
-mod survey;
+mod rows;
+mod run_result;
 mod tally;
-mod unused;
-mod verdict;
-mod words;
 
 pub use catalogue::Explanation;
 pub use catalogue::Signature;
@@ -48,23 +28,23 @@ pub use catalogue::signatures;
 pub use engine::Engine;
 pub use engine::JudgeLimits;
 pub use engine::RowSink;
-pub use judgement::JudgeResult;
 pub use policy::Policy;
-pub use record::Confidence;
-pub use record::Destination;
-pub use record::DestinationTally;
-pub use record::DnsRow;
-pub use record::Documented;
-pub use record::FindingRow;
-pub use record::FindingRows;
-pub use record::FlowRow;
-pub use record::Http;
-pub use record::Outcome;
-pub use record::PageField;
-pub use record::PortVerdict;
-pub use record::RequirementRow;
-pub use record::RequirementState;
-pub use record::Severity;
-pub use record::Tally;
-pub use scope::Scope;
-pub use survey::SiteDraft;
+pub use policy::scope::Scope;
+pub use policy::site_draft::SiteDraft;
+pub use rows::Confidence;
+pub use rows::DestinationTally;
+pub use rows::DestinationVerdict;
+pub use rows::DnsRow;
+pub use rows::Documented;
+pub use rows::FindingRow;
+pub use rows::FindingRows;
+pub use rows::FlowRow;
+pub use rows::Http;
+pub use rows::Outcome;
+pub use rows::PageField;
+pub use rows::PortVerdict;
+pub use rows::RequirementRow;
+pub use rows::RequirementState;
+pub use rows::Severity;
+pub use rows::Tally;
+pub use run_result::JudgeResult;

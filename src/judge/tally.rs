@@ -7,10 +7,10 @@ use hashbrown::HashMap;
 use hashbrown::HashSet;
 use hashbrown::HashTable;
 
-use super::record::DestinationTally;
-use super::record::FlowRow;
 use crate::base::Address;
 use crate::base::HostName;
+use crate::judge::rows::DestinationTally;
+use crate::judge::rows::FlowRow;
 
 /// Distinct destinations that are counted.
 const DISTINCT: usize = 1 << 14;
@@ -68,8 +68,8 @@ impl Destinations {
             return;
         };
         // The worst verdict of any flow is the one to show.
-        tally.destination = tally.destination.max(row.destination);
-        tally.port = tally.port.max(row.port);
+        tally.destination_verdict = tally.destination_verdict.max(row.destination_verdict);
+        tally.port_verdict = tally.port_verdict.max(row.port_verdict);
         if let Some(count) = tally.outcomes.get_mut(row.outcome as usize) {
             *count += 1;
         }
@@ -121,8 +121,8 @@ fn first(row: &FlowRow) -> DestinationTally {
     DestinationTally {
         name: row.name.as_ref().map_or_else(|| row.server.address.to_string(), |name| name.to_string()),
         server_port: row.server.port,
-        destination: row.destination,
-        port: row.port,
+        destination_verdict: row.destination_verdict,
+        port_verdict: row.port_verdict,
         outcomes: [0; 3],
         clients: 0,
         bytes: 0,

@@ -131,9 +131,9 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "bytes_to_client", "payload bytes that the server sent, as long as they were on the wire",
         |row, _, cell| cell.number(row.bytes[1]);
     "destination_verdict", "`documented`, `documented-broad`, `site-approved`, `unexpected`, `unidentified`; empty where the flow is not judged",
-        |row, _, cell| cell.word(row.destination.map_or("", |verdict| verdict.as_str()));
+        |row, _, cell| cell.word(row.destination_verdict.map_or("", |verdict| verdict.as_str()));
     "port_verdict", "`443`, `documented`, `not-443`; empty where the flow is not judged",
-        |row, _, cell| cell.word(row.port.map_or("", |verdict| verdict.as_str()));
+        |row, _, cell| cell.word(row.port_verdict.map_or("", |verdict| verdict.as_str()));
     "outcome", "`ok`, `blocked-looking`, `inconclusive`",
         |row, _, cell| cell.word(row.outcome.as_str());
     "mechanism", "how the flow was blocked, where it is blocked-looking; `afs-audit explain MECHANISM` says more",
@@ -145,7 +145,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "products", "products that document the destination",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.products), Origin::Ours);
     "references", "documented rows that allow it, most specific first; `(as meant)` behind one that prints another name, `(port as meant)` another port, `(placeholder)` a word for which the site file has no value",
-        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.rules), Origin::Ours);
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.references), Origin::Ours);
     "documents", "documents that hold these rows",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.documents), Origin::Ours);
     "findings", "codes of the findings that the flow takes part in",
@@ -159,7 +159,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "address_evidence", "what the service tags say of a documented name: `row-tag` (the address is in a tag that belongs to its row), `other-tag`, `no-tag`; empty where they say nothing",
         |row, _, cell| cell.word(row.address_evidence);
     "tampering_stage", "where a connection that was not answered stopped, `>`, and what ended it, after the vocabulary of passive detection of connection tampering: `syn>rst+ack`, `psh>nothing`",
-        |row, _, cell| cell.word(row.stage.unwrap_or_default());
+        |row, _, cell| cell.word(row.tampering_stage.unwrap_or_default());
     "http_status", "status of the last response in plain HTTP, be it a page or a proxy's answer to CONNECT",
         |row, _, cell| if let Some(status) = row.http.as_ref().and_then(|http| http.status) { cell.number(status) };
     "http_location", "where plain HTTP was led to (Location)",
@@ -196,7 +196,7 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
     "answers", "the answer section in wire order, each as `TYPE=value`, then addresses sent along for hosts that it names",
         |row, _, cell| cell.list(&row.resolution.answers, answer);
     "resolved_addresses", "addresses that the answers lead to from the name asked for",
-        |row, _, cell| cell.list(&row.resolved, |cell, address| cell.address(*address));
+        |row, _, cell| cell.list(&row.resolved_addresses, |cell, address| cell.address(*address));
     "client_port", "the client's port",
         |row, _, cell| port(row.protocol, row.client.port, cell);
     "resolver_port", "the resolver's port",
@@ -235,9 +235,9 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "confidence", "confidence in the finding: `weak`, `strong`, `certain`",
         |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
     "audited_host", "the audited host",
-        |row, _, cell| if let Some(address) = row.client { cell.address(address) };
+        |row, _, cell| if let Some(address) = row.audited_host { cell.address(address) };
     "target", "what the finding is about: a name, an address, or a service as `address:port`",
-        |row, _, cell| cell.text(&row.subject, Origin::Stranger);
+        |row, _, cell| cell.text(&row.target, Origin::Stranger);
     "name", "name of the destination, where it has one",
         |row, _, cell| name(row.name.as_deref(), cell);
     "server_ip", "address of the destination in the first flow",
@@ -255,15 +255,15 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "flows", "numbers of the first flows (`flow_id`), at most ten",
         |row, _, cell| cell.list(&row.flows, |cell, flow| cell.number(*flow));
     "message", "the cause, in one sentence",
-        |row, _, cell| cell.text(&row.sentence, Origin::Stranger);
+        |row, _, cell| cell.text(&row.message, Origin::Stranger);
     "recommendation", "what to do",
-        |row, _, cell| cell.text(row.action, Origin::Stranger);
+        |row, _, cell| cell.text(row.recommendation, Origin::Stranger);
     "file", "input that holds the first of the frames",
         |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), Origin::Stranger) };
     "frames", "the first frames that prove it, at most ten; with the input's name in front where it is not `file`",
         |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
     "references", "documented rows and statements that say so",
-        |row, _, cell| cell.joined(&row.rules, Origin::Stranger);
+        |row, _, cell| cell.joined(&row.references, Origin::Stranger);
     "documents", "documents that hold them",
         |row, _, cell| cell.joined(&row.documents, Origin::Stranger);
 };
@@ -271,15 +271,15 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
 /// `requirements.csv`.
 const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
     "references", "ids of the documented rows, each of which satisfies the requirement",
-        |row, _, cell| cell.joined(&row.rule, Origin::Stranger);
+        |row, _, cell| cell.joined(&row.references, Origin::Stranger);
     "documents", "documents that hold them",
-        |row, _, cell| cell.joined(&row.document, Origin::Stranger);
+        |row, _, cell| cell.joined(&row.documents, Origin::Stranger);
     "service", "what the endpoint is for",
         |row, _, cell| cell.text(&row.service, Origin::Stranger);
     "documented_as", "name or pattern, as the document prints it",
-        |row, _, cell| cell.joined(&row.printed, Origin::Stranger);
+        |row, _, cell| cell.joined(&row.documented_as, Origin::Stranger);
     "level", "`required`, `recommended`, `optional`, `install-time`, `legacy`",
-        |row, _, cell| cell.text(&row.need, Origin::Stranger);
+        |row, _, cell| cell.text(&row.level, Origin::Stranger);
     "server", "the audited server; empty for the site as a whole",
         |row, _, cell| if let Some(server) = row.server { cell.address(server) };
     "state", "`reached`, `blocked`, `partly-blocked`, `not-observed`",

@@ -22,8 +22,8 @@ use super::human::duration;
 use super::human::grouped;
 use super::human::size;
 use super::names::Names;
-use crate::judge::Destination;
 use crate::judge::DestinationTally;
+use crate::judge::DestinationVerdict;
 use crate::judge::FindingRow;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
@@ -35,7 +35,7 @@ use crate::judge::explanation;
 /// Needs that a person wants to see by name.
 fn is_shown(row: &RequirementRow) -> bool {
     matches!(row.state, RequirementState::Blocked | RequirementState::PartlyBlocked)
-        || (row.state == RequirementState::NotObserved && row.need == "required")
+        || (row.state == RequirementState::NotObserved && row.level == "required")
 }
 
 const STRONG: Style = Style::new().bold();
@@ -182,14 +182,14 @@ impl Summary<'_> {
                 out,
                 "         ",
                 Style::new(),
-                &format!("{}{confidence}{}", row.sentence, self.proof(row)),
+                &format!("{}{confidence}{}", row.message, self.proof(row)),
             )?;
         }
         if group.len() > shown {
             let more = grouped((group.len() - shown) as u64);
             self.line(out, FAINT, &format!("         and {more} more like it"))?;
         }
-        self.wrapped(out, "         ", FAINT, &format!("do: {}", first.action))
+        self.wrapped(out, "         ", FAINT, &format!("do: {}", first.recommendation))
     }
 
     /// The first frames that prove a finding, as a person would look them up.
@@ -247,8 +247,8 @@ impl Summary<'_> {
         let [ok, blocked, unclear] = row.outcomes;
         let name = truncate(&row.name, room);
         let pad = room.saturating_sub(name.width());
-        let mut verdict = row.destination.map_or("not judged", Destination::as_str).to_owned();
-        if row.port == Some(PortVerdict::Not443) {
+        let mut verdict = row.destination_verdict.map_or("not judged", DestinationVerdict::as_str).to_owned();
+        if row.port_verdict == Some(PortVerdict::Not443) {
             verdict.push_str(", not-443");
         }
         let style = verdict_style(row);
@@ -428,10 +428,10 @@ pub(crate) fn severity_style(severity: Severity) -> Style {
 }
 
 fn verdict_style(row: &DestinationTally) -> Style {
-    match (row.destination, row.port) {
-        (_, Some(PortVerdict::Not443)) | (Some(Destination::Unexpected), _) => BAD,
-        (Some(Destination::DocumentedBroad | Destination::Unidentified), _) => WARN,
-        (Some(Destination::Documented | Destination::SiteApproved), _) => GOOD,
+    match (row.destination_verdict, row.port_verdict) {
+        (_, Some(PortVerdict::Not443)) | (Some(DestinationVerdict::Unexpected), _) => BAD,
+        (Some(DestinationVerdict::DocumentedBroad | DestinationVerdict::Unidentified), _) => WARN,
+        (Some(DestinationVerdict::Documented | DestinationVerdict::SiteApproved), _) => GOOD,
         (None, _) => FAINT,
     }
 }

@@ -264,7 +264,7 @@ mod tests {
         let resolution = &mut row.resolution;
         resolution.rcode = None;
         resolution.answers.clear();
-        row.resolved.clear();
+        row.resolved_addresses.clear();
         check(row, &[("rcode", ""), ("answers", ""), ("resolved_addresses", ""), ("frame", "2")]);
     }
 

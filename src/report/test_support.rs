@@ -17,8 +17,8 @@ use crate::base::WireText;
 use crate::base::proto;
 use crate::flow::Endpoint;
 use crate::judge::Confidence;
-use crate::judge::Destination;
 use crate::judge::DestinationTally;
+use crate::judge::DestinationVerdict;
 use crate::judge::DnsRow;
 use crate::judge::Documented;
 use crate::judge::FindingRow;
@@ -75,21 +75,21 @@ pub(crate) fn flow() -> FlowRow {
         certificate_issuer: Some(WireText::new(b"C=US, O=Example Corporation, CN=Example Issuing CA 01", 99)),
         packets: [10, 9],
         bytes: [1200, 48211],
-        destination: Some(Destination::Documented),
-        port: Some(PortVerdict::Https),
+        destination_verdict: Some(DestinationVerdict::Documented),
+        port_verdict: Some(PortVerdict::Https),
         outcome: Outcome::Ok,
         signature: "",
         confidence: None,
         documented: Some(Arc::new(Documented {
             products: "azure-file-sync".into(),
-            rules: "afs-sync-west-us;afs-sync-any".into(),
+            references: "afs-sync-west-us;afs-sync-any".into(),
             documents: "azure-file-sync@2019-06-24".into(),
         })),
         findings: smallvec!["AFS107"],
         evidence: smallvec![frame(0, 3), frame(0, 4), frame(1, 2)],
         service_tags: Some("StorageSyncService;AzureCloud".into()),
         address_evidence: "row-tag",
-        stage: None,
+        tampering_stage: None,
         http: None,
     }
 }
@@ -130,7 +130,7 @@ pub(crate) fn dns() -> DnsRow {
             extended_error: Some((15, WireText::new(b"by policy", 99))),
             multicast: false,
         }),
-        resolved: smallvec![SERVER],
+        resolved_addresses: smallvec![SERVER],
     }
 }
 
@@ -140,11 +140,11 @@ pub(crate) fn finding() -> FindingRow {
         mechanism: "tcp-unanswered",
         severity: Severity::High,
         confidence: Some(Confidence::Strong),
-        client: Some(CLIENT),
-        subject: "kailani1.one.microsoft.com".into(),
+        audited_host: Some(CLIENT),
+        target: "kailani1.one.microsoft.com".into(),
         name: None,
         server: Some(Endpoint { address: SERVER, port: 443 }),
-        sentence:
+        message:
             "10.1.0.4 sent the same SYN 4 times to kailani1.one.microsoft.com:443, and nothing came back"
                 .into(),
         count: 2,
@@ -152,19 +152,19 @@ pub(crate) fn finding() -> FindingRow {
         last_seen: Time(BEGIN.0 + 21_000_000_000),
         flows: smallvec![7, 8],
         frames: smallvec![frame(0, 3), frame(0, 5)],
-        rules: "afs-sync-west-us".into(),
+        references: "afs-sync-west-us".into(),
         documents: "azure-file-sync@2019-06-24".into(),
-        action: "allow the destination in the firewall; check routes to it",
+        recommendation: "allow the destination in the firewall; check routes to it",
     }
 }
 
 pub(crate) fn requirement() -> RequirementRow {
     RequirementRow {
-        rule: "afs-sync-west-us".into(),
-        document: "azure-file-sync@2019-06-24".into(),
+        references: "afs-sync-west-us".into(),
+        documents: "azure-file-sync@2019-06-24".into(),
         service: "sync service, West US".into(),
-        printed: "kailani1.one.microsoft.com".into(),
-        need: "required".into(),
+        documented_as: "kailani1.one.microsoft.com".into(),
+        level: "required".into(),
         server: None,
         state: RequirementState::NotObserved,
         count: 0,
@@ -189,8 +189,8 @@ pub(crate) fn facts() -> RunFacts {
     let destination = |name: &str, server_port, destination, port, outcomes| DestinationTally {
         name: name.into(),
         server_port,
-        destination: Some(destination),
-        port: Some(port),
+        destination_verdict: Some(destination),
+        port_verdict: Some(port),
         outcomes,
         clients: 3,
         bytes: 48_211_332,
@@ -218,15 +218,21 @@ pub(crate) fn facts() -> RunFacts {
                 destination(
                     "kailani1.one.microsoft.com",
                     443,
-                    Destination::Documented,
+                    DestinationVerdict::Documented,
                     PortVerdict::Https,
                     [900, 0, 0],
                 ),
-                destination("files.example", 8443, Destination::Unexpected, PortVerdict::Not443, [0, 8, 0]),
+                destination(
+                    "files.example",
+                    8443,
+                    DestinationVerdict::Unexpected,
+                    PortVerdict::Not443,
+                    [0, 8, 0],
+                ),
                 destination(
                     &"very-long-label.".repeat(12),
                     443,
-                    Destination::DocumentedBroad,
+                    DestinationVerdict::DocumentedBroad,
                     PortVerdict::Https,
                     [290, 0, 6],
                 ),

@@ -4,9 +4,9 @@
 //! (file-sync-troubleshoot-sync-errors.md, 2025-08-25).
 
 use super::Explanation;
-use crate::judge::record::Severity;
+use crate::judge::rows::Severity;
 
-pub(super) const BLOCKED: &[Explanation] = &[
+pub(in crate::judge) const BLOCKED: &[Explanation] = &[
     Explanation {
         code: "AFS203",
         severity: Severity::High,

@@ -1,9 +1,9 @@
 //! Findings about the site and the service tags.
 
 use super::Explanation;
-use crate::judge::record::Severity;
+use crate::judge::rows::Severity;
 
-pub(super) const SITE: &[Explanation] = &[
+pub(in crate::judge) const SITE: &[Explanation] = &[
     Explanation {
         code: "AFS401",
         severity: Severity::High,
