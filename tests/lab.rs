@@ -27,6 +27,8 @@ use afs_audit::judge::signatures;
 
 use support::audit::audit;
 use support::files::map_parallel;
+use support::golden;
+use support::golden::cases;
 use support::prerequisites::root_with_tools;
 
 /// A row of `labels.tsv`.
@@ -152,14 +154,8 @@ fn every_finding_and_every_signature_has_a_capture() {
         findings.chain(run.flows.iter().map(|row| row.signature)).map(str::to_owned).collect::<Vec<_>>()
     });
     let mut shown: BTreeSet<String> = of_the_lab.into_iter().flatten().collect();
-    for folder in std::fs::read_dir(shipped().parent().unwrap()).unwrap() {
-        let rows = std::fs::read_to_string(folder.unwrap().path().join("expected.csv")).unwrap_or_default();
-        let cells = rows.split([',', '\n']).filter_map(|cell| cell.split_once('='));
-        shown.extend(
-            cells
-                .filter(|(column, _)| ["code", "mechanism", "inconclusive_reason"].contains(column))
-                .map(|(_, word)| word.into()),
-        );
+    for row in cases().iter().flat_map(|case| golden::expected(case)) {
+        shown.extend(["code", "mechanism", "inconclusive_reason"].map(|column| row.cell(column).to_owned()));
     }
     let codes = catalogue().map(|known| known.code);
     let words = signatures().map(|known| known.word).chain(reasons().map(|(word, _)| *word));

@@ -1,7 +1,7 @@
 //! Shared parts of the integration tests.
 //!
 //! `prerequisites` records tests that cannot run here, `audit` runs the pipeline in memory, `names` compares host names with
-//! those of tshark, `files` reads files and folders.
+//! those of tshark, `files` reads files and folders, `golden` reads the expected rows of the cases.
 
 #![allow(dead_code, reason = "each test uses its own part")]
 #![allow(unreachable_pub, reason = "a module of several tests")]
@@ -9,5 +9,6 @@
 
 pub mod audit;
 pub mod files;
+pub mod golden;
 pub mod names;
 pub mod prerequisites;
