@@ -96,7 +96,7 @@ fn frames(path: &Path) -> Option<(u32, Vec<Record>)> {
 
 /// What a run says of its flows and look-ups, without where it was said.
 fn essence(bytes: Vec<u8>) -> (Vec<String>, Vec<String>) {
-    let run = support::audit::run_over(bytes);
+    let run = support::audit::audit_bytes(bytes);
     let flow = |row: &FlowRow| {
         format!(
             "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
