@@ -3,6 +3,7 @@
 //! One entry per flow, touched by every packet: keep it small. What few packets need lies behind boxes.
 
 use super::consumer::At;
+use super::gaps::SequenceGaps;
 use super::key::FlowKey;
 use super::limits::FlowLimits;
 use super::record::IcmpError;
@@ -32,8 +33,8 @@ pub(super) enum FlowPhase {
 }
 
 impl FlowPhase {
-    pub(super) fn timeout(self, limits: &FlowLimits) -> i64 {
-        i64::from(match self {
+    fn timeout(self, limits: &FlowLimits) -> u64 {
+        u64::from(match self {
             FlowPhase::Attempt => limits.attempt_secs,
             FlowPhase::Open => limits.open_secs,
             FlowPhase::HalfClosed => limits.half_closed_secs,
@@ -94,8 +95,10 @@ pub(super) struct LiveFlow<S> {
     pub(super) roles_known: bool,
     pub(super) reassembly: Option<Box<Reassembly<S>>>,
     pub(super) details: Option<Box<FlowDetails>>,
-    /// The second of the wheel's bucket that the flow lies in.
-    pub(super) due: i64,
+    /// The second in which it was last active, by the table's clock.
+    pub(super) active: u64,
+    /// The second of the bucket that it is in.
+    pub(super) due: u64,
     pub(super) first_time: Time,
     /// The first frame, packed.
     pub(super) first_frame: u64,
@@ -106,9 +109,6 @@ pub(super) struct LiveFlow<S> {
 /// Boxes on the path forget connections that are silent for longer than this, some of them with a reset: thirty seconds at
 /// the least that can be set in most, four minutes in Azure.
 const IDLE_NANOS: u64 = 30_000_000_000;
-
-/// Ranges of sequence numbers, oldest first.
-pub(super) type Holes = Vec<(u32, u32)>;
 
 /// What only unusual packets touch.
 ///
@@ -126,8 +126,8 @@ pub(super) struct FlowDetails {
     pub(super) handshake_rtt: u64,
     /// First sequence numbers, where a SYN was seen.
     pub(super) first: [u32; 2],
-    /// Ranges of sequence numbers by side that were passed over and may still come.
-    pub(super) holes: Option<Box<[Holes; 2]>>,
+    /// Sequence numbers that each side skipped.
+    pub(super) gaps: Option<Box<[SequenceGaps; 2]>>,
     /// How each side's packets look, against which its resets are held.
     pub(super) profiles: [SenderProfile; 2],
     /// When the client first sent payload.
@@ -143,6 +143,7 @@ pub(super) struct FlowDetails {
 }
 
 const _: () = assert!(size_of::<FlowDetails>() <= 256);
+const _: () = assert!(size_of::<LiveFlow<()>>() <= 176);
 
 /// What is counted of one side; see [`SideSummary`](super::record::SideStory), which has the same and more.
 #[derive(Clone, Copy, Debug, Default)]
@@ -162,7 +163,6 @@ pub(super) struct SideCounts {
     pub(super) out_of_order: u32,
     pub(super) differing: u16,
     pub(super) missing_bytes: u32,
-    pub(super) acked_unseen_bytes: u64,
 }
 
 /// What a sender's packets have in common; and its last reset.
@@ -202,7 +202,7 @@ impl SenderProfile {
 }
 
 impl<S> LiveFlow<S> {
-    pub(super) fn new(key: FlowKey, client_is_high: bool, from_start: bool, protocol: u8, at: At) -> Self {
+    pub(super) fn new(key: FlowKey, client_is_high: bool, from_start: bool, now: u64, at: At) -> Self {
         LiveFlow {
             key,
             last_time: at.time,
@@ -210,7 +210,7 @@ impl<S> LiveFlow<S> {
             packets: [0; 2],
             bytes: [0; 2],
             sequences: [SequenceSpace::default(); 2],
-            state: match protocol {
+            state: match key.protocol {
                 proto::TCP if from_start => FlowPhase::Attempt,
                 proto::TCP => FlowPhase::Open,
                 _ => FlowPhase::Datagram,
@@ -222,7 +222,8 @@ impl<S> LiveFlow<S> {
             roles_known: from_start,
             reassembly: None,
             details: None,
-            due: i64::MIN,
+            active: now,
+            due: 0,
             first_time: at.time,
             first_frame: at.frame.pack(),
             opened: at.order,
@@ -233,6 +234,12 @@ impl<S> LiveFlow<S> {
     #[inline]
     pub(super) const fn side(&self, flipped: bool) -> Side {
         if flipped == self.client_is_high { Side::Client } else { Side::Server }
+    }
+
+    /// The second from which it is expired, if nothing more comes.
+    #[inline]
+    pub(super) fn deadline(&self, limits: &FlowLimits) -> u64 {
+        self.active.saturating_add(self.state.timeout(limits)).saturating_add(1)
     }
 
     /// Counts a packet.
@@ -311,8 +318,8 @@ impl<S> LiveFlow<S> {
             details.first.reverse();
             details.profiles.reverse();
             details.pause.reverse();
-            if let Some(holes) = &mut details.holes {
-                holes.reverse();
+            if let Some(gaps) = &mut details.gaps {
+                gaps.reverse();
             }
             if let Some(error) = &mut details.icmp {
                 error.about = error.about.other();
@@ -339,8 +346,8 @@ impl FlowDetails {
         }
     }
 
-    pub(super) fn holes(&mut self, side: Side) -> &mut Holes {
-        let [client, server] = self.holes.get_or_insert_with(Box::default).as_mut();
+    pub(super) fn gaps(&mut self, side: Side) -> &mut SequenceGaps {
+        let [client, server] = self.gaps.get_or_insert_with(Box::default).as_mut();
         match side {
             Side::Client => client,
             Side::Server => server,

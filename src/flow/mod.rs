@@ -8,6 +8,7 @@ mod community;
 mod consumer;
 mod entry;
 mod expiry;
+mod gaps;
 mod key;
 mod limits;
 mod orientation;

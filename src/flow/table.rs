@@ -18,7 +18,8 @@ use super::consumer::StreamEnd;
 use super::entry::FlowDetails;
 use super::entry::FlowPhase;
 use super::entry::LiveFlow;
-use super::expiry::Wheel;
+use super::expiry::ExpiryWheel;
+use super::expiry::FlowClock;
 use super::key::Endpoint;
 use super::key::FlowKey;
 use super::limits::FlowCounts;
@@ -66,10 +67,9 @@ pub struct FlowTable<S> {
     shards: Vec<Shard<S>>,
     limits: FlowLimits,
     hasher: foldhash::quality::RandomState,
-    wheel: Wheel,
-    /// The current second of frame time.
-    now: i64,
-    due: Vec<(i64, Slot)>,
+    clock: FlowClock,
+    wheel: ExpiryWheel,
+    due: Vec<(u64, Slot)>,
     counts: FlowCounts,
 }
 
@@ -80,8 +80,8 @@ impl<S: Default> FlowTable<S> {
             shards: (0..SHARDS).map(|_| Shard::new()).collect(),
             limits,
             hasher: foldhash::quality::RandomState::default(),
-            wheel: Wheel::default(),
-            now: i64::MIN,
+            clock: FlowClock::default(),
+            wheel: ExpiryWheel::default(),
             due: Vec::new(),
             counts: FlowCounts::default(),
         }
@@ -120,10 +120,11 @@ impl<S: Default> FlowTable<S> {
         {
             if !begins_another(entry, seen) {
                 entry.count(packet, flipped, at);
+                entry.active = self.clock.now();
                 let (before, state) = (entry.held(), entry.state);
                 let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
                 converse(entry, slot(shard, place), seen, &mut ctx);
-                bring_forward(entry, slot(shard, place), &self.limits, &mut self.wheel, at);
+                bring_forward(entry, slot(shard, place), &self.limits, &mut self.wheel);
                 if self.limits.report_interim
                     && entry.state == FlowPhase::Closed
                     && state != FlowPhase::Closed
@@ -139,43 +140,40 @@ impl<S: Default> FlowTable<S> {
         self.open(shard, hash, key, seen, consumer);
     }
 
-    /// Frame time has reached second `now`: closes what has been silent for too long. Comes before the frame's packet.
-    pub fn tick<L: StreamConsumer<State = S>>(&mut self, now: i64, at: At, consumer: &mut L) {
-        for slot in self.take_expired(now) {
+    /// Frame time has reached `second`: closes the flows that were idle for too long. Comes before the frame's packet.
+    pub fn tick<L: StreamConsumer<State = S>>(&mut self, second: i64, at: At, consumer: &mut L) {
+        for slot in self.take_expired(second) {
             self.close_expired(slot, at, consumer);
         }
     }
 
-    /// Frame time has reached second `now`: what has been silent for too long, in the order of opening.
-    pub fn take_expired(&mut self, now: i64) -> Vec<Slot> {
-        if now < self.now {
-            self.set_back(now);
-        }
-        self.now = now;
+    /// Frame time has reached `second`: the flows that were idle for too long, in the order of opening.
+    pub fn take_expired(&mut self, second: i64) -> Vec<Slot> {
+        self.clock.tick(second);
+        let now = self.clock.now();
         let mut due = std::mem::take(&mut self.due);
         due.clear();
         self.wheel.take_due(now, &mut due);
-        let mut over: Vec<(u64, Slot)> = Vec::new();
+        let mut expired: Vec<(u64, Slot)> = Vec::new();
         for (second, slot) in due.drain(..) {
             let (shard, place) = parts(slot);
             let Some(entry) = self.shards.get_mut(shard).and_then(|shard| shard.entry_mut(place)) else {
                 continue;
             };
             if entry.due != second {
-                // The slot was used again, and lies in another bucket.
+                // The flow is in another bucket by now, or its slot has another flow.
                 continue;
             }
-            let deadline =
-                entry.last_time.secs().saturating_add(entry.state.timeout(&self.limits)).saturating_add(1);
+            let deadline = entry.deadline(&self.limits);
             if deadline <= now {
-                over.push((entry.opened, slot));
+                expired.push((entry.opened, slot));
             } else {
-                entry.due = self.wheel.put(slot, deadline);
+                entry.due = self.wheel.add(slot, deadline);
             }
         }
         self.due = due;
-        over.sort_unstable();
-        over.into_iter().map(|(_, slot)| slot).collect()
+        expired.sort_unstable();
+        expired.into_iter().map(|(_, slot)| slot).collect()
     }
 
     /// Closes a conversation that is overdue.
@@ -225,7 +223,7 @@ impl<S: Default> FlowTable<S> {
         let (client_sent, from_start) = infer_client(packet, consumer);
         // `flipped` says that the sender is the key's high end.
         let client_is_high = flipped == client_sent;
-        let mut entry = LiveFlow::new(key, client_is_high, from_start, packet.protocol, at);
+        let mut entry = LiveFlow::new(key, client_is_high, from_start, self.clock.now(), at);
         entry.count(packet, flipped, at);
         let Some(table) = self.shards.get_mut(shard) else {
             return;
@@ -236,8 +234,7 @@ impl<S: Default> FlowTable<S> {
         let Some(entry) = table.entry_mut(place) else {
             return;
         };
-        let timeout = entry.state.timeout(&self.limits);
-        entry.due = self.wheel.put(slot, at.time.secs().saturating_add(timeout).saturating_add(1));
+        entry.due = self.wheel.add(slot, entry.deadline(&self.limits));
         let flow = entry.flow(slot);
         let icmp = match packet.transport {
             Transport::Icmp { kind, code, .. } => Some((kind, code)),
@@ -259,7 +256,7 @@ impl<S: Default> FlowTable<S> {
         consumer.opened(&flow, flow_start, at);
         let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
         converse(entry, slot, seen, &mut ctx);
-        bring_forward(entry, slot, &self.limits, &mut self.wheel, at);
+        bring_forward(entry, slot, &self.limits, &mut self.wheel);
         let held = entry.weigh(consumer);
         table.held += held;
         self.relieve(shard, at, consumer);
@@ -327,25 +324,6 @@ impl<S: Default> FlowTable<S> {
         }
     }
 
-    /// The clock was set back: what lies in the future is taken as of now.
-    fn set_back(&mut self, now: i64) {
-        self.wheel.restart(now);
-        for number in 0..self.shards.len() {
-            let places: Vec<u32> = match self.shards.get(number) {
-                Some(shard) => shard.entries().map(|(place, _)| place).collect(),
-                None => continue,
-            };
-            for place in places {
-                let Some(entry) = self.shards.get_mut(number).and_then(|shard| shard.entry_mut(place)) else {
-                    continue;
-                };
-                entry.due = self
-                    .wheel
-                    .put(slot(number, place), now.saturating_add(entry.state.timeout(&self.limits)));
-            }
-        }
-    }
-
     /// Notes an ICMP error in the conversation that it quotes; false when there is none.
     fn quote<L: StreamConsumer<State = S>>(
         &mut self,
@@ -374,6 +352,7 @@ impl<S: Default> FlowTable<S> {
         }
         self.counts.icmp_attached += 1;
         entry.last_time = entry.last_time.max(at.time);
+        entry.active = self.clock.now();
         let about = entry.side(flipped);
         let details = entry.details.get_or_insert_with(Box::<FlowDetails>::default);
         let known = details.icmp.as_deref().copied();
@@ -471,13 +450,13 @@ fn begins_another<S>(entry: &LiveFlow<S>, seen: Seen<'_>) -> bool {
 
 /// Looks at a conversation sooner than was planned, when it is over or has been answered.
 #[inline]
-fn bring_forward<S>(entry: &mut LiveFlow<S>, slot: Slot, limits: &FlowLimits, wheel: &mut Wheel, at: At) {
+fn bring_forward<S>(entry: &mut LiveFlow<S>, slot: Slot, limits: &FlowLimits, wheel: &mut ExpiryWheel) {
     if !matches!(entry.state, FlowPhase::Closed | FlowPhase::Answered) {
         return;
     }
-    let due = at.time.secs().saturating_add(entry.state.timeout(limits)).saturating_add(1);
-    if entry.due > due {
-        entry.due = wheel.put(slot, due);
+    let deadline = entry.deadline(limits);
+    if entry.due > deadline {
+        entry.due = wheel.add(slot, deadline);
     }
 }
 

@@ -17,6 +17,7 @@ use super::entry::FlowPhase;
 use super::entry::LiveFlow;
 use super::entry::SenderProfile;
 use super::entry::SequenceSpace;
+use super::gaps::SequenceGaps;
 use super::key::Endpoint;
 use super::limits::FlowCounts;
 use super::record::Handshake;
@@ -37,9 +38,6 @@ use crate::base::Side;
 use crate::base::Time;
 use crate::decode::Packet;
 use crate::decode::TcpHeader;
-
-/// Holes remembered per side; an older one than these is taken for missed.
-const HOLES: usize = 32;
 
 /// An acknowledgement further ahead than this is not believed: no window is larger (RFC 7323 §2.2).
 const WINDOW_LIMIT: i32 = 1 << 30;
@@ -409,8 +407,9 @@ fn advance<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u3
         }
     }
     if distance > 0 && !reset && distance < WINDOW_LIMIT {
-        hole(entry.details(), side, (next, seq));
-        entry.details().gap_time = at.time;
+        let details = entry.details();
+        details.gaps(side).add(next, seq);
+        details.gap_time = at.time;
         entry.sequence_mut(side).next = end;
     } else if distance > 0 && distance < WINDOW_LIMIT {
         // A reset behind bytes that are not here. It may be forged, so that the numbers stay where they are.
@@ -430,7 +429,7 @@ fn advance<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u3
         } else if len > 0 {
             let peer_packets = entry.packets.get(side.other().index()).copied().unwrap_or_default();
             let details = entry.details();
-            let filled = details.holes.is_some() && fill(details.holes(side), seq, end);
+            let filled = details.gaps.is_some() && details.gaps(side).fill(next, seq, len);
             let (summary, profile) = details.side_and_profile(side);
             if filled {
                 summary.out_of_order = summary.out_of_order.saturating_add(1);
@@ -464,46 +463,8 @@ fn acknowledge<S>(entry: &mut LiveFlow<S>, ack: u32, side: Side) {
     }
     if beyond > 0 {
         sequence.next = ack;
-        hole(entry.details(), side, (next, ack));
+        entry.details().gaps(side).add(next, ack);
     }
-}
-
-/// Remembers numbers that were passed over.
-fn hole(details: &mut FlowDetails, side: Side, range: (u32, u32)) {
-    let holes = details.holes(side);
-    let oldest = if holes.len() >= HOLES { Some(holes.remove(0)) } else { None };
-    holes.push(range);
-    if let Some((from, to)) = oldest {
-        details.side(side).acked_unseen_bytes += u64::from(to.wrapping_sub(from));
-    }
-}
-
-/// Takes `from..to` out of the holes; true when any of it was one.
-fn fill(holes: &mut Vec<(u32, u32)>, from: u32, to: u32) -> bool {
-    let mut filled = false;
-    let mut rest = Vec::new();
-    holes.retain_mut(|(begin, end)| {
-        if ahead(from, *end) >= 0 || ahead(to, *begin) <= 0 {
-            return true;
-        }
-        filled = true;
-        let left = (*begin, from);
-        let right = (to, *end);
-        let has_left = ahead(left.1, left.0) > 0;
-        let has_right = ahead(right.1, right.0) > 0;
-        match (has_left, has_right) {
-            (true, true) => {
-                rest.push(right);
-                (*begin, *end) = left;
-            }
-            (true, false) => (*begin, *end) = left,
-            (false, true) => (*begin, *end) = right,
-            (false, false) => return false,
-        }
-        true
-    });
-    holes.extend(rest);
-    filled
 }
 
 /// Hands a segment's payload to its side's stream.
@@ -622,20 +583,13 @@ pub(super) fn summary<S>(entry: &LiveFlow<S>) -> TcpSummary {
 fn side_story<S>(entry: &LiveFlow<S>, details: &FlowDetails, side: Side) -> SideSummary {
     let sequence = entry.sequence(side);
     let counts = details.sides.get(side.index()).copied().unwrap_or_default();
-    let holes = details
-        .holes
-        .as_ref()
-        .and_then(|holes| holes.get(side.index()))
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let len = |(begin, end): &(u32, u32)| u64::from(end.wrapping_sub(*begin));
-    let missed: u64 = holes.iter().filter(|(_, end)| ahead(*end, sequence.acked) <= 0).map(len).sum();
+    let no_gaps = SequenceGaps::default();
+    let gaps = details.gaps.as_ref().and_then(|gaps| gaps.get(side.index())).unwrap_or(&no_gaps);
     let index = side.index();
     let profile = details.profiles.get(index).copied().unwrap_or_default();
     let first = details.first.get(index).copied().filter(|_| sequence.has(SequenceSpace::SYN));
     let peer_packets = entry.packets.get(side.other().index()).copied().unwrap_or_default();
     let in_vain = counts.unacked_repeats > 0 && profile.repeated == sequence.acked;
-    let missing_tail_bytes = holes.iter().find(|(begin, _)| *begin == sequence.acked);
     SideSummary {
         syns: counts.syns,
         fins: counts.fins,
@@ -653,12 +607,10 @@ fn side_story<S>(entry: &LiveFlow<S>, details: &FlowDetails, side: Side) -> Side
         out_of_order: counts.out_of_order,
         differing: u32::from(counts.differing),
         acknowledged: first.map_or(0, |first| ahead(sequence.acked, first.wrapping_add(1)).max(0) as u32),
-        missing_tail_bytes: missing_tail_bytes.map_or(0, |(begin, end)| end.wrapping_sub(*begin)),
+        missing_tail_bytes: gaps.len_at(sequence.acked),
         data_segments: u32::from(sequence.data),
-        acked_unseen_bytes: counts.acked_unseen_bytes + missed,
-        missing_bytes: u64::from(counts.missing_bytes)
-            + counts.acked_unseen_bytes
-            + holes.iter().map(len).sum::<u64>(),
+        acked_unseen_bytes: gaps.acked_bytes(sequence.next, sequence.acked),
+        missing_bytes: u64::from(counts.missing_bytes) + gaps.bytes(),
         unacknowledged: ahead(sequence.next, sequence.acked).max(0) as u32,
     }
 }
