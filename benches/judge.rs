@@ -22,8 +22,8 @@ use std::time::Instant;
 use afs_audit::base::Address;
 use afs_audit::capture::Capture;
 use afs_audit::capture::Chunk;
-use afs_audit::capture::Hash;
 use afs_audit::capture::Input;
+use afs_audit::capture::InputHash;
 use afs_audit::capture::InputPlan;
 use afs_audit::decode;
 use afs_audit::decode::Decoded;
@@ -196,7 +196,7 @@ fn shares(capture: &Path) {
 fn run(path: &Path, policy: &Arc<Policy>) -> (Duration, Duration, u64) {
     let mut capture = Capture::open(InputPlan {
         inputs: vec![Input::named(path.as_os_str().to_owned())],
-        hash: Hash::None,
+        hash: InputHash::None,
         ..InputPlan::default()
     })
     .unwrap();

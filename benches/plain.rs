@@ -32,7 +32,7 @@ use afs_audit::base::proto;
 use afs_audit::capture::Capture;
 use afs_audit::capture::Chunk;
 use afs_audit::capture::Frame;
-use afs_audit::capture::Hash;
+use afs_audit::capture::InputHash;
 use afs_audit::capture::LinkType;
 use afs_audit::decode;
 use afs_audit::decode::Decoded;
@@ -122,7 +122,8 @@ fn main() {
 
 /// Copies the plain frames.
 fn copy(from: &Path, to: &Path) {
-    let mut capture = Capture::over("bench", Box::new(File::open(from).unwrap()), Hash::None).unwrap();
+    let mut capture =
+        Capture::from_reader("bench", Box::new(File::open(from).unwrap()), InputHash::None).unwrap();
     let mut out = BufWriter::new(File::create(to).unwrap());
     let mut chunk = Chunk::default();
     let mut copied = 0;
@@ -215,7 +216,7 @@ fn run<L: StreamConsumer<State = ConversationState> + Heard>(
     mut consumer: L,
 ) -> Ran {
     let file = File::open(path).unwrap();
-    let mut capture = Capture::over("bench", Box::new(file), Hash::None).unwrap();
+    let mut capture = Capture::from_reader("bench", Box::new(file), InputHash::None).unwrap();
     let mut copies = looks_for_copies.then(Dedup::default);
     let mut table = FlowTable::new(flow::FlowLimits::default());
     let mut chunk = Chunk::default();

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 use afs_audit::capture::Capture;
 use afs_audit::capture::Chunk;
-use afs_audit::capture::Hash;
 use afs_audit::capture::Input;
 use afs_audit::capture::InputFacts;
+use afs_audit::capture::InputHash;
 use afs_audit::capture::InputPlan;
 use sha2::Digest;
 
@@ -88,8 +88,11 @@ struct Seen {
 }
 
 fn read(path: &Path) -> Result<(Vec<Seen>, InputFacts), String> {
-    let plan =
-        InputPlan { inputs: vec![Input::Path(path.to_owned())], hash: Hash::Sha256, ..InputPlan::default() };
+    let plan = InputPlan {
+        inputs: vec![Input::Path(path.to_owned())],
+        hash: InputHash::Sha256,
+        ..InputPlan::default()
+    };
     let mut capture = Capture::open(plan).map_err(|error| error.to_string())?;
     let mut chunk = Chunk::default();
     let mut seen = Vec::new();
@@ -195,7 +198,7 @@ fn frames_equal_those_of_libpcap() {
             // libpcap's seconds have a sign, and pcap's do not; a simple packet block has no time at all.
             let sign = if header.ts.tv_sec < 0 && facts.format != Some("pcapng") { 1 << 32 } else { 0 };
             let nanos = (header.ts.tv_sec + sign) * 1_000_000_000 + header.ts.tv_usec;
-            let untimed = facts.untimed > 0 && nanos == 0;
+            let untimed = facts.frames_without_time > 0 && nanos == 0;
             // libpcap cuts frames to the snap length that the file's header promised.
             let clipped =
                 header.caplen == facts.interfaces[0].snap_len && frame.bytes.starts_with(packet.data);
@@ -218,7 +221,7 @@ fn frames_equal_those_of_libpcap() {
 fn a_folder_is_one_capture_in_time_order() {
     let Some(folder) = shared_folder("captures") else { return };
     let read_all = |inputs: Vec<Input>| {
-        let plan = InputPlan { inputs, hash: Hash::None, ..InputPlan::default() };
+        let plan = InputPlan { inputs, hash: InputHash::None, ..InputPlan::default() };
         let mut capture = Capture::open(plan).unwrap();
         let mut chunk = Chunk::default();
         let mut state = sha2::Sha256::new();

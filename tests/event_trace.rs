@@ -71,7 +71,7 @@ fn kinds(link: u32) -> Vec<TraceKind> {
 fn frames(path: &Path) -> Option<(u32, Vec<Record>)> {
     let plan = capture::InputPlan {
         inputs: vec![Input::Path(path.to_owned())],
-        hash: capture::Hash::None,
+        hash: capture::InputHash::None,
         ..capture::InputPlan::default()
     };
     let mut capture = Capture::open(plan).ok()?;

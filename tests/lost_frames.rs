@@ -60,7 +60,7 @@ struct Record {
 fn records(path: &Path) -> Vec<Record> {
     let plan = capture::InputPlan {
         inputs: vec![Input::Path(path.to_owned())],
-        hash: capture::Hash::None,
+        hash: capture::InputHash::None,
         ..capture::InputPlan::default()
     };
     let (mut records, mut chunk) = (Vec::new(), Chunk::default());
@@ -198,7 +198,8 @@ fn said(records: &[Record]) -> Said {
 /// All names that the sides of conversations claim, not the strongest alone.
 fn claims(bytes: Vec<u8>, said: &mut Said) {
     let mut capture =
-        Capture::over("claims", Box::new(std::io::Cursor::new(bytes)), capture::Hash::None).unwrap();
+        Capture::from_reader("claims", Box::new(std::io::Cursor::new(bytes)), capture::InputHash::None)
+            .unwrap();
     let (mut decoder, mut table) =
         (Decoder::new(decode::FragmentLimits::default()), FlowTable::new(FlowLimits::default()));
     let (mut dispatcher, mut chunk, mut copies) = (Dispatcher::default(), Chunk::default(), Dedup::default());

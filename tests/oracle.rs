@@ -338,7 +338,7 @@ fn key_of(frame: u64, name: &str, rcode: u64, addresses: &[String]) -> String {
 fn claimed(path: &Path, kinds: &mut Compared) {
     let plan = capture::InputPlan {
         inputs: vec![Input::Path(path.to_owned())],
-        hash: capture::Hash::None,
+        hash: capture::InputHash::None,
         ..capture::InputPlan::default()
     };
     let mut capture = Capture::open(plan).unwrap();

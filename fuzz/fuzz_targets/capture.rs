@@ -3,11 +3,11 @@
 
 use afs_audit::capture::Capture;
 use afs_audit::capture::Chunk;
-use afs_audit::capture::Hash;
+use afs_audit::capture::InputHash;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(mut capture) = Capture::over("fuzz", Box::new(std::io::Cursor::new(bytes.to_vec())), Hash::None)
+    let Ok(mut capture) = Capture::from_reader("fuzz", Box::new(std::io::Cursor::new(bytes.to_vec())), InputHash::None)
     else {
         return;
     };

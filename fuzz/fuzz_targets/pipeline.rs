@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use afs_audit::capture::Capture;
-use afs_audit::capture::Hash;
+use afs_audit::capture::InputHash;
 use afs_audit::decode;
 use afs_audit::flow;
 use afs_audit::judge;
@@ -54,7 +54,7 @@ static GROUND: LazyLock<Arc<Policy>> = LazyLock::new(|| {
 
 fn run(bytes: &[u8], workers: usize) -> Option<Vec<String>> {
     let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
-    let capture = Capture::over("fuzz", input, Hash::None).ok()?;
+    let capture = Capture::from_reader("fuzz", input, InputHash::None).ok()?;
     let plan = pipeline::AuditPlan {
         policy: Arc::clone(&GROUND),
         scope: Scope::default(),

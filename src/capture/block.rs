@@ -1,8 +1,8 @@
-//! Reads raw bytes into large blocks that are shared and used again.
+//! Reads raw bytes into large blocks that are shared and reused.
 //!
 //! In:  a file or stream.
-//! Out: a window of bytes in a block; the same block goes to the hasher, uncopied.
-//! Not: whether the bytes are compressed, or where frames begin.
+//! Out: a window of bytes in a block. The hasher gets the same block, without a copy.
+//! Not: whether the bytes are compressed, or where frames start.
 
 use std::fs::File;
 use std::io;
@@ -15,34 +15,35 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-use super::hash::Tee;
+use super::hash::HashTee;
 
-/// Blocks kept for another use; past it they go back to the allocator.
+/// Blocks kept for reuse. Others are freed.
 const KEPT_BLOCKS: usize = 48;
 
-/// Blocks of one size: handed out, and used again once nobody else holds them.
-pub(super) struct Pool {
+/// Blocks of one size, reused once they are no longer shared.
+pub(super) struct BlockPool {
     block_len: usize,
     kept: Vec<Arc<Vec<u8>>>,
 }
 
-impl Pool {
+impl BlockPool {
     /// An empty pool of blocks of `block_len` bytes.
-    pub(super) const fn new(block_len: usize) -> Pool {
-        Pool { block_len, kept: Vec::new() }
+    pub(super) const fn new(block_len: usize) -> BlockPool {
+        BlockPool { block_len, kept: Vec::new() }
     }
 
-    /// A block that nobody else holds, of `block_len` bytes, or of `least` if that is more.
-    pub(super) fn take(&mut self, least: usize) -> Arc<Vec<u8>> {
-        if least <= self.block_len {
-            // The first that is free: few blocks stay in use, and they stay in the cache.
+    /// A block that is not shared, of `block_len` bytes, or of `min_len` if that is more.
+    pub(super) fn take(&mut self, min_len: usize) -> Arc<Vec<u8>> {
+        if min_len <= self.block_len {
+            // The first free block, so that few blocks are in use and stay in the processor's cache.
             if let Some(free) = self.kept.iter_mut().position(|block| Arc::get_mut(block).is_some()) {
                 return self.kept.swap_remove(free);
             }
         }
-        Arc::new(vec![0; least.max(self.block_len)])
+        Arc::new(vec![0; min_len.max(self.block_len)])
     }
 
+    /// Takes a block back. It may still be shared.
     pub(super) fn put(&mut self, block: Arc<Vec<u8>>) {
         if self.kept.len() < KEPT_BLOCKS && block.len() == self.block_len {
             self.kept.push(block);
@@ -50,18 +51,18 @@ impl Pool {
     }
 }
 
-/// The part of a block that is not used yet.
-pub(super) struct Window {
-    pool: Pool,
+/// The unused bytes of a block.
+pub(super) struct BlockWindow {
+    pool: BlockPool,
     block: Arc<Vec<u8>>,
-    begin: usize,
+    start: usize,
     end: usize,
 }
 
-impl Window {
+impl BlockWindow {
     /// A window without a block.
-    pub(super) fn new(block_len: usize) -> Window {
-        Window { pool: Pool::new(block_len), block: Arc::default(), begin: 0, end: 0 }
+    pub(super) fn new(block_len: usize) -> BlockWindow {
+        BlockWindow { pool: BlockPool::new(block_len), block: Arc::default(), start: 0, end: 0 }
     }
 
     /// The block, to be shared.
@@ -69,93 +70,93 @@ impl Window {
         &self.block
     }
 
-    /// Where the unused bytes begin in the block.
-    pub(super) const fn begin(&self) -> usize {
-        self.begin
+    /// The offset of the unused bytes in the block.
+    pub(super) const fn start(&self) -> usize {
+        self.start
     }
 
     /// The unused bytes.
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        self.block.get(self.begin..self.end).unwrap_or_default()
+        self.block.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Passes over used bytes.
+    /// Marks bytes as used.
     #[inline]
     pub(super) fn consume(&mut self, len: usize) {
-        self.begin = self.begin.saturating_add(len).min(self.end);
+        self.start = self.start.saturating_add(len).min(self.end);
     }
 
-    /// Room behind the unused bytes, so that at least `need` bytes fit in all.
+    /// Free space after the unused bytes, so that at least `need` bytes fit together.
     ///
-    /// What is left of the old block is copied to the front of another, and the old one is free to go.
-    pub(super) fn room(&mut self, need: usize) -> &mut [u8] {
-        let left = self.end - self.begin;
+    /// If the block is shared or too small, the unused bytes are copied to the start of another.
+    pub(super) fn space(&mut self, need: usize) -> &mut [u8] {
+        let left = self.end - self.start;
         let enough = self.block.len() >= need.max(left + 1);
         if let Some(block) = Arc::get_mut(&mut self.block).filter(|_| enough) {
-            // Nobody else looks at this block: it serves again, and stays in the cache.
-            if self.begin > 0 {
-                block.copy_within(self.begin..self.end, 0);
+            // Not shared: the block is reused, and stays in the processor's cache.
+            if self.start > 0 {
+                block.copy_within(self.start..self.end, 0);
             }
         } else {
             let mut next = self.pool.take(need.max(left + 1));
             if let (Some(to), Some(from)) = (
                 Arc::get_mut(&mut next).and_then(|next| next.get_mut(..left)),
-                self.block.get(self.begin..self.end),
+                self.block.get(self.start..self.end),
             ) {
                 to.copy_from_slice(from);
             }
             self.pool.put(std::mem::replace(&mut self.block, next));
         }
-        self.begin = 0;
+        self.start = 0;
         self.end = left;
         let end = self.end;
         Arc::get_mut(&mut self.block).and_then(|block| block.get_mut(end..)).unwrap_or_default()
     }
 
-    /// Takes over `len` bytes that were written into [`Window::room`].
+    /// Adds `len` bytes that were written into [`BlockWindow::space`].
     pub(super) fn grow(&mut self, len: usize) {
         self.end = self.end.saturating_add(len).min(self.block.len());
     }
 }
 
-/// Where raw bytes come from.
-pub(super) enum Origin {
+/// The source of raw bytes.
+pub(super) enum RawSource {
     /// A file that stays open.
     File(File),
-    /// A file that is opened for each block, because too many are open already.
+    /// A file that is opened for each block, because too many files are open.
     Path(PathBuf),
-    /// Anything else; read once.
+    /// A pipe, a device or memory; read once.
     Stream(Box<dyn Read + Send>),
-    /// Nothing more to come.
+    /// The end was reached.
     Closed,
 }
 
-/// Reads one input's raw bytes, counts them, and lets the hasher see them.
-pub(super) struct Raw {
-    origin: Origin,
-    tee: Option<Tee>,
+/// Reads the raw bytes of one input, counts them and passes them to the hasher.
+pub(super) struct RawReader {
+    source: RawSource,
+    hash_tee: Option<HashTee>,
     meter: Arc<AtomicU64>,
     read_bytes: u64,
-    fault: Option<io::Error>,
+    error: Option<io::Error>,
 }
 
-impl Raw {
-    /// Reads `origin` from its beginning.
-    pub(super) fn new(origin: Origin, tee: Option<Tee>, meter: Arc<AtomicU64>) -> Raw {
-        Raw { origin, tee, meter, read_bytes: 0, fault: None }
+impl RawReader {
+    /// Reads `source` from its start.
+    pub(super) fn new(source: RawSource, hash_tee: Option<HashTee>, meter: Arc<AtomicU64>) -> RawReader {
+        RawReader { source, hash_tee, meter, read_bytes: 0, error: None }
     }
 
-    fn read(&mut self, room: &mut [u8]) -> usize {
+    fn read(&mut self, space: &mut [u8]) -> usize {
         let got = loop {
-            let got = match &mut self.origin {
-                Origin::File(file) => file.read(room),
-                Origin::Stream(stream) => stream.read(room),
-                Origin::Path(path) => File::open(path).and_then(|mut file| {
+            let got = match &mut self.source {
+                RawSource::File(file) => file.read(space),
+                RawSource::Stream(stream) => stream.read(space),
+                RawSource::Path(path) => File::open(path).and_then(|mut file| {
                     file.seek(SeekFrom::Start(self.read_bytes))?;
-                    file.read(room)
+                    file.read(space)
                 }),
-                Origin::Closed => Ok(0),
+                RawSource::Closed => Ok(0),
             };
             match got {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -163,76 +164,76 @@ impl Raw {
             }
         };
         match got {
-            // A reader that says more than fits is not believed.
-            Ok(len) if len > 0 => len.min(room.len()),
+            // A stream may return a length that does not fit.
+            Ok(len) if len > 0 => len.min(space.len()),
             Ok(_) => {
-                self.origin = Origin::Closed;
+                self.source = RawSource::Closed;
                 0
             }
             Err(error) => {
-                self.origin = Origin::Closed;
-                self.fault = Some(error);
+                self.source = RawSource::Closed;
+                self.error = Some(error);
                 0
             }
         }
     }
 }
 
-/// Raw bytes through a window.
-pub(super) struct Feed {
-    raw: Raw,
-    window: Window,
+/// The raw bytes of one input, through a window.
+pub(super) struct BlockReader {
+    raw: RawReader,
+    window: BlockWindow,
 }
 
-impl Feed {
+impl BlockReader {
     /// Reads `raw` in blocks of `block_len`.
-    pub(super) fn new(raw: Raw, block_len: usize) -> Feed {
-        Feed { raw, window: Window::new(block_len) }
+    pub(super) fn new(raw: RawReader, block_len: usize) -> BlockReader {
+        BlockReader { raw, window: BlockWindow::new(block_len) }
     }
 
-    /// A feed that has ended: what is left where another was taken out.
-    pub(super) fn closed() -> Feed {
-        Feed::new(Raw::new(Origin::Closed, None, Arc::default()), 0)
+    /// A reader at its end, to put in place of one that is taken out.
+    pub(super) fn closed() -> BlockReader {
+        BlockReader::new(RawReader::new(RawSource::Closed, None, Arc::default()), 0)
     }
 
     /// The unused bytes.
-    pub(super) const fn window(&self) -> &Window {
+    pub(super) const fn window(&self) -> &BlockWindow {
         &self.window
     }
 
-    /// Passes over used bytes.
-    pub(super) fn use_up(&mut self, len: usize) {
+    /// Marks bytes as used.
+    pub(super) fn mark_used(&mut self, len: usize) {
         self.window.consume(len);
     }
 
-    /// Reads until `need` unused bytes lie in one block, or the input ends: false.
-    pub(super) fn have(&mut self, need: usize) -> bool {
+    /// Reads until `need` unused bytes are in one block; false if the input ends before.
+    pub(super) fn fill(&mut self, need: usize) -> bool {
         while self.window.bytes().len() < need {
-            if self.more(need) == 0 {
+            if self.read_more(need) == 0 {
                 return false;
             }
         }
         true
     }
 
-    fn more(&mut self, need: usize) -> usize {
-        if self.ended() {
+    fn read_more(&mut self, need: usize) -> usize {
+        if self.is_at_end() {
             return 0;
         }
-        let got = self.raw.read(self.window.room(need));
-        let begin = self.window.end;
+        let got = self.raw.read(self.window.space(need));
+        let start = self.window.end;
         self.window.grow(got);
         self.raw.read_bytes += got as u64;
         self.raw.meter.fetch_add(got as u64, Ordering::Relaxed);
-        if let (Some(tee), true) = (&mut self.raw.tee, got > 0) {
-            tee.send(&self.window.block, begin, begin + got);
+        if let (Some(tee), true) = (&mut self.raw.hash_tee, got > 0) {
+            tee.send(&self.window.block, start, start + got);
         }
         got
     }
 
-    /// True when the input has no bytes but those in the window.
-    pub(super) const fn ended(&self) -> bool {
-        matches!(self.raw.origin, Origin::Closed)
+    /// True when the window has the last bytes of the input.
+    pub(super) const fn is_at_end(&self) -> bool {
+        matches!(self.raw.source, RawSource::Closed)
     }
 
     /// Bytes read so far.
@@ -241,27 +242,27 @@ impl Feed {
     }
 
     /// Why reading stopped before the end, if it did.
-    pub(super) const fn fault(&self) -> Option<&io::Error> {
-        self.raw.fault.as_ref()
+    pub(super) const fn error(&self) -> Option<&io::Error> {
+        self.raw.error.as_ref()
     }
 
-    /// Reads to the end for the hash alone; how many bytes that were.
+    /// Reads to the end, only for the hash; the number of bytes.
     pub(super) fn drain(&mut self) -> u64 {
         let mut drained = 0;
         loop {
             let len = self.window.bytes().len();
-            self.use_up(len);
+            self.mark_used(len);
             drained += len as u64;
-            if !self.have(1) {
+            if !self.fill(1) {
                 return drained;
             }
         }
     }
 }
 
-impl BufRead for Feed {
+impl BufRead for BlockReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.have(1);
+        self.fill(1);
         Ok(self.window.bytes())
     }
 
@@ -270,14 +271,14 @@ impl BufRead for Feed {
     }
 }
 
-impl Read for Feed {
+impl Read for BlockReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.have(1);
+        self.fill(1);
         let len = self.window.bytes().len().min(into.len());
         if let (Some(to), Some(from)) = (into.get_mut(..len), self.window.bytes().get(..len)) {
             to.copy_from_slice(from);
         }
-        self.use_up(len);
+        self.mark_used(len);
         Ok(len)
     }
 }
@@ -288,25 +289,25 @@ mod tests {
 
     fn check(block_len: usize, need: usize) {
         let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
-        let origin = Origin::Stream(Box::new(io::Cursor::new(bytes.clone())));
-        let mut feed = Feed::new(Raw::new(origin, None, Arc::default()), block_len);
+        let source = RawSource::Stream(Box::new(io::Cursor::new(bytes.clone())));
+        let mut reader = BlockReader::new(RawReader::new(source, None, Arc::default()), block_len);
         let mut seen = Vec::new();
         let mut held = Vec::new();
-        while feed.have(need) {
-            seen.extend_from_slice(&feed.window().bytes()[..need]);
-            held.push((Arc::clone(feed.window().block()), feed.window().begin()));
-            feed.use_up(need);
+        while reader.fill(need) {
+            seen.extend_from_slice(&reader.window().bytes()[..need]);
+            held.push((Arc::clone(reader.window().block()), reader.window().start()));
+            reader.mark_used(need);
         }
         let shown: Vec<u8> =
-            held.iter().flat_map(|(block, begin)| block[*begin..*begin + need].to_vec()).collect();
-        assert_eq!(shown, seen, "a block that is held does not change");
-        seen.extend_from_slice(feed.window().bytes());
+            held.iter().flat_map(|(block, start)| block[*start..*start + need].to_vec()).collect();
+        assert_eq!(shown, seen, "a shared block does not change");
+        seen.extend_from_slice(reader.window().bytes());
         assert_eq!(seen, bytes);
-        assert_eq!(feed.read_bytes(), 5000);
+        assert_eq!(reader.read_bytes(), 5000);
     }
 
     #[test]
-    fn what_is_left_of_a_block_comes_first_in_the_next() {
+    fn unused_bytes_of_a_block_come_first_in_the_next() {
         check(64, 7);
         check(64, 64);
         check(16, 100);

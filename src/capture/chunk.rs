@@ -1,4 +1,8 @@
-//! What capture hands on: blocks of bytes with the frames cut in them.
+//! The frames that capture delivers.
+//!
+//! In:  blocks of bytes and the record headers in them.
+//! Out: [`Chunk`]s, and [`Frame`]s borrowed from them; the heartbeats of live capture.
+//! Not: what is inside a frame.
 
 use std::sync::Arc;
 
@@ -11,35 +15,35 @@ use crate::base::Time;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkType(pub u16);
 
-/// One frame's place in a [`Chunk`], and what its record header said.
+/// A frame in a [`Chunk`], with the fields of its record header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameHeader {
     /// When it was captured.
     pub time: Time,
     /// Its number in its file, from 1.
     pub number: u64,
-    /// Where its bytes begin in the chunk.
+    /// The offset of its bytes in the chunk.
     pub offset: u32,
     /// How many bytes were captured.
     pub captured_len: u32,
-    /// How long it was on the wire; less than `captured_len` only in odd files.
+    /// Its length on the wire; less than `captured_len` only in malformed files.
     pub wire_len: u32,
-    /// How its bytes begin.
+    /// Its link type.
     pub link: LinkType,
-    /// Its interface, by its place in its file's list of interfaces (pcap: 0).
+    /// The index of its interface in its file (pcap: 0).
     pub interface: u16,
 }
 
 /// A run of frames of one file, in file order, that share a block of bytes.
 ///
-/// The block is shared and never copied: whoever still needs a frame holds a clone of `bytes`.
+/// The block is shared and never copied: a stage that needs a frame for longer clones the `Arc`.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
-    /// The file that the frames are from.
+    /// The file of the frames.
     pub file: FileId,
-    /// The block; more than the frames lies in it.
+    /// The block, which also has bytes that belong to no frame.
     pub bytes: Arc<Vec<u8>>,
-    /// The frames cut in it.
+    /// The frames in it.
     pub frames: Vec<FrameHeader>,
 }
 
@@ -72,11 +76,11 @@ pub struct Frame<'a> {
     pub frame_ref: FrameRef,
     /// When it was captured.
     pub time: Time,
-    /// How its bytes begin.
+    /// Its link type.
     pub link: LinkType,
-    /// How long it was on the wire.
+    /// Its length on the wire.
     pub wire_len: u32,
-    /// What was captured of it.
+    /// The captured bytes.
     pub bytes: &'a [u8],
 }
 
@@ -89,14 +93,14 @@ impl Chunk {
     /// One frame with its bytes.
     #[inline]
     pub fn frame(&self, header: &FrameHeader) -> Frame<'_> {
-        let begin = header.offset as usize;
-        let end = begin.saturating_add(header.captured_len as usize);
+        let start = header.offset as usize;
+        let end = start.saturating_add(header.captured_len as usize);
         Frame {
             frame_ref: FrameRef { file: self.file, number: header.number },
             time: header.time,
             link: header.link,
             wire_len: header.wire_len,
-            bytes: self.bytes.get(begin..end).unwrap_or_default(),
+            bytes: self.bytes.get(start..end).unwrap_or_default(),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Undoes compression, which is recognised by content and not by name.
+//! Decompresses gzip, zstd and xz, recognized by content, not by name.
 //!
 //! In:  raw bytes.
-//! Out: the capture's bytes, through a window; plain files pass without a copy.
-//! Not: what the capture is.
+//! Out: the bytes of the capture, through a window; uncompressed files are not copied.
+//! Not: the capture format.
 
 use std::io;
 use std::io::BufRead;
@@ -18,184 +18,184 @@ use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::decoding::errors::ReadFrameHeaderError;
 
 use super::InputFacts;
-use super::block::Feed;
-use super::block::Window;
+use super::block::BlockReader;
+use super::block::BlockWindow;
 use super::etl;
 use super::etl::Transcoder;
 
 const GZIP: &[u8] = &[0x1f, 0x8b, 0x08];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-/// A skippable frame, which pzstd and others write first: RFC 8878 §3.1.2, `0x184D2A5?` without its low half byte.
+/// A skippable frame, written first by pzstd and others: RFC 8878 §3.1.2, `0x184D2A5?` without its low half byte.
 const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 
-/// An xz file may ask for so much memory, in KiB; `xz -9` needs 65 MiB.
+/// Memory that an xz file may need, in KiB; `xz -9` needs 65 MiB.
 const XZ_MEMORY_KIB: u32 = 256 * 1024;
 
-enum Decoder {
-    Plain(Feed),
-    Gzip(Box<GzDecoder<Feed>>),
+enum Codec {
+    Uncompressed(BlockReader),
+    Gzip(Box<GzDecoder<BlockReader>>),
     Zstd {
-        feed: Feed,
+        raw: BlockReader,
         decoder: Box<FrameDecoder>,
-        inside: bool,
+        in_frame: bool,
     },
     Xz {
-        feed: Feed,
+        raw: BlockReader,
         stream: Box<XzStream>,
     },
-    /// An event trace log, read as the pcapng that is made of it.
+    /// An event trace log, converted to pcapng.
     Etl(Box<Transcoder>),
 }
 
-/// The bytes of a capture, whatever they were wrapped in.
-pub(super) struct Source {
-    decoder: Decoder,
-    /// Decoded bytes; not used for plain files, whose own window serves.
-    window: Window,
-    /// Decoded bytes before the window.
+/// The bytes of a capture, decompressed if necessary.
+pub(super) struct DecompressingReader {
+    codec: Codec,
+    /// Decompressed bytes. Uncompressed files use the window of their [`BlockReader`] instead.
+    window: BlockWindow,
+    /// Decompressed bytes before the window.
     used_bytes: u64,
-    ended: bool,
-    fault: Option<String>,
+    is_at_end: bool,
+    error: Option<String>,
     trailing_bytes: u64,
 }
 
-impl Source {
-    /// Looks at the first bytes of `feed`.
-    pub(super) fn new(mut feed: Feed, block_len: usize) -> Source {
-        feed.have(etl::WANTED);
-        let head = feed.window().bytes();
-        let decoder = if head.starts_with(GZIP) {
-            Decoder::Gzip(Box::new(GzDecoder::new(feed)))
+impl DecompressingReader {
+    /// Recognizes the compression by the first bytes of `raw`.
+    pub(super) fn new(mut raw: BlockReader, block_len: usize) -> DecompressingReader {
+        raw.fill(etl::PROBE_LEN);
+        let head = raw.window().bytes();
+        let codec = if head.starts_with(GZIP) {
+            Codec::Gzip(Box::new(GzDecoder::new(raw)))
         } else if head.starts_with(XZ) {
-            Decoder::Xz { feed, stream: Box::new(XzStream::new_mem_limit(true, XZ_MEMORY_KIB)) }
+            Codec::Xz { raw, stream: Box::new(XzStream::new_mem_limit(true, XZ_MEMORY_KIB)) }
         } else if is_zstd(head) {
-            Decoder::Zstd { feed, decoder: Box::new(FrameDecoder::new()), inside: false }
+            Codec::Zstd { raw, decoder: Box::new(FrameDecoder::new()), in_frame: false }
         } else if etl::is_trace(head) {
-            Decoder::Etl(Box::new(Transcoder::new(feed)))
+            Codec::Etl(Box::new(Transcoder::new(raw)))
         } else {
-            Decoder::Plain(feed)
+            Codec::Uncompressed(raw)
         };
-        let window = Window::new(block_len);
-        Source { decoder, window, used_bytes: 0, ended: false, fault: None, trailing_bytes: 0 }
+        let window = BlockWindow::new(block_len);
+        DecompressingReader { codec, window, used_bytes: 0, is_at_end: false, error: None, trailing_bytes: 0 }
     }
 
     /// The compression's name.
     pub(super) fn compression(&self) -> Option<&'static str> {
-        match &self.decoder {
-            Decoder::Plain(_) => None,
-            Decoder::Gzip(_) => Some("gzip"),
-            Decoder::Zstd { .. } => Some("zstd"),
-            Decoder::Xz { .. } => Some("xz"),
-            Decoder::Etl(trace) => trace.compression(),
+        match &self.codec {
+            Codec::Uncompressed(_) => None,
+            Codec::Gzip(_) => Some("gzip"),
+            Codec::Zstd { .. } => Some("zstd"),
+            Codec::Xz { .. } => Some("xz"),
+            Codec::Etl(trace) => trace.compression(),
         }
     }
 
-    /// The raw bytes beneath.
-    pub(super) fn feed(&self) -> &Feed {
-        match &self.decoder {
-            Decoder::Plain(feed) | Decoder::Zstd { feed, .. } | Decoder::Xz { feed, .. } => feed,
-            Decoder::Gzip(gzip) => gzip.get_ref(),
-            Decoder::Etl(trace) => trace.feed(),
+    /// The raw bytes.
+    pub(super) fn raw(&self) -> &BlockReader {
+        match &self.codec {
+            Codec::Uncompressed(raw) | Codec::Zstd { raw, .. } | Codec::Xz { raw, .. } => raw,
+            Codec::Gzip(gzip) => gzip.get_ref(),
+            Codec::Etl(trace) => trace.raw(),
         }
     }
 
-    fn feed_mut(&mut self) -> &mut Feed {
-        match &mut self.decoder {
-            Decoder::Plain(feed) | Decoder::Zstd { feed, .. } | Decoder::Xz { feed, .. } => feed,
-            Decoder::Gzip(gzip) => gzip.get_mut(),
-            Decoder::Etl(trace) => trace.feed_mut(),
+    fn raw_mut(&mut self) -> &mut BlockReader {
+        match &mut self.codec {
+            Codec::Uncompressed(raw) | Codec::Zstd { raw, .. } | Codec::Xz { raw, .. } => raw,
+            Codec::Gzip(gzip) => gzip.get_mut(),
+            Codec::Etl(trace) => trace.raw_mut(),
         }
     }
 
     /// The unused bytes and their block.
     #[inline]
-    pub(super) const fn window(&self) -> &Window {
-        match &self.decoder {
-            Decoder::Plain(feed) => feed.window(),
+    pub(super) const fn window(&self) -> &BlockWindow {
+        match &self.codec {
+            Codec::Uncompressed(raw) => raw.window(),
             _ => &self.window,
         }
     }
 
-    /// Offset of the window's first byte in the capture.
+    /// The offset of the first unused byte in the capture.
     pub(super) const fn position(&self) -> u64 {
         self.used_bytes
     }
 
-    /// Passes over used bytes.
-    pub(super) fn consume(&mut self, len: usize) {
+    /// Marks bytes as used.
+    pub(super) fn mark_used(&mut self, len: usize) {
         self.used_bytes += len as u64;
-        match &mut self.decoder {
-            Decoder::Plain(feed) => feed.use_up(len),
+        match &mut self.codec {
+            Codec::Uncompressed(raw) => raw.mark_used(len),
             _ => self.window.consume(len),
         }
     }
 
-    /// True when there are no bytes but those in the window.
-    pub(super) const fn ended(&self) -> bool {
-        match &self.decoder {
-            Decoder::Plain(feed) => feed.ended(),
-            _ => self.ended,
+    /// True when the window has the last bytes of the capture.
+    pub(super) const fn is_at_end(&self) -> bool {
+        match &self.codec {
+            Codec::Uncompressed(raw) => raw.is_at_end(),
+            _ => self.is_at_end,
         }
     }
 
-    /// Reads until `need` unused bytes lie in one block, or the capture ends: false.
-    pub(super) fn have(&mut self, need: usize) -> bool {
-        if let Decoder::Plain(feed) = &mut self.decoder {
-            return feed.have(need);
+    /// Reads until `need` unused bytes are in one block; false if the capture ends before.
+    pub(super) fn fill(&mut self, need: usize) -> bool {
+        if let Codec::Uncompressed(raw) = &mut self.codec {
+            return raw.fill(need);
         }
         if self.window.bytes().len() >= need {
             return true;
         }
-        // Decoders give a little at a time: fill the block, so that runs of frames stay long.
-        while !self.ended {
-            let room = self.window.room(need);
-            match self.decoder.decode(room) {
-                Ok(0) => self.ended = true,
+        // Decoders return a little at a time. The block is filled, so that runs of frames stay long.
+        while !self.is_at_end {
+            let space = self.window.space(need);
+            match self.codec.decode(space) {
+                Ok(0) => self.is_at_end = true,
                 Ok(len) => {
-                    let full = len == room.len();
+                    let is_full = len == space.len();
                     self.window.grow(len);
-                    if full {
+                    if is_full {
                         break;
                     }
                 }
-                Err(fault) => {
-                    self.ended = true;
-                    self.fault = Some(fault);
+                Err(error) => {
+                    self.is_at_end = true;
+                    self.error = Some(error);
                 }
             }
         }
-        self.window.bytes().len() >= need || (!self.ended && self.have(need))
+        self.window.bytes().len() >= need || (!self.is_at_end && self.fill(need))
     }
 
-    /// Reads the raw bytes to their end, for the hash; whatever follows is not decoded.
+    /// Reads the raw bytes to their end, only for the hash; the number of capture bytes that are skipped.
     pub(super) fn drain(&mut self) -> u64 {
-        let drained = self.feed_mut().drain();
-        match &mut self.decoder {
-            Decoder::Plain(_) => self.used_bytes += drained,
+        let drained = self.raw_mut().drain();
+        match &mut self.codec {
+            Codec::Uncompressed(_) => self.used_bytes += drained,
             _ => {
                 self.trailing_bytes += drained;
                 let left = self.window.bytes().len();
-                self.consume(left);
+                self.mark_used(left);
                 return left as u64;
             }
         }
         drained
     }
 
-    /// Why decoding stopped before the end, if it did.
-    pub(super) fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+    /// Why decompression stopped before the end, if it did.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
     }
 
-    /// Adds what an event trace log says of itself, once it is read.
+    /// Adds the facts of an event trace log, once it is read.
     pub(super) fn add_facts(&self, facts: &mut InputFacts) {
-        if let Decoder::Etl(trace) = &self.decoder {
+        if let Codec::Etl(trace) = &self.codec {
             trace.add_facts(facts);
         }
     }
 
-    /// Raw bytes behind the end of the compressed stream.
+    /// Raw bytes after the end of the compressed stream.
     pub(super) const fn trailing_bytes(&self) -> u64 {
         self.trailing_bytes
     }
@@ -206,115 +206,115 @@ fn is_zstd(head: &[u8]) -> bool {
         || matches!(head, [first, rest @ ..] if first & 0xf0 == 0x50 && rest.starts_with(ZSTD_SKIPPABLE))
 }
 
-impl Decoder {
-    /// Decodes into `room`; 0 is the end.
-    fn decode(&mut self, room: &mut [u8]) -> Result<usize, String> {
+impl Codec {
+    /// Decompresses into `space`; 0 is the end.
+    fn decode(&mut self, space: &mut [u8]) -> Result<usize, String> {
         match self {
-            Decoder::Plain(feed) => feed.read(room).map_err(|error| error.to_string()),
-            Decoder::Gzip(gzip) => gunzip(gzip, room),
-            Decoder::Zstd { feed, decoder, inside } => unzstd(feed, decoder, inside, room),
-            Decoder::Xz { feed, stream } => unxz(feed, stream, room),
-            Decoder::Etl(trace) => trace.read(room),
+            Codec::Uncompressed(raw) => raw.read(space).map_err(|error| error.to_string()),
+            Codec::Gzip(gzip) => gunzip(gzip, space),
+            Codec::Zstd { raw, decoder, in_frame } => unzstd(raw, decoder, in_frame, space),
+            Codec::Xz { raw, stream } => unxz(raw, stream, space),
+            Codec::Etl(trace) => trace.read(space),
         }
     }
 }
 
-fn gunzip(gzip: &mut Box<GzDecoder<Feed>>, room: &mut [u8]) -> Result<usize, String> {
+fn gunzip(gzip: &mut Box<GzDecoder<BlockReader>>, space: &mut [u8]) -> Result<usize, String> {
     loop {
-        match gzip.read(room) {
+        match gzip.read(space) {
             Ok(0) => {}
             Ok(len) => return Ok(len),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err("gzip stream cut".to_owned());
+                return Err("gzip stream truncated".to_owned());
             }
             Err(error) => return Err(format!("gzip stream damaged: {error}")),
         }
-        // RFC 1952 §2.2: members follow each other; anything else behind a member is not ours.
-        gzip.get_mut().have(GZIP.len());
+        // RFC 1952 §2.2: members follow each other. Other bytes after a member are not part of the stream.
+        gzip.get_mut().fill(GZIP.len());
         if !gzip.get_ref().window().bytes().starts_with(GZIP) {
             return Ok(0);
         }
-        let feed = std::mem::replace(gzip.get_mut(), Feed::closed());
-        **gzip = GzDecoder::new(feed);
+        let raw = std::mem::replace(gzip.get_mut(), BlockReader::closed());
+        **gzip = GzDecoder::new(raw);
     }
 }
 
 fn unzstd(
-    feed: &mut Feed,
+    raw: &mut BlockReader,
     decoder: &mut FrameDecoder,
-    inside: &mut bool,
-    room: &mut [u8],
+    in_frame: &mut bool,
+    space: &mut [u8],
 ) -> Result<usize, String> {
     loop {
-        if *inside {
+        if *in_frame {
             if decoder.can_collect() > 0 {
-                return decoder.read(room).map_err(|error| error.to_string());
+                return decoder.read(space).map_err(|error| error.to_string());
             }
             if decoder.is_finished() {
-                *inside = false;
-                let told = decoder.get_checksum_from_data();
-                if told.is_some() && told != decoder.get_calculated_checksum() {
-                    return Err("zstd stream damaged: checksum differs".to_owned());
+                *in_frame = false;
+                let checksum = decoder.get_checksum_from_data();
+                if checksum.is_some() && checksum != decoder.get_calculated_checksum() {
+                    return Err("zstd stream damaged: wrong checksum".to_owned());
                 }
                 continue;
             }
-            if let Err(error) = decoder.decode_blocks(&mut *feed, BlockDecodingStrategy::UptoBlocks(1)) {
-                return Err(zstd_fault(feed, &error));
+            if let Err(error) = decoder.decode_blocks(&mut *raw, BlockDecodingStrategy::UptoBlocks(1)) {
+                return Err(zstd_error(raw, &error));
             }
             continue;
         }
-        feed.have(ZSTD.len());
-        if !is_zstd(feed.window().bytes()) {
+        raw.fill(ZSTD.len());
+        if !is_zstd(raw.window().bytes()) {
             return Ok(0);
         }
-        match decoder.reset(&mut *feed) {
-            Ok(()) => *inside = true,
+        match decoder.reset(&mut *raw) {
+            Ok(()) => *in_frame = true,
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
                 length, ..
             })) => {
-                skip(feed, length as usize)?;
+                skip(raw, length as usize)?;
             }
-            Err(error) => return Err(zstd_fault(feed, &error)),
+            Err(error) => return Err(zstd_error(raw, &error)),
         }
     }
 }
 
-fn zstd_fault(feed: &mut Feed, error: &FrameDecoderError) -> String {
-    if feed.have(1) { format!("zstd stream damaged: {error}") } else { "zstd stream cut".to_owned() }
+fn zstd_error(raw: &mut BlockReader, error: &FrameDecoderError) -> String {
+    if raw.fill(1) { format!("zstd stream damaged: {error}") } else { "zstd stream truncated".to_owned() }
 }
 
-fn skip(feed: &mut Feed, mut len: usize) -> Result<(), String> {
+fn skip(raw: &mut BlockReader, mut len: usize) -> Result<(), String> {
     while len > 0 {
-        let part = feed.fill_buf().map_err(|error| error.to_string())?.len().min(len);
+        let part = raw.fill_buf().map_err(|error| error.to_string())?.len().min(len);
         if part == 0 {
-            return Err("zstd stream cut".to_owned());
+            return Err("zstd stream truncated".to_owned());
         }
-        feed.use_up(part);
+        raw.mark_used(part);
         len -= part;
     }
     Ok(())
 }
 
-fn unxz(feed: &mut Feed, stream: &mut XzStream, room: &mut [u8]) -> Result<usize, String> {
+fn unxz(raw: &mut BlockReader, stream: &mut XzStream, space: &mut [u8]) -> Result<usize, String> {
     loop {
-        feed.have(1);
-        let input = feed.window().bytes();
-        let starved = input.is_empty();
-        let action = if starved { Action::Finish } else { Action::Run };
-        let result = match stream.process(input, room, action) {
+        raw.fill(1);
+        let input = raw.window().bytes();
+        let is_last = input.is_empty();
+        let action = if is_last { Action::Finish } else { Action::Run };
+        let result = match stream.process(input, space, action) {
             Ok(result) => result,
-            Err(_) if starved => return Err("xz stream cut".to_owned()),
+            Err(_) if is_last => return Err("xz stream truncated".to_owned()),
             Err(error) => return Err(format!("xz stream damaged: {error}")),
         };
-        feed.use_up(result.bytes_consumed);
+        raw.mark_used(result.bytes_consumed);
         if result.bytes_produced > 0 {
             return Ok(result.bytes_produced);
         }
         if result.status == Status::StreamEnd {
             return Ok(0);
         }
-        if starved || (result.bytes_consumed == 0 && room.is_empty()) {
-            return Err("xz stream cut".to_owned());
+        if is_last || (result.bytes_consumed == 0 && space.is_empty()) {
+            return Err("xz stream truncated".to_owned());
         }
     }
 }
@@ -323,17 +323,17 @@ fn unxz(feed: &mut Feed, stream: &mut XzStream, room: &mut [u8]) -> Result<usize
 mod tests {
     use std::io::Write;
 
-    use super::super::test_support::Craft;
+    use super::super::test_support::CaptureBuilder;
     use super::super::test_support::read;
-    use super::super::test_support::read_dripping;
+    use super::super::test_support::read_in_pieces;
 
     fn capture(frames: u32) -> Vec<u8> {
-        let mut craft = Craft::pcap(false, 0xa1b2_c3d4, 1);
+        let mut capture = CaptureBuilder::pcap(false, 0xa1b2_c3d4, 1);
         for frame in 1..=frames {
             let bytes: Vec<u8> = (0..frame % 900).map(|byte| (byte * frame) as u8).collect();
-            craft.record(frame, 0, &bytes);
+            capture.record(frame, 0, &bytes);
         }
-        craft.bytes
+        capture.bytes
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -353,11 +353,11 @@ mod tests {
         assert_eq!((facts.raw_bytes, facts.decoded_bytes), (bytes.len() as u64, plain.len() as u64));
         assert_eq!(facts.damage, []);
         assert_eq!(seen, read(plain).unwrap().0);
-        assert_eq!(seen, read_dripping(bytes, 211).unwrap().0);
+        assert_eq!(seen, read_in_pieces(bytes, 211).unwrap().0);
     }
 
     #[test]
-    fn the_same_frames_from_any_wrapping() {
+    fn any_compression_gives_the_same_frames() {
         let plain = capture(3000);
         check("gzip", &gzip(&plain), &plain);
         check("zstd", &zstd(&plain), &plain);
@@ -368,13 +368,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_damaged_wrapping_keeps_what_came_before() {
+    fn a_truncated_or_damaged_stream_keeps_the_frames_before() {
         let plain = capture(3000);
         for bytes in [gzip(&plain), zstd(&plain)] {
             let (seen, facts) = read(&bytes[..bytes.len() / 2]).unwrap();
             assert!(!seen.is_empty() && seen.len() < 3000);
             assert!(
-                facts.damage[facts.damage.len() - 1].what.contains("stream cut near frame"),
+                facts.damage[facts.damage.len() - 1].message.contains("stream truncated near frame"),
                 "{:?}",
                 facts.damage
             );
@@ -384,28 +384,32 @@ mod tests {
             }
             let (_, facts) = read(&broken).unwrap();
             assert!(facts.damage_count > 0);
-            assert_eq!(facts.raw_bytes, bytes.len() as u64, "all of it is read, for the hash");
+            assert_eq!(facts.raw_bytes, bytes.len() as u64, "the whole file is read for the hash");
         }
     }
 
     #[test]
-    fn bytes_behind_the_wrapping_are_noted() {
+    fn bytes_after_the_compressed_stream_are_noted() {
         let plain = capture(3);
         let (seen, facts) = read(&[gzip(&plain), vec![0; 9]].concat()).unwrap();
-        assert_eq!((seen.len(), &*facts.notes[0]), (3, "9 bytes behind the compressed stream"));
+        assert_eq!((seen.len(), &*facts.notes[0]), (3, "9 bytes after the compressed stream"));
     }
 
     #[test]
-    fn a_wrapping_without_a_capture_is_refused() {
+    fn other_files_are_refused_with_a_reason() {
         let refused = |bytes: &[u8]| read(bytes).err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(
             refused(&gzip(b"hello")),
-            "cannot read capture: test: a text, no capture inside its compression"
+            "cannot read capture: test: compressed text file, not a capture"
         );
-        assert_eq!(refused(&gzip(b"")), "cannot read capture: test: empty inside its compression");
-        assert_eq!(refused(&gzip(b"hello")[..9]), "cannot read capture: test: gzip stream cut");
+        assert_eq!(refused(&gzip(b"")), "cannot read capture: test: empty after decompression");
+        assert_eq!(
+            refused(&gzip(&[0, 1, 2])),
+            "cannot read capture: test: decompressed, but not a known capture format"
+        );
+        assert_eq!(refused(&gzip(b"hello")[..9]), "cannot read capture: test: gzip stream truncated");
         assert_eq!(refused(b""), "cannot read capture: test: empty");
-        assert_eq!(refused(b"frame,time\n"), "cannot read capture: test: a text, no capture");
-        assert_eq!(refused(&[0, 1, 2]), "cannot read capture: test: no capture format that is known");
+        assert_eq!(refused(b"frame,time\n"), "cannot read capture: test: text file, not a capture");
+        assert_eq!(refused(&[0, 1, 2]), "cannot read capture: test: not a known capture format");
     }
 }

@@ -1,8 +1,8 @@
 //! What one input was, and what could not be read of it.
 //!
-//! In:  what the raw reader and the format's reader noticed.
+//! In:  what the readers of bytes and of the format count and notice.
 //! Out: [`InputFacts`], one per input, for the manifest.
-//! Not: what was inside the frames.
+//! Not: what is inside the frames.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::base::FileId;
 use crate::base::Time;
 use crate::base::WireText;
 
-/// Damage is kept in full up to here; past it, only counted.
+/// Damage and notes of one input that are kept. All damage is counted.
 const DAMAGE_LIMIT: usize = 64;
 
 /// What became of an input.
@@ -20,69 +20,69 @@ const DAMAGE_LIMIT: usize = 64;
 pub enum InputOutcome {
     /// Not opened: the frame limit was reached before it.
     #[default]
-    Untouched,
+    NotReached,
     /// Read, as far as its damage allowed.
     Read,
-    /// Named by the user, and no frame could be read: why.
+    /// Named by the user, and without a frame that can be read: the reason.
     Refused(String),
-    /// Found in a folder and no capture: why.
-    PassedOver(String),
+    /// Found in a folder, and not a capture: the reason.
+    Skipped(String),
 }
 
 /// An interface that frames of an input were captured on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// How its frames begin.
+    /// The link type of its frames.
     pub link: LinkType,
-    /// At most so many bytes of a frame were kept; 0: no limit.
+    /// Most bytes kept of a frame; 0: no limit.
     pub snap_len: u32,
     /// Its name, for example `eth0`.
     pub name: Option<WireText>,
-    /// What it was called by a person, its hardware, its operating system, the filter that was set, comments.
-    pub about: Vec<(&'static str, WireText)>,
-    /// Units of its time stamps, for example `10^-9` or `2^-20` of a second.
+    /// Its description, hardware, operating system, capture filter and comments.
+    pub metadata: Vec<(&'static str, WireText)>,
+    /// The unit of its timestamps, for example `10^-9` or `2^-20` of a second.
     pub resolution: String,
-    /// Packets that it received, by its own count.
+    /// Packets received, by its own count.
     pub received: Option<u64>,
-    /// Packets that it lost, by its own count.
+    /// Packets that the interface dropped, by its own count.
     pub dropped: Option<u64>,
-    /// Packets that the operating system lost behind it.
-    pub dropped_by_system: Option<u64>,
+    /// Packets that the operating system dropped after it.
+    pub dropped_by_os: Option<u64>,
 }
 
 impl Interface {
-    /// An interface of which only the link type is known.
+    /// An interface of which only this is known.
     pub(super) fn new(link: LinkType, snap_len: u32, resolution: &str) -> Interface {
         Interface {
             link,
             snap_len,
             name: None,
-            about: Vec::new(),
+            metadata: Vec::new(),
             resolution: resolution.to_owned(),
             received: None,
             dropped: None,
-            dropped_by_system: None,
+            dropped_by_os: None,
         }
     }
 }
 
-/// One place where an input could not be read.
+/// A part of an input that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputDamage {
-    /// The last sound frame before it; 0: none.
+    /// The last intact frame before it; 0: none.
     pub after_frame: u64,
-    /// Where it began, in bytes of the capture (decompressed, if it was compressed).
+    /// Its first byte, in the decompressed capture.
     pub at_byte: u64,
-    /// How many bytes were passed over.
+    /// Bytes skipped.
     pub skipped_bytes: u64,
-    /// The sentence for people: `cut after frame 1812`.
-    pub what: String,
+    /// What is wrong and where: `truncated after frame 1812`.
+    pub message: String,
 }
 
 /// Everything known of one input that is not a frame.
 #[derive(Clone, Debug, Default)]
 pub struct InputFacts {
-    /// Its place in the final order.
+    /// Its position in the order of all inputs.
     pub file: FileId,
     /// Its name as the user gave it, printable.
     pub name: WireText,
@@ -92,28 +92,28 @@ pub struct InputFacts {
     pub outcome: InputOutcome,
     /// The capture format, for example `pcapng`.
     pub format: Option<&'static str>,
-    /// How it was compressed, for example `gzip`.
+    /// The compression, for example `gzip`.
     pub compression: Option<&'static str>,
-    /// Bytes read, as they lie on the disk.
+    /// Bytes read, before decompression.
     pub raw_bytes: u64,
     /// True when it was read to its end.
     pub complete: bool,
-    /// Hash of those bytes, in hexadecimal.
+    /// Hash of the raw bytes, in hexadecimal.
     pub hash: Option<String>,
-    /// Bytes of the capture; the same as `raw_bytes` when it is not compressed.
+    /// Bytes of the decompressed capture.
     pub decoded_bytes: u64,
-    /// Of `decoded_bytes`: headers, blocks without frames, padding, checksums cut off.
+    /// Of `decoded_bytes`: headers, blocks without frames, padding, frame checksums that were removed.
     pub overhead_bytes: u64,
     /// Of `decoded_bytes`: the frames' own bytes.
     pub frame_bytes: u64,
-    /// Of `decoded_bytes`: passed over because of damage.
+    /// Of `decoded_bytes`: skipped because of damage.
     pub skipped_bytes: u64,
-    /// Frames cut.
+    /// Frames read.
     pub frames: u64,
-    /// Frames of these that the filter turned away.
+    /// Of `frames`: rejected by the capture filter.
     pub filtered: u64,
-    /// Frames handed on.
-    pub handed_on: u64,
+    /// Of `frames`: delivered to the next stage.
+    pub delivered: u64,
     /// Time of the first frame.
     pub first: Option<Time>,
     /// Time of the last frame.
@@ -123,58 +123,47 @@ pub struct InputFacts {
     /// The latest time.
     pub latest: Option<Time>,
     /// How often a frame was earlier than the one before it.
-    pub backwards: u64,
-    /// Frames whose time lies outside the years that [`Time`] can say, and was clamped.
-    pub clamped: u64,
-    /// Frames without a time; they carry the time of the frame before.
-    pub untimed: u64,
-    /// Packets that the capture says were lost, from counts beside its frames.
-    pub lost: u64,
-    /// Blocks that are no frames, but have a number as if they were, because Wireshark gives them one.
+    pub time_reversals: u64,
+    /// Frames whose time is outside the years that [`Time`] can represent, and was clamped.
+    pub clamped_times: u64,
+    /// Frames without a time. They get the time of the frame before.
+    pub frames_without_time: u64,
+    /// Packets that records and blocks report as dropped.
+    pub reported_drops: u64,
+    /// Blocks that hold no frame and still have a frame number, because Wireshark gives them one.
     pub numbered_blocks: u64,
-    /// Blocks of a type that says nothing to us.
-    pub passed_over: u64,
+    /// Blocks of unknown types.
+    pub skipped_blocks: u64,
     /// Interfaces, in file order.
     pub interfaces: Vec<Interface>,
-    /// What the file says of its origin: hardware, operating system, application, comments.
-    pub about: Vec<(&'static str, WireText)>,
-    /// Where it could not be read; the first of them.
+    /// The file's hardware, operating system, application and comments.
+    pub metadata: Vec<(&'static str, WireText)>,
+    /// What could not be read, up to a limit.
     pub damage: Vec<InputDamage>,
-    /// How many places could not be read.
+    /// How many parts could not be read.
     pub damage_count: u64,
-    /// What is odd and no damage, as sentences.
+    /// What is unusual and not damage.
     pub notes: Vec<String>,
 }
 
-/// Of so many packets one missing is too much to believe in silence.
-const ONE_IN: u64 = 100;
+/// If more than one packet in so many was dropped, a missing reply proves nothing.
+const HEAVY_LOSS_ONE_IN: u64 = 100;
 
-/// Whether `lost` packets beside `kept` ones are so many that silence means nothing.
-pub(super) const fn is_much(lost: u64, kept: u64) -> bool {
-    lost > kept / ONE_IN
-}
-
-/// Texts of an interface or a section are kept up to so many.
-const ABOUT_LIMIT: usize = 16;
-
-/// Keeps a text of a section or interface, within limits.
-pub(super) fn tell(about: &mut Vec<(&'static str, WireText)>, what: &'static str, text: &[u8]) {
-    let text = text.strip_suffix(b"\0").unwrap_or(text);
-    if about.len() < ABOUT_LIMIT && !text.is_empty() {
-        about.push((what, WireText::new(text, 512)));
-    }
+/// Whether so many packets were dropped that a missing reply proves nothing.
+pub(super) const fn is_heavy_loss(dropped: u64, kept: u64) -> bool {
+    dropped > kept / HEAVY_LOSS_ONE_IN
 }
 
 impl InputFacts {
-    /// Adds what a run of new frames says.
-    pub(super) fn tally(&mut self, frames: &[FrameHeader]) {
+    /// Counts frames that follow those counted before.
+    pub(super) fn count_frames(&mut self, frames: &[FrameHeader]) {
         let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return };
         let mut before = self.last.unwrap_or(first.time);
         let mut earliest = self.earliest.unwrap_or(first.time);
         let mut latest = self.latest.unwrap_or(first.time);
         for frame in frames {
             self.frame_bytes += u64::from(frame.captured_len);
-            self.backwards += u64::from(frame.time < before);
+            self.time_reversals += u64::from(frame.time < before);
             earliest = earliest.min(frame.time);
             latest = latest.max(frame.time);
             before = frame.time;
@@ -186,35 +175,42 @@ impl InputFacts {
         self.latest = Some(latest);
     }
 
-    /// Tells of damage; `skipped_bytes` of it were passed over.
-    pub(super) fn damaged(&mut self, after_frame: u64, at_byte: u64, skipped_bytes: u64, what: String) {
+    /// Records damage.
+    pub(super) fn record_damage(
+        &mut self,
+        after_frame: u64,
+        at_byte: u64,
+        skipped_bytes: u64,
+        message: String,
+    ) {
         self.damage_count += 1;
         self.skipped_bytes += skipped_bytes;
         if self.damage.len() < DAMAGE_LIMIT {
-            self.damage.push(InputDamage { after_frame, at_byte, skipped_bytes, what });
+            self.damage.push(InputDamage { after_frame, at_byte, skipped_bytes, message });
         }
     }
 
-    /// Notes something odd, once.
-    pub(super) fn note(&mut self, what: impl Into<String>) {
-        let what = what.into();
-        if self.notes.len() < DAMAGE_LIMIT && !self.notes.contains(&what) {
-            self.notes.push(what);
+    /// Adds a note, once.
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        let note = note.into();
+        if self.notes.len() < DAMAGE_LIMIT && !self.notes.contains(&note) {
+            self.notes.push(note);
         }
     }
 
-    /// Packets that its sensor says it lost, by its counts beside the frames or those of its interfaces, which may be the same.
-    pub fn missing(&self) -> u64 {
-        let each = |interface: &Interface| {
-            let by = [interface.dropped, interface.dropped_by_system];
-            by.into_iter().flatten().fold(0, u64::saturating_add)
+    /// Packets that the capture device reports as dropped. Counts in records and counts of interfaces may be the same drops.
+    pub fn dropped_packets(&self) -> u64 {
+        let by_interface = |interface: &Interface| {
+            let counts = [interface.dropped, interface.dropped_by_os];
+            counts.into_iter().flatten().fold(0, u64::saturating_add)
         };
-        self.lost.max(self.interfaces.iter().map(each).fold(0, u64::saturating_add))
+        let by_interfaces = self.interfaces.iter().map(by_interface).fold(0, u64::saturating_add);
+        self.reported_drops.max(by_interfaces)
     }
 
-    /// True when so many are missing that silence in it means nothing.
+    /// True when so many packets were dropped that a missing reply proves nothing.
     pub fn has_heavy_loss(&self) -> bool {
-        is_much(self.missing(), self.frames)
+        is_heavy_loss(self.dropped_packets(), self.frames)
     }
 
     /// True when every decoded byte is accounted for.
@@ -228,21 +224,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn damage_is_capped_and_counted() {
+    fn damage_beyond_the_limit_is_counted() {
         let mut facts = InputFacts::default();
         for at in 0..100 {
-            facts.damaged(at, at, 2, "x".to_owned());
+            facts.record_damage(at, at, 2, "x".to_owned());
         }
         assert_eq!((facts.damage.len(), facts.damage_count, facts.skipped_bytes), (64, 100, 200));
     }
 
     #[test]
-    fn time_that_runs_backwards_is_counted_across_runs() {
+    fn time_reversals_are_counted_across_runs_of_frames() {
         let at = |time| FrameHeader { time: Time(time), ..FrameHeader::default() };
         let mut facts = InputFacts::default();
-        facts.tally(&[at(5), at(7), at(6)]);
-        facts.tally(&[at(4), at(9)]);
-        assert_eq!((facts.backwards, facts.frames), (2, 5));
+        facts.count_frames(&[at(5), at(7), at(6)]);
+        facts.count_frames(&[at(4), at(9)]);
+        assert_eq!((facts.time_reversals, facts.frames), (2, 5));
         assert_eq!((facts.earliest, facts.latest), (Some(Time(4)), Some(Time(9))));
         assert_eq!((facts.first, facts.last), (Some(Time(5)), Some(Time(9))));
     }

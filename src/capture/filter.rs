@@ -1,73 +1,72 @@
-//! Chooses frames by a BPF expression.
+//! Filters frames with a BPF program.
 //!
-//! In:  the expression, as tcpdump takes it; frames.
-//! Out: yes or no for each frame; link types that the expression cannot be applied to.
-//! Not: compiling, which libpcap does. Running is done here, because libpcap's way to run a program on bytes forgets
-//!      how long the frame was on the wire, which `greater` and `len` ask for.
+//! In:  an expression in the language of tcpdump; frames.
+//! Out: whether a frame matches; for which link types the expression cannot be compiled.
+//! Not: the compiler, which is libpcap's. Programs are run here, because libpcap's function for that takes the captured
+//!      length as the length on the wire, which `greater` and `len` test.
 
 use super::LinkType;
 
 /// Why an expression cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
-    /// This build has no compiler for it.
-    #[error("cannot use a filter: this program was built without libpcap (feature `live`)")]
+    /// This build has no compiler.
+    #[error("cannot use a filter: afs-audit was built without libpcap (feature `live`)")]
     NoCompiler,
-    /// libpcap refused it.
+    /// libpcap cannot compile it.
     #[error("cannot compile filter: {0}")]
-    Refused(String),
-    /// libpcap would ask the network for it.
+    Invalid(String),
+    /// libpcap would resolve this word as a host name.
     #[error(
-        "cannot compile filter: no word of the filter language, at character {place}: {word} (names are not looked up: use an address or a number)"
+        "syntax error in filter at character {position}: `{word}` (host names are not resolved: use an address or a number)"
     )]
-    Name {
+    HostName {
         /// The word.
         word: String,
-        /// Where it begins, in characters from 1.
-        place: usize,
+        /// Its first character, from 1.
+        position: usize,
     },
 }
 
-/// A filter's programs, one for each link type met.
+/// A filter, compiled for each link type that was seen.
 pub(super) struct Filter {
     expression: String,
-    programs: Vec<(LinkType, Option<Program>)>,
+    /// `None` if the expression cannot be compiled for the link type.
+    programs: Vec<(LinkType, Option<BpfProgram>)>,
 }
 
 impl Filter {
-    /// Checks the expression; an error if no usual link type can have it.
+    /// Checks the expression; an error if it cannot be compiled for any common link type.
     pub(super) fn new(expression: &str) -> Result<Filter, FilterError> {
-        refuse_names(expression)?;
+        refuse_host_names(expression)?;
         let mut filter = Filter { expression: expression.to_owned(), programs: Vec::new() };
-        // Ethernet, raw IP, 802.11, Linux cooked: an expression for radio frames does not compile for Ethernet.
-        let refused = Program::compile(expression, LinkType::ETHERNET).err();
-        if let Some(refused) = refused {
-            let fits = |number| Program::compile(expression, LinkType(number)).is_ok();
-            if ![101, 105, 113].into_iter().any(fits) {
-                return Err(placed(refused, expression));
+        if let Err(error) = BpfProgram::compile(expression, LinkType::ETHERNET) {
+            // An expression for radio frames cannot be compiled for Ethernet.
+            let others = [LinkType::RAW, LinkType::IEEE802_11, LinkType::LINUX_SLL];
+            if !others.into_iter().any(|link| BpfProgram::compile(expression, link).is_ok()) {
+                return Err(with_position(error, expression));
             }
             filter.programs.push((LinkType::ETHERNET, None));
         }
         Ok(filter)
     }
 
-    /// The program for a link type; `None` if the expression does not suit it.
-    pub(super) fn program(&mut self, link: LinkType) -> Option<&Program> {
-        let place = match self.programs.iter().position(|(known, _)| *known == link) {
-            Some(place) => place,
+    /// The program for a link type; `None` if the expression cannot be applied to it.
+    pub(super) fn program(&mut self, link: LinkType) -> Option<&BpfProgram> {
+        let index = match self.programs.iter().position(|(known, _)| *known == link) {
+            Some(index) => index,
             None => {
-                self.programs.push((link, Program::compile(&self.expression, link).ok()));
+                self.programs.push((link, BpfProgram::compile(&self.expression, link).ok()));
                 self.programs.len() - 1
             }
         };
-        self.programs.get(place).and_then(|(_, program)| program.as_ref())
+        self.programs.get(index).and_then(|(_, program)| program.as_ref())
     }
 }
 
-/// Says where an expression goes wrong, which libpcap does not: at the first word up to which nothing that could follow
-/// makes it right.
-fn placed(refused: FilterError, expression: &str) -> FilterError {
-    const FOLLOWING: &[&str] = &[
+/// Adds the position of a syntax error, which libpcap does not report: the first word after which no continuation is valid.
+fn with_position(error: FilterError, expression: &str) -> FilterError {
+    const CONTINUATIONS: &[&str] = &[
         "",
         " tcp",
         " 80",
@@ -80,31 +79,31 @@ fn placed(refused: FilterError, expression: &str) -> FilterError {
         "] = 0",
         " = 0",
     ];
-    let FilterError::Refused(why) = refused else { return refused };
-    let could_go_on = |begin: &str| {
-        let depth = begin.matches('(').count().saturating_sub(begin.matches(')').count());
+    let FilterError::Invalid(reason) = error else { return error };
+    let can_continue = |start: &str| {
+        let depth = start.matches('(').count().saturating_sub(start.matches(')').count());
         let close = ")".repeat(depth);
-        FOLLOWING.iter().any(|end| {
-            let whole = format!("{begin}{end}{close}");
-            // What can match nothing is refused as well, but it is no error of writing.
-            Program::compile(&whole, LinkType::ETHERNET)
+        CONTINUATIONS.iter().any(|continuation| {
+            let whole = format!("{start}{continuation}{close}");
+            // libpcap also rejects expressions that match nothing, which is not a syntax error.
+            BpfProgram::compile(&whole, LinkType::ETHERNET)
                 .map_or_else(|error| error.to_string().contains("rejects all"), |_| true)
         })
     };
-    let mut at = 0;
+    let mut end = 0;
     for word in expression.split_whitespace() {
-        let begin = expression.get(at..).and_then(|rest| rest.find(word)).map_or(at, |found| at + found);
-        at = begin + word.len();
-        if !could_go_on(expression.get(..at).unwrap_or(expression)) {
-            let place = expression.get(..begin).unwrap_or_default().chars().count() + 1;
-            return FilterError::Refused(format!("{why}, at character {place}: {word}"));
+        let start = expression.get(end..).and_then(|rest| rest.find(word)).map_or(end, |found| end + found);
+        end = start + word.len();
+        if !can_continue(expression.get(..end).unwrap_or(expression)) {
+            let position = expression.get(..start).unwrap_or_default().chars().count() + 1;
+            return FilterError::Invalid(format!("{reason}, at character {position}: `{word}`"));
         }
     }
-    FilterError::Refused(format!("{why}, at its end"))
+    FilterError::Invalid(format!("{reason}, at its end"))
 }
 
-/// Words of the filter language; pcap-filter(7).
-const WORDS: &[&str] = &[
+/// Keywords of the filter language; pcap-filter(7).
+const KEYWORDS: &[&str] = &[
     "aarp",
     "ack",
     "address1",
@@ -267,8 +266,8 @@ const WORDS: &[&str] = &[
     "hsrc",
 ];
 
-/// libpcap asks the resolver for words it does not know. An auditor sends nothing, so such words are refused.
-fn refuse_names(expression: &str) -> Result<(), FilterError> {
+/// libpcap resolves unknown words as host names. The auditor sends no packets, so such words are refused.
+fn refuse_host_names(expression: &str) -> Result<(), FilterError> {
     let mut before = "";
     let mut in_brackets = false;
     for word in expression.split_inclusive(['[', ']']).flat_map(|part| {
@@ -276,28 +275,29 @@ fn refuse_names(expression: &str) -> Result<(), FilterError> {
             !(c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '_' | '\\' | '[' | ']'))
         })
     }) {
-        let opens = word.ends_with('[');
-        let closes = word.ends_with(']');
+        let opens_bracket = word.ends_with('[');
+        let closes_bracket = word.ends_with(']');
         let word = word.trim_end_matches(['[', ']']).trim_start_matches('\\');
-        // A service, protocol or type is looked up in a table of this machine, not on the network.
-        let local = matches!(
+        // Services, protocols and types are looked up in local tables, not on the network.
+        let is_local = matches!(
             before,
             "port" | "portrange" | "proto" | "protochain" | "type" | "subtype" | "ifname" | "on"
         );
-        let begins_with_letter = word.starts_with(|c: char| c.is_ascii_alphabetic());
-        let address =
+        let starts_with_letter = word.starts_with(|c: char| c.is_ascii_alphabetic());
+        let is_address =
             word.contains(':') && word.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.'));
-        let field = word.contains('-')
+        let is_field = word.contains('-')
             && (word.starts_with("icmp") || word.starts_with("tcp") || word.contains("is-is"));
-        let known = WORDS.contains(&word) || address || field || local || in_brackets;
-        let dotted_name = word.contains('.') && word.contains(|c: char| c.is_ascii_alphabetic()) && !address;
-        if (begins_with_letter && !known) || (dotted_name && !local) {
-            // The word is a part of the expression: its distance from the beginning is its place.
-            let begin = word.as_ptr().addr() - expression.as_ptr().addr();
-            let place = expression.get(..begin).map_or(0, |before| before.chars().count()) + 1;
-            return Err(FilterError::Name { word: word.to_owned(), place });
+        let is_known = KEYWORDS.contains(&word) || is_address || is_field || is_local || in_brackets;
+        let is_dotted_name =
+            word.contains('.') && word.contains(|c: char| c.is_ascii_alphabetic()) && !is_address;
+        if (starts_with_letter && !is_known) || (is_dotted_name && !is_local) {
+            // The word is a slice of the expression.
+            let start = word.as_ptr().addr() - expression.as_ptr().addr();
+            let position = expression.get(..start).map_or(0, |before| before.chars().count()) + 1;
+            return Err(FilterError::HostName { word: word.to_owned(), position });
         }
-        in_brackets = opens || (in_brackets && !closes);
+        in_brackets = opens_bracket || (in_brackets && !closes_bracket);
         if !word.is_empty() {
             before = word;
         }
@@ -305,9 +305,9 @@ fn refuse_names(expression: &str) -> Result<(), FilterError> {
     Ok(())
 }
 
-/// One instruction, as `struct bpf_insn` has it.
+/// `struct bpf_insn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Instruction {
+struct BpfInstruction {
     code: u16,
     if_true: u8,
     if_false: u8,
@@ -316,18 +316,18 @@ struct Instruction {
 
 /// A compiled filter.
 #[derive(Debug)]
-pub(super) struct Program(Vec<Instruction>);
+pub(super) struct BpfProgram(Vec<BpfInstruction>);
 
-impl Program {
+impl BpfProgram {
     #[cfg(not(feature = "live"))]
-    fn compile(_expression: &str, _link: LinkType) -> Result<Program, FilterError> {
+    fn compile(_expression: &str, _link: LinkType) -> Result<BpfProgram, FilterError> {
         Err(FilterError::NoCompiler)
     }
 
     #[cfg(feature = "live")]
-    fn compile(expression: &str, link: LinkType) -> Result<Program, FilterError> {
-        // Inside libpcap some link types have other numbers than in files: pcap-common.c, linktype_to_dlt.
-        let inside = match link.0 {
+    fn compile(expression: &str, link: LinkType) -> Result<BpfProgram, FilterError> {
+        // Some link types have other numbers in libpcap than in files: pcap-common.c, linktype_to_dlt.
+        let dlt = match link.0 {
             100 => 11,
             101 | 14 => 12,
             102 => 15,
@@ -335,37 +335,37 @@ impl Program {
             106 => 19,
             number => i32::from(number),
         };
-        let refused = |error: pcap::Error| {
-            FilterError::Refused(error.to_string().trim_start_matches("libpcap error: ").to_owned())
+        let invalid = |error: pcap::Error| {
+            FilterError::Invalid(error.to_string().trim_start_matches("libpcap error: ").to_owned())
         };
-        let dead = pcap::Capture::dead(pcap::Linktype(inside)).map_err(refused)?;
-        let program = dead.compile(expression, true).map_err(refused)?;
-        // The crate shows instructions only as text.
+        let dead = pcap::Capture::dead(pcap::Linktype(dlt)).map_err(invalid)?;
+        let program = dead.compile(expression, true).map_err(invalid)?;
+        // The pcap crate exposes instructions only as text.
         let parsed = program.get_instructions().iter().map(|one| {
             let text = one.to_string();
             let mut fields = text.split(' ').map_while(|field| field.parse::<u32>().ok());
-            Some(Instruction {
+            Some(BpfInstruction {
                 code: u16::try_from(fields.next()?).ok()?,
                 if_true: u8::try_from(fields.next()?).ok()?,
                 if_false: u8::try_from(fields.next()?).ok()?,
                 k: fields.next()?,
             })
         });
-        let program = parsed.collect::<Option<Vec<_>>>().map(Program);
-        program.ok_or_else(|| FilterError::Refused("libpcap's program cannot be read".to_owned()))
+        let program = parsed.collect::<Option<Vec<_>>>().map(BpfProgram);
+        program.ok_or_else(|| FilterError::Invalid("the program of libpcap cannot be read".to_owned()))
     }
 
-    /// Runs it on one frame. Every jump is forward, so it ends.
-    pub(super) fn keeps(&self, bytes: &[u8], wire_len: u32) -> bool {
-        self.run(bytes, wire_len).is_some_and(|kept| kept > 0)
+    /// Whether a frame matches. All jumps are forward, so that every program ends.
+    pub(super) fn matches(&self, bytes: &[u8], wire_len: u32) -> bool {
+        self.run(bytes, wire_len).is_some_and(|len| len > 0)
     }
 
-    // McCanne, Jacobson: The BSD Packet Filter, 1993; numbers from <net/bpf.h>. `None`: a load beyond the bytes, which
-    // turns the frame away.
+    // McCanne, Jacobson: The BSD Packet Filter, 1993; opcodes from <net/bpf.h>. `None`: a load beyond the captured bytes, so
+    // that the frame does not match.
     fn run(&self, bytes: &[u8], wire_len: u32) -> Option<u32> {
         let (mut a, mut x, mut memory, mut at) = (0_u32, 0_u32, [0_u32; 16], 0_usize);
         loop {
-            let Instruction { code, if_true, if_false, k } = *self.0.get(at)?;
+            let BpfInstruction { code, if_true, if_false, k } = *self.0.get(at)?;
             at += 1;
             match code {
                 0x20 => a = u32::from_be_bytes(load(bytes, k)?),
@@ -427,13 +427,13 @@ fn load<const N: usize>(bytes: &[u8], at: u32) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    fn check(expression: &str, looked_up: bool) {
-        let refused = matches!(refuse_names(expression), Err(FilterError::Name { .. }));
-        assert_eq!(refused, looked_up, "{expression}");
+    fn check(expression: &str, expected: bool) {
+        let is_refused = matches!(refuse_host_names(expression), Err(FilterError::HostName { .. }));
+        assert_eq!(is_refused, expected, "{expression}");
     }
 
     #[test]
-    fn words_that_would_be_looked_up_are_refused() {
+    fn words_that_libpcap_would_resolve_are_refused() {
         check("host server1", true);
         check("tcp and host contoso.example", true);
         check("host 10.0.0.1 or server2", true);
@@ -449,17 +449,17 @@ mod tests {
     }
 
     #[test]
-    fn programs_end_and_do_not_read_past_the_frame() {
-        let one = |code, k| Instruction { code, if_true: 0, if_false: 0, k };
-        assert!(Program(vec![one(0x80, 0), one(0x16, 0)]).keeps(&[], 7), "the length on the wire");
-        assert!(!Program(vec![one(0x20, u32::MAX), one(0x06, 1)]).keeps(&[1, 2, 3], 3));
-        assert!(!Program(vec![one(0x34, 0), one(0x06, 1)]).keeps(&[], 0), "division by zero");
-        assert!(!Program(vec![one(0x05, u32::MAX)]).keeps(&[], 0));
+    fn programs_end_and_do_not_read_beyond_the_frame() {
+        let one = |code, k| BpfInstruction { code, if_true: 0, if_false: 0, k };
+        assert!(BpfProgram(vec![one(0x80, 0), one(0x16, 0)]).matches(&[], 7), "the length on the wire");
+        assert!(!BpfProgram(vec![one(0x20, u32::MAX), one(0x06, 1)]).matches(&[1, 2, 3], 3));
+        assert!(!BpfProgram(vec![one(0x34, 0), one(0x06, 1)]).matches(&[], 0), "division by zero");
+        assert!(!BpfProgram(vec![one(0x05, u32::MAX)]).matches(&[], 0));
     }
 
     #[cfg(feature = "live")]
     #[test]
-    fn the_same_frames_as_libpcap_keeps() {
+    fn the_same_frames_match_as_in_libpcap() {
         let mut frame = [0_u8; 64];
         frame[12] = 8;
         frame[14] = 0x45;
@@ -471,20 +471,20 @@ mod tests {
             let dead = pcap::Capture::dead(pcap::Linktype(1)).unwrap();
             let theirs = dead.compile(expression, true).unwrap().filter(&frame);
             let ours =
-                Filter::new(expression).unwrap().program(LinkType::ETHERNET).unwrap().keeps(&frame, 64);
+                Filter::new(expression).unwrap().program(LinkType::ETHERNET).unwrap().matches(&frame, 64);
             assert_eq!(ours, theirs, "{expression}");
         }
         let mut long = Filter::new("greater 1000").unwrap();
         assert!(
-            long.program(LinkType::ETHERNET).unwrap().keeps(&frame, 1500),
-            "cut frames keep their length"
+            long.program(LinkType::ETHERNET).unwrap().matches(&frame, 1500),
+            "truncated frames have their length on the wire"
         );
         let refused = Filter::new("tcp porto 80").err().unwrap().to_string();
-        assert!(refused.contains("at character 5: porto"), "{refused}");
+        assert!(refused.contains("at character 5: `porto`"), "{refused}");
         let refused =
             |expression| Filter::new(expression).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(
-            refused("tcp port port").ends_with(", at character 10: port"),
+            refused("tcp port port").ends_with(", at character 10: `port`"),
             "{}",
             refused("tcp port port")
         );

@@ -1,6 +1,6 @@
-//! What the user named becomes a list of inputs.
+//! Finds the inputs that the user named.
 //!
-//! In:  paths, folders, `-`.
+//! In:  paths of files and folders, `-`, streams.
 //! Out: files and streams, each once, sorted by path.
 //! Not: whether they are captures.
 
@@ -14,22 +14,21 @@ use std::path::PathBuf;
 use super::Error;
 use crate::base::WireText;
 
-/// Folders are searched so deep.
+/// Levels of nested folders that are searched.
 const DEPTH_LIMIT: usize = 64;
-const NAME_LIMIT: usize = 4096;
 
-/// Something to read.
+/// An input as the user names it.
 pub enum Input {
-    /// A file, or a folder with all that is in it.
+    /// A file, or all files in a folder.
     Path(PathBuf),
     /// Standard input.
     Stdin,
-    /// Any other bytes, under a name.
+    /// Other bytes, with a name.
     Stream(String, Box<dyn Read + Send>),
 }
 
 impl Input {
-    /// An input as the command line names it: `-` is standard input.
+    /// From a command-line argument: `-` is standard input.
     pub fn named(name: OsString) -> Input {
         if name == "-" { Input::Stdin } else { Input::Path(PathBuf::from(name)) }
     }
@@ -45,143 +44,141 @@ impl std::fmt::Debug for Input {
     }
 }
 
-/// Where an input's bytes are.
-pub(super) enum Origin {
+/// Where the bytes of an input are.
+pub(super) enum InputOrigin {
     /// A regular file, which can be opened again.
     File(PathBuf),
-    /// A pipe, device or socket with a path: opened once.
+    /// A pipe, device or socket with a path, which is opened once.
     Pipe(PathBuf),
-    /// Open already.
+    /// Already open.
     Stream(Box<dyn Read + Send>),
 }
 
-/// One input, found.
-pub(super) struct Found {
+/// An input that was found.
+pub(super) struct FoundInput {
     pub name: WireText,
-    pub origin: Origin,
-    /// Bytes that it has; `None` where that is not known.
+    pub origin: InputOrigin,
+    /// Its size in bytes; `None` if that is unknown.
     pub size: Option<u64>,
-    /// Named by the user, and not found in a folder.
-    pub explicit: bool,
-    /// Why it is not even looked at.
-    pub passed_over: Option<String>,
-    /// Where it really is, to find it twice.
-    real: Option<PathBuf>,
+    /// Named by the user, not found in a folder.
+    pub is_explicit: bool,
+    /// Why it is not opened.
+    pub skip_reason: Option<String>,
+    /// Its canonical path, to recognize inputs that were named twice.
+    canonical: Option<PathBuf>,
 }
 
-impl Found {
-    /// Its path, for streams none.
+impl FoundInput {
+    /// Its path; `None` for streams.
     pub(super) fn path(&self) -> Option<&Path> {
         match &self.origin {
-            Origin::File(path) | Origin::Pipe(path) => Some(path),
-            Origin::Stream(_) => None,
+            InputOrigin::File(path) | InputOrigin::Pipe(path) => Some(path),
+            InputOrigin::Stream(_) => None,
         }
     }
 }
 
-/// Finds all inputs; the result does not depend on the order in which they were named. Folders in `except` are not searched.
-pub(super) fn find(inputs: Vec<Input>, except: &[PathBuf]) -> Result<Vec<Found>, Error> {
+/// Finds all inputs, whatever the order in which they were named. Folders in `except` are not searched.
+pub(super) fn find_inputs(inputs: Vec<Input>, except: &[PathBuf]) -> Result<Vec<FoundInput>, Error> {
     let except: HashSet<PathBuf> = except.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
     let mut found = Vec::new();
-    let mut stdin = false;
+    let mut has_stdin = false;
     for input in inputs {
         match input {
-            Input::Path(path) => named_path(path, &except, &mut found)?,
-            // Standard input has its bytes once, however often it is named.
-            Input::Stdin if std::mem::replace(&mut stdin, true) => {}
+            Input::Path(path) => find_path(path, &except, &mut found)?,
+            // Standard input is read once, however often it is named.
+            Input::Stdin if std::mem::replace(&mut has_stdin, true) => {}
             Input::Stdin => found.push(stream("-", Box::new(std::io::stdin()))),
             Input::Stream(name, bytes) => found.push(stream(&name, bytes)),
         }
     }
-    // A file that is named twice is read once: by its own name rather than as part of a folder.
+    // A file that is named twice is read once. Its own name has priority over its folder.
     found.sort_by(|one, other| {
-        (!one.explicit, one.path(), &*one.name).cmp(&(!other.explicit, other.path(), &*other.name))
+        (!one.is_explicit, one.path(), &*one.name).cmp(&(!other.is_explicit, other.path(), &*other.name))
     });
     let mut seen = HashSet::new();
-    found.retain(|one| one.real.as_ref().is_none_or(|real| seen.insert(real.clone())));
+    found.retain(|one| one.canonical.as_ref().is_none_or(|path| seen.insert(path.clone())));
     found.sort_by(|one, other| (one.path(), &*one.name).cmp(&(other.path(), &*other.name)));
     Ok(found)
 }
 
-fn stream(name: &str, bytes: Box<dyn Read + Send>) -> Found {
-    let name = WireText::new(name.as_bytes(), NAME_LIMIT);
-    Found { name, origin: Origin::Stream(bytes), size: None, explicit: true, passed_over: None, real: None }
+fn stream(name: &str, bytes: Box<dyn Read + Send>) -> FoundInput {
+    let name = WireText::new(name.as_bytes(), name.len());
+    let origin = InputOrigin::Stream(bytes);
+    FoundInput { name, origin, size: None, is_explicit: true, skip_reason: None, canonical: None }
 }
 
-fn named_path(path: PathBuf, except: &HashSet<PathBuf>, found: &mut Vec<Found>) -> Result<(), Error> {
+fn find_path(path: PathBuf, except: &HashSet<PathBuf>, found: &mut Vec<FoundInput>) -> Result<(), Error> {
     let name = printable(&path);
     match fs::metadata(&path) {
-        Ok(about) if about.is_dir() => {
+        Ok(metadata) if metadata.is_dir() => {
             let before = found.len();
-            folder(&path, 0, &mut except.clone(), found);
+            search_folder(&path, 0, &mut except.clone(), found);
             if found.len() == before {
-                return Err(Error::Empty { name });
+                return Err(Error::EmptyFolder { name });
             }
         }
-        Ok(about) => found.push(file(path, &about, true)),
-        Err(source) => return Err(Error::Missing { name, source }),
+        Ok(metadata) => found.push(found_file(path, &metadata, true)),
+        Err(source) => return Err(Error::NotFound { name, source }),
     }
     Ok(())
 }
 
-fn file(path: PathBuf, about: &fs::Metadata, explicit: bool) -> Found {
+fn found_file(path: PathBuf, metadata: &fs::Metadata, is_explicit: bool) -> FoundInput {
     let name = printable(&path);
-    let real = fs::canonicalize(&path).ok();
-    if about.is_file() {
-        let size = Some(about.len());
-        return Found { name, origin: Origin::File(path), size, explicit, passed_over: None, real };
+    let canonical = fs::canonicalize(&path).ok();
+    if metadata.is_file() {
+        let (origin, size) = (InputOrigin::File(path), Some(metadata.len()));
+        return FoundInput { name, origin, size, is_explicit, skip_reason: None, canonical };
     }
-    // To open a pipe that happens to lie in a folder could wait for ever.
-    let passed_over = (!explicit).then(|| "not a regular file".to_owned());
-    let real = if explicit { None } else { real };
-    Found { name, origin: Origin::Pipe(path), size: None, explicit, passed_over, real }
+    let origin = InputOrigin::Pipe(path);
+    if is_explicit {
+        return FoundInput { name, origin, size: None, is_explicit, skip_reason: None, canonical: None };
+    }
+    // Opening a pipe that happens to be in a folder could block forever.
+    let skip_reason = Some("not a regular file".to_owned());
+    FoundInput { name, origin, size: None, is_explicit, skip_reason, canonical }
 }
 
-fn folder(path: &Path, depth: usize, seen: &mut HashSet<PathBuf>, found: &mut Vec<Found>) {
-    let told = |why: String| Found {
+fn search_folder(path: &Path, depth: usize, seen: &mut HashSet<PathBuf>, found: &mut Vec<FoundInput>) {
+    let skipped = |path: &Path, reason: String| FoundInput {
         name: printable(path),
-        origin: Origin::Pipe(path.to_owned()),
+        origin: InputOrigin::Pipe(path.to_owned()),
         size: None,
-        explicit: false,
-        passed_over: Some(why),
-        real: None,
+        is_explicit: false,
+        skip_reason: Some(reason),
+        canonical: None,
     };
-    // A link may lead back to a folder above it.
-    if fs::canonicalize(path).is_ok_and(|real| !seen.insert(real)) {
+    // A link may point to a folder above it.
+    if fs::canonicalize(path).is_ok_and(|canonical| !seen.insert(canonical)) {
         return;
     }
     if depth > DEPTH_LIMIT {
-        found.push(told("folders too deep".to_owned()));
+        found.push(skipped(path, "too many nested folders".to_owned()));
         return;
     }
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) => {
-            found.push(told(error.to_string()));
+            found.push(skipped(path, error.to_string()));
             return;
         }
     };
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     paths.sort();
-    for inside in paths {
-        match fs::metadata(&inside) {
-            Ok(about) if about.is_dir() => folder(&inside, depth + 1, seen, found),
-            Ok(about) => found.push(file(inside, &about, false)),
-            Err(error) => found.push(Found {
-                name: printable(&inside),
-                origin: Origin::Pipe(inside),
-                size: None,
-                explicit: false,
-                passed_over: Some(error.to_string()),
-                real: None,
-            }),
+    for path in paths {
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => search_folder(&path, depth + 1, seen, found),
+            Ok(metadata) => found.push(found_file(path, &metadata, false)),
+            Err(error) => found.push(skipped(&path, error.to_string())),
         }
     }
 }
 
-/// A path as text that can be printed, also if it is not UTF-8.
+/// A path as printable text, even if it is not UTF-8.
 fn printable(path: &Path) -> WireText {
-    WireText::new(path.as_os_str().as_encoded_bytes(), NAME_LIMIT)
+    let bytes = path.as_os_str().as_encoded_bytes();
+    WireText::new(bytes, bytes.len())
 }
 
 #[cfg(test)]
@@ -190,7 +187,7 @@ mod tests {
 
     fn check(inputs: &[&Path], expected: &[&str]) {
         let inputs = inputs.iter().map(|path| Input::Path(path.to_path_buf())).collect();
-        let found = find(inputs, &[]).unwrap();
+        let found = find_inputs(inputs, &[]).unwrap();
         let names: Vec<String> = found
             .iter()
             .map(|one| one.path().unwrap().file_name().unwrap().to_string_lossy().into_owned())
@@ -199,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_sorted_and_everything_is_read_once() {
+    fn folders_are_sorted_and_every_file_is_found_once() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("sub");
         fs::create_dir(&inner).unwrap();
@@ -209,25 +206,28 @@ mod tests {
         check(&[folder.path()], &["a", "b"]);
         check(&[&b, &a], &["a", "b"]);
         check(&[&a, folder.path(), &a], &["a", "b"]);
-        assert!(matches!(find(vec![Input::Path(folder.path().join("no"))], &[]), Err(Error::Missing { .. })));
-        let found = find(vec![Input::Path(folder.path().to_owned())], &[inner]).unwrap();
-        assert_eq!(found.len(), 1, "not what lies in an excepted folder");
+        assert!(matches!(
+            find_inputs(vec![Input::Path(folder.path().join("no"))], &[]),
+            Err(Error::NotFound { .. })
+        ));
+        let found = find_inputs(vec![Input::Path(folder.path().to_owned())], &[inner]).unwrap();
+        assert_eq!(found.len(), 1, "excepted folders are not searched");
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_loop_of_links_ends_and_names_need_not_be_text() {
+    fn link_loops_end_and_names_need_not_be_utf8() {
         use std::os::unix::ffi::OsStringExt as _;
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).unwrap();
         std::os::unix::fs::symlink("nowhere", folder.path().join("broken")).unwrap();
         let odd = folder.path().join(OsString::from_vec(b"b\xff.pcap".to_vec()));
         fs::write(&odd, "x").unwrap();
-        let found = find(vec![Input::Path(folder.path().to_owned())], &[]).unwrap();
+        let found = find_inputs(vec![Input::Path(folder.path().to_owned())], &[]).unwrap();
         assert_eq!(found.len(), 2);
         assert!(found[0].name.ends_with("b\\xff.pcap") || found[1].name.ends_with("b\\xff.pcap"));
         assert_eq!(
-            found.iter().filter(|one| one.passed_over.is_some()).count(),
+            found.iter().filter(|one| one.skip_reason.is_some()).count(),
             1,
             "the broken link is listed"
         );

@@ -1,37 +1,45 @@
-//! Names of link types.
+//! The registry of link types.
 //!
 //! In:  a number.
-//! Out: its name in the tcpdump.org registry.
-//! Not: how such frames begin; that is for `decode`.
+//! Out: its name in the tcpdump.org registry; constants for the numbers that capture needs.
+//! Not: their headers; those are read by `decode`.
 
 use super::LinkType;
 
 impl LinkType {
-    /// A capture's own kind of link that has no number in the registry.
+    /// A link type of the capture format that has no number in the registry.
     pub const UNREGISTERED: LinkType = LinkType(u16::MAX);
     /// Ethernet.
     pub const ETHERNET: LinkType = LinkType(1);
+    /// Token Ring.
+    pub const IEEE802_5: LinkType = LinkType(6);
+    /// FDDI.
+    pub const FDDI: LinkType = LinkType(10);
     /// Raw IP, version 4 or 6.
     pub const RAW: LinkType = LinkType(101);
-    /// IEEE 802.11 without a radio header.
-    pub const WIFI: LinkType = LinkType(105);
     /// Cisco HDLC.
     pub const C_HDLC: LinkType = LinkType(104);
-    /// A record of Endace's, with its header.
+    /// IEEE 802.11 without a radio header.
+    pub const IEEE802_11: LinkType = LinkType(105);
+    /// Linux cooked capture, version 1.
+    pub const LINUX_SLL: LinkType = LinkType(113);
+    /// An Endace record with its header.
     pub const ERF: LinkType = LinkType(197);
+    /// Solaris IPNET.
+    pub const IPNET: LinkType = LinkType(226);
 }
 
 /// The registry's name without `LINKTYPE_`, for example `LINUX_SLL2`.
 pub fn link_type_name(link: LinkType) -> Option<&'static str> {
-    // Not registered, but what BSDs wrote for raw IP before there was a registry.
+    // Not registered: DLT_RAW, as BSDs wrote it before there was a registry.
     if matches!(link.0, 12 | 14) {
         return Some("RAW");
     }
-    let row = NAMES.binary_search_by_key(&link.0, |(number, _)| *number).ok()?;
-    NAMES.get(row).map(|(_, name)| *name)
+    let index = NAMES.binary_search_by_key(&link.0, |(number, _)| *number).ok()?;
+    NAMES.get(index).map(|(_, name)| *name)
 }
 
-// https://www.tcpdump.org/linktypes.html, as libpcap's master had it in November 2026; sorted by number.
+// https://www.tcpdump.org/linktypes.html, as of libpcap's master branch in November 2026; sorted by number.
 #[rustfmt::skip]
 const NAMES: &[(u16, &str)] = &[
     (0, "NULL"),
@@ -263,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_registrys() {
+    fn names_are_those_of_the_registry() {
         check(0, Some("NULL"));
         check(1, Some("ETHERNET"));
         check(12, Some("RAW"));

@@ -1,8 +1,8 @@
-//! Reads all inputs as one capture, in the order of time.
+//! Reads all inputs as one capture, in order of time.
 //!
-//! In:  what the user named.
+//! In:  the inputs that the user named.
 //! Out: chunks of frames; at the end, the facts of every input.
-//! Not: how a file is read.
+//! Not: how one input is read.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,238 +16,240 @@ use std::sync::atomic::Ordering;
 
 use super::Chunk;
 use super::Error;
-use super::Hash;
 use super::Input;
 use super::InputFacts;
+use super::InputHash;
 use super::InputOutcome;
-use super::block;
-use super::file::Reading;
-use super::file::Run;
+use super::block::RawSource;
 use super::filter::Filter;
 use super::hash::Hasher;
-use super::input;
-use super::input::Found;
-use super::input::Origin;
-use super::interface_stats::says_much_was_lost;
+use super::input::FoundInput;
+use super::input::InputOrigin;
+use super::input::find_inputs;
+use super::input_reader::FrameRun;
+use super::input_reader::InputOptions;
+use super::input_reader::InputReader;
+use super::trailing_stats;
 use crate::base::FileId;
 use crate::base::Time;
 
 /// Bytes read at once.
 const BLOCK_LEN: usize = 256 << 10;
-/// The same where many files may be open at a time, and for the first look into a file.
+/// The same when many files may be open at once, and to find the first frame of a file.
 const SMALL_BLOCK_LEN: usize = 32 << 10;
 const MANY_INPUTS: usize = 64;
-/// A stream among files is read so far ahead, in frames.
-const RUN_BEFORE_OTHERS: u64 = 256;
-/// So many files stay open; more are opened anew for each block.
+/// Frames that are read ahead of a stream among several inputs.
+const STREAM_READ_AHEAD: u64 = 256;
+/// Files that stay open. Further ones are opened for each block.
 const OPEN_LIMIT: usize = 128;
 
 /// What to read, and how.
 #[derive(Debug, Default)]
 pub struct InputPlan {
-    /// Files, folders and streams; several are one capture.
+    /// Files, folders and streams. Several are read as one capture.
     pub inputs: Vec<Input>,
-    /// Folders that are not searched for inputs, though they may lie in one that is.
+    /// Folders that are not searched, even inside one that is.
     pub except: Vec<PathBuf>,
-    /// A BPF expression, as tcpdump takes it.
+    /// A capture filter, in the language of tcpdump.
     pub filter: Option<String>,
-    /// How inputs are hashed.
-    pub hash: Hash,
-    /// Stops after so many frames.
+    /// The hash of the inputs.
+    pub hash: InputHash,
+    /// The capture ends after so many frames.
     pub frame_limit: Option<u64>,
 }
 
-/// Shows from any thread how far reading has come.
+/// Progress of reading, readable from any thread.
 #[derive(Clone, Debug, Default)]
 pub struct ReadMeter(Arc<AtomicU64>);
 
 impl ReadMeter {
-    /// Bytes read so far, as they lie on the disk.
+    /// Raw bytes read so far.
     pub fn bytes_read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-enum Slot {
-    /// Not open yet; the time of its first frame is known.
+enum InputState {
+    /// A file, with its size, that is opened when its first frame is next.
     Waiting(PathBuf, Option<u64>),
-    Open(Box<Open>),
+    Open(Box<OpenInput>),
     Done,
 }
 
-/// An input that is being read.
-struct Open {
-    reading: Reading,
-    run: Run,
-    /// Frames of the run that were handed on.
-    handed_on: usize,
+struct OpenInput {
+    reader: InputReader,
+    run: FrameRun,
+    /// Frames of the run that were delivered.
+    delivered: usize,
 }
 
-struct Entry {
-    slot: Slot,
+struct InputEntry {
+    state: InputState,
     /// None for streams.
     path: Option<PathBuf>,
     facts: InputFacts,
-    explicit: bool,
-    /// Its number at the hasher, once it is read.
-    ticket: Option<usize>,
+    /// Named by the user, not found in a folder.
+    is_explicit: bool,
+    /// The index of its hash, once it was opened.
+    hash_index: Option<usize>,
 }
 
 /// All inputs while they are read.
 pub struct Capture {
-    entries: Vec<Entry>,
-    /// The time of each input's next frame; ties go to the input that comes first.
-    heads: BinaryHeap<Reverse<(Time, usize)>>,
-    /// The input whose run is used up: its next run is read when it is asked for, and not before.
+    inputs: Vec<InputEntry>,
+    /// The time of each input's next frame, with the index of the input, which decides between equal times.
+    next_frames: BinaryHeap<Reverse<(Time, usize)>>,
+    /// The input whose run was delivered. Its next run is read by the next call: a live stream may block.
     current: Option<usize>,
     filter: Option<Filter>,
     hasher: Option<Hasher>,
-    tickets: u32,
+    /// Inputs that the hasher has.
+    hashed_inputs: u32,
     meter: ReadMeter,
     bytes_total: Option<u64>,
     frames_left: u64,
     block_len: usize,
     open_files: usize,
-    nothing: Arc<Vec<u8>>,
-    /// An input says at its end that its sensor lost much.
+    empty_block: Arc<Vec<u8>>,
+    /// The statistics at the end of an input report heavy loss.
     has_heavy_loss: bool,
 }
 
 impl Capture {
-    /// Finds and opens the inputs; an error if nothing in them can be read.
+    /// Finds and opens the inputs; an error if none can be read.
     pub fn open(plan: InputPlan) -> Result<Capture, Error> {
         let filter = plan.filter.as_deref().map(Filter::new).transpose()?;
-        let found = input::find(plan.inputs, &plan.except)?;
+        let found = find_inputs(plan.inputs, &plan.except)?;
         let block_len = if found.len() > MANY_INPUTS { SMALL_BLOCK_LEN } else { BLOCK_LEN };
         let hasher = Hasher::start(plan.hash, block_len).map_err(Error::Thread)?;
-        let bytes_total = found.iter().filter(|one| one.passed_over.is_none()).map(|one| one.size).sum();
+        let bytes_total = found.iter().filter(|one| one.skip_reason.is_none()).map(|one| one.size).sum();
         let mut capture = Capture {
-            entries: Vec::with_capacity(found.len()),
-            heads: BinaryHeap::new(),
+            inputs: Vec::with_capacity(found.len()),
+            next_frames: BinaryHeap::new(),
             current: None,
             filter,
             hasher,
-            tickets: 0,
+            hashed_inputs: 0,
             meter: ReadMeter::default(),
             bytes_total,
             frames_left: plan.frame_limit.unwrap_or(u64::MAX),
             block_len,
             open_files: 0,
-            nothing: Arc::default(),
+            empty_block: Arc::default(),
             has_heavy_loss: false,
         };
-        capture.arrange(found)?;
+        capture.sort_inputs(found)?;
         Ok(capture)
     }
 
-    /// Reads bytes that lie in memory or come from elsewhere.
-    pub fn over(name: &str, bytes: Box<dyn Read + Send>, hash: Hash) -> Result<Capture, Error> {
+    /// Reads bytes from memory or any other source.
+    pub fn from_reader(name: &str, bytes: Box<dyn Read + Send>, hash: InputHash) -> Result<Capture, Error> {
         let inputs = vec![Input::Stream(name.to_owned(), bytes)];
         Capture::open(InputPlan { inputs, hash, ..InputPlan::default() })
     }
 
     /// Fills `chunk` with the next frames, all of one input; false at the end.
     ///
-    /// `chunk` may be reused; who still needs its bytes holds a clone of them.
+    /// `chunk` may be reused. Its old bytes stay as they are while they are shared.
     pub fn next(&mut self, chunk: &mut Chunk) -> bool {
         chunk.frames.clear();
-        chunk.bytes = Arc::clone(&self.nothing);
+        chunk.bytes = Arc::clone(&self.empty_block);
         while self.frames_left > 0 {
-            if let Some(place) = self.current.take() {
-                self.refill(place);
+            if let Some(index) = self.current.take() {
+                self.read_next_run(index);
             }
-            let Some(Reverse((_, place))) = self.heads.pop() else { return false };
-            let waiting = match self.entries.get_mut(place).map(|entry| &mut entry.slot) {
-                Some(Slot::Open(_)) => None,
-                Some(slot @ Slot::Waiting(..)) => Some(std::mem::replace(slot, Slot::Done)),
-                Some(Slot::Done) | None => continue,
-            };
-            match waiting {
-                None => {
-                    self.hand_on(place, chunk);
+            let Some(Reverse((_, index))) = self.next_frames.pop() else { return false };
+            let Some(entry) = self.inputs.get_mut(index) else { continue };
+            match std::mem::replace(&mut entry.state, InputState::Done) {
+                InputState::Open(open) => {
+                    entry.state = InputState::Open(open);
+                    self.deliver(index, chunk);
                     return true;
                 }
-                Some(waiting) => self.reach(place, waiting),
+                InputState::Waiting(path, size) => self.open_waiting(index, path, size),
+                InputState::Done => {}
             }
         }
         false
     }
 
-    /// Shows how far reading has come, from any thread.
+    /// Progress of reading, readable from any thread.
     pub fn meter(&self) -> ReadMeter {
         self.meter.clone()
     }
 
-    /// Bytes read so far, as they lie on the disk.
+    /// Raw bytes read so far.
     pub fn bytes_read(&self) -> u64 {
         self.meter.bytes_read()
     }
 
-    /// Bytes of all inputs when they were found; `None` if one of them is a stream.
+    /// Size of all inputs when they were found; `None` if one of them is a stream.
     pub const fn bytes_total(&self) -> Option<u64> {
         self.bytes_total
     }
 
-    /// Whether it is known before the first frame that an input misses so many packets that silence means nothing.
+    /// Whether it is known before the first frame that an input has heavy loss ([`InputFacts::has_heavy_loss`]).
     pub const fn has_heavy_loss(&self) -> bool {
         self.has_heavy_loss
     }
 
-    /// The paths of all inputs, in the order of their numbers; `-` for streams.
+    /// The paths of all inputs, in their final order; `-` for streams.
     pub fn inputs(&self) -> Vec<PathBuf> {
-        let path = |entry: &Entry| entry.path.clone().unwrap_or_else(|| PathBuf::from("-"));
-        self.entries.iter().map(path).collect()
+        let path = |entry: &InputEntry| entry.path.clone().unwrap_or_else(|| PathBuf::from("-"));
+        self.inputs.iter().map(path).collect()
     }
 
-    /// Ends reading, waits for the hashes, and tells what each input was, in the order of their numbers.
-    pub fn finish(mut self) -> Vec<InputFacts> {
-        let entries = std::mem::take(&mut self.entries);
-        let mut told = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let facts = match entry.slot {
-                Slot::Open(open) => open.reading.facts(),
-                Slot::Waiting(..) | Slot::Done => entry.facts,
-            };
-            told.push((entry.ticket, facts));
-        }
-        let mut hashes = self.hasher.take().map(Hasher::finish).unwrap_or_default();
-        for (ticket, facts) in &mut told {
-            let hash = ticket.and_then(|ticket| hashes.get_mut(ticket)).and_then(Option::take);
-            // An input without bytes never reaches the hasher's table.
-            facts.hash = hash;
-        }
-        told.into_iter().map(|(_, facts)| facts).collect()
+    /// Ends reading and waits for the hashes; the facts of all inputs, in their final order.
+    pub fn finish(self) -> Vec<InputFacts> {
+        // All inputs are closed before the hasher is waited for: it ends when none can send bytes.
+        let closed: Vec<(Option<usize>, InputFacts)> = self
+            .inputs
+            .into_iter()
+            .map(|entry| match entry.state {
+                InputState::Open(open) => (entry.hash_index, open.reader.finish()),
+                InputState::Waiting(..) | InputState::Done => (entry.hash_index, entry.facts),
+            })
+            .collect();
+        let mut hashes = self.hasher.map(Hasher::finish).unwrap_or_default();
+        let with_hash = |(hash_index, facts): (Option<usize>, InputFacts)| {
+            // An input without bytes has no entry in `hashes`.
+            let hash = hash_index.and_then(|index| hashes.get_mut(index)).and_then(Option::take);
+            InputFacts { hash, ..facts }
+        };
+        closed.into_iter().map(with_hash).collect()
     }
 
     /// Sorts inputs by the time of their first frame, then by path, and numbers them.
-    fn arrange(&mut self, found: Vec<Found>) -> Result<(), Error> {
-        let alone = found.len() == 1;
-        let mut sorted: Vec<(Option<Time>, Entry)> = Vec::with_capacity(found.len());
+    fn sort_inputs(&mut self, found: Vec<FoundInput>) -> Result<(), Error> {
+        let is_single = found.len() == 1;
+        let mut sorted: Vec<(Option<Time>, InputEntry)> = Vec::with_capacity(found.len());
         for one in found {
             let facts = InputFacts {
                 name: one.name.clone(),
                 path: one.path().map(Path::to_owned),
                 ..InputFacts::default()
             };
-            let mut entry = Entry {
-                slot: Slot::Done,
+            let mut entry = InputEntry {
+                state: InputState::Done,
                 path: facts.path.clone(),
                 facts,
-                explicit: one.explicit,
-                ticket: None,
+                is_explicit: one.is_explicit,
+                hash_index: None,
             };
             let mut first = None;
-            if let (None, Origin::File(path)) = (&one.passed_over, &one.origin) {
-                self.has_heavy_loss |= says_much_was_lost(path);
+            if let (None, InputOrigin::File(path)) = (&one.skip_reason, &one.origin) {
+                self.has_heavy_loss |= trailing_stats::has_heavy_loss(path);
             }
-            match (one.passed_over, one.origin) {
-                (Some(why), _) => entry.facts.outcome = InputOutcome::PassedOver(why),
-                (None, Origin::File(path)) if !alone => first = peek(path, one.size, &mut entry),
+            match (one.skip_reason, one.origin) {
+                (Some(reason), _) => entry.facts.outcome = InputOutcome::Skipped(reason),
+                (None, InputOrigin::File(path)) if !is_single => {
+                    first = first_frame_time(path, one.size, &mut entry);
+                }
                 (None, origin) => {
-                    self.begin(origin, one.size, &mut entry);
-                    // Its time decides its place among others; alone, nothing is read before it is asked for.
-                    if let (false, Slot::Open(open)) = (alone, &mut entry.slot)
-                        && open.reading.next(&mut open.run, self.filter.as_mut(), RUN_BEFORE_OTHERS)
+                    self.open_input(origin, one.size, &mut entry);
+                    // Its time decides its position among others. A single input is not read before the first call of `next`.
+                    if let (false, InputState::Open(open)) = (is_single, &mut entry.state)
+                        && open.reader.next(&mut open.run, self.filter.as_mut(), STREAM_READ_AHEAD)
                     {
                         first = open.run.frames.first().map(|frame| frame.time);
                     }
@@ -255,165 +257,169 @@ impl Capture {
             }
             sorted.push((first, entry));
         }
-        // Inputs with frames in their order of time, then those without, then what is no capture. The sort is stable and
-        // the list came sorted by path.
-        sorted.sort_by_key(|(first, entry)| (matches!(entry.slot, Slot::Done), first.is_none(), *first));
-        for (place, (first, mut entry)) in sorted.into_iter().enumerate() {
-            entry.facts.file = FileId(place as u32);
-            if let Slot::Open(open) = &mut entry.slot {
-                open.reading.number(FileId(place as u32));
+        // Inputs with frames in order of time, then those without frames, then those that are not captures. The sort is stable
+        // and the list was sorted by path.
+        sorted
+            .sort_by_key(|(first, entry)| (matches!(entry.state, InputState::Done), first.is_none(), *first));
+        for (index, (first, mut entry)) in sorted.into_iter().enumerate() {
+            entry.facts.file = FileId(index as u32);
+            if let InputState::Open(open) = &mut entry.state {
+                open.reader.set_file(FileId(index as u32));
             }
-            match &entry.slot {
-                Slot::Done => {}
-                Slot::Open(_) if first.is_none() && alone => self.current = Some(place),
-                Slot::Open(_) | Slot::Waiting(..) => {
-                    self.heads.push(Reverse((first.unwrap_or(Time::MIN), place)))
+            match &entry.state {
+                InputState::Done => {}
+                InputState::Open(_) if first.is_none() && is_single => self.current = Some(index),
+                InputState::Open(_) | InputState::Waiting(..) => {
+                    self.next_frames.push(Reverse((first.unwrap_or(Time::MIN), index)));
                 }
             }
-            self.entries.push(entry);
+            self.inputs.push(entry);
         }
-        if self.heads.is_empty() && self.current.is_none() {
-            let reasons = self.entries.iter().filter_map(|entry| match &entry.facts.outcome {
-                InputOutcome::Refused(why) | InputOutcome::PassedOver(why) => {
-                    Some(format!("{}: {why}", entry.facts.name))
+        if self.next_frames.is_empty() && self.current.is_none() {
+            let reasons = self.inputs.iter().filter_map(|entry| match &entry.facts.outcome {
+                InputOutcome::Refused(reason) | InputOutcome::Skipped(reason) => {
+                    Some(format!("{}: {reason}", entry.facts.name))
                 }
-                InputOutcome::Untouched | InputOutcome::Read => None,
+                InputOutcome::NotReached | InputOutcome::Read => None,
             });
-            return Err(Error::Nothing { reasons: reasons.collect() });
+            return Err(Error::NoCapture { reasons: reasons.collect() });
         }
         Ok(())
     }
 
-    /// Opens an input and recognises its format; the entry's slot and facts say how that went.
-    fn begin(&mut self, origin: Origin, size: Option<u64>, entry: &mut Entry) {
-        let many = self.open_files >= OPEN_LIMIT;
-        let origin = match origin {
-            Origin::Stream(stream) => Ok(block::Origin::Stream(stream)),
-            Origin::File(path) if many => Ok(block::Origin::Path(path)),
-            Origin::File(path) | Origin::Pipe(path) => File::open(path).map(block::Origin::File),
+    /// Opens an input and recognizes its format. The result is the entry's state, or the outcome in its facts.
+    fn open_input(&mut self, origin: InputOrigin, size: Option<u64>, entry: &mut InputEntry) {
+        let has_many_open = self.open_files >= OPEN_LIMIT;
+        let source = match origin {
+            InputOrigin::Stream(stream) => Ok(RawSource::Stream(stream)),
+            InputOrigin::File(path) if has_many_open => Ok(RawSource::Path(path)),
+            InputOrigin::File(path) | InputOrigin::Pipe(path) => File::open(path).map(RawSource::File),
         };
         let facts = std::mem::take(&mut entry.facts);
-        let origin = match origin {
-            Ok(origin) => origin,
+        let source = match source {
+            Ok(source) => source,
             Err(error) => {
                 entry.refuse(InputFacts { outcome: InputOutcome::Refused(error.to_string()), ..facts });
                 return;
             }
         };
-        let tee = self.hasher.as_ref().map(|hasher| hasher.tee(self.tickets));
-        entry.ticket = Some(self.tickets as usize);
-        self.tickets += 1;
-        match Reading::begin(origin, size, tee, Arc::clone(&self.meter.0), self.block_len, facts) {
-            Ok(reading) => {
+        let hash_tee = self.hasher.as_ref().map(|hasher| hasher.tee(self.hashed_inputs));
+        entry.hash_index = Some(self.hashed_inputs as usize);
+        self.hashed_inputs += 1;
+        let (meter, block_len) = (Arc::clone(&self.meter.0), self.block_len);
+        match InputReader::open(InputOptions { source, size, hash_tee, meter, block_len }, facts) {
+            Ok(reader) => {
                 self.open_files += 1;
-                entry.slot = Slot::Open(Box::new(Open { reading, run: Run::default(), handed_on: 0 }));
+                let open = OpenInput { reader, run: FrameRun::default(), delivered: 0 };
+                entry.state = InputState::Open(Box::new(open));
             }
             Err(facts) => {
-                // What was read of it is not all of it, and its hash would say nothing.
-                entry.ticket = None;
+                // Only its first bytes were read, which are not what a hash should cover.
+                entry.hash_index = None;
                 entry.refuse(*facts);
             }
         }
     }
 
-    /// Opens an input that merging has come to.
-    fn reach(&mut self, place: usize, waiting: Slot) {
-        let Slot::Waiting(path, size) = waiting else { return };
-        let Some(slot) = self.entries.get_mut(place) else { return };
-        let empty = Entry {
-            slot: Slot::Done,
+    /// Opens a file whose first frame is next.
+    fn open_waiting(&mut self, index: usize, path: PathBuf, size: Option<u64>) {
+        let Some(entry) = self.inputs.get_mut(index) else { return };
+        let placeholder = InputEntry {
+            state: InputState::Done,
             path: None,
             facts: InputFacts::default(),
-            explicit: slot.explicit,
-            ticket: None,
+            is_explicit: entry.is_explicit,
+            hash_index: None,
         };
-        let mut entry = std::mem::replace(slot, empty);
-        self.begin(Origin::File(path), size, &mut entry);
-        if let Some(slot) = self.entries.get_mut(place) {
-            *slot = entry;
+        let mut entry = std::mem::replace(entry, placeholder);
+        self.open_input(InputOrigin::File(path), size, &mut entry);
+        if let Some(place) = self.inputs.get_mut(index) {
+            *place = entry;
         }
-        self.current = Some(place);
+        self.current = Some(index);
     }
 
     /// Reads the next run of an input, or closes it.
-    fn refill(&mut self, place: usize) {
-        let Some(entry) = self.entries.get_mut(place) else { return };
-        let Slot::Open(open) = &mut entry.slot else { return };
-        open.handed_on = 0;
-        let more = open.reading.next(&mut open.run, self.filter.as_mut(), self.frames_left);
+    fn read_next_run(&mut self, index: usize) {
+        let Some(entry) = self.inputs.get_mut(index) else { return };
+        let InputState::Open(open) = &mut entry.state else { return };
+        open.delivered = 0;
+        let has_frames = open.reader.next(&mut open.run, self.filter.as_mut(), self.frames_left);
         match open.run.frames.first() {
-            Some(first) if more => self.heads.push(Reverse((first.time, place))),
+            Some(first) if has_frames => self.next_frames.push(Reverse((first.time, index))),
             _ => {
-                if let Slot::Open(open) = std::mem::replace(&mut entry.slot, Slot::Done) {
-                    entry.facts = open.reading.facts();
+                if let InputState::Open(open) = std::mem::replace(&mut entry.state, InputState::Done) {
+                    entry.facts = open.reader.finish();
                     self.open_files -= 1;
                 }
             }
         }
     }
 
-    /// Hands on frames of an input up to the next frame of another.
-    fn hand_on(&mut self, place: usize, chunk: &mut Chunk) {
-        let Some(Slot::Open(open)) = self.entries.get_mut(place).map(|entry| &mut entry.slot) else { return };
-        let rest = open.run.frames.get(open.handed_on..).unwrap_or_default();
-        let until = match self.heads.peek() {
+    /// Delivers frames of an input up to the next frame of another.
+    fn deliver(&mut self, index: usize, chunk: &mut Chunk) {
+        let Some(InputState::Open(open)) = self.inputs.get_mut(index).map(|entry| &mut entry.state) else {
+            return;
+        };
+        let rest = open.run.frames.get(open.delivered..).unwrap_or_default();
+        let until = match self.next_frames.peek() {
             None => rest.len(),
             Some(Reverse(next)) => {
-                rest.iter().position(|frame| (frame.time, place) > *next).unwrap_or(rest.len())
+                rest.iter().position(|frame| (frame.time, index) > *next).unwrap_or(rest.len())
             }
         };
         let len = until.min(usize::try_from(self.frames_left).unwrap_or(usize::MAX));
-        chunk.file = FileId(place as u32);
+        chunk.file = FileId(index as u32);
         chunk.bytes = Arc::clone(&open.run.block);
-        if open.handed_on == 0 && len == rest.len() {
+        if open.delivered == 0 && len == rest.len() {
             std::mem::swap(&mut chunk.frames, &mut open.run.frames);
             open.run.frames.clear();
         } else {
             chunk.frames.extend_from_slice(rest.get(..len).unwrap_or_default());
         }
-        open.handed_on += len;
-        open.reading.handed_on(len);
+        open.delivered += len;
+        open.reader.count_delivered(len);
         self.frames_left -= len as u64;
-        match open.run.frames.get(open.handed_on) {
-            Some(frame) => self.heads.push(Reverse((frame.time, place))),
+        match open.run.frames.get(open.delivered) {
+            Some(frame) => self.next_frames.push(Reverse((frame.time, index))),
             None => {
-                open.run.block = Arc::clone(&self.nothing);
-                self.current = Some(place);
+                open.run.block = Arc::clone(&self.empty_block);
+                self.current = Some(index);
             }
         }
     }
 }
 
-impl Entry {
-    /// It holds no frames: an error where the user named it, and listed where a folder did.
+impl InputEntry {
+    /// The input has no frames: an error if the user named it, listed if it was found in a folder.
     fn refuse(&mut self, facts: InputFacts) {
         self.facts = facts;
-        if let (InputOutcome::Refused(why), false) = (&self.facts.outcome, self.explicit) {
-            self.facts.outcome = InputOutcome::PassedOver(why.clone());
+        if let (InputOutcome::Refused(reason), false) = (&self.facts.outcome, self.is_explicit) {
+            self.facts.outcome = InputOutcome::Skipped(reason.clone());
         }
     }
 }
 
-/// Looks at a file's first frame and closes it again.
-fn peek(path: PathBuf, size: Option<u64>, entry: &mut Entry) -> Option<Time> {
+/// Reads a file up to its first frame, closes it, and sets the entry's state.
+fn first_frame_time(path: PathBuf, size: Option<u64>, entry: &mut InputEntry) -> Option<Time> {
     let facts = entry.facts.clone();
-    let origin = match File::open(&path) {
-        Ok(file) => block::Origin::File(file),
+    let source = match File::open(&path) {
+        Ok(file) => RawSource::File(file),
         Err(error) => {
             entry.refuse(InputFacts { outcome: InputOutcome::Refused(error.to_string()), ..facts });
             return None;
         }
     };
-    let reading = Reading::begin(origin, size, None, Arc::default(), SMALL_BLOCK_LEN, facts);
-    match reading {
+    let (meter, block_len) = (Arc::default(), SMALL_BLOCK_LEN);
+    match InputReader::open(InputOptions { source, size, hash_tee: None, meter, block_len }, facts) {
         Err(facts) => {
             entry.refuse(*facts);
             None
         }
-        Ok(mut reading) => {
-            entry.slot = Slot::Waiting(path, size);
-            let mut run = Run::default();
-            reading.next(&mut run, None, 1);
+        Ok(mut reader) => {
+            entry.state = InputState::Waiting(path, size);
+            let mut run = FrameRun::default();
+            reader.next(&mut run, None, 1);
             run.frames.first().map(|frame| frame.time)
         }
     }
@@ -423,15 +429,15 @@ fn peek(path: PathBuf, size: Option<u64>, entry: &mut Entry) -> Option<Time> {
 mod tests {
     use std::fs;
 
-    use super::super::test_support::Craft;
+    use super::super::test_support::CaptureBuilder;
     use super::super::test_support::read_all;
     use super::*;
 
-    /// A folder with pcap files; each frame holds its file's name, and its second is its time.
+    /// A folder with pcap files; each frame has its file's name as bytes, and a time in seconds.
     fn folder(files: &[(&str, &[u32])]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, secs) in files {
-            let mut craft = Craft::pcap(false, 0xa1b2_c3d4, 1);
+            let mut craft = CaptureBuilder::pcap(false, 0xa1b2_c3d4, 1);
             for second in *secs {
                 craft.record(*second, 0, name.as_bytes());
             }
@@ -445,7 +451,7 @@ mod tests {
         InputPlan { inputs, ..InputPlan::default() }
     }
 
-    /// Reads files in any order of naming: `name second` for each frame.
+    /// Reads the files, named in any order: `name second` for each frame.
     fn check(files: &[(&str, &[u32])], expected: &[&str]) {
         let folder = folder(files);
         let mut names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
@@ -466,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_is_read_in_order_of_time() {
+    fn files_are_merged_in_order_of_time() {
         check(&[("b", &[1, 2]), ("a", &[3, 4])], &["b 1", "b 2", "a 3", "a 4"]);
         check(&[("a", &[1, 5]), ("b", &[2, 3, 9]), ("c", &[4])], &["a 1", "b 2", "b 3", "c 4", "a 5", "b 9"]);
         check(&[("b", &[1, 1]), ("a", &[1, 1])], &["a 1", "a 1", "b 1", "b 1"]);
@@ -480,33 +486,34 @@ mod tests {
         fs::write(folder.path().join("README"), "text").unwrap();
         let all = InputPlan { inputs: vec![Input::Path(folder.path().to_owned())], ..InputPlan::default() };
         let (_, facts) = read_all(Capture::open(all).unwrap()).unwrap();
-        let told: Vec<(u32, &str, bool)> = facts
+        let inputs: Vec<(u32, &str, bool)> = facts
             .iter()
             .map(|one| (one.file.0, one.name.rsplit('/').next().unwrap(), one.outcome == InputOutcome::Read))
             .collect();
-        assert_eq!(told, [(0, "early", true), (1, "late", true), (2, "none", true), (3, "README", false)]);
-        assert_eq!(facts[3].outcome, InputOutcome::PassedOver("a text, no capture".to_owned()));
+        assert_eq!(inputs, [(0, "early", true), (1, "late", true), (2, "none", true), (3, "README", false)]);
+        assert_eq!(facts[3].outcome, InputOutcome::Skipped("text file, not a capture".to_owned()));
     }
 
     #[test]
-    fn a_file_that_is_no_capture_does_not_stop_the_others() {
+    fn a_file_that_is_not_a_capture_does_not_stop_the_others() {
         let folder = folder(&[("a", &[1])]);
         fs::write(folder.path().join("text"), "text").unwrap();
         let (seen, facts) = read_all(Capture::open(plan(&folder, &["text", "a"])).unwrap()).unwrap();
         assert_eq!(
             (seen.len(), &facts[1].outcome),
-            (1, &InputOutcome::Refused("a text, no capture".to_owned()))
+            (1, &InputOutcome::Refused("text file, not a capture".to_owned()))
         );
-        let alone = Capture::open(plan(&folder, &["text"])).err().unwrap().to_string();
+        let only_input = Capture::open(plan(&folder, &["text"])).err().unwrap().to_string();
         assert!(
-            alone.starts_with("cannot read capture: ") && alone.ends_with("text: a text, no capture"),
-            "{alone}"
+            only_input.starts_with("cannot read capture: ")
+                && only_input.ends_with("text: text file, not a capture"),
+            "{only_input}"
         );
-        assert!(matches!(Capture::open(plan(&folder, &["a", "missing"])), Err(Error::Missing { .. })));
+        assert!(matches!(Capture::open(plan(&folder, &["a", "missing"])), Err(Error::NotFound { .. })));
     }
 
     #[test]
-    fn more_files_at_a_time_than_may_be_open() {
+    fn more_files_at_a_time_than_stay_open() {
         let names: Vec<String> = (0..300).map(|number| format!("{number:03}")).collect();
         let files: Vec<(&str, &[u32])> = names.iter().map(|name| (name.as_str(), &[1, 3][..])).collect();
         let folder = folder(&files);
@@ -523,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_have_their_place_among_files() {
+    fn streams_are_merged_with_files() {
         let folder = folder(&[("a", &[1, 5]), ("b", &[3, 7])]);
         let stream = fs::File::open(folder.path().join("b")).unwrap();
         let inputs =
@@ -536,14 +543,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_stops_early_and_says_so() {
+    fn the_frame_limit_ends_the_capture() {
         let folder = folder(&[("a", &[1, 2, 3]), ("b", &[4])]);
         let limited = InputPlan { frame_limit: Some(2), ..plan(&folder, &["a", "b"]) };
         let (seen, facts) = read_all(Capture::open(limited).unwrap()).unwrap();
         assert_eq!(seen.len(), 2);
         assert_eq!(
-            (facts[0].handed_on, facts[0].complete, &facts[1].outcome),
-            (2, false, &InputOutcome::Untouched)
+            (facts[0].delivered, facts[0].complete, &facts[1].outcome),
+            (2, false, &InputOutcome::NotReached)
         );
     }
 
@@ -565,7 +572,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_pipe_with_a_name_is_read_once() {
+    fn a_named_pipe_is_read_once() {
         let folder = folder(&[("a", &[1, 2])]);
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -581,28 +588,28 @@ mod tests {
         let (_, facts) = read_all(Capture::open(all).unwrap()).unwrap();
         assert_eq!(
             facts[1].outcome,
-            InputOutcome::PassedOver("not a regular file".to_owned()),
-            "a folder's pipe is not opened"
+            InputOutcome::Skipped("not a regular file".to_owned()),
+            "a pipe in a folder is not opened"
         );
     }
 
     #[cfg(feature = "live")]
     #[test]
-    fn a_filter_leaves_numbers_as_they_are() {
+    fn a_filter_does_not_change_frame_numbers() {
         let folder = tempfile::tempdir().unwrap();
-        let mut craft = Craft::pcap(false, 0xa1b2_c3d4, 1);
+        let mut craft = CaptureBuilder::pcap(false, 0xa1b2_c3d4, 1);
         craft.record(1, 0, &[0; 20]).record(2, 0, &[0; 60]).record(3, 0, &[0; 10]).record(4, 0, &[0; 70]);
         fs::write(folder.path().join("a"), &craft.bytes).unwrap();
         let filtered = InputPlan { filter: Some("greater 50".to_owned()), ..plan(&folder, &["a"]) };
         let (seen, facts) = read_all(Capture::open(filtered).unwrap()).unwrap();
         assert_eq!(seen.iter().map(|one| one.0).collect::<Vec<_>>(), [2, 4]);
-        assert_eq!((facts[0].frames, facts[0].filtered, facts[0].handed_on), (4, 2, 2));
+        assert_eq!((facts[0].frames, facts[0].filtered, facts[0].delivered), (4, 2, 2));
         let broken = InputPlan { filter: Some("tcp and and".to_owned()), ..plan(&folder, &["a"]) };
         assert!(matches!(Capture::open(broken), Err(Error::Filter(_))));
     }
 
     #[test]
-    fn a_capture_may_move_to_another_thread() {
+    fn a_capture_may_be_moved_to_another_thread() {
         const fn check<T: Send>() {}
         check::<Capture>();
         check::<Chunk>();
@@ -614,9 +621,9 @@ mod tests {
             kind in 0..6_usize,
             edits in proptest::collection::vec((0..4000_usize, 0..=255_u8, 0..40_usize), 0..8),
             noise in proptest::collection::vec(0..=255_u8, 0..600),
-            drop_len in 1..5000_usize,
+            piece_len in 1..5000_usize,
         ) {
-            let mut craft = if kind % 2 == 0 { Craft::pcap(kind == 2, 0xa1b2_c3d4, 1) } else { Craft::pcapng(kind == 3) };
+            let mut craft = if kind % 2 == 0 { CaptureBuilder::pcap(kind == 2, 0xa1b2_c3d4, 1) } else { CaptureBuilder::pcapng(kind == 3) };
             if kind % 2 == 1 {
                 craft.interface(1, |_| {});
             }
@@ -637,10 +644,10 @@ mod tests {
             if kind >= 4 {
                 bytes.drain(..bytes.len() - noise.len());
             }
-            // The account is checked where captures are read.
+            // `read` checks that every byte is accounted for.
             let whole = super::super::test_support::read(&bytes);
-            let dripped = super::super::test_support::read_dripping(&bytes, drop_len);
-            proptest::prop_assert_eq!(whole.ok().map(|(seen, _)| seen), dripped.ok().map(|(seen, _)| seen));
+            let in_pieces = super::super::test_support::read_in_pieces(&bytes, piece_len);
+            proptest::prop_assert_eq!(whole.ok().map(|(seen, _)| seen), in_pieces.ok().map(|(seen, _)| seen));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Turns files and interfaces into frames.
+//! Reads frames from files and interfaces.
 //!
-//! In:  paths, standard input, (live) interfaces.
-//! Out: [`Chunk`]s of frames in time order, what each input was ([`InputFacts`]), and its damage.
+//! In:  paths, standard input; with the feature `live`, interfaces.
+//! Out: [`Chunk`]s of frames in order of time; the facts and the damage of each input ([`InputFacts`]).
 //! Not: what is inside a frame.
 
 mod block;
@@ -10,26 +10,23 @@ mod compress;
 mod erf;
 mod etl;
 mod facts;
-mod file;
 mod filter;
 mod format;
+mod frame_reader;
 mod hash;
 mod input;
-mod interface;
-mod interface_stats;
+mod input_reader;
+mod interface_clock;
 mod link;
 #[cfg(feature = "live")]
 mod live;
 mod merge;
 mod pcap;
 mod pcapng;
-#[cfg(all(feature = "live", target_os = "linux"))]
-mod rebind;
-#[cfg(feature = "live")]
-mod save;
 mod snoop;
 #[cfg(test)]
 mod test_support;
+mod trailing_stats;
 
 pub use chunk::Chunk;
 pub use chunk::Frame;
@@ -42,13 +39,15 @@ pub use facts::InputFacts;
 pub use facts::InputOutcome;
 pub use facts::Interface;
 pub use filter::FilterError;
-pub use hash::Hash;
+pub use hash::InputHash;
 pub use input::Input;
 pub use link::link_type_name;
 #[cfg(feature = "live")]
 pub use live::CaptureStats;
 #[cfg(feature = "live")]
 pub use live::Devices;
+#[cfg(feature = "live")]
+pub use live::FrameSaver;
 #[cfg(feature = "live")]
 pub use live::InterfaceInfo;
 #[cfg(feature = "live")]
@@ -60,54 +59,51 @@ pub use live::LiveCapturePlan;
 #[cfg(feature = "live")]
 pub use live::LiveError;
 #[cfg(feature = "live")]
+pub use live::SavePlan;
+#[cfg(feature = "live")]
 pub use live::interfaces;
 pub use merge::Capture;
 pub use merge::InputPlan;
 pub use merge::ReadMeter;
-#[cfg(feature = "live")]
-pub use save::FrameSaver;
-#[cfg(feature = "live")]
-pub use save::SavePlan;
 
 use crate::base::WireText;
 
-/// Why no capture can be read at all.
+/// Why no capture can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The user named something that is not there.
+    /// The user named a file or folder that cannot be found.
     #[error("cannot read capture: {name}: {source}")]
-    Missing {
-        /// What was named.
+    NotFound {
+        /// The path.
         name: WireText,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The user named a folder with nothing in it.
+    /// The user named an empty folder.
     #[error("cannot read capture: {name}: folder is empty")]
-    Empty {
+    EmptyFolder {
         /// The folder.
         name: WireText,
     },
     /// None of the inputs is a capture.
-    #[error("cannot read capture: {}", few(.reasons))]
-    Nothing {
-        /// Each input with what is wrong with it.
+    #[error("cannot read capture: {}", first_three(.reasons))]
+    NoCapture {
+        /// Each input, and why it is not a capture.
         reasons: Vec<String>,
     },
     /// The filter cannot be used.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// No thread for the hashes.
+    /// The hashers cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }
 
-/// The first few of many reasons.
-fn few(reasons: &[String]) -> String {
+fn first_three(reasons: &[String]) -> String {
     let shown = reasons.get(..3).unwrap_or(reasons).join("; ");
     match reasons.len() {
-        0 => "nothing was named".to_owned(),
+        0 => "no input was named".to_owned(),
         1..=3 => shown,
-        more => format!("{shown}; and {} more", more - 3),
+        count => format!("{shown}; and {} more", count - 3),
     }
 }

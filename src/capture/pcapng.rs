@@ -1,183 +1,210 @@
 //! Reads pcapng files.
 //!
 //! In:  bytes of the capture.
-//! Out: frames, interfaces, what sections say of themselves, and the damage between blocks.
-//! Not: name resolution blocks, secrets and other blocks that hold no frames; they are counted and passed over.
+//! Out: frames, interfaces, metadata of sections and interfaces, and the damage between blocks.
+//! Not: name resolution, decryption secrets and other blocks without frames; they are counted and skipped.
 
 use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
-use super::facts::tell;
-use super::format::Cut;
-use super::format::Format;
-use super::format::Lost;
-use super::format::Out;
-use super::format::RECORD_LIMIT;
-use super::format::Reader;
-use super::format::Step;
-use super::format::View;
-use super::format::cut_short;
-use super::format::four;
-use super::format::word;
-use super::interface::InterfaceClock;
-use super::interface::Scale;
+use super::frame_reader::CaptureFormat;
+use super::frame_reader::DamageStart;
+use super::frame_reader::FrameOut;
+use super::frame_reader::FrameReader;
+use super::frame_reader::InputBytes;
+use super::frame_reader::OpenReader;
+use super::frame_reader::RECORD_LIMIT;
+use super::frame_reader::ReadStep;
+use super::frame_reader::four_at;
+use super::frame_reader::record_truncation;
+use super::frame_reader::u32_from;
+use super::interface_clock::InterfaceClock;
+use super::interface_clock::TimeUnit;
+use crate::base::WireText;
 
-pub(super) const FORMAT: Format = Format { wanted: 12, probe };
+pub(super) const FORMAT: CaptureFormat = CaptureFormat { probe_len: 12, probe };
 
 // draft-ietf-opsawg-pcapng §4, §11.1: block types.
-const SECTION: u32 = 0x0a0d_0d0a;
-const INTERFACE: u32 = 1;
+pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+const INTERFACE_DESCRIPTION: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
-const NAMES: u32 = 4;
-const STATISTICS: u32 = 5;
+pub(super) const NAME_RESOLUTION: u32 = 4;
+pub(super) const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
-const JOURNAL: u32 = 9;
-const SECRETS: u32 = 10;
-const CUSTOM: [u32; 2] = [0x0bad, 0x4000_0bad];
+const SYSTEMD_JOURNAL: u32 = 9;
+pub(super) const DECRYPTION_SECRETS: u32 = 10;
+pub(super) const CUSTOM: [u32; 2] = [0x0bad, 0x4000_0bad];
 
-/// Wireshark numbers these as if they were frames: custom blocks, journal entries, Sysdig events.
-const NUMBERED: [u32; 6] = [0x0bad, 0x4000_0bad, JOURNAL, 0x204, 0x216, 0x221];
+/// Wireshark gives these a frame number: custom blocks, journal entries, Sysdig events.
+const NUMBERED: [u32; 6] = [0x0bad, 0x4000_0bad, SYSTEMD_JOURNAL, 0x204, 0x216, 0x221];
 
 /// draft-ietf-opsawg-pcapng §4.1: the byte-order magic.
-const ORDER: u32 = 0x1a2b_3c4d;
-/// Frames name interfaces by 16 bits in [`FrameHeader`]; a file with more of them is refused the rest.
+pub(super) const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
+/// [`FrameHeader`] has 16 bits for the interface. Blocks of further interfaces are damage.
 const INTERFACE_LIMIT: usize = 1 << 16;
-/// A block that the file's end cuts, and that is longer than this, is damage to its length and not a cut.
-const SOUND_LEN: usize = 1 << 20;
-/// After damage, the next block is looked for in so many bytes, and may be so long.
+/// A last block that is longer than this and incomplete has a damaged length; a shorter one was truncated.
+const USUAL_LEN: usize = 1 << 20;
+/// Bytes after damage that are searched for the next block.
 const SEARCH_LIMIT: u64 = 64 << 20;
+/// The longest block that ends a search.
 const SEARCH_LEN: usize = 1 << 20;
+/// Bytes of metadata kept of one capture, so that hostile files cannot fill the memory.
+const METADATA_LIMIT: usize = 1 << 20;
+/// What a text costs besides its bytes.
+const METADATA_TEXT_COST: usize = 64;
 
 struct Pcapng {
-    big: bool,
-    ports: Vec<InterfaceClock>,
+    big_endian: bool,
+    /// Of this section.
+    interfaces: Vec<InterfaceClock>,
     /// Interfaces of the sections before this one.
-    first_port: usize,
-    lost: Option<Lost>,
-    hopeless: bool,
+    first_interface: usize,
+    /// Bytes of metadata that may still be kept.
+    metadata_left: usize,
+    damage: Option<DamageStart>,
+    /// No block was found within the search limit: the rest is skipped.
+    gave_up: bool,
 }
 
-fn probe(head: &[u8], _whole: bool) -> Option<Reader> {
-    let order = four(head, 8)?;
-    let known = u32::from_le_bytes(order) == ORDER || u32::from_be_bytes(order) == ORDER;
-    let pcapng = Pcapng { big: false, ports: Vec::new(), first_port: 0, lost: None, hopeless: false };
-    (four(head, 0)? == SECTION.to_be_bytes() && known).then(|| (Box::new(pcapng) as Box<dyn Cut>, "pcapng"))
+fn probe(head: &[u8], _whole: bool) -> Option<OpenReader> {
+    let order = four_at(head, 8)?;
+    let has_magic = [u32::from_le_bytes(order), u32::from_be_bytes(order)].contains(&BYTE_ORDER_MAGIC);
+    let pcapng = Pcapng {
+        big_endian: false,
+        interfaces: Vec::new(),
+        first_interface: 0,
+        metadata_left: METADATA_LIMIT,
+        damage: None,
+        gave_up: false,
+    };
+    (four_at(head, 0)? == SECTION_HEADER.to_be_bytes() && has_magic)
+        .then(|| (Box::new(pcapng) as Box<dyn FrameReader>, "pcapng"))
 }
 
 /// Why a run of blocks ended.
-enum Pause {
-    Room,
+enum RunEnd {
+    /// The frame limit was reached.
+    FrameLimit,
+    /// So many bytes are needed.
     Need(usize),
-    Unsound(&'static str),
+    /// Damage starts here.
+    Invalid(&'static str),
     /// A section header: the byte order may change.
-    Section,
+    SectionHeader,
 }
 
-/// Where a block's frame lies, as its header says.
-struct Packet {
+/// The header of a packet block.
+struct PacketHeader {
     interface: usize,
-    stamp: Option<u64>,
+    timestamp: Option<u64>,
     captured_len: usize,
     wire_len: u32,
-    /// From the block's first byte.
-    body: usize,
+    /// Offset of the frame in the block.
+    offset: usize,
 }
 
-impl Cut for Pcapng {
-    fn cut(&mut self, view: View<'_>, out: &mut Out<'_>) -> Step {
+impl FrameReader for Pcapng {
+    fn read_frames(&mut self, input: InputBytes<'_>, out: &mut FrameOut<'_>) -> ReadStep {
         let mut used = 0;
         loop {
-            if self.lost.is_some()
-                && let Some(need) = self.search(view, &mut used, out)
+            if self.damage.is_some()
+                && let Some(need) = self.resync(input, &mut used, out)
             {
-                return Step { used, need };
+                return ReadStep { used, need };
             }
-            let pause = if self.big {
-                self.blocks::<true>(view, &mut used, out)
+            let end = if self.big_endian {
+                self.read_blocks::<true>(input, &mut used, out)
             } else {
-                self.blocks::<false>(view, &mut used, out)
+                self.read_blocks::<false>(input, &mut used, out)
             };
-            let left = view.bytes.len() - used;
-            match pause {
-                Pause::Section => {
-                    if let Some(order) = view.bytes.get(used..).and_then(|rest| four(rest, 8)) {
-                        self.big = u32::from_be_bytes(order) == ORDER;
+            let left = input.bytes.len() - used;
+            match end {
+                RunEnd::SectionHeader => {
+                    if let Some(order) = input.bytes.get(used..).and_then(|rest| four_at(rest, 8)) {
+                        self.big_endian = u32::from_be_bytes(order) == BYTE_ORDER_MAGIC;
                     }
-                    let need = if self.big {
-                        self.section::<true>(view, &mut used, out)
+                    let need = if self.big_endian {
+                        self.read_section_header::<true>(input, &mut used, out)
                     } else {
-                        self.section::<false>(view, &mut used, out)
+                        self.read_section_header::<false>(input, &mut used, out)
                     };
                     match need {
                         Ok(()) => {}
-                        Err(Pause::Need(need)) if !view.last => return Step { used, need },
-                        Err(Pause::Need(need)) if need <= SOUND_LEN || left <= 12 => {
-                            cut_short(view, used, out);
-                            return Step { used: view.bytes.len(), need: 0 };
+                        Err(RunEnd::Need(need)) if !input.at_end => return ReadStep { used, need },
+                        Err(RunEnd::Need(need)) if need <= USUAL_LEN || left <= 12 => {
+                            record_truncation(input, used, out);
+                            return ReadStep { used: input.bytes.len(), need: 0 };
                         }
-                        Err(Pause::Unsound(why)) => self.lose(why, view, used, out),
-                        Err(_) => self.lose("unsound section header", view, used, out),
+                        Err(RunEnd::Invalid(reason)) => self.start_damage(reason, input, used, out),
+                        Err(_) => self.start_damage("invalid section header", input, used, out),
                     }
                 }
-                Pause::Room => return Step { used, need: 0 },
-                Pause::Need(need) if !view.last => return Step { used, need },
-                Pause::Need(need) if need <= SOUND_LEN || left <= 12 => {
-                    cut_short(view, used, out);
-                    return Step { used: view.bytes.len(), need: 0 };
+                RunEnd::FrameLimit => return ReadStep { used, need: 0 },
+                RunEnd::Need(need) if !input.at_end => return ReadStep { used, need },
+                RunEnd::Need(need) if need <= USUAL_LEN || left <= 12 => {
+                    record_truncation(input, used, out);
+                    return ReadStep { used: input.bytes.len(), need: 0 };
                 }
-                Pause::Need(_) => self.lose("block longer than the file", view, used, out),
-                Pause::Unsound(why) => self.lose(why, view, used, out),
+                RunEnd::Need(_) => self.start_damage("block longer than the file", input, used, out),
+                RunEnd::Invalid(reason) => self.start_damage(reason, input, used, out),
             }
         }
     }
 }
 
 impl Pcapng {
-    fn lose(&mut self, why: &'static str, view: View<'_>, used: usize, out: &Out<'_>) {
-        self.lost = Some(Lost { at: view.position + used as u64, after_frame: out.frames_before(), why });
+    fn start_damage(&mut self, reason: &'static str, input: InputBytes<'_>, used: usize, out: &FrameOut<'_>) {
+        let position = input.position + used as u64;
+        self.damage = Some(DamageStart { position, after_frame: out.last_number(), reason });
     }
 
-    /// The hot loop: cuts blocks until something is missing or odd.
+    /// The hot loop: reads blocks until bytes are missing or a block is invalid.
     #[inline(always)]
-    fn blocks<const BIG: bool>(&mut self, view: View<'_>, used: &mut usize, out: &mut Out<'_>) -> Pause {
+    fn read_blocks<const BIG: bool>(
+        &mut self,
+        input: InputBytes<'_>,
+        used: &mut usize,
+        out: &mut FrameOut<'_>,
+    ) -> RunEnd {
         loop {
-            if out.frames.len() >= out.room {
-                return Pause::Room;
+            if out.frames.len() >= out.limit {
+                return RunEnd::FrameLimit;
             }
-            let rest = view.bytes.get(*used..).unwrap_or_default();
-            let Some(head) = rest.first_chunk::<8>() else { return Pause::Need(12) };
+            let rest = input.bytes.get(*used..).unwrap_or_default();
+            let Some(head) = rest.first_chunk::<8>() else { return RunEnd::Need(12) };
             let [k0, k1, k2, k3, l0, l1, l2, l3] = *head;
-            let kind = word::<BIG>([k0, k1, k2, k3]);
-            let len = word::<BIG>([l0, l1, l2, l3]) as usize;
-            if kind == SECTION {
-                return Pause::Section;
+            let kind = u32_from::<BIG>([k0, k1, k2, k3]);
+            let len = u32_from::<BIG>([l0, l1, l2, l3]) as usize;
+            if kind == SECTION_HEADER {
+                return RunEnd::SectionHeader;
             }
             if len < 12 || !len.is_multiple_of(4) || len > RECORD_LIMIT {
-                return Pause::Unsound("unsound block length");
+                return RunEnd::Invalid("invalid block length");
             }
-            let Some(block) = rest.get(..len) else { return Pause::Need(len) };
-            let trailer = block.last_chunk::<4>().copied().map_or(0, word::<BIG>);
+            let Some(block) = rest.get(..len) else { return RunEnd::Need(len) };
+            let trailer = block.last_chunk::<4>().copied().map_or(0, u32_from::<BIG>);
             if trailer as usize != len {
                 let end = *used + len;
-                // Its own header may be right and its trailer wrong: the next header decides.
-                match self.looks_like_block(view.bytes, end, view.last) {
-                    None => return Pause::Need(len + 12),
-                    Some(false) => return Pause::Unsound("block whose two lengths differ"),
+                // The header may be right and the trailing length wrong: the next header decides.
+                match self.is_block_at(input.bytes, end, input.at_end) {
+                    None => return RunEnd::Need(len + 12),
+                    Some(false) => return RunEnd::Invalid("block with two different lengths"),
                     Some(true) => {
-                        let what = "block with a wrong trailing length".to_owned();
-                        out.facts.damaged(out.frames_before(), view.position + *used as u64, 0, what);
+                        let message = "block with a wrong trailing length".to_owned();
+                        let position = input.position + *used as u64;
+                        out.facts.record_damage(out.last_number(), position, 0, message);
                     }
                 }
             }
             match kind {
-                ENHANCED_PACKET => self.enhanced::<BIG>(view, *used, block, out),
-                OBSOLETE_PACKET => self.obsolete::<BIG>(view, *used, block, out),
-                SIMPLE_PACKET => self.simple::<BIG>(view, *used, block, out),
-                INTERFACE => self.interface::<BIG>(view, *used, block, out),
-                STATISTICS => self.statistics::<BIG>(block, out),
+                ENHANCED_PACKET => self.read_enhanced_packet::<BIG>(input, *used, block, out),
+                OBSOLETE_PACKET => self.read_obsolete_packet::<BIG>(input, *used, block, out),
+                SIMPLE_PACKET => self.read_simple_packet::<BIG>(input, *used, block, out),
+                INTERFACE_DESCRIPTION => self.read_interface::<BIG>(input, *used, block, out),
+                INTERFACE_STATISTICS => self.read_statistics::<BIG>(block, out),
                 _ => {
-                    out.facts.passed_over += 1;
+                    out.facts.skipped_blocks += 1;
                     out.facts.overhead_bytes += len as u64;
                     out.facts.numbered_blocks += u64::from(NUMBERED.contains(&kind));
                 }
@@ -188,98 +215,119 @@ impl Pcapng {
 
     // draft-ietf-opsawg-pcapng §4.3: Enhanced Packet Block.
     #[inline(always)]
-    fn enhanced<const BIG: bool>(&mut self, view: View<'_>, used: usize, block: &[u8], out: &mut Out<'_>) {
+    fn read_enhanced_packet<const BIG: bool>(
+        &mut self,
+        input: InputBytes<'_>,
+        used: usize,
+        block: &[u8],
+        out: &mut FrameOut<'_>,
+    ) {
         let Some(head) = block.first_chunk::<28>().filter(|_| block.len() >= 32) else {
-            return self.skip("packet block too short", view, used, block, out);
+            return self.skip_block("packet block too short", input, used, block, out);
         };
         let [_, _, _, _, _, _, _, _, i0, i1, i2, i3, rest @ ..] = *head;
         let [h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, w0, w1, w2, w3] = rest;
-        let high = word::<BIG>([h0, h1, h2, h3]);
-        let low = word::<BIG>([l0, l1, l2, l3]);
-        let packet = Packet {
-            interface: word::<BIG>([i0, i1, i2, i3]) as usize,
-            stamp: Some(u64::from(high) << 32 | u64::from(low)),
-            captured_len: word::<BIG>([c0, c1, c2, c3]) as usize,
-            wire_len: word::<BIG>([w0, w1, w2, w3]),
-            body: 28,
+        let high = u32_from::<BIG>([h0, h1, h2, h3]);
+        let low = u32_from::<BIG>([l0, l1, l2, l3]);
+        let packet = PacketHeader {
+            interface: u32_from::<BIG>([i0, i1, i2, i3]) as usize,
+            timestamp: Some(u64::from(high) << 32 | u64::from(low)),
+            captured_len: u32_from::<BIG>([c0, c1, c2, c3]) as usize,
+            wire_len: u32_from::<BIG>([w0, w1, w2, w3]),
+            offset: 28,
         };
-        self.packet::<BIG>(packet, view, used, block, out);
+        self.add_frame::<BIG>(packet, input, used, block, out);
     }
 
     // draft-ietf-opsawg-pcapng appendix A: Packet Block (obsolete).
-    fn obsolete<const BIG: bool>(&mut self, view: View<'_>, used: usize, block: &[u8], out: &mut Out<'_>) {
+    fn read_obsolete_packet<const BIG: bool>(
+        &mut self,
+        input: InputBytes<'_>,
+        used: usize,
+        block: &[u8],
+        out: &mut FrameOut<'_>,
+    ) {
         let Some(head) = block.first_chunk::<28>().filter(|_| block.len() >= 32) else {
-            return self.skip("packet block too short", view, used, block, out);
+            return self.skip_block("packet block too short", input, used, block, out);
         };
         let [_, _, _, _, _, _, _, _, i0, i1, d0, d1, _rest @ ..] = *head;
         let half = |bytes| if BIG { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
-        let field = |at| four(block, at).map(word::<BIG>).unwrap_or_default();
-        // 0xffff: the number of drops is not known.
+        let field = |at| four_at(block, at).map(u32_from::<BIG>).unwrap_or_default();
+        // 0xffff: the number of drops is unknown.
         let drops = half([d0, d1]);
         if drops != u16::MAX {
-            out.facts.lost += u64::from(drops);
+            out.facts.reported_drops += u64::from(drops);
         }
-        let packet = Packet {
+        let packet = PacketHeader {
             interface: usize::from(half([i0, i1])),
-            stamp: Some(u64::from(field(12)) << 32 | u64::from(field(16))),
+            timestamp: Some(u64::from(field(12)) << 32 | u64::from(field(16))),
             captured_len: field(20) as usize,
             wire_len: field(24),
-            body: 28,
+            offset: 28,
         };
-        self.packet::<BIG>(packet, view, used, block, out);
+        self.add_frame::<BIG>(packet, input, used, block, out);
     }
 
-    // draft-ietf-opsawg-pcapng §4.4: Simple Packet Block: interface 0, cut to its snap length, no time.
-    fn simple<const BIG: bool>(&mut self, view: View<'_>, used: usize, block: &[u8], out: &mut Out<'_>) {
-        let (Some(wire_len), Some(room)) = (four(block, 8).map(word::<BIG>), block.len().checked_sub(16))
+    // draft-ietf-opsawg-pcapng §4.4: Simple Packet Block: interface 0, limited by its snap length, without a time.
+    fn read_simple_packet<const BIG: bool>(
+        &mut self,
+        input: InputBytes<'_>,
+        used: usize,
+        block: &[u8],
+        out: &mut FrameOut<'_>,
+    ) {
+        let (Some(wire_len), Some(space)) =
+            (four_at(block, 8).map(u32_from::<BIG>), block.len().checked_sub(16))
         else {
-            return self.skip("packet block too short", view, used, block, out);
+            return self.skip_block("packet block too short", input, used, block, out);
         };
-        let snap_len = self.ports.first().map_or(0, |port| port.snap_len);
+        let snap_len = self.interfaces.first().map_or(0, |interface| interface.snap_len);
         let limit = if snap_len == 0 { u32::MAX } else { snap_len };
-        let captured_len = (wire_len.min(limit) as usize).min(room);
-        let packet = Packet { interface: 0, stamp: None, captured_len, wire_len, body: 12 };
-        self.packet::<BIG>(packet, view, used, block, out);
+        let captured_len = (wire_len.min(limit) as usize).min(space);
+        let packet = PacketHeader { interface: 0, timestamp: None, captured_len, wire_len, offset: 12 };
+        self.add_frame::<BIG>(packet, input, used, block, out);
     }
 
     #[inline(always)]
-    fn packet<const BIG: bool>(
+    fn add_frame<const BIG: bool>(
         &mut self,
-        packet: Packet,
-        view: View<'_>,
+        packet: PacketHeader,
+        input: InputBytes<'_>,
         used: usize,
         block: &[u8],
-        out: &mut Out<'_>,
+        out: &mut FrameOut<'_>,
     ) {
-        let Some(port) = self.ports.get(packet.interface) else {
-            return self.skip("packet of an interface that is not described", view, used, block, out);
+        let Some(interface) = self.interfaces.get(packet.interface) else {
+            return self.skip_block("packet of an undescribed interface", input, used, block, out);
         };
-        let room = block.len() - packet.body - 4;
-        if packet.captured_len > room {
-            return self.skip("packet longer than its block", view, used, block, out);
+        let space = block.len() - packet.offset - 4;
+        if packet.captured_len > space {
+            return self.skip_block("packet longer than its block", input, used, block, out);
         }
-        let mut checksum_len = port.checksum_len;
-        if room - packet.captured_len >= 4 && packet.body == 28 {
+        let mut checksum_len = interface.checksum_len;
+        if space - packet.captured_len >= 4 && packet.offset == 28 {
             let padded = packet.captured_len.next_multiple_of(4);
-            let options = block.get(packet.body + padded..block.len() - 4).unwrap_or_default();
-            options_of::<BIG>(options, |code, value| match (code, value) {
+            let options = block.get(packet.offset + padded..block.len() - 4).unwrap_or_default();
+            for_each_option::<BIG>(options, |code, value| match (code, value) {
                 // §4.3: epb_flags bits 5-8 are the checksum's length in bytes; epb_dropcount.
                 (2, &[a, b, c, d]) => {
-                    let len = word::<BIG>([a, b, c, d]) >> 5 & 15;
+                    let len = u32_from::<BIG>([a, b, c, d]) >> 5 & 15;
                     checksum_len = if len > 0 { len } else { checksum_len };
                 }
-                (4, value) => out.facts.lost = out.facts.lost.saturating_add(long::<BIG>(value)),
+                (4, value) => {
+                    out.facts.reported_drops = out.facts.reported_drops.saturating_add(u64_from::<BIG>(value))
+                }
                 _ => {}
             });
         }
-        let time = match packet.stamp.map(|stamp| port.time(stamp)) {
+        let time = match packet.timestamp.map(|stamp| interface.time(stamp)) {
             Some(Ok(time)) => time,
             Some(Err(clamped)) => {
-                out.facts.clamped += 1;
+                out.facts.clamped_times += 1;
                 clamped
             }
             None => {
-                out.facts.untimed += 1;
+                out.facts.frames_without_time += 1;
                 out.frames.last().map(|frame| frame.time).or(out.facts.last).unwrap_or_default()
             }
         };
@@ -290,165 +338,209 @@ impl Pcapng {
             (packet.captured_len as u32).min(wire_len)
         };
         out.facts.overhead_bytes += (block.len() - captured_len as usize) as u64;
-        let number = out.frames_before() + 1;
+        let number = out.last_number() + 1;
         out.frames.push(FrameHeader {
             time,
             number,
-            offset: (view.base + used + packet.body) as u32,
+            offset: (input.block_offset + used + packet.offset) as u32,
             captured_len,
             wire_len,
-            link: port.link,
-            interface: (self.first_port + packet.interface).min(INTERFACE_LIMIT - 1) as u16,
+            link: interface.link,
+            interface: (self.first_interface + packet.interface).min(INTERFACE_LIMIT - 1) as u16,
         });
     }
 
     #[cold]
-    fn skip(&self, what: &str, view: View<'_>, used: usize, block: &[u8], out: &mut Out<'_>) {
-        let after = out.frames_before();
-        let what = format!("{what} after frame {after}");
-        out.facts.damaged(after, view.position + used as u64, block.len() as u64, what);
+    fn skip_block(
+        &self,
+        reason: &str,
+        input: InputBytes<'_>,
+        used: usize,
+        block: &[u8],
+        out: &mut FrameOut<'_>,
+    ) {
+        let after_frame = out.last_number();
+        let message = format!("{reason} after frame {after_frame}");
+        out.facts.record_damage(after_frame, input.position + used as u64, block.len() as u64, message);
     }
 
     // draft-ietf-opsawg-pcapng §4.1: Section Header Block.
-    fn section<const BIG: bool>(
+    fn read_section_header<const BIG: bool>(
         &mut self,
-        view: View<'_>,
+        input: InputBytes<'_>,
         used: &mut usize,
-        out: &mut Out<'_>,
-    ) -> Result<(), Pause> {
-        let rest = view.bytes.get(*used..).unwrap_or_default();
-        let (Some(len), Some(order)) = (four(rest, 4).map(word::<BIG>), four(rest, 8).map(word::<BIG>))
+        out: &mut FrameOut<'_>,
+    ) -> Result<(), RunEnd> {
+        let rest = input.bytes.get(*used..).unwrap_or_default();
+        let (Some(len), Some(order)) =
+            (four_at(rest, 4).map(u32_from::<BIG>), four_at(rest, 8).map(u32_from::<BIG>))
         else {
-            return Err(Pause::Need(12));
+            return Err(RunEnd::Need(12));
         };
         let len = len as usize;
-        if order != ORDER || len < 28 || !len.is_multiple_of(4) || len > RECORD_LIMIT {
-            return Err(Pause::Unsound("unsound section header"));
+        if order != BYTE_ORDER_MAGIC || len < 28 || !len.is_multiple_of(4) || len > RECORD_LIMIT {
+            return Err(RunEnd::Invalid("invalid section header"));
         }
-        let Some(block) = rest.get(..len) else { return Err(Pause::Need(len)) };
-        if block.last_chunk::<4>().copied().map_or(0, word::<BIG>) as usize != len {
-            return Err(Pause::Unsound("unsound section header"));
+        let Some(block) = rest.get(..len) else { return Err(RunEnd::Need(len)) };
+        if block.last_chunk::<4>().copied().map_or(0, u32_from::<BIG>) as usize != len {
+            return Err(RunEnd::Invalid("invalid section header"));
         }
         let major = block.get(12..14).and_then(|bytes| bytes.first_chunk::<2>()).copied().unwrap_or_default();
         let major = if BIG { u16::from_be_bytes(major) } else { u16::from_le_bytes(major) };
         if major != 1 {
-            return Err(Pause::Unsound("section of an unknown version"));
+            return Err(RunEnd::Invalid("section of an unknown version"));
         }
-        self.first_port += self.ports.len();
-        self.ports.clear();
-        let about = &mut out.facts.about;
-        options_of::<BIG>(block.get(24..len - 4).unwrap_or_default(), |code, value| match code {
-            1 => tell(about, "comment", value),
-            2 => tell(about, "hardware", value),
-            3 => tell(about, "system", value),
-            4 => tell(about, "application", value),
-            _ => {}
+        self.first_interface += self.interfaces.len();
+        self.interfaces.clear();
+        let (metadata, left) = (&mut out.facts.metadata, &mut self.metadata_left);
+        for_each_option::<BIG>(block.get(24..len - 4).unwrap_or_default(), |code, value| {
+            let key = match code {
+                1 => "comment",
+                2 => "hardware",
+                3 => "system",
+                4 => "application",
+                _ => return,
+            };
+            metadata.extend(metadata_text(left, value).map(|text| (key, text)));
         });
+        self.note_metadata_limit(out);
         out.facts.overhead_bytes += len as u64;
         *used += len;
         Ok(())
     }
 
     // draft-ietf-opsawg-pcapng §4.2: Interface Description Block.
-    fn interface<const BIG: bool>(&mut self, view: View<'_>, used: usize, block: &[u8], out: &mut Out<'_>) {
-        let (Some(kind), Some(snap_len)) = (block.get(8..10), four(block, 12).map(word::<BIG>)) else {
-            return self.skip("interface block too short", view, used, block, out);
+    fn read_interface<const BIG: bool>(
+        &mut self,
+        input: InputBytes<'_>,
+        used: usize,
+        block: &[u8],
+        out: &mut FrameOut<'_>,
+    ) {
+        let (Some(link), Some(snap_len)) = (block.get(8..10), four_at(block, 12).map(u32_from::<BIG>)) else {
+            return self.skip_block("interface block too short", input, used, block, out);
         };
-        if block.len() < 20 || self.first_port + self.ports.len() >= INTERFACE_LIMIT {
-            return self.skip("interface block too short, or one too many", view, used, block, out);
+        if block.len() < 20 || self.first_interface + self.interfaces.len() >= INTERFACE_LIMIT {
+            return self.skip_block(
+                "interface block too short, or too many interfaces",
+                input,
+                used,
+                block,
+                out,
+            );
         }
-        let kind = kind.first_chunk::<2>().copied().unwrap_or_default();
-        let link = LinkType(if BIG { u16::from_be_bytes(kind) } else { u16::from_le_bytes(kind) });
-        let mut port =
-            InterfaceClock { link, snap_len, scale: Scale::Times(1000), offset_secs: 0, checksum_len: 0 };
+        let link = link.first_chunk::<2>().copied().unwrap_or_default();
+        let link = LinkType(if BIG { u16::from_be_bytes(link) } else { u16::from_le_bytes(link) });
+        let mut clock =
+            InterfaceClock { link, snap_len, unit: TimeUnit::Nanos(1000), offset_secs: 0, checksum_len: 0 };
         let mut interface = Interface::new(link, snap_len, "10^-6");
-        options_of::<BIG>(block.get(16..block.len() - 4).unwrap_or_default(), |code, value| {
-            match (code, value) {
-                (1, text) => tell(&mut interface.about, "comment", text),
-                (2, text) => interface.name = Some(crate::base::WireText::new(text, 256)),
-                (3, text) => tell(&mut interface.about, "description", text),
+        let left = &mut self.metadata_left;
+        for_each_option::<BIG>(block.get(16..block.len() - 4).unwrap_or_default(), |code, value| {
+            let (key, text) = match (code, value) {
+                (1, text) => ("comment", text),
+                (2, text) => return interface.name = metadata_text(left, text),
+                (3, text) => ("description", text),
                 (9, &[resolution, ..]) => {
-                    port.scale = Scale::new(resolution);
+                    clock.unit = TimeUnit::from_resolution(resolution);
                     let base = if resolution & 0x80 == 0 { 10 } else { 2 };
-                    interface.resolution = format!("{base}^-{}", resolution & 0x7f);
+                    return interface.resolution = format!("{base}^-{}", resolution & 0x7f);
                 }
-                // The first byte says how the filter is written; 0: as text.
-                (11, [0, text @ ..]) => tell(&mut interface.about, "filter", text),
-                (12, text) => tell(&mut interface.about, "system", text),
-                // The draft counts in bits, older writers in bytes.
-                (13, &[len, ..]) => port.checksum_len = u32::from(if len < 8 { len } else { len / 8 }),
-                (14, value) => port.offset_secs = long::<BIG>(value).cast_signed(),
-                (15, text) => tell(&mut interface.about, "hardware", text),
-                _ => {}
-            }
+                // The first byte is the kind of filter; 0: an expression as text.
+                (11, [0, text @ ..]) => ("filter", text),
+                (12, text) => ("system", text),
+                // The draft counts bits, older writers count bytes.
+                (13, &[len, ..]) => {
+                    return clock.checksum_len = u32::from(if len < 8 { len } else { len / 8 });
+                }
+                (14, value) => return clock.offset_secs = u64_from::<BIG>(value).cast_signed(),
+                (15, text) => ("hardware", text),
+                _ => return,
+            };
+            interface.metadata.extend(metadata_text(left, text).map(|text| (key, text)));
         });
-        self.ports.push(port);
+        self.note_metadata_limit(out);
+        self.interfaces.push(clock);
         out.facts.interfaces.push(interface);
         out.facts.overhead_bytes += block.len() as u64;
     }
 
-    // draft-ietf-opsawg-pcapng §4.6: Interface Statistics Block; its counts are of the whole capture, so the last stands.
-    fn statistics<const BIG: bool>(&self, block: &[u8], out: &mut Out<'_>) {
+    fn note_metadata_limit(&self, out: &mut FrameOut<'_>) {
+        if self.metadata_left == 0 {
+            out.facts.note(format!("more than {METADATA_LIMIT} bytes of metadata: the rest is left out"));
+        }
+    }
+
+    // draft-ietf-opsawg-pcapng §4.6: Interface Statistics Block; its counts are those of the whole capture so far, so the last block counts.
+    fn read_statistics<const BIG: bool>(&self, block: &[u8], out: &mut FrameOut<'_>) {
         out.facts.overhead_bytes += block.len() as u64;
-        let Some(place) = four(block, 8).map(word::<BIG>) else { return };
-        // Only this section's interfaces: a number behind them is nobody's.
-        let here = self.ports.get(place as usize).map(|_| self.first_port + place as usize);
-        let Some(interface) = here.and_then(|place| out.facts.interfaces.get_mut(place)) else { return };
-        options_of::<BIG>(block.get(20..block.len() - 4).unwrap_or_default(), |code, value| match code {
-            4 => interface.received = Some(long::<BIG>(value)),
-            5 => interface.dropped = Some(long::<BIG>(value)),
-            7 => interface.dropped_by_system = Some(long::<BIG>(value)),
-            _ => {}
-        });
+        let Some(index) = four_at(block, 8).map(u32_from::<BIG>) else { return };
+        // The index must be one of this section.
+        let index = self.interfaces.get(index as usize).map(|_| self.first_interface + index as usize);
+        let Some(interface) = index.and_then(|index| out.facts.interfaces.get_mut(index)) else { return };
+        for_each_option::<BIG>(
+            block.get(20..block.len() - 4).unwrap_or_default(),
+            |code, value| match code {
+                4 => interface.received = Some(u64_from::<BIG>(value)),
+                5 => interface.dropped = Some(u64_from::<BIG>(value)),
+                7 => interface.dropped_by_os = Some(u64_from::<BIG>(value)),
+                _ => {}
+            },
+        );
     }
 
-    /// Whether a known block, or the end of the file, is at `at`; `None`: too few bytes to tell.
-    fn looks_like_block(&self, bytes: &[u8], at: usize, last: bool) -> Option<bool> {
-        if self.big { block_at::<true>(bytes, at, last) } else { block_at::<false>(bytes, at, last) }
-            .map(|len| len.is_some())
+    /// Whether a block of a known type, or the end of the file, is at `at`; `None`: there are too few bytes.
+    fn is_block_at(&self, bytes: &[u8], at: usize, at_end: bool) -> Option<bool> {
+        if self.big_endian {
+            block_at::<true>(bytes, at, at_end)
+        } else {
+            block_at::<false>(bytes, at, at_end)
+        }
+        .map(|len| len.is_some())
     }
 
-    /// Looks for the next sound block; `Some`: the bytes are used up, or so many are needed first.
-    fn search(&mut self, view: View<'_>, used: &mut usize, out: &mut Out<'_>) -> Option<usize> {
-        let lost = self.lost?;
-        while !self.hopeless && *used < view.bytes.len() {
-            let position = view.position + *used as u64;
-            if position > lost.at {
-                match self.sound_block(view, *used) {
+    /// Searches for the next valid block. `Some`: all bytes are used, or so many are needed first.
+    fn resync(&mut self, input: InputBytes<'_>, used: &mut usize, out: &mut FrameOut<'_>) -> Option<usize> {
+        let damage = self.damage?;
+        while !self.gave_up && *used < input.bytes.len() {
+            let position = input.position + *used as u64;
+            if position > damage.position {
+                match self.is_valid_block_at(input, *used) {
                     Ok(true) => {
-                        lost.found(position, out.facts);
-                        self.lost = None;
+                        damage.record_until(position, out.facts);
+                        self.damage = None;
                         return None;
                     }
                     Ok(false) => {}
                     Err(need) => return Some(need),
                 }
             }
-            self.hopeless = position - lost.at >= SEARCH_LIMIT;
+            self.gave_up = position - damage.position >= SEARCH_LIMIT;
             *used += 1;
         }
-        *used = view.bytes.len();
-        if view.last {
-            lost.found(view.position + *used as u64, out.facts);
-            self.lost = None;
+        *used = input.bytes.len();
+        if input.at_end {
+            damage.record_until(input.position + *used as u64, out.facts);
+            self.damage = None;
             return Some(0);
         }
         Some(1)
     }
 
-    /// Whether a block of a known type begins at `at` and ends with its own length; `Err`: so many bytes are needed.
-    fn sound_block(&self, view: View<'_>, at: usize) -> Result<bool, usize> {
-        let rest = view.bytes.get(at..).unwrap_or_default();
-        let order = four(rest, 8);
-        let big = match four(rest, 0) {
-            None => return if view.last { Ok(false) } else { Err(12) },
-            Some(kind) if u32::from_be_bytes(kind) == SECTION => order.map(u32::from_be_bytes) == Some(ORDER),
-            Some(_) => self.big,
+    /// Whether a block of a known type starts at `at` and ends with the same length; `Err`: so many bytes are needed.
+    fn is_valid_block_at(&self, input: InputBytes<'_>, at: usize) -> Result<bool, usize> {
+        let rest = input.bytes.get(at..).unwrap_or_default();
+        let order = four_at(rest, 8);
+        let big_endian = match four_at(rest, 0) {
+            None => return if input.at_end { Ok(false) } else { Err(12) },
+            Some(kind) if u32::from_be_bytes(kind) == SECTION_HEADER => {
+                order.map(u32::from_be_bytes) == Some(BYTE_ORDER_MAGIC)
+            }
+            Some(_) => self.big_endian,
         };
-        let found = if big {
-            block_at::<true>(view.bytes, at, view.last)
+        let found = if big_endian {
+            block_at::<true>(input.bytes, at, input.at_end)
         } else {
-            block_at::<false>(view.bytes, at, view.last)
+            block_at::<false>(input.bytes, at, input.at_end)
         };
         let len = match found {
             None => return Err(12),
@@ -456,41 +548,55 @@ impl Pcapng {
             Some(Some(len)) => len,
         };
         match rest.get(len - 4..len).and_then(|trailer| trailer.first_chunk::<4>()).copied() {
-            Some(trailer) if big => Ok(word::<true>(trailer) as usize == len),
-            Some(trailer) => Ok(word::<false>(trailer) as usize == len),
-            None if view.last => Ok(false),
+            Some(trailer) if big_endian => Ok(u32_from::<true>(trailer) as usize == len),
+            Some(trailer) => Ok(u32_from::<false>(trailer) as usize == len),
+            None if input.at_end => Ok(false),
             None => Err(len),
         }
     }
 }
 
-/// The length of a block of a known type at `at` if it is plausible, 0 for the end of the file; outer `None`: too few bytes.
-fn block_at<const BIG: bool>(bytes: &[u8], at: usize, last: bool) -> Option<Option<usize>> {
+/// The length of a block of a known type at `at` if it is plausible, 0 at the end of the file; outer `None`: there are too few
+/// bytes.
+fn block_at<const BIG: bool>(bytes: &[u8], at: usize, at_end: bool) -> Option<Option<usize>> {
     let rest = bytes.get(at..).unwrap_or_default();
-    if rest.is_empty() && last {
+    if rest.is_empty() && at_end {
         return Some(Some(0));
     }
-    let (Some(kind), Some(len)) = (four(rest, 0).map(word::<BIG>), four(rest, 4).map(word::<BIG>)) else {
-        return if last { Some(None) } else { None };
+    let (Some(kind), Some(len)) =
+        (four_at(rest, 0).map(u32_from::<BIG>), four_at(rest, 4).map(u32_from::<BIG>))
+    else {
+        return if at_end { Some(None) } else { None };
     };
-    let known = matches!(
+    let is_known = matches!(
         kind,
-        SECTION
-            | INTERFACE
+        SECTION_HEADER
+            | INTERFACE_DESCRIPTION
             | OBSOLETE_PACKET
             | SIMPLE_PACKET
-            | NAMES
-            | STATISTICS
+            | NAME_RESOLUTION
+            | INTERFACE_STATISTICS
             | ENHANCED_PACKET
-            | JOURNAL
-            | SECRETS
+            | SYSTEMD_JOURNAL
+            | DECRYPTION_SECRETS
     ) || CUSTOM.contains(&kind);
     let len = len as usize;
-    Some((known && (12..=SEARCH_LEN).contains(&len) && len.is_multiple_of(4)).then_some(len))
+    Some((is_known && (12..=SEARCH_LEN).contains(&len) && len.is_multiple_of(4)).then_some(len))
 }
 
-// draft-ietf-opsawg-pcapng §3.5: options: code, length, value padded to 32 bits. Ends quietly where they are cut.
-pub(super) fn options_of<'a, const BIG: bool>(mut bytes: &'a [u8], mut each: impl FnMut(u16, &'a [u8])) {
+/// Takes a text from the metadata that may still be kept; `None` if it is empty or the limit is reached.
+fn metadata_text(left: &mut usize, text: &[u8]) -> Option<WireText> {
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
+    if text.is_empty() {
+        return None;
+    }
+    *left = left.saturating_sub(text.len() + METADATA_TEXT_COST);
+    (*left > 0).then(|| WireText::new(text, text.len()))
+}
+
+/// Calls `each` with code and value of every option, up to the end or the first that is truncated.
+// draft-ietf-opsawg-pcapng §3.5: code, length, value padded to 32 bits; code 0 ends the list.
+pub(super) fn for_each_option<'a, const BIG: bool>(mut bytes: &'a [u8], mut each: impl FnMut(u16, &'a [u8])) {
     while let Some((&[c0, c1, l0, l1], rest)) = bytes.split_first_chunk::<4>() {
         let half = |bytes| if BIG { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
         let (code, len) = (half([c0, c1]), usize::from(half([l0, l1])));
@@ -503,7 +609,7 @@ pub(super) fn options_of<'a, const BIG: bool>(mut bytes: &'a [u8], mut each: imp
     }
 }
 
-pub(super) fn long<const BIG: bool>(value: &[u8]) -> u64 {
+pub(super) fn u64_from<const BIG: bool>(value: &[u8]) -> u64 {
     let Some(value) = value.first_chunk::<8>().copied() else { return 0 };
     if BIG { u64::from_be_bytes(value) } else { u64::from_le_bytes(value) }
 }
@@ -511,49 +617,49 @@ pub(super) fn long<const BIG: bool>(value: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::InputFacts;
-    use super::super::test_support::Craft;
-    use super::super::test_support::Seen;
+    use super::super::test_support::CaptureBuilder;
+    use super::super::test_support::ReadFrame;
     use super::super::test_support::read;
-    use super::super::test_support::read_dripping;
+    use super::super::test_support::read_in_pieces;
 
-    /// Reads a file and compares its frames (time, link type, bytes) and the sentences of its damage.
-    fn check(bytes: &[u8], frames: &[(i64, u16, &[u8])], damage: &[&str]) -> (Vec<Seen>, InputFacts) {
+    /// Reads a file and compares its frames (time, link type, bytes) and the messages of its damage.
+    fn check(bytes: &[u8], frames: &[(i64, u16, &[u8])], damage: &[&str]) -> (Vec<ReadFrame>, InputFacts) {
         let (seen, facts) = read(bytes).unwrap();
         let seen_frames: Vec<(i64, u16, &[u8])> =
             seen.iter().map(|frame| (frame.1, frame.2, &*frame.4)).collect();
         assert_eq!(seen_frames, frames);
-        let told: Vec<&str> = facts.damage.iter().map(|damage| &*damage.what).collect();
-        assert_eq!(told, damage);
-        let (dripped, _) = read_dripping(bytes, 5).unwrap();
-        assert_eq!(dripped, seen, "how bytes come does not matter");
+        let messages: Vec<&str> = facts.damage.iter().map(|damage| &*damage.message).collect();
+        assert_eq!(messages, damage);
+        let (in_pieces, _) = read_in_pieces(bytes, 5).unwrap();
+        assert_eq!(in_pieces, seen, "the same frames however the bytes arrive");
         (seen, facts)
     }
 
     #[test]
-    fn interfaces_differ_within_sections_and_sections_in_byte_order() {
-        let mut craft = Craft::pcapng(false);
-        craft.interface(1, |_| {}).interface(113, |_| {});
-        craft.packet(1, 5, b"abc").packet(0, 6, b"defg");
-        craft.section(true).interface(276, |_| {}).packet(0, 7, b"h");
-        craft.section(false).interface(101, |_| {}).packet(0, 8, b"ij");
+    fn each_section_has_its_own_interfaces_and_byte_order() {
+        let mut capture = CaptureBuilder::pcapng(false);
+        capture.interface(1, |_| {}).interface(113, |_| {});
+        capture.packet(1, 5, b"abc").packet(0, 6, b"defg");
+        capture.section(true).interface(276, |_| {}).packet(0, 7, b"h");
+        capture.section(false).interface(101, |_| {}).packet(0, 8, b"ij");
         let frames: [(i64, u16, &[u8]); 4] =
             [(5000, 113, b"abc"), (6000, 1, b"defg"), (7000, 276, b"h"), (8000, 101, b"ij")];
-        let (_, facts) = check(&craft.bytes, &frames, &[]);
+        let (_, facts) = check(&capture.bytes, &frames, &[]);
         let links: Vec<u16> = facts.interfaces.iter().map(|interface| interface.link.0).collect();
         assert_eq!(links, [1, 113, 276, 101]);
     }
 
     #[test]
-    fn units_and_offsets_of_time() {
+    fn timestamp_resolutions_and_offsets() {
         let time = |resolution: Option<u8>, offset: Option<i64>, stamp: u64, expected: i64, clamped: u64| {
-            let mut craft = Craft::pcapng(true);
-            craft.interface(1, |block| {
+            let mut capture = CaptureBuilder::pcapng(true);
+            capture.interface(1, |block| {
                 resolution.map(|value| block.option(9, &[value]));
                 offset.map(|value| block.option(14, &value.to_be_bytes()));
             });
-            craft.packet(0, stamp, b"a");
-            let (_, facts) = check(&craft.bytes, &[(expected, 1, b"a")], &[]);
-            assert_eq!(facts.clamped, clamped);
+            capture.packet(0, stamp, b"a");
+            let (_, facts) = check(&capture.bytes, &[(expected, 1, b"a")], &[]);
+            assert_eq!(facts.clamped_times, clamped);
         };
         time(None, None, 1_500_000_000_123_456, 1_500_000_000_123_456_000, 0);
         time(Some(9), None, 1_500_000_000_123_456_789, 1_500_000_000_123_456_789, 0);
@@ -570,23 +676,23 @@ mod tests {
 
     #[test]
     fn every_kind_of_packet_block() {
-        let mut craft = Craft::pcapng(false);
-        craft.interface(1, |_| {}).packet(0, 9, b"a");
-        craft.block(2, |block| {
+        let mut capture = CaptureBuilder::pcapng(false);
+        capture.interface(1, |_| {}).packet(0, 9, b"a");
+        capture.block(2, |block| {
             block.u16(0).u16(3).u32(0).u32(10).u32(2).u32(60).raw(b"bc");
         });
-        craft.block(3, |block| {
+        capture.block(3, |block| {
             block.u32(5).raw(b"defgh");
         });
         let (seen, facts) =
-            check(&craft.bytes, &[(9000, 1, b"a"), (10_000, 1, b"bc"), (10_000, 1, b"defgh")], &[]);
-        assert_eq!((facts.lost, facts.untimed, seen[1].3), (3, 1, 60));
+            check(&capture.bytes, &[(9000, 1, b"a"), (10_000, 1, b"bc"), (10_000, 1, b"defgh")], &[]);
+        assert_eq!((facts.reported_drops, facts.frames_without_time, seen[1].3), (3, 1, 60));
     }
 
     #[test]
-    fn what_a_file_says_of_itself_is_kept() {
-        let mut craft = Craft { big: false, bytes: Vec::new() };
-        craft.block(0x0a0d_0d0a, |block| {
+    fn metadata_and_statistics_are_kept() {
+        let mut capture = CaptureBuilder { big_endian: false, bytes: Vec::new() };
+        capture.block(0x0a0d_0d0a, |block| {
             block
                 .u32(0x1a2b_3c4d)
                 .u16(1)
@@ -596,91 +702,107 @@ mod tests {
                 .option(4, b"dumpcap\x1b")
                 .option(0, b"");
         });
-        craft.interface(1, |block| {
+        capture.interface(1, |block| {
             block.option(2, b"eth0").option(11, b"\0tcp").option(12, b"Linux");
         });
-        craft.block(5, |block| {
+        capture.block(5, |block| {
             block.u32(0).u32(0).u32(0).option(4, &90_u64.to_le_bytes()).option(5, &7_u64.to_le_bytes());
         });
-        craft.block(6, |block| {
+        capture.block(6, |block| {
             block.u32(0).u32(0).u32(0).u32(1).u32(1).raw(b"a\0\0\0").option(4, &2_u64.to_le_bytes());
         });
-        craft.block(0x7777, |_| {}).block(0xbad, |block| {
+        capture.block(0x7777, |_| {}).block(0xbad, |block| {
             block.u32(1);
         });
-        craft.packet(0, 1, b"b");
-        let (seen, facts) = check(&craft.bytes, &[(0, 1, b"a"), (1000, 1, b"b")], &[]);
-        let about: Vec<(&str, &str)> =
-            facts.about.iter().map(|(what, text)| (*what, text.as_str())).collect();
-        assert_eq!(about, [("hardware", "x86"), ("application", "dumpcap\\x1b")]);
+        capture.packet(0, 1, b"b");
+        let (seen, facts) = check(&capture.bytes, &[(0, 1, b"a"), (1000, 1, b"b")], &[]);
+        let metadata: Vec<(&str, &str)> =
+            facts.metadata.iter().map(|(key, text)| (*key, text.as_str())).collect();
+        assert_eq!(metadata, [("hardware", "x86"), ("application", "dumpcap\\x1b")]);
         let interface = &facts.interfaces[0];
         assert_eq!((interface.received, interface.dropped), (Some(90), Some(7)));
         assert_eq!(interface.name.as_ref().unwrap().as_str(), "eth0");
-        assert_eq!((facts.lost, facts.passed_over, facts.numbered_blocks), (2, 2, 1));
+        assert_eq!((facts.reported_drops, facts.skipped_blocks, facts.numbered_blocks), (2, 2, 1));
         assert_eq!(seen[1].0, 3, "Wireshark numbers the custom block");
     }
 
     #[test]
-    fn checksums_are_cut_off() {
-        let mut craft = Craft::pcapng(false);
-        craft.interface(1, |block| {
+    fn metadata_is_kept_whole_up_to_a_limit() {
+        let mut capture = CaptureBuilder::pcapng(false);
+        let long = vec![b'x'; 60_000];
+        for _ in 0..20 {
+            capture.interface(1, |block| {
+                block.option(1, &long);
+            });
+        }
+        let (_, facts) = read(&capture.bytes).unwrap();
+        let lens: Vec<usize> =
+            facts.interfaces.iter().flat_map(|one| &one.metadata).map(|(_, text)| text.len()).collect();
+        assert_eq!(lens, [60_000; 17]);
+        assert_eq!(facts.notes, ["more than 1048576 bytes of metadata: the rest is left out"]);
+    }
+
+    #[test]
+    fn frame_checksums_are_removed() {
+        let mut capture = CaptureBuilder::pcapng(false);
+        capture.interface(1, |block| {
             block.option(13, &[32]);
         });
-        craft.packet(0, 1, b"abcdefgh");
-        let (seen, _) = check(&craft.bytes, &[(1000, 1, b"abcd")], &[]);
+        capture.packet(0, 1, b"abcdefgh");
+        let (seen, _) = check(&capture.bytes, &[(1000, 1, b"abcd")], &[]);
         assert_eq!(seen[0].3, 4);
     }
 
     #[test]
-    fn damage_in_one_block_leaves_the_next() {
-        let mut craft = Craft::pcapng(false);
-        craft.interface(1, |_| {}).packet(0, 1, b"a").packet(9, 2, b"b");
-        craft.block(6, |block| {
+    fn damage_in_one_block_does_not_affect_the_next() {
+        let mut capture = CaptureBuilder::pcapng(false);
+        capture.interface(1, |_| {}).packet(0, 1, b"a").packet(9, 2, b"b");
+        capture.block(6, |block| {
             block.u32(0).u32(0).u32(3).u32(4000).u32(4000).raw(b"c");
         });
-        craft.packet(0, 4, b"d");
+        capture.packet(0, 4, b"d");
         let damage = [
-            "packet of an interface that is not described after frame 1",
+            "packet of an undescribed interface after frame 1",
             "packet longer than its block after frame 1",
         ];
-        let (seen, _) = check(&craft.bytes, &[(1000, 1, b"a"), (4000, 1, b"d")], &damage);
+        let (seen, _) = check(&capture.bytes, &[(1000, 1, b"a"), (4000, 1, b"d")], &damage);
         assert_eq!(seen[1].0, 2);
     }
 
     #[test]
-    fn reading_goes_on_behind_damage() {
-        let mut craft = Craft::pcapng(false);
-        craft.interface(1, |_| {}).packet(0, 1, b"a");
-        let broken = craft.bytes.len();
-        craft.packet(0, 2, b"b").packet(0, 3, b"c");
+    fn reading_continues_after_damage() {
+        let mut capture = CaptureBuilder::pcapng(false);
+        capture.interface(1, |_| {}).packet(0, 1, b"a");
+        let broken = capture.bytes.len();
+        capture.packet(0, 2, b"b").packet(0, 3, b"c");
         let expected: [(i64, u16, &[u8]); 2] = [(1000, 1, b"a"), (3000, 1, b"c")];
         for (length, why) in [
-            (7_u32, "unsound block length after frame 1, 36 bytes skipped"),
-            (u32::MAX - 3, "unsound block length after frame 1, 36 bytes skipped"),
-            (48, "block whose two lengths differ after frame 1, 36 bytes skipped"),
+            (7_u32, "invalid block length after frame 1, 36 bytes skipped"),
+            (u32::MAX - 3, "invalid block length after frame 1, 36 bytes skipped"),
+            (48, "block with two different lengths after frame 1, 36 bytes skipped"),
             (2 << 20, "block longer than the file after frame 1, 36 bytes skipped"),
         ] {
-            let mut bytes = craft.bytes.clone();
+            let mut bytes = capture.bytes.clone();
             bytes[broken + 4..broken + 8].copy_from_slice(&length.to_le_bytes());
             check(&bytes, &expected, &[why]);
         }
-        let mut bytes = craft.bytes.clone();
+        let mut bytes = capture.bytes.clone();
         bytes[broken + 32] = 99;
         let all: [(i64, u16, &[u8]); 3] = [(1000, 1, b"a"), (2000, 1, b"b"), (3000, 1, b"c")];
         check(&bytes, &all, &["block with a wrong trailing length"]);
-        let mut bytes = craft.bytes.clone();
+        let mut bytes = capture.bytes.clone();
         bytes.splice(broken..broken, [0xee; 13]);
-        check(&bytes, &all, &["unsound block length after frame 1, 13 bytes skipped"]);
+        check(&bytes, &all, &["invalid block length after frame 1, 13 bytes skipped"]);
     }
 
     #[test]
-    fn a_cut_file_keeps_its_whole_frames() {
-        let mut craft = Craft::pcapng(true);
-        craft.interface(1, |_| {}).packet(0, 1, b"abcd");
-        let first = craft.bytes.len();
-        craft.packet(0, 2, b"efgh");
-        for len in 28..craft.bytes.len() {
-            let (seen, facts) = read(&craft.bytes[..len]).unwrap();
+    fn a_truncated_file_keeps_its_complete_frames() {
+        let mut capture = CaptureBuilder::pcapng(true);
+        capture.interface(1, |_| {}).packet(0, 1, b"abcd");
+        let first = capture.bytes.len();
+        capture.packet(0, 2, b"efgh");
+        for len in 28..capture.bytes.len() {
+            let (seen, facts) = read(&capture.bytes[..len]).unwrap();
             assert_eq!(seen.len(), usize::from(len >= first), "{len}");
             assert_eq!(facts.damage_count, u64::from(![28, 48, first].contains(&len)), "{len}");
         }

@@ -198,7 +198,7 @@ mod tests {
             filter: None,
             frame_limit: None,
             threads: NonZeroUsize::MIN,
-            hash: capture::Hash::None,
+            hash: capture::InputHash::None,
             limits: ResourceLimits {
                 flows: NonZeroU32::MAX,
                 stream_bytes: 1 << 20,

@@ -139,17 +139,17 @@ impl Dashboard {
         let seconds = self.drawn_at.elapsed().as_secs_f64().max(0.001);
         self.drawn_at = Instant::now();
         let is_wide = terminal_size().0 >= ONE_LINE_COLUMNS;
-        for (port, before) in stats.ports.iter().zip(&mut self.drawn_counts) {
+        for (port, before) in stats.interfaces.iter().zip(&mut self.drawn_counts) {
             let now = (port.frames.load(Ordering::Relaxed), port.bytes.load(Ordering::Relaxed));
             let frames = (now.0 - before.0) as f64 / seconds;
             let mbits = (now.1 - before.1) as f64 * 8.0 / seconds / 1e6;
             *before = now;
             let name = WireText::new(port.name.as_bytes(), 64).to_string();
-            let state = if port.gone.load(Ordering::Relaxed) { "  INTERFACE GONE, retrying" } else { "" };
+            let state = if port.is_gone.load(Ordering::Relaxed) { "  INTERFACE GONE, retrying" } else { "" };
             let drops: Vec<String> = [
                 ("kernel", &port.kernel_drops),
                 ("interface", &port.interface_drops),
-                ("afs-audit", &port.our_drops),
+                ("afs-audit", &port.queue_drops),
             ]
             .iter()
             .map(|(by, counter)| (by, counter.load(Ordering::Relaxed)))

@@ -41,7 +41,7 @@ pub(super) fn run(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<ExitOut
         .context("cannot watch for signals")?;
     let policy = LoadedPolicy::load(&plan.policy)?;
     let devices = Devices::open(capture_plan(plan))?;
-    let stats = devices.gauges();
+    let stats = devices.stats();
     let metrics_listener = plan.metrics.map(listen_for_metrics).transpose()?;
     let user = drop_privileges(plan)?;
     if plan.output.verbosity != Verbosity::Quiet {

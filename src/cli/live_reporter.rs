@@ -98,7 +98,7 @@ impl LiveReporter {
         let folder = evidence.open_folder()?;
         // One input: which interface delivered a frame is not known after the merge by time.
         let interfaces: Vec<String> =
-            stats.ports.iter().map(|port| WireText::new(port.name.as_bytes(), 64).to_string()).collect();
+            stats.interfaces.iter().map(|port| WireText::new(port.name.as_bytes(), 64).to_string()).collect();
         let names = Names { files: vec![interfaces.join("+")] };
         let has_dashboard =
             plan.output.verbosity != Verbosity::Quiet && plan.output.format == OutputFormat::Table;
@@ -108,7 +108,7 @@ impl LiveReporter {
             sink: Sink::new(names, folder, stream),
             evidence,
             dashboard: if has_dashboard {
-                Dashboard::on_terminal(stats.ports.len())?
+                Dashboard::on_terminal(stats.interfaces.len())?
             } else {
                 Dashboard::hidden()
             },
@@ -209,7 +209,7 @@ impl LiveReporter {
     }
 
     fn report_capture_messages(&mut self) {
-        for message in Arc::clone(&self.stats).said() {
+        for message in Arc::clone(&self.stats).messages() {
             self.dashboard.print_above(&message);
         }
     }
@@ -219,15 +219,15 @@ impl LiveReporter {
         let drops: Vec<String> = result
             .inputs
             .iter()
-            .filter(|input| input.lost > 0)
+            .filter(|input| input.reported_drops > 0)
             .map(|input| {
-                let dropped = count(input.lost, "dropped frame");
+                let dropped = count(input.reported_drops, "dropped frame");
                 format!("{}: {dropped}; a missing reply proves nothing around them", input.name)
             })
             .collect();
         let paths: Vec<PathBuf> = self.sink.names().files.iter().map(PathBuf::from).collect();
         let known = self.policy.run_facts(result.span);
-        let mut facts = run_facts::complete(known, result, &paths, capture::Hash::None);
+        let mut facts = run_facts::complete(known, result, &paths, capture::InputHash::None);
         facts.damage.extend(drops);
         for (name, count) in self.capture_counters() {
             let before = self.counters_before.get(&name).copied().unwrap_or_default();
@@ -239,12 +239,12 @@ impl LiveReporter {
     /// The counters of the interfaces since the start of the run.
     fn capture_counters(&self) -> BTreeMap<String, u64> {
         let mut counters = BTreeMap::new();
-        for port in &self.stats.ports {
+        for port in &self.stats.interfaces {
             for (what, counter) in [
                 ("received", &port.received),
                 ("dropped-by-kernel", &port.kernel_drops),
                 ("dropped-by-interface", &port.interface_drops),
-                ("dropped-by-afs-audit", &port.our_drops),
+                ("dropped-by-afs-audit", &port.queue_drops),
             ] {
                 counters.insert(format!("live.{}.{what}", port.name), counter.load(Ordering::Relaxed));
             }

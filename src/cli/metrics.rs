@@ -274,7 +274,7 @@ fn render(stats: &CaptureStats, totals: &LiveTotals) -> String {
 fn render_interfaces(stats: &CaptureStats, out: &mut Exposition) {
     let mut each = |name: &str, help: &str, value: fn(&InterfaceStats) -> &AtomicU64| {
         out.family(name, "counter", help);
-        for port in &stats.ports {
+        for port in &stats.interfaces {
             out.sample(name, &[("interface", &port.name)], read(value(port)));
         }
     };
@@ -282,17 +282,17 @@ fn render_interfaces(stats: &CaptureStats, out: &mut Exposition) {
     each("bytes_total", "Captured bytes of these frames.", |port| &port.bytes);
     each("received_frames_total", "Frames received by the kernel.", |port| &port.received);
     out.family("dropped_frames_total", "counter", "Frames dropped, by where.");
-    for port in &stats.ports {
+    for port in &stats.interfaces {
         for (by, counter) in
-            [("kernel", &port.kernel_drops), ("interface", &port.interface_drops), ("own", &port.our_drops)]
+            [("kernel", &port.kernel_drops), ("interface", &port.interface_drops), ("own", &port.queue_drops)]
         {
             let labels = [("interface", port.name.as_str()), ("by", by)];
             out.sample("dropped_frames_total", &labels, read(counter));
         }
     }
     out.family("interface_up", "gauge", "1 if the interface exists, 0 while the program waits for it.");
-    for port in &stats.ports {
-        let is_gone = port.gone.load(Ordering::Relaxed);
+    for port in &stats.interfaces {
+        let is_gone = port.is_gone.load(Ordering::Relaxed);
         out.sample("interface_up", &[("interface", &port.name)], u64::from(!is_gone));
     }
 }

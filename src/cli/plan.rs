@@ -44,7 +44,7 @@ pub(super) struct AnalyzePlan {
     pub(super) frame_limit: Option<u64>,
     pub(super) threads: NonZeroUsize,
     /// How inputs are hashed; not at all without a manifest to hold the hash.
-    pub(super) hash: capture::Hash,
+    pub(super) hash: capture::InputHash,
     pub(super) limits: ResourceLimits,
 }
 
@@ -185,10 +185,10 @@ impl AnalyzePlan {
             frame_limit: args.count.map(|count| count.get()),
             threads: args.threads.unwrap_or_else(cores),
             hash: match args.hash {
-                _ if output.folder.is_none() => capture::Hash::None,
-                HashAlgorithm::Sha256 => capture::Hash::Sha256,
-                HashAlgorithm::Blake3 => capture::Hash::Blake3,
-                HashAlgorithm::None => capture::Hash::None,
+                _ if output.folder.is_none() => capture::InputHash::None,
+                HashAlgorithm::Sha256 => capture::InputHash::Sha256,
+                HashAlgorithm::Blake3 => capture::InputHash::Blake3,
+                HashAlgorithm::None => capture::InputHash::None,
             },
             limits: ResourceLimits::of_flows(args.max_flows),
             output,
@@ -385,8 +385,8 @@ mod tests {
         let OutputPlan { format, fail_on, verbosity, .. } = made.output;
         assert_eq!((format, fail_on, verbosity), (OutputFormat::Table, FailOn::Low, Verbosity::Normal));
         assert_eq!(made.limits.flows.get(), 1_000_000);
-        assert_eq!(made.hash, capture::Hash::None, "without -o there is no manifest");
-        assert_eq!(plan(&["-", "-o", "evidence"]).unwrap().hash, capture::Hash::Blake3);
+        assert_eq!(made.hash, capture::InputHash::None, "without -o there is no manifest");
+        assert_eq!(plan(&["-", "-o", "evidence"]).unwrap().hash, capture::InputHash::Blake3);
         assert_eq!(plan(&["Cargo.toml", "-"]).unwrap().total_bytes, None);
         assert_eq!(plan(&["src"]).unwrap().total_bytes, None);
     }

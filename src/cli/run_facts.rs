@@ -25,7 +25,7 @@ pub(super) fn complete(
     known: RunFacts,
     result: RunResult,
     paths: &[PathBuf],
-    hash: capture::Hash,
+    hash: capture::InputHash,
 ) -> RunFacts {
     let mut facts = RunFacts {
         first_seen: result.span.map(|(first, _)| first),
@@ -144,17 +144,17 @@ fn add_statistics(facts: &mut RunFacts, result: &RunResult) {
     }
 }
 
-fn add_input(facts: &mut RunFacts, input: &InputFacts, path: &Path, hash: capture::Hash) {
+fn add_input(facts: &mut RunFacts, input: &InputFacts, path: &Path, hash: capture::InputHash) {
     let name = &input.name;
-    if input.missing() > 0 {
+    if input.dropped_packets() > 0 {
         let consequence = if input.has_heavy_loss() { ": a missing reply proves nothing here" } else { "" };
         facts.warnings.push(format!(
             "{name}: the capture device reports {} ({} captured){consequence}",
-            count(input.missing(), "dropped packet"),
+            count(input.dropped_packets(), "dropped packet"),
             crate::report::grouped(input.frames)
         ));
     }
-    facts.damage.extend(input.damage.iter().map(|damage| format!("{name}: {}", damage.what)));
+    facts.damage.extend(input.damage.iter().map(|damage| format!("{name}: {}", damage.message)));
     let more = input.damage_count.saturating_sub(input.damage.len() as u64);
     if more > 0 {
         facts.damage.push(format!("{name}: {} not listed", count(more, "more damaged place")));
@@ -166,12 +166,12 @@ fn add_input(facts: &mut RunFacts, input: &InputFacts, path: &Path, hash: captur
 }
 
 /// An input as the manifest prints it.
-fn input_json(input: &InputFacts, path: &Path, hash: capture::Hash) -> serde_json::Value {
+fn input_json(input: &InputFacts, path: &Path, hash: capture::InputHash) -> serde_json::Value {
     let (outcome, why) = match &input.outcome {
-        InputOutcome::Untouched => ("not reached", None),
+        InputOutcome::NotReached => ("not reached", None),
         InputOutcome::Read => ("read", None),
         InputOutcome::Refused(why) => ("unreadable", Some(why)),
-        InputOutcome::PassedOver(why) => ("skipped", Some(why)),
+        InputOutcome::Skipped(why) => ("skipped", Some(why)),
     };
     let metadata = |texts: &[(&'static str, WireText)]| -> serde_json::Map<String, serde_json::Value> {
         texts.iter().map(|(what, text)| ((*what).to_owned(), text.as_str().into())).collect()
@@ -188,8 +188,8 @@ fn input_json(input: &InputFacts, path: &Path, hash: capture::Hash) -> serde_jso
                 "time_unit": interface.resolution,
                 "received": interface.received,
                 "dropped": interface.dropped,
-                "dropped_by_system": interface.dropped_by_system,
-                "metadata": metadata(&interface.about),
+                "dropped_by_system": interface.dropped_by_os,
+                "metadata": metadata(&interface.metadata),
             })
         })
         .collect();
@@ -201,7 +201,7 @@ fn input_json(input: &InputFacts, path: &Path, hash: capture::Hash) -> serde_jso
                 "after_frame": damage.after_frame,
                 "at_byte": damage.at_byte,
                 "skipped_bytes": damage.skipped_bytes,
-                "what": damage.what,
+                "what": damage.message,
             })
         })
         .collect();
@@ -224,13 +224,13 @@ fn input_json(input: &InputFacts, path: &Path, hash: capture::Hash) -> serde_jso
         "last_seen": input.last,
         "earliest": input.earliest,
         "latest": input.latest,
-        "frames_earlier_than_previous": input.backwards,
-        "clamped_times": input.clamped,
-        "frames_without_time": input.untimed,
-        "reported_drops": input.lost,
-        "skipped_blocks": input.passed_over,
+        "frames_earlier_than_previous": input.time_reversals,
+        "clamped_times": input.clamped_times,
+        "frames_without_time": input.frames_without_time,
+        "reported_drops": input.reported_drops,
+        "skipped_blocks": input.skipped_blocks,
         "interfaces": interfaces,
-        "metadata": metadata(&input.about),
+        "metadata": metadata(&input.metadata),
         "damage": damage,
         "damage_count": input.damage_count,
         "notes": input.notes,

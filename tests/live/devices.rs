@@ -409,7 +409,7 @@ fn a_pipe_that_nobody_reads_is_given_up() {
     lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     live.stop(0);
     let said = live.stderr();
-    assert!(said.contains("the last 10 frames could not be saved: nobody takes them"), "{said}");
+    assert!(said.contains("the last 10 frames were not saved: the output accepts no more data"), "{said}");
     let manifest = verified(&evidence);
     assert_eq!(manifest["accounting"]["frames"], 10, "{manifest}");
     assert_eq!(manifest["statistics"]["live.unsaved"], 10, "{manifest}");
@@ -440,7 +440,7 @@ fn an_interface_that_is_made_again_is_captured_again() {
     lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     run(&["ip", "-n", near, "link", "delete", device]);
     until("it says that the interface is gone", || {
-        live.stderr().contains("what was captured is kept, trying again")
+        live.stderr().contains("captured frames are kept, trying again")
     });
     assert_eq!(metric(&metrics(&lab, 9105), &is_up), 0);
     // A second and more, in which it tries: what is not there is not back.
@@ -448,7 +448,7 @@ fn an_interface_that_is_made_again_is_captured_again() {
     assert!(!live.stderr().contains("is back"), "{}", live.stderr());
 
     lab.connect();
-    until("it is back", || live.stderr().contains(&format!("{device}: is back\n")));
+    until("it is back", || live.stderr().contains(&format!("{device}: interface is back\n")));
     assert_eq!(metric(&metrics(&lab, 9105), &is_up), 1);
     let flags = Testbed::inside(near, "cat").arg(format!("/sys/class/net/{device}/flags")).output().unwrap();
     let flags = String::from_utf8(flags.stdout).unwrap();
@@ -482,8 +482,9 @@ fn an_interface_that_is_made_again_as_another_kind_is_refused() {
     until("it says that the interface is gone", || live.stderr().contains("what was captured is kept"));
     run(&["ip", "-n", near, "tuntap", "add", "dev", device, "mode", "tun"]);
     until("it says what to do", || {
-        live.stderr()
-            .contains("is back, and cannot be captured on: it is of another kind; start the audit again")
+        live.stderr().contains(
+            "interface is back, but cannot be captured on: its hardware type has changed; restart afs-audit",
+        )
     });
     live.stop(0);
     assert_eq!(verified(&evidence)["accounting"]["frames"], 10);

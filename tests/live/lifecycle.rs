@@ -255,7 +255,9 @@ fn an_interface_that_goes_away_is_waited_for() {
     let mut live = lab.live(&["-i", &lab.device, "-i", "lo", "--fail-on", "never", "-o", text(&evidence)]);
     lab.traffic(&["datagrams", "203.0.113.5", "10", "0.01"]);
     run(&["ip", "-n", &lab.near, "link", "set", &lab.device, "down"]);
-    until("it says that the interface is down", || live.stderr().contains("is down; waiting for it"));
+    until("it says that the interface is down", || {
+        live.stderr().contains("interface is down; waiting for it")
+    });
     run(&["ip", "-n", &lab.near, "link", "set", &lab.device, "up"]);
     until("it says that it is up again", || live.stderr().contains("is up again"));
     lab.traffic(&["datagrams", "10.77.0.2", "10", "0.01"]);
@@ -280,14 +282,14 @@ fn what_cannot_be_captured_is_said_with_what_to_do() {
     let setcap = format!("setcap cap_net_raw,cap_net_admin=eip {PROGRAM}");
     check(&nobody, &["-i", device], &setcap);
     check(&[], &["-i", &format!("{device}x")], &format!("no such interface; did you mean {device}?"));
-    check(&[], &["-i", "zzzzzz"], "no such interface; there are: ");
-    check(&[], &["-i", device, "-f", "tcp port 80 and and"], ", at character 17: and");
+    check(&[], &["-i", "zzzzzz"], "no such interface; available: ");
+    check(&[], &["-i", device, "-f", "tcp port 80 and and"], ", at character 17: `and`");
     check(
         &[],
         &["-i", device, "-f", "host fileserver"],
-        "at character 6: fileserver (names are not looked up",
+        "at character 6: `fileserver` (host names are not resolved",
     );
-    check(&[], &["-i", device, "-f", "tcp prot 80"], "at character 5: prot");
+    check(&[], &["-i", device, "-f", "tcp prot 80"], "at character 5: `prot`");
     check(&[], &["-i", device, "--user", "no-such-user"], "no such user: no-such-user");
     let of_root = lab.path("of-root");
     fs::create_dir(&of_root).unwrap();
@@ -297,7 +299,7 @@ fn what_cannot_be_captured_is_said_with_what_to_do() {
     check(&[], &["-i", device, "-o", text(&of_root), "--every", "1h"], denied);
     check(&[], &["-i", device, "--metrics", "192.0.2.9:9105"], "cannot serve metrics: 192.0.2.9:9105: ");
     run(&["ip", "-n", &lab.near, "link", "set", device, "down"]);
-    check(&[], &["-i", device], &format!("it is down; bring it up with: ip link set {device} up"));
+    check(&[], &["-i", device], &format!("interface is down; bring it up with: ip link set {device} up"));
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub fn audit(files: &[PathBuf]) -> Result<AuditRun, String> {
 /// Audits `files` with the given number of workers.
 pub fn audit_with_workers(files: &[PathBuf], workers: usize) -> Result<AuditRun, String> {
     let inputs = files.iter().map(|file| Input::Path(file.clone())).collect();
-    let plan = capture::InputPlan { inputs, hash: capture::Hash::None, ..capture::InputPlan::default() };
+    let plan = capture::InputPlan { inputs, hash: capture::InputHash::None, ..capture::InputPlan::default() };
     let capture = Capture::open(plan).map_err(|error| error.to_string())?;
     Ok(run(capture, Scope::default(), workers))
 }
@@ -73,7 +73,7 @@ pub fn audit_with_workers(files: &[PathBuf], workers: usize) -> Result<AuditRun,
 /// Audits every client of a capture in memory.
 pub fn audit_bytes(bytes: Vec<u8>) -> AuditRun {
     let bytes = Box::new(std::io::Cursor::new(bytes));
-    let capture = Capture::over("memory", bytes, capture::Hash::None).unwrap();
+    let capture = Capture::from_reader("memory", bytes, capture::InputHash::None).unwrap();
     let all_networks = ["0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap());
     run(capture, Scope::of(&all_networks), 1)
 }

@@ -30,10 +30,10 @@ use self::pcapng_out::PcapngOut;
 use self::providers::provider_name;
 use self::reorder::ReorderWindow;
 use super::InputFacts;
-use super::block::Feed;
+use super::block::BlockReader;
 
 /// The first bytes of a log: a buffer's header and the beginning of the log's own header.
-pub(super) const WANTED: usize = BUFFER_HEADER_LEN + 8;
+pub(super) const PROBE_LEN: usize = BUFFER_HEADER_LEN + 8;
 
 /// Providers named where a log holds no packets.
 const PROVIDERS_NAMED: usize = 8;
@@ -48,7 +48,7 @@ const HOW_TO_CAPTURE: &str =
 pub(super) fn is_trace(head: &[u8]) -> bool {
     const SYSTEM_RECORD: [u8; 2] = [1, 2];
     let is_buffer = BufferHeader::parse(head).is_ok_and(|header| header.is_some());
-    let record = head.get(BUFFER_HEADER_LEN..WANTED);
+    let record = head.get(BUFFER_HEADER_LEN..PROBE_LEN);
     // Kind, mark, size, and hook 0: group and opcode of the log's own header.
     let is_log_header =
         matches!(record, Some([_, _, kind, 0xc0, _, _, 0, 0]) if SYSTEM_RECORD.contains(kind));
@@ -57,7 +57,7 @@ pub(super) fn is_trace(head: &[u8]) -> bool {
 
 /// Reads a log and makes pcapng of it.
 pub(super) struct Transcoder {
-    feed: Feed,
+    raw: BlockReader,
     clock: TraceClock,
     events: PacketEvents,
     window: ReorderWindow,
@@ -80,9 +80,9 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    pub(super) fn new(feed: Feed) -> Transcoder {
+    pub(super) fn new(raw: BlockReader) -> Transcoder {
         Transcoder {
-            feed,
+            raw,
             clock: TraceClock::UNKNOWN,
             events: PacketEvents::default(),
             window: ReorderWindow::default(),
@@ -102,13 +102,13 @@ impl Transcoder {
         }
     }
 
-    /// The raw bytes beneath.
-    pub(super) const fn feed(&self) -> &Feed {
-        &self.feed
+    /// The raw bytes.
+    pub(super) const fn raw(&self) -> &BlockReader {
+        &self.raw
     }
 
-    pub(super) const fn feed_mut(&mut self) -> &mut Feed {
-        &mut self.feed
+    pub(super) const fn raw_mut(&mut self) -> &mut BlockReader {
+        &mut self.raw
     }
 
     /// How the log is compressed.
@@ -139,7 +139,7 @@ impl Transcoder {
     /// Adds what the log says of itself, once it is read.
     pub(super) fn add_facts(&self, facts: &mut InputFacts) {
         facts.format = Some("etl");
-        facts.lost = facts.lost.saturating_add(self.events_lost);
+        facts.reported_drops = facts.reported_drops.saturating_add(self.events_lost);
         let mut note = |count: u64, one: &str, many: &str| {
             if count > 0 {
                 facts.note(format!("{count} {}", if count == 1 { one } else { many }));
@@ -165,8 +165,8 @@ impl Transcoder {
 
     /// Reads one buffer and takes its packets.
     fn next_buffer(&mut self) {
-        self.feed.have(BUFFER_HEADER_LEN);
-        let bytes = self.feed.window().bytes();
+        self.raw.fill(BUFFER_HEADER_LEN);
+        let bytes = self.raw.window().bytes();
         if bytes.is_empty() {
             return self.end();
         }
@@ -176,12 +176,12 @@ impl Transcoder {
             Err(_) => {
                 self.buffers_damaged += 1;
                 let left = bytes.len();
-                self.feed.use_up(left);
+                self.raw.mark_used(left);
                 return self.end();
             }
         };
-        let is_whole = self.feed.have(header.size);
-        let bytes = self.feed.window().bytes();
+        let is_whole = self.raw.fill(header.size);
+        let bytes = self.raw.window().bytes();
         let buffer = bytes.get(..header.size).unwrap_or(bytes);
         let len = buffer.len();
         let body = buffer.get(BUFFER_HEADER_LEN..).unwrap_or_default();
@@ -196,7 +196,7 @@ impl Transcoder {
         }
         let processor = buffer.get(40..42).and_then(|bytes| bytes.first_chunk::<2>()).copied();
         let processor = u32::from(processor.map_or(0, u16::from_le_bytes));
-        self.feed.use_up(len);
+        self.raw.mark_used(len);
         self.is_compressed |= header.compressed;
         self.buffers += 1;
         if self.buffers == 2 && !header.compressed {
@@ -248,7 +248,7 @@ impl Transcoder {
         self.buffers_damaged += 1;
         let step = self.buffer_len.filter(|len| *len <= BUFFER_LIMIT);
         match step {
-            Some(len) if self.feed.have(len) => self.feed.use_up(len),
+            Some(len) if self.raw.fill(len) => self.raw.mark_used(len),
             _ => self.end(),
         }
     }

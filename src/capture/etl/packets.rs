@@ -159,7 +159,7 @@ impl PacketEvents {
             return Ok(None);
         }
         packet.original_len = packet.bytes.len() as u32;
-        if packet.point.link == LinkType::WIFI {
+        if packet.point.link == LinkType::IEEE802_11 {
             clear_protected_bit(&mut packet.bytes);
         }
         Ok(Some(packet))
@@ -196,12 +196,12 @@ fn pktmon_packet(event: &Event<'_>) -> Result<TracedPacket, Truncated> {
     let mut bytes = c.take(usize::from(logged_len), "packet")?.to_vec();
     let link = match kind {
         1 => LinkType::ETHERNET,
-        2 => LinkType::WIFI,
+        2 => LinkType::IEEE802_11,
         3 => LinkType::RAW,
         // Handed on without a link type that can be named.
         _ => LinkType::UNREGISTERED,
     };
-    if link == LinkType::WIFI {
+    if link == LinkType::IEEE802_11 {
         clear_protected_bit(&mut bytes);
     }
     Ok(TracedPacket {
@@ -222,7 +222,7 @@ const fn ndis_link(keywords: u64) -> LinkType {
     const NATIVE_802_11: u64 = 0x1_0000;
     const IP_ONLY: u64 = 0x2_0000;
     if keywords & NATIVE_802_11 != 0 {
-        LinkType::WIFI
+        LinkType::IEEE802_11
     } else if keywords & (WIRELESS_WAN | TUNNEL | IP_ONLY) != 0 {
         LinkType::RAW
     } else {
@@ -321,7 +321,7 @@ mod tests {
         let link = |keywords| ndis_link(keywords | START | END);
         assert_eq!(link(1), LinkType::ETHERNET);
         assert_eq!(link(0x200), LinkType::RAW);
-        assert_eq!(link(0x1_0000), LinkType::WIFI);
+        assert_eq!(link(0x1_0000), LinkType::IEEE802_11);
     }
 
     #[test]

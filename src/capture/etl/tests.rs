@@ -48,7 +48,7 @@ fn packets_are_those_of_an_independent_reader() {
         assert_eq!((one.1, &one.2), (other.1, &other.2));
     }
     assert_eq!((facts.format, facts.compression), (Some("etl"), Some("lzxpress")));
-    assert_eq!((facts.damage_count, facts.lost), (0, 0));
+    assert_eq!((facts.damage_count, facts.reported_drops), (0, 0));
 }
 
 #[test]

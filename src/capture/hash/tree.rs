@@ -1,11 +1,11 @@
-//! BLAKE3 by several threads: the hash of an input is the root of a tree, whose leaves can be hashed in any order.
+//! Hashes inputs with BLAKE3 on several threads: the hash is the root of a tree, whose leaves can be hashed in any order.
 //!
-//! In:  pieces of inputs; all of one input but the last have the same length, a power of two.
+//! In:  chunks of inputs. All chunks of one input but the last have the same length, a power of two.
 //! Out: one hash per input.
-//! Not: who hashes which piece.
+//! Not: which thread hashes which chunk.
 //!
-//! The shape of the tree is that of the BLAKE3 paper, section 2.1: a left subtree is complete, and as large as it can be while
-//! something is left for the right one.
+//! The shape of the tree is that of the BLAKE3 paper, section 2.1: a left subtree is complete, and as large as possible with
+//! at least one leaf left for the right one.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -19,46 +19,46 @@ use blake3::hazmat::merge_subtrees_non_root;
 use blake3::hazmat::merge_subtrees_root;
 use crossbeam_channel::Receiver;
 
-use super::Piece;
+use super::HashChunk;
 use super::hex;
 
 /// The trees of all inputs.
 #[derive(Default)]
-pub(super) struct Forest(Mutex<Vec<Tree>>);
+pub(super) struct Blake3Trees(Mutex<Vec<Tree>>);
 
-/// What a piece comes to.
-enum Leaf {
-    /// It is the whole input.
+/// The hash of a chunk.
+enum ChunkHash {
+    /// The chunk is the whole input.
     Root(blake3::Hash),
-    /// It is a part of it.
+    /// The chunk is a part of the input.
     Part(ChainingValue),
 }
 
-/// What is known of one input.
+/// The tree of one input.
 #[derive(Default)]
 struct Tree {
-    /// The hash of an input that is one piece.
+    /// The hash of an input with a single chunk.
     root: Option<blake3::Hash>,
-    /// Pieces in order so far.
-    pieces: u64,
-    /// Complete subtrees of these, the largest first, and the last piece.
+    /// Chunks in order so far.
+    chunks: u64,
+    /// Complete subtrees of these, the largest first, and the last chunk.
     subtrees: Vec<ChainingValue>,
-    /// Pieces that were done before their turn.
+    /// Chunks that were hashed before their predecessors.
     early: BTreeMap<u64, ChainingValue>,
 }
 
-impl Forest {
-    /// Hashes pieces as long as there are any.
-    pub(super) fn work(&self, pieces: &Receiver<Piece>) {
-        for piece in pieces {
-            let leaf = hash(&piece);
+impl Blake3Trees {
+    /// Hashes all chunks.
+    pub(super) fn hash_chunks(&self, chunks: &Receiver<HashChunk>) {
+        for chunk in chunks {
+            let hash = hash_chunk(&chunk);
             let mut trees = self.trees();
-            let place = piece.input as usize;
-            if trees.len() <= place {
-                trees.resize_with(place + 1, Tree::default);
+            let index = chunk.input as usize;
+            if trees.len() <= index {
+                trees.resize_with(index + 1, Tree::default);
             }
-            if let Some(tree) = trees.get_mut(place) {
-                tree.add(piece.number, leaf);
+            if let Some(tree) = trees.get_mut(index) {
+                tree.add(chunk.number, hash);
             }
         }
     }
@@ -73,46 +73,47 @@ impl Forest {
     }
 }
 
-fn hash(piece: &Piece) -> Leaf {
+fn hash_chunk(chunk: &HashChunk) -> ChunkHash {
     let mut hasher = blake3::Hasher::new();
-    if piece.number > 0 {
-        hasher.set_input_offset(piece.offset);
+    if chunk.number > 0 {
+        hasher.set_input_offset(chunk.offset);
     }
-    for bytes in piece.bytes() {
+    for bytes in chunk.bytes() {
         hasher.update(bytes);
     }
-    if piece.number == 0 && piece.is_last {
-        Leaf::Root(hasher.finalize())
+    if chunk.number == 0 && chunk.is_last {
+        ChunkHash::Root(hasher.finalize())
     } else {
-        Leaf::Part(hasher.finalize_non_root())
+        ChunkHash::Part(hasher.finalize_non_root())
     }
 }
 
 impl Tree {
-    fn add(&mut self, number: u64, leaf: Leaf) {
-        match leaf {
-            Leaf::Root(hash) => self.root = Some(hash),
-            Leaf::Part(value) => {
+    fn add(&mut self, number: u64, hash: ChunkHash) {
+        match hash {
+            ChunkHash::Root(hash) => self.root = Some(hash),
+            ChunkHash::Part(value) => {
                 self.early.insert(number, value);
-                while let Some(value) = self.early.remove(&self.pieces) {
+                while let Some(value) = self.early.remove(&self.chunks) {
                     self.push(value);
                 }
             }
         }
     }
 
-    /// Takes the next piece. What it completes is joined when another comes: until then it may be the last, below the root.
+    /// Adds the next chunk. Subtrees that it completes are merged when another chunk follows: the last merge of an input is
+    /// that of its root.
     fn push(&mut self, value: ChainingValue) {
-        while self.subtrees.len() > self.pieces.count_ones() as usize
+        while self.subtrees.len() > self.chunks.count_ones() as usize
             && let (Some(right), Some(left)) = (self.subtrees.pop(), self.subtrees.pop())
         {
             self.subtrees.push(merge_subtrees_non_root(&left, &right, Mode::Hash));
         }
         self.subtrees.push(value);
-        self.pieces += 1;
+        self.chunks += 1;
     }
 
-    /// The hash; none where a piece is missing.
+    /// The hash; `None` if a chunk is missing.
     fn root(mut self) -> Option<blake3::Hash> {
         let mut right = match self.subtrees.pop() {
             Some(last) if self.early.is_empty() => last,

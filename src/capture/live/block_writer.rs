@@ -1,8 +1,8 @@
 //! Copies frames into blocks, once.
 //!
-//! In:  frames as libpcap lends them.
-//! Out: blocks with their frames, handed on when they are full or wanted.
-//! Not: waiting: what nobody takes is dropped and counted.
+//! In:  frames, borrowed from libpcap.
+//! Out: blocks with their frames, sent when they are full or the audit is idle.
+//! Not: blocking: if the queue is full, the frames are dropped and counted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,120 +12,131 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 
 use super::stats::CaptureStats;
+use super::stats::InterfaceStats;
 use crate::base::Time;
 use crate::capture::FrameHeader;
 use crate::capture::LinkType;
-use crate::capture::block::Pool;
+use crate::capture::block::BlockPool;
 
-/// Bytes of a block; the longest frame that libpcap gives fits.
+/// Bytes of a block; the longest frame of libpcap fits.
 const BLOCK_LEN: usize = 256 << 10;
 
-/// Frames of one block, however small they are.
-const FRAMES: usize = 2048;
+/// Frames of one block, however short they are.
+const BLOCK_FRAMES: usize = 2048;
 
-/// A block with its frames, on its way to the audit.
-pub(super) struct Piece {
+/// How long a frame waits for its block to fill while the audit is busy.
+const MAX_WAIT: Duration = Duration::from_millis(20);
+
+/// A block of one interface, on its way to the audit.
+pub(super) struct CapturedBlock {
     pub(super) bytes: Arc<Vec<u8>>,
     pub(super) frames: Vec<FrameHeader>,
 }
 
-/// Copies frames into blocks.
+/// Copies the frames of one interface into blocks.
 pub(super) struct BlockWriter {
-    pub(super) place: u16,
+    interface: u16,
     pub(super) link: LinkType,
-    pub(super) pool: Pool,
-    pub(super) block: Arc<Vec<u8>>,
-    pub(super) used: usize,
-    pub(super) frames: Vec<FrameHeader>,
+    pool: BlockPool,
+    block: Arc<Vec<u8>>,
+    used: usize,
+    frames: Vec<FrameHeader>,
+    /// Time of the last frame.
     pub(super) latest: Time,
-    pub(super) began: Instant,
-    pub(super) out: Sender<Piece>,
-    pub(super) gauges: Arc<CaptureStats>,
+    /// When the block got its first frame.
+    started: Instant,
+    out: Sender<CapturedBlock>,
+    pub(super) stats: Arc<CaptureStats>,
 }
 
 impl BlockWriter {
     pub(super) fn new(
-        place: u16,
+        interface: u16,
         link: LinkType,
-        out: Sender<Piece>,
-        gauges: Arc<CaptureStats>,
+        out: Sender<CapturedBlock>,
+        stats: Arc<CaptureStats>,
     ) -> BlockWriter {
-        let mut pool = Pool::new(BLOCK_LEN);
+        let mut pool = BlockPool::new(BLOCK_LEN);
         let block = pool.take(BLOCK_LEN);
-        let (frames, latest, began) = (Vec::new(), Time::MIN, Instant::now());
-        BlockWriter { place, link, pool, block, used: 0, frames, latest, began, out, gauges }
+        let (frames, latest, started) = (Vec::new(), Time::MIN, Instant::now());
+        BlockWriter { interface, link, pool, block, used: 0, frames, latest, started, out, stats }
     }
 
-    pub(super) fn put(&mut self, packet: &pcap::Packet<'_>) {
+    /// Copies a frame.
+    pub(super) fn write(&mut self, packet: &pcap::Packet<'_>) {
         let header = packet.header;
         let end = self.used + packet.data.len();
-        if end > self.block.len() || self.frames.len() >= FRAMES {
-            self.hand_on();
+        if end > self.block.len() || self.frames.len() >= BLOCK_FRAMES {
+            self.send();
         }
-        let begin = self.used;
-        let end = begin + packet.data.len();
-        let room = Arc::get_mut(&mut self.block).and_then(|block| block.get_mut(begin..end));
-        let Some(room) = room else {
-            // Longer than any frame that libpcap gives.
-            self.drop_frames(1);
+        let start = self.used;
+        let end = start + packet.data.len();
+        let space = Arc::get_mut(&mut self.block).and_then(|block| block.get_mut(start..end));
+        let Some(space) = space else {
+            // Longer than any frame of libpcap.
+            self.count_drops(1);
             return;
         };
-        room.copy_from_slice(packet.data);
+        space.copy_from_slice(packet.data);
         if self.frames.is_empty() {
-            self.began = Instant::now();
+            self.started = Instant::now();
         }
         self.used = end;
-        // With nanosecond stamps libpcap puts nanoseconds where microseconds are in its structure.
+        // With nanosecond precision, libpcap stores nanoseconds in the field for microseconds.
         let unit = if cfg!(target_os = "linux") { 1 } else { 1000 };
         let time = Time::from_parts(header.ts.tv_sec, (header.ts.tv_usec as u32).wrapping_mul(unit));
         self.latest = time;
         self.frames.push(FrameHeader {
             time,
             number: 0,
-            offset: begin as u32,
+            offset: start as u32,
             captured_len: packet.data.len() as u32,
             wire_len: header.len,
             link: self.link,
-            interface: self.place,
+            interface: self.interface,
         });
     }
 
-    /// Hands on what is there when somebody waits for it, or it has waited long enough.
-    pub(super) fn hand_on_if_wanted(&mut self) {
-        if self.out.is_empty() || self.began.elapsed() > Duration::from_millis(20) {
-            self.hand_on();
+    /// Sends the block if the audit is idle, or if its frames have waited long enough.
+    pub(super) fn send_if_due(&mut self) {
+        if self.out.is_empty() || self.started.elapsed() > MAX_WAIT {
+            self.send();
         }
     }
 
-    pub(super) fn hand_on(&mut self) {
+    /// Sends the block if it has frames.
+    pub(super) fn send(&mut self) {
         if self.frames.is_empty() {
             return;
         }
-        let frames = std::mem::replace(&mut self.frames, Vec::with_capacity(FRAMES / 4));
+        let frames = std::mem::replace(&mut self.frames, Vec::with_capacity(BLOCK_FRAMES / 4));
         let count = frames.len() as u64;
-        let piece = Piece { bytes: Arc::clone(&self.block), frames };
+        let block = CapturedBlock { bytes: Arc::clone(&self.block), frames };
         self.used = 0;
-        if self.out.try_send(piece).is_err() {
-            // The block was not taken, and serves again.
-            self.drop_frames(count);
+        if self.out.try_send(block).is_err() {
+            // The block was not sent, and is filled again.
+            self.count_drops(count);
             return;
         }
         let next = self.pool.take(BLOCK_LEN);
         self.pool.put(std::mem::replace(&mut self.block, next));
     }
 
-    /// The ring held nothing more that came before `since`.
-    pub(super) fn is_through(&self, since: Time) {
-        let gauge = self.gauges.ports.get(usize::from(self.place));
-        if let (Some(gauge), true) = (gauge, self.frames.is_empty()) {
-            // Behind the frames, so that whoever sees it sees them too.
-            gauge.seen_until.store(since.0, Ordering::Release);
+    /// Everything that the capture buffer had at `time` has been read.
+    pub(super) fn set_read_until(&self, time: Time) {
+        if let (Some(stats), true) = (self.interface_stats(), self.frames.is_empty()) {
+            // Released after the frames were sent: a thread that reads this time also finds them in the queue.
+            stats.read_until.store(time.0, Ordering::Release);
         }
     }
 
-    fn drop_frames(&self, count: u64) {
-        if let Some(gauge) = self.gauges.ports.get(usize::from(self.place)) {
-            gauge.our_drops.fetch_add(count, Ordering::Relaxed);
+    fn count_drops(&self, frames: u64) {
+        if let Some(stats) = self.interface_stats() {
+            stats.queue_drops.fetch_add(frames, Ordering::Relaxed);
         }
+    }
+
+    fn interface_stats(&self) -> Option<&InterfaceStats> {
+        self.stats.interfaces.get(usize::from(self.interface))
     }
 }

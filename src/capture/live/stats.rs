@@ -1,8 +1,8 @@
-//! What is counted and said while it captures.
+//! Counters and messages of a running capture.
 //!
-//! In:  counts of the capture threads and of who saves.
-//! Out: the same, to be read from any thread.
-//! Not: what a loss means.
+//! In:  counts of the capture threads and of the thread that saves frames.
+//! Out: the same counts and messages, readable from any thread.
+//! Not: what a loss means for the audit.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicI64;
@@ -13,99 +13,101 @@ use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
 
-use super::QUEUE;
 use crate::base::Time;
 use crate::base::WireText;
 
-/// Sentences that can wait for somebody to read them.
-const SENTENCES: usize = 64;
+/// Blocks between the capture threads and the audit: 32 MiB, besides the kernel's capture buffers.
+pub(super) const QUEUE_BLOCKS: usize = 128;
 
-/// What an interface has counted; read from any thread.
+/// Messages that wait to be shown.
+const QUEUED_MESSAGES: usize = 64;
+
+/// Counters of an interface.
 #[derive(Debug, Default)]
 pub struct InterfaceStats {
     /// Its name.
     pub name: String,
-    /// Frames and bytes handed on.
+    /// Frames delivered to the audit.
     pub frames: AtomicU64,
-    /// Bytes of these.
+    /// Bytes of these frames.
     pub bytes: AtomicU64,
-    /// Frames that the kernel saw, by its own count.
+    /// Frames that the kernel received, by its own count.
     pub received: AtomicU64,
-    /// Frames lost because the ring was full.
+    /// Frames dropped by the kernel because the capture buffer was full.
     pub kernel_drops: AtomicU64,
-    /// Frames lost by the interface.
+    /// Frames dropped by the interface.
     pub interface_drops: AtomicU64,
-    /// Frames that we had no room for.
-    pub our_drops: AtomicU64,
-    /// Frames that were audited and could not be saved for want of room or disk.
+    /// Frames dropped by this program because its queue was full.
+    pub queue_drops: AtomicU64,
+    /// Frames that were audited and not saved, because the queue or the disk was full.
     pub unsaved: AtomicU64,
     /// Frames that were saved.
-    pub(in crate::capture) saved: AtomicU64,
-    /// It is not there at the moment.
-    pub gone: AtomicBool,
-    /// The time until which all its frames have been handed on or counted as lost.
-    pub(super) seen_until: AtomicI64,
+    pub(super) saved: AtomicU64,
+    /// The interface does not exist at the moment.
+    pub is_gone: AtomicBool,
+    /// All frames up to this time have been sent to the audit or counted as dropped.
+    pub(super) read_until: AtomicI64,
 }
 
 impl InterfaceStats {
-    /// Everything that was lost.
-    pub fn lost(&self) -> u64 {
-        [&self.kernel_drops, &self.interface_drops, &self.our_drops].map(read).iter().sum()
+    /// All frames that were dropped.
+    pub fn dropped(&self) -> u64 {
+        [&self.kernel_drops, &self.interface_drops, &self.queue_drops].map(load).iter().sum()
     }
 }
 
-pub(in crate::capture) fn read(counter: &AtomicU64) -> u64 {
+pub(super) fn load(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// All that can be watched while it captures.
+/// Counters and messages of a capture.
 #[derive(Debug)]
 pub struct CaptureStats {
     /// Each interface.
-    pub ports: Vec<InterfaceStats>,
-    /// Blocks waiting for the audit.
+    pub interfaces: Vec<InterfaceStats>,
+    /// Blocks that wait for the audit.
     pub queued: AtomicU64,
-    says: (Sender<String>, Receiver<String>),
+    messages: (Sender<String>, Receiver<String>),
 }
 
 impl CaptureStats {
-    /// Blocks that can wait.
-    pub const QUEUE: u64 = QUEUE as u64;
+    /// Blocks that can wait for the audit.
+    pub const QUEUE: u64 = QUEUE_BLOCKS as u64;
 
-    /// Nothing counted yet.
     pub(super) fn new(interfaces: &[String]) -> CaptureStats {
-        let port = |name: &String| InterfaceStats { name: name.clone(), ..InterfaceStats::default() };
+        let of = |name: &String| InterfaceStats { name: name.clone(), ..InterfaceStats::default() };
         CaptureStats {
-            ports: interfaces.iter().map(port).collect(),
+            interfaces: interfaces.iter().map(of).collect(),
             queued: AtomicU64::new(0),
-            says: bounded(SENTENCES),
+            messages: bounded(QUEUED_MESSAGES),
         }
     }
 
-    /// Something that a person should know.
-    pub(in crate::capture) fn say(&self, what: &str) {
-        // Names of interfaces and files may hold what a terminal would obey. When nobody reads any more nothing is missed.
-        let _ = self.says.0.try_send(WireText::new(what.as_bytes(), 1024).to_string());
+    /// Adds a message for the user.
+    pub(super) fn report(&self, message: &str) {
+        // Printable, because names of interfaces and files may have terminal escape sequences. Messages are dropped only if
+        // nothing reads them any more.
+        let _ = self.messages.0.try_send(WireText::new(message.as_bytes(), message.len()).to_string());
     }
 
-    /// What was said since the last call.
-    pub fn said(&self) -> impl Iterator<Item = String> + '_ {
-        self.says.1.try_iter()
+    /// The messages since the last call.
+    pub fn messages(&self) -> impl Iterator<Item = String> + '_ {
+        self.messages.1.try_iter()
     }
 
-    /// Everything that was lost on all interfaces.
-    pub fn lost(&self) -> u64 {
-        self.ports.iter().map(InterfaceStats::lost).sum()
+    /// All frames that were dropped, on all interfaces.
+    pub fn dropped(&self) -> u64 {
+        self.interfaces.iter().map(InterfaceStats::dropped).sum()
     }
 
     /// Frames that were audited and not saved.
     pub fn unsaved(&self) -> u64 {
-        self.ports.iter().map(|gauge| read(&gauge.unsaved)).sum()
+        self.interfaces.iter().map(|stats| load(&stats.unsaved)).sum()
     }
 
-    /// The time until which the frames of all interfaces have been handed on.
-    pub(super) fn seen_until(&self) -> Time {
-        let each = self.ports.iter().map(|gauge| gauge.seen_until.load(Ordering::Acquire));
-        each.min().map_or(Time::MIN, Time)
+    /// All frames of all interfaces up to this time have been sent to the audit or counted as dropped.
+    pub(super) fn read_until(&self) -> Time {
+        let times = self.interfaces.iter().map(|stats| stats.read_until.load(Ordering::Acquire));
+        times.min().map_or(Time::MIN, Time)
     }
 }

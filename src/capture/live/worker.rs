@@ -1,8 +1,8 @@
-//! Empties the ring of one interface, on a thread of its own.
+//! Empties the capture buffer of one interface, on a thread of its own.
 //!
 //! In:  an open capture.
-//! Out: frames to its filler, and what the kernel counted; it comes back when the interface does.
-//! Not: what is in a frame.
+//! Out: frames to a [`BlockWriter`], and the counters of the kernel. When the interface is gone it waits for its return.
+//! Not: what is inside a frame.
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -13,232 +13,282 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use crossbeam_channel::Sender;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
 use pcap::Active;
 
-use super::LiveCapturePlan;
-use super::LiveError;
 use super::block_writer::BlockWriter;
-use super::devices::KERNEL_WAIT_MILLIS;
-use super::devices::open;
-use super::devices::words;
-use super::now;
+use super::block_writer::CapturedBlock;
+use super::clock::now;
+use super::open::KERNEL_TIMEOUT_MILLIS;
+use super::open::OpenInterface;
+use super::open::libpcap_message;
+use super::open::open_interface;
+use super::plan::LiveCapturePlan;
+use super::plan::LiveError;
+#[cfg(target_os = "linux")]
+use super::rebind::InterfaceIdentity;
+#[cfg(target_os = "linux")]
+use super::rebind::RebindError;
 use super::stats::CaptureStats;
+use super::stats::InterfaceStats;
 use crate::capture::LinkType;
-#[cfg(target_os = "linux")]
-use crate::capture::rebind::Kept;
-#[cfg(target_os = "linux")]
-use crate::capture::rebind::Return;
 
-/// How long a thread that ends goes on looking: longer than the kernel keeps a frame back, so that none is lost that came before.
-const LAST_WAIT: Duration = Duration::from_millis(4 * KERNEL_WAIT_MILLIS as u64);
+/// How long a thread that ends goes on reading: longer than the kernel holds a block back, so that every frame captured before is
+/// read.
+const FINAL_READ: Duration = Duration::from_millis(4 * KERNEL_TIMEOUT_MILLIS as u64);
 
-/// A clock that was set back must not keep it looking.
-const LONGEST_LAST_WAIT: Duration = Duration::from_secs(5);
+/// The same at most, even if the clock was set back or frames keep arriving.
+const FINAL_READ_LIMIT: Duration = Duration::from_secs(5);
 
-/// Frames taken from a ring before anything else is looked at: a flood must not keep a thread from ending and counting.
-const ROUND: usize = 8192;
+/// Frames read from a capture buffer before anything else is done: a flood of frames must not delay the end or the counters.
+const DISPATCH_FRAMES: usize = 8192;
 
-/// How long a thread waits for frames before it looks whether it should end.
-const WAIT_MILLIS: u16 = 50;
+/// How long a thread waits for frames before it checks whether to end.
+const POLL_MILLIS: u16 = 50;
 
-/// An interface to capture on, as long as it is there.
+/// The interval of reading the counters, and of retrying after an error.
+const ONE_SECOND: Duration = Duration::from_secs(1);
+
+/// The capture of one interface.
 pub(super) struct InterfaceWorker {
-    pub(super) place: u16,
-    pub(super) plan: Arc<LiveCapturePlan>,
-    pub(super) capture: pcap::Capture<Active>,
+    interface: u16,
+    plan: Arc<LiveCapturePlan>,
+    capture: pcap::Capture<Active>,
     pub(super) link: LinkType,
     #[cfg(target_os = "linux")]
-    pub(super) kept: Option<Kept>,
-    pub(super) is_gone: bool,
-    pub(super) retried: Instant,
-    pub(super) asked: Instant,
-    /// The counts at the last question; they are 32 bits wide and begin anew with each opening.
-    pub(super) before: (u32, u32, u32),
-    pub(super) is_down: bool,
-    pub(super) refused: bool,
+    identity: Option<InterfaceIdentity>,
+    is_gone: bool,
+    is_down: bool,
+    /// That the interface is back and cannot be captured on was reported.
+    refusal_reported: bool,
+    last_retry: Instant,
+    last_count: Instant,
+    /// The counters when they were read last: received, dropped by the kernel, dropped by the interface. They have 32 bits and
+    /// start at 0 when the interface is opened.
+    counters: (u32, u32, u32),
 }
 
 impl InterfaceWorker {
-    fn name(&self) -> &str {
-        self.plan.interfaces.get(usize::from(self.place)).map_or("", String::as_str)
+    pub(super) fn new(interface: u16, plan: Arc<LiveCapturePlan>, opened: OpenInterface) -> InterfaceWorker {
+        let OpenInterface { capture, link, is_promiscuous } = opened;
+        let now = Instant::now();
+        #[cfg(target_os = "linux")]
+        let identity = plan
+            .interfaces
+            .get(usize::from(interface))
+            .and_then(|name| InterfaceIdentity::of(name, is_promiscuous));
+        #[cfg(not(target_os = "linux"))]
+        let _ = is_promiscuous;
+        InterfaceWorker {
+            interface,
+            plan,
+            capture,
+            link,
+            #[cfg(target_os = "linux")]
+            identity,
+            is_gone: false,
+            is_down: false,
+            refusal_reported: false,
+            last_retry: now,
+            last_count: now,
+            counters: (0, 0, 0),
+        }
     }
 
-    /// A capture thread.
-    pub(super) fn watch(mut self, mut filler: BlockWriter, halt: &AtomicBool) {
+    /// The writer for this interface.
+    pub(super) fn block_writer(&self, out: Sender<CapturedBlock>, stats: Arc<CaptureStats>) -> BlockWriter {
+        BlockWriter::new(self.interface, self.link, out, stats)
+    }
+
+    fn name(&self) -> &str {
+        self.plan.interfaces.get(usize::from(self.interface)).map_or("", String::as_str)
+    }
+
+    fn stats<'a>(&self, stats: &'a CaptureStats) -> Option<&'a InterfaceStats> {
+        stats.interfaces.get(usize::from(self.interface))
+    }
+
+    /// The capture thread. `halt` ends it.
+    pub(super) fn run(mut self, mut writer: BlockWriter, halt: &AtomicBool) {
         while !halt.load(Ordering::Relaxed) {
-            let since = now();
+            let read_until = now();
             if self.is_gone {
-                filler.hand_on();
-                filler.is_through(since);
-                thread::sleep(Duration::from_millis(u64::from(WAIT_MILLIS)));
-                self.retry(&mut filler);
+                writer.send();
+                writer.set_read_until(read_until);
+                thread::sleep(Duration::from_millis(u64::from(POLL_MILLIS)));
+                self.try_reopen(&mut writer);
                 continue;
             }
-            let mut fds = [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)];
-            // Interrupted or not, the ring is looked at next.
-            let _ = poll(&mut fds, PollTimeout::from(WAIT_MILLIS));
-            match self.capture.dispatch(Some(ROUND), |packet| filler.put(&packet)) {
-                Ok(taken) => {
-                    filler.hand_on_if_wanted();
-                    if taken < ROUND {
-                        filler.is_through(since);
+            match self.wait_and_read(&mut writer) {
+                Ok(frames) => {
+                    writer.send_if_due();
+                    if frames < DISPATCH_FRAMES {
+                        writer.set_read_until(read_until);
                     }
                 }
                 Err(error) => {
-                    self.failed(&words(&error), &filler.gauges);
+                    self.report_error(&libpcap_message(&error), &writer.stats);
                     if self.is_gone {
-                        self.save_what_is_left(&mut filler);
+                        self.read_after_removal(&mut writer);
                     }
-                    // What is down has nothing, and holds up no clock.
-                    filler.hand_on();
-                    filler.is_through(since);
+                    // An interface that is down has no frames, and must not hold back the clock of the others.
+                    writer.send();
+                    writer.set_read_until(read_until);
                 }
             }
-            self.ask(&filler.gauges);
+            self.count_once_a_second(&writer.stats);
         }
-        // What came until now, also what lies in a block that the kernel has not given up yet; what a flood brings after it is
-        // not waited for.
-        let (told, begun) = (now(), Instant::now());
+        self.read_until_now(&mut writer);
+        writer.send();
+        self.read_counters(&writer.stats);
+    }
+
+    fn wait_and_read(&mut self, writer: &mut BlockWriter) -> Result<usize, pcap::Error> {
+        let mut fds = [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)];
+        // The buffer is read even if the wait was interrupted.
+        let _ = poll(&mut fds, PollTimeout::from(POLL_MILLIS));
+        self.capture.dispatch(Some(DISPATCH_FRAMES), |packet| writer.write(&packet))
+    }
+
+    /// Reads the frames that were captured until now, also those in a block that the kernel has not released yet. Later frames of
+    /// a flood are not waited for.
+    fn read_until_now(&mut self, writer: &mut BlockWriter) {
+        let (end, started) = (now(), Instant::now());
         while !self.is_gone {
-            let waited = begun.elapsed();
-            let mut fds = [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)];
-            let _ = poll(&mut fds, PollTimeout::from(WAIT_MILLIS));
-            let Ok(taken) = self.capture.dispatch(Some(ROUND), |packet| filler.put(&packet)) else { break };
-            let is_all = taken < ROUND || filler.latest > told || waited > LONGEST_LAST_WAIT;
-            if waited >= LAST_WAIT && is_all {
+            let elapsed = started.elapsed();
+            let Ok(frames) = self.wait_and_read(writer) else { break };
+            let is_complete = frames < DISPATCH_FRAMES || writer.latest > end || elapsed > FINAL_READ_LIMIT;
+            if elapsed >= FINAL_READ && is_complete {
                 break;
             }
         }
-        filler.hand_on();
-        self.asked = self.asked.checked_sub(Duration::from_secs(2)).unwrap_or(self.asked);
-        self.ask(&filler.gauges);
     }
 
-    /// What came before the interface went still lies in the ring, and the kernel gives its last block up later than the news.
-    fn save_what_is_left(&mut self, filler: &mut BlockWriter) {
-        let begun = Instant::now();
-        while begun.elapsed() < LAST_WAIT {
-            thread::sleep(Duration::from_millis(u64::from(WAIT_MILLIS)));
-            // It says again that it is gone; frames come all the same.
-            let _ = self.capture.dispatch(Some(ROUND), |packet| filler.put(&packet));
+    /// Reads the frames that were captured before the interface was removed. The kernel releases its last block after it reports
+    /// the removal.
+    fn read_after_removal(&mut self, writer: &mut BlockWriter) {
+        let started = Instant::now();
+        while started.elapsed() < FINAL_READ {
+            thread::sleep(Duration::from_millis(u64::from(POLL_MILLIS)));
+            // Every call reports the removal again, and still delivers frames.
+            let _ = self.capture.dispatch(Some(DISPATCH_FRAMES), |packet| writer.write(&packet));
         }
-        self.count(&filler.gauges);
+        self.read_counters(&writer.stats);
     }
 
-    fn failed(&mut self, words: &str, gauges: &CaptureStats) {
-        if words.is_empty() {
-            // Somebody broke the loop; nothing is wrong.
+    fn report_error(&mut self, message: &str, stats: &CaptureStats) {
+        if message.is_empty() {
+            // The loop was interrupted.
             return;
         }
         let name = self.name();
-        if words.contains("went down") || words.contains("is down") {
+        if message.contains("went down") || message.contains("is down") {
             if !self.is_down {
-                gauges.say(&format!("{name}: went down; waiting for it"));
+                stats.report(&format!("{name}: interface went down; waiting for it"));
                 self.is_down = true;
             }
-            thread::sleep(Duration::from_millis(u64::from(WAIT_MILLIS)));
+            thread::sleep(Duration::from_millis(u64::from(POLL_MILLIS)));
             return;
         }
-        gauges.say(&format!(
-            "{name}: {}; what was captured is kept, trying again every second",
-            words.to_lowercase()
+        stats.report(&format!(
+            "{name}: {}; captured frames are kept, trying again every second",
+            message.to_lowercase()
         ));
-        // What it counted since the last question is asked for while the socket is there.
-        self.count(gauges);
-        self.is_gone = true;
+        // While the socket still has them.
+        self.read_counters(stats);
         self.is_down = false;
-        self.refused = false;
-        self.mark(gauges, true);
+        self.refusal_reported = false;
+        self.set_gone(stats, true);
     }
 
-    fn mark(&self, gauges: &CaptureStats, gone: bool) {
-        if let Some(gauge) = gauges.ports.get(usize::from(self.place)) {
-            gauge.gone.store(gone, Ordering::Relaxed);
+    fn set_gone(&mut self, stats: &CaptureStats, is_gone: bool) {
+        self.is_gone = is_gone;
+        if let Some(stats) = self.stats(stats) {
+            stats.is_gone.store(is_gone, Ordering::Relaxed);
         }
     }
 
-    fn retry(&mut self, filler: &mut BlockWriter) {
-        if self.retried.elapsed() < Duration::from_secs(1) {
+    fn try_reopen(&mut self, writer: &mut BlockWriter) {
+        if self.last_retry.elapsed() < ONE_SECOND {
             return;
         }
-        self.retried = Instant::now();
+        self.last_retry = Instant::now();
         #[cfg(target_os = "linux")]
-        let why = match self.kept.map(|kept| kept.bind(&self.capture, self.name())) {
-            Some(Return::Here) => return self.is_back(&filler.gauges),
-            Some(Return::Gone) => return,
-            Some(Return::Refused(why)) => why,
-            None => "only interfaces that have a hardware address can be bound again",
+        let reason = match self.identity.map(|identity| identity.bind(&self.capture, self.name())) {
+            Some(Ok(())) => return self.set_back(&writer.stats),
+            Some(Err(RebindError::NotFound)) => return,
+            Some(Err(RebindError::Refused(reason))) => reason,
+            None => "only interfaces with a hardware address can be captured on again",
         };
         #[cfg(not(target_os = "linux"))]
-        let why = "rights were given up";
-        // With the rights that are left that may be possible, or not.
-        match open(self.name(), &self.plan, &filler.gauges) {
+        let reason = "privileges were dropped";
+        // The remaining privileges may be enough to open it.
+        match open_interface(self.name(), &self.plan, &writer.stats) {
             Ok(opened) => {
                 self.capture = opened.capture;
                 self.link = opened.link;
-                self.before = (0, 0, 0);
-                filler.link = opened.link;
-                self.is_back(&filler.gauges);
+                self.counters = (0, 0, 0);
+                writer.link = opened.link;
+                self.set_back(&writer.stats);
             }
-            Err(LiveError::NoPermission { .. }) if !self.refused => {
-                filler.gauges.say(&format!(
-                    "{}: is back, and cannot be captured on: {why}; start the audit again",
+            Err(LiveError::NoPermission { .. }) if !self.refusal_reported => {
+                writer.stats.report(&format!(
+                    "{}: interface is back, but cannot be captured on: {reason}; restart afs-audit",
                     self.name()
                 ));
-                self.refused = true;
+                self.refusal_reported = true;
             }
             Err(_) => {}
         }
     }
 
-    fn is_back(&mut self, gauges: &CaptureStats) {
-        gauges.say(&format!("{}: is back", self.name()));
-        self.is_gone = false;
-        self.mark(gauges, false);
+    fn set_back(&mut self, stats: &CaptureStats) {
+        stats.report(&format!("{}: interface is back", self.name()));
+        self.set_gone(stats, false);
     }
 
-    /// Reads the kernel's counts, once a second.
-    fn ask(&mut self, gauges: &CaptureStats) {
-        if self.asked.elapsed() < Duration::from_secs(1) {
+    fn count_once_a_second(&mut self, stats: &CaptureStats) {
+        if self.last_count.elapsed() < ONE_SECOND {
             return;
         }
-        self.asked = Instant::now();
-        self.count(gauges);
+        self.last_count = Instant::now();
+        self.read_counters(stats);
         if self.is_gone {
             return;
         }
-        let up = is_up(self.name());
-        if self.is_down && up {
-            gauges.say(&format!("{}: is up again", self.name()));
+        let is_up = is_up(self.name());
+        if self.is_down && is_up {
+            stats.report(&format!("{}: interface is up again", self.name()));
             self.is_down = false;
-        } else if !self.is_down && !up {
-            gauges.say(&format!("{}: is down; waiting for it", self.name()));
+        } else if !self.is_down && !is_up {
+            stats.report(&format!("{}: interface is down; waiting for it", self.name()));
             self.is_down = true;
         }
     }
 
-    fn count(&mut self, gauges: &CaptureStats) {
-        let Some(gauge) = gauges.ports.get(usize::from(self.place)) else { return };
-        let Ok(stats) = self.capture.stats() else { return };
-        let now = (stats.received, stats.dropped, stats.if_dropped);
-        let before = std::mem::replace(&mut self.before, now);
+    /// Adds what the kernel has counted since the last call.
+    fn read_counters(&mut self, stats: &CaptureStats) {
+        let Some(stats) = self.stats(stats) else { return };
+        let Ok(now) = self.capture.stats() else { return };
+        let now = (now.received, now.dropped, now.if_dropped);
+        let before = std::mem::replace(&mut self.counters, now);
         let add = |counter: &AtomicU64, now: u32, before: u32| {
             counter.fetch_add(u64::from(now.wrapping_sub(before)), Ordering::Relaxed);
         };
-        add(&gauge.received, now.0, before.0);
-        add(&gauge.kernel_drops, now.1, before.1);
-        // Counted by the driver, and by some of them backwards.
+        add(&stats.received, now.0, before.0);
+        add(&stats.kernel_drops, now.1, before.1);
+        // Counted by the driver. With some drivers the count goes back.
         if now.2 >= before.2 {
-            add(&gauge.interface_drops, now.2, before.2);
+            add(&stats.interface_drops, now.2, before.2);
         }
     }
 }
 
-/// Whether an interface is up, as far as the system says.
+/// Whether an interface is up; true if the system has no flags for it.
 fn is_up(name: &str) -> bool {
     // linux/if.h: IFF_UP.
     let flags = std::fs::read_to_string(format!("/sys/class/net/{name}/flags")).ok();

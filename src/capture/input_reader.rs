@@ -1,0 +1,224 @@
+//! Reads one input from its first byte to its last.
+//!
+//! In:  a file or stream.
+//! Out: runs of frames that the filter keeps; at the end, the facts of the input.
+//! Not: other inputs.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::FrameHeader;
+use super::InputFacts;
+use super::InputOutcome;
+use super::block::BlockReader;
+use super::block::RawReader;
+use super::block::RawSource;
+use super::compress::DecompressingReader;
+use super::filter::Filter;
+use super::format::FORMATS;
+use super::frame_reader::FrameOut;
+use super::frame_reader::FrameReader;
+use super::frame_reader::InputBytes;
+use super::frame_reader::RECORD_LIMIT;
+use super::hash::HashTee;
+use crate::base::FileId;
+
+/// Frames of one run, so that their headers and their block fit into the processor's cache.
+const RUN_LIMIT: usize = 2048;
+
+/// One input while it is read.
+pub(super) struct InputReader {
+    bytes: DecompressingReader,
+    frame_reader: Box<dyn FrameReader>,
+    facts: InputFacts,
+    /// Bytes of the file when it was found.
+    size: Option<u64>,
+    is_done: bool,
+}
+
+/// Frames that share a block.
+#[derive(Default)]
+pub(super) struct FrameRun {
+    pub frames: Vec<FrameHeader>,
+    pub block: Arc<Vec<u8>>,
+}
+
+/// What to open, and how to read it.
+pub(super) struct InputOptions {
+    pub source: RawSource,
+    /// Bytes of the file when it was found.
+    pub size: Option<u64>,
+    pub hash_tee: Option<HashTee>,
+    /// Counts the raw bytes.
+    pub meter: Arc<AtomicU64>,
+    pub block_len: usize,
+}
+
+impl InputReader {
+    /// Opens an input and recognizes its format. Without a format, the facts have the reason.
+    pub(super) fn open(options: InputOptions, mut facts: InputFacts) -> Result<InputReader, Box<InputFacts>> {
+        let InputOptions { source, size, hash_tee, meter, block_len } = options;
+        let raw = BlockReader::new(RawReader::new(source, hash_tee, meter), block_len);
+        let mut bytes = DecompressingReader::new(raw, block_len);
+        facts.compression = bytes.compression();
+        for format in FORMATS {
+            bytes.fill(format.probe_len);
+            if let Some((frame_reader, name)) = (format.probe)(bytes.window().bytes(), bytes.is_at_end()) {
+                facts.format = Some(name);
+                facts.outcome = InputOutcome::Read;
+                return Ok(InputReader { bytes, frame_reader, facts, size, is_done: false });
+            }
+        }
+        facts.outcome = InputOutcome::Refused(reason_for_refusal(&bytes));
+        facts.raw_bytes = bytes.raw().read_bytes();
+        Err(Box::new(facts))
+    }
+
+    /// Reads the next run of at most `limit` frames; false at the end.
+    pub(super) fn next(&mut self, run: &mut FrameRun, filter: Option<&mut Filter>, limit: u64) -> bool {
+        run.frames.clear();
+        let mut filter = filter;
+        while !self.is_done {
+            self.read_run(run, usize::try_from(limit).unwrap_or(RUN_LIMIT).min(RUN_LIMIT));
+            self.facts.count_frames(&run.frames);
+            if self.is_done {
+                self.read_rest();
+            }
+            if run.frames.is_empty() {
+                continue;
+            }
+            if let Some(filter) = filter.as_deref_mut() {
+                self.apply_filter(run, filter);
+            }
+            if !run.frames.is_empty() {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn read_run(&mut self, run: &mut FrameRun, limit: usize) {
+        let at_end = self.bytes.is_at_end();
+        let window = self.bytes.window();
+        let bytes = window.bytes();
+        let input =
+            InputBytes { bytes, block_offset: window.start(), position: self.bytes.position(), at_end };
+        let mut out = FrameOut { frames: &mut run.frames, limit, facts: &mut self.facts };
+        let step = self.frame_reader.read_frames(input, &mut out);
+        let left = bytes.len().saturating_sub(step.used);
+        if !run.frames.is_empty() {
+            run.block = Arc::clone(window.block());
+        }
+        self.bytes.mark_used(step.used);
+        if at_end {
+            // Bytes are left if the frame limit was reached. A reader that made no progress never will.
+            self.is_done = left == 0 || (step.used == 0 && run.frames.is_empty());
+        } else if step.need > RECORD_LIMIT + 4096 {
+            self.is_done = true;
+        } else if run.frames.is_empty() || step.need > 0 {
+            // The run shares the old block, so that reading on does not overwrite its frames.
+            self.bytes.fill(step.need.max(left + 1));
+        }
+    }
+
+    /// Removes frames that the filter rejects.
+    fn apply_filter(&mut self, run: &mut FrameRun, filter: &mut Filter) {
+        let block = &run.block;
+        let before = run.frames.len();
+        let facts = &mut self.facts;
+        run.frames.retain(|header| {
+            let start = header.offset as usize;
+            let bytes = block.get(start..start + header.captured_len as usize).unwrap_or_default();
+            match filter.program(header.link) {
+                Some(program) => program.matches(bytes, header.wire_len),
+                None => {
+                    let name = super::link_type_name(header.link).unwrap_or("unknown");
+                    facts.note(format!(
+                        "the filter cannot be applied to link type {} ({name}): its frames are left out",
+                        header.link.0
+                    ));
+                    false
+                }
+            }
+        });
+        facts.filtered += (before - run.frames.len()) as u64;
+    }
+
+    /// Reads the bytes that are left, for the hash, and accounts for them.
+    fn read_rest(&mut self) {
+        let position = self.bytes.position();
+        let after_frame = self.facts.frames;
+        if let Some(error) = self.bytes.error() {
+            let message = format!("{error} near frame {after_frame}");
+            self.facts.record_damage(after_frame, position, 0, message);
+        }
+        let skipped = self.bytes.drain();
+        if skipped > 0 && self.bytes.compression().is_none() {
+            let message = format!("unreadable after frame {after_frame}");
+            self.facts.record_damage(after_frame, position, skipped, message);
+        } else {
+            self.facts.skipped_bytes += skipped;
+        }
+        self.facts.compression = self.bytes.compression();
+        self.bytes.add_facts(&mut self.facts);
+        self.facts.complete = true;
+    }
+
+    /// Sets its position in the order of all inputs.
+    pub(super) fn set_file(&mut self, file: FileId) {
+        self.facts.file = file;
+    }
+
+    /// Counts frames that were delivered.
+    pub(super) fn count_delivered(&mut self, frames: usize) {
+        self.facts.delivered += frames as u64;
+    }
+
+    /// Ends reading; the facts of the input.
+    pub(super) fn finish(mut self) -> InputFacts {
+        let raw = self.bytes.raw();
+        self.facts.raw_bytes = raw.read_bytes();
+        self.facts.decoded_bytes = self.bytes.position();
+        if let Some(error) = raw.error() {
+            self.facts.complete = false;
+            let (after_frame, position) = (self.facts.frames, self.facts.raw_bytes);
+            let message = format!("cannot be read past byte {position}: {error}");
+            self.facts.record_damage(after_frame, position, 0, message);
+        }
+        let trailing = self.bytes.trailing_bytes();
+        if trailing > 0 {
+            self.facts.note(format!("{trailing} bytes after the compressed stream"));
+        }
+        if let (Some(size), true) = (self.size, self.facts.complete) {
+            let read = self.facts.raw_bytes;
+            if read > size {
+                self.facts.note(format!("grew from {size} to {read} bytes while it was read"));
+            } else if read < size {
+                self.facts.note(format!("shrank from {size} to {read} bytes while it was read"));
+            }
+        }
+        self.facts
+    }
+}
+
+/// Why bytes without a known format are refused.
+fn reason_for_refusal(source: &DecompressingReader) -> String {
+    let bytes = source.window().bytes();
+    let head = bytes.get(..512).unwrap_or(bytes);
+    if let Some(error) = source.raw().error() {
+        return error.to_string();
+    }
+    if let Some(error) = source.error().filter(|_| head.is_empty()) {
+        return error.to_owned();
+    }
+    let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..);
+    let reason = match (source.compression().is_some(), head.is_empty(), head.iter().all(is_text)) {
+        (false, true, _) => "empty",
+        (true, true, _) => "empty after decompression",
+        (false, false, true) => "text file, not a capture",
+        (true, false, true) => "compressed text file, not a capture",
+        (false, false, false) => "not a known capture format",
+        (true, false, false) => "decompressed, but not a known capture format",
+    };
+    reason.to_owned()
+}
