@@ -1,10 +1,13 @@
-//! Says what a DNS record says.
+//! Decodes the data of DNS records.
 //!
-//! In:  a record's type and data, and the message for its names.
+//! In:  a record, and the message for the names in it.
 //! Out: addresses, names, services, or text.
 //! Not: whether the answer is believable.
 
-use super::name::name;
+use super::message::RawRecord;
+use super::name::DnsDamage;
+use super::name::NameBudget;
+use super::name::read_name;
 use crate::base::Address;
 use crate::base::Cursor;
 use crate::base::Truncated;
@@ -14,7 +17,7 @@ use dns_parser::RData;
 use dns_parser::Type;
 use std::fmt::Write as _;
 
-/// How much of a record's text is kept.
+/// Bytes kept of a record's text.
 const TEXT_LIMIT: usize = 512;
 /// Address hints kept of one SVCB record.
 const HINT_LIMIT: usize = 32;
@@ -44,28 +47,36 @@ const HTTPS: u16 = 65;
 /// RFC 8659 §4.1.
 const CAA: u16 = 257;
 
-/// What the record says; `at` is where its data begins in the message.
-pub(crate) fn read(message: &[u8], kind: u16, data: &[u8], at: usize) -> AnswerData {
-    // Names may point anywhere before them but may not run on behind their record.
-    let upto = message.get(..at + data.len()).unwrap_or(message);
-    let known = match kind {
-        CNAME | NS | PTR | DNAME => name(upto, at).ok().map(|(name, _)| AnswerData::Name(name)),
-        SVCB | HTTPS => service(upto, data, at),
-        SOA => soa(upto, at).map(other),
-        MX => mx(upto, data, at).map(other),
-        SRV => srv(upto, data, at).map(other),
-        CAA => caa(data).map(other),
-        kind => plain(kind, data),
+/// Decodes a record's data. A name in it that exhausts the budget is an error; data that cannot be decoded is kept as text.
+pub(crate) fn read_data(
+    message: &[u8],
+    record: &RawRecord<'_>,
+    budget: &mut NameBudget,
+) -> Result<AnswerData, DnsDamage> {
+    let RawRecord { kind, data, data_at: at, end, .. } = *record;
+    // A name may point anywhere before itself but may not continue past the end of its record.
+    let upto = message.get(..end).unwrap_or(message);
+    let decoded = match kind {
+        CNAME | NS | PTR | DNAME => read_name(upto, at, budget).map(|(name, _)| AnswerData::Name(name)),
+        SVCB | HTTPS => service(upto, data, at, budget),
+        SOA => soa(upto, at, budget).map(text),
+        MX => mx(upto, data, at, budget).map(text),
+        SRV => srv(upto, data, at, budget).map(text),
+        CAA => caa(data).map(text),
+        kind => without_names(kind, data).ok_or(DnsDamage::Truncated),
     };
-    known.unwrap_or_else(|| AnswerData::Other(unknown(data)))
+    match decoded {
+        Err(damage) if budget.is_spent() => Err(damage),
+        decoded => Ok(decoded.unwrap_or_else(|_| AnswerData::Other(undecoded(data)))),
+    }
 }
 
-fn other(text: String) -> AnswerData {
+fn text(text: String) -> AnswerData {
     AnswerData::Other(WireText::new(text.as_bytes(), TEXT_LIMIT))
 }
 
-/// Types without names in them, as dns-parser reads them.
-fn plain(kind: u16, data: &[u8]) -> Option<AnswerData> {
+/// Types without names in their data, as dns-parser decodes them.
+fn without_names(kind: u16, data: &[u8]) -> Option<AnswerData> {
     match RData::parse(Type::parse(kind).ok()?, data, data).ok()? {
         RData::A(a) => Some(AnswerData::Address(Address::v4(a.0.octets()))),
         RData::AAAA(aaaa) => Some(AnswerData::Address(Address::v6(aaaa.0.octets()))),
@@ -96,79 +107,76 @@ fn quote(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
-/// RFC 3597 §5: `\# length hex`; here with `#` alone, since a backslash is an escape in all our text.
-fn unknown(data: &[u8]) -> WireText {
+/// RFC 3597 §5: `\# length hex`; here without the backslash, because a backslash starts an escape in all our text.
+fn undecoded(data: &[u8]) -> WireText {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let shown = data.get(..TEXT_LIMIT / 2).unwrap_or(data);
     let mut text = format!("# {} ", data.len());
     for byte in shown {
-        let _ = write!(text, "{byte:02x}");
+        for nibble in [byte >> 4, byte & 15] {
+            text.extend(DIGITS.get(usize::from(nibble)).map(|digit| char::from(*digit)));
+        }
     }
     WireText::new(text.trim_end().as_bytes(), TEXT_LIMIT)
 }
 
-fn soa(message: &[u8], at: usize) -> Option<String> {
-    let (server, at) = name(message, at).ok()?;
-    let (mailbox, at) = name(message, at).ok()?;
-    let mut c = Cursor::new(message.get(at..)?);
-    let mut text = format!("{} {}", server, mailbox);
-    for _ in 0..5 {
-        let _ = write!(text, " {}", c.u32("serial, refresh, retry, expire, minimum").ok()?);
+fn soa(message: &[u8], at: usize, budget: &mut NameBudget) -> Result<String, DnsDamage> {
+    let (server, at) = read_name(message, at, budget)?;
+    let (mailbox, at) = read_name(message, at, budget)?;
+    let mut c = Cursor::new(message.get(at..).ok_or(DnsDamage::Truncated)?);
+    let mut text = format!("{server} {mailbox}");
+    for field in ["serial", "refresh", "retry", "expire", "minimum"] {
+        let _ = write!(text, " {}", c.u32(field)?);
     }
-    Some(text)
+    Ok(text)
 }
 
-fn mx(message: &[u8], data: &[u8], at: usize) -> Option<String> {
-    let preference = Cursor::new(data).u16("preference").ok()?;
-    let (host, _) = name(message, at + 2).ok()?;
-    Some(format!("{preference} {}", host))
+fn mx(message: &[u8], data: &[u8], at: usize, budget: &mut NameBudget) -> Result<String, DnsDamage> {
+    let preference = Cursor::new(data).u16("preference")?;
+    let (host, _) = read_name(message, at + 2, budget)?;
+    Ok(format!("{preference} {host}"))
 }
 
-fn srv(message: &[u8], data: &[u8], at: usize) -> Option<String> {
+fn srv(message: &[u8], data: &[u8], at: usize, budget: &mut NameBudget) -> Result<String, DnsDamage> {
     let mut c = Cursor::new(data);
-    let [priority, weight, port] = [c.u16("priority").ok()?, c.u16("weight").ok()?, c.u16("port").ok()?];
-    let (target, _) = name(message, at + 6).ok()?;
-    Some(format!("{priority} {weight} {port} {}", target))
+    let [priority, weight, port] = [c.u16("priority")?, c.u16("weight")?, c.u16("port")?];
+    let (target, _) = read_name(message, at + 6, budget)?;
+    Ok(format!("{priority} {weight} {port} {target}"))
 }
 
-fn caa(data: &[u8]) -> Option<String> {
+fn caa(data: &[u8]) -> Result<String, DnsDamage> {
     let mut c = Cursor::new(data);
-    let flags = c.u8("flags").ok()?;
-    let len = c.u8("tag length").ok()?;
-    let tag = WireText::new(c.take(usize::from(len), "tag").ok()?, TEXT_LIMIT);
+    let flags = c.u8("flags")?;
+    let len = c.u8("tag length")?;
+    let tag = WireText::new(c.take(usize::from(len), "tag")?, TEXT_LIMIT);
     let value = WireText::new(c.rest(), TEXT_LIMIT);
-    Some(format!("{flags} {tag} \"{value}\""))
+    Ok(format!("{flags} {tag} \"{value}\""))
 }
 
 /// RFC 9460 §2.2.
-fn service(message: &[u8], data: &[u8], at: usize) -> Option<AnswerData> {
-    let priority = Cursor::new(data).u16("SvcPriority").ok()?;
-    let (target, end) = name(message, at + 2).ok()?;
-    let mut c = Cursor::new(message.get(end..)?);
-    let mut parameters = Parameters::default();
+fn service(message: &[u8], data: &[u8], at: usize, budget: &mut NameBudget) -> Result<AnswerData, DnsDamage> {
+    let priority = Cursor::new(data).u16("SvcPriority")?;
+    let (target, end) = read_name(message, at + 2, budget)?;
+    let mut c = Cursor::new(message.get(end..).ok_or(DnsDamage::Truncated)?);
+    let mut parameters = ServiceParameters::default();
     while !c.is_empty() {
         if parameters.read(&mut c).is_err() {
             break;
         }
     }
-    let Parameters { hints, ech, text } = parameters;
-    Some(AnswerData::Service {
-        priority,
-        target,
-        hints,
-        ech,
-        text: WireText::new(text.as_bytes(), TEXT_LIMIT),
-    })
+    let ServiceParameters { hints, ech, text } = parameters;
+    Ok(AnswerData::Service { priority, target, hints, ech, text: WireText::new(text.as_bytes(), TEXT_LIMIT) })
 }
 
 #[derive(Default)]
-struct Parameters {
+struct ServiceParameters {
     hints: Vec<Address>,
     ech: bool,
     text: String,
 }
 
-impl Parameters {
-    /// One SvcParam: key and value (RFC 9460 §14.3.2; `dohpath` is RFC 9461 §5).
+impl ServiceParameters {
+    /// Reads one SvcParam: key and value (RFC 9460 §14.3.2; `dohpath` is RFC 9461 §5).
     fn read(&mut self, c: &mut Cursor<'_>) -> Result<(), Truncated> {
         let key = c.u16("SvcParamKey")?;
         let len = c.u16("SvcParamValue length")?;

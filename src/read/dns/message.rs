@@ -1,16 +1,17 @@
-//! Walks over DNS messages, once, and keeps what could be read.
+//! Parses DNS messages in one pass and keeps what could be read.
 //!
-//! In:  the bytes of one message, without TCP's length.
-//! Out: header, question, answers, extended error; where the walk ended and why.
+//! In:  the bytes of one message, without TCP's length prefix.
+//! Out: header, question, answers, extended error; where parsing ended and why.
 //! Not: which query a response answers.
 //!
-//! dns-parser reads the header, the types and plain record data. Its walk over a message fails the whole message on types
-//! that it does not know, HTTPS among them, and its names take quadratic time; so the walk and the names are ours.
+//! dns-parser decodes the header, the types and record data without names. Its message parser rejects the whole message on
+//! a type that it does not know, HTTPS among them, and its names take quadratic time. So sections and names are parsed here.
 
 use super::data;
-use super::name::NameError;
-use super::name::name;
-use super::name::skip;
+use super::name::DnsDamage;
+use super::name::NameBudget;
+use super::name::read_name;
+use super::name::skip_name;
 use crate::base::Cursor;
 use crate::base::HostName;
 use crate::base::WireText;
@@ -20,17 +21,17 @@ use dns_parser::Header;
 
 /// RFC 1035 §4.1.1: the header's length.
 pub(crate) const HEADER_LEN: usize = 12;
-/// RFC 1035 §4.1.1: the reserved bit Z in the fourth byte. Some servers set it; dns-parser refuses it.
+/// RFC 1035 §4.1.1: the reserved bit Z in the fourth byte. Some servers set it; dns-parser rejects it.
 const RESERVED_BIT: u8 = 0x40;
 /// RFC 6891 §6.1.1: the type of the OPT pseudo record.
 const OPT: u16 = 41;
 /// RFC 8914 §2: the option code of an extended error.
 const EXTENDED_ERROR: u16 = 15;
-/// How much of an extended error's text is kept.
+/// Bytes kept of an extended error's text.
 const EXTENDED_TEXT_LIMIT: usize = 200;
 /// Records kept of one answer section. A message of 64 KiB holds 5,000 of the smallest.
 const ANSWER_LIMIT: usize = 512;
-/// Questions walked over; more than one is not in use outside mDNS (RFC 9619).
+/// Questions read of one message; more than one is not in use outside mDNS (RFC 9619).
 const QUESTION_LIMIT: u16 = 64;
 
 /// The first question of a message.
@@ -38,34 +39,34 @@ const QUESTION_LIMIT: u16 = 64;
 pub(crate) struct Question {
     /// The name.
     pub name: HostName,
-    /// The type, by number.
+    /// The type's number.
     pub kind: u16,
-    /// The class, by number.
+    /// The class's number.
     pub class: u16,
 }
 
 /// What could be read of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
-    /// The header's id.
+pub(crate) struct DnsMessage {
+    /// The header's ID.
     pub id: u16,
     /// A query rather than a response.
     pub query: bool,
-    /// RFC 1035 §4.1.1, 0 is a standard query.
+    /// RFC 1035 §4.1.1; 0 is a standard query.
     pub opcode: u16,
     /// TC.
     pub truncated: bool,
-    /// The header's code with EDNS's upper eight bits above it.
+    /// The header's response code, with EDNS's upper eight bits above it.
     pub rcode: u16,
     /// The first question.
     pub question: Option<Question>,
-    /// The answer section, and behind it the additional section's addresses of hosts that it names.
+    /// The answer section, then the addresses in the additional section of hosts that the answers name.
     pub answers: Vec<Answer>,
     /// Code and text.
     pub extended_error: Option<(u16, WireText)>,
-    /// Why the walk ended early.
-    pub damage: Option<NameError>,
-    /// Bytes behind the last record.
+    /// Why parsing ended early.
+    pub damage: Option<DnsDamage>,
+    /// Bytes after the last record.
     pub trailing: usize,
 }
 
@@ -76,18 +77,18 @@ pub(crate) const NOTIFY: u16 = 4;
 /// RFC 2136 §1.3.
 pub(crate) const UPDATE: u16 = 5;
 
-/// The header, also where the reserved bit is set.
-pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
-    let mut head: [u8; HEADER_LEN] = *bytes.first_chunk()?;
-    let [_, _, _, flags, ..] = &mut head;
+/// Parses the header; accepts a set reserved bit.
+pub(crate) fn parse_header(bytes: &[u8]) -> Option<Header> {
+    let mut header: [u8; HEADER_LEN] = *bytes.first_chunk()?;
+    let [_, _, _, flags, ..] = &mut header;
     *flags &= !RESERVED_BIT;
-    Header::parse(&head).ok()
+    Header::parse(&header).ok()
 }
 
-/// Reads a message; `None` only when there is not even a header.
-pub(crate) fn read(bytes: &[u8]) -> Option<Message> {
-    let header = header(bytes)?;
-    let mut message = Message {
+/// Parses a message; `None` only when it is shorter than a header.
+pub(crate) fn parse_message(bytes: &[u8]) -> Option<DnsMessage> {
+    let header = parse_header(bytes)?;
+    let mut message = DnsMessage {
         id: header.id,
         query: header.query,
         opcode: header.opcode.into(),
@@ -99,107 +100,173 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Message> {
         damage: None,
         trailing: 0,
     };
-    match sections(bytes, &header, &mut message) {
+    let mut sections =
+        Sections { bytes, budget: NameBudget::for_message(bytes.len()), message: &mut message };
+    match sections.parse(&header) {
         Ok(end) => message.trailing = bytes.len().saturating_sub(end),
         Err(damage) => message.damage = Some(damage),
     }
     Some(message)
 }
 
-fn sections(bytes: &[u8], header: &Header, message: &mut Message) -> Result<usize, NameError> {
-    let mut at = HEADER_LEN;
-    if header.questions > QUESTION_LIMIT {
-        return Err(NameError::Broken("too many questions"));
-    }
-    for _ in 0..header.questions {
-        at = question(bytes, at, message)?;
-    }
-    if !matches!(header.opcode.into(), QUERY | NOTIFY | UPDATE) {
-        // The sections have another meaning, or none.
-        return Ok(bytes.len());
-    }
-    message.answers.reserve(usize::from(header.answers.min(8)));
-    let mut last = Last::default();
-    // Each record takes at least eleven bytes, so the counts of a hostile header end with the message.
-    for _ in 0..header.answers {
-        if message.answers.len() >= ANSWER_LIMIT {
-            return Err(NameError::Broken("more than 512 answers"));
-        }
-        at = answer(bytes, at, message, &mut last)?;
-    }
-    for _ in 0..header.nameservers {
-        if message.opcode == UPDATE && message.answers.len() < ANSWER_LIMIT {
-            // RFC 2136 §2.5: here stands what is to be changed.
-            at = answer(bytes, at, message, &mut last)?;
-            continue;
-        }
-        at = Record::read(bytes, at)?.end;
-    }
-    let named = hosts_named(&message.answers);
-    for _ in 0..header.additional {
-        let record = Record::read(bytes, at)?;
-        if record.kind == OPT {
-            options(&record, message);
-        } else if !named.is_empty()
-            && matches!(record.kind, data::A | data::AAAA)
-            && message.answers.len() < ANSWER_LIMIT
-            && let (owner, _) = name(bytes, at)?
-            && named.iter().any(|host| **host == *owner)
-        {
-            let data = data::read(bytes, record.kind, record.data, record.data_at);
-            message.answers.push(Answer { owner, kind: record.kind, ttl: record.ttl, data });
-        }
-        at = record.end;
-    }
-    Ok(at)
+/// A message whose sections are being parsed.
+struct Sections<'m> {
+    bytes: &'m [u8],
+    budget: NameBudget,
+    message: &'m mut DnsMessage,
 }
 
-/// The hosts that answers lead to whose addresses may stand in the additional section: RFC 2782, RFC 9460 §4.1.
-fn hosts_named(answers: &[Answer]) -> Vec<Box<str>> {
+impl Sections<'_> {
+    /// Parses all sections; returns the offset after the last.
+    fn parse(&mut self, header: &Header) -> Result<usize, DnsDamage> {
+        let mut at = HEADER_LEN;
+        if header.questions > QUESTION_LIMIT {
+            return Err(DnsDamage::Malformed("too many questions"));
+        }
+        for _ in 0..header.questions {
+            at = self.question(at)?;
+        }
+        if !matches!(header.opcode.into(), QUERY | NOTIFY | UPDATE) {
+            // The sections have another meaning, or none.
+            return Ok(self.bytes.len());
+        }
+        self.message.answers.reserve(usize::from(header.answers.min(8)));
+        let mut previous = PreviousRecord::default();
+        // Each record takes at least eleven bytes, so the loops end with the message whatever the header counts.
+        for _ in 0..header.answers {
+            if self.message.answers.len() >= ANSWER_LIMIT {
+                return Err(DnsDamage::Malformed("more than 512 answers"));
+            }
+            at = self.answer(at, &mut previous)?;
+        }
+        for _ in 0..header.nameservers {
+            if self.message.opcode == UPDATE && self.message.answers.len() < ANSWER_LIMIT {
+                // RFC 2136 §2.5: this section holds the records to be changed.
+                at = self.answer(at, &mut previous)?;
+                continue;
+            }
+            at = RawRecord::at(self.bytes, at)?.end;
+        }
+        let hosts = named_hosts(&self.message.answers);
+        for _ in 0..header.additional {
+            at = self.additional(at, &hosts)?;
+        }
+        Ok(at)
+    }
+
+    fn question(&mut self, at: usize) -> Result<usize, DnsDamage> {
+        let name_end = if self.message.question.is_some() {
+            skip_name(self.bytes, at)?
+        } else {
+            let (name, end) = read_name(self.bytes, at, &mut self.budget)?;
+            let mut c = Cursor::new(self.bytes.get(end..).unwrap_or_default());
+            let kind = c.u16("question type")?;
+            let class = c.u16("question class")?;
+            self.message.question = Some(Question { name, kind, class });
+            end
+        };
+        let end = name_end + 4;
+        if end > self.bytes.len() { Err(DnsDamage::Truncated) } else { Ok(end) }
+    }
+
+    fn answer(&mut self, at: usize, previous: &mut PreviousRecord) -> Result<usize, DnsDamage> {
+        // A pointer alone most often leads to the question, to the owner before, or to the target of the CNAME before.
+        let target = match self.bytes.get(at..).and_then(<[u8]>::first_chunk::<2>) {
+            Some([head, low]) if head & 0xc0 == 0xc0 => usize::from(u16::from_be_bytes([head & 0x3f, *low])),
+            _ => at,
+        };
+        let is_pointer = target != at;
+        let (owner, owner_end) = match (self.message.answers.last(), &self.message.question) {
+            (_, Some(question)) if target == HEADER_LEN => (question.name.clone(), at + 2),
+            (Some(before), _) if is_pointer && target == previous.owner_at => (before.owner.clone(), at + 2),
+            (Some(Answer { data: AnswerData::Name(name), .. }), _)
+                if is_pointer && target == previous.data_at =>
+            {
+                (name.clone(), at + 2)
+            }
+            _ => read_name(self.bytes, at, &mut self.budget)?,
+        };
+        let record = RawRecord::after_owner(self.bytes, owner_end)?;
+        let data = data::read_data(self.bytes, &record, &mut self.budget)?;
+        *previous = PreviousRecord { owner_at: target, data_at: record.data_at };
+        self.message.answers.push(Answer { owner, kind: record.kind, ttl: record.ttl, data });
+        Ok(record.end)
+    }
+
+    fn additional(&mut self, at: usize, hosts: &[Box<str>]) -> Result<usize, DnsDamage> {
+        let record = RawRecord::at(self.bytes, at)?;
+        if record.kind == OPT {
+            self.options(&record);
+        } else if !hosts.is_empty()
+            && matches!(record.kind, data::A | data::AAAA)
+            && self.message.answers.len() < ANSWER_LIMIT
+            && let (owner, _) = read_name(self.bytes, at, &mut self.budget)?
+            && hosts.binary_search_by(|host| (**host).cmp(owner.as_str())).is_ok()
+        {
+            let data = data::read_data(self.bytes, &record, &mut self.budget)?;
+            self.message.answers.push(Answer { owner, kind: record.kind, ttl: record.ttl, data });
+        }
+        Ok(record.end)
+    }
+
+    /// RFC 6891 §6.1.3: the upper bits of the response code; §6.1.2: options.
+    fn options(&mut self, record: &RawRecord<'_>) {
+        let [upper, ..] = record.ttl.to_be_bytes();
+        self.message.rcode = (self.message.rcode & 0x0f) | (u16::from(upper) << 4);
+        let mut c = Cursor::new(record.data);
+        while let Ok((code, mut option)) = (|| {
+            let code = c.u16("option code")?;
+            let len = c.u16("option length")?;
+            Ok::<_, crate::base::Truncated>((code, c.sub(len, "option")?))
+        })() {
+            if code == EXTENDED_ERROR
+                && self.message.extended_error.is_none()
+                && let Ok(info) = option.u16("info code")
+            {
+                let text = option.rest();
+                // RFC 8914 §2: the text may end in a zero byte.
+                let text = text.strip_suffix(&[0]).unwrap_or(text);
+                self.message.extended_error = Some((info, WireText::new(text, EXTENDED_TEXT_LIMIT)));
+            }
+        }
+    }
+}
+
+/// The hosts of SRV and SVCB answers, sorted: their addresses may be in the additional section (RFC 2782, RFC 9460 §4.1).
+fn named_hosts(answers: &[Answer]) -> Vec<Box<str>> {
     let host = |answer: &Answer| match &answer.data {
         AnswerData::Service { target, .. } if **target != *"." => Some(target.as_str().into()),
         AnswerData::Service { .. } => Some(answer.owner.as_str().into()),
-        // The host is the last word of the text; a space inside of a name is escaped.
+        // The host is the last word of the text; a space in a name is escaped.
         AnswerData::Other(text) if answer.kind == data::SRV => {
             text.as_str().rsplit(' ').next().map(Into::into)
         }
         _ => None,
     };
-    answers.iter().filter_map(host).collect()
-}
-
-fn question(bytes: &[u8], at: usize, message: &mut Message) -> Result<usize, NameError> {
-    let end = if message.question.is_some() {
-        skip(bytes, at)?
-    } else {
-        let (name, end) = name(bytes, at)?;
-        let mut c = Cursor::new(bytes.get(end..).unwrap_or_default());
-        let kind = c.u16("question type")?;
-        let class = c.u16("question class")?;
-        message.question = Some(Question { name, kind, class });
-        end
-    };
-    let behind = end + 4;
-    if behind > bytes.len() { Err(NameError::Truncated) } else { Ok(behind) }
+    let mut hosts: Vec<Box<str>> = answers.iter().filter_map(host).collect();
+    hosts.sort_unstable();
+    hosts
 }
 
 /// A record without its owner: RFC 1035 §4.1.3.
-struct Record<'a> {
-    kind: u16,
-    ttl: u32,
-    data: &'a [u8],
-    data_at: usize,
-    end: usize,
+pub(super) struct RawRecord<'a> {
+    pub(super) kind: u16,
+    pub(super) ttl: u32,
+    pub(super) data: &'a [u8],
+    /// Offset of the data in the message.
+    pub(super) data_at: usize,
+    /// Offset after the record.
+    pub(super) end: usize,
 }
 
-impl<'a> Record<'a> {
-    /// The record at `at`, its owner passed over.
-    fn read(bytes: &'a [u8], at: usize) -> Result<Record<'a>, NameError> {
-        Record::body(bytes, skip(bytes, at)?)
+impl<'a> RawRecord<'a> {
+    /// The record at `at`; its owner is skipped.
+    fn at(bytes: &'a [u8], at: usize) -> Result<RawRecord<'a>, DnsDamage> {
+        RawRecord::after_owner(bytes, skip_name(bytes, at)?)
     }
 
     /// The record whose owner ends at `at`.
-    fn body(bytes: &'a [u8], at: usize) -> Result<Record<'a>, NameError> {
+    fn after_owner(bytes: &'a [u8], at: usize) -> Result<RawRecord<'a>, DnsDamage> {
         let mut c = Cursor::new(bytes.get(at..).unwrap_or_default());
         let kind = c.u16("record type")?;
         c.skip(2, "record class")?;
@@ -207,56 +274,13 @@ impl<'a> Record<'a> {
         let len = usize::from(c.u16("record length")?);
         let data_at = at + c.at();
         let data = c.take(len, "record data")?;
-        Ok(Record { kind, ttl, data, data_at, end: data_at + len })
+        Ok(RawRecord { kind, ttl, data, data_at, end: data_at + len })
     }
 }
 
-/// Where the names of the record before came from: in a chain the next owner points there.
+/// Where the names of the record before were read: the owner of the next often points there.
 #[derive(Default)]
-struct Last {
+struct PreviousRecord {
     owner_at: usize,
     data_at: usize,
-}
-
-fn answer(bytes: &[u8], at: usize, message: &mut Message, last: &mut Last) -> Result<usize, NameError> {
-    // A pointer by itself most often leads to the question, to the owner before, or to the name that a CNAME gave.
-    let target = match bytes.get(at..).and_then(<[u8]>::first_chunk::<2>) {
-        Some([head, low]) if head & 0xc0 == 0xc0 => usize::from(u16::from_be_bytes([head & 0x3f, *low])),
-        _ => at,
-    };
-    let (owner, owner_end) = match (message.answers.last(), &message.question) {
-        (_, Some(question)) if target == HEADER_LEN => (question.name.clone(), at + 2),
-        (Some(before), _) if target != at && target == last.owner_at => (before.owner.clone(), at + 2),
-        (Some(Answer { data: AnswerData::Name(name), .. }), _) if target != at && target == last.data_at => {
-            (name.clone(), at + 2)
-        }
-        _ => name(bytes, at)?,
-    };
-    let record = Record::body(bytes, owner_end)?;
-    let data = data::read(bytes, record.kind, record.data, record.data_at);
-    *last = Last { owner_at: target, data_at: record.data_at };
-    message.answers.push(Answer { owner, kind: record.kind, ttl: record.ttl, data });
-    Ok(record.end)
-}
-
-/// RFC 6891 §6.1.3: the upper bits of the response code; §6.1.2: options.
-fn options(record: &Record<'_>, message: &mut Message) {
-    let [upper, ..] = record.ttl.to_be_bytes();
-    message.rcode = (message.rcode & 0x0f) | (u16::from(upper) << 4);
-    let mut c = Cursor::new(record.data);
-    while let Ok((code, mut option)) = (|| {
-        let code = c.u16("option code")?;
-        let len = c.u16("option length")?;
-        Ok::<_, crate::base::Truncated>((code, c.sub(len, "option")?))
-    })() {
-        if code == EXTENDED_ERROR
-            && message.extended_error.is_none()
-            && let Ok(info) = option.u16("info code")
-        {
-            let text = option.rest();
-            // RFC 8914 §2: the text may end in a zero byte.
-            let text = text.strip_suffix(&[0]).unwrap_or(text);
-            message.extended_error = Some((info, WireText::new(text, EXTENDED_TEXT_LIMIT)));
-        }
-    }
 }

@@ -1,8 +1,8 @@
-//! Reads DNS over UDP and TCP, and its multicast relatives.
+//! Reads DNS over UDP and TCP, mDNS and LLMNR.
 //!
-//! In:  messages: RFC 1035 §4.1, over TCP with a length before each (§4.2.2).
-//! Out: each response with the query it answers; queries that never got one.
-//! Not: what a name's owner should have answered.
+//! In:  messages: RFC 1035 §4.1, over TCP with a length prefix (§4.2.2).
+//! Out: each response with its query; queries without a response.
+//! Not: whether a response is right.
 
 mod data;
 mod message;
@@ -26,28 +26,29 @@ use crate::base::Time;
 use crate::base::port;
 use crate::flow::ReadProgress;
 use dns_parser::Opcode;
+use message::DnsMessage;
 use message::HEADER_LEN;
-use message::Message;
-use name::NameError;
+use name::DnsDamage;
+use name::NameBudget;
 
 /// Link-local multicast name resolution: RFC 4795 §2.
 const LLMNR_PORT: u16 = 5355;
-/// NetBIOS names look like DNS and are not (RFC 1002 §4.2).
+/// NetBIOS name service messages have the format of DNS but other names (RFC 1002 §4.2).
 const NBNS_PORT: u16 = 137;
 
-/// Queries remembered of one conversation.
-const ASKED_LIMIT: usize = 256;
+/// Queries tracked in one conversation.
+const QUERY_LIMIT: usize = 256;
 
-/// Opcodes above are unassigned (IANA DNS parameters): 6 is DSO.
+/// The highest assigned opcode (IANA DNS parameters): DSO.
 const OPCODE_MAX: u16 = 6;
-/// Questions in a message on DNS's own ports; mDNS asks several at once.
+/// Questions in a message on the DNS ports; mDNS queries hold several.
 const QUESTIONS_MAX: u16 = 64;
-/// A message on an unexpected port may have so many records in each section and is believed no further.
-const STRANGER_RECORDS: u16 = 64;
-/// Types up to here may be asked for on an unexpected port: the assigned low ones and the Q-types end at 260.
-const STRANGER_TYPE_MAX: u16 = 260;
+/// Records in each section of a message on another port; a message with more is not taken for DNS.
+const OTHER_PORT_RECORDS: u16 = 64;
+/// The highest query type accepted on another port: the assigned low types and the query types end at 260.
+const OTHER_PORT_TYPE_MAX: u16 = 260;
 
-/// The reader's row. Its name depends on the port, so the reader tells it.
+/// The reader's row. The protocol depends on the port, so the reader emits it.
 pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     name: "",
     transport: ReaderTransport::Both,
@@ -56,15 +57,16 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     on_match: OnMatch::Read(|sample| Box::new(Dns::new(sample))),
 };
 
-/// On DNS's own ports a plausible header and question do; elsewhere every byte must be in its place.
+/// On the DNS ports a plausible header and question are enough; on another port the whole message must be valid.
 fn probe(sample: &Sample<'_>) -> Probe {
-    let home = sample.has_port(port::DNS) || sample.has_port(port::MDNS) || sample.has_port(LLMNR_PORT);
+    let on_dns_port =
+        sample.has_port(port::DNS) || sample.has_port(port::MDNS) || sample.has_port(LLMNR_PORT);
     if sample.datagram {
         if sample.has_port(NBNS_PORT) {
             return Probe::No;
         }
-        let fits = if home { plausible(sample.bytes) } else { certain(sample.bytes) };
-        return if fits { Probe::Yes } else { Probe::No };
+        let matches = if on_dns_port { plausible(sample.bytes) } else { certain(sample.bytes) };
+        return if matches { Probe::Yes } else { Probe::No };
     }
     let mut c = Cursor::new(sample.bytes);
     let Ok(len) = c.u16("message length") else {
@@ -81,7 +83,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
             _ => Probe::No,
         };
     }
-    // Elsewhere the first message must be whole in the first piece: nobody else is kept waiting for it.
+    // On another port the first segment must hold a whole message, so that no other reader has to wait.
     match c.take(len, "message") {
         Ok(message) if certain(message) => Probe::Yes,
         _ => Probe::No,
@@ -89,7 +91,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
 }
 
 fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
-    // Nearly always the first bit behind the identification says what the port says.
+    // The common case: the QR bit agrees with the port.
     let (from_server, to_server) = (sample.from_port == port::DNS, sample.to_port == port::DNS);
     if sample.datagram
         && from_server != to_server
@@ -101,21 +103,25 @@ fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
         return None;
     }
     let bytes = if sample.datagram { sample.bytes } else { sample.bytes.get(2..)? };
-    message::header(bytes).map(|header| header.query)
+    message::parse_header(bytes).map(|header| header.query)
 }
 
 fn plausible_header(bytes: &[u8]) -> bool {
-    message::header(bytes).is_some_and(|header| {
+    message::parse_header(bytes).is_some_and(|header| {
         Into::<u16>::into(header.opcode) <= OPCODE_MAX && header.questions <= QUESTIONS_MAX
     })
 }
 
 fn plausible(bytes: &[u8]) -> bool {
     plausible_header(bytes)
-        && match message::header(bytes) {
+        && match message::parse_header(bytes) {
             Some(header) if header.questions > 0 => {
-                // A question cut by the snap length is fine, a broken one is not.
-                !matches!(name::labels(bytes, HEADER_LEN), Err(NameError::Broken(_)))
+                // A question truncated by the snap length is accepted, a malformed one is not.
+                {
+                    let mut budget = NameBudget::for_message(bytes.len());
+                    let labels = name::read_labels(bytes, HEADER_LEN, &mut budget);
+                    !matches!(labels, Err(DnsDamage::Malformed(_)))
+                }
             }
             Some(header) => {
                 !header.query || header.nameservers > 0 || header.additional > 0 || header.answers > 0
@@ -124,35 +130,36 @@ fn plausible(bytes: &[u8]) -> bool {
         }
 }
 
-/// A standard query or response with one printable question, whole to the last byte.
+/// A standard query or response with one printable question, valid to the last byte.
 fn certain(bytes: &[u8]) -> bool {
-    let Some(header) = message::header(bytes) else { return false };
-    let cheap = header.opcode == Opcode::StandardQuery
+    let Some(header) = message::parse_header(bytes) else { return false };
+    let plausible = header.opcode == Opcode::StandardQuery
         && header.questions == 1
-        && header.answers <= STRANGER_RECORDS
-        && header.nameservers <= STRANGER_RECORDS
-        && header.additional <= STRANGER_RECORDS
+        && header.answers <= OTHER_PORT_RECORDS
+        && header.nameservers <= OTHER_PORT_RECORDS
+        && header.additional <= OTHER_PORT_RECORDS
         && !(header.query && (header.answers > 0 || header.nameservers > 0 || header.additional > 2));
-    if !cheap {
+    if !plausible {
         return false;
     }
-    let Ok((labels, _)) = name::labels(bytes, HEADER_LEN) else { return false };
+    let mut budget = NameBudget::for_message(bytes.len());
+    let Ok((labels, _)) = name::read_labels(bytes, HEADER_LEN, &mut budget) else { return false };
     let printable =
         |label: &&[u8]| label.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
     if labels.is_empty() || !labels.iter().all(printable) {
         return false;
     }
-    let Some(message) = message::read(bytes) else { return false };
+    let Some(message) = message::parse_message(bytes) else { return false };
     let Some(question) = message.question else { return false };
     message.damage.is_none()
         && message.trailing == 0
-        && (1..=STRANGER_TYPE_MAX).contains(&question.kind)
+        && (1..=OTHER_PORT_TYPE_MAX).contains(&question.kind)
         // RFC 1035 §3.2.4: IN; mDNS sets the top bit (RFC 6762 §5.4).
         && question.class & 0x7fff == 1
 }
 
-/// A query waiting for its response, or the last one answered.
-struct Asked {
+/// A query, with or without a response so far.
+struct TrackedQuery {
     id: u16,
     kind: u16,
     name: HostName,
@@ -162,7 +169,7 @@ struct Asked {
     answered: bool,
 }
 
-impl Asked {
+impl TrackedQuery {
     fn unanswered(self) -> Fact {
         Fact::DnsResolved(Box::new(Resolution {
             opcode: 0,
@@ -181,18 +188,18 @@ impl Asked {
     }
 }
 
-/// Remembers a conversation's queries.
+/// Reads the DNS messages of one conversation.
 struct Dns {
-    asked: Vec<Asked>,
+    queries: Vec<TrackedQuery>,
     app: &'static str,
-    told: bool,
-    odd: bool,
-    full: bool,
+    protocol_emitted: bool,
+    anomaly_emitted: bool,
+    overflow_emitted: bool,
 }
 
 impl Dns {
     fn new(sample: &Sample<'_>) -> Dns {
-        // A resolver on 53 may answer a client that chose one of the others' ports.
+        // A client of a resolver on port 53 may have chosen one of the other two ports as its own.
         let app = if sample.has_port(port::DNS) {
             "dns"
         } else if sample.has_port(port::MDNS) {
@@ -202,59 +209,66 @@ impl Dns {
         } else {
             "dns"
         };
-        Dns { asked: Vec::new(), app, told: false, odd: false, full: false }
+        Dns {
+            queries: Vec::new(),
+            app,
+            protocol_emitted: false,
+            anomaly_emitted: false,
+            overflow_emitted: false,
+        }
     }
 
-    fn multicast(&self) -> bool {
+    fn is_multicast(&self) -> bool {
         self.app != "dns"
     }
 
     /// Reads one message; `cut`: the capture does not hold all of it.
     fn message(&mut self, bytes: &[u8], cut: bool, emit: &mut Emitter<'_>) {
-        if !self.told {
-            self.told = true;
+        if !self.protocol_emitted {
+            self.protocol_emitted = true;
             emit.protocol(self.app);
         }
-        let Some(message) = message::read(bytes) else {
-            return self.odd("message shorter than its header", emit);
+        let Some(message) = message::parse_message(bytes) else {
+            return self.anomaly("message shorter than its header", emit);
         };
-        if let Some(NameError::Broken(what)) = message.damage {
-            self.odd(what, emit);
+        if let Some(DnsDamage::Malformed(what)) = message.damage {
+            self.anomaly(what, emit);
         } else if message.damage.is_some() && !cut && !message.truncated {
-            self.odd("message ends before its records", emit);
+            self.anomaly("message ends before its records", emit);
         }
         match (message.opcode, message.query) {
             (message::QUERY, true) => self.query(message, emit),
             (message::QUERY | message::NOTIFY | message::UPDATE, false) => self.response(message, cut, emit),
-            // A notice or update that nobody answers is not waited for; the rest asks for no name.
+            // An unanswered NOTIFY or UPDATE is not reported; the other opcodes query no name.
             _ => {}
         }
     }
 
-    fn odd(&mut self, what: &'static str, emit: &mut Emitter<'_>) {
-        if !self.odd {
-            self.odd = true;
+    /// Emits the first anomaly of the conversation.
+    fn anomaly(&mut self, what: &'static str, emit: &mut Emitter<'_>) {
+        if !self.anomaly_emitted {
+            self.anomaly_emitted = true;
             emit.anomaly("dns", what);
         }
     }
 
-    fn query(&mut self, message: Message, emit: &mut Emitter<'_>) {
-        // Who answers a multicast query speaks in a conversation of its own: whether it was answered cannot be told here.
-        let Some(question) = message.question.filter(|_| !self.multicast()) else { return };
-        let known = self.asked.iter_mut().rev().find(|asked| {
-            asked.id == message.id && asked.kind == question.kind && asked.name == question.name
+    fn query(&mut self, message: DnsMessage, emit: &mut Emitter<'_>) {
+        // The responses to a multicast query are in conversations of their own, so it is unknown whether it was answered.
+        let Some(question) = message.question.filter(|_| !self.is_multicast()) else { return };
+        let same = self.queries.iter_mut().rev().find(|query| {
+            query.id == message.id && query.kind == question.kind && query.name == question.name
         });
-        match known {
-            Some(asked) if !asked.answered => asked.count = asked.count.saturating_add(1),
-            Some(asked) => {
-                asked.frame = emit.at.frame;
-                asked.time = emit.at.time;
-                asked.count = 1;
-                asked.answered = false;
+        match same {
+            Some(query) if !query.answered => query.count = query.count.saturating_add(1),
+            Some(query) => {
+                query.frame = emit.at.frame;
+                query.time = emit.at.time;
+                query.count = 1;
+                query.answered = false;
             }
             None => {
                 self.make_room(emit);
-                self.asked.push(Asked {
+                self.queries.push(TrackedQuery {
                     id: message.id,
                     kind: question.kind,
                     name: question.name,
@@ -267,47 +281,47 @@ impl Dns {
         }
     }
 
-    /// Forgets all answered queries, or the oldest, when there are too many.
+    /// Drops all answered queries when the limit is reached, or else the oldest query.
     fn make_room(&mut self, emit: &mut Emitter<'_>) {
-        if self.asked.len() < ASKED_LIMIT {
+        if self.queries.len() < QUERY_LIMIT {
             return;
         }
-        self.asked.retain(|asked| !asked.answered);
-        if self.asked.len() >= ASKED_LIMIT {
-            if !self.full {
-                self.full = true;
-                emit.anomaly("dns", "more open queries in one conversation than are remembered");
+        self.queries.retain(|query| !query.answered);
+        if self.queries.len() >= QUERY_LIMIT {
+            if !self.overflow_emitted {
+                self.overflow_emitted = true;
+                emit.anomaly("dns", "more open queries in one conversation than are tracked");
             }
-            emit.fact(self.asked.remove(0).unanswered());
+            emit.fact(self.queries.remove(0).unanswered());
         }
     }
 
-    fn response(&mut self, message: Message, cut: bool, emit: &mut Emitter<'_>) {
+    fn response(&mut self, message: DnsMessage, cut: bool, emit: &mut Emitter<'_>) {
         let question = message.question;
-        let asked = self.asked.iter_mut().rev().find(|asked| {
+        let query = self.queries.iter_mut().rev().find(|query| {
             message.opcode == message::QUERY
-                && asked.id == message.id
+                && query.id == message.id
                 && question
                     .as_ref()
-                    .is_none_or(|question| asked.kind == question.kind && asked.name == question.name)
+                    .is_none_or(|question| query.kind == question.kind && query.name == question.name)
         });
-        let (query_frame, query_time, query_count) = match &asked {
-            Some(asked) => (Some(asked.frame), Some(asked.time), asked.count),
+        let (query_frame, query_time, query_count) = match &query {
+            Some(query) => (Some(query.frame), Some(query.time), query.count),
             None => (None, None, 0),
         };
-        let (query_name, query_type) = match (question, &asked, message.answers.first()) {
+        let (query_name, query_type) = match (question, &query, message.answers.first()) {
             (Some(question), _, _) => (question.name, question.kind),
-            (None, Some(asked), _) => (asked.name.clone(), asked.kind),
-            // mDNS responses carry no question (RFC 6762 §6): they stand under their first record.
+            (None, Some(query), _) => (query.name.clone(), query.kind),
+            // mDNS responses have no question (RFC 6762 §6): the first record's name and type take its place.
             (None, None, Some(answer)) => (answer.owner.clone(), answer.kind),
-            // Cut or broken before its name: the root would be a name that nobody asked for.
+            // Cut or malformed before its name: the root would be a name that no client queried.
             (None, None, None) if message.damage.is_some() => return,
             (None, None, None) => (HostName::from_labels([]), 0),
         };
-        if let Some(asked) = asked {
-            asked.answered = true;
+        if let Some(query) = query {
+            query.answered = true;
         }
-        let multicast = self.multicast();
+        let multicast = self.is_multicast();
         emit.fact(Fact::DnsResolved(Box::new(Resolution {
             opcode: message.opcode as u8,
             query_name,
@@ -328,7 +342,11 @@ impl Dns {
 impl Reader for Dns {
     fn held_bytes(&self) -> usize {
         size_of::<Dns>()
-            + self.asked.iter().map(|asked| size_of::<Asked>() + asked.name.as_str().len()).sum::<usize>()
+            + self
+                .queries
+                .iter()
+                .map(|query| size_of::<TrackedQuery>() + query.name.as_str().len())
+                .sum::<usize>()
     }
 
     fn stream(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
@@ -346,10 +364,10 @@ impl Reader for Dns {
     fn stream_ended(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
         let mut c = Cursor::new(bytes);
         while let Ok(len) = c.u16("message length") {
-            let wanted = usize::from(len);
-            let message = c.take_up_to(wanted);
+            let len = usize::from(len);
+            let message = c.take_up_to(len);
             if !message.is_empty() {
-                self.message(message, message.len() < wanted, emit);
+                self.message(message, message.len() < len, emit);
             }
         }
     }
@@ -364,17 +382,17 @@ impl Reader for Dns {
         if !bytes.is_empty() {
             self.message(bytes, bytes.len() < wire_len, emit);
         }
-        // Most conversations are one question and one answer, and stay in the flow table for a while after it.
-        if self.asked.iter().all(|asked| asked.answered) {
+        // Most conversations are one query and one response; they stay in the flow table for a while without this state.
+        if self.queries.iter().all(|query| query.answered) {
             return ReadProgress::Idle;
         }
         ReadProgress::NeedMore { consumed: bytes.len(), need: 0 }
     }
 
     fn finish(&mut self, emit: &mut Emitter<'_>) {
-        for asked in self.asked.drain(..) {
-            if !asked.answered {
-                emit.fact(asked.unanswered());
+        for query in self.queries.drain(..) {
+            if !query.answered {
+                emit.fact(query.unanswered());
             }
         }
     }
