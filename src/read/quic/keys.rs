@@ -1,10 +1,10 @@
-//! Opens QUIC Initial packets, whose keys anybody can derive.
+//! Decrypts QUIC Initial packets, whose keys are derived from public values.
 //!
-//! In:  a version, the connection id that a client chose, a packet.
+//! In:  a version, the connection ID that a client chose, a packet.
 //! Out: the packet's frames, when the packet is authentic.
-//! Not: any other packet: their keys are secret.
+//! Not: any other packet, because its keys are secret.
 
-use super::packet::Initial;
+use super::packet::InitialPacket;
 use super::packet::Version;
 use aes_gcm::Aes128Gcm;
 use aes_gcm::KeyInit;
@@ -15,7 +15,7 @@ use aes_gcm::aes::cipher::BlockCipherEncrypt;
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-/// RFC 9001 §5.2; drafts 33 and 34 have it already.
+/// RFC 9001 §5.2; also of drafts 33 and 34.
 const SALT_V1: [u8; 20] =
     *b"\x38\x76\x2c\xf7\xf5\x59\x34\xb3\x4d\x17\x9a\xe6\xa4\xc8\x0c\xad\xcc\xbb\x7f\x0a";
 /// RFC 9369 §3.3.1.
@@ -36,7 +36,7 @@ const SALT_21: [u8; 20] =
 /// draft-ietf-quic-tls-17 to 20, §5.2.
 const SALT_17: [u8; 20] =
     *b"\xef\x4f\xb0\xab\xb4\x74\x70\xc4\x1b\xef\xcf\x80\x31\x33\x4f\xae\x48\x5e\x09\xa0";
-/// Google's versions, as its published source has them.
+/// Google's versions, from its published source.
 const SALT_Q050: [u8; 20] =
     *b"\x50\x45\x74\xef\xd0\x66\xfe\x2f\x9d\x94\x5c\xfc\xdb\xd3\xa7\xf0\xd3\xb5\x6b\x45";
 const SALT_T050: [u8; 20] =
@@ -49,8 +49,10 @@ const KEY_LEN: usize = 16;
 const IV_LEN: usize = 12;
 const TAG_LEN: usize = 16;
 const SECRET_LEN: usize = 32;
-/// RFC 9001 §5.4.2: the sample begins as if the packet number had four bytes.
+/// RFC 9001 §5.4.2: the sample starts as if the packet number had four bytes.
 const SAMPLE_AT: usize = 4;
+/// RFC 9000 §17.2: zero before header protection. With other keys they rarely are, which saves most of the decryption.
+const RESERVED_BITS: u8 = 0x0c;
 
 /// A salt, and whether the labels are those of version 2.
 type Salt = (&'static [u8; 20], bool);
@@ -63,8 +65,8 @@ const DRAFT_23: Salt = (&SALT_23, false);
 const DRAFT_21: Salt = (&SALT_21, false);
 const DRAFT_17: Salt = (&SALT_17, false);
 
-/// The salts that a version may have, likeliest first: not every number says which draft it is built on, but a packet that
-/// opens is authentic.
+/// The salts that a version may have, most likely first. A version number does not always show which draft it uses, but a
+/// packet that decrypts is authentic.
 fn salts(version: Version) -> &'static [Salt] {
     match version.0 {
         1 | 0xff00_0021 | 0xff00_0022 => &[V1],
@@ -77,10 +79,10 @@ fn salts(version: Version) -> &'static [Salt] {
         0x5130_3530 => &[(&SALT_Q050, false)],
         0x5430_3530 => &[(&SALT_T050, false)],
         0x5430_3531 => &[(&SALT_T051, false)],
-        // mvfst: the number stays while the draft behind it changes.
+        // mvfst kept its number while the draft changed.
         0xface_b000 | 0xface_b001 => &[DRAFT_21, DRAFT_23],
         _ if version.is_mvfst() => &[DRAFT_23, V1, DRAFT_29],
-        // Meant to be refused, or somebody's own: the client speaks as in the version that it knows best.
+        // Reserved versions that force negotiation, and private ones: the client uses the keys of a version it supports.
         _ if version.is_known() && version.google().is_none() && !version.is_draft() => {
             &[V1, DRAFT_29, DRAFT_23]
         }
@@ -88,7 +90,7 @@ fn salts(version: Version) -> &'static [Salt] {
     }
 }
 
-/// One direction's keys.
+/// The keys of one direction.
 pub(crate) struct Keys {
     salt: Salt,
     packet: Aes128Gcm,
@@ -96,7 +98,7 @@ pub(crate) struct Keys {
     iv: [u8; IV_LEN],
 }
 
-/// Who sends what is opened.
+/// The role of the endpoint that sent a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
     Client,
@@ -104,13 +106,13 @@ pub(crate) enum Sender {
 }
 
 impl Keys {
-    /// The keys that the client of a connection may have, which chose `id`. None for versions that we do not know.
-    pub(crate) fn candidates(version: Version, id: &[u8]) -> impl Iterator<Item = Keys> {
+    /// The client's possible keys, with the connection ID that it chose; none for unknown versions.
+    pub(crate) fn client_candidates(version: Version, id: &[u8]) -> impl Iterator<Item = Keys> {
         salts(version).iter().filter_map(|salt| Keys::derive(*salt, id, Sender::Client))
     }
 
-    /// The keys of the server of the same connection.
-    pub(crate) fn of_server(&self, id: &[u8]) -> Option<Keys> {
+    /// The server's keys of the same connection.
+    pub(crate) fn server_keys(&self, id: &[u8]) -> Option<Keys> {
         Keys::derive(self.salt, id, Sender::Server)
     }
 
@@ -120,7 +122,7 @@ impl Keys {
         let initial = Hkdf::<Sha256>::new(Some(bytes), id);
         let label: &[u8] = if sender == Sender::Client { b"client in" } else { b"server in" };
         let secret = Hkdf::<Sha256>::from_prk(&expand::<SECRET_LEN>(&initial, label)?).ok()?;
-        // RFC 9001 §5.1; RFC 9369 §3.3.2 has other names for the same.
+        // RFC 9001 §5.1; RFC 9369 §3.3.2 has other labels.
         let [key, iv, header]: [&[u8]; 3] = if v2 {
             [b"quicv2 key", b"quicv2 iv", b"quicv2 hp"]
         } else {
@@ -134,34 +136,37 @@ impl Keys {
         })
     }
 
-    /// The frames of `initial`, in `buffer`; false when it is not authentic.
-    pub(crate) fn open(&self, initial: &Initial<'_>, buffer: &mut Vec<u8>) -> bool {
-        self.try_open(initial, buffer).is_some()
+    /// Decrypts the frames of a packet into `buffer`; false when the packet is not authentic.
+    pub(crate) fn decrypt(&self, packet: &InitialPacket<'_>, buffer: &mut Vec<u8>) -> bool {
+        self.try_decrypt(packet, buffer).is_some()
     }
 
-    fn try_open(&self, initial: &Initial<'_>, buffer: &mut Vec<u8>) -> Option<()> {
+    fn try_decrypt(&self, packet: &InitialPacket<'_>, buffer: &mut Vec<u8>) -> Option<()> {
         // RFC 9001 §5.4.1.
-        let sample: [u8; 16] = *initial.protected.get(SAMPLE_AT..)?.first_chunk()?;
+        let sample: [u8; 16] = *packet.protected.get(SAMPLE_AT..)?.first_chunk()?;
         let mut mask = sample.into();
         self.header.encrypt_block(&mut mask);
         let (first_mask, number_mask) = mask.split_first()?;
-        let first = initial.first ^ (first_mask & 0x0f);
+        let first = packet.first ^ (first_mask & 0x0f);
+        if first & RESERVED_BITS != 0 {
+            return None;
+        }
         let number_len = usize::from(first & 3) + 1;
         let mut number = 0u64;
         buffer.clear();
-        // The header as it was before its protection is authenticated: its first byte and its packet number differ.
+        // The unprotected header is authenticated: its first byte and its packet number differ from the wire.
         buffer.push(first);
-        buffer.extend_from_slice(initial.header.get(1..)?);
-        for (byte, mask) in initial.protected.get(..number_len)?.iter().zip(number_mask) {
+        buffer.extend_from_slice(packet.header.get(1..)?);
+        for (byte, mask) in packet.protected.get(..number_len)?.iter().zip(number_mask) {
             number = number << 8 | u64::from(byte ^ mask);
             buffer.push(byte ^ mask);
         }
         let header_len = buffer.len();
-        let sealed = initial.protected.get(number_len..)?;
-        let (body, tag) = sealed.split_at_checked(sealed.len().checked_sub(TAG_LEN)?)?;
+        let encrypted = packet.protected.get(number_len..)?;
+        let (body, tag) = encrypted.split_at_checked(encrypted.len().checked_sub(TAG_LEN)?)?;
         let tag: [u8; TAG_LEN] = *tag.first_chunk()?;
         buffer.extend_from_slice(body);
-        // RFC 9001 §5.3: the nonce is the packet number over the end of the IV.
+        // RFC 9001 §5.3: the nonce is the IV XORed with the packet number.
         let mut nonce = self.iv;
         for (byte, number) in nonce.iter_mut().rev().zip(number.to_le_bytes()) {
             *byte ^= number;
@@ -185,8 +190,8 @@ fn expand<const N: usize>(secret: &Hkdf<Sha256>, label: &[u8]) -> Option<[u8; N]
 
 #[cfg(test)]
 impl Keys {
-    /// Appends a packet number of one byte and the sealed frames to `out`, which holds the header before them.
-    pub(crate) fn seal(&self, out: &mut Vec<u8>, number: u8, frames: &[u8]) {
+    /// Appends a packet number of one byte and the encrypted frames to `out`, which holds the header before them.
+    pub(crate) fn encrypt(&self, out: &mut Vec<u8>, number: u8, frames: &[u8]) {
         let number_at = out.len();
         out.push(number);
         let mut nonce = self.iv;
@@ -212,12 +217,12 @@ mod tests {
 
     /// RFC 9001 appendix A.1.
     #[test]
-    fn keys_of_the_standards_example() {
+    fn keys_of_the_rfcs_example() {
         let id = b"\x83\x94\xc8\xf0\x3e\x51\x57\x08";
-        let keys = Keys::candidates(Version(1), id).next().unwrap();
+        let keys = Keys::client_candidates(Version(1), id).next().unwrap();
         assert_eq!(keys.iv, *b"\xfa\x04\x4b\x2f\x42\xa3\xfd\x3b\x46\xfb\x25\x5c");
-        let keys = keys.of_server(id).unwrap();
+        let keys = keys.server_keys(id).unwrap();
         assert_eq!(keys.iv, *b"\x0a\xc1\x49\x3c\xa1\x90\x58\x53\xb0\xbb\xa0\x3e");
-        assert!(Keys::candidates(Version(0xff00_0003), id).next().is_none());
+        assert!(Keys::client_candidates(Version(0xff00_0003), id).next().is_none());
     }
 }

@@ -1,8 +1,8 @@
-//! Reads QUIC: the hello inside the first packets, which only look encrypted.
+//! Reads QUIC: the ClientHello in the Initial packets, whose keys are public.
 //!
 //! In:  datagrams of both sides.
-//! Out: version, and what a TLS handshake tells up to ServerHello; a refusal in the first packets.
-//! Not: anything behind the handshake.
+//! Out: version; facts of the TLS handshake up to ServerHello; a CONNECTION_CLOSE in the Initial packets.
+//! Not: anything after the handshake.
 
 mod google;
 mod keys;
@@ -26,7 +26,7 @@ use super::tls::CLIENT_HELLO;
 use super::tls::Carrier;
 use super::tls::HANDSHAKE_HEADER_LEN;
 use super::tls::SERVER_HELLO;
-use super::tls::Talk;
+use super::tls::TlsHandshake;
 use crate::base::Cursor;
 use crate::base::HostName;
 use crate::base::Side;
@@ -35,39 +35,42 @@ use crate::base::port;
 use crate::flow::ReadProgress;
 use keys::Keys;
 use keys::Sender;
-use packet::Initial;
-use packet::Kind;
-use packet::Long;
+use packet::InitialPacket;
+use packet::LongHeader;
+use packet::PacketType;
 use packet::Version;
 use packet::varint;
 
-/// Initial packets tried on each side of a conversation.
+/// Initial packets read of each side of a conversation.
 const INITIAL_LIMIT: u8 = 16;
-/// Datagrams looked at in a conversation.
+/// Packets of each side for which keys are derived that decrypt nothing: random bytes on port 443 cost a derivation each. A
+/// capture that starts within a handshake shows one or two such packets.
+const FAILURE_LIMIT: u8 = 3;
+/// Datagrams read of a conversation.
 const DATAGRAM_LIMIT: u8 = 32;
-/// Datagrams looked at after the hello, for the server's answer.
-const ANSWER_LIMIT: u8 = 12;
+/// Datagrams read after the ClientHello, until the ServerHello.
+const SERVER_HELLO_WAIT: u8 = 12;
 /// Packets in one datagram.
 const PACKET_LIMIT: usize = 8;
-/// Frames in one packet that are not padding.
+/// Frames read of one packet, PADDING not counted.
 const FRAME_LIMIT: usize = 256;
-/// Bytes of CRYPTO frames kept of a side.
+/// Bytes of CRYPTO frames kept of each side.
 const CRYPTO_LIMIT: usize = 64 * 1024;
-/// RFC 9000 §14.1: a client's first datagrams are at least this long.
+/// RFC 9000 §14.1: the least length of a datagram with a client's Initial packet.
 const DATAGRAM_MIN: usize = 1200;
-/// Ports on which an unknown version is believed.
-const HOME_PORTS: &[u16] = &[port::HTTPS, 784, port::DNS_OVER_TLS, 8443];
+/// Ports on which an unknown version is accepted.
+const QUIC_PORTS: &[u16] = &[port::HTTPS, 784, port::DNS_OVER_TLS, 8443];
 
-/// RFC 9000 §19: frame types that an Initial may hold (§12.4).
+/// RFC 9000 §19: the frame types allowed in Initial packets (§12.4).
 const PADDING: u8 = 0x00;
 const PING: usize = 0x01;
 const ACK: usize = 0x02;
 const ACK_ECN: usize = 0x03;
 const CRYPTO: usize = 0x06;
 const CONNECTION_CLOSE: usize = 0x1c;
-/// Google's number for CRYPTO in Q050.
+/// Google's type of CRYPTO in Q050.
 const GOOGLE_CRYPTO: usize = 0x08;
-/// RFC 9001 §4.8: an alert is told as this plus its description.
+/// RFC 9001 §4.8: an alert is sent as this error code plus its description.
 const CRYPTO_ERROR: usize = 0x0100;
 
 /// The reader's row.
@@ -80,29 +83,29 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
 };
 
 fn probe(sample: &Sample<'_>) -> Probe {
-    if google_header(sample.bytes).is_some() {
+    if parse_google_header(sample.bytes).is_some() {
         return Probe::Yes;
     }
     let mut c = Cursor::new(sample.bytes);
-    let Ok(Some(long)) = packet::long(&mut c) else { return Probe::No };
-    let home = HOME_PORTS.iter().any(|port| sample.has_port(*port));
-    let believed = match long.kind {
-        // RFC 9000 §17.2.1: a list of versions, and nothing else.
-        Kind::Negotiation => {
+    let Ok(Some(long)) = packet::parse_long_header(&mut c) else { return Probe::No };
+    let on_quic_port = QUIC_PORTS.iter().any(|port| sample.has_port(*port));
+    let accepted = match long.packet_type {
+        // RFC 9000 §17.2.1: a list of versions and nothing else.
+        PacketType::VersionNegotiation => {
             let list = c.rest().as_chunks::<4>();
             !list.0.is_empty()
                 && list.1.is_empty()
                 && list.0.iter().all(|version| Version(u32::from_be_bytes(*version)).is_known())
         }
-        _ if long.version.is_known() => match packet::body(sample.bytes, 0, &long, &mut c) {
+        _ if long.version.is_known() => match packet::parse_body(sample.bytes, 0, &long, &mut c) {
             Ok(_) => true,
-            // Cut by the capture, or a length that lies.
+            // Cut by the snap length, or a wrong length.
             Err(_) => sample.wire_len > sample.bytes.len() || long.version.google().is_some(),
         },
-        Kind::Initial => home && sample.wire_len >= DATAGRAM_MIN && long.destination.len() >= 8,
+        PacketType::Initial => on_quic_port && sample.wire_len >= DATAGRAM_MIN && long.destination.len() >= 8,
         _ => false,
     };
-    if believed { Probe::Yes } else { Probe::No }
+    if accepted { Probe::Yes } else { Probe::No }
 }
 
 fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
@@ -110,69 +113,71 @@ fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
         return None;
     }
     let mut c = Cursor::new(sample.bytes);
-    match packet::long(&mut c) {
-        Ok(Some(long)) => match long.kind {
-            Kind::Negotiation | Kind::Retry => Some(false),
-            Kind::ZeroRtt => Some(true),
-            // RFC 9000 §7.2: a client's first choice has eight bytes at least; many clients have an empty id of their own.
+    match packet::parse_long_header(&mut c) {
+        Ok(Some(long)) => match long.packet_type {
+            PacketType::VersionNegotiation | PacketType::Retry => Some(false),
+            PacketType::ZeroRtt => Some(true),
+            // RFC 9000 §7.2: a client's first destination ID has at least eight bytes; many clients' own ID is empty.
             _ if long.destination.len() < 8 => Some(false),
-            _ => match (HOME_PORTS.contains(&sample.from_port), HOME_PORTS.contains(&sample.to_port)) {
+            _ => match (QUIC_PORTS.contains(&sample.from_port), QUIC_PORTS.contains(&sample.to_port)) {
                 (true, false) => Some(false),
                 (false, true) => Some(true),
                 _ => None,
             },
         },
-        // Only clients say the version in Google's old header.
+        // In gQUIC's old header only clients send the version.
         _ => Some(true),
     }
 }
 
-/// Google's header before Q044: flags, connection id, version. Only clients say the version.
-fn google_header(bytes: &[u8]) -> Option<Version> {
-    /// The version is there.
+/// gQUIC's header before Q044: flags, connection ID, version. Only clients send the version.
+fn parse_google_header(bytes: &[u8]) -> Option<Version> {
+    /// The flag of the version.
     const VERSION: u8 = 0x01;
-    /// A connection id of eight bytes is there.
+    /// The flag of a connection ID of eight bytes.
     const CONNECTION_ID: u8 = 0x08;
     let mut c = Cursor::new(bytes);
     let flags = c.u8("flags").ok()?;
     if flags & 0xc0 != 0 || flags & (VERSION | CONNECTION_ID) != VERSION | CONNECTION_ID {
         return None;
     }
-    c.skip(8, "connection id").ok()?;
+    c.skip(8, "connection ID").ok()?;
     let version = Version(c.u32("version").ok()?);
     matches!(version.google(), Some((b'Q', 9..=46))).then_some(version)
 }
 
-/// What the client's keys are derived from, and the keys.
-struct Opened {
+/// The client's keys and what they are derived from.
+struct ClientKeys {
     version: Version,
     id: Vec<u8>,
     keys: Keys,
 }
 
-impl Opened {
-    fn is_for(&self, long: &Long<'_>) -> bool {
-        self.version == long.version && self.id == long.destination
+impl ClientKeys {
+    fn match_header(&self, header: &LongHeader<'_>) -> bool {
+        self.version == header.version && self.id == header.destination
     }
 }
 
 struct Quic {
-    talk: Talk,
-    opened: Option<Opened>,
+    handshake: TlsHandshake,
+    client_keys: Option<ClientKeys>,
     server_keys: Option<Keys>,
     /// CRYPTO data by sender.
     crypto: [Assembler; 2],
-    /// Which side of the conversation is the client of the handshake, once a packet was opened.
+    /// The side that is the client of the handshake, once a packet was decrypted.
     client: Option<Side>,
-    version_told: bool,
-    /// Google's own handshake named the server.
+    version_emitted: bool,
+    /// A gQUIC client hello named the server.
     google_named: bool,
-    /// Initials tried, by side.
-    tried: [u8; 2],
+    /// Initial packets read, by side.
+    initials: [u8; 2],
+    /// Packets for which keys were derived that decrypt nothing, by side.
+    failures: [u8; 2],
     datagrams: u8,
-    /// A packet was cut by the capture.
+    /// A packet was cut by the snap length.
     cut: bool,
-    /// Datagrams since the hello was told.
+    /// Datagrams since the ClientHello.
     since_hello: u8,
     done: bool,
 }
@@ -180,14 +185,15 @@ struct Quic {
 impl Quic {
     fn new() -> Quic {
         Quic {
-            talk: Talk::new(Carrier::Quic),
-            opened: None,
+            handshake: TlsHandshake::new(Carrier::Quic),
+            client_keys: None,
             server_keys: None,
             crypto: Default::default(),
             client: None,
-            version_told: false,
+            version_emitted: false,
             google_named: false,
-            tried: [0; 2],
+            initials: [0; 2],
+            failures: [0; 2],
             datagrams: 0,
             cut: false,
             since_hello: 0,
@@ -195,14 +201,14 @@ impl Quic {
         }
     }
 
-    fn version(&mut self, version: Version, emit: &mut Emitter<'_>) {
-        if !self.version_told && version != Version::NEGOTIATION {
-            self.version_told = true;
+    fn emit_version(&mut self, version: Version, emit: &mut Emitter<'_>) {
+        if !self.version_emitted && version != Version::NEGOTIATION {
+            self.version_emitted = true;
             emit.attribute(AttributeKey::QuicVersion, AttributeValue::Number(u64::from(version.0)));
         }
     }
 
-    /// All packets of a datagram: RFC 9000 §12.2.
+    /// Reads all packets of a datagram: RFC 9000 §12.2.
     fn packets(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> Result<(), Truncated> {
         let mut c = Cursor::new(bytes);
         for _ in 0..PACKET_LIMIT {
@@ -210,14 +216,16 @@ impl Quic {
                 break;
             }
             let start = c.at();
-            let Some(long) = packet::long(&mut c)? else { break };
-            self.version(long.version, emit);
-            if matches!(long.version.google(), Some((b'Q', ..=49))) {
-                self.google(bytes, emit);
+            let Some(header) = packet::parse_long_header(&mut c)? else { break };
+            self.emit_version(header.version, emit);
+            if matches!(header.version.google(), Some((b'Q', ..=49))) {
+                self.google_hello(bytes, emit);
                 break;
             }
-            match packet::body(bytes, start, &long, &mut c)? {
-                Some(initial) if long.kind == Kind::Initial => self.initial(side, &long, &initial, emit),
+            match packet::parse_body(bytes, start, &header, &mut c)? {
+                Some(packet) if header.packet_type == PacketType::Initial => {
+                    self.initial(side, &header, &packet, emit);
+                }
                 Some(_) => {}
                 None => break,
             }
@@ -225,67 +233,81 @@ impl Quic {
         Ok(())
     }
 
-    fn google(&mut self, bytes: &[u8], emit: &mut Emitter<'_>) {
+    fn google_hello(&mut self, bytes: &[u8], emit: &mut Emitter<'_>) {
         if self.google_named {
             return;
         }
-        if let Some(name) = google::server_name(bytes).and_then(HostName::from_wire_text) {
+        if let Some(name) = google::find_server_name(bytes).and_then(HostName::from_wire_text) {
             self.google_named = true;
             self.done = true;
             emit.name(NameSource::QuicSni, name, None, false);
         }
     }
 
-    fn initial(&mut self, side: Side, long: &Long<'_>, initial: &Initial<'_>, emit: &mut Emitter<'_>) {
-        let Some(tried) = self.tried.get_mut(side.index()) else { return };
-        if *tried >= INITIAL_LIMIT {
+    fn initial(
+        &mut self,
+        side: Side,
+        header: &LongHeader<'_>,
+        packet: &InitialPacket<'_>,
+        emit: &mut Emitter<'_>,
+    ) {
+        let (Some(initials), Some(failures)) =
+            (self.initials.get_mut(side.index()), self.failures.get_mut(side.index()))
+        else {
+            return;
+        };
+        if *initials >= INITIAL_LIMIT {
             return;
         }
-        *tried += 1;
+        *initials += 1;
         let mut frames = Vec::new();
         if self.client.is_some_and(|client| client != side) {
             let keys = self.server_keys.take().or_else(|| {
-                let opened = self.opened.as_ref()?;
-                opened.keys.of_server(&opened.id)
+                let client = self.client_keys.as_ref()?;
+                client.keys.server_keys(&client.id)
             });
             if let Some(keys) = keys {
-                if keys.open(initial, &mut frames) {
-                    self.frames(Sender::Server, long.version, &frames, emit);
+                if keys.decrypt(packet, &mut frames) {
+                    self.frames(Sender::Server, header.version, &frames, emit);
                 }
                 self.server_keys = Some(keys);
             }
             return;
         }
-        if let Some(opened) = &self.opened
-            && opened.keys.open(initial, &mut frames)
+        if let Some(client) = &self.client_keys
+            && client.keys.decrypt(packet, &mut frames)
         {
             self.client = Some(side);
-            return self.frames(Sender::Client, long.version, &frames, emit);
+            return self.frames(Sender::Client, header.version, &frames, emit);
         }
-        // The first packet, or the first after a Retry (RFC 9001 §5.2) or another version, which change the keys.
-        if self.opened.as_ref().is_some_and(|opened| opened.is_for(long)) {
+        // The first packet, or the first after a Retry (RFC 9001 §5.2) or in another version, both of which change the keys.
+        if *failures >= FAILURE_LIMIT
+            || self.client_keys.as_ref().is_some_and(|keys| keys.match_header(header))
+        {
             return;
         }
-        for keys in Keys::candidates(long.version, long.destination) {
-            if keys.open(initial, &mut frames) {
+        for keys in Keys::client_candidates(header.version, header.destination) {
+            if keys.decrypt(packet, &mut frames) {
                 self.client = Some(side);
-                self.opened = Some(Opened { version: long.version, id: long.destination.to_vec(), keys });
+                let (version, id) = (header.version, header.destination.to_vec());
+                self.client_keys = Some(ClientKeys { version, id, keys });
                 self.server_keys = None;
-                // Both handshakes begin at offset 0.
+                // Both handshakes start at offset 0.
                 self.crypto = Default::default();
-                return self.frames(Sender::Client, long.version, &frames, emit);
+                return self.frames(Sender::Client, header.version, &frames, emit);
             }
         }
+        *failures += 1;
     }
 
     fn frames(&mut self, sender: Sender, version: Version, bytes: &[u8], emit: &mut Emitter<'_>) {
         if matches!(version.google(), Some((b'Q', _))) {
             if sender == Sender::Client {
-                self.google(bytes, emit);
+                self.google_hello(bytes, emit);
             }
             return;
         }
-        // A packet that is broken inside is read up to there.
+        // A malformed packet is read up to the fault.
         let _ = self.frame_list(sender, version, bytes, emit);
         self.messages(sender, emit);
     }
@@ -300,17 +322,17 @@ impl Quic {
         let mut c = Cursor::new(bytes);
         let mut count = 0;
         while !c.is_empty() && count < FRAME_LIMIT {
-            // Padding is most of a first packet.
+            // Padding is most of a client's first packet.
             let padding = c.rest().iter().take_while(|byte| **byte == PADDING).count();
             c.take_up_to(padding);
             if c.is_empty() {
                 break;
             }
-            let kind = varint(&mut c)?;
+            let frame_type = varint(&mut c)?;
             count += 1;
-            match kind {
+            match frame_type {
                 PING => {}
-                // RFC 9000 §19.3: largest, delay, count, first range; then pairs; then three counts.
+                // RFC 9000 §19.3: largest, delay, range count, first range; then pairs; then three ECN counts.
                 ACK | ACK_ECN => {
                     varint(&mut c)?;
                     varint(&mut c)?;
@@ -320,15 +342,15 @@ impl Quic {
                         varint(&mut c)?;
                         varint(&mut c)?;
                     }
-                    for _ in 0..if kind == ACK_ECN { 3 } else { 0 } {
+                    for _ in 0..if frame_type == ACK_ECN { 3 } else { 0 } {
                         varint(&mut c)?;
                     }
                 }
-                CRYPTO => self.crypto(sender, &mut c)?,
-                GOOGLE_CRYPTO if version.google().is_some() => self.crypto(sender, &mut c)?,
+                CRYPTO => self.crypto_frame(sender, &mut c)?,
+                GOOGLE_CRYPTO if version.google().is_some() => self.crypto_frame(sender, &mut c)?,
                 CONNECTION_CLOSE => {
                     let code = varint(&mut c)?;
-                    self.closed(sender, code, emit);
+                    self.connection_close(sender, code, emit);
                     return Ok(());
                 }
                 _ => return Ok(()),
@@ -337,20 +359,20 @@ impl Quic {
         Ok(())
     }
 
-    /// RFC 9000 §19.6.
-    fn crypto(&mut self, sender: Sender, c: &mut Cursor<'_>) -> Result<(), Truncated> {
+    /// RFC 9000 §19.6: offset, length, data.
+    fn crypto_frame(&mut self, sender: Sender, c: &mut Cursor<'_>) -> Result<(), Truncated> {
         let offset = varint(c)?;
         let len = varint(c)?;
-        let piece = c.take(len, "crypto data")?;
+        let data = c.take(len, "crypto data")?;
         let [client, server] = &mut self.crypto;
-        let pieces = if sender == Sender::Client { client } else { server };
-        pieces.add(offset, piece, CRYPTO_LIMIT);
+        let assembler = if sender == Sender::Client { client } else { server };
+        assembler.add(offset, data, CRYPTO_LIMIT);
         Ok(())
     }
 
-    /// RFC 9000 §19.19.
-    fn closed(&mut self, sender: Sender, code: usize, emit: &mut Emitter<'_>) {
-        self.done = self.talk.greeted();
+    /// RFC 9000 §19.19: an alert, or another error code.
+    fn connection_close(&mut self, sender: Sender, code: usize, emit: &mut Emitter<'_>) {
+        self.done = self.handshake.has_client_hello();
         let by = match (sender, self.client) {
             (Sender::Client, Some(side)) => side,
             (Sender::Server, Some(side)) => side.other(),
@@ -363,37 +385,37 @@ impl Quic {
         }
     }
 
-    /// Reads hellos that have become whole.
+    /// Reads a ClientHello or ServerHello that has become complete.
     fn messages(&mut self, sender: Sender, emit: &mut Emitter<'_>) {
         let [client, server] = &self.crypto;
         let ready = if sender == Sender::Client { client.ready() } else { server.ready() };
         let mut c = Cursor::new(ready);
-        let Ok(kind) = c.u8("message type") else { return };
+        let Ok(message_type) = c.u8("message type") else { return };
         let Some(len) = c.u24("message length").ok().and_then(|len| usize::try_from(len).ok()) else {
             return;
         };
         let Ok(body) = c.take(len, "message") else { return };
-        match (sender, kind) {
-            (Sender::Client, CLIENT_HELLO) if !self.talk.greeted() => {
-                let read = self.talk.client_hello(body, false, emit);
-                self.done = !read;
-                if !read {
-                    emit.anomaly("quic", "ClientHello of another version");
+        match (sender, message_type) {
+            (Sender::Client, CLIENT_HELLO) if !self.handshake.has_client_hello() => {
+                let parsed = self.handshake.client_hello(body, false, emit);
+                self.done = !parsed;
+                if !parsed {
+                    emit.anomaly("quic", "ClientHello of an unknown version");
                 }
             }
-            (Sender::Server, SERVER_HELLO) if self.talk.chosen.is_none() && !self.talk.retry => {
-                self.talk.server_hello(body, emit);
-                // After a HelloRetryRequest the second ServerHello stands behind the first: not worth the wait.
+            (Sender::Server, SERVER_HELLO) if self.handshake.chosen.is_none() && !self.handshake.retry => {
+                self.handshake.server_hello(body, emit);
+                // After a HelloRetryRequest the second ServerHello follows the first; it is not worth the wait.
                 self.done = true;
             }
             _ => {}
         }
     }
 
-    /// Tells what can be told of a hello that never became whole.
-    fn give_up(&mut self, emit: &mut Emitter<'_>) {
+    /// Reads an incomplete ClientHello as far as it goes.
+    fn flush(&mut self, emit: &mut Emitter<'_>) {
         let [client, _] = &self.crypto;
-        if self.talk.greeted() || self.google_named {
+        if self.handshake.has_client_hello() || self.google_named {
             return;
         }
         if client.ready().first() != Some(&CLIENT_HELLO) {
@@ -404,7 +426,7 @@ impl Quic {
             return;
         }
         let body = client.ready().get(HANDSHAKE_HEADER_LEN..).unwrap_or_default().to_vec();
-        self.talk.client_hello(&body, true, emit);
+        self.handshake.client_hello(&body, true, emit);
     }
 }
 
@@ -427,24 +449,24 @@ impl Reader for Quic {
         emit: &mut Emitter<'_>,
     ) -> ReadProgress {
         self.datagrams += 1;
-        self.since_hello += u8::from(self.talk.greeted());
-        if let Some(version) = google_header(bytes) {
-            self.version(version, emit);
-            self.google(bytes, emit);
+        self.since_hello += u8::from(self.handshake.has_client_hello());
+        if let Some(version) = parse_google_header(bytes) {
+            self.emit_version(version, emit);
+            self.google_hello(bytes, emit);
         } else {
-            // A packet cut by the capture cannot be opened: its end authenticates it.
+            // A packet cut by the snap length cannot be decrypted: its last bytes authenticate it.
             let cut = self.packets(side, bytes, emit).is_err() && bytes.len() < wire_len;
             self.cut |= cut && self.client.is_none();
         }
-        if self.done || self.datagrams >= DATAGRAM_LIMIT || self.since_hello >= ANSWER_LIMIT {
-            self.give_up(emit);
+        if self.done || self.datagrams >= DATAGRAM_LIMIT || self.since_hello >= SERVER_HELLO_WAIT {
+            self.flush(emit);
             return ReadProgress::Done;
         }
         ReadProgress::NeedMore { consumed: bytes.len(), need: 0 }
     }
 
     fn finish(&mut self, emit: &mut Emitter<'_>) {
-        self.give_up(emit);
+        self.flush(emit);
     }
 }
 

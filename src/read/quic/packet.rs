@@ -1,32 +1,32 @@
-//! Cuts QUIC datagrams into packets.
+//! Splits QUIC datagrams into packets.
 //!
 //! In:  a datagram.
-//! Out: its long headers, one after another.
-//! Not: what is inside.
+//! Out: its long headers, in order.
+//! Not: payloads.
 
 use crate::base::Cursor;
 use crate::base::Truncated;
 
-/// A version number.
+/// A QUIC version number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Version(pub(crate) u32);
 
-/// RFC 9000 §17.2: long headers have the top bit.
+/// RFC 9000 §17.2: the top bit is set in long headers.
 const LONG: u8 = 0x80;
 /// RFC 9000 §17.2: the fixed bit, which may be greased (RFC 9287).
 const FIXED: u8 = 0x40;
-/// RFC 9000 §17.2: version 1 and 2 allow so many bytes.
+/// RFC 9000 §17.2: the longest connection ID of versions 1 and 2.
 const ID_LIMIT: usize = 20;
 
 impl Version {
-    /// RFC 9000 §17.2.1: a Version Negotiation packet has this in place of a version.
+    /// RFC 9000 §17.2.1: the version of a Version Negotiation packet.
     pub(crate) const NEGOTIATION: Version = Version(0);
     /// RFC 9369 §3.1.
     pub(crate) const V2: u32 = 0x6b33_43cf;
     /// draft-ietf-quic-v2-01 to 04.
     pub(crate) const V2_DRAFT: u32 = 0x709a_50c4;
 
-    /// Google's versions are four characters: `Q043`, `T051`.
+    /// The family and number of a version of gQUIC, which is four characters: `Q043`, `T051`.
     pub(crate) const fn google(self) -> Option<(u8, u32)> {
         let [family, zero, tens, ones] = self.0.to_be_bytes();
         if matches!(family, b'Q' | b'T') && zero == b'0' && tens.is_ascii_digit() && ones.is_ascii_digit() {
@@ -41,66 +41,66 @@ impl Version {
         matches!(self.0, 0xff00_0001..=0xff00_0022)
     }
 
-    /// Google's versions before Q050 and drafts before 22 pack the lengths of both connection ids, less three, into one byte.
+    /// Google's versions before Q050 and drafts before 22 pack the lengths of both connection IDs, less three, into one byte.
     pub(crate) const fn packs_lengths(self) -> bool {
         matches!(self.google(), Some((b'Q', 44..=49))) || matches!(self.0, 0xff00_0001..=0xff00_0015)
     }
 
-    /// Facebook's library.
+    /// Facebook's library, mvfst.
     pub(crate) const fn is_mvfst(self) -> bool {
         matches!(self.0, 0xface_b000..=0xface_b01f | 0xface_feed)
     }
 
-    /// True for versions that somebody is known to speak.
+    /// True for versions that an implementation is known to use.
     pub(crate) const fn is_known(self) -> bool {
         matches!(self.0, 1 | Version::V2 | Version::V2_DRAFT | 0xff02_0000)
             || self.is_draft()
             || self.is_mvfst()
             || self.google().is_some()
-            // The IETF's list of versions in use: picoquic, quant, quic-go, quicly, MsQuic.
+            // The IETF's list of versions (quicwg wiki, "QUIC Versions"): picoquic, quant, quic-go, quicly, MsQuic.
             || matches!(self.0,
                 0x5043_5130..=0x5043_5139
                 | 0x4547_4700..=0x4547_47ff
                 | 0x5147_4f00..=0x5147_4fff
                 | 0x91c1_7000..=0x91c1_70ff
                 | 0xabcd_0000..=0xabcd_000f)
-            // RFC 9000 §15: reserved to force a negotiation.
+            // RFC 9000 §15: reserved to force version negotiation.
             || self.0 & 0x0f0f_0f0f == 0x0a0a_0a0a
     }
 }
 
-/// The kinds of long packets.
+/// The types of packets with a long header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum PacketType {
     Initial,
     ZeroRtt,
     Handshake,
     Retry,
-    Negotiation,
+    VersionNegotiation,
 }
 
 /// A long header: RFC 8999 §5.1.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Long<'a> {
+pub(crate) struct LongHeader<'a> {
     pub(crate) first: u8,
     pub(crate) version: Version,
     pub(crate) destination: &'a [u8],
-    pub(crate) kind: Kind,
+    pub(crate) packet_type: PacketType,
 }
 
 /// An Initial packet: RFC 9000 §17.2.2.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Initial<'a> {
+pub(crate) struct InitialPacket<'a> {
     /// The first byte, protected.
     pub(crate) first: u8,
-    /// Everything before the packet number.
+    /// All bytes before the packet number.
     pub(crate) header: &'a [u8],
     /// Packet number and payload, protected.
     pub(crate) protected: &'a [u8],
 }
 
-/// The long header at the cursor. `Ok(None)`: a short header, padding, or something else.
-pub(crate) fn long<'a>(c: &mut Cursor<'a>) -> Result<Option<Long<'a>>, Truncated> {
+/// Parses the long header at the cursor. `Ok(None)`: a short header, padding, or another protocol.
+pub(crate) fn parse_long_header<'a>(c: &mut Cursor<'a>) -> Result<Option<LongHeader<'a>>, Truncated> {
     let first = c.u8("first byte")?;
     if first & LONG == 0 {
         return Ok(None);
@@ -130,40 +130,40 @@ pub(crate) fn long<'a>(c: &mut Cursor<'a>) -> Result<Option<Long<'a>>, Truncated
     };
     let bits = (first >> 4) & 3;
     let v2 = matches!(version.0, Version::V2 | Version::V2_DRAFT | 0xff02_0000);
-    let kind = match (version, v2, bits) {
-        (Version::NEGOTIATION, ..) => Kind::Negotiation,
+    let packet_type = match (version, v2, bits) {
+        (Version::NEGOTIATION, ..) => PacketType::VersionNegotiation,
         // RFC 9000 §17.2 and RFC 9369 §3.2.
-        (_, false, 0) | (_, true, 1) => Kind::Initial,
-        (_, false, 1) | (_, true, 2) => Kind::ZeroRtt,
-        (_, false, 2) | (_, true, 3) => Kind::Handshake,
-        _ => Kind::Retry,
+        (_, false, 0) | (_, true, 1) => PacketType::Initial,
+        (_, false, 1) | (_, true, 2) => PacketType::ZeroRtt,
+        (_, false, 2) | (_, true, 3) => PacketType::Handshake,
+        _ => PacketType::Retry,
     };
-    Ok(Some(Long { first, version, destination, kind }))
+    Ok(Some(LongHeader { first, version, destination, packet_type }))
 }
 
-/// What follows a long header up to the packet's end; `start` is where the packet began in `datagram`.
+/// Parses the rest of a packet after its long header; `start` is the packet's offset in `datagram`.
 /// `Ok(None)` for packets without a length.
-pub(crate) fn body<'a>(
+pub(crate) fn parse_body<'a>(
     datagram: &'a [u8],
     start: usize,
-    header: &Long<'_>,
+    header: &LongHeader<'_>,
     c: &mut Cursor<'a>,
-) -> Result<Option<Initial<'a>>, Truncated> {
-    match header.kind {
-        Kind::Initial => {
+) -> Result<Option<InitialPacket<'a>>, Truncated> {
+    match header.packet_type {
+        PacketType::Initial => {
             let token_len = varint(c)?;
             c.skip(token_len, "token")?;
         }
-        Kind::ZeroRtt | Kind::Handshake => {}
-        Kind::Retry | Kind::Negotiation => return Ok(None),
+        PacketType::ZeroRtt | PacketType::Handshake => {}
+        PacketType::Retry | PacketType::VersionNegotiation => return Ok(None),
     }
     let len = varint(c)?;
-    let head = datagram.get(start..c.at()).unwrap_or_default();
+    let header_bytes = datagram.get(start..c.at()).unwrap_or_default();
     let protected = c.take(len, "protected part")?;
-    Ok(Some(Initial { first: header.first, header: head, protected }))
+    Ok(Some(InitialPacket { first: header.first, header: header_bytes, protected }))
 }
 
-/// RFC 9000 §16.
+/// RFC 9000 §16: a variable-length integer.
 pub(crate) fn varint(c: &mut Cursor<'_>) -> Result<usize, Truncated> {
     let first = c.u8("variable-length integer")?;
     let mut value = u64::from(first & 0x3f);
