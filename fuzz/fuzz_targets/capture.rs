@@ -1,4 +1,4 @@
-//! Reads any bytes as a capture: no panic, and every byte accounted for.
+//! Fuzzes capture files: no panic, and every byte is accounted for.
 #![no_main]
 
 use afs_audit::capture::Capture;

@@ -1,7 +1,7 @@
-//! Plays fuzzed conversations to a desk, as flow would.
+//! Delivers fuzzed conversations to a dispatcher, as flow would.
 //!
-//! In:  a protocol, a port, bytes: each turn is a byte of side and length, then that many bytes.
-//! Out: nothing; what matters is that it returns.
+//! In:  an IP protocol, a port, bytes: each segment is a byte of side and length, then that many bytes.
+//! Out: nothing; the test is that it returns.
 //! Not: packets.
 
 use afs_audit::base::Side;
@@ -15,8 +15,8 @@ use afs_audit::flow::StreamEnd;
 use afs_audit::read::ConversationState;
 use afs_audit::read::Dispatcher;
 
-/// Plays `turns` on a conversation with `port`.
-pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
+/// Delivers the segments as a conversation with `port`.
+pub fn play(protocol: u8, port: u16, mut segments: &[u8]) {
     let at = At { order: 0, frame: Default::default(), time: Default::default() };
     let client = Endpoint { port: 50000, ..Endpoint::default() };
     let server = Endpoint { port, ..Endpoint::default() };
@@ -25,13 +25,13 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
     let mut state = ConversationState::default();
     let mut held: [Vec<u8>; 2] = Default::default();
     let mut needed = [0; 2];
-    let mut sated = [false; 2];
-    while let Some((head, rest)) = turns.split_first() {
+    let mut done = [false; 2];
+    while let Some((head, rest)) = segments.split_first() {
         let side = if head & 0x80 == 0 { Side::Client } else { Side::Server };
-        // The longest turn stands for all that is left.
+        // The greatest length means all bytes that are left.
         let len = if head & 0x7f == 0x7f { rest.len() } else { usize::from(head & 0x7f).min(rest.len()) };
         let (bytes, rest) = rest.split_at(len);
-        turns = rest;
+        segments = rest;
         let index = side.index();
         let _ = dispatcher.sender_is_client(protocol, client, server, bytes);
         if protocol != 6 {
@@ -43,7 +43,7 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
             }
             continue;
         }
-        if sated[index] {
+        if done[index] {
             continue;
         }
         held[index].extend_from_slice(bytes);
@@ -51,7 +51,7 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
             continue;
         }
         match dispatcher.stream(&flow, &mut state, side, &held[index], at) {
-            ReadProgress::Done | ReadProgress::Idle => sated[index] = true,
+            ReadProgress::Done | ReadProgress::Idle => done[index] = true,
             ReadProgress::NeedMore { consumed, need } => {
                 held[index].drain(..consumed);
                 needed[index] = need;
@@ -59,7 +59,7 @@ pub fn play(protocol: u8, port: u16, mut turns: &[u8]) {
         }
     }
     for side in [Side::Client, Side::Server] {
-        if protocol == 6 && !sated[side.index()] {
+        if protocol == 6 && !done[side.index()] {
             dispatcher.stream_ended(&flow, &mut state, side, &held[side.index()], StreamEnd::FlowEnded, at);
         }
     }

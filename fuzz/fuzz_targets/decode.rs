@@ -1,6 +1,6 @@
-//! Any bytes under any link type: no panic, no loop, one outcome a frame, counts that add up.
+//! Fuzzes the decoder with any link type: no panic, no endless loop, one result per frame, counts that add up.
 //!
-//! The input is a link type and then frames, each with two bytes of length before it, so that fragments can meet.
+//! The input is a link type, then frames, each after its two-byte length, so that fragments can be reassembled.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Packets of a few hosts in any order, to the flow table with its readers: no panic, and each packet in one conversation.
+//! Fuzzes the flow table and the readers with packets of a few hosts in any order: no panic, and each packet is in one flow.
 #![no_main]
 
 use afs_audit::base::FrameRef;
@@ -19,8 +19,9 @@ use libfuzzer_sys::fuzz_target;
 /// Raw IP.
 const RAW: LinkType = LinkType(101);
 
-/// What a packet is made of: who and what, TCP's flags, seconds since the last, where its numbers are, and how much it says.
-const HEAD: usize = 8;
+/// Bytes that describe a packet: addresses and protocol, TCP flags, seconds since the last packet, sequence and
+/// acknowledgement numbers, window, payload length.
+const DESCRIPTION_LEN: usize = 8;
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = FlowLimits { flows: 8, ..FlowLimits::default() };
@@ -30,12 +31,12 @@ fuzz_target!(|bytes: &[u8]| {
     let mut rest = bytes;
     let (mut number, mut seconds, mut packets) = (0, 1_700_000_000, 0);
     let mut at = At { order: 0, frame: FrameRef::default(), time: Time::default() };
-    while let Some((head, tail)) = rest.split_first_chunk::<HEAD>() {
-        let (payload, tail) = tail.split_at(usize::from(head[7]).min(tail.len()));
+    while let Some((description, tail)) = rest.split_first_chunk::<DESCRIPTION_LEN>() {
+        let (payload, tail) = tail.split_at(usize::from(description[7]).min(tail.len()));
         rest = tail;
-        let packet = packet(head, payload);
+        let packet = packet(description, payload);
         number += 1;
-        seconds += i64::from(head[2]);
+        seconds += i64::from(description[2]);
         at = At {
             order: number * 2 + 1,
             frame: FrameRef { number, ..FrameRef::default() },
@@ -53,7 +54,7 @@ fuzz_target!(|bytes: &[u8]| {
             packets += 1;
             table.accept(&packet, at, &mut dispatcher);
         }
-        // Each part of the table holds some, however small the bound.
+        // Each shard of the table holds at least some flows, however small the limit.
         assert!(table.live() <= 64 * SHARDS);
     }
     table.finish(at, &mut dispatcher);
@@ -74,13 +75,13 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!((opened, closed, counted), (counts.opened, counts.opened, counts.packets));
 });
 
-/// IPv4 from one of two clients to one of four ports, or back; TCP, UDP, or an ICMP error that quotes the payload.
-fn packet(head: &[u8; HEAD], payload: &[u8]) -> Vec<u8> {
-    let [who, flags, _, high, seq, ack, window, _] = *head;
-    let protocol = [6, 6, 17, 1][usize::from(who >> 6)];
-    let client = (u32::from(who & 1) + 0x0a01_0004, 50_000 + u16::from(who >> 1 & 1));
-    let server = (0x1434_0101, [443, 53, 80, 8080][usize::from(who >> 2 & 3)]);
-    let (from, to) = if who >> 4 & 1 == 0 { (client, server) } else { (server, client) };
+/// Builds an IPv4 packet between one of two clients and one of four ports: TCP, UDP, or an ICMP error that quotes the payload.
+fn packet(description: &[u8; DESCRIPTION_LEN], payload: &[u8]) -> Vec<u8> {
+    let [addresses, flags, _, high, seq, ack, window, _] = *description;
+    let protocol = [6, 6, 17, 1][usize::from(addresses >> 6)];
+    let client = (u32::from(addresses & 1) + 0x0a01_0004, 50_000 + u16::from(addresses >> 1 & 1));
+    let server = (0x1434_0101, [443, 53, 80, 8080][usize::from(addresses >> 2 & 3)]);
+    let (from, to) = if addresses >> 4 & 1 == 0 { (client, server) } else { (server, client) };
     let numbers = |low: u8| (u32::from(high) << 24 | u32::from(low)).to_be_bytes();
     let body = match protocol {
         6 => {

@@ -1,10 +1,10 @@
-//! What is told by its first bytes, on the ports where it is at home: the first byte chooses the port.
+//! Fuzzes the protocols that are identified by their first bytes, on their ports: the first byte chooses the port.
 #![no_main]
 
 mod conversation;
 
-/// Protocol and port.
-const HOMES: &[(u8, u16)] = &[
+/// IP protocol and port.
+const PORTS: &[(u8, u16)] = &[
     (6, 21),
     (6, 22),
     (6, 25),
@@ -40,7 +40,7 @@ const HOMES: &[(u8, u16)] = &[
 ];
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Some((first, turns)) = bytes.split_first() else { return };
-    let (protocol, port) = HOMES[usize::from(*first) % HOMES.len()];
-    conversation::play(protocol, port, turns);
+    let Some((first, segments)) = bytes.split_first() else { return };
+    let (protocol, port) = PORTS[usize::from(*first) % PORTS.len()];
+    conversation::play(protocol, port, segments);
 });

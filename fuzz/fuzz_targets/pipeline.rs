@@ -1,4 +1,4 @@
-//! Any bytes as a capture through the whole line: no panic, all accounted for, and the same rows from one worker and three.
+//! Fuzzes the whole pipeline with capture files: no panic, all frames accounted for, the same rows from one worker and three.
 #![no_main]
 
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use afs_audit::rules::Site;
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Default)]
-struct Kept {
+struct CollectedRows {
     flows: u64,
     packets: u64,
     bytes: u64,
     rows: Vec<String>,
 }
 
-impl pipeline::RunSink for Kept {
+impl pipeline::RunSink for CollectedRows {
     fn flow(&mut self, row: &FlowRow) {
         self.flows += 1;
         self.packets += row.packets.iter().sum::<u64>();
@@ -41,13 +41,13 @@ impl pipeline::RunSink for Kept {
     }
 }
 
-struct Nobody;
+struct NoProgress;
 
-impl pipeline::ProgressObserver for Nobody {
+impl pipeline::ProgressObserver for NoProgress {
     fn progress(&mut self, _: u64, _: u64) {}
 }
 
-static GROUND: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
     let rules = RuleSet::embedded(&Selection::default()).expect("the built-in rules are sound");
     Arc::new(Policy::new(Arc::new(rules), Site::default(), None))
 });
@@ -56,20 +56,20 @@ fn run(bytes: &[u8], workers: usize) -> Option<Vec<String>> {
     let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
     let capture = Capture::from_reader("fuzz", input, InputHash::None).ok()?;
     let plan = pipeline::AuditPlan {
-        policy: Arc::clone(&GROUND),
+        policy: Arc::clone(&POLICY),
         scope: Scope::default(),
         fragments: decode::FragmentLimits::default(),
         flows: flow::FlowLimits::default(),
         judge: judge::JudgeLimits::default(),
     };
-    let control = pipeline::RunControl { progress: &mut Nobody, stop: &AtomicBool::new(false) };
-    let (facts, kept) = pipeline::run_files(capture, workers, plan, Kept::default(), control);
+    let control = pipeline::RunControl { progress: &mut NoProgress, stop: &AtomicBool::new(false) };
+    let (facts, collected) = pipeline::run_files(capture, workers, plan, CollectedRows::default(), control);
     assert_eq!(facts.accounting.sum(), facts.accounting.read);
     assert!(facts.inputs.iter().all(|input| input.adds_up()));
     assert_eq!(facts.flows.packets + facts.flows.icmp_attached, facts.accounting.packets.frames);
-    assert_eq!((kept.flows, kept.packets), (facts.flows.opened, facts.flows.packets));
-    assert_eq!(kept.bytes, facts.flows.payload_bytes);
-    let mut rows = kept.rows;
+    assert_eq!((collected.flows, collected.packets), (facts.flows.opened, facts.flows.packets));
+    assert_eq!(collected.bytes, facts.flows.payload_bytes);
+    let mut rows = collected.rows;
     rows.push(format!("{:?}", facts.judgement));
     Some(rows)
 }

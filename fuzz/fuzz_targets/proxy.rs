@@ -1,12 +1,12 @@
-//! SOCKS, and the PROXY protocol in front of another.
+//! Fuzzes SOCKS and the PROXY protocol.
 //!
-//! The first byte says what stands before the turns: nothing, or a head that is too long to be found by chance.
+//! The first byte chooses the first segment: none, or a header that is too long to be found by chance.
 #![no_main]
 
 mod conversation;
 
-/// Heads, each as one turn by the client.
-const HEADS: &[&[u8]] = &[
+/// First segments of the client.
+const HEADERS: &[&[u8]] = &[
     b"",
     b"PROXY ",
     b"PROXY TCP4 192.0.2.1 198.51.100.2 4000 443\r\n",
@@ -18,13 +18,13 @@ const HEADS: &[&[u8]] = &[
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((first, rest)) = bytes.split_first() else { return };
-    let head = HEADS[usize::from(*first) % HEADS.len()];
-    let mut turns = Vec::new();
-    if !head.is_empty() {
-        turns.push(head.len() as u8);
-        turns.extend_from_slice(head);
+    let header = HEADERS[usize::from(*first) % HEADERS.len()];
+    let mut segments = Vec::new();
+    if !header.is_empty() {
+        segments.push(header.len() as u8);
+        segments.extend_from_slice(header);
     }
-    turns.extend_from_slice(rest);
-    conversation::play(6, 1080, &turns);
-    conversation::play(6, 443, &turns);
+    segments.extend_from_slice(rest);
+    conversation::play(6, 1080, &segments);
+    conversation::play(6, 443, &segments);
 });

@@ -1,8 +1,8 @@
-//! QUIC packets.
+//! Fuzzes QUIC packets.
 #![no_main]
 
 mod conversation;
 
-libfuzzer_sys::fuzz_target!(|turns: &[u8]| {
-    conversation::play(17, 443, turns);
+libfuzzer_sys::fuzz_target!(|segments: &[u8]| {
+    conversation::play(17, 443, segments);
 });

@@ -1,6 +1,6 @@
-//! Every tunnel, tag and link type from its own first byte on: no panic, no loop, one outcome a frame.
+//! Fuzzes each tunnel, tag and link type from its first byte on: no panic, no endless loop, one result per frame.
 //!
-//! The input is frames: a byte that chooses what stands before, two bytes of length, and what is inside.
+//! The input is frames: a byte that chooses the headers before, a two-byte length, the bytes after those headers.
 #![no_main]
 
 use afs_audit::base::FrameRef;
@@ -13,31 +13,31 @@ use afs_audit::decode::Dedup;
 use afs_audit::decode::FragmentLimits;
 use libfuzzer_sys::fuzz_target;
 
-/// What a frame's inside is put into.
+/// The headers before the fuzzed bytes.
 #[derive(Clone, Copy)]
-enum Before {
-    /// Nothing: the link type's own header.
+enum Headers {
+    /// None: the fuzzed bytes start with the link type's header.
     Link(u16),
-    /// Ethernet with this type.
+    /// Ethernet with this EtherType.
     EtherType(u16),
     /// IPv4 with this protocol.
     Ip(u8),
-    /// IPv6 with this header next.
+    /// IPv6 with this next header.
     Ip6(u8),
     /// IPv4 and UDP to this port.
     Udp(u16),
-    /// GRE with these flags and this type, and a sequence number where the flags say so.
+    /// GRE with these flags and this protocol type, and a sequence number if the flags have its bit.
     Gre(u16, u16),
 }
 
-use Before::EtherType;
-use Before::Gre;
-use Before::Ip;
-use Before::Ip6;
-use Before::Link;
-use Before::Udp;
+use Headers::EtherType;
+use Headers::Gre;
+use Headers::Ip;
+use Headers::Ip6;
+use Headers::Link;
+use Headers::Udp;
 
-const BEFORE: &[Before] = &[
+const HEADERS: &[Headers] = &[
     Link(0),
     Link(9),
     Link(50),
@@ -90,7 +90,7 @@ const BEFORE: &[Before] = &[
     Udp(6081),
     Udp(6635),
     Udp(37008),
-    // ERSPAN type I without, II and III with a sequence number.
+    // ERSPAN type I without a sequence number, types II and III with one.
     Gre(0, 0x88be),
     Gre(0x1000, 0x88be),
     Gre(0x1000, 0x22eb),
@@ -98,33 +98,33 @@ const BEFORE: &[Before] = &[
     Gre(0x2081, 0x880b),
 ];
 
-fn ipv4(protocol: u8, inside: &[u8]) -> Vec<u8> {
+fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![0x45, 0];
-    out.extend(((20 + inside.len()) as u16).to_be_bytes());
+    out.extend(((20 + payload.len()) as u16).to_be_bytes());
     out.extend([0, 7, 0, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
-    out.extend(inside);
+    out.extend(payload);
     out
 }
 
-fn frame(before: Before, inside: &[u8]) -> (LinkType, Vec<u8>) {
+fn frame(headers: Headers, payload: &[u8]) -> (LinkType, Vec<u8>) {
     const RAW: LinkType = LinkType(101);
-    match before {
-        Link(link) => (LinkType(link), inside.to_vec()),
-        EtherType(number) => (LinkType(1), [&[2; 12][..], &number.to_be_bytes(), inside].concat()),
-        Ip(protocol) => (RAW, ipv4(protocol, inside)),
+    match headers {
+        Link(link) => (LinkType(link), payload.to_vec()),
+        EtherType(number) => (LinkType(1), [&[2; 12][..], &number.to_be_bytes(), payload].concat()),
+        Ip(protocol) => (RAW, ipv4(protocol, payload)),
         Ip6(next) => {
             let mut out = vec![0x60, 0, 0, 0];
-            out.extend((inside.len() as u16).to_be_bytes());
+            out.extend((payload.len() as u16).to_be_bytes());
             out.extend([next, 64]);
             out.extend([0xfd; 32]);
-            out.extend(inside);
+            out.extend(payload);
             (RAW, out)
         }
         Udp(port) => {
             let mut udp = [40000u16.to_be_bytes(), port.to_be_bytes()].concat();
-            udp.extend(((8 + inside.len()) as u16).to_be_bytes());
+            udp.extend(((8 + payload.len()) as u16).to_be_bytes());
             udp.extend([0, 0]);
-            udp.extend(inside);
+            udp.extend(payload);
             (RAW, ipv4(17, &udp))
         }
         Gre(flags, number) => {
@@ -132,7 +132,7 @@ fn frame(before: Before, inside: &[u8]) -> (LinkType, Vec<u8>) {
             if flags & 0x1000 != 0 {
                 gre.extend([0, 0, 0, 1]);
             }
-            gre.extend(inside);
+            gre.extend(payload);
             (RAW, ipv4(47, &gre))
         }
     }
@@ -140,14 +140,14 @@ fn frame(before: Before, inside: &[u8]) -> (LinkType, Vec<u8>) {
 
 fuzz_target!(|data: &[u8]| {
     let mut decoder = Decoder::new(FragmentLimits { fragment_bytes: 20_000, ..FragmentLimits::default() });
-    let mut copies = Dedup::default();
+    let mut dedup = Dedup::default();
     let (mut rest, mut number) = (data, 0);
-    while let Some(([before, high, low], more)) = rest.split_first_chunk::<3>() {
+    while let Some(([choice, high, low], more)) = rest.split_first_chunk::<3>() {
         let len = usize::from(u16::from_be_bytes([*high, *low]));
-        let (inside, after) = more.split_at(len.min(more.len()).min(60_000));
+        let (payload, after) = more.split_at(len.min(more.len()).min(60_000));
         rest = after;
         number += 1;
-        let (link, bytes) = frame(BEFORE[usize::from(*before) % BEFORE.len()], inside);
+        let (link, bytes) = frame(HEADERS[usize::from(*choice) % HEADERS.len()], payload);
         let frame = Frame {
             place: FrameRef { number, ..FrameRef::default() },
             time: Time(number as i64),
@@ -158,7 +158,7 @@ fuzz_target!(|data: &[u8]| {
         if let Decoded::Packet(packet) = decoder.packet(&frame) {
             assert!(packet.payload.len() <= packet.payload_len as usize);
             let _ = (packet.wrapping.vlans(), packet.wrapping.tunnel());
-            let _ = (copies.is_copy(&packet, frame.time), copies.moved(&packet));
+            let _ = (dedup.is_copy(&packet, frame.time), dedup.moved(&packet));
         }
     }
     decoder.finish();

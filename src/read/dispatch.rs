@@ -358,3 +358,106 @@ impl StreamConsumer for Dispatcher {
         self.emitter(flow, at).fact(Fact::FlowEnded(Box::new(flow_end)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Side::Client;
+    use crate::base::Side::Server;
+    use crate::read::test_harness::CLIENT_HELLO;
+    use crate::read::test_harness::CLIENT_HELLO_FACTS;
+    use crate::read::test_harness::TestConversation;
+    use crate::read::test_harness::play;
+
+    /// Bytes that no reader matches.
+    const UNKNOWN: &[u8] = b"\xff\xfe\xfd\xfc\xfb\xfa";
+    const SSH: &[u8] = b"SSH-2.0-x\r\n";
+    /// A query for the A records of `a.example`.
+    const DNS_QUERY: &[u8] =
+        b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x07example\x00\x00\x01\x00\x01";
+
+    fn check(conversation: TestConversation, sent: &[(Side, &[u8])], expected: &[&str]) {
+        assert_eq!(play(conversation, sent), expected);
+    }
+
+    #[test]
+    fn tunnels_nest_up_to_the_limit() {
+        let connect =
+            [(Client, &b"CONNECT a:443 HTTP/1.1\r\n\r\n"[..]), (Server, b"HTTP/1.1 200 OK\r\n\r\n")];
+        let facts = [
+            "protocol http",
+            "http.method=CONNECT",
+            "name connect a:443",
+            "status 200 connect",
+            "http.status=0xc8",
+        ];
+        let depth = usize::from(TUNNEL_LIMIT);
+        let inner = [(Client, SSH)];
+        check(
+            TestConversation::tcp(8080),
+            &[connect.repeat(depth), inner.to_vec()].concat(),
+            &[facts.repeat(depth), vec!["protocol ssh"]].concat(),
+        );
+        check(
+            TestConversation::tcp(8080),
+            &[connect.repeat(depth + 1), inner.to_vec()].concat(),
+            &[facts.repeat(depth + 1), vec!["anomaly tunnel: tunnels nested too deep"]].concat(),
+        );
+    }
+
+    #[test]
+    fn a_stream_is_probed_once_from_its_start_and_a_few_times_midstream() {
+        let segments = |unknown| [vec![(Client, UNKNOWN); unknown], vec![(Client, SSH)]].concat();
+        let midstream = || TestConversation::tcp(4000).midstream();
+        let tries = usize::from(MIDSTREAM_PROBES);
+        check(TestConversation::tcp(4000), &segments(0), &["protocol ssh"]);
+        check(TestConversation::tcp(4000), &segments(1), &[]);
+        check(midstream(), &segments(tries - 1), &["protocol ssh"]);
+        check(midstream(), &segments(tries), &[]);
+        // The other side has its own count.
+        let other_side = [vec![(Client, UNKNOWN); tries], vec![(Server, SSH)]].concat();
+        check(midstream(), &other_side, &["protocol ssh"]);
+    }
+
+    #[test]
+    fn datagrams_are_probed_until_the_limit() {
+        let datagrams = |unknown| [vec![(Client, UNKNOWN); unknown], vec![(Client, DNS_QUERY)]].concat();
+        let tries = usize::from(DATAGRAM_PROBES);
+        let query = format!("resolved a.example 1 unanswered query={tries}x1");
+        check(TestConversation::udp(4000), &datagrams(tries - 1), &["protocol dns", &query]);
+        check(TestConversation::udp(4000), &datagrams(tries), &[]);
+    }
+
+    #[test]
+    fn queries_after_another_protocol_on_the_dns_port_are_read() {
+        let snmp = b"\x30\x10\x02\x01\x01\x04\x06public\xa0\x03\x02\x01\x01";
+        let facts = ["protocol snmp", "protocol dns", "resolved a.example 1 unanswered query=2x1"];
+        check(TestConversation::udp(53), &[(Client, snmp), (Client, DNS_QUERY)], &facts);
+        check(TestConversation::udp(4000), &[(Client, snmp), (Client, DNS_QUERY)], &facts[..1]);
+    }
+
+    #[test]
+    fn a_client_hello_is_watched_for_up_to_the_limit() {
+        let after = |len: usize| {
+            let unknown = UNKNOWN.repeat(len / UNKNOWN.len() + 1);
+            play(TestConversation::tcp(4000), &[(Client, &unknown[..len]), (Client, CLIENT_HELLO)])
+        };
+        assert_eq!(after(WATCH_LIMIT), CLIENT_HELLO_FACTS);
+        assert_eq!(after(WATCH_LIMIT + 1), [""; 0]);
+        // Also after a protocol that allows STARTTLS, and only at the start of a segment.
+        let smtp = (Server, &b"220 a.example ESMTP\r\n"[..]);
+        let within = [b"STARTTLS\r\n", CLIENT_HELLO].concat();
+        check(TestConversation::tcp(25), &[smtp, (Client, &within)], &["protocol smtp"]);
+        let facts = [&["protocol smtp"][..], &CLIENT_HELLO_FACTS].concat();
+        check(TestConversation::tcp(25), &[smtp, (Client, b"STARTTLS\r\n"), (Client, CLIENT_HELLO)], &facts);
+    }
+
+    /// On the DNS port eleven bytes may still become a DNS message, until the stream ends.
+    #[test]
+    fn the_end_of_a_stream_decides_for_the_first_match() {
+        let mut conversation = TestConversation::tcp(53);
+        conversation.send(Client, SSH);
+        assert_eq!(conversation.facts(), [""; 0]);
+        assert_eq!(conversation.end(), ["protocol ssh"]);
+    }
+}

@@ -1,7 +1,8 @@
-//! Facts: the only things that a reader can tell.
+//! Defines the facts that readers emit.
 //!
-//! A name was claimed, a name resolved, an attempt ended, an attribute, an oddity; and from flow: opened, swapped, closed.
-//! Everything here is owned and printable.
+//! In:  nothing.
+//! Out: types: names, resolutions, refusals, attributes, anomalies; and the flow's start and end. All are owned and printable.
+//! Not: which protocol a fact is from, where no later stage needs it.
 
 use std::sync::Arc;
 
@@ -20,9 +21,9 @@ use crate::flow::Slot;
 /// One fact about one conversation, and the frame that proves it.
 #[derive(Clone, Debug)]
 pub struct Observation {
-    /// When and where.
+    /// The frame and its time.
     pub at: At,
-    /// The conversation's place among the live ones.
+    /// The conversation's slot in the flow table.
     pub slot: Slot,
     /// The `order` of the frame that opened the conversation.
     pub opened: u64,
@@ -33,57 +34,57 @@ pub struct Observation {
 /// What was seen.
 #[derive(Clone, Debug)]
 pub enum Fact {
-    /// A conversation began.
+    /// A conversation started.
     FlowStarted(Box<FlowStart>),
-    /// Client and server of the opening are the other way round.
+    /// Client and server of the flow's start are the other way round.
     RolesSwapped,
-    /// The bytes are this protocol, whatever the port. Told again when another begins inside or after it: a tunnel, STARTTLS.
+    /// The protocol of the bytes, whatever the port. Emitted again when another protocol starts: in a tunnel, after STARTTLS.
     Protocol(App),
-    /// One side said a name that stands for the server.
+    /// One side named the server.
     NameClaimed(Claim),
-    /// A DNS query was answered, or never was.
+    /// A DNS query and its response, or a query without a response.
     DnsResolved(Box<Resolution>),
-    /// One side ended an attempt in words: an alert, a status, a refusal.
+    /// One side accepted or refused an attempt: by an alert, a status code, a SOCKS reply.
     Status(AppStatus),
     /// A property of the conversation.
     Attribute(AttributeKey, AttributeValue),
-    /// Several properties, shared by all conversations that said the same.
+    /// Several properties, shared by all conversations that have the same.
     Attributes(AttributeSet),
-    /// Something odd on the wire.
+    /// Something malformed or unusual on the wire.
     Anomaly(Anomaly),
-    /// The conversation was ended or rejected, and stands so far like this; only where that is wanted before its close.
+    /// The state of a conversation that was ended or rejected but is not closed; only where it is wanted before the close.
     Interim(Box<FlowEnd>),
     /// The conversation is over.
     FlowEnded(Box<FlowEnd>),
 }
 
-/// A protocol that bytes can be told to be; its name is what the `app` column says.
+/// An application protocol: the word in the `app` column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct App(pub &'static str);
 
-/// Where a name comes from, strongest first.
+/// Where a name comes from, the strongest source first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NameSource {
-    /// Server name of a TLS ClientHello over TCP.
+    /// The server name of a TLS ClientHello over TCP.
     Sni,
-    /// Server name of a TLS ClientHello inside QUIC.
+    /// The server name of a TLS ClientHello in QUIC.
     QuicSni,
-    /// Target of an HTTP CONNECT or SOCKS request.
+    /// The target of an HTTP CONNECT or SOCKS request.
     Connect,
-    /// Host of a plain HTTP request.
+    /// The host of a plain HTTP request.
     HttpHost,
-    /// A DNS answer that this client received before the flow began.
+    /// A DNS answer that this client received before the flow started.
     Dns,
     /// A DNS answer that another client received.
     DnsOther,
     /// A name in the server's certificate.
     Certificate,
-    /// Only the address, through a service tag.
+    /// Only the server's address, by a service tag.
     ServiceTag,
 }
 
 impl NameSource {
-    /// As the `name_source` column says it.
+    /// The word in the `name_source` column.
     pub const fn as_str(self) -> &'static str {
         match self {
             NameSource::Sni => "sni",
@@ -98,63 +99,63 @@ impl NameSource {
     }
 }
 
-/// A name that one side said.
+/// A name of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// How it was said.
+    /// Where it comes from.
     pub source: NameSource,
-    /// The name; for CONNECT and Host without the port. An address given in place of a name is kept as its text.
+    /// The name; for CONNECT and Host without the port. An address in place of a name is kept as text.
     pub name: HostName,
-    /// The port said with it.
+    /// The port next to it.
     pub port: Option<u16>,
-    /// The outer name of an encrypted ClientHello: what it hides is another.
+    /// The outer name of an encrypted ClientHello: the hidden name is another.
     pub outer: bool,
 }
 
-/// A DNS question with its answer, seen from the client that asked.
+/// A DNS query with its response, from the client's point of view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
-    /// What was asked for, by number (RFC 1035 §4.1.1): 0 is a name's records; 4 NOTIFY and 5 UPDATE resolve nothing, and the
-    /// answers of an UPDATE are the records that it is about.
+    /// The opcode (RFC 1035 §4.1.1): 0 is a standard query; 4 NOTIFY and 5 UPDATE resolve nothing, and the answers of an
+    /// UPDATE are the records to be changed.
     pub opcode: u8,
-    /// The name asked for.
+    /// The queried name.
     pub query_name: HostName,
-    /// The type asked for, by number.
+    /// The queried type's number.
     pub query_type: u16,
-    /// The frame of the query, when seen.
+    /// The frame of the query, if captured.
     pub query_frame: Option<FrameRef>,
-    /// The time of the query, when seen.
+    /// The time of the query, if captured.
     pub query_time: Option<Time>,
-    /// How often the query was seen.
+    /// How often the query was captured.
     pub query_count: u32,
-    /// The response's code with EDNS's upper bits; none when no response was seen.
+    /// The response code with EDNS's upper bits; none without a response.
     pub rcode: Option<u16>,
-    /// The answer section, in wire order, and behind it the additional section's addresses of hosts that it names.
+    /// The answer section, in wire order, then the addresses in the additional section of hosts that the answers name.
     pub answers: Vec<Answer>,
-    /// The response said that it was truncated (TC).
+    /// The response has the TC bit: it was truncated.
     pub truncated: bool,
-    /// The message was cut or broken behind what is here.
+    /// The message was cut or malformed after the part that is here.
     pub damaged: bool,
     /// Extended DNS error (RFC 8914): code and text.
     pub extended_error: Option<(u16, WireText)>,
-    /// mDNS or LLMNR rather than DNS: nobody's resolver answered.
+    /// mDNS or LLMNR rather than DNS: no resolver was involved.
     pub multicast: bool,
 }
 
-/// A record of the answer section.
+/// A DNS record in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Whose record it is.
+    /// The name that the record belongs to.
     pub owner: HostName,
-    /// Its type, by number.
+    /// The type's number.
     pub kind: u16,
-    /// Seconds that it may be kept.
+    /// Seconds that it may be cached.
     pub ttl: u32,
-    /// What it says.
+    /// The decoded data.
     pub data: AnswerData,
 }
 
-/// What a DNS record says.
+/// The data of a DNS record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerData {
     /// A and AAAA.
@@ -169,68 +170,66 @@ pub enum AnswerData {
         target: HostName,
         /// ipv4hint and ipv6hint.
         hints: Vec<Address>,
-        /// An `ech` parameter is there.
+        /// An `ech` parameter is present.
         ech: bool,
         /// The parameters in presentation form, hints included.
         text: WireText,
     },
-    /// Anything else, as text: presentation form where it is short and known, else RFC 3597 `\# n hex`.
+    /// Any other type as text: in presentation form where known, else as in RFC 3597 §5, without the backslash.
     Other(WireText),
 }
 
-/// How one side ended an attempt in words.
+/// An explicit answer to an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppStatus {
-    /// A TLS alert in the clear.
+    /// An unencrypted TLS alert.
     Alert {
-        /// Who sent it.
+        /// The sender.
         by: Side,
-        /// Level 2.
+        /// The level is fatal.
         fatal: bool,
         /// The description's number (RFC 8446 §6).
         description: u8,
     },
-    /// The status of an HTTP response; told of each, so the last one told is the last there was.
+    /// The status of an HTTP response; emitted for each response.
     Status {
         /// The status code.
         code: u16,
-        /// It answers a CONNECT.
+        /// The request was a CONNECT.
         connect: bool,
     },
     /// A SOCKS reply other than success.
     Socks(u8),
 }
 
-/// Something odd on the wire.
+/// Something malformed or unusual on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anomaly {
-    /// Which layer, for example `"tls"`.
+    /// The layer, for example `"tls"`.
     pub layer: &'static str,
-    /// What was odd, for example `"extension length past its parent"`.
+    /// The anomaly, for example `"extension length past its parent"`.
     pub what: &'static str,
 }
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttributeValue {
-    /// It is so.
+    /// True.
     Yes,
-    /// A number, in the unit that the key's sentence gives.
+    /// A number.
     Number(u64),
-    /// A word of ours.
-    Word(&'static str),
     /// Text from the wire.
     Text(WireText),
-    /// Several, in wire order.
+    /// Several texts, in wire order.
     List(Arc<[WireText]>),
-    /// Several two-byte numbers of a registry, in wire order.
+    /// Several two-byte numbers, in wire order.
     Codes(Arc<[u16]>),
 }
 
-/// Declares the attribute keys: variant, printed name, one sentence.
+/// Declares the attribute keys: variant, name, description.
 macro_rules! keys {
     ($($variant:ident, $name:literal, $about:literal;)*) => {
-        /// The attributes that readers note.
+        /// The attributes that readers emit.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum AttributeKey { $(#[doc = $about] $variant,)* }
 
@@ -238,12 +237,12 @@ macro_rules! keys {
             /// All keys, in the order of their declaration.
             pub const ALL: &[AttributeKey] = &[$(AttributeKey::$variant,)*];
 
-            /// The printed name.
+            /// The key in the reference and in records.
             pub const fn name(self) -> &'static str {
                 match self { $(AttributeKey::$variant => $name,)* }
             }
 
-            /// One sentence.
+            /// The description in the reference.
             pub const fn about(self) -> &'static str {
                 match self { $(AttributeKey::$variant => $about,)* }
             }

@@ -1,8 +1,8 @@
-//! Reads what conversations say, and tells it as facts.
+//! Reads application-layer protocols and emits facts.
 //!
-//! In:  opened conversations, their streams and datagrams.
-//! Out: [`Observation`]s, in the order of the frames.
-//! Not: whether any of it is expected; that is for `judge`.
+//! In:  conversations, their streams and datagrams.
+//! Out: [`Observation`]s, in frame order.
+//! Not: whether a fact is expected; that is for `judge`.
 
 mod assembler;
 mod dispatch;

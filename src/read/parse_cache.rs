@@ -1,11 +1,11 @@
-//! Remembers what the same bytes said before.
+//! Caches the results of parsing ClientHellos and certificates.
 //!
-//! In:  what a client offers and what certificates a server shows, as bytes.
-//! Out: the attributes that were read from the same bytes earlier, shared and not built again.
-//! Not: names, times and whatever else differs from one conversation to the next.
+//! In:  the bytes that were parsed.
+//! Out: the attributes parsed from the same bytes before, shared instead of built again.
+//! Not: names, times and everything else that differs between conversations.
 //!
-//! A site's clients run few programs and its servers show few certificates: nearly every hello and certificate has been
-//! seen before. What is told does not depend on whether it was.
+//! A site's clients run few programs and its servers have few certificates, so nearly every ClientHello and certificate is
+//! a repeated one. The facts do not depend on whether the cache had them.
 
 use std::sync::Arc;
 
@@ -15,54 +15,54 @@ use super::fact::AttributeKey;
 use super::fact::AttributeValue;
 use crate::base::HostName;
 
-/// Attributes, told as one fact.
+/// Attributes, emitted as one fact.
 pub type AttributeSet = Arc<[(AttributeKey, AttributeValue)]>;
 
-/// So many are remembered of each kind; when a table is full it begins anew.
-const ENTRIES: usize = 512;
+/// Entries of each table; a full table is cleared.
+const ENTRY_LIMIT: usize = 512;
 
-/// Longer bytes are read each time.
+/// Longer keys are not cached.
 const KEY_LIMIT: usize = 8 << 10;
 
-/// What certificates say: the first DNS name, and all else.
-pub(crate) type Shown = (Option<HostName>, AttributeSet);
+/// The facts of a certificate chain: the first DNS name, and the attributes.
+pub(crate) type CertificateFacts = (Option<HostName>, AttributeSet);
 
-/// A table from bytes to what they say.
+/// Parse results by the bytes that were parsed.
 #[derive(Debug)]
-pub(crate) struct Table<T> {
-    known: HashMap<Box<[u8]>, T, foldhash::quality::RandomState>,
+pub(crate) struct CacheTable<T> {
+    entries: HashMap<Box<[u8]>, T, foldhash::quality::RandomState>,
 }
 
-impl<T> Default for Table<T> {
+impl<T> Default for CacheTable<T> {
     fn default() -> Self {
-        Table { known: HashMap::default() }
+        CacheTable { entries: HashMap::default() }
     }
 }
 
-impl<T: Clone> Table<T> {
-    /// What `bytes` say: remembered, or read now.
-    pub(crate) fn get(&mut self, bytes: &[u8], read: impl FnOnce() -> T) -> T {
-        if let Some(known) = self.known.get(bytes) {
-            return known.clone();
+impl<T: Clone> CacheTable<T> {
+    /// The result for `bytes`: cached, or parsed now.
+    pub(crate) fn get_or_parse(&mut self, bytes: &[u8], parse: impl FnOnce() -> T) -> T {
+        if let Some(cached) = self.entries.get(bytes) {
+            return cached.clone();
         }
-        let said = read();
+        let result = parse();
         if bytes.len() <= KEY_LIMIT {
-            if self.known.len() >= ENTRIES {
-                self.known.clear();
+            if self.entries.len() >= ENTRY_LIMIT {
+                self.entries.clear();
             }
-            self.known.insert(bytes.into(), said.clone());
+            self.entries.insert(bytes.into(), result.clone());
         }
-        said
+        result
     }
 }
 
-/// All that one desk remembers.
+/// The caches of one dispatcher.
 #[derive(Debug, Default)]
 pub struct ParseCache {
-    pub(crate) hellos: Table<AttributeSet>,
-    pub(crate) certificates: Table<Shown>,
-    /// Room for the key of a hello.
-    pub(crate) key: Vec<u8>,
+    pub(crate) hellos: CacheTable<AttributeSet>,
+    pub(crate) certificates: CacheTable<CertificateFacts>,
+    /// Reused for the key of a ClientHello.
+    pub(crate) key_buffer: Vec<u8>,
 }
 
 #[cfg(test)]
@@ -70,20 +70,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_bytes_are_read_once_and_the_table_stays_small() {
-        let mut table = Table::default();
-        let mut reads = 0;
+    fn the_same_bytes_are_parsed_once_and_the_table_stays_small() {
+        let mut table = CacheTable::default();
+        let mut parses = 0;
         for round in 0..3u32 {
-            for entry in 0..ENTRIES as u32 {
-                let said = table.get(&entry.to_be_bytes(), || {
-                    reads += 1;
+            for entry in 0..ENTRY_LIMIT as u32 {
+                let result = table.get_or_parse(&entry.to_be_bytes(), || {
+                    parses += 1;
                     entry
                 });
-                assert_eq!((said, round < 3), (entry, true));
+                assert_eq!((result, round < 3), (entry, true));
             }
         }
-        assert_eq!(reads, ENTRIES);
-        table.get(b"one more", || 0);
-        assert_eq!(table.known.len(), 1);
+        assert_eq!(parses, ENTRY_LIMIT);
+        table.get_or_parse(b"one more", || 0);
+        assert_eq!(table.entries.len(), 1);
     }
 }

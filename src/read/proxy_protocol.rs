@@ -1,14 +1,14 @@
-//! Reads the PROXY protocol: a header by which a load balancer says who is behind it.
+//! Reads the PROXY protocol: a header in which a load balancer gives the client's address.
 //!
 //! In:  the first bytes of a connection.
-//! Out: the address it names; what follows goes back to the desk.
+//! Out: the client's address. The dispatcher gets the bytes after the header.
 //! Not: the TLVs of version 2.
 //!
 //! HAProxy's proxy-protocol.txt, §2.1 (text) and §2.2 (binary).
 
 use super::fact::AttributeKey;
 use super::fact::AttributeValue;
-use super::http::begins;
+use super::http::probe_start;
 use super::reader::Emitter;
 use super::reader::OnMatch;
 use super::reader::Probe;
@@ -22,16 +22,16 @@ use crate::base::Cursor;
 use crate::base::Side;
 use crate::base::WireText;
 
-/// §2.1: how version 1 begins.
+/// §2.1: the start of version 1.
 const V1: &[u8] = b"PROXY ";
-/// §2.1: the longest line, its end included.
+/// §2.1: the longest line, including its end.
 const V1_LIMIT: usize = 107;
-/// §2.2: how version 2 begins.
+/// §2.2: the signature of version 2.
 const V2: &[u8] = b"\r\n\r\n\x00\r\nQUIT\n";
 /// §2.2: signature, version and command, family, length.
 const V2_HEADER_LEN: usize = 16;
 
-/// The reader's row. It has no name: what follows has one.
+/// The reader's row. It has no name: the protocol after the header has one.
 pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     name: "",
     transport: ReaderTransport::Tcp,
@@ -41,7 +41,7 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
 };
 
 fn probe(sample: &Sample<'_>) -> Probe {
-    match (begins(sample.bytes, V2), begins(sample.bytes, V1)) {
+    match (probe_start(sample.bytes, V2), probe_start(sample.bytes, V1)) {
         (Probe::Yes, _) | (_, Probe::Yes) => Probe::Yes,
         (Probe::Maybe(need), _) | (_, Probe::Maybe(need)) => Probe::Maybe(need),
         _ => Probe::No,
@@ -56,10 +56,10 @@ impl Reader for ProxyProtocol {
     }
 
     fn stream(&mut self, _side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
-        let short = StreamStep::need_more(0, bytes.len() + 1);
+        let need_more = StreamStep::need_more(0, bytes.len() + 1);
         if bytes.starts_with(V1) {
             let Some(end) = bytes.iter().take(V1_LIMIT).position(|byte| *byte == b'\n') else {
-                return if bytes.len() >= V1_LIMIT { StreamStep::DONE } else { short };
+                return if bytes.len() >= V1_LIMIT { StreamStep::DONE } else { need_more };
             };
             let line = bytes.get(..end).unwrap_or_default();
             // PROXY TCP4 source destination source-port destination-port.
@@ -85,7 +85,7 @@ impl Reader for ProxyProtocol {
                 .map(|len| u16::from_be_bytes(*len));
             return StreamStep::need_more(0, V2_HEADER_LEN + len.map_or(0, usize::from));
         };
-        // §2.2: the upper half of the family says IPv4 or IPv6.
+        // §2.2: the upper four bits of the family are 1 for IPv4 and 2 for IPv6.
         let source = match family >> 4 {
             1 => addresses.array("source").ok().map(Address::v4),
             2 => addresses.array("source").ok().map(Address::v6),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn both_versions_are_passed_over() {
+    fn both_versions_are_read_and_skipped() {
         check(b"PROXY TCP4 192.0.2.7 10.0.0.1 5000 443\r\n", &["proxy.protocol=192.0.2.7"]);
         check(b"PROXY UNKNOWN\r\n", &[]);
         let v2 = [V2, &b"\x21\x11\x00\x0c\xc0\x00\x02\x07\x0a\x00\x00\x01\x13\x88\x01\xbb"[..]].concat();

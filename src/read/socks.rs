@@ -1,8 +1,8 @@
-//! Reads SOCKS: which target a client asks a proxy for.
+//! Reads SOCKS: the target that a client requests from a proxy.
 //!
 //! In:  both sides' bytes, in order.
 //! Out: the target; a refusal.
-//! Not: passwords; nor what the tunnel carries: its bytes go back to the desk.
+//! Not: passwords; nor the contents of the tunnel, which the dispatcher gets.
 
 use super::fact::AppStatus;
 use super::fact::Fact;
@@ -23,11 +23,11 @@ use crate::base::Side;
 use crate::base::Truncated;
 use crate::base::port;
 
-/// SOCKS 4: the version byte, and what 4A adds (www.openssh.com/txt/socks4.protocol and socks4a.protocol).
+/// The version byte of SOCKS 4 and 4A (www.openssh.com/txt/socks4.protocol and socks4a.protocol).
 const V4: u8 = 4;
 /// RFC 1928 §3.
 const V5: u8 = 5;
-/// RFC 1929 §2: user name and password have a version of their own.
+/// RFC 1929 §2: the version byte of the user name and password.
 const PASSWORD: u8 = 1;
 /// RFC 1928 §4.
 const CONNECT: u8 = 1;
@@ -35,7 +35,7 @@ const CONNECT: u8 = 1;
 const NO_METHOD: u8 = 0xff;
 /// SOCKS 4: request granted.
 const GRANTED: u8 = 90;
-/// User names and host names of SOCKS 4 end at a zero byte, which is waited for as far as this.
+/// Bytes read of a user name or host name of SOCKS 4 until its zero byte.
 const STRING_LIMIT: usize = 256;
 
 /// The reader's row.
@@ -55,17 +55,17 @@ fn probe(sample: &Sample<'_>) -> Probe {
     }
 }
 
-/// RFC 1928 §3: version, count, methods; nothing follows but a request or a password of a client that does not wait.
+/// RFC 1928 §3: version, count, methods. Only the next message of a client that does not wait may follow.
 fn probe_greeting(bytes: &[u8]) -> Probe {
     let Some(count) = bytes.get(1).copied().map(usize::from) else { return Probe::Maybe(3) };
-    // Nine methods are assigned, and private ones are rare.
+    // Nine methods are assigned; private ones are rare.
     if count == 0 || count > 10 {
         return Probe::No;
     }
     let Some(methods) = bytes.get(2..2 + count) else { return Probe::Maybe(2 + count) };
     let mut seen = 0u16;
     for method in methods {
-        // 4 is unassigned; each is offered once.
+        // 4 is unassigned; a method is offered once.
         let bit = if *method >= 0x80 { 15 } else { *method };
         if *method == 4 || *method == NO_METHOD || (bit > 9 && bit != 15) || seen & (1 << bit) != 0 {
             return Probe::No;
@@ -78,14 +78,15 @@ fn probe_greeting(bytes: &[u8]) -> Probe {
     }
 }
 
-/// Version, command, port, address, user name, zero; off the usual port only with a printable name and a sane port.
+/// Version, command, port, address, user name, zero. The user name must be printable and the port not zero; on other ports
+/// nothing may follow.
 fn probe_v4(sample: &Sample<'_>) -> Probe {
-    match request_v4(sample.bytes) {
+    match parse_request_v4(sample.bytes) {
         Ok(Some(request)) => {
-            let plain = |text: &[u8]| text.iter().all(u8::is_ascii_graphic);
-            let sane = request.port > 0 && plain(request.user) && request.name.is_none_or(plain);
-            let exact = request.len == sample.bytes.len() || sample.has_port(port::SOCKS);
-            if sane && exact && request.ip != [0; 4] { Probe::Yes } else { Probe::No }
+            let printable = |text: &[u8]| text.iter().all(u8::is_ascii_graphic);
+            let plausible = request.port > 0 && printable(request.user) && request.name.is_none_or(printable);
+            let whole = request.len == sample.bytes.len() || sample.has_port(port::SOCKS);
+            if plausible && whole && request.ip != [0; 4] { Probe::Yes } else { Probe::No }
         }
         Ok(None) => Probe::No,
         Err(_) => Probe::Maybe(sample.bytes.len().max(8) + 1),
@@ -105,8 +106,8 @@ struct RequestV4<'a> {
     len: usize,
 }
 
-/// `Ok(None)`: it is none.
-fn request_v4(bytes: &[u8]) -> Result<Option<RequestV4<'_>>, Truncated> {
+/// Parses a request; `Ok(None)`: another protocol.
+fn parse_request_v4(bytes: &[u8]) -> Result<Option<RequestV4<'_>>, Truncated> {
     let mut c = Cursor::new(bytes);
     let version = c.u8("version")?;
     let command = c.u8("command")?;
@@ -115,18 +116,18 @@ fn request_v4(bytes: &[u8]) -> Result<Option<RequestV4<'_>>, Truncated> {
     }
     let port = c.u16("port")?;
     let ip = c.array("address")?;
-    let Some(user) = string(&mut c)? else { return Ok(None) };
-    // 4A: an address 0.0.0.x that is not 0.0.0.0 stands for a name behind the user.
+    let Some(user) = parse_string(&mut c)? else { return Ok(None) };
+    // 4A: an address 0.0.0.x other than 0.0.0.0 means that a host name follows the user name.
     let named = matches!(ip, [0, 0, 0, last] if last != 0);
-    let name = if named { string(&mut c)? } else { None };
+    let name = if named { parse_string(&mut c)? } else { None };
     if named && name.is_none_or(<[u8]>::is_empty) {
         return Ok(None);
     }
     Ok(Some(RequestV4 { connect: command == CONNECT, port, ip, user, name, len: c.at() }))
 }
 
-/// A string up to its zero byte; `None` when it is too long.
-fn string<'a>(c: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Truncated> {
+/// Parses a string up to its zero byte; `Ok(None)` when it is too long.
+fn parse_string<'a>(c: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Truncated> {
     match c.rest().iter().take(STRING_LIMIT).position(|byte| *byte == 0) {
         Some(len) => {
             let text = c.take(len, "string")?;
@@ -140,49 +141,49 @@ fn string<'a>(c: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Truncated> {
 
 #[derive(Default)]
 struct Socks {
-    /// 4 or 5, once known.
+    /// 4 or 5; 0 while unknown.
     version: u8,
-    /// Both sides have agreed on a method.
-    greeted: bool,
-    /// The server wants a password and has not judged it.
-    password: bool,
-    /// The client has sent its greeting.
-    offered: bool,
-    /// The client has asked for a target.
-    asked: bool,
-    /// It asked for a connection, not for a port to listen on.
+    /// The server has chosen a method.
+    method_chosen: bool,
+    /// The server requires a password and has not answered it.
+    password_pending: bool,
+    /// The client has offered its methods.
+    methods_offered: bool,
+    /// The client has requested a target.
+    requested: bool,
+    /// The request was CONNECT, not BIND or UDP ASSOCIATE.
     connect: bool,
 }
 
 impl Socks {
-    fn claim(&mut self, name: Option<HostName>, port: u16, emit: &mut Emitter<'_>) {
-        self.asked = true;
+    fn emit_target(&mut self, name: Option<HostName>, port: u16, emit: &mut Emitter<'_>) {
+        self.requested = true;
         if let Some(name) = name {
             emit.name(NameSource::Connect, name, Some(port), false);
         }
     }
 
-    /// One message of the client; `Ok(false)`: it cannot be read.
-    fn client(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Result<bool, Truncated> {
+    /// Reads one message of the client; `Ok(false)`: it cannot be read.
+    fn client_message(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Result<bool, Truncated> {
         if self.version == 0 {
             self.version = c.rest().first().copied().unwrap_or_default();
         }
         if self.version == V4 {
-            let Some(request) = request_v4(c.rest())? else { return Ok(false) };
+            let Some(request) = parse_request_v4(c.rest())? else { return Ok(false) };
             c.skip(request.len, "request")?;
             self.connect = request.connect;
             let name = match request.name {
                 Some(name) => HostName::from_wire_text(name),
                 None => HostName::from_wire_text(Address::v4(request.ip).to_string().as_bytes()),
             };
-            self.claim(name, request.port, emit);
+            self.emit_target(name, request.port, emit);
             return Ok(true);
         }
         let version = c.u8("version")?;
-        if !self.offered {
+        if !self.methods_offered {
             let count = c.u8("method count")?;
             c.skip(usize::from(count), "methods")?;
-            self.offered = true;
+            self.methods_offered = true;
             return Ok(version == V5);
         }
         if version == PASSWORD {
@@ -196,28 +197,29 @@ impl Socks {
         // RFC 1928 §4.
         let command = c.u8("command")?;
         c.skip(1, "reserved")?;
-        let name = target(c)?;
+        let name = parse_address(c)?;
         let port = c.u16("port")?;
         let Some(name) = name.filter(|_| version == V5) else { return Ok(false) };
         self.connect = command == CONNECT;
-        self.claim(HostName::from_wire_text(&name), port, emit);
+        self.emit_target(HostName::from_wire_text(&name), port, emit);
         Ok(true)
     }
 
-    fn server(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Result<Reply, Truncated> {
+    /// Reads one message of the server.
+    fn server_message(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Result<Reply, Truncated> {
         let version = c.u8("version")?;
         if self.version == V4 || (self.version == 0 && version == 0) {
             let code = c.u8("code")?;
             if version == V5 && code == NO_METHOD {
-                // A proxy that speaks version 5 alone says so in it.
+                // A proxy that supports only version 5 refuses in that version.
                 emit.fact(Fact::Status(AppStatus::Socks(NO_METHOD)));
                 return Ok(Reply::Stop);
             }
             c.skip(6, "port and address")?;
-            return Ok(self.judge(version == 0, code, GRANTED, emit));
+            return Ok(self.reply(version == 0, code, GRANTED, emit));
         }
-        if self.password {
-            self.password = false;
+        if self.password_pending {
+            self.password_pending = false;
             let status = c.u8("status")?;
             if status != 0 {
                 emit.fact(Fact::Status(AppStatus::Socks(NO_METHOD)));
@@ -228,35 +230,36 @@ impl Socks {
         if version != V5 {
             return Ok(Reply::Stop);
         }
-        if !self.greeted {
-            self.greeted = true;
+        if !self.method_chosen {
+            self.method_chosen = true;
             return Ok(match c.u8("method")? {
                 0 => Reply::Next,
                 2 => {
-                    self.password = true;
+                    self.password_pending = true;
                     Reply::Next
                 }
                 NO_METHOD => {
                     emit.fact(Fact::Status(AppStatus::Socks(NO_METHOD)));
                     Reply::Stop
                 }
-                // GSS-API (RFC 1961) wraps all that follows.
+                // GSS-API (RFC 1961) encapsulates all further bytes.
                 _ => Reply::Stop,
             });
         }
         // RFC 1928 §6.
         let code = c.u8("reply")?;
         c.skip(1, "reserved")?;
-        target(c)?;
+        parse_address(c)?;
         c.skip(2, "port")?;
-        Ok(self.judge(true, code, 0, emit))
+        Ok(self.reply(true, code, 0, emit))
     }
 
-    fn judge(&self, known: bool, code: u8, good: u8, emit: &mut Emitter<'_>) -> Reply {
+    /// Reads a reply's code; any other than `success` is a refusal.
+    fn reply(&self, valid: bool, code: u8, success: u8, emit: &mut Emitter<'_>) -> Reply {
         match code {
-            _ if !known => Reply::Stop,
-            code if code == good && self.connect => Reply::Tunnel,
-            code if code == good => Reply::Stop,
+            _ if !valid => Reply::Stop,
+            code if code == success && self.connect => Reply::Tunnel,
+            code if code == success => Reply::Stop,
             code => {
                 emit.fact(Fact::Status(AppStatus::Socks(code)));
                 Reply::Stop
@@ -265,16 +268,17 @@ impl Socks {
     }
 }
 
+/// What follows a message of the server.
 enum Reply {
     Next,
     Tunnel,
     Stop,
 }
 
-/// RFC 1928 §5: an address of a kind of its own. `None`: an unknown kind.
-fn target(c: &mut Cursor<'_>) -> Result<Option<Vec<u8>>, Truncated> {
-    let kind = c.u8("address type")?;
-    Ok(match kind {
+/// Parses an address or host name: RFC 1928 §5. `Ok(None)`: an unknown address type.
+fn parse_address(c: &mut Cursor<'_>) -> Result<Option<Vec<u8>>, Truncated> {
+    let address_type = c.u8("address type")?;
+    Ok(match address_type {
         1 => Some(Address::v4(c.array("address")?).to_string().into_bytes()),
         3 => {
             let len = c.u8("name length")?;
@@ -292,13 +296,13 @@ impl Reader for Socks {
 
     fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
         let mut c = Cursor::new(bytes);
-        // Every turn takes at least one byte, or returns.
+        // Each iteration takes at least one byte, or returns.
         while !c.is_empty() {
             let start = c.at();
-            let short = StreamStep::need_more(start, bytes.len() - start + 1);
+            let need_more = StreamStep::need_more(start, bytes.len() - start + 1);
             match side {
-                Side::Client if self.asked => {
-                    // The tunnel's bytes wait for the server's word, unless they are TLS already.
+                Side::Client if self.requested => {
+                    // The tunnel's bytes wait for the server's reply, unless they are TLS.
                     let rest = c.rest();
                     let sample = Sample {
                         bytes: rest,
@@ -309,23 +313,23 @@ impl Reader for Socks {
                     };
                     return match tls::probe_hello(&sample) {
                         Probe::Yes => StreamStep::Tunnel { consumed: start },
-                        _ => short,
+                        _ => need_more,
                     };
                 }
-                Side::Client => match self.client(&mut c, emit) {
+                Side::Client => match self.client_message(&mut c, emit) {
                     Ok(true) => {}
                     Ok(false) => return StreamStep::DONE,
-                    Err(_) => return short,
+                    Err(_) => return need_more,
                 },
                 Side::Server => {
-                    let before = (self.greeted, self.password);
-                    match self.server(&mut c, emit) {
+                    let before = (self.method_chosen, self.password_pending);
+                    match self.server_message(&mut c, emit) {
                         Ok(Reply::Next) => {}
                         Ok(Reply::Tunnel) => return StreamStep::Tunnel { consumed: c.at() },
                         Ok(Reply::Stop) => return StreamStep::DONE,
                         Err(_) => {
-                            (self.greeted, self.password) = before;
-                            return short;
+                            (self.method_chosen, self.password_pending) = before;
+                            return need_more;
                         }
                     }
                 }
@@ -354,7 +358,7 @@ mod tests {
 
     #[test]
     fn version_5() {
-        let inside = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         check(
             &[
                 (Client, b"\x05\x02\x00\x02"),
@@ -363,7 +367,7 @@ mod tests {
                 (Server, b"\x01\x00"),
                 (Client, b"\x05\x01\x00\x03\x0cName.example\x01\xbb"),
                 (Server, b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"),
-                (Client, inside),
+                (Client, request),
             ],
             &[
                 "protocol socks",
@@ -399,7 +403,7 @@ mod tests {
             &[(Client, b"\x04\x01\x01\xbb\x00\x00\x00\x01\x00name.example\x00")],
             &["protocol socks", "name connect name.example:443"],
         );
-        // A proxy of version 5 alone.
+        // The proxy supports only version 5.
         check(
             &[(Client, b"\x04\x01\x01\xbb\x00\x00\x00\x01\x00name.example\x00"), (Server, b"\x05\xff")],
             &["protocol socks", "name connect name.example:443", "socks 255"],
@@ -407,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_not_taken_for_it() {
+    fn other_protocols_are_not_socks() {
         check(&[(Client, b"\x05\x00\x0b\x03\x10\x00\x00\x00\x48\x00")], &[]);
         check(&[(Client, b"\x05\x01\x77")], &[]);
         check(&[(Client, b"\x04\x01\x00\x00\x01\x02\x03\x04\x00")], &[]);
@@ -415,7 +419,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..60), head in 0usize..3) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60), head in 0usize..3) {
             let head = [&b"\x05\x01\x00"[..], b"\x04\x01\x01\xbb\x01\x02\x03\x04\x00", b"\x05\x01\x00\x05\x01\x00"][head];
             let bytes = [head, &bytes].concat();
             play(TestConversation::tcp(1080), &[(Client, &bytes), (Server, &bytes), (Client, &bytes)]);

@@ -1,4 +1,10 @@
-//! The table of readers: one row each, the most specific first, and of these the frequent ones: a row costs all behind it.
+//! The table of readers.
+//!
+//! In:  nothing.
+//! Out: one row for each protocol.
+//! Not: how a protocol is read.
+//!
+//! Each row is probed before the rows below it, so specific probes come first, and of these the frequent protocols.
 
 use super::dns;
 use super::http;
@@ -9,7 +15,7 @@ use super::reader::ReaderSpec;
 use super::socks;
 use super::tls;
 
-/// All readers. The first row that is sure of a conversation reads it.
+/// All readers, in the order in which they are probed.
 pub const READERS: &[ReaderSpec] = &[
     tls::SPEC,
     dns::SPEC,

@@ -1,7 +1,7 @@
-//! Plays conversations to a desk, as flow would, for tests.
+//! Test support: delivers conversations to a dispatcher, as flow would.
 //!
-//! In:  who says what.
-//! Out: the facts, a line each.
+//! In:  the bytes that each side sends.
+//! Out: the facts, one line each.
 //! Not: packets.
 
 use super::dispatch::ConversationState;
@@ -24,13 +24,19 @@ use crate::flow::Slot;
 use crate::flow::StreamConsumer;
 use crate::flow::StreamEnd;
 
-/// A conversation with a desk of its own.
+/// A record with a ClientHello without extensions.
+pub(crate) const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
+/// Its facts.
+pub(crate) const CLIENT_HELLO_FACTS: [&str; 4] =
+    ["protocol tls", "tls.offered=0x303", "tls.ciphers=c030", "ja4=t12i010000_a17193ba21fd_000000000000"];
+
+/// A conversation with its own dispatcher.
 pub(crate) struct TestConversation {
     pub(crate) dispatcher: Dispatcher,
     state: ConversationState,
     flow: FlowRef,
     order: u64,
-    /// Per side: bytes held, bytes needed, sated.
+    /// By side: bytes held, bytes needed, done.
     held: [(Vec<u8>, usize, bool); 2],
 }
 
@@ -67,11 +73,11 @@ impl TestConversation {
         At { order: self.order, frame, time: Time(self.order as i64) }
     }
 
-    /// Says it in pieces of these lengths, and what is left in one.
-    pub(crate) fn send_split(&mut self, side: Side, bytes: &[u8], cuts: &[usize]) {
+    /// Sends segments of these lengths, then the rest in one.
+    pub(crate) fn send_split(&mut self, side: Side, bytes: &[u8], lens: &[usize]) {
         let mut rest = bytes;
-        for cut in cuts {
-            let (head, tail) = rest.split_at((*cut).min(rest.len()));
+        for len in lens {
+            let (head, tail) = rest.split_at((*len).min(rest.len()));
             self.send(side, head);
             rest = tail;
         }
@@ -89,8 +95,8 @@ impl TestConversation {
             }
             return;
         }
-        let (held, need, sated) = &mut self.held[side.index()];
-        if *sated {
+        let (held, need, done) = &mut self.held[side.index()];
+        if *done {
             return;
         }
         held.extend_from_slice(bytes);
@@ -98,7 +104,7 @@ impl TestConversation {
             return;
         }
         match self.dispatcher.stream(&self.flow, &mut self.state, side, held, at) {
-            ReadProgress::Done | ReadProgress::Idle => *sated = true,
+            ReadProgress::Done | ReadProgress::Idle => *done = true,
             ReadProgress::NeedMore { consumed, need: wanted } => {
                 held.drain(..consumed);
                 *need = wanted;
@@ -111,7 +117,7 @@ impl TestConversation {
         self.dispatcher.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
     }
 
-    /// The facts so far, without those that flow tells.
+    /// The facts so far.
     pub(crate) fn facts(&mut self) -> Vec<String> {
         self.dispatcher
             .out
@@ -120,12 +126,12 @@ impl TestConversation {
             .collect()
     }
 
-    /// Ends the conversation; all facts.
+    /// Ends the conversation and returns the facts since the last call.
     pub(crate) fn end(mut self) -> Vec<String> {
         let at = self.at();
         for side in [Side::Client, Side::Server] {
-            let (held, _, sated) = std::mem::take(&mut self.held[side.index()]);
-            if self.flow.protocol == proto::TCP && !sated {
+            let (held, _, done) = std::mem::take(&mut self.held[side.index()]);
+            if self.flow.protocol == proto::TCP && !done {
                 self.dispatcher.stream_ended(
                     &self.flow,
                     &mut self.state,
@@ -141,15 +147,15 @@ impl TestConversation {
     }
 }
 
-/// Plays `talk` on a conversation; a line for each fact.
-pub(crate) fn play(mut conversation: TestConversation, talk: &[(Side, &[u8])]) -> Vec<String> {
-    for (side, bytes) in talk {
+/// Sends the segments or datagrams and returns one line for each fact.
+pub(crate) fn play(mut conversation: TestConversation, sent: &[(Side, &[u8])]) -> Vec<String> {
+    for (side, bytes) in sent {
         conversation.send(*side, bytes);
     }
     conversation.end()
 }
 
-/// A line for a fact; for a profile one for each attribute.
+/// One line for a fact; for several attributes one line each.
 fn line(fact: &Fact) -> String {
     match fact {
         Fact::Protocol(app) => format!("protocol {}", app.0),
@@ -167,9 +173,9 @@ fn line(fact: &Fact) -> String {
         }
         Fact::Status(AppStatus::Socks(code)) => format!("socks {code}"),
         Fact::Attribute(key, value) => format!("{}={}", key.name(), text(value)),
-        Fact::Attributes(profile) => {
-            let said = profile.iter().map(|(key, value)| format!("{}={}", key.name(), text(value)));
-            said.collect::<Vec<_>>().join("\n")
+        Fact::Attributes(attributes) => {
+            let lines = attributes.iter().map(|(key, value)| format!("{}={}", key.name(), text(value)));
+            lines.collect::<Vec<_>>().join("\n")
         }
         Fact::Anomaly(odd) => format!("anomaly {}: {}", odd.layer, odd.what),
         other => format!("{other:?}"),
@@ -180,7 +186,6 @@ fn text(value: &AttributeValue) -> String {
     match value {
         AttributeValue::Yes => "yes".into(),
         AttributeValue::Number(number) => format!("{number:#x}"),
-        AttributeValue::Word(word) => (*word).into(),
         AttributeValue::Text(text) => text.to_string(),
         AttributeValue::List(list) => list.iter().map(|text| text.as_str()).collect::<Vec<_>>().join(";"),
         AttributeValue::Codes(codes) => {

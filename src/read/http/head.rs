@@ -1,26 +1,26 @@
-//! What stands in a head.
+//! Parses parts of a message head.
 //!
-//! In:  header lines and targets.
-//! Out: values, authorities with ports, where the body ends.
-//! Not: what they mean.
+//! In:  header lines and request targets.
+//! Out: values, authorities with ports, how the body is delimited.
+//! Not: their meaning.
 
 use httparse::Header;
 
-/// How a message's body ends: RFC 9112 §6.3.
+/// How a message body is delimited: RFC 9112 §6.3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Body {
+pub(super) enum BodyFraming {
     #[default]
     None,
-    /// So many bytes are left.
+    /// This many bytes are left.
     Length(u64),
     /// In chunks.
     Chunked,
-    /// With the connection.
-    Rest,
+    /// By the end of the connection.
+    UntilClose,
 }
 
-/// The first value under a name, in whatever case; none when it is empty.
-pub(super) fn value<'h>(headers: &[Header<'h>], name: &str) -> Option<&'h [u8]> {
+/// The first value of a header, in any case; `None` when it is empty.
+pub(super) fn header_value<'h>(headers: &[Header<'h>], name: &str) -> Option<&'h [u8]> {
     headers
         .iter()
         .find(|header| header.name.eq_ignore_ascii_case(name))
@@ -28,24 +28,24 @@ pub(super) fn value<'h>(headers: &[Header<'h>], name: &str) -> Option<&'h [u8]> 
         .filter(|value| !value.is_empty())
 }
 
-/// How the body ends that follows such a header; `without` where it does not say.
-pub(super) fn body(headers: &[Header<'_>], without: Body) -> Body {
-    if value(headers, "transfer-encoding")
+/// How the body after these headers is delimited; `default` where they do not give it.
+pub(super) fn body_framing(headers: &[Header<'_>], default: BodyFraming) -> BodyFraming {
+    if header_value(headers, "transfer-encoding")
         .is_some_and(|coding| coding.to_ascii_lowercase().ends_with(b"chunked"))
     {
-        return Body::Chunked;
+        return BodyFraming::Chunked;
     }
-    match value(headers, "content-length") {
+    match header_value(headers, "content-length") {
         Some(len) => match std::str::from_utf8(len).ok().and_then(|len| len.parse().ok()) {
-            Some(0) => Body::None,
-            Some(len) => Body::Length(len),
-            None => Body::Rest,
+            Some(0) => BodyFraming::None,
+            Some(len) => BodyFraming::Length(len),
+            None => BodyFraming::UntilClose,
         },
-        None => without,
+        None => default,
     }
 }
 
-/// The authority of an absolute target: RFC 9112 §3.2.2, RFC 3986 §3.2.
+/// The host and port of a target in absolute form, without user information: RFC 9112 §3.2.2, RFC 3986 §3.2.
 pub(super) fn authority(target: &str) -> Option<&str> {
     let (scheme, rest) = target.split_once("://")?;
     if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -56,7 +56,7 @@ pub(super) fn authority(target: &str) -> Option<&str> {
     (!host.is_empty()).then_some(host)
 }
 
-/// Host and port: RFC 3986 §3.2.2 puts IPv6 addresses in brackets.
+/// Splits host and port: IPv6 addresses are in brackets (RFC 3986 §3.2.2).
 pub(super) fn split_port(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let number = |digits: &[u8]| std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
     if let Some(inner) = text.strip_prefix(b"[") {

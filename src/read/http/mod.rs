@@ -1,11 +1,11 @@
-//! Reads plain HTTP/1: what is asked of whom, through which proxy, and what the answer says.
+//! Reads plain HTTP/1.
 //!
 //! In:  both sides' bytes, in order.
-//! Out: hosts, CONNECT targets, methods, statuses, redirects, names of boxes on the path.
-//! Not: bodies beyond the first bytes of the first text, nor what a CONNECT tunnel carries: its bytes go back to the desk.
+//! Out: hosts, CONNECT targets, methods, status codes, redirects, names of proxies and middleboxes.
+//! Not: bodies, except the first bytes of the first text; nor the contents of a CONNECT tunnel, which the dispatcher gets.
 
 mod head;
-mod mend;
+mod lenient;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -32,28 +32,27 @@ use httparse::Request;
 use httparse::Response;
 use httparse::Status;
 
-use head::Body;
+use head::BodyFraming;
 use head::authority;
-use head::body;
+use head::body_framing;
+use head::header_value;
 use head::split_port;
-use head::value;
-use mend::mended;
-pub(crate) use probe::begins;
+use lenient::repair_head;
 use probe::probe_request;
+pub(crate) use probe::probe_start;
 
-/// Exchanges read of one connection; later ones are like the first.
+/// Exchanges read of one connection; later ones rarely have another host.
 const EXCHANGE_LIMIT: u8 = 8;
-/// A head is read as far as this.
+/// Bytes read of a head.
 const HEAD_LIMIT: usize = 32 * 1024;
-/// Header lines of a head.
+/// Header lines read of a head.
 const HEADER_LIMIT: usize = 96;
-/// A body longer than this ends the reading of its side.
+/// The longest body that is skipped to read the next head.
 const BODY_LIMIT: u64 = 64 * 1024;
-/// Bytes kept of header values.
+/// Bytes kept of a header value.
 const TEXT_LIMIT: usize = 300;
-
-/// Bytes kept of the first text: enough to tell a page of a box by.
-const PAGE_LIMIT: usize = 300;
+/// Bytes kept of the first text body: enough to recognise a block page.
+const PREVIEW_LIMIT: usize = 300;
 
 /// RFC 9110 §15.3.
 const SUCCESS: std::ops::Range<u16> = 200..300;
@@ -71,23 +70,23 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
 pub(crate) const HTTP2: ReaderSpec = ReaderSpec {
     name: "http2",
     transport: ReaderTransport::Tcp,
-    probe: |sample| begins(sample.bytes, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    probe: |sample| probe_start(sample.bytes, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     sender_is_client: |sample| (sample.bytes.starts_with(b"PRI * HTTP/2.0\r\n")).then_some(true),
     on_match: OnMatch::Stop,
 };
 
 #[derive(Default)]
 struct Http {
-    /// What is left of the body on each side.
-    bodies: [Body; 2],
+    /// The rest of the current body, by side.
+    bodies: [BodyFraming; 2],
     requests: u8,
     responses: u8,
-    /// The last host or target claimed, with its port.
+    /// The last name emitted, with its port.
     named: Option<(HostName, Option<u16>)>,
-    /// The last request was a CONNECT and is not answered.
+    /// The last request was a CONNECT without a response so far.
     connecting: bool,
-    /// The last request was a HEAD: its response has no body.
-    head_only: bool,
+    /// The last request was a HEAD, whose response has no body.
+    no_body: bool,
 }
 
 impl Reader for Http {
@@ -97,14 +96,14 @@ impl Reader for Http {
 
     fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
         let mut used = 0;
-        // Every turn takes a body's bytes or a head, or returns.
+        // Each iteration takes bytes of a body or a head, or returns.
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
-            match self.pass_body(side, rest) {
-                Passed::All => return StreamStep::need_more(bytes.len(), 0),
-                Passed::Wait { taken, need } => return StreamStep::need_more(used + taken, need),
-                Passed::Endless => return StreamStep::DONE,
-                Passed::Done(taken) => used += taken,
+            match self.skip_body(side, rest) {
+                BodySkip::Continues => return StreamStep::need_more(bytes.len(), 0),
+                BodySkip::NeedMore { skipped, need } => return StreamStep::need_more(used + skipped, need),
+                BodySkip::TooLong => return StreamStep::DONE,
+                BodySkip::Ended(skipped) => used += skipped,
             }
             let rest = bytes.get(used..).unwrap_or_default();
             if rest.is_empty() {
@@ -114,152 +113,150 @@ impl Reader for Http {
             if count >= EXCHANGE_LIMIT && !self.connecting {
                 return StreamStep::DONE;
             }
-            let turn = match side {
-                Side::Client => self.client(rest, emit),
-                Side::Server => self.server(rest, false, emit),
+            let head = match side {
+                Side::Client => self.request(rest, emit),
+                Side::Server => self.response(rest, false, emit),
             };
-            match turn {
-                Turn::Head(len) => used += len,
-                Turn::Tunnel(len) => return StreamStep::Tunnel { consumed: used + len },
-                Turn::Wait(need) => return StreamStep::need_more(used, need),
-                Turn::Stop => return StreamStep::DONE,
+            match head {
+                HeadResult::Head(len) => used += len,
+                HeadResult::Tunnel(len) => return StreamStep::Tunnel { consumed: used + len },
+                HeadResult::NeedMore(need) => return StreamStep::need_more(used, need),
+                HeadResult::Malformed => return StreamStep::DONE,
             }
         }
     }
 
     fn stream_ended(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
-        // A head that is cut: its whole lines still count.
-        if let (Side::Client, Some(end)) = (side, bytes.iter().rposition(|byte| *byte == b'\n')) {
-            let mut whole = bytes.get(..=end).unwrap_or_default().to_vec();
-            whole.extend_from_slice(b"\r\n");
-            if self.bodies == [Body::None; 2] && whole.len() <= HEAD_LIMIT {
-                self.client(&whole, emit);
-            }
-        } else if side == Side::Server && self.bodies == [Body::None; 2] {
-            let mut whole = bytes.to_vec();
-            if let Some(end) = whole.iter().rposition(|byte| *byte == b'\n') {
-                whole.truncate(end + 1);
-                whole.extend_from_slice(b"\r\n");
-                self.server(&whole, true, emit);
-            }
+        // The complete lines of an incomplete head are read as a head.
+        let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else { return };
+        if self.bodies != [BodyFraming::None; 2] {
+            return;
+        }
+        let mut head = bytes.get(..=end).unwrap_or_default().to_vec();
+        head.extend_from_slice(b"\r\n");
+        match side {
+            Side::Client if head.len() <= HEAD_LIMIT => _ = self.request(&head, emit),
+            Side::Client => {}
+            Side::Server => _ = self.response(&head, true, emit),
         }
     }
 }
 
-/// What a head led to.
-enum Turn {
-    /// It was read, and is so long.
+/// The result of reading a head.
+enum HeadResult {
+    /// It was read and has this length.
     Head(usize),
-    /// A tunnel begins behind so many bytes.
+    /// A tunnel starts after this many bytes.
     Tunnel(usize),
-    /// More bytes are needed.
-    Wait(usize),
-    /// Nothing that can be read.
-    Stop,
+    /// This many bytes are needed.
+    NeedMore(usize),
+    Malformed,
 }
 
-/// What became of a body.
-enum Passed {
-    /// It ended behind so many bytes.
-    Done(usize),
-    /// All bytes are in it, and it goes on.
-    All,
-    /// `taken` are in it; to go on `need` more are needed.
-    Wait { taken: usize, need: usize },
-    /// It is not worth following.
-    Endless,
+/// The result of skipping a body.
+enum BodySkip {
+    /// It ended after this many bytes.
+    Ended(usize),
+    /// All bytes belong to it, and it continues.
+    Continues,
+    /// `skipped` bytes belong to it; `need` bytes must follow them.
+    NeedMore { skipped: usize, need: usize },
+    /// It is longer than the limit or ends with the connection.
+    TooLong,
 }
 
 impl Http {
-    fn pass_body(&mut self, side: Side, bytes: &[u8]) -> Passed {
-        let Some(body) = self.bodies.get_mut(side.index()) else { return Passed::Endless };
+    fn skip_body(&mut self, side: Side, bytes: &[u8]) -> BodySkip {
+        let Some(body) = self.bodies.get_mut(side.index()) else { return BodySkip::TooLong };
         match *body {
-            Body::None => Passed::Done(0),
-            Body::Rest => Passed::Endless,
-            Body::Length(left) if left > BODY_LIMIT => Passed::Endless,
-            Body::Length(left) => match usize::try_from(left) {
+            BodyFraming::None => BodySkip::Ended(0),
+            BodyFraming::UntilClose => BodySkip::TooLong,
+            BodyFraming::Length(left) if left > BODY_LIMIT => BodySkip::TooLong,
+            BodyFraming::Length(left) => match usize::try_from(left) {
                 Ok(left) if left <= bytes.len() => {
-                    *body = Body::None;
-                    Passed::Done(left)
+                    *body = BodyFraming::None;
+                    BodySkip::Ended(left)
                 }
                 _ => {
-                    *body = Body::Length(left.saturating_sub(bytes.len() as u64));
-                    Passed::All
+                    *body = BodyFraming::Length(left.saturating_sub(bytes.len() as u64));
+                    BodySkip::Continues
                 }
             },
-            Body::Chunked => {
+            BodyFraming::Chunked => {
                 let mut at = 0;
-                // RFC 9112 §7.1. Each chunk takes at least four bytes.
+                // RFC 9112 §7.1. Each chunk has at least four bytes.
                 loop {
                     match httparse::parse_chunk_size(bytes.get(at..).unwrap_or_default()) {
                         Ok(Status::Complete((head, 0))) => {
-                            // Trailers are rare; without them an empty line ends the body.
+                            // Trailers are rare; without them an empty line follows.
                             let end = at + head + 2;
                             if end > bytes.len() {
-                                return Passed::Wait { taken: at, need: head + 2 };
+                                return BodySkip::NeedMore { skipped: at, need: head + 2 };
                             }
-                            *body = Body::None;
-                            return Passed::Done(end);
+                            *body = BodyFraming::None;
+                            return BodySkip::Ended(end);
                         }
                         Ok(Status::Complete((head, len))) if len <= BODY_LIMIT => {
                             let chunk = head + usize::try_from(len).unwrap_or_default() + 2;
                             if at + chunk > bytes.len() {
-                                return Passed::Wait { taken: at, need: chunk };
+                                return BodySkip::NeedMore { skipped: at, need: chunk };
                             }
                             at += chunk;
                         }
                         Ok(Status::Partial) => {
-                            return Passed::Wait { taken: at, need: bytes.len().saturating_sub(at) + 1 };
+                            return BodySkip::NeedMore {
+                                skipped: at,
+                                need: bytes.len().saturating_sub(at) + 1,
+                            };
                         }
-                        _ => return Passed::Endless,
+                        _ => return BodySkip::TooLong,
                     }
                 }
             }
         }
     }
 
-    /// A request's head.
-    fn client(&mut self, bytes: &[u8], emit: &mut Emitter<'_>) -> Turn {
-        match self.request(bytes, emit) {
-            Turn::Stop => {
-                // One line may break a head; the others were said all the same, and servers and proxies are lenient.
-                let Some((head, len)) = mended(bytes) else { return Turn::Stop };
-                match self.request(&head, emit) {
-                    Turn::Head(_) => len.map_or(Turn::Stop, Turn::Head),
-                    _ => Turn::Stop,
+    /// Reads a request's head, repaired where its grammar is broken: servers and proxies are lenient, too.
+    fn request(&mut self, bytes: &[u8], emit: &mut Emitter<'_>) -> HeadResult {
+        match self.valid_request(bytes, emit) {
+            HeadResult::Malformed => {
+                let Some((head, len)) = repair_head(bytes) else { return HeadResult::Malformed };
+                match self.valid_request(&head, emit) {
+                    HeadResult::Head(_) => len.map_or(HeadResult::Malformed, HeadResult::Head),
+                    _ => HeadResult::Malformed,
                 }
             }
-            turn => turn,
+            result => result,
         }
     }
 
-    fn request(&mut self, bytes: &[u8], emit: &mut Emitter<'_>) -> Turn {
+    fn valid_request(&mut self, bytes: &[u8], emit: &mut Emitter<'_>) -> HeadResult {
         if self.connecting {
-            // A client that does not wait for the answer, or whose answer was not captured, begins with TLS at once.
+            // The client did not wait for the response, or the response was not captured: TLS follows at once.
             let sample = Sample { bytes, wire_len: bytes.len(), datagram: false, from_port: 0, to_port: 0 };
             match tls::probe_hello(&sample) {
-                Probe::Yes => return Turn::Tunnel(0),
-                Probe::Maybe(need) => return Turn::Wait(need),
+                Probe::Yes => return HeadResult::Tunnel(0),
+                Probe::Maybe(need) => return HeadResult::NeedMore(need),
                 Probe::No => {}
             }
-            // After a refusal it asks again; anything else belongs to the tunnel and waits for the answer.
+            // Another request follows a refusal; other bytes belong to the tunnel and are kept until the response.
             match probe_request(bytes) {
                 Probe::Yes => {}
-                Probe::Maybe(need) => return Turn::Wait(need),
-                Probe::No => return Turn::Wait(bytes.len() + 1),
+                Probe::Maybe(need) => return HeadResult::NeedMore(need),
+                Probe::No => return HeadResult::NeedMore(bytes.len() + 1),
             }
         }
         let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
         let mut request = Request::new(&mut headers);
         let len = match request.parse(bytes) {
             Ok(Status::Complete(len)) => len,
-            Ok(Status::Partial) if bytes.len() < HEAD_LIMIT => return Turn::Wait(bytes.len() + 1),
-            _ => return Turn::Stop,
+            Ok(Status::Partial) if bytes.len() < HEAD_LIMIT => return HeadResult::NeedMore(bytes.len() + 1),
+            _ => return HeadResult::Malformed,
         };
         self.requests = self.requests.saturating_add(1);
         let method = request.method.unwrap_or_default();
         let target = request.path.unwrap_or_default();
-        let host = value(request.headers, "host");
+        let host = header_value(request.headers, "host");
         if self.requests == 1 {
             emit.attribute(
                 AttributeKey::HttpMethod,
@@ -267,10 +264,10 @@ impl Http {
             );
         }
         self.connecting = method == "CONNECT";
-        self.head_only = method == "HEAD";
+        self.no_body = method == "HEAD";
         if self.connecting {
-            self.name(NameSource::Connect, target.as_bytes(), emit);
-            return Turn::Head(len);
+            self.emit_name(NameSource::Connect, target.as_bytes(), emit);
+            return HeadResult::Head(len);
         }
         let absolute = authority(target);
         if self.requests == 1 {
@@ -281,21 +278,21 @@ impl Http {
             if absolute.is_some() {
                 emit.attribute(AttributeKey::HttpProxied, AttributeValue::Yes);
             }
-            // DSP0226 and MS-WSMV §2.2.1: the path of Windows remote management.
+            // DSP0226 and [MS-WSMV] §2.2.1: the path of Windows Remote Management.
             if target.split('?').next().is_some_and(|path| path.eq_ignore_ascii_case("/wsman")) {
                 emit.protocol("winrm");
             }
         }
-        // RFC 9112 §3.2.2: an absolute target overrules Host.
+        // RFC 9112 §3.2.2: a target in absolute form overrides Host.
         if let Some(name) = absolute.map(str::as_bytes).or(host) {
-            self.name(NameSource::HttpHost, name, emit);
+            self.emit_name(NameSource::HttpHost, name, emit);
         }
-        self.set_body(Side::Client, body(request.headers, Body::None));
-        Turn::Head(len)
+        self.set_body(Side::Client, body_framing(request.headers, BodyFraming::None));
+        HeadResult::Head(len)
     }
 
-    /// `whole`: no more bytes will come.
-    fn server(&mut self, bytes: &[u8], whole: bool, emit: &mut Emitter<'_>) -> Turn {
+    /// Reads a response's head; `ended`: no more bytes will arrive.
+    fn response(&mut self, bytes: &[u8], ended: bool, emit: &mut Emitter<'_>) -> HeadResult {
         let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
         let mut response = Response::new(&mut headers);
         let len = match httparse::ParserConfig::default()
@@ -306,48 +303,51 @@ impl Http {
             .parse_response(&mut response, bytes)
         {
             Ok(Status::Complete(len)) => len,
-            Ok(Status::Partial) if bytes.len() < HEAD_LIMIT => return Turn::Wait(bytes.len() + 1),
-            _ => return Turn::Stop,
+            Ok(Status::Partial) if bytes.len() < HEAD_LIMIT => return HeadResult::NeedMore(bytes.len() + 1),
+            _ => return HeadResult::Malformed,
         };
         let code = response.code.unwrap_or_default();
-        // RFC 9110 §15.2: interim responses; 101 changes the protocol, and what follows is read afresh.
+        // RFC 9110 §15.2: interim responses; after 101 another protocol follows.
         if code == 101 {
-            return Turn::Tunnel(len);
+            return HeadResult::Tunnel(len);
         }
         if code < 200 {
-            return Turn::Head(len);
+            return HeadResult::Head(len);
         }
         // RFC 9112 §6.3: without a length the body ends with the connection, unless it cannot have one.
-        let none = self.head_only || code == 204 || code == 304;
-        let body = if none { Body::None } else { body(response.headers, Body::Rest) };
+        let no_body = self.no_body || code == 204 || code == 304;
+        let body =
+            if no_body { BodyFraming::None } else { body_framing(response.headers, BodyFraming::UntilClose) };
         let connect = self.connecting;
-        let page = page(bytes.get(len..).unwrap_or_default(), response.headers, body);
+        let preview = body_preview(bytes.get(len..).unwrap_or_default(), response.headers, body);
         if self.responses == 0 && !connect {
-            match page {
-                Some(Page::Wait(need)) if !whole => return Turn::Wait(len + need),
-                Some(Page::Wait(_)) | None => {}
-                Some(Page::Text(text)) => emit
-                    .attribute(AttributeKey::HttpBody, AttributeValue::Text(WireText::new(text, PAGE_LIMIT))),
+            match preview {
+                Some(BodyPreview::NeedMore(need)) if !ended => return HeadResult::NeedMore(len + need),
+                Some(BodyPreview::NeedMore(_)) | None => {}
+                Some(BodyPreview::Text(text)) => emit.attribute(
+                    AttributeKey::HttpBody,
+                    AttributeValue::Text(WireText::new(text, PREVIEW_LIMIT)),
+                ),
             }
         }
         self.responses = self.responses.saturating_add(1);
-        tell_response(code, connect, response.headers, self.responses == 1, emit);
+        emit_response(code, connect, response.headers, self.responses == 1, emit);
         if connect && SUCCESS.contains(&code) {
-            return Turn::Tunnel(len);
+            return HeadResult::Tunnel(len);
         }
         self.connecting = false;
         self.set_body(Side::Server, body);
-        Turn::Head(len)
+        HeadResult::Head(len)
     }
 
-    fn set_body(&mut self, side: Side, body: Body) {
+    fn set_body(&mut self, side: Side, body: BodyFraming) {
         if let Some(slot) = self.bodies.get_mut(side.index()) {
             *slot = body;
         }
     }
 
-    /// Tells a name with its port, once.
-    fn name(&mut self, source: NameSource, text: &[u8], emit: &mut Emitter<'_>) {
+    /// Emits a name with its port, unless it is the same as before.
+    fn emit_name(&mut self, source: NameSource, text: &[u8], emit: &mut Emitter<'_>) {
         let Some((name, port)) = split_port(text) else { return };
         let Some(name) = HostName::from_wire_text(name) else { return };
         let named = Some((name.clone(), port));
@@ -358,62 +358,58 @@ impl Http {
     }
 }
 
-/// What there is of a page.
-enum Page<'a> {
+/// The first bytes of a text body.
+enum BodyPreview<'a> {
     Text(&'a [u8]),
-    /// So many bytes of it are wanted.
-    Wait(usize),
+    /// This many bytes of the body are needed.
+    NeedMore(usize),
 }
 
-/// The beginning of a response's body, where it is text that nobody packed.
-fn page<'a>(bytes: &'a [u8], headers: &[Header<'_>], body: Body) -> Option<Page<'a>> {
-    let is_text = value(headers, "content-type")
+/// The first bytes of a response's body, where it is text without a content coding.
+fn body_preview<'a>(bytes: &'a [u8], headers: &[Header<'_>], body: BodyFraming) -> Option<BodyPreview<'a>> {
+    let is_text = header_value(headers, "content-type")
         .is_none_or(|kind| kind.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/")));
-    if !is_text || value(headers, "content-encoding").is_some() {
+    if !is_text || header_value(headers, "content-encoding").is_some() {
         return None;
     }
     let want = match body {
-        Body::Length(len) => usize::try_from(len).unwrap_or(PAGE_LIMIT).min(PAGE_LIMIT),
-        // A page without a length comes with its head, or is read as far as it came.
-        Body::Rest | Body::Chunked => 1,
-        Body::None => return None,
+        BodyFraming::Length(len) => usize::try_from(len).unwrap_or(PREVIEW_LIMIT).min(PREVIEW_LIMIT),
+        // Without a length, the bytes that arrived with the head are taken.
+        BodyFraming::UntilClose | BodyFraming::Chunked => 1,
+        BodyFraming::None => return None,
     };
     if bytes.len() < want {
-        return Some(Page::Wait(want));
+        return Some(BodyPreview::NeedMore(want));
     }
-    Some(Page::Text(bytes.get(..PAGE_LIMIT).unwrap_or(bytes)))
+    Some(BodyPreview::Text(bytes.get(..PREVIEW_LIMIT).unwrap_or(bytes)))
 }
 
-/// Tells a response's status and what its header says of the path.
-pub(crate) fn tell_response(
-    code: u16,
-    connect: bool,
-    headers: &[Header<'_>],
-    first: bool,
-    emit: &mut Emitter<'_>,
-) {
+/// Emits a response's status and the headers that show proxies and redirects.
+fn emit_response(code: u16, connect: bool, headers: &[Header<'_>], first: bool, emit: &mut Emitter<'_>) {
     emit.fact(Fact::Status(AppStatus::Status { code, connect }));
     emit.attribute(AttributeKey::HttpStatus, AttributeValue::Number(u64::from(code)));
     let text = |value: &[u8]| AttributeValue::Text(WireText::new(value, TEXT_LIMIT));
-    if let Some(location) = value(headers, "location") {
+    if let Some(location) = header_value(headers, "location") {
         emit.attribute(AttributeKey::HttpLocation, text(location));
     }
-    if let Some(server) = value(headers, "server").filter(|_| first) {
+    if let Some(server) = header_value(headers, "server").filter(|_| first) {
         emit.attribute(AttributeKey::HttpServer, text(server));
     }
-    if let Some(error) = value(headers, "x-squid-error").filter(|_| first) {
+    if let Some(error) = header_value(headers, "x-squid-error").filter(|_| first) {
         emit.attribute(AttributeKey::HttpSquidError, text(error));
     }
-    if let Some(via) = value(headers, "via").or_else(|| value(headers, "proxy-agent")).filter(|_| first) {
+    if let Some(via) =
+        header_value(headers, "via").or_else(|| header_value(headers, "proxy-agent")).filter(|_| first)
+    {
         emit.attribute(AttributeKey::HttpVia, text(via));
     }
 }
 
-/// The answer in plain HTTP to something that was not HTTP: its length, when its head is whole.
-pub(crate) fn tell_plain_answer(bytes: &[u8], emit: &mut Emitter<'_>) -> Option<usize> {
+/// Emits a plain HTTP response to a request of another protocol; returns the length of its head, when that is complete.
+pub(crate) fn emit_plain_response(bytes: &[u8], emit: &mut Emitter<'_>) -> Option<usize> {
     let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
     let mut response = Response::new(&mut headers);
     let Ok(Status::Complete(len)) = response.parse(bytes) else { return None };
-    tell_response(response.code.unwrap_or_default(), false, response.headers, true, emit);
+    emit_response(response.code.unwrap_or_default(), false, response.headers, true, emit);
     Some(len)
 }

@@ -1,16 +1,17 @@
-//! Tells HTTP/1 from other speech.
+//! Recognises HTTP/1.
 //!
 //! In:  the first bytes of a side.
-//! Out: whether they are a request or a response, and who asks.
-//! Not: what is asked.
+//! Out: whether they are a request or a response.
+//! Not: the rest of the head.
 
-use super::super::reader::Probe;
-use super::super::reader::Sample;
+use crate::read::reader::Probe;
+use crate::read::reader::Sample;
 
-/// A request line without an end is waited for as far as this.
+/// Bytes read of a request line until its end.
 const LINE_LIMIT: usize = 8 * 1024;
 
-/// RFC 9110 §9.3 and §16.1, RFC 4918 §9, RFC 5789, and Windows remote management's neighbours.
+/// RFC 9110 §9.3 and §16.1, RFC 4918 §9, RFC 5789, and the methods of Windows services: BITS, RPC over HTTP, Remote Desktop
+/// Gateway, Configuration Manager.
 const METHODS: &[&[u8]] = &[
     b"GET ",
     b"POST ",
@@ -44,11 +45,11 @@ const METHODS: &[&[u8]] = &[
 ];
 /// RFC 9112 §4.
 const RESPONSE_START: &[u8] = b"HTTP/1.";
-/// RFC 9112 §3: what ends a request line, before the minor version.
+/// RFC 9112 §3: the end of a request line, before the minor version.
 const REQUEST_END: &[u8] = b" HTTP/1.";
 
-/// Whether `bytes` begin with `start`.
-pub(crate) fn begins(bytes: &[u8], start: &[u8]) -> Probe {
+/// Whether bytes start with `start`.
+pub(crate) fn probe_start(bytes: &[u8], start: &[u8]) -> Probe {
     if bytes.starts_with(start) {
         Probe::Yes
     } else if start.starts_with(bytes) {
@@ -59,32 +60,32 @@ pub(crate) fn begins(bytes: &[u8], start: &[u8]) -> Probe {
 }
 
 pub(super) fn probe(sample: &Sample<'_>) -> Probe {
-    match begins(sample.bytes, RESPONSE_START) {
+    match probe_start(sample.bytes, RESPONSE_START) {
         Probe::No => probe_request(sample.bytes),
         probe => probe,
     }
 }
 
-/// A method and a line that ends in HTTP's version: SIP and RTSP look alike up to there.
+/// Recognises a method and a line that ends in HTTP's version; requests of SIP and RTSP differ only there.
 pub(super) fn probe_request(bytes: &[u8]) -> Probe {
-    // RFC 9112 §2.2: an empty line in front of a request is a leftover.
+    // RFC 9112 §2.2: an empty line before a request is ignored.
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
-    let mut wait = None;
-    let mut known = false;
+    let mut need = None;
+    let mut is_method = false;
     for method in METHODS {
-        match begins(bytes, method) {
-            Probe::Yes => known = true,
-            Probe::Maybe(need) => wait = Some(wait.map_or(need, |least: usize| least.min(need))),
+        match probe_start(bytes, method) {
+            Probe::Yes => is_method = true,
+            Probe::Maybe(more) => need = Some(need.map_or(more, |least: usize| least.min(more))),
             Probe::No => {}
         }
     }
-    if !known {
-        return wait.map_or(Probe::No, Probe::Maybe);
+    if !is_method {
+        return need.map_or(Probe::No, Probe::Maybe);
     }
     match bytes.iter().take(LINE_LIMIT).position(|byte| *byte == b'\n') {
         Some(end) => {
             let line = bytes.get(..end).unwrap_or_default();
-            // The version's minor number and a carriage return may stand behind it.
+            // The minor version and a carriage return may follow.
             let tail = line.get(line.len().saturating_sub(REQUEST_END.len() + 2)..).unwrap_or_default();
             if tail.windows(REQUEST_END.len()).any(|part| part == REQUEST_END) {
                 Probe::Yes

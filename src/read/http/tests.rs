@@ -1,21 +1,18 @@
 use super::*;
 use crate::base::Side::Client;
 use crate::base::Side::Server;
+use crate::read::test_harness::CLIENT_HELLO;
+use crate::read::test_harness::CLIENT_HELLO_FACTS;
 use crate::read::test_harness::TestConversation;
 use crate::read::test_harness::play;
 use proptest::prelude::*;
 
-fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
-    assert_eq!(play(TestConversation::tcp(8080), talk), expected);
+fn check(segments: &[(Side, &[u8])], expected: &[&str]) {
+    assert_eq!(play(TestConversation::tcp(8080), segments), expected);
 }
 
-/// A ClientHello without extensions, in a record.
-const HELLO: &[u8] = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
-const HELLO_FACTS: [&str; 4] =
-    ["protocol tls", "tls.offered=0x303", "tls.ciphers=c030", "ja4=t12i010000_a17193ba21fd_000000000000"];
-
 #[test]
-fn an_exchange() {
+fn two_exchanges() {
     check(
         &[
             (Client, b"GET /a?b HTTP/1.1\r\nHost: CRL.example:8080\r\n\r\n"),
@@ -40,7 +37,7 @@ fn an_exchange() {
 }
 
 #[test]
-fn a_broken_line_does_not_hide_those_before_it() {
+fn a_malformed_header_line_does_not_hide_the_host() {
     check(
         &[(Client, b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: x\x01\x7f\r\nAccept: */*\r\n\r\n")],
         &["protocol http", "http.method=GET", "http.target=/", "name http-host a.example"],
@@ -48,7 +45,7 @@ fn a_broken_line_does_not_hide_those_before_it() {
 }
 
 #[test]
-fn blanks_in_a_target_hide_nothing() {
+fn spaces_in_a_target_are_escaped() {
     check(
         &[(
             Client,
@@ -69,19 +66,19 @@ fn blanks_in_a_target_hide_nothing() {
         "status 200 connect",
         "http.status=0xc8",
     ];
-    expected.extend(HELLO_FACTS);
+    expected.extend(CLIENT_HELLO_FACTS);
     check(
         &[
             (Client, b"CONNECT name.example:443 / HTTP/1.0\r\n\r\n"),
             (Server, b"HTTP/1.0 200 Connection established\r\n\r\n"),
-            (Client, HELLO),
+            (Client, CLIENT_HELLO),
         ],
         &expected,
     );
 }
 
 #[test]
-fn a_tunnel_is_asked_for_twice() {
+fn connect_after_407() {
     let mut expected = vec![
         "protocol http",
         "http.method=CONNECT",
@@ -92,25 +89,25 @@ fn a_tunnel_is_asked_for_twice() {
         "status 200 connect",
         "http.status=0xc8",
     ];
-    expected.extend(HELLO_FACTS);
+    expected.extend(CLIENT_HELLO_FACTS);
     check(
         &[
             (Client, b"CONNECT Kailani1.one.microsoft.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"),
             (Server, b"HTTP/1.1 407 Auth\r\nProxy-Agent: box\r\nContent-Length: 3\r\n\r\nno!"),
             (Client, b"CONNECT kailani1.one.microsoft.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"),
             (Server, b"HTTP/1.1 200 Connection established\r\n\r\n"),
-            (Client, HELLO),
+            (Client, CLIENT_HELLO),
         ],
         &expected,
     );
-    // The proxy's side is not in the capture.
+    // A one-sided capture of the client.
     let mut expected = vec!["protocol http", "http.method=CONNECT", "name connect 2001:db8::1:443"];
-    expected.extend(HELLO_FACTS);
-    check(&[(Client, b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\n\r\n"), (Client, HELLO)], &expected);
+    expected.extend(CLIENT_HELLO_FACTS);
+    check(&[(Client, b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\n\r\n"), (Client, CLIENT_HELLO)], &expected);
 }
 
 #[test]
-fn absolute_targets_and_remote_management() {
+fn absolute_targets_and_winrm() {
     check(
         &[(Client, b"GET http://user@ocsp.example/x HTTP/1.1\r\nHost: other\r\n\r\n")],
         &[
@@ -131,30 +128,30 @@ fn absolute_targets_and_remote_management() {
             "name http-host node1:5985",
         ],
     );
-    // Not HTTP, though it begins like it.
+    // RTSP starts like HTTP.
     check(&[(Client, b"OPTIONS rtsp://x RTSP/1.0\r\n\r\n")], &[]);
 }
 
 #[test]
-fn odd_heads_still_name_their_host() {
-    let told = |request: &[u8]| {
+fn lenient_heads_give_their_host() {
+    let host = |request: &[u8]| {
         let facts = play(TestConversation::tcp(80), &[(Client, request)]);
         facts.into_iter().find(|fact| fact.starts_with("name ")).unwrap_or_default()
     };
     let name = "name http-host name.example";
     assert_eq!(
-        told(b"GET / HTTP/1.1\r\nX: a\r\n b\r\nhost: name.example\r\n\r\n"),
+        host(b"GET / HTTP/1.1\r\nX: a\r\n b\r\nhost: name.example\r\n\r\n"),
         name,
-        "behind a folded line"
+        "after a folded line"
     );
-    assert_eq!(told(b"GET / HTTP/1.1\r\nhost: name.example\r\nX: a\r\n\tb\r\n\r\n"), name);
-    assert_eq!(told(b"GET / HTTP/1.1\r\nHost: name\r\n .example\r\n\r\n"), "", "half a name is none");
-    assert_eq!(told(b"\r\nGET / HTTP/1.1\r\nHost: name.example\r\n\r\n"), name, "behind an empty line");
-    assert_eq!(told(b"GET / HTTP/1.1\nHOST:name.example\n\n"), name);
+    assert_eq!(host(b"GET / HTTP/1.1\r\nhost: name.example\r\nX: a\r\n\tb\r\n\r\n"), name);
+    assert_eq!(host(b"GET / HTTP/1.1\r\nHost: name\r\n .example\r\n\r\n"), "", "a folded host is incomplete");
+    assert_eq!(host(b"\r\nGET / HTTP/1.1\r\nHost: name.example\r\n\r\n"), name, "after an empty line");
+    assert_eq!(host(b"GET / HTTP/1.1\nHOST:name.example\n\n"), name);
 }
 
 #[test]
-fn bodies_are_passed_over() {
+fn bodies_are_skipped() {
     check(
         &[
             (Server, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1"),
@@ -173,28 +170,28 @@ fn bodies_are_passed_over() {
 }
 
 #[test]
-fn the_first_text_is_kept_whichever_way_it_comes() {
-    let told = |talk: &[(Side, &[u8])]| {
-        play(TestConversation::tcp(80), talk).into_iter().find(|fact| fact.starts_with("http.body"))
+fn the_first_text_body_is_kept_across_segments() {
+    let body = |segments: &[(Side, &[u8])]| {
+        play(TestConversation::tcp(80), segments).into_iter().find(|fact| fact.starts_with("http.body"))
     };
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\n";
     let whole = [&head[..], b"some text"].concat();
-    assert_eq!(told(&[(Server, &whole)]).as_deref(), Some("http.body=some text"));
+    assert_eq!(body(&[(Server, &whole)]).as_deref(), Some("http.body=some text"));
     assert_eq!(
-        told(&[(Server, head), (Server, b"some"), (Server, b" text")]).as_deref(),
+        body(&[(Server, head), (Server, b"some"), (Server, b" text")]).as_deref(),
         Some("http.body=some text")
     );
     assert_eq!(
-        told(&[(Server, b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\nPNG!")]),
+        body(&[(Server, b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\nPNG!")]),
         None
     );
-    // What never came is no text, and its head still counts.
+    // The body is missing; the head is still reported.
     let cut = play(TestConversation::tcp(80), &[(Server, head)]);
     assert!(cut.contains(&"status 200".to_owned()), "{cut:?}");
 }
 
 #[test]
-fn a_cut_head_still_names_its_host() {
+fn an_incomplete_head_gives_its_complete_lines() {
     check(
         &[(Client, b"GET / HTTP/1.1\r\nHost: name.example\r\nCookie: abc")],
         &["protocol http", "http.method=GET", "http.target=/", "name http-host name.example"],
@@ -207,18 +204,18 @@ fn a_cut_head_still_names_its_host() {
 
 proptest! {
     #[test]
-    fn whatever_comes_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..80), head in 0usize..4) {
+    fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), head in 0usize..4) {
         let head = [&b""[..], b"GET / HTTP/1.1\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n"][head];
         let bytes = [head, &bytes].concat();
         play(TestConversation::tcp(80), &[(Client, &bytes), (Server, &bytes), (Client, &bytes)]);
     }
 
     #[test]
-    fn cutting_a_stream_anywhere_changes_nothing(cuts in proptest::collection::vec(1usize..30, 1..12)) {
+    fn segment_boundaries_do_not_change_the_facts(lens in proptest::collection::vec(1usize..30, 1..12)) {
         let stream = b"POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: b.example\r\n\r\n";
         let whole = play(TestConversation::tcp(80), &[(Client, stream)]);
         let mut conversation = TestConversation::tcp(80);
-        conversation.send_split(Client, &stream[..], &cuts);
+        conversation.send_split(Client, &stream[..], &lens);
         prop_assert_eq!(conversation.end(), whole);
     }
 }

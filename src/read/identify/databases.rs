@@ -1,10 +1,10 @@
-//! What databases say first; TLS begins inside their talk.
+//! Identifies databases whose connections may switch to TLS.
 //!
 //! In:  the first bytes of a side.
 //! Out: MySQL, PostgreSQL.
-//! Not: what they say.
+//! Not: queries.
 
-use super::sure;
+use super::probe_result;
 use super::u32_at;
 use crate::read::reader::OnMatch;
 use crate::read::reader::Probe;
@@ -13,7 +13,7 @@ use crate::read::reader::ReaderTransport;
 use crate::read::reader::Sample;
 use crate::read::reader::match_bytes;
 
-/// MySQL's manual, "Protocol::HandshakeV10": the server's greeting.
+/// MySQL's manual, "Protocol::HandshakeV10": the server's first packet.
 pub(crate) const MYSQL: ReaderSpec = ReaderSpec {
     name: "mysql",
     transport: ReaderTransport::Tcp,
@@ -26,7 +26,7 @@ fn mysql(sample: &Sample<'_>) -> Probe {
     match_bytes(
         sample.bytes,
         &[
-            // Little-endian length of 45 bytes or more, sequence 0, protocol 10, a version like `8.0`.
+            // Little-endian length of at least 45 bytes, sequence 0, protocol 10, a version such as `8.0`.
             (0, |byte| byte >= 45),
             (1, |byte| byte == 0),
             (2, |byte| byte == 0),
@@ -49,21 +49,21 @@ pub(crate) const POSTGRES: ReaderSpec = ReaderSpec {
 };
 
 fn postgres(sample: &Sample<'_>) -> Probe {
-    let head = match_bytes(
+    let start = match_bytes(
         sample.bytes,
         &[(0, |byte| byte == 0), (1, |byte| byte == 0), (4, |byte| byte == 0 || byte == 4)],
     );
-    if head != Probe::Yes {
-        return head;
+    if start != Probe::Yes {
+        return start;
     }
     let (Some(len), Some(code)) = (u32_at(sample.bytes, 0), u32_at(sample.bytes, 4)) else {
         return Probe::Maybe(8);
     };
     match code {
-        80_877_103 | 80_877_104 => sure(len == 8),
+        80_877_103 | 80_877_104 => probe_result(len == 8),
         0x0003_0000..=0x0003_0002 => match sample.bytes.get(8..13) {
             None => Probe::Maybe(13),
-            Some(name) => sure(name == b"user\0" || name == b"datab"),
+            Some(name) => probe_result(name == b"user\0" || name == b"datab"),
         },
         _ => Probe::No,
     }

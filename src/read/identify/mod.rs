@@ -1,8 +1,8 @@
-//! Tells protocols that are not read further, SQL Server's wrapping of TLS aside.
+//! Identifies protocols by their first bytes. They are not parsed further, except SQL Server's, which encapsulates TLS.
 //!
 //! In:  the first bytes of a side.
-//! Out: what they are.
-//! Not: what they say. A wrong name is worse than none, so each test asks for more than a good guess.
+//! Out: the protocol.
+//! Not: its contents. A wrong protocol is worse than none, so each probe tests more than a plausible start.
 
 mod databases;
 mod network;
@@ -39,24 +39,24 @@ pub(crate) use windows::SMB;
 
 use super::reader::Probe;
 
-/// Yes or no.
-const fn sure(is: bool) -> Probe {
-    if is { Probe::Yes } else { Probe::No }
+/// `Yes` or `No`.
+const fn probe_result(matches: bool) -> Probe {
+    if matches { Probe::Yes } else { Probe::No }
 }
 
-/// A big-endian number in `bytes`.
+/// The big-endian number at an offset.
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// A big-endian number in `bytes`.
+/// The big-endian number at an offset.
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// Tag and length of a BER element (X.690 §8.1): tag, length of its contents, length of its header.
-/// `None`: not whole, or a form that these protocols do not use.
-fn ber(bytes: &[u8]) -> Option<(u8, usize, usize)> {
+/// Parses the header of a BER element (X.690 §8.1): tag, length of its contents, length of its header.
+/// `None`: incomplete, or a form that these protocols do not use.
+fn ber_header(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let tag = *bytes.first()?;
     let first = *bytes.get(1)?;
     if first < 0x80 {
@@ -73,16 +73,16 @@ fn ber(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     Some((tag, len, 2 + count))
 }
 
-/// What is inside the BER element at the beginning, as far as it is there, when it has this tag.
-fn inside(bytes: &[u8], wanted: u8) -> Option<&[u8]> {
-    let (tag, len, header) = ber(bytes)?;
+/// The contents present of the BER element at the start, when it has this tag.
+fn ber_contents(bytes: &[u8], wanted: u8) -> Option<&[u8]> {
+    let (tag, len, header) = ber_header(bytes)?;
     let body = bytes.get(header..)?;
     (tag == wanted).then(|| body.get(..len).unwrap_or(body))
 }
 
-/// What is behind the BER element at the beginning, which must be whole.
-fn behind(bytes: &[u8]) -> Option<&[u8]> {
-    let (_, len, header) = ber(bytes)?;
+/// The bytes after the BER element at the start, which must be complete.
+fn after_ber(bytes: &[u8]) -> Option<&[u8]> {
+    let (_, len, header) = ber_header(bytes)?;
     bytes.get(header.checked_add(len)?..)
 }
 

@@ -1,7 +1,7 @@
-//! Reads what SQL Server's protocol wraps around a TLS handshake.
+//! Reads TLS handshakes that SQL Server's protocol encapsulates.
 //!
 //! In:  both sides' bytes, in order.
-//! Out: what the TLS handshake inside tells.
+//! Out: facts of the TLS handshake.
 //! Not: queries.
 //!
 //! [MS-TDS] §2.2.3.1: packets with a header of eight bytes; §2.2.6.5: the pre-login message, which also carries TLS.
@@ -20,14 +20,14 @@ use crate::read::reader::StreamStep;
 use crate::read::reader::match_bytes;
 use crate::read::tls;
 
-/// §2.2.3.1.1: pre-login, and the server's answer to it.
+/// §2.2.3.1.1: the packet type of pre-login, and of the server's response to it.
 const PRE_LOGIN: u8 = 0x12;
-const ANSWER: u8 = 0x04;
-/// §2.2.3.1.
+const RESPONSE: u8 = 0x04;
+/// §2.2.3.1: the packet header's length.
 const HEADER_LEN: usize = 8;
-/// Packets passed over on each side before TLS begins: the pre-login and its answer.
+/// Packets of each side skipped before TLS starts: the pre-login and its response.
 const PACKET_LIMIT: u8 = 4;
-/// Bytes kept of a TLS record that is not whole.
+/// Bytes kept of an incomplete TLS record.
 const HELD_LIMIT: usize = 64 * 1024;
 
 /// The reader's row.
@@ -43,7 +43,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
     match_bytes(
         sample.bytes,
         &[
-            // Type, status, length, SPID, packet id, window.
+            // Type, status, length, SPID, packet ID, window.
             (0, |byte| byte == PRE_LOGIN),
             (1, |byte| byte == 1),
             (2, |byte| byte <= 4),
@@ -51,7 +51,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
             (5, |byte| byte == 0),
             (6, |byte| byte <= 1),
             (7, |byte| byte == 0),
-            // The VERSION option: its token, its place behind at least two options, its six bytes.
+            // The VERSION option: its token, its offset after at least two options, its length of six bytes.
             (8, |byte| byte == 0),
             (9, |byte| byte == 0),
             (10, |byte| byte >= 11),
@@ -62,38 +62,40 @@ fn probe(sample: &Sample<'_>) -> Probe {
 }
 
 struct Tds {
-    inside: tls::Tls,
-    /// By side: what is unwrapped and not read, and how many packets came before TLS.
+    tls: tls::Tls,
+    /// By side: TLS bytes not read yet.
     held: [Vec<u8>; 2],
-    passed: [u8; 2],
-    begun: bool,
+    /// By side: packets skipped before TLS; `u8::MAX` once TLS has started.
+    skipped: [u8; 2],
+    tls_emitted: bool,
 }
 
 impl Tds {
     fn new() -> Tds {
-        Tds { inside: tls::Tls::new(), held: Default::default(), passed: [0; 2], begun: false }
+        Tds { tls: tls::Tls::new(), held: Default::default(), skipped: [0; 2], tls_emitted: false }
     }
 
-    /// One packet's payload; false when its side is of no more use.
+    /// Reads one packet's payload; false when nothing more of its side is needed.
     fn payload(&mut self, side: Side, payload: &[u8], emit: &mut Emitter<'_>) -> bool {
-        let (Some(held), Some(passed)) = (self.held.get_mut(side.index()), self.passed.get_mut(side.index()))
+        let (Some(held), Some(skipped)) =
+            (self.held.get_mut(side.index()), self.skipped.get_mut(side.index()))
         else {
             return false;
         };
-        // The pre-login's first token is never that high.
-        let record = matches!(payload, [20..=23, 3, ..]);
-        if held.is_empty() && *passed < u8::MAX && !record {
-            // The answer to the pre-login may come after the client's hello was seen.
-            *passed += 1;
-            return *passed <= PACKET_LIMIT;
+        // No token of a pre-login is that high.
+        let is_tls = matches!(payload, [20..=23, 3, ..]);
+        if held.is_empty() && *skipped < u8::MAX && !is_tls {
+            // The response to the pre-login may be captured after the ClientHello.
+            *skipped += 1;
+            return *skipped <= PACKET_LIMIT;
         }
-        *passed = u8::MAX;
-        if !self.begun {
-            self.begun = true;
+        *skipped = u8::MAX;
+        if !self.tls_emitted {
+            self.tls_emitted = true;
             emit.protocol(tls::SPEC.name);
         }
         held.extend_from_slice(payload);
-        match self.inside.stream(side, held, emit) {
+        match self.tls.stream(side, held, emit) {
             StreamStep::Continue(ReadProgress::NeedMore { consumed, .. }) => {
                 held.drain(..consumed.min(held.len()));
                 held.len() <= HELD_LIMIT
@@ -105,7 +107,7 @@ impl Tds {
 
 impl Reader for Tds {
     fn held_bytes(&self) -> usize {
-        size_of::<Tds>() + self.inside.message_bytes() + self.held.iter().map(Vec::capacity).sum::<usize>()
+        size_of::<Tds>() + self.tls.message_bytes() + self.held.iter().map(Vec::capacity).sum::<usize>()
     }
 
     fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
@@ -113,15 +115,15 @@ impl Reader for Tds {
         loop {
             let consumed = c.at();
             let header: Result<_, crate::base::Truncated> = (|| {
-                let kind = c.u8("type")?;
+                let packet_type = c.u8("type")?;
                 c.skip(1, "status")?;
                 let len = c.u16("length")?;
-                c.skip(4, "spid, packet id, window")?;
-                Ok((kind, usize::from(len)))
+                c.skip(4, "SPID, packet ID, window")?;
+                Ok((packet_type, usize::from(len)))
             })();
-            let Ok((kind, len)) = header else { return StreamStep::need_more(consumed, HEADER_LEN) };
-            if !matches!(kind, PRE_LOGIN | ANSWER) || len < HEADER_LEN {
-                // Login and queries; or TLS that is not wrapped any more.
+            let Ok((packet_type, len)) = header else { return StreamStep::need_more(consumed, HEADER_LEN) };
+            if !matches!(packet_type, PRE_LOGIN | RESPONSE) || len < HEADER_LEN {
+                // Login and queries, or TLS without encapsulation.
                 return StreamStep::DONE;
             }
             let Ok(payload) = c.take(len - HEADER_LEN, "payload") else {
@@ -134,15 +136,15 @@ impl Reader for Tds {
     }
 
     fn stream_ended(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
-        if self.stream(side, bytes, emit) != StreamStep::DONE && self.begun {
-            // A packet that is cut: what is there of its payload.
+        if self.stream(side, bytes, emit) != StreamStep::DONE && self.tls_emitted {
+            // The TLS bytes of an incomplete packet.
             let held = self.held.get_mut(side.index()).map(std::mem::take).unwrap_or_default();
-            self.inside.stream_ended(side, &held, emit);
+            self.tls.stream_ended(side, &held, emit);
         }
     }
 
     fn finish(&mut self, emit: &mut Emitter<'_>) {
-        self.inside.finish(emit);
+        self.tls.finish(emit);
     }
 }
 
@@ -150,17 +152,17 @@ impl Reader for Tds {
 mod tests {
     use crate::base::Side::Client;
     use crate::base::Side::Server;
+    use crate::read::test_harness::CLIENT_HELLO;
     use crate::read::test_harness::TestConversation;
     use crate::read::test_harness::play;
 
     #[test]
-    fn tls_inside() {
+    fn an_encapsulated_handshake_is_read() {
         let wrap = |payload: &[u8], kind: u8| {
             [&[kind, 1][..], &(payload.len() as u16 + 8).to_be_bytes(), &[0, 0, 0, 0], payload].concat()
         };
         let pre_login = wrap(b"\x00\x00\x1a\x00\x06\x01\x00\x20\xff", 0x12);
-        let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
-        let (a, b) = hello.split_at(20);
+        let (a, b) = CLIENT_HELLO.split_at(20);
         let facts = play(
             TestConversation::tcp(1433),
             &[

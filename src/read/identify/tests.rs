@@ -1,11 +1,12 @@
 use crate::base::Side::Client;
 use crate::base::Side::Server;
 use crate::read::table::READERS;
+use crate::read::test_harness::CLIENT_HELLO;
 use crate::read::test_harness::TestConversation;
 use crate::read::test_harness::play;
 use proptest::prelude::*;
 
-/// The protocol told of a server's or a client's first bytes.
+/// Compares the protocol of the first bytes of the server or client; "" means none.
 fn check(conversation: TestConversation, from_server: bool, bytes: &[u8], expected: &str) {
     let side = if from_server { Server } else { Client };
     let expected: &[String] = &[format!("protocol {expected}")];
@@ -14,7 +15,7 @@ fn check(conversation: TestConversation, from_server: bool, bytes: &[u8], expect
 }
 
 #[test]
-fn streams() {
+fn first_bytes_of_streams() {
     let tcp = TestConversation::tcp;
     check(tcp(445), false, b"\x00\x00\x00\x54\xfeSMB\x40\x00", "smb");
     check(tcp(139), true, b"\x00\x00\x00\x54\xffSMBr", "smb");
@@ -87,8 +88,7 @@ fn datagrams() {
 }
 
 #[test]
-fn starttls_is_watched_for() {
-    let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
+fn tls_after_starttls_is_read() {
     let facts = play(
         TestConversation::tcp(25),
         &[
@@ -97,27 +97,31 @@ fn starttls_is_watched_for() {
             (Server, b"250 STARTTLS\r\n"),
             (Client, b"STARTTLS\r\n"),
             (Server, b"220 go\r\n"),
-            (Client, hello),
+            (Client, CLIENT_HELLO),
         ],
     );
     assert_eq!(facts[..3], ["protocol smtp", "protocol tls", "tls.offered=0x303"]);
 }
 
-/// PostgreSQL answers a wish for TLS with one byte, which could be the beginning of much else.
+/// PostgreSQL answers an SSLRequest with one byte, which could be the first byte of other protocols.
 #[test]
-fn an_answer_is_no_beginning() {
+fn a_response_is_not_probed() {
     let alert = b"\x15\x03\x03\x00\x02\x02\x28";
-    let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03RANDOMRANDOMRANDOMRANDOMRANDOM12\x00\x00\x02\xc0\x30\x01\x00\x00\x00";
     let facts = play(
         TestConversation::tcp(5432),
-        &[(Client, b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), (Server, b"S"), (Client, hello), (Server, alert)],
+        &[
+            (Client, b"\x00\x00\x00\x08\x04\xd2\x16\x2f"),
+            (Server, b"S"),
+            (Client, CLIENT_HELLO),
+            (Server, alert),
+        ],
     );
     assert_eq!(facts[..2], ["protocol postgres", "protocol tls"]);
     assert_eq!(facts.last().unwrap(), "alert Server fatal 40");
 }
 
 #[test]
-fn names_are_said_once() {
+fn reader_names_are_unique() {
     let mut names: Vec<&str> = READERS.iter().map(|spec| spec.name).filter(|name| !name.is_empty()).collect();
     names.sort_unstable();
     let count = names.len();
@@ -128,16 +132,14 @@ fn names_are_said_once() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Random bytes on a port that means nothing are nothing.
     #[test]
-    fn random_bytes_are_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn random_bytes_on_unassigned_ports_are_not_identified(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         prop_assert_eq!(play(TestConversation::udp(40000), &[(Client, &bytes)]), [""; 0]);
         prop_assert_eq!(play(TestConversation::tcp(40000), &[(Client, &bytes)]), [""; 0]);
     }
 
-    /// What is told of a beginning does not depend on where it was cut.
     #[test]
-    fn cutting_changes_nothing(at in 1usize..40, which in 0usize..6) {
+    fn segment_boundaries_do_not_change_the_protocol(at in 1usize..40, which in 0usize..6) {
         let stream: &[u8] = [
             &b"\x00\x00\x00\x54\xfeSMB\x40\x00"[..],
             b"220 mx.example ESMTP\r\n",

@@ -1,41 +1,43 @@
-//! What speaks in lines.
+//! Identifies text protocols.
 //!
 //! In:  the first bytes of a side.
-//! Out: mail, files, shells, telephony, logs.
-//! Not: what they say.
+//! Out: SMTP, FTP, IMAP, POP3, SSH, SIP, syslog, SSDP.
+//! Not: their contents.
 
-use super::sure;
-use crate::read::http::begins;
+use super::probe_result;
+use crate::read::http::probe_start;
 use crate::read::reader::OnMatch;
 use crate::read::reader::Probe;
 use crate::read::reader::ReaderSpec;
 use crate::read::reader::ReaderTransport;
 use crate::read::reader::Sample;
 
-/// A line is waited for as far as this.
+/// Bytes read of a line until its end.
 const LINE_LIMIT: usize = 512;
 
-/// A line that begins with `start` and of which `test` is true; `test` sees it in upper case, without its end.
-fn line(bytes: &[u8], start: &[u8], test: impl Fn(&[u8]) -> bool) -> Probe {
-    match begins(bytes, start) {
+/// Recognises a line that starts with `start` and passes `test`, which gets it in upper case, without its end.
+fn probe_line(bytes: &[u8], start: &[u8], test: impl Fn(&[u8]) -> bool) -> Probe {
+    match probe_start(bytes, start) {
         Probe::Yes => {}
         other => return other,
     }
     match bytes.iter().take(LINE_LIMIT).position(|byte| *byte == b'\n') {
         Some(end) => {
             let line = bytes.get(..end).unwrap_or_default().to_ascii_uppercase();
-            sure(line.iter().all(|byte| *byte >= b' ' || matches!(byte, b'\t' | b'\r')) && test(&line))
+            probe_result(
+                line.iter().all(|byte| *byte >= b' ' || matches!(byte, b'\t' | b'\r')) && test(&line),
+            )
         }
         None if bytes.len() >= LINE_LIMIT => Probe::No,
         None => Probe::Maybe(bytes.len() + 1),
     }
 }
 
-fn holds(line: &[u8], word: &[u8]) -> bool {
+fn contains(line: &[u8], word: &[u8]) -> bool {
     line.windows(word.len()).any(|part| part == word)
 }
 
-/// The first that says yes, or the first that waits.
+/// `Yes` when either probe matches, `Maybe` when either is undecided.
 fn either(first: Probe, second: impl FnOnce() -> Probe) -> Probe {
     match first {
         Probe::Yes => Probe::Yes,
@@ -62,13 +64,15 @@ pub(crate) const SMTP: ReaderSpec = ReaderSpec {
 };
 
 fn smtp_hello(sample: &Sample<'_>) -> Probe {
-    either(line(sample.bytes, b"EHLO ", |_| true), || line(sample.bytes, b"HELO ", |_| true))
+    either(probe_line(sample.bytes, b"EHLO ", |_| true), || probe_line(sample.bytes, b"HELO ", |_| true))
 }
 
 fn smtp_greeting(sample: &Sample<'_>) -> Probe {
-    let home = matches!(sample.from_port, 25 | 587 | 2525);
-    line(sample.bytes, b"220", |line| {
-        matches!(line.get(3), Some(b' ' | b'-')) && !holds(line, b"FTP") && (home || holds(line, b"SMTP"))
+    let on_smtp_port = matches!(sample.from_port, 25 | 587 | 2525);
+    probe_line(sample.bytes, b"220", |line| {
+        matches!(line.get(3), Some(b' ' | b'-'))
+            && !contains(line, b"FTP")
+            && (on_smtp_port || contains(line, b"SMTP"))
     })
 }
 
@@ -82,8 +86,8 @@ pub(crate) const FTP: ReaderSpec = ReaderSpec {
 };
 
 fn ftp(sample: &Sample<'_>) -> Probe {
-    line(sample.bytes, b"220", |line| {
-        matches!(line.get(3), Some(b' ' | b'-')) && (sample.from_port == 21 || holds(line, b"FTP"))
+    probe_line(sample.bytes, b"220", |line| {
+        matches!(line.get(3), Some(b' ' | b'-')) && (sample.from_port == 21 || contains(line, b"FTP"))
     })
 }
 
@@ -97,8 +101,8 @@ pub(crate) const IMAP: ReaderSpec = ReaderSpec {
 };
 
 fn imap(sample: &Sample<'_>) -> Probe {
-    let test = |line: &[u8]| sample.from_port == 143 || holds(line, b"IMAP");
-    either(line(sample.bytes, b"* OK ", test), || line(sample.bytes, b"* PREAUTH ", test))
+    let test = |line: &[u8]| sample.from_port == 143 || contains(line, b"IMAP");
+    either(probe_line(sample.bytes, b"* OK ", test), || probe_line(sample.bytes, b"* PREAUTH ", test))
 }
 
 /// POP3: RFC 1939 §4. STLS may follow.
@@ -111,14 +115,14 @@ pub(crate) const POP3: ReaderSpec = ReaderSpec {
 };
 
 fn pop3(sample: &Sample<'_>) -> Probe {
-    line(sample.bytes, b"+OK", |line| sample.from_port == 110 || holds(line, b"POP"))
+    probe_line(sample.bytes, b"+OK", |line| sample.from_port == 110 || contains(line, b"POP"))
 }
 
 /// SSH: RFC 4253 §4.2.
 pub(crate) const SSH: ReaderSpec = ReaderSpec {
     name: "ssh",
     transport: ReaderTransport::Tcp,
-    probe: |sample| either(begins(sample.bytes, b"SSH-2.0-"), || begins(sample.bytes, b"SSH-1.")),
+    probe: |sample| either(probe_start(sample.bytes, b"SSH-2.0-"), || probe_start(sample.bytes, b"SSH-1.")),
     sender_is_client: |_| None,
     on_match: OnMatch::Stop,
 };
@@ -153,16 +157,16 @@ const SIP_METHODS: &[&[u8]] = &[
 ];
 
 fn sip(sample: &Sample<'_>) -> Probe {
-    SIP_METHODS.iter().fold(begins(sample.bytes, SIP_RESPONSE), |best, method| {
-        either(best, || begins(sample.bytes, method))
+    SIP_METHODS.iter().fold(probe_start(sample.bytes, SIP_RESPONSE), |best, method| {
+        either(best, || probe_start(sample.bytes, method))
     })
 }
 
-/// Syslog: RFC 3164 §4.1, RFC 5424 §6. A number in angle brackets is little, so off its ports a date must follow.
+/// Syslog: RFC 3164 §4.1, RFC 5424 §6. A number in angle brackets proves little, so on other ports a date must follow.
 pub(crate) const SYSLOG: ReaderSpec = ReaderSpec {
     name: "syslog",
     transport: ReaderTransport::Udp,
-    probe: |sample| sure(syslog(sample)),
+    probe: |sample| probe_result(syslog(sample)),
     sender_is_client: |sample| syslog(sample).then_some(true),
     on_match: OnMatch::Stop,
 };
@@ -172,7 +176,7 @@ fn syslog(sample: &Sample<'_>) -> bool {
     let Some(end) = rest.iter().take(4).position(|byte| *byte == b'>') else { return false };
     let (number, text) = rest.split_at_checked(end).unwrap_or((rest, &[]));
     let priority = std::str::from_utf8(number).ok().and_then(|number| number.parse::<u16>().ok());
-    // 24 facilities of eight severities.
+    // 24 facilities with eight severities each.
     let known = priority.is_some_and(|priority| priority < 192) && number.iter().all(u8::is_ascii_digit);
     let text = text.get(1..).unwrap_or_default();
     const MONTHS: &[&[u8]] = &[
@@ -183,14 +187,14 @@ fn syslog(sample: &Sample<'_>) -> bool {
     known && (dated || (sample.to_port == 514 && text.first().is_some_and(|byte| *byte >= b' ')))
 }
 
-/// SSDP: UPnP Device Architecture §1.3, HTTP's shape in datagrams.
+/// SSDP: UPnP Device Architecture §1.3, HTTP messages in datagrams.
 pub(crate) const SSDP: ReaderSpec = ReaderSpec {
     name: "ssdp",
     transport: ReaderTransport::Udp,
     probe: |sample| {
-        let starts = [&b"M-SEARCH * HTTP/1.1\r\n"[..], b"NOTIFY * HTTP/1.1\r\n"];
-        let answer = sample.has_port(1900) && sample.bytes.starts_with(b"HTTP/1.1 200 OK\r\n");
-        sure(answer || starts.iter().any(|start| sample.bytes.starts_with(start)))
+        let requests = [&b"M-SEARCH * HTTP/1.1\r\n"[..], b"NOTIFY * HTTP/1.1\r\n"];
+        let is_response = sample.has_port(1900) && sample.bytes.starts_with(b"HTTP/1.1 200 OK\r\n");
+        probe_result(is_response || requests.iter().any(|start| sample.bytes.starts_with(start)))
     },
     sender_is_client: |_| None,
     on_match: OnMatch::Stop,

@@ -1,13 +1,13 @@
-//! What Windows machines say to each other.
+//! Identifies the protocols of Windows networks.
 //!
 //! In:  the first bytes of a side.
 //! Out: SMB, RDP, Kerberos, LDAP, DCE/RPC, NetBIOS.
-//! Not: what they say.
+//! Not: their contents.
 
-use super::behind;
-use super::ber;
-use super::inside;
-use super::sure;
+use super::after_ber;
+use super::ber_contents;
+use super::ber_header;
+use super::probe_result;
 use super::u16_at;
 use super::u32_at;
 use crate::read::reader::OnMatch;
@@ -22,7 +22,7 @@ pub(crate) const SMB: ReaderSpec = ReaderSpec {
     name: "smb",
     transport: ReaderTransport::Tcp,
     probe: smb,
-    sender_is_client: smb_asks,
+    sender_is_client: smb_sender_is_client,
     on_match: OnMatch::Stop,
 };
 
@@ -34,7 +34,7 @@ fn smb(sample: &Sample<'_>) -> Probe {
     match_bytes(
         sample.bytes,
         &[
-            // RFC 1002 §4.3.1: session message, with 24 bits of length.
+            // RFC 1002 §4.3.1: session message with a 24-bit length.
             (0, |byte| byte == 0),
             (1, |byte| byte <= 1),
             // SMB 1, 2, encrypted, compressed: [MS-CIFS] §2.2.3.1, [MS-SMB2] §2.2.1, §2.2.41, §2.2.42.
@@ -63,7 +63,7 @@ fn session_request(sample: &Sample<'_>) -> Probe {
     )
 }
 
-fn smb_asks(sample: &Sample<'_>) -> Option<bool> {
+fn smb_sender_is_client(sample: &Sample<'_>) -> Option<bool> {
     if smb(sample) != Probe::Yes {
         return None;
     }
@@ -76,7 +76,7 @@ fn smb_asks(sample: &Sample<'_>) -> Option<bool> {
     }
 }
 
-/// Remote desktop: [MS-RDPBCGR] §2.2.1.1. TLS begins after the first exchange.
+/// Remote desktop: [MS-RDPBCGR] §2.2.1.1. TLS starts after the first exchange.
 pub(crate) const RDP: ReaderSpec = ReaderSpec {
     name: "rdp",
     transport: ReaderTransport::Tcp,
@@ -93,7 +93,7 @@ const CONNECTION_CONFIRM: u8 = 0xd0;
 
 fn rdp(sample: &Sample<'_>) -> Probe {
     let bytes = sample.bytes;
-    let head = match_bytes(
+    let start = match_bytes(
         bytes,
         &[
             // RFC 1006 §6: version 3, reserved, length.
@@ -104,8 +104,8 @@ fn rdp(sample: &Sample<'_>) -> Probe {
             (10, |byte| byte == 0),
         ],
     );
-    if head != Probe::Yes {
-        return head;
+    if start != Probe::Yes {
+        return start;
     }
     let Some(len) = u16_at(bytes, 2).map(usize::from) else { return Probe::No };
     let agrees = bytes.get(4).is_some_and(|indicator| usize::from(*indicator) + 5 == len);
@@ -113,15 +113,15 @@ fn rdp(sample: &Sample<'_>) -> Probe {
         return Probe::No;
     }
     if len == 11 {
-        // Without anything more it is any ISO transport.
-        return sure(sample.has_port(3389));
+        // Without more bytes it may be any ISO transport.
+        return probe_result(sample.has_port(3389));
     }
     match bytes.get(11..14) {
         None => Probe::Maybe(14),
         // A cookie or token; a negotiation request, response or failure of eight bytes.
         Some(b"Coo") => Probe::Yes,
         Some([1..=3, _, 8]) => Probe::Yes,
-        Some(_) => sure(sample.has_port(3389)),
+        Some(_) => probe_result(sample.has_port(3389)),
     }
 }
 
@@ -137,7 +137,7 @@ pub(crate) const KERBEROS: ReaderSpec = ReaderSpec {
     on_match: OnMatch::Stop,
 };
 
-/// The message type, or what else the bytes are.
+/// The message type, or the result of the probe.
 fn kerberos(sample: &Sample<'_>) -> Result<u8, Probe> {
     let message = if sample.datagram {
         sample.bytes
@@ -157,26 +157,26 @@ fn kerberos(sample: &Sample<'_>) -> Result<u8, Probe> {
         }
         let len = u32_at(sample.bytes, 0).and_then(|len| usize::try_from(len).ok()).ok_or(Probe::No)?;
         let message = sample.bytes.get(4..).unwrap_or_default();
-        match ber(message) {
+        match ber_header(message) {
             Some((_, body, header)) if body + header == len => {}
             _ => return Err(Probe::No),
         }
         message
     };
-    let (tag, ..) = ber(message).ok_or(Probe::No)?;
+    let (tag, ..) = ber_header(message).ok_or(Probe::No)?;
     // RFC 4120 §5.10: application tags 10 to 13 of the requests and replies, 30 of errors.
     let kind = tag.wrapping_sub(0x60);
     if !matches!(kind, 10..=13 | 30) {
         return Err(Probe::No);
     }
-    let sequence = inside(message, tag).and_then(|body| inside(body, 0x30)).ok_or(Probe::No)?;
+    let sequence = ber_contents(message, tag).and_then(|body| ber_contents(body, 0x30)).ok_or(Probe::No)?;
     // pvno is 5; requests number their fields from 1, replies from 0.
     let (first, second) = if matches!(kind, 10 | 12) { (0xa1, 0xa2) } else { (0xa0, 0xa1) };
     let fields = [first, 3, 2, 1, 5, second, 3, 2, 1, kind];
     if sequence.starts_with(&fields) { Ok(kind) } else { Err(Probe::No) }
 }
 
-/// LDAP over TCP, and what Windows asks over UDP: RFC 4511 §4.1.1. StartTLS may follow.
+/// LDAP over TCP, and Windows' queries over UDP: RFC 4511 §4.1.1. StartTLS may follow.
 pub(crate) const LDAP: ReaderSpec = ReaderSpec {
     name: "ldap",
     transport: ReaderTransport::Both,
@@ -192,36 +192,37 @@ pub(crate) const LDAP: ReaderSpec = ReaderSpec {
     on_match: OnMatch::WatchForTls,
 };
 
-/// The operation's tag, or what else the bytes are.
+/// The operation's tag, or the result of the probe.
 fn ldap(sample: &Sample<'_>) -> Result<u8, Probe> {
     let bytes = sample.bytes;
     match bytes {
         [] => return Err(Probe::No),
         [0x30, ..] if bytes.len() < 14 && !sample.datagram => {
-            // The shortest message is seven bytes; long forms of lengths take twelve to the operation's tag.
-            let whole = ber(bytes).is_some_and(|(_, len, header)| len >= 5 && bytes.len() >= len + header);
-            if !whole {
+            // The shortest message has seven bytes; with long forms of lengths the operation's tag is the twelfth or later.
+            let complete =
+                ber_header(bytes).is_some_and(|(_, len, header)| len >= 5 && bytes.len() >= len + header);
+            if !complete {
                 return Err(Probe::Maybe(14));
             }
         }
         [0x30, ..] => {}
         _ => return Err(Probe::No),
     }
-    let (_, len, _) = ber(bytes).ok_or(Probe::No)?;
-    let message = inside(bytes, 0x30).ok_or(Probe::No)?;
-    let (tag, id_len, _) = ber(message).ok_or(Probe::No)?;
-    let operation = behind(message).ok_or(Probe::No)?;
-    let (kind, operation_len, header) = ber(operation).ok_or(Probe::No)?;
+    let (_, len, _) = ber_header(bytes).ok_or(Probe::No)?;
+    let message = ber_contents(bytes, 0x30).ok_or(Probe::No)?;
+    let (tag, id_len, _) = ber_header(message).ok_or(Probe::No)?;
+    let operation = after_ber(message).ok_or(Probe::No)?;
+    let (kind, operation_len, header) = ber_header(operation).ok_or(Probe::No)?;
     let known = matches!(
         kind,
         0x60 | 0x61 | 0x42 | 0x63..=0x6f | 0x73 | 0x4a | 0x50 | 0x77..=0x79
     );
-    // Behind the operation there may be controls, which are few.
+    // Controls may follow the operation; the operation must fit in the message.
     let room = (len + 2).checked_sub(id_len + 2 + header + operation_len);
-    let fits = tag == 0x02 && (1..=4).contains(&id_len) && known && room.is_some();
-    // A bind says its version, 2 or 3.
-    let version = inside(operation, 0x60).is_none_or(|bind| matches!(bind, [2, 1, 2 | 3, ..]));
-    if fits && version { Ok(kind) } else { Err(Probe::No) }
+    let matches = tag == 0x02 && (1..=4).contains(&id_len) && known && room.is_some();
+    // The version of a bind is 2 or 3.
+    let version = ber_contents(operation, 0x60).is_none_or(|bind| matches!(bind, [2, 1, 2 | 3, ..]));
+    if matches && version { Ok(kind) } else { Err(Probe::No) }
 }
 
 /// DCE/RPC over TCP: C706 §12.6.
@@ -238,13 +239,13 @@ pub(crate) const DCERPC: ReaderSpec = ReaderSpec {
 };
 
 fn dcerpc(sample: &Sample<'_>) -> Probe {
-    let head = match_bytes(
+    let start = match_bytes(
         sample.bytes,
         &[
             (0, |byte| byte == 5),
             (1, |byte| byte <= 1),
             (2, |byte| matches!(byte, 0 | 2 | 3 | 11..=20)),
-            // Little-endian ASCII IEEE, or big-endian.
+            // Data representation: ASCII, IEEE, little- or big-endian.
             (4, |byte| byte == 0x10 || byte == 0),
             (5, |byte| byte == 0),
             (6, |byte| byte == 0),
@@ -252,18 +253,18 @@ fn dcerpc(sample: &Sample<'_>) -> Probe {
             (15, |_| true),
         ],
     );
-    if head != Probe::Yes {
-        return head;
+    if start != Probe::Yes {
+        return start;
     }
     let Some([low, high]) = sample.bytes.get(8..).and_then(|rest| rest.first_chunk()) else {
         return Probe::No;
     };
     let little = sample.bytes.get(4) == Some(&0x10);
     let len = if little { u16::from_le_bytes([*low, *high]) } else { u16::from_be_bytes([*low, *high]) };
-    sure((16..=0x2000).contains(&len))
+    probe_result((16..=0x2000).contains(&len))
 }
 
-/// NetBIOS names: RFC 1002 §4.2. The encoded name tells it from DNS.
+/// NetBIOS name service: RFC 1002 §4.2. The encoded name distinguishes it from DNS.
 pub(crate) const NBNS: ReaderSpec = ReaderSpec {
     name: "nbns",
     transport: ReaderTransport::Udp,
@@ -278,19 +279,19 @@ fn nbns(sample: &Sample<'_>) -> Probe {
     // RFC 1001 §14.1: sixteen bytes become thirty-two letters from A to P.
     let Some([32, name @ ..]) = sample.bytes.get(12..) else { return Probe::No };
     let encoded = name.get(..32).is_some_and(|name| name.iter().all(|byte| (b'A'..=b'P').contains(byte)));
-    sure(encoded && name.get(32).is_some_and(|next| *next == 0 || sample.has_port(137)))
+    probe_result(encoded && name.get(32).is_some_and(|next| *next == 0 || sample.has_port(137)))
 }
 
-/// NetBIOS datagrams: RFC 1002 §4.4.1; only on their port, and with a whole header.
+/// NetBIOS datagrams: RFC 1002 §4.4.1; only on their port and with a complete header.
 pub(crate) const NBDGM: ReaderSpec = ReaderSpec {
     name: "nbdgm",
     transport: ReaderTransport::Udp,
     probe: |sample| {
-        let head = match_bytes(
+        let start = match_bytes(
             sample.bytes,
             &[(0, |byte| (0x10..=0x16).contains(&byte)), (1, |byte| byte & 0xf0 == 0), (13, |_| true)],
         );
-        sure(head == Probe::Yes && sample.has_port(138))
+        probe_result(start == Probe::Yes && sample.has_port(138))
     },
     sender_is_client: |_| None,
     on_match: OnMatch::Stop,

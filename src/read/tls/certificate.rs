@@ -1,10 +1,10 @@
-//! Reads the certificates that a server shows in the clear.
+//! Reads the server's certificates where they are not encrypted.
 //!
 //! In:  a Certificate message of TLS 1.2 or older, which may end anywhere.
-//! Out: the server's subject, issuer and names; the subjects behind it.
-//! Not: whether any of it is to be trusted.
+//! Out: subject, issuer and names of the server's certificate; the subjects of the rest of the chain.
+//! Not: whether the chain is trusted.
 //!
-//! The list is walked here, since tls-parser's ends in silence where a certificate is cut; x509-parser reads each one.
+//! The list is split here, because tls-parser ignores a cut certificate without an error; x509-parser reads each one.
 
 use crate::base::Cursor;
 use crate::base::HostName;
@@ -13,7 +13,7 @@ use crate::read::fact::AttributeKey;
 use crate::read::fact::AttributeValue;
 use crate::read::fact::Fact;
 use crate::read::fact::NameSource;
-use crate::read::parse_cache::Shown;
+use crate::read::parse_cache::CertificateFacts;
 use crate::read::reader::Emitter;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -26,29 +26,29 @@ const CHAIN_LIMIT: usize = 10;
 /// Bytes kept of a subject or issuer.
 const TEXT_LIMIT: usize = 400;
 
-/// Tells what a Certificate message shows (RFC 5246 §7.4.2).
+/// Emits the facts of a Certificate message (RFC 5246 §7.4.2).
 pub(crate) fn emit(body: &[u8], emit: &mut Emitter<'_>) {
     let mut c = Cursor::new(body);
     if c.u24("certificate_list length").is_err() {
         return;
     }
-    let mut odd = None;
-    let (name, profile) = emit.cache.certificates.get(body, || read(c, &mut odd));
+    let mut anomaly = None;
+    let (name, attributes) = emit.cache.certificates.get_or_parse(body, || parse_chain(c, &mut anomaly));
     if let Some(name) = name {
         emit.name(NameSource::Certificate, name, None, false);
     }
-    if !profile.is_empty() {
-        emit.fact(Fact::Attributes(profile));
+    if !attributes.is_empty() {
+        emit.fact(Fact::Attributes(attributes));
     }
-    if let Some(what) = odd {
+    if let Some(what) = anomaly {
         emit.anomaly("tls", what);
     }
 }
 
-/// Reads the list: what it says, and what was odd in it.
-fn read(mut c: Cursor<'_>, odd: &mut Option<&'static str>) -> Shown {
+/// Parses the list of certificates.
+fn parse_chain(mut c: Cursor<'_>, anomaly: &mut Option<&'static str>) -> CertificateFacts {
     let mut name = None;
-    let mut said = Vec::new();
+    let mut attributes = Vec::new();
     let mut chain = Vec::new();
     for index in 0..CHAIN_LIMIT {
         if c.is_empty() {
@@ -58,11 +58,11 @@ fn read(mut c: Cursor<'_>, odd: &mut Option<&'static str>) -> Shown {
             let len = usize::try_from(len).ok()?;
             c.take(len, "certificate").ok()
         }) else {
-            *odd = Some("certificate cut");
+            *anomaly = Some("certificate cut");
             break;
         };
         let Ok((_, certificate)) = X509Certificate::from_der(der) else {
-            *odd = Some("certificate that cannot be read");
+            *anomaly = Some("malformed certificate");
             continue;
         };
         let subject = WireText::new(certificate.subject().to_string().as_bytes(), TEXT_LIMIT);
@@ -70,25 +70,25 @@ fn read(mut c: Cursor<'_>, odd: &mut Option<&'static str>) -> Shown {
             chain.push(subject);
             continue;
         }
-        let names = names(&certificate);
+        let names = dns_names(&certificate);
         name = names.first().cloned();
         if name.is_some() {
-            // A name that had to be escaped holds backslashes already; as free text they are escaped once more.
+            // An escaped name holds backslashes; as free text they are escaped again.
             let list = names.iter().map(|name| WireText::new(name.as_bytes(), TEXT_LIMIT)).collect();
-            said.push((AttributeKey::CertificateNames, AttributeValue::List(list)));
+            attributes.push((AttributeKey::CertificateNames, AttributeValue::List(list)));
         }
-        said.push((AttributeKey::CertificateSubject, AttributeValue::Text(subject)));
+        attributes.push((AttributeKey::CertificateSubject, AttributeValue::Text(subject)));
         let issuer = WireText::new(certificate.issuer().to_string().as_bytes(), TEXT_LIMIT);
-        said.push((AttributeKey::CertificateIssuer, AttributeValue::Text(issuer)));
+        attributes.push((AttributeKey::CertificateIssuer, AttributeValue::Text(issuer)));
     }
     if !chain.is_empty() {
-        said.push((AttributeKey::CertificateChain, AttributeValue::List(chain.into())));
+        attributes.push((AttributeKey::CertificateChain, AttributeValue::List(chain.into())));
     }
-    (name, said.into())
+    (name, attributes.into())
 }
 
 /// RFC 5280 §4.2.1.6: dNSName of subjectAltName.
-fn names(certificate: &X509Certificate<'_>) -> Vec<HostName> {
+fn dns_names(certificate: &X509Certificate<'_>) -> Vec<HostName> {
     let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return Vec::new() };
     alternative
         .value

@@ -1,7 +1,7 @@
-//! What a TLS handshake tells, whatever carries its messages.
+//! Reads TLS handshakes over TCP, DTLS and QUIC.
 //!
 //! In:  handshake messages, by side.
-//! Out: names, versions, ciphers, certificates, each once.
+//! Out: names, versions, cipher suites, certificates, each once.
 //! Not: records, datagrams, packets.
 
 use super::certificate;
@@ -22,73 +22,72 @@ use tls_parser::parse_tls_handshake_server_hello;
 pub(crate) const CLIENT_HELLO: u8 = 1;
 /// RFC 8446 §4.
 pub(crate) const SERVER_HELLO: u8 = 2;
-/// RFC 8446 §4; in the clear up to TLS 1.2 only.
+/// RFC 8446 §4; unencrypted up to TLS 1.2 only.
 pub(crate) const CERTIFICATE: u8 = 11;
 /// RFC 5246 §7.4.7.
 pub(crate) const CLIENT_KEY_EXCHANGE: u8 = 16;
-/// RFC 8446 §4: type and 24 bits of length.
+/// RFC 8446 §4: type and 24-bit length.
 pub(crate) const HEADER_LEN: usize = 4;
-/// RFC 8446 §4.1.2: the last version that is chosen without supported_versions.
+/// RFC 8446 §4.1.2: the last version that is negotiated without supported_versions.
 const TLS12: u16 = 0x0303;
 /// RFC 8446 §4.1.3: this random makes a ServerHello a HelloRetryRequest.
 const RETRY_RANDOM: [u8; 32] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
     0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
-/// Extensions walked over in a ServerHello.
+/// Extensions read of a ServerHello.
 const EXTENSION_LIMIT: usize = 64;
 
-/// What was said so far.
+/// The state of a handshake.
 #[derive(Debug)]
-pub(crate) struct Talk {
-    /// How names are called.
+pub(crate) struct TlsHandshake {
     source: NameSource,
     carrier: Carrier,
-    /// A hash of the name of the last ClientHello; none before.
-    named: Option<u64>,
-    /// The version chosen.
+    /// A hash of the server name in the last ClientHello; none before the first.
+    name_hash: Option<u64>,
+    /// The version that the server chose.
     pub chosen: Option<u16>,
-    /// A HelloRetryRequest was the last word of the server.
+    /// The server's last message was a HelloRetryRequest.
     pub retry: bool,
     /// The server's certificate was seen.
-    pub certified: bool,
+    pub certificate_seen: bool,
 }
 
-impl Talk {
-    /// Nothing was said.
-    pub(crate) fn new(carrier: Carrier) -> Talk {
+impl TlsHandshake {
+    /// A handshake before its first message.
+    pub(crate) fn new(carrier: Carrier) -> TlsHandshake {
         let source = if carrier == Carrier::Quic { NameSource::QuicSni } else { NameSource::Sni };
-        Talk { source, carrier, named: None, chosen: None, retry: false, certified: false }
+        TlsHandshake { source, carrier, name_hash: None, chosen: None, retry: false, certificate_seen: false }
     }
 
-    /// True once a ClientHello was told.
-    pub(crate) fn greeted(&self) -> bool {
-        self.named.is_some()
+    /// True once a ClientHello was read.
+    pub(crate) fn has_client_hello(&self) -> bool {
+        self.name_hash.is_some()
     }
 
-    /// True when the server chose a version whose certificates are hidden.
-    pub(crate) fn hides_certificates(&self) -> bool {
+    /// True when the server chose a version that encrypts certificates.
+    pub(crate) fn encrypts_certificates(&self) -> bool {
         // DTLS counts down: 1.3 is 0xfefc (RFC 9147 §5.3).
         self.chosen.is_some_and(|version| (version > TLS12 && version >> 8 != 0xfe) || version == 0xfefc)
     }
 
-    /// A ClientHello's body; false when it is none.
+    /// Reads a ClientHello's body; false when it is none.
     pub(crate) fn client_hello(&mut self, body: &[u8], cut: bool, emit: &mut Emitter<'_>) -> bool {
-        let Some(hello) = hello::read(body, self.carrier, cut) else { return false };
-        let name = hash(hello.name.unwrap_or_default());
-        match self.named {
+        let Some(hello) = hello::parse_client_hello(body, self.carrier, cut) else { return false };
+        let name_hash = fnv1a(hello.name.unwrap_or_default());
+        match self.name_hash {
             None => hello.emit(self.source, self.carrier, emit),
-            // After a HelloRetryRequest the client says the same again (RFC 8446 §4.1.2); another name would be news.
-            Some(before) if before != name => hello.tell_name(self.source, emit),
+            // After a HelloRetryRequest the client repeats its hello (RFC 8446 §4.1.2); only another name is emitted.
+            Some(before) if before != name_hash => hello.emit_name(self.source, emit),
             Some(_) => {}
         }
-        self.named = Some(name);
+        self.name_hash = Some(name_hash);
         true
     }
 
-    /// A ServerHello's whole body.
+    /// Reads a complete ServerHello's body.
     pub(crate) fn server_hello(&mut self, body: &[u8], emit: &mut Emitter<'_>) {
-        // tls-parser knows the versions of TCP; DTLS's ServerHello differs in nothing else (RFC 6347 §4.2.1).
+        // tls-parser accepts the version numbers of TLS; a ServerHello of DTLS differs in nothing else (RFC 6347 §4.2.1).
         let mut renumbered;
         let mut parsed = parse_tls_handshake_server_hello(body);
         if let (Carrier::Dtls, [_, _, rest @ ..]) = (self.carrier, body) {
@@ -97,40 +96,40 @@ impl Talk {
             parsed = parse_tls_handshake_server_hello(&renumbered);
         }
         let legacy = Cursor::new(body).u16("legacy_version").ok();
-        let Ok((_, said)) = parsed else {
-            // Drafts of TLS 1.3 before 22 put their number here and leave fields out.
+        let Ok((_, hello)) = parsed else {
+            // Drafts of TLS 1.3 before 22 have their number here and omit fields.
             if let Some(version) = legacy {
                 self.chosen = Some(version);
                 emit.attribute(AttributeKey::TlsVersion, AttributeValue::Number(u64::from(version)));
             }
-            return emit.anomaly("tls", "ServerHello of another shape");
+            return emit.anomaly("tls", "ServerHello of an unknown format");
         };
         let mut version = legacy.unwrap_or_default();
         let mut protocol = None;
         let mut resumed = false;
-        let mut c = Cursor::new(said.ext.unwrap_or_default());
+        let mut c = Cursor::new(hello.ext.unwrap_or_default());
         for _ in 0..EXTENSION_LIMIT {
-            let Ok((kind, content)) = extension(&mut c) else { break };
-            match kind {
+            let Ok((extension_type, content)) = parse_extension(&mut c) else { break };
+            match extension_type {
                 hello::SUPPORTED_VERSIONS => {
                     version = Cursor::new(content).u16("selected_version").unwrap_or(version);
                 }
                 hello::ALPN => {
                     if let Ok((_, TlsExtension::ALPN(chosen))) = parse_tls_extension_alpn_content(content) {
-                        protocol = chosen.first().map(|name| WireText::new(name, 64));
+                        protocol = chosen.first().map(|name| WireText::new(name, hello::ALPN_TEXT_LIMIT));
                     }
                 }
                 hello::PRE_SHARED_KEY => resumed = true,
                 _ => {}
             }
         }
-        self.retry = said.random == RETRY_RANDOM;
+        self.retry = hello.random == RETRY_RANDOM;
         if self.retry {
             return emit.attribute(AttributeKey::TlsRetry, AttributeValue::Yes);
         }
         self.chosen = Some(version);
         emit.attribute(AttributeKey::TlsVersion, AttributeValue::Number(u64::from(version)));
-        emit.attribute(AttributeKey::TlsCipher, AttributeValue::Number(u64::from(said.cipher.0)));
+        emit.attribute(AttributeKey::TlsCipher, AttributeValue::Number(u64::from(hello.cipher.0)));
         if let Some(protocol) = protocol {
             emit.attribute(AttributeKey::Alpn, AttributeValue::Text(protocol));
         }
@@ -139,31 +138,31 @@ impl Talk {
         }
     }
 
-    /// A Certificate's body, which may end anywhere.
+    /// Reads a Certificate's body, which may end anywhere.
     pub(crate) fn certificate(&mut self, body: &[u8], emit: &mut Emitter<'_>) {
-        if !self.certified {
-            self.certified = true;
+        if !self.certificate_seen {
+            self.certificate_seen = true;
             certificate::emit(body, emit);
         }
     }
 
-    /// The server went on to encryption: without a certificate before it, it resumed a session.
-    pub(crate) fn server_encrypts(&mut self, emit: &mut Emitter<'_>) {
-        if self.chosen.is_some() && !self.hides_certificates() && !self.certified {
+    /// The server changed to encryption; without a certificate before, it resumed a session.
+    pub(crate) fn server_encryption_starts(&mut self, emit: &mut Emitter<'_>) {
+        if self.chosen.is_some() && !self.encrypts_certificates() && !self.certificate_seen {
             emit.attribute(AttributeKey::Resumed, AttributeValue::Yes);
         }
     }
 }
 
-/// RFC 8446 §4.2.
-fn extension<'a>(c: &mut Cursor<'a>) -> Result<(u16, &'a [u8]), Truncated> {
-    let kind = c.u16("extension type")?;
+/// RFC 8446 §4.2: type, length, content.
+fn parse_extension<'a>(c: &mut Cursor<'a>) -> Result<(u16, &'a [u8]), Truncated> {
+    let extension_type = c.u16("extension type")?;
     let len = c.u16("extension length")?;
-    Ok((kind, c.take(usize::from(len), "extension")?))
+    Ok((extension_type, c.take(usize::from(len), "extension")?))
 }
 
-/// FNV-1a: enough to see that a client says the same name again.
-fn hash(bytes: &[u8]) -> u64 {
+/// FNV-1a: enough to recognise the same name.
+fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))

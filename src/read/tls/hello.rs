@@ -1,11 +1,11 @@
-//! Reads ClientHellos: over TCP, DTLS and QUIC alike.
+//! Parses ClientHellos of TLS, DTLS and QUIC.
 //!
 //! In:  the body of a ClientHello, which may end anywhere.
-//! Out: names, protocols, versions and ciphers offered; whether a part was missing.
+//! Out: names, protocols, versions and cipher suites offered; whether a part is missing.
 //! Not: records and reassembly.
 //!
-//! tls-parser reads single extensions. Its list of extensions ends in silence at the first malformed one, and its hello must
-//! be whole; so the walk is ours, and is the same for whole and cut hellos.
+//! tls-parser parses single extensions. It ignores all extensions after a malformed one without an error, and a ClientHello
+//! must be complete; so the fields are parsed here, in the same way for complete and cut ones.
 
 use super::ja4;
 use crate::base::Cursor;
@@ -38,28 +38,28 @@ const ECH: u16 = 0xfe0d;
 /// RFC 9849 §5: the first byte of the outer form.
 const ECH_OUTER: u8 = 0;
 
-/// Protocols kept of one hello.
+/// Protocols kept of one ClientHello.
 const ALPN_LIMIT: usize = 16;
 /// Bytes kept of one protocol's name.
-const ALPN_TEXT_LIMIT: usize = 64;
-/// Cipher suites kept of one hello.
+pub(super) const ALPN_TEXT_LIMIT: usize = 64;
+/// Cipher suites kept of one ClientHello.
 const CIPHER_LIMIT: usize = 256;
-/// Extensions walked over. The longest seen has about thirty; 32 KiB could hold 8,000 empty ones.
+/// Extensions read of one ClientHello. Real ones have up to about thirty; 32 KiB could hold 8,000 empty ones.
 const EXTENSION_LIMIT: usize = 256;
 
-/// RFC 8701 §2: values that mean nothing, to keep servers tolerant: 0x0a0a, 0x1a1a, … 0xfafa.
+/// RFC 8701 §2: GREASE values, which clients send to keep servers tolerant: 0x0a0a, 0x1a1a, … 0xfafa.
 pub(crate) const fn is_grease(value: u16) -> bool {
     value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
 }
 
-/// What carries a hello.
+/// The protocol that carries a ClientHello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
-    /// TCP.
+    /// TLS over TCP.
     Tls,
-    /// UDP, RFC 9147 and before.
+    /// DTLS: RFC 9147 and its predecessors.
     Dtls,
-    /// QUIC, RFC 9001 §4.
+    /// QUIC: RFC 9001 §4.
     Quic,
 }
 
@@ -70,26 +70,26 @@ pub(crate) struct ClientHello<'a> {
     pub version: u16,
     /// cipher_suites, two bytes each.
     pub ciphers: &'a [u8],
-    /// The types of the extensions, in order, GREASE left out.
+    /// The types of the extensions, in order, without GREASE.
     pub extensions: SmallVec<[u16; 32]>,
-    /// supported_versions, GREASE left out: the highest.
+    /// The highest of supported_versions, without GREASE; 0 without the extension.
     pub highest: u16,
-    /// The host name of server_name.
+    /// The host name in server_name.
     pub name: Option<&'a [u8]>,
     /// ALPN.
     pub protocols: SmallVec<[&'a [u8]; 8]>,
     /// signature_algorithms, two bytes each.
     pub signatures: &'a [u8],
-    /// An outer encrypted ClientHello.
+    /// encrypted_client_hello is present in its outer form.
     pub ech: bool,
     /// Bytes are missing at the end.
     pub cut: bool,
-    /// What is broken.
-    pub odd: Option<&'static str>,
+    /// The last anomaly.
+    pub anomaly: Option<&'static str>,
 }
 
-/// Reads what is there; `cut` says that it is not all. `None` when these bytes are no ClientHello.
-pub(crate) fn read(body: &[u8], carrier: Carrier, cut: bool) -> Option<ClientHello<'_>> {
+/// Parses the bytes present; `cut` means that some are missing. `None` when the bytes are no ClientHello.
+pub(crate) fn parse_client_hello(body: &[u8], carrier: Carrier, cut: bool) -> Option<ClientHello<'_>> {
     let mut hello = ClientHello {
         version: 0,
         ciphers: &[],
@@ -100,9 +100,9 @@ pub(crate) fn read(body: &[u8], carrier: Carrier, cut: bool) -> Option<ClientHel
         signatures: &[],
         ech: false,
         cut,
-        odd: None,
+        anomaly: None,
     };
-    let ended = hello.walk(body, carrier);
+    let parsed = hello.parse(body, carrier);
     // RFC 8446 §4.1.2, RFC 9147 §5.3: the version is 3.x, or counts down from 254.255.
     let plausible = match carrier {
         Carrier::Dtls => matches!(hello.version, 0xfefc..=0xfeff | 0x0100),
@@ -111,15 +111,15 @@ pub(crate) fn read(body: &[u8], carrier: Carrier, cut: bool) -> Option<ClientHel
     if !plausible {
         return None;
     }
-    if ended.is_err() && !cut {
-        hello.odd = hello.odd.or(Some("length past the end of the ClientHello"));
+    if parsed.is_err() && !cut {
+        hello.anomaly = hello.anomaly.or(Some("length past the end of the ClientHello"));
     }
     Some(hello)
 }
 
 impl<'a> ClientHello<'a> {
     /// RFC 8446 §4.1.2; the cookie is DTLS's (RFC 6347 §4.2.1).
-    fn walk(&mut self, body: &'a [u8], carrier: Carrier) -> Result<(), Truncated> {
+    fn parse(&mut self, body: &'a [u8], carrier: Carrier) -> Result<(), Truncated> {
         let mut c = Cursor::new(body);
         self.version = c.u16("legacy_version")?;
         c.skip(32, "random")?;
@@ -134,7 +134,7 @@ impl<'a> ClientHello<'a> {
         let methods_len = usize::from(c.u8("compression methods length")?);
         c.skip(methods_len, "compression methods")?;
         if c.is_empty() {
-            // Hellos before RFC 3546 have no extensions.
+            // Clients before RFC 3546 send no extensions.
             return Ok(());
         }
         let extensions_len = usize::from(c.u16("extensions length")?);
@@ -144,43 +144,43 @@ impl<'a> ClientHello<'a> {
         while !c.is_empty() {
             count += 1;
             if count > EXTENSION_LIMIT {
-                self.odd = Some("more than 256 extensions");
+                self.anomaly = Some("more than 256 extensions");
                 return Ok(());
             }
-            let kind = c.u16("extension type")?;
+            let extension_type = c.u16("extension type")?;
             let len = c.u16("extension length")?;
             let content = c.take(usize::from(len), "extension")?;
-            if !is_grease(kind) {
-                self.extensions.push(kind);
-                self.extension(kind, content);
+            if !is_grease(extension_type) {
+                self.extensions.push(extension_type);
+                self.extension(extension_type, content);
             }
         }
         if missing { Err(Truncated { wanted: "extensions", at: body.len() }) } else { Ok(()) }
     }
 
-    fn extension(&mut self, kind: u16, content: &'a [u8]) {
-        match kind {
+    fn extension(&mut self, extension_type: u16, content: &'a [u8]) {
+        match extension_type {
             SERVER_NAME if self.name.is_none() => match parse_tls_extension_sni_content(content) {
                 Ok((_, TlsExtension::SNI(names))) => {
-                    let host = names.iter().find(|(kind, _)| *kind == SNIType::HostName);
+                    let host = names.iter().find(|(name_type, _)| *name_type == SNIType::HostName);
                     self.name = host.map(|(_, name)| *name).filter(|name| !name.is_empty());
                     if self.name.is_none() {
-                        self.odd = Some("server_name without a name");
+                        self.anomaly = Some("server_name without a name");
                     }
                 }
-                _ => self.odd = Some("server_name broken"),
+                _ => self.anomaly = Some("malformed server_name"),
             },
-            SERVER_NAME => self.odd = Some("second server_name"),
+            SERVER_NAME => self.anomaly = Some("second server_name"),
             ALPN => match parse_tls_extension_alpn_content(content) {
                 Ok((_, TlsExtension::ALPN(protocols))) => {
                     self.protocols = protocols.into_iter().take(ALPN_LIMIT).collect();
                 }
-                _ => self.odd = Some("application_layer_protocol_negotiation broken"),
+                _ => self.anomaly = Some("malformed application_layer_protocol_negotiation"),
             },
             SUPPORTED_VERSIONS => {
                 let versions = content.get(1..).unwrap_or_default();
-                let known = pairs(versions).filter(|version| !is_grease(*version));
-                // DTLS versions count down; among them the lowest number is the highest version.
+                let known = u16_list(versions).filter(|version| !is_grease(*version));
+                // DTLS version numbers count down: the lowest number is the highest version.
                 self.highest =
                     known.fold(self.highest, |best, version| match best {
                         0 => version,
@@ -197,61 +197,62 @@ impl<'a> ClientHello<'a> {
         }
     }
 
-    /// The highest version offered.
-    pub(crate) fn offered(&self) -> u16 {
+    /// The highest version that the client offered.
+    pub(crate) fn highest_version(&self) -> u16 {
         if self.highest == 0 { self.version } else { self.highest }
     }
 
-    /// Tells it all.
+    /// Emits all facts.
     pub(crate) fn emit(&self, source: NameSource, carrier: Carrier, emit: &mut Emitter<'_>) {
-        self.tell_name(source, emit);
-        let profile = if self.cut {
-            self.profile(carrier).into()
+        self.emit_name(source, emit);
+        let attributes = if self.cut {
+            self.attributes(carrier).into()
         } else {
-            let mut key = std::mem::take(&mut emit.cache.key);
-            self.key(carrier, &mut key);
-            let profile = emit.cache.hellos.get(&key, || self.profile(carrier).into());
-            emit.cache.key = key;
-            profile
+            let mut key = std::mem::take(&mut emit.cache.key_buffer);
+            self.cache_key(carrier, &mut key);
+            let attributes = emit.cache.hellos.get_or_parse(&key, || self.attributes(carrier).into());
+            emit.cache.key_buffer = key;
+            attributes
         };
-        emit.fact(Fact::Attributes(profile));
-        if let Some(what) = self.odd {
+        emit.fact(Fact::Attributes(attributes));
+        if let Some(what) = self.anomaly {
             emit.anomaly("tls", what);
         }
     }
 
-    /// What the hello says of the program that sent it.
-    fn profile(&self, carrier: Carrier) -> Vec<(AttributeKey, AttributeValue)> {
-        let mut said = Vec::with_capacity(5);
+    /// The attributes of a ClientHello.
+    fn attributes(&self, carrier: Carrier) -> Vec<(AttributeKey, AttributeValue)> {
+        let mut attributes = Vec::with_capacity(5);
         if !self.protocols.is_empty() {
             let protocols = self.protocols.iter().map(|name| WireText::new(name, ALPN_TEXT_LIMIT)).collect();
-            said.push((AttributeKey::AlpnOffered, AttributeValue::List(protocols)));
+            attributes.push((AttributeKey::AlpnOffered, AttributeValue::List(protocols)));
         }
-        said.push((AttributeKey::TlsOffered, AttributeValue::Number(u64::from(self.offered()))));
+        attributes
+            .push((AttributeKey::TlsOffered, AttributeValue::Number(u64::from(self.highest_version()))));
         let mut ciphers = Vec::with_capacity((self.ciphers.len() / 2).min(CIPHER_LIMIT));
-        ciphers.extend(pairs(self.ciphers).filter(|cipher| !is_grease(*cipher)).take(CIPHER_LIMIT));
+        ciphers.extend(u16_list(self.ciphers).filter(|cipher| !is_grease(*cipher)).take(CIPHER_LIMIT));
         if !ciphers.is_empty() {
-            said.push((AttributeKey::TlsCiphers, AttributeValue::Codes(ciphers.into())));
+            attributes.push((AttributeKey::TlsCiphers, AttributeValue::Codes(ciphers.into())));
         }
         if self.ech {
-            said.push((AttributeKey::Ech, AttributeValue::Yes));
+            attributes.push((AttributeKey::Ech, AttributeValue::Yes));
         }
         if self.cut {
-            said.push((AttributeKey::HelloCut, AttributeValue::Yes));
+            attributes.push((AttributeKey::HelloCut, AttributeValue::Yes));
         } else {
-            said.push((
+            attributes.push((
                 AttributeKey::Ja4,
                 AttributeValue::Text(WireText::new(&ja4::fingerprint(self, carrier), ja4::LEN)),
             ));
         }
-        said
+        attributes
     }
 
-    /// All that the profile is made of, as bytes: the same bytes, the same profile. What a client draws by lot is left out:
-    /// GREASE, and the order of its extensions.
-    fn key(&self, carrier: Carrier, key: &mut Vec<u8>) {
+    /// All fields that the attributes are made of, as bytes: the same key means the same attributes. What clients randomise
+    /// is left out: GREASE and the order of the extensions.
+    fn cache_key(&self, carrier: Carrier, key: &mut Vec<u8>) {
         key.clear();
-        let [high, low] = self.offered().to_be_bytes();
+        let [high, low] = self.highest_version().to_be_bytes();
         key.extend_from_slice(&[carrier as u8, u8::from(self.ech), high, low]);
         for protocol in &self.protocols {
             key.push(protocol.len() as u8);
@@ -259,20 +260,20 @@ impl<'a> ClientHello<'a> {
         }
         let mut extensions = self.extensions.clone();
         extensions.sort_unstable();
-        push_list(key, pairs(self.ciphers).filter(|cipher| !is_grease(*cipher)));
+        push_list(key, u16_list(self.ciphers).filter(|cipher| !is_grease(*cipher)));
         push_list(key, extensions.into_iter());
-        push_list(key, pairs(self.signatures).filter(|value| !is_grease(*value)));
+        push_list(key, u16_list(self.signatures).filter(|value| !is_grease(*value)));
     }
 
-    /// Tells the name.
-    pub(crate) fn tell_name(&self, source: NameSource, emit: &mut Emitter<'_>) {
+    /// Emits the server name.
+    pub(crate) fn emit_name(&self, source: NameSource, emit: &mut Emitter<'_>) {
         if let Some(name) = self.name.and_then(HostName::from_wire_text) {
             emit.name(source, name, None, self.ech);
         }
     }
 }
 
-/// Adds a list behind its length: no two profiles share a key.
+/// Appends a list after its length, so that different lists never give the same key.
 fn push_list(key: &mut Vec<u8>, list: impl Iterator<Item = u16>) {
     let from = key.len();
     key.extend_from_slice(&[0, 0]);
@@ -285,12 +286,12 @@ fn push_list(key: &mut Vec<u8>, list: impl Iterator<Item = u16>) {
     }
 }
 
-/// TLS 1.3 drafts are 0x7fNN (RFC 8446 drafts, §4.2.1): numerically high, and not above 1.3.
+/// Drafts of TLS 1.3 are 0x7fNN (RFC 8446 drafts, §4.2.1): a high number that is not above 1.3.
 const fn is_draft(version: u16) -> bool {
     version >> 8 == 0x7f || version >> 8 == 0xfb
 }
 
-/// Two-byte numbers.
-pub(crate) fn pairs(bytes: &[u8]) -> impl Iterator<Item = u16> {
+/// The two-byte numbers of a list.
+pub(crate) fn u16_list(bytes: &[u8]) -> impl Iterator<Item = u16> {
     bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair))
 }

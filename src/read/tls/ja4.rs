@@ -1,37 +1,36 @@
-//! JA4, the TLS client fingerprint: what a ClientHello offers, in three parts.
+//! Computes JA4, the TLS client fingerprint.
 //!
-//! In:  a whole ClientHello.
-//! Out: 36 characters.
-//! Not: the other fingerprints of that family, whose licence is another.
+//! In:  a complete ClientHello.
+//! Out: 36 characters in three parts.
+//! Not: the other fingerprints of the JA4+ family, which have another licence.
 
 use super::hello::ALPN;
 use super::hello::Carrier;
 use super::hello::ClientHello;
 use super::hello::SERVER_NAME;
 use super::hello::is_grease;
-use super::hello::pairs;
+use super::hello::u16_list;
 use sha2::Digest;
 use sha2::Sha256;
 use smallvec::SmallVec;
 
 /// The length of a fingerprint.
 pub(crate) const LEN: usize = 36;
-/// Ciphers, extensions and signature algorithms that go into a fingerprint; the counts in its first part end at 99.
+/// Cipher suites, extensions and signature algorithms that are hashed; the counts in the first part end at 99.
 const ITEM_LIMIT: usize = 256;
+/// Initial capacity of a list as text: enough for usual ones.
+const LIST_CAPACITY: usize = 256;
 
-/// Room for a usual list; longer ones grow.
-const LIST_ROOM: usize = 256;
-
-/// The fingerprint: `t13d1516h2_8daaf6152771_e5627efa2ab1`.
+/// Computes the fingerprint: `t13d1516h2_8daaf6152771_e5627efa2ab1`.
 pub(crate) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> Vec<u8> {
     let mut ciphers: SmallVec<[u16; 64]> =
-        pairs(hello.ciphers).filter(|cipher| !is_grease(*cipher)).take(ITEM_LIMIT).collect();
+        u16_list(hello.ciphers).filter(|cipher| !is_grease(*cipher)).take(ITEM_LIMIT).collect();
     ciphers.sort_unstable();
     let mut extensions: SmallVec<[u16; 32]> = hello
         .extensions
         .iter()
         .copied()
-        .filter(|kind| !matches!(*kind, SERVER_NAME | ALPN))
+        .filter(|extension_type| !matches!(*extension_type, SERVER_NAME | ALPN))
         .take(ITEM_LIMIT)
         .collect();
     extensions.sort_unstable();
@@ -42,7 +41,7 @@ pub(crate) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> Vec<u8> 
         Carrier::Dtls => b'd',
         Carrier::Quic => b'q',
     });
-    out.extend_from_slice(match hello.offered() {
+    out.extend_from_slice(match hello.highest_version() {
         0x0304 => b"13",
         0x0303 => b"12",
         0x0302 => b"11",
@@ -55,33 +54,34 @@ pub(crate) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> Vec<u8> 
         _ => b"00",
     });
     out.push(if hello.extensions.contains(&SERVER_NAME) { b'd' } else { b'i' });
-    two_digits(&mut out, ciphers.len());
-    two_digits(&mut out, hello.extensions.len());
-    out.extend_from_slice(&protocol_ends(hello.protocols.first().copied().unwrap_or_default()));
+    push_count(&mut out, ciphers.len());
+    push_count(&mut out, hello.extensions.len());
+    out.extend_from_slice(&alpn_characters(hello.protocols.first().copied().unwrap_or_default()));
 
     out.push(b'_');
-    let mut list = Vec::with_capacity(LIST_ROOM);
-    listed(&mut list, ciphers.iter().copied());
-    hashed(&mut out, &list);
+    let mut list = Vec::with_capacity(LIST_CAPACITY);
+    push_list(&mut list, ciphers.iter().copied());
+    push_hash(&mut out, &list);
     out.push(b'_');
     list.clear();
-    listed(&mut list, extensions.iter().copied());
-    let signatures = pairs(hello.signatures).filter(|value| !is_grease(*value)).take(ITEM_LIMIT);
+    push_list(&mut list, extensions.iter().copied());
+    let signatures = u16_list(hello.signatures).filter(|value| !is_grease(*value)).take(ITEM_LIMIT);
     if !hello.signatures.is_empty() && !list.is_empty() {
         list.push(b'_');
-        listed(&mut list, signatures);
+        push_list(&mut list, signatures);
     }
-    hashed(&mut out, &list);
+    push_hash(&mut out, &list);
     out
 }
 
-fn two_digits(out: &mut Vec<u8>, count: usize) {
+/// Two decimal digits.
+fn push_count(out: &mut Vec<u8>, count: usize) {
     let count = u8::try_from(count).unwrap_or(u8::MAX).min(99);
     out.extend_from_slice(&[b'0' + count / 10, b'0' + count % 10]);
 }
 
-/// First and last character of the first protocol; where either is not alphanumeric, of its hexadecimal form.
-fn protocol_ends(protocol: &[u8]) -> [u8; 2] {
+/// The first and last character of the first ALPN protocol, or of its hexadecimal form where either is not alphanumeric.
+fn alpn_characters(protocol: &[u8]) -> [u8; 2] {
     match (protocol.first(), protocol.last()) {
         (Some(first), Some(last)) if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() => {
             [*first, *last]
@@ -91,12 +91,13 @@ fn protocol_ends(protocol: &[u8]) -> [u8; 2] {
     }
 }
 
-/// Without a branch: a hello takes some two hundred digits.
+/// A hexadecimal digit, without a branch: a ClientHello needs about two hundred.
 const fn hex(nibble: u8) -> u8 {
     b'0' + nibble + (b'a' - b'9' - 1) * (nibble > 9) as u8
 }
 
-fn listed(out: &mut Vec<u8>, values: impl Iterator<Item = u16>) {
+/// Appends numbers in hexadecimal, separated by commas.
+fn push_list(out: &mut Vec<u8>, values: impl Iterator<Item = u16>) {
     let mut separator: &[u8] = b"";
     for value in values {
         let [high, low] = value.to_be_bytes();
@@ -106,8 +107,8 @@ fn listed(out: &mut Vec<u8>, values: impl Iterator<Item = u16>) {
     }
 }
 
-/// The first twelve digits of the SHA-256, or twelve zeros for nothing.
-fn hashed(out: &mut Vec<u8>, list: &[u8]) {
+/// Appends the first twelve digits of the list's SHA-256; twelve zeros for an empty list.
+fn push_hash(out: &mut Vec<u8>, list: &[u8]) {
     if list.is_empty() {
         out.extend_from_slice(b"000000000000");
         return;
@@ -125,7 +126,7 @@ mod tests {
         list.split(',').flat_map(|item| u16::from_str_radix(item, 16).unwrap().to_be_bytes()).collect()
     }
 
-    /// The worked example of JA4's published description.
+    /// The example in JA4's published description.
     #[test]
     fn the_published_example() {
         let ciphers =
@@ -142,7 +143,7 @@ mod tests {
             signatures: &signatures,
             ech: false,
             cut: false,
-            odd: None,
+            anomaly: None,
         };
         let check = |carrier, expected: &[u8]| assert_eq!(fingerprint(&hello, carrier).as_slice(), expected);
         check(Carrier::Tls, b"t13d1516h2_8daaf6152771_e5627efa2ab1");
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_offered_is_zeros() {
+    fn an_empty_hello_gives_zeros() {
         let hello = ClientHello {
             version: 0x0301,
             ciphers: &[],
@@ -161,10 +162,10 @@ mod tests {
             signatures: &[],
             ech: false,
             cut: false,
-            odd: None,
+            anomaly: None,
         };
         assert_eq!(fingerprint(&hello, Carrier::Tls).as_slice(), b"t10i000000_000000000000_000000000000");
-        assert_eq!(protocol_ends(b"\xabz\xcd"), *b"ad");
-        assert_eq!(protocol_ends(b"h"), *b"hh");
+        assert_eq!(alpn_characters(b"\xabz\xcd"), *b"ad");
+        assert_eq!(alpn_characters(b"h"), *b"hh");
     }
 }

@@ -1,16 +1,16 @@
 //! Reads TLS over TCP.
 //!
 //! In:  both sides' bytes, in order.
-//! Out: names (SNI, certificate), versions, ciphers, ALPN; alerts in the clear.
+//! Out: names (SNI, certificate), versions, cipher suites, ALPN; unencrypted alerts.
 //! Not: whether a name is expected; that is for `judge`.
 //!
-//! The record layer is ours: tls-parser takes a hello that spans records for an error.
+//! The record layer is parsed here, because tls-parser rejects a ClientHello that spans records.
 
 mod certificate;
 mod dtls;
+mod handshake;
 mod hello;
 mod ja4;
-mod talk;
 
 pub(crate) use dtls::SPEC as DTLS;
 
@@ -31,11 +31,11 @@ use super::reader::match_bytes;
 use crate::base::Cursor;
 use crate::base::Side;
 use crate::base::port;
+pub(crate) use handshake::CLIENT_HELLO;
+pub(crate) use handshake::HEADER_LEN as HANDSHAKE_HEADER_LEN;
+pub(crate) use handshake::SERVER_HELLO;
+pub(crate) use handshake::TlsHandshake;
 pub(crate) use hello::Carrier;
-pub(crate) use talk::CLIENT_HELLO;
-pub(crate) use talk::HEADER_LEN as HANDSHAKE_HEADER_LEN;
-pub(crate) use talk::SERVER_HELLO;
-pub(crate) use talk::Talk;
 use tls_parser::TlsMessage;
 use tls_parser::parse_tls_message_alert;
 
@@ -48,7 +48,7 @@ const APPLICATION_DATA: u8 = 23;
 const HEARTBEAT: u8 = 24;
 /// RFC 8446 §5.1: type, version, length.
 const RECORD_HEADER_LEN: usize = 5;
-/// RFC 5246 §6.2.3: 2^14 bytes and up to 2,048 of expansion.
+/// RFC 5246 §6.2.3: 2^14 bytes and up to 2,048 bytes of expansion.
 const RECORD_LIMIT: usize = 16384 + 2048;
 /// RFC 8446 §6: level and description.
 const ALERT_LEN: usize = 2;
@@ -56,25 +56,25 @@ const ALERT_LEN: usize = 2;
 const FATAL: u8 = 2;
 /// The major version in every record.
 const MAJOR: u8 = 3;
-/// The highest minor version in a record or hello: 1.3 is written as 1.2, and some write 1.3.
+/// The highest minor version of a record or ClientHello: TLS 1.3 is written as 1.2, and by some clients as 1.3.
 const MINOR_MAX: u8 = 4;
 
-/// A ClientHello is read as far as this.
+/// Bytes read of a ClientHello.
 pub(crate) const HELLO_LIMIT: usize = 32 * 1024;
-/// A ServerHello is a few hundred bytes; with a post-quantum key share 1,300.
+/// Bytes read of a ServerHello. It has a few hundred bytes, with a post-quantum key share 1,300.
 const SERVER_HELLO_LIMIT: usize = 8 * 1024;
-/// A chain of certificates is read as far as this.
+/// Bytes read of a certificate chain.
 const CERTIFICATE_LIMIT: usize = 64 * 1024;
-/// Room made at once for a message that is not whole yet.
-const GATHER_STEP: usize = 4096;
+/// Bytes reserved at once for an incomplete message.
+const RESERVE_STEP: usize = 4096;
 
-/// RFC 9112 §4: the beginning of a response.
-const PLAIN_HTTP: &[u8] = b"HTTP/1.";
-/// The head of a plain answer is waited for as far as this.
-const PLAIN_HTTP_LIMIT: usize = 8 * 1024;
+/// RFC 9112 §4: the start of a response.
+const HTTP_RESPONSE: &[u8] = b"HTTP/1.";
+/// Bytes read of the head of a plain HTTP response.
+const HTTP_HEAD_LIMIT: usize = 8 * 1024;
 
-/// Ports on which one record header of a conversation under way is enough.
-const HOME_PORTS: &[u16] = &[
+/// Ports on which one record header identifies a connection whose ClientHello was not captured.
+const TLS_PORTS: &[u16] = &[
     port::HTTPS,
     465,
     636,
@@ -102,7 +102,7 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     on_match: OnMatch::Read(|_| Box::new(Tls::new())),
 };
 
-/// Tells a record with the beginning of a ClientHello.
+/// Recognises a record with the start of a ClientHello.
 pub(crate) fn probe_hello(sample: &Sample<'_>) -> Probe {
     match probe_message(sample.bytes, CLIENT_HELLO) {
         Probe::Maybe(_) => Probe::Maybe(RECORD_HEADER_LEN + HANDSHAKE_HEADER_LEN + 2),
@@ -110,8 +110,8 @@ pub(crate) fn probe_hello(sample: &Sample<'_>) -> Probe {
     }
 }
 
-/// A handshake record that begins with a message of type `kind`.
-fn probe_message(bytes: &[u8], kind: u8) -> Probe {
+/// Recognises a handshake record that starts with a message of this type.
+fn probe_message(bytes: &[u8], message_type: u8) -> Probe {
     let record = match_bytes(
         bytes,
         &[
@@ -132,18 +132,18 @@ fn probe_message(bytes: &[u8], kind: u8) -> Probe {
     })();
     let len = usize::from(len.unwrap_or_default());
     match c.rest().first() {
-        Some(first) if *first != kind => return Probe::No,
+        Some(first) if *first != message_type => return Probe::No,
         _ if len == 0 => return Probe::No,
         _ => {}
     }
     if len < HANDSHAKE_HEADER_LEN + 2 {
-        // A message cut into tiny records: the next record's header must follow.
+        // A message split into tiny records: the next record's header must follow.
         return match_bytes(
             c.rest().get(len..).unwrap_or_default(),
             &[(0, |b| b == HANDSHAKE), (1, |b| b == MAJOR)],
         );
     }
-    // The message's type, three bytes of length of which 2^17 is the most, its version.
+    // The message's type, its 24-bit length of at most 2^17, its version.
     match match_bytes(
         c.rest(),
         &[
@@ -162,26 +162,26 @@ fn probe_message(bytes: &[u8], kind: u8) -> Probe {
 
 fn probe(sample: &Sample<'_>) -> Probe {
     let bytes = sample.bytes;
-    let mut answer = Probe::No;
-    for kind in [CLIENT_HELLO, SERVER_HELLO] {
-        match probe_message(bytes, kind) {
+    let mut result = Probe::No;
+    for message_type in [CLIENT_HELLO, SERVER_HELLO] {
+        match probe_message(bytes, message_type) {
             Probe::Yes => return Probe::Yes,
-            Probe::Maybe(_) => answer = Probe::Maybe(RECORD_HEADER_LEN + HANDSHAKE_HEADER_LEN + 2),
+            Probe::Maybe(_) => result = Probe::Maybe(RECORD_HEADER_LEN + HANDSHAKE_HEADER_LEN + 2),
             Probe::No => {}
         }
     }
-    for other in [probe_alert(bytes), probe_old_hello(bytes), probe_under_way(sample)] {
-        match (other, answer) {
+    for other in [probe_alert(bytes), probe_sslv2_hello(bytes), probe_midstream(sample)] {
+        match (other, result) {
             (Probe::Yes, _) => return Probe::Yes,
-            (Probe::Maybe(need), Probe::Maybe(least)) => answer = Probe::Maybe(need.min(least)),
-            (Probe::Maybe(_), _) => answer = other,
+            (Probe::Maybe(need), Probe::Maybe(least)) => result = Probe::Maybe(need.min(least)),
+            (Probe::Maybe(_), _) => result = other,
             (Probe::No, _) => {}
         }
     }
-    answer
+    result
 }
 
-/// An alert in the clear.
+/// Recognises an unencrypted alert.
 fn probe_alert(bytes: &[u8]) -> Probe {
     match_bytes(
         bytes,
@@ -197,8 +197,8 @@ fn probe_alert(bytes: &[u8]) -> Probe {
     )
 }
 
-/// A conversation whose hello was not seen: a record header on a port for TLS, elsewhere two of them.
-fn probe_under_way(sample: &Sample<'_>) -> Probe {
+/// Recognises a connection whose ClientHello was not captured: by one record header on a TLS port, by two on another port.
+fn probe_midstream(sample: &Sample<'_>) -> Probe {
     let header = match_bytes(
         sample.bytes,
         &[
@@ -217,7 +217,7 @@ fn probe_under_way(sample: &Sample<'_>) -> Probe {
     if len == 0 {
         return Probe::No;
     }
-    if HOME_PORTS.iter().any(|port| sample.has_port(*port)) {
+    if TLS_PORTS.iter().any(|port| sample.has_port(*port)) {
         return Probe::Yes;
     }
     let next = RECORD_HEADER_LEN + len;
@@ -234,17 +234,17 @@ fn probe_under_way(sample: &Sample<'_>) -> Probe {
     }
 }
 
-/// RFC 5246 appendix E.2: a ClientHello in the clothes of SSL 2.0.
-struct OldHello<'a> {
+/// RFC 5246 appendix E.2: a ClientHello in the format of SSL 2.0.
+struct Sslv2Hello<'a> {
     version: u16,
     ciphers: &'a [u8],
 }
 
-/// The fixed part: length with its top bit set, type, version, three lengths.
-const OLD_HEADER_LEN: usize = 11;
+/// The fixed fields: length with its top bit set, type, version, three lengths.
+const SSLV2_HEADER_LEN: usize = 11;
 
-/// The hello and its length. All its lengths must agree, since its shape has little else to be known by.
-fn old_hello(bytes: &[u8]) -> Option<(OldHello<'_>, usize)> {
+/// Parses the hello; returns it and its length. All its lengths must agree, because it has few other fixed bytes.
+fn parse_sslv2_hello(bytes: &[u8]) -> Option<(Sslv2Hello<'_>, usize)> {
     let mut c = Cursor::new(bytes);
     let len = usize::from(c.u16("record length").ok()? & 0x7fff);
     c.skip(1, "message type").ok()?;
@@ -252,20 +252,20 @@ fn old_hello(bytes: &[u8]) -> Option<(OldHello<'_>, usize)> {
     let ciphers_len = usize::from(c.u16("cipher specs length").ok()?);
     let session_len = usize::from(c.u16("session id length").ok()?);
     let challenge_len = usize::from(c.u16("challenge length").ok()?);
-    let agrees = len + 2 == OLD_HEADER_LEN + ciphers_len + session_len + challenge_len
+    let consistent = len + 2 == SSLV2_HEADER_LEN + ciphers_len + session_len + challenge_len
         && ciphers_len > 0
         && ciphers_len.is_multiple_of(3)
         && matches!(session_len, 0 | 16 | 32)
         && (16..=32).contains(&challenge_len);
-    if !agrees {
+    if !consistent {
         return None;
     }
     let ciphers = c.take_up_to(ciphers_len);
-    Some((OldHello { version, ciphers }, len + 2))
+    Some((Sslv2Hello { version, ciphers }, len + 2))
 }
 
-fn probe_old_hello(bytes: &[u8]) -> Probe {
-    let head = match_bytes(
+fn probe_sslv2_hello(bytes: &[u8]) -> Probe {
+    let header = match_bytes(
         bytes,
         &[
             (0, |byte| byte & 0xf0 == 0x80),
@@ -276,57 +276,58 @@ fn probe_old_hello(bytes: &[u8]) -> Probe {
             (10, |_| true),
         ],
     );
-    match head {
-        Probe::Yes if old_hello(bytes).is_some() => Probe::Yes,
+    match header {
+        Probe::Yes if parse_sslv2_hello(bytes).is_some() => Probe::Yes,
         Probe::Yes => Probe::No,
         other => other,
     }
 }
 
 fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
-    let is = |probe| probe == Probe::Yes;
-    if is(probe_message(sample.bytes, CLIENT_HELLO)) || is(probe_old_hello(sample.bytes)) {
+    let is_hello = |message_type| probe_message(sample.bytes, message_type) == Probe::Yes;
+    if is_hello(CLIENT_HELLO) || probe_sslv2_hello(sample.bytes) == Probe::Yes {
         Some(true)
-    } else if is(probe_message(sample.bytes, SERVER_HELLO)) {
+    } else if is_hello(SERVER_HELLO) {
         Some(false)
     } else {
         None
     }
 }
 
-/// One side's place in the record layer.
+/// The record layer of one side.
 #[derive(Default)]
-struct Half {
-    /// Bytes left of the handshake record that is being read.
+struct RecordLayer {
+    /// Bytes left of the current handshake record.
     record_left: usize,
-    /// The beginning of a handshake message that is not whole yet.
+    /// The first bytes of an incomplete handshake message.
     message: Vec<u8>,
-    /// Bytes of a handshake message that nobody wants.
+    /// Bytes left of a handshake message that is not read.
     skip: usize,
-    /// Something was read of this side.
-    begun: bool,
-    /// This side said ServerHello.
-    serves: bool,
-    /// This side sent its half of the keys: what follows its change of the cipher is encrypted.
-    keyed: bool,
-    sated: bool,
+    /// A record or hello of this side was read.
+    started: bool,
+    /// This side sent a ServerHello.
+    is_server: bool,
+    /// This side sent a ClientKeyExchange: records after its ChangeCipherSpec are encrypted.
+    key_exchanged: bool,
+    done: bool,
 }
 
 /// Reads both sides of a connection.
 pub(crate) struct Tls {
-    talk: Talk,
-    halves: [Half; 2],
+    handshake: TlsHandshake,
+    /// By side.
+    records: [RecordLayer; 2],
 }
 
 impl Tls {
-    /// A connection of which nothing was read.
+    /// A connection before its first byte.
     pub(crate) fn new() -> Tls {
-        Tls { talk: Talk::new(Carrier::Tls), halves: Default::default() }
+        Tls { handshake: TlsHandshake::new(Carrier::Tls), records: Default::default() }
     }
 
-    /// Bytes of messages that are not whole yet.
+    /// Memory of incomplete messages.
     pub(crate) fn message_bytes(&self) -> usize {
-        self.halves.iter().map(|half| half.message.capacity()).sum()
+        self.records.iter().map(|records| records.message.capacity()).sum()
     }
 }
 
@@ -336,21 +337,21 @@ impl Reader for Tls {
     }
 
     fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
-        let Tls { talk, halves: [client, server] } = self;
-        let half = if side == Side::Client { client } else { server };
+        let Tls { handshake, records: [client, server] } = self;
+        let records = if side == Side::Client { client } else { server };
         let mut c = Cursor::new(bytes);
-        while !half.sated {
-            if half.record_left == 0 {
+        while !records.done {
+            if records.record_left == 0 {
                 let start = c.at();
-                match half.header(&mut c, side, talk, emit) {
-                    Header::Taken => {}
-                    Header::Short(need) => return StreamStep::need_more(start, need),
+                match records.header(&mut c, side, handshake, emit) {
+                    RecordHeader::Read => {}
+                    RecordHeader::NeedMore(need) => return StreamStep::need_more(start, need),
                 }
             }
-            let body = c.take_up_to(half.record_left);
-            half.record_left -= body.len();
-            half.feed(body, side, talk, emit);
-            if c.is_empty() && !half.sated {
+            let body = c.take_up_to(records.record_left);
+            records.record_left -= body.len();
+            records.handshake_bytes(body, side, handshake, emit);
+            if c.is_empty() && !records.done {
                 return StreamStep::need_more(c.at(), 0);
             }
         }
@@ -359,34 +360,40 @@ impl Reader for Tls {
 
     fn stream_ended(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
         self.stream(side, bytes, emit);
-        let Tls { talk, halves: [client, server] } = self;
-        let half = if side == Side::Client { client } else { server };
-        half.give_up(talk, emit);
+        let Tls { handshake, records: [client, server] } = self;
+        let records = if side == Side::Client { client } else { server };
+        records.flush(handshake, emit);
     }
 
     fn finish(&mut self, emit: &mut Emitter<'_>) {
-        let Tls { talk, halves } = self;
-        for half in halves {
-            half.give_up(talk, emit);
+        let Tls { handshake, records } = self;
+        for records in records {
+            records.flush(handshake, emit);
         }
     }
 }
 
-/// What became of a record header.
-enum Header {
+/// The result of reading a record header.
+enum RecordHeader {
     /// It was read; the record's body follows.
-    Taken,
-    /// So many bytes are needed, from the header's first.
-    Short(usize),
+    Read,
+    /// This many bytes are needed, counted from the first of the header.
+    NeedMore(usize),
 }
 
-impl Half {
-    fn header(&mut self, c: &mut Cursor<'_>, side: Side, talk: &mut Talk, emit: &mut Emitter<'_>) -> Header {
-        if !self.begun && probe_old_hello(c.rest()) == Probe::Yes {
-            return self.old_hello(c, emit);
+impl RecordLayer {
+    fn header(
+        &mut self,
+        c: &mut Cursor<'_>,
+        side: Side,
+        handshake: &mut TlsHandshake,
+        emit: &mut Emitter<'_>,
+    ) -> RecordHeader {
+        if !self.started && probe_sslv2_hello(c.rest()) == Probe::Yes {
+            return self.sslv2_hello(c, emit);
         }
-        if !self.begun && c.rest().starts_with(PLAIN_HTTP) {
-            return self.plain_answer(c, emit);
+        if !self.started && c.rest().starts_with(HTTP_RESPONSE) {
+            return self.http_response(c, emit);
         }
         let mut ahead = *c;
         let header: Result<_, crate::base::Truncated> = (|| {
@@ -397,84 +404,87 @@ impl Half {
                 usize::from(ahead.u16("length")?),
             ))
         })();
-        let Ok((kind, major, minor, len)) = header else { return Header::Short(RECORD_HEADER_LEN) };
-        let known = (CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&kind) && major == MAJOR && minor <= MINOR_MAX;
+        let Ok((content_type, major, minor, len)) = header else {
+            return RecordHeader::NeedMore(RECORD_HEADER_LEN);
+        };
+        let known =
+            (CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&content_type) && major == MAJOR && minor <= MINOR_MAX;
         if !known || len > RECORD_LIMIT {
-            self.sated = true;
+            self.done = true;
             emit.anomaly(
                 "tls",
-                if self.begun { "bytes that are no record" } else { "no record where one was expected" },
+                if self.started { "bytes that are not a record" } else { "no record at the start" },
             );
-            return Header::Taken;
+            return RecordHeader::Read;
         }
-        match kind {
+        match content_type {
             HANDSHAKE => self.record_left = len,
-            // Longer ones are encrypted.
+            // A longer alert is encrypted.
             ALERT if len == ALERT_LEN => {
                 let Ok(body) = ahead.take(ALERT_LEN, "alert") else {
-                    return Header::Short(RECORD_HEADER_LEN + ALERT_LEN);
+                    return RecordHeader::NeedMore(RECORD_HEADER_LEN + ALERT_LEN);
                 };
                 self.alert(body, side, emit);
             }
             CHANGE_CIPHER_SPEC => {
                 if ahead.skip(len, "change cipher spec").is_err() {
-                    return Header::Short(RECORD_HEADER_LEN + len);
+                    return RecordHeader::NeedMore(RECORD_HEADER_LEN + len);
                 }
-                self.change_cipher_spec(side, talk, emit);
+                self.change_cipher_spec(side, handshake, emit);
             }
-            _ => self.sated = true,
+            _ => self.done = true,
         }
-        self.begun = true;
+        self.started = true;
         *c = ahead;
-        Header::Taken
+        RecordHeader::Read
     }
 
-    /// A box on the path, or a proxy that was not waited for, answers in plain HTTP.
-    fn plain_answer(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Header {
-        self.begun = true;
-        match http::tell_plain_answer(c.rest(), emit) {
+    /// Reads a response in plain HTTP: of a middlebox, or of a proxy whose response the client did not wait for.
+    fn http_response(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> RecordHeader {
+        self.started = true;
+        match http::emit_plain_response(c.rest(), emit) {
             Some(len) => {
-                emit.anomaly("tls", "answered in plain HTTP");
+                emit.anomaly("tls", "plain HTTP response");
                 c.take_up_to(len);
             }
-            None if c.left() < PLAIN_HTTP_LIMIT => {
-                self.begun = false;
-                return Header::Short(c.left() + 1);
+            None if c.left() < HTTP_HEAD_LIMIT => {
+                self.started = false;
+                return RecordHeader::NeedMore(c.left() + 1);
             }
-            None => self.sated = true,
+            None => self.done = true,
         }
-        Header::Taken
+        RecordHeader::Read
     }
 
     fn alert(&mut self, body: &[u8], by: Side, emit: &mut Emitter<'_>) {
         if let Ok((_, TlsMessage::Alert(alert))) = parse_tls_message_alert(body) {
             let fatal = alert.severity.0 == FATAL;
-            self.sated = fatal;
+            self.done = fatal;
             emit.fact(Fact::Status(AppStatus::Alert { by, fatal, description: alert.code.0 }));
         }
     }
 
-    /// Up to TLS 1.2 encryption begins here; in TLS 1.3 it means nothing (RFC 8446 appendix D.4).
-    fn change_cipher_spec(&mut self, side: Side, talk: &mut Talk, emit: &mut Emitter<'_>) {
-        if self.serves || (side == Side::Server && !talk.greeted()) {
-            talk.server_encrypts(emit);
+    /// Up to TLS 1.2 encryption starts here; in TLS 1.3 the record has no meaning (RFC 8446 appendix D.4).
+    fn change_cipher_spec(&mut self, side: Side, handshake: &mut TlsHandshake, emit: &mut Emitter<'_>) {
+        if self.is_server || (side == Side::Server && !handshake.has_client_hello()) {
+            handshake.server_encryption_starts(emit);
         }
-        // A client may send it before its second hello; until the server has chosen, go on.
-        self.sated = talk.chosen.is_some() || !talk.greeted() || self.keyed;
+        // A client may send it before its second ClientHello, so reading continues until the server has chosen.
+        self.done = handshake.chosen.is_some() || !handshake.has_client_hello() || self.key_exchanged;
     }
 
-    fn old_hello(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> Header {
-        let Some((hello, len)) = old_hello(c.rest()) else {
-            self.sated = true;
-            return Header::Taken;
+    fn sslv2_hello(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> RecordHeader {
+        let Some((hello, len)) = parse_sslv2_hello(c.rest()) else {
+            self.done = true;
+            return RecordHeader::Read;
         };
         if c.left() < len {
-            return Header::Short(len);
+            return RecordHeader::NeedMore(len);
         }
-        self.begun = true;
+        self.started = true;
         c.take_up_to(len);
         emit.attribute(AttributeKey::TlsOffered, AttributeValue::Number(u64::from(hello.version)));
-        // RFC 5246 appendix E.2: suites of SSL 3.0 and later have a zero in front.
+        // RFC 5246 appendix E.2: cipher suites of SSL 3.0 and later have a leading zero.
         let ciphers: std::sync::Arc<[u16]> = hello
             .ciphers
             .as_chunks::<3>()
@@ -486,13 +496,19 @@ impl Half {
         if !ciphers.is_empty() {
             emit.attribute(AttributeKey::TlsCiphers, AttributeValue::Codes(ciphers));
         }
-        Header::Taken
+        RecordHeader::Read
     }
 
-    /// Takes the bytes of handshake records, in order.
-    fn feed(&mut self, mut bytes: &[u8], side: Side, talk: &mut Talk, emit: &mut Emitter<'_>) {
-        // Every turn takes at least one byte.
-        while !bytes.is_empty() && !self.sated {
+    /// Reads the bytes of handshake records, in order.
+    fn handshake_bytes(
+        &mut self,
+        mut bytes: &[u8],
+        side: Side,
+        handshake: &mut TlsHandshake,
+        emit: &mut Emitter<'_>,
+    ) {
+        // Each iteration takes at least one byte.
+        while !bytes.is_empty() && !self.done {
             if self.skip > 0 {
                 let skipped = self.skip.min(bytes.len());
                 self.skip -= skipped;
@@ -500,107 +516,107 @@ impl Half {
                 continue;
             }
             if self.message.is_empty()
-                && let Some((kind, len)) = message_header(bytes)
+                && let Some((message_type, len)) = parse_message_header(bytes)
             {
-                let Some(limit) = self.limit(kind, side) else {
-                    self.keyed |= kind == talk::CLIENT_KEY_EXCHANGE;
+                let Some(limit) = self.limit(message_type, side) else {
+                    self.key_exchanged |= message_type == handshake::CLIENT_KEY_EXCHANGE;
                     self.skip = HANDSHAKE_HEADER_LEN + len;
                     continue;
                 };
-                // The common case: all in one piece, nothing is copied.
+                // The common case: the message is complete and nothing is copied.
                 let total = HANDSHAKE_HEADER_LEN + len;
                 if len <= limit
                     && let Some((message, rest)) = bytes.split_at_checked(total)
                 {
-                    self.message(message, false, talk, emit);
+                    self.message(message, false, handshake, emit);
                     bytes = rest;
                     continue;
                 }
             }
-            bytes = self.gather(bytes, side, talk, emit);
+            bytes = self.buffer(bytes, side, handshake, emit);
         }
     }
 
-    /// Keeps what is there of a message; gives back what it did not take.
-    fn gather<'b>(
+    /// Buffers the bytes of an incomplete message; returns the bytes after it.
+    fn buffer<'b>(
         &mut self,
         bytes: &'b [u8],
         side: Side,
-        talk: &mut Talk,
+        handshake: &mut TlsHandshake,
         emit: &mut Emitter<'_>,
     ) -> &'b [u8] {
         let missing = HANDSHAKE_HEADER_LEN.saturating_sub(self.message.len());
         let (head, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
         self.message.extend_from_slice(head);
-        let Some((kind, len)) = message_header(&self.message) else { return rest };
-        let Some(limit) = self.limit(kind, side) else {
+        let Some((message_type, len)) = parse_message_header(&self.message) else { return rest };
+        let Some(limit) = self.limit(message_type, side) else {
             self.message.clear();
-            self.keyed |= kind == talk::CLIENT_KEY_EXCHANGE;
+            self.key_exchanged |= message_type == handshake::CLIENT_KEY_EXCHANGE;
             self.skip = len;
             return rest;
         };
         let kept = HANDSHAKE_HEADER_LEN + len.min(limit);
         let missing = kept.saturating_sub(self.message.len());
         if self.message.capacity() < kept {
-            // One growth for an honest hello; what is only promised is not paid for.
-            self.message.reserve(missing.min(GATHER_STEP));
+            // One allocation for a usual hello, without trusting the length.
+            self.message.reserve(missing.min(RESERVE_STEP));
         }
         let (body, rest) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
         self.message.extend_from_slice(body);
         if self.message.len() == kept {
             let message = std::mem::take(&mut self.message);
             self.skip = len.saturating_sub(limit);
-            self.message(&message, len > limit, talk, emit);
+            self.message(&message, len > limit, handshake, emit);
         }
         rest
     }
 
-    /// How much of a message is wanted; `None`: nothing.
-    fn limit(&self, kind: u8, side: Side) -> Option<usize> {
-        match kind {
+    /// Bytes to read of a message of this type; `None` when it is not read.
+    fn limit(&self, message_type: u8, side: Side) -> Option<usize> {
+        match message_type {
             CLIENT_HELLO => Some(HELLO_LIMIT),
             SERVER_HELLO => Some(SERVER_HELLO_LIMIT),
             // A client's certificate is not the server's.
-            talk::CERTIFICATE if self.serves || side == Side::Server => Some(CERTIFICATE_LIMIT),
+            handshake::CERTIFICATE if self.is_server || side == Side::Server => Some(CERTIFICATE_LIMIT),
             _ => None,
         }
     }
 
-    fn message(&mut self, message: &[u8], cut: bool, talk: &mut Talk, emit: &mut Emitter<'_>) {
-        let Some((kind, body)) = message.split_first() else { return };
+    fn message(&mut self, message: &[u8], cut: bool, handshake: &mut TlsHandshake, emit: &mut Emitter<'_>) {
+        let Some((message_type, body)) = message.split_first() else { return };
         let body = body.get(HANDSHAKE_HEADER_LEN - 1..).unwrap_or_default();
-        match *kind {
+        match *message_type {
             CLIENT_HELLO => {
-                if !talk.client_hello(body, cut, emit) && !cut {
-                    emit.anomaly("tls", "ClientHello of another version");
+                if !handshake.client_hello(body, cut, emit) && !cut {
+                    emit.anomaly("tls", "ClientHello of an unknown version");
                 }
-                // The second hello is the last; the first may have been it.
-                self.sated = talk.chosen.is_some();
+                // A second ClientHello is the last; this one may have been the second.
+                self.done = handshake.chosen.is_some();
             }
             SERVER_HELLO if !cut => {
-                self.serves = true;
-                talk.server_hello(body, emit);
-                self.sated = talk.hides_certificates();
+                self.is_server = true;
+                handshake.server_hello(body, emit);
+                self.done = handshake.encrypts_certificates();
             }
-            talk::CERTIFICATE => talk.certificate(body, emit),
+            handshake::CERTIFICATE => handshake.certificate(body, emit),
             _ => {}
         }
     }
 
-    /// No more bytes come: tells what can be told of an unfinished message.
-    fn give_up(&mut self, talk: &mut Talk, emit: &mut Emitter<'_>) {
-        if self.sated {
+    /// Reads an incomplete message as far as it goes; no more bytes will arrive.
+    fn flush(&mut self, handshake: &mut TlsHandshake, emit: &mut Emitter<'_>) {
+        if self.done {
             return;
         }
-        self.sated = true;
+        self.done = true;
         let message = std::mem::take(&mut self.message);
-        self.message(&message, true, talk, emit);
-        self.sated = true;
+        self.message(&message, true, handshake, emit);
+        self.done = true;
     }
 }
 
 /// Type and length of a handshake message.
-fn message_header(bytes: &[u8]) -> Option<(u8, usize)> {
+fn parse_message_header(bytes: &[u8]) -> Option<(u8, usize)> {
     let [kind, high, middle, low] = *bytes.first_chunk()?;
     Some((kind, usize::try_from(u32::from_be_bytes([0, high, middle, low])).ok()?))
 }

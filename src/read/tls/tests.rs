@@ -5,7 +5,7 @@ use crate::read::test_harness::TestConversation;
 use crate::read::test_harness::play;
 use proptest::prelude::*;
 
-/// Plays a conversation over TCP and leaves out what every hello tells.
+/// Compares the facts of a TCP connection, without fingerprints and cipher suites.
 fn check(port: u16, talk: &[(Side, &[u8])], expected: &[&str]) {
     assert_eq!(brief(play(TestConversation::tcp(port), talk)), expected);
 }
@@ -74,7 +74,7 @@ const RETRY: [u8; 32] = *b"\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e\
     \xc2\xa2\x11\x16\x7a\xbb\x8c\x5e\x07\x9e\x09\xe2\xc8\xa8\x33\x9c";
 
 #[test]
-fn a_hello_in_one_segment_several_segments_and_several_records() {
+fn a_client_hello_in_several_segments_and_records() {
     let hello = hello_with(&modern());
     let whole = record(22, &hello);
     check(443, &[(Client, &whole)], MODERN);
@@ -88,11 +88,11 @@ fn a_hello_in_one_segment_several_segments_and_several_records() {
     let bytes: Vec<(Side, &[u8])> = tiny.chunks(1).map(|byte| (Client, byte)).collect();
     check(8443, &bytes, MODERN);
     let facts = play(TestConversation::tcp(443), &[(Client, &whole)]);
-    assert!(facts.contains(&"tls.ciphers=1301;c030".to_string()), "GREASE is left out: {facts:?}");
+    assert!(facts.contains(&"tls.ciphers=1301;c030".to_string()), "without GREASE: {facts:?}");
 }
 
 #[test]
-fn the_server_chooses() {
+fn the_server_chooses_version_cipher_and_alpn() {
     let hello = record(22, &hello_with(&modern()));
     let tls13 = record(22, &server_hello(0x0303, [1; 32], &[extension(43, &[3, 4]), extension(41, &[0, 0])]));
     let expected = [MODERN, &["tls.version=0x304", "tls.cipher=0xc030", "tls.resumed=yes"]].concat();
@@ -103,7 +103,7 @@ fn the_server_chooses() {
     let expected =
         [MODERN, &["tls.version=0x303", "tls.cipher=0xc030", "alpn=h2", "tls.resumed=yes"]].concat();
     check(443, &[(Client, &hello), (Server, &resumed)], &expected);
-    // Only the server is in the capture.
+    // A one-sided capture of the server.
     check(
         443,
         &[(Server, &tls13)],
@@ -112,28 +112,28 @@ fn the_server_chooses() {
 }
 
 #[test]
-fn a_second_hello_is_no_news() {
+fn a_second_client_hello_is_reported_only_with_another_name() {
     let hello = record(22, &hello_with(&modern()));
     let retry =
         [record(22, &server_hello(0x0303, RETRY, &[extension(43, &[3, 4])])), record(20, &[1])].concat();
-    let again = [record(20, &[1]), hello.clone()].concat();
+    let second = [record(20, &[1]), hello.clone()].concat();
     let chosen = record(22, &server_hello(0x0303, [1; 32], &[extension(43, &[3, 4])]));
     let expected = [MODERN, &["tls.retry=yes", "tls.version=0x304", "tls.cipher=0xc030"]].concat();
-    check(443, &[(Client, &hello), (Server, &retry), (Client, &again), (Server, &chosen)], &expected);
+    check(443, &[(Client, &hello), (Server, &retry), (Client, &second), (Server, &chosen)], &expected);
     let other = [record(20, &[1]), record(22, &hello_with(&[server_name(b"other.example")]))].concat();
     let expected = [MODERN, &["tls.retry=yes", "name sni other.example"]].concat();
     check(443, &[(Client, &hello), (Server, &retry), (Client, &other)], &expected);
 }
 
 #[test]
-fn alerts_are_told_while_they_can_be_read() {
+fn unencrypted_alerts_are_reported() {
     let hello = record(22, &hello_with(&modern()));
     let expected = [MODERN, &["alert Server fatal 112"]].concat();
     check(443, &[(Client, &hello), (Server, &record(21, &[2, 112]))], &expected);
     let tls12 = record(22, &server_hello(0x0303, [1; 32], &[]));
     let expected = [MODERN, &["tls.version=0x303", "tls.cipher=0xc030", "alert Client fatal 48"]].concat();
     check(443, &[(Client, &hello), (Server, &tls12), (Client, &record(21, &[2, 48]))], &expected);
-    // An encrypted alert is longer, or comes after the change of the cipher.
+    // An encrypted alert is longer, or follows ChangeCipherSpec.
     let expected = [MODERN, &["tls.version=0x303", "tls.cipher=0xc030"]].concat();
     let encrypted = [record(20, &[1]), record(21, &[2, 48])].concat();
     check(443, &[(Client, &hello), (Server, &tls12), (Client, &encrypted)], &expected);
@@ -141,7 +141,7 @@ fn alerts_are_told_while_they_can_be_read() {
 }
 
 #[test]
-fn an_encrypted_hello_shows_an_outer_name() {
+fn an_encrypted_client_hello_has_an_outer_name() {
     let outer = hello_with(&[server_name(b"outer.example"), extension(0xfe0d, &[0, 0, 1, 0, 1, 5])]);
     let expected = ["protocol tls", "name sni outer.example outer", "tls.offered=0x303", "ech=yes"];
     check(443, &[(Client, &record(22, &outer))], &expected);
@@ -154,16 +154,16 @@ fn an_encrypted_hello_shows_an_outer_name() {
 }
 
 #[test]
-fn a_cut_hello_never_gives_a_cut_name() {
+fn a_cut_client_hello_gives_its_whole_name_or_none() {
     let whole = record(22, &hello_with(&modern()));
-    let claims = |facts: &[String]| -> Vec<String> {
+    let names = |facts: &[String]| -> Vec<String> {
         facts.iter().filter(|fact| fact.starts_with("name ")).cloned().collect()
     };
     let mut named_from = None;
     for len in 11..whole.len() {
         let facts = play(TestConversation::tcp(443), &[(Client, &whole[..len])]);
         assert!(facts.contains(&"tls.hello-cut=yes".to_string()) || len < 45, "{len}: {facts:?}");
-        match claims(&facts).as_slice() {
+        match names(&facts).as_slice() {
             [] => assert_eq!(named_from, None, "at {len}"),
             [name] if name == NAME => {
                 named_from.get_or_insert(len);
@@ -175,22 +175,22 @@ fn a_cut_hello_never_gives_a_cut_name() {
 }
 
 #[test]
-fn a_broken_extension_does_not_hide_the_name() {
+fn a_malformed_extension_does_not_hide_the_name() {
     let name = || server_name(b"name.example");
     let long = [&[0, 99, 0xff, 0xff][..], &[1, 2]].concat();
-    let claim = "name sni name.example";
-    for (extensions, odd) in [
+    let server_name_fact = "name sni name.example";
+    for (extensions, anomaly) in [
         (vec![name(), long.clone()], "anomaly tls: length past the end of the ClientHello"),
         (
             vec![extension(16, &[0, 9, 1]), name()],
-            "anomaly tls: application_layer_protocol_negotiation broken",
+            "anomaly tls: malformed application_layer_protocol_negotiation",
         ),
         (vec![extension(43, &[]), name(), server_name(b"b.example")], "anomaly tls: second server_name"),
     ] {
         check(
             443,
             &[(Client, &record(22, &hello_with(&extensions)))],
-            &["protocol tls", claim, "tls.offered=0x303", odd],
+            &["protocol tls", server_name_fact, "tls.offered=0x303", anomaly],
         );
     }
     let overlong = extension(0, b"\x00\x0f\x00\x00\x20name.example");
@@ -205,7 +205,7 @@ fn a_broken_extension_does_not_hide_the_name() {
 }
 
 #[test]
-fn a_huge_hello_is_read_as_far_as_the_limit() {
+fn a_client_hello_is_read_up_to_the_limit() {
     let mut extensions = modern();
     extensions.push(extension(21, &[0; 40_000]));
     let records: Vec<u8> = hello_with(&extensions).chunks(16_000).flat_map(|part| record(22, part)).collect();
@@ -215,29 +215,29 @@ fn a_huge_hello_is_read_as_far_as_the_limit() {
 }
 
 #[test]
-fn an_old_hello() {
-    // RFC 5246 appendix E.2: two suites, one of them of SSL 2.0; a challenge of 16.
-    let old = b"\x80\x1f\x01\x03\x01\x00\x06\x00\x00\x00\x10\x00\x00\x2f\x07\x00\xc0CHALLENGECHALLEN";
-    let facts = play(TestConversation::tcp(443), &[(Client, old)]);
+fn a_hello_in_the_format_of_ssl_2() {
+    // RFC 5246 appendix E.2: two cipher suites, one of them of SSL 2.0; a challenge of 16 bytes.
+    let hello = b"\x80\x1f\x01\x03\x01\x00\x06\x00\x00\x00\x10\x00\x00\x2f\x07\x00\xc0CHALLENGECHALLEN";
+    let facts = play(TestConversation::tcp(443), &[(Client, hello)]);
     assert_eq!(facts, ["protocol tls", "tls.offered=0x301", "tls.ciphers=002f"]);
-    let mut broken = old.to_vec();
+    let mut broken = hello.to_vec();
     broken[1] = 0x20;
     assert_eq!(play(TestConversation::tcp(443), &[(Client, &broken)]), [""; 0]);
 }
 
 #[test]
-fn tls_begins_after_other_talk() {
+fn tls_starts_after_another_protocol_or_midstream() {
     let hello = record(22, &hello_with(&modern()));
-    let talk: &[(Side, &[u8])] = &[
+    let segments: &[(Side, &[u8])] = &[
         (Server, b"* something ready\r\n"),
         (Client, b"a1 STARTTLS\r\n"),
         (Server, b"a1 go\r\n"),
         (Client, &hello),
         (Server, &record(21, &[2, 40])),
     ];
-    let facts = brief(play(TestConversation::tcp(9143), talk));
+    let facts = brief(play(TestConversation::tcp(9143), segments));
     assert_eq!(facts, [MODERN, &["alert Server fatal 40"]].concat());
-    // Under way, on its own port and elsewhere.
+    // Midstream, on a TLS port and on another.
     let data = [record(23, &[0; 40]), record(23, &[0; 40])].concat();
     assert_eq!(play(TestConversation::tcp(443).midstream(), &[(Client, &data[..20])]), ["protocol tls"]);
     assert_eq!(play(TestConversation::tcp(4000).midstream(), &[(Client, &data)]), ["protocol tls"]);
@@ -245,7 +245,7 @@ fn tls_begins_after_other_talk() {
 }
 
 #[test]
-fn datagrams() {
+fn dtls_client_hellos() {
     let hello = |cookie: &[u8]| {
         let mut body = vec![0xfe, 0xfd];
         body.extend([7; 32]);
@@ -267,8 +267,8 @@ fn datagrams() {
     let second = hello(b"cookie");
     let expected = ["protocol dtls", "name sni name.example", "tls.offered=0xfefd"];
     let whole = fragment(&first, 0, 0, first.len());
-    let again = fragment(&second, 1, 0, second.len());
-    let facts = play(TestConversation::udp(4433), &[(Client, &whole), (Client, &again)]);
+    let retried = fragment(&second, 1, 0, second.len());
+    let facts = play(TestConversation::udp(4433), &[(Client, &whole), (Client, &retried)]);
     assert_eq!(brief(facts), expected);
     let (a, b) = (fragment(&first, 0, 0, 20), fragment(&first, 0, 20, first.len()));
     assert_eq!(brief(play(TestConversation::udp(4433), &[(Client, &a), (Client, &b)])), expected);
@@ -280,7 +280,7 @@ fn datagrams() {
 
 proptest! {
     #[test]
-    fn whatever_comes_is_survived(
+    fn arbitrary_bytes_do_not_panic(
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
         head in prop_oneof![Just(&b""[..]), Just(&b"\x16\x03\x01"[..]), Just(&b"\x16\x03\x01\x00\xa0\x01\x00\x00\x90\x03\x03"[..]), Just(&b"\x16\xfe\xff"[..])],
     ) {
@@ -290,7 +290,7 @@ proptest! {
     }
 
     #[test]
-    fn mutated_hellos_are_survived(at in 0usize..400, byte in any::<u8>(), len in 12usize..1600) {
+    fn mutated_client_hellos_do_not_panic(at in 0usize..400, byte in any::<u8>(), len in 12usize..1600) {
         let mut bytes = record(22, &hello_with(&modern()));
         bytes[at] = byte;
         bytes.truncate(len);
@@ -298,12 +298,12 @@ proptest! {
     }
 
     #[test]
-    fn cutting_a_stream_anywhere_changes_nothing(cuts in proptest::collection::vec(1usize..300, 1..20), tiny in 1usize..50) {
+    fn segment_boundaries_do_not_change_the_facts(lens in proptest::collection::vec(1usize..300, 1..20), tiny in 1usize..50) {
         let hello = hello_with(&modern());
         let stream: Vec<u8> = hello.chunks(tiny).flat_map(|part| record(22, part)).collect();
         let whole = play(TestConversation::tcp(4430), &[(Client, &stream)]);
         let mut conversation = TestConversation::tcp(4430);
-        conversation.send_split(Client, &stream[..], &cuts);
+        conversation.send_split(Client, &stream[..], &lens);
         prop_assert_eq!(conversation.end(), whole);
     }
 }
@@ -312,7 +312,7 @@ proptest! {
 const CERTIFICATE: &[u8] = include_bytes!("testdata/edge.example.der");
 
 #[test]
-fn a_certificate_in_the_clear() {
+fn an_unencrypted_certificate() {
     let hello = record(22, &hello_with(&modern()));
     let chain = [vector(3, CERTIFICATE), vector(3, CERTIFICATE)].concat();
     let certificate = handshake(11, &vector(3, &chain));
@@ -321,7 +321,7 @@ fn a_certificate_in_the_clear() {
     let flight =
         [record(22, &[chosen.clone(), certificate.clone()].concat()), record(22, &handshake(14, &[]))]
             .concat();
-    let told = [
+    let server_facts = [
         "tls.version=0x303",
         "tls.cipher=0xc030",
         "name certificate edge.example",
@@ -330,7 +330,7 @@ fn a_certificate_in_the_clear() {
         "certificate.issuer=O=Example, CN=edge.example",
         "certificate.chain=O=Example, CN=edge.example",
     ];
-    let expected = [MODERN, &told].concat();
+    let expected = [MODERN, &server_facts].concat();
     check(443, &[(Client, &hello), (Server, &flight)], &expected);
     let (a, b) = flight.split_at(500);
     check(
@@ -338,14 +338,14 @@ fn a_certificate_in_the_clear() {
         &[(Client, &hello), (Server, a), (Server, b), (Client, &record(21, &[2, 48]))],
         &[&expected[..], &["alert Client fatal 48"]].concat(),
     );
-    // Cut inside the chain: the server's own is whole.
+    // Cut in the chain: the server's own certificate is complete.
     let cut = &flight[..flight.len() - 40];
     let mut expected = expected[..expected.len() - 1].to_vec();
     expected.insert(MODERN.len() + 6, "anomaly tls: certificate cut");
     check(443, &[(Client, &hello), (Server, cut)], &expected);
     // The client's certificate is not the server's.
     check(443, &[(Client, &hello), (Client, &record(22, &certificate))], MODERN);
-    // A session that was not resumed: a certificate before the change of the cipher.
+    // A certificate before ChangeCipherSpec: the session was not resumed.
     let full = [flight, record(20, &[1])].concat();
     let facts = play(TestConversation::tcp(443), &[(Client, &hello), (Server, &full)]);
     assert!(!facts.contains(&"tls.resumed=yes".to_string()));
