@@ -11,7 +11,7 @@ use afs_audit::judge::catalogue;
 use afs_audit::judge::reasons;
 use afs_audit::judge::signatures;
 use afs_audit::read::AttributeKey;
-use afs_audit::report::Record;
+use afs_audit::report::TableRow;
 
 fn main() -> anyhow::Result<()> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| "docs/reference".to_owned());
@@ -48,7 +48,7 @@ fn columns() -> Result<String, std::fmt::Error> {
     Ok(page)
 }
 
-fn table<R: Record>(page: &mut String) -> std::fmt::Result {
+fn table<R: TableRow>(page: &mut String) -> std::fmt::Result {
     writeln!(
         page,
         "\n## {}: `\"record\": \"{}\"`\n\n| column | what it holds |\n| --- | --- |",

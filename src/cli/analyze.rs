@@ -21,29 +21,30 @@ use crate::capture::Capture;
 use crate::judge::DnsRow;
 use crate::judge::FlowRow;
 use crate::pipeline;
-use crate::report::Csv;
-use crate::report::Folder;
+use crate::report::ByteSink;
+use crate::report::CsvTable;
+use crate::report::EvidenceFolder;
+use crate::report::InputNames;
+use crate::report::Invocation;
 use crate::report::JsonLines;
-use crate::report::Names;
-use crate::report::Out;
 use crate::report::Progress;
-use crate::report::Run;
+use crate::report::RecordSink;
+use crate::report::RecordStream;
 use crate::report::RunFacts;
-use crate::report::Sink;
-use crate::report::Stream;
 use crate::report::Summary;
 use crate::report::WriteError;
 use crate::report::staging_places;
 
 /// Audits the inputs of a plan: [`audit`], or a stand-in for tests.
-pub(super) type Audit = fn(&AnalyzePlan, &Progress, &mut Sink) -> anyhow::Result<RunFacts>;
+pub(super) type Audit = fn(&AnalyzePlan, &Progress, &mut RecordSink) -> anyhow::Result<RunFacts>;
 
 pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyhow::Result<ExitOutcome> {
     let started = process::now();
     // Outputs are opened first: hours of reading must not end with an error that was known before.
     let output = &plan.output;
-    let folder = output.folder.as_deref().map(|path| Folder::open(path, output.overwrite)).transpose()?;
-    let mut sink = Sink::new(Names::of(&plan.files), folder, open_stream(output.format)?);
+    let folder =
+        output.folder.as_deref().map(|path| EvidenceFolder::open(path, output.overwrite)).transpose()?;
+    let mut sink = RecordSink::new(InputNames::of(&plan.files), folder, open_stream(output.format)?);
     let progress = match output.verbosity {
         Verbosity::Quiet => Progress::none(),
         Verbosity::Normal | Verbosity::Verbose => Progress::on_terminal(),
@@ -58,7 +59,7 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
         // The reader of standard output closed it, and there is no other output.
         return Ok(ExitOutcome::Clean);
     }
-    let run = Run { arguments: process::arguments(), started, ended: process::now() };
+    let run = Invocation { arguments: process::arguments(), started, ended: process::now() };
     let names = sink.names().clone();
     let published = sink.finish(&facts, &run)?;
 
@@ -83,18 +84,22 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
 }
 
 /// Records on standard output.
-pub(super) fn open_stream(format: OutputFormat) -> io::Result<Stream> {
-    let stdout = || Box::new(io::stdout()) as Out;
+pub(super) fn open_stream(format: OutputFormat) -> io::Result<RecordStream> {
+    let stdout = || Box::new(io::stdout()) as ByteSink;
     Ok(match format {
-        OutputFormat::Table => Stream::None,
-        OutputFormat::Csv => Stream::Csv(Box::new(Csv::new(stdout())?)),
-        OutputFormat::Jsonl => Stream::Json(JsonLines::new(stdout())),
+        OutputFormat::Table => RecordStream::None,
+        OutputFormat::Csv => RecordStream::Csv(Box::new(CsvTable::new(stdout())?)),
+        OutputFormat::Jsonl => RecordStream::Json(JsonLines::new(stdout())),
     })
 }
 
 /// Reads the inputs, writes every record to `sink`, and returns what the run saw. Ends early, without an error, when it is
 /// interrupted or when nothing takes records any more.
-pub(super) fn audit(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
+pub(super) fn audit(
+    plan: &AnalyzePlan,
+    progress: &Progress,
+    sink: &mut RecordSink,
+) -> anyhow::Result<RunFacts> {
     let stop = process::stop_on_signals()?;
     let policy = LoadedPolicy::load(&plan.policy)?;
     let capture = Capture::open(capture::InputPlan {
@@ -105,7 +110,7 @@ pub(super) fn audit(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) ->
         frame_limit: plan.frame_limit,
     })?;
     let paths: Vec<PathBuf> = capture.inputs();
-    sink.name_inputs(Names::of(&paths));
+    sink.name_inputs(InputNames::of(&paths));
     if let Some(bytes) = capture.bytes_total() {
         progress.expect(bytes);
     }
@@ -135,7 +140,7 @@ pub(super) fn audit(plan: &AnalyzePlan, progress: &Progress, sink: &mut Sink) ->
 
 /// Writes rows to the sink. The first row that cannot be written stops the run.
 struct RowWriter<'a> {
-    sink: &'a mut Sink,
+    sink: &'a mut RecordSink,
     error: Option<WriteError>,
     stop: &'a AtomicBool,
 }
@@ -189,7 +194,7 @@ mod tests {
             total_bytes: None,
             output: OutputPlan {
                 folder: Some(folder.to_owned()),
-                overwrite: Overwrite::Ours,
+                overwrite: Overwrite::EvidenceOnly,
                 format: OutputFormat::Table,
                 fail_on,
                 verbosity: Verbosity::Quiet,
@@ -208,7 +213,7 @@ mod tests {
         }
     }
 
-    fn audit_with_finding(_: &AnalyzePlan, _: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
+    fn audit_with_finding(_: &AnalyzePlan, _: &Progress, sink: &mut RecordSink) -> anyhow::Result<RunFacts> {
         sink.name_inputs(test_support::names());
         sink.flow(&test_support::flow())?;
         sink.dns(&test_support::dns())?;
@@ -216,7 +221,7 @@ mod tests {
         Ok(test_support::facts())
     }
 
-    fn failing_audit(_: &AnalyzePlan, _: &Progress, sink: &mut Sink) -> anyhow::Result<RunFacts> {
+    fn failing_audit(_: &AnalyzePlan, _: &Progress, sink: &mut RecordSink) -> anyhow::Result<RunFacts> {
         sink.flow(&test_support::flow())?;
         anyhow::bail!("cannot read capture: office.pcapng: permission denied")
     }

@@ -2,7 +2,7 @@
 //!
 //! In:  the folder of `-o`, and the facts of an interval when it ends.
 //! Out: published folders; the error of one that could not be written.
-//! Not: the rows. They go to the open folder through [`Sink`](crate::report::Sink).
+//! Not: the rows. They go to the open folder through [`RecordSink`](crate::report::RecordSink).
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -15,11 +15,11 @@ use super::plan::OutputPlan;
 use super::plan::Verbosity;
 use super::process;
 use crate::base::Time;
-use crate::report::Folder;
+use crate::report::EvidenceFolder;
+use crate::report::Invocation;
 use crate::report::Manifest;
 use crate::report::Overwrite;
 use crate::report::Published;
-use crate::report::Run;
 use crate::report::RunFacts;
 use crate::report::UNFINISHED;
 use crate::report::WriteError;
@@ -84,13 +84,13 @@ impl LiveEvidence {
     }
 
     /// Opens the folder of the interval that begins now.
-    pub(super) fn open_folder(&self) -> Result<Option<Folder>, WriteError> {
+    pub(super) fn open_folder(&self) -> Result<Option<EvidenceFolder>, WriteError> {
         let Some(output) = &self.output.folder else { return Ok(None) };
         if !self.has_intervals && self.rotations == 0 {
-            return Folder::open(output, self.output.overwrite).map(Some);
+            return EvidenceFolder::open(output, self.output.overwrite).map(Some);
         }
         let path = unused_name(output, &self.started.to_string());
-        Folder::open(&path, Overwrite::Ours).map(Some)
+        EvidenceFolder::open(&path, Overwrite::EvidenceOnly).map(Some)
     }
 
     /// Ends the interval: the next one begins now. Returns the beginning of the one that ended.
@@ -100,8 +100,9 @@ impl LiveEvidence {
     }
 
     /// Publishes the folder of an interval and waits for it.
-    pub(super) fn publish(&self, folder: Folder, facts: &RunFacts) -> Result<Published, WriteError> {
-        let run = Run { arguments: process::arguments(), started: self.started, ended: process::now() };
+    pub(super) fn publish(&self, folder: EvidenceFolder, facts: &RunFacts) -> Result<Published, WriteError> {
+        let run =
+            Invocation { arguments: process::arguments(), started: self.started, ended: process::now() };
         folder.finish(|outputs| Manifest::new(facts, &run, outputs).to_json())
     }
 
@@ -109,11 +110,11 @@ impl LiveEvidence {
     /// of the next interval must not wait for it. [`LiveEvidence::published`] must have returned the folder before it.
     pub(super) fn publish_in_background(
         &mut self,
-        folder: Folder,
+        folder: EvidenceFolder,
         facts: RunFacts,
         started: Time,
     ) -> Result<(), LostInterval> {
-        let run = Run { arguments: process::arguments(), started, ended: process::now() };
+        let run = Invocation { arguments: process::arguments(), started, ended: process::now() };
         let finish = move || folder.finish(|outputs| Manifest::new(&facts, &run, outputs).to_json());
         match thread::Builder::new().name("evidence".to_owned()).spawn(finish) {
             Ok(thread) => {

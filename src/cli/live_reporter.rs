@@ -45,11 +45,11 @@ use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::Severity;
 use crate::pipeline;
-use crate::report::Folder;
-use crate::report::Names;
+use crate::report::EvidenceFolder;
+use crate::report::InputNames;
 use crate::report::Published;
+use crate::report::RecordSink;
 use crate::report::RunFacts;
-use crate::report::Sink;
 use crate::report::Summary;
 use crate::report::WriteError;
 use crate::report::count;
@@ -58,7 +58,7 @@ use crate::report::count;
 pub(super) struct LiveReporter {
     plan: LivePlan,
     color: ColorChoice,
-    sink: Sink,
+    sink: RecordSink,
     evidence: LiveEvidence,
     dashboard: Dashboard,
     stats: Arc<CaptureStats>,
@@ -99,13 +99,13 @@ impl LiveReporter {
         // One input: which interface delivered a frame is not known after the merge by time.
         let interfaces: Vec<String> =
             stats.interfaces.iter().map(|port| WireText::new(port.name.as_bytes(), 64).to_string()).collect();
-        let names = Names { files: vec![interfaces.join("+")] };
+        let names = InputNames { files: vec![interfaces.join("+")] };
         let has_dashboard =
             plan.output.verbosity != Verbosity::Quiet && plan.output.format == OutputFormat::Table;
         Ok(LiveReporter {
             plan: plan.clone(),
             color,
-            sink: Sink::new(names, folder, stream),
+            sink: RecordSink::new(names, folder, stream),
             evidence,
             dashboard: if has_dashboard {
                 Dashboard::on_terminal(stats.interfaces.len())?
@@ -254,7 +254,7 @@ impl LiveReporter {
     }
 
     /// Writes the last rows of an interval, and replaces its folder by that of the next interval.
-    fn close_interval(&mut self, facts: &RunFacts, next: Option<Folder>) -> Option<Folder> {
+    fn close_interval(&mut self, facts: &RunFacts, next: Option<EvidenceFolder>) -> Option<EvidenceFolder> {
         let highest = facts.findings.iter().map(|row| row.severity).max();
         self.highest_severity = self.highest_severity.max(highest);
         for finding in &facts.findings {

@@ -19,10 +19,10 @@ use crate::judge;
 use crate::judge::Policy;
 use crate::judge::Scope;
 use crate::pipeline;
-use crate::report::Document;
+use crate::report::PolicySource;
 use crate::report::RunFacts;
-use crate::report::Source;
 use crate::report::TagSource;
+use crate::report::UsedDocument;
 use crate::rules::Library;
 use crate::rules::RuleFileError;
 use crate::rules::RuleSet;
@@ -35,8 +35,8 @@ use crate::rules::Tags;
 pub(super) struct LoadedPolicy {
     policy: Arc<Policy>,
     scope: Scope,
-    documents: Vec<Document>,
-    rules: Source,
+    documents: Vec<UsedDocument>,
+    rules: PolicySource,
     site: Site,
     service_tags: Option<TagSource>,
 }
@@ -60,7 +60,7 @@ impl LoadedPolicy {
         let documents = rules
             .documents()
             .iter()
-            .map(|document| Document { id: document.id.to_string(), sha256: document.sha256.to_string() })
+            .map(|document| UsedDocument { id: document.id.to_string(), sha256: document.sha256.to_string() })
             .collect();
         let service_tags = tags.as_deref().map(|tags| TagSource {
             file: tags.file.to_string(),
@@ -99,7 +99,7 @@ impl LoadedPolicy {
     /// The provenance of the policy, for a capture of this time span. Nothing of the run is filled in yet.
     pub(super) fn run_facts(&self, span: Option<(Time, Time)>) -> RunFacts {
         let LoadedPolicy { documents, rules, site, service_tags, .. } = self;
-        let site_source = || Source { path: site.file.clone(), sha256: site.sha256.to_string() };
+        let site_source = || PolicySource { path: site.file.clone(), sha256: site.sha256.to_string() };
         let tag_warning = service_tags.as_ref().and_then(|tags| tags.warning(span));
         RunFacts {
             documents: documents.clone(),
@@ -153,7 +153,7 @@ fn join_errors(errors: Vec<RuleFileError>) -> anyhow::Error {
     anyhow::anyhow!("{}", lines.join("\nafs-audit: "))
 }
 
-fn rules_source(plan: &RulesPlan) -> Source {
+fn rules_source(plan: &RulesPlan) -> PolicySource {
     let folder = plan.folder.as_ref().map(|folder| folder.display().to_string());
-    Source { path: folder.unwrap_or_else(|| "built in".to_owned()), sha256: String::new() }
+    PolicySource { path: folder.unwrap_or_else(|| "built in".to_owned()), sha256: String::new() }
 }

@@ -236,7 +236,7 @@ impl OutputPlan {
     fn from_args(args: OutputArgs) -> OutputPlan {
         OutputPlan {
             folder: args.folder,
-            overwrite: if args.force { Overwrite::Any } else { Overwrite::Ours },
+            overwrite: if args.force { Overwrite::AnyFolder } else { Overwrite::EvidenceOnly },
             format: args.format,
             fail_on: args.fail_on,
             verbosity: match (args.quiet, args.verbose) {

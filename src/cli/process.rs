@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::plan::Verbosity;
 use crate::base::Time;
-use crate::report::Detail;
+use crate::report::SummaryDetail;
 
 /// Columns of text that does not go to a terminal. A fixed number, so that a pipe gets the same everywhere.
 pub(super) const DEFAULT_WIDTH: usize = 100;
@@ -37,10 +37,10 @@ pub(super) fn text_width(is_terminal: bool) -> usize {
 }
 
 /// How much of the summary is printed.
-pub(super) const fn summary_detail(verbosity: Verbosity) -> Detail {
+pub(super) const fn summary_detail(verbosity: Verbosity) -> SummaryDetail {
     match verbosity {
-        Verbosity::Verbose => Detail::Full,
-        Verbosity::Quiet | Verbosity::Normal => Detail::Screen,
+        Verbosity::Verbose => SummaryDetail::Full,
+        Verbosity::Quiet | Verbosity::Normal => SummaryDetail::Screen,
     }
 }
 

@@ -1,55 +1,55 @@
 //! One value of a row, as CSV or as JSON.
 //!
-//! In:  numbers, times, addresses, words of ours and text that strangers chose.
+//! In:  numbers, times, addresses, trusted words and untrusted text.
 //! Out: the bytes of a CSV field before quoting, or of a JSON value; nothing when nothing is known.
 //! Not: which column it is.
 //!
-//! Strangers' text in CSV is kept from becoming a formula: a spreadsheet runs a cell that begins with one of `= + - @`
-//! (OWASP, CSV injection). Such text gets a leading `'`. Where `;` separates (lists here, whole columns in the
-//! spreadsheets of half of Europe), a stranger's `;` is written `\x3b`.
+//! Untrusted text in CSV must not become a formula: a spreadsheet evaluates a cell that begins with one of `= + - @` (OWASP, CSV
+//! injection). Such text gets a leading `'`. `;` separates list elements here, and columns in the spreadsheets of many European
+//! locales: where it would, an untrusted `;` is written `\x3b`.
 
 use std::io::Write as _;
 
-use super::names::Names;
+use super::input_names::InputNames;
 use crate::base::Address;
 use crate::base::FileId;
 use crate::base::FrameRef;
 use crate::base::Time;
 
-/// How values are written.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// As text without quotes: the caller quotes where the format needs it.
+pub(super) enum CellFormat {
+    /// Text without quotes. The caller quotes it if needed.
     Csv,
-    /// As a JSON value.
+    /// A JSON value.
     Json,
 }
 
-/// Where text comes from.
+/// Whether text may hold anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A word of ours: never a formula, never a separator.
-    Ours,
-    /// Somebody else chose it, or part of it.
-    Stranger,
+pub enum TextOrigin {
+    /// A word of this program: never a formula, never a separator.
+    Trusted,
+    /// Text from packets, files or the command line, or that contains some.
+    Untrusted,
 }
 
-/// Takes the value of one cell.
+/// Writes the value of one cell.
 pub struct Cell {
     pub(super) out: Vec<u8>,
-    form: Form,
+    form: CellFormat,
     clock: Clock,
     numbers: itoa::Buffer,
-    /// Inside a list: how many elements it has so far.
+    /// Inside a list: the elements so far.
     list: Option<usize>,
-    /// Where the text that is being written began.
+    /// Where the current text begins.
     text_from: usize,
-    /// CSV: what was written since the caller last looked holds a comma or a quote.
+    /// CSV: the text since the caller reset this contains a comma or a quote.
     pub(super) wants_quotes: bool,
 }
 
 impl Cell {
-    pub(super) fn new(form: Form) -> Cell {
+    pub(super) fn new(form: CellFormat) -> Cell {
         Cell {
             out: Vec::with_capacity(1024),
             form,
@@ -68,15 +68,15 @@ impl Cell {
         self.out.extend_from_slice(self.numbers.format(number).as_bytes());
     }
 
-    /// A word of ours; empty is missing.
+    /// A trusted word; empty means missing.
     #[inline]
     pub fn word(&mut self, word: &str) {
-        self.text(word, Origin::Ours);
+        self.text(word, TextOrigin::Trusted);
     }
 
-    /// A text; empty is missing.
+    /// Text; empty means missing.
     #[inline]
-    pub fn text(&mut self, text: &str, origin: Origin) {
+    pub fn text(&mut self, text: &str, origin: TextOrigin) {
         if !text.is_empty() {
             self.begin();
             self.push(text, origin);
@@ -84,10 +84,10 @@ impl Cell {
         }
     }
 
-    /// `true`, or missing: we say that something was seen, and never that it was not there.
+    /// `true`, or missing: a capture can show that something was there, never that it was not.
     #[inline]
-    pub fn seen(&mut self, seen: bool) {
-        if seen {
+    pub fn flag(&mut self, is_set: bool) {
+        if is_set {
             self.next();
             self.out.extend_from_slice(b"true");
         }
@@ -109,29 +109,29 @@ impl Cell {
         self.end();
     }
 
-    /// A frame: its number alone where it lies in the row's own file, else `name#number`.
+    /// A frame: its number if it is in the row's own file, otherwise `name#number`.
     #[inline]
-    pub fn frame(&mut self, frame: FrameRef, own: FileId, names: &Names) {
+    pub fn frame(&mut self, frame: FrameRef, own: FileId, names: &InputNames) {
         if frame.file == own {
             self.number(frame.number);
         } else {
             self.begin();
-            self.push(names.file(frame.file), Origin::Stranger);
-            self.push("#", Origin::Ours);
+            self.push(names.file(frame.file), TextOrigin::Untrusted);
+            self.push("#", TextOrigin::Trusted);
             self.push_number(frame.number);
             self.end();
         }
     }
 
     /// Several frames.
-    pub fn frames(&mut self, frames: &[FrameRef], own: FileId, names: &Names) {
+    pub fn frames(&mut self, frames: &[FrameRef], own: FileId, names: &InputNames) {
         self.list(frames, |cell, frame| cell.frame(*frame, own, names));
     }
 
-    /// Several values: joined with `;` in CSV, an array in JSON. None is missing.
+    /// A list: joined with `;` in CSV, an array in JSON. An empty list means missing.
     pub fn list<T>(&mut self, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Cell, T)) {
         let from = self.out.len();
-        if self.form == Form::Json {
+        if self.form == CellFormat::Json {
             self.out.push(b'[');
         }
         self.list = Some(0);
@@ -139,7 +139,7 @@ impl Cell {
             write(self, item);
         }
         let written = self.list.take().unwrap_or_default();
-        if self.form == Form::Json {
+        if self.form == CellFormat::Json {
             if written == 0 {
                 self.out.truncate(from);
             } else {
@@ -148,51 +148,50 @@ impl Cell {
         }
     }
 
-    /// A list that was joined with `;` before it came here.
-    pub fn joined(&mut self, text: &str, origin: Origin) {
-        if self.form == Form::Csv && origin == Origin::Ours {
-            // As it came: the separators are the same.
+    /// A list whose elements are already joined with `;`.
+    pub fn joined(&mut self, text: &str, origin: TextOrigin) {
+        if self.form == CellFormat::Csv && origin == TextOrigin::Trusted {
             self.word(text);
         } else if !text.is_empty() {
             self.list(text.split(';'), |cell, item| cell.text(item, origin));
         }
     }
 
-    /// Begins a text that is put together from pieces.
+    /// Begins a text that is written in parts.
     #[inline]
     pub fn begin(&mut self) {
         self.next();
-        if self.form == Form::Json {
+        if self.form == CellFormat::Json {
             self.out.push(b'"');
         }
         self.text_from = self.out.len();
     }
 
-    /// Adds to the text that was begun.
+    /// Adds a part to the text.
     #[inline]
-    pub fn push(&mut self, text: &str, origin: Origin) {
+    pub fn push(&mut self, text: &str, origin: TextOrigin) {
         match (self.form, origin) {
-            (Form::Json, _) => push_json(&mut self.out, text),
-            (Form::Csv, Origin::Ours) => {
+            (CellFormat::Json, _) => push_json(&mut self.out, text),
+            (CellFormat::Csv, TextOrigin::Trusted) => {
                 self.wants_quotes |= text.bytes().fold(false, |found, byte| found | is_separator(byte));
                 self.out.extend_from_slice(text.as_bytes());
             }
-            (Form::Csv, Origin::Stranger) => {
+            (CellFormat::Csv, TextOrigin::Untrusted) => {
                 if self.out.len() == self.text_from && begins_formula(text) {
                     self.out.push(b'\'');
                 }
-                self.wants_quotes |= push_strange(&mut self.out, text, self.list.is_some());
+                self.wants_quotes |= push_untrusted(&mut self.out, text, self.list.is_some());
             }
         }
     }
 
-    /// Adds a number to the text that was begun.
+    /// Adds a number to the text.
     #[inline]
     pub fn push_number(&mut self, number: impl itoa::Integer) {
         self.out.extend_from_slice(self.numbers.format(number).as_bytes());
     }
 
-    /// Adds an address to the text that was begun.
+    /// Adds an address to the text.
     pub fn push_address(&mut self, address: Address) {
         if address.is_v4() {
             let [a, b, c, d] = (address.0 as u32).to_be_bytes();
@@ -207,29 +206,29 @@ impl Cell {
         }
     }
 
-    /// Ends the text that was begun.
+    /// Ends the text.
     #[inline]
     pub fn end(&mut self) {
-        if self.form == Form::Json {
+        if self.form == CellFormat::Json {
             self.out.push(b'"');
         }
     }
 
-    /// Separates list elements.
+    /// Writes the separator before a list element.
     #[inline]
     fn next(&mut self) {
         if let Some(written) = &mut self.list {
             if *written > 0 {
-                self.out.push(if self.form == Form::Json { b',' } else { b';' });
+                self.out.push(if self.form == CellFormat::Json { b',' } else { b';' });
             }
             *written += 1;
         }
     }
 }
 
-/// True when a spreadsheet would run the text: a trigger, behind any spaces. One sign alone is no formula.
+/// Whether a spreadsheet would evaluate the text: spaces, then a trigger. A single sign is not a formula.
 fn begins_formula(text: &str) -> bool {
-    // Almost every cell ends here: a letter or a digit comes first.
+    // Fast path for almost every cell.
     if text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) {
         return false;
     }
@@ -238,23 +237,23 @@ fn begins_formula(text: &str) -> bool {
     chars.next().is_some_and(is_trigger) && chars.next().is_some()
 }
 
-/// The four signs, and their full-width forms that some spreadsheets fold.
+/// The four signs, and their full-width forms, which some spreadsheets normalise.
 const fn is_trigger(c: char) -> bool {
     matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠')
 }
 
-/// What has a meaning in CSV itself; line ends are control characters, and never written.
+/// Bytes that need quotes in CSV. Line ends need them too, but as control characters they are always escaped.
 const fn is_separator(byte: u8) -> bool {
     byte == b',' || byte == b'"'
 }
 
-/// A stranger's text: no control characters, and no `;` where it would separate. True when it has to be quoted.
-fn push_strange(out: &mut Vec<u8>, text: &str, in_list: bool) -> bool {
-    // Every byte is looked at, so that many are looked at together.
-    let (wants_quotes, wants_care) = text.bytes().fold((false, false), |(quotes, care), byte| {
-        (quotes | is_separator(byte), care | (byte == b';') | (byte < 0x20) | (byte == 0x7f))
+/// Writes untrusted text without control characters, and without `;` where it would separate. True if it needs quotes.
+fn push_untrusted(out: &mut Vec<u8>, text: &str, in_list: bool) -> bool {
+    // Without an early exit, so that the loop is vectorised.
+    let (wants_quotes, wants_escapes) = text.bytes().fold((false, false), |(quotes, escapes), byte| {
+        (quotes | is_separator(byte), escapes | (byte == b';') | (byte < 0x20) | (byte == 0x7f))
     });
-    if !wants_care {
+    if !wants_escapes {
         out.extend_from_slice(text.as_bytes());
         return wants_quotes;
     }
@@ -267,7 +266,7 @@ fn push_strange(out: &mut Vec<u8>, text: &str, in_list: bool) -> bool {
     wants_quotes
 }
 
-/// A JSON string's inside (RFC 8259 §7).
+/// Writes the content of a JSON string (RFC 8259 §7).
 fn push_json(out: &mut Vec<u8>, text: &str) {
     if !text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
         out.extend_from_slice(text.as_bytes());
@@ -284,11 +283,11 @@ fn push_json(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Prints times, and remembers the minute: neighbouring rows share it.
+/// Prints times. It keeps the text of the last minute, which neighbouring rows share.
 #[derive(Debug, Default)]
 struct Clock {
     minute: Option<i64>,
-    /// `2026-07-20T10:11:`, as long as it is.
+    /// `2026-07-20T10:11:`.
     text: Vec<u8>,
 }
 
@@ -300,11 +299,11 @@ impl Clock {
             self.text.clear();
             let whole = Time::from_parts(minute.saturating_mul(60), 0);
             let _ = write!(self.text, "{whole}");
-            // Behind the minute's colon: `00.000000000Z`.
+            // Remove `00.000000000Z`.
             self.text.truncate(self.text.len().saturating_sub(13));
             self.minute = Some(minute);
             if whole.secs() != minute.saturating_mul(60) {
-                // The first minute of all time begins before the earliest time there is.
+                // The first minute that `Time` can express is not a whole one.
                 self.minute = None;
                 let _ = write!(out, "{time}");
                 return;
@@ -333,7 +332,7 @@ mod tests {
     use super::*;
 
     fn check(write: impl Fn(&mut Cell), csv: &str, json: &str) {
-        for (form, expected) in [(Form::Csv, csv), (Form::Json, json)] {
+        for (form, expected) in [(CellFormat::Csv, csv), (CellFormat::Json, json)] {
             let mut cell = Cell::new(form);
             write(&mut cell);
             assert_eq!(String::from_utf8(cell.out).unwrap(), expected);
@@ -341,50 +340,54 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_text_never_begins_a_formula() {
-        let strange = |text: &'static str, csv: &str| {
-            let mut cell = Cell::new(Form::Csv);
-            cell.text(text, Origin::Stranger);
+    fn untrusted_text_never_begins_a_formula() {
+        let check_untrusted = |text: &'static str, csv: &str| {
+            let mut cell = Cell::new(CellFormat::Csv);
+            cell.text(text, TextOrigin::Untrusted);
             assert_eq!(String::from_utf8(cell.out).unwrap(), csv, "{text:?}");
         };
-        strange("=HYPERLINK(1)", "'=HYPERLINK(1)");
-        strange("-foo.example", "'-foo.example");
-        strange("@sum", "'@sum");
-        strange("+1", "'+1");
-        strange("  =1", "'  =1");
-        strange("\u{a0}=1", "'\u{a0}=1");
-        strange("＝1", "'＝1");
-        strange("\t=1", "'\\x09=1");
-        strange("a\n=1", "a\\x0a=1");
-        strange("a; =1; b", "a\\x3b =1; b");
-        strange("-", "-");
-        strange("*.one.example", "*.one.example");
-        strange("a=b", "a=b");
+        check_untrusted("=HYPERLINK(1)", "'=HYPERLINK(1)");
+        check_untrusted("-foo.example", "'-foo.example");
+        check_untrusted("@sum", "'@sum");
+        check_untrusted("+1", "'+1");
+        check_untrusted("  =1", "'  =1");
+        check_untrusted("\u{a0}=1", "'\u{a0}=1");
+        check_untrusted("＝1", "'＝1");
+        check_untrusted("\t=1", "'\\x09=1");
+        check_untrusted("a\n=1", "a\\x0a=1");
+        check_untrusted("a; =1; b", "a\\x3b =1; b");
+        check_untrusted("-", "-");
+        check_untrusted("*.one.example", "*.one.example");
+        check_untrusted("a=b", "a=b");
     }
 
     #[test]
     fn lists_are_joined_or_arrays() {
         check(|cell| cell.list([1u8, 2], |cell, n| cell.number(n)), "1;2", "[1,2]");
         check(|cell| cell.list([0u8; 0], |cell, n| cell.number(n)), "", "");
-        check(|cell| cell.joined("h2;=x;a\"b", Origin::Stranger), "h2;'=x;a\"b", r#"["h2","=x","a\"b"]"#);
         check(
-            |cell| cell.list(["v=spf1;-all", "x"], |cell, text| cell.text(text, Origin::Stranger)),
+            |cell| cell.joined("h2;=x;a\"b", TextOrigin::Untrusted),
+            "h2;'=x;a\"b",
+            r#"["h2","=x","a\"b"]"#,
+        );
+        check(
+            |cell| cell.list(["v=spf1;-all", "x"], |cell, text| cell.text(text, TextOrigin::Untrusted)),
             "v=spf1\\x3b-all;x",
             r#"["v=spf1;-all","x"]"#,
         );
     }
 
     #[test]
-    fn missing_is_nothing() {
+    fn missing_values_write_nothing() {
         check(|cell| cell.word(""), "", "");
-        check(|cell| cell.seen(false), "", "");
-        check(|cell| cell.joined("", Origin::Ours), "", "");
-        check(|cell| cell.seen(true), "true", "true");
+        check(|cell| cell.flag(false), "", "");
+        check(|cell| cell.joined("", TextOrigin::Trusted), "", "");
+        check(|cell| cell.flag(true), "true", "true");
     }
 
     #[test]
-    fn frames_elsewhere_carry_their_files_name() {
-        let names = Names { files: vec!["a.pcap".into(), "=b.pcap".into()] };
+    fn a_frame_of_another_file_has_its_name() {
+        let names = InputNames { files: vec!["a.pcap".into(), "=b.pcap".into()] };
         let frames = [FrameRef { file: FileId(0), number: 7 }, FrameRef { file: FileId(1), number: 9 }];
         check(|cell| cell.frames(&frames, FileId(0), &names), "7;'=b.pcap#9", r#"[7,"=b.pcap#9"]"#);
     }
@@ -398,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn the_remembered_minute_changes_nothing() {
+    fn the_cached_minute_changes_nothing() {
         let mut clock = Clock::default();
         let edge = [i64::MIN, i64::MIN + 1, i64::MAX, 0, -1, 59_999_999_999, 60_000_000_000, 61_000_000_001];
         let walk = (0..2000).map(|n: i64| n * 7_777_777_777 - 3_000_000_000_000);

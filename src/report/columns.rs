@@ -1,10 +1,10 @@
 //! The columns of every table, in order. A column is a row here; nothing else knows its name.
 //!
-//! Names and order are what others build on: new columns go to the end, and none is renamed.
+//! InputNames and order are what others build on: new columns go to the end, and none is renamed.
 
 use super::cell::Cell;
-use super::cell::Origin;
-use super::names::Names;
+use super::cell::TextOrigin;
+use super::input_names::InputNames;
 use super::registry;
 use crate::base::FileId;
 use crate::base::proto;
@@ -26,11 +26,11 @@ pub struct Column<R> {
     /// What it holds, for the reference.
     pub about: &'static str,
     /// Writes the record's value; writes nothing where it is not known.
-    pub cell: fn(&R, &Names, &mut Cell),
+    pub cell: fn(&R, &InputNames, &mut Cell),
 }
 
 /// A record that is printed as a row.
-pub trait Record: Sized + 'static {
+pub trait TableRow: Sized + 'static {
     /// What JSON lines call it, under the key `record`.
     const RECORD: &'static str;
     /// The file that holds its rows in an evidence folder.
@@ -39,25 +39,25 @@ pub trait Record: Sized + 'static {
     const COLUMNS: &'static [Column<Self>];
 }
 
-impl Record for FlowRow {
+impl TableRow for FlowRow {
     const RECORD: &'static str = "flow";
     const FILE: &'static str = "flows.csv";
     const COLUMNS: &'static [Column<FlowRow>] = FLOW;
 }
 
-impl Record for DnsRow {
+impl TableRow for DnsRow {
     const RECORD: &'static str = "dns";
     const FILE: &'static str = "dns.csv";
     const COLUMNS: &'static [Column<DnsRow>] = DNS;
 }
 
-impl Record for FindingRow {
+impl TableRow for FindingRow {
     const RECORD: &'static str = "finding";
     const FILE: &'static str = "findings.csv";
     const COLUMNS: &'static [Column<FindingRow>] = FINDING;
 }
 
-impl Record for RequirementRow {
+impl TableRow for RequirementRow {
     const RECORD: &'static str = "requirement";
     const FILE: &'static str = "requirements.csv";
     const COLUMNS: &'static [Column<RequirementRow>] = REQUIREMENT;
@@ -69,7 +69,7 @@ macro_rules! columns {
         &[$(Column {
             name: $name,
             about: $about,
-            cell: |$r: &$row, $n: &Names, $c: &mut Cell| $body,
+            cell: |$r: &$row, $n: &InputNames, $c: &mut Cell| $body,
         },)*]
     };
 }
@@ -81,7 +81,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "community_id", "Community ID version 1, seed 0: the same number in other monitors",
         |row, _, cell| cell.word(community_id(row.protocol, row.client, row.server).as_str());
     "file", "input that holds the first frame",
-        |row, names, cell| cell.text(names.file(row.first_frame.file), Origin::Stranger);
+        |row, names, cell| cell.text(names.file(row.first_frame.file), TextOrigin::Untrusted);
     "first_frame", "number of the first frame, as Wireshark counts",
         |row, names, cell| cell.frame(row.first_frame, row.first_frame.file, names);
     "last_frame", "number of the last frame; with the input's name in front where that is another",
@@ -101,9 +101,9 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "server_port", "the server's port; for ICMP the code of the first message",
         |row, _, cell| port(row.protocol, row.server.port, cell);
     "vlan", "VLAN ids around the flow, outer first",
-        |row, _, cell| cell.joined(&row.vlan, Origin::Ours);
+        |row, _, cell| cell.joined(&row.vlan, TextOrigin::Trusted);
     "tunnel", "tunnels around the flow, outer first",
-        |row, _, cell| cell.joined(&row.tunnel, Origin::Ours);
+        |row, _, cell| cell.joined(&row.tunnel, TextOrigin::Trusted);
     "app", "what the bytes are (`tls`, `quic`, `dns`, `http`, `smb`, …), whatever the port; DNS inside TLS, QUIC and HTTPS is `dot`, `doq`, `doh`",
         |row, _, cell| cell.word(row.app);
     "name", "the strongest name that is tied to the flow",
@@ -115,13 +115,13 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "dns_name", "name that DNS gave the server's address",
         |row, _, cell| name(row.dns_name.as_deref(), cell);
     "alpn", "application protocol that the server chose, else those offered",
-        |row, _, cell| cell.joined(row.alpn.as_deref().unwrap_or_default(), Origin::Stranger);
+        |row, _, cell| cell.joined(row.alpn.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
     "tls_version", "version that the server chose: `TLS 1.2`, `TLS 1.3`, …; `0xNNNN` where it has no name",
         |row, _, cell| if let Some(version) = row.tls_version { cell.word(&registry::tls_version(version)) };
     "ech", "`true` where the hello is encrypted, so that its name is the outer one",
-        |row, _, cell| cell.seen(row.ech);
+        |row, _, cell| cell.flag(row.ech);
     "certificate_issuer", "issuer of the server's certificate",
-        |row, _, cell| cell.text(row.certificate_issuer.as_deref().unwrap_or_default(), Origin::Stranger);
+        |row, _, cell| cell.text(row.certificate_issuer.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
     "packets_to_server", "packets that the client sent",
         |row, _, cell| cell.number(row.packets[0]);
     "packets_to_client", "packets that the server sent",
@@ -143,19 +143,19 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "confidence", "how sure that is: `weak`, `strong`, `certain`",
         |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
     "products", "products that document the destination",
-        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.products), Origin::Ours);
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.products), TextOrigin::Trusted);
     "references", "documented rows that allow it, most specific first; `(as meant)` behind one that prints another name, `(port as meant)` another port, `(placeholder)` a word for which the site file has no value",
-        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.references), Origin::Ours);
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.references), TextOrigin::Trusted);
     "documents", "documents that hold these rows",
-        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.documents), Origin::Ours);
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.documents), TextOrigin::Trusted);
     "findings", "codes of the findings that the flow takes part in",
         |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code));
     "evidence_frames", "frames that prove what the row says",
         |row, names, cell| cell.frames(&row.evidence, row.first_frame.file, names);
     "ja4", "JA4 fingerprint of the client's TLS or QUIC hello: which software spoke",
-        |row, _, cell| cell.text(row.ja4.as_deref().unwrap_or_default(), Origin::Stranger);
+        |row, _, cell| cell.text(row.ja4.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
     "service_tags", "service tags that hold the server's address, most specific first",
-        |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), Origin::Stranger);
+        |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
     "address_evidence", "what the service tags say of a documented name: `row-tag` (the address is in a tag that belongs to its row), `other-tag`, `no-tag`; empty where they say nothing",
         |row, _, cell| cell.word(row.address_evidence);
     "tampering_stage", "where a connection that was not answered stopped, `>`, and what ended it, after the vocabulary of passive detection of connection tampering: `syn>rst+ack`, `psh>nothing`",
@@ -163,9 +163,9 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "http_status", "status of the last response in plain HTTP, be it a page or a proxy's answer to CONNECT",
         |row, _, cell| if let Some(status) = row.http.as_ref().and_then(|http| http.status) { cell.number(status) };
     "http_location", "where plain HTTP was led to (Location)",
-        |row, _, cell| if let Some(text) = shown(row, PageField::Location) { cell.text(text, Origin::Stranger) };
+        |row, _, cell| if let Some(text) = shown(row, PageField::Location) { cell.text(text, TextOrigin::Untrusted) };
     "http_server", "what the answer says of itself: its Server header, else Via",
-        |row, _, cell| if let Some(text) = shown(row, PageField::Server).or_else(|| shown(row, PageField::Via)) { cell.text(text, Origin::Stranger) };
+        |row, _, cell| if let Some(text) = shown(row, PageField::Server).or_else(|| shown(row, PageField::Via)) { cell.text(text, TextOrigin::Untrusted) };
 };
 
 /// What plain HTTP showed.
@@ -176,7 +176,7 @@ fn shown(row: &FlowRow, place: PageField) -> Option<&str> {
 /// `dns.csv`.
 const DNS: &[Column<DnsRow>] = columns! { DnsRow;
     "file", "input that holds the frame",
-        |row, names, cell| cell.text(names.file(row.frame.file), Origin::Stranger);
+        |row, names, cell| cell.text(names.file(row.frame.file), TextOrigin::Untrusted);
     "frame", "number of the response's frame; of the first query's where no response was seen",
         |row, names, cell| cell.frame(row.frame, row.frame.file, names);
     "time", "time of that frame, UTC",
@@ -210,11 +210,11 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
     "extended_error", "extended DNS error (RFC 8914): number, meaning, and the resolver's own text",
         |row, _, cell| extended_error(row, cell);
     "truncated", "`true` where the response says that it was cut",
-        |row, _, cell| cell.seen(row.resolution.truncated);
+        |row, _, cell| cell.flag(row.resolution.truncated);
     "damaged", "`true` where the message is broken or not whole in the capture",
-        |row, _, cell| cell.seen(row.resolution.damaged);
+        |row, _, cell| cell.flag(row.resolution.damaged);
     "multicast", "`true` for mDNS and LLMNR, where neighbours answer and no resolver",
-        |row, _, cell| cell.seen(row.resolution.multicast);
+        |row, _, cell| cell.flag(row.resolution.multicast);
     "opcode", "`NOTIFY` or `UPDATE`, which resolve nothing; empty for a question for a name",
         |row, _, cell| match row.resolution.opcode {
             0 => {}
@@ -229,7 +229,7 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "code", "stable code; `afs-audit explain CODE` says more",
         |row, _, cell| cell.word(row.code);
     "title", "what the code stands for, in a few words",
-        |row, _, cell| cell.text(explanation(row.code).map_or("", |known| known.title), Origin::Ours);
+        |row, _, cell| cell.text(explanation(row.code).map_or("", |known| known.title), TextOrigin::Trusted);
     "severity", "`info`, `low`, `medium`, `high`",
         |row, _, cell| cell.word(row.severity.as_str());
     "confidence", "confidence in the finding: `weak`, `strong`, `certain`",
@@ -237,7 +237,7 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "audited_host", "the audited host",
         |row, _, cell| if let Some(address) = row.audited_host { cell.address(address) };
     "target", "what the finding is about: a name, an address, or a service as `address:port`",
-        |row, _, cell| cell.text(&row.target, Origin::Stranger);
+        |row, _, cell| cell.text(&row.target, TextOrigin::Untrusted);
     "name", "name of the destination, where it has one",
         |row, _, cell| name(row.name.as_deref(), cell);
     "server_ip", "address of the destination in the first flow",
@@ -255,31 +255,31 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "flows", "numbers of the first flows (`flow_id`), at most ten",
         |row, _, cell| cell.list(&row.flows, |cell, flow| cell.number(*flow));
     "message", "the cause, in one sentence",
-        |row, _, cell| cell.text(&row.message, Origin::Stranger);
+        |row, _, cell| cell.text(&row.message, TextOrigin::Untrusted);
     "recommendation", "what to do",
-        |row, _, cell| cell.text(row.recommendation, Origin::Stranger);
+        |row, _, cell| cell.text(row.recommendation, TextOrigin::Untrusted);
     "file", "input that holds the first of the frames",
-        |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), Origin::Stranger) };
+        |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), TextOrigin::Untrusted) };
     "frames", "the first frames that prove it, at most ten; with the input's name in front where it is not `file`",
         |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
     "references", "documented rows and statements that say so",
-        |row, _, cell| cell.joined(&row.references, Origin::Stranger);
+        |row, _, cell| cell.joined(&row.references, TextOrigin::Untrusted);
     "documents", "documents that hold them",
-        |row, _, cell| cell.joined(&row.documents, Origin::Stranger);
+        |row, _, cell| cell.joined(&row.documents, TextOrigin::Untrusted);
 };
 
 /// `requirements.csv`.
 const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
     "references", "ids of the documented rows, each of which satisfies the requirement",
-        |row, _, cell| cell.joined(&row.references, Origin::Stranger);
+        |row, _, cell| cell.joined(&row.references, TextOrigin::Untrusted);
     "documents", "documents that hold them",
-        |row, _, cell| cell.joined(&row.documents, Origin::Stranger);
+        |row, _, cell| cell.joined(&row.documents, TextOrigin::Untrusted);
     "service", "what the endpoint is for",
-        |row, _, cell| cell.text(&row.service, Origin::Stranger);
+        |row, _, cell| cell.text(&row.service, TextOrigin::Untrusted);
     "documented_as", "name or pattern, as the document prints it",
-        |row, _, cell| cell.joined(&row.documented_as, Origin::Stranger);
+        |row, _, cell| cell.joined(&row.documented_as, TextOrigin::Untrusted);
     "level", "`required`, `recommended`, `optional`, `install-time`, `legacy`",
-        |row, _, cell| cell.text(&row.level, Origin::Stranger);
+        |row, _, cell| cell.text(&row.level, TextOrigin::Untrusted);
     "server", "the audited server; empty for the site as a whole",
         |row, _, cell| if let Some(server) = row.server { cell.address(server) };
     "state", "`reached`, `blocked`, `partly-blocked`, `not-observed`",
@@ -291,11 +291,11 @@ const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
     "last_seen", "last time, UTC",
         |row, _, cell| if let Some(time) = row.last_seen { cell.time(time) };
     "file", "input that holds the first of the frames",
-        |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), Origin::Stranger) };
+        |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), TextOrigin::Untrusted) };
     "frames", "the first frames that show it; with the input's name in front where it is not `file`",
         |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
     "note", "what the state means where it is not `reached`",
-        |row, _, cell| cell.text(&row.note, Origin::Stranger);
+        |row, _, cell| cell.text(&row.note, TextOrigin::Untrusted);
 };
 
 fn first_file(frames: &[crate::base::FrameRef]) -> FileId {
@@ -303,13 +303,13 @@ fn first_file(frames: &[crate::base::FrameRef]) -> FileId {
 }
 
 fn name(name: Option<&crate::base::HostName>, cell: &mut Cell) {
-    cell.text(name.map_or("", |name| name.as_str()), Origin::Stranger);
+    cell.text(name.map_or("", |name| name.as_str()), TextOrigin::Untrusted);
 }
 
 fn transport(protocol: u8, cell: &mut Cell) {
     cell.begin();
     match proto::name(protocol) {
-        Some(word) => cell.push(word, Origin::Ours),
+        Some(word) => cell.push(word, TextOrigin::Trusted),
         None => cell.push_number(protocol),
     }
     cell.end();
@@ -324,21 +324,21 @@ fn port(protocol: u8, port: u16, cell: &mut Cell) {
 
 fn answer(cell: &mut Cell, answer: &Answer) {
     cell.begin();
-    cell.push(&registry::dns_type(answer.kind), Origin::Ours);
-    cell.push("=", Origin::Ours);
+    cell.push(&registry::dns_type(answer.kind), TextOrigin::Trusted);
+    cell.push("=", TextOrigin::Trusted);
     match &answer.data {
         AnswerData::Address(address) => cell.push_address(*address),
-        AnswerData::Name(name) => cell.push(name, Origin::Stranger),
+        AnswerData::Name(name) => cell.push(name, TextOrigin::Untrusted),
         AnswerData::Service { priority, target, text, .. } => {
             cell.push_number(*priority);
-            cell.push(" ", Origin::Ours);
-            cell.push(target, Origin::Stranger);
+            cell.push(" ", TextOrigin::Trusted);
+            cell.push(target, TextOrigin::Untrusted);
             if !text.is_empty() {
-                cell.push(" ", Origin::Ours);
-                cell.push(text, Origin::Stranger);
+                cell.push(" ", TextOrigin::Trusted);
+                cell.push(text, TextOrigin::Untrusted);
             }
         }
-        AnswerData::Other(text) => cell.push(text, Origin::Stranger),
+        AnswerData::Other(text) => cell.push(text, TextOrigin::Untrusted),
     }
     cell.end();
 }
@@ -348,12 +348,12 @@ fn extended_error(row: &DnsRow, cell: &mut Cell) {
     cell.begin();
     cell.push_number(*code);
     if let Some(meaning) = registry::extended_error(*code) {
-        cell.push(" ", Origin::Ours);
-        cell.push(meaning, Origin::Ours);
+        cell.push(" ", TextOrigin::Trusted);
+        cell.push(meaning, TextOrigin::Trusted);
     }
     if !text.is_empty() {
-        cell.push(": ", Origin::Ours);
-        cell.push(text, Origin::Stranger);
+        cell.push(": ", TextOrigin::Trusted);
+        cell.push(text, TextOrigin::Untrusted);
     }
     cell.end();
 }
@@ -362,7 +362,7 @@ fn extended_error(row: &DnsRow, cell: &mut Cell) {
 mod tests {
     use super::*;
 
-    fn check<R: Record>(expected: &str) {
+    fn check<R: TableRow>(expected: &str) {
         let names: Vec<&str> = R::COLUMNS.iter().map(|column| column.name).collect();
         let expected: Vec<&str> = expected.split(',').map(str::trim).collect();
         assert_eq!(names.get(..expected.len()), Some(expected.as_slice()));

@@ -1,4 +1,4 @@
-//! What a run knows at its end, for the manifest and the summary.
+//! The facts of a run, for the manifest and the summary.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::judge::FindingRows;
 use crate::judge::RequirementRow;
 use crate::judge::Tally;
 
-/// Everything about a run that is not a row.
+/// Everything about a run that is not a row of a table.
 #[derive(Clone, Debug, Default)]
 pub struct RunFacts {
     /// The inputs as the manifest prints them, by `FileId`.
     ///
-    /// `verify` reads these keys of each: `path` (as given), `bytes`, and the `sha256` or `blake3` in hex.
+    /// `verify` reads these keys of each: `path` (as given), `bytes`, and `sha256` or `blake3` in hexadecimal.
     pub inputs: Vec<serde_json::Value>,
-    /// What was wrong with inputs, a line each: `office.pcapng: cut after frame 1812`.
+    /// Damage of the inputs, one line each: `office.pcapng: truncated after frame 1812`.
     pub damage: Vec<String>,
     /// Time of the earliest frame.
     pub first_seen: Option<Time>,
@@ -27,27 +27,27 @@ pub struct RunFacts {
     pub last_seen: Option<Time>,
     /// What became of every frame.
     pub accounting: Accounting,
-    /// What judge counted.
+    /// Counts of flows by verdict, outcome and destination.
     pub tally: Tally,
     /// The findings, in the order of their rows.
     pub findings: FindingRows,
     /// Documented endpoints that the site needs.
     pub requirements: Vec<RequirementRow>,
-    /// What makes the judgement less sure, a sentence each.
+    /// What makes results less certain, one sentence each.
     pub warnings: Vec<String>,
-    /// Limits that were reached, a sentence each.
+    /// Limits that were reached, one sentence each.
     pub limits_reached: Vec<String>,
     /// Where the rules came from.
-    pub rules: Option<Source>,
-    /// The documents in force.
-    pub documents: Vec<Document>,
+    pub rules: Option<PolicySource>,
+    /// The documents that flows were compared with.
+    pub documents: Vec<UsedDocument>,
     /// The site file.
-    pub site: Option<Source>,
-    /// The file of service tags.
+    pub site: Option<PolicySource>,
+    /// The service tag file.
     pub service_tags: Option<TagSource>,
-    /// Counts that fit nowhere else, by a name that says whose they are: `dns.retransmitted-queries`.
+    /// Other counters, by name: `fragment.reassembled`.
     pub statistics: BTreeMap<String, u64>,
-    /// Why the run did not see all of its input: `interrupted`, `frame limit reached`, …
+    /// Why the run did not read all of its input: `interrupted`, `frame limit reached`.
     pub partial: Option<String>,
 }
 
@@ -64,32 +64,32 @@ impl RunFacts {
     }
 }
 
-/// Something read besides captures, and how to tell that it is the same one.
+/// Rules or a site file, with the hash that identifies the version.
 #[derive(Clone, Debug, Serialize)]
-pub struct Source {
-    /// As given on the command line; `built in` for what the binary carries.
+pub struct PolicySource {
+    /// As given on the command line; `built in` for the built-in rules.
     pub path: String,
-    /// Hash of its bytes.
+    /// SHA-256 of its bytes; empty for rules, whose documents have hashes.
     pub sha256: String,
 }
 
-/// The file of service tags that addresses were looked up in.
+/// The service tag file that addresses were looked up in.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct TagSource {
     /// Its name.
     pub file: String,
-    /// Hash of its bytes.
+    /// SHA-256 of its bytes.
     pub sha256: String,
-    /// The date in its name; empty where it has none.
+    /// The date in its file name; empty if there is none.
     pub date: String,
-    /// Its number.
+    /// Its change number.
     pub change_number: u64,
     /// Its cloud.
     pub cloud: String,
 }
 
 impl TagSource {
-    /// Tags change every week: a sentence where the file is much older or newer than the capture.
+    /// A sentence if the file is much older or newer than the capture: service tags change every week.
     pub fn warning(&self, span: Option<(Time, Time)>) -> Option<String> {
         const WEEKS: i64 = 8;
         const WEEK_SECS: i64 = 7 * 24 * 3600;
@@ -106,44 +106,44 @@ impl TagSource {
     }
 }
 
-/// A document in force.
+/// A document that flows were compared with.
 #[derive(Clone, Debug, Serialize)]
-pub struct Document {
+pub struct UsedDocument {
     /// Its id, `azure-file-sync@2019-06-24`.
     pub id: String,
-    /// Hash of the rule file that was written from it.
+    /// SHA-256 of its rule file.
     pub sha256: String,
 }
 
 /// What became of every frame that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounting {
-    /// Bytes read from the inputs, as they lie on the disk.
+    /// Bytes read from the inputs, as stored.
     pub bytes: u64,
     /// Frames read.
     pub frames: u64,
-    /// Of these: put aside by the filter.
+    /// Of these: rejected by the capture filter.
     pub filtered: u64,
     /// Decoded to a packet.
     pub packets: u64,
-    /// Copies of packets that came just before.
+    /// Duplicates of packets just before.
     pub duplicates: u64,
-    /// Fragments that wait for others, or wait in vain.
+    /// Fragments other than the one that completed its datagram.
     pub fragments: u64,
-    /// Not IP, by ether type.
+    /// Not IP, by EtherType.
     pub not_ip: BTreeMap<u16, u64>,
-    /// In a link layer that we do not know, by its number.
+    /// Of an unknown link type, by number.
     pub unknown_link: BTreeMap<u16, u64>,
-    /// Known and not readable, by what it is: `MACsec`.
+    /// Recognised but not readable, by protocol: `MACsec`.
     pub unreadable: BTreeMap<String, u64>,
-    /// Cut or broken, by layer and what: `ipv4: header length cut`.
+    /// Truncated or malformed, by layer and field: `ipv4: header length truncated`.
     pub damaged: BTreeMap<String, u64>,
-    /// Conversations that the packets were joined into.
+    /// Flows that the packets belong to.
     pub flows: u64,
 }
 
 impl Accounting {
-    /// Frames that are accounted for: equal to `frames`, or something was lost in silence.
+    /// Frames that are accounted for. Equal to `frames` unless there is a bug.
     pub fn accounted(&self) -> u64 {
         let by_number = self.not_ip.values().chain(self.unknown_link.values());
         let by_text = self.unreadable.values().chain(self.damaged.values());
@@ -160,11 +160,11 @@ impl Accounting {
     }
 }
 
-/// Numbers with their words: `0x0806 ARP`.
+/// Numbers with their names: `0x0806 ARP`.
 impl Serialize for Accounting {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Printed<'a> {
+        struct Labelled<'a> {
             bytes: u64,
             frames: u64,
             filtered: u64,
@@ -177,7 +177,7 @@ impl Serialize for Accounting {
             damaged: &'a BTreeMap<String, u64>,
             flows: u64,
         }
-        Printed {
+        Labelled {
             bytes: self.bytes,
             frames: self.frames,
             filtered: self.filtered,
@@ -197,7 +197,7 @@ impl Serialize for Accounting {
 /// `0x0806 ARP`.
 pub(super) fn ether_type(number: u16) -> String {
     registry::ether_type(number)
-        .map_or_else(|| format!("0x{number:04x}"), |word| format!("0x{number:04x} {word}"))
+        .map_or_else(|| format!("0x{number:04x}"), |name| format!("0x{number:04x} {name}"))
 }
 
 /// `147 USER0`.
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_printed_with_their_words() {
+    fn numbers_are_printed_with_their_names() {
         let accounting = Accounting {
             frames: 12,
             packets: 5,
@@ -219,7 +219,7 @@ mod tests {
             fragments: 1,
             not_ip: [(0x0806, 2), (0x4242, 1)].into(),
             unknown_link: [(147, 1)].into(),
-            damaged: [("ipv4: header length cut".into(), 1)].into(),
+            damaged: [("ipv4: header length truncated".into(), 1)].into(),
             ..Accounting::default()
         };
         assert_eq!(accounting.accounted(), accounting.frames);

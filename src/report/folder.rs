@@ -1,11 +1,11 @@
 //! The evidence folder of `-o DIR`.
 //!
 //! In:  records, and at the end the manifest.
-//! Out: the folder, whole or not at all: files grow in a stage beside their place and are moved there at the end.
-//! Not: overwriting what somebody else put there.
+//! Out: the folder, complete or not at all: files are written in a staging folder and moved at the end.
+//! Not: overwriting a folder that is not evidence.
 //!
-//! A folder that does not exist yet appears by one rename. Into one that exists (a mounted volume, an earlier run of
-//! ours) the files are moved one by one, the manifest last: without a manifest a folder is no evidence.
+//! A folder that does not exist yet appears by one rename. Into an existing one (a mounted volume, earlier evidence) the files are
+//! moved one by one, the manifest last: a folder without a manifest is not evidence.
 
 use std::fs;
 use std::fs::File;
@@ -17,225 +17,225 @@ use std::path::PathBuf;
 use sha2::Digest as _;
 use sha2::Sha256;
 
-use super::columns::Record;
-use super::error::WriteError;
+use super::columns::TableRow;
+use super::input_names::InputNames;
 use super::manifest::MANIFEST;
-use super::manifest::Output;
-use super::manifest::Written;
-use super::names::Names;
-use super::table::Csv;
+use super::manifest::OutputFile;
+use super::manifest::StoredManifest;
+use super::table::CsvTable;
+use super::write_error::WriteError;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::RequirementRow;
 
-/// The tables that a folder may hold, in the order of the manifest.
+/// The tables of an evidence folder, in the order of the manifest.
 const TABLES: [&str; 4] = [FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE, DnsRow::FILE];
 
-/// The stage's name inside a folder that exists, and what is appended to the name of one that does not.
+/// Name of the staging folder inside a folder that exists; suffix of its name beside one that does not.
 pub const UNFINISHED: &str = ".unfinished";
 
-/// The stage beside a folder that does not exist yet; none for what is no name of one.
-fn beside(folder: &Path) -> Option<PathBuf> {
+/// The staging folder of a folder that does not exist yet; none if the path has no file name.
+fn staging_beside(folder: &Path) -> Option<PathBuf> {
     let mut name = folder.file_name()?.to_owned();
     name.push(UNFINISHED);
     Some(folder.with_file_name(name))
 }
 
-/// Where a run that writes into `folder` keeps files: there, and beside it until they are all written.
+/// Where a run writes the files of `folder`: in it, and until they are complete perhaps beside it.
 pub fn staging_places(folder: &Path) -> Vec<PathBuf> {
-    std::iter::once(folder.to_owned()).chain(beside(folder)).collect()
+    std::iter::once(folder.to_owned()).chain(staging_beside(folder)).collect()
 }
 
-/// Held while a run writes, so that another run can tell a dead stage from a living one.
+/// The file that a run locks while it writes. Without the lock, the staging folder is left over from a killed run.
 const LOCK: &str = "lock";
 
-/// Whether a folder that is not ours may be written into.
+/// Which existing folders may be written into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overwrite {
-    /// Only nothing, an empty folder, or one that we wrote.
-    Ours,
-    /// Any folder; files of other names stay.
-    Any,
+    /// Empty folders and earlier evidence.
+    EvidenceOnly,
+    /// Any folder; other files in it are kept.
+    AnyFolder,
 }
 
-/// An evidence folder that is being written. Dropped before [`Folder::finish`], it leaves nothing.
-pub struct Folder {
-    flows: Csv<FlowRow, Hashing>,
-    findings: Csv<FindingRow, Hashing>,
-    dns: Csv<DnsRow, Hashing>,
-    /// Only there when it has rows.
-    requirements: Option<Csv<RequirementRow, Hashing>>,
-    stage: Stage,
+/// An evidence folder that is being written. Dropped before [`EvidenceFolder::finish`], it leaves nothing.
+pub struct EvidenceFolder {
+    flows: CsvTable<FlowRow, HashedFile>,
+    findings: CsvTable<FindingRow, HashedFile>,
+    dns: CsvTable<DnsRow, HashedFile>,
+    /// Created with its first row.
+    requirements: Option<CsvTable<RequirementRow, HashedFile>>,
+    staging: Staging,
 }
 
-/// A folder that was written.
+/// A complete evidence folder.
 #[derive(Clone, Debug)]
 pub struct Published {
-    /// Where it is.
+    /// Its path.
     pub folder: PathBuf,
-    /// What is in it, the manifest left out.
-    pub outputs: Vec<Output>,
-    /// Hash of the manifest: who keeps it can prove the whole folder.
+    /// Its files, except the manifest.
+    pub outputs: Vec<OutputFile>,
+    /// SHA-256 of the manifest. A copy kept elsewhere proves the integrity of the folder.
     pub manifest_sha256: String,
 }
 
-impl Folder {
-    /// Prepares the folder, and fails now if it cannot be written.
-    pub fn open(folder: &Path, overwrite: Overwrite) -> Result<Folder, WriteError> {
-        let stage = Stage::open(folder, overwrite)?;
-        Ok(Folder {
-            flows: stage.table()?,
-            findings: stage.table()?,
-            dns: stage.table()?,
+impl EvidenceFolder {
+    /// Creates the staging folder. Fails if the folder cannot be written.
+    pub fn open(folder: &Path, overwrite: Overwrite) -> Result<EvidenceFolder, WriteError> {
+        let staging = Staging::open(folder, overwrite)?;
+        Ok(EvidenceFolder {
+            flows: staging.table()?,
+            findings: staging.table()?,
+            dns: staging.table()?,
             requirements: None,
-            stage,
+            staging,
         })
     }
 
     /// Adds a row to `flows.csv`.
-    pub fn flow(&mut self, row: &FlowRow, names: &Names) -> Result<(), WriteError> {
-        self.flows.write(row, names).map_err(|error| self.stage.failed(FlowRow::FILE, &error))
+    pub fn flow(&mut self, row: &FlowRow, names: &InputNames) -> Result<(), WriteError> {
+        self.flows.write(row, names).map_err(|error| self.staging.failed(FlowRow::FILE, &error))
     }
 
     /// Adds a row to `dns.csv`.
-    pub fn dns(&mut self, row: &DnsRow, names: &Names) -> Result<(), WriteError> {
-        self.dns.write(row, names).map_err(|error| self.stage.failed(DnsRow::FILE, &error))
+    pub fn dns(&mut self, row: &DnsRow, names: &InputNames) -> Result<(), WriteError> {
+        self.dns.write(row, names).map_err(|error| self.staging.failed(DnsRow::FILE, &error))
     }
 
     /// Adds a row to `findings.csv`.
-    pub fn finding(&mut self, row: &FindingRow, names: &Names) -> Result<(), WriteError> {
-        self.findings.write(row, names).map_err(|error| self.stage.failed(FindingRow::FILE, &error))
+    pub fn finding(&mut self, row: &FindingRow, names: &InputNames) -> Result<(), WriteError> {
+        self.findings.write(row, names).map_err(|error| self.staging.failed(FindingRow::FILE, &error))
     }
 
     /// Adds a row to `requirements.csv`.
-    pub fn requirement(&mut self, row: &RequirementRow, names: &Names) -> Result<(), WriteError> {
+    pub fn requirement(&mut self, row: &RequirementRow, names: &InputNames) -> Result<(), WriteError> {
         let table = match &mut self.requirements {
             Some(table) => table,
-            none => none.insert(self.stage.table()?),
+            none => none.insert(self.staging.table()?),
         };
-        table.write(row, names).map_err(|error| self.stage.failed(RequirementRow::FILE, &error))
+        table.write(row, names).map_err(|error| self.staging.failed(RequirementRow::FILE, &error))
     }
 
-    /// Writes the manifest that `manifest` makes of the outputs, and moves everything to its place.
-    pub fn finish(self, manifest: impl FnOnce(&[Output]) -> Vec<u8>) -> Result<Published, WriteError> {
-        let Folder { flows, findings, dns, requirements, stage } = self;
-        let mut outputs = vec![stage.close(flows)?, stage.close(findings)?];
+    /// Writes the manifest that `manifest` returns for the outputs, and publishes the folder.
+    pub fn finish(self, manifest: impl FnOnce(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
+        let EvidenceFolder { flows, findings, dns, requirements, staging } = self;
+        let mut outputs = vec![staging.close(flows)?, staging.close(findings)?];
         if let Some(requirements) = requirements {
-            outputs.push(stage.close(requirements)?);
+            outputs.push(staging.close(requirements)?);
         }
-        outputs.push(stage.close(dns)?);
+        outputs.push(staging.close(dns)?);
 
         let json = manifest(&outputs);
         let manifest_sha256 = hex(&Sha256::digest(&json));
         let write = || {
-            let mut file = File::create(stage.path.join(MANIFEST))?;
+            let mut file = File::create(staging.path.join(MANIFEST))?;
             file.write_all(&json)?;
             file.sync_all()
         };
-        write().map_err(|error| stage.failed(MANIFEST, &error))?;
-        let folder = stage.target.clone();
-        stage.land(&outputs)?;
+        write().map_err(|error| staging.failed(MANIFEST, &error))?;
+        let folder = staging.target.clone();
+        staging.publish(&outputs)?;
         Ok(Published { folder, outputs, manifest_sha256 })
     }
-}
 
-impl Folder {
-    /// Gives the folder up, but leaves the rows that it has where they are, for whoever can use rows without a manifest. Says
-    /// where.
+    /// Abandons the folder, but keeps the rows written so far: they are of use even without a manifest. Returns where they are.
     pub fn keep_unfinished(self) -> PathBuf {
-        let Folder { flows, findings, dns, requirements, mut stage } = self;
-        stage.stays = true;
-        // As far as there is room.
+        let EvidenceFolder { flows, findings, dns, requirements, mut staging } = self;
+        staging.is_kept = true;
+        // Dropping flushes the buffers, as far as the disk has space.
         drop((flows, findings, dns, requirements));
-        stage.path.clone()
+        staging.path.clone()
     }
 }
 
-/// Puts what a killed run left in `folder` itself aside, under a name of its own beside the evidence of others.
+/// Renames the staging folder that a killed run left in `folder`, so that the next run does not remove it.
 pub fn set_aside(folder: &Path, name: &str) -> io::Result<Option<PathBuf>> {
-    let stage = folder.join(UNFINISHED);
-    match File::open(stage.join(LOCK)) {
+    let staging = folder.join(UNFINISHED);
+    match File::open(staging.join(LOCK)) {
         Ok(lock) if lock.try_lock().is_ok() => {
             let aside = folder.join(format!("{name}{UNFINISHED}"));
-            fs::rename(stage, &aside).map(|()| Some(aside))
+            fs::rename(staging, &aside).map(|()| Some(aside))
         }
-        // Another run is writing it.
+        // Another run is writing to it.
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Where files grow.
-struct Stage {
+/// A folder in which the files are written until they are complete.
+struct Staging {
     target: PathBuf,
     path: PathBuf,
-    landing: Landing,
-    /// It is not removed where it is not finished.
-    stays: bool,
-    /// Keeps the lock as long as it is open.
+    mode: PublishMode,
+    /// Not removed when dropped.
+    is_kept: bool,
+    /// Holds the lock while it is open.
     _lock: File,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Landing {
-    /// The stage becomes the folder.
-    Rename,
-    /// The files go from the stage, which lies in the folder, into the folder.
-    MoveEach,
+enum PublishMode {
+    /// The staging folder becomes the folder.
+    RenameFolder,
+    /// The staging folder is in the folder; its files are moved up.
+    MoveFiles,
 }
 
-impl Stage {
-    fn open(target: &Path, overwrite: Overwrite) -> Result<Stage, WriteError> {
+impl Staging {
+    fn open(target: &Path, overwrite: Overwrite) -> Result<Staging, WriteError> {
         let refuse = |reason: &str| WriteError { path: target.to_owned(), reason: reason.to_owned() };
         let failed = |error: io::Error| WriteError::new(target, &error);
-        let (path, landing) = match fs::read_dir(target) {
+        let (path, mode) = match fs::read_dir(target) {
             Ok(entries) => {
-                if overwrite == Overwrite::Ours && !is_ours(target, entries).map_err(failed)? {
+                if overwrite == Overwrite::EvidenceOnly
+                    && !is_empty_or_evidence(target, entries).map_err(failed)?
+                {
                     return Err(refuse("not empty, and not written by afs-audit; --force writes into it"));
                 }
-                (target.join(UNFINISHED), Landing::MoveEach)
+                (target.join(UNFINISHED), PublishMode::MoveFiles)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let stage = beside(target).ok_or_else(|| refuse("not a name for a folder"))?;
-                (stage, Landing::Rename)
+                let staging = staging_beside(target).ok_or_else(|| refuse("not a folder name"))?;
+                (staging, PublishMode::RenameFolder)
             }
             Err(error) => return Err(failed(error)),
         };
-        let lock = take(&path).map_err(failed)?.ok_or_else(|| refuse("another run is writing it"))?;
-        Ok(Stage { target: target.to_owned(), path, landing, stays: false, _lock: lock })
+        let lock =
+            create_locked(&path).map_err(failed)?.ok_or_else(|| refuse("another run is writing to it"))?;
+        Ok(Staging { target: target.to_owned(), path, mode, is_kept: false, _lock: lock })
     }
 
     fn failed(&self, name: &str, error: &io::Error) -> WriteError {
         WriteError::new(&self.target.join(name), error)
     }
 
-    fn table<R: Record>(&self) -> Result<Csv<R, Hashing>, WriteError> {
-        Hashing::create(&self.path.join(R::FILE))
-            .and_then(Csv::new)
+    fn table<R: TableRow>(&self) -> Result<CsvTable<R, HashedFile>, WriteError> {
+        HashedFile::create(&self.path.join(R::FILE))
+            .and_then(CsvTable::new)
             .map_err(|error| self.failed(R::FILE, &error))
     }
 
-    fn close<R: Record>(&self, table: Csv<R, Hashing>) -> Result<Output, WriteError> {
+    fn close<R: TableRow>(&self, table: CsvTable<R, HashedFile>) -> Result<OutputFile, WriteError> {
         let rows = table.rows();
         let close = || {
             let written = table.finish()?;
             written.file.sync_all()?;
             let sha256 = hex(&written.hash.finalize());
-            io::Result::Ok(Output { name: R::FILE.to_owned(), rows, bytes: written.bytes, sha256 })
+            io::Result::Ok(OutputFile { name: R::FILE.to_owned(), rows, bytes: written.bytes, sha256 })
         };
         close().map_err(|error| self.failed(R::FILE, &error))
     }
 
-    fn land(&self, outputs: &[Output]) -> Result<(), WriteError> {
-        match self.landing {
-            Landing::Rename => {
+    fn publish(&self, outputs: &[OutputFile]) -> Result<(), WriteError> {
+        match self.mode {
+            PublishMode::RenameFolder => {
                 fs::remove_file(self.path.join(LOCK)).map_err(|error| self.failed("", &error))?;
                 fs::rename(&self.path, &self.target).map_err(|error| self.failed("", &error))?;
             }
-            Landing::MoveEach => {
-                // From here to the last rename the folder is no evidence: it has no manifest.
+            PublishMode::MoveFiles => {
+                // From here to the last rename the folder has no manifest, and so is not evidence.
                 remove(&self.target.join(MANIFEST)).map_err(|error| self.failed(MANIFEST, &error))?;
                 for name in TABLES {
                     if outputs.iter().all(|output| output.name != name) {
@@ -248,7 +248,7 @@ impl Stage {
                 }
             }
         }
-        // A folder's entries reach the disk when the folder is synced; where that cannot be done, they do later.
+        // Syncs the folder's entries. Where that is not possible, the system does it later.
         if let Ok(folder) = File::open(&self.target) {
             let _ = folder.sync_all();
         }
@@ -256,17 +256,17 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for Staging {
     fn drop(&mut self) {
-        // After a rename there is nothing left to remove; what cannot be removed is found by the next run.
-        if !self.stays {
+        // After a rename there is nothing to remove. What cannot be removed, the next run removes.
+        if !self.is_kept {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
 
-/// A stage for us alone, locked; none when another run holds it. What a killed run left there is removed.
-fn take(path: &Path) -> io::Result<Option<File>> {
+/// Creates and locks a staging folder; none if another run holds the lock. What a killed run left is removed.
+fn create_locked(path: &Path) -> io::Result<Option<File>> {
     let leftover = path.join(LOCK);
     match File::open(&leftover) {
         Ok(lock) if lock.try_lock().is_err() => return Ok(None),
@@ -279,22 +279,22 @@ fn take(path: &Path) -> io::Result<Option<File>> {
     Ok(lock.try_lock().is_ok().then_some(lock))
 }
 
-/// True for an empty folder, and for one that a run of ours finished or left behind. What a run that was killed left beside
-/// is nobody's.
-fn is_ours(folder: &Path, entries: fs::ReadDir) -> io::Result<bool> {
-    let mut empty = true;
+/// Whether a folder is empty or was written by a run, complete or not. Subfolders that killed runs left do not count as content.
+fn is_empty_or_evidence(folder: &Path, entries: fs::ReadDir) -> io::Result<bool> {
+    let mut is_empty = true;
     for entry in entries {
         let name = entry?.file_name();
-        let is_left = name.to_string_lossy().ends_with(UNFINISHED) && folder.join(&name).join(LOCK).is_file();
-        if name == UNFINISHED && is_left {
+        let is_leftover =
+            name.to_string_lossy().ends_with(UNFINISHED) && folder.join(&name).join(LOCK).is_file();
+        if name == UNFINISHED && is_leftover {
             return Ok(true);
         }
-        empty &= is_left;
+        is_empty &= is_leftover;
     }
-    Ok(empty || fs::read(folder.join(MANIFEST)).is_ok_and(|json| Written::parse(&json).is_some()))
+    Ok(is_empty || fs::read(folder.join(MANIFEST)).is_ok_and(|json| StoredManifest::parse(&json).is_some()))
 }
 
-/// Removes a file that may not be there.
+/// Removes a file if it exists.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -302,20 +302,20 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A file that knows the hash of what was written into it.
-pub(super) struct Hashing {
+/// A file, with the hash of what was written to it.
+pub(super) struct HashedFile {
     file: File,
     hash: Sha256,
     bytes: u64,
 }
 
-impl Hashing {
-    fn create(path: &Path) -> io::Result<Hashing> {
-        Ok(Hashing { file: File::create(path)?, hash: Sha256::new(), bytes: 0 })
+impl HashedFile {
+    fn create(path: &Path) -> io::Result<HashedFile> {
+        Ok(HashedFile { file: File::create(path)?, hash: Sha256::new(), bytes: 0 })
     }
 }
 
-impl Write for Hashing {
+impl Write for HashedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.hash.update(bytes.get(..written).unwrap_or_default());
@@ -343,14 +343,14 @@ mod tests {
     use super::*;
     use crate::report::test_support;
 
-    fn fill(folder: &mut Folder) {
+    fn fill(folder: &mut EvidenceFolder) {
         let names = test_support::names();
         folder.flow(&test_support::flow(), &names).unwrap();
         folder.dns(&test_support::dns(), &names).unwrap();
         folder.finding(&test_support::finding(), &names).unwrap();
     }
 
-    fn finish(folder: Folder) -> Published {
+    fn finish(folder: EvidenceFolder) -> Published {
         folder.finish(|_| br#"{"tool":{"name":"afs-audit"}}"#.to_vec()).unwrap()
     }
 
@@ -364,109 +364,113 @@ mod tests {
     }
 
     #[test]
-    fn appears_whole() {
+    fn a_folder_appears_complete() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("deep/evidence");
-        let mut folder = Folder::open(&target, Overwrite::Ours).unwrap();
+        let mut folder = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
         fill(&mut folder);
         assert!(!target.exists());
-        let landed = finish(folder);
+        let published = finish(folder);
         check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json"]);
         check(target.parent().unwrap(), &["evidence"]);
         let flows = fs::read(target.join("flows.csv")).unwrap();
-        let said = &landed.outputs[0];
-        assert_eq!((said.name.as_str(), said.rows, said.bytes), ("flows.csv", 1, flows.len() as u64));
-        assert_eq!(said.sha256, hex(&Sha256::digest(&flows)));
+        let output = &published.outputs[0];
+        assert_eq!((output.name.as_str(), output.rows, output.bytes), ("flows.csv", 1, flows.len() as u64));
+        assert_eq!(output.sha256, hex(&Sha256::digest(&flows)));
     }
 
     #[test]
-    fn a_run_that_dies_leaves_nothing() {
+    fn a_failed_run_leaves_nothing() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("evidence");
-        let mut folder = Folder::open(&target, Overwrite::Ours).unwrap();
+        let mut folder = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
         fill(&mut folder);
         drop(folder);
         check(parent.path(), &[]);
     }
 
     #[test]
-    fn what_a_killed_run_left_does_not_stop_the_next() {
+    fn leftovers_of_a_killed_run_are_replaced() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("evidence");
         let stage = parent.path().join("evidence.unfinished");
         fs::create_dir(&stage).unwrap();
         fs::write(stage.join(LOCK), "").unwrap();
         fs::write(stage.join("requirements.csv"), "old").unwrap();
-        let first = Folder::open(&target, Overwrite::Ours).unwrap();
-        let second = Folder::open(&target, Overwrite::Ours).err().unwrap();
-        assert_eq!(second.reason, "another run is writing it");
+        let first = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
+        let second = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).err().unwrap();
+        assert_eq!(second.reason, "another run is writing to it");
         finish(first);
         check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json"]);
         check(parent.path(), &["evidence"]);
     }
 
     #[test]
-    fn what_a_killed_run_left_can_be_kept() {
+    fn leftovers_of_a_killed_run_can_be_kept() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path();
-        let mut folder = Folder::open(target, Overwrite::Ours).unwrap();
+        let mut folder = EvidenceFolder::open(target, Overwrite::EvidenceOnly).unwrap();
         fill(&mut folder);
-        assert_eq!(set_aside(target, "early").unwrap(), None, "it is being written");
+        assert_eq!(set_aside(target, "early").unwrap(), None, "a run holds the lock");
         assert_eq!(folder.keep_unfinished(), target.join(UNFINISHED));
         let aside = set_aside(target, "early").unwrap().unwrap();
         check(&aside, &["dns.csv", "findings.csv", "flows.csv", LOCK]);
         let rows = fs::read_to_string(aside.join(FlowRow::FILE)).unwrap();
         assert_eq!(rows.lines().count(), 2, "a header and a row");
-        assert_eq!(set_aside(target, "late").unwrap(), None, "nothing is left");
-        let mut folder = Folder::open(target, Overwrite::Ours).unwrap();
+        assert_eq!(set_aside(target, "late").unwrap(), None, "there is nothing to keep");
+        let mut folder = EvidenceFolder::open(target, Overwrite::EvidenceOnly).unwrap();
         fill(&mut folder);
         finish(folder);
         check(target, &["dns.csv", "early.unfinished", "findings.csv", "flows.csv", "manifest.json"]);
     }
 
     #[test]
-    fn our_own_earlier_evidence_is_replaced() {
+    fn earlier_evidence_is_replaced() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("evidence");
-        let mut folder = Folder::open(&target, Overwrite::Ours).unwrap();
+        let mut folder = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
         folder.requirement(&test_support::requirement(), &test_support::names()).unwrap();
         finish(folder);
         assert!(target.join("requirements.csv").exists());
-        let mut folder = Folder::open(&target, Overwrite::Ours).unwrap();
+        let mut folder = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
         fill(&mut folder);
-        assert!(target.join("requirements.csv").exists(), "the old set is whole until the new one is");
+        assert!(
+            target.join("requirements.csv").exists(),
+            "the old evidence stays complete until the new one is"
+        );
         finish(folder);
         check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json"]);
     }
 
     #[test]
-    fn a_strangers_folder_is_refused() {
+    fn a_folder_with_other_files_is_refused() {
         let target = tempfile::tempdir().unwrap();
         fs::write(target.path().join("manifest.json"), "{}").unwrap();
         fs::write(target.path().join("thesis.txt"), "only copy").unwrap();
-        let refused = Folder::open(target.path(), Overwrite::Ours).err().unwrap();
+        let refused = EvidenceFolder::open(target.path(), Overwrite::EvidenceOnly).err().unwrap();
         assert!(refused.to_string().starts_with("cannot write evidence: "), "{refused}");
-        finish(Folder::open(target.path(), Overwrite::Any).unwrap());
+        finish(EvidenceFolder::open(target.path(), Overwrite::AnyFolder).unwrap());
         check(target.path(), &["dns.csv", "findings.csv", "flows.csv", "manifest.json", "thesis.txt"]);
     }
 
     #[test]
-    fn a_file_is_no_folder() {
+    fn a_file_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("file");
         fs::write(&target, "").unwrap();
-        assert!(Folder::open(&target, Overwrite::Any).is_err());
-        assert!(Folder::open(&target.join("below"), Overwrite::Any).is_err());
+        assert!(EvidenceFolder::open(&target, Overwrite::AnyFolder).is_err());
+        assert!(EvidenceFolder::open(&target.join("below"), Overwrite::AnyFolder).is_err());
     }
 
-    /// `/dev/full` says what a full disk says.
+    /// `/dev/full` fails like a full disk.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_full_disk_names_the_file() {
         let file = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut table = Csv::<FlowRow, _>::new(Hashing { file, hash: Sha256::new(), bytes: 0 }).unwrap();
+        let mut table =
+            CsvTable::<FlowRow, _>::new(HashedFile { file, hash: Sha256::new(), bytes: 0 }).unwrap();
         let error = table.flush().unwrap_err();
-        let said = WriteError::new(Path::new("evidence/flows.csv"), &error).to_string();
-        assert_eq!(said, "cannot write evidence: evidence/flows.csv: no space left on the disk");
+        let message = WriteError::new(Path::new("evidence/flows.csv"), &error).to_string();
+        assert_eq!(message, "cannot write evidence: evidence/flows.csv: no space left on the disk");
     }
 }

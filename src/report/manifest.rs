@@ -1,28 +1,31 @@
-//! `manifest.json`: what was read, by what it was judged, what was written, and what was not understood.
+//! `manifest.json`: inputs, rules, outputs, and what was not understood.
 //!
-//! Everything outside of `run` depends only on inputs, rules, site file and version of the tool.
+//! Everything outside of `run` depends only on the inputs, the rules, the site file and the version of the tool.
 
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::facts::Accounting;
-use super::facts::Document;
+use super::facts::PolicySource;
 use super::facts::RunFacts;
-use super::facts::Source;
 use super::facts::TagSource;
+use super::facts::UsedDocument;
 use crate::base::Time;
 use crate::judge::Tally;
 
-/// The name that a manifest of ours carries under `tool`.
+/// The value of `tool.name`, by which a manifest of this program is recognised.
 pub(super) const TOOL: &str = "afs-audit";
+
+/// The version of the format. 2: the keys of release 0.2.
+const MANIFEST_VERSION: u32 = 2;
 
 /// The file's name in an evidence folder.
 pub const MANIFEST: &str = "manifest.json";
 
-/// When and how the tool was run: the only facts that differ between two runs over the same input.
+/// When and how the program was run: all that differs between two runs over the same input.
 #[derive(Clone, Debug, Serialize)]
-pub struct Run {
-    /// The arguments as typed.
+pub struct Invocation {
+    /// The arguments.
     pub arguments: Vec<String>,
     /// Wall-clock time of the start.
     pub started: Time,
@@ -30,24 +33,24 @@ pub struct Run {
     pub ended: Time,
 }
 
-/// An output.
+/// A file of the evidence folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
-    /// Its name in the folder.
+pub struct OutputFile {
+    /// Its name.
     pub name: String,
-    /// How many rows it has; its header is not one.
+    /// Its rows, without the header.
     pub rows: u64,
-    /// How long it is.
+    /// Its length.
     pub bytes: u64,
-    /// Hash of its bytes.
+    /// SHA-256 of its bytes.
     pub sha256: String,
 }
 
-/// The manifest as it is printed.
+/// The manifest as it is written.
 #[derive(Debug, Serialize)]
 pub struct Manifest<'a> {
     manifest: u32,
-    tool: Tool,
+    tool: ToolInfo,
     partial: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     partial_because: Option<&'a str>,
@@ -58,41 +61,41 @@ pub struct Manifest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rules: Option<&'a Source>,
-    documents: &'a [Document],
+    rules: Option<&'a PolicySource>,
+    documents: &'a [UsedDocument],
     #[serde(skip_serializing_if = "Option::is_none")]
-    site: Option<&'a Source>,
+    site: Option<&'a PolicySource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tags: Option<&'a TagSource>,
     warnings: &'a [String],
     accounting: &'a Accounting,
-    bounds: &'a [String],
+    limits_reached: &'a [String],
     tally: &'a Tally,
-    requirements: Requirements,
+    requirements: RequirementCounts,
     statistics: &'a std::collections::BTreeMap<String, u64>,
-    csv: Format,
-    outputs: &'a [Output],
-    run: &'a Run,
+    csv: CsvFormat,
+    outputs: &'a [OutputFile],
+    run: &'a Invocation,
 }
 
 #[derive(Debug, Serialize)]
-struct Tool {
+struct ToolInfo {
     name: &'static str,
     version: &'static str,
     features: &'static [&'static str],
 }
 
 #[derive(Debug, Serialize)]
-struct Requirements {
+struct RequirementCounts {
     reached: u64,
     blocked: u64,
     partly_blocked: u64,
     not_observed: u64,
 }
 
-/// What a reader of the tables must know to take them apart again.
+/// How the CSV files are to be parsed.
 #[derive(Debug, Serialize)]
-struct Format {
+struct CsvFormat {
     time_zone: &'static str,
     formula_guard: bool,
     list_separator: &'static str,
@@ -100,16 +103,16 @@ struct Format {
     missing: &'static str,
 }
 
-/// What this binary was built with.
+/// Features that this binary was built with.
 pub const FEATURES: &[&str] = if cfg!(feature = "live") { &["live"] } else { &[] };
 
 impl<'a> Manifest<'a> {
-    /// The manifest of a run that left `outputs`.
-    pub fn new(facts: &'a RunFacts, run: &'a Run, outputs: &'a [Output]) -> Manifest<'a> {
+    /// The manifest of a run that wrote `outputs`.
+    pub fn new(facts: &'a RunFacts, run: &'a Invocation, outputs: &'a [OutputFile]) -> Manifest<'a> {
         let [reached, blocked, partly_blocked, not_observed] = facts.requirement_counts();
         Manifest {
-            manifest: 1,
-            tool: Tool { name: TOOL, version: env!("CARGO_PKG_VERSION"), features: FEATURES },
+            manifest: MANIFEST_VERSION,
+            tool: ToolInfo { name: TOOL, version: env!("CARGO_PKG_VERSION"), features: FEATURES },
             partial: facts.partial.is_some(),
             partial_because: facts.partial.as_deref(),
             inputs: &facts.inputs,
@@ -122,11 +125,11 @@ impl<'a> Manifest<'a> {
             service_tags: facts.service_tags.as_ref(),
             warnings: &facts.warnings,
             accounting: &facts.accounting,
-            bounds: &facts.limits_reached,
+            limits_reached: &facts.limits_reached,
             tally: &facts.tally,
-            requirements: Requirements { reached, blocked, partly_blocked, not_observed },
+            requirements: RequirementCounts { reached, blocked, partly_blocked, not_observed },
             statistics: &facts.statistics,
-            csv: Format {
+            csv: CsvFormat {
                 time_zone: "UTC",
                 formula_guard: true,
                 list_separator: ";",
@@ -138,35 +141,35 @@ impl<'a> Manifest<'a> {
         }
     }
 
-    /// As the file holds it.
+    /// The content of the file.
     pub fn to_json(&self) -> Vec<u8> {
-        // Strings, numbers and maps with text keys: nothing here can fail to be JSON.
+        // Strings, numbers and maps with string keys: serialisation cannot fail.
         let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
         json.push(b'\n');
         json
     }
 }
 
-/// What `verify` and an overwriting run need of a manifest on the disk. It may have been changed: believe nothing.
+/// What `verify` and an overwriting run read of a manifest. It is untrusted: anybody may have changed it.
 #[derive(Debug, Deserialize)]
-pub(super) struct Written {
-    pub(super) tool: WrittenTool,
+pub(super) struct StoredManifest {
+    pub(super) tool: StoredTool,
     #[serde(default)]
     pub(super) partial: bool,
     #[serde(default)]
     pub(super) inputs: Vec<serde_json::Value>,
     #[serde(default)]
-    pub(super) outputs: Vec<Output>,
+    pub(super) outputs: Vec<OutputFile>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct WrittenTool {
+pub(super) struct StoredTool {
     pub(super) name: String,
 }
 
-impl Written {
-    /// A manifest that we wrote; none where it is something else.
-    pub(super) fn parse(json: &[u8]) -> Option<Written> {
-        serde_json::from_slice::<Written>(json).ok().filter(|manifest| manifest.tool.name == TOOL)
+impl StoredManifest {
+    /// Parses a manifest of this program; none for any other file.
+    pub(super) fn parse(json: &[u8]) -> Option<StoredManifest> {
+        serde_json::from_slice::<StoredManifest>(json).ok().filter(|manifest| manifest.tool.name == TOOL)
     }
 }

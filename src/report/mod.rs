@@ -1,38 +1,36 @@
-//! Prints what judge leaves.
+//! Prints the records of a run.
 //!
-//! In:  records, and what the run was.
+//! In:  records, and the facts of the run.
 //! Out: CSV, JSON lines, an evidence folder with its manifest, a summary for people, progress.
-//! Not: what any of it means; that was decided before.
+//! Not: verdicts; `judge` has given them.
 
 mod cell;
 mod columns;
-mod error;
 mod facts;
 mod folder;
 mod human;
+mod input_names;
 mod manifest;
-mod names;
 mod progress;
+mod record_sink;
 pub mod registry;
-mod sink;
 mod summary;
 mod table;
 #[cfg(test)]
 pub(crate) mod test_support;
 mod verify;
+mod write_error;
 
 pub use cell::Cell;
-pub use cell::Origin;
+pub use cell::TextOrigin;
 pub use columns::Column;
-pub use columns::Record;
-pub use error::WriteError;
-pub use error::reason;
+pub use columns::TableRow;
 pub use facts::Accounting;
-pub use facts::Document;
+pub use facts::PolicySource;
 pub use facts::RunFacts;
-pub use facts::Source;
 pub use facts::TagSource;
-pub use folder::Folder;
+pub use facts::UsedDocument;
+pub use folder::EvidenceFolder;
 pub use folder::Overwrite;
 pub use folder::Published;
 pub use folder::UNFINISHED;
@@ -41,22 +39,22 @@ pub use folder::staging_places;
 pub(crate) use human::count;
 pub(crate) use human::grouped;
 pub(crate) use human::verb;
+pub use input_names::InputNames;
 pub use manifest::FEATURES;
+pub use manifest::Invocation;
 pub use manifest::MANIFEST;
 pub use manifest::Manifest;
-pub use manifest::Output;
-pub use manifest::Run;
-pub use names::Names;
+pub use manifest::OutputFile;
 pub use progress::Progress;
-pub use sink::Out;
-pub use sink::Sink;
-pub use sink::Stream;
-pub use summary::Detail;
+pub use record_sink::ByteSink;
+pub use record_sink::RecordSink;
+pub use record_sink::RecordStream;
 pub use summary::Summary;
+pub use summary::SummaryDetail;
 pub(crate) use summary::severity_style;
 #[cfg(all(feature = "live", unix))]
 pub(crate) use summary::truncate;
-pub use table::Csv;
+pub use table::CsvTable;
 pub use table::JsonLines;
 pub use verify::FileCheck;
 pub use verify::FileRole;
@@ -64,3 +62,5 @@ pub use verify::FileState;
 pub use verify::Verification;
 pub use verify::VerifyError;
 pub use verify::verify_folder;
+pub use write_error::WriteError;
+pub use write_error::reason;

@@ -1,55 +1,46 @@
-//! A bar on standard error for a person who waits; nothing in a pipe.
+//! A progress bar on standard error, if that is a terminal.
 
 use indicatif::ProgressBar;
 use indicatif::ProgressDrawTarget;
 use indicatif::ProgressStyle;
 
-/// How far a run is. Cheap to tell, but not for every packet: once per chunk.
+/// The progress of a run. Updated once per chunk of frames, not per packet.
 #[derive(Debug, Default)]
 pub struct Progress {
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Nothing to be seen.
+    /// No bar.
     pub fn none() -> Progress {
         Progress::default()
     }
 
-    /// A bar on standard error, if that is a terminal. Until [`Progress::expect`] only the counts are shown.
+    /// A bar on standard error, if that is a terminal. It shows only counters until [`Progress::expect`] sets the total.
     pub fn on_terminal() -> Progress {
         let bar = ProgressBar::no_length();
-        // Ten times a second is what an eye follows.
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         if bar.is_hidden() {
             return Progress::none();
         }
-        bar.set_style(style(COUNTS));
+        bar.set_style(style(COUNTERS));
         bar.set_message("0");
         Progress { bar: Some(bar) }
     }
 
-    /// So many bytes will be read in all.
+    /// Sets the number of bytes that will be read.
     pub fn expect(&self, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.set_length(bytes);
-            bar.set_style(style(SHARE));
+            bar.set_style(style(BAR));
         }
     }
 
-    /// So many bytes of the inputs were read, and so many frames, in all.
+    /// Sets the bytes and frames read so far.
     pub fn reached(&self, bytes: u64, frames: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(bytes);
             bar.set_message(super::human::grouped(frames));
-        }
-    }
-
-    /// Says something above the bar.
-    pub fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
         }
     }
 
@@ -61,11 +52,11 @@ impl Progress {
     }
 }
 
-const COUNTS: &str = "{spinner} {bytes}  {bytes_per_sec}  {msg} frames";
-const SHARE: &str = "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {msg} frames  {eta} left";
+const COUNTERS: &str = "{spinner} {bytes}  {bytes_per_sec}  {msg} frames";
+const BAR: &str = "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {msg} frames  {eta} left";
 
 fn style(template: &str) -> ProgressStyle {
-    // The templates are ours and right; if they were not, the plain bar would do.
+    // The test below checks the templates. If one were wrong, the default bar would be shown.
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
@@ -76,12 +67,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_are_right() {
-        assert!([COUNTS, SHARE].iter().all(|template| ProgressStyle::with_template(template).is_ok()));
+    fn templates_are_valid() {
+        assert!([COUNTERS, BAR].iter().all(|template| ProgressStyle::with_template(template).is_ok()));
     }
 
     #[test]
-    fn nothing_is_drawn_where_nobody_looks() {
+    fn no_bar_without_a_terminal() {
         let progress = Progress::none();
         progress.expect(10);
         progress.reached(5, 1);

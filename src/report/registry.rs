@@ -1,10 +1,10 @@
-//! Numbers of public registries as the words that engineers know.
+//! Names of the numbers of public registries.
 //!
-//! A number without a word is kept as a number; it is never folded into another.
+//! A number without a name stays a number.
 
 use std::borrow::Cow;
 
-/// A DNS record type (IANA, "Resource Record (RR) TYPEs"); `TYPE65280` where it has no name (RFC 3597 §5).
+/// A DNS record type (IANA, "Resource Record (RR) TYPEs"); `TYPE65280` if it has no name (RFC 3597 §5).
 pub fn dns_type(number: u16) -> Cow<'static, str> {
     find(DNS_TYPES, number).map_or_else(|| format!("TYPE{number}").into(), Cow::Borrowed)
 }
@@ -14,24 +14,24 @@ pub fn rcode(number: u16) -> Cow<'static, str> {
     find(RCODES, number).map_or_else(|| number.to_string().into(), Cow::Borrowed)
 }
 
-/// What an extended DNS error says (RFC 8914 §4); none where the number is not registered.
+/// The meaning of an extended DNS error (RFC 8914 §4); none if the number is not registered.
 pub fn extended_error(number: u16) -> Option<&'static str> {
     find(EXTENDED_ERRORS, number)
 }
 
-/// A TLS or DTLS version; `0xNNNN` where it has no name.
+/// A TLS or DTLS version; `0xNNNN` if it has no name.
 pub fn tls_version(number: u16) -> Cow<'static, str> {
     find(TLS_VERSIONS, number).map_or_else(|| format!("0x{number:04x}").into(), Cow::Borrowed)
 }
 
-/// An ether type (IANA, "IEEE 802 Numbers"): the few that are met on site networks.
+/// An EtherType (IANA, "IEEE 802 Numbers"), if it is common on site networks.
 pub fn ether_type(number: u16) -> Option<&'static str> {
     find(ETHER_TYPES, number)
 }
 
 fn find(table: &[(u16, &'static str)], number: u16) -> Option<&'static str> {
     let at = table.binary_search_by_key(&number, |(number, _)| *number).ok()?;
-    table.get(at).map(|(_, word)| *word)
+    table.get(at).map(|(_, name)| *name)
 }
 
 const TLS_VERSIONS: &[(u16, &str)] = &[
@@ -244,14 +244,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_in_order() {
+    fn tables_are_sorted() {
         for table in [TLS_VERSIONS, RCODES, EXTENDED_ERRORS, DNS_TYPES, ETHER_TYPES] {
             assert!(table.is_sorted_by(|a, b| a.0 < b.0));
         }
     }
 
     #[test]
-    fn numbers_without_a_word_stay_numbers() {
+    fn numbers_without_a_name_stay_numbers() {
         assert_eq!((dns_type(65), dns_type(65280)), ("HTTPS".into(), "TYPE65280".into()));
         assert_eq!((rcode(3), rcode(24)), ("NXDOMAIN".into(), "24".into()));
         assert_eq!((tls_version(0x0304), tls_version(0x7f1c)), ("TLS 1.3".into(), "0x7f1c".into()));

@@ -21,7 +21,7 @@ use super::human::date_and_time;
 use super::human::duration;
 use super::human::grouped;
 use super::human::size;
-use super::names::Names;
+use super::input_names::InputNames;
 use crate::judge::DestinationTally;
 use crate::judge::DestinationVerdict;
 use crate::judge::FindingRow;
@@ -46,7 +46,7 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// How much of it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
+pub enum SummaryDetail {
     /// What fits a screen.
     Screen,
     /// All of it.
@@ -58,11 +58,11 @@ pub struct Summary<'a> {
     /// What the run found.
     pub facts: &'a RunFacts,
     /// What the inputs are called.
-    pub names: &'a Names,
+    pub names: &'a InputNames,
     /// Where the evidence lies, if anywhere.
     pub published: Option<&'a Published>,
     /// How much is shown.
-    pub detail: Detail,
+    pub detail: SummaryDetail,
     /// How many columns a line may have.
     pub width: usize,
 }
@@ -387,7 +387,7 @@ impl Summary<'_> {
     }
 
     fn at_most(&self, lines: usize, there: usize) -> usize {
-        if self.detail == Detail::Full { there } else { there.min(lines) }
+        if self.detail == SummaryDetail::Full { there } else { there.min(lines) }
     }
 
     fn heading(&self, out: &mut dyn Write, text: &str) -> io::Result<()> {
@@ -464,7 +464,7 @@ mod tests {
     use super::*;
     use crate::report::test_support;
 
-    fn printed(facts: &RunFacts, width: usize, detail: Detail) -> String {
+    fn printed(facts: &RunFacts, width: usize, detail: SummaryDetail) -> String {
         let names = test_support::names();
         let mut out = Vec::new();
         Summary { facts, names: &names, published: None, detail, width }.write(&mut out).unwrap();
@@ -475,13 +475,13 @@ mod tests {
     fn says_everything_without_colour_and_within_its_width() {
         let facts = test_support::facts();
         for width in [60, 80, 100, 132] {
-            let text = printed(&facts, width, Detail::Screen);
+            let text = printed(&facts, width, SummaryDetail::Screen);
             for line in text.lines() {
                 assert!(line.width() <= width.max(80), "{width}: {line}");
             }
             assert!(text.lines().count() <= 45, "{text}");
         }
-        let text = printed(&facts, 110, Detail::Screen);
+        let text = printed(&facts, 110, SummaryDetail::Screen);
         println!("{text}");
         for said in [
             "2 captures: 1,204,331 frames, 812 MB",
@@ -504,7 +504,7 @@ mod tests {
 
     #[test]
     fn nothing_found_is_said_too() {
-        let text = printed(&RunFacts::default(), 80, Detail::Screen);
+        let text = printed(&RunFacts::default(), 80, SummaryDetail::Screen);
         assert!(text.contains("no findings"), "{text}");
         assert!(text.contains("no host was audited"), "{text}");
     }
@@ -513,8 +513,8 @@ mod tests {
     fn more_is_shown_when_asked_for() {
         let mut facts = test_support::facts();
         facts.findings = (0..30).map(|_| Box::new(test_support::finding())).collect();
-        let short = printed(&facts, 80, Detail::Screen).lines().count();
-        assert!(printed(&facts, 80, Detail::Full).lines().count() > short + 25);
+        let short = printed(&facts, 80, SummaryDetail::Screen).lines().count();
+        assert!(printed(&facts, 80, SummaryDetail::Full).lines().count() > short + 25);
     }
 
     #[test]

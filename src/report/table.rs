@@ -1,7 +1,7 @@
-//! Rows as bytes: CSV and JSON lines.
+//! Writes records as CSV or JSON lines.
 //!
 //! In:  records.
-//! Out: RFC 4180 rows under one header, or one JSON object a line, into any writer.
+//! Out: RFC 4180 rows under one header, or one JSON object per line, to any writer.
 //! Not: where the bytes go.
 
 use std::io;
@@ -9,42 +9,48 @@ use std::io::Write;
 use std::marker::PhantomData;
 
 use super::cell::Cell;
-use super::cell::Form;
-use super::columns::Record;
-use super::names::Names;
+use super::cell::CellFormat;
+use super::columns::TableRow;
+use super::input_names::InputNames;
 
-/// How much is gathered before it is written: a page cache's worth, not a syscall per row.
+/// Bytes buffered before a write, so that there is not a system call per row.
 const BUFFER: usize = 1 << 16;
 
-/// One table of CSV.
-pub struct Csv<R, W: Write> {
+/// A CSV table.
+pub struct CsvTable<R, W: Write> {
     out: io::BufWriter<W>,
     cell: Cell,
-    /// The field that is being quoted.
-    bare: Vec<u8>,
+    /// The field being quoted.
+    unquoted: Vec<u8>,
     rows: u64,
     record: PhantomData<fn(&R)>,
 }
 
-impl<R: Record, W: Write> Csv<R, W> {
-    /// Begins the table: writes its header.
-    pub fn new(out: W) -> io::Result<Csv<R, W>> {
+impl<R: TableRow, W: Write> CsvTable<R, W> {
+    /// Writes the header.
+    pub fn new(out: W) -> io::Result<CsvTable<R, W>> {
         let mut header = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-        header.write_record(R::COLUMNS.iter().map(|column| column.name)).map_err(plain)?;
+        header.write_record(R::COLUMNS.iter().map(|column| column.name)).map_err(io_error)?;
         let mut out = io::BufWriter::with_capacity(BUFFER, out);
         out.write_all(&header.into_inner().unwrap_or_default())?;
-        Ok(Csv { out, cell: Cell::new(Form::Csv), bare: Vec::new(), rows: 0, record: PhantomData })
+        Ok(CsvTable {
+            out,
+            cell: Cell::new(CellFormat::Csv),
+            unquoted: Vec::new(),
+            rows: 0,
+            record: PhantomData,
+        })
     }
 
-    /// Adds a row.
-    pub fn write(&mut self, row: &R, names: &Names) -> io::Result<()> {
+    /// Writes a row.
+    pub fn write(&mut self, row: &R, names: &InputNames) -> io::Result<()> {
         let cell = &mut self.cell;
         cell.out.clear();
         for column in R::COLUMNS {
             let from = cell.out.len();
             (column.cell)(row, names, cell);
             if std::mem::take(&mut cell.wants_quotes) {
-                quote(&mut cell.out, from, &mut self.bare);
+                quote(&mut cell.out, from, &mut self.unquoted);
             }
             cell.out.push(b',');
         }
@@ -54,62 +60,62 @@ impl<R: Record, W: Write> Csv<R, W> {
         self.out.write_all(&cell.out)
     }
 
-    /// How many rows were written.
+    /// Rows written.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Hands everything on.
+    /// Writes what is buffered.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
-    /// Hands everything on and gives the writer back.
+    /// Writes what is buffered and returns the writer.
     pub fn finish(self) -> io::Result<W> {
         self.out.into_inner().map_err(io::IntoInnerError::into_error)
     }
 }
 
-/// Puts what stands behind `from` in quotes. Few fields need it, so that only these are copied.
-fn quote(out: &mut Vec<u8>, from: usize, bare: &mut Vec<u8>) {
-    bare.clear();
-    bare.extend_from_slice(out.get(from..).unwrap_or_default());
+/// Quotes the field that begins at `from`. Few fields need quotes, so only these are copied.
+fn quote(out: &mut Vec<u8>, from: usize, unquoted: &mut Vec<u8>) {
+    unquoted.clear();
+    unquoted.extend_from_slice(out.get(from..).unwrap_or_default());
     out.truncate(from);
     out.push(b'"');
     let inside = out.len();
-    // Each byte may be a quote, and is doubled.
-    out.resize(inside + 2 * bare.len(), 0);
-    let room = out.get_mut(inside..).unwrap_or_default();
-    let (_, _, written) = csv_core::quote(bare, room, b'"', b'"', true);
+    // At worst every byte is a quote, which is doubled.
+    out.resize(inside + 2 * unquoted.len(), 0);
+    let space = out.get_mut(inside..).unwrap_or_default();
+    let (_, _, written) = csv_core::quote(unquoted, space, b'"', b'"', true);
     out.truncate(inside + written);
     out.push(b'"');
 }
 
-/// The writer's own error: the csv crate wraps it, and callers want to know a closed pipe.
-fn plain(error: csv::Error) -> io::Error {
+/// Unwraps the writer's error from the csv crate's, so that callers recognise a closed pipe.
+fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),
     }
 }
 
-/// Records of all kinds, one JSON object a line.
+/// Records of all kinds, one JSON object per line.
 ///
-/// The first key is `record`, then come the columns under their names. Numbers are numbers and lists are arrays;
-/// what is not known is left out. Frames in other inputs are strings `name#number`.
+/// The first key is `record`; the others are the names of the columns. Missing values are left out. Frames of other inputs are
+/// strings `name#number`.
 pub struct JsonLines<W: Write> {
     out: io::BufWriter<W>,
     cell: Cell,
 }
 
 impl<W: Write> JsonLines<W> {
-    /// A stream without records.
+    /// Writes to `out`.
     pub fn new(out: W) -> JsonLines<W> {
-        JsonLines { out: io::BufWriter::with_capacity(BUFFER, out), cell: Cell::new(Form::Json) }
+        JsonLines { out: io::BufWriter::with_capacity(BUFFER, out), cell: Cell::new(CellFormat::Json) }
     }
 
-    /// Adds a line.
-    pub fn write<R: Record>(&mut self, row: &R, names: &Names) -> io::Result<()> {
+    /// Writes a line.
+    pub fn write<R: TableRow>(&mut self, row: &R, names: &InputNames) -> io::Result<()> {
         let cell = &mut self.cell;
         cell.out.clear();
         cell.out.extend_from_slice(b"{\"record\":\"");
@@ -130,7 +136,7 @@ impl<W: Write> JsonLines<W> {
         self.out.write_all(&cell.out)
     }
 
-    /// Hands everything on.
+    /// Writes what is buffered.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
@@ -144,8 +150,8 @@ mod tests {
     use crate::judge::FlowRow;
     use crate::report::test_support;
 
-    fn csv_of<R: Record>(rows: &[R]) -> String {
-        let mut csv = Csv::new(Vec::new()).unwrap();
+    fn csv_of<R: TableRow>(rows: &[R]) -> String {
+        let mut csv = CsvTable::new(Vec::new()).unwrap();
         for row in rows {
             csv.write(row, &test_support::names()).unwrap();
         }
@@ -153,7 +159,7 @@ mod tests {
         String::from_utf8(csv.finish().unwrap()).unwrap()
     }
 
-    fn json_of<R: Record>(row: &R) -> serde_json::Map<String, serde_json::Value> {
+    fn json_of<R: TableRow>(row: &R) -> serde_json::Map<String, serde_json::Value> {
         let mut json = JsonLines::new(Vec::new());
         json.write(row, &test_support::names()).unwrap();
         let line = String::from_utf8(json.out.into_inner().unwrap()).unwrap();
@@ -162,8 +168,8 @@ mod tests {
         serde_json::from_str(&line).unwrap()
     }
 
-    /// The row as a foreign reader of CSV sees it, column by column.
-    fn check<R: Record>(row: R, expected: &[(&str, &str)]) {
+    /// Compares cells as a CSV reader returns them, and CSV with JSON.
+    fn check<R: TableRow>(row: R, expected: &[(&str, &str)]) {
         let text = csv_of(std::slice::from_ref(&row));
         assert!(text.ends_with("\r\n"));
         let mut reader = csv::Reader::from_reader(text.as_bytes());
@@ -173,18 +179,18 @@ mod tests {
             let at = header.iter().position(|column| column == *name).unwrap();
             assert_eq!(cells.get(at), Some(*value), "{name}");
         }
-        // JSON says the same, without quotes, guards and separators.
+        // JSON has the same values, without formula guards and list separators.
         let json = json_of(&row);
         for (name, cell) in header.iter().zip(cells.iter()) {
-            let said = match json.get(name) {
+            let json_text = match json.get(name) {
                 None => String::new(),
                 Some(serde_json::Value::Array(items)) => {
                     items.iter().map(text_of).collect::<Vec<_>>().join(";")
                 }
                 Some(value) => text_of(value),
             };
-            let bare = cell.replace("\\x3b", ";").replace(";'", ";");
-            assert_eq!(said, bare.strip_prefix('\'').unwrap_or(&bare), "{name}");
+            let unguarded = cell.replace("\\x3b", ";").replace(";'", ";");
+            assert_eq!(json_text, unguarded.strip_prefix('\'').unwrap_or(&unguarded), "{name}");
         }
     }
 
@@ -240,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dns_answer() {
+    fn a_dns_response() {
         check(
             test_support::dns(),
             &[
@@ -259,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_without_answer() {
+    fn an_unanswered_query() {
         let mut row = test_support::dns();
         let resolution = &mut row.resolution;
         resolution.rcode = None;
@@ -294,16 +300,16 @@ mod tests {
         assert_eq!(csv_of::<FlowRow>(&[]).matches("\r\n").count(), 1);
     }
 
-    /// Not a test of anything: `cargo test --release --lib speed -- --nocapture` says what a row costs.
+    /// Prints what a row costs: `cargo test --release --lib speed -- --nocapture`.
     #[test]
     fn speed() {
         let rounds = if cfg!(debug_assertions) { 100 } else { 50_000 };
         let (flow, dns, names) = (test_support::flow(), test_support::dns(), test_support::names());
-        let mut flows = Csv::<FlowRow, _>::new(io::sink()).unwrap();
-        let mut answers = Csv::<DnsRow, _>::new(io::sink()).unwrap();
+        let mut flows = CsvTable::<FlowRow, _>::new(io::sink()).unwrap();
+        let mut answers = CsvTable::<DnsRow, _>::new(io::sink()).unwrap();
         let mut json = JsonLines::new(io::sink());
         let per_row = |what: &str, write: &mut dyn FnMut()| {
-            // The best of several: other work on the machine only ever adds.
+            // The best of several: other load only adds time.
             let best = (0..8).map(|_| {
                 let start = std::time::Instant::now();
                 (0..rounds).for_each(|_| write());
@@ -316,8 +322,9 @@ mod tests {
         per_row("flow, JSON", &mut || json.write(&flow, &names).unwrap());
         per_row("dns, JSON", &mut || json.write(&dns, &names).unwrap());
         let parent = tempfile::tempdir().unwrap();
-        let overwrite = crate::report::Overwrite::Ours;
-        let mut folder = crate::report::Folder::open(&parent.path().join("evidence"), overwrite).unwrap();
+        let overwrite = crate::report::Overwrite::EvidenceOnly;
+        let mut folder =
+            crate::report::EvidenceFolder::open(&parent.path().join("evidence"), overwrite).unwrap();
         per_row("flow, hashed in a folder", &mut || folder.flow(&flow, &names).unwrap());
         per_row("community id", &mut || {
             std::hint::black_box(crate::flow::community_id(

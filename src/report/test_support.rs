@@ -1,13 +1,13 @@
-//! Rows for tests.
+//! Test support: sample rows.
 
 use std::sync::Arc;
 
 use smallvec::smallvec;
 
 use super::facts::Accounting;
-use super::facts::Document;
 use super::facts::RunFacts;
-use super::names::Names;
+use super::facts::UsedDocument;
+use super::input_names::InputNames;
 use crate::base::Address;
 use crate::base::FileId;
 use crate::base::FrameRef;
@@ -38,8 +38,8 @@ const SERVER: Address = Address::v4([20, 60, 0, 4]);
 const CLIENT: Address = Address::v4([10, 1, 0, 4]);
 const BEGIN: Time = Time::from_parts(1_784_542_272, 123_456_000);
 
-pub(crate) fn names() -> Names {
-    Names { files: vec!["office.pcapng".into(), "office2.pcapng".into()] }
+pub(crate) fn names() -> InputNames {
+    InputNames { files: vec!["office.pcapng".into(), "office2.pcapng".into()] }
 }
 
 fn frame(file: u32, number: u64) -> FrameRef {
@@ -196,7 +196,7 @@ pub(crate) fn facts() -> RunFacts {
         bytes: 48_211_332,
     };
     RunFacts {
-        damage: vec!["office.pcapng: cut after frame 1812".into()],
+        damage: vec!["office.pcapng: truncated after frame 1812".into()],
         first_seen: Some(BEGIN),
         last_seen: Some(Time(BEGIN.0 + 2848 * 1_000_000_000)),
         accounting: Accounting {
@@ -204,7 +204,7 @@ pub(crate) fn facts() -> RunFacts {
             frames: 1_204_331,
             packets: 1_204_316,
             not_ip: [(0x0806, 10), (0x88cc, 2)].into(),
-            damaged: [("ipv4: header length cut".into(), 3)].into(),
+            damaged: [("ipv4: header length truncated".into(), 3)].into(),
             flows: 2331,
             ..Accounting::default()
         },
@@ -242,8 +242,8 @@ pub(crate) fn facts() -> RunFacts {
         },
         findings: vec![Box::new(finding()), Box::new(finding())],
         requirements: requirements(),
-        limits_reached: vec!["more than 1,000,000 flows at once: 12 were closed early".into()],
-        documents: vec![Document { id: "azure-file-sync@2019-06-24".into(), sha256: "00".into() }],
+        limits_reached: vec!["12 flows closed early because the flow table was full".into()],
+        documents: vec![UsedDocument { id: "azure-file-sync@2019-06-24".into(), sha256: "00".into() }],
         ..RunFacts::default()
     }
 }

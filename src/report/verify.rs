@@ -1,8 +1,8 @@
-//! Whether evidence is still what was written, and its inputs what was read.
+//! Verifies the integrity of an evidence folder and of its inputs.
 //!
 //! In:  an evidence folder.
-//! Out: for each file that its manifest names: the same, changed, or not there.
-//! Not: who changed it. The manifest itself can be changed too; its hash is told, for whoever kept it.
+//! Out: for each file in its manifest: unchanged, changed, missing or not checked; and the hash of the manifest.
+//! Not: proof that the manifest is unchanged. That needs a copy of its hash from elsewhere.
 
 use std::fs;
 use std::fs::File;
@@ -14,57 +14,57 @@ use std::path::PathBuf;
 use sha2::Digest as _;
 use sha2::Sha256;
 
-use super::error::reason;
 use super::folder::hex;
 use super::manifest::MANIFEST;
-use super::manifest::Written;
+use super::manifest::StoredManifest;
+use super::write_error::reason;
 
-/// What was found.
+/// The state of an evidence folder.
 #[derive(Debug)]
 pub struct Verification {
-    /// The run says of itself that it did not see all of its input.
+    /// According to the manifest, the run did not read all of its input.
     pub is_partial: bool,
-    /// Hash of the manifest.
+    /// SHA-256 of the manifest.
     pub manifest_sha256: String,
     /// The files, outputs first.
     pub files: Vec<FileCheck>,
 }
 
-/// A file that a manifest names.
+/// A file named in the manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FileCheck {
-    /// Whether we wrote it or read it.
+    /// Whether the run wrote it or read it.
     pub role: FileRole,
-    /// As the manifest names it.
+    /// Its name in the manifest; untrusted.
     pub name: String,
-    /// What is there now.
+    /// Its state now.
     pub state: FileState,
 }
 
-/// What a file was to the run.
+/// What a file was for the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileRole {
-    /// It was written.
+    /// The run wrote it.
     Output,
-    /// It was read.
+    /// The run read it.
     Input,
 }
 
-/// What is there of a file now.
+/// How a file compares with the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileState {
-    /// The same bytes.
+    /// Same length and hash.
     Unchanged,
-    /// Other bytes; the sentence says how they differ.
+    /// Different length or hash, as text.
     Changed(String),
-    /// Nothing.
+    /// The file does not exist.
     Missing,
-    /// It cannot be told, and why.
+    /// Not checked, and why.
     Unchecked(String),
 }
 
 impl Verification {
-    /// True when something is not as it was. An input that is not there any more is not held against the evidence.
+    /// Whether a file changed or an output cannot be checked. A missing input is not a difference: captures are moved and deleted.
     pub fn differs(&self) -> bool {
         self.files.iter().any(|file| match file.state {
             FileState::Changed(_) => true,
@@ -74,46 +74,46 @@ impl Verification {
     }
 }
 
-/// A folder that cannot be verified.
+/// The folder cannot be verified.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot verify: {}: {reason}", path.display())]
 pub struct VerifyError {
-    /// What was looked at.
+    /// The file that is missing or wrong.
     pub path: PathBuf,
-    /// Why not.
+    /// What is wrong with it.
     pub reason: String,
 }
 
-/// Computes the hashes again.
+/// Compares the files of an evidence folder and its inputs with the manifest.
 pub fn verify_folder(folder: &Path) -> Result<Verification, VerifyError> {
     let path = folder.join(MANIFEST);
     let json = fs::read(&path).map_err(|error| VerifyError { path: path.clone(), reason: reason(&error) })?;
-    let Some(manifest) = Written::parse(&json) else {
+    let Some(manifest) = StoredManifest::parse(&json) else {
         return Err(VerifyError { path, reason: "not a manifest of afs-audit".into() });
     };
     let outputs = manifest.outputs.iter().map(|output| {
-        // A name with a path in it was not written by us, and would lead out of the folder.
+        // A path instead of a name would lead out of the folder; this program writes none.
         let is_plain = Path::new(&output.name).file_name().is_some_and(|name| name == output.name.as_str());
         let state = if is_plain {
             compare(&folder.join(&output.name), Some(output.bytes), Algorithm::Sha256, &output.sha256)
         } else {
-            FileState::Unchecked("not a name in this folder".into())
+            FileState::Unchecked("not a file name".into())
         };
         FileCheck { role: FileRole::Output, name: output.name.clone(), state }
     });
-    let files = outputs.chain(manifest.inputs.iter().map(input)).collect();
+    let files = outputs.chain(manifest.inputs.iter().map(check_input)).collect();
     Ok(Verification { is_partial: manifest.partial, manifest_sha256: hex(&Sha256::digest(&json)), files })
 }
 
-fn input(said: &serde_json::Value) -> FileCheck {
-    let text = |key: &str| said.get(key).and_then(serde_json::Value::as_str);
+fn check_input(input: &serde_json::Value) -> FileCheck {
+    let text = |key: &str| input.get(key).and_then(serde_json::Value::as_str);
     let name = text("path").unwrap_or_default().to_owned();
-    let bytes = said.get("bytes").and_then(serde_json::Value::as_u64);
+    let bytes = input.get("bytes").and_then(serde_json::Value::as_u64);
     let state = match (text("sha256"), text("blake3")) {
         _ if name.is_empty() || name == "-" => FileState::Unchecked("not a file".into()),
         (Some(hash), _) => compare(Path::new(&name), bytes, Algorithm::Sha256, hash),
         (None, Some(hash)) => compare(Path::new(&name), bytes, Algorithm::Blake3, hash),
-        (None, None) => FileState::Unchecked("no hash was kept".into()),
+        (None, None) => FileState::Unchecked("the manifest has no hash".into()),
     };
     FileCheck { role: FileRole::Input, name, state }
 }
@@ -128,7 +128,7 @@ fn compare(path: &Path, bytes: Option<u64>, algorithm: Algorithm, expected: &str
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return FileState::Missing,
         Err(error) => return FileState::Unchecked(reason(&error)),
-        // A device or a pipe may never end.
+        // Reading a device or a pipe might never end.
         Ok(found) if !found.is_file() => return FileState::Unchecked("not a file".into()),
         Ok(found) => {
             if let Some(bytes) = bytes.filter(|bytes| *bytes != found.len()) {
@@ -170,15 +170,15 @@ fn hash(path: &Path, algorithm: Algorithm) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Folder;
+    use crate::report::EvidenceFolder;
+    use crate::report::Invocation;
     use crate::report::Overwrite;
-    use crate::report::Run;
+    use crate::report::RecordSink;
+    use crate::report::RecordStream;
     use crate::report::RunFacts;
-    use crate::report::Sink;
-    use crate::report::Stream;
     use crate::report::test_support;
 
-    /// Evidence of one flow from one input, both in `parent`.
+    /// Writes an input and the evidence of one flow from it to `parent`.
     fn evidence(parent: &Path) -> PathBuf {
         let capture = parent.join("office.pcapng");
         fs::write(&capture, "frames").unwrap();
@@ -192,10 +192,11 @@ mod tests {
             ..RunFacts::default()
         };
         let target = parent.join("evidence");
-        let folder = Folder::open(&target, Overwrite::Ours).unwrap();
-        let mut sink = Sink::new(test_support::names(), Some(folder), Stream::None);
+        let folder = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
+        let mut sink = RecordSink::new(test_support::names(), Some(folder), RecordStream::None);
         sink.flow(&test_support::flow()).unwrap();
-        let run = Run { arguments: Vec::new(), started: Default::default(), ended: Default::default() };
+        let run =
+            Invocation { arguments: Vec::new(), started: Default::default(), ended: Default::default() };
         sink.finish(&facts, &run).unwrap().unwrap();
         target
     }
@@ -208,13 +209,13 @@ mod tests {
         assert_eq!(verified.differs(), differs, "{verified:?}");
         for (name, state) in expected {
             let file = verified.files.iter().find(|file| file.name.ends_with(name)).unwrap();
-            let said = format!("{:?}", file.state);
-            assert!(said.starts_with(state), "{name}: {said}");
+            let found = format!("{:?}", file.state);
+            assert!(found.starts_with(state), "{name}: {found}");
         }
     }
 
     #[test]
-    fn what_was_not_touched_is_the_same() {
+    fn unchanged_files() {
         let all = [
             ("flows.csv", "Unchanged"),
             ("dns.csv", "Unchanged"),
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn one_changed_byte_is_seen() {
+    fn one_changed_byte() {
         let flip = |path: PathBuf| {
             let mut bytes = fs::read(&path).unwrap();
             *bytes.last_mut().unwrap() ^= 1;
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_or_longer_is_seen() {
+    fn missing_and_shortened_files() {
         check(|_, target| fs::remove_file(target.join("dns.csv")).unwrap(), true, &[("dns.csv", "Missing")]);
         check(
             |_, target| fs::write(target.join("dns.csv"), "").unwrap(),
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_cannot_lead_out_of_its_folder() {
+    fn a_path_in_the_manifest_is_not_followed() {
         let change = |_: &Path, target: &Path| {
             let path = target.join(MANIFEST);
             let json = fs::read_to_string(&path).unwrap().replace("\"flows.csv\"", "\"../office.pcapng\"");

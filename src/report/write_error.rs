@@ -1,16 +1,16 @@
-//! Why evidence could not be written or read again.
+//! Errors of writing evidence.
 
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// A file or folder that cannot be written.
+/// A file, folder or stream cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write evidence: {}: {reason}", path.display())]
 pub struct WriteError {
-    /// Where it was to go.
+    /// The path.
     pub path: PathBuf,
-    /// Why not, in plain words.
+    /// The reason.
     pub reason: String,
 }
 
@@ -20,7 +20,7 @@ impl WriteError {
     }
 }
 
-/// An error of the operating system as our messages say it: lower case, without its number.
+/// The text of an operating system error as messages print it: lower case, without the error number.
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file or folder".into(),

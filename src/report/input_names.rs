@@ -1,4 +1,4 @@
-//! What inputs are called in rows.
+//! The names of inputs in rows.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,19 +7,17 @@ use std::path::PathBuf;
 use crate::base::FileId;
 use crate::base::WireText;
 
-/// What numbers in the records stand for.
+/// Names of the inputs.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
-    /// The inputs as they are called in rows, by [`FileId`].
+pub struct InputNames {
+    /// By [`FileId`].
     pub files: Vec<String>,
 }
 
-impl Names {
-    /// Names for inputs: as short as tells them apart, so that rows do not depend on where a folder lies.
-    ///
-    /// The file's own name; where two inputs share it, with as many folders in front as it takes. Standard input (`-`)
-    /// is `stdin`. Names are printable.
-    pub fn of(paths: &[PathBuf]) -> Names {
+impl InputNames {
+    /// The shortest distinct names, so that rows do not depend on where a folder is: the file name, and for inputs of the same
+    /// file name as many parent folders as it takes. Standard input (`-`) is `stdin`. Names are printable.
+    pub fn of(paths: &[PathBuf]) -> InputNames {
         let mut depths = vec![1; paths.len()];
         let mut files: Vec<String> = paths.iter().map(|path| tail(path, 1)).collect();
         let longest = paths.iter().map(|path| path.components().count()).max().unwrap_or_default();
@@ -41,10 +39,10 @@ impl Names {
                 }
             }
         }
-        Names { files }
+        InputNames { files }
     }
 
-    /// The name of an input; empty when there is none.
+    /// The name of an input; empty if it has none.
     pub fn file(&self, file: FileId) -> &str {
         self.files.get(file.0 as usize).map_or("", String::as_str)
     }
@@ -66,11 +64,11 @@ mod tests {
 
     fn check(paths: &[&str], expected: &[&str]) {
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        assert_eq!(Names::of(&paths).files, expected);
+        assert_eq!(InputNames::of(&paths).files, expected);
     }
 
     #[test]
-    fn as_short_as_tells_them_apart() {
+    fn names_are_short_and_distinct() {
         check(&["/srv/a/x.pcap", "b/y.pcap", "-"], &["x.pcap", "y.pcap", "stdin"]);
         check(&["/srv/a/x.pcap", "/srv/b/x.pcap", "z/y.pcap"], &["a/x.pcap", "b/x.pcap", "y.pcap"]);
         check(&["x.pcap", "b/x.pcap"], &["x.pcap", "b/x.pcap"]);
