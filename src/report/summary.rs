@@ -494,9 +494,9 @@ mod tests {
             "do: allow the destination in the firewall; check routes to it",
             "unexpected, not-443",
             "12 reached, 1 blocked, 3 not observed",
-            "office.pcapng: cut after frame 1812",
+            "office.pcapng: truncated after frame 1812",
             "12 frames not IP: 0x0806 ARP 10, 0x88cc LLDP 2",
-            "limit reached: more than 1,000,000 flows at once",
+            "limit reached: 12 flows closed early because the flow table was full",
         ] {
             assert!(text.contains(said), "{said}\n{text}");
         }

@@ -509,7 +509,7 @@ fn check_flat(kind: &str, counted: &str) {
     live.signal("INT");
     until("it ends", || live.child.try_wait().unwrap().is_some());
     let manifest = verified(&evidence);
-    let bounds = manifest.get("bounds").and_then(serde_json::Value::as_array).unwrap();
+    let bounds = manifest.get("limits_reached").and_then(serde_json::Value::as_array).unwrap();
     assert!(!bounds.is_empty(), "{kind}: no bound is said to have bitten");
 }
 
