@@ -66,7 +66,7 @@ fn for_each_document(test: impl Fn(&str, &str, &[Reference])) {
     assert_eq!(ids, listed, "every rule document has its original here");
     for (id, file) in DOCUMENTS {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();
-        test(id, &text, library.rules_of(id).unwrap());
+        test(id, &text, library.references_of(id).unwrap());
     }
 }
 
@@ -532,7 +532,7 @@ fn lists_are_there_line_by_line() {
 #[test]
 fn the_first_issue_has_what_it_asks_for() {
     let library = Library::embedded().unwrap();
-    let rules = library.rules_of("azure-file-sync@2019-06-24").unwrap();
+    let rules = library.references_of("azure-file-sync@2019-06-24").unwrap();
     let rows = |table: &str| {
         let numbers = rules.iter().filter(|rule| *rule.table.id == *table).map(|rule| rule.row.number);
         numbers.collect::<BTreeSet<u32>>().len()

@@ -106,7 +106,7 @@ impl LoadedPolicy {
             rules: Some(rules.clone()),
             site: (!site.file.is_empty()).then(site_source),
             service_tags: service_tags.clone(),
-            warnings: site.remarks.iter().cloned().chain(tag_warning).collect(),
+            warnings: site.warnings.iter().cloned().chain(tag_warning).collect(),
             ..RunFacts::default()
         }
     }
@@ -139,7 +139,7 @@ fn check_cloud(site: &mut Site, tags: &Tags) -> anyhow::Result<()> {
             tags.cloud_word
         ),
         (None, Some(_)) => {}
-        (None, None) => site.remarks.push(format!(
+        (None, None) => site.warnings.push(format!(
             "the service tags are for the cloud `{}`, which no document covers: they are not compared with names",
             tags.cloud_word
         )),

@@ -1,4 +1,7 @@
-//! The clouds that the documents tell apart.
+//! The clouds that the documents distinguish.
+//!
+//! In:  the words of rule and site files.
+//! Out: a cloud, or a set of clouds.
 
 use std::fmt;
 
@@ -15,7 +18,7 @@ pub enum Cloud {
 }
 
 impl Cloud {
-    /// All of them, in the order in which rows name them.
+    /// All clouds, in the order of output.
     pub const ALL: [Cloud; 3] = [Cloud::Public, Cloud::UsGovernment, Cloud::China];
 
     /// The word of the site file and of rule files.
@@ -34,45 +37,45 @@ impl fmt::Display for Cloud {
     }
 }
 
-/// A set of clouds. Empty where a row says nothing about clouds, as the internal port tables do.
+/// A set of clouds. Empty if a row names no cloud, as in the internal port tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Clouds(u8);
 
 impl Clouds {
-    /// No cloud in particular.
+    /// The empty set.
     pub const NONE: Clouds = Clouds(0);
     /// Every cloud.
     pub const EVERY: Clouds = Clouds(0b111);
 
-    /// A set of one.
+    /// A set of one cloud.
     pub const fn of(cloud: Cloud) -> Clouds {
         Clouds(1 << cloud as u8)
     }
 
-    /// Both sets together.
+    /// The union of both sets.
     #[must_use]
-    pub const fn and(self, other: Clouds) -> Clouds {
+    pub const fn union(self, other: Clouds) -> Clouds {
         Clouds(self.0 | other.0)
     }
 
-    /// True when `cloud` is in the set.
-    pub const fn holds(self, cloud: Cloud) -> bool {
+    /// True if `cloud` is in the set.
+    pub const fn contains(self, cloud: Cloud) -> bool {
         self.0 & Clouds::of(cloud).0 != 0
     }
 
-    /// True when the sets share a cloud.
-    pub const fn meets(self, other: Clouds) -> bool {
+    /// True if the sets have a cloud in common.
+    pub const fn intersects(self, other: Clouds) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// True for no cloud in particular.
-    pub const fn is_none(self) -> bool {
+    /// True for the empty set.
+    pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// The clouds of the set, in order.
     pub fn iter(self) -> impl Iterator<Item = Cloud> {
-        Cloud::ALL.into_iter().filter(move |cloud| self.holds(*cloud))
+        Cloud::ALL.into_iter().filter(move |cloud| self.contains(*cloud))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The rule files that travel inside the program. A new document is a file and a line.
+//! The rule files inside the program. A new document is a file and a line here.
 
 macro_rules! rule_files {
     ($($name:literal),* $(,)?) => {

@@ -1,7 +1,8 @@
-//! The shape of a rule file, and how its mistakes are told.
+//! The TOML structure of a rule file, and how its errors are reported.
 //!
 //! In:  TOML.
-//! Out: its tables and rows with their places in the text, nothing checked beyond their form.
+//! Out: its tables and rows with their positions in the text.
+//! Not: whether they are consistent; that is for `parse`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +22,7 @@ use super::reference::RequirementLevel;
 use super::reference::ServiceKind;
 use super::reference::TableKind;
 
-/// A mistake in a rule or site file.
+/// An error in a rule file, site file or service tag file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read {what}: {file}:{}{message}", if *line == 0 { " ".to_owned() } else { format!("{line}: ") })]
 pub struct RuleFileError {
@@ -29,18 +30,18 @@ pub struct RuleFileError {
     pub what: &'static str,
     /// The file.
     pub file: String,
-    /// Line from 1; 0 where no line is to blame.
+    /// Line from 1; 0 if the error is in no single line.
     pub line: usize,
     /// What is wrong.
     pub message: String,
 }
 
-/// The line of a byte of `text`, from 1.
+/// The line of a byte offset in `text`, from 1.
 pub(super) fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// The text of a file, or the line where it is none.
+/// The text of a file, or the line of the first byte that is not UTF-8.
 pub(super) fn text_of<'a>(what: &'static str, file: &str, bytes: &'a [u8]) -> Result<&'a str, RuleFileError> {
     std::str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
@@ -49,21 +50,21 @@ pub(super) fn text_of<'a>(what: &'static str, file: &str, bytes: &'a [u8]) -> Re
     })
 }
 
-/// Where the lines of a text begin, for a file with many places to name.
-pub(super) struct Lines(Vec<usize>);
+/// The offsets at which lines begin, for a file with many positions to report.
+pub(super) struct LineIndex(Vec<usize>);
 
-impl Lines {
-    pub(super) fn of(text: &str) -> Lines {
-        Lines(text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next).collect())
+impl LineIndex {
+    pub(super) fn of(text: &str) -> LineIndex {
+        LineIndex(text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next).collect())
     }
 
-    /// The line of a byte, from 1.
+    /// The line of a byte offset, from 1.
     pub(super) fn at(&self, at: usize) -> usize {
         self.0.partition_point(|begin| *begin <= at) + 1
     }
 }
 
-/// Reads TOML into `T`; a mistake names its line, and for a misspelt word the nearest that would be right.
+/// Reads TOML into `T`. An error has its line and, for a misspelt word, the nearest known word.
 pub(super) fn read_toml<T: serde::de::DeserializeOwned>(
     what: &'static str,
     file: &str,
@@ -75,7 +76,7 @@ pub(super) fn read_toml<T: serde::de::DeserializeOwned>(
     })
 }
 
-/// serde says "unknown field `x`, expected one of `a`, `b`"; of a long list only the nearest word helps.
+/// Rewrites serde's "unknown field `x`, expected one of `a`, `b`": of a long list only the nearest word helps.
 fn with_suggestion(message: &str) -> String {
     if let Some(plain) = in_plain_words(message) {
         return plain;
@@ -91,7 +92,7 @@ fn with_suggestion(message: &str) -> String {
     }
 }
 
-/// serde names types as programmers do: "invalid type: string "a", expected a sequence".
+/// Rewrites serde's "invalid type: string "a", expected a sequence" in the words of TOML's users.
 pub(super) fn in_plain_words(message: &str) -> Option<String> {
     const WANTED: &[(&str, &str)] = &[
         ("a sequence", "a list, such as [\"…\"]"),
@@ -120,13 +121,13 @@ pub(super) fn in_plain_words(message: &str) -> Option<String> {
     })
 }
 
-/// Is another word as near? Then none of them is a suggestion.
+/// True if another word is equally near; then none of them is suggested.
 fn has_rival(word: &str, near: &str, known: &[&str]) -> bool {
     let distance = |other: &str| strsim::damerau_levenshtein(&word.to_lowercase(), &other.to_lowercase());
     known.iter().any(|other| *other != near && distance(other) == distance(near))
 }
 
-/// The word of `known` that `word` was probably meant to be: at most a third of its letters are wrong.
+/// The word of `known` nearest to `word`, if at most a third of its letters differ.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let distance = |other: &str| strsim::damerau_levenshtein(&lower, &other.to_lowercase());
@@ -143,7 +144,7 @@ pub(super) struct FileShape {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct DocumentShape {
     pub(super) id: Spanned<String>,
     pub(super) short: Spanned<String>,
@@ -154,11 +155,11 @@ pub(super) struct DocumentShape {
     pub(super) always: bool,
     #[serde(default)]
     pub(super) source: String,
-    pub(super) looked: Option<Spanned<Datetime>>,
+    pub(super) retrieved: Option<Spanned<Datetime>>,
     #[serde(default)]
     pub(super) supersedes: Vec<String>,
     #[serde(default)]
-    pub(super) keeps: Vec<String>,
+    pub(super) keeps_as_legacy: Vec<String>,
     #[serde(default)]
     pub(super) includes: Vec<String>,
     pub(super) region: Option<String>,
@@ -176,7 +177,7 @@ pub(super) struct TableShape {
     pub(super) usage: Option<Spanned<String>>,
     pub(super) cloud: Option<CloudWord>,
     pub(super) service_kind: Option<ServiceKind>,
-    pub(super) need: Option<RequirementLevel>,
+    pub(super) level: Option<RequirementLevel>,
     pub(super) ports: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) repeats: Vec<String>,
@@ -192,7 +193,7 @@ pub(super) struct RowShape {
     pub(super) service: Option<String>,
     pub(super) usage: Option<String>,
     pub(super) service_kind: Option<ServiceKind>,
-    pub(super) need: Option<RequirementLevel>,
+    pub(super) level: Option<RequirementLevel>,
     pub(super) cloud: Option<CloudWord>,
     #[serde(default)]
     pub(super) public: Vec<Spanned<EntryShape>>,
@@ -211,7 +212,7 @@ pub(super) struct RowShape {
     pub(super) region: Option<String>,
     pub(super) pair: Option<Spanned<String>>,
     pub(super) ports: Option<Spanned<String>>,
-    pub(super) ports_as_meant: Option<Spanned<String>>,
+    pub(super) corrected_ports: Option<Spanned<String>>,
     pub(super) at_least: Option<u16>,
     pub(super) note: Option<String>,
     pub(super) repeats: Option<String>,
@@ -255,27 +256,27 @@ impl CloudWord {
     }
 }
 
-/// A url, plain or with remarks.
+/// A URL, plain or with remarks.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct EntryFields {
     pub(super) url: String,
-    pub(super) as_meant: Option<String>,
+    pub(super) alias: Option<String>,
     pub(super) ports: Option<String>,
-    pub(super) ports_as_meant: Option<String>,
+    pub(super) corrected_ports: Option<String>,
     pub(super) note: Option<String>,
     pub(super) role: Option<RegionRole>,
     #[serde(default)]
     pub(super) broad: bool,
     pub(super) see: Option<String>,
     pub(super) every_minutes: Option<u32>,
-    pub(super) need: Option<RequirementLevel>,
+    pub(super) level: Option<RequirementLevel>,
     pub(super) repeats: Option<String>,
     #[serde(default)]
     pub(super) placeholders: BTreeMap<String, String>,
 }
 
-/// [`EntryFields`], where a plain string is the url alone.
+/// [`EntryFields`], where a plain string is the URL alone.
 #[derive(Clone, Debug)]
 pub(super) struct EntryShape(pub(super) EntryFields);
 
@@ -285,7 +286,7 @@ impl<'de> Deserialize<'de> for EntryShape {
         impl<'de> Visitor<'de> for Either {
             type Value = EntryShape;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a url, or a table with `url`")
+                f.write_str("a URL, or a table with `url`")
             }
             fn visit_str<E: serde::de::Error>(self, url: &str) -> Result<EntryShape, E> {
                 Ok(EntryShape(EntryFields { url: url.to_owned(), ..EntryFields::default() }))
@@ -311,13 +312,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_word_is_named_with_its_line_and_the_nearest_right_one() {
+    fn a_misspelt_word_is_reported_with_its_line_and_a_suggestion() {
         let check = |text: &str, line: usize, message: &str| {
             let problem = read_toml::<FileShape>("rules", "x.toml", text).map(|_| ()).unwrap_err();
             assert_eq!((problem.line, problem.message.as_str()), (line, message));
         };
         let head = "[document]\nid = \"x\"\nshort = \"x\"\ntitle = \"x\"\nproducts = []\n";
-        check(&format!("{head}loked = 2026-11-20\n"), 6, "unknown key `loked`, did you mean `looked`?");
+        check(
+            &format!("{head}retreived = 2026-11-20\n"),
+            6,
+            "unknown key `retreived`, did you mean `retrieved`?",
+        );
         let table = format!("{head}[[table]]\nid = \"t\"\ntitle = \"t\"\n");
         check(
             &format!("{table}kind = \"endpiont\"\n"),
@@ -328,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn far_words_are_not_suggested() {
+    fn distant_words_are_not_suggested() {
         assert_eq!(nearest("zzz", ["region", "cloud"]), None);
         assert_eq!(nearest("Regoin", ["region", "cloud"]), Some("region"));
     }

@@ -1,7 +1,8 @@
-//! All rule documents at hand, and the choice among them.
+//! All available rule documents, and the selection among them.
 //!
-//! In:  rule files, embedded or from a folder; what the site says about itself.
-//! Out: the [`RuleSet`] that hold for it.
+//! In:  rule files, embedded or from a folder; the values of the site file.
+//! Out: the [`RuleSet`] that applies to the site.
+//! Not: whether traffic matches it; that is for `judge`.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -19,12 +20,12 @@ use super::reference::Document;
 use super::reference::Reference;
 use super::reference::RequirementLevel;
 use super::reference::TableKind;
-use super::region_word;
+use super::region_slug;
 
-/// Rules cannot be used.
+/// The rules cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    /// A rule file is wrong.
+    /// A rule file has an error.
     #[error(transparent)]
     File(#[from] RuleFileError),
     /// A folder or file cannot be read.
@@ -32,39 +33,54 @@ pub enum RuleError {
     Unreadable {
         /// The folder or file.
         path: String,
-        /// What the system said.
+        /// The operating system's error.
         why: String,
     },
-    /// A document or product is asked for that no rule file has.
-    #[error("cannot select rules: no {what} `{name}`{}", suggestion.as_ref().map(|near| format!(", did you mean `{near}`?")).unwrap_or_default())]
+    /// A requested document or product is in no rule file.
+    #[error("cannot select rules: unknown {what} `{name}`{}", suggestion.as_ref().map(|near| format!(", did you mean `{near}`?")).unwrap_or_default())]
     Unknown {
         /// `document` or `product`.
         what: &'static str,
-        /// As asked for.
+        /// The requested name.
         name: String,
-        /// The nearest that there is.
+        /// The nearest known name.
         suggestion: Option<String>,
     },
 }
 
-/// What to choose from the documents. The default is everything that stands today.
+/// What to select from the documents. The default is every document that no other one supersedes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Documents by id, with those that they include and those that always hold. Otherwise all that no other document
-    /// supersedes, and as legacy the hosts of those that they keep.
+    /// Ids of documents; the documents that they include and those that always apply are added. Otherwise all documents
+    /// that no other one supersedes, and as legacy the hosts of those that they keep.
     pub documents: Option<Vec<String>>,
     /// Products; otherwise all.
     pub products: Option<Vec<String>>,
     /// The site's cloud; otherwise all.
     pub cloud: Option<Cloud>,
-    /// Region of the site's Azure Local instances: leaves out the lists of other regions.
+    /// Region of the site's Azure Local instances; excludes the lists of other regions.
     pub local_region: Option<String>,
-    /// What fills a placeholder: `storage-account`, `sync-service`, `region`, `key-vault`, `arc-gateway`,
-    /// `witness-storage-account`. Placeholders without a value match whatever has their form.
+    /// Values of placeholders: `storage-account`, `sync-service`, `region`, `key-vault`, `arc-gateway`,
+    /// `witness-storage-account`. A placeholder without a value matches any label.
     pub values: BTreeMap<String, Vec<String>>,
 }
 
-/// Every document of a folder, or of the program itself, with its rules.
+impl Selection {
+    /// True for a document about a selected product and for the site's region, if it is for one region.
+    fn includes(&self, document: &Document) -> bool {
+        let has_product = document.always
+            || self.products.as_ref().is_none_or(|products| {
+                products.iter().any(|product| document.products.iter().any(|own| **own == **product))
+            });
+        let has_region = match (&self.local_region, &document.region) {
+            (Some(ours), Some(its)) => region_slug(ours) == region_slug(its),
+            _ => true,
+        };
+        has_product && has_region
+    }
+}
+
+/// Every document of a folder, or of the program itself, with its references.
 #[derive(Clone, Debug)]
 pub struct Library {
     documents: Vec<(Arc<Document>, Vec<Reference>)>,
@@ -87,8 +103,8 @@ impl Library {
         Library::from_files(&read_folder(folder)?).map_err(first)
     }
 
-    /// Every mistake in the rule files of `folder`, or of the program where there is none.
-    pub fn problems(folder: Option<&Path>) -> Result<Vec<RuleFileError>, RuleError> {
+    /// Every error in the rule files of `folder`, or in those inside the program if there is no folder.
+    pub fn errors(folder: Option<&Path>) -> Result<Vec<RuleFileError>, RuleError> {
         let read = match folder {
             Some(folder) => Library::from_files(&read_folder(folder)?),
             None => Library::from_texts(embedded::FILES.iter().copied()),
@@ -98,63 +114,58 @@ impl Library {
 
     fn from_files(files: &[(String, Vec<u8>)]) -> Result<Library, Vec<RuleFileError>> {
         let mut texts = Vec::new();
-        let mut problems = Vec::new();
+        let mut errors = Vec::new();
         for (file, bytes) in files {
             match text_of("rules", file, bytes) {
                 Ok(text) => texts.push((file.as_str(), text)),
-                Err(problem) => problems.push(problem),
+                Err(error) => errors.push(error),
             }
         }
         let library = Library::from_texts(texts.into_iter());
-        if problems.is_empty() {
+        if errors.is_empty() {
             return library;
         }
-        problems.extend(library.err().unwrap_or_default());
-        Err(problems)
+        errors.extend(library.err().unwrap_or_default());
+        Err(errors)
     }
 
     fn from_texts<'a>(
         files: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<Library, Vec<RuleFileError>> {
         let mut documents: Vec<(Arc<Document>, Vec<Reference>)> = Vec::new();
-        let mut problems = Vec::new();
+        let mut errors = Vec::new();
         for (file, text) in files {
             match read(file, text) {
-                Ok((document, rules)) => {
+                Ok((document, references)) => {
                     let same =
                         |other: &&Arc<Document>| other.id == document.id || other.short == document.short;
                     if let Some(other) = documents.iter().map(|(other, _)| other).find(same) {
-                        let message = format!("the document `{}` is in {} too", document.id, other.file);
-                        problems.push(RuleFileError {
-                            what: "rules",
-                            file: file.to_owned(),
-                            line: 1,
-                            message,
-                        });
+                        let message = format!("document `{}` is also in {}", document.id, other.file);
+                        errors.push(RuleFileError { what: "rules", file: file.to_owned(), line: 1, message });
                     }
-                    documents.push((document, rules));
+                    documents.push((document, references));
                 }
-                Err(more) => problems.extend(more),
+                Err(more) => errors.extend(more),
             }
         }
         let ids: BTreeSet<&str> = documents.iter().map(|(document, _)| &*document.id).collect();
         let superseded: BTreeSet<&str> =
             documents.iter().flat_map(|(document, _)| document.supersedes.iter().map(|id| &**id)).collect();
-        if problems.is_empty() {
+        if errors.is_empty() {
             for (document, _) in &documents {
-                // What nothing supersedes counts anyway, and what is not there cannot be kept: either is a slip.
-                for id in document.keeps.iter().filter(|id| !superseded.contains(&***id)) {
-                    problems.push(RuleFileError {
+                // A document that nothing supersedes is selected anyway, and an unknown one cannot be kept.
+                for id in document.keeps_as_legacy.iter().filter(|id| !superseded.contains(&***id)) {
+                    errors.push(RuleFileError {
                         what: "rules",
                         file: document.file.to_string(),
                         line: 1,
-                        message: format!("keeps `{id}`, and no document supersedes that"),
+                        message: format!("keeps `{id}`, which no document supersedes"),
                     });
                 }
-                // A superseded document may have been left out of a folder; an included one is part of this one.
+                // A folder may lack a superseded document, but not an included one.
                 for id in document.includes.iter().filter(|id| !ids.contains(&***id)) {
-                    let message = format!("includes `{id}`, and there is no such document");
-                    problems.push(RuleFileError {
+                    let message = format!("includes `{id}`, which does not exist");
+                    errors.push(RuleFileError {
                         what: "rules",
                         file: document.file.to_string(),
                         line: 1,
@@ -163,30 +174,40 @@ impl Library {
                 }
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
+        if !errors.is_empty() {
+            return Err(errors);
         }
-        // Product by product, and the newest first: the order in which evidence names them.
+        // Product by product, newest first: the order in evidence.
         documents.sort_by(|(a, _), (b, _)| {
             a.products.first().cmp(&b.products.first()).then(b.date.cmp(&a.date)).then(a.id.cmp(&b.id))
         });
         Ok(Library { documents })
     }
 
-    /// The documents, product by product and the newest first.
+    /// The documents, product by product, newest first.
     pub fn documents(&self) -> impl Iterator<Item = &Arc<Document>> {
         self.documents.iter().map(|(document, _)| document)
     }
 
-    /// The rules of one document.
-    pub fn rules_of(&self, id: &str) -> Result<&[Reference], RuleError> {
+    /// The references of one document.
+    pub fn references_of(&self, id: &str) -> Result<&[Reference], RuleError> {
         let found = self.documents.iter().find(|(document, _)| &*document.id == id || &*document.short == id);
-        found.map(|(_, rules)| rules.as_slice()).ok_or_else(|| self.unknown("document", id))
+        found.map(|(_, references)| references.as_slice()).ok_or_else(|| self.unknown("document", id))
     }
 
-    /// The rules of one document, and of those that it includes: a page and the lists that it sends its reader to.
-    pub fn whole(&self, id: &str) -> Result<Vec<&Reference>, RuleError> {
-        let mut rules: Vec<&Reference> = self.rules_of(id)?.iter().collect();
+    /// The numbers of documents, rows and references.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let rows = self
+            .documents
+            .iter()
+            .map(|(_, references)| references.chunk_by(|a, b| Arc::ptr_eq(&a.row, &b.row)).count());
+        let references = self.documents.iter().map(|(_, references)| references.len());
+        (self.documents.len(), rows.sum(), references.sum())
+    }
+
+    /// The references of one document and of those that it includes.
+    pub fn with_included_references(&self, id: &str) -> Result<Vec<&Reference>, RuleError> {
+        let mut references: Vec<&Reference> = self.references_of(id)?.iter().collect();
         let mut open: Vec<&str> = vec![id];
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         while let Some(id) = open.pop() {
@@ -195,75 +216,83 @@ impl Library {
                 self.documents().find(of).into_iter().flat_map(|document| document.includes.iter())
             {
                 if seen.insert(included) {
-                    rules.extend(self.rules_of(included)?);
+                    references.extend(self.references_of(included)?);
                     open.push(included);
                 }
             }
         }
-        Ok(rules)
+        Ok(references)
     }
 
-    /// The rules that hold under `selection`.
+    /// The rules that apply under `selection`.
     pub fn select(&self, selection: &Selection) -> Result<RuleSet, RuleError> {
         let wanted = match &selection.documents {
-            Some(ids) => self.with_included(ids)?,
-            None => self.standing(),
+            Some(ids) => self.add_included(ids)?,
+            None => self.not_superseded(),
         };
         for product in selection.products.iter().flatten() {
             if !self.documents().any(|document| document.products.iter().any(|p| **p == **product)) {
                 return Err(self.unknown("product", product));
             }
         }
-        let has_product = |document: &Document| match &selection.products {
-            Some(_) if document.always => true,
-            Some(products) => {
-                products.iter().any(|product| document.products.iter().any(|p| **p == **product))
-            }
-            None => true,
-        };
-        let has_region = |document: &Document| match (&selection.local_region, &document.region) {
-            (Some(ours), Some(its)) => region_word(ours) == region_word(its),
-            _ => true,
-        };
         let kept: BTreeSet<&str> = match selection.documents {
             Some(_) => BTreeSet::new(),
             None => self
                 .documents()
                 .filter(|document| wanted.contains(&*document.id))
-                .flat_map(|document| document.keeps.iter().map(|id| &**id))
+                .flat_map(|document| document.keeps_as_legacy.iter().map(|id| &**id))
                 .collect(),
         };
         let mut documents = Vec::new();
-        let mut rules = Vec::new();
+        let mut references = Vec::new();
         for (document, all) in &self.documents {
             let is_kept = kept.contains(&*document.id);
-            let counts = wanted.contains(&*document.id) || is_kept;
-            if !counts || !has_product(document) || !has_region(document) {
+            if !(is_kept || wanted.contains(&*document.id)) || !selection.includes(document) {
                 continue;
             }
             documents.push(Arc::clone(document));
-            let in_cloud = |rule: &&Reference| {
-                rule.clouds.is_none() || selection.cloud.is_none_or(|cloud| rule.clouds.holds(cloud))
+            let lists = if is_kept { self.lists_without_region(document, selection) } else { None };
+            let in_cloud = |reference: &&Reference| {
+                reference.clouds.is_empty()
+                    || selection.cloud.is_none_or(|cloud| reference.clouds.contains(cloud))
             };
-            for rule in all.iter().filter(in_cloud) {
+            for reference in all.iter().filter(in_cloud) {
                 if !is_kept {
-                    rules.push(rule.clone());
-                } else if matches!(rule.table.kind, TableKind::Endpoint | TableKind::Region) {
-                    rules.push(Reference { need: RequirementLevel::Legacy, ..rule.clone() });
+                    references.push(reference.clone());
+                } else if matches!(reference.table.kind, TableKind::Endpoint | TableKind::Region) {
+                    let level = match &lists {
+                        Some(lists) if !is_withdrawn(reference, lists) => reference.level,
+                        _ => RequirementLevel::Legacy,
+                    };
+                    references.push(Reference { level, ..reference.clone() });
                 }
             }
         }
-        Ok(RuleSet::new(documents, rules, &selection.values))
+        Ok(RuleSet::new(documents, references, &selection.values))
     }
 
-    /// Documents that no document at hand supersedes.
-    fn standing(&self) -> BTreeSet<&str> {
+    /// The references of the regional lists for a document's products, if none of the lists is for the site's region.
+    /// Then an older document still says what the site requires.
+    fn lists_without_region(&self, document: &Document, selection: &Selection) -> Option<Vec<&Reference>> {
+        let is_list = |list: &Document| {
+            list.region.is_some() && list.products.iter().any(|product| document.products.contains(product))
+        };
+        let lists = || self.documents.iter().filter(|(list, _)| is_list(list));
+        let for_site = |list: &Document| selection.local_region.is_some() && selection.includes(list);
+        if lists().next().is_none() || lists().any(|(list, _)| for_site(list)) {
+            return None;
+        }
+        Some(lists().flat_map(|(_, references)| references).collect())
+    }
+
+    /// Documents that no available document supersedes.
+    fn not_superseded(&self) -> BTreeSet<&str> {
         let old: BTreeSet<&str> =
             self.documents().flat_map(|document| document.supersedes.iter().map(|id| &**id)).collect();
         self.documents().map(|document| &*document.id).filter(|id| !old.contains(id)).collect()
     }
 
-    fn with_included(&self, ids: &[String]) -> Result<BTreeSet<&str>, RuleError> {
+    fn add_included(&self, ids: &[String]) -> Result<BTreeSet<&str>, RuleError> {
         let always = self.documents().filter(|document| document.always);
         let mut wanted: BTreeSet<&str> = always.map(|document| &*document.id).collect();
         let mut open: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -286,10 +315,23 @@ impl Library {
     }
 }
 
-fn first(problems: Vec<RuleFileError>) -> RuleError {
+/// True if the regional lists of a reference's clouds have its host no longer, or only as legacy.
+fn is_withdrawn(reference: &Reference, lists: &[&Reference]) -> bool {
+    let Some(host) = &reference.host else { return false };
+    let mut in_clouds = lists.iter().filter(|listed| listed.clouds.intersects(reference.clouds)).peekable();
+    in_clouds.peek().is_some()
+        && !in_clouds
+            .filter(|listed| listed.level != RequirementLevel::Legacy)
+            .filter_map(|listed| listed.host.as_ref())
+            .any(|listed| {
+                listed.text == host.text || host.matches(&listed.text) || listed.matches(&host.text)
+            })
+}
+
+fn first(errors: Vec<RuleFileError>) -> RuleError {
     let none =
         || RuleFileError { what: "rules", file: String::new(), line: 0, message: "unknown".to_owned() };
-    RuleError::File(problems.into_iter().next().unwrap_or_else(none))
+    RuleError::File(errors.into_iter().next().unwrap_or_else(none))
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, RuleError> {

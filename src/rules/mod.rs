@@ -1,22 +1,24 @@
-//! What Microsoft's dated documents say, as data.
+//! Microsoft's dated documents as data.
 //!
-//! In:  rule files (`rules/*.toml`), public resolvers beside them, the site file, the weekly service tags.
-//! Out: for a name, a port or an address: the documented rows that speak of it.
+//! In:  rule files (`rules/*.toml`), the list of public resolvers, the site file, the weekly service tag file.
+//! Out: the documented rows that match a name, a port or an address.
 //! Not: whether traffic was right; that is for `judge`.
 //!
-//! A rule file holds one dated document, table by table and row by row. No host name stands in code.
+//! A rule file holds one dated document, table by table and row by row. Code contains no host name.
 
-mod boxes;
 mod cloud;
+mod diff;
 mod embedded;
 mod file;
 mod library;
+mod middleboxes;
 mod names;
 mod parse;
 mod pattern;
 mod ports;
 mod print;
 mod reference;
+mod region;
 mod requirement;
 mod resolvers;
 mod site;
@@ -26,28 +28,30 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use boxes::Boxes;
-pub use boxes::PageField;
 pub use cloud::Cloud;
 pub use cloud::Clouds;
+pub use diff::DiffError;
+pub use diff::diff;
 pub use file::RuleFileError;
 pub use library::Library;
 pub use library::RuleError;
 pub use library::Selection;
+pub use middleboxes::Middleboxes;
+pub use middleboxes::PageField;
 pub use names::MatchKind;
 pub use names::ReferenceMatch;
 pub use names::ReferenceMatches;
 pub use pattern::Pattern;
 pub use ports::PortRange;
 pub use ports::Ports;
-pub use print::DiffError;
+pub use print::RowFormat;
 pub use print::check;
-pub use print::diff;
 pub use print::list;
+pub use print::list_rows;
 pub use print::show;
 pub use reference::Document;
 pub use reference::DocumentTable;
-pub use reference::PortVerdict;
+pub use reference::PortMatch;
 pub use reference::ROLES;
 pub use reference::Reference;
 pub use reference::ReferenceId;
@@ -56,26 +60,27 @@ pub use reference::RequirementLevel;
 pub use reference::ServiceKind;
 pub use reference::SourceRow;
 pub use reference::TableKind;
+pub use region::nearest_region;
+pub use region::region_slug;
 pub use requirement::Redundancy;
 pub use requirement::Requirement;
-pub use requirement::SiteNeeds;
+pub use requirement::SyncSetup;
 pub use resolvers::doh_port;
 pub use site::Allow;
 pub use site::Site;
-pub use site::is_account;
-pub use site::slip_of;
+pub use site::is_storage_account_name;
 pub use tags::Tag;
 pub use tags::TagId;
 pub use tags::Tags;
 
-use names::Names;
+use names::NameIndex;
 
-/// The rules that hold for a site. Reading them never changes them, so that one copy serves every thread.
+/// The references that apply to a site. They are immutable, so that all threads share one set.
 #[derive(Debug)]
 pub struct RuleSet {
     documents: Vec<Arc<Document>>,
     rules: Vec<Reference>,
-    names: Names,
+    names: NameIndex,
     regions: Vec<Region>,
 }
 
@@ -90,43 +95,44 @@ pub struct Region {
     pub name: Box<str>,
     /// Name of the paired region.
     pub pair: Option<Box<str>>,
-    /// Names of the instance; each of them will do.
+    /// Names of the instance; any one of them is sufficient.
     pub primary: Vec<ReferenceId>,
-    /// Names that follow a failover; each of them will do.
+    /// Discovery names, used after a failover; any one of them is sufficient.
     pub discovery: Vec<ReferenceId>,
 }
 
-/// How a certificate's issuer is known.
+/// What the lists of certificate authorities say of an issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Issuer {
-    /// By its name.
+    /// The common name is listed.
     Named(ReferenceId),
-    /// By its organization only, as authorities are rotated without notice; the row is one of the same organization.
+    /// Only the organization is listed, because authorities are rotated without notice; the row is one of the same
+    /// organization.
     Organization(ReferenceId),
-    /// Not at all.
+    /// Neither is listed.
     Unknown,
-    /// No document at hand lists issuers, so that nothing can be said.
+    /// No selected document lists issuers.
     NoList,
 }
 
-/// A service tag that a document asks for.
+/// A service tag that a document requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagRule {
+pub struct TagReference {
     /// The tag.
     pub tag: Box<str>,
-    /// Clouds that the row names for it; none for all.
+    /// Clouds that the row names for it; empty for all.
     pub clouds: Clouds,
     /// The row.
-    pub rule: ReferenceId,
+    pub reference: ReferenceId,
 }
 
 impl RuleSet {
-    /// Chooses from the documents inside the program.
+    /// Selects from the documents inside the program.
     pub fn embedded(selection: &Selection) -> Result<RuleSet, RuleError> {
         Library::embedded()?.select(selection)
     }
 
-    /// Chooses from the rule files of a folder, which replace those inside the program.
+    /// Selects from the rule files of a folder, which replace those inside the program.
     pub fn from_dir(folder: &Path, selection: &Selection) -> Result<RuleSet, RuleError> {
         Library::from_dir(folder)?.select(selection)
     }
@@ -136,78 +142,83 @@ impl RuleSet {
         mut rules: Vec<Reference>,
         values: &BTreeMap<String, Vec<String>>,
     ) -> RuleSet {
-        for rule in &mut rules {
-            rule.filled = filled(rule, values);
+        for reference in &mut rules {
+            reference.filled = fill_placeholders(reference, values);
         }
         let mut patterns = Vec::new();
-        for (rule, id) in rules.iter().zip((0..).map(ReferenceId)) {
-            let printed = match &*rule.filled {
-                [] => rule.host.as_slice(),
+        for (reference, id) in rules.iter().zip((0..).map(ReferenceId)) {
+            let printed = match &*reference.filled {
+                [] => reference.host.as_slice(),
                 filled => filled,
             };
             for pattern in printed {
-                let how = match pattern {
-                    _ if rule.filled.is_empty() && !rule.placeholders.is_empty() => MatchKind::Placeholder,
-                    pattern => how(pattern),
+                let kind = match pattern {
+                    _ if reference.filled.is_empty() && !reference.placeholders.is_empty() => {
+                        MatchKind::Placeholder
+                    }
+                    pattern => match_kind(pattern),
                 };
-                patterns.push((pattern, ReferenceMatch::new(id, how, false)));
+                patterns.push((pattern, ReferenceMatch::new(id, kind, false)));
             }
-            if let Some(pattern) = &rule.as_meant {
-                patterns.push((pattern, ReferenceMatch::new(id, how(pattern), true)));
+            if let Some(pattern) = &reference.alias {
+                patterns.push((pattern, ReferenceMatch::new(id, match_kind(pattern), true)));
             }
         }
-        let names = Names::new(patterns);
-        let regions = regions(&rules);
+        let names = NameIndex::new(patterns);
+        let regions = collect_regions(&rules);
         RuleSet { documents, rules, names, regions }
     }
 
-    /// Every row that speaks of the host `name`, most specific first.
-    pub fn host(&self, name: &str) -> ReferenceMatches {
+    /// Every reference that matches the host `name`, most specific first.
+    pub fn match_host(&self, name: &str) -> ReferenceMatches {
         self.names.find(name)
     }
 
-    /// The rule behind an id that these rules gave.
+    /// The reference with this id.
     ///
     /// # Panics
     ///
-    /// With an id of other rules.
-    #[expect(clippy::indexing_slicing, reason = "an id comes from these very rules")]
-    pub fn rule(&self, id: ReferenceId) -> &Reference {
+    /// With an id of another rule set.
+    #[expect(clippy::indexing_slicing, reason = "an id is only created by its own rule set")]
+    pub fn reference(&self, id: ReferenceId) -> &Reference {
         &self.rules[id.0 as usize]
     }
 
-    /// The rule with this text as its id.
+    /// The reference whose id is this text.
     pub fn find(&self, id: &str) -> Option<ReferenceId> {
-        self.iter().find(|(_, rule)| &*rule.id == id).map(|(id, _)| id)
+        self.iter().find(|(_, reference)| &*reference.id == id).map(|(id, _)| id)
     }
 
-    /// All rules, document by document in printed order.
+    /// All references, document by document in printed order.
     pub fn iter(&self) -> impl Iterator<Item = (ReferenceId, &Reference)> {
         (0..).map(ReferenceId).zip(&self.rules)
     }
 
-    /// The documents they come from, for the manifest.
+    /// The selected documents, for the manifest.
     pub fn documents(&self) -> &[Arc<Document>] {
         &self.documents
     }
 
-    /// Rows of the internal port tables for a conversation between two roles, the narrowest range first.
+    /// References of the internal port tables that allow a flow between two roles, the narrowest port range first.
     pub fn ports(&self, source: &str, destination: &str, protocol: u8, port: u16) -> Vec<ReferenceId> {
         let mut found: Vec<(u16, ReferenceId)> = self
             .of_kind(TableKind::Port)
-            .filter(|(_, rule)| {
-                rule.source.as_deref() == Some(source) && rule.destination.as_deref() == Some(destination)
+            .filter(|(_, reference)| {
+                reference.source.as_deref() == Some(source)
+                    && reference.destination.as_deref() == Some(destination)
             })
-            .filter_map(|(id, rule)| Some((rule.ports.narrowest(protocol, port)?, id)))
+            .filter_map(|(id, reference)| Some((reference.ports.narrowest(protocol, port)?, id)))
             .collect();
         found.sort_unstable();
         found.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Rows that give a port and no host, as `git://:9418` does.
-    pub fn any_host(&self, protocol: u8, port: u16) -> impl Iterator<Item = ReferenceId> {
+    /// References with a port and without a host, such as `git://:9418`.
+    pub fn without_host(&self, protocol: u8, port: u16) -> impl Iterator<Item = ReferenceId> {
         self.of_kind(TableKind::Endpoint)
-            .filter(move |(_, rule)| rule.host.is_none() && rule.allows(protocol, port) != PortVerdict::Not)
+            .filter(move |(_, reference)| {
+                reference.host.is_none() && reference.allows(protocol, port) != PortMatch::Not
+            })
             .map(|(id, _)| id)
     }
 
@@ -216,41 +227,41 @@ impl RuleSet {
         &self.regions
     }
 
-    /// Service tags that the documents ask for.
-    pub fn service_tags(&self) -> Vec<TagRule> {
+    /// Service tags that the documents require.
+    pub fn service_tags(&self) -> Vec<TagReference> {
         let mut tags = Vec::new();
         let mut last = None;
-        for (id, rule) in self.iter() {
-            let place = (&rule.document.id, rule.place());
-            if rule.row.tags.is_empty() || last.as_ref() == Some(&place) {
+        for (id, reference) in self.iter() {
+            let place = (&reference.document.id, reference.place());
+            if reference.row.tags.is_empty() || last.as_ref() == Some(&place) {
                 continue;
             }
-            tags.extend(rule.row.tags.iter().map(|(tag, clouds)| TagRule {
+            tags.extend(reference.row.tags.iter().map(|(tag, clouds)| TagReference {
                 tag: tag.clone(),
                 clouds: *clouds,
-                rule: id,
+                reference: id,
             }));
             last = Some(place);
         }
         tags
     }
 
-    /// Rows about private endpoints: zones, and the names of a sync service.
+    /// References about private endpoints: zones, and the names of a sync service.
     pub fn private_link(&self) -> impl Iterator<Item = (ReferenceId, &Reference)> {
         self.of_kind(TableKind::PrivateLink)
     }
 
-    /// Who signed a certificate, by common name and organization.
+    /// Finds the issuer of a certificate by common name and organization.
     pub fn issuer(&self, common_name: &str, organization: &str) -> Issuer {
-        // One organization writes itself with and without a comma.
+        // One organization is written with and without a comma ("DigiCert Inc", "DigiCert, Inc.").
         let letters = |text: &str| -> String {
             text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
         };
         let organization = letters(organization);
         let mut issuer = Issuer::NoList;
-        for (id, rule) in self.of_kind(TableKind::Issuer) {
-            let same = rule.organization.as_deref().map(letters).as_ref() == Some(&organization);
-            if same && *rule.row.printed == *common_name {
+        for (id, reference) in self.of_kind(TableKind::Issuer) {
+            let same = reference.organization.as_deref().map(letters).as_ref() == Some(&organization);
+            if same && *reference.row.printed == *common_name {
                 return Issuer::Named(id);
             }
             issuer = match issuer {
@@ -262,17 +273,18 @@ impl RuleSet {
         issuer
     }
 
-    /// Sentences about a subject: `port`, `outbound-only`, `inspection`, …
+    /// Statements about a subject: `port`, `outbound-only`, `inspection`, …
     pub fn statements<'a>(&'a self, about: &'a str) -> impl Iterator<Item = (ReferenceId, &'a Reference)> {
-        self.of_kind(TableKind::Statement).filter(move |(_, rule)| rule.about.as_deref() == Some(about))
+        self.of_kind(TableKind::Statement)
+            .filter(move |(_, reference)| reference.about.as_deref() == Some(about))
     }
 
     fn of_kind(&self, kind: TableKind) -> impl Iterator<Item = (ReferenceId, &Reference)> {
-        self.iter().filter(move |(_, rule)| rule.table.kind == kind)
+        self.iter().filter(move |(_, reference)| reference.table.kind == kind)
     }
 }
 
-fn how(pattern: &Pattern) -> MatchKind {
+fn match_kind(pattern: &Pattern) -> MatchKind {
     if pattern.is_exact() {
         MatchKind::Exact
     } else if pattern.head.is_empty() {
@@ -282,56 +294,52 @@ fn how(pattern: &Pattern) -> MatchKind {
     }
 }
 
-/// The host with the site's own words in its placeholders: one pattern for each combination of values.
-fn filled(rule: &Reference, values: &BTreeMap<String, Vec<String>>) -> Box<[Pattern]> {
-    let Some(url) = rule.url.as_deref().filter(|_| !rule.placeholders.is_empty()) else {
+/// The host patterns with the site's values in the placeholders: one pattern for each combination of values.
+fn fill_placeholders(reference: &Reference, values: &BTreeMap<String, Vec<String>>) -> Box<[Pattern]> {
+    let Some(url) = reference.url.as_deref().filter(|_| !reference.placeholders.is_empty()) else {
         return Box::default();
     };
     let mut texts = vec![parse::host_of(url).to_owned()];
-    for (word, fact) in &rule.placeholders {
+    for (word, fact) in &reference.placeholders {
         let Some(values) = values.get(&**fact) else { return Box::default() };
         let word_of =
-            |value: &str| if &**fact == "region" { region_word(value) } else { value.to_lowercase() };
+            |value: &str| if &**fact == "region" { region_slug(value) } else { value.to_lowercase() };
         let with_each = |text: String| -> Vec<String> {
             values.iter().map(|value| text.replacen(&**word, &word_of(value), 1)).collect()
         };
         texts = texts.into_iter().flat_map(with_each).collect();
     }
-    // A value that cannot stand in a name was refused with the site file.
+    // A value that is no DNS label was rejected with the site file.
     texts.iter().filter_map(|text| Pattern::parse(text).ok()).collect()
 }
 
-fn regions(rules: &[Reference]) -> Vec<Region> {
+fn collect_regions(rules: &[Reference]) -> Vec<Region> {
     let mut regions: Vec<Region> = Vec::new();
-    for (rule, id) in rules.iter().zip((0..).map(ReferenceId)) {
-        let Some(name) = rule.region.as_ref().filter(|_| rule.table.kind == TableKind::Region) else {
+    for (reference, id) in rules.iter().zip((0..).map(ReferenceId)) {
+        let Some(name) = reference.region.as_ref().filter(|_| reference.table.kind == TableKind::Region)
+        else {
             continue;
         };
-        // The names of a row follow each other.
-        let same = |region: &Region| region.document == rule.document && region.name == *name;
+        // The names of one row are adjacent.
+        let same = |region: &Region| region.document == reference.document && region.name == *name;
         if !regions.last().is_some_and(same) {
             regions.push(Region {
-                document: Arc::clone(&rule.document),
-                clouds: rule.clouds,
+                document: Arc::clone(&reference.document),
+                clouds: reference.clouds,
                 name: name.clone(),
-                pair: rule.pair.clone(),
+                pair: reference.pair.clone(),
                 primary: Vec::new(),
                 discovery: Vec::new(),
             });
         }
         let Some(region) = regions.last_mut() else { continue };
-        match rule.role {
+        match reference.role {
             Some(RegionRole::Primary) => region.primary.push(id),
             Some(RegionRole::Discovery) => region.discovery.push(id),
             Some(RegionRole::Paired) | None => {}
         }
     }
     regions
-}
-
-/// A region's name as programs write it: `West US 2` is `westus2`.
-pub fn region_word(name: &str) -> String {
-    name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]

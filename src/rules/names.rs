@@ -1,10 +1,11 @@
-//! From a host name to every rule that matches it, most specific first.
+//! Finds every reference that matches a host name, most specific first.
 //!
-//! In:  patterns with their rules.
-//! Out: matches; the time does not grow with the number of rows.
+//! In:  patterns with their references.
+//! Out: matches; the time does not grow with the number of references.
+//! Not: whether the match allows a port.
 //!
-//! The rows stand in a hash map under the last labels of their pattern that have no `*`; a look-up asks for the
-//! name's own suffixes, from the whole name to the shortest suffix that any row has.
+//! A hash map has the patterns by their last labels without `*`. A lookup tries the suffixes of the name, from the whole
+//! name to the shortest suffix of any pattern.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -13,71 +14,71 @@ use smallvec::SmallVec;
 use super::pattern::Pattern;
 use super::reference::ReferenceId;
 
-/// How a name matches a row.
+/// How a name matches a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchKind {
-    /// The row has this very name.
+    /// The reference has this name.
     Exact,
-    /// The row has a wildcard `*.` before so many labels.
+    /// The reference has a wildcard `*.` before this number of labels.
     Wildcard(u8),
-    /// The row has a `*` inside a label.
+    /// The reference has a `*` inside a label.
     Glob,
-    /// The row has a placeholder that the site file does not fill; any name of its form matches.
+    /// The reference has a placeholder without a value in the site file; any label matches.
     Placeholder,
 }
 
-/// One row that a name matches.
+/// One reference that a name matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReferenceMatch {
-    /// The rule.
-    pub rule: ReferenceId,
-    /// How.
-    pub how: MatchKind,
-    /// True when the name is what the row means, and not what it prints.
-    pub as_meant: bool,
-    /// Place among all patterns: lower is more specific.
+    /// The reference.
+    pub id: ReferenceId,
+    /// How it matches.
+    pub kind: MatchKind,
+    /// True if the name matches the alias and not the printed host.
+    pub is_alias: bool,
+    /// Rank among all patterns; lower is more specific.
     order: u32,
 }
 
 impl ReferenceMatch {
-    /// A match that has not found its place yet.
-    pub(super) const fn new(rule: ReferenceId, how: MatchKind, as_meant: bool) -> ReferenceMatch {
-        ReferenceMatch { rule, how, as_meant, order: 0 }
+    /// A match that is not ranked yet.
+    pub(super) const fn new(id: ReferenceId, kind: MatchKind, is_alias: bool) -> ReferenceMatch {
+        ReferenceMatch { id, kind, is_alias, order: 0 }
     }
 }
 
-/// Matches of one name; a name seldom has more.
+/// Matches of one name; a name rarely has more.
 pub type ReferenceMatches = SmallVec<[ReferenceMatch; 20]>;
 
 #[derive(Debug)]
-struct Entry {
+struct TailEntry {
     found: ReferenceMatch,
-    /// The pattern, where the tail alone does not decide.
+    /// The pattern, if the tail alone does not decide.
     pattern: Option<Box<Pattern>>,
 }
 
 /// Every pattern, by its tail.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    by_tail: HashMap<Box<str>, Vec<Entry>, FixedState>,
+pub(super) struct NameIndex {
+    by_tail: HashMap<Box<str>, Vec<TailEntry>, FixedState>,
     /// Labels of the longest tail.
     longest: usize,
-    /// One bit for each mark that a tail has: most suffixes of a name are no tail, and the bit says so without a hash.
-    marks: Marks,
+    /// Most suffixes of a name are no tail; the filter rejects them without computing a hash.
+    filter: TailFilter,
 }
 
-/// A small filter: no false "no", few false "maybe".
+/// A small Bloom filter: no false negatives, few false positives.
 #[derive(Debug)]
-struct Marks([u64; 64]);
+struct TailFilter([u64; 64]);
 
-impl Default for Marks {
-    fn default() -> Marks {
-        Marks([0; 64])
+impl Default for TailFilter {
+    fn default() -> TailFilter {
+        TailFilter([0; 64])
     }
 }
 
-impl Marks {
-    /// Word and bit of a tail: its length and two of its bytes tell nearly all of them apart.
+impl TailFilter {
+    /// Word and bit of a tail, from its length and two of its bytes, which differ for nearly all tails.
     #[inline]
     fn place(tail: &[u8]) -> (usize, u64) {
         let byte = |at: usize| tail.get(at).map_or(0, |byte| usize::from(*byte));
@@ -86,7 +87,7 @@ impl Marks {
     }
 
     fn set(&mut self, tail: &str) {
-        let (word, bit) = Marks::place(tail.as_bytes());
+        let (word, bit) = TailFilter::place(tail.as_bytes());
         if let Some(word) = self.0.get_mut(word) {
             *word |= bit;
         }
@@ -94,31 +95,31 @@ impl Marks {
 
     #[inline]
     fn may_hold(&self, tail: &str) -> bool {
-        let (word, bit) = Marks::place(tail.as_bytes());
+        let (word, bit) = TailFilter::place(tail.as_bytes());
         self.0.get(word).is_some_and(|word| word & bit != 0)
     }
 }
 
-impl Names {
+impl NameIndex {
     /// Builds the index.
-    pub(super) fn new(patterns: Vec<(&Pattern, ReferenceMatch)>) -> Names {
+    pub(super) fn new(patterns: Vec<(&Pattern, ReferenceMatch)>) -> NameIndex {
         let mut patterns = patterns;
         patterns.sort_by(|(a, found_a), (b, found_b)| {
             let rank = b.rank().cmp(&a.rank());
-            rank.then(found_a.as_meant.cmp(&found_b.as_meant)).then(found_a.rule.cmp(&found_b.rule))
+            rank.then(found_a.is_alias.cmp(&found_b.is_alias)).then(found_a.id.cmp(&found_b.id))
         });
-        let mut names = Names::default();
+        let mut names = NameIndex::default();
         for (order, (pattern, found)) in (0..).zip(patterns) {
             names.longest = names.longest.max(pattern.tail.split('.').count());
-            names.marks.set(&pattern.tail);
+            names.filter.set(&pattern.tail);
             let pattern_needed = (!pattern.is_exact()).then(|| Box::new(pattern.clone()));
-            let entry = Entry { found: ReferenceMatch { order, ..found }, pattern: pattern_needed };
+            let entry = TailEntry { found: ReferenceMatch { order, ..found }, pattern: pattern_needed };
             names.by_tail.entry(pattern.tail.clone()).or_default().push(entry);
         }
         names
     }
 
-    /// Every row that `name` matches, most specific first; case and a final dot are of no account.
+    /// Every reference that matches `name`, most specific first, ignoring case and a final dot.
     pub(super) fn find(&self, name: &str) -> ReferenceMatches {
         let name = name.strip_suffix('.').unwrap_or(name);
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -128,7 +129,7 @@ impl Names {
     }
 
     fn find_lower(&self, name: &str) -> ReferenceMatches {
-        // Where the suffixes begin, from the shortest: no row has a tail of more labels than the longest.
+        // Offsets of the suffixes, shortest first; no tail has more labels than `longest`.
         let mut starts: SmallVec<[usize; 8]> = SmallVec::new();
         for (at, byte) in name.bytes().enumerate().rev() {
             if byte == b'.' {
@@ -144,7 +145,7 @@ impl Names {
         let mut found = ReferenceMatches::new();
         let mut in_order = true;
         for start in starts.into_iter().rev() {
-            let tail = name.get(start..).filter(|tail| self.marks.may_hold(tail));
+            let tail = name.get(start..).filter(|tail| self.filter.may_hold(tail));
             let Some(entries) = tail.and_then(|tail| self.by_tail.get(tail)) else { continue };
             let front = name.get(..start.saturating_sub(1)).unwrap_or_default();
             for entry in entries {
@@ -172,22 +173,23 @@ mod tests {
 
     use super::*;
 
-    fn names(patterns: &[&str]) -> (Vec<Pattern>, Names) {
+    fn names(patterns: &[&str]) -> (Vec<Pattern>, NameIndex) {
         let parsed: Vec<Pattern> = patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
-        let found = |rule| ReferenceMatch::new(ReferenceId(rule), MatchKind::Exact, false);
-        let names =
-            Names::new(parsed.iter().zip(0..).map(|(pattern, rule)| (pattern, found(rule))).collect());
+        let found = |reference| ReferenceMatch::new(ReferenceId(reference), MatchKind::Exact, false);
+        let names = NameIndex::new(
+            parsed.iter().zip(0..).map(|(pattern, reference)| (pattern, found(reference))).collect(),
+        );
         (parsed, names)
     }
 
     fn check(patterns: &[&str], name: &str, expected: &[&str]) {
         let (_, names) = names(patterns);
-        let found: Vec<&str> = names.find(name).iter().map(|m| patterns[m.rule.0 as usize]).collect();
+        let found: Vec<&str> = names.find(name).iter().map(|m| patterns[m.id.0 as usize]).collect();
         assert_eq!(found, expected, "{name}");
     }
 
     #[test]
-    fn all_rows_are_found_most_specific_first() {
+    fn all_matches_are_found_most_specific_first() {
         let rows = [
             "*.core.windows.net",
             "*.servicebus.windows.net",
@@ -221,13 +223,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn finds_what_a_walk_over_all_patterns_finds(
+        fn agrees_with_a_linear_search(
             patterns in proptest::collection::vec("(\\*\\.)?([ab*]{1,2}\\.){0,2}[ab]{1,2}\\.[ab]\\.[ab]", 1..40),
             name in "([ab]{1,2}\\.){0,5}[ab]",
         ) {
             let texts: Vec<&str> = patterns.iter().map(String::as_str).collect();
             let (parsed, names) = names(&texts);
-            let found: Vec<u32> = names.find(&name).iter().map(|m| m.rule.0).collect();
+            let found: Vec<u32> = names.find(&name).iter().map(|m| m.id.0).collect();
             let mut expected: Vec<(_, u32)> = parsed.iter().zip(0..).filter(|(p, _)| p.matches(&name))
                 .map(|(p, i)| (std::cmp::Reverse(p.rank()), i)).collect();
             expected.sort();

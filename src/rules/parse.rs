@@ -1,8 +1,8 @@
-//! Reads one rule file into rules, and refuses what does not hold together.
+//! Parses one rule file and checks that it is consistent.
 //!
 //! In:  the text of a rule file.
-//! Out: its document and its rules in printed order, or every mistake with its line.
-//! Not: which documents count; that is for the selection.
+//! Out: its document and its references in printed order, or every error with its line.
+//! Not: which documents apply; that is for `library`.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ use super::cloud::Clouds;
 use super::file::EntryFields;
 use super::file::EntryShape;
 use super::file::FileShape;
-use super::file::Lines;
+use super::file::LineIndex;
 use super::file::RowShape;
 use super::file::RuleFileError;
 use super::file::TableShape;
@@ -37,56 +37,56 @@ use super::reference::RegionRole;
 use super::reference::SourceRow;
 use super::reference::TableKind;
 
-/// What stands for a placeholder until the site fills it: anything inside one label. A single star at the front would
-/// be a wildcard for any number of labels.
+/// The pattern of a placeholder without a value: any characters inside one label. A single star at the front would be a
+/// wildcard for any number of labels.
 const ANY: &str = "**";
 
-/// Reads the rule file `file` with the contents `text`.
+/// Parses the rule file `file` with the contents `text`.
 pub(super) fn read(file: &str, text: &str) -> Result<(Arc<Document>, Vec<Reference>), Vec<RuleFileError>> {
-    let shape: FileShape = read_toml("rules", file, text).map_err(|problem| vec![problem])?;
-    let lines = Lines::of(text);
-    let mut reader =
-        Reader { file, text, lines, problems: Vec::new(), rules: Vec::new(), repeats: Vec::new() };
-    let document = Arc::new(reader.document(&shape));
+    let shape: FileShape = read_toml("rules", file, text).map_err(|error| vec![error])?;
+    let lines = LineIndex::of(text);
+    let mut parser =
+        RuleFileParser { file, text, lines, errors: Vec::new(), references: Vec::new(), repeats: Vec::new() };
+    let document = Arc::new(parser.document(&shape));
     let mut ids = HashSet::new();
     if shape.table.is_empty() {
-        reader.problem(shape.document.span().start, "the document has no table".to_owned());
+        parser.error(shape.document.span().start, "the document has no table".to_owned());
     }
     for table in &shape.table {
         let id = &table.get_ref().id;
         if table.get_ref().row.is_empty() {
-            reader.problem(id.span().start, format!("table `{}` has no row", id.get_ref()));
+            parser.error(id.span().start, format!("table `{}` has no row", id.get_ref()));
         }
         if !ids.insert(id.get_ref().clone()) {
-            reader.problem(id.span().start, format!("a second table `{}`", id.get_ref()));
+            parser.error(id.span().start, format!("duplicate table `{}`", id.get_ref()));
         }
-        reader.table(&document, table);
+        parser.table(&document, table);
     }
-    reader.references();
-    reader.ties();
-    if reader.problems.is_empty() { Ok((document, reader.rules)) } else { Err(reader.problems) }
+    parser.check_targets();
+    parser.check_ties();
+    if parser.errors.is_empty() { Ok((document, parser.references)) } else { Err(parser.errors) }
 }
 
-/// The urls of one cloud or column of a row.
+/// The URLs of one cloud or column of a row.
 type Entries = [Spanned<EntryShape>];
 
-struct Reader<'a> {
+struct RuleFileParser<'a> {
     file: &'a str,
     text: &'a str,
-    lines: Lines,
-    problems: Vec<RuleFileError>,
-    rules: Vec<Reference>,
-    /// For each rule, the tables or rows that it is said to repeat.
+    lines: LineIndex,
+    errors: Vec<RuleFileError>,
+    references: Vec<Reference>,
+    /// For each reference, the tables or rows that it repeats.
     repeats: Vec<Vec<String>>,
 }
 
-impl Reader<'_> {
-    fn problem(&mut self, at: usize, message: String) {
-        self.problem_at_line(self.lines.at(at), message);
+impl RuleFileParser<'_> {
+    fn error(&mut self, at: usize, message: String) {
+        self.error_at_line(self.lines.at(at), message);
     }
 
-    fn problem_at_line(&mut self, line: usize, message: String) {
-        self.problems.push(RuleFileError { what: "rules", file: self.file.to_owned(), line, message });
+    fn error_at_line(&mut self, line: usize, message: String) {
+        self.errors.push(RuleFileError { what: "rules", file: self.file.to_owned(), line, message });
     }
 
     fn document(&mut self, shape: &FileShape) -> Document {
@@ -95,23 +95,23 @@ impl Reader<'_> {
         let is_word = |text: &str| !text.is_empty() && !text.contains(['/', ' ', ';']);
         for word in [&head.id, &head.short] {
             if !is_word(word.get_ref()) {
-                self.problem(word.span().start, format!("not an id: `{}`", word.get_ref()));
+                self.error(word.span().start, format!("not an id: `{}`", word.get_ref()));
             }
         }
         if head.source.trim().is_empty() {
-            self.problem(at, "the document has no `source`: say where it was read".to_owned());
+            self.error(at, "the document has no `source`: say where it was retrieved".to_owned());
         }
-        if head.looked.is_none() {
-            self.problem(at, "the document has no `looked`: say when it was read".to_owned());
+        if head.retrieved.is_none() {
+            self.error(at, "the document has no `retrieved`: say when it was retrieved".to_owned());
         }
-        for date in [&head.date, &head.looked].into_iter().flatten() {
+        for date in [&head.date, &head.retrieved].into_iter().flatten() {
             let when = date.get_ref();
             if when.date.is_none() || when.time.is_some() {
-                self.problem(date.span().start, format!("not a day: `{when}`"));
+                self.error(date.span().start, format!("not a date: `{when}`"));
             }
         }
         if head.products.get_ref().is_empty() {
-            self.problem(head.products.span().start, "the document is for no product".to_owned());
+            self.error(head.products.span().start, "the document has no product".to_owned());
         }
         let boxed = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect();
         Document {
@@ -121,10 +121,15 @@ impl Reader<'_> {
             date: head.date.as_ref().map(|date| date.get_ref().to_string()).unwrap_or_default().into(),
             products: boxed(head.products.get_ref()),
             source: head.source.as_str().into(),
-            looked: head.looked.as_ref().map(|date| date.get_ref().to_string()).unwrap_or_default().into(),
+            retrieved: head
+                .retrieved
+                .as_ref()
+                .map(|date| date.get_ref().to_string())
+                .unwrap_or_default()
+                .into(),
             always: head.always,
             supersedes: boxed(&head.supersedes),
-            keeps: boxed(&head.keeps),
+            keeps_as_legacy: boxed(&head.keeps_as_legacy),
             includes: boxed(&head.includes),
             region: head.region.as_deref().map(Box::from),
             file: self.file.into(),
@@ -146,7 +151,7 @@ impl Reader<'_> {
             let name = name.as_ref()?;
             let found = heads.iter().position(|text| text == name.get_ref());
             if found.is_none() {
-                self.problem(name.span().start, format!("the table has no column `{}`", name.get_ref()));
+                self.error(name.span().start, format!("the table has no column `{}`", name.get_ref()));
             }
             found
         };
@@ -156,17 +161,17 @@ impl Reader<'_> {
             let row = spanned.get_ref();
             let number = *row.number.get_ref();
             if usize::try_from(number) != Ok(i + 1) {
-                let message = format!("row {number} of table `{}` stands at place {}", table.id, i + 1);
-                self.problem(row.number.span().start, message);
+                let message = format!("row {number} of table `{}` is in position {}", table.id, i + 1);
+                self.error(row.number.span().start, message);
             }
             let printed = cells(&row.printed);
             if !heads.is_empty() && printed.len() != heads.len() {
-                let message = format!("{} cells printed under {} column heads", printed.len(), heads.len());
-                self.problem(spanned.span().start, message);
+                let message = format!("{} cells in a table with {} columns", printed.len(), heads.len());
+                self.error(spanned.span().start, message);
             }
             let cell = |column: Option<usize>, own: &Option<String>| match own {
                 Some(text) => Some(text.as_str().into()),
-                None => column.and_then(|column| printed.get(column)).map(|text| plain(text).into()),
+                None => column.and_then(|column| printed.get(column)).map(|text| strip_markup(text).into()),
             };
             let tags = row.tags.iter().map(|tag| match tag {
                 TagShape::Plain(tag) => (tag.as_str().into(), Clouds::NONE),
@@ -190,16 +195,16 @@ impl Reader<'_> {
                 row: shared,
                 url: None,
                 host: None,
-                as_meant: None,
+                alias: None,
                 path: None,
                 placeholders: Box::default(),
                 filled: Box::default(),
                 clouds: head.cloud.map_or(Clouds::NONE, |word| word.clouds()),
                 ports: Ports::default(),
-                ports_as_meant: Ports::default(),
+                corrected_ports: Ports::default(),
                 at_least: row.at_least,
                 service_kind: row.service_kind.or(head.service_kind),
-                need: row.need.or(head.need).unwrap_or_default(),
+                level: row.level.or(head.level).unwrap_or_default(),
                 region: row.region.as_deref().map(Box::from),
                 pair: row.pair.as_ref().map(|pair| pair.get_ref().as_str().into()),
                 role: None,
@@ -221,7 +226,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds the rules of one row: one for each url, or one for the row where it has none.
+    /// Adds the references of one row: one for each URL, or one for a row without a URL.
     fn row(
         &mut self,
         mut base: Reference,
@@ -234,13 +239,13 @@ impl Reader<'_> {
             base.clouds = word.clouds();
         }
         let row_ports = row.ports.as_ref().map(|p| self.ports(p.get_ref(), p.span().start));
-        if let Some(ports) = &row.ports_as_meant {
-            base.ports_as_meant = self.ports(ports.get_ref(), ports.span().start);
+        if let Some(ports) = &row.corrected_ports {
+            base.corrected_ports = self.ports(ports.get_ref(), ports.span().start);
             if row.note.is_none() {
-                self.problem(ports.span().start, WITHOUT_NOTE.to_owned());
+                self.error(ports.span().start, WITHOUT_NOTE.to_owned());
             }
         }
-        let first = self.rules.len();
+        let first = self.references.len();
         let lists: [(&Entries, Clouds, Option<RegionRole>); 7] = [
             (&row.public, Clouds::of(Cloud::Public), None),
             (&row.us_government, Clouds::of(Cloud::UsGovernment), None),
@@ -254,31 +259,33 @@ impl Reader<'_> {
             for entry in entries {
                 let fields = &entry.get_ref().0;
                 let at = entry.span().start;
-                if clouds.is_none() {
-                    self.problem(at, format!("no cloud for `{}`: give the table a `cloud`", fields.url));
+                if clouds.is_empty() {
+                    self.error(at, format!("no cloud for `{}`: give the table a `cloud`", fields.url));
                 }
-                // A url printed for two clouds in one row is one rule.
-                let of_row = self.rules.get_mut(first..).unwrap_or_default();
-                let same = |rule: &&mut Reference| rule.url.as_deref() == Some(&fields.url) && role.is_none();
-                if let Some(rule) = of_row.iter_mut().find(same) {
-                    if rule.clouds.meets(clouds) {
-                        self.problem(at, format!("`{}` twice in one row", fields.url));
+                // A URL printed for two clouds in one row is one reference.
+                let of_this_row = self.references.get_mut(first..).unwrap_or_default();
+                let same = |reference: &&mut Reference| {
+                    reference.url.as_deref() == Some(&fields.url) && role.is_none()
+                };
+                if let Some(reference) = of_this_row.iter_mut().find(same) {
+                    if reference.clouds.intersects(clouds) {
+                        self.error(at, format!("duplicate URL `{}` in one row", fields.url));
                     } else {
-                        rule.clouds = rule.clouds.and(clouds);
+                        reference.clouds = reference.clouds.union(clouds);
                     }
                     continue;
                 }
-                let mut rule = base.clone();
-                rule.clouds = clouds;
-                rule.role = fields.role.or(role);
-                rule.id = format!("{}.{}", base.id, self.rules.len() - first + 1).into();
-                self.entry(&mut rule, fields, at, row_ports.as_ref(), table_ports);
-                self.rules.push(rule);
+                let mut reference = base.clone();
+                reference.clouds = clouds;
+                reference.role = fields.role.or(role);
+                reference.id = format!("{}.{}", base.id, self.references.len() - first + 1).into();
+                self.entry(&mut reference, fields, at, row_ports.as_ref(), table_ports);
+                self.references.push(reference);
                 let own = fields.repeats.iter().chain(&row.repeats);
                 self.repeats.push(own.chain(table_repeats).cloned().collect());
             }
         }
-        if self.rules.len() > first {
+        if self.references.len() > first {
             return;
         }
         base.ports = row_ports.unwrap_or_default();
@@ -286,11 +293,11 @@ impl Reader<'_> {
             if !ROLES.contains(&&**role) {
                 let near =
                     nearest(role, ROLES).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-                self.problem(at, format!("unknown role `{role}`{near}"));
+                self.error(at, format!("unknown role `{role}`{near}"));
             }
         }
         let missing = match base.table.kind {
-            TableKind::Endpoint | TableKind::PrivateLink => Some("a url"),
+            TableKind::Endpoint | TableKind::PrivateLink => Some("a URL"),
             TableKind::Region => Some("`primary` and `discovery`"),
             TableKind::Port if base.ports.is_empty() => Some("`ports`"),
             TableKind::Port if base.source.is_none() || base.destination.is_none() => {
@@ -302,133 +309,138 @@ impl Reader<'_> {
             TableKind::Port | TableKind::ServiceTag | TableKind::Issuer | TableKind::Statement => None,
         };
         if let Some(missing) = missing {
-            self.problem(at, format!("the row needs {missing}"));
+            self.error(at, format!("the row needs {missing}"));
         }
-        self.rules.push(base);
+        self.references.push(base);
         self.repeats.push(row.repeats.iter().chain(table_repeats).cloned().collect());
     }
 
     fn entry(
         &mut self,
-        rule: &mut Reference,
+        reference: &mut Reference,
         fields: &EntryFields,
         at: usize,
         row: Option<&Ports>,
         table: Option<&Ports>,
     ) {
-        let url = Url::cut(&fields.url);
-        rule.url = Some(fields.url.as_str().into());
-        rule.path = url.path.map(Box::from);
-        rule.placeholders = fields
+        let url = DocumentUrl::split(&fields.url);
+        reference.url = Some(fields.url.as_str().into());
+        reference.path = url.path.map(Box::from);
+        reference.placeholders = fields
             .placeholders
             .iter()
             .map(|(word, fact)| (word.as_str().into(), fact.as_str().into()))
             .collect();
-        for (_, fact) in rule.placeholders.iter().filter(|(_, fact)| !FACTS.contains(&&**fact)) {
-            let near = nearest(fact, FACTS.iter().copied())
+        for (_, fact) in reference.placeholders.iter().filter(|(_, fact)| !SITE_VALUES.contains(&&**fact)) {
+            let near = nearest(fact, SITE_VALUES.iter().copied())
                 .map(|near| format!(", did you mean `{near}`?"))
                 .unwrap_or_default();
-            self.problem(at, format!("nothing in a site file is called `{fact}`{near}"));
+            self.error(at, format!("no value of a site file is called `{fact}`{near}"));
         }
         if let Some(scheme) = url.scheme.filter(|scheme| !SCHEMES.contains(scheme)) {
-            self.problem(at, format!("unknown scheme `{scheme}` in `{}`", fields.url));
+            self.error(at, format!("unknown scheme `{scheme}` in `{}`", fields.url));
         }
         if url.bad_port {
-            self.problem(at, format!("not a port in `{}`", fields.url));
+            self.error(at, format!("not a port in `{}`", fields.url));
         }
-        let is_corrected = fields.as_meant.is_some() || fields.ports_as_meant.is_some();
-        if is_corrected && fields.note.is_none() && rule.note.is_none() {
-            self.problem(at, WITHOUT_NOTE.to_owned());
+        let is_corrected = fields.alias.is_some() || fields.corrected_ports.is_some();
+        if is_corrected && fields.note.is_none() && reference.note.is_none() {
+            self.error(at, WITHOUT_NOTE.to_owned());
         }
-        let host = with_placeholders(url.host, &rule.placeholders, |_| ANY);
+        let host = replace_placeholders(url.host, &reference.placeholders, |_| ANY);
         match host {
-            None => self.problem(at, format!("a placeholder is not in `{}`", fields.url)),
+            None => self.error(at, format!("a placeholder is missing in `{}`", fields.url)),
             Some(host) if host.is_empty() => {}
-            Some(host) => rule.host = self.pattern(&host, at),
+            Some(host) => reference.host = self.pattern(&host, at),
         }
-        rule.as_meant = fields.as_meant.as_ref().and_then(|meant| self.pattern(Url::cut(meant).host, at));
+        reference.alias =
+            fields.alias.as_ref().and_then(|meant| self.pattern(DocumentUrl::split(meant).host, at));
         let own = fields.ports.as_ref().map(|ports| self.ports(ports, at));
         let from_url = url.port.or_else(|| url.scheme_port()).map(Ports::tcp);
         match own.or_else(|| row.cloned()).or(from_url).or_else(|| table.cloned()) {
-            Some(ports) => rule.ports = ports,
-            None => self.problem(at, format!("no port for `{}`: give `ports`", fields.url)),
+            Some(ports) => reference.ports = ports,
+            None => self.error(at, format!("no port for `{}`: give `ports`", fields.url)),
         }
-        if let Some(ports) = &fields.ports_as_meant {
-            rule.ports_as_meant = self.ports(ports, at);
+        if let Some(ports) = &fields.corrected_ports {
+            reference.corrected_ports = self.ports(ports, at);
         }
-        let has_ports = !rule.true_ports().is_empty();
+        let has_ports = !reference.effective_ports().is_empty();
         if url.scheme_port() == Some(port::HTTP)
             && has_ports
-            && !rule.true_ports().holds(proto::TCP, port::HTTP)
+            && !reference.effective_ports().contains(proto::TCP, port::HTTP)
         {
-            self.problem(at, format!("http means port 80: give `{}` its `ports-as-meant`", fields.url));
+            self.error(at, format!("http is port 80: give `{}` its `corrected-ports`", fields.url));
         }
         if let Some(note) = &fields.note {
-            rule.note = Some(note.as_str().into());
+            reference.note = Some(note.as_str().into());
         }
-        rule.need = fields.need.unwrap_or(rule.need);
-        rule.broad = fields.broad;
-        rule.every_minutes = fields.every_minutes;
-        rule.see = fields.see.as_deref().map(Box::from);
-        let claims = [(fields.broad, "is broad"), (fields.every_minutes.is_some(), "is used every so often")];
+        reference.level = fields.level.unwrap_or(reference.level);
+        reference.broad = fields.broad;
+        reference.every_minutes = fields.every_minutes;
+        reference.see = fields.see.as_deref().map(Box::from);
+        let claims = [(fields.broad, "is broad"), (fields.every_minutes.is_some(), "is used periodically")];
         for (_, claim) in claims.iter().filter(|(claimed, _)| *claimed && fields.see.is_none()) {
-            self.problem(at, format!("`{}` {claim}: give the sentence that says so in `see`", fields.url));
+            self.error(at, format!("`{}` {claim}: name the statement that says so in `see`", fields.url));
         }
     }
 
     fn pattern(&mut self, host: &str, at: usize) -> Option<Pattern> {
-        Pattern::parse(host).map_err(|message| self.problem(at, message)).ok()
+        Pattern::parse(host).map_err(|message| self.error(at, message)).ok()
     }
 
-    /// The ports; none where the text is no list of ports, which has been told then.
+    /// Parses a list of ports; reports an error and returns no port if it is none.
     fn ports(&mut self, text: &str, at: usize) -> Ports {
-        Ports::parse(text).map_err(|message| self.problem(at, message)).unwrap_or_default()
+        Ports::parse(text).map_err(|message| self.error(at, message)).unwrap_or_default()
     }
 
-    /// Whatever a row points at must be there.
-    fn references(&mut self) {
-        let places: HashSet<String> = self.rules.iter().map(Reference::place).collect();
-        let tables: HashSet<String> = self.rules.iter().map(|rule| rule.table.id.to_string()).collect();
-        let regions: HashSet<&str> = self.rules.iter().filter_map(|rule| rule.region.as_deref()).collect();
-        let mut lost = Vec::new();
-        for (rule, repeats) in self.rules.iter().zip(&self.repeats) {
-            let said = [&rule.see, &rule.instead_of].into_iter().flatten().map(|text| text.to_string());
+    /// Checks that every table, row and region that a row refers to exists.
+    fn check_targets(&mut self) {
+        let places: HashSet<String> = self.references.iter().map(Reference::place).collect();
+        let tables: HashSet<String> =
+            self.references.iter().map(|reference| reference.table.id.to_string()).collect();
+        let regions: HashSet<&str> =
+            self.references.iter().filter_map(|reference| reference.region.as_deref()).collect();
+        let mut missing = Vec::new();
+        for (reference, repeats) in self.references.iter().zip(&self.repeats) {
+            let said =
+                [&reference.see, &reference.instead_of].into_iter().flatten().map(|text| text.to_string());
             for place in said.chain(repeats.iter().cloned()) {
                 if !places.contains(&place) && !tables.contains(&place) {
-                    lost.push((rule.row.line, format!("there is no row `{place}` in this document")));
+                    missing.push((reference.row.line, format!("no row `{place}` in this document")));
                 }
             }
-            if let Some(pair) = rule.pair.as_deref().filter(|pair| !regions.contains(pair)) {
-                lost.push((rule.row.line, format!("the paired region `{pair}` has no row")));
+            if let Some(pair) = reference.pair.as_deref().filter(|pair| !regions.contains(pair)) {
+                missing.push((reference.row.line, format!("the paired region `{pair}` has no row")));
             }
         }
-        lost.dedup();
-        for (line, message) in lost {
-            self.problem_at_line(line, message);
+        missing.dedup();
+        for (line, message) in missing {
+            self.error_at_line(line, message);
         }
     }
 
-    /// The most specific row wins, so two rows of one document must not be equally specific for one name and port,
-    /// unless the later one says that it repeats the earlier.
-    fn ties(&mut self) {
+    /// Checks that no two rows of one document are equally specific for one name and port, because the most specific row
+    /// wins; a later row may say that it repeats an earlier one.
+    fn check_ties(&mut self) {
         let mut by_tail: HashMap<&str, Vec<usize>> = HashMap::new();
         let mut ties = Vec::new();
-        for (i, rule) in self.rules.iter().enumerate() {
-            let Some(host) = &rule.host else { continue };
+        for (i, reference) in self.references.iter().enumerate() {
+            let Some(host) = &reference.host else { continue };
             let others = by_tail.entry(&host.tail).or_default();
-            for other in others.iter().filter_map(|other| self.rules.get(*other)) {
+            for other in others.iter().filter_map(|other| self.references.get(*other)) {
                 let Some(first) = &other.host else { continue };
                 let equal = first.text == host.text;
-                let may_meet = rule.clouds.meets(other.clouds) && rule.true_ports().meets(other.true_ports());
+                let may_meet = reference.clouds.intersects(other.clouds)
+                    && reference.effective_ports().overlaps(other.effective_ports());
                 let said = self.repeats.get(i).is_some_and(|repeats| {
                     repeats.iter().any(|place| *place == other.place() || **place == *other.table.id)
                 });
                 if may_meet && !said && (equal || first.ties(host)) {
-                    let what = if equal { "again" } else { "as specific as" };
+                    let relation = if equal { "repeats" } else { "is as specific as" };
                     ties.push((
-                        rule.row.line,
+                        reference.row.line,
                         format!(
-                            "`{}` is {what} `{}` of {}: say `repeats = \"{}\"` if the document does",
+                            "`{}` {relation} `{}` of {}: add `repeats = \"{}\"` if the document repeats it",
                             host.text,
                             first.text,
                             other.place(),
@@ -441,14 +453,14 @@ impl Reader<'_> {
             others.push(i);
         }
         let mut ports = HashMap::new();
-        for rule in self.rules.iter().filter(|rule| rule.table.kind == TableKind::Port) {
-            let key = (&rule.source, &rule.destination, &rule.ports);
-            if let Some(first) = ports.insert(key, rule.place()) {
-                ties.push((rule.row.line, format!("the same roles and ports as {first}")));
+        for reference in self.references.iter().filter(|reference| reference.table.kind == TableKind::Port) {
+            let key = (&reference.source, &reference.destination, &reference.ports);
+            if let Some(first) = ports.insert(key, reference.place()) {
+                ties.push((reference.row.line, format!("same roles and ports as {first}")));
             }
         }
         for (line, message) in ties {
-            self.problem_at_line(line, message);
+            self.error_at_line(line, message);
         }
     }
 }
@@ -456,24 +468,24 @@ impl Reader<'_> {
 /// Schemes that the documents print.
 const SCHEMES: &[&str] = &["http", "https", "git"];
 
-/// What a site file can say that fills a placeholder.
-const FACTS: &[&str] =
+/// Values of a site file that can replace a placeholder.
+const SITE_VALUES: &[&str] =
     &["storage-account", "sync-service", "region", "key-vault", "arc-gateway", "witness-storage-account"];
 
-const WITHOUT_NOTE: &str = "a correction needs a `note` that says why";
+const WITHOUT_NOTE: &str = "a correction needs a `note` with the reason";
 
-/// The parts of a url as documents print it: a bare host is one too.
-struct Url<'a> {
+/// The parts of a URL as documents print it; a bare host is one too.
+struct DocumentUrl<'a> {
     scheme: Option<&'a str>,
     host: &'a str,
     port: Option<u16>,
-    /// There is something where a port belongs, and it is none.
+    /// The text after the colon is not a port.
     bad_port: bool,
     path: Option<&'a str>,
 }
 
-impl<'a> Url<'a> {
-    fn cut(text: &'a str) -> Url<'a> {
+impl<'a> DocumentUrl<'a> {
+    fn split(text: &'a str) -> DocumentUrl<'a> {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (Some(scheme), rest),
             None => (None, text),
@@ -485,7 +497,7 @@ impl<'a> Url<'a> {
         };
         let port = printed.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
         let bad_port = printed.is_some() && port.is_none();
-        Url { scheme, host, port, bad_port, path: (!path.is_empty()).then_some(path) }
+        DocumentUrl { scheme, host, port, bad_port, path: (!path.is_empty()).then_some(path) }
     }
 
     /// RFC 9110 §4.2: the default ports of the two schemes.
@@ -498,8 +510,8 @@ impl<'a> Url<'a> {
     }
 }
 
-/// `host` with each placeholder replaced once; `None` when one of them is not there.
-pub(super) fn with_placeholders<'a>(
+/// Replaces each placeholder of `host` once; `None` if one of them is missing.
+pub(super) fn replace_placeholders<'a>(
     host: &str,
     placeholders: &[(Box<str>, Box<str>)],
     fill: impl Fn(&str) -> &'a str,
@@ -514,19 +526,19 @@ pub(super) fn with_placeholders<'a>(
     Some(out)
 }
 
-/// The host of a url as printed.
+/// The host of a URL as printed.
 pub(super) fn host_of(url: &str) -> &str {
-    Url::cut(url).host
+    DocumentUrl::split(url).host
 }
 
-/// The cells of a printed row; none when the row is not a table row.
+/// The cells of a printed table row; empty for any other row.
 pub(super) fn cells(printed: &str) -> Vec<&str> {
     let inner = printed.strip_prefix('|').and_then(|rest| rest.strip_suffix('|'));
     inner.map(|inner| inner.split('|').map(str::trim).collect()).unwrap_or_default()
 }
 
-/// A cell without the markup of the page.
-fn plain(cell: &str) -> String {
+/// A cell without markup.
+fn strip_markup(cell: &str) -> String {
     let mut text = cell.replace("**", "").replace('`', "");
     for tag in ["<br>", "<br />", "<br/>"] {
         text = text.replace(tag, " ");
@@ -555,7 +567,7 @@ short = "x"
 title = "X"
 products = ["x"]
 source = "somewhere"
-looked = 2026-11-20
+retrieved = 2026-11-20
 
 [[table]]
 id = "t"
@@ -564,13 +576,13 @@ kind = "endpoint"
 cloud = "public"
 "#;
 
-    /// What is wrong with `rows` under [`HEAD`], as `line: message`.
+    /// Parses `rows` after [`HEAD`] and compares the errors, as `line: message`.
     fn check(rows: &str, expected: &[&str]) {
-        let problems = match read("x.toml", &format!("{HEAD}{rows}")) {
+        let errors = match read("x.toml", &format!("{HEAD}{rows}")) {
             Ok(_) => Vec::new(),
-            Err(problems) => problems,
+            Err(errors) => errors,
         };
-        let shown: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.line, p.message)).collect();
+        let shown: Vec<String> = errors.iter().map(|p| format!("{}: {}", p.line, p.message)).collect();
         assert_eq!(shown, expected, "{rows}");
     }
 
@@ -579,7 +591,7 @@ cloud = "public"
     }
 
     #[test]
-    fn a_good_file_has_no_problem() {
+    fn a_correct_file_has_no_error() {
         check(&row(1, "urls = [\"https://a.example.com\", \"http://b.example.com/x\"]"), &[]);
     }
 
@@ -592,22 +604,22 @@ cloud = "public"
         check(
             &twice(""),
             &[
-                "18: `a.example.com` is again `a.example.com` of t/1: say `repeats = \"t/1\"` if the document does",
+                "18: `a.example.com` repeats `a.example.com` of t/1: add `repeats = \"t/1\"` if the document repeats it",
             ],
         );
         check(&twice("repeats = \"t/1\""), &[]);
         check(
             &twice("repeats = \"t/9\""),
             &[
-                "18: there is no row `t/9` in this document",
-                "18: `a.example.com` is again `a.example.com` of t/1: say `repeats = \"t/1\"` if the document does",
+                "18: no row `t/9` in this document",
+                "18: `a.example.com` repeats `a.example.com` of t/1: add `repeats = \"t/1\"` if the document repeats it",
             ],
         );
         let globs = "ports = \"443\"\nurls = [\"a*.example.com\", \"*a.example.com\"]";
         check(
             &row(1, globs),
             &[
-                "14: `*a.example.com` is as specific as `a*.example.com` of t/1: say `repeats = \"t/1\"` if the document does",
+                "14: `*a.example.com` is as specific as `a*.example.com` of t/1: add `repeats = \"t/1\"` if the document repeats it",
             ],
         );
         let http = "urls = [\"https://a.example.com\", \"http://a.example.com\"]";
@@ -615,21 +627,21 @@ cloud = "public"
     }
 
     #[test]
-    fn mistakes_are_told_with_their_line() {
-        check(&row(2, "urls = [\"https://a.example.com\"]"), &["15: row 2 of table `t` stands at place 1"]);
+    fn errors_have_their_line() {
+        check(&row(2, "urls = [\"https://a.example.com\"]"), &["15: row 2 of table `t` is in position 1"]);
         check(&row(1, "urls = [\"a.example.com\"]"), &["17: no port for `a.example.com`: give `ports`"]);
-        check(&row(1, ""), &["14: the row needs a url"]);
+        check(&row(1, ""), &["14: the row needs a URL"]);
         check(
             &row(1, "urls = [\"https://*.com\"]"),
             &["17: not a host pattern: `*.com`: a wildcard needs two labels after it"],
         );
         check(
             &row(1, "ports = \"443\"\nurls = [\"http://a.example.com\"]"),
-            &["18: http means port 80: give `http://a.example.com` its `ports-as-meant`"],
+            &["18: http is port 80: give `http://a.example.com` its `corrected-ports`"],
         );
         check(
             &row(1, "urls = [{ url = \"https://*.example.com\", broad = true }]"),
-            &["17: `https://*.example.com` is broad: give the sentence that says so in `see`"],
+            &["17: `https://*.example.com` is broad: name the statement that says so in `see`"],
         );
         check(
             &row(1, "urls = [{ ulr = \"https://a.example.com\" }]"),
@@ -638,21 +650,21 @@ cloud = "public"
     }
 
     #[test]
-    fn slips_are_refused() {
+    fn typing_errors_are_rejected() {
         let url = |text: &str| row(1, &format!("ports = \"443\"\nurls = [{text}]"));
         check(&url("\"htps://a.example.com\""), &["18: unknown scheme `htps` in `htps://a.example.com`"]);
         check(&url("\"https://a.example.com:99999\""), &["18: not a port in `https://a.example.com:99999`"]);
         check(
-            &url("{ url = \"a.example.com\", as-meant = \"b.example.com\" }"),
-            &["18: a correction needs a `note` that says why"],
+            &url("{ url = \"a.example.com\", alias = \"b.example.com\" }"),
+            &["18: a correction needs a `note` with the reason"],
         );
         check(
-            &row(1, "ports-as-meant = \"80\"\nurls = [\"https://a.example.com\"]"),
-            &["17: a correction needs a `note` that says why"],
+            &row(1, "corrected-ports = \"80\"\nurls = [\"https://a.example.com\"]"),
+            &["17: a correction needs a `note` with the reason"],
         );
         check(
             &url("{ url = \"my.example.com\", placeholders = { my = \"storrage-account\" } }"),
-            &["18: nothing in a site file is called `storrage-account`, did you mean `storage-account`?"],
+            &["18: no value of a site file is called `storrage-account`, did you mean `storage-account`?"],
         );
         check(
             "[[table]]\nid = \"u\"\ntitle = \"U\"\nkind = \"endpoint\"\n",
@@ -661,7 +673,7 @@ cloud = "public"
     }
 
     #[test]
-    fn a_wrong_port_is_told_once() {
+    fn a_wrong_port_is_reported_once() {
         check(
             &row(1, "ports = \"70000\"\nurls = [\"a.example.com\", \"http://b.example.com\"]"),
             &["17: not a port: `70000`"],
@@ -669,25 +681,25 @@ cloud = "public"
     }
 
     #[test]
-    fn a_document_has_days_and_tables() {
+    fn a_document_needs_dates_and_tables() {
         let text = HEAD.split("[[table]]").next().unwrap();
-        let text = text.replace("looked = 2026-11-20", "looked = 07:30:00");
-        let problems = read("x.toml", &text).map(|_| ()).unwrap_err();
-        let shown: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.line, p.message)).collect();
-        assert_eq!(shown, ["7: not a day: `07:30:00`", "1: the document has no table",]);
+        let text = text.replace("retrieved = 2026-11-20", "retrieved = 07:30:00");
+        let errors = read("x.toml", &text).map(|_| ()).unwrap_err();
+        let shown: Vec<String> = errors.iter().map(|p| format!("{}: {}", p.line, p.message)).collect();
+        assert_eq!(shown, ["7: not a date: `07:30:00`", "1: the document has no table",]);
     }
 
     #[test]
-    fn a_document_names_its_source() {
-        let text = HEAD.replace("source = \"somewhere\"\nlooked = 2026-11-20\n", "")
+    fn a_document_needs_a_source() {
+        let text = HEAD.replace("source = \"somewhere\"\nretrieved = 2026-11-20\n", "")
             + &row(1, "urls = [\"https://a.example.com\"]");
-        let problems = read("x.toml", &text).map(|_| ()).unwrap_err();
-        let messages: Vec<_> = problems.iter().map(|p| p.to_string()).collect();
+        let errors = read("x.toml", &text).map(|_| ()).unwrap_err();
+        let messages: Vec<_> = errors.iter().map(|p| p.to_string()).collect();
         assert_eq!(
             messages,
             [
-                "cannot read rules: x.toml:1: the document has no `source`: say where it was read",
-                "cannot read rules: x.toml:1: the document has no `looked`: say when it was read",
+                "cannot read rules: x.toml:1: the document has no `source`: say where it was retrieved",
+                "cannot read rules: x.toml:1: the document has no `retrieved`: say when it was retrieved",
             ]
         );
     }

@@ -1,11 +1,11 @@
 //! Host patterns of the documents: `name`, `*.suffix`, `azgn*.suffix`.
 //!
-//! In:  a pattern as a rule file writes it.
-//! Out: does a name match, and how specific is the pattern.
-//! Not: which rule it belongs to.
+//! In:  a pattern as written in a rule file.
+//! Out: whether a name matches, and how specific the pattern is.
+//! Not: which reference it belongs to.
 //!
-//! A leading `*.` stands for one or more labels, at a label boundary: the documents mean names with two labels before
-//! the suffix too, unlike a certificate. A `*` inside a label stands for any characters of that label.
+//! A leading `*.` matches one or more labels: the documents also mean names with two labels before the suffix, unlike a
+//! certificate (RFC 6125 §6.4.3). A `*` inside a label matches any characters of that label.
 
 /// A host pattern, in lower case and without a final dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,12 +16,12 @@ pub struct Pattern {
     pub tail: Box<str>,
     /// The labels with a `*` and those before them, from left to right, without the leading `*.`.
     pub head: Box<[Box<str>]>,
-    /// True when the pattern begins with `*.`.
+    /// True if the pattern begins with `*.`.
     pub any_front: bool,
 }
 
 impl Pattern {
-    /// Reads a pattern; the error says what is wrong with it.
+    /// Parses a pattern; the error is the reason.
     pub fn parse(text: &str) -> Result<Pattern, String> {
         let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let (any_front, rest) = match text.strip_prefix("*.") {
@@ -48,12 +48,12 @@ impl Pattern {
         })
     }
 
-    /// True for a pattern that matches one name only.
+    /// True if the pattern matches one name only.
     pub fn is_exact(&self) -> bool {
         !self.any_front && self.head.is_empty()
     }
 
-    /// True when `name`, in lower case and without a final dot, matches.
+    /// True if `name`, in lower case and without a final dot, matches.
     pub fn matches(&self, name: &str) -> bool {
         let Some(front) = name.strip_suffix(&*self.tail) else { return false };
         match front.strip_suffix('.') {
@@ -62,13 +62,13 @@ impl Pattern {
         }
     }
 
-    /// True when `front`, the part of a name before the tail and its dot, matches what is before the tail here.
+    /// True if `front`, the part of a name before the tail and its dot, matches the part of the pattern before its tail.
     #[inline]
     pub fn front_matches(&self, front: &str) -> bool {
         if self.head.is_empty() {
             return front.is_empty() != self.any_front;
         }
-        // Too few labels is the common case where a service has rows with globs, so it is asked first.
+        // Too few labels is the common case for services whose rows have globs, so it is tested first.
         let labels = front.bytes().filter(|byte| *byte == b'.').count() + usize::from(!front.is_empty());
         if labels < self.head.len() + usize::from(self.any_front) {
             return false;
@@ -88,14 +88,14 @@ impl Pattern {
         rest.is_some() == self.any_front
     }
 
-    /// How specific: greater is more specific. One name, then more labels, then more letters, then no free front.
+    /// Greater is more specific: an exact name, then more labels, then more letters, then no leading wildcard.
     pub fn rank(&self) -> (bool, usize, usize, bool) {
         let labels = self.head.len() + self.tail.split('.').count();
         let letters = self.text.bytes().filter(|byte| *byte != b'*').count();
         (self.is_exact(), labels, letters, !self.any_front)
     }
 
-    /// True when neither is more specific though a name may match both: nothing says which of the two wins.
+    /// True if a name may match both and neither is more specific.
     pub fn ties(&self, other: &Pattern) -> bool {
         self.rank() == other.rank() && self.text != other.text && self.overlaps(other)
     }
@@ -116,26 +116,27 @@ fn check_label(label: &str) -> Result<(), &'static str> {
         return Err("a label longer than 63 characters");
     }
     if !label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*')) {
-        return Err("a character that names do not have");
+        return Err("a character that is not allowed in names");
     }
     Ok(())
 }
 
-/// Does `label` match `glob`, where each `*` stands for any characters, also none?
+/// True if `label` matches `glob`, where each `*` matches any characters or none.
 fn label_matches(glob: &str, label: &str) -> bool {
     let mut parts = glob.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = label.strip_prefix(first) else { return false };
     let Some(last) = parts.next_back() else { return rest.is_empty() };
     for part in parts {
-        // The leftmost place is as good as any: what follows can only be found further right.
+        // The leftmost occurrence leaves the most text for the parts that follow.
         let Some((_, after)) = rest.split_once(part) else { return false };
         rest = after;
     }
     rest.ends_with(last)
 }
 
-/// May one label match both? Compares what stands before the first and after the last `*`, which never misses one.
+/// True if one label may match both. Compares the text before the first and after the last `*`, so it has no false
+/// negatives.
 fn labels_overlap(a: &str, b: &str) -> bool {
     let ends = |glob: &str| -> Option<(String, String)> {
         let (before, _) = glob.split_once('*')?;
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_stands_for_one_or_more_labels() {
+    fn a_leading_wildcard_matches_one_or_more_labels() {
         check("*.afs.azure.net", "westus01.afs.azure.net", true);
         check("*.afs.azure.net", "mysyncservicesyncp.westus2.afs.azure.net", true);
         check("*.afs.azure.net", "afs.azure.net", false);
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_inside_a_label_stays_inside_it() {
+    fn a_star_inside_a_label_matches_within_the_label() {
         check("azgn*.servicebus.windows.net", "azgnrelay-eastus-l1.servicebus.windows.net", true);
         check("azgn*.servicebus.windows.net", "azgn.servicebus.windows.net", true);
         check("azgn*.servicebus.windows.net", "azgn.b.servicebus.windows.net", false);
@@ -189,17 +190,20 @@ mod tests {
     }
 
     #[test]
-    fn bad_patterns_are_refused_with_a_reason() {
+    fn invalid_patterns_are_rejected_with_a_reason() {
         let check = |text: &str, expected: &str| assert_eq!(Pattern::parse(text).unwrap_err(), expected);
         check("", "not a host pattern: ``");
         check("*.com", "not a host pattern: `*.com`: a wildcard needs two labels after it");
         check("a*", "not a host pattern: `a*`: a wildcard needs two labels after it");
         check("a..b.c", "not a host pattern: `a..b.c`: an empty label");
-        check("a b.example.com", "not a host pattern: `a b.example.com`: a character that names do not have");
+        check(
+            "a b.example.com",
+            "not a host pattern: `a b.example.com`: a character that is not allowed in names",
+        );
     }
 
     #[test]
-    fn specific_patterns_rank_higher() {
+    fn more_specific_patterns_rank_higher() {
         let rank = |text: &str| Pattern::parse(text).unwrap().rank();
         assert!(rank("a.core.windows.net") > rank("azgn*.servicebus.windows.net"));
         assert!(rank("azgn*.servicebus.windows.net") > rank("*.servicebus.windows.net"));
@@ -208,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn only_patterns_that_can_meet_tie() {
+    fn only_overlapping_patterns_tie() {
         let ties = |a: &str, b: &str| Pattern::parse(a).unwrap().ties(&Pattern::parse(b).unwrap());
         assert!(ties("a*.example.com", "*a.example.com"));
         assert!(!ties("ab*.example.com", "cd*.example.com"));
@@ -217,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn wildcard_matches_exactly_longer_names_at_a_label_boundary(
+        fn a_wildcard_matches_exactly_the_longer_names_at_a_label_boundary(
             suffix in "[a-z]{1,4}\\.[a-z]{1,4}(\\.[a-z]{1,3})?",
             name in "([a-z]{1,3}\\.){0,3}[a-z]{1,4}\\.[a-z]{1,4}(\\.[a-z]{1,3})?",
             front in "([a-z0-9-]{1,5}\\.){0,3}",
@@ -232,7 +236,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_makes_a_pattern_panic(text in ".{0,80}", name in ".{0,80}") {
+        fn no_input_panics(text in ".{0,80}", name in ".{0,80}") {
             if let Ok(pattern) = Pattern::parse(&text) {
                 let _ = pattern.matches(&name);
             }

@@ -1,7 +1,7 @@
-//! Ports as rule and site files write them: `443`, `80, 443`, `123/udp`, `5001-65535/tcp`, `icmp`.
+//! Lists of ports as rule and site files write them: `443`, `80, 443`, `123/udp`, `5001-65535/tcp`, `icmp`.
 //!
-//! In:  such a text.
-//! Out: spans of ports with their protocol.
+//! In:  the text.
+//! Out: ranges of ports with their protocol.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::base::proto;
 const PROTOCOLS: &[(&str, u8)] =
     &[("tcp", proto::TCP), ("udp", proto::UDP), ("icmp", proto::ICMP), ("icmpv6", proto::ICMPV6)];
 
-/// Neighbouring ports of one protocol, both ends included; the whole range where the protocol has no ports.
+/// A range of ports of one protocol, both ends included; the whole range if the protocol has no ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
     /// IP protocol number.
@@ -24,7 +24,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// How many ports more than one.
+    /// Number of ports minus one.
     pub const fn width(self) -> u16 {
         self.to - self.from
     }
@@ -34,7 +34,7 @@ impl PortRange {
     }
 }
 
-/// A set of port spans, in the order in which they are written.
+/// A set of port ranges, in written order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ports(SmallVec<[PortRange; 2]>);
 
@@ -44,46 +44,46 @@ impl Ports {
         Ports(SmallVec::from_iter([PortRange { protocol: proto::TCP, from: port, to: port }]))
     }
 
-    /// Reads a list of ports; the error says what is wrong with it.
+    /// Parses a list of ports; the error is the reason.
     pub fn parse(text: &str) -> Result<Ports, String> {
-        let mut spans = SmallVec::new();
+        let mut ranges = SmallVec::new();
         for part in text.split(',').map(str::trim) {
-            spans.push(span(part).ok_or_else(|| format!("not a port: `{part}`"))?);
+            ranges.push(parse_range(part).ok_or_else(|| format!("not a port: `{part}`"))?);
         }
-        Ok(Ports(spans))
+        Ok(Ports(ranges))
     }
 
     /// True when the set has this port of this protocol; the port is of no account for proto::ICMP.
-    pub fn holds(&self, protocol: u8, port: u16) -> bool {
+    pub fn contains(&self, protocol: u8, port: u16) -> bool {
         self.narrowest(protocol, port).is_some()
     }
 
-    /// Width of the narrowest span that has this port.
+    /// Width of the narrowest range that has this port.
     pub fn narrowest(&self, protocol: u8, port: u16) -> Option<u16> {
         let fits =
             |s: &&PortRange| s.protocol == protocol && (!s.has_ports() || (s.from..=s.to).contains(&port));
         self.0.iter().filter(fits).map(|s| s.width()).min()
     }
 
-    /// True when both sets have a port in common.
-    pub fn meets(&self, other: &Ports) -> bool {
+    /// True if both sets have a port in common.
+    pub fn overlaps(&self, other: &Ports) -> bool {
         let common =
             |a: &PortRange, b: &PortRange| a.protocol == b.protocol && a.from <= b.to && b.from <= a.to;
         self.0.iter().any(|a| other.0.iter().any(|b| common(a, b)))
     }
 
-    /// True when there is none.
+    /// True if there is no range.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The spans as written.
-    pub fn spans(&self) -> &[PortRange] {
+    /// The ranges as written.
+    pub fn ranges(&self) -> &[PortRange] {
         &self.0
     }
 }
 
-fn span(text: &str) -> Option<PortRange> {
+fn parse_range(text: &str) -> Option<PortRange> {
     let number = |word: &str| PROTOCOLS.iter().find(|(name, _)| *name == word).map(|(_, number)| *number);
     if let Some(protocol) = number(text).filter(|p| matches!(*p, proto::ICMP | proto::ICMPV6)) {
         return Some(PortRange { protocol, from: 0, to: u16::MAX });
@@ -93,24 +93,24 @@ fn span(text: &str) -> Option<PortRange> {
         None => (text, proto::TCP),
     };
     let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
-    let (from, to) = (port(from)?, port(to)?);
+    let (from, to) = (parse_port(from)?, parse_port(to)?);
     (from <= to).then_some(PortRange { protocol, from, to })
 }
 
 /// Digits only: `parse` alone would also take a sign.
-fn port(text: &str) -> Option<u16> {
+fn parse_port(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|port| digits && *port > 0)
 }
 
 impl fmt::Display for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, span) in self.0.iter().enumerate() {
+        for (i, range) in self.0.iter().enumerate() {
             if i > 0 {
                 f.write_str(", ")?;
             }
-            let word = PROTOCOLS.iter().find(|(_, p)| *p == span.protocol).map_or("ip", |(word, _)| word);
-            match *span {
+            let word = PROTOCOLS.iter().find(|(_, p)| *p == range.protocol).map_or("ip", |(word, _)| word);
+            match *range {
                 s if !s.has_ports() => f.write_str(word)?,
                 PortRange { from, to, .. } if from == to => write!(f, "{from}/{word}")?,
                 PortRange { from, to, .. } => write!(f, "{from}-{to}/{word}")?,
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_rule_files_write() {
+    fn parses_the_notation_of_rule_files() {
         let check = |text: &str, expected: &str| {
             let shown = Ports::parse(text).map(|ports| ports.to_string());
             assert_eq!(shown.as_deref().unwrap_or_else(|e| e), expected);
@@ -144,13 +144,15 @@ mod tests {
     }
 
     #[test]
-    fn holds_its_ports_and_no_other() {
+    fn contains_its_ports_only() {
         let ports = Ports::parse("5001-65535/tcp, 445/tcp, icmp").unwrap();
         assert!(
-            ports.holds(proto::TCP, 5001) && ports.holds(proto::TCP, 65535) && ports.holds(proto::TCP, 445)
+            ports.contains(proto::TCP, 5001)
+                && ports.contains(proto::TCP, 65535)
+                && ports.contains(proto::TCP, 445)
         );
-        assert!(!ports.holds(proto::TCP, 5000) && !ports.holds(proto::UDP, 6000));
-        assert!(ports.holds(proto::ICMP, 0) && !ports.holds(proto::ICMPV6, 0));
-        assert!(ports.meets(&Ports::tcp(6600)) && !ports.meets(&Ports::tcp(135)));
+        assert!(!ports.contains(proto::TCP, 5000) && !ports.contains(proto::UDP, 6000));
+        assert!(ports.contains(proto::ICMP, 0) && !ports.contains(proto::ICMPV6, 0));
+        assert!(ports.overlaps(&Ports::tcp(6600)) && !ports.overlaps(&Ports::tcp(135)));
     }
 }

@@ -1,19 +1,23 @@
-//! What `afs-audit rules` prints: lists, single rows, mistakes, and what changed between two documents.
+//! What `afs-audit rules list`, `show` and `check` print.
 //!
 //! In:  rules.
-//! Out: lines for people, and the count of what was found.
+//! Out: lines for people, or rows as CSV and JSON lines.
+//! Not: the comparison of two documents; that is for `diff`.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::io::Write;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::Library;
+use super::MatchKind;
+use super::ReferenceMatch;
 use super::RuleError;
 use super::RuleSet;
-use super::TableKind;
 use super::parse::host_of;
 use super::pattern::Pattern;
+use super::reference::Document;
 use super::reference::Reference;
 
 /// Prints every document and the number of rows in each of its tables.
@@ -21,10 +25,10 @@ pub fn list(rules: &RuleSet, out: &mut dyn Write) -> io::Result<()> {
     for document in rules.documents() {
         writeln!(out, "{}  {}", document.id, document.title)?;
         let mut tables: Vec<(&str, &str, u32)> = Vec::new();
-        for (_, rule) in rules.iter().filter(|(_, rule)| rule.document == *document) {
+        for (_, reference) in rules.iter().filter(|(_, reference)| reference.document == *document) {
             match tables.last_mut() {
-                Some((id, _, rows)) if *id == &*rule.table.id => *rows = rule.row.number,
-                _ => tables.push((&rule.table.id, &rule.table.title, rule.row.number)),
+                Some((id, _, rows)) if *id == &*reference.table.id => *rows = reference.row.number,
+                _ => tables.push((&reference.table.id, &reference.table.title, reference.row.number)),
             }
         }
         for (id, title, rows) in tables {
@@ -34,204 +38,254 @@ pub fn list(rules: &RuleSet, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Prints everything about the rules whose id is `id` or begins with it: a document, a table, a row or an entry.
-/// Says how many there were.
-pub fn show(rules: &RuleSet, id: &str, out: &mut dyn Write) -> io::Result<usize> {
-    let mut shown = 0;
-    let is_asked = |rule: &Reference| match rule.id.strip_prefix(id) {
-        Some(rest) => rest.is_empty() || rest.starts_with(['/', '.']),
-        None => *rule.document.id == *id,
-    };
-    for (_, rule) in rules.iter().filter(|(_, rule)| is_asked(rule)) {
-        show_one(rule, out)?;
-        shown += 1;
-    }
-    Ok(shown)
+/// The format of [`list_rows`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowFormat {
+    /// RFC 4180, with a header.
+    Csv,
+    /// One JSON object on each line.
+    JsonLines,
 }
 
-fn show_one(rule: &Reference, out: &mut dyn Write) -> io::Result<()> {
-    let roles = |role: &Option<Box<str>>| role.as_deref().unwrap_or_default().to_owned();
-    let place = match &rule.table.section {
-        Some(section) if **section != *rule.table.title => format!("{section}: {}", rule.table.title),
-        _ => rule.table.title.to_string(),
+/// A reference as a record.
+#[derive(Serialize)]
+struct ReferenceRecord<'a> {
+    reference: &'a str,
+    document: &'a str,
+    products: String,
+    table: &'a str,
+    table_kind: &'static str,
+    row: u32,
+    printed: &'a str,
+    service: &'a str,
+    usage: &'a str,
+    service_kind: &'static str,
+    url: &'a str,
+    host: String,
+    alias: &'a str,
+    path: &'a str,
+    ports: String,
+    corrected_ports: String,
+    clouds: String,
+    level: &'static str,
+    region: &'a str,
+    region_role: &'static str,
+    paired_region: &'a str,
+    source: &'a str,
+    destination: &'a str,
+    service_tags: String,
+    broad: bool,
+    arc_gateway: bool,
+    every_minutes: Option<u32>,
+    statement: &'a str,
+    note: &'a str,
+}
+
+impl<'a> ReferenceRecord<'a> {
+    fn new(reference: &'a Reference) -> ReferenceRecord<'a> {
+        fn text(field: &Option<Box<str>>) -> &str {
+            field.as_deref().unwrap_or_default()
+        }
+        ReferenceRecord {
+            reference: &reference.id,
+            document: &reference.document.id,
+            products: reference.document.products.join(";"),
+            table: &reference.table.id,
+            table_kind: reference.table.kind.word(),
+            row: reference.row.number,
+            printed: &reference.row.printed,
+            service: text(&reference.row.service),
+            usage: text(&reference.row.usage),
+            service_kind: reference.service_kind.map_or("", |kind| kind.word()),
+            url: text(&reference.url),
+            host: reference.host.as_ref().map(|host| host_text(reference, host)).unwrap_or_default(),
+            alias: reference.alias.as_ref().map_or("", |alias| &alias.text),
+            path: text(&reference.path),
+            ports: reference.ports.to_string(),
+            corrected_ports: reference.corrected_ports.to_string(),
+            clouds: reference.clouds.to_string(),
+            level: reference.level.word(),
+            region: text(&reference.region),
+            region_role: reference.role.map_or("", |role| role.word()),
+            paired_region: text(&reference.pair),
+            source: text(&reference.source),
+            destination: text(&reference.destination),
+            service_tags: tags(reference, ";"),
+            broad: reference.broad,
+            arc_gateway: reference.arc_gateway,
+            every_minutes: reference.every_minutes,
+            statement: text(&reference.see),
+            note: text(&reference.note),
+        }
+    }
+}
+
+/// Prints every reference as a row, document by document in printed order.
+pub fn list_rows(rules: &RuleSet, format: RowFormat, out: &mut dyn Write) -> io::Result<()> {
+    let records = rules.iter().map(|(_, reference)| ReferenceRecord::new(reference));
+    match format {
+        RowFormat::Csv => {
+            let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
+            for record in records {
+                writer.serialize(record).map_err(io::Error::from)?;
+            }
+            writer.flush()
+        }
+        RowFormat::JsonLines => {
+            for record in records {
+                serde_json::to_writer(&mut *out, &record)?;
+                writeln!(out)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Prints the references whose id is `query` or begins with it (a document, a table, a row or an entry); else those that
+/// match the host `query`. Returns their number.
+pub fn show(rules: &RuleSet, query: &str, out: &mut dyn Write) -> io::Result<usize> {
+    let mut shown = 0;
+    let has_id = |reference: &Reference| match reference.id.strip_prefix(query) {
+        Some(rest) => rest.is_empty() || rest.starts_with(['/', '.']),
+        None => *reference.document.id == *query,
     };
-    let tags: Vec<&str> = rule.row.tags.iter().map(|(tag, _)| &**tag).collect();
-    let rows: [(&str, String); 21] = [
-        ("document", format!("{} ({})", rule.document.title, rule.document.id)),
-        ("source", format!("{}, looked at on {}", rule.document.source, rule.document.looked)),
-        ("table", format!("{place}, row {}", rule.row.number)),
-        ("printed", rule.row.printed.to_string()),
-        ("service", roles(&rule.row.service)),
-        ("usage", roles(&rule.row.usage)),
-        ("host", rule.host.as_ref().map(|host| host_text(rule, host)).unwrap_or_default()),
-        ("as meant", rule.as_meant.as_ref().map(|host| host.text.to_string()).unwrap_or_default()),
-        ("ports", rule.ports.to_string()),
-        ("ports as meant", rule.ports_as_meant.to_string()),
-        ("from", roles(&rule.source)),
-        ("to", roles(&rule.destination)),
-        ("clouds", rule.clouds.to_string()),
-        ("region", roles(&rule.region)),
-        ("role", rule.role.map(|role| role.word().to_owned()).unwrap_or_default()),
-        ("paired region", roles(&rule.pair)),
-        ("service tags", tags.join(", ")),
-        ("need", rule.need.word().to_owned()),
-        ("used every", rule.every_minutes.map(|minutes| format!("{minutes} minutes")).unwrap_or_default()),
-        (if rule.broad { "broad" } else { "see" }, roles(&rule.see)),
-        ("note", roles(&rule.note)),
+    for (_, reference) in rules.iter().filter(|(_, reference)| has_id(reference)) {
+        show_reference(reference, out)?;
+        shown += 1;
+    }
+    if shown == 0 { show_host(rules, query, out) } else { Ok(shown) }
+}
+
+/// Prints which references match a host, with their ports, documents and clouds. A port or a path after the host is
+/// ignored.
+fn show_host(rules: &RuleSet, query: &str, out: &mut dyn Write) -> io::Result<usize> {
+    let matches = rules.match_host(host_of(query));
+    for found in &matches {
+        let reference = rules.reference(found.id);
+        let clouds =
+            if reference.clouds.is_empty() { "all clouds".to_owned() } else { reference.clouds.to_string() };
+        let ports = reference.effective_ports();
+        writeln!(out, "{}  {ports}  {clouds}  {}", reference.id, reference.level.word())?;
+        writeln!(out, "    match: {}", match_text(reference, found))?;
+        if let Some(service) = &reference.row.service {
+            writeln!(out, "    service: {service}")?;
+        }
+        if let (Some(region), Some(role)) = (&reference.region, reference.role) {
+            writeln!(out, "    region: {region} ({})", role.word())?;
+        }
+        let document = &reference.document;
+        writeln!(
+            out,
+            "    document: {} ({}{})",
+            document.title,
+            document.id,
+            superseded_by(document, rules)
+        )?;
+        if let Some(note) = &reference.note {
+            writeln!(out, "    note: {note}")?;
+        }
+    }
+    Ok(matches.len())
+}
+
+fn match_text(reference: &Reference, found: &ReferenceMatch) -> String {
+    let host = reference.host.as_ref().map(|host| host_text(reference, host)).unwrap_or_default();
+    match (found.kind, &reference.alias) {
+        (_, Some(alias)) if found.is_alias => format!("{alias}, the alias of {host}", alias = alias.text),
+        (MatchKind::Exact, _) => format!("{host}, the exact name"),
+        (MatchKind::Wildcard(_) | MatchKind::Glob, _) if reference.broad => {
+            format!("{host}, a wildcard that the document itself calls too broad")
+        }
+        (MatchKind::Wildcard(_) | MatchKind::Glob, _) => format!("{host}, a wildcard"),
+        (MatchKind::Placeholder, _) => format!("{host}, a placeholder for a name of the site"),
+    }
+}
+
+fn superseded_by(document: &Document, rules: &RuleSet) -> String {
+    let supersedes = |newer: &&std::sync::Arc<Document>| newer.supersedes.contains(&document.id);
+    let newer = rules.documents().iter().find(supersedes);
+    newer.map(|newer| format!(", superseded by {}", newer.id)).unwrap_or_default()
+}
+
+fn tags(reference: &Reference, separator: &str) -> String {
+    let tags: Vec<&str> = reference.row.tags.iter().map(|(tag, _)| &**tag).collect();
+    tags.join(separator)
+}
+
+fn show_reference(reference: &Reference, out: &mut dyn Write) -> io::Result<()> {
+    let text = |field: &Option<Box<str>>| field.as_deref().unwrap_or_default().to_owned();
+    let table = match &reference.table.section {
+        Some(section) if **section != *reference.table.title => {
+            format!("{section}: {}", reference.table.title)
+        }
+        _ => reference.table.title.to_string(),
+    };
+    let document = &reference.document;
+    let rows: [(&str, String); 22] = [
+        ("document", format!("{} ({})", document.title, document.id)),
+        ("source", format!("{}, retrieved {}", document.source, document.retrieved)),
+        ("table", format!("{table}, row {}", reference.row.number)),
+        ("printed", reference.row.printed.to_string()),
+        ("service", text(&reference.row.service)),
+        ("service kind", reference.service_kind.map(|kind| kind.word().to_owned()).unwrap_or_default()),
+        ("usage", text(&reference.row.usage)),
+        ("host", reference.host.as_ref().map(|host| host_text(reference, host)).unwrap_or_default()),
+        ("alias", reference.alias.as_ref().map(|host| host.text.to_string()).unwrap_or_default()),
+        ("ports", reference.ports.to_string()),
+        ("corrected ports", reference.corrected_ports.to_string()),
+        ("from", text(&reference.source)),
+        ("to", text(&reference.destination)),
+        ("clouds", reference.clouds.to_string()),
+        ("region", text(&reference.region)),
+        ("role", reference.role.map(|role| role.word().to_owned()).unwrap_or_default()),
+        ("paired region", text(&reference.pair)),
+        ("service tags", tags(reference, ", ")),
+        ("level", reference.level.word().to_owned()),
+        (
+            "used every",
+            reference.every_minutes.map(|minutes| format!("{minutes} minutes")).unwrap_or_default(),
+        ),
+        (if reference.broad { "too broad according to" } else { "statement" }, text(&reference.see)),
+        ("note", text(&reference.note)),
     ];
-    writeln!(out, "{}", rule.id)?;
+    writeln!(out, "{}", reference.id)?;
     for (name, text) in rows.iter().filter(|(_, text)| !text.is_empty()) {
         writeln!(out, "    {name}: {text}")?;
     }
     Ok(())
 }
 
-/// Prints every mistake in the rule files of `folder`, or of the program where there is none, and counts them.
+/// Checks the rule files of `folder`, or those inside the program if there is no folder. Prints every error, or what was
+/// checked. Returns the number of errors.
 pub fn check(folder: Option<&Path>, out: &mut dyn Write) -> Result<usize, RuleError> {
-    let problems = Library::problems(folder)?;
-    for problem in &problems {
-        // A reader that went away cannot be told anything.
-        let _ = match problem.line {
-            0 => writeln!(out, "{}: {}", problem.file, problem.message),
-            line => writeln!(out, "{}:{line}: {}", problem.file, problem.message),
+    let errors = Library::errors(folder)?;
+    for error in &errors {
+        // A closed output ends the report, not the check.
+        let _ = match error.line {
+            0 => writeln!(out, "{}: {}", error.file, error.message),
+            line => writeln!(out, "{}:{line}: {}", error.file, error.message),
         };
     }
-    Ok(problems.len())
-}
-
-/// Prints what changed from document `old` to document `new`, each with what it includes, and counts the changes.
-pub fn diff(library: &Library, old: &str, new: &str, out: &mut dyn Write) -> Result<usize, DiffError> {
-    let (old, new) = (library.whole(old)?, library.whole(new)?);
-    let (before, after) = (by_subject(&old), by_subject(&new));
-    let mut changes = 0;
-    let mut say = |sign: char, words: &str, rest: String| {
-        changes += 1;
-        writeln!(out, "{sign} {words:<6} {rest}")
-    };
-    for (key, rules) in &after {
-        if !before.contains_key(key) {
-            say('+', "added", facts(key, rules))?;
-        }
-    }
-    for (key, rules) in &before {
-        match after.get(key) {
-            None => say('-', "gone", facts(key, rules))?,
-            Some(now) => {
-                let (was_at, is_at) = (places(rules), places(now));
-                if was_at != is_at {
-                    say('>', "moved", format!("{}: {was_at} -> {is_at}", key.name()))?;
-                }
-                let (had, has) = (ports(rules), ports(now));
-                if had != has {
-                    say('~', "ports", format!("{}: {had} -> {has}", key.name()))?;
-                }
-                let (was, is) = (needs(rules), needs(now));
-                if was != is {
-                    say('~', "need", format!("{}: {was} -> {is}", key.name()))?;
-                }
-            }
-        }
-    }
-    Ok(changes)
-}
-
-/// A comparison cannot be made or printed.
-#[derive(Debug, thiserror::Error)]
-pub enum DiffError {
-    /// One of the documents is not there.
-    #[error(transparent)]
-    RuleSet(#[from] RuleError),
-    /// The output is gone.
-    #[error("cannot print the changes")]
-    Output(#[from] io::Error),
-}
-
-/// What makes two rows the same row in two documents.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key<'a> {
-    kind: TableKind,
-    cloud: &'static str,
-    roles: (&'a str, &'a str),
-    subject: String,
-}
-
-impl Key<'_> {
-    fn name(&self) -> String {
-        match (self.cloud, self.roles) {
-            ("", ("", "")) => self.subject.clone(),
-            ("", (source, destination)) => format!("{source} -> {destination} {}", self.subject),
-            (cloud, _) => format!("{} ({cloud})", self.subject),
-        }
-    }
-}
-
-/// The rows under what they are about; sentences are prose and not compared.
-fn by_subject<'a>(rules: &[&'a Reference]) -> BTreeMap<Key<'a>, Vec<&'a Reference>> {
-    let mut rows: BTreeMap<Key<'_>, Vec<&Reference>> = BTreeMap::new();
-    for rule in rules.iter().filter(|rule| rule.table.kind != TableKind::Statement) {
-        let subjects = match (&rule.host, rule.table.kind) {
-            (Some(host), _) => vec![host_text(rule, host)],
-            (None, TableKind::Port) => vec![rule.ports.to_string()],
-            (None, TableKind::ServiceTag) => rule.row.tags.iter().map(|(tag, _)| tag.to_string()).collect(),
-            (None, _) => vec![rule.subject()],
+    if errors.is_empty() {
+        let library = match folder {
+            Some(folder) => Library::from_dir(folder)?,
+            None => Library::embedded()?,
         };
-        let clouds: Vec<&'static str> = match rule.clouds.is_none() {
-            true => vec![""],
-            false => rule.clouds.iter().map(|cloud| cloud.word()).collect(),
-        };
-        // A host is the same host whether a table of services or of regions has it.
-        let kind = if rule.host.is_some() { TableKind::Endpoint } else { rule.table.kind };
-        let roles =
-            (rule.source.as_deref().unwrap_or_default(), rule.destination.as_deref().unwrap_or_default());
-        for subject in subjects {
-            for cloud in &clouds {
-                let key = Key { kind, cloud, roles, subject: subject.clone() };
-                rows.entry(key).or_default().push(rule);
-            }
-        }
+        let place = folder.map_or("built-in rules".to_owned(), |folder| folder.display().to_string());
+        let (documents, rows, references) = library.counts();
+        let _ =
+            writeln!(out, "{place}: {documents} documents, {rows} rows, {references} references, no error");
     }
-    rows
+    Ok(errors.len())
 }
 
-/// What a rule's host matches; where it has a placeholder, what fills it: two documents seldom call that the same.
-fn host_text(rule: &Reference, host: &Pattern) -> String {
-    let Some(url) = rule.url.as_deref().filter(|_| !rule.placeholders.is_empty()) else {
+/// The host of a reference, with `<word>` for each placeholder, because documents name placeholders differently.
+pub(super) fn host_text(reference: &Reference, host: &Pattern) -> String {
+    let Some(url) = reference.url.as_deref().filter(|_| !reference.placeholders.is_empty()) else {
         return host.text.to_string();
     };
-    rule.placeholders
+    reference
+        .placeholders
         .iter()
         .fold(host_of(url).to_owned(), |text, (word, fact)| text.replacen(&**word, &format!("<{fact}>"), 1))
-}
-
-fn facts(key: &Key<'_>, rules: &[&Reference]) -> String {
-    let ports = ports(rules);
-    let ports =
-        if ports.is_empty() || key.kind == TableKind::Port { String::new() } else { format!(" {ports}") };
-    format!("{}{ports}: {}", key.name(), places(rules))
-}
-
-fn joined(words: impl Iterator<Item = String>) -> String {
-    let mut seen: Vec<String> = Vec::new();
-    for word in words.filter(|word| !word.is_empty()) {
-        if !seen.contains(&word) {
-            seen.push(word);
-        }
-    }
-    seen.join("; ")
-}
-
-/// Where rows stand, in words that outlive a new numbering: what it is for, or the table.
-fn places(rules: &[&Reference]) -> String {
-    joined(rules.iter().map(|rule| match (&rule.region, rule.role) {
-        (Some(region), Some(role)) => format!("{} of {region}", role.word()),
-        _ => rule.row.service.as_deref().unwrap_or(&rule.table.title).to_owned(),
-    }))
-}
-
-fn ports(rules: &[&Reference]) -> String {
-    joined(rules.iter().map(|rule| rule.true_ports().to_string()))
-}
-
-fn needs(rules: &[&Reference]) -> String {
-    joined(rules.iter().map(|rule| rule.need.word().to_owned()))
 }

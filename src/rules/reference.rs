@@ -1,4 +1,4 @@
-//! What a documented row says, with everything that evidence needs to quote it.
+//! One row of a documented table, with everything that evidence needs to cite it.
 
 use std::sync::Arc;
 
@@ -21,31 +21,46 @@ pub const ROLES: [&str; 8] = [
     "time-servers",
 ];
 
-/// A rule among those of one [`super::RuleSet`].
+/// A reference of one [`super::RuleSet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReferenceId(pub u32);
 
-/// What kind of table a row stands in.
+/// The kind of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TableKind {
-    /// Hosts that are needed or recommended.
+    /// Hosts that are required or recommended.
     Endpoint,
     /// Regional instances of Azure File Sync.
     Region,
     /// Ports between roles inside the site.
     Port,
-    /// Service tags whose address ranges are needed.
+    /// Service tags whose address ranges must be reachable.
     ServiceTag,
     /// Names and zones of private endpoints.
     PrivateLink,
-    /// Authorities that sign the services' certificates.
+    /// Certificate authorities of the services.
     Issuer,
-    /// Sentences that bind the tables.
+    /// Statements that apply to the tables.
     Statement,
 }
 
-/// What kind of service a row's hosts belong to. Checks ask for this and never for the title of a service.
+impl TableKind {
+    /// The word of rule files.
+    pub const fn word(self) -> &'static str {
+        match self {
+            TableKind::Endpoint => "endpoint",
+            TableKind::Region => "region",
+            TableKind::Port => "port",
+            TableKind::ServiceTag => "service-tag",
+            TableKind::PrivateLink => "private-link",
+            TableKind::Issuer => "issuer",
+            TableKind::Statement => "statement",
+        }
+    }
+}
+
+/// The kind of service that a row's hosts belong to. Checks compare this, never the title of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceKind {
@@ -71,17 +86,17 @@ impl ServiceKind {
     }
 }
 
-/// Whether a row must be seen.
+/// How strongly a document asks for an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequirementLevel {
     /// The document requires it.
     Required,
-    /// Required while something is installed, registered or removed; not every day.
+    /// Required during installation, registration or removal only.
     InstallTime,
     /// Recommended where the outbound firewall is restricted.
     Recommended,
-    /// Only for a feature that the site may not use.
+    /// Only for a feature that a site may not use.
     #[default]
     Optional,
     /// Kept for older installations.
@@ -101,13 +116,13 @@ impl RequirementLevel {
     }
 }
 
-/// What a name of a region row is for.
+/// The role of a name in a region row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RegionRole {
     /// The instance of the region.
     Primary,
-    /// The name that follows a failover of the region.
+    /// The name that is used after a failover of the region.
     Discovery,
     /// A name of the paired region that the document prints in this row.
     Paired,
@@ -127,29 +142,29 @@ impl RegionRole {
 /// One dated document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// Stable name: `azure-file-sync@2019-06-24`.
+    /// Stable id: `azure-file-sync@2019-06-24`.
     pub id: Box<str>,
-    /// Short name, the first part of its rules' ids.
+    /// Short id, the first part of its references' ids.
     pub short: Box<str>,
     /// Title as printed.
     pub title: Box<str>,
-    /// The date the document gives itself, `2019-06-24`; empty where it has none.
+    /// The document's own date, `2019-06-24`; empty if it has none.
     pub date: Box<str>,
-    /// Products it speaks of.
+    /// Products that it is about.
     pub products: Box<[Box<str>]>,
-    /// Where it was read.
+    /// Where it was retrieved.
     pub source: Box<str>,
-    /// When we looked, as a date.
-    pub looked: Box<str>,
-    /// True for a document that holds whatever products the site uses.
+    /// The day on which it was retrieved.
+    pub retrieved: Box<str>,
+    /// True for a document that is selected whatever products the site uses.
     pub always: bool,
-    /// Documents that this one replaces.
+    /// Documents that it replaces.
     pub supersedes: Box<[Box<str>]>,
-    /// Documents among those whose hosts still count, as legacy, for older installations.
-    pub keeps: Box<[Box<str>]>,
-    /// Documents that belong to this one and are selected with it.
+    /// Documents among those whose hosts stay documented, as legacy, for older installations.
+    pub keeps_as_legacy: Box<[Box<str>]>,
+    /// Documents that are selected together with it.
     pub includes: Box<[Box<str>]>,
-    /// The one region that it is for, where it is for one.
+    /// The region that it is for, if it is for one only.
     pub region: Option<Box<str>>,
     /// Name of the rule file.
     pub file: Box<str>,
@@ -160,7 +175,7 @@ pub struct Document {
 /// One table of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentTable {
-    /// Stable name inside the document.
+    /// Stable id inside the document.
     pub id: Box<str>,
     /// Title.
     pub title: Box<str>,
@@ -168,26 +183,26 @@ pub struct DocumentTable {
     pub section: Option<Box<str>>,
     /// Kind of its rows.
     pub kind: TableKind,
-    /// Its head line as printed, where it has one.
+    /// Its head line as printed, if it has one.
     pub printed: Option<Box<str>>,
 }
 
 /// One row of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceRow {
-    /// Place in the table, from 1.
+    /// Number in the table, from 1.
     pub number: u32,
     /// The row as printed.
     pub printed: Box<str>,
-    /// Service or component that it belongs to, as printed.
+    /// Service or component, as printed.
     pub service: Option<Box<str>>,
-    /// What it is for, as printed.
+    /// Purpose, as printed.
     pub usage: Option<Box<str>>,
-    /// Service tags that the row names, each for some clouds.
+    /// Service tags that the row names, each with its clouds.
     pub tags: Box<[(Box<str>, Clouds)]>,
-    /// Service tags that the documents give for the row's service as a whole.
+    /// Service tags of the row's service, from other tables or documents.
     pub tags_of_service: Box<[Box<str>]>,
-    /// True where some of the row's hosts have addresses outside those tags, as hosts behind a CDN do.
+    /// True if some of the row's hosts have addresses outside those tags, such as hosts behind a CDN.
     pub partly_tagged: bool,
     /// The TLS 1.2 cipher suite that the row names, by its number (RFC 5246 §A.5).
     pub cipher_suite: Option<u16>,
@@ -195,10 +210,10 @@ pub struct SourceRow {
     pub line: usize,
 }
 
-/// One entry of a row: a host, a port, a tag or a sentence.
+/// One entry of a row: a host, a port, a tag or a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Stable text: `afs-2019-06-24/endpoints/6.2` is document, table, row and entry.
+    /// Stable id: `afs-2019-06-24/endpoints/6.2` is document, table, row and entry.
     pub id: Box<str>,
     /// The document.
     pub document: Arc<Document>,
@@ -206,96 +221,96 @@ pub struct Reference {
     pub table: Arc<DocumentTable>,
     /// The row.
     pub row: Arc<SourceRow>,
-    /// The entry as printed, without the markup of the page.
+    /// The URL as printed, without markup.
     pub url: Option<Box<str>>,
-    /// What the url's host matches.
+    /// Pattern of the URL's host.
     pub host: Option<Pattern>,
-    /// What was meant, where the print is wrong.
-    pub as_meant: Option<Pattern>,
-    /// Path of the url, without the leading slash.
+    /// The correct host, where the document prints a wrong one.
+    pub alias: Option<Pattern>,
+    /// Path of the URL, without the leading slash.
     pub path: Option<Box<str>>,
-    /// Words of the host that stand for the site's own, each with the fact that fills it.
+    /// Placeholders in the host, each with the site file value that replaces it.
     pub placeholders: Box<[(Box<str>, Box<str>)]>,
-    /// The host with its placeholders filled from the site file; empty where the site does not say.
+    /// The host with its placeholders replaced by the values of the site file; empty without such values.
     pub filled: Box<[Pattern]>,
-    /// Clouds it holds for; none where the row does not say.
+    /// Clouds that it applies to; empty if the row names none.
     pub clouds: Clouds,
-    /// Ports as printed, or as the url's scheme says.
+    /// Ports as printed, or from the URL's scheme.
     pub ports: Ports,
-    /// Ports that were meant, where the print is wrong.
-    pub ports_as_meant: Ports,
-    /// How many ports out of `ports` are enough, for dynamic ranges.
+    /// The correct ports, where the document prints wrong ones.
+    pub corrected_ports: Ports,
+    /// How many ports of `ports` are sufficient, for dynamic ranges.
     pub at_least: Option<u16>,
-    /// Kind of service that its hosts belong to, where a check needs to know.
+    /// Kind of service that its hosts belong to, if a check needs it.
     pub service_kind: Option<ServiceKind>,
-    /// Whether it must be seen.
-    pub need: RequirementLevel,
+    /// How strongly the document asks for it.
+    pub level: RequirementLevel,
     /// Region of a region row.
     pub region: Option<Box<str>>,
     /// Paired region of a region row.
     pub pair: Option<Box<str>>,
-    /// What a name of a region row is for.
+    /// The role of a name in a region row.
     pub role: Option<RegionRole>,
-    /// True when the document itself warns that the wildcard is too broad.
+    /// True if the document itself warns that the wildcard is too broad.
     pub broad: bool,
-    /// How often it is used in normal operation, where the document says so.
+    /// Minutes between uses in normal operation, if the document says so.
     pub every_minutes: Option<u32>,
-    /// Id of the sentence that says so.
+    /// Table and row of the statement that says so.
     pub see: Option<Box<str>>,
-    /// Our remark.
+    /// Remark of the rule file's author.
     pub note: Option<Box<str>>,
-    /// True for what an Arc gateway hides in its tunnel.
+    /// True if an Arc gateway carries it inside its tunnel.
     pub arc_gateway: bool,
-    /// Id (table and row) of the row that this one stands in for.
+    /// Table and row that this one is an alternative to.
     pub instead_of: Option<Box<str>>,
-    /// Role that opens the conversation, in a port table.
+    /// Role of the client, in a port table.
     pub source: Option<Box<str>>,
-    /// Role that answers, in a port table.
+    /// Role of the server, in a port table.
     pub destination: Option<Box<str>>,
     /// `allow`, in a port table.
     pub action: Option<Box<str>>,
     /// Private DNS zone.
     pub zone: Option<Box<str>>,
-    /// Public suffix that the zone shadows.
+    /// Public suffix that the zone replaces.
     pub suffix: Option<Box<str>>,
-    /// Organization (O) of a certificate authority, whose common name the row prints.
+    /// Organization (O) of a certificate authority whose common name the row prints.
     pub organization: Option<Box<str>>,
-    /// What a sentence is about.
+    /// Subject of a statement.
     pub about: Option<Box<str>>,
 }
 
-/// Does a row allow a port?
+/// Whether a reference allows a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PortVerdict {
-    /// TCP 443, and the row says 443.
+pub enum PortMatch {
+    /// TCP 443, and the row lists it.
     Https,
-    /// Another port that the row says.
+    /// Another port, and the row lists it.
     Documented,
-    /// A port that the row means though it prints another.
-    AsMeant,
-    /// A port that the row does not have.
+    /// A port that corrects a wrongly printed one.
+    Corrected,
+    /// A port that the row does not list.
     Not,
 }
 
 impl Reference {
-    /// Does this row allow `port` of the IP protocol `protocol`?
-    pub fn allows(&self, protocol: u8, port: u16) -> PortVerdict {
-        if self.ports.holds(protocol, port) {
+    /// Whether it allows `port` of the IP protocol `protocol`.
+    pub fn allows(&self, protocol: u8, port: u16) -> PortMatch {
+        if self.ports.contains(protocol, port) {
             if protocol == proto::TCP && port == port::HTTPS {
-                PortVerdict::Https
+                PortMatch::Https
             } else {
-                PortVerdict::Documented
+                PortMatch::Documented
             }
-        } else if self.ports_as_meant.holds(protocol, port) {
-            PortVerdict::AsMeant
+        } else if self.corrected_ports.contains(protocol, port) {
+            PortMatch::Corrected
         } else {
-            PortVerdict::Not
+            PortMatch::Not
         }
     }
 
-    /// The ports that count: those meant, where the print is wrong.
-    pub fn true_ports(&self) -> &Ports {
-        if self.ports_as_meant.is_empty() { &self.ports } else { &self.ports_as_meant }
+    /// The corrected ports, or the printed ones if they are right.
+    pub fn effective_ports(&self) -> &Ports {
+        if self.corrected_ports.is_empty() { &self.ports } else { &self.corrected_ports }
     }
 
     /// Table and row: `endpoints/6`.
@@ -303,7 +318,7 @@ impl Reference {
         format!("{}/{}", self.table.id, self.row.number)
     }
 
-    /// What the rule is about in one word or name: host, tag, roles and ports, or sentence.
+    /// What it documents, in one word or name: host, tag, roles and ports, or statement.
     pub fn subject(&self) -> String {
         match (&self.url, self.table.kind) {
             (Some(url), _) => url.to_string(),

@@ -1,8 +1,8 @@
-//! What a site needs: groups of names, each of which is satisfied by any one of its members.
+//! What a site requires: groups of references, each satisfied by any one of its members.
 //!
 //! In:  the rules, the site's region and redundancy.
 //! Out: requirements in a stable order.
-//! Not: whether they were seen; that is for `judge`.
+//! Not: whether they were reached; that is for `judge`.
 
 use std::collections::HashMap;
 
@@ -12,9 +12,9 @@ use super::RegionRole;
 use super::RequirementLevel;
 use super::RuleSet;
 use super::TableKind;
-use super::region_word;
+use super::region_slug;
 
-/// How a storage account keeps its copies, as far as the documents tell them apart.
+/// How a storage account replicates its data, as far as the documents distinguish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
 pub enum Redundancy {
     /// Locally redundant.
@@ -23,118 +23,118 @@ pub enum Redundancy {
     /// Zone redundant.
     #[serde(rename = "ZRS")]
     Zrs,
-    /// Globally redundant.
-    #[serde(rename = "GRS")]
+    /// Geo-redundant. GZRS is the same here: both replicate to the paired region.
+    #[serde(rename = "GRS", alias = "GZRS")]
     Grs,
-    /// Globally redundant, the second copy can be read.
-    #[serde(rename = "RA-GRS")]
+    /// Geo-redundant with a readable secondary. RA-GZRS is the same here.
+    #[serde(rename = "RA-GRS", alias = "RA-GZRS")]
     RaGrs,
 }
 
 impl Redundancy {
-    /// True when a failover to the paired region is possible.
+    /// True if a failover to the paired region is possible.
     pub const fn has_pair(self) -> bool {
         matches!(self, Redundancy::Grs | Redundancy::RaGrs)
     }
 }
 
-/// What the site says about its Azure File Sync.
+/// What the site file says about Azure File Sync.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SiteNeeds {
+pub struct SyncSetup {
     /// Region of the storage sync service.
     pub region: Option<String>,
     /// Redundancy of its storage accounts.
     pub redundancy: Option<Redundancy>,
 }
 
-/// Something the site needs. Any of its rules satisfies it.
+/// An endpoint that the site requires. Any of its references satisfies it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
-    /// In words, for people.
+    /// Description for people.
     pub what: String,
-    /// The strongest need of its rows.
-    pub need: RequirementLevel,
-    /// For a regional instance: what it is for.
+    /// The strongest level of its references.
+    pub level: RequirementLevel,
+    /// For a regional instance: the role of its names.
     pub role: Option<RegionRole>,
-    /// For a regional instance: the region whose names these are.
+    /// For a regional instance: its region.
     pub region: Option<Box<str>>,
-    /// The rows, each of which will do.
-    pub rules: Vec<ReferenceId>,
+    /// The references; any one of them is sufficient.
+    pub references: Vec<ReferenceId>,
 }
 
 impl RuleSet {
-    /// What a site needs: first its regional instances, then the rows that are required, needed to install, or
-    /// recommended, in printed order. Optional rows are not among them; a legacy row stands beside what replaced it.
-    pub fn required(&self, site: &SiteNeeds) -> Vec<Requirement> {
-        let mut needs = self.needed_regions(site);
+    /// What a site requires: first its regional instances, then the required, install-time and recommended references in
+    /// printed order. Optional references are not included; a legacy reference is an alternative to its replacement.
+    pub fn required(&self, site: &SyncSetup) -> Vec<Requirement> {
+        let mut needs = self.required_instances(site);
         let is_regional = !needs.is_empty();
         let mut group_of = HashMap::new();
         let mut place_of = HashMap::new();
-        for (id, rule) in self.of_kind(TableKind::Endpoint) {
+        for (id, reference) in self.of_kind(TableKind::Endpoint) {
             if !matches!(
-                rule.need,
+                reference.level,
                 RequirementLevel::Required | RequirementLevel::InstallTime | RequirementLevel::Recommended
-            ) || (is_regional && self.covers_regions(rule))
+            ) || (is_regional && self.covers_regions(reference))
             {
                 continue;
             }
-            let host = rule.host.as_ref().map(|host| &host.text);
-            let group = *group_of.entry((host, rule.true_ports())).or_insert(needs.len());
-            place_of.entry((&rule.document.id, rule.place())).or_insert(group);
+            let host = reference.host.as_ref().map(|host| &host.text);
+            let group = *group_of.entry((host, reference.effective_ports())).or_insert(needs.len());
+            place_of.entry((&reference.document.id, reference.place())).or_insert(group);
             match needs.get_mut(group) {
                 Some(requirement) => {
-                    requirement.need = requirement.need.min(rule.need);
-                    requirement.rules.push(id);
+                    requirement.level = requirement.level.min(reference.level);
+                    requirement.references.push(id);
                 }
                 None => needs.push(Requirement {
-                    what: what(rule),
-                    need: rule.need,
+                    what: what(reference),
+                    level: reference.level,
                     role: None,
                     region: None,
-                    rules: vec![id],
+                    references: vec![id],
                 }),
             }
         }
-        for (id, rule) in self.of_kind(TableKind::Endpoint) {
-            let Some(place) = &rule.instead_of else { continue };
-            let group = place_of.get(&(&rule.document.id, place.to_string()));
+        for (id, reference) in self.of_kind(TableKind::Endpoint) {
+            let Some(place) = &reference.instead_of else { continue };
+            let group = place_of.get(&(&reference.document.id, place.to_string()));
             if let Some(requirement) = group.and_then(|group| needs.get_mut(*group)) {
-                requirement.rules.push(id);
+                requirement.references.push(id);
             }
         }
         needs
     }
 
-    /// False for a regional instance that the site has no business with: a wildcard would let it through, and it is
-    /// still the wrong one. Without a region in the site file all of them are right.
-    pub fn serves(&self, id: ReferenceId, site: &SiteNeeds) -> bool {
+    /// False for the regional instance of another region, which a wildcard would allow. Without a region in the site file
+    /// every instance is the site's own.
+    pub fn is_own_instance(&self, id: ReferenceId, site: &SyncSetup) -> bool {
         site.region.is_none()
-            || self.rule(id).table.kind != TableKind::Region
-            || self.needed_regions(site).iter().any(|need| need.rules.contains(&id))
+            || self.reference(id).table.kind != TableKind::Region
+            || self.required_instances(site).iter().any(|need| need.references.contains(&id))
     }
 
-    /// The regional instances among them.
-    pub fn needed_regions(&self, site: &SiteNeeds) -> Vec<Requirement> {
-        let Some(ours) = site.region.as_deref().map(region_word) else { return Vec::new() };
+    /// The regional instances among the requirements.
+    pub fn required_instances(&self, site: &SyncSetup) -> Vec<Requirement> {
+        let Some(ours) = site.region.as_deref().map(region_slug) else { return Vec::new() };
         let mut needs: Vec<Requirement> = Vec::new();
-        let mut add = |what: String, need, role, region: &str, rules: &[ReferenceId]| {
+        let mut add = |what: String, level, role, region: &str, rules: &[ReferenceId]| {
             let same = |r: &&mut Requirement| r.role == Some(role) && r.region.as_deref() == Some(region);
             match needs.iter_mut().find(same) {
-                Some(requirement) => requirement.rules.extend(rules),
+                Some(requirement) => requirement.references.extend(rules),
                 None if rules.is_empty() => {}
                 None => needs.push(Requirement {
                     what,
-                    need,
+                    level,
                     role: Some(role),
                     region: Some(region.into()),
-                    rules: rules.to_vec(),
+                    references: rules.to_vec(),
                 }),
             }
         };
-        for region in self.regions.iter().filter(|region| region_word(&region.name) == ours) {
+        for region in self.regions.iter().filter(|region| region_slug(&region.name) == ours) {
             let what = format!("Azure File Sync in {}", region.name);
             add(what, RequirementLevel::Required, RegionRole::Primary, &region.name, &region.primary);
-            // Without a word on redundancy only the region's own instance is known to be needed.
+            // Without a redundancy in the site file only the region's own instance is known to be required.
             let with_pair = match site.redundancy {
                 Some(redundancy) if redundancy.has_pair() => RequirementLevel::Required,
                 Some(_) => continue,
@@ -152,17 +152,17 @@ impl RuleSet {
         needs
     }
 
-    /// True for a wildcard that stands for the regional instances: with a known region, those take its place.
-    fn covers_regions(&self, rule: &Reference) -> bool {
-        let Some(host) = rule.host.as_ref().filter(|host| host.any_front) else { return false };
+    /// True for a wildcard that covers the regional instances: with a known region, those replace it.
+    fn covers_regions(&self, reference: &Reference) -> bool {
+        let Some(host) = reference.host.as_ref().filter(|host| host.any_front) else { return false };
         let names = self.regions.iter().flat_map(|region| &region.primary);
-        names.filter_map(|id| self.rule(*id).host.as_ref()).any(|name| host.matches(&name.text))
+        names.filter_map(|id| self.reference(*id).host.as_ref()).any(|name| host.matches(&name.text))
     }
 }
 
-fn what(rule: &Reference) -> String {
-    match &rule.row.service {
-        Some(service) => format!("{service}: {}", rule.subject()),
-        None => rule.subject(),
+fn what(reference: &Reference) -> String {
+    match &reference.row.service {
+        Some(service) => format!("{service}: {}", reference.subject()),
+        None => reference.subject(),
     }
 }

@@ -1,7 +1,7 @@
-//! Public resolvers that speak DNS over HTTPS.
+//! Public resolvers with DNS over HTTPS (RFC 8484).
 //!
-//! In:  `rules/public-resolvers.tsv`, which travels inside the program.
-//! Out: the port on which a name is such a resolver.
+//! In:  `rules/public-resolvers.tsv`, which is inside the program.
+//! Out: the port of a resolver with a given name.
 //! Not: whether a site may use it.
 
 use std::sync::LazyLock;
@@ -21,7 +21,7 @@ fn rows() -> impl Iterator<Item = (&'static str, u16)> {
     })
 }
 
-/// The port on which `name`, in lower case, answers DNS over HTTPS, where that is documented.
+/// The port on which `name`, in lower case, offers DNS over HTTPS, if that is documented.
 pub fn doh_port(name: &str) -> Option<u16> {
     RESOLVERS.get(name).copied()
 }
@@ -32,14 +32,14 @@ mod tests {
     use crate::base::HostName;
 
     #[test]
-    fn every_row_has_all_its_cells() {
+    fn rows_are_complete_sorted_and_unique() {
         let mut before = "";
         for line in FILE.lines().skip(1) {
             let cells: Vec<&str> = line.split('\t').collect();
             let [name, port, operator, source] = cells[..] else { unreachable!("{line}") };
             assert!(HostName::from_wire_text(name.as_bytes()).is_some_and(|known| known.as_str() == name));
             assert!(port.parse::<u16>().is_ok() && !operator.is_empty() && !source.is_empty(), "{line}");
-            assert!(before < name, "in order, each once: {line}");
+            assert!(before < name, "sorted and unique: {line}");
             before = name;
         }
         assert_eq!(doh_port("dns.google"), Some(443));

@@ -1,7 +1,7 @@
-//! The site file: what its operator says about a site.
+//! The site file, in which operators describe their site.
 //!
 //! In:  TOML, all of it optional.
-//! Out: a checked [`Site`], or every mistake with its line, and for a misspelt word the nearest right one.
+//! Out: a checked [`Site`], or every error with its line and a suggestion.
 //! Not: whether the traffic agrees; that is for `judge`.
 
 mod read;
@@ -15,8 +15,7 @@ use jiff::civil::Date;
 
 use crate::base::Address;
 
-pub use read::is_account;
-pub use read::slip_of;
+pub use read::is_storage_account_name;
 
 use super::cloud::Cloud;
 use super::file::RuleFileError;
@@ -26,12 +25,12 @@ use super::library::Selection;
 use super::pattern::Pattern;
 use super::ports::Ports;
 use super::requirement::Redundancy;
-use super::requirement::SiteNeeds;
+use super::requirement::SyncSetup;
 
-/// A site, as far as its operator described it. The default knows nothing.
+/// A site as its operator describes it. The default is a site without a description.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Site {
-    /// The file it was read from, empty without one.
+    /// The file that it was read from; empty without a file.
     pub file: String,
     /// SHA-256 of that file's bytes, in hexadecimal.
     pub sha256: Box<str>,
@@ -41,7 +40,7 @@ pub struct Site {
     pub cloud: Option<Cloud>,
     /// Products in use.
     pub products: Option<Vec<String>>,
-    /// Region of the storage sync service, as the documents print it where they know it.
+    /// Region of the storage sync service, as printed in the documents if they list it.
     pub sync_region: Option<String>,
     /// Redundancy of the storage accounts.
     pub redundancy: Option<Redundancy>,
@@ -51,38 +50,38 @@ pub struct Site {
     pub sync_services: Vec<String>,
     /// Region of the Azure Local instances.
     pub local_region: Option<String>,
-    /// Names that fill the placeholders of the documents: `key-vault`, `arc-gateway`, `witness-storage-account`.
+    /// Values of placeholders: `key-vault`, `arc-gateway`, `witness-storage-account`.
     pub local_names: BTreeMap<String, Vec<String>>,
     /// Networks of private endpoints.
     pub private_endpoints: Vec<IpNet>,
-    /// Networks of each role, by the words of the port tables.
+    /// Networks of each role of the port tables.
     pub roles: BTreeMap<&'static str, Vec<IpNet>>,
     /// Addresses and ports of proxies.
     pub proxies: Vec<(Address, u16)>,
     /// Addresses of DNS resolvers.
     pub resolvers: Vec<Address>,
-    /// File of service tags; a path in the site file is relative to that file.
+    /// Service tag file; a relative path is relative to the site file.
     pub service_tags: Option<PathBuf>,
     /// Rule documents.
     pub documents: Option<Vec<String>>,
     /// Exceptions.
     pub allow: Vec<Allow>,
-    /// The one cloud that its regions lie in, where they say so.
+    /// The cloud of its regions, if they are all in one cloud.
     pub cloud_of_regions: Option<Cloud>,
-    /// What its reader should know, though nothing is wrong.
-    pub remarks: Vec<String>,
+    /// Warnings, such as a region that no document lists.
+    pub warnings: Vec<String>,
 }
 
-/// An exception that the site itself makes.
+/// An exception of the site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Allow {
-    /// Host, where it is for a host.
+    /// Host, if it is for a host.
     pub name: Option<Pattern>,
-    /// Network, where it is for one. With both, both must match.
+    /// Network, if it is for a network. With a host and a network, both must match.
     pub network: Option<IpNet>,
-    /// Ports; all where there are none.
+    /// Ports; all ports if there are none.
     pub ports: Option<Ports>,
-    /// Why.
+    /// Reason.
     pub reason: String,
     /// Last day.
     pub expires: Date,
@@ -91,23 +90,23 @@ pub struct Allow {
 }
 
 impl Allow {
-    /// Is a conversation with this host and address on this port allowed? A host matches in lower case, without a final
-    /// dot. Whether the exception still holds is asked apart.
+    /// True if it allows a flow to this host and address on this port. The name is in lower case, without a final dot.
+    /// The expiry date is not compared; see [`Allow::expired`].
     pub fn matches(&self, name: Option<&str>, address: Address, protocol: u8, port: u16) -> bool {
         let name_fits = self.name.as_ref().is_none_or(|own| name.is_some_and(|name| own.matches(name)));
         let network_fits = self.network.is_none_or(|net| net.contains(&address.to_ip()));
-        let port_fits = self.ports.as_ref().is_none_or(|ports| ports.holds(protocol, port));
+        let port_fits = self.ports.as_ref().is_none_or(|ports| ports.contains(protocol, port));
         name_fits && network_fits && port_fits
     }
 
-    /// True when the last day lies before `day`.
+    /// True if the last day is before `day`.
     pub fn expired(&self, day: Date) -> bool {
         self.expires < day
     }
 }
 
 impl Site {
-    /// Reads a site file. The library knows the products, documents and regions that there are.
+    /// Reads a site file. The library has the known products, documents and regions.
     pub fn load(path: &Path, library: &Library) -> Result<Site, Vec<RuleFileError>> {
         let file = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|error| {
@@ -117,17 +116,17 @@ impl Site {
         read::read(path.parent(), &file, text, library)
     }
 
-    /// Reads the text of the site file called `file`, and looks for no other file.
+    /// Reads the text of the site file called `file`, without opening any other file.
     pub fn read(file: &str, text: &str, library: &Library) -> Result<Site, Vec<RuleFileError>> {
         read::read(None, file, text, library)
     }
 
-    /// The last part of the file's path: what evidence calls it.
+    /// The last part of the file's path, as evidence names it.
     pub fn file_name(&self) -> &str {
         Path::new(&self.file).file_name().and_then(|name| name.to_str()).unwrap_or(&self.file)
     }
 
-    /// What to choose from the rule documents.
+    /// The selection of rule documents for this site.
     pub fn selection(&self) -> Selection {
         let mut values = self.local_names.clone();
         let mut fill = |fact: &str, names: &[String]| {
@@ -148,12 +147,12 @@ impl Site {
         }
     }
 
-    /// What decides on the regional instances that the site needs.
-    pub fn needs(&self) -> SiteNeeds {
-        SiteNeeds { region: self.sync_region.clone(), redundancy: self.redundancy }
+    /// Region and redundancy, which decide which regional instances the site requires.
+    pub fn sync_setup(&self) -> SyncSetup {
+        SyncSetup { region: self.sync_region.clone(), redundancy: self.redundancy }
     }
 
-    /// The products that the site says it uses, or shows by describing them; what they need is listed.
+    /// The products that the site file lists, or else those that it describes in a section.
     pub fn products_described(&self) -> Vec<&str> {
         if let Some(products) = &self.products {
             return products.iter().map(String::as_str).collect();
@@ -166,7 +165,7 @@ impl Site {
         described.into_iter().filter(|(described, _)| *described).map(|(_, product)| product).collect()
     }
 
-    /// The roles that an address has, by the words of the port tables.
+    /// The roles of an address.
     pub fn roles_of(&self, address: Address) -> impl Iterator<Item = &'static str> {
         let ip = address.to_ip();
         let has_role = move |nets: &Vec<IpNet>| nets.iter().any(|net| net.contains(&ip));

@@ -1,12 +1,12 @@
-//! Microsoft's weekly file of service tags: from an address to the services it belongs to.
+//! Microsoft's weekly service tag file, which maps addresses to services.
 //!
-//! In:  `ServiceTags_Public_20251028.json` and its like.
-//! Out: for an address every tag that holds it, most specific first.
-//! Not: whether a tag proves anything about a name; many of them are shared by every customer.
+//! In:  a file such as `ServiceTags_Public_20251028.json`.
+//! Out: every tag that contains an address, most specific first.
+//! Not: whether a tag proves anything about a name; all customers share the ranges of most tags.
 //!
-//! Prefixes nest, so the address space falls into segments within which the tags are the same. Both versions of IP have
-//! a sorted table of segments; the one of IPv4 has an index by its upper sixteen bits, so that a look-up compares a few
-//! numbers and copies nothing.
+//! Prefixes nest, so the address space consists of segments with the same tags. IPv4 and IPv6 each have a sorted table of
+//! segments; the IPv4 table has an index by the upper sixteen bits, so that a lookup compares a few numbers and copies
+//! nothing.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ use super::file::in_plain_words;
 use super::file::line_of;
 use super::parse::hex;
 
-/// A tag among those of one file.
+/// A service tag of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TagId(pub u32);
 
@@ -33,16 +33,16 @@ pub struct TagId(pub u32);
 pub struct Tag {
     /// Name as written: `StorageSyncService.WestUS2`.
     pub name: Box<str>,
-    /// Region as its properties say it; empty for a tag without one. It need not be the end of the name.
+    /// Region in the tag's properties; empty for a tag without a region. It can differ from the suffix of the name.
     pub region: Box<str>,
-    /// System service; empty where the file has none.
+    /// System service; empty if the file has none.
     pub system_service: Box<str>,
     /// Number of its prefixes.
     pub prefixes: usize,
 }
 
 impl Tag {
-    /// The name without the region behind it.
+    /// The name without its region suffix.
     pub fn family(&self) -> &str {
         if self.region.is_empty() {
             return &self.name;
@@ -51,16 +51,16 @@ impl Tag {
     }
 }
 
-/// One file of service tags.
+/// One service tag file.
 #[derive(Debug)]
 pub struct Tags {
     /// Name of the file.
     pub file: Box<str>,
-    /// Date in the file's name, as `2025-10-28`; empty where there is none.
+    /// Date in the file's name, as `2025-10-28`; empty if there is none.
     pub date: Box<str>,
-    /// The file's number.
+    /// The file's change number.
     pub change_number: u64,
-    /// The file's cloud, as it writes it.
+    /// The file's cloud, as written.
     pub cloud_word: Box<str>,
     /// SHA-256 of the file's bytes, in hexadecimal.
     pub sha256: Box<str>,
@@ -72,7 +72,7 @@ pub struct Tags {
     v6: Segments<u128>,
 }
 
-/// Where each segment begins, and the part of `lists` that holds within it.
+/// The first address of each segment, and the slice of `lists` that applies to it.
 #[derive(Debug)]
 struct Segments<T> {
     starts: Vec<T>,
@@ -81,14 +81,14 @@ struct Segments<T> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FileShape {
+struct TagFileShape {
     change_number: u64,
     cloud: String,
-    values: Vec<TagShape>,
+    values: Vec<TagEntryShape>,
 }
 
 #[derive(Deserialize)]
-struct TagShape {
+struct TagEntryShape {
     name: String,
     properties: PropertiesShape,
 }
@@ -103,11 +103,11 @@ struct PropertiesShape {
     address_prefixes: Vec<String>,
 }
 
-/// More prefixes than this are not a file of service tags: the largest has under 100,000.
+/// The largest real file has fewer than 100,000 prefixes.
 const PREFIX_LIMIT: usize = 4_000_000;
 
 impl Tags {
-    /// Reads a file.
+    /// Reads a service tag file.
     pub fn load(path: &Path) -> Result<Tags, RuleFileError> {
         let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         let bytes = std::fs::read(path).map_err(|error| RuleFileError {
@@ -119,16 +119,17 @@ impl Tags {
         Tags::parse(&file, &bytes)
     }
 
-    /// Reads the bytes of the file called `file`.
+    /// Parses the bytes of the file called `file`.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Tags, RuleFileError> {
         let problem =
             |line, message| RuleFileError { what: "service tags", file: file.to_owned(), line, message };
-        let shape: FileShape = serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
-            .map_err(|error| problem(error.line(), plain(&error)))?;
+        let shape: TagFileShape =
+            serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
+                .map_err(|error| problem(error.line(), plain(&error)))?;
         if shape.values.is_empty() {
-            return Err(problem(0, "there is no service tag in it".to_owned()));
+            return Err(problem(0, "no service tag in the file".to_owned()));
         }
-        // The parser keeps no places; the word itself finds its line again.
+        // The JSON parser keeps no positions, so the line is found by searching for the value.
         let line = |word: &str| {
             let text = String::from_utf8_lossy(bytes);
             text.find(&format!("\"{word}\"")).map_or(0, |at| line_of(&text, at))
@@ -138,7 +139,7 @@ impl Tags {
         let mut prefixes = Vec::new();
         for (id, value) in (0..).map(TagId).zip(&shape.values) {
             if by_name.insert(value.name.to_ascii_lowercase(), id).is_some() {
-                return Err(problem(line(&value.name), format!("a second tag `{}`", value.name)));
+                return Err(problem(line(&value.name), format!("duplicate tag `{}`", value.name)));
             }
             for text in &value.properties.address_prefixes {
                 let Ok(net) = text.parse::<IpNet>() else {
@@ -156,7 +157,7 @@ impl Tags {
         if prefixes.len() > PREFIX_LIMIT {
             return Err(problem(0, format!("{} prefixes, the limit is {PREFIX_LIMIT}", prefixes.len())));
         }
-        let mut lists = Lists::default();
+        let mut lists = TagLists::default();
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for (net, tag) in prefixes {
             let len = net.prefix_len();
@@ -198,8 +199,8 @@ impl Tags {
         })
     }
 
-    /// Every tag that holds `address`, most specific first: the longest prefix; among equals the smaller service;
-    /// of one service the tag without a region before those with one.
+    /// Every tag that contains `address`, most specific first: the longest prefix; of equal lengths the smaller service;
+    /// of one service the tag without a region before those with a region.
     #[inline]
     pub fn lookup(&self, address: Address) -> &[TagId] {
         let list = if address.is_v4() {
@@ -208,7 +209,7 @@ impl Tags {
             let from = self.v4_index.get(upper).copied().unwrap_or_default() as usize;
             let to = self.v4_index.get(upper + 1).copied().unwrap_or_default() as usize;
             let inside = self.v4.starts.get(from..to).unwrap_or_default();
-            // What began before these sixteen bits may reach into them.
+            // A segment that begins before these sixteen bits may extend into them.
             let at = from + inside.partition_point(|start| *start <= ip);
             at.checked_sub(1).and_then(|at| self.v4.lists.get(at))
         } else {
@@ -219,12 +220,12 @@ impl Tags {
         self.lists.get(*from as usize..*from as usize + usize::from(*len)).unwrap_or_default()
     }
 
-    /// The tag behind an id that [`Tags::lookup`] gave.
+    /// The tag with an id from [`Tags::lookup`].
     pub fn tag(&self, id: TagId) -> Option<&Tag> {
         self.tags.get(id.0 as usize)
     }
 
-    /// The tag of this name; case is of no account, as files and documents differ in it.
+    /// The tag with this name, ignoring case, because files and documents differ in it.
     pub fn find(&self, name: &str) -> Option<TagId> {
         self.by_name.get(&name.to_ascii_lowercase()).copied()
     }
@@ -234,7 +235,7 @@ impl Tags {
         (0..).map(TagId).zip(&self.tags)
     }
 
-    /// The cloud, where it is one that the documents know.
+    /// The cloud, if the documents know it.
     pub fn cloud(&self) -> Option<Cloud> {
         match &*self.cloud_word {
             "Public" => Some(Cloud::Public),
@@ -245,14 +246,14 @@ impl Tags {
     }
 }
 
-/// What is wrong, without the place, which is told apart.
+/// The error without its position, which is reported separately.
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split_once(" at line ").map_or(text.as_str(), |(text, _)| text);
     match text {
         "EOF while parsing a value" => "the file is empty".to_owned(),
-        text if text.starts_with("EOF while parsing") => "the file is cut: it ends in the middle".to_owned(),
-        text if text.starts_with("invalid length") => "not a file of service tags".to_owned(),
+        text if text.starts_with("EOF while parsing") => "the file is truncated".to_owned(),
+        text if text.starts_with("invalid length") => "not a service tag file".to_owned(),
         text => in_plain_words(text).unwrap_or_else(|| text.to_owned()),
     }
 }
@@ -271,83 +272,83 @@ struct Prefix<T> {
     tag: TagId,
 }
 
-/// Lists of tags, each kept once.
+/// Interned lists of tags.
 #[derive(Default)]
-struct Lists {
+struct TagLists {
     ids: Vec<TagId>,
-    places: HashMap<Vec<TagId>, (u32, u16)>,
+    interned: HashMap<Vec<TagId>, (u32, u16)>,
 }
 
-impl Lists {
-    fn place(&mut self, list: Vec<TagId>) -> (u32, u16) {
-        if let Some(place) = self.places.get(&list) {
-            return *place;
+impl TagLists {
+    fn intern(&mut self, list: Vec<TagId>) -> (u32, u16) {
+        if let Some(slice) = self.interned.get(&list) {
+            return *slice;
         }
-        // A file has some thousand tags, and its lists stay far below the range of the numbers.
+        // A file has a few thousand tags, so the lists are far below these limits.
         let len = u16::try_from(list.len()).unwrap_or(u16::MAX);
-        let place = (u32::try_from(self.ids.len()).unwrap_or(u32::MAX), len);
+        let slice = (u32::try_from(self.ids.len()).unwrap_or(u32::MAX), len);
         self.ids.extend(&list);
-        self.places.insert(list, place);
-        place
+        self.interned.insert(list, slice);
+        slice
     }
 }
 
-/// Cuts the address space at the ends of all prefixes. `next` is the address behind one, where there is one.
+/// Splits the address space at the ends of all prefixes. `next` is the following address, if there is one.
 fn segments<T: Copy + Ord + Default>(
     mut prefixes: Vec<Prefix<T>>,
     tags: &[Tag],
-    lists: &mut Lists,
+    lists: &mut TagLists,
     next: impl Fn(T) -> Option<T>,
     size: impl Fn(T, T) -> f64,
 ) -> Segments<T> {
-    let order = order_of_tags(&prefixes, tags, size);
+    let order = rank_tags(&prefixes, tags, size);
     // Outer prefixes before those inside them.
     prefixes.sort_by(|a, b| a.start.cmp(&b.start).then(a.len.cmp(&b.len)));
     let mut out = Segments { starts: Vec::new(), lists: Vec::new() };
-    let mut open: Vec<Open<T>> = Vec::new();
-    let nothing = lists.place(Vec::new());
-    push(&mut out, T::default(), nothing);
+    let mut open: Vec<OpenPrefix<T>> = Vec::new();
+    let nothing = lists.intern(Vec::new());
+    push_segment(&mut out, T::default(), nothing);
     for group in prefixes.chunk_by(|a, b| a.start == b.start && a.len == b.len) {
         let Some(first) = group.first() else { continue };
-        close(&mut open, &mut out, nothing, |end| end < first.start, &next);
-        // The tags of this prefix first, and behind them those of the prefixes around it that are not among them.
+        close_prefixes(&mut open, &mut out, nothing, |end| end < first.start, &next);
+        // The tags of this prefix first, then those of the enclosing prefixes that are not among them.
         let mut ids: Vec<TagId> = group.iter().map(|prefix| prefix.tag).collect();
         ids.sort_by_key(|id| order.get(id.0 as usize).copied().unwrap_or(u32::MAX));
         ids.dedup();
         let outer = open.last().map(|outer| outer.ids.clone()).unwrap_or_default();
         ids.extend(outer.into_iter().filter(|id| !group.iter().any(|prefix| prefix.tag == *id)));
-        let list = lists.place(ids.clone());
-        push(&mut out, first.start, list);
-        open.push(Open { end: first.end, ids, list });
+        let list = lists.intern(ids.clone());
+        push_segment(&mut out, first.start, list);
+        open.push(OpenPrefix { end: first.end, ids, list });
     }
-    close(&mut open, &mut out, nothing, |_| true, &next);
+    close_prefixes(&mut open, &mut out, nothing, |_| true, &next);
     out
 }
 
-/// A prefix that the sweep is inside of.
-struct Open<T> {
+/// A prefix that contains the current address of the sweep.
+struct OpenPrefix<T> {
     end: T,
     ids: Vec<TagId>,
     list: (u32, u16),
 }
 
-/// Leaves the prefixes that are over; behind each, the one around it goes on.
-fn close<T: Copy + Ord>(
-    open: &mut Vec<Open<T>>,
+/// Closes the prefixes that end; after each, the enclosing prefix continues.
+fn close_prefixes<T: Copy + Ord>(
+    open: &mut Vec<OpenPrefix<T>>,
     out: &mut Segments<T>,
     nothing: (u32, u16),
-    is_over: impl Fn(T) -> bool,
+    ends_before: impl Fn(T) -> bool,
     next: impl Fn(T) -> Option<T>,
 ) {
-    while let Some(inner) = open.pop_if(|inner| is_over(inner.end)) {
+    while let Some(inner) = open.pop_if(|inner| ends_before(inner.end)) {
         if let Some(start) = next(inner.end) {
-            push(out, start, open.last().map_or(nothing, |outer| outer.list));
+            push_segment(out, start, open.last().map_or(nothing, |outer| outer.list));
         }
     }
 }
 
-/// A segment that begins where the last one does takes its place.
-fn push<T: Copy + Ord>(out: &mut Segments<T>, start: T, list: (u32, u16)) {
+/// Adds a segment; it replaces the last one if both begin at the same address.
+fn push_segment<T: Copy + Ord>(out: &mut Segments<T>, start: T, list: (u32, u16)) {
     if out.starts.last() == Some(&start) {
         out.lists.pop();
         out.lists.push(list);
@@ -357,8 +358,8 @@ fn push<T: Copy + Ord>(out: &mut Segments<T>, start: T, list: (u32, u16)) {
     }
 }
 
-/// For each tag its place among tags with equally long prefixes.
-fn order_of_tags<T: Copy>(prefixes: &[Prefix<T>], tags: &[Tag], size: impl Fn(T, T) -> f64) -> Vec<u32> {
+/// The rank of each tag among tags with equally long prefixes.
+fn rank_tags<T: Copy>(prefixes: &[Prefix<T>], tags: &[Tag], size: impl Fn(T, T) -> f64) -> Vec<u32> {
     let mut sizes = vec![0.0; tags.len()];
     for prefix in prefixes {
         if let Some(sum) = sizes.get_mut(prefix.tag.0 as usize) {
@@ -366,7 +367,7 @@ fn order_of_tags<T: Copy>(prefixes: &[Prefix<T>], tags: &[Tag], size: impl Fn(T,
         }
     }
     let size_of = |id: usize| sizes.get(id).copied().unwrap_or_default();
-    // A service is as large as the largest of its tags.
+    // The size of a service is that of its largest tag.
     let mut families: HashMap<&str, f64> = HashMap::new();
     for (id, tag) in tags.iter().enumerate() {
         let family = families.entry(tag.family()).or_default();
@@ -391,7 +392,7 @@ fn order_of_tags<T: Copy>(prefixes: &[Prefix<T>], tags: &[Tag], size: impl Fn(T,
     order
 }
 
-/// For each value of the upper sixteen bits the first segment that begins there or behind; one more at the end.
+/// For each value of the upper sixteen bits the first segment that begins there or later; one more entry at the end.
 fn upper_index(starts: &[u32]) -> Vec<u32> {
     let mut index = Vec::with_capacity((1 << 16) + 1);
     let mut at = 0;
@@ -430,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn all_tags_of_an_address_most_specific_first() {
+    fn tags_of_an_address_are_most_specific_first() {
         let text = file(&[
             ("AzureCloud", "", &["20.0.0.0/8", "2603::/16"]),
             ("AzureCloud.westus2", "westus2", &["20.42.0.0/16"]),
@@ -458,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_address_space_are_held_too() {
+    fn the_ends_of_the_address_space_are_found() {
         let text =
             file(&[("All", "", &["0.0.0.0/0", "::/0"]), ("End", "", &["255.255.255.255/32", "ffff::/16"])]);
         let tags = Tags::parse("x.json", text.as_bytes()).unwrap();
@@ -469,21 +470,21 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_file_is_told_with_its_line() {
+    fn an_invalid_file_is_reported_with_its_line() {
         let check = |text: &str, expected: &str| {
             assert_eq!(Tags::parse("x.json", text.as_bytes()).unwrap_err().to_string(), expected);
         };
         let bad = file(&[("A", "", &["10.0.0.0/8"]), ("B", "", &["10.0.0.0/33"])]);
         check(&bad, "cannot read service tags: x.json:5: not a network: `10.0.0.0/33`");
         let twice = file(&[("A", "", &[]), ("a", "", &[])]);
-        check(&twice, "cannot read service tags: x.json:4: a second tag `a`");
+        check(&twice, "cannot read service tags: x.json:4: duplicate tag `a`");
         check("{\n\"cloud\": 1}", "cannot read service tags: x.json:2: wanted a text; found integer `1`");
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn finds_what_a_walk_over_all_prefixes_finds(
+        fn agrees_with_a_linear_search(
             prefixes in proptest::collection::vec((0u32..8, any::<u32>(), 0u8..=32), 0..60),
             addresses in proptest::collection::vec(any::<u32>(), 20),
         ) {

@@ -1,4 +1,4 @@
-//! The rules as a whole: what the documents' oddities become, selection, needs, and the printed words.
+//! The rules as a whole: misprints in the documents, selection, requirements, and printed texts.
 
 use crate::base::proto;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const FIRST: &str = "azure-file-sync@2019-06-24";
 
-/// The documents inside the program, read once for all tests.
+/// The documents inside the program, parsed once for all tests.
 pub(super) fn library() -> &'static Library {
     static LIBRARY: std::sync::OnceLock<Library> = std::sync::OnceLock::new();
     LIBRARY.get_or_init(|| Library::embedded().unwrap())
@@ -18,28 +18,29 @@ fn rules_of(documents: &[&str]) -> RuleSet {
 }
 
 fn ids(rules: &RuleSet, name: &str) -> Vec<String> {
-    rules.host(name).iter().map(|found| rules.rule(found.rule).id.to_string()).collect()
+    rules.match_host(name).iter().map(|found| rules.reference(found.id).id.to_string()).collect()
 }
 
-/// The rows of `document` that speak of `name`, most specific first; `~` marks those that only mean it.
+/// Checks which references of `document` match `name`, most specific first; `~` marks a match of the alias.
 fn check(document: &str, name: &str, expected: &[&str]) {
     let rules = rules_of(&[document]);
-    let mark = |found: &ReferenceMatch| if found.as_meant { "~" } else { "" };
+    let mark = |found: &ReferenceMatch| if found.is_alias { "~" } else { "" };
     let found: Vec<String> = rules
-        .host(name)
+        .match_host(name)
         .iter()
-        .map(|found| format!("{}{}", mark(found), rules.rule(found.rule).id))
+        .map(|found| format!("{}{}", mark(found), rules.reference(found.id).id))
         .collect();
     assert_eq!(found, expected, "{name} in {document}");
 }
 
 #[test]
-fn the_files_inside_the_program_have_no_mistake() {
-    let problems = Library::problems(None).unwrap();
-    assert!(problems.is_empty(), "{}", problems.iter().map(|p| p.to_string() + "\n").collect::<String>());
+fn the_files_inside_the_program_have_no_error() {
+    let errors = Library::errors(None).unwrap();
+    assert!(errors.is_empty(), "{}", errors.iter().map(|p| p.to_string() + "\n").collect::<String>());
     let mut out = Vec::new();
     assert_eq!(super::check(None, &mut out).unwrap(), 0);
-    assert!(out.is_empty());
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.starts_with("built-in rules: ") && text.ends_with(" references, no error\n"), "{text}");
 }
 
 #[test]
@@ -57,12 +58,12 @@ fn every_file_of_the_folder_is_inside_the_program() {
 }
 
 #[test]
-fn names_of_the_2019_document() {
+fn the_2019_document_matches_its_names() {
     let selection = Selection { documents: Some(vec![FIRST.to_owned()]), ..Selection::default() };
     assert_eq!(
         RuleSet::embedded(&selection).unwrap().documents().len(),
         4,
-        "with one that it includes and two that always hold"
+        "with one that it includes and two that always apply"
     );
     check(
         FIRST,
@@ -74,18 +75,18 @@ fn names_of_the_2019_document() {
     check(FIRST, "share.file.core.windows.net", &["afs-2019-06-24/endpoints/4.1"]);
     check(FIRST, "core.windows.net", &[]);
     check(FIRST, "koreasouth01.afs.azure.net", &["afs-2019-06-24/regions/14.1"]);
-    // One url for both clouds is one rule.
+    // A URL printed for both clouds is one reference.
     check(FIRST, "graph.windows.net", &["afs-2019-06-24/endpoints/3.1"]);
     let rules = rules_of(&[FIRST]);
-    let graph = rules.rule(rules.host("graph.windows.net")[0].rule);
+    let graph = rules.reference(rules.match_host("graph.windows.net")[0].id);
     assert_eq!(
-        (graph.clouds.to_string().as_str(), graph.need),
+        (graph.clouds.to_string().as_str(), graph.level),
         ("public;us-government", RequirementLevel::InstallTime)
     );
 }
 
 #[test]
-fn canada_east_has_a_dot_where_a_hyphen_is_meant() {
+fn the_discovery_name_of_canada_east_has_an_alias() {
     check(
         FIRST,
         "tm-kailani.cae.one.microsoft.com",
@@ -104,7 +105,7 @@ fn canada_east_has_a_dot_where_a_hyphen_is_meant() {
 }
 
 #[test]
-fn west_us_and_the_german_regions_show_a_neighbours_discovery_name() {
+fn swapped_discovery_names_have_aliases() {
     let newest = "azure-file-sync@2024-05-13";
     let broad = "afs-2024-05-13/endpoints/6.1";
     check(
@@ -121,66 +122,66 @@ fn west_us_and_the_german_regions_show_a_neighbours_discovery_name() {
 }
 
 #[test]
-fn swiss_rows_have_discovery_names_in_the_primary_column_and_their_pairs_in_the_other() {
+fn swiss_rows_get_the_right_roles() {
     let rules = rules_of(&["azure-file-sync@2024-05-13"]);
     let region = rules.regions().iter().find(|region| &*region.name == "Switzerland West").unwrap();
-    let urls = |ids: &[ReferenceId]| ids.iter().map(|id| rules.rule(*id).subject()).collect::<Vec<_>>();
+    let urls = |ids: &[ReferenceId]| ids.iter().map(|id| rules.reference(*id).subject()).collect::<Vec<_>>();
     assert_eq!(urls(&region.primary), ["https://switzerlandwest01.afs.azure.net"]);
     assert_eq!(urls(&region.discovery), ["https://tm-switzerlandwest01.afs.azure.net"]);
     assert_eq!(region.pair.as_deref(), Some("Switzerland North"));
 }
 
 #[test]
-fn a_region_that_is_in_no_table_is_documented_by_the_wildcard() {
+fn an_unlisted_region_matches_the_wildcard() {
     let rules = rules_of(&["azure-file-sync@2024-05-13"]);
-    let found = rules.host("italynorth01.afs.azure.net");
+    let found = rules.match_host("italynorth01.afs.azure.net");
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].how, MatchKind::Wildcard(3));
-    assert!(!rules.rule(found[0].rule).broad);
-    assert!(rules.rule(rules.host("other.one.microsoft.com")[0].rule).broad);
+    assert_eq!(found[0].kind, MatchKind::Wildcard(3));
+    assert!(!rules.reference(found[0].id).broad);
+    assert!(rules.reference(rules.match_host("other.one.microsoft.com")[0].id).broad);
 }
 
 #[test]
-fn http_means_port_80_and_a_printed_443_is_kept_beside_it() {
-    let check = |document: &str, id: &str, printed: &str, port: u16, expected: PortVerdict| {
+fn http_is_port_80_and_the_printed_443_stays_documented() {
+    let check = |document: &str, id: &str, printed: &str, port: u16, expected: PortMatch| {
         let rules = rules_of(&[document]);
-        let rule = rules.rule(rules.find(id).unwrap());
+        let reference = rules.reference(rules.find(id).unwrap());
         assert_eq!(
-            (rule.ports.to_string().as_str(), rule.allows(proto::TCP, port)),
+            (reference.ports.to_string().as_str(), reference.allows(proto::TCP, port)),
             (printed, expected),
             "{id}:{port}"
         );
     };
-    check(FIRST, "afs-2019-06-24/endpoints/6.2", "80/tcp", 80, PortVerdict::Documented);
-    check(FIRST, "afs-2019-06-24/endpoints/6.2", "80/tcp", 443, PortVerdict::Not);
-    check(FIRST, "afs-2019-06-24/endpoints/6.1", "443/tcp", 443, PortVerdict::Https);
-    check(FIRST, "afs-2019-06-24/regions/1.2", "443/tcp", 443, PortVerdict::Https);
+    check(FIRST, "afs-2019-06-24/endpoints/6.2", "80/tcp", 80, PortMatch::Documented);
+    check(FIRST, "afs-2019-06-24/endpoints/6.2", "80/tcp", 443, PortMatch::Not);
+    check(FIRST, "afs-2019-06-24/endpoints/6.1", "443/tcp", 443, PortMatch::Https);
+    check(FIRST, "afs-2019-06-24/regions/1.2", "443/tcp", 443, PortMatch::Https);
     let update = "azure-file-sync@2024-05-13";
-    check(update, "afs-2024-05-13/endpoints/8.1", "80/tcp, 443/tcp", 80, PortVerdict::Documented);
+    check(update, "afs-2024-05-13/endpoints/8.1", "80/tcp, 443/tcp", 80, PortMatch::Documented);
     let hci = "azure-stack-hci@2022-04-28";
-    check(hci, "hci-2022-04-28/recommended/12.1", "443/tcp", 80, PortVerdict::AsMeant);
-    check(hci, "hci-2022-04-28/recommended/12.1", "443/tcp", 443, PortVerdict::Https);
-    check(hci, "hci-2022-04-28/microsoft-update/2.1", "80/tcp", 80, PortVerdict::Documented);
+    check(hci, "hci-2022-04-28/recommended/12.1", "443/tcp", 80, PortMatch::Corrected);
+    check(hci, "hci-2022-04-28/recommended/12.1", "443/tcp", 443, PortMatch::Https);
+    check(hci, "hci-2022-04-28/microsoft-update/2.1", "80/tcp", 80, PortMatch::Documented);
     let later = "azure-stack-hci@2022-04-27-recommended-later";
-    check(later, "hci-recommended-later/recommended/10.1", "80/tcp, 443/tcp", 80, PortVerdict::Documented);
+    check(later, "hci-recommended-later/recommended/10.1", "80/tcp, 443/tcp", 80, PortMatch::Documented);
     let east = "azure-stack-hci@2026-07-14-eastus";
-    check(east, "azure-local-eastus-2026-07-14/endpoints/71.1", "8084/tcp", 8084, PortVerdict::Documented);
+    check(east, "azure-local-eastus-2026-07-14/endpoints/71.1", "8084/tcp", 8084, PortMatch::Documented);
     let rules = rules_of(&[east]);
-    let time = rules.rule(rules.host("time.windows.com")[0].rule);
-    assert_eq!(time.allows(proto::UDP, 123), PortVerdict::Documented);
-    assert_eq!(time.allows(proto::TCP, 123), PortVerdict::Not);
+    let time = rules.reference(rules.match_host("time.windows.com")[0].id);
+    assert_eq!(time.allows(proto::UDP, 123), PortMatch::Documented);
+    assert_eq!(time.allows(proto::TCP, 123), PortMatch::Not);
 }
 
 #[test]
-fn a_thousands_comma_is_not_two_ports() {
+fn a_thousands_separator_is_not_two_ports() {
     let rules = rules_of(&["azure-stack-hci@2021-12-14"]);
-    let found: Vec<&str> = rules.any_host(proto::TCP, 9418).map(|id| &*rules.rule(id).id).collect();
+    let found: Vec<&str> = rules.without_host(proto::TCP, 9418).map(|id| &*rules.reference(id).id).collect();
     assert_eq!(found, ["hci-2021-12-14/recommended/27.1"]);
-    assert_eq!(rules.any_host(proto::TCP, 418).count(), 0);
+    assert_eq!(rules.without_host(proto::TCP, 418).count(), 0);
 }
 
 #[test]
-fn swapped_letters_match_as_printed_and_as_meant() {
+fn a_misspelt_host_and_its_alias_both_match() {
     let hci = "azure-stack-hci@2022-04-27-required";
     check(hci, "dp.azurestackchi.azure.us", &["hci-required-2022-04-27/required/4.2"]);
     check(hci, "dp.azurestackhci.azure.us", &["~hci-required-2022-04-27/required/4.2"]);
@@ -189,7 +190,7 @@ fn swapped_letters_match_as_printed_and_as_meant() {
 }
 
 #[test]
-fn placeholders_take_the_sites_value_or_match_their_form() {
+fn placeholders_match_the_sites_value_or_any_label() {
     let select = |values: &[(&str, &str)]| {
         let values = values.iter().map(|(fact, value)| (fact.to_string(), vec![value.to_string()])).collect();
         let documents = Some(vec![
@@ -199,8 +200,9 @@ fn placeholders_take_the_sites_value_or_match_their_form() {
         ]);
         library().select(&Selection { documents, values, ..Selection::default() }).unwrap()
     };
-    let hows =
-        |rules: &RuleSet, name: &str| rules.host(name).iter().map(|found| found.how).collect::<Vec<_>>();
+    let hows = |rules: &RuleSet, name: &str| {
+        rules.match_host(name).iter().map(|found| found.kind).collect::<Vec<_>>()
+    };
     let open = select(&[]);
     assert_eq!(hows(&open, "abc.gw.arc.azure.com"), [MatchKind::Placeholder]);
     assert_eq!(hows(&open, "a.bc.gw.arc.azure.com"), []);
@@ -221,11 +223,11 @@ fn placeholders_take_the_sites_value_or_match_their_form() {
 }
 
 #[test]
-fn internal_ports_name_both_roles() {
+fn internal_ports_depend_on_both_roles() {
     let rules = rules_of(&["azure-stack-hci@2025-01-08"]);
     let check = |source: &str, destination: &str, protocol: u8, port: u16, expected: &[&str]| {
         let found = rules.ports(source, destination, protocol, port);
-        let found: Vec<String> = found.iter().map(|id| rules.rule(*id).place()).collect();
+        let found: Vec<String> = found.iter().map(|id| rules.reference(*id).place()).collect();
         assert_eq!(found, expected, "{source} -> {destination} {protocol}/{port}");
     };
     check("management-system", "cluster-servers", proto::UDP, 3343, &["failover-clustering/5"]);
@@ -238,14 +240,14 @@ fn internal_ports_name_both_roles() {
     check("cluster-servers", "cluster-servers", proto::TCP, 5445, &["between-servers/3"]);
     check("management-system", "cluster-servers", proto::ICMP, 0, &["failover-clustering/7"]);
     check("servers", "time-servers", proto::UDP, 123, &["time/1"]);
-    // In the seeds the Cluster Administrator is TCP.
+    // The editions of 2021 and 2022 print the port of the Cluster Administrator as TCP.
     let seed = rules_of(&["azure-stack-hci@2022-04-28"]);
     assert_eq!(seed.ports("management-system", "cluster-servers", proto::TCP, 137).len(), 1);
 }
 
 #[test]
-fn the_default_is_what_no_other_document_supersedes() {
-    /// Documents that hold for every product.
+fn the_default_is_every_document_that_is_not_superseded() {
+    /// Documents that apply to every product.
     const CA: [&str; 2] = ["ca-2025-12-02", "ca-2023-11-27"];
     let shorts = |selection: &Selection| {
         let rules = library().select(selection).unwrap();
@@ -297,18 +299,21 @@ fn the_default_is_what_no_other_document_supersedes() {
     };
     assert_eq!(
         error(&["azure-file-sync@2019-06-25"]),
-        "cannot select rules: no document `azure-file-sync@2019-06-25`, did you mean `azure-file-sync@2019-06-24`?"
+        "cannot select rules: unknown document `azure-file-sync@2019-06-25`, did you mean `azure-file-sync@2019-06-24`?"
     );
     // A document comes with the tables that it includes.
-    assert_eq!(rules_of(&["azure-stack-hci@2022-04-28"]).documents().len(), 5, "two more always hold");
+    assert_eq!(rules_of(&["azure-stack-hci@2022-04-28"]).documents().len(), 5, "two more always apply");
 }
 
 #[test]
-fn what_a_newer_document_keeps_counts_as_legacy() {
+fn documents_that_a_newer_one_keeps_are_legacy() {
     let rules = library().select(&Selection::default()).unwrap();
     let needs = |name: &str, short: &str| {
-        let found = rules.host(name).into_iter().map(|found| rules.rule(found.rule));
-        found.filter(|rule| &*rule.document.short == short).map(|rule| rule.need).collect::<Vec<_>>()
+        let found = rules.match_host(name).into_iter().map(|found| rules.reference(found.id));
+        found
+            .filter(|reference| &*reference.document.short == short)
+            .map(|reference| reference.level)
+            .collect::<Vec<_>>()
     };
     assert_eq!(needs("graph.windows.net", "afs-2019-06-24"), [RequirementLevel::Legacy]);
     assert_eq!(
@@ -319,8 +324,8 @@ fn what_a_newer_document_keeps_counts_as_legacy() {
         needs("kailani6.one.microsoft.com", "afs-2024-05-13"),
         [RequirementLevel::Required, RequirementLevel::Required]
     );
-    assert!(rules.statements("port").all(|(_, rule)| &*rule.document.short != "afs-2019-06-24"));
-    assert!(rules.required(&SiteNeeds::default()).iter().all(|need| need.need != RequirementLevel::Legacy));
+    assert!(rules.statements("port").all(|(_, reference)| &*reference.document.short != "afs-2019-06-24"));
+    assert!(rules.required(&SyncSetup::default()).iter().all(|need| need.level != RequirementLevel::Legacy));
 }
 
 #[test]
@@ -337,35 +342,39 @@ fn each_edition_has_its_own_names_for_china() {
 }
 
 #[test]
-fn a_cloud_leaves_the_rows_of_other_clouds_out() {
+fn selecting_a_cloud_excludes_rows_of_other_clouds() {
     let china = Selection { cloud: Some(Cloud::China), ..Selection::default() };
     let rules = library().select(&china).unwrap();
     assert_eq!(ids(&rules, "chinaeast201.afs.azure.cn"), ["afs-2024-05-13/regions-china/1.1"]);
     assert_eq!(ids(&rules, "dp.stackhci.azure.cn"), ["hci-required-2022-04-27/required/4.3"]);
     assert_eq!(ids(&rules, "westus01.afs.azure.net"), Vec::<String>::new());
-    assert!(rules.statements("outbound-only").count() > 0, "sentences hold for every cloud");
+    assert!(rules.statements("outbound-only").count() > 0, "statements apply to every cloud");
 }
 
 #[test]
-fn a_row_in_several_documents_is_reported_for_each() {
+fn a_host_in_several_documents_matches_in_each() {
     let rules = library().select(&Selection::default()).unwrap();
     let products: std::collections::BTreeSet<&str> = rules
-        .host("management.azure.com")
+        .match_host("management.azure.com")
         .iter()
-        .flat_map(|found| rules.rule(found.rule).document.products.iter().map(|product| &**product))
+        .flat_map(|found| rules.reference(found.id).document.products.iter().map(|product| &**product))
         .collect();
     assert_eq!(products.into_iter().collect::<Vec<_>>(), ["azure-arc", "azure-file-sync", "azure-stack-hci"]);
 }
 
 #[test]
-fn redundancy_decides_which_instances_are_needed() {
+fn redundancy_decides_which_instances_are_required() {
     let needs = |documents: &[&str], region: &str, redundancy: Redundancy| {
         let rules = rules_of(documents);
-        let site = SiteNeeds { region: Some(region.to_owned()), redundancy: Some(redundancy) };
+        let site = SyncSetup { region: Some(region.to_owned()), redundancy: Some(redundancy) };
         let regional = rules.required(&site).into_iter().filter(|need| need.role.is_some());
         regional
             .map(|need| {
-                need.rules.iter().map(|id| rules.rule(*id).subject()).collect::<Vec<_>>().join(" or ")
+                need.references
+                    .iter()
+                    .map(|id| rules.reference(*id).subject())
+                    .collect::<Vec<_>>()
+                    .join(" or ")
             })
             .collect::<Vec<_>>()
     };
@@ -389,10 +398,10 @@ fn redundancy_decides_which_instances_are_needed() {
 }
 
 #[test]
-fn with_a_region_the_wildcards_for_instances_are_no_need_of_their_own() {
+fn with_a_region_the_wildcard_of_instances_is_not_required() {
     let rules = rules_of(&[FIRST]);
     let whats = |region: Option<&str>| {
-        let site = SiteNeeds { region: region.map(str::to_owned), redundancy: Some(Redundancy::Lrs) };
+        let site = SyncSetup { region: region.map(str::to_owned), redundancy: Some(Redundancy::Lrs) };
         rules.required(&site).into_iter().map(|need| need.what).collect::<Vec<_>>()
     };
     let wildcard = "Azure File Sync: *.one.microsoft.com".to_owned();
@@ -402,18 +411,18 @@ fn with_a_region_the_wildcards_for_instances_are_no_need_of_their_own() {
 }
 
 #[test]
-fn an_old_name_satisfies_the_need_for_the_new_one() {
+fn a_legacy_name_satisfies_the_requirement_of_its_replacement() {
     let rules = rules_of(&["azure-stack-hci@2026-07-14-eastus"]);
-    let needs = rules.required(&SiteNeeds::default());
+    let needs = rules.required(&SyncSetup::default());
     let plane = needs.iter().find(|need| need.what.ends_with("dp.stackhci.azure.com")).unwrap();
-    let names: Vec<String> = plane.rules.iter().map(|id| rules.rule(*id).subject()).collect();
+    let names: Vec<String> = plane.references.iter().map(|id| rules.reference(*id).subject()).collect();
     assert_eq!(names, ["dp.stackhci.azure.com", "azurestackhci.azurefd.net"]);
-    let gateway = rules.rule(plane.rules[0]).arc_gateway;
-    assert!(gateway, "an Arc gateway would hide it");
+    let gateway = rules.reference(plane.references[0]).arc_gateway;
+    assert!(gateway, "an Arc gateway carries it");
 }
 
 #[test]
-fn tags_sentences_and_private_names_are_at_hand() {
+fn tags_statements_and_private_names_are_available() {
     let rules = library().select(&Selection::default()).unwrap();
     let tags: std::collections::BTreeSet<_> = rules.service_tags().into_iter().map(|tag| tag.tag).collect();
     for tag in ["StorageSyncService", "Storage", "AzureArcInfrastructure", "AzureFrontDoor.Frontend"] {
@@ -421,15 +430,16 @@ fn tags_sentences_and_private_names_are_at_hand() {
     }
     let seed = rules_of(&["azure-stack-hci@2021-12-14"]).service_tags();
     let china = seed.iter().find(|tag| &*tag.tag == "AzureCloud.ChinaEast2").unwrap();
-    assert!(china.clouds.holds(Cloud::China) && !china.clouds.holds(Cloud::Public));
+    assert!(china.clouds.contains(Cloud::China) && !china.clouds.contains(Cloud::Public));
     assert_eq!(
         rules
             .private_link()
-            .filter(|(_, rule)| rule.zone.as_deref() == Some("privatelink.afs.azure.net"))
+            .filter(|(_, reference)| reference.zone.as_deref() == Some("privatelink.afs.azure.net"))
             .count(),
         5
     );
-    let inspection: Vec<&str> = rules.statements("inspection").map(|(_, rule)| &*rule.document.id).collect();
+    let inspection: Vec<&str> =
+        rules.statements("inspection").map(|(_, reference)| &*reference.document.id).collect();
     assert_eq!(
         inspection,
         ["azure-arc@2026-04-01", "azure-stack-hci@2025-01-08", "azure-stack-hci@2025-01-08"]
@@ -437,10 +447,10 @@ fn tags_sentences_and_private_names_are_at_hand() {
 }
 
 #[test]
-fn issuers_are_known_by_name_or_by_organization() {
+fn issuers_are_found_by_name_or_by_organization() {
     let rules = rules_of(&[FIRST]);
     let known = |common_name: &str, organization: &str| match rules.issuer(common_name, organization) {
-        Issuer::Named(id) => format!("named {}", rules.rule(id).row.printed),
+        Issuer::Named(id) => format!("named {}", rules.reference(id).row.printed),
         Issuer::Organization(_) => "organization".to_owned(),
         Issuer::Unknown => "unknown".to_owned(),
         Issuer::NoList => "no list".to_owned(),
@@ -458,35 +468,37 @@ fn issuers_are_known_by_name_or_by_organization() {
 }
 
 #[test]
-fn instances_of_other_regions_do_not_serve_a_site() {
+fn instances_of_other_regions_are_not_the_sites_own() {
     let rules = rules_of(&[FIRST]);
-    let serves = |name: &str, redundancy: Option<Redundancy>| {
-        let site = SiteNeeds { region: Some("West US".to_owned()), redundancy };
+    let is_own = |name: &str, redundancy: Option<Redundancy>| {
+        let site = SyncSetup { region: Some("West US".to_owned()), redundancy };
         rules
-            .host(name)
+            .match_host(name)
             .iter()
-            .filter(|found| rules.rule(found.rule).role.is_some())
-            .any(|found| rules.serves(found.rule, &site))
+            .filter(|found| rules.reference(found.id).role.is_some())
+            .any(|found| rules.is_own_instance(found.id, &site))
     };
-    assert!(serves("kailani.one.microsoft.com", Some(Redundancy::Lrs)));
-    assert!(!serves("kailani1.one.microsoft.com", Some(Redundancy::Lrs)), "East US, the pair");
-    assert!(serves("kailani1.one.microsoft.com", Some(Redundancy::Grs)));
-    assert!(serves("kailani1.one.microsoft.com", None));
-    assert!(!serves("kailani7.one.microsoft.com", None), "North Europe");
-    assert!(rules.serves(rules.host("kailani7.one.microsoft.com")[0].rule, &SiteNeeds::default()));
+    assert!(is_own("kailani.one.microsoft.com", Some(Redundancy::Lrs)));
+    assert!(!is_own("kailani1.one.microsoft.com", Some(Redundancy::Lrs)), "East US, the pair");
+    assert!(is_own("kailani1.one.microsoft.com", Some(Redundancy::Grs)));
+    assert!(is_own("kailani1.one.microsoft.com", None));
+    assert!(!is_own("kailani7.one.microsoft.com", None), "North Europe");
+    assert!(
+        rules.is_own_instance(rules.match_host("kailani7.one.microsoft.com")[0].id, &SyncSetup::default())
+    );
 }
 
 #[test]
-fn every_broad_rule_names_a_sentence_about_breadth() {
+fn every_broad_reference_cites_a_statement_about_breadth() {
     let library = library();
     let mut broad = Vec::new();
     for document in library.documents() {
-        let rules = library.rules_of(&document.id).unwrap();
-        for rule in rules.iter().filter(|rule| rule.broad) {
-            let see = rule.see.as_deref().unwrap();
+        let rules = library.references_of(&document.id).unwrap();
+        for reference in rules.iter().filter(|reference| reference.broad) {
+            let see = reference.see.as_deref().unwrap();
             let sentence = rules.iter().find(|other| other.place() == see).unwrap();
             assert_eq!(sentence.about.as_deref(), Some("broad"));
-            broad.push(rule.id.to_string());
+            broad.push(reference.id.to_string());
         }
     }
     broad.sort();
@@ -494,7 +506,7 @@ fn every_broad_rule_names_a_sentence_about_breadth() {
 }
 
 #[test]
-fn a_difference_tells_what_came_went_and_changed() {
+fn diff_lists_what_was_added_removed_and_changed() {
     let library = library();
     let changes = |old: &str, new: &str| {
         let mut out = Vec::new();
@@ -506,49 +518,49 @@ fn a_difference_tells_what_came_went_and_changed() {
     assert_eq!(changes(FIRST, FIRST), "");
     let afs = changes(FIRST, "azure-file-sync@2024-05-13");
     for line in [
-        "+ added  westus01.afs.azure.net (public) 443/tcp: primary of West US",
-        "- gone   graph.windows.net (public) 443/tcp: Azure Active Directory",
-        "> moved  tm-kailani1.one.microsoft.com (public): discovery of East US -> discovery of East US; discovery of West US",
+        "+ added   westus01.afs.azure.net (public) 443/tcp: primary endpoint for West US",
+        "- removed graph.windows.net (public) 443/tcp: Azure Active Directory",
+        "> moved   tm-kailani1.one.microsoft.com (public): discovery endpoint for East US -> discovery endpoint for East US; discovery endpoint for West US",
     ] {
         assert!(afs.lines().any(|other| other == line), "{line}\n{afs}");
     }
     let hci = changes("azure-stack-hci@2022-04-28", "azure-stack-hci@2025-01-08");
     for line in [
-        "+ added  management-system -> cluster-servers 137/udp: Failover Clustering",
-        "- gone   management-system -> cluster-servers 137/tcp: Failover Clustering",
+        "+ added   management-system -> cluster-servers 137/udp: Failover Clustering",
+        "- removed management-system -> cluster-servers 137/tcp: Failover Clustering",
     ] {
         assert!(hci.lines().any(|other| other == line), "{line}\n{hci}");
     }
     let update =
         changes("azure-stack-hci@2022-04-27-recommended", "azure-stack-hci@2022-04-27-recommended-later");
-    let line = "~ ports  *.windowsupdate.microsoft.com (public): 80/tcp; 443/tcp -> 80/tcp, 443/tcp";
+    let line = "~ ports   *.windowsupdate.microsoft.com (public): 80/tcp; 443/tcp -> 80/tcp, 443/tcp";
     assert!(update.lines().any(|other| other == line), "{update}");
 }
 
 #[test]
-fn a_difference_counts_what_a_document_includes() {
+fn diff_covers_included_documents() {
     let mut out = Vec::new();
     diff(library(), "azure-stack-hci@2022-04-28", "azure-stack-hci@2025-01-08", &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
-    // The newer page has its endpoints in lists of their own.
+    // The newer page has its endpoints in included lists.
     for line in [
-        "+ added  westeurope.dp.prod.appliances.azure.com (public) 443/tcp: Azure Local ARB infra",
-        "+ added  cluster-servers -> cluster-servers 30301/tcp: Azure Stack HCI OS management",
+        "+ added   westeurope.dp.prod.appliances.azure.com (public) 443/tcp: Azure Local ARB infra",
+        "+ added   cluster-servers -> cluster-servers 30301/tcp: Azure Stack HCI OS management",
     ] {
         assert!(text.lines().any(|other| other == line), "{line}\n{text}");
     }
-    assert!(!text.contains("gone   login.microsoftonline.com (public)"), "{text}");
+    assert!(!text.contains("removed login.microsoftonline.com (public)"), "{text}");
 }
 
 #[test]
-fn a_row_is_shown_with_its_source() {
+fn show_prints_a_reference_with_its_source() {
     let rules = rules_of(&[FIRST]);
     let mut out = Vec::new();
     assert_eq!(show(&rules, "afs-2019-06-24/regions/5.2", &mut out).unwrap(), 1);
     let text = String::from_utf8(out).unwrap();
     for line in [
         "    document: Azure File Sync proxy and firewall settings (azure-file-sync@2019-06-24)",
-        "    as meant: tm-kailani-cae.one.microsoft.com",
+        "    alias: tm-kailani-cae.one.microsoft.com",
         "    role: discovery",
     ] {
         assert!(text.lines().any(|other| other == line), "{line}\n{text}");
@@ -564,7 +576,58 @@ fn a_row_is_shown_with_its_source() {
 }
 
 #[test]
-fn every_wrong_file_of_a_folder_is_told_also_where_one_is_no_text() {
+fn show_finds_the_references_of_a_host() {
+    let rules = rules_of(&[FIRST, "azure-file-sync@2024-05-13"]);
+    let mut out = Vec::new();
+    let url = "https://tm-kailani-cae.one.microsoft.com/path";
+    assert_eq!(show(&rules, url, &mut out).unwrap(), 4);
+    let text = String::from_utf8(out).unwrap();
+    for line in [
+        "afs-2024-05-13/regions/5.4  443/tcp  public  required",
+        "    match: tm-kailani-cae.one.microsoft.com, the alias of tm-kailani.cae.one.microsoft.com",
+        "    match: *.one.microsoft.com, a wildcard that the document itself calls too broad",
+        "    document: Azure File Sync proxy and firewall settings (azure-file-sync@2019-06-24, superseded by azure-file-sync@2024-05-13)",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+    }
+    assert_eq!(show(&rules, "unknown.example.com", &mut Vec::new()).unwrap(), 0);
+}
+
+#[test]
+fn list_rows_prints_every_reference() {
+    let rules = rules_of(&[FIRST]);
+    let printed = |format: RowFormat| {
+        let mut out = Vec::new();
+        list_rows(&rules, format, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let count = rules.iter().count();
+    let csv = printed(RowFormat::Csv);
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    assert_eq!(reader.headers().unwrap().iter().take(2).collect::<Vec<_>>(), ["reference", "document"]);
+    assert_eq!(reader.records().map(Result::unwrap).count(), count);
+    let lines = printed(RowFormat::JsonLines);
+    assert_eq!(lines.lines().count(), count);
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert!(first["document"].is_string() && first["every_minutes"].is_null());
+}
+
+#[test]
+fn a_site_without_a_regional_list_keeps_what_the_lists_still_have() {
+    let level = |region: Option<&str>, name: &str| {
+        let selection = Selection { local_region: region.map(str::to_owned), ..Selection::default() };
+        let rules = library().select(&selection).unwrap();
+        let found = rules.match_host(name).into_iter().map(|found| rules.reference(found.id));
+        let mut older = found.filter(|reference| &*reference.document.short == "hci-required-2024-06-25");
+        older.next().unwrap().level
+    };
+    assert_eq!(level(Some("East US 2"), "dp.stackhci.azure.com"), RequirementLevel::Required);
+    assert_eq!(level(Some("East US"), "dp.stackhci.azure.com"), RequirementLevel::Legacy);
+    assert_eq!(level(None, "tlu.dl.delivery.mp.microsoft.com"), RequirementLevel::Legacy, "withdrawn");
+}
+
+#[test]
+fn every_invalid_file_of_a_folder_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
     write("a.toml", b"");
@@ -585,7 +648,7 @@ fn every_wrong_file_of_a_folder_is_told_also_where_one_is_no_text() {
 }
 
 #[test]
-fn a_wrong_file_in_a_folder_is_named_with_its_line() {
+fn an_invalid_file_of_a_folder_is_reported_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("mine.toml"), "[document]\nid = \"a\"\nshrot = \"a\"\n").unwrap();
     let error = RuleSet::from_dir(folder.path(), &Selection::default()).unwrap_err();

@@ -220,7 +220,7 @@ pub(in crate::judge) const BLOCKED: &[Explanation] = &[
         severity: Severity::High,
         title: "documented name led to a block page",
         looks_like: "an answer with an address that a filtering resolver gives for what it blocks",
-        cause: "a filtering resolver (see rules/boxes/known.toml for the addresses); the server shows 0x800b0109 (untrusted root) \
+        cause: "a filtering resolver (see rules/middleboxes/known.toml for the addresses); the server shows 0x800b0109 (untrusted root) \
                 or 0x80c83081, as the page's host has another certificate",
         action: "take the name off the resolver's block list",
         else_could_be: "nothing: the address belongs to the resolver's operator",

@@ -45,7 +45,7 @@ pub(in crate::judge) fn page(case: &FlowState, policy: &Policy) -> Option<Ending
     let claimed = case.claimed(NameSource::HttpHost)?;
     let (host, http) = (&claimed.known.name, http?);
     let target = http.target.as_ref().map_or("", |target| target.as_str());
-    if let Some(expected) = policy.boxes.test(host.as_str(), path(target)) {
+    if let Some(expected) = policy.middleboxes.expected_test_body(host.as_str(), path(target)) {
         let answered = status == 200 && http.at(PageField::Body).is_none_or(|body| body.contains(expected));
         return match status {
             // Nothing new: the answer that the client has already.
@@ -59,7 +59,7 @@ pub(in crate::judge) fn page(case: &FlowState, policy: &Policy) -> Option<Ending
     claimed.known.references.documented.as_ref()?;
     // What a page's own text says is plain with any status; boxes that only pass an answer on name themselves in headers.
     let text = http.at(PageField::Body);
-    if text.is_some_and(|text| policy.boxes.page(PageField::Body, text).is_some())
+    if text.is_some_and(|text| policy.middleboxes.block_page_vendor(PageField::Body, text).is_some())
         || (status >= 300 && named_box(http, policy).is_some())
     {
         return blocked("block-page", Confidence::Certain);
@@ -81,7 +81,7 @@ pub(in crate::judge) fn page(case: &FlowState, policy: &Policy) -> Option<Ending
 
 /// The box that a page is known to be of.
 pub(in crate::judge) fn named_box<'a>(http: &Http, policy: &'a Policy) -> Option<&'a str> {
-    PLACES.iter().find_map(|place| policy.boxes.page(*place, http.at(*place)?))
+    PLACES.iter().find_map(|place| policy.middleboxes.block_page_vendor(*place, http.at(*place)?))
 }
 
 /// Files that certificates are checked with, and that nobody serves as a page (RFC 2585 §4).
@@ -112,11 +112,11 @@ fn leads_away(http: &Http, host: &HostName, policy: &Policy) -> bool {
         return false;
     };
     let to = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
-    if to.is_empty() || policy.boxes.redirects(host.as_str()) {
+    if to.is_empty() || policy.middleboxes.is_redirector(host.as_str()) {
         return false;
     }
     let Some(to) = HostName::from_wire_text(to.as_bytes()) else { return false };
-    domain(to.as_str()) != domain(host.as_str()) && policy.rules.host(&to).is_empty()
+    domain(to.as_str()) != domain(host.as_str()) && policy.rules.match_host(&to).is_empty()
 }
 
 /// The last two labels.

@@ -259,7 +259,7 @@ impl DnsAnomalies {
         if lookup.resolved.iter().any(|address| is_nowhere(*address)) {
             return Some(SINKHOLE.suspected());
         }
-        if lookup.resolved.iter().any(|address| policy.boxes.sinkhole(*address).is_some()) {
+        if lookup.resolved.iter().any(|address| policy.middleboxes.sinkhole_vendor(*address).is_some()) {
             return Some(BLOCK_PAGE.suspected());
         }
         let zoned = || {

@@ -59,7 +59,7 @@ impl Default for Revocation {
 
 /// True when a row for CRL, OCSP or AIA hosts names a host.
 pub(in crate::judge) fn is_of_certificates(standing: &NameReferences, rules: &RuleSet) -> bool {
-    standing.rules.iter().any(|id| rules.rule(*id).service_kind == Some(ServiceKind::Pki))
+    standing.rules.iter().any(|id| rules.reference(*id).service_kind == Some(ServiceKind::Pki))
 }
 
 impl Revocation {

@@ -23,10 +23,10 @@ use crate::judge::policy::name_table::add;
 use crate::judge::policy::name_table::add_once;
 use crate::judge::policy::requirements::SiteRequirements;
 use crate::judge::rows::Documented;
-use crate::rules::Boxes;
 use crate::rules::Clouds;
 use crate::rules::Document;
-use crate::rules::PortVerdict;
+use crate::rules::Middleboxes;
+use crate::rules::PortMatch;
 use crate::rules::ROLES;
 use crate::rules::ReferenceId;
 use crate::rules::RuleSet;
@@ -35,7 +35,7 @@ use crate::rules::Site;
 use crate::rules::TableKind;
 use crate::rules::TagId;
 use crate::rules::Tags;
-use crate::rules::region_word;
+use crate::rules::region_slug;
 
 /// Networks, for a question per flow: the address space in segments within which the bits are the same, so that a site
 /// may have as many networks as it likes.
@@ -146,7 +146,7 @@ pub struct Policy {
     pub(super) tags: Option<Arc<Tags>>,
     pub(super) needs: SiteRequirements,
     /// What boxes on the path show of themselves.
-    pub(super) boxes: Boxes,
+    pub(super) middleboxes: Middleboxes,
     /// Regional rows that the site may use; none where it does not say its region.
     pub(super) own_region: Option<OwnRegion>,
     pub(super) shapes: Vec<Shape>,
@@ -223,7 +223,7 @@ impl Policy {
         Policy {
             needs: SiteRequirements::new(&rules, &site),
             // A test holds that the file inside the program reads well.
-            boxes: Boxes::embedded().unwrap_or_default(),
+            middleboxes: Middleboxes::embedded().unwrap_or_default(),
             own_region: own_region(&rules, &site),
             private_networks: NetworkSet::of(&site.private_endpoints),
             proxies: NetworkSet::of(
@@ -251,7 +251,7 @@ impl Policy {
     /// where there are none.
     pub(super) fn sentences(&self, about: &str, products: &str) -> Option<Documented> {
         let concerns = |id: &&ReferenceId| {
-            let theirs = &self.rules.rule(**id).document.products;
+            let theirs = &self.rules.reference(**id).document.products;
             products.is_empty()
                 || products.split(';').any(|product| theirs.iter().any(|own| **own == *product))
         };
@@ -261,7 +261,7 @@ impl Policy {
 
     /// A row that gives this port and no host.
     pub(super) fn any_host(&self, protocol: u8, port: u16) -> Option<&Arc<Documented>> {
-        let gives = |id: ReferenceId| self.rules.rule(id).allows(protocol, port) != PortVerdict::Not;
+        let gives = |id: ReferenceId| self.rules.reference(id).allows(protocol, port) != PortMatch::Not;
         self.any_host.iter().find(|(id, _)| gives(*id)).map(|(_, documented)| documented)
     }
 
@@ -302,7 +302,8 @@ impl Policy {
                 }
                 spoken |= forward || backward;
                 for id in ids {
-                    let Some(width) = self.rules.rule(*id).true_ports().narrowest(protocol, port) else {
+                    let Some(width) = self.rules.reference(*id).effective_ports().narrowest(protocol, port)
+                    else {
                         continue;
                     };
                     if forward && best.is_none_or(|found| (width, *id) < found) {
@@ -343,7 +344,7 @@ impl Policy {
 
     /// True for a rule whose tags hold the addresses of all of its names.
     pub(super) fn is_pinned(&self, rule: ReferenceId) -> bool {
-        self.tags_of(rule) != 0 && !self.rules.rule(rule).row.partly_tagged
+        self.tags_of(rule) != 0 && !self.rules.reference(rule).row.partly_tagged
     }
 
     /// The lists that have none of the `offered` cipher suites, as bits.
@@ -374,7 +375,7 @@ pub(super) enum Internal<'a> {
 pub(super) fn quote(rules: &RuleSet, ids: impl IntoIterator<Item = ReferenceId>) -> Documented {
     let mut documented = Documented::default();
     for id in ids {
-        let rule = rules.rule(id);
+        let rule = rules.reference(id);
         add_once(&mut documented.references, &rule.id);
         add_once(&mut documented.documents, &rule.document.id);
         for product in &rule.document.products {
@@ -385,34 +386,37 @@ pub(super) fn quote(rules: &RuleSet, ids: impl IntoIterator<Item = ReferenceId>)
 }
 
 fn own_region(rules: &RuleSet, site: &Site) -> Option<OwnRegion> {
-    let needs = site.needs();
-    let own = region_word(needs.region.as_deref()?);
+    let needs = site.sync_setup();
+    let own = region_slug(needs.region.as_deref()?);
     let has_pair = needs.redundancy.is_none_or(crate::rules::Redundancy::has_pair);
     let served: Vec<ReferenceId> =
-        rules.needed_regions(&needs).into_iter().flat_map(|need| need.rules).collect();
+        rules.required_instances(&needs).into_iter().flat_map(|need| need.references).collect();
     let serves = |id: ReferenceId| {
-        let rule = rules.rule(id);
-        let region = rule.region.as_deref().map(region_word);
+        let rule = rules.reference(id);
+        let region = rule.region.as_deref().map(region_slug);
         served.contains(&id)
             || (region.as_ref() == Some(&own)
                 && (has_pair || rule.role != Some(crate::rules::RegionRole::Paired)))
     };
     let mut words = vec![own.clone()];
     if has_pair {
-        let pairs = rules.regions().iter().filter(|region| region_word(&region.name) == own);
-        words.extend(pairs.filter_map(|region| region.pair.as_deref().map(region_word)));
+        let pairs = rules.regions().iter().filter(|region| region_slug(&region.name) == own);
+        words.extend(pairs.filter_map(|region| region.pair.as_deref().map(region_slug)));
     }
-    let listed = rules.regions().iter().filter(|region| region_word(&region.name) == own);
-    let clouds = listed.fold(Clouds::NONE, |clouds, region| clouds.and(region.clouds));
+    let listed = rules.regions().iter().filter(|region| region_slug(&region.name) == own);
+    let clouds = listed.fold(Clouds::NONE, |clouds, region| clouds.union(region.clouds));
     Some(OwnRegion { words, serves: rules.iter().map(|(id, _)| serves(id)).collect(), clouds })
 }
 
 fn shapes(rules: &RuleSet) -> Vec<Shape> {
     let mut shapes = Vec::new();
     for region in rules.regions() {
-        let word = region_word(&region.name);
-        let hosts =
-            region.primary.iter().chain(&region.discovery).filter_map(|id| rules.rule(*id).host.as_ref());
+        let word = region_slug(&region.name);
+        let hosts = region
+            .primary
+            .iter()
+            .chain(&region.discovery)
+            .filter_map(|id| rules.reference(*id).host.as_ref());
         for (label, suffix) in hosts.filter_map(|host| host.text.split_once('.')) {
             let Some((front, back)) = label.split_once(word.as_str()) else { continue };
             // East US is the beginning of East US 2: only what is left of a whole name is a shape.
@@ -480,9 +484,9 @@ fn tag_rows(rules: &RuleSet) -> Vec<(String, SmallVec<[ReferenceId; 2]>)> {
     for asked in rules.service_tags() {
         let tag = asked.tag.to_ascii_lowercase();
         if let Some((_, ids)) = rows.iter_mut().find(|(known, _)| *known == tag) {
-            ids.push(asked.rule);
+            ids.push(asked.reference);
         } else if rows.len() < TAG_ROWS {
-            rows.push((tag, SmallVec::from_iter([asked.rule])));
+            rows.push((tag, SmallVec::from_iter([asked.reference])));
         }
     }
     rows

@@ -11,7 +11,7 @@ use crate::rules::MatchKind;
 use crate::rules::ReferenceMatches;
 use crate::rules::TableKind;
 use crate::rules::doh_port;
-use crate::rules::region_word;
+use crate::rules::region_slug;
 
 /// What a name is to the site.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,9 +59,9 @@ impl NameClass {
         let mut nature =
             NameClass { in_zone: in_private_zone(name), doh_port: doh_port(name), ..NameClass::default() };
         for hit in matches {
-            nature.tags |= policy.tags_of(hit.rule);
-            nature.pinned |= policy.is_pinned(hit.rule);
-            for need in policy.needs.of(hit.rule) {
+            nature.tags |= policy.tags_of(hit.id);
+            nature.pinned |= policy.is_pinned(hit.id);
+            for need in policy.needs.of(hit.id) {
                 if !nature.needs.contains(need) {
                     nature.needs.push(*need);
                 }
@@ -83,21 +83,21 @@ impl NameClass {
     fn region(&mut self, name: &str, matches: &ReferenceMatches, policy: &Policy) {
         let mut listed = matches
             .iter()
-            .filter(|hit| policy.rules.rule(hit.rule).table.kind == TableKind::Region)
+            .filter(|hit| policy.rules.reference(hit.id).table.kind == TableKind::Region)
             .peekable();
         let is_listed = listed.peek().is_some();
         let word = if is_listed { None } else { region_in(name, policy) };
         self.unlisted_region = word.is_some_and(|word| {
-            !policy.rules.regions().iter().any(|region| region_word(&region.name) == word)
+            !policy.rules.regions().iter().any(|region| region_slug(&region.name) == word)
         }) && !matches.is_empty();
         let Some(own) = &policy.own_region else { return };
         self.other_region = if is_listed {
-            listed.all(|hit| !own.serves.get(hit.rule.0 as usize).copied().unwrap_or_default())
+            listed.all(|hit| !own.serves.get(hit.id.0 as usize).copied().unwrap_or_default())
         } else {
             // A region's word under the suffix of another cloud is no name of the region.
             let elsewhere = matches.iter().all(|hit| {
-                let theirs = policy.rules.rule(hit.rule).clouds;
-                !own.clouds.is_none() && !theirs.is_none() && !theirs.meets(own.clouds)
+                let theirs = policy.rules.reference(hit.id).clouds;
+                !own.clouds.is_empty() && !theirs.is_empty() && !theirs.intersects(own.clouds)
             });
             word.is_some_and(|word| {
                 !own.words.iter().any(|own| own == word) || (elsewhere && !matches.is_empty())
@@ -113,8 +113,8 @@ impl NameClass {
         let leads_to = front.rsplit('.').next() == Some("store");
         // A row of its own makes it Microsoft's, not an account of anybody.
         let is_named = matches.iter().any(|hit| {
-            let rule = policy.rules.rule(hit.rule);
-            rule.placeholders.is_empty() && matches!(hit.how, MatchKind::Exact | MatchKind::Glob)
+            let rule = policy.rules.reference(hit.id);
+            rule.placeholders.is_empty() && matches!(hit.kind, MatchKind::Exact | MatchKind::Glob)
         });
         if leads_to || is_named {
             return;
@@ -136,21 +136,21 @@ fn plain_account(label: &str) -> &str {
 
 /// The storage account in a name.
 pub(in crate::judge) fn account_in<'a>(name: &'a str, policy: &Policy) -> Option<&'a str> {
-    let nature = NameClass::of(name, &policy.rules.host(name), policy);
+    let nature = NameClass::of(name, &policy.rules.match_host(name), policy);
     nature.storage.then(|| plain_account(name.split('.').next().unwrap_or_default()))
 }
 
 /// The region of a regional instance, as the documents print it where they list it.
 pub(in crate::judge) fn region_of(name: &str, policy: &Policy) -> Option<String> {
-    let listed = policy.rules.host(name).iter().find_map(|hit| {
-        let rule = policy.rules.rule(hit.rule);
+    let listed = policy.rules.match_host(name).iter().find_map(|hit| {
+        let rule = policy.rules.reference(hit.id);
         rule.region.as_deref().filter(|_| rule.table.kind == TableKind::Region)
     });
     if let Some(region) = listed {
         return Some(region.to_owned());
     }
     let word = region_in(name, policy)?;
-    let known = policy.rules.regions().iter().find(|region| region_word(&region.name) == word);
+    let known = policy.rules.regions().iter().find(|region| region_slug(&region.name) == word);
     Some(known.map_or_else(|| word.to_owned(), |region| region.name.to_string()))
 }
 
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn check(policy: &Policy, name: &str, expected: &str) {
-        let nature = NameClass::of(name, &policy.rules.host(name), policy);
+        let nature = NameClass::of(name, &policy.rules.match_host(name), policy);
         let said = [
             (nature.other_region, "other-region"),
             (nature.unlisted_region, "unlisted"),

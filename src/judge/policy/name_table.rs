@@ -229,7 +229,7 @@ impl Names {
         if let Some(pooled) = self.pool.get(name) {
             return Arc::clone(&pooled.known);
         }
-        let matches = policy.rules.host(name);
+        let matches = policy.rules.match_host(name);
         let class = NameClass::of(name, &matches, policy);
         let references = self.references(&matches, &policy.rules);
         let class = NameClass { of_certificates: is_of_certificates(&references, &policy.rules), ..class };
@@ -349,7 +349,7 @@ impl Names {
 
     fn references(&mut self, matches: &ReferenceMatches, rules: &RuleSet) -> Arc<NameReferences> {
         let met: SmallVec<[(ReferenceId, bool); 32]> =
-            matches.iter().map(|hit| (hit.rule, hit.as_meant)).collect();
+            matches.iter().map(|hit| (hit.id, hit.is_alias)).collect();
         if let Some(same) = self.reference_lists.get(met.as_slice()) {
             return Arc::clone(same);
         }
@@ -367,8 +367,8 @@ impl NameReferences {
         let said = |port_is_meant: bool| {
             let mut documented = Documented::default();
             for hit in matches {
-                let rule = rules.rule(hit.rule);
-                let port_is_meant = port_is_meant && !rule.ports_as_meant.is_empty();
+                let rule = rules.reference(hit.id);
+                let port_is_meant = port_is_meant && !rule.corrected_ports.is_empty();
                 add(&mut documented.references, &rule.id, how_met(hit, port_is_meant));
                 add_once(&mut documented.documents, &rule.document.id);
                 for product in &rule.document.products {
@@ -377,10 +377,10 @@ impl NameReferences {
             }
             Arc::new(documented)
         };
-        let means_a_port = matches.iter().any(|hit| !rules.rule(hit.rule).ports_as_meant.is_empty());
-        let broad = !matches.is_empty() && matches.iter().all(|hit| rules.rule(hit.rule).broad);
-        let found: Box<[ReferenceId]> = matches.iter().map(|hit| hit.rule).collect();
-        let https_only = found.iter().all(|id| is_https_only(rules.rule(*id)));
+        let means_a_port = matches.iter().any(|hit| !rules.reference(hit.id).corrected_ports.is_empty());
+        let broad = !matches.is_empty() && matches.iter().all(|hit| rules.reference(hit.id).broad);
+        let found: Box<[ReferenceId]> = matches.iter().map(|hit| hit.id).collect();
+        let https_only = found.iter().all(|id| is_https_only(rules.reference(*id)));
         NameReferences {
             on_https: best_port(&found, rules, proto::TCP, port::HTTPS),
             https_only,
@@ -398,7 +398,8 @@ impl NameReferences {
         protocol: u8,
         port: u16,
     ) -> Option<&Arc<Documented>> {
-        let means = |id: &ReferenceId| rules.rule(*id).allows(protocol, port) == rules::PortVerdict::AsMeant;
+        let means =
+            |id: &ReferenceId| rules.reference(*id).allows(protocol, port) == rules::PortMatch::Corrected;
         match &self.port_as_meant {
             Some(meant) if self.rules.iter().any(means) => Some(meant),
             _ => self.documented.as_ref(),
@@ -421,8 +422,8 @@ impl NameReferences {
 
 /// What is said behind a rule's id where it was not met as printed.
 const fn how_met(hit: &rules::ReferenceMatch, port_is_meant: bool) -> &'static str {
-    match hit.how {
-        _ if hit.as_meant => " (as meant)",
+    match hit.kind {
+        _ if hit.is_alias => " (as meant)",
         rules::MatchKind::Placeholder => " (placeholder)",
         _ if port_is_meant => " (port as meant)",
         _ => "",
@@ -430,15 +431,15 @@ const fn how_met(hit: &rules::ReferenceMatch, port_is_meant: bool) -> &'static s
 }
 
 fn is_https_only(rule: &rules::Reference) -> bool {
-    rule.allows(proto::TCP, port::HTTPS) == rules::PortVerdict::Https
-        && rule.allows(proto::TCP, port::HTTP) == rules::PortVerdict::Not
+    rule.allows(proto::TCP, port::HTTPS) == rules::PortMatch::Https
+        && rule.allows(proto::TCP, port::HTTP) == rules::PortMatch::Not
 }
 
 fn best_port(found: &[ReferenceId], rules: &RuleSet, protocol: u8, port: u16) -> PortVerdict {
-    let said = |id: &ReferenceId| match rules.rule(*id).allows(protocol, port) {
-        rules::PortVerdict::Https => PortVerdict::Https,
-        rules::PortVerdict::Documented | rules::PortVerdict::AsMeant => PortVerdict::Documented,
-        rules::PortVerdict::Not => PortVerdict::Not443,
+    let said = |id: &ReferenceId| match rules.reference(*id).allows(protocol, port) {
+        rules::PortMatch::Https => PortVerdict::Https,
+        rules::PortMatch::Documented | rules::PortMatch::Corrected => PortVerdict::Documented,
+        rules::PortMatch::Not => PortVerdict::Not443,
     };
     found.iter().map(said).min().unwrap_or(PortVerdict::Not443)
 }

@@ -18,7 +18,7 @@ use crate::rules::Requirement;
 use crate::rules::RequirementLevel;
 use crate::rules::RuleSet;
 use crate::rules::Site;
-use crate::rules::region_word;
+use crate::rules::region_slug;
 
 /// What the site needs, and which rules satisfy it.
 #[derive(Debug, Default)]
@@ -47,21 +47,22 @@ impl SiteRequirements {
         let products = site.products_described();
         // A region lies in one cloud, and a site that names it needs nothing of the others.
         let cloud = site.cloud.or(site.cloud_of_regions);
-        let mut list = rules.required(&site.needs());
+        let mut list = rules.required(&site.sync_setup());
         for need in &mut list {
-            need.rules.retain(|id| {
-                let rule = rules.rule(*id);
-                let in_cloud = rule.clouds.is_none() || cloud.is_none_or(|cloud| rule.clouds.holds(cloud));
+            need.references.retain(|id| {
+                let rule = rules.reference(*id);
+                let in_cloud =
+                    rule.clouds.is_empty() || cloud.is_none_or(|cloud| rule.clouds.contains(cloud));
                 let document = &rule.document;
                 let in_use = document.products.iter().any(|product| products.contains(&&**product));
                 // The lists of all regions together are no need of anybody.
                 in_use && in_cloud && (document.region.is_none() || site.local_region.is_some())
             });
         }
-        list.retain(|need| !need.rules.is_empty());
+        list.retain(|need| !need.references.is_empty());
         let mut by_rule: Vec<SmallVec<[u16; 1]>> = vec![SmallVec::new(); rules.iter().count()];
         for (place, need) in (0..).zip(&list) {
-            for id in &need.rules {
+            for id in &need.references {
                 if let Some(places) = by_rule.get_mut(id.0 as usize) {
                     places.push(place);
                 }
@@ -70,7 +71,7 @@ impl SiteRequirements {
         let has_gateway = site.local_names.contains_key("arc-gateway");
         SiteRequirements {
             list,
-            own_region: site.sync_region.as_deref().map(region_word),
+            own_region: site.sync_region.as_deref().map(region_slug),
             has_gateway,
             by_rule,
         }
@@ -152,10 +153,10 @@ fn row(
         (_, 0) => RequirementState::Reached,
         _ => RequirementState::PartlyBlocked,
     };
-    let quoted = quote(rules, need.rules.iter().copied());
-    let mut printed: Vec<String> = need.rules.iter().map(|id| rules.rule(*id).subject()).collect();
+    let quoted = quote(rules, need.references.iter().copied());
+    let mut printed: Vec<String> = need.references.iter().map(|id| rules.reference(*id).subject()).collect();
     printed.dedup();
-    let own = need.region.as_deref().map(region_word) == needs.own_region;
+    let own = need.region.as_deref().map(region_slug) == needs.own_region;
     let note = match state {
         RequirementState::PartlyBlocked => {
             let verb = if blocked == 1 { "looks" } else { "look" };
@@ -166,13 +167,13 @@ fn row(
             "tried, and the capture does not show what came of it".into()
         }
         RequirementState::NotObserved
-            if needs.has_gateway && need.rules.iter().any(|id| rules.rule(*id).arc_gateway) =>
+            if needs.has_gateway && need.references.iter().any(|id| rules.reference(*id).arc_gateway) =>
         {
             "the site's Arc gateway may carry it in its tunnel: not seen is no sign".to_owned()
         }
         RequirementState::NotObserved => {
-            let said = need.rules.iter().filter_map(|id| {
-                let rule = rules.rule(*id);
+            let said = need.references.iter().filter_map(|id| {
+                let rule = rules.reference(*id);
                 let sentence = format!("{}/{}", rule.document.short, rule.see.as_deref().unwrap_or_default());
                 Some((rule.every_minutes?, sentence))
             });
@@ -184,7 +185,7 @@ fn row(
         documents: quoted.documents,
         service: need.what.clone(),
         documented_as: printed.join(";"),
-        level: need.need.word().to_owned(),
+        level: need.level.word().to_owned(),
         server: None,
         state,
         count: ok + blocked + unclear,
@@ -209,7 +210,7 @@ fn absence(need: &Requirement, own: bool, said: Option<(u32, String)>, watched: 
             )
         };
     }
-    match (need.need, need.role) {
+    match (need.level, need.role) {
         (_, Some(RegionRole::Primary)) if own && watched >= NO_ACTIVITY => format!(
             "expected: a sync session starts every 30 minutes, and after 2 hours without one the portal shows `No Activity`; the \
              capture is {minutes} minutes long"

@@ -20,8 +20,8 @@ use crate::judge::rows::FlowRow;
 use crate::read::NameSource;
 use crate::rules::Cloud;
 use crate::rules::Clouds;
-use crate::rules::is_account;
-use crate::rules::slip_of;
+use crate::rules::is_storage_account_name;
+use crate::rules::nearest_region;
 
 /// Entries of one list; a site with more is better described by networks.
 const LISTED: usize = 200;
@@ -102,12 +102,15 @@ impl SiteDraft {
     fn named(&mut self, name: &str) {
         // What a site file cannot say is nobody's region and nobody's account.
         let listed = || self.policy.rules.regions().iter().map(|region| &*region.name);
-        let is_slip =
-            |region: &String| !listed().any(|known| known == region) && slip_of(region, listed()).is_some();
+        let is_slip = |region: &String| {
+            !listed().any(|known| known == region) && nearest_region(region, listed()).is_some()
+        };
         if let Some(region) = region_of(name, &self.policy).filter(|region| !is_slip(region)) {
             count(&mut self.regions, region, &mut self.is_cut);
         }
-        if let Some(account) = account_in(name, &self.policy).filter(|account| is_account(account)) {
+        if let Some(account) =
+            account_in(name, &self.policy).filter(|account| is_storage_account_name(account))
+        {
             count(&mut self.accounts, account.to_owned(), &mut self.is_cut);
         }
     }
@@ -116,7 +119,7 @@ impl SiteDraft {
     fn cloud(&self) -> Option<Cloud> {
         let listed = self.policy.rules.regions().iter();
         let seen = listed.filter(|region| self.regions.contains_key(&*region.name));
-        let clouds = seen.fold(Clouds::NONE, |clouds, region| clouds.and(region.clouds));
+        let clouds = seen.fold(Clouds::NONE, |clouds, region| clouds.union(region.clouds));
         let mut clouds = clouds.iter();
         clouds.next().filter(|_| clouds.next().is_none())
     }

@@ -261,8 +261,8 @@ fn is_untagged(seen: &Seen<'_>) -> bool {
     };
     let cloud = seen.policy.tags.as_ref().and_then(|tags| tags.cloud());
     let in_cloud = known.references.rules.iter().any(|id| {
-        let clouds = seen.policy.rules.rule(*id).clouds;
-        cloud.is_some_and(|cloud| clouds.is_none() || clouds.holds(cloud))
+        let clouds = seen.policy.rules.reference(*id).clouds;
+        cloud.is_some_and(|cloud| clouds.is_empty() || clouds.contains(cloud))
     });
     in_cloud
         && seen.verdict.approved.is_none()

@@ -1,8 +1,8 @@
-//! Reads a site file.
+//! Parses a site file.
 //!
-//! In:  its text, and the library that knows products, documents and regions.
-//! Out: a checked [`Site`], or every mistake with its line.
-//! Not: what a site is; that is for the file above.
+//! In:  its text, and the library with the known products, documents and regions.
+//! Out: a checked [`Site`], or every error with its line.
+//! Not: which rules apply; that is for `library`.
 
 mod shape;
 #[cfg(test)]
@@ -30,57 +30,59 @@ use super::Site;
 use crate::base::Address;
 use crate::rules::cloud::Cloud;
 use crate::rules::cloud::Clouds;
-use crate::rules::file::Lines;
+use crate::rules::file::LineIndex;
 use crate::rules::file::RuleFileError;
 use crate::rules::file::nearest;
 use crate::rules::file::read_toml;
 use crate::rules::library::Library;
+use crate::rules::nearest_region;
 use crate::rules::parse::hex;
 use crate::rules::pattern::Pattern;
 use crate::rules::ports::Ports;
+use crate::rules::reference::Document;
 use crate::rules::reference::ROLES;
-use crate::rules::region_word;
+use crate::rules::region_slug;
 
-/// Reads the text of the site file called `file`; other files that it names lie in `folder`.
+/// Parses the text of the site file called `file`; relative paths in it are relative to `folder`.
 pub(super) fn read(
     folder: Option<&Path>,
     file: &str,
     text: &str,
     library: &Library,
 ) -> Result<Site, Vec<RuleFileError>> {
-    let shape: SiteShape = read_toml("site file", file, text).map_err(|problem| vec![problem])?;
-    let mut reader = Reader {
+    let shape: SiteShape = read_toml("site file", file, text).map_err(|error| vec![error])?;
+    let mut parser = SiteParser {
         file,
         text,
-        lines: Lines::of(text),
+        lines: LineIndex::of(text),
         folder,
         library,
-        problems: Vec::new(),
-        remarks: Vec::new(),
+        errors: Vec::new(),
+        warnings: Vec::new(),
         clouds: None,
     };
-    let site = reader.site(shape);
-    reader.problems.sort_by_key(|problem| problem.line);
-    if reader.problems.is_empty() { Ok(site) } else { Err(reader.problems) }
+    let site = parser.site(shape);
+    parser.errors.sort_by_key(|error| error.line);
+    if parser.errors.is_empty() { Ok(site) } else { Err(parser.errors) }
 }
 
-struct Reader<'a> {
+struct SiteParser<'a> {
     file: &'a str,
     text: &'a str,
-    lines: Lines,
-    /// Where other files that it names lie.
+    lines: LineIndex,
+    /// Folder of relative paths.
     folder: Option<&'a Path>,
     library: &'a Library,
-    problems: Vec<RuleFileError>,
-    remarks: Vec<String>,
-    /// Clouds of the regions so far.
+    errors: Vec<RuleFileError>,
+    warnings: Vec<String>,
+    /// Clouds of the regions read so far.
     clouds: Option<Clouds>,
 }
 
-impl Reader<'_> {
-    fn problem(&mut self, at: usize, message: String) {
+impl SiteParser<'_> {
+    fn error(&mut self, at: usize, message: String) {
         let line = self.lines.at(at);
-        self.problems.push(RuleFileError { what: "site file", file: self.file.to_owned(), line, message });
+        self.errors.push(RuleFileError { what: "site file", file: self.file.to_owned(), line, message });
     }
 
     fn site(&mut self, shape: SiteShape) -> Site {
@@ -115,12 +117,12 @@ impl Reader<'_> {
             sha256: hex(&Sha256::digest(self.text.as_bytes())),
             name: shape.site.name,
             cloud: shape.site.cloud,
-            products: shape.site.products.map(|words| self.known("product", &words, &products)),
+            products: shape.site.products.as_ref().map(|words| self.known("product", words, &products)),
             sync_region,
             redundancy: shape.azure_file_sync.redundancy,
             storage_accounts: self.accounts(&shape.azure_file_sync.storage_accounts),
             sync_services: self.labels("a storage sync service", &shape.azure_file_sync.sync_services),
-            local_region: local.region.as_ref().map(|region| self.local_region(region)),
+            local_region: self.optional_local_region(local.region.as_ref(), shape.site.products.as_ref()),
             local_names: local_names
                 .into_iter()
                 .filter(|(_, words)| !words.is_empty())
@@ -148,7 +150,7 @@ impl Reader<'_> {
                 .clouds
                 .filter(|clouds| clouds.iter().count() == 1)
                 .and_then(|clouds| clouds.iter().next()),
-            remarks: std::mem::take(&mut self.remarks),
+            warnings: std::mem::take(&mut self.warnings),
         }
     }
 
@@ -157,28 +159,28 @@ impl Reader<'_> {
         let mut all = Vec::with_capacity(shapes.len());
         if let Some(first_too_many) = shapes.get(EXCEPTIONS) {
             let message = format!("more than {EXCEPTIONS} exceptions");
-            self.problem(first_too_many.span().start, message);
+            self.error(first_too_many.span().start, message);
         }
         for shape in shapes {
             let at = shape.span().start;
             let Some(allow) = self.allow(shape) else { continue };
-            // Of two that say the same, one is never used, and nobody knows which reason counts.
+            // Of two equal exceptions one would never be used, and its reason never reported.
             let target = (allow.name.clone(), allow.network, allow.ports.clone());
             if let Some(first) = lines.insert(target, allow.line) {
-                self.problem(at, format!("the same exception as on line {first}"));
+                self.error(at, format!("same exception as on line {first}"));
             }
             all.push(allow);
         }
         all
     }
 
-    /// A file beside the site file.
+    /// The path of the service tag file.
     fn tag_file(&mut self, word: Spanned<PathBuf>) -> PathBuf {
         let Some(folder) = self.folder else { return word.into_inner() };
         let path = folder.join(word.get_ref());
         if !path.is_file() {
-            let why = if path.is_dir() { "is a folder" } else { "there is no such file" };
-            self.problem(word.span().start, format!("{why}: `{}`", word.get_ref().display()));
+            let why = if path.is_dir() { "is a folder" } else { "no such file" };
+            self.error(word.span().start, format!("{why}: `{}`", word.get_ref().display()));
         }
         path
     }
@@ -186,110 +188,137 @@ impl Reader<'_> {
     fn known(&mut self, what: &str, list: &Spanned<Words>, known: &[&str]) -> Vec<String> {
         let words = list.get_ref();
         if words.is_empty() {
-            self.problem(list.span().start, format!("no {what} at all: leave the key out where all count"));
+            self.error(list.span().start, format!("empty list of {what}s: omit the key to select all"));
         }
         for word in words.iter().filter(|word| !known.contains(&word.get_ref().as_str())) {
             let renamed = RENAMED.iter().find(|(new, _)| word.get_ref().eq_ignore_ascii_case(new));
             let near = renamed.map(|(_, old)| *old).filter(|old| known.contains(old));
             let message = match near.or_else(|| nearest(word.get_ref(), known.iter().copied())) {
-                Some(near) => format!("no {what} `{}`, did you mean `{near}`?", word.get_ref()),
-                None => format!("no {what} `{}`, known are {}", word.get_ref(), unique(known).join(", ")),
+                Some(near) => format!("unknown {what} `{}`, did you mean `{near}`?", word.get_ref()),
+                None => {
+                    format!("unknown {what} `{}`, known are {}", word.get_ref(), unique(known).join(", "))
+                }
             };
-            self.problem(word.span().start, message);
+            self.error(word.span().start, message);
         }
         words.iter().map(|word| word.get_ref().clone()).collect()
     }
 
-    /// New regions open before the documents know them, so only what looks like a slip is refused: a number more or
-    /// less is another region, a letter is not.
+    /// New regions open before the documents list them, so that only a misspelt region is an error.
     fn sync_region(&mut self, word: &Spanned<String>, cloud: Option<Cloud>) -> String {
         let library = self.library;
         let listed: Vec<(&str, Clouds)> = library
             .documents()
-            .filter_map(|document| library.rules_of(&document.id).ok())
+            .filter_map(|document| library.references_of(&document.id).ok())
             .flatten()
-            .filter_map(|rule| Some((rule.region.as_deref()?, rule.clouds)))
+            .filter_map(|reference| Some((reference.region.as_deref()?, reference.clouds)))
             .collect();
         let regions: Vec<&str> = listed.iter().map(|(region, _)| *region).collect();
         let region = self.region(word, &regions);
         let its: Vec<&Clouds> =
-            listed.iter().filter(|(name, _)| *name == region).map(|(_, in_)| in_).collect();
-        its.iter().for_each(|clouds| self.lies_in(**clouds));
+            listed.iter().filter(|(name, _)| *name == region).map(|(_, clouds)| clouds).collect();
+        its.iter().for_each(|clouds| self.add_clouds(**clouds));
         match cloud {
-            _ if its.is_empty() => self.remarks.push(format!(
-                "no document lists the region `{region}`: its names are allowed by a wildcard only, and what it needs is not known"
+            _ if its.is_empty() => self.warnings.push(format!(
+                "no document lists region `{region}`: its instances match a wildcard only, and its required endpoints are unknown"
             )),
-            Some(cloud) if !its.iter().any(|clouds| clouds.holds(cloud)) => {
+            Some(cloud) if !its.iter().any(|clouds| clouds.contains(cloud)) => {
                 let theirs: Vec<String> = its.iter().take(1).map(|clouds| clouds.to_string()).collect();
                 let message =
-                    format!("`{region}` is in the cloud `{}`, and the site in `{cloud}`", theirs.join(", "));
-                self.problem(word.span().start, message);
+                    format!("`{region}` is in the cloud `{}`, but the site is in `{cloud}`", theirs.join(", "));
+                self.error(word.span().start, message);
             }
             _ => {}
         }
         region
     }
 
-    fn lies_in(&mut self, clouds: Clouds) {
-        self.clouds = Some(self.clouds.map_or(clouds, |so_far| so_far.and(clouds)));
+    fn add_clouds(&mut self, clouds: Clouds) {
+        self.clouds = Some(self.clouds.map_or(clouds, |so_far| so_far.union(clouds)));
     }
 
+    fn optional_local_region(
+        &mut self,
+        region: Option<&Spanned<String>>,
+        products: Option<&Spanned<Words>>,
+    ) -> Option<String> {
+        if region.is_some() {
+            return region.map(|region| self.local_region(region));
+        }
+        let mut lists = self.library.documents().filter(|document| document.region.is_some());
+        let names = |list: &Document, word: &Spanned<String>| {
+            list.products.iter().any(|product| **product == **word.get_ref())
+        };
+        let has_lists = products.is_some_and(|products| {
+            lists.any(|list| products.get_ref().iter().any(|word| names(list, word)))
+        });
+        if has_lists {
+            self.warnings.push(
+                "no `region` in [azure-stack-hci]: no regional endpoint list applies, only older documents"
+                    .to_owned(),
+            );
+        }
+        None
+    }
+
+    /// New regions open before they have a list, so that a region without one is a warning.
     fn local_region(&mut self, word: &Spanned<String>) -> String {
         let library = self.library;
         let regions: Vec<&str> =
             library.documents().filter_map(|document| document.region.as_deref()).collect();
-        let found = regions.iter().find(|region| region_word(region) == region_word(word.get_ref()));
-        if found.is_none() {
-            let message = match nearest(word.get_ref(), regions.iter().copied()) {
-                Some(near) => format!("no list for region `{}`, did you mean `{near}`?", word.get_ref()),
-                None => format!("no list for region `{}`, there are {}", word.get_ref(), regions.join(", ")),
-            };
-            self.problem(word.span().start, message);
+        let region = self.region(word, &regions);
+        let lists: Vec<_> = library
+            .documents()
+            .filter(|document| document.region.as_deref() == Some(&*region))
+            .filter_map(|document| library.references_of(&document.id).ok())
+            .collect();
+        if lists.is_empty() {
+            self.warnings.push(format!(
+                "no document lists the endpoints of region `{region}` (lists: {}): older documents apply",
+                unique(&regions).join(", ")
+            ));
         }
-        let documents = library.documents().filter(|document| {
-            document.region.as_deref().is_some_and(|its| region_word(its) == region_word(word.get_ref()))
-        });
-        documents
-            .filter_map(|document| library.rules_of(&document.id).ok())
-            .flatten()
-            .for_each(|rule| self.lies_in(rule.clouds));
-        found.map_or_else(|| word.get_ref().clone(), |region| (*region).to_owned())
+        lists.into_iter().flatten().for_each(|reference| self.add_clouds(reference.clouds));
+        region
     }
 
     fn region(&mut self, word: &Spanned<String>, regions: &[&str]) -> String {
         let text = word.get_ref();
-        let ours = region_word(text);
-        if let Some(region) = regions.iter().find(|region| region_word(region) == ours) {
+        let ours = region_slug(text);
+        if let Some(region) = regions.iter().find(|region| region_slug(region) == ours) {
             return (*region).to_owned();
         }
-        match slip_of(text, regions.iter().copied()) {
+        match nearest_region(text, regions.iter().copied()) {
             Some(region) => {
-                self.problem(word.span().start, format!("no region `{text}`, did you mean `{region}`?"));
+                self.error(word.span().start, format!("unknown region `{text}`, did you mean `{region}`?"));
             }
-            None if ours.is_empty() => self.problem(word.span().start, format!("not a region: `{text}`")),
+            None if ours.is_empty() => self.error(word.span().start, format!("not a region: `{text}`")),
             None => {}
         }
         text.clone()
     }
 
-    /// Names that become a label of a host name.
+    /// Checks names that become a label of a host name.
     fn labels(&mut self, what: &str, words: &Words) -> Vec<String> {
         let is_label = |text: &str| {
             (1..=63).contains(&text.len())
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         };
         for word in words.iter().filter(|word| !is_label(word.get_ref())) {
-            self.problem(word.span().start, format!("not the name of {what}: `{}`", word.get_ref()));
+            self.error(word.span().start, format!("not a valid name of {what}: `{}`", word.get_ref()));
         }
         words.iter().map(|word| word.get_ref().to_ascii_lowercase()).collect()
     }
 
     fn accounts(&mut self, words: &Words) -> Vec<String> {
-        for word in words.iter().filter(|word| !is_account(word.get_ref())) {
+        for word in words.iter().filter(|word| !is_storage_account_name(word.get_ref())) {
             let text = word.get_ref();
-            let first = text.split('.').next().filter(|label| *label != text.as_str() && is_account(label));
+            let first = text
+                .split('.')
+                .next()
+                .filter(|label| *label != text.as_str() && is_storage_account_name(label));
             let near = first.map(|label| format!(", did you mean `{label}`?")).unwrap_or_default();
-            self.problem(word.span().start, format!("not the name of a storage account: `{text}`{near}"));
+            self.error(word.span().start, format!("not a valid name of a storage account: `{text}`{near}"));
         }
         words.iter().map(|word| word.get_ref().to_ascii_lowercase()).collect()
     }
@@ -298,15 +327,16 @@ impl Reader<'_> {
         words.iter().filter_map(|word| self.network(word)).collect()
     }
 
-    /// A network, or an address as the network of one. Bits behind the prefix are a slip, and one of them is wrong.
+    /// A network, or an address as a network of one. Host bits after the prefix are an error: either the address or the
+    /// prefix length is wrong.
     fn network(&mut self, word: &Spanned<String>) -> Option<IpNet> {
         let text = word.get_ref();
         let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         match net {
-            None => self.problem(word.span().start, format!("not a network: `{text}`")),
+            None => self.error(word.span().start, format!("not a network: `{text}`")),
             Some(net) if net != net.trunc() => {
                 let message = format!("not a network: `{text}`, did you mean `{}`?", net.trunc());
-                self.problem(word.span().start, message);
+                self.error(word.span().start, message);
             }
             Some(net) => return Some(net),
         }
@@ -316,7 +346,7 @@ impl Reader<'_> {
     fn address(&mut self, word: &Spanned<String>) -> Option<Address> {
         let address = word.get_ref().parse::<IpAddr>();
         if address.is_err() {
-            self.problem(word.span().start, format!("not an address: `{}`", word.get_ref()));
+            self.error(word.span().start, format!("not an address: `{}`", word.get_ref()));
         }
         address.ok().map(Address::from)
     }
@@ -325,7 +355,7 @@ impl Reader<'_> {
         let socket = word.get_ref().parse::<SocketAddr>().ok().filter(|socket| socket.port() != 0);
         if socket.is_none() {
             let message = format!("not an address with a port, such as 10.0.0.8:8080: `{}`", word.get_ref());
-            self.problem(word.span().start, message);
+            self.error(word.span().start, message);
         }
         socket.map(|socket| (Address::from(socket.ip()), socket.port()))
     }
@@ -333,13 +363,13 @@ impl Reader<'_> {
     fn allow(&mut self, spanned: Spanned<AllowShape>) -> Option<Allow> {
         let at = spanned.span().start;
         let shape = spanned.into_inner();
-        let mistakes = self.problems.len();
+        let errors_before = self.errors.len();
         if shape.name.is_none() && shape.network.is_none() {
-            self.problem(at, "an exception needs a `name` or a `network`".to_owned());
+            self.error(at, "an exception needs a `name` or a `network`".to_owned());
         }
         let name = shape.name.and_then(|word| {
             let pattern = Pattern::parse(word.get_ref());
-            pattern.map_err(|message| self.problem(word.span().start, message)).ok()
+            pattern.map_err(|message| self.error(word.span().start, message)).ok()
         });
         let network = shape.network.and_then(|word| self.network(&word));
         let ports = shape.port.and_then(|port| {
@@ -347,15 +377,15 @@ impl Reader<'_> {
                 PortShape::Number(number) => number.to_string(),
                 PortShape::Text(text) => text.clone(),
             };
-            Ports::parse(&text).map_err(|message| self.problem(port.span().start, message)).ok()
+            Ports::parse(&text).map_err(|message| self.error(port.span().start, message)).ok()
         });
         let reason = shape.reason.map(Spanned::into_inner).filter(|reason| !reason.trim().is_empty());
         if reason.is_none() {
-            self.problem(at, "an exception needs a `reason`".to_owned());
+            self.error(at, "an exception needs a `reason`".to_owned());
         }
         let expires = match shape.expires {
             None => {
-                self.problem(at, "an exception needs a last day, `expires = 2027-01-31`".to_owned());
+                self.error(at, "an exception needs a last day, such as `expires = 2027-01-31`".to_owned());
                 None
             }
             Some(word) => {
@@ -364,37 +394,26 @@ impl Reader<'_> {
                     Date::new(i16::try_from(date.year).ok()?, month, day).ok()
                 });
                 if day.is_none() {
-                    self.problem(word.span().start, format!("not a day: `{}`", word.get_ref()));
+                    self.error(word.span().start, format!("not a date: `{}`", word.get_ref()));
                 }
                 day
             }
         };
         let (Some(reason), Some(expires)) = (reason, expires) else { return None };
         let line = self.lines.at(at);
-        (self.problems.len() == mistakes).then_some(Allow { name, network, ports, reason, expires, line })
+        (self.errors.len() == errors_before).then_some(Allow { name, network, ports, reason, expires, line })
     }
 }
 
-/// A name's exceptions are kept as numbers of 16 bits; nobody answers for so many.
+/// The exceptions of a name are stored as 16-bit indices; no real site file has so many.
 const EXCEPTIONS: usize = 65_535;
 
 /// Storage accounts have 3 to 24 lower-case letters and digits (Azure resource naming rules).
-pub fn is_account(text: &str) -> bool {
+pub fn is_storage_account_name(text: &str) -> bool {
     (3..=24).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// The region that `text` was probably meant to be: one or two letters are wrong, and none of them is a number.
-pub fn slip_of<'a>(text: &str, regions: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let ours = region_word(text);
-    let letters = |text: &str| text.chars().filter(char::is_ascii_alphabetic).collect::<String>();
-    let near = regions.map(|region| {
-        let theirs = region_word(region);
-        (strsim::damerau_levenshtein(&letters(&ours), &letters(&theirs)), region)
-    });
-    near.min().filter(|(far, _)| (1..=2).contains(far)).map(|(_, region)| region)
-}
-
-/// Names by which newer documents call a product.
+/// Newer names of products.
 const RENAMED: &[(&str, &str)] = &[("azure-local", "azure-stack-hci")];
 
 fn unique<'a>(words: &[&'a str]) -> Vec<&'a str> {

@@ -1,8 +1,8 @@
-//! What a site file looks like.
+//! The TOML structure of a site file.
 //!
 //! In:  the text, through serde.
-//! Out: its words, each with its place in the text.
-//! Not: whether they mean anything.
+//! Out: its values, each with its position in the text.
+//! Not: whether they are valid; that is for the parent module.
 
 use std::path::PathBuf;
 
@@ -62,7 +62,7 @@ pub(super) struct PrivateShape {
     pub(super) networks: Words,
 }
 
-/// The words of [`ROLES`], so that a misspelt one is told.
+/// The words of `ROLES` as fields, so that a misspelt one is an error.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct RolesShape {

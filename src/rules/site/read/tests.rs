@@ -8,8 +8,8 @@ fn read(text: &str) -> Result<Site, Vec<RuleFileError>> {
 }
 
 fn check(text: &str, expected: &[&str]) {
-    let problems = read(text).err().unwrap_or_default();
-    let shown: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.line, p.message)).collect();
+    let errors = read(text).err().unwrap_or_default();
+    let shown: Vec<String> = errors.iter().map(|p| format!("{}: {}", p.line, p.message)).collect();
     assert_eq!(shown, expected, "{text}");
 }
 
@@ -53,7 +53,7 @@ expires = 2027-02-28
 "#;
 
 #[test]
-fn a_whole_site_file_is_read() {
+fn a_complete_site_file_is_read() {
     let site = read(WHOLE).unwrap();
     assert_eq!((site.name.as_deref(), site.cloud), (Some("Contoso"), Some(Cloud::Public)));
     assert_eq!((site.sync_region.as_deref(), site.redundancy), (Some("West US"), Some(Redundancy::RaGrs)));
@@ -73,36 +73,40 @@ fn a_whole_site_file_is_read() {
     assert_eq!(
         library().select(&selection).unwrap().documents().len(),
         4,
-        "one is included, and two always hold"
+        "one is included, and two always apply"
     );
 }
 
 #[test]
-fn an_empty_site_file_says_nothing() {
+fn an_empty_site_file_is_the_default() {
     let site = read("").unwrap();
     assert_eq!(Site { file: String::new(), sha256: Box::default(), ..site }, Site::default());
 }
 
 #[test]
-fn misspelt_words_are_told_with_their_line_and_a_suggestion() {
+fn misspelt_words_are_reported_with_their_line_and_a_suggestion() {
     check("[azure-file-sync]\nregoin = \"x\"", &["2: unknown key `regoin`, did you mean `region`?"]);
     check("[sites]", &["1: unknown key `sites`, did you mean `site`?"]);
     check("[site]\ncloud = \"pubic\"", &["2: unknown word `pubic`, did you mean `public`?"]);
     check("[azure-file-sync]\nredundancy = \"RAGRS\"", &["2: unknown word `RAGRS`, did you mean `RA-GRS`?"]);
-    check("[azure-file-sync]\nregion = \"Wset US\"", &["2: no region `Wset US`, did you mean `West US`?"]);
+    check(
+        "[azure-file-sync]\nregion = \"Wset US\"",
+        &["2: unknown region `Wset US`, did you mean `West US`?"],
+    );
     check("[azure-file-sync]\nregion = \"West US 3\"", &[]);
     check("[azure-file-sync]\nregion = \"Italy North\"", &[]);
     check(
-        "[azure-stack-hci]\nregion = \"EastUS2\"",
-        &["2: no list for region `EastUS2`, did you mean `East US`?"],
+        "[azure-stack-hci]\nregion = \"india central\"",
+        &["2: unknown region `india central`, did you mean `Central India`?"],
     );
+    check("[azure-stack-hci]\nregion = \"EastUS2\"", &[]);
     check(
         "[site]\nproducts = [\"azure-file-snyc\"]",
-        &["2: no product `azure-file-snyc`, did you mean `azure-file-sync`?"],
+        &["2: unknown product `azure-file-snyc`, did you mean `azure-file-sync`?"],
     );
     check(
         "[rules]\ndocuments = [\"azure-file-sync@2019-06-25\"]",
-        &["2: no document `azure-file-sync@2019-06-25`, did you mean `azure-file-sync@2019-06-24`?"],
+        &["2: unknown document `azure-file-sync@2019-06-25`, did you mean `azure-file-sync@2019-06-24`?"],
     );
     check(
         "[roles]\nhyperv-servers = []",
@@ -111,7 +115,7 @@ fn misspelt_words_are_told_with_their_line_and_a_suggestion() {
 }
 
 #[test]
-fn words_of_the_wrong_kind_are_told_in_plain_words() {
+fn type_errors_have_plain_messages() {
     check(
         "[site]\nproducts = \"azure-file-sync\"",
         &["2: wanted a list, such as [\"…\"]; found string \"azure-file-sync\""],
@@ -129,18 +133,18 @@ fn words_of_the_wrong_kind_are_told_in_plain_words() {
         &["5: not a port, such as 443, \"80, 443\" or \"123/udp\""],
     );
     check(
-        "[azure-file-sync]\nredundancy = \"GZRS\"",
-        &["2: unknown word `GZRS`, known are LRS, ZRS, GRS, RA-GRS"],
+        "[azure-file-sync]\nredundancy = \"XRS\"",
+        &["2: unknown word `XRS`, known are LRS, ZRS, GRS, GZRS, RA-GRS, RA-GZRS"],
     );
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
-    check("[site]\nproducts = []", &["2: no product at all: leave the key out where all count"]);
-    check("[rules]\ndocuments = []", &["2: no document at all: leave the key out where all count"]);
+fn contradictory_values_are_rejected() {
+    check("[site]\nproducts = []", &["2: empty list of products: omit the key to select all"]);
+    check("[rules]\ndocuments = []", &["2: empty list of documents: omit the key to select all"]);
     check(
         "[site]\nproducts = [\"azure-local\"]",
-        &["2: no product `azure-local`, did you mean `azure-stack-hci`?"],
+        &["2: unknown product `azure-local`, did you mean `azure-stack-hci`?"],
     );
     check(
         "[proxy]\naddresses = [\"10.0.0.8:0\"]",
@@ -149,29 +153,40 @@ fn what_cannot_be_meant_is_refused() {
     check(
         "[azure-file-sync]\nstorage-accounts = [\"ab\", \"contoso_fs\", \"contosofs.file.core.windows.net\"]",
         &[
-            "2: not the name of a storage account: `ab`",
-            "2: not the name of a storage account: `contoso_fs`",
-            "2: not the name of a storage account: `contosofs.file.core.windows.net`, did you mean `contosofs`?",
+            "2: not a valid name of a storage account: `ab`",
+            "2: not a valid name of a storage account: `contoso_fs`",
+            "2: not a valid name of a storage account: `contosofs.file.core.windows.net`, did you mean `contosofs`?",
         ],
     );
     check(
         "[site]\ncloud = \"public\"\n[azure-file-sync]\nregion = \"US Gov Arizona\"",
-        &["4: `US Gov Arizona` is in the cloud `us-government`, and the site in `public`"],
+        &["4: `US Gov Arizona` is in the cloud `us-government`, but the site is in `public`"],
     );
     let allow = "[[allow]]\nname = \"a.example.com\"\nreason = \"x\"\nexpires = 2027-01-31\n";
-    check(&format!("{allow}{allow}"), &["5: the same exception as on line 1"]);
+    check(&format!("{allow}{allow}"), &["5: same exception as on line 1"]);
     check(&format!("{allow}{allow}port = 443"), &[]);
 }
 
 #[test]
-fn a_region_that_no_document_lists_is_remarked_on() {
-    let remarks =
-        |region: &str| read(&format!("[azure-file-sync]\nregion = \"{region}\"")).unwrap().remarks.len();
-    assert_eq!([remarks("West US"), remarks("Italy North")], [0, 1]);
+fn a_region_without_a_document_gives_a_warning() {
+    let warnings = |text: &str| read(text).unwrap().warnings.len();
+    assert_eq!(warnings("[azure-file-sync]\nregion = \"West US\""), 0);
+    assert_eq!(warnings("[azure-file-sync]\nregion = \"Italy North\""), 1);
+    assert_eq!(warnings("[azure-stack-hci]\nregion = \"East US\""), 0);
+    assert_eq!(warnings("[azure-stack-hci]\nregion = \"East US 2\""), 1);
+    assert_eq!(warnings("[site]\nproducts = [\"azure-stack-hci\"]"), 1);
+    assert_eq!(warnings("[site]\nproducts = [\"azure-file-sync\"]"), 0);
 }
 
 #[test]
-fn many_exceptions_are_read_in_one_pass_and_no_more_than_can_be_told_apart() {
+fn zone_redundant_replication_to_a_pair_is_geo_redundant() {
+    let redundancy =
+        |word: &str| read(&format!("[azure-file-sync]\nredundancy = \"{word}\"")).unwrap().redundancy;
+    assert_eq!([redundancy("GZRS"), redundancy("RA-GZRS")], [Some(Redundancy::Grs), Some(Redundancy::RaGrs)]);
+}
+
+#[test]
+fn many_exceptions_are_read_in_one_pass_up_to_the_limit() {
     let allow =
         |i: usize| format!("[[allow]]\nname = \"h{i}.example.com\"\nreason = \"x\"\nexpires = 2027-01-31\n");
     let mut text: String = (0..EXCEPTIONS).map(allow).collect();
@@ -182,7 +197,7 @@ fn many_exceptions_are_read_in_one_pass_and_no_more_than_can_be_told_apart() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_errors_are_reported_at_once() {
     check(
         "[roles]\nservers = [\"10.0.0.1/24\", \"x\"]\n[proxy]\naddresses = [\"10.0.0.8\"]\n[dns]\nresolvers = [\"a\"]\n\
              [azure-file-sync]\nstorage-accounts = [\"a.b\"]",
@@ -191,7 +206,7 @@ fn all_mistakes_are_told_at_once() {
             "2: not a network: `x`",
             "4: not an address with a port, such as 10.0.0.8:8080: `10.0.0.8`",
             "6: not an address: `a`",
-            "8: not the name of a storage account: `a.b`",
+            "8: not a valid name of a storage account: `a.b`",
         ],
     );
 }
@@ -203,7 +218,7 @@ fn an_exception_needs_a_target_a_reason_and_a_last_day() {
         &[
             "1: an exception needs a `name` or a `network`",
             "1: an exception needs a `reason`",
-            "1: an exception needs a last day, `expires = 2027-01-31`",
+            "1: an exception needs a last day, such as `expires = 2027-01-31`",
         ],
     );
     check(
@@ -216,7 +231,7 @@ fn an_exception_needs_a_target_a_reason_and_a_last_day() {
     );
     check(
         "[[allow]]\nname = \"a.example.com\"\nreason = \"x\"\nexpires = 07:32:00",
-        &["4: not a day: `07:32:00`"],
+        &["4: not a date: `07:32:00`"],
     );
     check("[[allow]]\nname = \"a.example.com\"\nreason = \"x\"\nexpires = 2027-01-31", &[]);
 }
