@@ -91,10 +91,13 @@ fn findings() -> Result<String, std::fmt::Error> {
 
 fn attributes() -> Result<String, std::fmt::Error> {
     let mut page = String::from(
-        "# Attributes\n\nWhat readers note of a flow.\n\n| key | what it says |\n| --- | --- |\n",
+        "# Attributes\n\nThe properties of a flow that readers emit, and the column of `flows.csv` that holds each. Those without a \
+         column are used by checks only.\n\n| attribute | description | column |\n| --- | --- | --- |\n",
     );
     for key in AttributeKey::ALL {
-        writeln!(page, "| `{}` | {} |", key.name(), key.about())?;
+        let column = Some(key.column()).filter(|column| !column.is_empty());
+        let column = column.map(|column| format!("`{column}`")).unwrap_or_default();
+        writeln!(page, "| `{}` | {} | {column} |", key.name(), key.about())?;
     }
     Ok(page)
 }

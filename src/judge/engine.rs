@@ -382,9 +382,7 @@ impl Engine {
             }
             Fact::Attributes(profile) => {
                 if let Some(case) = self.cases.get_mut(slot) {
-                    for (key, value) in profile.iter() {
-                        case.note(*key, value, &self.policy);
-                    }
+                    case.note_set(profile, &self.policy);
                 }
             }
             Fact::Attribute(key, value) => {
@@ -530,7 +528,7 @@ impl Engine {
             self.note_ways(&case, client);
             if row.app == "tls" && row.documented.is_some() && row.outcome == Outcome::Ok {
                 let said = case.facts.as_ref();
-                self.quality.add_tls(said.is_some_and(|said| said.certificate_issuer.is_some()));
+                self.quality.add_tls(said.is_some_and(|said| said.certificate_issuer().is_some()));
             }
             if row.outcome == Outcome::Ok
                 && let Some(known) = &verdict.known
@@ -581,7 +579,7 @@ impl Engine {
     ) -> Verdict<'a> {
         let mut verdict = verdict(case, tags, || day(flow_end.first_seen), policy);
         if verdict.documented.is_some()
-            && let Some(issuer) = case.facts.as_ref().and_then(|said| said.certificate_issuer.as_ref())
+            && let Some(issuer) = case.facts.as_ref().and_then(|said| said.certificate_issuer())
         {
             verdict.unknown_issuer = self.is_unknown_issuer(issuer);
         }
@@ -595,7 +593,7 @@ impl Engine {
         // The lists of issuers speak of documented names only.
         let documented = case.name().is_some_and(|(known, _)| known.references.documented.is_some());
         let said = case.facts.as_ref().filter(|_| documented);
-        let issuer = said.and_then(|said| said.certificate_issuer.as_ref());
+        let issuer = said.and_then(|said| said.certificate_issuer());
         let unknown_issuer = issuer.is_some_and(|issuer| self.is_unknown_issuer(issuer));
         let ending = with_words(case, flow_end, unknown_issuer, ending, &self.policy);
         let (_, signature, _) = ending;
@@ -651,22 +649,29 @@ impl Engine {
 
     /// Puts into a row what was said in the flow, which is over.
     fn quote(&mut self, said: AppFacts, row: &mut FlowRow) {
-        row.alpn = said.alpn.or_else(|| Some(self.offer(said.alpn_offered?)));
+        row.alpn = match said.alpn {
+            Some(chosen) => Some(chosen),
+            None => said.attributes.list(AttributeKey::AlpnOffered).map(|offered| self.offer(offered)),
+        };
         row.tls_version = said.tls_version;
         row.ech = said.ech;
-        row.certificate_issuer = said.certificate_issuer;
-        row.ja4 = said.ja4;
+        row.attributes = said.attributes;
+        row.tls_cipher = said.tls_cipher;
+        row.tls_resumed = said.tls_resumed;
+        row.client_hello_cut = said.client_hello_cut;
+        row.quic_version = said.quic_version;
+        row.rare = said.rare;
         row.http = said.http;
     }
 
     /// Puts the protocols that a client offered into one text, once.
-    fn offer(&mut self, offered: Arc<[WireText]>) -> WireText {
+    fn offer(&mut self, offered: &Arc<[WireText]>) -> WireText {
         let place = offered.as_ptr().addr();
         if let Some((_, text)) = self.offers.get(&place) {
             return text.clone();
         }
-        let text = joined(&offered);
-        self.offers.put(place, (offered, text.clone()));
+        let text = joined(offered);
+        self.offers.put(place, (Arc::clone(offered), text.clone()));
         text
     }
 

@@ -20,6 +20,7 @@ use crate::judge::policy::site;
 use crate::judge::policy::verdict::Verdict;
 use crate::judge::rows::FlowRow;
 use crate::judge::rows::Outcome;
+use crate::read::AttributeSets;
 use crate::read::NameSource;
 
 /// A flow's row before the checks, without the words of the flow.
@@ -57,8 +58,12 @@ pub(super) fn row(
         alpn: None,
         tls_version: None,
         ech: false,
-        certificate_issuer: None,
-        ja4: None,
+        attributes: AttributeSets::default(),
+        tls_cipher: None,
+        tls_resumed: false,
+        client_hello_cut: false,
+        quic_version: None,
+        rare: None,
         packets: flow_end.packets,
         bytes: flow_end.bytes,
         destination_verdict: verdict.destination,

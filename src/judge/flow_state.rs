@@ -13,8 +13,11 @@ use crate::judge::policy::name_table::Contradiction;
 use crate::judge::policy::name_table::DnsAttribution;
 use crate::judge::policy::name_table::KnownName;
 use crate::judge::rows::Http;
+use crate::judge::rows::RareFacts;
 use crate::read::AppStatus;
 use crate::read::AttributeKey;
+use crate::read::AttributeSet;
+use crate::read::AttributeSets;
 use crate::read::AttributeValue;
 use crate::read::NameSource;
 use crate::rules::PageField;
@@ -45,10 +48,11 @@ pub(super) struct AppFacts {
     /// How the two sides ended attempts; few flows have any.
     pub(super) endings: Vec<(AppStatus, FrameRef)>,
     pub(super) alpn: Option<WireText>,
-    pub(super) alpn_offered: Option<Arc<[WireText]>>,
-    pub(super) certificate_issuer: Option<WireText>,
-    pub(super) ja4: Option<WireText>,
+    /// The attributes of the ClientHello and the certificates, shared with other flows.
+    pub(super) attributes: AttributeSets,
     pub(super) tls_version: Option<u16>,
+    /// The cipher suite that the server chose.
+    pub(super) tls_cipher: Option<u16>,
     /// The highest version that the client offered.
     pub(super) tls_offered: Option<u16>,
     /// Lists of cipher suites of which the client offered none, as bits in the order of the policy.
@@ -56,6 +60,12 @@ pub(super) struct AppFacts {
     /// What plain HTTP said beside names and statuses.
     pub(super) http: Option<Box<Http>>,
     pub(super) ech: bool,
+    pub(super) tls_resumed: bool,
+    /// The ClientHello is incomplete in the capture.
+    pub(super) client_hello_cut: bool,
+    pub(super) quic_version: Option<u32>,
+    /// Attributes that few flows have.
+    pub(super) rare: Option<Box<RareFacts>>,
     pub(super) anomalies: u32,
     /// A name that DNS had given the server's address when the flow began and that differs from what was claimed.
     pub(super) contradicts: Option<Contradiction>,
@@ -68,6 +78,16 @@ pub(super) struct NameClaim {
     pub(super) known: Arc<KnownName>,
     pub(super) port: Option<u16>,
     pub(super) frame: FrameRef,
+}
+
+impl AppFacts {
+    pub(super) fn alpn_offered(&self) -> Option<&Arc<[WireText]>> {
+        self.attributes.list(AttributeKey::AlpnOffered)
+    }
+
+    pub(super) fn certificate_issuer(&self) -> Option<&WireText> {
+        self.attributes.text(AttributeKey::CertificateIssuer)
+    }
 }
 
 impl FlowState {
@@ -83,17 +103,19 @@ impl FlowState {
         self.facts.get_or_insert_with(Box::default)
     }
 
-    /// Keeps the attributes that rows or checks use; the others end here.
+    /// Keeps a set of attributes, and those of them that are needed before the row is built.
+    pub(super) fn note_set(&mut self, set: AttributeSet, policy: &Policy) {
+        for (key, value) in set.iter() {
+            self.note(*key, value, policy);
+        }
+        self.facts_mut().attributes.add(set);
+    }
+
+    /// Keeps an attribute; those of sets without a field of their own stay in the set.
     pub(super) fn note(&mut self, key: AttributeKey, value: &AttributeValue, policy: &Policy) {
         match (key, value) {
             (AttributeKey::Alpn, AttributeValue::Text(chosen)) => {
                 self.facts_mut().alpn = Some(chosen.clone())
-            }
-            (AttributeKey::AlpnOffered, AttributeValue::List(offered)) => {
-                self.facts_mut().alpn_offered = Some(Arc::clone(offered))
-            }
-            (AttributeKey::CertificateIssuer, AttributeValue::Text(issuer)) => {
-                self.facts_mut().certificate_issuer = Some(issuer.clone())
             }
             (AttributeKey::TlsVersion, AttributeValue::Number(version)) => {
                 self.facts_mut().tls_version = u16::try_from(*version).ok()
@@ -105,8 +127,20 @@ impl FlowState {
                 self.facts_mut().unmatched_cipher_lists = policy.unmatched_cipher_lists(offered)
             }
             (AttributeKey::Ech, AttributeValue::Yes) => self.facts_mut().ech = true,
-            (AttributeKey::Ja4, AttributeValue::Text(fingerprint)) => {
-                self.facts_mut().ja4 = Some(fingerprint.clone())
+            (AttributeKey::HelloCut, AttributeValue::Yes) => self.facts_mut().client_hello_cut = true,
+            (AttributeKey::TlsCipher, AttributeValue::Number(cipher)) => {
+                self.facts_mut().tls_cipher = u16::try_from(*cipher).ok()
+            }
+            (AttributeKey::Resumed, AttributeValue::Yes) => self.facts_mut().tls_resumed = true,
+            (AttributeKey::QuicVersion, AttributeValue::Number(version)) => {
+                self.facts_mut().quic_version = u32::try_from(*version).ok()
+            }
+            (AttributeKey::QuicError, AttributeValue::Number(code)) => self.rare().quic_error = Some(*code),
+            (AttributeKey::ProxySource, AttributeValue::Text(source)) => {
+                self.rare().proxy_source = Some(source.clone())
+            }
+            (AttributeKey::HttpMethod, AttributeValue::Text(method)) => {
+                self.http().method = Some(method.clone())
             }
             (AttributeKey::HttpStatus, AttributeValue::Number(status)) => {
                 self.http().status = u16::try_from(*status).ok()
@@ -124,6 +158,10 @@ impl FlowState {
             (AttributeKey::HttpBody, AttributeValue::Text(text)) => self.show(PageField::Body, text),
             _ => {}
         }
+    }
+
+    fn rare(&mut self) -> &mut RareFacts {
+        self.facts_mut().rare.get_or_insert_with(Box::default)
     }
 
     fn http(&mut self) -> &mut Http {

@@ -10,6 +10,7 @@ use crate::base::HostName;
 use crate::base::Time;
 use crate::base::WireText;
 use crate::flow::Endpoint;
+use crate::read::AttributeSets;
 use crate::read::NameSource;
 use crate::read::Resolution;
 pub use crate::rules::PageField;
@@ -176,10 +177,18 @@ pub struct FlowRow {
     pub tls_version: Option<u16>,
     /// The hello was encrypted; its name is the outer one.
     pub ech: bool,
-    /// Issuer of the server's certificate.
-    pub certificate_issuer: Option<WireText>,
-    /// JA4 fingerprint of the client's hello.
-    pub ja4: Option<WireText>,
+    /// The attributes of the ClientHello and of the server's certificates, shared with other flows.
+    pub attributes: AttributeSets,
+    /// The cipher suite that the server chose, by number.
+    pub tls_cipher: Option<u16>,
+    /// The server resumed a session.
+    pub tls_resumed: bool,
+    /// The ClientHello is incomplete in the capture.
+    pub client_hello_cut: bool,
+    /// The QUIC version, by number.
+    pub quic_version: Option<u32>,
+    /// Attributes that few flows have.
+    pub rare: Option<Box<RareFacts>>,
     /// Packets by the client and by the server.
     pub packets: [u64; 2],
     /// Payload bytes on the wire by the client and by the server.
@@ -216,12 +225,23 @@ pub struct FlowRow {
 pub struct Http {
     /// The status of the last response.
     pub status: Option<u16>,
+    /// The method of the first request.
+    pub method: Option<WireText>,
     /// The target of the first request.
     pub target: Option<WireText>,
     /// The request went to a proxy.
     pub proxied: bool,
     /// Headers and the body's first bytes, and where each was seen.
     pub shown: SmallVec<[(PageField, WireText); 2]>,
+}
+
+/// Attributes that few flows have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RareFacts {
+    /// The error code of a QUIC CONNECTION_CLOSE in Initial packets, where it is not a TLS alert.
+    pub quic_error: Option<u64>,
+    /// The client address in a PROXY protocol header.
+    pub proxy_source: Option<WireText>,
 }
 
 impl Http {

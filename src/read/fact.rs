@@ -4,9 +4,9 @@
 //! Out: types: names, resolutions, refusals, attributes, anomalies; and the flow's start and end. All are owned and printable.
 //! Not: which protocol a fact is from, where no later stage needs it.
 
-use std::sync::Arc;
-
-use super::parse_cache::AttributeSet;
+use super::attributes::AttributeKey;
+use super::attributes::AttributeSet;
+use super::attributes::AttributeValue;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
@@ -209,73 +209,4 @@ pub struct Anomaly {
     pub layer: &'static str,
     /// The anomaly, for example `"extension length past its parent"`.
     pub what: &'static str,
-}
-
-/// The value of an attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AttributeValue {
-    /// True.
-    Yes,
-    /// A number.
-    Number(u64),
-    /// Text from the wire.
-    Text(WireText),
-    /// Several texts, in wire order.
-    List(Arc<[WireText]>),
-    /// Several two-byte numbers, in wire order.
-    Codes(Arc<[u16]>),
-}
-
-/// Declares the attribute keys: variant, name, description.
-macro_rules! keys {
-    ($($variant:ident, $name:literal, $about:literal;)*) => {
-        /// The attributes that readers emit.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum AttributeKey { $(#[doc = $about] $variant,)* }
-
-        impl AttributeKey {
-            /// All keys, in the order of their declaration.
-            pub const ALL: &[AttributeKey] = &[$(AttributeKey::$variant,)*];
-
-            /// The key in the reference and in records.
-            pub const fn name(self) -> &'static str {
-                match self { $(AttributeKey::$variant => $name,)* }
-            }
-
-            /// The description in the reference.
-            pub const fn about(self) -> &'static str {
-                match self { $(AttributeKey::$variant => $about,)* }
-            }
-        }
-    };
-}
-
-keys! {
-    TlsVersion, "tls.version", "version that the server chose, for example 0x0303; seen in its ServerHello";
-    TlsOffered, "tls.offered", "highest version that the client offered";
-    TlsCipher, "tls.cipher", "cipher suite that the server chose, by number";
-    TlsCiphers, "tls.ciphers", "cipher suites that the client offered, GREASE left out";
-    AlpnOffered, "alpn.offered", "application protocols that the client offered, in its order";
-    Alpn, "alpn", "application protocol that the server chose, where it is visible";
-    Ech, "ech", "the ClientHello carries an encrypted ClientHello (outer)";
-    HelloCut, "tls.hello-cut", "the ClientHello is not whole in the capture; what is told of it may be incomplete";
-    CertificateSubject, "certificate.subject", "subject of the server's certificate";
-    CertificateIssuer, "certificate.issuer", "issuer of the server's certificate";
-    CertificateNames, "certificate.names", "DNS names in the server's certificate";
-    CertificateChain, "certificate.chain", "subjects of the certificates sent behind the server's own";
-    TlsRetry, "tls.retry", "the server asked for another ClientHello (HelloRetryRequest)";
-    Resumed, "tls.resumed", "the server resumed a session: no certificate is sent";
-    HttpMethod, "http.method", "method of the first request";
-    HttpTarget, "http.target", "target of the first request, as sent: a path, or for a proxy a whole address";
-    HttpProxied, "http.proxied", "the request was sent to a proxy: its target is a whole address";
-    HttpStatus, "http.status", "status of the last response";
-    HttpServer, "http.server", "Server header of the first response";
-    HttpLocation, "http.location", "Location header of the last redirect";
-    HttpVia, "http.via", "Via or Proxy-Agent header: the name of a box on the path";
-    HttpSquidError, "http.squid-error", "X-Squid-Error header: why a proxy refused";
-    HttpBody, "http.body", "the first bytes of the first response's body, where it is text";
-    QuicVersion, "quic.version", "QUIC version number of the first long header";
-    QuicError, "quic.error", "error code with which a side closed the connection in its first packets, other than an alert";
-    Ja4, "ja4", "JA4 fingerprint of the ClientHello";
-    ProxyUser, "proxy.protocol", "source address in a PROXY protocol header";
 }

@@ -5,6 +5,7 @@
 //! Not: whether a fact is expected; that is for `judge`.
 
 mod assembler;
+mod attributes;
 mod dispatch;
 mod dns;
 mod fact;
@@ -20,6 +21,10 @@ mod table;
 mod test_harness;
 mod tls;
 
+pub use attributes::AttributeKey;
+pub use attributes::AttributeSet;
+pub use attributes::AttributeSets;
+pub use attributes::AttributeValue;
 pub use dispatch::ConversationState;
 pub use dispatch::Dispatcher;
 pub use fact::Anomaly;
@@ -27,14 +32,11 @@ pub use fact::Answer;
 pub use fact::AnswerData;
 pub use fact::App;
 pub use fact::AppStatus;
-pub use fact::AttributeKey;
-pub use fact::AttributeValue;
 pub use fact::Claim;
 pub use fact::Fact;
 pub use fact::NameSource;
 pub use fact::Observation;
 pub use fact::Resolution;
-pub use parse_cache::AttributeSet;
 pub use parse_cache::ParseCache;
 pub use reader::ReaderSpec;
 pub use table::READERS;

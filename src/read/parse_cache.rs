@@ -7,16 +7,10 @@
 //! A site's clients run few programs and its servers have few certificates, so nearly every ClientHello and certificate is
 //! a repeated one. The facts do not depend on whether the cache had them.
 
-use std::sync::Arc;
-
 use hashbrown::HashMap;
 
-use super::fact::AttributeKey;
-use super::fact::AttributeValue;
+use super::attributes::AttributeSet;
 use crate::base::HostName;
-
-/// Attributes, emitted as one fact.
-pub type AttributeSet = Arc<[(AttributeKey, AttributeValue)]>;
 
 /// Entries of each table; a full table is cleared.
 const ENTRY_LIMIT: usize = 512;

@@ -6,8 +6,8 @@
 //!
 //! HAProxy's proxy-protocol.txt, §2.1 (text) and §2.2 (binary).
 
-use super::fact::AttributeKey;
-use super::fact::AttributeValue;
+use super::attributes::AttributeKey;
+use super::attributes::AttributeValue;
 use super::http::probe_start;
 use super::reader::Emitter;
 use super::reader::OnMatch;
@@ -65,7 +65,7 @@ impl Reader for ProxyProtocol {
             // PROXY TCP4 source destination source-port destination-port.
             if let Some(source) = line.split(|byte| *byte == b' ').nth(2) {
                 emit.attribute(
-                    AttributeKey::ProxyUser,
+                    AttributeKey::ProxySource,
                     AttributeValue::Text(WireText::new(source, V1_LIMIT)),
                 );
             }
@@ -93,7 +93,7 @@ impl Reader for ProxyProtocol {
         };
         if let Some(source) = source {
             emit.attribute(
-                AttributeKey::ProxyUser,
+                AttributeKey::ProxySource,
                 AttributeValue::Text(WireText::new(source.to_string().as_bytes(), V1_LIMIT)),
             );
         }
@@ -122,10 +122,10 @@ mod tests {
 
     #[test]
     fn both_versions_are_read_and_skipped() {
-        check(b"PROXY TCP4 192.0.2.7 10.0.0.1 5000 443\r\n", &["proxy.protocol=192.0.2.7"]);
+        check(b"PROXY TCP4 192.0.2.7 10.0.0.1 5000 443\r\n", &["proxy.source=192.0.2.7"]);
         check(b"PROXY UNKNOWN\r\n", &[]);
         let v2 = [V2, &b"\x21\x11\x00\x0c\xc0\x00\x02\x07\x0a\x00\x00\x01\x13\x88\x01\xbb"[..]].concat();
-        check(&v2, &["proxy.protocol=192.0.2.7"]);
+        check(&v2, &["proxy.source=192.0.2.7"]);
         let local = [V2, &b"\x20\x00\x00\x00"[..]].concat();
         check(&local, &[]);
     }

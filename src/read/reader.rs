@@ -4,10 +4,10 @@
 //! Out: whether the bytes are the reader's protocol; facts, through [`Emitter`].
 //! Not: which reader gets the bytes; that is for the dispatcher.
 
+use super::attributes::AttributeKey;
+use super::attributes::AttributeValue;
 use super::fact::Anomaly;
 use super::fact::App;
-use super::fact::AttributeKey;
-use super::fact::AttributeValue;
 use super::fact::Claim;
 use super::fact::Fact;
 use super::fact::NameSource;

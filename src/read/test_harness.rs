@@ -4,11 +4,11 @@
 //! Out: the facts, one line each.
 //! Not: packets.
 
+use super::attributes::AttributeValue;
 use super::dispatch::ConversationState;
 use super::dispatch::Dispatcher;
 use super::fact::AnswerData;
 use super::fact::AppStatus;
-use super::fact::AttributeValue;
 use super::fact::Fact;
 use super::fact::Resolution;
 use crate::base::Address;

@@ -18,6 +18,7 @@ use crate::judge::RequirementRow;
 use crate::judge::explanation;
 use crate::read::Answer;
 use crate::read::AnswerData;
+use crate::read::AttributeKey;
 
 /// A column: its name, one sentence, and how a record fills it.
 pub struct Column<R> {
@@ -121,7 +122,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "ech", "`true` where the hello is encrypted, so that its name is the outer one",
         |row, _, cell| cell.flag(row.ech);
     "certificate_issuer", "issuer of the server's certificate",
-        |row, _, cell| cell.text(row.certificate_issuer.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
+        |row, _, cell| cell.text(row.attributes.text(AttributeKey::CertificateIssuer).map_or("", |issuer| issuer), TextOrigin::Untrusted);
     "packets_to_server", "packets that the client sent",
         |row, _, cell| cell.number(row.packets[0]);
     "packets_to_client", "packets that the server sent",
@@ -153,7 +154,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "evidence_frames", "frames that prove what the row says",
         |row, names, cell| cell.frames(&row.evidence, row.first_frame.file, names);
     "ja4", "JA4 fingerprint of the client's TLS or QUIC hello: which software spoke",
-        |row, _, cell| cell.text(row.ja4.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
+        |row, _, cell| cell.text(row.attributes.text(AttributeKey::Ja4).map_or("", |fingerprint| fingerprint), TextOrigin::Untrusted);
     "service_tags", "service tags that hold the server's address, most specific first",
         |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
     "address_evidence", "what the service tags say of a documented name: `row-tag` (the address is in a tag that belongs to its row), `other-tag`, `no-tag`; empty where they say nothing",
@@ -166,7 +167,33 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| if let Some(text) = shown(row, PageField::Location) { cell.text(text, TextOrigin::Untrusted) };
     "http_server", "what the answer says of itself: its Server header, else Via",
         |row, _, cell| if let Some(text) = shown(row, PageField::Server).or_else(|| shown(row, PageField::Via)) { cell.text(text, TextOrigin::Untrusted) };
+    "http_method", "method of the first request in plain HTTP",
+        |row, _, cell| if let Some(method) = row.http.as_ref().and_then(|http| http.method.as_ref()) { cell.text(method, TextOrigin::Untrusted) };
+    "tls_cipher", "cipher suite that the server chose; `0xNNNN` where it has no name",
+        |row, _, cell| if let Some(cipher) = row.tls_cipher { cell.word(&registry::cipher_suite(cipher)) };
+    "tls_resumed", "`true` where the server resumed a session, so that it sent no certificate",
+        |row, _, cell| cell.flag(row.tls_resumed);
+    "client_hello_cut", "`true` where the ClientHello is incomplete in the capture, so that its server name may be missing",
+        |row, _, cell| cell.flag(row.client_hello_cut);
+    "certificate_subject", "subject of the server's certificate",
+        |row, _, cell| cell.text(row.attributes.text(AttributeKey::CertificateSubject).map_or("", |subject| subject), TextOrigin::Untrusted);
+    "certificate_names", "DNS names in the server's certificate",
+        |row, _, cell| texts(row, AttributeKey::CertificateNames, cell);
+    "certificate_chain", "subjects of the certificates that the server sent after its own",
+        |row, _, cell| texts(row, AttributeKey::CertificateChain, cell);
+    "quic_version", "QUIC version: `1`, `2`, `draft-29`, `Q046`, …; `0xNNNNNNNN` where it has no name",
+        |row, _, cell| if let Some(version) = row.quic_version { cell.word(&registry::quic_version(version)) };
+    "quic_error", "error with which a side closed a QUIC connection before the handshake was complete, other than a TLS alert",
+        |row, _, cell| if let Some(code) = row.rare.as_ref().and_then(|rare| rare.quic_error) { cell.word(&registry::quic_error(code)) };
+    "proxy_source", "client address in a PROXY protocol header, which a load balancer sends",
+        |row, _, cell| if let Some(source) = row.rare.as_ref().and_then(|rare| rare.proxy_source.as_ref()) { cell.text(source, TextOrigin::Untrusted) };
 };
+
+/// The texts of an attribute that is a list.
+fn texts(row: &FlowRow, key: AttributeKey, cell: &mut Cell) {
+    let list = row.attributes.list(key).map_or(&[][..], |list| list);
+    cell.list(list, |cell, text| cell.text(text, TextOrigin::Untrusted));
+}
 
 /// What plain HTTP showed.
 fn shown(row: &FlowRow, place: PageField) -> Option<&str> {
@@ -371,6 +398,14 @@ mod tests {
         once.dedup();
         assert_eq!(once.len(), names.len(), "a name stands for one column");
         assert!(R::COLUMNS.iter().all(|column| column.name != "record"), "taken by JSON lines");
+    }
+
+    #[test]
+    fn attributes_are_in_the_columns_that_their_keys_name() {
+        for key in AttributeKey::ALL {
+            let column = key.column();
+            assert!(column.is_empty() || FLOW.iter().any(|known| known.name == column), "{column}");
+        }
     }
 
     #[test]

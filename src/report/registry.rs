@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use tls_parser::TlsCipherSuite;
+
 /// A DNS record type (IANA, "Resource Record (RR) TYPEs"); `TYPE65280` if it has no name (RFC 3597 §5).
 pub fn dns_type(number: u16) -> Cow<'static, str> {
     find(DNS_TYPES, number).map_or_else(|| format!("TYPE{number}").into(), Cow::Borrowed)
@@ -22,6 +24,34 @@ pub fn extended_error(number: u16) -> Option<&'static str> {
 /// A TLS or DTLS version; `0xNNNN` if it has no name.
 pub fn tls_version(number: u16) -> Cow<'static, str> {
     find(TLS_VERSIONS, number).map_or_else(|| format!("0x{number:04x}").into(), Cow::Borrowed)
+}
+
+/// A TLS cipher suite (IANA, "TLS Cipher Suites"); `0xNNNN` where it has no name.
+pub fn cipher_suite(number: u16) -> Cow<'static, str> {
+    TlsCipherSuite::from_id(number)
+        .map_or_else(|| format!("0x{number:04x}").into(), |suite| suite.name.into())
+}
+
+/// A QUIC version; `0xNNNNNNNN` where it has no name.
+pub fn quic_version(number: u32) -> Cow<'static, str> {
+    match number.to_be_bytes() {
+        [0, 0, 0, 1] => "1".into(),
+        // RFC 9369 §3.1.
+        [0x6b, 0x33, 0x43, 0xcf] => "2".into(),
+        [0xff, 0, 0, draft] => format!("draft-{draft}").into(),
+        // Google's versions are four characters.
+        [family @ (b'Q' | b'T'), digits @ ..] if digits.iter().all(u8::is_ascii_digit) => {
+            let text: String = [family].into_iter().chain(digits).map(char::from).collect();
+            text.into()
+        }
+        _ => format!("0x{number:08x}").into(),
+    }
+}
+
+/// A QUIC transport error (IANA, "QUIC Transport Error Codes"); `0xN` where it has no name.
+pub fn quic_error(code: u64) -> Cow<'static, str> {
+    let known = u16::try_from(code).ok().and_then(|code| find(QUIC_ERRORS, code));
+    known.map_or_else(|| format!("0x{code:x}").into(), Cow::Borrowed)
 }
 
 /// An EtherType (IANA, "IEEE 802 Numbers"), if it is common on site networks.
@@ -44,6 +74,27 @@ const TLS_VERSIONS: &[(u16, &str)] = &[
     (0xfefc, "DTLS 1.3"),
     (0xfefd, "DTLS 1.2"),
     (0xfeff, "DTLS 1.0"),
+];
+
+const QUIC_ERRORS: &[(u16, &str)] = &[
+    (0x00, "NO_ERROR"),
+    (0x01, "INTERNAL_ERROR"),
+    (0x02, "CONNECTION_REFUSED"),
+    (0x03, "FLOW_CONTROL_ERROR"),
+    (0x04, "STREAM_LIMIT_ERROR"),
+    (0x05, "STREAM_STATE_ERROR"),
+    (0x06, "FINAL_SIZE_ERROR"),
+    (0x07, "FRAME_ENCODING_ERROR"),
+    (0x08, "TRANSPORT_PARAMETER_ERROR"),
+    (0x09, "CONNECTION_ID_LIMIT_ERROR"),
+    (0x0a, "PROTOCOL_VIOLATION"),
+    (0x0b, "INVALID_TOKEN"),
+    (0x0c, "APPLICATION_ERROR"),
+    (0x0d, "CRYPTO_BUFFER_EXCEEDED"),
+    (0x0e, "KEY_UPDATE_ERROR"),
+    (0x0f, "AEAD_LIMIT_REACHED"),
+    (0x10, "NO_VIABLE_PATH"),
+    (0x11, "VERSION_NEGOTIATION_ERROR"),
 ];
 
 const RCODES: &[(u16, &str)] = &[
@@ -255,5 +306,13 @@ mod tests {
         assert_eq!((dns_type(65), dns_type(65280)), ("HTTPS".into(), "TYPE65280".into()));
         assert_eq!((rcode(3), rcode(24)), ("NXDOMAIN".into(), "24".into()));
         assert_eq!((tls_version(0x0304), tls_version(0x7f1c)), ("TLS 1.3".into(), "0x7f1c".into()));
+        assert_eq!(cipher_suite(0xc030), "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384");
+        assert_eq!(
+            (cipher_suite(0x1301), cipher_suite(0xeeee)),
+            ("TLS_AES_128_GCM_SHA256".into(), "0xeeee".into())
+        );
+        let versions = [1, 0x6b33_43cf, 0xff00_001d, 0x5130_3436, 0xface_b001].map(quic_version);
+        assert_eq!(versions, ["1", "2", "draft-29", "Q046", "0xfaceb001"]);
+        assert_eq!((quic_error(2), quic_error(0x1234)), ("CONNECTION_REFUSED".into(), "0x1234".into()));
     }
 }

@@ -233,7 +233,7 @@ mod tests {
     fn a_hostile_flow() {
         let mut row = test_support::flow();
         row.alpn = Some(crate::base::WireText::new(b"=cmd|' /C calc'!A0", 99));
-        row.certificate_issuer = Some(crate::base::WireText::new(b"@x,\"y\"\r\n=1;=2", 99));
+        row.attributes = test_support::certificate(b"@x,\"y\"\r\n=1;=2");
         row.name = crate::base::HostName::from_wire_text(b"-1+1").map(std::sync::Arc::new);
         check(
             row,

@@ -31,6 +31,9 @@ use crate::judge::Severity;
 use crate::judge::Tally;
 use crate::read::Answer;
 use crate::read::AnswerData;
+use crate::read::AttributeKey;
+use crate::read::AttributeSets;
+use crate::read::AttributeValue;
 use crate::read::NameSource;
 use crate::read::Resolution;
 
@@ -44,6 +47,14 @@ pub(crate) fn names() -> InputNames {
 
 fn frame(file: u32, number: u64) -> FrameRef {
     FrameRef { file: FileId(file), number }
+}
+
+/// The attributes of a certificate with this issuer.
+pub(crate) fn certificate(issuer: &[u8]) -> AttributeSets {
+    let mut attributes = AttributeSets::default();
+    let issuer = AttributeValue::Text(WireText::new(issuer, 99));
+    attributes.add([(AttributeKey::CertificateIssuer, issuer)].into());
+    attributes
 }
 
 fn host(name: &str) -> HostName {
@@ -71,8 +82,12 @@ pub(crate) fn flow() -> FlowRow {
         alpn: Some(WireText::new(b"h2;http/1.1", 99)),
         tls_version: Some(0x0304),
         ech: false,
-        ja4: None,
-        certificate_issuer: Some(WireText::new(b"C=US, O=Example Corporation, CN=Example Issuing CA 01", 99)),
+        attributes: certificate(b"C=US, O=Example Corporation, CN=Example Issuing CA 01"),
+        tls_cipher: Some(0x1302),
+        tls_resumed: false,
+        client_hello_cut: false,
+        quic_version: None,
+        rare: None,
         packets: [10, 9],
         bytes: [1200, 48211],
         destination_verdict: Some(DestinationVerdict::Documented),

@@ -36,7 +36,7 @@ pub(in crate::judge) fn spoken(case: &FlowState) -> &'static str {
     let connect = case.claimed(NameSource::Connect).and_then(|claimed| claimed.port);
     let port = connect.unwrap_or(case.server().port);
     if port == port::DNS_OVER_TLS
-        && said.is_none_or(|said| said.alpn.is_none() && said.alpn_offered.is_none())
+        && said.is_none_or(|said| said.alpn.is_none() && said.alpn_offered().is_none())
     {
         return if case.app == "tls" { "dot" } else { "doq" };
     }
@@ -48,7 +48,7 @@ pub(in crate::judge) fn spoken(case: &FlowState) -> &'static str {
 
 /// Whether the server chose this protocol; before it has chosen, whether the client offers nothing else.
 fn agreed(said: &AppFacts, protocol: &str) -> bool {
-    match (&said.alpn, &said.alpn_offered) {
+    match (&said.alpn, said.alpn_offered()) {
         (Some(chosen), _) => chosen.as_str() == protocol,
         (None, Some(offered)) => {
             !offered.is_empty() && offered.iter().map(WireText::as_str).all(|one| one == protocol)

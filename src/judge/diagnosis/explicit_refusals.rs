@@ -101,7 +101,7 @@ fn is_cut_in_tunnel(case: &FlowState, flow_end: &FlowEnd) -> bool {
     let (Some(said), Some(tcp)) = (case.facts.as_deref(), &flow_end.tcp) else { return false };
     let [client, server] = &tcp.sides;
     let asked = said.tls_offered.is_some() && case.claimed(NameSource::Connect).is_some();
-    let heard = said.tls_version.is_some() || said.certificate_issuer.is_some();
+    let heard = said.tls_version.is_some() || said.certificate_issuer().is_some();
     asked
         && !heard
         && server.resets > 0

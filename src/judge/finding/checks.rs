@@ -399,7 +399,7 @@ fn is_inspected(seen: &Seen<'_>) -> bool {
 
 fn inspected(seen: &Seen<'_>) -> String {
     let issuer =
-        seen.case.facts.as_ref().and_then(|said| said.certificate_issuer.as_deref()).unwrap_or_default();
+        seen.case.facts.as_ref().and_then(|said| said.certificate_issuer()).map_or("", |issuer| issuer);
     format!("{} showed a certificate by {issuer}, whom no list of issuers names", wanted(seen.row))
 }
 

@@ -10,9 +10,9 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
+use super::attributes::AttributeKey;
+use super::attributes::AttributeValue;
 use super::fact::AppStatus;
-use super::fact::AttributeKey;
-use super::fact::AttributeValue;
 use super::fact::Fact;
 use super::fact::NameSource;
 use super::reader::Emitter;

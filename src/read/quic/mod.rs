@@ -9,9 +9,9 @@ mod keys;
 mod packet;
 
 use super::assembler::Assembler;
+use super::attributes::AttributeKey;
+use super::attributes::AttributeValue;
 use super::fact::AppStatus;
-use super::fact::AttributeKey;
-use super::fact::AttributeValue;
 use super::fact::Fact;
 use super::fact::NameSource;
 use super::reader::Emitter;

@@ -9,8 +9,8 @@
 use crate::base::Cursor;
 use crate::base::HostName;
 use crate::base::WireText;
-use crate::read::fact::AttributeKey;
-use crate::read::fact::AttributeValue;
+use crate::read::attributes::AttributeKey;
+use crate::read::attributes::AttributeValue;
 use crate::read::fact::Fact;
 use crate::read::fact::NameSource;
 use crate::read::parse_cache::CertificateFacts;

@@ -10,8 +10,8 @@ use super::hello::Carrier;
 use crate::base::Cursor;
 use crate::base::Truncated;
 use crate::base::WireText;
-use crate::read::fact::AttributeKey;
-use crate::read::fact::AttributeValue;
+use crate::read::attributes::AttributeKey;
+use crate::read::attributes::AttributeValue;
 use crate::read::fact::NameSource;
 use crate::read::reader::Emitter;
 use tls_parser::TlsExtension;
@@ -125,7 +125,7 @@ impl TlsHandshake {
         }
         self.retry = hello.random == RETRY_RANDOM;
         if self.retry {
-            return emit.attribute(AttributeKey::TlsRetry, AttributeValue::Yes);
+            return;
         }
         self.chosen = Some(version);
         emit.attribute(AttributeKey::TlsVersion, AttributeValue::Number(u64::from(version)));

@@ -14,9 +14,9 @@ mod ja4;
 
 pub(crate) use dtls::SPEC as DTLS;
 
+use super::attributes::AttributeKey;
+use super::attributes::AttributeValue;
 use super::fact::AppStatus;
-use super::fact::AttributeKey;
-use super::fact::AttributeValue;
 use super::fact::Fact;
 use super::http;
 use super::reader::Emitter;

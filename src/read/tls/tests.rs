@@ -118,10 +118,10 @@ fn a_second_client_hello_is_reported_only_with_another_name() {
         [record(22, &server_hello(0x0303, RETRY, &[extension(43, &[3, 4])])), record(20, &[1])].concat();
     let second = [record(20, &[1]), hello.clone()].concat();
     let chosen = record(22, &server_hello(0x0303, [1; 32], &[extension(43, &[3, 4])]));
-    let expected = [MODERN, &["tls.retry=yes", "tls.version=0x304", "tls.cipher=0xc030"]].concat();
+    let expected = [MODERN, &["tls.version=0x304", "tls.cipher=0xc030"]].concat();
     check(443, &[(Client, &hello), (Server, &retry), (Client, &second), (Server, &chosen)], &expected);
     let other = [record(20, &[1]), record(22, &hello_with(&[server_name(b"other.example")]))].concat();
-    let expected = [MODERN, &["tls.retry=yes", "name sni other.example"]].concat();
+    let expected = [MODERN, &["name sni other.example"]].concat();
     check(443, &[(Client, &hello), (Server, &retry), (Client, &other)], &expected);
 }
 
