@@ -13,7 +13,7 @@ use afs_audit::judge::DnsRow;
 use afs_audit::judge::FindingRow;
 use afs_audit::judge::FlowRow;
 use afs_audit::judge::RequirementRow;
-use afs_audit::report::Record;
+use afs_audit::report::TableRow;
 use serde_json::Value as Json;
 
 use super::files::own_captures;
@@ -23,7 +23,7 @@ pub const FILE: &str = "expected.rows";
 
 /// Names of the columns of each record, in order.
 pub fn columns() -> [(&'static str, Vec<&'static str>); 4] {
-    fn of<R: Record>() -> (&'static str, Vec<&'static str>) {
+    fn of<R: TableRow>() -> (&'static str, Vec<&'static str>) {
         (R::RECORD, R::COLUMNS.iter().map(|column| column.name).collect())
     }
     [of::<FlowRow>(), of::<DnsRow>(), of::<FindingRow>(), of::<RequirementRow>()]
