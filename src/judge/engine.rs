@@ -323,7 +323,11 @@ impl Engine {
         };
         unused::finish(|| names.given(), goes, self.now, findings);
         self.revocation.finish(findings);
-        tally.audited_hosts = std::mem::take(audited).len() as u64;
+        let mut audited: Vec<Address> = std::mem::take(audited).into_iter().collect();
+        audited.sort_unstable();
+        tally.audited_hosts = audited.len() as u64;
+        audited.truncate(Tally::MAX_AUDITED);
+        tally.audited = audited;
         compare.prepare();
         findings.amend(STOPPED, |client, subject| compare.says(client, subject));
         findings.amend(REFUSED, |client, subject| compare.says_when(client, subject));
@@ -472,6 +476,7 @@ impl Engine {
             _ => (at.frame, at.time),
         };
         self.tally.dns += 1;
+        self.tally.dns_unanswered += u64::from(resolution.rcode.is_none());
         if resolution.rcode.is_some() {
             self.hearing.put(client.address, ());
         }

@@ -369,8 +369,12 @@ pub struct Tally {
     pub judged: u64,
     /// DNS rows.
     pub dns: u64,
-    /// Hosts that were audited.
+    /// Of these: queries without a response.
+    pub dns_unanswered: u64,
+    /// Number of audited hosts.
     pub audited_hosts: u64,
+    /// Their addresses, lowest first, at most [`Tally::MAX_AUDITED`].
+    pub audited: Vec<Address>,
     /// Judged flows by destination, in the order of [`DestinationVerdict::ALL`].
     pub destinations: [u64; 5],
     /// Judged flows by port verdict, in the order of [`PortVerdict::ALL`].
@@ -386,6 +390,9 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Addresses of audited hosts in a tally.
+    pub const MAX_AUDITED: usize = 64;
+
     /// Something odd was seen in a layer.
     pub(super) fn odd(&mut self, layer: &'static str, what: &'static str) {
         *self.anomalies.entry(format!("{layer}: {what}")).or_default() += 1;

@@ -10,6 +10,7 @@ mod facts;
 mod folder;
 mod human;
 mod input_names;
+mod layout;
 mod manifest;
 mod progress;
 mod record_sink;
@@ -40,6 +41,8 @@ pub(crate) use human::count;
 pub(crate) use human::grouped;
 pub(crate) use human::verb;
 pub use input_names::InputNames;
+#[cfg(all(feature = "live", unix))]
+pub(crate) use layout::truncate;
 pub use manifest::FEATURES;
 pub use manifest::Invocation;
 pub use manifest::MANIFEST;
@@ -52,8 +55,6 @@ pub use record_sink::RecordStream;
 pub use summary::Summary;
 pub use summary::SummaryDetail;
 pub(crate) use summary::severity_style;
-#[cfg(all(feature = "live", unix))]
-pub(crate) use summary::truncate;
 pub use table::CsvTable;
 pub use table::JsonLines;
 pub use verify::FileCheck;

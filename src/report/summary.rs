@@ -1,15 +1,14 @@
-//! What a person sees at the end of a run.
+//! The summary of a run, for people.
 //!
-//! In:  the run's facts, and where the evidence lies.
-//! Out: some forty lines of text with ANSI colours, cut to a width; the writer strips colours where nobody looks.
-//! Not: anything that is only said by a colour. Every mark has its word.
+//! In:  the facts of the run, and where the evidence is.
+//! Out: about forty lines of text with ANSI colours, wrapped to a width. The writer strips colours where they are not shown.
+//! Not: anything that only a colour says. Every mark has its word.
 
 use std::io;
 use std::io::Write;
 
 use anstyle::AnsiColor;
 use anstyle::Style;
-use unicode_width::UnicodeWidthChar as _;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::facts::RunFacts;
@@ -21,7 +20,9 @@ use super::human::date_and_time;
 use super::human::duration;
 use super::human::grouped;
 use super::human::size;
+use super::human::verb;
 use super::input_names::InputNames;
+use super::layout::wrap;
 use crate::judge::DestinationTally;
 use crate::judge::DestinationVerdict;
 use crate::judge::FindingRow;
@@ -32,105 +33,136 @@ use crate::judge::RequirementState;
 use crate::judge::Severity;
 use crate::judge::explanation;
 
-/// Needs that a person wants to see by name.
-fn is_shown(row: &RequirementRow) -> bool {
-    matches!(row.state, RequirementState::Blocked | RequirementState::PartlyBlocked)
-        || (row.state == RequirementState::NotObserved && row.level == "required")
-}
-
 const STRONG: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default();
 const WARN: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// How much of it is shown.
+/// Audited hosts that are named.
+const NAMED_HOSTS: usize = 4;
+
+/// Documents that are named.
+const NAMED_DOCUMENTS: usize = 8;
+
+/// The least room for the name of a destination.
+const MIN_NAME_WIDTH: usize = 9;
+
+/// How much is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SummaryDetail {
-    /// What fits a screen.
+    /// What fits on a screen.
     Screen,
-    /// All of it.
+    /// Everything.
     Full,
 }
 
-/// The end of a run, for people.
+/// The summary of a run.
 pub struct Summary<'a> {
-    /// What the run found.
+    /// The facts of the run.
     pub facts: &'a RunFacts,
-    /// What the inputs are called.
+    /// The names of the inputs.
     pub names: &'a InputNames,
-    /// Where the evidence lies, if anywhere.
+    /// The evidence folder, if there is one.
     pub published: Option<&'a Published>,
-    /// How much is shown.
+    /// How much is printed.
     pub detail: SummaryDetail,
-    /// How many columns a line may have.
+    /// Columns of a line.
     pub width: usize,
 }
 
 impl Summary<'_> {
     /// Prints it.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.read(out)?;
-        self.findings(out)?;
-        self.destinations(out)?;
-        self.requirements(out)?;
-        self.gaps(out)?;
-        self.evidence(out)
+        self.write_inputs(out)?;
+        self.write_findings(out)?;
+        self.write_destinations(out)?;
+        self.write_requirements(out)?;
+        self.write_limits(out)?;
+        self.write_evidence(out)
     }
 
-    /// What was read, and who was audited.
-    fn read(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// What was read, which hosts were audited, and with which rules.
+    fn write_inputs(&self, out: &mut dyn Write) -> io::Result<()> {
         let facts = self.facts;
         let accounting = &facts.accounting;
-        self.line(
-            out,
-            STRONG,
-            &format!(
-                "{}: {}, {}",
-                match self.names.files.as_slice() {
-                    [one] => one.clone(),
-                    files => count(files.len() as u64, "capture"),
-                },
-                count(accounting.frames, "frame"),
-                size(accounting.bytes),
-            ),
-        )?;
+        let inputs = match self.names.files.as_slice() {
+            [one] => one.clone(),
+            files => count(files.len() as u64, "capture"),
+        };
+        let (frames, bytes) = (count(accounting.frames, "frame"), size(accounting.bytes));
+        self.wrapped(out, "", STRONG, &format!("{inputs}: {frames}, {bytes}"))?;
         if let (Some(first), Some(last)) = (facts.first_seen, facts.last_seen) {
-            let span = format!(
-                "{} to {} UTC ({})",
-                date_and_time(first),
-                date_and_time(last),
-                duration(last.since(first))
-            );
-            self.line(out, Style::new(), &span)?;
+            let (first_text, last_text) = (date_and_time(first), date_and_time(last));
+            // The date is printed once if both are on the same day.
+            let last_text = match (first_text.split_once(' '), last_text.split_once(' ')) {
+                (Some((first_day, _)), Some((last_day, clock))) if first_day == last_day => clock,
+                _ => &last_text,
+            };
+            let length = duration(last.since(first));
+            self.wrapped(out, "", Style::new(), &format!("{first_text} to {last_text} UTC ({length})"))?;
         }
         let tally = &facts.tally;
-        let judged = match tally.audited_hosts {
-            0 => "no host was audited: name the servers with --server or a site file".to_owned(),
+        let mut dns = count(tally.dns - tally.dns_unanswered.min(tally.dns), "DNS response");
+        if tally.dns_unanswered > 0 {
+            dns.push_str(&format!(", {} without a response", count(tally.dns_unanswered, "DNS query")));
+        }
+        let audited = match tally.audited_hosts {
+            0 => "no host was audited: name the servers with --server or in a site file".to_owned(),
             hosts => format!(
-                "{} audited: {} of theirs among {}",
+                "{} audited ({}): {} of {}",
                 count(hosts, "host"),
-                count(tally.judged, "flow"),
-                grouped(tally.flows),
+                self.host_list(hosts),
+                grouped(tally.judged),
+                count(tally.flows, "flow"),
             ),
         };
-        self.line(out, Style::new(), &format!("{judged}; {}", count(tally.dns, "DNS answer")))?;
+        self.wrapped(out, "", Style::new(), &format!("{audited}; {dns}"))?;
         if !facts.documents.is_empty() {
-            let ids: Vec<&str> = facts.documents.iter().map(|document| document.id.as_str()).collect();
-            self.line(out, FAINT, &format!("judged by {}", ids.join(", ")))?;
+            self.wrapped(out, "", FAINT, &format!("rules: {}", self.document_list()))?;
         }
         if let Some(why) = &facts.partial {
-            self.line(out, WARN, &format!("partial: {why}"))?;
+            self.wrapped(out, "", WARN, &format!("partial: {why}"))?;
         }
         Ok(())
     }
 
-    /// Findings by code, the worst first.
-    fn findings(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// `10.1.0.4, 10.1.0.5 and 12 more`.
+    fn host_list(&self, hosts: u64) -> String {
+        let audited = &self.facts.tally.audited;
+        let shown = self.at_most(NAMED_HOSTS, audited.len());
+        let named: Vec<String> = audited.iter().take(shown).map(ToString::to_string).collect();
+        match hosts.saturating_sub(shown as u64) {
+            0 => named.join(", "),
+            more => format!("{} and {} more", named.join(", "), grouped(more)),
+        }
+    }
+
+    /// The ids of the documents, or how many there are of each product.
+    fn document_list(&self) -> String {
+        let ids: Vec<&str> = self.facts.documents.iter().map(|document| document.id.as_str()).collect();
+        if self.detail == SummaryDetail::Full || ids.len() <= NAMED_DOCUMENTS {
+            return ids.join(", ");
+        }
+        let mut products: Vec<(&str, u64)> = Vec::new();
+        for id in &ids {
+            let product = id.split('@').next().unwrap_or(id);
+            match products.iter_mut().find(|(known, _)| *known == product) {
+                Some((_, documents)) => *documents += 1,
+                None => products.push((product, 1)),
+            }
+        }
+        let counts: Vec<String> =
+            products.iter().map(|(product, documents)| format!("{documents} of {product}")).collect();
+        format!("{} ({}); list them with -v", count(ids.len() as u64, "document"), counts.join(", "))
+    }
+
+    /// Findings by code, the most severe first.
+    fn write_findings(&self, out: &mut dyn Write) -> io::Result<()> {
         let findings = &self.facts.findings;
         if findings.is_empty() {
             writeln!(out)?;
-            return self.line(out, GOOD, "no findings");
+            return self.wrapped(out, "", GOOD, "no findings");
         }
         let by_severity: Vec<String> = Severity::ALL
             .iter()
@@ -140,12 +172,10 @@ impl Summary<'_> {
                 (rows > 0).then(|| format!("{} {severity}", grouped(rows as u64)))
             })
             .collect();
-        self.heading(
-            out,
-            &format!("{}: {}", count(findings.len() as u64, "finding"), by_severity.join(", ")),
-        )?;
+        let total = count(findings.len() as u64, "finding");
+        self.write_heading(out, &format!("{total}: {}", by_severity.join(", ")))?;
 
-        let mut codes: Vec<&str> = findings.iter().map(|row| row.code).collect();
+        let mut codes: Vec<_> = findings.iter().map(|row| row.code).collect();
         codes.sort_unstable();
         codes.dedup();
         let mut groups: Vec<Vec<&FindingRow>> = codes
@@ -156,44 +186,39 @@ impl Summary<'_> {
         groups.sort_by(|a, b| severity(b).cmp(&severity(a)).then(b.len().cmp(&a.len())));
         let shown = self.at_most(6, groups.len());
         for group in groups.iter().take(shown) {
-            self.group(out, group)?;
+            self.write_finding_group(out, group)?;
         }
         let more: usize = groups.iter().skip(shown).map(Vec::len).sum();
-        if more > 0 {
-            self.line(out, FAINT, &format!("  and {} of other kinds; -v shows all", grouped(more as u64)))?;
-        }
-        Ok(())
+        self.write_more(out, "  ", more as u64, "finding")
     }
 
-    /// The findings of one code: what they are, the first of them, what to do.
-    fn group(&self, out: &mut dyn Write, group: &[&FindingRow]) -> io::Result<()> {
+    /// The findings of one code: title, the first messages, the recommendation.
+    fn write_finding_group(&self, out: &mut dyn Write, group: &[&FindingRow]) -> io::Result<()> {
+        const INDENT: &str = "         ";
         let Some(first) = group.first() else { return Ok(()) };
         let severity = group.iter().map(|row| row.severity).max().unwrap_or(first.severity);
         let style = severity_style(severity);
         let title = explanation(first.code).map_or("", |entry| entry.title);
         let times: u64 = group.iter().map(|row| row.count).sum();
-        let head = format!("{} {title}, {}", first.code, count(times, "time"));
-        let head = truncate(&head, self.width.saturating_sub(9));
-        writeln!(out, "  {style}{:<6}{style:#} {STRONG}{head}{STRONG:#}", severity.as_str())?;
+        let times = if times > 1 { format!(" ({})", count(times, "time")) } else { String::new() };
+        let head = wrap(&format!("{} {title}{times}", first.code), self.text_width(INDENT));
+        for (place, line) in head.iter().enumerate() {
+            let severity = if place == 0 { severity.as_str() } else { "" };
+            writeln!(out, "  {style}{severity:<6}{style:#} {STRONG}{line}{STRONG:#}")?;
+        }
         let shown = self.at_most(2, group.len());
         for row in group.iter().take(shown) {
-            let confidence = row.confidence.map(|confidence| format!(" ({confidence})")).unwrap_or_default();
-            self.wrapped(
-                out,
-                "         ",
-                Style::new(),
-                &format!("{}{confidence}{}", row.message, self.proof(row)),
-            )?;
+            let confidence =
+                row.confidence.map(|confidence| format!(" (confidence: {confidence})")).unwrap_or_default();
+            let text = format!("{}{confidence}{}", row.message, self.proving_frames(row));
+            self.wrapped(out, INDENT, Style::new(), &text)?;
         }
-        if group.len() > shown {
-            let more = grouped((group.len() - shown) as u64);
-            self.line(out, FAINT, &format!("         and {more} more like it"))?;
-        }
-        self.wrapped(out, "         ", FAINT, &format!("do: {}", first.recommendation))
+        self.write_more(out, INDENT, (group.len() - shown) as u64, "such finding")?;
+        self.wrapped(out, INDENT, FAINT, &format!("do: {}", first.recommendation))
     }
 
-    /// The first frames that prove a finding, as a person would look them up.
-    fn proof(&self, row: &FindingRow) -> String {
+    /// The first frames that prove a finding, as Wireshark numbers them.
+    fn proving_frames(&self, row: &FindingRow) -> String {
         let Some(first) = row.frames.first() else { return String::new() };
         let numbers: Vec<String> = row
             .frames
@@ -202,179 +227,186 @@ impl Summary<'_> {
             .take(3)
             .map(|frame| frame.number.to_string())
             .collect();
+        let frames = if numbers.len() == 1 { "frame" } else { "frames" };
         let file = if self.names.files.len() > 1 {
             format!(" of {}", self.names.file(first.file))
         } else {
             String::new()
         };
-        format!("; frame {}{file}", numbers.join(", "))
+        format!("; {frames} {}{file}", numbers.join(", "))
     }
 
-    /// Where the audited hosts went.
-    fn destinations(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// The destinations of the audited hosts, with verdicts and outcomes in the words of the columns.
+    fn write_destinations(&self, out: &mut dyn Write) -> io::Result<()> {
         let tally = &self.facts.tally;
         if tally.top.is_empty() {
             return Ok(());
         }
-        let wide = self.width >= 110;
-        let fixed = 2 + 7 + 26 + 8 + 9 + 9 + if wide { 7 + 10 } else { 0 };
-        let room = self.width.saturating_sub(fixed).clamp(12, 60);
+        let shown = self.at_most(12, tally.top.len());
+        let rows: Vec<DestinationLine> = tally.top.iter().take(shown).map(DestinationLine::of).collect();
+        let has_details = self.width >= 110;
+        let widest = |text: fn(&DestinationLine) -> &str| rows.iter().map(|row| text(row).width()).max();
+        let verdict_width = widest(|row| &row.verdict).unwrap_or_default().max("verdict".len());
+        let outcome_width = widest(|row| &row.outcomes).unwrap_or_default();
+        let name_width = widest(|row| &row.name).unwrap_or_default().max("destination".len() - 2);
+        let fixed = 2 + 2 + verdict_width + 8 + if has_details { 7 + 10 } else { 0 };
+        let outcome_room = if outcome_width == 0 { 0 } else { 2 + outcome_width };
+        let room = self.width.saturating_sub(fixed + outcome_room).max(MIN_NAME_WIDTH).min(name_width);
         writeln!(out)?;
         write!(out, "{STRONG}{:<1$}{STRONG:#}", "destination", room + 2)?;
-        write!(out, "{FAINT}{:>6} {:<26}{:>8}{:>9}{:>9}", "port", " verdict", "flows", "blocked", "unclear")?;
-        if wide {
+        write!(out, "{FAINT}  {:<verdict_width$}{:>8}", "verdict", "flows")?;
+        if has_details {
             write!(out, "{:>7}{:>10}", "hosts", "payload")?;
         }
         writeln!(out, "{FAINT:#}")?;
-        let shown = self.at_most(12, tally.top.len());
-        for row in tally.top.iter().take(shown) {
-            self.destination(out, row, room, wide)?;
+        for row in &rows {
+            // A longer name has lines of its own: it is never cut off.
+            let mut lines = wrap(&row.name, if row.name.width() > room { self.width - 2 } else { room });
+            let last = if row.name.width() > room { String::new() } else { lines.pop().unwrap_or_default() };
+            for line in lines {
+                writeln!(out, "  {line}")?;
+            }
+            let pad = room.saturating_sub(last.width());
+            let (style, outcome_style) = (row.verdict_style, row.outcome_style);
+            write!(
+                out,
+                "  {last}{:pad$}  {style}{:<verdict_width$}{style:#}{:>8}",
+                "", row.verdict, row.flows
+            )?;
+            if has_details {
+                write!(out, "{FAINT}{:>7}{:>10}{FAINT:#}", row.hosts, row.payload)?;
+            }
+            match row.outcomes.as_str() {
+                "" => writeln!(out)?,
+                outcomes => writeln!(out, "  {outcome_style}{outcomes}{outcome_style:#}")?,
+            }
         }
         let more = (tally.top.len() - shown) as u64 + tally.top_missed;
         if more > 0 {
-            self.line(out, FAINT, &format!("  and {}", count(more, "other destination")))?;
+            self.wrapped(out, "  ", FAINT, &count(more, "other destination"))?;
         }
         Ok(())
     }
 
-    fn destination(
-        &self,
-        out: &mut dyn Write,
-        row: &DestinationTally,
-        room: usize,
-        wide: bool,
-    ) -> io::Result<()> {
-        let [ok, blocked, unclear] = row.outcomes;
-        let name = truncate(&row.name, room);
-        let pad = room.saturating_sub(name.width());
-        let mut verdict = row.destination_verdict.map_or("not judged", DestinationVerdict::as_str).to_owned();
-        if row.port_verdict == Some(PortVerdict::Not443) {
-            verdict.push_str(", not-443");
-        }
-        let style = verdict_style(row);
-        write!(
-            out,
-            "  {name}{:pad$}{:>6}  {style}{verdict:<25}{style:#}{:>8}",
-            "",
-            row.server_port,
-            grouped(ok + blocked + unclear)
-        )?;
-        let style = if blocked > 0 { BAD } else { FAINT };
-        write!(out, "{style}{:>9}{style:#}", some(blocked))?;
-        write!(out, "{FAINT}{:>9}{FAINT:#}", some(unclear))?;
-        if wide {
-            write!(out, "{:>7}{:>10}", grouped(row.clients), size(row.bytes))?;
-        }
-        writeln!(out)
-    }
-
-    /// What the site needs, as far as it was seen.
-    fn requirements(&self, out: &mut dyn Write) -> io::Result<()> {
-        let [ok, blocked, partly, not_seen] = self.facts.requirement_counts();
-        if ok + blocked + partly + not_seen == 0 {
+    /// The endpoints that the site needs, by state; by name those that were not reached.
+    fn write_requirements(&self, out: &mut dyn Write) -> io::Result<()> {
+        const INDENT: &str = "                  ";
+        let [reached, blocked, partly, not_observed] = self.facts.requirement_counts();
+        if reached + blocked + partly + not_observed == 0 {
             return Ok(());
         }
         let style = if blocked + partly > 0 { BAD } else { Style::new() };
         writeln!(out)?;
-        write!(out, "{STRONG}required endpoints{STRONG:#}: {} reached, ", grouped(ok))?;
+        write!(out, "{STRONG}required endpoints{STRONG:#}: {} reached, ", grouped(reached))?;
         write!(out, "{style}{} blocked{style:#}, ", grouped(blocked))?;
         if partly > 0 {
             write!(out, "{style}{} partly blocked{style:#}, ", grouped(partly))?;
         }
-        writeln!(out, "{} not observed", grouped(not_seen))?;
-        // Regional instances always; of the rest what is required and was not reached, blocked before unseen.
+        writeln!(out, "{} not observed", grouped(not_observed))?;
         let mut rows: Vec<&RequirementRow> =
-            self.facts.requirements.iter().filter(|row| is_shown(row)).collect();
-        rows.sort_by_key(|row| row.state != RequirementState::Blocked);
+            self.facts.requirements.iter().filter(|row| is_named(row)).collect();
+        rows.sort_by_key(|row| row.state == RequirementState::NotObserved);
         let shown = self.at_most(8, rows.len());
-        // What most rows have in common is said once, below them.
+        // A note that most rows share is printed once, below them.
         let common = rows
             .iter()
             .map(|row| row.note.as_str())
-            .max_by_key(|note| rows.iter().filter(|row| row.note == *note && !note.is_empty()).count());
+            .filter(|note| !note.is_empty())
+            .max_by_key(|note| rows.iter().filter(|row| row.note == *note).count());
         for row in rows.iter().take(shown) {
-            let style = if row.state == RequirementState::Blocked { BAD } else { Style::new() };
-            self.line(out, style, &format!("  {:<13}{}", row.state.as_str(), row.service))?;
+            let style = if row.state == RequirementState::NotObserved { Style::new() } else { BAD };
+            let mut lines = wrap(&row.service, self.text_width(INDENT)).into_iter();
+            let first = lines.next().unwrap_or_default();
+            writeln!(out, "  {style}{:<16}{first}{style:#}", row.state.as_str())?;
+            for line in lines {
+                writeln!(out, "{INDENT}{style}{line}{style:#}")?;
+            }
             if !row.note.is_empty() && Some(row.note.as_str()) != common {
-                self.wrapped(out, "               ", Style::new(), &row.note)?;
+                self.wrapped(out, INDENT, Style::new(), &row.note)?;
             }
         }
-        if rows.len() > shown {
-            self.line(out, FAINT, &format!("  and {} more; -v shows all", rows.len() - shown))?;
+        self.write_more(out, "  ", (rows.len() - shown) as u64, "endpoint")?;
+        match common {
+            Some(note) => self.wrapped(out, "  ", FAINT, &format!("the others not observed: {note}")),
+            None => Ok(()),
         }
-        if let Some(common) = common.filter(|note| !note.is_empty()) {
-            self.wrapped(out, "  ", FAINT, &format!("the others not seen: {common}"))?;
-        }
-        Ok(())
     }
 
-    /// What the capture did not show, and what we did not understand.
-    fn gaps(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// What the capture does not show, and what was not understood.
+    fn write_limits(&self, out: &mut dyn Write) -> io::Result<()> {
         let facts = self.facts;
         let accounting = &facts.accounting;
-        let mut gaps = facts.warnings.clone();
-        gaps.extend(facts.damage.iter().cloned());
-        let listed = |counts: Vec<(String, u64)>| {
-            let mut counts = counts;
-            counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-            let named: Vec<String> =
-                counts.iter().take(4).map(|(what, times)| format!("{what} {}", grouped(*times))).collect();
-            let rest = if counts.len() > 4 { ", …" } else { "" };
-            format!("{}{rest}", named.join(", "))
-        };
-        let mut say = |what: &str, counts: Vec<(String, u64)>| {
-            let total: u64 = counts.iter().map(|(_, times)| times).sum();
+        let mut limits = facts.warnings.clone();
+        limits.extend(facts.damage.iter().cloned());
+        let mut add_frames = |what: &str, kinds: Vec<(String, u64)>| {
+            let total: u64 = kinds.iter().map(|(_, frames)| frames).sum();
             if total > 0 {
-                gaps.push(format!("{} {what}: {}", count(total, "frame"), listed(counts)));
+                limits.push(format!("{} {what}: {}", count(total, "frame"), self.kind_list(kinds)));
             }
         };
-        let texts = |map: &std::collections::BTreeMap<String, u64>| {
-            map.iter().map(|(what, times)| (what.clone(), *times)).collect()
+        let texts = |kinds: &std::collections::BTreeMap<String, u64>| {
+            kinds.iter().map(|(what, frames)| (what.clone(), *frames)).collect()
         };
-        say("cut or broken", texts(&accounting.damaged));
-        say("not readable", texts(&accounting.unreadable));
-        say(
-            "in an unknown link layer",
-            accounting.unknown_link.iter().map(|(n, times)| (link(*n), *times)).collect(),
+        add_frames("truncated or malformed", texts(&accounting.damaged));
+        add_frames("not readable", texts(&accounting.unreadable));
+        add_frames(
+            "of an unknown link type",
+            accounting.unknown_link.iter().map(|(number, frames)| (link(*number), *frames)).collect(),
         );
-        say("not IP", accounting.not_ip.iter().map(|(n, times)| (ether_type(*n), *times)).collect());
+        add_frames(
+            "without IP",
+            accounting.not_ip.iter().map(|(number, frames)| (ether_type(*number), *frames)).collect(),
+        );
         if accounting.duplicates > 0 {
-            gaps.push(format!(
-                "{} there twice, as a span session of both directions shows them: counted once",
-                count(accounting.duplicates, "frame")
+            limits.push(format!(
+                "{} (mirror port sees both directions) counted once",
+                count(accounting.duplicates, "duplicate frame")
             ));
         }
         if accounting.filtered > 0 {
-            gaps.push(format!("{} put aside by the filter", count(accounting.filtered, "frame")));
+            limits.push(format!("{} rejected by the capture filter", count(accounting.filtered, "frame")));
         }
         let unaccounted = accounting.frames.abs_diff(accounting.accounted());
         if unaccounted > 0 {
-            gaps.push(format!("{} not accounted for: this is a bug of ours", count(unaccounted, "frame")));
+            limits.push(format!(
+                "{} not accounted for: this is a bug in afs-audit, please report it",
+                count(unaccounted, "frame")
+            ));
         }
-        gaps.extend(facts.limits_reached.iter().map(|bound| format!("limit reached: {bound}")));
+        limits.extend(facts.limits_reached.iter().map(|limit| format!("limit reached: {limit}")));
         let inconclusive =
             facts.tally.outcomes.get(Outcome::Inconclusive as usize).copied().unwrap_or_default();
         if inconclusive > 0 {
-            gaps.push(format!(
-                "{} inconclusive: the capture does not show enough",
-                count(inconclusive, "flow")
+            limits.push(format!(
+                "{} {} inconclusive; the column inconclusive_reason says why",
+                count(inconclusive, "flow"),
+                verb(inconclusive, "is", "are")
             ));
         }
-        if gaps.is_empty() {
+        if limits.is_empty() {
             return Ok(());
         }
-        self.heading(out, "not seen or not understood")?;
-        let shown = self.at_most(8, gaps.len());
-        for gap in gaps.iter().take(shown) {
-            self.wrapped(out, "  ", WARN, gap)?;
+        self.write_heading(out, "limits of this capture")?;
+        let shown = self.at_most(8, limits.len());
+        for limit in limits.iter().take(shown) {
+            self.wrapped(out, "  ", WARN, limit)?;
         }
-        if gaps.len() > shown {
-            self.line(out, FAINT, &format!("  and {} more; -v shows all", gaps.len() - shown))?;
-        }
-        Ok(())
+        self.write_more(out, "  ", (limits.len() - shown) as u64, "line")
     }
 
-    fn evidence(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// `0x0806 ARP (10), 0x88cc LLDP (2)`, most frames first.
+    fn kind_list(&self, mut kinds: Vec<(String, u64)>) -> String {
+        kinds.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        let shown = self.at_most(4, kinds.len());
+        let named: Vec<String> =
+            kinds.iter().take(shown).map(|(what, frames)| format!("{what} ({})", grouped(*frames))).collect();
+        match kinds.len() - shown {
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        }
+    }
+
+    fn write_evidence(&self, out: &mut dyn Write) -> io::Result<()> {
         let Some(published) = self.published else { return Ok(()) };
         let files: Vec<String> = published
             .outputs
@@ -383,38 +415,90 @@ impl Summary<'_> {
             .collect();
         writeln!(out)?;
         writeln!(out, "{STRONG}evidence{STRONG:#} in {}: {}", published.folder.display(), files.join(", "))?;
-        writeln!(out, "{FAINT}sha256 of manifest.json: {}{FAINT:#}", published.manifest_sha256)
+        writeln!(out, "{FAINT}SHA-256 of manifest.json: {}{FAINT:#}", published.manifest_sha256)
     }
 
-    fn at_most(&self, lines: usize, there: usize) -> usize {
-        if self.detail == SummaryDetail::Full { there } else { there.min(lines) }
+    fn at_most(&self, limit: usize, available: usize) -> usize {
+        if self.detail == SummaryDetail::Full { available } else { available.min(limit) }
     }
 
-    fn heading(&self, out: &mut dyn Write, text: &str) -> io::Result<()> {
+    fn write_heading(&self, out: &mut dyn Write, text: &str) -> io::Result<()> {
         writeln!(out)?;
-        self.line(out, STRONG, text)
+        self.wrapped(out, "", STRONG, text)
     }
 
-    fn line(&self, out: &mut dyn Write, style: Style, text: &str) -> io::Result<()> {
-        writeln!(out, "{style}{}{style:#}", truncate(text, self.width))
-    }
-
-    /// Text over several lines, broken between words, each behind `indent`.
-    fn wrapped(&self, out: &mut dyn Write, indent: &str, style: Style, text: &str) -> io::Result<()> {
-        let room = self.width.saturating_sub(indent.len()).max(20);
-        let mut line = String::new();
-        for word in text.split(' ') {
-            if !line.is_empty() && line.width() + 1 + word.width() > room {
-                writeln!(out, "{indent}{style}{line}{style:#}")?;
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            // A word that is longer than a line is a name that somebody made up.
-            line.push_str(&truncate(word, room));
+    /// `4 more findings; show all with -v`.
+    fn write_more(&self, out: &mut dyn Write, indent: &str, more: u64, noun: &str) -> io::Result<()> {
+        if more == 0 {
+            return Ok(());
         }
-        writeln!(out, "{indent}{style}{line}{style:#}")
+        let more = count(more, &format!("more {noun}"));
+        self.wrapped(out, indent, FAINT, &format!("{more}; show all with -v"))
+    }
+
+    /// Columns of the text after an indentation.
+    fn text_width(&self, indent: &str) -> usize {
+        self.width.saturating_sub(indent.len()).max(20)
+    }
+
+    fn wrapped(&self, out: &mut dyn Write, indent: &str, style: Style, text: &str) -> io::Result<()> {
+        for line in wrap(text, self.text_width(indent)) {
+            writeln!(out, "{indent}{style}{line}{style:#}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A destination as a line of the table.
+struct DestinationLine {
+    /// Name or address, and port.
+    name: String,
+    verdict: String,
+    verdict_style: Style,
+    flows: String,
+    hosts: String,
+    payload: String,
+    /// Flows that are not `ok`.
+    outcomes: String,
+    outcome_style: Style,
+}
+
+impl DestinationLine {
+    fn of(row: &DestinationTally) -> DestinationLine {
+        let [ok, blocked, inconclusive] = row.outcomes;
+        let mut verdict = row.destination_verdict.map_or("", DestinationVerdict::as_str).to_owned();
+        if row.port_verdict == Some(PortVerdict::Not443) {
+            verdict = format!("{verdict}, not-443");
+        }
+        let outcomes: Vec<String> =
+            [(Outcome::BlockedLooking, blocked), (Outcome::Inconclusive, inconclusive)]
+                .iter()
+                .filter(|(_, flows)| *flows > 0)
+                .map(|(outcome, flows)| format!("{} {}", grouped(*flows), outcome.as_str()))
+                .collect();
+        DestinationLine {
+            // An IPv6 address needs brackets before a port (RFC 3986 §3.2.2).
+            name: match row.name.contains(':') {
+                true => format!("[{}]:{}", row.name, row.server_port),
+                false => format!("{}:{}", row.name, row.server_port),
+            },
+            verdict,
+            verdict_style: verdict_style(row),
+            flows: grouped(ok + blocked + inconclusive),
+            hosts: grouped(row.clients),
+            payload: size(row.bytes),
+            outcomes: outcomes.join(", "),
+            outcome_style: if blocked > 0 { BAD } else { FAINT },
+        }
+    }
+}
+
+/// Whether a required endpoint is shown by name: blocked ones, and those that must be reached but were not observed.
+fn is_named(row: &RequirementRow) -> bool {
+    match row.state {
+        RequirementState::Reached => false,
+        RequirementState::Blocked | RequirementState::PartlyBlocked => true,
+        RequirementState::NotObserved => row.level == "required",
     }
 }
 
@@ -436,29 +520,6 @@ fn verdict_style(row: &DestinationTally) -> Style {
     }
 }
 
-/// Text that fits `width` columns; an ellipsis marks what was left out.
-pub(crate) fn truncate(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut used = 1;
-    let mut out = String::new();
-    for c in text.chars() {
-        used += c.width().unwrap_or_default();
-        if used > width {
-            break;
-        }
-        out.push(c);
-    }
-    out.push('…');
-    out
-}
-
-/// A number, or a dot that does not draw the eye.
-fn some(number: u64) -> String {
-    if number == 0 { "·".to_owned() } else { grouped(number) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -472,63 +533,62 @@ mod tests {
     }
 
     #[test]
-    fn says_everything_without_colour_and_within_its_width() {
+    fn everything_fits_without_colour() {
         let facts = test_support::facts();
         for width in [60, 80, 100, 132] {
             let text = printed(&facts, width, SummaryDetail::Screen);
             for line in text.lines() {
-                assert!(line.width() <= width.max(80), "{width}: {line}");
+                assert!(line.width() <= width, "{width}: {line}");
             }
-            assert!(text.lines().count() <= 45, "{text}");
+            assert!(text.lines().count() <= 50, "{text}");
         }
         let text = printed(&facts, 110, SummaryDetail::Screen);
         println!("{text}");
-        for said in [
+        for expected in [
             "2 captures: 1,204,331 frames, 812 MB",
-            "2026-07-20 10:11:12 to 2026-07-20 10:58:40 UTC (47 min 28 s)",
-            "3 hosts audited: 1,204 flows of theirs among 2,331; 842 DNS answers",
+            "2026-07-20 10:11:12 to 10:58:40 UTC (47 min 28 s)",
+            "3 hosts audited (10.1.0.4, 10.1.0.5 and 1 more): 1,204 of 2,331 flows; 840 DNS responses, 2 DNS queries without a response",
+            "rules: azure-file-sync@2019-06-24",
             "2 findings: 2 high",
-            "AFS202 connection attempt never answered, 4 times",
-            "nothing came back (strong);",
-            "frame 3, 5 of office.pcapng",
+            "AFS202 connection attempt never answered (4 times)",
+            "(confidence: strong); frames 3, 5 of office.pcapng",
             "do: allow the destination in the firewall; check routes to it",
+            "files.example:8443",
             "unexpected, not-443",
+            "8 blocked-looking",
             "12 reached, 1 blocked, 3 not observed",
+            "the others not observed: the capture is 40 seconds long",
             "office.pcapng: truncated after frame 1812",
-            "12 frames not IP: 0x0806 ARP 10, 0x88cc LLDP 2",
+            "12 frames without IP: 0x0806 ARP (10), 0x88cc LLDP (2)",
             "limit reached: 12 flows closed early because the flow table was full",
+            "6 flows are inconclusive",
         ] {
-            assert!(text.contains(said), "{said}\n{text}");
+            assert!(text.contains(expected), "{expected}\n{text}");
         }
     }
 
     #[test]
-    fn nothing_found_is_said_too() {
+    fn an_empty_run_has_a_summary() {
         let text = printed(&RunFacts::default(), 80, SummaryDetail::Screen);
         assert!(text.contains("no findings"), "{text}");
         assert!(text.contains("no host was audited"), "{text}");
     }
 
     #[test]
-    fn more_is_shown_when_asked_for() {
-        let mut facts = test_support::facts();
-        facts.findings = (0..30).map(|_| Box::new(test_support::finding())).collect();
-        let short = printed(&facts, 80, SummaryDetail::Screen).lines().count();
-        assert!(printed(&facts, 80, SummaryDetail::Full).lines().count() > short + 25);
+    fn long_names_are_not_cut_off() {
+        let facts = test_support::facts();
+        let text = printed(&facts, 60, SummaryDetail::Screen);
+        let joined: String = text.lines().map(str::trim).collect();
+        assert!(joined.contains(&"very-long-label.".repeat(12)), "{text}");
     }
 
     #[test]
-    fn numbers_for_people() {
-        let check = |said: String, expected: &str| assert_eq!(said, expected);
-        check(grouped(1_204_331), "1,204,331");
-        check(grouped(999), "999");
-        check(size(0), "0 B");
-        check(size(1_500), "1.5 kB");
-        check(size(999_600), "1.0 MB");
-        check(size(u64::MAX), "18447 PB");
-        check(duration(1_500_000_000), "1.500 s");
-        check(duration(90_000_000_000_000), "1 d 1 h");
-        check(truncate("kailani1.one.microsoft.com", 10), "kailani1.…");
-        check(truncate("日本語日本語", 5), "日本…");
+    fn verbose_prints_all_findings() {
+        let mut facts = test_support::facts();
+        facts.findings = (0..30).map(|_| Box::new(test_support::finding())).collect();
+        let short = printed(&facts, 80, SummaryDetail::Screen);
+        assert!(short.contains("28 more such findings; show all with -v"), "{short}");
+        let full = printed(&facts, 80, SummaryDetail::Full);
+        assert!(full.lines().count() > short.lines().count() + 25);
     }
 }

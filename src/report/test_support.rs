@@ -227,7 +227,9 @@ pub(crate) fn facts() -> RunFacts {
             flows: 2331,
             judged: 1204,
             dns: 842,
+            dns_unanswered: 2,
             audited_hosts: 3,
+            audited: vec![CLIENT, Address::v4([10, 1, 0, 5])],
             outcomes: [1190, 8, 6],
             top: vec![
                 destination(
