@@ -315,7 +315,7 @@ impl Engine {
         }
         let mut tally = std::mem::take(&mut self.tally);
         (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
-        self.lookups.finish(&mut self.findings);
+        self.lookups.finish(&mut self.findings, &mut self.site.requirements);
         let Engine { findings, compare, names, proxied, elsewhere, audited, .. } = self;
         let goes = |client: Address, known: &Arc<KnownName>| {
             let key = (client, Arc::as_ptr(known).addr());
@@ -332,14 +332,14 @@ impl Engine {
         findings.amend(STOPPED, |client, subject| compare.says(client, subject));
         findings.amend(REFUSED, |client, subject| compare.says_when(client, subject));
         let site = std::mem::replace(&mut self.site, SiteState::new(&self.policy));
-        let requirements = site.finish(&self.policy, &mut self.findings);
-        JudgeResult {
-            findings: self.findings.take_rows(),
-            tally,
-            requirements,
-            bounds,
-            gaps: self.quality.sentences(),
+        let missed = site.requirements.missed;
+        if missed > 0 {
+            bounds.push(format!("requirements: {missed} attempts of further servers were not counted"));
         }
+        let mut gaps = self.quality.sentences();
+        gaps.extend(self.policy.required.remark.clone());
+        let requirements = site.finish(&self.policy, &mut self.findings);
+        JudgeResult { findings: self.findings.take_rows(), tally, requirements, bounds, gaps }
     }
 
     /// Takes the next observation in.
@@ -524,7 +524,7 @@ impl Engine {
         let tags = tags.as_deref();
         let verdict = if judged { self.verdict(&case, flow_end, tags, policy) } else { Verdict::default() };
         let mut row = row(&case, flow_end, &verdict, tags, ending, policy);
-        self.site.saw(&row, &verdict);
+        self.site.add(&case, &row, &verdict, policy);
         if judged {
             self.count(client, &row);
             self.compare.add(&row);

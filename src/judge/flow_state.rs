@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::base::FrameRef;
 use crate::base::WireText;
+use crate::base::port;
 use crate::flow::Endpoint;
 use crate::flow::FlowStart;
 use crate::judge::policy::Policy;
@@ -208,6 +209,35 @@ impl FlowState {
     pub(super) fn is_proxied(&self) -> bool {
         self.claimed(NameSource::Connect).is_some()
             || self.facts.as_ref().and_then(|said| said.http.as_ref()).is_some_and(|http| http.proxied)
+    }
+
+    /// The path of the first plain HTTP request, without its query; none for requests that cannot be read.
+    pub(super) fn request_path(&self) -> Option<&str> {
+        let target = self.request_target()?;
+        let path = match target.split_once("://") {
+            Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+            None => target,
+        };
+        path.split('?').next()
+    }
+
+    /// The port that the client asked for: of the server behind a proxy where the request names one, else the flow's own.
+    pub(super) fn requested_port(&self) -> u16 {
+        let connect = self.claimed(NameSource::Connect).and_then(|claimed| claimed.port);
+        connect.or_else(|| self.proxied_port()).unwrap_or(self.server().port)
+    }
+
+    /// The port in the absolute URL of a request to a proxy (RFC 9112 §3.2.2); 80 where the URL has none.
+    fn proxied_port(&self) -> Option<u16> {
+        let rest = self.request_target()?.strip_prefix("http://")?;
+        let authority = rest.split(['/', '?']).next()?;
+        let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        Some(port.unwrap_or(port::HTTP))
+    }
+
+    fn request_target(&self) -> Option<&str> {
+        let target = self.facts.as_ref()?.http.as_ref()?.target.as_ref()?;
+        Some(target.as_str())
     }
 
     /// The strongest name, and where it comes from.

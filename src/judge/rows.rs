@@ -329,12 +329,28 @@ pub struct RequirementRow {
     pub server: Option<Address>,
     /// Whether it was reached.
     pub state: RequirementState,
-    /// How many flows.
+    /// How the last blocked attempt was blocked; empty where none was.
+    pub mechanism: &'static str,
+    /// Attempts: flows, and names that did not resolve.
     pub count: u64,
-    /// First time.
+    /// Of these, those that got through.
+    pub reached: u64,
+    /// Of these, those that look blocked.
+    pub blocked: u64,
+    /// Time of the first attempt.
     pub first_seen: Option<Time>,
-    /// Last time.
+    /// Time of the last attempt.
     pub last_seen: Option<Time>,
+    /// Time of the first attempt that got through.
+    pub first_reached: Option<Time>,
+    /// Time of the last attempt that got through.
+    pub last_reached: Option<Time>,
+    /// Time of the first attempt that looks blocked.
+    pub first_blocked: Option<Time>,
+    /// Time of the last attempt that looks blocked.
+    pub last_blocked: Option<Time>,
+    /// What the last attempt with a known outcome came to.
+    pub last_state: Option<RequirementState>,
     /// The first frames that show it.
     pub frames: SmallVec<[FrameRef; 2]>,
     /// Why it may not have been seen, and the like.

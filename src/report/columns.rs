@@ -311,12 +311,28 @@ const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
         |row, _, cell| if let Some(server) = row.server { cell.address(server) };
     "state", "`reached`, `blocked`, `partly-blocked`, `not-observed`",
         |row, _, cell| cell.word(row.state.as_str());
-    "count", "number of flows",
+    "mechanism", "how the last blocked attempt was blocked",
+        |row, _, cell| cell.word(row.mechanism);
+    "count", "number of attempts: flows, and names that did not resolve",
         |row, _, cell| cell.number(row.count);
-    "first_seen", "first time, UTC",
+    "reached", "attempts that got through",
+        |row, _, cell| cell.number(row.reached);
+    "blocked", "attempts that look blocked",
+        |row, _, cell| cell.number(row.blocked);
+    "first_seen", "time of the first attempt, UTC",
         |row, _, cell| if let Some(time) = row.first_seen { cell.time(time) };
-    "last_seen", "last time, UTC",
+    "last_seen", "time of the last attempt, UTC",
         |row, _, cell| if let Some(time) = row.last_seen { cell.time(time) };
+    "first_reached", "time of the first attempt that got through, UTC",
+        |row, _, cell| if let Some(time) = row.first_reached { cell.time(time) };
+    "last_reached", "time of the last attempt that got through, UTC",
+        |row, _, cell| if let Some(time) = row.last_reached { cell.time(time) };
+    "first_blocked", "time of the first attempt that looks blocked, UTC",
+        |row, _, cell| if let Some(time) = row.first_blocked { cell.time(time) };
+    "last_blocked", "time of the last attempt that looks blocked, UTC",
+        |row, _, cell| if let Some(time) = row.last_blocked { cell.time(time) };
+    "last_state", "`reached` or `blocked`: the last attempt with a known outcome",
+        |row, _, cell| cell.word(row.last_state.map_or("", |state| state.as_str()));
     "file", "input that holds the first of the frames",
         |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), TextOrigin::Untrusted) };
     "frames", "the first frames that show it; with the input's name in front where it is not `file`",
@@ -425,6 +441,8 @@ mod tests {
             "code, title, severity, confidence, audited_host, target, name, server_ip, server_port, mechanism, count,
              first_seen, last_seen, flows, message, recommendation, file, frames, references, documents",
         );
-        check::<RequirementRow>("references, documents, service, documented_as, level, server, state, count");
+        check::<RequirementRow>(
+            "references, documents, service, documented_as, level, server, state, mechanism, count",
+        );
     }
 }

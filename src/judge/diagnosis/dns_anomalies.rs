@@ -20,6 +20,9 @@ use crate::judge::finding::collector::Target;
 use crate::judge::policy::Policy;
 use crate::judge::policy::name_class::in_private_zone;
 use crate::judge::policy::name_table::KnownName;
+use crate::judge::policy::requirements::Attempt;
+use crate::judge::policy::requirements::AttemptResult;
+use crate::judge::policy::requirements::Observations;
 use crate::judge::rows::Confidence;
 use crate::read::AnswerData;
 use crate::read::Resolution;
@@ -69,6 +72,8 @@ struct Signature {
     sentence: &'static str,
     /// A later good answer clears it: a resolver that failed, or one of several that knows less.
     clears: bool,
+    /// A client with this answer cannot reach the name.
+    blocks: bool,
 }
 
 const fn signature(
@@ -78,7 +83,7 @@ const fn signature(
     sentence: &'static str,
     clears: bool,
 ) -> Signature {
-    Signature { code, word, confidence, sentence, clears }
+    Signature { code, word, confidence, sentence, clears, blocks: true }
 }
 
 impl Signature {
@@ -102,13 +107,16 @@ static SINKHOLE: Signature =
     signature("AFS306", "dns-sinkhole", Confidence::Strong, "was led to an address that is nobody's", false);
 static BLOCK_PAGE: Signature =
     signature("AFS311", "dns-block-page", Confidence::Strong, "was led to an address of a block page", false);
-static PRIVATE: Signature = signature(
-    "AFS307",
-    "dns-private-address",
-    Confidence::Weak,
-    "was led to a private address without a private zone",
-    false,
-);
+static PRIVATE: Signature = Signature {
+    blocks: false,
+    ..signature(
+        "AFS307",
+        "dns-private-address",
+        Confidence::Weak,
+        "was led to a private address without a private zone",
+        false,
+    )
+};
 static IN_WAY: Signature = signature(
     "AFS308",
     "dns-blocked-by-resolver",
@@ -116,13 +124,16 @@ static IN_WAY: Signature = signature(
     "was told by the resolver that it blocks or forges the name",
     false,
 );
-static TWO_ANSWERS: Signature = signature(
-    "AFS310",
-    "dns-two-answers",
-    Confidence::Strong,
-    "got two answers to one question, with other addresses each",
-    false,
-);
+static TWO_ANSWERS: Signature = Signature {
+    blocks: false,
+    ..signature(
+        "AFS310",
+        "dns-two-answers",
+        Confidence::Strong,
+        "got two answers to one question, with other addresses each",
+        false,
+    )
+};
 
 /// Where an answer led. Its name is kept so that its place in memory stands for it.
 #[derive(Debug)]
@@ -300,8 +311,8 @@ impl DnsAnomalies {
         None
     }
 
-    /// What remains becomes findings; begins anew.
-    pub(in crate::judge) fn finish(&mut self, findings: &mut Findings) {
+    /// What remains becomes findings, and blocked attempts at the endpoints that the names are for; begins anew.
+    pub(in crate::judge) fn finish(&mut self, findings: &mut Findings, requirements: &mut Observations) {
         self.held = 0;
         let doubts = std::mem::take(&mut self.doubts).into_iter();
         let mut doubts: Vec<(Address, Suspicion)> = doubts
@@ -315,6 +326,17 @@ impl DnsAnomalies {
             for number in 0..doubt.count {
                 let place = doubt.signs.get(number).unwrap_or(&doubt.last);
                 findings.add(&doubt.sign(client, place), || doubt.sentence(client));
+                if doubt.signature.blocks {
+                    let (frame, time) = place;
+                    let attempt = Attempt {
+                        server: client,
+                        result: AttemptResult::Blocked(doubt.signature.word),
+                        first: *time,
+                        last: *time,
+                        frames: std::slice::from_ref(frame),
+                    };
+                    requirements.add(doubt.known.class.required.iter().copied(), &attempt);
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 use crate::base::Address;
 use crate::judge::policy::name_table::add;
 use crate::judge::policy::name_table::add_once;
-use crate::judge::policy::requirements::SiteRequirements;
+use crate::judge::policy::requirements::RequiredEndpoints;
 use crate::judge::rows::Documented;
 use crate::rules::Clouds;
 use crate::rules::Document;
@@ -144,7 +144,8 @@ pub struct Policy {
     pub(super) rules: Arc<RuleSet>,
     pub(super) site: Site,
     pub(super) tags: Option<Arc<Tags>>,
-    pub(super) needs: SiteRequirements,
+    /// Endpoints that the site needs.
+    pub(super) required: RequiredEndpoints,
     /// What boxes on the path show of themselves.
     pub(super) middleboxes: Middleboxes,
     /// Regional rows that the site may use; none where it does not say its region.
@@ -221,7 +222,7 @@ impl Policy {
             rules.iter().filter(|(_, rule)| rule.table.kind == TableKind::Endpoint && rule.host.is_none());
         let port_rules = || rules.iter().filter(|(_, rule)| rule.table.kind == TableKind::Port);
         Policy {
-            needs: SiteRequirements::new(&rules, &site),
+            required: RequiredEndpoints::new(&rules, &site),
             // A test holds that the file inside the program reads well.
             middleboxes: Middleboxes::embedded().unwrap_or_default(),
             own_region: own_region(&rules, &site),

@@ -36,8 +36,8 @@ pub(in crate::judge) struct NameClass {
     pub(in crate::judge) tags: u64,
     /// The name has to be in one of them.
     pub(in crate::judge) pinned: bool,
-    /// What the site needs and this name satisfies, by place.
-    pub(in crate::judge) needs: SmallVec<[u16; 2]>,
+    /// Endpoints that the site needs and this name satisfies, by place.
+    pub(in crate::judge) required: SmallVec<[u16; 2]>,
     /// It is a public resolver that speaks DNS over HTTPS on this port.
     pub(in crate::judge) doh_port: Option<u16>,
     /// Exceptions for it, by place; those for networks alone are not among them.
@@ -61,9 +61,9 @@ impl NameClass {
         for hit in matches {
             nature.tags |= policy.tags_of(hit.id);
             nature.pinned |= policy.is_pinned(hit.id);
-            for need in policy.needs.of(hit.id) {
-                if !nature.needs.contains(need) {
-                    nature.needs.push(*need);
+            for endpoint in policy.required.satisfied_by(hit.id, name) {
+                if !nature.required.contains(&endpoint) {
+                    nature.required.push(endpoint);
                 }
             }
         }
@@ -75,7 +75,7 @@ impl NameClass {
         nature.account(name, matches, policy);
         // What is not the site's satisfies no need of it, though the row's wildcard lets it through.
         if nature.other_region || nature.other_account {
-            nature.needs.clear();
+            nature.required.clear();
         }
         nature
     }

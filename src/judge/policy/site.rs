@@ -16,18 +16,22 @@ use crate::flow::Endpoint;
 use crate::judge::finding::collector::Findings;
 use crate::judge::finding::collector::Occurrence;
 use crate::judge::finding::collector::Target;
+use crate::judge::flow_state::FlowState;
 use crate::judge::policy::Policy;
 use crate::judge::policy::TagSet;
 use crate::judge::policy::name_table::KnownName;
-use crate::judge::policy::requirements::Seen;
+use crate::judge::policy::requirements::Attempt;
+use crate::judge::policy::requirements::AttemptResult;
+use crate::judge::policy::requirements::Observations;
 use crate::judge::policy::verdict::Verdict;
 use crate::judge::rows::FlowRow;
+use crate::judge::rows::Outcome;
 use crate::judge::rows::RequirementRow;
 
 /// What a run has seen of the site's own facts.
 #[derive(Debug)]
 pub(in crate::judge) struct SiteState {
-    needs: Seen,
+    pub(in crate::judge) requirements: Observations,
     /// Exceptions that allowed something, or would have.
     used: Vec<bool>,
     span: Option<(Time, Time)>,
@@ -46,7 +50,7 @@ pub(in crate::judge) struct Asked {
 impl SiteState {
     pub(in crate::judge) fn new(policy: &Policy) -> SiteState {
         SiteState {
-            needs: Seen::default(),
+            requirements: Observations::default(),
             used: vec![false; policy.site.allow.len()],
             span: None,
             tag_sets: HashMap::default(),
@@ -65,8 +69,14 @@ impl SiteState {
         Some(Arc::clone(set))
     }
 
-    /// Takes a flow in.
-    pub(in crate::judge) fn saw(&mut self, row: &FlowRow, verdict: &Verdict<'_>) {
+    /// Counts what a flow shows of exceptions and required endpoints.
+    pub(in crate::judge) fn add(
+        &mut self,
+        flow: &FlowState,
+        row: &FlowRow,
+        verdict: &Verdict<'_>,
+        policy: &Policy,
+    ) {
         self.span = Some(match self.span {
             Some((first, last)) => (first.min(row.first_seen), last.max(row.last_seen)),
             None => (row.first_seen, row.last_seen),
@@ -74,17 +84,27 @@ impl SiteState {
         if let Some(used) = verdict.approved.or(verdict.expired).and_then(|place| self.used.get_mut(place)) {
             *used = true;
         }
-        if let Some(known) = verdict.known.as_ref().filter(|known| !known.class.needs.is_empty())
-            && verdict.port != Some(crate::judge::rows::PortVerdict::Not443)
+        if let Some(known) = verdict.known.as_ref().filter(|known| !known.class.required.is_empty())
             && verdict.destination.is_some()
         {
-            self.needs.add(&known.class.needs, row);
+            let attempt = Attempt {
+                server: row.client.address,
+                result: attempt_result(flow, row, verdict),
+                first: row.first_seen,
+                last: row.last_seen,
+                frames: &row.evidence,
+            };
+            let path = flow.request_path();
+            let fits = |place: &u16| {
+                policy.required.fits(*place, &policy.rules, row.protocol, verdict.asked_port, path)
+            };
+            self.requirements.add(known.class.required.iter().copied().filter(fits), &attempt);
         }
     }
 
-    /// SiteRequirements that were reached, and how many there are.
+    /// Required endpoints that some server reached, and how many there are.
     pub(in crate::judge) fn met(&self, policy: &Policy) -> (u64, u64) {
-        (self.needs.met(), policy.needs.len() as u64)
+        (self.requirements.reached(), policy.required.len() as u64)
     }
 
     /// Says what became of needs and exceptions.
@@ -121,7 +141,29 @@ impl SiteState {
                 });
             }
         }
-        self.needs.into_rows(&policy.needs, &policy.rules, last.since(first))
+        self.requirements.into_rows(&policy.required, &policy.rules, last.since(first))
+    }
+}
+
+/// What a judged flow shows of the endpoint that it was for.
+fn attempt_result(flow: &FlowState, row: &FlowRow, verdict: &Verdict<'_>) -> AttemptResult {
+    match row.outcome {
+        Outcome::BlockedLooking => return AttemptResult::Blocked(row.signature),
+        Outcome::Inconclusive => return AttemptResult::Unclear,
+        Outcome::Ok => {}
+    }
+    if verdict.unknown_issuer {
+        return AttemptResult::Intercepted;
+    }
+    // A bare handshake proves that the port is open, and a ClientHello alone proves no more.
+    let has_payload = row.bytes.iter().all(|bytes| *bytes > 0);
+    let has_server_hello = flow.facts.as_ref().is_some_and(|facts| facts.tls_version.is_some());
+    if !has_payload || (flow.app == "tls" && flow.flow_start.from_start && !has_server_hello) {
+        return AttemptResult::Unclear;
+    }
+    let is_pinned = verdict.known.as_ref().is_some_and(|known| known.class.pinned);
+    AttemptResult::Reached {
+        is_outside_tags: is_pinned && matches!(row.address_evidence, "no-tag" | "other-tag"),
     }
 }
 

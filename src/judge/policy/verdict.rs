@@ -63,7 +63,7 @@ pub(in crate::judge) fn verdict<'a>(
     }
     let known = case.name().map(|(known, _)| known);
     let connect = case.claimed(NameSource::Connect);
-    let asked_port = connect.and_then(|claimed| claimed.port).unwrap_or(server.port);
+    let asked_port = case.requested_port();
     let inside = server.address.is_private() && connect.is_none();
     let documented = known.and_then(|known| known.references.documented.as_ref());
     let mut verdict = Verdict { known, asked_port, ..Verdict::default() };
