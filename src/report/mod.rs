@@ -15,6 +15,7 @@ mod manifest;
 mod progress;
 mod record_sink;
 pub mod registry;
+mod requirements_text;
 mod summary;
 mod table;
 #[cfg(test)]

@@ -103,10 +103,8 @@ mod tests {
             mechanism,
             ..test_support::requirement()
         };
-        let rows = [
-            row(4, RequirementState::Reached, ""),
-            row(5, RequirementState::Blocked, "tcp-unanswered"),
-        ];
+        let rows =
+            [row(4, RequirementState::Reached, ""), row(5, RequirementState::Blocked, "tcp-unanswered")];
         let lines = endpoint_lines(&rows, |row| row.state != RequirementState::Reached);
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0].state, RequirementState::Blocked);

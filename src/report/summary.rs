@@ -23,6 +23,7 @@ use super::human::size;
 use super::human::verb;
 use super::input_names::InputNames;
 use super::layout::wrap;
+use super::requirements_text::endpoint_lines;
 use crate::judge::DestinationTally;
 use crate::judge::DestinationVerdict;
 use crate::judge::FindingRow;
@@ -303,29 +304,32 @@ impl Summary<'_> {
             write!(out, "{style}{} partly blocked{style:#}, ", grouped(partly))?;
         }
         writeln!(out, "{} not observed", grouped(not_observed))?;
-        let mut rows: Vec<&RequirementRow> =
-            self.facts.requirements.iter().filter(|row| is_named(row)).collect();
-        rows.sort_by_key(|row| row.state == RequirementState::NotObserved);
-        let shown = self.at_most(8, rows.len());
-        // A note that most rows share is printed once, below them.
-        let common = rows
+        let endpoints = endpoint_lines(&self.facts.requirements, is_named);
+        let shown = self.at_most(8, endpoints.len());
+        // A note that most endpoints share is printed once, below them.
+        let common = endpoints
             .iter()
-            .map(|row| row.note.as_str())
+            .map(|endpoint| endpoint.note.as_str())
             .filter(|note| !note.is_empty())
-            .max_by_key(|note| rows.iter().filter(|row| row.note == *note).count());
-        for row in rows.iter().take(shown) {
-            let style = if row.state == RequirementState::NotObserved { Style::new() } else { BAD };
-            let mut lines = wrap(&row.service, self.text_width(INDENT)).into_iter();
+            .max_by_key(|note| endpoints.iter().filter(|endpoint| endpoint.note == *note).count());
+        for endpoint in endpoints.iter().take(shown) {
+            let is_blocked =
+                matches!(endpoint.state, RequirementState::Blocked | RequirementState::PartlyBlocked);
+            let style = if is_blocked { BAD } else { Style::new() };
+            let mut lines = wrap(&endpoint.service, self.text_width(INDENT)).into_iter();
             let first = lines.next().unwrap_or_default();
-            writeln!(out, "  {style}{:<16}{first}{style:#}", row.state.as_str())?;
+            writeln!(out, "  {style}{:<16}{first}{style:#}", endpoint.state.as_str())?;
             for line in lines {
                 writeln!(out, "{INDENT}{style}{line}{style:#}")?;
             }
-            if !row.note.is_empty() && Some(row.note.as_str()) != common {
-                self.wrapped(out, INDENT, Style::new(), &row.note)?;
+            if !endpoint.servers.is_empty() {
+                self.wrapped(out, INDENT, Style::new(), &endpoint.servers)?;
+            }
+            if !endpoint.note.is_empty() && Some(endpoint.note.as_str()) != common {
+                self.wrapped(out, INDENT, Style::new(), &endpoint.note)?;
             }
         }
-        self.write_more(out, "  ", (rows.len() - shown) as u64, "endpoint")?;
+        self.write_more(out, "  ", (endpoints.len() - shown) as u64, "endpoint")?;
         match common {
             Some(note) => self.wrapped(out, "  ", FAINT, &format!("the others not observed: {note}")),
             None => Ok(()),

@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(state(&rows, 0, "contososyncsyncp"), [RequirementState::Reached]);
         assert_eq!(state(&rows, 0, "contososync").len(), 4);
         assert!(state(&rows, 0, "Azure File Sync in West US").is_empty());
-        let local = "[azure-stack-hci]\nregion = \"East US\"\narc-gateways = [\"0a1b2c3d\"]\n\
+        let local = "[site]\ncloud = \"public\"\n[azure-stack-hci]\nregion = \"East US\"\narc-gateways = [\"0a1b2c3d\"]\n\
                      witness-storage-accounts = [\"contosowit\"]";
         let rows = super::tests::rows(local, &[(0, "0a1b2c3d.gw.arc.azure.com", REACHED, 1)]);
         assert_eq!(state(&rows, 0, "0a1b2c3d.gw.arc"), [RequirementState::Reached]);

@@ -261,23 +261,29 @@ fn declared_accounts(
     let witnesses = site.local_names.get(WITNESS_FACT).into_iter().flatten();
     let accounts = site.storage_accounts.iter().map(|account| (account, FILE_SERVICE));
     for (account, service) in accounts.chain(witnesses.map(|account| (account, BLOB_SERVICE))) {
+        let mut names: Vec<(String, Vec<ReferenceId>)> = Vec::new();
         for (id, reference) in rules.iter().filter(|(_, reference)| in_use(reference)) {
             let Some(name) = account_endpoint(account, service, reference) else { continue };
-            let same = |endpoint: &&mut RequiredEndpoint| endpoint.name.as_deref() == Some(&*name);
-            match list.iter_mut().find(same) {
-                Some(known) if known.requirement.references.contains(&id) => {}
-                Some(known) => known.requirement.references.push(id),
-                None => list.push(RequiredEndpoint {
-                    requirement: Requirement {
-                        what: format!("{service} endpoint of storage account {account}: {name}"),
-                        level: RequirementLevel::Required,
-                        role: None,
-                        region: None,
-                        references: vec![id],
-                    },
-                    name: Some(name.into()),
-                }),
+            match names.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, ids)) => ids.push(id),
+                None => names.push((name, vec![id])),
             }
+        }
+        // Rows for parts of a product print further suffixes; the accounts' own is the one that most rows print.
+        let Some((name, ids)) = names.into_iter().rev().max_by_key(|(_, ids)| ids.len()) else { continue };
+        let same = |endpoint: &&mut RequiredEndpoint| endpoint.name.as_deref() == Some(&*name);
+        match list.iter_mut().find(same) {
+            Some(known) => known.requirement.references.extend(ids),
+            None => list.push(RequiredEndpoint {
+                requirement: Requirement {
+                    what: format!("{service} endpoint of storage account {account}: {name}"),
+                    level: RequirementLevel::Required,
+                    role: None,
+                    region: None,
+                    references: ids,
+                },
+                name: Some(name.into()),
+            }),
         }
     }
 }
