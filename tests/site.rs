@@ -82,8 +82,7 @@ impl Capture {
 
     /// The server names `name` at `address` in TLS.
     fn tls(self, address: &str, name: &str) -> Capture {
-        // A handshake alert, so that there is an answer.
-        self.connection(SERVER, address, 443, &hello(name), &[21, 3, 3, 0, 2, 1, 0])
+        self.connection(SERVER, address, 443, &hello(name), &server_hello())
     }
 
     /// The server asks `resolver` for `chain[0]`; the answer goes along the chain to `address`.
@@ -124,6 +123,13 @@ fn hello(name: &str) -> Vec<u8> {
     let body = [vec![3, 3], vec![7; 32], vec![0, 0, 2, 0xc0, 0x30, 1, 0], extensions].concat();
     let handshake = [&[1, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat();
     [vec![22, 3, 1], sized(handshake)].concat()
+}
+
+/// A ServerHello of TLS 1.2 without extensions.
+fn server_hello() -> Vec<u8> {
+    let body = [vec![3, 3], vec![9; 32], vec![0, 0xc0, 0x30, 0]].concat();
+    let handshake = [&[2, 0, 0, body.len() as u8][..], &body].concat();
+    [&[22, 3, 3, 0, handshake.len() as u8][..], &handshake].concat()
 }
 
 /// Runs the tool over a capture with a site file; more files may lie beside it.
@@ -439,8 +445,10 @@ fn what_is_not_the_sites_satisfies_no_need() {
         records.iter().find(found).unwrap()["state"].as_str().unwrap().to_owned()
     };
     let accounts = format!("{WEST_US}storage-accounts = [\"contosofs\"]\n");
-    let storage = |name: &str| state(&accounts, name, "Azure Storage: *.core.windows.net");
+    let file_endpoint = "file endpoint of storage account contosofs: contosofs.file.core.windows.net";
+    let storage = |name: &str| state(&accounts, name, file_endpoint);
     assert_eq!(storage("contosofs.file.core.windows.net"), "reached");
+    assert_eq!(storage("contosofs.queue.core.windows.net"), "not-observed");
     assert_eq!(storage("stranger.file.core.windows.net"), "not-observed");
     let new = "[site]\nproducts = [\"azure-file-sync\"]\n[azure-file-sync]\nregion = \"Italy North\"\n";
     let sync = |name: &str| state(new, name, "Azure File Sync: *.afs.azure.net");
