@@ -248,9 +248,8 @@ mod tests {
         let endpoints = RequiredEndpoints::new(&rules, &site);
         let mut observations = Observations::default();
         for (server, name, result, time) in attempts {
-            let host = crate::base::HostName::from_wire_text(name.as_bytes()).unwrap();
             let mut places: Vec<u16> = Vec::new();
-            for hit in &rules.host(&host) {
+            for hit in &rules.match_host(name) {
                 places.extend(endpoints.satisfied_by(hit.id, name));
             }
             places.sort_unstable();
