@@ -518,17 +518,17 @@ fn what_is_wrong_is_told_with_its_line_before_a_frame_is_read() {
         "site.toml:2: unknown key `regoin`, did you mean `region`?",
     );
     let tags = "[service-tags]\nfile = \"tags.json\"\n";
-    wrong(tags, &[], "site.toml:2: there is no such file: `tags.json`");
+    wrong(tags, &[], "site.toml:2: no such file: `tags.json`");
     wrong(tags, &[("tags.json", "")], "tags.json:1: the file is empty");
-    wrong(tags, &[("tags.json", "[]")], "tags.json:1: not a file of service tags");
+    wrong(tags, &[("tags.json", "[]")], "tags.json:1: not a service tag file");
     wrong(
         tags,
         &[("tags.json", "{\"changeNumber\": 1,\n\"cloud\": \"Public\", \"values\": [\n")],
-        "tags.json:3: the file is cut",
+        "tags.json:3: the file is truncated",
     );
     let file = self::tags("52.1.2.0/24");
     let china = format!("[site]\ncloud = \"china\"\n{tags}");
-    wrong(&china, &[("tags.json", &file)], "those of the cloud `Public`, and the site is in `china`");
+    wrong(&china, &[("tags.json", &file)], "the file is for the cloud `Public`, and the site file says `china`");
     wrong(tags, &[("tags.json", "{\n \"changeNumber\": x")], "tags.json:2: ");
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("rules")).unwrap();
