@@ -127,7 +127,7 @@ fn its_own_evidence_is_no_input() {
 }
 
 #[test]
-fn whoever_closes_the_pipe_has_seen_enough() {
+fn closing_the_pipe_early_is_not_an_error_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let office = folder.path().join("office.pcap");
     std::fs::write(&office, capture()).unwrap();
@@ -190,4 +190,30 @@ fn a_full_disk_is_2() {
             output.assert().stderr("afs-audit: cannot write: standard output: no space left on the disk\n");
         }
     }
+}
+
+/// What could be done is done and kept, and the exit status says that it is not all of the job.
+#[test]
+fn a_job_that_was_not_done_completely_ends_with_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/captures/demo/capture.pcap");
+    std::fs::write(folder.path().join("notes.txt"), "no capture\n").unwrap();
+    let analyze = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_afs-audit"));
+        let output = command.arg("analyze").arg(demo).args(args).current_dir(&folder).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (status, records, messages) = analyze(&["notes.txt", "-q", "--format", "jsonl", "-o", "evidence"]);
+    assert_eq!(status, Some(2), "{messages}");
+    assert!(messages.contains("cannot read capture: notes.txt"), "{messages}");
+    assert!(
+        records.contains("{\"reason\":\"cannot read capture: notes.txt")
+            && records.contains("\"record\":\"flow\"")
+    );
+    let manifest = std::fs::read_to_string(folder.path().join("evidence/manifest.json")).unwrap();
+    assert!(manifest.contains("\"not_done\": [\n    \"cannot read capture: notes.txt"), "{manifest}");
+    let (status, _, messages) = analyze(&["-q", "--server", "198.51.100.1"]);
+    assert_eq!(status, Some(2), "{messages}");
+    assert!(messages.contains("no flow of a server named with --server"), "{messages}");
 }

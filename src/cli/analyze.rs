@@ -2,6 +2,7 @@
 
 use std::io;
 use std::io::IsTerminal as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -78,6 +79,13 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
             false => summary.write(&mut stdio::stderr(color))?,
         }
     }
+    // A pipeline must not take a part of the job for all of it, whatever the verbosity.
+    for what in &facts.not_done {
+        let _ = writeln!(io::stderr(), "afs-audit: {what}");
+    }
+    if !facts.not_done.is_empty() {
+        return Ok(ExitOutcome::Incomplete);
+    }
     let fails = |least| facts.findings.iter().any(|row| row.severity >= least);
     let is_failure = output.fail_on.least_severity().is_some_and(fails);
     Ok(if is_failure { ExitOutcome::Findings } else { ExitOutcome::Clean })
@@ -131,9 +139,16 @@ pub(super) fn audit(
         sink.requirement(requirement)?;
     }
     let is_limited = plan.frame_limit.is_some_and(|limit| result.accounting.read.frames >= limit);
+    let is_interrupted = result.stopped;
     let mut facts = run_facts::complete(policy.run_facts(result.span), result, &paths, plan.hash);
     if is_limited && facts.partial.is_none() {
         facts.partial = Some("frame limit reached".to_owned());
+    }
+    if is_interrupted {
+        facts.not_done.push("interrupted: the rest of the input was not read".to_owned());
+    }
+    if !plan.policy.servers.is_empty() && facts.tally.audited_hosts == 0 {
+        facts.not_done.push("the capture holds no flow of a server named with --server".to_owned());
     }
     Ok(facts)
 }

@@ -55,6 +55,8 @@ enum ExitOutcome {
     Clean,
     /// Exit status 1.
     Findings,
+    /// Exit status 2: what could be done was done and kept, and the rest was reported.
+    Incomplete,
 }
 
 /// The definition of the command line, from which help and man pages are generated.
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
     match run(args.command, color) {
         Ok(ExitOutcome::Clean) => ExitCode::SUCCESS,
         Ok(ExitOutcome::Findings) => ExitCode::from(1),
+        Ok(ExitOutcome::Incomplete) => ExitCode::from(2),
         // `head` and the like close the pipe when they have enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

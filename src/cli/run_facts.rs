@@ -161,6 +161,7 @@ fn add_input(facts: &mut RunFacts, input: &InputFacts, path: &Path, hash: captur
     }
     if let InputOutcome::Refused(why) = &input.outcome {
         facts.damage.push(format!("{name}: {why}"));
+        facts.not_done.push(format!("cannot read capture: {name}: {why}"));
     }
     facts.inputs.push(input_json(input, path, hash));
 }

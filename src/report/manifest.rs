@@ -54,6 +54,7 @@ pub struct Manifest<'a> {
     partial: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     partial_because: Option<&'a str>,
+    not_done: &'a [String],
     inputs: &'a [serde_json::Value],
     damage: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +116,7 @@ impl<'a> Manifest<'a> {
             tool: ToolInfo { name: TOOL, version: env!("CARGO_PKG_VERSION"), features: FEATURES },
             partial: facts.partial.is_some(),
             partial_because: facts.partial.as_deref(),
+            not_done: &facts.not_done,
             inputs: &facts.inputs,
             damage: &facts.damage,
             first_seen: facts.first_seen,

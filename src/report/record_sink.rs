@@ -131,8 +131,14 @@ impl RecordSink {
         matches!(self.stream, RecordStream::Closed) && self.folder.is_none()
     }
 
-    /// Flushes standard output, and publishes the folder.
+    /// Says in JSON lines what was not done, flushes standard output, and publishes the folder.
     pub fn finish(mut self, facts: &RunFacts, run: &Invocation) -> Result<Option<Published>, WriteError> {
+        for reason in &facts.not_done {
+            if let RecordStream::Json(json) = &mut self.stream {
+                let written = json.write_not_done(reason);
+                self.check_stream(written)?;
+            }
+        }
         self.flush()?;
         let Some(folder) = self.folder else { return Ok(None) };
         folder.finish(|outputs| Manifest::new(facts, run, outputs).to_json()).map(Some)

@@ -136,6 +136,12 @@ impl<W: Write> JsonLines<W> {
         self.out.write_all(&cell.out)
     }
 
+    /// Writes a line that says what of the job was not done: `{"record":"not-done","reason":"…"}`.
+    pub fn write_not_done(&mut self, reason: &str) -> io::Result<()> {
+        let line = serde_json::json!({ "record": "not-done", "reason": reason });
+        writeln!(self.out, "{line}")
+    }
+
     /// Writes what is buffered.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
