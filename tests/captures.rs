@@ -123,7 +123,14 @@ fn each_case_shows_its_situation() {
     check("dns-tcp", &["dns,client_ip=10.1.0.4,resolver_ip=10.1.0.53,transport=tcp"]);
     check(
         "tls-inspection",
-        &["tls_version=TLS 1.2", "certificate_issuer=O=Contoso Proxy…", "finding,code=AFS109"],
+        &[
+            "tls_version=TLS 1.2",
+            "certificate_issuer=O=Contoso Proxy…",
+            "certificate_subject=O=Microsoft Corporation…",
+            "certificate_names=contosofs.file.core.windows.net;…",
+            "certificate_chain=O=Contoso Proxy…",
+            "finding,code=AFS109",
+        ],
     );
     let storage = "sni=contosofs.file.core.windows.net";
     for case in [
@@ -148,8 +155,13 @@ fn each_case_shows_its_situation() {
     // The proxy's name is not a second name of the server behind it.
     assert!(expected_rows("proxy-connect").iter().all(|row| row.record != "finding"));
     check("proxy-socks", &["server_port=1080,app=tls,name=westeurope01.afs.azure.net", "port_verdict=443"]);
-    check("quic", &["app=quic", "name_source=quic-sni", storage]);
-    check("quic-v2", &["app=quic", "name_source=quic-sni", storage]);
+    check("quic", &["app=quic", "name_source=quic-sni", storage, "quic_version=1"]);
+    check("quic-v2", &["app=quic", "name_source=quic-sni", storage, "quic_version=2"]);
+    check("quic-refused", &["app=quic", storage, "quic_error=CONNECTION_REFUSED"]);
+    check("client-hello-cut", &["app=tls", "tls_version=TLS 1.3,client_hello_cut=true"]);
+    check("tls-resumed", &[storage, "tls_cipher=TLS_AES_128_GCM_SHA256,tls_resumed=true"]);
+    check("proxy-protocol", &["app=tls", storage, "proxy_source=192.0.2.7"]);
+    check("dns-pointer-chains", &["query_name=www.vendor.example", "damaged=true"]);
     check(
         "dns-https",
         &["h2 ipv4hint=93.184.215.14 ech=", "SVCB=1 dns.vendor.example alpn=dot;A=93.184.215.53"],

@@ -72,6 +72,12 @@ const CASES: &[Case] = &[
         || one_file(client_hello_dropped),
     ),
     ("client-hello-reset", "a connection reset right after the ClientHello", || one_file(client_hello_reset)),
+    (
+        "client-hello-cut",
+        "a ClientHello whose second segment was not captured, before its server name",
+        || one_file(client_hello_cut),
+    ),
+    ("tls-resumed", "a resumed TLS session", || one_file(tls_resumed)),
     ("ech", "an encrypted ClientHello: the visible name is the outer one", || one_file(ech)),
     ("tls-alert", "a server that refuses the handshake with an alert", || one_file(tls_alert)),
     ("starttls", "TLS after STARTTLS on a mail server", || one_file(starttls)),
@@ -83,6 +89,14 @@ const CASES: &[Case] = &[
     ("proxy-socks", "SOCKS 5 with a domain name, and TLS in the tunnel", || one_file(proxy_socks)),
     ("quic", "QUIC version 1 with a ClientHello in two Initial packets", || one_file(quic)),
     ("quic-v2", "QUIC version 2", || one_file(quic_v2)),
+    ("quic-refused", "a server that closes a QUIC connection with CONNECTION_REFUSED", || {
+        one_file(quic_refused)
+    }),
+    (
+        "proxy-protocol",
+        "a load balancer that gives the client's address in a PROXY protocol header, before TLS",
+        || one_file(proxy_protocol),
+    ),
     (
         "app-inside-tls",
         "applications inferred inside TLS and QUIC: DNS over TLS, HTTPS and QUIC, and SMB over QUIC",
@@ -97,6 +111,11 @@ const CASES: &[Case] = &[
         "dns-srv",
         "an SRV record with the target's address in the additional section, and TLS to that target",
         || one_file(dns_srv),
+    ),
+    (
+        "dns-pointer-chains",
+        "a DNS response with chains of compression pointers, of which a part is read",
+        || one_file(dns_pointer_chains),
     ),
     ("dns-error", "DNS errors with an extended error (RFC 8914)", || one_file(dns_error)),
     ("mid-stream", "a capture that starts mid-stream, with a TCP keep-alive before the request", || {
@@ -288,6 +307,24 @@ fn client_hello_reset(trace: &mut Trace) {
     tcp.reset(trace, Server);
 }
 
+fn client_hello_cut(trace: &mut Trace) {
+    let mut tcp = conversation(50051, AT_STORAGE);
+    tcp.open(trace);
+    let hello = record(22, &hello(STORAGE, HelloOptions { post_quantum: true, ..HelloOptions::default() }));
+    tcp.segment(trace, Client, ACK | PSH, &hello[..1200]);
+    tcp.next_seq[0] = tcp.next_seq[0].wrapping_add(hello.len() as u32 - 1200);
+    finish_tls(&mut tcp, trace);
+}
+
+fn tls_resumed(trace: &mut Trace) {
+    let mut tcp = conversation(50052, AT_STORAGE);
+    tcp.open(trace);
+    tcp.send(trace, Client, &hello_record(STORAGE));
+    tcp.send(trace, Server, &messages::resuming_server_hello());
+    tcp.send(trace, Client, &[&[20, 3, 3, 0, 1, 1][..], &record(23, &messages::filler(20, 53))].concat());
+    tcp.close(trace);
+}
+
 fn ech(trace: &mut Trace) {
     let mut tcp = conversation(50007, (v4(93, 184, 215, 14), 443));
     tcp.open(trace);
@@ -376,6 +413,48 @@ fn quic_v2(trace: &mut Trace) {
         trace.datagram(Client, (SERVER, 50013), AT_STORAGE, &initial);
     }
     trace.datagram(Server, (SERVER, 50013), AT_STORAGE, &[&[0x40][..], &messages::filler(30, 300)].concat());
+}
+
+fn quic_refused(trace: &mut Trace) {
+    // RFC 9000 §20.1.
+    const CONNECTION_REFUSED: usize = 2;
+    let hello = hello(STORAGE, HelloOptions { quic: true, ..HelloOptions::default() });
+    for initial in messages::initials(&messages::QUIC_1, &hello, 1) {
+        trace.datagram(Client, (SERVER, 50053), AT_STORAGE, &initial);
+    }
+    let close = messages::initial_close(&messages::QUIC_1, CONNECTION_REFUSED);
+    trace.datagram(Server, (SERVER, 50053), AT_STORAGE, &close);
+}
+
+fn proxy_protocol(trace: &mut Trace) {
+    let mut tcp = conversation(50054, AT_STORAGE);
+    tcp.open(trace);
+    let header = b"PROXY TCP4 192.0.2.7 20.60.40.4 51000 443\r\n";
+    tcp.send(trace, Client, &[&header[..], &hello_record(STORAGE)].concat());
+    finish_tls(&mut tcp, trace);
+}
+
+/// Records whose owner and target are chains of 15 pointers.
+fn dns_pointer_chains(trace: &mut Trace) {
+    const CNAME: u16 = 5;
+    let name = "www.vendor.example";
+    let question_end = 12 + messages::labels(name).len() as u16 + 4;
+    // The first record's owner is a pointer to the question, so its data starts twelve bytes after it.
+    let data_at = question_end + 12;
+    let pointer = |target: u16| (0xc000 | target).to_be_bytes();
+    let chain: Vec<u8> =
+        (0..14).flat_map(|n| pointer(if n == 0 { 12 } else { data_at + 2 * (n - 1) })).collect();
+    let record = |owner: [u8; 2], kind: u16, data: &[u8]| {
+        let fixed =
+            [&kind.to_be_bytes()[..], &[0, 1, 0, 0, 0, 60], &(data.len() as u16).to_be_bytes()].concat();
+        [&owner[..], &fixed, data].concat()
+    };
+    let end = pointer(data_at + 2 * 13);
+    // A private type, whose data is not decoded.
+    let mut answers = vec![record(pointer(12), 65280, &chain)];
+    answers.extend((0..80).map(|_| record(end, CNAME, &end)));
+    let response = messages::response(55, name, 1, 0, [&answers, &[]]);
+    trace.dns_exchange(SERVER, RESOLVER, 40055, &messages::query(55, name, 1), &response);
 }
 
 fn app_inside_tls(trace: &mut Trace) {

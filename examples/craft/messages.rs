@@ -98,8 +98,17 @@ pub fn hello(name: &str, options: HelloOptions) -> Vec<u8> {
 
 /// A TLS 1.3 ServerHello and encrypted records: RFC 8446 §4.1.3.
 pub fn server_hello() -> Vec<u8> {
+    server_hello_with(&[])
+}
+
+/// The same for a session that is resumed: RFC 8446 §4.2.11.
+pub fn resuming_server_hello() -> Vec<u8> {
+    server_hello_with(&extension(41, &[0, 0]))
+}
+
+fn server_hello_with(more: &[u8]) -> Vec<u8> {
     let share = [&[0, 0x1d][..], &sized::<2>(&filler(8, 32))].concat();
-    let extensions = [extension(43, &[3, 4]), extension(51, &share)].concat();
+    let extensions = [&extension(43, &[3, 4])[..], &extension(51, &share), more].concat();
     let body =
         [&[3, 3][..], &filler(7, 32), &sized::<1>(&filler(2, 32)), &[0x13, 1, 0], &sized::<2>(&extensions)];
     let message = [&[2][..], &sized::<3>(&body.concat())].concat();
@@ -198,39 +207,56 @@ fn expand<const N: usize>(secret: &Hkdf<Sha256>, label: &str) -> [u8; N] {
 pub fn initials(quic: &QuicVersion, hello: &[u8], pieces: usize) -> Vec<Vec<u8>> {
     // RFC 9000 §14.1: a client's datagrams are at least 1200 bytes long.
     const FRAMES: usize = 1200 - 44 - 16;
-    let (destination, source) = (filler(11, 8), filler(12, 8));
-    let (_, initial) = Hkdf::<Sha256>::extract(Some(&quic.salt), &destination);
-    let secret = Hkdf::<Sha256>::from_prk(&expand::<32>(&initial, "client in")).unwrap();
-    let [key, iv, header] = quic.labels;
-    let packet = Aes128Gcm::new(&expand::<16>(&secret, key).into());
-    let iv: [u8; 12] = expand(&secret, iv);
-    let header = Aes128::new(&expand::<16>(&secret, header).into());
-    let two = |value: usize| (0x4000 | value as u16).to_be_bytes();
     let piece_len = hello.len().div_ceil(pieces);
-    let mut out = Vec::new();
-    for (number, piece) in hello.chunks(piece_len).enumerate() {
+    let packet = |(number, piece): (usize, &[u8])| {
         let mut frames = [&[6][..], &two(number * piece_len), &two(piece.len()), piece].concat();
         frames.resize(FRAMES.max(frames.len()), 0);
-        let mut head = vec![quic.first];
-        head.extend(quic.version.to_be_bytes());
-        head.extend(sized::<1>(&destination));
-        head.extend(sized::<1>(&source));
-        head.push(0);
-        head.extend(two(2 + frames.len() + 16));
-        let number_at = head.len();
-        head.extend((number as u16).to_be_bytes());
-        let mut nonce = iv;
-        nonce[11] ^= number as u8;
-        let tag = packet.encrypt_inout_detached(&nonce.into(), &head, frames.as_mut_slice().into()).unwrap();
-        frames.extend(tag);
-        // RFC 9001 §5.4.2: the sample starts four bytes after the start of the packet number.
-        let sample: [u8; 16] = frames[2..18].try_into().unwrap();
-        let mut mask = sample.into();
-        header.encrypt_block(&mut mask);
-        head[0] ^= mask[0] & 0x0f;
-        head[number_at] ^= mask[1];
-        head[number_at + 1] ^= mask[2];
-        out.push([head, frames].concat());
-    }
-    out
+        protect(quic, "client in", [&client_choice(), &filler(12, 8)], number as u8, frames)
+    };
+    hello.chunks(piece_len).enumerate().map(packet).collect()
+}
+
+/// The server's Initial datagram with a CONNECTION_CLOSE: RFC 9000 §19.19.
+pub fn initial_close(quic: &QuicVersion, code: usize) -> Vec<u8> {
+    // Error code, type of the frame that is at fault, length of the reason.
+    let frames = [&[0x1c][..], &two(code), &[0, 0]].concat();
+    protect(quic, "server in", [&filler(12, 8), &filler(13, 8)], 0, frames)
+}
+
+/// The connection ID that the client chose for the server, from which both sides' keys are derived.
+fn client_choice() -> Vec<u8> {
+    filler(11, 8)
+}
+
+/// A variable-length integer of two bytes: RFC 9000 §16.
+fn two(value: usize) -> [u8; 2] {
+    (0x4000 | value as u16).to_be_bytes()
+}
+
+/// An Initial packet with the connection IDs of its receiver and sender: RFC 9001 §5.
+fn protect(quic: &QuicVersion, label: &str, ids: [&[u8]; 2], number: u8, mut frames: Vec<u8>) -> Vec<u8> {
+    let (_, initial) = Hkdf::<Sha256>::extract(Some(&quic.salt), &client_choice());
+    let secret = Hkdf::<Sha256>::from_prk(&expand::<32>(&initial, label)).unwrap();
+    let [key, iv, header] = quic.labels;
+    let packet = Aes128Gcm::new(&expand::<16>(&secret, key).into());
+    let mut nonce: [u8; 12] = expand(&secret, iv);
+    nonce[11] ^= number;
+    let header = Aes128::new(&expand::<16>(&secret, header).into());
+    let mut head = vec![quic.first];
+    head.extend(quic.version.to_be_bytes());
+    head.extend(ids.map(sized::<1>).concat());
+    head.push(0);
+    head.extend(two(2 + frames.len() + 16));
+    let number_at = head.len();
+    head.extend(u16::from(number).to_be_bytes());
+    let tag = packet.encrypt_inout_detached(&nonce.into(), &head, frames.as_mut_slice().into()).unwrap();
+    frames.extend(tag);
+    // RFC 9001 §5.4.2: the sample starts four bytes after the start of the packet number.
+    let sample: [u8; 16] = frames[2..18].try_into().unwrap();
+    let mut mask = sample.into();
+    header.encrypt_block(&mut mask);
+    head[0] ^= mask[0] & 0x0f;
+    head[number_at] ^= mask[1];
+    head[number_at + 1] ^= mask[2];
+    [head, frames].concat()
 }
