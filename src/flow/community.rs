@@ -1,4 +1,4 @@
-//! Community ID version 1: the number under which other monitors know the same conversation.
+//! Community ID version 1: identifies the same flow in the logs of other monitors.
 //!
 //! In:  protocol and both ends; for ICMP the ports are type and code of the first message.
 //! Out: `1:` and 28 characters, the same for both directions.
@@ -11,9 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::Digest as _;
 use sha1::Sha1;
 
-use crate::base::proto;
-
 use super::key::Endpoint;
+use crate::base::proto;
 
 /// A Community ID, ready to print. All of its characters are ASCII.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,7 +38,7 @@ impl fmt::Debug for CommunityId {
     }
 }
 
-/// The Community ID of a conversation, with the seed 0 that tools agree on.
+/// The Community ID of a flow, with the default seed 0.
 pub fn community_id(protocol: u8, client: Endpoint, server: Endpoint) -> CommunityId {
     let (client_port, server_port, one_way) = match protocol {
         proto::ICMP => mapped(ICMP_PAIRS, client.port, server.port),
@@ -48,7 +47,7 @@ pub fn community_id(protocol: u8, client: Endpoint, server: Endpoint) -> Communi
     };
     let client = Endpoint { port: client_port, ..client };
     let server = Endpoint { port: server_port, ..server };
-    // The smaller address goes first, then the smaller port. Both versions of IP compare like their bytes on the wire.
+    // The smaller address is first, then the smaller port. Addresses of both IP versions compare like their bytes on the wire.
     let in_order = one_way || (client.address.0, client.port) <= (server.address.0, server.port);
     let (low, high) = if in_order { (client, server) } else { (server, client) };
 
@@ -82,14 +81,14 @@ pub fn community_id(protocol: u8, client: Endpoint, server: Endpoint) -> Communi
     CommunityId(text)
 }
 
-/// Type and code as ports: a type that has an answer is paired with it; any other message goes one way.
+/// Type and code in place of ports: a request type is paired with its response type; all other messages are one-way.
 fn mapped(pairs: &[(u16, u16)], kind: u16, code: u16) -> (u16, u16, bool) {
-    for (ask, answer) in pairs {
-        if kind == *ask {
-            return (*ask, *answer, false);
+    for (request, response) in pairs {
+        if kind == *request {
+            return (*request, *response, false);
         }
-        if kind == *answer {
-            return (*answer, *ask, false);
+        if kind == *response {
+            return (*response, *request, false);
         }
     }
     (kind, code, true)
@@ -98,7 +97,7 @@ fn mapped(pairs: &[(u16, u16)], kind: u16, code: u16) -> (u16, u16, bool) {
 /// Echo, router discovery, timestamp, information, address mask (RFC 792, 950, 1256).
 const ICMP_PAIRS: &[(u16, u16)] = &[(8, 0), (10, 9), (13, 14), (15, 16), (17, 18)];
 
-/// Echo, listener, router, neighbour, who-are-you, home agent discovery (RFC 4443, 2710, 4861, 4620, 6275).
+/// Echo, multicast listener, router, neighbour, node information, home agent discovery (RFC 4443, 2710, 4861, 4620, 6275).
 const ICMPV6_PAIRS: &[(u16, u16)] = &[(128, 129), (130, 131), (133, 134), (135, 136), (139, 140), (144, 145)];
 
 #[cfg(test)]
@@ -114,9 +113,9 @@ mod tests {
         assert_eq!(community_id(protocol, end(client), end(server)).as_str(), expected);
     }
 
-    /// Tuples of the baseline that is published with the specification.
+    /// From the baseline that is published with the specification.
     #[test]
-    fn holds_the_published_baseline() {
+    fn equals_the_published_baseline() {
         let (a, b) = ("128.232.110.120", "66.35.250.204");
         check(6, (a, 34855), (b, 80), "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
         check(6, (b, 80), (a, 34855), "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
@@ -131,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn icmp_types_stand_for_ports() {
+    fn icmp_types_are_used_as_ports() {
         check(1, ("192.168.0.89", 8), ("192.168.0.1", 0), "1:X0snYXpgwiv9TZtqg64sgzUn6Dk=");
         check(1, ("192.168.0.1", 0), ("192.168.0.89", 0), "1:X0snYXpgwiv9TZtqg64sgzUn6Dk=");
-        // Time exceeded goes one way.
+        // Time exceeded is one-way.
         check(1, ("10.0.0.1", 11), ("10.0.0.2", 0), "1:YHxtAirCG//0OzkcVAukqKQN9xM=");
         let (a, b) = ("fe80::200:86ff:fe05:80da", "fe80::260:97ff:fe07:69ea");
         check(58, (a, 135), (b, 0), "1:dGHyGvjMfljg6Bppwm3bg0LO8TY=");

@@ -1,4 +1,8 @@
-//! The line between flow and whoever reads what conversations say.
+//! The interface between the flow table and the stage that reads payload.
+//!
+//! In:  nothing.
+//! Out: what a consumer implements, and the types of its arguments.
+//! Not: who implements it.
 
 use super::key::Endpoint;
 use super::record::FlowEnd;
@@ -10,7 +14,7 @@ use crate::base::Time;
 /// When and where something was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At {
-    /// Place in the order of all frames of the run, from 0; what happens between two frames has the later one's.
+    /// Position in the order of all frames of the run, from 0. What happens between two frames has a number between theirs.
     pub order: u64,
     /// The frame.
     pub frame: FrameRef,
@@ -18,24 +22,24 @@ pub struct At {
     pub time: Time,
 }
 
-/// A live conversation's place in the flow table: unique among live flows, used again after the flow has closed.
+/// The index of a live flow: unique among live flows, reused after the flow has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 
-/// What a listener is told about the conversation that speaks.
+/// Which live flow a call is about.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowRef {
-    /// Its place among the live flows.
+    /// Its index among the live flows.
     pub slot: Slot,
-    /// The `order` of the frame that opened it: the order in which rows are numbered.
+    /// The `order` of the frame that opened it. Rows are numbered in this order.
     pub opened: u64,
-    /// Who opened it, as far as is known.
+    /// The end that opened it, as far as is known.
     pub client: Endpoint,
-    /// Who answered.
+    /// The other end.
     pub server: Endpoint,
     /// IANA protocol number.
     pub protocol: u8,
-    /// False when its beginning was not seen (TCP without SYN).
+    /// False when its start was not seen (TCP without SYN).
     pub from_start: bool,
 }
 
@@ -50,10 +54,10 @@ impl FlowRef {
     }
 }
 
-/// What a consumer still needs of one side of a conversation.
+/// What a consumer still needs of one side of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadProgress {
-    /// Nothing more: later bytes of this side are counted, not delivered.
+    /// Nothing: later bytes of this side are counted and not delivered.
     Done,
     /// Datagrams only: no state is needed until the next datagram, which is delivered with a new state.
     Idle,
@@ -66,35 +70,35 @@ pub enum ReadProgress {
     },
 }
 
-/// Why a stream cannot be delivered any further.
+/// Why a stream ended before the consumer was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamEnd {
-    /// Bytes are missing that the receiver acknowledged: the capture did not see them.
+    /// The receiver ACKed bytes that the capture does not have.
     MissingBytes,
-    /// The frame was cut by the capture's snap length.
+    /// The snap length truncated a frame.
     Truncated,
-    /// More out-of-order or unread bytes than the cap allows.
+    /// More out-of-order or unread bytes than the limit.
     LimitReached,
-    /// The conversation ended, or the capture did.
+    /// The flow ended, or the capture did.
     FlowEnded,
 }
 
-/// Reads what conversations say. Flow calls it; it never calls back.
+/// Reads the payload of flows. The flow table calls it; it never calls back.
 pub trait StreamConsumer {
-    /// What the listener remembers of a conversation while it is hungry. Dropped when both sides are sated.
+    /// What the consumer keeps for a flow until both sides are done.
     type State: Default;
 
-    /// A conversation began.
+    /// A flow started.
     fn opened(&mut self, flow: &FlowRef, flow_start: FlowStart, at: At);
 
-    /// What was said shows that client and server are the other way round; `flow` has them right from here on.
+    /// The payload shows that client and server were swapped; `flow` has them right from here on.
     fn swapped(&mut self, flow: &FlowRef, at: At);
 
-    /// Whether the sender of a conversation's first payload is its client, where the bytes tell.
-    /// Asked only when the handshake was not seen; `from` sent `bytes` to `to`.
+    /// Whether the sender of a flow's first payload is its client; `None` if the bytes do not show it.
+    /// Called only when no handshake was seen; `from` sent `bytes` to `to`.
     fn sender_is_client(&self, protocol: u8, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<bool>;
 
-    /// A TCP stream has new bytes. `bytes` begins where the listener last consumed to.
+    /// A TCP stream has new bytes. `bytes` starts after the last consumed byte.
     /// Called in frame order; `at` is the frame that made the bytes contiguous.
     fn stream(
         &mut self,
@@ -105,8 +109,8 @@ pub trait StreamConsumer {
         at: At,
     ) -> ReadProgress;
 
-    /// A TCP stream cannot go on: `bytes` is all there is beyond what was consumed, and it may end anywhere.
-    /// Nothing more of this side is delivered after it.
+    /// A TCP stream cannot continue: `bytes` are the last ones that were not consumed, and may end anywhere.
+    /// No more bytes of this side are delivered.
     fn stream_ended(
         &mut self,
         flow: &FlowRef,
@@ -117,8 +121,8 @@ pub trait StreamConsumer {
         at: At,
     );
 
-    /// A datagram of UDP or another protocol without streams. `wire_len` is its length before the capture cut it.
-    /// Both sides share one progress: `Done` ends the delivery of both; `consumed` and `need` mean nothing here.
+    /// A datagram of UDP or another protocol without streams. `wire_len` is its length on the wire.
+    /// `Done` ends the delivery of both sides; `consumed` and `need` are ignored.
     fn datagram(
         &mut self,
         flow: &FlowRef,
@@ -129,18 +133,18 @@ pub trait StreamConsumer {
         at: At,
     ) -> ReadProgress;
 
-    /// Bytes that the state keeps from others, besides its own size.
+    /// Memory that the state uses, besides its own size.
     fn held(&self, _: &Self::State) -> usize {
         0
     }
 
-    /// How the conversation stands, now that one side has ended it or somebody rejected it. Only told where
-    /// [`FlowLimits::report_interim`](super::Limits) asks for it; more may be told of the conversation afterwards.
+    /// What was counted of a flow that one side has closed or reset, or that an ICMP error quotes. Called only if
+    /// [`FlowLimits::report_interim`](super::FlowLimits::report_interim) is set; more packets may follow.
     fn interim(&mut self, _: &FlowRef, _: FlowEnd, _: At) {}
 
-    /// The conversation is over while the state was still held: the last chance to tell what it waited for.
+    /// The flow ended while its state was still held: the last chance to report what the state was waiting for.
     fn finish(&mut self, flow: &FlowRef, state: &mut Self::State, at: At);
 
-    /// The conversation is over: the last thing that is told of it.
+    /// The flow ended: the last call about it.
     fn closed(&mut self, flow: &FlowRef, flow_end: FlowEnd, at: At);
 }

@@ -1,4 +1,8 @@
-//! What makes two packets one conversation.
+//! The key that all packets of a flow share.
+//!
+//! In:  addresses, ports, protocol and scope.
+//! Out: one key for both directions.
+//! Not: which end is the client.
 
 use std::hash::Hash;
 use std::hash::Hasher;
@@ -15,14 +19,14 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// Protocol, both end points in one fixed order, and the VLAN or tunnel: the same for both directions.
+/// Protocol, both ends in a fixed order, and the encapsulation's scope: the same for both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowKey {
     /// The smaller address.
     pub low: Address,
     /// The other address.
     pub high: Address,
-    /// VLAN and tunnel; 0 for neither.
+    /// VLAN and tunnel ([`Packet::scope`]); 0 for neither.
     pub scope: u64,
     /// Port at `low`.
     pub low_port: u16,
@@ -32,7 +36,7 @@ pub struct FlowKey {
     pub protocol: u8,
 }
 
-/// In as few words as it takes: this is hashed for every packet.
+/// In as few words as possible: a key is hashed for every packet.
 impl Hash for FlowKey {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -45,7 +49,7 @@ impl Hash for FlowKey {
 }
 
 impl FlowKey {
-    /// The key of a conversation, and whether `src` is the key's high end.
+    /// The key of a flow, and whether `src` is the key's high end.
     #[inline]
     pub fn new(src: Endpoint, dst: Endpoint, protocol: u8, scope: u64) -> (FlowKey, bool) {
         let flipped = (src.address.0, src.port) > (dst.address.0, dst.port);
@@ -61,7 +65,7 @@ impl FlowKey {
         (key, flipped)
     }
 
-    /// The key of a packet's conversation, and whether its sender is the key's high end.
+    /// The key of a packet with ports, and whether its sender is the key's high end.
     #[inline]
     pub fn of(packet: &Packet<'_>) -> (FlowKey, bool) {
         let src = Endpoint { address: packet.src, port: packet.src_port };

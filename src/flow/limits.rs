@@ -1,29 +1,29 @@
-//! What the flow table may hold, how long it waits, and what it counts.
+//! Limits, time-outs and counters of the flow table.
 //!
 //! In:  nothing.
-//! Out: bounds and counters.
-//! Not: who keeps them.
+//! Out: their types and default values.
+//! Not: what happens when a limit is reached.
 
-/// Bounds and time-outs. Seconds are frame time.
+/// Limits and time-outs. Seconds are frame time.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowLimits {
-    /// Live flows in all; beyond it the longest idle are pushed out.
+    /// Live flows. At the limit, the longest idle ones are evicted.
     pub flows: usize,
-    /// Bytes held per side of a conversation until they can be read.
+    /// Bytes held per side of a flow until the consumer can read them.
     pub stream_bytes: usize,
-    /// Bytes held of all conversations together; beyond it the longest idle are no longer listened to.
+    /// Bytes held for all flows together. At the limit, reassembly stops for the longest idle ones.
     pub held_bytes: usize,
-    /// Tells how a conversation stands as soon as it was ended or rejected, besides at its close.
+    /// Also report a flow as soon as it is closed, reset or rejected, and not only at its end.
     pub report_interim: bool,
-    /// SYN without an answer: longer than the longest pause between two SYN of one attempt (32 s on Linux).
+    /// TCP: SYN without a SYN-ACK. More than the longest pause between two SYNs of one attempt (32 s on Linux).
     pub attempt_secs: u32,
-    /// TCP with a handshake, or seen from the middle.
+    /// TCP: established, or seen midstream.
     pub open_secs: u32,
-    /// TCP that one side has closed.
+    /// TCP: one side has sent FIN.
     pub half_closed_secs: u32,
-    /// TCP that is over, or datagrams that were answered: what still straggles in belongs to it.
+    /// TCP: closed; or datagrams without an outstanding response. Later packets still belong to the flow.
     pub closed_secs: u32,
-    /// UDP and everything without connections.
+    /// UDP and all other protocols without connections.
     pub datagram_secs: u32,
 }
 
@@ -43,31 +43,31 @@ impl Default for FlowLimits {
     }
 }
 
-/// What the table did, for the manifest. Each packet is in `packets` or in `icmp_attached`.
+/// Counters of the table, for the manifest. Each packet is in `packets` or in `icmp_attached`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct FlowCounts {
-    /// Packets counted in a conversation of their own.
+    /// Packets counted in a flow of their own.
     pub packets: u64,
-    /// ICMP errors noted in the conversation that they quote.
+    /// ICMP errors attached to the flow that they quote.
     pub icmp_attached: u64,
-    /// Payload bytes of `packets`, as long as on the wire.
+    /// Payload bytes of `packets`, on the wire.
     pub payload_bytes: u64,
-    /// Conversations opened.
+    /// Flows opened.
     pub opened: u64,
-    /// Of these, pushed out of a full table.
+    /// Flows evicted from a full table.
     pub evicted: u64,
-    /// Streams given up because a side's cap was reached.
+    /// Streams ended because one side held too many bytes.
     pub capped_streams: u64,
-    /// Conversations no longer listened to, because all together held too much.
+    /// Flows whose reassembly was stopped because all flows together held too many bytes.
     pub reassembly_stopped: u64,
-    /// Streams that lack bytes the receiver acknowledged, or that a snap length cut.
+    /// Streams ended because of missing bytes that the receiver ACKed, or because of the snap length.
     pub cut_streams: u64,
-    /// Most conversations live at once, summed over the parts of the table.
+    /// Most flows live at once, summed over the shards.
     pub peak: u64,
 }
 
 impl FlowCounts {
-    /// What was counted since `before`; the peak is that of the whole run.
+    /// The counts since `before`; `peak` is that of the whole run.
     pub fn since(self, before: FlowCounts) -> FlowCounts {
         FlowCounts {
             packets: self.packets - before.packets,

@@ -1,22 +1,30 @@
-//! Joins packets into conversations and streams.
+//! Assigns packets to flows and reassembles TCP streams.
 //!
-//! In:  decoded packets, in order.
-//! Out: to a [`StreamConsumer`]: conversations opened, their bytes in order as long as it wants them, what became of them.
+//! In:  decoded packets, in capture order.
+//! Out: to a [`StreamConsumer`]: flows as they open, their bytes in order until it needs no more, what was counted at the end.
 //! Not: what the bytes mean.
 
 mod community;
 mod consumer;
-mod entry;
+mod context;
+mod delivery;
 mod expiry;
 mod gaps;
 mod key;
 mod limits;
+mod live_flow;
+mod options;
 mod orientation;
 mod record;
+mod reset;
+mod sequence;
 mod shard;
 mod stream;
+mod summary;
 mod table;
 mod tcp;
+#[cfg(test)]
+mod test_support;
 
 pub use community::CommunityId;
 pub use community::community_id;

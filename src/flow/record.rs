@@ -1,38 +1,44 @@
-//! What a conversation leaves behind when it is over.
+//! What is reported of a flow when it starts and when it ends.
+//!
+//! In:  nothing.
+//! Out: types without behaviour, for later stages.
+//! Not: what they mean.
 
 use super::key::Endpoint;
+use crate::base::Address;
 use crate::base::FrameRef;
+use crate::base::Side;
 use crate::base::Time;
 
-/// A conversation began.
+/// A flow started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowStart {
-    /// Who opened it, as far as is known.
+    /// The end that opened it, as far as is known.
     pub client: Endpoint,
-    /// Who answered.
+    /// The other end.
     pub server: Endpoint,
     /// IANA protocol number.
     pub protocol: u8,
-    /// False when its beginning was not seen (TCP without SYN).
+    /// False when its start was not seen (TCP without SYN).
     pub from_start: bool,
-    /// ICMP: type and code of the first message, which stand for ports.
+    /// ICMP: type and code of the first message, used in place of ports.
     pub icmp: Option<(u8, u8)>,
-    /// VLAN ids of its first packet, outermost first, joined with `;`.
+    /// VLAN IDs of its first packet, outermost first, separated by `;`.
     pub vlan: Box<str>,
     /// Tunnels around its first packet, outermost first.
     pub tunnel: Box<str>,
 }
 
-/// Why a conversation is no longer followed.
+/// Why a flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EndReason {
-    /// Both sides said that they are done, or one reset it, and nothing came after.
+    /// Both sides sent FIN or one sent RST, and no packets followed.
     Done,
-    /// Silent for longer than its kind may be.
+    /// The idle time-out passed.
     Idle,
-    /// A new conversation began between the same ports.
+    /// A new connection started between the same ports.
     Reused,
-    /// Pushed out of a full table.
+    /// Evicted from a full table.
     Evicted,
     /// The capture ended first.
     CaptureEnded,
@@ -41,22 +47,22 @@ pub enum EndReason {
 /// How far a TCP handshake came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Handshake {
-    /// Began before the capture.
+    /// No SYN was seen: it was before the capture.
     Unseen,
-    /// SYN, and no answer.
+    /// SYN without a response.
     Unanswered,
-    /// SYN, and a reset from the other side.
+    /// SYN, and a reset in response.
     Refused,
-    /// SYN and SYN-ACK, and no acknowledgement of it.
+    /// SYN and SYN-ACK, and nothing after them.
     HalfOpen,
     /// Complete.
     Complete,
 }
 
-/// All that was counted of one conversation.
+/// What was counted of one flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowEnd {
-    /// Why it is over.
+    /// Why it ended.
     pub reason: EndReason,
     /// Its first frame.
     pub first_frame: FrameRef,
@@ -66,17 +72,17 @@ pub struct FlowEnd {
     pub first_seen: Time,
     /// Time of the last frame.
     pub last_seen: Time,
-    /// Packets by the client and by the server.
+    /// Packets sent by the client and by the server.
     pub packets: [u64; 2],
-    /// Payload bytes by the client and by the server, as long as they were on the wire, repeats included.
+    /// Payload bytes on the wire sent by the client and by the server, retransmissions included.
     pub bytes: [u64; 2],
-    /// What TCP told; none for other protocols.
+    /// TCP only.
     pub tcp: Option<TcpSummary>,
-    /// The last ICMP error that quotes this conversation.
+    /// An ICMP error that quotes a packet of the flow.
     pub icmp: Option<IcmpError>,
 }
 
-/// What the headers of a TCP conversation told.
+/// What the TCP headers of a flow show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpSummary {
     /// How far the handshake came.
@@ -87,29 +93,29 @@ pub struct TcpSummary {
     pub syn_frame: Option<FrameRef>,
     /// The first SYN-ACK.
     pub syn_ack_frame: Option<FrameRef>,
-    /// The first frame with payload by the client.
+    /// The client's first frame with payload.
     pub first_data_frame: Option<FrameRef>,
     /// The first reset.
     pub reset_frame: Option<FrameRef>,
     /// Its time.
     pub reset_time: Option<Time>,
-    /// Nanoseconds from SYN to SYN-ACK, 0 when not seen.
+    /// Nanoseconds from SYN to SYN-ACK; 0 if not seen.
     pub handshake_rtt: u64,
-    /// When the client first sent payload.
+    /// Time of the client's first payload.
     pub first_data_time: Option<Time>,
-    /// When the client first sent FIN or RST.
+    /// Time of the client's first FIN or RST.
     pub client_close_time: Option<Time>,
-    /// The frame of that.
+    /// Its frame.
     pub client_close_frame: Option<FrameRef>,
-    /// When bytes were last passed over.
+    /// Time at which a sender last skipped bytes.
     pub gap_time: Option<Time>,
-    /// Both sides sent SYN before either was answered.
+    /// Both sides sent a SYN before either got a SYN-ACK (RFC 9293 §3.5).
     pub simultaneous_open: bool,
-    /// Since both sides were silent for long, the server has sent resets alone, or nothing.
+    /// Both sides were idle for long, and since then the server has sent nothing, or only resets.
     pub ended_after_idle: bool,
 }
 
-/// One side of a TCP conversation.
+/// One side of a TCP flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SideSummary {
     /// SYN or SYN-ACK segments.
@@ -118,90 +124,90 @@ pub struct SideSummary {
     pub fins: u16,
     /// RST segments.
     pub resets: u16,
-    /// What its resets had of a forgery.
+    /// Evidence that its resets are forged.
     pub reset_evidence: ResetEvidence,
-    /// Which resets it sent.
+    /// Which kinds of resets it sent.
     pub reset_kinds: ResetKinds,
-    /// Repeats of one segment that was never acknowledged.
+    /// Retransmissions of one segment that was never ACKed.
     pub unacked_repeats: u16,
-    /// Payload of that segment.
+    /// Payload length of that segment.
     pub unacked_repeat_len: u16,
-    /// Packets that the other side has sent since those repeats began.
+    /// Packets that the peer has sent since those retransmissions started.
     pub peer_packets: u32,
-    /// Acknowledgements by the other side that say that something is missing in front of what came (RFC 2018).
+    /// ACKs by the peer that report missing bytes before received ones (SACK, RFC 2018).
     pub sack_acks: u16,
-    /// The longest run of bytes that they say came.
+    /// The longest run of bytes that they report as received.
     pub sack_span: u32,
     /// Segments with payload.
     pub data_segments: u32,
-    /// Segments that repeat bytes seen before.
+    /// Segments whose bytes were all seen before.
     pub retransmissions: u32,
-    /// Segments that filled an earlier hole.
+    /// Segments that filled an earlier gap.
     pub out_of_order: u32,
-    /// Repeated bytes that were not the same as the first time, as far as they were still held.
+    /// Retransmissions with different data, as far as the first copy was still held.
     pub differing: u32,
     /// Keep-alive probes.
     pub keep_alives: u32,
-    /// Times the window was closed.
+    /// Segments that announced a window of 0.
     pub zero_windows: u32,
-    /// Bytes that the other side acknowledged and the capture does not hold.
+    /// Bytes that the peer ACKed and the capture does not have.
     pub acked_unseen_bytes: u64,
-    /// Bytes that the capture does not hold, whether acknowledged or only passed over by what this side said later.
+    /// Bytes that the capture does not have, ACKed or skipped by a later segment.
     pub missing_bytes: u64,
-    /// Bytes that the other side has not acknowledged at the end.
+    /// Bytes that the peer had not ACKed at the end.
     pub unacknowledged: u32,
-    /// Bytes that the other side has acknowledged, from the SYN on; 0 when that was not seen.
+    /// Bytes that the peer has ACKed since the SYN; 0 if the SYN was not seen.
     pub acknowledged: u32,
-    /// Bytes that are missing at the end where the other side waits for them, though later ones came.
+    /// Bytes that the peer still waited for at the end, although later ones were sent.
     pub missing_tail_bytes: u32,
 }
 
-/// How a reset differs from what the sender it names sent before and after.
+/// How a reset differs from the other packets of the sender that it names.
 ///
-/// After Weaver, Sommer and Paxson, "Detecting Forged TCP Reset Packets" (NDSS 2009). A sender's own kernel answers for a
-/// connection that it does not know without a time stamp and with an identification of 0: these prove nothing alone.
+/// After Weaver, Sommer and Paxson, "Detecting Forged TCP Reset Packets" (NDSS 2009). A kernel resets a connection that it
+/// does not know without a timestamp and with an identification of 0, so these two alone prove nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResetEvidence(u8);
 
-/// Which kinds of resets a side sent: those that the vocabulary of connection tampering tells apart.
+/// Which kinds of resets a side sent: those that signatures of connection tampering distinguish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResetKinds(u8);
 
 impl ResetKinds {
-    /// Without an acknowledgement.
+    /// RST without ACK.
     pub const PLAIN: ResetKinds = ResetKinds(1);
-    /// With one.
+    /// RST with ACK.
     pub const WITH_ACK: ResetKinds = ResetKinds(2);
-    /// Several, whose acknowledgement fields differ.
+    /// Several whose acknowledgement numbers differ.
     pub const DIFFERING: ResetKinds = ResetKinds(4);
-    /// Several, and one has 0 in that field.
+    /// Several, one of them with acknowledgement number 0.
     pub const ZERO: ResetKinds = ResetKinds(8);
 
-    /// Adds a kind when it is there.
-    pub(super) const fn add(&mut self, kind: ResetKinds, is_there: bool) {
-        if is_there {
+    /// Adds a kind if `is_present`.
+    pub(super) const fn add(&mut self, kind: ResetKinds, is_present: bool) {
+        if is_present {
             self.0 |= kind.0;
         }
     }
 
-    /// Whether such a reset was sent.
+    /// True if such a reset was sent.
     pub const fn has(self, kind: ResetKinds) -> bool {
         self.0 & kind.0 == kind.0
     }
 }
 
 impl ResetEvidence {
-    /// Another number of hops than before: it came another way.
+    /// A different number of hops: it took another path.
     pub const HOP_LIMIT: ResetEvidence = ResetEvidence(1);
-    /// An identification far from the sender's own.
+    /// An IP identification far from the sender's others.
     pub const IP_ID: ResetEvidence = ResetEvidence(2);
-    /// No time stamp, where the sender's other segments have one.
+    /// No timestamp, although the sender's other segments have one.
     pub const NO_TIMESTAMP: ResetEvidence = ResetEvidence(4);
-    /// The sender goes on as if it had sent none.
+    /// The sender continued after the reset.
     pub const SENDER_CONTINUES: ResetEvidence = ResetEvidence(8);
-    /// Several in a row, with numbers beyond what the sender has sent: somebody guesses the window.
+    /// Several in a row with sequence numbers beyond what the sender has sent: guesses of the receive window.
     pub const SEQUENCE_SWEEP: ResetEvidence = ResetEvidence(16);
-    /// In answer to data, in less than half of the handshake's round trip.
+    /// In response to data, in less than half of the handshake's round-trip time.
     pub const FASTER_THAN_RTT: ResetEvidence = ResetEvidence(32);
 
     const NAMES: [(ResetEvidence, &'static str); 6] = [
@@ -213,29 +219,29 @@ impl ResetEvidence {
         (ResetEvidence::FASTER_THAN_RTT, "sooner than the round trip"),
     ];
 
-    /// Adds a sign when it is there.
-    pub(super) const fn add(&mut self, sign: ResetEvidence, is_there: bool) {
-        if is_there {
+    /// Adds a sign if `is_present`.
+    pub(super) const fn add(&mut self, sign: ResetEvidence, is_present: bool) {
+        if is_present {
             self.0 |= sign.0;
         }
     }
 
-    /// Whether all of `reset_evidence` are there.
-    pub const fn has(self, reset_evidence: ResetEvidence) -> bool {
-        self.0 & reset_evidence.0 == reset_evidence.0
+    /// True if all of `signs` were seen.
+    pub const fn has(self, signs: ResetEvidence) -> bool {
+        self.0 & signs.0 == signs.0
     }
 
-    /// How many there are.
+    /// The number of signs.
     pub const fn count(self) -> u32 {
         self.0.count_ones()
     }
 
-    /// Whether somebody else than the sender's own kernel sent it: two signs, one of which no kernel leaves by itself.
+    /// True if a third party sent it: at least two signs, and one of them never comes from the sender's own kernel.
     pub const fn is_third_party(self) -> bool {
         self.count() >= 2 && self.0 & !ResetEvidence::NO_TIMESTAMP.0 & !ResetEvidence::IP_ID.0 != 0
     }
 
-    /// The same, and not a box that speaks for the sender, as load balancers do: they do not race with it.
+    /// True if it was injected beside the sender. A load balancer, which resets in its servers' place, does not race them.
     pub const fn is_injected(self) -> bool {
         const RACE: u8 = ResetEvidence::SENDER_CONTINUES.0
             | ResetEvidence::SEQUENCE_SWEEP.0
@@ -243,31 +249,31 @@ impl ResetEvidence {
         self.count() >= 2 && self.0 & RACE != 0
     }
 
-    /// In words.
+    /// The signs as text.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         ResetEvidence::NAMES.into_iter().filter(move |(sign, _)| self.has(*sign)).map(|(_, name)| name)
     }
 }
 
-/// An ICMP error that quotes a packet of the conversation.
+/// An ICMP error that quotes a packet of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpError {
     /// The frame that carried it.
     pub frame: FrameRef,
     /// Its time.
     pub time: Time,
-    /// Who sent it: this names the box.
-    pub from: crate::base::Address,
-    /// Whose packet it quotes: an error about the server's packets is no refusal of the client's.
-    pub about: crate::base::Side,
+    /// Its sender: the host or router that rejected the packet.
+    pub from: Address,
+    /// The side whose packet it quotes: an error about the server's packets does not reject the client's.
+    pub about: Side,
     /// True for ICMPv6.
     pub v6: bool,
     /// The type.
     pub kind: u8,
     /// The code.
     pub code: u8,
-    /// Bytes 4 to 7 of the message: next-hop MTU and the like.
+    /// Bytes 4 to 7 of the message: next-hop MTU and similar.
     pub detail: u32,
-    /// How many such errors there were.
+    /// The number of such errors.
     pub count: u32,
 }

@@ -1,40 +1,39 @@
-//! One part of the flow table.
+//! One part of the flow table: the flows of some address pairs.
 //!
-//! In:  entries as conversations open.
-//! Out: the entry of a key or a place.
-//! Not: when a conversation is over.
+//! In:  flows as they open.
+//! Out: the flow of a key or of a place.
+//! Not: when a flow ends.
 
 use hashbrown::HashTable;
 
 use super::consumer::Slot;
-use super::entry::LiveFlow;
 use super::key::FlowKey;
+use super::live_flow::LiveFlow;
 use crate::base::Address;
 use crate::decode::Packet;
 use crate::decode::Transport;
 
-/// How many parts the table has. A power of two; more workers than this have nothing to do.
+/// Number of shards. A power of two; more workers than this would be idle.
 pub const SHARDS: usize = 16;
 
-/// The part of the table that a packet belongs to: the same for both directions, for all ports of two hosts, and for ICMP
-/// errors about them.
+/// The shard of a packet: the same for both directions and all ports of two hosts, and for ICMP errors about them.
 #[inline]
 pub fn shard_of(packet: &Packet<'_>) -> usize {
     let (src, dst) = match packet.transport {
         Transport::Icmp { quoted: Some(quoted), .. } => (quoted.src, quoted.dst),
         _ => (packet.src, packet.dst),
     };
-    // Half by half: the halves were just written one by one, and reading both at once would wait for them.
+    // Half by half: both halves were just stored separately, and loading them as one would stall (no store forwarding).
     let fold = |address: Address| address.0 as u64 ^ (address.0 >> 64) as u64;
     let mixed = fold(src) ^ fold(dst) ^ packet.scope;
     let folded = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (folded >> 60) as usize % SHARDS
 }
 
-/// Pages of entries: a growing table moves nothing.
+/// Flows in pages: a growing table moves none of them.
 type Pages<S> = Vec<Vec<Option<LiveFlow<S>>>>;
 
-/// Conversations by key and by place.
+/// Flows by key and by place.
 #[derive(Debug)]
 pub(super) struct Shard<S> {
     /// Places, by key.
@@ -43,11 +42,11 @@ pub(super) struct Shard<S> {
     free: Vec<u32>,
     pub(super) live: usize,
     pub(super) peak: usize,
-    /// Bytes held of its conversations.
+    /// Bytes held for its flows.
     pub(super) held: usize,
 }
 
-/// Entries of a page.
+/// Flows per page.
 const PAGE: usize = 256;
 
 #[inline]
@@ -61,37 +60,36 @@ impl<S> Shard<S> {
     }
 
     #[inline]
-    pub(super) fn entry(&self, place: u32) -> Option<&LiveFlow<S>> {
+    pub(super) fn get(&self, place: u32) -> Option<&LiveFlow<S>> {
         at(&self.pages, place)
     }
 
     #[inline]
-    pub(super) fn entry_mut(&mut self, place: u32) -> Option<&mut LiveFlow<S>> {
+    pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut LiveFlow<S>> {
         self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.as_mut()
     }
 
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
-        self.index.find(hash, |place| self.entry(*place).is_some_and(|entry| entry.key == *key)).copied()
+        self.index.find(hash, |place| self.get(*place).is_some_and(|flow| flow.key == *key)).copied()
     }
 
-    /// Puts a conversation in whose key has this hash; `rehash` tells those of the others.
-    pub(super) fn insert(&mut self, hash: u64, entry: LiveFlow<S>, rehash: impl Fn(&FlowKey) -> u64) -> u32 {
+    /// Inserts a flow whose key has this hash; `rehash` hashes the other keys.
+    pub(super) fn insert(&mut self, hash: u64, flow: LiveFlow<S>, rehash: impl Fn(&FlowKey) -> u64) -> u32 {
         self.live += 1;
         self.peak = self.peak.max(self.live);
-        let place = self.settle(entry);
+        let place = self.store(flow);
         let pages = &self.pages;
-        self.index
-            .insert_unique(hash, place, |place| at(pages, *place).map_or(0, |entry| rehash(&entry.key)));
+        self.index.insert_unique(hash, place, |place| at(pages, *place).map_or(0, |flow| rehash(&flow.key)));
         place
     }
 
-    fn settle(&mut self, entry: LiveFlow<S>) -> u32 {
+    fn store(&mut self, flow: LiveFlow<S>) -> u32 {
         if let Some(place) = self.free.pop()
             && let Some(slot) =
                 self.pages.get_mut(place as usize / PAGE).and_then(|page| page.get_mut(place as usize % PAGE))
         {
-            *slot = Some(entry);
+            *slot = Some(flow);
             return place;
         }
         if self.pages.last().is_none_or(|page| page.len() == PAGE) {
@@ -101,13 +99,13 @@ impl<S> Shard<S> {
         let mut place = page * PAGE;
         if let Some(last) = self.pages.last_mut() {
             place += last.len();
-            last.push(Some(entry));
+            last.push(Some(flow));
         }
         place as u32
     }
 
-    /// Takes a conversation out.
-    pub(super) fn take(&mut self, place: u32, hash: impl Fn(&FlowKey) -> u64) -> Option<LiveFlow<S>> {
+    /// Removes a flow.
+    pub(super) fn remove(&mut self, place: u32, hash: impl Fn(&FlowKey) -> u64) -> Option<LiveFlow<S>> {
         let taken = self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.take()?;
         if let Ok(found) = self.index.find_entry(hash(&taken.key), |other| *other == place) {
             found.remove();
@@ -117,21 +115,104 @@ impl<S> Shard<S> {
         Some(taken)
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (u32, &LiveFlow<S>)> {
+    pub(super) fn flows(&self) -> impl Iterator<Item = (u32, &LiveFlow<S>)> {
         self.pages
             .iter()
             .flatten()
             .enumerate()
-            .filter_map(|(place, entry)| Some((place as u32, entry.as_ref()?)))
+            .filter_map(|(place, flow)| Some((place as u32, flow.as_ref()?)))
     }
 }
 
+/// The slot of a place in a shard.
 #[inline]
 pub(super) fn slot(shard: usize, place: u32) -> Slot {
     Slot(place * SHARDS as u32 + shard as u32)
 }
 
+/// The shard and the place of a slot.
 #[inline]
 pub(super) fn parts(slot: Slot) -> (usize, u32) {
     (slot.0 as usize % SHARDS, slot.0 / SHARDS as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::proto;
+    use crate::decode::Quoted;
+    use crate::flow::At;
+    use crate::flow::Endpoint;
+    use crate::flow::test_support::CLIENT;
+    use crate::flow::test_support::SERVER;
+    use crate::flow::test_support::packet;
+
+    fn key(port: u16) -> FlowKey {
+        FlowKey::new(Endpoint { port, ..CLIENT }, SERVER, proto::UDP, 0).0
+    }
+
+    fn flow(port: u16) -> LiveFlow<()> {
+        let at = At { order: 0, frame: Default::default(), time: Default::default() };
+        LiveFlow::new(key(port), false, true, 0, at)
+    }
+
+    /// One hash for all keys.
+    fn same_hash(_: &FlowKey) -> u64 {
+        7
+    }
+
+    #[test]
+    fn flows_are_found_by_key_although_hashes_collide() {
+        let mut shard = Shard::new();
+        let places: Vec<u32> = (0..600).map(|port| shard.insert(7, flow(port), same_hash)).collect();
+        assert_eq!(places, (0..600).collect::<Vec<u32>>());
+        assert_eq!((shard.find(7, &key(599)), shard.find(7, &key(600))), (Some(599), None));
+        assert_eq!(shard.remove(300, same_hash).unwrap().key, key(300));
+        assert_eq!((shard.find(7, &key(300)), shard.live, shard.peak), (None, 599, 600));
+        assert!(shard.remove(300, same_hash).is_none());
+        // The place is reused.
+        assert_eq!(shard.insert(7, flow(300), same_hash), 300);
+        assert_eq!((shard.flows().count(), shard.live, shard.peak), (600, 600, 600));
+    }
+
+    #[test]
+    fn a_slot_holds_shard_and_place() {
+        for (shard, place) in [(0, 0), (15, 0), (3, 1 << 20)] {
+            assert_eq!(parts(slot(shard, place)), (shard, place));
+        }
+    }
+
+    #[test]
+    fn both_directions_and_icmp_errors_are_of_one_shard() {
+        let forward = packet(CLIENT, SERVER, proto::TCP);
+        let back = Packet { src_port: 1, ..packet(SERVER, CLIENT, proto::TCP) };
+        let quoted = Quoted {
+            src: CLIENT.address,
+            dst: SERVER.address,
+            protocol: proto::TCP,
+            src_port: 1,
+            dst_port: 2,
+            seq: None,
+            total_len: 40,
+            fragment: None,
+        };
+        let router = Endpoint { address: Address::v4([10, 9, 9, 9]), port: 0 };
+        let transport = Transport::Icmp { kind: 3, code: 1, id: 0, detail: 0, quoted: Some(quoted) };
+        let error = Packet { transport, ..packet(router, CLIENT, proto::ICMP) };
+        assert_eq!(shard_of(&forward), shard_of(&back));
+        assert_eq!(shard_of(&forward), shard_of(&error));
+        // Hosts are spread over all shards.
+        let mut shards: Vec<usize> = (0..=255)
+            .map(|host| {
+                shard_of(&packet(
+                    Endpoint { address: Address::v4([10, 0, 0, host]), port: 1 },
+                    SERVER,
+                    proto::TCP,
+                ))
+            })
+            .collect();
+        shards.sort_unstable();
+        shards.dedup();
+        assert_eq!(shards.len(), SHARDS);
+    }
 }

@@ -1,67 +1,51 @@
-//! The live conversations: finds a packet's, opens and closes them, keeps their number bounded.
+//! The table of live flows: finds a packet's flow, opens and closes flows, and limits their number.
 //!
-//! In:  packets in the order of capture, and the seconds of frame time as they pass.
-//! Out: to a [`StreamConsumer`], through each conversation's entry.
-//! Not: TCP's rules; those are in `tcp`.
+//! In:  packets in capture order, and seconds of frame time.
+//! Out: the calls of a [`StreamConsumer`].
+//! Not: TCP; see `tcp`.
 //!
-//! The table is split into [`SHARDS`] parts by address pair. A worker owns some of them, and what happens in one does not
-//! depend on how many workers there are: not the order of anything, nor which flow is pushed out of a full table.
+//! The table has [`SHARDS`] shards by address pair. A worker owns some of them. What happens in one does not depend on the
+//! number of workers: neither the order of flows nor which flow is evicted.
 
 use std::hash::BuildHasher;
 
 use super::consumer::At;
-use super::consumer::FlowRef;
-use super::consumer::ReadProgress;
 use super::consumer::Slot;
 use super::consumer::StreamConsumer;
 use super::consumer::StreamEnd;
-use super::entry::FlowDetails;
-use super::entry::FlowPhase;
-use super::entry::LiveFlow;
+use super::context::PacketCtx;
+use super::context::TableCtx;
+use super::delivery;
 use super::expiry::ExpiryWheel;
 use super::expiry::FlowClock;
 use super::key::Endpoint;
 use super::key::FlowKey;
 use super::limits::FlowCounts;
 use super::limits::FlowLimits;
+use super::live_flow::FlowPhase;
+use super::live_flow::LiveFlow;
+use super::orientation::FirstSender;
 use super::orientation::flow_key;
 use super::orientation::infer_client;
 use super::record::EndReason;
-use super::record::FlowEnd;
 use super::record::FlowStart;
 use super::record::IcmpError;
+use super::sequence::ahead;
 use super::shard::SHARDS;
 use super::shard::Shard;
 use super::shard::parts;
 use super::shard::shard_of;
 use super::shard::slot;
-use super::stream::DeliveryCtx;
-use super::stream::Reassembly;
-use super::stream::Stream;
+use super::summary::flow_end;
 use super::tcp;
-use crate::base::FrameRef;
 use crate::base::Side;
 use crate::base::proto;
 use crate::decode::Packet;
 use crate::decode::Quoted;
+use crate::decode::TcpHeader;
 use crate::decode::Transport;
 
-/// A packet in its conversation: `flipped` says that its sender is the key's high end.
-#[derive(Clone, Copy)]
-pub(super) struct Seen<'a> {
-    pub(super) packet: &'a Packet<'a>,
-    pub(super) flipped: bool,
-    pub(super) at: At,
-}
-
-/// Where a conversation takes place: its bounds, its counters, and who listens.
-pub(super) struct TableCtx<'a, L: StreamConsumer> {
-    pub(super) limits: &'a FlowLimits,
-    pub(super) counts: &'a mut FlowCounts,
-    pub(super) consumer: &'a mut L,
-}
-
-/// The live conversations of some shards.
+/// The live flows of some shards.
 #[derive(Debug)]
 pub struct FlowTable<S> {
     shards: Vec<Shard<S>>,
@@ -71,6 +55,9 @@ pub struct FlowTable<S> {
     wheel: ExpiryWheel,
     due: Vec<(u64, Slot)>,
     counts: FlowCounts,
+    /// Flows that were checked for expiry.
+    #[cfg(test)]
+    pub(super) checks: usize,
 }
 
 impl<S: Default> FlowTable<S> {
@@ -84,25 +71,27 @@ impl<S: Default> FlowTable<S> {
             wheel: ExpiryWheel::default(),
             due: Vec::new(),
             counts: FlowCounts::default(),
+            #[cfg(test)]
+            checks: 0,
         }
     }
 
-    /// What was counted so far.
+    /// The counters so far.
     pub fn counts(&self) -> FlowCounts {
         FlowCounts { peak: self.shards.iter().map(|shard| shard.peak as u64).sum(), ..self.counts }
     }
 
-    /// How many conversations are live.
+    /// The number of live flows.
     pub fn live(&self) -> usize {
         self.shards.iter().map(|shard| shard.live).sum()
     }
 
-    /// Takes a packet in.
+    /// Adds a packet to its flow.
     #[inline]
     pub fn accept<L: StreamConsumer<State = S>>(&mut self, packet: &Packet<'_>, at: At, consumer: &mut L) {
         let shard = shard_of(packet);
-        if let Transport::Icmp { quoted: Some(quoted), kind, code, detail, .. } = packet.transport
-            && self.quote(shard, packet, quoted, (kind, code, detail), at, consumer)
+        if let Transport::Icmp { quoted: Some(quoted), .. } = packet.transport
+            && self.attach_icmp_error(packet, quoted, at, consumer)
         {
             return;
         }
@@ -110,65 +99,62 @@ impl<S: Default> FlowTable<S> {
         self.counts.payload_bytes += u64::from(packet.payload_len);
         let (key, flipped) = flow_key(packet);
         let hash = self.hasher.hash_one(key);
-        let seen = Seen { packet, flipped, at };
+        let seen = PacketCtx { packet, flipped, at };
         let Some(table) = self.shards.get_mut(shard) else {
             return;
         };
-        let found = table.find(hash, &key);
-        if let Some(place) = found
-            && let Some(entry) = table.entry_mut(place)
+        if let Some(place) = table.find(hash, &key)
+            && let Some(flow) = table.get_mut(place)
         {
-            if !begins_another(entry, seen) {
-                entry.count(packet, flipped, at);
-                entry.active = self.clock.now();
-                let (before, state) = (entry.held(), entry.state);
+            if !starts_another(flow, seen) {
+                flow.count(packet, flipped, self.clock.now(), at);
+                let (held_before, was_closed) = (flow.held(), flow.phase == FlowPhase::Closed);
                 let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
-                converse(entry, slot(shard, place), seen, &mut ctx);
-                bring_forward(entry, slot(shard, place), &self.limits, &mut self.wheel);
-                if self.limits.report_interim
-                    && entry.state == FlowPhase::Closed
-                    && state != FlowPhase::Closed
-                {
-                    consumer.interim(&entry.flow(slot(shard, place)), entry.flow_end(EndReason::Done), at);
+                update(flow, slot(shard, place), seen, &mut ctx);
+                expire_sooner(flow, slot(shard, place), &self.limits, &mut self.wheel);
+                if self.limits.report_interim && flow.phase == FlowPhase::Closed && !was_closed {
+                    consumer.interim(&flow.flow_ref(slot(shard, place)), flow_end(flow, EndReason::Done), at);
                 }
-                let held = entry.weigh(consumer);
-                table.held = table.held - before + held;
-                return self.relieve(shard, at, consumer);
+                let held = measure(flow, consumer);
+                table.held = table.held - held_before + held;
+                return self.limit_held(shard, at, consumer);
             }
             self.close(slot(shard, place), EndReason::Reused, at, consumer);
         }
         self.open(shard, hash, key, seen, consumer);
     }
 
-    /// Frame time has reached `second`: closes the flows that were idle for too long. Comes before the frame's packet.
+    /// Frame time has reached `second`: closes the flows whose idle time-out passed. To be called before the frame's packet.
     pub fn tick<L: StreamConsumer<State = S>>(&mut self, second: i64, at: At, consumer: &mut L) {
         for slot in self.take_expired(second) {
             self.close_expired(slot, at, consumer);
         }
     }
 
-    /// Frame time has reached `second`: the flows that were idle for too long, in the order of opening.
+    /// Frame time has reached `second`: the flows whose idle time-out passed, in the order of opening.
     pub fn take_expired(&mut self, second: i64) -> Vec<Slot> {
         self.clock.tick(second);
         let now = self.clock.now();
         let mut due = std::mem::take(&mut self.due);
         due.clear();
         self.wheel.take_due(now, &mut due);
+        #[cfg(test)]
+        (self.checks += due.len());
         let mut expired: Vec<(u64, Slot)> = Vec::new();
         for (second, slot) in due.drain(..) {
             let (shard, place) = parts(slot);
-            let Some(entry) = self.shards.get_mut(shard).and_then(|shard| shard.entry_mut(place)) else {
+            let Some(flow) = self.shards.get_mut(shard).and_then(|shard| shard.get_mut(place)) else {
                 continue;
             };
-            if entry.due != second {
-                // The flow is in another bucket by now, or its slot has another flow.
+            if flow.due != second {
+                // The flow has moved to another bucket, or the slot belongs to another flow.
                 continue;
             }
-            let deadline = entry.deadline(&self.limits);
+            let deadline = flow.deadline(&self.limits);
             if deadline <= now {
-                expired.push((entry.opened, slot));
+                expired.push((flow.opened, slot));
             } else {
-                entry.due = self.wheel.add(slot, deadline);
+                flow.due = self.wheel.add(slot, deadline);
             }
         }
         self.due = due;
@@ -176,38 +162,71 @@ impl<S: Default> FlowTable<S> {
         expired.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    /// Closes a conversation that is overdue.
+    /// Closes a flow whose idle time-out passed.
     pub fn close_expired<L: StreamConsumer<State = S>>(&mut self, slot: Slot, at: At, consumer: &mut L) {
-        let done = self.entry(slot).is_some_and(|entry| entry.state == FlowPhase::Closed);
-        self.close(slot, if done { EndReason::Done } else { EndReason::Idle }, at, consumer);
+        self.close_as(slot, EndReason::Idle, at, consumer);
     }
 
-    /// The capture is over: closes everything, in the order of opening.
+    /// The capture ended: closes all flows, in the order of opening.
     pub fn finish<L: StreamConsumer<State = S>>(&mut self, at: At, consumer: &mut L) {
         for slot in self.live_slots() {
             self.close_unfinished(slot, at, consumer);
         }
     }
 
-    /// What is still live, in the order of opening.
+    /// All live flows, in the order of opening.
     pub fn live_slots(&self) -> Vec<Slot> {
         let mut all: Vec<(u64, Slot)> = Vec::with_capacity(self.live());
         for (number, shard) in self.shards.iter().enumerate() {
-            all.extend(shard.entries().map(|(place, entry)| (entry.opened, slot(number, place))));
+            all.extend(shard.flows().map(|(place, flow)| (flow.opened, slot(number, place))));
         }
         all.sort_unstable();
         all.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    /// Closes one of what remains when the capture is over.
+    /// Closes a flow that is live when the capture ends.
     pub fn close_unfinished<L: StreamConsumer<State = S>>(&mut self, slot: Slot, at: At, consumer: &mut L) {
-        let done = self.entry(slot).is_some_and(|entry| entry.state == FlowPhase::Closed);
-        self.close(slot, if done { EndReason::Done } else { EndReason::CaptureEnded }, at, consumer);
+        self.close_as(slot, EndReason::CaptureEnded, at, consumer);
     }
 
-    fn entry(&self, slot: Slot) -> Option<&LiveFlow<S>> {
+    /// Closes a flow: as done if it is closed, otherwise for `reason`.
+    fn close_as<L: StreamConsumer<State = S>>(
+        &mut self,
+        slot: Slot,
+        reason: EndReason,
+        at: At,
+        consumer: &mut L,
+    ) {
         let (shard, place) = parts(slot);
-        self.shards.get(shard)?.entry(place)
+        let flow = self.shards.get(shard).and_then(|shard| shard.get(place));
+        let is_done = flow.is_some_and(|flow| flow.phase == FlowPhase::Closed);
+        self.close(slot, if is_done { EndReason::Done } else { reason }, at, consumer);
+    }
+
+    fn close<L: StreamConsumer<State = S>>(
+        &mut self,
+        slot: Slot,
+        reason: EndReason,
+        at: At,
+        consumer: &mut L,
+    ) {
+        let (number, place) = parts(slot);
+        let Some(shard) = self.shards.get_mut(number) else {
+            return;
+        };
+        let Some(mut flow) = shard.remove(place, |key| self.hasher.hash_one(key)) else {
+            return;
+        };
+        if reason == EndReason::Evicted {
+            self.counts.evicted += 1;
+        }
+        shard.held -= flow.held();
+        let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
+        let state = delivery::end_streams(&mut flow, slot, StreamEnd::FlowEnded, at, &mut ctx);
+        if let Some((mut state, at)) = state {
+            consumer.finish(&flow.flow_ref(slot), &mut state, at);
+        }
+        consumer.closed(&flow.flow_ref(slot), flow_end(&flow, reason), at);
     }
 
     fn open<L: StreamConsumer<State = S>>(
@@ -215,27 +234,26 @@ impl<S: Default> FlowTable<S> {
         shard: usize,
         hash: u64,
         key: FlowKey,
-        seen: Seen<'_>,
+        seen: PacketCtx<'_>,
         consumer: &mut L,
     ) {
-        let Seen { packet, flipped, at } = seen;
-        self.make_room(shard, at, consumer);
-        let (client_sent, from_start) = infer_client(packet, consumer);
-        // `flipped` says that the sender is the key's high end.
-        let client_is_high = flipped == client_sent;
-        let mut entry = LiveFlow::new(key, client_is_high, from_start, self.clock.now(), at);
-        entry.count(packet, flipped, at);
+        let PacketCtx { packet, flipped, at } = seen;
+        self.evict_idle(shard, at, consumer);
+        let FirstSender { is_client, from_start } = infer_client(packet, consumer);
+        let now = self.clock.now();
+        let mut flow = LiveFlow::new(key, flipped == is_client, from_start, now, at);
+        flow.count(packet, flipped, now, at);
         let Some(table) = self.shards.get_mut(shard) else {
             return;
         };
-        let place = table.insert(hash, entry, |key| self.hasher.hash_one(key));
+        let place = table.insert(hash, flow, |key| self.hasher.hash_one(key));
         self.counts.opened += 1;
         let slot = slot(shard, place);
-        let Some(entry) = table.entry_mut(place) else {
+        let Some(flow) = table.get_mut(place) else {
             return;
         };
-        entry.due = self.wheel.add(slot, entry.deadline(&self.limits));
-        let flow = entry.flow(slot);
+        flow.due = self.wheel.add(slot, flow.deadline(&self.limits));
+        let flow_ref = flow.flow_ref(slot);
         let icmp = match packet.transport {
             Transport::Icmp { kind, code, .. } => Some((kind, code)),
             _ => None,
@@ -245,319 +263,436 @@ impl<S: Default> FlowTable<S> {
             false => (packet.wrapping.vlans().into(), packet.wrapping.tunnel().into()),
         };
         let flow_start = FlowStart {
-            client: flow.client,
-            server: flow.server,
+            client: flow_ref.client,
+            server: flow_ref.server,
             protocol: packet.protocol,
             from_start,
             icmp,
             vlan,
             tunnel,
         };
-        consumer.opened(&flow, flow_start, at);
+        consumer.opened(&flow_ref, flow_start, at);
         let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
-        converse(entry, slot, seen, &mut ctx);
-        bring_forward(entry, slot, &self.limits, &mut self.wheel);
-        let held = entry.weigh(consumer);
-        table.held += held;
-        self.relieve(shard, at, consumer);
+        update(flow, slot, seen, &mut ctx);
+        expire_sooner(flow, slot, &self.limits, &mut self.wheel);
+        table.held += measure(flow, consumer);
+        self.limit_held(shard, at, consumer);
     }
 
-    /// Stops listening to the longest idle conversations of a shard that holds too much, until an eighth is free: so the
-    /// search is paid rarely.
+    /// Stops reassembly for the longest idle flows of a shard that holds too much. It goes on until an eighth is free, so that
+    /// this search is rare.
     #[inline]
-    fn relieve<L: StreamConsumer<State = S>>(&mut self, number: usize, at: At, consumer: &mut L) {
-        let cap = self.limits.held_bytes / SHARDS;
-        if self.shards.get(number).is_some_and(|shard| shard.held > cap) {
-            self.stop_listening(number, cap - cap / 8, at, consumer);
+    fn limit_held<L: StreamConsumer<State = S>>(&mut self, number: usize, at: At, consumer: &mut L) {
+        let limit = self.limits.held_bytes / SHARDS;
+        if self.shards.get(number).is_some_and(|shard| shard.held > limit) {
+            self.stop_reassembly(number, limit - limit / 8, at, consumer);
         }
     }
 
     #[cold]
-    fn stop_listening<L: StreamConsumer<State = S>>(
+    fn stop_reassembly<L: StreamConsumer<State = S>>(
         &mut self,
         number: usize,
-        enough: usize,
+        target: usize,
         at: At,
         consumer: &mut L,
     ) {
         let Some(shard) = self.shards.get_mut(number) else { return };
-        let mut talking: Vec<_> = shard
-            .entries()
-            .filter(|(_, entry)| entry.held() > 0)
-            .map(|(place, entry)| (entry.last_time, entry.opened, place))
+        let mut holding: Vec<_> = shard
+            .flows()
+            .filter(|(_, flow)| flow.held() > 0)
+            .map(|(place, flow)| (flow.last_time, flow.opened, place))
             .collect();
-        talking.sort_unstable();
-        for (_, _, place) in talking {
-            if shard.held <= enough {
+        holding.sort_unstable();
+        for (_, _, place) in holding {
+            if shard.held <= target {
                 break;
             }
-            let Some(entry) = shard.entry_mut(place) else { continue };
-            let held = entry.held();
-            hang_up(entry, slot(number, place), StreamEnd::LimitReached, at, &mut self.counts, consumer);
-            entry.sated = true;
+            let Some(flow) = shard.get_mut(place) else { continue };
+            let held = flow.held();
+            let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
+            delivery::end_streams(flow, slot(number, place), StreamEnd::LimitReached, at, &mut ctx);
+            flow.done = true;
             self.counts.reassembly_stopped += 1;
             shard.held -= held;
         }
     }
 
-    /// Pushes the longest idle flows out of a full shard: a sixty-fourth of it at a time, so that the search is paid rarely.
-    fn make_room<L: StreamConsumer<State = S>>(&mut self, number: usize, at: At, consumer: &mut L) {
-        let cap = (self.limits.flows / SHARDS).max(64);
+    /// Evicts the longest idle flows of a full shard: a sixty-fourth of it at once, so that this search is rare.
+    fn evict_idle<L: StreamConsumer<State = S>>(&mut self, number: usize, at: At, consumer: &mut L) {
+        let limit = (self.limits.flows / SHARDS).max(64);
         let Some(shard) = self.shards.get(number) else {
             return;
         };
-        if shard.live < cap {
+        if shard.live < limit {
             return;
         }
-        let mut idle: Vec<_> = shard
-            .entries()
-            .map(|(place, entry)| (entry.last_time, entry.opened, slot(number, place)))
-            .collect();
-        let goes = (cap / 64).max(1).min(idle.len());
-        if goes < idle.len() {
-            idle.select_nth_unstable(goes);
+        let mut idle: Vec<_> =
+            shard.flows().map(|(place, flow)| (flow.last_time, flow.opened, slot(number, place))).collect();
+        let count = (limit / 64).max(1).min(idle.len());
+        if count < idle.len() {
+            idle.select_nth_unstable(count);
         }
-        let mut over: Vec<_> = idle.drain(..goes).map(|(_, opened, slot)| (opened, slot)).collect();
-        over.sort_unstable();
-        for (_, slot) in over {
+        let mut evicted: Vec<_> = idle.drain(..count).map(|(_, opened, slot)| (opened, slot)).collect();
+        evicted.sort_unstable();
+        for (_, slot) in evicted {
             self.close(slot, EndReason::Evicted, at, consumer);
         }
     }
 
-    /// Notes an ICMP error in the conversation that it quotes; false when there is none.
-    fn quote<L: StreamConsumer<State = S>>(
+    /// Attaches an ICMP error to the flow that it quotes; false if there is none.
+    fn attach_icmp_error<L: StreamConsumer<State = S>>(
         &mut self,
-        shard: usize,
         packet: &Packet<'_>,
         quoted: Quoted,
-        (kind, code, detail): (u8, u8, u32),
         at: At,
         consumer: &mut L,
     ) -> bool {
+        let Transport::Icmp { kind, code, detail, .. } = packet.transport else {
+            return false;
+        };
         let src = Endpoint { address: quoted.src, port: quoted.src_port };
         let dst = Endpoint { address: quoted.dst, port: quoted.dst_port };
         let (key, flipped) = FlowKey::new(src, dst, quoted.protocol, packet.scope);
         let hash = self.hasher.hash_one(key);
-        let Some(place) = self.shards.get(shard).and_then(|shard| shard.find(hash, &key)) else {
+        let number = shard_of(packet);
+        let Some(shard) = self.shards.get_mut(number) else {
             return false;
         };
-        let Some(entry) = self.shards.get_mut(shard).and_then(|shard| shard.entry_mut(place)) else {
+        let Some(place) = shard.find(hash, &key) else {
             return false;
         };
-        if let (Some(seq), Some(next)) = (quoted.seq, entry.sent_up_to(entry.side(flipped)))
-            && super::stream::ahead(seq, next) > 0
+        let Some(flow) = shard.get_mut(place) else {
+            return false;
+        };
+        let about = flow.side(flipped);
+        if let (Some(seq), Some(next)) = (quoted.seq, flow.sent_up_to(about))
+            && ahead(seq, next) > 0
         {
-            // Quotes bytes that were never seen: perhaps an earlier conversation, perhaps forged. Still said, as its own flow.
+            // It quotes bytes that were not seen: an earlier connection, or a forgery. It is reported as a flow of its own.
             return false;
         }
         self.counts.icmp_attached += 1;
-        entry.last_time = entry.last_time.max(at.time);
-        entry.active = self.clock.now();
-        let about = entry.side(flipped);
-        let details = entry.details.get_or_insert_with(Box::<FlowDetails>::default);
-        let known = details.icmp.as_deref().copied();
+        flow.last_time = flow.last_time.max(at.time);
+        flow.active = self.clock.now();
+        let known = flow.details().icmp.as_deref().copied();
         let count = known.map_or(0, |error| error.count).saturating_add(1);
-        let error = IcmpError {
-            frame: known.map_or(at.frame, |error| error.frame),
-            time: known.map_or(at.time, |error| error.time),
-            from: packet.src,
-            about,
-            v6: packet.protocol == proto::ICMPV6,
-            kind,
-            code,
-            detail,
-            count,
-        };
-        // What became of the client's packets says more than what became of the answers.
         let error = match known {
+            // An error about the client's packets is more telling than one about the responses.
             Some(known) if known.about == Side::Client && about == Side::Server => {
                 IcmpError { count, ..known }
             }
-            _ => error,
+            _ => IcmpError {
+                frame: known.map_or(at.frame, |error| error.frame),
+                time: known.map_or(at.time, |error| error.time),
+                from: packet.src,
+                about,
+                v6: packet.protocol == proto::ICMPV6,
+                kind,
+                code,
+                detail,
+                count,
+            },
         };
-        details.icmp = Some(Box::new(error));
+        flow.details().icmp = Some(Box::new(error));
         if self.limits.report_interim && count == 1 {
-            consumer.interim(&entry.flow(slot(shard, place)), entry.flow_end(EndReason::Idle), at);
+            consumer.interim(&flow.flow_ref(slot(number, place)), flow_end(flow, EndReason::Idle), at);
         }
         true
     }
-
-    fn close<L: StreamConsumer<State = S>>(&mut self, slot: Slot, why: EndReason, at: At, consumer: &mut L) {
-        let (number, place) = parts(slot);
-        let Some(shard) = self.shards.get_mut(number) else {
-            return;
-        };
-        let Some(mut entry) = shard.take(place, |key| self.hasher.hash_one(key)) else {
-            return;
-        };
-        if why == EndReason::Evicted {
-            self.counts.evicted += 1;
-        }
-        shard.held -= entry.held();
-        if let Some((mut state, at)) =
-            hang_up(&mut entry, slot, StreamEnd::FlowEnded, at, &mut self.counts, consumer)
-        {
-            consumer.finish(&entry.flow(slot), &mut state, at);
-        }
-        consumer.closed(&entry.flow(slot), entry.flow_end(why), at);
-    }
 }
 
-/// Ends what is held of a conversation: hands over what is contiguous and forgets the rest. Gives back what the listener
-/// remembers, and the conversation's last moment.
-fn hang_up<L: StreamConsumer>(
-    entry: &mut LiveFlow<L::State>,
-    slot: Slot,
-    why: StreamEnd,
-    at: At,
-    counts: &mut FlowCounts,
-    consumer: &mut L,
-) -> Option<(L::State, At)> {
-    let mut reassembly = entry.reassembly.take()?;
-    let flow = entry.flow(slot);
-    let at = At { frame: FrameRef::unpack(entry.last_frame), time: entry.last_time, ..at };
-    for side in [Side::Client, Side::Server] {
-        let stream = stream_mut(&mut reassembly.streams, side);
-        let mut ctx = DeliveryCtx { flow: &flow, side, at, state: &mut reassembly.state, consumer };
-        stream.give_up(why, &mut ctx);
-        entry.note_differing(side, stream.differing);
-        if let Some(lost) = stream.lost {
-            tcp::note_lost(lost, counts);
-        }
-    }
-    Some((reassembly.state, at))
-}
-
+/// True if a packet starts another flow between the same ports.
 #[inline]
-pub(super) fn stream_mut(streams: &mut [Stream; 2], side: Side) -> &mut Stream {
-    let [client, server] = streams;
-    match side {
-        Side::Client => client,
-        Side::Server => server,
-    }
-}
-
-/// A packet that begins another conversation between the same ports.
-#[inline]
-fn begins_another<S>(entry: &LiveFlow<S>, seen: Seen<'_>) -> bool {
+fn starts_another<S>(flow: &LiveFlow<S>, seen: PacketCtx<'_>) -> bool {
     match seen.packet.transport {
-        Transport::Tcp(header) if header.has(crate::decode::TcpHeader::SYN) => {
-            tcp::begins_another(entry, &header, entry.side(seen.flipped))
+        Transport::Tcp(header) if header.has(TcpHeader::SYN) => {
+            tcp::starts_another(flow, &header, flow.side(seen.flipped))
         }
         _ => false,
     }
 }
 
-/// Looks at a conversation sooner than was planned, when it is over or has been answered.
+/// Updates a flow with a packet, and delivers its payload.
 #[inline]
-fn bring_forward<S>(entry: &mut LiveFlow<S>, slot: Slot, limits: &FlowLimits, wheel: &mut ExpiryWheel) {
-    if !matches!(entry.state, FlowPhase::Closed | FlowPhase::Answered) {
-        return;
-    }
-    let deadline = entry.deadline(limits);
-    if entry.due > deadline {
-        entry.due = wheel.add(slot, deadline);
-    }
-}
-
-/// Lets a packet take part in its conversation.
-#[inline]
-fn converse<L: StreamConsumer>(
-    entry: &mut LiveFlow<L::State>,
+fn update<L: StreamConsumer>(
+    flow: &mut LiveFlow<L::State>,
     slot: Slot,
-    seen: Seen<'_>,
+    seen: PacketCtx<'_>,
     ctx: &mut TableCtx<'_, L>,
 ) {
-    let Seen { packet, flipped, at } = seen;
-    match packet.transport {
-        Transport::Tcp(header) => tcp::accept(entry, slot, &header, seen, ctx),
-        _ if packet.payload.is_empty() || entry.sated => {}
-        _ => {
-            let side = entry.side(flipped);
-            let flow = entry.flow(slot);
-            let reassembly = entry.reassembly.get_or_insert_with(Reassembly::start);
-            let progress = ctx.consumer.datagram(
-                &flow,
-                &mut reassembly.state,
-                side,
-                packet.payload,
-                packet.payload_len,
-                at,
-            );
-            match progress {
-                ReadProgress::NeedMore { .. } => entry.state = FlowPhase::Datagram,
-                ReadProgress::Idle => {
-                    entry.reassembly = None;
-                    entry.state = FlowPhase::Answered;
-                }
-                ReadProgress::Done => {
-                    entry.reassembly = None;
-                    entry.sated = true;
-                }
-            }
+    match seen.packet.transport {
+        Transport::Tcp(header) => {
+            tcp::update(flow, &header, seen.packet, flow.side(seen.flipped), seen.at);
+            delivery::deliver_segment(flow, slot, &header, seen, ctx);
         }
+        _ => delivery::deliver_datagram(flow, slot, seen, ctx),
     }
 }
 
-impl<S: Default> Reassembly<S> {
-    pub(super) fn start() -> Box<Reassembly<S>> {
-        Box::new(Reassembly { state: S::default(), streams: [Stream::default(), Stream::default()], held: 0 })
+/// Moves a flow to an earlier bucket of the wheel once it is closed or answered.
+#[inline]
+fn expire_sooner<S>(flow: &mut LiveFlow<S>, slot: Slot, limits: &FlowLimits, wheel: &mut ExpiryWheel) {
+    if !matches!(flow.phase, FlowPhase::Closed | FlowPhase::Answered) {
+        return;
+    }
+    let deadline = flow.deadline(limits);
+    if flow.due > deadline {
+        flow.due = wheel.add(slot, deadline);
     }
 }
 
-/// The swapped flow is told to the listener, and its entry turned round.
-pub(super) fn swap<L: StreamConsumer>(entry: &mut LiveFlow<L::State>, slot: Slot, at: At, consumer: &mut L) {
-    entry.swap();
-    consumer.swapped(&entry.flow(slot), at);
+/// Measures the bytes held for a flow.
+#[inline]
+fn measure<L: StreamConsumer>(flow: &mut LiveFlow<L::State>, consumer: &L) -> usize {
+    flow.reassembly.as_mut().map_or(0, |reassembly| reassembly.measure(consumer))
 }
 
-impl<S> LiveFlow<S> {
-    /// Bytes held of it, as weighed last.
-    #[inline]
-    fn held(&self) -> usize {
-        self.reassembly.as_ref().map_or(0, |reassembly| reassembly.held)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Address;
+    use crate::flow::ReadProgress;
+    use crate::flow::test_support::CLIENT;
+    use crate::flow::test_support::SERVER;
+    use crate::flow::test_support::TestTable;
+    use crate::flow::test_support::packet;
+
+    const HANDSHAKE: &str = "c S 100\n s SA 500 101\n c A 101 501\n";
+
+    /// Plays a script; `expected` is how flows open and close, and what else a consumer gets.
+    fn check(limits: FlowLimits, script: &str, expected: &[&str]) {
+        let mut table = TestTable::new(limits);
+        table.play(script);
+        assert_eq!(table.finish().lines().collect::<Vec<_>>(), expected, "{script}");
     }
 
-    /// Weighs what is held of it.
-    #[inline]
-    fn weigh<L: StreamConsumer<State = S>>(&mut self, consumer: &L) -> usize {
-        let Some(reassembly) = &mut self.reassembly else { return 0 };
-        let [client, server] = &reassembly.streams;
-        let own = size_of::<Reassembly<S>>() + client.held_bytes() + server.held_bytes();
-        reassembly.held = own + consumer.held(&reassembly.state);
-        reassembly.held
+    fn check_default(script: &str, expected: &[&str]) {
+        check(FlowLimits::default(), script, expected);
     }
 
-    /// What has become of it so far.
-    fn flow_end(&self, why: EndReason) -> FlowEnd {
-        FlowEnd {
-            reason: why,
-            first_frame: FrameRef::unpack(self.first_frame),
-            last_frame: FrameRef::unpack(self.last_frame),
-            first_seen: self.first_time,
-            last_seen: self.last_time,
-            packets: self.packets.map(u64::from),
-            bytes: self.bytes,
-            tcp: (self.key.protocol == proto::TCP).then(|| tcp::summary(self)),
-            icmp: self.details.as_ref().and_then(|details| details.icmp.as_deref().copied()),
+    /// The idle time-out after the last packet, and the reason for the flow's end. Whole seconds round it up by two at most.
+    fn check_timeout(script: &str, seconds: i64, reason: &str) {
+        for (pass, expected) in [(seconds, 1), (seconds + 2, 0)] {
+            let mut table = TestTable::new(FlowLimits::default());
+            table.play(script);
+            table.pass(pass * 1_000_000_000);
+            assert_eq!(table.table.live(), expected, "{script} +{pass}");
+            assert!(expected == 1 || table.finish().ends_with(&format!("closed {reason}")), "{script}");
         }
     }
 
-    /// What a listener is told about this conversation.
-    #[inline]
-    pub(super) fn flow(&self, slot: Slot) -> FlowRef {
-        let (client, server) = if self.client_is_high {
-            (self.key.high_end(), self.key.low_end())
-        } else {
-            (self.key.low_end(), self.key.high_end())
+    #[test]
+    fn each_phase_has_its_timeout() {
+        check_timeout("c S 100", 60, "Idle");
+        check_timeout(HANDSHAKE, 3600, "Idle");
+        check_timeout("c A 101 501", 3600, "Idle");
+        check_timeout(&format!("{HANDSHAKE}c FA 101 501"), 300, "Idle");
+        check_timeout(&format!("{HANDSHAKE}c FA 101 501\n s FA 501 102"), 10, "Done");
+        check_timeout(&format!("{HANDSHAKE}s R 501"), 10, "Done");
+        check_timeout("c udp \"abc\"", 60, "Idle");
+    }
+
+    #[test]
+    fn packets_postpone_the_timeout() {
+        check_timeout("c udp \"abc\"\n +60\n s udp \"abc\"\n +60\n c udp \"abc\"", 60, "Idle");
+        check_timeout(&format!("{HANDSHAKE}+3600\n c A 101 501"), 3600, "Idle");
+        // Retransmissions after the end belong to the flow.
+        check_timeout(&format!("{HANDSHAKE}s R 501\n +9\n c A 101 501 \"abc\""), 10, "Done");
+    }
+
+    #[test]
+    fn a_datagram_flow_without_an_outstanding_response_ends_sooner() {
+        let mut table = TestTable::new(FlowLimits::default());
+        table.recorder.progress = |bytes| match bytes {
+            b"query" => ReadProgress::NeedMore { consumed: 0, need: 0 },
+            _ => ReadProgress::Idle,
         };
-        FlowRef {
-            slot,
-            opened: self.opened,
-            client,
-            server,
-            protocol: self.key.protocol,
-            from_start: self.from_start,
+        table.play("c udp \"query\"\n s udp \"response\"\n +11");
+        assert_eq!(table.table.live(), 1);
+        // The next query waits for a response again.
+        table.play("c udp \"query\"\n +60");
+        assert_eq!(table.table.live(), 1);
+        table.play("s udp \"response\"\n +12");
+        assert_eq!(table.table.live(), 0);
+    }
+
+    #[test]
+    fn flows_expire_in_the_order_of_opening() {
+        let mut table = TestTable::new(FlowLimits::default());
+        for port in [9, 3, 7, 5] {
+            let client = Endpoint { port, ..CLIENT };
+            table.accept(&packet(client, SERVER, proto::UDP));
         }
+        let orders: Vec<u64> = {
+            table.pass(62_000_000_000);
+            table.recorder.ends.iter().map(|end| end.first_frame.number).collect()
+        };
+        assert_eq!(orders, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_neither_expires_nor_keeps_flows() {
+        // An hour back: live for its time-out by the new clock, after the minute in which the clock settles.
+        let mut table = TestTable::new(FlowLimits::default());
+        table.play("c udp \"abc\"\n +-3600\n c udp \"abc\"\n +60\n");
+        assert_eq!(table.table.live(), 1);
+        table.play("+61");
+        assert_eq!(table.table.live(), 1);
+        table.play("+1");
+        assert_eq!(table.table.live(), 0);
+    }
+
+    #[test]
+    fn checks_for_expiry_are_at_most_as_many_as_packets() {
+        // Frame times in 1970 and 2106 in turns; set back with every frame; an hour forward with every frame.
+        let clocks: [fn(i64) -> i64; 3] =
+            [|number| (number % 2) << 32, |number| -700 * number, |number| 3600 * number];
+        for seconds in clocks {
+            let mut table = TestTable::new(FlowLimits::default());
+            let mut second = 0;
+            for number in 0..3_000 {
+                table.pass((seconds(number) - second) * 1_000_000_000);
+                second = seconds(number);
+                // Half of the packets are of the same five flows.
+                let port = if number % 2 == 0 { number % 10 } else { number } as u16;
+                let client = Endpoint { port, ..CLIENT };
+                table.accept(&packet(client, SERVER, proto::UDP));
+            }
+            assert!(table.table.checks <= 3_000, "{}", table.table.checks);
+        }
+    }
+
+    #[test]
+    fn a_reused_port_is_another_flow() {
+        let flow = ["opened by c", "closed Reused", "opened by c", "closed CaptureEnded"];
+        check_default(&format!("{HANDSHAKE}c FA 101 501\n s FA 501 102\n c S 9000"), &flow);
+        check_default(&format!("{HANDSHAKE}s R 501\n c S 9000"), &flow);
+        // The client restarted, and does not know the connection any more.
+        check_default(&format!("{HANDSHAKE}c S 9000"), &flow);
+        check_default("c S 100\n +5\n c S 9000", &flow);
+        // The response to a SYN that was not captured.
+        let midstream = ["opened by c", "closed Reused", "opened by c midstream", "closed CaptureEnded"];
+        check_default(&format!("{HANDSHAKE}s R 501\n s SA 7000 9001"), &midstream);
+    }
+
+    #[test]
+    fn a_retransmitted_syn_is_of_the_same_flow() {
+        let one = ["opened by c", "closed CaptureEnded"];
+        check_default("c S 100\n +1\n c S 100\n +2\n c S 100\n s SA 500 101", &one);
+        check_default(&format!("{HANDSHAKE}c S 100\n s SA 500 101"), &one);
+        check_default("c S 100\n s SA 500 101\n s SA 900 101", &one);
+        // Simultaneous open.
+        check_default("c S 100\n s S 500\n c SA 100 501", &one);
+    }
+
+    #[test]
+    fn a_full_shard_evicts_its_longest_idle_flows() {
+        // At least 64 flows per shard. All are of one pair of addresses, and so of one shard.
+        let mut table = TestTable::new(FlowLimits { flows: 1, ..FlowLimits::default() });
+        for port in 0..64 {
+            table.accept(&packet(Endpoint { port, ..CLIENT }, SERVER, proto::UDP));
+            table.pass(1_000_000);
+        }
+        assert_eq!((table.table.live(), table.recorder.ends.len()), (64, 0));
+        // The first flow is not idle any more.
+        table.accept(&packet(Endpoint { port: 0, ..CLIENT }, SERVER, proto::UDP));
+        table.pass(1_000_000);
+        for port in [64, 65] {
+            table.accept(&packet(Endpoint { port, ..CLIENT }, SERVER, proto::UDP));
+        }
+        assert_eq!((table.table.live(), table.table.counts().evicted), (64, 2));
+        let evicted: Vec<_> =
+            table.recorder.ends.iter().map(|end| (end.reason, end.first_frame.number)).collect();
+        assert_eq!(evicted, [(EndReason::Evicted, 2), (EndReason::Evicted, 3)]);
+        assert_eq!(table.table.counts().peak, 64);
+    }
+
+    #[test]
+    fn reassembly_stops_for_the_longest_idle_flows() {
+        // Each flow holds a KiB and some; a shard may hold four.
+        let held = 4 << 10;
+        let mut table = TestTable::new(FlowLimits { held_bytes: held * SHARDS, ..FlowLimits::default() });
+        table.recorder.progress = |_| ReadProgress::NeedMore { consumed: 0, need: 0 };
+        let payload = [b'x'; 1 << 10];
+        for port in 1..=4 {
+            let header = TcpHeader { seq: 1, ack: 1, flags: TcpHeader::ACK, window: 1, options: &[] };
+            let transport = Transport::Tcp(header);
+            let client = Endpoint { port, ..CLIENT };
+            table.accept(&Packet {
+                transport,
+                payload: &payload,
+                payload_len: payload.len() as u32,
+                ..packet(client, SERVER, proto::TCP)
+            });
+            table.pass(1_000_000);
+        }
+        let ended = table.recorder.calls.iter().filter(|call| call.contains("LimitReached")).count();
+        // The fourth is one too many. Two end, until an eighth is free.
+        let counts = table.table.counts();
+        assert_eq!((ended, counts.reassembly_stopped, counts.capped_streams), (2, 2, 2));
+        assert_eq!(table.table.live(), 4);
+    }
+
+    #[test]
+    fn an_icmp_error_is_attached_to_the_flow_that_it_quotes() {
+        let icmp = |script: &str| {
+            let mut table = TestTable::new(FlowLimits::default());
+            table.play(script);
+            table.finish();
+            let error = table.recorder.ends.first().unwrap().icmp;
+            (error.map(|error| (error.about, error.kind, error.code, error.count)), table.recorder.ends.len())
+        };
+        let check = |script: &str, expected: Option<(Side, u8, u8, u32)>, flows: usize| {
+            assert_eq!(icmp(script), (expected, flows), "{script}");
+        };
+        check("c S 100\n s icmp 3 13 100", Some((Side::Client, 3, 13, 1)), 1);
+        check("c S 100\n s icmp 3 13 100\n s icmp 3 1 100", Some((Side::Client, 3, 1, 2)), 1);
+        // About the response; it does not replace one about the client's packet.
+        check("c S 100\n s SA 500 101\n c icmp 3 3 500", Some((Side::Server, 3, 3, 1)), 1);
+        check("c S 100\n s icmp 11 0 100\n s SA 500 101\n c icmp 3 3 500", Some((Side::Client, 11, 0, 2)), 1);
+        // It quotes bytes that were not sent: a flow of its own, of ICMP.
+        check("c S 100\n s icmp 3 13 102", None, 2);
+        check("c S 100\n s icmp 3 13 101", Some((Side::Client, 3, 13, 1)), 1);
+        // No flow.
+        check("s icmp 3 13 100", None, 1);
+    }
+
+    #[test]
+    fn an_icmp_error_postpones_the_timeout() {
+        check_timeout("c S 100\n +60\n s icmp 3 13 100", 60, "Idle");
+    }
+
+    #[test]
+    fn a_closed_or_rejected_flow_is_reported_at_once_if_wanted() {
+        let limits = FlowLimits { report_interim: true, ..FlowLimits::default() };
+        check(
+            limits,
+            &format!("{HANDSHAKE}s R 501\n c A 101 501"),
+            &["opened by c", "interim Done", "closed Done"],
+        );
+        check(
+            limits,
+            "c S 100\n s icmp 3 13 100\n s icmp 3 13 100",
+            &["opened by c", "interim Idle", "closed CaptureEnded"],
+        );
+        check_default(&format!("{HANDSHAKE}s R 501"), &["opened by c", "closed Done"]);
+    }
+
+    #[test]
+    fn packets_of_both_directions_are_of_one_shard_and_flow() {
+        let mut table = TestTable::new(FlowLimits::default());
+        table.play(&format!("{HANDSHAKE}s A 501 101 \"abc\"\n c A 101 504 \"de\""));
+        table.finish();
+        let end = table.recorder.ends.pop().unwrap();
+        assert_eq!((end.packets, end.bytes), ([3, 2], [2, 3]));
+        // Another encapsulation is another flow.
+        let mut table = TestTable::new(FlowLimits::default());
+        for scope in [0, 1, 0] {
+            table.accept(&Packet { scope, ..packet(CLIENT, SERVER, proto::UDP) });
+        }
+        let other = Endpoint { address: Address::v4([192, 0, 2, 2]), ..SERVER };
+        table.accept(&packet(CLIENT, other, proto::UDP));
+        assert_eq!(table.table.live(), 3);
     }
 }

@@ -1,355 +1,142 @@
-//! TCP as it is seen from beside the path (RFC 9293).
+//! TCP as a monitor beside the path sees it (RFC 9293).
 //!
-//! In:  segments of one conversation, and its entry.
-//! Out: the entry brought up to date; payload handed to the streams.
-//! Not: whether what happened is good or bad.
+//! In:  the segments of one flow.
+//! Out: the flow's phase, sequence space and counters.
+//! Not: payload, and what the counters mean.
 //!
-//! What counts is the sequence numbers, not guesses: a segment is new, repeated, early (it leaves a hole) or late (it fills
-//! one). Both the sender's own numbers and the other side's acknowledgements are believed; where they disagree, the capture
-//! has missed something.
+//! A segment is new, retransmitted, early (it leaves a gap) or out of order (it fills one). Both the sender's own numbers and
+//! the peer's ACKs move its sequence space; where they disagree, the capture missed something.
 
 use super::consumer::At;
-use super::consumer::Slot;
-use super::consumer::StreamConsumer;
-use super::consumer::StreamEnd;
-use super::entry::FlowDetails;
-use super::entry::FlowPhase;
-use super::entry::LiveFlow;
-use super::entry::SenderProfile;
-use super::entry::SequenceSpace;
-use super::gaps::SequenceGaps;
-use super::key::Endpoint;
-use super::limits::FlowCounts;
-use super::record::Handshake;
-use super::record::ResetEvidence;
-use super::record::ResetKinds;
-use super::record::SideSummary;
-use super::record::TcpSummary;
-use super::stream::DeliveryCtx;
-use super::stream::Reassembly;
-use super::stream::Segment;
-use super::stream::ahead;
-use super::table::Seen;
-use super::table::TableCtx;
-use super::table::stream_mut;
-use super::table::swap;
-use crate::base::FrameRef;
+use super::live_flow::FlowPhase;
+use super::live_flow::LiveFlow;
+use super::options::SACK;
+use super::options::longest_sack_block;
+use super::options::option;
+use super::reset;
+use super::sequence::SequenceSpace;
+use super::sequence::ahead;
 use crate::base::Side;
 use crate::base::Time;
 use crate::decode::Packet;
 use crate::decode::TcpHeader;
 
-/// An acknowledgement further ahead than this is not believed: no window is larger (RFC 7323 §2.2).
+/// A number further ahead than this is ignored: no window is larger (RFC 7323 §2.2).
 const WINDOW_LIMIT: i32 = 1 << 30;
 
-/// Whether a segment with SYN begins another conversation than the entry's.
-pub(super) fn begins_another<S>(entry: &LiveFlow<S>, header: &TcpHeader<'_>, side: Side) -> bool {
-    let own = entry.sequence(side);
-    let first = entry.details.as_ref().and_then(|details| details.first.get(side.index())).copied();
-    let repeats = own.has(SequenceSpace::SYN) && first == Some(header.seq);
-    if repeats {
+/// True if a segment with SYN starts another connection between the same ports.
+pub(super) fn starts_another<S>(flow: &LiveFlow<S>, header: &TcpHeader<'_>, side: Side) -> bool {
+    let own = flow.sequence(side);
+    if flow.initial(side) == Some(header.seq) {
+        // A retransmitted SYN.
         return false;
     }
     if header.has(TcpHeader::ACK) {
-        return own.has(SequenceSpace::SYN) && entry.state == FlowPhase::Closed;
+        return own.has(SequenceSpace::SYN) && flow.phase == FlowPhase::Closed;
     }
-    // RFC 9293 §3.5: both may open at once, and then a SYN answers a SYN.
-    let other = entry.sequence(side.other());
+    // RFC 9293 §3.5: both sides may open at once. Then a SYN is the response to a SYN.
+    let peer = flow.sequence(side.other());
     let simultaneous =
-        !own.has(SequenceSpace::SENT) && other.has(SequenceSpace::SYN) && entry.state == FlowPhase::Attempt;
+        !own.has(SequenceSpace::SENT) && peer.has(SequenceSpace::SYN) && flow.phase == FlowPhase::Attempt;
     !simultaneous
 }
 
-/// Takes a segment in.
+/// Updates the flow with a segment.
 #[inline]
-pub(super) fn accept<L: StreamConsumer>(
-    entry: &mut LiveFlow<L::State>,
-    slot: Slot,
+pub(super) fn update<S>(
+    flow: &mut LiveFlow<S>,
     header: &TcpHeader<'_>,
-    seen: Seen<'_>,
-    ctx: &mut TableCtx<'_, L>,
+    packet: &Packet<'_>,
+    side: Side,
+    at: At,
 ) {
-    let Seen { packet, flipped, at } = seen;
-    let side = entry.side(flipped);
-    if !next_in_line(entry, header, packet, side) {
-        unusual(entry, header, packet, side, at);
-    }
-    if entry.sated {
-        return;
-    }
-    if !packet.payload.is_empty() || packet.payload_len > 0 {
-        deliver(entry, slot, header, seen, ctx);
-    }
-    if entry.reassembly.is_some() && header.has(TcpHeader::ACK) {
-        let side = entry.side(flipped);
-        let flow = entry.flow(slot);
-        if let Some(reassembly) = &mut entry.reassembly {
-            let Reassembly { state, streams, .. } = reassembly.as_mut();
-            let mut ctx = DeliveryCtx { flow: &flow, side: side.other(), at, state, consumer: ctx.consumer };
-            stream_mut(streams, side.other()).acknowledged(header.ack, &mut ctx);
-        }
-        settle(entry, ctx.counts);
+    if !update_in_order(flow, header, packet, side) {
+        update_any(flow, header, packet, side, at);
     }
 }
 
-/// The common case: the next segment of an open conversation, with nothing missing. False when it is not, and then nothing
-/// was changed.
+/// The common case: the next segment of an open connection that has no gap here. Otherwise returns false and changes nothing.
 #[inline]
-fn next_in_line<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side) -> bool {
+fn update_in_order<S>(
+    flow: &mut LiveFlow<S>,
+    header: &TcpHeader<'_>,
+    packet: &Packet<'_>,
+    side: Side,
+) -> bool {
     const CONTROL: u8 = TcpHeader::SYN | TcpHeader::FIN | TcpHeader::RST;
     if header.flags & (CONTROL | TcpHeader::ACK) != TcpHeader::ACK
         || header.window == 0
-        || entry.state != FlowPhase::Open
+        || flow.phase != FlowPhase::Open
     {
         return false;
     }
-    let own = entry.sequence(side);
-    let other = entry.sequence(side.other());
+    let own = flow.sequence(side);
+    let peer = flow.sequence(side.other());
     if own.seen & (SequenceSpace::SENT | SequenceSpace::TALKED) != SequenceSpace::SENT | SequenceSpace::TALKED
         || header.seq != own.next
-        || !other.has(SequenceSpace::SENT)
-        || ahead(header.ack, other.next) > 0
+        || !peer.has(SequenceSpace::SENT)
+        || ahead(header.ack, peer.next) > 0
         || (own.data == 0 && packet.payload_len > 0)
-        || (packet.payload_len == 0 && header.ack == other.acked && other.next != other.acked)
+        || (packet.payload_len == 0 && header.ack == peer.acked && peer.next != peer.acked)
     {
         return false;
     }
-    let own = entry.sequence_mut(side);
+    let own = flow.sequence_mut(side);
     own.next = own.next.wrapping_add(packet.payload_len);
     own.data = own.data.saturating_add(u16::from(packet.payload_len > 0));
-    let other = entry.sequence_mut(side.other());
-    if ahead(header.ack, other.acked) > 0 {
-        other.acked = header.ack;
+    let peer = flow.sequence_mut(side.other());
+    if ahead(header.ack, peer.acked) > 0 {
+        peer.acked = header.ack;
     }
     true
 }
 
-/// Everything else.
-fn unusual<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
+fn update_any<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
     if header.has(TcpHeader::SYN) {
-        synchronise(entry, header, side, at);
+        synchronize(flow, header, side, at);
     }
     if !header.has(TcpHeader::SYN) || packet.payload_len > 0 {
         let seq = header.seq.wrapping_add(u32::from(header.has(TcpHeader::SYN)));
-        advance(entry, header, seq, packet.payload_len, side, at);
+        advance(flow, header, seq, packet.payload_len, side, at);
     }
     if header.has(TcpHeader::ACK) && !header.has(TcpHeader::RST) {
-        acknowledge(entry, header.ack, side.other());
+        acknowledge(flow, header.ack, side.other());
     }
     if packet.payload_len == 0
-        && entry.sequence(side.other()).acked == header.ack
+        && flow.sequence(side.other()).acked == header.ack
         && let Some(blocks) = option(header.options, SACK)
     {
-        let summary = entry.details().side(side.other());
-        summary.sack_acks = summary.sack_acks.saturating_add(1);
-        summary.sack_span = summary.sack_span.max(longest(blocks));
+        let counts = flow.details().side(side.other());
+        counts.sack_acks = counts.sack_acks.saturating_add(1);
+        counts.sack_span = counts.sack_span.max(longest_sack_block(blocks));
     }
     if header.window == 0 && header.flags & (TcpHeader::RST | TcpHeader::SYN | TcpHeader::FIN) == 0 {
-        let summary = entry.details().side(side);
-        summary.zero_windows = summary.zero_windows.saturating_add(1);
+        let counts = flow.details().side(side);
+        counts.zero_windows = counts.zero_windows.saturating_add(1);
     }
     if header.has(TcpHeader::FIN) {
-        let end = header.seq.wrapping_add(packet.payload_len).wrapping_add(1);
-        let own = entry.sequence_mut(side);
-        if ahead(end, own.next) > 0 {
-            own.next = end;
-        }
-        own.seen |= SequenceSpace::FIN;
-        quits(entry, side, at);
-        if entry.state != FlowPhase::Closed {
-            let both = entry.sequence(side.other()).has(SequenceSpace::FIN);
-            entry.state = if both { FlowPhase::Closed } else { FlowPhase::HalfClosed };
-        }
-        let summary = entry.details().side(side);
-        summary.fins = summary.fins.saturating_add(1);
+        finish(flow, header, packet, side, at);
     }
     if header.has(TcpHeader::RST) {
-        entry.sequence_mut(side).seen |= SequenceSpace::RST;
-        quits(entry, side, at);
-        entry.state = FlowPhase::Closed;
-        let details = entry.details();
-        if details.reset_frame == 0 {
-            details.reset_frame = at.frame.pack();
-            details.reset_time = at.time;
-        }
-        let summary = details.side(side);
-        summary.resets = summary.resets.saturating_add(1);
-        missed_by_reset(entry, header, side.other());
+        reset_connection(flow, header, side, at);
     }
-    compare(entry, header, packet, side, at);
+    reset::compare(flow, header, packet, side, at);
 }
 
-/// A reset that acknowledges what is not here: the other side said something that the capture missed.
-fn missed_by_reset<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, other: Side) {
-    let sequence = entry.sequence(other);
-    let beyond = ahead(header.ack, sequence.next);
-    if header.has(TcpHeader::ACK) && sequence.has(SequenceSpace::SENT) && beyond > 0 && beyond < WINDOW_LIMIT
-    {
-        let summary = entry.details().side(other);
-        summary.missing_bytes = summary.missing_bytes.max(beyond.unsigned_abs());
-    }
-}
-
-/// Notes when the client had enough.
-fn quits<S>(entry: &mut LiveFlow<S>, side: Side, at: At) {
-    let details = entry.details();
-    if side == Side::Client && details.client_close_time == Time::default() {
-        (details.client_close_time, details.client_close_frame) = (at.time, at.frame.pack());
-    }
-}
-
-/// Identifications further from a sender's last one than this are not its own, unless it draws them by chance.
-const IP_ID_STEP: u16 = 4096;
-
-/// Ways that differ by no more hops than this are the same but for a detour.
-const DETOUR: u8 = 2;
-
-/// How many hops a packet has come: systems begin at one of these numbers, and a load balancer's stack may begin at another
-/// than the servers behind it.
-const fn hops(ttl: u8) -> u8 {
-    match ttl {
-        0..=32 => 32 - ttl,
-        33..=64 => 64 - ttl,
-        65..=128 => 128 - ttl,
-        129.. => 255 - ttl,
-    }
-}
-
-/// A round trip shorter than this says nothing about who is near.
-const NEAR_NANOS: u64 = 5_000_000;
-
-/// Options: selective acknowledgement (RFC 2018 §3), time stamps (RFC 7323 §3.2).
-const SACK: u8 = 5;
-const TIMESTAMP: u8 = 8;
-
-/// Holds a reset against how its sender's packets looked before; and what a sender does after its reset against the reset.
-fn compare<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
-    let beyond = ahead(header.seq, entry.sequence(side).next) > 1;
-    let details = entry.details();
-    let (rtt, first_data_time) = (details.handshake_rtt, details.first_data_time);
-    let other = details.side(side.other());
-    let has_closed = other.fins > 0 || other.resets > 0;
-    if let Some(other) = details.profiles.get_mut(side.other().index()) {
-        other.seen &= !SenderProfile::RESET_LAST;
-    }
-    let Some(profile) = details.profiles.get_mut(side.index()) else { return };
-    let was = *profile;
-    if !header.has(TcpHeader::RST) {
-        let [first_ttl, _] = was.ttls;
-        let [first_id, _] = was.ip_ids;
-        let is_first = first_ttl == 0;
-        profile.ttls = [if is_first { packet.ttl } else { first_ttl }, packet.ttl];
-        profile.ip_ids = [if is_first { packet.ip_id } else { first_id }, packet.ip_id];
-        profile.seen &= !SenderProfile::RESET_LAST;
-        // A SYN alone offers them; whoever answers with them takes them.
-        let agreed = header.flags & (TcpHeader::SYN | TcpHeader::ACK) != TcpHeader::SYN;
-        if agreed && has_option(header.options, TIMESTAMP) {
-            profile.seen |= SenderProfile::STAMPS;
-        }
-        let summary = details.side(side);
-        // What a reset ends is over: who sends payload behind it knows nothing of it (§3.5.3 of RFC 9293).
-        let goes_on =
-            was.has(SenderProfile::RESET) && packet.payload_len > 0 && ahead(header.seq, was.reset) >= 0;
-        // Nor does who accepts an attempt that was just refused in its name, and not repeated since.
-        let accepts = was.ttls == [0, 0]
-            && was.has(SenderProfile::RESET_LAST)
-            && header.has(TcpHeader::SYN | TcpHeader::ACK);
-        summary.reset_evidence.add(ResetEvidence::SENDER_CONTINUES, goes_on || accepts);
-        summary.reset_evidence.add(
-            ResetEvidence::HOP_LIMIT,
-            accepts && hops(packet.ttl).abs_diff(hops(was.reset_ttl)) > DETOUR,
-        );
-        return;
-    }
-    (profile.reset, profile.reset_ack) = (header.seq, header.ack);
-    let knows = was.ttls != [0, 0];
-    if !has_closed {
-        profile.seen |=
-            if knows { SenderProfile::RESET | SenderProfile::RESET_LAST } else { SenderProfile::RESET_LAST };
-        profile.reset_ttl = packet.ttl;
-    }
-    let several = details.side(side).resets > 1;
-    let kinds = &mut details.side(side).reset_kinds;
-    kinds.add(ResetKinds::PLAIN, !header.has(TcpHeader::ACK));
-    kinds.add(ResetKinds::WITH_ACK, header.has(TcpHeader::ACK));
-    kinds.add(ResetKinds::DIFFERING, several && header.ack != was.reset_ack);
-    kinds.add(ResetKinds::ZERO, several && (header.ack == 0 || was.reset_ack == 0));
-    if has_closed {
-        // Whoever answers somebody that is gone, as translators do, ends nothing.
-        return;
-    }
-    let is_detour = |ttl: u8| hops(packet.ttl).abs_diff(hops(ttl)) > DETOUR;
-    let is_far = |id: u16| {
-        let jump = packet.ip_id.wrapping_sub(id);
-        packet.ip_id != 0 && id != 0 && jump.min(jump.wrapping_neg()) > IP_ID_STEP
-    };
-    let report_interim = side == Side::Server && rtt >= NEAR_NANOS && first_data_time != Time::default();
-    let reset_evidence = &mut details.side(side).reset_evidence;
-    reset_evidence.add(ResetEvidence::HOP_LIMIT, knows && was.ttls.into_iter().all(is_detour));
-    reset_evidence.add(ResetEvidence::IP_ID, was.ip_ids.into_iter().all(is_far));
-    reset_evidence.add(
-        ResetEvidence::NO_TIMESTAMP,
-        was.has(SenderProfile::STAMPS) && !has_option(header.options, TIMESTAMP),
-    );
-    // A kernel resets at the number that the other side waits for; nobody but a guesser goes beyond what was sent.
-    reset_evidence.add(
-        ResetEvidence::SEQUENCE_SWEEP,
-        beyond && was.has(SenderProfile::RESET_LAST) && ahead(header.seq, was.reset) > 1,
-    );
-    reset_evidence
-        .add(ResetEvidence::FASTER_THAN_RTT, report_interim && at.time.since(first_data_time) < rtt / 2);
-}
-
-/// Whether a segment has an option.
-fn has_option(options: &[u8], wanted: u8) -> bool {
-    option(options, wanted).is_some()
-}
-
-/// What a segment's option holds.
-fn option(options: &[u8], wanted: u8) -> Option<&[u8]> {
-    let mut rest = options;
-    loop {
-        rest = match rest {
-            // RFC 9293 §3.1: end and padding are one byte, all else says how long it is.
-            [1, tail @ ..] => tail,
-            [kind, len, ..] if *kind > 1 && *len >= 2 => {
-                let (own, tail) = rest.split_at_checked(usize::from(*len)).unwrap_or((rest, &[]));
-                if *kind == wanted {
-                    return own.get(2..);
-                }
-                tail
-            }
-            _ => return None,
-        }
-    }
-}
-
-/// The longest block of a selective acknowledgement (RFC 2018 §3): its first number, and the one behind its last.
-fn longest(blocks: &[u8]) -> u32 {
-    let (blocks, _) = blocks.as_chunks::<8>();
-    let number = |bytes: &[u8]| bytes.iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte));
-    let len = |block: &[u8; 8]| {
-        let (begin, end) = block.split_at(4);
-        ahead(number(end), number(begin)).max(0).unsigned_abs()
-    };
-    blocks.iter().map(len).max().unwrap_or_default()
-}
-
-/// A SYN or SYN-ACK: numbers begin here.
-fn synchronise<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Side, at: At) {
-    let answers = header.has(TcpHeader::ACK);
-    let first = entry.details.as_ref().and_then(|details| details.first.get(side.index())).copied();
-    let own = entry.sequence_mut(side);
-    // A server that lost its memory of the attempt answers with other numbers; the last are those that count.
-    let again = answers
-        && own.has(SequenceSpace::SYN)
+/// A SYN or SYN-ACK: sets the initial sequence number.
+fn synchronize<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Side, at: At) {
+    let is_response = header.has(TcpHeader::ACK);
+    let initial = flow.initial(side);
+    let own = flow.sequence_mut(side);
+    // A server that lost its state responds to a retransmitted SYN with other numbers; the last ones count.
+    let is_renumbered = is_response
         && !own.has(SequenceSpace::TALKED)
-        && first != Some(header.seq);
-    if again {
+        && initial.is_some_and(|initial| initial != header.seq);
+    if is_renumbered {
         own.seen &= !SequenceSpace::SENT;
     }
-    let known = own.has(SequenceSpace::SYN) && !again;
-    if !known {
+    let is_known = own.has(SequenceSpace::SYN) && !is_renumbered;
+    if !is_known {
         let next = header.seq.wrapping_add(1);
         if !own.has(SequenceSpace::SENT) || ahead(next, own.next) > 0 {
             own.next = next;
@@ -357,19 +144,18 @@ fn synchronise<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Side, a
         own.acked = header.seq;
         own.seen |= SequenceSpace::SYN | SequenceSpace::SENT;
     }
-    let other_waits =
-        entry.sequence(side.other()).has(SequenceSpace::SYN) && entry.state == FlowPhase::Attempt;
-    entry.simultaneous_open |= !answers && !known && other_waits;
-    if answers && entry.state == FlowPhase::Attempt {
-        entry.state = FlowPhase::Open;
+    let peer_waits = flow.sequence(side.other()).has(SequenceSpace::SYN) && flow.phase == FlowPhase::Attempt;
+    flow.simultaneous_open |= !is_response && !is_known && peer_waits;
+    if is_response && flow.phase == FlowPhase::Attempt {
+        flow.phase = FlowPhase::Open;
     }
-    let details = entry.details();
-    if !known && let Some(first) = details.first.get_mut(side.index()) {
-        *first = header.seq;
+    let details = flow.details();
+    if !is_known && let Some(initial) = details.initial.get_mut(side.index()) {
+        *initial = header.seq;
     }
-    let summary = details.side(side);
-    summary.syns = summary.syns.saturating_add(1);
-    if answers {
+    let counts = details.side(side);
+    counts.syns = counts.syns.saturating_add(1);
+    if is_response {
         if details.syn_ack_frame == 0 {
             details.syn_ack_frame = at.frame.pack();
             if details.syn_frame != 0 {
@@ -382,13 +168,13 @@ fn synchronise<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Side, a
     }
 }
 
-/// Moves a side's numbers on by a segment with `len` bytes at `seq`, and says what kind of segment it was.
-fn advance<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u32, side: Side, at: At) {
-    let reset = header.has(TcpHeader::RST);
+/// Advances a side's sequence space by a segment with `len` bytes at `seq`, and counts the segment by its kind.
+fn advance<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u32, side: Side, at: At) {
+    let is_reset = header.has(TcpHeader::RST);
     let end = seq.wrapping_add(len);
-    let own = entry.sequence_mut(side);
-    // What a SYN carries is said before anybody has answered.
-    if !reset && !header.has(TcpHeader::SYN) {
+    let own = flow.sequence_mut(side);
+    // Payload of a SYN is sent before the peer has responded.
+    if !is_reset && !header.has(TcpHeader::SYN) {
         own.seen |= SequenceSpace::TALKED;
     }
     if !own.has(SequenceSpace::SENT) {
@@ -397,60 +183,70 @@ fn advance<S>(entry: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u3
         own.acked = seq;
     }
     let next = own.next;
-    let distance = ahead(seq, next);
     if len > 0 {
         own.data = own.data.saturating_add(1);
         if own.data == 1 && side == Side::Client {
-            let details = entry.details();
+            let details = flow.details();
             details.first_data_frame = at.frame.pack();
             details.first_data_time = at.time;
         }
     }
-    if distance > 0 && !reset && distance < WINDOW_LIMIT {
-        let details = entry.details();
+    let distance = ahead(seq, next);
+    if distance >= WINDOW_LIMIT {
+        return;
+    }
+    if distance > 0 {
+        let details = flow.details();
+        if is_reset {
+            // It may be forged, so `next` stays.
+            let missing = &mut details.side(side).missing_before_reset;
+            *missing = (*missing).max(distance.unsigned_abs());
+            return;
+        }
         details.gaps(side).add(next, seq);
         details.gap_time = at.time;
-        entry.sequence_mut(side).next = end;
-    } else if distance > 0 && distance < WINDOW_LIMIT {
-        // A reset behind bytes that are not here. It may be forged, so that the numbers stay where they are.
-        let summary = entry.details().side(side);
-        summary.missing_bytes = summary.missing_bytes.max(distance.unsigned_abs());
+        flow.sequence_mut(side).next = end;
     } else if distance == 0 {
-        entry.sequence_mut(side).next = end;
-    } else if distance < 0 {
-        let beyond = ahead(end, next);
-        if beyond > 0 && !reset {
-            entry.sequence_mut(side).next = end;
+        flow.sequence_mut(side).next = end;
+    } else {
+        let is_new = ahead(end, next) > 0;
+        if is_new && !is_reset {
+            flow.sequence_mut(side).next = end;
         }
-        // RFC 9293 §3.8.4: a keep-alive repeats the last number, with one byte or none.
-        if distance == -1 && len <= 1 && !header.has(TcpHeader::FIN) && !reset {
-            let summary = entry.details().side(side);
-            summary.keep_alives = summary.keep_alives.saturating_add(1);
+        // RFC 9293 §3.8.4: a keep-alive has the number before `next`, and one byte or none.
+        if distance == -1 && len <= 1 && !header.has(TcpHeader::FIN) && !is_reset {
+            let counts = flow.details().side(side);
+            counts.keep_alives = counts.keep_alives.saturating_add(1);
         } else if len > 0 {
-            let peer_packets = entry.packets.get(side.other().index()).copied().unwrap_or_default();
-            let details = entry.details();
-            let filled = details.gaps.is_some() && details.gaps(side).fill(next, seq, len);
-            let (summary, profile) = details.side_and_profile(side);
-            if filled {
-                summary.out_of_order = summary.out_of_order.saturating_add(1);
-            } else if beyond <= 0 {
-                summary.retransmissions = summary.retransmissions.saturating_add(1);
-                let again = summary.unacked_repeats > 0 && profile.repeated == seq;
-                summary.unacked_repeats = if again { summary.unacked_repeats.saturating_add(1) } else { 1 };
-                if !again {
-                    (profile.repeated, profile.peer_packets) = (seq, peer_packets);
-                }
-                profile.repeated_len = u16::try_from(len).unwrap_or(u16::MAX);
+            let details = flow.details();
+            if details.gaps.is_some() && details.gaps(side).fill(next, seq, len) {
+                let counts = details.side(side);
+                counts.out_of_order = counts.out_of_order.saturating_add(1);
+            } else if !is_new {
+                retransmit(flow, seq, len, side);
             }
         }
     }
 }
 
-/// The numbers of `side` were acknowledged up to `ack`.
-fn acknowledge<S>(entry: &mut LiveFlow<S>, ack: u32, side: Side) {
-    let sequence = entry.sequence_mut(side);
+/// Counts a segment whose bytes were all seen before.
+fn retransmit<S>(flow: &mut LiveFlow<S>, seq: u32, len: u32, side: Side) {
+    let peer_packets = flow.packets.get(side.other().index()).copied().unwrap_or_default();
+    let (counts, profile) = flow.details().side_and_profile(side);
+    counts.retransmissions = counts.retransmissions.saturating_add(1);
+    let is_same = counts.unacked_repeats > 0 && profile.repeated == seq;
+    counts.unacked_repeats = if is_same { counts.unacked_repeats.saturating_add(1) } else { 1 };
+    if !is_same {
+        (profile.repeated, profile.peer_packets) = (seq, peer_packets);
+    }
+    profile.repeated_len = u16::try_from(len).unwrap_or(u16::MAX);
+}
+
+/// The peer ACKed the numbers of `side` up to `ack`.
+fn acknowledge<S>(flow: &mut LiveFlow<S>, ack: u32, side: Side) {
+    let sequence = flow.sequence_mut(side);
     if !sequence.has(SequenceSpace::SENT) {
-        // One direction only, as far as we see: nothing to compare with.
+        // One-sided so far: there is nothing to compare with.
         return;
     }
     let next = sequence.next;
@@ -463,179 +259,280 @@ fn acknowledge<S>(entry: &mut LiveFlow<S>, ack: u32, side: Side) {
     }
     if beyond > 0 {
         sequence.next = ack;
-        entry.details().gaps(side).add(next, ack);
+        flow.details().gaps(side).add(next, ack);
     }
 }
 
-/// Hands a segment's payload to its side's stream.
-fn deliver<L: StreamConsumer>(
-    entry: &mut LiveFlow<L::State>,
-    slot: Slot,
-    header: &TcpHeader<'_>,
-    seen: Seen<'_>,
-    ctx: &mut TableCtx<'_, L>,
-) {
-    let Seen { packet, flipped, at } = seen;
-    if is_probe(entry, packet, entry.side(flipped)) {
-        return;
+/// A FIN.
+fn finish<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
+    let end = header.seq.wrapping_add(packet.payload_len).wrapping_add(1);
+    let own = flow.sequence_mut(side);
+    if ahead(end, own.next) > 0 {
+        own.next = end;
     }
-    if !entry.roles_known {
-        entry.roles_known = true;
-        let from = Endpoint { address: packet.src, port: packet.src_port };
-        let to = Endpoint { address: packet.dst, port: packet.dst_port };
-        if let Some(asks) = ctx.consumer.sender_is_client(packet.protocol, from, to, packet.payload)
-            && asks != (entry.side(flipped) == Side::Client)
-        {
-            swap(entry, slot, at, ctx.consumer);
+    own.seen |= SequenceSpace::FIN;
+    note_client_close(flow, side, at);
+    if flow.phase != FlowPhase::Closed {
+        let both = flow.sequence(side.other()).has(SequenceSpace::FIN);
+        flow.phase = if both { FlowPhase::Closed } else { FlowPhase::HalfClosed };
+    }
+    let counts = flow.details().side(side);
+    counts.fins = counts.fins.saturating_add(1);
+}
+
+/// A RST.
+fn reset_connection<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Side, at: At) {
+    flow.sequence_mut(side).seen |= SequenceSpace::RST;
+    note_client_close(flow, side, at);
+    flow.phase = FlowPhase::Closed;
+    let peer = *flow.sequence(side.other());
+    let details = flow.details();
+    if details.reset_frame == 0 {
+        details.reset_frame = at.frame.pack();
+        details.reset_time = at.time;
+    }
+    let counts = details.side(side);
+    counts.resets = counts.resets.saturating_add(1);
+    // It ACKs bytes that the capture does not have.
+    let beyond = ahead(header.ack, peer.next);
+    if header.has(TcpHeader::ACK) && peer.has(SequenceSpace::SENT) && (1..WINDOW_LIMIT).contains(&beyond) {
+        let missing = &mut details.side(side.other()).missing_before_reset;
+        *missing = (*missing).max(beyond.unsigned_abs());
+    }
+}
+
+fn note_client_close<S>(flow: &mut LiveFlow<S>, side: Side, at: At) {
+    let details = flow.details();
+    if side == Side::Client && details.client_close_time == Time::default() {
+        (details.client_close_time, details.client_close_frame) = (at.time, at.frame.pack());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::proto;
+    use crate::decode::Transport;
+    use crate::flow::FlowLimits;
+    use crate::flow::Handshake;
+    use crate::flow::test_support::CLIENT;
+    use crate::flow::test_support::SERVER;
+    use crate::flow::test_support::TestTable;
+    use crate::flow::test_support::fields;
+    use crate::flow::test_support::packet;
+    use crate::flow::test_support::tcp_summary;
+
+    /// Client's initial sequence number 100, server's 500.
+    const HANDSHAKE: &str = "c S 100\n s SA 500 101\n c A 101 501\n";
+
+    /// Plays a script; `client` and `server` are the counters of each side that are not 0.
+    fn check(script: &str, client: &str, server: &str) {
+        let [c, s] = tcp_summary(script).sides;
+        assert_eq!((fields(&c).as_str(), fields(&s).as_str()), (client, server), "{script}");
+    }
+
+    fn check_established(script: &str, client: &str, server: &str) {
+        let [c, s] = tcp_summary(&(HANDSHAKE.to_owned() + script)).sides;
+        let expected = (format!("syns=1 {client}"), format!("syns=1 {server}"));
+        assert_eq!(
+            (fields(&c), fields(&s)),
+            (expected.0.trim().to_owned(), expected.1.trim().to_owned()),
+            "{script}"
+        );
+    }
+
+    fn check_handshake(script: &str, expected: Handshake) {
+        assert_eq!(tcp_summary(script).handshake, expected, "{script}");
+    }
+
+    #[test]
+    fn how_far_the_handshake_came() {
+        check_handshake("c S 100", Handshake::Unanswered);
+        check_handshake("c S 100\n c S 100", Handshake::Unanswered);
+        check_handshake("c S 100\n s RA 0 101", Handshake::Refused);
+        // TCP Fast Open: payload in the SYN (RFC 7413), refused.
+        check_handshake("c S 100 0 \"GET\"\n s RA 0 104", Handshake::Refused);
+        check_handshake("c S 100\n s SA 500 101", Handshake::HalfOpen);
+        check_handshake("c S 100\n s SA 500 101\n c R 101", Handshake::HalfOpen);
+        check_handshake(HANDSHAKE, Handshake::Complete);
+        check_handshake("c S 100\n s SA 500 101\n c A 101 501\n s RA 501 101", Handshake::Complete);
+        check_handshake("c A 101 501", Handshake::Unseen);
+        check_handshake("c R 101", Handshake::Unseen);
+    }
+
+    #[test]
+    fn a_one_sided_capture_shows_the_handshake_of_its_side() {
+        check_handshake("c S 100\n c A 101 501", Handshake::Complete);
+        check_handshake("s SA 500 101", Handshake::HalfOpen);
+        check_handshake("s SA 500 101\n s A 501 101 \"200\"", Handshake::Complete);
+        check("c S 100\n c A 101 501 \"GET\"", "syns=1 data=1 unacked=4", "");
+    }
+
+    #[test]
+    fn segments_in_order_are_counted_and_acked() {
+        check_established(
+            "c A 101 501 \"abc\"\n s A 501 104\n c A 104 501 \"de\"\n s A 501 106",
+            "data=2 acked=5",
+            "",
+        );
+        check_established("c A 101 501 \"abc\"\n s A 501 103", "data=1 unacked=1 acked=2", "");
+        check_established("c A 101 501 \"abc\"\n c FA 104 501\n s A 501 105", "fins=1 data=1 acked=4", "");
+    }
+
+    #[test]
+    fn a_retransmission_has_no_new_bytes() {
+        check_established(
+            "c A 101 501 \"abc\"\n c A 101 501 \"abc\"",
+            "unacked_repeats=1 data=2 retransmissions=1 unacked=3",
+            "",
+        );
+        // One new byte is enough to be none.
+        check_established("c A 101 501 \"abc\"\n c A 101 501 \"abcd\"", "data=2 unacked=4", "");
+        // Once it is ACKed, its retransmissions were not in vain.
+        check_established(
+            "c A 101 501 \"abc\"\n c A 101 501 \"abc\"\n s A 501 104",
+            "data=2 retransmissions=1 acked=3",
+            "",
+        );
+    }
+
+    #[test]
+    fn repeats_without_an_ack_are_those_of_one_segment() {
+        let repeat = "c A 101 501 \"abc\"\n";
+        check_established(
+            &format!("{repeat}{repeat}s A 501 101\n{repeat}"),
+            "unacked_repeats=2 peer_packets=1 data=3 retransmissions=2 unacked=3",
+            "",
+        );
+        check_established(
+            &format!("{repeat}c A 104 501 \"de\"\n{repeat}c A 104 501 \"de\""),
+            "data=4 retransmissions=2 unacked=5",
+            "",
+        );
+    }
+
+    #[test]
+    fn a_segment_that_fills_a_gap_is_out_of_order() {
+        check_established("c A 104 501 \"def\"", "data=1 missing=3 unacked=6 missing_tail=3", "");
+        check_established("c A 104 501 \"def\"\n c A 101 501 \"abc\"", "data=2 out_of_order=1 unacked=6", "");
+        // Only a part of it comes.
+        check_established(
+            "c A 104 501 \"def\"\n c A 102 501 \"b\"",
+            "data=2 out_of_order=1 missing=2 unacked=6 missing_tail=1",
+            "",
+        );
+        // What was skipped is ACKed: the capture missed it.
+        check_established("c A 104 501 \"def\"\n s A 501 107", "data=1 acked_unseen=3 missing=3 acked=6", "");
+        // Half of the gap and two known bytes: out of order, and not retransmitted.
+        check_established(
+            "c A 101 501 \"ab\"\n c A 105 501 \"ef\"\n c A 102 501 \"bc\"",
+            "data=3 out_of_order=1 missing=1 unacked=6",
+            "",
+        );
+    }
+
+    #[test]
+    fn an_ack_of_unseen_bytes_is_a_gap_of_the_capture() {
+        check_established("s A 501 111", "acked_unseen=10 missing=10 acked=10", "");
+        // The segment shows later, as mirror ports reorder.
+        check_established("s A 501 104\n c A 101 501 \"abc\"", "data=1 out_of_order=1 acked=3", "");
+        // Further than any window: ignored.
+        check_established("s A 501 1073742000", "", "");
+    }
+    #[test]
+    fn numbers_wrap() {
+        check(
+            "c S 4294967294\n s SA 500 4294967295\n c A 4294967295 501 \"abc\"\n c A 5 501 \"x\"\n s A 501 2",
+            "syns=1 data=2 missing=3 unacked=4 acked=3 missing_tail=3",
+            "syns=1",
+        );
+    }
+
+    #[test]
+    fn keep_alives_and_closed_windows_are_no_data() {
+        check_established("c A 100 501\n s A 501 101", "keep_alives=1", "");
+        check_established("c A 101 501 \"abc\"\n c A 103 501 \"c\"", "data=2 keep_alives=1 unacked=3", "");
+        check_established("s A 501 101 win=0\n s A 501 101 win=0", "", "zero_windows=2");
+        check_established("s RA 501 101 win=0", "", "resets=1");
+    }
+
+    #[test]
+    fn a_sack_reports_what_the_peer_received() {
+        check_established(
+            "c A 101 501 \"abc\"\n s A 501 101 sack=104-110\n s A 501 101 sack=104-120",
+            "sack_acks=2 sack_span=16 data=1 unacked=3",
+            "",
+        );
+    }
+
+    #[test]
+    fn a_reset_beyond_the_seen_bytes_moves_no_numbers() {
+        // The server resets after it got 10 bytes that the capture does not have; the client resets 5 bytes ahead.
+        check_established("s RA 501 111", "missing=10", "resets=1");
+        check_established("c R 106\n c A 101 501 \"abc\"", "resets=1 data=1 missing=5 unacked=3", "");
+    }
+
+    #[test]
+    fn a_server_that_lost_its_state_is_renumbered() {
+        check(
+            "c S 100\n s SA 500 101\n c S 100\n s SA 900 101\n c A 101 901\n s A 901 101 \"200\"\n c A 101 904",
+            "syns=2",
+            "syns=2 data=1 acked=3",
+        );
+    }
+
+    #[test]
+    fn both_sides_may_open() {
+        let script = "c S 100\n s S 500\n c SA 100 501\n s SA 500 101\n c A 101 501 \"GET\"";
+        let tcp = tcp_summary(script);
+        assert!(tcp.simultaneous_open);
+        assert_eq!(tcp.handshake, Handshake::Complete);
+        check(script, "syns=2 data=1 unacked=3", "syns=2");
+        assert!(!tcp_summary("c S 100\n s SA 500 101").simultaneous_open);
+        // Midstream there was a handshake before.
+        assert!(!tcp_summary("c A 101 501\n s S 900").simultaneous_open);
+    }
+
+    #[test]
+    fn a_connection_that_ends_after_an_idle_pause() {
+        let pause = "c A 101 501 \"abc\"\n s A 501 104\n +31\n";
+        let ended_after_idle =
+            |script: &str| tcp_summary(&format!("{HANDSHAKE}{pause}{script}")).ended_after_idle;
+        assert!(ended_after_idle("c A 104 501 \"de\"\n s R 501"));
+        assert!(ended_after_idle("c A 104 501 \"de\"\n c A 104 501 \"de\""));
+        assert!(!ended_after_idle("c A 104 501 \"de\"\n s A 501 106\n s R 501"));
+        // 31 s without an ACK is no pause.
+        let waits = "c A 101 501 \"abc\"\n +31\n c A 101 501 \"abc\"\n s R 501";
+        assert!(!tcp_summary(&format!("{HANDSHAKE}{waits}")).ended_after_idle);
+    }
+
+    #[test]
+    fn any_numbers_cost_no_more_than_a_short_list_of_gaps() {
+        // Multiplicative congruence: numbers without a pattern.
+        let number = |index: u32| index.wrapping_mul(2_654_435_761).rotate_left(7);
+        let mut table = TestTable::new(FlowLimits::default());
+        table.play(HANDSHAKE);
+        for index in 0..20_000 {
+            let header = TcpHeader {
+                seq: number(index),
+                ack: number(index ^ 0x5555),
+                flags: TcpHeader::ACK,
+                window: 1,
+                options: &[],
+            };
+            let (from, to) = if index % 2 == 0 { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
+            let transport = Transport::Tcp(header);
+            table.accept(&Packet {
+                transport,
+                payload: b"abc",
+                payload_len: 3,
+                ..packet(from, to, proto::TCP)
+            });
         }
-    }
-    let side = entry.side(flipped);
-    let flow = entry.flow(slot);
-    if entry.reassembly.is_none() {
-        let mut reassembly = Reassembly::start();
-        for side in [Side::Client, Side::Server] {
-            let first = entry.details.as_ref().and_then(|details| details.first.get(side.index())).copied();
-            if let (true, Some(first)) = (entry.sequence(side).has(SequenceSpace::SYN), first) {
-                stream_mut(&mut reassembly.streams, side).start(first.wrapping_add(1));
-            }
-        }
-        entry.reassembly = Some(reassembly);
-    }
-    let Some(reassembly) = &mut entry.reassembly else {
-        return;
-    };
-    let Reassembly { state, streams, .. } = reassembly.as_mut();
-    let segment = Segment {
-        seq: header.seq.wrapping_add(u32::from(header.has(TcpHeader::SYN))),
-        bytes: packet.payload,
-        cut: packet.payload_len.saturating_sub(packet.payload.len() as u32),
-    };
-    let mut delivery = DeliveryCtx { flow: &flow, side, at, state, consumer: ctx.consumer };
-    stream_mut(streams, side).accept(segment, ctx.limits.stream_bytes, &mut delivery);
-    settle(entry, ctx.counts);
-}
-
-/// The first that is seen of a side is a single byte: a keep-alive (RFC 9293 §3.8.4), as Windows sends them, repeats a byte of
-/// which nothing is known. In front of the real bytes it would hide what they are.
-fn is_probe<S>(entry: &LiveFlow<S>, packet: &Packet<'_>, side: Side) -> bool {
-    packet.payload_len == 1
-        && !entry.sequence(side).has(SequenceSpace::SYN)
-        && entry.reassembly.as_ref().is_none_or(|reassembly| !reassembly.has_begun(side))
-}
-
-/// Lets go of a conversation that nobody listens to any more.
-fn settle<S>(entry: &mut LiveFlow<S>, counts: &mut FlowCounts) {
-    let Some(reassembly) = &entry.reassembly else {
-        return;
-    };
-    let [client, server] = &reassembly.streams;
-    if !(client.sated && server.sated) {
-        return;
-    }
-    let differing = [client.differing, server.differing];
-    for lost in [client.lost, server.lost].into_iter().flatten() {
-        note_lost(lost, counts);
-    }
-    entry.reassembly = None;
-    entry.sated = true;
-    let [client, server] = differing;
-    entry.note_differing(Side::Client, client);
-    entry.note_differing(Side::Server, server);
-}
-
-/// Counts a stream that could not be delivered to its end.
-pub(super) fn note_lost(lost: StreamEnd, counts: &mut FlowCounts) {
-    match lost {
-        StreamEnd::LimitReached => counts.capped_streams += 1,
-        StreamEnd::MissingBytes | StreamEnd::Truncated => counts.cut_streams += 1,
-        StreamEnd::FlowEnded => {}
-    }
-}
-
-/// What the headers told, when all is over.
-pub(super) fn summary<S>(entry: &LiveFlow<S>) -> TcpSummary {
-    let nothing = FlowDetails::default();
-    let details = entry.details.as_deref().unwrap_or(&nothing);
-    let frame = |packed: u64| (packed != 0).then(|| FrameRef::unpack(packed));
-    TcpSummary {
-        handshake: handshake(entry),
-        sides: [side_story(entry, details, Side::Client), side_story(entry, details, Side::Server)],
-        syn_frame: frame(details.syn_frame),
-        syn_ack_frame: frame(details.syn_ack_frame),
-        first_data_frame: frame(details.first_data_frame),
-        reset_frame: frame(details.reset_frame),
-        reset_time: (details.reset_time != Time::default()).then_some(details.reset_time),
-        handshake_rtt: details.handshake_rtt,
-        first_data_time: (details.first_data_time != Time::default()).then_some(details.first_data_time),
-        client_close_time: (details.client_close_time != Time::default())
-            .then_some(details.client_close_time),
-        client_close_frame: frame(details.client_close_frame),
-        gap_time: (details.gap_time != Time::default()).then_some(details.gap_time),
-        simultaneous_open: entry.simultaneous_open,
-        ended_after_idle: details.pause != [0, 0] && {
-            let ([_, then], [_, now]) = (details.pause, entry.packets);
-            let [_, server] = &details.sides;
-            now.saturating_sub(then) <= u32::from(server.resets)
-        },
-    }
-}
-
-fn side_story<S>(entry: &LiveFlow<S>, details: &FlowDetails, side: Side) -> SideSummary {
-    let sequence = entry.sequence(side);
-    let counts = details.sides.get(side.index()).copied().unwrap_or_default();
-    let no_gaps = SequenceGaps::default();
-    let gaps = details.gaps.as_ref().and_then(|gaps| gaps.get(side.index())).unwrap_or(&no_gaps);
-    let index = side.index();
-    let profile = details.profiles.get(index).copied().unwrap_or_default();
-    let first = details.first.get(index).copied().filter(|_| sequence.has(SequenceSpace::SYN));
-    let peer_packets = entry.packets.get(side.other().index()).copied().unwrap_or_default();
-    let in_vain = counts.unacked_repeats > 0 && profile.repeated == sequence.acked;
-    SideSummary {
-        syns: counts.syns,
-        fins: counts.fins,
-        resets: counts.resets,
-        reset_evidence: counts.reset_evidence,
-        reset_kinds: counts.reset_kinds,
-        unacked_repeats: if in_vain { u16::from(counts.unacked_repeats) } else { 0 },
-        unacked_repeat_len: profile.repeated_len,
-        peer_packets: if in_vain { peer_packets.saturating_sub(profile.peer_packets) } else { 0 },
-        sack_acks: u16::from(counts.sack_acks),
-        sack_span: counts.sack_span,
-        keep_alives: counts.keep_alives.into(),
-        zero_windows: counts.zero_windows.into(),
-        retransmissions: counts.retransmissions,
-        out_of_order: counts.out_of_order,
-        differing: u32::from(counts.differing),
-        acknowledged: first.map_or(0, |first| ahead(sequence.acked, first.wrapping_add(1)).max(0) as u32),
-        missing_tail_bytes: gaps.len_at(sequence.acked),
-        data_segments: u32::from(sequence.data),
-        acked_unseen_bytes: gaps.acked_bytes(sequence.next, sequence.acked),
-        missing_bytes: u64::from(counts.missing_bytes) + gaps.bytes(),
-        unacknowledged: ahead(sequence.next, sequence.acked).max(0) as u32,
-    }
-}
-
-/// How far the handshake came, from whichever sides are visible.
-fn handshake<S>(entry: &LiveFlow<S>) -> Handshake {
-    let client = entry.sequence(Side::Client);
-    let server = entry.sequence(Side::Server);
-    let talked = client.has(SequenceSpace::TALKED) || client.data > 0 || server.data > 0;
-    if !client.has(SequenceSpace::SYN) {
-        return match (server.has(SequenceSpace::SYN), talked) {
-            (false, _) => Handshake::Unseen,
-            (true, true) => Handshake::Complete,
-            (true, false) => Handshake::HalfOpen,
-        };
-    }
-    let reset = server.has(SequenceSpace::RST);
-    // A SYN may carry payload (RFC 9293 §3.4), and is refused all the same.
-    if reset && !server.has(SequenceSpace::SYN) && !client.has(SequenceSpace::TALKED) && server.data == 0 {
-        Handshake::Refused
-    } else if talked {
-        Handshake::Complete
-    } else if server.has(SequenceSpace::SYN) {
-        Handshake::HalfOpen
-    } else {
-        Handshake::Unanswered
+        // That the list is short and in order is tested in `gaps`.
+        table.finish();
+        let [client, server] = table.recorder.ends.pop().unwrap().tcp.unwrap().sides;
+        assert!(client.missing_bytes > 1 << 32 && server.missing_bytes > 1 << 32);
+        assert!(client.acked_unseen_bytes <= client.missing_bytes);
     }
 }

@@ -1,34 +1,41 @@
-//! What is kept of a live conversation.
+//! What is kept of a live flow.
 //!
-//! One entry per flow, touched by every packet: keep it small. What few packets need lies behind boxes.
+//! In:  packets, after they were assigned to the flow.
+//! Out: counters, the TCP sequence space of both sides, and the buffers of reassembly.
+//! Not: what a TCP segment changes; see `tcp`.
+//!
+//! There is one [`LiveFlow`] per flow, and every packet touches it: keep it small. What few packets need is boxed.
 
 use super::consumer::At;
+use super::consumer::FlowRef;
+use super::consumer::Slot;
 use super::gaps::SequenceGaps;
 use super::key::FlowKey;
 use super::limits::FlowLimits;
 use super::record::IcmpError;
 use super::record::ResetEvidence;
 use super::record::ResetKinds;
+use super::sequence::SequenceSpace;
 use super::stream::Reassembly;
 use crate::base::Side;
 use crate::base::Time;
 use crate::base::proto;
 use crate::decode::Packet;
 
-/// How far a conversation has come; decides how long it may be silent.
+/// The state of a flow; decides its idle time-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FlowPhase {
-    /// SYN without an answer.
+    /// TCP: SYN without a SYN-ACK.
     Attempt,
-    /// Established, or seen from the middle.
+    /// TCP: established, or seen midstream.
     Open,
-    /// One side has sent FIN.
+    /// TCP: one side has sent FIN.
     HalfClosed,
-    /// Both sides have, or one sent RST.
+    /// TCP: both sides have sent FIN, or one has sent RST.
     Closed,
-    /// No connections here.
+    /// A protocol without connections.
     Datagram,
-    /// The same, with nothing left to wait for.
+    /// The same, and no response is outstanding.
     Answered,
 }
 
@@ -44,75 +51,48 @@ impl FlowPhase {
     }
 }
 
-/// One side's sequence space, as far as the next packet needs it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SequenceSpace {
-    /// The number after the highest that this side has sent.
-    pub(super) next: u32,
-    /// The highest number of this side that the other acknowledged.
-    pub(super) acked: u32,
-    /// Segments with payload; stops counting at the top.
-    pub(super) data: u16,
-    /// Bits of [`SequenceSpace::SENT`] and the rest.
-    pub(super) seen: u8,
-}
-
-impl SequenceSpace {
-    /// Has sent anything: `next` means something.
-    pub(super) const SENT: u8 = 1;
-    /// Has sent a SYN: `next` counts from its number.
-    pub(super) const SYN: u8 = 2;
-    /// Has sent a FIN.
-    pub(super) const FIN: u8 = 4;
-    /// Has sent a RST.
-    pub(super) const RST: u8 = 8;
-    /// Has sent a segment without SYN or RST.
-    pub(super) const TALKED: u8 = 16;
-
-    #[inline]
-    pub(super) const fn has(&self, seen: u8) -> bool {
-        self.seen & seen == seen
-    }
-}
-
-/// A live conversation.
+/// A live flow.
 #[derive(Debug)]
 pub(super) struct LiveFlow<S> {
     pub(super) key: FlowKey,
+    /// The latest time of a packet.
     pub(super) last_time: Time,
     /// The last frame, packed.
     pub(super) last_frame: u64,
     pub(super) packets: [u32; 2],
     pub(super) bytes: [u64; 2],
     pub(super) sequences: [SequenceSpace; 2],
-    pub(super) state: FlowPhase,
+    pub(super) phase: FlowPhase,
+    /// The client is the key's high end.
     pub(super) client_is_high: bool,
     pub(super) from_start: bool,
-    /// Nobody wants the bytes any more.
-    pub(super) sated: bool,
+    /// The consumer needs no more bytes.
+    pub(super) done: bool,
     pub(super) simultaneous_open: bool,
-    /// Whether the roles are known for certain, from a handshake or from what was said.
+    /// Client and server are certain, from a handshake or from payload.
     pub(super) roles_known: bool,
     pub(super) reassembly: Option<Box<Reassembly<S>>>,
     pub(super) details: Option<Box<FlowDetails>>,
-    /// The second in which it was last active, by the table's clock.
+    /// The second of the last packet, by the table's clock.
     pub(super) active: u64,
-    /// The second of the bucket that it is in.
+    /// The second of its bucket in the expiry wheel.
     pub(super) due: u64,
     pub(super) first_time: Time,
     /// The first frame, packed.
     pub(super) first_frame: u64,
-    /// Its place in the order of all frames.
+    /// The `order` of the first frame.
     pub(super) opened: u64,
 }
 
-/// Boxes on the path forget connections that are silent for longer than this, some of them with a reset: thirty seconds at
-/// the least that can be set in most, four minutes in Azure.
+const _: () = assert!(size_of::<LiveFlow<()>>() <= 176);
+
+/// Middleboxes drop connections that are idle for longer than this, some of them with a reset: 30 seconds is the least that
+/// most can be set to; Azure's load balancer has four minutes.
 const IDLE_NANOS: u64 = 30_000_000_000;
 
-/// What only unusual packets touch.
+/// What most packets do not touch.
 ///
-/// Nearly every live conversation has one: it fills a quarter of a KiB, and not a byte more.
+/// Nearly every TCP flow has one, so its size counts: a quarter of a KiB and no more.
 #[derive(Debug, Default)]
 pub(super) struct FlowDetails {
     pub(super) sides: [SideCounts; 2],
@@ -123,29 +103,29 @@ pub(super) struct FlowDetails {
     pub(super) reset_frame: u64,
     pub(super) reset_time: Time,
     pub(super) syn_time: Time,
+    /// Nanoseconds from SYN to SYN-ACK; 0 if not seen.
     pub(super) handshake_rtt: u64,
-    /// First sequence numbers, where a SYN was seen.
-    pub(super) first: [u32; 2],
+    /// Initial sequence numbers, valid with [`SequenceSpace::SYN`].
+    pub(super) initial: [u32; 2],
     /// Sequence numbers that each side skipped.
     pub(super) gaps: Option<Box<[SequenceGaps; 2]>>,
-    /// How each side's packets look, against which its resets are held.
+    /// What the packets of each side have in common, to compare its resets with.
     pub(super) profiles: [SenderProfile; 2],
-    /// When the client first sent payload.
+    /// Time of the client's first payload.
     pub(super) first_data_time: Time,
-    /// When the client first sent FIN or RST.
+    /// Time of the client's first FIN or RST.
     pub(super) client_close_time: Time,
     pub(super) client_close_frame: u64,
-    /// When bytes were last passed over.
+    /// Time at which a sender last skipped bytes.
     pub(super) gap_time: Time,
     pub(super) icmp: Option<Box<IcmpError>>,
-    /// How many packets each side had sent when both were last silent for long, with nothing left to acknowledge; 0 for never.
-    pub(super) pause: [u32; 2],
+    /// Packets of each side when both were last idle for long with everything ACKed; 0 for never.
+    pub(super) packets_at_idle: [u32; 2],
 }
 
 const _: () = assert!(size_of::<FlowDetails>() <= 256);
-const _: () = assert!(size_of::<LiveFlow<()>>() <= 176);
 
-/// What is counted of one side; see [`SideSummary`](super::record::SideStory), which has the same and more.
+/// Counters of one side. They become [`SideSummary`](super::record::SideSummary), where they are explained.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SideCounts {
     pub(super) syns: u16,
@@ -155,45 +135,45 @@ pub(super) struct SideCounts {
     pub(super) reset_kinds: ResetKinds,
     pub(super) unacked_repeats: u8,
     pub(super) sack_acks: u8,
-    /// The longest run of bytes that came behind something missing.
     pub(super) sack_span: u32,
     pub(super) keep_alives: u16,
     pub(super) zero_windows: u16,
     pub(super) retransmissions: u32,
     pub(super) out_of_order: u32,
     pub(super) differing: u16,
-    pub(super) missing_bytes: u32,
+    /// Bytes before a reset, or ACKed by one, that the capture does not have.
+    pub(super) missing_before_reset: u32,
 }
 
-/// What a sender's packets have in common; and its last reset.
+/// What a sender's packets have in common; its last reset and its last retransmission.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SenderProfile {
-    /// Hop limits of the first and the last packet; 0 before anything was sent. A box that answers for a server sends the first.
+    /// TTLs of the first and the last packet; 0 before any. A middlebox that responds for a server sends the first.
     pub(super) ttls: [u8; 2],
-    /// IPv4 identifications of the same, 0 for none.
+    /// IPv4 identifications of the same packets; 0 for none.
     pub(super) ip_ids: [u16; 2],
-    /// Bits of [`SenderProfile::STAMPS`] and the rest.
+    /// Bits of [`SenderProfile::TIMESTAMPS`] and those below it.
     pub(super) seen: u8,
     /// Sequence number of the last reset.
     pub(super) reset: u32,
-    /// The acknowledgement field of the last reset.
+    /// Acknowledgement number of the last reset.
     pub(super) reset_ack: u32,
-    /// Where the segment begins that was repeated last.
+    /// First sequence number of the last retransmission.
     pub(super) repeated: u32,
-    /// Its payload.
+    /// Its payload length.
     pub(super) repeated_len: u16,
-    /// Hop limit of a reset that came before anything else.
+    /// TTL of a reset that came before any other packet.
     pub(super) reset_ttl: u8,
-    /// How many packets the other side had sent when the repeats began.
+    /// How many packets the peer had sent when the retransmissions started.
     pub(super) peer_packets: u32,
 }
 
 impl SenderProfile {
-    /// Its segments carry time stamps (RFC 7323 §3).
-    pub(super) const STAMPS: u8 = 1;
-    /// It reset what it had taken part in: `reset` means something.
+    /// Its segments have timestamps (RFC 7323 §3).
+    pub(super) const TIMESTAMPS: u8 = 1;
+    /// It reset a connection in which it had sent before: `reset` is valid.
     pub(super) const RESET: u8 = 2;
-    /// The last packet of the conversation was its reset.
+    /// The last packet of the flow was its reset.
     pub(super) const RESET_LAST: u8 = 4;
 
     pub(super) const fn has(self, seen: u8) -> bool {
@@ -210,14 +190,14 @@ impl<S> LiveFlow<S> {
             packets: [0; 2],
             bytes: [0; 2],
             sequences: [SequenceSpace::default(); 2],
-            state: match key.protocol {
+            phase: match key.protocol {
                 proto::TCP if from_start => FlowPhase::Attempt,
                 proto::TCP => FlowPhase::Open,
                 _ => FlowPhase::Datagram,
             },
             client_is_high,
             from_start,
-            sated: false,
+            done: false,
             simultaneous_open: false,
             roles_known: from_start,
             reassembly: None,
@@ -230,23 +210,41 @@ impl<S> LiveFlow<S> {
         }
     }
 
-    /// Which side sent a packet whose sender is the key's high end (`flipped`) or low end.
+    /// The flow as its consumer sees it.
+    #[inline]
+    pub(super) fn flow_ref(&self, slot: Slot) -> FlowRef {
+        let (client, server) = if self.client_is_high {
+            (self.key.high_end(), self.key.low_end())
+        } else {
+            (self.key.low_end(), self.key.high_end())
+        };
+        FlowRef {
+            slot,
+            opened: self.opened,
+            client,
+            server,
+            protocol: self.key.protocol,
+            from_start: self.from_start,
+        }
+    }
+
+    /// The side of a sender. `flipped` says that the sender is the key's high end.
     #[inline]
     pub(super) const fn side(&self, flipped: bool) -> Side {
         if flipped == self.client_is_high { Side::Client } else { Side::Server }
     }
 
-    /// The second from which it is expired, if nothing more comes.
+    /// The second from which the flow is expired unless more packets come.
     #[inline]
     pub(super) fn deadline(&self, limits: &FlowLimits) -> u64 {
-        self.active.saturating_add(self.state.timeout(limits)).saturating_add(1)
+        self.active.saturating_add(self.phase.timeout(limits)).saturating_add(1)
     }
 
     /// Counts a packet.
     #[inline]
-    pub(super) fn count(&mut self, packet: &Packet<'_>, flipped: bool, at: At) {
-        if self.state == FlowPhase::Open && at.time.since(self.last_time) > IDLE_NANOS {
-            self.pauses();
+    pub(super) fn count(&mut self, packet: &Packet<'_>, flipped: bool, now: u64, at: At) {
+        if self.phase == FlowPhase::Open && at.time.since(self.last_time) > IDLE_NANOS {
+            self.note_idle();
         }
         let side = self.side(flipped).index();
         if let Some(packets) = self.packets.get_mut(side) {
@@ -257,14 +255,15 @@ impl<S> LiveFlow<S> {
         }
         self.last_time = self.last_time.max(at.time);
         self.last_frame = at.frame.pack();
+        self.active = now;
     }
 
-    /// Both sides were silent for long. Whoever waits for an acknowledgement is not idle.
+    /// Both sides were idle for long. A client that waits for an ACK is not idle.
     #[cold]
-    fn pauses(&mut self) {
+    fn note_idle(&mut self) {
         let client = self.sequence(Side::Client);
         if client.next == client.acked {
-            self.details().pause = self.packets;
+            self.details().packets_at_idle = self.packets;
         }
     }
 
@@ -286,17 +285,29 @@ impl<S> LiveFlow<S> {
         }
     }
 
-    /// The number after the highest that a side has sent, when it has sent anything.
+    /// The number after the highest that a side has sent; `None` before it has sent anything.
     pub(super) fn sent_up_to(&self, side: Side) -> Option<u32> {
         let sequence = self.sequence(side);
         sequence.has(SequenceSpace::SENT).then_some(sequence.next)
+    }
+
+    /// The initial sequence number of a side; `None` if its SYN was not seen.
+    pub(super) fn initial(&self, side: Side) -> Option<u32> {
+        let details = self.details.as_ref().filter(|_| self.sequence(side).has(SequenceSpace::SYN))?;
+        details.initial.get(side.index()).copied()
     }
 
     pub(super) fn details(&mut self) -> &mut FlowDetails {
         self.details.get_or_insert_with(Box::default)
     }
 
-    /// Adds what a stream found repeated and changed.
+    /// Bytes held for the flow, as of the last call of [`LiveFlow::measure`].
+    #[inline]
+    pub(super) fn held(&self) -> usize {
+        self.reassembly.as_ref().map_or(0, |reassembly| reassembly.held)
+    }
+
+    /// Adds retransmitted bytes that differ from the first copy.
     pub(super) fn note_differing(&mut self, side: Side, differing: u32) {
         if differing > 0 {
             let known = &mut self.details().side(side).differing;
@@ -304,7 +315,7 @@ impl<S> LiveFlow<S> {
         }
     }
 
-    /// Client and server are the other way round.
+    /// Swaps client and server.
     pub(super) fn swap(&mut self) {
         self.client_is_high = !self.client_is_high;
         self.packets.reverse();
@@ -315,9 +326,9 @@ impl<S> LiveFlow<S> {
         }
         if let Some(details) = &mut self.details {
             details.sides.reverse();
-            details.first.reverse();
+            details.initial.reverse();
             details.profiles.reverse();
-            details.pause.reverse();
+            details.packets_at_idle.reverse();
             if let Some(gaps) = &mut details.gaps {
                 gaps.reverse();
             }
@@ -337,12 +348,13 @@ impl FlowDetails {
         }
     }
 
-    /// Both at once, for what needs the one to tell the other.
+    /// Counters and profile of one side.
     pub(super) fn side_and_profile(&mut self, side: Side) -> (&mut SideCounts, &mut SenderProfile) {
-        let ([client, server], [its, other]) = (&mut self.sides, &mut self.profiles);
+        let [client, server] = &mut self.sides;
+        let [client_profile, server_profile] = &mut self.profiles;
         match side {
-            Side::Client => (client, its),
-            Side::Server => (server, other),
+            Side::Client => (client, client_profile),
+            Side::Server => (server, server_profile),
         }
     }
 
