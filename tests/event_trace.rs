@@ -1,7 +1,5 @@
 //! The same traffic gives the same rows as an event trace log: of every kind that Windows writes.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
-
 mod support;
 /// What writes the crafted captures of this repository.
 #[path = "../examples/craft"]

@@ -40,7 +40,7 @@ impl GoldenRow {
     /// A record of `--format jsonl`.
     pub fn from_json(line: &str) -> GoldenRow {
         let json: Json = serde_json::from_str(line).unwrap();
-        let record = text(&json["record"]);
+        let record = text(json.get("record").unwrap());
         let columns = columns().into_iter().find(|(name, _)| *name == record);
         let (_, columns) = columns.unwrap_or_else(|| panic!("unknown record: {line}"));
         let known = columns.iter().filter_map(|name| Some(((*name).to_owned(), text(json.get(name)?))));

@@ -168,8 +168,8 @@ impl RegionalLists {
         if self.has_own || requirement.references.iter().any(|id| of(id).region.is_none()) {
             return true;
         }
-        let has = |document: &Box<str>| requirement.references.iter().any(|id| of(id).id == *document);
-        self.documents.iter().all(has)
+        let has = |document: &str| requirement.references.iter().any(|id| &*of(id).id == document);
+        self.documents.iter().all(|document| has(document))
     }
 
     fn remark(&self, site: &Site) -> Option<String> {
@@ -239,7 +239,8 @@ fn declared_names(
         let requirement = &endpoint.requirement;
         let is_own_instance = requirement.role == Some(RegionRole::Primary)
             && requirement.region.as_deref().map(region_slug) == own;
-        !requirement.references.is_empty() && !(has_sync_service && is_own_instance)
+        let is_replaced = has_sync_service && is_own_instance;
+        !requirement.references.is_empty() && !is_replaced
     });
     list.extend(declared);
 }
