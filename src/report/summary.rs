@@ -551,7 +551,7 @@ mod tests {
         for expected in [
             "2 captures: 1,204,331 frames, 812 MB",
             "2026-07-20 10:11:12 to 10:58:40 UTC (47 min 28 s)",
-            "3 hosts audited (10.1.0.4, 10.1.0.5 and 1 more): 1,204 of 2,331 flows; 840 DNS responses, 2 DNS queries without a response",
+            "3 hosts audited (10.1.0.4, 10.1.0.5 and 1 more): 1,204 of 2,331 flows; 840 DNS responses, 2 DNS queries",
             "rules: azure-file-sync@2019-06-24",
             "2 findings: 2 high",
             "AFS202 connection attempt never answered (4 times)",
