@@ -50,6 +50,10 @@ pub(super) struct AnalyzePlan {
 
 /// A run of `live`.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "live"),
+    expect(dead_code, reason = "checked also where live capture is not built in")
+)]
 pub(super) struct LivePlan {
     pub(super) interfaces: Vec<String>,
     pub(super) output: OutputPlan,

@@ -28,6 +28,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// Text of at most `width` columns, for a display that is redrawn. An ellipsis marks what was left out, if possible after a word.
+#[cfg(any(feature = "live", test))]
 pub(crate) fn truncate(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

@@ -43,6 +43,7 @@ pub(crate) use human::grouped;
 pub(crate) use human::verb;
 pub use input_names::InputNames;
 #[cfg(all(feature = "live", unix))]
+#[cfg(feature = "live")]
 pub(crate) use layout::truncate;
 pub use manifest::FEATURES;
 pub use manifest::Invocation;

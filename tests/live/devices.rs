@@ -479,7 +479,7 @@ fn an_interface_that_is_made_again_as_another_kind_is_refused() {
     let mut live = lab.live(&["-i", device, "-f", DATAGRAMS, "-o", text(&evidence), "--fail-on", "never"]);
     lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     run(&["ip", "-n", near, "link", "delete", device]);
-    until("it says that the interface is gone", || live.stderr().contains("what was captured is kept"));
+    until("it says that the interface is gone", || live.stderr().contains("captured frames are kept"));
     run(&["ip", "-n", near, "tuntap", "add", "dev", device, "mode", "tun"]);
     until("it says what to do", || {
         live.stderr().contains(

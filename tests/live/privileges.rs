@@ -72,7 +72,7 @@ fn who_is_not_root_does_what_the_error_says() {
     let mut live = lab.begin_program(&NOBODY, text(&program), &arguments, Stdio::null());
     live.ends(2);
     let said = live.stderr();
-    let (_, line) = said.split_once("allow it once with: ").unwrap_or_else(|| panic!("{said}"));
+    let (_, line) = said.split_once("grant the capabilities once with: ").unwrap_or_else(|| panic!("{said}"));
     run(&line.split_whitespace().collect::<Vec<_>>());
 
     let mut live = lab.begin_program(&NOBODY, text(&program), &arguments, Stdio::null());
