@@ -1,4 +1,4 @@
-//! `afs-audit` reads packets and leaves rows of evidence.
+//! `afs-audit` reads packets and writes rows of evidence.
 //!
 //! ```text
 //! capture → decode → flow → read → judge → report        rules → judge

@@ -1,10 +1,10 @@
-//! `afs-audit`.
+//! The command `afs-audit`.
 
 use std::process::ExitCode;
 
-/// Rows are built on one thread and freed on the next; the system's allocator takes a lock for each.
+/// Flows and rows are allocated on one thread and freed on the next. The system allocator takes a lock for each of them.
 #[global_allocator]
-static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     afs_audit::cli::main()

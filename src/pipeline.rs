@@ -18,7 +18,7 @@
 
 mod accounting;
 mod ingest;
-mod row_writer;
+mod row_channel;
 mod sharded;
 mod single;
 
@@ -230,7 +230,7 @@ struct IngestResult {
 trait PacketSink {
     /// A packet; decoding the frame of `header` again gives the same one.
     fn packet(&mut self, packet: &decode::Packet<'_>, at: At, header: &capture::FrameHeader);
-    /// A packet that its frame alone does not give: reassembled from fragments, or moved to another encapsulation.
+    /// A packet that decoding one frame does not give: reassembled from fragments, or moved to another encapsulation.
     fn derived_packet(&mut self, packet: &decode::Packet<'_>, at: At);
     /// Frame time has reached this second.
     fn tick(&mut self, second: i64, at: At);
@@ -440,8 +440,8 @@ mod tests {
             let frames = [accounting.read, accounting.packets, accounting.fragments].map(|line| line.frames);
             (frames, accounting.fragment_counts.fragments, flows.packets, flows.opened)
         };
-        let told: Vec<_> = intervals.iter().map(counts).collect();
-        assert_eq!(told, [([3, 2, 1], 1, 2, 2), ([2, 1, 0], 0, 1, 1), ([0, 0, 0], 0, 0, 0)]);
+        let counted: Vec<_> = intervals.iter().map(counts).collect();
+        assert_eq!(counted, [([3, 2, 1], 1, 2, 2), ([2, 1, 0], 0, 1, 1), ([0, 0, 0], 0, 0, 0)]);
         assert_eq!(counts(&last), ([1, 1, 0], 0, 1, 1));
         let names: Vec<_> = intervals.iter().map(|result| result.inputs[0].name.as_str()).collect();
         assert_eq!(names, ["first", "second", "third"]);

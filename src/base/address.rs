@@ -1,4 +1,8 @@
-//! Network addresses in one shape for both versions of IP.
+//! IPv4 and IPv6 addresses as one type.
+//!
+//! In:  header bytes, addresses of the standard library.
+//! Out: [`Address`], which sorts and prints like an IP address.
+//! Not: whose address it is.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +11,7 @@ use std::net::Ipv6Addr;
 
 /// An IPv4 or IPv6 address in 128 bits; IPv4 is kept as `::ffff:a.b.c.d` (RFC 4291 §2.5.5.2) and printed as IPv4.
 ///
-/// Aligned like its halves: there are two in everything that is kept of a flow, mostly beside a port.
+/// Aligned to 8 bytes instead of 16: everything that is kept of a flow has two addresses, each next to a port.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[repr(Rust, packed(8))]
 pub struct Address(pub u128);
@@ -33,7 +37,7 @@ impl Address {
         self.0 >> 32 == 0xffff
     }
 
-    /// The address as the standard library knows it.
+    /// The same address as a type of the standard library.
     #[inline]
     pub const fn to_ip(self) -> IpAddr {
         if self.is_v4() {
@@ -43,7 +47,7 @@ impl Address {
         }
     }
 
-    /// True where no public server can be: RFC 1918, RFC 4193 (fc00::/7), link-local, loopback, shared (RFC 6598).
+    /// True for addresses that no public server can have: RFC 1918, RFC 4193 (fc00::/7), link-local, loopback, shared (RFC 6598).
     pub const fn is_private(self) -> bool {
         match self.to_ip() {
             IpAddr::V4(ip) => {
@@ -54,7 +58,7 @@ impl Address {
         }
     }
 
-    /// True for addresses that name no single host: multicast, broadcast, unspecified.
+    /// True for addresses that are not those of one host: multicast, broadcast, unspecified.
     pub const fn is_group(self) -> bool {
         match self.to_ip() {
             IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified(),
@@ -108,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_versions_share_one_shape() {
+    fn both_versions_are_printed_and_classified() {
         let v4 = Address::v4([10, 0, 0, 8]);
         let v6 = Address::from("fd00::1".parse::<IpAddr>().unwrap());
         assert_eq!((v4.to_string().as_str(), v6.to_string().as_str()), ("10.0.0.8", "fd00::1"));

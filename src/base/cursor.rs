@@ -1,27 +1,27 @@
-//! The one way to cut bytes that a stranger sent.
+//! Parses untrusted bytes with bounds checks.
 //!
 //! In:  a slice.
-//! Out: integers and sub-slices, or a [`Truncated`] that names what was looked for and where the bytes ended.
+//! Out: integers and sub-slices, or [`Truncated`] with the name of the missing field and its offset.
 //! Not: what the bytes mean.
 
-/// The bytes ended before what was looked for.
+/// The bytes end before or inside a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truncated {
-    /// What was being read, for example `"extension length"`.
+    /// The field, for example `"extension length"`.
     pub wanted: &'static str,
-    /// Offset in the cursor's bytes where it should have begun.
+    /// Its offset in the cursor's bytes.
     pub at: usize,
 }
 
 impl std::fmt::Display for Truncated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} cut at byte {}", self.wanted, self.at)
+        write!(f, "{} truncated at byte {}", self.wanted, self.at)
     }
 }
 
 impl std::error::Error for Truncated {}
 
-/// Reads big-endian fields from a slice and never past its end.
+/// Reads fields from a slice, never beyond its end. Integers are big-endian unless the name says otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
     bytes: &'a [u8],
@@ -41,7 +41,7 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// How many bytes are left.
+    /// Number of bytes left.
     #[inline]
     pub const fn left(&self) -> usize {
         self.bytes.len() - self.at
@@ -53,7 +53,7 @@ impl<'a> Cursor<'a> {
         self.left() == 0
     }
 
-    /// The bytes not yet read, without reading them.
+    /// The bytes that are left, without reading them.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
@@ -71,7 +71,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// At most `len` bytes: what is there of them.
+    /// The next `len` bytes, or as many as are left.
     #[inline]
     pub fn take_up_to(&mut self, len: usize) -> &'a [u8] {
         let rest = self.rest();
@@ -80,13 +80,13 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// A cursor over the next `len` bytes, which cannot read past its parent.
+    /// A cursor over the next `len` bytes, which cannot read beyond them.
     #[inline]
     pub fn sub(&mut self, len: impl Into<usize>, wanted: &'static str) -> Result<Cursor<'a>, Truncated> {
         self.take(len.into(), wanted).map(Cursor::new)
     }
 
-    /// Passes over `len` bytes.
+    /// Skips `len` bytes.
     #[inline]
     pub fn skip(&mut self, len: usize, wanted: &'static str) -> Result<(), Truncated> {
         self.take(len, wanted).map(drop)
@@ -158,19 +158,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_in_order_and_names_what_is_missing() {
+    fn fields_are_read_in_order_and_a_missing_one_is_named() {
         let mut c = Cursor::new(&[1, 0, 2, 0, 0, 3, 9]);
         assert_eq!(c.u8("a"), Ok(1));
         assert_eq!(c.u16("b"), Ok(2));
         assert_eq!(c.u24("c"), Ok(3));
         assert_eq!(c.u16("d"), Err(Truncated { wanted: "d", at: 6 }));
-        assert_eq!(c.left(), 1, "a failed read takes nothing");
+        assert_eq!(c.left(), 1, "a failed read uses no bytes");
         assert_eq!(c.take_up_to(5), &[9]);
         assert!(c.is_empty());
     }
 
     #[test]
-    fn a_sub_cursor_ends_with_its_parent() {
+    fn a_sub_cursor_cannot_exceed_its_parent() {
         let mut c = Cursor::new(&[1, 2, 3]);
         assert!(c.sub(4usize, "body").is_err());
         let mut inner = c.sub(2usize, "body").unwrap();

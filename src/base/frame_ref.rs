@@ -1,29 +1,33 @@
-//! Where something was seen: which file, which frame, which side of a conversation.
+//! References to files, frames and sides of a flow.
+//!
+//! In:  numbers of files and frames.
+//! Out: references that sort by file and frame.
+//! Not: the frames.
 
-/// An input, by its place in the order in which the inputs are named in the manifest.
+/// An input, by its index in the manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
 
 /// One captured record: frames are numbered from 1 in each file, as Wireshark numbers them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameRef {
-    /// The input that holds it.
+    /// Its input.
     pub file: FileId,
-    /// Its number there, from 1.
+    /// Its number in the input, from 1.
     pub number: u64,
 }
 
-/// A side of a conversation, by role and not by address.
+/// A side of a flow, by role, not by address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
-    /// Opened it.
+    /// Opened the flow.
     Client,
-    /// Answered.
+    /// Was connected to.
     Server,
 }
 
 impl Side {
-    /// The side across.
+    /// The peer.
     #[inline]
     pub const fn other(self) -> Side {
         match self {
@@ -40,10 +44,10 @@ impl Side {
 }
 
 impl FrameRef {
-    /// The largest frame number that [`FrameRef::pack`] keeps.
+    /// Bits of the frame number in [`FrameRef::pack`].
     const NUMBER_BITS: u32 = 44;
 
-    /// Both parts in one number, ordered like the reference: 2^20 files of 2^44 frames; clamps beyond.
+    /// Both numbers in one, in the same order: 2^20 files with 2^44 frames each; larger frame numbers are clamped.
     #[inline]
     pub const fn pack(self) -> u64 {
         let limit = (1 << FrameRef::NUMBER_BITS) - 1;

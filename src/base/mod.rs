@@ -1,4 +1,8 @@
-//! Types that every stage shares: bounds-checked reads, addresses, times, text from packets, frame references, IANA numbers.
+//! Types and numbers that every stage shares: bounded parsing, untrusted text, time, addresses, frame references.
+//!
+//! In:  bytes and text from captures.
+//! Out: values that later stages can use and print without checks.
+//! Not: any protocol.
 
 mod address;
 mod cursor;

@@ -1,7 +1,8 @@
-//! Text that strangers chose: names and free text, owned and printable.
+//! Untrusted text, owned and printable.
 //!
-//! Whatever is built here can be printed on a terminal: no control characters, no bytes that are not UTF-8.
-//! Escaping for a CSV cell or a web page is the report's work, on top of this.
+//! In:  bytes from packets and files.
+//! Out: [`HostName`] and [`WireText`], which have no control characters and are valid UTF-8, so that a terminal can show them.
+//! Not: escaping for CSV, JSON or HTML; that is done by `report`.
 
 use smallvec::SmallVec;
 use std::fmt;
@@ -9,19 +10,19 @@ use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-/// The longest name in text: RFC 1035 §2.3.4 allows 255 bytes on the wire, each of which may need an escape `\xNN`.
+/// The longest name as text: RFC 1035 §2.3.4 allows 255 bytes on the wire, each of which may become `\xNN`.
 const NAME_LIMIT: usize = 1020;
 
 /// A DNS name: lower case, without the final dot; bytes other than letters, digits, `-`, `_` and `*` are written `\xNN`.
 ///
-/// The root is the empty name `"."`. Shared when cloned; compared and hashed as text.
+/// The root is `"."`. Clones share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostName(Arc<str>);
 
 impl HostName {
-    /// A name from text as SNI, Host headers and proxies carry it: dots separate labels.
+    /// A name from an SNI, a Host header or a proxy request, where dots separate labels.
     ///
-    /// `None` when nothing is left to call a name (empty, or longer than a name can be).
+    /// `None` if it is empty or longer than a name can be.
     pub fn from_wire_text(text: &[u8]) -> Option<HostName> {
         let text = text.strip_suffix(b".").unwrap_or(text);
         if text.is_empty() || text.len() > 255 {
@@ -33,7 +34,7 @@ impl HostName {
             return std::str::from_utf8(&lower).ok().map(|lower| HostName(lower.into()));
         }
         if let Some(ip) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Ipv6Addr>().ok()) {
-            // An address in place of a name; IPv4 has no other characters than names have.
+            // An address instead of a name. IPv4 addresses have only characters that names have, too.
             return Some(HostName(ip.to_string().into()));
         }
         let mut out = String::with_capacity(text.len() + 8);
@@ -43,9 +44,9 @@ impl HostName {
         Some(HostName(out.into()))
     }
 
-    /// A name from DNS labels, where a dot inside a label is data and is escaped. No labels are the root, `"."`.
+    /// A name from DNS labels. A dot inside a label is escaped. Without labels: the root, `"."`.
     pub fn from_labels<'a>(labels: impl IntoIterator<Item = &'a [u8]>) -> HostName {
-        // Most names fit here, so that the only allocation is the name's own.
+        // Most names fit into it, so that the only allocation is that of the name itself.
         let mut out = SmallVec::<[u8; 128]>::new();
         for label in labels {
             if !out.is_empty() {
@@ -76,7 +77,7 @@ impl HostName {
         &self.0
     }
 
-    /// True when every byte was a letter, digit, `-`, `_` or `*`: nothing had to be escaped.
+    /// True if nothing had to be escaped: every byte was a letter, a digit, `-`, `_` or `*`.
     pub fn is_plain(&self) -> bool {
         !self.0.contains('\\')
     }
@@ -121,7 +122,7 @@ impl serde::Serialize for HostName {
     }
 }
 
-/// Free text from the wire, printable: control characters and bytes that are not UTF-8 are written `\xNN`, a backslash `\\`.
+/// Free text, printable: control characters and bytes that are not UTF-8 are written `\xNN`, a backslash `\\`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WireText(Arc<str>);
 
@@ -132,7 +133,7 @@ impl Default for WireText {
 }
 
 impl WireText {
-    /// At most `limit` bytes of `text`, made printable; an ellipsis `…` marks what was left out.
+    /// At most `limit` bytes of `text`, made printable; `…` marks an omission.
     pub fn new(text: &[u8], limit: usize) -> WireText {
         let shown = text.get(..limit).unwrap_or(text);
         let plain = |byte: &u8| matches!(byte, 0x20..0x7f) && *byte != b'\\';
@@ -163,7 +164,7 @@ impl WireText {
         WireText(out.into())
     }
 
-    /// Text that is printable already: put together from other printable text.
+    /// Text that is printable already, composed of other printable text.
     pub fn printable(text: String) -> WireText {
         WireText(text.into())
     }
@@ -174,13 +175,13 @@ impl WireText {
         &self.0
     }
 
-    /// True when there is none.
+    /// True if the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Characters that change how the text around them is shown: bidirectional controls, zero-width, line separators.
+/// Characters that change how the text around them is shown: bidirectional controls, zero-width characters, line separators.
 const fn is_deceptive(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_inside_a_label_is_data() {
+    fn a_dot_inside_a_label_is_escaped() {
         let labels: [&[u8]; 2] = [b"a.b", b"Com"];
         assert_eq!(HostName::from_labels(labels).as_str(), "a\\x2eb.com");
         assert_eq!(HostName::from_labels([]).as_str(), ".");

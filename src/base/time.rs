@@ -1,16 +1,20 @@
-//! Time as frames carry it.
+//! The time of frames.
+//!
+//! In:  seconds and nanoseconds.
+//! Out: [`Time`], printed as RFC 3339.
+//! Not: the clock; only live capture and the command line read it.
 
-/// Nanoseconds since 1970-01-01T00:00:00Z, as the capture says.
+/// Nanoseconds since 1970-01-01T00:00:00Z.
 ///
-/// Covers the years 1678 to 2261; capture files can say more than that, and their readers clamp.
+/// The range is the years 1678 to 2261. Capture files can have times outside of it, which their readers clamp.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub i64);
 
 impl Time {
-    /// The earliest time there is.
+    /// The earliest time.
     pub const MIN: Time = Time(i64::MIN);
 
-    /// A time from whole seconds and nanoseconds; clamps where it does not fit.
+    /// A time from seconds and nanoseconds, clamped to the range.
     #[inline]
     pub const fn from_parts(secs: i64, nanos: u32) -> Time {
         Time(secs.saturating_mul(1_000_000_000).saturating_add(nanos as i64))
@@ -22,7 +26,7 @@ impl Time {
         self.0.div_euclid(1_000_000_000)
     }
 
-    /// Nanoseconds from `earlier` to this time; zero when time ran backwards.
+    /// Nanoseconds from `earlier` to this time; zero if this time is before `earlier`.
     #[inline]
     pub const fn since(self, earlier: Time) -> u64 {
         let span = self.0 as i128 - earlier.0 as i128;
@@ -36,12 +40,12 @@ impl Time {
     }
 }
 
-/// RFC 3339, UTC, always nine digits of the second: `2026-07-20T10:11:12.123456000Z`.
+/// RFC 3339, UTC, always with nine fractional digits: `2026-07-20T10:11:12.123456000Z`.
 impl std::fmt::Display for Time {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
             Ok(stamp) => write!(f, "{stamp:.9}"),
-            // Cannot happen: every i64 of nanoseconds lies inside jiff's range of years.
+            // Cannot happen: every i64 of nanoseconds is in jiff's range of years.
             Err(_) => Ok(()),
         }
     }
@@ -58,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_fixed_digits() {
+    fn times_are_printed_with_nine_fractional_digits() {
         assert_eq!(Time(0).to_string(), "1970-01-01T00:00:00.000000000Z");
         assert_eq!(
             Time::from_parts(1_784_542_272, 123_456_000).to_string(),
@@ -70,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_runs_backwards_has_no_length() {
+    fn the_duration_since_a_later_time_is_zero() {
         assert_eq!(Time(5).since(Time(3)), 2);
         assert_eq!(Time(3).since(Time(5)), 0);
         assert_eq!(Time(i64::MAX).since(Time::MIN), u64::MAX);

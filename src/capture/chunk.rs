@@ -24,7 +24,7 @@ pub struct FrameHeader {
     pub number: u64,
     /// The offset of its bytes in the chunk.
     pub offset: u32,
-    /// How many bytes were captured.
+    /// Number of captured bytes.
     pub captured_len: u32,
     /// Its length on the wire; less than `captured_len` only in malformed files.
     pub wire_len: u32,
@@ -47,14 +47,14 @@ pub struct Chunk {
     pub frames: Vec<FrameHeader>,
 }
 
-/// What a live capture delivered besides the frames of a chunk.
+/// What a live capture delivers with a chunk.
 #[derive(Debug)]
 pub enum LiveEvent {
-    /// Nothing.
+    /// Frames only.
     Frames,
-    /// A heartbeat, after the frames.
+    /// Frames, if there are any, and then a heartbeat.
     Heartbeat(Heartbeat),
-    /// The end: there are no frames, and no more will come.
+    /// No frames, and there will be no more.
     End,
 }
 

@@ -59,7 +59,7 @@ struct Erf {
     damage: Option<DamageStart>,
 }
 
-struct RecordHeader {
+struct ErfRecordHeader {
     timestamp: u64,
     record_type: u8,
     port: u8,
@@ -68,10 +68,10 @@ struct RecordHeader {
     wire_len: u16,
 }
 
-fn record_header(bytes: &[u8]) -> Option<RecordHeader> {
+fn record_header(bytes: &[u8]) -> Option<ErfRecordHeader> {
     let (timestamp, rest) = bytes.split_first_chunk::<8>()?;
     let [record_type, flags, l0, l1, d0, d1, w0, w1] = *rest.first_chunk::<8>()?;
-    Some(RecordHeader {
+    Some(ErfRecordHeader {
         timestamp: u64::from_le_bytes(*timestamp),
         record_type,
         port: flags & 3,
@@ -82,7 +82,7 @@ fn record_header(bytes: &[u8]) -> Option<RecordHeader> {
 }
 
 /// Bytes before the frame: header, extension headers, pad; `None` if the record is shorter.
-fn frame_offset(record: &RecordHeader, bytes: &[u8], pad_len: usize) -> Option<usize> {
+fn frame_offset(record: &ErfRecordHeader, bytes: &[u8], pad_len: usize) -> Option<usize> {
     let mut len = HEADER_LEN;
     let mut more = record.record_type & 0x80 != 0;
     for _ in 0..EXTENSION_LIMIT {
@@ -169,7 +169,7 @@ impl FrameReader for Erf {
 impl Erf {
     fn add_frame(
         &mut self,
-        record: &RecordHeader,
+        record: &ErfRecordHeader,
         bytes: &[u8],
         block_offset: usize,
         out: &mut FrameOut<'_>,

@@ -102,7 +102,7 @@ fn probe(head: &[u8], _whole: bool) -> Option<OpenReader> {
 }
 
 #[derive(Clone, Copy)]
-struct RecordHeader {
+struct PcapRecordHeader {
     secs: u32,
     fraction: u32,
     captured_len: u32,
@@ -110,12 +110,12 @@ struct RecordHeader {
 }
 
 /// Why a run of records ended.
-enum RunEnd {
+enum RecordRunEnd {
     /// The frame limit was reached.
     FrameLimit,
     /// So many bytes are needed.
     Need(usize),
-    Implausible(RecordHeader),
+    Implausible(PcapRecordHeader),
 }
 
 impl FrameReader for Pcap {
@@ -145,13 +145,13 @@ impl Pcap {
                 return ReadStep { used, need };
             }
             match self.read_records::<BIG>(input, &mut used, out) {
-                RunEnd::FrameLimit => return ReadStep { used, need: 0 },
-                RunEnd::Need(need) if !input.at_end => return ReadStep { used, need },
-                RunEnd::Need(_) => {
+                RecordRunEnd::FrameLimit => return ReadStep { used, need: 0 },
+                RecordRunEnd::Need(need) if !input.at_end => return ReadStep { used, need },
+                RecordRunEnd::Need(_) => {
                     record_truncation(input, used, out);
                     return ReadStep { used: input.bytes.len(), need: 0 };
                 }
-                RunEnd::Implausible(record) => {
+                RecordRunEnd::Implausible(record) => {
                     if let Some(need) = self.check_next_record::<BIG>(input, &mut used, record, out) {
                         return ReadStep { used, need };
                     }
@@ -190,7 +190,7 @@ impl Pcap {
     }
 
     #[inline(always)]
-    fn record_header<const BIG: bool>(&self, bytes: &[u8], at: usize) -> Option<RecordHeader> {
+    fn record_header<const BIG: bool>(&self, bytes: &[u8], at: usize) -> Option<PcapRecordHeader> {
         let head = bytes.get(at..)?.first_chunk::<16>()?;
         let [s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, w0, w1, w2, w3] = *head;
         let secs = u32_from::<BIG>([s0, s1, s2, s3]);
@@ -202,7 +202,7 @@ impl Pcap {
         {
             std::mem::swap(&mut captured_len, &mut wire_len);
         }
-        Some(RecordHeader { secs, fraction, captured_len, wire_len })
+        Some(PcapRecordHeader { secs, fraction, captured_len, wire_len })
     }
 
     /// The hot loop: reads records until bytes are missing or a header is implausible.
@@ -212,7 +212,7 @@ impl Pcap {
         input: InputBytes<'_>,
         used: &mut usize,
         out: &mut FrameOut<'_>,
-    ) -> RunEnd {
+    ) -> RecordRunEnd {
         let bytes = input.bytes;
         let first = out.facts.frames + 1;
         let frames_before = out.frames.len();
@@ -221,18 +221,18 @@ impl Pcap {
         let mut checksums = 0;
         let end = loop {
             if out.frames.len() >= out.limit {
-                break RunEnd::FrameLimit;
+                break RecordRunEnd::FrameLimit;
             }
             let Some(record) = self.record_header::<BIG>(bytes, at) else {
-                break RunEnd::Need(self.record_header_len);
+                break RecordRunEnd::Need(self.record_header_len);
             };
             if record.captured_len > self.max_len || record.is_zero() {
-                break RunEnd::Implausible(record);
+                break RecordRunEnd::Implausible(record);
             }
             let body = at + self.record_header_len;
             let next = body + record.captured_len as usize;
             if next > bytes.len() {
-                break RunEnd::Need(next - at);
+                break RecordRunEnd::Need(next - at);
             }
             let header = self.header(record, input.block_offset + body, first + out.frames.len() as u64);
             checksums += u64::from(record.captured_len - header.captured_len);
@@ -248,7 +248,7 @@ impl Pcap {
     }
 
     #[inline(always)]
-    fn header(&self, record: RecordHeader, offset: usize, number: u64) -> FrameHeader {
+    fn header(&self, record: PcapRecordHeader, offset: usize, number: u64) -> FrameHeader {
         let wire_len = record.wire_len.saturating_sub(self.checksum_len);
         let captured_len =
             if self.checksum_len == 0 { record.captured_len } else { record.captured_len.min(wire_len) };
@@ -272,7 +272,7 @@ impl Pcap {
         &mut self,
         input: InputBytes<'_>,
         used: &mut usize,
-        record: RecordHeader,
+        record: PcapRecordHeader,
         out: &mut FrameOut<'_>,
     ) -> Option<usize> {
         let len = self.record_header_len + record.captured_len as usize;
@@ -304,7 +304,7 @@ impl Pcap {
         None
     }
 
-    fn is_plausible(&self, record: RecordHeader) -> bool {
+    fn is_plausible(&self, record: PcapRecordHeader) -> bool {
         record.captured_len <= self.max_len
             && record.fraction < 1_000_000_000
             && record.wire_len as usize <= RECORD_LIMIT
@@ -323,13 +323,13 @@ impl Pcap {
             let position = input.position + *used as u64;
             if position > damage.position {
                 match self.check_chain::<BIG>(input, *used) {
-                    Chain::Holds => {
+                    ChainCheck::Holds => {
                         damage.record_until(position, out.facts);
                         self.damage = None;
                         return None;
                     }
-                    Chain::Need(need) => return Some(need),
-                    Chain::Breaks => {}
+                    ChainCheck::Need(need) => return Some(need),
+                    ChainCheck::Breaks => {}
                 }
             }
             self.gave_up = position - damage.position >= SEARCH_LIMIT;
@@ -344,41 +344,41 @@ impl Pcap {
         Some(1)
     }
 
-    fn check_chain<const BIG: bool>(&self, input: InputBytes<'_>, from: usize) -> Chain {
+    fn check_chain<const BIG: bool>(&self, input: InputBytes<'_>, from: usize) -> ChainCheck {
         let mut at = from;
         for link in 0..SEARCH_CHAIN {
             if at == input.bytes.len() && input.at_end {
-                return if link > 0 { Chain::Holds } else { Chain::Breaks };
+                return if link > 0 { ChainCheck::Holds } else { ChainCheck::Breaks };
             }
             let Some(record) = self.record_header::<BIG>(input.bytes, at) else {
                 return if input.at_end {
-                    Chain::Breaks
+                    ChainCheck::Breaks
                 } else {
-                    Chain::Need(at - from + self.record_header_len)
+                    ChainCheck::Need(at - from + self.record_header_len)
                 };
             };
             let near = self.last_secs.is_none_or(|secs| secs.abs_diff(record.secs) <= SEARCH_SECS);
             let whole = record.captured_len > 0 && record.captured_len <= record.wire_len;
             if !near || !whole || !self.is_plausible(record) {
-                return Chain::Breaks;
+                return ChainCheck::Breaks;
             }
             at += self.record_header_len + record.captured_len as usize;
             if at > input.bytes.len() && input.at_end {
-                return Chain::Breaks;
+                return ChainCheck::Breaks;
             }
         }
-        Chain::Holds
+        ChainCheck::Holds
     }
 }
 
 /// Whether records in a row are plausible.
-enum Chain {
+enum ChainCheck {
     Holds,
     Breaks,
     Need(usize),
 }
 
-impl RecordHeader {
+impl PcapRecordHeader {
     /// Only zeros, as after a crash or in a preallocated file.
     const fn is_zero(self) -> bool {
         self.secs == 0 && self.captured_len == 0 && self.wire_len == 0

@@ -83,7 +83,7 @@ fn probe(head: &[u8], _whole: bool) -> Option<OpenReader> {
 }
 
 /// Why a run of blocks ended.
-enum RunEnd {
+enum BlockRunEnd {
     /// The frame limit was reached.
     FrameLimit,
     /// So many bytes are needed.
@@ -95,7 +95,7 @@ enum RunEnd {
 }
 
 /// The header of a packet block.
-struct PacketHeader {
+struct PacketBlockHeader {
     interface: usize,
     timestamp: Option<u64>,
     captured_len: usize,
@@ -120,7 +120,7 @@ impl FrameReader for Pcapng {
             };
             let left = input.bytes.len() - used;
             match end {
-                RunEnd::SectionHeader => {
+                BlockRunEnd::SectionHeader => {
                     if let Some(order) = input.bytes.get(used..).and_then(|rest| four_at(rest, 8)) {
                         self.big_endian = u32::from_be_bytes(order) == BYTE_ORDER_MAGIC;
                     }
@@ -131,23 +131,23 @@ impl FrameReader for Pcapng {
                     };
                     match need {
                         Ok(()) => {}
-                        Err(RunEnd::Need(need)) if !input.at_end => return ReadStep { used, need },
-                        Err(RunEnd::Need(need)) if need <= USUAL_LEN || left <= 12 => {
+                        Err(BlockRunEnd::Need(need)) if !input.at_end => return ReadStep { used, need },
+                        Err(BlockRunEnd::Need(need)) if need <= USUAL_LEN || left <= 12 => {
                             record_truncation(input, used, out);
                             return ReadStep { used: input.bytes.len(), need: 0 };
                         }
-                        Err(RunEnd::Invalid(reason)) => self.start_damage(reason, input, used, out),
+                        Err(BlockRunEnd::Invalid(reason)) => self.start_damage(reason, input, used, out),
                         Err(_) => self.start_damage("invalid section header", input, used, out),
                     }
                 }
-                RunEnd::FrameLimit => return ReadStep { used, need: 0 },
-                RunEnd::Need(need) if !input.at_end => return ReadStep { used, need },
-                RunEnd::Need(need) if need <= USUAL_LEN || left <= 12 => {
+                BlockRunEnd::FrameLimit => return ReadStep { used, need: 0 },
+                BlockRunEnd::Need(need) if !input.at_end => return ReadStep { used, need },
+                BlockRunEnd::Need(need) if need <= USUAL_LEN || left <= 12 => {
                     record_truncation(input, used, out);
                     return ReadStep { used: input.bytes.len(), need: 0 };
                 }
-                RunEnd::Need(_) => self.start_damage("block longer than the file", input, used, out),
-                RunEnd::Invalid(reason) => self.start_damage(reason, input, used, out),
+                BlockRunEnd::Need(_) => self.start_damage("block longer than the file", input, used, out),
+                BlockRunEnd::Invalid(reason) => self.start_damage(reason, input, used, out),
             }
         }
     }
@@ -166,30 +166,30 @@ impl Pcapng {
         input: InputBytes<'_>,
         used: &mut usize,
         out: &mut FrameOut<'_>,
-    ) -> RunEnd {
+    ) -> BlockRunEnd {
         loop {
             if out.frames.len() >= out.limit {
-                return RunEnd::FrameLimit;
+                return BlockRunEnd::FrameLimit;
             }
             let rest = input.bytes.get(*used..).unwrap_or_default();
-            let Some(head) = rest.first_chunk::<8>() else { return RunEnd::Need(12) };
+            let Some(head) = rest.first_chunk::<8>() else { return BlockRunEnd::Need(12) };
             let [k0, k1, k2, k3, l0, l1, l2, l3] = *head;
             let kind = u32_from::<BIG>([k0, k1, k2, k3]);
             let len = u32_from::<BIG>([l0, l1, l2, l3]) as usize;
             if kind == SECTION_HEADER {
-                return RunEnd::SectionHeader;
+                return BlockRunEnd::SectionHeader;
             }
             if len < 12 || !len.is_multiple_of(4) || len > RECORD_LIMIT {
-                return RunEnd::Invalid("invalid block length");
+                return BlockRunEnd::Invalid("invalid block length");
             }
-            let Some(block) = rest.get(..len) else { return RunEnd::Need(len) };
+            let Some(block) = rest.get(..len) else { return BlockRunEnd::Need(len) };
             let trailer = block.last_chunk::<4>().copied().map_or(0, u32_from::<BIG>);
             if trailer as usize != len {
                 let end = *used + len;
                 // The header may be right and the trailing length wrong: the next header decides.
                 match self.is_block_at(input.bytes, end, input.at_end) {
-                    None => return RunEnd::Need(len + 12),
-                    Some(false) => return RunEnd::Invalid("block with two different lengths"),
+                    None => return BlockRunEnd::Need(len + 12),
+                    Some(false) => return BlockRunEnd::Invalid("block with two different lengths"),
                     Some(true) => {
                         let message = "block with a wrong trailing length".to_owned();
                         let position = input.position + *used as u64;
@@ -229,7 +229,7 @@ impl Pcapng {
         let [h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, w0, w1, w2, w3] = rest;
         let high = u32_from::<BIG>([h0, h1, h2, h3]);
         let low = u32_from::<BIG>([l0, l1, l2, l3]);
-        let packet = PacketHeader {
+        let packet = PacketBlockHeader {
             interface: u32_from::<BIG>([i0, i1, i2, i3]) as usize,
             timestamp: Some(u64::from(high) << 32 | u64::from(low)),
             captured_len: u32_from::<BIG>([c0, c1, c2, c3]) as usize,
@@ -258,7 +258,7 @@ impl Pcapng {
         if drops != u16::MAX {
             out.facts.reported_drops += u64::from(drops);
         }
-        let packet = PacketHeader {
+        let packet = PacketBlockHeader {
             interface: usize::from(half([i0, i1])),
             timestamp: Some(u64::from(field(12)) << 32 | u64::from(field(16))),
             captured_len: field(20) as usize,
@@ -284,14 +284,14 @@ impl Pcapng {
         let snap_len = self.interfaces.first().map_or(0, |interface| interface.snap_len);
         let limit = if snap_len == 0 { u32::MAX } else { snap_len };
         let captured_len = (wire_len.min(limit) as usize).min(space);
-        let packet = PacketHeader { interface: 0, timestamp: None, captured_len, wire_len, offset: 12 };
+        let packet = PacketBlockHeader { interface: 0, timestamp: None, captured_len, wire_len, offset: 12 };
         self.add_frame::<BIG>(packet, input, used, block, out);
     }
 
     #[inline(always)]
     fn add_frame<const BIG: bool>(
         &mut self,
-        packet: PacketHeader,
+        packet: PacketBlockHeader,
         input: InputBytes<'_>,
         used: usize,
         block: &[u8],
@@ -370,25 +370,25 @@ impl Pcapng {
         input: InputBytes<'_>,
         used: &mut usize,
         out: &mut FrameOut<'_>,
-    ) -> Result<(), RunEnd> {
+    ) -> Result<(), BlockRunEnd> {
         let rest = input.bytes.get(*used..).unwrap_or_default();
         let (Some(len), Some(order)) =
             (four_at(rest, 4).map(u32_from::<BIG>), four_at(rest, 8).map(u32_from::<BIG>))
         else {
-            return Err(RunEnd::Need(12));
+            return Err(BlockRunEnd::Need(12));
         };
         let len = len as usize;
         if order != BYTE_ORDER_MAGIC || len < 28 || !len.is_multiple_of(4) || len > RECORD_LIMIT {
-            return Err(RunEnd::Invalid("invalid section header"));
+            return Err(BlockRunEnd::Invalid("invalid section header"));
         }
-        let Some(block) = rest.get(..len) else { return Err(RunEnd::Need(len)) };
+        let Some(block) = rest.get(..len) else { return Err(BlockRunEnd::Need(len)) };
         if block.last_chunk::<4>().copied().map_or(0, u32_from::<BIG>) as usize != len {
-            return Err(RunEnd::Invalid("invalid section header"));
+            return Err(BlockRunEnd::Invalid("invalid section header"));
         }
         let major = block.get(12..14).and_then(|bytes| bytes.first_chunk::<2>()).copied().unwrap_or_default();
         let major = if BIG { u16::from_be_bytes(major) } else { u16::from_le_bytes(major) };
         if major != 1 {
-            return Err(RunEnd::Invalid("section of an unknown version"));
+            return Err(BlockRunEnd::Invalid("section of an unknown version"));
         }
         self.first_interface += self.interfaces.len();
         self.interfaces.clear();

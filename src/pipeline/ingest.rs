@@ -235,7 +235,7 @@ mod tests {
         check(&[1000, 399, 400, 1000], &[1000, 399, 400, 1000]);
     }
 
-    /// Times of a chunk's frames and its heartbeat after the clock stands at 100.
+    /// Times of a chunk's frames and of its heartbeat; the clock is at 100.
     fn check_leap(frames: &[i64], heartbeat: Option<i64>, expected: Option<i64>) {
         let mut clock = FrameClock::default();
         let header = |second: &i64| FrameHeader { time: at(*second), ..FrameHeader::default() };

@@ -16,7 +16,7 @@ use super::FlowWorker;
 use super::PacketSink;
 use super::RunSink;
 use super::join;
-use super::row_writer::RowWriter;
+use super::row_channel::RowChannel;
 use crate::base::FileId;
 use crate::capture::Chunk;
 use crate::capture::FrameHeader;
@@ -39,7 +39,7 @@ use crate::read::Observation;
 enum WorkerTask {
     /// Decode this frame again, and follow its packet.
     Frame(FrameHeader, u64),
-    /// Follow a packet that its frame alone does not give.
+    /// Follow a packet that decoding one frame does not give.
     DerivedPacket(Box<OwnedPacket>, At),
     /// Time passes.
     Tick(i64, At),
@@ -75,7 +75,7 @@ pub(super) fn run<D: RunSink + Send>(
             outputs.push(observations);
             threads.push(scope.spawn(move || run_worker(FlowWorker::new(limits), &tasks, &output)));
         }
-        let (mut rows, writing) = RowWriter::start(scope, sink);
+        let (mut rows, writing) = RowChannel::start(scope, sink);
         let judging = scope.spawn(move || {
             // Every worker sends one batch for each chunk.
             while let Some(batches) =

@@ -19,7 +19,7 @@ use super::PacketSink;
 use super::RunResult;
 use super::RunSink;
 use super::join;
-use super::row_writer::RowWriter;
+use super::row_channel::RowChannel;
 use crate::base::Time;
 use crate::capture::Chunk;
 use crate::capture::FrameHeader;
@@ -74,7 +74,7 @@ pub(super) fn run<D: RunSink + Send>(
     let (output, outputs) = bounded::<WorkerOutput>(CHANNEL_BATCHES);
     let (return_batch, empty_batches) = bounded::<Vec<Observation>>(CHANNEL_BATCHES * 2);
     thread::scope(|scope| {
-        let (mut rows, writing) = RowWriter::start(scope, sink);
+        let (mut rows, writing) = RowChannel::start(scope, sink);
         let judging = scope.spawn(move || {
             for WorkerOutput { mut observations, heartbeat } in outputs {
                 for observation in observations.drain(..) {
@@ -105,7 +105,7 @@ pub(super) fn run<D: RunSink + Send>(
 }
 
 /// Judge at a heartbeat: the losses, the new findings, and the end of the interval if it is one.
-fn judge_heartbeat(heartbeat: WorkerHeartbeat, engine: &mut Engine, rows: &mut RowWriter) {
+fn judge_heartbeat(heartbeat: WorkerHeartbeat, engine: &mut Engine, rows: &mut RowChannel) {
     let WorkerHeartbeat { time, lost, active_flows, counts, ended } = heartbeat;
     engine.heartbeat(time, lost, rows);
     let (name_evictions, missed_findings) = engine.pressed();

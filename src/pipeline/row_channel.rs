@@ -1,8 +1,8 @@
-//! Writes rows on a thread of its own: printing a row costs as much as judging its flow.
+//! Passes rows to the thread that writes them: printing a row costs as much as judging its flow.
 //!
 //! In:  rows, heartbeats and interval results, from the judge's thread.
 //! Out: the same calls, in the same order, to the [`RunSink`].
-//! Not: what a row says.
+//! Not: the content of a row.
 
 use std::thread;
 
@@ -35,19 +35,19 @@ enum SinkCall {
 }
 
 /// Sends rows to the thread that writes them.
-pub(super) struct RowWriter {
+pub(super) struct RowChannel {
     batch: Vec<SinkCall>,
     out: Sender<Vec<SinkCall>>,
     /// Written batches, to be filled again.
     empty_batches: Receiver<Vec<SinkCall>>,
 }
 
-impl RowWriter {
-    /// Starts the thread. It ends, and returns the sink, when the writer is dropped.
+impl RowChannel {
+    /// Starts the thread. It ends, and returns the sink, when the channel is dropped.
     pub(super) fn start<'scope, D: RunSink + Send + 'scope>(
         scope: &'scope thread::Scope<'scope, '_>,
         mut sink: D,
-    ) -> (RowWriter, thread::ScopedJoinHandle<'scope, D>) {
+    ) -> (RowChannel, thread::ScopedJoinHandle<'scope, D>) {
         let (out, batches) = bounded::<Vec<SinkCall>>(CHANNEL_BATCHES);
         let (return_batch, empty_batches) = bounded::<Vec<SinkCall>>(CHANNEL_BATCHES * 2);
         let thread = scope.spawn(move || {
@@ -69,7 +69,7 @@ impl RowWriter {
             }
             sink
         });
-        (RowWriter { batch: Vec::new(), out, empty_batches }, thread)
+        (RowChannel { batch: Vec::new(), out, empty_batches }, thread)
     }
 
     /// A second has passed; `ended` is the result of an interval that ends here.
@@ -84,7 +84,7 @@ impl RowWriter {
     /// Sends the rows so far.
     pub(super) fn flush(&mut self) {
         let empty = self.empty_batches.try_recv().unwrap_or_default();
-        // Fails only if the writer has panicked; joining it passes the panic on.
+        // Fails only if the thread has panicked; joining it passes the panic on.
         let _ = self.out.send(std::mem::replace(&mut self.batch, empty));
     }
 
@@ -100,7 +100,7 @@ impl RowWriter {
     }
 }
 
-impl RowSink for RowWriter {
+impl RowSink for RowChannel {
     fn flow(&mut self, row: FlowRow) {
         // Built in the batch, not passed through `push`: a row is large to move.
         self.batch.push(SinkCall::Flow(row));
