@@ -23,6 +23,7 @@ mod live;
 mod merge;
 mod pcap;
 mod pcapng;
+mod pcapng_blocks;
 mod snoop;
 #[cfg(test)]
 mod test_support;

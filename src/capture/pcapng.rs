@@ -20,35 +20,29 @@ use super::frame_reader::record_truncation;
 use super::frame_reader::u32_from;
 use super::interface_clock::InterfaceClock;
 use super::interface_clock::TimeUnit;
+use super::pcapng_blocks::BYTE_ORDER_MAGIC;
+use super::pcapng_blocks::BlockProbe;
+use super::pcapng_blocks::ENHANCED_PACKET;
+use super::pcapng_blocks::INTERFACE_DESCRIPTION;
+use super::pcapng_blocks::INTERFACE_STATISTICS;
+use super::pcapng_blocks::NUMBERED;
+use super::pcapng_blocks::OBSOLETE_PACKET;
+use super::pcapng_blocks::SECTION_HEADER;
+use super::pcapng_blocks::SIMPLE_PACKET;
+use super::pcapng_blocks::block_at;
+use super::pcapng_blocks::for_each_option;
+use super::pcapng_blocks::is_valid_block_at;
+use super::pcapng_blocks::u64_from;
 use crate::base::WireText;
 
 pub(super) const FORMAT: CaptureFormat = CaptureFormat { probe_len: 12, probe };
 
-// draft-ietf-opsawg-pcapng §4, §11.1: block types.
-pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE_DESCRIPTION: u32 = 1;
-const OBSOLETE_PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
-pub(super) const NAME_RESOLUTION: u32 = 4;
-pub(super) const INTERFACE_STATISTICS: u32 = 5;
-const ENHANCED_PACKET: u32 = 6;
-const SYSTEMD_JOURNAL: u32 = 9;
-pub(super) const DECRYPTION_SECRETS: u32 = 10;
-pub(super) const CUSTOM: [u32; 2] = [0x0bad, 0x4000_0bad];
-
-/// Wireshark gives these a frame number: custom blocks, journal entries, Sysdig events.
-const NUMBERED: [u32; 6] = [0x0bad, 0x4000_0bad, SYSTEMD_JOURNAL, 0x204, 0x216, 0x221];
-
-/// draft-ietf-opsawg-pcapng §4.1: the byte-order magic.
-pub(super) const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 /// [`FrameHeader`] has 16 bits for the interface. Blocks of further interfaces are damage.
 const INTERFACE_LIMIT: usize = 1 << 16;
 /// A last block that is longer than this and incomplete has a damaged length; a shorter one was truncated.
 const USUAL_LEN: usize = 1 << 20;
 /// Bytes after damage that are searched for the next block.
 const SEARCH_LIMIT: u64 = 64 << 20;
-/// The longest block that ends a search.
-const SEARCH_LEN: usize = 1 << 20;
 /// Bytes of metadata kept of one capture, so that hostile files cannot fill the memory.
 const METADATA_LIMIT: usize = 1 << 20;
 /// What a text costs besides its bytes.
@@ -187,10 +181,10 @@ impl Pcapng {
             if trailer as usize != len {
                 let end = *used + len;
                 // The header may be right and the trailing length wrong: the next header decides.
-                match self.is_block_at(input.bytes, end, input.at_end) {
-                    None => return BlockRunEnd::Need(len + 12),
-                    Some(false) => return BlockRunEnd::Invalid("block with two different lengths"),
-                    Some(true) => {
+                match block_at::<BIG>(input.bytes, end, input.at_end) {
+                    BlockProbe::TooShort => return BlockRunEnd::Need(len + 12),
+                    BlockProbe::NoBlock => return BlockRunEnd::Invalid("block with two different lengths"),
+                    BlockProbe::EndOfFile | BlockProbe::Block(_) => {
                         let message = "block with a wrong trailing length".to_owned();
                         let position = input.position + *used as u64;
                         out.facts.record_damage(out.last_number(), position, 0, message);
@@ -488,23 +482,13 @@ impl Pcapng {
         );
     }
 
-    /// Whether a block of a known type, or the end of the file, is at `at`; `None`: there are too few bytes.
-    fn is_block_at(&self, bytes: &[u8], at: usize, at_end: bool) -> Option<bool> {
-        if self.big_endian {
-            block_at::<true>(bytes, at, at_end)
-        } else {
-            block_at::<false>(bytes, at, at_end)
-        }
-        .map(|len| len.is_some())
-    }
-
     /// Searches for the next valid block. `Some`: all bytes are used, or so many are needed first.
     fn resync(&mut self, input: InputBytes<'_>, used: &mut usize, out: &mut FrameOut<'_>) -> Option<usize> {
         let damage = self.damage?;
         while !self.gave_up && *used < input.bytes.len() {
             let position = input.position + *used as u64;
             if position > damage.position {
-                match self.is_valid_block_at(input, *used) {
+                match is_valid_block_at(input, *used, self.big_endian) {
                     Ok(true) => {
                         damage.record_until(position, out.facts);
                         self.damage = None;
@@ -525,63 +509,6 @@ impl Pcapng {
         }
         Some(1)
     }
-
-    /// Whether a block of a known type starts at `at` and ends with the same length; `Err`: so many bytes are needed.
-    fn is_valid_block_at(&self, input: InputBytes<'_>, at: usize) -> Result<bool, usize> {
-        let rest = input.bytes.get(at..).unwrap_or_default();
-        let order = four_at(rest, 8);
-        let big_endian = match four_at(rest, 0) {
-            None => return if input.at_end { Ok(false) } else { Err(12) },
-            Some(kind) if u32::from_be_bytes(kind) == SECTION_HEADER => {
-                order.map(u32::from_be_bytes) == Some(BYTE_ORDER_MAGIC)
-            }
-            Some(_) => self.big_endian,
-        };
-        let found = if big_endian {
-            block_at::<true>(input.bytes, at, input.at_end)
-        } else {
-            block_at::<false>(input.bytes, at, input.at_end)
-        };
-        let len = match found {
-            None => return Err(12),
-            Some(None | Some(0)) => return Ok(false),
-            Some(Some(len)) => len,
-        };
-        match rest.get(len - 4..len).and_then(|trailer| trailer.first_chunk::<4>()).copied() {
-            Some(trailer) if big_endian => Ok(u32_from::<true>(trailer) as usize == len),
-            Some(trailer) => Ok(u32_from::<false>(trailer) as usize == len),
-            None if input.at_end => Ok(false),
-            None => Err(len),
-        }
-    }
-}
-
-/// The length of a block of a known type at `at` if it is plausible, 0 at the end of the file; outer `None`: there are too few
-/// bytes.
-fn block_at<const BIG: bool>(bytes: &[u8], at: usize, at_end: bool) -> Option<Option<usize>> {
-    let rest = bytes.get(at..).unwrap_or_default();
-    if rest.is_empty() && at_end {
-        return Some(Some(0));
-    }
-    let (Some(kind), Some(len)) =
-        (four_at(rest, 0).map(u32_from::<BIG>), four_at(rest, 4).map(u32_from::<BIG>))
-    else {
-        return if at_end { Some(None) } else { None };
-    };
-    let is_known = matches!(
-        kind,
-        SECTION_HEADER
-            | INTERFACE_DESCRIPTION
-            | OBSOLETE_PACKET
-            | SIMPLE_PACKET
-            | NAME_RESOLUTION
-            | INTERFACE_STATISTICS
-            | ENHANCED_PACKET
-            | SYSTEMD_JOURNAL
-            | DECRYPTION_SECRETS
-    ) || CUSTOM.contains(&kind);
-    let len = len as usize;
-    Some((is_known && (12..=SEARCH_LEN).contains(&len) && len.is_multiple_of(4)).then_some(len))
 }
 
 /// Takes a text from the metadata that may still be kept; `None` if it is empty or the limit is reached.
@@ -592,26 +519,6 @@ fn metadata_text(left: &mut usize, text: &[u8]) -> Option<WireText> {
     }
     *left = left.saturating_sub(text.len() + METADATA_TEXT_COST);
     (*left > 0).then(|| WireText::new(text, text.len()))
-}
-
-/// Calls `each` with code and value of every option, up to the end or the first that is truncated.
-// draft-ietf-opsawg-pcapng §3.5: code, length, value padded to 32 bits; code 0 ends the list.
-pub(super) fn for_each_option<'a, const BIG: bool>(mut bytes: &'a [u8], mut each: impl FnMut(u16, &'a [u8])) {
-    while let Some((&[c0, c1, l0, l1], rest)) = bytes.split_first_chunk::<4>() {
-        let half = |bytes| if BIG { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
-        let (code, len) = (half([c0, c1]), usize::from(half([l0, l1])));
-        let Some(value) = rest.get(..len) else { return };
-        if code == 0 {
-            return;
-        }
-        each(code, value);
-        bytes = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
-    }
-}
-
-pub(super) fn u64_from<const BIG: bool>(value: &[u8]) -> u64 {
-    let Some(value) = value.first_chunk::<8>().copied() else { return 0 };
-    if BIG { u64::from_be_bytes(value) } else { u64::from_le_bytes(value) }
 }
 
 #[cfg(test)]

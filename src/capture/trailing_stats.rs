@@ -16,14 +16,14 @@ use std::path::Path;
 use super::facts::is_heavy_loss;
 use super::frame_reader::four_at;
 use super::frame_reader::u32_from;
-use super::pcapng::BYTE_ORDER_MAGIC;
-use super::pcapng::CUSTOM;
-use super::pcapng::DECRYPTION_SECRETS;
-use super::pcapng::INTERFACE_STATISTICS;
-use super::pcapng::NAME_RESOLUTION;
-use super::pcapng::SECTION_HEADER;
-use super::pcapng::for_each_option;
-use super::pcapng::u64_from;
+use super::pcapng_blocks::BYTE_ORDER_MAGIC;
+use super::pcapng_blocks::CUSTOM;
+use super::pcapng_blocks::DECRYPTION_SECRETS;
+use super::pcapng_blocks::INTERFACE_STATISTICS;
+use super::pcapng_blocks::NAME_RESOLUTION;
+use super::pcapng_blocks::SECTION_HEADER;
+use super::pcapng_blocks::for_each_option;
+use super::pcapng_blocks::u64_from;
 
 /// Bytes read at the end of the file, and blocks read in them.
 const TAIL_LEN: u64 = 64 << 10;
