@@ -29,7 +29,7 @@ fn help_is_for_standard_output() {
     check(&["--help"], 0, "Exit status:");
     check(&["analyze", "--help"], 0, "[default: blake3]");
     check(&["--version"], 0, "afs-audit ");
-    for command in ["analyze", "explain", "rules", "verify", "completions", "man"] {
+    for command in ["analyze", "explain", "rules", "verify", "schema", "completions", "man"] {
         check(&[command, "-h"], 0, "Usage: afs-audit");
     }
 }
@@ -53,7 +53,7 @@ fn what_cannot_be_done_is_2() {
     check(&["analyze", "x.pcap", "--threads", "0"], 2, "--threads");
     check(&["analyze", "x.pcap", "--force"], 2, "--output");
     check(&["analyze", "x.pcap"], 2, "afs-audit: cannot read capture: x.pcap: no such file or folder\n");
-    check(&["explain", "AFS999"], 2, "AFS999\n");
+    check(&["explain", "AFS999"], 2, "unknown finding code or mechanism `AFS999`");
     check(&["verify", "no/such/folder"], 2, "no such file or folder\n");
     check(&["man", "nothing"], 2, "no such command: nothing\n");
 }
@@ -216,4 +216,71 @@ fn a_job_that_was_not_done_completely_ends_with_status_2() {
     let (status, _, messages) = analyze(&["-q", "--server", "198.51.100.1"]);
     assert_eq!(status, Some(2), "{messages}");
     assert!(messages.contains("no flow of a server named with --server"), "{messages}");
+}
+
+/// Whether `value` is valid; only the keywords that `afs-audit schema` uses are understood.
+fn is_valid(schema: &serde_json::Value, value: &serde_json::Value, definitions: &serde_json::Value) -> bool {
+    let valid = |schema: &serde_json::Value| is_valid(schema, value, definitions);
+    schema.as_object().unwrap().iter().all(|(keyword, rule)| match keyword.as_str() {
+        "$schema" | "title" | "description" | "$defs" => true,
+        "$ref" => valid(&definitions[rule.as_str().unwrap().strip_prefix("#/$defs/").unwrap()]),
+        "oneOf" => rule.as_array().unwrap().iter().filter(|schema| valid(schema)).count() == 1,
+        "anyOf" => rule.as_array().unwrap().iter().any(valid),
+        "const" => value == rule,
+        "enum" => rule.as_array().unwrap().contains(value),
+        "type" => match rule.as_str().unwrap() {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "integer" => value.is_u64(),
+            other => panic!("type {other}"),
+        },
+        "minimum" => value.as_u64() >= rule.as_u64(),
+        "minLength" => value.as_str().unwrap().len() as u64 >= rule.as_u64().unwrap(),
+        "minItems" => value.as_array().unwrap().len() as u64 >= rule.as_u64().unwrap(),
+        "pattern" => value.as_str().unwrap().contains('#'),
+        "format" => {
+            let text = value.as_str().unwrap();
+            match rule.as_str().unwrap() {
+                "date-time" => text.parse::<jiff::Timestamp>().is_ok(),
+                "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
+                "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
+                other => panic!("format {other}"),
+            }
+        }
+        "items" => value.as_array().unwrap().iter().all(|item| is_valid(rule, item, definitions)),
+        "required" => rule.as_array().unwrap().iter().all(|key| value.get(key.as_str().unwrap()).is_some()),
+        "properties" => value
+            .as_object()
+            .unwrap()
+            .iter()
+            // A later version may add keys; this one must not print keys without a type.
+            .all(|(key, value)| rule.get(key).is_some_and(|rule| is_valid(rule, value, definitions))),
+        other => panic!("keyword {other}"),
+    })
+}
+
+#[test]
+fn every_record_is_valid_under_the_schema() {
+    let schema: serde_json::Value = serde_json::from_str(&check(&["schema"], 0, "2020-12")).unwrap();
+    let demo = |file: &str| format!("{}/captures/demo/{file}", env!("CARGO_MANIFEST_DIR"));
+    let (capture, site) = (demo("capture.pcap"), demo("site.toml"));
+    let run = ["analyze", &capture, "--site", &site, "--format", "jsonl", "-q", "--fail-on", "never"];
+    let records = check(&run, 0, "{\"record\":\"flow\"");
+    let mut kinds = std::collections::BTreeMap::<String, u32>::new();
+    for line in records.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(is_valid(&schema, &record, &schema["$defs"]), "{line}");
+        let kind = record["record"].as_str().unwrap().to_owned();
+        if !kinds.contains_key(&kind) {
+            let alone = serde_json::from_str(&check(&["schema", &kind], 0, "2020-12")).unwrap();
+            assert!(is_valid(&alone, &record, &schema["$defs"]), "{line}");
+        }
+        *kinds.entry(kind).or_default() += 1;
+    }
+    assert_eq!(kinds.keys().collect::<Vec<_>>(), ["dns", "finding", "flow", "requirement"]);
+    let mut changed: serde_json::Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
+    changed["server_port"] = "443".into();
+    assert!(!is_valid(&schema, &changed, &schema["$defs"]), "a port is a number");
+    check(&["schema", "flows"], 2, "flow, dns, finding, requirement");
 }

@@ -65,6 +65,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Site(SiteCommand),
     Verify(VerifyArgs),
+    Schema(SchemaArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -262,11 +263,18 @@ pub(super) struct ExplainArgs {
 #[derive(Debug, Subcommand)]
 pub(super) enum RulesCommand {
     /// List the documents, their tables and the number of rows in each
-    List(RulesArgs),
-    /// Print the rows of a document or table, or one row
+    List {
+        /// Output format; `csv` and `jsonl` list every row
+        #[arg(long, value_name = "FORMAT", default_value = "table")]
+        format: OutputFormat,
+        #[command(flatten)]
+        rules: RulesArgs,
+    },
+    /// Print the rows of a document or table, or one row, or the rows that match a host
     Show {
-        /// Id of a document, table or row
-        id: String,
+        /// Id of a document, table or row, or a host name
+        #[arg(value_name = "ID|HOST")]
+        query: String,
         #[command(flatten)]
         rules: RulesArgs,
     },
@@ -316,6 +324,16 @@ pub(super) struct VerifyArgs {
     /// No output; exit status only
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+/// Print the JSON Schema of the records of `--format jsonl`
+///
+/// The schema follows draft 2020-12. Its types are those of the columns of the CSV files.
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Kind of record; by default one schema for all
+    #[arg(value_parser = crate::report::RECORDS)]
+    pub(super) record: Option<String>,
 }
 
 /// Print shell completions

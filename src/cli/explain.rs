@@ -1,4 +1,4 @@
-//! `explain`: what a finding means, and each word of the column `signature`.
+//! Runs `explain`: what a finding code, a mechanism or a reason for inconclusive means.
 
 use std::io::Write;
 
@@ -13,63 +13,75 @@ use crate::judge::reasons;
 use crate::judge::signature;
 use crate::judge::signatures;
 use crate::report::severity_style;
+use crate::rules::nearest;
 
 const STRONG: Style = Style::new().bold();
 
-/// Prints the explanation of a code or signature, or the list of all.
-pub(super) fn run(code: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Some(code) = code else {
-        for entry in catalogue() {
-            let style = severity_style(entry.severity);
-            let severity = entry.severity.as_str();
-            writeln!(
-                out,
-                "{STRONG}{}{STRONG:#}  {style}{severity:<6}{style:#}  {}",
-                entry.code, entry.title
-            )?;
-        }
-        writeln!(out, "\n{STRONG}signature{STRONG:#}, for what looks blocked, and its finding:")?;
-        for entry in signatures() {
-            writeln!(out, "{:<32}  {}", entry.word, entry.code)?;
-        }
-        writeln!(out, "\n{STRONG}signature{STRONG:#}, for what is inconclusive:")?;
-        for (word, why) in reasons() {
-            writeln!(out, "{word:<22}  {why}")?;
-        }
-        return Ok(());
-    };
-    if let Some(entry) = explanation(code) {
+/// Prints the explanation of a word, or the list of all.
+pub(super) fn run(word: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Some(word) = word else { return list(out) };
+    if let Some(entry) = explanation(word) {
         let Explanation { code, severity, title, .. } = entry;
         let style = severity_style(*severity);
         writeln!(out, "{STRONG}{code}{STRONG:#} {style}{severity}{style:#}: {title}")?;
         return print(entry, out);
     }
-    if let Some((signature, entry)) = signature(code).and_then(|found| Some((found, found.explanation()?))) {
-        let style = severity_style(entry.severity);
+    let mechanism = signature(word).and_then(|found| Some((found, found.explanation()?)));
+    if let Some((mechanism, entry)) = &mechanism {
         let Explanation { code, severity, title, .. } = entry;
-        writeln!(out, "{STRONG}{}{STRONG:#}, of {code} {style}{severity}{style:#}: {title}", signature.word)?;
-        print(&entry, out)?;
-    } else if let Some(why) = reason(code) {
-        writeln!(out, "{STRONG}{code}{STRONG:#}, inconclusive: {why}")?;
-    } else {
-        bail!("no such finding (afs-audit explain lists all): {code}");
+        let style = severity_style(*severity);
+        writeln!(
+            out,
+            "{STRONG}{}{STRONG:#}, reported as {code} {style}{severity}{style:#}: {title}",
+            mechanism.word
+        )?;
+        print(entry, out)?;
     }
-    // A word may stand for both.
-    if let (Some(_), Some(why)) = (signature(code), reason(code)) {
-        writeln!(out, "\n{STRONG}Where it is inconclusive{STRONG:#}\n  {why}")?;
+    match (mechanism, reason(word)) {
+        // A word may be both.
+        (Some(_), Some(meaning)) => {
+            writeln!(out, "\n{STRONG}As a reason for inconclusive{STRONG:#}\n  {meaning}")?;
+        }
+        (Some(_), None) => {}
+        (None, Some(meaning)) => writeln!(out, "{STRONG}{word}{STRONG:#}, inconclusive: {meaning}")?,
+        (None, None) => {
+            let codes = catalogue().map(|entry| entry.code);
+            let words = signatures().map(|entry| entry.word).chain(reasons().map(|(word, _)| *word));
+            match nearest(word, codes.chain(words)) {
+                Some(near) => bail!("unknown finding code or mechanism `{word}`, did you mean `{near}`?"),
+                None => bail!("unknown finding code or mechanism `{word}`; afs-audit explain lists all"),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list(out: &mut dyn Write) -> anyhow::Result<()> {
+    for entry in catalogue() {
+        let style = severity_style(entry.severity);
+        let severity = entry.severity.as_str();
+        writeln!(out, "{STRONG}{}{STRONG:#}  {style}{severity:<6}{style:#}  {}", entry.code, entry.title)?;
+    }
+    writeln!(out, "\n{STRONG}mechanism{STRONG:#} of a blocked-looking flow, and its finding code:")?;
+    for entry in signatures() {
+        writeln!(out, "{:<32}  {}", entry.word, entry.code)?;
+    }
+    writeln!(out, "\n{STRONG}inconclusive_reason{STRONG:#} of an inconclusive flow:")?;
+    for (word, meaning) in reasons() {
+        writeln!(out, "{word:<22}  {meaning}")?;
     }
     Ok(())
 }
 
 fn print(entry: &Explanation, out: &mut dyn Write) -> anyhow::Result<()> {
     let Explanation { looks_like, cause, action, else_could_be, .. } = entry;
-    for (what, text) in [
-        ("What it looks like", looks_like),
-        ("What usually causes it", cause),
+    for (heading, text) in [
+        ("On the wire", looks_like),
+        ("Usual cause", cause),
         ("What to do", action),
         ("What else it could be", else_could_be),
     ] {
-        writeln!(out, "\n{STRONG}{what}{STRONG:#}\n  {text}")?;
+        writeln!(out, "\n{STRONG}{heading}{STRONG:#}\n  {text}")?;
     }
     Ok(())
 }
@@ -78,24 +90,33 @@ fn print(entry: &Explanation, out: &mut dyn Write) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    fn check(code: Option<&str>, expected: &str) {
+    fn check(word: Option<&str>, expected: &str) {
         let mut out = Vec::new();
-        run(code, &mut out).unwrap();
+        run(word, &mut out).unwrap();
         let text = anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string();
         assert!(text.contains(expected), "{text}");
     }
 
     #[test]
-    fn codes_are_explained_whatever_their_case() {
+    fn words_are_explained_in_any_case() {
         check(Some("afs202"), "AFS202 high: connection attempt never answered");
         check(Some("AFS202"), "What to do\n  allow the destination");
         check(None, "AFS101  medium  destination not documented\n");
-        check(Some("Reset-Injected"), "reset-injected, of AFS204 high: connection ended by a reset");
+        check(Some("Reset-Injected"), "reset-injected, reported as AFS204 high: connection ended by a reset");
         check(Some("tcp-refused"), "0x80072efd");
         check(Some("lost-race"), "lost-race, inconclusive: an attempt to another address");
-        check(Some("reset-after-data"), "Where it is inconclusive\n  much was let through");
+        check(Some("reset-after-data"), "As a reason for inconclusive\n  much was let through");
         check(None, "reset-injected                    AFS204\n");
-        let error = run(Some("AFS999"), &mut Vec::new()).unwrap_err();
-        assert_eq!(error.to_string(), "no such finding (afs-audit explain lists all): AFS999");
+        let check_unknown = |word, expected: &str| {
+            assert_eq!(run(Some(word), &mut Vec::new()).unwrap_err().to_string(), expected);
+        };
+        check_unknown(
+            "tcp-unansered",
+            "unknown finding code or mechanism `tcp-unansered`, did you mean `tcp-unanswered`?",
+        );
+        check_unknown(
+            "elephant",
+            "unknown finding code or mechanism `elephant`; afs-audit explain lists all",
+        );
     }
 }

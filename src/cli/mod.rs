@@ -118,6 +118,11 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
             site::init(&SiteDraftPlan::from_args(files, rules)?, &mut out)?;
         }
         Command::Verify(args) => outcome = verify::run(&args.folder, args.quiet, &mut out)?,
+        Command::Schema(args) => {
+            let schema = crate::report::json_schema(args.record.as_deref());
+            serde_json::to_writer_pretty(&mut out, &schema).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
         Command::Completions(args) => {
             // clap_complete panics if it cannot write, so it writes to memory.
             let mut text = Vec::new();

@@ -5,19 +5,30 @@ use std::io::Write;
 use anyhow::bail;
 
 use super::ExitOutcome;
+use super::args::OutputFormat;
 use super::args::RulesCommand;
 use super::loaded_policy::load_all_rules;
 use super::loaded_policy::load_library;
 use super::plan::RulesPlan;
 use crate::rules;
+use crate::rules::RowFormat;
+use crate::rules::RuleSet;
+use crate::rules::nearest;
 
 pub(super) fn run(command: RulesCommand, out: &mut dyn Write) -> anyhow::Result<ExitOutcome> {
     match command {
-        RulesCommand::List(args) => rules::list(&load_all_rules(&RulesPlan::from_args(args)?)?, out)?,
-        RulesCommand::Show { id, rules: args } => {
+        RulesCommand::List { format, rules: args } => {
             let all = load_all_rules(&RulesPlan::from_args(args)?)?;
-            if rules::show(&all, &id, out)? == 0 {
-                bail!("no such document, table or row: {id}");
+            match format {
+                OutputFormat::Table => rules::list(&all, out)?,
+                OutputFormat::Csv => rules::list_rows(&all, RowFormat::Csv, out)?,
+                OutputFormat::Jsonl => rules::list_rows(&all, RowFormat::JsonLines, out)?,
+            }
+        }
+        RulesCommand::Show { query, rules: args } => {
+            let all = load_all_rules(&RulesPlan::from_args(args)?)?;
+            if rules::show(&all, &query, out)? == 0 {
+                bail!("{}", unknown(&all, &query));
             }
         }
         RulesCommand::Check(args) => {
@@ -31,4 +42,17 @@ pub(super) fn run(command: RulesCommand, out: &mut dyn Write) -> anyhow::Result<
         }
     }
     Ok(ExitOutcome::Clean)
+}
+
+fn unknown(all: &RuleSet, query: &str) -> String {
+    let documents = all.documents().iter().map(|document| &*document.id);
+    let references = all.iter().flat_map(|(_, reference)| {
+        let host = reference.host.as_ref().map(|host| &*host.text);
+        [Some(&*reference.id), Some(&*reference.table.id), host].into_iter().flatten()
+    });
+    let what = "no such document, table, row or documented host";
+    match nearest(query, documents.chain(references)) {
+        Some(near) => format!("{what}: {query}, did you mean `{near}`?"),
+        None => format!("{what}: {query}"),
+    }
 }

@@ -1,44 +1,36 @@
-//! The columns of every table, in order. A column is a row here; nothing else knows its name.
+//! The columns of every table, in order. A column is a row here; its name is nowhere else.
 //!
-//! InputNames and order are what others build on: new columns go to the end, and none is renamed.
+//! Users rely on names and order: a new column is added at the end, and none is renamed.
 
 use super::cell::Cell;
 use super::cell::TextOrigin;
+use super::column::Column;
+use super::column::ColumnType;
+use super::column::TableRow;
 use super::input_names::InputNames;
 use super::registry;
 use crate::base::FileId;
 use crate::base::proto;
 use crate::flow::community_id;
+use crate::judge::Confidence;
+use crate::judge::DestinationVerdict;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::Outcome;
 use crate::judge::PageField;
+use crate::judge::PortVerdict;
 use crate::judge::RequirementRow;
+use crate::judge::RequirementState;
+use crate::judge::Severity;
+use crate::judge::catalogue;
 use crate::judge::explanation;
+use crate::judge::reasons;
+use crate::judge::signatures;
 use crate::read::Answer;
 use crate::read::AnswerData;
 use crate::read::AttributeKey;
-
-/// A column: its name, one sentence, and how a record fills it.
-pub struct Column<R> {
-    /// As the header and the JSON key say it.
-    pub name: &'static str,
-    /// What it holds, for the reference.
-    pub about: &'static str,
-    /// Writes the record's value; writes nothing where it is not known.
-    pub cell: fn(&R, &InputNames, &mut Cell),
-}
-
-/// A record that is printed as a row.
-pub trait TableRow: Sized + 'static {
-    /// What JSON lines call it, under the key `record`.
-    const RECORD: &'static str;
-    /// The file that holds its rows in an evidence folder.
-    const FILE: &'static str;
-    /// Its columns, in order.
-    const COLUMNS: &'static [Column<Self>];
-}
+use crate::read::NameSource;
 
 impl TableRow for FlowRow {
     const RECORD: &'static str = "flow";
@@ -64,130 +56,161 @@ impl TableRow for RequirementRow {
     const COLUMNS: &'static [Column<RequirementRow>] = REQUIREMENT;
 }
 
-/// Declares a table of columns, one a line: name, sentence, and what is written.
+/// Declares a table of columns: name, whether every row has a value, type, description, and what is written.
 macro_rules! columns {
-    ($row:ty; $($name:literal, $about:literal, |$r:pat_param, $n:pat_param, $c:ident| $body:expr;)*) => {
+    ($row:ty; $($name:literal: $presence:ident $kind:expr, $about:literal, |$r:pat_param, $n:pat_param, $c:ident| $body:expr;)*) => {
         &[$(Column {
             name: $name,
+            kind: $kind,
+            is_required: columns!(@ $presence),
             about: $about,
             cell: |$r: &$row, $n: &InputNames, $c: &mut Cell| $body,
         },)*]
     };
+    (@ required) => { true };
+    (@ optional) => { false };
 }
+
+use ColumnType::Address;
+use ColumnType::Enum;
+use ColumnType::Flag;
+use ColumnType::Frame;
+use ColumnType::Integer;
+use ColumnType::List;
+use ColumnType::Text;
+use ColumnType::Time;
+
+const TEXTS: ColumnType = List(&Text);
+const FRAMES: ColumnType = List(&Frame);
+const CONFIDENCE: ColumnType = Enum(|| Confidence::ALL.iter().map(|word| word.as_str()).collect());
+const MECHANISM: ColumnType = Enum(|| signatures().map(|mechanism| mechanism.word).collect());
+const CODE: ColumnType = Enum(|| catalogue().map(|finding| finding.code).collect());
 
 /// `flows.csv`.
 const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
-    "flow_id", "number of the flow in this run, from 1 in the order of opening",
+    "flow_id": required Integer, "number of the flow in this run, from 1 in the order in which flows were opened",
         |row, _, cell| cell.number(row.flow_id);
-    "community_id", "Community ID version 1, seed 0: the same number in other monitors",
+    "community_id": required Text, "Community ID version 1 with seed 0, by which other tools name the same flow",
         |row, _, cell| cell.word(community_id(row.protocol, row.client, row.server).as_str());
-    "file", "input that holds the first frame",
+    "file": required Text, "input that contains the first frame",
         |row, names, cell| cell.text(names.file(row.first_frame.file), TextOrigin::Untrusted);
-    "first_frame", "number of the first frame, as Wireshark counts",
+    "first_frame": required Frame, "first frame",
         |row, names, cell| cell.frame(row.first_frame, row.first_frame.file, names);
-    "last_frame", "number of the last frame; with the input's name in front where that is another",
+    "last_frame": required Frame, "last frame",
         |row, names, cell| cell.frame(row.last_frame, row.first_frame.file, names);
-    "first_seen", "time of the first frame, UTC",
+    "first_seen": required Time, "time of the first frame",
         |row, _, cell| cell.time(row.first_seen);
-    "last_seen", "time of the last frame, UTC",
+    "last_seen": required Time, "time of the last frame",
         |row, _, cell| cell.time(row.last_seen);
-    "transport", "`tcp`, `udp`, `icmp`, `icmp6`, `sctp`, or the protocol's number",
+    "transport": required Text, "`tcp`, `udp`, `icmp`, `icmp6`, `sctp`, or the IP protocol number",
         |row, _, cell| transport(row.protocol, cell);
-    "client_ip", "who opened the flow, as far as is known",
+    "client_ip": required Address, "the client: the side that opened the flow, as far as the capture shows it",
         |row, _, cell| cell.address(row.client.address);
-    "client_port", "the client's port; for ICMP the type of the first message",
+    "client_port": optional Integer, "client port; for ICMP the type of the first message",
         |row, _, cell| port(row.protocol, row.client.port, cell);
-    "server_ip", "who answered",
+    "server_ip": required Address, "the server",
         |row, _, cell| cell.address(row.server.address);
-    "server_port", "the server's port; for ICMP the code of the first message",
+    "server_port": optional Integer, "server port; for ICMP the code of the first message",
         |row, _, cell| port(row.protocol, row.server.port, cell);
-    "vlan", "VLAN ids around the flow, outer first",
+    "vlan": optional TEXTS, "VLAN ids of the flow, outermost first",
         |row, _, cell| cell.joined(&row.vlan, TextOrigin::Trusted);
-    "tunnel", "tunnels around the flow, outer first",
+    "tunnel": optional TEXTS, "tunnels of the flow, outermost first",
         |row, _, cell| cell.joined(&row.tunnel, TextOrigin::Trusted);
-    "app", "what the bytes are (`tls`, `quic`, `dns`, `http`, `smb`, …), whatever the port; DNS inside TLS, QUIC and HTTPS is `dot`, `doq`, `doh`",
+    "app": optional Text, "application protocol, identified by its bytes and not by the port: `tls`, `quic`, `dns`, `http`, `smb`, …; DNS over TLS, QUIC and HTTPS is `dot`, `doq`, `doh`",
         |row, _, cell| cell.word(row.app);
-    "name", "the strongest name that is tied to the flow",
+    "name": optional Text, "name of the destination, from the strongest source",
         |row, _, cell| name(row.name.as_deref(), cell);
-    "name_source", "where that name comes from: `sni`, `quic-sni`, `connect`, `http-host`, `dns`, `dns-other`, `certificate`, `service-tag`",
+    "name_source": optional Enum(|| NAME_SOURCES.iter().map(|word| word.as_str()).collect()), "source of that name: TLS or QUIC SNI, a request to a proxy, an HTTP Host header, a DNS response to this client or to another one, the server's certificate, a service tag",
         |row, _, cell| cell.word(row.name_source.map_or("", |source| source.as_str()));
-    "sni", "server name in the TLS or QUIC hello",
+    "sni": optional Text, "server name in the ClientHello (TLS or QUIC)",
         |row, _, cell| name(row.sni.as_deref(), cell);
-    "dns_name", "name that DNS gave the server's address",
+    "dns_name": optional Text, "name whose DNS response contained the server's address",
         |row, _, cell| name(row.dns_name.as_deref(), cell);
-    "alpn", "application protocol that the server chose, else those offered",
+    "alpn": optional TEXTS, "application protocol chosen by the server; without a ServerHello, those that the client offered",
         |row, _, cell| cell.joined(row.alpn.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
-    "tls_version", "version that the server chose: `TLS 1.2`, `TLS 1.3`, …; `0xNNNN` where it has no name",
+    "tls_version": optional Text, "TLS version chosen by the server: `TLS 1.2`, `TLS 1.3`, …; `0xNNNN` if it has no name",
         |row, _, cell| if let Some(version) = row.tls_version { cell.word(&registry::tls_version(version)) };
-    "ech", "`true` where the hello is encrypted, so that its name is the outer one",
+    "ech": optional Flag, "the ClientHello is encrypted (ECH); `sni` is the public name",
         |row, _, cell| cell.flag(row.ech);
-    "certificate_issuer", "issuer of the server's certificate",
+    "certificate_issuer": optional Text, "issuer of the server's certificate",
         |row, _, cell| cell.text(row.attributes.text(AttributeKey::CertificateIssuer).map_or("", |issuer| issuer), TextOrigin::Untrusted);
-    "packets_to_server", "packets that the client sent",
+    "packets_to_server": required Integer, "packets from the client",
         |row, _, cell| cell.number(row.packets[0]);
-    "packets_to_client", "packets that the server sent",
+    "packets_to_client": required Integer, "packets from the server",
         |row, _, cell| cell.number(row.packets[1]);
-    "bytes_to_server", "payload bytes that the client sent, as long as they were on the wire",
+    "bytes_to_server": required Integer, "payload bytes from the client, as long as on the wire",
         |row, _, cell| cell.number(row.bytes[0]);
-    "bytes_to_client", "payload bytes that the server sent, as long as they were on the wire",
+    "bytes_to_client": required Integer, "payload bytes from the server, as long as on the wire",
         |row, _, cell| cell.number(row.bytes[1]);
-    "destination_verdict", "`documented`, `documented-broad`, `site-approved`, `unexpected`, `unidentified`; empty where the flow is not judged",
+    "destination_verdict": optional Enum(|| DestinationVerdict::ALL.iter().map(|word| word.as_str()).collect()), "whether a document lists the destination; missing if the flow is not of an audited host",
         |row, _, cell| cell.word(row.destination_verdict.map_or("", |verdict| verdict.as_str()));
-    "port_verdict", "`443`, `documented`, `not-443`; empty where the flow is not judged",
+    "port_verdict": optional Enum(|| PortVerdict::ALL.iter().map(|word| word.as_str()).collect()), "whether the port is TCP 443 or another documented one; missing if the flow is not of an audited host",
         |row, _, cell| cell.word(row.port_verdict.map_or("", |verdict| verdict.as_str()));
-    "outcome", "`ok`, `blocked-looking`, `inconclusive`",
+    "outcome": required Enum(|| Outcome::ALL.iter().map(|word| word.as_str()).collect()), "whether the flow succeeded, looks blocked, or cannot be classified",
         |row, _, cell| cell.word(row.outcome.as_str());
-    "mechanism", "how the flow was blocked, where it is blocked-looking; `afs-audit explain MECHANISM` says more",
+    "mechanism": optional MECHANISM, "how a blocked-looking flow was blocked; see `afs-audit explain MECHANISM`",
         |row, _, cell| if row.outcome == Outcome::BlockedLooking { cell.word(row.signature) };
-    "inconclusive_reason", "why the outcome is inconclusive",
+    "inconclusive_reason": optional Enum(|| reasons().map(|(word, _)| *word).collect()), "why the outcome is inconclusive",
         |row, _, cell| if row.outcome == Outcome::Inconclusive { cell.word(row.signature) };
-    "confidence", "how sure that is: `weak`, `strong`, `certain`",
+    "confidence": optional CONFIDENCE, "confidence in the mechanism",
         |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
-    "products", "products that document the destination",
+    "products": optional TEXTS, "products whose documents list the destination",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.products), TextOrigin::Trusted);
-    "references", "documented rows that allow it, most specific first; `(as meant)` behind one that prints another name, `(port as meant)` another port, `(placeholder)` a word for which the site file has no value",
+    "references": optional TEXTS, "documented rows that allow the flow, most specific first; followed by `(as meant)` if the row prints another name, `(port as meant)` if it prints another port, `(placeholder)` if the site file does not fill its placeholder",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.references), TextOrigin::Trusted);
-    "documents", "documents that hold these rows",
+    "documents": optional TEXTS, "documents that contain these rows",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.documents), TextOrigin::Trusted);
-    "findings", "codes of the findings that the flow takes part in",
+    "findings": optional List(&CODE), "codes of the findings that include the flow",
         |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code));
-    "evidence_frames", "frames that prove what the row says",
+    "evidence_frames": optional FRAMES, "frames that prove the values of this row",
         |row, names, cell| cell.frames(&row.evidence, row.first_frame.file, names);
-    "ja4", "JA4 fingerprint of the client's TLS or QUIC hello: which software spoke",
+    "ja4": optional Text, "JA4 fingerprint of the ClientHello (TLS or QUIC), which depends on the client software",
         |row, _, cell| cell.text(row.attributes.text(AttributeKey::Ja4).map_or("", |fingerprint| fingerprint), TextOrigin::Untrusted);
-    "service_tags", "service tags that hold the server's address, most specific first",
+    "service_tags": optional TEXTS, "service tags that contain the server's address, most specific first",
         |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
-    "address_evidence", "what the service tags say of a documented name: `row-tag` (the address is in a tag that belongs to its row), `other-tag`, `no-tag`; empty where they say nothing",
+    "address_evidence": optional Enum(|| vec!["row-tag", "other-tag", "no-tag"]), "whether the address of a documented name is in a service tag of its documented row, only in another tag, or in none; missing without a service tag file",
         |row, _, cell| cell.word(row.address_evidence);
-    "tampering_stage", "where a connection that was not answered stopped, `>`, and what ended it, after the vocabulary of passive detection of connection tampering: `syn>rst+ack`, `psh>nothing`",
+    "tampering_stage": optional Text, "how far a connection came, `>`, and what ended it, in the terms of passive connection tampering detection: `syn>rst+ack`, `psh>nothing`",
         |row, _, cell| cell.word(row.tampering_stage.unwrap_or_default());
-    "http_status", "status of the last response in plain HTTP, be it a page or a proxy's answer to CONNECT",
+    "http_status": optional Integer, "status of the last response in plain HTTP, including a proxy's response to CONNECT",
         |row, _, cell| if let Some(status) = row.http.as_ref().and_then(|http| http.status) { cell.number(status) };
-    "http_location", "where plain HTTP was led to (Location)",
-        |row, _, cell| if let Some(text) = shown(row, PageField::Location) { cell.text(text, TextOrigin::Untrusted) };
-    "http_server", "what the answer says of itself: its Server header, else Via",
-        |row, _, cell| if let Some(text) = shown(row, PageField::Server).or_else(|| shown(row, PageField::Via)) { cell.text(text, TextOrigin::Untrusted) };
-    "http_method", "method of the first request in plain HTTP",
+    "http_location": optional Text, "target of a redirect in plain HTTP (Location)",
+        |row, _, cell| if let Some(text) = page_field(row, PageField::Location) { cell.text(text, TextOrigin::Untrusted) };
+    "http_server": optional Text, "Server header of a response in plain HTTP, otherwise Via",
+        |row, _, cell| if let Some(text) = page_field(row, PageField::Server).or_else(|| page_field(row, PageField::Via)) { cell.text(text, TextOrigin::Untrusted) };
+    "http_method": optional Text, "method of the first request in plain HTTP",
         |row, _, cell| if let Some(method) = row.http.as_ref().and_then(|http| http.method.as_ref()) { cell.text(method, TextOrigin::Untrusted) };
-    "tls_cipher", "cipher suite that the server chose; `0xNNNN` where it has no name",
+    "tls_cipher": optional Text, "cipher suite chosen by the server; `0xNNNN` if it has no name",
         |row, _, cell| if let Some(cipher) = row.tls_cipher { cell.word(&registry::cipher_suite(cipher)) };
-    "tls_resumed", "`true` where the server resumed a session, so that it sent no certificate",
+    "tls_resumed": optional Flag, "the server resumed a session, and so sent no certificate",
         |row, _, cell| cell.flag(row.tls_resumed);
-    "client_hello_cut", "`true` where the ClientHello is incomplete in the capture, so that its server name may be missing",
+    "client_hello_cut": optional Flag, "the ClientHello is incomplete in the capture; its server name may be missing",
         |row, _, cell| cell.flag(row.client_hello_cut);
-    "certificate_subject", "subject of the server's certificate",
+    "certificate_subject": optional Text, "subject of the server's certificate",
         |row, _, cell| cell.text(row.attributes.text(AttributeKey::CertificateSubject).map_or("", |subject| subject), TextOrigin::Untrusted);
-    "certificate_names", "DNS names in the server's certificate",
+    "certificate_names": optional TEXTS, "DNS names in the server's certificate",
         |row, _, cell| texts(row, AttributeKey::CertificateNames, cell);
-    "certificate_chain", "subjects of the certificates that the server sent after its own",
+    "certificate_chain": optional TEXTS, "subjects of the certificates that the server sent after its own",
         |row, _, cell| texts(row, AttributeKey::CertificateChain, cell);
-    "quic_version", "QUIC version: `1`, `2`, `draft-29`, `Q046`, …; `0xNNNNNNNN` where it has no name",
+    "quic_version": optional Text, "QUIC version: `1`, `2`, `draft-29`, `Q046`, …; `0xNNNNNNNN` if it has no name",
         |row, _, cell| if let Some(version) = row.quic_version { cell.word(&registry::quic_version(version)) };
-    "quic_error", "error with which a side closed a QUIC connection before the handshake was complete, other than a TLS alert",
+    "quic_error": optional Text, "error, other than a TLS alert, with which a side closed a QUIC connection before its handshake was complete",
         |row, _, cell| if let Some(code) = row.rare.as_ref().and_then(|rare| rare.quic_error) { cell.word(&registry::quic_error(code)) };
-    "proxy_source", "client address in a PROXY protocol header, which a load balancer sends",
+    "proxy_source": optional Text, "client address in a PROXY protocol header, as load balancers send it",
         |row, _, cell| if let Some(source) = row.rare.as_ref().and_then(|rare| rare.proxy_source.as_ref()) { cell.text(source, TextOrigin::Untrusted) };
 };
+
+/// Every source of a name.
+const NAME_SOURCES: [NameSource; 8] = [
+    NameSource::Sni,
+    NameSource::QuicSni,
+    NameSource::Connect,
+    NameSource::HttpHost,
+    NameSource::Dns,
+    NameSource::DnsOther,
+    NameSource::Certificate,
+    NameSource::ServiceTag,
+];
 
 /// The texts of an attribute that is a list.
 fn texts(row: &FlowRow, key: AttributeKey, cell: &mut Cell) {
@@ -195,149 +218,144 @@ fn texts(row: &FlowRow, key: AttributeKey, cell: &mut Cell) {
     cell.list(list, |cell, text| cell.text(text, TextOrigin::Untrusted));
 }
 
-/// What plain HTTP showed.
-fn shown(row: &FlowRow, place: PageField) -> Option<&str> {
-    row.http.as_ref()?.at(place)
+/// A field of a response in plain HTTP.
+fn page_field(row: &FlowRow, field: PageField) -> Option<&str> {
+    row.http.as_ref()?.at(field)
 }
 
 /// `dns.csv`.
 const DNS: &[Column<DnsRow>] = columns! { DnsRow;
-    "file", "input that holds the frame",
+    "file": required Text, "input that contains the frame",
         |row, names, cell| cell.text(names.file(row.frame.file), TextOrigin::Untrusted);
-    "frame", "number of the response's frame; of the first query's where no response was seen",
+    "frame": required Frame, "frame of the response; without one, of the first query",
         |row, names, cell| cell.frame(row.frame, row.frame.file, names);
-    "time", "time of that frame, UTC",
+    "time": required Time, "time of that frame",
         |row, _, cell| cell.time(row.time);
-    "client_ip", "who asked",
+    "client_ip": required Address, "the client",
         |row, _, cell| cell.address(row.client.address);
-    "resolver_ip", "who was asked",
+    "resolver_ip": required Address, "the resolver",
         |row, _, cell| cell.address(row.resolver.address);
-    "transport", "`udp` or `tcp`",
+    "transport": required Text, "`udp` or `tcp`",
         |row, _, cell| transport(row.protocol, cell);
-    "query_name", "name asked for, in lower case without the final dot",
+    "query_name": optional Text, "name in the query, in lower case without the final dot; missing for the root",
         |row, _, cell| name(Some(&row.resolution.query_name), cell);
-    "query_type", "type asked for: `A`, `AAAA`, `HTTPS`, …; `TYPE65280` where it has no name",
+    "query_type": required Text, "type in the query: `A`, `AAAA`, `HTTPS`, …; `TYPE65280` if it has no name",
         |row, _, cell| cell.word(&registry::dns_type(row.resolution.query_type));
-    "rcode", "`NOERROR`, `NXDOMAIN`, …, or its number; empty where no response was seen",
+    "rcode": optional Text, "response code: `NOERROR`, `NXDOMAIN`, …, or its number; missing without a response",
         |row, _, cell| if let Some(code) = row.resolution.rcode { cell.word(&registry::rcode(code)) };
-    "answers", "the answer section in wire order, each as `TYPE=value`, then addresses sent along for hosts that it names",
+    "answers": optional TEXTS, "the answer section in wire order, each record as `TYPE=value`; then addresses of the additional section for hosts that it names",
         |row, _, cell| cell.list(&row.resolution.answers, answer);
-    "resolved_addresses", "addresses that the answers lead to from the name asked for",
+    "resolved_addresses": optional List(&Address), "addresses that the answers give for the name in the query",
         |row, _, cell| cell.list(&row.resolved_addresses, |cell, address| cell.address(*address));
-    "client_port", "the client's port",
+    "client_port": optional Integer, "client port",
         |row, _, cell| port(row.protocol, row.client.port, cell);
-    "resolver_port", "the resolver's port",
+    "resolver_port": optional Integer, "resolver port",
         |row, _, cell| port(row.protocol, row.resolver.port, cell);
-    "query_frame", "number of the first query's frame, where it was seen",
+    "query_frame": optional Frame, "frame of the first query",
         |row, names, cell| if let Some(frame) = row.resolution.query_frame { cell.frame(frame, row.frame.file, names) };
-    "query_time", "time of the first query, UTC",
+    "query_time": optional Time, "time of the first query",
         |row, _, cell| if let Some(time) = row.resolution.query_time { cell.time(time) };
-    "query_count", "how often the query was seen",
+    "query_count": optional Integer, "number of times the query was sent",
         |row, _, cell| if row.resolution.query_count > 0 { cell.number(row.resolution.query_count) };
-    "extended_error", "extended DNS error (RFC 8914): number, meaning, and the resolver's own text",
+    "extended_error": optional Text, "extended DNS error (RFC 8914): number, meaning, and the text of the resolver",
         |row, _, cell| extended_error(row, cell);
-    "truncated", "`true` where the response says that it was cut",
+    "truncated": optional Flag, "the response has the TC bit",
         |row, _, cell| cell.flag(row.resolution.truncated);
-    "damaged", "`true` where the message is broken or not whole in the capture",
+    "damaged": optional Flag, "the message is malformed or incomplete in the capture",
         |row, _, cell| cell.flag(row.resolution.damaged);
-    "multicast", "`true` for mDNS and LLMNR, where neighbours answer and no resolver",
+    "multicast": optional Flag, "mDNS or LLMNR: neighbours respond, not a resolver",
         |row, _, cell| cell.flag(row.resolution.multicast);
-    "opcode", "`NOTIFY` or `UPDATE`, which resolve nothing; empty for a question for a name",
-        |row, _, cell| match row.resolution.opcode {
-            0 => {}
-            4 => cell.word("NOTIFY"),
-            5 => cell.word("UPDATE"),
-            other => cell.number(other),
-        };
+    "opcode": optional Text, "`NOTIFY`, `UPDATE` or the number of another opcode; missing for a query",
+        |row, _, cell| opcode(row.resolution.opcode, cell);
 };
 
 /// `findings.csv`.
 const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
-    "code", "stable code; `afs-audit explain CODE` says more",
+    "code": required CODE, "stable code; see `afs-audit explain CODE`",
         |row, _, cell| cell.word(row.code);
-    "title", "what the code stands for, in a few words",
+    "title": required Text, "title of the code",
         |row, _, cell| cell.text(explanation(row.code).map_or("", |known| known.title), TextOrigin::Trusted);
-    "severity", "`info`, `low`, `medium`, `high`",
+    "severity": required Enum(|| Severity::ALL.iter().map(|word| word.as_str()).collect()), "severity",
         |row, _, cell| cell.word(row.severity.as_str());
-    "confidence", "confidence in the finding: `weak`, `strong`, `certain`",
+    "confidence": optional CONFIDENCE, "confidence in the finding",
         |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
-    "audited_host", "the audited host",
+    "audited_host": optional Address, "the audited host",
         |row, _, cell| if let Some(address) = row.audited_host { cell.address(address) };
-    "target", "what the finding is about: a name, an address, or a service as `address:port`",
+    "target": optional Text, "what the finding is about: a name, an address, or `address:port`",
         |row, _, cell| cell.text(&row.target, TextOrigin::Untrusted);
-    "name", "name of the destination, where it has one",
+    "name": optional Text, "name of the destination",
         |row, _, cell| name(row.name.as_deref(), cell);
-    "server_ip", "address of the destination in the first flow",
+    "server_ip": optional Address, "address of the destination in the first flow",
         |row, _, cell| if let Some(server) = row.server { cell.address(server.address) };
-    "server_port", "port of the destination in the first flow",
+    "server_port": optional Integer, "port of the destination in the first flow",
         |row, _, cell| if let Some(server) = row.server { cell.number(server.port) };
-    "mechanism", "how the flows were blocked, where they are blocked-looking",
+    "mechanism": optional MECHANISM, "how blocked-looking flows were blocked; see `afs-audit explain MECHANISM`",
         |row, _, cell| cell.word(row.mechanism);
-    "count", "number of flows or DNS responses",
+    "count": required Integer, "number of flows or DNS responses",
         |row, _, cell| cell.number(row.count);
-    "first_seen", "first time, UTC",
+    "first_seen": required Time, "time of the first of them",
         |row, _, cell| cell.time(row.first_seen);
-    "last_seen", "last time, UTC",
+    "last_seen": required Time, "time of the last of them",
         |row, _, cell| cell.time(row.last_seen);
-    "flows", "numbers of the first flows (`flow_id`), at most ten",
+    "flows": optional List(&Integer), "the first flows (`flow_id`), at most ten",
         |row, _, cell| cell.list(&row.flows, |cell, flow| cell.number(*flow));
-    "message", "the cause, in one sentence",
+    "message": required Text, "the cause, in one sentence",
         |row, _, cell| cell.text(&row.message, TextOrigin::Untrusted);
-    "recommendation", "what to do",
+    "recommendation": required Text, "what to do",
         |row, _, cell| cell.text(row.recommendation, TextOrigin::Untrusted);
-    "file", "input that holds the first of the frames",
+    "file": optional Text, "input that contains the first of the frames",
         |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), TextOrigin::Untrusted) };
-    "frames", "the first frames that prove it, at most ten; with the input's name in front where it is not `file`",
+    "frames": optional FRAMES, "the first frames that prove the finding, at most ten",
         |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
-    "references", "documented rows and statements that say so",
+    "references": optional TEXTS, "documented rows and statements that the finding is based on",
         |row, _, cell| cell.joined(&row.references, TextOrigin::Untrusted);
-    "documents", "documents that hold them",
+    "documents": optional TEXTS, "documents that contain them",
         |row, _, cell| cell.joined(&row.documents, TextOrigin::Untrusted);
 };
 
 /// `requirements.csv`.
 const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
-    "references", "ids of the documented rows, each of which satisfies the requirement",
+    "references": required TEXTS, "documented rows, each of which satisfies the requirement",
         |row, _, cell| cell.joined(&row.references, TextOrigin::Untrusted);
-    "documents", "documents that hold them",
+    "documents": required TEXTS, "documents that contain them",
         |row, _, cell| cell.joined(&row.documents, TextOrigin::Untrusted);
-    "service", "what the endpoint is for",
+    "service": required Text, "purpose of the endpoint",
         |row, _, cell| cell.text(&row.service, TextOrigin::Untrusted);
-    "documented_as", "name or pattern, as the document prints it",
+    "documented_as": required TEXTS, "name or pattern, as the document prints it",
         |row, _, cell| cell.joined(&row.documented_as, TextOrigin::Untrusted);
-    "level", "`required`, `recommended`, `optional`, `install-time`, `legacy`",
+    "level": required Enum(|| vec!["required", "recommended", "optional", "install-time", "legacy"]), "requirement level of the document",
         |row, _, cell| cell.text(&row.level, TextOrigin::Untrusted);
-    "server", "the audited server; empty for the site as a whole",
+    "server": optional Address, "the audited server; missing for the site as a whole",
         |row, _, cell| if let Some(server) = row.server { cell.address(server) };
-    "state", "`reached`, `blocked`, `partly-blocked`, `not-observed`",
+    "state": required Enum(|| RequirementState::ALL.iter().map(|word| word.as_str()).collect()), "whether the endpoint was reached",
         |row, _, cell| cell.word(row.state.as_str());
-    "mechanism", "how the last blocked attempt was blocked",
+    "mechanism": optional MECHANISM, "how the last blocked attempt was blocked; see `afs-audit explain MECHANISM`",
         |row, _, cell| cell.word(row.mechanism);
-    "count", "number of attempts: flows, and names that did not resolve",
+    "count": required Integer, "number of attempts: flows, and names that did not resolve",
         |row, _, cell| cell.number(row.count);
-    "reached", "attempts that got through",
+    "reached": required Integer, "attempts that succeeded",
         |row, _, cell| cell.number(row.reached);
-    "blocked", "attempts that look blocked",
+    "blocked": required Integer, "attempts that look blocked",
         |row, _, cell| cell.number(row.blocked);
-    "first_seen", "time of the first attempt, UTC",
+    "first_seen": optional Time, "time of the first attempt",
         |row, _, cell| if let Some(time) = row.first_seen { cell.time(time) };
-    "last_seen", "time of the last attempt, UTC",
+    "last_seen": optional Time, "time of the last attempt",
         |row, _, cell| if let Some(time) = row.last_seen { cell.time(time) };
-    "first_reached", "time of the first attempt that got through, UTC",
+    "first_reached": optional Time, "time of the first attempt that succeeded",
         |row, _, cell| if let Some(time) = row.first_reached { cell.time(time) };
-    "last_reached", "time of the last attempt that got through, UTC",
+    "last_reached": optional Time, "time of the last attempt that succeeded",
         |row, _, cell| if let Some(time) = row.last_reached { cell.time(time) };
-    "first_blocked", "time of the first attempt that looks blocked, UTC",
+    "first_blocked": optional Time, "time of the first attempt that looks blocked",
         |row, _, cell| if let Some(time) = row.first_blocked { cell.time(time) };
-    "last_blocked", "time of the last attempt that looks blocked, UTC",
+    "last_blocked": optional Time, "time of the last attempt that looks blocked",
         |row, _, cell| if let Some(time) = row.last_blocked { cell.time(time) };
-    "last_state", "`reached` or `blocked`: the last attempt with a known outcome",
+    "last_state": optional Enum(|| vec!["reached", "blocked"]), "state after the last attempt with a known outcome",
         |row, _, cell| cell.word(row.last_state.map_or("", |state| state.as_str()));
-    "file", "input that holds the first of the frames",
+    "file": optional Text, "input that contains the first of the frames",
         |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), TextOrigin::Untrusted) };
-    "frames", "the first frames that show it; with the input's name in front where it is not `file`",
+    "frames": optional FRAMES, "the first frames that show the state",
         |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
-    "note", "what the state means where it is not `reached`",
+    "note": optional Text, "what a state other than `reached` means",
         |row, _, cell| cell.text(&row.note, TextOrigin::Untrusted);
 };
 
@@ -358,7 +376,7 @@ fn transport(protocol: u8, cell: &mut Cell) {
     cell.end();
 }
 
-/// Protocols without ports have none to print; port 0 of the others is a port.
+/// A protocol without ports has none to print; port 0 of the others is a port.
 fn port(protocol: u8, port: u16, cell: &mut Cell) {
     if port != 0 || proto::name(protocol).is_some() {
         cell.number(port);
@@ -401,6 +419,19 @@ fn extended_error(row: &DnsRow, cell: &mut Cell) {
     cell.end();
 }
 
+fn opcode(number: u8, cell: &mut Cell) {
+    match number {
+        0 => {}
+        4 => cell.word("NOTIFY"),
+        5 => cell.word("UPDATE"),
+        _ => {
+            cell.begin();
+            cell.push_number(number);
+            cell.end();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -412,8 +443,11 @@ mod tests {
         let mut once = names.clone();
         once.sort_unstable();
         once.dedup();
-        assert_eq!(once.len(), names.len(), "a name stands for one column");
-        assert!(R::COLUMNS.iter().all(|column| column.name != "record"), "taken by JSON lines");
+        assert_eq!(once.len(), names.len(), "no two columns have the same name");
+        assert!(
+            R::COLUMNS.iter().all(|column| column.name != "record"),
+            "JSON lines use it for the kind of record"
+        );
     }
 
     #[test]
@@ -425,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn others_build_on_these_names_in_this_order() {
+    fn names_and_order_are_a_contract() {
         check::<FlowRow>(
             "flow_id, community_id, file, first_frame, last_frame, first_seen, last_seen, transport, client_ip,
              client_port, server_ip, server_port, vlan, tunnel, app, name, name_source, sni, dns_name, alpn,

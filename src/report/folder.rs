@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use sha2::Digest as _;
 use sha2::Sha256;
 
-use super::columns::TableRow;
+use super::column::TableRow;
 use super::input_names::InputNames;
 use super::manifest::MANIFEST;
 use super::manifest::OutputFile;

@@ -5,6 +5,7 @@
 //! Not: verdicts; `judge` has given them.
 
 mod cell;
+mod column;
 mod columns;
 mod facts;
 mod folder;
@@ -16,6 +17,7 @@ mod progress;
 mod record_sink;
 pub mod registry;
 mod requirements_text;
+mod schema;
 mod summary;
 mod table;
 #[cfg(test)]
@@ -25,8 +27,9 @@ mod write_error;
 
 pub use cell::Cell;
 pub use cell::TextOrigin;
-pub use columns::Column;
-pub use columns::TableRow;
+pub use column::Column;
+pub use column::ColumnType;
+pub use column::TableRow;
 pub use facts::Accounting;
 pub use facts::PolicySource;
 pub use facts::RunFacts;
@@ -54,6 +57,8 @@ pub use progress::Progress;
 pub use record_sink::ByteSink;
 pub use record_sink::RecordSink;
 pub use record_sink::RecordStream;
+pub use schema::RECORDS;
+pub use schema::json_schema;
 pub use summary::Summary;
 pub use summary::SummaryDetail;
 pub(crate) use summary::severity_style;

@@ -4,7 +4,7 @@ use std::io;
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::columns::TableRow;
+use super::column::TableRow;
 use super::facts::RunFacts;
 use super::folder::EvidenceFolder;
 use super::folder::Published;

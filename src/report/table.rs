@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 
 use super::cell::Cell;
 use super::cell::CellFormat;
-use super::columns::TableRow;
+use super::column::TableRow;
 use super::input_names::InputNames;
 
 /// Bytes buffered before a write, so that there is not a system call per row.

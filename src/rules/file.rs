@@ -128,7 +128,7 @@ fn has_rival(word: &str, near: &str, known: &[&str]) -> bool {
 }
 
 /// The word of `known` nearest to `word`, if at most a third of its letters differ.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let distance = |other: &str| strsim::damerau_levenshtein(&lower, &other.to_lowercase());
     let near = known.into_iter().map(|other| (distance(other), other)).min_by_key(|(far, _)| *far)?;

@@ -33,6 +33,7 @@ pub use cloud::Clouds;
 pub use diff::DiffError;
 pub use diff::diff;
 pub use file::RuleFileError;
+pub(crate) use file::nearest;
 pub use library::Library;
 pub use library::RuleError;
 pub use library::Selection;

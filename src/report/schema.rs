@@ -1,0 +1,79 @@
+//! The JSON Schema of the records, generated from the tables of columns (draft 2020-12).
+
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+use super::column::Column;
+use super::column::ColumnType;
+use super::column::TableRow;
+use crate::judge::DnsRow;
+use crate::judge::FindingRow;
+use crate::judge::FlowRow;
+use crate::judge::RequirementRow;
+
+/// The kinds of records: the values of the key `record`.
+pub const RECORDS: [&str; 4] = [FlowRow::RECORD, DnsRow::RECORD, FindingRow::RECORD, RequirementRow::RECORD];
+
+/// The schema of one kind of record, or of all of them.
+pub fn json_schema(record: Option<&str>) -> Value {
+    let kinds = [
+        (FlowRow::RECORD, record_schema::<FlowRow>()),
+        (DnsRow::RECORD, record_schema::<DnsRow>()),
+        (FindingRow::RECORD, record_schema::<FindingRow>()),
+        (RequirementRow::RECORD, record_schema::<RequirementRow>()),
+    ];
+    let selected = kinds.iter().find(|(kind, _)| Some(*kind) == record).map(|(_, schema)| schema.clone());
+    let mut schema = selected.unwrap_or_else(|| {
+        let refs: Vec<Value> =
+            kinds.iter().map(|(kind, _)| json!({"$ref": format!("#/$defs/{kind}")})).collect();
+        let defs: Map<String, Value> =
+            kinds.iter().map(|(kind, schema)| ((*kind).to_owned(), schema.clone())).collect();
+        json!({"title": "afs-audit records", "oneOf": refs, "$defs": defs})
+    });
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+    }
+    schema
+}
+
+/// Other keys are permitted: a later version may add columns.
+fn record_schema<R: TableRow>() -> Value {
+    let mut properties = Map::new();
+    properties.insert("record".to_owned(), json!({"const": R::RECORD}));
+    properties.extend(R::COLUMNS.iter().map(|column| (column.name.to_owned(), column_schema(column))));
+    let required: Vec<&str> = std::iter::once("record")
+        .chain(R::COLUMNS.iter().filter(|column| column.is_required).map(|column| column.name))
+        .collect();
+    json!({
+        "title": format!("{} record, a row of {}", R::RECORD, R::FILE),
+        "type": "object",
+        "properties": properties,
+        "required": required,
+    })
+}
+
+fn column_schema<R>(column: &Column<R>) -> Value {
+    let mut schema = type_schema(column.kind);
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("description".to_owned(), column.about.into());
+    }
+    schema
+}
+
+fn type_schema(kind: ColumnType) -> Value {
+    match kind {
+        ColumnType::Integer => json!({"type": "integer", "minimum": 0}),
+        ColumnType::Time => json!({"type": "string", "format": "date-time"}),
+        ColumnType::Address => json!({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
+        ColumnType::Flag => json!({"const": true}),
+        ColumnType::Text => json!({"type": "string", "minLength": 1}),
+        ColumnType::Enum(words) => json!({"type": "string", "enum": words()}),
+        ColumnType::Frame => json!({
+            "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "#[1-9][0-9]*$"}],
+        }),
+        ColumnType::List(element) => {
+            json!({"type": "array", "items": type_schema(*element), "minItems": 1})
+        }
+    }
+}
