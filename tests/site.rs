@@ -531,7 +531,7 @@ fn what_is_wrong_is_told_with_its_line_before_a_frame_is_read() {
     wrong(
         &china,
         &[("tags.json", &file)],
-        "the file is for the cloud `Public`, and the site file says `china`",
+        "the file is for the cloud `Public`, the site is in `china`",
     );
     wrong(tags, &[("tags.json", "{\n \"changeNumber\": x")], "tags.json:2: ");
     let folder = tempfile::tempdir().unwrap();

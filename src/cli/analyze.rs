@@ -79,7 +79,7 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
             false => summary.write(&mut stdio::stderr(color))?,
         }
     }
-    // A pipeline must not take a part of the job for all of it, whatever the verbosity.
+    // Printed even with --quiet: a script must not mistake a partial run for a complete one.
     for what in &facts.not_done {
         let _ = writeln!(io::stderr(), "afs-audit: {what}");
     }
@@ -148,7 +148,7 @@ pub(super) fn audit(
         facts.not_done.push("interrupted: the rest of the input was not read".to_owned());
     }
     if !plan.policy.servers.is_empty() && facts.tally.audited_hosts == 0 {
-        facts.not_done.push("the capture holds no flow of a server named with --server".to_owned());
+        facts.not_done.push("no flow of a server named with --server in the capture".to_owned());
     }
     Ok(facts)
 }

@@ -315,7 +315,7 @@ pub(super) struct RulesArgs {
 
 /// Verify the integrity of an evidence folder
 ///
-/// Computes the hashes of the outputs again, and of the inputs that are still where the manifest says.
+/// Recomputes the hashes of the outputs, and of the inputs that are still at the paths in the manifest.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
     /// Evidence folder

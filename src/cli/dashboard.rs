@@ -123,33 +123,33 @@ impl Dashboard {
         if self.painter.is_none() {
             return;
         }
-        let mut view = View::default();
-        self.add_interfaces(stats, &mut view);
-        self.add_totals(totals, &mut view);
-        self.add_findings(&mut view);
+        let mut lines = DashboardLines::default();
+        self.add_interfaces(stats, &mut lines);
+        self.add_totals(totals, &mut lines);
+        self.add_findings(&mut lines);
         if let Some((painter, _)) = &self.painter
             && painter.is_empty()
         {
             // A painter that has not drawn the view before this one gets the next one.
-            let _ = painter.try_send(Paint::View(view));
+            let _ = painter.try_send(Paint::Lines(lines));
         }
     }
 
-    fn add_interfaces(&mut self, stats: &CaptureStats, view: &mut View) {
+    fn add_interfaces(&mut self, stats: &CaptureStats, lines: &mut DashboardLines) {
         let seconds = self.drawn_at.elapsed().as_secs_f64().max(0.001);
         self.drawn_at = Instant::now();
         let is_wide = terminal_size().0 >= ONE_LINE_COLUMNS;
-        for (port, before) in stats.interfaces.iter().zip(&mut self.drawn_counts) {
-            let now = (port.frames.load(Ordering::Relaxed), port.bytes.load(Ordering::Relaxed));
+        for (interface, before) in stats.interfaces.iter().zip(&mut self.drawn_counts) {
+            let now = (interface.frames.load(Ordering::Relaxed), interface.bytes.load(Ordering::Relaxed));
             let frames = (now.0 - before.0) as f64 / seconds;
             let mbits = (now.1 - before.1) as f64 * 8.0 / seconds / 1e6;
             *before = now;
-            let name = WireText::new(port.name.as_bytes(), 64).to_string();
-            let state = if port.is_gone.load(Ordering::Relaxed) { "  INTERFACE GONE, retrying" } else { "" };
+            let name = WireText::new(interface.name.as_bytes(), 64).to_string();
+            let state = if interface.is_gone.load(Ordering::Relaxed) { "  INTERFACE GONE, retrying" } else { "" };
             let drops: Vec<String> = [
-                ("kernel", &port.kernel_drops),
-                ("interface", &port.interface_drops),
-                ("afs-audit", &port.queue_drops),
+                ("kernel", &interface.kernel_drops),
+                ("interface", &interface.interface_drops),
+                ("afs-audit", &interface.queue_drops),
             ]
             .iter()
             .map(|(by, counter)| (by, counter.load(Ordering::Relaxed)))
@@ -164,15 +164,15 @@ impl Dashboard {
             // Drops first: in a narrow terminal the total may be cut off.
             let rest = format!("  {drops}{state}  {} frames", grouped(now.0));
             if is_wide {
-                view.add(0, format!("{name:<8} {frames:>9.0} frames/s {mbits:>9.1} Mbit/s{rest}"));
+                lines.add(0, format!("{name:<8} {frames:>9.0} frames/s {mbits:>9.1} Mbit/s{rest}"));
             } else {
-                view.add(0, format!("{name:<8} {frames:.0} frames/s {mbits:.1} Mbit/s"));
-                view.add(0, rest);
+                lines.add(0, format!("{name:<8} {frames:.0} frames/s {mbits:.1} Mbit/s"));
+                lines.add(0, rest);
             }
         }
     }
 
-    fn add_totals(&self, totals: &LiveTotals, view: &mut View) {
+    fn add_totals(&self, totals: &LiveTotals, lines: &mut DashboardLines) {
         let at = |counts: &[u64], place: usize| counts.get(place).copied().unwrap_or_default();
         let verdicts: Vec<String> = DestinationVerdict::ALL
             .iter()
@@ -185,7 +185,7 @@ impl Dashboard {
             limited => format!(" ({} cut short by --memory)", grouped(limited)),
         };
         let verdicts = if verdicts.is_empty() { String::new() } else { format!(": {}", verdicts.join(", ")) };
-        view.add(
+        lines.add(
             3,
             format!(
                 "flows: {} active{limited}, {} closed and evaluated{verdicts}",
@@ -194,7 +194,7 @@ impl Dashboard {
             ),
         );
         let elapsed = self.started.elapsed().as_secs();
-        view.add(
+        lines.add(
             4,
             format!(
                 "{} blocked-looking, {} inconclusive, {} not-443; {}; {:02}:{:02}:{:02}",
@@ -208,20 +208,20 @@ impl Dashboard {
             ),
         );
         if let (reached, required @ 1..) = totals.requirements_reached {
-            view.add(5, format!("{reached} of {} reached", count(required, "required endpoint")));
+            lines.add(5, format!("{reached} of {} reached", count(required, "required endpoint")));
         }
     }
 
-    fn add_findings(&self, view: &mut View) {
+    fn add_findings(&self, lines: &mut DashboardLines) {
         let head = match self.findings {
             0 => "no findings so far".to_owned(),
             1 => "1 finding:".to_owned(),
             more => format!("{} findings, newest last:", grouped(more)),
         };
-        view.add(1, head);
+        lines.add(1, head);
         for (place, line) in self.newest.iter().enumerate() {
             let age = self.newest.len() - 1 - place;
-            view.add(if age == 0 { 2 } else { 5 + age }, format!("  {line}"));
+            lines.add(if age == 0 { 2 } else { 5 + age }, format!("  {line}"));
         }
     }
 
@@ -237,9 +237,9 @@ impl Dashboard {
 
 /// The lines of the view, each with its rank: if the terminal has too few rows, the lowest ranks are shown.
 #[derive(Default)]
-struct View(Vec<(usize, String)>);
+struct DashboardLines(Vec<(usize, String)>);
 
-impl View {
+impl DashboardLines {
     fn add(&mut self, rank: usize, line: String) {
         self.0.push((rank, line));
     }
@@ -249,7 +249,7 @@ impl View {
 enum Paint {
     /// A line above the view.
     Message(String),
-    View(View),
+    Lines(DashboardLines),
 }
 
 /// Writes to the terminal.
@@ -257,7 +257,7 @@ struct Painter {
     is_terminal_closed: Arc<AtomicBool>,
     /// The process was suspended and continues: other lines are now where the view was.
     is_resumed: Arc<AtomicBool>,
-    view: View,
+    lines: DashboardLines,
     /// Widths of the lines on the terminal.
     drawn_widths: Vec<usize>,
 }
@@ -267,7 +267,7 @@ impl Painter {
         let is_resumed = Arc::default();
         signal_hook::flag::register(signal_hook::consts::SIGCONT, Arc::clone(&is_resumed))
             .context("cannot watch for signals")?;
-        Ok(Painter { is_terminal_closed, is_resumed, view: View::default(), drawn_widths: Vec::new() })
+        Ok(Painter { is_terminal_closed, is_resumed, lines: DashboardLines::default(), drawn_widths: Vec::new() })
     }
 
     /// Paints until the sender is dropped, then removes the view.
@@ -275,8 +275,8 @@ impl Painter {
         for paint in paints {
             match paint {
                 Paint::Message(message) => self.paint(Some(&message)),
-                Paint::View(view) => {
-                    self.view = view;
+                Paint::Lines(lines) => {
+                    self.lines = lines;
                     self.paint(None);
                 }
             }
@@ -294,7 +294,7 @@ impl Painter {
             let _ = writeln!(out, "{message}\x1b[K");
         }
         self.drawn_widths.clear();
-        let lines = if is_in_foreground() { self.view.0.as_slice() } else { &[] };
+        let lines = if is_in_foreground() { self.lines.0.as_slice() } else { &[] };
         let mut shown: Vec<usize> = (0..lines.len()).collect();
         shown.sort_by_key(|place| lines.get(*place).map(|(rank, _)| *rank));
         // One row is for the cursor.

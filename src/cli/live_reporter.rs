@@ -98,7 +98,7 @@ impl LiveReporter {
         let folder = evidence.open_folder()?;
         // One input: which interface delivered a frame is not known after the merge by time.
         let interfaces: Vec<String> =
-            stats.interfaces.iter().map(|port| WireText::new(port.name.as_bytes(), 64).to_string()).collect();
+            stats.interfaces.iter().map(|interface| WireText::new(interface.name.as_bytes(), 64).to_string()).collect();
         let names = InputNames { files: vec![interfaces.join("+")] };
         let has_dashboard =
             plan.output.verbosity != Verbosity::Quiet && plan.output.format == OutputFormat::Table;
@@ -239,14 +239,14 @@ impl LiveReporter {
     /// The counters of the interfaces since the start of the run.
     fn capture_counters(&self) -> BTreeMap<String, u64> {
         let mut counters = BTreeMap::new();
-        for port in &self.stats.interfaces {
+        for interface in &self.stats.interfaces {
             for (what, counter) in [
-                ("received", &port.received),
-                ("dropped-by-kernel", &port.kernel_drops),
-                ("dropped-by-interface", &port.interface_drops),
-                ("dropped-by-afs-audit", &port.queue_drops),
+                ("received", &interface.received),
+                ("dropped-by-kernel", &interface.kernel_drops),
+                ("dropped-by-interface", &interface.interface_drops),
+                ("dropped-by-afs-audit", &interface.queue_drops),
             ] {
-                counters.insert(format!("live.{}.{what}", port.name), counter.load(Ordering::Relaxed));
+                counters.insert(format!("live.{}.{what}", interface.name), counter.load(Ordering::Relaxed));
             }
         }
         counters.insert("live.unsaved".to_owned(), self.stats.unsaved());
@@ -268,7 +268,7 @@ impl LiveReporter {
         self.sink.exchange_folder(next)
     }
 
-    /// Completes the evidence, prints the summary, and says how the run ended.
+    /// Completes the evidence, prints the summary, and returns how the run ended.
     pub(super) fn finish(mut self, result: pipeline::RunResult) -> anyhow::Result<ExitOutcome> {
         let facts = self.run_facts(result);
         self.report_published(true);
@@ -403,7 +403,7 @@ fn is_stdout_a_pipe() -> bool {
     file.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
-/// Whether the reader of the pipe closed it. A write would tell, but may not come for hours.
+/// Whether the reader of the pipe closed it. A failed write would show it too, but the next write may be hours away.
 fn is_stdout_closed() -> bool {
     use std::os::fd::AsFd as _;
     let out = io::stdout();

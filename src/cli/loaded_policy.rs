@@ -134,7 +134,7 @@ fn check_cloud(site: &mut Site, tags: &Tags) -> anyhow::Result<()> {
     match (site.cloud, tags.cloud()) {
         (Some(site), Some(cloud)) if site == cloud => {}
         (Some(site), _) => bail!(
-            "cannot use service tags: {}: the file is for the cloud `{}`, and the site file says `{site}`",
+            "cannot use service tags: {}: the file is for the cloud `{}`, the site is in `{site}`",
             tags.file,
             tags.cloud_word
         ),

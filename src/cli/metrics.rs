@@ -274,26 +274,26 @@ fn render(stats: &CaptureStats, totals: &LiveTotals) -> String {
 fn render_interfaces(stats: &CaptureStats, out: &mut Exposition) {
     let mut each = |name: &str, help: &str, value: fn(&InterfaceStats) -> &AtomicU64| {
         out.family(name, "counter", help);
-        for port in &stats.interfaces {
-            out.sample(name, &[("interface", &port.name)], read(value(port)));
+        for interface in &stats.interfaces {
+            out.sample(name, &[("interface", &interface.name)], read(value(interface)));
         }
     };
-    each("frames_total", "Frames audited.", |port| &port.frames);
-    each("bytes_total", "Captured bytes of these frames.", |port| &port.bytes);
-    each("received_frames_total", "Frames received by the kernel.", |port| &port.received);
+    each("frames_total", "Frames audited.", |interface| &interface.frames);
+    each("bytes_total", "Captured bytes of these frames.", |interface| &interface.bytes);
+    each("received_frames_total", "Frames received by the kernel.", |interface| &interface.received);
     out.family("dropped_frames_total", "counter", "Frames dropped, by where.");
-    for port in &stats.interfaces {
+    for interface in &stats.interfaces {
         for (by, counter) in
-            [("kernel", &port.kernel_drops), ("interface", &port.interface_drops), ("own", &port.queue_drops)]
+            [("kernel", &interface.kernel_drops), ("interface", &interface.interface_drops), ("own", &interface.queue_drops)]
         {
-            let labels = [("interface", port.name.as_str()), ("by", by)];
+            let labels = [("interface", interface.name.as_str()), ("by", by)];
             out.sample("dropped_frames_total", &labels, read(counter));
         }
     }
     out.family("interface_up", "gauge", "1 if the interface exists, 0 while the program waits for it.");
-    for port in &stats.interfaces {
-        let is_gone = port.is_gone.load(Ordering::Relaxed);
-        out.sample("interface_up", &[("interface", &port.name)], u64::from(!is_gone));
+    for interface in &stats.interfaces {
+        let is_gone = interface.is_gone.load(Ordering::Relaxed);
+        out.sample("interface_up", &[("interface", &interface.name)], u64::from(!is_gone));
     }
 }
 

@@ -55,7 +55,7 @@ enum ExitOutcome {
     Clean,
     /// Exit status 1.
     Findings,
-    /// Exit status 2: what could be done was done and kept, and the rest was reported.
+    /// Exit status 2: a part of the job was not done. The rest was done and kept.
     Incomplete,
 }
 

@@ -66,7 +66,7 @@ pub(super) fn create_folder_for(path: &Path, user: Option<&User>) -> anyhow::Res
     Ok(())
 }
 
-/// Adds advice to an error about an output: whoever typed the command may not know which user must be able to write there.
+/// Adds to an error about an output which user must be able to write there: it is rarely the user who typed the command.
 pub(super) fn with_advice(error: anyhow::Error, user: &str) -> anyhow::Error {
     if error.to_string().ends_with("permission denied") {
         return anyhow::anyhow!(

@@ -155,11 +155,11 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "confidence": optional CONFIDENCE, "confidence in the mechanism",
         |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
     "products": optional TEXTS, "products whose documents list the destination",
-        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.products), TextOrigin::Trusted);
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |documented| &documented.products), TextOrigin::Trusted);
     "references": optional TEXTS, "documented rows that allow the flow, most specific first; followed by `(as meant)` if the row prints another name, `(port as meant)` if it prints another port, `(placeholder)` if the site file does not fill its placeholder",
-        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.references), TextOrigin::Trusted);
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |documented| &documented.references), TextOrigin::Trusted);
     "documents": optional TEXTS, "documents that contain these rows",
-        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |said| &said.documents), TextOrigin::Trusted);
+        |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |documented| &documented.documents), TextOrigin::Trusted);
     "findings": optional List(&CODE), "codes of the findings that include the flow",
         |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code));
     "evidence_frames": optional FRAMES, "frames that prove the values of this row",

@@ -49,8 +49,7 @@ pub struct RunFacts {
     pub statistics: BTreeMap<String, u64>,
     /// Why the run did not read all of its input: `interrupted`, `frame limit reached`.
     pub partial: Option<String>,
-    /// What of the job was not done, one sentence each: an input that could not be read, a run that was interrupted. The
-    /// exit status is 2.
+    /// Parts of the job that were not done, one sentence each: an unreadable input, an interruption. The exit status is 2.
     pub not_done: Vec<String>,
 }
 

@@ -131,7 +131,7 @@ impl RecordSink {
         matches!(self.stream, RecordStream::Closed) && self.folder.is_none()
     }
 
-    /// Says in JSON lines what was not done, flushes standard output, and publishes the folder.
+    /// Reports in JSON lines what was not done, flushes standard output, and publishes the folder.
     pub fn finish(mut self, facts: &RunFacts, run: &Invocation) -> Result<Option<Published>, WriteError> {
         for reason in &facts.not_done {
             if let RecordStream::Json(json) = &mut self.stream {

@@ -1,29 +1,29 @@
-//! Prints which servers reached which required endpoints.
+//! Summarises requirement rows: which servers reached which required endpoints.
 //!
 //! In:  requirement rows.
-//! Out: a line for each endpoint that is not simply reached, with the servers by state.
-//! Not: colours and widths; the summary knows them.
+//! Out: one line per endpoint that not every server reached, with the servers by state.
+//! Not: colours and widths; they are in `summary`.
 
 use crate::base::Address;
 use crate::judge::RequirementRow;
 use crate::judge::RequirementState;
 
-/// Servers named in one line; more are counted.
+/// Servers that a line names.
 const SERVERS_NAMED: usize = 3;
 
 /// An endpoint and the servers in each state.
 pub(super) struct EndpointLine {
     /// The worst state of a server.
     pub(super) state: RequirementState,
-    /// What the endpoint is for.
+    /// Purpose of the endpoint.
     pub(super) service: String,
-    /// Which servers are in which state; empty where the rows name no server.
+    /// The servers by state; empty if the rows name no server.
     pub(super) servers: String,
     /// What the state means.
     pub(super) note: String,
 }
 
-/// How bad a state is, worst first.
+/// The order of states, worst first.
 const fn rank(state: RequirementState) -> u8 {
     match state {
         RequirementState::Blocked => 0,
@@ -33,7 +33,7 @@ const fn rank(state: RequirementState) -> u8 {
     }
 }
 
-/// Endpoints of which some server has a row that `is_shown`, worst first.
+/// The endpoints with a row for which `is_shown` is true, worst state first.
 pub(super) fn endpoint_lines(
     rows: &[RequirementRow],
     is_shown: impl Fn(&RequirementRow) -> bool,

@@ -15,9 +15,9 @@ use crate::judge::RequirementRow;
 /// The kinds of records: the values of the key `record`.
 pub const RECORDS: [&str; 4] = [FlowRow::RECORD, DnsRow::RECORD, FindingRow::RECORD, RequirementRow::RECORD];
 
-/// The schema of one kind of record, or of all of them.
+/// The schema of one kind of record, or of all of them and of the line that reports an incomplete run.
 pub fn json_schema(record: Option<&str>) -> Value {
-    let kinds = [
+    let mut kinds = vec![
         (FlowRow::RECORD, record_schema::<FlowRow>()),
         (DnsRow::RECORD, record_schema::<DnsRow>()),
         (FindingRow::RECORD, record_schema::<FindingRow>()),
@@ -25,16 +25,27 @@ pub fn json_schema(record: Option<&str>) -> Value {
     ];
     let selected = kinds.iter().find(|(kind, _)| Some(*kind) == record).map(|(_, schema)| schema.clone());
     let mut schema = selected.unwrap_or_else(|| {
+        kinds.push(("not-done", not_done_schema()));
         let refs: Vec<Value> =
             kinds.iter().map(|(kind, _)| json!({"$ref": format!("#/$defs/{kind}")})).collect();
-        let defs: Map<String, Value> =
-            kinds.iter().map(|(kind, schema)| ((*kind).to_owned(), schema.clone())).collect();
-        json!({"title": "afs-audit records", "oneOf": refs, "$defs": defs})
+        let definitions: Map<String, Value> =
+            kinds.into_iter().map(|(kind, schema)| (kind.to_owned(), schema)).collect();
+        json!({"title": "afs-audit records", "oneOf": refs, "$defs": definitions})
     });
     if let Some(object) = schema.as_object_mut() {
         object.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
     }
     schema
+}
+
+/// A part of the job that was not done. It is not a row of a table.
+fn not_done_schema() -> Value {
+    json!({
+        "title": "not-done record: a part of the job that was not done",
+        "type": "object",
+        "properties": {"record": {"const": "not-done"}, "reason": {"type": "string", "minLength": 1}},
+        "required": ["record", "reason"],
+    })
 }
 
 /// Other keys are permitted: a later version may add columns.

@@ -2,7 +2,7 @@
 //!
 //! In:  the facts of the run, and where the evidence is.
 //! Out: about forty lines of text with ANSI colours, wrapped to a width. The writer strips colours where they are not shown.
-//! Not: anything that only a colour says. Every mark has its word.
+//! Not: information in colours alone.
 
 use std::io;
 use std::io::Write;
@@ -382,7 +382,7 @@ impl Summary<'_> {
             facts.tally.outcomes.get(Outcome::Inconclusive as usize).copied().unwrap_or_default();
         if inconclusive > 0 {
             limits.push(format!(
-                "{} {} inconclusive; the column inconclusive_reason says why",
+                "{} {} inconclusive; see the column inconclusive_reason",
                 count(inconclusive, "flow"),
                 verb(inconclusive, "is", "are")
             ));

@@ -136,7 +136,7 @@ impl<W: Write> JsonLines<W> {
         self.out.write_all(&cell.out)
     }
 
-    /// Writes a line that says what of the job was not done: `{"record":"not-done","reason":"…"}`.
+    /// Writes a line about a part of the job that was not done: `{"record":"not-done","reason":"…"}`.
     pub fn write_not_done(&mut self, reason: &str) -> io::Result<()> {
         let line = serde_json::json!({ "record": "not-done", "reason": reason });
         writeln!(self.out, "{line}")
