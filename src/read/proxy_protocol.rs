@@ -37,7 +37,7 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     transport: ReaderTransport::Tcp,
     probe,
     sender_is_client: |sample| (probe(sample) == Probe::Yes).then_some(true),
-    on_match: OnMatch::Read(|_| Box::new(ProxyProtocol)),
+    on_match: OnMatch::Read(|_| Box::new(ProxyProtocolReader)),
 };
 
 fn probe(sample: &Sample<'_>) -> Probe {
@@ -48,9 +48,9 @@ fn probe(sample: &Sample<'_>) -> Probe {
     }
 }
 
-struct ProxyProtocol;
+struct ProxyProtocolReader;
 
-impl Reader for ProxyProtocol {
+impl Reader for ProxyProtocolReader {
     fn held_bytes(&self) -> usize {
         0
     }

@@ -44,7 +44,7 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     transport: ReaderTransport::Tcp,
     probe,
     sender_is_client,
-    on_match: OnMatch::Read(|_| Box::new(Socks::default())),
+    on_match: OnMatch::Read(|_| Box::new(SocksReader::default())),
 };
 
 fn probe(sample: &Sample<'_>) -> Probe {
@@ -140,7 +140,7 @@ fn parse_string<'a>(c: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Truncated> {
 }
 
 #[derive(Default)]
-struct Socks {
+struct SocksReader {
     /// 4 or 5; 0 while unknown.
     version: u8,
     /// The server has chosen a method.
@@ -155,7 +155,7 @@ struct Socks {
     connect: bool,
 }
 
-impl Socks {
+impl SocksReader {
     fn emit_target(&mut self, name: Option<HostName>, port: u16, emit: &mut Emitter<'_>) {
         self.requested = true;
         if let Some(name) = name {
@@ -289,9 +289,9 @@ fn parse_address(c: &mut Cursor<'_>) -> Result<Option<Vec<u8>>, Truncated> {
     })
 }
 
-impl Reader for Socks {
+impl Reader for SocksReader {
     fn held_bytes(&self) -> usize {
-        size_of::<Socks>()
+        size_of::<SocksReader>()
     }
 
     fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
@@ -352,8 +352,8 @@ mod tests {
     use crate::read::test_harness::play;
     use proptest::prelude::*;
 
-    fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
-        assert_eq!(play(TestConversation::tcp(1080), talk), expected);
+    fn check(sent: &[(Side, &[u8])], expected: &[&str]) {
+        assert_eq!(play(TestConversation::tcp(1080), sent), expected);
     }
 
     #[test]

@@ -105,9 +105,9 @@ impl TestConversation {
         }
         match self.dispatcher.stream(&self.flow, &mut self.state, side, held, at) {
             ReadProgress::Done | ReadProgress::Idle => *done = true,
-            ReadProgress::NeedMore { consumed, need: wanted } => {
+            ReadProgress::NeedMore { consumed, need: new_need } => {
                 held.drain(..consumed);
-                *need = wanted;
+                *need = new_need;
             }
         }
     }
@@ -177,7 +177,7 @@ fn line(fact: &Fact) -> String {
             let lines = attributes.iter().map(|(key, value)| format!("{}={}", key.name(), text(value)));
             lines.collect::<Vec<_>>().join("\n")
         }
-        Fact::Anomaly(odd) => format!("anomaly {}: {}", odd.layer, odd.what),
+        Fact::Anomaly(anomaly) => format!("anomaly {}: {}", anomaly.layer, anomaly.what),
         other => format!("{other:?}"),
     }
 }

@@ -54,7 +54,7 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     transport: ReaderTransport::Both,
     probe,
     sender_is_client,
-    on_match: OnMatch::Read(|sample| Box::new(Dns::new(sample))),
+    on_match: OnMatch::Read(|sample| Box::new(DnsReader::new(sample))),
 };
 
 /// On the DNS ports a plausible header and question are enough; on another port the whole message must be valid.
@@ -189,7 +189,7 @@ impl TrackedQuery {
 }
 
 /// Reads the DNS messages of one conversation.
-struct Dns {
+struct DnsReader {
     queries: Vec<TrackedQuery>,
     app: &'static str,
     protocol_emitted: bool,
@@ -197,8 +197,8 @@ struct Dns {
     overflow_emitted: bool,
 }
 
-impl Dns {
-    fn new(sample: &Sample<'_>) -> Dns {
+impl DnsReader {
+    fn new(sample: &Sample<'_>) -> DnsReader {
         // A client of a resolver on port 53 may have chosen one of the other two ports as its own.
         let app = if sample.has_port(port::DNS) {
             "dns"
@@ -209,7 +209,7 @@ impl Dns {
         } else {
             "dns"
         };
-        Dns {
+        DnsReader {
             queries: Vec::new(),
             app,
             protocol_emitted: false,
@@ -339,9 +339,9 @@ impl Dns {
     }
 }
 
-impl Reader for Dns {
+impl Reader for DnsReader {
     fn held_bytes(&self) -> usize {
-        size_of::<Dns>()
+        size_of::<DnsReader>()
             + self
                 .queries
                 .iter()

@@ -6,8 +6,8 @@ use crate::read::test_harness::play;
 use proptest::prelude::*;
 
 /// Compares the facts of a conversation with port 53 over UDP.
-fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
-    assert_eq!(play(TestConversation::udp(53), talk), expected);
+fn check(sent: &[(Side, &[u8])], expected: &[&str]) {
+    assert_eq!(play(TestConversation::udp(53), sent), expected);
 }
 
 /// A message: ID, flags, counts, body.

@@ -54,14 +54,14 @@ fn is_header(line: &[u8]) -> bool {
 fn push_request_line(head: &mut Vec<u8>, line: &[u8]) -> Option<()> {
     let (method, rest) = line.split_at(line.iter().position(|byte| *byte == b' ')?);
     let (target, version) = rest.split_at(rest.iter().rposition(|byte| *byte == b' ')?);
-    let mut words = target.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let mut parts = target.split(u8::is_ascii_whitespace).filter(|part| !part.is_empty());
     head.extend_from_slice(method);
     head.push(b' ');
-    head.extend_from_slice(words.next()?);
+    head.extend_from_slice(parts.next()?);
     if method != b"CONNECT" {
-        for word in words {
+        for part in parts {
             head.extend_from_slice(b"%20");
-            head.extend_from_slice(word);
+            head.extend_from_slice(part);
         }
     }
     head.extend_from_slice(version);

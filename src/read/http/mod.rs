@@ -63,7 +63,7 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     transport: ReaderTransport::Tcp,
     probe: probe::probe,
     sender_is_client: probe::sender_is_client,
-    on_match: OnMatch::Read(|_| Box::new(Http::default())),
+    on_match: OnMatch::Read(|_| Box::new(HttpReader::default())),
 };
 
 /// HTTP/2 without TLS: RFC 9113 §3.4.
@@ -76,7 +76,7 @@ pub(crate) const HTTP2: ReaderSpec = ReaderSpec {
 };
 
 #[derive(Default)]
-struct Http {
+struct HttpReader {
     /// The rest of the current body, by side.
     bodies: [BodyFraming; 2],
     requests: u8,
@@ -89,9 +89,9 @@ struct Http {
     no_body: bool,
 }
 
-impl Reader for Http {
+impl Reader for HttpReader {
     fn held_bytes(&self) -> usize {
-        size_of::<Http>() + self.named.as_ref().map_or(0, |(name, _)| name.as_str().len())
+        size_of::<HttpReader>() + self.named.as_ref().map_or(0, |(name, _)| name.as_str().len())
     }
 
     fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
@@ -165,7 +165,7 @@ enum BodySkip {
     TooLong,
 }
 
-impl Http {
+impl HttpReader {
     fn skip_body(&mut self, side: Side, bytes: &[u8]) -> BodySkip {
         let Some(body) = self.bodies.get_mut(side.index()) else { return BodySkip::TooLong };
         match *body {

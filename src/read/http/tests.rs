@@ -16,7 +16,7 @@ fn two_exchanges() {
     check(
         &[
             (Client, b"GET /a?b HTTP/1.1\r\nHost: CRL.example:8080\r\n\r\n"),
-            (Server, b"HTTP/1.1 302 Found\r\nServer: box/1\r\nLocation: http://portal/\r\nContent-Length: 2\r\n\r\nok"),
+            (Server, b"HTTP/1.1 302 Found\r\nServer: proxy/1\r\nLocation: http://portal/\r\nContent-Length: 2\r\n\r\nok"),
             (Client, b"GET /c HTTP/1.1\r\nHost: crl.example:8080\r\n\r\n"),
             (Server, b"HTTP/1.1 200 OK\r\nVia: 1.1 proxy\r\n\r\nrest"),
         ],
@@ -29,7 +29,7 @@ fn two_exchanges() {
             "status 302",
             "http.status=0x12e",
             "http.location=http://portal/",
-            "http.server=box/1",
+            "http.server=proxy/1",
             "status 200",
             "http.status=0xc8",
         ],
@@ -85,7 +85,7 @@ fn connect_after_407() {
         "name connect kailani1.one.microsoft.com:443",
         "status 407 connect",
         "http.status=0x197",
-        "http.via=box",
+        "http.via=proxy",
         "status 200 connect",
         "http.status=0xc8",
     ];
@@ -93,7 +93,7 @@ fn connect_after_407() {
     check(
         &[
             (Client, b"CONNECT Kailani1.one.microsoft.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"),
-            (Server, b"HTTP/1.1 407 Auth\r\nProxy-Agent: box\r\nContent-Length: 3\r\n\r\nno!"),
+            (Server, b"HTTP/1.1 407 Auth\r\nProxy-Agent: proxy\r\nContent-Length: 3\r\n\r\nno!"),
             (Client, b"CONNECT kailani1.one.microsoft.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"),
             (Server, b"HTTP/1.1 200 Connection established\r\n\r\n"),
             (Client, CLIENT_HELLO),

@@ -74,10 +74,10 @@ fn ber_header(bytes: &[u8]) -> Option<(u8, usize, usize)> {
 }
 
 /// The contents present of the BER element at the start, when it has this tag.
-fn ber_contents(bytes: &[u8], wanted: u8) -> Option<&[u8]> {
-    let (tag, len, header) = ber_header(bytes)?;
+fn ber_contents(bytes: &[u8], tag: u8) -> Option<&[u8]> {
+    let (found, len, header) = ber_header(bytes)?;
     let body = bytes.get(header..)?;
-    (tag == wanted).then(|| body.get(..len).unwrap_or(body))
+    (found == tag).then(|| body.get(..len).unwrap_or(body))
 }
 
 /// The bytes after the BER element at the start, which must be complete.

@@ -36,7 +36,7 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     transport: ReaderTransport::Tcp,
     probe,
     sender_is_client: |sample| (probe(sample) == Probe::Yes).then_some(true),
-    on_match: OnMatch::Read(|_| Box::new(Tds::new())),
+    on_match: OnMatch::Read(|_| Box::new(TdsReader::new())),
 };
 
 fn probe(sample: &Sample<'_>) -> Probe {
@@ -61,8 +61,8 @@ fn probe(sample: &Sample<'_>) -> Probe {
     )
 }
 
-struct Tds {
-    tls: tls::Tls,
+struct TdsReader {
+    tls: tls::TlsReader,
     /// By side: TLS bytes not read yet.
     held: [Vec<u8>; 2],
     /// By side: packets skipped before TLS; `u8::MAX` once TLS has started.
@@ -70,9 +70,14 @@ struct Tds {
     tls_emitted: bool,
 }
 
-impl Tds {
-    fn new() -> Tds {
-        Tds { tls: tls::Tls::new(), held: Default::default(), skipped: [0; 2], tls_emitted: false }
+impl TdsReader {
+    fn new() -> TdsReader {
+        TdsReader {
+            tls: tls::TlsReader::new(),
+            held: Default::default(),
+            skipped: [0; 2],
+            tls_emitted: false,
+        }
     }
 
     /// Reads one packet's payload; false when nothing more of its side is needed.
@@ -105,9 +110,9 @@ impl Tds {
     }
 }
 
-impl Reader for Tds {
+impl Reader for TdsReader {
     fn held_bytes(&self) -> usize {
-        size_of::<Tds>() + self.tls.message_bytes() + self.held.iter().map(Vec::capacity).sum::<usize>()
+        size_of::<TdsReader>() + self.tls.message_bytes() + self.held.iter().map(Vec::capacity).sum::<usize>()
     }
 
     fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {

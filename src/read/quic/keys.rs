@@ -5,7 +5,7 @@
 //! Not: any other packet, because its keys are secret.
 
 use super::packet::InitialPacket;
-use super::packet::Version;
+use super::packet::QuicVersion;
 use aes_gcm::Aes128Gcm;
 use aes_gcm::KeyInit;
 use aes_gcm::aead::AeadInOut;
@@ -67,11 +67,11 @@ const DRAFT_17: Salt = (&SALT_17, false);
 
 /// The salts that a version may have, most likely first. A version number does not always show which draft it uses, but a
 /// packet that decrypts is authentic.
-fn salts(version: Version) -> &'static [Salt] {
+fn salts(version: QuicVersion) -> &'static [Salt] {
     match version.0 {
         1 | 0xff00_0021 | 0xff00_0022 => &[V1],
-        Version::V2 => &[V2],
-        Version::V2_DRAFT | 0xff02_0000 => &[V2_DRAFT],
+        QuicVersion::V2 => &[V2],
+        QuicVersion::V2_DRAFT | 0xff02_0000 => &[V2_DRAFT],
         0xff00_001d..=0xff00_0020 => &[DRAFT_29],
         0xff00_0017..=0xff00_001c => &[DRAFT_23],
         0xff00_0015 | 0xff00_0016 => &[DRAFT_21],
@@ -107,7 +107,7 @@ pub(crate) enum Sender {
 
 impl Keys {
     /// The client's possible keys, with the connection ID that it chose; none for unknown versions.
-    pub(crate) fn client_candidates(version: Version, id: &[u8]) -> impl Iterator<Item = Keys> {
+    pub(crate) fn client_candidates(version: QuicVersion, id: &[u8]) -> impl Iterator<Item = Keys> {
         salts(version).iter().filter_map(|salt| Keys::derive(*salt, id, Sender::Client))
     }
 
@@ -219,10 +219,10 @@ mod tests {
     #[test]
     fn keys_of_the_rfcs_example() {
         let id = b"\x83\x94\xc8\xf0\x3e\x51\x57\x08";
-        let keys = Keys::client_candidates(Version(1), id).next().unwrap();
+        let keys = Keys::client_candidates(QuicVersion(1), id).next().unwrap();
         assert_eq!(keys.iv, *b"\xfa\x04\x4b\x2f\x42\xa3\xfd\x3b\x46\xfb\x25\x5c");
         let keys = keys.server_keys(id).unwrap();
         assert_eq!(keys.iv, *b"\x0a\xc1\x49\x3c\xa1\x90\x58\x53\xb0\xbb\xa0\x3e");
-        assert!(Keys::client_candidates(Version(0xff00_0003), id).next().is_none());
+        assert!(Keys::client_candidates(QuicVersion(0xff00_0003), id).next().is_none());
     }
 }

@@ -38,7 +38,7 @@ use keys::Sender;
 use packet::InitialPacket;
 use packet::LongHeader;
 use packet::PacketType;
-use packet::Version;
+use packet::QuicVersion;
 use packet::varint;
 
 /// Initial packets read of each side of a conversation.
@@ -79,7 +79,7 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     transport: ReaderTransport::Udp,
     probe,
     sender_is_client,
-    on_match: OnMatch::Read(|_| Box::new(Quic::new())),
+    on_match: OnMatch::Read(|_| Box::new(QuicReader::new())),
 };
 
 fn probe(sample: &Sample<'_>) -> Probe {
@@ -95,7 +95,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
             let list = c.rest().as_chunks::<4>();
             !list.0.is_empty()
                 && list.1.is_empty()
-                && list.0.iter().all(|version| Version(u32::from_be_bytes(*version)).is_known())
+                && list.0.iter().all(|version| QuicVersion(u32::from_be_bytes(*version)).is_known())
         }
         _ if long.version.is_known() => match packet::parse_body(sample.bytes, 0, &long, &mut c) {
             Ok(_) => true,
@@ -131,7 +131,7 @@ fn sender_is_client(sample: &Sample<'_>) -> Option<bool> {
 }
 
 /// gQUIC's header before Q044: flags, connection ID, version. Only clients send the version.
-fn parse_google_header(bytes: &[u8]) -> Option<Version> {
+fn parse_google_header(bytes: &[u8]) -> Option<QuicVersion> {
     /// The flag of the version.
     const VERSION: u8 = 0x01;
     /// The flag of a connection ID of eight bytes.
@@ -142,13 +142,13 @@ fn parse_google_header(bytes: &[u8]) -> Option<Version> {
         return None;
     }
     c.skip(8, "connection ID").ok()?;
-    let version = Version(c.u32("version").ok()?);
+    let version = QuicVersion(c.u32("version").ok()?);
     matches!(version.google(), Some((b'Q', 9..=46))).then_some(version)
 }
 
 /// The client's keys and what they are derived from.
 struct ClientKeys {
-    version: Version,
+    version: QuicVersion,
     id: Vec<u8>,
     keys: Keys,
 }
@@ -159,7 +159,7 @@ impl ClientKeys {
     }
 }
 
-struct Quic {
+struct QuicReader {
     handshake: TlsHandshake,
     client_keys: Option<ClientKeys>,
     server_keys: Option<Keys>,
@@ -182,9 +182,9 @@ struct Quic {
     done: bool,
 }
 
-impl Quic {
-    fn new() -> Quic {
-        Quic {
+impl QuicReader {
+    fn new() -> QuicReader {
+        QuicReader {
             handshake: TlsHandshake::new(Carrier::Quic),
             client_keys: None,
             server_keys: None,
@@ -201,8 +201,8 @@ impl Quic {
         }
     }
 
-    fn emit_version(&mut self, version: Version, emit: &mut Emitter<'_>) {
-        if !self.version_emitted && version != Version::NEGOTIATION {
+    fn emit_version(&mut self, version: QuicVersion, emit: &mut Emitter<'_>) {
+        if !self.version_emitted && version != QuicVersion::NEGOTIATION {
             self.version_emitted = true;
             emit.attribute(AttributeKey::QuicVersion, AttributeValue::Number(u64::from(version.0)));
         }
@@ -300,7 +300,7 @@ impl Quic {
         *failures += 1;
     }
 
-    fn frames(&mut self, sender: Sender, version: Version, bytes: &[u8], emit: &mut Emitter<'_>) {
+    fn frames(&mut self, sender: Sender, version: QuicVersion, bytes: &[u8], emit: &mut Emitter<'_>) {
         if matches!(version.google(), Some((b'Q', _))) {
             if sender == Sender::Client {
                 self.google_hello(bytes, emit);
@@ -315,7 +315,7 @@ impl Quic {
     fn frame_list(
         &mut self,
         sender: Sender,
-        version: Version,
+        version: QuicVersion,
         bytes: &[u8],
         emit: &mut Emitter<'_>,
     ) -> Result<(), Truncated> {
@@ -430,9 +430,9 @@ impl Quic {
     }
 }
 
-impl Reader for Quic {
+impl Reader for QuicReader {
     fn held_bytes(&self) -> usize {
-        size_of::<Quic>() + self.crypto.iter().map(Assembler::held_bytes).sum::<usize>()
+        size_of::<QuicReader>() + self.crypto.iter().map(Assembler::held_bytes).sum::<usize>()
     }
 
     fn stream(&mut self, _side: Side, _bytes: &[u8], _emit: &mut Emitter<'_>) -> StreamStep {

@@ -9,7 +9,7 @@ use crate::base::Truncated;
 
 /// A QUIC version number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Version(pub(crate) u32);
+pub(crate) struct QuicVersion(pub(crate) u32);
 
 /// RFC 9000 §17.2: the top bit is set in long headers.
 const LONG: u8 = 0x80;
@@ -18,9 +18,9 @@ const FIXED: u8 = 0x40;
 /// RFC 9000 §17.2: the longest connection ID of versions 1 and 2.
 const ID_LIMIT: usize = 20;
 
-impl Version {
+impl QuicVersion {
     /// RFC 9000 §17.2.1: the version of a Version Negotiation packet.
-    pub(crate) const NEGOTIATION: Version = Version(0);
+    pub(crate) const NEGOTIATION: QuicVersion = QuicVersion(0);
     /// RFC 9369 §3.1.
     pub(crate) const V2: u32 = 0x6b33_43cf;
     /// draft-ietf-quic-v2-01 to 04.
@@ -53,7 +53,7 @@ impl Version {
 
     /// True for versions that an implementation is known to use.
     pub(crate) const fn is_known(self) -> bool {
-        matches!(self.0, 1 | Version::V2 | Version::V2_DRAFT | 0xff02_0000)
+        matches!(self.0, 1 | QuicVersion::V2 | QuicVersion::V2_DRAFT | 0xff02_0000)
             || self.is_draft()
             || self.is_mvfst()
             || self.google().is_some()
@@ -83,7 +83,7 @@ pub(crate) enum PacketType {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LongHeader<'a> {
     pub(crate) first: u8,
-    pub(crate) version: Version,
+    pub(crate) version: QuicVersion,
     pub(crate) destination: &'a [u8],
     pub(crate) packet_type: PacketType,
 }
@@ -105,8 +105,8 @@ pub(crate) fn parse_long_header<'a>(c: &mut Cursor<'a>) -> Result<Option<LongHea
     if first & LONG == 0 {
         return Ok(None);
     }
-    let version = Version(c.u32("version")?);
-    if version != Version::NEGOTIATION && first & FIXED == 0 {
+    let version = QuicVersion(c.u32("version")?);
+    if version != QuicVersion::NEGOTIATION && first & FIXED == 0 {
         return Ok(None);
     }
     let destination = if version.packs_lengths() {
@@ -129,9 +129,9 @@ pub(crate) fn parse_long_header<'a>(c: &mut Cursor<'a>) -> Result<Option<LongHea
         destination
     };
     let bits = (first >> 4) & 3;
-    let v2 = matches!(version.0, Version::V2 | Version::V2_DRAFT | 0xff02_0000);
+    let v2 = matches!(version.0, QuicVersion::V2 | QuicVersion::V2_DRAFT | 0xff02_0000);
     let packet_type = match (version, v2, bits) {
-        (Version::NEGOTIATION, ..) => PacketType::VersionNegotiation,
+        (QuicVersion::NEGOTIATION, ..) => PacketType::VersionNegotiation,
         // RFC 9000 §17.2 and RFC 9369 §3.2.
         (_, false, 0) | (_, true, 1) => PacketType::Initial,
         (_, false, 1) | (_, true, 2) => PacketType::ZeroRtt,

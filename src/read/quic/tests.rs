@@ -11,8 +11,8 @@ use crate::read::test_harness::play;
 use proptest::prelude::*;
 
 /// Compares the facts of datagrams with port 443, without fingerprints and ciphers.
-fn check(talk: &[(Side, &[u8])], expected: &[&str]) {
-    assert_eq!(brief(play(TestConversation::udp(443), talk)), expected);
+fn check(sent: &[(Side, &[u8])], expected: &[&str]) {
+    assert_eq!(brief(play(TestConversation::udp(443), sent)), expected);
 }
 
 fn brief(facts: Vec<String>) -> Vec<String> {
@@ -64,11 +64,11 @@ fn initial_with_salt(
     token: &[u8],
     frames: &[u8],
 ) -> Vec<u8> {
-    let v2 = version == Version::V2;
+    let v2 = version == QuicVersion::V2;
     let mut out = vec![if v2 { 0xd0 } else { 0xc0 }];
     out.extend(version.to_be_bytes());
     let destination: &[u8] = if sender == Sender::Client { id } else { b"" };
-    if Version(version).packs_lengths() {
+    if QuicVersion(version).packs_lengths() {
         out.push(destination.len().saturating_sub(3).wrapping_shl(4) as u8);
         out.extend(destination);
     } else {
@@ -80,7 +80,7 @@ fn initial_with_salt(
     out.extend(token);
     let len = 1 + frames.len() + 16;
     out.extend((0x4000 | len as u16).to_be_bytes());
-    let client = Keys::client_candidates(Version(version), id).nth(salt).unwrap();
+    let client = Keys::client_candidates(QuicVersion(version), id).nth(salt).unwrap();
     let keys = if sender == Sender::Client { client } else { client.server_keys(id).unwrap() };
     keys.encrypt(&mut out, number, frames);
     out
@@ -259,7 +259,7 @@ fn packets_that_do_not_decrypt_are_given_up() {
     let at = At { order: 0, frame: FrameRef::default(), time: Time::default() };
     let mut cache = ParseCache::default();
     let mut emit = Emitter { out: &mut out, at, slot: Slot(0), opened: 0, cache: &mut cache };
-    let mut quic = Quic::new();
+    let mut quic = QuicReader::new();
     for number in 0..DATAGRAM_LIMIT {
         let mut packet = initial(1, &[number; 8], 0, Sender::Client, b"", &[0; 1100]);
         packet[100] ^= 1;

@@ -44,7 +44,7 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     transport: ReaderTransport::Udp,
     probe,
     sender_is_client,
-    on_match: OnMatch::Read(|_| Box::new(Dtls::new())),
+    on_match: OnMatch::Read(|_| Box::new(DtlsReader::new())),
 };
 
 /// RFC 6347 §4.1.
@@ -134,7 +134,7 @@ struct FragmentedMessage {
     fragments: Assembler,
 }
 
-struct Dtls {
+struct DtlsReader {
     handshake: TlsHandshake,
     /// By side.
     messages: [FragmentedMessage; 2],
@@ -142,9 +142,9 @@ struct Dtls {
     done: bool,
 }
 
-impl Dtls {
-    fn new() -> Dtls {
-        Dtls {
+impl DtlsReader {
+    fn new() -> DtlsReader {
+        DtlsReader {
             handshake: TlsHandshake::new(Carrier::Dtls),
             messages: Default::default(),
             datagrams: 0,
@@ -238,9 +238,10 @@ impl Dtls {
     }
 }
 
-impl Reader for Dtls {
+impl Reader for DtlsReader {
     fn held_bytes(&self) -> usize {
-        size_of::<Dtls>() + self.messages.iter().map(|message| message.fragments.held_bytes()).sum::<usize>()
+        size_of::<DtlsReader>()
+            + self.messages.iter().map(|message| message.fragments.held_bytes()).sum::<usize>()
     }
 
     fn stream(&mut self, _side: Side, _bytes: &[u8], _emit: &mut Emitter<'_>) -> StreamStep {

@@ -99,7 +99,7 @@ pub(crate) const SPEC: ReaderSpec = ReaderSpec {
     transport: ReaderTransport::Tcp,
     probe,
     sender_is_client,
-    on_match: OnMatch::Read(|_| Box::new(Tls::new())),
+    on_match: OnMatch::Read(|_| Box::new(TlsReader::new())),
 };
 
 /// Recognises a record with the start of a ClientHello.
@@ -313,16 +313,16 @@ struct RecordLayer {
 }
 
 /// Reads both sides of a connection.
-pub(crate) struct Tls {
+pub(crate) struct TlsReader {
     handshake: TlsHandshake,
     /// By side.
     records: [RecordLayer; 2],
 }
 
-impl Tls {
+impl TlsReader {
     /// A connection before its first byte.
-    pub(crate) fn new() -> Tls {
-        Tls { handshake: TlsHandshake::new(Carrier::Tls), records: Default::default() }
+    pub(crate) fn new() -> TlsReader {
+        TlsReader { handshake: TlsHandshake::new(Carrier::Tls), records: Default::default() }
     }
 
     /// Memory of incomplete messages.
@@ -331,21 +331,21 @@ impl Tls {
     }
 }
 
-impl Reader for Tls {
+impl Reader for TlsReader {
     fn held_bytes(&self) -> usize {
-        size_of::<Tls>() + self.message_bytes()
+        size_of::<TlsReader>() + self.message_bytes()
     }
 
     fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep {
-        let Tls { handshake, records: [client, server] } = self;
+        let TlsReader { handshake, records: [client, server] } = self;
         let records = if side == Side::Client { client } else { server };
         let mut c = Cursor::new(bytes);
         while !records.done {
             if records.record_left == 0 {
                 let start = c.at();
                 match records.header(&mut c, side, handshake, emit) {
-                    RecordHeader::Read => {}
-                    RecordHeader::NeedMore(need) => return StreamStep::need_more(start, need),
+                    HeaderResult::Read => {}
+                    HeaderResult::NeedMore(need) => return StreamStep::need_more(start, need),
                 }
             }
             let body = c.take_up_to(records.record_left);
@@ -360,13 +360,13 @@ impl Reader for Tls {
 
     fn stream_ended(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) {
         self.stream(side, bytes, emit);
-        let Tls { handshake, records: [client, server] } = self;
+        let TlsReader { handshake, records: [client, server] } = self;
         let records = if side == Side::Client { client } else { server };
         records.flush(handshake, emit);
     }
 
     fn finish(&mut self, emit: &mut Emitter<'_>) {
-        let Tls { handshake, records } = self;
+        let TlsReader { handshake, records } = self;
         for records in records {
             records.flush(handshake, emit);
         }
@@ -374,7 +374,7 @@ impl Reader for Tls {
 }
 
 /// The result of reading a record header.
-enum RecordHeader {
+enum HeaderResult {
     /// It was read; the record's body follows.
     Read,
     /// This many bytes are needed, counted from the first of the header.
@@ -388,7 +388,7 @@ impl RecordLayer {
         side: Side,
         handshake: &mut TlsHandshake,
         emit: &mut Emitter<'_>,
-    ) -> RecordHeader {
+    ) -> HeaderResult {
         if !self.started && probe_sslv2_hello(c.rest()) == Probe::Yes {
             return self.sslv2_hello(c, emit);
         }
@@ -405,7 +405,7 @@ impl RecordLayer {
             ))
         })();
         let Ok((content_type, major, minor, len)) = header else {
-            return RecordHeader::NeedMore(RECORD_HEADER_LEN);
+            return HeaderResult::NeedMore(RECORD_HEADER_LEN);
         };
         let known =
             (CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&content_type) && major == MAJOR && minor <= MINOR_MAX;
@@ -415,20 +415,20 @@ impl RecordLayer {
                 "tls",
                 if self.started { "bytes that are not a record" } else { "no record at the start" },
             );
-            return RecordHeader::Read;
+            return HeaderResult::Read;
         }
         match content_type {
             HANDSHAKE => self.record_left = len,
             // A longer alert is encrypted.
             ALERT if len == ALERT_LEN => {
                 let Ok(body) = ahead.take(ALERT_LEN, "alert") else {
-                    return RecordHeader::NeedMore(RECORD_HEADER_LEN + ALERT_LEN);
+                    return HeaderResult::NeedMore(RECORD_HEADER_LEN + ALERT_LEN);
                 };
                 self.alert(body, side, emit);
             }
             CHANGE_CIPHER_SPEC => {
                 if ahead.skip(len, "change cipher spec").is_err() {
-                    return RecordHeader::NeedMore(RECORD_HEADER_LEN + len);
+                    return HeaderResult::NeedMore(RECORD_HEADER_LEN + len);
                 }
                 self.change_cipher_spec(side, handshake, emit);
             }
@@ -436,11 +436,11 @@ impl RecordLayer {
         }
         self.started = true;
         *c = ahead;
-        RecordHeader::Read
+        HeaderResult::Read
     }
 
     /// Reads a response in plain HTTP: of a middlebox, or of a proxy whose response the client did not wait for.
-    fn http_response(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> RecordHeader {
+    fn http_response(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> HeaderResult {
         self.started = true;
         match http::emit_plain_response(c.rest(), emit) {
             Some(len) => {
@@ -449,11 +449,11 @@ impl RecordLayer {
             }
             None if c.left() < HTTP_HEAD_LIMIT => {
                 self.started = false;
-                return RecordHeader::NeedMore(c.left() + 1);
+                return HeaderResult::NeedMore(c.left() + 1);
             }
             None => self.done = true,
         }
-        RecordHeader::Read
+        HeaderResult::Read
     }
 
     fn alert(&mut self, body: &[u8], by: Side, emit: &mut Emitter<'_>) {
@@ -473,13 +473,13 @@ impl RecordLayer {
         self.done = handshake.chosen.is_some() || !handshake.has_client_hello() || self.key_exchanged;
     }
 
-    fn sslv2_hello(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> RecordHeader {
+    fn sslv2_hello(&mut self, c: &mut Cursor<'_>, emit: &mut Emitter<'_>) -> HeaderResult {
         let Some((hello, len)) = parse_sslv2_hello(c.rest()) else {
             self.done = true;
-            return RecordHeader::Read;
+            return HeaderResult::Read;
         };
         if c.left() < len {
-            return RecordHeader::NeedMore(len);
+            return HeaderResult::NeedMore(len);
         }
         self.started = true;
         c.take_up_to(len);
@@ -496,7 +496,7 @@ impl RecordLayer {
         if !ciphers.is_empty() {
             emit.attribute(AttributeKey::TlsCiphers, AttributeValue::Codes(ciphers));
         }
-        RecordHeader::Read
+        HeaderResult::Read
     }
 
     /// Reads the bytes of handshake records, in order.

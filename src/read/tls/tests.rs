@@ -6,8 +6,8 @@ use crate::read::test_harness::play;
 use proptest::prelude::*;
 
 /// Compares the facts of a TCP connection, without fingerprints and cipher suites.
-fn check(port: u16, talk: &[(Side, &[u8])], expected: &[&str]) {
-    assert_eq!(brief(play(TestConversation::tcp(port), talk)), expected);
+fn check(port: u16, sent: &[(Side, &[u8])], expected: &[&str]) {
+    assert_eq!(brief(play(TestConversation::tcp(port), sent)), expected);
 }
 
 fn brief(facts: Vec<String>) -> Vec<String> {
