@@ -528,11 +528,7 @@ fn what_is_wrong_is_told_with_its_line_before_a_frame_is_read() {
     );
     let file = self::tags("52.1.2.0/24");
     let china = format!("[site]\ncloud = \"china\"\n{tags}");
-    wrong(
-        &china,
-        &[("tags.json", &file)],
-        "the file is for the cloud `Public`, the site is in `china`",
-    );
+    wrong(&china, &[("tags.json", &file)], "the file is for the cloud `Public`, the site is in `china`");
     wrong(tags, &[("tags.json", "{\n \"changeNumber\": x")], "tags.json:2: ");
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("rules")).unwrap();

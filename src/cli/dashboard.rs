@@ -145,7 +145,8 @@ impl Dashboard {
             let mbits = (now.1 - before.1) as f64 * 8.0 / seconds / 1e6;
             *before = now;
             let name = WireText::new(interface.name.as_bytes(), 64).to_string();
-            let state = if interface.is_gone.load(Ordering::Relaxed) { "  INTERFACE GONE, retrying" } else { "" };
+            let state =
+                if interface.is_gone.load(Ordering::Relaxed) { "  INTERFACE GONE, retrying" } else { "" };
             let drops: Vec<String> = [
                 ("kernel", &interface.kernel_drops),
                 ("interface", &interface.interface_drops),
@@ -267,7 +268,12 @@ impl Painter {
         let is_resumed = Arc::default();
         signal_hook::flag::register(signal_hook::consts::SIGCONT, Arc::clone(&is_resumed))
             .context("cannot watch for signals")?;
-        Ok(Painter { is_terminal_closed, is_resumed, lines: DashboardLines::default(), drawn_widths: Vec::new() })
+        Ok(Painter {
+            is_terminal_closed,
+            is_resumed,
+            lines: DashboardLines::default(),
+            drawn_widths: Vec::new(),
+        })
     }
 
     /// Paints until the sender is dropped, then removes the view.

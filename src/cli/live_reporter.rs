@@ -97,8 +97,11 @@ impl LiveReporter {
         let stream = open_stream(plan.output.format)?;
         let folder = evidence.open_folder()?;
         // One input: which interface delivered a frame is not known after the merge by time.
-        let interfaces: Vec<String> =
-            stats.interfaces.iter().map(|interface| WireText::new(interface.name.as_bytes(), 64).to_string()).collect();
+        let interfaces: Vec<String> = stats
+            .interfaces
+            .iter()
+            .map(|interface| WireText::new(interface.name.as_bytes(), 64).to_string())
+            .collect();
         let names = InputNames { files: vec![interfaces.join("+")] };
         let has_dashboard =
             plan.output.verbosity != Verbosity::Quiet && plan.output.format == OutputFormat::Table;

@@ -283,9 +283,11 @@ fn render_interfaces(stats: &CaptureStats, out: &mut Exposition) {
     each("received_frames_total", "Frames received by the kernel.", |interface| &interface.received);
     out.family("dropped_frames_total", "counter", "Frames dropped, by where.");
     for interface in &stats.interfaces {
-        for (by, counter) in
-            [("kernel", &interface.kernel_drops), ("interface", &interface.interface_drops), ("own", &interface.queue_drops)]
-        {
+        for (by, counter) in [
+            ("kernel", &interface.kernel_drops),
+            ("interface", &interface.interface_drops),
+            ("own", &interface.queue_drops),
+        ] {
             let labels = [("interface", interface.name.as_str()), ("by", by)];
             out.sample("dropped_frames_total", &labels, read(counter));
         }

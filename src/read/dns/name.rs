@@ -17,11 +17,12 @@ const LABEL_TYPE_MASK: u8 = 0xc0;
 /// Both bits set: a pointer. Neither: a label. The other two types are not in use (RFC 6891 §5).
 const POINTER: u8 = 0xc0;
 
-/// What the names of any message may cost, and of how many bytes its length adds to it. The names of real messages cost at
-/// most twice their length, those of long Active Directory responses up to four times.
+/// What the names of a message may cost, whatever its length.
 const BUDGET_BASE: usize = 1024;
+/// What they may cost besides, for each byte of the message. In captures of real traffic it is about two; a long response with
+/// the domain controllers of a deep domain can need nearly four.
 const BUDGET_PER_BYTE: usize = 4;
-/// Enough for the names of as many answers as are kept.
+/// What they may cost at most: enough for the names of as many answers as are kept.
 const BUDGET_MAX: usize = 64 * 1024;
 /// The cost of a label besides the text of its name.
 const LABEL_COST: usize = 4;
