@@ -317,7 +317,7 @@ mod tests {
 
     impl RunSink for Collector {
         fn flow(&mut self, row: &FlowRow) {
-            self.outcomes.push((row.server.port, row.outcome));
+            self.outcomes.push((row.server.port, row.assessment.outcome()));
         }
         fn dns(&mut self, _: &DnsRow) {}
         fn rotate(&mut self, result: RunResult) {

@@ -12,8 +12,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 
+use afs_audit::judge::Assessment;
 use afs_audit::judge::FlowRow;
-use afs_audit::judge::Outcome;
 
 use support::audit::audit;
 use support::files::map_parallel;
@@ -157,9 +157,11 @@ fn what_looks_blocked_was_read() {
     let found = map_parallel(&files, |file| {
         let mut found = Found::default();
         if let Ok(run) = audit(&[folder.join(file)]) {
-            for row in run.flows.iter().filter(|row| row.outcome == Outcome::BlockedLooking) {
-                let confidence = row.confidence.map_or("", |confidence| confidence.as_str());
-                *found.blocked.entry((row.signature.to_owned(), confidence.to_owned())).or_default() += 1;
+            for row in &run.flows {
+                if let Assessment::BlockedLooking { mechanism, confidence } = row.assessment {
+                    let key = (mechanism.to_string(), confidence.to_string());
+                    *found.blocked.entry(key).or_default() += 1;
+                }
             }
             let silent = |row: &&FlowRow| {
                 row.tampering_stage.is_some_and(|stage| stage.ends_with(">nothing")) && row.packets[1] == 0

@@ -99,10 +99,7 @@ fn each_case_shows_its_situation() {
     check("tcp-refused", &["outcome=blocked-looking,mechanism=tcp-refused", "finding,code=AFS201"]);
     check("tcp-unanswered", &["outcome=blocked-looking,mechanism=tcp-unanswered", "finding,code=AFS202"]);
     check("capture-drops", &["outcome=inconclusive,inconclusive_reason=frames-lost"]);
-    check(
-        "capture-drops-gzip",
-        &["mechanism=tcp-unanswered", "the capture says that its sensor lost packets"],
-    );
+    check("capture-drops-gzip", &["mechanism=tcp-unanswered", "the capture device reports dropped packets"]);
     check("icmp-admin-prohibited", &["mechanism=icmp-admin-prohibited,confidence=certain"]);
     check("icmp-host-unreachable", &["mechanism=icmp-host-unreachable,confidence=weak"]);
     check("unexpected", &["destination_verdict=unexpected", "finding,code=AFS101"]);
@@ -237,8 +234,11 @@ fn each_case_shows_its_situation() {
             "note=expected: it is used every 15 minutes (arc-2026-04-01/statements/14)…",
         ],
     );
-    check("site-datagrams", &["transport=udp", "the other way round", "opened icmp to 10.1.9.9"]);
-    check("site-undeclared-proxy", &["code=AFS421", "asked 10.1.0.9 port 8080"]);
+    check(
+        "site-datagrams",
+        &["transport=udp", "documented only in the opposite direction", "opened icmp to 10.1.9.9"],
+    );
+    check("site-undeclared-proxy", &["code=AFS421", "from 10.1.0.9 port 8080 as a proxy"]);
     check("site-allow", &["destination_verdict=site-approved", "code=AFS101", "code=AFS451", "code=AFS452"]);
     check("site-tunnels", &["(IKE)", "(ESP)", "(WireGuard)", "(GRE)"]);
     check(

@@ -107,7 +107,7 @@ fn essence(bytes: Vec<u8>) -> (Vec<String>, Vec<String>) {
             row.app,
             row.packets,
             row.bytes,
-            row.outcome,
+            row.assessment,
         )
     };
     let dns = |row: &DnsRow| format!("{:?} {:?} {:?}", row.time, row.client, row.resolution.query_name);

@@ -18,12 +18,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use afs_audit::judge::Confidence;
-use afs_audit::judge::Outcome;
-use afs_audit::judge::catalogue;
-use afs_audit::judge::reason;
-use afs_audit::judge::reasons;
-use afs_audit::judge::signature;
-use afs_audit::judge::signatures;
+use afs_audit::judge::FindingCode;
+use afs_audit::judge::InconclusiveReason;
+use afs_audit::judge::Mechanism;
 
 use support::audit::audit;
 use support::files::map_parallel;
@@ -35,8 +32,8 @@ use support::prerequisites::root_with_tools;
 struct Label {
     scenario: String,
     is_guilty: bool,
-    /// The signature, or the code of a finding.
-    signature: String,
+    /// The mechanism, or the code of a finding.
+    mechanism: String,
     /// At least so sure, or at most; none for not at all.
     confidence: Option<Confidence>,
 }
@@ -44,7 +41,7 @@ struct Label {
 fn labels(folder: &Path) -> Vec<Label> {
     let text = std::fs::read_to_string(folder.join("labels.tsv")).unwrap();
     let label = |line: &str| {
-        let [scenario, kind, signature, confidence, _, what] = line.split('\t').collect::<Vec<_>>()[..]
+        let [scenario, kind, mechanism, confidence, _, what] = line.split('\t').collect::<Vec<_>>()[..]
         else {
             unreachable!("six columns: {line}");
         };
@@ -52,7 +49,7 @@ fn labels(folder: &Path) -> Vec<Label> {
         Label {
             scenario: scenario.to_owned(),
             is_guilty: kind == "guilty",
-            signature: signature.to_owned(),
+            mechanism: mechanism.to_owned(),
             confidence: [Confidence::Weak, Confidence::Strong, Confidence::Certain]
                 .into_iter()
                 .find(|known| known.as_str() == confidence),
@@ -61,16 +58,18 @@ fn labels(folder: &Path) -> Vec<Label> {
     text.lines().skip(1).map(label).collect()
 }
 
-/// What a capture is accused of, and how surely: signatures of flows, codes of findings, signatures that findings name.
+/// Mechanisms of flows, codes and mechanisms of findings about blocking, each with its confidence.
 fn accusations(capture: &Path) -> BTreeSet<(String, Option<Confidence>)> {
     let run = audit(&[capture.to_owned()]).unwrap();
-    let blocked = run.flows.iter().filter(|row| row.outcome == Outcome::BlockedLooking);
-    let mut said: BTreeSet<_> = blocked.map(|row| (row.signature.to_owned(), row.confidence)).collect();
+    let blocked = run.flows.iter().filter_map(|row| Some((row.assessment.mechanism()?, row.assessment)));
+    let mut said: BTreeSet<_> =
+        blocked.map(|(mechanism, by)| (mechanism.to_string(), by.confidence())).collect();
     for finding in &run.result.judgement.findings {
-        let is_about_blocking = ["AFS109", "AFS2", "AFS3"].iter().any(|code| finding.code.starts_with(code));
+        let is_about_blocking =
+            ["AFS109", "AFS2", "AFS3"].iter().any(|code| finding.code.as_str().starts_with(code));
         if is_about_blocking {
-            said.insert((finding.code.to_owned(), finding.confidence));
-            said.insert((finding.mechanism.to_owned(), finding.confidence));
+            said.insert((finding.code.to_string(), finding.confidence));
+            said.extend(finding.mechanism.map(|mechanism| (mechanism.to_string(), finding.confidence)));
         }
     }
     said
@@ -83,15 +82,15 @@ fn judge(folder: &Path) {
     assert!(labels.len() >= 60 && labels.len() - guilty >= 20, "{} scenarios, {guilty} guilty", labels.len());
     let all = map_parallel(&labels, |label| accusations(&folder.join(format!("{}.pcap", label.scenario))));
     let mut wrong = String::new();
-    for (Label { scenario, is_guilty, signature, confidence }, said) in labels.iter().zip(&all) {
+    for (Label { scenario, is_guilty, mechanism, confidence }, said) in labels.iter().zip(&all) {
         let is_right = if *is_guilty {
-            said.iter().any(|(by, sure)| by == signature && sure >= confidence)
+            said.iter().any(|(by, sure)| by == mechanism && sure >= confidence)
         } else {
             said.iter().all(|(_, sure)| confidence.is_some() && sure <= confidence)
         };
         if !is_right {
             let kind = if *is_guilty { "guilty" } else { "innocent" };
-            writeln!(wrong, "{scenario} ({kind}, {signature} {confidence:?}): {said:?}").unwrap();
+            writeln!(wrong, "{scenario} ({kind}, {mechanism} {confidence:?}): {said:?}").unwrap();
         }
     }
     assert!(wrong.is_empty(), "not as labelled:\n{wrong}");
@@ -100,13 +99,13 @@ fn judge(folder: &Path) {
 /// What findings say besides, for scenarios that were made to show it.
 const SAID: &[(&str, &str)] = &[
     ("address-filter", "the address seems to be filtered"),
-    ("reset-after-hello", "so that the name seems to be filtered"),
+    ("reset-after-hello", "so the name seems to be filtered"),
     ("worked-then-stopped", "it had worked until"),
     ("unreachable-once", "it worked later"),
     ("reject-admin-prohibited", "an ICMP error from 10.9."),
     ("injected-reset", "another hop limit"),
     ("block-page-vendor", "a page of Squid"),
-    ("version-refused-by-client", "chose a TLS older than 1.2 (0x0301)"),
+    ("version-refused-by-client", "chose a TLS version older than 1.2 (0x0301)"),
 ];
 
 #[test]
@@ -118,58 +117,54 @@ fn findings_say_what_else_the_capture_shows() {
     }
 }
 
-/// Whatever a row says in `signature` can be asked of `explain`, and each signature is of the finding that names it.
+/// A finding with a mechanism has the code that the mechanism belongs to.
 #[test]
-fn every_signature_is_explained() {
+fn mechanisms_belong_to_their_findings() {
     for label in labels(&shipped()) {
         let run = audit(&[shipped().join(format!("{}.pcap", label.scenario))]).unwrap();
-        for row in &run.flows {
-            let known = match row.outcome {
-                Outcome::Ok => row.signature.is_empty(),
-                Outcome::BlockedLooking => signature(row.signature).is_some(),
-                Outcome::Inconclusive => reason(row.signature).is_some(),
-            };
-            assert!(known, "{}: {}", label.scenario, row.signature);
-        }
-        for finding in run.result.judgement.findings.iter().filter(|finding| !finding.mechanism.is_empty()) {
-            let of = signature(finding.mechanism).map(|known| known.code);
-            assert_eq!(of, Some(finding.code), "{}: {}", label.scenario, finding.mechanism);
-        }
-    }
-    for known in signatures() {
-        let explained = known.explanation().unwrap();
-        for text in [explained.looks_like, explained.cause, explained.action, explained.else_could_be] {
-            assert!(!text.is_empty(), "{}", known.word);
+        for finding in &run.result.judgement.findings {
+            let code = finding.mechanism.map_or(finding.code, Mechanism::finding);
+            assert_eq!(code, finding.code, "{}: {}", label.scenario, finding.message);
         }
     }
 }
 
-/// Whatever the tool can find is found in some capture, of the lab or of those beside it.
+/// Each finding, mechanism and reason occurs in a capture, of the lab or of those beside it.
 #[test]
-fn every_finding_and_every_signature_has_a_capture() {
+fn each_finding_mechanism_and_reason_has_a_capture() {
     let labels = labels(&shipped());
     let of_the_lab = map_parallel(&labels, |label| {
         let run = audit(&[shipped().join(format!("{}.pcap", label.scenario))]).unwrap();
-        let findings = run.result.judgement.findings.iter().flat_map(|row| [row.code, row.mechanism]);
-        findings.chain(run.flows.iter().map(|row| row.signature)).map(str::to_owned).collect::<Vec<_>>()
+        let mut words: Vec<&str> = Vec::new();
+        for row in &run.result.judgement.findings {
+            words.push(row.code.as_str());
+            words.extend(row.mechanism.map(Mechanism::as_str));
+        }
+        for row in &run.flows {
+            words.extend(row.assessment.mechanism().map(Mechanism::as_str));
+            words.extend(row.assessment.reason().map(InconclusiveReason::as_str));
+        }
+        words.into_iter().map(str::to_owned).collect::<Vec<_>>()
     });
     let mut shown: BTreeSet<String> = of_the_lab.into_iter().flatten().collect();
     for row in cases().iter().flat_map(|case| golden::expected(case)) {
         shown.extend(["code", "mechanism", "inconclusive_reason"].map(|column| row.cell(column).to_owned()));
     }
-    let codes = catalogue().map(|known| known.code);
-    let words = signatures().map(|known| known.word).chain(reasons().map(|(word, _)| *word));
-    let missing: Vec<&str> = codes.chain(words).filter(|known| !shown.contains(*known)).collect();
+    let codes = FindingCode::ALL.iter().map(|code| code.as_str());
+    let mechanisms = Mechanism::ALL.iter().map(|mechanism| mechanism.as_str());
+    let reasons = InconclusiveReason::ALL.iter().map(|reason| reason.as_str());
+    let words = codes.chain(mechanisms).chain(reasons);
+    let missing: Vec<&str> = words.filter(|word| !shown.contains(*word)).collect();
     assert!(missing.is_empty(), "no capture shows {missing:?}");
 }
 
-/// Under TLS 1.3 nobody can see whether a box opened it: said, and never called clean.
+/// In TLS 1.3 the certificate is encrypted, so that TLS inspection cannot be ruled out.
 #[test]
-fn what_cannot_be_observed_is_said() {
+fn flows_without_a_visible_certificate_are_counted() {
     let gaps = |scenario: &str| {
         audit(&[shipped().join(format!("{scenario}.pcap"))]).unwrap().result.judgement.gaps.join("; ")
     };
-    assert!(gaps("fine-tls13").contains("not observable"), "{}", gaps("fine-tls13"));
+    assert!(gaps("fine-tls13").contains("cannot be ruled out"), "{}", gaps("fine-tls13"));
     assert!(gaps("intercepted").contains("1 of 2 TLS flows"), "{}", gaps("intercepted"));
 }
 

@@ -30,8 +30,11 @@ use afs_audit::flow::At;
 use afs_audit::flow::Endpoint;
 use afs_audit::flow::FlowLimits;
 use afs_audit::flow::FlowTable;
+use afs_audit::judge::Assessment;
 use afs_audit::judge::Confidence;
-use afs_audit::judge::Outcome;
+use afs_audit::judge::FindingCode;
+use afs_audit::judge::InconclusiveReason;
+use afs_audit::judge::Mechanism;
 use afs_audit::read::Answer;
 use afs_audit::read::AnswerData;
 use afs_audit::read::Dispatcher;
@@ -135,11 +138,11 @@ struct Said {
     /// Flows in all.
     flows: usize,
     /// Conversations that look blocked, and how sure that is.
-    blocked: BTreeMap<Pair, (Option<Confidence>, &'static str)>,
+    blocked: BTreeMap<Pair, (Confidence, Mechanism)>,
     /// Attempts of a scan.
     scanned: BTreeSet<Pair>,
     /// Findings and how sure they are, by what they are about.
-    findings: BTreeMap<(&'static str, About), Option<Confidence>>,
+    findings: BTreeMap<(FindingCode, About), Option<Confidence>>,
     /// Names that were claimed, by conversation.
     claims: BTreeSet<(Pair, &'static str, String)>,
     /// Conversations of which bytes are missing.
@@ -159,11 +162,11 @@ fn said(records: &[Record]) -> Said {
     for row in &run.flows {
         let pair = pair(row.protocol, row.client, row.server);
         pairs.insert(row.flow_id, pair);
-        if row.outcome == Outcome::BlockedLooking {
-            let accused = said.blocked.entry(pair).or_insert((row.confidence, row.signature));
-            *accused = (*accused).max((row.confidence, row.signature));
+        if let Assessment::BlockedLooking { mechanism, confidence } = row.assessment {
+            let accused = said.blocked.entry(pair).or_insert((confidence, mechanism));
+            *accused = (*accused).max((confidence, mechanism));
         }
-        if row.signature == "scan" {
+        if row.assessment.reason() == Some(InconclusiveReason::Scan) {
             said.scanned.insert(pair);
         }
         if let Some(name) = &row.dns_name {
@@ -242,13 +245,14 @@ fn claims(bytes: Vec<u8>, said: &mut Said) {
 /// What `less` says too much against `whole`, and how many flows it accuses weakly that the whole does not.
 fn too_much(whole: &Said, less: &Said) -> (Vec<String>, usize) {
     let (mut wrong, mut weak) = (Vec::new(), 0);
-    for (pair, (confidence, signature)) in &less.blocked {
-        let before = whole.blocked.get(pair).and_then(|(confidence, _)| *confidence);
-        if *confidence > before.max(Some(Confidence::Weak)) {
-            wrong.push(format!("{pair:?}: {signature} is {confidence:?}, was {before:?}"));
+    for (pair, (confidence, mechanism)) in &less.blocked {
+        let before = whole.blocked.get(pair).map(|(confidence, _)| *confidence);
+        if *confidence > before.unwrap_or(Confidence::Weak).max(Confidence::Weak) {
+            wrong.push(format!("{pair:?}: {mechanism} is {confidence:?}, was {before:?}"));
         }
         // That an attempt failed is seen, whatever else is missing; that it is part of a scan is not.
-        let failed = ["tcp-refused", "tcp-unanswered"].contains(signature) || signature.starts_with("icmp-");
+        let failed =
+            *mechanism == Mechanism::TcpUnanswered || mechanism.finding() == FindingCode::ConnectionRefused;
         weak += usize::from(before.is_none() && !(failed && whole.scanned.contains(pair)));
     }
     for (key, confidence) in &less.findings {

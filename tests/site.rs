@@ -472,7 +472,7 @@ fn a_site_file_begins_with_a_capture() {
     let site = String::from_utf8(made.stdout).unwrap();
     for line in [
         "cloud = \"public\"",
-        "# products = [\"azure-file-sync\"]   # these were seen",
+        "# products = [\"azure-file-sync\"]   # observed",
         "region = \"West US\"",
         "storage-accounts = [\"contosofs\"]",
         "servers = [\"10.1.0.4\"]",
@@ -494,7 +494,9 @@ fn a_site_file_begins_with_a_capture() {
     // All that stands there as an example can be put in force: a tag file alone has to be there.
     let all: String = site
         .lines()
-        .filter(|line| !line.starts_with("# A ") && !line.starts_with("# What") && !line.contains("seen too"))
+        .filter(|line| {
+            !line.starts_with("# A ") && !line.starts_with("# What") && !line.contains("also observed")
+        })
         .filter(|line| !line.contains("ServiceTags_"))
         .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line)))
         .collect();

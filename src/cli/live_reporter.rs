@@ -350,7 +350,7 @@ impl pipeline::RunSink for LiveReporter {
     }
 
     fn announce(&mut self, row: &FindingRow) {
-        self.update_totals(|totals| *totals.findings.entry(row.code).or_default() += 1);
+        self.update_totals(|totals| *totals.findings.entry(row.code.as_str()).or_default() += 1);
         self.dashboard.add_finding(row);
         let written = self.sink.announce_finding(row);
         self.check_written(written);

@@ -24,11 +24,11 @@ use crate::rules::Site;
 
 impl pipeline::RunSink for SiteDraft {
     fn flow(&mut self, row: &FlowRow) {
-        SiteDraft::flow(self, row);
+        self.add_flow(row);
     }
 
     fn dns(&mut self, row: &DnsRow) {
-        SiteDraft::dns(self, row);
+        self.add_dns(row);
     }
 }
 

@@ -1,64 +1,45 @@
-//! Follows every flow from its opening to its row.
+//! Routes facts: what each means for its flow, and what happens when a flow ends.
 //!
 //! In:  observations in frame order.
-//! Out: rows to a [`RowSink`]; findings at the end.
-//! Not: the order of frames; whoever calls has put the observations in order.
+//! Out: rows to a [`RowSink`]; findings and requirements at the end.
+//! Not: the order of frames; the caller passes observations in order.
+//!
+//! A flow that ends goes through `diagnosis` (did it succeed?), `policy` (is its destination documented?) and `finding` (what
+//! should a person act on?); its row is built last. See `engine::flow_end`.
+
+mod early_checks;
+mod flow_end;
+mod rotation;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use crate::base::Address;
-use crate::base::FrameRef;
+use self::early_checks::EarlyChecks;
+use super::diagnosis::Diagnosis;
+use super::diagnosis::dns_anomalies::DnsContext;
+use super::diagnosis::dns_anomalies::DnsLookup;
+use super::finding;
+use super::finding::collector::Findings;
+use super::finding::dns::DnsQuery;
+use super::flow_row::OfferTexts;
+use super::flow_state::FlowState;
+use super::flow_state::FlowStates;
+use super::flow_state::NameClaim;
+use super::policy::Policy;
+use super::policy::issuers::Issuers;
+use super::policy::name_table::NameTable;
+use super::policy::scope::Scope;
+use super::policy::service_tags::TagSets;
+use super::policy::site::SiteProgress;
+use super::rows::DnsRow;
+use super::rows::FindingRow;
+use super::rows::FlowRow;
+use super::tally::RunCounts;
 use crate::base::Time;
-use crate::base::WireText;
-use crate::base::proto;
-use crate::flow::FlowEnd;
+use crate::flow::At;
 use crate::flow::FlowStart;
-use crate::flow::Handshake;
 use crate::flow::Slot;
-use crate::judge::bounded_map::BoundedMap;
-use crate::judge::diagnosis::capture_loss::CaptureLoss;
-use crate::judge::diagnosis::comparison::Comparison;
-use crate::judge::diagnosis::dns_anomalies::DnsAnomalies;
-use crate::judge::diagnosis::dns_anomalies::DnsLookup;
-use crate::judge::diagnosis::drop_intervals::DropIntervals;
-use crate::judge::diagnosis::explicit_refusals::with_words;
-use crate::judge::diagnosis::happy_eyeballs::HappyEyeballs;
-use crate::judge::diagnosis::outcome::Ending;
-use crate::judge::diagnosis::outcome::is_at_the_door;
-use crate::judge::diagnosis::outcome::is_doubtful;
-use crate::judge::diagnosis::outcome::is_silence;
-use crate::judge::diagnosis::outcome::outcome;
-use crate::judge::diagnosis::revocation::Revocation;
-use crate::judge::diagnosis::scans::Attempt;
-use crate::judge::diagnosis::scans::Scans;
-use crate::judge::diagnosis::unused_answers as unused;
-use crate::judge::finding::checks;
-use crate::judge::finding::checks::Proof;
-use crate::judge::finding::collector::Findings;
-use crate::judge::flow_row::row;
-use crate::judge::flow_state::AppFacts;
-use crate::judge::flow_state::FlowState;
-use crate::judge::flow_state::NameClaim;
-use crate::judge::flow_states::FlowStates;
-use crate::judge::policy::Policy;
-use crate::judge::policy::TagSet;
-use crate::judge::policy::name_table::KnownName;
-use crate::judge::policy::name_table::Names;
-use crate::judge::policy::scope::Scope;
-use crate::judge::policy::site;
-use crate::judge::policy::site::SiteState;
-use crate::judge::policy::site::day;
-use crate::judge::policy::verdict::Verdict;
-use crate::judge::policy::verdict::is_unknown_issuer;
-use crate::judge::policy::verdict::verdict;
-use crate::judge::rows::Confidence;
-use crate::judge::rows::DnsRow;
-use crate::judge::rows::FindingRow;
-use crate::judge::rows::FlowRow;
-use crate::judge::rows::Outcome;
-use crate::judge::rows::Tally;
-use crate::judge::run_result::JudgeResult;
-use crate::judge::tally::Destinations;
 use crate::read::AttributeKey;
 use crate::read::AttributeValue;
 use crate::read::Claim;
@@ -66,33 +47,24 @@ use crate::read::Fact;
 use crate::read::NameSource;
 use crate::read::Observation;
 use crate::read::Resolution;
-use hashbrown::HashSet;
 
-/// Findings about flows that were stopped: what else the capture shows is held against them.
-const STOPPED: &[&str] = &["AFS201", "AFS202", "AFS203", "AFS204", "AFS205", "AFS206", "AFS207", "AFS211"];
-
-/// Findings of which it only matters when the same name worked: a proxy, a portal or a certificate speaks for itself.
-const REFUSED: &[&str] = &["AFS212", "AFS213", "AFS221", "AFS222", "AFS223"];
-
-/// Takes the rows as flows end and answers arrive.
+/// Receives rows as flows end and DNS responses arrive.
 pub trait RowSink {
     /// A flow has ended.
     fn flow(&mut self, row: FlowRow);
-    /// A DNS answer arrived, or will not.
+    /// A DNS response has arrived, or will not.
     fn dns(&mut self, row: DnsRow);
-    /// Something is wrong that was not before; told only where [`Engine::announce`] asked for it. What is told here are
-    /// the first signs: the finding's own row comes at the end.
+    /// A finding has occurred for the first time; only after [`Engine::announce`]. The row holds what was known then: the
+    /// finding's own row comes at the end.
     fn news(&mut self, _: &FindingRow) {}
 }
 
-type Hosts = HashSet<Address, foldhash::fast::RandomState>;
-
-/// What may be remembered.
+/// Limits of what is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct JudgeLimits {
-    /// Distinct findings that are kept; more are counted.
+    /// Distinct findings; more are counted.
     pub findings: usize,
-    /// Bytes of names, about: those that DNS gave and those that were claimed.
+    /// Bytes of names, about: those that DNS resolved and those that flows claimed.
     pub name_bytes: usize,
 }
 
@@ -102,14 +74,8 @@ impl Default for JudgeLimits {
     }
 }
 
-/// Datagrams further apart than this are another conversation.
-const DATAGRAMS_NANOS: u64 = 60_000_000_000;
-
-/// What a claim beyond a flow's first may cost.
+/// What a claim after a flow's first may cost.
 const CLAIM_BYTES: usize = 512;
-
-/// Names remembered that were reached at other addresses than DNS gave.
-const ELSEWHERE: usize = 1 << 12;
 
 /// Judges flows.
 #[derive(Debug)]
@@ -117,594 +83,179 @@ pub struct Engine {
     limits: JudgeLimits,
     policy: Arc<Policy>,
     scope: Scope,
-    /// What was seen against the site's own facts.
-    site: SiteState,
-    cases: FlowStates,
-    names: Names,
-    /// Issuers of certificates, and whether they are unknown.
-    issuers: BoundedMap<WireText, bool>,
-    /// Lists of protocols that clients offered, each kept so that its place in memory stands for it, and as one text.
-    offers: BoundedMap<usize, (Arc<[WireText]>, WireText)>,
+    flows: FlowStates,
+    names: NameTable,
+    diagnosis: Diagnosis,
+    site: SiteProgress,
+    issuers: Issuers,
+    tag_sets: TagSets,
     findings: Findings,
-    destinations: Destinations,
-    /// Audited hosts that packets were seen to reach.
-    hearing: BoundedMap<Address, ()>,
-    audited: Hosts,
-    tally: Tally,
-    /// Flows opened since the beginning.
-    opened: u64,
-    /// How often name tables had forgotten at the last turn.
-    forgotten: u64,
-    losses: DropIntervals,
-    /// Time of the first flow.
-    began: Option<Time>,
-    quality: CaptureLoss,
-    races: HappyEyeballs,
-    scans: Scans,
-    lookups: DnsAnomalies,
-    compare: Comparison,
-    revocation: Revocation,
-    /// Clients that go through a proxy; and names that were reached at other addresses than DNS gave.
-    proxied: BoundedMap<Address, ()>,
-    elsewhere: BoundedMap<(Address, usize), Arc<KnownName>>,
-    /// The last moment seen.
+    early: EarlyChecks,
+    offers: OfferTexts,
+    counts: RunCounts,
+    /// Flows that have started since the beginning.
+    started: u64,
+    /// Claims after the first of their flow that are kept now.
+    further_claims: usize,
+    /// The last time seen.
     now: Time,
-    /// Flows that have said something since the last pulse; only where news are wanted.
-    fresh: Option<Vec<(Slot, crate::flow::At)>>,
-    /// Flows looked at since the last pulse because they were ended or rejected.
-    looked: usize,
-    /// Claims beyond the first of their flow that are kept now, and those since the last turn that were not.
-    claims: usize,
-    claims_missed: u64,
+    /// Evictions from the name table until the last rotation.
+    evictions_before: u64,
 }
 
-/// Flows of each kind looked at anew between two pulses; those beyond it are judged when they end.
-const FRESH: usize = 1 << 14;
-
-/// Hosts remembered. One that was forgotten counts as one that hears nothing, which costs certainty and nothing else.
-const HOSTS: usize = 1 << 16;
-
 impl Engine {
-    /// A court for a site.
+    /// An engine for one policy.
     pub fn new(policy: Arc<Policy>, scope: Scope, limits: JudgeLimits) -> Engine {
         Engine {
             limits,
-            site: SiteState::new(&policy),
+            site: SiteProgress::new(&policy),
             policy,
             scope,
-            cases: FlowStates::default(),
-            names: Names::new(limits.name_bytes),
-            issuers: BoundedMap::new(1 << 10),
-            offers: BoundedMap::new(1 << 10),
+            flows: FlowStates::default(),
+            names: NameTable::new(limits.name_bytes),
+            diagnosis: Diagnosis::default(),
+            issuers: Issuers::default(),
+            tag_sets: TagSets::default(),
             findings: Findings::new(limits.findings),
-            destinations: Destinations::default(),
-            hearing: BoundedMap::new(HOSTS),
-            audited: Hosts::default(),
-            tally: Tally::default(),
-            opened: 0,
-            forgotten: 0,
-            losses: DropIntervals::default(),
-            began: None,
-            quality: CaptureLoss::default(),
-            races: HappyEyeballs::default(),
-            scans: Scans::default(),
-            lookups: DnsAnomalies::default(),
-            compare: Comparison::default(),
-            revocation: Revocation::default(),
-            proxied: BoundedMap::new(HOSTS),
-            elsewhere: BoundedMap::new(ELSEWHERE),
+            early: EarlyChecks::default(),
+            offers: OfferTexts::default(),
+            counts: RunCounts::default(),
+            started: 0,
+            further_claims: 0,
             now: Time::MIN,
-            fresh: None,
-            looked: 0,
-            claims: 0,
-            claims_missed: 0,
+            evictions_before: 0,
         }
     }
 
-    /// The sensor lost so much that silence means nothing.
-    pub fn doubt(&mut self) {
-        self.losses.always = true;
-    }
-
-    /// Tells findings when their first sign is seen, besides at the end.
-    pub fn announce(&mut self) {
-        self.fresh = Some(Vec::new());
-        self.findings.announce();
-    }
-
-    /// The clock of a live capture: `lost` frames are missing since the pulse before.
-    pub fn heartbeat(&mut self, time: Time, lost: u64, sink: &mut impl RowSink) {
-        self.losses.heartbeat(time, lost);
-        let Some(mut fresh) = self.fresh.take() else { return };
-        for (slot, at) in fresh.drain(..) {
-            self.look(slot, at);
-        }
-        self.fresh = Some(fresh);
-        self.looked = 0;
-        self.tell_news(sink);
-    }
-
-    fn tell_news(&mut self, sink: &mut impl RowSink) {
-        for row in self.findings.news() {
-            sink.news(&row);
-        }
-    }
-
-    /// What a flow's words prove already, though it goes on.
-    fn look(&mut self, slot: Slot, at: crate::flow::At) {
-        let Some(case) = self.cases.take(slot) else { return };
-        // A name by DNS alone may give way to what the flow says of itself.
-        if self.is_judged(&case) && case.strongest().is_some() {
-            let flow_end = FlowEnd {
-                reason: crate::flow::EndReason::Idle,
-                first_frame: at.frame,
-                last_frame: at.frame,
-                first_seen: at.time,
-                last_seen: at.time,
-                packets: [1, 1],
-                bytes: [0, 0],
-                tcp: None,
-                icmp: None,
-            };
-            self.preview(&case, &flow_end, (Outcome::Ok, "", None), &[Proof::Words]);
-        }
-        self.cases.put(slot, case);
-    }
-
-    /// What is proved already of a flow that was ended or rejected, though it is not closed.
-    fn interim(&mut self, slot: Slot, flow_end: &FlowEnd) {
-        self.looked += 1;
-        if self.fresh.is_none() || self.looked > FRESH {
-            return;
-        }
-        let Some(case) = self.cases.take(slot) else { return };
-        let [by_client, _] = flow_end.packets;
-        if by_client > 0 && self.is_judged(&case) {
-            let ending = outcome(flow_end, case.server().address, true);
-            let (_, signature, confidence) = ending;
-            if flow_end.reason == crate::flow::EndReason::Done {
-                let ending = if is_silence(signature) { (Outcome::Inconclusive, "", None) } else { ending };
-                self.preview(&case, flow_end, ending, &[Proof::Words, Proof::Refusal, Proof::End]);
-            } else if confidence > Some(Confidence::Weak) {
-                // Weaker errors come and go while an attempt still succeeds.
-                self.preview(&case, flow_end, ending, &[Proof::Refusal]);
-            }
-        }
-        self.cases.put(slot, case);
-    }
-
-    fn preview(&mut self, case: &FlowState, flow_end: &FlowEnd, ending: Ending, there: &[Proof]) {
-        let policy = &*Arc::clone(&self.policy);
-        let tags = self.site.tags(case.server().address, policy);
-        let verdict = self.verdict(case, flow_end, tags.as_deref(), policy);
-        let row = row(case, flow_end, &verdict, tags.as_deref(), ending, policy);
-        let seen = checks::Seen { case, flow_end, verdict: &verdict, scope: &self.scope, policy, row: &row };
-        checks::preview(&seen, there, &mut self.findings);
-    }
-
-    /// SiteRequirements of the site that were reached since the last turn, and how many there are.
-    pub fn met(&self) -> (u64, u64) {
-        self.site.met(&self.policy)
-    }
-
-    /// How often a table of names has forgotten its older half, and signs of findings since the last turn that did not fit.
-    pub fn pressed(&self) -> (u64, u64) {
-        (self.names.dropped(), self.findings.missed)
-    }
-
-    /// What was counted since the last turn; without the destinations.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
-    }
-
-    /// Ends the evidence so far and begins anew; flows and names are remembered.
-    pub fn rotate(&mut self) -> JudgeResult {
-        let mut bounds = Vec::new();
-        let missed = std::mem::take(&mut self.findings.missed);
-        if missed > 0 {
-            bounds.push(format!("findings: {missed} signs of further findings did not fit the table"));
-        }
-        let forgotten = self.names.dropped();
-        let dropped = forgotten - std::mem::replace(&mut self.forgotten, forgotten);
-        if dropped > 0 {
-            bounds.push(format!("names: the least used half of a name table was forgotten {dropped} times"));
-        }
-        let missed = std::mem::take(&mut self.claims_missed);
-        if missed > 0 {
-            bounds.push(format!("names: {missed} further names of flows that had one were not kept"));
-        }
-        let mut tally = std::mem::take(&mut self.tally);
-        (tally.top, tally.top_missed) = std::mem::take(&mut self.destinations).into_top();
-        self.lookups.finish(&mut self.findings, &mut self.site.requirements);
-        let Engine { findings, compare, names, proxied, elsewhere, audited, .. } = self;
-        let goes = |client: Address, known: &Arc<KnownName>| {
-            let key = (client, Arc::as_ptr(known).addr());
-            audited.contains(&client) && !proxied.has(&client) && !elsewhere.has(&key)
-        };
-        unused::finish(|| names.given(), goes, self.now, findings);
-        self.revocation.finish(findings);
-        let mut audited: Vec<Address> = std::mem::take(audited).into_iter().collect();
-        audited.sort_unstable();
-        tally.audited_hosts = audited.len() as u64;
-        audited.truncate(Tally::MAX_AUDITED);
-        tally.audited = audited;
-        compare.prepare();
-        findings.amend(STOPPED, |client, subject| compare.says(client, subject));
-        findings.amend(REFUSED, |client, subject| compare.says_when(client, subject));
-        let site = std::mem::replace(&mut self.site, SiteState::new(&self.policy));
-        let missed = site.requirements.missed;
-        if missed > 0 {
-            bounds.push(format!("requirements: {missed} attempts of further servers were not counted"));
-        }
-        let mut gaps = self.quality.sentences();
-        gaps.extend(self.policy.required.remark.clone());
-        let requirements = site.finish(&self.policy, &mut self.findings);
-        JudgeResult { findings: self.findings.take_rows(), tally, requirements, bounds, gaps }
-    }
-
-    /// Takes the next observation in.
+    /// Accepts the next observation.
     pub fn accept(&mut self, observation: Observation, sink: &mut impl RowSink) {
         let Observation { at, slot, fact, .. } = observation;
-        if let Some(fresh) = &mut self.fresh
-            && matches!(
-                fact,
-                Fact::NameClaimed(_) | Fact::Protocol(_) | Fact::Attribute(..) | Fact::Attributes(_)
-            )
-            && fresh.len() < FRESH
-            && fresh.last().is_none_or(|(last, _)| *last != slot)
-        {
-            fresh.push((slot, at));
-        }
+        let fact = match fact {
+            Fact::FlowStarted(flow_start) => return self.start_flow(slot, flow_start, at.time),
+            fact => fact,
+        };
+        // The one place where a fact meets its flow.
+        let Some(mut flow) = self.flows.take(slot) else {
+            self.counts.stray_facts += 1;
+            return;
+        };
+        self.early.note(slot, at, &fact);
         match fact {
-            Fact::FlowStarted(flow_start) => self.open(slot, flow_start, at.time),
+            Fact::FlowStarted(_) => {}
             Fact::RolesSwapped => {
-                let Some(case) = self.cases.get_mut(slot) else {
-                    return;
-                };
-                let FlowStart { client, server, .. } = case.flow_start.as_mut();
+                let FlowStart { client, server, .. } = flow.flow_start.as_mut();
                 std::mem::swap(client, server);
-                (case.dns, case.dns_is_others) = self.names.when_opened(client.address, server.address);
+                (flow.dns, flow.dns_is_other_clients) = self.names.attribute(client.address, server.address);
             }
             Fact::Protocol(app) => {
-                if let Some(case) = self.cases.get_mut(slot) {
-                    case.app = app.0;
-                    // Who speaks was let in.
-                    if case.flow_start.protocol == proto::TCP {
-                        if let Some(named) = &case.dns {
-                            self.races.arrive(case.client().address, named.known(), case.number);
-                        }
-                        self.scans.answered(&Attempt::of(&case.flow_start, case.dns.is_some()));
-                    }
-                }
+                flow.app = app.0;
+                self.diagnosis.app_identified(&flow);
             }
-            Fact::NameClaimed(claim) => self.claim(slot, &claim, at.frame),
-            Fact::DnsResolved(resolution) => self.resolved(slot, &at, resolution, sink),
-            Fact::Status(ending) => {
-                if let Some(case) = self.cases.get_mut(slot) {
-                    case.end(ending, at.frame);
-                }
+            Fact::NameClaimed(claim) => self.add_claim(&mut flow, &claim, &at),
+            Fact::DnsResolved(resolution) => self.add_resolution(&flow, &at, resolution, sink),
+            Fact::Status(status) => flow.add_status(status, at.frame),
+            Fact::Attributes(attributes) => {
+                flow.add_attributes(attributes, &self.policy);
             }
-            Fact::Attributes(profile) => {
-                if let Some(case) = self.cases.get_mut(slot) {
-                    case.note_set(profile, &self.policy);
-                }
-            }
-            Fact::Attribute(key, value) => {
-                if let Some(case) = self.cases.get_mut(slot) {
-                    case.note(key, &value, &self.policy);
-                }
-            }
+            Fact::Attribute(key, value) => flow.set_attribute(key, &value, &self.policy),
             Fact::Anomaly(anomaly) => {
-                self.tally.odd(anomaly.layer, anomaly.what);
-                if let Some(case) = self.cases.get_mut(slot) {
-                    case.facts_mut().anomalies += 1;
+                self.counts.tally.count_anomaly(anomaly.layer, anomaly.what);
+                flow.facts_mut().anomalies += 1;
+            }
+            Fact::Interim(flow_end) => {
+                if self.early.accepts_interim() && flow_end.packets[0] > 0 && self.is_judged(&flow) {
+                    self.check_early(&flow, &flow_end, Some(flow_end.reason));
                 }
             }
-            Fact::Interim(flow_end) => self.interim(slot, &flow_end),
-            Fact::FlowEnded(flow_end) => self.closed(slot, &flow_end, sink),
-        }
-    }
-
-    /// All is over.
-    pub fn finish(mut self) -> JudgeResult {
-        self.rotate()
-    }
-
-    /// A flow opens.
-    fn open(&mut self, slot: Slot, flow_start: Box<FlowStart>, time: Time) {
-        self.opened += 1;
-        self.began.get_or_insert(time);
-        let client = flow_start.client.address;
-        let server = flow_start.server.address;
-        let (dns, dns_is_others) = self.names.when_opened(client, server);
-        if flow_start.protocol == proto::TCP && flow_start.from_start {
-            if let Some(named) = &dns {
-                self.races.begin(client, named.known(), self.opened, server, time);
-            }
-            self.scans.begin(&Attempt::of(&flow_start, dns.is_some()), time);
-        }
-        let case = FlowState { number: self.opened, flow_start, app: "", dns, dns_is_others, facts: None };
-        self.cases.open(slot, case);
-    }
-
-    /// A flow says a name.
-    fn claim(&mut self, slot: Slot, claim: &Claim, frame: FrameRef) {
-        let known = self.names.know(&claim.name, &self.policy);
-        let ends = self.cases.get_mut(slot).map(|case| (case.client().address, case.server().address));
-        let contradicts = match (claim.source, ends) {
-            (NameSource::Certificate, _) | (_, None) => None,
-            (_, Some((client, server))) => self.names.contradicts(client, server, &known),
-        };
-        let is_full = self.claims > self.limits.name_bytes / 4 / CLAIM_BYTES;
-        let mut added = 0;
-        if let Some(case) = self.cases.get_mut(slot) {
-            if claim.outer {
-                case.note(AttributeKey::Ech, &AttributeValue::Yes, &self.policy);
-            }
-            let before = case.more_claims();
-            if is_full && case.facts.is_some() {
-                self.claims_missed += 1;
-            } else {
-                case.claim(NameClaim { source: claim.source, known, port: claim.port, frame });
-            }
-            added = case.more_claims() - before;
-            if contradicts.is_some() {
-                case.facts_mut().contradicts = contradicts;
+            Fact::FlowEnded(flow_end) => {
+                self.end_flow(&mut flow, &flow_end, sink);
+                return self.flows.release(flow);
             }
         }
-        self.claims += added;
+        self.flows.put_back(slot, flow);
     }
 
-    fn resolved(
+    fn start_flow(&mut self, slot: Slot, flow_start: Box<FlowStart>, time: Time) {
+        self.started += 1;
+        let (client, server) = (flow_start.client.address, flow_start.server.address);
+        let (dns, dns_is_other_clients) = self.names.attribute(client, server);
+        let number = self.started;
+        let flow = FlowState { number, flow_start, app: "", dns, dns_is_other_clients, facts: None };
+        self.diagnosis.flow_started(&flow, time);
+        self.flows.start(slot, flow);
+    }
+
+    /// A flow names its destination.
+    fn add_claim(&mut self, flow: &mut FlowState, claim: &Claim, at: &At) {
+        let known = self.names.look_up(&claim.name, &self.policy);
+        if claim.source != NameSource::Certificate {
+            let (client, server) = (flow.client().address, flow.server().address);
+            if let Some(contradiction) = self.names.contradiction(client, server, &known) {
+                flow.facts_mut().contradiction = Some(contradiction);
+            }
+        }
+        if claim.outer {
+            flow.set_attribute(AttributeKey::Ech, &AttributeValue::Yes, &self.policy);
+        }
+        let is_full = self.further_claims > self.limits.name_bytes / 4 / CLAIM_BYTES;
+        if is_full && flow.facts.as_ref().is_some_and(|facts| !facts.claims.is_empty()) {
+            self.counts.missed_claims += 1;
+            return;
+        }
+        let before = flow.further_claims();
+        flow.add_claim(NameClaim { source: claim.source, known, port: claim.port, frame: at.frame });
+        self.further_claims += flow.further_claims() - before;
+    }
+
+    /// A DNS response has arrived, or will not.
+    fn add_resolution(
         &mut self,
-        slot: Slot,
-        at: &crate::flow::At,
+        flow: &FlowState,
+        at: &At,
         resolution: Box<Resolution>,
         sink: &mut impl RowSink,
     ) {
-        let Some(case) = self.cases.get(slot) else {
-            return;
-        };
+        // mDNS and LLMNR have no resolver.
         if resolution.multicast {
             return;
         }
-        let (client, resolver, protocol) = (case.client(), case.server(), case.flow_start.protocol);
-        let flow = case.number;
-        let answered = self.names.resolved(client.address, &resolution, (at.frame, at.time), &self.policy);
+        let (client, resolver, protocol) = (flow.client(), flow.server(), flow.flow_start.protocol);
+        let resolved =
+            self.names.add_response(client.address, &resolution, (at.frame, at.time), &self.policy);
         let (frame, time) = match (resolution.rcode, resolution.query_frame, resolution.query_time) {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
         };
-        self.tally.dns += 1;
-        self.tally.dns_unanswered += u64::from(resolution.rcode.is_none());
+        self.counts.tally.dns += 1;
+        self.counts.tally.dns_unanswered += u64::from(resolution.rcode.is_none());
         if resolution.rcode.is_some() {
-            self.hearing.put(client.address, ());
+            self.diagnosis.packet_received(client.address);
         }
         if resolution.opcode == 0 && self.scope.audits(client.address) {
-            let asked = site::Asked { client, resolver, frame, time };
             let known =
-                answered.known.unwrap_or_else(|| self.names.know(&resolution.query_name, &self.policy));
-            site::asked(&asked, &known, &self.policy, &mut self.findings);
+                resolved.known.unwrap_or_else(|| self.names.look_up(&resolution.query_name, &self.policy));
+            let query = DnsQuery { client, resolver, frame, time };
+            finding::dns::check_query(&query, &known, &self.policy, &mut self.findings);
             let lookup = DnsLookup {
                 client: client.address,
-                resolver: resolver.address,
-                flow,
+                resolver,
+                flow: flow.number,
                 resolution: &resolution,
-                resolved: &answered.addresses,
+                addresses: &resolved.addresses,
                 known: &known,
                 frame,
                 time,
-                hears: self.hearing.get(&client.address).is_some() && !self.losses.touch(time, time),
             };
-            self.lookups.add(&lookup, &self.policy, &mut self.findings);
-        }
-        let resolved_addresses = answered.addresses;
-        let row = DnsRow { frame, time, client, resolver, protocol, resolution, resolved_addresses };
-        sink.dns(row);
-    }
-
-    fn closed(&mut self, slot: Slot, flow_end: &FlowEnd, sink: &mut impl RowSink) {
-        let Some(mut case) = self.cases.take(slot) else {
-            return;
-        };
-        let client = case.client().address;
-        let [by_client, by_server] = flow_end.packets;
-        self.tally.flows += 1;
-        self.now = self.now.max(flow_end.last_seen);
-        self.claims -= case.more_claims();
-        let hears = self.hearing.get(&client).is_some();
-        if by_server > 0 && !hears {
-            self.hearing.put(client, ());
-        }
-        let mut ending = outcome(flow_end, case.server().address, hears || by_server > 0);
-        ending = self.weigh(&case, flow_end, ending);
-        let judged = by_client > 0 && self.is_judged(&case);
-        let policy = &*Arc::clone(&self.policy);
-        let tags = self.site.tags(case.server().address, policy);
-        let tags = tags.as_deref();
-        let verdict = if judged { self.verdict(&case, flow_end, tags, policy) } else { Verdict::default() };
-        let mut row = row(&case, flow_end, &verdict, tags, ending, policy);
-        self.site.add(&case, &row, &verdict, policy);
-        if judged {
-            self.count(client, &row);
-            self.compare.add(&row);
-            let of_certificates = verdict.known.as_ref().is_some_and(|known| known.class.of_certificates);
-            self.revocation.add(&row, of_certificates);
-            self.note_ways(&case, client);
-            if row.app == "tls" && row.documented.is_some() && row.outcome == Outcome::Ok {
-                let said = case.facts.as_ref();
-                self.quality.add_tls(said.is_some_and(|said| said.certificate_issuer().is_some()));
-            }
-            if row.outcome == Outcome::Ok
-                && let Some(known) = &verdict.known
-            {
-                self.lookups.reached(client, known);
+            let context = DnsContext {
+                middleboxes: &self.policy.middleboxes,
+                is_declared_private: &|address| self.policy.private_networks.contains(address),
+                is_silence_reliable: self.diagnosis.is_silence_reliable(client.address, time),
+            };
+            if let Some(anomaly) = self.diagnosis.dns.add(&lookup, &context) {
+                finding::dns::announce(anomaly, &mut self.findings);
             }
         }
-        let seen =
-            checks::Seen { case: &case, flow_end, verdict: &verdict, scope: &self.scope, policy, row: &row };
-        row.findings = checks::run(&seen, &mut self.findings);
-        case.dns = None;
-        if let Some(said) = case.facts.take() {
-            self.quote(*said, &mut row);
-        }
-        sink.flow(row);
-        self.tell_news(sink);
-        self.cases.close(case);
+        let resolved_addresses = resolved.addresses;
+        sink.dns(DnsRow { frame, time, client, resolver, protocol, resolution, resolved_addresses });
     }
-
-    /// Notes what a name that nobody seems to use may have been used by.
-    fn note_ways(&mut self, case: &FlowState, client: Address) {
-        let Some(claimed) = case.strongest() else { return };
-        if claimed.source == NameSource::Connect {
-            self.proxied.put(client, ());
-        }
-        if case.dns.as_ref().is_none_or(|named| !Arc::ptr_eq(named.known(), &claimed.known)) {
-            let key = (client, Arc::as_ptr(&claimed.known).addr());
-            if claimed.known.references.documented.is_some() && self.elsewhere.get(&key).is_none() {
-                self.elsewhere.put(key, Arc::clone(&claimed.known));
-            }
-        }
-    }
-
-    /// Between declared roles both ways are judged, whichever of the two is audited.
-    fn is_judged(&self, case: &FlowState) -> bool {
-        let (client, server) = (case.client().address, case.server().address);
-        let in_roles = self.policy.roles(client) != 0 && self.policy.roles(server) != 0;
-        in_roles || self.scope.audits(client)
-    }
-
-    /// What the documents say of a flow that is judged.
-    fn verdict<'a>(
-        &mut self,
-        case: &'a FlowState,
-        flow_end: &FlowEnd,
-        tags: Option<&'a TagSet>,
-        policy: &'a Policy,
-    ) -> Verdict<'a> {
-        let mut verdict = verdict(case, tags, || day(flow_end.first_seen), policy);
-        if verdict.documented.is_some()
-            && let Some(issuer) = case.facts.as_ref().and_then(|said| said.certificate_issuer())
-        {
-            verdict.unknown_issuer = self.is_unknown_issuer(issuer);
-        }
-        verdict
-    }
-
-    /// What the rest of the capture does to what a flow looks like by itself.
-    fn weigh(&mut self, case: &FlowState, flow_end: &FlowEnd, ending: Ending) -> Ending {
-        let client = case.client().address;
-        self.quality.add(client, flow_end);
-        // The lists of issuers speak of documented names only.
-        let documented = case.name().is_some_and(|(known, _)| known.references.documented.is_some());
-        let said = case.facts.as_ref().filter(|_| documented);
-        let issuer = said.and_then(|said| said.certificate_issuer());
-        let unknown_issuer = issuer.is_some_and(|issuer| self.is_unknown_issuer(issuer));
-        let ending = with_words(case, flow_end, unknown_issuer, ending, &self.policy);
-        let (_, signature, _) = ending;
-        if let (Some(named), Some(tcp)) = (&case.dns, &flow_end.tcp) {
-            let name = named.known();
-            match tcp.handshake {
-                Handshake::Complete => self.races.arrive(client, name, case.number),
-                // Who lost a race gives up; who goes on asking was not answered.
-                Handshake::Unanswered
-                    if ending.0 == Outcome::Inconclusive && self.races.lost(client, name, case.number) =>
-                {
-                    return (Outcome::Inconclusive, "lost-race", None);
-                }
-                _ => {}
-            }
-        }
-        let attempt = || Attempt::of(&case.flow_start, case.name().is_some());
-        if ending.0 == Outcome::BlockedLooking
-            && is_at_the_door(signature)
-            && self.scans.hold(&attempt(), flow_end.first_seen)
-        {
-            return (Outcome::Inconclusive, "scan", None);
-        }
-        let lost = |engine: &mut Engine| {
-            engine.losses.touch(flow_end.first_seen, flow_end.last_seen)
-                || engine.quality.casts_doubt(client, flow_end)
-        };
-        if is_doubtful(signature) && lost(self) {
-            return (Outcome::Inconclusive, "frames-lost", None);
-        }
-        // A host whose kernel says that nothing listens is asked by scans and traceroutes too; a box in front of it is another.
-        let by_itself = flow_end.icmp.as_ref().is_some_and(|icmp| icmp.from == case.server().address);
-        if flow_end.tcp.is_none() && by_itself && ending.2 == Some(Confidence::Strong) {
-            return (ending.0, ending.1, Some(Confidence::Weak));
-        }
-        // Datagrams that nobody knows may be the end of a talk that was answered before the capture began.
-        let began = self.began.is_some_and(|began| flow_end.first_seen.since(began) < DATAGRAMS_NANOS);
-        if flow_end.tcp.is_none() && case.app.is_empty() && began && ending.2 == Some(Confidence::Strong) {
-            return (ending.0, ending.1, Some(Confidence::Weak));
-        }
-        ending
-    }
-
-    /// Looks an issuer up once.
-    fn is_unknown_issuer(&mut self, issuer: &WireText) -> bool {
-        if let Some(known) = self.issuers.get(issuer) {
-            return *known;
-        }
-        let unknown = is_unknown_issuer(issuer, &self.policy.rules);
-        self.issuers.put(issuer.clone(), unknown);
-        unknown
-    }
-
-    /// Puts into a row what was said in the flow, which is over.
-    fn quote(&mut self, said: AppFacts, row: &mut FlowRow) {
-        row.alpn = match said.alpn {
-            Some(chosen) => Some(chosen),
-            None => said.attributes.list(AttributeKey::AlpnOffered).map(|offered| self.offer(offered)),
-        };
-        row.tls_version = said.tls_version;
-        row.ech = said.ech;
-        row.attributes = said.attributes;
-        row.tls_cipher = said.tls_cipher;
-        row.tls_resumed = said.tls_resumed;
-        row.client_hello_cut = said.client_hello_cut;
-        row.quic_version = said.quic_version;
-        row.rare = said.rare;
-        row.http = said.http;
-    }
-
-    /// Puts the protocols that a client offered into one text, once.
-    fn offer(&mut self, offered: &Arc<[WireText]>) -> WireText {
-        let place = offered.as_ptr().addr();
-        if let Some((_, text)) = self.offers.get(&place) {
-            return text.clone();
-        }
-        let text = joined(offered);
-        self.offers.put(place, (Arc::clone(offered), text.clone()));
-        text
-    }
-
-    fn count(&mut self, client: Address, row: &FlowRow) {
-        self.tally.judged += 1;
-        if self.audited.len() < HOSTS {
-            self.audited.insert(client);
-        }
-        let add = |counts: &mut [u64], place: usize| {
-            if let Some(count) = counts.get_mut(place) {
-                *count += 1;
-            }
-        };
-        if let Some(destination) = row.destination_verdict {
-            add(&mut self.tally.destinations, destination as usize);
-        }
-        if let Some(port) = row.port_verdict {
-            add(&mut self.tally.ports, port as usize);
-        }
-        add(&mut self.tally.outcomes, row.outcome as usize);
-        if row.destination_verdict.is_some() {
-            self.destinations.add(client, row);
-        }
-    }
-}
-
-/// Protocols that a client offered, as one text.
-fn joined(offered: &[WireText]) -> WireText {
-    let offered: Vec<&str> = offered.iter().map(WireText::as_str).collect();
-    WireText::printable(offered.join(";"))
 }

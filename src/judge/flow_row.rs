@@ -1,60 +1,102 @@
-//! Puts a flow's row together.
+//! Builds a flow's row, last of all.
 //!
-//! In:  a case, how it closed, and what was made of it.
+//! In:  the flow with its facts, assessment, verdict and findings.
 //! Out: the row, and the frames that prove it.
-//! Not: findings; and words of the flow, which the court moves in when nothing else needs them.
+//! Not: any decision.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::bounded_map::BoundedMap;
+use super::catalogue::FindingCode;
+use super::diagnosis::tampering::tampering_stage;
+use super::finding::checks::FlowView;
+use super::flow_state::AppFacts;
+use super::flow_state::FlowState;
+use super::rows::FlowRow;
+use super::vocabulary::Outcome;
 use crate::base::FrameRef;
+use crate::base::WireText;
 use crate::flow::FlowEnd;
-use crate::judge::diagnosis::app_label::spoken;
-use crate::judge::diagnosis::outcome::Ending;
-use crate::judge::diagnosis::tampering::stage;
-use crate::judge::flow_state::FlowState;
-use crate::judge::policy::Policy;
-use crate::judge::policy::TagSet;
-use crate::judge::policy::site;
-use crate::judge::policy::verdict::Verdict;
-use crate::judge::rows::FlowRow;
-use crate::judge::rows::Outcome;
+use crate::read::AttributeKey;
 use crate::read::AttributeSets;
 use crate::read::NameSource;
 
-/// A flow's row before the checks, without the words of the flow.
-pub(super) fn row(
-    case: &FlowState,
-    flow_end: &FlowEnd,
-    verdict: &Verdict<'_>,
-    tags: Option<&TagSet>,
-    ending: Ending,
-    policy: &Policy,
-) -> FlowRow {
-    let (outcome, signature, confidence) = ending;
-    let dns = case.dns.as_ref();
-    let (name, name_source) = match case.name() {
+/// Lists of offered protocols that are kept: clients use a few dozen.
+const MAX_OFFERS: usize = 1 << 10;
+
+/// Lists of offered application protocols, each as one text.
+#[derive(Debug)]
+pub(super) struct OfferTexts(BoundedMap<Arc<[WireText]>, WireText>);
+
+impl Default for OfferTexts {
+    fn default() -> OfferTexts {
+        OfferTexts(BoundedMap::new(MAX_OFFERS))
+    }
+}
+
+impl OfferTexts {
+    /// The protocols, joined with `;`.
+    fn joined(&mut self, offered: &Arc<[WireText]>) -> WireText {
+        if let Some(text) = self.0.get(offered) {
+            return text.clone();
+        }
+        let protocols: Vec<&str> = offered.iter().map(WireText::as_str).collect();
+        let text = WireText::printable(protocols.join(";"));
+        self.0.insert(Arc::clone(offered), text.clone());
+        text
+    }
+}
+
+/// The frames that prove what a row says: the DNS response, the handshake, the name, the end.
+pub(super) fn evidence_frames(flow: &FlowState, flow_end: &FlowEnd) -> SmallVec<[FrameRef; 4]> {
+    let mut frames = SmallVec::new();
+    if let Some(dns) = &flow.dns {
+        frames.push(dns.frame());
+    }
+    if let Some(tcp) = &flow_end.tcp {
+        frames.extend([tcp.syn_frame, tcp.syn_ack_frame].into_iter().flatten());
+    }
+    if let Some(claim) = flow.strongest_claim() {
+        frames.push(claim.frame);
+    }
+    if let Some(tcp) = &flow_end.tcp {
+        frames.extend(tcp.reset_frame);
+    }
+    frames.extend(flow_end.icmp.as_ref().map(|error| error.frame));
+    if frames.is_empty() {
+        frames.push(flow_end.first_frame);
+    }
+    frames.sort_unstable();
+    frames.dedup();
+    frames
+}
+
+/// The row, without the facts of the readers; see [`add_facts`].
+pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>) -> FlowRow {
+    let FlowView { flow, flow_end, verdict, tags, assessment, .. } = view;
+    let (name, name_source) = match flow.name() {
         Some((known, source)) => (Some(known), Some(source)),
         None => (None, tags.is_some().then_some(NameSource::ServiceTag)),
     };
-    let sni = case.claimed(NameSource::Sni).or_else(|| case.claimed(NameSource::QuicSni));
+    let sni = flow.claim_from(NameSource::Sni).or_else(|| flow.claim_from(NameSource::QuicSni));
     FlowRow {
-        flow_id: case.number,
+        flow_id: flow.number,
         first_frame: flow_end.first_frame,
         last_frame: flow_end.last_frame,
         first_seen: flow_end.first_seen,
         last_seen: flow_end.last_seen,
-        protocol: case.flow_start.protocol,
-        client: case.client(),
-        server: case.server(),
-        vlan: case.flow_start.vlan.clone(),
-        tunnel: case.flow_start.tunnel.clone(),
-        app: spoken(case),
-        name: name.map(|known| Arc::clone(&known.name)),
+        protocol: flow.flow_start.protocol,
+        client: flow.client(),
+        server: flow.server(),
+        vlan: flow.flow_start.vlan.clone(),
+        tunnel: flow.flow_start.tunnel.clone(),
+        app: view.app,
+        name: name.map(|known| Arc::clone(known.name.shared())),
         name_source,
-        sni: sni.map(|claimed| Arc::clone(&claimed.known.name)),
-        dns_name: dns.map(|named| Arc::clone(&named.known().name)),
+        sni: sni.map(|claim| Arc::clone(claim.known.name.shared())),
+        dns_name: flow.dns.as_ref().map(|dns| Arc::clone(dns.known().name.shared())),
         alpn: None,
         tls_version: None,
         ech: false,
@@ -68,39 +110,28 @@ pub(super) fn row(
         bytes: flow_end.bytes,
         destination_verdict: verdict.destination,
         port_verdict: verdict.port,
-        outcome,
-        signature,
-        confidence,
+        assessment: *assessment,
         documented: verdict.documented.cloned(),
-        findings: SmallVec::new(),
-        evidence: evidence(case, flow_end),
+        findings,
+        evidence: view.evidence.into(),
         service_tags: tags.map(|tags| Arc::clone(&tags.text)),
         http: None,
-        tampering_stage: if outcome == Outcome::Ok { None } else { stage(flow_end) },
-        address_evidence: site::support(verdict, tags, case.server().address, policy),
+        tampering_stage: if assessment.outcome() == Outcome::Ok { None } else { tampering_stage(flow_end) },
+        address_evidence: verdict.address_evidence,
     }
 }
 
-/// The frames that prove what a flow's row says: its beginning, its answer, its name, its end.
-fn evidence(case: &FlowState, flow_end: &FlowEnd) -> SmallVec<[FrameRef; 4]> {
-    let mut frames = SmallVec::new();
-    if let Some(named) = &case.dns {
-        frames.push(named.frame());
-    }
-    if let Some(tcp) = &flow_end.tcp {
-        frames.extend([tcp.syn_frame, tcp.syn_ack_frame].into_iter().flatten());
-    }
-    if let Some(claimed) = case.strongest() {
-        frames.push(claimed.frame);
-    }
-    if let Some(tcp) = &flow_end.tcp {
-        frames.extend(tcp.reset_frame);
-    }
-    frames.extend(flow_end.icmp.as_ref().map(|error| error.frame));
-    if frames.is_empty() {
-        frames.push(flow_end.first_frame);
-    }
-    frames.sort_unstable();
-    frames.dedup();
-    frames
+/// Moves the facts of the readers into the row of a flow that has ended.
+pub(super) fn add_facts(row: &mut FlowRow, facts: AppFacts, offers: &mut OfferTexts) {
+    let offered = facts.attributes.list(AttributeKey::AlpnOffered);
+    row.alpn = facts.alpn.or_else(|| Some(offers.joined(offered?)));
+    row.tls_version = facts.tls_version;
+    row.ech = facts.ech;
+    row.attributes = facts.attributes;
+    row.tls_cipher = facts.tls_cipher;
+    row.tls_resumed = facts.tls_resumed;
+    row.client_hello_cut = facts.client_hello_cut;
+    row.quic_version = facts.quic_version;
+    row.rare = facts.rare;
+    row.http = facts.http;
 }

@@ -1,20 +1,25 @@
-//! All that is known of one live flow.
+//! What is known about the live flows.
+//!
+//! In:  a flow's start, names, attributes and statuses, as the readers report them.
+//! Out: its state, until it ends.
+//! Not: what the state means; see `diagnosis` and `policy`.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::policy::Policy;
+use super::policy::name_table::Contradiction;
+use super::policy::name_table::DnsAttribution;
+use super::policy::name_table::KnownName;
+use super::rows::Http;
+use super::rows::RareFacts;
 use crate::base::FrameRef;
 use crate::base::WireText;
 use crate::base::port;
 use crate::flow::Endpoint;
 use crate::flow::FlowStart;
-use crate::judge::policy::Policy;
-use crate::judge::policy::name_table::Contradiction;
-use crate::judge::policy::name_table::DnsAttribution;
-use crate::judge::policy::name_table::KnownName;
-use crate::judge::rows::Http;
-use crate::judge::rows::RareFacts;
+use crate::flow::Slot;
 use crate::read::AppStatus;
 use crate::read::AttributeKey;
 use crate::read::AttributeSet;
@@ -23,34 +28,35 @@ use crate::read::AttributeValue;
 use crate::read::NameSource;
 use crate::rules::PageField;
 
-/// Claims kept per flow. A conversation that says more is odd, not interesting.
-const KEPT: usize = 24;
+/// Name claims and statuses kept per flow. A conversation with more of them is malformed, not interesting.
+const MAX_PER_FLOW: usize = 24;
 
-/// A live flow, from its opening until it is judged. There is one for every live flow: keep it small.
+/// A live flow. There is one of these for every live flow: keep it small.
 #[derive(Debug)]
 pub(super) struct FlowState {
-    /// Number in the order of opening, from 1.
+    /// Number in order of its start, from 1.
     pub(super) number: u64,
     pub(super) flow_start: Box<FlowStart>,
-    /// What the bytes are.
+    /// The application protocol; empty when unknown.
     pub(super) app: &'static str,
-    /// The name that DNS last gave the server's address when the flow began.
+    /// The name that DNS last resolved to the server's address before the flow started.
     pub(super) dns: Option<DnsAttribution>,
-    /// Another client received that answer: this one asked for none.
-    pub(super) dns_is_others: bool,
-    /// What was said; most flows of DNS and of refused attempts say nothing.
+    /// Another client received that response: this client did not query for any name of the address.
+    pub(super) dns_is_other_clients: bool,
+    /// What the readers reported. DNS flows and refused attempts have nothing here.
     pub(super) facts: Option<Box<AppFacts>>,
 }
 
-/// What was said in a flow.
+/// What the readers reported of one flow.
 #[derive(Debug, Default)]
 pub(super) struct AppFacts {
     pub(super) claims: SmallVec<[NameClaim; 1]>,
-    /// How the two sides ended attempts; few flows have any.
-    pub(super) endings: Vec<(AppStatus, FrameRef)>,
+    /// Alerts, statuses and refusals; few flows have any.
+    pub(super) statuses: Vec<(AppStatus, FrameRef)>,
     pub(super) alpn: Option<WireText>,
     /// The attributes of the ClientHello and the certificates, shared with other flows.
     pub(super) attributes: AttributeSets,
+    /// The version that the server chose.
     pub(super) tls_version: Option<u16>,
     /// The cipher suite that the server chose.
     pub(super) tls_cipher: Option<u16>,
@@ -58,7 +64,6 @@ pub(super) struct AppFacts {
     pub(super) tls_offered: Option<u16>,
     /// Lists of cipher suites of which the client offered none, as bits in the order of the policy.
     pub(super) unmatched_cipher_lists: u8,
-    /// What plain HTTP said beside names and statuses.
     pub(super) http: Option<Box<Http>>,
     pub(super) ech: bool,
     pub(super) tls_resumed: bool,
@@ -68,11 +73,11 @@ pub(super) struct AppFacts {
     /// Attributes that few flows have.
     pub(super) rare: Option<Box<RareFacts>>,
     pub(super) anomalies: u32,
-    /// A name that DNS had given the server's address when the flow began and that differs from what was claimed.
-    pub(super) contradicts: Option<Contradiction>,
+    /// A name that DNS resolved to the server's address before the flow started and that differs from the claimed one.
+    pub(super) contradiction: Option<Contradiction>,
 }
 
-/// A claimed name, with its rules and the frame that proves it.
+/// A name that the flow itself carries, and the frame that proves it.
 #[derive(Clone, Debug)]
 pub(super) struct NameClaim {
     pub(super) source: NameSource,
@@ -105,113 +110,112 @@ impl FlowState {
     }
 
     /// Keeps a set of attributes, and those of them that are needed before the row is built.
-    pub(super) fn note_set(&mut self, set: AttributeSet, policy: &Policy) {
+    pub(super) fn add_attributes(&mut self, set: AttributeSet, policy: &Policy) {
         for (key, value) in set.iter() {
-            self.note(*key, value, policy);
+            self.set_attribute(*key, value, policy);
         }
         self.facts_mut().attributes.add(set);
     }
 
     /// Keeps an attribute; those of sets without a field of their own stay in the set.
-    pub(super) fn note(&mut self, key: AttributeKey, value: &AttributeValue, policy: &Policy) {
+    pub(super) fn set_attribute(&mut self, key: AttributeKey, value: &AttributeValue, policy: &Policy) {
+        use AttributeKey as Key;
+        use AttributeValue as Value;
         match (key, value) {
-            (AttributeKey::Alpn, AttributeValue::Text(chosen)) => {
-                self.facts_mut().alpn = Some(chosen.clone())
+            (Key::Alpn, Value::Text(chosen)) => self.facts_mut().alpn = Some(chosen.clone()),
+            (Key::TlsVersion, Value::Number(version)) => {
+                self.facts_mut().tls_version = u16::try_from(*version).ok();
             }
-            (AttributeKey::TlsVersion, AttributeValue::Number(version)) => {
-                self.facts_mut().tls_version = u16::try_from(*version).ok()
+            (Key::TlsOffered, Value::Number(version)) => {
+                self.facts_mut().tls_offered = u16::try_from(*version).ok();
             }
-            (AttributeKey::TlsOffered, AttributeValue::Number(version)) => {
-                self.facts_mut().tls_offered = u16::try_from(*version).ok()
+            (Key::TlsCiphers, Value::Codes(offered)) => {
+                self.facts_mut().unmatched_cipher_lists = policy.unmatched_cipher_lists(offered);
             }
-            (AttributeKey::TlsCiphers, AttributeValue::Codes(offered)) => {
-                self.facts_mut().unmatched_cipher_lists = policy.unmatched_cipher_lists(offered)
+            (Key::Ech, Value::Yes) => self.facts_mut().ech = true,
+            (Key::HelloCut, Value::Yes) => self.facts_mut().client_hello_cut = true,
+            (Key::TlsCipher, Value::Number(cipher)) => {
+                self.facts_mut().tls_cipher = u16::try_from(*cipher).ok();
             }
-            (AttributeKey::Ech, AttributeValue::Yes) => self.facts_mut().ech = true,
-            (AttributeKey::HelloCut, AttributeValue::Yes) => self.facts_mut().client_hello_cut = true,
-            (AttributeKey::TlsCipher, AttributeValue::Number(cipher)) => {
-                self.facts_mut().tls_cipher = u16::try_from(*cipher).ok()
+            (Key::Resumed, Value::Yes) => self.facts_mut().tls_resumed = true,
+            (Key::QuicVersion, Value::Number(version)) => {
+                self.facts_mut().quic_version = u32::try_from(*version).ok();
             }
-            (AttributeKey::Resumed, AttributeValue::Yes) => self.facts_mut().tls_resumed = true,
-            (AttributeKey::QuicVersion, AttributeValue::Number(version)) => {
-                self.facts_mut().quic_version = u32::try_from(*version).ok()
-            }
-            (AttributeKey::QuicError, AttributeValue::Number(code)) => self.rare().quic_error = Some(*code),
-            (AttributeKey::ProxySource, AttributeValue::Text(source)) => {
-                self.rare().proxy_source = Some(source.clone())
-            }
-            (AttributeKey::HttpMethod, AttributeValue::Text(method)) => {
-                self.http().method = Some(method.clone())
-            }
-            (AttributeKey::HttpStatus, AttributeValue::Number(status)) => {
-                self.http().status = u16::try_from(*status).ok()
-            }
-            (AttributeKey::HttpTarget, AttributeValue::Text(target)) => {
-                self.http().target = Some(target.clone())
-            }
-            (AttributeKey::HttpProxied, AttributeValue::Yes) => self.http().proxied = true,
-            (AttributeKey::HttpLocation, AttributeValue::Text(text)) => self.show(PageField::Location, text),
-            (AttributeKey::HttpServer, AttributeValue::Text(text)) => self.show(PageField::Server, text),
-            (AttributeKey::HttpVia, AttributeValue::Text(text)) => self.show(PageField::Via, text),
-            (AttributeKey::HttpSquidError, AttributeValue::Text(text)) => {
-                self.show(PageField::XSquidError, text)
-            }
-            (AttributeKey::HttpBody, AttributeValue::Text(text)) => self.show(PageField::Body, text),
+            (Key::QuicError, Value::Number(code)) => self.rare_mut().quic_error = Some(*code),
+            (Key::ProxySource, Value::Text(source)) => self.rare_mut().proxy_source = Some(source.clone()),
+            (Key::HttpMethod, Value::Text(method)) => self.http_mut().method = Some(method.clone()),
+            (Key::HttpStatus, Value::Number(status)) => self.http_mut().status = u16::try_from(*status).ok(),
+            (Key::HttpTarget, Value::Text(target)) => self.http_mut().target = Some(target.clone()),
+            (Key::HttpProxied, Value::Yes) => self.http_mut().proxied = true,
+            (Key::HttpLocation, Value::Text(text)) => self.set_http_field(PageField::Location, text),
+            (Key::HttpServer, Value::Text(text)) => self.set_http_field(PageField::Server, text),
+            (Key::HttpVia, Value::Text(text)) => self.set_http_field(PageField::Via, text),
+            (Key::HttpSquidError, Value::Text(text)) => self.set_http_field(PageField::XSquidError, text),
+            (Key::HttpBody, Value::Text(text)) => self.set_http_field(PageField::Body, text),
             _ => {}
         }
     }
 
-    fn rare(&mut self) -> &mut RareFacts {
+    fn rare_mut(&mut self) -> &mut RareFacts {
         self.facts_mut().rare.get_or_insert_with(Box::default)
     }
 
-    fn http(&mut self) -> &mut Http {
+    fn http_mut(&mut self) -> &mut Http {
         self.facts_mut().http.get_or_insert_with(Box::default)
     }
 
-    fn show(&mut self, place: PageField, text: &WireText) {
-        let shown = &mut self.http().shown;
-        match shown.iter_mut().find(|(at, _)| *at == place) {
+    fn set_http_field(&mut self, field: PageField, text: &WireText) {
+        let fields = &mut self.http_mut().fields;
+        match fields.iter_mut().find(|(kind, _)| *kind == field) {
             Some((_, last)) => last.clone_from(text),
-            None => shown.push((place, text.clone())),
+            None => fields.push((field, text.clone())),
         }
     }
 
-    pub(super) fn claim(&mut self, claimed: NameClaim) {
+    pub(super) fn add_claim(&mut self, claim: NameClaim) {
         let claims = &mut self.facts_mut().claims;
-        let known = claims
-            .iter()
-            .any(|other| other.source == claimed.source && Arc::ptr_eq(&other.known, &claimed.known));
-        if !known && claims.len() < KEPT {
-            claims.push(claimed);
+        let is_repeated =
+            claims.iter().any(|other| other.source == claim.source && other.known == claim.known);
+        if !is_repeated && claims.len() < MAX_PER_FLOW {
+            claims.push(claim);
         }
     }
 
-    /// Keeps how one side ended an attempt.
-    pub(super) fn end(&mut self, ending: AppStatus, frame: FrameRef) {
-        let endings = &mut self.facts_mut().endings;
-        if endings.len() < KEPT {
-            endings.push((ending, frame));
+    pub(super) fn add_status(&mut self, status: AppStatus, frame: FrameRef) {
+        let statuses = &mut self.facts_mut().statuses;
+        if statuses.len() < MAX_PER_FLOW {
+            statuses.push((status, frame));
         }
     }
 
-    /// Claims beyond the first: most flows have none.
-    pub(super) fn more_claims(&self) -> usize {
-        self.facts.as_ref().map_or(0, |said| said.claims.len().saturating_sub(1))
+    /// Claims after the first: most flows have none.
+    pub(super) fn further_claims(&self) -> usize {
+        self.facts.as_ref().map_or(0, |facts| facts.claims.len().saturating_sub(1))
     }
 
-    /// The strongest claim, first come first among equals; one of an address only where there is no other.
-    pub(super) fn strongest(&self) -> Option<&NameClaim> {
-        self.facts.as_ref()?.claims.iter().min_by_key(|claimed| (claimed.known.is_address, claimed.source))
+    /// The claim of the strongest source, the first one among equals. A claimed address counts only where nothing else is
+    /// claimed.
+    pub(super) fn strongest_claim(&self) -> Option<&NameClaim> {
+        self.facts.as_ref()?.claims.iter().min_by_key(|claim| (claim.known.is_address, claim.source))
     }
 
-    /// The server is a proxy: names that are asked of it are not its own.
-    pub(super) fn is_proxied(&self) -> bool {
-        self.claimed(NameSource::Connect).is_some()
-            || self.facts.as_ref().and_then(|said| said.http.as_ref()).is_some_and(|http| http.proxied)
+    /// The first claim from a source.
+    pub(super) fn claim_from(&self, source: NameSource) -> Option<&NameClaim> {
+        self.facts.as_ref()?.claims.iter().find(|claim| claim.source == source)
     }
 
-    /// The path of the first plain HTTP request, without its query; none for requests that cannot be read.
+    /// The strongest name, and where it comes from.
+    pub(super) fn name(&self) -> Option<(&Arc<KnownName>, NameSource)> {
+        let claimed = self.strongest_claim().map(|claim| (&claim.known, claim.source));
+        let source = if self.dns_is_other_clients { NameSource::DnsOther } else { NameSource::Dns };
+        let dns = self.dns.as_ref().map(|dns| (dns.known(), source));
+        match (claimed, dns) {
+            (Some(claimed), Some(dns)) => Some(if claimed.1 < dns.1 { claimed } else { dns }),
+            (claimed, dns) => claimed.or(dns),
+        }
+    }
+
+    /// The path of the first plain HTTP request, without its query; none where the request is not readable.
     pub(super) fn request_path(&self) -> Option<&str> {
         let target = self.request_target()?;
         let path = match target.split_once("://") {
@@ -221,9 +225,9 @@ impl FlowState {
         path.split('?').next()
     }
 
-    /// The port that the client asked for: of the server behind a proxy where the request names one, else the flow's own.
+    /// The port that the client requested: of the server that a proxy connects to where the request names one, else the flow's own.
     pub(super) fn requested_port(&self) -> u16 {
-        let connect = self.claimed(NameSource::Connect).and_then(|claimed| claimed.port);
+        let connect = self.claim_from(NameSource::Connect).and_then(|claim| claim.port);
         connect.or_else(|| self.proxied_port()).unwrap_or(self.server().port)
     }
 
@@ -240,19 +244,52 @@ impl FlowState {
         Some(target.as_str())
     }
 
-    /// The strongest name, and where it comes from.
-    pub(super) fn name(&self) -> Option<(&Arc<KnownName>, NameSource)> {
-        let claimed = self.strongest().map(|claimed| (&claimed.known, claimed.source));
-        let source = if self.dns_is_others { NameSource::DnsOther } else { NameSource::Dns };
-        let dns = self.dns.as_ref().map(|named| (named.known(), source));
-        match (claimed, dns) {
-            (Some(claimed), Some(dns)) => Some(if claimed.1 < dns.1 { claimed } else { dns }),
-            (claimed, dns) => claimed.or(dns),
+    /// The server is a proxy: names that are requested from it are not its own.
+    pub(super) fn is_proxied(&self) -> bool {
+        self.claim_from(NameSource::Connect).is_some()
+            || self.facts.as_ref().and_then(|facts| facts.http.as_ref()).is_some_and(|http| http.proxied)
+    }
+}
+
+/// The states of the live flows, by slot. The box of a flow that ended is used again by the next that starts.
+#[derive(Debug, Default)]
+pub(super) struct FlowStates {
+    live: Vec<Option<Box<FlowState>>>,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are reused")]
+    spare: Vec<Box<FlowState>>,
+}
+
+impl FlowStates {
+    /// A flow has started.
+    pub(super) fn start(&mut self, slot: Slot, state: FlowState) {
+        let boxed = match self.spare.pop() {
+            Some(mut spare) => {
+                *spare = state;
+                spare
+            }
+            None => Box::new(state),
+        };
+        self.put_back(slot, boxed);
+    }
+
+    /// Takes a state out, to be put back or released.
+    pub(super) fn take(&mut self, slot: Slot) -> Option<Box<FlowState>> {
+        self.live.get_mut(slot.0 as usize)?.take()
+    }
+
+    /// Puts a state back that was taken out.
+    pub(super) fn put_back(&mut self, slot: Slot, state: Box<FlowState>) {
+        let index = slot.0 as usize;
+        if self.live.len() <= index {
+            self.live.resize_with(index + 1, || None);
+        }
+        if let Some(empty) = self.live.get_mut(index) {
+            *empty = Some(state);
         }
     }
 
-    /// The first claim from a source.
-    pub(super) fn claimed(&self, source: NameSource) -> Option<&NameClaim> {
-        self.facts.as_ref()?.claims.iter().find(|claimed| claimed.source == source)
+    /// Takes back the box of a flow that has ended.
+    pub(super) fn release(&mut self, state: Box<FlowState>) {
+        self.spare.push(state);
     }
 }

@@ -1,9 +1,18 @@
-//! The records that judge leaves: one row each, with everything a reader of the evidence needs and nothing to look up.
+//! The rows of the evidence. Each row stands alone: nothing in it needs to be looked up elsewhere.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::assessment::Assessment;
+use super::catalogue::FindingCode;
+use super::catalogue::Mechanism;
+use super::vocabulary::AddressEvidence;
+use super::vocabulary::Confidence;
+use super::vocabulary::DestinationVerdict;
+use super::vocabulary::PortVerdict;
+use super::vocabulary::RequirementState;
+use super::vocabulary::Severity;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
@@ -15,124 +24,14 @@ use crate::read::NameSource;
 use crate::read::Resolution;
 pub use crate::rules::PageField;
 
-/// Declares a verdict: its words as the columns print them.
-macro_rules! words {
-    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $word:literal,)* }) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$doc])* $variant,)* }
-
-        impl $name {
-            /// All of them, in order.
-            pub const ALL: &[$name] = &[$($name::$variant,)*];
-
-            /// The word that is printed.
-            pub const fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $word,)* }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-    };
-}
-
-words! {
-    /// Where a flow went, as the documents see it.
-    DestinationVerdict {
-        /// A documented row names it.
-        Documented => "documented",
-        /// Only a wildcard names it that the document itself warns is too broad.
-        DocumentedBroad => "documented-broad",
-        /// The site's own exception.
-        SiteApproved => "site-approved",
-        /// A name, and no row for it.
-        Unexpected => "unexpected",
-        /// No name and no known address.
-        Unidentified => "unidentified",
-    }
-}
-
-words! {
-    /// Whether the port is the one that the documents give.
-    PortVerdict {
-        /// 443.
-        Https => "443",
-        /// Another port that the row gives.
-        Documented => "documented",
-        /// Any other port.
-        Not443 => "not-443",
-    }
-}
-
-words! {
-    /// What became of a flow.
-    Outcome {
-        /// It was answered.
-        Ok => "ok",
-        /// It looks as if something on the path stopped it.
-        BlockedLooking => "blocked-looking",
-        /// The capture does not show enough.
-        Inconclusive => "inconclusive",
-    }
-}
-
-words! {
-    /// How sure we are. Ordered from weak to certain.
-    Confidence {
-        /// One sign.
-        Weak => "weak",
-        /// Several signs, or one repeated.
-        Strong => "strong",
-        /// The network itself said so.
-        Certain => "certain",
-    }
-}
-
-words! {
-    /// How much a finding matters. Ordered from low to high.
-    Severity {
-        /// Good to know.
-        Info => "info",
-        /// Should be looked at.
-        Low => "low",
-        /// Should be changed.
-        Medium => "medium",
-        /// Breaks the service or the rules.
-        High => "high",
-    }
-}
-
-words! {
-    /// Whether a documented endpoint that the site needs was reached.
-    RequirementState {
-        /// Every attempt whose outcome is known got through.
-        Reached => "reached",
-        /// Every attempt whose outcome is known looks blocked.
-        Blocked => "blocked",
-        /// Some attempts got through, and others look blocked.
-        PartlyBlocked => "partly-blocked",
-        /// No attempt whose outcome is known.
-        NotObserved => "not-observed",
-    }
-}
-
 /// What the documents say of one destination. Shared by all rows with the same destination; the texts are ready to print.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Documented {
     /// Products that document it, joined with `;`.
     pub products: String,
-    /// Rule ids, most specific first, joined with `;`. A rule met by its corrected text ends in `(as meant)`, by its
-    /// corrected port in `(port as meant)`, and where the site does not fill the row's placeholder in `(placeholder)`.
+    /// Ids of the references, most specific first, joined with `;`. A reference matched by its corrected name ends in
+    /// `(as meant)`, by its corrected port in `(port as meant)`, and where the site file has no value for the row's
+    /// placeholder in `(placeholder)`.
     pub references: String,
     /// Document ids, joined with `;`.
     pub documents: String,
@@ -141,7 +40,7 @@ pub struct Documented {
 /// A row of `flows.csv`.
 #[derive(Clone, Debug)]
 pub struct FlowRow {
-    /// Number of the flow in the order of opening, from 1.
+    /// Number of the flow in order of its start, from 1.
     pub flow_id: u64,
     /// First frame; its file is the row's `file`.
     pub first_frame: FrameRef,
@@ -153,29 +52,29 @@ pub struct FlowRow {
     pub last_seen: Time,
     /// IANA protocol number.
     pub protocol: u8,
-    /// Who opened it. For ICMP the port is the type.
+    /// The host that opened the flow. For ICMP the port is the type.
     pub client: Endpoint,
-    /// Who answered. For ICMP the port is the code.
+    /// The host that answered. For ICMP the port is the code.
     pub server: Endpoint,
     /// VLAN ids, outer first, joined with `;`.
     pub vlan: Box<str>,
     /// Tunnels, outer first.
     pub tunnel: Box<str>,
-    /// What the bytes are; empty when unknown.
+    /// The application protocol; empty when unknown.
     pub app: &'static str,
     /// The strongest name.
     pub name: Option<Arc<HostName>>,
     /// Where that name comes from.
     pub name_source: Option<NameSource>,
-    /// The server name in the TLS or QUIC hello.
+    /// The server name in the ClientHello of TLS or QUIC.
     pub sni: Option<Arc<HostName>>,
-    /// The name that DNS gave the server's address.
+    /// The name that DNS resolved to the server's address.
     pub dns_name: Option<Arc<HostName>>,
-    /// The protocol that the server chose, else those offered, joined with `;`.
+    /// The application protocol that the server chose, else those that the client offered, joined with `;`.
     pub alpn: Option<WireText>,
-    /// The version that the server chose, by number.
+    /// The TLS version that the server chose, by number.
     pub tls_version: Option<u16>,
-    /// The hello was encrypted; its name is the outer one.
+    /// The ClientHello is encrypted; its server name is the outer one.
     pub ech: bool,
     /// The attributes of the ClientHello and of the server's certificates, shared with other flows.
     pub attributes: AttributeSets,
@@ -189,38 +88,34 @@ pub struct FlowRow {
     pub quic_version: Option<u32>,
     /// Attributes that few flows have.
     pub rare: Option<Box<RareFacts>>,
-    /// Packets by the client and by the server.
+    /// Packets from the client and from the server.
     pub packets: [u64; 2],
-    /// Payload bytes on the wire by the client and by the server.
+    /// Payload bytes on the wire from the client and from the server.
     pub bytes: [u64; 2],
     /// Verdict on the destination; none for flows that are not judged.
     pub destination_verdict: Option<DestinationVerdict>,
     /// Verdict on the port; none for flows that are not judged.
     pub port_verdict: Option<PortVerdict>,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// How it was stopped, or why the outcome is inconclusive, as a stable word; empty when it was not.
-    pub signature: &'static str,
-    /// How sure that is.
-    pub confidence: Option<Confidence>,
+    /// Whether it succeeded, with the mechanism or the reason where it did not.
+    pub assessment: Assessment,
     /// What the documents say of the destination.
     pub documented: Option<Arc<Documented>>,
-    /// What an exchange of plain HTTP showed.
+    /// An exchange of plain HTTP.
     pub http: Option<Box<Http>>,
-    /// Where a connection that was not answered stopped, and by what, in the vocabulary of connection tampering.
+    /// Where a connection without an answer stopped, and what ended it, in the vocabulary of connection tampering.
     pub tampering_stage: Option<&'static str>,
-    /// Codes of the findings that the flow takes part in.
-    pub findings: SmallVec<[&'static str; 2]>,
+    /// Codes of the findings that the flow is part of.
+    pub findings: SmallVec<[FindingCode; 2]>,
     /// The frames that prove what the row says.
     pub evidence: SmallVec<[FrameRef; 4]>,
-    /// Service tags that hold the server's address, most specific first, joined with `;`; none where the address is in
-    /// none, or no tag file was given.
+    /// Service tags that hold the server's address, most specific first, joined with `;`; none where no tag holds it or no
+    /// tag file was given.
     pub service_tags: Option<Arc<str>>,
-    /// How the service tags speak for the name, as a stable word; empty where they say nothing.
-    pub address_evidence: &'static str,
+    /// What the service tags say of a documented name at this address; none where they say nothing.
+    pub address_evidence: Option<AddressEvidence>,
 }
 
-/// What an exchange of plain HTTP showed.
+/// An exchange of plain HTTP.
 #[derive(Clone, Debug, Default)]
 pub struct Http {
     /// The status of the last response.
@@ -231,8 +126,8 @@ pub struct Http {
     pub target: Option<WireText>,
     /// The request went to a proxy.
     pub proxied: bool,
-    /// Headers and the body's first bytes, and where each was seen.
-    pub shown: SmallVec<[(PageField, WireText); 2]>,
+    /// Response headers and the first bytes of the body.
+    pub fields: SmallVec<[(PageField, WireText); 2]>,
 }
 
 /// Attributes that few flows have.
@@ -245,63 +140,63 @@ pub struct RareFacts {
 }
 
 impl Http {
-    /// What was seen at a place.
-    pub fn at(&self, place: PageField) -> Option<&str> {
-        self.shown.iter().find(|(at, _)| *at == place).map(|(_, text)| text.as_str())
+    /// One of the response headers, or the first bytes of the body.
+    pub fn field(&self, field: PageField) -> Option<&str> {
+        self.fields.iter().find(|(kind, _)| *kind == field).map(|(_, text)| text.as_str())
     }
 }
 
 /// A row of `dns.csv`.
 #[derive(Clone, Debug)]
 pub struct DnsRow {
-    /// The response's frame; the first query's when there was none.
+    /// The frame of the response; of the first query where there was no response.
     pub frame: FrameRef,
-    /// Its time.
+    /// Time of that frame.
     pub time: Time,
-    /// Who asked.
+    /// The client.
     pub client: Endpoint,
-    /// Who was asked.
+    /// The resolver.
     pub resolver: Endpoint,
     /// IANA protocol number.
     pub protocol: u8,
-    /// Question and answers.
+    /// Query and answers.
     pub resolution: Box<Resolution>,
-    /// The addresses that the chain leads to.
+    /// The addresses at the end of the CNAME chain.
     pub resolved_addresses: SmallVec<[Address; 4]>,
 }
 
-/// A row of `findings.csv`: one per client, name and mechanism.
+/// A row of `findings.csv`: one for each audited host, target, code and mechanism.
 #[derive(Clone, Debug)]
 pub struct FindingRow {
-    /// Stable code, `AFS…`.
-    pub code: &'static str,
-    /// How it was stopped, for what looks blocked; empty for all else.
-    pub mechanism: &'static str,
+    /// Stable code.
+    pub code: FindingCode,
+    /// How the flow or the name was blocked; none for all other findings.
+    pub mechanism: Option<Mechanism>,
     /// How much it matters.
     pub severity: Severity,
-    /// How sure it is, for what looks blocked.
+    /// Confidence; none where the fact itself is in the capture.
     pub confidence: Option<Confidence>,
     /// The audited host.
     pub audited_host: Option<Address>,
-    /// The destination: its name, else its address.
+    /// What the finding is about: a name, an address, a service as `address:port`, or a line of the site file.
     pub target: String,
     /// The destination's name, where it has one.
     pub name: Option<Arc<HostName>>,
-    /// The destination in the first flow.
+    /// The server in the first flow; of DNS findings the resolver.
     pub server: Option<Endpoint>,
-    /// One sentence of cause.
+    /// The cause in one sentence.
     pub message: String,
-    /// How many flows or answers.
+    /// Number of flows or DNS messages.
     pub count: u64,
     /// First time.
     pub first_seen: Time,
     /// Last time.
     pub last_seen: Time,
-    /// The first flows' numbers (at most ten).
+    /// Numbers of the first flows (at most ten).
     pub flows: SmallVec<[u64; 2]>,
     /// The first frames that prove it (at most ten).
     pub frames: SmallVec<[FrameRef; 2]>,
-    /// Rule ids, joined with `;`.
+    /// Ids of the references, joined with `;`.
     pub references: Arc<str>,
     /// Document ids, joined with `;`.
     pub documents: Arc<str>,
@@ -309,51 +204,51 @@ pub struct FindingRow {
     pub recommendation: &'static str,
 }
 
-/// Findings, gravest first: boxed as they were gathered, so that the end of a run copies none.
+/// Findings, most severe first. Boxed as they were collected, so that the end of a run copies none.
 pub type FindingRows = Vec<Box<FindingRow>>;
 
 /// A row of `requirements.csv`.
 #[derive(Clone, Debug)]
 pub struct RequirementRow {
-    /// The rule's id.
+    /// Ids of the references, each of which satisfies the requirement, joined with `;`.
     pub references: String,
-    /// Its document's id.
+    /// Ids of their documents, joined with `;`.
     pub documents: String,
-    /// What the row is for.
+    /// What the endpoint is for.
     pub service: String,
-    /// The name or pattern as printed.
+    /// The name or pattern as the documents print it.
     pub documented_as: String,
-    /// Whether it must be seen: `required`, `recommended`, …
+    /// Requirement level: `required`, `recommended`, …
     pub level: String,
     /// The audited server; none for the site as a whole.
     pub server: Option<Address>,
     /// Whether it was reached.
     pub state: RequirementState,
-    /// How the last blocked attempt was blocked; empty where none was.
-    pub mechanism: &'static str,
+    /// How the last blocked attempt was blocked; none where none was.
+    pub mechanism: Option<Mechanism>,
     /// Attempts: flows, and names that did not resolve.
     pub count: u64,
-    /// Of these, those that got through.
+    /// Attempts that succeeded.
     pub reached: u64,
-    /// Of these, those that look blocked.
+    /// Attempts that look blocked.
     pub blocked: u64,
     /// Time of the first attempt.
     pub first_seen: Option<Time>,
     /// Time of the last attempt.
     pub last_seen: Option<Time>,
-    /// Time of the first attempt that got through.
+    /// Time of the first attempt that succeeded.
     pub first_reached: Option<Time>,
-    /// Time of the last attempt that got through.
+    /// Time of the last attempt that succeeded.
     pub last_reached: Option<Time>,
     /// Time of the first attempt that looks blocked.
     pub first_blocked: Option<Time>,
     /// Time of the last attempt that looks blocked.
     pub last_blocked: Option<Time>,
-    /// What the last attempt with a known outcome came to.
+    /// The state by the last attempt with a known outcome.
     pub last_state: Option<RequirementState>,
     /// The first frames that show it.
     pub frames: SmallVec<[FrameRef; 2]>,
-    /// Why it may not have been seen, and the like.
+    /// What the state means where it is not `reached`.
     pub note: String,
 }
 
@@ -364,19 +259,19 @@ pub struct DestinationTally {
     pub name: String,
     /// The server's port.
     pub server_port: u16,
-    /// Verdict on the destination.
+    /// The worst verdict on the destination.
     pub destination_verdict: Option<DestinationVerdict>,
-    /// Verdict on the port.
+    /// The worst verdict on the port.
     pub port_verdict: Option<PortVerdict>,
     /// Flows by outcome: ok, blocked-looking, inconclusive.
     pub outcomes: [u64; 3],
     /// Distinct audited clients, as far as counted.
     pub clients: u64,
-    /// Payload bytes both ways.
+    /// Payload bytes in both directions.
     pub bytes: u64,
 }
 
-/// What judge counted over the whole run.
+/// Counts over the whole run.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Tally {
     /// Flow rows.
@@ -391,17 +286,17 @@ pub struct Tally {
     pub audited_hosts: u64,
     /// Their addresses, lowest first, at most [`Tally::MAX_AUDITED`].
     pub audited: Vec<Address>,
-    /// Judged flows by destination, in the order of [`DestinationVerdict::ALL`].
+    /// Judged flows by destination verdict, in the order of [`DestinationVerdict::ALL`].
     pub destinations: [u64; 5],
     /// Judged flows by port verdict, in the order of [`PortVerdict::ALL`].
     pub ports: [u64; 3],
-    /// Judged flows by outcome, in the order of [`Outcome::ALL`].
+    /// Judged flows by outcome, in the order of [`Outcome::ALL`](super::Outcome::ALL).
     pub outcomes: [u64; 3],
-    /// The destinations with most flows, most first.
+    /// The destinations with the most flows, in descending order.
     pub top: Vec<DestinationTally>,
     /// Flows to destinations that did not fit the table of counts.
     pub top_missed: u64,
-    /// What was odd on the wire, and how often.
+    /// Anomalies on the wire by `layer: what`.
     pub anomalies: std::collections::BTreeMap<String, u64>,
 }
 
@@ -409,8 +304,8 @@ impl Tally {
     /// Addresses of audited hosts in a tally.
     pub const MAX_AUDITED: usize = 64;
 
-    /// Something odd was seen in a layer.
-    pub(super) fn odd(&mut self, layer: &'static str, what: &'static str) {
+    /// Counts an anomaly of a layer.
+    pub(super) fn count_anomaly(&mut self, layer: &'static str, what: &'static str) {
         *self.anomalies.entry(format!("{layer}: {what}")).or_default() += 1;
     }
 }

@@ -1,38 +1,36 @@
-//! What a court leaves at the end of the evidence.
+//! What judging leaves at the end of the evidence.
 //!
-//! In:  what was gathered.
-//! Out: findings, requirements, counts, and what bounds and gaps did to them.
-//! Not: rows of flows and answers: those were told as they ended.
+//! In:  what was collected.
+//! Out: findings, requirements, counts, and what limits and capture loss did to them.
+//! Not: rows of flows and DNS responses: those were written as they ended.
 
-use crate::judge::rows::Confidence;
-use crate::judge::rows::FindingRows;
-use crate::judge::rows::RequirementRow;
-use crate::judge::rows::Tally;
+use super::catalogue::Proof;
+use super::rows::FindingRows;
+use super::rows::RequirementRow;
+use super::rows::Tally;
+use super::vocabulary::Confidence;
 
-/// What judge says when all is over.
+/// The result of judging one run, or one interval of a live run.
 #[derive(Debug)]
 pub struct JudgeResult {
-    /// Gravest first.
+    /// Most severe first.
     pub findings: FindingRows,
-    /// What was counted.
+    /// Counts.
     pub tally: Tally,
     /// What the site needs, in the order of the documents.
     pub requirements: Vec<RequirementRow>,
-    /// Bounds that bit, as sentences.
+    /// Limits that were reached, a sentence each.
     pub bounds: Vec<String>,
-    /// What the capture did not see, as sentences.
+    /// What the capture lacks, a sentence each.
     pub gaps: Vec<String>,
 }
 
-/// Findings that stand on silence: of connections, and of resolvers.
-const SILENT: [&str; 2] = ["AFS202", "AFS305"];
-
 impl JudgeResult {
-    /// Only now it is known that the sensor lost much: what stands on silence is no surer than a suspicion.
+    /// The statistics at the end of the capture report dropped packets: findings that rest on silence become weak.
     pub fn doubt(&mut self) {
-        for row in self.findings.iter_mut().filter(|row| SILENT.contains(&row.code)) {
+        for row in self.findings.iter_mut().filter(|row| row.code.entry().proof == Proof::Silence) {
             row.confidence = row.confidence.min(Some(Confidence::Weak));
-            row.message.push_str("; the capture says that its sensor lost packets, perhaps the answers");
+            row.message.push_str("; the capture device reports dropped packets, which may include the reply");
         }
     }
 }

@@ -1,4 +1,8 @@
-//! Counts flows by destination, for the summary's table.
+//! Counts flows, in total and by destination.
+//!
+//! In:  rows of judged flows.
+//! Out: totals, and the destinations with the most flows.
+//! Not: what a verdict or an outcome means.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -7,52 +11,91 @@ use hashbrown::HashMap;
 use hashbrown::HashSet;
 use hashbrown::HashTable;
 
+use super::rows::DestinationTally;
+use super::rows::FlowRow;
+use super::rows::Tally;
 use crate::base::Address;
 use crate::base::HostName;
-use crate::judge::rows::DestinationTally;
-use crate::judge::rows::FlowRow;
+
+/// Audited hosts that are counted.
+const MAX_AUDITED_HOSTS: usize = 1 << 16;
 
 /// Distinct destinations that are counted.
-const DISTINCT: usize = 1 << 14;
+const MAX_DESTINATIONS: usize = 1 << 14;
 
 /// Destinations that the summary can show.
-const SHOWN: usize = 50;
+const MAX_SHOWN: usize = 50;
 
-/// Pairs of destination and client that are told apart.
-const PAIRS: usize = 1 << 16;
+/// Pairs of destination and client that are counted.
+const MAX_PAIRS: usize = 1 << 16;
 
-/// What is counted: a name, else an address.
+/// What is counted from one rotation to the next.
+#[derive(Debug, Default)]
+pub(super) struct RunCounts {
+    pub(super) tally: Tally,
+    pub(super) destinations: Destinations,
+    pub(super) audited: HashSet<Address, foldhash::fast::RandomState>,
+    /// Claims that were not kept.
+    pub(super) missed_claims: u64,
+    /// Facts about flows that had not started or had ended.
+    pub(super) stray_facts: u64,
+}
+
+impl RunCounts {
+    /// Counts a judged flow.
+    pub(super) fn add(&mut self, client: Address, row: &FlowRow) {
+        self.tally.judged += 1;
+        if self.audited.len() < MAX_AUDITED_HOSTS {
+            self.audited.insert(client);
+        }
+        let add = |counts: &mut [u64], index: usize| {
+            if let Some(count) = counts.get_mut(index) {
+                *count += 1;
+            }
+        };
+        if let Some(destination) = row.destination_verdict {
+            add(&mut self.tally.destinations, destination as usize);
+            self.destinations.add(client, row);
+        }
+        if let Some(port) = row.port_verdict {
+            add(&mut self.tally.ports, port as usize);
+        }
+        add(&mut self.tally.outcomes, row.assessment.outcome() as usize);
+    }
+}
+
+/// What flows are counted by: a name, else an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Subject<'a> {
+enum DestinationKey<'a> {
     Name(&'a Arc<HostName>),
     Address(Address),
 }
 
-/// One line of the table, and its name where it has one.
+/// One line of the table.
 #[derive(Debug)]
-struct Counted {
+struct CountedDestination {
     name: Option<Arc<HostName>>,
     address: Address,
     tally: DestinationTally,
 }
 
-impl Counted {
-    fn subject(&self) -> (Subject<'_>, u16) {
-        let address = Subject::Address(self.address);
-        (self.name.as_ref().map_or(address, Subject::Name), self.tally.server_port)
+impl CountedDestination {
+    fn key(&self) -> (DestinationKey<'_>, u16) {
+        let address = DestinationKey::Address(self.address);
+        (self.name.as_ref().map_or(address, DestinationKey::Name), self.tally.server_port)
     }
 }
 
 /// Flows by destination and port.
 #[derive(Debug, Default)]
 pub(super) struct Destinations {
-    /// Places in `counted`, by subject and port.
-    places: HashTable<u32>,
+    /// Indexes into `counted`, by destination and port.
+    indexes: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
-    counted: Vec<Counted>,
-    /// Clients, numbered as they come.
+    counted: Vec<CountedDestination>,
+    /// Clients, numbered in order of appearance.
     clients: HashMap<Address, u32, foldhash::fast::RandomState>,
-    /// Places in `counted` with numbers of clients.
+    /// Index of the destination and number of the client.
     pairs: HashSet<(u32, u32), foldhash::fast::RandomState>,
     missed: u64,
 }
@@ -60,64 +103,63 @@ pub(super) struct Destinations {
 impl Destinations {
     /// Counts a judged flow.
     pub(super) fn add(&mut self, client: Address, row: &FlowRow) {
-        let Some(place) = self.place(row) else {
+        let Some(index) = self.index_of(row) else {
             self.missed += 1;
             return;
         };
-        let Some(Counted { tally, .. }) = self.counted.get_mut(place) else {
+        let Some(CountedDestination { tally, .. }) = self.counted.get_mut(index) else {
             return;
         };
         // The worst verdict of any flow is the one to show.
         tally.destination_verdict = tally.destination_verdict.max(row.destination_verdict);
         tally.port_verdict = tally.port_verdict.max(row.port_verdict);
-        if let Some(count) = tally.outcomes.get_mut(row.outcome as usize) {
+        if let Some(count) = tally.outcomes.get_mut(row.assessment.outcome() as usize) {
             *count += 1;
         }
         tally.bytes += row.bytes.iter().sum::<u64>();
-        if self.pairs.len() < PAIRS {
-            // Each client has a pair at least, so that there are no more of them.
+        if self.pairs.len() < MAX_PAIRS {
+            // Each client has at least one pair, so there are no more clients than pairs.
             let next = self.clients.len() as u32;
             let number = *self.clients.entry(client).or_insert(next);
-            tally.clients += u64::from(self.pairs.insert((place as u32, number)));
+            tally.clients += u64::from(self.pairs.insert((index as u32, number)));
         }
     }
 
-    /// The place of a flow's destination; none where it does not fit.
-    fn place(&mut self, row: &FlowRow) -> Option<usize> {
+    /// The index of a flow's destination; none where the table is full.
+    fn index_of(&mut self, row: &FlowRow) -> Option<usize> {
         let address = row.server.address;
-        let subject = row.name.as_ref().map_or(Subject::Address(address), Subject::Name);
-        let key = (subject, row.server.port);
-        let Destinations { places, hasher, counted, .. } = self;
+        let destination = row.name.as_ref().map_or(DestinationKey::Address(address), DestinationKey::Name);
+        let key = (destination, row.server.port);
+        let Destinations { indexes, hasher, counted, .. } = self;
         let hash = hasher.hash_one(key);
-        let is_it = |place: &u32| counted.get(*place as usize).is_some_and(|other| other.subject() == key);
-        if let Some(place) = places.find(hash, is_it) {
-            return Some(*place as usize);
+        let is_it = |index: &u32| counted.get(*index as usize).is_some_and(|other| other.key() == key);
+        if let Some(index) = indexes.find(hash, is_it) {
+            return Some(*index as usize);
         }
-        let place = counted.len();
-        if place >= DISTINCT {
+        let index = counted.len();
+        if index >= MAX_DESTINATIONS {
             return None;
         }
-        counted.push(Counted { name: row.name.clone(), address, tally: first(row) });
+        counted.push(CountedDestination { name: row.name.clone(), address, tally: empty_tally(row) });
         let hash_of =
-            |place: &u32| counted.get(*place as usize).map_or(0, |other| hasher.hash_one(other.subject()));
-        places.insert_unique(hash, place as u32, hash_of);
-        Some(place)
+            |index: &u32| counted.get(*index as usize).map_or(0, |other| hasher.hash_one(other.key()));
+        indexes.insert_unique(hash, index as u32, hash_of);
+        Some(index)
     }
 
-    /// The destinations with most flows, and how many flows went to destinations that did not fit.
+    /// The destinations with the most flows, and the number of flows to destinations that did not fit.
     pub(super) fn into_top(self) -> (Vec<DestinationTally>, u64) {
         let mut tallies: Vec<_> = self.counted.into_iter().map(|counted| counted.tally).collect();
         let flows = |tally: &DestinationTally| tally.outcomes.iter().sum::<u64>();
         tallies.sort_by(|a, b| {
             flows(b).cmp(&flows(a)).then_with(|| a.name.cmp(&b.name)).then(a.server_port.cmp(&b.server_port))
         });
-        tallies.truncate(SHOWN);
+        tallies.truncate(MAX_SHOWN);
         (tallies, self.missed)
     }
 }
 
-/// Nothing counted yet.
-fn first(row: &FlowRow) -> DestinationTally {
+fn empty_tally(row: &FlowRow) -> DestinationTally {
     DestinationTally {
         name: row.name.as_ref().map_or_else(|| row.server.address.to_string(), |name| name.to_string()),
         server_port: row.server.port,

@@ -12,21 +12,21 @@ use super::registry;
 use crate::base::FileId;
 use crate::base::proto;
 use crate::flow::community_id;
+use crate::judge::AddressEvidence;
 use crate::judge::Confidence;
 use crate::judge::DestinationVerdict;
 use crate::judge::DnsRow;
+use crate::judge::FindingCode;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
+use crate::judge::InconclusiveReason;
+use crate::judge::Mechanism;
 use crate::judge::Outcome;
 use crate::judge::PageField;
 use crate::judge::PortVerdict;
 use crate::judge::RequirementRow;
 use crate::judge::RequirementState;
 use crate::judge::Severity;
-use crate::judge::catalogue;
-use crate::judge::explanation;
-use crate::judge::reasons;
-use crate::judge::signatures;
 use crate::read::Answer;
 use crate::read::AnswerData;
 use crate::read::AttributeKey;
@@ -83,8 +83,8 @@ use ColumnType::Time;
 const TEXTS: ColumnType = List(&Text);
 const FRAMES: ColumnType = List(&Frame);
 const CONFIDENCE: ColumnType = Enum(|| Confidence::ALL.iter().map(|word| word.as_str()).collect());
-const MECHANISM: ColumnType = Enum(|| signatures().map(|mechanism| mechanism.word).collect());
-const CODE: ColumnType = Enum(|| catalogue().map(|finding| finding.code).collect());
+const MECHANISM: ColumnType = Enum(|| Mechanism::ALL.iter().map(|word| word.as_str()).collect());
+const CODE: ColumnType = Enum(|| FindingCode::ALL.iter().map(|word| word.as_str()).collect());
 
 /// `flows.csv`.
 const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
@@ -147,13 +147,13 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "port_verdict": optional Enum(|| PortVerdict::ALL.iter().map(|word| word.as_str()).collect()), "whether the port is TCP 443 or another documented one; missing if the flow is not of an audited host",
         |row, _, cell| cell.word(row.port_verdict.map_or("", |verdict| verdict.as_str()));
     "outcome": required Enum(|| Outcome::ALL.iter().map(|word| word.as_str()).collect()), "whether the flow succeeded, looks blocked, or cannot be classified",
-        |row, _, cell| cell.word(row.outcome.as_str());
+        |row, _, cell| cell.word(row.assessment.outcome().as_str());
     "mechanism": optional MECHANISM, "how a blocked-looking flow was blocked; see `afs-audit explain MECHANISM`",
-        |row, _, cell| if row.outcome == Outcome::BlockedLooking { cell.word(row.signature) };
-    "inconclusive_reason": optional Enum(|| reasons().map(|(word, _)| *word).collect()), "why the outcome is inconclusive",
-        |row, _, cell| if row.outcome == Outcome::Inconclusive { cell.word(row.signature) };
+        |row, _, cell| cell.word(row.assessment.mechanism().map_or("", Mechanism::as_str));
+    "inconclusive_reason": optional Enum(|| InconclusiveReason::ALL.iter().map(|word| word.as_str()).collect()), "why the outcome is inconclusive",
+        |row, _, cell| cell.word(row.assessment.reason().map_or("", InconclusiveReason::as_str));
     "confidence": optional CONFIDENCE, "confidence in the mechanism",
-        |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
+        |row, _, cell| cell.word(row.assessment.confidence().map_or("", |confidence| confidence.as_str()));
     "products": optional TEXTS, "products whose documents list the destination",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |documented| &documented.products), TextOrigin::Trusted);
     "references": optional TEXTS, "documented rows that allow the flow, most specific first; followed by `(as meant)` if the row prints another name, `(port as meant)` if it prints another port, `(placeholder)` if the site file does not fill its placeholder",
@@ -161,15 +161,15 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "documents": optional TEXTS, "documents that contain these rows",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |documented| &documented.documents), TextOrigin::Trusted);
     "findings": optional List(&CODE), "codes of the findings that include the flow",
-        |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code));
+        |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code.as_str()));
     "evidence_frames": optional FRAMES, "frames that prove the values of this row",
         |row, names, cell| cell.frames(&row.evidence, row.first_frame.file, names);
     "ja4": optional Text, "JA4 fingerprint of the ClientHello (TLS or QUIC), which depends on the client software",
         |row, _, cell| cell.text(row.attributes.text(AttributeKey::Ja4).map_or("", |fingerprint| fingerprint), TextOrigin::Untrusted);
     "service_tags": optional TEXTS, "service tags that contain the server's address, most specific first",
         |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
-    "address_evidence": optional Enum(|| vec!["row-tag", "other-tag", "no-tag"]), "whether the address of a documented name is in a service tag of its documented row, only in another tag, or in none; missing without a service tag file",
-        |row, _, cell| cell.word(row.address_evidence);
+    "address_evidence": optional Enum(|| AddressEvidence::ALL.iter().map(|word| word.as_str()).collect()), "whether the address of a documented name is in a service tag of its documented row, only in another tag, or in none; missing without a service tag file",
+        |row, _, cell| cell.word(row.address_evidence.map_or("", AddressEvidence::as_str));
     "tampering_stage": optional Text, "how far a connection came, `>`, and what ended it, in the terms of passive connection tampering detection: `syn>rst+ack`, `psh>nothing`",
         |row, _, cell| cell.word(row.tampering_stage.unwrap_or_default());
     "http_status": optional Integer, "status of the last response in plain HTTP, including a proxy's response to CONNECT",
@@ -220,7 +220,7 @@ fn texts(row: &FlowRow, key: AttributeKey, cell: &mut Cell) {
 
 /// A field of a response in plain HTTP.
 fn page_field(row: &FlowRow, field: PageField) -> Option<&str> {
-    row.http.as_ref()?.at(field)
+    row.http.as_ref()?.field(field)
 }
 
 /// `dns.csv`.
@@ -272,9 +272,9 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
 /// `findings.csv`.
 const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "code": required CODE, "stable code; see `afs-audit explain CODE`",
-        |row, _, cell| cell.word(row.code);
+        |row, _, cell| cell.word(row.code.as_str());
     "title": required Text, "title of the code",
-        |row, _, cell| cell.text(explanation(row.code).map_or("", |known| known.title), TextOrigin::Trusted);
+        |row, _, cell| cell.text(row.code.entry().title, TextOrigin::Trusted);
     "severity": required Enum(|| Severity::ALL.iter().map(|word| word.as_str()).collect()), "severity",
         |row, _, cell| cell.word(row.severity.as_str());
     "confidence": optional CONFIDENCE, "confidence in the finding",
@@ -290,7 +290,7 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "server_port": optional Integer, "port of the destination in the first flow",
         |row, _, cell| if let Some(server) = row.server { cell.number(server.port) };
     "mechanism": optional MECHANISM, "how blocked-looking flows were blocked; see `afs-audit explain MECHANISM`",
-        |row, _, cell| cell.word(row.mechanism);
+        |row, _, cell| cell.word(row.mechanism.map_or("", Mechanism::as_str));
     "count": required Integer, "number of flows or DNS responses",
         |row, _, cell| cell.number(row.count);
     "first_seen": required Time, "time of the first of them",
@@ -330,7 +330,7 @@ const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
     "state": required Enum(|| RequirementState::ALL.iter().map(|word| word.as_str()).collect()), "whether the endpoint was reached",
         |row, _, cell| cell.word(row.state.as_str());
     "mechanism": optional MECHANISM, "how the last blocked attempt was blocked; see `afs-audit explain MECHANISM`",
-        |row, _, cell| cell.word(row.mechanism);
+        |row, _, cell| cell.word(row.mechanism.map_or("", Mechanism::as_str));
     "count": required Integer, "number of attempts: flows, and names that did not resolve",
         |row, _, cell| cell.number(row.count);
     "reached": required Integer, "attempts that succeeded",

@@ -79,7 +79,7 @@ fn servers_by_state(rows: &[&RequirementRow]) -> String {
         }
         let named = |row: &&&RequirementRow| {
             let server = row.server.as_ref().map(Address::to_string).unwrap_or_default();
-            if row.mechanism.is_empty() { server } else { format!("{server} ({})", row.mechanism) }
+            row.mechanism.map_or_else(|| server.clone(), |mechanism| format!("{server} ({mechanism})"))
         };
         let mut names: Vec<String> = of_state.iter().take(SERVERS_NAMED).map(named).collect();
         if of_state.len() > SERVERS_NAMED {
@@ -93,6 +93,7 @@ fn servers_by_state(rows: &[&RequirementRow]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::Mechanism;
     use crate::report::test_support;
 
     #[test]
@@ -103,8 +104,10 @@ mod tests {
             mechanism,
             ..test_support::requirement()
         };
-        let rows =
-            [row(4, RequirementState::Reached, ""), row(5, RequirementState::Blocked, "tcp-unanswered")];
+        let rows = [
+            row(4, RequirementState::Reached, None),
+            row(5, RequirementState::Blocked, Some(Mechanism::TcpUnanswered)),
+        ];
         let lines = endpoint_lines(&rows, |row| row.state != RequirementState::Reached);
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0].state, RequirementState::Blocked);

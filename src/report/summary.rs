@@ -32,7 +32,6 @@ use crate::judge::PortVerdict;
 use crate::judge::RequirementRow;
 use crate::judge::RequirementState;
 use crate::judge::Severity;
-use crate::judge::explanation;
 
 const STRONG: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -199,7 +198,7 @@ impl Summary<'_> {
         let Some(first) = group.first() else { return Ok(()) };
         let severity = group.iter().map(|row| row.severity).max().unwrap_or(first.severity);
         let style = severity_style(severity);
-        let title = explanation(first.code).map_or("", |entry| entry.title);
+        let title = first.code.entry().title;
         let times: u64 = group.iter().map(|row| row.count).sum();
         let times = if times > 1 { format!(" ({})", count(times, "time")) } else { String::new() };
         let head = wrap(&format!("{} {title}{times}", first.code), self.text_width(INDENT));

@@ -16,14 +16,17 @@ use crate::base::Time;
 use crate::base::WireText;
 use crate::base::proto;
 use crate::flow::Endpoint;
+use crate::judge::AddressEvidence;
+use crate::judge::Assessment;
 use crate::judge::Confidence;
 use crate::judge::DestinationTally;
 use crate::judge::DestinationVerdict;
 use crate::judge::DnsRow;
 use crate::judge::Documented;
+use crate::judge::FindingCode;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
-use crate::judge::Outcome;
+use crate::judge::Mechanism;
 use crate::judge::PortVerdict;
 use crate::judge::RequirementRow;
 use crate::judge::RequirementState;
@@ -92,18 +95,16 @@ pub(crate) fn flow() -> FlowRow {
         bytes: [1200, 48211],
         destination_verdict: Some(DestinationVerdict::Documented),
         port_verdict: Some(PortVerdict::Https),
-        outcome: Outcome::Ok,
-        signature: "",
-        confidence: None,
+        assessment: Assessment::Ok,
         documented: Some(Arc::new(Documented {
             products: "azure-file-sync".into(),
             references: "afs-sync-west-us;afs-sync-any".into(),
             documents: "azure-file-sync@2019-06-24".into(),
         })),
-        findings: smallvec!["AFS107"],
+        findings: smallvec![FindingCode::NameContradiction],
         evidence: smallvec![frame(0, 3), frame(0, 4), frame(1, 2)],
         service_tags: Some("StorageSyncService;AzureCloud".into()),
-        address_evidence: "row-tag",
+        address_evidence: Some(AddressEvidence::RowTag),
         tampering_stage: None,
         http: None,
     }
@@ -151,8 +152,8 @@ pub(crate) fn dns() -> DnsRow {
 
 pub(crate) fn finding() -> FindingRow {
     FindingRow {
-        code: "AFS202",
-        mechanism: "tcp-unanswered",
+        code: FindingCode::ConnectionUnanswered,
+        mechanism: Some(Mechanism::TcpUnanswered),
         severity: Severity::High,
         confidence: Some(Confidence::Strong),
         audited_host: Some(CLIENT),
@@ -182,7 +183,7 @@ pub(crate) fn requirement() -> RequirementRow {
         level: "required".into(),
         server: None,
         state: RequirementState::NotObserved,
-        mechanism: "",
+        mechanism: None,
         count: 0,
         reached: 0,
         blocked: 0,

@@ -1,8 +1,8 @@
-//! What is spoken inside TLS and QUIC, as far as that shows from outside, and ESP.
+//! The application protocol inside TLS, QUIC and ESP, as far as it shows from outside.
 //!
-//! In:  a case.
-//! Out: what its `app` column says.
-//! Not: what the bytes are; the checks go by those.
+//! In:  the protocol of the payload, ALPN, port and name.
+//! Out: the word of the column `app`.
+//! Not: the protocol of the payload itself, by which checks go.
 
 use crate::base::WireText;
 use crate::base::port;
@@ -11,47 +11,46 @@ use crate::judge::flow_state::AppFacts;
 use crate::judge::flow_state::FlowState;
 use crate::read::NameSource;
 
-/// Names of application protocols (IANA, TLS ALPN Protocol IDs) and what they are called here.
-const PROTOCOLS: &[(&str, &str, &str)] = &[
+/// By payload and ALPN protocol id (IANA, TLS Application-Layer Protocol Negotiation Protocol IDs).
+const BY_ALPN: &[(&str, &str, &str)] = &[
     // [MS-SMB2] §2.1.
     ("quic", "smb", "smb"),
     ("quic", "doq", "doq"),
     ("tls", "dot", "dot"),
 ];
 
-/// What a conversation speaks: what was agreed or offered says it, else the port, else the server's name.
-pub(in crate::judge) fn spoken(case: &FlowState) -> &'static str {
-    if case.app.is_empty() && case.flow_start.protocol == proto::ESP {
+/// The application protocol: by ALPN, else by port, else by the server's name.
+pub(in crate::judge) fn app_label(flow: &FlowState) -> &'static str {
+    if flow.app.is_empty() && flow.flow_start.protocol == proto::ESP {
         return "esp";
     }
-    if !matches!(case.app, "tls" | "quic") {
-        return case.app;
+    if !matches!(flow.app, "tls" | "quic") {
+        return flow.app;
     }
-    let said = case.facts.as_deref();
-    for (around, protocol, inside) in PROTOCOLS {
-        if case.app == *around && said.is_some_and(|said| agreed(said, protocol)) {
-            return inside;
+    let facts = flow.facts.as_deref();
+    for (payload, alpn, label) in BY_ALPN {
+        if flow.app == *payload && facts.is_some_and(|facts| uses_alpn(facts, alpn)) {
+            return label;
         }
     }
-    let connect = case.claimed(NameSource::Connect).and_then(|claimed| claimed.port);
-    let port = connect.unwrap_or(case.server().port);
-    if port == port::DNS_OVER_TLS
-        && said.is_none_or(|said| said.alpn.is_none() && said.alpn_offered().is_none())
-    {
-        return if case.app == "tls" { "dot" } else { "doq" };
+    let requested_port = flow.claim_from(NameSource::Connect).and_then(|claim| claim.port);
+    let port = requested_port.unwrap_or(flow.server().port);
+    let has_no_alpn = facts.is_none_or(|facts| facts.alpn.is_none() && facts.alpn_offered().is_none());
+    if port == port::DNS_OVER_TLS && has_no_alpn {
+        return if flow.app == "tls" { "dot" } else { "doq" };
     }
-    match case.name() {
+    match flow.name() {
         Some((known, _)) if known.class.doh_port == Some(port) => "doh",
-        _ => case.app,
+        _ => flow.app,
     }
 }
 
-/// Whether the server chose this protocol; before it has chosen, whether the client offers nothing else.
-fn agreed(said: &AppFacts, protocol: &str) -> bool {
-    match (&said.alpn, said.alpn_offered()) {
+/// Whether the server chose this protocol; before it has chosen, whether the client offers no other.
+fn uses_alpn(facts: &AppFacts, protocol: &str) -> bool {
+    match (&facts.alpn, facts.alpn_offered()) {
         (Some(chosen), _) => chosen.as_str() == protocol,
         (None, Some(offered)) => {
-            !offered.is_empty() && offered.iter().map(WireText::as_str).all(|one| one == protocol)
+            !offered.is_empty() && offered.iter().map(WireText::as_str).all(|offer| offer == protocol)
         }
         (None, None) => false,
     }

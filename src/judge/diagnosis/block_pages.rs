@@ -1,128 +1,141 @@
-//! What a plain HTTP answer shows of boxes in the way: block pages, portals, wrong answers to connection tests.
+//! Plain HTTP responses that are not the destination's own: block pages, captive portals, proxy refusals.
 //!
-//! In:  what was asked of whom, and what came back.
-//! Out: outcome, signature and confidence, where the answer is not the destination's own.
-//! Not: anything behind TLS.
+//! In:  the request and the response, as far as the readers reported them.
+//! Out: an assessment, where the response is not the destination's own.
+//! Not: anything inside TLS.
 
+use super::AssessmentContext;
 use crate::base::HostName;
-use crate::judge::diagnosis::outcome::Ending;
+use crate::judge::assessment::Assessment;
+use crate::judge::catalogue::Mechanism;
 use crate::judge::flow_state::FlowState;
-use crate::judge::policy::Policy;
-use crate::judge::rows::Confidence;
 use crate::judge::rows::Http;
-use crate::judge::rows::Outcome;
-use crate::read::AppStatus as Said;
+use crate::judge::vocabulary::Confidence;
+use crate::read::AppStatus;
 use crate::read::NameSource;
+use crate::rules::Middleboxes;
 use crate::rules::PageField;
 
-/// Where a page may tell who made it.
-const PLACES: [PageField; 5] =
+/// Where a page may name the product that made it.
+const VENDOR_FIELDS: [PageField; 5] =
     [PageField::Server, PageField::Via, PageField::Location, PageField::XSquidError, PageField::Body];
 
-const fn blocked(signature: &'static str, confidence: Confidence) -> Option<Ending> {
-    Some((Outcome::BlockedLooking, signature, Some(confidence)))
+const fn blocked(mechanism: Mechanism, confidence: Confidence) -> Option<Assessment> {
+    Some(Assessment::blocked(mechanism, confidence))
 }
 
-/// What an answer in plain HTTP comes to; none where it may be the destination's own.
-pub(in crate::judge) fn page(case: &FlowState, policy: &Policy) -> Option<Ending> {
-    let said = case.facts.as_deref()?;
-    let mut statuses = said.endings.iter().filter_map(|(ending, _)| match ending {
-        Said::Status { code, connect: false } => Some(*code),
+/// The assessment of a plain HTTP response; none where it may be the destination's own.
+pub(super) fn assess_response(flow: &FlowState, context: &AssessmentContext<'_>) -> Option<Assessment> {
+    let facts = flow.facts.as_deref()?;
+    let http = facts.http.as_deref();
+    let mut statuses = facts.statuses.iter().filter_map(|(status, _)| match status {
+        AppStatus::Status { code, connect: false } => Some(*code),
         _ => None,
     });
-    // Of a proxy the last word counts: 407 is the first leg of signing in.
-    let proxied = said.http.as_deref().is_some_and(|http| http.proxied);
-    let status = if proxied { statuses.next_back()? } else { statuses.next()? };
-    // Network authentication required (RFC 6585 §6): only a portal says so.
+    // The last response of a proxy counts: 407 is the first round of an authentication.
+    let is_proxied = http.is_some_and(|http| http.proxied);
+    let status = if is_proxied { statuses.next_back()? } else { statuses.next()? };
+    // RFC 6585 §6: network authentication required. Only a captive portal sends it.
     if status == 511 {
-        return blocked("captive-portal", Confidence::Certain);
+        return blocked(Mechanism::CaptivePortal, Confidence::Certain);
     }
-    let http = said.http.as_deref();
-    // A ClientHello answered in plain text: nobody who serves TLS does that but by mistake.
-    if case.app == "tls" && case.claimed(NameSource::Connect).is_none() {
-        return blocked("http-on-443", Confidence::Strong);
+    // A ClientHello answered in plain text: a server with TLS does that by mistake only.
+    if flow.app == "tls" && flow.claim_from(NameSource::Connect).is_none() {
+        return blocked(Mechanism::HttpOn443, Confidence::Strong);
     }
-    let claimed = case.claimed(NameSource::HttpHost)?;
-    let (host, http) = (&claimed.known.name, http?);
+    let claim = flow.claim_from(NameSource::HttpHost)?;
+    let (host, http): (&HostName, &Http) = (&claim.known.name, http?);
     let target = http.target.as_ref().map_or("", |target| target.as_str());
-    if let Some(expected) = policy.middleboxes.expected_test_body(host.as_str(), path(target)) {
-        let answered = status == 200 && http.at(PageField::Body).is_none_or(|body| body.contains(expected));
-        return match status {
-            // Nothing new: the answer that the client has already.
-            304 => None,
-            _ if answered => None,
-            // Who serves the test may fail, and so may a proxy on the way.
-            400.. => blocked("captive-portal", Confidence::Weak),
-            _ => blocked("captive-portal", Confidence::Certain),
-        };
+    if let Some(expected) = context.middleboxes.expected_test_body(host.as_str(), path_of(target)) {
+        return assess_connectivity_test(status, http, expected);
     }
-    claimed.known.references.documented.as_ref()?;
-    // What a page's own text says is plain with any status; boxes that only pass an answer on name themselves in headers.
-    let text = http.at(PageField::Body);
-    if text.is_some_and(|text| policy.middleboxes.block_page_vendor(PageField::Body, text).is_some())
-        || (status >= 300 && named_box(http, policy).is_some())
-    {
-        return blocked("block-page", Confidence::Certain);
+    if !claim.known.is_documented() {
+        return None;
+    }
+    // The text of a page counts with any status. Middleboxes that forward a response name themselves in its headers too.
+    let body = http.field(PageField::Body);
+    let is_vendor_page = body
+        .is_some_and(|body| context.middleboxes.block_page_vendor(PageField::Body, body).is_some())
+        || (status >= 300 && block_page_vendor(http, context.middleboxes).is_some());
+    if is_vendor_page {
+        return blocked(Mechanism::BlockPage, Confidence::Certain);
     }
     match status {
-        407 if http.proxied => blocked("proxy-auth-required", Confidence::Weak),
-        200 if is_binary(path(target)) && text.is_some_and(is_html) => {
-            blocked("block-page", Confidence::Weak)
+        407 if is_proxied => blocked(Mechanism::ProxyAuthRequired, Confidence::Weak),
+        200 if is_certificate_file(path_of(target)) && body.is_some_and(is_html) => {
+            blocked(Mechanism::BlockPage, Confidence::Weak)
         }
-        403 if http.proxied => blocked("proxy-refused", Confidence::Strong),
-        502..=504 if http.proxied => blocked("proxy-refused", Confidence::Weak),
-        403 | 451 => blocked("block-page", Confidence::Weak),
-        301 | 302 | 303 | 307 | 308 if leads_away(http, host, policy) => {
-            blocked("block-page", Confidence::Weak)
+        403 if is_proxied => blocked(Mechanism::ProxyRefused, Confidence::Strong),
+        502..=504 if is_proxied => blocked(Mechanism::ProxyRefused, Confidence::Weak),
+        403 | 451 => blocked(Mechanism::BlockPage, Confidence::Weak),
+        301 | 302 | 303 | 307 | 308 if is_foreign_redirect(http, host, context) => {
+            blocked(Mechanism::BlockPage, Confidence::Weak)
         }
         _ => None,
     }
 }
 
-/// The box that a page is known to be of.
-pub(in crate::judge) fn named_box<'a>(http: &Http, policy: &'a Policy) -> Option<&'a str> {
-    PLACES.iter().find_map(|place| policy.middleboxes.block_page_vendor(*place, http.at(*place)?))
+/// The response to a connectivity test of Windows.
+fn assess_connectivity_test(status: u16, http: &Http, expected: &str) -> Option<Assessment> {
+    match status {
+        // The client has the expected body already.
+        304 => None,
+        200 if http.field(PageField::Body).is_none_or(|body| body.contains(expected)) => None,
+        // The server of the test may fail, and so may a proxy on the path.
+        400.. => blocked(Mechanism::CaptivePortal, Confidence::Weak),
+        _ => blocked(Mechanism::CaptivePortal, Confidence::Certain),
+    }
 }
 
-/// Files that certificates are checked with, and that nobody serves as a page (RFC 2585 §4).
-fn is_binary(path: &str) -> bool {
-    let ends = ["crl", "crt", "cer", "p7b", "p7c", "cab", "stl"];
-    path.rsplit_once('.').is_some_and(|(_, end)| ends.iter().any(|known| known.eq_ignore_ascii_case(end)))
+/// The product that a page names as its maker.
+pub(in crate::judge) fn block_page_vendor<'a>(http: &Http, middleboxes: &'a Middleboxes) -> Option<&'a str> {
+    VENDOR_FIELDS.iter().find_map(|field| middleboxes.block_page_vendor(*field, http.field(*field)?))
 }
 
-/// Whether a body begins as a page does; the length of a chunk may stand in front (RFC 9112 §7.1).
+/// Files for certificate validation, which no server returns as a page (RFC 2585 §4).
+fn is_certificate_file(path: &str) -> bool {
+    let extensions = ["crl", "crt", "cer", "p7b", "p7c", "cab", "stl"];
+    path.rsplit_once('.')
+        .is_some_and(|(_, extension)| extensions.iter().any(|known| known.eq_ignore_ascii_case(extension)))
+}
+
+/// Whether a body begins like an HTML page. The length of a chunk may come first (RFC 9112 §7.1).
 fn is_html(body: &str) -> bool {
-    const CHUNK: usize = 16;
-    let begin =
-        body.find('<').filter(|at| *at <= CHUNK).and_then(|at| body.get(at..at + 9)).unwrap_or_default();
+    const MAX_CHUNK_SIZE_LEN: usize = 16;
+    let begin = body
+        .find('<')
+        .filter(|at| *at <= MAX_CHUNK_SIZE_LEN)
+        .and_then(|at| body.get(at..at + 9))
+        .unwrap_or_default();
     begin.eq_ignore_ascii_case("<!doctype")
         || begin.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("<html"))
 }
 
-/// The path of a target, without its query; a proxy is sent a whole address.
-fn path(target: &str) -> &str {
+/// The path of a request target, without its query. A request to a proxy has a whole URL.
+fn path_of(target: &str) -> &str {
     let path =
         target.split_once("://").map_or(target, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
     path.split('?').next().unwrap_or_default()
 }
 
-/// Whether a redirect leads to somebody else: not to the host's own domain, nor to what a document names.
-fn leads_away(http: &Http, host: &HostName, policy: &Policy) -> bool {
-    let Some((_, rest)) = http.at(PageField::Location).and_then(|location| location.split_once("://")) else {
+/// Whether a redirect goes neither to the host's own domain nor to a documented name.
+fn is_foreign_redirect(http: &Http, host: &HostName, context: &AssessmentContext<'_>) -> bool {
+    let Some((_, rest)) = http.field(PageField::Location).and_then(|location| location.split_once("://"))
+    else {
         return false;
     };
-    let to = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
-    if to.is_empty() || policy.middleboxes.is_redirector(host.as_str()) {
+    let target = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
+    if target.is_empty() || context.middleboxes.is_redirector(host.as_str()) {
         return false;
     }
-    let Some(to) = HostName::from_wire_text(to.as_bytes()) else { return false };
-    domain(to.as_str()) != domain(host.as_str()) && policy.rules.match_host(&to).is_empty()
+    let Some(target) = HostName::from_wire_text(target.as_bytes()) else { return false };
+    domain_of(target.as_str()) != domain_of(host.as_str()) && !(context.is_documented)(&target)
 }
 
 /// The last two labels.
-fn domain(name: &str) -> &str {
-    let cut = name.rmatch_indices('.').nth(1).map_or(0, |(at, _)| at + 1);
-    name.get(cut..).unwrap_or(name)
+fn domain_of(name: &str) -> &str {
+    let begin = name.rmatch_indices('.').nth(1).map_or(0, |(at, _)| at + 1);
+    name.get(begin..).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -130,18 +143,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_and_domains() {
-        assert_eq!(path("http://www.msftconnecttest.com/connecttest.txt?n=1"), "/connecttest.txt");
-        assert_eq!(path("/connecttest.txt"), "/connecttest.txt");
-        assert_eq!(path("http://x"), "");
-        assert_eq!(domain("a.b.microsoft.com"), "microsoft.com");
-        assert!(is_binary("/pki/crl/mscorp.CRL") && !is_binary("/pki/crl") && !is_binary("/crl"));
-        assert!(
-            is_html("\r\n<HTML><body>")
-                && is_html("<!DOCTYPE html>")
-                && is_html("1a\\x0d\\x0a<html><a>")
-                && !is_html("0\\x82")
-        );
-        assert_eq!(domain("localhost"), "localhost");
+    fn paths_and_domains() {
+        assert_eq!(path_of("http://www.msftconnecttest.com/connecttest.txt?n=1"), "/connecttest.txt");
+        assert_eq!(path_of("/connecttest.txt"), "/connecttest.txt");
+        assert_eq!(path_of("http://x"), "");
+        assert_eq!(domain_of("a.b.microsoft.com"), "microsoft.com");
+        assert_eq!(domain_of("localhost"), "localhost");
+    }
+
+    #[test]
+    fn pages_instead_of_certificate_files() {
+        assert!(is_certificate_file("/pki/crl/mscorp.CRL"));
+        assert!(!is_certificate_file("/pki/crl") && !is_certificate_file("/crl"));
+        assert!(is_html("\r\n<HTML><body>") && is_html("<!DOCTYPE html>"));
+        assert!(is_html("1a\\x0d\\x0a<html><a>"), "after the length of a chunk");
+        assert!(!is_html("0\\x82"));
+    }
+
+    #[test]
+    fn connectivity_tests() {
+        let check = |status, body: Option<&str>, expected: Option<Confidence>| {
+            let mut http = Http::default();
+            if let Some(body) = body {
+                http.fields.push((PageField::Body, crate::base::WireText::new(body.as_bytes(), 99)));
+            }
+            let found = assess_connectivity_test(status, &http, "Microsoft Connect Test");
+            assert_eq!(found.and_then(Assessment::confidence), expected, "{status} {body:?}");
+        };
+        check(200, Some("Microsoft Connect Test"), None);
+        check(200, None, None);
+        check(304, None, None);
+        check(200, Some("<html>please sign in"), Some(Confidence::Certain));
+        check(302, None, Some(Confidence::Certain));
+        check(503, None, Some(Confidence::Weak));
     }
 }

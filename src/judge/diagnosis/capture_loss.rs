@@ -1,220 +1,290 @@
-//! What the capture did not see, and what that does to conclusions that stand on silence.
+//! What the capture lacks, and what that means for conclusions that rest on silence.
 //!
-//! In:  conversations as they end.
-//! Out: whether silence around one of them proves anything; sentences for the summary.
-//! Not: what the sensor or a live source says that it lost; see `DropIntervals` in `engine`.
+//! In:  flows as they end; drops that a live source reports.
+//! Out: whether silence around a flow proves anything; sentences for the summary.
+//! Not: what an assessment rests on; see `catalogue::ShownBy`.
 //!
-//! A receiver that acknowledges bytes which the capture does not hold proves that frames are missing. A conversation of
-//! which only one direction is there proves that the capture sees only one.
+//! A receiver that acknowledges bytes which the capture does not hold proves that frames are missing. A conversation with packets
+//! in one direction only proves that the capture is one-sided.
+
+use std::collections::VecDeque;
 
 use crate::base::Address;
 use crate::base::Time;
 use crate::flow::FlowEnd;
 use crate::flow::Handshake;
 use crate::judge::bounded_map::BoundedMap;
+use crate::judge::text::counted;
+use crate::judge::text::is_or_are;
 
-/// Hosts whose missing frames are remembered.
-const HOSTS: usize = 1 << 12;
+/// Hosts with missing frames that are kept.
+const MAX_HOSTS: usize = 1 << 12;
 
-/// Of so many bytes one missing is too much to believe in silence.
-const ONE_IN: u64 = 100;
+/// One missing byte in so many is too much for silence to prove anything.
+const MAX_MISSING_SHARE: u64 = 100;
 
-/// Fewer missing bytes than this are not yet a share: about ten full segments.
-const FEW: u64 = 15_000;
+/// Fewer missing bytes than this, about ten full segments, are not a share yet.
+const MIN_MISSING: u64 = 15_000;
 
-/// Missing frames of a host cast doubt on its silence this long before and after.
-const NEAR_NANOS: i64 = 5_000_000_000;
+/// Missing frames of a host cast doubt on its silence for this long before and after.
+const DOUBT_NANOS: i64 = 5_000_000_000;
 
-/// What is known of the capture's gaps so far.
+/// Reported drops cast doubt for this long before and after.
+const DROP_NANOS: i64 = 1_000_000_000;
+
+/// Drop intervals that are kept; the oldest are removed first.
+const MAX_DROP_INTERVALS: usize = 4096;
+
+/// What is known of missing frames so far.
 #[derive(Debug)]
 pub(in crate::judge) struct CaptureLoss {
-    /// Bytes that were acknowledged and are not there, and bytes that are there.
-    missed: u64,
-    held: u64,
+    /// Bytes that were acknowledged and are missing, and payload bytes in the capture.
+    acked_unseen: u64,
+    captured: u64,
     /// Conversations with missing bytes.
-    gaps: u64,
-    /// Conversations that repeat bytes, and not the same.
-    differing: u64,
-    /// TCP conversations beyond an attempt: those of which both directions are there, the client's alone, the server's alone.
-    directions: [u64; 3],
-    /// TLS flows to documented names that were answered, and those of them that showed no certificate.
-    tls: [u64; 2],
-    /// When each host's conversations had missing bytes.
-    lossy: BoundedMap<Address, (Time, Time)>,
+    flows_with_gaps: u64,
+    /// Conversations with retransmissions whose data differs.
+    flows_with_differing_data: u64,
+    directions: Directions,
+    tls: TlsFlows,
+    /// By host: first and last time of its conversations with missing bytes.
+    lossy_hosts: BoundedMap<Address, (Time, Time)>,
+    drops: DropIntervals,
+}
+
+/// TCP conversations that got beyond an attempt, by the directions that the capture holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Directions {
+    both: u64,
+    client_only: u64,
+    server_only: u64,
+}
+
+/// Answered TLS flows to documented names.
+#[derive(Clone, Copy, Debug, Default)]
+struct TlsFlows {
+    all: u64,
+    without_certificate: u64,
 }
 
 impl Default for CaptureLoss {
     fn default() -> CaptureLoss {
         CaptureLoss {
-            missed: 0,
-            held: 0,
-            gaps: 0,
-            differing: 0,
-            directions: [0; 3],
-            tls: [0; 2],
-            lossy: BoundedMap::new(HOSTS),
+            acked_unseen: 0,
+            captured: 0,
+            flows_with_gaps: 0,
+            flows_with_differing_data: 0,
+            directions: Directions::default(),
+            tls: TlsFlows::default(),
+            lossy_hosts: BoundedMap::new(MAX_HOSTS),
+            drops: DropIntervals::default(),
         }
     }
 }
 
 impl CaptureLoss {
-    /// Takes a conversation in.
-    pub(in crate::judge) fn add(&mut self, client: Address, flow_end: &FlowEnd) {
+    /// From now on silence proves nothing.
+    pub(in crate::judge) fn distrust_silence(&mut self) {
+        self.drops.always = true;
+    }
+
+    /// `dropped` frames are missing since the heartbeat before this one.
+    pub(in crate::judge) fn heartbeat(&mut self, time: Time, dropped: u64) {
+        self.drops.heartbeat(time, dropped);
+    }
+
+    /// Adds a conversation.
+    pub(super) fn add(&mut self, client: Address, flow_end: &FlowEnd) {
         let Some(tcp) = &flow_end.tcp else { return };
-        let missed: u64 = tcp.sides.iter().map(|side| side.acked_unseen_bytes).sum();
-        self.held += flow_end.bytes.iter().sum::<u64>();
-        // A keep-alive repeats a byte, and any byte will do.
-        self.differing += u64::from(tcp.sides.iter().any(|side| side.differing > side.keep_alives));
+        let acked_unseen: u64 = tcp.sides.iter().map(|side| side.acked_unseen_bytes).sum();
+        self.captured += flow_end.bytes.iter().sum::<u64>();
+        // A keep-alive retransmits one byte, whose value does not matter (RFC 9293 §3.8.4).
+        let has_differing_data = tcp.sides.iter().any(|side| side.differing > side.keep_alives);
+        self.flows_with_differing_data += u64::from(has_differing_data);
         if matches!(tcp.handshake, Handshake::Unseen | Handshake::Complete) {
-            let place = match flow_end.packets {
-                [_, 0] => 1,
-                [0, _] => 2,
-                _ => 0,
-            };
-            if let Some(count) = self.directions.get_mut(place) {
-                *count += 1;
+            match flow_end.packets {
+                [_, 0] => self.directions.client_only += 1,
+                [0, _] => self.directions.server_only += 1,
+                _ => self.directions.both += 1,
             }
         }
-        // Where only one direction is there, all that the other acknowledges is missing: another matter.
-        if missed == 0 || flow_end.packets.contains(&0) {
+        // In a one-sided flow everything that the other side acknowledges is missing, which is no loss.
+        if acked_unseen == 0 || flow_end.packets.contains(&0) {
             return;
         }
-        self.missed += missed;
-        self.gaps += 1;
-        match self.lossy.get(&client) {
+        self.acked_unseen += acked_unseen;
+        self.flows_with_gaps += 1;
+        match self.lossy_hosts.get(&client) {
             Some((first, last)) => {
                 *first = (*first).min(flow_end.first_seen);
                 *last = (*last).max(flow_end.last_seen);
             }
-            None => self.lossy.put(client, (flow_end.first_seen, flow_end.last_seen)),
+            None => self.lossy_hosts.insert(client, (flow_end.first_seen, flow_end.last_seen)),
         }
     }
 
-    /// A TLS flow to a documented name was answered.
-    pub(in crate::judge) fn add_tls(&mut self, showed_certificate: bool) {
-        let [all, hidden] = &mut self.tls;
-        *all += 1;
-        *hidden += u64::from(!showed_certificate);
+    /// Adds an answered TLS flow to a documented name.
+    pub(in crate::judge) fn add_tls(&mut self, has_certificate: bool) {
+        self.tls.all += 1;
+        self.tls.without_certificate += u64::from(!has_certificate);
     }
 
-    /// Whether a client's silence from then to then may be the capture's own.
-    pub(in crate::judge) fn casts_doubt(&mut self, client: Address, flow_end: &FlowEnd) -> bool {
-        if self.missed >= FEW && self.missed > (self.missed + self.held) / ONE_IN {
+    /// Whether frames of a flow may be missing from the capture.
+    pub(super) fn may_have_lost(&mut self, client: Address, flow_end: &FlowEnd) -> bool {
+        if self.drops.overlap(flow_end.first_seen, flow_end.last_seen) {
             return true;
         }
-        let begin = Time(flow_end.first_seen.0.saturating_sub(NEAR_NANOS));
-        let end = Time(flow_end.last_seen.0.saturating_add(NEAR_NANOS));
-        self.lossy.get(&client).is_some_and(|(first, last)| *first <= end && *last >= begin)
+        let sent = self.acked_unseen + self.captured;
+        if self.acked_unseen >= MIN_MISSING && self.acked_unseen > sent / MAX_MISSING_SHARE {
+            return true;
+        }
+        let begin = Time(flow_end.first_seen.0.saturating_sub(DOUBT_NANOS));
+        let end = Time(flow_end.last_seen.0.saturating_add(DOUBT_NANOS));
+        self.lossy_hosts.get(&client).is_some_and(|(first, last)| *first <= end && *last >= begin)
     }
 
-    /// What a reader of the evidence should know, and begins anew.
-    pub(in crate::judge) fn sentences(&mut self) -> Vec<String> {
-        let CaptureLoss {
-            missed,
-            gaps,
-            differing,
-            directions: [both, client, server],
-            tls: [all, hidden],
-            ..
-        } = std::mem::take(self);
-        let mut said = Vec::new();
-        for (one, side, other) in [(client, "client", "server"), (server, "server", "client")] {
-            if one > 0 {
-                let all = both + client + server;
-                said.push(format!(
-                    "{one} of {all} TCP flows show the {side}'s packets alone: the capture does not see the way from the {other}"
+    /// Whether frames were dropped around `time`.
+    pub(super) fn dropped_at(&self, time: Time) -> bool {
+        self.drops.overlap(time, time)
+    }
+
+    /// What a reader of the evidence should know of the interval that ends. Starts the next one; reported drops stay.
+    pub(in crate::judge) fn take_sentences(&mut self) -> Vec<String> {
+        let drops = std::mem::take(&mut self.drops);
+        let ended = std::mem::replace(self, CaptureLoss { drops, ..CaptureLoss::default() });
+        let Directions { both, client_only, server_only } = ended.directions;
+        let TlsFlows { all, without_certificate } = ended.tls;
+        let mut sentences = Vec::new();
+        for (one_sided, missing) in [(client_only, "server"), (server_only, "client")] {
+            if one_sided > 0 {
+                sentences.push(format!(
+                    "{one_sided} of {} {} one-sided: no packets from the {missing} were captured",
+                    counted(both + client_only + server_only, "TCP flow"),
+                    is_or_are(one_sided)
                 ));
             }
         }
-        if missed > 0 {
-            said.push(format!(
-                "{missed} bytes of {gaps} TCP flows were acknowledged and are not there: frames were lost on the way to the capture"
+        if ended.acked_unseen > 0 {
+            sentences.push(format!(
+                "{} in {} {} missing from the capture",
+                counted(ended.acked_unseen, "acknowledged byte"),
+                counted(ended.flows_with_gaps, "TCP flow"),
+                is_or_are(ended.acked_unseen)
             ));
         }
-        if differing > 0 {
-            said.push(format!(
-                "{differing} TCP flows repeat bytes otherwise than they were sent first: what came first counts"
+        if ended.flows_with_differing_data > 0 {
+            sentences.push(format!(
+                "{} {} retransmissions with different data; the first data was used",
+                counted(ended.flows_with_differing_data, "TCP flow"),
+                if ended.flows_with_differing_data == 1 { "contains" } else { "contain" }
             ));
         }
-        if hidden > 0 {
-            said.push(format!(
-                "{hidden} of {all} TLS flows to documented names showed no certificate (TLS 1.3, or a resumed session): \
-                 whether a box opened them is not observable"
+        if without_certificate > 0 {
+            sentences.push(format!(
+                "{without_certificate} of {} to documented names showed no certificate (TLS 1.3, or a resumed session), so TLS \
+                 inspection cannot be ruled out",
+                counted(all, "TLS flow")
             ));
         }
-        said
+        sentences
+    }
+}
+
+/// When a live capture dropped frames.
+#[derive(Debug, Default)]
+struct DropIntervals {
+    /// In order; no two touch.
+    intervals: VecDeque<(Time, Time)>,
+    last_heartbeat: Option<Time>,
+    /// At any time.
+    always: bool,
+}
+
+impl DropIntervals {
+    fn heartbeat(&mut self, time: Time, dropped: u64) {
+        let from = self.last_heartbeat.unwrap_or(Time::MIN);
+        self.last_heartbeat = Some(time);
+        if dropped == 0 {
+            return;
+        }
+        match self.intervals.back_mut() {
+            Some((_, to)) if *to >= from => *to = time,
+            _ => self.intervals.push_back((from, time)),
+        }
+        if self.intervals.len() > MAX_DROP_INTERVALS {
+            self.intervals.pop_front();
+        }
+    }
+
+    /// Whether frames were dropped between two times or shortly before or after.
+    fn overlap(&self, first: Time, last: Time) -> bool {
+        let begin = Time(first.0.saturating_sub(DROP_NANOS));
+        let end = Time(last.0.saturating_add(DROP_NANOS));
+        self.always || self.intervals.iter().rev().any(|(from, to)| *from <= end && *to >= begin)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::FrameRef;
-    use crate::flow::EndReason;
-    use crate::flow::SideSummary;
-    use crate::flow::TcpSummary;
+    use crate::judge::test_support;
 
     const CLIENT: Address = Address(4);
 
-    fn flow_end(seconds: [i64; 2], packets: [u64; 2], held: u64, missed: u64) -> FlowEnd {
-        let [first, last] = seconds.map(|second| Time(second * 1_000_000_000));
-        let server = SideSummary { acked_unseen_bytes: missed, ..SideSummary::default() };
-        FlowEnd {
-            reason: EndReason::Done,
-            first_frame: FrameRef::default(),
-            last_frame: FrameRef::default(),
-            first_seen: first,
-            last_seen: last,
-            packets,
-            bytes: [held, 0],
-            tcp: Some(TcpSummary {
-                handshake: Handshake::Complete,
-                sides: [SideSummary::default(), server],
-                syn_frame: None,
-                syn_ack_frame: None,
-                first_data_frame: None,
-                first_data_time: None,
-                client_close_time: None,
-                client_close_frame: None,
-                gap_time: None,
-                reset_frame: None,
-                reset_time: None,
-                handshake_rtt: 0,
-                simultaneous_open: false,
-                ended_after_idle: false,
-            }),
-            icmp: None,
-        }
+    const fn at(second: i64) -> Time {
+        Time(second * 1_000_000_000)
+    }
+
+    fn flow_end(seconds: [i64; 2], packets: [u64; 2], captured: u64, acked_unseen: u64) -> FlowEnd {
+        let mut tcp = test_support::tcp_summary(Handshake::Complete);
+        tcp.sides[1].acked_unseen_bytes = acked_unseen;
+        let mut flow_end = test_support::flow_end(at(seconds[0]), at(seconds[1]));
+        (flow_end.packets, flow_end.bytes, flow_end.tcp) = (packets, [captured, 0], Some(tcp));
+        flow_end
     }
 
     #[test]
-    fn missing_frames_cast_doubt_near_by() {
-        let mut quality = CaptureLoss::default();
-        quality.add(CLIENT, &flow_end([100, 110], [9, 9], 1_000_000, 1_460));
+    fn missing_frames_cast_doubt_on_silence_close_by() {
+        let mut loss = CaptureLoss::default();
+        loss.add(CLIENT, &flow_end([100, 110], [9, 9], 1_000_000, 1_460));
         let silent = |from| flow_end([from, from + 20], [3, 0], 0, 0);
-        assert!(quality.casts_doubt(CLIENT, &silent(112)));
-        assert!(quality.casts_doubt(CLIENT, &silent(76)));
-        assert!(!quality.casts_doubt(CLIENT, &silent(200)), "long after");
-        assert!(!quality.casts_doubt(Address(5), &silent(105)), "another host");
-        quality.add(Address(6), &flow_end([300, 310], [9, 9], 0, 20_000));
-        assert!(quality.casts_doubt(Address(5), &silent(105)), "one byte of a hundred is too much");
+        assert!(loss.may_have_lost(CLIENT, &silent(112)));
+        assert!(loss.may_have_lost(CLIENT, &silent(76)));
+        assert!(!loss.may_have_lost(CLIENT, &silent(200)), "long after");
+        assert!(!loss.may_have_lost(Address(5), &silent(105)), "another host");
+        loss.add(Address(6), &flow_end([300, 310], [9, 9], 0, 20_000));
+        assert!(loss.may_have_lost(Address(5), &silent(105)), "one byte in a hundred is too much");
     }
 
     #[test]
-    fn one_direction_is_said_and_no_loss() {
-        let mut quality = CaptureLoss::default();
-        quality.add(CLIENT, &flow_end([1, 2], [9, 0], 100, 50_000));
-        quality.add(CLIENT, &flow_end([1, 2], [9, 9], 100, 0));
-        let mut odd = flow_end([1, 2], [9, 9], 100, 0);
-        if let Some(tcp) = &mut odd.tcp {
-            tcp.sides[0].differing = 1;
-        }
-        quality.add(CLIENT, &odd);
-        assert!(!quality.casts_doubt(CLIENT, &flow_end([1, 2], [3, 0], 0, 0)));
-        let said = quality.sentences();
-        assert_eq!(said.len(), 2);
-        assert!(said[1].starts_with("1 TCP flows repeat bytes otherwise"), "{said:?}");
-        assert!(said[0].starts_with("1 of 3 TCP flows show the client's packets alone"), "{said:?}");
-        assert!(quality.sentences().is_empty());
+    fn a_one_sided_flow_is_not_a_loss() {
+        let mut loss = CaptureLoss::default();
+        loss.add(CLIENT, &flow_end([1, 2], [9, 0], 100, 50_000));
+        loss.add(CLIENT, &flow_end([1, 2], [9, 9], 100, 0));
+        let mut differing = flow_end([1, 2], [9, 9], 100, 0);
+        differing.tcp.as_mut().unwrap().sides[0].differing = 1;
+        loss.add(CLIENT, &differing);
+        assert!(!loss.may_have_lost(CLIENT, &flow_end([1, 2], [3, 0], 0, 0)));
+        assert_eq!(
+            loss.take_sentences(),
+            [
+                "1 of 3 TCP flows is one-sided: no packets from the server were captured",
+                "1 TCP flow contains retransmissions with different data; the first data was used"
+            ]
+        );
+        assert!(loss.take_sentences().is_empty());
+    }
+
+    #[test]
+    fn reported_drops_cast_doubt_between_two_heartbeats() {
+        let mut loss = CaptureLoss::default();
+        loss.heartbeat(at(10), 0);
+        loss.heartbeat(at(11), 7);
+        loss.heartbeat(at(12), 0);
+        assert!(loss.dropped_at(at(10)) && loss.dropped_at(at(11)) && !loss.dropped_at(at(20)));
+        loss.take_sentences();
+        assert!(loss.dropped_at(at(11)), "a rotation does not undo a drop");
+        loss.distrust_silence();
+        assert!(loss.dropped_at(at(20)));
     }
 }

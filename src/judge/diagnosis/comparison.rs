@@ -1,15 +1,16 @@
-//! Compares what was stopped with what was let through in the same capture.
+//! Compares what was blocked with what worked in the same capture.
 //!
 //! In:  judged flows as they end.
-//! Out: for a client and a name that was stopped, what else of the same capture says about it.
+//! Out: for a client and a blocked name or address, what the other flows show.
 //! Not: what one flow shows by itself.
 //!
-//! Another name at the same address works: the name is filtered. The name works at another address, or several names fail at
-//! one: the address is filtered. The name worked before, or works later: something changed.
-//! Nothing else of the client works: no filter, an outage. Tables are bounded and forget what was used longest ago.
+//! Another name at the same address works: the name is filtered. The name works at another address, or several names fail at one
+//! address: the address is filtered. The name worked before, or works later: something changed. Nothing of the client works: an
+//! outage. All tables are bounded.
 
 use std::sync::Arc;
 
+use hashbrown::Equivalent;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
@@ -17,49 +18,138 @@ use crate::base::Address;
 use crate::base::HostName;
 use crate::base::Time;
 use crate::judge::bounded_map::BoundedMap;
-use crate::judge::finding::collector::Target;
-use crate::judge::rows::Confidence;
 use crate::judge::rows::FlowRow;
-use crate::judge::rows::Outcome;
+use crate::judge::vocabulary::Confidence;
+use crate::judge::vocabulary::Outcome;
 
 /// Entries of each table: seven eighths of a power of two is what a hash table holds without growing.
-const KEPT: usize = 7 << 10;
+const MAX_ENTRIES: usize = 7 << 10;
+
+/// So many names that fail at one address are evidence against the address.
+const MIN_NAMES_AT_ADDRESS: usize = 2;
+
+/// So many names of a client must fail, and none work, for an outage.
+const MIN_NAMES_IN_OUTAGE: u32 = 3;
+
+/// What the other flows show about something that was blocked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::judge) enum ComparisonResult {
+    /// It worked, but only after it was blocked.
+    WorkedLater { from: Time },
+    /// It worked, but only before it was blocked.
+    WorkedBefore { until: Time },
+    /// It worked before and after, or in between.
+    WorkedAtOtherTimes,
+    /// The address, which no name was known for when it was blocked, worked; with the one name that it had then.
+    AddressWorked { when: Box<ComparisonResult>, name: Option<Arc<HostName>> },
+    /// Another name works at the same address.
+    OtherNameWorks { name: Arc<HostName> },
+    /// The name works at another address.
+    WorksElsewhere { server: Address },
+    /// Other names fail at the same address, while something else works.
+    OtherNamesFail { server: Address },
+    /// Nothing that the client tried works.
+    NothingWorks { names: u32 },
+}
+
+impl ComparisonResult {
+    /// What it does to the confidence; none where it proves nothing about the mechanism.
+    pub(in crate::judge) fn confidence(&self) -> Option<Confidence> {
+        match self {
+            ComparisonResult::OtherNameWorks { .. } => Some(Confidence::Strong),
+            // What works at times may have been stopped by accident.
+            ComparisonResult::WorkedLater { .. } | ComparisonResult::WorkedAtOtherTimes => {
+                Some(Confidence::Weak)
+            }
+            ComparisonResult::WorkedBefore { .. }
+            // It may have been another service, or another name.
+            | ComparisonResult::AddressWorked { .. }
+            // A server that is down looks the same.
+            | ComparisonResult::WorksElsewhere { .. }
+            | ComparisonResult::OtherNamesFail { .. }
+            | ComparisonResult::NothingWorks { .. } => None,
+        }
+    }
+}
+
+/// As a clause of a finding's message.
+impl std::fmt::Display for ComparisonResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ComparisonResult::WorkedLater { from } => write!(f, "it worked later, from {from} on"),
+            ComparisonResult::WorkedBefore { until } => write!(f, "it had worked until {until}"),
+            ComparisonResult::WorkedAtOtherTimes => write!(f, "it worked at other times"),
+            ComparisonResult::AddressWorked { when, name: None } => write!(f, "{when}"),
+            ComparisonResult::AddressWorked { when, name: Some(name) } => write!(f, "{when}, as {name}"),
+            ComparisonResult::OtherNameWorks { name } => {
+                write!(f, "{name} at the same address works, so the name seems to be filtered")
+            }
+            ComparisonResult::WorksElsewhere { server } => {
+                write!(f, "it works at {server}: the address seems to be filtered, or its server is down")
+            }
+            ComparisonResult::OtherNamesFail { server } => write!(
+                f,
+                "other names fail at {server} as well: the address seems to be filtered, or its server is down"
+            ),
+            ComparisonResult::NothingWorks { names } => {
+                write!(f, "none of the {names} names that the client tried works: possibly an outage")
+            }
+        }
+    }
+}
 
 /// What worked at a server, first and last.
 #[derive(Debug)]
-struct Worked {
+struct WorkedAt {
     name: Option<Arc<HostName>>,
     first: Time,
     last: Time,
-    /// A name besides `name`.
-    other: Option<Arc<HostName>>,
+    /// A name other than `name`.
+    other_name: Option<Arc<HostName>>,
 }
 
-/// Where and when a name was stopped.
+impl WorkedAt {
+    fn compared_with(&self, blocked: &BlockedAt) -> ComparisonResult {
+        if self.first > blocked.last {
+            ComparisonResult::WorkedLater { from: self.first }
+        } else if self.last < blocked.first {
+            ComparisonResult::WorkedBefore { until: self.last }
+        } else {
+            ComparisonResult::WorkedAtOtherTimes
+        }
+    }
+
+    fn compared_with_name(&self, name: &HostName, blocked: &BlockedAt) -> Option<ComparisonResult> {
+        let is_it = |known: &Option<Arc<HostName>>| known.as_deref() == Some(name);
+        if is_it(&self.name) {
+            return Some(self.compared_with(blocked));
+        }
+        is_it(&self.other_name).then_some(ComparisonResult::WorkedAtOtherTimes)
+    }
+}
+
+/// Where and when something was blocked.
 #[derive(Clone, Copy, Debug)]
-struct Stopped {
+struct BlockedAt {
     server: Address,
     first: Time,
     last: Time,
 }
 
-impl Stopped {
-    fn join(&mut self, other: &Stopped) {
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
+impl BlockedAt {
+    fn extend(&mut self, time: Time) {
+        self.first = self.first.min(time);
+        self.last = self.last.max(time);
     }
 }
 
-impl Worked {
-    /// When it worked, against when it was stopped; what works at times was stopped by accident, perhaps.
-    fn before_or_after(&self, stopped: &Stopped) -> (String, Option<Confidence>) {
-        if self.first > stopped.last {
-            (format!("it worked later, from {} on", self.first), Some(Confidence::Weak))
-        } else if self.last < stopped.first {
-            (format!("it had worked until {}", self.last), None)
-        } else {
-            ("at other times it worked".to_owned(), Some(Confidence::Weak))
-        }
+/// A client and a name, for lookups.
+#[derive(Hash)]
+struct ClientAndName<'a>(Address, &'a HostName);
+
+impl Equivalent<(Address, Arc<HostName>)> for ClientAndName<'_> {
+    fn equivalent(&self, key: &(Address, Arc<HostName>)) -> bool {
+        self.0 == key.0 && *self.1 == *key.1
     }
 }
 
@@ -67,174 +157,242 @@ impl Worked {
 #[derive(Debug)]
 pub(in crate::judge) struct Comparison {
     /// By client and server.
-    worked: BoundedMap<(Address, Address), Worked>,
+    worked: BoundedMap<(Address, Address), WorkedAt>,
     /// Clients of which anything worked.
     clients: BoundedMap<Address, ()>,
-    stopped: BoundedMap<(Address, HostName), Stopped>,
-    /// By client and server, where nothing named it.
-    stopped_unnamed: BoundedMap<(Address, Address), Stopped>,
-    /// Names that were stopped, by client.
-    failures: BoundedMap<Address, u32>,
-    /// The same, by client and server; no more than [`FEW`].
-    fails_at: BoundedMap<(Address, Address), SmallVec<[Arc<HostName>; 1]>>,
-    /// Where names worked, by client; put together when it is asked for.
-    elsewhere: HashMap<(Address, Arc<HostName>), Address, foldhash::fast::RandomState>,
+    blocked: BoundedMap<(Address, Arc<HostName>), BlockedAt>,
+    /// By client and server, where no name was known.
+    blocked_unnamed: BoundedMap<(Address, Address), BlockedAt>,
+    /// Number of blocked names by client.
+    blocked_names: BoundedMap<Address, u32>,
+    /// Blocked names by client and server; at most [`MIN_NAMES_AT_ADDRESS`].
+    blocked_at: BoundedMap<(Address, Address), SmallVec<[Arc<HostName>; 1]>>,
+    /// Where names worked, by client; see [`Comparison::prepare`].
+    worked_elsewhere: HashMap<(Address, Arc<HostName>), Address, foldhash::fast::RandomState>,
 }
-
-/// So many names that fail at one address speak against the address.
-const FEW: usize = 2;
-
-/// So many names of a client must fail, and none work, before it is called an outage.
-const OUTAGE: u32 = 3;
 
 impl Default for Comparison {
     fn default() -> Comparison {
         Comparison {
-            worked: BoundedMap::new(KEPT),
-            clients: BoundedMap::new(KEPT),
-            stopped: BoundedMap::new(KEPT),
-            stopped_unnamed: BoundedMap::new(KEPT),
-            failures: BoundedMap::new(KEPT),
-            fails_at: BoundedMap::new(KEPT),
-            elsewhere: HashMap::default(),
+            worked: BoundedMap::new(MAX_ENTRIES),
+            clients: BoundedMap::new(MAX_ENTRIES),
+            blocked: BoundedMap::new(MAX_ENTRIES),
+            blocked_unnamed: BoundedMap::new(MAX_ENTRIES),
+            blocked_names: BoundedMap::new(MAX_ENTRIES),
+            blocked_at: BoundedMap::new(MAX_ENTRIES),
+            worked_elsewhere: HashMap::default(),
         }
     }
 }
 
 impl Comparison {
-    /// Takes a judged flow in.
+    /// Adds a judged flow.
     pub(in crate::judge) fn add(&mut self, row: &FlowRow) {
-        let (client, server, time) = (row.client.address, row.server.address, row.first_seen);
-        match row.outcome {
+        match row.assessment.outcome() {
             Outcome::Ok if row.destination_verdict.is_some() && row.bytes.iter().all(|bytes| *bytes > 0) => {
-                match self.worked.get(&(client, server)) {
-                    Some(worked) if worked.name == row.name => {
-                        worked.first = worked.first.min(time);
-                        worked.last = worked.last.max(time);
-                    }
-                    Some(worked) => worked.other.clone_from(&row.name),
-                    None => {
-                        let name = row.name.clone();
-                        self.worked
-                            .put((client, server), Worked { name, first: time, last: time, other: None });
-                        self.clients.put(client, ());
-                    }
-                }
+                self.add_worked(row);
             }
-            Outcome::BlockedLooking => {
-                let stopped = Stopped { server, first: time, last: time };
-                let Some(name) = &row.name else {
-                    match self.stopped_unnamed.get(&(client, server)) {
-                        Some(before) => before.join(&stopped),
-                        None => self.stopped_unnamed.put((client, server), stopped),
-                    }
-                    return;
-                };
-                match self.fails_at.get(&(client, server)) {
-                    Some(names) if names.len() < FEW && !names.contains(name) => names.push(Arc::clone(name)),
-                    Some(_) => {}
-                    None => self.fails_at.put((client, server), SmallVec::from_iter([Arc::clone(name)])),
-                }
-                let key = (client, (**name).clone());
-                match self.stopped.get(&key) {
-                    Some(before) => before.join(&stopped),
-                    None => {
-                        self.stopped.put(key, stopped);
-                        match self.failures.get(&client) {
-                            Some(names) => *names += 1,
-                            None => self.failures.put(client, 1),
-                        }
-                    }
-                }
-            }
-            _ => {}
+            Outcome::BlockedLooking => self.add_blocked(row),
+            Outcome::Ok | Outcome::Inconclusive => {}
         }
     }
 
-    /// Puts together what [`Comparison::says`] needs.
+    fn add_worked(&mut self, row: &FlowRow) {
+        let (client, server, time) = (row.client.address, row.server.address, row.first_seen);
+        match self.worked.get(&(client, server)) {
+            Some(worked) if worked.name == row.name => {
+                worked.first = worked.first.min(time);
+                worked.last = worked.last.max(time);
+            }
+            Some(worked) => worked.other_name.clone_from(&row.name),
+            None => {
+                let worked = WorkedAt { name: row.name.clone(), first: time, last: time, other_name: None };
+                self.worked.insert((client, server), worked);
+                self.clients.insert(client, ());
+            }
+        }
+    }
+
+    fn add_blocked(&mut self, row: &FlowRow) {
+        let (client, server, time) = (row.client.address, row.server.address, row.first_seen);
+        let blocked = BlockedAt { server, first: time, last: time };
+        let Some(name) = &row.name else {
+            match self.blocked_unnamed.get(&(client, server)) {
+                Some(before) => before.extend(time),
+                None => self.blocked_unnamed.insert((client, server), blocked),
+            }
+            return;
+        };
+        match self.blocked_at.get(&(client, server)) {
+            Some(names) if names.len() < MIN_NAMES_AT_ADDRESS && !names.contains(name) => {
+                names.push(Arc::clone(name));
+            }
+            Some(_) => {}
+            None => self.blocked_at.insert((client, server), SmallVec::from_iter([Arc::clone(name)])),
+        }
+        if let Some(before) = self.blocked.get(&ClientAndName(client, name)) {
+            before.extend(time);
+            return;
+        }
+        self.blocked.insert((client, Arc::clone(name)), blocked);
+        match self.blocked_names.get(&client) {
+            Some(names) => *names += 1,
+            None => self.blocked_names.insert(client, 1),
+        }
+    }
+
+    /// Prepares the comparisons by name.
     pub(in crate::judge) fn prepare(&mut self) {
-        self.elsewhere.clear();
-        for ((client, server), worked) in self.worked.entries() {
-            for name in [&worked.name, &worked.other].into_iter().flatten() {
-                let place = self.elsewhere.entry((*client, Arc::clone(name))).or_insert(*server);
-                // The table has no order.
-                *place = (*place).min(*server);
+        self.worked_elsewhere.clear();
+        for ((client, server), worked) in self.worked.iter() {
+            for name in [&worked.name, &worked.other_name].into_iter().flatten() {
+                // The table has no order: take the lowest address.
+                let lowest = self.worked_elsewhere.entry((*client, Arc::clone(name))).or_insert(*server);
+                *lowest = (*lowest).min(*server);
             }
         }
     }
 
-    /// What the capture says besides of a client and a name or server that was stopped, and how sure that makes it.
-    pub(in crate::judge) fn says(
+    /// Whether the same name worked at other times at the address where it was blocked.
+    pub(in crate::judge) fn with_same_name(
         &self,
         client: Address,
-        subject: Target<'_>,
-    ) -> Option<(String, Option<Confidence>)> {
-        match subject {
-            Target::Name(name) => self.says_of_name(client, name),
-            Target::Service(server) => self.says_of_address(client, server.address),
-            Target::Address(server) => self.says_of_address(client, server),
-            Target::Text(_) => None,
-        }
+        name: &HostName,
+    ) -> Option<ComparisonResult> {
+        let blocked = self.blocked.peek(&ClientAndName(client, name))?;
+        self.worked.peek(&(client, blocked.server))?.compared_with_name(name, blocked)
     }
 
-    /// The same, as far as the very name worked at other times at the address where it was stopped.
-    pub(in crate::judge) fn says_when(
+    /// What all other flows show about a blocked name.
+    pub(in crate::judge) fn with_all_flows(
         &self,
         client: Address,
-        subject: Target<'_>,
-    ) -> Option<(String, Option<Confidence>)> {
-        let Target::Name(name) = subject else { return None };
-        let stopped = *self.stopped.peek(&(client, (**name).clone()))?;
-        let worked = self.worked.peek(&(client, stopped.server))?;
-        if worked.name.as_ref() == Some(name) {
-            return Some(worked.before_or_after(&stopped));
-        }
-        let other = worked.other.as_ref() == Some(name);
-        other.then(|| ("at other times it worked".to_owned(), Some(Confidence::Weak)))
-    }
-
-    fn says_of_address(&self, client: Address, server: Address) -> Option<(String, Option<Confidence>)> {
-        let stopped = *self.stopped_unnamed.peek(&(client, server))?;
-        let worked = self.worked.peek(&(client, server))?;
-        let (mut what, _) = worked.before_or_after(&stopped);
-        if let (Some(name), None) = (&worked.name, &worked.other) {
-            what.push_str(&format!(", as {name}"));
-        }
-        // Perhaps another service, or another name: it proves less than a name does.
-        Some((what, None))
-    }
-
-    fn says_of_name(&self, client: Address, name: &Arc<HostName>) -> Option<(String, Option<Confidence>)> {
-        let stopped = *self.stopped.peek(&(client, (**name).clone()))?;
-        let server = stopped.server;
+        name: &HostName,
+    ) -> Option<ComparisonResult> {
+        let blocked = self.blocked.peek(&ClientAndName(client, name))?;
+        let server = blocked.server;
         if let Some(worked) = self.worked.peek(&(client, server)) {
-            let is_it = |known: &Option<Arc<HostName>>| known.as_ref() == Some(name);
-            if is_it(&worked.name) {
-                return Some(worked.before_or_after(&stopped));
-            }
-            if is_it(&worked.other) {
-                return Some(("at other times it worked".to_owned(), Some(Confidence::Weak)));
+            if let Some(result) = worked.compared_with_name(name, blocked) {
+                return Some(result);
             }
             if let Some(other) = &worked.name {
-                let what =
-                    format!("{other} at the same address works, so that the name seems to be filtered");
-                return Some((what, Some(Confidence::Strong)));
+                return Some(ComparisonResult::OtherNameWorks { name: Arc::clone(other) });
             }
         }
-        if let Some(other) = self.elsewhere.get(&(client, Arc::clone(name))) {
-            // A server that is down looks the same.
-            let what = format!("it works at {other}: the address seems to be filtered, or its server down");
-            return Some((what, None));
+        if let Some(elsewhere) = self.worked_elsewhere.get(&ClientAndName(client, name)) {
+            return Some(ComparisonResult::WorksElsewhere { server: *elsewhere });
         }
-        let works = self.clients.has(&client);
-        if works && self.fails_at.peek(&(client, server)).is_some_and(|names| names.len() >= FEW) {
-            let what = format!(
-                "other names fail at {server} as well: the address seems to be filtered, or its server down"
-            );
-            return Some((what, None));
+        let anything_works = self.clients.contains(&client);
+        let names_at_address = self.blocked_at.peek(&(client, server)).map_or(0, |names| names.len());
+        if anything_works && names_at_address >= MIN_NAMES_AT_ADDRESS {
+            return Some(ComparisonResult::OtherNamesFail { server });
         }
-        let failures = self.failures.peek(&client).copied().unwrap_or_default();
-        let outage = failures >= OUTAGE && !self.clients.has(&client);
-        outage.then(|| (format!("none of the {failures} names that it tried works: perhaps an outage"), None))
+        let names = self.blocked_names.peek(&client).copied().unwrap_or_default();
+        let is_outage = names >= MIN_NAMES_IN_OUTAGE && !anything_works;
+        is_outage.then_some(ComparisonResult::NothingWorks { names })
+    }
+
+    /// What all other flows show about a blocked address without a name.
+    pub(in crate::judge) fn with_address(
+        &self,
+        client: Address,
+        server: Address,
+    ) -> Option<ComparisonResult> {
+        let blocked = self.blocked_unnamed.peek(&(client, server))?;
+        let worked = self.worked.peek(&(client, server))?;
+        let name = worked.name.clone().filter(|_| worked.other_name.is_none());
+        Some(ComparisonResult::AddressWorked { when: Box::new(worked.compared_with(blocked)), name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::assessment::Assessment;
+    use crate::judge::catalogue::Mechanism;
+    use crate::judge::test_support;
+
+    const CLIENT: Address = Address(1);
+
+    fn host(name: &str) -> HostName {
+        HostName::from_wire_text(name.as_bytes()).unwrap()
+    }
+
+    const fn at(second: i64) -> Time {
+        Time(second * 1_000_000_000)
+    }
+
+    /// Flows that worked (`+`) or were blocked (`-`): name, server, second.
+    fn comparison(flows: &[(&str, &str, u128, i64)]) -> Comparison {
+        let mut comparison = Comparison::default();
+        for (sign, name, server, second) in flows {
+            let mut row = test_support::flow_row(CLIENT, Address(*server), at(*second));
+            row.name = (!name.is_empty()).then(|| Arc::new(host(name)));
+            if *sign == "-" {
+                row.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
+            }
+            comparison.add(&row);
+        }
+        comparison.prepare();
+        comparison
+    }
+
+    /// What is said of the blocked name `a.example`.
+    fn check(flows: &[(&str, &str, u128, i64)], expected: Option<ComparisonResult>) {
+        let found = comparison(flows).with_all_flows(CLIENT, &host("a.example"));
+        assert_eq!(found, expected, "{flows:?}");
+    }
+
+    #[test]
+    fn the_same_name_at_other_times() {
+        check(&[("-", "a.example", 10, 5)], None);
+        check(
+            &[("-", "a.example", 10, 5), ("+", "a.example", 10, 9)],
+            Some(ComparisonResult::WorkedLater { from: at(9) }),
+        );
+        check(
+            &[("+", "a.example", 10, 1), ("-", "a.example", 10, 5)],
+            Some(ComparisonResult::WorkedBefore { until: at(1) }),
+        );
+        check(
+            &[("+", "a.example", 10, 1), ("-", "a.example", 10, 5), ("+", "a.example", 10, 9)],
+            Some(ComparisonResult::WorkedAtOtherTimes),
+        );
+    }
+
+    #[test]
+    fn a_name_is_filtered_where_another_works_at_its_address() {
+        let flows = [("-", "a.example", 10, 5), ("+", "b.example", 10, 5)];
+        let name = Arc::new(host("b.example"));
+        check(&flows, Some(ComparisonResult::OtherNameWorks { name }));
+        assert_eq!(comparison(&flows).with_same_name(CLIENT, &host("a.example")), None);
+    }
+
+    #[test]
+    fn an_address_is_filtered_where_its_names_work_elsewhere_or_all_fail() {
+        check(
+            &[("-", "a.example", 10, 5), ("+", "a.example", 12, 5), ("+", "a.example", 11, 6)],
+            Some(ComparisonResult::WorksElsewhere { server: Address(11) }),
+        );
+        check(
+            &[("-", "a.example", 10, 5), ("-", "b.example", 10, 5), ("+", "c.example", 11, 6)],
+            Some(ComparisonResult::OtherNamesFail { server: Address(10) }),
+        );
+    }
+
+    #[test]
+    fn an_outage_needs_three_names_and_no_success() {
+        let blocked = [("-", "a.example", 10, 5), ("-", "b.example", 11, 5), ("-", "c.example", 12, 5)];
+        check(&blocked, Some(ComparisonResult::NothingWorks { names: 3 }));
+        check(&blocked[..2], None);
+    }
+
+    #[test]
+    fn addresses_without_a_name() {
+        let comparison = comparison(&[("-", "", 10, 5), ("+", "b.example", 10, 9)]);
+        let result = comparison.with_address(CLIENT, Address(10)).unwrap();
+        assert!(result.to_string().ends_with(", as b.example"), "{result}");
+        assert_eq!(result.confidence(), None);
+        assert_eq!(comparison.with_address(CLIENT, Address(11)), None);
     }
 }

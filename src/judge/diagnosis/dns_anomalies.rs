@@ -1,37 +1,43 @@
-//! Judges what DNS said of documented names.
+//! What is wrong with DNS responses for documented names.
 //!
-//! In:  answers that audited clients received, and queries that never got one.
-//! Out: findings about names that did not resolve as they should, unless a later answer cleared them.
+//! In:  responses that audited clients received, and queries without a response.
+//! Out: anomalies, unless a later response cleared them.
 //! Not: the flows that follow.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry as PageField;
 use smallvec::SmallVec;
 
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::Time;
+use crate::flow::Endpoint;
 use crate::judge::bounded_map::BoundedMap;
-use crate::judge::finding::collector::Findings;
-use crate::judge::finding::collector::Occurrence;
-use crate::judge::finding::collector::Target;
-use crate::judge::policy::Policy;
+use crate::judge::catalogue::Mechanism;
+use crate::judge::catalogue::Proof;
+use crate::judge::hashed_name::ClientName;
+use crate::judge::hashed_name::ClientNameRef;
+use crate::judge::hashed_name::HashedName;
 use crate::judge::policy::name_class::in_private_zone;
 use crate::judge::policy::name_table::KnownName;
-use crate::judge::policy::requirements::Attempt;
-use crate::judge::policy::requirements::AttemptResult;
-use crate::judge::policy::requirements::Observations;
-use crate::judge::rows::Confidence;
+use crate::judge::vocabulary::Confidence;
 use crate::read::AnswerData;
 use crate::read::Resolution;
+use crate::rules::Middleboxes;
 
-/// Suspicions that are kept; more are not. Seven eighths of a power of two is what a hash table holds without growing.
-const DOUBTS: usize = 7 << 10;
+/// Anomalies that are kept: seven eighths of a power of two is what a hash table holds without growing.
+const MAX_ANOMALIES: usize = 7 << 10;
 
-/// Answers that are remembered to notice a second one.
-const ANSWERED: usize = 7 << 8;
+/// Responses that are kept to notice a second one.
+const MAX_RESPONSES: usize = 7 << 8;
+
+/// Frames of one anomaly that are kept.
+const MAX_FRAMES: usize = 10;
+
+/// Responses that race arrive together. Responses to retransmitted queries arrive as far apart as the queries, some of which the
+/// capture may have missed.
+const RACE_NANOS: u64 = 300_000_000;
 
 /// Record types (RFC 1035 §3.2.2, RFC 3596 §2.1).
 const A: u16 = 1;
@@ -43,331 +49,452 @@ const SERVFAIL: u16 = 2;
 const NXDOMAIN: u16 = 3;
 const REFUSED: u16 = 5;
 
-/// Extended errors by which a resolver says that it is in the way (RFC 8914 §4): forged, blocked, censored, filtered,
-/// prohibited.
-const IN_THE_WAY: [u16; 5] = [4, 15, 16, 17, 18];
+/// Extended errors of a resolver that filters (RFC 8914 §4): Forged Answer, Blocked, Censored, Filtered, Prohibited.
+const FILTER_ERRORS: [u16; 5] = [4, 15, 16, 17, 18];
 
-/// One suspicion: what it is, and where it was seen first.
+/// Something wrong with the responses for one name to one client.
 #[derive(Clone, Debug)]
-struct Suspicion {
-    signature: &'static Signature,
-    confidence: Confidence,
-    known: Arc<KnownName>,
-    resolver: Address,
-    /// The first ones, and the last.
-    signs: SmallVec<[(FrameRef, Time); 2]>,
+pub(in crate::judge) struct DnsAnomaly {
+    pub(in crate::judge) mechanism: Mechanism,
+    pub(in crate::judge) confidence: Confidence,
+    pub(in crate::judge) client: Address,
+    pub(in crate::judge) known: Arc<KnownName>,
+    pub(in crate::judge) resolver: Endpoint,
+    /// The first frames.
+    first: SmallVec<[(FrameRef, Time); 2]>,
     last: (FrameRef, Time),
     count: usize,
 }
 
-/// Signs of one suspicion whose frames are kept.
-const SIGNS: usize = 10;
+impl DnsAnomaly {
+    /// The frame and time of each occurrence; of those that are not kept, the last one.
+    pub(in crate::judge) fn occurrences(&self) -> impl Iterator<Item = &(FrameRef, Time)> {
+        (0..self.count).map(|index| self.first.get(index).unwrap_or(&self.last))
+    }
 
-/// Findings of this kind, their words and how sure they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Signature {
-    code: &'static str,
-    word: &'static str,
-    confidence: Confidence,
-    sentence: &'static str,
-    /// A later good answer clears it: a resolver that failed, or one of several that knows less.
-    clears: bool,
-    /// A client with this answer cannot reach the name.
-    blocks: bool,
-}
-
-const fn signature(
-    code: &'static str,
-    word: &'static str,
-    confidence: Confidence,
-    sentence: &'static str,
-    clears: bool,
-) -> Signature {
-    Signature { code, word, confidence, sentence, clears, blocks: true }
-}
-
-impl Signature {
-    /// It, and how sure it is by itself.
-    fn suspected(&'static self) -> (&'static Signature, Confidence) {
-        (self, self.confidence)
+    fn add(&mut self, occurrence: (FrameRef, Time)) {
+        self.count += 1;
+        self.last = occurrence;
+        if self.first.len() < MAX_FRAMES {
+            self.first.push(occurrence);
+        }
     }
 }
 
-static NO_SUCH_NAME: Signature =
-    signature("AFS301", "dns-nxdomain", Confidence::Weak, "was told that the name does not exist", true);
-static REFUSAL: Signature =
-    signature("AFS302", "dns-refused", Confidence::Weak, "was refused an answer", true);
-static FAILURE: Signature =
-    signature("AFS303", "dns-servfail", Confidence::Weak, "was told that the resolver failed", true);
-static EMPTY: Signature =
-    signature("AFS304", "dns-empty", Confidence::Weak, "got an answer without an address", true);
-static NO_ANSWER: Signature =
-    signature("AFS305", "dns-no-answer", Confidence::Weak, "asked again and again and got no answer", true);
-static SINKHOLE: Signature =
-    signature("AFS306", "dns-sinkhole", Confidence::Strong, "was led to an address that is nobody's", false);
-static BLOCK_PAGE: Signature =
-    signature("AFS311", "dns-block-page", Confidence::Strong, "was led to an address of a block page", false);
-static PRIVATE: Signature = Signature {
-    blocks: false,
-    ..signature(
-        "AFS307",
-        "dns-private-address",
-        Confidence::Weak,
-        "was led to a private address without a private zone",
-        false,
-    )
-};
-static IN_WAY: Signature = signature(
-    "AFS308",
-    "dns-blocked-by-resolver",
-    Confidence::Certain,
-    "was told by the resolver that it blocks or forges the name",
-    false,
-);
-static TWO_ANSWERS: Signature = Signature {
-    blocks: false,
-    ..signature(
-        "AFS310",
-        "dns-two-answers",
-        Confidence::Strong,
-        "got two answers to one question, with other addresses each",
-        false,
-    )
-};
+/// Whether a later good response clears the anomaly: the resolver had failed, or is one of several and knows less.
+fn is_cleared_by_success(mechanism: Mechanism) -> bool {
+    mechanism.finding().entry().proof != Proof::DnsResponse
+}
 
-/// Where an answer led. Its name is kept so that its place in memory stands for it.
+/// A response for a documented name, or a query without one.
+pub(in crate::judge) struct DnsLookup<'a> {
+    pub(in crate::judge) client: Address,
+    pub(in crate::judge) resolver: Endpoint,
+    /// Number of the flow.
+    pub(in crate::judge) flow: u64,
+    pub(in crate::judge) resolution: &'a Resolution,
+    pub(in crate::judge) addresses: &'a [Address],
+    pub(in crate::judge) known: &'a Arc<KnownName>,
+    pub(in crate::judge) frame: FrameRef,
+    pub(in crate::judge) time: Time,
+}
+
+/// What has to be known about addresses.
+pub(in crate::judge) struct DnsContext<'a> {
+    pub(in crate::judge) middleboxes: &'a Middleboxes,
+    /// Whether the site declares private endpoints at an address.
+    pub(in crate::judge) is_declared_private: &'a dyn Fn(Address) -> bool,
+    /// The capture holds responses to this client and lost no frames: silence means something.
+    pub(in crate::judge) is_silence_reliable: bool,
+}
+
+/// The first response to a query.
 #[derive(Debug)]
-struct Answered {
-    _known: Arc<KnownName>,
-    /// None where the name was said not to exist.
+struct FirstResponse {
+    /// Empty where the name does not exist.
     addresses: SmallVec<[Address; 1]>,
-    /// How often the question was sent, and may be answered.
-    asked: u32,
+    /// How many more responses the captured queries allow.
+    open_queries: u32,
     time: Time,
 }
 
-/// Answers that race come together; those to a question that was repeated come as far apart as the questions, and the
-/// capture may have missed one of these.
-const RACE_NANOS: u64 = 300_000_000;
+/// A conversation, a name and a record type.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct QueryKey {
+    flow: u64,
+    name: HashedName,
+    query_type: u16,
+}
 
-/// What DNS said so far.
+/// The same, borrowed for lookups.
+#[derive(Hash)]
+struct QueryKeyRef<'a> {
+    flow: u64,
+    name: &'a HashedName,
+    query_type: u16,
+}
+
+impl hashbrown::Equivalent<QueryKey> for QueryKeyRef<'_> {
+    fn equivalent(&self, key: &QueryKey) -> bool {
+        self.flow == key.flow && self.query_type == key.query_type && *self.name == key.name
+    }
+}
+
+/// The anomalies so far.
 #[derive(Debug)]
 pub(in crate::judge) struct DnsAnomalies {
-    /// By client and name, whose place in memory stands for it: the doubt keeps it there.
-    doubts: HashMap<(Address, usize), Vec<Suspicion>, foldhash::fast::RandomState>,
+    by_name: HashMap<ClientName, Vec<DnsAnomaly>, foldhash::fast::RandomState>,
     /// How many there are.
-    held: usize,
-    /// By conversation, name and type of question.
-    answered: BoundedMap<(u64, usize, u16), Answered>,
+    len: usize,
+    /// Occurrences that did not fit.
+    missed: u64,
+    responses: BoundedMap<QueryKey, FirstResponse>,
 }
 
 impl Default for DnsAnomalies {
     fn default() -> DnsAnomalies {
-        DnsAnomalies { doubts: HashMap::default(), held: 0, answered: BoundedMap::new(ANSWERED) }
+        DnsAnomalies {
+            by_name: HashMap::default(),
+            len: 0,
+            missed: 0,
+            responses: BoundedMap::new(MAX_RESPONSES),
+        }
     }
-}
-
-/// An answer, or none, to a documented name.
-pub(in crate::judge) struct DnsLookup<'a> {
-    pub(in crate::judge) client: Address,
-    pub(in crate::judge) resolver: Address,
-    /// The conversation's number.
-    pub(in crate::judge) flow: u64,
-    pub(in crate::judge) resolution: &'a Resolution,
-    pub(in crate::judge) resolved: &'a [Address],
-    pub(in crate::judge) known: &'a Arc<KnownName>,
-    pub(in crate::judge) frame: FrameRef,
-    pub(in crate::judge) time: Time,
-    /// The capture shows packets towards this client: its silence means something.
-    pub(in crate::judge) hears: bool,
 }
 
 impl DnsAnomalies {
-    /// Takes a look-up in.
-    pub(in crate::judge) fn add(&mut self, lookup: &DnsLookup<'_>, policy: &Policy, findings: &mut Findings) {
-        let DnsLookup { client, known, .. } = *lookup;
-        if known.references.documented.is_none() || !matches!(lookup.resolution.query_type, A | AAAA) {
-            return;
+    /// Adds a lookup. Returns a new anomaly that no later response clears.
+    pub(in crate::judge) fn add(
+        &mut self,
+        lookup: &DnsLookup<'_>,
+        context: &DnsContext<'_>,
+    ) -> Option<&DnsAnomaly> {
+        if !lookup.known.is_documented() || !matches!(lookup.resolution.query_type, A | AAAA) {
+            return None;
         }
-        let found = self.look(lookup, policy);
-        if found.is_none() && !lookup.resolved.is_empty() {
-            self.reached(client, known);
-        }
-        let Some((signature, confidence)) = found else { return };
-        let (key, full) = ((client, Arc::as_ptr(known).addr()), self.held >= DOUBTS);
-        if full && !self.doubts.contains_key(&key) {
-            findings.missed += 1;
-            return;
-        }
-        let doubts = self.doubts.entry(key).or_default();
-        match doubts.iter_mut().find(|doubt| doubt.signature.code == signature.code) {
-            Some(doubt) => {
-                doubt.count += 1;
-                doubt.last = (lookup.frame, lookup.time);
-                if doubt.signs.len() < SIGNS {
-                    doubt.signs.push(doubt.last);
-                }
+        let key = ClientNameRef { client: lookup.client, name: &lookup.known.name };
+        let Some((mechanism, confidence)) = self.classify(lookup, context) else {
+            if !lookup.addresses.is_empty() {
+                self.succeeded(key);
             }
-            None if full => findings.missed += 1,
-            None => {
-                let doubt = Suspicion {
-                    signature,
-                    confidence,
-                    known: Arc::clone(known),
-                    resolver: lookup.resolver,
-                    signs: SmallVec::from_iter([(lookup.frame, lookup.time)]),
-                    last: (lookup.frame, lookup.time),
-                    count: 1,
-                };
-                if !signature.clears {
-                    findings.preview(&doubt.sign(client, &doubt.last), || doubt.sentence(client));
-                }
-                doubts.push(doubt);
-                self.held += 1;
-            }
-        }
-    }
-
-    /// Whoever was answered well at last, or reached the name, was not kept from it.
-    pub(in crate::judge) fn reached(&mut self, client: Address, known: &Arc<KnownName>) {
-        if self.doubts.is_empty() {
-            return;
-        }
-        let PageField::Occupied(mut place) = self.doubts.entry((client, Arc::as_ptr(known).addr())) else {
-            return;
+            return None;
         };
-        let before = place.get().len();
-        place.get_mut().retain(|doubt| !doubt.signature.clears);
-        self.held -= before - place.get().len();
-        if place.get().is_empty() {
-            place.remove();
+        let is_full = self.len >= MAX_ANOMALIES;
+        let occurrence = (lookup.frame, lookup.time);
+        if let Some(anomalies) = self.by_name.get_mut(&key)
+            && let Some(anomaly) = anomalies.iter_mut().find(|anomaly| anomaly.mechanism == mechanism)
+        {
+            anomaly.add(occurrence);
+            return None;
+        }
+        if is_full {
+            self.missed += 1;
+            return None;
+        }
+        self.len += 1;
+        let anomalies = self.by_name.entry(key.to_owned()).or_default();
+        anomalies.push(DnsAnomaly {
+            mechanism,
+            confidence,
+            client: lookup.client,
+            known: Arc::clone(lookup.known),
+            resolver: lookup.resolver,
+            first: SmallVec::from_iter([occurrence]),
+            last: occurrence,
+            count: 1,
+        });
+        anomalies.last().filter(|_| !is_cleared_by_success(mechanism))
+    }
+
+    /// The name was resolved or reached: the client was not kept from it.
+    pub(in crate::judge) fn succeeded(&mut self, key: ClientNameRef<'_>) {
+        let Some(anomalies) = self.by_name.get_mut(&key) else { return };
+        let before = anomalies.len();
+        anomalies.retain(|anomaly| !is_cleared_by_success(anomaly.mechanism));
+        self.len -= before - anomalies.len();
+        if anomalies.is_empty() {
+            self.by_name.remove(&key);
         }
     }
 
-    /// What is wrong with an answer, and how sure that is.
-    fn look(&mut self, lookup: &DnsLookup<'_>, policy: &Policy) -> Option<(&'static Signature, Confidence)> {
+    /// Occurrences that did not fit.
+    pub(in crate::judge) fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// All anomalies by client and time. Starts anew.
+    pub(in crate::judge) fn take(&mut self) -> Vec<DnsAnomaly> {
+        (self.len, self.missed) = (0, 0);
+        let mut anomalies: Vec<DnsAnomaly> =
+            std::mem::take(&mut self.by_name).into_values().flatten().collect();
+        anomalies.sort_by(|a, b| {
+            let key = |anomaly: &DnsAnomaly| {
+                (anomaly.client, anomaly.first.first().copied(), anomaly.mechanism.finding())
+            };
+            key(a).cmp(&key(b))
+        });
+        anomalies
+    }
+
+    /// What is wrong with a response.
+    fn classify(
+        &mut self,
+        lookup: &DnsLookup<'_>,
+        context: &DnsContext<'_>,
+    ) -> Option<(Mechanism, Confidence)> {
         let resolution = lookup.resolution;
         let Some(rcode) = resolution.rcode else {
-            return (resolution.query_count > 1 && lookup.hears).then(|| NO_ANSWER.suspected());
+            let is_unanswered = resolution.query_count > 1 && context.is_silence_reliable;
+            return is_unanswered.then_some((Mechanism::DnsNoAnswer, Confidence::Weak));
         };
-        if resolution.extended_error.as_ref().is_some_and(|(code, _)| IN_THE_WAY.contains(code)) {
-            return Some(IN_WAY.suspected());
+        if resolution.extended_error.as_ref().is_some_and(|(code, _)| FILTER_ERRORS.contains(code)) {
+            return Some((Mechanism::DnsBlockedByResolver, Confidence::Certain));
         }
-        let tells = !lookup.resolved.is_empty() || rcode == NXDOMAIN;
+        let is_conclusive = !lookup.addresses.is_empty() || rcode == NXDOMAIN;
         if matches!(rcode, NOERROR | NXDOMAIN)
-            && tells
-            && let Some(confidence) = self.second(lookup)
+            && is_conclusive
+            && let Some(confidence) = self.conflicts_with_first(lookup)
         {
-            return Some((&TWO_ANSWERS, confidence));
+            return Some((Mechanism::DnsTwoAnswers, confidence));
         }
         match rcode {
-            NOERROR => {}
-            NXDOMAIN => return Some(NO_SUCH_NAME.suspected()),
-            REFUSED => return Some(REFUSAL.suspected()),
-            SERVFAIL => return Some(FAILURE.suspected()),
-            _ => return None,
+            NOERROR => classify_addresses(lookup, context),
+            NXDOMAIN => Some((Mechanism::DnsNxdomain, Confidence::Weak)),
+            REFUSED => Some((Mechanism::DnsRefused, Confidence::Weak)),
+            SERVFAIL => Some((Mechanism::DnsServfail, Confidence::Weak)),
+            _ => None,
         }
-        if lookup.resolved.iter().any(|address| is_nowhere(*address)) {
-            return Some(SINKHOLE.suspected());
-        }
-        if lookup.resolved.iter().any(|address| policy.middleboxes.sinkhole_vendor(*address).is_some()) {
-            return Some(BLOCK_PAGE.suspected());
-        }
-        let zoned = || {
-            let leads = |data: &AnswerData| matches!(data, AnswerData::Name(name) if in_private_zone(name));
-            in_private_zone(&lookup.known.name) || resolution.answers.iter().any(|answer| leads(&answer.data))
-        };
-        let inside = |address: &Address| address.is_private() && !policy.private_networks.hold(*address);
-        // Of names that can have a private endpoint the flow is judged, which says more.
-        let can_be_private = lookup.known.class.can_be_private;
-        if !can_be_private && lookup.resolved.iter().any(inside) && !zoned() {
-            return Some(PRIVATE.suspected());
-        }
-        // Without an address of the sixth version a name is as good as any; a cut or chained answer may go on elsewhere.
-        let whole = !resolution.truncated && !resolution.damaged && resolution.answers.is_empty();
-        (lookup.resolved.is_empty() && whole && resolution.query_type == A).then(|| EMPTY.suspected())
     }
 
-    /// How sure it is that the same question was answered before, and otherwise. What has no question of its own answers the last one; a
-    /// question that was repeated is answered as often, and each time perhaps by other addresses of many.
-    fn second(&mut self, lookup: &DnsLookup<'_>) -> Option<Confidence> {
+    /// Confidence that this is a second, different response to the same query; `None` if it is not. A response without a query
+    /// of its own is for the last one. A retransmitted query gets as many responses, each perhaps with other addresses of many.
+    fn conflicts_with_first(&mut self, lookup: &DnsLookup<'_>) -> Option<Confidence> {
         let resolution = lookup.resolution;
-        let key = (lookup.flow, Arc::as_ptr(lookup.known).addr(), resolution.query_type);
+        let (flow, name, query_type) = (lookup.flow, &lookup.known.name, resolution.query_type);
         if resolution.query_frame.is_none()
-            && let Some(first) = self.answered.get(&key)
+            && let Some(first) = self.responses.get(&QueryKeyRef { flow, name, query_type })
         {
-            first.asked = first.asked.saturating_sub(1);
-            let agrees = first.addresses.iter().any(|address| lookup.resolved.contains(address));
-            let both_deny = first.addresses.is_empty() && lookup.resolved.is_empty();
-            let close = lookup.time.since(first.time) <= RACE_NANOS;
-            let denied = first.addresses.is_empty() != lookup.resolved.is_empty();
-            let confidence = if close || denied { Confidence::Strong } else { Confidence::Weak };
-            return (first.asked == 0 && !agrees && !both_deny).then_some(confidence);
+            first.open_queries = first.open_queries.saturating_sub(1);
+            let shares_address = first.addresses.iter().any(|address| lookup.addresses.contains(address));
+            let one_denies = first.addresses.is_empty() != lookup.addresses.is_empty();
+            let both_deny = first.addresses.is_empty() && lookup.addresses.is_empty();
+            let is_race = lookup.time.since(first.time) <= RACE_NANOS;
+            let confidence = if is_race || one_denies { Confidence::Strong } else { Confidence::Weak };
+            return (first.open_queries == 0 && !shares_address && !both_deny).then_some(confidence);
         }
-        let (known, time) = (Arc::clone(lookup.known), lookup.time);
-        // Of a question that the capture does not hold nobody knows how often it was sent.
-        let asked = if resolution.query_frame.is_some() { resolution.query_count } else { u32::MAX };
-        self.answered.put(key, Answered { _known: known, addresses: lookup.resolved.into(), asked, time });
+        // Where the query is not in the capture it is not known how often it was sent.
+        let open_queries = if resolution.query_frame.is_some() { resolution.query_count } else { u32::MAX };
+        let first = FirstResponse { addresses: lookup.addresses.into(), open_queries, time: lookup.time };
+        self.responses.insert(QueryKey { flow, name: name.clone(), query_type }, first);
         None
     }
-
-    /// What remains becomes findings, and blocked attempts at the endpoints that the names are for; begins anew.
-    pub(in crate::judge) fn finish(&mut self, findings: &mut Findings, requirements: &mut Observations) {
-        self.held = 0;
-        let doubts = std::mem::take(&mut self.doubts).into_iter();
-        let mut doubts: Vec<(Address, Suspicion)> = doubts
-            .flat_map(|((client, _), doubts)| doubts.into_iter().map(move |doubt| (client, doubt)))
-            .collect();
-        doubts.sort_by(|(a, first), (b, second)| {
-            let key = |doubt: &Suspicion| (doubt.signs.first().copied(), doubt.signature.code);
-            a.cmp(b).then_with(|| key(first).cmp(&key(second)))
-        });
-        for (client, doubt) in doubts {
-            for number in 0..doubt.count {
-                let place = doubt.signs.get(number).unwrap_or(&doubt.last);
-                findings.add(&doubt.sign(client, place), || doubt.sentence(client));
-                if doubt.signature.blocks {
-                    let (frame, time) = place;
-                    let attempt = Attempt {
-                        server: client,
-                        result: AttemptResult::Blocked(doubt.signature.word),
-                        first: *time,
-                        last: *time,
-                        frames: std::slice::from_ref(frame),
-                    };
-                    requirements.add(doubt.known.class.required.iter().copied(), &attempt);
-                }
-            }
-        }
-    }
 }
 
-impl Suspicion {
-    fn sign<'a>(&'a self, client: Address, (frame, time): &'a (FrameRef, Time)) -> Occurrence<'a> {
-        let documented = self.known.references.documented.as_deref();
-        Occurrence {
-            code: self.signature.code,
-            mechanism: self.signature.word,
-            confidence: Some(self.confidence),
-            client: Some(client),
-            subject: Target::Name(&self.known.name),
-            server: None,
-            flow: None,
-            frames: std::slice::from_ref(frame),
-            time: *time,
-            rules: documented.map_or("", |said| &said.references),
-            documents: documented.map_or("", |said| &said.documents),
-        }
+/// What is wrong with the addresses of a successful response.
+fn classify_addresses(lookup: &DnsLookup<'_>, context: &DnsContext<'_>) -> Option<(Mechanism, Confidence)> {
+    let DnsLookup { resolution, addresses, known, .. } = lookup;
+    if addresses.iter().any(|address| is_nowhere(*address)) {
+        return Some((Mechanism::DnsSinkhole, Confidence::Strong));
     }
-
-    fn sentence(&self, client: Address) -> String {
-        let Signature { word, sentence, .. } = self.signature;
-        format!("{client} asked {} for {} and {sentence} ({word})", self.resolver, self.known.name)
+    if addresses.iter().any(|address| context.middleboxes.sinkhole_vendor(*address).is_some()) {
+        return Some((Mechanism::DnsBlockPage, Confidence::Strong));
     }
+    let is_through_zone = || {
+        let is_zone_name =
+            |data: &AnswerData| matches!(data, AnswerData::Name(name) if in_private_zone(name));
+        in_private_zone(&known.name) || resolution.answers.iter().any(|answer| is_zone_name(&answer.data))
+    };
+    let is_undeclared = |address: &Address| address.is_private() && !(context.is_declared_private)(*address);
+    // A name that can have a private endpoint is judged by its flows, which show more.
+    if !known.class.can_be_private && addresses.iter().any(is_undeclared) && !is_through_zone() {
+        return Some((Mechanism::DnsPrivateAddress, Confidence::Weak));
+    }
+    // No AAAA record means nothing. A truncated or aliased response may continue elsewhere.
+    let is_whole = !resolution.truncated && !resolution.damaged && resolution.answers.is_empty();
+    let is_empty = addresses.is_empty() && is_whole && resolution.query_type == A;
+    is_empty.then_some((Mechanism::DnsEmpty, Confidence::Weak))
 }
 
-/// Addresses that lead to no host: unspecified, loopback.
+/// Addresses of no host: unspecified, loopback.
 fn is_nowhere(address: Address) -> bool {
     let ip = address.to_ip();
     ip.is_unspecified() || ip.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::WireText;
+    use crate::judge::policy::Policy;
+    use crate::judge::policy::name_table::NameTable;
+    use crate::judge::test_support;
+    use crate::judge::test_support::host;
+
+    const CLIENT: Address = Address::v4([10, 1, 0, 4]);
+    const PUBLIC: Address = Address::v4([20, 60, 0, 4]);
+    const OTHER: Address = Address::v4([20, 60, 0, 5]);
+
+    const fn at(millis: i64) -> Time {
+        Time(millis * 1_000_000)
+    }
+
+    /// Lookups of one name over one flow.
+    struct Client {
+        anomalies: DnsAnomalies,
+        policy: Policy,
+        names: NameTable,
+        known: Arc<KnownName>,
+        is_silence_reliable: bool,
+    }
+
+    impl Client {
+        fn of(name: &str) -> Client {
+            let policy = Policy::for_tests("");
+            // A small table, see `evict`.
+            let mut names = NameTable::new(1 << 20);
+            let known = names.look_up(&host(name), &policy);
+            Client { anomalies: DnsAnomalies::default(), policy, names, known, is_silence_reliable: true }
+        }
+
+        /// Evicts the name from the table and looks it up again.
+        fn evict(&mut self) {
+            let before = self.names.evictions();
+            for number in 0..2_000 {
+                self.names.look_up(&host(&format!("host{number}.example")), &self.policy);
+            }
+            assert!(self.names.evictions() > before);
+            self.known = self.names.look_up(&host(&self.known.name), &self.policy);
+        }
+
+        fn add(&mut self, time: Time, resolution: &Resolution) {
+            let addresses: Vec<Address> = resolution
+                .answers
+                .iter()
+                .filter_map(|answer| match answer.data {
+                    AnswerData::Address(address) => Some(address),
+                    _ => None,
+                })
+                .collect();
+            let lookup = DnsLookup {
+                client: CLIENT,
+                resolver: Endpoint { address: Address::v4([10, 0, 0, 2]), port: 53 },
+                flow: 1,
+                resolution,
+                addresses: &addresses,
+                known: &self.known,
+                frame: FrameRef::default(),
+                time,
+            };
+            let context = DnsContext {
+                middleboxes: &self.policy.middleboxes,
+                is_declared_private: &|_| false,
+                is_silence_reliable: self.is_silence_reliable,
+            };
+            self.anomalies.add(&lookup, &context);
+        }
+
+        fn check(&mut self, expected: &str) {
+            let anomalies = self.anomalies.take();
+            let found: Vec<String> = anomalies
+                .iter()
+                .map(|anomaly| format!("{} {} {}", anomaly.mechanism, anomaly.confidence, anomaly.count))
+                .collect();
+            assert_eq!(found.join(", "), expected);
+        }
+    }
+
+    const NAME: &str = "login.microsoftonline.com";
+
+    fn response(rcode: Option<u16>, addresses: &[Address]) -> Resolution {
+        test_support::resolution(NAME, rcode, addresses)
+    }
+
+    fn check_one(resolution: &Resolution, expected: &str) {
+        let mut client = Client::of(NAME);
+        client.add(at(0), resolution);
+        client.check(expected);
+    }
+
+    #[test]
+    fn responses_by_code_and_address() {
+        check_one(&response(Some(NOERROR), &[PUBLIC]), "");
+        check_one(&response(Some(NXDOMAIN), &[]), "dns-nxdomain weak 1");
+        check_one(&response(Some(REFUSED), &[]), "dns-refused weak 1");
+        check_one(&response(Some(SERVFAIL), &[]), "dns-servfail weak 1");
+        check_one(&response(Some(NOERROR), &[]), "dns-empty weak 1");
+        check_one(&response(Some(NOERROR), &[Address::v4([0, 0, 0, 0])]), "dns-sinkhole strong 1");
+        check_one(&response(Some(NOERROR), &[Address::v4([146, 112, 61, 106])]), "dns-block-page strong 1");
+        check_one(&response(Some(NOERROR), &[Address::v4([10, 9, 9, 9])]), "dns-private-address weak 1");
+        let mut filtered = response(Some(NXDOMAIN), &[]);
+        filtered.extended_error = Some((15, WireText::default()));
+        check_one(&filtered, "dns-blocked-by-resolver certain 1");
+        let mut aaaa = response(Some(NOERROR), &[]);
+        aaaa.query_type = AAAA;
+        check_one(&aaaa, "");
+        let mut truncated = response(Some(NOERROR), &[]);
+        truncated.truncated = true;
+        check_one(&truncated, "");
+    }
+
+    #[test]
+    fn silence_counts_for_retransmitted_queries_in_a_reliable_capture() {
+        let mut unanswered = response(None, &[]);
+        check_one(&unanswered, "");
+        unanswered.query_count = 3;
+        check_one(&unanswered, "dns-no-answer weak 1");
+        let mut client = Client::of(NAME);
+        client.is_silence_reliable = false;
+        client.add(at(0), &unanswered);
+        client.check("");
+    }
+
+    #[test]
+    fn a_later_good_response_clears_failures_only() {
+        let mut client = Client::of(NAME);
+        client.add(at(0), &response(Some(NXDOMAIN), &[]));
+        client.add(at(1_000), &response(Some(NXDOMAIN), &[]));
+        client.add(at(2_000), &response(Some(NOERROR), &[Address::v4([127, 0, 0, 1])]));
+        client.add(at(3_000), &response(Some(NOERROR), &[PUBLIC]));
+        client.check("dns-sinkhole strong 1");
+        client.add(at(4_000), &response(Some(NXDOMAIN), &[]));
+        client.anomalies.succeeded(ClientNameRef { client: CLIENT, name: &client.known.name });
+        client.check("");
+    }
+
+    #[test]
+    fn undocumented_names_have_no_anomalies() {
+        let mut client = Client::of("files.example");
+        client.add(at(0), &response(Some(NXDOMAIN), &[]));
+        client.check("");
+    }
+
+    #[test]
+    fn a_second_different_response_conflicts() {
+        let second = |millis, rcode, addresses: &[Address], expected| {
+            let mut client = Client::of(NAME);
+            client.add(at(0), &response(Some(NOERROR), &[PUBLIC]));
+            let mut resolution = response(rcode, addresses);
+            resolution.query_frame = None;
+            // The first response used the one captured query; the second has none.
+            client.add(at(millis), &resolution);
+            client.check(expected);
+        };
+        second(10, Some(NOERROR), &[OTHER], "dns-two-answers strong 1");
+        second(5_000, Some(NOERROR), &[OTHER], "dns-two-answers weak 1");
+        second(5_000, Some(NXDOMAIN), &[], "dns-two-answers strong 1");
+        second(10, Some(NOERROR), &[PUBLIC, OTHER], "");
+    }
+
+    #[test]
+    fn a_name_that_was_evicted_meanwhile_is_still_cleared() {
+        let mut client = Client::of(NAME);
+        client.add(at(0), &response(Some(NXDOMAIN), &[]));
+        client.evict();
+        client.add(at(1_000), &response(Some(NOERROR), &[PUBLIC]));
+        client.check("");
+        client.add(at(2_000), &response(Some(NXDOMAIN), &[]));
+        client.evict();
+        client.add(at(3_000), &response(Some(NXDOMAIN), &[]));
+        client.check("dns-nxdomain weak 2");
+    }
 }

@@ -1,194 +1,332 @@
-//! How the two sides ended an attempt in words: alerts of TLS, statuses of a proxy, refusals of SOCKS.
+//! Explicit answers that end an attempt: TLS alerts, proxy statuses, SOCKS replies, block pages.
 //!
-//! In:  what a flow looks like by its packets, and what was said in it.
-//! Out: outcome, signature and confidence, where words say more than packets.
-//! Not: what was said behind a finished handshake; that is encrypted, and TLS 1.3 hides alerts even earlier.
+//! In:  the assessment by packets, and what the readers reported of the payload.
+//! Out: the assessment, where the payload shows more than the packets.
+//! Not: what follows a finished handshake: that is encrypted, and TLS 1.3 encrypts most alerts before.
 
+use super::AssessmentContext;
+use super::block_pages::assess_response;
 use crate::base::FrameRef;
 use crate::base::Side;
 use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::flow::Handshake;
-use crate::judge::diagnosis::block_pages::page;
-use crate::judge::diagnosis::outcome::Ending;
+use crate::judge::assessment::Assessment;
+use crate::judge::catalogue::InconclusiveReason as Reason;
+use crate::judge::catalogue::Mechanism;
+use crate::judge::flow_state::AppFacts;
 use crate::judge::flow_state::FlowState;
-use crate::judge::policy::Policy;
-use crate::judge::rows::Confidence;
-use crate::judge::rows::Outcome;
-use crate::read::AppStatus as Said;
+use crate::judge::vocabulary::Confidence;
+use crate::read::AppStatus;
 use crate::read::NameSource;
 
-/// What a fatal alert of a server comes to (RFC 8446 §6, RFC 6066 §3): a server that has its reasons sends these too.
-const BY_SERVER: &[(u8, &str, Confidence)] = &[
-    (10, "tls-alert-unexpected-message", Confidence::Weak),
-    (40, "tls-alert-handshake-failure", Confidence::Weak),
-    (47, "tls-alert-illegal-parameter", Confidence::Weak),
-    (49, "tls-alert-access-denied", Confidence::Strong),
-    (50, "tls-alert-decode-error", Confidence::Weak),
-    (51, "tls-alert-decrypt-error", Confidence::Weak),
-    (70, "tls-version-refused", Confidence::Weak),
-    (71, "tls-cipher-refused", Confidence::Weak),
-    (80, "tls-alert-internal-error", Confidence::Weak),
-    (86, "tls-alert-inappropriate-fallback", Confidence::Weak),
-    (112, "tls-alert-unrecognized-name", Confidence::Weak),
-    (120, "tls-alert-no-application-protocol", Confidence::Weak),
+/// Fatal alerts of the server's side (RFC 8446 §6, RFC 6066 §3). A real server sends these for reasons of its own too.
+const SERVER_ALERTS: &[(u8, Mechanism, Confidence)] = &[
+    (10, Mechanism::TlsAlertUnexpectedMessage, Confidence::Weak),
+    (40, Mechanism::TlsAlertHandshakeFailure, Confidence::Weak),
+    (47, Mechanism::TlsAlertIllegalParameter, Confidence::Weak),
+    (49, Mechanism::TlsAlertAccessDenied, Confidence::Strong),
+    (50, Mechanism::TlsAlertDecodeError, Confidence::Weak),
+    (51, Mechanism::TlsAlertDecryptError, Confidence::Weak),
+    (70, Mechanism::TlsVersionRefused, Confidence::Weak),
+    (71, Mechanism::TlsCipherRefused, Confidence::Weak),
+    (80, Mechanism::TlsAlertInternalError, Confidence::Weak),
+    (86, Mechanism::TlsAlertInappropriateFallback, Confidence::Weak),
+    (112, Mechanism::TlsAlertUnrecognizedName, Confidence::Weak),
+    (120, Mechanism::TlsAlertNoApplicationProtocol, Confidence::Weak),
 ];
 
-/// Alerts about the other side's certificate: none, bad, unsupported, revoked, expired or unknown certificate, unknown
-/// authority, bad status of revocation; a server's that it wants one (RFC 8446 §6.2, RFC 6066 §8).
-const DISBELIEF: [u8; 9] = [41, 42, 43, 44, 45, 46, 48, 113, 116];
+/// Alerts about the peer's certificate: no_certificate, bad, unsupported, revoked, expired, unknown certificate, unknown_ca,
+/// bad_certificate_status_response; and certificate_required by a server (RFC 8446 §6.2, RFC 6066 §8).
+const CERTIFICATE_ALERTS: [u8; 9] = [41, 42, 43, 44, 45, 46, 48, 113, 116];
 
-/// A client that knows the certificate and is told by its own rules not to go on.
+/// access_denied: a valid certificate, and the client's access control does not continue.
 const ACCESS_DENIED: u8 = 49;
 
-/// A client that does not speak the version that was chosen.
+/// protocol_version: the client does not support the version that was chosen.
 const PROTOCOL_VERSION: u8 = 70;
 
-/// Alerts that end a session without anything being wrong: close notify, user cancelled.
-const FAREWELL: [u8; 2] = [0, 90];
+/// Alerts that end a session without an error: close_notify, user_canceled.
+const CLOSURE_ALERTS: [u8; 2] = [0, 90];
 
-/// What a fatal alert of a server comes to.
-fn by_server(description: u8) -> (&'static str, Confidence) {
-    let known = BY_SERVER.iter().find(|(number, ..)| *number == description);
-    match known {
-        Some((_, signature, confidence)) => (*signature, *confidence),
-        None if DISBELIEF.contains(&description) => ("tls-client-certificate-refused", Confidence::Weak),
-        None => ("tls-alert-other", Confidence::Weak),
+/// SOCKS 5: connection not allowed by ruleset (RFC 1928 §6).
+const SOCKS_NOT_ALLOWED: u8 = 2;
+
+/// No server needs longer for its reply to a ClientHello.
+const MAX_HELLO_REPLY_NANOS: u64 = 5_000_000_000;
+
+/// The assessment of a flow when its payload counts as well.
+pub(super) fn assess_payload(
+    flow: &FlowState,
+    flow_end: &FlowEnd,
+    by_packets: Assessment,
+    context: &AssessmentContext<'_>,
+) -> Assessment {
+    let Some(facts) = flow.facts.as_deref() else { return by_packets };
+    if let Some((mechanism, confidence)) = proxy_refusal(facts) {
+        // A request for credentials is the first round of an authentication; the second may not be in the capture.
+        return if confidence > Confidence::Weak {
+            Assessment::blocked(mechanism, confidence)
+        } else if flow_end.reason == EndReason::CaptureEnded {
+            Assessment::inconclusive(Reason::EndedWithCapture)
+        } else if has_missing_bytes(flow_end) {
+            Assessment::inconclusive(Reason::FramesLost)
+        } else {
+            Assessment::blocked(mechanism, confidence)
+        };
     }
-}
-
-/// What a fatal alert of a client comes to. `unknown_issuer`: the certificate's issuer stands in no list.
-fn by_client(description: u8, unknown_issuer: bool) -> (&'static str, Confidence) {
-    match description {
-        ACCESS_DENIED => ("tls-client-gave-up-on-certificate", Confidence::Weak),
-        _ if DISBELIEF.contains(&description) => {
-            let confidence = if unknown_issuer { Confidence::Strong } else { Confidence::Weak };
-            ("tls-client-gave-up-on-certificate", confidence)
+    if let Some((mechanism, confidence)) = alert_refusal(facts, flow_end, context.has_unknown_issuer) {
+        return Assessment::blocked(mechanism, confidence);
+    }
+    if context.has_unknown_issuer && closed_after_certificate(flow_end) {
+        return Assessment::blocked(Mechanism::TlsClientGaveUpOnCertificate, Confidence::Strong);
+    }
+    if let Some(assessment) = assess_response(flow, context) {
+        return assessment;
+    }
+    if is_reset_in_tunnel(flow, facts, flow_end) {
+        return Assessment::blocked(Mechanism::ResetAfterClientHello, Confidence::Weak);
+    }
+    if flow.app != "tls" {
+        return by_packets;
+    }
+    match by_packets {
+        Assessment::BlockedLooking { mechanism: Mechanism::ResetAfterRequest, confidence } => {
+            Assessment::blocked(Mechanism::ResetAfterClientHello, confidence)
         }
-        PROTOCOL_VERSION => ("tls-client-refused-version", Confidence::Weak),
-        _ => ("tls-client-refused-handshake", Confidence::Weak),
+        Assessment::BlockedLooking { mechanism: Mechanism::SilentAfterRequest, confidence } => {
+            Assessment::blocked(Mechanism::SilentAfterClientHello, confidence)
+        }
+        Assessment::Inconclusive {
+            reason: Reason::NoAnswerSeen | Reason::EndedWithCapture | Reason::FramesLost,
+        } if is_hello_unanswered(flow_end) => {
+            Assessment::blocked(Mechanism::SilentAfterClientHello, Confidence::Weak)
+        }
+        _ => by_packets,
     }
 }
 
-/// SOCKS 5: not allowed by the ruleset (RFC 1928 §6).
-const NOT_ALLOWED: u8 = 2;
-
-/// Whether a signature stands on what a server, or a box in its place, said.
-pub(in crate::judge) fn is_word(signature: &str) -> bool {
-    let prefixes = ["tls-", "proxy-"];
-    let whole = ["captive-portal", "block-page", "http-on-443"];
-    prefixes.iter().any(|prefix| signature.starts_with(prefix)) || whole.contains(&signature)
+/// The proxy's last answer, where it is a refusal. Only the last one counts: 407 is the first round of an authentication, and a
+/// refusal may follow it.
+fn proxy_refusal(facts: &AppFacts) -> Option<(Mechanism, Confidence)> {
+    facts.statuses.iter().rev().find_map(|(status, _)| match status {
+        AppStatus::Status { code, connect: true } => Some(match code {
+            200..300 => None,
+            407 => Some((Mechanism::ProxyAuthRequired, Confidence::Weak)),
+            403 => Some((Mechanism::ProxyRefused, Confidence::Certain)),
+            _ => Some((Mechanism::ProxyRefused, Confidence::Strong)),
+        }),
+        AppStatus::Socks(SOCKS_NOT_ALLOWED) => Some(Some((Mechanism::ProxyRefused, Confidence::Certain))),
+        AppStatus::Socks(_) => Some(Some((Mechanism::ProxyRefused, Confidence::Strong))),
+        _ => None,
+    })?
 }
 
-/// A server that thinks this long about a ClientHello is none.
-const SPEECHLESS_NANOS: u64 = 5_000_000_000;
+/// The first fatal alert.
+fn alert_refusal(
+    facts: &AppFacts,
+    flow_end: &FlowEnd,
+    has_unknown_issuer: bool,
+) -> Option<(Mechanism, Confidence)> {
+    // A server also sends an alert when the client closes in the middle of a handshake.
+    let client_close = flow_end.tcp.as_ref().and_then(|tcp| tcp.client_close_frame);
+    let is_after_close = |frame: &FrameRef| client_close.is_some_and(|close| close < *frame);
+    let (by, description) = facts.statuses.iter().find_map(|(status, frame)| match status {
+        AppStatus::Alert { by: Side::Server, .. } if is_after_close(frame) => None,
+        AppStatus::Alert { by, fatal: true, description } => Some((*by, *description)),
+        _ => None,
+    })?;
+    if CLOSURE_ALERTS.contains(&description) {
+        return None;
+    }
+    Some(match by {
+        Side::Server => server_alert(description),
+        Side::Client => client_alert(description, has_unknown_issuer),
+    })
+}
 
-/// The ClientHello was acknowledged, and then nothing came, for longer than any server thinks.
-fn waited_in_vain(flow_end: &FlowEnd) -> bool {
+fn server_alert(description: u8) -> (Mechanism, Confidence) {
+    match SERVER_ALERTS.iter().find(|(number, ..)| *number == description) {
+        Some((_, mechanism, confidence)) => (*mechanism, *confidence),
+        None if CERTIFICATE_ALERTS.contains(&description) => {
+            (Mechanism::TlsClientCertificateRefused, Confidence::Weak)
+        }
+        None => (Mechanism::TlsAlertOther, Confidence::Weak),
+    }
+}
+
+fn client_alert(description: u8, has_unknown_issuer: bool) -> (Mechanism, Confidence) {
+    match description {
+        ACCESS_DENIED => (Mechanism::TlsClientGaveUpOnCertificate, Confidence::Weak),
+        _ if CERTIFICATE_ALERTS.contains(&description) => {
+            let confidence = if has_unknown_issuer { Confidence::Strong } else { Confidence::Weak };
+            (Mechanism::TlsClientGaveUpOnCertificate, confidence)
+        }
+        PROTOCOL_VERSION => (Mechanism::TlsClientRefusedVersion, Confidence::Weak),
+        _ => (Mechanism::TlsClientRefusedHandshake, Confidence::Weak),
+    }
+}
+
+/// The client sent its ClientHello and nothing more, and closed: a client that pins its root closes without an alert when another
+/// authority signed.
+fn closed_after_certificate(flow_end: &FlowEnd) -> bool {
+    flow_end.tcp.as_ref().is_some_and(|tcp| {
+        let [client, _] = &tcp.sides;
+        client.syns > 0 && client.data_segments == 1 && client.fins + client.resets > 0
+    }) && !has_missing_bytes(flow_end)
+}
+
+/// The proxy accepted the request, the client sent a ClientHello through it, and a reset came instead of a TLS record.
+fn is_reset_in_tunnel(flow: &FlowState, facts: &AppFacts, flow_end: &FlowEnd) -> bool {
     let Some(tcp) = &flow_end.tcp else { return false };
-    let ([client, server], [_, by_server]) = (&tcp.sides, flow_end.bytes);
-    let heard = client.data_segments > 0 && client.unacknowledged <= 1 && server.fins + server.resets == 0;
-    let waited = tcp.first_data_time.is_some_and(|since| {
-        tcp.client_close_time.unwrap_or(flow_end.last_seen).since(since) >= SPEECHLESS_NANOS
-    });
-    // What the client still waits for was lost on its way to the client, and not to the capture.
-    let seen = server.missing_bytes <= u64::from(server.missing_tail_bytes);
-    tcp.handshake == Handshake::Complete && by_server == 0 && heard && waited && seen
-}
-
-/// A proxy let the client through, the client said hello, and a reset came instead of any word of TLS.
-fn is_cut_in_tunnel(case: &FlowState, flow_end: &FlowEnd) -> bool {
-    let (Some(said), Some(tcp)) = (case.facts.as_deref(), &flow_end.tcp) else { return false };
     let [client, server] = &tcp.sides;
-    let asked = said.tls_offered.is_some() && case.claimed(NameSource::Connect).is_some();
-    let heard = said.tls_version.is_some() || said.certificate_issuer().is_some();
-    asked
-        && !heard
+    let sent_hello = facts.tls_offered.is_some() && flow.claim_from(NameSource::Connect).is_some();
+    let is_answered = facts.tls_version.is_some() || facts.certificate_issuer().is_some();
+    sent_hello
+        && !is_answered
         && server.resets > 0
         && client.fins + client.resets + server.fins == 0
-        && !is_holed(flow_end)
+        && !has_missing_bytes(flow_end)
 }
 
-/// Whether a side said something that the capture does not hold: then what was said is not all.
-fn is_holed(flow_end: &FlowEnd) -> bool {
+/// The ClientHello was acknowledged, and no reply came for longer than any server needs.
+fn is_hello_unanswered(flow_end: &FlowEnd) -> bool {
+    let Some(tcp) = &flow_end.tcp else { return false };
+    let ([client, server], [_, by_server]) = (&tcp.sides, flow_end.bytes);
+    let is_acked = client.data_segments > 0 && client.unacknowledged <= 1 && server.fins + server.resets == 0;
+    let has_waited = tcp.first_data_time.is_some_and(|since| {
+        tcp.client_close_time.unwrap_or(flow_end.last_seen).since(since) >= MAX_HELLO_REPLY_NANOS
+    });
+    // Bytes that the client still waits for were lost on the way to the client, not on the way to the capture.
+    let is_loss_on_path = server.missing_bytes <= u64::from(server.missing_tail_bytes);
+    tcp.handshake == Handshake::Complete && by_server == 0 && is_acked && has_waited && is_loss_on_path
+}
+
+/// Whether a side sent bytes that the capture does not hold: then the payload is not complete.
+fn has_missing_bytes(flow_end: &FlowEnd) -> bool {
     flow_end.tcp.as_ref().is_some_and(|tcp| tcp.sides.iter().any(|side| side.missing_bytes > 0))
 }
 
-/// What a flow looks like when its words are counted. `unknown_issuer`: the certificate's issuer stands in no list.
-pub(in crate::judge) fn with_words(
-    case: &FlowState,
-    flow_end: &FlowEnd,
-    unknown_issuer: bool,
-    ending: Ending,
-    policy: &Policy,
-) -> Ending {
-    let Some(said) = case.facts.as_deref() else { return ending };
-    let blocked = |signature, confidence| (Outcome::BlockedLooking, signature, Some(confidence));
-    // The last word of a proxy counts: 407 is the first leg of signing in, and a refusal may come behind it.
-    let refusal = said.endings.iter().rev().find_map(|(ending, _)| match ending {
-        Said::Status { code, connect: true } => Some(match code {
-            200..300 => None,
-            407 => Some(("proxy-auth-required", Confidence::Weak)),
-            403 => Some(("proxy-refused", Confidence::Certain)),
-            _ => Some(("proxy-refused", Confidence::Strong)),
-        }),
-        Said::Socks(NOT_ALLOWED) => Some(Some(("proxy-refused", Confidence::Certain))),
-        Said::Socks(_) => Some(Some(("proxy-refused", Confidence::Strong))),
-        _ => None,
-    });
-    if let Some((signature, confidence)) = refusal.flatten() {
-        if confidence == Confidence::Weak && flow_end.reason == EndReason::CaptureEnded {
-            return (Outcome::Inconclusive, "ended-with-capture", None);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Address;
+    use crate::base::Time;
+    use crate::base::proto;
+    use crate::flow::Endpoint;
+    use crate::judge::test_support;
+    use crate::rules::Middleboxes;
+
+    /// A flow with these statuses and a complete handshake.
+    fn flow(statuses: &[AppStatus]) -> (FlowState, FlowEnd) {
+        let client = Endpoint { address: Address::v4([10, 1, 0, 4]), port: 50_000 };
+        let server = Endpoint { address: Address::v4([20, 60, 0, 4]), port: 443 };
+        let mut flow = test_support::flow_state(proto::TCP, client, server);
+        flow.app = "tls";
+        flow.facts_mut();
+        for status in statuses {
+            flow.add_status(status.clone(), FrameRef::default());
         }
-        if confidence == Confidence::Weak && is_holed(flow_end) {
-            return (Outcome::Inconclusive, "frames-lost", None);
-        }
-        return blocked(signature, confidence);
+        let mut flow_end = test_support::flow_end(Time(0), Time(10_000_000_000));
+        flow_end.tcp = Some(test_support::tcp_summary(Handshake::Complete));
+        (flow, flow_end)
     }
-    // A server that is left in the middle of a handshake complains as well.
-    let quit = flow_end.tcp.as_ref().and_then(|tcp| tcp.client_close_frame);
-    let was_left = |frame: &FrameRef| quit.is_some_and(|quit| quit < *frame);
-    let alert = said.endings.iter().find_map(|(ending, frame)| match ending {
-        Said::Alert { by: Side::Server, .. } if was_left(frame) => None,
-        Said::Alert { by, fatal: true, description } => Some((*by, *description)),
-        _ => None,
-    });
-    if let Some((by, description)) = alert.filter(|(_, description)| !FAREWELL.contains(description)) {
-        let (signature, confidence) = match by {
-            Side::Server => by_server(description),
-            Side::Client => by_client(description, unknown_issuer),
+
+    fn check_flow((flow, flow_end): &(FlowState, FlowEnd), has_unknown_issuer: bool, expected: &str) {
+        let middleboxes = Middleboxes::default();
+        let context =
+            AssessmentContext { has_unknown_issuer, middleboxes: &middleboxes, is_documented: &|_| false };
+        let found = match assess_payload(flow, flow_end, Assessment::Ok, &context) {
+            Assessment::Ok => "ok".to_owned(),
+            Assessment::BlockedLooking { mechanism, confidence } => format!("{mechanism} {confidence}"),
+            Assessment::Inconclusive { reason } => reason.to_string(),
         };
-        return blocked(signature, confidence);
+        assert_eq!(found, expected);
     }
-    // A client that knows its root closes without a word when another one signed: it sent its hello and nothing more.
-    if unknown_issuer
-        && let Some(tcp) = &flow_end.tcp
-        && let [client, _] = &tcp.sides
-        && client.syns > 0
-        && client.data_segments == 1
-        && client.fins + client.resets > 0
-        && !is_holed(flow_end)
-    {
-        return blocked("tls-client-gave-up-on-certificate", Confidence::Strong);
+
+    fn check(statuses: &[AppStatus], expected: &str) {
+        check_flow(&flow(statuses), false, expected);
     }
-    if let Some(ending) = page(case, policy) {
-        return ending;
+
+    const fn connect(code: u16) -> AppStatus {
+        AppStatus::Status { code, connect: true }
     }
-    if is_cut_in_tunnel(case, flow_end) {
-        return blocked("reset-after-client-hello", Confidence::Weak);
+
+    const fn alert(by: Side, description: u8) -> AppStatus {
+        AppStatus::Alert { by, fatal: true, description }
     }
-    match ending {
-        (outcome, "reset-after-request", confidence) if case.app == "tls" => {
-            (outcome, "reset-after-client-hello", confidence)
-        }
-        (outcome, "silent-after-request", confidence) if case.app == "tls" => {
-            (outcome, "silent-after-client-hello", confidence)
-        }
-        (_, "no-answer-seen" | "ended-with-capture" | "frames-lost", _)
-            if case.app == "tls" && waited_in_vain(flow_end) =>
-        {
-            blocked("silent-after-client-hello", Confidence::Weak)
-        }
-        _ => ending,
+
+    #[test]
+    fn the_last_answer_of_a_proxy_counts() {
+        check(&[connect(403)], "proxy-refused certain");
+        check(&[connect(502)], "proxy-refused strong");
+        check(&[connect(407)], "proxy-auth-required weak");
+        check(&[connect(407), connect(200)], "ok");
+        check(&[connect(407), connect(403)], "proxy-refused certain");
+        check(&[AppStatus::Socks(SOCKS_NOT_ALLOWED)], "proxy-refused certain");
+        check(&[AppStatus::Socks(5)], "proxy-refused strong");
+    }
+
+    #[test]
+    fn an_authentication_may_continue_outside_of_the_capture() {
+        let mut ended = flow(&[connect(407)]);
+        ended.1.reason = EndReason::CaptureEnded;
+        check_flow(&ended, false, "ended-with-capture");
+        let mut lossy = flow(&[connect(407)]);
+        lossy.1.tcp.as_mut().unwrap().sides[0].missing_bytes = 1;
+        check_flow(&lossy, false, "frames-lost");
+    }
+
+    #[test]
+    fn alerts_by_sender_and_description() {
+        check(&[alert(Side::Server, 70)], "tls-version-refused weak");
+        check(&[alert(Side::Server, 49)], "tls-alert-access-denied strong");
+        check(&[alert(Side::Server, 42)], "tls-client-certificate-refused weak");
+        check(&[alert(Side::Server, 255)], "tls-alert-other weak");
+        check(&[alert(Side::Client, 48)], "tls-client-gave-up-on-certificate weak");
+        check_flow(&flow(&[alert(Side::Client, 48)]), true, "tls-client-gave-up-on-certificate strong");
+        check(&[alert(Side::Client, 70)], "tls-client-refused-version weak");
+        check(&[alert(Side::Client, 40)], "tls-client-refused-handshake weak");
+        check(&[alert(Side::Server, 0)], "ok");
+        check(&[AppStatus::Alert { by: Side::Server, fatal: false, description: 112 }], "ok");
+    }
+
+    #[test]
+    fn a_server_alert_after_the_client_closed_means_nothing() {
+        let mut closed = flow(&[]);
+        closed.1.tcp.as_mut().unwrap().client_close_frame =
+            Some(FrameRef { number: 5, ..FrameRef::default() });
+        closed.0.add_status(alert(Side::Server, 40), FrameRef { number: 6, ..FrameRef::default() });
+        check_flow(&closed, false, "ok");
+    }
+
+    #[test]
+    fn a_close_without_an_alert_counts_for_unknown_issuers_only() {
+        let mut closed = flow(&[]);
+        let client = &mut closed.1.tcp.as_mut().unwrap().sides[0];
+        (client.syns, client.data_segments, client.fins) = (1, 1, 1);
+        check_flow(&closed, true, "tls-client-gave-up-on-certificate strong");
+        check_flow(&closed, false, "ok");
+    }
+
+    #[test]
+    fn a_client_hello_has_mechanisms_of_its_own() {
+        let (tls, flow_end) = flow(&[]);
+        let middleboxes = Middleboxes::default();
+        let context = AssessmentContext {
+            has_unknown_issuer: false,
+            middleboxes: &middleboxes,
+            is_documented: &|_| false,
+        };
+        let by_packets = Assessment::blocked(Mechanism::ResetAfterRequest, Confidence::Weak);
+        let assessment = assess_payload(&tls, &flow_end, by_packets, &context);
+        assert_eq!(assessment.mechanism(), Some(Mechanism::ResetAfterClientHello));
+        let by_packets = Assessment::inconclusive(Reason::NoAnswerSeen);
+        assert_eq!(assess_payload(&tls, &flow_end, by_packets, &context), by_packets);
+        let (tls, mut flow_end) = flow(&[]);
+        let tcp = flow_end.tcp.as_mut().unwrap();
+        (tcp.sides[0].data_segments, tcp.first_data_time) = (1, Some(Time(0)));
+        let assessment = assess_payload(&tls, &flow_end, by_packets, &context);
+        assert_eq!(assessment.mechanism(), Some(Mechanism::SilentAfterClientHello));
     }
 }

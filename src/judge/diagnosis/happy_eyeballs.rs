@@ -1,98 +1,76 @@
-//! Attempts that a client made at once to several addresses of one name (RFC 8305, Happy Eyeballs).
+//! Parallel attempts of a client to several addresses of one name (RFC 8305, Happy Eyeballs).
 //!
-//! In:  attempts as they begin, and whether they came to anything.
-//! Out: whether an attempt that came to nothing lost a race that another won.
-//! Not: refusals: whoever refuses was asked and answered.
-
-use std::sync::Arc;
+//! In:  attempts as they start, and whether they were answered.
+//! Out: whether an attempt without an answer lost to another one.
+//! Not: refused attempts: those were answered.
 
 use smallvec::SmallVec;
 
 use crate::base::Address;
 use crate::base::Time;
 use crate::judge::bounded_map::BoundedMap;
-use crate::judge::policy::name_table::KnownName;
+use crate::judge::hashed_name::ClientName;
+use crate::judge::hashed_name::ClientNameRef;
 
-/// Names that clients lately went to. Seven eighths of a power of two is what a hash table holds without growing.
-const NAMES: usize = 7 << 10;
+/// Names of clients that are kept: seven eighths of a power of two is what a hash table holds without growing.
+const MAX_NAMES: usize = 7 << 10;
 
-/// Attempts of one race that are remembered.
-const RUNNERS: usize = 8;
+/// Parallel attempts of one name that are kept.
+const MAX_ATTEMPTS: usize = 8;
 
-/// Attempts of a race begin within this time of each other; RFC 8305 §5 starts the next after 250 ms, at most 2 s.
-const TOGETHER_NANOS: u64 = 2_000_000_000;
+/// Parallel attempts start within this time; RFC 8305 §5 starts the next after 250 ms, at most 2 s.
+const PARALLEL_NANOS: u64 = 2_000_000_000;
 
-/// An attempt.
+/// One attempt to an address of a name.
 #[derive(Clone, Copy, Debug)]
-struct Runner {
-    flow: u64,
-    server: Address,
-    began: Time,
-    arrived: bool,
+pub(super) struct NamedAttempt {
+    /// Number of the flow.
+    pub(super) flow: u64,
+    pub(super) server: Address,
+    pub(super) started: Time,
 }
 
-/// Attempts to one name, which is kept so that its place in memory stands for it.
+/// The recent attempts by client and name, each with whether it was answered.
 #[derive(Debug)]
-struct Race {
-    _known: Arc<KnownName>,
-    runners: SmallVec<[Runner; 1]>,
-}
-
-/// The races of late, by client and name.
-#[derive(Debug)]
-pub(in crate::judge) struct HappyEyeballs(BoundedMap<(Address, usize), Race>);
-
-fn key(client: Address, known: &Arc<KnownName>) -> (Address, usize) {
-    (client, Arc::as_ptr(known).addr())
-}
+pub(super) struct HappyEyeballs(BoundedMap<ClientName, SmallVec<[(NamedAttempt, bool); 1]>>);
 
 impl Default for HappyEyeballs {
     fn default() -> HappyEyeballs {
-        HappyEyeballs(BoundedMap::new(NAMES))
+        HappyEyeballs(BoundedMap::new(MAX_NAMES))
     }
 }
 
 impl HappyEyeballs {
-    /// An attempt begins: flow number `flow`, to one of the name's addresses.
-    pub(in crate::judge) fn begin(
-        &mut self,
-        client: Address,
-        known: &Arc<KnownName>,
-        flow: u64,
-        server: Address,
-        began: Time,
-    ) {
-        let runner = Runner { flow, server, began, arrived: false };
-        let key = key(client, known);
+    /// An attempt starts.
+    pub(super) fn start(&mut self, key: ClientNameRef<'_>, attempt: NamedAttempt) {
         match self.0.get(&key) {
-            Some(Race { runners, .. }) => {
-                runners.retain(|other| began.since(other.began) <= TOGETHER_NANOS);
-                if runners.len() < RUNNERS {
-                    runners.push(runner);
+            Some(attempts) => {
+                attempts.retain(|(other, _)| attempt.started.since(other.started) <= PARALLEL_NANOS);
+                if attempts.len() < MAX_ATTEMPTS {
+                    attempts.push((attempt, false));
                 }
             }
-            None => {
-                let race = Race { _known: Arc::clone(known), runners: SmallVec::from_iter([runner]) };
-                self.0.put(key, race);
-            }
+            None => self.0.insert(key.to_owned(), SmallVec::from_iter([(attempt, false)])),
         }
     }
 
     /// An attempt was answered.
-    pub(in crate::judge) fn arrive(&mut self, client: Address, known: &Arc<KnownName>, flow: u64) {
-        let runners = self.0.get(&key(client, known)).into_iter().flat_map(|race| &mut race.runners);
-        for runner in runners.filter(|runner| runner.flow == flow) {
-            runner.arrived = true;
+    pub(super) fn answered(&mut self, key: ClientNameRef<'_>, flow: u64) {
+        let attempts = self.0.get(&key).into_iter().flatten();
+        for (_, is_answered) in attempts.filter(|(attempt, _)| attempt.flow == flow) {
+            *is_answered = true;
         }
     }
 
-    /// Whether an attempt to another address, begun at the same time, was answered.
-    pub(in crate::judge) fn lost(&mut self, client: Address, known: &Arc<KnownName>, flow: u64) -> bool {
-        let Some(Race { runners, .. }) = self.0.get(&key(client, known)) else { return false };
-        let Some(own) = runners.iter().find(|runner| runner.flow == flow).copied() else { return false };
-        runners.iter().any(|other| {
-            let apart = other.began.since(own.began).max(own.began.since(other.began));
-            other.arrived && other.server != own.server && apart <= TOGETHER_NANOS
+    /// Whether a parallel attempt to another address was answered.
+    pub(super) fn has_lost(&mut self, key: ClientNameRef<'_>, flow: u64) -> bool {
+        let Some(attempts) = self.0.get(&key) else { return false };
+        let Some((own, _)) = attempts.iter().find(|(attempt, _)| attempt.flow == flow).copied() else {
+            return false;
+        };
+        attempts.iter().any(|(other, is_answered)| {
+            let apart = other.started.since(own.started).max(own.started.since(other.started));
+            *is_answered && other.server != own.server && apart <= PARALLEL_NANOS
         })
     }
 }
@@ -101,30 +79,27 @@ impl HappyEyeballs {
 mod tests {
     use super::*;
     use crate::base::HostName;
-    use crate::judge::Policy;
-    use crate::judge::policy::name_table::Names;
-    use crate::rules::Library;
-    use crate::rules::Selection;
-    use crate::rules::Site;
+    use crate::judge::hashed_name::HashedName;
 
     #[test]
-    fn who_was_answered_elsewhere_lost_a_race() {
-        let library = Library::embedded().unwrap();
-        let rules = library.select(&Selection::default()).unwrap();
-        let policy = Policy::new(Arc::new(rules), Site::default(), None);
-        let name = HostName::from_wire_text(b"sync.example").unwrap();
-        let name = Names::new(usize::MAX).know(&name, &policy);
-        let (client, six, four) = (Address(1), Address(66), Address(44));
-        let at = |millis: i64| Time(millis * 1_000_000);
-        let mut races = HappyEyeballs::default();
-        races.begin(client, &name, 1, six, at(1_000));
-        races.begin(client, &name, 2, four, at(1_250));
-        assert!(!races.lost(client, &name, 1), "nobody was answered yet");
-        races.arrive(client, &name, 2);
-        assert!(races.lost(client, &name, 1));
-        assert!(!races.lost(client, &name, 2));
-        assert!(!races.lost(Address(9), &name, 1));
-        races.begin(client, &name, 3, six, at(9_000));
-        assert!(!races.lost(client, &name, 3), "that was another race");
+    fn an_attempt_loses_to_an_answered_parallel_one() {
+        let hasher = foldhash::fast::RandomState::default();
+        let name = HashedName::new(HostName::from_wire_text(b"sync.example").unwrap(), &hasher);
+        let client = ClientNameRef { client: Address(1), name: &name };
+        let attempt = |flow, server, millis: i64| NamedAttempt {
+            flow,
+            server: Address(server),
+            started: Time(millis * 1_000_000),
+        };
+        let mut attempts = HappyEyeballs::default();
+        attempts.start(client, attempt(1, 66, 1_000));
+        attempts.start(client, attempt(2, 44, 1_250));
+        assert!(!attempts.has_lost(client, 1), "none is answered yet");
+        attempts.answered(client, 2);
+        assert!(attempts.has_lost(client, 1));
+        assert!(!attempts.has_lost(client, 2));
+        assert!(!attempts.has_lost(ClientNameRef { client: Address(9), ..client }, 1), "another client");
+        attempts.start(client, attempt(3, 66, 9_000));
+        assert!(!attempts.has_lost(client, 3), "long after");
     }
 }

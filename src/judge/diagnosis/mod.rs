@@ -1,15 +1,14 @@
 //! What the packets show about success and failure.
 //!
-//! In:  flows as they start and end, what was said in them, DNS responses.
-//! Out: outcomes with their mechanism or reason, DNS anomalies, comparisons between flows.
-//! Not: documents, requirements and the site file; what a diagnosis needs of those is passed in.
+//! In:  flows as they start and end, what the readers reported of them, DNS responses.
+//! Out: assessments, DNS anomalies, comparisons between flows, what the capture lacks.
+//! Not: documents, requirements and the site file. What a diagnosis needs to know of them is passed in as yes or no.
 
 pub(super) mod app_label;
 pub(super) mod block_pages;
 pub(super) mod capture_loss;
 pub(super) mod comparison;
 pub(super) mod dns_anomalies;
-pub(super) mod drop_intervals;
 pub(super) mod explicit_refusals;
 pub(super) mod happy_eyeballs;
 pub(super) mod outcome;
@@ -17,3 +16,193 @@ pub(super) mod revocation;
 pub(super) mod scans;
 pub(super) mod tampering;
 pub(super) mod unused_answers;
+
+use self::capture_loss::CaptureLoss;
+use self::comparison::Comparison;
+use self::dns_anomalies::DnsAnomalies;
+use self::happy_eyeballs::HappyEyeballs;
+use self::happy_eyeballs::NamedAttempt;
+use self::revocation::Revocation;
+use self::scans::ConnectAttempt;
+use self::scans::Scans;
+use self::unused_answers::NameUse;
+use super::assessment::Assessment;
+use super::bounded_map::BoundedMap;
+use super::catalogue::InconclusiveReason;
+use super::catalogue::ShownBy;
+use super::catalogue::Stops;
+use super::flow_state::FlowState;
+use super::hashed_name::ClientNameRef;
+use super::vocabulary::Confidence;
+use crate::base::Address;
+use crate::base::HostName;
+use crate::base::Time;
+use crate::base::proto;
+use crate::flow::FlowEnd;
+use crate::flow::Handshake;
+use crate::rules::Middleboxes;
+
+/// Hosts that are kept. For a host that was evicted silence is inconclusive.
+const MAX_HOSTS: usize = 1 << 16;
+
+/// Datagrams further apart than this belong to different conversations.
+const DATAGRAM_IDLE_NANOS: u64 = 60_000_000_000;
+
+/// What an assessment has to know about a flow's destination.
+pub(super) struct AssessmentContext<'a> {
+    /// The destination is documented, and its certificate's issuer is on no list of issuers.
+    pub(super) has_unknown_issuer: bool,
+    /// How known middleboxes identify themselves.
+    pub(super) middleboxes: &'a Middleboxes,
+    /// Whether any document has a name.
+    pub(super) is_documented: &'a dyn Fn(&HostName) -> bool,
+}
+
+/// What is known across flows.
+#[derive(Debug)]
+pub(super) struct Diagnosis {
+    pub(super) capture_loss: CaptureLoss,
+    pub(super) dns: DnsAnomalies,
+    pub(super) comparison: Comparison,
+    pub(super) revocation: Revocation,
+    pub(super) name_use: NameUse,
+    happy_eyeballs: HappyEyeballs,
+    scans: Scans,
+    /// Hosts that the capture holds packets to.
+    receiving_hosts: BoundedMap<Address, ()>,
+    /// Start of the first flow.
+    began: Option<Time>,
+}
+
+impl Default for Diagnosis {
+    fn default() -> Diagnosis {
+        Diagnosis {
+            capture_loss: CaptureLoss::default(),
+            dns: DnsAnomalies::default(),
+            comparison: Comparison::default(),
+            revocation: Revocation::default(),
+            name_use: NameUse::default(),
+            happy_eyeballs: HappyEyeballs::default(),
+            scans: Scans::default(),
+            receiving_hosts: BoundedMap::new(MAX_HOSTS),
+            began: None,
+        }
+    }
+}
+
+impl Diagnosis {
+    /// A flow has started.
+    pub(super) fn flow_started(&mut self, flow: &FlowState, time: Time) {
+        self.began.get_or_insert(time);
+        if flow.flow_start.protocol != proto::TCP || !flow.flow_start.from_start {
+            return;
+        }
+        if let Some(key) = dns_key(flow) {
+            let attempt = NamedAttempt { flow: flow.number, server: flow.server().address, started: time };
+            self.happy_eyeballs.start(key, attempt);
+        }
+        self.scans.add(&ConnectAttempt::new(&flow.flow_start, flow.dns.is_some()), time);
+    }
+
+    /// The application protocol of a flow is known: both sides accepted the connection.
+    pub(super) fn app_identified(&mut self, flow: &FlowState) {
+        if flow.flow_start.protocol != proto::TCP {
+            return;
+        }
+        if let Some(key) = dns_key(flow) {
+            self.happy_eyeballs.answered(key, flow.number);
+        }
+        self.scans.answered(&ConnectAttempt::new(&flow.flow_start, flow.dns.is_some()));
+    }
+
+    /// The capture holds a packet to this host.
+    pub(super) fn packet_received(&mut self, host: Address) {
+        if self.receiving_hosts.get(&host).is_none() {
+            self.receiving_hosts.insert(host, ());
+        }
+    }
+
+    /// Whether a host's silence at a time means something.
+    pub(super) fn is_silence_reliable(&mut self, host: Address, time: Time) -> bool {
+        self.receiving_hosts.get(&host).is_some() && !self.capture_loss.dropped_at(time)
+    }
+
+    /// The assessment of a flow that has ended.
+    pub(super) fn assess(
+        &mut self,
+        flow: &FlowState,
+        flow_end: &FlowEnd,
+        context: &AssessmentContext<'_>,
+    ) -> Assessment {
+        let (client, server) = (flow.client().address, flow.server().address);
+        let [_, by_server] = flow_end.packets;
+        let receives_packets = by_server > 0 || self.receiving_hosts.get(&client).is_some();
+        if by_server > 0 {
+            self.packet_received(client);
+        }
+        self.capture_loss.add(client, flow_end);
+        let by_packets = outcome::assess_packets(flow_end, server, receives_packets);
+        let assessment = explicit_refusals::assess_payload(flow, flow_end, by_packets, context);
+        self.compare_with_other_flows(flow, flow_end, assessment)
+    }
+
+    /// What other flows and the state of the capture change about an assessment.
+    fn compare_with_other_flows(
+        &mut self,
+        flow: &FlowState,
+        flow_end: &FlowEnd,
+        assessment: Assessment,
+    ) -> Assessment {
+        if let (Some(key), Some(tcp)) = (dns_key(flow), &flow_end.tcp) {
+            match tcp.handshake {
+                Handshake::Complete => self.happy_eyeballs.answered(key, flow.number),
+                // A client that continues to retransmit has not been answered elsewhere.
+                Handshake::Unanswered
+                    if assessment.reason().is_some() && self.happy_eyeballs.has_lost(key, flow.number) =>
+                {
+                    return Assessment::inconclusive(InconclusiveReason::LostRace);
+                }
+                _ => {}
+            }
+        }
+        let client = flow.client().address;
+        let Assessment::BlockedLooking { mechanism, confidence } = assessment else {
+            // Where frames are missing it is not known how much payload passed before the reset.
+            let rests_on_payload = assessment.reason() == Some(InconclusiveReason::ResetAfterData);
+            return if rests_on_payload && self.capture_loss.may_have_lost(client, flow_end) {
+                Assessment::inconclusive(InconclusiveReason::FramesLost)
+            } else {
+                assessment
+            };
+        };
+        let entry = mechanism.entry();
+        let attempt = || ConnectAttempt::new(&flow.flow_start, flow.name().is_some());
+        if entry.stops == Stops::Attempt && self.scans.contains(&attempt(), flow_end.first_seen) {
+            return Assessment::inconclusive(InconclusiveReason::Scan);
+        }
+        if entry.shown_by != ShownBy::Presence && self.capture_loss.may_have_lost(client, flow_end) {
+            return Assessment::inconclusive(InconclusiveReason::FramesLost);
+        }
+        if flow_end.tcp.is_none() && confidence == Confidence::Strong && self.may_be_ordinary(flow, flow_end)
+        {
+            return Assessment::blocked(mechanism, Confidence::Weak);
+        }
+        assessment
+    }
+
+    /// Whether an ICMP error about datagrams has an ordinary cause.
+    fn may_be_ordinary(&self, flow: &FlowState, flow_end: &FlowEnd) -> bool {
+        // A host reports its own closed ports to port scans and traceroute too; a filter in front of it is another host.
+        let is_from_server = flow_end.icmp.as_ref().is_some_and(|icmp| icmp.from == flow.server().address);
+        // Unidentified datagrams may belong to a conversation that was answered before the capture began.
+        let is_at_begin =
+            self.began.is_some_and(|began| flow_end.first_seen.since(began) < DATAGRAM_IDLE_NANOS);
+        is_from_server || (flow.app.is_empty() && is_at_begin)
+    }
+}
+
+/// The client and the name that DNS resolved to the server.
+fn dns_key(flow: &FlowState) -> Option<ClientNameRef<'_>> {
+    let known = flow.dns.as_ref()?.known();
+    Some(ClientNameRef { client: flow.client().address, name: &known.name })
+}

@@ -1,287 +1,487 @@
-//! What became of a flow, from its own packets alone.
+//! Whether a flow succeeded, from its own packets alone.
 //!
-//! In:  what flow counted, and what the two sides said about ending.
-//! Out: outcome, signature and confidence.
-//! Not: whether the destination was right.
+//! In:  what flow counted: handshake, segments, resets, retransmissions, ICMP errors.
+//! Out: an assessment.
+//! Not: what the payload says, and whether the destination was right.
 //!
-//! Absence of a packet is no proof when the capture could have missed it: where only one direction of a client is visible,
-//! or an attempt was still young when the capture ended, the outcome is `inconclusive`, and the signature says why.
+//! The absence of a packet proves nothing where the capture could have missed it. Where only one direction of a client is in the
+//! capture, or an attempt was still young when the capture ended, the outcome is `inconclusive` and the reason says why.
 
 use crate::base::Address;
 use crate::base::Side;
 use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::flow::Handshake;
+use crate::flow::IcmpError;
 use crate::flow::ResetKinds;
 use crate::flow::TcpSummary;
-use crate::judge::rows::Confidence;
-use crate::judge::rows::Outcome;
+use crate::judge::assessment::Assessment;
+use crate::judge::catalogue::InconclusiveReason as Reason;
+use crate::judge::catalogue::Mechanism;
+use crate::judge::vocabulary::Confidence;
 
-/// An attempt must have been watched this long without an answer before silence means anything: longer than the first
-/// pause between two SYN of any system (Windows 3 s; DOMAIN of retransmission clocks).
-const PATIENCE_NANOS: u64 = 3_000_000_000;
+/// An attempt without a reply must have been observed for this long before silence means anything: longer than the first
+/// retransmission timeout of any system (Windows: 3 s; DOMAIN, retransmission timers).
+const MIN_SILENCE_NANOS: u64 = 3_000_000_000;
 
-/// So many segments are a hello or a request; filters read no further.
-const FIRST_WORDS: u32 = 8;
+/// A ClientHello or request has at most this many segments; filters inspect no more.
+const FIRST_PAYLOAD_SEGMENTS: u32 = 8;
 
-/// A segment this large does not pass where the path's MTU is not known (RFC 8200 §5: 1,280 bytes pass everywhere in IPv6).
+/// A segment of this size does not pass where the path MTU is not known (RFC 8200 §5: 1,280 bytes pass everywhere in IPv6).
 const FULL_SIZE: u32 = 1_000;
 
-/// So often a segment must be repeated in vain before its size is to blame.
-const REPEATS: u16 = 3;
+/// Retransmissions without an ACK after which the size of a segment is the likely cause.
+const FULL_SIZE_RETRANSMISSIONS: u16 = 3;
 
-/// So often any segment must be repeated before nobody is there to hear it: more than six seconds on any clock (RFC 6298 §5).
-const IN_VAIN: u16 = 5;
+/// Retransmissions without an ACK after which the peer is considered silent: more than six seconds with any timer (RFC 6298 §5).
+const SILENT_RETRANSMISSIONS: u16 = 5;
 
-/// A server that hears nothing repeats its own last words, and takes leave.
-const LAST_WORDS: u32 = 4;
+/// A server that no longer receives anything retransmits its own last segment, and its FIN: not more packets than this.
+const MAX_UNHEARD_SERVER_PACKETS: u32 = 4;
 
-/// A filter that resets a connection before anything was said does so at once.
-const AT_ONCE_NANOS: u64 = 3_000_000_000;
+/// A filter that resets a connection before any payload does so within this time.
+const PROMPT_RESET_NANOS: u64 = 3_000_000_000;
 
-/// Where more bytes than these were let through, full-size segments among them must have passed.
+/// Where more bytes than these were acknowledged, full-size segments among them must have passed.
 const FIRST_BYTES: u32 = 3_000;
 
-/// Outcome, signature, confidence.
-pub(in crate::judge) type Ending = (Outcome, &'static str, Option<Confidence>);
-
-const OK: Ending = (Outcome::Ok, "", None);
-
-const fn unsure(why: &'static str) -> Ending {
-    (Outcome::Inconclusive, why, None)
-}
-
-const fn blocked(how: &'static str, confidence: Confidence) -> Ending {
-    (Outcome::BlockedLooking, how, Some(confidence))
-}
-
-/// Whether a signature stands on what is not there, which is no proof where frames were lost.
-pub(in crate::judge) fn is_doubtful(signature: &str) -> bool {
-    is_silence(signature)
-        || matches!(
-            signature,
-            "pmtu-black-hole" | "reset-injected" | "reset-after-handshake" | "reset-after-data"
-        )
-}
-
-/// Whether a signature is of an attempt that came to nothing.
-pub(in crate::judge) fn is_at_the_door(signature: &str) -> bool {
-    matches!(signature, "tcp-refused" | "tcp-unanswered") || signature.starts_with("icmp-")
-}
-
-/// Whether a signature is that nothing came back.
-pub(in crate::judge) fn is_silence(signature: &str) -> bool {
-    matches!(
-        signature,
-        "tcp-unanswered" | "silent-after-request" | "silent-after-client-hello" | "silent-after-data"
-    )
-}
-
-/// What became of a flow to `server`. `client_hears` says that the capture shows packets towards this client at all.
-pub(in crate::judge) fn outcome(flow_end: &FlowEnd, server: Address, client_hears: bool) -> Ending {
+/// The assessment of a flow to `server`. `receives_packets`: the capture holds packets to this client at all.
+pub(in crate::judge) fn assess_packets(
+    flow_end: &FlowEnd,
+    server: Address,
+    receives_packets: bool,
+) -> Assessment {
     if let Some(icmp) = &flow_end.icmp
-        && !answered(flow_end)
+        && !server_sent_payload(flow_end)
     {
-        if icmp.about == Side::Server && flow_end.tcp.is_none() {
-            // Somebody did not take the answer, so there was one, which the capture does not show.
-            return unsure("icmp-error");
-        }
-        let [by_client, _] = flow_end.packets;
-        if matches!((icmp.v6, icmp.kind), (false, 11) | (true, 3)) && by_client < 2 {
-            // One packet, and no second try: somebody counts the hops.
-            return unsure("icmp-time-exceeded");
-        }
-        // RFC 1122 §4.1.3.1: a host says so itself where nobody listens to datagrams; to TCP it would send a reset.
-        let is_closed = flow_end.tcp.is_none() && icmp.from == server;
-        return rejected(icmp.v6, icmp.kind, icmp.code, is_closed);
+        return assess_icmp_error(flow_end, icmp, server);
     }
     match &flow_end.tcp {
-        Some(tcp) => tcp_outcome(flow_end, tcp, client_hears),
-        None => datagrams(flow_end),
+        Some(tcp) => assess_tcp(flow_end, tcp, receives_packets),
+        None => match flow_end.packets {
+            [0, _] | [_, 0] => Assessment::inconclusive(Reason::Unanswered),
+            _ => Assessment::Ok,
+        },
     }
 }
 
-/// The server sent payload.
-fn answered(flow_end: &FlowEnd) -> bool {
+fn server_sent_payload(flow_end: &FlowEnd) -> bool {
     let [_, by_server] = flow_end.bytes;
     by_server > 0
 }
 
-fn tcp_outcome(flow_end: &FlowEnd, tcp: &TcpSummary, client_hears: bool) -> Ending {
+/// An ICMP error that quotes the flow (RFC 792, RFC 1812 §5.2.7.1, RFC 4443 §3.1).
+fn assess_icmp_error(flow_end: &FlowEnd, icmp: &IcmpError, server: Address) -> Assessment {
+    use Confidence::Certain;
+    use Confidence::Strong;
+    use Confidence::Weak;
+    let blocked = Assessment::blocked;
+    let [by_client, _] = flow_end.packets;
+    let is_datagram = flow_end.tcp.is_none();
+    if icmp.about == Side::Server && is_datagram {
+        // The client did not accept the server's packet, so the server replied, and the capture does not hold the reply.
+        return Assessment::inconclusive(Reason::IcmpError);
+    }
+    // RFC 1122 §4.1.3.1: a host reports itself that it has no listener for a datagram. To a SYN it would send a reset.
+    let is_from_server = is_datagram && icmp.from == server;
+    match (icmp.v6, icmp.kind, icmp.code) {
+        // One packet without a retransmission: traceroute.
+        (false, 11, _) | (true, 3, _) if by_client < 2 => Assessment::inconclusive(Reason::IcmpTimeExceeded),
+        (false, 11, _) | (true, 3, _) => blocked(Mechanism::IcmpTimeExceeded, Weak),
+        (false, 3, 9 | 10 | 13) | (true, 1, 1) => blocked(Mechanism::IcmpAdminProhibited, Certain),
+        // Precedence below the minimum that a router's administrator has set (RFC 1812 §5.3.3.1).
+        (false, 3, 14 | 15) | (true, 1, 5) => blocked(Mechanism::IcmpPolicy, Certain),
+        (true, 1, 6) => blocked(Mechanism::IcmpRejectRoute, Certain),
+        (false, 3, 3) | (true, 1, 4) => {
+            blocked(Mechanism::IcmpPortUnreachable, if is_from_server { Weak } else { Strong })
+        }
+        // A missing route looks the same as a filter that pretends to have none.
+        (false, 3, 0 | 5 | 6 | 11) | (true, 1, 0 | 2) => blocked(Mechanism::IcmpNoRoute, Weak),
+        (false, 3, 1 | 7 | 8 | 12) | (true, 1, 3) => blocked(Mechanism::IcmpHostUnreachable, Weak),
+        (false, 3, 2) | (true, 4, 1) => blocked(Mechanism::IcmpProtocolUnreachable, Strong),
+        (false, 3, 4) | (true, 2, _) => Assessment::inconclusive(Reason::PacketTooBig),
+        _ => Assessment::inconclusive(Reason::IcmpError),
+    }
+}
+
+fn assess_tcp(flow_end: &FlowEnd, tcp: &TcpSummary, receives_packets: bool) -> Assessment {
     let [client, server] = &tcp.sides;
     let [by_client, by_server] = flow_end.packets;
-    if is_injected(flow_end, tcp) {
-        return blocked("reset-injected", Confidence::Strong);
+    if has_injected_reset(flow_end, tcp) {
+        return Assessment::blocked(Mechanism::ResetInjected, Confidence::Strong);
     }
-    if let Some(confidence) = black_hole(flow_end, tcp) {
-        return blocked("pmtu-black-hole", confidence);
+    if let Some(confidence) = mtu_black_hole(flow_end, tcp) {
+        return Assessment::blocked(Mechanism::PmtuBlackHole, confidence);
     }
     match tcp.handshake {
-        Handshake::Refused => blocked("tcp-refused", Confidence::Weak),
-        Handshake::Unanswered if by_server > 0 => unsure("began-before-capture"),
-        Handshake::Unanswered if client.resets > 0 => unsure("client-gave-up"),
-        Handshake::Unanswered if !client_hears => unsure("one-sided-capture"),
-        Handshake::Unanswered if client.syns < 2 => unsure(if flow_end.reason == EndReason::CaptureEnded {
-            "ended-with-capture"
-        } else {
-            "single-attempt"
-        }),
-        Handshake::Unanswered if flow_end.last_seen.since(flow_end.first_seen) < PATIENCE_NANOS => {
-            unsure("too-short-to-tell")
+        Handshake::Refused => Assessment::blocked(Mechanism::TcpRefused, Confidence::Weak),
+        Handshake::Unanswered => assess_unanswered(flow_end, tcp, receives_packets),
+        Handshake::HalfOpen if server.resets + client.resets > 0 => {
+            Assessment::inconclusive(Reason::ClientGaveUp)
         }
-        Handshake::Unanswered => blocked("tcp-unanswered", Confidence::Weak),
-        Handshake::HalfOpen if server.resets + client.resets > 0 => unsure("client-gave-up"),
-        Handshake::HalfOpen => unsure("half-open"),
+        Handshake::HalfOpen => Assessment::inconclusive(Reason::HalfOpen),
         Handshake::Unseen | Handshake::Complete if by_client == 0 || by_server == 0 => {
-            unsure("one-sided-capture")
+            Assessment::inconclusive(Reason::OneSidedCapture)
         }
-        Handshake::Unseen => OK,
-        Handshake::Complete if client.data_segments > 0 && !answered(flow_end) => {
-            if server.missing_bytes > 0 {
-                // It said something that the capture does not show.
-                unsure("frames-lost")
-            } else if server.resets > 0 && server.fins > 0 {
-                // Who has closed resets what still comes.
-                unsure("closed-by-server")
-            } else if server.resets > 0 && tcp.ended_after_idle {
-                // What was silent for long is forgotten by boxes and load balancers.
-                unsure("reset-after-idle")
-            } else if server.resets > 0 && client.data_segments > FIRST_WORDS {
-                // Much was let through: a protocol that only takes ends like this as well.
-                unsure("reset-after-data")
-            } else if server.resets > 0 {
-                blocked("reset-after-request", Confidence::Weak)
-            } else if flow_end.reason == EndReason::CaptureEnded && !asked_in_vain(flow_end, tcp) {
-                unsure("ended-with-capture")
-            } else if client.retransmissions > 0 && server.fins == 0 {
-                blocked("silent-after-request", Confidence::Weak)
-            } else {
-                unsure("no-answer-seen")
-            }
+        Handshake::Unseen => Assessment::Ok,
+        Handshake::Complete if client.data_segments > 0 && !server_sent_payload(flow_end) => {
+            assess_request(flow_end, tcp)
         }
-        Handshake::Complete if server.resets > 0 && was_ended_by_server(tcp) => later_reset(flow_end, tcp),
-        Handshake::Complete if is_deaf(flow_end, tcp) => blocked("silent-after-data", Confidence::Weak),
-        Handshake::Complete => OK,
+        Handshake::Complete if server.resets > 0 && is_ended_by_server_reset(tcp) => {
+            assess_later_reset(flow_end, tcp)
+        }
+        Handshake::Complete if is_silent_after_data(flow_end, tcp) => {
+            Assessment::blocked(Mechanism::SilentAfterData, Confidence::Weak)
+        }
+        Handshake::Complete => Assessment::Ok,
     }
 }
 
-/// The server reset it, and nobody had taken leave before; nothing of either side is missing.
-fn was_ended_by_server(tcp: &TcpSummary) -> bool {
-    let [client, server] = &tcp.sides;
-    let first = tcp.client_close_frame.is_none_or(|quit| tcp.reset_frame.is_some_and(|reset| reset < quit));
-    first && server.fins == 0 && client.missing_bytes + server.missing_bytes == 0
+/// SYNs without a reply.
+fn assess_unanswered(flow_end: &FlowEnd, tcp: &TcpSummary, receives_packets: bool) -> Assessment {
+    let [client, _] = &tcp.sides;
+    let [_, by_server] = flow_end.packets;
+    let reason = if by_server > 0 {
+        Reason::BeganBeforeCapture
+    } else if client.resets > 0 {
+        Reason::ClientGaveUp
+    } else if !receives_packets {
+        Reason::OneSidedCapture
+    } else if client.syns < 2 && flow_end.reason == EndReason::CaptureEnded {
+        Reason::EndedWithCapture
+    } else if client.syns < 2 {
+        Reason::SingleAttempt
+    } else if flow_end.last_seen.since(flow_end.first_seen) < MIN_SILENCE_NANOS {
+        Reason::TooShortToTell
+    } else {
+        return Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
+    };
+    Assessment::inconclusive(reason)
 }
 
-/// A reset by the server at another stage than its answer to the first words.
-fn later_reset(flow_end: &FlowEnd, tcp: &TcpSummary) -> Ending {
+/// The client sent payload after a handshake, and the server none.
+fn assess_request(flow_end: &FlowEnd, tcp: &TcpSummary) -> Assessment {
     let [client, server] = &tcp.sides;
-    // The time from SYN to SYN-ACK is the handshake's own.
-    let waited = tcp.reset_time.map(|reset| reset.since(flow_end.first_seen));
-    let at_once = waited.is_some_and(|waited| waited.saturating_sub(tcp.handshake_rtt) <= AT_ONCE_NANOS);
-    match (client.data_segments, answered(flow_end)) {
-        (0, false) if at_once => blocked("reset-after-handshake", Confidence::Weak),
-        (0, false) => unsure("reset-after-idle"),
-        // In answer to what the client had just said, by somebody who does not acknowledge it: a server that has had enough
-        // does. Who was answered and heard of all of it was not cut off.
-        (1..=FIRST_WORDS, true)
+    if server.missing_bytes > 0 {
+        // The server sent payload that the capture does not hold.
+        Assessment::inconclusive(Reason::FramesLost)
+    } else if server.resets > 0 && server.fins > 0 {
+        // A closed socket resets whatever arrives later.
+        Assessment::inconclusive(Reason::ClosedByServer)
+    } else if server.resets > 0 && tcp.ended_after_idle {
+        // Middleboxes and load balancers drop the state of idle connections.
+        Assessment::inconclusive(Reason::ResetAfterIdle)
+    } else if server.resets > 0 && client.data_segments > FIRST_PAYLOAD_SEGMENTS {
+        // Much payload passed: protocols that only receive end like this as well.
+        Assessment::inconclusive(Reason::ResetAfterData)
+    } else if server.resets > 0 {
+        Assessment::blocked(Mechanism::ResetAfterRequest, Confidence::Weak)
+    } else if flow_end.reason == EndReason::CaptureEnded && !has_waited(flow_end, tcp) {
+        Assessment::inconclusive(Reason::EndedWithCapture)
+    } else if client.retransmissions > 0 && server.fins == 0 {
+        Assessment::blocked(Mechanism::SilentAfterRequest, Confidence::Weak)
+    } else {
+        Assessment::inconclusive(Reason::NoAnswerSeen)
+    }
+}
+
+/// The client retransmitted and was observed for long enough, whether or not it had given up when the capture ended.
+fn has_waited(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
+    let [client, _] = &tcp.sides;
+    client.retransmissions >= 2 && flow_end.last_seen.since(flow_end.first_seen) >= MIN_SILENCE_NANOS
+}
+
+/// The server reset the connection before either side had closed it, and no bytes of either side are missing.
+fn is_ended_by_server_reset(tcp: &TcpSummary) -> bool {
+    let [client, server] = &tcp.sides;
+    let is_before_close =
+        tcp.client_close_frame.is_none_or(|close| tcp.reset_frame.is_some_and(|reset| reset < close));
+    is_before_close && server.fins == 0 && client.missing_bytes + server.missing_bytes == 0
+}
+
+/// A reset by the server that is not its reply to the first payload.
+fn assess_later_reset(flow_end: &FlowEnd, tcp: &TcpSummary) -> Assessment {
+    let [client, server] = &tcp.sides;
+    match (client.data_segments, server_sent_payload(flow_end)) {
+        (0, false) if is_reset_prompt(flow_end, tcp) => {
+            Assessment::blocked(Mechanism::ResetAfterHandshake, Confidence::Weak)
+        }
+        (0, false) => Assessment::inconclusive(Reason::ResetAfterIdle),
+        // In reply to the client's last segment, without acknowledging it: a server that aborts sends RST+ACK. A client whose
+        // data was all acknowledged was not cut off.
+        (1..=FIRST_PAYLOAD_SEGMENTS, true)
             if client.unacknowledged > 0
                 && !tcp.ended_after_idle
                 && !server.reset_kinds.has(ResetKinds::WITH_ACK) =>
         {
-            blocked("reset-after-data", Confidence::Weak)
+            Assessment::blocked(Mechanism::ResetAfterData, Confidence::Weak)
         }
-        _ => OK,
+        _ => Assessment::Ok,
     }
 }
 
-/// The client, which had been answered before, repeats itself, and the server does not hear it any more.
-fn is_deaf(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
-    let [client, server] = &tcp.sides;
-    let quiet = client.peer_packets <= LAST_WORDS
-        && server.resets == 0
-        && server.zero_windows + u32::from(client.sack_acks) == 0;
-    let whole = client.missing_bytes + server.missing_bytes == 0;
-    answered(flow_end) && client.unacked_repeats >= IN_VAIN && quiet && whole && !tcp.ended_after_idle
-}
-
-/// A reset came that the side it names did not send. What a load balancer sends for its servers looks foreign as well;
-/// it counts only where a filter would have reset, before the server has said anything, and not where the connection had
-/// been idle: whoever keeps a table of connections, near or far, forgets them.
-fn is_injected(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
-    let [client, server] = &tcp.sides;
-    // Without the SYN-ACK it is not known who speaks for the server.
-    let early = !answered(flow_end)
-        && client.data_segments <= FIRST_WORDS
-        && tcp.handshake == Handshake::Complete
-        && tcp.syn_ack_frame.is_some();
-    let both_seen = flow_end.packets.iter().all(|packets| *packets > 0);
-    let soon = client.data_segments > 0
-        || tcp
-            .reset_time
-            .is_some_and(|reset| reset.since(flow_end.first_seen) <= tcp.handshake_rtt + AT_ONCE_NANOS);
-    let forged = client.reset_evidence.is_injected() || server.reset_evidence.is_injected();
-    !tcp.ended_after_idle
-        && both_seen
-        && (forged || (early && soon && server.reset_evidence.is_third_party()))
-}
-
-/// Only full-size segments die: one is repeated in vain while smaller ones behind it arrive, or smaller ones arrive behind
-/// one that never does; and nobody heeds, or sends, the message that would say so (RFC 1191, RFC 8201, RFC 2923 §2.1).
-fn black_hole(flow_end: &FlowEnd, tcp: &TcpSummary) -> Option<Confidence> {
-    let too_big = flow_end
-        .icmp
-        .as_ref()
-        .is_some_and(|icmp| matches!((icmp.v6, icmp.kind, icmp.code), (false, 3, 4) | (true, 2, _)));
-    // Who gives up has waited; who was not seen to give up must have waited for longer.
-    let waited = tcp.gap_time.is_some_and(|since| match tcp.client_close_time {
-        Some(quit) => quit.since(since) >= PATIENCE_NANOS,
-        None => flow_end.last_seen.since(since) >= 3 * PATIENCE_NANOS,
-    });
-    tcp.sides.iter().find_map(|side| {
-        let full = u32::from(side.unacked_repeat_len) >= FULL_SIZE;
-        // As many bytes in a row came through behind it: its size is not to blame. Loss and policing look like this.
-        let size_passes =
-            side.sack_span >= side.missing_tail_bytes.max(u32::from(side.unacked_repeat_len)).max(FULL_SIZE);
-        let in_vain =
-            full && side.unacked_repeats >= REPEATS && (too_big || (side.sack_acks > 0 && !size_passes));
-        let missing = side.missing_tail_bytes >= FULL_SIZE && side.sack_acks > 0 && waited && !size_passes;
-        let first = tcp.handshake == Handshake::Complete && side.acknowledged < FIRST_BYTES;
-        (in_vain || missing).then_some(if first { Confidence::Strong } else { Confidence::Weak })
+/// Whether the reset came soon after the handshake; the time from SYN to SYN-ACK does not count.
+fn is_reset_prompt(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
+    tcp.reset_time.is_some_and(|reset| {
+        reset.since(flow_end.first_seen).saturating_sub(tcp.handshake_rtt) <= PROMPT_RESET_NANOS
     })
 }
 
-/// The client repeated itself, and was watched long enough: then it does not matter that it had not given up yet.
-fn asked_in_vain(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
-    let [client, _] = &tcp.sides;
-    client.retransmissions >= 2 && flow_end.last_seen.since(flow_end.first_seen) >= PATIENCE_NANOS
+/// The client, which had received payload, retransmits, and the server no longer acknowledges.
+fn is_silent_after_data(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
+    let [client, server] = &tcp.sides;
+    let is_server_quiet = client.peer_packets <= MAX_UNHEARD_SERVER_PACKETS
+        && server.resets == 0
+        && server.zero_windows + u32::from(client.sack_acks) == 0;
+    let is_whole = client.missing_bytes + server.missing_bytes == 0;
+    server_sent_payload(flow_end)
+        && client.unacked_repeats >= SILENT_RETRANSMISSIONS
+        && is_server_quiet
+        && is_whole
+        && !tcp.ended_after_idle
 }
 
-fn datagrams(flow_end: &FlowEnd) -> Ending {
-    match flow_end.packets {
-        [0, _] | [_, 0] => unsure("unanswered"),
-        _ => OK,
+/// A reset that the side it names did not send. A load balancer that resets for its servers looks like a third party too: that
+/// counts only where a filter would have reset, before the server has sent payload, and not after an idle time, because every
+/// device with connection state drops idle connections.
+fn has_injected_reset(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
+    let [client, server] = &tcp.sides;
+    // Without the SYN-ACK it is not known what the server's packets look like.
+    let is_early = !server_sent_payload(flow_end)
+        && client.data_segments <= FIRST_PAYLOAD_SEGMENTS
+        && tcp.handshake == Handshake::Complete
+        && tcp.syn_ack_frame.is_some();
+    let is_two_way = flow_end.packets.iter().all(|packets| *packets > 0);
+    let is_prompt = client.data_segments > 0 || is_reset_prompt(flow_end, tcp);
+    let is_forged = client.reset_evidence.is_injected() || server.reset_evidence.is_injected();
+    !tcp.ended_after_idle
+        && is_two_way
+        && (is_forged || (is_early && is_prompt && server.reset_evidence.is_third_party()))
+}
+
+/// Only full-size segments are lost: one is retransmitted without an ACK while smaller later ones arrive, or smaller ones arrive
+/// after one that never does; and the ICMP message about the MTU is not sent or not followed (RFC 1191, RFC 8201, RFC 2923 §2.1).
+fn mtu_black_hole(flow_end: &FlowEnd, tcp: &TcpSummary) -> Option<Confidence> {
+    let is_too_big = flow_end
+        .icmp
+        .as_ref()
+        .is_some_and(|icmp| matches!((icmp.v6, icmp.kind, icmp.code), (false, 3, 4) | (true, 2, _)));
+    // A client that closed has waited. One that did not close must have waited longer.
+    let has_waited = tcp.gap_time.is_some_and(|since| match tcp.client_close_time {
+        Some(close) => close.since(since) >= MIN_SILENCE_NANOS,
+        None => flow_end.last_seen.since(since) >= 3 * MIN_SILENCE_NANOS,
+    });
+    tcp.sides.iter().find_map(|side| {
+        let repeated_len = u32::from(side.unacked_repeat_len);
+        // As many contiguous bytes arrived later: the size is not the cause. Loss and policing look like this.
+        let size_passes = side.sack_span >= side.missing_tail_bytes.max(repeated_len).max(FULL_SIZE);
+        let is_repeated = repeated_len >= FULL_SIZE
+            && side.unacked_repeats >= FULL_SIZE_RETRANSMISSIONS
+            && (is_too_big || (side.sack_acks > 0 && !size_passes));
+        let is_missing =
+            side.missing_tail_bytes >= FULL_SIZE && side.sack_acks > 0 && has_waited && !size_passes;
+        let is_first = tcp.handshake == Handshake::Complete && side.acknowledged < FIRST_BYTES;
+        (is_repeated || is_missing).then_some(if is_first { Confidence::Strong } else { Confidence::Weak })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::FrameRef;
+    use crate::base::Time;
+    use crate::flow::SideSummary;
+    use crate::judge::test_support;
+
+    const SERVER: Address = Address::v4([20, 60, 0, 4]);
+    const ROUTER: Address = Address::v4([10, 0, 0, 1]);
+
+    const fn at(second: i64) -> Time {
+        Time(second * 1_000_000_000)
     }
-}
 
-/// An ICMP error about an attempt (RFC 792, RFC 1812 §5.2.7.1, RFC 4443 §3.1): what it says, and how sure that is.
-const fn rejected(v6: bool, kind: u8, code: u8, is_closed: bool) -> Ending {
-    use Confidence::Certain;
-    use Confidence::Strong;
-    use Confidence::Weak;
-    match (v6, kind, code) {
-        (false, 3, 9 | 10 | 13) | (true, 1, 1) => blocked("icmp-admin-prohibited", Certain),
-        // Precedence: a router's administrator has set a least one (RFC 1812 §5.3.3.1).
-        (false, 3, 14 | 15) | (true, 1, 5) => blocked("icmp-policy", Certain),
-        (true, 1, 6) => blocked("icmp-reject-route", Certain),
-        (false, 3, 3) | (true, 1, 4) => {
-            blocked("icmp-port-unreachable", if is_closed { Weak } else { Strong })
-        }
-        // A broken route says the same as a filter that hides behind it.
-        (false, 3, 0 | 5 | 6 | 11) | (true, 1, 0 | 2) => blocked("icmp-no-route", Weak),
-        (false, 3, 1 | 7 | 8 | 12) | (true, 1, 3) => blocked("icmp-host-unreachable", Weak),
-        (false, 3, 2) | (true, 4, 1) => blocked("icmp-protocol-unreachable", Strong),
-        (false, 3, 4) | (true, 2, _) => unsure("packet-too-big"),
-        (false, 11, _) | (true, 3, _) => blocked("icmp-time-exceeded", Weak),
-        _ => unsure("icmp-error"),
+    /// A conversation of ten seconds in which both sides sent packets and no payload.
+    fn tcp(handshake: Handshake, change: impl FnOnce(&mut FlowEnd, &mut TcpSummary)) -> FlowEnd {
+        let mut tcp = test_support::tcp_summary(handshake);
+        let mut flow_end = test_support::flow_end(at(100), at(110));
+        change(&mut flow_end, &mut tcp);
+        flow_end.tcp = Some(tcp);
+        flow_end
+    }
+
+    fn check(flow_end: &FlowEnd, expected: &str) {
+        let found = match assess_packets(flow_end, SERVER, true) {
+            Assessment::Ok => "ok".to_owned(),
+            Assessment::BlockedLooking { mechanism, confidence } => format!("{mechanism} {confidence}"),
+            Assessment::Inconclusive { reason } => reason.to_string(),
+        };
+        assert_eq!(found, expected);
+    }
+
+    /// Two SYNs or more without a reply.
+    fn unanswered(change: impl FnOnce(&mut FlowEnd, &mut TcpSummary)) -> FlowEnd {
+        tcp(Handshake::Unanswered, |flow_end, tcp| {
+            flow_end.packets = [3, 0];
+            tcp.sides[0].syns = 3;
+            change(flow_end, tcp);
+        })
+    }
+
+    #[test]
+    fn silence_after_a_syn_needs_retransmissions_and_time() {
+        check(&unanswered(|_, _| ()), "tcp-unanswered weak");
+        check(&unanswered(|_, tcp| tcp.sides[0].syns = 1), "single-attempt");
+        check(&unanswered(|flow_end, _| flow_end.last_seen = at(102)), "too-short-to-tell");
+        check(&unanswered(|_, tcp| tcp.sides[0].resets = 1), "client-gave-up");
+        check(&unanswered(|flow_end, _| flow_end.packets = [3, 1]), "began-before-capture");
+        let ended = unanswered(|flow_end, tcp| {
+            flow_end.reason = EndReason::CaptureEnded;
+            tcp.sides[0].syns = 1;
+        });
+        check(&ended, "ended-with-capture");
+        let one_sided = assess_packets(&unanswered(|_, _| ()), SERVER, false);
+        assert_eq!(one_sided, Assessment::inconclusive(Reason::OneSidedCapture));
+    }
+
+    #[test]
+    fn a_handshake_decides_what_comes_next() {
+        check(&tcp(Handshake::Refused, |_, _| ()), "tcp-refused weak");
+        check(&tcp(Handshake::HalfOpen, |_, _| ()), "half-open");
+        check(&tcp(Handshake::HalfOpen, |_, tcp| tcp.sides[1].resets = 1), "client-gave-up");
+        check(&tcp(Handshake::Complete, |_, _| ()), "ok");
+        check(&tcp(Handshake::Complete, |flow_end, _| flow_end.packets = [5, 0]), "one-sided-capture");
+        check(&tcp(Handshake::Unseen, |_, _| ()), "ok");
+    }
+
+    /// A request of one segment without a response.
+    fn request(change: impl FnOnce(&mut FlowEnd, &mut TcpSummary)) -> FlowEnd {
+        tcp(Handshake::Complete, |flow_end, tcp| {
+            flow_end.bytes = [500, 0];
+            tcp.sides[0].data_segments = 1;
+            change(flow_end, tcp);
+        })
+    }
+
+    #[test]
+    fn a_request_without_a_response() {
+        check(&request(|_, _| ()), "no-answer-seen");
+        check(&request(|_, tcp| tcp.sides[0].retransmissions = 2), "silent-after-request weak");
+        check(&request(|_, tcp| tcp.sides[1].resets = 1), "reset-after-request weak");
+        check(&request(|_, tcp| tcp.sides[1].missing_bytes = 1), "frames-lost");
+        let reset = |change: fn(&mut TcpSummary)| {
+            request(|_, tcp| {
+                tcp.sides[1].resets = 1;
+                change(tcp);
+            })
+        };
+        check(&reset(|tcp| tcp.sides[1].fins = 1), "closed-by-server");
+        check(&reset(|tcp| tcp.ended_after_idle = true), "reset-after-idle");
+        check(&reset(|tcp| tcp.sides[0].data_segments = FIRST_PAYLOAD_SEGMENTS + 1), "reset-after-data");
+        check(&request(|flow_end, _| flow_end.reason = EndReason::CaptureEnded), "ended-with-capture");
+    }
+
+    #[test]
+    fn a_reset_counts_by_when_it_comes() {
+        let after_handshake = |second| {
+            tcp(Handshake::Complete, |_, tcp| {
+                tcp.sides[1].resets = 1;
+                tcp.reset_time = Some(at(second));
+            })
+        };
+        check(&after_handshake(101), "reset-after-handshake weak");
+        check(&after_handshake(109), "reset-after-idle");
+        let after_data = |change: fn(&mut TcpSummary)| {
+            tcp(Handshake::Complete, |flow_end, tcp| {
+                flow_end.bytes = [500, 4_000];
+                tcp.sides[0].data_segments = 2;
+                tcp.sides[0].unacknowledged = 1;
+                tcp.sides[1].resets = 1;
+                change(tcp);
+            })
+        };
+        check(&after_data(|_| ()), "reset-after-data weak");
+        check(&after_data(|tcp| tcp.sides[0].unacknowledged = 0), "ok");
+        check(&after_data(|tcp| tcp.sides[1].reset_kinds = ResetKinds::WITH_ACK), "ok");
+        check(&after_data(|tcp| tcp.ended_after_idle = true), "ok");
+    }
+
+    #[test]
+    fn mid_stream_silence_counts_after_five_retransmissions_without_an_ack() {
+        let silent = |repeats, packets| {
+            tcp(Handshake::Complete, |flow_end, tcp| {
+                flow_end.bytes = [500, 4_000];
+                tcp.sides[0].data_segments = 2;
+                tcp.sides[0].unacked_repeats = repeats;
+                tcp.sides[0].peer_packets = packets;
+            })
+        };
+        check(&silent(5, 0), "silent-after-data weak");
+        check(&silent(4, 0), "ok");
+        check(&silent(5, MAX_UNHEARD_SERVER_PACKETS + 1), "ok");
+    }
+
+    #[test]
+    fn only_full_size_segments_are_lost_in_an_mtu_black_hole() {
+        let black_hole = |repeat_len, sack_span| {
+            tcp(Handshake::Complete, |flow_end, tcp| {
+                flow_end.bytes = [500, 4_000];
+                let client: &mut SideSummary = &mut tcp.sides[0];
+                client.unacked_repeats = 3;
+                client.unacked_repeat_len = repeat_len;
+                client.sack_acks = 1;
+                client.sack_span = sack_span;
+            })
+        };
+        check(&black_hole(1_460, 100), "pmtu-black-hole strong");
+        check(&black_hole(1_460, 1_460), "ok");
+        check(&black_hole(900, 100), "ok");
+    }
+
+    #[test]
+    fn icmp_errors_by_type_and_code() {
+        let icmp = |v6, kind, code, from| {
+            let mut flow_end = unanswered(|_, _| ());
+            flow_end.icmp = Some(IcmpError {
+                frame: FrameRef::default(),
+                time: at(101),
+                from,
+                about: Side::Client,
+                v6,
+                kind,
+                code,
+                detail: 0,
+                count: 1,
+            });
+            flow_end
+        };
+        check(&icmp(false, 3, 13, ROUTER), "icmp-admin-prohibited certain");
+        check(&icmp(true, 1, 1, ROUTER), "icmp-admin-prohibited certain");
+        check(&icmp(false, 3, 14, ROUTER), "icmp-policy certain");
+        check(&icmp(true, 1, 6, ROUTER), "icmp-reject-route certain");
+        check(&icmp(false, 3, 3, SERVER), "icmp-port-unreachable strong");
+        check(&icmp(false, 3, 0, ROUTER), "icmp-no-route weak");
+        check(&icmp(false, 3, 1, ROUTER), "icmp-host-unreachable weak");
+        check(&icmp(false, 3, 2, ROUTER), "icmp-protocol-unreachable strong");
+        check(&icmp(false, 3, 4, ROUTER), "packet-too-big");
+        check(&icmp(false, 11, 0, ROUTER), "icmp-time-exceeded weak");
+        check(&icmp(false, 12, 0, ROUTER), "icmp-error");
+        let mut answered = icmp(false, 3, 13, ROUTER);
+        answered.bytes = [500, 500];
+        answered.tcp = Some(test_support::tcp_summary(Handshake::Complete));
+        answered.packets = [5, 5];
+        check(&answered, "ok");
+        let datagram = |from, about, packets| {
+            let mut flow_end = icmp(false, 3, 3, from);
+            flow_end.tcp = None;
+            flow_end.packets = packets;
+            flow_end.icmp.as_mut().unwrap().about = about;
+            flow_end
+        };
+        check(&datagram(SERVER, Side::Client, [1, 0]), "icmp-port-unreachable weak");
+        check(&datagram(ROUTER, Side::Client, [1, 0]), "icmp-port-unreachable strong");
+        check(&datagram(ROUTER, Side::Server, [1, 0]), "icmp-error");
+        let mut traceroute = icmp(false, 11, 0, ROUTER);
+        traceroute.packets = [1, 0];
+        check(&traceroute, "icmp-time-exceeded");
     }
 }

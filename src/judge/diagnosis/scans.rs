@@ -1,11 +1,11 @@
-//! Scans: somebody tries one port of a host after the other, or one port of many hosts.
+//! Port scans: one port of a host after the other, or one port of many hosts.
 //!
-//! In:  attempts as they begin, and those that led to a talk.
-//! Out: whether an attempt is one of many.
-//! Not: slow scans: they look like programs.
+//! In:  attempts as they start, and those that led to a conversation.
+//! Out: whether an attempt is part of a scan.
+//! Not: slow scans: they look like ordinary programs.
 //!
-//! At the ports of the web services are reached, many at once where a client begins its day. There only attempts at addresses that
-//! nothing names count, and of hosts only those of one network.
+//! Ports 80 and 443 see bursts of legitimate connections when a client starts up, so only unnamed addresses of one network
+//! count as a scan there.
 
 use std::hash::Hash;
 
@@ -17,129 +17,135 @@ use crate::base::port;
 use crate::flow::FlowStart;
 use crate::judge::bounded_map::BoundedMap;
 
-/// Hosts remembered with what they try.
-const KEPT: usize = 7 << 8;
+/// Clients and servers that are kept.
+const MAX_TARGETS: usize = 7 << 8;
 
-/// So many ports of one host, within this time, are no program's needs: a client of a cluster asks for a few.
-const PORTS: usize = 8;
-/// So many hosts at one port: a cluster has sixteen.
-const HOSTS: usize = 24;
-const TOGETHER_NANOS: u64 = 10_000_000_000;
+/// No program needs so many ports of one host within [`SCAN_NANOS`]; a cluster node uses a few.
+const MIN_PORTS: usize = 8;
+/// No program needs one port of so many hosts; a cluster has up to sixteen.
+const MIN_HOSTS: usize = 24;
+const SCAN_NANOS: u64 = 10_000_000_000;
 
-/// The ports of the web.
-const WEB: [u16; 2] = [port::HTTP, port::HTTPS];
+const WEB_PORTS: [u16; 2] = [port::HTTP, port::HTTPS];
 
-/// An attempt.
+/// One attempt to connect.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::judge) struct Attempt {
-    pub(in crate::judge) client: Address,
-    pub(in crate::judge) server: Address,
-    pub(in crate::judge) port: u16,
-    /// Something names the server.
-    pub(in crate::judge) is_named: bool,
+pub(super) struct ConnectAttempt {
+    pub(super) client: Address,
+    pub(super) server: Address,
+    pub(super) port: u16,
+    /// A name of the server is known.
+    pub(super) is_named: bool,
 }
 
-impl Attempt {
-    pub(in crate::judge) const fn of(flow_start: &FlowStart, is_named: bool) -> Attempt {
+impl ConnectAttempt {
+    pub(super) const fn new(flow_start: &FlowStart, is_named: bool) -> ConnectAttempt {
         let FlowStart { client, server, .. } = flow_start;
-        Attempt { client: client.address, server: server.address, port: server.port, is_named }
+        ConnectAttempt { client: client.address, server: server.address, port: server.port, is_named }
     }
 
-    /// It could be one of a scan, by where it goes.
-    fn is_suspect(&self) -> bool {
-        !(self.is_named && WEB.contains(&self.port))
+    /// Whether it can be part of a scan.
+    fn is_candidate(&self) -> bool {
+        !(self.is_named && WEB_PORTS.contains(&self.port))
     }
 
-    /// What one scan of many hosts has in common: the port, and where services are reached the network (256 hosts; of IPv6 one
+    /// What the attempts of a host scan have in common: client and port, and for web ports the network (256 hosts; in IPv6 one
     /// link, RFC 4291 §2.5.1).
-    fn sweep(&self) -> (Address, u16, Address) {
+    fn host_scan_key(&self) -> (Address, u16, Address) {
         let host_bits = if self.server.is_v4() { 8 } else { 64 };
-        let network = if WEB.contains(&self.port) { self.server.0 >> host_bits } else { 0 };
+        let network = if WEB_PORTS.contains(&self.port) { self.server.0 >> host_bits } else { 0 };
         (self.client, self.port, Address(network))
     }
 }
 
-/// What was tried, and since when.
+/// The distinct ports or hosts that were tried within [`SCAN_NANOS`].
 #[derive(Debug)]
-struct Tried<T> {
-    what: SmallVec<[T; PORTS]>,
+struct RecentTargets<T> {
+    targets: SmallVec<[T; MIN_PORTS]>,
     since: Time,
-    /// When there last were enough of them.
+    /// When they were last enough for a scan.
     scanned: Option<Time>,
 }
 
-/// Who tried how many.
+/// Recent targets by what the attempts have in common.
 #[derive(Debug)]
-struct Tries<K, T>(BoundedMap<K, Tried<T>>);
+struct ScanDetector<K, T> {
+    recent: BoundedMap<K, RecentTargets<T>>,
+    min_targets: usize,
+}
 
-impl<K: Copy + Hash + Eq, T: PartialEq> Tries<K, T> {
-    fn begin(&mut self, key: K, one: T, enough: usize, time: Time) {
-        let Some(tried) = self.0.get(&key) else {
-            let tried = Tried { what: SmallVec::from_iter([one]), since: time, scanned: None };
-            return self.0.put(key, tried);
+impl<K: Copy + Hash + Eq, T: PartialEq> ScanDetector<K, T> {
+    fn new(min_targets: usize) -> ScanDetector<K, T> {
+        ScanDetector { recent: BoundedMap::new(MAX_TARGETS), min_targets }
+    }
+
+    fn add(&mut self, key: K, target: T, time: Time) {
+        let Some(recent) = self.recent.get(&key) else {
+            let targets = SmallVec::from_iter([target]);
+            return self.recent.insert(key, RecentTargets { targets, since: time, scanned: None });
         };
-        if time.since(tried.since) > TOGETHER_NANOS {
-            tried.what.clear();
-            tried.since = time;
+        if time.since(recent.since) > SCAN_NANOS {
+            recent.targets.clear();
+            recent.since = time;
         }
-        if tried.what.len() < enough && !tried.what.contains(&one) {
-            tried.what.push(one);
+        if recent.targets.len() < self.min_targets && !recent.targets.contains(&target) {
+            recent.targets.push(target);
         }
-        if tried.what.len() == enough {
-            tried.scanned = Some(time);
-        }
-    }
-
-    fn answered(&mut self, key: K, one: &T) {
-        if let Some(tried) = self.0.get(&key) {
-            tried.what.retain(|other| other != one);
+        if recent.targets.len() == self.min_targets {
+            recent.scanned = Some(time);
         }
     }
 
-    fn holds(&mut self, key: K, began: Time) -> bool {
-        let scanned = self.0.get(&key).and_then(|tried| tried.scanned);
-        scanned.is_some_and(|time| time.since(began).max(began.since(time)) <= TOGETHER_NANOS)
+    fn remove(&mut self, key: K, target: &T) {
+        if let Some(recent) = self.recent.get(&key) {
+            recent.targets.retain(|other| other != target);
+        }
+    }
+
+    fn is_scan(&mut self, key: K, started: Time) -> bool {
+        let scanned = self.recent.get(&key).and_then(|recent| recent.scanned);
+        scanned.is_some_and(|time| time.since(started).max(started.since(time)) <= SCAN_NANOS)
     }
 }
 
-/// The attempts of late.
+/// The recent attempts.
 #[derive(Debug)]
-pub(in crate::judge) struct Scans {
+pub(super) struct Scans {
     /// Ports by client and server.
-    ports: Tries<(Address, Address), u16>,
-    /// Servers by what a scan of many has in common.
-    hosts: Tries<(Address, u16, Address), Address>,
+    ports: ScanDetector<(Address, Address), u16>,
+    /// Servers by [`ConnectAttempt::host_scan_key`].
+    hosts: ScanDetector<(Address, u16, Address), Address>,
 }
 
 impl Default for Scans {
     fn default() -> Scans {
-        Scans { ports: Tries(BoundedMap::new(KEPT)), hosts: Tries(BoundedMap::new(KEPT)) }
+        Scans { ports: ScanDetector::new(MIN_PORTS), hosts: ScanDetector::new(MIN_HOSTS) }
     }
 }
 
 impl Scans {
-    /// An attempt begins.
-    pub(in crate::judge) fn begin(&mut self, attempt: &Attempt, time: Time) {
-        if attempt.is_suspect() {
-            let Attempt { client, server, port, .. } = *attempt;
-            self.ports.begin((client, server), port, PORTS, time);
-            self.hosts.begin(attempt.sweep(), server, HOSTS, time);
+    /// An attempt starts.
+    pub(super) fn add(&mut self, attempt: &ConnectAttempt, time: Time) {
+        if attempt.is_candidate() {
+            let ConnectAttempt { client, server, port, .. } = *attempt;
+            self.ports.add((client, server), port, time);
+            self.hosts.add(attempt.host_scan_key(), server, time);
         }
     }
 
-    /// An attempt led to a talk: who has one with each of many services needs them.
-    pub(in crate::judge) fn answered(&mut self, attempt: &Attempt) {
-        if attempt.is_suspect() {
-            self.ports.answered((attempt.client, attempt.server), &attempt.port);
-            self.hosts.answered(attempt.sweep(), &attempt.server);
+    /// An attempt led to a conversation: a client that uses each of many services does not scan them.
+    pub(super) fn answered(&mut self, attempt: &ConnectAttempt) {
+        if attempt.is_candidate() {
+            self.ports.remove((attempt.client, attempt.server), &attempt.port);
+            self.hosts.remove(attempt.host_scan_key(), &attempt.server);
         }
     }
 
-    /// Whether an attempt that began then was one of a scan.
-    pub(in crate::judge) fn hold(&mut self, attempt: &Attempt, began: Time) -> bool {
-        attempt.is_suspect()
-            && (self.ports.holds((attempt.client, attempt.server), began)
-                || self.hosts.holds(attempt.sweep(), began))
+    /// Whether an attempt that started at this time is part of a scan.
+    pub(super) fn contains(&mut self, attempt: &ConnectAttempt, started: Time) -> bool {
+        attempt.is_candidate()
+            && (self.ports.is_scan((attempt.client, attempt.server), started)
+                || self.hosts.is_scan(attempt.host_scan_key(), started))
     }
 }
 
@@ -147,81 +153,87 @@ impl Scans {
 mod tests {
     use super::*;
 
-    const fn attempt(server: u128, port: u16) -> Attempt {
-        Attempt { client: Address(1), server: Address(server), port, is_named: false }
+    const fn attempt(server: u128, port: u16) -> ConnectAttempt {
+        ConnectAttempt { client: Address(1), server: Address(server), port, is_named: false }
     }
 
     const fn at(second: i64) -> Time {
         Time(second * 1_000_000_000)
     }
 
-    fn named(attempt: Attempt) -> Attempt {
-        Attempt { is_named: true, ..attempt }
+    fn named(attempt: ConnectAttempt) -> ConnectAttempt {
+        ConnectAttempt { is_named: true, ..attempt }
     }
 
     #[test]
     fn many_ports_at_once_are_a_scan() {
         let mut scans = Scans::default();
         for port in 20..27 {
-            scans.begin(&attempt(2, port), at(100));
+            scans.add(&attempt(2, port), at(100));
         }
-        scans.begin(&named(attempt(2, 443)), at(101));
-        assert!(!scans.hold(&attempt(2, 20), at(100)), "seven are not enough");
-        scans.begin(&attempt(2, 27), at(101));
-        assert!(scans.hold(&attempt(2, 20), at(100)));
-        assert!(scans.hold(&attempt(2, 443), at(101)));
-        assert!(!scans.hold(&named(attempt(2, 443)), at(101)), "what a service is reached at");
-        assert!(!scans.hold(&attempt(3, 20), at(100)));
-        assert!(!scans.hold(&attempt(2, 445), at(400)), "long after");
+        scans.add(&named(attempt(2, 443)), at(101));
+        assert!(!scans.contains(&attempt(2, 20), at(100)), "seven are not enough");
+        scans.add(&attempt(2, 27), at(101));
+        assert!(scans.contains(&attempt(2, 20), at(100)));
+        assert!(scans.contains(&attempt(2, 443), at(101)));
+        assert!(!scans.contains(&named(attempt(2, 443)), at(101)), "a named web service");
+        assert!(!scans.contains(&attempt(3, 20), at(100)));
+        assert!(!scans.contains(&attempt(2, 445), at(400)), "long after");
         for port in 30..60 {
-            scans.begin(&attempt(3, port), at(1_000 + 2 * i64::from(port)));
+            scans.add(&attempt(3, port), at(1_000 + 2 * i64::from(port)));
         }
-        assert!(!scans.hold(&attempt(3, 59), at(1_118)), "one after the other, as a program does");
+        assert!(!scans.contains(&attempt(3, 59), at(1_118)), "one after the other, like a program");
     }
 
     #[test]
     fn one_port_of_many_hosts_is_a_scan() {
         let mut scans = Scans::default();
         for host in 0..16 {
-            scans.begin(&attempt(100 + host, 445), at(0));
+            scans.add(&attempt(100 + host, 445), at(0));
         }
-        assert!(!scans.hold(&attempt(100, 445), at(0)), "a cluster");
+        assert!(!scans.contains(&attempt(100, 445), at(0)), "a cluster");
         for host in 0..30 {
-            scans.begin(&attempt(200 + host, 445), at(1));
+            scans.add(&attempt(200 + host, 445), at(1));
         }
-        assert!(scans.hold(&attempt(100, 445), at(0)));
-        assert!(!scans.hold(&Attempt { client: Address(2), ..attempt(100, 445) }, at(0)), "somebody else");
+        assert!(scans.contains(&attempt(100, 445), at(0)));
+        assert!(
+            !scans.contains(&ConnectAttempt { client: Address(2), ..attempt(100, 445) }, at(0)),
+            "another client"
+        );
     }
 
     #[test]
-    fn services_that_answer_are_no_scan() {
+    fn services_that_answer_are_not_a_scan() {
         let mut scans = Scans::default();
         for number in 0..40_u16 {
             for attempt in [attempt(2, 80 + number), attempt(200 + u128::from(number), 445)] {
-                scans.begin(&attempt, at(0));
+                scans.add(&attempt, at(0));
                 scans.answered(&attempt);
             }
         }
-        scans.begin(&attempt(2, 445), at(1));
-        scans.begin(&attempt(999, 445), at(1));
-        assert!(!scans.hold(&attempt(2, 445), at(1)), "a domain controller, and one of its ports is shut");
-        assert!(!scans.hold(&attempt(999, 445), at(1)), "all servers of a network, and one is cut off");
+        scans.add(&attempt(2, 445), at(1));
+        scans.add(&attempt(999, 445), at(1));
+        assert!(!scans.contains(&attempt(2, 445), at(1)), "a domain controller with one closed port");
+        assert!(
+            !scans.contains(&attempt(999, 445), at(1)),
+            "all servers of a network, one of them unreachable"
+        );
     }
 
     #[test]
-    fn where_services_are_reached_only_a_network_is_scanned() {
+    fn at_web_ports_only_unnamed_addresses_of_one_network_count() {
         let v4 = |network: u8, host: u8| Address::v4([20, 60, network, host]).0;
         let mut scans = Scans::default();
         for host in 0..30 {
-            scans.begin(&attempt(v4(host, 1), 443), at(0));
-            scans.begin(&named(attempt(v4(77, host), 443)), at(0));
+            scans.add(&attempt(v4(host, 1), 443), at(0));
+            scans.add(&named(attempt(v4(77, host), 443)), at(0));
         }
-        assert!(!scans.hold(&attempt(v4(7, 1), 443), at(0)), "services of many networks");
-        assert!(!scans.hold(&attempt(v4(77, 7), 443), at(0)), "they have names");
+        assert!(!scans.contains(&attempt(v4(7, 1), 443), at(0)), "services of many networks");
+        assert!(!scans.contains(&attempt(v4(77, 7), 443), at(0)), "they have names");
         for host in 0..30 {
-            scans.begin(&attempt(v4(99, host), 443), at(0));
+            scans.add(&attempt(v4(99, host), 443), at(0));
         }
-        assert!(scans.hold(&attempt(v4(99, 7), 443), at(0)));
-        assert!(!scans.hold(&attempt(v4(99, 7), 80), at(0)), "another port");
+        assert!(scans.contains(&attempt(v4(99, 7), 443), at(0)));
+        assert!(!scans.contains(&attempt(v4(99, 7), 80), at(0)), "another port");
     }
 }

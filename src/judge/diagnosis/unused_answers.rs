@@ -1,8 +1,8 @@
-//! Names that resolved and were never used: what a firewall on the host itself leaves behind.
+//! Names that were resolved and never connected to: the effect of a firewall on the host itself.
 //!
-//! In:  what DNS gave to clients, and which of it they went to.
-//! Out: findings about documented names that a client asked for again and again and never connected to.
-//! Not: names asked for once: a browser looks names up in advance, and so do monitors.
+//! In:  the DNS responses that clients received, and which addresses they used.
+//! Out: documented names that a client resolved repeatedly and never connected to.
+//! Not: names resolved once: browsers resolve in advance, and so do monitors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,71 +11,102 @@ use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
-use crate::judge::finding::collector::Findings;
-use crate::judge::finding::collector::Occurrence;
-use crate::judge::finding::collector::Target;
+use crate::judge::bounded_map::BoundedMap;
+use crate::judge::flow_state::FlowState;
+use crate::judge::hashed_name::ClientName;
+use crate::judge::hashed_name::ClientNameRef;
 use crate::judge::policy::name_table::ClientAnswer;
 use crate::judge::policy::name_table::KnownName;
 use crate::judge::policy::name_table::seconds;
-use crate::judge::rows::Confidence;
+use crate::read::NameSource;
 
-/// Somebody who wants a name asks for it again; a stub asks for both families at once.
-const APART_SECS: u32 = 1;
+/// A client that needs a name resolves it again after a while; a stub resolver queries for A and AAAA at once.
+const MIN_APART_SECS: u32 = 1;
 
-/// Whoever wants to connect does so within this time of the answer.
-const SOON_NANOS: u64 = 5_000_000_000;
+/// A client connects within this time of the response.
+const CONNECT_NANOS: u64 = 5_000_000_000;
 
-/// All addresses of a client's name together.
-struct Asked<'a> {
-    known: &'a Arc<KnownName>,
-    last: (Time, FrameRef),
+/// Clients of proxies that are kept.
+const MAX_CLIENTS: usize = 1 << 16;
+
+/// Names at other addresses that are kept.
+const MAX_NAMES: usize = 1 << 12;
+
+/// A name that a client resolved and did not connect to.
+pub(in crate::judge) struct UnusedName<'a> {
+    pub(in crate::judge) client: Address,
+    pub(in crate::judge) known: &'a Arc<KnownName>,
+    /// The last response.
+    pub(in crate::judge) last: Time,
+    pub(in crate::judge) frame: FrameRef,
 }
 
-/// Adds a finding for each documented name that nobody went to. `given`: what DNS gave to clients. `goes`: clients that
-/// were seen to go anywhere, not through a proxy, nor to this name at another address. `now`: the capture's last moment.
-pub(in crate::judge) fn finish<'a, I: Iterator<Item = (Address, &'a ClientAnswer)>>(
-    given: impl Fn() -> I,
-    goes: impl Fn(Address, &Arc<KnownName>) -> bool,
-    now: Time,
-    findings: &mut Findings,
-) {
-    // Few answers are asked for again and not used; a name whose addresses change each time is not noticed.
-    let again = |given: &ClientAnswer| seconds(given.last).saturating_sub(given.first) >= APART_SECS;
-    let suspicious = |given: &ClientAnswer| {
-        !given.used && again(given) && given.named.known().references.documented.is_some()
-    };
-    let mut names: BTreeMap<(Address, &HostName), Asked<'_>> = BTreeMap::new();
-    for (client, given) in given().filter(|(_, given)| suspicious(given)) {
-        let known = given.named.known();
-        let last = (given.last, given.named.frame());
-        let asked = names.entry((client, &known.name)).or_insert(Asked { known, last });
-        asked.last = asked.last.max(last);
+/// What names without a connection may have been used by.
+#[derive(Debug)]
+pub(in crate::judge) struct NameUse {
+    /// Clients that use a proxy.
+    proxied: BoundedMap<Address, ()>,
+    /// Names that clients used at other addresses than DNS resolved.
+    elsewhere: BoundedMap<ClientName, ()>,
+}
+
+impl Default for NameUse {
+    fn default() -> NameUse {
+        NameUse { proxied: BoundedMap::new(MAX_CLIENTS), elsewhere: BoundedMap::new(MAX_NAMES) }
     }
-    // One address that was used is enough.
-    for (client, given) in given().filter(|(_, given)| given.used) {
-        names.remove(&(client, &given.named.known().name));
-    }
-    for ((client, name), asked) in names {
-        let (last, frame) = asked.last;
-        let Some(documented) = asked.known.references.documented.as_deref() else { continue };
-        if now.since(last) < SOON_NANOS || !goes(client, asked.known) {
-            continue;
+}
+
+impl NameUse {
+    /// Adds a judged flow that has ended.
+    pub(in crate::judge) fn add(&mut self, flow: &FlowState) {
+        let Some(claim) = flow.strongest_claim() else { return };
+        let client = flow.client().address;
+        if claim.source == NameSource::Connect {
+            self.proxied.insert(client, ());
         }
-        let sign = Occurrence {
-            code: "AFS309",
-            mechanism: "resolved-never-connected",
-            confidence: Some(Confidence::Weak),
-            client: Some(client),
-            subject: Target::Name(&asked.known.name),
-            server: None,
-            flow: None,
-            frames: std::slice::from_ref(&frame),
-            time: last,
-            rules: &documented.references,
-            documents: &documented.documents,
-        };
-        findings.add(&sign, || {
-            format!("{client} resolved {name} more than once and sent nothing to any of its addresses")
-        });
+        let is_resolved = flow.dns.as_ref().is_some_and(|dns| *dns.known() == claim.known);
+        if !is_resolved && claim.known.is_documented() {
+            let key = ClientNameRef { client, name: &claim.known.name };
+            if self.elsewhere.get(&key).is_none() {
+                self.elsewhere.insert(key.to_owned(), ());
+            }
+        }
+    }
+
+    /// Whether a name may have been used without a connection to its addresses.
+    fn explains(&self, name: &UnusedName<'_>) -> bool {
+        let key = ClientNameRef { client: name.client, name: &name.known.name };
+        self.proxied.contains(&name.client) || self.elsewhere.contains(&key)
+    }
+
+    /// The unused names, by client and name. `answers` returns the responses that clients received; `now` is the last time of the
+    /// capture.
+    pub(in crate::judge) fn unused_names<'a, I>(
+        &self,
+        answers: impl Fn() -> I,
+        now: Time,
+    ) -> Vec<UnusedName<'a>>
+    where
+        I: Iterator<Item = (Address, &'a ClientAnswer)>,
+    {
+        // Few names are resolved again and not used. A name whose addresses change every time is not noticed.
+        let is_repeated =
+            |answer: &ClientAnswer| seconds(answer.last).saturating_sub(answer.first_secs) >= MIN_APART_SECS;
+        let is_candidate =
+            |answer: &ClientAnswer| !answer.used && is_repeated(answer) && answer.dns.known().is_documented();
+        let mut names: BTreeMap<(Address, &HostName), UnusedName<'_>> = BTreeMap::new();
+        for (client, answer) in answers().filter(|(_, answer)| is_candidate(answer)) {
+            let known = answer.dns.known();
+            let (last, frame) = (answer.last, answer.dns.frame());
+            let name =
+                names.entry((client, &known.name)).or_insert(UnusedName { client, known, last, frame });
+            (name.last, name.frame) = (name.last, name.frame).max((last, frame));
+        }
+        // One used address is enough.
+        for (client, answer) in answers().filter(|(_, answer)| answer.used) {
+            names.remove(&(client, &*answer.dns.known().name));
+        }
+        let names = names.into_values();
+        names.filter(|name| now.since(name.last) >= CONNECT_NANOS && !self.explains(name)).collect()
     }
 }

@@ -1,4 +1,8 @@
-//! Gathers findings for people: one per client, destination, code and mechanism, however many flows prove it.
+//! Collects findings: one for each audited host, target, code and mechanism, however many flows prove it.
+//!
+//! In:  occurrences, as checks find them.
+//! Out: rows at the end, most severe first; new findings as they occur, where they are announced.
+//! Not: what the codes mean; see `catalogue`.
 
 use std::hash::Hash;
 use std::hash::Hasher;
@@ -13,14 +17,17 @@ use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
 use crate::flow::Endpoint;
-use crate::judge::catalogue::explanation;
-use crate::judge::rows::Confidence;
+use crate::judge::catalogue::Compared;
+use crate::judge::catalogue::FindingCode;
+use crate::judge::catalogue::Mechanism;
+use crate::judge::diagnosis::comparison::Comparison;
+use crate::judge::diagnosis::comparison::ComparisonResult;
 use crate::judge::rows::FindingRow;
 use crate::judge::rows::FindingRows;
-use crate::judge::rows::Severity;
+use crate::judge::vocabulary::Confidence;
 
-/// Flows and frames named in one finding.
-const NAMED: usize = 10;
+/// Flows and frames that one finding names.
+const MAX_NAMED: usize = 10;
 
 /// What a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +38,7 @@ pub(in crate::judge) enum Target<'a> {
     Text(&'a str),
 }
 
-/// The same, kept.
+/// The same, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum OwnedTarget {
     Name(Arc<HostName>),
@@ -41,8 +48,8 @@ enum OwnedTarget {
 }
 
 impl From<Target<'_>> for OwnedTarget {
-    fn from(subject: Target<'_>) -> OwnedTarget {
-        match subject {
+    fn from(target: Target<'_>) -> OwnedTarget {
+        match target {
             Target::Name(name) => OwnedTarget::Name(Arc::clone(name)),
             Target::Address(address) => OwnedTarget::Address(address),
             Target::Service(server) => OwnedTarget::Service(server),
@@ -52,7 +59,7 @@ impl From<Target<'_>> for OwnedTarget {
 }
 
 impl OwnedTarget {
-    fn subject(&self) -> Target<'_> {
+    fn borrow(&self) -> Target<'_> {
         match self {
             OwnedTarget::Name(name) => Target::Name(name),
             OwnedTarget::Address(address) => Target::Address(*address),
@@ -61,6 +68,7 @@ impl OwnedTarget {
         }
     }
 
+    /// As the column `target` prints it.
     fn text(&self) -> String {
         match self {
             OwnedTarget::Name(name) => name.to_string(),
@@ -73,122 +81,131 @@ impl OwnedTarget {
     }
 }
 
-/// What one flow or answer adds to a finding.
+/// One flow or DNS message that proves a finding.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::judge) struct Occurrence<'a> {
-    pub(in crate::judge) code: &'static str,
-    /// How it was stopped, for what looks blocked: a finding for each mechanism.
-    pub(in crate::judge) mechanism: &'static str,
+    pub(in crate::judge) code: FindingCode,
+    pub(in crate::judge) mechanism: Option<Mechanism>,
     pub(in crate::judge) confidence: Option<Confidence>,
-    pub(in crate::judge) client: Option<Address>,
-    pub(in crate::judge) subject: Target<'a>,
-    /// The destination of the flow that adds it.
+    pub(in crate::judge) audited_host: Option<Address>,
+    pub(in crate::judge) target: Target<'a>,
+    /// The server of the flow, or the resolver.
     pub(in crate::judge) server: Option<Endpoint>,
     pub(in crate::judge) flow: Option<u64>,
     pub(in crate::judge) frames: &'a [FrameRef],
     pub(in crate::judge) time: Time,
-    pub(in crate::judge) rules: &'a str,
+    pub(in crate::judge) references: &'a str,
     pub(in crate::judge) documents: &'a str,
+}
+
+impl<'a> Occurrence<'a> {
+    fn key(&self) -> FindingKeyRef<'a> {
+        FindingKeyRef {
+            code: self.code,
+            mechanism: self.mechanism,
+            audited_host: self.audited_host,
+            target: self.target,
+        }
+    }
+}
+
+/// What distinguishes findings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FindingKey {
+    code: FindingCode,
+    mechanism: Option<Mechanism>,
+    audited_host: Option<Address>,
+    target: OwnedTarget,
+}
+
+/// The same, borrowed for lookups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct FindingKeyRef<'a> {
+    code: FindingCode,
+    mechanism: Option<Mechanism>,
+    audited_host: Option<Address>,
+    target: Target<'a>,
+}
+
+impl FindingKey {
+    fn borrow(&self) -> FindingKeyRef<'_> {
+        FindingKeyRef {
+            code: self.code,
+            mechanism: self.mechanism,
+            audited_host: self.audited_host,
+            target: self.target.borrow(),
+        }
+    }
+}
+
+impl Hash for FindingKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.borrow().hash(state);
+    }
+}
+
+impl Equivalent<FindingKey> for FindingKeyRef<'_> {
+    fn equivalent(&self, key: &FindingKey) -> bool {
+        *self == key.borrow()
+    }
+}
+
+impl FindingKeyRef<'_> {
+    fn to_owned(self) -> FindingKey {
+        FindingKey {
+            code: self.code,
+            mechanism: self.mechanism,
+            audited_host: self.audited_host,
+            target: self.target.into(),
+        }
+    }
 }
 
 /// All findings so far.
 #[derive(Debug, Default)]
 pub(in crate::judge) struct Findings {
-    /// Boxed: a table that grows moves all that is in it.
-    rows: HashMap<Key, Box<FindingRow>, foldhash::fast::RandomState>,
+    /// Boxed: a table that grows moves its entries.
+    rows: HashMap<FindingKey, Box<FindingRow>, foldhash::fast::RandomState>,
     /// Distinct findings that are kept; more are counted.
     limit: usize,
-    /// Signs of findings that no longer fit.
+    /// Occurrences of findings that did not fit.
     pub(in crate::judge) missed: u64,
-    texts: Texts,
-    /// Who wants to be told of new findings.
-    herald: Option<Announcer>,
+    texts: SharedTexts,
+    announcer: Option<Announcer>,
 }
 
-/// Tells each finding once, however often evidence is begun anew.
+/// Announces each finding once, also across rotations of the evidence.
 #[derive(Debug, Default)]
 struct Announcer {
     limit: usize,
-    told: HashSet<Key, foldhash::fast::RandomState>,
-    news: Vec<FindingRow>,
+    announced: HashSet<FindingKey, foldhash::fast::RandomState>,
+    new: Vec<FindingRow>,
 }
 
 impl Announcer {
-    fn tell(&mut self, key: &Key, row: impl FnOnce() -> FindingRow) {
-        if self.told.len() >= self.limit {
-            // Some are told again; that is better than never.
-            self.told.clear();
+    fn announce(&mut self, key: &FindingKey, row: impl FnOnce() -> FindingRow) {
+        if self.announced.len() >= self.limit {
+            // Some are announced again, which is better than never.
+            self.announced.clear();
         }
-        if !self.told.contains(key) {
-            self.told.insert(key.clone());
-            self.news.push(row());
+        if !self.announced.contains(key) {
+            self.announced.insert(key.clone());
+            self.new.push(row());
         }
-    }
-}
-
-/// What tells findings apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Key {
-    code: &'static str,
-    mechanism: &'static str,
-    client: Option<Address>,
-    about: OwnedTarget,
-}
-
-/// The same, to ask with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Asked<'a> {
-    code: &'static str,
-    mechanism: &'static str,
-    client: Option<Address>,
-    subject: Target<'a>,
-}
-
-impl Key {
-    fn asked(&self) -> Asked<'_> {
-        Asked {
-            code: self.code,
-            mechanism: self.mechanism,
-            client: self.client,
-            subject: self.about.subject(),
-        }
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.asked().hash(state);
-    }
-}
-
-impl Equivalent<Key> for Asked<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        *self == key.asked()
-    }
-}
-
-impl Asked<'_> {
-    fn kept(self) -> Key {
-        Key { code: self.code, mechanism: self.mechanism, client: self.client, about: self.subject.into() }
-    }
-}
-
-impl<'a> Occurrence<'a> {
-    fn asks(&self) -> Asked<'a> {
-        Asked { code: self.code, mechanism: self.mechanism, client: self.client, subject: self.subject }
     }
 }
 
 impl Findings {
-    /// None yet, and at most so many.
+    /// No findings yet, and at most `limit`.
     pub(in crate::judge) fn new(limit: usize) -> Findings {
         Findings { limit, ..Findings::default() }
     }
 
-    /// Adds a sign to its finding, or counts it where no more findings fit; false where the finding would be new.
-    pub(in crate::judge) fn gather(&mut self, sign: &Occurrence<'_>) -> bool {
-        if let Some(row) = self.rows.get_mut(&sign.asks()) {
-            add_to(row, sign);
+    /// Adds an occurrence to its finding. Where the table is full it is counted as missed. False where the finding would be new:
+    /// then [`Findings::add`] needs the message.
+    pub(in crate::judge) fn add_to_known(&mut self, occurrence: &Occurrence<'_>) -> bool {
+        if let Some(row) = self.rows.get_mut(&occurrence.key()) {
+            extend(row, occurrence);
             return true;
         }
         let is_full = self.rows.len() >= self.limit;
@@ -196,123 +213,220 @@ impl Findings {
         is_full
     }
 
-    /// Adds a sign; `sentence` is asked only for a finding's first.
-    pub(in crate::judge) fn add(&mut self, sign: &Occurrence<'_>, sentence: impl FnOnce() -> String) {
-        if self.gather(sign) {
+    /// Adds an occurrence. `message` is called for the first one of a finding only.
+    pub(in crate::judge) fn add(&mut self, occurrence: &Occurrence<'_>, message: impl FnOnce() -> String) {
+        if self.add_to_known(occurrence) {
             return;
         }
-        let key = sign.asks().kept();
-        let row = first_row(&key, sign, sentence(), &mut self.texts);
-        if let Some(herald) = &mut self.herald {
-            herald.tell(&key, || row.clone());
+        let key = occurrence.key().to_owned();
+        let row = first_row(&key, occurrence, message(), &mut self.texts);
+        if let Some(announcer) = &mut self.announcer {
+            announcer.announce(&key, || row.clone());
         }
         self.rows.insert(key, Box::new(row));
     }
 
-    /// From here on, new findings are told by [`Findings::news`].
-    pub(in crate::judge) fn announce(&mut self) {
-        self.herald = Some(Announcer { limit: self.limit, ..Announcer::default() });
-    }
-
-    /// What is new since the last call.
-    pub(in crate::judge) fn news(&mut self) -> Vec<FindingRow> {
-        self.herald.as_mut().map(|herald| std::mem::take(&mut herald.news)).unwrap_or_default()
-    }
-
-    /// Tells of a sign that is seen before its flow is over; nothing is gathered.
-    pub(in crate::judge) fn preview(&mut self, sign: &Occurrence<'_>, sentence: impl FnOnce() -> String) {
-        if let Some(herald) = &mut self.herald {
-            let key = sign.asks().kept();
-            herald.tell(&key, || first_row(&key, sign, sentence(), &mut self.texts));
-        }
-    }
-
-    /// Adds to what findings with such a code say of a client and what it wanted.
-    pub(in crate::judge) fn amend(
+    /// Announces an occurrence before its flow ends, without adding it.
+    pub(in crate::judge) fn announce(
         &mut self,
-        codes: &[&str],
-        mut says: impl FnMut(Address, Target<'_>) -> Option<(String, Option<Confidence>)>,
+        occurrence: &Occurrence<'_>,
+        message: impl FnOnce() -> String,
     ) {
-        for (Key { code, client, about, .. }, row) in &mut self.rows {
-            let Some(client) = client else { continue };
-            if !codes.contains(code) {
-                continue;
-            }
-            let Some((clause, confidence)) = says(*client, about.subject()) else { continue };
-            row.message.push_str("; ");
-            row.message.push_str(&clause);
-            // What a box said of itself stays as sure as it was.
-            if row.confidence != Some(Confidence::Certain) && confidence.is_some() {
-                row.confidence = confidence;
+        if let Some(announcer) = &mut self.announcer {
+            let key = occurrence.key().to_owned();
+            announcer.announce(&key, || first_row(&key, occurrence, message(), &mut self.texts));
+        }
+    }
+
+    /// From now on new findings are announced; see [`Findings::take_new`].
+    pub(in crate::judge) fn announce_new(&mut self) {
+        self.announcer = Some(Announcer { limit: self.limit, ..Announcer::default() });
+    }
+
+    /// The findings announced since the last call.
+    pub(in crate::judge) fn take_new(&mut self) -> Vec<FindingRow> {
+        self.announcer.as_mut().map(|announcer| std::mem::take(&mut announcer.new)).unwrap_or_default()
+    }
+
+    /// Adds to each message what the rest of the capture shows.
+    pub(in crate::judge) fn compare(&mut self, comparison: &Comparison) {
+        for (key, row) in &mut self.rows {
+            let Some(client) = key.audited_host else { continue };
+            let result = match (key.code.entry().compared, &key.target) {
+                (Compared::Nothing, _) | (_, OwnedTarget::Text(_)) => None,
+                (Compared::SameName, OwnedTarget::Name(name)) => comparison.with_same_name(client, name),
+                (Compared::SameName, _) => None,
+                (Compared::AllFlows, OwnedTarget::Name(name)) => comparison.with_all_flows(client, name),
+                (Compared::AllFlows, OwnedTarget::Address(server)) => {
+                    comparison.with_address(client, *server)
+                }
+                (Compared::AllFlows, OwnedTarget::Service(server)) => {
+                    comparison.with_address(client, server.address)
+                }
+            };
+            if let Some(result) = result {
+                add_comparison(row, &result);
             }
         }
     }
 
-    /// The rows, taken out: gravest first, then by code, client and subject.
+    /// All findings: most severe first, then by code, audited host, target and mechanism. Starts anew.
     pub(in crate::judge) fn take_rows(&mut self) -> FindingRows {
-        self.texts = Texts::default();
+        self.texts = SharedTexts::default();
         let mut rows: FindingRows = std::mem::take(&mut self.rows).into_values().collect();
         rows.sort_unstable_by(|a, b| {
-            let gravest = b.severity.cmp(&a.severity).then(a.code.cmp(b.code));
-            gravest
+            b.severity
+                .cmp(&a.severity)
+                .then(a.code.cmp(&b.code))
                 .then(a.audited_host.cmp(&b.audited_host))
                 .then_with(|| a.target.cmp(&b.target))
-                .then_with(|| a.mechanism.cmp(b.mechanism))
+                .then_with(|| a.mechanism.map(Mechanism::as_str).cmp(&b.mechanism.map(Mechanism::as_str)))
         });
         rows
     }
 }
 
-/// Lists of rules and documents, each once: many findings cite the same.
+/// Lists of references and documents, each once: many findings cite the same.
 #[derive(Debug, Default)]
-struct Texts {
+struct SharedTexts {
     known: HashSet<Arc<str>, foldhash::fast::RandomState>,
 }
 
-impl Texts {
+impl SharedTexts {
     fn share(&mut self, text: &str) -> Arc<str> {
         Arc::clone(self.known.get_or_insert_with(text, |text| Arc::from(text)))
     }
 }
 
-/// A finding's row at its first sign.
-fn first_row(key: &Key, sign: &Occurrence<'_>, message: String, texts: &mut Texts) -> FindingRow {
-    let known = explanation(sign.code);
+/// A finding's row at its first occurrence.
+fn first_row(
+    key: &FindingKey,
+    occurrence: &Occurrence<'_>,
+    message: String,
+    texts: &mut SharedTexts,
+) -> FindingRow {
+    let entry = occurrence.code.entry();
     FindingRow {
-        code: sign.code,
-        mechanism: sign.mechanism,
-        severity: known.map_or(Severity::Low, |known| known.severity),
-        confidence: sign.confidence,
-        audited_host: sign.client,
-        target: key.about.text(),
-        name: match &key.about {
+        code: occurrence.code,
+        mechanism: occurrence.mechanism,
+        severity: entry.severity,
+        confidence: occurrence.confidence,
+        audited_host: occurrence.audited_host,
+        target: key.target.text(),
+        name: match &key.target {
             OwnedTarget::Name(name) => Some(Arc::clone(name)),
             OwnedTarget::Address(_) | OwnedTarget::Service(_) | OwnedTarget::Text(_) => None,
         },
-        server: sign.server,
+        server: occurrence.server,
         message,
         count: 1,
-        first_seen: sign.time,
-        last_seen: sign.time,
-        flows: sign.flow.into_iter().collect(),
-        frames: sign.frames.iter().copied().take(NAMED).collect(),
-        references: texts.share(sign.rules),
-        documents: texts.share(sign.documents),
-        recommendation: known.map_or("", |known| known.action),
+        first_seen: occurrence.time,
+        last_seen: occurrence.time,
+        flows: occurrence.flow.into_iter().collect(),
+        frames: occurrence.frames.iter().copied().take(MAX_NAMED).collect(),
+        references: texts.share(occurrence.references),
+        documents: texts.share(occurrence.documents),
+        recommendation: entry.texts.recommendation,
     }
 }
 
-fn add_to(row: &mut FindingRow, sign: &Occurrence<'_>) {
+/// Adds a further occurrence.
+fn extend(row: &mut FindingRow, occurrence: &Occurrence<'_>) {
     row.count += 1;
-    row.first_seen = row.first_seen.min(sign.time);
-    row.last_seen = row.last_seen.max(sign.time);
-    row.confidence = row.confidence.max(sign.confidence);
-    if let Some(flow) = sign.flow.filter(|_| row.flows.len() < NAMED) {
+    row.first_seen = row.first_seen.min(occurrence.time);
+    row.last_seen = row.last_seen.max(occurrence.time);
+    row.confidence = row.confidence.max(occurrence.confidence);
+    if let Some(flow) = occurrence.flow.filter(|_| row.flows.len() < MAX_NAMED) {
         row.flows.push(flow);
     }
-    for frame in sign.frames {
-        if row.frames.len() < NAMED && !row.frames.contains(frame) {
+    for frame in occurrence.frames {
+        if row.frames.len() < MAX_NAMED && !row.frames.contains(frame) {
             row.frames.push(*frame);
         }
+    }
+}
+
+/// Adds what the rest of the capture shows.
+fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
+    row.message.push_str("; ");
+    row.message.push_str(&result.to_string());
+    // What a device reported itself stays certain.
+    if row.confidence != Some(Confidence::Certain) {
+        row.confidence = result.confidence().or(row.confidence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::vocabulary::Severity;
+
+    fn occurrence(code: FindingCode, server: u8, second: i64) -> Occurrence<'static> {
+        let address = Address::v4([20, 60, 0, server]);
+        Occurrence {
+            code,
+            mechanism: None,
+            confidence: None,
+            audited_host: Some(Address::v4([10, 1, 0, 4])),
+            target: Target::Address(address),
+            server: Some(Endpoint { address, port: 443 }),
+            flow: Some(1),
+            frames: &[],
+            time: Time(second * 1_000_000_000),
+            references: "",
+            documents: "",
+        }
+    }
+
+    #[test]
+    fn occurrences_of_one_finding_are_counted() {
+        let mut findings = Findings::new(9);
+        let code = FindingCode::UnidentifiedDestination;
+        findings.add(&occurrence(code, 1, 5), || "first".to_owned());
+        findings.add(&occurrence(code, 1, 3), || unreachable!());
+        findings.add(&occurrence(code, 2, 7), || "other".to_owned());
+        let rows = findings.take_rows();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(
+            (rows[0].count, rows[0].message.as_str(), rows[0].target.as_str()),
+            (2, "first", "20.60.0.1")
+        );
+        assert!(rows[0].first_seen < rows[0].last_seen);
+        assert!(findings.take_rows().is_empty());
+    }
+
+    #[test]
+    fn the_most_severe_come_first() {
+        let mut findings = Findings::new(9);
+        for code in [FindingCode::NameOutsideServiceTags, FindingCode::UndocumentedDestination] {
+            findings.add(&occurrence(code, 1, 5), String::new);
+        }
+        findings.add(&occurrence(FindingCode::UndocumentedPort, 1, 5), String::new);
+        let severities: Vec<Severity> = findings.take_rows().iter().map(|row| row.severity).collect();
+        assert_eq!(severities, [Severity::High, Severity::Medium, Severity::Info]);
+    }
+
+    #[test]
+    fn a_full_table_counts_what_does_not_fit() {
+        let mut findings = Findings::new(1);
+        let code = FindingCode::UnidentifiedDestination;
+        findings.add(&occurrence(code, 1, 5), String::new);
+        findings.add(&occurrence(code, 2, 5), String::new);
+        findings.add(&occurrence(code, 1, 5), String::new);
+        assert_eq!((findings.missed, findings.take_rows()[0].count), (1, 2));
+    }
+
+    #[test]
+    fn a_finding_is_announced_once() {
+        let mut findings = Findings::new(9);
+        findings.announce_new();
+        let code = FindingCode::UnidentifiedDestination;
+        findings.announce(&occurrence(code, 1, 5), || "early".to_owned());
+        findings.add(&occurrence(code, 1, 5), || "late".to_owned());
+        let new: Vec<String> = findings.take_new().into_iter().map(|row| row.message).collect();
+        assert_eq!(new, ["early"]);
+        findings.take_rows();
+        findings.add(&occurrence(code, 1, 9), String::new);
+        assert!(findings.take_new().is_empty(), "announced in an earlier interval");
     }
 }

@@ -1,8 +1,11 @@
 //! Findings: what a person should act on.
 //!
-//! In:  flows with their outcome and verdict, DNS anomalies.
+//! In:  flows with their assessment and verdict, DNS queries and anomalies, what was observed of the site file.
 //! Out: one finding for each audited host, target, code and mechanism.
 //! Not: what the codes mean; see `catalogue`.
 
 pub(super) mod checks;
+mod citations;
 pub(super) mod collector;
+pub(super) mod dns;
+pub(super) mod run_end;

@@ -1,12 +1,12 @@
-//! What the site makes of a name: asked once for each name, so that a flow only looks at the answer.
+//! What a name is to the site. Worked out once for each name, so that a flow only reads the result.
 //!
-//! In:  a name with the rows that it matches.
+//! In:  a name with the rows that match it.
 //! Out: whose region, account or endpoint it is.
-//! Not: where a flow to it went.
+//! Not: where a flow with that name went.
 
 use smallvec::SmallVec;
 
-use crate::judge::policy::Policy;
+use super::Policy;
 use crate::rules::MatchKind;
 use crate::rules::ReferenceMatches;
 use crate::rules::TableKind;
@@ -16,71 +16,75 @@ use crate::rules::region_slug;
 /// What a name is to the site.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::judge) struct NameClass {
-    /// A regional instance that the site has no business with.
+    /// A regional instance that the site does not use.
     pub(in crate::judge) other_region: bool,
-    /// A regional instance that no row names, only a wildcard.
+    /// A regional instance that no row lists; only a wildcard matches.
     pub(in crate::judge) unlisted_region: bool,
     /// A storage account.
     pub(in crate::judge) storage: bool,
-    /// A storage account, and the site says which ones are its own: not this one.
+    /// A storage account that is not among those that the site file lists.
     pub(in crate::judge) other_account: bool,
-    /// A storage name that asks for routing over the internet.
+    /// A storage name that selects routing over the internet.
     pub(in crate::judge) internet_routing: bool,
-    /// A name that can be reached through a private endpoint.
+    /// A name that can have a private endpoint.
     pub(in crate::judge) can_be_private: bool,
-    /// A name inside a private zone.
-    pub(in crate::judge) in_zone: bool,
-    /// A host that certificates are checked at, or fetched from.
-    pub(in crate::judge) of_certificates: bool,
-    /// Tags that belong to its rows, as bits of the ground.
+    /// A name in a private zone.
+    pub(in crate::judge) in_private_zone: bool,
+    /// Tags that belong to its rows, as bits in the order of the policy.
     pub(in crate::judge) tags: u64,
-    /// The name has to be in one of them.
-    pub(in crate::judge) pinned: bool,
-    /// Endpoints that the site needs and this name satisfies, by place.
+    /// Its address must be in one of them.
+    pub(in crate::judge) pinned_to_tags: bool,
+    /// Required endpoints that this name satisfies, by index.
     pub(in crate::judge) required: SmallVec<[u16; 2]>,
-    /// It is a public resolver that speaks DNS over HTTPS on this port.
+    /// It is a public resolver with DNS over HTTPS on this port.
     pub(in crate::judge) doh_port: Option<u16>,
-    /// Exceptions for it, by place; those for networks alone are not among them.
-    pub(in crate::judge) allow: SmallVec<[u16; 1]>,
+    /// Exceptions of the site for this name, by index; exceptions for networks alone are not among them.
+    pub(in crate::judge) exceptions: SmallVec<[u16; 1]>,
 }
 
 /// The label of private zones (documents: "regular names are CNAMEs for the relevant `privatelink` name").
 const PRIVATE_LABEL: &str = "privatelink";
 
-/// What marks names whose traffic leaves Microsoft's network early; Azure File Sync does not support it. Behind the
-/// account's name, as Azure Storage publishes its route-specific endpoints.
+/// Marks names whose traffic leaves Microsoft's network early; Azure File Sync does not support it. It follows the account's
+/// name, as Azure Storage publishes its route-specific endpoints.
 const INTERNET_ROUTING: &str = "-internetrouting";
 
-/// The readable second copy of an account has a name of its own.
+/// The readable secondary of an account has a name of its own.
 const SECONDARY: &str = "-secondary";
 
 impl NameClass {
-    pub(in crate::judge) fn of(name: &str, matches: &ReferenceMatches, policy: &Policy) -> NameClass {
-        let mut nature =
-            NameClass { in_zone: in_private_zone(name), doh_port: doh_port(name), ..NameClass::default() };
+    pub(super) fn of(name: &str, matches: &ReferenceMatches, policy: &Policy) -> NameClass {
+        let mut class = NameClass {
+            in_private_zone: in_private_zone(name),
+            doh_port: doh_port(name),
+            can_be_private: policy
+                .private_suffixes
+                .iter()
+                .any(|suffix| labels_before(name, suffix).is_some()),
+            ..NameClass::default()
+        };
         for hit in matches {
-            nature.tags |= policy.tags_of(hit.id);
-            nature.pinned |= policy.is_pinned(hit.id);
+            class.tags |= policy.tags_of(hit.id);
+            class.pinned_to_tags |= policy.is_pinned(hit.id);
             for endpoint in policy.required.satisfied_by(hit.id, name) {
-                if !nature.required.contains(&endpoint) {
-                    nature.required.push(endpoint);
+                if !class.required.contains(&endpoint) {
+                    class.required.push(endpoint);
                 }
             }
         }
         let names = policy.site.allow.iter().map(|allow| allow.name.as_ref());
-        let own = (0..).zip(names).filter(|(_, own)| own.is_some_and(|own| own.matches(name)));
-        nature.allow = own.map(|(place, _)| place).collect();
-        nature.can_be_private = policy.private.iter().any(|suffix| front_of(name, suffix).is_some());
-        nature.region(name, matches, policy);
-        nature.account(name, matches, policy);
-        // What is not the site's satisfies no need of it, though the row's wildcard lets it through.
-        if nature.other_region || nature.other_account {
-            nature.required.clear();
+        let matching = (0..).zip(names).filter(|(_, own)| own.is_some_and(|own| own.matches(name)));
+        class.exceptions = matching.map(|(index, _)| index).collect();
+        class.classify_region(name, matches, policy);
+        class.classify_account(name, matches, policy);
+        // A name that is not the site's is none of its endpoints, though the row's wildcard matches.
+        if class.other_region || class.other_account {
+            class.required.clear();
         }
-        nature
+        class
     }
 
-    fn region(&mut self, name: &str, matches: &ReferenceMatches, policy: &Policy) {
+    fn classify_region(&mut self, name: &str, matches: &ReferenceMatches, policy: &Policy) {
         let mut listed = matches
             .iter()
             .filter(|hit| policy.rules.reference(hit.id).table.kind == TableKind::Region)
@@ -94,54 +98,58 @@ impl NameClass {
         self.other_region = if is_listed {
             listed.all(|hit| !own.serves.get(hit.id.0 as usize).copied().unwrap_or_default())
         } else {
-            // A region's word under the suffix of another cloud is no name of the region.
-            let elsewhere = matches.iter().all(|hit| {
-                let theirs = policy.rules.reference(hit.id).clouds;
-                !own.clouds.is_empty() && !theirs.is_empty() && !theirs.intersects(own.clouds)
+            // A region's word under the suffix of another cloud is not a name of the region.
+            let in_other_cloud = matches.iter().all(|hit| {
+                let clouds = policy.rules.reference(hit.id).clouds;
+                !own.clouds.is_empty() && !clouds.is_empty() && !clouds.intersects(own.clouds)
             });
             word.is_some_and(|word| {
-                !own.words.iter().any(|own| own == word) || (elsewhere && !matches.is_empty())
+                !own.words.iter().any(|own| own == word) || (in_other_cloud && !matches.is_empty())
             })
         };
     }
 
-    fn account(&mut self, name: &str, matches: &ReferenceMatches, policy: &Policy) {
-        let Some(front) = policy.storage.iter().find_map(|suffix| front_of(name, suffix)) else { return };
-        // `<account>.<service>`, with a zone or the like between them. `file.<stamp>.store` is what names lead to.
+    fn classify_account(&mut self, name: &str, matches: &ReferenceMatches, policy: &Policy) {
+        let Some(front) = policy.storage_suffixes.iter().find_map(|suffix| labels_before(name, suffix))
+        else {
+            return;
+        };
+        // `<account>.<service>`, with a zone or the like between them.
         let mut labels = front.split('.');
         let (Some(account), Some(_)) = (labels.next(), labels.next()) else { return };
-        let leads_to = front.rsplit('.').next() == Some("store");
-        // A row of its own makes it Microsoft's, not an account of anybody.
-        let is_named = matches.iter().any(|hit| {
+        // `file.<stamp>.store` is the canonical name that account names are aliases of.
+        let is_canonical = front.rsplit('.').next() == Some("store");
+        // A name with a row of its own is Microsoft's, not a customer's account.
+        let is_microsofts = matches.iter().any(|hit| {
             let rule = policy.rules.reference(hit.id);
             rule.placeholders.is_empty() && matches!(hit.kind, MatchKind::Exact | MatchKind::Glob)
         });
-        if leads_to || is_named {
+        if is_canonical || is_microsofts {
             return;
         }
         self.storage = true;
         self.internet_routing = account.ends_with(INTERNET_ROUTING);
-        let account = plain_account(account);
+        let account = account_of_label(account);
         let own = &policy.site.storage_accounts;
         let witness = policy.site.local_names.get("witness-storage-account").into_iter().flatten();
         self.other_account = !own.is_empty() && !own.iter().chain(witness).any(|own| own == account);
     }
 }
 
-/// An account's name without what marks its further endpoints.
-fn plain_account(label: &str) -> &str {
+/// An account's name without the marks of its further endpoints.
+fn account_of_label(label: &str) -> &str {
     let account = label.strip_suffix(INTERNET_ROUTING).unwrap_or(label);
     account.strip_suffix(SECONDARY).unwrap_or(account)
 }
 
 /// The storage account in a name.
-pub(in crate::judge) fn account_in<'a>(name: &'a str, policy: &Policy) -> Option<&'a str> {
-    let nature = NameClass::of(name, &policy.rules.match_host(name), policy);
-    nature.storage.then(|| plain_account(name.split('.').next().unwrap_or_default()))
+pub(super) fn account_in<'a>(name: &'a str, policy: &Policy) -> Option<&'a str> {
+    let class = NameClass::of(name, &policy.rules.match_host(name), policy);
+    class.storage.then(|| account_of_label(name.split('.').next().unwrap_or_default()))
 }
 
 /// The region of a regional instance, as the documents print it where they list it.
-pub(in crate::judge) fn region_of(name: &str, policy: &Policy) -> Option<String> {
+pub(super) fn region_of(name: &str, policy: &Policy) -> Option<String> {
     let listed = policy.rules.match_host(name).iter().find_map(|hit| {
         let rule = policy.rules.reference(hit.id);
         rule.region.as_deref().filter(|_| rule.table.kind == TableKind::Region)
@@ -154,17 +162,17 @@ pub(in crate::judge) fn region_of(name: &str, policy: &Policy) -> Option<String>
     Some(known.map_or_else(|| word.to_owned(), |region| region.name.to_string()))
 }
 
-/// True for a name with the label of private zones somewhere behind its first.
+/// True for a name with the label of private zones anywhere after its first label.
 pub(in crate::judge) fn in_private_zone(name: &str) -> bool {
     name.split('.').skip(1).any(|label| label == PRIVATE_LABEL)
 }
 
 /// The region in a name that is built like those of regional instances, listed or not: `<region>01.…`,
-/// `tm-<region>01.…`, and `<service>syncp.<region>.…` for a service of its own.
+/// `tm-<region>01.…`, and `<service>syncp.<region>.…` for a sync service of its own.
 fn region_in<'a>(name: &'a str, policy: &Policy) -> Option<&'a str> {
-    // The longest front first: `tm-` belongs to the shape and not to the region.
-    let shapes = policy.shapes.iter().filter_map(|shape| {
-        let front = front_of(name, &shape.suffix)?;
+    // The longest prefix first: `tm-` belongs to the shape and not to the region.
+    let regions = policy.regional_shapes.iter().filter_map(|shape| {
+        let front = labels_before(name, &shape.suffix)?;
         let region = match front.rsplit_once('.') {
             Some((_, region)) if region != PRIVATE_LABEL => region,
             Some((before, _)) => before.rsplit_once('.')?.1,
@@ -173,47 +181,36 @@ fn region_in<'a>(name: &'a str, policy: &Policy) -> Option<&'a str> {
         let is_word = !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_alphanumeric());
         is_word.then_some((shape.front.len(), region))
     });
-    shapes.max_by_key(|(front, _)| *front).map(|(_, region)| region)
+    regions.max_by_key(|(front_len, _)| *front_len).map(|(_, region)| region)
 }
 
-/// What stands before `suffix` and its dot.
-fn front_of<'a>(name: &'a str, suffix: &str) -> Option<&'a str> {
+/// The labels before `suffix`.
+fn labels_before<'a>(name: &'a str, suffix: &str) -> Option<&'a str> {
     name.strip_suffix(suffix)?.strip_suffix('.').filter(|front| !front.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::rules::Library;
-    use crate::rules::Site;
-
-    fn policy(site: &str) -> Policy {
-        let library = Library::embedded().unwrap();
-        let site = Site::read("site.toml", site, &library).unwrap();
-        let rules = Arc::new(library.select(&site.selection()).unwrap());
-        Policy::new(rules, site, None)
-    }
 
     fn check(policy: &Policy, name: &str, expected: &str) {
-        let nature = NameClass::of(name, &policy.rules.match_host(name), policy);
-        let said = [
-            (nature.other_region, "other-region"),
-            (nature.unlisted_region, "unlisted"),
-            (nature.storage, "storage"),
-            (nature.other_account, "other-account"),
-            (nature.internet_routing, "internet-routing"),
-            (nature.can_be_private, "can-be-private"),
-            (nature.in_zone, "in-zone"),
+        let class = NameClass::of(name, &policy.rules.match_host(name), policy);
+        let flags = [
+            (class.other_region, "other-region"),
+            (class.unlisted_region, "unlisted"),
+            (class.storage, "storage"),
+            (class.other_account, "other-account"),
+            (class.internet_routing, "internet-routing"),
+            (class.can_be_private, "can-be-private"),
+            (class.in_private_zone, "in-zone"),
         ];
-        let said: Vec<&str> = said.iter().filter(|(yes, _)| *yes).map(|(_, word)| *word).collect();
-        assert_eq!(said.join(" "), expected, "{name}");
+        let words: Vec<&str> = flags.iter().filter(|(yes, _)| *yes).map(|(_, word)| *word).collect();
+        assert_eq!(words.join(" "), expected, "{name}");
     }
 
     #[test]
-    fn only_the_own_region_and_its_pair_are_right() {
-        let grs = policy("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"GRS\"");
+    fn the_own_region_and_its_pair_are_not_other_regions() {
+        let grs = Policy::for_tests("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"GRS\"");
         check(&grs, "westus01.afs.azure.net", "can-be-private");
         check(&grs, "kailani.one.microsoft.com", "");
         check(&grs, "tm-westus01.afs.azure.net", "can-be-private");
@@ -222,20 +219,20 @@ mod tests {
         check(&grs, "italynorth01.afs.azure.net", "other-region unlisted can-be-private");
         check(&grs, "contososyncp.westus.afs.azure.net", "can-be-private");
         check(&grs, "contososyncp.westeurope.afs.azure.net", "other-region can-be-private");
-        let lrs = policy("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"LRS\"");
+        let lrs = Policy::for_tests("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"LRS\"");
         check(&lrs, "westus01.afs.azure.net", "can-be-private");
         check(&lrs, "eastus01.afs.azure.net", "other-region can-be-private");
         check(&lrs, "login.microsoftonline.com", "");
-        check(&policy(""), "westeurope01.afs.azure.net", "can-be-private");
-        check(&policy(""), "italynorth01.afs.azure.net", "unlisted can-be-private");
-        let italy = policy("[azure-file-sync]\nregion = \"Italy North\"");
+        check(&Policy::for_tests(""), "westeurope01.afs.azure.net", "can-be-private");
+        check(&Policy::for_tests(""), "italynorth01.afs.azure.net", "unlisted can-be-private");
+        let italy = Policy::for_tests("[azure-file-sync]\nregion = \"Italy North\"");
         check(&italy, "italynorth01.afs.azure.net", "unlisted can-be-private");
         check(&italy, "westus01.afs.azure.net", "other-region can-be-private");
     }
 
     #[test]
-    fn accounts_are_told_apart() {
-        let site = policy(
+    fn own_and_other_storage_accounts() {
+        let site = Policy::for_tests(
             "[site]\nproducts = [\"azure-file-sync\"]\n[azure-file-sync]\nstorage-accounts = [\"contosofiles\"]",
         );
         check(&site, "contosofiles.file.core.windows.net", "storage can-be-private");
@@ -248,6 +245,6 @@ mod tests {
             "storage internet-routing can-be-private",
         );
         check(&site, "file.sn4prdstr01a.store.core.windows.net", "can-be-private");
-        check(&policy(""), "stranger.file.core.windows.net", "storage can-be-private");
+        check(&Policy::for_tests(""), "stranger.file.core.windows.net", "storage can-be-private");
     }
 }

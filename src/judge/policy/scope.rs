@@ -1,18 +1,18 @@
-//! Whose flows are judged.
+//! Which hosts are audited.
 //!
-//! In:  the networks that the user named, or none.
+//! In:  the networks given with `--server`, or none.
 //! Out: whether a client is audited.
 //! Not: roles, which the site file declares.
 
 use ipnet::IpNet;
 
+use super::network_set::NetworkSet;
 use crate::base::Address;
-use crate::judge::policy::NetworkSet;
 
-/// Which hosts are audited.
+/// The audited hosts.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    /// None for every private client.
+    /// Empty for every private address.
     servers: NetworkSet,
 }
 
@@ -22,13 +22,13 @@ impl Scope {
         Scope { servers: NetworkSet::of(servers) }
     }
 
-    /// Nobody said whose flows are judged.
+    /// Whether no network was given.
     pub(in crate::judge) fn is_open(&self) -> bool {
         self.servers.is_empty()
     }
 
     /// Whether flows that `client` opens are judged.
     pub fn audits(&self, client: Address) -> bool {
-        if self.is_open() { client.is_private() } else { self.servers.hold(client) }
+        if self.is_open() { client.is_private() } else { self.servers.contains(client) }
     }
 }

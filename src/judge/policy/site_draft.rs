@@ -1,32 +1,32 @@
-//! Gathers from a capture what a site file would say.
+//! Drafts a site file from a capture.
 //!
-//! In:  rows.
-//! Out: a commented site file for a person to finish; it can be loaded as it is.
-//! Not: whether what was seen is right: a site file made from wrong traffic approves it.
+//! In:  rows of flows and DNS responses.
+//! Out: a commented site file for a person to complete; it can be loaded as it is.
+//! Not: whether the observed traffic is right: a site file drafted from wrong traffic approves it.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::Policy;
+use super::name_class::account_in;
+use super::name_class::region_of;
 use crate::base::Address;
 use crate::base::port;
-use crate::judge::policy::Policy;
-use crate::judge::policy::name_class::account_in;
-use crate::judge::policy::name_class::region_of;
-use crate::judge::rows::DestinationVerdict;
 use crate::judge::rows::DnsRow;
 use crate::judge::rows::FlowRow;
+use crate::judge::vocabulary::DestinationVerdict;
 use crate::read::NameSource;
 use crate::rules::Cloud;
 use crate::rules::Clouds;
 use crate::rules::is_storage_account_name;
 use crate::rules::nearest_region;
 
-/// Entries of one list; a site with more is better described by networks.
-const LISTED: usize = 200;
+/// Entries of one list. A site with more is better described by networks.
+const MAX_LISTED: usize = 200;
 
-/// What was seen, each with its count.
+/// What was observed, each with its count.
 #[derive(Debug)]
 pub struct SiteDraft {
     policy: Arc<Policy>,
@@ -36,14 +36,14 @@ pub struct SiteDraft {
     resolvers: BTreeMap<Address, u64>,
     proxies: BTreeMap<(Address, u16), u64>,
     private: BTreeMap<Address, u64>,
-    /// Products that alone document something that was seen.
+    /// Products that alone document an observed destination.
     products: BTreeSet<String>,
-    /// Of some list there was more than fits.
+    /// A list reached its limit.
     is_cut: bool,
 }
 
 fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K, is_cut: &mut bool) {
-    if map.len() < LISTED || map.contains_key(&key) {
+    if map.len() < MAX_LISTED || map.contains_key(&key) {
         *map.entry(key).or_default() += 1;
     } else {
         *is_cut = true;
@@ -51,40 +51,41 @@ fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K, is_cut: &mut bool) {
 }
 
 impl SiteDraft {
-    /// Takes a flow in.
-    pub fn flow(&mut self, row: &FlowRow) {
+    /// Adds a flow.
+    pub fn add_flow(&mut self, row: &FlowRow) {
         let Some(name) =
             row.name.as_ref().filter(|_| row.destination_verdict == Some(DestinationVerdict::Documented))
         else {
             return;
         };
-        if let Some(said) = row.documented.as_ref().filter(|said| !said.products.contains(';')) {
-            self.products.insert(said.products.clone());
+        let documented = row.documented.as_ref();
+        if let Some(documented) = documented.filter(|documented| !documented.products.contains(';')) {
+            self.products.insert(documented.products.clone());
         }
         count(&mut self.servers, row.client.address, &mut self.is_cut);
-        self.named(name);
-        // A documented name at a private address is asked of a proxy, or is a private endpoint.
-        let plain = matches!(row.server.port, port::HTTP | port::HTTPS | port::SMB);
-        if row.name_source == Some(NameSource::Connect) || (row.server.address.is_private() && !plain) {
+        self.add_name(name);
+        // A documented name at a private address was requested from a proxy, or is a private endpoint.
+        let is_endpoint_port = matches!(row.server.port, port::HTTP | port::HTTPS | port::SMB);
+        if row.name_source == Some(NameSource::Connect)
+            || (row.server.address.is_private() && !is_endpoint_port)
+        {
             count(&mut self.proxies, (row.server.address, row.server.port), &mut self.is_cut);
         } else if row.server.address.is_private() && row.server.port == port::HTTPS {
             count(&mut self.private, row.server.address, &mut self.is_cut);
         }
     }
 
-    /// Takes a DNS answer in.
-    pub fn dns(&mut self, row: &DnsRow) {
+    /// Adds a DNS response.
+    pub fn add_dns(&mut self, row: &DnsRow) {
         if row.resolution.rcode.is_some() && row.client.address.is_private() {
             count(&mut self.resolvers, row.resolver.address, &mut self.is_cut);
         }
         if row.resolution.rcode == Some(0) {
-            self.named(&row.resolution.query_name);
+            self.add_name(&row.resolution.query_name);
         }
     }
-}
 
-impl SiteDraft {
-    /// An empty survey.
+    /// An empty draft.
     pub fn new(policy: Arc<Policy>) -> SiteDraft {
         SiteDraft {
             policy,
@@ -99,13 +100,13 @@ impl SiteDraft {
         }
     }
 
-    fn named(&mut self, name: &str) {
-        // What a site file cannot say is nobody's region and nobody's account.
+    fn add_name(&mut self, name: &str) {
+        // Regions and accounts that a site file would refuse are left out.
         let listed = || self.policy.rules.regions().iter().map(|region| &*region.name);
-        let is_slip = |region: &String| {
+        let is_misspelt = |region: &String| {
             !listed().any(|known| known == region) && nearest_region(region, listed()).is_some()
         };
-        if let Some(region) = region_of(name, &self.policy).filter(|region| !is_slip(region)) {
+        if let Some(region) = region_of(name, &self.policy).filter(|region| !is_misspelt(region)) {
             count(&mut self.regions, region, &mut self.is_cut);
         }
         if let Some(account) =
@@ -115,26 +116,26 @@ impl SiteDraft {
         }
     }
 
-    /// The cloud of all regions that were seen, where it is one.
+    /// The cloud of all observed regions, where it is one.
     fn cloud(&self) -> Option<Cloud> {
         let listed = self.policy.rules.regions().iter();
-        let seen = listed.filter(|region| self.regions.contains_key(&*region.name));
-        let clouds = seen.fold(Clouds::NONE, |clouds, region| clouds.union(region.clouds));
+        let observed = listed.filter(|region| self.regions.contains_key(&*region.name));
+        let clouds = observed.fold(Clouds::NONE, |clouds, region| clouds.union(region.clouds));
         let mut clouds = clouds.iter();
         clouds.next().filter(|_| clouds.next().is_none())
     }
 
-    /// The site file. What was not seen stands there as a comment.
+    /// The site file. What was not observed is there as a comment.
     pub fn site_file(&self) -> String {
         let mut text = String::from(
-            "# A site file for afs-audit, filled from a capture: read every line before you rely on it.\n\
-             # What is listed here was seen, which does not make it right.\n",
+            "# A site file for afs-audit, drafted from a capture: check every line before you rely on it.\n\
+             # What is listed here was observed, which does not make it right.\n",
         );
         if self.is_cut {
             line(
                 &mut text,
                 &format!(
-                    "# No list has more than {LISTED} entries, and there was more: describe the site by networks."
+                    "# Some lists were cut at {MAX_LISTED} entries: describe the site by networks instead."
                 ),
             );
         }
@@ -147,22 +148,22 @@ impl SiteDraft {
             line(&mut text, "# products = [\"azure-file-sync\", \"azure-stack-hci\"]");
         } else {
             let seen: Vec<String> = self.products.iter().map(|product| format!("\"{product}\"")).collect();
-            line(&mut text, &format!("# products = [{}]   # these were seen", seen.join(", ")));
+            line(&mut text, &format!("# products = [{}]   # observed", seen.join(", ")));
         }
         line(&mut text, "\n[azure-file-sync]");
-        // The region that most was asked of; the others may be its pair, or a mistake.
+        // The region with the most traffic; the others may be its pair, or a mistake.
         let mut regions: Vec<(&String, &u64)> = self.regions.iter().collect();
         regions.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
         match regions.split_first() {
             Some(((region, _), others)) => {
                 line(&mut text, &format!("region = \"{region}\""));
                 for (other, times) in others {
-                    line(&mut text, &format!("# seen too, {times} times: {other}"));
+                    line(&mut text, &format!("# also observed, {times} times: {other}"));
                 }
             }
-            None => line(&mut text, "# region = \"West Europe\"   # none was seen"),
+            None => line(&mut text, "# region = \"West Europe\"   # none observed"),
         }
-        line(&mut text, "# redundancy = \"GRS\"   # LRS, ZRS, GRS, RA-GRS: no capture shows it");
+        line(&mut text, "# redundancy = \"GRS\"   # LRS, ZRS, GRS, RA-GRS: not visible in a capture");
         let quoted = |items: &mut dyn Iterator<Item = String>| -> Vec<String> {
             items.map(|item| format!("\"{item}\"")).collect()
         };
@@ -199,7 +200,7 @@ fn line(text: &mut String, line: &str) {
 fn list(text: &mut String, key: &str, items: &[String], example: &str) {
     // Writing into a text cannot fail.
     let _ = match items {
-        [] => writeln!(text, "# {key} = [\"{example}\"]   # none was seen"),
+        [] => writeln!(text, "# {key} = [\"{example}\"]   # none observed"),
         items => writeln!(text, "{key} = [{}]", items.join(", ")),
     };
 }

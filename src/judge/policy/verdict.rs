@@ -1,24 +1,29 @@
-//! Holds one flow's destination and port against the documents.
+//! Compares one flow's destination and port with the documents and the site file.
+//!
+//! In:  the flow's name, server and roles.
+//! Out: the verdicts on destination and port, and what they rest on.
+//! Not: whether the flow succeeded.
 
 use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::Policy;
+use super::name_table::KnownName;
+use super::port_tables::RolePort;
+use super::service_tags::TagSet;
+use crate::base::Time;
 use crate::base::port;
 use crate::base::proto;
 use crate::judge::flow_state::FlowState;
-use crate::judge::policy::Internal;
-use crate::judge::policy::Policy;
-use crate::judge::policy::TagSet;
-use crate::judge::policy::name_table::KnownName;
-use crate::judge::rows::DestinationVerdict;
 use crate::judge::rows::Documented;
-use crate::judge::rows::PortVerdict;
+use crate::judge::vocabulary::AddressEvidence;
+use crate::judge::vocabulary::DestinationVerdict;
+use crate::judge::vocabulary::PortVerdict;
 use crate::read::NameSource;
-use crate::rules;
-use crate::rules::RuleSet;
+use crate::rules::Allow;
 
-/// What the documents say of a flow.
+/// What the documents and the site file say of a flow.
 #[derive(Clone, Debug, Default)]
 pub(in crate::judge) struct Verdict<'a> {
     pub(in crate::judge) destination: Option<DestinationVerdict>,
@@ -26,69 +31,67 @@ pub(in crate::judge) struct Verdict<'a> {
     pub(in crate::judge) documented: Option<&'a Arc<Documented>>,
     /// The name that was judged.
     pub(in crate::judge) known: Option<&'a Arc<KnownName>>,
-    /// The port that was judged: the proxy's target port where there is a proxy.
-    pub(in crate::judge) asked_port: u16,
-    /// The certificate's issuer stands in no list of issuers.
+    /// The port that was judged: with a proxy, the port that was requested from it.
+    pub(in crate::judge) requested_port: u16,
+    /// The certificate's issuer is on no list of issuers.
     pub(in crate::judge) unknown_issuer: bool,
-    /// A row names the destination, and none of them has a port other than 443.
+    /// A row names the destination, and none of its rows has a port other than 443.
     pub(in crate::judge) https_only: bool,
-    /// The site's exception that allows it, by place.
-    pub(in crate::judge) approved: Option<usize>,
-    /// The site's exception that would allow it, had it not expired.
-    pub(in crate::judge) expired: Option<usize>,
-    /// Between two declared roles, and no row of the port tables has the port.
-    pub(in crate::judge) internal: Option<Strange>,
+    /// The site's exception that allows it, by index.
+    pub(in crate::judge) exception: Option<usize>,
+    /// The site's expired exception that would have allowed it, by index.
+    pub(in crate::judge) expired_exception: Option<usize>,
+    /// Between two declared roles, on a port that the port tables do not have.
+    pub(in crate::judge) undocumented_role_port: Option<UndocumentedRolePort>,
+    /// What the service tags say of the address.
+    pub(in crate::judge) address_evidence: Option<AddressEvidence>,
 }
 
-/// Why a conversation inside the site is not in the port tables.
+/// Why a port between two roles is undocumented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::judge) enum Strange {
-    /// The port is there, the other way round.
-    Reverse,
-    /// The port is not there.
-    Unknown,
+pub(in crate::judge) enum UndocumentedRolePort {
+    /// The tables have it in the opposite direction only.
+    OppositeDirection,
+    /// The tables do not have it.
+    NotInTables,
 }
 
-/// Judges a flow that an audited host opened on `day`. Nothing is judged about traffic inside the site that neither a
-/// document nor a port table names, nor about groups (multicast, broadcast).
+/// The verdict on a flow that an audited host opened. Traffic inside the site gets a verdict only where a document or a port
+/// table has it; multicast and broadcast never do.
 pub(in crate::judge) fn verdict<'a>(
-    case: &'a FlowState,
+    flow: &'a FlowState,
+    first_seen: Time,
     tags: Option<&'a TagSet>,
-    day: impl Fn() -> Date,
     policy: &'a Policy,
 ) -> Verdict<'a> {
-    let server = case.server();
+    let server = flow.server();
     if server.address.is_group() {
         return Verdict::default();
     }
-    let known = case.name().map(|(known, _)| known);
-    let connect = case.claimed(NameSource::Connect);
-    let asked_port = case.requested_port();
-    let inside = server.address.is_private() && connect.is_none();
-    let documented = known.and_then(|known| known.references.documented.as_ref());
-    let mut verdict = Verdict { known, asked_port, ..Verdict::default() };
-    let protocol = case.flow_start.protocol;
+    let known = flow.name().map(|(known, _)| known);
+    let connect = flow.claim_from(NameSource::Connect);
+    let requested_port = flow.requested_port();
+    let is_inside = server.address.is_private() && connect.is_none();
+    let protocol = flow.flow_start.protocol;
+    let mut verdict = Verdict { known, requested_port, ..Verdict::default() };
     match known {
-        _ if inside && documented.is_none() => internal(case, &mut verdict, policy),
-        Some(known) if documented.is_some() => {
-            let destination = if known.references.broad {
+        _ if is_inside && !known.is_some_and(|known| known.is_documented()) => {
+            judge_role_port(flow, &mut verdict, policy);
+        }
+        Some(known) if known.is_documented() => {
+            let references = &known.references;
+            verdict.destination = Some(if references.broad {
                 DestinationVerdict::DocumentedBroad
             } else {
                 DestinationVerdict::Documented
-            };
-            let port = known.references.port(&policy.rules, protocol, asked_port);
-            let https_only = known.references.https_only;
-            verdict = Verdict {
-                destination: Some(destination),
-                port: Some(port),
-                documented: known.references.documented_on(&policy.rules, protocol, asked_port),
-                https_only,
-                ..verdict
-            };
+            });
+            verdict.port = Some(references.port_verdict(&policy.rules, protocol, requested_port));
+            verdict.documented = references.documented_on(&policy.rules, protocol, requested_port);
+            verdict.https_only = references.https_only;
         }
         Some(_) => {
             verdict.destination = Some(DestinationVerdict::Unexpected);
-            verdict.port = Some(plain_port(protocol, asked_port));
+            verdict.port = Some(port_without_reference(protocol, requested_port));
         }
         None => {
             verdict.documented = tags.and_then(|tags| tags.documented.as_ref());
@@ -96,88 +99,207 @@ pub(in crate::judge) fn verdict<'a>(
                 Some(_) => DestinationVerdict::Documented,
                 None => DestinationVerdict::Unidentified,
             });
-            verdict.port = Some(plain_port(protocol, asked_port));
+            verdict.port = Some(port_without_reference(protocol, requested_port));
         }
     }
     if verdict.documented.is_none()
         && verdict.destination.is_some()
-        && let Some(documented) = policy.any_host(protocol, asked_port)
+        && let Some(documented) = policy.row_without_host(protocol, requested_port)
     {
         verdict.destination = Some(DestinationVerdict::Documented);
         verdict.port = Some(PortVerdict::Documented);
         verdict.documented = Some(documented);
     }
     if verdict.destination.is_some() && !policy.site.allow.is_empty() {
-        except(case, day, &mut verdict, policy);
+        apply_exceptions(flow, &mut verdict, first_seen, policy);
     }
+    verdict.address_evidence = address_evidence(flow, &verdict, tags, policy);
     verdict
 }
 
 /// Judges a conversation between two declared roles by the port tables.
-fn internal<'a>(case: &FlowState, verdict: &mut Verdict<'a>, policy: &'a Policy) {
-    let (client, server) = (case.client(), case.server());
-    let roles = [policy.roles(client.address), policy.roles(server.address)];
-    let [Some(from), Some(to)] = roles.map(|roles| Some(roles).filter(|roles| *roles != 0)) else { return };
-    let Some(found) = policy.internal(from, to, case.flow_start.protocol, server.port) else { return };
-    let strange = match found {
-        Internal::Allowed(documented) => {
+fn judge_role_port<'a>(flow: &FlowState, verdict: &mut Verdict<'a>, policy: &'a Policy) {
+    let (client, server) = (flow.client(), flow.server());
+    let roles = [client, server].map(|end| policy.port_tables.roles(end.address));
+    if roles.contains(&0) {
+        return;
+    }
+    let protocol = flow.flow_start.protocol;
+    let Some(found) = policy.port_tables.find(roles, protocol, server.port, &policy.rules) else { return };
+    let undocumented = match found {
+        RolePort::Documented(documented) => {
             verdict.destination = Some(DestinationVerdict::Documented);
             verdict.port = Some(PortVerdict::Documented);
             verdict.documented = Some(documented);
             return;
         }
-        // Who opened a conversation that began before the capture is a guess.
-        Internal::Reverse if !case.flow_start.from_start => return,
-        Internal::Reverse => Strange::Reverse,
-        Internal::Unknown => Strange::Unknown,
+        // In a conversation that began before the capture the client is a guess.
+        RolePort::OppositeDirection if !flow.flow_start.from_start => return,
+        RolePort::OppositeDirection => UndocumentedRolePort::OppositeDirection,
+        RolePort::Undocumented => UndocumentedRolePort::NotInTables,
     };
-    verdict.internal = Some(strange);
+    verdict.undocumented_role_port = Some(undocumented);
     verdict.destination = Some(DestinationVerdict::Unexpected);
     verdict.port = Some(PortVerdict::Not443);
 }
 
-/// Looks for an exception of the site's own.
-fn except(case: &FlowState, day: impl Fn() -> Date, verdict: &mut Verdict<'_>, policy: &Policy) {
-    let wanting = verdict.destination > Some(DestinationVerdict::Documented)
+/// Applies the first exception of the site that is in force.
+fn apply_exceptions(flow: &FlowState, verdict: &mut Verdict<'_>, first_seen: Time, policy: &Policy) {
+    let needs_exception = verdict.destination > Some(DestinationVerdict::Documented)
         || verdict.port == Some(PortVerdict::Not443)
-        || verdict.known.as_ref().is_some_and(|known| !known.class.allow.is_empty());
-    if !wanting {
+        || verdict.known.is_some_and(|known| !known.class.exceptions.is_empty());
+    if !needs_exception {
         return;
     }
-    let name = verdict.known.as_ref().map(|known| known.name.as_str());
-    let fits = |(_, allow): &(usize, &rules::Allow)| {
-        allow.matches(name, case.server().address, case.flow_start.protocol, verdict.asked_port)
-    };
-    for (place, allow) in policy.site.allow.iter().enumerate().filter(fits) {
-        if allow.expired(day()) {
-            verdict.expired = Some(place);
+    let name = verdict.known.map(|known| known.name.as_str());
+    let (server, protocol) = (flow.server().address, flow.flow_start.protocol);
+    let requested_port = verdict.requested_port;
+    let applies = |allow: &Allow| allow.matches(name, server, protocol, requested_port);
+    for (index, allow) in policy.site.allow.iter().enumerate().filter(|(_, allow)| applies(allow)) {
+        if allow.expired(day(first_seen)) {
+            verdict.expired_exception = Some(index);
             continue;
         }
-        verdict.expired = None;
-        verdict.approved = Some(place);
+        verdict.expired_exception = None;
+        verdict.exception = Some(index);
         if verdict.destination > Some(DestinationVerdict::Documented) {
             verdict.destination = Some(DestinationVerdict::SiteApproved);
         }
         if verdict.port == Some(PortVerdict::Not443) {
             verdict.port = Some(PortVerdict::Documented);
         }
-        verdict.internal = None;
+        verdict.undocumented_role_port = None;
         return;
     }
 }
 
-/// Whether a certificate's issuer, as text, is nobody whom a list of issuers in force names: not by name, and not by
-/// organization either, since authorities are rotated without notice.
-pub(in crate::judge) fn is_unknown_issuer(issuer: &str, rules: &RuleSet) -> bool {
-    let part = |key: &str| issuer.split(", ").find_map(|part| part.strip_prefix(key)).unwrap_or_default();
-    rules.issuer(part("CN="), part("O=")) == rules::Issuer::Unknown
-}
-
-/// Without a row only 443 is as the documents would have it.
-const fn plain_port(protocol: u8, port: u16) -> PortVerdict {
+/// Without a row, only port 443 is as the documents require.
+const fn port_without_reference(protocol: u8, port: u16) -> PortVerdict {
     if (protocol == proto::TCP || protocol == proto::UDP) && port == port::HTTPS {
         PortVerdict::Https
     } else {
         PortVerdict::Not443
+    }
+}
+
+/// What the service tags say of the address of a documented name.
+fn address_evidence(
+    flow: &FlowState,
+    verdict: &Verdict<'_>,
+    tags: Option<&TagSet>,
+    policy: &Policy,
+) -> Option<AddressEvidence> {
+    let known = verdict.known.filter(|known| known.is_documented())?;
+    let server = flow.server().address;
+    let applies = policy.tags.is_some()
+        && verdict.destination.is_some()
+        && !server.is_private()
+        && !policy.proxies.contains(server);
+    applies.then_some(match tags {
+        Some(tags) if tags.bits & known.class.tags != 0 => AddressEvidence::RowTag,
+        Some(_) => AddressEvidence::OtherTag,
+        None => AddressEvidence::NoTag,
+    })
+}
+
+/// The day of a frame, UTC. Exceptions expire by the capture's time and never by the clock.
+pub(in crate::judge) fn day(time: Time) -> Date {
+    let stamp = jiff::Timestamp::from_second(time.secs()).unwrap_or_default();
+    stamp.to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Address;
+    use crate::base::FrameRef;
+    use crate::base::HostName;
+    use crate::flow::Endpoint;
+    use crate::judge::flow_state::NameClaim;
+    use crate::judge::policy::name_table::NameTable;
+    use crate::judge::test_support;
+
+    const DAY: i64 = 86_400 * 1_000_000_000;
+
+    /// A flow of `10.1.0.4` to `server` that names `name` by `source`.
+    fn flow(policy: &Policy, name: Option<(&str, NameSource)>, protocol: u8, server: &str) -> FlowState {
+        let server: std::net::SocketAddr = server.parse().unwrap();
+        let server = Endpoint { address: Address::from(server.ip()), port: server.port() };
+        let client = Endpoint { address: Address::v4([10, 1, 0, 4]), port: 50_000 };
+        let mut flow = test_support::flow_state(protocol, client, server);
+        if let Some((name, source)) = name {
+            let name = HostName::from_wire_text(name.as_bytes()).unwrap();
+            let known = NameTable::new(usize::MAX).look_up(&name, policy);
+            let port = (source == NameSource::Connect).then_some(443);
+            flow.add_claim(NameClaim { source, known, port, frame: FrameRef::default() });
+        }
+        flow
+    }
+
+    fn check(site: &str, name: Option<(&str, NameSource)>, protocol: u8, server: &str, expected: &str) {
+        let policy = Policy::for_tests(site);
+        let flow = flow(&policy, name, protocol, server);
+        let verdict = verdict(&flow, Time(20_000 * DAY), None, &policy);
+        let destination = verdict.destination.map_or("none", DestinationVerdict::as_str);
+        let port = verdict.port.map_or("none", PortVerdict::as_str);
+        assert_eq!(format!("{destination} {port}"), expected, "{name:?} at {server}");
+    }
+
+    const SYNC: &str = "westus01.afs.azure.net";
+    const PUBLIC: &str = "20.60.0.4:443";
+
+    #[test]
+    fn names_decide_about_public_destinations() {
+        let sni = |name| Some((name, NameSource::Sni));
+        check("", sni(SYNC), proto::TCP, PUBLIC, "documented 443");
+        let sync_only = "[site]\nproducts = [\"azure-file-sync\"]";
+        check(sync_only, sni("telemetry.one.microsoft.com"), proto::TCP, PUBLIC, "documented-broad 443");
+        check("", sni("files.example"), proto::TCP, PUBLIC, "unexpected 443");
+        check("", None, proto::TCP, PUBLIC, "unidentified 443");
+        check("", None, proto::TCP, "224.0.0.251:443", "none none");
+    }
+
+    #[test]
+    fn ports_are_judged_by_the_rows_of_the_name() {
+        let sni = |name| Some((name, NameSource::Sni));
+        check("", sni(SYNC), proto::TCP, "20.60.0.4:8443", "documented not-443");
+        check("", sni(SYNC), proto::UDP, "20.60.0.4:443", "documented 443");
+        check("", sni("ocsp.msocsp.com"), proto::TCP, "20.60.0.4:80", "documented documented");
+        check("", sni("files.example"), proto::TCP, "20.60.0.4:22", "unexpected not-443");
+    }
+
+    #[test]
+    fn a_proxy_is_judged_by_what_is_requested_from_it() {
+        let connect = |name| Some((name, NameSource::Connect));
+        check("", connect(SYNC), proto::TCP, "10.0.0.8:8080", "documented 443");
+        check("", connect("files.example"), proto::TCP, "10.0.0.8:8080", "unexpected 443");
+        check("", None, proto::TCP, "10.0.0.8:8080", "none none");
+    }
+
+    #[test]
+    fn exceptions_apply_until_they_expire() {
+        let site = |expires: &str| {
+            format!("[[allow]]\nname = \"files.example\"\nreason = \"backup\"\nexpires = {expires}\n")
+        };
+        let name = Some(("files.example", NameSource::Sni));
+        // The flow is of 2024-10-04.
+        check(&site("2027-01-31"), name, proto::TCP, PUBLIC, "site-approved 443");
+        check(&site("2020-01-31"), name, proto::TCP, PUBLIC, "unexpected 443");
+        check(
+            &site("2027-01-31"),
+            Some(("b.example", NameSource::Sni)),
+            proto::TCP,
+            PUBLIC,
+            "unexpected 443",
+        );
+    }
+
+    #[test]
+    fn roles_are_judged_by_the_port_tables() {
+        let site = "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.9.0.0/24\"]\n\
+                    windows-admin-center = [\"10.1.0.4\"]\n";
+        check(site, None, proto::TCP, "10.9.0.1:5985", "documented documented");
+        check(site, None, proto::TCP, "10.9.0.1:3389", "unexpected not-443");
+        check(site, None, proto::TCP, "10.8.0.1:3389", "none none");
     }
 }

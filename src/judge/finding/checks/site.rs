@@ -1,291 +1,326 @@
-//! Checks against what the site says of itself, and against the service tags.
+//! Checks against the site file and the service tags.
 
 use super::Check;
-use super::Proof;
-use super::Seen;
-use super::name_of;
+use super::FlowView;
+use super::no_rows;
+use crate::base::Address;
 use crate::base::port;
 use crate::base::proto;
 use crate::flow::Handshake;
+use crate::judge::catalogue::FindingCode;
 use crate::judge::policy::name_class::NameClass;
-use crate::judge::policy::verdict::Strange;
-use crate::judge::rows::DestinationVerdict;
+use crate::judge::policy::verdict::UndocumentedRolePort;
+use crate::judge::rows::Documented;
+use crate::judge::text::counted;
+use crate::judge::vocabulary::AddressEvidence;
+use crate::judge::vocabulary::DestinationVerdict;
 use crate::read::NameSource;
 use crate::rules::ROLES;
 
-pub(in crate::judge) const CHECKS: &[Check] = &[
-    Check { code: "AFS401", proof: Proof::Words, finds: is_other_region, sentence: other_region },
-    Check { code: "AFS402", proof: Proof::Words, finds: is_unlisted_region, sentence: unlisted_region },
-    Check { code: "AFS403", proof: Proof::Words, finds: is_other_account, sentence: other_account },
-    Check { code: "AFS404", proof: Proof::Words, finds: is_internet_routing, sentence: internet_routing },
-    Check { code: "AFS405", proof: Proof::Words, finds: is_smb, sentence: smb },
+pub(super) const CHECKS: &[Check] = &[
     Check {
-        code: "AFS411",
-        proof: Proof::Words,
-        finds: |seen| privacy(seen) == Privacy::Leaks,
-        sentence: leaks,
+        code: FindingCode::OtherRegion,
+        applies: |view| has_class(view, |class| class.other_region),
+        message: other_region,
+        cites: no_rows,
     },
     Check {
-        code: "AFS412",
-        proof: Proof::Words,
-        finds: |seen| privacy(seen) == Privacy::Unproven,
-        sentence: unproven,
+        code: FindingCode::UnlistedRegion,
+        applies: |view| has_class(view, |class| class.unlisted_region && !class.other_region),
+        message: |view| {
+            format!(
+                "{} is documented by a wildcard only: the table of regions does not list its region",
+                view.name_text()
+            )
+        },
+        cites: no_rows,
     },
     Check {
-        code: "AFS413",
-        proof: Proof::Words,
-        finds: |seen| privacy(seen) == Privacy::Public,
-        sentence: public,
+        code: FindingCode::OtherStorageAccount,
+        applies: |view| has_class(view, |class| class.other_account),
+        message: other_account,
+        cites: no_rows,
     },
-    Check { code: "AFS421", proof: Proof::Words, finds: is_direct, sentence: direct },
     Check {
-        code: "AFS441",
-        proof: Proof::End,
-        finds: |seen| seen.verdict.internal.is_some(),
-        sentence: strange_port,
+        code: FindingCode::InternetRouting,
+        applies: |view| has_class(view, |class| class.internet_routing),
+        message: |view| {
+            format!("{} used {}, which is routed over the internet", view.client(), view.name_text())
+        },
+        cites: no_rows,
     },
-    Check { code: "AFS461", proof: Proof::End, finds: is_tunnel, sentence: tunnel },
-    Check { code: "AFS471", proof: Proof::Words, finds: is_forged, sentence: forged },
-    Check { code: "AFS472", proof: Proof::Words, finds: is_outside, sentence: outside },
+    Check {
+        code: FindingCode::SmbToStorage,
+        applies: is_smb_to_storage,
+        message: |view| {
+            format!("{} opened {} over SMB; the agent needs HTTPS only", view.client(), view.name_text())
+        },
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::PrivateEndpointBypassed,
+        applies: |view| private_endpoint_use(view) == PrivateEndpointUse::PublicThroughZone,
+        message: private_endpoint_bypassed,
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::UnexplainedPrivateAddress,
+        applies: |view| private_endpoint_use(view) == PrivateEndpointUse::UnexplainedPrivate,
+        message: |view| {
+            format!(
+                "{} was reached at the private address {}, which neither DNS nor the site file explains",
+                view.name_text(),
+                view.server().address
+            )
+        },
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::PublicDespitePrivateEndpoints,
+        applies: |view| private_endpoint_use(view) == PrivateEndpointUse::PublicDespiteDeclaration,
+        message: |view| {
+            format!(
+                "{} reached {} at the public address {}; the site declares private endpoints",
+                view.client(),
+                view.name_text(),
+                view.server().address
+            )
+        },
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::ProxyBypassed,
+        applies: bypasses_proxy,
+        message: proxy_bypassed,
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::UndocumentedRolePort,
+        applies: |view| view.verdict.undocumented_role_port.is_some(),
+        message: undocumented_role_port,
+        cites: rows_between_roles,
+    },
+    Check {
+        code: FindingCode::OpaqueTunnel,
+        applies: |view| tunnel_kind(view).is_some(),
+        message: |view| {
+            format!(
+                "{} and {} have a tunnel ({}) between them; its contents cannot be audited",
+                view.client(),
+                view.server().address,
+                tunnel_kind(view).unwrap_or_default()
+            )
+        },
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::NameAtForeignAddress,
+        applies: |view| is_outside_tags(view) && has_class(view, |class| class.pinned_to_tags),
+        message: |view| {
+            format!(
+                "{} named {} and connected to {}, which is in no service tag: the name may be forged",
+                view.client(),
+                view.name_text(),
+                view.server().address
+            )
+        },
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::NameOutsideServiceTags,
+        applies: |view| {
+            view.verdict.https_only && is_outside_tags(view) && has_class(view, |class| !class.pinned_to_tags)
+        },
+        message: |view| {
+            format!(
+                "{} was reached at {}, which is in no service tag",
+                view.name_text(),
+                view.server().address
+            )
+        },
+        cites: no_rows,
+    },
 ];
 
-/// What the site makes of the name, unless the site's own exception allows the flow.
-fn nature<'a>(seen: &Seen<'a>) -> Option<&'a NameClass> {
-    let judged = seen.verdict.destination.is_some() && seen.verdict.approved.is_none();
-    seen.verdict.known.as_ref().filter(|_| judged).map(|known| &known.class)
+/// What the name is to the site, unless an exception of the site allows the flow.
+fn class_of<'a>(view: &FlowView<'a>) -> Option<&'a NameClass> {
+    let is_judged = view.verdict.destination.is_some() && view.verdict.exception.is_none();
+    view.verdict.known.filter(|_| is_judged).map(|known| &known.class)
 }
 
-fn is_other_region(seen: &Seen<'_>) -> bool {
-    nature(seen).is_some_and(|nature| nature.other_region)
+fn has_class(view: &FlowView<'_>, is_it: fn(&NameClass) -> bool) -> bool {
+    class_of(view).is_some_and(is_it)
 }
 
-fn other_region(seen: &Seen<'_>) -> String {
-    let ours = seen.policy.site.sync_region.as_deref().unwrap_or_default();
+fn other_region(view: &FlowView<'_>) -> String {
     format!(
-        "{} used {}, an instance of another region; the site is in {ours}",
-        seen.row.client.address,
-        name_of(seen)
+        "{} used {}, an instance of another region; the site is in {}",
+        view.client(),
+        view.name_text(),
+        view.policy.site.sync_region.as_deref().unwrap_or_default()
     )
 }
 
-fn is_unlisted_region(seen: &Seen<'_>) -> bool {
-    nature(seen).is_some_and(|nature| nature.unlisted_region && !nature.other_region)
-}
-
-fn unlisted_region(seen: &Seen<'_>) -> String {
+fn other_account(view: &FlowView<'_>) -> String {
+    let [sent, _] = view.flow_end.bytes;
     format!(
-        "{} is documented by a wildcard only: the table of regions does not list its region",
-        name_of(seen)
+        "{} used {}, a storage account that is not the site's, and sent {} to it",
+        view.client(),
+        view.name_text(),
+        counted(sent, "byte")
     )
 }
 
-fn is_other_account(seen: &Seen<'_>) -> bool {
-    nature(seen).is_some_and(|nature| nature.other_account)
-}
-
-fn other_account(seen: &Seen<'_>) -> String {
-    let (client, sent) = (seen.row.client.address, seen.row.bytes.first().copied().unwrap_or_default());
-    format!("{client} used {}, a storage account that is not the site's; it sent {sent} bytes", name_of(seen))
-}
-
-fn is_internet_routing(seen: &Seen<'_>) -> bool {
-    nature(seen).is_some_and(|nature| nature.internet_routing)
-}
-
-fn internet_routing(seen: &Seen<'_>) -> String {
-    format!("{} used {}, which is routed over the internet", seen.row.client.address, name_of(seen))
-}
-
-fn is_smb(seen: &Seen<'_>) -> bool {
-    let is_smb =
-        seen.row.app == "smb" || (seen.row.protocol == proto::TCP && seen.row.server.port == port::SMB);
-    is_smb && nature(seen).is_some_and(|nature| nature.storage)
-}
-
-fn smb(seen: &Seen<'_>) -> String {
-    format!("{} opened {} over SMB; the agent needs HTTPS only", seen.row.client.address, name_of(seen))
+fn is_smb_to_storage(view: &FlowView<'_>) -> bool {
+    let is_smb_port = view.flow.flow_start.protocol == proto::TCP && view.server().port == port::SMB;
+    (view.app == "smb" || is_smb_port) && has_class(view, |class| class.storage)
 }
 
 /// How a name that can have a private endpoint was reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Privacy {
-    /// Right, or none of our business.
-    Fine,
-    /// DNS led through the private zone to a public address.
-    Leaks,
-    /// A private address, and nothing says why.
-    Unproven,
+enum PrivateEndpointUse {
+    /// As declared, or not applicable.
+    AsDeclared,
+    /// DNS followed the private zone to a public address.
+    PublicThroughZone,
+    /// A private address without a reason.
+    UnexplainedPrivate,
     /// A public address, though the site declares private endpoints.
-    Public,
+    PublicDespiteDeclaration,
 }
 
-fn privacy(seen: &Seen<'_>) -> Privacy {
-    let Some(nature) = nature(seen).filter(|nature| nature.can_be_private) else { return Privacy::Fine };
-    let server = seen.row.server.address;
-    if seen.case.claimed(NameSource::Connect).is_some() || seen.policy.proxies.hold(server) {
-        return Privacy::Fine;
+fn private_endpoint_use(view: &FlowView<'_>) -> PrivateEndpointUse {
+    let Some(class) = class_of(view).filter(|class| class.can_be_private) else {
+        return PrivateEndpointUse::AsDeclared;
+    };
+    let server = view.server().address;
+    if view.flow.claim_from(NameSource::Connect).is_some() || view.policy.proxies.contains(server) {
+        return PrivateEndpointUse::AsDeclared;
     }
-    let in_zone = nature.in_zone || seen.case.dns.as_ref().is_some_and(|named| named.is_through_zone());
-    let declared = &seen.policy.private_networks;
-    match (server.is_private() || declared.hold(server), in_zone) {
-        (false, true) => Privacy::Leaks,
-        (false, false) if !declared.is_empty() => Privacy::Public,
-        (true, _) if declared.hold(server) => Privacy::Fine,
-        (true, false) => Privacy::Unproven,
-        (true, true) if !declared.is_empty() => Privacy::Unproven,
-        _ => Privacy::Fine,
+    let is_through_zone =
+        class.in_private_zone || view.flow.dns.as_ref().is_some_and(|dns| dns.is_through_private_zone());
+    let declared = &view.policy.private_networks;
+    match (server.is_private() || declared.contains(server), is_through_zone) {
+        (false, true) => PrivateEndpointUse::PublicThroughZone,
+        (false, false) if !declared.is_empty() => PrivateEndpointUse::PublicDespiteDeclaration,
+        (true, _) if declared.contains(server) => PrivateEndpointUse::AsDeclared,
+        (true, false) => PrivateEndpointUse::UnexplainedPrivate,
+        (true, true) if !declared.is_empty() => PrivateEndpointUse::UnexplainedPrivate,
+        _ => PrivateEndpointUse::AsDeclared,
     }
 }
 
-fn leaks(seen: &Seen<'_>) -> String {
-    let (client, server) = (seen.row.client.address, seen.row.server.address);
+fn private_endpoint_bypassed(view: &FlowView<'_>) -> String {
     format!(
-        "{} has a private endpoint, and {client} reached it at the public address {server}",
-        name_of(seen)
+        "{} has a private endpoint, but {} reached it at the public address {}",
+        view.name_text(),
+        view.client(),
+        view.server().address
     )
 }
 
-fn unproven(seen: &Seen<'_>) -> String {
-    let server = seen.row.server.address;
-    format!(
-        "{} was reached at the private address {server}, and neither DNS nor the site file says why",
-        name_of(seen)
-    )
+/// The flow requested a further connection from its server.
+fn uses_server_as_proxy(view: &FlowView<'_>) -> bool {
+    view.flow.claim_from(NameSource::Connect).is_some()
 }
 
-fn public(seen: &Seen<'_>) -> String {
-    let (client, server) = (seen.row.client.address, seen.row.server.address);
-    format!(
-        "{client} reached {} at the public address {server}; the site declares private endpoints",
-        name_of(seen)
-    )
+fn bypasses_proxy(view: &FlowView<'_>) -> bool {
+    let (client, server) = (view.client(), view.server().address);
+    let policy = view.policy;
+    let leaves_site = !server.is_private() && !policy.private_networks.contains(server);
+    !policy.proxies.is_empty()
+        && view.verdict.documented.is_some()
+        && view.verdict.exception.is_none()
+        && (leaves_site || uses_server_as_proxy(view))
+        && !policy.proxies.contains(server)
+        && !policy.proxies.contains(client)
 }
 
-/// The flow asked its server to connect it further.
-fn asks_a_proxy(seen: &Seen<'_>) -> bool {
-    seen.case.claimed(NameSource::Connect).is_some()
-}
-
-fn is_direct(seen: &Seen<'_>) -> bool {
-    let server = seen.row.server.address;
-    let leaves = !server.is_private() && !seen.policy.private_networks.hold(server);
-    !seen.policy.proxies.is_empty()
-        && seen.verdict.documented.is_some()
-        && seen.verdict.approved.is_none()
-        && (leaves || asks_a_proxy(seen))
-        && !seen.policy.proxies.hold(server)
-        && !seen.policy.proxies.hold(seen.row.client.address)
-}
-
-fn direct(seen: &Seen<'_>) -> String {
-    let (client, server) = (seen.row.client.address, seen.row.server);
-    if asks_a_proxy(seen) {
+fn proxy_bypassed(view: &FlowView<'_>) -> String {
+    let (client, name, server) = (view.client(), view.name_text(), view.server());
+    if uses_server_as_proxy(view) {
         return format!(
-            "{client} asked {} port {} for {} as a proxy, which is none that the site declares",
-            server.address,
-            server.port,
-            name_of(seen)
+            "{client} requested {name} from {} port {} as a proxy, which the site file does not declare",
+            server.address, server.port
         );
     }
     format!(
-        "{client} connected to {} at {} port {} itself, past the declared proxy",
-        name_of(seen),
-        server.address,
-        server.port
+        "{client} connected directly to {name} at {} port {}, bypassing the declared proxy",
+        server.address, server.port
     )
 }
 
-fn strange_port(seen: &Seen<'_>) -> String {
-    let (client, server) = (seen.row.client.address, seen.row.server);
-    let roles = |address| {
-        let bits = seen.policy.roles(address);
-        let held = ROLES.iter().enumerate().filter(|(place, _)| bits & (1 << place) != 0);
+fn rows_between_roles(view: &FlowView<'_>) -> Option<Documented> {
+    let [client, server] =
+        [view.client(), view.server().address].map(|address| view.policy.port_tables.roles(address));
+    view.policy.rows_between(client, server)
+}
+
+fn undocumented_role_port(view: &FlowView<'_>) -> String {
+    let (client, server) = (view.client(), view.server());
+    let roles = |address: Address| {
+        let bits = view.policy.port_tables.roles(address);
+        let held = ROLES.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
         held.map(|(_, role)| *role).collect::<Vec<_>>().join(", ")
     };
-    let how = match seen.verdict.internal {
-        Some(Strange::Reverse) => "the port tables have it the other way round only",
-        _ => "no row of the port tables has it",
+    let why = match view.verdict.undocumented_role_port {
+        Some(UndocumentedRolePort::OppositeDirection) => "documented only in the opposite direction",
+        Some(UndocumentedRolePort::NotInTables) | None => "not in the port tables",
     };
-    let what = match seen.row.protocol {
-        proto::ICMP | proto::ICMPV6 => proto::name(seen.row.protocol).unwrap_or_default().to_string(),
-        protocol => format!("{} port {}", proto::name(protocol).unwrap_or_default(), server.port),
+    let protocol = view.flow.flow_start.protocol;
+    let protocol_name = proto::name(protocol).unwrap_or_default();
+    let what = match protocol {
+        proto::ICMP | proto::ICMPV6 => protocol_name.to_owned(),
+        _ => format!("{protocol_name} port {}", server.port),
     };
     format!(
-        "{client} ({}) opened {what} to {} ({}); {how}",
+        "{client} ({}) opened {what} to {} ({}); {why}",
         roles(client),
         server.address,
         roles(server.address)
     )
 }
 
-/// What of IP carries other traffic out of sight (IANA protocol numbers): GRE that could not be opened, ESP, AH.
-const TUNNELS: &[(u8, &str)] = &[(proto::GRE, "GRE"), (proto::ESP, "ESP"), (proto::AH, "AH")];
+/// IP protocols that hide the inner traffic: GRE that could not be decoded, ESP, AH.
+const TUNNEL_PROTOCOLS: &[(u8, &str)] = &[(proto::GRE, "GRE"), (proto::ESP, "ESP"), (proto::AH, "AH")];
 
-fn tunnel_of(seen: &Seen<'_>) -> Option<&'static str> {
-    let (client, server) = (seen.row.client.address, seen.row.server.address);
+fn tunnel_kind(view: &FlowView<'_>) -> Option<&'static str> {
+    let (client, server) = (view.client(), view.server().address);
     if server.is_group() {
         return None;
     }
-    // GRE inside a site is what its switches mirror; what is encrypted hides its inside wherever it goes.
-    let inside = client.is_private() && server.is_private();
-    match seen.row.app {
-        _ if inside && seen.row.protocol == proto::GRE => None,
+    let protocol = view.flow.flow_start.protocol;
+    // GRE inside a site is what its switches mirror. An encrypted tunnel hides its contents wherever it goes.
+    let is_inside = client.is_private() && server.is_private();
+    match view.app {
+        _ if is_inside && protocol == proto::GRE => None,
         "ike" => Some("IKE"),
         "esp" | "esp-udp" => Some("ESP"),
         "wireguard" => Some("WireGuard"),
-        _ => TUNNELS.iter().find(|(protocol, _)| *protocol == seen.row.protocol).map(|(_, name)| *name),
+        _ => TUNNEL_PROTOCOLS.iter().find(|(tunnel, _)| *tunnel == protocol).map(|(_, name)| *name),
     }
 }
 
-fn is_tunnel(seen: &Seen<'_>) -> bool {
-    tunnel_of(seen).is_some()
-}
-
-fn tunnel(seen: &Seen<'_>) -> String {
-    let (client, server) = (seen.row.client.address, seen.row.server.address);
-    let kind = tunnel_of(seen).unwrap_or_default();
-    format!("{client} and {server} keep a tunnel ({kind}): what is inside is not in this audit")
-}
-
-/// A documented name that a client or server said, at an address in no tag of the cloud that its rows are for.
-fn is_untagged(seen: &Seen<'_>) -> bool {
-    let answered = seen
+/// A documented name that the client or server named, at an address in no tag of the cloud that its rows are for.
+fn is_outside_tags(view: &FlowView<'_>) -> bool {
+    if view.verdict.address_evidence != Some(AddressEvidence::NoTag) {
+        return false;
+    }
+    let is_answered = view
         .flow_end
         .tcp
         .as_ref()
         .is_none_or(|tcp| matches!(tcp.handshake, Handshake::Complete | Handshake::Unseen));
-    let Some(known) =
-        seen.verdict.known.as_ref().filter(|_| seen.row.address_evidence == "no-tag" && answered)
-    else {
-        return false;
-    };
-    let cloud = seen.policy.tags.as_ref().and_then(|tags| tags.cloud());
-    let in_cloud = known.references.rules.iter().any(|id| {
-        let clouds = seen.policy.rules.reference(*id).clouds;
-        cloud.is_some_and(|cloud| clouds.is_empty() || clouds.contains(cloud))
+    let cloud = view.policy.tags.as_ref().and_then(|tags| tags.cloud());
+    let is_in_cloud = view.verdict.known.is_some_and(|known| {
+        known.references.ids.iter().any(|id| {
+            let clouds = view.policy.rules.reference(*id).clouds;
+            cloud.is_some_and(|cloud| clouds.is_empty() || clouds.contains(cloud))
+        })
     });
-    in_cloud
-        && seen.verdict.approved.is_none()
-        && seen.verdict.destination != Some(DestinationVerdict::SiteApproved)
-        && seen.case.claimed(NameSource::Connect).is_none()
-}
-
-fn is_forged(seen: &Seen<'_>) -> bool {
-    is_untagged(seen) && nature(seen).is_some_and(|nature| nature.pinned)
-}
-
-fn forged(seen: &Seen<'_>) -> String {
-    let (client, server) = (seen.row.client.address, seen.row.server.address);
-    format!(
-        "{client} named {} and connected to {server}, which is in no service tag: the name may be forged",
-        name_of(seen)
-    )
-}
-
-fn is_outside(seen: &Seen<'_>) -> bool {
-    seen.verdict.https_only && is_untagged(seen) && nature(seen).is_some_and(|nature| !nature.pinned)
-}
-
-fn outside(seen: &Seen<'_>) -> String {
-    format!("{} was reached at {}, which is in no service tag", name_of(seen), seen.row.server.address)
+    is_answered
+        && is_in_cloud
+        && view.verdict.exception.is_none()
+        && view.verdict.destination != Some(DestinationVerdict::SiteApproved)
+        && view.flow.claim_from(NameSource::Connect).is_none()
 }

@@ -1,4 +1,4 @@
-//! What it means that a server was not seen to use a required endpoint.
+//! What the absence of traffic to a required endpoint means.
 //!
 //! In:  the endpoint, and how long the capture is.
 //! Out: a sentence.

@@ -15,9 +15,10 @@ use super::required::RequiredEndpoints;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::Time;
-use crate::judge::policy::quote;
+use crate::judge::catalogue::Mechanism;
+use crate::judge::policy::references::quote;
 use crate::judge::rows::RequirementRow;
-use crate::judge::rows::RequirementState;
+use crate::judge::vocabulary::RequirementState;
 use crate::rules::RuleSet;
 
 /// Pairs of a server and an endpoint that are counted; attempts of further ones are not.
@@ -35,7 +36,7 @@ pub(in crate::judge) enum AttemptResult {
         is_outside_tags: bool,
     },
     /// It looks blocked, by this mechanism.
-    Blocked(&'static str),
+    Blocked(Mechanism),
     /// The session was intercepted: it ended at a middlebox.
     Intercepted,
     /// A handshake without payload, or an outcome that the capture does not show.
@@ -82,7 +83,7 @@ struct Observed {
     blocked: Attempts,
     unclear: Attempts,
     /// Of the last blocked attempt.
-    mechanism: &'static str,
+    mechanism: Option<Mechanism>,
     is_outside_tags: bool,
     is_intercepted: bool,
 }
@@ -113,7 +114,7 @@ impl Observations {
                 AttemptResult::Blocked(mechanism) => {
                     let is_last = observed.blocked.span.is_none_or(|(_, last)| attempt.last >= last);
                     if is_last {
-                        observed.mechanism = mechanism;
+                        observed.mechanism = Some(mechanism);
                     }
                     observed.blocked.add(attempt);
                 }
@@ -281,8 +282,10 @@ mod tests {
     #[test]
     fn a_server_that_works_hides_no_other_server() {
         let name = "westus01.afs.azure.net";
-        let rows =
-            rows(SITE, &[(0, name, REACHED, 1), (1, name, AttemptResult::Blocked("tcp-unanswered"), 2)]);
+        let rows = rows(
+            SITE,
+            &[(0, name, REACHED, 1), (1, name, AttemptResult::Blocked(Mechanism::TcpUnanswered), 2)],
+        );
         assert_eq!(state(&rows, 0, name), [RequirementState::Reached]);
         assert_eq!(state(&rows, 1, name), [RequirementState::Blocked]);
     }
@@ -301,10 +304,13 @@ mod tests {
     #[test]
     fn the_last_attempt_is_told_apart_from_the_state() {
         let name = "westus01.afs.azure.net";
-        let blocked = AttemptResult::Blocked("tcp-refused");
+        let blocked = AttemptResult::Blocked(Mechanism::TcpRefused);
         let rows = rows(SITE, &[(0, name, REACHED, 5), (0, name, blocked, 9)]);
         let row = rows.iter().find(|row| row.documented_as.contains(name)).unwrap();
-        assert_eq!((row.state, row.mechanism), (RequirementState::PartlyBlocked, "tcp-refused"));
+        assert_eq!(
+            (row.state, row.mechanism),
+            (RequirementState::PartlyBlocked, Some(Mechanism::TcpRefused))
+        );
         assert_eq!(row.last_state, Some(RequirementState::Blocked));
         assert_eq!((row.last_reached, row.first_blocked), (Some(Time(5)), Some(Time(9))));
     }
@@ -330,7 +336,7 @@ mod tests {
             &site,
             &[
                 (0, "contosofs.queue.core.windows.net", REACHED, 1),
-                (0, "contosofs.file.core.windows.net", AttemptResult::Blocked("tcp-unanswered"), 2),
+                (0, "contosofs.file.core.windows.net", AttemptResult::Blocked(Mechanism::TcpUnanswered), 2),
                 (0, "contososyncsyncp.westus.afs.azure.net", REACHED, 3),
             ],
         );

@@ -55,9 +55,9 @@ pub(in crate::judge) struct RequiredEndpoints {
     pub(super) list: Vec<RequiredEndpoint>,
     /// Endpoints by reference.
     by_rule: Vec<SmallVec<[u16; 1]>>,
-    /// The word of the site's own region.
+    /// The slug of the site's own region.
     pub(super) own_region: Option<String>,
-    /// The site has an Arc gateway, in whose tunnel some endpoints cannot be seen.
+    /// The site has an Arc gateway, whose tunnel hides some endpoints.
     pub(super) has_gateway: bool,
     /// What a reader of the rows has to know of the documents.
     pub(in crate::judge) remark: Option<String>,
@@ -67,7 +67,7 @@ impl RequiredEndpoints {
     /// None where no site file names the products in use.
     pub(in crate::judge) fn new(rules: &RuleSet, site: &Site) -> RequiredEndpoints {
         let products = site.products_described();
-        // A region lies in one cloud, and a site that names it needs nothing of the others.
+        // A region is in one cloud, and a site that names it needs nothing of the others.
         let cloud = site.cloud.or(site.cloud_of_regions);
         let in_cloud = |reference: &Reference| {
             reference.clouds.is_empty() || cloud.is_none_or(|cloud| reference.clouds.contains(cloud))

@@ -1,0 +1,149 @@
+//! Judges a flow that has ended, and early a flow that is still open.
+//!
+//! In:  the flow with what the readers reported, and its end.
+//! Out: findings, and the row, built last from everything.
+//! Not: how each step decides; see `diagnosis`, `policy` and `finding`.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::RowSink;
+use super::early_checks::EarlyChecks;
+use crate::flow::EndReason;
+use crate::flow::FlowEnd;
+use crate::judge::diagnosis::AssessmentContext;
+use crate::judge::diagnosis::app_label::app_label;
+use crate::judge::finding::checks;
+use crate::judge::finding::checks::FlowView;
+use crate::judge::flow_row;
+use crate::judge::flow_state::FlowState;
+use crate::judge::hashed_name::ClientNameRef;
+use crate::judge::policy::Policy;
+use crate::judge::policy::service_tags::TagSet;
+use crate::judge::policy::verdict::Verdict;
+use crate::judge::policy::verdict::verdict;
+use crate::judge::rows::FlowRow;
+use crate::judge::vocabulary::Outcome;
+
+impl Engine {
+    /// A flow has ended: diagnosis, policy, findings, row.
+    pub(super) fn end_flow(&mut self, flow: &mut FlowState, flow_end: &FlowEnd, sink: &mut impl RowSink) {
+        self.counts.tally.flows += 1;
+        self.now = self.now.max(flow_end.last_seen);
+        self.further_claims -= flow.further_claims();
+        let policy = &*Arc::clone(&self.policy);
+        let unknown_issuer = self.has_unknown_issuer(flow);
+        let context = AssessmentContext {
+            // The lists of issuers are for documented names only.
+            has_unknown_issuer: unknown_issuer && flow.name().is_some_and(|(known, _)| known.is_documented()),
+            middleboxes: &policy.middleboxes,
+            is_documented: &|name| policy.is_documented(name),
+        };
+        let assessment = self.diagnosis.assess(flow, flow_end, &context);
+        let is_judged = flow_end.packets[0] > 0 && self.is_judged(flow);
+        let tags = self.tag_sets.of(flow.server().address, policy);
+        let verdict = if is_judged {
+            flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy)
+        } else {
+            Verdict::default()
+        };
+        let evidence = flow_row::evidence_frames(flow, flow_end);
+        let view = FlowView {
+            flow,
+            flow_end,
+            app: app_label(flow),
+            assessment,
+            verdict: &verdict,
+            tags: tags.as_deref(),
+            evidence: &evidence,
+            scope: &self.scope,
+            policy,
+        };
+        let codes = checks::run(&view, &mut self.findings);
+        let mut row = flow_row::flow_row(&view, codes);
+        self.site.add(flow, &row, &verdict, policy);
+        if is_judged {
+            self.add_judged(flow, &row, &verdict);
+        }
+        flow.dns = None;
+        if let Some(facts) = flow.facts.take() {
+            flow_row::add_facts(&mut row, *facts, &mut self.offers);
+        }
+        sink.flow(row);
+        self.send_new_findings(sink);
+    }
+
+    /// Adds a judged flow to what is known across flows.
+    fn add_judged(&mut self, flow: &FlowState, row: &FlowRow, verdict: &Verdict<'_>) {
+        let client = row.client.address;
+        self.counts.add(client, row);
+        self.diagnosis.comparison.add(row);
+        self.diagnosis.revocation.add(row, verdict.known.is_some_and(|known| known.references.is_pki));
+        self.diagnosis.name_use.add(flow);
+        if row.assessment.outcome() != Outcome::Ok {
+            return;
+        }
+        if row.app == "tls" && row.documented.is_some() {
+            let facts = flow.facts.as_ref();
+            let has_certificate = facts.is_some_and(|facts| facts.certificate_issuer().is_some());
+            self.diagnosis.capture_loss.add_tls(has_certificate);
+        }
+        if let Some(known) = verdict.known {
+            self.diagnosis.dns.succeeded(ClientNameRef { client, name: &known.name });
+        }
+    }
+
+    /// Runs the checks that are already complete on a flow that is still open. `refused`: why it was reported, where it was
+    /// refused or closed.
+    pub(super) fn check_early(&mut self, flow: &FlowState, flow_end: &FlowEnd, refused: Option<EndReason>) {
+        let policy = &*Arc::clone(&self.policy);
+        let Some((assessment, proofs)) = EarlyChecks::assess(flow, flow_end, refused) else { return };
+        let unknown_issuer = self.has_unknown_issuer(flow);
+        let tags = self.tag_sets.of(flow.server().address, policy);
+        let verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
+        let evidence = flow_row::evidence_frames(flow, flow_end);
+        let view = FlowView {
+            flow,
+            flow_end,
+            app: app_label(flow),
+            assessment,
+            verdict: &verdict,
+            tags: tags.as_deref(),
+            evidence: &evidence,
+            scope: &self.scope,
+            policy,
+        };
+        checks::run_early(&view, proofs, &mut self.findings);
+    }
+
+    pub(super) fn send_new_findings(&mut self, sink: &mut impl RowSink) {
+        for row in self.findings.take_new() {
+            sink.news(&row);
+        }
+    }
+
+    /// Whether an audited host opened the flow. Between declared roles both directions are judged.
+    pub(super) fn is_judged(&self, flow: &FlowState) -> bool {
+        let (client, server) = (flow.client().address, flow.server().address);
+        let roles = &self.policy.port_tables;
+        (roles.roles(client) != 0 && roles.roles(server) != 0) || self.scope.audits(client)
+    }
+
+    fn has_unknown_issuer(&mut self, flow: &FlowState) -> bool {
+        let issuer = flow.facts.as_ref().and_then(|facts| facts.certificate_issuer());
+        issuer.is_some_and(|issuer| self.issuers.is_unknown(issuer, &self.policy.rules))
+    }
+}
+
+/// The verdict on a judged flow.
+fn flow_verdict<'a>(
+    flow: &'a FlowState,
+    flow_end: &FlowEnd,
+    tags: Option<&'a TagSet>,
+    unknown_issuer: bool,
+    policy: &'a Policy,
+) -> Verdict<'a> {
+    let verdict = verdict(flow, flow_end.first_seen, tags, policy);
+    // The lists of issuers are for documented destinations only.
+    Verdict { unknown_issuer: unknown_issuer && verdict.documented.is_some(), ..verdict }
+}

@@ -1,0 +1,126 @@
+//! What happens between flows: heartbeats of a live capture, rotations of the evidence, the end of the run.
+//!
+//! In:  the clock of a live capture, and the end of an interval.
+//! Out: new findings as they occur; the result of the interval.
+//! Not: rows of flows and DNS responses.
+
+use super::Engine;
+use super::RowSink;
+use super::early_checks::EarlyChecks;
+use crate::base::Time;
+use crate::judge::finding;
+use crate::judge::policy::site::SiteProgress;
+use crate::judge::rows::Tally;
+use crate::judge::run_result::JudgeResult;
+use crate::judge::tally::RunCounts;
+use crate::judge::text::counted;
+use crate::judge::text::was_or_were;
+
+impl Engine {
+    /// The capture device dropped so many packets that silence proves nothing.
+    pub fn doubt(&mut self) {
+        self.diagnosis.capture_loss.distrust_silence();
+    }
+
+    /// From now on findings are announced when they first occur; see [`RowSink::news`].
+    pub fn announce(&mut self) {
+        self.early.enable();
+        self.findings.announce_new();
+    }
+
+    /// The clock of a live capture: `lost` frames were dropped since the heartbeat before.
+    pub fn heartbeat(&mut self, time: Time, lost: u64, sink: &mut impl RowSink) {
+        self.diagnosis.capture_loss.heartbeat(time, lost);
+        for (slot, at) in self.early.take_changed() {
+            if let Some(flow) = self.flows.take(slot) {
+                // A name by DNS alone may give way to a name that the flow claims.
+                if self.is_judged(&flow) && flow.strongest_claim().is_some() {
+                    self.check_early(&flow, &EarlyChecks::open_flow(at), None);
+                }
+                self.flows.put_back(slot, flow);
+            }
+        }
+        self.send_new_findings(sink);
+    }
+
+    /// Requirements of the site that were reached since the last rotation, and how many there are.
+    pub fn met(&self) -> (u64, u64) {
+        self.site.reached(&self.policy)
+    }
+
+    /// How often half of a name table was evicted, and occurrences of findings since the last rotation that did not fit.
+    pub fn pressed(&self) -> (u64, u64) {
+        (self.names.evictions(), self.findings.missed + self.diagnosis.dns.missed())
+    }
+
+    /// Counts since the last rotation, without the destinations.
+    pub fn tally(&self) -> &Tally {
+        &self.counts.tally
+    }
+
+    /// Ends the evidence so far and starts anew; flows and names are kept.
+    pub fn rotate(&mut self) -> JudgeResult {
+        let mut bounds = self.limit_sentences();
+        let RunCounts { mut tally, destinations, audited, .. } = std::mem::take(&mut self.counts);
+        (tally.top, tally.top_missed) = destinations.into_top();
+        tally.audited_hosts = audited.len() as u64;
+        tally.audited = audited.iter().copied().collect();
+        tally.audited.sort_unstable();
+        tally.audited.truncate(Tally::MAX_AUDITED);
+        let mut site = std::mem::replace(&mut self.site, SiteProgress::new(&self.policy));
+        let Engine { diagnosis, findings, names, policy, .. } = self;
+        let anomalies = diagnosis.dns.take();
+        finding::dns::add_anomalies(&anomalies, findings);
+        site.add_anomalies(&anomalies);
+        let unused = diagnosis.name_use.unused_names(|| names.client_answers(), self.now);
+        let unused = unused.into_iter().filter(|name| audited.contains(&name.client));
+        finding::dns::add_unused_names(unused, findings);
+        finding::run_end::add_blocked_revocation(&diagnosis.revocation.take(), findings);
+        diagnosis.comparison.prepare();
+        findings.compare(&diagnosis.comparison);
+        finding::run_end::add_exceptions(&site, policy, findings);
+        if site.requirements.missed > 0 {
+            let missed = site.requirements.missed;
+            let (attempts, were) = (counted(missed, "attempt"), was_or_were(missed));
+            bounds.push(format!("requirements: {attempts} of further servers {were} not counted"));
+        }
+        let mut gaps = diagnosis.capture_loss.take_sentences();
+        gaps.extend(policy.required.remark.clone());
+        let requirements = site.into_rows(policy);
+        JudgeResult { findings: findings.take_rows(), tally, requirements, bounds, gaps }
+    }
+
+    /// Ends the run.
+    pub fn finish(mut self) -> JudgeResult {
+        self.rotate()
+    }
+
+    /// The limits that were reached since the last rotation.
+    fn limit_sentences(&mut self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        let missed = std::mem::take(&mut self.findings.missed) + self.diagnosis.dns.missed();
+        if missed > 0 {
+            let occurrences = counted(missed, "occurrence");
+            sentences.push(format!("findings: {occurrences} of further findings did not fit the table"));
+        }
+        let all = self.names.evictions();
+        let evictions = all - std::mem::replace(&mut self.evictions_before, all);
+        if evictions > 0 {
+            let times = counted(evictions, "time");
+            sentences
+                .push(format!("names: the least recently used half of a name table was evicted {times}"));
+        }
+        let missed = self.counts.missed_claims;
+        if missed > 0 {
+            let names = counted(missed, "further name");
+            let were = was_or_were(missed);
+            sentences.push(format!("names: {names} of flows that had one {were} not kept"));
+        }
+        let stray = self.counts.stray_facts;
+        if stray > 0 {
+            let (facts, were) = (counted(stray, "fact"), was_or_were(stray));
+            sentences.push(format!("flows: {facts} without a flow {were} discarded"));
+        }
+        sentences
+    }
+}

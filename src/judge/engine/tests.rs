@@ -1,0 +1,139 @@
+//! The engine over observations, without packets.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::base::Address;
+use crate::base::FrameRef;
+use crate::base::proto;
+use crate::flow::Endpoint;
+use crate::flow::Handshake;
+use crate::judge::catalogue::FindingCode;
+use crate::judge::test_support;
+use crate::judge::test_support::host;
+
+const CLIENT: Address = Address::v4([10, 1, 0, 4]);
+const RESOLVER: Address = Address::v4([10, 1, 0, 53]);
+const SERVER: Address = Address::v4([20, 60, 0, 4]);
+const STORAGE: &str = "contosofs.file.core.windows.net";
+
+/// Rows by their most telling fields.
+#[derive(Default)]
+struct Rows(Vec<FlowRow>);
+
+impl RowSink for Rows {
+    fn flow(&mut self, row: FlowRow) {
+        self.0.push(row);
+    }
+
+    fn dns(&mut self, _: DnsRow) {}
+}
+
+/// An engine, and the time in milliseconds.
+struct Run {
+    engine: Engine,
+    rows: Rows,
+    millis: i64,
+}
+
+impl Run {
+    fn new(limits: JudgeLimits) -> Run {
+        let policy = Arc::new(Policy::for_tests(""));
+        Run { engine: Engine::new(policy, Scope::default(), limits), rows: Rows::default(), millis: 0 }
+    }
+
+    fn add(&mut self, slot: u32, fact: Fact) {
+        self.millis += 1;
+        let time = Time(self.millis * 1_000_000);
+        let at = At { order: self.millis as u64, frame: FrameRef::default(), time };
+        let observation = Observation { at, slot: Slot(slot), opened: 0, fact };
+        self.engine.accept(observation, &mut self.rows);
+    }
+
+    fn start(&mut self, slot: u32, protocol: u8, server: Address, port: u16) {
+        let client = Endpoint { address: CLIENT, port: 50_000 };
+        let flow = test_support::flow_state(protocol, client, Endpoint { address: server, port });
+        self.add(slot, Fact::FlowStarted(flow.flow_start));
+    }
+
+    fn resolve(&mut self, slot: u32, name: &str, rcode: u16, addresses: &[Address]) {
+        let resolution = test_support::resolution(name, Some(rcode), addresses);
+        self.add(slot, Fact::DnsResolved(Box::new(resolution)));
+    }
+
+    /// A TLS flow with this SNI and payload in both directions.
+    fn tls(&mut self, slot: u32, name: &str, version: u64) {
+        self.start(slot, proto::TCP, SERVER, 443);
+        self.add(slot, Fact::Protocol(crate::read::App("tls")));
+        let claim = Claim { source: NameSource::Sni, name: host(name), port: None, outer: false };
+        self.add(slot, Fact::NameClaimed(claim));
+        self.add(slot, Fact::Attribute(AttributeKey::TlsVersion, AttributeValue::Number(version)));
+        let now = Time(self.millis * 1_000_000);
+        let mut flow_end = test_support::flow_end(now, now);
+        (flow_end.bytes, flow_end.tcp) = ([500, 5_000], Some(test_support::tcp_summary(Handshake::Complete)));
+        self.add(slot, Fact::FlowEnded(Box::new(flow_end)));
+    }
+
+    fn codes(&mut self) -> Vec<FindingCode> {
+        self.engine.rotate().findings.iter().map(|row| row.code).collect()
+    }
+}
+
+/// Names that are evicted from the name table are equal to themselves afterwards.
+#[test]
+fn evicted_names_neither_contradict_nor_stay_unresolved() {
+    let mut run = Run::new(JudgeLimits { name_bytes: 1 << 20, ..JudgeLimits::default() });
+    run.start(0, proto::UDP, RESOLVER, 53);
+    run.resolve(0, "westeurope01.afs.azure.net", 3, &[]);
+    run.resolve(0, STORAGE, 0, &[SERVER]);
+    let other = Address::v4([203, 0, 113, 9]);
+    for number in 0..2_000 {
+        run.resolve(0, &format!("host{number}.vendor.example"), 3, &[]);
+    }
+    assert!(run.engine.pressed().0 > 0, "names were evicted");
+    run.tls(1, STORAGE, 0x0304);
+    run.resolve(0, "westeurope01.afs.azure.net", 0, &[other]);
+    let codes = run.codes();
+    assert!(codes.is_empty(), "{codes:?}");
+}
+
+#[test]
+fn a_contradiction_and_a_failed_name_are_findings() {
+    let mut run = Run::new(JudgeLimits::default());
+    run.start(0, proto::UDP, RESOLVER, 53);
+    run.resolve(0, "westeurope01.afs.azure.net", 3, &[]);
+    run.resolve(0, STORAGE, 0, &[SERVER]);
+    run.tls(1, "login.microsoftonline.com", 0x0304);
+    assert_eq!(run.codes(), [FindingCode::NameDoesNotExist, FindingCode::NameContradiction]);
+}
+
+/// Checks see what the readers reported; the row is built after them.
+#[test]
+fn checks_see_the_facts_of_the_flow() {
+    let mut run = Run::new(JudgeLimits::default());
+    run.tls(0, STORAGE, 0x0301);
+    assert_eq!(run.rows.0[0].findings.as_slice(), [FindingCode::ServerTlsTooOld]);
+    assert_eq!(run.rows.0[0].tls_version, Some(0x0301));
+    assert_eq!(run.codes(), [FindingCode::ServerTlsTooOld]);
+}
+
+#[test]
+fn a_fact_without_a_flow_is_counted() {
+    let mut run = Run::new(JudgeLimits::default());
+    run.add(7, Fact::Protocol(crate::read::App("tls")));
+    let result = run.engine.rotate();
+    assert_eq!(result.bounds, ["flows: 1 fact without a flow was discarded"]);
+    assert!(run.engine.rotate().bounds.is_empty());
+}
+
+#[test]
+fn a_rotation_starts_new_counts_and_keeps_names() {
+    let mut run = Run::new(JudgeLimits::default());
+    run.start(0, proto::UDP, RESOLVER, 53);
+    run.resolve(0, STORAGE, 0, &[SERVER]);
+    assert_eq!(run.engine.rotate().tally.dns, 1);
+    run.tls(1, STORAGE, 0x0304);
+    let result = run.engine.rotate();
+    assert_eq!((result.tally.dns, result.tally.judged), (0, 1));
+    assert_eq!(run.rows.0[0].dns_name.as_ref().map(|name| name.as_str()), Some(STORAGE));
+}

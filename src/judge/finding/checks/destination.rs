@@ -1,0 +1,218 @@
+//! Checks of destinations, ports and names against the documents.
+
+use super::Check;
+use super::FlowView;
+use super::no_rows;
+use crate::base::port;
+use crate::base::proto;
+use crate::flow::Handshake;
+use crate::judge::catalogue::FindingCode;
+use crate::judge::flow_state::NameClaim;
+use crate::judge::policy::name_table::Contradiction;
+use crate::judge::policy::name_table::KnownName;
+use crate::judge::rows::Documented;
+use crate::judge::vocabulary::DestinationVerdict;
+use crate::judge::vocabulary::PortVerdict;
+use crate::read::NameSource;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        code: FindingCode::UndocumentedDestination,
+        applies: is_undocumented,
+        message: undocumented,
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::BroadWildcardOnly,
+        applies: |view| view.verdict.destination == Some(DestinationVerdict::DocumentedBroad),
+        message: |view| {
+            format!("{} is documented only by a wildcard that its document calls too broad", view.name_text())
+        },
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::UndocumentedPort,
+        applies: is_undocumented_port,
+        message: undocumented_port,
+        cites: no_rows,
+    },
+    Check { code: FindingCode::CleartextHttp, applies: is_cleartext, message: cleartext, cites: no_rows },
+    Check { code: FindingCode::InboundConnection, applies: is_inbound, message: inbound, cites: no_rows },
+    Check {
+        code: FindingCode::UnidentifiedDestination,
+        applies: is_unidentified,
+        message: unidentified,
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::NameContradiction,
+        applies: |view| name_conflict(view).is_some(),
+        message: contradiction,
+        cites: rows_of_other_name,
+    },
+    Check {
+        code: FindingCode::NotTlsOn443,
+        applies: is_not_tls_on_443,
+        message: not_tls_on_443,
+        cites: no_rows,
+    },
+];
+
+fn is_undocumented(view: &FlowView<'_>) -> bool {
+    view.verdict.destination == Some(DestinationVerdict::Unexpected)
+        && view.verdict.undocumented_role_port.is_none()
+}
+
+fn undocumented(view: &FlowView<'_>) -> String {
+    format!("{} connected to {}, which no document in force lists", view.client(), view.name_text())
+}
+
+fn is_undocumented_port(view: &FlowView<'_>) -> bool {
+    let is_documented = matches!(
+        view.verdict.destination,
+        Some(DestinationVerdict::Documented | DestinationVerdict::DocumentedBroad)
+    );
+    is_documented && view.verdict.port == Some(PortVerdict::Not443) && !is_cleartext(view)
+}
+
+fn undocumented_port(view: &FlowView<'_>) -> String {
+    let protocol = proto::name(view.flow.flow_start.protocol).unwrap_or_default();
+    format!(
+        "{} used {} on {protocol} port {}; that port is not documented for this endpoint",
+        view.client(),
+        view.name_text(),
+        view.verdict.requested_port
+    )
+}
+
+fn is_cleartext(view: &FlowView<'_>) -> bool {
+    view.verdict.https_only && view.app == "http" && view.flow.claim_from(NameSource::HttpHost).is_some()
+}
+
+fn cleartext(view: &FlowView<'_>) -> String {
+    format!(
+        "{} sent unencrypted HTTP to {}, which is documented for HTTPS only",
+        view.client(),
+        view.name_text()
+    )
+}
+
+fn is_inbound(view: &FlowView<'_>) -> bool {
+    let (client, server) = (view.client(), view.server().address);
+    if client.is_private() || client.is_group() || !view.flow.flow_start.from_start {
+        return false;
+    }
+    let is_audited = if view.scope.is_open() { server.is_private() } else { view.scope.audits(server) };
+    let is_connected = view
+        .flow_end
+        .tcp
+        .as_ref()
+        .is_some_and(|tcp| matches!(tcp.handshake, Handshake::Complete | Handshake::HalfOpen));
+    is_audited && is_connected
+}
+
+fn inbound(view: &FlowView<'_>) -> String {
+    let server = view.server();
+    format!(
+        "{} (external) connected inbound to {} port {}; no document requires inbound connections",
+        view.client(),
+        server.address,
+        server.port
+    )
+}
+
+fn is_unidentified(view: &FlowView<'_>) -> bool {
+    // DNS and NTP servers are configured by address and have no name.
+    view.verdict.destination == Some(DestinationVerdict::Unidentified)
+        && !matches!(view.app, "dns" | "ntp")
+        && view.flow_end.tcp.as_ref().is_some_and(|tcp| tcp.handshake != Handshake::Unseen)
+}
+
+fn unidentified(view: &FlowView<'_>) -> String {
+    let server = view.server();
+    format!(
+        "{} connected to {} port {}, and nothing in the capture names it",
+        view.client(),
+        server.address,
+        server.port
+    )
+}
+
+/// How the sources of a flow's name disagree.
+enum NameConflict<'a> {
+    /// The proxy was asked for one name, and the SNI is another.
+    ConnectAndSni { requested: &'a KnownName, sni: &'a NameClaim },
+    /// DNS resolved another name to the address.
+    DnsAndClaim { claim: &'a NameClaim, contradiction: &'a Contradiction },
+}
+
+impl<'a> NameConflict<'a> {
+    /// The name that the flow does not have.
+    fn other(&self) -> &'a KnownName {
+        match self {
+            NameConflict::ConnectAndSni { requested, .. } => requested,
+            NameConflict::DnsAndClaim { contradiction, .. } => &contradiction.other,
+        }
+    }
+}
+
+fn name_conflict<'a>(view: &FlowView<'a>) -> Option<NameConflict<'a>> {
+    view.verdict.destination?;
+    let facts = view.facts()?;
+    if let Some(connect) = view.flow.claim_from(NameSource::Connect)
+        && let Some(sni) = view.flow.claim_from(NameSource::Sni)
+        && connect.known != sni.known
+        && !connect.known.is_address
+    {
+        return Some(NameConflict::ConnectAndSni { requested: &connect.known, sni });
+    }
+    if view.flow.is_proxied() {
+        // DNS resolved the proxy's own name.
+        return None;
+    }
+    let claim = view.flow.strongest_claim()?;
+    facts.contradiction.as_ref().map(|contradiction| NameConflict::DnsAndClaim { claim, contradiction })
+}
+
+fn contradiction(view: &FlowView<'_>) -> String {
+    let client = view.client();
+    match name_conflict(view) {
+        Some(NameConflict::ConnectAndSni { requested, sni }) => format!(
+            "{client} requested {} from its proxy and then sent {} as SNI",
+            requested.name, sni.known.name
+        ),
+        Some(NameConflict::DnsAndClaim { claim, contradiction: Contradiction { other, is_unanswered } }) => {
+            let caveat = if *is_unanswered {
+                "; the capture holds no response for the first name, so an earlier one may have given the same address"
+            } else {
+                ""
+            };
+            format!(
+                "the flow names {} ({}), but DNS resolved {} to {} for this client{caveat}",
+                claim.known.name,
+                claim.source.as_str(),
+                other.name,
+                view.server().address,
+            )
+        }
+        None => String::new(),
+    }
+}
+
+fn rows_of_other_name(view: &FlowView<'_>) -> Option<Documented> {
+    name_conflict(view).and_then(|conflict| conflict.other().references.documented.as_deref().cloned())
+}
+
+fn is_not_tls_on_443(view: &FlowView<'_>) -> bool {
+    let payload = view.flow.app;
+    // Unidentified payload may be the middle of a TLS conversation.
+    let is_other = !payload.is_empty() && !matches!(payload, "tls" | "quic" | "dtls");
+    view.server().port == port::HTTPS
+        && view.flow.flow_start.protocol == proto::TCP
+        && is_other
+        && view.verdict.destination.is_some()
+}
+
+fn not_tls_on_443(view: &FlowView<'_>) -> String {
+    format!("{} used {} instead of TLS to {} port 443", view.client(), view.app, view.server_text())
+}

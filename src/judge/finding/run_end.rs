@@ -1,0 +1,87 @@
+//! Findings that need the whole run: blocked revocation hosts, exceptions of the site file.
+//!
+//! In:  what was observed until the end of the evidence.
+//! Out: findings.
+//! Not: DNS; see `finding::dns`.
+
+use super::collector::Findings;
+use super::collector::Occurrence;
+use super::collector::Target;
+use crate::base::Address;
+use crate::judge::catalogue::FindingCode;
+use crate::judge::catalogue::Mechanism;
+use crate::judge::diagnosis::revocation::BlockedPkiHost;
+use crate::judge::policy::Policy;
+use crate::judge::policy::site::SiteProgress;
+use crate::judge::policy::verdict::day;
+use crate::judge::vocabulary::Confidence;
+
+/// Adds a finding for each client that reaches services and none of its revocation hosts.
+pub(in crate::judge) fn add_blocked_revocation(
+    blocked: &[(Address, Vec<BlockedPkiHost>)],
+    findings: &mut Findings,
+) {
+    let mechanism = Mechanism::PkiBlocked;
+    for (client, hosts) in blocked {
+        let names = hosts.iter().map(|host| host.name.as_str()).collect::<Vec<_>>().join(", ");
+        for host in hosts {
+            let occurrence = Occurrence {
+                code: mechanism.finding(),
+                mechanism: Some(mechanism),
+                // Several PKI hosts fail and nothing else does: not an accident.
+                confidence: Some(if hosts.len() > 1 { Confidence::Strong } else { Confidence::Weak }),
+                audited_host: Some(*client),
+                target: Target::Text("PKI"),
+                server: None,
+                flow: Some(host.flow),
+                frames: std::slice::from_ref(&host.frame),
+                time: host.time,
+                references: &host.documented.references,
+                documents: &host.documented.documents,
+            };
+            findings.add(&occurrence, || {
+                format!(
+                    "{client} reaches services on port 443 and none of the certificate revocation (CRL/OCSP) hosts ({names})"
+                )
+            });
+        }
+    }
+}
+
+/// Adds a finding for each exception of the site file that has expired or was not used.
+pub(in crate::judge) fn add_exceptions(progress: &SiteProgress, policy: &Policy, findings: &mut Findings) {
+    let (_, last) = progress.span.unwrap_or_default();
+    for (allow, is_used) in policy.site.allow.iter().zip(&progress.used_exceptions) {
+        let what = match (&allow.name, &allow.network) {
+            (Some(name), Some(network)) => format!("{} in {network}", name.text),
+            (Some(name), None) => name.text.to_string(),
+            (None, network) => network.map(|network| network.to_string()).unwrap_or_default(),
+        };
+        let is_expired = progress.span.is_some() && allow.expired(day(last));
+        let (code, message) = if is_expired {
+            let use_of_it = if *is_used { "traffic still uses it" } else { "no traffic used it" };
+            let message = format!("the exception for {what} expired on {}; {use_of_it}", allow.expires);
+            (FindingCode::ExceptionExpired, message)
+        } else if !is_used {
+            let message = format!("the exception for {what} allowed no flow in this capture");
+            (FindingCode::ExceptionUnused, message)
+        } else {
+            continue;
+        };
+        let line = format!("line {}", allow.line);
+        let occurrence = Occurrence {
+            code,
+            mechanism: None,
+            confidence: None,
+            audited_host: None,
+            target: Target::Text(&format!("[[allow]] {what}, {line}")),
+            server: None,
+            flow: None,
+            frames: &[],
+            time: last,
+            references: &line,
+            documents: policy.site.file_name(),
+        };
+        findings.add(&occurrence, || message);
+    }
+}

@@ -1,0 +1,153 @@
+//! The documented ports between roles inside the site.
+//!
+//! In:  the port tables of the documents, the roles of the site file.
+//! Out: what the tables say of a conversation between two roles.
+//! Not: conversations with hosts outside the declared roles.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::network_set::NetworkSet;
+use super::references::quote;
+use crate::base::Address;
+use crate::judge::rows::Documented;
+use crate::rules::ROLES;
+use crate::rules::ReferenceId;
+use crate::rules::RuleSet;
+use crate::rules::Site;
+use crate::rules::TableKind;
+
+/// The roles of a host, as bits in the order of [`ROLES`].
+pub(in crate::judge) type RoleBits = u8;
+
+/// The port tables, and which host has which role.
+#[derive(Debug)]
+pub(in crate::judge) struct PortTables {
+    roles: NetworkSet,
+    /// Rows by the role of the client and that of the server.
+    rows: [[Vec<ReferenceId>; ROLES.len()]; ROLES.len()],
+    /// The rows, ready to print.
+    quoted: HashMap<ReferenceId, Arc<Documented>, foldhash::fast::RandomState>,
+}
+
+/// What the port tables say of a conversation inside the site.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::judge) enum RolePort<'a> {
+    /// A row has the port.
+    Documented(&'a Arc<Documented>),
+    /// A row has it, in the opposite direction only.
+    OppositeDirection,
+    /// No row has it.
+    Undocumented,
+}
+
+impl PortTables {
+    pub(super) fn new(rules: &RuleSet, site: &Site) -> PortTables {
+        let index_of = |role: &str| ROLES.iter().position(|known| *known == role);
+        let bit = |role: &str| index_of(role).map_or(0, |index| 1u8 << index);
+        let networks = site.roles.iter().flat_map(|(role, nets)| nets.iter().map(|net| (*net, bit(role))));
+        let mut tables = PortTables {
+            roles: NetworkSet::with_bits(networks),
+            rows: <_>::default(),
+            quoted: <_>::default(),
+        };
+        for (id, row) in rules.iter().filter(|(_, row)| row.table.kind == TableKind::Port) {
+            tables.quoted.insert(id, Arc::new(quote(rules, [id])));
+            let ends = [&row.source, &row.destination].map(|role| role.as_deref().and_then(index_of));
+            let [Some(client), Some(server)] = ends else { continue };
+            if let Some(ids) = tables.rows.get_mut(client).and_then(|rows| rows.get_mut(server)) {
+                ids.push(id);
+            }
+        }
+        tables
+    }
+
+    /// The roles of a host.
+    pub(in crate::judge) fn roles(&self, address: Address) -> RoleBits {
+        if self.roles.is_empty() { 0 } else { self.roles.bits(address) }
+    }
+
+    /// Every row for a pair of roles that two hosts have, in either direction.
+    pub(in crate::judge) fn rows_between(&self, one: RoleBits, other: RoleBits) -> Vec<ReferenceId> {
+        let has = |roles: RoleBits, index: usize| roles & (1 << index) != 0;
+        let mut found = Vec::new();
+        for (from, row) in self.rows.iter().enumerate() {
+            for (to, ids) in row.iter().enumerate() {
+                if (has(one, from) && has(other, to)) || (has(other, from) && has(one, to)) {
+                    found.extend_from_slice(ids);
+                }
+            }
+        }
+        found
+    }
+
+    /// What the tables say of a conversation between two sets of roles. None where they say nothing of any pair, and between
+    /// members of one role on a port that the tables open to that role.
+    pub(in crate::judge) fn find(
+        &self,
+        [client, server]: [RoleBits; 2],
+        protocol: u8,
+        port: u16,
+        rules: &RuleSet,
+    ) -> Option<RolePort<'_>> {
+        let mut has_rows = false;
+        let mut best: Option<(u16, ReferenceId)> = None;
+        let mut is_opposite = false;
+        let mut is_within_role = false;
+        for (from, row) in self.rows.iter().enumerate() {
+            for (to, ids) in row.iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
+                let (from, to) = (1u8 << from, 1u8 << to);
+                let forward = client & from != 0 && server & to != 0;
+                let backward = server & from != 0 && client & to != 0;
+                let same_role = client & server & to != 0;
+                if !forward && !backward && !same_role {
+                    continue;
+                }
+                has_rows |= forward || backward;
+                for id in ids {
+                    let Some(width) = rules.reference(*id).effective_ports().narrowest(protocol, port) else {
+                        continue;
+                    };
+                    if forward && best.is_none_or(|found| (width, *id) < found) {
+                        best = Some((width, *id));
+                    }
+                    is_opposite |= backward;
+                    is_within_role |= same_role;
+                }
+            }
+        }
+        match best {
+            Some((_, id)) => self.quoted.get(&id).map(RolePort::Documented),
+            None if !has_rows || is_within_role => None,
+            None if is_opposite => Some(RolePort::OppositeDirection),
+            None => Some(RolePort::Undocumented),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::proto;
+    use crate::judge::policy::Policy;
+
+    #[test]
+    fn ports_are_documented_by_role_and_direction() {
+        let policy = Policy::for_tests(
+            "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.0.0.0/24\"]\n\
+             windows-admin-center = [\"10.0.9.9\"]\n",
+        );
+        let tables = &policy.port_tables;
+        let role = |text: &str| tables.roles(text.parse::<std::net::IpAddr>().unwrap().into());
+        let (center, server) = (role("10.0.9.9"), role("10.0.0.4"));
+        assert_eq!(role("10.0.8.8"), 0);
+        let find =
+            |client, server, protocol, port| tables.find([client, server], protocol, port, &policy.rules);
+        assert!(matches!(find(center, server, proto::TCP, 5985), Some(RolePort::Documented(_))));
+        assert!(matches!(find(server, center, proto::TCP, 5985), Some(RolePort::OppositeDirection)));
+        assert!(matches!(find(center, server, proto::TCP, 3389), Some(RolePort::Undocumented)));
+        assert!(matches!(find(center, server, proto::UDP, 5985), Some(RolePort::Undocumented)));
+        assert!(find(server, server, proto::TCP, 445).is_none(), "no table has this pair");
+    }
+}
