@@ -275,7 +275,7 @@ fn each_case_shows_its_situation() {
     check(
         "compared-attempts",
         &[
-            "login.windows.net at the same address works, so that the name seems to be filtered",
+            "login.windows.net at the same address works, so the name seems to be filtered",
             "it had worked until 2026-01-05T08:00:00",
             "it worked later, from 2026-01-05T08:02:00",
         ],

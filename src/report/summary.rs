@@ -553,7 +553,7 @@ mod tests {
             "3 hosts audited (10.1.0.4, 10.1.0.5 and 1 more): 1,204 of 2,331 flows; 840 DNS responses, 2 DNS queries",
             "rules: azure-file-sync@2019-06-24",
             "2 findings: 2 high",
-            "AFS202 connection attempt never answered (4 times)",
+            "AFS202 connection attempt or request never answered (4 times)",
             "(confidence: strong); frames 3, 5 of office.pcapng",
             "do: allow the destination in the firewall; check routes to it",
             "files.example:8443",

@@ -185,13 +185,15 @@ pub(in crate::judge) struct Contradiction {
     pub(in crate::judge) is_unanswered: bool,
 }
 
+/// The rows that match a name, and whether each matches by its corrected name.
+type ReferenceKey = Box<[(ReferenceId, bool)]>;
+
 /// All names.
 #[derive(Debug)]
 pub(in crate::judge) struct NameTable {
     pool: BoundedMap<HostName, PoolEntry>,
     hasher: foldhash::fast::RandomState,
-    /// By the rows that match, and whether each matches by its corrected name.
-    reference_lists: HashMap<Box<[(ReferenceId, bool)]>, Arc<NameReferences>, foldhash::fast::RandomState>,
+    reference_lists: HashMap<ReferenceKey, Arc<NameReferences>, foldhash::fast::RandomState>,
     by_client: BoundedMap<(Address, Address), SmallVec<[ClientAnswer; 1]>>,
     by_server: BoundedMap<Address, DnsAttribution>,
 }
