@@ -16,7 +16,7 @@ demo: build
 	@echo
 	@$(BIN) analyze $(DEMO) $(if $(wildcard $(dir $(DEMO))site.toml),--site $(dir $(DEMO))site.toml) --fail-on never
 	@echo
-	@echo "keep the evidence:  $(BIN) analyze $(DEMO) -o evidence/"
+	@echo "keep the evidence:  $(BIN) analyze $(DEMO) $(if $(wildcard $(dir $(DEMO))site.toml),--site $(dir $(DEMO))site.toml) -o evidence/"
 
 build: cargo
 	$(CARGO) build --release --locked $(FLAGS)

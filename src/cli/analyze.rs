@@ -44,7 +44,7 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
     // Outputs are opened first: hours of reading must not end with an error that was known before.
     let output = &plan.output;
     let folder =
-        output.folder.as_deref().map(|path| EvidenceFolder::open(path, output.overwrite)).transpose()?;
+        output.folder.as_deref().map(|path| EvidenceFolder::open(path, output.folder_options)).transpose()?;
     let mut sink = RecordSink::new(InputNames::of(&plan.files), folder, open_stream(output.format)?);
     let progress = match output.verbosity {
         Verbosity::Quiet => Progress::none(),
@@ -197,7 +197,7 @@ mod tests {
     use super::super::plan::ResourceLimits;
     use super::super::verify;
     use super::*;
-    use crate::report::Overwrite;
+    use crate::report::FolderOptions;
     use crate::report::test_support;
     use std::num::NonZeroU32;
     use std::num::NonZeroUsize;
@@ -209,7 +209,7 @@ mod tests {
             total_bytes: None,
             output: OutputPlan {
                 folder: Some(folder.to_owned()),
-                overwrite: Overwrite::EvidenceOnly,
+                folder_options: FolderOptions::default(),
                 format: OutputFormat::Table,
                 fail_on,
                 verbosity: Verbosity::Quiet,
@@ -245,12 +245,12 @@ mod tests {
     fn a_run_writes_evidence_that_can_be_verified() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("evidence");
-        let check = |fail_on, expected| {
-            let outcome = run(&plan(&target, fail_on), ColorChoice::Never, audit_with_finding);
+        let check = |folder: &Path, fail_on, expected| {
+            let outcome = run(&plan(folder, fail_on), ColorChoice::Never, audit_with_finding);
             assert_eq!(outcome.unwrap(), expected);
         };
-        check(FailOn::High, ExitOutcome::Findings);
-        check(FailOn::Never, ExitOutcome::Clean);
+        check(&parent.path().join("other"), FailOn::High, ExitOutcome::Findings);
+        check(&target, FailOn::Never, ExitOutcome::Clean);
         let mut printed = Vec::new();
         assert_eq!(verify::run(&target, false, &mut printed).unwrap(), ExitOutcome::Clean);
         let printed = String::from_utf8(printed).unwrap();

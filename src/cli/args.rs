@@ -112,9 +112,12 @@ pub(super) struct OutputArgs {
     /// Write the evidence to this folder, which is created if missing
     #[arg(short = 'o', long = "output", value_name = "DIR", help_heading = "Output")]
     pub(super) folder: Option<PathBuf>,
-    /// Write into a non-empty folder that afs-audit did not create; other files in it are kept
+    /// Replace the evidence of an earlier run in DIR, or write into a folder with other files, which are kept
     #[arg(long, requires = "folder", help_heading = "Output")]
     pub(super) force: bool,
+    /// Permissions that DIR and its files do not get, in octal: 077 for the owner alone, 027 to let the group read
+    #[arg(long, value_name = "MASK", default_value = "077", requires = "folder", value_parser = values::umask, help_heading = "Output")]
+    pub(super) umask: u32,
     /// What to print on standard output; with `csv` and `jsonl` the summary goes to standard error
     #[arg(long, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
     pub(super) format: OutputFormat,

@@ -14,6 +14,7 @@ use crate::judge::InconclusiveReason;
 use crate::judge::Mechanism;
 use crate::judge::Texts;
 use crate::report::severity_style;
+use crate::rules::nearest;
 
 const STRONG: Style = Style::new().bold();
 
@@ -32,13 +33,21 @@ pub(super) fn run(word: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()>
     }
     match (mechanism, reason) {
         (Some(_), Some(reason)) => {
-            writeln!(out, "\n{STRONG}Where it is inconclusive{STRONG:#}\n  {}", reason.text())?;
+            writeln!(out, "\n{STRONG}As a reason for inconclusive{STRONG:#}\n  {}", reason.text())?;
         }
         (None, Some(reason)) => {
             writeln!(out, "{STRONG}{reason}{STRONG:#}, inconclusive: {}", reason.text())?;
         }
         (Some(_), None) => {}
-        (None, None) => bail!("no such finding (afs-audit explain lists all): {word}"),
+        (None, None) => {
+            let words = FindingCode::ALL.iter().map(|code| code.as_str());
+            let words = words.chain(Mechanism::ALL.iter().map(|mechanism| mechanism.as_str()));
+            let words = words.chain(InconclusiveReason::ALL.iter().map(|reason| reason.as_str()));
+            match nearest(word, words) {
+                Some(near) => bail!("unknown finding code or mechanism `{word}`, did you mean `{near}`?"),
+                None => bail!("unknown finding code or mechanism `{word}`; afs-audit explain lists all"),
+            }
+        }
     }
     Ok(())
 }
@@ -50,11 +59,11 @@ fn list(out: &mut dyn Write) -> anyhow::Result<()> {
         let severity = entry.severity.as_str();
         writeln!(out, "{STRONG}{code}{STRONG:#}  {style}{severity:<6}{style:#}  {}", entry.title)?;
     }
-    writeln!(out, "\n{STRONG}mechanism{STRONG:#}, and its finding:")?;
+    writeln!(out, "\n{STRONG}mechanism{STRONG:#} of a blocked-looking flow, and its finding:")?;
     for mechanism in Mechanism::ALL {
         writeln!(out, "{:<33}  {}", mechanism.as_str(), mechanism.finding())?;
     }
-    writeln!(out, "\n{STRONG}inconclusive_reason{STRONG:#}:")?;
+    writeln!(out, "\n{STRONG}inconclusive_reason{STRONG:#} of an inconclusive flow:")?;
     for reason in InconclusiveReason::ALL {
         writeln!(out, "{:<22}  {}", reason.as_str(), reason.text())?;
     }
@@ -100,9 +109,9 @@ mod tests {
         check(Some("Reset-Injected"), "reset-injected, of AFS204 high: connection ended by a reset");
         check(Some("tcp-refused"), "0x80072efd");
         check(Some("lost-race"), "lost-race, inconclusive: an attempt to another address");
-        check(Some("reset-after-data"), "Where it is inconclusive\n  a reset after much payload");
+        check(Some("reset-after-data"), "As a reason for inconclusive\n  a reset after much payload");
         check(None, "reset-injected                     AFS204\n");
         let error = run(Some("AFS999"), &mut Vec::new()).unwrap_err();
-        assert_eq!(error.to_string(), "no such finding (afs-audit explain lists all): AFS999");
+        assert_eq!(error.to_string(), "unknown finding code or mechanism `AFS999`, did you mean `AFS109`?");
     }
 }

@@ -28,6 +28,7 @@ use crate::capture::CaptureStats;
 use crate::capture::Devices;
 use crate::pipeline;
 use crate::report::Progress;
+use crate::report::create_folder_for;
 use crate::report::reason;
 
 /// A run that is longer is warned about evidence that only its end completes.
@@ -91,7 +92,11 @@ fn drop_privileges(plan: &LivePlan) -> anyhow::Result<String> {
     let user = privileges::target_user(plan.user.as_deref())?;
     let mut writable = Vec::new();
     if let Some(folder) = &plan.output.folder {
-        privileges::create_folder_for(folder, user.as_ref())?;
+        let (uid, gid) = user.as_ref().map_or_else(
+            || (nix::unistd::Uid::effective(), nix::unistd::Gid::effective()),
+            |user| (user.uid, user.gid),
+        );
+        create_folder_for(folder, uid.as_raw(), gid.as_raw())?;
         writable.push(folder.clone());
     }
     if let Some(file) = plan.write.as_ref().filter(|file| *file != Path::new("-")) {

@@ -16,6 +16,7 @@ use super::plan::Verbosity;
 use super::process;
 use crate::base::Time;
 use crate::report::EvidenceFolder;
+use crate::report::FolderOptions;
 use crate::report::Invocation;
 use crate::report::Manifest;
 use crate::report::Overwrite;
@@ -87,10 +88,11 @@ impl LiveEvidence {
     pub(super) fn open_folder(&self) -> Result<Option<EvidenceFolder>, WriteError> {
         let Some(output) = &self.output.folder else { return Ok(None) };
         if !self.has_intervals && self.rotations == 0 {
-            return EvidenceFolder::open(output, self.output.overwrite).map(Some);
+            return EvidenceFolder::open(output, self.output.folder_options).map(Some);
         }
         let path = unused_name(output, &self.started.to_string());
-        EvidenceFolder::open(&path, Overwrite::EvidenceOnly).map(Some)
+        let options = FolderOptions { overwrite: Overwrite::No, ..self.output.folder_options };
+        EvidenceFolder::open(&path, options).map(Some)
     }
 
     /// Ends the interval: the next one begins now. Returns the beginning of the one that ended.

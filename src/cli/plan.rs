@@ -23,6 +23,7 @@ use super::args::RulesArgs;
 use crate::capture;
 use crate::flow::FlowLimits;
 use crate::judge::JudgeLimits;
+use crate::report::FolderOptions;
 use crate::report::Overwrite;
 use crate::report::reason;
 
@@ -86,7 +87,7 @@ pub(super) struct LivePlan {
 pub(super) struct OutputPlan {
     /// The evidence folder.
     pub(super) folder: Option<PathBuf>,
-    pub(super) overwrite: Overwrite,
+    pub(super) folder_options: FolderOptions,
     pub(super) format: OutputFormat,
     pub(super) fail_on: FailOn,
     pub(super) verbosity: Verbosity,
@@ -240,7 +241,10 @@ impl OutputPlan {
     fn from_args(args: OutputArgs) -> OutputPlan {
         OutputPlan {
             folder: args.folder,
-            overwrite: if args.force { Overwrite::AnyFolder } else { Overwrite::EvidenceOnly },
+            folder_options: FolderOptions {
+                overwrite: if args.force { Overwrite::Force } else { Overwrite::No },
+                umask: args.umask,
+            },
             format: args.format,
             fail_on: args.fail_on,
             verbosity: match (args.quiet, args.verbose) {

@@ -4,15 +4,12 @@
 //! Out: what was dropped, and what could not be.
 //! Not: a way back. Nothing in this process can undo it.
 
-use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use anyhow::bail;
 use nix::unistd::Uid;
 use nix::unistd::User;
-
-use crate::report::reason;
 
 /// The user to run as if none is named and nobody called sudo.
 const UNPRIVILEGED_USER: &str = "nobody";
@@ -50,20 +47,6 @@ pub(super) fn target_user(named: Option<&str>) -> anyhow::Result<Option<User>> {
 
 fn find_user(name: &str) -> anyhow::Result<User> {
     User::from_name(name).ok().flatten().with_context(|| format!("no such user: {name}"))
-}
-
-/// Creates an output folder, and makes the user its owner if it is empty.
-pub(super) fn create_folder_for(path: &Path, user: Option<&User>) -> anyhow::Result<()> {
-    let failed = |error: &std::io::Error| {
-        anyhow::anyhow!("cannot write evidence: {}: {}", path.display(), reason(error))
-    };
-    std::fs::create_dir_all(path).map_err(|error| failed(&error))?;
-    let is_empty = std::fs::read_dir(path).map_err(|error| failed(&error))?.next().is_none();
-    if let (Some(user), true) = (user, is_empty) {
-        std::os::unix::fs::chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-            .map_err(|error| failed(&error))?;
-    }
-    Ok(())
 }
 
 /// Adds to an error about an output which user must be able to write there: it is rarely the user who typed the command.
@@ -181,14 +164,28 @@ fn restrict_system_calls() -> Result<(), String> {
     use seccompiler::SeccompFilter;
     use seccompiler::SeccompRule;
     let denied = [
+        // What these do is not seen by this filter.
+        libc::SYS_io_uring_setup,
+        libc::SYS_io_uring_enter,
+        libc::SYS_io_uring_register,
         libc::SYS_execve,
         libc::SYS_execveat,
         libc::SYS_ptrace,
         libc::SYS_process_vm_readv,
         libc::SYS_process_vm_writev,
+        libc::SYS_process_madvise,
+        libc::SYS_kcmp,
+        libc::SYS_pidfd_getfd,
         libc::SYS_connect,
         libc::SYS_mount,
         libc::SYS_umount2,
+        libc::SYS_mount_setattr,
+        libc::SYS_move_mount,
+        libc::SYS_open_tree,
+        libc::SYS_fsopen,
+        libc::SYS_fsmount,
+        libc::SYS_fsconfig,
+        libc::SYS_fspick,
         libc::SYS_pivot_root,
         libc::SYS_chroot,
         libc::SYS_setns,
@@ -196,6 +193,12 @@ fn restrict_system_calls() -> Result<(), String> {
         libc::SYS_bpf,
         libc::SYS_perf_event_open,
         libc::SYS_kexec_load,
+        libc::SYS_kexec_file_load,
+        libc::SYS_open_by_handle_at,
+        libc::SYS_acct,
+        libc::SYS_quotactl,
+        libc::SYS_syslog,
+        libc::SYS_memfd_create,
         libc::SYS_init_module,
         libc::SYS_finit_module,
         libc::SYS_delete_module,
@@ -208,6 +211,8 @@ fn restrict_system_calls() -> Result<(), String> {
         libc::SYS_userfaultfd,
         libc::SYS_settimeofday,
         libc::SYS_clock_settime,
+        libc::SYS_clock_adjtime,
+        libc::SYS_adjtimex,
         libc::SYS_sethostname,
     ];
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
@@ -219,11 +224,103 @@ fn restrict_system_calls() -> Result<(), String> {
         .and_then(|family| SeccompRule::new(vec![family]))
         .map_err(|error| error.to_string())?;
     rules.insert(libc::SYS_socket, vec![other]);
-    let arch = std::env::consts::ARCH.try_into().map_err(|_| "not supported on this processor".to_owned())?;
-    let refused = SeccompAction::Errno(libc::EPERM as u32);
-    let filter =
-        SeccompFilter::new(rules, SeccompAction::Allow, refused, arch).map_err(|error| error.to_string())?;
-    let program: BpfProgram =
-        filter.try_into().map_err(|error: seccompiler::BackendError| error.to_string())?;
-    seccompiler::apply_filter(&program).map_err(|error| error.to_string())
+    // Threads may be started, but not in new namespaces.
+    let namespaces = [
+        libc::CLONE_NEWUSER,
+        libc::CLONE_NEWNS,
+        libc::CLONE_NEWNET,
+        libc::CLONE_NEWPID,
+        libc::CLONE_NEWIPC,
+        libc::CLONE_NEWUTS,
+        libc::CLONE_NEWCGROUP,
+    ];
+    let in_namespace = |flag: libc::c_int| {
+        let flag = flag as u64;
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(flag), flag)
+            .and_then(|condition| SeccompRule::new(vec![condition]))
+            .map_err(|error| error.to_string())
+    };
+    rules.insert(libc::SYS_clone, namespaces.into_iter().map(in_namespace).collect::<Result<_, _>>()?);
+    let refuse = |rules: BTreeMap<i64, Vec<SeccompRule>>, errno: libc::c_int| {
+        let arch =
+            std::env::consts::ARCH.try_into().map_err(|_| "not supported on this processor".to_owned())?;
+        let refused = SeccompAction::Errno(errno as u32);
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)
+            .map_err(|error| error.to_string())?;
+        let program: BpfProgram =
+            filter.try_into().map_err(|error: seccompiler::BackendError| error.to_string())?;
+        seccompiler::apply_filter(&program).map_err(|error| error.to_string())
+    };
+    // The flags of `clone3` cannot be inspected. The C library uses `clone` if the kernel does not have it.
+    refuse(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)?;
+    refuse(rules, libc::EPERM)
+}
+
+#[cfg(test)]
+mod tests {
+    #![cfg(target_os = "linux")]
+
+    use std::io;
+    use std::net::TcpStream;
+    use std::net::UdpSocket;
+    use std::os::unix::net::UnixStream;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Tries on a thread of its own what the sandbox forbids: filters and Landlock rules belong to threads.
+    fn in_sandbox(attempt: impl FnOnce(&std::path::Path) + Send + 'static) {
+        let folder = tempfile::tempdir().unwrap();
+        let thread = std::thread::spawn(move || {
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            restrict_files(&[folder.path().to_owned()]).unwrap();
+            restrict_system_calls().unwrap();
+            attempt(folder.path());
+        });
+        thread.join().unwrap();
+    }
+
+    fn is_denied<T>(result: io::Result<T>) -> bool {
+        result.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    #[test]
+    fn files_outside_of_the_outputs_are_out_of_reach() {
+        in_sandbox(|folder| {
+            assert!(is_denied(std::fs::read("/etc/passwd")));
+            assert!(is_denied(std::fs::write("/tmp/afs-audit-sandbox", "")));
+            assert!(is_denied(std::fs::remove_dir("/tmp")));
+            std::fs::write(folder.join("rows.csv"), "rows").unwrap();
+            assert_eq!(std::fs::read(folder.join("rows.csv")).unwrap(), b"rows");
+        });
+    }
+
+    #[test]
+    fn programs_and_connections_cannot_be_started() {
+        in_sandbox(|_| {
+            assert!(is_denied(Command::new("/bin/true").status()));
+            assert!(is_denied(TcpStream::connect("127.0.0.1:9")));
+            assert!(is_denied(UdpSocket::bind("127.0.0.1:0")));
+            assert!(is_denied(UnixStream::connect("/run/nothing")));
+            assert!(is_denied(io_uring::IoUring::new(8)), "io_uring would bypass the filter");
+        });
+    }
+
+    #[test]
+    fn namespaces_and_other_processes_are_out_of_reach() {
+        use nix::errno::Errno;
+        use nix::sched::CloneFlags;
+        in_sandbox(|_| {
+            for flag in [CloneFlags::CLONE_NEWUSER, CloneFlags::CLONE_NEWNET, CloneFlags::CLONE_NEWNS] {
+                assert_eq!(nix::sched::unshare(flag), Err(Errno::EPERM), "{flag:?}");
+            }
+            assert_eq!(nix::sys::ptrace::traceme(), Err(Errno::EPERM));
+            assert_eq!(nix::unistd::sethostname("other"), Err(Errno::EPERM));
+        });
+    }
+
+    #[test]
+    fn threads_can_still_be_started() {
+        in_sandbox(|_| assert_eq!(std::thread::spawn(|| 7).join().unwrap(), 7));
+    }
 }

@@ -25,6 +25,15 @@ pub(super) fn snap_len(text: &str) -> Result<u32, String> {
     }
 }
 
+/// A file mode creation mask in octal.
+pub(super) fn umask(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        // A run that may not read its own files cannot finish them.
+        Ok(mask) if mask & !0o077 == 0 => Ok(mask),
+        _ => Err("expected an octal number from 000 to 077".to_owned()),
+    }
+}
+
 /// `90s`, `10m`, `1h30m`, `1d`; a number without a unit is seconds. Larger units come first, each at most once.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "expected a duration such as 90s, 10m, 1h30m or 1d".to_owned();

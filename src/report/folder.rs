@@ -1,13 +1,9 @@
 //! The evidence folder of `-o DIR`.
 //!
 //! In:  records, and at the end the manifest.
-//! Out: the folder, complete or not at all: files are written in a staging folder and moved at the end.
-//! Not: overwriting a folder that is not evidence.
-//!
-//! A folder that does not exist yet appears by one rename. Into an existing one (a mounted volume, earlier evidence) the files are
-//! moved one by one, the manifest last: a folder without a manifest is not evidence.
+//! Out: the folder, complete or not at all.
+//! Not: where the files are until they are complete; see `staging`.
 
-use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Write;
@@ -21,7 +17,8 @@ use super::column::TableRow;
 use super::input_names::InputNames;
 use super::manifest::MANIFEST;
 use super::manifest::OutputFile;
-use super::manifest::StoredManifest;
+use super::staging::FolderOptions;
+use super::staging::Staging;
 use super::table::CsvTable;
 use super::write_error::WriteError;
 use crate::judge::DnsRow;
@@ -29,35 +26,9 @@ use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::RequirementRow;
 
-/// The tables of an evidence folder, in the order of the manifest.
-const TABLES: [&str; 4] = [FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE, DnsRow::FILE];
-
-/// Name of the staging folder inside a folder that exists; suffix of its name beside one that does not.
-pub const UNFINISHED: &str = ".unfinished";
-
-/// The staging folder of a folder that does not exist yet; none if the path has no file name.
-fn staging_beside(folder: &Path) -> Option<PathBuf> {
-    let mut name = folder.file_name()?.to_owned();
-    name.push(UNFINISHED);
-    Some(folder.with_file_name(name))
-}
-
-/// Where a run writes the files of `folder`: in it, and until they are complete perhaps beside it.
-pub fn staging_places(folder: &Path) -> Vec<PathBuf> {
-    std::iter::once(folder.to_owned()).chain(staging_beside(folder)).collect()
-}
-
-/// The file that a run locks while it writes. Without the lock, the staging folder is left over from a killed run.
-const LOCK: &str = "lock";
-
-/// Which existing folders may be written into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overwrite {
-    /// Empty folders and earlier evidence.
-    EvidenceOnly,
-    /// Any folder; other files in it are kept.
-    AnyFolder,
-}
+/// The names of the files of an evidence folder.
+pub(super) const FILES: &[&str] =
+    &[FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE, DnsRow::FILE, MANIFEST];
 
 /// An evidence folder that is being written. Dropped before [`EvidenceFolder::finish`], it leaves nothing.
 pub struct EvidenceFolder {
@@ -82,12 +53,12 @@ pub struct Published {
 
 impl EvidenceFolder {
     /// Creates the staging folder. Fails if the folder cannot be written.
-    pub fn open(folder: &Path, overwrite: Overwrite) -> Result<EvidenceFolder, WriteError> {
-        let staging = Staging::open(folder, overwrite)?;
+    pub fn open(folder: &Path, options: FolderOptions) -> Result<EvidenceFolder, WriteError> {
+        let staging = Staging::open(folder, options, FILES)?;
         Ok(EvidenceFolder {
-            flows: staging.table()?,
-            findings: staging.table()?,
-            dns: staging.table()?,
+            flows: table(&staging)?,
+            findings: table(&staging)?,
+            dns: table(&staging)?,
             requirements: None,
             staging,
         })
@@ -112,7 +83,7 @@ impl EvidenceFolder {
     pub fn requirement(&mut self, row: &RequirementRow, names: &InputNames) -> Result<(), WriteError> {
         let table = match &mut self.requirements {
             Some(table) => table,
-            none => none.insert(self.staging.table()?),
+            none => none.insert(table(&self.staging)?),
         };
         table.write(row, names).map_err(|error| self.staging.failed(RequirementRow::FILE, &error))
     }
@@ -120,186 +91,47 @@ impl EvidenceFolder {
     /// Writes the manifest that `manifest` returns for the outputs, and publishes the folder.
     pub fn finish(self, manifest: impl FnOnce(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
         let EvidenceFolder { flows, findings, dns, requirements, staging } = self;
-        let mut outputs = vec![staging.close(flows)?, staging.close(findings)?];
+        let mut outputs = vec![close(&staging, flows)?, close(&staging, findings)?];
         if let Some(requirements) = requirements {
-            outputs.push(staging.close(requirements)?);
+            outputs.push(close(&staging, requirements)?);
         }
-        outputs.push(staging.close(dns)?);
+        outputs.push(close(&staging, dns)?);
 
         let json = manifest(&outputs);
         let manifest_sha256 = hex(&Sha256::digest(&json));
-        let write = || {
-            let mut file = File::create(staging.path.join(MANIFEST))?;
-            file.write_all(&json)?;
-            file.sync_all()
-        };
-        write().map_err(|error| staging.failed(MANIFEST, &error))?;
-        let folder = staging.target.clone();
-        staging.publish(&outputs)?;
+        let mut file = staging.create(MANIFEST)?;
+        file.write_all(&json)
+            .and_then(|()| file.sync_all())
+            .map_err(|error| staging.failed(MANIFEST, &error))?;
+        let folder = staging.target().to_owned();
+        let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).chain([MANIFEST]).collect();
+        staging.publish(&names)?;
         Ok(Published { folder, outputs, manifest_sha256 })
     }
 
     /// Abandons the folder, but keeps the rows written so far: they are of use even without a manifest. Returns where they are.
     pub fn keep_unfinished(self) -> PathBuf {
-        let EvidenceFolder { flows, findings, dns, requirements, mut staging } = self;
-        staging.is_kept = true;
+        let EvidenceFolder { flows, findings, dns, requirements, staging } = self;
         // Dropping flushes the buffers, as far as the disk has space.
         drop((flows, findings, dns, requirements));
-        staging.path.clone()
+        staging.keep()
     }
 }
 
-/// Renames the staging folder that a killed run left in `folder`, so that the next run does not remove it.
-pub fn set_aside(folder: &Path, name: &str) -> io::Result<Option<PathBuf>> {
-    let staging = folder.join(UNFINISHED);
-    match File::open(staging.join(LOCK)) {
-        Ok(lock) if lock.try_lock().is_ok() => {
-            let aside = folder.join(format!("{name}{UNFINISHED}"));
-            fs::rename(staging, &aside).map(|()| Some(aside))
-        }
-        // Another run is writing to it.
-        Ok(_) => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+fn table<R: TableRow>(staging: &Staging) -> Result<CsvTable<R, HashedFile>, WriteError> {
+    let file = HashedFile { file: staging.create(R::FILE)?, hash: Sha256::new(), bytes: 0 };
+    CsvTable::new(file).map_err(|error| staging.failed(R::FILE, &error))
 }
 
-/// A folder in which the files are written until they are complete.
-struct Staging {
-    target: PathBuf,
-    path: PathBuf,
-    mode: PublishMode,
-    /// Not removed when dropped.
-    is_kept: bool,
-    /// Holds the lock while it is open.
-    _lock: File,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PublishMode {
-    /// The staging folder becomes the folder.
-    RenameFolder,
-    /// The staging folder is in the folder; its files are moved up.
-    MoveFiles,
-}
-
-impl Staging {
-    fn open(target: &Path, overwrite: Overwrite) -> Result<Staging, WriteError> {
-        let refuse = |reason: &str| WriteError { path: target.to_owned(), reason: reason.to_owned() };
-        let failed = |error: io::Error| WriteError::new(target, &error);
-        let (path, mode) = match fs::read_dir(target) {
-            Ok(entries) => {
-                if overwrite == Overwrite::EvidenceOnly
-                    && !is_empty_or_evidence(target, entries).map_err(failed)?
-                {
-                    return Err(refuse("not empty, and not written by afs-audit; --force writes into it"));
-                }
-                (target.join(UNFINISHED), PublishMode::MoveFiles)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let staging = staging_beside(target).ok_or_else(|| refuse("not a folder name"))?;
-                (staging, PublishMode::RenameFolder)
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        let lock =
-            create_locked(&path).map_err(failed)?.ok_or_else(|| refuse("another run is writing to it"))?;
-        Ok(Staging { target: target.to_owned(), path, mode, is_kept: false, _lock: lock })
-    }
-
-    fn failed(&self, name: &str, error: &io::Error) -> WriteError {
-        WriteError::new(&self.target.join(name), error)
-    }
-
-    fn table<R: TableRow>(&self) -> Result<CsvTable<R, HashedFile>, WriteError> {
-        HashedFile::create(&self.path.join(R::FILE))
-            .and_then(CsvTable::new)
-            .map_err(|error| self.failed(R::FILE, &error))
-    }
-
-    fn close<R: TableRow>(&self, table: CsvTable<R, HashedFile>) -> Result<OutputFile, WriteError> {
-        let rows = table.rows();
-        let close = || {
-            let written = table.finish()?;
-            written.file.sync_all()?;
-            let sha256 = hex(&written.hash.finalize());
-            io::Result::Ok(OutputFile { name: R::FILE.to_owned(), rows, bytes: written.bytes, sha256 })
-        };
-        close().map_err(|error| self.failed(R::FILE, &error))
-    }
-
-    fn publish(&self, outputs: &[OutputFile]) -> Result<(), WriteError> {
-        match self.mode {
-            PublishMode::RenameFolder => {
-                fs::remove_file(self.path.join(LOCK)).map_err(|error| self.failed("", &error))?;
-                fs::rename(&self.path, &self.target).map_err(|error| self.failed("", &error))?;
-            }
-            PublishMode::MoveFiles => {
-                // From here to the last rename the folder has no manifest, and so is not evidence.
-                remove(&self.target.join(MANIFEST)).map_err(|error| self.failed(MANIFEST, &error))?;
-                for name in TABLES {
-                    if outputs.iter().all(|output| output.name != name) {
-                        remove(&self.target.join(name)).map_err(|error| self.failed(name, &error))?;
-                    }
-                }
-                for name in outputs.iter().map(|output| output.name.as_str()).chain([MANIFEST]) {
-                    fs::rename(self.path.join(name), self.target.join(name))
-                        .map_err(|error| self.failed(name, &error))?;
-                }
-            }
-        }
-        // Syncs the folder's entries. Where that is not possible, the system does it later.
-        if let Ok(folder) = File::open(&self.target) {
-            let _ = folder.sync_all();
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // After a rename there is nothing to remove. What cannot be removed, the next run removes.
-        if !self.is_kept {
-            let _ = fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
-/// Creates and locks a staging folder; none if another run holds the lock. What a killed run left is removed.
-fn create_locked(path: &Path) -> io::Result<Option<File>> {
-    let leftover = path.join(LOCK);
-    match File::open(&leftover) {
-        Ok(lock) if lock.try_lock().is_err() => return Ok(None),
-        Ok(_) => fs::remove_dir_all(path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    fs::create_dir_all(path)?;
-    let lock = File::create(&leftover)?;
-    Ok(lock.try_lock().is_ok().then_some(lock))
-}
-
-/// Whether a folder is empty or was written by a run, complete or not. Subfolders that killed runs left do not count as content.
-fn is_empty_or_evidence(folder: &Path, entries: fs::ReadDir) -> io::Result<bool> {
-    let mut is_empty = true;
-    for entry in entries {
-        let name = entry?.file_name();
-        let is_leftover =
-            name.to_string_lossy().ends_with(UNFINISHED) && folder.join(&name).join(LOCK).is_file();
-        if name == UNFINISHED && is_leftover {
-            return Ok(true);
-        }
-        is_empty &= is_leftover;
-    }
-    Ok(is_empty || fs::read(folder.join(MANIFEST)).is_ok_and(|json| StoredManifest::parse(&json).is_some()))
-}
-
-/// Removes a file if it exists.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+fn close<R: TableRow>(staging: &Staging, table: CsvTable<R, HashedFile>) -> Result<OutputFile, WriteError> {
+    let rows = table.rows();
+    let close = || {
+        let written = table.finish()?;
+        written.file.sync_all()?;
+        let sha256 = hex(&written.hash.finalize());
+        io::Result::Ok(OutputFile { name: R::FILE.to_owned(), rows, bytes: written.bytes, sha256 })
+    };
+    close().map_err(|error| staging.failed(R::FILE, &error))
 }
 
 /// A file, with the hash of what was written to it.
@@ -307,12 +139,6 @@ pub(super) struct HashedFile {
     file: File,
     hash: Sha256,
     bytes: u64,
-}
-
-impl HashedFile {
-    fn create(path: &Path) -> io::Result<HashedFile> {
-        Ok(HashedFile { file: File::create(path)?, hash: Sha256::new(), bytes: 0 })
-    }
 }
 
 impl Write for HashedFile {
@@ -340,8 +166,15 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::report::Overwrite;
+    use crate::report::UNFINISHED;
+    use crate::report::set_aside;
     use crate::report::test_support;
+
+    const FORCE: FolderOptions = FolderOptions { overwrite: Overwrite::Force, umask: 0o077 };
 
     fn fill(folder: &mut EvidenceFolder) {
         let names = test_support::names();
@@ -367,7 +200,7 @@ mod tests {
     fn a_folder_appears_complete() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("deep/evidence");
-        let mut folder = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
+        let mut folder = EvidenceFolder::open(&target, FolderOptions::default()).unwrap();
         fill(&mut folder);
         assert!(!target.exists());
         let published = finish(folder);
@@ -383,7 +216,7 @@ mod tests {
     fn a_failed_run_leaves_nothing() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("evidence");
-        let mut folder = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
+        let mut folder = EvidenceFolder::open(&target, FolderOptions::default()).unwrap();
         fill(&mut folder);
         drop(folder);
         check(parent.path(), &[]);
@@ -395,10 +228,10 @@ mod tests {
         let target = parent.path().join("evidence");
         let stage = parent.path().join("evidence.unfinished");
         fs::create_dir(&stage).unwrap();
-        fs::write(stage.join(LOCK), "").unwrap();
+        fs::write(stage.join("lock"), "").unwrap();
         fs::write(stage.join("requirements.csv"), "old").unwrap();
-        let first = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
-        let second = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).err().unwrap();
+        let first = EvidenceFolder::open(&target, FolderOptions::default()).unwrap();
+        let second = EvidenceFolder::open(&target, FolderOptions::default()).err().unwrap();
         assert_eq!(second.reason, "another run is writing to it");
         finish(first);
         check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json"]);
@@ -409,16 +242,16 @@ mod tests {
     fn leftovers_of_a_killed_run_can_be_kept() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path();
-        let mut folder = EvidenceFolder::open(target, Overwrite::EvidenceOnly).unwrap();
+        let mut folder = EvidenceFolder::open(target, FolderOptions::default()).unwrap();
         fill(&mut folder);
         assert_eq!(set_aside(target, "early").unwrap(), None, "a run holds the lock");
         assert_eq!(folder.keep_unfinished(), target.join(UNFINISHED));
         let aside = set_aside(target, "early").unwrap().unwrap();
-        check(&aside, &["dns.csv", "findings.csv", "flows.csv", LOCK]);
+        check(&aside, &["dns.csv", "findings.csv", "flows.csv", "lock"]);
         let rows = fs::read_to_string(aside.join(FlowRow::FILE)).unwrap();
         assert_eq!(rows.lines().count(), 2, "a header and a row");
         assert_eq!(set_aside(target, "late").unwrap(), None, "there is nothing to keep");
-        let mut folder = EvidenceFolder::open(target, Overwrite::EvidenceOnly).unwrap();
+        let mut folder = EvidenceFolder::open(target, FolderOptions::default()).unwrap();
         fill(&mut folder);
         finish(folder);
         check(target, &["dns.csv", "early.unfinished", "findings.csv", "flows.csv", "manifest.json"]);
@@ -428,11 +261,11 @@ mod tests {
     fn earlier_evidence_is_replaced() {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("evidence");
-        let mut folder = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
+        let mut folder = EvidenceFolder::open(&target, FolderOptions::default()).unwrap();
         folder.requirement(&test_support::requirement(), &test_support::names()).unwrap();
         finish(folder);
         assert!(target.join("requirements.csv").exists());
-        let mut folder = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
+        let mut folder = EvidenceFolder::open(&target, FORCE).unwrap();
         fill(&mut folder);
         assert!(
             target.join("requirements.csv").exists(),
@@ -447,9 +280,9 @@ mod tests {
         let target = tempfile::tempdir().unwrap();
         fs::write(target.path().join("manifest.json"), "{}").unwrap();
         fs::write(target.path().join("thesis.txt"), "only copy").unwrap();
-        let refused = EvidenceFolder::open(target.path(), Overwrite::EvidenceOnly).err().unwrap();
+        let refused = EvidenceFolder::open(target.path(), FolderOptions::default()).err().unwrap();
         assert!(refused.to_string().starts_with("cannot write evidence: "), "{refused}");
-        finish(EvidenceFolder::open(target.path(), Overwrite::AnyFolder).unwrap());
+        finish(EvidenceFolder::open(target.path(), FORCE).unwrap());
         check(target.path(), &["dns.csv", "findings.csv", "flows.csv", "manifest.json", "thesis.txt"]);
     }
 
@@ -458,8 +291,8 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("file");
         fs::write(&target, "").unwrap();
-        assert!(EvidenceFolder::open(&target, Overwrite::AnyFolder).is_err());
-        assert!(EvidenceFolder::open(&target.join("below"), Overwrite::AnyFolder).is_err());
+        assert!(EvidenceFolder::open(&target, FORCE).is_err());
+        assert!(EvidenceFolder::open(&target.join("below"), FORCE).is_err());
     }
 
     /// `/dev/full` fails like a full disk.

@@ -328,9 +328,9 @@ mod tests {
         per_row("flow, JSON", &mut || json.write(&flow, &names).unwrap());
         per_row("dns, JSON", &mut || json.write(&dns, &names).unwrap());
         let parent = tempfile::tempdir().unwrap();
-        let overwrite = crate::report::Overwrite::EvidenceOnly;
+        let options = crate::report::FolderOptions::default();
         let mut folder =
-            crate::report::EvidenceFolder::open(&parent.path().join("evidence"), overwrite).unwrap();
+            crate::report::EvidenceFolder::open(&parent.path().join("evidence"), options).unwrap();
         per_row("flow, hashed in a folder", &mut || folder.flow(&flow, &names).unwrap());
         per_row("community id", &mut || {
             std::hint::black_box(crate::flow::community_id(

@@ -171,8 +171,8 @@ fn hash(path: &Path, algorithm: Algorithm) -> io::Result<String> {
 mod tests {
     use super::*;
     use crate::report::EvidenceFolder;
+    use crate::report::FolderOptions;
     use crate::report::Invocation;
-    use crate::report::Overwrite;
     use crate::report::RecordSink;
     use crate::report::RecordStream;
     use crate::report::RunFacts;
@@ -192,7 +192,7 @@ mod tests {
             ..RunFacts::default()
         };
         let target = parent.join("evidence");
-        let folder = EvidenceFolder::open(&target, Overwrite::EvidenceOnly).unwrap();
+        let folder = EvidenceFolder::open(&target, FolderOptions::default()).unwrap();
         let mut sink = RecordSink::new(test_support::names(), Some(folder), RecordStream::None);
         sink.flow(&test_support::flow()).unwrap();
         let run =
