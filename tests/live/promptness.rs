@@ -89,6 +89,6 @@ fn what_is_proved_is_told_within_two_seconds() {
     check("a refusal", |number| {
         let address = format!("198.51.100.{}", number + 1);
         lab.traffic(&["refused", &address, "1"]);
-        delay(&told, &format!("AFS201 10.77.0.1 could not use {address} port 444"), begin)
+        delay(&told, &format!("AFS201 10.77.0.1 could not connect to {address} port 444"), begin)
     });
 }
