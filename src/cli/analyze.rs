@@ -264,8 +264,9 @@ mod tests {
         assert_eq!(manifest["partial"], false);
 
         // Except for `run`, nothing depends on when and how it was run.
-        run(&plan(&target, FailOn::Low), ColorChoice::Never, audit_with_finding).unwrap();
-        let json = std::fs::read(target.join("manifest.json")).unwrap();
+        let second = parent.path().join("second");
+        run(&plan(&second, FailOn::Low), ColorChoice::Never, audit_with_finding).unwrap();
+        let json = std::fs::read(second.join("manifest.json")).unwrap();
         let mut again: serde_json::Value = serde_json::from_slice(&json).unwrap();
         for manifest in [&mut manifest, &mut again] {
             assert!(manifest.as_object_mut().unwrap().remove("run").is_some());

@@ -162,7 +162,11 @@ pub(super) struct DocumentShape {
     pub(super) keeps_as_legacy: Vec<String>,
     #[serde(default)]
     pub(super) includes: Vec<String>,
+    #[serde(default)]
+    pub(super) background: bool,
     pub(super) region: Option<String>,
+    pub(super) hardware: Option<String>,
+    pub(super) needs_value: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -223,15 +227,21 @@ pub(super) struct RowShape {
     pub(super) tags_of_service: Vec<String>,
     #[serde(default)]
     pub(super) partly_tagged: bool,
+    pub(super) until_version: Option<u32>,
     pub(super) cipher_suite: Option<u16>,
     #[serde(default)]
     pub(super) arc_gateway: bool,
     pub(super) action: Option<String>,
+    #[serde(default)]
+    pub(super) bidirectional: bool,
     pub(super) source: Option<String>,
     pub(super) destination: Option<String>,
     pub(super) zone: Option<String>,
     pub(super) suffix: Option<String>,
+    pub(super) common_name: Option<String>,
     pub(super) organization: Option<String>,
+    #[serde(default)]
+    pub(super) networks: Vec<Spanned<String>>,
     pub(super) about: Option<String>,
 }
 

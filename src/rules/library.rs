@@ -60,13 +60,17 @@ pub struct Selection {
     pub cloud: Option<Cloud>,
     /// Region of the site's Azure Local instances; excludes the lists of other regions.
     pub local_region: Option<String>,
+    /// Hardware vendor of the site's Azure Local instances; excludes the lists of other vendors.
+    pub hardware: Option<String>,
+    /// Version of the site's Azure Local instances: 2504.
+    pub version: Option<u32>,
     /// Values of placeholders: `storage-account`, `sync-service`, `region`, `key-vault`, `arc-gateway`,
     /// `witness-storage-account`. A placeholder without a value matches any label.
     pub values: BTreeMap<String, Vec<String>>,
 }
 
 impl Selection {
-    /// True for a document about a selected product and for the site's region, if it is for one region.
+    /// True for a document about a selected product, for the site's region and hardware, and with the value that it needs.
     fn includes(&self, document: &Document) -> bool {
         let has_product = document.always
             || self.products.as_ref().is_none_or(|products| {
@@ -76,7 +80,25 @@ impl Selection {
             (Some(ours), Some(its)) => region_slug(ours) == region_slug(its),
             _ => true,
         };
-        has_product && has_region
+        let has_hardware = match (&self.hardware, &document.hardware) {
+            (Some(ours), Some(its)) => ours.eq_ignore_ascii_case(its),
+            _ => true,
+        };
+        let has_value = self.documents.is_some()
+            || document.needs_value.as_ref().is_none_or(|value| self.values.contains_key(&**value));
+        has_product && has_region && has_hardware && has_value
+    }
+
+    /// The level of a reference for the site's version and hardware.
+    fn level(&self, reference: &Reference) -> RequirementLevel {
+        if reference.document.hardware.is_some() && self.hardware.is_none() {
+            return reference.level.max(RequirementLevel::Optional);
+        }
+        match (reference.row.until_version, self.version) {
+            (Some(until), Some(version)) if version < until => reference.level,
+            (Some(_), _) => RequirementLevel::Legacy,
+            (None, _) => reference.level,
+        }
     }
 }
 
@@ -258,10 +280,12 @@ impl Library {
             };
             for reference in all.iter().filter(in_cloud) {
                 if !is_kept {
-                    references.push(reference.clone());
+                    let level = selection.level(reference);
+                    references.push(Reference { level, ..reference.clone() });
                 } else if matches!(reference.table.kind, TableKind::Endpoint | TableKind::Region) {
                     let level = match &lists {
                         Some(lists) if !is_withdrawn(reference, lists) => reference.level,
+                        _ if reference.row.until_version.is_some() => selection.level(reference),
                         _ => RequirementLevel::Legacy,
                     };
                     references.push(Reference { level, ..reference.clone() });
@@ -272,7 +296,7 @@ impl Library {
     }
 
     /// The references of the regional lists for a document's products, if none of the lists is for the site's region.
-    /// Then an older document still says what the site requires.
+    /// Then an older document still decides what the site requires.
     fn lists_without_region(&self, document: &Document, selection: &Selection) -> Option<Vec<&Reference>> {
         let is_list = |list: &Document| {
             list.region.is_some() && list.products.iter().any(|product| document.products.contains(product))
@@ -293,7 +317,8 @@ impl Library {
     }
 
     fn add_included(&self, ids: &[String]) -> Result<BTreeSet<&str>, RuleError> {
-        let always = self.documents().filter(|document| document.always);
+        let newest = self.not_superseded();
+        let always = self.documents().filter(|document| document.always && newest.contains(&*document.id));
         let mut wanted: BTreeSet<&str> = always.map(|document| &*document.id).collect();
         let mut open: Vec<&str> = ids.iter().map(String::as_str).collect();
         while let Some(id) = open.pop() {

@@ -4,7 +4,7 @@
 //! Out: the documented rows that match a name, a port or an address.
 //! Not: whether traffic was right; that is for `judge`.
 //!
-//! A rule file holds one dated document, table by table and row by row. Code contains no host name.
+//! A rule file contains one dated document, table by table and row by row. Code contains no host name.
 
 mod cloud;
 mod diff;
@@ -17,6 +17,7 @@ mod parse;
 mod pattern;
 mod ports;
 mod print;
+mod printed;
 mod reference;
 mod region;
 mod requirement;
@@ -102,7 +103,7 @@ pub struct Region {
     pub discovery: Vec<ReferenceId>,
 }
 
-/// What the lists of certificate authorities say of an issuer.
+/// How the lists of certificate authorities know an issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Issuer {
     /// The common name is listed.
@@ -205,8 +206,9 @@ impl RuleSet {
         let mut found: Vec<(u16, ReferenceId)> = self
             .of_kind(TableKind::Port)
             .filter(|(_, reference)| {
-                reference.source.as_deref() == Some(source)
-                    && reference.destination.as_deref() == Some(destination)
+                let ends = (reference.source.as_deref(), reference.destination.as_deref());
+                ends == (Some(source), Some(destination))
+                    || (reference.bidirectional && ends == (Some(destination), Some(source)))
             })
             .filter_map(|(id, reference)| Some((reference.ports.narrowest(protocol, port)?, id)))
             .collect();
@@ -218,7 +220,9 @@ impl RuleSet {
     pub fn without_host(&self, protocol: u8, port: u16) -> impl Iterator<Item = ReferenceId> {
         self.of_kind(TableKind::Endpoint)
             .filter(move |(_, reference)| {
-                reference.host.is_none() && reference.allows(protocol, port) != PortMatch::Not
+                reference.url.is_some()
+                    && reference.host.is_none()
+                    && reference.allows(protocol, port) != PortMatch::Not
             })
             .map(|(id, _)| id)
     }
@@ -262,7 +266,8 @@ impl RuleSet {
         let mut issuer = Issuer::NoList;
         for (id, reference) in self.of_kind(TableKind::Issuer) {
             let same = reference.organization.as_deref().map(letters).as_ref() == Some(&organization);
-            if same && *reference.row.printed == *common_name {
+            let printed = reference.common_name.as_ref().unwrap_or(&reference.row.printed);
+            if same && **printed == *common_name {
                 return Issuer::Named(id);
             }
             issuer = match issuer {
@@ -300,7 +305,7 @@ fn fill_placeholders(reference: &Reference, values: &BTreeMap<String, Vec<String
     let Some(url) = reference.url.as_deref().filter(|_| !reference.placeholders.is_empty()) else {
         return Box::default();
     };
-    let mut texts = vec![parse::host_of(url).to_owned()];
+    let mut texts = vec![printed::host_of(url).to_owned()];
     for (word, fact) in &reference.placeholders {
         let Some(values) = values.get(&**fact) else { return Box::default() };
         let word_of =

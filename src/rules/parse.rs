@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use sha2::Digest;
 use sha2::Sha256;
 use toml::Spanned;
@@ -29,6 +30,11 @@ use super::file::nearest;
 use super::file::read_toml;
 use super::pattern::Pattern;
 use super::ports::Ports;
+use super::printed::DocumentUrl;
+use super::printed::SCHEMES;
+use super::printed::cells;
+use super::printed::replace_placeholders;
+use super::printed::strip_markup;
 use super::reference::Document;
 use super::reference::DocumentTable;
 use super::reference::ROLES;
@@ -99,10 +105,10 @@ impl RuleFileParser<'_> {
             }
         }
         if head.source.trim().is_empty() {
-            self.error(at, "the document has no `source`: say where it was retrieved".to_owned());
+            self.error(at, "the document has no `source`, the place where it was retrieved".to_owned());
         }
         if head.retrieved.is_none() {
-            self.error(at, "the document has no `retrieved`: say when it was retrieved".to_owned());
+            self.error(at, "the document has no `retrieved`, the date on which it was retrieved".to_owned());
         }
         for date in [&head.date, &head.retrieved].into_iter().flatten() {
             let when = date.get_ref();
@@ -112,6 +118,9 @@ impl RuleFileParser<'_> {
         }
         if head.products.get_ref().is_empty() {
             self.error(head.products.span().start, "the document has no product".to_owned());
+        }
+        if let Some(value) = head.needs_value.as_deref().filter(|value| !SITE_VALUES.contains(value)) {
+            self.error(at, format!("no value of a site file is called `{value}`"));
         }
         let boxed = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect();
         Document {
@@ -131,7 +140,10 @@ impl RuleFileParser<'_> {
             supersedes: boxed(&head.supersedes),
             keeps_as_legacy: boxed(&head.keeps_as_legacy),
             includes: boxed(&head.includes),
+            background: head.background,
             region: head.region.as_deref().map(Box::from),
+            hardware: head.hardware.as_deref().map(Box::from),
+            needs_value: head.needs_value.as_deref().map(Box::from),
             file: self.file.into(),
             sha256: hex(&Sha256::digest(self.text.as_bytes())),
         }
@@ -165,7 +177,8 @@ impl RuleFileParser<'_> {
                 self.error(row.number.span().start, message);
             }
             let printed = cells(&row.printed);
-            if !heads.is_empty() && printed.len() != heads.len() {
+            let is_short = printed.len() < heads.len() && row.note.is_some();
+            if !heads.is_empty() && printed.len() != heads.len() && !is_short {
                 let message = format!("{} cells in a table with {} columns", printed.len(), heads.len());
                 self.error(spanned.span().start, message);
             }
@@ -185,6 +198,7 @@ impl RuleFileParser<'_> {
                 tags: tags.collect(),
                 tags_of_service: row.tags_of_service.iter().map(|tag| tag.as_str().into()).collect(),
                 partly_tagged: row.partly_tagged,
+                until_version: row.until_version,
                 cipher_suite: row.cipher_suite,
                 line: self.lines.at(spanned.span().start),
             });
@@ -217,9 +231,12 @@ impl RuleFileParser<'_> {
                 source: row.source.as_deref().map(Box::from),
                 destination: row.destination.as_deref().map(Box::from),
                 action: row.action.as_deref().map(Box::from),
+                bidirectional: row.bidirectional,
                 zone: row.zone.as_deref().map(Box::from),
                 suffix: row.suffix.as_deref().map(Box::from),
+                common_name: row.common_name.as_deref().map(Box::from),
                 organization: row.organization.as_deref().map(Box::from),
+                networks: row.networks.iter().filter_map(|word| self.network(word)).collect(),
                 about: row.about.as_deref().map(Box::from),
             };
             self.row(base, row, spanned.span().start, ports.as_ref(), &head.repeats);
@@ -297,7 +314,10 @@ impl RuleFileParser<'_> {
             }
         }
         let missing = match base.table.kind {
-            TableKind::Endpoint | TableKind::PrivateLink => Some("a URL"),
+            // A line that names no endpoint or role.
+            TableKind::Endpoint | TableKind::Port if base.about.is_some() => None,
+            TableKind::Endpoint | TableKind::PrivateLink | TableKind::PublicResolution => Some("a URL"),
+            TableKind::ReservedNetwork if base.networks.is_empty() => Some("`networks`"),
             TableKind::Region => Some("`primary` and `discovery`"),
             TableKind::Port if base.ports.is_empty() => Some("`ports`"),
             TableKind::Port if base.source.is_none() || base.destination.is_none() => {
@@ -306,7 +326,11 @@ impl RuleFileParser<'_> {
             TableKind::ServiceTag if base.row.tags.is_empty() => Some("`tags`"),
             TableKind::Issuer if base.organization.is_none() => Some("`organization`"),
             TableKind::Statement if base.about.is_none() => Some("`about`"),
-            TableKind::Port | TableKind::ServiceTag | TableKind::Issuer | TableKind::Statement => None,
+            TableKind::Port
+            | TableKind::ServiceTag
+            | TableKind::Issuer
+            | TableKind::ReservedNetwork
+            | TableKind::Statement => None,
         };
         if let Some(missing) = missing {
             self.error(at, format!("the row needs {missing}"));
@@ -354,7 +378,7 @@ impl RuleFileParser<'_> {
             Some(host) => reference.host = self.pattern(&host, at),
         }
         reference.alias =
-            fields.alias.as_ref().and_then(|meant| self.pattern(DocumentUrl::split(meant).host, at));
+            fields.alias.as_ref().and_then(|alias| self.pattern(DocumentUrl::split(alias).host, at));
         let own = fields.ports.as_ref().map(|ports| self.ports(ports, at));
         let from_url = url.port.or_else(|| url.scheme_port()).map(Ports::tcp);
         match own.or_else(|| row.cloned()).or(from_url).or_else(|| table.cloned()) {
@@ -380,12 +404,17 @@ impl RuleFileParser<'_> {
         reference.see = fields.see.as_deref().map(Box::from);
         let claims = [(fields.broad, "is broad"), (fields.every_minutes.is_some(), "is used periodically")];
         for (_, claim) in claims.iter().filter(|(claimed, _)| *claimed && fields.see.is_none()) {
-            self.error(at, format!("`{}` {claim}: name the statement that says so in `see`", fields.url));
+            self.error(at, format!("`{}` {claim}: name the statement that proves it in `see`", fields.url));
         }
     }
 
     fn pattern(&mut self, host: &str, at: usize) -> Option<Pattern> {
         Pattern::parse(host).map_err(|message| self.error(at, message)).ok()
+    }
+
+    fn network(&mut self, word: &Spanned<String>) -> Option<IpNet> {
+        let net = word.get_ref().parse();
+        net.map_err(|_| self.error(word.span().start, format!("not a network: `{}`", word.get_ref()))).ok()
     }
 
     /// Parses a list of ports; reports an error and returns no port if it is none.
@@ -402,9 +431,9 @@ impl RuleFileParser<'_> {
             self.references.iter().filter_map(|reference| reference.region.as_deref()).collect();
         let mut missing = Vec::new();
         for (reference, repeats) in self.references.iter().zip(&self.repeats) {
-            let said =
+            let targets =
                 [&reference.see, &reference.instead_of].into_iter().flatten().map(|text| text.to_string());
-            for place in said.chain(repeats.iter().cloned()) {
+            for place in targets.chain(repeats.iter().cloned()) {
                 if !places.contains(&place) && !tables.contains(&place) {
                     missing.push((reference.row.line, format!("no row `{place}` in this document")));
                 }
@@ -420,7 +449,7 @@ impl RuleFileParser<'_> {
     }
 
     /// Checks that no two rows of one document are equally specific for one name and port, because the most specific row
-    /// wins; a later row may say that it repeats an earlier one.
+    /// wins; a later row may be marked as repeating an earlier one.
     fn check_ties(&mut self) {
         let mut by_tail: HashMap<&str, Vec<usize>> = HashMap::new();
         let mut ties = Vec::new();
@@ -432,10 +461,12 @@ impl RuleFileParser<'_> {
                 let equal = first.text == host.text;
                 let may_meet = reference.clouds.intersects(other.clouds)
                     && reference.effective_ports().overlaps(other.effective_ports());
-                let said = self.repeats.get(i).is_some_and(|repeats| {
+                let is_marked = self.repeats.get(i).is_some_and(|repeats| {
                     repeats.iter().any(|place| *place == other.place() || **place == *other.table.id)
                 });
-                if may_meet && !said && (equal || first.ties(host)) {
+                // One row may print several paths of a host.
+                let same_row = equal && reference.place() == other.place();
+                if may_meet && !is_marked && !same_row && (equal || first.ties(host)) {
                     let relation = if equal { "repeats" } else { "is as specific as" };
                     ties.push((
                         reference.row.line,
@@ -453,9 +484,13 @@ impl RuleFileParser<'_> {
             others.push(i);
         }
         let mut ports = HashMap::new();
-        for reference in self.references.iter().filter(|reference| reference.table.kind == TableKind::Port) {
+        for (i, reference) in self.references.iter().enumerate() {
+            if reference.table.kind != TableKind::Port || reference.about.is_some() {
+                continue;
+            }
             let key = (&reference.source, &reference.destination, &reference.ports);
-            if let Some(first) = ports.insert(key, reference.place()) {
+            let repeats = self.repeats.get(i).is_some_and(|repeats| !repeats.is_empty());
+            if let Some(first) = ports.insert(key, reference.place()).filter(|_| !repeats) {
                 ties.push((reference.row.line, format!("same roles and ports as {first}")));
             }
         }
@@ -465,86 +500,21 @@ impl RuleFileParser<'_> {
     }
 }
 
-/// Schemes that the documents print.
-const SCHEMES: &[&str] = &["http", "https", "git"];
-
 /// Values of a site file that can replace a placeholder.
-const SITE_VALUES: &[&str] =
-    &["storage-account", "sync-service", "region", "key-vault", "arc-gateway", "witness-storage-account"];
+const SITE_VALUES: &[&str] = &[
+    "storage-account",
+    "sync-service",
+    "region",
+    "key-vault",
+    "arc-gateway",
+    "witness-storage-account",
+    ANY_VALUE,
+];
+
+/// A placeholder for which a site file has no value; it matches any label.
+const ANY_VALUE: &str = "any";
 
 const WITHOUT_NOTE: &str = "a correction needs a `note` with the reason";
-
-/// The parts of a URL as documents print it; a bare host is one too.
-struct DocumentUrl<'a> {
-    scheme: Option<&'a str>,
-    host: &'a str,
-    port: Option<u16>,
-    /// The text after the colon is not a port.
-    bad_port: bool,
-    path: Option<&'a str>,
-}
-
-impl<'a> DocumentUrl<'a> {
-    fn split(text: &'a str) -> DocumentUrl<'a> {
-        let (scheme, rest) = match text.split_once("://") {
-            Some((scheme, rest)) => (Some(scheme), rest),
-            None => (None, text),
-        };
-        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (host, printed) = match host.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (host, None),
-        };
-        let port = printed.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
-        let bad_port = printed.is_some() && port.is_none();
-        DocumentUrl { scheme, host, port, bad_port, path: (!path.is_empty()).then_some(path) }
-    }
-
-    /// RFC 9110 §4.2: the default ports of the two schemes.
-    fn scheme_port(&self) -> Option<u16> {
-        match self.scheme? {
-            "http" => Some(port::HTTP),
-            "https" => Some(port::HTTPS),
-            _ => None,
-        }
-    }
-}
-
-/// Replaces each placeholder of `host` once; `None` if one of them is missing.
-pub(super) fn replace_placeholders<'a>(
-    host: &str,
-    placeholders: &[(Box<str>, Box<str>)],
-    fill: impl Fn(&str) -> &'a str,
-) -> Option<String> {
-    let mut out = host.to_owned();
-    for (word, fact) in placeholders {
-        if !out.contains(&**word) {
-            return None;
-        }
-        out = out.replacen(&**word, fill(fact), 1);
-    }
-    Some(out)
-}
-
-/// The host of a URL as printed.
-pub(super) fn host_of(url: &str) -> &str {
-    DocumentUrl::split(url).host
-}
-
-/// The cells of a printed table row; empty for any other row.
-pub(super) fn cells(printed: &str) -> Vec<&str> {
-    let inner = printed.strip_prefix('|').and_then(|rest| rest.strip_suffix('|'));
-    inner.map(|inner| inner.split('|').map(str::trim).collect()).unwrap_or_default()
-}
-
-/// A cell without markup.
-fn strip_markup(cell: &str) -> String {
-    let mut text = cell.replace("**", "").replace('`', "");
-    for tag in ["<br>", "<br />", "<br/>"] {
-        text = text.replace(tag, " ");
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
 
 /// Bytes in hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> Box<str> {
@@ -558,149 +528,4 @@ pub(super) fn hex(bytes: &[u8]) -> Box<str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEAD: &str = r#"[document]
-id = "x@2020-01-01"
-short = "x"
-title = "X"
-products = ["x"]
-source = "somewhere"
-retrieved = 2026-11-20
-
-[[table]]
-id = "t"
-title = "T"
-kind = "endpoint"
-cloud = "public"
-"#;
-
-    /// Parses `rows` after [`HEAD`] and compares the errors, as `line: message`.
-    fn check(rows: &str, expected: &[&str]) {
-        let errors = match read("x.toml", &format!("{HEAD}{rows}")) {
-            Ok(_) => Vec::new(),
-            Err(errors) => errors,
-        };
-        let shown: Vec<String> = errors.iter().map(|p| format!("{}: {}", p.line, p.message)).collect();
-        assert_eq!(shown, expected, "{rows}");
-    }
-
-    fn row(number: u32, rest: &str) -> String {
-        format!("[[table.row]]\nnumber = {number}\nprinted = \"p\"\n{rest}\n")
-    }
-
-    #[test]
-    fn a_correct_file_has_no_error() {
-        check(&row(1, "urls = [\"https://a.example.com\", \"http://b.example.com/x\"]"), &[]);
-    }
-
-    #[test]
-    fn ties_in_one_document_are_errors() {
-        let twice = |more: &str| {
-            row(1, "urls = [\"https://a.example.com\"]")
-                + &row(2, &format!("urls = [\"https://A.example.com/x\"]\n{more}"))
-        };
-        check(
-            &twice(""),
-            &[
-                "18: `a.example.com` repeats `a.example.com` of t/1: add `repeats = \"t/1\"` if the document repeats it",
-            ],
-        );
-        check(&twice("repeats = \"t/1\""), &[]);
-        check(
-            &twice("repeats = \"t/9\""),
-            &[
-                "18: no row `t/9` in this document",
-                "18: `a.example.com` repeats `a.example.com` of t/1: add `repeats = \"t/1\"` if the document repeats it",
-            ],
-        );
-        let globs = "ports = \"443\"\nurls = [\"a*.example.com\", \"*a.example.com\"]";
-        check(
-            &row(1, globs),
-            &[
-                "14: `*a.example.com` is as specific as `a*.example.com` of t/1: add `repeats = \"t/1\"` if the document repeats it",
-            ],
-        );
-        let http = "urls = [\"https://a.example.com\", \"http://a.example.com\"]";
-        check(&row(1, http), &[]);
-    }
-
-    #[test]
-    fn errors_have_their_line() {
-        check(&row(2, "urls = [\"https://a.example.com\"]"), &["15: row 2 of table `t` is in position 1"]);
-        check(&row(1, "urls = [\"a.example.com\"]"), &["17: no port for `a.example.com`: give `ports`"]);
-        check(&row(1, ""), &["14: the row needs a URL"]);
-        check(
-            &row(1, "urls = [\"https://*.com\"]"),
-            &["17: not a host pattern: `*.com`: a wildcard needs two labels after it"],
-        );
-        check(
-            &row(1, "ports = \"443\"\nurls = [\"http://a.example.com\"]"),
-            &["18: http is port 80: give `http://a.example.com` its `corrected-ports`"],
-        );
-        check(
-            &row(1, "urls = [{ url = \"https://*.example.com\", broad = true }]"),
-            &["17: `https://*.example.com` is broad: name the statement that says so in `see`"],
-        );
-        check(
-            &row(1, "urls = [{ ulr = \"https://a.example.com\" }]"),
-            &["17: unknown key `ulr`, did you mean `url`?"],
-        );
-    }
-
-    #[test]
-    fn typing_errors_are_rejected() {
-        let url = |text: &str| row(1, &format!("ports = \"443\"\nurls = [{text}]"));
-        check(&url("\"htps://a.example.com\""), &["18: unknown scheme `htps` in `htps://a.example.com`"]);
-        check(&url("\"https://a.example.com:99999\""), &["18: not a port in `https://a.example.com:99999`"]);
-        check(
-            &url("{ url = \"a.example.com\", alias = \"b.example.com\" }"),
-            &["18: a correction needs a `note` with the reason"],
-        );
-        check(
-            &row(1, "corrected-ports = \"80\"\nurls = [\"https://a.example.com\"]"),
-            &["17: a correction needs a `note` with the reason"],
-        );
-        check(
-            &url("{ url = \"my.example.com\", placeholders = { my = \"storrage-account\" } }"),
-            &["18: no value of a site file is called `storrage-account`, did you mean `storage-account`?"],
-        );
-        check(
-            "[[table]]\nid = \"u\"\ntitle = \"U\"\nkind = \"endpoint\"\n",
-            &["10: table `t` has no row", "15: table `u` has no row"],
-        );
-    }
-
-    #[test]
-    fn a_wrong_port_is_reported_once() {
-        check(
-            &row(1, "ports = \"70000\"\nurls = [\"a.example.com\", \"http://b.example.com\"]"),
-            &["17: not a port: `70000`"],
-        );
-    }
-
-    #[test]
-    fn a_document_needs_dates_and_tables() {
-        let text = HEAD.split("[[table]]").next().unwrap();
-        let text = text.replace("retrieved = 2026-11-20", "retrieved = 07:30:00");
-        let errors = read("x.toml", &text).map(|_| ()).unwrap_err();
-        let shown: Vec<String> = errors.iter().map(|p| format!("{}: {}", p.line, p.message)).collect();
-        assert_eq!(shown, ["7: not a date: `07:30:00`", "1: the document has no table",]);
-    }
-
-    #[test]
-    fn a_document_needs_a_source() {
-        let text = HEAD.replace("source = \"somewhere\"\nretrieved = 2026-11-20\n", "")
-            + &row(1, "urls = [\"https://a.example.com\"]");
-        let errors = read("x.toml", &text).map(|_| ()).unwrap_err();
-        let messages: Vec<_> = errors.iter().map(|p| p.to_string()).collect();
-        assert_eq!(
-            messages,
-            [
-                "cannot read rules: x.toml:1: the document has no `source`: say where it was retrieved",
-                "cannot read rules: x.toml:1: the document has no `retrieved`: say when it was retrieved",
-            ]
-        );
-    }
-}
+mod tests;

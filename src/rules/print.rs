@@ -15,8 +15,8 @@ use super::MatchKind;
 use super::ReferenceMatch;
 use super::RuleError;
 use super::RuleSet;
-use super::parse::host_of;
 use super::pattern::Pattern;
+use super::printed::host_of;
 use super::reference::Document;
 use super::reference::Reference;
 
@@ -167,7 +167,7 @@ fn show_host(rules: &RuleSet, query: &str, out: &mut dyn Write) -> io::Result<us
         let ports = reference.effective_ports();
         writeln!(out, "{}  {ports}  {clouds}  {}", reference.id, reference.level.word())?;
         writeln!(out, "    match: {}", match_text(reference, found))?;
-        if let Some(service) = &reference.row.service {
+        if let Some(service) = reference.row.service.as_ref().filter(|service| !service.is_empty()) {
             writeln!(out, "    service: {service}")?;
         }
         if let (Some(region), Some(role)) = (&reference.region, reference.role) {
@@ -289,3 +289,6 @@ pub(super) fn host_text(reference: &Reference, host: &Pattern) -> String {
         .iter()
         .fold(host_of(url).to_owned(), |text, (word, fact)| text.replacen(&**word, &format!("<{fact}>"), 1))
 }
+
+#[cfg(test)]
+mod tests;

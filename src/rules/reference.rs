@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::base::port;
 use crate::base::proto;
 
@@ -10,7 +12,7 @@ use super::pattern::Pattern;
 use super::ports::Ports;
 
 /// Roles of the port tables, as the site file names them.
-pub const ROLES: [&str; 8] = [
+pub const ROLES: [&str; 10] = [
     "servers",
     "management-system",
     "cluster-servers",
@@ -19,6 +21,8 @@ pub const ROLES: [&str; 8] = [
     "stretched-cluster",
     "active-directory",
     "time-servers",
+    "resource-bridge",
+    "aks-clusters",
 ];
 
 /// A reference of one [`super::RuleSet`].
@@ -41,6 +45,10 @@ pub enum TableKind {
     PrivateLink,
     /// Certificate authorities of the services.
     Issuer,
+    /// Hosts that must resolve to public addresses, also on a site with private endpoints.
+    PublicResolution,
+    /// Networks that pods and services reserve, so that nothing else in them can be reached.
+    ReservedNetwork,
     /// Statements that apply to the tables.
     Statement,
 }
@@ -55,6 +63,8 @@ impl TableKind {
             TableKind::ServiceTag => "service-tag",
             TableKind::PrivateLink => "private-link",
             TableKind::Issuer => "issuer",
+            TableKind::PublicResolution => "public-resolution",
+            TableKind::ReservedNetwork => "reserved-network",
             TableKind::Statement => "statement",
         }
     }
@@ -72,6 +82,14 @@ pub enum ServiceKind {
     Pki,
     /// Downloads of updates.
     Update,
+    /// Microsoft Defender: cloud protection, SmartScreen, security intelligence.
+    Antimalware,
+    /// Activation and licensing of Windows.
+    Activation,
+    /// Connectivity tests of Windows and of installers.
+    ConnectivityTest,
+    /// Diagnostic data, settings and device metadata.
+    Diagnostics,
 }
 
 impl ServiceKind {
@@ -82,6 +100,10 @@ impl ServiceKind {
             ServiceKind::SyncService => "sync-service",
             ServiceKind::Pki => "pki",
             ServiceKind::Update => "update",
+            ServiceKind::Antimalware => "antimalware",
+            ServiceKind::Activation => "activation",
+            ServiceKind::ConnectivityTest => "connectivity-test",
+            ServiceKind::Diagnostics => "diagnostics",
         }
     }
 }
@@ -164,8 +186,14 @@ pub struct Document {
     pub keeps_as_legacy: Box<[Box<str>]>,
     /// Documents that are selected together with it.
     pub includes: Box<[Box<str>]>,
+    /// True for a document about the operating system and not about an audited product.
+    pub background: bool,
     /// The region that it is for, if it is for one only.
     pub region: Option<Box<str>>,
+    /// The hardware vendor that it is for, if it is for one only.
+    pub hardware: Option<Box<str>>,
+    /// The value of the site file without which it does not apply.
+    pub needs_value: Option<Box<str>>,
     /// Name of the rule file.
     pub file: Box<str>,
     /// SHA-256 of the rule file's bytes, in hexadecimal.
@@ -179,7 +207,7 @@ pub struct DocumentTable {
     pub id: Box<str>,
     /// Title.
     pub title: Box<str>,
-    /// Section of the document that holds it.
+    /// Section of the document that contains it.
     pub section: Option<Box<str>>,
     /// Kind of its rows.
     pub kind: TableKind,
@@ -204,6 +232,8 @@ pub struct SourceRow {
     pub tags_of_service: Box<[Box<str>]>,
     /// True if some of the row's hosts have addresses outside those tags, such as hosts behind a CDN.
     pub partly_tagged: bool,
+    /// The product version from which the row is not required any more: 2504.
+    pub until_version: Option<u32>,
     /// The TLS 1.2 cipher suite that the row names, by its number (RFC 5246 §A.5).
     pub cipher_suite: Option<u16>,
     /// Line of the rule file.
@@ -253,9 +283,9 @@ pub struct Reference {
     pub role: Option<RegionRole>,
     /// True if the document itself warns that the wildcard is too broad.
     pub broad: bool,
-    /// Minutes between uses in normal operation, if the document says so.
+    /// Minutes between uses in normal operation, if the document gives them.
     pub every_minutes: Option<u32>,
-    /// Table and row of the statement that says so.
+    /// Table and row of the statement that proves `broad` or `every_minutes`.
     pub see: Option<Box<str>>,
     /// Remark of the rule file's author.
     pub note: Option<Box<str>>,
@@ -269,12 +299,18 @@ pub struct Reference {
     pub destination: Option<Box<str>>,
     /// `allow`, in a port table.
     pub action: Option<Box<str>>,
+    /// True if either role may be the client, in a port table.
+    pub bidirectional: bool,
     /// Private DNS zone.
     pub zone: Option<Box<str>>,
     /// Public suffix that the zone replaces.
     pub suffix: Option<Box<str>>,
-    /// Organization (O) of a certificate authority whose common name the row prints.
+    /// Common name (CN) of a certificate authority, if the row prints more than the name.
+    pub common_name: Option<Box<str>>,
+    /// Organization (O) of a certificate authority.
     pub organization: Option<Box<str>>,
+    /// Reserved networks.
+    pub networks: Box<[IpNet]>,
     /// Subject of a statement.
     pub about: Option<Box<str>>,
 }

@@ -1,6 +1,6 @@
 //! Names of Azure regions.
 //!
-//! In:  a region's name as somebody typed it, and the documented names.
+//! In:  a region's name as typed, and the documented names.
 //! Out: its form in host names; the documented name that a misspelt one most likely means.
 //! Not: which endpoints a region has.
 

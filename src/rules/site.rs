@@ -50,6 +50,10 @@ pub struct Site {
     pub sync_services: Vec<String>,
     /// Region of the Azure Local instances.
     pub local_region: Option<String>,
+    /// Hardware vendor of the Azure Local instances.
+    pub hardware: Option<String>,
+    /// Version of the Azure Local instances: 2504.
+    pub version: Option<u32>,
     /// Values of placeholders: `key-vault`, `arc-gateway`, `witness-storage-account`.
     pub local_names: BTreeMap<String, Vec<String>>,
     /// Networks of private endpoints.
@@ -143,6 +147,8 @@ impl Site {
             products: self.products.clone(),
             cloud: self.cloud,
             local_region: self.local_region.clone(),
+            hardware: self.hardware.clone(),
+            version: self.version,
             values,
         }
     }

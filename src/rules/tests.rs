@@ -4,7 +4,7 @@ use crate::base::proto;
 
 use super::*;
 
-const FIRST: &str = "azure-file-sync@2019-06-24";
+pub(super) const FIRST: &str = "azure-file-sync@2019-06-24";
 
 /// The documents inside the program, parsed once for all tests.
 pub(super) fn library() -> &'static Library {
@@ -12,7 +12,7 @@ pub(super) fn library() -> &'static Library {
     LIBRARY.get_or_init(|| Library::embedded().unwrap())
 }
 
-fn rules_of(documents: &[&str]) -> RuleSet {
+pub(super) fn rules_of(documents: &[&str]) -> RuleSet {
     let documents = documents.iter().map(|id| id.to_string()).collect();
     library().select(&Selection { documents: Some(documents), ..Selection::default() }).unwrap()
 }
@@ -62,8 +62,8 @@ fn the_2019_document_matches_its_names() {
     let selection = Selection { documents: Some(vec![FIRST.to_owned()]), ..Selection::default() };
     assert_eq!(
         RuleSet::embedded(&selection).unwrap().documents().len(),
-        4,
-        "with one that it includes and two that always apply"
+        8,
+        "with one that it includes and six that always apply"
     );
     check(
         FIRST,
@@ -248,7 +248,13 @@ fn internal_ports_depend_on_both_roles() {
 #[test]
 fn the_default_is_every_document_that_is_not_superseded() {
     /// Documents that apply to every product.
-    const CA: [&str; 2] = ["ca-2025-12-02", "ca-2023-11-27"];
+    const CA: [&str; 2] = ["ca-2025-12-02", "ca-2025-11-17"];
+    const WINDOWS: [&str; 4] = [
+        "defender-2025-10-16",
+        "windows-activation-2025-07-25",
+        "defender-antivirus-2024-10-08",
+        "windows-11-endpoints-2023-10-06",
+    ];
     let shorts = |selection: &Selection| {
         let rules = library().select(selection).unwrap();
         rules.documents().iter().map(|document| document.short.to_string()).collect::<Vec<_>>()
@@ -268,16 +274,25 @@ fn the_default_is_every_document_that_is_not_superseded() {
         [
             CA[0],
             CA[1],
+            "afs-endpoints-2026-07-24",
+            "afs-sync-errors-2025-08-25",
+            "afs-installation-2025-07-14",
             "afs-2025-01-23-sync-groups",
             "afs-networking-2024-11-06",
+            "afs-dns-2024-09-09",
             "afs-2024-05-13",
             "afs-2019-06-24",
-            "hybrid-file-services"
+            "hybrid-file-services",
+            WINDOWS[0],
+            WINDOWS[1],
+            WINDOWS[2],
+            WINDOWS[3],
         ]
     );
     let local = Selection {
         products: Some(vec!["azure-stack-hci".to_owned()]),
         local_region: Some("eastus".to_owned()),
+        hardware: Some("dell".to_owned()),
         ..Selection::default()
     };
     assert_eq!(
@@ -286,11 +301,21 @@ fn the_default_is_every_document_that_is_not_superseded() {
             CA[0],
             CA[1],
             "arc-2026-04-01",
+            "arc-resource-bridge-2026-08-10",
             "azure-local-eastus-2026-07-14",
+            "azure-local-private-2026-03-09",
+            "azure-local-mocstack-2026-01-31",
+            "azure-local-dell-2025-10-22",
+            "azure-local-aks-2025-07-17",
+            "azure-local-crl-2025-03-05",
             "azure-local-2025-01-08",
             "hci-required-2024-06-25",
             "hci-recommended-later",
             "hci-required-2022-04-27",
+            WINDOWS[0],
+            WINDOWS[1],
+            WINDOWS[2],
+            WINDOWS[3],
         ]
     );
     let error = |documents: &[&str]| {
@@ -302,7 +327,7 @@ fn the_default_is_every_document_that_is_not_superseded() {
         "cannot select rules: unknown document `azure-file-sync@2019-06-25`, did you mean `azure-file-sync@2019-06-24`?"
     );
     // A document comes with the tables that it includes.
-    assert_eq!(rules_of(&["azure-stack-hci@2022-04-28"]).documents().len(), 5, "two more always apply");
+    assert_eq!(rules_of(&["azure-stack-hci@2022-04-28"]).documents().len(), 9, "six more always apply");
 }
 
 #[test]
@@ -359,7 +384,16 @@ fn a_host_in_several_documents_matches_in_each() {
         .iter()
         .flat_map(|found| rules.reference(found.id).document.products.iter().map(|product| &**product))
         .collect();
-    assert_eq!(products.into_iter().collect::<Vec<_>>(), ["azure-arc", "azure-file-sync", "azure-stack-hci"]);
+    assert_eq!(
+        products.into_iter().collect::<Vec<_>>(),
+        [
+            "azure-arc",
+            "azure-arc-kubernetes",
+            "azure-arc-resource-bridge",
+            "azure-file-sync",
+            "azure-stack-hci"
+        ]
+    );
 }
 
 #[test]
@@ -450,7 +484,10 @@ fn tags_statements_and_private_names_are_available() {
 fn issuers_are_found_by_name_or_by_organization() {
     let rules = rules_of(&[FIRST]);
     let known = |common_name: &str, organization: &str| match rules.issuer(common_name, organization) {
-        Issuer::Named(id) => format!("named {}", rules.reference(id).row.printed),
+        Issuer::Named(id) => {
+            let reference = rules.reference(id);
+            format!("named {}", reference.common_name.as_ref().unwrap_or(&reference.row.printed))
+        }
         Issuer::Organization(_) => "organization".to_owned(),
         Issuer::Unknown => "unknown".to_owned(),
         Issuer::NoList => "no list".to_owned(),
@@ -462,7 +499,7 @@ fn issuers_are_found_by_name_or_by_organization() {
     );
     assert_eq!(known("Microsoft TLS G2 RSA CA OCSP 16", microsoft), "named Microsoft TLS G2 RSA CA OCSP 16");
     assert_eq!(known("Microsoft TLS G3 CA 02", microsoft), "organization");
-    assert_eq!(known("DigiCert Global G3 TLS ECC SHA384 2020 CA1", "DigiCert, Inc."), "organization");
+    assert_eq!(known("DigiCert Unlisted TLS CA1", "DigiCert, Inc."), "organization");
     assert_eq!(known("Microsoft Azure RSA TLS Issuing CA 07", "Contoso Inspection"), "unknown");
     assert_eq!(known("", ""), "unknown");
 }
@@ -496,8 +533,8 @@ fn every_broad_reference_cites_a_statement_about_breadth() {
         let rules = library.references_of(&document.id).unwrap();
         for reference in rules.iter().filter(|reference| reference.broad) {
             let see = reference.see.as_deref().unwrap();
-            let sentence = rules.iter().find(|other| other.place() == see).unwrap();
-            assert_eq!(sentence.about.as_deref(), Some("broad"));
+            let statement = rules.iter().find(|other| other.place() == see).unwrap();
+            assert_eq!(statement.about.as_deref(), Some("broad"));
             broad.push(reference.id.to_string());
         }
     }
@@ -506,110 +543,65 @@ fn every_broad_reference_cites_a_statement_about_breadth() {
 }
 
 #[test]
-fn diff_lists_what_was_added_removed_and_changed() {
-    let library = library();
-    let changes = |old: &str, new: &str| {
-        let mut out = Vec::new();
-        let count = diff(library, old, new, &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(text.lines().count(), count);
-        text
+fn hardware_and_version_choose_among_the_documents() {
+    let level = |hardware: Option<&str>, version: Option<u32>, name: &str, short: &str| {
+        let gateway = BTreeMap::from([("arc-gateway".to_owned(), vec!["abc".to_owned()])]);
+        let hardware = hardware.map(str::to_owned);
+        let selection = Selection { hardware, version, values: gateway, ..Selection::default() };
+        let rules = library().select(&selection).unwrap();
+        let found = rules.match_host(name).into_iter().map(|found| rules.reference(found.id));
+        let mut of_document = found.filter(|reference| &*reference.document.short == short);
+        of_document.next().map(|reference| reference.level)
     };
-    assert_eq!(changes(FIRST, FIRST), "");
-    let afs = changes(FIRST, "azure-file-sync@2024-05-13");
-    for line in [
-        "+ added   westus01.afs.azure.net (public) 443/tcp: primary endpoint for West US",
-        "- removed graph.windows.net (public) 443/tcp: Azure Active Directory",
-        "> moved   tm-kailani1.one.microsoft.com (public): discovery endpoint for East US -> discovery endpoint for East US; discovery endpoint for West US",
-    ] {
-        assert!(afs.lines().any(|other| other == line), "{line}\n{afs}");
-    }
-    let hci = changes("azure-stack-hci@2022-04-28", "azure-stack-hci@2025-01-08");
-    for line in [
-        "+ added   management-system -> cluster-servers 137/udp: Failover Clustering",
-        "- removed management-system -> cluster-servers 137/tcp: Failover Clustering",
-    ] {
-        assert!(hci.lines().any(|other| other == line), "{line}\n{hci}");
-    }
-    let update =
-        changes("azure-stack-hci@2022-04-27-recommended", "azure-stack-hci@2022-04-27-recommended-later");
-    let line = "~ ports   *.windowsupdate.microsoft.com (public): 80/tcp; 443/tcp -> 80/tcp, 443/tcp";
-    assert!(update.lines().any(|other| other == line), "{update}");
+    let dell = |hardware| level(hardware, None, "downloads.dell.com", "azure-local-dell-2025-10-22");
+    assert_eq!(dell(Some("dell")), Some(RequirementLevel::Required));
+    assert_eq!(dell(Some("HPE")), None);
+    assert_eq!(dell(None), Some(RequirementLevel::Optional));
+    let pypi = |version| level(None, version, "pypi.org", "azure-local-arc-gateway-2025-09-09");
+    assert_eq!(pypi(Some(2503)), Some(RequirementLevel::Required));
+    assert_eq!(pypi(Some(2504)), Some(RequirementLevel::Legacy));
+    assert_eq!(pypi(None), Some(RequirementLevel::Legacy));
+    let update = |version| level(None, version, "fe3.delivery.mp.microsoft.com", "hci-required-2024-06-25");
+    assert_eq!(update(Some(2503)), Some(RequirementLevel::Required));
+    assert_eq!(update(Some(2506)), Some(RequirementLevel::Legacy));
 }
 
 #[test]
-fn diff_covers_included_documents() {
-    let mut out = Vec::new();
-    diff(library(), "azure-stack-hci@2022-04-28", "azure-stack-hci@2025-01-08", &mut out).unwrap();
-    let text = String::from_utf8(out).unwrap();
-    // The newer page has its endpoints in included lists.
-    for line in [
-        "+ added   westeurope.dp.prod.appliances.azure.com (public) 443/tcp: Azure Local ARB infra",
-        "+ added   cluster-servers -> cluster-servers 30301/tcp: Azure Stack HCI OS management",
-    ] {
-        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
-    }
-    assert!(!text.contains("removed login.microsoftonline.com (public)"), "{text}");
-}
-
-#[test]
-fn show_prints_a_reference_with_its_source() {
-    let rules = rules_of(&[FIRST]);
-    let mut out = Vec::new();
-    assert_eq!(show(&rules, "afs-2019-06-24/regions/5.2", &mut out).unwrap(), 1);
-    let text = String::from_utf8(out).unwrap();
-    for line in [
-        "    document: Azure File Sync proxy and firewall settings (azure-file-sync@2019-06-24)",
-        "    alias: tm-kailani-cae.one.microsoft.com",
-        "    role: discovery",
-    ] {
-        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
-    }
-    let mut out = Vec::new();
-    assert_eq!(show(&rules, "afs-2019-06-24/endpoints/6", &mut out).unwrap(), 2);
-    assert_eq!(show(&rules, "afs-2019-06-24/endpoints/", &mut out).unwrap(), 0);
-    assert_eq!(show(&rules, FIRST, &mut out).unwrap(), 75);
-    let mut out = Vec::new();
-    list(&rules, &mut out).unwrap();
-    let text = String::from_utf8(out).unwrap();
-    assert!(text.contains("      27  afs-2019-06-24/regions  Regional instances"), "{text}");
-}
-
-#[test]
-fn show_finds_the_references_of_a_host() {
-    let rules = rules_of(&[FIRST, "azure-file-sync@2024-05-13"]);
-    let mut out = Vec::new();
-    let url = "https://tm-kailani-cae.one.microsoft.com/path";
-    assert_eq!(show(&rules, url, &mut out).unwrap(), 4);
-    let text = String::from_utf8(out).unwrap();
-    for line in [
-        "afs-2024-05-13/regions/5.4  443/tcp  public  required",
-        "    match: tm-kailani-cae.one.microsoft.com, the alias of tm-kailani.cae.one.microsoft.com",
-        "    match: *.one.microsoft.com, a wildcard that the document itself calls too broad",
-        "    document: Azure File Sync proxy and firewall settings (azure-file-sync@2019-06-24, superseded by azure-file-sync@2024-05-13)",
-    ] {
-        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
-    }
-    assert_eq!(show(&rules, "unknown.example.com", &mut Vec::new()).unwrap(), 0);
-}
-
-#[test]
-fn list_rows_prints_every_reference() {
-    let rules = rules_of(&[FIRST]);
-    let printed = |format: RowFormat| {
-        let mut out = Vec::new();
-        list_rows(&rules, format, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+fn documents_of_the_operating_system_are_marked() {
+    let rules = library().select(&Selection::default()).unwrap();
+    let only_background = |name: &str| {
+        let found = rules.match_host(name);
+        !found.is_empty() && found.iter().all(|found| rules.reference(found.id).document.background)
     };
-    let count = rules.iter().count();
-    let csv = printed(RowFormat::Csv);
-    let mut reader = csv::Reader::from_reader(csv.as_bytes());
-    assert_eq!(reader.headers().unwrap().iter().take(2).collect::<Vec<_>>(), ["reference", "document"]);
-    assert_eq!(reader.records().map(Result::unwrap).count(), count);
-    let lines = printed(RowFormat::JsonLines);
-    assert_eq!(lines.lines().count(), count);
-    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-    assert!(first["document"].is_string() && first["every_minutes"].is_null());
+    assert!(only_background("activation-v2.sls.microsoft.com"));
+    assert!(only_background("wdcpalt.microsoft.com"), "an alias");
+    assert!(!only_background("ctldl.windowsupdate.com"), "Azure File Sync documents it, too");
+    assert!(!only_background("dlassets-ssl.xboxlive.com"), "a client app");
+    let kind = |name: &str| rules.reference(rules.match_host(name)[0].id).service_kind;
+    assert_eq!(kind("activation-v2.sls.microsoft.com"), Some(ServiceKind::Activation));
+    assert_eq!(kind("ipv6.msftconnecttest.com"), Some(ServiceKind::ConnectivityTest));
+}
+
+#[test]
+fn an_arc_gateway_adds_its_documents() {
+    let has_list = |values: BTreeMap<String, Vec<String>>| {
+        let rules = library().select(&Selection { values, ..Selection::default() }).unwrap();
+        rules.documents().iter().any(|document| document.needs_value.is_some())
+    };
+    assert!(!has_list(BTreeMap::new()));
+    assert!(has_list(BTreeMap::from([("arc-gateway".to_owned(), vec!["abc".to_owned()])])));
+}
+
+#[test]
+fn ports_of_the_resource_bridge_and_of_aks_are_bidirectional() {
+    let rules = library().select(&Selection::default()).unwrap();
+    let count =
+        |source: &str, destination: &str, port: u16| rules.ports(source, destination, proto::TCP, port).len();
+    assert!(count("management-system", "resource-bridge", 6443) > 0);
+    assert!(count("resource-bridge", "management-system", 6443) > 0);
+    assert!(count("aks-clusters", "cluster-servers", 40343) > 0);
+    assert!(count("cluster-servers", "aks-clusters", 55000) > 0);
+    assert_eq!(count("aks-clusters", "cluster-servers", 40344), 0);
 }
 
 #[test]
@@ -624,27 +616,6 @@ fn a_site_without_a_regional_list_keeps_what_the_lists_still_have() {
     assert_eq!(level(Some("East US 2"), "dp.stackhci.azure.com"), RequirementLevel::Required);
     assert_eq!(level(Some("East US"), "dp.stackhci.azure.com"), RequirementLevel::Legacy);
     assert_eq!(level(None, "tlu.dl.delivery.mp.microsoft.com"), RequirementLevel::Legacy, "withdrawn");
-}
-
-#[test]
-fn every_invalid_file_of_a_folder_is_reported() {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
-    write("a.toml", b"");
-    write("b.toml", b"[document]\n# \xff\xfe\n");
-    write("c.toml", b"[document]\nid = 3\n");
-    write("d.toml", format!("a = {}", "[".repeat(100_000)).as_bytes());
-    let mut out = Vec::new();
-    assert_eq!(super::check(Some(folder.path()), &mut out).unwrap(), 4);
-    let text = String::from_utf8(out).unwrap();
-    for line in [
-        "a.toml:1: missing field `document`",
-        "b.toml:2: not UTF-8 text",
-        "c.toml:2: wanted a text; found integer `3`",
-        "d.toml:1: cannot recurse further; max recursion depth met",
-    ] {
-        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
-    }
 }
 
 #[test]

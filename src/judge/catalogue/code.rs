@@ -203,10 +203,10 @@ findings! {
         target: Destination,
         compared: Nothing,
     }
-    BroadWildcardOnly = "AFS102", Low, "documented only by a wildcard that its document calls too broad" {
-        looks_like: "the only row that matches is a wildcard, and its document warns that the wildcard covers more than the product",
-        cause: "another service of the same provider, or a regional instance that the document's table does not list",
-        recommendation: "allow the explicit regional names instead of the wildcard, and check what the destination is",
+    BroadWildcardOnly = "AFS102", Low, "documented only by a row that covers more than the product" {
+        looks_like: "the only row that matches is a wildcard of which its document warns that it covers more than the product, or a row that gives a port and no host",
+        cause: "another service of the same provider, a regional instance that the document's table does not list, or any host on a port that the document opens to everywhere",
+        recommendation: "check what the destination is; allow its explicit name instead of the wildcard or the port",
         alternatives: "a region that opened after the document was written",
         cites: Some(Broad),
         proof: Payload,

@@ -13,7 +13,7 @@ use crate::base::Address;
 #[derive(Clone, Debug, Default)]
 pub(in crate::judge) struct NetworkSet {
     starts: Vec<u128>,
-    bits: Vec<u8>,
+    bits: Vec<u16>,
 }
 
 impl NetworkSet {
@@ -22,9 +22,9 @@ impl NetworkSet {
     }
 
     /// Networks, each with one bit.
-    pub(super) fn with_bits(nets: impl IntoIterator<Item = (IpNet, u8)>) -> NetworkSet {
+    pub(super) fn with_bits(nets: impl IntoIterator<Item = (IpNet, u16)>) -> NetworkSet {
         // The first address of each network, and the first one after it.
-        let mut boundaries: Vec<(u128, u8, i32)> = Vec::new();
+        let mut boundaries: Vec<(u128, u16, i32)> = Vec::new();
         for (net, bit) in nets {
             // IPv4 is in the last 32 bits (see `Address`).
             let free = match net {
@@ -40,13 +40,13 @@ impl NetworkSet {
         }
         boundaries.sort_unstable();
         let mut set = NetworkSet::default();
-        let mut open = [0i32; 8];
+        let mut open = [0i32; 16];
         for (at, bit, change) in boundaries {
             if let Some(count) = open.get_mut(bit.trailing_zeros() as usize) {
                 *count += change;
             }
             let add_bit =
-                |bits: u8, (index, count): (usize, &i32)| if *count > 0 { bits | 1 << index } else { bits };
+                |bits: u16, (index, count): (usize, &i32)| if *count > 0 { bits | 1 << index } else { bits };
             let bits = open.iter().enumerate().fold(0, add_bit);
             if set.starts.last() == Some(&at) {
                 set.bits.pop();
@@ -59,7 +59,7 @@ impl NetworkSet {
     }
 
     /// The bits of all networks that hold `address`.
-    pub(super) fn bits(&self, address: Address) -> u8 {
+    pub(super) fn bits(&self, address: Address) -> u16 {
         let after = self.starts.partition_point(|start| *start <= address.0);
         after.checked_sub(1).and_then(|index| self.bits.get(index)).copied().unwrap_or_default()
     }

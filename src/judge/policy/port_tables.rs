@@ -19,7 +19,7 @@ use crate::rules::Site;
 use crate::rules::TableKind;
 
 /// The roles of a host, as bits in the order of [`ROLES`].
-pub(in crate::judge) type RoleBits = u8;
+pub(in crate::judge) type RoleBits = u16;
 
 /// The port tables, and which host has which role.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(in crate::judge) enum RolePort<'a> {
 impl PortTables {
     pub(super) fn new(rules: &RuleSet, site: &Site) -> PortTables {
         let index_of = |role: &str| ROLES.iter().position(|known| *known == role);
-        let bit = |role: &str| index_of(role).map_or(0, |index| 1u8 << index);
+        let bit = |role: &str| index_of(role).map_or(0, |index| 1 << index);
         let networks = site.roles.iter().flat_map(|(role, nets)| nets.iter().map(|net| (*net, bit(role))));
         let mut tables = PortTables {
             roles: NetworkSet::with_bits(networks),
@@ -56,8 +56,14 @@ impl PortTables {
             tables.quoted.insert(id, Arc::new(quote(rules, [id])));
             let ends = [&row.source, &row.destination].map(|role| role.as_deref().and_then(index_of));
             let [Some(client), Some(server)] = ends else { continue };
-            if let Some(ids) = tables.rows.get_mut(client).and_then(|rows| rows.get_mut(server)) {
-                ids.push(id);
+            let mut add = |client: usize, server: usize| {
+                if let Some(ids) = tables.rows.get_mut(client).and_then(|rows| rows.get_mut(server)) {
+                    ids.push(id);
+                }
+            };
+            add(client, server);
+            if row.bidirectional && client != server {
+                add(server, client);
             }
         }
         tables
@@ -97,7 +103,7 @@ impl PortTables {
         let mut is_within_role = false;
         for (from, row) in self.rows.iter().enumerate() {
             for (to, ids) in row.iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
-                let (from, to) = (1u8 << from, 1u8 << to);
+                let (from, to) = (1 << from, 1 << to);
                 let forward = client & from != 0 && server & to != 0;
                 let backward = server & from != 0 && client & to != 0;
                 let same_role = client & server & to != 0;

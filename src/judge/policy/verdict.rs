@@ -37,6 +37,8 @@ pub(in crate::judge) struct Verdict<'a> {
     pub(in crate::judge) unknown_issuer: bool,
     /// A row names the destination, and none of its rows has a port other than 443.
     pub(in crate::judge) https_only: bool,
+    /// The only row that allows it gives the port and no host.
+    pub(in crate::judge) by_port_only: bool,
     /// The site's exception that allows it, by index.
     pub(in crate::judge) exception: Option<usize>,
     /// The site's expired exception that would have allowed it, by index.
@@ -106,7 +108,9 @@ pub(in crate::judge) fn verdict<'a>(
         && verdict.destination.is_some()
         && let Some(documented) = policy.row_without_host(protocol, requested_port)
     {
-        verdict.destination = Some(DestinationVerdict::Documented);
+        // A row without a host allows its port to everywhere.
+        verdict.destination = Some(DestinationVerdict::DocumentedBroad);
+        verdict.by_port_only = true;
         verdict.port = Some(PortVerdict::Documented);
         verdict.documented = Some(documented);
     }

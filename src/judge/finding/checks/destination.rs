@@ -25,9 +25,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         code: FindingCode::BroadWildcardOnly,
         applies: |view| view.verdict.destination == Some(DestinationVerdict::DocumentedBroad),
-        message: |view| {
-            format!("{} is documented only by a wildcard that its document calls too broad", view.name_text())
-        },
+        message: broad,
         cites: no_rows,
     },
     Check {
@@ -57,6 +55,17 @@ pub(super) const CHECKS: &[Check] = &[
         cites: no_rows,
     },
 ];
+
+fn broad(view: &FlowView<'_>) -> String {
+    if view.verdict.by_port_only {
+        return format!(
+            "{} port {} is documented only by a row that gives the port and no host",
+            view.server_text(),
+            view.verdict.requested_port
+        );
+    }
+    format!("{} is documented only by a wildcard that its document calls too broad", view.name_text())
+}
 
 fn is_undocumented(view: &FlowView<'_>) -> bool {
     view.verdict.destination == Some(DestinationVerdict::Unexpected)

@@ -86,7 +86,7 @@ impl SiteParser<'_> {
     }
 
     fn site(&mut self, shape: SiteShape) -> Site {
-        let roles: [(&'static str, &Words); 8] = [
+        let roles: [(&'static str, &Words); 10] = [
             ("servers", &shape.roles.servers),
             ("management-system", &shape.roles.management_system),
             ("cluster-servers", &shape.roles.cluster_servers),
@@ -95,6 +95,8 @@ impl SiteParser<'_> {
             ("stretched-cluster", &shape.roles.stretched_cluster),
             ("active-directory", &shape.roles.active_directory),
             ("time-servers", &shape.roles.time_servers),
+            ("resource-bridge", &shape.roles.resource_bridge),
+            ("aks-clusters", &shape.roles.aks_clusters),
         ];
         debug_assert!(roles.iter().map(|(role, _)| *role).eq(ROLES.iter().copied()));
         let local = &shape.azure_stack_hci;
@@ -123,6 +125,8 @@ impl SiteParser<'_> {
             storage_accounts: self.accounts(&shape.azure_file_sync.storage_accounts),
             sync_services: self.labels("a storage sync service", &shape.azure_file_sync.sync_services),
             local_region: self.optional_local_region(local.region.as_ref(), shape.site.products.as_ref()),
+            hardware: local.hardware.as_ref().map(|word| self.hardware(word)),
+            version: local.version.as_ref().and_then(|word| self.version(word)),
             local_names: local_names
                 .into_iter()
                 .filter(|(_, words)| !words.is_empty())
@@ -235,6 +239,38 @@ impl SiteParser<'_> {
 
     fn add_clouds(&mut self, clouds: Clouds) {
         self.clouds = Some(self.clouds.map_or(clouds, |so_far| so_far.union(clouds)));
+    }
+
+    fn hardware(&mut self, word: &Spanned<String>) -> String {
+        let library = self.library;
+        let vendors: Vec<&str> =
+            library.documents().filter_map(|document| document.hardware.as_deref()).collect();
+        let vendor = word.get_ref().to_ascii_lowercase();
+        if !vendors.contains(&vendor.as_str()) {
+            let message = match nearest(&vendor, vendors.iter().copied()) {
+                Some(near) => format!("unknown hardware `{}`, did you mean `{near}`?", word.get_ref()),
+                None => {
+                    format!(
+                        "unknown hardware `{}`, known are {}",
+                        word.get_ref(),
+                        unique(&vendors).join(", ")
+                    )
+                }
+            };
+            self.error(word.span().start, message);
+        }
+        vendor
+    }
+
+    /// `2504`, or a whole build number such as `12.2504.1001.20`.
+    fn version(&mut self, word: &Spanned<String>) -> Option<u32> {
+        let is_release = |part: &&str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+        let release = word.get_ref().split('.').find(is_release).and_then(|part| part.parse().ok());
+        if release.is_none() {
+            let message = format!("not a version, such as 2504 or 12.2504.1001.20: `{}`", word.get_ref());
+            self.error(word.span().start, message);
+        }
+        release
     }
 
     fn optional_local_region(

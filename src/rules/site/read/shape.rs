@@ -51,6 +51,8 @@ pub(super) struct SyncShape {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct LocalShape {
     pub(super) region: Option<Spanned<String>>,
+    pub(super) hardware: Option<Spanned<String>>,
+    pub(super) version: Option<Spanned<String>>,
     pub(super) key_vaults: Words,
     pub(super) arc_gateways: Words,
     pub(super) witness_storage_accounts: Words,
@@ -74,6 +76,8 @@ pub(super) struct RolesShape {
     pub(super) stretched_cluster: Words,
     pub(super) active_directory: Words,
     pub(super) time_servers: Words,
+    pub(super) resource_bridge: Words,
+    pub(super) aks_clusters: Words,
 }
 
 #[derive(Deserialize, Default)]

@@ -72,8 +72,8 @@ fn a_complete_site_file_is_read() {
     assert_eq!(selection.values["region"], ["West US", "East US"]);
     assert_eq!(
         library().select(&selection).unwrap().documents().len(),
-        4,
-        "one is included, and two always apply"
+        8,
+        "one is included, and six always apply"
     );
 }
 
@@ -176,6 +176,20 @@ fn a_region_without_a_document_gives_a_warning() {
     assert_eq!(warnings("[azure-stack-hci]\nregion = \"East US 2\""), 1);
     assert_eq!(warnings("[site]\nproducts = [\"azure-stack-hci\"]"), 1);
     assert_eq!(warnings("[site]\nproducts = [\"azure-file-sync\"]"), 0);
+}
+
+#[test]
+fn hardware_and_version_are_checked() {
+    let site = read("[azure-stack-hci]\nhardware = \"Dell\"\nversion = \"12.2504.1001.20\"").unwrap();
+    assert_eq!((site.hardware.as_deref(), site.version), (Some("dell"), Some(2504)));
+    check(
+        "[azure-stack-hci]\nhardware = \"lenvo\"",
+        &["2: unknown hardware `lenvo`, did you mean `lenovo`?"],
+    );
+    check(
+        "[azure-stack-hci]\nversion = \"24H2\"",
+        &["2: not a version, such as 2504 or 12.2504.1001.20: `24H2`"],
+    );
 }
 
 #[test]
