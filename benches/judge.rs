@@ -221,7 +221,7 @@ fn run(path: &Path, policy: &Arc<Policy>) -> (Duration, Duration, u64) {
                     second = frame.time.secs();
                     table.tick(second, last, &mut dispatcher);
                 }
-                if let Decoded::Packet(packet) = &decoder.packet(&frame) {
+                if let Decoded::Packet(packet) = &decoder.decode(&frame) {
                     table.accept(packet, last, &mut dispatcher);
                 }
             }

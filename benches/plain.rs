@@ -233,10 +233,10 @@ fn run<L: StreamConsumer<State = ConversationState> + Heard>(
             let decoded = opener.open(&frame);
             let Decoded::Packet(packet) = &decoded else { continue };
             if let Some(copies) = &mut copies {
-                if copies.is_copy(packet, frame.time) {
+                if copies.is_duplicate(packet, frame.time) {
                     continue;
                 }
-                if let Some(scope) = copies.moved(packet) {
+                if let Some(scope) = copies.merged_scope(packet) {
                     table.accept(&Packet { scope, ..*packet }, at, &mut consumer);
                     continue;
                 }
@@ -262,7 +262,7 @@ struct Every(Decoder);
 impl Opener for Every {
     #[inline]
     fn open<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
-        self.0.packet(frame)
+        self.0.decode(frame)
     }
 }
 
@@ -338,7 +338,7 @@ fn plain<'a>(frame: &Frame<'a>) -> Option<Packet<'a>> {
         ip_id,
         was_fragmented: false,
         scope: 0,
-        wrapping: &Encapsulation::NONE,
+        encapsulation: &Encapsulation::NONE,
         transport,
         payload,
         payload_len,

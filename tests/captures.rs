@@ -207,7 +207,7 @@ fn each_case_shows_its_situation() {
             "hci-2022-04-28/recommended/20.1 (port as meant)",
             "hci-2022-04-28/cloud-witness/1.1 (placeholder)",
             "name=azgnrelay01.servicebus.windows.net",
-            "server_port=9418,destination_verdict=documented,port_verdict=documented",
+            "server_port=9418,destination_verdict=documented-broad,port_verdict=documented",
         ],
     );
     check(
@@ -230,7 +230,7 @@ fn each_case_shows_its_situation() {
     check(
         "site-products",
         &[
-            "references=arc-2026-04-01/public/6.1;afs-2024-05-13/endpoints/1.1",
+            "references=arc-2026-04-01/public/6.1;afs-installation-2025-07-14/proxy-bypass/1.2;…",
             "note=expected: it is used every 15 minutes (arc-2026-04-01/statements/14)…",
         ],
     );

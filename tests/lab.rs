@@ -103,7 +103,7 @@ const SAID: &[(&str, &str)] = &[
     ("worked-then-stopped", "it had worked until"),
     ("unreachable-once", "it worked later"),
     ("reject-admin-prohibited", "an ICMP error from 10.9."),
-    ("injected-reset", "another hop limit"),
+    ("injected-reset", "a different TTL or hop limit"),
     ("block-page-vendor", "a page of Squid"),
     ("version-refused-by-client", "chose a TLS version older than 1.2 (0x0301)"),
 ];

@@ -210,8 +210,8 @@ fn claims(bytes: Vec<u8>, said: &mut Said) {
     while capture.next(&mut chunk) {
         for frame in chunk.frames() {
             at = At { order: at.order + 1, frame: frame.frame_ref, time: frame.time };
-            if let Decoded::Packet(packet) = decoder.packet(&frame)
-                && !copies.is_copy(&packet, frame.time)
+            if let Decoded::Packet(packet) = decoder.decode(&frame)
+                && !copies.is_duplicate(&packet, frame.time)
             {
                 table.accept(&packet, at, &mut dispatcher);
             }
@@ -282,7 +282,7 @@ fn goes_up(record: &Record) -> Option<bool> {
         wire_len: record.wire_len,
         bytes: &record.bytes,
     };
-    match Decoder::new(decode::FragmentLimits::default()).packet(&frame) {
+    match Decoder::new(decode::FragmentLimits::default()).decode(&frame) {
         Decoded::Packet(packet) => Some((packet.src, packet.src_port) < (packet.dst, packet.dst_port)),
         _ => None,
     }

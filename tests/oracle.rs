@@ -352,7 +352,7 @@ fn claimed(path: &Path, kinds: &mut Compared) {
             order += 1;
             let at = At { order, frame: frame.frame_ref, time: frame.time };
             last = Some(at);
-            if let Decoded::Packet(packet) = decoder.packet(&frame) {
+            if let Decoded::Packet(packet) = decoder.decode(&frame) {
                 packets.insert(
                     frame.frame_ref.number,
                     [(packet.src, packet.src_port), (packet.dst, packet.dst_port)],

@@ -33,9 +33,9 @@ fuzz_target!(|data: &[u8]| {
             wire_len: len as u32,
             bytes,
         };
-        if let Decoded::Packet(packet) = decoder.packet(&frame) {
+        if let Decoded::Packet(packet) = decoder.decode(&frame) {
             assert!(packet.payload.len() <= packet.payload_len as usize);
-            let _ = (packet.wrapping.vlans(), packet.wrapping.tunnel());
+            let _ = (packet.encapsulation.vlans(), packet.encapsulation.tunnel());
         }
     }
     decoder.finish();

@@ -50,7 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
             wire_len: packet.len() as u32,
             bytes: &packet,
         };
-        if let Decoded::Packet(packet) = decoder.packet(&frame) {
+        if let Decoded::Packet(packet) = decoder.decode(&frame) {
             packets += 1;
             table.accept(&packet, at, &mut dispatcher);
         }

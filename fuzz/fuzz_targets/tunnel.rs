@@ -155,10 +155,10 @@ fuzz_target!(|data: &[u8]| {
             wire_len: bytes.len() as u32,
             bytes: &bytes,
         };
-        if let Decoded::Packet(packet) = decoder.packet(&frame) {
+        if let Decoded::Packet(packet) = decoder.decode(&frame) {
             assert!(packet.payload.len() <= packet.payload_len as usize);
-            let _ = (packet.wrapping.vlans(), packet.wrapping.tunnel());
-            let _ = (dedup.is_copy(&packet, frame.time), dedup.moved(&packet));
+            let _ = (packet.encapsulation.vlans(), packet.encapsulation.tunnel());
+            let _ = (dedup.is_duplicate(&packet, frame.time), dedup.merged_scope(&packet));
         }
     }
     decoder.finish();

@@ -257,9 +257,8 @@ fn restrict_system_calls() -> Result<(), String> {
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
-    #![cfg(target_os = "linux")]
-
     use std::io;
     use std::net::TcpStream;
     use std::net::UdpSocket;

@@ -1,8 +1,8 @@
-//! Walks through the layers of a frame.
+//! Decodes a frame layer by layer.
 //!
 //! In:  one frame.
-//! Out: the one [`Decoded`] that it is; counts that add up to the frames.
-//! Not: any layer's header; those are the readers' work.
+//! Out: a [`Decoded`]; counts that add up to the frames.
+//! Not: any protocol's header; each has its reader.
 
 use crate::base::Cursor;
 use crate::base::proto;
@@ -10,15 +10,19 @@ use crate::capture::Frame;
 use crate::capture::LinkType;
 
 use super::ether;
+use super::fragment::Fragment;
 use super::fragment::FragmentCounts;
 use super::fragment::FragmentLimits;
-use super::fragment::Fragments;
-use super::fragment::LostDatagram;
-use super::fragment::Piece;
-use super::fragment::Whole;
+use super::fragment::FragmentTable;
+use super::fragment::JoinedDatagram;
 use super::ip;
-use super::ip::Inside;
-use super::ip::Ip;
+use super::ip::IpPacket;
+use super::ip::IpPayload;
+use super::layer::DecodeState;
+use super::layer::LayerSlice;
+use super::layer::NextLayer;
+use super::layer::Stop;
+use super::layer::TunnelEvidence;
 use super::link;
 use super::packet::DamageKind;
 use super::packet::Decoded;
@@ -27,38 +31,33 @@ use super::packet::PacketDamage;
 use super::packet::Transport;
 use super::transport;
 use super::tunnel;
-use super::view::Next;
-use super::view::Stop;
-use super::view::Trust;
-use super::view::View;
-use super::view::Walk;
 
-/// What became of the frames. The variants add up to `frames`.
+/// The results for the frames. The variants of [`Decoded`] add up to `frames`.
 ///
-/// Checksums are not verified: a capture on the sending machine sees them before the network card has filled them in.
+/// Checksums are not verified: a capture on the sender sees them before its network card has computed them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DecodeCounts {
-    /// Frames taken in.
+    /// Frames decoded.
     pub frames: u64,
-    /// Frames that gave a packet.
+    /// Frames with a packet.
     pub packets: u64,
-    /// Fragments kept for later, or copies of such.
+    /// FragmentTable held until the others arrive, and duplicates of them.
     pub fragments: u64,
     /// Frames without IP.
     pub not_ip: u64,
-    /// Frames of a link type that we do not know.
+    /// Frames of an unknown link type.
     pub unknown_link: u64,
     /// Frames that cannot be read.
     pub unreadable: u64,
-    /// Frames with a header cut by the capture.
-    pub cut: u64,
-    /// Frames with a broken header.
+    /// Frames with a header that the capture truncated.
+    pub truncated: u64,
+    /// Frames with a malformed header.
     pub broken: u64,
-    /// Packets whose IP header claims more bytes than the frame had on the wire.
+    /// Packets whose IP length exceeds the frame on the wire.
     pub beyond_frame: u64,
-    /// Packets of 802.11 aggregates behind the first, which stands for its frame.
+    /// Packets of 802.11 aggregates after the first. Only the first of a frame is read.
     pub aggregated: u64,
-    /// What happened to the fragments, including those inside tunnels.
+    /// The results for fragments, including those inside tunnels.
     pub fragment: FragmentCounts,
 }
 
@@ -72,7 +71,7 @@ impl DecodeCounts {
             not_ip: self.not_ip - before.not_ip,
             unknown_link: self.unknown_link - before.unknown_link,
             unreadable: self.unreadable - before.unreadable,
-            cut: self.cut - before.cut,
+            truncated: self.truncated - before.truncated,
             broken: self.broken - before.broken,
             beyond_frame: self.beyond_frame - before.beyond_frame,
             aggregated: self.aggregated - before.aggregated,
@@ -80,104 +79,104 @@ impl DecodeCounts {
         }
     }
 
-    /// True when every frame, and once [`Decoder::finish`] was called every fragment, is accounted for.
+    /// True if every frame is accounted for, and after [`Decoder::finish`] every fragment.
     pub fn add_up(&self) -> bool {
-        let ends = self.packets
+        let frames = self.packets
             + self.fragments
             + self.not_ip
             + self.unknown_link
             + self.unreadable
-            + self.cut
+            + self.truncated
             + self.broken;
         let fragment = &self.fragment;
-        let fates =
+        let fragments =
             fragment.joined_fragments + fragment.lost_fragments + fragment.duplicates + fragment.refused;
-        ends == self.frames && fates == fragment.fragments
+        frames == self.frames && fragments == fragment.fragments
     }
 }
 
-/// Opens frames one after the other.
+/// Decodes frames one after the other.
 #[derive(Debug)]
 pub struct Decoder {
-    walk: Walk,
-    fragments: Fragments,
+    state: DecodeState,
+    fragments: FragmentTable,
     counts: DecodeCounts,
     /// The payload of the datagram that the current frame completed.
     joined: Vec<u8>,
-    /// Where the next one is written, while `joined` is still read.
+    /// A second buffer, for a datagram inside the one in `joined`.
     spare: Vec<u8>,
 }
 
-/// Where a walk ended.
+/// Where decoding of a frame ended.
 enum End<'b> {
     Packet(Packet<'b>),
-    Piece(Piece<'b>),
+    Fragment(Fragment<'b>),
     Stop(Stop),
 }
 
-/// Headers in one frame: tags, tunnels, and what lies between them. Only a crafted frame has more.
+/// Headers in one frame: tags, tunnels, and those between them. Only a crafted frame has more.
 const STEP_LIMIT: usize = 64;
 
 impl Decoder {
-    /// A decoder that keeps at most what `limits` allow.
+    /// A decoder that holds at most as many fragments as `limits` allow.
     pub fn new(limits: FragmentLimits) -> Self {
         Decoder {
-            walk: Walk::new(),
-            fragments: Fragments::new(limits),
+            state: DecodeState::new(),
+            fragments: FragmentTable::new(limits),
             counts: DecodeCounts::default(),
             joined: Vec::new(),
             spare: Vec::new(),
         }
     }
 
-    /// Opens a frame.
+    /// Decodes a frame.
     #[inline]
-    pub fn packet<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
+    pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
         self.counts.frames += 1;
-        // The common case in one piece, written once and in place: Ethernet, IP, TCP, or UDP that is no tunnel.
+        // The common case in one function, so that the packet is written once: Ethernet, IP, TCP, or UDP without a tunnel.
         if let Some((ether_type, inside)) = plain_ethernet(frame)
             && let Some(ip) = plain_ip(ether_type, inside)
         {
             if ip.protocol == proto::TCP
-                && let Some((ports, tcp, payload)) = transport::whole_tcp(ip.body)
+                && let Some((ports, tcp, payload)) = transport::parse_whole_tcp(ip.body)
             {
                 self.counts.packets += 1;
                 let transport = Transport::Tcp(tcp);
                 return Decoded::Packet(ip.header.packet(proto::TCP, ports, transport, payload));
             }
             if ip.protocol == proto::UDP
-                && let Some((ports, payload)) = transport::whole_udp(ip.body)
+                && let Some((ports, payload)) = transport::parse_whole_udp(ip.body)
                 && tunnel::over_udp(ports.0, ports.1).is_none()
             {
                 self.counts.packets += 1;
                 return Decoded::Packet(ip.header.packet(proto::UDP, ports, Transport::Udp, payload));
             }
         }
-        self.other(frame)
+        self.decode_tagged(frame)
     }
 
-    /// The same inside VLAN tags, as mirror ports send it; then all the rest.
+    /// The same with VLAN tags, which are common at mirror ports.
     #[inline(never)]
-    fn other<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
+    fn decode_tagged<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
         if let Some((ether::VLAN | ether::SERVICE_VLAN, _)) = plain_ethernet(frame)
-            && let Some(ip) = plain_tagged(&mut self.walk, frame)
+            && let Some(ip) = plain_tagged(&mut self.state, frame)
         {
             let packet = match ip.protocol {
-                proto::TCP => transport::whole_tcp(ip.body).map(|(ports, tcp, payload)| {
+                proto::TCP => transport::parse_whole_tcp(ip.body).map(|(ports, tcp, payload)| {
                     ip.header.packet(proto::TCP, ports, Transport::Tcp(tcp), payload)
                 }),
-                proto::UDP => transport::whole_udp(ip.body)
+                proto::UDP => transport::parse_whole_udp(ip.body)
                     .filter(|((src_port, dst_port), _)| tunnel::over_udp(*src_port, *dst_port).is_none())
                     .map(|(ports, payload)| ip.header.packet(proto::UDP, ports, Transport::Udp, payload)),
                 _ => None,
             };
             if let Some(packet) = packet {
                 self.counts.packets += 1;
-                let wrapping = &self.walk.wrapping;
-                return Decoded::Packet(Packet { scope: wrapping.scope(), wrapping, ..packet });
+                let encapsulation = &self.state.encapsulation;
+                return Decoded::Packet(Packet { scope: encapsulation.scope(), encapsulation, ..packet });
             }
         }
-        self.any(frame)
+        self.decode_any(frame)
     }
 
     /// The counts so far.
@@ -185,99 +184,93 @@ impl Decoder {
         DecodeCounts { fragment: self.fragments.counts, ..self.counts }
     }
 
-    /// Gives up the fragments that still wait: no more frames come.
+    /// Drops the fragments that are still held: no more frames come.
     pub fn finish(&mut self) {
         self.fragments.finish();
     }
 
-    /// The datagrams whose fragments never came together and that were given up since the last call; at most the
-    /// first thousand of them, the counts know all.
-    pub fn lost_datagrams(&mut self) -> Vec<LostDatagram> {
-        self.fragments.lost()
-    }
-
     #[inline(never)]
-    fn any<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
-        self.walk.clear();
-        let start = Next::Link(frame.link, View::frame(frame));
-        let end = walk(&mut self.walk, start);
-        self.counts.aggregated += u64::from(self.walk.aggregated);
+    fn decode_any<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
+        self.state.clear();
+        let start = NextLayer::Link(frame.link, LayerSlice::frame(frame));
+        let end = decode_layers(&mut self.state, start, None);
+        self.counts.aggregated += u64::from(self.state.aggregated);
         match end {
-            End::Piece(piece) => match self.join(&piece, frame) {
-                Ok(Some(whole)) => self.whole(whole, frame),
-                Ok(None) => self.kept(),
-                Err(stop) => tell(&mut self.counts, &self.walk, End::Stop(stop)),
+            End::Fragment(fragment) => match self.join(&fragment, frame) {
+                Ok(Some(datagram)) => self.decode_joined(datagram, frame),
+                Ok(None) => self.count_fragment(),
+                Err(stop) => conclude(&mut self.counts, &self.state, End::Stop(stop)),
             },
             End::Packet(packet) => {
-                let packet = self.located(packet, frame);
-                tell(&mut self.counts, &self.walk, End::Packet(packet))
+                let packet = self.add_quoted_ports(packet, frame);
+                conclude(&mut self.counts, &self.state, End::Packet(packet))
             }
-            end => tell(&mut self.counts, &self.walk, end),
+            end => conclude(&mut self.counts, &self.state, end),
         }
     }
 
-    /// An ICMP error that quotes a later fragment names no ports; those of its datagram are known where that passed by.
-    fn located<'a>(&mut self, mut packet: Packet<'a>, frame: &Frame<'_>) -> Packet<'a> {
+    /// Adds ports to an ICMP error that quotes a later fragment, if the first fragment of that datagram was seen.
+    fn add_quoted_ports<'a>(&mut self, mut packet: Packet<'a>, frame: &Frame<'_>) -> Packet<'a> {
         if let Transport::Icmp { quoted: Some(quoted), .. } = &mut packet.transport
             && quoted.fragment.is_some()
-            && let Some(ports) = self.fragments.ports(quoted, self.walk.wrapping.scope(), frame.time)
+            && let Some(ports) = self.fragments.ports(quoted, self.state.encapsulation.scope(), frame.time)
         {
             (quoted.src_port, quoted.dst_port) = ports;
-            self.walk.joined = true;
+            self.state.joined = true;
         }
         packet
     }
 
-    fn join(&mut self, piece: &Piece<'_>, frame: &Frame<'_>) -> Result<Option<Whole>, Stop> {
-        let scope = self.walk.wrapping.scope();
-        self.fragments.accept(piece, scope, frame.frame_ref, frame.time, &mut self.joined)
+    fn join(&mut self, fragment: &Fragment<'_>, frame: &Frame<'_>) -> Result<Option<JoinedDatagram>, Stop> {
+        let scope = self.state.encapsulation.scope();
+        self.fragments.accept(fragment, scope, frame.time, &mut self.joined)
     }
 
-    /// Opens a joined datagram, which may hold a tunnel with yet another fragment.
-    fn whole<'a>(&'a mut self, mut whole: Whole, frame: &Frame<'a>) -> Decoded<'a> {
-        self.walk.joined = true;
-        let mut depth = self.walk.wrapping.layers().len();
-        // Fragments inside fragments inside …: each round is one layer of tunnel deeper, and those are limited.
+    /// Decodes a joined datagram, which may contain a tunnel with another fragment.
+    fn decode_joined<'a>(&'a mut self, mut datagram: JoinedDatagram, frame: &Frame<'a>) -> Decoded<'a> {
+        self.state.joined = true;
+        let mut depth = self.state.encapsulation.headers().len();
+        // FragmentTable inside fragments: each iteration is one tunnel deeper, and the depth is limited.
         for _ in 0..STEP_LIMIT {
-            let End::Piece(piece) = walk_datagram(&mut self.walk, whole.ip(&self.joined)) else {
+            let End::Fragment(fragment) = decode_datagram(&mut self.state, datagram.ip(&self.joined)) else {
                 break;
             };
-            depth = self.walk.wrapping.layers().len();
-            let scope = self.walk.wrapping.scope();
-            match self.fragments.accept(&piece, scope, frame.frame_ref, frame.time, &mut self.spare) {
-                Ok(Some(inner)) => whole = inner,
-                Ok(None) => return self.kept(),
-                Err(stop) => return tell(&mut self.counts, &self.walk, End::Stop(stop)),
+            depth = self.state.encapsulation.headers().len();
+            let scope = self.state.encapsulation.scope();
+            match self.fragments.accept(&fragment, scope, frame.time, &mut self.spare) {
+                Ok(Some(inner)) => datagram = inner,
+                Ok(None) => return self.count_fragment(),
+                Err(stop) => return conclude(&mut self.counts, &self.state, End::Stop(stop)),
             }
             std::mem::swap(&mut self.joined, &mut self.spare);
         }
-        // Once more from the same place, now for good: the borrow of the buffer can leave this function only here.
-        self.walk.wrapping.truncate(depth);
-        let end = walk_datagram(&mut self.walk, whole.ip(&self.joined));
-        tell(&mut self.counts, &self.walk, end)
+        // Decoded again, because the borrow of the buffer can be returned only from here.
+        self.state.encapsulation.truncate(depth);
+        let end = decode_datagram(&mut self.state, datagram.ip(&self.joined));
+        conclude(&mut self.counts, &self.state, end)
     }
 
-    fn kept<'a>(&mut self) -> Decoded<'a> {
+    fn count_fragment<'a>(&mut self) -> Decoded<'a> {
         self.counts.fragments += 1;
         Decoded::Fragment
     }
 }
 
-/// Counts an end and puts it into words.
-fn tell<'a>(counts: &mut DecodeCounts, walk: &'a Walk, end: End<'a>) -> Decoded<'a> {
+/// Counts the result of a frame, and converts it for later stages.
+fn conclude<'a>(counts: &mut DecodeCounts, state: &'a DecodeState, end: End<'a>) -> Decoded<'a> {
     let stop = match end {
         End::Packet(packet) => {
             counts.packets += 1;
-            counts.beyond_frame += u64::from(walk.beyond);
+            counts.beyond_frame += u64::from(state.exceeds_frame);
             return Decoded::Packet(Packet {
-                was_fragmented: walk.joined,
-                scope: walk.wrapping.scope(),
-                wrapping: &walk.wrapping,
+                was_fragmented: state.joined,
+                scope: state.encapsulation.scope(),
+                encapsulation: &state.encapsulation,
                 ..packet
             });
         }
-        // Joined datagrams whose tunnels hold fragments without end.
-        End::Piece(_) => Stop::TooDeep,
+        // Joined datagrams whose tunnels contain more and more fragments.
+        End::Fragment(_) => Stop::TooDeep,
         End::Stop(stop) => stop,
     };
     match stop {
@@ -300,15 +293,15 @@ fn tell<'a>(counts: &mut DecodeCounts, walk: &'a Walk, end: End<'a>) -> Decoded<
         Stop::TooDeep => {
             counts.broken += 1;
             Decoded::Damaged(PacketDamage {
-                layer: "wrapping",
-                wanted: "end of nesting",
-                at: 0,
-                fate: DamageKind::Broken,
+                layer: "encapsulation",
+                wanted: "nesting depth",
+                offset: 0,
+                kind: DamageKind::Broken,
             })
         }
         Stop::Damaged(damage) => {
-            match damage.fate {
-                DamageKind::Truncated => counts.cut += 1,
+            match damage.kind {
+                DamageKind::Truncated => counts.truncated += 1,
                 DamageKind::Broken => counts.broken += 1,
             }
             Decoded::Damaged(damage)
@@ -316,136 +309,143 @@ fn tell<'a>(counts: &mut DecodeCounts, walk: &'a Walk, end: End<'a>) -> Decoded<
     }
 }
 
-/// The ether type of an Ethernet frame, and what follows it.
+/// The EtherType of an Ethernet frame, and what follows it.
 #[inline(always)]
-fn plain_ethernet<'b>(frame: &Frame<'b>) -> Option<(u16, View<'b>)> {
+fn plain_ethernet<'b>(frame: &Frame<'b>) -> Option<(u16, LayerSlice<'b>)> {
     if frame.link != LinkType::ETHERNET {
         return None;
     }
     let mut c = Cursor::new(frame.bytes);
     c.skip(12, "addresses").ok()?;
     let ether_type = c.u16("ether type").ok()?;
-    Some((ether_type, View::frame(frame).after(14)))
+    Some((ether_type, LayerSlice::frame(frame).after(14)))
 }
 
-/// IP that is whole and has nothing between its header and its transport.
+/// An IP packet that is not a fragment and fits into its frame.
 #[inline(always)]
-fn plain_ip(ether_type: u16, inside: View<'_>) -> Option<Ip<'_>> {
+fn plain_ip(ether_type: u16, inside: LayerSlice<'_>) -> Option<IpPacket<'_>> {
     let ip = match ether_type {
-        ether::IPV4 => ip::v4(inside),
-        ether::IPV6 => ip::v6_first(inside),
+        ether::IPV4 => ip::parse_v4(inside),
+        ether::IPV6 => ip::parse_v6_base(inside),
         _ => return None,
     };
-    ip.ok().filter(|ip| ip.fragment.is_none() && !ip.beyond)
+    ip.ok().filter(|ip| ip.fragment.is_none() && !ip.exceeds_frame)
 }
 
-/// The same behind one or two VLAN tags.
+/// The same after one or two VLAN tags.
 #[inline(always)]
-fn plain_tagged<'b>(walk: &mut Walk, frame: &Frame<'b>) -> Option<Ip<'b>> {
-    walk.clear();
+fn plain_tagged<'b>(state: &mut DecodeState, frame: &Frame<'b>) -> Option<IpPacket<'b>> {
+    state.clear();
     let mut c = Cursor::new(frame.bytes);
     c.skip(12, "addresses").ok()?;
     for _ in 0..3 {
         let ether_type = c.u16("ether type").ok()?;
         if !matches!(ether_type, ether::VLAN | ether::SERVICE_VLAN) {
-            return plain_ip(ether_type, View::frame(frame).after(c.at()));
+            return plain_ip(ether_type, LayerSlice::frame(frame).after(c.at()));
         }
-        ether::note_vlan(walk, c.u16("tag").ok()?).ok()?;
+        ether::push_vlan(state, c.u16("tag").ok()?).ok()?;
     }
     None
 }
 
-/// Follows the readers from header to header.
-fn walk<'b>(walk: &mut Walk, start: Next<'b>) -> End<'b> {
-    follow(walk, start, None)
-}
-
-/// The same from the inside of a joined datagram.
-fn walk_datagram<'b>(walk: &mut Walk, mut ip: Ip<'b>) -> End<'b> {
-    let mut doubt = None;
-    match open(walk, &mut ip, &mut doubt) {
-        Open::Next(next) => follow(walk, next, doubt),
-        Open::End(end) => end,
+/// Decodes a joined datagram.
+fn decode_datagram<'b>(state: &mut DecodeState, mut ip: IpPacket<'b>) -> End<'b> {
+    let mut attempt = None;
+    match decode_ip(state, &mut ip, &mut attempt) {
+        IpStep::NextLayer(next) => decode_layers(state, next, attempt),
+        IpStep::End(end) => end,
     }
 }
 
-/// A packet that may be a tunnel, while we look inside.
-struct Doubt<'b> {
-    around: Ip<'b>,
-    trust: Trust,
+/// A packet that may be a tunnel, while its payload is decoded as one.
+struct TunnelAttempt<'b> {
+    carrier: IpPacket<'b>,
+    evidence: TunnelEvidence,
+    /// Number of tags and tunnels around the carrier.
     depth: usize,
 }
 
-enum Open<'b> {
-    Next(Next<'b>),
+/// What follows an IP header.
+enum IpStep<'b> {
+    NextLayer(NextLayer<'b>),
     End(End<'b>),
 }
 
-fn follow<'b>(walk: &mut Walk, start: Next<'b>, mut doubt: Option<Doubt<'b>>) -> End<'b> {
+/// Decodes header after header.
+fn decode_layers<'b>(
+    state: &mut DecodeState,
+    start: NextLayer<'b>,
+    mut attempt: Option<TunnelAttempt<'b>>,
+) -> End<'b> {
     let mut next = start;
     for _ in 0..STEP_LIMIT {
         let step = match next {
-            Next::Read(reader, view) => reader(walk, view),
-            Next::Link(number, view) => link::read(walk, number, view),
-            Next::EtherType(number, view) => ether::read(walk, number, view),
-            Next::Ip(view) => match ip::header(view) {
-                Ok(mut ip) => match open(walk, &mut ip, &mut doubt) {
-                    Open::Next(next) => Ok(next),
-                    Open::End(End::Stop(stop)) => Err(stop),
-                    Open::End(end) => return end,
+            NextLayer::Read(reader, layer) => reader(state, layer),
+            NextLayer::Link(number, layer) => link::read(state, number, layer),
+            NextLayer::EtherType(number, layer) => ether::read(state, number, layer),
+            NextLayer::Ip(layer) => match ip::parse(layer) {
+                Ok(mut ip) => match decode_ip(state, &mut ip, &mut attempt) {
+                    IpStep::NextLayer(next) => Ok(next),
+                    IpStep::End(End::Stop(stop)) => Err(stop),
+                    IpStep::End(end) => return end,
                 },
                 Err(stop) => Err(stop),
             },
         };
         next = match step {
             Ok(next) => next,
-            Err(stop) => return settle(walk, doubt, stop),
+            Err(stop) => return fall_back(state, attempt, stop),
         };
     }
     End::Stop(Stop::TooDeep)
 }
 
-/// Looks into an IP packet: the end, or the reader of a tunnel's header.
+/// Decodes an IP packet: to its end, or to the reader of a tunnel's header.
 #[inline]
-fn open<'b>(walk: &mut Walk, ip: &mut Ip<'b>, doubt: &mut Option<Doubt<'b>>) -> Open<'b> {
-    walk.beyond |= ip.beyond;
-    if let Err(stop) = ip::complete(ip) {
-        return Open::End(End::Stop(stop));
+fn decode_ip<'b>(
+    state: &mut DecodeState,
+    ip: &mut IpPacket<'b>,
+    attempt: &mut Option<TunnelAttempt<'b>>,
+) -> IpStep<'b> {
+    state.exceeds_frame |= ip.exceeds_frame;
+    if let Err(stop) = ip::skip_remaining_extensions(ip) {
+        return IpStep::End(End::Stop(stop));
     }
-    if let Some(place) = ip.fragment {
-        let piece = Piece { header: ip.header, protocol: ip.protocol, place, body: ip.body };
-        return Open::End(End::Piece(piece));
+    if let Some(position) = ip.fragment {
+        let fragment = Fragment { header: ip.header, protocol: ip.protocol, position, body: ip.body };
+        return IpStep::End(End::Fragment(fragment));
     }
-    match ip::inside(ip) {
-        Ok(Inside::Packet(packet)) => Open::End(End::Packet(packet)),
-        Ok(Inside::Tunnel(trust, reader, view)) => {
-            walk.ends = Some((ip.header.src, ip.header.dst));
-            *doubt = Some(Doubt { around: *ip, trust, depth: walk.wrapping.layers().len() });
-            Open::Next(Next::Read(reader, view))
+    match ip::payload(ip) {
+        Ok(IpPayload::Packet(packet)) => IpStep::End(End::Packet(packet)),
+        Ok(IpPayload::Tunnel(evidence, reader, layer)) => {
+            state.ends = Some((ip.header.src, ip.header.dst));
+            *attempt =
+                Some(TunnelAttempt { carrier: *ip, evidence, depth: state.encapsulation.headers().len() });
+            IpStep::NextLayer(NextLayer::Read(reader, layer))
         }
-        Err(stop) => Open::End(End::Stop(stop)),
+        Err(stop) => IpStep::End(End::Stop(stop)),
     }
 }
 
-/// What stopped the walk may say that the innermost packet is no tunnel, or none that we can read.
+/// Decides after a stop whether the innermost IP packet is a tunnel at all. If not, it is the result.
 #[cold]
-fn settle<'b>(walk: &mut Walk, doubt: Option<Doubt<'b>>, stop: Stop) -> End<'b> {
-    let Some(doubt) = doubt else {
+fn fall_back<'b>(state: &mut DecodeState, attempt: Option<TunnelAttempt<'b>>, stop: Stop) -> End<'b> {
+    let Some(attempt) = attempt else {
         return End::Stop(stop);
     };
-    let is_packet = match (doubt.trust, stop) {
+    let is_packet = match (attempt.evidence, stop) {
         (_, Stop::TooDeep) => false,
         (_, Stop::Opaque) => true,
-        (Trust::Sure, _) => false,
-        // ARP in VXLAN is a fine inside; an ether type that nobody knows is noise.
-        (Trust::Guess, Stop::NotIp(number)) => ether::name(number).is_none(),
-        (Trust::Guess, _) => true,
+        (TunnelEvidence::ProtocolNumber, _) => false,
+        // ARP in VXLAN is a valid payload; an unknown EtherType is noise.
+        (TunnelEvidence::Port, Stop::NotIp(number)) => ether::name(number).is_none(),
+        (TunnelEvidence::Port, _) => true,
     };
     if !is_packet {
         return End::Stop(stop);
     }
-    walk.wrapping.truncate(doubt.depth);
-    match ip::packet(&doubt.around) {
+    state.encapsulation.truncate(attempt.depth);
+    match ip::packet(&attempt.carrier) {
         Ok(packet) => End::Packet(packet),
         Err(stop) => End::Stop(stop),
     }

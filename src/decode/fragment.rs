@@ -1,11 +1,11 @@
 //! Joins IP fragments.
 //!
 //! In:  fragments in capture order.
-//! Out: the payload of a datagram once its last missing piece has come; what never came together, counted.
-//! Not: what is in a datagram.
+//! Out: the payload of a datagram once all of its fragments have arrived; counts of those that could not be joined.
+//! Not: what a datagram contains.
 //!
-//! Memory is bounded by [`FragmentLimits`], time by the frames' own clock. The oldest datagram goes first, in the order of
-//! first fragments, so that the same frames always give the same result.
+//! [`FragmentLimits`] bounds memory and, by frame time, age. The datagram whose first fragment arrived first is dropped first,
+//! so that the same frames always give the same result.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -15,23 +15,22 @@ use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
 use crate::base::Address;
-use crate::base::FrameRef;
 use crate::base::Time;
 
 use super::icmp;
-use super::ip::Ip;
 use super::ip::IpHeader;
-use super::ip::Version;
+use super::ip::IpPacket;
+use super::ip::IpVersion;
+use super::layer::LayerSlice;
+use super::layer::Stop;
 use super::packet::Quoted;
-use super::view::Stop;
-use super::view::View;
 
-/// How much may be kept while fragments wait for each other.
+/// Limits for fragments that wait for others.
 #[derive(Clone, Copy, Debug)]
 pub struct FragmentLimits {
-    /// Bytes over all datagrams, bookkeeping included.
+    /// Bytes for all datagrams, bookkeeping included.
     pub fragment_bytes: usize,
-    /// Nanoseconds of frame time from a datagram's first fragment.
+    /// Nanoseconds of frame time since a datagram's first fragment.
     pub fragment_nanos: u64,
 }
 
@@ -41,30 +40,30 @@ impl Default for FragmentLimits {
     }
 }
 
-/// What happened to fragments. `fragments` = those in whole datagrams + those in lost ones + duplicates + refused + kept now.
+/// The results for fragments. `fragments` = joined + lost + duplicates + refused + held now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct FragmentCounts {
-    /// Fragments taken in.
+    /// Fragments received.
     pub fragments: u64,
-    /// Datagrams put together.
+    /// Datagrams joined.
     pub joined: u64,
-    /// Fragments that went into them.
+    /// Fragments in those datagrams.
     pub joined_fragments: u64,
-    /// Fragments that brought nothing new.
+    /// Fragments without new bytes.
     pub duplicates: u64,
-    /// Fragments that covered bytes already there, and said the same as far as captured.
+    /// Fragments that overlap earlier ones with the same data, as far as captured.
     pub overlapping: u64,
-    /// Fragments that covered bytes already there and said something else: the first copy was kept.
+    /// Fragments that overlap earlier ones with different data: the first copy was used.
     pub differing: u64,
-    /// Fragments that no datagram can hold: beyond 65,535 bytes, beyond the datagram's end, or too many of them.
+    /// Invalid fragments: beyond 65,535 bytes, beyond the datagram's end, or too many of them.
     pub refused: u64,
-    /// Datagrams given up because their time was over.
+    /// Datagrams dropped because of their age.
     pub timed_out: u64,
-    /// Datagrams given up because memory was needed.
+    /// Datagrams dropped because of the memory limit.
     pub evicted: u64,
-    /// Datagrams that were still waiting at the end.
+    /// Datagrams that were incomplete at the end of the capture.
     pub unfinished: u64,
-    /// Fragments in all datagrams given up.
+    /// Fragments in all dropped datagrams.
     pub lost_fragments: u64,
 }
 
@@ -87,69 +86,51 @@ impl FragmentCounts {
     }
 }
 
-/// A datagram whose fragments never came together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LostDatagram {
-    /// The frame of the fragment that came first.
-    pub place: FrameRef,
-    /// Its time.
-    pub time: Time,
-    /// Sender.
-    pub src: Address,
-    /// Receiver.
-    pub dst: Address,
-    /// Protocol number, as far as known.
-    pub protocol: u8,
-    /// Ports, where the first fragment came.
-    pub ports: Option<(u16, u16)>,
-    /// How many fragments came.
-    pub fragments: u32,
-}
-
-/// One fragment's place in its datagram.
+/// The fields of a header that describe a fragment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct FragmentHeader {
+    /// The identification that all fragments of a datagram share.
     pub(super) id: u32,
     /// In bytes.
     pub(super) offset: u32,
-    /// More fragments follow.
+    /// It is not the last fragment.
     pub(super) more: bool,
 }
 
 /// A fragment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece<'b> {
+pub(super) struct Fragment<'b> {
     pub(super) header: IpHeader,
-    /// What the fragments carry; in IPv6 only the first fragment tells.
+    /// Protocol of the datagram's payload; in IPv6 only that of the first fragment is valid (RFC 8200 §4.5).
     pub(super) protocol: u8,
-    pub(super) place: Place,
-    pub(super) body: View<'b>,
+    pub(super) position: FragmentHeader,
+    pub(super) body: LayerSlice<'b>,
 }
 
-/// The header of a joined datagram, and how long its payload is. The payload is in the buffer that `accept` filled.
+/// The header of a joined datagram, and its payload length. The payload is in the buffer that `accept` filled.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Whole {
+pub(super) struct JoinedDatagram {
     header: IpHeader,
     protocol: u8,
     len: usize,
 }
 
-impl Whole {
-    /// The datagram, as if it had come in one packet.
-    pub(super) fn ip<'b>(&self, payload: &'b [u8]) -> Ip<'b> {
-        Ip {
+impl JoinedDatagram {
+    /// The datagram as one packet.
+    pub(super) fn ip<'b>(&self, payload: &'b [u8]) -> IpPacket<'b> {
+        IpPacket {
             header: self.header,
             protocol: self.protocol,
-            body: View::joined(payload, self.len),
+            body: LayerSlice::joined(payload, self.len),
             fragment: None,
-            beyond: false,
+            exceeds_frame: false,
         }
     }
 }
 
-/// Which datagram a fragment belongs to: RFC 791 §3.2 takes the protocol in, RFC 8200 §4.5 does not.
+/// What all fragments of a datagram share. The protocol is included by RFC 791 §3.2 and not by RFC 8200 §4.5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct DatagramKey {
     src: Address,
     dst: Address,
     id: u32,
@@ -157,164 +138,156 @@ struct Key {
     scope: u64,
 }
 
-/// Bytes that a fragment brought first.
+/// Bytes of a datagram, from the first fragment that had them.
 #[derive(Debug)]
-struct Stretch {
+struct DatagramPart {
     begin: u32,
     end: u32,
-    /// What was captured of them.
+    /// The captured ones.
     bytes: Box<[u8]>,
 }
 
+/// A datagram whose fragments are held, or that was joined.
 #[derive(Debug)]
-struct Datagram {
-    /// Tells entries of `order` apart when a key comes again.
+struct PendingDatagram {
+    /// Distinguishes entries of `order` if a key is used again.
     serial: u64,
+    /// Time of its first fragment.
     time: Time,
-    place: FrameRef,
-    /// From the fragment at offset 0.
+    /// Header and protocol of the fragment at offset 0.
     first: Option<(IpHeader, u8)>,
-    /// Sorted, apart from each other.
-    stretches: Vec<Stretch>,
+    /// In order, without overlap.
+    parts: Vec<DatagramPart>,
     covered: u32,
-    /// Known once the last fragment has come.
+    /// Known once the last fragment has arrived.
     len: Option<u32>,
     fragments: u32,
     cost: usize,
-    /// After joining: what each fragment said, to know late copies.
-    marks: Vec<Mark>,
-    /// After joining: its ports.
+    /// The fragments that arrived. After joining they identify late duplicates.
+    digests: Vec<FragmentDigest>,
+    /// Its ports, after joining.
     ports: Option<(u16, u16)>,
 }
 
+/// Identifies a fragment of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
+struct FragmentDigest {
     offset: u32,
-    said: u64,
+    hash: u64,
 }
 
-/// All datagrams that wait.
+/// Holds fragments and joins them.
 #[derive(Debug)]
-pub(super) struct Fragments {
+pub(super) struct FragmentTable {
     limits: FragmentLimits,
     pub(super) counts: FragmentCounts,
-    waiting: HashMap<Key, Datagram, RandomState>,
-    /// Keys in the order of first fragments; an entry whose serial is not the datagram's is stale.
-    order: VecDeque<(Key, u64)>,
+    datagrams: HashMap<DatagramKey, PendingDatagram, RandomState>,
+    /// Keys in the order of first fragments. An entry with another serial than the datagram's is stale.
+    order: VecDeque<(DatagramKey, u64)>,
+    /// Bytes in use.
     used: usize,
     serial: u64,
-    lost: Vec<LostDatagram>,
 }
 
 /// RFC 791 §3.1: a total length has 16 bits.
 const DATAGRAM_LIMIT: u32 = 65_535;
-/// 65,535 bytes in pieces of 68, the smallest that every link must carry (RFC 791 §3.2), and some.
-const STRETCH_LIMIT: usize = 1_400;
-/// What a datagram costs besides its bytes: its entry in the map and in the order.
+/// 65,535 bytes in fragments for the smallest MTU, 68 (RFC 791 §3.2), and some.
+const PART_LIMIT: usize = 1_400;
+/// Memory for a datagram besides its bytes: its entries in the map and in the order.
 const DATAGRAM_COST: usize = 320;
-/// What a stretch costs besides its bytes.
-const STRETCH_COST: usize = 64;
-/// How many lost datagrams are told one by one; all are counted.
-const LOST_LIMIT: usize = 1_000;
+/// Memory for a part besides its bytes.
+const PART_COST: usize = 64;
 
-impl Fragments {
+impl FragmentTable {
     pub(super) fn new(limits: FragmentLimits) -> Self {
-        Fragments {
+        FragmentTable {
             limits,
             counts: FragmentCounts::default(),
-            waiting: HashMap::with_hasher(RandomState::default()),
+            datagrams: HashMap::with_hasher(RandomState::default()),
             order: VecDeque::new(),
             used: 0,
             serial: 0,
-            lost: Vec::new(),
         }
     }
 
-    /// Takes a fragment in. When it completes its datagram, `payload` holds what was captured of it, up to the first
-    /// byte that was not.
+    /// Adds a fragment. If it completes its datagram, `payload` gets the captured bytes, up to the first that is missing.
     pub(super) fn accept(
         &mut self,
-        piece: &Piece<'_>,
+        fragment: &Fragment<'_>,
         scope: u64,
-        place: FrameRef,
         time: Time,
         payload: &mut Vec<u8>,
-    ) -> Result<Option<Whole>, Stop> {
+    ) -> Result<Option<JoinedDatagram>, Stop> {
         self.counts.fragments += 1;
         self.expire(time);
-        let Some((begin, end)) = reach(piece) else {
+        let Some((begin, end)) = byte_range(fragment) else {
             self.counts.refused += 1;
-            return Err(piece.body.broken("ip fragment", "length"));
+            return Err(fragment.body.broken("ip fragment", "length"));
         };
-        let key = Key {
-            src: piece.header.src,
-            dst: piece.header.dst,
-            id: piece.place.id,
-            protocol: (piece.header.version == Version::V4).then_some(piece.protocol),
+        let key = DatagramKey {
+            src: fragment.header.src,
+            dst: fragment.header.dst,
+            id: fragment.position.id,
+            protocol: (fragment.header.version == IpVersion::V4).then_some(fragment.protocol),
             scope,
         };
-        if let Some(known) = self.waiting.get(&key) {
-            let late = time.since(known.time) > self.limits.fragment_nanos;
-            if known.is_done() && !late && known.marks.contains(&mark(piece, begin)) {
+        if let Some(known) = self.datagrams.get(&key) {
+            let is_late = time.since(known.time) > self.limits.fragment_nanos;
+            if known.is_joined() && !is_late && known.digests.contains(&digest(fragment, begin)) {
                 self.counts.duplicates += 1;
                 return Ok(None);
             }
-            if known.is_done() || late {
-                self.drop_one(&key, Cause::TimedOut);
+            if known.is_joined() || is_late {
+                self.drop_one(&key, DropReason::TimedOut);
             }
         }
-        let datagram = match self.waiting.entry(key) {
+        let datagram = match self.datagrams.entry(key) {
             hashbrown::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             hashbrown::hash_map::Entry::Vacant(entry) => {
                 self.serial += 1;
                 self.order.push_back((key, self.serial));
                 self.used += DATAGRAM_COST;
-                entry.insert(Datagram::new(self.serial, place, time))
+                entry.insert(PendingDatagram::new(self.serial, time))
             }
         };
         let before = datagram.cost;
-        datagram.add(piece, begin, end, &mut self.counts);
+        datagram.add(fragment, begin, end, &mut self.counts);
         self.used += datagram.cost - before;
-        let whole = datagram.join(payload);
-        if whole.is_some() {
+        let joined = datagram.join(payload);
+        if joined.is_some() {
             self.counts.joined += 1;
             self.counts.joined_fragments += u64::from(datagram.fragments);
             let before = datagram.cost;
-            datagram.rest();
+            datagram.drop_bytes();
             self.used = self.used + datagram.cost - before;
         }
-        while self.used > self.limits.fragment_bytes && self.drop_oldest(Cause::Evicted) {}
-        self.tidy();
-        Ok(whole)
+        while self.used > self.limits.fragment_bytes && self.drop_oldest(DropReason::Evicted) {}
+        self.compact_order();
+        Ok(joined)
     }
 
-    /// The ports of a datagram of which an ICMP error quotes a later fragment, where its first one was seen lately.
+    /// The ports of a datagram of which an ICMP error quotes a later fragment, if its first fragment was seen recently.
     pub(super) fn ports(&self, quoted: &Quoted, scope: u64, time: Time) -> Option<(u16, u16)> {
         let protocol = quoted.src.is_v4().then_some(quoted.protocol);
-        let key = Key { src: quoted.src, dst: quoted.dst, id: quoted.fragment?, protocol, scope };
-        let known = self.waiting.get(&key)?;
-        let late = time.since(known.time) > self.limits.fragment_nanos;
-        known.ports().filter(|_| !late)
+        let key = DatagramKey { src: quoted.src, dst: quoted.dst, id: quoted.fragment?, protocol, scope };
+        let known = self.datagrams.get(&key)?;
+        let is_late = time.since(known.time) > self.limits.fragment_nanos;
+        known.ports().filter(|_| !is_late)
     }
 
-    /// Gives up all that still wait.
+    /// Drops all datagrams that are incomplete.
     pub(super) fn finish(&mut self) {
-        while self.drop_oldest(Cause::End) {}
-    }
-
-    /// The datagrams given up since the last call, oldest first.
-    pub(super) fn lost(&mut self) -> Vec<LostDatagram> {
-        std::mem::take(&mut self.lost)
+        while self.drop_oldest(DropReason::End) {}
     }
 
     fn expire(&mut self, now: Time) {
         while let Some((key, serial)) = self.order.front() {
-            match self.waiting.get(key) {
+            match self.datagrams.get(key) {
                 Some(datagram) if datagram.serial == *serial => {
                     if now.since(datagram.time) <= self.limits.fragment_nanos {
                         return;
                     }
-                    self.drop_oldest(Cause::TimedOut);
+                    self.drop_oldest(DropReason::TimedOut);
                 }
                 _ => {
                     self.order.pop_front();
@@ -323,98 +296,94 @@ impl Fragments {
         }
     }
 
-    /// Keys that come again and again must not make the order grow.
-    fn tidy(&mut self) {
-        if self.order.len() > 2 * self.waiting.len() + 64 {
-            let waiting = &self.waiting;
-            self.order.retain(|(key, serial)| waiting.get(key).is_some_and(|kept| kept.serial == *serial));
+    /// Removes stale entries of `order`, which grows whenever a key is used again.
+    fn compact_order(&mut self) {
+        if self.order.len() > 2 * self.datagrams.len() + 64 {
+            let datagrams = &self.datagrams;
+            self.order.retain(|(key, serial)| datagrams.get(key).is_some_and(|kept| kept.serial == *serial));
         }
     }
 
-    /// Drops the front of the order; false when nothing is left.
-    fn drop_oldest(&mut self, cause: Cause) -> bool {
+    /// Drops the oldest datagram; false if none is left.
+    fn drop_oldest(&mut self, reason: DropReason) -> bool {
         let Some((key, serial)) = self.order.pop_front() else {
             return false;
         };
-        if self.waiting.get(&key).is_some_and(|datagram| datagram.serial == serial) {
-            self.drop_one(&key, cause);
+        if self.datagrams.get(&key).is_some_and(|datagram| datagram.serial == serial) {
+            self.drop_one(&key, reason);
         }
         true
     }
 
-    fn drop_one(&mut self, key: &Key, cause: Cause) {
-        let Some(datagram) = self.waiting.remove(key) else {
+    fn drop_one(&mut self, key: &DatagramKey, reason: DropReason) {
+        let Some(datagram) = self.datagrams.remove(key) else {
             return;
         };
         self.used = self.used.saturating_sub(datagram.cost);
-        if datagram.is_done() {
+        if datagram.is_joined() {
             return;
         }
-        match cause {
-            Cause::TimedOut => self.counts.timed_out += 1,
-            Cause::Evicted => self.counts.evicted += 1,
-            Cause::End => self.counts.unfinished += 1,
+        match reason {
+            DropReason::TimedOut => self.counts.timed_out += 1,
+            DropReason::Evicted => self.counts.evicted += 1,
+            DropReason::End => self.counts.unfinished += 1,
         }
         self.counts.lost_fragments += u64::from(datagram.fragments);
-        if self.lost.len() < LOST_LIMIT {
-            self.lost.push(datagram.lost(key));
-        }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum DropReason {
     TimedOut,
     Evicted,
     End,
 }
 
-/// The bytes of the datagram that a fragment covers; `None` when there are none or no datagram can hold them.
-fn reach(piece: &Piece<'_>) -> Option<(u32, u32)> {
-    let begin = piece.place.offset;
-    let end = begin.checked_add(u32::try_from(piece.body.wire).ok()?)?;
+/// The bytes of the datagram that a fragment covers; `None` if it is empty or too far from the start.
+fn byte_range(fragment: &Fragment<'_>) -> Option<(u32, u32)> {
+    let begin = fragment.position.offset;
+    let end = begin.checked_add(u32::try_from(fragment.body.wire_len).ok()?)?;
     (begin < end && end <= DATAGRAM_LIMIT).then_some((begin, end))
 }
 
-fn mark(piece: &Piece<'_>, begin: u32) -> Mark {
-    Mark { offset: begin, said: FixedState::with_seed(0).hash_one(piece.body.bytes) }
+fn digest(fragment: &Fragment<'_>, begin: u32) -> FragmentDigest {
+    FragmentDigest { offset: begin, hash: FixedState::with_seed(0).hash_one(fragment.body.bytes) }
 }
 
-impl Datagram {
-    fn new(serial: u64, place: FrameRef, time: Time) -> Self {
-        Datagram {
+impl PendingDatagram {
+    fn new(serial: u64, time: Time) -> Self {
+        PendingDatagram {
             serial,
             time,
-            place,
             first: None,
-            stretches: Vec::new(),
+            parts: Vec::new(),
             covered: 0,
             len: None,
             fragments: 0,
             cost: DATAGRAM_COST,
-            marks: Vec::new(),
+            digests: Vec::new(),
             ports: None,
         }
     }
 
-    /// True once it was joined: it only waits for late copies.
-    fn is_done(&self) -> bool {
-        self.stretches.is_empty() && !self.marks.is_empty()
+    /// True once it was joined: it is kept for late duplicates.
+    fn is_joined(&self) -> bool {
+        self.parts.is_empty() && !self.digests.is_empty()
     }
 
-    /// Adds what is new in a fragment. The first copy of a byte wins.
-    fn add(&mut self, piece: &Piece<'_>, begin: u32, end: u32, counts: &mut FragmentCounts) {
-        let beyond = self.len.is_some_and(|len| end > len);
-        // A last fragment that ends before what is already there contradicts it.
-        let short = !piece.place.more && self.stretches.last().is_some_and(|last| last.end > end);
-        if beyond || short || self.marks.len().max(self.stretches.len()) >= STRETCH_LIMIT {
+    /// Adds the new bytes of a fragment. The first copy of a byte is used.
+    fn add(&mut self, fragment: &Fragment<'_>, begin: u32, end: u32, counts: &mut FragmentCounts) {
+        let is_beyond = self.len.is_some_and(|len| end > len);
+        // A last fragment that ends before known bytes contradicts them.
+        let is_short = !fragment.position.more && self.parts.last().is_some_and(|last| last.end > end);
+        if is_beyond || is_short || self.digests.len().max(self.parts.len()) >= PART_LIMIT {
             counts.refused += 1;
             return;
         }
-        let overlap = self.compare(piece, begin, end);
+        let overlap = self.compare(fragment, begin, end);
         if overlap.bytes == end - begin && !overlap.differs {
-            // Everything is there already; the one thing that it may still tell is the end.
-            if piece.place.more || self.len.is_some() {
+            // No new bytes. It may still be the last fragment, which shows the length.
+            if fragment.position.more || self.len.is_some() {
                 counts.duplicates += 1;
                 return;
             }
@@ -424,46 +393,46 @@ impl Datagram {
             (_, false) => counts.overlapping += 1,
             (_, true) => counts.differing += 1,
         }
-        if !piece.place.more {
+        if !fragment.position.more {
             self.len = Some(end);
         }
-        if piece.place.offset == 0 && self.first.is_none() {
-            self.first = Some((piece.header, piece.protocol));
+        if fragment.position.offset == 0 && self.first.is_none() {
+            self.first = Some((fragment.header, fragment.protocol));
         }
         self.fragments += 1;
-        self.cost += size_of::<Mark>();
-        self.marks.push(mark(piece, begin));
-        self.fill(piece, begin, end);
+        self.cost += size_of::<FragmentDigest>();
+        self.digests.push(digest(fragment, begin));
+        self.fill(fragment, begin, end);
     }
 
-    /// How much of a fragment is there already, and whether it says the same.
-    fn compare(&self, piece: &Piece<'_>, begin: u32, end: u32) -> Overlap {
+    /// How many bytes of a fragment are known, and whether they differ.
+    fn compare(&self, fragment: &Fragment<'_>, begin: u32, end: u32) -> Overlap {
         let mut overlap = Overlap { bytes: 0, differs: false };
-        let from = self.stretches.partition_point(|stretch| stretch.end <= begin);
-        for stretch in self.stretches.iter().skip(from).take_while(|stretch| stretch.begin < end) {
-            let (low, high) = (begin.max(stretch.begin), end.min(stretch.end));
+        let from = self.parts.partition_point(|known| known.end <= begin);
+        for known in self.parts.iter().skip(from).take_while(|known| known.begin < end) {
+            let (low, high) = (begin.max(known.begin), end.min(known.end));
             overlap.bytes += high - low;
-            let ours = part(&stretch.bytes, stretch.begin, low, high);
-            let theirs = part(piece.body.bytes, begin, low, high);
+            let ours = slice(&known.bytes, known.begin, low, high);
+            let theirs = slice(fragment.body.bytes, begin, low, high);
             overlap.differs |= ours.iter().zip(theirs).any(|(a, b)| a != b);
         }
         overlap
     }
 
-    /// Puts a fragment's bytes into the gaps.
-    fn fill(&mut self, piece: &Piece<'_>, begin: u32, end: u32) {
+    /// Fills gaps with a fragment's bytes.
+    fn fill(&mut self, fragment: &Fragment<'_>, begin: u32, end: u32) {
         let mut at = begin;
-        let mut index = self.stretches.partition_point(|stretch| stretch.end <= begin);
+        let mut index = self.parts.partition_point(|known| known.end <= begin);
         while at < end {
-            let (gap_end, next) = match self.stretches.get(index) {
-                Some(stretch) if stretch.begin < end => (stretch.begin, stretch.end),
+            let (gap_end, next) = match self.parts.get(index) {
+                Some(known) if known.begin < end => (known.begin, known.end),
                 _ => (end, end),
             };
             if at < gap_end {
-                let bytes: Box<[u8]> = part(piece.body.bytes, begin, at, gap_end).into();
-                self.cost += STRETCH_COST + bytes.len();
+                let bytes: Box<[u8]> = slice(fragment.body.bytes, begin, at, gap_end).into();
+                self.cost += PART_COST + bytes.len();
                 self.covered += gap_end - at;
-                self.stretches.insert(index, Stretch { begin: at, end: gap_end, bytes });
+                self.parts.insert(index, DatagramPart { begin: at, end: gap_end, bytes });
                 index += 1;
             }
             at = next;
@@ -471,57 +440,44 @@ impl Datagram {
         }
     }
 
-    /// Writes the payload if all of it is there.
-    fn join(&self, payload: &mut Vec<u8>) -> Option<Whole> {
+    /// Writes the payload if it is complete.
+    fn join(&self, payload: &mut Vec<u8>) -> Option<JoinedDatagram> {
         let (header, protocol) = self.first?;
         let len = self.len.filter(|len| *len == self.covered)?;
         payload.clear();
-        for stretch in &self.stretches {
-            payload.extend_from_slice(&stretch.bytes);
-            if stretch.bytes.len() < (stretch.end - stretch.begin) as usize {
+        for known in &self.parts {
+            payload.extend_from_slice(&known.bytes);
+            if known.bytes.len() < (known.end - known.begin) as usize {
                 break;
             }
         }
-        Some(Whole { header, protocol, len: len as usize })
+        Some(JoinedDatagram { header, protocol, len: len as usize })
     }
 
-    /// Forgets the bytes of a joined datagram.
-    fn rest(&mut self) {
+    /// Drops the bytes of a joined datagram.
+    fn drop_bytes(&mut self) {
         self.ports = self.ports();
-        self.stretches = Vec::new();
-        self.cost = DATAGRAM_COST + self.marks.len() * size_of::<Mark>();
+        self.parts = Vec::new();
+        self.cost = DATAGRAM_COST + self.digests.len() * size_of::<FragmentDigest>();
     }
 
-    /// Its ports, where the first fragment came.
+    /// Its ports, if the first fragment arrived.
     fn ports(&self) -> Option<(u16, u16)> {
-        match (self.first, self.stretches.first()) {
-            (Some((_, protocol)), Some(stretch)) => icmp::ports(protocol, &stretch.bytes).ok(),
+        match (self.first, self.parts.first()) {
+            (Some((_, protocol)), Some(known)) => icmp::parse_ports(protocol, &known.bytes).ok(),
             _ => self.ports,
-        }
-    }
-
-    fn lost(&self, key: &Key) -> LostDatagram {
-        let protocol = self.first.map(|(_, protocol)| protocol).or(key.protocol);
-        let ports = self.ports();
-        LostDatagram {
-            place: self.place,
-            time: self.time,
-            src: key.src,
-            dst: key.dst,
-            protocol: protocol.unwrap_or_default(),
-            ports,
-            fragments: self.fragments,
         }
     }
 }
 
+/// What a fragment has in common with the known bytes.
 struct Overlap {
     bytes: u32,
     differs: bool,
 }
 
-/// The bytes from `low` to `high` of a stretch that begins at `begin`, as far as captured.
-fn part(bytes: &[u8], begin: u32, low: u32, high: u32) -> &[u8] {
+/// The captured bytes from `low` to `high`, where the first of `bytes` is at `begin`.
+fn slice(bytes: &[u8], begin: u32, low: u32, high: u32) -> &[u8] {
     let from = (low - begin) as usize;
     let to = (high - begin) as usize;
     bytes.get(from..to.min(bytes.len())).unwrap_or_default()

@@ -1,8 +1,8 @@
 //! Reads ICMP and ICMPv6, and the packets that their errors quote.
 //!
-//! In:  an IP header and its inside.
+//! In:  an IP header and its payload.
 //! Out: a [`Packet`] whose transport is [`Transport::Icmp`].
-//! Not: neighbour discovery, and what an error means for the conversation that it quotes.
+//! Not: neighbour discovery, and what an error means for the flow that it quotes.
 
 use crate::base::Address;
 use crate::base::Cursor;
@@ -10,27 +10,27 @@ use crate::base::Truncated;
 use crate::base::proto;
 
 use super::ip;
-use super::ip::Ip;
 use super::ip::IpHeader;
-use super::ip::Version;
+use super::ip::IpPacket;
+use super::ip::IpVersion;
+use super::layer::LayerSlice;
+use super::layer::Stop;
 use super::packet::Packet;
 use super::packet::Quoted;
 use super::packet::Transport;
-use super::view::Stop;
-use super::view::View;
 
 /// ICMP (RFC 792).
-pub(super) fn v4<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
-    read(ip, body, proto::ICMP)
+pub(super) fn parse_v4<'b>(ip: IpHeader, body: LayerSlice<'b>) -> Result<Packet<'b>, Stop> {
+    parse(ip, body, proto::ICMP)
 }
 
 /// ICMPv6 (RFC 4443 §2.1).
-pub(super) fn v6<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
-    read(ip, body, proto::ICMPV6)
+pub(super) fn parse_v6<'b>(ip: IpHeader, body: LayerSlice<'b>) -> Result<Packet<'b>, Stop> {
+    parse(ip, body, proto::ICMPV6)
 }
 
-/// Whether a message of this type asks or answers, and so has an identifier; none for all others. RFC 792: echo, timestamp,
-/// information; RFC 950: mask; RFC 4443 §4: echo.
+/// Whether a message of this type is a request; `None` if it is neither request nor response. These types have an identifier.
+/// RFC 792: echo, timestamp, information; RFC 950: mask; RFC 4443 §4: echo.
 pub const fn is_request(number: u8, kind: u8) -> Option<bool> {
     match (number, kind) {
         (proto::ICMP, 8 | 13 | 15 | 17) | (proto::ICMPV6, 128) => Some(true),
@@ -39,7 +39,7 @@ pub const fn is_request(number: u8, kind: u8) -> Option<bool> {
     }
 }
 
-fn read<'b>(ip: IpHeader, body: View<'b>, number: u8) -> Result<Packet<'b>, Stop> {
+fn parse<'b>(ip: IpHeader, body: LayerSlice<'b>, number: u8) -> Result<Packet<'b>, Stop> {
     let ((kind, code, detail), rest) = body.read("icmp", |c| {
         let kind = c.u8("type")?;
         let code = c.u8("code")?;
@@ -56,18 +56,20 @@ fn read<'b>(ip: IpHeader, body: View<'b>, number: u8) -> Result<Packet<'b>, Stop
         code,
         id: if is_request(number, kind).is_some() { (detail >> 16) as u16 } else { 0 },
         detail,
-        // Extension structures (RFC 4884, RFC 4950) follow the quoted packet and do not move it.
-        quoted: if is_error { quoted(rest) } else { None },
+        // Extensions (RFC 4884, RFC 4950) are after the quoted packet.
+        quoted: if is_error { parse_quoted(rest) } else { None },
     };
     Ok(ip.packet(number, (0, 0), transport, rest))
 }
 
-/// As much of the quoted packet as the message holds; `None` when not even its addresses are there.
-fn quoted(view: View<'_>) -> Option<Quoted> {
-    let (ip, total_len) = match view.nibble()? {
-        4 => (quoted_v4(view).ok()?, view.peek(2)?),
-        // Extension headers that are cut leave the addresses standing.
-        6 => (ip::v6(view).or_else(|_| quoted_v6(view)).ok()?, view.peek(4)?.saturating_add(40)),
+/// The quoted packet, as far as the message contains it; `None` without its addresses.
+fn parse_quoted(layer: LayerSlice<'_>) -> Option<Quoted> {
+    let (ip, total_len) = match layer.nibble()? {
+        4 => (parse_quoted_v4(layer).ok()?, layer.peek(2)?),
+        // Truncated extension headers leave the addresses readable.
+        6 => {
+            (ip::parse_v6(layer).or_else(|_| parse_quoted_v6(layer)).ok()?, layer.peek(4)?.saturating_add(40))
+        }
         _ => return None,
     };
     let mut quoted = Quoted {
@@ -80,8 +82,8 @@ fn quoted(view: View<'_>) -> Option<Quoted> {
         total_len,
         fragment: None,
     };
-    if let Some(place) = ip.fragment.filter(|place| place.offset != 0) {
-        return Some(Quoted { fragment: Some(place.id), ..quoted });
+    if let Some(fragment) = ip.fragment.filter(|fragment| fragment.offset != 0) {
+        return Some(Quoted { fragment: Some(fragment.id), ..quoted });
     }
     let mut c = Cursor::new(ip.body.bytes);
     if has_ports(ip.protocol)
@@ -97,25 +99,25 @@ fn quoted(view: View<'_>) -> Option<Quoted> {
     Some(quoted)
 }
 
-/// A quoted IPv4 header. Routers rewrite its length before they quote it, so the length is not believed.
-fn quoted_v4(view: View<'_>) -> Result<Ip<'_>, Stop> {
-    let (header_len, _) = view.read("quoted", |c| Ok(usize::from(c.u8("version and length")? & 0xf) * 4))?;
-    ip::v4(view).map(|ip| Ip { body: view.after(header_len), ..ip })
+/// A quoted IPv4 header. Its length is ignored, because routers rewrite it before they quote it.
+fn parse_quoted_v4(layer: LayerSlice<'_>) -> Result<IpPacket<'_>, Stop> {
+    let (header_len, _) = layer.read("quoted", |c| Ok(usize::from(c.u8("version and length")? & 0xf) * 4))?;
+    ip::parse_v4(layer).map(|ip| IpPacket { body: layer.after(header_len), ..ip })
 }
 
-/// A quoted IPv6 header without what follows it.
-fn quoted_v6(view: View<'_>) -> Result<Ip<'_>, Stop> {
-    let ((number, ttl, src, dst), body) = view.read("quoted", |c| {
+/// A quoted IPv6 header without extension headers.
+fn parse_quoted_v6(layer: LayerSlice<'_>) -> Result<IpPacket<'_>, Stop> {
+    let ((number, ttl, src, dst), body) = layer.read("quoted", |c| {
         c.skip(6, "version and length")?;
         Ok((c.u8("next header")?, c.u8("hop limit")?, c.array("source")?, c.array("destination")?))
     })?;
     let header =
-        IpHeader { src: Address::v6(src), dst: Address::v6(dst), ttl, ip_id: 0, version: Version::V6 };
-    Ok(Ip { header, protocol: number, body, fragment: None, beyond: false })
+        IpHeader { src: Address::v6(src), dst: Address::v6(dst), ttl, ip_id: 0, version: IpVersion::V6 };
+    Ok(IpPacket { header, protocol: number, body, fragment: None, exceeds_frame: false })
 }
 
-/// Source and destination port of a segment that begins in `bytes`.
-pub(super) fn ports(number: u8, bytes: &[u8]) -> Result<(u16, u16), Truncated> {
+/// Source and destination port of a transport header; 0 for protocols without ports.
+pub(super) fn parse_ports(number: u8, bytes: &[u8]) -> Result<(u16, u16), Truncated> {
     let mut c = Cursor::new(bytes);
     if !has_ports(number) {
         return Ok((0, 0));

@@ -1,8 +1,8 @@
 //! Reads IPv4 and IPv6 headers.
 //!
-//! In:  a view that begins with an IP header.
-//! Out: addresses, protocol, and the inside without padding; a fragment's place, if it is one.
-//! Not: checksums (capture often sees them before the card fills them in); the inside.
+//! In:  a layer that starts with an IP header.
+//! Out: addresses, protocol, and the payload without padding; the offset of a fragment.
+//! Not: checksums, which a capture on the sender sees before its network card has computed them; the payload.
 
 use etherparse::Ipv4HeaderSlice;
 use etherparse::Ipv6HeaderSlice;
@@ -11,21 +11,22 @@ use crate::base::Address;
 use crate::base::Cursor;
 use crate::base::proto;
 
-use super::fragment::Place;
+use super::fragment::FragmentHeader;
 use super::icmp;
+use super::layer::DecodeState;
+use super::layer::LayerReader;
+use super::layer::LayerResult;
+use super::layer::LayerSlice;
+use super::layer::NextLayer;
+use super::layer::Stop;
+use super::layer::TunnelEvidence;
 use super::packet::Encapsulation;
 use super::packet::Packet;
 use super::packet::Transport;
 use super::transport;
 use super::tunnel;
-use super::view::Next;
-use super::view::Reader;
-use super::view::Stop;
-use super::view::Trust;
-use super::view::View;
-use super::view::Walk;
 
-/// What later stages need of an IP header.
+/// The fields of an IP header that later stages need.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IpHeader {
     pub(super) src: Address,
@@ -33,39 +34,39 @@ pub(super) struct IpHeader {
     pub(super) ttl: u8,
     /// 0 in IPv6.
     pub(super) ip_id: u16,
-    /// Whether a header of type 0, 43, 60 … continues the IP header: only in IPv6.
-    pub(super) version: Version,
+    /// Decides whether extension headers may follow.
+    pub(super) version: IpVersion,
 }
 
 /// The two versions of IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Version {
+pub(super) enum IpVersion {
     V4,
     V6,
 }
 
-/// An IP packet: its header and what is inside.
+/// An IP packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ip<'b> {
+pub(super) struct IpPacket<'b> {
     pub(super) header: IpHeader,
-    /// Protocol of `body`; in IPv6 that of the first header in it.
+    /// Protocol of `body`; in IPv6 that of its first extension header.
     pub(super) protocol: u8,
-    pub(super) body: View<'b>,
-    /// Set in a fragment.
-    pub(super) fragment: Option<Place>,
-    /// The header claims more bytes than the frame had room for.
-    pub(super) beyond: bool,
+    pub(super) body: LayerSlice<'b>,
+    /// Set for a fragment.
+    pub(super) fragment: Option<FragmentHeader>,
+    /// The length field exceeds the frame.
+    pub(super) exceeds_frame: bool,
 }
 
 impl IpHeader {
-    /// A packet of this header. Everything is written once: copies of half-written packets cost more than decoding.
+    /// A packet with this header. All fields are written once: copying partly written packets costs more than decoding.
     #[inline(always)]
     pub(super) fn packet<'b>(
         self,
         protocol: u8,
         (src_port, dst_port): (u16, u16),
         transport: Transport<'b>,
-        payload: View<'b>,
+        payload: LayerSlice<'b>,
     ) -> Packet<'b> {
         Packet {
             src: self.src,
@@ -77,83 +78,83 @@ impl IpHeader {
             ip_id: self.ip_id,
             was_fragmented: false,
             scope: 0,
-            wrapping: &Encapsulation::NONE,
+            encapsulation: &Encapsulation::NONE,
             transport,
             payload: payload.bytes,
-            payload_len: u32::try_from(payload.wire).unwrap_or(u32::MAX),
+            payload_len: u32::try_from(payload.wire_len).unwrap_or(u32::MAX),
         }
     }
 }
 
-/// IP of either version, as its first bits say: some senders name the wrong one before.
-pub(super) fn read<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    Ok(Next::Ip(view))
+/// IP of the version in its first bits: some outer headers name the wrong version.
+pub(super) fn read<'b>(_: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    Ok(NextLayer::Ip(layer))
 }
 
-/// An IP header of either version, and what continues it.
-pub(super) fn header(view: View<'_>) -> Result<Ip<'_>, Stop> {
-    match view.nibble() {
-        Some(6) => v6(view),
-        _ => v4(view),
+/// An IP header of either version, and its extension headers.
+pub(super) fn parse(layer: LayerSlice<'_>) -> Result<IpPacket<'_>, Stop> {
+    match layer.nibble() {
+        Some(6) => parse_v6(layer),
+        _ => parse_v4(layer),
     }
 }
 
-/// An IPv4 header (RFC 791 §3.1). A total length of 0 comes from segmentation offload: the frame's end is the packet's.
+/// An IPv4 header (RFC 791 §3.1). A total length of 0 comes from segmentation offload: the packet ends with the frame.
 #[inline(always)]
-pub(super) fn v4(view: View<'_>) -> Result<Ip<'_>, Stop> {
-    let Ok(header) = Ipv4HeaderSlice::from_slice(view.bytes) else {
-        return Err(v4_damage(view));
+pub(super) fn parse_v4(layer: LayerSlice<'_>) -> Result<IpPacket<'_>, Stop> {
+    let Ok(header) = Ipv4HeaderSlice::from_slice(layer.bytes) else {
+        return Err(v4_damage(layer));
     };
     let header_len = header.slice().len();
     let total_len = usize::from(header.total_len());
-    let rest = view.after(header_len);
+    let rest = layer.after(header_len);
     let body = match total_len.checked_sub(header_len) {
         Some(len) => rest.limit(len),
         None if total_len == 0 => rest,
-        None => return Err(view.broken("ipv4", "total length")),
+        None => return Err(layer.broken("ipv4", "total length")),
     };
     let more = header.more_fragments();
     let offset = u32::from(header.fragments_offset().value()) << 3;
-    Ok(Ip {
+    Ok(IpPacket {
         header: IpHeader {
             src: Address::v4(header.source()),
             dst: Address::v4(header.destination()),
             ttl: header.ttl(),
             ip_id: header.identification(),
-            version: Version::V4,
+            version: IpVersion::V4,
         },
         protocol: header.protocol().0,
         body,
-        fragment: (more || offset != 0).then(|| Place {
+        fragment: (more || offset != 0).then(|| FragmentHeader {
             id: u32::from(header.identification()),
             offset,
             more,
         }),
-        beyond: total_len > view.wire,
+        exceeds_frame: total_len > layer.wire_len,
     })
 }
 
 #[cold]
-fn v4_damage(view: View<'_>) -> Stop {
-    let fields = view.read("ipv4", |c| {
+fn v4_damage(layer: LayerSlice<'_>) -> Stop {
+    let fields = layer.read("ipv4", |c| {
         let first = c.u8("version")?;
         c.skip(19, "header")?;
         c.skip((usize::from(first & 0xf) * 4).saturating_sub(20), "options")?;
         Ok(first)
     });
     match fields {
-        Ok((first, _)) if first >> 4 == 4 => view.broken("ipv4", "header length"),
-        Ok(_) => view.broken("ip", "version"),
-        Err(_) if view.nibble().is_some_and(|version| version != 4) => view.broken("ip", "version"),
+        Ok((first, _)) if first >> 4 == 4 => layer.broken("ipv4", "header length"),
+        Ok(_) => layer.broken("ip", "version"),
+        Err(_) if layer.nibble().is_some_and(|version| version != 4) => layer.broken("ip", "version"),
         Err(stop) => stop,
     }
 }
 
-/// Whether an IPv4 header's checksum (RFC 1071) is right: no accident, where we only guess that there is one.
-pub(super) fn checksum_fits(view: View<'_>) -> bool {
-    let mut c = Cursor::new(view.bytes);
+/// Whether an IPv4 header's checksum (RFC 1071) is correct. That is no coincidence where a header is only assumed.
+pub(super) fn has_correct_checksum(layer: LayerSlice<'_>) -> bool {
+    let mut c = Cursor::new(layer.bytes);
     let mut sum = 0u32;
-    for _ in 0..usize::from(view.bytes.first().copied().unwrap_or_default() & 0xf) * 2 {
+    for _ in 0..usize::from(layer.bytes.first().copied().unwrap_or_default() & 0xf) * 2 {
         let Ok(word) = c.u16("header") else {
             return false;
         };
@@ -162,13 +163,14 @@ pub(super) fn checksum_fits(view: View<'_>) -> bool {
     sum != 0 && sum.is_multiple_of(0xffff)
 }
 
-/// An IPv6 header (RFC 8200 §3), without what continues it. A payload length of 0 is a jumbogram (RFC 2675 §2) or segmentation offload.
+/// An IPv6 header (RFC 8200 §3) without its extension headers. A payload length of 0 is a jumbogram (RFC 2675 §2) or
+/// segmentation offload.
 #[inline(always)]
-pub(super) fn v6_first(view: View<'_>) -> Result<Ip<'_>, Stop> {
-    let Ok(header) = Ipv6HeaderSlice::from_slice(view.bytes) else {
-        return Err(v6_damage(view));
+pub(super) fn parse_v6_base(layer: LayerSlice<'_>) -> Result<IpPacket<'_>, Stop> {
+    let Ok(header) = Ipv6HeaderSlice::from_slice(layer.bytes) else {
+        return Err(v6_damage(layer));
     };
-    let rest = view.after(header.slice().len());
+    let rest = layer.after(header.slice().len());
     let payload_len = usize::from(header.payload_length());
     let protocol = header.next_header().0;
     let body = match (payload_len, protocol) {
@@ -176,50 +178,50 @@ pub(super) fn v6_first(view: View<'_>) -> Result<Ip<'_>, Stop> {
         (0, _) => rest,
         (len, _) => rest.limit(len),
     };
-    Ok(Ip {
+    Ok(IpPacket {
         header: IpHeader {
             src: Address::v6(header.source()),
             dst: Address::v6(header.destination()),
             ttl: header.hop_limit(),
             ip_id: 0,
-            version: Version::V6,
+            version: IpVersion::V6,
         },
         protocol,
         body,
         fragment: None,
-        beyond: payload_len > rest.wire,
+        exceeds_frame: payload_len > rest.wire_len,
     })
 }
 
 /// An IPv6 header and its extension headers.
-pub(super) fn v6(view: View<'_>) -> Result<Ip<'_>, Stop> {
-    let mut ip = v6_first(view)?;
-    if continues(Version::V6, ip.protocol) {
-        extensions(&mut ip)?;
+pub(super) fn parse_v6(layer: LayerSlice<'_>) -> Result<IpPacket<'_>, Stop> {
+    let mut ip = parse_v6_base(layer)?;
+    if is_extension(IpVersion::V6, ip.protocol) {
+        skip_extensions(&mut ip)?;
     }
     Ok(ip)
 }
 
 #[cold]
-fn v6_damage(view: View<'_>) -> Stop {
-    if view.nibble().is_some_and(|version| version != 6) {
-        return view.broken("ip", "version");
+fn v6_damage(layer: LayerSlice<'_>) -> Stop {
+    if layer.nibble().is_some_and(|version| version != 6) {
+        return layer.broken("ip", "version");
     }
-    match view.read("ipv6", |c| c.skip(40, "header")) {
-        Ok(_) => view.broken("ipv6", "header"),
+    match layer.read("ipv6", |c| c.skip(40, "header")) {
+        Ok(_) => layer.broken("ipv6", "header"),
         Err(stop) => stop,
     }
 }
 
 /// The jumbo payload length in a hop-by-hop header (RFC 2675 §2: option type 0xc2).
-fn jumbo_len(view: View<'_>) -> Option<usize> {
-    let mut c = Cursor::new(view.bytes);
+fn jumbo_len(layer: LayerSlice<'_>) -> Option<usize> {
+    let mut c = Cursor::new(layer.bytes);
     c.skip(1, "next header").ok()?;
     let len = usize::from(c.u8("header length").ok()?) * 8 + 6;
     let mut options = c.sub(len, "options").ok()?;
-    // Each round takes a byte at least, so the header's length bounds the loop.
+    // Each iteration reads at least one byte of the header.
     while let Ok(kind) = options.u8("option type") {
-        // RFC 8200 §4.2: Pad1 is one byte without a length.
+        // RFC 8200 §4.2: Pad1 has no length.
         if kind == 0 {
             continue;
         }
@@ -232,12 +234,12 @@ fn jumbo_len(view: View<'_>) -> Option<usize> {
     None
 }
 
-/// True for headers that belong to IP and not to what it carries.
+/// True for extension headers, which belong to IP and not to its payload.
 #[inline(always)]
-const fn continues(version: Version, number: u8) -> bool {
+const fn is_extension(version: IpVersion, number: u8) -> bool {
     match version {
-        Version::V4 => number == proto::AH,
-        Version::V6 => matches!(
+        IpVersion::V4 => number == proto::AH,
+        IpVersion::V6 => matches!(
             number,
             proto::HOP_BY_HOP
                 | proto::ROUTING
@@ -251,14 +253,14 @@ const fn continues(version: Version, number: u8) -> bool {
     }
 }
 
-/// More extension headers than this are an attack, or noise.
+/// More extension headers than this are an attack or noise.
 const EXTENSION_LIMIT: usize = 24;
 
-/// Passes over extension headers (RFC 8200 §4) and AH (RFC 4302 §2), to the inside or to a fragment's header.
+/// Skips extension headers (RFC 8200 §4) and AH (RFC 4302 §2), up to the payload or to the fragment header.
 #[inline(never)]
-fn extensions(ip: &mut Ip<'_>) -> Result<(), Stop> {
+fn skip_extensions(ip: &mut IpPacket<'_>) -> Result<(), Stop> {
     for _ in 0..EXTENSION_LIMIT {
-        if !continues(ip.header.version, ip.protocol) {
+        if !is_extension(ip.header.version, ip.protocol) {
             return Ok(());
         }
         let ((next, len), rest) = ip
@@ -268,12 +270,12 @@ fn extensions(ip: &mut Ip<'_>) -> Result<(), Stop> {
             // RFC 8200 §4.5: offset in units of 8 bytes, two reserved bits, M.
             let ((field, id), rest) =
                 rest.read("ipv6 fragment", |c| Ok((c.u16("fragment offset")?, c.u32("identification")?)))?;
-            let place = Place { id, offset: u32::from(field & 0xfff8), more: field & 1 == 1 };
+            let fragment = FragmentHeader { id, offset: u32::from(field & 0xfff8), more: field & 1 == 1 };
             ip.protocol = next;
             ip.body = rest;
-            // RFC 6946 §4: an atomic fragment is a whole packet, whatever else has its identification.
-            if place.offset != 0 || place.more {
-                ip.fragment = Some(place);
+            // RFC 6946 §4: an atomic fragment is a whole packet, even if others have the same identification.
+            if fragment.offset != 0 || fragment.more {
+                ip.fragment = Some(fragment);
                 return Ok(());
             }
             continue;
@@ -285,48 +287,48 @@ fn extensions(ip: &mut Ip<'_>) -> Result<(), Stop> {
     Err(ip.body.broken("ipv6 extension", "end of headers"))
 }
 
-/// What is inside an IP packet that is no fragment.
-pub(super) enum Inside<'b> {
-    /// The end.
+/// The payload of an IP packet that is not a fragment.
+pub(super) enum IpPayload<'b> {
+    /// No tunnel.
     Packet(Packet<'b>),
-    /// What may be a tunnel.
-    Tunnel(Trust, Reader, View<'b>),
+    /// Possibly a tunnel.
+    Tunnel(TunnelEvidence, LayerReader, LayerSlice<'b>),
 }
 
-/// Passes over what continues the header of a joined datagram, or AH in IPv4.
+/// Skips the extension headers of a joined datagram, or AH in IPv4.
 #[inline]
-pub(super) fn complete(ip: &mut Ip<'_>) -> Result<(), Stop> {
-    if ip.fragment.is_none() && continues(ip.header.version, ip.protocol) {
-        return extensions(ip);
+pub(super) fn skip_remaining_extensions(ip: &mut IpPacket<'_>) -> Result<(), Stop> {
+    if ip.fragment.is_none() && is_extension(ip.header.version, ip.protocol) {
+        return skip_extensions(ip);
     }
     Ok(())
 }
 
-/// Looks into an IP packet.
+/// Classifies the payload of an IP packet.
 #[inline]
-pub(super) fn inside<'b>(ip: &Ip<'b>) -> Result<Inside<'b>, Stop> {
+pub(super) fn payload<'b>(ip: &IpPacket<'b>) -> Result<IpPayload<'b>, Stop> {
     if ip.protocol == proto::UDP {
-        if let Some(((src_port, dst_port), payload)) = transport::whole_udp(ip.body)
+        if let Some(((src_port, dst_port), payload)) = transport::parse_whole_udp(ip.body)
             && let Some(reader) = tunnel::over_udp(src_port, dst_port)
         {
-            return Ok(Inside::Tunnel(Trust::Guess, reader, payload));
+            return Ok(IpPayload::Tunnel(TunnelEvidence::Port, reader, payload));
         }
     } else if let Some(reader) = tunnel::over_ip(ip.protocol) {
-        return Ok(Inside::Tunnel(Trust::Sure, reader, ip.body));
+        return Ok(IpPayload::Tunnel(TunnelEvidence::ProtocolNumber, reader, ip.body));
     }
-    packet(ip).map(Inside::Packet)
+    packet(ip).map(IpPayload::Packet)
 }
 
-/// The packet that IP carries, taken as no tunnel.
+/// The packet, assuming that it is not a tunnel.
 #[inline]
-pub(super) fn packet<'b>(ip: &Ip<'b>) -> Result<Packet<'b>, Stop> {
-    let Ip { header, protocol, body, .. } = *ip;
+pub(super) fn packet<'b>(ip: &IpPacket<'b>) -> Result<Packet<'b>, Stop> {
+    let IpPacket { header, protocol, body, .. } = *ip;
     match protocol {
-        proto::TCP => transport::tcp(header, body),
-        proto::UDP => transport::udp(header, body),
-        proto::ICMP => icmp::v4(header, body),
-        proto::ICMPV6 => icmp::v6(header, body),
-        proto::SCTP | proto::DCCP | proto::UDP_LITE => transport::ports_only(header, protocol, body),
+        proto::TCP => transport::parse_tcp(header, body),
+        proto::UDP => transport::parse_udp(header, body),
+        proto::ICMP => icmp::parse_v4(header, body),
+        proto::ICMPV6 => icmp::parse_v6(header, body),
+        proto::SCTP | proto::DCCP | proto::UDP_LITE => transport::parse_ports_only(header, protocol, body),
         _ => Ok(header.packet(protocol, (0, 0), Transport::Other, body)),
     }
 }

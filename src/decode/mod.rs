@@ -1,8 +1,8 @@
-//! Opens a frame down to the innermost transport header.
+//! Decodes a frame to its innermost transport header.
 //!
 //! In:  one [`Frame`](crate::capture::Frame).
-//! Out: a [`Decoded`]: the packet inside, or why there is none. Each frame is exactly one of these.
-//! Not: which conversation the packet belongs to.
+//! Out: a [`Decoded`]: the packet, or why there is none. Each frame gives exactly one.
+//! Not: which flow the packet belongs to.
 
 mod decoder;
 mod dedup;
@@ -10,13 +10,15 @@ mod ether;
 mod fragment;
 mod icmp;
 mod ip;
+mod layer;
 mod link;
 mod owned;
 mod packet;
 mod transport;
 mod tunnel;
-mod view;
 
+#[cfg(test)]
+mod test_support;
 #[cfg(test)]
 mod tests;
 
@@ -26,14 +28,13 @@ pub use dedup::Dedup;
 pub use ether::name as ether_type_name;
 pub use fragment::FragmentCounts;
 pub use fragment::FragmentLimits;
-pub use fragment::LostDatagram;
 pub use icmp::is_request as icmp_is_request;
 pub use owned::OwnedPacket;
 pub use packet::DamageKind;
 pub use packet::Decoded;
+pub use packet::EncapHeader;
+pub use packet::EncapKind;
 pub use packet::Encapsulation;
-pub use packet::Layer;
-pub use packet::LayerKind;
 pub use packet::Packet;
 pub use packet::PacketDamage;
 pub use packet::Quoted;

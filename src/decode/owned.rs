@@ -1,15 +1,20 @@
-//! A packet that outlives its frame: one that was put together from several.
+//! A packet that outlives its frame.
+//!
+//! In:  a [`Packet`] that was joined from several frames.
+//! Out: a copy that another thread can take.
+//! Not: packets of one frame; they are decoded again where they are needed.
 
 use super::packet::Encapsulation;
 use super::packet::Packet;
 use super::packet::TcpHeader;
 use super::packet::Transport;
 
-/// A [`Packet`] with its bytes.
+/// A [`Packet`] that owns its bytes.
 #[derive(Clone, Debug)]
 pub struct OwnedPacket {
-    head: Packet<'static>,
-    wrapping: Encapsulation,
+    /// Without options and payload.
+    header: Packet<'static>,
+    encapsulation: Encapsulation,
     options: Box<[u8]>,
     payload: Box<[u8]>,
 }
@@ -31,7 +36,7 @@ impl From<&Packet<'_>> for OwnedPacket {
             Transport::Other => Transport::Other,
         };
         OwnedPacket {
-            head: Packet {
+            header: Packet {
                 src: packet.src,
                 dst: packet.dst,
                 src_port: packet.src_port,
@@ -41,12 +46,12 @@ impl From<&Packet<'_>> for OwnedPacket {
                 ip_id: packet.ip_id,
                 was_fragmented: packet.was_fragmented,
                 scope: packet.scope,
-                wrapping: &Encapsulation::NONE,
+                encapsulation: &Encapsulation::NONE,
                 transport,
                 payload: &[],
                 payload_len: packet.payload_len,
             },
-            wrapping: *packet.wrapping,
+            encapsulation: *packet.encapsulation,
             options: options.into(),
             payload: packet.payload.into(),
         }
@@ -54,12 +59,12 @@ impl From<&Packet<'_>> for OwnedPacket {
 }
 
 impl OwnedPacket {
-    /// The packet, borrowed again.
+    /// The packet.
     pub fn borrow(&self) -> Packet<'_> {
-        let transport = match self.head.transport {
+        let transport = match self.header.transport {
             Transport::Tcp(header) => Transport::Tcp(TcpHeader { options: &self.options, ..header }),
             other => other,
         };
-        Packet { wrapping: &self.wrapping, payload: &self.payload, transport, ..self.head }
+        Packet { encapsulation: &self.encapsulation, payload: &self.payload, transport, ..self.header }
     }
 }

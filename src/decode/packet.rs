@@ -1,4 +1,8 @@
-//! What decode hands on: the innermost packet of a frame, and what it was wrapped in.
+//! The result of decoding: the innermost packet of a frame, and its encapsulation.
+//!
+//! In:  nothing.
+//! Out: types for later stages.
+//! Not: how they are read.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -6,20 +10,20 @@ use std::fmt::Write as _;
 use crate::base::Address;
 use crate::capture::LinkType;
 
-/// What became of a frame. The counts of these add up to the frames read.
+/// The result for a frame. The counts of these add up to the frames read.
 #[derive(Clone, Copy, Debug)]
 pub enum Decoded<'a> {
-    /// A packet, whole as far as it was captured. After the last fragment: the whole datagram.
+    /// A packet, as far as it was captured. After the last fragment: the whole datagram.
     Packet(Packet<'a>),
-    /// A fragment, kept until the others come.
+    /// A fragment, held until the others arrive.
     Fragment,
-    /// Not IP: its ether type, or 0 for LLC without one.
+    /// Not IP: its EtherType, or 0 for LLC without one.
     NotIp(u16),
-    /// A link type that we do not know.
+    /// An unknown link type.
     UnknownLink(LinkType),
-    /// Something that we know but cannot read, for example MACsec or encrypted 802.11; the name says what.
+    /// A known protocol that cannot be read, for example encrypted 802.11.
     Unreadable(&'static str),
-    /// A header is cut or broken.
+    /// A header is truncated or malformed.
     Damaged(PacketDamage),
 }
 
@@ -30,27 +34,27 @@ pub struct Packet<'a> {
     pub src: Address,
     /// Receiver.
     pub dst: Address,
-    /// Sender's port; 0 where the protocol has none.
+    /// Sender's port; 0 for protocols without ports.
     pub src_port: u16,
-    /// Receiver's port; 0 where the protocol has none.
+    /// Receiver's port; 0 for protocols without ports.
     pub dst_port: u16,
     /// IANA protocol number of the transport.
     pub protocol: u8,
-    /// IPv4 time to live or IPv6 hop limit.
+    /// IPv4 TTL or IPv6 hop limit.
     pub ttl: u8,
     /// IPv4 identification; 0 in IPv6.
     pub ip_id: u16,
-    /// True when it says more than its own frame: it was put together from fragments, or quotes one whose datagram is known.
+    /// It needs more than its own frame: it was joined from fragments, or quotes a fragment whose datagram is known.
     pub was_fragmented: bool,
-    /// VLAN and tunnel in one number, the same for both directions; 0 without either. Part of the flow's key.
+    /// VLAN and tunnel as one number ([`Encapsulation::scope`]); 0 without either. Part of the flow's key.
     pub scope: u64,
     /// The tags and tunnels around the packet.
-    pub wrapping: &'a Encapsulation,
+    pub encapsulation: &'a Encapsulation,
     /// The transport header.
     pub transport: Transport<'a>,
-    /// What was captured of the transport's payload. Never more than `payload_len`: padding is not payload.
+    /// The captured part of the transport's payload. Never more than `payload_len`: padding is not payload.
     pub payload: &'a [u8],
-    /// How long the payload was on the wire; more than `payload.len()` when the frame was cut.
+    /// Length of the payload on the wire; more than `payload.len()` if the frame was truncated.
     pub payload_len: u32,
 }
 
@@ -61,20 +65,20 @@ pub enum Transport<'a> {
     Tcp(TcpHeader<'a>),
     /// UDP.
     Udp,
-    /// ICMP or ICMPv6, by the packet's protocol number.
+    /// ICMP or ICMPv6, depending on the packet's protocol number.
     Icmp {
         /// The type.
         kind: u8,
         /// The code.
         code: u8,
-        /// Identifier of an echo or timestamp message, else 0.
+        /// Identifier of an echo or timestamp message; otherwise 0.
         id: u16,
-        /// Bytes 4 to 7 as one number: next-hop MTU, gateway, pointer.
+        /// Bytes 4 to 7: next-hop MTU, gateway, pointer.
         detail: u32,
         /// The packet that an error message quotes.
         quoted: Option<Quoted>,
     },
-    /// Another protocol, or a first fragment whose rest never came.
+    /// Another protocol.
     Other,
 }
 
@@ -83,11 +87,11 @@ pub enum Transport<'a> {
 pub struct TcpHeader<'a> {
     /// Sequence number.
     pub seq: u32,
-    /// Acknowledgement number; means something only with [`TcpHeader::ACK`].
+    /// Acknowledgement number, valid with [`TcpHeader::ACK`].
     pub ack: u32,
     /// FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
     pub flags: u8,
-    /// Window as sent, unscaled.
+    /// Window, unscaled.
     pub window: u16,
     /// Option bytes.
     pub options: &'a [u8],
@@ -96,23 +100,23 @@ pub struct TcpHeader<'a> {
 impl TcpHeader<'_> {
     /// No more data from the sender.
     pub const FIN: u8 = 1;
-    /// Synchronise sequence numbers.
+    /// Synchronize sequence numbers.
     pub const SYN: u8 = 2;
     /// Reset the connection.
     pub const RST: u8 = 4;
     /// Push.
     pub const PSH: u8 = 8;
-    /// The acknowledgement field is significant.
+    /// The acknowledgement number is valid.
     pub const ACK: u8 = 16;
 
-    /// True when all of `flags` are set.
+    /// True if all of `flags` are set.
     #[inline]
     pub const fn has(&self, flags: u8) -> bool {
         self.flags & flags == flags
     }
 }
 
-/// The packet that an ICMP error quotes: as much of its headers as the message holds.
+/// The packet that an ICMP error quotes, as far as the message contains its headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quoted {
     /// Its sender.
@@ -121,64 +125,64 @@ pub struct Quoted {
     pub dst: Address,
     /// Its protocol number.
     pub protocol: u8,
-    /// Its sender's port; 0 where none is quoted.
+    /// Its sender's port; 0 if none is quoted.
     pub src_port: u16,
-    /// Its receiver's port; 0 where none is quoted.
+    /// Its receiver's port; 0 if none is quoted.
     pub dst_port: u16,
-    /// Its TCP sequence number, where quoted.
+    /// Its TCP sequence number, if quoted.
     pub seq: Option<u32>,
     /// Its IP total length.
     pub total_len: u16,
-    /// The identification of its datagram, where it is a later fragment and so has no ports of its own.
+    /// The identification of its datagram, if it is a later fragment, which has no ports.
     pub fragment: Option<u32>,
 }
 
-/// Why a frame could not be read to its transport header.
+/// Why a frame could not be decoded to its transport header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketDamage {
     /// The layer that was being read, for example `"ipv4"`.
     pub layer: &'static str,
-    /// What was looked for or found wrong, for example `"header length"`.
+    /// The field that is missing or wrong, for example `"header length"`.
     pub wanted: &'static str,
     /// Offset in the frame.
-    pub at: u32,
-    /// Cut by the capture (fewer bytes than on the wire), or broken in itself.
-    pub fate: DamageKind,
+    pub offset: u32,
+    /// Truncated by the capture, or malformed.
+    pub kind: DamageKind,
 }
 
-/// Whose fault damage is.
+/// What caused the damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DamageKind {
-    /// The capture holds fewer bytes than were on the wire.
+    /// The capture has fewer bytes than were on the wire.
     Truncated,
-    /// The bytes contradict themselves.
+    /// The bytes contradict each other.
     Broken,
 }
 
-/// The tags and tunnels that a packet was wrapped in, outermost first.
+/// The tags and tunnels around a packet, outermost first.
 #[derive(Clone, Copy, Debug)]
 pub struct Encapsulation {
     depth: u8,
-    layers: [Layer; Encapsulation::LIMIT],
+    headers: [EncapHeader; Encapsulation::LIMIT],
 }
 
 /// One tag or tunnel header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layer {
-    /// Which kind.
-    pub kind: LayerKind,
-    /// VLAN id, VNI, MPLS label, session, TEID or key; 0 where there is none.
+pub struct EncapHeader {
+    /// Its protocol.
+    pub kind: EncapKind,
+    /// VLAN ID, VNI, MPLS label, session, TEID or key; 0 if there is none.
     pub id: u32,
-    /// Outer sender, where the tunnel runs over IP.
+    /// Sender of the tunnel, if it runs over IP.
     pub src: Option<Address>,
-    /// Outer receiver, where the tunnel runs over IP.
+    /// Receiver of the tunnel, if it runs over IP.
     pub dst: Option<Address>,
 }
 
-/// The kinds of wrapping. The order has no meaning.
+/// Protocols of tags and tunnels, in no particular order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "each variant is the name of its protocol")]
-pub enum LayerKind {
+pub enum EncapKind {
     Vlan,
     Mpls,
     Pppoe,
@@ -199,74 +203,75 @@ pub enum LayerKind {
 }
 
 impl Encapsulation {
-    /// How deep wrappings may nest before a frame counts as damaged.
+    /// More headers than this count as damage.
     pub const LIMIT: usize = 12;
 
-    /// Nothing around the packet.
+    /// No tags and tunnels.
     pub const NONE: Encapsulation = Encapsulation {
         depth: 0,
-        layers: [Layer { kind: LayerKind::Vlan, id: 0, src: None, dst: None }; Encapsulation::LIMIT],
+        headers: [EncapHeader { kind: EncapKind::Vlan, id: 0, src: None, dst: None }; Encapsulation::LIMIT],
     };
 
-    /// The layers, outermost first.
+    /// The headers, outermost first.
     #[inline]
-    pub fn layers(&self) -> &[Layer] {
-        self.layers.get(..usize::from(self.depth)).unwrap_or_default()
+    pub fn headers(&self) -> &[EncapHeader] {
+        self.headers.get(..usize::from(self.depth)).unwrap_or_default()
     }
 
-    /// True when the packet was in no tag and no tunnel.
+    /// True without tags and tunnels.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.depth == 0
     }
 
-    /// Forgets all layers.
+    /// Removes all headers.
     #[inline]
     pub const fn clear(&mut self) {
         self.depth = 0;
     }
 
-    /// Adds the next layer inwards; false when there are too many.
-    pub fn push(&mut self, layer: Layer) -> bool {
-        match self.layers.get_mut(usize::from(self.depth)) {
+    /// Adds the next inner header; false if there are too many.
+    pub fn push(&mut self, header: EncapHeader) -> bool {
+        match self.headers.get_mut(usize::from(self.depth)) {
             Some(slot) => {
-                *slot = layer;
+                *slot = header;
                 self.depth += 1;
                 true
             }
             None => false,
         }
     }
-    /// Forgets all layers from `depth` inwards.
+
+    /// Keeps the outer `depth` headers.
     pub(super) fn truncate(&mut self, depth: usize) {
         self.depth = self.depth.min(u8::try_from(depth).unwrap_or(u8::MAX));
     }
 
-    /// The tags and tunnels in one number, the same for both directions and on every run; 0 when nothing counts.
+    /// The tags and tunnels as one number, the same for both directions and in every run; 0 without any.
     ///
-    /// What counts is what both directions share: VLAN ids, kinds of tunnels, network ids. Sessions, labels and keys differ
-    /// by direction or by mirror. Tags without a shared id, MPLS labels among them, do not count at all: a router may take
-    /// them off, so that a conversation has them one way only.
+    /// Only what both directions share counts: VLAN IDs, kinds of tunnels, network IDs. Sessions, labels and keys differ
+    /// by direction or by mirror port. Tags without a shared ID, such as MPLS labels, are ignored: a router may remove them,
+    /// so that only one direction of a flow has them.
     pub fn scope(&self) -> u64 {
         let mut scope = 0;
-        for layer in self.layers() {
-            let id = match layer.src {
-                _ if layer.kind.has_shared_id() => layer.id,
+        for header in self.headers() {
+            let id = match header.src {
+                _ if header.kind.has_shared_id() => header.id,
                 Some(_) => 0,
                 None => continue,
             };
-            scope = mix(scope ^ mix(layer.kind.number() << 32 | u64::from(id)));
+            scope = mix(scope ^ mix(header.kind.number() << 32 | u64::from(id)));
         }
         scope
     }
 
-    /// The VLAN ids, outermost first: `"100;200"`; empty without one.
+    /// The VLAN IDs, outermost first: `"100;200"`; empty without one.
     pub fn vlans(&self) -> String {
         let mut text = String::new();
-        for layer in self.layers().iter().filter(|layer| layer.kind == LayerKind::Vlan) {
+        for tag in self.headers().iter().filter(|header| header.kind == EncapKind::Vlan) {
             let separator = if text.is_empty() { "" } else { ";" };
             // Writing into a String cannot fail.
-            let _ = write!(text, "{separator}{}", layer.id);
+            let _ = write!(text, "{separator}{}", tag.id);
         }
         text
     }
@@ -274,16 +279,16 @@ impl Encapsulation {
     /// The tunnels, outermost first: `"gre / vxlan:42(10.0.0.1>10.0.0.2)"`; empty without one.
     pub fn tunnel(&self) -> String {
         let mut text = String::new();
-        for layer in self.layers().iter().filter(|layer| layer.kind != LayerKind::Vlan) {
+        for tunnel in self.headers().iter().filter(|header| header.kind != EncapKind::Vlan) {
             let separator = if text.is_empty() { "" } else { " / " };
-            let _ = write!(text, "{separator}{layer}");
+            let _ = write!(text, "{separator}{tunnel}");
         }
         text
     }
 }
 
-/// `"erspan:5(10.0.0.1>10.0.0.2)"`; without an id of 0, without ends where there are none.
-impl fmt::Display for Layer {
+/// `"erspan:5(10.0.0.1>10.0.0.2)"`; an ID of 0 and missing ends are left out.
+impl fmt::Display for EncapHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.name())?;
         if self.id != 0 {
@@ -296,71 +301,71 @@ impl fmt::Display for Layer {
     }
 }
 
-impl LayerKind {
-    /// How evidence spells it.
+impl EncapKind {
+    /// Its name in output.
     pub const fn name(self) -> &'static str {
         match self {
-            LayerKind::Vlan => "vlan",
-            LayerKind::Mpls => "mpls",
-            LayerKind::Pppoe => "pppoe",
-            LayerKind::IpInIp => "ip-in-ip",
-            LayerKind::Gre => "gre",
-            LayerKind::Nvgre => "nvgre",
-            LayerKind::Erspan => "erspan",
-            LayerKind::Vxlan => "vxlan",
-            LayerKind::Geneve => "geneve",
-            LayerKind::GtpU => "gtp-u",
-            LayerKind::Teredo => "teredo",
-            LayerKind::L2tp => "l2tp",
-            LayerKind::Capwap => "capwap",
-            LayerKind::Lisp => "lisp",
-            LayerKind::Nsh => "nsh",
-            LayerKind::Esp => "esp",
-            LayerKind::Other(name) => name,
+            EncapKind::Vlan => "vlan",
+            EncapKind::Mpls => "mpls",
+            EncapKind::Pppoe => "pppoe",
+            EncapKind::IpInIp => "ip-in-ip",
+            EncapKind::Gre => "gre",
+            EncapKind::Nvgre => "nvgre",
+            EncapKind::Erspan => "erspan",
+            EncapKind::Vxlan => "vxlan",
+            EncapKind::Geneve => "geneve",
+            EncapKind::GtpU => "gtp-u",
+            EncapKind::Teredo => "teredo",
+            EncapKind::L2tp => "l2tp",
+            EncapKind::Capwap => "capwap",
+            EncapKind::Lisp => "lisp",
+            EncapKind::Nsh => "nsh",
+            EncapKind::Esp => "esp",
+            EncapKind::Other(name) => name,
         }
     }
 
-    /// Whether both directions of a conversation have the same id.
+    /// Whether both directions of a flow have the same ID.
     fn has_shared_id(self) -> bool {
-        // Others whose number is a network and not a session: PBB services, bridged GRE.
+        // Others whose ID is a network and not a session: PBB services, bridged GRE.
         matches!(
             self,
-            LayerKind::Vlan
-                | LayerKind::Pppoe
-                | LayerKind::Nvgre
-                | LayerKind::Vxlan
-                | LayerKind::Geneve
-                | LayerKind::Other("pbb" | "gretap" | "eoip")
+            EncapKind::Vlan
+                | EncapKind::Pppoe
+                | EncapKind::Nvgre
+                | EncapKind::Vxlan
+                | EncapKind::Geneve
+                | EncapKind::Other("pbb" | "gretap" | "eoip")
         )
     }
 
-    /// A number for the scope, which must be the same in every version: none changes its meaning.
+    /// A number for the scope. It must stay the same in every release.
     fn number(self) -> u64 {
         match self {
-            LayerKind::Vlan => 1,
-            LayerKind::Mpls => 2,
-            LayerKind::Pppoe => 3,
-            LayerKind::IpInIp => 4,
-            LayerKind::Gre => 5,
-            LayerKind::Nvgre => 6,
-            LayerKind::Erspan => 7,
-            LayerKind::Vxlan => 8,
-            LayerKind::Geneve => 9,
-            LayerKind::GtpU => 10,
-            LayerKind::Teredo => 11,
-            LayerKind::L2tp => 12,
-            LayerKind::Capwap => 13,
-            LayerKind::Lisp => 14,
-            LayerKind::Nsh => 15,
-            LayerKind::Esp => 16,
-            LayerKind::Other(name) => {
+            EncapKind::Vlan => 1,
+            EncapKind::Mpls => 2,
+            EncapKind::Pppoe => 3,
+            EncapKind::IpInIp => 4,
+            EncapKind::Gre => 5,
+            EncapKind::Nvgre => 6,
+            EncapKind::Erspan => 7,
+            EncapKind::Vxlan => 8,
+            EncapKind::Geneve => 9,
+            EncapKind::GtpU => 10,
+            EncapKind::Teredo => 11,
+            EncapKind::L2tp => 12,
+            EncapKind::Capwap => 13,
+            EncapKind::Lisp => 14,
+            EncapKind::Nsh => 15,
+            EncapKind::Esp => 16,
+            EncapKind::Other(name) => {
                 name.bytes().fold(1 << 31, |number, byte| (number * 31 + u64::from(byte)) & 0xffff_ffff)
             }
         }
     }
 }
 
-/// SplitMix64's last step: every bit of the input moves every bit of the output. Never 0.
+/// The finalizer of SplitMix64: every input bit affects every output bit. Never 0.
 const fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

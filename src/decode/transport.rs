@@ -1,8 +1,8 @@
-//! Reads TCP and UDP headers, and the ports of their relatives.
+//! Reads TCP and UDP headers, and the ports of similar protocols.
 //!
-//! In:  an IP header and its inside.
+//! In:  an IP header and its payload.
 //! Out: a [`Packet`].
-//! Not: options, checksums, and who is the client.
+//! Not: options, checksums, and which end is the client.
 
 use etherparse::TcpSlice;
 use etherparse::UdpHeaderSlice;
@@ -11,27 +11,27 @@ use crate::base::Truncated;
 use crate::base::proto;
 
 use super::ip::IpHeader;
+use super::layer::LayerSlice;
+use super::layer::Stop;
 use super::packet::Packet;
 use super::packet::TcpHeader;
 use super::packet::Transport;
-use super::view::Stop;
-use super::view::View;
 
 /// Source and destination.
 pub(super) type Ports = (u16, u16);
 
 /// TCP (RFC 9293 §3.1).
 #[inline(always)]
-pub(super) fn tcp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
-    match whole_tcp(body) {
+pub(super) fn parse_tcp<'b>(ip: IpHeader, body: LayerSlice<'b>) -> Result<Packet<'b>, Stop> {
+    match parse_whole_tcp(body) {
         Some((ports, tcp, payload)) => Ok(ip.packet(proto::TCP, ports, Transport::Tcp(tcp), payload)),
-        None => cut_tcp(ip, body),
+        None => parse_truncated_tcp(ip, body),
     }
 }
 
-/// Ports, header and payload, if all of the header is there.
+/// Ports, header and payload, if the whole header was captured.
 #[inline(always)]
-pub(super) fn whole_tcp<'b>(body: View<'b>) -> Option<(Ports, TcpHeader<'b>, View<'b>)> {
+pub(super) fn parse_whole_tcp<'b>(body: LayerSlice<'b>) -> Option<(Ports, TcpHeader<'b>, LayerSlice<'b>)> {
     let tcp = TcpSlice::from_slice(body.bytes).ok()?;
     let bytes = tcp.header_slice();
     let header = TcpHeader {
@@ -44,9 +44,9 @@ pub(super) fn whole_tcp<'b>(body: View<'b>) -> Option<(Ports, TcpHeader<'b>, Vie
     Some(((tcp.source_port(), tcp.destination_port()), header, body.after(bytes.len())))
 }
 
-/// A header whose options the capture cut is still worth reading; anything else is damage.
+/// A header with truncated options is used; anything else is damage.
 #[cold]
-fn cut_tcp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
+fn parse_truncated_tcp<'b>(ip: IpHeader, body: LayerSlice<'b>) -> Result<Packet<'b>, Stop> {
     let ((src_port, dst_port, seq, ack, offset, flags, window), options) = body.read("tcp", |c| {
         let fields = (
             c.u16("source port")?,
@@ -64,7 +64,7 @@ fn cut_tcp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
     if header_len < 20 {
         return Err(body.broken("tcp", "data offset"));
     }
-    if header_len > body.wire {
+    if header_len > body.wire_len {
         return Err(body.ended("tcp", Truncated { wanted: "options", at: 20 }));
     }
     let transport = Transport::Tcp(TcpHeader { seq, ack, flags, window, options: options.bytes });
@@ -73,23 +73,23 @@ fn cut_tcp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
 
 /// UDP (RFC 768).
 #[inline(always)]
-pub(super) fn udp<'b>(ip: IpHeader, body: View<'b>) -> Result<Packet<'b>, Stop> {
-    match whole_udp(body) {
+pub(super) fn parse_udp<'b>(ip: IpHeader, body: LayerSlice<'b>) -> Result<Packet<'b>, Stop> {
+    match parse_whole_udp(body) {
         Some((ports, payload)) => Ok(ip.packet(proto::UDP, ports, Transport::Udp, payload)),
         None => Err(body.ended("udp", Truncated { wanted: "header", at: 0 })),
     }
 }
 
-/// Ports and payload, if all of the header is there.
+/// Ports and payload, if the whole header was captured.
 #[inline(always)]
-pub(super) fn whole_udp(body: View<'_>) -> Option<(Ports, View<'_>)> {
+pub(super) fn parse_whole_udp(body: LayerSlice<'_>) -> Option<(Ports, LayerSlice<'_>)> {
     let udp = UdpHeaderSlice::from_slice(body.bytes).ok()?;
     Some(((udp.source_port(), udp.destination_port()), payload(udp, body)))
 }
 
-/// A length of 0 is a jumbogram (RFC 2675 §4) or offload. A length beyond the IP packet is not believed.
+/// A length of 0 is a jumbogram (RFC 2675 §4) or segmentation offload. A length that exceeds the IP packet is ignored.
 #[inline(always)]
-fn payload<'b>(udp: UdpHeaderSlice<'b>, body: View<'b>) -> View<'b> {
+fn payload<'b>(udp: UdpHeaderSlice<'b>, body: LayerSlice<'b>) -> LayerSlice<'b> {
     let rest = body.after(8);
     match usize::from(udp.length()).checked_sub(8) {
         Some(len) => rest.at_most(len),
@@ -97,8 +97,13 @@ fn payload<'b>(udp: UdpHeaderSlice<'b>, body: View<'b>) -> View<'b> {
     }
 }
 
-/// SCTP (RFC 9260 §3.1), DCCP (RFC 4340 §5.1) and UDP-Lite (RFC 3828 §3) begin with ports, too. All their bytes are payload.
-pub(super) fn ports_only<'b>(ip: IpHeader, number: u8, body: View<'b>) -> Result<Packet<'b>, Stop> {
+/// SCTP (RFC 9260 §3.1), DCCP (RFC 4340 §5.1) and UDP-Lite (RFC 3828 §3) start with ports, too. All their bytes count as
+/// payload.
+pub(super) fn parse_ports_only<'b>(
+    ip: IpHeader,
+    number: u8,
+    body: LayerSlice<'b>,
+) -> Result<Packet<'b>, Stop> {
     let ((src_port, dst_port), _) =
         body.read("ports", |c| Ok((c.u16("source port")?, c.u16("destination port")?)))?;
     Ok(ip.packet(number, (src_port, dst_port), Transport::Other, body))

@@ -13,14 +13,14 @@ use super::consumer::Slot;
 #[derive(Debug, Default)]
 pub(super) struct FlowClock {
     now: u64,
-    /// The second of frame time that `now` stands for; `None` before the first tick.
+    /// The second of frame time at `now`; `None` before the first tick.
     frame_secs: Option<i64>,
     /// The earliest second since frame time was set back.
     set_back_to: Option<i64>,
 }
 
-/// Frame time that was set back counts again after so many seconds. Until then this clock stands still: frames of two clocks
-/// that are far apart may alternate, and must not let every flow expire at each change.
+/// After the clock of the frames was set back, its new time is used after so many seconds. Until then this clock stops: frames of two clocks that are
+/// far apart may alternate, and must not expire all flows at each change.
 const SETTLING_SECS: u64 = 60;
 
 impl FlowClock {
@@ -52,7 +52,7 @@ pub(super) struct ExpiryWheel {
     first: u64,
     /// The bucket of a second is at the second modulo [`BUCKETS`]. Empty before the first flow.
     buckets: Vec<Vec<Slot>>,
-    /// A bit for each bucket that holds flows: empty ones cost nothing, however far time moves.
+    /// A bit for each bucket with flows, so that empty buckets cost nothing however far time moves.
     occupied: [u64; BUCKETS / 64],
 }
 
@@ -80,7 +80,7 @@ impl ExpiryWheel {
 
     /// Takes all flows that were due before second `now`, each with its second.
     pub(super) fn take_due(&mut self, now: u64, due: &mut Vec<(u64, Slot)>) {
-        // No bucket holds two seconds, so one round takes everything.
+        // No bucket has flows of two seconds, so one round takes all.
         let end = now.min(self.first.saturating_add(BUCKETS as u64));
         let mut second = self.first;
         while second < end {
@@ -88,7 +88,7 @@ impl ExpiryWheel {
             let Some(word) = self.occupied.get_mut(index / 64) else { return };
             let rest = *word >> (index % 64);
             if rest & 1 == 0 {
-                // On to the next bucket that holds flows, or to the next word.
+                // To the next bucket with flows, or to the next word.
                 second += u64::from(rest.trailing_zeros()).min(64 - index as u64 % 64);
                 continue;
             }

@@ -211,12 +211,12 @@ impl ResetEvidence {
     pub const FASTER_THAN_RTT: ResetEvidence = ResetEvidence(32);
 
     const NAMES: [(ResetEvidence, &'static str); 6] = [
-        (ResetEvidence::HOP_LIMIT, "another hop limit"),
-        (ResetEvidence::IP_ID, "another IP identification"),
-        (ResetEvidence::NO_TIMESTAMP, "no time stamp"),
-        (ResetEvidence::SENDER_CONTINUES, "its sender goes on"),
-        (ResetEvidence::SEQUENCE_SWEEP, "several beyond what was sent"),
-        (ResetEvidence::FASTER_THAN_RTT, "sooner than the round trip"),
+        (ResetEvidence::HOP_LIMIT, "a different TTL or hop limit"),
+        (ResetEvidence::IP_ID, "a different IP identification"),
+        (ResetEvidence::NO_TIMESTAMP, "no timestamp"),
+        (ResetEvidence::SENDER_CONTINUES, "its sender continued"),
+        (ResetEvidence::SEQUENCE_SWEEP, "several beyond the bytes sent"),
+        (ResetEvidence::FASTER_THAN_RTT, "earlier than the round trip"),
     ];
 
     /// Adds a sign if `is_present`.

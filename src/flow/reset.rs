@@ -105,7 +105,7 @@ fn compare_reset<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Pac
     kinds.add(ResetKinds::DIFFERING, is_repeated && header.ack != before.reset_ack);
     kinds.add(ResetKinds::ZERO, is_repeated && (header.ack == 0 || before.reset_ack == 0));
     if peer_has_closed {
-        // It ends nothing: NAT devices respond so to segments of a connection that they have forgotten.
+        // It ends nothing: NAT devices respond like this to segments of connections that they have dropped.
         return;
     }
     profile.seen |= SenderProfile::RESET_LAST;
@@ -215,7 +215,7 @@ mod tests {
         let request = "c A 101 501 \"GET\"\n";
         check(&format!("{request}+0.009\n s RA 501 104 ttl=52"), &[ResetEvidence::FASTER_THAN_RTT]);
         check(&format!("{request}+0.01\n s RA 501 104 ttl=52"), &[]);
-        // Too close to the server to say.
+        // The round trip is too short for a comparison.
         let near = tcp_summary("c S 100\n +0.004\n s SA 500 101\n c A 101 501 \"GET\"\n s RA 501 104");
         assert_eq!(near.sides[1].reset_evidence, ResetEvidence::default());
     }

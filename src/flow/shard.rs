@@ -1,7 +1,7 @@
 //! One part of the flow table: the flows of some address pairs.
 //!
 //! In:  flows as they open.
-//! Out: the flow of a key or of a place.
+//! Out: flows by key and by index.
 //! Not: when a flow ends.
 
 use hashbrown::HashTable;
@@ -33,11 +33,11 @@ pub fn shard_of(packet: &Packet<'_>) -> usize {
 /// Flows in pages: a growing table moves none of them.
 type Pages<S> = Vec<Vec<Option<LiveFlow<S>>>>;
 
-/// Flows by key and by place.
+/// Flows by key and by index.
 #[derive(Debug)]
 pub(super) struct Shard<S> {
-    /// Places, by key.
-    index: HashTable<u32>,
+    /// Indices of flows, by key.
+    by_key: HashTable<u32>,
     pages: Pages<S>,
     free: Vec<u32>,
     pub(super) live: usize,
@@ -50,67 +50,67 @@ pub(super) struct Shard<S> {
 const PAGE: usize = 256;
 
 #[inline]
-fn at<S>(pages: &Pages<S>, place: u32) -> Option<&LiveFlow<S>> {
-    pages.get(place as usize / PAGE)?.get(place as usize % PAGE)?.as_ref()
+fn at<S>(pages: &Pages<S>, index: u32) -> Option<&LiveFlow<S>> {
+    pages.get(index as usize / PAGE)?.get(index as usize % PAGE)?.as_ref()
 }
 
 impl<S> Shard<S> {
     pub(super) fn new() -> Self {
-        Shard { index: HashTable::new(), pages: Vec::new(), free: Vec::new(), live: 0, peak: 0, held: 0 }
+        Shard { by_key: HashTable::new(), pages: Vec::new(), free: Vec::new(), live: 0, peak: 0, held: 0 }
     }
 
     #[inline]
-    pub(super) fn get(&self, place: u32) -> Option<&LiveFlow<S>> {
-        at(&self.pages, place)
+    pub(super) fn get(&self, index: u32) -> Option<&LiveFlow<S>> {
+        at(&self.pages, index)
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut LiveFlow<S>> {
-        self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.as_mut()
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut LiveFlow<S>> {
+        self.pages.get_mut(index as usize / PAGE)?.get_mut(index as usize % PAGE)?.as_mut()
     }
 
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
-        self.index.find(hash, |place| self.get(*place).is_some_and(|flow| flow.key == *key)).copied()
+        self.by_key.find(hash, |index| self.get(*index).is_some_and(|flow| flow.key == *key)).copied()
     }
 
     /// Inserts a flow whose key has this hash; `rehash` hashes the other keys.
     pub(super) fn insert(&mut self, hash: u64, flow: LiveFlow<S>, rehash: impl Fn(&FlowKey) -> u64) -> u32 {
         self.live += 1;
         self.peak = self.peak.max(self.live);
-        let place = self.store(flow);
+        let index = self.store(flow);
         let pages = &self.pages;
-        self.index.insert_unique(hash, place, |place| at(pages, *place).map_or(0, |flow| rehash(&flow.key)));
-        place
+        self.by_key.insert_unique(hash, index, |index| at(pages, *index).map_or(0, |flow| rehash(&flow.key)));
+        index
     }
 
     fn store(&mut self, flow: LiveFlow<S>) -> u32 {
-        if let Some(place) = self.free.pop()
+        if let Some(index) = self.free.pop()
             && let Some(slot) =
-                self.pages.get_mut(place as usize / PAGE).and_then(|page| page.get_mut(place as usize % PAGE))
+                self.pages.get_mut(index as usize / PAGE).and_then(|page| page.get_mut(index as usize % PAGE))
         {
             *slot = Some(flow);
-            return place;
+            return index;
         }
         if self.pages.last().is_none_or(|page| page.len() == PAGE) {
             self.pages.push(Vec::with_capacity(PAGE));
         }
         let page = self.pages.len() - 1;
-        let mut place = page * PAGE;
+        let mut index = page * PAGE;
         if let Some(last) = self.pages.last_mut() {
-            place += last.len();
+            index += last.len();
             last.push(Some(flow));
         }
-        place as u32
+        index as u32
     }
 
     /// Removes a flow.
-    pub(super) fn remove(&mut self, place: u32, hash: impl Fn(&FlowKey) -> u64) -> Option<LiveFlow<S>> {
-        let taken = self.pages.get_mut(place as usize / PAGE)?.get_mut(place as usize % PAGE)?.take()?;
-        if let Ok(found) = self.index.find_entry(hash(&taken.key), |other| *other == place) {
+    pub(super) fn remove(&mut self, index: u32, hash: impl Fn(&FlowKey) -> u64) -> Option<LiveFlow<S>> {
+        let taken = self.pages.get_mut(index as usize / PAGE)?.get_mut(index as usize % PAGE)?.take()?;
+        if let Ok(found) = self.by_key.find_entry(hash(&taken.key), |other| *other == index) {
             found.remove();
         }
-        self.free.push(place);
+        self.free.push(index);
         self.live -= 1;
         Some(taken)
     }
@@ -120,17 +120,17 @@ impl<S> Shard<S> {
             .iter()
             .flatten()
             .enumerate()
-            .filter_map(|(place, flow)| Some((place as u32, flow.as_ref()?)))
+            .filter_map(|(index, flow)| Some((index as u32, flow.as_ref()?)))
     }
 }
 
-/// The slot of a place in a shard.
+/// The slot of an index in a shard.
 #[inline]
-pub(super) fn slot(shard: usize, place: u32) -> Slot {
-    Slot(place * SHARDS as u32 + shard as u32)
+pub(super) fn slot(shard: usize, index: u32) -> Slot {
+    Slot(index * SHARDS as u32 + shard as u32)
 }
 
-/// The shard and the place of a slot.
+/// The shard and the index of a slot.
 #[inline]
 pub(super) fn parts(slot: Slot) -> (usize, u32) {
     (slot.0 as usize % SHARDS, slot.0 / SHARDS as u32)
@@ -164,21 +164,21 @@ mod tests {
     #[test]
     fn flows_are_found_by_key_although_hashes_collide() {
         let mut shard = Shard::new();
-        let places: Vec<u32> = (0..600).map(|port| shard.insert(7, flow(port), same_hash)).collect();
-        assert_eq!(places, (0..600).collect::<Vec<u32>>());
+        let indices: Vec<u32> = (0..600).map(|port| shard.insert(7, flow(port), same_hash)).collect();
+        assert_eq!(indices, (0..600).collect::<Vec<u32>>());
         assert_eq!((shard.find(7, &key(599)), shard.find(7, &key(600))), (Some(599), None));
         assert_eq!(shard.remove(300, same_hash).unwrap().key, key(300));
         assert_eq!((shard.find(7, &key(300)), shard.live, shard.peak), (None, 599, 600));
         assert!(shard.remove(300, same_hash).is_none());
-        // The place is reused.
+        // The index is reused.
         assert_eq!(shard.insert(7, flow(300), same_hash), 300);
         assert_eq!((shard.flows().count(), shard.live, shard.peak), (600, 600, 600));
     }
 
     #[test]
     fn a_slot_holds_shard_and_place() {
-        for (shard, place) in [(0, 0), (15, 0), (3, 1 << 20)] {
-            assert_eq!(parts(slot(shard, place)), (shard, place));
+        for (shard, index) in [(0, 0), (15, 0), (3, 1 << 20)] {
+            assert_eq!(parts(slot(shard, index)), (shard, index));
         }
     }
 

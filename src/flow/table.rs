@@ -103,23 +103,23 @@ impl<S: Default> FlowTable<S> {
         let Some(table) = self.shards.get_mut(shard) else {
             return;
         };
-        if let Some(place) = table.find(hash, &key)
-            && let Some(flow) = table.get_mut(place)
+        if let Some(index) = table.find(hash, &key)
+            && let Some(flow) = table.get_mut(index)
         {
             if !starts_another(flow, seen) {
                 flow.count(packet, flipped, self.clock.now(), at);
                 let (held_before, was_closed) = (flow.held(), flow.phase == FlowPhase::Closed);
                 let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
-                update(flow, slot(shard, place), seen, &mut ctx);
-                expire_sooner(flow, slot(shard, place), &self.limits, &mut self.wheel);
+                update(flow, slot(shard, index), seen, &mut ctx);
+                expire_sooner(flow, slot(shard, index), &self.limits, &mut self.wheel);
                 if self.limits.report_interim && flow.phase == FlowPhase::Closed && !was_closed {
-                    consumer.interim(&flow.flow_ref(slot(shard, place)), flow_end(flow, EndReason::Done), at);
+                    consumer.interim(&flow.flow_ref(slot(shard, index)), flow_end(flow, EndReason::Done), at);
                 }
                 let held = measure(flow, consumer);
                 table.held = table.held - held_before + held;
                 return self.limit_held(shard, at, consumer);
             }
-            self.close(slot(shard, place), EndReason::Reused, at, consumer);
+            self.close(slot(shard, index), EndReason::Reused, at, consumer);
         }
         self.open(shard, hash, key, seen, consumer);
     }
@@ -142,8 +142,8 @@ impl<S: Default> FlowTable<S> {
         (self.checks += due.len());
         let mut expired: Vec<(u64, Slot)> = Vec::new();
         for (second, slot) in due.drain(..) {
-            let (shard, place) = parts(slot);
-            let Some(flow) = self.shards.get_mut(shard).and_then(|shard| shard.get_mut(place)) else {
+            let (shard, index) = parts(slot);
+            let Some(flow) = self.shards.get_mut(shard).and_then(|shard| shard.get_mut(index)) else {
                 continue;
             };
             if flow.due != second {
@@ -178,7 +178,7 @@ impl<S: Default> FlowTable<S> {
     pub fn live_slots(&self) -> Vec<Slot> {
         let mut all: Vec<(u64, Slot)> = Vec::with_capacity(self.live());
         for (number, shard) in self.shards.iter().enumerate() {
-            all.extend(shard.flows().map(|(place, flow)| (flow.opened, slot(number, place))));
+            all.extend(shard.flows().map(|(index, flow)| (flow.opened, slot(number, index))));
         }
         all.sort_unstable();
         all.into_iter().map(|(_, slot)| slot).collect()
@@ -197,8 +197,8 @@ impl<S: Default> FlowTable<S> {
         at: At,
         consumer: &mut L,
     ) {
-        let (shard, place) = parts(slot);
-        let flow = self.shards.get(shard).and_then(|shard| shard.get(place));
+        let (shard, index) = parts(slot);
+        let flow = self.shards.get(shard).and_then(|shard| shard.get(index));
         let is_done = flow.is_some_and(|flow| flow.phase == FlowPhase::Closed);
         self.close(slot, if is_done { EndReason::Done } else { reason }, at, consumer);
     }
@@ -210,11 +210,11 @@ impl<S: Default> FlowTable<S> {
         at: At,
         consumer: &mut L,
     ) {
-        let (number, place) = parts(slot);
+        let (number, index) = parts(slot);
         let Some(shard) = self.shards.get_mut(number) else {
             return;
         };
-        let Some(mut flow) = shard.remove(place, |key| self.hasher.hash_one(key)) else {
+        let Some(mut flow) = shard.remove(index, |key| self.hasher.hash_one(key)) else {
             return;
         };
         if reason == EndReason::Evicted {
@@ -246,10 +246,10 @@ impl<S: Default> FlowTable<S> {
         let Some(table) = self.shards.get_mut(shard) else {
             return;
         };
-        let place = table.insert(hash, flow, |key| self.hasher.hash_one(key));
+        let index = table.insert(hash, flow, |key| self.hasher.hash_one(key));
         self.counts.opened += 1;
-        let slot = slot(shard, place);
-        let Some(flow) = table.get_mut(place) else {
+        let slot = slot(shard, index);
+        let Some(flow) = table.get_mut(index) else {
             return;
         };
         flow.due = self.wheel.add(slot, flow.deadline(&self.limits));
@@ -258,9 +258,9 @@ impl<S: Default> FlowTable<S> {
             Transport::Icmp { kind, code, .. } => Some((kind, code)),
             _ => None,
         };
-        let (vlan, tunnel) = match packet.wrapping.is_empty() {
+        let (vlan, tunnel) = match packet.encapsulation.is_empty() {
             true => Default::default(),
-            false => (packet.wrapping.vlans().into(), packet.wrapping.tunnel().into()),
+            false => (packet.encapsulation.vlans().into(), packet.encapsulation.tunnel().into()),
         };
         let flow_start = FlowStart {
             client: flow_ref.client,
@@ -301,17 +301,17 @@ impl<S: Default> FlowTable<S> {
         let mut holding: Vec<_> = shard
             .flows()
             .filter(|(_, flow)| flow.held() > 0)
-            .map(|(place, flow)| (flow.last_time, flow.opened, place))
+            .map(|(index, flow)| (flow.last_time, flow.opened, index))
             .collect();
         holding.sort_unstable();
-        for (_, _, place) in holding {
+        for (_, _, index) in holding {
             if shard.held <= target {
                 break;
             }
-            let Some(flow) = shard.get_mut(place) else { continue };
+            let Some(flow) = shard.get_mut(index) else { continue };
             let held = flow.held();
             let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
-            delivery::end_streams(flow, slot(number, place), StreamEnd::LimitReached, at, &mut ctx);
+            delivery::end_streams(flow, slot(number, index), StreamEnd::LimitReached, at, &mut ctx);
             flow.done = true;
             self.counts.reassembly_stopped += 1;
             shard.held -= held;
@@ -328,7 +328,7 @@ impl<S: Default> FlowTable<S> {
             return;
         }
         let mut idle: Vec<_> =
-            shard.flows().map(|(place, flow)| (flow.last_time, flow.opened, slot(number, place))).collect();
+            shard.flows().map(|(index, flow)| (flow.last_time, flow.opened, slot(number, index))).collect();
         let count = (limit / 64).max(1).min(idle.len());
         if count < idle.len() {
             idle.select_nth_unstable(count);
@@ -359,10 +359,10 @@ impl<S: Default> FlowTable<S> {
         let Some(shard) = self.shards.get_mut(number) else {
             return false;
         };
-        let Some(place) = shard.find(hash, &key) else {
+        let Some(index) = shard.find(hash, &key) else {
             return false;
         };
-        let Some(flow) = shard.get_mut(place) else {
+        let Some(flow) = shard.get_mut(index) else {
             return false;
         };
         let about = flow.side(flipped);
@@ -396,7 +396,7 @@ impl<S: Default> FlowTable<S> {
         };
         flow.details().icmp = Some(Box::new(error));
         if self.limits.report_interim && count == 1 {
-            consumer.interim(&flow.flow_ref(slot(number, place)), flow_end(flow, EndReason::Idle), at);
+            consumer.interim(&flow.flow_ref(slot(number, index)), flow_end(flow, EndReason::Idle), at);
         }
         true
     }

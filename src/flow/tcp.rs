@@ -415,7 +415,7 @@ mod tests {
     fn a_segment_that_fills_a_gap_is_out_of_order() {
         check_established("c A 104 501 \"def\"", "data=1 missing=3 unacked=6 missing_tail=3", "");
         check_established("c A 104 501 \"def\"\n c A 101 501 \"abc\"", "data=2 out_of_order=1 unacked=6", "");
-        // Only a part of it comes.
+        // Only a part of the gap is filled.
         check_established(
             "c A 104 501 \"def\"\n c A 102 501 \"b\"",
             "data=2 out_of_order=1 missing=2 unacked=6 missing_tail=1",

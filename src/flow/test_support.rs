@@ -229,7 +229,7 @@ pub(super) fn packet(from: Endpoint, to: Endpoint, protocol: u8) -> Packet<'stat
         ip_id: 0,
         was_fragmented: false,
         scope: 0,
-        wrapping: &Encapsulation::NONE,
+        encapsulation: &Encapsulation::NONE,
         transport: Transport::Other,
         payload: &[],
         payload_len: 0,

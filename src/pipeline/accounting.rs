@@ -90,7 +90,7 @@ impl FrameAccounting {
             Decoded::UnknownLink(link) => self.unknown_link.entry(link.0).or_default(),
             Decoded::Unreadable(reason) => self.unreadable.entry(reason).or_default(),
             Decoded::Damaged(damage) => {
-                let lines = match damage.fate {
+                let lines = match damage.kind {
                     DamageKind::Truncated => &mut self.truncated,
                     DamageKind::Broken => &mut self.malformed,
                 };

@@ -125,16 +125,16 @@ impl Ingest {
         if let Some(second) = self.clock.advance(frame.time) {
             packets.tick(second, At { order: order - 1, ..at });
         }
-        let decoded = self.decoder.packet(frame);
+        let decoded = self.decoder.decode(frame);
         // Matched by reference: a packet is large to move.
         let Decoded::Packet(packet) = &decoded else {
             return self.accounting.add(frame, &decoded);
         };
-        if self.dedup.is_copy(packet, frame.time) {
+        if self.dedup.is_duplicate(packet, frame.time) {
             return self.accounting.add_duplicate(frame);
         }
         self.accounting.add(frame, &decoded);
-        match self.dedup.moved(packet) {
+        match self.dedup.merged_scope(packet) {
             Some(scope) => packets.derived_packet(&decode::Packet { scope, ..*packet }, at),
             None if packet.was_fragmented => packets.derived_packet(packet, at),
             None => packets.packet(packet, at, header),

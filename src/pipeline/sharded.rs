@@ -129,7 +129,7 @@ fn run_worker(
             match task {
                 WorkerTask::Frame(header, order) => {
                     let frame = chunk.frame(&header);
-                    if let Decoded::Packet(packet) = decoder.packet(&frame) {
+                    if let Decoded::Packet(packet) = decoder.decode(&frame) {
                         let at = At { order, frame: frame.frame_ref, time: frame.time };
                         worker.table.accept(&packet, at, &mut worker.dispatcher);
                     }

@@ -1,22 +1,22 @@
-//! Which scopes are one.
+//! Merges scopes that show the same flows.
 //!
-//! In:  packets, but those that are there twice.
-//! Out: in which scope a packet's conversation takes place.
-//! Not: how it is seen that two packets are the same.
+//! In:  packets without duplicates; duplicates in another scope.
+//! Out: the scope of a packet's flow.
+//! Not: how duplicates are recognized.
 //!
-//! Where copies travel in two VLANs, each direction may show first in another. The first copy of a conversation says which
-//! two scopes are one; from then on its packets belong to the scope that came first.
+//! If duplicates are in two VLANs, each direction of a flow may be captured first in another one. The first duplicate of a flow
+//! shows that two scopes are one. From then on its packets belong to the scope that was first.
 //!
-//! A span of one port of a router shows the way there in one VLAN and the way back in another, and no copies at all. There
-//! the first answer says it: a SYN-ACK or a reset that acknowledges a SYN of another scope, an ICMP error that quotes it, a
-//! response to a query there; of what goes on, the acknowledgement of a segment's last byte, the echo's reply, the datagram to a
-//! port that a client chose.
+//! A SPAN of a single router port shows one direction in one VLAN, the other direction in another, and no duplicates. There
+//! the first response shows it: a SYN-ACK or reset that ACKs a SYN of another scope, an ICMP error that quotes it, a
+//! DNS response. For flows seen midstream: the ACK of a segment's last byte, an echo reply, a datagram to the port that a client
+//! chose.
 
 use hashbrown::HashMap;
 
 use super::fingerprint;
+use super::fingerprint::Recent;
 use super::fingerprint::Seeds;
-use super::fingerprint::Set;
 use super::fingerprint::first;
 use super::fingerprint::fold;
 use super::fingerprint::mix;
@@ -27,155 +27,164 @@ use crate::decode::TcpHeader;
 use crate::decode::Transport;
 use crate::decode::icmp_is_request;
 
-/// Sets of four questions each that are remembered until they are answered, of each kind.
-const QUESTIONS: usize = 1 << 8;
+/// Buckets of four requests each that wait for their responses, of each kind.
+const BUCKETS: usize = 1 << 8;
 
-/// Packets whose exchanges are listened to before there is a scope: of two sides, the one without a tag may be the first.
-const PATIENCE: u32 = 1 << 13;
+/// Midstream packets that are observed before any packet has a scope: the direction without a tag may be captured first.
+const UNSCOPED_LIMIT: u32 = 1 << 13;
 
-/// The bit of what was asked that says: in two scopes.
-const TWOFOLD: u64 = 1;
+/// The bit of a fingerprint for a request that was seen in two scopes.
+const IN_TWO_SCOPES: u64 = 1;
 
-/// Pairs of hosts whose conversations show in two scopes.
-const TWINS: usize = 1 << 16;
+/// Pairs of hosts with merged scopes.
+const MERGED_LIMIT: usize = 1 << 16;
 
-/// Pairs of hosts and the scopes that are one for them, and what may yet say so.
+/// Pairs of hosts with their merged scopes, and the requests whose responses may show more.
 #[derive(Debug)]
 pub(super) struct EncapMerge {
     /// A packet had a scope.
     pub(super) is_scoped: bool,
-    patience: u32,
-    /// Handshakes and queries.
-    openings: Questions,
-    /// What goes on: segments, datagrams, echoes. Not touched for long before a packet has a scope.
-    exchanges: Questions,
+    /// Midstream packets that may still be observed without a scope.
+    unscoped_left: u32,
+    /// Handshakes and DNS queries.
+    openings: Requests,
+    /// Segments, datagrams and echoes midstream.
+    exchanges: Requests,
     seeds: Seeds,
-    twins: HashMap<(Address, Address, u64), u64, foldhash::fast::RandomState>,
+    /// Two hosts and a scope, with the scope that was first.
+    merged: HashMap<(Address, Address, u64), u64, foldhash::fast::RandomState>,
 }
 
 impl EncapMerge {
     pub(super) fn new(seeds: Seeds) -> EncapMerge {
         EncapMerge {
             is_scoped: false,
-            patience: PATIENCE,
-            openings: Questions::default(),
-            exchanges: Questions::default(),
+            unscoped_left: UNSCOPED_LIMIT,
+            openings: Requests::default(),
+            exchanges: Requests::default(),
             seeds,
-            twins: HashMap::default(),
+            merged: HashMap::default(),
         }
     }
 
-    /// Remembers what asks; what answers may show that two scopes are one.
+    /// Remembers requests. A response may show that two scopes are one.
     #[inline(always)]
-    pub(super) fn listen(&mut self, packet: &Packet<'_>) {
-        if let Some((way, number)) = way(packet) {
-            self.hear(packet, way, number);
-        } else if self.is_scoped || self.patience > 0 {
-            self.overhear(packet);
+    pub(super) fn observe(&mut self, packet: &Packet<'_>) {
+        if let Some((role, number)) = opening(packet) {
+            self.observe_opening(packet, role, number);
+        } else if self.is_scoped || self.unscoped_left > 0 {
+            self.observe_exchange(packet);
         }
     }
 
-    /// What opens a conversation.
     #[inline(never)]
-    fn hear(&mut self, packet: &Packet<'_>, way: Way, number: u32) {
-        let turn = turn(packet, way, number, self.seeds);
-        if let Some(original) = self.openings.hear(way, turn, self.scope(packet)) {
-            self.twin(packet, original);
+    fn observe_opening(&mut self, packet: &Packet<'_>, role: Role, number: u32) {
+        let request = request_of(packet, role, number, self.seeds);
+        if let Some(original) = self.openings.observe(role, request, self.scope(packet)) {
+            self.merge(packet, original);
         }
     }
 
-    /// The scope of the packet's conversation; none as long as there is none at all.
-    fn scope(&self, packet: &Packet<'_>) -> Option<u64> {
-        self.is_scoped.then(|| self.moved(packet).unwrap_or(packet.scope))
-    }
-
-    /// What goes on.
     #[inline(never)]
-    fn overhear(&mut self, packet: &Packet<'_>) {
-        self.patience = self.patience.saturating_sub(1);
-        let Some(Exchange { answers, asks }) = exchange(packet) else { return };
-        if let Some(number) = answers {
-            let answer = turn(packet, Way::Answers, number, self.seeds);
-            if let Some(original) = self.exchanges.hear(Way::Answers, answer, self.scope(packet)) {
-                self.twin(packet, original);
+    fn observe_exchange(&mut self, packet: &Packet<'_>) {
+        self.unscoped_left = self.unscoped_left.saturating_sub(1);
+        let Some(Exchange { response, request }) = exchange(packet) else { return };
+        if let Some(number) = response {
+            let request = request_of(packet, Role::Response, number, self.seeds);
+            if let Some(original) = self.exchanges.observe(Role::Response, request, self.scope(packet)) {
+                self.merge(packet, original);
             }
         }
-        if let Some(number) = asks {
-            let question = turn(packet, Way::Asks, number, self.seeds);
-            self.exchanges.hear(Way::Asks, question, self.scope(packet));
+        if let Some(number) = request {
+            let request = request_of(packet, Role::Request, number, self.seeds);
+            self.exchanges.observe(Role::Request, request, self.scope(packet));
         }
     }
 
-    /// The scope of the packet's conversation, where it is another than the packet's own.
+    /// The scope of the packet's flow; `None` as long as no packet had one.
+    fn scope(&self, packet: &Packet<'_>) -> Option<u64> {
+        self.is_scoped.then(|| self.merged_scope(packet).unwrap_or(packet.scope))
+    }
+
+    /// The scope of the packet's flow, if it is not the packet's own.
     #[inline]
-    pub(super) fn moved(&self, packet: &Packet<'_>) -> Option<u64> {
-        if self.twins.is_empty() {
+    pub(super) fn merged_scope(&self, packet: &Packet<'_>) -> Option<u64> {
+        if self.merged.is_empty() {
             return None;
         }
         let (low, high) = hosts(packet);
-        self.twins.get(&(low, high, packet.scope)).copied()
+        self.merged.get(&(low, high, packet.scope)).copied()
     }
 
-    /// Conversations between these hosts show in both scopes.
+    /// Merges the packet's scope into `original`, for the packet's hosts.
     #[cold]
-    pub(super) fn twin(&mut self, packet: &Packet<'_>, original: u64) {
-        if self.twins.len() >= TWINS {
-            self.twins.clear();
+    pub(super) fn merge(&mut self, packet: &Packet<'_>, original: u64) {
+        if self.merged.len() >= MERGED_LIMIT {
+            self.merged.clear();
         }
         let (low, high) = hosts(packet);
-        let first = self.twins.get(&(low, high, original)).copied().unwrap_or(original);
+        let first = self.merged.get(&(low, high, original)).copied().unwrap_or(original);
         if first != packet.scope {
-            self.twins.insert((low, high, packet.scope), first);
+            self.merged.insert((low, high, packet.scope), first);
         }
     }
 }
 
-/// What was asked lately, in sets of four, the last first.
+/// Recent requests, in buckets of four.
 #[derive(Debug)]
-struct Questions {
-    /// What its answer shows as well; 0 for none. The last bit says that the same was asked in two scopes: two networks that are
-    /// alike.
-    marks: Box<[Set; QUESTIONS]>,
-    /// Where it was asked; not touched until a packet has a scope.
-    scopes: Box<[Set; QUESTIONS]>,
+struct Requests {
+    /// What the response has in common with the request; 0 for none. [`IN_TWO_SCOPES`]: the same request was seen in two
+    /// scopes, which are two networks with the same addresses.
+    fingerprints: Box<[Recent; BUCKETS]>,
+    /// Their scopes; not used until a packet has a scope.
+    scopes: Box<[Recent; BUCKETS]>,
 }
 
-impl Default for Questions {
-    fn default() -> Questions {
-        Questions { marks: fingerprint::sets(), scopes: fingerprint::sets() }
+impl Default for Requests {
+    fn default() -> Requests {
+        Requests { fingerprints: fingerprint::buckets(), scopes: fingerprint::buckets() }
     }
 }
 
-impl Questions {
-    /// Remembers what asks. For what answers: where it was asked, if that is another scope. None has one as long as there is no
-    /// scope at all.
-    fn hear(&mut self, way: Way, (place, mark): (usize, u64), scope: Option<u64>) -> Option<u64> {
-        let marks = self.marks.get_mut(place % QUESTIONS)?;
-        let scopes = self.scopes.get_mut(place % QUESTIONS)?;
-        let known = marks.0.iter_mut().zip(&scopes.0).find(|(known, _)| **known & !TWOFOLD == mark);
-        let Some((known, asked_in)) = known else {
-            if way == Way::Asks {
-                marks.push(mark);
+impl Requests {
+    /// Remembers a request. For a response: returns the scope of its request, if it is another one. `scope` is `None` as long as
+    /// no packet had one.
+    fn observe(
+        &mut self,
+        role: Role,
+        (bucket, fingerprint): (usize, u64),
+        scope: Option<u64>,
+    ) -> Option<u64> {
+        let fingerprints = self.fingerprints.get_mut(bucket % BUCKETS)?;
+        let scopes = self.scopes.get_mut(bucket % BUCKETS)?;
+        let known = fingerprints
+            .0
+            .iter_mut()
+            .zip(&scopes.0)
+            .find(|(known, _)| **known & !IN_TWO_SCOPES == fingerprint);
+        let Some((known, request_scope)) = known else {
+            if role == Role::Request {
+                fingerprints.push(fingerprint);
                 if let Some(scope) = scope {
                     scopes.push(scope);
                 }
             }
             return None;
         };
-        if scope? == *asked_in {
+        if scope? == *request_scope {
             return None;
         }
-        match way {
-            Way::Asks => {
-                *known |= TWOFOLD;
+        match role {
+            Role::Request => {
+                *known |= IN_TWO_SCOPES;
                 None
             }
-            Way::Answers => (*known & TWOFOLD == 0).then_some(*asked_in),
+            Role::Response => (*known & IN_TWO_SCOPES == 0).then_some(*request_scope),
         }
     }
 }
 
-/// Between whom: for an ICMP error, between whom the packet went that it quotes.
+/// Both hosts of a packet; for an ICMP error, those of the packet that it quotes.
 fn hosts(packet: &Packet<'_>) -> (Address, Address) {
     let (src, dst) = match packet.transport {
         Transport::Icmp { quoted: Some(quoted), .. } => (quoted.src, quoted.dst),
@@ -184,82 +193,82 @@ fn hosts(packet: &Packet<'_>) -> (Address, Address) {
     (src.min(dst), src.max(dst))
 }
 
-/// Whether a packet begins something or answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Asks,
-    Answers,
+enum Role {
+    Request,
+    Response,
 }
 
-/// What asks and what answers, by a number that both have: a handshake's, or a query's identification.
+/// The role of a packet that opens a flow, or responds to one that does; and a number that both have: a handshake's sequence
+/// number, or a DNS identification.
 #[inline]
-fn way(packet: &Packet<'_>) -> Option<(Way, u32)> {
+fn opening(packet: &Packet<'_>) -> Option<(Role, u32)> {
     const SYN_ACK: u8 = TcpHeader::SYN | TcpHeader::ACK;
     const RST_ACK: u8 = TcpHeader::RST | TcpHeader::ACK;
     match packet.transport {
         Transport::Tcp(tcp) => match tcp.flags & (TcpHeader::SYN | TcpHeader::RST | TcpHeader::ACK) {
-            TcpHeader::SYN => Some((Way::Asks, tcp.seq)),
-            SYN_ACK | RST_ACK => Some((Way::Answers, tcp.ack.wrapping_sub(1))),
+            TcpHeader::SYN => Some((Role::Request, tcp.seq)),
+            SYN_ACK | RST_ACK => Some((Role::Response, tcp.ack.wrapping_sub(1))),
             _ => None,
         },
         Transport::Udp if packet.dst_port == port::DNS => {
-            Some((Way::Asks, u32::from(first(packet.payload) as u16)))
+            Some((Role::Request, u32::from(first(packet.payload) as u16)))
         }
         Transport::Udp if packet.src_port == port::DNS => {
-            Some((Way::Answers, u32::from(first(packet.payload) as u16)))
+            Some((Role::Response, u32::from(first(packet.payload) as u16)))
         }
-        Transport::Icmp { quoted: Some(quoted), .. } => Some((Way::Answers, quoted.seq?)),
+        Transport::Icmp { quoted: Some(quoted), .. } => Some((Role::Response, quoted.seq?)),
         _ => None,
     }
 }
 
-/// What a packet answers and what it asks, in the middle of a conversation.
+/// What a midstream packet responds to, and what it waits for.
 struct Exchange {
-    answers: Option<u32>,
-    asks: Option<u32>,
+    response: Option<u32>,
+    request: Option<u32>,
 }
 
-/// A segment acknowledges what came, and wants the same for what it brings. An echo has a number. A datagram has none, but the
-/// port of a client that chose it (from 32768 on, as no two networks that are alike choose the same) is nearly as good.
+/// A segment ACKs received bytes, and waits for the ACK of its own. An echo has a number. A datagram has none, but the port
+/// that its client chose is nearly as good: from 32768 on, two networks with the same addresses hardly choose the same.
 fn exchange(packet: &Packet<'_>) -> Option<Exchange> {
-    const CHOSEN: u16 = 32768;
+    const DYNAMIC: u16 = 32768;
     let (from, to) = (packet.src_port, packet.dst_port);
     match packet.transport {
         Transport::Tcp(tcp) if tcp.flags & (TcpHeader::SYN | TcpHeader::ACK) == TcpHeader::ACK => {
             let is_last = tcp.flags & (TcpHeader::FIN | TcpHeader::RST) != 0;
             let end = tcp.seq.wrapping_add(packet.payload_len);
             Some(Exchange {
-                answers: Some(tcp.ack),
-                asks: (packet.payload_len > 0 && !is_last).then_some(end),
+                response: Some(tcp.ack),
+                request: (packet.payload_len > 0 && !is_last).then_some(end),
             })
         }
-        Transport::Udp if from.max(to) < CHOSEN => None,
-        Transport::Udp if from > to => Some(Exchange { answers: None, asks: Some(0) }),
-        Transport::Udp if from < to => Some(Exchange { answers: Some(0), asks: None }),
+        Transport::Udp if from.max(to) < DYNAMIC => None,
+        Transport::Udp if from > to => Some(Exchange { response: None, request: Some(0) }),
+        Transport::Udp if from < to => Some(Exchange { response: Some(0), request: None }),
         Transport::Icmp { kind, id, detail, .. } => {
             let number = Some(u32::from(id) << 16 | u32::from(detail as u16));
             Some(match icmp_is_request(packet.protocol, kind)? {
-                true => Exchange { answers: None, asks: number },
-                false => Exchange { answers: number, asks: None },
+                true => Exchange { response: None, request: number },
+                false => Exchange { response: number, request: None },
             })
         }
         _ => None,
     }
 }
 
-/// What a question and its answer share: a place, which is the same in every run, because what is forgotten must not
-/// depend on chance; and a mark, which is not, is never 0, and leaves [`TWOFOLD`] free.
-fn turn(packet: &Packet<'_>, way: Way, number: u32, [one, two, three, _]: Seeds) -> (usize, u64) {
-    let (asker, its, answerer, other) = match (way, packet.transport) {
+/// What a request and its response have in common: a bucket, which is not seeded, because what is overwritten must not depend
+/// on chance; and a fingerprint, which is seeded, never 0, and leaves [`IN_TWO_SCOPES`] clear.
+fn request_of(packet: &Packet<'_>, role: Role, number: u32, [one, two, three, _]: Seeds) -> (usize, u64) {
+    let (client, client_port, server, server_port) = match (role, packet.transport) {
         (_, Transport::Icmp { quoted: Some(quoted), .. }) => {
             (quoted.src, quoted.src_port, quoted.dst, quoted.dst_port)
         }
-        (Way::Asks, _) => (packet.src, packet.src_port, packet.dst, packet.dst_port),
-        (Way::Answers, _) => (packet.dst, packet.dst_port, packet.src, packet.src_port),
+        (Role::Request, _) => (packet.src, packet.src_port, packet.dst, packet.dst_port),
+        (Role::Response, _) => (packet.dst, packet.dst_port, packet.src, packet.src_port),
     };
-    let (asker, answerer) = (fold(asker), fold(answerer));
-    let ends = u64::from(number) << 32 | u64::from(its) << 16 | u64::from(other);
-    let place = fingerprint::place(asker ^ answerer.rotate_left(17) ^ ends);
-    let mark = mix(mix(asker ^ one, answerer ^ two), ends ^ three);
-    (place, (mark | 2) & !TWOFOLD)
+    let (client, server) = (fold(client), fold(server));
+    let numbers = u64::from(number) << 32 | u64::from(client_port) << 16 | u64::from(server_port);
+    let bucket = fingerprint::bucket(client ^ server.rotate_left(17) ^ numbers);
+    let fingerprint = mix(mix(client ^ one, server ^ two), numbers ^ three);
+    (bucket, (fingerprint | 2) & !IN_TWO_SCOPES)
 }

@@ -1,24 +1,24 @@
-//! What packets are remembered by: marks of eight bytes, in sets of four.
+//! Fingerprints of eight bytes, in buckets of four.
 //!
-//! In:  what shall be alike.
-//! Out: a mark that is alike, and a place for it.
-//! Not: what the marks mean.
+//! In:  what is compared.
+//! Out: a fingerprint, and a bucket for it.
+//! Not: what a fingerprint means.
 
 use crate::base::Address;
 
-/// The golden ratio's bits: spreads what is alike over a table.
+/// The bits of the golden ratio: spread similar values over a table.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Differ from run to run: nobody can make two packets that pass for one.
+/// Differ in every run, so that nobody can craft two packets with one fingerprint.
 pub(super) type Seeds = [u64; 4];
 
-/// Four of something, the last first, in one line of the cache.
+/// The four most recent values of a bucket, in one cache line.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
-pub(super) struct Set(pub(super) [u64; 4]);
+pub(super) struct Recent(pub(super) [u64; 4]);
 
-impl Set {
-    /// Puts the newest in front.
+impl Recent {
+    /// Adds the newest value in front; drops the oldest.
     #[inline]
     pub(super) const fn push(&mut self, newest: u64) {
         let [first, second, third, _] = self.0;
@@ -26,9 +26,9 @@ impl Set {
     }
 }
 
-/// So many sets, empty.
-pub(super) fn sets<const COUNT: usize>() -> Box<[Set; COUNT]> {
-    Box::new([Set::default(); COUNT])
+/// Empty buckets.
+pub(super) fn buckets<const COUNT: usize>() -> Box<[Recent; COUNT]> {
+    Box::new([Recent::default(); COUNT])
 }
 
 /// An address in half as many bits.
@@ -37,10 +37,10 @@ pub(super) const fn fold(address: Address) -> u64 {
     address.0 as u64 ^ ((address.0 >> 64) as u64).rotate_left(29)
 }
 
-/// A place in a table, the same in every run: what is forgotten must not depend on chance.
+/// A bucket, the same in every run: which values are overwritten must not depend on chance.
 #[inline]
-pub(super) const fn place(what: u64) -> usize {
-    (what.wrapping_mul(SPREAD) >> 40) as usize
+pub(super) const fn bucket(value: u64) -> usize {
+    (value.wrapping_mul(SPREAD) >> 40) as usize
 }
 
 /// Both halves of a product, so that every bit counts.
@@ -50,26 +50,26 @@ pub(super) const fn mix(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// The first eight bytes, or all there are.
+/// The first eight bytes, or all if there are fewer.
 #[inline]
 pub(super) fn first(bytes: &[u8]) -> u64 {
     match bytes.first_chunk() {
         Some(eight) => u64::from_le_bytes(*eight),
-        None => few(bytes),
+        None => short(bytes),
     }
 }
 
-/// The last eight bytes, or all there are.
+/// The last eight bytes, or all if there are fewer.
 #[inline]
 pub(super) fn last(bytes: &[u8]) -> u64 {
     match bytes.last_chunk() {
         Some(eight) => u64::from_le_bytes(*eight),
-        None => few(bytes),
+        None => short(bytes),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn few(bytes: &[u8]) -> u64 {
+fn short(bytes: &[u8]) -> u64 {
     bytes.iter().fold(1, |word, byte| word << 8 | u64::from(*byte))
 }

@@ -1,114 +1,121 @@
-//! Reads Ethernet, and what switches, cards and analysers put before or into it.
+//! Reads Ethernet, and the tags and headers that switches, network cards and analysers add to it.
 //!
 //! In:  a frame.
-//! Out: its ether type, or LLC.
-//! Not: what an ether type says.
+//! Out: its EtherType, or LLC.
+//! Not: protocols by EtherType; see `ether`.
 
 use crate::base::Cursor;
 
-use super::super::packet::LayerKind;
-use super::super::view::Next;
-use super::super::view::Stop;
-use super::super::view::View;
-use super::super::view::Walk;
+use super::super::ether;
+use super::super::layer::DecodeState;
+use super::super::layer::LayerResult;
+use super::super::layer::LayerSlice;
+use super::super::layer::NextLayer;
+use super::super::layer::Stop;
+use super::super::packet::EncapKind;
 use super::lan;
 
 /// IEEE 802.3 §3.1.1: two addresses, then a type or a length.
-pub(in crate::decode) fn read<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ((first, number), inside) = view.read("ethernet", |c| {
+pub(in crate::decode) fn read<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let ((first, number), inside) = layer.read("ethernet", |c| {
         let first = c.u24("addresses")?;
         let more = c.u16("addresses")?;
         c.skip(7, "addresses")?;
         Ok(((first, more), c.u16("ether type")?))
     })?;
     if is_isl(first) {
-        return isl(walk, view);
+        return isl(state, layer);
     }
     type_or_length(number, inside)
 }
 
-/// The 24 bits and the 16 bits that an ISL frame begins with: a multicast address of Cisco.
+/// An ISL frame starts with a Cisco multicast address of 40 bits.
 const fn is_isl((first, more): (u32, u16)) -> bool {
     matches!(first, 0x01000c | 0x03000c) && more == 0
 }
 
-/// Cisco ISL: 26 bytes before the whole frame, the VLAN in 15 bits near their end.
-fn isl<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let (vlan, inside) = view.read("isl", |c| {
+/// Cisco ISL: 26 bytes before the frame, with 15 bits of VLAN near their end.
+fn isl<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let (vlan, inside) = layer.read("isl", |c| {
         c.skip(20, "addresses and length")?;
         let vlan = c.u16("vlan")? >> 1;
         c.skip(4, "index")?;
         Ok(vlan)
     })?;
-    walk.tag(LayerKind::Vlan, u32::from(vlan))?;
-    Ok(Next::Read(read, inside))
+    state.push_tag(EncapKind::Vlan, u32::from(vlan))?;
+    Ok(NextLayer::Read(read, inside))
 }
 
-/// IEEE 802.3 §3.2.6: 1536 and more are types; up to 1500, lengths. What lies between is neither, but kernels take it for a
-/// length: a full packet behind SNAP says 1508.
+/// IEEE 802.3 §3.2.6: 1536 and more are types; up to 1500 are lengths. The numbers between are neither, but kernels use them
+/// as lengths: a packet of 1500 bytes after SNAP has 1508.
 #[inline]
-pub(in crate::decode) fn type_or_length<'b>(number: u16, inside: View<'b>) -> Result<Next<'b>, Stop> {
+pub(in crate::decode) fn type_or_length<'b>(number: u16, inside: LayerSlice<'b>) -> LayerResult<'b> {
     match number {
-        0x600.. => Ok(Next::EtherType(number, inside)),
-        // Novell's own frames begin with an IPX checksum that is never set.
-        0..=1500 if inside.peek(0) == Some(0xffff) => Err(Stop::NotIp(0x8137)),
-        // Some cards hand frames up that were not yet cut to size, with a length of 0.
-        0 => Ok(Next::Read(lan::llc, inside)),
-        1..=1500 => Ok(Next::Read(lan::llc, inside.at_most(usize::from(number)))),
-        _ if inside.peek(0) == Some(0xaaaa) => Ok(Next::Read(lan::llc, inside.at_most(usize::from(number)))),
+        0x600.. => Ok(NextLayer::EtherType(number, inside)),
+        // Novell's raw 802.3 frames start with an unused IPX checksum.
+        0..=1500 if inside.peek(0) == Some(0xffff) => Err(Stop::NotIp(ether::IPX)),
+        // With segmentation offload, frames are captured before they are split, with a length of 0.
+        0 => Ok(NextLayer::Read(lan::llc, inside)),
+        1..=1500 => Ok(NextLayer::Read(lan::llc, inside.at_most(usize::from(number)))),
+        _ if inside.peek(0) == Some(0xaaaa) => {
+            Ok(NextLayer::Read(lan::llc, inside.at_most(usize::from(number))))
+        }
         _ => Err(Stop::NotIp(number)),
     }
 }
 
-/// Whether these bytes look like an Ethernet frame: its type has a row, or its length is one.
-pub(in crate::decode) fn is_likely(view: View<'_>) -> bool {
-    match view.peek(12) {
+/// Whether these bytes look like an Ethernet frame: its EtherType is known, or its length is valid.
+pub(in crate::decode) fn is_likely(layer: LayerSlice<'_>) -> bool {
+    match layer.peek(12) {
         Some(0) | None => false,
-        Some(len @ 1..=1500) => usize::from(len) <= view.wire.saturating_sub(14),
-        Some(number) => super::super::ether::name(number).is_some(),
+        Some(len @ 1..=1500) => usize::from(len) <= layer.wire_len.saturating_sub(14),
+        Some(number) => ether::name(number).is_some(),
     }
 }
 
 /// IEEE 802.3br mPackets: seven bytes of preamble and a delimiter; only whole express frames (0xd5) can be read.
-pub(in crate::decode) fn mpacket<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let (delimiter, inside) = view.read("mpacket", |c| {
-        // The preamble of a continuation is one byte shorter, its delimiter one byte earlier.
+pub(in crate::decode) fn mpacket<'b>(_: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let (delimiter, inside) = layer.read("mpacket", |c| {
+        // In a continuation the preamble is one byte shorter, and the delimiter one byte earlier.
         c.skip(7, "preamble")?;
         c.u8("delimiter")
     })?;
     match delimiter {
-        0xd5 => Ok(Next::Read(read, inside)),
+        0xd5 => Ok(NextLayer::Read(read, inside)),
         _ => Err(Stop::Unreadable("preempted frame")),
     }
 }
 
 /// netANALYZER: four bytes before the frame.
-pub(in crate::decode) fn netanalyzer<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    Ok(Next::Read(read, view.skip(4, "netanalyzer", "header")?))
+pub(in crate::decode) fn netanalyzer<'b>(_: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    Ok(NextLayer::Read(read, layer.skip(4, "netanalyzer", "header")?))
 }
 
 /// netANALYZER with the preamble: four and eight bytes.
-pub(in crate::decode) fn netanalyzer_transparent<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    Ok(Next::Read(read, view.skip(12, "netanalyzer", "header")?))
+pub(in crate::decode) fn netanalyzer_transparent<'b>(
+    _: &mut DecodeState,
+    layer: LayerSlice<'b>,
+) -> LayerResult<'b> {
+    Ok(NextLayer::Read(read, layer.skip(12, "netanalyzer", "header")?))
 }
 
-/// A switch's tag of four bytes before the frame.
-pub(in crate::decode) fn tag_before<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    Ok(Next::Read(read, view.skip(4, "switch tag", "tag")?))
+/// A switch tag of four bytes before the frame.
+pub(in crate::decode) fn tag_before<'b>(_: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    Ok(NextLayer::Read(read, layer.skip(4, "switch tag", "tag")?))
 }
 
-/// A switch's tag of four bytes between the addresses and the type.
-pub(in crate::decode) fn tag_4<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    tagged(view, 4)
+/// A switch tag of four bytes between the addresses and the type.
+pub(in crate::decode) fn tag_4<'b>(_: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    tagged(layer, 4)
 }
 
-/// A switch's tag of eight bytes between the addresses and the type.
-pub(in crate::decode) fn tag_8<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    tagged(view, 8)
+/// A switch tag of eight bytes between the addresses and the type.
+pub(in crate::decode) fn tag_8<'b>(_: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    tagged(layer, 8)
 }
 
-fn tagged(view: View<'_>, len: usize) -> Result<Next<'_>, Stop> {
-    let (number, inside) = view.read("switch tag", |c: &mut Cursor<'_>| {
+fn tagged(layer: LayerSlice<'_>, len: usize) -> LayerResult<'_> {
+    let (number, inside) = layer.read("switch tag", |c: &mut Cursor<'_>| {
         c.skip(12, "addresses")?;
         c.skip(len, "tag")?;
         c.u16("ether type")
@@ -116,10 +123,9 @@ fn tagged(view: View<'_>, len: usize) -> Result<Next<'_>, Stop> {
     type_or_length(number, inside)
 }
 
-/// Juniper's cookie: magic `MGC`, flags, an optional length of extensions; then Ethernet, if bit 2 does not say that
-/// the layer is missing.
-pub(in crate::decode) fn juniper<'b>(_: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ((magic, flags), inside) = view.read("juniper", |c| {
+/// Juniper: magic `MGC`, flags, optional extensions with their length; then Ethernet, or IP if bit 1 of the flags is set.
+pub(in crate::decode) fn juniper<'b>(_: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let ((magic, flags), inside) = layer.read("juniper", |c| {
         let magic = c.u24("magic")?;
         let flags = c.u8("flags")?;
         if flags & 0x80 != 0 {
@@ -132,10 +138,10 @@ pub(in crate::decode) fn juniper<'b>(_: &mut Walk, view: View<'b>) -> Result<Nex
         Ok((magic, flags))
     })?;
     if magic != 0x4d_4743 {
-        return Err(view.broken("juniper", "magic"));
+        return Err(layer.broken("juniper", "magic"));
     }
     if flags & 0x02 != 0 {
-        return Ok(Next::Ip(inside));
+        return Ok(NextLayer::Ip(inside));
     }
-    Ok(Next::Read(read, inside))
+    Ok(NextLayer::Read(read, inside))
 }

@@ -1,19 +1,20 @@
-//! Reads GRE and what mirrors, switches and dial-in servers put into it.
+//! Reads GRE and the protocols in it: ERSPAN, NVGRE, PPTP, EoIP, WCCP and others.
 //!
-//! In:  the inside of an IP packet of protocol 47.
-//! Out: the ether type inside, PPP, Ethernet.
-//! Not: sequence numbers and keys as such.
+//! In:  the payload of an IP packet of protocol 47.
+//! Out: the EtherType inside, PPP, Ethernet.
+//! Not: sequence numbers.
 
 use super::super::ether;
+use super::super::layer::DecodeState;
+use super::super::layer::LayerResult;
+use super::super::layer::LayerSlice;
+use super::super::layer::NextLayer;
+use super::super::layer::Stop;
 use super::super::link::ethernet;
 use super::super::link::serial;
 use super::super::link::wlan;
-use super::super::packet::LayerKind;
-use super::super::view::Next;
-use super::super::view::Stop;
-use super::super::view::View;
-use super::super::view::Walk;
-use super::carried;
+use super::super::packet::EncapKind;
+use super::by_ether_type;
 
 /// RFC 2784 §2.1, RFC 2890 §2, RFC 1701 §1.
 mod flag {
@@ -25,47 +26,42 @@ mod flag {
     pub(super) const ACKNOWLEDGEMENT: u16 = 0x0080;
 }
 
-const PPP: u16 = 0x880b;
-const BRIDGED: u16 = 0x6558;
-const ERSPAN_2: u16 = 0x88be;
-const ERSPAN_3: u16 = 0x22eb;
+/// Cisco's Web Cache Communication Protocol.
 const WCCP: u16 = 0x883e;
-/// Cisco's TrustSec metadata.
-const METADATA: u16 = 0x8909;
-/// MikroTik's Ethernet over IP borrows version 1.
+/// MikroTik's Ethernet over IP uses version 1.
 const EOIP: u16 = 0x6400;
 
 /// The fields of a GRE header.
-struct Header {
+struct GreHeader {
     flags: u16,
     number: u16,
     key: Option<u32>,
 }
 
 /// GRE over IP.
-pub(in crate::decode) fn read<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let (header, inside) = header(view)?;
+pub(in crate::decode) fn read<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let (header, inside) = parse_header(layer)?;
     match header.flags & 7 {
-        0 => version_0(walk, &header, inside),
-        1 if header.number == EOIP => eoip(walk, &header, inside),
-        1 if header.number == PPP => version_1(walk, &header, inside),
-        // Some clouds set the version for no reason.
-        1 => version_0(walk, &header, inside),
+        0 => version_0(state, &header, inside),
+        1 if header.number == EOIP => eoip(state, &header, inside),
+        1 if header.number == ether::PPP => version_1(state, &header, inside),
+        // Some clouds set version 1 in GRE of version 0.
+        1 => version_0(state, &header, inside),
         _ => Err(Stop::Opaque),
     }
 }
 
-/// RFC 8086 §3: the same header; here the version must be right.
-pub(in crate::decode) fn over_udp<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let (header, inside) = header(view)?;
+/// RFC 8086 §3: the same header; here the version must be 0.
+pub(in crate::decode) fn over_udp<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let (header, inside) = parse_header(layer)?;
     match header.flags & 7 {
-        0 => version_0(walk, &header, inside),
+        0 => version_0(state, &header, inside),
         _ => Err(Stop::Opaque),
     }
 }
 
-fn header(view: View<'_>) -> Result<(Header, View<'_>), Stop> {
-    view.read("gre", |c| {
+fn parse_header(layer: LayerSlice<'_>) -> Result<(GreHeader, LayerSlice<'_>), Stop> {
+    layer.read("gre", |c| {
         let flags = c.u16("flags")?;
         let number = c.u16("protocol")?;
         let version_0 = flags & 7 == 0;
@@ -80,7 +76,7 @@ fn header(view: View<'_>) -> Result<(Header, View<'_>), Stop> {
             c.skip(4, "acknowledgement number")?;
         }
         if version_0 && flags & flag::ROUTING != 0 {
-            // RFC 1701 §1: entries until one of family 0 and length 0; each round takes four bytes.
+            // RFC 1701 §1: entries until one with family 0 and length 0; each iteration reads at least four bytes.
             loop {
                 let family = c.u16("route family")?;
                 c.skip(1, "route offset")?;
@@ -91,40 +87,40 @@ fn header(view: View<'_>) -> Result<(Header, View<'_>), Stop> {
                 c.skip(usize::from(len), "route")?;
             }
         }
-        Ok(Header { flags, number, key })
+        Ok(GreHeader { flags, number, key })
     })
 }
 
-fn version_0<'b>(walk: &mut Walk, header: &Header, inside: View<'b>) -> Result<Next<'b>, Stop> {
+fn version_0<'b>(state: &mut DecodeState, header: &GreHeader, inside: LayerSlice<'b>) -> LayerResult<'b> {
     let key = header.key.unwrap_or_default();
     match header.number {
-        ERSPAN_2 => erspan_2(walk, header, inside),
-        ERSPAN_3 => erspan(walk, inside),
-        BRIDGED => {
+        ether::ERSPAN => erspan_1_or_2(state, header, inside),
+        ether::ERSPAN_3 => erspan(state, inside),
+        ether::BRIDGED => {
             match header.key {
-                // RFC 7637 §3.2: only the key bit is set; 24 bits of network, from 4096 on, and 8 of flow.
+                // RFC 7637 §3.2: only the key bit is set; 24 bits of network ID, from 4096 on, and 8 of flow ID.
                 Some(key) if header.flags == flag::KEY && key >> 20 != 0 => {
-                    walk.tunnel(LayerKind::Nvgre, key >> 8)?;
+                    state.push_tunnel(EncapKind::Nvgre, key >> 8)?;
                 }
-                Some(key) => walk.tunnel(LayerKind::Other("gretap"), key)?,
-                None => walk.tunnel(LayerKind::Other("gretap"), 0)?,
+                Some(key) => state.push_tunnel(EncapKind::Other("gretap"), key)?,
+                None => state.push_tunnel(EncapKind::Other("gretap"), 0)?,
             }
-            Ok(Next::Read(ethernet::read, inside))
+            Ok(NextLayer::Read(ethernet::read, inside))
         }
         WCCP => {
-            walk.tunnel(LayerKind::Gre, key)?;
-            // WCCP 2 puts four bytes before the packet, version 1 none; IPv4 begins with 0x45 and up.
+            state.push_tunnel(EncapKind::Gre, key)?;
+            // WCCP 2 has four bytes before the packet, version 1 has none; IPv4 starts with 0x45 and up.
             let packet = if inside.nibble() == Some(4) { inside } else { inside.after(4) };
-            Ok(Next::Ip(packet))
+            Ok(NextLayer::Ip(packet))
         }
-        // Aruba's access points mirror 802.11 with these.
+        // Aruba access points mirror 802.11 with these.
         0x8200..=0x83ff => {
-            walk.tunnel(LayerKind::Gre, key)?;
-            Ok(Next::Read(wlan::from_controller, inside))
+            state.push_tunnel(EncapKind::Gre, key)?;
+            Ok(NextLayer::Read(wlan::from_controller, inside))
         }
-        METADATA => {
-            walk.tunnel(LayerKind::Gre, key)?;
-            // In GRE the next type stands first.
+        ether::METADATA => {
+            state.push_tunnel(EncapKind::Gre, key)?;
+            // In GRE the next type comes first.
             let (number, inside) = inside.read("metadata", |c| {
                 let number = c.u16("ether type")?;
                 c.skip(1, "version")?;
@@ -132,54 +128,54 @@ fn version_0<'b>(walk: &mut Walk, header: &Header, inside: View<'b>) -> Result<N
                 c.skip(words.max(1) * 4, "options")?;
                 Ok(number)
             })?;
-            Ok(carried(number, inside))
+            Ok(by_ether_type(number, inside))
         }
         number if ether::name(number).is_some() => {
-            walk.tunnel(LayerKind::Gre, key)?;
-            Ok(carried(number, inside))
+            state.push_tunnel(EncapKind::Gre, key)?;
+            Ok(by_ether_type(number, inside))
         }
         _ => Err(Stop::Opaque),
     }
 }
 
-/// RFC 2637 §4.1: PPP. The key is payload length and call id. Without payload it only acknowledges.
-fn version_1<'b>(walk: &mut Walk, header: &Header, inside: View<'b>) -> Result<Next<'b>, Stop> {
+/// RFC 2637 §4.1: PPP. The key is payload length and call ID. Without payload it is only an acknowledgement.
+fn version_1<'b>(state: &mut DecodeState, header: &GreHeader, inside: LayerSlice<'b>) -> LayerResult<'b> {
     if header.flags & flag::SEQUENCE == 0 {
         return Err(Stop::Opaque);
     }
     let key = header.key.unwrap_or_default();
-    walk.tunnel(LayerKind::Gre, key & 0xffff)?;
-    Ok(Next::Read(serial::ppp, inside.at_most((key >> 16) as usize)))
+    state.push_tunnel(EncapKind::Gre, key & 0xffff)?;
+    Ok(NextLayer::Read(serial::ppp, inside.at_most((key >> 16) as usize)))
 }
 
-/// The key is a length and a little-endian tunnel id.
-fn eoip<'b>(walk: &mut Walk, header: &Header, inside: View<'b>) -> Result<Next<'b>, Stop> {
+/// The key is a length and a little-endian tunnel ID.
+fn eoip<'b>(state: &mut DecodeState, header: &GreHeader, inside: LayerSlice<'b>) -> LayerResult<'b> {
     let key = header.key.unwrap_or_default();
     if key >> 16 == 0 {
         return Err(Stop::Opaque);
     }
-    walk.tunnel(LayerKind::Other("eoip"), u32::from((key as u16).swap_bytes()))?;
-    Ok(Next::Read(ethernet::read, inside))
+    state.push_tunnel(EncapKind::Other("eoip"), u32::from((key as u16).swap_bytes()))?;
+    Ok(NextLayer::Read(ethernet::read, inside))
 }
 
 /// Type II has a sequence number and a header; type I has neither (draft-foschiano-erspan §4).
-fn erspan_2<'b>(walk: &mut Walk, header: &Header, inside: View<'b>) -> Result<Next<'b>, Stop> {
+fn erspan_1_or_2<'b>(state: &mut DecodeState, header: &GreHeader, inside: LayerSlice<'b>) -> LayerResult<'b> {
     if header.flags & flag::SEQUENCE != 0 {
-        return erspan(walk, inside);
+        return erspan(state, inside);
     }
-    walk.tunnel(LayerKind::Erspan, 0)?;
-    Ok(Next::Read(ethernet::read, inside))
+    state.push_tunnel(EncapKind::Erspan, 0)?;
+    Ok(NextLayer::Read(ethernet::read, inside))
 }
 
-/// Types II (version 1) and III (version 2): version, VLAN, class, session, and more; type III may have eight bytes
-/// for its platform (draft-foschiano-erspan §4.2, §4.3).
-pub(in crate::decode) fn erspan<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ((version, session, flags), inside) = view.read("erspan", |c| {
+/// Types II (version 1) and III (version 2): version, VLAN, class, session, and more; type III may have a platform header of
+/// eight bytes (draft-foschiano-erspan §4.2, §4.3).
+pub(in crate::decode) fn erspan<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let ((version, session, flags), inside) = layer.read("erspan", |c| {
         let version = c.u16("version")? >> 12;
         let session = c.u16("session")? & 0x3ff;
         let mut flags = 0;
         if version == 2 {
-            c.skip(4, "time stamp")?;
+            c.skip(4, "timestamp")?;
             c.skip(2, "group tag")?;
             flags = c.u16("flags")?;
             c.skip(if flags & 1 == 1 { 8 } else { 0 }, "platform header")?;
@@ -188,11 +184,11 @@ pub(in crate::decode) fn erspan<'b>(walk: &mut Walk, view: View<'b>) -> Result<N
         }
         Ok((version, session, flags))
     })?;
-    walk.tunnel(LayerKind::Erspan, u32::from(session))?;
+    state.push_tunnel(EncapKind::Erspan, u32::from(session))?;
     match (version, flags >> 10 & 0x1f) {
         // Five bits of frame type in type III: 0 Ethernet, 2 IP.
-        (1, _) | (2, 0) => Ok(Next::Read(ethernet::read, inside)),
-        (2, 2) => Ok(Next::Ip(inside)),
+        (1, _) | (2, 0) => Ok(NextLayer::Read(ethernet::read, inside)),
+        (2, 2) => Ok(NextLayer::Ip(inside)),
         _ => Err(Stop::Opaque),
     }
 }

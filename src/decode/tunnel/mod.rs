@@ -1,8 +1,8 @@
-//! Which protocols and ports are tunnels.
+//! Protocols and ports of tunnels.
 //!
 //! In:  an IP protocol number, or the ports of a UDP packet.
 //! Out: the reader for the tunnel's header.
-//! Not: how sure that is: numbers are, ports are guesses.
+//! Not: whether a packet with a tunnel's port is one; the payload shows that.
 
 pub(super) mod gre;
 pub(super) mod l2tp;
@@ -15,64 +15,64 @@ pub(super) mod wireless;
 use crate::base::proto;
 
 use super::ether;
+use super::layer::DecodeState;
+use super::layer::LayerReader;
+use super::layer::LayerResult;
+use super::layer::LayerSlice;
+use super::layer::NextLayer;
 use super::link::ethernet;
-use super::packet::LayerKind;
-use super::view::Next;
-use super::view::Reader;
-use super::view::Stop;
-use super::view::View;
-use super::view::Walk;
+use super::packet::EncapKind;
 
-struct OverIp {
+struct IpTunnel {
     protocol: u8,
-    reader: Reader,
+    reader: LayerReader,
 }
 
-const OVER_IP: &[OverIp] = &[
-    // RFC 2003, RFC 4213, RFC 2473: IP in IP in all four combinations. 94 is KA9Q's older number.
-    OverIp { protocol: proto::IPV4, reader: ip_in_ip },
-    OverIp { protocol: proto::IPV6, reader: ip_in_ip },
-    OverIp { protocol: proto::IPIP, reader: ip_in_ip },
-    OverIp { protocol: proto::GRE, reader: gre::read },
-    OverIp { protocol: proto::ETHER_IP, reader: ether_ip },
-    OverIp { protocol: proto::L2TP, reader: l2tp::over_ip },
-    OverIp { protocol: proto::MPLS, reader: mpls::over_ip },
-    OverIp { protocol: proto::ETHERNET, reader: ethernet_in_ip },
+const IP_TUNNELS: &[IpTunnel] = &[
+    // RFC 2003, RFC 4213, RFC 2473: all four combinations of IP versions. IPIP is KA9Q's older number.
+    IpTunnel { protocol: proto::IPV4, reader: ip_in_ip },
+    IpTunnel { protocol: proto::IPV6, reader: ip_in_ip },
+    IpTunnel { protocol: proto::IPIP, reader: ip_in_ip },
+    IpTunnel { protocol: proto::GRE, reader: gre::read },
+    IpTunnel { protocol: proto::ETHER_IP, reader: ether_ip },
+    IpTunnel { protocol: proto::L2TP, reader: l2tp::over_ip },
+    IpTunnel { protocol: proto::MPLS, reader: mpls::over_ip },
+    IpTunnel { protocol: proto::ETHERNET, reader: ethernet_in_ip },
 ];
 
-struct OverUdp {
+struct UdpTunnel {
     port: u16,
-    reader: Reader,
+    reader: LayerReader,
 }
 
-const OVER_UDP: &[OverUdp] = &[
-    OverUdp { port: 1701, reader: l2tp::over_udp },
-    OverUdp { port: 2152, reader: mobile::gtp_u },
-    OverUdp { port: 3544, reader: mobile::teredo },
-    OverUdp { port: 4341, reader: mobile::lisp },
+const UDP_TUNNELS: &[UdpTunnel] = &[
+    UdpTunnel { port: 1701, reader: l2tp::over_udp },
+    UdpTunnel { port: 2152, reader: mobile::gtp_u },
+    UdpTunnel { port: 3544, reader: mobile::teredo },
+    UdpTunnel { port: 4341, reader: mobile::lisp },
     // RFC 8086.
-    OverUdp { port: 4754, reader: gre::over_udp },
-    OverUdp { port: 4789, reader: overlay::vxlan },
-    OverUdp { port: 4790, reader: overlay::vxlan_gpe },
-    OverUdp { port: 5247, reader: wireless::capwap },
-    OverUdp { port: 6081, reader: overlay::geneve },
-    OverUdp { port: 6635, reader: mpls::over_udp },
-    // Linux before the port was registered.
-    OverUdp { port: 8472, reader: overlay::vxlan },
-    OverUdp { port: 37008, reader: wireless::tzsp },
+    UdpTunnel { port: 4754, reader: gre::over_udp },
+    UdpTunnel { port: 4789, reader: overlay::vxlan },
+    UdpTunnel { port: 4790, reader: overlay::vxlan_gpe },
+    UdpTunnel { port: 5247, reader: wireless::capwap },
+    UdpTunnel { port: 6081, reader: overlay::geneve },
+    UdpTunnel { port: 6635, reader: mpls::over_udp },
+    // VXLAN on Linux before the port was registered.
+    UdpTunnel { port: 8472, reader: overlay::vxlan },
+    UdpTunnel { port: 37008, reader: wireless::tzsp },
     // Cisco ACI.
-    OverUdp { port: 48879, reader: overlay::vxlan },
+    UdpTunnel { port: 48879, reader: overlay::vxlan },
 ];
 
-/// The reader of a tunnel over IP.
-pub(super) fn over_ip(protocol: u8) -> Option<Reader> {
-    OVER_IP.iter().find(|row| row.protocol == protocol).map(|row| row.reader)
+/// The reader for a tunnel over IP.
+pub(super) fn over_ip(protocol: u8) -> Option<LayerReader> {
+    IP_TUNNELS.iter().find(|row| row.protocol == protocol).map(|row| row.reader)
 }
 
-/// A bit for each value that `port % 64` has in the table: almost every packet stops here.
+/// A bit for each value of `port % 64` in the table, which excludes most packets with one test.
 const PORT_MASK: u64 = {
     let mut mask = 0;
-    let mut rest = OVER_UDP;
+    let mut rest = UDP_TUNNELS;
     while let [row, more @ ..] = rest {
         mask |= 1 << (row.port % 64);
         rest = more;
@@ -80,39 +80,39 @@ const PORT_MASK: u64 = {
     mask
 };
 
-/// The reader of what is probably a tunnel over UDP. The destination decides; replies of symmetric tunnels have the
-/// port on the other side.
+/// The reader for a possible tunnel over UDP. The destination port decides; responses of symmetric tunnels have the port as
+/// their source.
 #[inline]
-pub(super) fn over_udp(src_port: u16, dst_port: u16) -> Option<Reader> {
+pub(super) fn over_udp(src_port: u16, dst_port: u16) -> Option<LayerReader> {
     if (PORT_MASK >> (src_port % 64) | PORT_MASK >> (dst_port % 64)) & 1 == 0 {
         return None;
     }
-    let find = |port| OVER_UDP.iter().find(|row| row.port == port).map(|row| row.reader);
+    let find = |port| UDP_TUNNELS.iter().find(|row| row.port == port).map(|row| row.reader);
     find(dst_port).or_else(|| find(src_port))
 }
 
-/// What a tunnel carries, by ether type.
-pub(super) fn carried<'b>(number: u16, inside: View<'b>) -> Next<'b> {
+/// The payload of a tunnel, by EtherType.
+pub(super) fn by_ether_type<'b>(number: u16, inside: LayerSlice<'b>) -> NextLayer<'b> {
     match number {
-        ether::BRIDGED => Next::Read(ethernet::read, inside),
-        _ => Next::EtherType(number, inside),
+        ether::BRIDGED => NextLayer::Read(ethernet::read, inside),
+        _ => NextLayer::EtherType(number, inside),
     }
 }
 
 /// IP of either version.
-fn ip_in_ip<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    walk.tunnel(LayerKind::IpInIp, 0)?;
-    Ok(Next::Ip(view))
+fn ip_in_ip<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    state.push_tunnel(EncapKind::IpInIp, 0)?;
+    Ok(NextLayer::Ip(layer))
 }
 
-/// RFC 3378 §3: version 3 in the first four of sixteen bits, then Ethernet.
-fn ether_ip<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    walk.tunnel(LayerKind::Other("etherip"), 0)?;
-    Ok(Next::Read(ethernet::read, view.skip(2, "etherip", "header")?))
+/// RFC 3378 §3: sixteen bits, the first four of which are version 3; then Ethernet.
+fn ether_ip<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    state.push_tunnel(EncapKind::Other("etherip"), 0)?;
+    Ok(NextLayer::Read(ethernet::read, layer.skip(2, "etherip", "header")?))
 }
 
-/// RFC 8986 §10.1: Ethernet as the last header of a segment route.
-fn ethernet_in_ip<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    walk.tunnel(LayerKind::Other("ethernet"), 0)?;
-    Ok(Next::Read(ethernet::read, view))
+/// RFC 8986 §10.1: Ethernet after a segment routing header.
+fn ethernet_in_ip<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    state.push_tunnel(EncapKind::Other("ethernet"), 0)?;
+    Ok(NextLayer::Read(ethernet::read, layer))
 }

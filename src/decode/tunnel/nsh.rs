@@ -1,20 +1,22 @@
 //! Reads the network service header.
 //!
-//! In:  what follows ether type 0x894f, or lies in VXLAN-GPE.
+//! In:  the payload of EtherType 0x894f, or of VXLAN-GPE.
 //! Out: the frame or packet inside.
 //! Not: its metadata.
 
+use super::super::ether;
+use super::super::layer::DecodeState;
+use super::super::layer::LayerResult;
+use super::super::layer::LayerSlice;
+use super::super::layer::NextLayer;
+use super::super::layer::Stop;
 use super::super::link::ethernet;
-use super::super::packet::LayerKind;
-use super::super::view::Next;
-use super::super::view::Stop;
-use super::super::view::View;
-use super::super::view::Walk;
+use super::super::packet::EncapKind;
 use super::mpls;
 
-/// RFC 8300 §2.2, §2.3: six bits count the words of the whole header; then next protocol, service path and index.
-pub(in crate::decode) fn read<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ((next, path), inside) = view.read("nsh", |c| {
+/// RFC 8300 §2.2, §2.3: six bits are the length of the header in words; then next protocol, service path and index.
+pub(in crate::decode) fn read<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let ((next, path), inside) = layer.read("nsh", |c| {
         let first = c.u16("length")?;
         c.skip(1, "metadata type")?;
         let next = c.u8("next protocol")?;
@@ -23,13 +25,12 @@ pub(in crate::decode) fn read<'b>(walk: &mut Walk, view: View<'b>) -> Result<Nex
         c.skip((usize::from(first & 0x3f) * 4).saturating_sub(8), "metadata")?;
         Ok((next, path))
     })?;
-    walk.tag(LayerKind::Nsh, path)?;
+    state.push_tag(EncapKind::Nsh, path)?;
     match next {
-        1 => Ok(Next::Ip(inside)),
-        2 => Ok(Next::Ip(inside)),
-        3 => Ok(Next::Read(ethernet::read, inside)),
-        4 => Ok(Next::Read(read, inside)),
-        5 => Ok(Next::Read(mpls::read, inside)),
-        _ => Err(Stop::NotIp(0x894f)),
+        1 | 2 => Ok(NextLayer::Ip(inside)),
+        3 => Ok(NextLayer::Read(ethernet::read, inside)),
+        4 => Ok(NextLayer::Read(read, inside)),
+        5 => Ok(NextLayer::Read(mpls::read, inside)),
+        _ => Err(Stop::NotIp(ether::NSH)),
     }
 }

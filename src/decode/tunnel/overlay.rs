@@ -4,47 +4,47 @@
 //! Out: the frame or packet inside.
 //! Not: options.
 
+use super::super::layer::DecodeState;
+use super::super::layer::LayerResult;
+use super::super::layer::LayerSlice;
+use super::super::layer::NextLayer;
+use super::super::layer::Stop;
 use super::super::link::ethernet;
-use super::super::packet::LayerKind;
-use super::super::view::Next;
-use super::super::view::Stop;
-use super::super::view::View;
-use super::super::view::Walk;
-use super::carried;
+use super::super::packet::EncapKind;
+use super::by_ether_type;
 use super::mpls;
 use super::nsh;
 
-/// RFC 7348 §5: flags, of which I must be set, and 24 bits of network id. Extensions use the reserved bits.
-pub(in crate::decode) fn vxlan<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ((flags, vni), inside) = header(view)?;
+/// RFC 7348 §5: flags, of which I must be set, and 24 bits of network ID. Extensions use the reserved bits.
+pub(in crate::decode) fn vxlan<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let ((flags, vni), inside) = parse_header(layer)?;
     if flags >> 24 & 0x08 == 0 {
         return Err(Stop::Opaque);
     }
-    walk.tunnel(LayerKind::Vxlan, vni)?;
-    Ok(Next::Read(ethernet::read, inside))
+    state.push_tunnel(EncapKind::Vxlan, vni)?;
+    Ok(NextLayer::Read(ethernet::read, inside))
 }
 
-/// draft-ietf-nvo3-vxlan-gpe §3: the last of the first four bytes says what is inside; not every sender sets the flag that says so.
-pub(in crate::decode) fn vxlan_gpe<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ((flags, vni), inside) = header(view)?;
+/// draft-ietf-nvo3-vxlan-gpe §3: the fourth byte is the payload type. Not every sender sets the flag for it.
+pub(in crate::decode) fn vxlan_gpe<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let ((flags, vni), inside) = parse_header(layer)?;
     // Version 0; I set.
     if flags >> 24 & 0x38 != 0x08 {
         return Err(Stop::Opaque);
     }
-    walk.tunnel(LayerKind::Vxlan, vni)?;
+    state.push_tunnel(EncapKind::Vxlan, vni)?;
     match flags & 0xff {
-        0 => Ok(Next::Read(ethernet::read, inside)),
-        1 => Ok(Next::Ip(inside)),
-        2 => Ok(Next::Ip(inside)),
-        3 => Ok(Next::Read(ethernet::read, inside)),
-        4 => Ok(Next::Read(nsh::read, inside)),
-        5 => Ok(Next::Read(mpls::read, inside)),
+        0 => Ok(NextLayer::Read(ethernet::read, inside)),
+        1 | 2 => Ok(NextLayer::Ip(inside)),
+        3 => Ok(NextLayer::Read(ethernet::read, inside)),
+        4 => Ok(NextLayer::Read(nsh::read, inside)),
+        5 => Ok(NextLayer::Read(mpls::read, inside)),
         _ => Err(Stop::Opaque),
     }
 }
 
-fn header(view: View<'_>) -> Result<((u32, u32), View<'_>), Stop> {
-    view.read("vxlan", |c| {
+fn parse_header(layer: LayerSlice<'_>) -> Result<((u32, u32), LayerSlice<'_>), Stop> {
+    layer.read("vxlan", |c| {
         let flags = c.u32("flags")?;
         let vni = c.u24("network id")?;
         c.skip(1, "reserved")?;
@@ -52,9 +52,9 @@ fn header(view: View<'_>) -> Result<((u32, u32), View<'_>), Stop> {
     })
 }
 
-/// RFC 8926 §3.4: version 0, words of options, ether type, 24 bits of network id.
-pub(in crate::decode) fn geneve<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ((first, number, vni), inside) = view.read("geneve", |c| {
+/// RFC 8926 §3.4: version 0, length of the options in words, EtherType, 24 bits of network ID.
+pub(in crate::decode) fn geneve<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let ((first, number, vni), inside) = layer.read("geneve", |c| {
         let first = c.u8("version")?;
         c.skip(1, "flags")?;
         let number = c.u16("protocol")?;
@@ -66,6 +66,6 @@ pub(in crate::decode) fn geneve<'b>(walk: &mut Walk, view: View<'b>) -> Result<N
     if first >> 6 != 0 {
         return Err(Stop::Opaque);
     }
-    walk.tunnel(LayerKind::Geneve, vni)?;
-    Ok(carried(number, inside))
+    state.push_tunnel(EncapKind::Geneve, vni)?;
+    Ok(by_ether_type(number, inside))
 }

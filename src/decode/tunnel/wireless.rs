@@ -2,42 +2,41 @@
 //!
 //! In:  the payload of a UDP packet on one of their ports.
 //! Out: the Ethernet or 802.11 frame inside.
-//! Not: control messages and keep-alives, which stay plain UDP.
+//! Not: control messages and keep-alives, which stay UDP packets.
 
-use crate::capture::LinkType;
-
+use super::super::layer::DecodeState;
+use super::super::layer::LayerResult;
+use super::super::layer::LayerSlice;
+use super::super::layer::NextLayer;
+use super::super::layer::Stop;
 use super::super::link::ethernet;
 use super::super::link::wlan;
-use super::super::packet::LayerKind;
-use super::super::view::Next;
-use super::super::view::Stop;
-use super::super::view::View;
-use super::super::view::Walk;
+use super::super::packet::EncapKind;
 
-/// RFC 5415 §4.3: a preamble of 0 (1 would be DTLS); words of header, binding, flags.
-pub(in crate::decode) fn capwap<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ((preamble, fields), _) = view.read("capwap", |c| Ok((c.u8("preamble")?, c.u24("header")?)))?;
+/// RFC 5415 §4.3: a preamble of 0 (1 is DTLS); length of the header in words, binding, flags.
+pub(in crate::decode) fn capwap<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let ((preamble, fields), _) = layer.read("capwap", |c| Ok((c.u8("preamble")?, c.u24("header")?)))?;
     let header_len = (fields >> 19) as usize * 4;
     let radio = fields >> 14 & 0x1f;
     let (fragment, keep_alive) = (fields & 0x80 != 0, fields & 0x08 != 0);
     if preamble != 0 || header_len < 8 || fragment || keep_alive {
         return Err(Stop::Opaque);
     }
-    walk.tunnel(LayerKind::Capwap, radio)?;
-    let inside = view.skip(header_len, "capwap", "header")?;
-    // T: the native frame of the binding, of which 1 is 802.11 (RFC 5416); else 802.3.
+    state.push_tunnel(EncapKind::Capwap, radio)?;
+    let inside = layer.skip(header_len, "capwap", "header")?;
+    // T: a native frame of the binding, 1 for 802.11 (RFC 5416); otherwise 802.3.
     match (fields & 0x100 != 0, fields >> 9 & 0x1f) {
-        (false, _) => Ok(Next::Read(ethernet::read, inside)),
-        (true, 1) => Ok(Next::Read(wlan::from_controller, inside)),
+        (false, _) => Ok(NextLayer::Read(ethernet::read, inside)),
+        (true, 1) => Ok(NextLayer::Read(wlan::from_controller, inside)),
         _ => Err(Stop::Opaque),
     }
 }
 
-/// TZSP: version 1, type 0 (received) or 1 (to send), what is inside; tags until tag 1.
-pub(in crate::decode) fn tzsp<'b>(walk: &mut Walk, view: View<'b>) -> Result<Next<'b>, Stop> {
-    let ((version, kind, inside_is), inside) = view.read("tzsp", |c| {
+/// TZSP: version 1, type 0 (received) or 1 (to send), encapsulated protocol; tags until tag 1.
+pub(in crate::decode) fn tzsp<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
+    let ((version, kind, protocol), inside) = layer.read("tzsp", |c| {
         let fields = (c.u8("version")?, c.u8("type")?, c.u16("encapsulation")?);
-        // Each round takes a byte at least. Tag 0 is padding without a length.
+        // Each iteration reads at least one byte. Tag 0 is padding without a length.
         loop {
             match c.u8("tag")? {
                 0 => {}
@@ -53,12 +52,12 @@ pub(in crate::decode) fn tzsp<'b>(walk: &mut Walk, view: View<'b>) -> Result<Nex
     if version != 1 || kind > 1 {
         return Err(Stop::Opaque);
     }
-    walk.tunnel(LayerKind::Other("tzsp"), 0)?;
-    match inside_is {
-        1 => Ok(Next::Read(ethernet::read, inside)),
-        18 => Ok(Next::Read(wlan::read, inside)),
-        119 => Ok(Next::Link(LinkType(119), inside)),
-        127 => Ok(Next::Link(LinkType(163), inside)),
+    state.push_tunnel(EncapKind::Other("tzsp"), 0)?;
+    match protocol {
+        1 => Ok(NextLayer::Read(ethernet::read, inside)),
+        18 => Ok(NextLayer::Read(wlan::read, inside)),
+        119 => Ok(NextLayer::Read(wlan::prism, inside)),
+        127 => Ok(NextLayer::Read(wlan::avs, inside)),
         _ => Err(Stop::Opaque),
     }
 }
