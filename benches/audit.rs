@@ -1,14 +1,14 @@
-//! The whole audit against `tcpdump -r FILE -w /dev/null`, in turn, in one run: time as a ratio, and peak memory.
+//! The whole audit compared with `tcpdump -r FILE -w /dev/null`, alternating in one run: ratio of times, and peak memory.
 //!
 //! ```text
 //! cargo bench                    bulk (1.5 GB) and flows (100,000)
-//! cargo bench -- million         a million flows (6 GB) as well
-//! cargo bench -- FILE…           captures of your own
+//! cargo bench -- million         also a million flows (6 GB)
+//! cargo bench -- FILE…           your own captures
 //! ```
 //!
-//! Captures are made by `../shared/bench/gen_capture.py` into `target/bench` and kept there. The audit writes all its CSV,
-//! the manifest with the hash of the input, and the hashes of its outputs. Figures of shared machines mean little; the ratio
-//! of medians of runs that took turns means something.
+//! `../shared/bench/gen_capture.py` generates the captures in `target/bench`, where they are kept. The audit writes all CSV
+//! files and the manifest, with the hashes of input and outputs. On a shared machine, absolute times mean little; the ratio of
+//! medians of alternating runs is meaningful.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on should say where")]
 
@@ -19,7 +19,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
-/// Runs that count, after one that does not.
+/// Measured runs, after one warm-up run.
 const RUNS: usize = 5;
 
 fn main() {
@@ -44,7 +44,7 @@ fn main() {
     }
 }
 
-/// Makes a capture once.
+/// Generates a capture, unless it exists.
 fn generate(folder: &Path, name: &str, shape: &[&str]) -> Option<PathBuf> {
     let capture = folder.join(name);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/bench/gen_capture.py");
@@ -82,7 +82,7 @@ fn compare(capture: &Path, folder: &Path) {
     let mut peaks = vec![0; commands.len()];
     for run in 0..=RUNS {
         for ((place, (_, command)), peak) in commands.iter_mut().enumerate().zip(&mut peaks) {
-            // Evidence of the run before is no part of this one: to free its files costs as much as to write them.
+            // Removing the previous evidence is not measured: it costs as much as writing it.
             let _ = std::fs::remove_dir_all(&out);
             let (time, memory) = timed(command);
             if run > 0 {
@@ -115,7 +115,7 @@ fn compare(capture: &Path, folder: &Path) {
     println!("  memory allowed: 64 MB + 400 bytes x {live} live flows = {} MB", 64 + live * 400 / 1_000_000);
 }
 
-/// Seconds, and the most memory in KiB that was seen resident.
+/// Seconds, and peak resident memory in KiB.
 fn timed(command: &mut Command) -> (f64, u64) {
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -1,12 +1,12 @@
-//! What judging costs: against extraction, by the number of rules, and by the size of a file of service tags.
+//! The cost of judging: compared with extraction, by number of rules, and by size of a service tag file.
 //!
 //! ```text
 //! cargo bench --bench judge            100,000 flows
-//! cargo bench --bench judge -- FILE…   captures of your own
+//! cargo bench --bench judge -- FILE…   your own captures
 //! ```
 //!
-//! Extraction (capture, decode, flow, read) and judging take turns chunk by chunk on one thread, so that both see the same
-//! machine. Judged is by all documents of all products with a site file and real service tags.
+//! Extraction (capture, decode, flow, read) and judging alternate on one thread, chunk by chunk, so that both run under the
+//! same load. Judging uses all documents of all products, a site file and real service tags.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on should say where")]
 
@@ -47,7 +47,7 @@ use afs_audit::rules::Tags;
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs of each measurement; the median counts.
+/// Runs of each measurement, of which the median counts.
 const RUNS: usize = 5;
 
 fn main() {
@@ -66,7 +66,7 @@ fn main() {
     }
 }
 
-/// A look-up among a hundred rows, a thousand, and ten thousand.
+/// A name lookup among a hundred, a thousand and ten thousand rows.
 fn names() {
     println!("name looked up among so many rows, half of them found:");
     for rows in [100, 1_000, 10_000] {
@@ -74,29 +74,29 @@ fn names() {
         std::fs::write(folder.path().join("many.toml"), document(rows)).unwrap();
         let library = Library::from_dir(folder.path()).unwrap();
         let rules = library.select(&Selection::default()).unwrap();
-        let asked: Vec<String> = (0..20_000)
+        let names: Vec<String> = (0..20_000)
             .map(|number| {
                 let row = number * 7919 % rows;
                 match number % 4 {
                     0 => format!("host{row}.example"),
                     1 => format!("x{number}.wild{row}.example"),
-                    2 => format!("x{number}.nobody{row}.example"),
+                    2 => format!("x{number}.unknown{row}.example"),
                     _ => format!("vendor{number}.other.test"),
                 }
             })
             .collect();
         let nanos = median(|| {
             let begun = Instant::now();
-            for name in &asked {
+            for name in &names {
                 black_box(rules.match_host(black_box(name)));
             }
-            begun.elapsed().as_nanos() as f64 / asked.len() as f64
+            begun.elapsed().as_nanos() as f64 / names.len() as f64
         });
         println!("  {rows:>6} rows  {nanos:>6.0} ns");
     }
 }
 
-/// A document of so many rows, every other one a wildcard.
+/// A document with this many rows, half of them wildcards.
 fn document(rows: usize) -> String {
     let mut text = String::from(
         "[document]\nid = \"many@2026-01-01\"\nshort = \"many\"\ntitle = \"Many rows\"\ndate = 2026-01-01\n\
@@ -116,7 +116,7 @@ fn document(rows: usize) -> String {
     text
 }
 
-/// Loading real tags, and asking them.
+/// Loading a real service tag file, and address lookups in it.
 fn tags() {
     println!("service tags:");
     let Some(file) = tag_file() else {
@@ -163,7 +163,7 @@ impl RowSink for Rows {
     }
 }
 
-/// How long extraction and judging take over one capture.
+/// Times of extraction and judging for one capture.
 fn shares(capture: &Path) {
     let library = Library::embedded().unwrap();
     let ids: Vec<String> = library.documents().map(|document| document.id.to_string()).collect();

@@ -1,8 +1,8 @@
-//! Live capture against tcpdump and dumpcap: at which rate does each lose its first frame?
+//! Live capture compared with tcpdump and dumpcap: the rate at which each drops its first frame.
 //!
-//! `cargo bench --bench live` sends frames through a veth pair between two network namespaces of its own, at rising rates,
-//! for each program in turn. `cargo bench --bench live -- soak 600` sends as fast as it can for so many seconds, prints how
-//! much memory the audit takes, and fails when that grows. Needs root.
+//! `cargo bench --bench live` sends frames at increasing rates through a veth pair between two network namespaces, for one
+//! program after the other. `cargo bench --bench live -- soak 600` sends at full rate for 600 seconds, prints the memory of the
+//! audit, and fails if it grows. Needs root.
 
 use std::fs;
 use std::path::Path;
@@ -19,13 +19,13 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_afs-audit");
 const NEAR: &str = "afl-bench-near";
 const FAR: &str = "afl-bench-far";
 
-/// Rates in thousands of frames a second; the last is as fast as one thread can send.
+/// Rates in thousands of frames per second; the last is the full rate of one sender.
 const RATES: &[u64] = &[100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, u64::MAX / 1000];
 
-/// How long each rate is sent.
+/// Duration of each rate.
 const SECS: u64 = 8;
 
-/// Bytes of a frame.
+/// Length of a frame in bytes.
 const LEN: usize = 320;
 
 fn main() -> ExitCode {
@@ -51,18 +51,18 @@ fn run(program: &str, arguments: &[&str]) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{program} {} (this bench needs root): {said}", arguments.join(" ")).into())
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program} {} (this bench needs root): {stderr}", arguments.join(" ")).into())
 }
 
-/// Makes the namespaces, and removes them whatever happens.
+/// The namespaces; removed at the end, also after an error.
 fn in_lab(work: impl FnOnce() -> Result<()>) -> Result<()> {
     let make = || -> Result<()> {
         run("ip", &["netns", "add", NEAR])?;
         run("ip", &["netns", "add", FAR])?;
         run("ip", &["link", "add", "near", "netns", NEAR, "type", "veth", "peer", "far", "netns", FAR])?;
         for (netns, name) in [(NEAR, "near"), (FAR, "far")] {
-            // Nothing but our frames: no router is looked for.
+            // No router solicitations among the frames.
             run("ip", &["-n", netns, "link", "set", name, "addrgenmode", "none"])?;
             run("ip", &["-n", netns, "link", "set", name, "up"])?;
         }
@@ -88,13 +88,13 @@ fn sender(rate: u64, secs: u64) -> Result<Child> {
     Ok(command.args(["send", &rate.to_string(), &secs.to_string()]).stdout(Stdio::piped()).spawn()?)
 }
 
-/// Frames of conversations with a TLS hello and data, a hundred frames each, sixty-four at a time.
+/// Frames of TLS connections: a hundred frames each, 64 connections at a time.
 struct Traffic {
     flows: Vec<(u32, u32)>,
     next: usize,
     opened: u32,
     frame: Vec<u8>,
-    /// What client and server have sent before each step.
+    /// Bytes that client and server have sent before each step.
     sent: Vec<(u32, u32)>,
 }
 
@@ -153,7 +153,7 @@ impl Traffic {
         put(frame, 47, &[flags]);
         put(frame, 16, &((40 + len) as u16).to_be_bytes());
         if len > 0 {
-            // RFC 8446 §4.1.2: a hello that names the server; then application data.
+            // RFC 8446 §4.1.2: a ClientHello with SNI; then application data.
             if at == 3 {
                 hello(frame, len, number)
             } else {
@@ -164,7 +164,7 @@ impl Traffic {
     }
 }
 
-/// Three to open, a hello, data from the server with something from the client now and then, and the end.
+/// Handshake, ClientHello, data mostly from the server, FIN.
 fn is_by_client(at: u32) -> bool {
     match at {
         0 | 2 | 3 | 98 => true,
@@ -206,7 +206,7 @@ fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
-/// Sends at a rate in thousands of frames a second, and prints how many frames it sent in how many microseconds.
+/// Sends at a rate in thousands of frames per second, and prints the number of frames and the microseconds.
 fn send(rate: &str, secs: &str) -> Result<()> {
     let rate = rate.parse::<u64>()?.saturating_mul(1000);
     let length = Duration::from_secs(secs.parse()?);
@@ -235,7 +235,7 @@ fn send(rate: &str, secs: &str) -> Result<()> {
     Ok(())
 }
 
-/// Frames sent and microseconds, when a sender is done.
+/// Frames and microseconds of a sender that has ended.
 fn done(sender: Child) -> Result<(u64, u64)> {
     let output = sender.wait_with_output()?;
     let text = String::from_utf8(output.stdout)?;
@@ -246,17 +246,17 @@ fn done(sender: Child) -> Result<(u64, u64)> {
     }
 }
 
-/// One of those that are compared: its name, how it is started, and how many frames it says it got.
-struct Contestant {
+/// A program in the comparison: its name, command, and number of captured frames.
+struct ComparedProgram {
     name: &'static str,
     command: fn(&Path) -> Command,
-    got: fn(&Path, &str) -> Option<u64>,
-    /// What it says when it captures.
+    captured: fn(&Path, &str) -> Option<u64>,
+    /// Text on standard error once it captures.
     ready: &'static str,
 }
 
-const CONTESTANTS: &[Contestant] = &[
-    Contestant {
+const PROGRAMS: &[ComparedProgram] = &[
+    ComparedProgram {
         name: "afs-audit",
         command: |folder| {
             let mut command = inside(NEAR, PROGRAM);
@@ -264,31 +264,31 @@ const CONTESTANTS: &[Contestant] = &[
             command.arg(folder.join("evidence"));
             command
         },
-        got: |folder, _| {
+        captured: |folder, _| {
             let text = fs::read(folder.join("evidence/manifest.json")).ok()?;
             let manifest: serde_json::Value = serde_json::from_slice(&text).ok()?;
             manifest.get("accounting")?.get("frames")?.as_u64()
         },
         ready: "privileges dropped",
     },
-    Contestant {
+    ComparedProgram {
         name: "tcpdump -B 65536",
         command: |_| {
             let mut command = inside(NEAR, "tcpdump");
             command.args(["-i", "near", "-w", "/dev/null", "-B", "65536", "-n"]);
             command
         },
-        got: |_, said| number_before(said, " packets captured"),
+        captured: |_, stderr| number_before(stderr, " packets captured"),
         ready: "listening on",
     },
-    Contestant {
+    ComparedProgram {
         name: "dumpcap -B 64",
         command: |_| {
             let mut command = inside(NEAR, "dumpcap");
             command.args(["-i", "near", "-w", "/dev/null", "-B", "64", "-q"]);
             command
         },
-        got: |_, said| number_after(said, "Packets received/dropped on interface 'near': "),
+        captured: |_, stderr| number_after(stderr, "Packets received/dropped on interface 'near': "),
         ready: "File: ",
     },
 ];
@@ -301,19 +301,19 @@ fn number_after(text: &str, what: &str) -> Option<u64> {
     text.get(text.find(what)? + what.len()..)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// Starts a contestant, and waits until it captures.
-fn start(contestant: &Contestant, folder: &Path) -> Result<Child> {
-    let said = folder.join("said");
-    let mut child = (contestant.command)(folder)
+/// Starts a program, and waits until it captures.
+fn start(program: &ComparedProgram, folder: &Path) -> Result<Child> {
+    let stderr = folder.join("stderr");
+    let mut child = (program.command)(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(fs::File::create(&said)?)
+        .stderr(fs::File::create(&stderr)?)
         .spawn()?;
     let begun = Instant::now();
-    while !fs::read_to_string(&said)?.contains(contestant.ready) {
+    while !fs::read_to_string(&stderr)?.contains(program.ready) {
         if child.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(20) {
             let _ = child.kill();
-            return Err(format!("{}: {}", contestant.name, fs::read_to_string(&said)?).into());
+            return Err(format!("{}: {}", program.name, fs::read_to_string(&stderr)?).into());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -338,25 +338,25 @@ fn compare() -> Result<()> {
     println!(
         "{:>18}  {}",
         "frames/s sent",
-        CONTESTANTS.iter().map(|c| format!("{:>22}", c.name)).collect::<String>()
+        PROGRAMS.iter().map(|c| format!("{:>22}", c.name)).collect::<String>()
     );
-    let mut first: Vec<Option<u64>> = vec![None; CONTESTANTS.len()];
+    let mut first: Vec<Option<u64>> = vec![None; PROGRAMS.len()];
     for rate in RATES {
         let mut line = String::new();
         let mut speeds = Vec::new();
-        for (contestant, first) in CONTESTANTS.iter().zip(&mut first) {
+        for (program, first) in PROGRAMS.iter().zip(&mut first) {
             let folder = folder()?;
-            let child = start(contestant, folder.path())?;
+            let child = start(program, folder.path())?;
             let (sent, micros) = done(sender(*rate, SECS)?)?;
-            // What is still in the ring.
+            // Time to empty the capture buffer.
             std::thread::sleep(Duration::from_millis(700));
             stop(child)?;
-            let said = fs::read_to_string(folder.path().join("said"))?;
-            let got = (contestant.got)(folder.path(), &said)
-                .ok_or_else(|| format!("{} did not say how many frames: {said}", contestant.name))?;
+            let stderr = fs::read_to_string(folder.path().join("stderr"))?;
+            let got = (program.captured)(folder.path(), &stderr)
+                .ok_or_else(|| format!("{} did not print the number of frames: {stderr}", program.name))?;
             let lost = sent
                 .checked_sub(got)
-                .ok_or_else(|| format!("{} got {got} frames of {sent}", contestant.name))?;
+                .ok_or_else(|| format!("{} got {got} frames of {sent}", program.name))?;
             let speed = sent.saturating_mul(1_000_000) / micros.max(1);
             speeds.push(speed.to_string());
             if lost > 0 && first.is_none() {
@@ -370,23 +370,23 @@ fn compare() -> Result<()> {
             speeds.join(", ")
         );
     }
-    for (contestant, first) in CONTESTANTS.iter().zip(first) {
+    for (program, first) in PROGRAMS.iter().zip(first) {
         match first {
-            Some(rate) => println!("{}: first loss at {rate} frames/s", contestant.name),
-            None => println!("{}: no loss at any rate", contestant.name),
+            Some(rate) => println!("{}: first loss at {rate} frames/s", program.name),
+            None => println!("{}: no loss at any rate", program.name),
         }
     }
     Ok(())
 }
 
-/// What the kernel says of a process's memory, in MiB: of its own, and the most at any time with everything.
+/// Memory of a process in MiB: anonymous, and peak resident.
 fn memory(child: &Child) -> Result<(u64, u64)> {
     let text = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
     let mib = |key| number_after(&text.replace(['\t', ' '], ""), key).map(|kib| kib / 1024);
     Ok((mib("RssAnon:").ok_or("no RssAnon")?, mib("VmHWM:").ok_or("no VmHWM")?))
 }
 
-/// Counts what finished intervals say of their frames; the folders need not be kept here.
+/// Sums the frames of finished intervals and removes their folders.
 fn count_and_remove(evidence: &Path, audited: &mut u64, lost: &mut u64) -> Result<()> {
     for entry in fs::read_dir(evidence)?.flatten() {
         let Ok(text) = fs::read(entry.path().join("manifest.json")) else { continue };
@@ -401,14 +401,14 @@ fn count_and_remove(evidence: &Path, audited: &mut u64, lost: &mut u64) -> Resul
 
 fn soak(secs: u64) -> Result<()> {
     let folder = folder()?;
-    let said = folder.path().join("said");
+    let stderr = folder.path().join("stderr");
     let evidence = folder.path().join("evidence");
     let child = inside(NEAR, PROGRAM)
         .args(["live", "-i", "near", "--memory", "512", "--every", "60s", "--fail-on", "never", "-o"])
         .arg(&evidence)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(fs::File::create(&said)?)
+        .stderr(fs::File::create(&stderr)?)
         .spawn()?;
     std::thread::sleep(Duration::from_secs(1));
     let (mut audited, mut lost) = (0, 0);

@@ -1,20 +1,18 @@
-//! What reading everything that a span port may carry costs plain Ethernet, which needs none of it.
+//! The cost, for plain Ethernet, of features that only mirror ports and tunnels need.
 //!
 //! ```text
 //! cargo bench --bench plain            bulk and flows, which the bench `audit` makes
-//! cargo bench --bench plain -- FILE…   captures of your own
+//! cargo bench --bench plain -- FILE…   your own captures
 //! ```
 //!
-//! Of each capture the plain frames are copied first: Ethernet without tags, whole IP packets, and in these TLS, HTTP and DNS
-//! where they are at home, on TCP ports 443, 80 and 53 and UDP port 53. Over these go capture, decode, flow and read, as the
-//! program runs them on its first thread, against the same line with a stage left out or made as plain as it can be: no look
-//! for copies; a decoder that knows nothing else, no fragments, tags or tunnels; readers that are asked about the ports of
-//! TLS, HTTP and DNS alone, and never who of two is the client. All take turns in one run. What counts is the time that the
-//! thread itself was on a processor, and of that the median of the rounds' ratios.
+//! First, the plain frames of each capture are copied: Ethernet without tags, unfragmented IP packets, TLS, HTTP and DNS on their
+//! own ports (TCP 443, 80 and 53, UDP 53). Then the stages capture, decode, flow and read process them as on the first thread of
+//! the program, compared with the same pipeline with one stage removed or reduced: no deduplication; a decoder without fragments,
+//! tags and tunnels; readers for TLS, HTTP and DNS on their ports only, without detection of the client. All variants alternate
+//! in one run. The result is the median over the rounds of the ratios of CPU time of the thread.
 //!
-//! The first thread is not the whole program: judging, printing and the input's hash have threads of their own. What the
-//! program takes in all is measured in the same run, by its default and on the same frames, so that a stage's time can be
-//! said as a share of that, too.
+//! The first thread is not the whole program: judging, writing and hashing have their own threads. The CPU time of the whole
+//! program is measured on the same frames in the same run, so that the cost is also given as a share of it.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on should say where")]
 
@@ -71,35 +69,40 @@ use nix::time::ClockId;
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Rounds that count, after one that does not.
+/// Measured rounds, after one warm-up round.
 const ROUNDS: usize = 9;
 
-/// Passes of a line in each round: what else the machine does is spread over them.
+/// Passes of each variant in a round, to spread the influence of other load.
 const PASSES: usize = 3;
 
 /// The ports of DNS, HTTP and TLS.
-const HOME: [u16; 3] = [port::DNS, port::HTTP, port::HTTPS];
+const PLAIN_PORTS: [u16; 3] = [port::DNS, port::HTTP, port::HTTPS];
 
-/// What plain Ethernet may cost more, as a ratio.
+/// Highest accepted extra cost, as a ratio.
 const ALLOWED: f64 = 0.05;
 
-/// Bytes of plain frames that are copied from a capture.
+/// Limit of bytes copied from a capture.
 const COPIED: usize = 600_000_000;
 
-type Line = (&'static str, fn(&Path) -> Ran);
+type Variant = (&'static str, fn(&Path) -> VariantCounts);
 
-const LINES: &[Line] = &[
-    ("its first thread", |path| {
-        run(path, Every(Decoder::new(decode::FragmentLimits::default())), true, Dispatcher::default())
+const VARIANTS: &[Variant] = &[
+    ("first thread", |path| {
+        run(path, FullDecoder(Decoder::new(decode::FragmentLimits::default())), true, Dispatcher::default())
     }),
-    ("  no look for copies", |path| {
-        run(path, Every(Decoder::new(decode::FragmentLimits::default())), false, Dispatcher::default())
+    ("  without deduplication", |path| {
+        run(path, FullDecoder(Decoder::new(decode::FragmentLimits::default())), false, Dispatcher::default())
     }),
-    ("  a plain decoder", |path| run(path, Plain, true, Dispatcher::default())),
+    ("  plain decoder", |path| run(path, PlainDecoder, true, Dispatcher::default())),
     ("  plain readers", |path| {
-        run(path, Every(Decoder::new(decode::FragmentLimits::default())), true, Few(Dispatcher::default()))
+        run(
+            path,
+            FullDecoder(Decoder::new(decode::FragmentLimits::default())),
+            true,
+            PlainReaders(Dispatcher::default()),
+        )
     }),
-    ("  all three plain", |path| run(path, Plain, false, Few(Dispatcher::default()))),
+    ("  all three", |path| run(path, PlainDecoder, false, PlainReaders(Dispatcher::default()))),
 ];
 
 fn main() {
@@ -111,11 +114,11 @@ fn main() {
         if capture.exists() {
             let plain = folder.join("plain.pcap");
             copy(&capture, &plain);
-            println!("{}, its plain frames:", capture.display());
+            println!("{}, plain frames:", capture.display());
             compare(&plain, &folder);
             std::fs::remove_file(plain).unwrap();
         } else {
-            eprintln!("NOT RUN: {} is not there; `cargo bench --bench audit` makes it", capture.display());
+            eprintln!("not run: no {}; `cargo bench --bench audit` generates it", capture.display());
         }
     }
 }
@@ -134,9 +137,10 @@ fn copy(from: &Path, to: &Path) {
     while copied < COPIED && capture.next(&mut chunk) {
         for frame in chunk.frames() {
             let is_plain = |packet: Packet<'_>| {
-                let is_home =
-                    |port| HOME.contains(&port) && (port == port::DNS || packet.protocol == proto::TCP);
-                is_home(packet.src_port) || is_home(packet.dst_port)
+                let is_plain_port = |port| {
+                    PLAIN_PORTS.contains(&port) && (port == port::DNS || packet.protocol == proto::TCP)
+                };
+                is_plain_port(packet.src_port) || is_plain_port(packet.dst_port)
             };
             if !plain(&frame).is_some_and(is_plain) {
                 continue;
@@ -154,39 +158,39 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn compare(capture: &Path, folder: &Path) {
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); LINES.len()];
-    let mut counts = vec![Ran::default(); LINES.len()];
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); VARIANTS.len()];
+    let mut counts = vec![VariantCounts::default(); VARIANTS.len()];
     let mut program = Vec::new();
     for round in 0..=ROUNDS {
-        for rotate in 0..LINES.len() {
-            // Each line is first, last and between once in a while.
-            let place = (rotate + round) % LINES.len();
-            let (_, line) = LINES.get(place).unwrap();
-            let (begun, _) = busy();
+        for rotate in 0..VARIANTS.len() {
+            // The order of the variants rotates.
+            let index = (rotate + round) % VARIANTS.len();
+            let (_, run) = VARIANTS.get(index).unwrap();
+            let (begun, _) = cpu_time();
             for _ in 0..PASSES {
-                *counts.get_mut(place).unwrap() = line(capture);
+                *counts.get_mut(index).unwrap() = run(capture);
             }
-            let (ended, _) = busy();
+            let (ended, _) = cpu_time();
             if round > 0 {
-                times.get_mut(place).unwrap().push((ended - begun) / PASSES as f64);
+                times.get_mut(index).unwrap().push((ended - begun) / PASSES as f64);
             }
         }
         let evidence = folder.join("evidence");
-        let (_, begun) = busy();
+        let (_, begun) = cpu_time();
         let mut audit = Command::new(env!("CARGO_BIN_EXE_afs-audit"));
         audit.arg("analyze").arg(capture).arg("-o").arg(&evidence).args(["--quiet", "--fail-on", "never"]);
         assert!(audit.status().unwrap().success());
         if round > 0 {
-            program.push(busy().1 - begun);
+            program.push(cpu_time().1 - begun);
         }
     }
     let whole = times.first().unwrap();
     let program = median(program);
-    let ran = counts.first().unwrap();
-    println!("  {} packets, {} flows; seconds on a processor", ran.packets, ran.flows);
-    println!("  the program as a whole   {program:>7.3} s");
-    for ((name, _), (times, seen)) in LINES.iter().zip(times.iter().zip(&counts)) {
-        assert_eq!(seen, ran, "{name}: plain frames are the same to all");
+    let reference = counts.first().unwrap();
+    println!("  {} packets, {} flows; CPU seconds", reference.packets, reference.flows);
+    println!("  whole program            {program:>7.3} s");
+    for ((name, _), (times, seen)) in VARIANTS.iter().zip(times.iter().zip(&counts)) {
+        assert_eq!(seen, reference, "{name}: all variants see the same frames");
         let own = median(times.clone());
         print!("  {name:<24} {own:>7.3} s");
         if std::ptr::eq(whole, times) {
@@ -201,23 +205,23 @@ fn compare(capture: &Path, folder: &Path) {
     }
 }
 
-/// What a line saw.
+/// Counts of a variant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Ran {
+struct VariantCounts {
     packets: u64,
     flows: u64,
 }
 
-/// Capture, decode, flow and read, as the audit's first thread runs them.
-fn run<L: StreamConsumer<State = ConversationState> + Heard>(
+/// Capture, decode, flow and read, as on the first thread of an audit.
+fn run<L: StreamConsumer<State = ConversationState> + DiscardObservations>(
     path: &Path,
-    mut opener: impl Opener,
-    looks_for_copies: bool,
+    mut decoder: impl FrameDecoder,
+    removes_duplicates: bool,
     mut consumer: L,
-) -> Ran {
+) -> VariantCounts {
     let file = File::open(path).unwrap();
     let mut capture = Capture::from_reader("bench", Box::new(file), InputHash::None).unwrap();
-    let mut copies = looks_for_copies.then(Dedup::default);
+    let mut dedup = removes_duplicates.then(Dedup::default);
     let mut table = FlowTable::new(flow::FlowLimits::default());
     let mut chunk = Chunk::default();
     let (mut order, mut now, mut packets) = (0, i64::MIN, 0);
@@ -230,13 +234,13 @@ fn run<L: StreamConsumer<State = ConversationState> + Heard>(
                 now = frame.time.secs();
                 table.tick(now, at, &mut consumer);
             }
-            let decoded = opener.open(&frame);
+            let decoded = decoder.decode(&frame);
             let Decoded::Packet(packet) = &decoded else { continue };
-            if let Some(copies) = &mut copies {
-                if copies.is_duplicate(packet, frame.time) {
+            if let Some(dedup) = &mut dedup {
+                if dedup.is_duplicate(packet, frame.time) {
                     continue;
                 }
-                if let Some(scope) = copies.merged_scope(packet) {
+                if let Some(scope) = dedup.merged_scope(packet) {
                     table.accept(&Packet { scope, ..*packet }, at, &mut consumer);
                     continue;
                 }
@@ -244,34 +248,34 @@ fn run<L: StreamConsumer<State = ConversationState> + Heard>(
             packets += 1;
             table.accept(packet, at, &mut consumer);
         }
-        consumer.empty();
+        consumer.discard();
     }
     table.finish(at, &mut consumer);
-    consumer.empty();
-    Ran { packets, flows: table.counts().opened }
+    consumer.discard();
+    VariantCounts { packets, flows: table.counts().opened }
 }
 
-/// Opens frames.
-trait Opener {
-    fn open<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a>;
+/// Decodes frames.
+trait FrameDecoder {
+    fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a>;
 }
 
-/// The program's decoder.
-struct Every(Decoder);
+/// The decoder of the program.
+struct FullDecoder(Decoder);
 
-impl Opener for Every {
+impl FrameDecoder for FullDecoder {
     #[inline]
-    fn open<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
+    fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
         self.0.decode(frame)
     }
 }
 
-/// Ethernet with whole IP packets of TCP and UDP, and nothing else.
-struct Plain;
+/// Decodes Ethernet with unfragmented IP packets of TCP and UDP only.
+struct PlainDecoder;
 
-impl Opener for Plain {
+impl FrameDecoder for PlainDecoder {
     #[inline]
-    fn open<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
+    fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
         match plain(frame) {
             Some(packet) => Decoded::Packet(packet),
             None => Decoded::NotIp(0),
@@ -345,31 +349,31 @@ fn plain<'a>(frame: &Frame<'a>) -> Option<Packet<'a>> {
     })
 }
 
-/// Gives back what it was told, as judge would.
-trait Heard {
-    fn empty(&mut self);
+/// Discards its observations, as after judging.
+trait DiscardObservations {
+    fn discard(&mut self);
 }
 
-impl Heard for Dispatcher {
-    fn empty(&mut self) {
+impl DiscardObservations for Dispatcher {
+    fn discard(&mut self) {
         self.out.clear();
     }
 }
 
-/// The program's readers, asked about nothing that is not plain.
-struct Few(Dispatcher);
+/// The readers of the program, for plain ports only.
+struct PlainReaders(Dispatcher);
 
 fn is_plain(flow: &FlowRef) -> bool {
-    HOME.contains(&flow.server.port)
+    PLAIN_PORTS.contains(&flow.server.port)
 }
 
-impl Heard for Few {
-    fn empty(&mut self) {
-        self.0.empty();
+impl DiscardObservations for PlainReaders {
+    fn discard(&mut self) {
+        self.0.discard();
     }
 }
 
-impl StreamConsumer for Few {
+impl StreamConsumer for PlainReaders {
     type State = ConversationState;
 
     fn opened(&mut self, flow: &FlowRef, flow_start: FlowStart, at: At) {
@@ -437,18 +441,18 @@ impl StreamConsumer for Few {
     }
 }
 
-/// Time that this thread was on a processor, and that of the children that have ended. Seconds.
+/// CPU time of this thread and of ended child processes, in seconds.
 #[cfg(unix)]
-fn busy() -> (f64, f64) {
+fn cpu_time() -> (f64, f64) {
     let thread = ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap();
     let children = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
     let micros = children.user_time().num_microseconds() + children.system_time().num_microseconds();
     (thread.num_nanoseconds() as f64 / 1e9, micros as f64 / 1e6)
 }
 
-/// Where the system is not asked: time that has passed.
+/// Wall-clock time, on systems without CPU clocks.
 #[cfg(not(unix))]
-fn busy() -> (f64, f64) {
+fn cpu_time() -> (f64, f64) {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
     (now, now)
 }

@@ -24,92 +24,89 @@ const HEAD: &str =
 
 type Key = (String, String, String);
 
-fn captures(folder: &Path, root: &Path, files: &mut Vec<String>) {
+fn list_captures(folder: &Path, root: &Path, files: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            captures(&path, root, files);
+            list_captures(&path, root, files);
         } else if !matches!(path.extension().and_then(|end| end.to_str()), Some("md" | "jsonl" | "json")) {
             files.push(path.strip_prefix(root).unwrap().display().to_string());
         }
     }
 }
 
-/// Where a refusal is counted otherwise than by the oracle, and why.
-const OTHERWISE: &[(&str, &str)] = &[
+/// Files whose number of refused connections differs from the oracle's, with the reason.
+const REFUSED_DIFFERENTLY: &[(&str, &str)] = &[
     (
         "OISF+suricata-verify/tests/bug-3286-03-windows-evasion/with_evasion_windows.pcap",
-        "the forged reset is followed by a handshake and a page: not refused",
+        "a handshake and a response follow the forged reset: not refused",
     ),
     (
         "OISF+suricata-verify/tests/bug-76/input.pcap",
-        "a reset with numbers of another conversation; the page is served",
+        "a reset with sequence numbers of another connection; the response follows",
     ),
     (
         "cisco+mercury/unit_tests/pcaps/emix.pcap",
-        "the same SYN three times, each reset: one attempt, as Windows makes it",
+        "one SYN sent three times, each reset: one attempt, as Windows makes it",
     ),
-    ("zeek+zeek/testing/btest/Traces/pop3/pop3.pcap", "the same two SYN three times each: two attempts"),
+    ("zeek+zeek/testing/btest/Traces/pop3/pop3.pcap", "two SYNs sent three times each: two attempts"),
     (
         "zeek+zeek/testing/btest/Traces/tcp/rst-inject-rae.pcap",
-        "the first reset is followed by a handshake and data: not refused",
+        "a handshake and data follow the first reset: not refused",
     ),
 ];
 
-/// Where a connection without an answer is counted otherwise than by the oracle, and why.
-const UNANSWERED_OTHERWISE: &[(&str, &str)] = &[
+/// Files whose number of unanswered connections differs from the oracle's, with the reason.
+const UNANSWERED_DIFFERENTLY: &[(&str, &str)] = &[
     (
         "OISF+suricata-verify/tests/bug-76/input.pcap",
-        "no SYN-ACK, and the page is served all the same: its direction is there",
+        "no SYN-ACK, but a response: the server's direction is captured",
     ),
     (
         "OISF+suricata-verify/tests/detect-ipopts/input.pcap",
-        "source routes: the oracle counts a route's last address as another destination",
+        "source routing: the oracle counts the last address of a route as another destination",
     ),
     (
         "OISF+suricata-verify/tests/issue-3341-tcphdr-01/urgent11_cve_2019_12260.pcap",
-        "a SYN with other flags behind the reset belongs to the attempt that was answered",
+        "a SYN with other flags after the reset belongs to the answered attempt",
     ),
     (
         "OISF+suricata-verify/tests/mac-eve-packet/test.pcap",
-        "both SYN have broken options, and are told as such",
+        "both SYNs have malformed options, and are reported as malformed",
     ),
     (
         "appneta+tcpreplay/test/test2.replay_unique_ip",
-        "the clock runs back between SYN and SYN-ACK by more than a minute",
+        "the clock goes back by more than a minute between SYN and SYN-ACK",
     ),
     (
         "deepflowio+deepflow/agent/resources/test/common/decapsulate_erspan1.pcap",
-        "of five the way back is in another session of the span, of four of them without its SYN-ACK",
+        "the replies of five are in another mirror session; four of these lack the SYN-ACK",
     ),
-    (
-        "ntop+nDPI/tests/cfgs/default/pcap/fuzz-2006-09-29-28586.pcap",
-        "one SYN has a header that is not whole",
-    ),
-    ("the-tcpdump-group+tcpdump/tests/bgp-bgp_capabilities_print-oobr-1.pcap", "the header is not whole"),
-    ("the-tcpdump-group+tcpdump/tests/bgp-bgp_capabilities_print-oobr-2.pcap", "the header is not whole"),
+    ("ntop+nDPI/tests/cfgs/default/pcap/fuzz-2006-09-29-28586.pcap", "one SYN has a truncated header"),
+    ("the-tcpdump-group+tcpdump/tests/bgp-bgp_capabilities_print-oobr-1.pcap", "the header is truncated"),
+    ("the-tcpdump-group+tcpdump/tests/bgp-bgp_capabilities_print-oobr-2.pcap", "the header is truncated"),
     (
         "zeek+zeek/testing/btest/Traces/mixed-vlan-mpls.pcap",
-        "one direction of a conversation: its client acknowledges what is not there",
+        "a one-sided connection: the client acknowledges unseen segments",
     ),
 ];
 
-/// Connections without an answer are those that the oracle counts as a SYN and no packet of the other side.
-fn silence_agrees(wanted: &BTreeMap<String, u64>, files: &[String], found: &[Found]) {
+/// Unanswered connections are those that the oracle counts as a SYN without a packet from the server.
+fn assert_unanswered_agree(wanted: &BTreeMap<String, u64>, files: &[String], found: &[FileCounts]) {
     let mut wrong = String::new();
     for (file, found) in files.iter().zip(found) {
         let expected = wanted.get(file).copied().unwrap_or_default();
-        let listed = UNANSWERED_OTHERWISE.iter().any(|(other, why)| other == file && !why.is_empty());
+        let listed = UNANSWERED_DIFFERENTLY.iter().any(|(other, why)| other == file && !why.is_empty());
         if (found.unanswered == expected) == listed {
             writeln!(wrong, "{file}: {} unanswered, the oracle counts {expected}", found.unanswered).unwrap();
         }
     }
-    assert!(wanted.values().sum::<u64>() > 500, "the oracle counts silence");
+    assert!(wanted.values().sum::<u64>() > 500, "the oracle counts unanswered connections");
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// What the oracle counted of each file.
-fn counted(folder: &Path, what: &str) -> BTreeMap<String, u64> {
+/// A count of the oracle, by file.
+fn oracle_counts(folder: &Path, what: &str) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for line in std::fs::read_to_string(folder.join("oracle.jsonl")).unwrap().lines() {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -125,21 +122,21 @@ fn counted(folder: &Path, what: &str) -> BTreeMap<String, u64> {
 
 /// What was found in a file.
 #[derive(Default)]
-struct Found {
-    /// Flows that look blocked, by signature and confidence.
+struct FileCounts {
+    /// Flows that look blocked, by mechanism and confidence.
     blocked: BTreeMap<(String, String), usize>,
-    /// Connections of which nothing came back.
+    /// TCP flows without a packet from the server.
     unanswered: u64,
 }
 
-/// Refused connections are those that the oracle counts as a SYN answered by a reset.
-fn refusals_agree(wanted: &BTreeMap<String, u64>, files: &[String], found: &[Found]) {
+/// Refused connections are those that the oracle counts as a SYN answered with a RST.
+fn assert_refused_agree(wanted: &BTreeMap<String, u64>, files: &[String], found: &[FileCounts]) {
     let mut wrong = String::new();
     for (file, found) in files.iter().zip(found) {
         let refused = found.blocked.iter().filter(|((signature, _), _)| signature == "tcp-refused");
         let refused: u64 = refused.map(|(_, count)| *count as u64).sum();
         let expected = wanted.get(file).copied().unwrap_or_default();
-        let listed = OTHERWISE.iter().any(|(other, why)| other == file && !why.is_empty());
+        let listed = REFUSED_DIFFERENTLY.iter().any(|(other, why)| other == file && !why.is_empty());
         if (refused == expected) == listed {
             writeln!(wrong, "{file}: {refused} refused, the oracle counts {expected}").unwrap();
         }
@@ -149,13 +146,13 @@ fn refusals_agree(wanted: &BTreeMap<String, u64>, files: &[String], found: &[Fou
 }
 
 #[test]
-fn what_looks_blocked_was_read() {
+fn flows_that_look_blocked_are_reviewed() {
     let Some(folder) = shared_folder("captures") else { return };
     let mut files = Vec::new();
-    captures(&folder, &folder, &mut files);
+    list_captures(&folder, &folder, &mut files);
     files.sort();
     let found = map_parallel(&files, |file| {
-        let mut found = Found::default();
+        let mut found = FileCounts::default();
         if let Ok(run) = audit(&[folder.join(file)]) {
             for row in &run.flows {
                 if let Assessment::BlockedLooking { mechanism, confidence } = row.assessment {
@@ -170,8 +167,8 @@ fn what_looks_blocked_was_read() {
         }
         found
     });
-    refusals_agree(&counted(&folder, "rst_after_syn"), &files, &found);
-    silence_agrees(&counted(&folder, "syn_unanswered"), &files, &found);
+    assert_refused_agree(&oracle_counts(&folder, "rst_after_syn"), &files, &found);
+    assert_unanswered_agree(&oracle_counts(&folder, "syn_unanswered"), &files, &found);
     let mut counts: BTreeMap<Key, usize> = BTreeMap::new();
     for (file, found) in files.iter().zip(found) {
         for ((signature, confidence), count) in found.blocked {
@@ -208,7 +205,7 @@ fn what_looks_blocked_was_read() {
         }
     }
     for key in listed.keys().filter(|key| !counts.contains_key(*key)) {
-        writeln!(wrong, "{key:?}: does not look blocked any more").unwrap();
+        writeln!(wrong, "{key:?}: no longer looks blocked").unwrap();
     }
-    assert!(wrong.is_empty(), "not as blocked-looking.tsv says:\n{wrong}");
+    assert!(wrong.is_empty(), "other than in blocked-looking.tsv:\n{wrong}");
 }

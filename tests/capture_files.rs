@@ -1,6 +1,4 @@
-//! Reads a corpus of public captures and compares with what others found in them.
-//!
-//! The corpus is not part of the repository. Where it is missing, these tests say so; under CI they fail.
+//! Reads the corpus of public captures, and compares frame counts with tshark and frames with libpcap.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a test failed")]
 
@@ -20,20 +18,20 @@ use sha2::Digest;
 
 use support::prerequisites::shared_folder;
 
-/// Where we count other frames than tshark, and why.
-const OTHER_COUNTS: &[(&str, &str)] = &[
+/// Files whose number of frames differs from tshark's, with the reason.
+const COUNTED_DIFFERENTLY: &[(&str, &str)] = &[
     (
         "smtp-to-comma/10.7.29.101_49898-178.63.41.150_25.pcap",
-        "three stray bytes: reading goes on behind them",
+        "three stray bytes: reading continues after them",
     ),
-    ("FuzzTarget-5685520970809344", "tshark refuses reserved bits beside the link type"),
+    ("FuzzTarget-5685520970809344", "tshark refuses reserved bits next to the link type"),
     ("FuzzTarget-5717750942269440", "zeros are damage, not empty frames of 1970"),
-    ("FuzzTarget-5752969003008000", "tshark refuses reserved bits beside the link type"),
-    ("regression_samples/igmplayer", "stray bytes: reading goes on behind them"),
+    ("FuzzTarget-5752969003008000", "tshark refuses reserved bits next to the link type"),
+    ("regression_samples/igmplayer", "stray bytes: reading continues after them"),
     ("filter/brcm-tag-stp.pcap", "tshark does not know the link type"),
-    ("pcap-invalid-version-1.pcap", "tshark refuses version 1.4, whose records are sound"),
-    ("pcapng-invalid-vers-1.pcapng", "tshark refuses version 0.1; its blocks are sound"),
-    ("pcapng-invalid-vers-2.pcapng", "tshark refuses version 1.1; its blocks are sound"),
+    ("pcap-invalid-version-1.pcap", "tshark refuses version 1.4; its records are valid"),
+    ("pcapng-invalid-vers-1.pcapng", "tshark refuses version 0.1; its blocks are valid"),
+    ("pcapng-invalid-vers-2.pcapng", "tshark refuses version 1.1; its blocks are valid"),
     ("bgp_vpn_rt-oobr.pcap", "zeros are damage, not empty frames of 1970"),
     ("brcm-tag-prepend.pcap", "tshark does not know the link type"),
     ("dsa-high-vid.pcap", "tshark does not know the link type"),
@@ -46,48 +44,48 @@ const OTHER_COUNTS: &[(&str, &str)] = &[
 ];
 
 /// Fails if the differences are not those of the table.
-fn agree(found: &BTreeMap<String, String>, table: &[(&str, &str)]) {
+fn assert_listed(found: &BTreeMap<String, String>, table: &[(&str, &str)]) {
     for (file, what) in found {
         let known = table.iter().any(|(name, _)| file.ends_with(name));
         assert!(known, "{file}: {}", what.chars().take(2000).collect::<String>());
     }
     for (name, why) in table {
-        assert!(found.keys().any(|file| file.ends_with(name)), "{name} does not differ any more: {why}");
+        assert!(found.keys().any(|file| file.ends_with(name)), "{name} no longer differs: {why}");
     }
 }
 
-struct Entry {
+struct OracleFile {
     file: String,
     packets: u64,
     sha256: String,
     damaged: bool,
 }
 
-fn entries(folder: &Path) -> Vec<Entry> {
+fn oracle_files(folder: &Path) -> Vec<OracleFile> {
     let text = std::fs::read_to_string(folder.join("oracle.jsonl")).unwrap();
-    let mut entries = Vec::new();
+    let mut files = Vec::new();
     for line in text.lines().filter(|line| line.starts_with("{\"type\":\"file\"")) {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
-        entries.push(Entry {
+        files.push(OracleFile {
             file: row["file"].as_str().unwrap().to_owned(),
             packets: row["packets"].as_u64().unwrap(),
             sha256: row["sha256"].as_str().unwrap().to_owned(),
             damaged: row["capinfos_error"].is_string(),
         });
     }
-    assert!(!entries.is_empty());
-    entries
+    assert!(!files.is_empty());
+    files
 }
 
-/// A frame as both readers see it.
+/// The part of a frame that is compared.
 #[derive(Debug, PartialEq)]
-struct Seen {
+struct ReadFrame {
     nanos: i64,
     wire_len: u32,
     bytes: Vec<u8>,
 }
 
-fn read(path: &Path) -> Result<(Vec<Seen>, InputFacts), String> {
+fn read(path: &Path) -> Result<(Vec<ReadFrame>, InputFacts), String> {
     let plan = InputPlan {
         inputs: vec![Input::Path(path.to_owned())],
         hash: InputHash::Sha256,
@@ -101,7 +99,11 @@ fn read(path: &Path) -> Result<(Vec<Seen>, InputFacts), String> {
         for frame in chunk.frames() {
             assert!(frame.frame_ref.number > number, "frames are numbered from 1, in file order");
             number = frame.frame_ref.number;
-            seen.push(Seen { nanos: frame.time.0, wire_len: frame.wire_len, bytes: frame.bytes.to_vec() });
+            seen.push(ReadFrame {
+                nanos: frame.time.0,
+                wire_len: frame.wire_len,
+                bytes: frame.bytes.to_vec(),
+            });
         }
     }
     let facts = capture.finish().remove(0);
@@ -109,11 +111,11 @@ fn read(path: &Path) -> Result<(Vec<Seen>, InputFacts), String> {
 }
 
 #[test]
-fn every_capture_is_read_and_every_byte_accounted_for() {
+fn every_byte_of_every_capture_is_accounted_for() {
     let Some(folder) = shared_folder("captures") else { return };
     let mut other = BTreeMap::new();
     let (mut frames, mut files) = (0, 0);
-    for entry in entries(&folder) {
+    for entry in oracle_files(&folder) {
         let path = folder.join(&entry.file);
         let (seen, facts) = match read(&path) {
             Ok(read) => read,
@@ -141,21 +143,21 @@ fn every_capture_is_read_and_every_byte_accounted_for() {
         }
     }
     eprintln!("{files} captures, {frames} frames");
-    agree(&other, OTHER_COUNTS);
+    assert_listed(&other, COUNTED_DIFFERENTLY);
 }
 
-/// Where libpcap reads a file otherwise, and why.
+/// Files whose frames differ from libpcap's, with the reason.
 #[cfg(feature = "live")]
-const OTHER_FRAMES: &[(&str, &str)] = &[
-    ("FuzzTarget-5781142119907328", "a microsecond beyond its second"),
-    ("FuzzTarget-4829420752470016", "a snap length that libpcap corrects before it cuts"),
-    ("FuzzTarget-4981601846820864", "a microsecond beyond its second"),
-    ("FuzzTarget-5196221831708672", "a microsecond beyond its second"),
-    ("FuzzTarget-5487001111429120", "a microsecond beyond its second"),
+const READ_DIFFERENTLY: &[(&str, &str)] = &[
+    ("FuzzTarget-5781142119907328", "microseconds above 999,999"),
+    ("FuzzTarget-4829420752470016", "a snap length that libpcap corrects before it truncates"),
+    ("FuzzTarget-4981601846820864", "microseconds above 999,999"),
+    ("FuzzTarget-5196221831708672", "microseconds above 999,999"),
+    ("FuzzTarget-5487001111429120", "microseconds above 999,999"),
     ("FuzzTarget-5717750942269440", "zeros are damage, not empty frames of 1970"),
     ("bgp_vpn_rt-oobr.pcap", "zeros are damage, not empty frames of 1970"),
-    ("timestamp_invalid_micro.pcap", "a microsecond beyond its second: libpcap overflows"),
-    ("timestamp_invalid_nano.pcap", "a nanosecond beyond its second: libpcap overflows"),
+    ("timestamp_invalid_micro.pcap", "microseconds above 999,999: libpcap overflows"),
+    ("timestamp_invalid_nano.pcap", "nanoseconds above 999,999,999: libpcap overflows"),
     ("vtp_asan.pcap", "zeros are damage, not empty frames of 1970"),
 ];
 
@@ -171,7 +173,7 @@ fn frames_equal_those_of_libpcap() {
     let Some(folder) = shared_folder("captures") else { return };
     let mut other = BTreeMap::new();
     let mut compared = 0;
-    for entry in entries(&folder) {
+    for entry in oracle_files(&folder) {
         let path = folder.join(&entry.file);
         let Ok(mut theirs) = pcap::Capture::from_file_with_precision(&path, pcap::Precision::Nano) else {
             continue;
@@ -192,14 +194,14 @@ fn frames_equal_those_of_libpcap() {
             compared += 1;
             let header = packet.header;
             let Some(frame) = ours.next() else {
-                other.insert(entry.file.clone(), format!("frames missing: {:?}", facts.damage));
+                other.insert(entry.file.clone(), format!("missing frames: {:?}", facts.damage));
                 break pcap::Error::NoMorePackets;
             };
-            // libpcap's seconds have a sign, and pcap's do not; a simple packet block has no time at all.
+            // Seconds are signed in libpcap and unsigned in pcap; a Simple Packet Block has no time stamp.
             let sign = if header.ts.tv_sec < 0 && facts.format != Some("pcapng") { 1 << 32 } else { 0 };
             let nanos = (header.ts.tv_sec + sign) * 1_000_000_000 + header.ts.tv_usec;
             let untimed = facts.frames_without_time > 0 && nanos == 0;
-            // libpcap cuts frames to the snap length that the file's header promised.
+            // libpcap truncates frames to the snap length in the file header.
             let clipped =
                 header.caplen == facts.interfaces[0].snap_len && frame.bytes.starts_with(packet.data);
             let same_bytes = clipped || frame.bytes == packet.data;
@@ -210,11 +212,11 @@ fn frames_equal_those_of_libpcap() {
             }
         };
         if error == pcap::Error::NoMorePackets && ours.next().is_some() && !other.contains_key(&entry.file) {
-            other.insert(entry.file, format!("frames beyond libpcap's end: {:?}", facts.damage));
+            other.insert(entry.file, format!("frames after libpcap's last one: {:?}", facts.damage));
         }
     }
     eprintln!("{compared} frames compared");
-    agree(&other, OTHER_FRAMES);
+    assert_listed(&other, READ_DIFFERENTLY);
 }
 
 #[test]
@@ -239,10 +241,10 @@ fn a_folder_is_one_capture_in_time_order() {
     let mut parts: Vec<PathBuf> =
         std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     parts.sort();
-    let forward = read_all(parts.iter().cloned().map(Input::Path).collect());
+    let forwards = read_all(parts.iter().cloned().map(Input::Path).collect());
     parts.reverse();
-    let backward = read_all(parts.into_iter().map(Input::Path).collect());
+    let backwards = read_all(parts.into_iter().map(Input::Path).collect());
     assert!(whole.1.len() > 3000);
-    assert_eq!(forward.0, backward.0);
-    assert_eq!(whole.0, forward.0);
+    assert_eq!(forwards.0, backwards.0);
+    assert_eq!(whole.0, forwards.0);
 }

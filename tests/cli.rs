@@ -1,4 +1,4 @@
-//! The command line from outside: exit status, and what goes where.
+//! The command line: exit status, standard output and standard error.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot do fails it")]
 
@@ -12,7 +12,8 @@ fn afs_audit() -> Command {
     Command::new(env!("CARGO_BIN_EXE_afs-audit"))
 }
 
-/// Runs it, and checks its status and that `expected` is on standard output (0 and 1) or standard error (2), alone.
+/// Runs the program and checks its exit status. `expected` must be in standard output (status 0 and 1) or in standard error
+/// (status 2), and the other one empty.
 fn check(arguments: &[&str], status: i32, expected: &str) -> String {
     let output = afs_audit().args(arguments).output().unwrap();
     let (stdout, stderr) =
@@ -25,7 +26,7 @@ fn check(arguments: &[&str], status: i32, expected: &str) -> String {
 }
 
 #[test]
-fn help_is_for_standard_output() {
+fn help_goes_to_standard_output() {
     check(&["--help"], 0, "Exit status:");
     check(&["analyze", "--help"], 0, "[default: blake3]");
     check(&["--version"], 0, "afs-audit ");
@@ -34,7 +35,7 @@ fn help_is_for_standard_output() {
     }
 }
 
-/// Without libpcap the commands are there, and say what they need.
+/// Without libpcap, the commands of live capture exist and report what they need.
 #[cfg(not(feature = "live"))]
 #[test]
 fn live_needs_libpcap() {
@@ -45,7 +46,7 @@ fn live_needs_libpcap() {
 }
 
 #[test]
-fn what_cannot_be_done_is_2() {
+fn a_job_that_cannot_start_ends_with_status_2() {
     check(&[], 2, "Usage:");
     check(&["analyse"], 2, "analyze");
     check(&["analyze"], 2, "<FILE>");
@@ -59,19 +60,19 @@ fn what_cannot_be_done_is_2() {
 }
 
 #[test]
-fn an_unwritable_output_is_said_before_anything_is_read() {
+fn an_unwritable_output_is_reported_before_reading() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "mine").unwrap();
     let path = |path: &Path| path.to_str().unwrap().to_owned();
     check(&["analyze", "Cargo.toml", "-o", &path(&file)], 2, "cannot write evidence: ");
     check(&["analyze", "Cargo.toml", "-o", &path(&file.join("below"))], 2, "cannot write evidence: ");
-    let said = check(&["analyze", "Cargo.toml", "-o", &path(folder.path())], 2, "--force");
-    assert!(said.contains("not written by afs-audit"), "{said}");
+    let stderr = check(&["analyze", "Cargo.toml", "-o", &path(folder.path())], 2, "--force");
+    assert!(stderr.contains("not written by afs-audit"), "{stderr}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
-/// A capture of one connection attempt, from 10.1.0.4 to 20.60.0.4 port 443.
+/// A capture of one SYN from 10.1.0.4 to 20.60.0.4 port 443.
 fn capture() -> Vec<u8> {
     let ethernet = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 8, 0];
     let ipv4 = [0x45, 0, 0, 40, 0, 1, 0x40, 0, 64, 6, 0, 0, 10, 1, 0, 4, 20, 60, 0, 4];
@@ -84,7 +85,7 @@ fn capture() -> Vec<u8> {
 }
 
 #[test]
-fn captures_become_evidence_that_can_be_verified() {
+fn evidence_can_be_verified() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (office, evidence) = (path("office.pcap"), path("evidence"));
@@ -107,9 +108,9 @@ fn captures_become_evidence_that_can_be_verified() {
     check(&["verify", "-q", &evidence], 1, "");
 }
 
-/// The folder that is written, or was last time, may lie in the folder that is read.
+/// The evidence folder may be inside the folder that is read, also in a second run.
 #[test]
-fn its_own_evidence_is_no_input() {
+fn an_evidence_folder_is_not_an_input() {
     let folder = tempfile::tempdir().unwrap();
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/demo/capture.pcap");
     std::fs::copy(demo, folder.path().join("demo.pcap")).unwrap();
@@ -127,7 +128,7 @@ fn its_own_evidence_is_no_input() {
 }
 
 #[test]
-fn closing_the_pipe_early_is_not_an_error_of_the_run() {
+fn a_pipe_closed_early_is_not_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let office = folder.path().join("office.pcap");
     std::fs::write(&office, capture()).unwrap();
@@ -144,10 +145,11 @@ fn closing_the_pipe_early_is_not_an_error_of_the_run() {
 
 #[test]
 fn findings_are_explained() {
-    let said = check(&["explain", "afs202"], 0, "AFS202 high: connection attempt or request never answered");
-    assert!(!said.contains('\x1b'), "no colour in a pipe");
-    let said = check(&["explain", "--color", "always"], 0, "AFS101");
-    assert!(said.contains('\x1b'));
+    let stdout =
+        check(&["explain", "afs202"], 0, "AFS202 high: connection attempt or request never answered");
+    assert!(!stdout.contains('\x1b'), "no colour in a pipe");
+    let stdout = check(&["explain", "--color", "always"], 0, "AFS101");
+    assert!(stdout.contains('\x1b'));
 }
 
 #[test]
@@ -160,7 +162,7 @@ fn completions_and_pages_are_printed() {
 }
 
 #[test]
-fn a_closed_pipe_is_not_an_error() {
+fn a_closed_pipe_is_not_an_error_of_other_commands() {
     let diff = ["rules", "diff", "azure-file-sync@2019-06-24", "azure-file-sync@2024-05-13"];
     for arguments in [
         ["completions", "bash"].as_slice(),
@@ -178,10 +180,10 @@ fn a_closed_pipe_is_not_an_error() {
     }
 }
 
-/// `/dev/full` says what a full disk says.
+/// Writing to `/dev/full` fails like writing to a full disk.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_is_2() {
+fn a_full_disk_ends_with_status_2() {
     for arguments in [["explain"].as_slice(), &["man"], &["completions", "bash"], &["--help"]] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = afs_audit().args(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
@@ -192,7 +194,7 @@ fn a_full_disk_is_2() {
     }
 }
 
-/// What could be done is done and kept, and the exit status says that it is not all of the job.
+/// The completed part of the job is kept, and the exit status reports that the rest is missing.
 #[test]
 fn a_job_that_was_not_done_completely_ends_with_status_2() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,11 +1,10 @@
-//! The lab: was it blocked, how, and how sure are we. Every scenario is labelled by how it was made.
+//! The lab of blocked and normal traffic. Each scenario has a label that is true by construction.
 //!
-//! `captures/lab` holds a capture of each scenario and `labels.tsv`. A guilty one must be found, by the mechanism of its
-//! label and at least as surely; an innocent one may not be accused more surely than its label allows: `none`, or `weak`
-//! where nobody on the client's side can tell the difference.
+//! `captures/lab` holds a capture of each scenario, and `labels.tsv`. Blocked traffic must be found, with the mechanism of
+//! the label and at least its confidence. Normal traffic may not be reported with a higher confidence than the label
+//! allows: `none`, or `weak` where the client's side cannot tell the difference.
 //!
-//! The whole lab is also made anew, with this machine's kernel, where that is possible: as root, with the tools. Under CI it
-//! must be.
+//! As root and with its programs, the whole lab is also recorded again, with the kernel of this machine.
 
 #![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
 
@@ -31,10 +30,10 @@ use support::prerequisites::root_with_tools;
 /// A row of `labels.tsv`.
 struct Label {
     scenario: String,
-    is_guilty: bool,
+    is_blocked: bool,
     /// The mechanism, or the code of a finding.
     mechanism: String,
-    /// At least so sure, or at most; none for not at all.
+    /// The least confidence of blocked traffic, or the highest of normal traffic.
     confidence: Option<Confidence>,
 }
 
@@ -45,10 +44,10 @@ fn labels(folder: &Path) -> Vec<Label> {
         else {
             unreachable!("six columns: {line}");
         };
-        assert!(!what.is_empty(), "{scenario}: no word about it");
+        assert!(!what.is_empty(), "{scenario}: no description");
         Label {
             scenario: scenario.to_owned(),
-            is_guilty: kind == "guilty",
+            is_blocked: kind == "blocked",
             mechanism: mechanism.to_owned(),
             confidence: [Confidence::Weak, Confidence::Strong, Confidence::Certain]
                 .into_iter()
@@ -58,46 +57,50 @@ fn labels(folder: &Path) -> Vec<Label> {
     text.lines().skip(1).map(label).collect()
 }
 
-/// Mechanisms of flows, codes and mechanisms of findings about blocking, each with its confidence.
-fn accusations(capture: &Path) -> BTreeSet<(String, Option<Confidence>)> {
+/// What is reported as blocked, with confidence: mechanisms of flows, codes and mechanisms of findings.
+fn reported(capture: &Path) -> BTreeSet<(String, Option<Confidence>)> {
     let run = audit(&[capture.to_owned()]).unwrap();
     let blocked = run.flows.iter().filter_map(|row| Some((row.assessment.mechanism()?, row.assessment)));
-    let mut said: BTreeSet<_> =
+    let mut reported: BTreeSet<_> =
         blocked.map(|(mechanism, by)| (mechanism.to_string(), by.confidence())).collect();
     for finding in &run.result.judgement.findings {
         let is_about_blocking =
             ["AFS109", "AFS2", "AFS3"].iter().any(|code| finding.code.as_str().starts_with(code));
         if is_about_blocking {
-            said.insert((finding.code.to_string(), finding.confidence));
-            said.extend(finding.mechanism.map(|mechanism| (mechanism.to_string(), finding.confidence)));
+            reported.insert((finding.code.to_string(), finding.confidence));
+            reported.extend(finding.mechanism.map(|mechanism| (mechanism.to_string(), finding.confidence)));
         }
     }
-    said
+    reported
 }
 
-/// Holds every capture of a folder against its label.
-fn judge(folder: &Path) {
+/// Compares every capture of a folder with its label.
+fn check_labels(folder: &Path) {
     let labels = labels(folder);
-    let guilty = labels.iter().filter(|label| label.is_guilty).count();
-    assert!(labels.len() >= 60 && labels.len() - guilty >= 20, "{} scenarios, {guilty} guilty", labels.len());
-    let all = map_parallel(&labels, |label| accusations(&folder.join(format!("{}.pcap", label.scenario))));
+    let blocked = labels.iter().filter(|label| label.is_blocked).count();
+    assert!(
+        labels.len() >= 60 && labels.len() - blocked >= 20,
+        "{} scenarios, {blocked} blocked",
+        labels.len()
+    );
+    let all = map_parallel(&labels, |label| reported(&folder.join(format!("{}.pcap", label.scenario))));
     let mut wrong = String::new();
-    for (Label { scenario, is_guilty, mechanism, confidence }, said) in labels.iter().zip(&all) {
-        let is_right = if *is_guilty {
-            said.iter().any(|(by, sure)| by == mechanism && sure >= confidence)
+    for (Label { scenario, is_blocked, mechanism, confidence }, reported) in labels.iter().zip(&all) {
+        let is_right = if *is_blocked {
+            reported.iter().any(|(by, sure)| by == mechanism && sure >= confidence)
         } else {
-            said.iter().all(|(_, sure)| confidence.is_some() && sure <= confidence)
+            reported.iter().all(|(_, sure)| confidence.is_some() && sure <= confidence)
         };
         if !is_right {
-            let kind = if *is_guilty { "guilty" } else { "innocent" };
-            writeln!(wrong, "{scenario} ({kind}, {mechanism} {confidence:?}): {said:?}").unwrap();
+            let kind = if *is_blocked { "blocked" } else { "normal" };
+            writeln!(wrong, "{scenario} ({kind}, {mechanism} {confidence:?}): {reported:?}").unwrap();
         }
     }
-    assert!(wrong.is_empty(), "not as labelled:\n{wrong}");
+    assert!(wrong.is_empty(), "other than labelled:\n{wrong}");
 }
 
-/// What findings say besides, for scenarios that were made to show it.
-const SAID: &[(&str, &str)] = &[
+/// Other evidence that the message of a finding mentions, by scenario.
+const OTHER_EVIDENCE: &[(&str, &str)] = &[
     ("address-filter", "the address seems to be filtered"),
     ("reset-after-hello", "so the name seems to be filtered"),
     ("worked-then-stopped", "it had worked until"),
@@ -109,19 +112,20 @@ const SAID: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn findings_say_what_else_the_capture_shows() {
-    for (scenario, clause) in SAID {
-        let run = audit(&[shipped().join(format!("{scenario}.pcap"))]).unwrap();
-        let said: Vec<&str> = run.result.judgement.findings.iter().map(|row| row.message.as_str()).collect();
-        assert!(said.iter().any(|sentence| sentence.contains(clause)), "{scenario}: {said:#?}");
+fn messages_mention_other_evidence_of_the_capture() {
+    for (scenario, clause) in OTHER_EVIDENCE {
+        let run = audit(&[lab().join(format!("{scenario}.pcap"))]).unwrap();
+        let messages: Vec<&str> =
+            run.result.judgement.findings.iter().map(|row| row.message.as_str()).collect();
+        assert!(messages.iter().any(|message| message.contains(clause)), "{scenario}: {messages:#?}");
     }
 }
 
 /// A finding with a mechanism has the code that the mechanism belongs to.
 #[test]
 fn mechanisms_belong_to_their_findings() {
-    for label in labels(&shipped()) {
-        let run = audit(&[shipped().join(format!("{}.pcap", label.scenario))]).unwrap();
+    for label in labels(&lab()) {
+        let run = audit(&[lab().join(format!("{}.pcap", label.scenario))]).unwrap();
         for finding in &run.result.judgement.findings {
             let code = finding.mechanism.map_or(finding.code, Mechanism::finding);
             assert_eq!(code, finding.code, "{}: {}", label.scenario, finding.message);
@@ -129,12 +133,12 @@ fn mechanisms_belong_to_their_findings() {
     }
 }
 
-/// Each finding, mechanism and reason occurs in a capture, of the lab or of those beside it.
+/// Every finding, mechanism and reason is shown by a scenario of the lab or by a case.
 #[test]
-fn each_finding_mechanism_and_reason_has_a_capture() {
-    let labels = labels(&shipped());
-    let of_the_lab = map_parallel(&labels, |label| {
-        let run = audit(&[shipped().join(format!("{}.pcap", label.scenario))]).unwrap();
+fn every_finding_and_mechanism_has_a_capture() {
+    let labels = labels(&lab());
+    let in_lab = map_parallel(&labels, |label| {
+        let run = audit(&[lab().join(format!("{}.pcap", label.scenario))]).unwrap();
         let mut words: Vec<&str> = Vec::new();
         for row in &run.result.judgement.findings {
             words.push(row.code.as_str());
@@ -146,7 +150,7 @@ fn each_finding_mechanism_and_reason_has_a_capture() {
         }
         words.into_iter().map(str::to_owned).collect::<Vec<_>>()
     });
-    let mut shown: BTreeSet<String> = of_the_lab.into_iter().flatten().collect();
+    let mut shown: BTreeSet<String> = in_lab.into_iter().flatten().collect();
     for row in cases().iter().flat_map(|case| golden::expected(case)) {
         shown.extend(["code", "mechanism", "inconclusive_reason"].map(|column| row.cell(column).to_owned()));
     }
@@ -158,38 +162,38 @@ fn each_finding_mechanism_and_reason_has_a_capture() {
     assert!(missing.is_empty(), "no capture shows {missing:?}");
 }
 
-/// In TLS 1.3 the certificate is encrypted, so that TLS inspection cannot be ruled out.
+/// TLS 1.3 hides the certificate, so TLS inspection cannot be ruled out: the limits of the capture mention it.
 #[test]
-fn flows_without_a_visible_certificate_are_counted() {
+fn hidden_certificates_are_reported_as_a_limit() {
     let gaps = |scenario: &str| {
-        audit(&[shipped().join(format!("{scenario}.pcap"))]).unwrap().result.judgement.gaps.join("; ")
+        audit(&[lab().join(format!("{scenario}.pcap"))]).unwrap().result.judgement.gaps.join("; ")
     };
     assert!(gaps("fine-tls13").contains("cannot be ruled out"), "{}", gaps("fine-tls13"));
     assert!(gaps("intercepted").contains("1 of 2 TLS flows"), "{}", gaps("intercepted"));
 }
 
-fn shipped() -> PathBuf {
+fn lab() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/lab")
 }
 
 #[test]
-fn every_scenario_is_judged_as_it_was_made() {
-    judge(&shipped());
+fn every_scenario_matches_its_label() {
+    check_labels(&lab());
 }
 
-/// Everything that the recipe runs.
+/// Programs that the recipe starts.
 const TOOLS: [&str; 8] =
     ["ip", "nft", "dnsmasq", "tcpdump", "openssl", "gnutls-serv", "tinyproxy", "python3"];
 
 #[test]
-fn the_lab_made_anew_is_judged_the_same() {
+fn the_lab_recorded_again_matches_its_labels() {
     if !root_with_tools(&TOOLS) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let made = Command::new(shipped().join("run")).arg("--into").arg(folder.path()).output().unwrap();
+    let made = Command::new(lab().join("run")).arg("--into").arg(folder.path()).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let text = |folder: &Path| std::fs::read_to_string(folder.join("labels.tsv")).unwrap();
-    assert_eq!(text(folder.path()), text(&shipped()), "labels.tsv is the recipe's");
-    judge(folder.path());
+    assert_eq!(text(folder.path()), text(&lab()), "labels.tsv differs from the recipe");
+    check_labels(folder.path());
 }

@@ -1,7 +1,7 @@
-//! Compares what we find in a corpus of public captures with what other tools found there.
+//! Compares the names and DNS responses found in a corpus of public captures with those that other tools found.
 //!
-//! Every difference is a row of `oracle-differences.tsv` with its reason: one that is not there fails, and so does a row
-//! whose difference no longer occurs. Where the oracle calls a record disputed, either answer is right.
+//! Every difference is a row of `oracle-differences.tsv` with its reason. A difference without a row fails the test, and so
+//! does a row whose difference no longer occurs. A record that the oracle calls disputed may be found or not.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a test failed")]
 
@@ -15,22 +15,11 @@ use std::path::Path;
 
 use afs_audit::base::Address;
 use afs_audit::base::port;
-use afs_audit::capture;
-use afs_audit::capture::Capture;
-use afs_audit::capture::Chunk;
-use afs_audit::capture::Input;
-use afs_audit::decode;
-use afs_audit::decode::Decoded;
-use afs_audit::decode::Decoder;
-use afs_audit::flow::At;
 use afs_audit::flow::Endpoint;
-use afs_audit::flow::FlowLimits;
-use afs_audit::flow::FlowTable;
 use afs_audit::judge::DnsRow;
 use afs_audit::read::AnswerData;
 use afs_audit::read::AttributeKey;
 use afs_audit::read::AttributeValue;
-use afs_audit::read::Dispatcher;
 use afs_audit::read::Fact;
 use afs_audit::read::NameSource;
 use serde_json::Value as Json;
@@ -38,9 +27,11 @@ use serde_json::Value as Json;
 use support::audit::audit;
 use support::files::map_parallel;
 use support::names;
+use support::observe::observe;
+use support::observe::open;
 use support::prerequisites::shared_folder;
 
-/// What is compared, and the least share of the oracle's records that must be found.
+/// The kinds of records, and the least share of the oracle's records that must be found.
 const KINDS: &[(&str, f64)] = &[
     ("tls", 0.995),
     ("quic", 0.99),
@@ -53,26 +44,26 @@ const KINDS: &[(&str, f64)] = &[
     ("certificate", 0.99),
 ];
 
-/// Those of them that carry a ClientHello.
+/// The kinds with a ClientHello.
 const HELLOS: &[&str] = &["tls", "quic", "gquic", "dtls"];
 
-/// The oracle keeps so many names of a certificate.
+/// Names of a certificate that the oracle keeps.
 const CERTIFICATE_NAMES: usize = 40;
 
-/// The largest share of names and DNS answers that nobody else saw.
-const INVENTED: f64 = 0.001;
+/// Largest share of names and DNS responses that no other tool found.
+const INVENTED_LIMIT: f64 = 0.001;
 
-/// One kind of record in one file: what the oracle has, where it doubts itself, and what we have.
+/// Records of one kind in one file, of the oracle and ours.
 #[derive(Debug, Default)]
 struct Sides {
     wanted: BTreeSet<String>,
-    /// Found or not, it counts for nothing.
+    /// Neither missed nor invented, whether found or not.
     disputed: BTreeSet<String>,
     found: BTreeSet<String>,
 }
 
-/// All kinds of one file.
-type Compared = BTreeMap<&'static str, Sides>;
+/// The records of one file, by kind.
+type FileRecords = BTreeMap<&'static str, Sides>;
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
 struct Difference {
@@ -83,7 +74,7 @@ struct Difference {
 }
 
 #[test]
-fn what_others_found_is_found() {
+fn records_of_other_tools_are_found() {
     let Some(folder) = shared_folder("captures") else { return };
     let records = records(&folder);
     let files: Vec<&String> = records.keys().collect();
@@ -112,24 +103,24 @@ fn what_others_found_is_found() {
     }
     for (kind, [wanted, missed, found, invented]) in &counts {
         eprintln!(
-            "{kind}: {wanted} wanted, {missed} missed; {found} found, {invented} that the oracle has not"
+            "{kind}: {wanted} wanted, {missed} missed; {found} found, {invented} unknown to the oracle"
         );
     }
     agree(&differences);
     for (kind, least) in KINDS {
         let [wanted, missed, found, invented] = counts[kind];
         assert!((wanted - missed) as f64 >= least * wanted as f64, "{kind}: {missed} of {wanted} missed");
-        let in_truth_there = differences.iter().filter(|difference| {
-            difference.kind == *kind && difference.what.starts_with("invented") && !is_there(difference)
+        let false_records = differences.iter().filter(|difference| {
+            difference.kind == *kind && difference.what.starts_with("invented") && !is_present(difference)
         });
         assert!(
-            in_truth_there.count() as f64 <= INVENTED * found as f64,
+            false_records.count() as f64 <= INVENTED_LIMIT * found as f64,
             "{kind}: {invented} of {found} invented"
         );
     }
 }
 
-/// The rows of the file of differences: what differs, and why.
+/// The known differences and their reasons.
 fn listed() -> BTreeMap<Difference, String> {
     let mut listed = BTreeMap::new();
     for line in include_str!("oracle-differences.tsv").lines().filter(|line| !line.starts_with('#')) {
@@ -143,9 +134,9 @@ fn listed() -> BTreeMap<Difference, String> {
     listed
 }
 
-/// Listed as something that is in the capture and that the oracle does not have.
-fn is_there(difference: &Difference) -> bool {
-    listed().get(difference).is_some_and(|reason| reason.starts_with("is there: "))
+/// Whether a record is listed as present in the capture, although the oracle does not have it.
+fn is_present(difference: &Difference) -> bool {
+    listed().get(difference).is_some_and(|reason| reason.starts_with("present: "))
 }
 
 fn agree(differences: &[Difference]) {
@@ -158,9 +149,9 @@ fn agree(differences: &[Difference]) {
     for (Difference { kind, file, what }, _) in
         listed.iter().filter(|(difference, _)| !differences.contains(difference))
     {
-        let _ = writeln!(wrong, "does not differ any more: {kind}\t{file}\t{what}");
+        let _ = writeln!(wrong, "no longer differs: {kind}\t{file}\t{what}");
     }
-    assert!(wrong.is_empty(), "not as oracle-differences.tsv says:\n{wrong}");
+    assert!(wrong.is_empty(), "other than in oracle-differences.tsv:\n{wrong}");
 }
 
 fn records(folder: &Path) -> BTreeMap<String, Vec<Json>> {
@@ -189,15 +180,15 @@ fn our_ends(client: Endpoint, server: Endpoint) -> String {
     format!("{} {} > {} {}", client.address, client.port, server.address, server.port)
 }
 
-fn compare(path: &Path, records: &[Json]) -> Compared {
-    let mut kinds = Compared::new();
+fn compare(path: &Path, records: &[Json]) -> FileRecords {
+    let mut kinds = FileRecords::new();
     let needs_claims = wanted(records, &mut kinds);
-    // A capture that cannot be opened has nothing in it; the oracle says what is missed.
+    // A capture that cannot be opened has no records; those of the oracle are missed.
     let Ok(run) = audit(&[path.to_owned()]) else { return kinds };
     for row in &run.flows {
         if let Some(sni) = &row.sni {
             let key = format!("{} {}", our_ends(row.client, row.server), names::unescape(sni));
-            // What the name came in is the oracle's to say: versions of QUIC have several names.
+            // The oracle decides the kind, because versions of QUIC have several names.
             let has = |kind: &&&str| {
                 kinds
                     .get(**kind)
@@ -210,7 +201,7 @@ fn compare(path: &Path, records: &[Json]) -> Compared {
     for row in run.dns.iter().filter(|row| row.resolution.rcode.is_some() && !row.resolution.multicast) {
         let sides = kinds.entry("dns").or_default();
         let key = dns_key(row);
-        // A frame that the oracle is not sure of is neutral whatever we read in it.
+        // A disputed frame is neutral, whatever is read in it.
         let frame = format!("{} ", row.frame.number);
         if sides.disputed.contains(&frame) {
             sides.disputed.insert(key.clone());
@@ -218,13 +209,13 @@ fn compare(path: &Path, records: &[Json]) -> Compared {
         sides.found.insert(key);
     }
     if needs_claims {
-        claimed(path, &mut kinds);
+        add_claims(path, &mut kinds);
     }
     kinds
 }
 
-/// Sorts the oracle's records by kind; true where there are some that the rows do not show.
-fn wanted(records: &[Json], kinds: &mut Compared) -> bool {
+/// Sorts the oracle's records by kind. True if some of them are not visible in rows.
+fn wanted(records: &[Json], kinds: &mut FileRecords) -> bool {
     let mut needs_claims = false;
     for record in records {
         let disputed = record.get("dispute").is_some() || record["seen_by"] == "same-datagram";
@@ -265,7 +256,7 @@ fn wanted(records: &[Json], kinds: &mut Compared) -> bool {
                     disputed,
                 );
             }
-            // The target of a CONNECT is its own kind of record.
+            // The target of a CONNECT is a record of its own kind.
             "http" if record["method"] != "CONNECT" => {
                 needs_claims = true;
                 let host = host_of(&text(&record["host"]));
@@ -306,7 +297,7 @@ fn oracle_dns_key(record: &Json) -> String {
         .flatten()
         .filter(|answer| answer["type"] == 1 || answer["type"] == 28)
         .map(|answer| text(&answer["data"]))
-        // An update that takes records away names their type and no address.
+        // An update that deletes records has their type and no address.
         .filter(|address| !address.is_empty())
         .collect();
     addresses.sort();
@@ -329,43 +320,16 @@ fn dns_key(row: &DnsRow) -> String {
     key_of(row.frame.number, &name, row.resolution.rcode.unwrap().into(), &addresses)
 }
 
-/// The oracle knows only the four bits of the header; EDNS adds the upper ones.
+/// The oracle has the four bits of the header only; EDNS adds the upper bits.
 fn key_of(frame: u64, name: &str, rcode: u64, addresses: &[String]) -> String {
     format!("{frame} {name} {} {}", rcode & 0xf, addresses.join(" "))
 }
 
-/// What sides said of names, before the strongest was chosen.
-fn claimed(path: &Path, kinds: &mut Compared) {
-    let plan = capture::InputPlan {
-        inputs: vec![Input::Path(path.to_owned())],
-        hash: capture::InputHash::None,
-        ..capture::InputPlan::default()
-    };
-    let mut capture = Capture::open(plan).unwrap();
-    let (mut decoder, mut table) =
-        (Decoder::new(decode::FragmentLimits::default()), FlowTable::new(FlowLimits::default()));
-    let (mut dispatcher, mut chunk, mut order) = (Dispatcher::default(), Chunk::default(), 0);
-    let mut last = None;
-    let mut packets: BTreeMap<u64, [(Address, u16); 2]> = BTreeMap::new();
-    while capture.next(&mut chunk) {
-        for frame in chunk.frames() {
-            order += 1;
-            let at = At { order, frame: frame.frame_ref, time: frame.time };
-            last = Some(at);
-            if let Decoded::Packet(packet) = decoder.decode(&frame) {
-                packets.insert(
-                    frame.frame_ref.number,
-                    [(packet.src, packet.src_port), (packet.dst, packet.dst_port)],
-                );
-                table.accept(&packet, at, &mut dispatcher);
-            }
-        }
-    }
-    if let Some(at) = last {
-        table.finish(at, &mut dispatcher);
-    }
+/// Adds all names that either side claims, not only the strongest.
+fn add_claims(path: &Path, kinds: &mut FileRecords) {
+    let observed = observe(open(path).unwrap(), false);
     let mut ends = BTreeMap::new();
-    for observation in dispatcher.out {
+    for observation in observed.observations {
         let mut find = |kind: &'static str, key: String| kinds.entry(kind).or_default().found.insert(key);
         match observation.fact {
             Fact::FlowStarted(flow_start) => {
@@ -405,8 +369,8 @@ fn claimed(path: &Path, kinds: &mut Compared) {
             _ => {}
         }
     }
-    only_requests(kinds.entry("socks").or_default(), &packets);
-    // The oracle has these only in part; what it lacks is not invented.
+    keep_requests(kinds.entry("socks").or_default(), &observed.packets);
+    // The oracle has only a part of these; what it lacks is not invented.
     for kind in ["connect", "socks", "http", "certificate"] {
         let sides = kinds.entry(kind).or_default();
         let found = sides.found.clone();
@@ -414,17 +378,17 @@ fn claimed(path: &Path, kinds: &mut Compared) {
     }
 }
 
-/// The oracle has a SOCKS target for every frame of the conversation: for replies the address in them, and for SOCKS 4a the
-/// address 0.0.0.1 that stands for the name behind it. The target is what the first frame towards the proxy says.
-fn only_requests(socks: &mut Sides, packets: &BTreeMap<u64, [(Address, u16); 2]>) {
+/// Keeps the SOCKS requests: the first frame of each conversation to the proxy. The oracle has a target for every frame: for
+/// replies the address in them, for SOCKS 4a the address 0.0.0.1 that precedes the name.
+fn keep_requests(socks: &mut Sides, packets: &BTreeMap<u64, [(Address, u16); 2]>) {
     let frame = |key: &str| key.split(' ').next().unwrap().parse::<u64>().unwrap();
     let mut wanted: Vec<String> = socks.wanted.iter().cloned().collect();
     wanted.sort_by_key(|key| frame(key));
     let mut seen = BTreeSet::new();
     for key in wanted {
         let [from, to] = packets[&frame(&key)];
-        let again = seen.contains(&[from, to]) || seen.contains(&[to, from]);
-        if again || from.1 == port::SOCKS || key.contains(" 0.0.0.") {
+        let is_later = seen.contains(&[from, to]) || seen.contains(&[to, from]);
+        if is_later || from.1 == port::SOCKS || key.contains(" 0.0.0.") {
             socks.wanted.remove(&key);
             socks.disputed.insert(key);
         }

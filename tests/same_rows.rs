@@ -1,11 +1,11 @@
-//! The same traffic gives the same rows: whatever the number of threads, the files it lies in, and what it is wrapped in.
+//! The same traffic gives the same rows, whatever the number of threads, the files, the encapsulation and the segmentation.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a test failed")]
 
 mod support;
-/// What writes the crafted captures of this repository.
+/// The encapsulations and frame builders of the crafted cases.
 #[path = "../examples/craft"]
-#[allow(dead_code, unreachable_pub, reason = "only what wraps and writes is used here")]
+#[allow(dead_code, unreachable_pub, reason = "only encapsulations and frames are used here")]
 mod craft {
     pub mod capture_file;
     pub mod encapsulation;
@@ -17,6 +17,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
+use afs_audit::base::proto;
 use serde_json::Value as Json;
 
 use craft::capture_file::Record;
@@ -26,14 +27,18 @@ use craft::encapsulation::ENCAPSULATIONS;
 use craft::encapsulation::ETHERNET;
 use craft::encapsulation::ethernet_payload;
 use craft::encapsulation::tag;
+use craft::frame::FIN;
 use craft::frame::IPV4;
 use craft::frame::IPV6;
+use craft::frame::PSH;
+use craft::frame::RST;
+use craft::frame::SYN;
 
 use support::files::map_parallel;
 use support::prerequisites::shared_folder;
 
-/// Columns that say where something lies in a file, or what it was wrapped in.
-const PLACE: &[&str] = &[
+/// Columns that depend on the file, the position in it and the encapsulation.
+const POSITION: &[&str] = &[
     "file",
     "first_frame",
     "last_frame",
@@ -45,8 +50,8 @@ const PLACE: &[&str] = &[
     "tunnel",
 ];
 
-/// Some hundred conversations of every kind that the generator knows, over so long a time that many end by age.
-fn mixed(folder: &Path) -> Option<Vec<Record>> {
+/// Hundreds of conversations of every kind that the generator knows, long enough for many to expire.
+fn generated_records(folder: &Path) -> Option<Vec<Record>> {
     let generator = shared_folder("bench")?.join("gen_capture.py");
     let capture = folder.join("mixed.pcap");
     let made = Command::new("python3")
@@ -77,13 +82,13 @@ fn analyze(captures: &[PathBuf], more: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The records of a run without their places, a line each.
+/// The rows of an audit without the columns of [`POSITION`], as JSON lines.
 fn rows(captures: &[PathBuf]) -> Vec<String> {
-    let place = |key: &String| PLACE.contains(&key.as_str());
+    let is_position = |key: &String| POSITION.contains(&key.as_str());
     let row = |line: &str| {
         let mut row: serde_json::Map<String, Json> = serde_json::from_str(line).unwrap();
-        row.retain(|key, _| !place(key));
-        // A finding's message ends in the frames that prove it.
+        row.retain(|key, _| !is_position(key));
+        // The message of a finding ends with its frames.
         if let Some(Json::String(sentence)) = row.get_mut("message") {
             let end = sentence.rfind("; frame ").unwrap_or(sentence.len());
             sentence.truncate(end);
@@ -100,8 +105,8 @@ fn check(name: &str, found: &[String], expected: &[String]) {
     assert_eq!(found.len(), expected.len(), "{name}: rows");
 }
 
-/// All files of an evidence folder; of the manifest, what does not say when and how it was run.
-fn evidence(captures: &[PathBuf], threads: &str, folder: &Path) -> Vec<(String, String)> {
+/// The files of an evidence folder; of the manifest all but `run`, which has times and arguments.
+fn evidence_files(captures: &[PathBuf], threads: &str, folder: &Path) -> Vec<(String, String)> {
     let output = folder.join(format!("evidence-{threads}"));
     analyze(captures, &["--threads", threads, "-o", output.to_str().unwrap()]);
     let mut files: Vec<_> = std::fs::read_dir(output).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -119,22 +124,22 @@ fn evidence(captures: &[PathBuf], threads: &str, folder: &Path) -> Vec<(String, 
 }
 
 #[test]
-fn any_number_of_threads_leaves_the_same_bytes() {
+fn the_number_of_threads_does_not_change_the_evidence() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(records) = mixed(folder.path()) else { return };
+    let Some(records) = generated_records(folder.path()) else { return };
     let capture = [write(folder.path(), "one.pcap", ETHERNET, &records)];
-    let expected = evidence(&capture, "1", folder.path());
+    let expected = evidence_files(&capture, "1", folder.path());
     for threads in ["2", "3", "8"] {
-        for (found, expected) in evidence(&capture, threads, folder.path()).iter().zip(&expected) {
-            assert!(found == expected, "{}: other bytes with {threads} threads", found.0);
+        for (found, expected) in evidence_files(&capture, threads, folder.path()).iter().zip(&expected) {
+            assert!(found == expected, "{} differs with {threads} threads", found.0);
         }
     }
 }
 
 #[test]
-fn files_that_rotated_are_one_capture_in_any_order() {
+fn rotated_files_in_any_order_are_one_capture() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(records) = mixed(folder.path()) else { return };
+    let Some(records) = generated_records(folder.path()) else { return };
     let expected = rows(&[write(folder.path(), "one.pcap", ETHERNET, &records)]);
     let parts: Vec<PathBuf> = records
         .chunks(records.len().div_ceil(5))
@@ -150,25 +155,25 @@ fn files_that_rotated_are_one_capture_in_any_order() {
 }
 
 #[test]
-fn any_wrapping_gives_the_same_rows() {
+fn every_encapsulation_gives_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(mut records) = mixed(folder.path()) else { return };
-    // What is not IP cannot be in every wrapping; and each frame that is there lets time pass.
+    let Some(mut records) = generated_records(folder.path()) else { return };
+    // Not every encapsulation carries other protocols than IP, and every frame advances the clock.
     records.retain(|record| matches!(ethernet_payload(&record.bytes).0, IPV4 | IPV6));
     let expected = rows(&[write(folder.path(), "plain.pcap", ETHERNET, &records)]);
     assert!(expected.len() > 1000);
     map_parallel(ENCAPSULATIONS, |encapsulation| {
-        let wrap = |record: &Record| {
+        let encapsulate = |record: &Record| {
             let nanos = record.nanos;
             (encapsulation.encapsulate)(&record.bytes).into_iter().map(move |bytes| Record { nanos, bytes })
         };
-        let records: Vec<Record> = records.iter().flat_map(wrap).collect();
+        let records: Vec<Record> = records.iter().flat_map(encapsulate).collect();
         let capture = write(folder.path(), encapsulation.name, encapsulation.link, &records);
         check(encapsulation.name, &rows(&[capture]), &expected);
     });
 }
 
-/// A frame as it left the router that it came to: other MAC addresses, one hop less to live.
+/// A frame after a router: other MAC addresses, TTL or hop limit one lower.
 fn routed(frame: &[u8]) -> Vec<u8> {
     let mut out = frame.to_vec();
     for byte in &mut out[..12] {
@@ -178,7 +183,7 @@ fn routed(frame: &[u8]) -> Vec<u8> {
     let ip = frame.len() - body.len();
     if kind == IPV4 {
         out[ip + 8] -= 1;
-        // RFC 1624: the sum grows by what the field lost.
+        // RFC 1624: the checksum grows by as much as the field shrinks.
         let sum = u16::from_be_bytes([out[ip + 10], out[ip + 11]]);
         let (sum, carry) = sum.overflowing_add(0x0100);
         out[ip + 10..ip + 12].copy_from_slice(&(sum + u16::from(carry)).to_be_bytes());
@@ -188,29 +193,29 @@ fn routed(frame: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A span session that mirrors what comes in and what goes out shows each packet twice. It counts once, whatever the copy was
-/// wrapped in, and whichever of the two came first.
+/// A mirror port of both directions captures each packet twice. It counts once, whatever the encapsulation of the duplicate and
+/// the order of the two.
 #[test]
-fn a_packet_that_is_there_twice_counts_once() {
+fn duplicate_packets_count_once() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(mut records) = mixed(folder.path()) else { return };
+    let Some(mut records) = generated_records(folder.path()) else { return };
     records.retain(|record| matches!(ethernet_payload(&record.bytes).0, IPV4 | IPV6));
     let expected = rows(&[write(folder.path(), "once.pcap", ETHERNET, &records)]);
-    type Copy = fn(&[u8]) -> Vec<u8>;
-    let tagged: Copy = |frame| tag(frame, &[(0x8100, 20)]);
-    let routed_and_tagged: Copy = |frame| tag(&routed(frame), &[(0x8100, 20)]);
-    let copies: [(&str, Copy, Copy, u64); 5] = [
+    type Change = fn(&[u8]) -> Vec<u8>;
+    let tagged: Change = |frame| tag(frame, &[(0x8100, 20)]);
+    let routed_and_tagged: Change = |frame| tag(&routed(frame), &[(0x8100, 20)]);
+    let duplicates: [(&str, Change, Change, u64); 5] = [
         ("the same", <[u8]>::to_vec, <[u8]>::to_vec, 0),
         ("routed", <[u8]>::to_vec, routed, 40_000),
         ("routed, late", <[u8]>::to_vec, routed, 900_000),
         ("tagged", <[u8]>::to_vec, tagged, 3_000),
         ("between two networks", |frame| tag(frame, &[(0x8100, 10)]), routed_and_tagged, 7_000),
     ];
-    for (name, first, second, delay) in copies {
+    for (name, first, second, delay) in duplicates {
         let mut twice: Vec<Record> = Vec::new();
         for record in &records {
             let (_, body) = ethernet_payload(&record.bytes);
-            // The sender's own network shows a packet first: which one that is depends on the direction.
+            // The network of the sender captures the packet first, so the order depends on the direction.
             let from_client = body.get(15).or(body.get(23)).is_some_and(|byte| byte % 2 == 0);
             let (near, far) = if from_client { (first, second) } else { (second, first) };
             twice.push(Record { nanos: record.nanos, bytes: near(&record.bytes) });
@@ -222,7 +227,7 @@ fn a_packet_that_is_there_twice_counts_once() {
         if delay < 100_000 {
             check(name, &found, &expected);
         } else {
-            // So late a copy lets time pass that the original did not.
+            // A duplicate this late advances the clock.
             assert_eq!(found.len(), expected.len(), "{name}");
         }
         let one = analyze(&capture, &["--format", "jsonl", "--threads", "1"]);
@@ -230,15 +235,15 @@ fn a_packet_that_is_there_twice_counts_once() {
     }
 }
 
-/// Where TCP's or UDP's header begins in a frame, and where the payload.
-fn heads(frame: &[u8]) -> Option<(usize, usize)> {
+/// Offsets of the TCP or UDP header and of the payload in a frame.
+fn offsets(frame: &[u8]) -> Option<(usize, usize)> {
     let (kind, body) = ethernet_payload(frame);
     let ip = frame.len() - body.len();
     let (protocol, transport, len) = match kind {
         IPV4 => {
             let len = usize::from(u16::from_be_bytes([frame[ip + 2], frame[ip + 3]]));
-            let is_piece = u16::from_be_bytes([frame[ip + 6], frame[ip + 7]]) & 0x3fff != 0;
-            (if is_piece { 0 } else { frame[ip + 9] }, ip + usize::from(frame[ip] & 15) * 4, len)
+            let is_fragment = u16::from_be_bytes([frame[ip + 6], frame[ip + 7]]) & 0x3fff != 0;
+            (if is_fragment { 0 } else { frame[ip + 9] }, ip + usize::from(frame[ip] & 15) * 4, len)
         }
         IPV6 => {
             let len = usize::from(u16::from_be_bytes([frame[ip + 4], frame[ip + 5]]));
@@ -247,16 +252,16 @@ fn heads(frame: &[u8]) -> Option<(usize, usize)> {
         _ => return None,
     };
     let payload = match protocol {
-        6 => transport + usize::from(frame[transport + 12] >> 4) * 4,
-        17 => transport + 8,
+        proto::TCP => transport + usize::from(frame[transport + 12] >> 4) * 4,
+        proto::UDP => transport + 8,
         _ => return None,
     };
     (ip + len == frame.len()).then_some((transport, payload))
 }
 
-/// Addresses, ports and protocol of a frame: the same for all that one side of a conversation says.
-fn way(frame: &[u8]) -> Option<Vec<u8>> {
-    let (transport, _) = heads(frame)?;
+/// Protocol, addresses and ports of a frame: the same for all packets of one direction.
+fn direction(frame: &[u8]) -> Option<Vec<u8>> {
+    let (transport, _) = offsets(frame)?;
     let (kind, body) = ethernet_payload(frame);
     let ip = frame.len() - body.len();
     let addresses = if kind == IPV4 { ip + 12..ip + 20 } else { ip + 8..ip + 40 };
@@ -264,49 +269,44 @@ fn way(frame: &[u8]) -> Option<Vec<u8>> {
     Some([&[protocol], &frame[..ip], &frame[addresses], &frame[transport..transport + 4]].concat())
 }
 
-/// A TCP frame with another payload, from another number on.
-fn segment(frame: &[u8], from: u32, bytes: &[u8], flags: u8) -> Vec<u8> {
-    let (transport, payload) = heads(frame).unwrap();
+/// A TCP frame with another sequence number, payload and flags.
+fn with_payload(frame: &[u8], from: u32, bytes: &[u8], flags: u8) -> Vec<u8> {
+    let (transport, payload) = offsets(frame).unwrap();
     let (kind, body) = ethernet_payload(frame);
     let ip = frame.len() - body.len();
     let mut out = [&frame[..payload], bytes].concat();
     out[transport + 4..transport + 8].copy_from_slice(&from.to_be_bytes());
     out[transport + 13] = flags;
     let len = out.len() - ip - if kind == IPV4 { 0 } else { 40 };
-    let place = if kind == IPV4 { ip + 2 } else { ip + 4 };
-    out[place..place + 2].copy_from_slice(&(len as u16).to_be_bytes());
+    let len_at = if kind == IPV4 { ip + 2 } else { ip + 4 };
+    out[len_at..len_at + 2].copy_from_slice(&(len as u16).to_be_bytes());
     out
 }
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const PSH: u8 = 8;
-
-/// A TCP segment's number, flags and payload; none for those that open a conversation or say nothing, and for what is no TCP.
-fn said(frame: &[u8]) -> Option<(u32, u8, &[u8])> {
-    let (transport, payload) = heads(frame)?;
-    let is_tcp = way(frame)?[0] == 6;
+/// Sequence number, flags and payload of a TCP segment with payload and without SYN.
+fn payload_segment(frame: &[u8]) -> Option<(u32, u8, &[u8])> {
+    let (transport, payload) = offsets(frame)?;
+    let is_tcp = direction(frame)?[0] == proto::TCP;
     let number = u32::from_be_bytes(frame.get(transport + 4..transport + 8)?.try_into().unwrap());
     let flags = *frame.get(transport + 13)?;
     (is_tcp && payload < frame.len() && flags & SYN == 0).then(|| (number, flags, &frame[payload..]))
 }
 
-/// Whose conversation a frame with SYN begins.
-fn begins(frame: &[u8]) -> Option<Vec<u8>> {
-    let (transport, _) = heads(frame)?;
-    way(frame).filter(|way| way[0] == 6 && frame[transport + 13] & SYN != 0)
+/// The direction that a SYN opens.
+fn opened_direction(frame: &[u8]) -> Option<Vec<u8>> {
+    let (transport, _) = offsets(frame)?;
+    direction(frame).filter(|direction| direction[0] == proto::TCP && frame[transport + 13] & SYN != 0)
 }
 
-/// However a sender cuts what it says, and in whatever order its pieces come, it says the same.
+/// Splitting, merging and reordering segments does not change the rows.
 #[test]
-fn segments_may_be_cut_joined_and_shuffled() {
+fn segmentation_and_order_do_not_change_the_rows() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(records) = mixed(folder.path()) else { return };
-    // How many pieces there were, and their times, is what changes; sentences count repeats.
+    let Some(records) = generated_records(folder.path()) else { return };
+    // Only numbers of packets, times, and messages that count retransmissions change.
     let rows = |name: &str, records: &[Record]| -> Vec<String> {
         let capture = write(folder.path(), name, ETHERNET, records);
-        let without = |row: String| {
+        let without_counts = |row: String| {
             let mut row: serde_json::Map<String, Json> = serde_json::from_str(&row).unwrap();
             for column in
                 ["packets_to_server", "packets_to_client", "first_seen", "last_seen", "time", "message"]
@@ -315,8 +315,8 @@ fn segments_may_be_cut_joined_and_shuffled() {
             }
             Json::Object(row).to_string()
         };
-        let mut rows: Vec<String> = rows(&[capture]).into_iter().map(without).collect();
-        // Conversations may end in another order by then.
+        let mut rows: Vec<String> = rows(&[capture]).into_iter().map(without_counts).collect();
+        // Flows may end in another order.
         rows.sort();
         rows
     };
@@ -324,78 +324,79 @@ fn segments_may_be_cut_joined_and_shuffled() {
 
     let halves = |record: &Record| -> Vec<Record> {
         let nanos = record.nanos;
-        match said(&record.bytes) {
+        match payload_segment(&record.bytes) {
             Some((number, flags, bytes)) if bytes.len() > 1 => {
                 let (first, second) = bytes.split_at(bytes.len() / 2);
                 let next = number.wrapping_add(first.len() as u32);
-                let pieces = [(number, first, flags & !(FIN | PSH)), (next, second, flags)];
-                let piece = |(from, bytes, flags)| segment(&record.bytes, from, bytes, flags);
-                pieces.map(piece).map(|bytes| Record { nanos, bytes }).to_vec()
+                let parts = [(number, first, flags & !(FIN | PSH)), (next, second, flags)];
+                let part = |(from, bytes, flags)| with_payload(&record.bytes, from, bytes, flags);
+                parts.map(part).map(|bytes| Record { nanos, bytes }).to_vec()
             }
             _ => vec![record.clone()],
         }
     };
-    let cut: Vec<Record> = records.iter().flat_map(halves).collect();
-    assert!(cut.len() > records.len() * 5 / 4);
-    check("cut", &rows("cut.pcap", &cut), &expected);
+    let split: Vec<Record> = records.iter().flat_map(halves).collect();
+    assert!(split.len() > records.len() * 5 / 4);
+    check("split", &rows("split.pcap", &split), &expected);
 
-    let mut joined: Vec<Record> = Vec::new();
+    let mut merged: Vec<Record> = Vec::new();
     for record in &records {
-        if let Some(before) = joined.last_mut()
-            && way(&before.bytes) == way(&record.bytes)
+        if let Some(before) = merged.last_mut()
+            && direction(&before.bytes) == direction(&record.bytes)
             && let (Some((number, flags, first)), Some((next, last, second))) =
-                (said(&before.bytes), said(&record.bytes))
+                (payload_segment(&before.bytes), payload_segment(&record.bytes))
             && number.wrapping_add(first.len() as u32) == next
             && flags & (FIN | RST) == 0
             && first.len() + second.len() < 60_000
         {
-            before.bytes = segment(&before.bytes, number, &[first, second].concat(), last);
+            before.bytes = with_payload(&before.bytes, number, &[first, second].concat(), last);
         } else {
-            joined.push(record.clone());
+            merged.push(record.clone());
         }
     }
-    assert!(joined.len() < records.len() * 19 / 20);
-    check("joined", &rows("joined.pcap", &joined), &expected);
+    assert!(merged.len() < records.len() * 19 / 20);
+    check("merged", &rows("merged.pcap", &merged), &expected);
 
-    let mut shuffled = cut;
-    let (mut swapped, mut place) = (0, 0);
-    // Of a conversation that began before the capture nobody knows where the first piece belongs.
-    let begun: BTreeSet<Vec<u8>> = records.iter().filter_map(|record| begins(&record.bytes)).collect();
-    while place + 1 < shuffled.len() {
-        let [one, two] = [&shuffled[place].bytes, &shuffled[place + 1].bytes];
-        let ways = [one, two].map(|frame| said(frame).and_then(|_| way(frame)));
-        let closes = said(two).is_some_and(|(_, flags, _)| flags & (FIN | RST) != 0);
-        if let [Some(first), Some(second)] = &ways
+    let mut reordered = split;
+    let (mut swapped, mut at) = (0, 0);
+    // Mid-stream, the first segment defines the start of the stream, so its order matters.
+    let opened: BTreeSet<Vec<u8>> =
+        records.iter().filter_map(|record| opened_direction(&record.bytes)).collect();
+    while at + 1 < reordered.len() {
+        let [one, two] = [&reordered[at].bytes, &reordered[at + 1].bytes];
+        let directions = [one, two].map(|frame| payload_segment(frame).and_then(|_| direction(frame)));
+        let closes = payload_segment(two).is_some_and(|(_, flags, _)| flags & (FIN | RST) != 0);
+        if let [Some(first), Some(second)] = &directions
             && first == second
-            && begun.contains(first)
+            && opened.contains(first)
             && !closes
         {
-            let [one, two] = [place, place + 1].map(|place| shuffled[place].bytes.clone());
-            (shuffled[place].bytes, shuffled[place + 1].bytes) = (two, one);
+            let [one, two] = [at, at + 1].map(|at| reordered[at].bytes.clone());
+            (reordered[at].bytes, reordered[at + 1].bytes) = (two, one);
             swapped += 1;
-            place += 1;
+            at += 1;
         }
-        place += 1;
+        at += 1;
     }
     assert!(swapped > 500);
-    check("shuffled", &rows("shuffled.pcap", &shuffled), &expected);
+    check("reordered", &rows("reordered.pcap", &reordered), &expected);
 }
 
-/// Each direction in a VLAN of its own.
-fn split(records: &mut [Record]) {
+/// Puts each direction in a separate VLAN.
+fn tag_by_direction(records: &mut [Record]) {
     for record in records {
         let ends = match record.bytes.get(12..14) {
             Some([0x86, 0xdd]) => record.bytes.get(22..38).zip(record.bytes.get(38..54)),
             _ => record.bytes.get(26..30).zip(record.bytes.get(30..34)),
         };
-        let goes_up = ends.is_some_and(|(from, to)| from < to);
-        record.bytes = tag(&record.bytes, &[(0x8100, if goes_up { 10 } else { 20 })]);
+        let is_from_lower = ends.is_some_and(|(from, to)| from < to);
+        record.bytes = tag(&record.bytes, &[(0x8100, if is_from_lower { 10 } else { 20 })]);
     }
 }
 
-/// Beside a router each direction may come in a VLAN of its own, and no packet twice; also of what began before the capture.
+/// Next to a router, the two directions may be in different VLANs without duplicates, also mid-stream.
 #[test]
-fn two_directions_in_two_networks_are_one_conversation() {
+fn directions_in_different_vlans_are_one_flow() {
     let folder = tempfile::tempdir().unwrap();
     for case in [
         "working-site",
@@ -411,25 +412,25 @@ fn two_directions_in_two_networks_are_one_conversation() {
         let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("captures/{case}/capture.pcap"));
         let mut records = read_pcap(&std::fs::read(capture).unwrap());
         let expected = rows(&[write(folder.path(), "plain.pcap", ETHERNET, &records)]);
-        split(&mut records);
+        tag_by_direction(&mut records);
         let found = rows(&[write(folder.path(), "split.pcap", ETHERNET, &records)]);
         check(case, &found, &expected);
     }
-    // Of many at once some that were in the middle may begin twice: nothing came in between that proves what they are.
-    let Some(mut records) = mixed(folder.path()) else { return };
+    // Among many flows, some mid-stream ones may start twice: no packet between proves that they belong together.
+    let Some(mut records) = generated_records(folder.path()) else { return };
     records.retain(|record| !matches!(record.bytes.get(12..14), Some([0x81, 0x00] | [0x88, 0xa8])));
     let expected = rows(&[write(folder.path(), "plain.pcap", ETHERNET, &records)]);
-    split(&mut records);
+    tag_by_direction(&mut records);
     let found = rows(&[write(folder.path(), "split.pcap", ETHERNET, &records)]);
-    let accused = |rows: &[String]| rows.iter().filter(|row| row.contains("blocked-looking")).count();
-    assert_eq!(accused(&found), accused(&expected));
+    let blocked = |rows: &[String]| rows.iter().filter(|row| row.contains("blocked-looking")).count();
+    assert_eq!(blocked(&found), blocked(&expected));
     let more = found.len().checked_sub(expected.len()).unwrap();
-    assert!(more * 200 <= expected.len(), "{more} rows more than {}", expected.len());
+    assert!(more * 200 <= expected.len(), "{more} more rows than {}", expected.len());
 }
 
-/// Two networks may use the same addresses: what is no copy is another conversation.
+/// Two networks may use the same addresses: a packet that is not a duplicate belongs to another flow.
 #[test]
-fn the_same_addresses_in_two_networks_are_two_conversations() {
+fn equal_addresses_in_different_vlans_are_two_flows() {
     let folder = tempfile::tempdir().unwrap();
     for case in ["working-site", "quic", "mid-stream", "tcp-refused", "icmp-host-unreachable"] {
         let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("captures/{case}/capture.pcap"));
@@ -449,17 +450,17 @@ fn the_same_addresses_in_two_networks_are_two_conversations() {
     }
 }
 
-/// With less of each frame there may be less to tell, and never something else.
+/// A snap length may remove values from the rows, but never change them.
 #[test]
-fn cut_frames_only_cost_certainty() {
+fn truncated_frames_only_cost_certainty() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(records) = mixed(folder.path()) else { return };
+    let Some(records) = generated_records(folder.path()) else { return };
     let whole = write(folder.path(), "whole.pcap", ETHERNET, &records);
     let flows = |capture: &PathBuf| -> Vec<Json> {
         let text = analyze(std::slice::from_ref(capture), &["--format", "jsonl"]);
         let rows = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
         let mut flows: Vec<Json> = rows.filter(|row| row["record"] == "flow").collect();
-        // Rows come as conversations end; a stream that was cut may end at another time.
+        // Rows are in the order in which flows end, and a truncated stream may end at another time.
         flows.sort_by_key(|row| row["flow_id"].as_u64());
         flows
     };
@@ -494,7 +495,10 @@ fn cut_frames_only_cost_certainty() {
             }
             let word = |row: &Json, column: &str| row[column].as_str().unwrap_or_default().to_owned();
             let [was, is] = [expected, found].map(|row| word(row, "outcome"));
-            assert!(is != "blocked-looking" || was == is, "{snap_len}: looks blocked only when cut: {found}");
+            assert!(
+                is != "blocked-looking" || was == is,
+                "{snap_len}: looks blocked only when truncated: {found}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What a site file changes: small captures, built here byte by byte, judged with a site file for each kind of finding.
+//! Findings and requirements that follow from a site file, on small captures written here.
 
-#![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
-#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
+#![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
+#![expect(clippy::indexing_slicing, reason = "a panic shows where a test failed")]
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -15,7 +15,7 @@ const BEGIN: u32 = 1_784_542_272;
 
 const SERVER: &str = "10.1.0.4";
 
-/// A capture that grows frame by frame, a second each.
+/// A capture with one frame each second.
 struct Capture {
     bytes: Vec<u8>,
     frames: u32,
@@ -61,18 +61,25 @@ impl Capture {
         self.ip(from.0, to.0, 6, &tcp);
     }
 
-    /// A connection that sends `request` and is answered.
-    fn connection(mut self, client: &str, server: &str, port: u16, request: &[u8], answer: &[u8]) -> Capture {
+    /// A TCP connection with `request` and `response`.
+    fn connection(
+        mut self,
+        client: &str,
+        server: &str,
+        port: u16,
+        request: &[u8],
+        response: &[u8],
+    ) -> Capture {
         self.port += 1;
         let (client, server) = ((client, self.port), (server, port));
         let (there, back) = ([client, server], [server, client]);
-        let (sent, got) = (101 + request.len() as u32, 501 + answer.len() as u32);
+        let (sent, got) = (101 + request.len() as u32, 501 + response.len() as u32);
         self.tcp(there, [100, 0], 0x02, &[]);
         self.tcp(back, [500, 101], 0x12, &[]);
         self.tcp(there, [101, 501], 0x10, &[]);
         if !request.is_empty() {
             self.tcp(there, [101, 501], 0x18, request);
-            self.tcp(back, [501, sent], 0x18, answer);
+            self.tcp(back, [501, sent], 0x18, response);
         }
         self.tcp(there, [sent, got], 0x11, &[]);
         self.tcp(back, [got, sent + 1], 0x11, &[]);
@@ -80,12 +87,12 @@ impl Capture {
         self
     }
 
-    /// The server names `name` at `address` in TLS.
+    /// A TLS connection of the audited server to `address` with the SNI `name`.
     fn tls(self, address: &str, name: &str) -> Capture {
         self.connection(SERVER, address, 443, &hello(name), &server_hello())
     }
 
-    /// The server asks `resolver` for `chain[0]`; the answer goes along the chain to `address`.
+    /// A DNS query for `chain[0]`; the response holds the CNAME chain and `address`.
     fn dns(mut self, resolver: &str, chain: &[&str], address: &str) -> Capture {
         self.port += 1;
         let question = [name(chain[0]), vec![0, 1, 0, 1]].concat();
@@ -132,7 +139,7 @@ fn server_hello() -> Vec<u8> {
     [&[22, 3, 3, 0, handshake.len() as u8][..], &handshake].concat()
 }
 
-/// Runs the tool over a capture with a site file; more files may lie beside it.
+/// Audits a capture with a site file; `beside` holds further files of its folder.
 fn analyze(capture: &Capture, site: &str, beside: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -157,7 +164,7 @@ fn records(output: &Output) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The findings of a capture, as `code subject`.
+/// The findings of a capture, as `code target`.
 fn findings(capture: &Capture, site: &str, beside: &[(&str, &str)]) -> Vec<String> {
     let records = records(&analyze(capture, site, beside));
     let of_kind = records.iter().filter(|record| record["record"] == "finding");
@@ -209,7 +216,7 @@ fn other_accounts_and_routes_are_findings() {
 }
 
 #[test]
-fn private_endpoints_are_held_to_their_zone() {
+fn private_endpoints_need_their_private_zone() {
     const NAME: &str = "contosofs.file.core.windows.net";
     const ZONE: &str = "contosofs.privatelink.file.core.windows.net";
     let declared = "[private-endpoints]\nnetworks = [\"10.9.0.0/24\"]\n";
@@ -234,14 +241,14 @@ fn a_declared_proxy_is_used() {
     let past = Capture::new().dns("10.1.0.53", &[NAME], "52.1.2.3").tls("52.1.2.3", NAME);
     check(&past, site, &[&format!("AFS421 {NAME}"), &format!("AFS422 {NAME}")]);
     for other in ["10.1.0.9", "203.0.113.9"] {
-        let stranger = Capture::new().connection(SERVER, other, 8080, connect.as_bytes(), answer);
-        check(&stranger, site, &[&format!("AFS421 {NAME}")]);
-        check(&stranger, "", &[]);
+        let undeclared = Capture::new().connection(SERVER, other, 8080, connect.as_bytes(), answer);
+        check(&undeclared, site, &[&format!("AFS421 {NAME}")]);
+        check(&undeclared, "", &[]);
     }
 }
 
 #[test]
-fn questions_go_to_the_resolvers_of_the_site() {
+fn queries_go_to_the_resolvers_of_the_site() {
     let capture = Capture::new().dns("10.1.0.53", &["westus01.afs.azure.net"], "52.1.2.3").dns(
         "8.8.8.8",
         &["westus01.afs.azure.net"],
@@ -272,7 +279,7 @@ fn ports_between_roles_are_judged() {
 }
 
 #[test]
-fn evidence_says_when_a_row_was_not_met_as_printed() {
+fn references_mark_matches_of_corrected_rows() {
     let rules = |capture: &Capture, site: &str| {
         let row = records(&analyze(capture, site, &[])).remove(0);
         let rules = row["references"].as_array().cloned().unwrap_or_default();
@@ -285,7 +292,7 @@ fn evidence_says_when_a_row_was_not_met_as_printed() {
     assert!(printed.starts_with("hci-2022-04-28/") && !printed.contains("as meant"), "{printed}");
     let (_, meant) = rules(&tls("dp.azurestackhci.azure.us"), old);
     assert!(meant.split(';').all(|rule| rule.ends_with(" (as meant)")), "{meant}");
-    // The row prints 443 for a url that begins with http.
+    // The row prints 443 for a URL with the scheme http.
     const UPDATE: &str = "wustat.windows.com";
     let request = format!("GET / HTTP/1.1\r\nHost: {UPDATE}\r\n\r\n");
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -295,7 +302,7 @@ fn evidence_says_when_a_row_was_not_met_as_printed() {
     assert!(meant.contains(" (port as meant)"), "{meant}");
     let (port, printed) = rules(&tls(UPDATE), old);
     assert_eq!((port.as_str(), printed.contains("as meant")), ("443", false), "{printed}");
-    // A port without a host, printed with a thousands comma.
+    // A port without a host, printed with a thousands separator.
     let oldest = "[rules]\ndocuments = [\"azure-stack-hci@2021-12-14\"]\n";
     let git = |port| Capture::new().connection(SERVER, "140.82.1.1", port, b"0032git", b"0000");
     assert_eq!(rules(&git(9418), oldest).0, "documented");
@@ -310,26 +317,26 @@ fn evidence_says_when_a_row_was_not_met_as_printed() {
 }
 
 #[test]
-fn findings_cite_what_they_are_judged_by() {
+fn findings_cite_their_sources() {
     let cited = |capture: &Capture, site: &str, code: &str| {
         let records = records(&analyze(capture, site, &[]));
         let found = records.iter().find(|record| record["code"] == code).unwrap().clone();
         ["references", "documents"].map(|cell| found[cell].to_string())
     };
-    let stranger = Capture::new().tls("203.0.113.9", "backup.vendor.example");
-    let [rule, document] = cited(&stranger, WEST_US, "AFS101");
+    let undocumented = Capture::new().tls("203.0.113.9", "backup.vendor.example");
+    let [rule, document] = cited(&undocumented, WEST_US, "AFS101");
     assert!(rule.contains("afs-2024-05-13/statements/13") && document.contains("azure-file-sync@2024-05-13"));
     assert!(!document.contains("azure-stack-hci"), "the site does not use it: {document}");
     let roles = "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.1.0.0/24\"]\n\
                  windows-admin-center = [\"10.1.9.9\"]\n";
-    let strange = Capture::new().connection("10.1.9.9", SERVER, 3389, &[], &[]);
-    let [rule, _] = cited(&strange, roles, "AFS441");
+    let remote_desktop = Capture::new().connection("10.1.9.9", SERVER, 3389, &[], &[]);
+    let [rule, _] = cited(&remote_desktop, roles, "AFS441");
     assert!(rule.contains("azure-local-2025-01-08/windows-admin-center/1"), "{rule}");
     let mut tunnel = Capture::new();
     tunnel.ip(SERVER, "203.0.113.1", 50, &[0, 0, 0x12, 0x34, 0, 0, 0, 1, 9, 9, 9, 9]);
     let [rule, _] = cited(&tunnel, "", "AFS461");
     assert!(rule.contains("afs-networking-2024-11-06/statements/12"), "{rule}");
-    // A sentence about another product says nothing of this one.
+    // A statement about another product is not cited.
     const NAME: &str = "contosofs.file.core.windows.net";
     let public = Capture::new().dns("10.1.0.53", &[NAME], "20.60.0.4").tls("20.60.0.4", NAME);
     let [_, document] = cited(&public, "[private-endpoints]\nnetworks = [\"10.9.0.0/24\"]\n", "AFS413");
@@ -337,7 +344,7 @@ fn findings_cite_what_they_are_judged_by() {
 }
 
 #[test]
-fn exceptions_hold_until_their_last_day() {
+fn exceptions_are_valid_until_their_expiry_date() {
     let capture = Capture::new().tls("203.0.113.9", "backup.vendor.example");
     let allow =
         |day: &str| format!("[[allow]]\nname = \"*.vendor.example\"\nreason = \"backup\"\nexpires = {day}\n");
@@ -353,7 +360,7 @@ fn exceptions_hold_until_their_last_day() {
 }
 
 #[test]
-fn tunnels_are_named() {
+fn tunnels_are_reported_by_name() {
     let mut capture = Capture::new();
     capture.ip(SERVER, "203.0.113.1", 50, &[0, 0, 0x12, 0x34, 0, 0, 0, 1, 9, 9, 9, 9]);
     let found = findings(&capture, "", &[]);
@@ -381,7 +388,7 @@ fn tags(sync: &str) -> String {
 }
 
 #[test]
-fn service_tags_speak_for_addresses() {
+fn service_tags_confirm_or_contradict_addresses() {
     let site = "[service-tags]\nfile = \"ServiceTags_Public_20260713.json\"\n";
     let file = tags("52.1.2.0/24");
     let beside = [("ServiceTags_Public_20260713.json", file.as_str())];
@@ -409,8 +416,8 @@ fn service_tags_speak_for_addresses() {
     assert_eq!(found, ["AFS471 eastus01.afs.azure.net", "AFS106 52.7.7.7", "AFS472 graph.microsoft.com"]);
     let old = "[service-tags]\nfile = \"ServiceTags_Public_20260101.json\"\n";
     let beside = [("ServiceTags_Public_20260101.json", file.as_str())];
-    let said = String::from_utf8(analyze(&capture, old, &beside).stderr).unwrap();
-    assert!(said.contains("28 weeks older than the capture"), "{said}");
+    let stderr = String::from_utf8(analyze(&capture, old, &beside).stderr).unwrap();
+    assert!(stderr.contains("28 weeks older than the capture"), "{stderr}");
     for (date, expected) in [("20260727", None), ("20261102", Some("14 weeks newer than the capture"))] {
         let name = format!("ServiceTags_Public_{date}.json");
         let site = format!("[service-tags]\nfile = \"{name}\"\n");
@@ -426,7 +433,7 @@ fn service_tags_speak_for_addresses() {
 }
 
 #[test]
-fn needs_are_listed() {
+fn requirements_are_listed() {
     let site = format!("{WEST_US}redundancy = \"LRS\"\n");
     let capture = Capture::new().tls("52.1.2.3", "kailani.one.microsoft.com");
     let records = records(&analyze(&capture, &site, &[]));
@@ -438,7 +445,7 @@ fn needs_are_listed() {
 }
 
 #[test]
-fn what_is_not_the_sites_satisfies_no_need() {
+fn endpoints_of_other_sites_satisfy_no_requirement() {
     let state = |site: &str, name: &str, service: &str| {
         let records = records(&analyze(&Capture::new().tls("20.60.0.4", name), site, &[]));
         let found = |record: &&Value| record["service"].as_str().is_some_and(|text| text == service);
@@ -457,7 +464,7 @@ fn what_is_not_the_sites_satisfies_no_need() {
 }
 
 #[test]
-fn a_site_file_begins_with_a_capture() {
+fn site_init_drafts_a_site_file_from_a_capture() {
     const NAME: &str = "westus01.afs.azure.net";
     let connect = format!("CONNECT {NAME}:443 HTTP/1.1\r\nHost: {NAME}:443\r\n\r\n");
     let capture = Capture::new()
@@ -482,16 +489,16 @@ fn a_site_file_begins_with_a_capture() {
         assert!(site.lines().any(|found| found == line), "{line}:\n{site}");
     }
     records(&analyze(&capture, &site, &[]));
-    // Names that a site file would refuse are left out of it.
+    // Names that a site file would refuse are omitted.
     let odd = Capture::new()
         .tls("52.1.2.3", "westeurop01.afs.azure.net")
         .tls("52.1.2.4", "contoso-fs.file.core.windows.net")
         .tls("52.1.2.5", "ab.file.core.windows.net");
     std::fs::write(folder.path().join("odd.pcap"), &odd.bytes).unwrap();
-    let begun = String::from_utf8(run(folder.path(), &["site", "init", "odd.pcap"]).stdout).unwrap();
-    assert!(begun.contains("# region = ") && begun.contains("# storage-accounts = "), "{begun}");
-    records(&analyze(&odd, &begun, &[]));
-    // All that stands there as an example can be put in force: a tag file alone has to be there.
+    let draft = String::from_utf8(run(folder.path(), &["site", "init", "odd.pcap"]).stdout).unwrap();
+    assert!(draft.contains("# region = ") && draft.contains("# storage-accounts = "), "{draft}");
+    records(&analyze(&odd, &draft, &[]));
+    // Every example in the draft is valid when uncommented, except the service tag file, which must exist.
     let all: String = site
         .lines()
         .filter(|line| {
@@ -507,11 +514,11 @@ fn a_site_file_begins_with_a_capture() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_line_before_a_frame_is_read() {
+fn site_file_errors_are_reported_with_their_line() {
     let wrong = |site: &str, beside: &[(&str, &str)], expected: &str| {
         let output = analyze(&Capture::new(), site, beside);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), said.contains(expected)), (Some(2), true), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), stderr.contains(expected)), (Some(2), true), "{stderr}");
         assert!(output.stdout.is_empty());
     };
     wrong(

@@ -1,14 +1,14 @@
-"""Scenarios of paths: what tunnels, routes and addresses do that is no filter, and filters that make up their mind late."""
+"""Scenarios of path behaviour that is not blocking, and of filters that act after the handshake."""
 from scenarios import *
 
-innocent('clamped-mss', 'full-size packets do not pass, and the router clamps the MSS so that there are none',
+normal('clamped-mss', 'full-size packets are dropped, but the router clamps the MSS, so there are none',
          router=TO + ' tcp flags & syn == syn tcp option maxseg size set 1200; ip saddr 20.60.{n}.0/24 tcp flags & syn == syn tcp option maxseg size set 1200; '
          + TO + ' meta length > 1300 drop; ip saddr 20.60.{n}.0/24 meta length > 1300 drop')(
     lambda w: (w.healthy(), tls('contosofs.file.core.windows.net', w.server(FAT), upload=12000, timeout=7, version=T12)))
-innocent('asymmetric', 'the SYN-ACK of every connection takes another way than the capture sees', after=lambda frames: [f for f in frames if f[2][23] != 6 or f[2][47] != 0x12])(spoken(V12, version=T12))
+normal('asymmetric', 'asymmetric routing: the capture lacks the SYN-ACK of every connection', after=lambda frames: [f for f in frames if f[2][23] != 6 or f[2][47] != 0x12])(tls_to(V12, version=T12))
 
 
-@innocent('resumed', 'a session is resumed: no certificate is shown')
+@normal('resumed', 'a resumed session: no certificate is sent')
 @quiet
 def resumed(w):
     one = context(T12)
@@ -20,7 +20,7 @@ def resumed(w):
             session = s.session
 
 
-@innocent('traceroute', 'somebody counts the hops to a server, over UDP', 'weak')
+@normal('traceroute', 'a UDP traceroute to a server', 'weak')
 @quiet
 def traceroute(w):
     w.healthy()
@@ -31,7 +31,7 @@ def traceroute(w):
             time.sleep(0.2)
 
 
-guilty('reset-after-handshake', 'reset-after-handshake', 'weak', 'the router resets as soon as the handshake is complete',
+blocked('reset-after-handshake', 'reset-after-handshake', 'weak', 'the router resets right after the handshake',
        router=TO + ' tcp flags & (syn | ack) == ack meta length < 60 reject with tcp reset')(name_filter)
 
 
@@ -41,9 +41,9 @@ def uploads(w):
     tls(FILTERED, w.server(V12), version=T12, timeout=12)
 
 
-guilty('silent-after-data', 'silent-after-data', 'weak', 'TLS is set up, and then the router drops what the client says',
+blocked('silent-after-data', 'silent-after-data', 'weak', "after the TLS handshake, the router drops the client's data",
        router=TO + ' tcp dport 443 @ih,0,32 0x17030300 drop')(uploads)
-guilty('reset-after-data', 'reset-after-data', 'weak', 'TLS is set up, and then the router resets when the client says more',
+blocked('reset-after-data', 'reset-after-data', 'weak', "after the TLS handshake, the router resets on the client's data",
        router=TO + ' tcp dport 443 @ih,0,32 0x17030300 reject with tcp reset')(uploads)
-guilty('block-page-200', 'block-page', 'certain', 'a page that names a box says 200')(page(KNOWN_TEXT))
-guilty('block-page-for-list', 'block-page', 'weak', 'a page comes in place of a revocation list')(page(BODY, 'crl.microsoft.com', '/pki/crl/x.crl'))
+blocked('block-page-200', 'block-page', 'certain', 'a block page of a known product with status 200')(page(KNOWN_TEXT))
+blocked('block-page-for-list', 'block-page', 'weak', 'an HTML page in place of a revocation list')(page(BODY, 'crl.microsoft.com', '/pki/crl/x.crl'))

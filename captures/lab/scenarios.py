@@ -1,16 +1,16 @@
-"""The scenarios: what a client does, what its router is told to do, and what that is.
+"""The scenarios: the actions of a client, the rules of its router, and the label.
 
-A label is true by construction: `guilty` ones name the mechanism and how sure one can be at least; `innocent` ones say how
-sure an accusation may be at most. Everything here runs inside the client's namespace.
+Labels are true by construction. `blocked` scenarios have the mechanism and the least confidence of the finding, `normal`
+scenarios the highest confidence that a finding may have. The actions run in the client's namespace.
 """
 import contextlib, ipaddress, random, re, socket, ssl, struct, subprocess, time
 
 R, S = 'afs-lab-r', 'afs-lab-s'
 CRAFTED_RESOLVER, FORGED_RESOLVER, SILENT_RESOLVER, REFUSING_RESOLVER = '10.53.0.2', '10.53.0.3', '10.53.0.4', '10.53.0.5'
 PROXY = '10.80.0.1'
-# What a server does is told by the last number of its address.
-(PLAIN, V12, V13, SLOW, RESET_AFTER, BODY, HTTP_443, BOX, UNKNOWN_NAME, DENIED, BROKEN, PORTAL, FORBIDDEN, ELSEWHERE, WARNING,
- FAT, GNUTLS, SSERVER, FEW_CIPHERS, CLOSED, NETWORK_AUTH, CONTINUED, KNOWN_BOX, KNOWN_TEXT) = range(1, 25)
+# The last byte of a server's address selects its behaviour.
+(PLAIN, V12, V13, SLOW, RESET_AFTER, BODY, HTTP_443, INSPECTED, UNKNOWN_NAME, DENIED, BROKEN, PORTAL, FORBIDDEN, ELSEWHERE, WARNING,
+ FAT, GNUTLS, SSERVER, FEW_CIPHERS, CLOSED, NETWORK_AUTH, CONTINUED, KNOWN_PRODUCT, KNOWN_TEXT) = range(1, 25)
 INJECT_ONE, INJECT_SERIES, INJECT_AT_HANDSHAKE, INJECT_ACK = range(60, 64)
 INJECTED = INJECT_ONE, INJECT_SERIES, INJECT_AT_HANDSHAKE, INJECT_ACK
 HEALTHY = 'management.azure.com'
@@ -29,31 +29,31 @@ def inside(name, *command):
 
 # ---------------------------------------------------------------- scenarios
 class Case:
-    def __init__(self, name, kind, signature, confidence, act, what, router='', host='', made='real', after=None):
-        self.name, self.kind, self.signature, self.confidence = name, kind, signature, confidence
+    def __init__(self, name, kind, mechanism, confidence, act, what, router='', host='', made='recorded', after=None):
+        self.name, self.kind, self.mechanism, self.confidence = name, kind, mechanism, confidence
         self.act, self.what, self.router, self.host, self.made, self.after = act, what, router, host, made, after
 
 
 CASES = []
 
 
-def guilty(name, signature, confidence, what, **more):
+def blocked(name, mechanism, confidence, what, **more):
     def keep(act):
-        CASES.append(Case(name, 'guilty', signature, confidence, act, what, **more))
+        CASES.append(Case(name, 'blocked', mechanism, confidence, act, what, **more))
         return act
     return keep
 
 
-def innocent(name, what, most='none', **more):
-    """`most`: how sure an accusation may be at most; `weak` where nobody on the client's side can tell the difference."""
+def normal(name, what, most='none', **more):
+    """`most`: the highest confidence of a finding; `weak` where the client's side cannot tell the difference."""
     def keep(act):
-        CASES.append(Case(name, 'innocent', '', most, act, what, **more))
+        CASES.append(Case(name, 'normal', '', most, act, what, **more))
         return act
     return keep
 
 
 class World:
-    """What a scenario sees: its own addresses, and how to act."""
+    """The addresses of a scenario."""
     def __init__(self, number, work):
         self.number, self.work = number, work
         self.client, self.resolver = f'10.9.{number}.2', f'10.9.{number}.1'
@@ -69,7 +69,7 @@ class World:
         tls(HEALTHY, '20.50.2.1')
 
 
-# ---------------------------------------------------------------- how clients act
+# ---------------------------------------------------------------- actions of clients
 def query(name, kind=1, ident=None, edns=False):
     labels = b''.join(bytes([len(label)]) + label.encode() for label in name.split('.')) + b'\0'
     opt = b'\0' + struct.pack('>HHIH', 41, 1232, 0, 0) if edns else b''
@@ -81,7 +81,7 @@ def own_resolver():
 
 
 def look_up(name, kind=1, resolver=None, tries=2, wait=1.0, edns=False):
-    """A stub resolver's question, repeated when nobody answers; from another port each time, as Windows does not."""
+    """A query of a stub resolver, retransmitted until a response arrives."""
     message = query(name, kind, edns=edns)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         for _ in range(tries):
@@ -92,7 +92,7 @@ def look_up(name, kind=1, resolver=None, tries=2, wait=1.0, edns=False):
 
 
 def quiet(action):
-    """What goes wrong at a client is the point of most scenarios."""
+    """Ignores network errors: most scenarios cause them."""
     def run(*args, **more):
         with contextlib.suppress(OSError, ssl.SSLError, EOFError):
             return action(*args, **more)
@@ -141,17 +141,17 @@ def tries(address, port=443, timeout=9):
 
 
 def hello(name, version=None):
-    """A ClientHello's bytes, and where the name lies in them."""
+    """The bytes of a ClientHello, and the offset of the SNI in them."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    talk = context(version).wrap_bio(incoming, outgoing, server_hostname=name)
+    connection = context(version).wrap_bio(incoming, outgoing, server_hostname=name)
     with contextlib.suppress(ssl.SSLWantReadError):
-        talk.do_handshake()
+        connection.do_handshake()
     data = outgoing.read()
     return data, data.find(name.encode())
 
 
-def names(name):
-    """An nft match for a ClientHello to this name: sixteen bytes at the place where this client puts them."""
+def sni_match(name):
+    """An nft match for a ClientHello with this SNI: its first sixteen bytes at the offset that this client uses."""
     part = name.encode()[:16]
     return f'tcp dport 443 @ih,{hello(name)[1] * 8},{len(part) * 8} 0x{part.hex()}'
 
@@ -175,9 +175,9 @@ def abort(s):
     s.close()
 
 
-# ---------------------------------------------------------------- guilty: TCP and ICMP
-def leads(name, what):
-    """The client's resolver leads this name to that server."""
+# ---------------------------------------------------------------- blocked: TCP and ICMP
+def resolves(name, what):
+    """The client's resolver resolves this name to a server with this behaviour."""
     def keep(act):
         act.names = getattr(act, 'names', {}) | {name: what}
         return act
@@ -194,22 +194,22 @@ def attempt(w, six=False):
 
 
 TO, TO6 = 'ip daddr 20.60.{n}.0/24', 'ip6 daddr 2603:1030:{x}::/48'
-guilty('silent-drop', 'tcp-unanswered', 'weak', 'the router drops every packet to the address', router=TO + ' drop')(lambda w: attempt(w))
-guilty('silent-drop-v6', 'tcp-unanswered', 'weak', 'the same over IPv6', router=TO6 + ' drop')(lambda w: attempt(w, True))
-guilty('refuse-reset', 'tcp-refused', 'weak', 'the router answers a SYN with a reset', router=TO + ' ip protocol tcp reject with tcp reset')(lambda w: attempt(w))
-guilty('refuse-reset-v6', 'tcp-refused', 'weak', 'the same over IPv6', router=TO6 + ' meta l4proto tcp reject with tcp reset')(lambda w: attempt(w, True))
-for word, signature, confidence in (
+blocked('silent-drop', 'tcp-unanswered', 'weak', 'the router drops every packet to the server', router=TO + ' drop')(lambda w: attempt(w))
+blocked('silent-drop-v6', 'tcp-unanswered', 'weak', 'the same over IPv6', router=TO6 + ' drop')(lambda w: attempt(w, True))
+blocked('refuse-reset', 'tcp-refused', 'weak', 'the router answers a SYN with a RST', router=TO + ' ip protocol tcp reject with tcp reset')(lambda w: attempt(w))
+blocked('refuse-reset-v6', 'tcp-refused', 'weak', 'the same over IPv6', router=TO6 + ' meta l4proto tcp reject with tcp reset')(lambda w: attempt(w, True))
+for icmp, mechanism, confidence in (
         ('net-unreachable', 'icmp-no-route', 'weak'), ('host-unreachable', 'icmp-host-unreachable', 'weak'), ('prot-unreachable', 'icmp-protocol-unreachable', 'strong'),
         ('port-unreachable', 'icmp-port-unreachable', 'strong'), ('net-prohibited', 'icmp-admin-prohibited', 'certain'),
         ('host-prohibited', 'icmp-admin-prohibited', 'certain'), ('admin-prohibited', 'icmp-admin-prohibited', 'certain')):
-    guilty('reject-' + word, signature, confidence, f'the router rejects with ICMP {word}', router=TO + ' reject with icmp type ' + word)(lambda w: attempt(w))
-for word, signature, confidence in (
+    blocked('reject-' + icmp, mechanism, confidence, f'the router rejects with ICMP {icmp}', router=TO + ' reject with icmp type ' + icmp)(lambda w: attempt(w))
+for icmp, mechanism, confidence in (
         ('no-route', 'icmp-no-route', 'weak'), ('admin-prohibited', 'icmp-admin-prohibited', 'certain'), ('addr-unreachable', 'icmp-host-unreachable', 'weak'),
         ('port-unreachable', 'icmp-port-unreachable', 'strong'), ('policy-fail', 'icmp-policy', 'certain'), ('reject-route', 'icmp-reject-route', 'certain')):
-    guilty('reject-v6-' + word, signature, confidence, f'the router rejects with ICMPv6 {word}', router=TO6 + ' reject with icmpv6 type ' + word)(lambda w: attempt(w, True))
+    blocked('reject-v6-' + icmp, mechanism, confidence, f'the router rejects with ICMPv6 {icmp}', router=TO6 + ' reject with icmpv6 type ' + icmp)(lambda w: attempt(w, True))
 
 
-@guilty('drop-port-443', 'tcp-unanswered', 'weak', 'only port 443 is dropped; port 80 of the same server answers', router=TO + ' tcp dport 443 drop')
+@blocked('drop-port-443', 'tcp-unanswered', 'weak', 'only port 443 is dropped; port 80 of the same server answers', router=TO + ' tcp dport 443 drop')
 def drop_port_443(w):
     w.healthy()
     http('ocsp.msocsp.com', w.server())
@@ -217,7 +217,7 @@ def drop_port_443(w):
     tls('contosofs.file.core.windows.net', w.server(), timeout=9)
 
 
-@guilty('address-filter', 'tcp-unanswered', 'weak', 'two names at one address, both dropped; others work', router=TO + ' drop')
+@blocked('address-filter', 'tcp-unanswered', 'weak', 'two names at one address are dropped, other addresses work', router=TO + ' drop')
 def address_filter(w):
     w.healthy()
     for name in ('contosofs.file.core.windows.net', 'northeurope01.afs.azure.net'):
@@ -225,7 +225,7 @@ def address_filter(w):
         tls(name, w.server(), timeout=9)
 
 
-@guilty('worked-then-stopped', 'tcp-unanswered', 'weak', 'works until the rule is loaded, then nothing comes back', router=TO + ' ct state new limit rate over 1/hour burst 1 packets drop')
+@blocked('worked-then-stopped', 'tcp-unanswered', 'weak', 'the first connection works, later ones get no reply', router=TO + ' ct state new limit rate over 1/hour burst 1 packets drop')
 def worked_then_stopped(w):
     name = 'contosofs.file.core.windows.net'
     w.healthy()
@@ -233,7 +233,7 @@ def worked_then_stopped(w):
     tls(name, w.server(), timeout=9)
 
 
-@guilty('outage', 'tcp-unanswered', 'weak', 'everything is dropped from some time on', router='ip saddr 10.9.{n}.2 ip daddr != 20.50.0.0/16 drop')
+@blocked('outage', 'tcp-unanswered', 'weak', 'from some time on, everything is dropped', router='ip saddr 10.9.{n}.2 ip daddr != 20.50.0.0/16 drop')
 def outage(w):
     tls(HEALTHY, '20.50.2.1')
     look_up('contosofs.file.core.windows.net')
@@ -241,7 +241,7 @@ def outage(w):
         tls(name, w.server(what), timeout=9)
 
 
-# ---------------------------------------------------------------- guilty: after the handshake
+# ---------------------------------------------------------------- blocked: after the handshake
 FILTERED = 'westeurope01.afs.azure.net'
 
 
@@ -252,13 +252,13 @@ def name_filter(w):
     tls('login.windows.net', w.server())
 
 
-guilty('reset-after-hello', 'reset-after-client-hello', 'weak', 'the router resets when it reads the name; another name at the same address works',
-       router=TO + ' ' + names(FILTERED) + ' reject with tcp reset')(name_filter)
-guilty('silent-after-hello', 'silent-after-client-hello', 'weak', 'the router drops the ClientHello that holds the name',
-       router=TO + ' ' + names(FILTERED) + ' drop')(name_filter)
+blocked('reset-after-hello', 'reset-after-client-hello', 'weak', 'the router resets on the SNI; another name at the same address works',
+       router=TO + ' ' + sni_match(FILTERED) + ' reject with tcp reset')(name_filter)
+blocked('silent-after-hello', 'silent-after-client-hello', 'weak', 'the router drops ClientHellos with this SNI',
+       router=TO + ' ' + sni_match(FILTERED) + ' drop')(name_filter)
 
 
-@guilty('silent-after-acknowledged-hello', 'silent-after-client-hello', 'weak', 'the ClientHello is acknowledged, then no data of the server passes',
+@blocked('silent-after-acknowledged-hello', 'silent-after-client-hello', 'weak', 'the ClientHello is acknowledged, but no data of the server arrives',
         router='ip saddr 20.60.{n}.0/24 meta length > 80 drop')
 def silent_after_acknowledged(w):
     w.healthy()
@@ -266,7 +266,7 @@ def silent_after_acknowledged(w):
     tls(FILTERED, w.server(), timeout=8)
 
 
-@guilty('reset-after-hello-tls12', 'reset-after-client-hello', 'weak', 'the same filter before a client of TLS 1.2 only',
+@blocked('reset-after-hello-tls12', 'reset-after-client-hello', 'weak', 'the same SNI filter, with a client that offers TLS 1.2 only',
         router=TO + f' tcp dport 443 @ih,{hello(FILTERED, ssl.TLSVersion.TLSv1_2)[1] * 8},128 0x{FILTERED.encode()[:16].hex()} reject with tcp reset')
 def reset_tls12(w):
     w.healthy()
@@ -274,14 +274,14 @@ def reset_tls12(w):
     tls(FILTERED, w.server(), version=ssl.TLSVersion.TLSv1_2)
 
 
-@guilty('reset-after-request', 'reset-after-request', 'weak', 'the router resets when it reads a plain request', router=TO + ' tcp dport 80 @ih,0,32 0x47455420 reject with tcp reset')
+@blocked('reset-after-request', 'reset-after-request', 'weak', 'the router resets on a plain HTTP request', router=TO + ' tcp dport 80 @ih,0,32 0x47455420 reject with tcp reset')
 def reset_after_request(w):
     w.healthy()
     look_up('ocsp.msocsp.com')
     http('ocsp.msocsp.com', w.server())
 
 
-@guilty('silent-after-request', 'silent-after-request', 'weak', 'the router drops the plain request', router=TO + ' tcp dport 80 @ih,0,32 0x47455420 drop')
+@blocked('silent-after-request', 'silent-after-request', 'weak', 'the router drops a plain HTTP request', router=TO + ' tcp dport 80 @ih,0,32 0x47455420 drop')
 def silent_after_request(w):
     w.healthy()
     look_up('ocsp.msocsp.com')
@@ -289,7 +289,7 @@ def silent_after_request(w):
 
 
 def injected(what):
-    @leads(FILTERED, what)
+    @resolves(FILTERED, what)
     def act(w):
         w.healthy()
         look_up(FILTERED)
@@ -297,15 +297,15 @@ def injected(what):
     return act
 
 
-guilty('injected-reset', 'reset-injected', 'strong', 'one forged reset after the ClientHello, other TTL and IP ID, no time stamp; the server answers all the same')(injected(INJECT_ONE))
-guilty('injected-series', 'reset-injected', 'strong', 'three forged resets with rising numbers')(injected(INJECT_SERIES))
-guilty('injected-reset-ack', 'reset-injected', 'strong', 'a forged reset that acknowledges')(injected(INJECT_ACK))
-guilty('injected-at-handshake', 'reset-injected', 'strong', 'a forged reset as soon as the handshake is complete')(injected(INJECT_AT_HANDSHAKE))
+blocked('injected-reset', 'reset-injected', 'strong', 'one forged RST after the ClientHello, with another TTL and IP ID and without TCP timestamps; the server answers too')(injected(INJECT_ONE))
+blocked('injected-series', 'reset-injected', 'strong', 'three forged RSTs with increasing sequence numbers')(injected(INJECT_SERIES))
+blocked('injected-reset-ack', 'reset-injected', 'strong', 'a forged RST with ACK')(injected(INJECT_ACK))
+blocked('injected-at-handshake', 'reset-injected', 'strong', 'a forged RST right after the handshake')(injected(INJECT_AT_HANDSHAKE))
 
 
-# ---------------------------------------------------------------- guilty: TLS
-def spoken(what, **more):
-    @leads(FILTERED, what)
+# ---------------------------------------------------------------- blocked: TLS
+def tls_to(what, **more):
+    @resolves(FILTERED, what)
     def act(w):
         w.healthy()
         look_up(FILTERED)
@@ -314,30 +314,30 @@ def spoken(what, **more):
 
 
 T12, T13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
-guilty('alert-version', 'tls-version-refused', 'weak', 'a client of TLS 1.2 at a server of TLS 1.3 only')(spoken(V13, version=T12))
-guilty('alert-handshake-failure', 'tls-alert-handshake-failure', 'weak', 'no cipher suite in common')(spoken(FEW_CIPHERS, version=T12, ciphers='ECDHE-ECDSA-AES256-GCM-SHA384'))
-guilty('alert-unrecognized-name', 'tls-alert-unrecognized-name', 'weak', 'the server knows no such name')(spoken(UNKNOWN_NAME))
-guilty('alert-access-denied', 'tls-alert-access-denied', 'strong', 'access denied in TLS')(spoken(DENIED))
-guilty('alert-internal-error', 'tls-alert-internal-error', 'weak', 'internal error in TLS')(spoken(BROKEN))
-guilty('intercepted', 'AFS109', 'strong', 'a box opens TLS with a certificate of its own, and the client takes it')(spoken(BOX, version=T12))
-guilty('intercepted-refused', 'tls-client-gave-up-on-certificate', 'strong', 'a box opens TLS; the client does not know its authority and says so')(spoken(BOX, version=T12, verify='good.crt'))
-guilty('http-on-443', 'http-on-443', 'strong', 'a box answers the ClientHello with a page')(spoken(HTTP_443))
+blocked('alert-version', 'tls-version-refused', 'weak', 'a client that offers TLS 1.2 only, and a server that accepts TLS 1.3 only')(tls_to(V13, version=T12))
+blocked('alert-handshake-failure', 'tls-alert-handshake-failure', 'weak', 'no cipher suite in common')(tls_to(FEW_CIPHERS, version=T12, ciphers='ECDHE-ECDSA-AES256-GCM-SHA384'))
+blocked('alert-unrecognized-name', 'tls-alert-unrecognized-name', 'weak', 'the server does not know the SNI')(tls_to(UNKNOWN_NAME))
+blocked('alert-access-denied', 'tls-alert-access-denied', 'strong', 'a TLS alert access_denied')(tls_to(DENIED))
+blocked('alert-internal-error', 'tls-alert-internal-error', 'weak', 'a TLS alert internal_error')(tls_to(BROKEN))
+blocked('intercepted', 'AFS109', 'strong', 'TLS inspection with its own certificate, which the client accepts')(tls_to(INSPECTED, version=T12))
+blocked('intercepted-refused', 'tls-client-gave-up-on-certificate', 'strong', 'TLS inspection; the client rejects the unknown CA with an alert')(tls_to(INSPECTED, version=T12, verify='good.crt'))
+blocked('http-on-443', 'http-on-443', 'strong', 'a middlebox answers the ClientHello with an HTTP response')(tls_to(HTTP_443))
 
 
-@guilty('intercepted-pinned', 'tls-client-gave-up-on-certificate', 'strong', 'a box opens TLS; the client compares the root and closes without a word')
-@leads(FILTERED, BOX)
+@blocked('intercepted-pinned', 'tls-client-gave-up-on-certificate', 'strong', 'TLS inspection; the client pins the root certificate and closes without an alert')
+@resolves(FILTERED, INSPECTED)
 @quiet
 def pinned(w):
     w.healthy()
     look_up(FILTERED)
-    with socket.create_connection((w.server(BOX), 443), timeout=5) as s:
+    with socket.create_connection((w.server(INSPECTED), 443), timeout=5) as s:
         s.sendall(hello(FILTERED, T12)[0])
         time.sleep(0.3)
         s.recv(65536)
 
 
-@guilty('alert-gnutls-client', 'tls-version-refused', 'weak', 'a client of GnuTLS that speaks TLS 1.2 at a server of TLS 1.3')
-@leads(FILTERED, V13)
+@blocked('alert-gnutls-client', 'tls-version-refused', 'weak', 'a GnuTLS client that offers TLS 1.2, and a server that accepts TLS 1.3 only')
+@resolves(FILTERED, V13)
 def alert_gnutls(w):
     w.healthy()
     look_up(FILTERED)
@@ -345,7 +345,7 @@ def alert_gnutls(w):
                    stdin=subprocess.DEVNULL, capture_output=True, timeout=8)
 
 
-# ---------------------------------------------------------------- guilty: DNS
+# ---------------------------------------------------------------- blocked: DNS
 def asks(name, resolver=None, **more):
     def act(w):
         w.healthy()
@@ -353,30 +353,30 @@ def asks(name, resolver=None, **more):
     return act
 
 
-guilty('dns-nxdomain', 'dns-nxdomain', 'weak', 'the resolver says that the name does not exist')(asks('nx.file.core.windows.net'))
-guilty('dns-refused', 'dns-refused', 'weak', 'the resolver refuses')(asks('refused.afs.azure.net'))
-guilty('dns-empty', 'dns-empty', 'weak', 'the resolver knows the name and gives no address')(asks('empty.file.core.windows.net'))
-guilty('dns-sinkhole-zero', 'dns-sinkhole', 'strong', 'answered with 0.0.0.0')(asks('zero.file.core.windows.net'))
-guilty('dns-sinkhole-loopback', 'dns-sinkhole', 'strong', 'answered with 127.0.0.1')(asks('loop.file.core.windows.net'))
-guilty('dns-sinkhole-v6', 'dns-sinkhole', 'strong', 'answered with ::')(asks('zero.file.core.windows.net', kind=28))
-guilty('dns-block-page', 'dns-block-page', 'strong', 'answered with the address of a known block page')(asks('page.file.core.windows.net'))
-guilty('dns-private', 'dns-private-address', 'weak', 'a public service at a private address, without a private zone')(asks('login.microsoftonline.com'))
-guilty('dns-silent', 'dns-no-answer', 'weak', 'questions for the name are dropped; others are answered', router='ip daddr 10.53.0.4 udp dport 53 drop')(
+blocked('dns-nxdomain', 'dns-nxdomain', 'weak', 'the resolver responds NXDOMAIN')(asks('nx.file.core.windows.net'))
+blocked('dns-refused', 'dns-refused', 'weak', 'the resolver responds REFUSED')(asks('refused.afs.azure.net'))
+blocked('dns-empty', 'dns-empty', 'weak', 'the response holds no address')(asks('empty.file.core.windows.net'))
+blocked('dns-sinkhole-zero', 'dns-sinkhole', 'strong', 'the response holds 0.0.0.0')(asks('zero.file.core.windows.net'))
+blocked('dns-sinkhole-loopback', 'dns-sinkhole', 'strong', 'the response holds 127.0.0.1')(asks('loop.file.core.windows.net'))
+blocked('dns-sinkhole-v6', 'dns-sinkhole', 'strong', 'the response holds ::')(asks('zero.file.core.windows.net', kind=28))
+blocked('dns-block-page', 'dns-block-page', 'strong', 'the response holds the address of a known block page')(asks('page.file.core.windows.net'))
+blocked('dns-private', 'dns-private-address', 'weak', 'a public service with a private address, without a private DNS zone')(asks('login.microsoftonline.com'))
+blocked('dns-silent', 'dns-no-answer', 'weak', 'queries for the name are dropped, others are answered', router='ip daddr 10.53.0.4 udp dport 53 drop')(
     lambda w: (w.healthy(), look_up('westeurope01.afs.azure.net', resolver=SILENT_RESOLVER, tries=3, wait=1.5)))
-guilty('dns-servfail', 'dns-servfail', 'weak', 'the resolver fails', made='crafted')(asks('servfail.afs.azure.net', CRAFTED_RESOLVER))
-guilty('dns-extended-blocked', 'dns-blocked-by-resolver', 'certain', 'NXDOMAIN with extended error 15', made='crafted')(asks('ede15.afs.azure.net', CRAFTED_RESOLVER, edns=True))
-guilty('dns-extended-filtered', 'dns-blocked-by-resolver', 'certain', 'no address, with extended error 17', made='crafted')(asks('ede17.afs.azure.net', CRAFTED_RESOLVER, edns=True))
-guilty('dns-extended-forged', 'dns-blocked-by-resolver', 'certain', 'another address, with extended error 4', made='crafted')(asks('ede4.afs.azure.net', CRAFTED_RESOLVER, edns=True))
+blocked('dns-servfail', 'dns-servfail', 'weak', 'the resolver responds SERVFAIL', made='crafted')(asks('servfail.afs.azure.net', CRAFTED_RESOLVER))
+blocked('dns-extended-blocked', 'dns-blocked-by-resolver', 'certain', 'NXDOMAIN and extended error 15', made='crafted')(asks('ede15.afs.azure.net', CRAFTED_RESOLVER, edns=True))
+blocked('dns-extended-filtered', 'dns-blocked-by-resolver', 'certain', 'no address, and extended error 17', made='crafted')(asks('ede17.afs.azure.net', CRAFTED_RESOLVER, edns=True))
+blocked('dns-extended-forged', 'dns-blocked-by-resolver', 'certain', 'another address, and extended error 4', made='crafted')(asks('ede4.afs.azure.net', CRAFTED_RESOLVER, edns=True))
 
 
-@guilty('dns-two-answers', 'dns-two-answers', 'strong', 'a forged answer comes before the real one')
+@blocked('dns-two-answers', 'dns-two-answers', 'strong', 'a forged response before the real one')
 def two_answers(w):
     w.healthy()
     look_up('westeurope01.afs.azure.net', resolver=FORGED_RESOLVER)
     time.sleep(1)
 
 
-@guilty('host-firewall', 'AFS309', 'weak', 'the name resolves and the host itself lets no SYN out', host='tcp dport 443 ip daddr 20.60.0.0/16 drop')
+@blocked('host-firewall', 'AFS309', 'weak', "the name resolves, but the client's host firewall drops the SYN", host='tcp dport 443 ip daddr 20.60.0.0/16 drop')
 def host_firewall(w):
     for _ in range(2):
         look_up(FILTERED)
@@ -386,20 +386,20 @@ def host_firewall(w):
     tls(HEALTHY, '20.50.2.1')
 
 
-# ---------------------------------------------------------------- guilty: proxy, HTTP
-@guilty('proxy-filter', 'proxy-refused', 'certain', 'the proxy refuses the name')
+# ---------------------------------------------------------------- blocked: proxy, HTTP
+@blocked('proxy-filter', 'proxy-refused', 'certain', 'the proxy refuses the name')
 def proxy_filter(w):
     connect(PROXY, 3128, HEALTHY)
     connect(PROXY, 3128, 'denied.file.core.windows.net')
 
 
-@guilty('proxy-unreachable', 'proxy-refused', 'strong', 'the proxy cannot reach the server')
+@blocked('proxy-unreachable', 'proxy-refused', 'strong', 'the proxy cannot connect to the server')
 def proxy_unreachable(w):
     connect(PROXY, 3128, HEALTHY)
     connect(PROXY, 3128, 'closed.file.core.windows.net')
 
 
-@guilty('proxy-no-credentials', 'proxy-auth-required', 'weak', 'the proxy wants credentials and the client has none')
+@blocked('proxy-no-credentials', 'proxy-auth-required', 'weak', 'the proxy requires authentication, and the client does not authenticate')
 def proxy_auth(w):
     w.healthy()
     connect(PROXY, 3129, 'contosofs.file.core.windows.net')
@@ -407,11 +407,11 @@ def proxy_auth(w):
 
 
 for code in (502, 503, 504):
-    guilty(f'proxy-{code}', 'proxy-refused', 'strong', f'the proxy answers {code}', made='crafted')(
+    blocked(f'proxy-{code}', 'proxy-refused', 'strong', f'the proxy answers {code}', made='crafted')(
         lambda w, code=code: (w.healthy(), connect(PROXY, 3130, f'status{code}.file.core.windows.net')))
 
 
-@guilty('socks-refused', 'proxy-refused', 'certain', 'a SOCKS proxy does not allow it', made='crafted')
+@blocked('socks-refused', 'proxy-refused', 'certain', 'a SOCKS proxy refuses by ruleset', made='crafted')
 @quiet
 def socks_refused(w):
     w.healthy()
@@ -424,7 +424,7 @@ def socks_refused(w):
 
 
 def page(what, name='ocsp.msocsp.com', path='/status'):
-    @leads(name, what)
+    @resolves(name, what)
     def act(w):
         w.healthy()
         look_up(name)
@@ -432,15 +432,15 @@ def page(what, name='ocsp.msocsp.com', path='/status'):
     return act
 
 
-guilty('block-page-403', 'block-page', 'weak', 'a page answers 403 in place of the OCSP responder')(page(FORBIDDEN))
-guilty('block-page-vendor', 'block-page', 'certain', 'the page names a box that is known')(page(KNOWN_BOX))
-guilty('block-page-redirect', 'block-page', 'weak', 'sent to a foreign host in place of a revocation list')(page(ELSEWHERE, 'crl.microsoft.com', '/pki/crl/x.crl'))
-guilty('captive-portal', 'captive-portal', 'certain', 'the connection test of Windows is sent to a portal')(page(PORTAL, 'www.msftconnecttest.com', '/connecttest.txt'))
-guilty('captive-511', 'captive-portal', 'certain', 'network authentication required')(page(NETWORK_AUTH))
+blocked('block-page-403', 'block-page', 'weak', 'a block page with status 403 in place of the OCSP responder')(page(FORBIDDEN))
+blocked('block-page-vendor', 'block-page', 'certain', 'a block page of a known product')(page(KNOWN_PRODUCT))
+blocked('block-page-redirect', 'block-page', 'weak', 'a redirect to another host in place of a revocation list')(page(ELSEWHERE, 'crl.microsoft.com', '/pki/crl/x.crl'))
+blocked('captive-portal', 'captive-portal', 'certain', 'the connectivity test of Windows is redirected to a captive portal')(page(PORTAL, 'www.msftconnecttest.com', '/connecttest.txt'))
+blocked('captive-511', 'captive-portal', 'certain', 'status 511, Network Authentication Required')(page(NETWORK_AUTH))
 
 
-@guilty('pki-blocked', 'AFS209', 'weak', 'port 80 of revocation services is dropped, 443 works', router=TO + ' tcp dport 80 drop')
-@leads('crl.microsoft.com', V12)
+@blocked('pki-blocked', 'AFS209', 'weak', 'port 80 of revocation services is dropped, port 443 works', router=TO + ' tcp dport 80 drop')
+@resolves('crl.microsoft.com', V12)
 def pki_blocked(w):
     w.healthy()
     for name, what in (('ocsp.msocsp.com', PLAIN), ('crl.microsoft.com', V12)):
@@ -448,8 +448,8 @@ def pki_blocked(w):
         http(name, w.server(what), timeout=9)
 
 
-# ---------------------------------------------------------------- guilty: path
-@guilty('black-hole-upload', 'pmtu-black-hole', 'strong', 'full-size packets of the client are lost, and nobody says why',
+# ---------------------------------------------------------------- blocked: path MTU
+@blocked('black-hole-upload', 'pmtu-black-hole', 'strong', 'full-size packets of the client are dropped without ICMP',
         router=TO + ' meta length > 1300 drop')
 def black_hole_upload(w):
     w.healthy()
@@ -457,18 +457,18 @@ def black_hole_upload(w):
     tls('contosofs.file.core.windows.net', w.server(), upload=12000, timeout=7, version=T12)
 
 
-@guilty('black-hole-download', 'pmtu-black-hole', 'strong', 'full-size packets of the server are lost: the certificate never comes',
+@blocked('black-hole-download', 'pmtu-black-hole', 'strong', 'full-size packets of the server are dropped: the certificate never arrives',
         router='ip saddr 20.60.{n}.0/24 meta length > 1300 drop')
-@leads('contosofs.file.core.windows.net', FAT)
+@resolves('contosofs.file.core.windows.net', FAT)
 def black_hole_download(w):
     w.healthy()
     look_up('contosofs.file.core.windows.net')
     tls('contosofs.file.core.windows.net', w.server(FAT), timeout=7, version=T12)
 
 
-# ---------------------------------------------------------------- innocent
+# ---------------------------------------------------------------- normal
 def windows(frames, refused, then):
-    """What Windows does when a SYN is refused: the same SYN again half a second later."""
+    """Adds the SYNs of Windows, which repeats a refused SYN after half a second."""
     at, _, last = frames[-1]
     ethernet = bytes(12) + b'\x08\0'
     client = next(data[26:30] for _, _, data in frames if data[12:14] == b'\x08\0')
@@ -501,33 +501,33 @@ def windows(frames, refused, then):
     return made
 
 
-innocent('fine-tls12', 'nothing wrong, TLS 1.2')(spoken(V12, version=T12))
-innocent('fine-tls13', 'nothing wrong, TLS 1.3')(spoken(V13))
-innocent('fine-gnutls', 'nothing wrong, server of GnuTLS')(spoken(GNUTLS))
-innocent('fine-s-server', 'nothing wrong, server of OpenSSL')(spoken(SSERVER))
-innocent('fine-v6', 'nothing wrong, IPv6')(lambda w: (w.healthy(), tls(FILTERED, w.server6())))
-innocent('server-down', 'the host is there and nothing listens: its kernel refuses', 'weak')(lambda w: (w.healthy(), tries(w.server(), 444)))
-innocent('host-down', 'nobody at the address and no router that says so', 'weak', router='ip daddr 20.60.{n}.9 drop')(lambda w: (w.healthy(), tries(w.server(9))))
-innocent('slow-server', 'the server thinks for four seconds')(spoken(SLOW, timeout=9))
-innocent('reset-after-answer', 'the server resets after it has answered')(page(RESET_AFTER))
-innocent('continued', 'a request is answered on a connection that was long idle')(page(CONTINUED))
-innocent('warning-alert', 'a warning about the name, and all goes on', made='crafted')(spoken(WARNING, version=T12))
+normal('fine-tls12', 'working TLS 1.2')(tls_to(V12, version=T12))
+normal('fine-tls13', 'working TLS 1.3')(tls_to(V13))
+normal('fine-gnutls', 'working TLS, GnuTLS server')(tls_to(GNUTLS))
+normal('fine-s-server', 'working TLS, OpenSSL server')(tls_to(SSERVER))
+normal('fine-v6', 'working TLS over IPv6')(lambda w: (w.healthy(), tls(FILTERED, w.server6())))
+normal('server-down', "no listener on the port: the server's kernel refuses", 'weak')(lambda w: (w.healthy(), tries(w.server(), 444)))
+normal('host-down', 'no host at the address, and no ICMP error', 'weak', router='ip daddr 20.60.{n}.9 drop')(lambda w: (w.healthy(), tries(w.server(9))))
+normal('slow-server', 'the server needs four seconds')(tls_to(SLOW, timeout=9))
+normal('reset-after-answer', 'the server resets after its response')(page(RESET_AFTER))
+normal('continued', 'a request on a connection that was idle for long')(page(CONTINUED))
+normal('warning-alert', 'a warning alert about the name, and the connection continues', made='crafted')(tls_to(WARNING, version=T12))
 
 
-innocent('syn-after-reset', 'the first SYN is refused and the same SYN is sent again, as Windows does; then it works', made='crafted',
+normal('syn-after-reset', 'the first SYN is refused, Windows sends it again, and the connection works', made='crafted',
          after=lambda frames: frames + windows(frames, refused=1, then=True))(World.healthy)
-innocent('refused-repeatedly', 'one refused connect: four SYN, four resets, as Windows does', 'weak', made='crafted',
+normal('refused-repeatedly', 'one refused connect() of Windows: four SYNs, four RSTs', 'weak', made='crafted',
          after=lambda frames: frames + windows(frames, refused=4, then=False))(World.healthy)
 
 
-@innocent('client-abort', 'the client resets before it has said anything')
+@normal('client-abort', 'the client resets before it sends data')
 @quiet
 def client_abort(w):
     w.healthy()
     abort(socket.create_connection((w.server(), 443)))
 
 
-@innocent('client-abort-after-hello', 'the client resets while the server thinks')
+@normal('client-abort-after-hello', 'the client resets while it waits for the server')
 @quiet
 def client_abort_after_hello(w):
     w.healthy()
@@ -537,7 +537,7 @@ def client_abort_after_hello(w):
     abort(s)
 
 
-@innocent('client-close-after-hello', 'the client closes while the server thinks')
+@normal('client-close-after-hello', 'the client closes while it waits for the server')
 @quiet
 def client_close_after_hello(w):
     w.healthy()
@@ -547,7 +547,7 @@ def client_close_after_hello(w):
     s.close()
 
 
-@innocent('happy-eyeballs', 'IPv6 and IPv4 race; the slower attempt is given up at once', router=TO6 + ' drop')
+@normal('happy-eyeballs', 'Happy Eyeballs: IPv6 and IPv4 race, and the slower attempt is abandoned', router=TO6 + ' drop')
 @quiet
 def happy_eyeballs(w):
     six = socket.socket(socket.AF_INET6)
@@ -558,7 +558,7 @@ def happy_eyeballs(w):
     six.close()
 
 
-@innocent('idle', 'a connection that is silent for long, then closed')
+@normal('idle', 'a connection that is idle, then closed')
 @quiet
 def idle(w):
     s = socket.create_connection((w.server(SLOW), 80))
@@ -566,7 +566,7 @@ def idle(w):
     s.close()
 
 
-@innocent('preconnect', 'a browser opens a connection in advance and never uses it')
+@normal('preconnect', 'a preconnect of a browser that is never used')
 @quiet
 def preconnect(w):
     w.healthy()
@@ -575,7 +575,7 @@ def preconnect(w):
     s.close()
 
 
-@innocent('half-close', 'the client closes its side and still reads')
+@normal('half-close', 'the client closes its direction and continues to read')
 @quiet
 def half_close(w):
     s = socket.create_connection((w.server(SLOW), 80))
@@ -585,7 +585,7 @@ def half_close(w):
     s.recv(4096)
 
 
-@innocent('keep-alive', 'keep-alive probes on an idle connection')
+@normal('keep-alive', 'keep-alive probes on an idle connection')
 @quiet
 def keep_alive(w):
     s = socket.create_connection((w.server(), 80))
@@ -598,7 +598,7 @@ def keep_alive(w):
     s.close()
 
 
-@innocent('port-reuse', 'several connections from one port')
+@normal('port-reuse', 'several connections from one client port')
 @quiet
 def port_reuse(w):
     for _ in range(3):
@@ -612,21 +612,21 @@ def port_reuse(w):
         abort(s)
 
 
-@innocent('scan', 'a port scan of one host: refusals everywhere')
+@normal('scan', 'a port scan of one host: every port refuses')
 def scan(w):
     w.healthy()
     for port in range(20, 32):
         tries(w.server(), port, 1)
 
 
-@innocent('loss', 'three packets of ten are lost, both ways', 'weak', router='ip saddr {{10.9.{n}.2, 20.60.{n}.0/24}} ip daddr {{10.9.{n}.2, 20.60.{n}.0/24}} numgen random mod 10 < 3 drop')
+@normal('loss', '30 % packet loss in both directions', 'weak', router='ip saddr {{10.9.{n}.2, 20.60.{n}.0/24}} ip daddr {{10.9.{n}.2, 20.60.{n}.0/24}} numgen random mod 10 < 3 drop')
 def loss(w):
     w.healthy()
     for _ in range(2):
         tls(FILTERED, w.server(), timeout=14)
 
 
-@innocent('unreachable-once', 'the router says host unreachable once, while its routes change; the next attempt is answered', 'weak',
+@normal('unreachable-once', 'one ICMP host unreachable during a route change; the next attempt works', 'weak',
           router=TO + ' tcp flags & (syn | ack) == syn limit rate over 1/hour burst 1 packets accept; ip daddr 20.60.{n}.0/24 tcp flags & (syn | ack) == syn reject with icmp type host-unreachable')
 def unreachable_once(w):
     w.healthy()
@@ -634,41 +634,41 @@ def unreachable_once(w):
         tls(FILTERED, w.server(), timeout=9)
 
 
-@innocent('too-big-obeyed', 'the router says packet too big, and the client obeys', after='mtu')
+@normal('too-big-obeyed', 'ICMP packet too big, and the client reduces its segment size', after='mtu')
 def too_big_obeyed(w):
     w.healthy()
     tls('contosofs.file.core.windows.net', w.server(), upload=12000, timeout=7, version=T12)
 
 
-@innocent('proxy-407-first', '407 is the first leg of NTLM; the second CONNECT is let through', made='crafted')
+@normal('proxy-407-first', '407 as the first step of NTLM; the second CONNECT succeeds', made='crafted')
 def proxy_407(w):
     w.healthy()
     connect(PROXY, 3130, 'ntlm.file.core.windows.net', then='again')
 
 
-@innocent('proxy-fine', 'CONNECT through a proxy')
+@normal('proxy-fine', 'CONNECT through a proxy')
 def proxy_fine(w):
     connect(PROXY, 3128, HEALTHY)
     connect(PROXY, 3128, 'contosofs.file.core.windows.net')
 
 
-innocent('redirect-documented', 'a redirect that Microsoft means: go.microsoft.com leads elsewhere')(page(ELSEWHERE, 'go.microsoft.com', '/fwlink/?linkid=1'))
-innocent('connect-test', 'the connection test of Windows is answered as it should be')(page(PLAIN, 'www.msftconnecttest.com', '/connecttest.txt'))
-innocent('dns-suffix', 'a search suffix does not exist, the name itself does')(
+normal('redirect-documented', 'an intended redirect: go.microsoft.com to another host')(page(ELSEWHERE, 'go.microsoft.com', '/fwlink/?linkid=1'))
+normal('connect-test', 'the connectivity test of Windows succeeds')(page(PLAIN, 'www.msftconnecttest.com', '/connecttest.txt'))
+normal('dns-suffix', 'NXDOMAIN for a name with a search suffix; the name itself resolves')(
     lambda w: (look_up('management.azure.com.corp.example'), w.healthy()))
-innocent('dns-no-v6', 'a name without IPv6 address')(lambda w: (look_up(HEALTHY, 28), w.healthy()))
-innocent('dns-retry', 'the first question is lost, the second answered', router='ip daddr 10.53.0.1 limit rate over 1/hour burst 1 packets accept; ip daddr 10.53.0.1 udp dport 53 drop')(
+normal('dns-no-v6', 'a name without an AAAA record')(lambda w: (look_up(HEALTHY, 28), w.healthy()))
+normal('dns-retry', 'the first query is lost, the second is answered', router='ip daddr 10.53.0.1 limit rate over 1/hour burst 1 packets accept; ip daddr 10.53.0.1 udp dport 53 drop')(
     lambda w: w.healthy())
-innocent('dns-other-server', 'one resolver refuses, the next answers')(
+normal('dns-other-server', 'one resolver responds REFUSED, the next resolves')(
     lambda w: (look_up(HEALTHY, resolver=REFUSING_RESOLVER, tries=1, wait=0.6), w.healthy()))
-innocent('private-link', 'a private endpoint with its zone')(
+normal('private-link', 'a private endpoint with its private DNS zone')(
     lambda w: (w.healthy(), look_up('linked.file.core.windows.net')))
 
 
-innocent('began-late', 'the capture begins after the handshake', after=lambda frames: frames[len(frames) // 2:])(spoken(V12, version=T12))
-innocent('ended-early', 'the capture ends within a handshake', after=lambda frames: frames[:-9])(spoken(V13))
-innocent('one-sided-out', 'only the client is seen', after='client')(lambda w: (attempt(w), tls(FILTERED, w.server())))
-innocent('one-sided-in', 'only the servers are seen', after='server')(lambda w: (attempt(w), tls(FILTERED, w.server())))
-innocent('duplicates', 'each frame is there twice', after=lambda frames: [copy for frame in frames for copy in (frame, frame)])(spoken(V12, version=T12))
-innocent('snapped', 'frames cut at 96 bytes', after=lambda frames: [(at, wire, data[:96]) for at, wire, data in frames])(spoken(V12, version=T12))
-innocent('reordered', 'neighbours are swapped on their way to the capture', after=lambda frames: [f for pair in zip(frames[1::2], frames[::2]) for f in pair])(spoken(V12, version=T12))
+normal('began-late', 'the capture begins after the handshake', after=lambda frames: frames[len(frames) // 2:])(tls_to(V12, version=T12))
+normal('ended-early', 'the capture ends during the handshake', after=lambda frames: frames[:-9])(tls_to(V13))
+normal('one-sided-out', 'a one-sided capture: packets of the client only', after='client')(lambda w: (attempt(w), tls(FILTERED, w.server())))
+normal('one-sided-in', 'a one-sided capture: packets of the servers only', after='server')(lambda w: (attempt(w), tls(FILTERED, w.server())))
+normal('duplicates', 'every frame is captured twice', after=lambda frames: [copy for frame in frames for copy in (frame, frame)])(tls_to(V12, version=T12))
+normal('snap-length', 'a snap length of 96 bytes', after=lambda frames: [(at, wire, data[:96]) for at, wire, data in frames])(tls_to(V12, version=T12))
+normal('reordered', 'neighbouring frames are captured out of order', after=lambda frames: [f for pair in zip(frames[1::2], frames[::2]) for f in pair])(tls_to(V12, version=T12))

@@ -1,6 +1,6 @@
-"""Everything that answers: TLS, HTTP, resolvers and proxies of the internet, and the boxes of the router.
+"""TLS and HTTP servers, resolvers and proxies of the internet, and the middleboxes in the router.
 
-What a server does is told by the last number of its address; see `scenarios.py`.
+The last byte of a server's address selects its behaviour; see `scenarios.py`.
 """
 import contextlib, ipaddress, socket, ssl, struct, threading, time
 
@@ -18,10 +18,10 @@ def contexts(work):
         if refuse:
             c.sni_callback = lambda *_: refuse
         return c
-    words = ssl.AlertDescription
+    alert = ssl.AlertDescription
     return {PLAIN: made(T12, T13), V12: made(T12, T12), V13: made(T13, T13), FAT: made(T12, T12, 'fat'),
-            FEW_CIPHERS: made(T12, T12, ciphers='ECDHE-ECDSA-AES128-GCM-SHA256'), UNKNOWN_NAME: made(T12, T13, refuse=words.ALERT_DESCRIPTION_UNRECOGNIZED_NAME),
-            DENIED: made(T12, T13, refuse=words.ALERT_DESCRIPTION_ACCESS_DENIED), BROKEN: made(T12, T13, refuse=words.ALERT_DESCRIPTION_INTERNAL_ERROR)}
+            FEW_CIPHERS: made(T12, T12, ciphers='ECDHE-ECDSA-AES128-GCM-SHA256'), UNKNOWN_NAME: made(T12, T13, refuse=alert.ALERT_DESCRIPTION_UNRECOGNIZED_NAME),
+            DENIED: made(T12, T13, refuse=alert.ALERT_DESCRIPTION_ACCESS_DENIED), BROKEN: made(T12, T13, refuse=alert.ALERT_DESCRIPTION_INTERNAL_ERROR)}
 
 
 def message(status, body='', **headers):
@@ -34,9 +34,9 @@ PAGES = {
     FORBIDDEN: message('403 Forbidden', '<html><title>Access denied</title>This page is not allowed here.</html>', **{'Content-Type': 'text/html'}),
     ELSEWHERE: message('302 Found', Location='http://notice.lab.example/?why=category'),
     NETWORK_AUTH: message('511 Network Authentication Required', '<a href="http://portal.lab.example/">sign in</a>', **{'Content-Type': 'text/html'}),
-    KNOWN_BOX: message('403 Forbidden', '<html>stopped</html>', Server='squid/5.7', **{'X-Squid-Error': 'ERR_ACCESS_DENIED 0', 'Content-Type': 'text/html'}),
+    KNOWN_PRODUCT: message('403 Forbidden', '<html>stopped</html>', Server='squid/5.7', **{'X-Squid-Error': 'ERR_ACCESS_DENIED 0', 'Content-Type': 'text/html'}),
     KNOWN_TEXT: message('200 OK', '<html>This page has been blocked in accordance with company policy</html>', **{'Content-Type': 'text/html'}),
-    HTTP_443: message('400 Bad Request', '<html>no</html>', Server='box'),
+    HTTP_443: message('400 Bad Request', '<html>no</html>', Server='middlebox'),
     BODY: message('200 OK', '<html>The guest network welcomes you. Please sign in.</html>', **{'Content-Type': 'text/html'}),
 }
 
@@ -49,14 +49,14 @@ def answer_http(s, what):
             time.sleep(3)
             s.sendall(message('200 OK', 'slow'))
         return
-    asked = s.recv(4096)
-    while asked:
-        test = b'connecttest.txt' in asked
+    received = s.recv(4096)
+    while received:
+        test = b'connecttest.txt' in received
         s.sendall(PAGES.get(what) or message('200 OK', 'Microsoft Connect Test' if test else 'fine', Server='lab'))
         if what == RESET_AFTER:
             time.sleep(0.2)
             return abort(s)
-        asked = s.recv(4096)
+        received = s.recv(4096)
 
 
 @quiet
@@ -87,7 +87,7 @@ def listen(family, port, answer, *more):
     listener.bind(('', port))
     listener.listen(64)
 
-    def turn():
+    def accept_all():
         while True:
             s, _ = listener.accept()
             what = ipaddress.ip_address(s.getsockname()[0]).packed[-1]
@@ -96,18 +96,18 @@ def listen(family, port, answer, *more):
                 with s:
                     answer(s, what, *more)
             threading.Thread(target=one, daemon=True).start()
-    threading.Thread(target=turn, daemon=True).start()
+    threading.Thread(target=accept_all, daemon=True).start()
 
 
 def answer_dns(address, reply):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.bind((address, 53))
         while True:
-            asked, client = s.recvfrom(4096)
+            received, client = s.recvfrom(4096)
             end = 12
-            while asked[end]:
-                end += asked[end] + 1
-            reply(s, client, asked[:2], asked[12:end + 5])
+            while received[end]:
+                end += received[end] + 1
+            reply(s, client, received[:2], received[12:end + 5])
 
 
 def dns_message(ident, question, rcode=0, address=None, extended=None):
@@ -130,13 +130,13 @@ def forged_reply(s, client, ident, question):
 
 @quiet
 def crafted_proxy(s, what):
-    asked = s.recv(4096)
-    if b'status' in asked:
-        code = asked[asked.find(b'status') + 6:][:3].decode()
+    received = s.recv(4096)
+    if b'status' in received:
+        code = received[received.find(b'status') + 6:][:3].decode()
         return s.sendall(message(f'{code} No', Via='1.1 lab'))
-    if b'ntlm' in asked and b'Proxy-Authorization' not in asked:
+    if b'ntlm' in received and b'Proxy-Authorization' not in received:
         s.sendall(message('407 Proxy Authentication Required', **{'Proxy-Authenticate': 'NTLM'}))
-        asked = s.recv(4096)
+        received = s.recv(4096)
     s.sendall(b'HTTP/1.1 200 Connection established\r\n\r\n')
     answer_tls(s, PLAIN, MADE)
 
@@ -166,10 +166,10 @@ def serve(work):
     time.sleep(600)
 
 
-# ---------------------------------------------------------------- boxes in the router
+# ---------------------------------------------------------------- middleboxes in the router
 @quiet
 def intercept(s, _, context_):
-    """Opens TLS with a certificate of its own, and speaks TLS to whom the client meant."""
+    """TLS inspection: terminates TLS with its own certificate, and connects to the original server."""
     port, address = struct.unpack('>2xH4s8x', s.getsockopt(socket.SOL_IP, 80, 16))
     with context_.wrap_socket(s, server_side=True) as inner, \
             socket.create_connection((socket.inet_ntoa(address), port), timeout=5) as plain, \
@@ -181,10 +181,10 @@ def intercept(s, _, context_):
 
 
 def inject(link):
-    """Reads what passes, and sends resets in the server's name: from outside the path, as an injector does."""
-    ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    ear.bind((link, 0))
-    mouth = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    """Reads the packets that pass, and sends forged RSTs of the server, as an off-path injector does."""
+    capture = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    capture.bind((link, 0))
+    injector = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
 
     def reset(server, client, ports, seq, ack, flags):
         tcp = struct.pack('>HHIIBBHHH', ports[1], ports[0], seq & 0xffffffff, ack, 0x50, flags, 0, 0, 0)
@@ -192,28 +192,28 @@ def inject(link):
         total = sum(struct.unpack(f'>{len(whole) // 2}H', whole))
         total = (total & 0xffff) + (total >> 16)
         tcp = tcp[:16] + struct.pack('>H', ~(total + (total >> 16)) & 0xffff) + tcp[18:]
-        mouth.sendto(struct.pack('>BBHHHBBH', 69, 0, 40, 54321, 0, 113, 6, 0) + server + client + tcp, (socket.inet_ntoa(client), 0))
+        injector.sendto(struct.pack('>BBHHHBBH', 69, 0, 40, 54321, 0, 113, 6, 0) + server + client + tcp, (socket.inet_ntoa(client), 0))
     print('ready', flush=True)
     done = set()
     while True:
-        frame = ear.recv(65536)
+        frame = capture.recv(65536)
         ip = frame[14:]
         client, server = ip[12:16], ip[16:20]
         if frame[12:14] != b'\x08\0' or ip[9] != 6 or server[:2] != bytes((20, 60)) or server[3] not in INJECTED:
             continue
         what, tcp = server[3], ip[(ip[0] & 15) * 4:struct.unpack('>H', ip[2:4])[0]]
         source, port, seq, ack = struct.unpack('>HHII', tcp[:12])
-        said = tcp[(tcp[12] >> 4) * 4:]
-        at_once = what == INJECT_AT_HANDSHAKE and tcp[13] == 0x10 and not said
-        if (client, source) in done or not (at_once or said[:1] == b'\x16'):
+        payload = tcp[(tcp[12] >> 4) * 4:]
+        at_once = what == INJECT_AT_HANDSHAKE and tcp[13] == 0x10 and not payload
+        if (client, source) in done or not (at_once or payload[:1] == b'\x16'):
             continue
         done.add((client, source))
         for number in range(3 if what == INJECT_SERIES else 1):
-            reset(server, client, (source, port), ack + number * 1460, seq + len(said) if what == INJECT_ACK else 0, 0x14 if what == INJECT_ACK else 4)
+            reset(server, client, (source, port), ack + number * 1460, seq + len(payload) if what == INJECT_ACK else 0, 0x14 if what == INJECT_ACK else 4)
 
 
-def boxes(work):
+def middleboxes(work):
     c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    c.load_cert_chain(f'{work}/box-chain.crt', f'{work}/box-leaf.key')
+    c.load_cert_chain(f'{work}/inspection-chain.crt', f'{work}/inspection-leaf.key')
     listen(socket.AF_INET, 8443, intercept, c)
     inject('wan')

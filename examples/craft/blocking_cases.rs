@@ -39,7 +39,11 @@ pub const CASES: &[Case] = &[
         || one_file(compared),
     ),
     ("proxy-socks-refused", "a SOCKS 5 request refused by the ruleset", || one_file(socks_refused)),
-    ("captive-portal", "an OCSP request answered by a captive portal (511)", || one_file(portal)),
+    (
+        "captive-portal",
+        "an OCSP request answered by a captive portal (511), and a connectivity test redirected to it",
+        || one_file(portal),
+    ),
     (
         "dns-blocked",
         "DNS anomalies (REFUSED, no address, sinkhole, private address, two different responses, no response) beside normal failures: no AAAA record, a search suffix, a failure that a retry clears",
@@ -123,6 +127,7 @@ fn portal(trace: &mut Trace) {
     };
     get(50001, "ocsp.msocsp.com", "511 Network Authentication Required");
     get(50002, "crl.microsoft.com", "200 OK");
+    get(50003, "www.msftconnecttest.com", "302 Found\r\nLocation: http://portal.vendor.example/sign-in");
 }
 
 fn dns_blocked(trace: &mut Trace) {

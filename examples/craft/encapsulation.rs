@@ -88,7 +88,7 @@ pub fn ethernet_payload(frame: &[u8]) -> (u16, &[u8]) {
 }
 
 /// Encapsulates IP packets and omits all other frames.
-fn packet(frame: &[u8], encapsulate: fn(u16, &[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
+pub fn packet(frame: &[u8], encapsulate: fn(u16, &[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
     let (kind, body) = ethernet_payload(frame);
     // Ethernet padding is not part of the packet.
     let len = match kind {
@@ -99,12 +99,12 @@ fn packet(frame: &[u8], encapsulate: fn(u16, &[u8]) -> Vec<u8>) -> Vec<Vec<u8>> 
     vec![encapsulate(kind, &body[..len.min(body.len())])]
 }
 
-fn outer(protocol: u8, body: &[u8]) -> Vec<u8> {
+pub fn outer(protocol: u8, body: &[u8]) -> Vec<u8> {
     let [from, to] = [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)].map(IpAddr::V4);
     ethernet(MACS[1], MACS[0], IPV4, &ip(from, to, protocol, 0x4242, body))
 }
 
-fn outer_udp(port: u16, body: &[u8]) -> Vec<u8> {
+pub fn outer_udp(port: u16, body: &[u8]) -> Vec<u8> {
     let [from, to] = [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)].map(IpAddr::V4);
     outer(17, &udp((from, 54321), (to, port), body))
 }
@@ -131,7 +131,7 @@ fn geneve(frame: &[u8]) -> Vec<u8> {
 }
 
 /// RFC 2784 §2.1; `more` holds the optional fields that the flags announce.
-fn gre(flags: &[u8; 2], kind: u16, more: &[u8], body: &[u8]) -> Vec<u8> {
+pub fn gre(flags: &[u8; 2], kind: u16, more: &[u8], body: &[u8]) -> Vec<u8> {
     outer(47, &[flags, &kind.to_be_bytes()[..], more, body].concat())
 }
 

@@ -16,6 +16,7 @@ mod conversation;
 mod encapsulation;
 mod frame;
 mod messages;
+mod rare_encapsulation;
 mod reference_cases;
 mod site_cases;
 
@@ -44,6 +45,7 @@ use frame::SYN;
 use messages::HelloOptions;
 use messages::hello;
 use messages::record;
+use rare_encapsulation::RARE_ENCAPSULATIONS;
 
 /// Names and contents of the files of a case.
 type Files = Vec<(String, Vec<u8>)>;
@@ -117,6 +119,14 @@ const CASES: &[Case] = &[
         "a DNS response with chains of compression pointers, of which a part is read",
         || one_file(dns_pointer_chains),
     ),
+    ("dns-damaged", "a DNS response whose second record claims more bytes than the message has", || {
+        one_file(dns_damaged)
+    }),
+    (
+        "dns-multicast-update",
+        "multicast DNS between neighbours, and a dynamic update: neither resolves a name with a resolver",
+        || one_file(dns_multicast_update),
+    ),
     ("dns-error", "DNS errors with an extended error (RFC 8914)", || one_file(dns_error)),
     ("mid-stream", "a capture that starts mid-stream, with a TCP keep-alive before the request", || {
         one_file(mid_stream)
@@ -166,6 +176,11 @@ const CASES: &[Case] = &[
     ("encap-mpls", "two MPLS labels", || encapsulated("mpls", &recorded("working-site", STORAGE))),
     ("encap-pppoe", "PPPoE", || encapsulated("pppoe", &recorded("working-site", STORAGE))),
     ("encap-6in4", "IPv6 in IPv4", || encapsulated("ip-in-ip", &recorded("ipv6", ""))),
+    (
+        "rare-encapsulations",
+        "a DNS query and response for each link type and tunnel that public captures do not show, named after it",
+        rare_encapsulations,
+    ),
     ("link-sll", "link type LINUX_SLL (cooked capture)", || {
         encapsulated("sll", &recorded("working-site", STORAGE))
     }),
@@ -540,6 +555,29 @@ fn dns_srv(trace: &mut Trace) {
     finish_tls(&mut tcp, trace);
 }
 
+fn dns_damaged(trace: &mut Trace) {
+    let answers = [[20, 60, 40, 4], [20, 60, 40, 5]].map(|address| messages::resource(STORAGE, 1, &address));
+    let mut response = messages::response(11, STORAGE, 1, 0, [&answers, &[]]);
+    // RFC 1035 §3.2.1: RDLENGTH is before the four bytes of the last address.
+    let rdlength = response.len() - 5;
+    response[rdlength] = 200;
+    trace.dns_exchange(SERVER, RESOLVER, 40011, &messages::query(11, STORAGE, 1), &response);
+}
+
+fn dns_multicast_update(trace: &mut Trace) {
+    let (group, neighbour) = ((v4(224, 0, 0, 251), 5353), (v4(10, 1, 0, 9), 5353));
+    let name = "printer.local";
+    trace.datagram(Client, (SERVER, 5353), group, &messages::query(0, name, 1));
+    let address = messages::resource(name, 1, &[10, 1, 0, 9]);
+    trace.datagram(Client, neighbour, group, &messages::response(0, name, 1, 0, [&[address], &[]]));
+    // RFC 2136 §2: opcode 5; the zone in place of the question, the new record in the update section.
+    let zone = [&messages::labels("contoso.example")[..], &[0, 6, 0, 1]].concat();
+    let record = messages::resource("fs1.contoso.example", 1, &[10, 1, 0, 4]);
+    let update = [&[0, 12, 0x28, 0, 0, 1, 0, 0, 0, 1, 0, 0][..], &zone, &record].concat();
+    let response = [&[0, 12, 0xa8, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &zone].concat();
+    trace.dns_exchange(SERVER, RESOLVER, 40012, &update, &response);
+}
+
 fn dns_error(trace: &mut Trace) {
     // RFC 8914 §4.16: 15 is Blocked; it accompanies SERVFAIL and NXDOMAIN.
     let blocked = messages::extended_error(15, "not allowed by the site's policy");
@@ -645,6 +683,31 @@ fn encapsulated(name: &str, records: &[Record]) -> Files {
     };
     let records: Vec<Record> = records.iter().flat_map(encapsulate).collect();
     vec![("capture.pcap".into(), pcap(encapsulation.link, &records))]
+}
+
+fn rare_encapsulations() -> Files {
+    let encapsulations = || ENCAPSULATIONS.iter().chain(RARE_ENCAPSULATIONS);
+    let mut links: Vec<u32> = encapsulations().map(|encapsulation| encapsulation.link).collect();
+    links.sort_unstable();
+    links.dedup();
+    let mut records = Vec::new();
+    let mut trace = Trace::default();
+    for (number, encapsulation) in (1..).zip(encapsulations()) {
+        let name = format!("{}.vendor.example", encapsulation.name);
+        let address = messages::resource(&name, 1, &[198, 51, 100, number as u8]);
+        let (query, response) =
+            (messages::query(number, &name, 1), messages::response(number, &name, 1, 0, [&[address], &[]]));
+        let first = trace.records.len();
+        trace.dns_exchange(SERVER, RESOLVER, 41000 + number, &query, &response);
+        let interface = links.iter().position(|link| *link == encapsulation.link).unwrap();
+        for record in &trace.records[first..] {
+            let frames = (encapsulation.encapsulate)(&record.bytes);
+            records
+                .extend(frames.into_iter().map(|bytes| (interface, Record { nanos: record.nanos, bytes })));
+        }
+    }
+    let records: Vec<_> = records.iter().map(|(interface, record)| (*interface, record)).collect();
+    vec![("capture.pcapng".into(), pcapng_section(&links, &records))]
 }
 
 fn fragments_ipv6() -> Files {

@@ -29,6 +29,7 @@ pub use ether::name as ether_type_name;
 pub use fragment::FragmentCounts;
 pub use fragment::FragmentLimits;
 pub use icmp::is_request as icmp_is_request;
+pub use link::is_decoded as is_link_type_decoded;
 pub use owned::OwnedPacket;
 pub use packet::DamageKind;
 pub use packet::Decoded;

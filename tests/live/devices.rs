@@ -1,4 +1,4 @@
-//! How it captures: which interfaces, how much of each frame, and what is kept of them.
+//! Interfaces, snap length, saved frames, and interfaces that disappear.
 
 use std::fs;
 use std::path::Path;
@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use super::testbed::*;
 
-/// Only the datagrams that a test sends.
+/// A filter for the datagrams of the test.
 const DATAGRAMS: &str = "udp dst portrange 9000-9099";
 
-/// The rows of `analyze` over saved frames, under the name that the live rows have.
-fn rows_of(lab: &Testbed, files: &[PathBuf], name: &str, table: &str) -> Vec<String> {
-    let again = lab.next("again");
+/// The rows of `analyze` for saved frames, with the input name of the live rows.
+fn rows_of(testbed: &Testbed, files: &[PathBuf], name: &str, table: &str) -> Vec<String> {
+    let again = testbed.unique_path("again");
     let output = Command::new(PROGRAM)
         .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
         .args(files)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    verified(&again);
+    verified_manifest(&again);
     let file = |row: &String| {
         files
             .iter()
@@ -31,10 +31,10 @@ fn rows_of(lab: &Testbed, files: &[PathBuf], name: &str, table: &str) -> Vec<Str
 }
 
 #[test]
-fn any_is_all_interfaces() {
-    let Some(lab) = Testbed::new() else { return };
-    let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
-    let mut live = lab.live(&[
+fn any_captures_on_all_interfaces() {
+    let Some(testbed) = Testbed::new() else { return };
+    let (evidence, frames) = (testbed.path("evidence"), testbed.path("frames.pcapng"));
+    let mut live = testbed.start_live(&[
         "-i",
         "any",
         "-f",
@@ -48,36 +48,42 @@ fn any_is_all_interfaces() {
         "--fail-on",
         "never",
     ]);
-    lab.traffic(&["datagrams", "127.0.0.1", "10", "0"]);
-    lab.traffic(&["datagrams", "10.77.0.2", "20", "0"]);
-    live.ends(0);
-    let manifest = verified(&evidence);
+    testbed.traffic(&["datagrams", "127.0.0.1", "10", "0"]);
+    testbed.traffic(&["datagrams", "10.77.0.2", "20", "0"]);
+    live.assert_exits(0);
+    let manifest = verified_manifest(&evidence);
     let link = manifest["inputs"][0]["interfaces"][0]["link_type"].as_u64();
-    // LINKTYPE_LINUX_SLL: VLAN tags are in no other.
+    // LINKTYPE_LINUX_SLL: the only cooked header that keeps VLAN tags.
     assert_eq!(link, Some(113), "{manifest}");
     let flows = rows(&evidence, "flows.csv");
     let to = |address: &str| flows.iter().filter(|row| row.contains(address)).count();
     assert_eq!((to("127.0.0.1"), to("10.77.0.2")), (10, 10), "{flows:#?}");
-    assert_eq!(flows, rows_of(&lab, &[frames], "any", "flows.csv"));
+    assert_eq!(flows, rows_of(&testbed, &[frames], "any", "flows.csv"));
 }
 
-/// The kernel takes tags out of frames and says them beside; they are back in the rows, on the interface and on all.
+/// The kernel removes VLAN tags from frames and reports them separately; the rows have them, on one interface and on `any`.
 #[test]
-fn tags_are_kept() {
-    let Some(lab) = Testbed::new() else { return };
+fn vlan_tags_are_kept() {
+    let Some(testbed) = Testbed::new() else { return };
     let run_on = |device: &str| {
-        let (evidence, frames) = (lab.next("evidence"), lab.next("frames"));
+        let (evidence, frames) = (testbed.unique_path("evidence"), testbed.unique_path("frames"));
         let arguments =
             ["-i", device, "-c", "15", "-o", text(&evidence), "-w", text(&frames), "--fail-on", "never"];
-        (lab.live(&[&arguments, ["-f", "not ip6 and not arp"].as_slice()].concat()), evidence, frames)
+        (
+            testbed.start_live(&[&arguments, ["-f", "not ip6 and not arp"].as_slice()].concat()),
+            evidence,
+            frames,
+        )
     };
-    for device in [lab.device.as_str(), "any"] {
+    for device in [testbed.device.as_str(), "any"] {
         let (mut live, evidence, frames) = run_on(device);
-        let sent =
-            Testbed::inside(&lab.far, "python3").args([TRAFFIC, "tagged", "afl-far", "5"]).status().unwrap();
+        let sent = Testbed::command_in(&testbed.far, "python3")
+            .args([TRAFFIC, "tagged", "afl-far", "5"])
+            .status()
+            .unwrap();
         assert!(sent.success());
-        live.ends(0);
-        verified(&evidence);
+        live.assert_exits(0);
+        verified_manifest(&evidence);
         let ports = column(&evidence, "flows.csv", "client_port");
         let mut seen: Vec<(String, String)> =
             ports.into_iter().zip(column(&evidence, "flows.csv", "vlan")).collect();
@@ -90,17 +96,21 @@ fn tags_are_kept() {
             })
             .collect();
         assert_eq!(seen, expected, "{device}");
-        assert_eq!(rows(&evidence, "flows.csv"), rows_of(&lab, &[frames], device, "flows.csv"), "{device}");
+        assert_eq!(
+            rows(&evidence, "flows.csv"),
+            rows_of(&testbed, &[frames], device, "flows.csv"),
+            "{device}"
+        );
     }
 }
 
 #[test]
-fn frames_are_cut_to_a_length() {
-    let Some(lab) = Testbed::new() else { return };
-    let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
-    let mut live = lab.live(&[
+fn frames_are_truncated_to_the_snap_length() {
+    let Some(testbed) = Testbed::new() else { return };
+    let (evidence, frames) = (testbed.path("evidence"), testbed.path("frames.pcapng"));
+    let mut live = testbed.start_live(&[
         "-i",
-        &lab.device,
+        &testbed.device,
         "-s",
         "64",
         "-f",
@@ -114,27 +124,27 @@ fn frames_are_cut_to_a_length() {
         "--fail-on",
         "never",
     ]);
-    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
-    live.ends(0);
-    let manifest = verified(&evidence);
+    testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    live.assert_exits(0);
+    let manifest = verified_manifest(&evidence);
     let input = &manifest["inputs"][0];
     assert_eq!(input["interfaces"][0]["snap_len"], 64, "{input}");
     assert_eq!(input["frame_bytes"], 640, "{input}");
     let flows = rows(&evidence, "flows.csv");
     assert_eq!(flows.len(), 10);
-    // What was sent is counted, not what was kept of it.
+    // On-wire bytes are counted, not captured bytes.
     let sent = column(&evidence, "flows.csv", "bytes_to_server");
     assert!(sent.iter().all(|bytes| bytes == "100"), "{sent:?}");
-    assert_eq!(flows, rows_of(&lab, &[frames], &lab.device, "flows.csv"));
+    assert_eq!(flows, rows_of(&testbed, &[frames], &testbed.device, "flows.csv"));
 }
 
 #[test]
-fn frames_are_written_in_files_of_an_age() {
-    let Some(lab) = Testbed::new() else { return };
-    let frames = lab.path("frames.pcapng");
-    let mut live = lab.live(&[
+fn saved_frames_rotate_by_time() {
+    let Some(testbed) = Testbed::new() else { return };
+    let frames = testbed.path("frames.pcapng");
+    let mut live = testbed.start_live(&[
         "-i",
-        &lab.device,
+        &testbed.device,
         "-f",
         DATAGRAMS,
         "-w",
@@ -146,26 +156,26 @@ fn frames_are_written_in_files_of_an_age() {
         "--fail-on",
         "never",
     ]);
-    // A file that waits for its first frame does not grow old.
+    // The rotation time of a file starts with its first frame.
     std::thread::sleep(Duration::from_millis(1100));
-    lab.traffic(&["datagrams", "10.77.0.2", "45", "0.1"]);
-    live.ends(0);
+    testbed.traffic(&["datagrams", "10.77.0.2", "45", "0.1"]);
+    live.assert_exits(0);
     let files: Vec<PathBuf> = (1..100)
-        .map(|number| lab.path(&format!("frames-{number:05}.pcapng")))
+        .map(|number| testbed.path(&format!("frames-{number:05}.pcapng")))
         .take_while(|path| path.is_file())
         .collect();
-    // More than four seconds of frames; a machine that stands still meanwhile makes fewer files, or more.
+    // More than four seconds of frames; a busy machine makes fewer or more files.
     assert!(files.len() >= 2, "{files:?}");
     assert!(!frames.exists(), "the name itself is that of no file");
     let (mut all, mut last) = (0, String::new());
     for file in &files {
-        let again = lab.next("again");
+        let again = testbed.unique_path("again");
         let output = Command::new(PROGRAM)
             .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again), text(file)])
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let input = &verified(&again)["inputs"][0];
+        let input = &verified_manifest(&again)["inputs"][0];
         assert_eq!(input["damage_count"], 0, "{input}");
         all += input["frames"].as_u64().unwrap();
         let first = input["first_seen"].as_str().unwrap().to_owned();
@@ -176,14 +186,14 @@ fn frames_are_written_in_files_of_an_age() {
 }
 
 #[test]
-fn frames_that_were_saved_are_not_written_over() {
-    let Some(lab) = Testbed::new() else { return };
-    let frames = lab.path("frames.pcapng");
+fn saved_frames_are_not_overwritten() {
+    let Some(testbed) = Testbed::new() else { return };
+    let frames = testbed.path("frames.pcapng");
     for port in ["9001", "9002"] {
         let filter = format!("udp dst port {port}");
-        let mut live = lab.live(&[
+        let mut live = testbed.start_live(&[
             "-i",
-            &lab.device,
+            &testbed.device,
             "-f",
             &filter,
             "-w",
@@ -195,14 +205,15 @@ fn frames_that_were_saved_are_not_written_over() {
             "--fail-on",
             "never",
         ]);
-        lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
-        live.ends(0);
+        testbed.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
+        live.assert_exits(0);
     }
-    let files: Vec<PathBuf> = (1..3).map(|number| lab.path(&format!("frames-{number:05}.pcapng"))).collect();
+    let files: Vec<PathBuf> =
+        (1..3).map(|number| testbed.path(&format!("frames-{number:05}.pcapng"))).collect();
     let ports: Vec<Vec<String>> = files
         .iter()
         .map(|file| {
-            let again = lab.next("again");
+            let again = testbed.unique_path("again");
             let output = Command::new(PROGRAM)
                 .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again), text(file)])
                 .output()
@@ -214,18 +225,18 @@ fn frames_that_were_saved_are_not_written_over() {
     assert_eq!(ports, [["9001"], ["9002"]]);
 }
 
-/// Saving stops where the disk is full, and goes on in another file when it no longer is; the audit misses nothing.
+/// Saving pauses while the disk is full and continues in another file; the audit misses no frame.
 #[test]
-fn saving_goes_on_when_a_full_disk_has_room() {
-    let Some(lab) = Testbed::new() else { return };
-    let (disk, evidence) = (lab.path("disk"), lab.path("evidence"));
+fn saving_continues_after_a_full_disk() {
+    let Some(testbed) = Testbed::new() else { return };
+    let (disk, evidence) = (testbed.path("disk"), testbed.path("evidence"));
     fs::create_dir(&disk).unwrap();
     run(&["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "afl", text(&disk)]);
-    let _mounted = Mounted(&disk);
+    let _mounted = Mount(&disk);
     let frames = disk.join("frames.pcapng");
-    let mut live = lab.live(&[
+    let mut live = testbed.start_live(&[
         "-i",
-        &lab.device,
+        &testbed.device,
         "-f",
         DATAGRAMS,
         "-w",
@@ -237,30 +248,30 @@ fn saving_goes_on_when_a_full_disk_has_room() {
         "--fail-on",
         "never",
     ]);
-    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     let first = disk.join("frames-00001.pcapng");
-    until("the first are on the disk", || fs::metadata(&first).unwrap().len() > 10 * 142);
+    wait_until("the first are on the disk", || fs::metadata(&first).unwrap().len() > 10 * 142);
     let ballast = disk.join("ballast");
-    // Fills what is left; the error is the point.
+    // Fills the rest of the disk; the write error is expected.
     let _ = fs::write(&ballast, vec![0; 1 << 20]);
-    lab.traffic(&["datagrams", "10.77.0.2", "100", "0"]);
-    until("it says so", || {
+    testbed.traffic(&["datagrams", "10.77.0.2", "100", "0"]);
+    wait_until("it says so", || {
         live.stderr().contains("no space left on the disk; frames are not saved until it can be")
     });
     fs::remove_file(&ballast).unwrap();
-    until("it says that it goes on", || live.stderr().contains("frames are saved again: "));
-    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    wait_until("it says that it goes on", || live.stderr().contains("frames are saved again: "));
+    testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     live.stop(0);
-    let manifest = verified(&evidence);
+    let manifest = verified_manifest(&evidence);
     assert_eq!(manifest["accounting"]["frames"], 120, "{manifest}");
-    let again = lab.path("again");
+    let again = testbed.path("again");
     let output = Command::new(PROGRAM)
         .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
         .args([&first, &disk.join("frames-00002.pcapng")])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let saved = verified(&again);
+    let saved = verified_manifest(&again);
     for input in saved["inputs"].as_array().unwrap() {
         assert_eq!(input["damage_count"], 0, "whole frames alone: {input}");
     }
@@ -269,30 +280,31 @@ fn saving_goes_on_when_a_full_disk_has_room() {
     assert_eq!(saved["accounting"]["frames"].as_u64().unwrap() + unsaved, 120, "each is saved or counted");
 }
 
-/// Two watch the same attempt that nobody answers. The one that lost frames meanwhile cannot say that it was blocked.
+/// Two runs capture the same unanswered attempt. The run that dropped frames cannot call it blocked.
 #[test]
-fn who_lost_frames_is_less_certain() {
-    let Some(lab) = Testbed::new() else { return };
-    let (all, some) = (lab.path("all"), lab.path("some"));
+fn dropped_frames_make_silence_inconclusive() {
+    let Some(testbed) = Testbed::new() else { return };
+    let (all, some) = (testbed.path("all"), testbed.path("some"));
     let watch = |evidence, buffer| {
-        let device = ["-i", lab.device.as_str(), "--buffer", buffer, "--fail-on", "never", "-o", evidence];
-        lab.live(&[device.as_slice(), &SERVER].concat())
+        let device =
+            ["-i", testbed.device.as_str(), "--buffer", buffer, "--fail-on", "never", "-o", evidence];
+        testbed.start_live(&[device.as_slice(), &SERVER].concat())
     };
     let mut sure = watch(text(&all), "64");
     let mut unsure = watch(text(&some), "1");
-    // Silence says something only of a client that is seen to hear something.
-    lab.traffic(&["refused", "203.0.113.6", "1"]);
-    // The other end does not forward: what is for nobody there is dropped without a word.
-    let mut attempt = lab.traffic_begins(&["silent", "192.0.2.1", "8"]);
+    // A missing reply counts only if the capture shows other packets to the client.
+    testbed.traffic(&["refused", "203.0.113.6", "1"]);
+    // The far namespace does not forward, so packets to other addresses are dropped.
+    let mut attempt = testbed.start_traffic(&["unanswered", "192.0.2.1", "8"]);
     std::thread::sleep(Duration::from_secs(2));
     unsure.signal("STOP");
-    lab.traffic(&["flood", &lab.device, "syn", "20000"]);
+    testbed.traffic(&["flood", &testbed.device, "syn", "20000"]);
     unsure.signal("CONT");
-    attempt.ends(0);
+    attempt.assert_exits(0);
     sure.stop(0);
     unsure.stop(0);
     let seen = |evidence: &Path| {
-        let manifest = verified(evidence);
+        let manifest = verified_manifest(evidence);
         let of = |name: &str| column(evidence, "flows.csv", name);
         let place = of("server_ip").iter().position(|address| address == "192.0.2.1").unwrap();
         let silence = column(evidence, "findings.csv", "code").iter().any(|code| code == "AFS202");
@@ -302,14 +314,14 @@ fn who_lost_frames_is_less_certain() {
     assert_eq!(seen(&some), (true, "inconclusive".to_owned(), false));
 }
 
-/// What was lost stands in the saved frames too, by interface and once: whoever reads them is as careful.
+/// Saved files hold the drops of each interface once, so that `analyze` takes them into account.
 #[test]
-fn saved_frames_say_what_was_lost() {
-    let Some(lab) = Testbed::new() else { return };
-    let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
-    let mut live = lab.live(&[
+fn saved_files_report_dropped_frames() {
+    let Some(testbed) = Testbed::new() else { return };
+    let (evidence, frames) = (testbed.path("evidence"), testbed.path("frames.pcapng"));
+    let mut live = testbed.start_live(&[
         "-i",
-        &lab.device,
+        &testbed.device,
         "-i",
         "lo",
         "--buffer",
@@ -323,35 +335,35 @@ fn saved_frames_say_what_was_lost() {
         "--fail-on",
         "never",
     ]);
-    lab.traffic(&["datagrams", "127.0.0.1", "5", "0"]);
+    testbed.traffic(&["datagrams", "127.0.0.1", "5", "0"]);
     live.signal("STOP");
-    lab.traffic(&["flood", &lab.device, "syn", "20000"]);
+    testbed.traffic(&["flood", &testbed.device, "syn", "20000"]);
     live.signal("CONT");
-    until("all that is left is saved", || {
-        let last = fs::metadata(lab.path("frames-00003.pcapng"));
+    wait_until("all that is left is saved", || {
+        let last = fs::metadata(testbed.path("frames-00003.pcapng"));
         last.is_ok_and(|about| about.len() > 0)
     });
     live.stop(0);
-    let manifest = verified(&evidence);
-    let of = |what: &str| manifest["statistics"][format!("live.{}.{what}", lab.device)].as_u64().unwrap();
+    let manifest = verified_manifest(&evidence);
+    let of = |what: &str| manifest["statistics"][format!("live.{}.{what}", testbed.device)].as_u64().unwrap();
     let lost = of("dropped-by-kernel") + of("dropped-by-afs-audit");
     assert!(lost > 0, "{manifest}");
     let files: Vec<PathBuf> = (1..1000)
-        .map(|number| lab.path(&format!("frames-{number:05}.pcapng")))
+        .map(|number| testbed.path(&format!("frames-{number:05}.pcapng")))
         .take_while(|path| path.is_file())
         .collect();
-    let again = lab.path("again");
+    let again = testbed.path("again");
     let output = Command::new(PROGRAM)
         .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
         .args(&files)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let inputs = verified(&again)["inputs"].as_array().unwrap().clone();
+    let inputs = verified_manifest(&again)["inputs"].as_array().unwrap().clone();
     let sum = |place: usize, what: &str| -> u64 {
         inputs.iter().map(|input| input["interfaces"][place][what].as_u64().unwrap()).sum()
     };
-    assert_eq!(inputs[0]["interfaces"][0]["name"], lab.device.as_str());
+    assert_eq!(inputs[0]["interfaces"][0]["name"], testbed.device.as_str());
     assert_eq!(
         (sum(0, "received"), sum(0, "dropped"), sum(0, "dropped_by_system")),
         (of("received"), 0, lost)
@@ -359,69 +371,73 @@ fn saved_frames_say_what_was_lost() {
     assert_eq!((inputs[0]["interfaces"][1]["name"].as_str(), sum(1, "dropped_by_system")), (Some("lo"), 0));
 }
 
-/// A name of a pipe, or standard output, in place of a file.
+/// Frames can be saved to a named pipe or to standard output.
 #[test]
-fn frames_go_through_pipes() {
-    let Some(lab) = Testbed::new() else { return };
-    let pipe = lab.path("pipe");
+fn frames_can_be_saved_to_pipes() {
+    let Some(testbed) = Testbed::new() else { return };
+    let pipe = testbed.path("pipe");
     run(&["mkfifo", "-m", "666", text(&pipe)]);
-    let common = ["-i", &lab.device, "-f", DATAGRAMS, "-c", "10", "--fail-on", "never"];
-    let mut named = lab.live(&[common.as_slice(), &["-w", text(&pipe)]].concat());
-    let mut out = lab.live_into(Stdio::piped(), &[common.as_slice(), &["-w", "-"]].concat());
+    let common = ["-i", &testbed.device, "-f", DATAGRAMS, "-c", "10", "--fail-on", "never"];
+    let mut named = testbed.start_live(&[common.as_slice(), &["-w", text(&pipe)]].concat());
+    let mut out = testbed.start_live_into(Stdio::piped(), &[common.as_slice(), &["-w", "-"]].concat());
     let read = |name: &str, from: Stdio| {
-        let evidence = lab.next("read");
+        let evidence = testbed.unique_path("read");
         let arguments = ["analyze", name, "-q", "--fail-on", "never", "-o", text(&evidence)];
         let child = Command::new(PROGRAM).args(arguments).stdin(from).spawn().unwrap();
-        (Run::of(child), evidence)
+        (RunningProgram::of(child), evidence)
     };
-    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
-    // Its reader comes late.
+    testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    // The reader opens the pipe late.
     let readers = [read(text(&pipe), Stdio::null()), read("-", out.child.stdout.take().unwrap().into())];
-    named.ends(0);
-    out.ends(0);
+    named.assert_exits(0);
+    out.assert_exits(0);
     for (mut reader, evidence) in readers {
-        reader.ends(0);
-        let manifest = verified(&evidence);
+        reader.assert_exits(0);
+        let manifest = verified_manifest(&evidence);
         assert_eq!(manifest["accounting"]["frames"], 10, "{manifest}");
         assert_eq!(manifest["inputs"][0]["damage_count"], 0, "{manifest}");
     }
-    // Whoever read standard output left: that is an end. What cannot be is said.
-    let mut live = lab.live_into(Stdio::piped(), &["-i", &lab.device, "-w", "-", "--fail-on", "never"]);
+    // A closed standard output ends the run. Options that contradict it are errors.
+    let mut live =
+        testbed.start_live_into(Stdio::piped(), &["-i", &testbed.device, "-w", "-", "--fail-on", "never"]);
     drop(live.child.stdout.take());
-    lab.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
-    live.ends(0);
+    testbed.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
+    live.assert_exits(0);
     for more in [["--format", "jsonl"], ["--rotate-size", "1M"]] {
-        let arguments = [["-i", lab.device.as_str(), "-w", "-"].as_slice(), &more].concat();
-        let mut live = lab.begin(&[], &arguments, Stdio::null());
-        live.ends(2);
+        let arguments = [["-i", testbed.device.as_str(), "-w", "-"].as_slice(), &more].concat();
+        let mut live = testbed.spawn(&[], &arguments, Stdio::null());
+        live.assert_exits(2);
         assert!(live.stderr().contains("afs-audit: cannot "), "{}", live.stderr());
     }
 }
 
-/// A pipe that nobody reads holds up neither the audit nor its end.
+/// A pipe without a reader blocks neither the audit nor its end.
 #[test]
-fn a_pipe_that_nobody_reads_is_given_up() {
-    let Some(lab) = Testbed::new() else { return };
-    let (pipe, evidence) = (lab.path("pipe"), lab.path("evidence"));
+fn a_pipe_without_reader_does_not_block() {
+    let Some(testbed) = Testbed::new() else { return };
+    let (pipe, evidence) = (testbed.path("pipe"), testbed.path("evidence"));
     run(&["mkfifo", "-m", "666", text(&pipe)]);
-    let arguments = ["-i", &lab.device, "-f", DATAGRAMS, "-w", text(&pipe), "-o", text(&evidence)];
-    let mut live = lab.live(&[arguments.as_slice(), &["--fail-on", "never"]].concat());
-    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    let arguments = ["-i", &testbed.device, "-f", DATAGRAMS, "-w", text(&pipe), "-o", text(&evidence)];
+    let mut live = testbed.start_live(&[arguments.as_slice(), &["--fail-on", "never"]].concat());
+    testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     live.stop(0);
-    let said = live.stderr();
-    assert!(said.contains("the last 10 frames were not saved: the output accepts no more data"), "{said}");
-    let manifest = verified(&evidence);
+    let stderr = live.stderr();
+    assert!(
+        stderr.contains("the last 10 frames were not saved: the output accepts no more data"),
+        "{stderr}"
+    );
+    let manifest = verified_manifest(&evidence);
     assert_eq!(manifest["accounting"]["frames"], 10, "{manifest}");
     assert_eq!(manifest["statistics"]["live.unsaved"], 10, "{manifest}");
 }
 
-/// After the rights were given up an interface cannot be opened, but a socket that is open can be bound to the new one.
+/// Without privileges an interface cannot be opened, but the open socket can be bound to a re-created one.
 #[test]
-fn an_interface_that_is_made_again_is_captured_again() {
-    let Some(lab) = Testbed::new() else { return };
-    let (near, far, device) = (lab.near.as_str(), lab.far.as_str(), lab.device.as_str());
-    let (evidence, frames) = (lab.path("evidence"), lab.path("frames.pcapng"));
-    let mut live = lab.live(&[
+fn a_recreated_interface_is_captured_again() {
+    let Some(testbed) = Testbed::new() else { return };
+    let (near, far, device) = (testbed.near.as_str(), testbed.far.as_str(), testbed.device.as_str());
+    let (evidence, frames) = (testbed.path("evidence"), testbed.path("frames.pcapng"));
+    let mut live = testbed.start_live(&[
         "-i",
         device,
         "-f",
@@ -437,55 +453,57 @@ fn an_interface_that_is_made_again_is_captured_again() {
         "9105",
     ]);
     let is_up = format!("afs_audit_interface_up{{interface=\"{device}\"}}");
-    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     run(&["ip", "-n", near, "link", "delete", device]);
-    until("it says that the interface is gone", || {
+    wait_until("it says that the interface is gone", || {
         live.stderr().contains("captured frames are kept, trying again")
     });
-    assert_eq!(metric(&metrics(&lab, 9105), &is_up), 0);
-    // A second and more, in which it tries: what is not there is not back.
-    lab.traffic(&["datagrams", "127.0.0.1", "30", "0.1"]);
+    assert_eq!(metric(&metrics(&testbed, 9105), &is_up), 0);
+    // Time for more than one retry, before the interface exists.
+    testbed.traffic(&["datagrams", "127.0.0.1", "30", "0.1"]);
     assert!(!live.stderr().contains("is back"), "{}", live.stderr());
 
-    lab.connect();
-    until("it is back", || live.stderr().contains(&format!("{device}: interface is back\n")));
-    assert_eq!(metric(&metrics(&lab, 9105), &is_up), 1);
-    let flags = Testbed::inside(near, "cat").arg(format!("/sys/class/net/{device}/flags")).output().unwrap();
+    testbed.connect();
+    wait_until("it is back", || live.stderr().contains(&format!("{device}: interface is back\n")));
+    assert_eq!(metric(&metrics(&testbed, 9105), &is_up), 1);
+    let flags =
+        Testbed::command_in(near, "cat").arg(format!("/sys/class/net/{device}/flags")).output().unwrap();
     let flags = String::from_utf8(flags.stdout).unwrap();
     let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap();
     assert!(flags & 0x100 != 0, "promiscuous as before: {flags:x}");
-    // Both ways, and nothing but what the filter lets through.
-    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
-    let back = Testbed::inside(far, "python3")
+    // Both directions, and only what the filter accepts.
+    testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+    let back = Testbed::command_in(far, "python3")
         .args([TRAFFIC, "datagrams", "10.77.0.1", "10", "0"])
         .status()
         .unwrap();
     assert!(back.success());
-    until("all of them are counted", || {
-        metric(&metrics(&lab, 9105), &format!("afs_audit_frames_total{{interface=\"{device}\"}}")) >= 30
+    wait_until("all of them are counted", || {
+        metric(&metrics(&testbed, 9105), &format!("afs_audit_frames_total{{interface=\"{device}\"}}")) >= 30
     });
     live.stop(0);
-    let manifest = verified(&evidence);
+    let manifest = verified_manifest(&evidence);
     assert_eq!(manifest["accounting"]["frames"], 30, "{manifest}");
-    assert_eq!(rows(&evidence, "flows.csv"), rows_of(&lab, &[frames], device, "flows.csv"));
+    assert_eq!(rows(&evidence, "flows.csv"), rows_of(&testbed, &[frames], device, "flows.csv"));
 }
 
-/// What comes back as something else would be misread: it is said that only a new start helps.
+/// An interface re-created with another link type is refused: only a new start helps.
 #[test]
-fn an_interface_that_is_made_again_as_another_kind_is_refused() {
-    let Some(lab) = Testbed::new() else { return };
-    let (near, device) = (lab.near.as_str(), lab.device.as_str());
-    let evidence = lab.path("evidence");
-    let mut live = lab.live(&["-i", device, "-f", DATAGRAMS, "-o", text(&evidence), "--fail-on", "never"]);
-    lab.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
+fn a_recreated_interface_of_another_type_is_refused() {
+    let Some(testbed) = Testbed::new() else { return };
+    let (near, device) = (testbed.near.as_str(), testbed.device.as_str());
+    let evidence = testbed.path("evidence");
+    let mut live =
+        testbed.start_live(&["-i", device, "-f", DATAGRAMS, "-o", text(&evidence), "--fail-on", "never"]);
+    testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     run(&["ip", "-n", near, "link", "delete", device]);
-    until("it says that the interface is gone", || live.stderr().contains("captured frames are kept"));
+    wait_until("it says that the interface is gone", || live.stderr().contains("captured frames are kept"));
     run(&["ip", "-n", near, "tuntap", "add", "dev", device, "mode", "tun"]);
-    until("it says what to do", || {
+    wait_until("it says what to do", || {
         live.stderr().contains(
             "interface is back, but cannot be captured on: its hardware type has changed; restart afs-audit",
         )
     });
     live.stop(0);
-    assert_eq!(verified(&evidence)["accounting"]["frames"], 10);
+    assert_eq!(verified_manifest(&evidence)["accounting"]["frames"], 10);
 }

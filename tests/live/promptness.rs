@@ -10,33 +10,35 @@ use jiff::Timestamp;
 
 use super::testbed::*;
 
-/// What is promised.
-const PROMISED: Duration = Duration::from_secs(2);
+/// Largest delay between packet and report.
+const DELAY_LIMIT: Duration = Duration::from_secs(2);
 
-/// Signs of one kind in a round; the one in the middle counts.
-const SIGNS: usize = 5;
+/// Samples in a round; their median counts.
+const SAMPLES: usize = 5;
 
-/// A machine with better things to do is given so many rounds.
+/// Rounds, because the machine may be busy.
 const ROUNDS: usize = 4;
 
-/// Lines as they come, each with the time of its coming.
-fn lines(live: &mut Run) -> mpsc::Receiver<(Timestamp, String)> {
+/// Lines of standard output, each with its time of arrival.
+fn lines(live: &mut RunningProgram) -> mpsc::Receiver<(Timestamp, String)> {
     let out = BufReader::new(live.child.stdout.take().unwrap());
-    let (give, take) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         for line in out.lines().map_while(Result::ok) {
-            if give.send((Timestamp::now(), line)).is_err() {
+            if sender.send((Timestamp::now(), line)).is_err() {
                 return;
             }
         }
     });
-    take
+    receiver
 }
 
-/// How long after its packet a line came that says this.
+/// The delay between a packet and the line that reports it.
 fn delay(lines: &mpsc::Receiver<(Timestamp, String)>, what: &str, time: impl Fn(&str) -> String) -> Duration {
     loop {
-        let (came, line) = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("waited in vain: {what}"));
+        let (came, line) = lines
+            .recv_timeout(WAIT_LIMIT)
+            .unwrap_or_else(|_| panic!("no line within the time limit: {what}"));
         if line.contains(what) {
             let packet: Timestamp = time(&line).parse().unwrap();
             return came.duration_since(packet).try_into().unwrap_or_default();
@@ -44,13 +46,13 @@ fn delay(lines: &mpsc::Receiver<(Timestamp, String)>, what: &str, time: impl Fn(
     }
 }
 
-/// Some round keeps the promise.
-fn check(what: &str, mut sign: impl FnMut(usize) -> Duration) {
+/// Checks that the median delay of some round is within the limit.
+fn check(what: &str, mut sample: impl FnMut(usize) -> Duration) {
     let mut all = Vec::new();
     for round in 0..ROUNDS {
-        let mut delays: Vec<Duration> = (0..SIGNS).map(|number| sign(round * SIGNS + number)).collect();
+        let mut delays: Vec<Duration> = (0..SAMPLES).map(|number| sample(round * SAMPLES + number)).collect();
         delays.sort();
-        if delays[SIGNS / 2] <= PROMISED {
+        if delays[SAMPLES / 2] <= DELAY_LIMIT {
             return;
         }
         all.push(delays);
@@ -59,36 +61,37 @@ fn check(what: &str, mut sign: impl FnMut(usize) -> Duration) {
 }
 
 #[test]
-fn what_is_proved_is_told_within_two_seconds() {
-    let Some(mut lab) = Testbed::new() else { return };
-    lab.serve();
-    // Many hosts that refuse.
-    run(&["ip", "-n", &lab.far, "route", "add", "local", "198.51.100.0/24", "dev", "lo"]);
-    let arguments = [&["-i", lab.device.as_str()], SERVER.as_slice()].concat();
-    let mut text = lab.live_into(Stdio::piped(), &arguments);
-    let mut json = lab.live_into(Stdio::piped(), &[arguments.as_slice(), &["--format", "jsonl"]].concat());
-    let (told, records) = (lines(&mut text), lines(&mut json));
+fn findings_are_reported_within_two_seconds() {
+    let Some(mut testbed) = Testbed::new() else { return };
+    testbed.start_servers();
+    // Many hosts that refuse connections.
+    run(&["ip", "-n", &testbed.far, "route", "add", "local", "198.51.100.0/24", "dev", "lo"]);
+    let arguments = [&["-i", testbed.device.as_str()], SERVER.as_slice()].concat();
+    let mut text = testbed.start_live_into(Stdio::piped(), &arguments);
+    let mut json =
+        testbed.start_live_into(Stdio::piped(), &[arguments.as_slice(), &["--format", "jsonl"]].concat());
+    let (text_lines, records) = (lines(&mut text), lines(&mut json));
     let begin = |line: &str| line.split(' ').next().unwrap().to_owned();
     let key = |line: &str, key: &str| {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();
         record[key].as_str().unwrap().to_owned()
     };
-    check("a name in a hello", |number| {
-        // The conversation goes on for long: nothing is told because it ends.
+    check("a name in a ClientHello", |number| {
+        // The connection stays open, so the report does not depend on its end.
         let name = format!("name-{number}.example.net");
-        let mut talk = lab.traffic_begins(&["linger", "203.0.113.5", &name]);
-        let late = delay(&told, &format!("AFS101 10.77.0.1 connected to {name}"), begin);
+        let mut talk = testbed.start_traffic(&["linger", "203.0.113.5", &name]);
+        let delay = delay(&text_lines, &format!("AFS101 10.77.0.1 connected to {name}"), begin);
         assert!(talk.child.try_wait().unwrap().is_none(), "it goes on");
-        late
+        delay
     });
-    check("an answer of DNS", |number| {
+    check("a DNS response", |number| {
         let name = format!("asked-{number}.example.net");
-        lab.traffic(&["ask", "10.77.0.2", &name]);
+        testbed.traffic(&["resolve", "10.77.0.2", &name]);
         delay(&records, &name, |line| key(line, "time"))
     });
-    check("a refusal", |number| {
+    check("a refused connection", |number| {
         let address = format!("198.51.100.{}", number + 1);
-        lab.traffic(&["refused", &address, "1"]);
-        delay(&told, &format!("AFS201 10.77.0.1 could not connect to {address} port 444"), begin)
+        testbed.traffic(&["refused", &address, "1"]);
+        delay(&text_lines, &format!("AFS201 10.77.0.1 could not connect to {address} port 444"), begin)
     });
 }

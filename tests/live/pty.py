@@ -1,6 +1,6 @@
-"""Runs a program on a terminal of its own: pty.py ROWS COLUMNS FILE PROGRAM ARGUMENT...
+"""Runs a program on a pseudo-terminal: pty.py ROWS COLUMNS FILE PROGRAM ARGUMENT...
 
-What the program shows goes to the file, byte by byte; what comes in on standard input is typed. Ends as the program does.
+Writes the output of the program to the file without buffering, and standard input to its keyboard. Exits with its status.
 """
 
 import fcntl
@@ -12,30 +12,30 @@ import sys
 import termios
 
 rows, columns, path, *command = sys.argv[1:]
-ours, theirs = os.openpty()
-fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", int(rows), int(columns), 0, 0))
+master, slave = os.openpty()
+fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", int(rows), int(columns), 0, 0))
 program = subprocess.Popen(
     command,
-    stdin=theirs,
-    stdout=theirs,
-    stderr=theirs,
+    stdin=slave,
+    stdout=slave,
+    stderr=slave,
     start_new_session=True,
     preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
 )
-os.close(theirs)
+os.close(slave)
 keys = [sys.stdin.fileno()]
-with open(path, "wb", buffering=0) as seen:
+with open(path, "wb", buffering=0) as output:
     while True:
-        ready, _, _ = select.select([ours, *keys], [], [])
-        if ours in ready:
+        ready, _, _ = select.select([master, *keys], [], [])
+        if master in ready:
             try:
-                shown = os.read(ours, 65536)
+                shown = os.read(master, 65536)
             except OSError:
-                # Linux says so when the last program has left the terminal.
+                # EIO: the last program has closed the terminal.
                 break
-            seen.write(shown)
+            output.write(shown)
         elif typed := os.read(keys[0], 100):
-            os.write(ours, typed)
+            os.write(master, typed)
         else:
             keys = []
 sys.exit(program.wait())

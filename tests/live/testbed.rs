@@ -1,4 +1,4 @@
-//! The lab: two network namespaces, real programs in them, and the audit beside.
+//! A testbed of two network namespaces with real servers, and the program that captures between them.
 
 use std::fs;
 use std::io::Read as _;
@@ -15,24 +15,24 @@ use std::time::Instant;
 
 use crate::support::prerequisites::root_with_tools;
 
-/// How long anything may take before the test fails; what is promised within two seconds has it all on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of every wait. A busy machine may need it for what usually takes two seconds.
+pub(super) const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_afs-audit");
 pub(super) const TRAFFIC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/traffic.py");
 
-/// Every program that the tests of live capture start.
+/// Programs that the tests of live capture start.
 const TOOLS: [&str; 10] =
     ["ip", "dnsmasq", "openssl", "python3", "setpriv", "unshare", "setcap", "mount", "mkfifo", "kill"];
 
-/// Audits this side of the lab.
+/// Audits the clients in the near namespace.
 pub(super) const SERVER: [&str; 2] = ["--server", "10.77.0.0/24"];
 
-/// Two namespaces with a cable between them: `near` with the audited host 10.77.0.1, `far` with everything else.
+/// Two namespaces connected by a veth pair: `near` with the audited host 10.77.0.1, `far` with all servers.
 pub(super) struct Testbed {
     pub(super) near: String,
     pub(super) far: String,
-    /// The cable's end in `near`; capture happens there.
+    /// The end of the veth pair in `near`, where frames are captured.
     pub(super) device: String,
     folder: tempfile::TempDir,
     servers: Vec<Child>,
@@ -45,22 +45,22 @@ pub(super) fn run(command: &[&str]) {
     assert!(output.status.success(), "{}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr));
 }
 
-/// Waits until something is so.
-pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    until_or(what, || if holds() { Ok(()) } else { Err(String::new()) });
+/// Waits until a condition holds.
+pub(super) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    wait_until_or(what, || if holds() { Ok(()) } else { Err(String::new()) });
 }
 
-/// Waits until something is so, and tells at the end what is so in its place.
-pub(super) fn until_or(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
+/// Waits until a condition holds; the error says what was found instead.
+pub(super) fn wait_until_or(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
     let begun = Instant::now();
     while let Err(found) = holds() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what} {found}");
+        assert!(begun.elapsed() < WAIT_LIMIT, "time limit reached: {what} {found}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 impl Testbed {
-    /// A new lab; none where this machine cannot make one.
+    /// A new testbed; none where it cannot be made.
     pub(super) fn new() -> Option<Testbed> {
         if !root_with_tools(&TOOLS) {
             return None;
@@ -70,22 +70,22 @@ impl Testbed {
         let id = format!("{}-{number}", std::process::id());
         let (near, far) = (format!("afl-near-{id}"), format!("afl-far-{id}"));
         let folder = tempfile::tempdir().unwrap();
-        // The program becomes another user, who writes here too.
+        // The program writes here as another user.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let lab = Testbed { near, far, device: format!("afl{number}"), folder, servers: Vec::new() };
-        run(&["ip", "netns", "add", &lab.near]);
-        run(&["ip", "netns", "add", &lab.far]);
-        for netns in [&lab.near, &lab.far] {
+        let testbed = Testbed { near, far, device: format!("afl{number}"), folder, servers: Vec::new() };
+        run(&["ip", "netns", "add", &testbed.near]);
+        run(&["ip", "netns", "add", &testbed.far]);
+        for netns in [&testbed.near, &testbed.far] {
             run(&["ip", "-n", netns, "link", "set", "lo", "up"]);
         }
         for address in ["203.0.113.5/32", "203.0.113.6/32"] {
-            run(&["ip", "-n", &lab.far, "address", "add", address, "dev", "lo"]);
+            run(&["ip", "-n", &testbed.far, "address", "add", address, "dev", "lo"]);
         }
-        lab.connect();
-        Some(lab)
+        testbed.connect();
+        Some(testbed)
     }
 
-    /// Lays the cable.
+    /// Creates the veth pair.
     pub(super) fn connect(&self) {
         let (near, far, device) = (self.near.as_str(), self.far.as_str(), self.device.as_str());
         run(&["ip", "link", "add", device, "netns", near, "type", "veth", "peer", "afl-far", "netns", far]);
@@ -100,22 +100,32 @@ impl Testbed {
         self.folder.path().join(name)
     }
 
-    pub(super) fn inside(netns: &str, program: &str) -> Command {
+    pub(super) fn command_in(netns: &str, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", netns, program]);
         command
     }
 
-    /// A resolver that gives every name 203.0.113.5, and a server that answers TLS there.
-    pub(super) fn serve(&mut self) {
+    /// Starts a resolver that resolves every name to 203.0.113.5, and a TLS server there.
+    pub(super) fn start_servers(&mut self) {
         let (certificate, key) = (self.path("cert.pem"), self.path("key.pem"));
         let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=lab.example"])
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=testbed.example",
+            ])
             .args([Path::new("-keyout"), &key, Path::new("-out"), &certificate])
             .output()
             .unwrap_or_else(|error| panic!("cannot run openssl: {error}"));
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let resolver = Testbed::inside(&self.far, "dnsmasq")
+        let resolver = Testbed::command_in(&self.far, "dnsmasq")
             .args([
                 "--keep-in-foreground",
                 "--no-resolv",
@@ -128,7 +138,7 @@ impl Testbed {
             .spawn()
             .unwrap();
         self.servers.push(resolver);
-        let mut server = Testbed::inside(&self.far, "python3")
+        let mut server = Testbed::command_in(&self.far, "python3")
             .args([TRAFFIC, "serve"])
             .args([certificate, key])
             .stdout(Stdio::piped())
@@ -138,47 +148,47 @@ impl Testbed {
         server.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
         assert_eq!(&ready, b"ready");
         self.servers.push(server);
-        // From now on the first question is answered.
-        self.traffic(&["ask", "10.77.0.2", "ready.example.com"]);
+        // Waits until the resolver responds.
+        self.traffic(&["resolve", "10.77.0.2", "ready.example.com"]);
     }
 
-    /// Traffic from the audited host, until it is done.
+    /// Sends traffic from the audited host, and waits for its end.
     pub(super) fn traffic(&self, arguments: &[&str]) {
-        self.traffic_begins(arguments).ends(0);
+        self.start_traffic(arguments).assert_exits(0);
     }
 
-    pub(super) fn traffic_begins(&self, arguments: &[&str]) -> Run {
-        let child = Testbed::inside(&self.near, "python3").arg(TRAFFIC).args(arguments).spawn().unwrap();
-        Run::of(child)
+    pub(super) fn start_traffic(&self, arguments: &[&str]) -> RunningProgram {
+        let child = Testbed::command_in(&self.near, "python3").arg(TRAFFIC).args(arguments).spawn().unwrap();
+        RunningProgram::of(child)
     }
 
-    /// Begins to capture, and waits until it does.
-    pub(super) fn live(&self, arguments: &[&str]) -> Run {
-        let out = self.next("out");
-        let mut run = self.live_into(fs::File::create(&out).unwrap().into(), arguments);
-        run.out = out;
+    /// Starts a live run, and waits until it captures.
+    pub(super) fn start_live(&self, arguments: &[&str]) -> RunningProgram {
+        let stdout = self.unique_path("stdout");
+        let mut run = self.start_live_into(fs::File::create(&stdout).unwrap().into(), arguments);
+        run.stdout_path = stdout;
         run
     }
 
-    pub(super) fn live_into(&self, out: Stdio, arguments: &[&str]) -> Run {
-        let mut run = self.begin(&[], arguments, out);
-        run.begins();
+    pub(super) fn start_live_into(&self, out: Stdio, arguments: &[&str]) -> RunningProgram {
+        let mut run = self.spawn(&[], arguments, out);
+        run.wait_until_capturing();
         run
     }
 
-    /// Starts the program behind a command that starts it.
-    pub(super) fn begin(&self, before: &[&str], arguments: &[&str], out: Stdio) -> Run {
-        self.begin_program(before, PROGRAM, arguments, out)
+    /// Starts a live run with a command before the program, such as `setpriv`.
+    pub(super) fn spawn(&self, before: &[&str], arguments: &[&str], out: Stdio) -> RunningProgram {
+        self.spawn_program(before, PROGRAM, arguments, out)
     }
 
-    pub(super) fn begin_program(
+    pub(super) fn spawn_program(
         &self,
         before: &[&str],
         program: &str,
         arguments: &[&str],
         out: Stdio,
-    ) -> Run {
-        let said = self.next("said");
+    ) -> RunningProgram {
+        let stderr_path = self.unique_path("stderr");
         let mut command = vec!["netns", "exec", &self.near];
         command.extend(before);
         command.extend([program, "live"]);
@@ -190,14 +200,14 @@ impl Testbed {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(out)
-            .stderr(fs::File::create(&said).unwrap())
+            .stderr(fs::File::create(&stderr_path).unwrap())
             .spawn()
             .unwrap();
-        Run { child, said, out: PathBuf::new() }
+        RunningProgram { child, stderr_path, stdout_path: PathBuf::new() }
     }
 
-    /// A file of its own.
-    pub(super) fn next(&self, kind: &str) -> PathBuf {
+    /// An unused path.
+    pub(super) fn unique_path(&self, kind: &str) -> PathBuf {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         self.path(&format!("{kind}-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
     }
@@ -215,28 +225,28 @@ impl Drop for Testbed {
     }
 }
 
-/// A program that runs. `ip netns exec` becomes it, so that its number is the child's.
-pub(super) struct Run {
+/// A running program. `ip netns exec` replaces itself with it, so it has the child's process ID.
+pub(super) struct RunningProgram {
     pub(super) child: Child,
-    said: PathBuf,
-    out: PathBuf,
+    stderr_path: PathBuf,
+    stdout_path: PathBuf,
 }
 
-impl Run {
-    pub(super) fn of(child: Child) -> Run {
-        Run { child, said: PathBuf::new(), out: PathBuf::new() }
+impl RunningProgram {
+    pub(super) fn of(child: Child) -> RunningProgram {
+        RunningProgram { child, stderr_path: PathBuf::new(), stdout_path: PathBuf::new() }
     }
 
-    /// Waits until it captures.
-    pub(super) fn begins(&mut self) {
-        until("capture begins", || {
+    /// Waits until the program captures.
+    pub(super) fn wait_until_capturing(&mut self) {
+        wait_until("capture begins", || {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "ended at once: {}", self.stderr());
             self.stderr().contains("privileges dropped:")
         });
     }
 
-    /// The number of the program that it has started.
+    /// The process ID of the only child process.
     pub(super) fn only_child(&self) -> String {
         let id = self.child.id();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
@@ -247,21 +257,21 @@ impl Run {
     }
 
     pub(super) fn stderr(&self) -> String {
-        fs::read_to_string(&self.said).unwrap_or_default()
+        fs::read_to_string(&self.stderr_path).unwrap_or_default()
     }
 
     pub(super) fn stdout(&self) -> String {
-        fs::read_to_string(&self.out).unwrap_or_default()
+        fs::read_to_string(&self.stdout_path).unwrap_or_default()
     }
 
     pub(super) fn signal(&self, name: &str) {
         run(&["kill", "-s", name, &self.child.id().to_string()]);
     }
 
-    /// Waits for its end.
-    pub(super) fn ends(&mut self, status: i32) {
+    /// Waits for the end, and checks the exit status.
+    pub(super) fn assert_exits(&mut self, status: i32) {
         let mut ended = None;
-        until("the program ends", || {
+        wait_until("the program ends", || {
             ended = self.child.try_wait().unwrap();
             ended.is_some()
         });
@@ -270,10 +280,10 @@ impl Run {
 
     pub(super) fn stop(&mut self, status: i32) {
         self.signal("INT");
-        self.ends(status);
+        self.assert_exits(status);
     }
 
-    /// A line of the kernel's account of the process.
+    /// A field of `/proc/PID/status`.
     pub(super) fn status(&self, key: &str) -> String {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
@@ -285,7 +295,7 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -296,15 +306,15 @@ pub(super) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Checks that a folder is complete evidence, and gives its manifest.
-pub(super) fn verified(folder: &Path) -> serde_json::Value {
+/// Verifies an evidence folder, and returns its manifest.
+pub(super) fn verified_manifest(folder: &Path) -> serde_json::Value {
     let output = Command::new(PROGRAM).args(["verify", text(folder)]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap()
 }
 
-/// The evidence folders in a folder, oldest first.
-pub(super) fn intervals(folder: &Path) -> Vec<PathBuf> {
+/// The evidence folders of the intervals in a folder, oldest first.
+pub(super) fn interval_folders(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut all: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
@@ -318,26 +328,26 @@ pub(super) fn rows(folder: &Path, table: &str) -> Vec<String> {
     fs::read_to_string(folder.join(table)).unwrap().lines().skip(1).map(str::to_owned).collect()
 }
 
-/// The cells of a column.
+/// The values of a column.
 pub(super) fn column(folder: &Path, table: &str, column: &str) -> Vec<String> {
     let mut reader = csv::Reader::from_path(folder.join(table)).unwrap();
     let place = reader.headers().unwrap().iter().position(|name| name == column).unwrap();
     reader.records().map(|row| row.unwrap()[place].to_owned()).collect()
 }
 
-pub(super) struct Mounted<'a>(pub(super) &'a Path);
+pub(super) struct Mount<'a>(pub(super) &'a Path);
 
-impl Drop for Mounted<'_> {
+impl Drop for Mount<'_> {
     fn drop(&mut self) {
         let _ = Command::new("umount").args(["-l", text(self.0)]).status();
     }
 }
 
-/// The metrics page of a run in this namespace.
-pub(super) fn metrics(lab: &Testbed, port: u16) -> String {
+/// The metrics page of the run in the near namespace.
+pub(super) fn metrics(testbed: &Testbed, port: u16) -> String {
     let ask = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=10).read().decode())";
     let address = format!("http://127.0.0.1:{port}/metrics");
-    let output = Testbed::inside(&lab.near, "python3").args(["-c", ask, &address]).output().unwrap();
+    let output = Testbed::command_in(&testbed.near, "python3").args(["-c", ask, &address]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

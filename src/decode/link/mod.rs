@@ -77,6 +77,11 @@ const LINK_TYPES: &[(u16, LayerReader)] = &[
     (285, ethernet::tag_8), // DSA_TAG_EDSA
 ];
 
+/// Whether frames of this link type are decoded.
+pub fn is_decoded(link: LinkType) -> bool {
+    link == LinkType::ETHERNET || LINK_TYPES.iter().any(|(number, _)| *number == link.0)
+}
+
 /// Reads a frame of this link type.
 pub(super) fn read<'b>(state: &mut DecodeState, link: LinkType, layer: LayerSlice<'b>) -> LayerResult<'b> {
     if link == LinkType::ETHERNET {

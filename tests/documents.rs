@@ -1,0 +1,55 @@
+//! The documents mention only files that exist.
+
+#![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
+
+use std::path::Path;
+use std::path::PathBuf;
+
+const FOLDERS: [&str; 12] = [
+    "src/",
+    "tests/",
+    "captures/",
+    "examples/",
+    "benches/",
+    "fuzz/",
+    "tools/",
+    "docs/",
+    "rules/",
+    "contrib/",
+    ".ci/",
+    "target/tmp/",
+];
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn documents() -> Vec<PathBuf> {
+    let in_folder = |folder: &str| std::fs::read_dir(repository().join(folder)).unwrap();
+    let files = in_folder("").chain(in_folder("docs")).map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+#[test]
+fn paths_in_documents_exist() {
+    let mut missing = Vec::new();
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        // Every second part is between backticks.
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = FOLDERS.iter().any(|folder| quoted.starts_with(folder))
+                && !quoted.contains(['<', '…', '*', ' ', '\n'])
+                && !quoted.starts_with("target/");
+            if is_path && !repository().join(quoted).exists() {
+                missing.push(format!("{}: {quoted}", document.display()));
+            }
+        }
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = link.split('#').next().unwrap();
+            if !link.contains("://") && !path.is_empty() && !document.parent().unwrap().join(path).exists() {
+                missing.push(format!("{}: link to {link}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
