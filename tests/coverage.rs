@@ -4,7 +4,7 @@
 //! `coverage.tsv` names a capture for each link type, tunnel and reader: of this repository where there is one, otherwise of
 //! the corpus of public captures. `BLESS=1` looks for captures of the rows that lack one.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a test failed")]
+#![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
 
 mod support;
 

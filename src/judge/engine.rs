@@ -252,7 +252,7 @@ impl Engine {
                 is_silence_reliable: self.diagnosis.is_silence_reliable(client.address, time),
             };
             if let Some(anomaly) = self.diagnosis.dns.add(&lookup, &context) {
-                finding::dns::announce(anomaly, &mut self.findings);
+                finding::dns::announce(anomaly, &self.policy, &mut self.findings);
             }
         }
         let resolved_addresses = resolved.addresses;

@@ -37,6 +37,7 @@ pub use engine::Engine;
 pub use engine::JudgeLimits;
 pub use engine::RowSink;
 pub use policy::Policy;
+pub use policy::need::Need;
 pub use policy::scope::Scope;
 pub use policy::site_draft::SiteDraft;
 pub use rows::DestinationTally;

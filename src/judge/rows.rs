@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::assessment::Assessment;
 use super::catalogue::FindingCode;
 use super::catalogue::Mechanism;
+use super::policy::need::Need;
 use super::vocabulary::AddressEvidence;
 use super::vocabulary::Confidence;
 use super::vocabulary::DestinationVerdict;
@@ -172,8 +173,12 @@ pub struct FindingRow {
     pub code: FindingCode,
     /// How the flow or the name was blocked; none for all other findings.
     pub mechanism: Option<Mechanism>,
+    /// What the finding is, in a few words.
+    pub title: &'static str,
     /// How much it matters.
     pub severity: Severity,
+    /// How much the site needs the destination: findings are ordered by it.
+    pub need: Need,
     /// Confidence; none where the fact itself is in the capture.
     pub confidence: Option<Confidence>,
     /// The audited host.

@@ -274,7 +274,7 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "code": required CODE, "stable code; see `afs-audit explain CODE`",
         |row, _, cell| cell.word(row.code.as_str());
     "title": required Text, "title of the code",
-        |row, _, cell| cell.text(row.code.entry().title, TextOrigin::Trusted);
+        |row, _, cell| cell.text(row.title, TextOrigin::Trusted);
     "severity": required Enum(|| Severity::ALL.iter().map(|word| word.as_str()).collect()), "severity",
         |row, _, cell| cell.word(row.severity.as_str());
     "confidence": optional CONFIDENCE, "confidence in the finding",

@@ -157,7 +157,7 @@ impl Summary<'_> {
         format!("{} ({}); list them with -v", count(ids.len() as u64, "document"), counts.join(", "))
     }
 
-    /// Findings by code, the most severe first.
+    /// Findings by code, in the order of their rows.
     fn write_findings(&self, out: &mut dyn Write) -> io::Result<()> {
         let findings = &self.facts.findings;
         if findings.is_empty() {
@@ -175,15 +175,18 @@ impl Summary<'_> {
         let total = count(findings.len() as u64, "finding");
         self.write_heading(out, &format!("{total}: {}", by_severity.join(", ")))?;
 
-        let mut codes: Vec<_> = findings.iter().map(|row| row.code).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        let mut groups: Vec<Vec<&FindingRow>> = codes
-            .iter()
-            .map(|code| findings.iter().map(Box::as_ref).filter(|row| row.code == *code).collect())
-            .collect();
-        let severity = |group: &Vec<&FindingRow>| group.iter().map(|row| row.severity).max();
-        groups.sort_by(|a, b| severity(b).cmp(&severity(a)).then(b.len().cmp(&a.len())));
+        // The rows are in the order of their need: a group has the place of its first row.
+        let mut groups: Vec<Vec<&FindingRow>> = Vec::new();
+        for row in findings.iter().map(Box::as_ref) {
+            let of_row = |group: &&mut Vec<&FindingRow>| {
+                let key = |row: &FindingRow| (row.code, row.title, row.severity);
+                group.first().is_some_and(|first| key(first) == key(row))
+            };
+            match groups.iter_mut().find(of_row) {
+                Some(group) => group.push(row),
+                None => groups.push(vec![row]),
+            }
+        }
         let shown = self.at_most(6, groups.len());
         for group in groups.iter().take(shown) {
             self.write_finding_group(out, group)?;
@@ -198,7 +201,7 @@ impl Summary<'_> {
         let Some(first) = group.first() else { return Ok(()) };
         let severity = group.iter().map(|row| row.severity).max().unwrap_or(first.severity);
         let style = severity_style(severity);
-        let title = first.code.entry().title;
+        let title = first.title;
         let times: u64 = group.iter().map(|row| row.count).sum();
         let times = if times > 1 { format!(" ({})", count(times, "time")) } else { String::new() };
         let head = wrap(&format!("{} {title}{times}", first.code), self.text_width(INDENT));

@@ -27,6 +27,7 @@ use crate::judge::FindingCode;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::Mechanism;
+use crate::judge::Need;
 use crate::judge::PortVerdict;
 use crate::judge::RequirementRow;
 use crate::judge::RequirementState;
@@ -154,7 +155,9 @@ pub(crate) fn finding() -> FindingRow {
     FindingRow {
         code: FindingCode::ConnectionUnanswered,
         mechanism: Some(Mechanism::TcpUnanswered),
+        title: FindingCode::ConnectionUnanswered.entry().title,
         severity: Severity::High,
+        need: Need::Required,
         confidence: Some(Confidence::Strong),
         audited_host: Some(CLIENT),
         target: "kailani1.one.microsoft.com".into(),

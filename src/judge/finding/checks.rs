@@ -143,6 +143,8 @@ fn occurrence<'a>(view: &FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
             (TargetKind::Destination, Some(known)) => Target::Name(known.name.shared()),
             (TargetKind::Destination, None) => Target::Address(view.server().address),
         },
+        port: Some(view.verdict.requested_port),
+        need: view.policy.need_of_flow(view.verdict),
         server: Some(view.server()),
         flow: Some(view.flow.number),
         frames: view.evidence,

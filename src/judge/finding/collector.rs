@@ -4,6 +4,7 @@
 //! Out: rows at the end, most severe first; new findings as they occur, where they are announced.
 //! Not: what the codes mean; see `catalogue`.
 
+use std::cmp::Reverse;
 use std::hash::Hash;
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -22,9 +23,11 @@ use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::diagnosis::comparison::Comparison;
 use crate::judge::diagnosis::comparison::ComparisonResult;
+use crate::judge::policy::need::Need;
 use crate::judge::rows::FindingRow;
 use crate::judge::rows::FindingRows;
 use crate::judge::vocabulary::Confidence;
+use crate::judge::vocabulary::Severity;
 
 /// Flows and frames that one finding names.
 const MAX_NAMED: usize = 10;
@@ -89,6 +92,10 @@ pub(in crate::judge) struct Occurrence<'a> {
     pub(in crate::judge) confidence: Option<Confidence>,
     pub(in crate::judge) audited_host: Option<Address>,
     pub(in crate::judge) target: Target<'a>,
+    /// The port that was requested; of DNS findings none.
+    pub(in crate::judge) port: Option<u16>,
+    /// How much the site needs the destination.
+    pub(in crate::judge) need: Need,
     /// The server of the flow, or the resolver.
     pub(in crate::judge) server: Option<Endpoint>,
     pub(in crate::judge) flow: Option<u64>,
@@ -105,6 +112,7 @@ impl<'a> Occurrence<'a> {
             mechanism: self.mechanism,
             audited_host: self.audited_host,
             target: self.target,
+            port: self.port,
         }
     }
 }
@@ -116,6 +124,7 @@ struct FindingKey {
     mechanism: Option<Mechanism>,
     audited_host: Option<Address>,
     target: OwnedTarget,
+    port: Option<u16>,
 }
 
 /// The same, borrowed for lookups.
@@ -125,6 +134,7 @@ struct FindingKeyRef<'a> {
     mechanism: Option<Mechanism>,
     audited_host: Option<Address>,
     target: Target<'a>,
+    port: Option<u16>,
 }
 
 impl FindingKey {
@@ -134,6 +144,7 @@ impl FindingKey {
             mechanism: self.mechanism,
             audited_host: self.audited_host,
             target: self.target.borrow(),
+            port: self.port,
         }
     }
 }
@@ -157,6 +168,7 @@ impl FindingKeyRef<'_> {
             mechanism: self.mechanism,
             audited_host: self.audited_host,
             target: self.target.into(),
+            port: self.port,
         }
     }
 }
@@ -270,20 +282,34 @@ impl Findings {
         }
     }
 
-    /// All findings: most severe first, then by code, audited host, target and mechanism. Starts anew.
+    /// All findings: first what stops the audited products, then other violations of documented rules, then the rest; each by
+    /// severity and evidence. Starts anew.
     pub(in crate::judge) fn take_rows(&mut self) -> FindingRows {
         self.texts = SharedTexts::default();
         let mut rows: FindingRows = std::mem::take(&mut self.rows).into_values().collect();
         rows.sort_unstable_by(|a, b| {
-            b.severity
-                .cmp(&a.severity)
+            rank(a)
+                .cmp(&rank(b))
                 .then(a.code.cmp(&b.code))
                 .then(a.audited_host.cmp(&b.audited_host))
                 .then_with(|| a.target.cmp(&b.target))
                 .then_with(|| a.mechanism.map(Mechanism::as_str).cmp(&b.mechanism.map(Mechanism::as_str)))
+                .then(a.first_seen.cmp(&b.first_seen))
+                .then_with(|| a.flows.cmp(&b.flows))
         });
         rows
     }
+}
+
+/// The place of a finding in the order of all, lowest first.
+fn rank(row: &FindingRow) -> (u8, Reverse<Severity>, Need, Reverse<Option<Confidence>>, Reverse<u64>) {
+    let is_serious = row.severity >= Severity::Medium && row.need.is_ours();
+    let stage = match row.mechanism {
+        Some(_) if is_serious => 0,
+        _ if is_serious || row.severity == Severity::High => 1,
+        _ => 2,
+    };
+    (stage, Reverse(row.severity), row.need, Reverse(row.confidence), Reverse(row.count))
 }
 
 /// Lists of references and documents, each once: many findings cite the same.
@@ -306,10 +332,13 @@ fn first_row(
     texts: &mut SharedTexts,
 ) -> FindingRow {
     let entry = occurrence.code.entry();
+    let wording = Wording::of(occurrence);
     FindingRow {
         code: occurrence.code,
         mechanism: occurrence.mechanism,
-        severity: entry.severity,
+        title: wording.title,
+        severity: entry.severity.min(wording.highest),
+        need: occurrence.need,
         confidence: occurrence.confidence,
         audited_host: occurrence.audited_host,
         target: key.target.text(),
@@ -326,7 +355,44 @@ fn first_row(
         frames: occurrence.frames.iter().copied().take(MAX_NAMED).collect(),
         references: texts.share(occurrence.references),
         documents: texts.share(occurrence.documents),
-        recommendation: entry.texts.recommendation,
+        recommendation: wording.recommendation,
+    }
+}
+
+/// What a finding says, by the need for its destination.
+struct Wording {
+    title: &'static str,
+    recommendation: &'static str,
+    /// The highest severity that it may have.
+    highest: Severity,
+}
+
+impl Wording {
+    fn of(occurrence: &Occurrence<'_>) -> Wording {
+        let entry = occurrence.code.entry();
+        let usual = Wording {
+            title: entry.title,
+            recommendation: entry.texts.recommendation,
+            highest: Severity::High,
+        };
+        match (occurrence.need, occurrence.mechanism) {
+            (Need::Required | Need::Documented | Need::SiteApproved, _) => usual,
+            // What no document asks for may be blocked.
+            (Need::Undocumented, Some(_)) => Wording {
+                title: "blocked, and not needed by the audited products",
+                recommendation: "no rule is needed: no document asks for this destination and port. If the site needs it for \
+                                 something else, add it to the site file with a reason and an expiry date",
+                highest: Severity::Low,
+            },
+            (Need::OperatingSystem, Some(_)) => Wording {
+                title: "blocked, and used by Windows Server itself only",
+                recommendation: "no rule is needed for the audited products; decide by the cited document whether this service of \
+                                 Windows Server is wanted",
+                highest: Severity::Low,
+            },
+            (Need::OperatingSystem, None) => Wording { highest: Severity::Low, ..usual },
+            (Need::Undocumented, None) => usual,
+        }
     }
 }
 
@@ -359,7 +425,6 @@ fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::vocabulary::Severity;
 
     fn occurrence(code: FindingCode, server: u8, second: i64) -> Occurrence<'static> {
         let address = Address::v4([20, 60, 0, server]);
@@ -369,6 +434,8 @@ mod tests {
             confidence: None,
             audited_host: Some(Address::v4([10, 1, 0, 4])),
             target: Target::Address(address),
+            port: Some(443),
+            need: Need::Undocumented,
             server: Some(Endpoint { address, port: 443 }),
             flow: Some(1),
             frames: &[],
@@ -404,6 +471,35 @@ mod tests {
         findings.add(&occurrence(FindingCode::UndocumentedPort, 1, 5), String::new);
         let severities: Vec<Severity> = findings.take_rows().iter().map(|row| row.severity).collect();
         assert_eq!(severities, [Severity::High, Severity::Medium, Severity::Info]);
+    }
+
+    #[test]
+    fn what_no_document_asks_for_may_be_blocked() {
+        let mut findings = Findings::new(9);
+        for (server, need) in [(1, Need::Undocumented), (2, Need::OperatingSystem), (3, Need::Required)] {
+            let blocked = Occurrence {
+                mechanism: Some(Mechanism::TcpUnanswered),
+                need,
+                ..occurrence(FindingCode::ConnectionUnanswered, server, 5)
+            };
+            findings.add(&blocked, String::new);
+        }
+        let rows = findings.take_rows();
+        let found: Vec<(&str, Severity)> =
+            rows.iter().map(|row| (row.target.as_str(), row.severity)).collect();
+        let (low, high) = (Severity::Low, Severity::High);
+        assert_eq!(found, [("20.60.0.3", high), ("20.60.0.2", low), ("20.60.0.1", low)]);
+        assert!(rows[0].recommendation.contains("allow the destination"));
+        assert!(rows[1..].iter().all(|row| row.recommendation.starts_with("no rule is needed")));
+    }
+
+    #[test]
+    fn ports_of_one_destination_are_findings_of_their_own() {
+        let mut findings = Findings::new(9);
+        let code = FindingCode::UnidentifiedDestination;
+        findings.add(&occurrence(code, 1, 5), String::new);
+        findings.add(&Occurrence { port: Some(445), ..occurrence(code, 1, 6) }, String::new);
+        assert_eq!(findings.take_rows().len(), 2);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::judge::diagnosis::dns_anomalies::DnsAnomaly;
 use crate::judge::diagnosis::unused_answers::UnusedName;
 use crate::judge::policy::Policy;
 use crate::judge::policy::name_table::KnownName;
+use crate::judge::policy::need::Need;
 use crate::judge::vocabulary::Confidence;
 
 /// A query to a resolver.
@@ -40,6 +41,7 @@ pub(in crate::judge) fn check_query(
         confidence: None,
         audited_host: Some(client),
         target,
+        need: policy.need_of_name(known),
         server: Some(query.resolver),
         flow: None,
         frames: std::slice::from_ref(&query.frame),
@@ -74,17 +76,17 @@ pub(in crate::judge) fn check_query(
 }
 
 /// Announces an anomaly that no later response clears.
-pub(in crate::judge) fn announce(anomaly: &DnsAnomaly, findings: &mut Findings) {
+pub(in crate::judge) fn announce(anomaly: &DnsAnomaly, policy: &Policy, findings: &mut Findings) {
     if let Some(first) = anomaly.occurrences().next() {
-        findings.announce(&occurrence(anomaly, first), || message(anomaly));
+        findings.announce(&occurrence(anomaly, first, policy), || message(anomaly));
     }
 }
 
 /// Adds the anomalies that remain at the end.
-pub(in crate::judge) fn add_anomalies(anomalies: &[DnsAnomaly], findings: &mut Findings) {
+pub(in crate::judge) fn add_anomalies(anomalies: &[DnsAnomaly], policy: &Policy, findings: &mut Findings) {
     for anomaly in anomalies {
         for place in anomaly.occurrences() {
-            findings.add(&occurrence(anomaly, place), || message(anomaly));
+            findings.add(&occurrence(anomaly, place, policy), || message(anomaly));
         }
     }
 }
@@ -92,6 +94,7 @@ pub(in crate::judge) fn add_anomalies(anomalies: &[DnsAnomaly], findings: &mut F
 /// Adds the names that were resolved and never connected to.
 pub(in crate::judge) fn add_unused_names<'a>(
     names: impl IntoIterator<Item = UnusedName<'a>>,
+    policy: &Policy,
     findings: &mut Findings,
 ) {
     let mechanism = Mechanism::ResolvedNeverConnected;
@@ -102,6 +105,7 @@ pub(in crate::judge) fn add_unused_names<'a>(
             confidence: Some(Confidence::Weak),
             audited_host: Some(client),
             target: Target::Name(known.name.shared()),
+            need: policy.need_of_name(known),
             server: None,
             flow: None,
             frames: std::slice::from_ref(&frame),
@@ -117,13 +121,18 @@ pub(in crate::judge) fn add_unused_names<'a>(
     }
 }
 
-fn occurrence<'a>(anomaly: &'a DnsAnomaly, (frame, time): &'a (FrameRef, Time)) -> Occurrence<'a> {
+fn occurrence<'a>(
+    anomaly: &'a DnsAnomaly,
+    (frame, time): &'a (FrameRef, Time),
+    policy: &Policy,
+) -> Occurrence<'a> {
     Occurrence {
         code: anomaly.mechanism.finding(),
         mechanism: Some(anomaly.mechanism),
         confidence: Some(anomaly.confidence),
         audited_host: Some(anomaly.client),
         target: Target::Name(anomaly.known.name.shared()),
+        need: policy.need_of_name(&anomaly.known),
         server: Some(anomaly.resolver),
         flow: None,
         frames: std::slice::from_ref(frame),
@@ -141,6 +150,8 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
         confidence: None,
         audited_host: None,
         target: Target::Name(known.name.shared()),
+        port: None,
+        need: Need::Documented,
         server: None,
         flow: None,
         frames: &[],

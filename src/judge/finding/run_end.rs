@@ -12,6 +12,7 @@ use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::diagnosis::revocation::BlockedPkiHost;
 use crate::judge::policy::Policy;
+use crate::judge::policy::need::Need;
 use crate::judge::policy::site::SiteProgress;
 use crate::judge::policy::verdict::day;
 use crate::judge::vocabulary::Confidence;
@@ -32,6 +33,8 @@ pub(in crate::judge) fn add_blocked_revocation(
                 confidence: Some(if hosts.len() > 1 { Confidence::Strong } else { Confidence::Weak }),
                 audited_host: Some(*client),
                 target: Target::Text("PKI"),
+                port: None,
+                need: Need::Required,
                 server: None,
                 flow: Some(host.flow),
                 frames: std::slice::from_ref(&host.frame),
@@ -75,6 +78,8 @@ pub(in crate::judge) fn add_exceptions(progress: &SiteProgress, policy: &Policy,
             confidence: None,
             audited_host: None,
             target: Target::Text(&format!("[[allow]] {what}, {line}")),
+            port: None,
+            need: Need::SiteApproved,
             server: None,
             flow: None,
             frames: &[],

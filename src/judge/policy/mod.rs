@@ -7,6 +7,7 @@
 pub(super) mod issuers;
 pub(super) mod name_class;
 pub(super) mod name_table;
+pub(super) mod need;
 pub(super) mod network_set;
 pub(super) mod port_tables;
 pub(super) mod references;

@@ -70,10 +70,30 @@ fn broad(view: &FlowView<'_>) -> String {
 fn is_undocumented(view: &FlowView<'_>) -> bool {
     view.verdict.destination == Some(DestinationVerdict::Unexpected)
         && view.verdict.undocumented_role_port.is_none()
+        && !is_blocked(view)
+}
+
+/// A destination that was not reached is one finding: that it was blocked.
+fn is_blocked(view: &FlowView<'_>) -> bool {
+    view.assessment.mechanism().is_some()
+}
+
+/// What the client did with the destination.
+fn contact(view: &FlowView<'_>) -> &'static str {
+    let is_tcp = view.flow.flow_start.protocol == proto::TCP;
+    match view.flow_end.tcp.as_ref().map(|tcp| tcp.handshake) {
+        Some(Handshake::Unanswered | Handshake::Refused) => "tried to connect to",
+        _ if is_tcp => "connected to",
+        _ => "sent packets to",
+    }
 }
 
 fn undocumented(view: &FlowView<'_>) -> String {
-    format!("{} connected to {}, which no document in force lists", view.client(), view.name_text())
+    let (client, contact, name) = (view.client(), contact(view), view.name_text());
+    match view.verdict.requested_port {
+        port::HTTPS => format!("{client} {contact} {name}, which no document in force lists"),
+        port => format!("{client} {contact} {name} (port {port}), which no document in force lists"),
+    }
 }
 
 fn is_undocumented_port(view: &FlowView<'_>) -> bool {
@@ -81,7 +101,10 @@ fn is_undocumented_port(view: &FlowView<'_>) -> bool {
         view.verdict.destination,
         Some(DestinationVerdict::Documented | DestinationVerdict::DocumentedBroad)
     );
-    is_documented && view.verdict.port == Some(PortVerdict::Not443) && !is_cleartext(view)
+    is_documented
+        && view.verdict.port == Some(PortVerdict::Not443)
+        && !is_cleartext(view)
+        && !is_blocked(view)
 }
 
 fn undocumented_port(view: &FlowView<'_>) -> String {
@@ -135,13 +158,15 @@ fn is_unidentified(view: &FlowView<'_>) -> bool {
     view.verdict.destination == Some(DestinationVerdict::Unidentified)
         && !matches!(view.app, "dns" | "ntp")
         && view.flow_end.tcp.as_ref().is_some_and(|tcp| tcp.handshake != Handshake::Unseen)
+        && !is_blocked(view)
 }
 
 fn unidentified(view: &FlowView<'_>) -> String {
     let server = view.server();
     format!(
-        "{} connected to {} port {}, and nothing in the capture names it",
+        "{} {} {} port {}, and nothing in the capture names it",
         view.client(),
+        contact(view),
         server.address,
         server.port
     )

@@ -103,6 +103,11 @@ impl RequiredEndpoints {
         }
     }
 
+    /// Whether a row belongs to a required endpoint.
+    pub(in crate::judge) fn has(&self, reference: ReferenceId) -> bool {
+        self.by_rule.get(reference.0 as usize).is_some_and(|places| !places.is_empty())
+    }
+
     /// How many there are.
     pub(in crate::judge) fn len(&self) -> usize {
         self.list.len()
