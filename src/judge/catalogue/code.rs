@@ -332,6 +332,18 @@ findings! {
         target: Destination,
         compared: Nothing,
     }
+    UndocumentedTransport = "AFS113", Low, "UDP 443 to a name documented for TCP 443" {
+        looks_like: "QUIC or other datagrams to UDP port 443 of a documented name; its rows give TCP",
+        cause: "a browser or another program that prefers HTTP/3; the audited products use HTTPS over TCP",
+        recommendation: "no rule for UDP 443 is needed; where UDP 443 is blocked, programs use TCP port 443 instead. Find the program if \
+                         the server must run nothing but the audited products",
+        alternatives: "another protocol on UDP 443, such as a VPN: the column `app` names it where it is known",
+        cites: Some(Port),
+        proof: Payload,
+        confidence: Observed,
+        target: Destination,
+        compared: Nothing,
+    }
     ConnectionRefused = "AFS201", High, "connection refused" {
         looks_like: "a connection attempt answered by a reset or by an ICMP error",
         cause: "a firewall that rejects, or no listener at the address; the server shows 0x80072efd (cannot connect) or 0x80072ee2 \

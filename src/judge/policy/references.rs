@@ -11,12 +11,14 @@ use crate::base::proto;
 use crate::judge::rows::Documented;
 use crate::judge::vocabulary::PortVerdict;
 use crate::rules;
+use crate::rules::PortMatch;
 use crate::rules::Reference;
 use crate::rules::ReferenceId;
 use crate::rules::ReferenceMatch;
 use crate::rules::ReferenceMatches;
 use crate::rules::RuleSet;
 use crate::rules::ServiceKind;
+use crate::rules::TableKind;
 
 /// What the documents say of all names that the same rows match.
 #[derive(Debug)]
@@ -29,12 +31,12 @@ pub(in crate::judge) struct NameReferences {
     pub(in crate::judge) documented: Option<Arc<Documented>>,
     /// The same for a corrected port; none where no row has one.
     documented_corrected_port: Option<Arc<Documented>>,
-    /// The verdict on the port of nearly every flow, TCP 443.
-    on_https: PortVerdict,
     /// No row has any other port.
     pub(in crate::judge) https_only: bool,
     /// A row for CRL, OCSP or AIA hosts matches.
     pub(in crate::judge) is_pki: bool,
+    /// A row for the sync service or for storage accounts matches.
+    pub(in crate::judge) is_sync_or_storage: bool,
 }
 
 impl NameReferences {
@@ -59,8 +61,12 @@ impl NameReferences {
             broad: !matches.is_empty() && matches.iter().all(|hit| rules.reference(hit.id).broad),
             documented: (!matches.is_empty()).then(|| quote_matches(false)),
             documented_corrected_port: has_corrected_port.then(|| quote_matches(true)),
-            on_https: best_port_verdict(&found, rules, proto::TCP, port::HTTPS),
             https_only: found.iter().all(|id| is_https_only(rules.reference(*id))),
+            is_sync_or_storage: found.iter().any(|id| {
+                let kind = rules.reference(*id).service_kind;
+                matches!(kind, Some(ServiceKind::Storage | ServiceKind::SyncService))
+                    || rules.reference(*id).table.kind == TableKind::Region
+            }),
             is_pki: found.iter().any(|id| rules.reference(*id).service_kind == Some(ServiceKind::Pki)),
             ids: found,
         }
@@ -69,24 +75,21 @@ impl NameReferences {
     /// What the documents say of a flow on this port. Where a row's corrected port matches, the text says so.
     pub(super) fn documented_on(&self, rules: &RuleSet, protocol: u8, port: u16) -> Option<&Arc<Documented>> {
         let is_corrected =
-            |id: &ReferenceId| rules.reference(*id).allows(protocol, port) == rules::PortMatch::Corrected;
+            |id: &ReferenceId| rules.reference(*id).allows(protocol, port) == PortMatch::Corrected;
         match &self.documented_corrected_port {
             Some(corrected) if self.ids.iter().any(is_corrected) => Some(corrected),
             _ => self.documented.as_ref(),
         }
     }
 
-    /// The best verdict of any row on a port.
+    /// The best verdict of any row on a port. TCP 443 is what the documents ask for, also where a row prints another port;
+    /// UDP 443 is documented only where a row gives it.
     pub(super) fn port_verdict(&self, rules: &RuleSet, protocol: u8, port: u16) -> PortVerdict {
         if (protocol, port) == (proto::TCP, port::HTTPS) {
-            return self.on_https;
-        }
-        let best = best_port_verdict(&self.ids, rules, protocol, port);
-        // HTTP/3 carries HTTPS over UDP 443 (RFC 9114 §3.1).
-        if best == PortVerdict::Not443 && (protocol, port) == (proto::UDP, port::HTTPS) && self.https_only {
             return PortVerdict::Https;
         }
-        best
+        let is_documented = |id: &ReferenceId| rules.reference(*id).allows(protocol, port) != PortMatch::Not;
+        if self.ids.iter().any(is_documented) { PortVerdict::Documented } else { PortVerdict::Not443 }
     }
 }
 
@@ -101,17 +104,8 @@ const fn match_suffix(hit: &ReferenceMatch, corrected_port: bool) -> &'static st
 }
 
 fn is_https_only(rule: &Reference) -> bool {
-    rule.allows(proto::TCP, port::HTTPS) == rules::PortMatch::Https
-        && rule.allows(proto::TCP, port::HTTP) == rules::PortMatch::Not
-}
-
-fn best_port_verdict(found: &[ReferenceId], rules: &RuleSet, protocol: u8, port: u16) -> PortVerdict {
-    let verdict = |id: &ReferenceId| match rules.reference(*id).allows(protocol, port) {
-        rules::PortMatch::Https => PortVerdict::Https,
-        rules::PortMatch::Documented | rules::PortMatch::Corrected => PortVerdict::Documented,
-        rules::PortMatch::Not => PortVerdict::Not443,
-    };
-    found.iter().map(verdict).min().unwrap_or(PortVerdict::Not443)
+    rule.allows(proto::TCP, port::HTTPS) == PortMatch::Https
+        && rule.allows(proto::TCP, port::HTTP) == PortMatch::Not
 }
 
 /// Rows as evidence quotes them.

@@ -4,6 +4,8 @@
 //! Out: requirement rows; which exceptions were used.
 //! Not: findings; see `finding::run_end`.
 
+use smallvec::SmallVec;
+
 use super::Policy;
 use super::requirements::Attempt;
 use super::requirements::AttemptResult;
@@ -67,7 +69,11 @@ impl SiteProgress {
             let fits = |endpoint: &u16| {
                 policy.required.fits(*endpoint, &policy.rules, row.protocol, verdict.requested_port, path)
             };
-            self.requirements.add(known.class.required.iter().copied().filter(fits), &attempt);
+            let (fitting, others): (SmallVec<[u16; 2]>, SmallVec<[u16; 2]>) =
+                known.class.required.iter().copied().partition(fits);
+            self.requirements.add(fitting.into_iter(), &attempt);
+            let attempt = Attempt { result: AttemptResult::NotAsDocumented, ..attempt };
+            self.requirements.add(others.into_iter(), &attempt);
         }
     }
 

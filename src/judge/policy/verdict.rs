@@ -177,13 +177,9 @@ fn apply_exceptions(flow: &FlowState, verdict: &mut Verdict<'_>, first_seen: Tim
     }
 }
 
-/// Without a row, only port 443 is as the documents require.
+/// Without a row, only TCP port 443 is as the documents require.
 const fn port_without_reference(protocol: u8, port: u16) -> PortVerdict {
-    if (protocol == proto::TCP || protocol == proto::UDP) && port == port::HTTPS {
-        PortVerdict::Https
-    } else {
-        PortVerdict::Not443
-    }
+    if protocol == proto::TCP && port == port::HTTPS { PortVerdict::Https } else { PortVerdict::Not443 }
 }
 
 /// What the service tags say of the address of a documented name.
@@ -267,8 +263,10 @@ mod tests {
     fn ports_are_judged_by_the_rows_of_the_name() {
         let sni = |name| Some((name, NameSource::Sni));
         check("", sni(SYNC), proto::TCP, "20.60.0.4:8443", "documented not-443");
-        check("", sni(SYNC), proto::UDP, "20.60.0.4:443", "documented 443");
+        check("", sni(SYNC), proto::UDP, "20.60.0.4:443", "documented not-443");
         check("", sni("ocsp.msocsp.com"), proto::TCP, "20.60.0.4:80", "documented documented");
+        check("", sni("ocsp.msocsp.com"), proto::TCP, "20.60.0.4:443", "documented 443");
+        check("", sni("files.example"), proto::UDP, "20.60.0.4:443", "unexpected not-443");
         check("", sni("files.example"), proto::TCP, "20.60.0.4:22", "unexpected not-443");
     }
 

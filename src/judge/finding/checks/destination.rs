@@ -54,6 +54,7 @@ pub(super) const CHECKS: &[Check] = &[
         message: not_tls_on_443,
         cites: no_rows,
     },
+    Check { code: FindingCode::UndocumentedTransport, applies: is_udp_443, message: udp_443, cites: no_rows },
 ];
 
 fn broad(view: &FlowView<'_>) -> String {
@@ -105,6 +106,7 @@ fn is_undocumented_port(view: &FlowView<'_>) -> bool {
         && view.verdict.port == Some(PortVerdict::Not443)
         && !is_cleartext(view)
         && !is_blocked(view)
+        && !is_udp_443(view)
 }
 
 fn undocumented_port(view: &FlowView<'_>) -> String {
@@ -117,8 +119,28 @@ fn undocumented_port(view: &FlowView<'_>) -> String {
     )
 }
 
+/// UDP 443 to a name that is documented for TCP 443: HTTP/3 (RFC 9114 §3.1), or something else.
+fn is_udp_443(view: &FlowView<'_>) -> bool {
+    (view.flow.flow_start.protocol, view.verdict.requested_port) == (proto::UDP, port::HTTPS)
+        && view.verdict.known.is_some_and(|known| known.is_documented())
+        && view.verdict.port == Some(PortVerdict::Not443)
+        && !is_blocked(view)
+}
+
+fn udp_443(view: &FlowView<'_>) -> String {
+    let what = if view.app == "quic" { "QUIC" } else { "datagrams" };
+    format!(
+        "{} sent {what} to {} on UDP port 443; the documents give TCP port 443 for it",
+        view.client(),
+        view.name_text()
+    )
+}
+
 fn is_cleartext(view: &FlowView<'_>) -> bool {
-    view.verdict.https_only && view.app == "http" && view.flow.claim_from(NameSource::HttpHost).is_some()
+    view.verdict.https_only
+        && view.verdict.known.is_some_and(|known| known.references.is_sync_or_storage)
+        && view.app == "http"
+        && view.flow.claim_from(NameSource::HttpHost).is_some()
 }
 
 fn cleartext(view: &FlowView<'_>) -> String {

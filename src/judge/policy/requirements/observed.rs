@@ -39,6 +39,8 @@ pub(in crate::judge) enum AttemptResult {
     Blocked(Mechanism),
     /// The session was intercepted: it ended at a middlebox.
     Intercepted,
+    /// Its name was contacted on a port, over a transport or for a path that no reference of the endpoint gives.
+    NotAsDocumented,
     /// A handshake without payload, or an outcome that the capture does not show.
     Unclear,
 }
@@ -86,6 +88,7 @@ struct Observed {
     mechanism: Option<Mechanism>,
     is_outside_tags: bool,
     is_intercepted: bool,
+    is_not_as_documented: bool,
 }
 
 /// The attempts of all servers.
@@ -122,6 +125,7 @@ impl Observations {
                     observed.unclear.add(attempt);
                     observed.is_intercepted = true;
                 }
+                AttemptResult::NotAsDocumented => observed.is_not_as_documented = true,
                 AttemptResult::Unclear => observed.unclear.add(attempt),
             }
         }
@@ -165,7 +169,7 @@ fn row(
     rules: &RuleSet,
     absence: impl FnOnce() -> String,
 ) -> RequirementRow {
-    let Observed { reached, blocked, unclear, mechanism, is_outside_tags, is_intercepted } = observed;
+    let Observed { reached, blocked, unclear, mechanism, .. } = observed;
     let state = match (reached.count, blocked.count) {
         (0, 0) => RequirementState::NotObserved,
         (0, _) => RequirementState::Blocked,
@@ -174,7 +178,7 @@ fn row(
     };
     let count = reached.count + blocked.count + unclear.count;
     let note = match state {
-        RequirementState::Reached | RequirementState::PartlyBlocked if is_outside_tags => {
+        RequirementState::Reached | RequirementState::PartlyBlocked if observed.is_outside_tags => {
             "reached by its name at an address that is in no service tag of its references".to_owned()
         }
         RequirementState::PartlyBlocked => {
@@ -182,11 +186,14 @@ fn row(
             format!("{} of {count} attempts {verb} blocked", blocked.count)
         }
         RequirementState::Reached | RequirementState::Blocked => String::new(),
-        RequirementState::NotObserved if is_intercepted => {
+        RequirementState::NotObserved if observed.is_intercepted => {
             "tried; the session ended at a device that inspects TLS, not at the endpoint".to_owned()
         }
         RequirementState::NotObserved if unclear.count > 0 => {
             "tried; the capture does not show an exchange that got through".to_owned()
+        }
+        RequirementState::NotObserved if observed.is_not_as_documented => {
+            "its name was contacted, but not on the port, transport and path that are documented".to_owned()
         }
         RequirementState::NotObserved => absence(),
     };
@@ -299,6 +306,15 @@ mod tests {
             let row = rows.iter().find(|row| row.documented_as.contains(name)).unwrap();
             assert!(row.note.starts_with("tried"), "{}", row.note);
         }
+    }
+
+    #[test]
+    fn a_name_that_was_contacted_otherwise_is_not_reached() {
+        let name = "westus01.afs.azure.net";
+        let rows = rows(SITE, &[(0, name, AttemptResult::NotAsDocumented, 1)]);
+        assert_eq!(state(&rows, 0, name), [RequirementState::NotObserved]);
+        let row = rows.iter().find(|row| row.documented_as.contains(name)).unwrap();
+        assert_eq!((row.count, row.note.contains("its name was contacted")), (0, true), "{}", row.note);
     }
 
     #[test]
