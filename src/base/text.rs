@@ -13,7 +13,14 @@ use std::sync::Arc;
 /// The longest name as text: RFC 1035 §2.3.4 allows 255 bytes on the wire, each of which may become `\xNN`.
 const NAME_LIMIT: usize = 1020;
 
-/// A DNS name: lower case, without the final dot; bytes other than letters, digits, `-`, `_` and `*` are written `\xNN`.
+/// The longest label (RFC 1035 §2.3.4).
+const LABEL_LIMIT: usize = 63;
+
+/// The longest host name as text: 255 octets on the wire, with a length before each label and the root after the last.
+const HOST_NAME_LIMIT: usize = 253;
+
+/// A DNS name: lower case, without the final dot; bytes other than letters, digits, `-` and `_` are written `\xNN`, and so is
+/// `*` but in DNS names and in names of certificates.
 ///
 /// The root is `"."`. Clones share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +35,7 @@ impl HostName {
         if text.is_empty() || text.len() > 255 {
             return None;
         }
-        if text.iter().all(|byte| is_plain(*byte) || *byte == b'.') {
+        if text.iter().all(|byte| is_in_host_name(*byte) || *byte == b'.') {
             let mut lower = SmallVec::<[u8; 256]>::from_slice(text);
             lower.make_ascii_lowercase();
             return std::str::from_utf8(&lower).ok().map(|lower| HostName(lower.into()));
@@ -39,9 +46,17 @@ impl HostName {
         }
         let mut out = String::with_capacity(text.len() + 8);
         for byte in text {
-            push_byte(&mut out, *byte, *byte == b'.');
+            push_byte(&mut out, *byte, *byte == b'.' || is_in_host_name(*byte));
         }
         Some(HostName(out.into()))
+    }
+
+    /// A name of a certificate, which may begin with the label `*` (RFC 6125 §6.4.3).
+    pub fn from_certificate(text: &[u8]) -> Option<HostName> {
+        match text.strip_prefix(b"*.") {
+            Some(rest) => HostName::from_wire_text(rest).map(|rest| HostName(format!("*.{rest}").into())),
+            None => HostName::from_wire_text(text),
+        }
     }
 
     /// A name from DNS labels. A dot inside a label is escaped. Without labels: the root, `"."`.
@@ -57,7 +72,7 @@ impl HostName {
             } else {
                 let mut escaped = String::with_capacity(label.len() + 8);
                 for byte in label {
-                    push_byte(&mut escaped, *byte, false);
+                    push_byte(&mut escaped, *byte, is_plain(*byte));
                 }
                 out.extend_from_slice(escaped.as_bytes());
             }
@@ -77,6 +92,18 @@ impl HostName {
         &self.0
     }
 
+    /// True if a host can have the name: labels of 1 to 63 letters, digits, `-` and `_` (RFC 1123 §2.1; products use `_` as
+    /// well), before which may be the label `*`. An IPv4 address has the form of a name, too.
+    pub fn is_host_name(&self) -> bool {
+        let is_label = |label: &str| {
+            (1..=LABEL_LIMIT).contains(&label.len())
+                && label.bytes().all(is_in_host_name)
+                && !label.starts_with('-')
+        };
+        let labels = self.0.strip_prefix("*.").unwrap_or(&self.0);
+        self.0.len() <= HOST_NAME_LIMIT && labels.split('.').all(is_label)
+    }
+
     /// True if nothing had to be escaped: every byte was a letter, a digit, `-`, `_` or `*`.
     pub fn is_plain(&self) -> bool {
         !self.0.contains('\\')
@@ -85,11 +112,16 @@ impl HostName {
 
 #[inline]
 const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'*')
+    is_in_host_name(byte) || byte == b'*'
 }
 
-fn push_byte(out: &mut String, byte: u8, dot_separates: bool) {
-    if is_plain(byte) || dot_separates {
+#[inline]
+const fn is_in_host_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+fn push_byte(out: &mut String, byte: u8, is_printed: bool) {
+    if is_printed {
         out.push(char::from(byte.to_ascii_lowercase()));
     } else {
         // Writing into a String cannot fail.
@@ -228,6 +260,30 @@ mod tests {
         assert_eq!(HostName::from_wire_text(b""), None);
         assert_eq!(HostName::from_wire_text(b"."), None);
         assert_eq!(HostName::from_wire_text(&[b'a'; 256]), None);
+    }
+
+    #[test]
+    fn host_names_have_labels_of_letters_digits_and_hyphens() {
+        let check = |text: &[u8], expected: bool| {
+            assert_eq!(HostName::from_wire_text(text).unwrap().is_host_name(), expected, "{text:?}");
+        };
+        check(b"westus01.afs.azure.net", true);
+        check(b"westus01.afs.azure.net.", true);
+        check(b"xn--bcher-kva.example", true);
+        check(b"_sip._tcp.example", true);
+        check(b"FILESRV01", true);
+        check("bücher.example".as_bytes(), false);
+        check(b"westus01.afs.azure.net..", false);
+        check(b"a..core.windows.net", false);
+        check(b"a/b.core.windows.net", false);
+        check(b"a\0.core.windows.net", false);
+        check(b"*.core.windows.net", false);
+        check(b"-a.core.windows.net", false);
+        check(&[&[b'a'; 63][..], b".core.windows.net"].concat(), true);
+        check(&[&[b'a'; 64][..], b".core.windows.net"].concat(), false);
+        let wildcard = HostName::from_certificate(b"*.core.windows.net").unwrap();
+        assert_eq!((wildcard.as_str(), wildcard.is_host_name()), ("*.core.windows.net", true));
+        assert!(!HostName::from_certificate(b"*.*.windows.net").unwrap().is_host_name());
     }
 
     #[test]

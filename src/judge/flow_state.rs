@@ -14,6 +14,7 @@ use super::policy::name_table::DnsAttribution;
 use super::policy::name_table::KnownName;
 use super::rows::Http;
 use super::rows::RareFacts;
+use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::WireText;
 use crate::base::port;
@@ -196,7 +197,7 @@ impl FlowState {
     /// The claim of the strongest source, the first one among equals. A claimed address counts only where nothing else is
     /// claimed.
     pub(super) fn strongest_claim(&self) -> Option<&NameClaim> {
-        self.facts.as_ref()?.claims.iter().min_by_key(|claim| (claim.known.is_address, claim.source))
+        self.facts.as_ref()?.claims.iter().min_by_key(|claim| (claim.known.address.is_some(), claim.source))
     }
 
     /// The first claim from a source.
@@ -204,9 +205,10 @@ impl FlowState {
         self.facts.as_ref()?.claims.iter().find(|claim| claim.source == source)
     }
 
-    /// The strongest name, and where it comes from.
+    /// The strongest name, and where it comes from. An address in place of a name is none.
     pub(super) fn name(&self) -> Option<(&Arc<KnownName>, NameSource)> {
-        let claimed = self.strongest_claim().map(|claim| (&claim.known, claim.source));
+        let claim = self.strongest_claim().filter(|claim| claim.known.address.is_none());
+        let claimed = claim.map(|claim| (&claim.known, claim.source));
         let source = if self.dns_is_other_clients { NameSource::DnsOther } else { NameSource::Dns };
         let dns = self.dns.as_ref().map(|dns| (dns.known(), source));
         match (claimed, dns) {
@@ -229,6 +231,13 @@ impl FlowState {
     pub(super) fn requested_port(&self) -> u16 {
         let connect = self.claim_from(NameSource::Connect).and_then(|claim| claim.port);
         connect.or_else(|| self.proxied_port()).unwrap_or(self.server().port)
+    }
+
+    /// The address that the client requested: the one that it named to a proxy, else the server's.
+    pub(super) fn requested_address(&self) -> Address {
+        let claimed =
+            self.strongest_claim().filter(|_| self.is_proxied()).and_then(|claim| claim.known.address);
+        claimed.unwrap_or(self.server().address)
     }
 
     /// The port in the absolute URL of a request to a proxy (RFC 9112 §3.2.2); 80 where the URL has none.

@@ -344,6 +344,18 @@ findings! {
         target: Destination,
         compared: Nothing,
     }
+    MalformedName = "AFS114", Medium, "name that no host can have" {
+        looks_like: "an SNI, a Host header or a proxy request whose text is no host name: characters other than letters, digits, `-` and \
+                     `_`, an empty label, a label of more than 63 octets; it matches no documented row, whatever its suffix",
+        cause: "a program that sends malformed names, or one that hides its destination under a documented suffix",
+        recommendation: "find the program that opened the flow; judge the destination by its address",
+        alternatives: "a name in UTF-8 that should have been sent as A-labels (RFC 5890 §2.3.2.1)",
+        cites: None,
+        proof: Payload,
+        confidence: Observed,
+        target: Destination,
+        compared: Nothing,
+    }
     ConnectionRefused = "AFS201", High, "connection refused" {
         looks_like: "a connection attempt answered by a reset or by an ICMP error",
         cause: "a firewall that rejects, or no listener at the address; the server shows 0x80072efd (cannot connect) or 0x80072ee2 \

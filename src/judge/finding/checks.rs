@@ -141,7 +141,7 @@ fn occurrence<'a>(view: &FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
         target: match (entry.target, view.name()) {
             (TargetKind::Service, _) => Target::Service(view.server()),
             (TargetKind::Destination, Some(known)) => Target::Name(known.name.shared()),
-            (TargetKind::Destination, None) => Target::Address(view.server().address),
+            (TargetKind::Destination, None) => Target::Address(view.flow.requested_address()),
         },
         port: Some(view.verdict.requested_port),
         need: view.policy.need_of_flow(view.verdict),

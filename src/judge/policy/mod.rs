@@ -147,7 +147,7 @@ impl Policy {
 
     /// Whether any row matches a name that no flow has claimed.
     pub(super) fn is_documented(&self, name: &HostName) -> bool {
-        !self.rules.match_host(name).is_empty()
+        name.is_host_name() && !self.rules.match_host(name).is_empty()
     }
 
     /// The lists that have none of the `offered` cipher suites, as bits.

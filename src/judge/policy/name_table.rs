@@ -49,8 +49,10 @@ pub(in crate::judge) struct KnownName {
     pub(in crate::judge) references: Arc<NameReferences>,
     /// What it is to the site.
     pub(in crate::judge) class: NameClass,
-    /// It is an address in place of a name.
-    pub(in crate::judge) is_address: bool,
+    /// The address that it is in place of a name.
+    pub(in crate::judge) address: Option<Address>,
+    /// No host can have it, and it matches no row.
+    pub(in crate::judge) is_malformed: bool,
 }
 
 impl KnownName {
@@ -222,12 +224,18 @@ impl NameTable {
         if let Some(entry) = self.pool.get(name) {
             return Arc::clone(&entry.known);
         }
-        let matches = policy.rules.match_host(name);
+        let address = name.as_str().parse::<IpAddr>().ok().map(Address::from);
+        let is_malformed = address.is_none() && !name.is_host_name();
+        let matches = match (address, is_malformed) {
+            (None, false) => policy.rules.match_host(name),
+            _ => ReferenceMatches::new(),
+        };
         let known = Arc::new(KnownName {
             name: HashedName::new(name.clone(), &self.hasher),
             references: self.references(&matches, &policy.rules),
             class: NameClass::of(name, &matches, policy),
-            is_address: name.as_str().parse::<IpAddr>().is_ok(),
+            address,
+            is_malformed,
         });
         let entry = PoolEntry { known: Arc::clone(&known), path: None };
         self.pool.insert_weighing(name.clone(), entry, known.weight());
@@ -271,7 +279,7 @@ impl NameTable {
         known: &KnownName,
     ) -> Option<Contradiction> {
         let answers = self.answers(client, server);
-        if known.is_address || answers.iter().any(|answer| answer.dns.includes(known)) {
+        if known.address.is_some() || answers.iter().any(|answer| answer.dns.includes(known)) {
             return None;
         }
         let other = Arc::clone(answers.last()?.dns.known());

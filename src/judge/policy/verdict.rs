@@ -71,9 +71,10 @@ pub(in crate::judge) fn verdict<'a>(
         return Verdict::default();
     }
     let known = flow.name().map(|(known, _)| known);
-    let connect = flow.claim_from(NameSource::Connect);
     let requested_port = flow.requested_port();
-    let is_inside = server.address.is_private() && connect.is_none();
+    // A proxy inside the site is not the destination; an address inside that is requested from it is.
+    let is_tunnelled = known.is_some() && flow.claim_from(NameSource::Connect).is_some();
+    let is_inside = flow.requested_address().is_private() && !is_tunnelled;
     let protocol = flow.flow_start.protocol;
     let mut verdict = Verdict { known, requested_port, ..Verdict::default() };
     match known {
@@ -276,6 +277,18 @@ mod tests {
         check("", connect(SYNC), proto::TCP, "10.0.0.8:8080", "documented 443");
         check("", connect("files.example"), proto::TCP, "10.0.0.8:8080", "unexpected 443");
         check("", None, proto::TCP, "10.0.0.8:8080", "none none");
+    }
+
+    #[test]
+    fn malformed_names_and_addresses_in_place_of_names_match_no_row() {
+        let sni = |name| Some((name, NameSource::Sni));
+        check("", sni("evil.example/.core.windows.net"), proto::TCP, PUBLIC, "unexpected 443");
+        check("", sni("management.azure.com.."), proto::TCP, PUBLIC, "unexpected 443");
+        check("", sni("*.core.windows.net"), proto::TCP, PUBLIC, "unexpected 443");
+        check("", sni("20.60.0.4"), proto::TCP, PUBLIC, "unidentified 443");
+        let connect = |name| Some((name, NameSource::Connect));
+        check("", connect("20.60.0.4"), proto::TCP, "10.0.0.8:8080", "unidentified 443");
+        check("", connect("10.9.0.1"), proto::TCP, "10.0.0.8:8080", "none none");
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn dns_names(certificate: &X509Certificate<'_>) -> Vec<HostName> {
         .general_names
         .iter()
         .filter_map(|name| match name {
-            GeneralName::DNSName(name) => HostName::from_wire_text(name.as_bytes()),
+            GeneralName::DNSName(name) => HostName::from_certificate(name.as_bytes()),
             _ => None,
         })
         .take(NAME_LIMIT)

@@ -54,6 +54,12 @@ pub(super) const CHECKS: &[Check] = &[
         message: not_tls_on_443,
         cites: no_rows,
     },
+    Check {
+        code: FindingCode::MalformedName,
+        applies: has_malformed_name,
+        message: malformed_name,
+        cites: no_rows,
+    },
     Check { code: FindingCode::UndocumentedTransport, applies: is_udp_443, message: udp_443, cites: no_rows },
 ];
 
@@ -71,6 +77,7 @@ fn broad(view: &FlowView<'_>) -> String {
 fn is_undocumented(view: &FlowView<'_>) -> bool {
     view.verdict.destination == Some(DestinationVerdict::Unexpected)
         && view.verdict.undocumented_role_port.is_none()
+        && !has_malformed_name(view)
         && !is_blocked(view)
 }
 
@@ -184,13 +191,29 @@ fn is_unidentified(view: &FlowView<'_>) -> bool {
 }
 
 fn unidentified(view: &FlowView<'_>) -> String {
-    let server = view.server();
+    let (client, contact, server) = (view.client(), contact(view), view.server());
+    let (address, port) = (view.flow.requested_address(), view.verdict.requested_port);
+    if address != server.address {
+        return format!(
+            "{client} requested the address {address} port {port} from the proxy {}, and nothing in the capture names it",
+            server.address
+        );
+    }
+    format!("{client} {contact} {address} port {}, and nothing in the capture names it", server.port)
+}
+
+/// The flow's own name is none that a host can have.
+fn has_malformed_name(view: &FlowView<'_>) -> bool {
+    view.verdict.destination.is_some() && view.verdict.known.is_some_and(|known| known.is_malformed)
+}
+
+fn malformed_name(view: &FlowView<'_>) -> String {
+    let source = view.flow.name().map_or("", |(_, source)| source.as_str());
     format!(
-        "{} {} {} port {}, and nothing in the capture names it",
+        "{} named {} ({source}) at {}; the name is malformed: no host can have it",
         view.client(),
-        contact(view),
-        server.address,
-        server.port
+        view.name_text(),
+        view.server().address
     )
 }
 
@@ -218,7 +241,7 @@ fn name_conflict<'a>(view: &FlowView<'a>) -> Option<NameConflict<'a>> {
     if let Some(connect) = view.flow.claim_from(NameSource::Connect)
         && let Some(sni) = view.flow.claim_from(NameSource::Sni)
         && connect.known != sni.known
-        && !connect.known.is_address
+        && connect.known.address.is_none()
     {
         return Some(NameConflict::ConnectAndSni { requested: &connect.known, sni });
     }
