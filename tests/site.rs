@@ -207,8 +207,8 @@ fn other_accounts_and_routes_are_findings() {
         .dns("10.1.0.53", &["contosofs.file.core.windows.net"], "20.60.0.4")
         .connection(SERVER, "20.60.0.4", 445, &[], &[]);
     let expected = [
-        "AFS103 contosofs.file.core.windows.net",
         "AFS403 stranger.blob.core.windows.net",
+        "AFS103 contosofs.file.core.windows.net",
         "AFS404 contosofs-internetrouting.file.core.windows.net",
         "AFS405 contosofs.file.core.windows.net",
     ];
@@ -353,7 +353,7 @@ fn exceptions_are_valid_until_their_expiry_date() {
     let row = &records(&analyze(&capture, &allow("2026-07-20"), &[]))[0];
     assert_eq!((&row["destination_verdict"], &row["port_verdict"]), (&"site-approved".into(), &"443".into()));
     let subject = "[[allow]] *.vendor.example, line 1";
-    let expired = ["AFS101 backup.vendor.example", &format!("AFS451 {subject}")];
+    let expired = [&format!("AFS451 {subject}"), "AFS101 backup.vendor.example"];
     check(&capture, &allow("2026-07-19"), &expired);
     let other = Capture::new().tls("52.1.2.3", "westus01.afs.azure.net");
     check(&other, &allow("2026-07-20"), &[&format!("AFS452 {subject}")]);
