@@ -50,8 +50,12 @@ impl OfferTexts {
 }
 
 /// The frames that prove what a row says: the DNS response, the handshake, the name, the end.
-pub(super) fn evidence_frames(flow: &FlowState, flow_end: &FlowEnd) -> SmallVec<[FrameRef; 4]> {
-    let mut frames = SmallVec::new();
+pub(super) fn evidence_frames(
+    flow: &FlowState,
+    flow_end: &FlowEnd,
+    proof: Option<FrameRef>,
+) -> SmallVec<[FrameRef; 4]> {
+    let mut frames: SmallVec<[FrameRef; 4]> = proof.into_iter().collect();
     if let Some(dns) = &flow.dns {
         frames.push(dns.frame());
     }

@@ -1,5 +1,6 @@
 //! The rows of the evidence. Each row stands alone: nothing in it needs to be looked up elsewhere.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -206,7 +207,7 @@ pub struct FindingRow {
     /// Document ids, joined with `;`.
     pub documents: Arc<str>,
     /// What to do.
-    pub recommendation: &'static str,
+    pub recommendation: Cow<'static, str>,
 }
 
 /// Findings, most severe first. Boxed as they were collected, so that the end of a run copies none.

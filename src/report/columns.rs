@@ -302,7 +302,7 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "message": required Text, "the cause, in one sentence",
         |row, _, cell| cell.text(&row.message, TextOrigin::Untrusted);
     "recommendation": required Text, "what to do",
-        |row, _, cell| cell.text(row.recommendation, TextOrigin::Untrusted);
+        |row, _, cell| cell.text(&row.recommendation, TextOrigin::Untrusted);
     "file": optional Text, "input that contains the first of the frames",
         |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), TextOrigin::Untrusted) };
     "frames": optional FRAMES, "the first frames that prove the finding, at most ten",

@@ -173,7 +173,7 @@ pub(crate) fn finding() -> FindingRow {
         frames: smallvec![frame(0, 3), frame(0, 5)],
         references: "afs-sync-west-us".into(),
         documents: "azure-file-sync@2019-06-24".into(),
-        recommendation: "allow the destination in the firewall; check routes to it",
+        recommendation: "allow the destination in the firewall; check routes to it".into(),
     }
 }
 

@@ -28,6 +28,9 @@ const MAX_ENTRIES: usize = 7 << 10;
 /// So many names that fail at one address are evidence against the address.
 const MIN_NAMES_AT_ADDRESS: usize = 2;
 
+/// Addresses of one name at which it was blocked that are kept for each client.
+const MAX_ADDRESSES: usize = 4;
+
 /// So many names of a client must fail, and none work, for an outage.
 const MIN_NAMES_IN_OUTAGE: u32 = 3;
 
@@ -44,8 +47,12 @@ pub(in crate::judge) enum ComparisonResult {
     AddressWorked { when: Box<ComparisonResult>, name: Option<Arc<HostName>> },
     /// Another name works at the same address.
     OtherNameWorks { name: Arc<HostName> },
+    /// Another audited host reaches the name at the same address.
+    OtherHostReachesIt { host: Address, client: Address },
     /// The name works at another address.
     WorksElsewhere { server: Address },
+    /// The name works over IPv4, and nowhere over IPv6.
+    WorksOverIpv4 { server: Address },
     /// Other names fail at the same address, while something else works.
     OtherNamesFail { server: Address },
     /// Nothing that the client tried works.
@@ -64,10 +71,31 @@ impl ComparisonResult {
             ComparisonResult::WorkedBefore { .. }
             // It may have been another service, or another name.
             | ComparisonResult::AddressWorked { .. }
+            // Another host may use another path.
+            | ComparisonResult::OtherHostReachesIt { .. }
+            | ComparisonResult::WorksOverIpv4 { .. }
             // A server that is down looks the same.
             | ComparisonResult::WorksElsewhere { .. }
             | ComparisonResult::OtherNamesFail { .. }
             | ComparisonResult::NothingWorks { .. } => None,
+        }
+    }
+}
+
+impl ComparisonResult {
+    /// What to do, where the comparison shows it.
+    pub(in crate::judge) fn recommendation(&self) -> Option<String> {
+        match self {
+            ComparisonResult::OtherHostReachesIt { host, client } => Some(format!(
+                "compare the firewall rules and routes of {client} with those of {host}, which reaches the same address: {client} \
+                 seems to be missing in the rule"
+            )),
+            ComparisonResult::WorksOverIpv4 { .. } => Some(
+                "allow the name over IPv6 as well, or turn off IPv6 towards the internet: until then, each connection waits for the \
+                 attempt over IPv6 to time out"
+                    .to_owned(),
+            ),
+            _ => None,
         }
     }
 }
@@ -83,6 +111,12 @@ impl std::fmt::Display for ComparisonResult {
             ComparisonResult::AddressWorked { when, name: Some(name) } => write!(f, "{when}, as {name}"),
             ComparisonResult::OtherNameWorks { name } => {
                 write!(f, "{name} at the same address works, so the name seems to be filtered")
+            }
+            ComparisonResult::OtherHostReachesIt { host, .. } => {
+                write!(f, "{host} reaches it at the same address")
+            }
+            ComparisonResult::WorksOverIpv4 { server } => {
+                write!(f, "it works over IPv4 at {server}: IPv6 seems to be blocked")
             }
             ComparisonResult::WorksElsewhere { server } => {
                 write!(f, "it works at {server}: the address seems to be filtered, or its server is down")
@@ -160,7 +194,8 @@ pub(in crate::judge) struct Comparison {
     worked: BoundedMap<(Address, Address), WorkedAt>,
     /// Clients of which anything worked.
     clients: BoundedMap<Address, ()>,
-    blocked: BoundedMap<(Address, Arc<HostName>), BlockedAt>,
+    /// By client and name, the first addresses.
+    blocked: BoundedMap<(Address, Arc<HostName>), SmallVec<[BlockedAt; 1]>>,
     /// By client and server, where no name was known.
     blocked_unnamed: BoundedMap<(Address, Address), BlockedAt>,
     /// Number of blocked names by client.
@@ -169,6 +204,17 @@ pub(in crate::judge) struct Comparison {
     blocked_at: BoundedMap<(Address, Address), SmallVec<[Arc<HostName>; 1]>>,
     /// Where names worked, by client; see [`Comparison::prepare`].
     worked_elsewhere: HashMap<(Address, Arc<HostName>), Address, foldhash::fast::RandomState>,
+    /// The client that reached a name at an address, the lowest of several.
+    reached_by: HashMap<(Address, Arc<HostName>), Address, foldhash::fast::RandomState>,
+    /// The addresses where a name worked for any client: the lowest IPv4 address, and whether IPv6 did.
+    families: HashMap<Arc<HostName>, Families, foldhash::fast::RandomState>,
+}
+
+/// The address families over which a name worked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Families {
+    ipv4: Option<Address>,
+    has_ipv6: bool,
 }
 
 impl Default for Comparison {
@@ -181,6 +227,8 @@ impl Default for Comparison {
             blocked_names: BoundedMap::new(MAX_ENTRIES),
             blocked_at: BoundedMap::new(MAX_ENTRIES),
             worked_elsewhere: HashMap::default(),
+            reached_by: HashMap::default(),
+            families: HashMap::default(),
         }
     }
 }
@@ -231,10 +279,14 @@ impl Comparison {
             None => self.blocked_at.insert((client, server), SmallVec::from_iter([Arc::clone(name)])),
         }
         if let Some(before) = self.blocked.get(&ClientAndName(client, name)) {
-            before.extend(time);
+            if let Some(at) = before.iter_mut().find(|at| at.server == server) {
+                at.extend(time);
+            } else if before.len() < MAX_ADDRESSES {
+                before.push(blocked);
+            }
             return;
         }
-        self.blocked.insert((client, Arc::clone(name)), blocked);
+        self.blocked.insert((client, Arc::clone(name)), SmallVec::from_iter([blocked]));
         match self.blocked_names.get(&client) {
             Some(names) => *names += 1,
             None => self.blocked_names.insert(client, 1),
@@ -244,11 +296,21 @@ impl Comparison {
     /// Prepares the comparisons by name.
     pub(in crate::judge) fn prepare(&mut self) {
         self.worked_elsewhere.clear();
+        self.reached_by.clear();
+        self.families.clear();
         for ((client, server), worked) in self.worked.iter() {
             for name in [&worked.name, &worked.other_name].into_iter().flatten() {
                 // The table has no order: take the lowest address.
                 let lowest = self.worked_elsewhere.entry((*client, Arc::clone(name))).or_insert(*server);
                 *lowest = (*lowest).min(*server);
+                let lowest = self.reached_by.entry((*server, Arc::clone(name))).or_insert(*client);
+                *lowest = (*lowest).min(*client);
+                let families = self.families.entry(Arc::clone(name)).or_default();
+                if server.is_v4() {
+                    families.ipv4 = Some(families.ipv4.map_or(*server, |lowest| lowest.min(*server)));
+                } else {
+                    families.has_ipv6 = true;
+                }
             }
         }
     }
@@ -258,9 +320,24 @@ impl Comparison {
         &self,
         client: Address,
         name: &HostName,
+        server: Option<Address>,
     ) -> Option<ComparisonResult> {
-        let blocked = self.blocked.peek(&ClientAndName(client, name))?;
+        let blocked = self.blocked_at(client, name, server)?;
         self.worked.peek(&(client, blocked.server))?.compared_with_name(name, blocked)
+    }
+
+    /// The names that worked for a client, in order; after [`Comparison::prepare`].
+    pub(in crate::judge) fn worked_names(&self, client: Address) -> Vec<&Arc<HostName>> {
+        let own = self.worked_elsewhere.keys().filter(|(host, _)| *host == client);
+        let mut names: Vec<_> = own.map(|(_, name)| name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Where a name was blocked: at the address of the finding, else at the first one.
+    fn blocked_at(&self, client: Address, name: &HostName, server: Option<Address>) -> Option<&BlockedAt> {
+        let all = self.blocked.peek(&ClientAndName(client, name))?;
+        all.iter().find(|at| Some(at.server) == server).or_else(|| all.first())
     }
 
     /// What all other flows show about a blocked name.
@@ -268,8 +345,9 @@ impl Comparison {
         &self,
         client: Address,
         name: &HostName,
+        server: Option<Address>,
     ) -> Option<ComparisonResult> {
-        let blocked = self.blocked.peek(&ClientAndName(client, name))?;
+        let blocked = self.blocked_at(client, name, server)?;
         let server = blocked.server;
         if let Some(worked) = self.worked.peek(&(client, server)) {
             if let Some(result) = worked.compared_with_name(name, blocked) {
@@ -278,6 +356,17 @@ impl Comparison {
             if let Some(other) = &worked.name {
                 return Some(ComparisonResult::OtherNameWorks { name: Arc::clone(other) });
             }
+        }
+        if let Some(families) = self.families.get(name)
+            && !server.is_v4()
+            && !families.has_ipv6
+            && let Some(ipv4) = families.ipv4
+        {
+            return Some(ComparisonResult::WorksOverIpv4 { server: ipv4 });
+        }
+        if let Some(host) = self.reached_by.get(&ClientAndName(server, name)).filter(|host| **host != client)
+        {
+            return Some(ComparisonResult::OtherHostReachesIt { host: *host, client });
         }
         if let Some(elsewhere) = self.worked_elsewhere.get(&ClientAndName(client, name)) {
             return Some(ComparisonResult::WorksElsewhere { server: *elsewhere });
@@ -339,7 +428,7 @@ mod tests {
 
     /// What is said of the blocked name `a.example`.
     fn check(flows: &[(&str, &str, u128, i64)], expected: Option<ComparisonResult>) {
-        let found = comparison(flows).with_all_flows(CLIENT, &host("a.example"));
+        let found = comparison(flows).with_all_flows(CLIENT, &host("a.example"), None);
         assert_eq!(found, expected, "{flows:?}");
     }
 
@@ -365,7 +454,7 @@ mod tests {
         let flows = [("-", "a.example", 10, 5), ("+", "b.example", 10, 5)];
         let name = Arc::new(host("b.example"));
         check(&flows, Some(ComparisonResult::OtherNameWorks { name }));
-        assert_eq!(comparison(&flows).with_same_name(CLIENT, &host("a.example")), None);
+        assert_eq!(comparison(&flows).with_same_name(CLIENT, &host("a.example"), None), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::base::Address;
 use crate::base::FrameRef;
+use crate::base::HostName;
 use crate::base::Time;
 use crate::flow::Endpoint;
 use crate::judge::bounded_map::BoundedMap;
@@ -41,6 +42,7 @@ const RACE_NANOS: u64 = 300_000_000;
 
 /// Record types (RFC 1035 §3.2.2, RFC 3596 §2.1).
 const A: u16 = 1;
+const CNAME: u16 = 5;
 const AAAA: u16 = 28;
 
 /// Response codes (RFC 1035 §4.1.1).
@@ -60,6 +62,8 @@ pub(in crate::judge) struct DnsAnomaly {
     pub(in crate::judge) client: Address,
     pub(in crate::judge) known: Arc<KnownName>,
     pub(in crate::judge) resolver: Endpoint,
+    /// The last alias (CNAME) of the response.
+    pub(in crate::judge) alias: Option<Box<HostName>>,
     /// The first frames.
     first: SmallVec<[(FrameRef, Time); 2]>,
     last: (FrameRef, Time),
@@ -79,6 +83,14 @@ impl DnsAnomaly {
             self.first.push(occurrence);
         }
     }
+}
+
+/// Where the aliases of a response lead.
+fn last_alias(resolution: &Resolution) -> Option<Box<HostName>> {
+    resolution.answers.iter().rev().find_map(|answer| match &answer.data {
+        AnswerData::Name(name) if answer.kind == CNAME => Some(Box::new(name.clone())),
+        _ => None,
+    })
 }
 
 /// Whether a later good response clears the anomaly: the resolver had failed, or is one of several and knows less.
@@ -199,6 +211,7 @@ impl DnsAnomalies {
             client: lookup.client,
             known: Arc::clone(lookup.known),
             resolver: lookup.resolver,
+            alias: last_alias(lookup.resolution),
             first: SmallVec::from_iter([occurrence]),
             last: occurrence,
             count: 1,

@@ -12,6 +12,7 @@ use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::flow::Handshake;
 use crate::judge::assessment::Assessment;
+use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::InconclusiveReason as Reason;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::flow_state::AppFacts;
@@ -103,6 +104,30 @@ pub(super) fn assess_payload(
             Assessment::blocked(Mechanism::SilentAfterClientHello, Confidence::Weak)
         }
         _ => by_packets,
+    }
+}
+
+/// The frame that proves a mechanism of the payload: the alert, or the response.
+pub(in crate::judge) fn proof_frame(flow: &FlowState, assessment: Assessment) -> Option<FrameRef> {
+    let statuses = &flow.facts.as_deref()?.statuses;
+    let last = |is_it: fn(&AppStatus) -> bool| {
+        statuses.iter().rev().find(|(status, _)| is_it(status)).map(|(_, frame)| *frame)
+    };
+    match assessment.mechanism()?.finding() {
+        FindingCode::ProxyRefused | FindingCode::ProxyAuthRequired => {
+            last(|status| matches!(status, AppStatus::Status { connect: true, .. } | AppStatus::Socks(_)))
+                .or_else(|| last(|status| matches!(status, AppStatus::Status { .. })))
+        }
+        FindingCode::TlsRefusedByServer
+        | FindingCode::TlsRefusedByClient
+        | FindingCode::CertificateRefusedByClient => statuses
+            .iter()
+            .find(|(status, _)| matches!(status, AppStatus::Alert { fatal: true, .. }))
+            .map(|(_, frame)| *frame),
+        FindingCode::BlockPage | FindingCode::CaptivePortal | FindingCode::HttpReplyToClientHello => {
+            last(|status| matches!(status, AppStatus::Status { .. }))
+        }
+        _ => None,
     }
 }
 

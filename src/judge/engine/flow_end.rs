@@ -13,6 +13,7 @@ use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::judge::diagnosis::AssessmentContext;
 use crate::judge::diagnosis::app_label::app_label;
+use crate::judge::diagnosis::explicit_refusals::proof_frame;
 use crate::judge::finding::checks;
 use crate::judge::finding::checks::FlowView;
 use crate::judge::flow_row;
@@ -47,7 +48,8 @@ impl Engine {
         } else {
             Verdict::default()
         };
-        let evidence = flow_row::evidence_frames(flow, flow_end);
+        let proof = proof_frame(flow, assessment);
+        let evidence = flow_row::evidence_frames(flow, flow_end, proof);
         let view = FlowView {
             flow,
             flow_end,
@@ -55,6 +57,7 @@ impl Engine {
             assessment,
             verdict: &verdict,
             tags: tags.as_deref(),
+            proof,
             evidence: &evidence,
             scope: &self.scope,
             policy,
@@ -101,7 +104,8 @@ impl Engine {
         let unknown_issuer = self.has_unknown_issuer(flow);
         let tags = self.tag_sets.of(flow.server().address, policy);
         let verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
-        let evidence = flow_row::evidence_frames(flow, flow_end);
+        let proof = proof_frame(flow, assessment);
+        let evidence = flow_row::evidence_frames(flow, flow_end, proof);
         let view = FlowView {
             flow,
             flow_end,
@@ -109,6 +113,7 @@ impl Engine {
             assessment,
             verdict: &verdict,
             tags: tags.as_deref(),
+            proof,
             evidence: &evidence,
             scope: &self.scope,
             policy,

@@ -70,13 +70,13 @@ impl Engine {
         let mut site = std::mem::replace(&mut self.site, SiteProgress::new(&self.policy));
         let Engine { diagnosis, findings, names, policy, .. } = self;
         let anomalies = diagnosis.dns.take();
-        finding::dns::add_anomalies(&anomalies, policy, findings);
+        diagnosis.comparison.prepare();
+        finding::dns::add_anomalies(&anomalies, &diagnosis.comparison, policy, findings);
         site.add_anomalies(&anomalies);
         let unused = diagnosis.name_use.unused_names(|| names.client_answers(), self.now);
         let unused = unused.into_iter().filter(|name| audited.contains(&name.client));
         finding::dns::add_unused_names(unused, policy, findings);
         finding::run_end::add_blocked_revocation(&diagnosis.revocation.take(), findings);
-        diagnosis.comparison.prepare();
         findings.compare(&diagnosis.comparison);
         finding::run_end::add_exceptions(&site, policy, findings);
         if site.requirements.missed > 0 {

@@ -30,6 +30,7 @@ use crate::judge::policy::scope::Scope;
 use crate::judge::policy::service_tags::TagSet;
 use crate::judge::policy::verdict::Verdict;
 use crate::judge::rows::Documented;
+use crate::judge::vocabulary::Severity;
 
 /// A flow with everything that is known of it.
 #[derive(Clone, Copy)]
@@ -41,6 +42,8 @@ pub(in crate::judge) struct FlowView<'a> {
     pub(in crate::judge) assessment: Assessment,
     pub(in crate::judge) verdict: &'a Verdict<'a>,
     pub(in crate::judge) tags: Option<&'a TagSet>,
+    /// The frame that proves the mechanism by itself: an alert, a proxy's response.
+    pub(in crate::judge) proof: Option<FrameRef>,
     /// The frames that prove what the flow's row says.
     pub(in crate::judge) evidence: &'a [FrameRef],
     pub(in crate::judge) scope: &'a Scope,
@@ -147,7 +150,10 @@ fn occurrence<'a>(view: &FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
         need: view.policy.need_of_flow(view.verdict),
         server: Some(view.server()),
         flow: Some(view.flow.number),
+        proof: view.proof,
         frames: view.evidence,
+        recommendation: mechanism.and_then(|_| blocked::recommendation(view)),
+        at_most: Severity::High,
         time: view.flow_end.first_seen,
         references: "",
         documents: "",

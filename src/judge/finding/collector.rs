@@ -12,6 +12,7 @@ use std::sync::Arc;
 use hashbrown::Equivalent;
 use hashbrown::HashMap;
 use hashbrown::HashSet;
+use smallvec::SmallVec;
 
 use crate::base::Address;
 use crate::base::FrameRef;
@@ -99,7 +100,14 @@ pub(in crate::judge) struct Occurrence<'a> {
     /// The server of the flow, or the resolver.
     pub(in crate::judge) server: Option<Endpoint>,
     pub(in crate::judge) flow: Option<u64>,
+    /// The frame that proves the mechanism by itself.
+    pub(in crate::judge) proof: Option<FrameRef>,
+    /// The frames that show the flow or message.
     pub(in crate::judge) frames: &'a [FrameRef],
+    /// What to do, where the code's own recommendation is too general.
+    pub(in crate::judge) recommendation: Option<&'static str>,
+    /// The highest severity that it may have.
+    pub(in crate::judge) at_most: Severity,
     pub(in crate::judge) time: Time,
     pub(in crate::judge) references: &'a str,
     pub(in crate::judge) documents: &'a str,
@@ -264,11 +272,16 @@ impl Findings {
     pub(in crate::judge) fn compare(&mut self, comparison: &Comparison) {
         for (key, row) in &mut self.rows {
             let Some(client) = key.audited_host else { continue };
+            let server = row.server.map(|server| server.address);
             let result = match (key.code.entry().compared, &key.target) {
                 (Compared::Nothing, _) | (_, OwnedTarget::Text(_)) => None,
-                (Compared::SameName, OwnedTarget::Name(name)) => comparison.with_same_name(client, name),
+                (Compared::SameName, OwnedTarget::Name(name)) => {
+                    comparison.with_same_name(client, name, server)
+                }
                 (Compared::SameName, _) => None,
-                (Compared::AllFlows, OwnedTarget::Name(name)) => comparison.with_all_flows(client, name),
+                (Compared::AllFlows, OwnedTarget::Name(name)) => {
+                    comparison.with_all_flows(client, name, server)
+                }
                 (Compared::AllFlows, OwnedTarget::Address(server)) => {
                     comparison.with_address(client, *server)
                 }
@@ -337,7 +350,7 @@ fn first_row(
         code: occurrence.code,
         mechanism: occurrence.mechanism,
         title: wording.title,
-        severity: entry.severity.min(wording.highest),
+        severity: entry.severity.min(wording.highest).min(occurrence.at_most),
         need: occurrence.need,
         confidence: occurrence.confidence,
         audited_host: occurrence.audited_host,
@@ -352,11 +365,17 @@ fn first_row(
         first_seen: occurrence.time,
         last_seen: occurrence.time,
         flows: occurrence.flow.into_iter().collect(),
-        frames: occurrence.frames.iter().copied().take(MAX_NAMED).collect(),
+        frames: first_frames(occurrence),
         references: texts.share(occurrence.references),
         documents: texts.share(occurrence.documents),
-        recommendation: wording.recommendation,
+        recommendation: wording.recommendation.into(),
     }
+}
+
+/// The frame that proves it, then the others.
+fn first_frames(occurrence: &Occurrence<'_>) -> SmallVec<[FrameRef; 2]> {
+    let others = occurrence.frames.iter().copied().filter(|frame| Some(*frame) != occurrence.proof);
+    occurrence.proof.into_iter().chain(others).take(MAX_NAMED).collect()
 }
 
 /// What a finding says, by the need for its destination.
@@ -372,7 +391,7 @@ impl Wording {
         let entry = occurrence.code.entry();
         let usual = Wording {
             title: entry.title,
-            recommendation: entry.texts.recommendation,
+            recommendation: occurrence.recommendation.unwrap_or(entry.texts.recommendation),
             highest: Severity::High,
         };
         match (occurrence.need, occurrence.mechanism) {
@@ -405,7 +424,12 @@ fn extend(row: &mut FindingRow, occurrence: &Occurrence<'_>) {
     if let Some(flow) = occurrence.flow.filter(|_| row.flows.len() < MAX_NAMED) {
         row.flows.push(flow);
     }
-    for frame in occurrence.frames {
+    // The frames of a handshake prove less than another frame of the same kind as the first.
+    let frames = match &occurrence.proof {
+        Some(proof) => std::slice::from_ref(proof),
+        None => occurrence.frames,
+    };
+    for frame in frames {
         if row.frames.len() < MAX_NAMED && !row.frames.contains(frame) {
             row.frames.push(*frame);
         }
@@ -416,6 +440,11 @@ fn extend(row: &mut FindingRow, occurrence: &Occurrence<'_>) {
 fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
     row.message.push_str("; ");
     row.message.push_str(&result.to_string());
+    if let Some(recommendation) = result.recommendation()
+        && row.need.is_ours()
+    {
+        row.recommendation = recommendation.into();
+    }
     // What a device reported itself stays certain.
     if row.confidence != Some(Confidence::Certain) {
         row.confidence = result.confidence().or(row.confidence);
@@ -438,7 +467,10 @@ mod tests {
             need: Need::Undocumented,
             server: Some(Endpoint { address, port: 443 }),
             flow: Some(1),
+            proof: None,
             frames: &[],
+            recommendation: None,
+            at_most: Severity::High,
             time: Time(second * 1_000_000_000),
             references: "",
             documents: "",

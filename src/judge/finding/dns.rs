@@ -8,16 +8,21 @@ use super::collector::Findings;
 use super::collector::Occurrence;
 use super::collector::Target;
 use crate::base::FrameRef;
+use crate::base::HostName;
 use crate::base::Time;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::diagnosis::comparison::Comparison;
 use crate::judge::diagnosis::dns_anomalies::DnsAnomaly;
 use crate::judge::diagnosis::unused_answers::UnusedName;
 use crate::judge::policy::Policy;
+use crate::judge::policy::name_class::in_private_zone;
 use crate::judge::policy::name_table::KnownName;
 use crate::judge::policy::need::Need;
 use crate::judge::vocabulary::Confidence;
+use crate::judge::vocabulary::Severity;
+use crate::rules::ReferenceId;
 
 /// A query to a resolver.
 pub(in crate::judge) struct DnsQuery {
@@ -83,12 +88,57 @@ pub(in crate::judge) fn announce(anomaly: &DnsAnomaly, policy: &Policy, findings
 }
 
 /// Adds the anomalies that remain at the end.
-pub(in crate::judge) fn add_anomalies(anomalies: &[DnsAnomaly], policy: &Policy, findings: &mut Findings) {
+pub(in crate::judge) fn add_anomalies(
+    anomalies: &[DnsAnomaly],
+    comparison: &Comparison,
+    policy: &Policy,
+    findings: &mut Findings,
+) {
     for anomaly in anomalies {
+        let other_name = other_name_that_works(anomaly, comparison, policy);
         for place in anomaly.occurrences() {
-            findings.add(&occurrence(anomaly, place, policy), || message(anomaly));
+            let mut occurrence = occurrence(anomaly, place, policy);
+            if other_name.is_some() {
+                occurrence.at_most = Severity::Low;
+                occurrence.recommendation = Some(
+                    "none is needed while the other name works; a newer agent may need this one as well",
+                );
+            }
+            findings.add(&occurrence, || match other_name {
+                Some(name) => {
+                    format!(
+                        "{}; {name}, another documented name of the same endpoint, works",
+                        message(anomaly)
+                    )
+                }
+                None => message(anomaly),
+            });
         }
     }
+}
+
+/// A name of the same required endpoint, such as an older one, that the client reached.
+fn other_name_that_works<'a>(
+    anomaly: &DnsAnomaly,
+    comparison: &'a Comparison,
+    policy: &Policy,
+) -> Option<&'a HostName> {
+    // A wildcard row stands for many endpoints.
+    let names_it =
+        |id: &ReferenceId| policy.rules.reference(*id).host.as_ref().is_some_and(|host| host.is_exact());
+    let endpoints = |ids: &mut dyn Iterator<Item = ReferenceId>| -> Vec<u16> {
+        let ids: Vec<ReferenceId> = ids.filter(names_it).collect();
+        policy.required.endpoints_of(&ids).collect()
+    };
+    let own = endpoints(&mut anomaly.known.references.ids.iter().copied());
+    if own.is_empty() {
+        return None;
+    }
+    let worked = comparison.worked_names(anomaly.client);
+    worked.into_iter().map(|name| &**name).filter(|name| *name != &*anomaly.known.name).find(|name| {
+        let matches = policy.rules.match_host(name);
+        endpoints(&mut matches.iter().map(|found| found.id)).iter().any(|place| own.contains(place))
+    })
 }
 
 /// Adds the names that were resolved and never connected to.
@@ -133,6 +183,10 @@ fn occurrence<'a>(
         audited_host: Some(anomaly.client),
         target: Target::Name(anomaly.known.name.shared()),
         need: policy.need_of_name(&anomaly.known),
+        recommendation: missing_zone_record(anomaly).map(|_| {
+            "add the record of the private endpoint to the private DNS zone; or, if this network has no private endpoint for the \
+             name, remove the zone's link to it"
+        }),
         server: Some(anomaly.resolver),
         flow: None,
         frames: std::slice::from_ref(frame),
@@ -154,15 +208,33 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
         need: Need::Documented,
         server: None,
         flow: None,
+        proof: None,
         frames: &[],
+        recommendation: None,
+        at_most: Severity::High,
         time: Time::MIN,
         references: documented.map_or("", |documented| &documented.references),
         documents: documented.map_or("", |documented| &documented.documents),
     }
 }
 
+/// The alias in a private zone that does not exist.
+fn missing_zone_record(anomaly: &DnsAnomaly) -> Option<&HostName> {
+    let is_missing = anomaly.mechanism == Mechanism::DnsNxdomain;
+    anomaly.alias.as_deref().filter(|alias| is_missing && in_private_zone(alias))
+}
+
 fn message(anomaly: &DnsAnomaly) -> String {
+    let DnsAnomaly { client, resolver, known, mechanism, .. } = anomaly;
     let what = match anomaly.mechanism {
+        Mechanism::DnsNxdomain if missing_zone_record(anomaly).is_some() => {
+            let alias = missing_zone_record(anomaly).map_or("", HostName::as_str);
+            return format!(
+                "{client} queried {} for {}, an alias of {alias}, and received NXDOMAIN: the private DNS zone has no record of \
+                 this name ({mechanism})",
+                resolver.address, known.name
+            );
+        }
         Mechanism::DnsNxdomain => "received NXDOMAIN: the name does not exist",
         Mechanism::DnsRefused => "was refused",
         Mechanism::DnsServfail => "received SERVFAIL: the resolver failed",
@@ -177,6 +249,5 @@ fn message(anomaly: &DnsAnomaly) -> String {
         Mechanism::DnsTwoAnswers => "received two responses to one query, with different addresses",
         _ => "did not receive a usable response",
     };
-    let DnsAnomaly { client, resolver, known, mechanism, .. } = anomaly;
     format!("{client} queried {} for {} and {what} ({mechanism})", resolver.address, known.name)
 }

@@ -16,6 +16,7 @@ use crate::judge::policy::need::Need;
 use crate::judge::policy::site::SiteProgress;
 use crate::judge::policy::verdict::day;
 use crate::judge::vocabulary::Confidence;
+use crate::judge::vocabulary::Severity;
 
 /// Adds a finding for each client that reaches services and none of its revocation hosts.
 pub(in crate::judge) fn add_blocked_revocation(
@@ -37,7 +38,10 @@ pub(in crate::judge) fn add_blocked_revocation(
                 need: Need::Required,
                 server: None,
                 flow: Some(host.flow),
+                proof: None,
                 frames: std::slice::from_ref(&host.frame),
+                recommendation: None,
+                at_most: Severity::High,
                 time: host.time,
                 references: &host.documented.references,
                 documents: &host.documented.documents,
@@ -82,7 +86,10 @@ pub(in crate::judge) fn add_exceptions(progress: &SiteProgress, policy: &Policy,
             need: Need::SiteApproved,
             server: None,
             flow: None,
+            proof: None,
             frames: &[],
+            recommendation: None,
+            at_most: Severity::High,
             time: last,
             references: &line,
             documents: policy.site.file_name(),

@@ -36,6 +36,7 @@ use super::catalogue::StatementSubject;
 use super::rows::Documented;
 use crate::base::Address;
 use crate::base::HostName;
+use crate::judge::policy::name_table::KnownName;
 use crate::rules::Document;
 use crate::rules::Middleboxes;
 use crate::rules::PortMatch;
@@ -131,6 +132,14 @@ impl Policy {
         };
         let ids: Vec<ReferenceId> = self.statements.get(&subject)?.iter().filter(applies).copied().collect();
         (!ids.is_empty()).then(|| quote(&self.rules, ids))
+    }
+
+    /// Whether a name is one that the site would use if its storage account were geo-redundant.
+    pub(super) fn serves_if_geo_redundant(&self, known: &KnownName) -> bool {
+        self.own_region.as_ref().is_some_and(|own| {
+            let ids = &known.references.ids;
+            ids.iter().any(|id| own.serves_if_geo_redundant.get(id.0 as usize) == Some(&true))
+        })
     }
 
     /// The row that gives this port and no host.

@@ -11,6 +11,7 @@ use crate::rules::RegionRole;
 use crate::rules::RuleSet;
 use crate::rules::ServiceKind;
 use crate::rules::Site;
+use crate::rules::SyncSetup;
 use crate::rules::TableKind;
 use crate::rules::region_slug;
 
@@ -31,6 +32,8 @@ pub(super) struct OwnRegion {
     pub(super) words: Vec<String>,
     /// By reference: true for instances that the site uses.
     pub(super) serves: Vec<bool>,
+    /// By reference: true for instances that the site would use if its storage account were geo-redundant.
+    pub(super) serves_if_geo_redundant: Vec<bool>,
     /// Clouds of the region; empty where no document lists it.
     pub(super) clouds: Clouds,
 }
@@ -48,6 +51,16 @@ pub(super) fn own_region(rules: &RuleSet, site: &Site) -> Option<OwnRegion> {
         required.contains(&id)
             || (region.as_ref() == Some(&own) && (has_pair || reference.role != Some(RegionRole::Paired)))
     };
+    let geo_redundant = SyncSetup { redundancy: Some(Redundancy::Grs), ..setup.clone() };
+    let required_if_geo_redundant: Vec<ReferenceId> = rules
+        .required_instances(&geo_redundant)
+        .into_iter()
+        .flat_map(|requirement| requirement.references)
+        .collect();
+    let serves_pair = |id: ReferenceId| {
+        let region = rules.reference(id).region.as_deref().map(region_slug);
+        required_if_geo_redundant.contains(&id) || region.as_ref() == Some(&own)
+    };
     let mut words = vec![own.clone()];
     if has_pair {
         let listed = rules.regions().iter().filter(|region| region_slug(&region.name) == own);
@@ -55,7 +68,12 @@ pub(super) fn own_region(rules: &RuleSet, site: &Site) -> Option<OwnRegion> {
     }
     let listed = rules.regions().iter().filter(|region| region_slug(&region.name) == own);
     let clouds = listed.fold(Clouds::NONE, |clouds, region| clouds.union(region.clouds));
-    Some(OwnRegion { words, serves: rules.iter().map(|(id, _)| serves(id)).collect(), clouds })
+    Some(OwnRegion {
+        words,
+        serves: rules.iter().map(|(id, _)| serves(id)).collect(),
+        serves_if_geo_redundant: rules.iter().map(|(id, _)| serves_pair(id)).collect(),
+        clouds,
+    })
 }
 
 /// The shapes of the documented regional names.

@@ -7,6 +7,7 @@ use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::diagnosis::block_pages::block_page_vendor;
 use crate::judge::text::counted;
+use crate::read::AppStatus;
 use crate::rules::PageField;
 
 /// A check that applies to judged flows with a mechanism of `code`.
@@ -41,8 +42,8 @@ pub(super) const CHECKS: &[Check] = blocked! {
     TlsRefusedByClient: |view| {
         could_not_use(view, "it ended the TLS handshake with an alert about the server's handshake messages")
     };
-    ProxyRefused: |view| could_not_use(view, "the proxy refused the destination");
-    ProxyAuthRequired: |view| could_not_use(view, "the last response of the proxy asks for credentials");
+    ProxyRefused: proxy_refused;
+    ProxyAuthRequired: |view| could_not_use_through_proxy(view, "the last response of the proxy asks for credentials");
     CaptivePortal: |view| could_not_use(view, "a captive portal asks for sign-in");
 };
 
@@ -58,6 +59,62 @@ fn could_not_use(view: &FlowView<'_>, how: &str) -> String {
         view.client(),
         view.server_text(),
         view.server().port,
+        view.assessment.mechanism().map_or("", Mechanism::as_str)
+    )
+}
+
+/// The status of a proxy's refusal, if it is HTTP.
+fn proxy_status(view: &FlowView<'_>) -> Option<u16> {
+    let statuses = &view.facts()?.statuses;
+    let connect = statuses.iter().rev().find_map(|(status, _)| match status {
+        AppStatus::Status { code, connect: true } => Some(*code),
+        _ => None,
+    });
+    connect.or_else(|| view.facts().and_then(|facts| facts.http.as_deref()).and_then(|http| http.status))
+}
+
+fn proxy_refused(view: &FlowView<'_>) -> String {
+    match proxy_status(view) {
+        Some(status @ 403) => could_not_use_through_proxy(
+            view,
+            &format!("the proxy responded {status}: its rules forbid the destination"),
+        ),
+        Some(status @ (502 | 504)) => could_not_use_through_proxy(
+            view,
+            &format!("the proxy responded {status}: it could not resolve the name or reach the destination"),
+        ),
+        Some(status) => could_not_use_through_proxy(view, &format!("the proxy responded {status}")),
+        None => could_not_use_through_proxy(view, "the proxy refused the destination"),
+    }
+}
+
+/// What to do about a proxy's refusal depends on its status.
+pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
+    match (view.assessment.mechanism()?.finding(), proxy_status(view)?) {
+        (FindingCode::ProxyRefused, 502 | 504) => Some(
+            "check the proxy: whether its own DNS resolver resolves the name, and whether it may connect to the destination; the \
+             server and the firewall in front of it are not the cause",
+        ),
+        (FindingCode::ProxyRefused, 403) => Some("allow the name in the rules of the proxy"),
+        _ => None,
+    }
+}
+
+/// A message about a destination that was requested from a proxy.
+fn could_not_use_through_proxy(view: &FlowView<'_>, how: &str) -> String {
+    let server = view.server();
+    let software = view.facts().and_then(|facts| facts.http.as_deref()).and_then(|http| {
+        let field = |field| http.field(field).filter(|text| !text.is_empty());
+        field(PageField::Server).or_else(|| field(PageField::Via))
+    });
+    let software = software.map(|text| format!(", {text}")).unwrap_or_default();
+    format!(
+        "{} could not use {} port {} through the proxy {}:{}{software}: {how} ({})",
+        view.client(),
+        view.name_text(),
+        view.verdict.requested_port,
+        server.address,
+        server.port,
         view.assessment.mechanism().map_or("", Mechanism::as_str)
     )
 }

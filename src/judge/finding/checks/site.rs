@@ -154,10 +154,16 @@ fn has_class(view: &FlowView<'_>, is_it: fn(&NameClass) -> bool) -> bool {
 
 fn other_region(view: &FlowView<'_>) -> String {
     format!(
-        "{} used {}, an instance of another region; the site is in {}",
+        "{} used {}, an instance of another region; the site is in {}{}",
         view.client(),
         view.name_text(),
-        view.policy.site.sync_region.as_deref().unwrap_or_default()
+        view.policy.site.sync_region.as_deref().unwrap_or_default(),
+        if view.verdict.known.is_some_and(|known| view.policy.serves_if_geo_redundant(known)) {
+            ". It is in the paired region, which a storage account with GRS or GZRS uses: if the account is geo-redundant, correct \
+             `redundancy` in the site file"
+        } else {
+            ""
+        }
     )
 }
 
@@ -229,11 +235,21 @@ fn bypasses_proxy(view: &FlowView<'_>) -> bool {
     let policy = view.policy;
     let leaves_site = !server.is_private() && !policy.private_networks.contains(server);
     !policy.proxies.is_empty()
-        && view.verdict.documented.is_some()
+        && (view.verdict.documented.is_some() || is_unanswered_web(view))
         && view.verdict.exception.is_none()
         && (leaves_site || uses_server_as_proxy(view))
         && !policy.proxies.contains(server)
         && !policy.proxies.contains(client)
+}
+
+/// An attempt to reach the web, on port 80 or 443, that never got a reply: with a declared proxy, the attempt itself is the fault.
+fn is_unanswered_web(view: &FlowView<'_>) -> bool {
+    view.flow.flow_start.protocol == proto::TCP
+        && matches!(view.server().port, port::HTTP | port::HTTPS)
+        && view.verdict.destination.is_some()
+        && view.assessment.mechanism().is_some_and(|mechanism| {
+            matches!(mechanism.finding(), FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused)
+        })
 }
 
 fn proxy_bypassed(view: &FlowView<'_>) -> String {
@@ -242,6 +258,13 @@ fn proxy_bypassed(view: &FlowView<'_>) -> String {
         return format!(
             "{client} requested {name} from {} port {} as a proxy, which the site file does not declare",
             server.address, server.port
+        );
+    }
+    if view.assessment.mechanism().is_some() {
+        return format!(
+            "{client} tried to connect directly to {} port {} and was blocked; a program on it does not use the declared proxy",
+            view.server_text(),
+            server.port
         );
     }
     format!(

@@ -103,6 +103,14 @@ impl RequiredEndpoints {
         }
     }
 
+    /// The required endpoints that any of these rows belongs to.
+    pub(in crate::judge) fn endpoints_of<'a>(
+        &'a self,
+        references: &'a [ReferenceId],
+    ) -> impl Iterator<Item = u16> + 'a {
+        references.iter().filter_map(|id| self.by_rule.get(id.0 as usize)).flatten().copied()
+    }
+
     /// Whether a row belongs to a required endpoint.
     pub(in crate::judge) fn has(&self, reference: ReferenceId) -> bool {
         self.by_rule.get(reference.0 as usize).is_some_and(|places| !places.is_empty())
