@@ -167,6 +167,8 @@ pub(super) struct DocumentShape {
     pub(super) region: Option<String>,
     pub(super) hardware: Option<String>,
     pub(super) needs_value: Option<String>,
+    #[serde(default)]
+    pub(super) issuers_cover: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -279,6 +279,17 @@ impl RuleSet {
         issuer
     }
 
+    /// Whether a list of issuers is about the certificates of this host. Documented hosts of other companies have other issuers.
+    pub fn lists_issuers_of(&self, host: &str) -> bool {
+        let is_under = |suffix: &str| {
+            host.strip_suffix(suffix).is_some_and(|front| front.is_empty() || front.ends_with('.'))
+        };
+        self.of_kind(TableKind::Issuer).any(|(_, reference)| {
+            let covered = &reference.document.issuers_cover;
+            covered.is_empty() || covered.iter().any(|suffix| is_under(suffix))
+        })
+    }
+
     /// Statements about a subject: `port`, `outbound-only`, `inspection`, …
     pub fn statements<'a>(&'a self, about: &'a str) -> impl Iterator<Item = (ReferenceId, &'a Reference)> {
         self.of_kind(TableKind::Statement)

@@ -141,6 +141,7 @@ impl RuleFileParser<'_> {
             keeps_as_legacy: boxed(&head.keeps_as_legacy),
             includes: boxed(&head.includes),
             background: head.background,
+            issuers_cover: boxed(&head.issuers_cover),
             region: head.region.as_deref().map(Box::from),
             hardware: head.hardware.as_deref().map(Box::from),
             needs_value: head.needs_value.as_deref().map(Box::from),

@@ -188,6 +188,8 @@ pub struct Document {
     pub includes: Box<[Box<str>]>,
     /// True for a document about the operating system and not about an audited product.
     pub background: bool,
+    /// Suffixes of the hosts whose certificates its lists of issuers are about; empty for all.
+    pub issuers_cover: Box<[Box<str>]>,
     /// The region that it is for, if it is for one only.
     pub region: Option<Box<str>>,
     /// The hardware vendor that it is for, if it is for one only.

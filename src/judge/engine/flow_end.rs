@@ -35,8 +35,9 @@ impl Engine {
         let policy = &*Arc::clone(&self.policy);
         let unknown_issuer = self.has_unknown_issuer(flow);
         let context = AssessmentContext {
-            // The lists of issuers are for documented names only.
-            has_unknown_issuer: unknown_issuer && flow.name().is_some_and(|(known, _)| known.is_documented()),
+            // The lists of issuers are about documented names only.
+            has_unknown_issuer: unknown_issuer
+                && flow.name().is_some_and(|(known, _)| known.class.has_listed_issuer),
             middleboxes: &policy.middleboxes,
             is_documented: &|name| policy.is_documented(name),
         };
@@ -149,6 +150,7 @@ fn flow_verdict<'a>(
     policy: &'a Policy,
 ) -> Verdict<'a> {
     let verdict = verdict(flow, flow_end.first_seen, tags, policy);
-    // The lists of issuers are for documented destinations only.
-    Verdict { unknown_issuer: unknown_issuer && verdict.documented.is_some(), ..verdict }
+    // The lists of issuers are about documented names only.
+    let is_listed = verdict.known.is_some_and(|known| known.class.has_listed_issuer);
+    Verdict { unknown_issuer: unknown_issuer && is_listed && verdict.documented.is_some(), ..verdict }
 }

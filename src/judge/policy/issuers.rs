@@ -36,8 +36,49 @@ impl Issuers {
 
 /// By common name and by organization, because authorities are rotated without notice.
 fn is_unknown(issuer: &str, rules: &RuleSet) -> bool {
-    let part = |key: &str| issuer.split(", ").find_map(|part| part.strip_prefix(key)).unwrap_or_default();
-    rules.issuer(part("CN="), part("O=")) == Issuer::Unknown
+    let (mut common_name, mut organization) = (String::new(), String::new());
+    for (key, value) in attributes(issuer) {
+        match key {
+            "CN" => common_name = value,
+            "O" => organization = value,
+            _ => {}
+        }
+    }
+    rules.issuer(&common_name, &organization) == Issuer::Unknown
+}
+
+/// The attributes of a distinguished name, as the reader prints it: values with separators are quoted.
+fn attributes(name: &str) -> impl Iterator<Item = (&str, String)> {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        let (key, after) = rest.trim_start_matches([',', '+', ' ']).split_once('=')?;
+        let mut value = String::new();
+        let mut characters = after.char_indices();
+        let is_quoted = after.starts_with('"');
+        let mut end = after.len();
+        if is_quoted {
+            characters.next();
+        }
+        while let Some((at, c)) = characters.next() {
+            match c {
+                '"' if is_quoted => {
+                    end = at + 1;
+                    break;
+                }
+                ',' | '+' if !is_quoted => {
+                    end = at;
+                    break;
+                }
+                '\\' if is_quoted => value.extend(characters.next().map(|(_, escaped)| escaped)),
+                c => value.push(c),
+            }
+        }
+        rest = after.get(end..).unwrap_or_default();
+        if !is_quoted {
+            value.truncate(value.trim_end().len());
+        }
+        Some((key, value))
+    })
 }
 
 #[cfg(test)]
@@ -50,9 +91,13 @@ mod tests {
         let policy = Policy::for_tests("");
         let mut issuers = Issuers::default();
         let mut is_unknown =
-            |text: &str| issuers.is_unknown(&WireText::new(text.as_bytes(), 999), &policy.rules);
+            |text: &str| issuers.is_unknown(&WireText::printable(text.to_owned()), &policy.rules);
         assert!(!is_unknown("C=US, O=Microsoft Corporation, CN=Microsoft Azure RSA TLS Issuing CA 03"));
         assert!(!is_unknown("C=US, O=Microsoft Corporation, CN=A rotated authority"));
+        assert!(!is_unknown("C=US, O=\"DigiCert, Inc.\", CN=GeoTrust Global TLS RSA4096 SHA256 2022 CA1"));
+        assert!(!is_unknown("CN=A rotated authority, O=DigiCert Inc"));
+        assert!(is_unknown("CN=\"x, O=Microsoft Corporation\""));
+        assert!(is_unknown("CN=\"x\\\", O=Microsoft Corporation\""));
         assert!(is_unknown("O=Contoso Firewall, CN=Contoso inspection CA"));
         assert!(is_unknown("O=Contoso Firewall, CN=Contoso inspection CA"), "the second lookup is the same");
     }

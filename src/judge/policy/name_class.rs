@@ -34,6 +34,8 @@ pub(in crate::judge) struct NameClass {
     pub(in crate::judge) tags: u64,
     /// Its address must be in one of them.
     pub(in crate::judge) pinned_to_tags: bool,
+    /// The lists of certificate issuers are about it.
+    pub(in crate::judge) has_listed_issuer: bool,
     /// Required endpoints that this name satisfies, by index.
     pub(in crate::judge) required: SmallVec<[u16; 2]>,
     /// It is a public resolver with DNS over HTTPS on this port.
@@ -57,6 +59,7 @@ impl NameClass {
         let mut class = NameClass {
             in_private_zone: in_private_zone(name),
             doh_port: doh_port(name),
+            has_listed_issuer: !matches.is_empty() && policy.rules.lists_issuers_of(name),
             can_be_private: policy
                 .private_suffixes
                 .iter()
