@@ -178,6 +178,8 @@ pub struct FindingRow {
     pub title: &'static str,
     /// How much it matters.
     pub severity: Severity,
+    /// It says the cause of other findings, and leads them.
+    pub is_cause: bool,
     /// How much the site needs the destination: findings are ordered by it.
     pub need: Need,
     /// Confidence; none where the fact itself is in the capture.

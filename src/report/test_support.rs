@@ -157,6 +157,7 @@ pub(crate) fn finding() -> FindingRow {
         mechanism: Some(Mechanism::TcpUnanswered),
         title: FindingCode::ConnectionUnanswered.entry().title,
         severity: Severity::High,
+        is_cause: false,
         need: Need::Required,
         confidence: Some(Confidence::Strong),
         audited_host: Some(CLIENT),

@@ -18,6 +18,8 @@ use crate::base::Address;
 use crate::base::HostName;
 use crate::base::Time;
 use crate::judge::bounded_map::BoundedMap;
+use crate::judge::catalogue::FindingCode;
+use crate::judge::catalogue::Mechanism;
 use crate::judge::rows::FlowRow;
 use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Outcome;
@@ -198,7 +200,7 @@ pub(in crate::judge) struct Comparison {
     blocked: BoundedMap<(Address, Arc<HostName>), SmallVec<[BlockedAt; 1]>>,
     /// By client and server, where no name was known.
     blocked_unnamed: BoundedMap<(Address, Address), BlockedAt>,
-    /// Number of blocked names by client.
+    /// Number of names by client to which TCP did not connect.
     blocked_names: BoundedMap<Address, u32>,
     /// Blocked names by client and server; at most [`MIN_NAMES_AT_ADDRESS`].
     blocked_at: BoundedMap<(Address, Address), SmallVec<[Arc<HostName>; 1]>>,
@@ -287,6 +289,12 @@ impl Comparison {
             return;
         }
         self.blocked.insert((client, Arc::clone(name)), SmallVec::from_iter([blocked]));
+        // Where TCP connects, it is no outage.
+        let is_refused = |mechanism: Mechanism| mechanism.finding() == FindingCode::ConnectionRefused;
+        let is_down = |mechanism| mechanism == Mechanism::TcpUnanswered || is_refused(mechanism);
+        if !row.assessment.mechanism().is_some_and(is_down) {
+            return;
+        }
         match self.blocked_names.get(&client) {
             Some(names) => *names += 1,
             None => self.blocked_names.insert(client, 1),
@@ -398,7 +406,6 @@ impl Comparison {
 mod tests {
     use super::*;
     use crate::judge::assessment::Assessment;
-    use crate::judge::catalogue::Mechanism;
     use crate::judge::test_support;
 
     const CLIENT: Address = Address(1);

@@ -78,6 +78,7 @@ impl Engine {
         finding::dns::add_unused_names(unused, policy, findings);
         finding::run_end::add_blocked_revocation(&diagnosis.revocation.take(), findings);
         findings.compare(&diagnosis.comparison);
+        findings.explain_causes();
         finding::run_end::add_exceptions(&site, policy, findings);
         if site.requirements.missed > 0 {
             let missed = site.requirements.missed;

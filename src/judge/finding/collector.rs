@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use hashbrown::HashSet;
 use smallvec::SmallVec;
 
+use super::cause;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
@@ -295,6 +296,11 @@ impl Findings {
         }
     }
 
+    /// Joins findings of one cause.
+    pub(in crate::judge) fn explain_causes(&mut self) {
+        cause::explain(self.rows.values_mut().map(Box::as_mut));
+    }
+
     /// All findings: first what stops the audited products, then other violations of documented rules, then the rest; each by
     /// severity and evidence. Starts anew.
     pub(in crate::judge) fn take_rows(&mut self) -> FindingRows {
@@ -315,14 +321,24 @@ impl Findings {
 }
 
 /// The place of a finding in the order of all, lowest first.
-fn rank(row: &FindingRow) -> (u8, Reverse<Severity>, Need, Reverse<Option<Confidence>>, Reverse<u64>) {
+fn rank(
+    row: &FindingRow,
+) -> (u8, Reverse<Severity>, Reverse<bool>, Need, Reverse<Option<Confidence>>, Reverse<u64>) {
     let is_serious = row.severity >= Severity::Medium && row.need.is_ours();
     let stage = match row.mechanism {
         Some(_) if is_serious => 0,
+        _ if row.is_cause => 0,
         _ if is_serious || row.severity == Severity::High => 1,
         _ => 2,
     };
-    (stage, Reverse(row.severity), row.need, Reverse(row.confidence), Reverse(row.count))
+    (
+        stage,
+        Reverse(row.severity),
+        Reverse(row.is_cause),
+        row.need,
+        Reverse(row.confidence),
+        Reverse(row.count),
+    )
 }
 
 /// Lists of references and documents, each once: many findings cite the same.
@@ -351,6 +367,7 @@ fn first_row(
         mechanism: occurrence.mechanism,
         title: wording.title,
         severity: entry.severity.min(wording.highest).min(occurrence.at_most),
+        is_cause: false,
         need: occurrence.need,
         confidence: occurrence.confidence,
         audited_host: occurrence.audited_host,

@@ -4,6 +4,7 @@
 //! Out: one finding for each audited host, target, code and mechanism.
 //! Not: what the codes mean; see `catalogue`.
 
+mod cause;
 pub(super) mod checks;
 mod citations;
 pub(super) mod collector;
