@@ -21,4 +21,5 @@ pub use net::port;
 pub use net::proto;
 pub use text::HostName;
 pub use text::WireText;
+pub use text::is_deceptive;
 pub use time::Time;

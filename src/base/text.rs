@@ -213,9 +213,25 @@ impl WireText {
     }
 }
 
-/// Characters that change how the text around them is shown: bidirectional controls, zero-width characters, line separators.
-const fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// Characters that change how the text around them is shown, or that are not visible: bidirectional controls, zero-width
+/// characters, soft hyphens, line separators, tags and variation selectors.
+pub const fn is_deceptive(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 impl fmt::Display for WireText {
@@ -298,5 +314,6 @@ mod tests {
         assert_eq!(WireText::new(b"a\nb\\\xff", 99).as_str(), "a\\x0ab\\\\\\xff");
         assert_eq!(WireText::new(b"abcdef", 3).as_str(), "abc…");
         assert_eq!(WireText::new("a\u{202e}b".as_bytes(), 99).as_str(), "a\\xe2\\x80\\xaeb");
+        assert_eq!(WireText::new("a\u{ad}b\u{61c}".as_bytes(), 99).as_str(), "a\\xc2\\xadb\\xd8\\x9c");
     }
 }

@@ -141,6 +141,7 @@ pub(super) fn audit(
     let is_limited = plan.frame_limit.is_some_and(|limit| result.accounting.read.frames >= limit);
     let is_interrupted = result.stopped;
     let mut facts = run_facts::complete(policy.run_facts(result.span), result, &paths, plan.hash);
+    policy.add_cited_rows(&mut facts);
     if is_limited && facts.partial.is_none() {
         facts.partial = Some("frame limit reached".to_owned());
     }

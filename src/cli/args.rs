@@ -65,6 +65,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Site(SiteCommand),
     Verify(VerifyArgs),
+    Report(ReportArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -327,6 +328,20 @@ pub(super) struct VerifyArgs {
     /// No output; exit status only
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+/// Write the HTML page of an evidence folder
+///
+/// The page is made from the files of the folder, without the captures. It is the same as the `report.html` that the run
+/// wrote, if both were made by the same version of afs-audit.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Evidence folder
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// Write the page to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Print the JSON Schema of the records of `--format jsonl`

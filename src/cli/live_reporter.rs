@@ -231,6 +231,7 @@ impl LiveReporter {
         let paths: Vec<PathBuf> = self.sink.names().files.iter().map(PathBuf::from).collect();
         let known = self.policy.run_facts(result.span);
         let mut facts = run_facts::complete(known, result, &paths, capture::InputHash::None);
+        self.policy.add_cited_rows(&mut facts);
         facts.damage.extend(drops);
         for (name, count) in self.capture_counters() {
             let before = self.counters_before.get(&name).copied().unwrap_or_default();

@@ -4,6 +4,7 @@
 //! Out: a [`LoadedPolicy`] for the pipeline and for the manifest, or every error found.
 //! Not: verdicts.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -19,11 +20,14 @@ use crate::judge;
 use crate::judge::Policy;
 use crate::judge::Scope;
 use crate::pipeline;
+use crate::report::CitedRow;
 use crate::report::PolicySource;
 use crate::report::RunFacts;
 use crate::report::TagSource;
 use crate::report::UsedDocument;
 use crate::rules::Library;
+use crate::rules::Pattern;
+use crate::rules::Reference;
 use crate::rules::RuleFileError;
 use crate::rules::RuleSet;
 use crate::rules::Selection;
@@ -34,6 +38,7 @@ use crate::rules::Tags;
 #[derive(Clone)]
 pub(super) struct LoadedPolicy {
     policy: Arc<Policy>,
+    rule_set: Arc<RuleSet>,
     scope: Scope,
     documents: Vec<UsedDocument>,
     rules: PolicySource,
@@ -60,7 +65,14 @@ impl LoadedPolicy {
         let documents = rules
             .documents()
             .iter()
-            .map(|document| UsedDocument { id: document.id.to_string(), sha256: document.sha256.to_string() })
+            .map(|document| UsedDocument {
+                id: document.id.to_string(),
+                sha256: document.sha256.to_string(),
+                title: document.title.to_string(),
+                date: document.date.to_string(),
+                source: document.source.to_string(),
+                retrieved: document.retrieved.to_string(),
+            })
             .collect();
         let service_tags = tags.as_deref().map(|tags| TagSource {
             file: tags.file.to_string(),
@@ -72,7 +84,8 @@ impl LoadedPolicy {
         let mut servers = plan.servers.clone();
         servers.extend(site.roles.get("servers").into_iter().flatten());
         Ok(LoadedPolicy {
-            policy: Arc::new(Policy::new(rules, site.clone(), tags)),
+            policy: Arc::new(Policy::new(Arc::clone(&rules), site.clone(), tags)),
+            rule_set: rules,
             scope: Scope::of(&servers),
             documents,
             rules: rules_source(&plan.rules),
@@ -109,6 +122,52 @@ impl LoadedPolicy {
             warnings: site.warnings.iter().cloned().chain(tag_warning).collect(),
             ..RunFacts::default()
         }
+    }
+
+    /// Adds to the facts of a run the documented rows that its findings and requirements cite.
+    pub(super) fn add_cited_rows(&self, facts: &mut RunFacts) {
+        let findings = facts.findings.iter().map(|row| &*row.references);
+        let requirements = facts.requirements.iter().map(|row| row.references.as_str());
+        // `afs-2019-06-24/endpoints/6.2 (as meant)`: the id ends at the space.
+        let ids: HashSet<&str> = findings
+            .chain(requirements)
+            .flat_map(|ids| ids.split(';'))
+            .filter_map(|id| id.split_whitespace().next())
+            .collect();
+        facts.cited = self
+            .rule_set
+            .iter()
+            .filter(|(_, reference)| ids.contains(&*reference.id))
+            .map(|(_, reference)| (reference.id.to_string(), cited_row(reference)))
+            .collect();
+    }
+}
+
+/// The part of a row that evidence keeps.
+fn cited_row(reference: &Reference) -> CitedRow {
+    let text = |pattern: &Pattern| pattern.text.to_string();
+    let row = &reference.row;
+    let hosts = match (&*reference.filled, &reference.alias, &reference.host) {
+        ([], Some(host), _) | ([], None, Some(host)) => vec![text(host)],
+        (filled, _, _) => filled.iter().map(text).collect(),
+    };
+    CitedRow {
+        document: reference.document.id.to_string(),
+        table: reference.table.title.to_string(),
+        row: row.number,
+        printed: row.printed.to_string(),
+        service: row.service.as_deref().unwrap_or_default().to_owned(),
+        level: reference.level.word().to_owned(),
+        hosts,
+        ports: reference.effective_ports().to_string(),
+        broad: reference.broad,
+        service_tags: row
+            .tags
+            .iter()
+            .map(|(tag, _)| tag)
+            .chain(&row.tags_of_service)
+            .map(|tag| tag.to_string())
+            .collect(),
     }
 }
 

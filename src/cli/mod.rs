@@ -24,6 +24,7 @@ mod plan;
 #[cfg(all(feature = "live", unix))]
 mod privileges;
 mod process;
+mod report;
 mod rules;
 mod run_facts;
 mod site;
@@ -118,6 +119,7 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
             site::init(&SiteDraftPlan::from_args(files, rules)?, &mut out)?;
         }
         Command::Verify(args) => outcome = verify::run(&args.folder, args.quiet, &mut out)?,
+        Command::Report(args) => report::run(&args.folder, args.output.as_deref(), &mut out)?,
         Command::Schema(args) => {
             let schema = crate::report::json_schema(args.record.as_deref());
             serde_json::to_writer_pretty(&mut out, &schema).map_err(io::Error::from)?;

@@ -227,7 +227,7 @@ impl Cell {
 }
 
 /// Whether a spreadsheet would evaluate the text: spaces, then a trigger. A single sign is not a formula.
-fn begins_formula(text: &str) -> bool {
+pub(super) fn begins_formula(text: &str) -> bool {
     // Fast path for almost every cell.
     if text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) {
         return false;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde::Serialize;
 
 use super::registry;
@@ -41,6 +42,8 @@ pub struct RunFacts {
     pub rules: Option<PolicySource>,
     /// The documents that flows were compared with.
     pub documents: Vec<UsedDocument>,
+    /// The documented rows that findings and requirements cite, by id.
+    pub cited: BTreeMap<String, CitedRow>,
     /// The site file.
     pub site: Option<PolicySource>,
     /// The service tag file.
@@ -109,12 +112,46 @@ impl TagSource {
 }
 
 /// A document that flows were compared with.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct UsedDocument {
     /// Its id, `azure-file-sync@2019-06-24`.
     pub id: String,
     /// SHA-256 of its rule file.
     pub sha256: String,
+    /// Its title as printed.
+    pub title: String,
+    /// Its own date; empty if it has none.
+    pub date: String,
+    /// Where it was retrieved.
+    pub source: String,
+    /// When it was retrieved.
+    pub retrieved: String,
+}
+
+/// A documented row that a finding or a requirement cites, so that the evidence can be read without the rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CitedRow {
+    /// The id of its document.
+    pub document: String,
+    /// The title of its table.
+    pub table: String,
+    /// Its number in the table.
+    pub row: u32,
+    /// The row as printed.
+    pub printed: String,
+    /// The service that it is for, as printed.
+    pub service: String,
+    /// How strongly the document asks for it.
+    pub level: String,
+    /// Names or patterns, corrected where the document prints a wrong one, with the values of the site file.
+    pub hosts: Vec<String>,
+    /// Ports, corrected where the document prints wrong ones.
+    pub ports: String,
+    /// The document itself calls the wildcard too broad.
+    pub broad: bool,
+    /// Service tags of the row.
+    pub service_tags: Vec<String>,
 }
 
 /// What became of every frame that was read.

@@ -14,11 +14,14 @@ use sha2::Digest as _;
 use sha2::Sha256;
 
 use super::column::TableRow;
+use super::html::REPORT;
+use super::html::render_report;
 use super::input_names::InputNames;
 use super::manifest::MANIFEST;
 use super::manifest::OutputFile;
 use super::staging::FolderOptions;
 use super::staging::Staging;
+use super::stored::StoredEvidence;
 use super::table::CsvTable;
 use super::write_error::WriteError;
 use crate::judge::DnsRow;
@@ -28,7 +31,7 @@ use crate::judge::RequirementRow;
 
 /// The names of the files of an evidence folder.
 pub(super) const FILES: &[&str] =
-    &[FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE, DnsRow::FILE, MANIFEST];
+    &[FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE, DnsRow::FILE, REPORT, MANIFEST];
 
 /// An evidence folder that is being written. Dropped before [`EvidenceFolder::finish`], it leaves nothing.
 pub struct EvidenceFolder {
@@ -89,7 +92,7 @@ impl EvidenceFolder {
     }
 
     /// Writes the manifest that `manifest` returns for the outputs, and publishes the folder.
-    pub fn finish(self, manifest: impl FnOnce(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
+    pub fn finish(self, manifest: impl Fn(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
         let EvidenceFolder { flows, findings, dns, requirements, staging } = self;
         let mut outputs = vec![close(&staging, flows)?, close(&staging, findings)?];
         if let Some(requirements) = requirements {
@@ -97,6 +100,7 @@ impl EvidenceFolder {
         }
         outputs.push(close(&staging, dns)?);
 
+        outputs.push(write_report(&staging, &manifest(&outputs))?);
         let json = manifest(&outputs);
         let manifest_sha256 = hex(&Sha256::digest(&json));
         let mut file = staging.create(MANIFEST)?;
@@ -121,6 +125,25 @@ impl EvidenceFolder {
 fn table<R: TableRow>(staging: &Staging) -> Result<CsvTable<R, HashedFile>, WriteError> {
     let file = HashedFile { file: staging.create(R::FILE)?, hash: Sha256::new(), bytes: 0 };
     CsvTable::new(file).map_err(|error| staging.failed(R::FILE, &error))
+}
+
+/// Writes the page about the complete tables and this manifest.
+fn write_report(staging: &Staging, manifest: &[u8]) -> Result<OutputFile, WriteError> {
+    let read_failed = |reason: String| WriteError {
+        path: staging.target().join(REPORT),
+        reason: format!("cannot read back: {reason}"),
+    };
+    let read = staging.reader().map_err(|error| staging.failed(REPORT, &error))?;
+    let evidence = StoredEvidence::staged(staging.target(), read, manifest)
+        .ok_or_else(|| read_failed("the manifest is not JSON".to_owned()))?;
+    let page = render_report(&evidence).map_err(|error| read_failed(error.reason))?;
+    let mut written = HashedFile { file: staging.create(REPORT)?, hash: Sha256::new(), bytes: 0 };
+    written
+        .write_all(page.as_bytes())
+        .and_then(|()| written.file.sync_all())
+        .map_err(|error| staging.failed(REPORT, &error))?;
+    let sha256 = hex(&written.hash.finalize());
+    Ok(OutputFile { name: REPORT.to_owned(), rows: 0, bytes: written.bytes, sha256 })
 }
 
 fn close<R: TableRow>(staging: &Staging, table: CsvTable<R, HashedFile>) -> Result<OutputFile, WriteError> {
@@ -204,7 +227,7 @@ mod tests {
         fill(&mut folder);
         assert!(!target.exists());
         let published = finish(folder);
-        check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json"]);
+        check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json", "report.html"]);
         check(target.parent().unwrap(), &["evidence"]);
         let flows = fs::read(target.join("flows.csv")).unwrap();
         let output = &published.outputs[0];
@@ -234,7 +257,7 @@ mod tests {
         let second = EvidenceFolder::open(&target, FolderOptions::default()).err().unwrap();
         assert_eq!(second.reason, "another run is writing to it");
         finish(first);
-        check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json"]);
+        check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json", "report.html"]);
         check(parent.path(), &["evidence"]);
     }
 
@@ -254,7 +277,10 @@ mod tests {
         let mut folder = EvidenceFolder::open(target, FolderOptions::default()).unwrap();
         fill(&mut folder);
         finish(folder);
-        check(target, &["dns.csv", "early.unfinished", "findings.csv", "flows.csv", "manifest.json"]);
+        check(
+            target,
+            &["dns.csv", "early.unfinished", "findings.csv", "flows.csv", "manifest.json", "report.html"],
+        );
     }
 
     #[test]
@@ -272,7 +298,7 @@ mod tests {
             "the old evidence stays complete until the new one is"
         );
         finish(folder);
-        check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json"]);
+        check(&target, &["dns.csv", "findings.csv", "flows.csv", "manifest.json", "report.html"]);
     }
 
     #[test]
@@ -283,7 +309,10 @@ mod tests {
         let refused = EvidenceFolder::open(target.path(), FolderOptions::default()).err().unwrap();
         assert!(refused.to_string().starts_with("cannot write evidence: "), "{refused}");
         finish(EvidenceFolder::open(target.path(), FORCE).unwrap());
-        check(target.path(), &["dns.csv", "findings.csv", "flows.csv", "manifest.json", "thesis.txt"]);
+        check(
+            target.path(),
+            &["dns.csv", "findings.csv", "flows.csv", "manifest.json", "report.html", "thesis.txt"],
+        );
     }
 
     #[test]

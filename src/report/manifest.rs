@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::facts::Accounting;
+use super::facts::CitedRow;
 use super::facts::PolicySource;
 use super::facts::RunFacts;
 use super::facts::TagSource;
@@ -17,7 +18,7 @@ use crate::judge::Tally;
 pub(super) const TOOL: &str = "afs-audit";
 
 /// The version of the format. 2: the keys of release 0.2.
-const MANIFEST_VERSION: u32 = 2;
+pub(super) const MANIFEST_VERSION: u32 = 2;
 
 /// The file's name in an evidence folder.
 pub const MANIFEST: &str = "manifest.json";
@@ -64,6 +65,7 @@ pub struct Manifest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<&'a PolicySource>,
     documents: &'a [UsedDocument],
+    cited: &'a std::collections::BTreeMap<String, CitedRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     site: Option<&'a PolicySource>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +125,7 @@ impl<'a> Manifest<'a> {
             last_seen: facts.last_seen,
             rules: facts.rules.as_ref(),
             documents: &facts.documents,
+            cited: &facts.cited,
             site: facts.site.as_ref(),
             service_tags: facts.service_tags.as_ref(),
             warnings: &facts.warnings,

@@ -34,6 +34,7 @@ use rustix::process::geteuid;
 
 use super::manifest::MANIFEST;
 use super::manifest::StoredManifest;
+use super::stored::FileOpener;
 use super::write_error::WriteError;
 use super::write_error::reason;
 
@@ -196,6 +197,15 @@ impl Staging {
         rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(0o666).difference(self.mask))
             .map(File::from)
             .map_err(|error| self.failed(name, &error.into()))
+    }
+
+    /// Opens files of the staging folder, which may be renamed meanwhile.
+    pub(super) fn reader(&self) -> io::Result<FileOpener> {
+        let folder = self.folder.try_clone()?;
+        Ok(Box::new(move |name: &str| {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Ok(rustix::fs::openat(&folder, name, flags, Mode::empty()).map(File::from)?)
+        }))
     }
 
     /// An error about a file.

@@ -273,7 +273,11 @@ pub(crate) fn facts() -> RunFacts {
         findings: vec![Box::new(finding()), Box::new(finding())],
         requirements: requirements(),
         limits_reached: vec!["12 flows closed early because the flow table was full".into()],
-        documents: vec![UsedDocument { id: "azure-file-sync@2019-06-24".into(), sha256: "00".into() }],
+        documents: vec![UsedDocument {
+            id: "azure-file-sync@2019-06-24".into(),
+            sha256: "00".into(),
+            ..UsedDocument::default()
+        }],
         ..RunFacts::default()
     }
 }

@@ -16,6 +16,7 @@ use sha2::Sha256;
 
 use super::folder::hex;
 use super::manifest::MANIFEST;
+use super::manifest::OutputFile;
 use super::manifest::StoredManifest;
 use super::write_error::reason;
 
@@ -91,7 +92,14 @@ pub fn verify_folder(folder: &Path) -> Result<Verification, VerifyError> {
     let Some(manifest) = StoredManifest::parse(&json) else {
         return Err(VerifyError { path, reason: "not a manifest of afs-audit".into() });
     };
-    let outputs = manifest.outputs.iter().map(|output| {
+    let mut files = verify_outputs(folder, &manifest);
+    files.extend(manifest.inputs.iter().map(check_input));
+    Ok(Verification { is_partial: manifest.partial, manifest_sha256: hex(&Sha256::digest(&json)), files })
+}
+
+/// Compares the files that a run wrote with its manifest.
+pub(super) fn verify_outputs(folder: &Path, manifest: &StoredManifest) -> Vec<FileCheck> {
+    let check = |output: &OutputFile| {
         // A path instead of a name would lead out of the folder; this program writes none.
         let is_plain = Path::new(&output.name).file_name().is_some_and(|name| name == output.name.as_str());
         let state = if is_plain {
@@ -100,9 +108,8 @@ pub fn verify_folder(folder: &Path) -> Result<Verification, VerifyError> {
             FileState::Unchecked("not a file name".into())
         };
         FileCheck { role: FileRole::Output, name: output.name.clone(), state }
-    });
-    let files = outputs.chain(manifest.inputs.iter().map(check_input)).collect();
-    Ok(Verification { is_partial: manifest.partial, manifest_sha256: hex(&Sha256::digest(&json)), files })
+    };
+    manifest.outputs.iter().map(check).collect()
 }
 
 fn check_input(input: &serde_json::Value) -> FileCheck {

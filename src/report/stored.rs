@@ -1,0 +1,210 @@
+//! Reads an evidence folder.
+//!
+//! In:  the manifest and the tables of a folder, as a run wrote them.
+//! Out: the manifest, and rows by the names of their columns.
+//! Not: trust: every text may have been changed since it was written, and is bounded and checked here.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::cell::begins_formula;
+use super::facts::CitedRow;
+use super::manifest::MANIFEST;
+use super::manifest::MANIFEST_VERSION;
+use super::manifest::StoredManifest;
+use super::verify::FileRole;
+use super::verify::FileState;
+use super::verify::verify_outputs;
+use super::write_error::reason;
+use crate::base::Time;
+
+/// The longest manifest that is read.
+const MANIFEST_LIMIT: u64 = 256 << 20;
+
+/// An evidence folder, or a file in it, cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read evidence: {}: {reason}", path.display())]
+pub struct ReadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Opens a file of a folder by its name.
+pub(super) type FileOpener = Box<dyn Fn(&str) -> io::Result<File>>;
+
+/// An evidence folder.
+pub struct StoredEvidence {
+    folder: PathBuf,
+    open: FileOpener,
+    manifest: Value,
+}
+
+impl StoredEvidence {
+    /// Opens a folder. Fails if a file in it is not as the manifest describes it.
+    pub fn open(folder: &Path) -> Result<StoredEvidence, ReadError> {
+        let path = folder.join(MANIFEST);
+        let failed = |reason: String| ReadError { path: path.clone(), reason };
+        let metadata = std::fs::metadata(&path).map_err(|error| failed(reason(&error)))?;
+        if !metadata.is_file() || metadata.len() > MANIFEST_LIMIT {
+            return Err(failed("not a manifest of afs-audit".into()));
+        }
+        let json = std::fs::read(&path).map_err(|error| failed(reason(&error)))?;
+        let Some(stored) = StoredManifest::parse(&json) else {
+            return Err(failed("not a manifest of afs-audit".into()));
+        };
+        let changed = verify_outputs(folder, &stored)
+            .into_iter()
+            .find(|file| file.role == FileRole::Output && file.state != FileState::Unchanged);
+        if let Some(file) = changed {
+            let path = folder.join(file.name);
+            let reason = "not as the manifest describes it; see `afs-audit verify`".into();
+            return Err(ReadError { path, reason });
+        }
+        let evidence =
+            StoredEvidence::staged(folder, opener(folder), &json).ok_or_else(|| failed("not JSON".into()))?;
+        match evidence.manifest.get("manifest").and_then(Value::as_u64) {
+            Some(version) if version == u64::from(MANIFEST_VERSION) => Ok(evidence),
+            version => Err(failed(format!(
+                "version {} of the format; this program reads version {MANIFEST_VERSION}",
+                version.unwrap_or_default()
+            ))),
+        }
+    }
+
+    /// A folder whose tables are complete, and the manifest that it will have.
+    pub(super) fn staged(folder: &Path, open: FileOpener, manifest: &[u8]) -> Option<StoredEvidence> {
+        let manifest = serde_json::from_slice(manifest).ok()?;
+        Some(StoredEvidence { folder: folder.to_owned(), open, manifest })
+    }
+
+    /// Its path.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Value {
+        &self.manifest
+    }
+
+    /// The documented row of an id in a `references` column, such as `afs-2019-06-24/endpoints/6.2 (as meant)`.
+    pub fn cited(&self, reference: &str) -> Option<CitedRow> {
+        let id = reference.split_whitespace().next()?;
+        serde_json::from_value(self.manifest.get("cited")?.get(id)?.clone()).ok()
+    }
+
+    /// Calls `each` with every row of a table, in order. A table that the run did not write has no rows.
+    pub fn for_each_row(&self, table: &str, mut each: impl FnMut(&StoredRow<'_>)) -> Result<(), ReadError> {
+        let path = self.folder.join(table);
+        let failed = |reason: String| ReadError { path: path.clone(), reason };
+        let file = match (self.open)(table) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(reason(&error))),
+        };
+        let mut reader = csv::ReaderBuilder::new().buffer_capacity(1 << 18).from_reader(file);
+        let headers = reader.headers().map_err(|error| failed(error.to_string()))?;
+        let columns: HashMap<String, usize> =
+            headers.iter().enumerate().map(|(at, name)| (name.to_owned(), at)).collect();
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).map_err(|error| failed(error.to_string()))? {
+            each(&StoredRow { columns: &columns, record: &record });
+        }
+        Ok(())
+    }
+}
+
+fn opener(folder: &Path) -> FileOpener {
+    let folder = folder.to_owned();
+    Box::new(move |name| File::open(folder.join(name)))
+}
+
+/// A row of a table.
+pub struct StoredRow<'a> {
+    columns: &'a HashMap<String, usize>,
+    record: &'a csv::StringRecord,
+}
+
+impl<'a> StoredRow<'a> {
+    /// A value as the file has it; empty if it is missing.
+    pub fn raw(&self, column: &str) -> &'a str {
+        self.columns.get(column).and_then(|at| self.record.get(*at)).unwrap_or_default()
+    }
+
+    /// A text, without the guard against formulas.
+    pub fn text(&self, column: &str) -> &'a str {
+        without_guard(self.raw(column))
+    }
+
+    /// The elements of a list.
+    pub fn list(&self, column: &str) -> Vec<String> {
+        let elements = self.raw(column).split(';').filter(|element| !element.is_empty());
+        elements.map(|element| with_semicolons(without_guard(element))).collect()
+    }
+
+    /// A number; 0 if it is missing.
+    pub fn number(&self, column: &str) -> u64 {
+        self.raw(column).parse().unwrap_or_default()
+    }
+
+    /// A time.
+    pub fn time(&self, column: &str) -> Option<Time> {
+        parse_time(self.raw(column))
+    }
+}
+
+/// A time as the tables and the manifest print it.
+pub(crate) fn parse_time(text: &str) -> Option<Time> {
+    let stamp: jiff::Timestamp = text.parse().ok()?;
+    i64::try_from(stamp.as_nanosecond()).ok().map(Time)
+}
+
+/// Removes the `'` that keeps a spreadsheet from evaluating a text.
+fn without_guard(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|rest| begins_formula(rest)).unwrap_or(text)
+}
+
+/// `\x3b` is a `;` inside of an element; `\\` is a backslash, and stays as it is.
+fn with_semicolons(element: &str) -> String {
+    let mut out = String::with_capacity(element.len());
+    let mut rest = element;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        let (shown, len) = match escape {
+            _ if escape.starts_with("\\x3b") => (";", 4),
+            _ if escape.starts_with("\\\\") => ("\\\\", 2),
+            _ => ("\\", 1),
+        };
+        out.push_str(shown);
+        rest = escape.get(len..).unwrap_or_default();
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guards_and_separators_are_undone() {
+        assert_eq!(without_guard("'=1+1"), "=1+1");
+        assert_eq!(without_guard("'quoted'"), "'quoted'");
+        assert_eq!(with_semicolons(r"a\x3bb"), "a;b");
+        assert_eq!(with_semicolons(r"a\\x3bb\x0a"), r"a\\x3bb\x0a");
+    }
+
+    #[test]
+    fn times_are_read_as_they_are_printed() {
+        let time = Time::from_parts(1_784_542_272, 123_456_000);
+        assert_eq!(parse_time(&time.to_string()), Some(time));
+        assert_eq!(parse_time("yesterday"), None);
+    }
+}
