@@ -136,6 +136,8 @@ pub struct InputFacts {
     pub skipped_blocks: u64,
     /// Interfaces, in file order.
     pub interfaces: Vec<Interface>,
+    /// Captures after the first one: files were concatenated.
+    pub further_captures: u64,
     /// The file's hardware, operating system, application and comments.
     pub metadata: Vec<(&'static str, WireText)>,
     /// What could not be read, up to a limit.

@@ -103,13 +103,18 @@ impl InputReader {
         let bytes = window.bytes();
         let input =
             InputBytes { bytes, block_offset: window.start(), position: self.bytes.position(), at_end };
-        let mut out = FrameOut { frames: &mut run.frames, limit, facts: &mut self.facts };
+        let mut out =
+            FrameOut { frames: &mut run.frames, limit, facts: &mut self.facts, begins_another: false };
         let step = self.frame_reader.read_frames(input, &mut out);
+        let begins_another = out.begins_another;
         let left = bytes.len().saturating_sub(step.used);
         if !run.frames.is_empty() {
             run.block = Arc::clone(window.block());
         }
         self.bytes.mark_used(step.used);
+        if begins_another && self.begin_another(run.frames.len()) {
+            return;
+        }
         if at_end {
             // Bytes are left if the frame limit was reached. A reader that made no progress never will.
             self.is_done = left == 0 || (step.used == 0 && run.frames.is_empty());
@@ -119,6 +124,21 @@ impl InputReader {
             // The run shares the old block, so that reading on does not overwrite its frames.
             self.bytes.fill(step.need.max(left + 1));
         }
+    }
+
+    /// Goes on with the capture that follows in the same input; `frames`: read in this run. False if its format is not known.
+    fn begin_another(&mut self, frames: usize) -> bool {
+        let Some((frame_reader, _)) = FORMATS.iter().find_map(|format| {
+            self.bytes.fill(format.probe_len);
+            (format.probe)(self.bytes.window().bytes(), self.bytes.is_at_end())
+        }) else {
+            return false;
+        };
+        self.frame_reader = frame_reader;
+        self.facts.further_captures += 1;
+        let after_frame = self.facts.frames + frames as u64;
+        self.facts.note(format!("another capture begins after frame {after_frame}"));
+        true
     }
 
     /// Removes frames that the filter rejects.

@@ -17,6 +17,7 @@ use super::frame_reader::RECORD_LIMIT;
 use super::frame_reader::ReadStep;
 use super::frame_reader::four_at;
 use super::frame_reader::record_truncation;
+use super::frame_reader::starts_capture;
 use super::frame_reader::u32_from;
 use crate::base::Time;
 
@@ -72,6 +73,8 @@ struct Pcap {
     length_order: LengthOrder,
     checksum_len: u32,
     link: LinkType,
+    /// The number of its interface: after other captures in the same input, not the first.
+    interface: u16,
     /// Seconds of the last record, to recognize records after damage.
     last_secs: Option<u32>,
     damage: Option<DamageStart>,
@@ -92,6 +95,7 @@ fn probe(head: &[u8], _whole: bool) -> Option<OpenReader> {
             length_order: LengthOrder::CapturedFirst,
             checksum_len: 0,
             link: LinkType(0),
+            interface: 0,
             last_secs: None,
             damage: None,
             gave_up: false,
@@ -151,6 +155,12 @@ impl Pcap {
                     record_truncation(input, used, out);
                     return ReadStep { used: input.bytes.len(), need: 0 };
                 }
+                RecordRunEnd::Implausible(_)
+                    if starts_capture(input.bytes.get(used..).unwrap_or_default()) =>
+                {
+                    out.begins_another = true;
+                    return ReadStep { used, need: 0 };
+                }
                 RecordRunEnd::Implausible(record) => {
                     if let Some(need) = self.check_next_record::<BIG>(input, &mut used, record, out) {
                         return ReadStep { used, need };
@@ -185,6 +195,7 @@ impl Pcap {
         self.max_len = snap_len.clamp(USUAL_LEN, RECORD_LIMIT as u32);
         self.has_file_header = true;
         let resolution = if self.nanos_per_unit == 1 { "10^-9" } else { "10^-6" };
+        self.interface = out.facts.interfaces.len().try_into().unwrap_or(u16::MAX);
         out.facts.interfaces.push(Interface::new(self.link, snap_len, resolution));
         out.facts.overhead_bytes += FILE_HEADER_LEN as u64;
     }
@@ -226,7 +237,7 @@ impl Pcap {
             let Some(record) = self.record_header::<BIG>(bytes, at) else {
                 break RecordRunEnd::Need(self.record_header_len);
             };
-            if record.captured_len > self.max_len || record.is_zero() {
+            if record.captured_len > self.max_len || record.is_empty() {
                 break RecordRunEnd::Implausible(record);
             }
             let body = at + self.record_header_len;
@@ -262,7 +273,7 @@ impl Pcap {
             captured_len,
             wire_len,
             link: self.link,
-            interface: 0,
+            interface: self.interface,
         }
     }
 
@@ -380,6 +391,11 @@ enum ChainCheck {
 
 impl PcapRecordHeader {
     /// Only zeros, as after a crash or in a preallocated file.
+    /// No bytes were captured, and none were on the wire.
+    const fn is_empty(self) -> bool {
+        self.captured_len == 0 && self.wire_len == 0
+    }
+
     const fn is_zero(self) -> bool {
         self.secs == 0 && self.captured_len == 0 && self.wire_len == 0
     }
@@ -468,6 +484,34 @@ mod tests {
         check(&bytes[..30], &[], &["truncated before the first frame"]);
         check(&bytes[..10], &[], &["truncated before the first frame"]);
         check(&bytes[..24], &[], &[]);
+    }
+
+    #[test]
+    fn concatenated_captures_are_read_one_after_another() {
+        let capture = |big, magic, secs| {
+            let mut capture = CaptureBuilder::pcap(big, magic, 1);
+            capture.record(secs, 0, b"abcd");
+            capture.bytes.clone()
+        };
+        let mut pcapng = CaptureBuilder::pcapng(false);
+        pcapng.interface(1, |_| ()).packet(0, 3_000_000, b"efgh");
+        let parts = [
+            capture(false, MICRO, 1),
+            capture(true, 0xa1b2_3c4d, 2),
+            pcapng.bytes.clone(),
+            capture(false, MICRO, 4),
+        ];
+        let frames: [(i64, &[u8]); 4] = [
+            (1_000_000_000, b"abcd"),
+            (2_000_000_000, b"abcd"),
+            (3_000_000_000, b"efgh"),
+            (4_000_000_000, b"abcd"),
+        ];
+        let facts = check(&parts.concat(), &frames, &[]);
+        assert_eq!((facts.further_captures, facts.interfaces.len()), (3, 4));
+        assert_eq!(facts.notes[1], "another capture begins after frame 2");
+        let (seen, _) = read(&parts.concat()).unwrap();
+        assert_eq!(seen.iter().map(|frame| frame.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::frame_reader::RECORD_LIMIT;
 use super::frame_reader::ReadStep;
 use super::frame_reader::four_at;
 use super::frame_reader::record_truncation;
+use super::frame_reader::starts_capture;
 use super::frame_reader::u32_from;
 use super::interface_clock::InterfaceClock;
 use super::interface_clock::TimeUnit;
@@ -141,6 +142,10 @@ impl FrameReader for Pcapng {
                     return ReadStep { used: input.bytes.len(), need: 0 };
                 }
                 BlockRunEnd::Need(_) => self.start_damage("block longer than the file", input, used, out),
+                BlockRunEnd::Invalid(_) if starts_capture(input.bytes.get(used..).unwrap_or_default()) => {
+                    out.begins_another = true;
+                    return ReadStep { used, need: 0 };
+                }
                 BlockRunEnd::Invalid(reason) => self.start_damage(reason, input, used, out),
             }
         }
@@ -384,7 +389,8 @@ impl Pcapng {
         if major != 1 {
             return Err(BlockRunEnd::Invalid("section of an unknown version"));
         }
-        self.first_interface += self.interfaces.len();
+        // Those of another capture before this one in the same input count as well.
+        self.first_interface = out.facts.interfaces.len();
         self.interfaces.clear();
         let (metadata, left) = (&mut out.facts.metadata, &mut self.metadata_left);
         for_each_option::<BIG>(block.get(24..len - 4).unwrap_or_default(), |code, value| {

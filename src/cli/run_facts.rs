@@ -73,6 +73,7 @@ pub(super) fn complete(
     facts.limits_reached.extend(warning(fragments.evicted + fragments.refused, |n| {
         format!("{} dropped because the reassembly buffer was full", count(n, "IP fragment"))
     }));
+    facts.further_captures = inputs.iter().map(|input| input.further_captures).sum();
     for (input, path) in inputs.iter().zip(paths) {
         add_input(&mut facts, input, path, hash);
     }
@@ -234,6 +235,7 @@ fn input_json(input: &InputFacts, path: &Path, hash: capture::InputHash) -> serd
         "metadata": metadata(&input.metadata),
         "damage": damage,
         "damage_count": input.damage_count,
+        "further_captures": input.further_captures,
         "notes": input.notes,
     });
     if let (Some(key), Some(object)) = (hash.name(), value.as_object_mut()) {

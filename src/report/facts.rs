@@ -20,6 +20,8 @@ pub struct RunFacts {
     ///
     /// `verify` reads these keys of each: `path` (as given), `bytes`, and `sha256` or `blake3` in hexadecimal.
     pub inputs: Vec<serde_json::Value>,
+    /// Captures after the first one of an input: files were concatenated.
+    pub further_captures: u64,
     /// Damage of the inputs, one line each: `office.pcapng: truncated after frame 1812`.
     pub damage: Vec<String>,
     /// Time of the earliest frame.

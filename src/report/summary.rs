@@ -87,8 +87,11 @@ impl Summary<'_> {
         let facts = self.facts;
         let accounting = &facts.accounting;
         let inputs = match self.names.files.as_slice() {
+            [one] if facts.further_captures > 0 => {
+                format!("{one}, {} in one file", count(1 + facts.further_captures, "capture"))
+            }
             [one] => one.clone(),
-            files => count(files.len() as u64, "capture"),
+            files => count(files.len() as u64 + facts.further_captures, "capture"),
         };
         let (frames, bytes) = (count(accounting.frames, "frame"), size(accounting.bytes));
         self.wrapped(out, "", STRONG, &format!("{inputs}: {frames}, {bytes}"))?;
