@@ -34,6 +34,7 @@ use crate::report::RecordStream;
 use crate::report::RunFacts;
 use crate::report::Summary;
 use crate::report::WriteError;
+use crate::report::count;
 use crate::report::staging_places;
 
 /// Audits the inputs of a plan: [`audit`], or a stand-in for tests.
@@ -150,6 +151,13 @@ pub(super) fn audit(
     }
     if !plan.policy.servers.is_empty() && facts.tally.audited_hosts == 0 {
         facts.not_done.push("no flow of a server named with --server in the capture".to_owned());
+    }
+    if facts.accounting.is_undecodable() {
+        facts.not_done.push(format!(
+            "none of the {} could be decoded: the link type in the file may be wrong, as for raw IP packets in a file of link type \
+             Ethernet",
+            count(facts.accounting.frames, "frame")
+        ));
     }
     Ok(facts)
 }

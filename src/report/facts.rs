@@ -195,6 +195,16 @@ impl Accounting {
             + self.fragments
     }
 
+    /// Whether frames were read, and none of them could be decoded. Frames of known protocols other than IP, such as ARP, are
+    /// decoded as far as they matter.
+    pub fn is_undecodable(&self) -> bool {
+        let known =
+            self.not_ip.iter().filter(|(number, _)| crate::decode::ether_type_name(**number).is_some());
+        let known: u64 = known.map(|(_, count)| count).sum();
+        let understood = self.packets + self.duplicates + self.fragments + known;
+        self.frames > self.filtered && understood == 0
+    }
+
     /// Frames that are not IP.
     pub fn not_ip_total(&self) -> u64 {
         self.not_ip.values().sum()
@@ -250,6 +260,19 @@ pub(super) fn link(number: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_capture_without_a_decoded_frame_is_undecodable() {
+        let of = |packets, not_ip| {
+            let frames = packets + 2;
+            Accounting { frames, packets, not_ip: [(not_ip, 2)].into(), ..Accounting::default() }
+                .is_undecodable()
+        };
+        assert!(of(0, 0x4500), "no such EtherType: the frames are not Ethernet");
+        assert!(!of(0, 0x0806), "ARP");
+        assert!(!of(1, 0x4500));
+        assert!(!Accounting::default().is_undecodable());
+    }
 
     #[test]
     fn numbers_are_printed_with_their_names() {

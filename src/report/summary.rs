@@ -165,6 +165,15 @@ impl Summary<'_> {
         let findings = &self.facts.findings;
         if findings.is_empty() {
             writeln!(out)?;
+            if self.facts.accounting.is_undecodable() {
+                let frames = count(self.facts.accounting.frames, "frame");
+                return self.wrapped(
+                    out,
+                    "",
+                    STRONG,
+                    &format!("nothing was audited: {frames}, and none could be decoded"),
+                );
+            }
             return self.wrapped(out, "", GOOD, "no findings");
         }
         let by_severity: Vec<String> = Severity::ALL

@@ -149,7 +149,7 @@ fn a_tunnel_port_alone_makes_no_tunnel() {
         let expected = format!("192.0.2.1:50000 > 192.0.2.2:{port} udp {payload:?}/{}", payload.len());
         crate::decode::test_support::check(1, &bytes, &expected, "", "");
     };
-    for port in [1701, 2152, 3544, 4341, 4754, 4789, 4790, 5247, 6081, 6635, 8472, 37008] {
+    for port in [1701, 2152, 3544, 4341, 4754, 4789, 4790, 5247, 6081, 6635, 8472, 10800, 10801, 37008] {
         check(port, b"");
         check(port, b"not a tunnel, just text that is long enough to hold many headers of many kinds");
         check(port, &[0; 64]);

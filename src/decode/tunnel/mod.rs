@@ -59,6 +59,9 @@ const UDP_TUNNELS: &[UdpTunnel] = &[
     UdpTunnel { port: 6635, reader: mpls::over_udp },
     // VXLAN on Linux before the port was registered.
     UdpTunnel { port: 8472, reader: overlay::vxlan },
+    // Azure Gateway Load Balancer: the internal and the external side of an appliance.
+    UdpTunnel { port: 10800, reader: overlay::vxlan },
+    UdpTunnel { port: 10801, reader: overlay::vxlan },
     UdpTunnel { port: 37008, reader: wireless::tzsp },
     // Cisco ACI.
     UdpTunnel { port: 48879, reader: overlay::vxlan },
