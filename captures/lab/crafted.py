@@ -111,7 +111,7 @@ def idle_forgotten(frames):
     return Connection(frames).handshake().wait(300).put(0, PSH | ACK, hello(HEALTHY)[0]).reset(ttl=BALANCER_TTL)
 
 
-@crafted_normal('idle-dropped', 'after one idle hour, the connection state is gone, and no RST is sent')
+@crafted_blocked('idle-dropped', 'silent-after-idle', 'weak', 'after one idle hour, the connection state is gone, and no RST is sent')
 def idle_swallowed(frames):
     connection = Connection(frames).handshake().tls_handshake().wait(3600)
     first = connection.next[0]

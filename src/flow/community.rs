@@ -94,6 +94,13 @@ fn mapped(pairs: &[(u16, u16)], kind: u16, code: u16) -> (u16, u16, bool) {
     (kind, code, true)
 }
 
+/// The type of the request that an ICMP response answers; any other type unchanged.
+pub(super) fn icmp_request_kind(protocol: u8, kind: u8) -> u16 {
+    let pairs = if protocol == proto::ICMP { ICMP_PAIRS } else { ICMPV6_PAIRS };
+    let kind = u16::from(kind);
+    pairs.iter().find(|(_, response)| *response == kind).map_or(kind, |(request, _)| *request)
+}
+
 /// Echo, router discovery, timestamp, information, address mask (RFC 792, 950, 1256).
 const ICMP_PAIRS: &[(u16, u16)] = &[(8, 0), (10, 9), (13, 14), (15, 16), (17, 18)];
 

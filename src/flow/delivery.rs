@@ -19,6 +19,7 @@ use super::sequence::SequenceSpace;
 use super::stream::DeliveryCtx;
 use super::stream::Reassembly;
 use super::stream::Segment;
+use super::tcp;
 use crate::base::FrameRef;
 use crate::base::Side;
 use crate::decode::Packet;
@@ -61,7 +62,8 @@ pub(super) fn deliver_segment<L: StreamConsumer>(
     seen: PacketCtx<'_>,
     ctx: &mut TableCtx<'_, L>,
 ) {
-    if flow.done {
+    let side = flow.side(seen.flipped);
+    if flow.done || header.has(TcpHeader::RST) || tcp::is_foreign(flow, header, side) {
         return;
     }
     if !seen.packet.payload.is_empty() || seen.packet.payload_len > 0 {

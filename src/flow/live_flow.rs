@@ -21,6 +21,8 @@ use crate::base::Side;
 use crate::base::Time;
 use crate::base::proto;
 use crate::decode::Packet;
+use crate::decode::TcpHeader;
+use crate::decode::Transport;
 
 /// The state of a flow; decides its idle time-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,7 +252,11 @@ impl<S> LiveFlow<S> {
         if let Some(packets) = self.packets.get_mut(side) {
             *packets = packets.saturating_add(1);
         }
-        if let Some(bytes) = self.bytes.get_mut(side) {
+        // RFC 9293 §3.5.3: the payload of a reset is a text about its cause, and no data.
+        let is_reset = matches!(packet.transport, Transport::Tcp(header) if header.has(TcpHeader::RST));
+        if let Some(bytes) = self.bytes.get_mut(side)
+            && !is_reset
+        {
             *bytes += u64::from(packet.payload_len);
         }
         self.last_time = self.last_time.max(at.time);
@@ -340,6 +346,23 @@ impl<S> LiveFlow<S> {
 }
 
 impl FlowDetails {
+    /// Resets so far were not of this connection.
+    pub(super) fn forget_resets(&mut self) {
+        self.reset_frame = 0;
+        self.reset_time = Time::default();
+        self.client_close_frame = 0;
+        self.client_close_time = Time::default();
+        for counts in &mut self.sides {
+            counts.resets = 0;
+            counts.reset_evidence = ResetEvidence::default();
+            counts.reset_kinds = ResetKinds::default();
+            counts.missing_before_reset = 0;
+        }
+        for profile in &mut self.profiles {
+            *profile = SenderProfile::default();
+        }
+    }
+
     pub(super) fn side(&mut self, side: Side) -> &mut SideCounts {
         let [client, server] = &mut self.sides;
         match side {

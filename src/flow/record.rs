@@ -277,3 +277,21 @@ pub struct IcmpError {
     /// The number of such errors.
     pub count: u32,
 }
+
+impl IcmpError {
+    /// Which of several errors about a flow is kept: the lower rank, else the first. An error about the client's packets comes
+    /// before one about the server's; then a rule that a router reports (RFC 1812 §5.2.7.1, RFC 4443 §3.1), an unreachable port
+    /// or protocol, a missing route, an unreachable host, and anything else.
+    pub(super) fn rank(&self) -> (Side, u8) {
+        let rank = match (self.v6, self.kind, self.code) {
+            (false, 3, 9 | 10 | 13) | (true, 1, 1) => 0,
+            (false, 3, 14 | 15) | (true, 1, 5 | 6) => 1,
+            (false, 3, 2 | 3) | (true, 1, 4) | (true, 4, 1) => 2,
+            (false, 3, 0 | 5 | 6 | 11) | (true, 1, 0 | 2) => 3,
+            (false, 3, 1 | 7 | 8 | 12) | (true, 1, 3) => 4,
+            (false, 11, _) | (true, 3, _) => 5,
+            _ => 6,
+        };
+        (self.about, rank)
+    }
+}

@@ -21,6 +21,8 @@ pub(super) struct SequenceSpace {
     pub(super) data: u16,
     /// Bits of [`SequenceSpace::SENT`] and those below it.
     pub(super) seen: u8,
+    /// Segments in a row whose numbers are far from these.
+    pub(super) foreign_run: u8,
 }
 
 impl SequenceSpace {

@@ -9,6 +9,7 @@
 
 use std::hash::BuildHasher;
 
+use super::community::icmp_request_kind;
 use super::consumer::At;
 use super::consumer::Slot;
 use super::consumer::StreamConsumer;
@@ -38,7 +39,6 @@ use super::shard::shard_of;
 use super::shard::slot;
 use super::summary::flow_end;
 use super::tcp;
-use crate::base::Side;
 use crate::base::proto;
 use crate::decode::Packet;
 use crate::decode::Quoted;
@@ -254,23 +254,22 @@ impl<S: Default> FlowTable<S> {
         };
         flow.due = self.wheel.add(slot, flow.deadline(&self.limits));
         let flow_ref = flow.flow_ref(slot);
+        let (mut client, mut server) = (flow_ref.client, flow_ref.server);
         let icmp = match packet.transport {
-            Transport::Icmp { kind, code, .. } => Some((kind, code)),
+            Transport::Icmp { kind, code, .. } => {
+                // The client's message has the type of the request, whichever was captured first.
+                client.port = if is_client { kind.into() } else { icmp_request_kind(packet.protocol, kind) };
+                server.port = code.into();
+                Some((kind, code))
+            }
             _ => None,
         };
         let (vlan, tunnel) = match packet.encapsulation.is_empty() {
             true => Default::default(),
             false => (packet.encapsulation.vlans().into(), packet.encapsulation.tunnel().into()),
         };
-        let flow_start = FlowStart {
-            client: flow_ref.client,
-            server: flow_ref.server,
-            protocol: packet.protocol,
-            from_start,
-            icmp,
-            vlan,
-            tunnel,
-        };
+        let flow_start =
+            FlowStart { client, server, protocol: packet.protocol, from_start, icmp, vlan, tunnel };
         consumer.opened(&flow_ref, flow_start, at);
         let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
         update(flow, slot, seen, &mut ctx);
@@ -377,22 +376,20 @@ impl<S: Default> FlowTable<S> {
         flow.active = self.clock.now();
         let known = flow.details().icmp.as_deref().copied();
         let count = known.map_or(0, |error| error.count).saturating_add(1);
+        let new = IcmpError {
+            frame: at.frame,
+            time: at.time,
+            from: packet.src,
+            about,
+            v6: packet.protocol == proto::ICMPV6,
+            kind,
+            code,
+            detail,
+            count,
+        };
         let error = match known {
-            // An error about the client's packets is more telling than one about the responses.
-            Some(known) if known.about == Side::Client && about == Side::Server => {
-                IcmpError { count, ..known }
-            }
-            _ => IcmpError {
-                frame: known.map_or(at.frame, |error| error.frame),
-                time: known.map_or(at.time, |error| error.time),
-                from: packet.src,
-                about,
-                v6: packet.protocol == proto::ICMPV6,
-                kind,
-                code,
-                detail,
-                count,
-            },
+            Some(known) if known.rank() <= new.rank() => IcmpError { count, ..known },
+            _ => new,
         };
         flow.details().icmp = Some(Box::new(error));
         if self.limits.report_interim && count == 1 {
@@ -452,6 +449,7 @@ fn measure<L: StreamConsumer>(flow: &mut LiveFlow<L::State>, consumer: &L) -> us
 mod tests {
     use super::*;
     use crate::base::Address;
+    use crate::base::Side;
     use crate::flow::ReadProgress;
     use crate::flow::test_support::CLIENT;
     use crate::flow::test_support::SERVER;
@@ -647,7 +645,10 @@ mod tests {
             assert_eq!(icmp(script), (expected, flows), "{script}");
         };
         check("c S 100\n s icmp 3 13 100", Some((Side::Client, 3, 13, 1)), 1);
-        check("c S 100\n s icmp 3 13 100\n s icmp 3 1 100", Some((Side::Client, 3, 1, 2)), 1);
+        // The one that reports a rule is kept, in whichever order they come; otherwise the first.
+        check("c S 100\n s icmp 3 13 100\n s icmp 3 1 100", Some((Side::Client, 3, 13, 2)), 1);
+        check("c S 100\n s icmp 3 1 100\n s icmp 3 13 100", Some((Side::Client, 3, 13, 2)), 1);
+        check("c S 100\n s icmp 3 3 100\n s icmp 3 2 100", Some((Side::Client, 3, 3, 2)), 1);
         // About the response; it does not replace one about the client's packet.
         check("c S 100\n s SA 500 101\n c icmp 3 3 500", Some((Side::Server, 3, 3, 1)), 1);
         check("c S 100\n s icmp 11 0 100\n s SA 500 101\n c icmp 3 3 500", Some((Side::Client, 11, 0, 2)), 1);

@@ -21,7 +21,14 @@ use crate::base::Time;
 use crate::decode::Packet;
 use crate::decode::TcpHeader;
 
-/// A number further ahead than this is ignored: no window is larger (RFC 7323 §2.2).
+/// A reset further ahead than this, or an ACK, proves nothing: it is forged, or about an earlier connection, or a firewall
+/// rewrote it. Receive windows of this size are rare. The sender's own segments show longer runs of missing bytes.
+const PLAUSIBLE_STEP: i32 = 1 << 23;
+
+/// After so many segments in a row with foreign numbers they are the connection's own: the capture missed much of both sides.
+const MAX_FOREIGN_RUN: u8 = 64;
+
+/// A segment further ahead than this is ignored: no window is larger (RFC 7323 §2.2).
 const WINDOW_LIMIT: i32 = 1 << 30;
 
 /// True if a segment with SYN starts another connection between the same ports.
@@ -29,6 +36,9 @@ pub(super) fn starts_another<S>(flow: &LiveFlow<S>, header: &TcpHeader<'_>, side
     let own = flow.sequence(side);
     if flow.initial(side) == Some(header.seq) {
         // A retransmitted SYN.
+        return false;
+    }
+    if is_after_syn_ack(flow, header, side) {
         return false;
     }
     if header.has(TcpHeader::ACK) {
@@ -39,6 +49,29 @@ pub(super) fn starts_another<S>(flow: &LiveFlow<S>, header: &TcpHeader<'_>, side
     let simultaneous =
         !own.has(SequenceSpace::SENT) && peer.has(SequenceSpace::SYN) && flow.phase == FlowPhase::Attempt;
     !simultaneous
+}
+
+/// True for a SYN that the capture has after its SYN-ACK.
+fn is_after_syn_ack<S>(flow: &LiveFlow<S>, header: &TcpHeader<'_>, side: Side) -> bool {
+    let own = flow.sequence(side);
+    !header.has(TcpHeader::ACK)
+        && !own.has(SequenceSpace::SYN)
+        && flow.sequence(side.other()).has(SequenceSpace::SYN)
+        && own.acked == header.seq.wrapping_add(1)
+}
+
+/// True for a segment whose numbers belong to neither side's: both are far from the connection's, in whichever direction. Such
+/// are segments captured on the other side of a firewall that rewrites sequence numbers.
+pub(super) fn is_foreign<S>(flow: &LiveFlow<S>, header: &TcpHeader<'_>, side: Side) -> bool {
+    let (own, peer) = (flow.sequence(side), flow.sequence(side.other()));
+    let is_far = |number: u32, of: &SequenceSpace| {
+        ahead(number, of.next).unsigned_abs() > PLAUSIBLE_STEP.unsigned_abs()
+    };
+    header.flags & (TcpHeader::SYN | TcpHeader::ACK) == TcpHeader::ACK
+        && own.has(SequenceSpace::SENT)
+        && peer.has(SequenceSpace::SENT)
+        && is_far(header.seq, own)
+        && is_far(header.ack, peer)
 }
 
 /// Updates the flow with a segment.
@@ -83,6 +116,7 @@ fn update_in_order<S>(
     }
     let own = flow.sequence_mut(side);
     own.next = own.next.wrapping_add(packet.payload_len);
+    own.foreign_run = 0;
     own.data = own.data.saturating_add(u16::from(packet.payload_len > 0));
     let peer = flow.sequence_mut(side.other());
     if ahead(header.ack, peer.acked) > 0 {
@@ -92,14 +126,27 @@ fn update_in_order<S>(
 }
 
 fn update_any<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
+    if !header.has(TcpHeader::RST) {
+        let is_foreign = is_foreign(flow, header, side);
+        let own = flow.sequence_mut(side);
+        if is_foreign && own.foreign_run < MAX_FOREIGN_RUN {
+            own.foreign_run += 1;
+            return;
+        }
+        own.foreign_run = 0;
+    }
     if header.has(TcpHeader::SYN) {
         synchronize(flow, header, side, at);
     }
     if !header.has(TcpHeader::SYN) || packet.payload_len > 0 {
         let seq = header.seq.wrapping_add(u32::from(header.has(TcpHeader::SYN)));
-        advance(flow, header, seq, packet.payload_len, side, at);
+        // RFC 9293 §3.5.3: the payload of a reset is a text about its cause.
+        let len = if header.has(TcpHeader::RST) { 0 } else { packet.payload_len };
+        advance(flow, header, seq, len, side, at);
     }
-    if header.has(TcpHeader::ACK) && !header.has(TcpHeader::RST) {
+    // The response to a SYN that is no SYN-ACK is about an earlier connection (RFC 9293 §3.10.7.4, challenge ACK).
+    let is_challenge = flow.phase == FlowPhase::Attempt && !flow.sequence(side).has(SequenceSpace::SYN);
+    if header.has(TcpHeader::ACK) && !header.has(TcpHeader::RST) && !is_challenge {
         acknowledge(flow, header.ack, side.other());
     }
     if packet.payload_len == 0
@@ -126,6 +173,12 @@ fn update_any<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet
 /// A SYN or SYN-ACK: sets the initial sequence number.
 fn synchronize<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Side, at: At) {
     let is_response = header.has(TcpHeader::ACK);
+    if is_response && has_another_ack(flow, header, side) {
+        return;
+    }
+    reopen(flow, is_response, side);
+    let is_late = is_after_syn_ack(flow, header, side);
+    flow.from_start |= is_late;
     let initial = flow.initial(side);
     let own = flow.sequence_mut(side);
     // A server that lost its state responds to a retransmitted SYN with other numbers; the last ones count.
@@ -141,8 +194,15 @@ fn synchronize<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Side, at
         if !own.has(SequenceSpace::SENT) || ahead(next, own.next) > 0 {
             own.next = next;
         }
-        own.acked = header.seq;
+        if !is_late {
+            own.acked = header.seq;
+        }
         own.seen |= SequenceSpace::SYN | SequenceSpace::SENT;
+    }
+    let peer = flow.sequence_mut(side.other());
+    if is_response && !peer.has(SequenceSpace::SENT) {
+        // Its SYN may follow in the capture.
+        peer.acked = header.ack;
     }
     let peer_waits = flow.sequence(side.other()).has(SequenceSpace::SYN) && flow.phase == FlowPhase::Attempt;
     flow.simultaneous_open |= !is_response && !is_known && peer_waits;
@@ -168,9 +228,47 @@ fn synchronize<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Side, at
     }
 }
 
+/// True for a SYN-ACK that ACKs another SYN than the peer's, after one that ACKed the peer's: a firewall that rewrites sequence
+/// numbers, captured on both of its sides.
+fn has_another_ack<S>(flow: &LiveFlow<S>, header: &TcpHeader<'_>, side: Side) -> bool {
+    let is_known = flow.sequence(side).has(SequenceSpace::SYN) && flow.phase == FlowPhase::Open;
+    // A SYN may carry payload, which a SYN-ACK may ACK (RFC 7413 §2).
+    is_known
+        && flow.initial(side.other()).is_some_and(|initial| {
+            !(1..=1 << 16).contains(&header.ack.wrapping_sub(initial))
+                && flow.sequence(side.other()).acked != initial
+        })
+}
+
+/// A SYN that was refused or reset is retransmitted, or a SYN-ACK comes after all: the connection is open again. A server that
+/// keeps an earlier connection sends a challenge ACK, and its client resets that one and tries again (RFC 9293 §3.5.1, case of
+/// half-open connections).
+fn reopen<S>(flow: &mut LiveFlow<S>, is_response: bool, side: Side) {
+    let client = flow.sequence(Side::Client);
+    let has_data = client.data > 0 || flow.sequence(Side::Server).data > 0;
+    if has_data || client.has(SequenceSpace::TALKED) || !client.has(SequenceSpace::SYN) {
+        return;
+    }
+    if !is_response && flow.phase == FlowPhase::Closed {
+        flow.phase = FlowPhase::Attempt;
+    } else if is_response && side == Side::Server && flow.phase == FlowPhase::Attempt {
+        // Resets and segments before the first SYN-ACK were not of this connection.
+        let server = flow.sequence_mut(Side::Server);
+        if !server.has(SequenceSpace::SYN) {
+            *server = SequenceSpace { seen: server.seen & SequenceSpace::RST, ..SequenceSpace::default() };
+        }
+        let had_reset = flow.sequences.iter().any(|side| side.has(SequenceSpace::RST));
+        flow.sequences.iter_mut().for_each(|side| side.seen &= !SequenceSpace::RST);
+        if had_reset && let Some(details) = &mut flow.details {
+            details.forget_resets();
+        }
+    }
+}
+
 /// Advances a side's sequence space by a segment with `len` bytes at `seq`, and counts the segment by its kind.
 fn advance<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u32, side: Side, at: At) {
     let is_reset = header.has(TcpHeader::RST);
+    let is_attempt = flow.phase == FlowPhase::Attempt;
     let end = seq.wrapping_add(len);
     let own = flow.sequence_mut(side);
     // Payload of a SYN is sent before the peer has responded.
@@ -199,6 +297,9 @@ fn advance<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u32
         let details = flow.details();
         if is_reset {
             // It may be forged, so `next` stays.
+            if distance > PLAUSIBLE_STEP || is_attempt {
+                return;
+            }
             let missing = &mut details.side(side).missing_before_reset;
             *missing = (*missing).max(distance.unsigned_abs());
             return;
@@ -251,7 +352,7 @@ fn acknowledge<S>(flow: &mut LiveFlow<S>, ack: u32, side: Side) {
     }
     let next = sequence.next;
     let beyond = ahead(ack, next);
-    if beyond >= WINDOW_LIMIT {
+    if beyond > PLAUSIBLE_STEP {
         return;
     }
     if ahead(ack, sequence.acked) > 0 {
@@ -267,10 +368,18 @@ fn acknowledge<S>(flow: &mut LiveFlow<S>, ack: u32, side: Side) {
 fn finish<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
     let end = header.seq.wrapping_add(packet.payload_len).wrapping_add(1);
     let own = flow.sequence_mut(side);
-    if ahead(end, own.next) > 0 {
+    let next = own.next;
+    if ahead(end, next) > 0 {
         own.next = end;
     }
     own.seen |= SequenceSpace::FIN;
+    if ahead(end, next) <= 0
+        && let Some(details) = &mut flow.details
+        && details.gaps.is_some()
+    {
+        // Its ACK came first, so that its number was missing.
+        details.gaps(side).fill(next, end.wrapping_sub(1), 1);
+    }
     note_client_close(flow, side, at);
     if flow.phase != FlowPhase::Closed {
         let both = flow.sequence(side.other()).has(SequenceSpace::FIN);
@@ -295,7 +404,7 @@ fn reset_connection<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Sid
     counts.resets = counts.resets.saturating_add(1);
     // It ACKs bytes that the capture does not have.
     let beyond = ahead(header.ack, peer.next);
-    if header.has(TcpHeader::ACK) && peer.has(SequenceSpace::SENT) && (1..WINDOW_LIMIT).contains(&beyond) {
+    if header.has(TcpHeader::ACK) && peer.has(SequenceSpace::SENT) && (1..=PLAUSIBLE_STEP).contains(&beyond) {
         let missing = &mut details.side(side.other()).missing_before_reset;
         *missing = (*missing).max(beyond.unsigned_abs());
     }
@@ -439,6 +548,59 @@ mod tests {
         // Further than any window: ignored.
         check_established("s A 501 1073742000", "", "");
     }
+
+    #[test]
+    fn an_ack_of_bytes_that_were_never_sent_is_no_gap() {
+        // A server that has an earlier connection answers a SYN with a challenge ACK.
+        check("c S 100\n s A 7000 5000\n c R 5000", "syns=1 resets=1 unacked=1", "");
+        // Both sides of a firewall that rewrites sequence numbers.
+        check_established(
+            "c A 101 501 \"abc\"\n s A 900000000 700000000 \"ok\"\n s A 501 104 \"ok\"\n s FA 900000002 700000000",
+            "data=1 acked=3",
+            "data=1 unacked=2",
+        );
+        // The sender's own segments show a gap of any size.
+        check_established(
+            "c A 16777317 501 \"abc\"",
+            "data=1 missing=16777216 unacked=16777219 missing_tail=16777216",
+            "",
+        );
+    }
+
+    #[test]
+    fn the_ack_of_a_fin_may_come_first() {
+        check_established("s A 501 102\n c FA 101 501", "fins=1 acked=1", "");
+    }
+
+    #[test]
+    fn a_syn_after_its_syn_ack_is_of_the_same_connection() {
+        check(
+            "s SA 500 101\n c S 100\n c A 101 501 \"GET\"\n s A 501 104",
+            "syns=1 data=1 acked=3",
+            "syns=1",
+        );
+        check_handshake("s SA 500 101\n c A 101 501 \"GET\"\n c S 100", Handshake::Complete);
+    }
+
+    #[test]
+    fn a_refused_syn_that_is_retransmitted_may_succeed() {
+        let refused = "c S 100\n s RA 0 101\n +1\n c S 100\n";
+        check_handshake(refused, Handshake::Refused);
+        check_handshake(&format!("{refused}s SA 500 101\n c A 101 501"), Handshake::Complete);
+        check(&format!("{refused}s SA 500 101\n c A 101 501"), "syns=2", "syns=1");
+        // The client resets what the server took for an earlier connection.
+        let challenged = "c S 100\n s A 3700000000 1116180385\n c R 1116180385\n +3\n c S 100\n s SA 500 101\n c A 101 501";
+        check(challenged, "syns=2", "syns=1");
+        check_handshake(challenged, Handshake::Complete);
+    }
+
+    #[test]
+    fn the_text_of_a_reset_is_no_data() {
+        check_handshake("c S 100\n s RA 0 101 \"go away\"", Handshake::Refused);
+        let tcp = tcp_summary("c S 100\n s RA 0 101 \"go away\"");
+        assert_eq!(tcp.sides[1].data_segments, 0);
+    }
+
     #[test]
     fn numbers_wrap() {
         check(

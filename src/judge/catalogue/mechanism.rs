@@ -204,6 +204,15 @@ mechanisms! {
         recommendation: Some("look for a change of rules or routes at that time; check whether other flows stopped too"),
         alternatives: Some("a server or link that went down, or heavy loss"),
     }
+    SilentAfterIdle = "silent-after-idle", ConnectionUnanswered, Conversation, Silence {
+        looks_like: Some("a conversation that worked, an idle time of more than 30 seconds, and then a segment that the client \
+                          retransmits five times or more while the server sends nothing"),
+        cause: Some("a firewall or NAT that removed the idle connection from its table and drops what follows; the server shows \
+                     0x80072ee2 or 0x80072efe"),
+        recommendation: Some("compare the idle time before it with the idle time-out of TCP connections in the firewall and NAT; \
+                              raise the time-out, let the firewall send a reset, or enable TCP keep-alives on the server"),
+        alternatives: Some("a host or link that went down meanwhile, or a computer that was suspended"),
+    }
     ResetAfterHandshake = "reset-after-handshake", ConnectionReset, Conversation, Absence {
         looks_like: Some("SYN, SYN-ACK, ACK, and a reset at once, before any payload"),
         cause: Some("a middlebox that accepts connections for the server and then checks the address, or a connection limit; the \

@@ -156,8 +156,11 @@ fn alert_refusal(
     // A server also sends an alert when the client closes in the middle of a handshake.
     let client_close = flow_end.tcp.as_ref().and_then(|tcp| tcp.client_close_frame);
     let is_after_close = |frame: &FrameRef| client_close.is_some_and(|close| close < *frame);
+    let [_, by_server] = flow_end.packets;
     let (by, description) = facts.statuses.iter().find_map(|(status, frame)| match status {
         AppStatus::Alert { by: Side::Server, .. } if is_after_close(frame) => None,
+        // A client that got no response closes by itself.
+        AppStatus::Alert { by: Side::Client, .. } if by_server == 0 => None,
         AppStatus::Alert { by, fatal: true, description } => Some((*by, *description)),
         _ => None,
     })?;

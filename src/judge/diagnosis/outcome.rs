@@ -24,6 +24,9 @@ use crate::judge::vocabulary::Confidence;
 /// retransmission timeout of any system (Windows: 3 s; DOMAIN, retransmission timers).
 const MIN_SILENCE_NANOS: u64 = 3_000_000_000;
 
+/// No server needs longer for its reply to a request that it received.
+const MIN_REPLY_NANOS: u64 = 5_000_000_000;
+
 /// A ClientHello or request has at most this many segments; filters inspect no more.
 const FIRST_PAYLOAD_SEGMENTS: u32 = 8;
 
@@ -130,6 +133,9 @@ fn assess_tcp(flow_end: &FlowEnd, tcp: &TcpSummary, receives_packets: bool) -> A
         Handshake::Complete if server.resets > 0 && is_ended_by_server_reset(tcp) => {
             assess_later_reset(flow_end, tcp)
         }
+        Handshake::Complete if is_silent_after_data(flow_end, tcp) && tcp.ended_after_idle => {
+            Assessment::blocked(Mechanism::SilentAfterIdle, Confidence::Weak)
+        }
         Handshake::Complete if is_silent_after_data(flow_end, tcp) => {
             Assessment::blocked(Mechanism::SilentAfterData, Confidence::Weak)
         }
@@ -168,6 +174,8 @@ fn assess_request(flow_end: &FlowEnd, tcp: &TcpSummary) -> Assessment {
     } else if server.resets > 0 && server.fins > 0 {
         // A closed socket resets whatever arrives later.
         Assessment::inconclusive(Reason::ClosedByServer)
+    } else if server.resets > 0 && has_client_closed_first(tcp) {
+        assess_closed_request(tcp)
     } else if server.resets > 0 && tcp.ended_after_idle {
         // Middleboxes and load balancers drop the state of idle connections.
         Assessment::inconclusive(Reason::ResetAfterIdle)
@@ -183,6 +191,28 @@ fn assess_request(flow_end: &FlowEnd, tcp: &TcpSummary) -> Assessment {
     } else {
         Assessment::inconclusive(Reason::NoAnswerSeen)
     }
+}
+
+/// The client closed, and the server reset the connection after that: nothing cut the client off. Unless nothing had arrived.
+fn assess_closed_request(tcp: &TcpSummary) -> Assessment {
+    let [client, _] = &tcp.sides;
+    let waited = match (tcp.first_data_time, tcp.client_close_time) {
+        (Some(sent), Some(close)) => close.since(sent),
+        _ => 0,
+    };
+    // The FIN has a number of its own.
+    match (client.unacknowledged <= 1, waited >= MIN_REPLY_NANOS) {
+        (true, false) => Assessment::Ok,
+        (false, true) => Assessment::blocked(Mechanism::SilentAfterRequest, Confidence::Weak),
+        _ => Assessment::inconclusive(Reason::NoAnswerSeen),
+    }
+}
+
+/// The client sent FIN or RST before the first reset of the server.
+fn has_client_closed_first(tcp: &TcpSummary) -> bool {
+    let [client, _] = &tcp.sides;
+    let is_before_reset = |close| tcp.reset_frame.is_none_or(|reset| close < reset) && client.fins > 0;
+    tcp.client_close_frame.is_some_and(is_before_reset)
 }
 
 /// The client retransmitted and was observed for long enough, whether or not it had given up when the capture ended.
@@ -230,15 +260,18 @@ fn is_reset_prompt(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
 /// The client, which had received payload, retransmits, and the server no longer acknowledges.
 fn is_silent_after_data(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
     let [client, server] = &tcp.sides;
+    // A server that has closed need not reply. One that closes because it hears nothing sends its FIN after the retransmissions
+    // started.
+    let is_after_server_fin = u32::from(server.fins) > client.peer_packets;
     let is_server_quiet = client.peer_packets <= MAX_UNHEARD_SERVER_PACKETS
         && server.resets == 0
+        && !is_after_server_fin
         && server.zero_windows + u32::from(client.sack_acks) == 0;
     let is_whole = client.missing_bytes + server.missing_bytes == 0;
     server_sent_payload(flow_end)
         && client.unacked_repeats >= SILENT_RETRANSMISSIONS
         && is_server_quiet
         && is_whole
-        && !tcp.ended_after_idle
 }
 
 /// A reset that the side it names did not send. A load balancer that resets for its servers looks like a third party too: that
@@ -376,6 +409,22 @@ mod tests {
         };
         check(&reset(|tcp| tcp.sides[1].fins = 1), "closed-by-server");
         check(&reset(|tcp| tcp.ended_after_idle = true), "reset-after-idle");
+        let close = |unacknowledged, second| {
+            request(move |_, tcp| {
+                tcp.sides[1].resets = 1;
+                tcp.sides[0].fins = 1;
+                tcp.sides[0].unacknowledged = unacknowledged;
+                tcp.first_data_time = Some(at(101));
+                tcp.client_close_time = Some(at(second));
+                tcp.client_close_frame = Some(FrameRef { number: 5, ..FrameRef::default() });
+                tcp.reset_frame = Some(FrameRef { number: 6, ..FrameRef::default() });
+            })
+        };
+        check(&close(0, 102), "ok");
+        check(&close(1, 102), "ok");
+        check(&close(500, 102), "no-answer-seen");
+        check(&close(500, 107), "silent-after-request weak");
+        check(&close(0, 107), "no-answer-seen");
         check(&reset(|tcp| tcp.sides[0].data_segments = FIRST_PAYLOAD_SEGMENTS + 1), "reset-after-data");
         check(&request(|flow_end, _| flow_end.reason = EndReason::CaptureEnded), "ended-with-capture");
     }
@@ -417,6 +466,15 @@ mod tests {
         };
         check(&silent(5, 0), "silent-after-data weak");
         check(&silent(4, 0), "ok");
+        let changed = |change: fn(&mut TcpSummary)| {
+            let mut flow_end = silent(5, 0);
+            change(flow_end.tcp.as_mut().unwrap());
+            flow_end
+        };
+        check(&changed(|tcp| tcp.ended_after_idle = true), "silent-after-idle weak");
+        check(&changed(|tcp| tcp.sides[1].fins = 1), "ok");
+        let closes_meanwhile = |tcp: &mut TcpSummary| (tcp.sides[1].fins, tcp.sides[0].peer_packets) = (1, 1);
+        check(&changed(closes_meanwhile), "silent-after-data weak");
         check(&silent(5, MAX_UNHEARD_SERVER_PACKETS + 1), "ok");
     }
 

@@ -144,6 +144,7 @@ fn unanswered(view: &FlowView<'_>) -> String {
             return format!("{client} sent {syns} to {server} port {port}, no reply");
         }
         Some(Mechanism::SilentAfterData) => "exchanged data",
+        Some(Mechanism::SilentAfterIdle) => "exchanged data, and sent more after an idle time",
         Some(Mechanism::SilentAfterClientHello) => "sent a ClientHello",
         _ => "sent a request",
     };
