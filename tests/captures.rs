@@ -150,7 +150,7 @@ fn each_case_shows_its_situation() {
     );
     check("starttls", &["server_port=587,app=tls,name=mail.vendor.example"]);
     check("proxy-connect", &["server_port=8080,app=tls,name=westeurope01.afs.azure.net", "port_verdict=443"]);
-    // The proxy's name is not a second name of the server behind it.
+    // The proxy's name is not a second name of the requested server.
     assert!(expected_rows("proxy-connect").iter().all(|row| row.record != "finding"));
     check("proxy-socks", &["server_port=1080,app=tls,name=westeurope01.afs.azure.net", "port_verdict=443"]);
     check("quic", &["app=quic", "name_source=quic-sni", storage, "quic_version=1"]);

@@ -1,4 +1,4 @@
-//! The documents mention only files that exist.
+//! The documents mention only files and tests that exist.
 
 #![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
 
@@ -37,6 +37,7 @@ fn paths_in_documents_exist() {
         let text = std::fs::read_to_string(&document).unwrap();
         // Every second part is between backticks.
         for quoted in text.split('`').skip(1).step_by(2) {
+            let quoted = quoted.split("::").next().unwrap();
             let is_path = FOLDERS.iter().any(|folder| quoted.starts_with(folder))
                 && !quoted.contains(['<', '…', '*', ' ', '\n'])
                 && !quoted.starts_with("target/");
@@ -51,5 +52,20 @@ fn paths_in_documents_exist() {
             }
         }
     }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// `docs/promises.md` names tests as `file::test`.
+#[test]
+fn named_tests_exist() {
+    let text = std::fs::read_to_string(repository().join("docs/promises.md")).unwrap();
+    let named: Vec<(&str, &str)> =
+        text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split_once(".rs::")).collect();
+    assert!(named.len() > 50, "tests are named: {}", named.len());
+    let missing = |(file, test): &&(&str, &str)| {
+        let source = std::fs::read_to_string(repository().join(format!("{file}.rs"))).unwrap_or_default();
+        !source.contains(&format!("fn {test}("))
+    };
+    let missing: Vec<_> = named.iter().filter(missing).collect();
     assert!(missing.is_empty(), "{missing:#?}");
 }

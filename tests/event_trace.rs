@@ -92,7 +92,7 @@ fn frames(path: &Path) -> Option<(u32, Vec<Record>)> {
     LINKS.contains(&link).then_some((link, records))
 }
 
-/// What a run says of its flows and look-ups, without where it was said.
+/// What a run reports about flows and DNS responses, without the frames and files that prove it.
 fn essence(bytes: Vec<u8>) -> (Vec<String>, Vec<String>) {
     let run = support::audit::audit_bytes(bytes);
     let flow = |row: &FlowRow| {

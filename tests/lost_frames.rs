@@ -47,7 +47,7 @@ use support::prerequisites::shared_folder;
 /// Largest capture of the corpus that is used, in bytes: the test has to stay quick.
 const SIZE_LIMIT: u64 = 200_000;
 
-/// Protocol and endpoints of a conversation, whoever opened it.
+/// Protocol and endpoints of a conversation, in either direction.
 type Pair = (u8, [(Address, u16); 2]);
 
 fn pair(protocol: u8, one: Endpoint, other: Endpoint) -> Pair {

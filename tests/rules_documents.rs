@@ -199,7 +199,7 @@ fn every_table_is_there_row_by_row_and_no_row_more() {
     });
 }
 
-/// Takes the markup off a url: entities, escapes, code marks, angle brackets, notes in brackets behind it.
+/// Removes the markup of a URL: entities, escapes, code marks, angle brackets, notes in brackets after it.
 fn bare(text: &str) -> String {
     let mut text = text.replace("&ast;", "*").replace(['\\', '`'], "");
     if let Some(at) = text.find("<sup>") {
@@ -246,7 +246,7 @@ fn urls(cell: &str) -> Vec<String> {
     parts.filter(|part| part.contains('.') && !part.contains(' ')).collect()
 }
 
-/// The clouds that a cell names behind a url: "(Azure Public, Azure Gov)".
+/// The clouds that a cell names after a URL: "(Azure Public, Azure Gov)".
 fn named_clouds(cell: &str, url: &str) -> BTreeSet<Cloud> {
     let words =
         [("Azure Public", Cloud::Public), ("Azure Gov", Cloud::UsGovernment), ("Azure China", Cloud::China)];
@@ -754,7 +754,7 @@ fn lists_are_there_line_by_line() {
                 assert_eq!(rule.url.as_deref(), Some(bare(&rule.row.printed).as_str()), "{}", rule.id);
             }
         }
-        // Lists of tags: the tag stands between the first code marks of each line.
+        // Lists of tags: the tag is between the first code marks of each line.
         let tags =
             |rule: &&Reference| rule.table.kind == TableKind::ServiceTag && rule.table.printed.is_none();
         let rows: Vec<&Reference> = rules.iter().filter(tags).collect();

@@ -422,12 +422,12 @@ fn service_tags_confirm_or_contradict_addresses() {
         let name = format!("ServiceTags_Public_{date}.json");
         let site = format!("[service-tags]\nfile = \"{name}\"\n");
         let output = analyze(&capture, &site, &[(name.as_str(), file.as_str())]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        let told = expected.is_some_and(|expected| said.contains(expected));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let is_reported = expected.is_some_and(|expected| stderr.contains(expected));
         assert_eq!(
-            (told, said.contains("than the capture")),
+            (is_reported, stderr.contains("than the capture")),
             (expected.is_some(), expected.is_some()),
-            "{said}"
+            "{stderr}"
         );
     }
 }
@@ -544,6 +544,6 @@ fn site_file_errors_are_reported_with_their_line() {
     std::fs::write(folder.path().join("rules/a.toml"), "[document]\nx = 1\n").unwrap();
     std::fs::write(folder.path().join("x.pcap"), "no capture").unwrap();
     let output = run(folder.path(), &["analyze", "x.pcap", "--rules", "rules"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(2) && said.contains("a.toml:2: "), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && stderr.contains("a.toml:2: "), "{stderr}");
 }

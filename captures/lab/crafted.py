@@ -258,7 +258,7 @@ def dns_forged_denial(frames):
     return connection.wait(0.002).datagram(*back, denial).wait(0.01).datagram(*back, response(asked, '20.60.1.1'))
 
 
-@crafted_normal('load-balancer-timeout', 'a load balancer resets because the server behind it does not answer the request', 'weak')
+@crafted_normal('load-balancer-timeout', 'a load balancer resets because its backend server does not answer the request', 'weak')
 def balancer_gives_up(frames):
     connection = Connection(frames).put(0, SYN).wait(0.02).put(1, SYN | ACK, ttl=BALANCER_TTL, ident=50000).put(0, ACK)
     connection.put(0, PSH | ACK, hello(HEALTHY)[0]).wait(0.02).put(1, ACK, ident=9000)

@@ -1,7 +1,7 @@
 //! Encapsulations that no public capture of the corpus shows.
 //!
 //! In:  an Ethernet frame.
-//! Out: the same packet behind a rare link-layer header or in a rare tunnel.
+//! Out: the same packet after a rare link-layer header or in a rare tunnel.
 //! Not: the encapsulations of [`super::encapsulation`].
 //!
 //! Link-layer headers: the LINKTYPE_ registry of tcpdump.org.

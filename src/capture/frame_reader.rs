@@ -63,7 +63,7 @@ pub(super) type OpenReader = (Box<dyn FrameReader>, &'static str);
 
 /// A capture format.
 pub(super) struct CaptureFormat {
-    /// Bytes that `probe` wants to see.
+    /// Bytes that `probe` needs.
     pub probe_len: usize,
     /// The reader, if a capture of this format starts with these bytes; `true`: they are the whole capture.
     pub probe: fn(&[u8], bool) -> Option<OpenReader>,

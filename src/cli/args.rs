@@ -50,7 +50,8 @@ Examples:
 Exit status:
   0  no finding at or above --fail-on
   1  findings, or `verify` or `rules check` found a fault
-  2  error: usage, unreadable input, or output that could not be written";
+  2  the job was not done completely: usage, an input that could not be read, output that could not
+     be written, a server that is not in the capture, or an interrupted run";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -29,7 +29,7 @@ const PATH_HOPS: u8 = 2;
 const MIN_RTT_NANOS: u64 = 5_000_000;
 
 /// How many hops a packet has travelled. Systems start at one of these TTLs, and a load balancer's stack may start at another
-/// than the servers behind it.
+/// than its backend servers.
 const fn hops(ttl: u8) -> u8 {
     match ttl {
         0..=32 => 32 - ttl,

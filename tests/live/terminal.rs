@@ -165,12 +165,12 @@ fn a_blocked_terminal_does_not_block_the_audit() {
     // More flows than fit between the threads, and enough time to notice the blocked terminal.
     testbed.traffic(&["flood", &testbed.device, "syn", "60000"]);
     let before = draws();
-    wait_until("they are counted behind the view", || {
+    wait_until("they are counted while the view is blocked", || {
         metric(&metrics(&testbed, 9105), "afs_audit_flows_opened_total") >= 60_000
     });
-    assert!(draws() <= before + 1, "it stands still");
+    assert!(draws() <= before + 1, "the view is not drawn while it is blocked");
     keys.write_all(b"\x11").unwrap();
-    wait_until("it goes on", || draws() > before + 1);
+    wait_until("the view is drawn again", || draws() > before + 1);
     keys.write_all(b"\x03").unwrap();
     live.assert_exits(0);
 }

@@ -101,7 +101,7 @@ pub(super) struct Event<'a> {
     pub payload: &'a [u8],
 }
 
-/// What the log says of itself.
+/// What the header of the log reports about the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LogFileHeader {
     /// Events that the session lost.
@@ -135,7 +135,7 @@ impl TraceClock {
     /// The clock of a log whose header is lost: times stay what they are.
     pub(super) const UNKNOWN: TraceClock = TraceClock { start: 0, raw_start: 0, frequency: 0 };
 
-    /// A raw time, in 100 ns since 1970; 0 for what lies before.
+    /// A raw time, in 100 ns since 1970; 0 for an earlier one.
     pub(super) fn unix(&self, raw: u64) -> u64 {
         let filetime = if self.frequency == 0 {
             i128::from(raw)

@@ -1,7 +1,7 @@
 //! Turns an event trace log (ETL) into pcapng, as a stream.
 //!
 //! In:  bytes of the log: files by `netsh trace`, `New-NetEventSession` and `pktmon`.
-//! Out: the packets in it as pcapng, in the order of time; what else the log says of itself.
+//! Out: the packets in it as pcapng, in the order of time; what its header reports about the session.
 //! Not: what a packet holds, and which appearances of it are one packet (see `decode::dedup`).
 //!
 //! A log is a row of buffers (`container`), compressed or not (`lzxpress`); a buffer is a row of events, some of which hold
@@ -136,7 +136,7 @@ impl Transcoder {
         Ok(len)
     }
 
-    /// Adds what the log says of itself, once it is read.
+    /// Adds what the header of the log reports, after it is read.
     pub(super) fn add_facts(&self, facts: &mut InputFacts) {
         facts.format = Some("etl");
         facts.reported_drops = facts.reported_drops.saturating_add(self.events_lost);

@@ -13,7 +13,7 @@ use crate::capture::LinkType;
 
 use super::container::Event;
 
-/// Microsoft-Windows-NDIS-PacketCapture, as a GUID lies on disk.
+/// Microsoft-Windows-NDIS-PacketCapture, as a GUID is stored on disk.
 pub(super) const NDISCAP: [u8; 16] =
     guid(0x2ed6_006e, 0x4729, 0x4609, [0xb4, 0x23, 0x3e, 0xe7, 0xbc, 0xd6, 0x78, 0xef]);
 /// Microsoft-Windows-PktMon.

@@ -1,6 +1,6 @@
 //! Names of event providers that traces of network problems hold.
 //!
-//! In:  a provider's GUID, as it lies on disk.
+//! In:  a provider's GUID, as it is stored on disk.
 //! Out: its registered name, else the GUID.
 //! Not: what its events say.
 

@@ -35,7 +35,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often the flags and limits are checked while no frames arrive.
 const MAX_WAIT: Duration = Duration::from_millis(100);
 
-/// How far the time of heartbeats is behind the clock, so that frames that are still in a queue are not late.
+/// By how much the time of heartbeats is earlier than the clock, so that frames that are still in a queue are not late.
 const DELAY_NANOS: i64 = 1_000_000_000;
 
 /// If the wall clock and the steady clock differ by more than this between two heartbeats, the wall clock was set.

@@ -9,7 +9,7 @@ use crate::base::Address;
 /// The bits of the golden ratio: spread similar values over a table.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Differ in every run, so that nobody can craft two packets with one fingerprint.
+/// Differ in every run, so that two packets with one fingerprint cannot be crafted.
 pub(super) type Seeds = [u64; 4];
 
 /// The four most recent values of a bucket, in one cache line.

@@ -32,7 +32,7 @@ const FRAMES: usize = 4;
 pub(in crate::judge) enum AttemptResult {
     /// An exchange got through.
     Reached {
-        /// The address is in no service tag of the references: the name alone speaks for it.
+        /// The address is in no service tag of the references: only the name identifies it.
         is_outside_tags: bool,
     },
     /// It looks blocked, by this mechanism.
