@@ -165,6 +165,8 @@ fn dns_blocked(trace: &mut Trace) {
         trace.datagram(Client, (SERVER, 41001), resolver, &messages::query(100, "silent.afs.azure.net", 1));
         trace.wait(1500);
     }
+    // A response may be late.
+    trace.wait(20_000);
     tls_connection(trace, 50001, cloud_server(1), SYNC);
 }
 

@@ -223,8 +223,9 @@ impl<S: Default> FlowTable<S> {
         shard.held -= flow.held();
         let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
         let state = delivery::end_streams(&mut flow, slot, StreamEnd::FlowEnded, at, &mut ctx);
-        if let Some((mut state, at)) = state {
-            consumer.finish(&flow.flow_ref(slot), &mut state, at);
+        if let Some((mut state, last)) = state {
+            // The flow's last frame, and the time until which nothing followed it.
+            consumer.finish(&flow.flow_ref(slot), &mut state, At { time: at.time, ..last });
         }
         consumer.closed(&flow.flow_ref(slot), flow_end(&flow, reason), at);
     }

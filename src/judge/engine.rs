@@ -19,6 +19,7 @@ use self::early_checks::EarlyChecks;
 use super::diagnosis::Diagnosis;
 use super::diagnosis::dns_anomalies::DnsContext;
 use super::diagnosis::dns_anomalies::DnsLookup;
+use super::diagnosis::dns_anomalies::RESPONSE_NANOS;
 use super::finding;
 use super::finding::collector::Findings;
 use super::finding::dns::DnsQuery;
@@ -139,6 +140,7 @@ impl Engine {
             self.counts.stray_facts += 1;
             return;
         };
+        self.now = self.now.max(at.time);
         self.early.note(slot, at, &fact);
         match fact {
             Fact::FlowStarted(_) => {}
@@ -222,6 +224,7 @@ impl Engine {
         let (client, resolver, protocol) = (flow.client(), flow.server(), flow.flow_start.protocol);
         let resolved =
             self.names.add_response(client.address, &resolution, (at.frame, at.time), &self.policy);
+        let waited_nanos = resolution.last_query_time.map(|last| at.time.since(last));
         let (frame, time) = match (resolution.rcode, resolution.query_frame, resolution.query_time) {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
@@ -245,6 +248,7 @@ impl Engine {
                 known: &known,
                 frame,
                 time,
+                waited_nanos,
             };
             let context = DnsContext {
                 middleboxes: &self.policy.middleboxes,
@@ -256,6 +260,16 @@ impl Engine {
             }
         }
         let resolved_addresses = resolved.addresses;
-        sink.dns(DnsRow { frame, time, client, resolver, protocol, resolution, resolved_addresses });
+        let capture_ended_after = waited_nanos.filter(|waited| *waited < RESPONSE_NANOS);
+        sink.dns(DnsRow {
+            frame,
+            time,
+            client,
+            resolver,
+            protocol,
+            resolution,
+            resolved_addresses,
+            capture_ended_after,
+        });
     }
 }

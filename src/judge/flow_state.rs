@@ -297,6 +297,11 @@ impl FlowStates {
         }
     }
 
+    /// All live flows.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &FlowState> {
+        self.live.iter().flatten().map(Box::as_ref)
+    }
+
     /// Takes back the box of a flow that has ended.
     pub(super) fn release(&mut self, state: Box<FlowState>) {
         self.spare.push(state);

@@ -165,6 +165,8 @@ pub struct DnsRow {
     pub resolution: Box<Resolution>,
     /// The addresses at the end of the CNAME chain.
     pub resolved_addresses: SmallVec<[Address; 4]>,
+    /// Without a response: the capture ended so many nanoseconds after the last query, too early to expect one.
+    pub capture_ended_after: Option<u64>,
 }
 
 /// A row of `findings.csv`: one for each audited host, target, code and mechanism.

@@ -43,6 +43,7 @@ pub(super) fn resolution(name: &str, rcode: Option<u16>, addresses: &[Address]) 
         query_frame: Some(FrameRef::default()),
         query_time: Some(Time::MIN),
         query_count: 1,
+        last_query_time: None,
         rcode,
         answers: addresses.iter().map(record).collect(),
         truncated: false,

@@ -128,6 +128,8 @@ pub struct Resolution {
     pub query_time: Option<Time>,
     /// How often the query was captured.
     pub query_count: u32,
+    /// The time of the last query, where the conversation ended without a response to it.
+    pub last_query_time: Option<Time>,
     /// The response code with EDNS's upper bits; none without a response.
     pub rcode: Option<u16>,
     /// The answer section, in wire order, then the addresses in the additional section of hosts that the answers name.

@@ -7,6 +7,7 @@ use super::cell::TextOrigin;
 use super::column::Column;
 use super::column::ColumnType;
 use super::column::TableRow;
+use super::human::duration;
 use super::input_names::InputNames;
 use super::registry;
 use crate::base::FileId;
@@ -267,6 +268,8 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
         |row, _, cell| cell.flag(row.resolution.multicast);
     "opcode": optional Text, "`NOTIFY`, `UPDATE` or the number of another opcode; missing for a query",
         |row, _, cell| opcode(row.resolution.opcode, cell);
+    "note": optional Text, "why the absence of a response means nothing",
+        |row, _, cell| if let Some(nanos) = row.capture_ended_after { cell.text(&capture_ended(nanos), TextOrigin::Trusted) };
 };
 
 /// `findings.csv`.
@@ -417,6 +420,11 @@ fn extended_error(row: &DnsRow, cell: &mut Cell) {
         cell.push(text, TextOrigin::Untrusted);
     }
     cell.end();
+}
+
+fn capture_ended(nanos: u64) -> String {
+    let after = duration(nanos);
+    format!("the capture ended, or the conversation was evicted, {after} after the last query")
 }
 
 fn opcode(number: u8, cell: &mut Cell) {

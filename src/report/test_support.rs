@@ -126,6 +126,7 @@ pub(crate) fn dns() -> DnsRow {
             query_frame: Some(frame(0, 1)),
             query_time: Some(BEGIN),
             query_count: 2,
+            last_query_time: None,
             rcode: Some(0),
             answers: vec![
                 answer(5, AnswerData::Name(host("edge.example"))),
@@ -148,6 +149,7 @@ pub(crate) fn dns() -> DnsRow {
             multicast: false,
         }),
         resolved_addresses: smallvec![SERVER],
+        capture_ended_after: None,
     }
 }
 

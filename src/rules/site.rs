@@ -56,6 +56,8 @@ pub struct Site {
     pub version: Option<u32>,
     /// Values of placeholders: `key-vault`, `arc-gateway`, `witness-storage-account`.
     pub local_names: BTreeMap<String, Vec<String>>,
+    /// Public and IPv6 networks that the site itself uses.
+    pub networks: Vec<IpNet>,
     /// Networks of private endpoints.
     pub private_endpoints: Vec<IpNet>,
     /// Networks of each role of the port tables.

@@ -40,6 +40,13 @@ const MAX_FRAMES: usize = 10;
 /// capture may have missed.
 const RACE_NANOS: u64 = 300_000_000;
 
+/// A resolver may respond so late: 4 to 13 seconds were seen where servers on the path to the name's zone failed.
+pub(in crate::judge) const RESPONSE_NANOS: u64 = 15_000_000_000;
+
+/// A stub resolver repeats a query after a second or more (RFC 9715 has no number; Windows and glibc wait 1 to 5 s). Queries that
+/// are closer together are duplicate frames, or one query to several ports.
+const RETRANSMISSION_NANOS: u64 = 500_000_000;
+
 /// Record types (RFC 1035 §3.2.2, RFC 3596 §2.1).
 const A: u16 = 1;
 const CNAME: u16 = 5;
@@ -109,6 +116,19 @@ pub(in crate::judge) struct DnsLookup<'a> {
     pub(in crate::judge) known: &'a Arc<KnownName>,
     pub(in crate::judge) frame: FrameRef,
     pub(in crate::judge) time: Time,
+    /// How long the capture continues after the last query that has no response.
+    pub(in crate::judge) waited_nanos: Option<u64>,
+}
+
+impl DnsLookup<'_> {
+    /// The query was sent again, and the capture continues long enough after that for a response.
+    fn is_retransmitted_in_vain(&self) -> bool {
+        let Resolution { query_count, query_time, last_query_time, .. } = self.resolution;
+        let (Some(first), Some(last)) = (query_time, last_query_time) else { return false };
+        *query_count > 1
+            && last.since(*first) >= RETRANSMISSION_NANOS
+            && self.waited_nanos.is_some_and(|waited| waited >= RESPONSE_NANOS)
+    }
 }
 
 /// What has to be known about addresses.
@@ -257,7 +277,7 @@ impl DnsAnomalies {
     ) -> Option<(Mechanism, Confidence)> {
         let resolution = lookup.resolution;
         let Some(rcode) = resolution.rcode else {
-            let is_unanswered = resolution.query_count > 1 && context.is_silence_reliable;
+            let is_unanswered = lookup.is_retransmitted_in_vain() && context.is_silence_reliable;
             return is_unanswered.then_some((Mechanism::DnsNoAnswer, Confidence::Weak));
         };
         if resolution.extended_error.as_ref().is_some_and(|(code, _)| FILTER_ERRORS.contains(code)) {
@@ -358,6 +378,7 @@ mod tests {
         names: NameTable,
         known: Arc<KnownName>,
         is_silence_reliable: bool,
+        waited_nanos: u64,
     }
 
     impl Client {
@@ -366,7 +387,9 @@ mod tests {
             // A small table, see `evict`.
             let mut names = NameTable::new(1 << 20);
             let known = names.look_up(&host(name), &policy);
-            Client { anomalies: DnsAnomalies::default(), policy, names, known, is_silence_reliable: true }
+            let anomalies = DnsAnomalies::default();
+            let waited_nanos = RESPONSE_NANOS;
+            Client { anomalies, policy, names, known, is_silence_reliable: true, waited_nanos }
         }
 
         /// Evicts the name from the table and looks it up again.
@@ -397,6 +420,7 @@ mod tests {
                 known: &self.known,
                 frame: FrameRef::default(),
                 time,
+                waited_nanos: Some(self.waited_nanos),
             };
             let context = DnsContext {
                 middleboxes: &self.policy.middleboxes,
@@ -454,11 +478,30 @@ mod tests {
         let mut unanswered = response(None, &[]);
         check_one(&unanswered, "");
         unanswered.query_count = 3;
+        (unanswered.query_time, unanswered.last_query_time) = (Some(at(0)), Some(at(3_000)));
         check_one(&unanswered, "dns-no-answer weak 1");
         let mut client = Client::of(NAME);
         client.is_silence_reliable = false;
         client.add(at(0), &unanswered);
         client.check("");
+    }
+
+    #[test]
+    fn a_query_just_before_the_end_of_the_capture_may_get_its_response_later() {
+        let mut unanswered = response(None, &[]);
+        unanswered.query_count = 2;
+        let check = |unanswered: &Resolution, waited_nanos, expected: &str| {
+            let mut client = Client::of(NAME);
+            client.waited_nanos = waited_nanos;
+            client.add(at(0), unanswered);
+            client.check(expected);
+        };
+        (unanswered.query_time, unanswered.last_query_time) = (Some(at(0)), Some(at(1_000)));
+        check(&unanswered, RESPONSE_NANOS - 1, "");
+        check(&unanswered, RESPONSE_NANOS, "dns-no-answer weak 1");
+        // Duplicate frames are no retransmission.
+        unanswered.last_query_time = Some(at(1));
+        check(&unanswered, RESPONSE_NANOS, "");
     }
 
     #[test]

@@ -32,6 +32,7 @@ impl Engine {
         self.counts.tally.flows += 1;
         self.now = self.now.max(flow_end.last_seen);
         self.further_claims -= flow.further_claims();
+        self.names.mark_used(flow.client().address, flow.server().address, flow_end.last_seen);
         let policy = &*Arc::clone(&self.policy);
         let unknown_issuer = self.has_unknown_issuer(flow);
         let context = AssessmentContext {

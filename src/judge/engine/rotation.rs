@@ -68,6 +68,10 @@ impl Engine {
         tally.audited.sort_unstable();
         tally.audited.truncate(Tally::MAX_AUDITED);
         let mut site = std::mem::replace(&mut self.site, SiteProgress::new(&self.policy));
+        // A connection that is still open uses its address, whenever its name was resolved.
+        for flow in self.flows.iter() {
+            self.names.mark_used(flow.client().address, flow.server().address, self.now);
+        }
         let Engine { diagnosis, findings, names, policy, .. } = self;
         let anomalies = diagnosis.dns.take();
         diagnosis.comparison.prepare();
@@ -87,6 +91,7 @@ impl Engine {
         }
         let mut gaps = diagnosis.capture_loss.take_sentences();
         gaps.extend(policy.required.remark.clone());
+        gaps.extend(site.storage_firewall());
         let requirements = site.into_rows(policy);
         JudgeResult { findings: findings.take_rows(), tally, requirements, bounds, gaps }
     }

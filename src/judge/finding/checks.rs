@@ -30,7 +30,6 @@ use crate::judge::policy::scope::Scope;
 use crate::judge::policy::service_tags::TagSet;
 use crate::judge::policy::verdict::Verdict;
 use crate::judge::rows::Documented;
-use crate::judge::vocabulary::Severity;
 
 /// A flow with everything that is known of it.
 #[derive(Clone, Copy)]
@@ -153,7 +152,7 @@ fn occurrence<'a>(view: &FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
         proof: view.proof,
         frames: view.evidence,
         recommendation: mechanism.and_then(|_| blocked::recommendation(view)),
-        at_most: Severity::High,
+        at_most: destination::highest_severity(view, code),
         time: view.flow_end.first_seen,
         references: "",
         documents: "",

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
+use ipnet::Ipv6Net;
 
 use self::network_set::NetworkSet;
 use self::port_tables::PortTables;
@@ -70,6 +71,8 @@ pub struct Policy {
     /// Lists of the cipher suites that services accept.
     pub(super) cipher_lists: Vec<CipherList>,
     pub(super) private_networks: NetworkSet,
+    /// Networks that the site declares as its own or gives a role, and the IPv6 prefix of each.
+    own_networks: NetworkSet,
     pub(super) proxies: NetworkSet,
     pub(super) resolvers: NetworkSet,
     /// The regions that the site uses; none where the site file names none.
@@ -108,6 +111,7 @@ impl Policy {
             middleboxes: Middleboxes::embedded().unwrap_or_default(),
             cipher_lists: cipher_lists(&rules),
             private_networks: NetworkSet::of(&site.private_endpoints),
+            own_networks: own_networks(&site),
             proxies: NetworkSet::of(&proxies),
             resolvers: NetworkSet::of(&resolvers),
             own_region: regions::own_region(&rules, &site),
@@ -121,6 +125,11 @@ impl Policy {
             site,
             tags,
         }
+    }
+
+    /// Whether an address is inside the site: private, declared, or in a declared host's IPv6 prefix.
+    pub(super) fn is_inside(&self, address: Address) -> bool {
+        address.is_private() || self.own_networks.contains(address)
     }
 
     /// The statements of the documents in force about a subject: of the documents for these products (joined with `;`), or
@@ -177,6 +186,20 @@ impl Policy {
     }
 }
 
+/// A host's neighbours share the first 64 bits of its IPv6 address (RFC 4291 §2.5.4).
+const IPV6_PREFIX: u8 = 64;
+
+fn own_networks(site: &Site) -> NetworkSet {
+    let declared = site.networks.iter().chain(site.roles.values().flatten());
+    let widened = declared.map(|net| match net {
+        IpNet::V6(net) if net.prefix_len() > IPV6_PREFIX => {
+            Ipv6Net::new(net.addr(), IPV6_PREFIX).map_or(IpNet::V6(*net), |prefix| IpNet::V6(prefix.trunc()))
+        }
+        net => *net,
+    });
+    NetworkSet::of(&widened.collect::<Vec<IpNet>>())
+}
+
 fn cipher_lists(rules: &RuleSet) -> Vec<CipherList> {
     let mut lists: Vec<CipherList> = Vec::new();
     for (_, row) in rules.iter() {
@@ -206,6 +229,20 @@ mod tests {
     use super::*;
     use crate::rules::Library;
     use crate::rules::Selection;
+
+    #[test]
+    fn declared_networks_and_the_ipv6_prefixes_of_roles_are_inside() {
+        let policy = Policy::for_tests(
+            "[site]\nnetworks = [\"192.0.2.0/24\"]\n[roles]\nservers = [\"2001:db8:1::4\", \"198.51.100.7\"]\n",
+        );
+        let is_inside = |text: &str| policy.is_inside(text.parse::<std::net::IpAddr>().unwrap().into());
+        for own in ["10.0.0.1", "192.0.2.9", "198.51.100.7", "2001:db8:1::99"] {
+            assert!(is_inside(own), "{own}");
+        }
+        for foreign in ["198.51.100.8", "2001:db8:1:1::4", "203.0.113.1"] {
+            assert!(!is_inside(foreign), "{foreign}");
+        }
+    }
 
     /// What a row means is data: its title may change.
     #[test]

@@ -302,6 +302,13 @@ impl NameTable {
         }
     }
 
+    /// `client` exchanged packets with `server` until `last`: it uses the addresses that it had resolved before. A connection may
+    /// be older than the response.
+    pub(in crate::judge) fn mark_used(&mut self, client: Address, server: Address, last: Time) {
+        let resolved_before = |answer: &&mut ClientAnswer| answer.first_secs <= seconds(last);
+        self.answers(client, server).iter_mut().filter(resolved_before).for_each(|answer| answer.used = true);
+    }
+
     /// Adds a response that `client` received.
     pub(in crate::judge) fn add_response(
         &mut self,

@@ -88,8 +88,8 @@ impl PortTables {
         found
     }
 
-    /// What the tables say of a conversation between two sets of roles. None where they say nothing of any pair, and between
-    /// members of one role on a port that the tables open to that role.
+    /// What the tables say of a conversation between two sets of roles; none where they say nothing of any pair. A port that they
+    /// open to a role is documented between members of that role too: cluster servers manage each other.
     pub(in crate::judge) fn find(
         &self,
         [client, server]: [RoleBits; 2],
@@ -100,7 +100,7 @@ impl PortTables {
         let mut has_rows = false;
         let mut best: Option<(u16, ReferenceId)> = None;
         let mut is_opposite = false;
-        let mut is_within_role = false;
+        let mut within_role: Option<(u16, ReferenceId)> = None;
         for (from, row) in self.rows.iter().enumerate() {
             for (to, ids) in row.iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
                 let (from, to) = (1 << from, 1 << to);
@@ -119,13 +119,15 @@ impl PortTables {
                         best = Some((width, *id));
                     }
                     is_opposite |= backward;
-                    is_within_role |= same_role;
+                    if same_role && within_role.is_none_or(|found| (width, *id) < found) {
+                        within_role = Some((width, *id));
+                    }
                 }
             }
         }
-        match best {
+        match best.or(within_role) {
             Some((_, id)) => self.quoted.get(&id).map(RolePort::Documented),
-            None if !has_rows || is_within_role => None,
+            None if !has_rows => None,
             None if is_opposite => Some(RolePort::OppositeDirection),
             None => Some(RolePort::Undocumented),
         }
@@ -154,6 +156,7 @@ mod tests {
         assert!(matches!(find(server, center, proto::TCP, 5985), Some(RolePort::OppositeDirection)));
         assert!(matches!(find(center, server, proto::TCP, 3389), Some(RolePort::Undocumented)));
         assert!(matches!(find(center, server, proto::UDP, 5985), Some(RolePort::Undocumented)));
-        assert!(find(server, server, proto::TCP, 445).is_none(), "no table has this pair");
+        assert!(find(server, server, proto::TCP, 3389).is_none(), "no table has this pair");
+        assert!(matches!(find(server, server, proto::TCP, 5985), Some(RolePort::Documented(_))));
     }
 }

@@ -4,9 +4,12 @@
 //! Out: requirement rows; which exceptions were used.
 //! Not: findings; see `finding::run_end`.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::Policy;
+use super::name_table::KnownName;
 use super::requirements::Attempt;
 use super::requirements::AttemptResult;
 use super::requirements::Observations;
@@ -28,6 +31,8 @@ pub(in crate::judge) struct SiteProgress {
     pub(in crate::judge) used_exceptions: Vec<bool>,
     /// First and last time of any flow.
     pub(in crate::judge) span: Option<(Time, Time)>,
+    /// A storage account of the site that was reached over TLS.
+    reached_account: Option<Arc<KnownName>>,
 }
 
 impl SiteProgress {
@@ -36,6 +41,7 @@ impl SiteProgress {
             requirements: Observations::default(),
             used_exceptions: vec![false; policy.site.allow.len()],
             span: None,
+            reached_account: None,
         }
     }
 
@@ -72,6 +78,10 @@ impl SiteProgress {
             let (fitting, others): (SmallVec<[u16; 2]>, SmallVec<[u16; 2]>) =
                 known.class.required.iter().copied().partition(fits);
             self.requirements.add(fitting.into_iter(), &attempt);
+            let is_reached = row.app == "tls" && matches!(attempt.result, AttemptResult::Reached { .. });
+            if known.class.storage && is_reached && self.reached_account.is_none() {
+                self.reached_account = Some(Arc::clone(known));
+            }
             let attempt = Attempt { result: AttemptResult::NotAsDocumented, ..attempt };
             self.requirements.add(others.into_iter(), &attempt);
         }
@@ -92,6 +102,16 @@ impl SiteProgress {
                 self.requirements.add(anomaly.known.class.required.iter().copied(), &attempt);
             }
         }
+    }
+
+    /// What a capture cannot show of a storage account that was reached.
+    pub(in crate::judge) fn storage_firewall(&self) -> Option<String> {
+        let account = self.reached_account.as_ref()?;
+        Some(format!(
+            "a storage account's firewall answers inside TLS (HTTP 403), so that it cannot be seen: whether {} accepts these servers \
+             is in its networking settings",
+            account.name
+        ))
     }
 
     /// Required endpoints that a server reached, and how many there are.

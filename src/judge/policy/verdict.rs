@@ -74,7 +74,7 @@ pub(in crate::judge) fn verdict<'a>(
     let requested_port = flow.requested_port();
     // A proxy inside the site is not the destination; an address inside that is requested from it is.
     let is_tunnelled = known.is_some() && flow.claim_from(NameSource::Connect).is_some();
-    let is_inside = flow.requested_address().is_private() && !is_tunnelled;
+    let is_inside = policy.is_inside(flow.requested_address()) && !is_tunnelled;
     let protocol = flow.flow_start.protocol;
     let mut verdict = Verdict { known, requested_port, ..Verdict::default() };
     match known {

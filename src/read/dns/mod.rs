@@ -165,12 +165,14 @@ struct TrackedQuery {
     name: HostName,
     frame: FrameRef,
     time: Time,
+    last: Time,
     count: u32,
     answered: bool,
 }
 
 impl TrackedQuery {
-    fn unanswered(self) -> Fact {
+    /// `last_query_time`: none where the query is no longer tracked, and its response may still come.
+    fn unanswered(self, last_query_time: Option<Time>) -> Fact {
         Fact::DnsResolved(Box::new(Resolution {
             opcode: 0,
             query_name: self.name,
@@ -178,6 +180,7 @@ impl TrackedQuery {
             query_frame: Some(self.frame),
             query_time: Some(self.time),
             query_count: self.count,
+            last_query_time,
             rcode: None,
             answers: Vec::new(),
             truncated: false,
@@ -259,10 +262,14 @@ impl DnsReader {
             query.id == message.id && query.kind == question.kind && query.name == question.name
         });
         match same {
-            Some(query) if !query.answered => query.count = query.count.saturating_add(1),
+            Some(query) if !query.answered => {
+                query.count = query.count.saturating_add(1);
+                query.last = emit.at.time;
+            }
             Some(query) => {
                 query.frame = emit.at.frame;
                 query.time = emit.at.time;
+                query.last = emit.at.time;
                 query.count = 1;
                 query.answered = false;
             }
@@ -274,6 +281,7 @@ impl DnsReader {
                     name: question.name,
                     frame: emit.at.frame,
                     time: emit.at.time,
+                    last: emit.at.time,
                     count: 1,
                     answered: false,
                 });
@@ -292,7 +300,7 @@ impl DnsReader {
                 self.overflow_emitted = true;
                 emit.anomaly("dns", "more open queries in one conversation than are tracked");
             }
-            emit.fact(self.queries.remove(0).unanswered());
+            emit.fact(self.queries.remove(0).unanswered(None));
         }
     }
 
@@ -329,6 +337,7 @@ impl DnsReader {
             query_frame,
             query_time,
             query_count,
+            last_query_time: None,
             rcode: Some(message.rcode),
             answers: message.answers,
             truncated: message.truncated,
@@ -392,7 +401,8 @@ impl Reader for DnsReader {
     fn finish(&mut self, emit: &mut Emitter<'_>) {
         for query in self.queries.drain(..) {
             if !query.answered {
-                emit.fact(query.unanswered());
+                let last = query.last;
+                emit.fact(query.unanswered(Some(last)));
             }
         }
     }

@@ -1,8 +1,11 @@
 //! Checks of destinations, ports and names against the documents.
 
+use std::net::IpAddr;
+
 use super::Check;
 use super::FlowView;
 use super::no_rows;
+use crate::base::Address;
 use crate::base::port;
 use crate::base::proto;
 use crate::flow::Handshake;
@@ -13,6 +16,7 @@ use crate::judge::policy::name_table::KnownName;
 use crate::judge::rows::Documented;
 use crate::judge::vocabulary::DestinationVerdict;
 use crate::judge::vocabulary::PortVerdict;
+use crate::judge::vocabulary::Severity;
 use crate::read::NameSource;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -160,7 +164,10 @@ fn cleartext(view: &FlowView<'_>) -> String {
 
 fn is_inbound(view: &FlowView<'_>) -> bool {
     let (client, server) = (view.client(), view.server().address);
-    if client.is_private() || client.is_group() || !view.flow.flow_start.from_start {
+    if view.policy.is_inside(client) || client.is_group() || !view.flow.flow_start.from_start {
+        return false;
+    }
+    if !knows_own_networks(view) && shares_ipv6_allocation(client, server) {
         return false;
     }
     let is_audited = if view.scope.is_open() { server.is_private() } else { view.scope.audits(server) };
@@ -172,8 +179,41 @@ fn is_inbound(view: &FlowView<'_>) -> bool {
     is_audited && is_connected
 }
 
+/// The site file says which public addresses are the site's own.
+fn knows_own_networks(view: &FlowView<'_>) -> bool {
+    !view.policy.site.networks.is_empty()
+}
+
+/// A provider gets at least a /32 of IPv6 addresses, and a site a /48 or more of them: where the site declares no networks, a client
+/// in the same /32 may be its own.
+fn shares_ipv6_allocation(client: Address, server: Address) -> bool {
+    match (client.to_ip(), server.to_ip()) {
+        (IpAddr::V6(client), IpAddr::V6(server)) => {
+            client.octets().first_chunk::<4>() == server.octets().first_chunk::<4>()
+        }
+        _ => false,
+    }
+}
+
+/// The highest severity of a finding about a flow: a public address may be the site's own where the site declares no networks.
+pub(super) fn highest_severity(view: &FlowView<'_>, code: FindingCode) -> Severity {
+    match code {
+        FindingCode::InboundConnection if !knows_own_networks(view) => Severity::Medium,
+        _ => Severity::High,
+    }
+}
+
 fn inbound(view: &FlowView<'_>) -> String {
     let server = view.server();
+    if !knows_own_networks(view) {
+        return format!(
+            "{} (a public address) connected inbound to {} port {}; no document requires inbound connections. \
+             If the address is the site's own, add it to `networks` under [site] in the site file",
+            view.client(),
+            server.address,
+            server.port
+        );
+    }
     format!(
         "{} (external) connected inbound to {} port {}; no document requires inbound connections",
         view.client(),

@@ -233,7 +233,7 @@ fn uses_server_as_proxy(view: &FlowView<'_>) -> bool {
 fn bypasses_proxy(view: &FlowView<'_>) -> bool {
     let (client, server) = (view.client(), view.server().address);
     let policy = view.policy;
-    let leaves_site = !server.is_private() && !policy.private_networks.contains(server);
+    let leaves_site = !policy.is_inside(server) && !policy.private_networks.contains(server);
     !policy.proxies.is_empty()
         && (view.verdict.documented.is_some() || is_unanswered_web(view))
         && view.verdict.exception.is_none()
@@ -314,7 +314,7 @@ fn tunnel_kind(view: &FlowView<'_>) -> Option<&'static str> {
     }
     let protocol = view.flow.flow_start.protocol;
     // GRE inside a site is what its switches mirror. An encrypted tunnel hides its contents wherever it goes.
-    let is_inside = client.is_private() && server.is_private();
+    let is_inside = view.policy.is_inside(client) && view.policy.is_inside(server);
     match view.app {
         _ if is_inside && protocol == proto::GRE => None,
         "ike" => Some("IKE"),

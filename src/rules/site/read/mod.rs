@@ -139,6 +139,7 @@ impl SiteParser<'_> {
                     (fact.to_owned(), names)
                 })
                 .collect(),
+            networks: self.networks(&shape.site.networks),
             private_endpoints: self.networks(&shape.private_endpoints.networks),
             roles: roles
                 .into_iter()

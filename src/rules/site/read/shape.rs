@@ -36,6 +36,7 @@ pub(super) struct HeadShape {
     pub(super) name: Option<String>,
     pub(super) cloud: Option<Cloud>,
     pub(super) products: Option<Spanned<Words>>,
+    pub(super) networks: Words,
 }
 
 #[derive(Deserialize, Default)]
