@@ -4,6 +4,7 @@
 //! Out: [`Chunk`]s of frames in order of time; the facts and the damage of each input ([`InputFacts`]).
 //! Not: what is inside a frame.
 
+mod annotated;
 mod block;
 mod chunk;
 mod compress;
@@ -29,6 +30,7 @@ mod snoop;
 mod test_support;
 mod trailing_stats;
 
+pub use annotated::AnnotatedPcapng;
 pub use chunk::Chunk;
 pub use chunk::Frame;
 pub use chunk::FrameHeader;

@@ -11,6 +11,7 @@ use anstream::ColorChoice;
 
 use super::ExitOutcome;
 use super::args::OutputFormat;
+use super::evidence_capture;
 use super::loaded_policy::LoadedPolicy;
 use super::plan::AnalyzePlan;
 use super::plan::Verbosity;
@@ -23,12 +24,16 @@ use crate::judge::DnsRow;
 use crate::judge::FlowRow;
 use crate::pipeline;
 use crate::report::ByteSink;
+use crate::report::ClosedFolder;
 use crate::report::CsvTable;
 use crate::report::EvidenceFolder;
 use crate::report::InputNames;
 use crate::report::Invocation;
 use crate::report::JsonLines;
+use crate::report::Manifest;
+use crate::report::OutputFile;
 use crate::report::Progress;
+use crate::report::ProvingFrames;
 use crate::report::RecordSink;
 use crate::report::RecordStream;
 use crate::report::RunFacts;
@@ -56,14 +61,19 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
     }
     let facts = audit(plan, &progress, &mut sink);
     progress.clear();
-    let facts = facts?;
+    let mut facts = facts?;
     if sink.is_closed() {
         // The reader of standard output closed it, and there is no other output.
         return Ok(ExitOutcome::Clean);
     }
-    let run = Invocation { arguments: process::arguments(), started, ended: process::now() };
     let names = sink.names().clone();
-    let published = sink.finish(&facts, &run)?;
+    let mut closed = sink.close(&facts.not_done)?;
+    if let Some(folder) = &mut closed {
+        add_evidence_frames(plan, folder, &mut facts, &names)?;
+    }
+    let run = Invocation { arguments: process::arguments(), started, ended: process::now() };
+    let manifest = |outputs: &[OutputFile]| Manifest::new(&facts, &run, outputs).to_json();
+    let published = closed.map(|folder| folder.finish(manifest)).transpose()?;
 
     if output.verbosity != Verbosity::Quiet {
         let to_stdout = output.format == OutputFormat::Table;
@@ -90,6 +100,30 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
     let fails = |least| facts.findings.iter().any(|row| row.severity >= least);
     let is_failure = output.fail_on.least_severity().is_some_and(fails);
     Ok(if is_failure { ExitOutcome::Findings } else { ExitOutcome::Clean })
+}
+
+/// Writes the frames that prove findings, unless there are none.
+fn add_evidence_frames(
+    plan: &AnalyzePlan,
+    folder: &mut ClosedFolder,
+    facts: &mut RunFacts,
+    names: &InputNames,
+) -> anyhow::Result<()> {
+    if facts.partial.as_deref() == Some("interrupted") {
+        facts.warnings.push("evidence.pcapng was not written because the run was interrupted".to_owned());
+        return Ok(());
+    }
+    let selected = ProvingFrames::select(&folder.evidence()?, names)?;
+    if selected.frames.is_empty() {
+        return Ok(());
+    }
+    let made = evidence_capture::copy_frames(&plan.copy, &selected, &facts.inputs, names)?;
+    facts.limits_reached.extend(made.limits);
+    facts.warnings.extend(made.warnings);
+    if made.frames > 0 {
+        folder.add_evidence_frames(&made.bytes, made.frames)?;
+    }
+    Ok(())
 }
 
 /// Records on standard output.
@@ -201,6 +235,7 @@ impl pipeline::ProgressObserver for &Progress {
 #[cfg(test)]
 mod tests {
     use super::super::args::FailOn;
+    use super::super::plan::CopyPlan;
     use super::super::plan::OutputPlan;
     use super::super::plan::PolicyPlan;
     use super::super::plan::ResourceLimits;
@@ -224,6 +259,7 @@ mod tests {
                 verbosity: Verbosity::Quiet,
             },
             policy: PolicyPlan::default(),
+            copy: CopyPlan { context: 0, snap_len: usize::MAX, size: 1 << 20 },
             filter: None,
             frame_limit: None,
             threads: NonZeroUsize::MIN,

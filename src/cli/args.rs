@@ -85,6 +85,15 @@ pub(super) struct AnalyzeArgs {
 
     #[command(flatten)]
     pub(super) output: OutputArgs,
+    /// Frames to add to evidence.pcapng before and after each frame that proves a finding
+    #[arg(long, value_name = "FRAMES", default_value = "0", value_parser = clap::value_parser!(u64).range(..=10_000), requires = "folder", help_heading = "Output")]
+    pub(super) evidence_context: u64,
+    /// Bytes kept of each frame in evidence.pcapng, to leave payload out; 0 = whole frame
+    #[arg(long = "evidence-snaplen", value_name = "BYTES", default_value = "0", value_parser = values::snap_len, requires = "folder", help_heading = "Output")]
+    pub(super) evidence_snap_len: u32,
+    /// Maximum size of evidence.pcapng, such as `64M`; frames that do not fit are counted
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = values::size, requires = "folder", help_heading = "Output")]
+    pub(super) evidence_size: u64,
 
     #[command(flatten)]
     pub(super) policy: PolicyArgs,

@@ -8,6 +8,7 @@ mod analyze;
 mod args;
 #[cfg(all(feature = "live", unix))]
 mod dashboard;
+mod evidence_capture;
 mod explain;
 #[cfg(all(feature = "live", unix))]
 mod interfaces;

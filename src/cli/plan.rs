@@ -39,6 +39,8 @@ pub(super) struct AnalyzePlan {
     /// Bytes in all inputs; unknown if one of them is not a regular file.
     pub(super) total_bytes: Option<u64>,
     pub(super) output: OutputPlan,
+    /// Which frames are copied to the evidence.
+    pub(super) copy: CopyPlan,
     pub(super) policy: PolicyPlan,
     /// Capture filter; needs the feature `live`.
     pub(super) filter: Option<String>,
@@ -47,6 +49,17 @@ pub(super) struct AnalyzePlan {
     /// How inputs are hashed; not at all without a manifest to hold the hash.
     pub(super) hash: capture::InputHash,
     pub(super) limits: ResourceLimits,
+}
+
+/// What `evidence.pcapng` holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CopyPlan {
+    /// Frames before and after each frame that proves something.
+    pub(super) context: u64,
+    /// Bytes kept of a frame.
+    pub(super) snap_len: usize,
+    /// Bytes of the file.
+    pub(super) size: u64,
 }
 
 /// A run of `live`.
@@ -185,6 +198,11 @@ impl AnalyzePlan {
         Ok(AnalyzePlan {
             files: args.files,
             total_bytes,
+            copy: CopyPlan {
+                context: args.evidence_context,
+                snap_len: args.evidence_snap_len as usize,
+                size: args.evidence_size,
+            },
             policy: PolicyPlan::from_args(args.policy)?,
             filter: args.filter,
             frame_limit: args.count.map(|count| count.get()),

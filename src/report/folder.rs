@@ -29,9 +29,12 @@ use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::RequirementRow;
 
+/// The capture of the frames that prove findings.
+pub const EVIDENCE_FRAMES: &str = "evidence.pcapng";
+
 /// The names of the files of an evidence folder.
 pub(super) const FILES: &[&str] =
-    &[FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE, DnsRow::FILE, REPORT, MANIFEST];
+    &[FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE, DnsRow::FILE, EVIDENCE_FRAMES, REPORT, MANIFEST];
 
 /// An evidence folder that is being written. Dropped before [`EvidenceFolder::finish`], it leaves nothing.
 pub struct EvidenceFolder {
@@ -41,6 +44,64 @@ pub struct EvidenceFolder {
     /// Created with its first row.
     requirements: Option<CsvTable<RequirementRow, HashedFile>>,
     staging: Staging,
+}
+
+/// An evidence folder whose tables are complete. Dropped before [`ClosedFolder::finish`], it leaves nothing.
+pub struct ClosedFolder {
+    staging: Staging,
+    outputs: Vec<OutputFile>,
+}
+
+impl ClosedFolder {
+    /// The tables, without a manifest.
+    pub fn evidence(&self) -> Result<StoredEvidence, WriteError> {
+        self.evidence_with(b"{}", MANIFEST)
+    }
+
+    /// Adds the capture of the frames that prove findings.
+    pub fn add_evidence_frames(&mut self, bytes: &[u8], frames: u64) -> Result<(), WriteError> {
+        self.write(EVIDENCE_FRAMES, bytes, frames)
+    }
+
+    /// Writes the page and the manifest that `manifest` returns for the outputs, and publishes the folder.
+    pub fn finish(mut self, manifest: impl Fn(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
+        let evidence = self.evidence_with(&manifest(&self.outputs), REPORT)?;
+        let page = render_report(&evidence).map_err(|error| self.unreadable(REPORT, &error.reason))?;
+        self.write(REPORT, page.as_bytes(), 0)?;
+        let ClosedFolder { staging, outputs } = self;
+        let json = manifest(&outputs);
+        let manifest_sha256 = hex(&Sha256::digest(&json));
+        let mut file = staging.create(MANIFEST)?;
+        file.write_all(&json)
+            .and_then(|()| file.sync_all())
+            .map_err(|error| staging.failed(MANIFEST, &error))?;
+        let folder = staging.target().to_owned();
+        let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).chain([MANIFEST]).collect();
+        staging.publish(&names)?;
+        Ok(Published { folder, outputs, manifest_sha256 })
+    }
+
+    /// The tables and a manifest, for writing the file `name`.
+    fn evidence_with(&self, manifest: &[u8], name: &str) -> Result<StoredEvidence, WriteError> {
+        let read = self.staging.reader().map_err(|error| self.staging.failed(name, &error))?;
+        StoredEvidence::staged(self.staging.target(), read, manifest)
+            .ok_or_else(|| self.unreadable(name, "the manifest is not JSON"))
+    }
+
+    fn unreadable(&self, name: &str, reason: &str) -> WriteError {
+        WriteError { path: self.staging.target().join(name), reason: format!("cannot read back: {reason}") }
+    }
+
+    fn write(&mut self, name: &str, bytes: &[u8], rows: u64) -> Result<(), WriteError> {
+        let mut written = HashedFile { file: self.staging.create(name)?, hash: Sha256::new(), bytes: 0 };
+        written
+            .write_all(bytes)
+            .and_then(|()| written.file.sync_all())
+            .map_err(|error| self.staging.failed(name, &error))?;
+        let sha256 = hex(&written.hash.finalize());
+        self.outputs.push(OutputFile { name: name.to_owned(), rows, bytes: written.bytes, sha256 });
+        Ok(())
+    }
 }
 
 /// A complete evidence folder.
@@ -91,26 +152,20 @@ impl EvidenceFolder {
         table.write(row, names).map_err(|error| self.staging.failed(RequirementRow::FILE, &error))
     }
 
-    /// Writes the manifest that `manifest` returns for the outputs, and publishes the folder.
-    pub fn finish(self, manifest: impl Fn(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
+    /// Completes the tables.
+    pub fn close(self) -> Result<ClosedFolder, WriteError> {
         let EvidenceFolder { flows, findings, dns, requirements, staging } = self;
         let mut outputs = vec![close(&staging, flows)?, close(&staging, findings)?];
         if let Some(requirements) = requirements {
             outputs.push(close(&staging, requirements)?);
         }
         outputs.push(close(&staging, dns)?);
+        Ok(ClosedFolder { staging, outputs })
+    }
 
-        outputs.push(write_report(&staging, &manifest(&outputs))?);
-        let json = manifest(&outputs);
-        let manifest_sha256 = hex(&Sha256::digest(&json));
-        let mut file = staging.create(MANIFEST)?;
-        file.write_all(&json)
-            .and_then(|()| file.sync_all())
-            .map_err(|error| staging.failed(MANIFEST, &error))?;
-        let folder = staging.target().to_owned();
-        let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).chain([MANIFEST]).collect();
-        staging.publish(&names)?;
-        Ok(Published { folder, outputs, manifest_sha256 })
+    /// Completes the tables, writes the page and the manifest that `manifest` returns for the outputs, and publishes the folder.
+    pub fn finish(self, manifest: impl Fn(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
+        self.close()?.finish(manifest)
     }
 
     /// Abandons the folder, but keeps the rows written so far: they are of use even without a manifest. Returns where they are.
@@ -125,25 +180,6 @@ impl EvidenceFolder {
 fn table<R: TableRow>(staging: &Staging) -> Result<CsvTable<R, HashedFile>, WriteError> {
     let file = HashedFile { file: staging.create(R::FILE)?, hash: Sha256::new(), bytes: 0 };
     CsvTable::new(file).map_err(|error| staging.failed(R::FILE, &error))
-}
-
-/// Writes the page about the complete tables and this manifest.
-fn write_report(staging: &Staging, manifest: &[u8]) -> Result<OutputFile, WriteError> {
-    let read_failed = |reason: String| WriteError {
-        path: staging.target().join(REPORT),
-        reason: format!("cannot read back: {reason}"),
-    };
-    let read = staging.reader().map_err(|error| staging.failed(REPORT, &error))?;
-    let evidence = StoredEvidence::staged(staging.target(), read, manifest)
-        .ok_or_else(|| read_failed("the manifest is not JSON".to_owned()))?;
-    let page = render_report(&evidence).map_err(|error| read_failed(error.reason))?;
-    let mut written = HashedFile { file: staging.create(REPORT)?, hash: Sha256::new(), bytes: 0 };
-    written
-        .write_all(page.as_bytes())
-        .and_then(|()| written.file.sync_all())
-        .map_err(|error| staging.failed(REPORT, &error))?;
-    let sha256 = hex(&written.hash.finalize());
-    Ok(OutputFile { name: REPORT.to_owned(), rows: 0, bytes: written.bytes, sha256 })
 }
 
 fn close<R: TableRow>(staging: &Staging, table: CsvTable<R, HashedFile>) -> Result<OutputFile, WriteError> {

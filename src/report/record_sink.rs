@@ -5,12 +5,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::column::TableRow;
-use super::facts::RunFacts;
+use super::folder::ClosedFolder;
 use super::folder::EvidenceFolder;
-use super::folder::Published;
 use super::input_names::InputNames;
-use super::manifest::Invocation;
-use super::manifest::Manifest;
 use super::table::CsvTable;
 use super::table::JsonLines;
 use super::write_error::WriteError;
@@ -131,17 +128,16 @@ impl RecordSink {
         matches!(self.stream, RecordStream::Closed) && self.folder.is_none()
     }
 
-    /// Reports in JSON lines what was not done, flushes standard output, and publishes the folder.
-    pub fn finish(mut self, facts: &RunFacts, run: &Invocation) -> Result<Option<Published>, WriteError> {
-        for reason in &facts.not_done {
+    /// Reports in JSON lines what was not done, flushes standard output, and completes the tables of the folder.
+    pub fn close(mut self, not_done: &[String]) -> Result<Option<ClosedFolder>, WriteError> {
+        for reason in not_done {
             if let RecordStream::Json(json) = &mut self.stream {
                 let written = json.write_not_done(reason);
                 self.check_stream(written)?;
             }
         }
         self.flush()?;
-        let Some(folder) = self.folder else { return Ok(None) };
-        folder.finish(|outputs| Manifest::new(facts, run, outputs).to_json()).map(Some)
+        self.folder.map(EvidenceFolder::close).transpose()
     }
 
     fn json<R: TableRow>(&mut self, row: &R) -> Result<(), WriteError> {

@@ -1,0 +1,211 @@
+//! Writes `evidence.pcapng`: the frames that prove findings, with the findings as comments.
+//!
+//! In:  the tables of a complete run, and its inputs, which are read a second time up to the last frame that is needed.
+//! Out: the bytes of the file, and what did not get into it.
+//! Not: which frames prove a finding; see `report`.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::plan::CopyPlan;
+use crate::base::FileId;
+use crate::base::FrameRef;
+use crate::base::Time;
+use crate::capture;
+use crate::capture::AnnotatedPcapng;
+use crate::capture::Capture;
+use crate::capture::Chunk;
+use crate::capture::Frame;
+use crate::capture::LinkType;
+use crate::report::InputNames;
+use crate::report::ProvingFrames;
+use crate::report::count;
+use crate::report::verb;
+
+/// The file and what did not get into it.
+pub(super) struct EvidenceCapture {
+    pub(super) bytes: Vec<u8>,
+    pub(super) frames: u64,
+    /// Sentences for the limits of the run.
+    pub(super) limits: Vec<String>,
+    /// Sentences for its warnings.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A frame that was selected, and the index of its interface in its input.
+struct CopiedFrame {
+    frame_ref: FrameRef,
+    time: Time,
+    link: LinkType,
+    interface: u16,
+    wire_len: u32,
+    bytes: Vec<u8>,
+}
+
+/// Reads the selected frames from the inputs. `inputs` are those of the manifest.
+pub(super) fn copy_frames(
+    plan: &CopyPlan,
+    selected: &ProvingFrames,
+    inputs: &[Value],
+    names: &InputNames,
+) -> anyhow::Result<EvidenceCapture> {
+    let mut made = EvidenceCapture { bytes: Vec::new(), frames: 0, limits: Vec::new(), warnings: Vec::new() };
+    let wanted = with_context(selected, plan.context);
+    let readable = readable_inputs(&wanted, inputs, names, &mut made.warnings);
+    let mut copied = Vec::new();
+    let mut too_many = selected.left_out;
+    if !readable.is_empty() {
+        read_frames(plan, &wanted, &readable, &mut copied, &mut too_many)?;
+    }
+    let missing = wanted
+        .iter()
+        .filter(|(file, _)| readable.contains_key(file))
+        .map(|(_, numbers)| numbers.values().filter(|is_proof| **is_proof).count() as u64)
+        .sum::<u64>()
+        .saturating_sub(
+            copied.iter().filter(|frame| is_proof(&wanted, frame.frame_ref)).count() as u64 + too_many,
+        );
+    if missing > 0 {
+        let were = verb(missing, "was", "were");
+        made.warnings
+            .push(format!("{} {were} not found when the inputs were read again", count(missing, "frame")));
+    }
+    if too_many > 0 {
+        let did = format!("{} did not fit into evidence.pcapng", count(too_many, "frame"));
+        made.limits.push(format!("{did}; --evidence-size permits more"));
+    }
+    // Stable: frames of the same time stay in the order of inputs and numbers.
+    copied.sort_by_key(|frame| (frame.time, frame.frame_ref));
+    made.frames = copied.len() as u64;
+    made.bytes = write(plan, selected, &copied, (inputs, names));
+    Ok(made)
+}
+
+/// The frames to copy by input: `true` if the frame proves something, `false` if it is context.
+type Wanted = BTreeMap<u32, BTreeMap<u64, bool>>;
+
+fn with_context(selected: &ProvingFrames, context: u64) -> Wanted {
+    let mut wanted = Wanted::new();
+    for (file, number) in selected.frames.keys() {
+        let of_file = wanted.entry(*file).or_default();
+        for near in number.saturating_sub(context).max(1)..=number.saturating_add(context) {
+            of_file.entry(near).or_insert(false);
+        }
+        of_file.insert(*number, true);
+    }
+    wanted
+}
+
+fn is_proof(wanted: &Wanted, frame: FrameRef) -> bool {
+    wanted.get(&frame.file.0).and_then(|numbers| numbers.get(&frame.number)) == Some(&true)
+}
+
+/// The paths of the inputs that can be read again.
+fn readable_inputs(
+    wanted: &Wanted,
+    inputs: &[Value],
+    names: &InputNames,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<u32, PathBuf> {
+    let mut readable = BTreeMap::new();
+    for file in wanted.keys() {
+        let path = inputs.get(*file as usize).and_then(|input| input.get("path")).and_then(Value::as_str);
+        match path.map(PathBuf::from) {
+            Some(path) if path.is_file() => drop(readable.insert(*file, path)),
+            _ => warnings.push(format!(
+                "evidence.pcapng has no frames of {}: it cannot be read a second time",
+                names.file(FileId(*file))
+            )),
+        }
+    }
+    readable
+}
+
+fn read_frames(
+    plan: &CopyPlan,
+    wanted: &Wanted,
+    readable: &BTreeMap<u32, PathBuf>,
+    copied: &mut Vec<CopiedFrame>,
+    too_many: &mut u64,
+) -> anyhow::Result<()> {
+    let input = |path: &PathBuf| capture::Input::Path(path.clone());
+    let mut capture = Capture::open(capture::InputPlan {
+        inputs: readable.values().map(input).collect(),
+        ..capture::InputPlan::default()
+    })?;
+    let by_path: HashMap<&PathBuf, u32> = readable.iter().map(|(file, path)| (path, *file)).collect();
+    let files: Vec<Option<u32>> = capture.inputs().iter().map(|path| by_path.get(path).copied()).collect();
+    let last_number = |file: &u32| wanted.get(file).and_then(|numbers| numbers.keys().next_back()).copied();
+    let mut unread: BTreeMap<u32, u64> =
+        readable.keys().filter_map(|file| Some((*file, last_number(file)?))).collect();
+    let mut chunk = Chunk::default();
+    let mut bytes = 0;
+    while !unread.is_empty() && capture.next(&mut chunk) {
+        let Some(Some(file)) = files.get(chunk.file.0 as usize) else { continue };
+        let Some(numbers) = wanted.get(file) else { continue };
+        for header in &chunk.frames {
+            if !numbers.contains_key(&header.number) {
+                continue;
+            }
+            let frame = chunk.frame(header);
+            let kept = frame.bytes.get(..plan.snap_len).unwrap_or(frame.bytes);
+            // The fields of a block, and its comments about as long as these.
+            bytes += kept.len() as u64 + 256;
+            if bytes > plan.size {
+                *too_many += 1;
+                continue;
+            }
+            copied.push(CopiedFrame {
+                frame_ref: FrameRef { file: FileId(*file), number: header.number },
+                time: header.time,
+                link: header.link,
+                interface: header.interface,
+                wire_len: header.wire_len,
+                bytes: kept.to_vec(),
+            });
+        }
+        let last = chunk.frames.last().map_or(0, |header| header.number);
+        if unread.get(file).is_some_and(|needed| *needed <= last) {
+            unread.remove(file);
+        }
+    }
+    Ok(())
+}
+
+/// The file: interfaces as the inputs describe them, names, frames.
+fn write(
+    plan: &CopyPlan,
+    selected: &ProvingFrames,
+    copied: &[CopiedFrame],
+    (inputs, names): (&[Value], &InputNames),
+) -> Vec<u8> {
+    let mut file = AnnotatedPcapng::new();
+    let mut interfaces: BTreeMap<(FileId, u16, LinkType), u32> = BTreeMap::new();
+    for frame in copied {
+        let key = (frame.frame_ref.file, frame.interface, frame.link);
+        interfaces.entry(key).or_insert_with(|| {
+            let input = inputs.get(frame.frame_ref.file.0 as usize);
+            let described = input
+                .and_then(|input| input.get("interfaces")?.get(usize::from(frame.interface)))
+                .and_then(|interface| interface.get("name")?.as_str());
+            let input_name = names.file(frame.frame_ref.file);
+            let name =
+                described.map_or_else(|| input_name.to_owned(), |name| format!("{name} of {input_name}"));
+            let snap_len = u32::try_from(plan.snap_len).unwrap_or_default();
+            file.interface(frame.link, snap_len, &name)
+        });
+    }
+    file.names(selected.names.iter().map(|(address, name)| (*address, name.as_str())));
+    for copied in copied {
+        let CopiedFrame { frame_ref, time, link, interface, wire_len, ref bytes } = *copied;
+        let Some(number) = interfaces.get(&(frame_ref.file, interface, link)) else { continue };
+        let place = format!("frame {} of {}", frame_ref.number, names.file(frame_ref.file));
+        let proofs = selected.frames.get(&(frame_ref.file.0, frame_ref.number));
+        let comments = proofs.into_iter().flatten().map(String::as_str).chain([place.as_str()]);
+        file.frame(*number, &Frame { frame_ref, time, link, wire_len, bytes }, usize::MAX, comments);
+    }
+    file.into_bytes()
+}

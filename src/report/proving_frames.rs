@@ -1,0 +1,158 @@
+//! Selects the frames that prove findings, for `evidence.pcapng`.
+//!
+//! In:  the tables of an evidence folder.
+//! Out: frames by input and number, each with the comments that Wireshark shows; the names of addresses.
+//! Not: the bytes of the frames.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::column::TableRow as _;
+use super::input_names::InputNames;
+use super::stored::ReadError;
+use super::stored::StoredEvidence;
+use super::stored::StoredRow;
+use crate::judge::DnsRow;
+use crate::judge::FindingRow;
+use crate::judge::FlowRow;
+use crate::judge::RequirementRow;
+
+/// Frames that are selected.
+const FRAME_LIMIT: usize = 1 << 18;
+
+/// Comments of a frame, and characters of a comment.
+const COMMENT_LIMIT: usize = 16;
+const COMMENT_CHARS: usize = 2000;
+
+/// Names that are kept for addresses.
+const NAME_LIMIT: usize = 1 << 14;
+
+/// The frames that prove findings.
+#[derive(Debug, Default)]
+pub struct ProvingFrames {
+    /// Comments by index of the input and number of the frame.
+    pub frames: BTreeMap<(u32, u64), Vec<String>>,
+    /// Names of the addresses in these frames.
+    pub names: BTreeSet<(IpAddr, String)>,
+    /// Frames that were not selected because there were too many.
+    pub left_out: u64,
+}
+
+impl ProvingFrames {
+    /// Selects the frames of findings, and handshakes and DNS exchanges of connections that look blocked.
+    pub fn select(evidence: &StoredEvidence, inputs: &InputNames) -> Result<ProvingFrames, ReadError> {
+        let by_name = inputs.files.iter().zip(0..).map(|(name, at)| (name.as_str(), at)).collect();
+        let mut selection = Selection {
+            by_name,
+            selected: ProvingFrames::default(),
+            names: HashSet::new(),
+            references: HashSet::new(),
+        };
+        evidence.for_each_row(FindingRow::FILE, |row| selection.add_finding(row))?;
+        evidence.for_each_row(RequirementRow::FILE, |row| selection.add_requirement(row))?;
+        evidence.for_each_row(FlowRow::FILE, |row| selection.add_flow(row))?;
+        evidence.for_each_row(DnsRow::FILE, |row| selection.add_dns(row))?;
+        Ok(selection.selected)
+    }
+}
+
+struct Selection<'a> {
+    /// Indexes of the inputs.
+    by_name: HashMap<&'a str, u32>,
+    selected: ProvingFrames,
+    /// Names whose DNS exchanges are selected.
+    names: HashSet<String>,
+    /// References of requirements that look blocked.
+    references: HashSet<String>,
+}
+
+impl Selection<'_> {
+    fn add_finding(&mut self, row: &StoredRow<'_>) {
+        let comment = format!("{} {}", row.raw("code"), row.text("message"));
+        self.add_frames(row, "frames", &comment);
+        if !row.raw("mechanism").is_empty() {
+            self.names.extend([row.text("name"), row.text("target")].map(str::to_owned));
+        }
+    }
+
+    fn add_requirement(&mut self, row: &StoredRow<'_>) {
+        let state = row.raw("state");
+        if matches!(state, "blocked" | "partly-blocked") {
+            let comment = format!("{state} for {}: {}", row.raw("server"), row.text("service"));
+            self.add_frames(row, "frames", &comment);
+            self.references.extend(row.list("references"));
+        }
+    }
+
+    /// The handshake of a connection that looks blocked, has findings, or is to an endpoint that looks blocked for a server.
+    fn add_flow(&mut self, row: &StoredRow<'_>) {
+        let is_blocked = row.raw("outcome") == "blocked-looking";
+        let is_shown = is_blocked
+            || !row.raw("findings").is_empty()
+            || !self.references.is_empty()
+                && row.list("references").iter().any(|id| self.references.contains(id));
+        if !is_shown || row.raw("destination_verdict").is_empty() {
+            return;
+        }
+        let name = if row.raw("name").is_empty() { row.raw("server_ip") } else { row.text("name") };
+        let reason = [row.raw("mechanism"), row.raw("inconclusive_reason")].concat();
+        let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+        let comment = format!(
+            "flow {}: {} to {name} port {}: {}{reason}",
+            row.raw("flow_id"),
+            row.raw("client_ip"),
+            row.raw("server_port"),
+            row.raw("outcome")
+        );
+        for column in ["first_frame", "evidence_frames", "last_frame"] {
+            self.add_frames(row, column, &comment);
+        }
+        if !row.raw("name").is_empty() {
+            self.add_name(row.raw("server_ip"), name);
+            self.names.insert(name.to_owned());
+        }
+    }
+
+    fn add_dns(&mut self, row: &StoredRow<'_>) {
+        let name = row.text("query_name");
+        if !self.names.contains(name) {
+            return;
+        }
+        let rcode = if row.raw("rcode").is_empty() { "no response" } else { row.raw("rcode") };
+        let comment =
+            format!("DNS: {} queried {name} {}: {rcode}", row.raw("client_ip"), row.raw("query_type"));
+        for column in ["query_frame", "frame"] {
+            self.add_frames(row, column, &comment);
+        }
+        for address in row.list("resolved_addresses") {
+            self.add_name(&address, name);
+        }
+    }
+
+    fn add_name(&mut self, address: &str, name: &str) {
+        if let (Ok(address), true) = (address.parse(), self.selected.names.len() < NAME_LIMIT) {
+            self.selected.names.insert((address, name.to_owned()));
+        }
+    }
+
+    /// Adds the frames of a column: numbers in the row's file, or `name#number`.
+    fn add_frames(&mut self, row: &StoredRow<'_>, column: &str, comment: &str) {
+        for frame in row.list(column) {
+            let (file, number) = frame.rsplit_once('#').unwrap_or((row.text("file"), &frame));
+            let (Some(file), Ok(number)) = (self.by_name.get(file), number.parse::<u64>()) else { continue };
+            let is_full = self.selected.frames.len() >= FRAME_LIMIT;
+            if is_full && !self.selected.frames.contains_key(&(*file, number)) {
+                self.selected.left_out += 1;
+                continue;
+            }
+            let comments = self.selected.frames.entry((*file, number)).or_default();
+            let comment: String = comment.chars().take(COMMENT_CHARS).collect();
+            if comments.len() < COMMENT_LIMIT && !comments.contains(&comment) {
+                comments.push(comment);
+            }
+        }
+    }
+}
