@@ -107,6 +107,8 @@ fn each_case_shows_its_situation() {
     check("legacy-region-name", &["destination_verdict=documented,port_verdict=443,outcome=ok"]);
     check("not-443", &["server_port=8443", "port_verdict=not-443", "finding,code=AFS103"]);
     check("smb", &["app=smb", "finding,code=AFS103"]);
+    check("site-other-product", &["finding,code=AFS115"]);
+    check("site-us-government", &["finding,code=AFS406"]);
     check("malformed-names", &["destination_verdict=unexpected,port_verdict=443", "finding,code=AFS114"]);
     check("http-to-storage", &["app=http", "name_source=http-host", "finding,code=AFS104"]);
     check("inbound", &["finding,code=AFS105"]);

@@ -169,6 +169,18 @@ pub(super) struct DocumentShape {
     pub(super) needs_value: Option<String>,
     #[serde(default)]
     pub(super) issuers_cover: Vec<String>,
+    #[serde(default)]
+    pub(super) derived_suffixes: Vec<SuffixShape>,
+}
+
+/// The suffix of another cloud, where the document says to substitute it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct SuffixShape {
+    pub(super) cloud: CloudWord,
+    pub(super) printed: String,
+    pub(super) becomes: String,
+    pub(super) note: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use super::RuleSet;
 use super::cloud::Cloud;
+use super::elsewhere::Elsewhere;
+use super::elsewhere::NotInForce;
 use super::embedded;
 use super::file::RuleFileError;
 use super::file::nearest;
@@ -72,26 +74,54 @@ pub struct Selection {
 impl Selection {
     /// True for a document about a selected product, for the site's region and hardware, and with the value that it needs.
     fn includes(&self, document: &Document) -> bool {
-        let has_product = document.always
-            || self.products.as_ref().is_none_or(|products| {
-                products.iter().any(|product| document.products.iter().any(|own| **own == **product))
-            });
-        let has_region = match (&self.local_region, &document.region) {
-            (Some(ours), Some(its)) => region_slug(ours) == region_slug(its),
-            _ => true,
-        };
-        let has_hardware = match (&self.hardware, &document.hardware) {
-            (Some(ours), Some(its)) => ours.eq_ignore_ascii_case(its),
-            _ => true,
-        };
         let has_value = self.documents.is_some()
             || document.needs_value.as_ref().is_none_or(|value| self.values.contains_key(&**value));
-        has_product && has_region && has_hardware && has_value
+        self.has_product(document) && self.has_region(document) && self.has_hardware(document) && has_value
+    }
+
+    fn has_product(&self, document: &Document) -> bool {
+        document.always
+            || self.products.as_ref().is_none_or(|products| {
+                products.iter().any(|product| document.products.iter().any(|own| **own == **product))
+            })
+    }
+
+    fn has_region(&self, document: &Document) -> bool {
+        match (&self.local_region, &document.region) {
+            (Some(ours), Some(its)) => region_slug(ours) == region_slug(its),
+            _ => true,
+        }
+    }
+
+    fn has_hardware(&self, document: &Document) -> bool {
+        match (&self.hardware, &document.hardware) {
+            (Some(ours), Some(its)) => ours.eq_ignore_ascii_case(its),
+            _ => true,
+        }
+    }
+
+    /// Why the rows of a document that is not selected are not in force.
+    fn reason_against(&self, document: &Document) -> NotInForce {
+        if !self.has_product(document) {
+            NotInForce::OtherProduct
+        } else if !self.has_region(document) {
+            NotInForce::OtherRegion
+        } else if !self.has_hardware(document) {
+            NotInForce::OtherHardware
+        } else if self.includes(document) {
+            NotInForce::OtherEdition
+        } else {
+            NotInForce::OtherProduct
+        }
     }
 
     /// The level of a reference for the site's version and hardware.
     fn level(&self, reference: &Reference) -> RequirementLevel {
         if reference.document.hardware.is_some() && self.hardware.is_none() {
+            return reference.level.max(RequirementLevel::Optional);
+        }
+        // Without a declared cloud only what the documents print for each is required.
+        if reference.is_derived && self.cloud.is_none() {
             return reference.level.max(RequirementLevel::Optional);
         }
         match (reference.row.until_version, self.version) {
@@ -267,9 +297,14 @@ impl Library {
         };
         let mut documents = Vec::new();
         let mut references = Vec::new();
+        let mut elsewhere: Vec<(Reference, NotInForce)> = Vec::new();
         for (document, all) in &self.documents {
             let is_kept = kept.contains(&*document.id);
-            if !(is_kept || wanted.contains(&*document.id)) || !selection.includes(document) {
+            let is_wanted = is_kept || wanted.contains(&*document.id);
+            let hosts = || all.iter().filter(|row| is_fixed_host(row));
+            if !is_wanted || !selection.includes(document) {
+                let reason = selection.reason_against(document);
+                elsewhere.extend(hosts().map(|row| (row.clone(), reason)));
                 continue;
             }
             documents.push(Arc::clone(document));
@@ -278,6 +313,8 @@ impl Library {
                 reference.clouds.is_empty()
                     || selection.cloud.is_none_or(|cloud| reference.clouds.contains(cloud))
             };
+            let other_clouds = hosts().filter(|row| !in_cloud(row));
+            elsewhere.extend(other_clouds.map(|row| (row.clone(), NotInForce::OtherCloud)));
             for reference in all.iter().filter(in_cloud) {
                 if !is_kept {
                     let level = selection.level(reference);
@@ -292,7 +329,7 @@ impl Library {
                 }
             }
         }
-        Ok(RuleSet::new(documents, references, &selection.values))
+        Ok(RuleSet::new(documents, references, Elsewhere::new(elsewhere), &selection.values))
     }
 
     /// The references of the regional lists for a document's products, if none of the lists is for the site's region.
@@ -338,6 +375,11 @@ impl Library {
         };
         RuleError::Unknown { what, name: name.to_owned(), suggestion: near.map(str::to_owned) }
     }
+}
+
+/// True for a row about hosts that are the same for all sites: a placeholder is for a customer's own names.
+fn is_fixed_host(row: &Reference) -> bool {
+    matches!(row.table.kind, TableKind::Endpoint | TableKind::Region) && row.placeholders.is_empty()
 }
 
 /// True if the regional lists of a reference's clouds have its host no longer, or only as legacy.

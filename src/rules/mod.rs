@@ -7,7 +7,9 @@
 //! A rule file contains one dated document, table by table and row by row. Code contains no host name.
 
 mod cloud;
+mod derived;
 mod diff;
+mod elsewhere;
 mod embedded;
 mod file;
 mod library;
@@ -33,6 +35,8 @@ pub use cloud::Cloud;
 pub use cloud::Clouds;
 pub use diff::DiffError;
 pub use diff::diff;
+pub use elsewhere::ElsewhereId;
+pub use elsewhere::NotInForce;
 pub use file::RuleFileError;
 pub(crate) use file::nearest;
 pub use library::Library;
@@ -75,6 +79,7 @@ pub use tags::Tag;
 pub use tags::TagId;
 pub use tags::Tags;
 
+use elsewhere::Elsewhere;
 use names::NameIndex;
 
 /// The references that apply to a site. They are immutable, so that all threads share one set.
@@ -84,6 +89,7 @@ pub struct RuleSet {
     rules: Vec<Reference>,
     names: NameIndex,
     regions: Vec<Region>,
+    elsewhere: Elsewhere,
 }
 
 /// One regional instance of Azure File Sync, from one document.
@@ -142,6 +148,7 @@ impl RuleSet {
     fn new(
         documents: Vec<Arc<Document>>,
         mut rules: Vec<Reference>,
+        elsewhere: Elsewhere,
         values: &BTreeMap<String, Vec<String>>,
     ) -> RuleSet {
         for reference in &mut rules {
@@ -168,12 +175,28 @@ impl RuleSet {
         }
         let names = NameIndex::new(patterns);
         let regions = collect_regions(&rules);
-        RuleSet { documents, rules, names, regions }
+        RuleSet { documents, rules, names, regions, elsewhere }
     }
 
     /// Every reference that matches the host `name`, most specific first.
     pub fn match_host(&self, name: &str) -> ReferenceMatches {
         self.names.find(name)
+    }
+
+    /// The row that documents the host `name` for another cloud, product, region or hardware, or in another edition: ask where no
+    /// reference matches.
+    pub fn documented_elsewhere(&self, name: &str) -> Option<ElsewhereId> {
+        self.elsewhere.find(name)
+    }
+
+    /// A row that is not in force, and why it is not.
+    pub fn elsewhere(&self, id: ElsewhereId) -> Option<(&Reference, NotInForce)> {
+        self.elsewhere.get(id)
+    }
+
+    /// Every row that documents `name` and is not in force for the same reason as `id`.
+    pub fn rows_elsewhere<'a>(&'a self, name: &str, id: ElsewhereId) -> impl Iterator<Item = &'a Reference> {
+        self.elsewhere.like(name, id)
     }
 
     /// The reference with this id.

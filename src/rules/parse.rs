@@ -18,6 +18,7 @@ use crate::base::proto;
 
 use super::cloud::Cloud;
 use super::cloud::Clouds;
+use super::derived;
 use super::file::EntryFields;
 use super::file::EntryShape;
 use super::file::FileShape;
@@ -70,7 +71,12 @@ pub(super) fn read(file: &str, text: &str) -> Result<(Arc<Document>, Vec<Referen
     }
     parser.check_targets();
     parser.check_ties();
-    if parser.errors.is_empty() { Ok((document, parser.references)) } else { Err(parser.errors) }
+    if parser.errors.is_empty() {
+        let suffixes = &shape.document.get_ref().derived_suffixes;
+        Ok((document, derived::with_derived(parser.references, suffixes)))
+    } else {
+        Err(parser.errors)
+    }
 }
 
 /// The URLs of one cloud or column of a row.
@@ -224,6 +230,7 @@ impl RuleFileParser<'_> {
                 pair: row.pair.as_ref().map(|pair| pair.get_ref().as_str().into()),
                 role: None,
                 broad: false,
+                is_derived: false,
                 every_minutes: None,
                 see: None,
                 note: row.note.as_deref().map(Box::from),

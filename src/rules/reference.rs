@@ -285,6 +285,8 @@ pub struct Reference {
     pub role: Option<RegionRole>,
     /// True if the document itself warns that the wildcard is too broad.
     pub broad: bool,
+    /// True if the document does not print it: it follows from a row for another cloud by the substitution of suffixes.
+    pub is_derived: bool,
     /// Minutes between uses in normal operation, if the document gives them.
     pub every_minutes: Option<u32>,
     /// Table and row of the statement that proves `broad` or `every_minutes`.

@@ -367,10 +367,40 @@ fn each_edition_has_its_own_names_for_china() {
 }
 
 #[test]
+fn rows_that_are_not_in_force_say_why() {
+    let check = |selection: Selection, name: &str, expected: Option<(&str, NotInForce)>| {
+        let rules = library().select(&selection).unwrap();
+        let id = rules.documented_elsewhere(name);
+        let reason = id.and_then(|id| rules.elsewhere(id)).map(|(_, reason)| reason);
+        assert_eq!(reason, expected.map(|(_, reason)| reason), "{name}");
+        if let (Some(id), Some((row, _))) = (id, expected) {
+            assert!(rules.rows_elsewhere(name, id).any(|found| &*found.id == row), "{name}: no {row}");
+        }
+    };
+    let sync = || Selection { products: Some(vec!["azure-file-sync".to_owned()]), ..Selection::default() };
+    let government = || Selection { cloud: Some(Cloud::UsGovernment), ..sync() };
+    let public = Some(("afs-2024-05-13/endpoints/1.1", NotInForce::OtherCloud));
+    check(government(), "management.azure.com", public);
+    check(government(), "files.example", None);
+    check(sync(), "files.example", None);
+    let rules = library().select(&sync()).unwrap();
+    let id = rules.documented_elsewhere("dp.stackhci.azure.com").unwrap();
+    assert_eq!(rules.elsewhere(id).map(|(_, reason)| reason), Some(NotInForce::OtherProduct));
+}
+
+#[test]
 fn selecting_a_cloud_excludes_rows_of_other_clouds() {
     let china = Selection { cloud: Some(Cloud::China), ..Selection::default() };
     let rules = library().select(&china).unwrap();
-    assert_eq!(ids(&rules, "chinaeast201.afs.azure.cn"), ["afs-2024-05-13/regions-china/1.1"]);
+    assert_eq!(
+        ids(&rules, "chinaeast201.afs.azure.cn"),
+        ["afs-2024-05-13/regions-china/1.1", "afs-2024-05-13/endpoints/6.2 (derived)"]
+    );
+    assert_eq!(
+        ids(&rules, "contosofs.file.core.chinacloudapi.cn"),
+        ["afs-2024-05-13/endpoints/5.1 (derived)"],
+        "the table has no column for China"
+    );
     assert_eq!(ids(&rules, "dp.stackhci.azure.cn"), ["hci-required-2022-04-27/required/4.3"]);
     assert_eq!(ids(&rules, "westus01.afs.azure.net"), Vec::<String>::new());
     assert!(rules.statements("outbound-only").count() > 0, "statements apply to every cloud");

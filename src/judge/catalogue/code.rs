@@ -356,6 +356,18 @@ findings! {
         target: Destination,
         compared: Nothing,
     }
+    DocumentedElsewhere = "AFS115", Low, "documented, but not for this site" {
+        looks_like: "a flow to a name that a document lists for another product, region or hardware, or in an edition that is not in \
+                     force; the message names the row",
+        cause: "a product or region that the site file does not name, or software that uses endpoints of an older edition",
+        recommendation: "if the site uses what the row is for, name it in the site file; otherwise treat the destination as undocumented",
+        alternatives: "a host that several services share",
+        cites: None,
+        proof: Payload,
+        confidence: Observed,
+        target: Destination,
+        compared: Nothing,
+    }
     ConnectionRefused = "AFS201", High, "connection refused" {
         looks_like: "a connection attempt answered by a reset or by an ICMP error",
         cause: "a firewall that rejects, or no listener at the address; the server shows 0x80072efd (cannot connect) or 0x80072ee2 \
@@ -698,6 +710,18 @@ findings! {
         recommendation: "unmount the share and let the agent sync: changes made directly on the share are detected late",
         alternatives: "an administrator who opened the share once",
         cites: Some(NoSmb),
+        proof: Payload,
+        confidence: Observed,
+        target: Destination,
+        compared: Nothing,
+    }
+    OtherCloud = "AFS406", High, "another cloud's endpoint" {
+        looks_like: "a flow to a name that the documents list for another cloud than the site's: public, US Government or China",
+        cause: "a program that is set up for another cloud; registration of a sync server goes to the public cloud where \
+                ARM_CLOUD_METADATA_URL is not set (file-sync-troubleshoot-installation.md, 2025-07-14)",
+        recommendation: "find the program and set it up for the site's cloud; data that leaves the cloud may break its rules",
+        alternatives: "a `cloud` in the site file that is not the site's; a program other than the audited products",
+        cites: None,
         proof: Payload,
         confidence: Observed,
         target: Destination,

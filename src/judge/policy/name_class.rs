@@ -51,6 +51,12 @@ const PRIVATE_LABEL: &str = "privatelink";
 /// name, as Azure Storage publishes its route-specific endpoints.
 const INTERNET_ROUTING: &str = "-internetrouting";
 
+/// Marks names that are routed over Microsoft's network, which is the default.
+const MICROSOFT_ROUTING: &str = "-microsoftrouting";
+
+/// The services of a storage account, as labels of its endpoints (storage-account-overview.md, "Standard endpoints").
+const STORAGE_SERVICES: &[&str] = &["blob", "dfs", "file", "queue", "table", "web"];
+
 /// The readable secondary of an account has a name of its own.
 const SECONDARY: &str = "-secondary";
 
@@ -120,8 +126,9 @@ impl NameClass {
         // `<account>.<service>`, with a zone or the like between them.
         let mut labels = front.split('.');
         let (Some(account), Some(_)) = (labels.next(), labels.next()) else { return };
-        // `file.<stamp>.store` is the canonical name that account names are aliases of.
-        let is_canonical = front.rsplit('.').next() == Some("store");
+        // `file.<stamp>.store` is the canonical name that account names are aliases of, and `ingest.monitor` is Azure Monitor.
+        let is_canonical =
+            !front.rsplit('.').next().is_some_and(|service| STORAGE_SERVICES.contains(&service));
         // A name with a row of its own is Microsoft's, not a customer's account.
         let is_microsofts = matches.iter().any(|hit| {
             let rule = policy.rules.reference(hit.id);
@@ -141,7 +148,8 @@ impl NameClass {
 
 /// An account's name without the marks of its further endpoints.
 fn account_of_label(label: &str) -> &str {
-    let account = label.strip_suffix(INTERNET_ROUTING).unwrap_or(label);
+    let routing = [INTERNET_ROUTING, MICROSOFT_ROUTING];
+    let account = routing.iter().find_map(|mark| label.strip_suffix(mark)).unwrap_or(label);
     account.strip_suffix(SECONDARY).unwrap_or(account)
 }
 
@@ -247,6 +255,8 @@ mod tests {
             "contosofiles-internetrouting.file.core.windows.net",
             "storage internet-routing can-be-private",
         );
+        check(&site, "contosofiles-microsoftrouting.file.core.windows.net", "storage can-be-private");
+        check(&site, "x.ingest.monitor.core.windows.net", "can-be-private");
         check(&site, "file.sn4prdstr01a.store.core.windows.net", "can-be-private");
         check(&Policy::for_tests(""), "stranger.file.core.windows.net", "storage can-be-private");
     }

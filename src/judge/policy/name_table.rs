@@ -25,6 +25,7 @@ use crate::judge::bounded_map::BoundedMap;
 use crate::judge::hashed_name::HashedName;
 use crate::read::AnswerData;
 use crate::read::Resolution;
+use crate::rules::ElsewhereId;
 use crate::rules::ReferenceId;
 use crate::rules::ReferenceMatches;
 use crate::rules::RuleSet;
@@ -51,6 +52,8 @@ pub(in crate::judge) struct KnownName {
     pub(in crate::judge) class: NameClass,
     /// The address that it is in place of a name.
     pub(in crate::judge) address: Option<Address>,
+    /// The row that documents it, though it is not in force for the site; asked where no other row matches.
+    pub(in crate::judge) elsewhere: Option<ElsewhereId>,
     /// No host can have it, and it matches no row.
     pub(in crate::judge) is_malformed: bool,
 }
@@ -234,6 +237,11 @@ impl NameTable {
             name: HashedName::new(name.clone(), &self.hasher),
             references: self.references(&matches, &policy.rules),
             class: NameClass::of(name, &matches, policy),
+            elsewhere: if matches.is_empty() && address.is_none() && !is_malformed {
+                policy.rules.documented_elsewhere(name)
+            } else {
+                None
+            },
             address,
             is_malformed,
         });

@@ -143,7 +143,10 @@ mod tests {
     #[test]
     fn suffixes_and_shapes_come_from_the_documents() {
         let policy = Policy::for_tests("");
-        assert_eq!(policy.storage_suffixes, ["core.windows.net", "core.usgovcloudapi.net"]);
+        assert_eq!(
+            policy.storage_suffixes,
+            ["core.windows.net", "core.usgovcloudapi.net", "core.chinacloudapi.cn"]
+        );
         let has = |front: &str, back: &str, suffix: &str| {
             let shape = RegionalShape { front: front.into(), back: back.into(), suffix: suffix.into() };
             assert!(policy.regional_shapes.contains(&shape), "{shape:?}");

@@ -13,11 +13,15 @@ use crate::judge::catalogue::FindingCode;
 use crate::judge::flow_state::NameClaim;
 use crate::judge::policy::name_table::Contradiction;
 use crate::judge::policy::name_table::KnownName;
+use crate::judge::policy::references::append_once;
 use crate::judge::rows::Documented;
 use crate::judge::vocabulary::DestinationVerdict;
 use crate::judge::vocabulary::PortVerdict;
 use crate::judge::vocabulary::Severity;
 use crate::read::NameSource;
+use crate::rules::NotInForce;
+use crate::rules::Reference;
+use crate::rules::ServiceKind;
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -59,6 +63,20 @@ pub(super) const CHECKS: &[Check] = &[
         cites: no_rows,
     },
     Check {
+        code: FindingCode::OtherCloud,
+        applies: |view| row_elsewhere(view).is_some_and(is_of_other_cloud),
+        message: elsewhere,
+        cites: cite_elsewhere,
+    },
+    Check {
+        code: FindingCode::DocumentedElsewhere,
+        applies: |view| {
+            row_elsewhere(view).is_some_and(|found| !is_of_other_cloud(found)) && !is_blocked(view)
+        },
+        message: elsewhere,
+        cites: cite_elsewhere,
+    },
+    Check {
         code: FindingCode::MalformedName,
         applies: has_malformed_name,
         message: malformed_name,
@@ -82,6 +100,7 @@ fn is_undocumented(view: &FlowView<'_>) -> bool {
     view.verdict.destination == Some(DestinationVerdict::Unexpected)
         && view.verdict.undocumented_role_port.is_none()
         && !has_malformed_name(view)
+        && row_elsewhere(view).is_none()
         && !is_blocked(view)
 }
 
@@ -106,6 +125,59 @@ fn undocumented(view: &FlowView<'_>) -> String {
         port::HTTPS => format!("{client} {contact} {name}, which no document in force lists"),
         port => format!("{client} {contact} {name} (port {port}), which no document in force lists"),
     }
+}
+
+/// The row that documents the name of an unexpected destination, though it is not in force for the site.
+fn row_elsewhere<'a>(view: &FlowView<'a>) -> Option<(&'a Reference, NotInForce)> {
+    let is_unexpected = view.verdict.destination == Some(DestinationVerdict::Unexpected);
+    let known = view.verdict.known.filter(|_| is_unexpected)?;
+    view.policy.rules.elsewhere(known.elsewhere?)
+}
+
+/// Whether the row is for a service of another cloud. What the operating system does, and certificates, are alike in all.
+fn is_of_other_cloud((row, reason): (&Reference, NotInForce)) -> bool {
+    let is_service = matches!(row.service_kind, None | Some(ServiceKind::Storage | ServiceKind::SyncService));
+    reason == NotInForce::OtherCloud && is_service && !row.document.background
+}
+
+fn elsewhere(view: &FlowView<'_>) -> String {
+    let Some((row, reason)) = row_elsewhere(view) else { return String::new() };
+    let document = &row.document;
+    let why = match reason {
+        NotInForce::OtherCloud => {
+            let clouds: Vec<String> = row.clouds.iter().map(|cloud| format!("{cloud} cloud")).collect();
+            let own = view.policy.site.cloud.or(view.policy.site.cloud_of_regions);
+            let own = own.map_or_else(|| "of another cloud".to_owned(), |cloud| cloud.to_string());
+            format!("for the {}; this site is {own}", clouds.join(" and the "))
+        }
+        NotInForce::OtherRegion => {
+            format!("for the region {}", document.region.as_deref().unwrap_or_default())
+        }
+        NotInForce::OtherHardware => {
+            format!("for hardware of {}", document.hardware.as_deref().unwrap_or_default())
+        }
+        NotInForce::OtherProduct => {
+            format!("for a use of {} that the site file does not declare", document.products.join(" and "))
+        }
+        NotInForce::OtherEdition => format!("in {}, which is not in force", document.id),
+    };
+    format!(
+        "{} {} {}, which is documented {why} ({})",
+        view.client(),
+        contact(view),
+        view.name_text(),
+        row.id
+    )
+}
+
+fn cite_elsewhere(view: &FlowView<'_>) -> Option<Documented> {
+    let known = view.verdict.known?;
+    let mut documented = Documented::default();
+    for row in view.policy.rules.rows_elsewhere(&known.name, known.elsewhere?) {
+        append_once(&mut documented.references, &row.id);
+        append_once(&mut documented.documents, &row.document.id);
+    }
+    Some(documented)
 }
 
 fn is_undocumented_port(view: &FlowView<'_>) -> bool {

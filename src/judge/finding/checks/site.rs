@@ -207,7 +207,8 @@ fn private_endpoint_use(view: &FlowView<'_>) -> PrivateEndpointUse {
         class.in_private_zone || view.flow.dns.as_ref().is_some_and(|dns| dns.is_through_private_zone());
     let declared = &view.policy.private_networks;
     match (server.is_private() || declared.contains(server), is_through_zone) {
-        (false, true) => PrivateEndpointUse::PublicThroughZone,
+        // From outside the virtual network the zone leads to the public address, as the document's own example shows.
+        (false, true) if !declared.is_empty() => PrivateEndpointUse::PublicThroughZone,
         (false, false) if !declared.is_empty() => PrivateEndpointUse::PublicDespiteDeclaration,
         (true, _) if declared.contains(server) => PrivateEndpointUse::AsDeclared,
         (true, false) => PrivateEndpointUse::UnexplainedPrivate,
