@@ -226,7 +226,7 @@ fn each_case_shows_its_situation() {
         &[
             "code=AFS401,severity=high,audited_host=10.1.0.4,target=usgovtexas01.afs.azure.us",
             "code=AFS403,severity=high,audited_host=10.1.0.4,target=stranger.file.core.usgovcloudapi.net",
-            "code=AFS101,severity=medium,audited_host=10.1.0.4,target=westeurope01.afs.azure.net",
+            "code=AFS406,severity=high,audited_host=10.1.0.4,target=westeurope01.afs.azure.net",
         ],
     );
     check("site-new-region", &["code=AFS402,severity=info", "code=AFS401,severity=high"]);
