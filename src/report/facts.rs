@@ -198,8 +198,10 @@ impl Accounting {
     /// Whether frames were read, and none of them could be decoded. Frames of known protocols other than IP, such as ARP, are
     /// decoded as far as they matter.
     pub fn is_undecodable(&self) -> bool {
-        let known =
-            self.not_ip.iter().filter(|(number, _)| crate::decode::ether_type_name(**number).is_some());
+        /// IEEE 802.2, which has a length in place of an EtherType.
+        const LLC: u16 = 0;
+        let is_known = |number: u16| number == LLC || crate::decode::ether_type_name(number).is_some();
+        let known = self.not_ip.iter().filter(|(number, _)| is_known(**number));
         let known: u64 = known.map(|(_, count)| count).sum();
         let understood = self.packets + self.duplicates + self.fragments + known;
         self.frames > self.filtered && understood == 0
@@ -270,6 +272,8 @@ mod tests {
         };
         assert!(of(0, 0x4500), "no such EtherType: the frames are not Ethernet");
         assert!(!of(0, 0x0806), "ARP");
+        assert!(!of(0, 0), "spanning tree");
+        assert!(!of(0, 0), "spanning tree");
         assert!(!of(1, 0x4500));
         assert!(!Accounting::default().is_undecodable());
     }

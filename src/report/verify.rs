@@ -180,6 +180,7 @@ mod tests {
     use crate::report::EvidenceFolder;
     use crate::report::FolderOptions;
     use crate::report::Invocation;
+    use crate::report::Manifest;
     use crate::report::RecordSink;
     use crate::report::RecordStream;
     use crate::report::RunFacts;
@@ -204,7 +205,8 @@ mod tests {
         sink.flow(&test_support::flow()).unwrap();
         let run =
             Invocation { arguments: Vec::new(), started: Default::default(), ended: Default::default() };
-        sink.finish(&facts, &run).unwrap().unwrap();
+        let closed = sink.close(&facts.not_done).unwrap().unwrap();
+        closed.finish(|outputs| Manifest::new(&facts, &run, outputs).to_json()).unwrap();
         target
     }
 
