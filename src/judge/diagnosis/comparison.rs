@@ -15,11 +15,16 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::base::Address;
+use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
+use crate::base::proto;
+use crate::flow::Endpoint;
 use crate::judge::bounded_map::BoundedMap;
 use crate::judge::catalogue::FindingCode;
+use crate::judge::catalogue::InconclusiveReason;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::rows::Documented;
 use crate::judge::rows::FlowRow;
 use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Outcome;
@@ -189,6 +194,21 @@ impl Equivalent<(Address, Arc<HostName>)> for ClientAndName<'_> {
     }
 }
 
+/// Attempts over IPv6 without a reply, of a host that the capture holds no packet to.
+#[derive(Clone, Debug)]
+pub(in crate::judge) struct SilentIpv6 {
+    pub(in crate::judge) server: Endpoint,
+    pub(in crate::judge) count: u64,
+    /// The last of them.
+    pub(in crate::judge) flow: u64,
+    pub(in crate::judge) frame: FrameRef,
+    pub(in crate::judge) time: Time,
+    pub(in crate::judge) documented: Arc<Documented>,
+}
+
+/// SYNs without a reply for so long are no slow server.
+const MIN_SILENCE_NANOS: u64 = 3_000_000_000;
+
 /// What worked and what did not.
 #[derive(Debug)]
 pub(in crate::judge) struct Comparison {
@@ -204,6 +224,8 @@ pub(in crate::judge) struct Comparison {
     blocked_names: BoundedMap<Address, u32>,
     /// Blocked names by client and server; at most [`MIN_NAMES_AT_ADDRESS`].
     blocked_at: BoundedMap<(Address, Address), SmallVec<[Arc<HostName>; 1]>>,
+    /// By client and name.
+    silent_ipv6: BoundedMap<(Address, Arc<HostName>), SilentIpv6>,
     /// Where names worked, by client; see [`Comparison::prepare`].
     worked_elsewhere: HashMap<(Address, Arc<HostName>), Address, foldhash::fast::RandomState>,
     /// The client that reached a name at an address, the lowest of several.
@@ -228,6 +250,7 @@ impl Default for Comparison {
             blocked_unnamed: BoundedMap::new(MAX_ENTRIES),
             blocked_names: BoundedMap::new(MAX_ENTRIES),
             blocked_at: BoundedMap::new(MAX_ENTRIES),
+            silent_ipv6: BoundedMap::new(MAX_ENTRIES),
             worked_elsewhere: HashMap::default(),
             reached_by: HashMap::default(),
             families: HashMap::default(),
@@ -243,8 +266,48 @@ impl Comparison {
                 self.add_worked(row);
             }
             Outcome::BlockedLooking => self.add_blocked(row),
-            Outcome::Ok | Outcome::Inconclusive => {}
+            Outcome::Inconclusive => self.add_silent_ipv6(row),
+            Outcome::Ok => {}
         }
+    }
+
+    fn add_silent_ipv6(&mut self, row: &FlowRow) {
+        let is_silent = row.assessment.reason() == Some(InconclusiveReason::OneSidedCapture)
+            && row.protocol == proto::TCP
+            && row.packets.first().is_some_and(|sent| *sent >= 2)
+            && row.last_seen.since(row.first_seen) >= MIN_SILENCE_NANOS;
+        let (Some(name), Some(documented)) = (&row.name, &row.documented) else { return };
+        if !is_silent || row.server.address.is_v4() {
+            return;
+        }
+        let silent = SilentIpv6 {
+            server: row.server,
+            count: 1,
+            flow: row.flow_id,
+            frame: row.first_frame,
+            time: row.first_seen,
+            documented: Arc::clone(documented),
+        };
+        match self.silent_ipv6.get(&ClientAndName(row.client.address, name)) {
+            Some(before) => *before = SilentIpv6 { count: before.count + 1, ..silent },
+            None => self.silent_ipv6.insert((row.client.address, Arc::clone(name)), silent),
+        }
+    }
+
+    /// Names that worked over IPv4 and got no reply over IPv6, with the IPv4 address, by client and name; after
+    /// [`Comparison::prepare`].
+    pub(in crate::judge) fn blocked_ipv6(&self) -> Vec<(Address, Arc<HostName>, SilentIpv6, Address)> {
+        let works_over_ipv4 = |name: &Arc<HostName>| {
+            self.families.get(name).filter(|families| !families.has_ipv6).and_then(|families| families.ipv4)
+        };
+        let all = self.silent_ipv6.iter();
+        let mut blocked: Vec<_> = all
+            .filter_map(|((client, name), silent)| {
+                Some((*client, Arc::clone(name), silent.clone(), works_over_ipv4(name)?))
+            })
+            .collect();
+        blocked.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        blocked
     }
 
     fn add_worked(&mut self, row: &FlowRow) {

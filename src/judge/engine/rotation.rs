@@ -81,7 +81,8 @@ impl Engine {
         let unused = unused.into_iter().filter(|name| audited.contains(&name.client));
         finding::dns::add_unused_names(unused, policy, findings);
         finding::run_end::add_blocked_revocation(&diagnosis.revocation.take(), findings);
-        findings.compare(&diagnosis.comparison);
+        finding::run_end::add_blocked_ipv6(&diagnosis.comparison, findings);
+        findings.compare(&diagnosis.comparison, policy);
         findings.explain_causes();
         finding::run_end::add_exceptions(&site, policy, findings);
         if site.requirements.missed > 0 {

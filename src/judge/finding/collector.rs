@@ -25,6 +25,7 @@ use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::diagnosis::comparison::Comparison;
 use crate::judge::diagnosis::comparison::ComparisonResult;
+use crate::judge::policy::Policy;
 use crate::judge::policy::need::Need;
 use crate::judge::rows::FindingRow;
 use crate::judge::rows::FindingRows;
@@ -270,7 +271,7 @@ impl Findings {
     }
 
     /// Adds to each message what the rest of the capture shows.
-    pub(in crate::judge) fn compare(&mut self, comparison: &Comparison) {
+    pub(in crate::judge) fn compare(&mut self, comparison: &Comparison, policy: &Policy) {
         for (key, row) in &mut self.rows {
             let Some(client) = key.audited_host else { continue };
             let server = row.server.map(|server| server.address);
@@ -292,6 +293,17 @@ impl Findings {
             };
             if let Some(result) = result {
                 add_comparison(row, &result);
+                if let (ComparisonResult::WorksElsewhere { .. }, OwnedTarget::Name(name)) =
+                    (&result, &key.target)
+                    && row.need.is_ours()
+                    && let Some(tags) = policy.tags_of_name(name)
+                {
+                    row.recommendation = format!(
+                        "if the firewall filters by service tag, allow the whole tag {tags}: the tag of a single region does not hold \
+                         the addresses of the service's global components. Otherwise allow all addresses of the name"
+                    )
+                    .into();
+                }
             }
         }
     }
@@ -320,10 +332,11 @@ impl Findings {
     }
 }
 
-/// The place of a finding in the order of all, lowest first.
-fn rank(
-    row: &FindingRow,
-) -> (u8, Reverse<Severity>, Reverse<bool>, Need, Reverse<Option<Confidence>>, Reverse<u64>) {
+/// The place of a finding in the order of all, lowest first: stage, severity, whether it says the cause of others, need, and
+/// evidence.
+type Rank = (u8, Reverse<Severity>, Reverse<bool>, Need, Reverse<(Option<Confidence>, u64)>);
+
+fn rank(row: &FindingRow) -> Rank {
     let is_serious = row.severity >= Severity::Medium && row.need.is_ours();
     let stage = match row.mechanism {
         Some(_) if is_serious => 0,
@@ -331,14 +344,7 @@ fn rank(
         _ if is_serious || row.severity == Severity::High => 1,
         _ => 2,
     };
-    (
-        stage,
-        Reverse(row.severity),
-        Reverse(row.is_cause),
-        row.need,
-        Reverse(row.confidence),
-        Reverse(row.count),
-    )
+    (stage, Reverse(row.severity), Reverse(row.is_cause), row.need, Reverse((row.confidence, row.count)))
 }
 
 /// Lists of references and documents, each once: many findings cite the same.

@@ -10,11 +10,13 @@ use super::collector::Target;
 use crate::base::Address;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::diagnosis::comparison::Comparison;
 use crate::judge::diagnosis::revocation::BlockedPkiHost;
 use crate::judge::policy::Policy;
 use crate::judge::policy::need::Need;
 use crate::judge::policy::site::SiteProgress;
 use crate::judge::policy::verdict::day;
+use crate::judge::text::counted;
 use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Severity;
 
@@ -52,6 +54,42 @@ pub(in crate::judge) fn add_blocked_revocation(
                 )
             });
         }
+    }
+}
+
+/// Adds a finding for each client and name that works over IPv4 and gets no reply over IPv6.
+pub(in crate::judge) fn add_blocked_ipv6(comparison: &Comparison, findings: &mut Findings) {
+    for (client, name, silent, ipv4) in comparison.blocked_ipv6() {
+        let occurrence = Occurrence {
+            code: FindingCode::ConnectionUnanswered,
+            mechanism: Some(Mechanism::TcpUnanswered),
+            confidence: Some(Confidence::Weak),
+            audited_host: Some(client),
+            target: Target::Name(&name),
+            port: Some(silent.server.port),
+            need: Need::Documented,
+            server: Some(silent.server),
+            flow: Some(silent.flow),
+            proof: None,
+            frames: std::slice::from_ref(&silent.frame),
+            recommendation: Some(
+                "allow the name over IPv6 as well, or turn off IPv6 towards the internet: until then, each connection waits for the \
+                 attempt over IPv6 to time out",
+            ),
+            // The name is reached, after a while.
+            at_most: Severity::Medium,
+            time: silent.time,
+            references: &silent.documented.references,
+            documents: &silent.documented.documents,
+        };
+        let attempts = counted(silent.count, "connection attempt");
+        findings.add(&occurrence, || {
+            format!(
+                "{client} got no reply from {name} ({}) port {} over IPv6 ({attempts}); over IPv4 it works at {ipv4}: IPv6 seems to be \
+                 dropped, or the capture does not hold the packets to this host",
+                silent.server.address, silent.server.port
+            )
+        });
     }
 }
 

@@ -43,6 +43,7 @@ use crate::rules::Middleboxes;
 use crate::rules::PortMatch;
 use crate::rules::ReferenceId;
 use crate::rules::RuleSet;
+use crate::rules::ServiceKind;
 use crate::rules::Site;
 use crate::rules::TableKind;
 use crate::rules::Tags;
@@ -178,6 +179,25 @@ impl Policy {
     /// The service tags that belong to a row, as bits.
     fn tags_of(&self, reference: ReferenceId) -> u64 {
         self.documented_tags.bits_of(reference)
+    }
+
+    /// The service tags that the rows of a name give for it, joined with `, `.
+    pub(super) fn tags_of_name(&self, name: &HostName) -> Option<String> {
+        let mut tags: Vec<&str> = Vec::new();
+        for hit in &self.rules.match_host(name) {
+            let reference = self.rules.reference(hit.id);
+            if matches!(reference.service_kind, Some(ServiceKind::SyncService | ServiceKind::Storage)) {
+                // Regional services: the tag of their region is enough.
+                return None;
+            }
+            let row = &reference.row;
+            let own =
+                row.tags.iter().map(|(tag, _)| &**tag).chain(row.tags_of_service.iter().map(|tag| &**tag));
+            tags.extend(own);
+        }
+        tags.sort_unstable();
+        tags.dedup();
+        (!tags.is_empty()).then(|| tags.join(", "))
     }
 
     /// Whether the tags of a row hold the addresses of all of its names.

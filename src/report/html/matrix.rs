@@ -147,7 +147,7 @@ fn server_groups(endpoints: &[Endpoint]) -> Vec<ServerGroup> {
         }
     }
     // Stable: groups of the same order stay in the order of their first server.
-    groups.sort_by(|a, b| (b.blocked, b.servers.len()).cmp(&(a.blocked, a.servers.len())));
+    groups.sort_by_key(|group| std::cmp::Reverse((group.blocked, group.servers.len())));
     groups
 }
 
