@@ -252,12 +252,8 @@ impl<S> LiveFlow<S> {
         if let Some(packets) = self.packets.get_mut(side) {
             *packets = packets.saturating_add(1);
         }
-        // RFC 9293 §3.5.3: the payload of a reset is a text about its cause, and no data.
-        let is_reset = matches!(packet.transport, Transport::Tcp(header) if header.has(TcpHeader::RST));
-        if let Some(bytes) = self.bytes.get_mut(side)
-            && !is_reset
-        {
-            *bytes += u64::from(packet.payload_len);
+        if let Some(bytes) = self.bytes.get_mut(side) {
+            *bytes += data_len(packet);
         }
         self.last_time = self.last_time.max(at.time);
         self.last_frame = at.frame.pack();
@@ -388,4 +384,10 @@ impl FlowDetails {
             Side::Server => server,
         }
     }
+}
+/// The payload bytes of a packet that are data. The payload of a reset is a text about its cause (RFC 9293 §3.5.3).
+#[inline]
+pub(super) fn data_len(packet: &Packet<'_>) -> u64 {
+    let is_reset = matches!(packet.transport, Transport::Tcp(header) if header.has(TcpHeader::RST));
+    if is_reset { 0 } else { u64::from(packet.payload_len) }
 }

@@ -25,6 +25,7 @@ use super::limits::FlowCounts;
 use super::limits::FlowLimits;
 use super::live_flow::FlowPhase;
 use super::live_flow::LiveFlow;
+use super::live_flow::data_len;
 use super::orientation::FirstSender;
 use super::orientation::flow_key;
 use super::orientation::infer_client;
@@ -96,7 +97,7 @@ impl<S: Default> FlowTable<S> {
             return;
         }
         self.counts.packets += 1;
-        self.counts.payload_bytes += u64::from(packet.payload_len);
+        self.counts.payload_bytes += data_len(packet);
         let (key, flipped) = flow_key(packet);
         let hash = self.hasher.hash_one(key);
         let seen = PacketCtx { packet, flipped, at };
