@@ -47,6 +47,10 @@ pub(in crate::judge) const RESPONSE_NANOS: u64 = 15_000_000_000;
 /// are closer together are duplicate frames, or one query to several ports.
 const RETRANSMISSION_NANOS: u64 = 500_000_000;
 
+/// So many queries over so long outlasted two timeouts of a stub resolver, whatever the capture shows after the last one.
+const GIVEN_UP_QUERIES: u32 = 3;
+const GIVEN_UP_NANOS: u64 = 3_000_000_000;
+
 /// Record types (RFC 1035 §3.2.2, RFC 3596 §2.1).
 const A: u16 = 1;
 const CNAME: u16 = 5;
@@ -121,13 +125,14 @@ pub(in crate::judge) struct DnsLookup<'a> {
 }
 
 impl DnsLookup<'_> {
-    /// The query was sent again, and the capture continues long enough after that for a response.
+    /// The query was sent again, and either outlasted two timeouts or was followed by enough of the capture for a response.
     fn is_retransmitted_in_vain(&self) -> bool {
         let Resolution { query_count, query_time, last_query_time, .. } = self.resolution;
         let (Some(first), Some(last)) = (query_time, last_query_time) else { return false };
+        let has_given_up = *query_count >= GIVEN_UP_QUERIES && last.since(*first) >= GIVEN_UP_NANOS;
         *query_count > 1
             && last.since(*first) >= RETRANSMISSION_NANOS
-            && self.waited_nanos.is_some_and(|waited| waited >= RESPONSE_NANOS)
+            && (has_given_up || self.waited_nanos.is_some_and(|waited| waited >= RESPONSE_NANOS))
     }
 }
 
