@@ -41,7 +41,7 @@ const KINDS: &[(&str, f64)] = &[
     ("connect", 0.99),
     ("socks", 0.99),
     ("http", 0.99),
-    ("certificate", 0.985),
+    ("certificate", 0.99),
 ];
 
 /// The kinds with a ClientHello.
