@@ -8,18 +8,19 @@ use std::net::IpAddr;
 
 use super::Frame;
 use super::LinkType;
-use super::pcapng_blocks::BYTE_ORDER_MAGIC;
 use super::pcapng_blocks::ENHANCED_PACKET;
 use super::pcapng_blocks::INTERFACE_DESCRIPTION;
 use super::pcapng_blocks::NAME_RESOLUTION;
-use super::pcapng_blocks::SECTION_HEADER;
-
-// draft-ietf-opsawg-pcapng §3.5, §4: options and their values.
-const COMMENT: u16 = 1;
-const IF_NAME: u16 = 2;
-const IF_TSRESOL: u16 = 9;
-const SHB_USERAPPL: u16 = 4;
-const NANOSECONDS: u8 = 9;
+use super::pcapng_write::COMMENT;
+use super::pcapng_write::IF_NAME;
+use super::pcapng_write::IF_TSRESOL;
+use super::pcapng_write::NANOSECONDS;
+use super::pcapng_write::pad;
+use super::pcapng_write::push_block;
+use super::pcapng_write::push_end_of_options;
+use super::pcapng_write::push_option;
+use super::pcapng_write::push_own_name;
+use super::pcapng_write::push_section;
 
 // draft-ietf-opsawg-pcapng §4.5: records of a name resolution block.
 const NRB_IPV4: u16 = 1;
@@ -36,28 +37,21 @@ impl AnnotatedPcapng {
     /// A section without frames.
     pub fn new() -> AnnotatedPcapng {
         let mut file = AnnotatedPcapng { bytes: Vec::new(), interfaces: 0 };
-        file.block(SECTION_HEADER, |out| {
-            out.extend(BYTE_ORDER_MAGIC.to_le_bytes());
-            // Version 1.0, and a section whose length is not known.
-            out.extend([1, 0, 0, 0]);
-            out.extend(u64::MAX.to_le_bytes());
-            option(out, SHB_USERAPPL, concat!("afs-audit ", env!("CARGO_PKG_VERSION")).as_bytes());
-            option(out, 0, &[]);
-        });
+        push_section(&mut file.bytes, push_own_name);
         file
     }
 
     /// Adds an interface. Returns its number.
     pub fn interface(&mut self, link: LinkType, snap_len: u32, name: &str) -> u32 {
-        self.block(INTERFACE_DESCRIPTION, |out| {
+        push_block(&mut self.bytes, INTERFACE_DESCRIPTION, |out| {
             out.extend(link.0.to_le_bytes());
             out.extend([0, 0]);
             out.extend(snap_len.to_le_bytes());
             if !name.is_empty() {
-                option(out, IF_NAME, name.as_bytes());
+                push_option(out, IF_NAME, name.as_bytes());
             }
-            option(out, IF_TSRESOL, &[NANOSECONDS]);
-            option(out, 0, &[]);
+            push_option(out, IF_TSRESOL, &[NANOSECONDS]);
+            push_end_of_options(out);
         });
         self.interfaces += 1;
         self.interfaces - 1
@@ -69,7 +63,7 @@ impl AnnotatedPcapng {
         if names.peek().is_none() {
             return;
         }
-        self.block(NAME_RESOLUTION, |out| {
+        push_block(&mut self.bytes, NAME_RESOLUTION, |out| {
             for (address, name) in names {
                 let (kind, mut value) = match address {
                     IpAddr::V4(v4) => (NRB_IPV4, v4.octets().to_vec()),
@@ -77,9 +71,9 @@ impl AnnotatedPcapng {
                 };
                 value.extend(name.bytes().filter(|byte| *byte != 0));
                 value.push(0);
-                option(out, kind, &value);
+                push_option(out, kind, &value);
             }
-            option(out, 0, &[]);
+            push_end_of_options(out);
         });
     }
 
@@ -91,7 +85,7 @@ impl AnnotatedPcapng {
         snap_len: usize,
         comments: impl IntoIterator<Item = &'a str>,
     ) {
-        self.block(ENHANCED_PACKET, |out| {
+        push_block(&mut self.bytes, ENHANCED_PACKET, |out| {
             let bytes = frame.bytes.get(..snap_len).unwrap_or(frame.bytes);
             // Times before 1970 have no representation.
             let time = u64::try_from(frame.time.0).unwrap_or_default();
@@ -101,11 +95,11 @@ impl AnnotatedPcapng {
                 out.extend(word.to_le_bytes());
             }
             out.extend(bytes);
-            out.resize(out.len().next_multiple_of(4), 0);
+            pad(out);
             for comment in comments {
-                option(out, COMMENT, comment.as_bytes());
+                push_option(out, COMMENT, comment.as_bytes());
             }
-            option(out, 0, &[]);
+            push_end_of_options(out);
         });
     }
 
@@ -123,33 +117,12 @@ impl AnnotatedPcapng {
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
-
-    fn block(&mut self, kind: u32, body: impl FnOnce(&mut Vec<u8>)) {
-        // Padding counts from the beginning of the block; every block ends at a multiple of 4.
-        let begin = self.bytes.len();
-        self.bytes.extend(kind.to_le_bytes());
-        self.bytes.extend([0; 4]);
-        body(&mut self.bytes);
-        let len = (self.bytes.len() - begin + 4) as u32;
-        self.bytes.extend(len.to_le_bytes());
-        if let Some(field) = self.bytes.get_mut(begin + 4..begin + 8) {
-            field.copy_from_slice(&len.to_le_bytes());
-        }
-    }
 }
 
 impl Default for AnnotatedPcapng {
     fn default() -> AnnotatedPcapng {
         AnnotatedPcapng::new()
     }
-}
-
-fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
-    let value = value.get(..usize::from(u16::MAX)).unwrap_or(value);
-    out.extend(code.to_le_bytes());
-    out.extend((value.len() as u16).to_le_bytes());
-    out.extend(value);
-    out.resize(out.len().next_multiple_of(4), 0);
 }
 
 #[cfg(test)]

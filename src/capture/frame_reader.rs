@@ -102,25 +102,6 @@ pub(super) fn record_truncation(input: InputBytes<'_>, used: usize, out: &mut Fr
     }
 }
 
-/// Magic numbers of pcap (draft-ietf-opsawg-pcap §4), in the byte order of the writer.
-const PCAP_MAGICS: [u32; 2] = [0xa1b2_c3d4, 0xa1b2_3c4d];
-/// The type of a section header block and its byte-order magic (draft-ietf-opsawg-pcapng §4.1).
-const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
-const BYTE_ORDER_MAGICS: [[u8; 4]; 2] = [[0x1a, 0x2b, 0x3c, 0x4d], [0x4d, 0x3c, 0x2b, 0x1a]];
-
-/// Whether a capture starts with these bytes: at least the first twelve of a file header.
-pub(super) fn starts_capture(bytes: &[u8]) -> bool {
-    let (Some(magic), Some(version), Some(order)) = (four_at(bytes, 0), four_at(bytes, 4), four_at(bytes, 8))
-    else {
-        return false;
-    };
-    let is_pcap = |magic: u32, version: [u8; 4]| PCAP_MAGICS.contains(&magic) && version == [0, 2, 0, 4];
-    let [a, b, c, d] = version;
-    is_pcap(u32::from_be_bytes(magic), version)
-        || is_pcap(u32::from_le_bytes(magic), [b, a, d, c])
-        || (magic == SECTION_HEADER && BYTE_ORDER_MAGICS.contains(&order))
-}
-
 /// A number in the capture's byte order.
 #[inline(always)]
 pub(super) const fn u32_from<const BIG: bool>(bytes: [u8; 4]) -> u32 {

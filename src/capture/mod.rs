@@ -8,6 +8,7 @@ mod annotated;
 mod block;
 mod chunk;
 mod compress;
+mod concatenated;
 mod erf;
 mod etl;
 mod facts;
@@ -25,6 +26,7 @@ mod merge;
 mod pcap;
 mod pcapng;
 mod pcapng_blocks;
+mod pcapng_write;
 mod snoop;
 #[cfg(test)]
 mod test_support;

@@ -7,6 +7,9 @@
 use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
+use super::concatenated::PCAP_MICROSECONDS;
+use super::concatenated::PCAP_NANOSECONDS;
+use super::concatenated::starts_capture;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -17,7 +20,6 @@ use super::frame_reader::RECORD_LIMIT;
 use super::frame_reader::ReadStep;
 use super::frame_reader::four_at;
 use super::frame_reader::record_truncation;
-use super::frame_reader::starts_capture;
 use super::frame_reader::u32_from;
 use crate::base::Time;
 
@@ -37,8 +39,8 @@ const fn variant(magic: u32, name: &'static str, nanos_per_unit: i64, record_hea
 
 // draft-ietf-opsawg-pcap §4: magic numbers; libpcap sf-pcap.c for the others.
 const VARIANTS: &[Variant] = &[
-    variant(0xa1b2_c3d4, "pcap", 1000, 16),
-    variant(0xa1b2_3c4d, "pcap ns", 1, 16),
+    variant(PCAP_MICROSECONDS, "pcap", 1000, 16),
+    variant(PCAP_NANOSECONDS, "pcap ns", 1, 16),
     // Kuznetzov's patch of 1998: interface index, protocol and packet type follow the usual record header.
     variant(0xa1b2_cd34, "pcap modified", 1000, 24),
     variant(0xa1b2_34cd, "pcap FMESQUITA", 1000, 16),

@@ -7,6 +7,7 @@
 use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
+use super::concatenated::starts_capture;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -17,7 +18,6 @@ use super::frame_reader::RECORD_LIMIT;
 use super::frame_reader::ReadStep;
 use super::frame_reader::four_at;
 use super::frame_reader::record_truncation;
-use super::frame_reader::starts_capture;
 use super::frame_reader::u32_from;
 use super::interface_clock::InterfaceClock;
 use super::interface_clock::TimeUnit;

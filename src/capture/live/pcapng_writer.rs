@@ -7,6 +7,19 @@
 use crate::base::Time;
 use crate::capture::Frame;
 use crate::capture::Interface;
+use crate::capture::pcapng_blocks::ENHANCED_PACKET;
+use crate::capture::pcapng_blocks::INTERFACE_DESCRIPTION;
+use crate::capture::pcapng_blocks::INTERFACE_STATISTICS;
+use crate::capture::pcapng_write::IF_FILTER;
+use crate::capture::pcapng_write::IF_NAME;
+use crate::capture::pcapng_write::IF_TSRESOL;
+use crate::capture::pcapng_write::NANOSECONDS;
+use crate::capture::pcapng_write::pad;
+use crate::capture::pcapng_write::push_block;
+use crate::capture::pcapng_write::push_end_of_options;
+use crate::capture::pcapng_write::push_option;
+use crate::capture::pcapng_write::push_own_name;
+use crate::capture::pcapng_write::push_section;
 
 /// What an interface has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,46 +50,24 @@ impl InterfaceCounts {
 // draft-ietf-opsawg-pcapng §4.1, §4.2
 pub(super) fn section(interfaces: &[Interface]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut body = Vec::new();
-    body.extend(0x1a2b_3c4d_u32.to_le_bytes());
-    body.extend([1, 0, 0, 0]);
-    body.extend(u64::MAX.to_le_bytes());
-    push_option(&mut body, 4, concat!("afs-audit ", env!("CARGO_PKG_VERSION")).as_bytes());
-    push_option(&mut body, 0, &[]);
-    push_block(&mut out, 0x0a0d_0d0a, &body);
+    push_section(&mut out, push_own_name);
     for interface in interfaces {
-        let mut body = Vec::new();
-        body.extend(interface.link.0.to_le_bytes());
-        body.extend([0, 0]);
-        body.extend(interface.snap_len.to_le_bytes());
-        if let Some(name) = &interface.name {
-            push_option(&mut body, 2, name.as_str().as_bytes());
-        }
-        push_option(&mut body, 9, &[9]);
-        for (_, filter) in interface.metadata.iter().filter(|(key, _)| *key == "filter") {
-            // 0: an expression as text.
-            push_option(&mut body, 11, &[b"\0", filter.as_str().as_bytes()].concat());
-        }
-        push_option(&mut body, 0, &[]);
-        push_block(&mut out, 1, &body);
+        push_block(&mut out, INTERFACE_DESCRIPTION, |out| {
+            out.extend(interface.link.0.to_le_bytes());
+            out.extend([0, 0]);
+            out.extend(interface.snap_len.to_le_bytes());
+            if let Some(name) = &interface.name {
+                push_option(out, IF_NAME, name.as_str().as_bytes());
+            }
+            push_option(out, IF_TSRESOL, &[NANOSECONDS]);
+            for (_, filter) in interface.metadata.iter().filter(|(key, _)| *key == "filter") {
+                // 0: an expression as text.
+                push_option(out, IF_FILTER, &[b"\0", filter.as_str().as_bytes()].concat());
+            }
+            push_end_of_options(out);
+        });
     }
     out
-}
-
-fn push_option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
-    let value = value.get(..usize::from(u16::MAX)).unwrap_or(value);
-    out.extend(code.to_le_bytes());
-    out.extend((value.len() as u16).to_le_bytes());
-    out.extend(value);
-    out.resize(out.len().next_multiple_of(4), 0);
-}
-
-fn push_block(out: &mut Vec<u8>, block_type: u32, body: &[u8]) {
-    let len = (body.len() + 12) as u32;
-    out.extend(block_type.to_le_bytes());
-    out.extend(len.to_le_bytes());
-    out.extend(body);
-    out.extend(len.to_le_bytes());
 }
 
 /// Appends an interface statistics block. To readers of the file, frames that were not saved are dropped by the system.
@@ -86,32 +77,29 @@ pub(super) fn push_statistics(out: &mut Vec<u8>, interface: u32, span: [Time; 2]
     let timestamp = |time: Time| [(time.0 as u64 >> 32) as u32, time.0 as u32].map(u32::to_le_bytes).concat();
     let [start, end] = span.map(timestamp);
     let InterfaceCounts { received, interface_drops, later_drops, unsaved, saved } = counts;
-    let mut body = interface.to_le_bytes().to_vec();
-    body.extend(&end);
-    push_option(&mut body, 2, &start);
-    push_option(&mut body, 3, &end);
-    for (code, count) in [(4, received), (5, interface_drops), (7, later_drops + unsaved), (8, saved)] {
-        push_option(&mut body, code, &count.to_le_bytes());
-    }
-    push_option(&mut body, 0, &[]);
-    push_block(out, 5, &body);
+    push_block(out, INTERFACE_STATISTICS, |out| {
+        out.extend(interface.to_le_bytes());
+        out.extend(&end);
+        push_option(out, 2, &start);
+        push_option(out, 3, &end);
+        for (code, count) in [(4, received), (5, interface_drops), (7, later_drops + unsaved), (8, saved)] {
+            push_option(out, code, &count.to_le_bytes());
+        }
+        push_end_of_options(out);
+    });
 }
 
 /// Appends an enhanced packet block.
 // draft-ietf-opsawg-pcapng §4.3
 pub(super) fn push_frame(out: &mut Vec<u8>, frame: &Frame<'_>, interface: u16) {
-    let captured = frame.bytes.len();
-    let padding = captured.next_multiple_of(4) - captured;
-    let len = (32 + captured + padding) as u32;
-    let time = frame.time.0 as u64;
-    let words =
-        [6, len, u32::from(interface), (time >> 32) as u32, time as u32, captured as u32, frame.wire_len];
-    for word in words {
-        out.extend(word.to_le_bytes());
-    }
-    out.extend(frame.bytes);
-    out.extend([0_u8; 4].get(..padding).unwrap_or_default());
-    out.extend(len.to_le_bytes());
+    let (captured, time) = (frame.bytes.len() as u32, frame.time.0 as u64);
+    push_block(out, ENHANCED_PACKET, |out| {
+        for word in [u32::from(interface), (time >> 32) as u32, time as u32, captured, frame.wire_len] {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend(frame.bytes);
+        pad(out);
+    });
 }
 
 #[cfg(test)]
