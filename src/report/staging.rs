@@ -12,6 +12,8 @@
 //! (`RENAME_EXCHANGE`), so that a killed run leaves one of the two. Into a mounted volume, and into a folder with other files, the
 //! files are moved one by one, the manifest last: a folder without a manifest is not evidence.
 
+mod lock;
+
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs;
@@ -20,18 +22,26 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rustix::fs::AtFlags;
-use rustix::fs::FileType;
-use rustix::fs::FlockOperation;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::RenameFlags;
-use rustix::fs::Stat;
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use self::lock::FOLDER;
+use self::lock::LOCK;
+use self::lock::LockedFolder;
+use self::lock::Problem;
+use self::lock::clear;
+use self::lock::is_same;
+use self::lock::lock_file;
+use self::lock::lock_first;
+use self::lock::owner;
+use self::lock::parent_of;
+use self::lock::remove;
+use self::lock::wait_for_lock;
 use super::manifest::MANIFEST;
 use super::manifest::StoredManifest;
 use super::stored::FileOpener;
@@ -41,16 +51,8 @@ use super::write_error::reason;
 /// Name of the staging folder inside a folder that exists; suffix of its name beside one that does not.
 pub const UNFINISHED: &str = ".unfinished";
 
-/// The file that a run locks while it writes. Without the lock, the staging folder is left over from a killed run.
-const LOCK: &str = "lock";
-
-/// How often to take a staging folder again that another run published or removed in the meantime.
-const ATTEMPTS: u32 = 100;
-
 /// The largest manifest that is read to recognise evidence.
 const MAX_MANIFEST: u64 = 64 << 20;
-
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Which existing folders may be written into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,14 +376,6 @@ fn resolve(target: &Path) -> Result<PathBuf, WriteError> {
     }
 }
 
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => path,
-    }
-}
-
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, FOLDER, Mode::empty())?)
 }
@@ -443,392 +437,5 @@ fn has_manifest(folder: &OwnedFd) -> io::Result<bool> {
     Ok(StoredManifest::parse(&json).is_some())
 }
 
-/// Why a staging folder cannot be used.
-enum Problem {
-    Failed(io::Error),
-    Refused(String),
-    /// Another run holds the lock.
-    Busy,
-}
-
-impl From<Errno> for Problem {
-    fn from(error: Errno) -> Problem {
-        Problem::Failed(error.into())
-    }
-}
-
-struct LockedFolder {
-    parent: OwnedFd,
-    folder: OwnedFd,
-    lock: OwnedFd,
-}
-
-/// Locks the first of the staging folders that can be created.
-fn lock_first(
-    candidates: Vec<(PathBuf, Publication)>,
-    known: &[&str],
-) -> Result<(LockedFolder, PathBuf, Publication), (PathBuf, Problem)> {
-    let mut last = (PathBuf::new(), Problem::Busy);
-    for (path, publication) in candidates {
-        match lock(&path, known) {
-            Ok(locked) => return Ok((locked, path, publication)),
-            // The folder's parent cannot be written, but perhaps the folder.
-            Err(Problem::Failed(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                last = (path, Problem::Failed(error));
-            }
-            Err(problem) => return Err((path, problem)),
-        }
-    }
-    Err(last)
-}
-
-/// Creates and locks a staging folder, or takes over the one that a killed run left, and removes what it contains.
-fn lock(path: &Path, known: &[&str]) -> Result<LockedFolder, Problem> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = rustix::fs::open(parent_of(path), flags, Mode::empty())?;
-    let name = path.file_name().unwrap_or_default();
-    for _ in 0..ATTEMPTS {
-        match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let folder = match rustix::fs::openat(&parent, name, FOLDER, Mode::empty()) {
-            Ok(folder) => folder,
-            // Another run published or removed it.
-            Err(Errno::NOENT) => continue,
-            Err(Errno::LOOP | Errno::NOTDIR) => {
-                let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                return Err(Problem::Refused(format!(
-                    "not a folder, but a file or link of {}",
-                    owner(found.st_uid)
-                )));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let opened = rustix::fs::fstat(&folder)?;
-        if opened.st_uid != geteuid().as_raw() {
-            return Err(Problem::Refused(format!("belongs to {}", owner(opened.st_uid))));
-        }
-        let lock = match lock_file(&folder) {
-            Ok(lock) => lock,
-            Err(Problem::Failed(error)) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(problem) => return Err(problem),
-        };
-        // Whoever held the lock may have published the folder under another name, or removed it.
-        let current = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW);
-        if !current.is_ok_and(|current| is_same(&current, &opened)) {
-            remove(&folder, LOCK).map_err(Problem::Failed)?;
-            continue;
-        }
-        rustix::fs::fchmod(&folder, Mode::RWXU)?;
-        if let Some(other) = remove_files(&folder, known).map_err(Problem::Failed)? {
-            return Err(Problem::Refused(format!("contains {other}, which is not a file of a run")));
-        }
-        return Ok(LockedFolder { parent, folder, lock });
-    }
-    Err(Problem::Busy)
-}
-
-/// Creates and locks the lock file of a staging folder.
-fn lock_file(folder: &OwnedFd) -> Result<OwnedFd, Problem> {
-    // Opened without blocking: what has this name may be a pipe.
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let lock = match rustix::fs::openat(folder, LOCK, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(lock) => lock,
-        Err(Errno::LOOP) => return Err(Problem::Refused("its lock is a symbolic link".to_owned())),
-        Err(error) => return Err(error.into()),
-    };
-    let opened = rustix::fs::fstat(&lock)?;
-    if FileType::from_raw_mode(opened.st_mode) != FileType::RegularFile {
-        return Err(Problem::Refused("its lock is not a file".to_owned()));
-    }
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(Problem::Busy),
-        Err(error) => return Err(error.into()),
-    }
-    // The lock of a file that was removed in the meantime protects nothing.
-    let current = rustix::fs::statat(folder, LOCK, AtFlags::SYMLINK_NOFOLLOW)?;
-    if is_same(&current, &opened) { Ok(lock) } else { Err(Problem::Busy) }
-}
-
-/// Locks a published folder. A run that opened it as a staging folder may hold the lock for a moment.
-fn wait_for_lock(folder: &OwnedFd) -> io::Result<OwnedFd> {
-    for _ in 0..ATTEMPTS {
-        match lock_file(folder) {
-            Ok(lock) => return Ok(lock),
-            Err(Problem::Failed(error)) => return Err(error),
-            Err(Problem::Refused(reason)) => return Err(io::Error::other(reason)),
-            Err(Problem::Busy) => std::thread::sleep(Duration::from_millis(10)),
-        }
-    }
-    Err(io::Error::other("another run is writing to it"))
-}
-
-fn is_same(one: &Stat, other: &Stat) -> bool {
-    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
-}
-
-/// Removes the files of a run from a folder, except the lock. Returns the name of another file, if there is one.
-fn remove_files(folder: &OwnedFd, known: &[&str]) -> io::Result<Option<String>> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(folder)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        match name.as_str() {
-            "." | ".." | LOCK => {}
-            _ if known.contains(&name.as_str()) => names.push(name),
-            _ => return Ok(Some(name)),
-        }
-    }
-    for name in names {
-        remove(folder, &name)?;
-    }
-    Ok(None)
-}
-
-/// Removes the files of a run, and last the lock.
-fn clear(folder: &OwnedFd, known: &[&str]) -> io::Result<()> {
-    remove_files(folder, known)?;
-    remove(folder, LOCK)
-}
-
-/// Removes a file if it exists.
-fn remove(folder: &OwnedFd, name: &str) -> io::Result<()> {
-    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A user as an error names it.
-fn owner(uid: u32) -> String {
-    #[cfg(feature = "live")]
-    if let Ok(Some(user)) = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)) {
-        return format!("user {}", user.name);
-    }
-    format!("user {uid}")
-}
-
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-    use std::os::unix::fs::MetadataExt as _;
-    use std::os::unix::fs::PermissionsExt as _;
-    use std::sync::Barrier;
-
-    use super::*;
-
-    const KNOWN: &[&str] = &["rows.csv", MANIFEST];
-    const FORCE: FolderOptions = FolderOptions { overwrite: Overwrite::Force, umask: 0o077 };
-
-    fn open(target: &Path, options: FolderOptions) -> Result<Staging, WriteError> {
-        Staging::open(target, options, KNOWN)
-    }
-
-    fn write(staging: Staging, text: &str) -> Result<(), WriteError> {
-        staging.create("rows.csv")?.write_all(text.as_bytes()).unwrap();
-        staging.create(MANIFEST)?.write_all(br#"{"tool":{"name":"afs-audit"}}"#).unwrap();
-        staging.publish(KNOWN)
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().permissions().mode() & 0o777
-    }
-
-    fn refusal(target: &Path, options: FolderOptions) -> String {
-        open(target, options).err().unwrap().to_string()
-    }
-
-    fn is_root() -> bool {
-        geteuid().is_root()
-    }
-
-    #[test]
-    fn only_the_owner_can_read_evidence_unless_the_mask_allows_more() {
-        let parent = tempfile::tempdir().unwrap();
-        let private = parent.path().join("private");
-        write(open(&private, FolderOptions::default()).unwrap(), "").unwrap();
-        assert_eq!((mode(&private), mode(&private.join("rows.csv"))), (0o700, 0o600));
-        let shared = parent.path().join("shared");
-        let options = FolderOptions { umask: 0o027, ..FolderOptions::default() };
-        write(open(&shared, options).unwrap(), "").unwrap();
-        assert_eq!((mode(&shared), mode(&shared.join(MANIFEST))), (0o750, 0o640));
-    }
-
-    #[test]
-    fn earlier_evidence_is_replaced_only_by_force_and_at_once() {
-        let parent = tempfile::tempdir().unwrap();
-        let target = parent.path().join("evidence");
-        write(open(&target, FolderOptions::default()).unwrap(), "old").unwrap();
-        let refused = refusal(&target, FolderOptions::default());
-        assert!(refused.ends_with("holds the evidence of an earlier run; --force replaces it"), "{refused}");
-        fs::set_permissions(&target, fs::Permissions::from_mode(0o750)).unwrap();
-        let staging = open(&target, FORCE).unwrap();
-        assert_eq!(fs::read(target.join("rows.csv")).unwrap(), b"old");
-        write(staging, "new").unwrap();
-        assert_eq!(fs::read(target.join("rows.csv")).unwrap(), b"new");
-        assert_eq!(names(parent.path()), ["evidence"]);
-        assert_eq!(names(&target), [MANIFEST, "rows.csv"]);
-        assert_eq!(mode(&target), 0o750, "the folder keeps its permissions");
-    }
-
-    #[test]
-    fn other_files_are_kept_by_force() {
-        let target = tempfile::tempdir().unwrap();
-        fs::write(target.path().join("thesis.txt"), "only copy").unwrap();
-        let refused = refusal(target.path(), FolderOptions::default());
-        assert!(
-            refused.ends_with("not empty, and not written by afs-audit; --force writes into it"),
-            "{refused}"
-        );
-        write(open(target.path(), FORCE).unwrap(), "old").unwrap();
-        let refused = refusal(target.path(), FolderOptions::default());
-        assert!(refused.ends_with("--force replaces it"), "{refused}");
-        write(open(target.path(), FORCE).unwrap(), "new").unwrap();
-        assert_eq!(names(target.path()), [MANIFEST, "rows.csv", "thesis.txt"]);
-        assert_eq!(fs::read(target.path().join("rows.csv")).unwrap(), b"new");
-    }
-
-    #[test]
-    fn a_staging_folder_that_is_a_symbolic_link_is_refused() {
-        let parent = tempfile::tempdir().unwrap();
-        let elsewhere = parent.path().join("elsewhere");
-        fs::create_dir(&elsewhere).unwrap();
-        std::os::unix::fs::symlink(&elsewhere, parent.path().join("evidence.unfinished")).unwrap();
-        let refused = refusal(&parent.path().join("evidence"), FolderOptions::default());
-        assert!(
-            refused.contains("evidence.unfinished: not a folder, but a file or link of user "),
-            "{refused}"
-        );
-        assert_eq!(names(&elsewhere), [""; 0]);
-    }
-
-    #[test]
-    fn a_symbolic_link_among_leftovers_is_not_followed() {
-        let parent = tempfile::tempdir().unwrap();
-        let victim = parent.path().join("victim");
-        fs::write(&victim, "precious").unwrap();
-        let stage = parent.path().join("evidence.unfinished");
-        fs::create_dir(&stage).unwrap();
-        std::os::unix::fs::symlink(&victim, stage.join("rows.csv")).unwrap();
-        let target = parent.path().join("evidence");
-        write(open(&target, FolderOptions::default()).unwrap(), "rows").unwrap();
-        assert_eq!(fs::read(&victim).unwrap(), b"precious");
-        assert_eq!(fs::read(target.join("rows.csv")).unwrap(), b"rows");
-    }
-
-    #[test]
-    fn leftovers_with_other_files_are_not_removed() {
-        let parent = tempfile::tempdir().unwrap();
-        let stage = parent.path().join("evidence.unfinished");
-        fs::create_dir(&stage).unwrap();
-        fs::write(stage.join("thesis.txt"), "only copy").unwrap();
-        let refused = refusal(&parent.path().join("evidence"), FORCE);
-        assert!(refused.ends_with("contains thesis.txt, which is not a file of a run"), "{refused}");
-        assert_eq!(fs::read(stage.join("thesis.txt")).unwrap(), b"only copy");
-    }
-
-    #[test]
-    fn a_lock_that_is_a_pipe_or_a_link_is_refused() {
-        for is_pipe in [true, false] {
-            let parent = tempfile::tempdir().unwrap();
-            let stage = parent.path().join("evidence.unfinished");
-            fs::create_dir(&stage).unwrap();
-            if is_pipe {
-                rustix::fs::mknodat(rustix::fs::CWD, stage.join(LOCK), FileType::Fifo, Mode::RWXU, 0)
-                    .unwrap();
-            } else {
-                std::os::unix::fs::symlink("/dev/zero", stage.join(LOCK)).unwrap();
-            }
-            let refused = refusal(&parent.path().join("evidence"), FolderOptions::default());
-            assert!(refused.contains("its lock is "), "{refused}");
-        }
-    }
-
-    #[test]
-    fn folders_and_links_of_other_users_are_refused_with_their_name() {
-        if !is_root() {
-            return;
-        }
-        let parent = tempfile::tempdir().unwrap();
-        let nobody = 65534;
-        let stage = parent.path().join("evidence.unfinished");
-        fs::create_dir(&stage).unwrap();
-        std::os::unix::fs::chown(&stage, Some(nobody), None).unwrap();
-        let refused = refusal(&parent.path().join("evidence"), FolderOptions::default());
-        assert!(refused.contains("evidence.unfinished: belongs to user "), "{refused}");
-        let link = parent.path().join("link");
-        std::os::unix::fs::symlink("/", &link).unwrap();
-        std::os::unix::fs::lchown(&link, Some(nobody), None).unwrap();
-        let refused = refusal(&link, FORCE);
-        assert!(refused.contains("link: a symbolic link of user "), "{refused}");
-    }
-
-    #[test]
-    fn a_published_folder_keeps_its_owner() {
-        if !is_root() {
-            return;
-        }
-        let parent = tempfile::tempdir().unwrap();
-        let target = parent.path().join("evidence");
-        write(open(&target, FolderOptions::default()).unwrap(), "old").unwrap();
-        std::os::unix::fs::chown(&target, Some(65534), Some(65534)).unwrap();
-        write(open(&target, FORCE).unwrap(), "new").unwrap();
-        let found = fs::metadata(&target).unwrap();
-        assert_eq!((found.uid(), found.gid()), (65534, 65534));
-    }
-
-    /// Of runs that start together, those that report success wrote the evidence that is there.
-    #[test]
-    fn one_run_at_a_time_wins_the_lock() {
-        let parent = tempfile::tempdir().unwrap();
-        for round in 0..100 {
-            let target = parent.path().join(format!("evidence-{round}"));
-            let barrier = Barrier::new(8);
-            let finished: Vec<usize> = std::thread::scope(|scope| {
-                let runs: Vec<_> = (0..8)
-                    .map(|run| {
-                        let (target, barrier) = (&target, &barrier);
-                        scope.spawn(move || {
-                            barrier.wait();
-                            let staging = open(target, FolderOptions::default()).ok()?;
-                            write(staging, &run.to_string()).ok().map(|()| run)
-                        })
-                    })
-                    .collect();
-                runs.into_iter().filter_map(|run| run.join().unwrap()).collect()
-            });
-            assert_eq!(finished.len(), 1, "round {round}");
-            assert_eq!(fs::read_to_string(target.join("rows.csv")).unwrap(), finished[0].to_string());
-            assert_eq!(names(&target), [MANIFEST, "rows.csv"]);
-        }
-    }
-
-    #[test]
-    fn replacing_runs_never_mix_their_files() {
-        let parent = tempfile::tempdir().unwrap();
-        let target = parent.path().join("evidence");
-        for round in 0..50 {
-            let barrier = Barrier::new(4);
-            std::thread::scope(|scope| {
-                for run in 0..4 {
-                    let (target, barrier) = (&target, &barrier);
-                    scope.spawn(move || {
-                        barrier.wait();
-                        open(target, FORCE).and_then(|staging| write(staging, &run.to_string()))
-                    });
-                }
-            });
-            assert_eq!(names(&target), [MANIFEST, "rows.csv"], "round {round}");
-            assert!(has_manifest(&open_folder(&target).unwrap()).unwrap());
-        }
-    }
-}
+mod tests;
