@@ -180,6 +180,8 @@ pub struct FindingRow {
     pub title: &'static str,
     /// How much it matters.
     pub severity: Severity,
+    /// The issuer of the certificate that it is about.
+    pub issuer: Option<WireText>,
     /// It says the cause of other findings, and leads them.
     pub is_cause: bool,
     /// How much the site needs the destination: findings are ordered by it.

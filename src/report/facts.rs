@@ -203,7 +203,9 @@ impl Accounting {
         let is_known = |number: u16| number == LLC || crate::decode::ether_type_name(number).is_some();
         let known = self.not_ip.iter().filter(|(number, _)| is_known(**number));
         let known: u64 = known.map(|(_, count)| count).sum();
-        let understood = self.packets + self.duplicates + self.fragments + known;
+        // Encrypted frames and protocols that are not read have a limit of their own in the summary.
+        let unreadable: u64 = self.unreadable.values().sum();
+        let understood = self.packets + self.duplicates + self.fragments + known + unreadable;
         self.frames > self.filtered && understood == 0
     }
 

@@ -159,6 +159,7 @@ pub(crate) fn finding() -> FindingRow {
         mechanism: Some(Mechanism::TcpUnanswered),
         title: FindingCode::ConnectionUnanswered.entry().title,
         severity: Severity::High,
+        issuer: None,
         is_cause: false,
         need: Need::Required,
         confidence: Some(Confidence::Strong),

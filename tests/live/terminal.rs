@@ -85,7 +85,7 @@ fn the_view_is_updated_in_place() {
     for words in [
         ["3 findings, newest last:"].as_slice(),
         &["medium AFS101", "evil.example.net"],
-        &["low    AFS201", "203.0.113.6"],
+        &["medium AFS201", "203.0.113.6"],
         &["flows: ", " active, ", " closed and evaluated: ", "1 documented", "1 unexpected"],
         &["1 blocked-looking, ", " inconclusive, 1 not-443; 2 DNS responses"],
         &[" of ", " required endpoints reached"],

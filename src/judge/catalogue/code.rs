@@ -194,8 +194,8 @@ findings! {
         looks_like: "an audited server opened a connection to a name that no documented row in force allows; the finding cites the \
                      statements by which the documents ask for an allowlist",
         cause: "software other than the audited product on the server, or an endpoint that a newer document adds",
-        recommendation: "find the program that opened the connection; remove it, or add an exception with a reason and an expiry \
-                         date to the site file",
+        recommendation: "find the program that opened the connection and decide whether it belongs on this server; if it does, add an \
+                         exception with a reason and an expiry date to the site file",
         alternatives: "a newer edition of the document may list the name: run again with --rules or another document date",
         cites: Some(Allowlist),
         proof: Payload,

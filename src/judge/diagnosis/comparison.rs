@@ -35,6 +35,9 @@ const MAX_ENTRIES: usize = 7 << 10;
 /// So many names that fail at one address are evidence against the address.
 const MIN_NAMES_AT_ADDRESS: usize = 2;
 
+/// Attempts of two clients so close together met the same server: at other times it may have been down.
+const SAME_TIME_NANOS: u64 = 600_000_000_000;
+
 /// Addresses of one name at which it was blocked that are kept for each client.
 const MAX_ADDRESSES: usize = 4;
 
@@ -89,6 +92,10 @@ impl ComparisonResult {
     }
 }
 
+/// What to do where IPv6 gets no reply and IPv4 works.
+pub(in crate::judge) const MEND_IPV6: &str = "allow the name over IPv6 as well, or stop announcing an IPv6 route to the internet that \
+                                              cannot be used: until then, each connection waits for the attempt over IPv6 to time out";
+
 impl ComparisonResult {
     /// What to do, where the comparison shows it.
     pub(in crate::judge) fn recommendation(&self) -> Option<String> {
@@ -97,11 +104,7 @@ impl ComparisonResult {
                 "compare the firewall rules and routes of {client} with those of {host}, which reaches the same address: {client} \
                  seems to be missing in the rule"
             )),
-            ComparisonResult::WorksOverIpv4 { .. } => Some(
-                "allow the name over IPv6 as well, or turn off IPv6 towards the internet: until then, each connection waits for the \
-                 attempt over IPv6 to time out"
-                    .to_owned(),
-            ),
+            ComparisonResult::WorksOverIpv4 { .. } => Some(MEND_IPV6.to_owned()),
             _ => None,
         }
     }
@@ -228,10 +231,18 @@ pub(in crate::judge) struct Comparison {
     silent_ipv6: BoundedMap<(Address, Arc<HostName>), SilentIpv6>,
     /// Where names worked, by client; see [`Comparison::prepare`].
     worked_elsewhere: HashMap<(Address, Arc<HostName>), Address, foldhash::fast::RandomState>,
-    /// The client that reached a name at an address, the lowest of several.
-    reached_by: HashMap<(Address, Arc<HostName>), Address, foldhash::fast::RandomState>,
+    /// The clients that reached a name at an address.
+    reached_by: HashMap<(Address, Arc<HostName>), Vec<Reached>, foldhash::fast::RandomState>,
     /// The addresses where a name worked for any client: the lowest IPv4 address, and whether IPv6 did.
     families: HashMap<Arc<HostName>, Families, foldhash::fast::RandomState>,
+}
+
+/// A client that reached a name at an address, and when.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    client: Address,
+    first: Time,
+    last: Time,
 }
 
 /// The address families over which a name worked.
@@ -374,8 +385,8 @@ impl Comparison {
                 // The table has no order: take the lowest address.
                 let lowest = self.worked_elsewhere.entry((*client, Arc::clone(name))).or_insert(*server);
                 *lowest = (*lowest).min(*server);
-                let lowest = self.reached_by.entry((*server, Arc::clone(name))).or_insert(*client);
-                *lowest = (*lowest).min(*client);
+                let reached = Reached { client: *client, first: worked.first, last: worked.last };
+                self.reached_by.entry((*server, Arc::clone(name))).or_default().push(reached);
                 let families = self.families.entry(Arc::clone(name)).or_default();
                 if server.is_v4() {
                     families.ipv4 = Some(families.ipv4.map_or(*server, |lowest| lowest.min(*server)));
@@ -411,6 +422,17 @@ impl Comparison {
         all.iter().find(|at| Some(at.server) == server).or_else(|| all.first())
     }
 
+    /// Another client that reached the name at the same address about the time when it was blocked, the lowest of several.
+    fn other_client(&self, client: Address, name: &HostName, blocked: &BlockedAt) -> Option<Address> {
+        let all = self.reached_by.get(&ClientAndName(blocked.server, name))?;
+        let is_near = |reached: &&Reached| {
+            reached.client != client
+                && reached.first.since(blocked.last) <= SAME_TIME_NANOS
+                && blocked.first.since(reached.last) <= SAME_TIME_NANOS
+        };
+        all.iter().filter(is_near).map(|reached| reached.client).min()
+    }
+
     /// What all other flows show about a blocked name.
     pub(in crate::judge) fn with_all_flows(
         &self,
@@ -435,9 +457,8 @@ impl Comparison {
         {
             return Some(ComparisonResult::WorksOverIpv4 { server: ipv4 });
         }
-        if let Some(host) = self.reached_by.get(&ClientAndName(server, name)).filter(|host| **host != client)
-        {
-            return Some(ComparisonResult::OtherHostReachesIt { host: *host, client });
+        if let Some(host) = self.other_client(client, name, blocked) {
+            return Some(ComparisonResult::OtherHostReachesIt { host, client });
         }
         if let Some(elsewhere) = self.worked_elsewhere.get(&ClientAndName(client, name)) {
             return Some(ComparisonResult::WorksElsewhere { server: *elsewhere });

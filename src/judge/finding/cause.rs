@@ -4,10 +4,12 @@
 //! Out: the leading finding with the cause as its message.
 //! Not: what one flow shows; a cause needs signs of several flows.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use crate::base::Address;
+use crate::base::WireText;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::rows::FindingRow;
@@ -40,20 +42,31 @@ pub(super) fn explain<'a>(rows: impl Iterator<Item = &'a mut FindingRow>) {
 
 /// Certificates of an issuer that is on no list, for several names or with a client that rejects them.
 fn explain_inspection(client: Address, rows: &mut [&mut FindingRow]) {
-    let targets = |code: FindingCode| -> BTreeSet<String> {
-        rows.iter().filter(|row| row.code == code).map(|row| row.target.clone()).collect()
+    let targets = |is_it: &dyn Fn(&FindingRow) -> bool| -> BTreeSet<String> {
+        rows.iter().filter(|row| is_it(row)).map(|row| row.target.clone()).collect()
     };
-    let (inspected, rejected) =
-        (targets(FindingCode::UnknownIssuer), targets(FindingCode::CertificateRefusedByClient));
-    if inspected.len() < MIN_INSPECTED && (inspected.is_empty() || rejected.is_empty()) {
+    let by_issuer = |issuer: &WireText| {
+        targets(&|row: &FindingRow| {
+            row.code == FindingCode::UnknownIssuer && row.issuer.as_ref() == Some(issuer)
+        })
+    };
+    // One middlebox signs with one authority.
+    let issuers: BTreeSet<&WireText> = rows.iter().filter_map(|row| row.issuer.as_ref()).collect();
+    let most = issuers.into_iter().map(|issuer| (by_issuer(issuer), issuer.clone()));
+    let Some((inspected, issuer)) = most.max_by_key(|(names, issuer)| (names.len(), Reverse(issuer.clone())))
+    else {
+        return;
+    };
+    let rejected = targets(&|row: &FindingRow| row.code == FindingCode::CertificateRefusedByClient);
+    if inspected.len() < MIN_INSPECTED && rejected.is_empty() {
         return;
     }
-    let Some(lead) = rows.iter_mut().find(|row| row.code == FindingCode::UnknownIssuer) else { return };
+    let Some(lead) = rows.iter_mut().find(|row| row.issuer.as_ref() == Some(&issuer)) else { return };
     lead.is_cause = true;
     let mut message = format!(
-        "a middlebox seems to inspect the TLS of {client}: {} presented certificates of an issuer that is on no list; {}",
-        listed(&inspected),
-        lead.message
+        "a middlebox seems to inspect the TLS of {client}: {} presented certificates issued by {issuer}, which is not on the list of \
+         known issuers",
+        listed(&inspected)
     );
     if !rejected.is_empty() {
         message.push_str(&format!("; {client} rejected the certificate of {}", listed(&rejected)));
@@ -97,9 +110,9 @@ fn explain_tls_filter(client: Address, rows: &mut [&mut FindingRow]) {
 fn fails_in_tls(row: &FindingRow) -> bool {
     let is_of_path = match row.mechanism {
         Some(Mechanism::TlsVersionRefused | Mechanism::TlsCipherRefused) | None => false,
+        // Silence after a ClientHello has other causes, such as a path that drops large packets.
         Some(mechanism) => {
-            row.code == FindingCode::TlsRefusedByServer
-                || matches!(mechanism, Mechanism::ResetAfterClientHello | Mechanism::SilentAfterClientHello)
+            row.code == FindingCode::TlsRefusedByServer || mechanism == Mechanism::ResetAfterClientHello
         }
     };
     is_of_path && row.need.is_ours() && row.name.is_some()
@@ -134,6 +147,7 @@ mod tests {
             title: code.entry().title,
             severity: Severity::High,
             is_cause: false,
+            issuer: None,
             need: Need::Documented,
             confidence: None,
             audited_host: Some(CLIENT),
@@ -160,13 +174,18 @@ mod tests {
 
     #[test]
     fn tls_inspection_needs_two_names_or_a_client_that_rejects() {
-        let issuer = |name| row(FindingCode::UnknownIssuer, None, name, 9);
+        let signed = |name, issuer: &str| {
+            let issuer = Some(WireText::new(issuer.as_bytes(), 99));
+            FindingRow { issuer, ..row(FindingCode::UnknownIssuer, None, name, 9) }
+        };
+        let issuer = |name| signed(name, "CN=Inspection");
         let rejected = |name| {
             let mechanism = Mechanism::TlsClientGaveUpOnCertificate;
             row(FindingCode::CertificateRefusedByClient, Some(mechanism), name, 9)
         };
         assert!(leading(vec![issuer("a.example")]).is_empty());
         assert!(leading(vec![rejected("a.example")]).is_empty());
+        assert!(leading(vec![issuer("a.example"), signed("b.example", "CN=b.example")]).is_empty());
         let found = leading(vec![issuer("b.example"), issuer("a.example")]);
         assert!(found[0].contains("inspect the TLS of"), "{found:?}");
         assert!(found[0].contains("a.example, b.example"), "{found:?}");

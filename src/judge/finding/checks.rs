@@ -146,6 +146,10 @@ fn occurrence<'a>(view: &FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
             (TargetKind::Destination, None) => Target::Address(view.flow.requested_address()),
         },
         port: Some(view.verdict.requested_port),
+        issuer: view
+            .facts()
+            .and_then(|facts| facts.certificate_issuer())
+            .filter(|_| code == FindingCode::UnknownIssuer),
         need: view.policy.need_of_flow(view.verdict),
         server: Some(view.server()),
         flow: Some(view.flow.number),

@@ -19,6 +19,7 @@ use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
+use crate::base::WireText;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::Compared;
 use crate::judge::catalogue::FindingCode;
@@ -97,6 +98,8 @@ pub(in crate::judge) struct Occurrence<'a> {
     pub(in crate::judge) target: Target<'a>,
     /// The port that was requested; of DNS findings none.
     pub(in crate::judge) port: Option<u16>,
+    /// The issuer of the certificate that it is about.
+    pub(in crate::judge) issuer: Option<&'a WireText>,
     /// How much the site needs the destination.
     pub(in crate::judge) need: Need,
     /// The server of the flow, or the resolver.
@@ -373,6 +376,7 @@ fn first_row(
         mechanism: occurrence.mechanism,
         title: wording.title,
         severity: entry.severity.min(wording.highest).min(occurrence.at_most),
+        issuer: occurrence.issuer.cloned(),
         is_cause: false,
         need: occurrence.need,
         confidence: occurrence.confidence,
@@ -432,6 +436,18 @@ impl Wording {
                                  Windows Server is wanted",
                 highest: Severity::Low,
             },
+            // Most connections that are blocked never get to name their server.
+            (Need::Unidentified, Some(_)) => Wording {
+                recommendation: "find out which host the address is before deciding about a rule: capture from before the server \
+                                 resolves the name, or give the service tag file in the site file",
+                highest: Severity::Medium,
+                ..usual
+            },
+            (Need::Unidentified, None) => usual,
+            // The attempt was blocked, so that nothing but the program's setting is wrong.
+            (Need::Undocumented, None) if occurrence.code == FindingCode::ProxyBypassed => {
+                Wording { highest: Severity::Low, ..usual }
+            }
             (Need::OperatingSystem, None) => Wording { highest: Severity::Low, ..usual },
             (Need::Undocumented, None) => usual,
         }
@@ -487,6 +503,7 @@ mod tests {
             audited_host: Some(Address::v4([10, 1, 0, 4])),
             target: Target::Address(address),
             port: Some(443),
+            issuer: None,
             need: Need::Undocumented,
             server: Some(Endpoint { address, port: 443 }),
             flow: Some(1),

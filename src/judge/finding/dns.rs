@@ -205,6 +205,7 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
         audited_host: None,
         target: Target::Name(known.name.shared()),
         port: None,
+        issuer: None,
         need: Need::Documented,
         server: None,
         flow: None,

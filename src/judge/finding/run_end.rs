@@ -11,6 +11,7 @@ use crate::base::Address;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::diagnosis::comparison::Comparison;
+use crate::judge::diagnosis::comparison::MEND_IPV6;
 use crate::judge::diagnosis::revocation::BlockedPkiHost;
 use crate::judge::policy::Policy;
 use crate::judge::policy::need::Need;
@@ -37,6 +38,7 @@ pub(in crate::judge) fn add_blocked_revocation(
                 audited_host: Some(*client),
                 target: Target::Text("PKI"),
                 port: None,
+                issuer: None,
                 need: Need::Required,
                 server: None,
                 flow: Some(host.flow),
@@ -67,15 +69,13 @@ pub(in crate::judge) fn add_blocked_ipv6(comparison: &Comparison, findings: &mut
             audited_host: Some(client),
             target: Target::Name(&name),
             port: Some(silent.server.port),
+            issuer: None,
             need: Need::Documented,
             server: Some(silent.server),
             flow: Some(silent.flow),
             proof: None,
             frames: std::slice::from_ref(&silent.frame),
-            recommendation: Some(
-                "allow the name over IPv6 as well, or turn off IPv6 towards the internet: until then, each connection waits for the \
-                 attempt over IPv6 to time out",
-            ),
+            recommendation: Some(MEND_IPV6),
             // The name is reached, after a while.
             at_most: Severity::Medium,
             time: silent.time,
@@ -121,6 +121,7 @@ pub(in crate::judge) fn add_exceptions(progress: &SiteProgress, policy: &Policy,
             audited_host: None,
             target: Target::Text(&format!("[[allow]] {what}, {line}")),
             port: None,
+            issuer: None,
             need: Need::SiteApproved,
             server: None,
             flow: None,

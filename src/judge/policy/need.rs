@@ -23,6 +23,8 @@ pub enum Need {
     SiteApproved,
     /// Only documents about Windows Server itself list it.
     OperatingSystem,
+    /// Nothing names the address: it may be any of the above.
+    Unidentified,
     /// No document lists it, or not on this port.
     Undocumented,
 }
@@ -51,7 +53,8 @@ impl Policy {
                     need => need,
                 })
             }
-            Some(DestinationVerdict::Unexpected | DestinationVerdict::Unidentified) => Need::Undocumented,
+            Some(DestinationVerdict::Unidentified) => Need::Unidentified,
+            Some(DestinationVerdict::Unexpected) => Need::Undocumented,
             None => Need::Documented,
         }
     }

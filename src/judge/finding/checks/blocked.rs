@@ -3,6 +3,7 @@
 use super::Check;
 use super::FlowView;
 use super::no_rows;
+use super::site::bypasses_proxy;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::diagnosis::block_pages::block_page_vendor;
@@ -49,7 +50,10 @@ pub(super) const CHECKS: &[Check] = blocked! {
 
 fn has_finding(view: &FlowView<'_>, code: FindingCode) -> bool {
     let mechanism = view.assessment.mechanism();
-    view.verdict.destination.is_some() && mechanism.is_some_and(|mechanism| mechanism.finding() == code)
+    view.verdict.destination.is_some()
+        && mechanism.is_some_and(|mechanism| mechanism.finding() == code)
+        // Where a proxy is declared, the direct attempt is the fault, and not that it was blocked.
+        && (view.verdict.documented.is_some() || !bypasses_proxy(view))
 }
 
 /// A message about a flow that was blocked: client, server, how it ended and the mechanism.
@@ -93,7 +97,7 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
     match (view.assessment.mechanism()?.finding(), proxy_status(view)?) {
         (FindingCode::ProxyRefused, 502 | 504) => Some(
             "check the proxy: whether its own DNS resolver resolves the name, and whether it may connect to the destination; the \
-             server and the firewall in front of it are not the cause",
+             way from the server to the proxy works",
         ),
         (FindingCode::ProxyRefused, 403) => Some("allow the name in the rules of the proxy"),
         _ => None,

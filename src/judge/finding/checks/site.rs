@@ -231,7 +231,7 @@ fn uses_server_as_proxy(view: &FlowView<'_>) -> bool {
     view.flow.claim_from(NameSource::Connect).is_some()
 }
 
-fn bypasses_proxy(view: &FlowView<'_>) -> bool {
+pub(super) fn bypasses_proxy(view: &FlowView<'_>) -> bool {
     let (client, server) = (view.client(), view.server().address);
     let policy = view.policy;
     let leaves_site = !policy.is_inside(server) && !policy.private_networks.contains(server);
