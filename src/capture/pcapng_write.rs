@@ -14,7 +14,6 @@ pub(super) const COMMENT: u16 = 1;
 pub(super) const SHB_USERAPPL: u16 = 4;
 pub(super) const IF_NAME: u16 = 2;
 pub(super) const IF_TSRESOL: u16 = 9;
-pub(super) const IF_FILTER: u16 = 11;
 /// 10^-9 s as a value of [`IF_TSRESOL`].
 pub(super) const NANOSECONDS: u8 = 9;
 

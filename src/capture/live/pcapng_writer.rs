@@ -10,7 +10,6 @@ use crate::capture::Interface;
 use crate::capture::pcapng_blocks::ENHANCED_PACKET;
 use crate::capture::pcapng_blocks::INTERFACE_DESCRIPTION;
 use crate::capture::pcapng_blocks::INTERFACE_STATISTICS;
-use crate::capture::pcapng_write::IF_FILTER;
 use crate::capture::pcapng_write::IF_NAME;
 use crate::capture::pcapng_write::IF_TSRESOL;
 use crate::capture::pcapng_write::NANOSECONDS;
@@ -20,6 +19,9 @@ use crate::capture::pcapng_write::push_end_of_options;
 use crate::capture::pcapng_write::push_option;
 use crate::capture::pcapng_write::push_own_name;
 use crate::capture::pcapng_write::push_section;
+
+/// An option of an interface: the capture filter (draft-ietf-opsawg-pcapng §4.2).
+const IF_FILTER: u16 = 11;
 
 /// What an interface has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
