@@ -76,7 +76,11 @@ impl Engine {
         let anomalies = diagnosis.dns.take();
         diagnosis.comparison.prepare();
         finding::dns::add_anomalies(&anomalies, &diagnosis.comparison, policy, findings);
-        site.add_anomalies(&anomalies);
+        // An endpoint that the client reaches by another of its names is not blocked.
+        let works = |anomaly: &&_| {
+            finding::dns::other_name_that_works(anomaly, &diagnosis.comparison, policy).is_some()
+        };
+        site.add_anomalies(anomalies.iter().filter(|anomaly| !works(anomaly)));
         let unused = diagnosis.name_use.unused_names(|| names.client_answers(), self.now);
         let unused = unused.into_iter().filter(|name| audited.contains(&name.client));
         finding::dns::add_unused_names(unused, policy, findings);

@@ -118,7 +118,7 @@ pub(in crate::judge) fn add_anomalies(
 }
 
 /// A name of the same required endpoint, such as an older one, that the client reached.
-fn other_name_that_works<'a>(
+pub(in crate::judge) fn other_name_that_works<'a>(
     anomaly: &DnsAnomaly,
     comparison: &'a Comparison,
     policy: &Policy,

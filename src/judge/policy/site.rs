@@ -88,8 +88,11 @@ impl SiteProgress {
     }
 
     /// Adds names that did not resolve as blocked attempts at the endpoints that they are for.
-    pub(in crate::judge) fn add_anomalies(&mut self, anomalies: &[DnsAnomaly]) {
-        let blocking = anomalies.iter().filter(|anomaly| anomaly.mechanism.entry().stops == Stops::Name);
+    pub(in crate::judge) fn add_anomalies<'a>(
+        &mut self,
+        anomalies: impl IntoIterator<Item = &'a DnsAnomaly>,
+    ) {
+        let blocking = anomalies.into_iter().filter(|anomaly| anomaly.mechanism.entry().stops == Stops::Name);
         for anomaly in blocking {
             for (frame, time) in anomaly.occurrences() {
                 let attempt = Attempt {
