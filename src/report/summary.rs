@@ -191,8 +191,7 @@ impl Summary<'_> {
         let mut groups: Vec<Vec<&FindingRow>> = Vec::new();
         for row in findings.iter().map(Box::as_ref) {
             let of_row = |group: &&mut Vec<&FindingRow>| {
-                let key = |row: &FindingRow| (row.code, row.title, row.severity);
-                group.first().is_some_and(|first| key(first) == key(row))
+                group.first().is_some_and(|first| has_same_advice(first, row))
             };
             match groups.iter_mut().find(of_row) {
                 Some(group) => group.push(row),
@@ -536,6 +535,12 @@ fn verdict_style(row: &DestinationTally) -> Style {
         (Some(DestinationVerdict::Documented | DestinationVerdict::SiteApproved), _) => GOOD,
         (None, _) => FAINT,
     }
+}
+
+/// Whether two findings are printed as one group, with one title and one recommendation.
+fn has_same_advice(one: &FindingRow, other: &FindingRow) -> bool {
+    (one.code, one.title, one.severity, &one.recommendation)
+        == (other.code, other.title, other.severity, &other.recommendation)
 }
 
 #[cfg(test)]

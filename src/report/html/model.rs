@@ -113,7 +113,7 @@ pub(super) struct Cause {
     pub(super) need: Need,
     /// Flows and DNS responses.
     pub(super) count: u64,
-    /// By need, then severity, then confidence.
+    /// In the order of the rows.
     pub(super) findings: Vec<StoredFinding>,
 }
 
@@ -297,33 +297,22 @@ fn read_findings(
     Ok(findings)
 }
 
-/// Causes by need, then severity, then evidence.
+/// Findings of one code, mechanism, severity and recommendation, in the order of the rows: the most needed come first.
 fn group_by_cause(findings: Vec<CodedFinding>) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
-    let mut by_key: HashMap<(String, String), usize> = HashMap::new();
+    let mut by_key: HashMap<(String, String, Option<Severity>, String), usize> = HashMap::new();
     for (code, title, mechanism, finding) in findings {
-        let at = *by_key.entry((code.clone(), mechanism.clone())).or_insert(causes.len());
+        let key = (code.clone(), mechanism.clone(), finding.severity, finding.recommendation.clone());
+        let at = *by_key.entry(key).or_insert(causes.len());
         if at == causes.len() {
             let (need, severity) = (finding.need, finding.severity);
             causes.push(Cause { code, title, mechanism, severity, need, count: 0, findings: Vec::new() });
         }
         let Some(cause) = causes.get_mut(at) else { continue };
         cause.need = cause.need.min(finding.need);
-        cause.severity = cause.severity.max(finding.severity);
         cause.count += finding.count;
         cause.findings.push(finding);
     }
-    for cause in &mut causes {
-        // Stable: findings of the same order stay as the run sorted them.
-        cause.findings.sort_by(|a, b| {
-            (a.need, b.severity, b.confidence, b.count).cmp(&(b.need, a.severity, a.confidence, a.count))
-        });
-    }
-    let confidence = |cause: &Cause| cause.findings.iter().map(|finding| finding.confidence).max();
-    causes.sort_by(|a, b| {
-        let of_a = (a.need, b.severity, confidence(b), b.count);
-        of_a.cmp(&(b.need, a.severity, confidence(a), a.count))
-    });
     causes
 }
 
