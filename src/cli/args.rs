@@ -49,7 +49,7 @@ Examples:
 
 Exit status:
   0  no finding at or above --fail-on
-  1  findings, or `verify` or `rules check` found a fault
+  1  findings, or `verify` or `rules check` found a fault, or `compare` found that something got worse
   2  the job was not done completely: usage, an input that could not be read, output that could not
      be written, a server that is not in the capture, or an interrupted run";
 
@@ -67,6 +67,7 @@ pub(super) enum Command {
     Site(SiteCommand),
     Verify(VerifyArgs),
     Report(ReportArgs),
+    Compare(CompareArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -353,6 +354,43 @@ pub(super) struct ReportArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
 }
+
+/// Compare two evidence folders
+///
+/// Shows which documented endpoints changed state for each server, which findings and destinations are new, and which
+/// were not seen again. What was blocked and is not observed any more is never counted as fixed. Differences between the
+/// runs that limit the comparison come first: other servers, other documents, another length, dropped packets.
+#[derive(Debug, Args)]
+#[command(after_long_help = COMPARE_AFTER)]
+pub(super) struct CompareArgs {
+    /// Evidence folder of the earlier run
+    #[arg(value_name = "BEFORE")]
+    pub(super) before: PathBuf,
+    /// Evidence folder of the later run
+    #[arg(value_name = "AFTER")]
+    pub(super) after: PathBuf,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(super) format: OutputFormat,
+    /// Also write an HTML page to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+    /// Least severity at which a new finding sets exit status 1
+    #[arg(long, value_name = "SEVERITY", default_value = "low")]
+    pub(super) fail_on: FailOn,
+    /// No output; exit status only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Show all changes instead of one screen, and what did not change
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
+const COMPARE_AFTER: &str = "\
+Exit status:
+  0  nothing got worse
+  1  an endpoint that the site needs was reached and looks blocked, or a finding of at least --fail-on is new
+  2  a folder cannot be read or was changed, or no server was audited in both runs";
 
 /// Print the JSON Schema of the records of `--format jsonl`
 ///

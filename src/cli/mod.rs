@@ -6,6 +6,7 @@
 
 mod analyze;
 mod args;
+mod compare;
 #[cfg(all(feature = "live", unix))]
 mod dashboard;
 mod evidence_capture;
@@ -121,6 +122,7 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
         }
         Command::Verify(args) => outcome = verify::run(&args.folder, args.quiet, &mut out)?,
         Command::Report(args) => report::run(&args.folder, args.output.as_deref(), &mut out)?,
+        Command::Compare(args) => outcome = compare::run(&args, &mut out)?,
         Command::Schema(args) => {
             let schema = crate::report::json_schema(args.record.as_deref());
             serde_json::to_writer_pretty(&mut out, &schema).map_err(io::Error::from)?;

@@ -59,3 +59,4 @@ pub use vocabulary::Outcome;
 pub use vocabulary::PortVerdict;
 pub use vocabulary::RequirementState;
 pub use vocabulary::Severity;
+pub(crate) use vocabulary::words;

@@ -31,6 +31,8 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 words! {
     /// Verdict on a flow's destination, from best to worst.
     DestinationVerdict {

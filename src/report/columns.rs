@@ -72,6 +72,8 @@ macro_rules! columns {
     (@ optional) => { false };
 }
 
+pub(crate) use columns;
+
 use ColumnType::Address;
 use ColumnType::Enum;
 use ColumnType::Flag;

@@ -1,6 +1,6 @@
 //! Shared parts of the integration tests.
 //!
-//! `prerequisites` records tests that cannot run here, `audit` runs the pipeline in memory, `names` compares host names with
+//! `prerequisites` records tests that cannot run here, `audit` runs the pipeline in memory, `browser` opens pages, `names` compares host names with
 //! those of tshark, `files` reads files and folders, `golden` reads the expected rows of the cases, `observe` keeps what
 //! the stages before judging saw.
 
@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic shows where a test failed")]
 
 pub mod audit;
+pub mod browser;
 pub mod capture_writer;
 pub mod files;
 pub mod golden;

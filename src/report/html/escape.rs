@@ -10,7 +10,7 @@ use crate::base::is_deceptive;
 const TEXT_LIMIT: usize = 400;
 
 /// The text as it is shown.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     shown_up_to(text, TEXT_LIMIT)
 }
 

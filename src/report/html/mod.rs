@@ -8,20 +8,15 @@ mod causes;
 mod escape;
 mod matrix;
 mod model;
+mod page;
 mod provenance;
 mod timeline;
 
 use std::collections::HashSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use maud::DOCTYPE;
 use maud::Markup;
-use maud::PreEscaped;
 use maud::html;
 use serde_json::Value;
-use sha2::Digest as _;
-use sha2::Sha256;
 
 use super::human::count;
 use super::human::date_and_time;
@@ -33,15 +28,15 @@ use super::input_names::InputNames;
 use super::stored::ReadError;
 use super::stored::StoredEvidence;
 use super::stored::parse_time;
-use escape::shown;
+pub(crate) use escape::shown;
 use model::Destination;
 use model::Endpoint;
 use model::Model;
+pub(crate) use page::Page;
+pub(crate) use page::Tone;
 
 /// The file's name in an evidence folder.
 pub const REPORT: &str = "report.html";
-
-const STYLE: &str = include_str!("style.css");
 
 /// Destinations of a verdict that are shown.
 const DESTINATIONS: usize = 40;
@@ -78,53 +73,28 @@ pub fn render_report(evidence: &StoredEvidence) -> Result<String, ReadError> {
 }
 
 fn page(manifest: &Value, model: &Model, sections: &[(&str, &str, Markup)]) -> Markup {
-    // The hash permits this style alone: markup that got past the escaping could load and run nothing.
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'none'"
-    );
-    let lead = if model.high_findings > 0 || model.blocked_servers() > 0 {
-        "lead bad"
+    let tone = if model.high_findings > 0 || model.blocked_servers() > 0 {
+        Tone::Bad
     } else if model.findings > 0 {
-        "lead"
+        Tone::Neutral
     } else {
-        "lead good"
+        Tone::Good
     };
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="referrer" content="no-referrer";
-                meta name="color-scheme" content="light dark";
-                title { "afs-audit report" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                a.skip href="#causes" { "Skip to the causes" }
-                header {
-                    h1 { "Traffic audit: Azure File Sync and Azure Local" }
-                    div class=(lead) {
-                        p { (captured(manifest)) }
-                        p { (wrong(manifest, model)) }
-                        p { (first_step(manifest, model)) }
-                    }
-                    nav aria-label="Sections" { ul { @for (id, heading, _) in sections { li { a href={ "#" (id) } { (heading) } } } } }
-                }
-                main {
-                    @for (id, heading, content) in sections {
-                        section id=(id) aria-labelledby={ (id) "-heading" } {
-                            h2 id={ (id) "-heading" } { (heading) }
-                            (content)
-                        }
-                    }
-                }
-                footer { p { "Written by afs-audit " (shown(text_of(manifest.get("tool"), "version"))) ". The rows are in the CSV files beside this page; " code { "afs-audit verify" } " checks them." } }
-            }
-        }
+    Page {
+        title: "afs-audit report",
+        heading: "Traffic audit: Azure File Sync and Azure Local",
+        tone,
+        lead: html! {
+            p { (captured(manifest)) }
+            p { (wrong(manifest, model)) }
+            p { (first_step(manifest, model)) }
+        },
+        sections,
+        footer: html! {
+            p { "Written by afs-audit " (shown(text_of(manifest.get("tool"), "version"))) ". The rows are in the CSV files beside this page; " code { "afs-audit verify" } " checks them." }
+        },
     }
+    .markup()
 }
 
 /// What was captured.

@@ -1,0 +1,17 @@
+//! Reads evidence folders for the commands that need no capture.
+//!
+//! In:  evidence folders, as a run wrote them, and the rules.
+//! Out: what changed between two runs.
+//! Not: verdicts; they are in the rows. Packets; a folder is all that is read.
+
+mod compare;
+
+pub use compare::Change;
+pub use compare::ChangeNeed;
+pub use compare::ChangeRow;
+pub use compare::CompareError;
+pub use compare::Comparison;
+pub use compare::ShownBy;
+pub use compare::Subject;
+pub use compare::render_comparison;
+pub use compare::write_table;
