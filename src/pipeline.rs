@@ -232,6 +232,8 @@ trait PacketSink {
     fn packet(&mut self, packet: &decode::Packet<'_>, at: At, header: &capture::FrameHeader);
     /// A packet that decoding one frame does not give: reassembled from fragments, or moved to another encapsulation.
     fn derived_packet(&mut self, packet: &decode::Packet<'_>, at: At);
+    /// A packet that the host itself dropped.
+    fn dropped_packet(&mut self, packet: &decode::Packet<'_>, drop: flow::DroppedPacket<'_>, at: At);
     /// Frame time has reached this second.
     fn tick(&mut self, second: i64, at: At);
     /// All packets of `chunk` have been given.
@@ -359,7 +361,7 @@ mod tests {
             link: LinkType::RAW,
             ..FrameHeader::default()
         };
-        Chunk { file: FileId::default(), bytes: Arc::new(bytes), frames: vec![header] }
+        Chunk { file: FileId::default(), bytes: Arc::new(bytes), frames: vec![header], ..Chunk::default() }
     }
 
     fn frame(second: i64, bytes: Vec<u8>) -> (Chunk, LiveEvent) {

@@ -42,6 +42,7 @@ fn kinds(link: u32) -> Vec<TraceKind> {
         buffer_len,
         compressed,
         link,
+        drops: &[],
     };
     vec![
         kind(Provider::Ndis { fragment_len: 1 << 16 }, Clock::SystemTime, 8, 1, 64 << 10, false),

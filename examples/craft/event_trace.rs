@@ -8,6 +8,7 @@ use super::capture_file::Record;
 
 /// Who logged the packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the property test writes every kind")]
 pub enum Provider {
     /// NDIS packet capture (`netsh trace`), each packet in fragments of at most so many bytes.
     Ndis { fragment_len: usize },
@@ -19,11 +20,25 @@ pub enum Provider {
 
 /// Units of the trace's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the property test writes every kind")]
 pub enum Clock {
     /// The performance counter, at so many units a second.
     PerformanceCounter(u64),
     /// 100 ns since 1601.
     SystemTime,
+}
+
+/// A packet that the host dropped. Only traces of Packet Monitor report it.
+#[derive(Clone, Copy, Debug)]
+pub struct Drop {
+    /// The record, from 0.
+    pub record: usize,
+    /// The number of a component: see [`COMPONENTS`].
+    pub component: u16,
+    /// `PKTMON_DROP_REASON`.
+    pub reason: u32,
+    /// Another component logged the packet before.
+    pub is_seen: bool,
 }
 
 /// What kind of trace is written.
@@ -41,6 +56,7 @@ pub struct TraceKind {
     pub compressed: bool,
     /// `LINKTYPE_…` of the frames: Ethernet, raw IP or 802.11.
     pub link: u32,
+    pub drops: &'static [Drop],
 }
 
 const ETHERNET: u32 = 1;
@@ -50,6 +66,9 @@ const NDISCAP: [u8; 16] =
     [0x6e, 0x00, 0xd6, 0x2e, 0x29, 0x47, 0x09, 0x46, 0xb4, 0x23, 0x3e, 0xe7, 0xbc, 0xd6, 0x78, 0xef];
 const PKTMON: [u8; 16] =
     [0xd9, 0x80, 0x4f, 0x4d, 0xbd, 0xc8, 0x73, 0x4d, 0xbb, 0x5b, 0x19, 0xc9, 0x04, 0x02, 0xc5, 0xac];
+
+/// Components of Packet Monitor, numbered from 1.
+const COMPONENTS: [&str; 3] = ["ndis.sys", "tcpip.sys", "vmswitch.sys"];
 
 /// Time between two appearances of a packet, in nanoseconds.
 const APPEARANCE_NANOS: u64 = 2_000;
@@ -73,9 +92,9 @@ pub fn event_trace(kind: &TraceKind, records: &[Record]) -> Vec<u8> {
     write_buffer(kind, 0, &log_header(kind, start, raw(start)), true, &mut out);
     let mut open: Vec<Vec<u8>> = vec![Vec::new(); usize::from(kind.processors)];
     if !matches!(kind.provider, Provider::Ndis { .. }) {
-        for component in [1u16, 2] {
+        for (component, name) in (1u16..).zip(COMPONENTS) {
             let mut payload = [component, 14].map(u16::to_le_bytes).concat();
-            for text in [format!("component{component}.sys\0"), "made for a test\0".to_owned()] {
+            for text in [format!("{name}\0"), "made for a test\0".to_owned()] {
                 payload.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
             }
             open[0].extend(event(PKTMON, 20, 0, raw(start), &payload));
@@ -124,20 +143,24 @@ fn packet_events(kind: &TraceKind, number: usize, record: &Record, raw: &impl Fn
                 WIFI => 2,
                 _ => 3,
             };
-            for appearance in 0..appearances {
+            let drop = kind.drops.iter().find(|drop| drop.record == number);
+            let seen = if drop.is_some_and(|drop| !drop.is_seen) { 0 } else { appearances };
+            for appearance in 0..seen + u16::from(drop.is_some()) {
+                let drop = drop.filter(|_| appearance == seen);
                 let group =
                     if has_counts { number as u64 } else { (number * 16) as u64 + u64::from(appearance) };
                 let count = if has_counts { appearance + 1 } else { 0 };
-                let component = appearance % 2 + 1;
+                let component = drop.map_or(appearance % 2 + 1, |drop| drop.component);
                 let mut payload = group.to_le_bytes().to_vec();
                 for field in [0, count, 3, packet_type, component, 0, 0] {
                     payload.extend(field.to_le_bytes());
                 }
-                payload.extend([0; 8]);
+                payload.extend([drop.map_or(0, |drop| drop.reason), 0].map(u32::to_le_bytes).concat());
                 payload.extend([record.bytes.len() as u16; 2].map(u16::to_le_bytes).concat());
                 payload.extend(&record.bytes);
                 let nanos = record.nanos + u64::from(appearance) * APPEARANCE_NANOS;
-                out.extend(event(PKTMON, 160, 0, raw(nanos), &payload));
+                let id = if drop.is_some() { 170 } else { 160 };
+                out.extend(event(PKTMON, id, 0, raw(nanos), &payload));
             }
         }
     }

@@ -14,6 +14,7 @@ mod blocking_cases;
 mod capture_file;
 mod conversation;
 mod encapsulation;
+mod event_trace;
 mod frame;
 mod messages;
 mod rare_encapsulation;
@@ -41,6 +42,11 @@ use conversation::TcpConversation;
 use conversation::Trace;
 use encapsulation::ENCAPSULATIONS;
 use encapsulation::ETHERNET;
+use event_trace::Clock;
+use event_trace::Drop;
+use event_trace::Provider;
+use event_trace::TraceKind;
+use event_trace::event_trace;
 use frame::SYN;
 use messages::HelloOptions;
 use messages::hello;
@@ -165,6 +171,11 @@ const CASES: &[Case] = &[
         "capture-drops-gzip",
         "the same file compressed: the statistics at its end are read only after the rows were written",
         || vec![("capture.pcapng.gz".into(), gzip(&with_drops()))],
+    ),
+    (
+        "dropped-by-host",
+        "an event trace of Packet Monitor: a SYN that the host's own filter drops, a SYN-ACK that its virtual switch drops, a connection that works, and multicast that nobody listens to",
+        || vec![("capture.etl".into(), dropped_by_host())],
     ),
     ("pcapng-sections", "two pcapng sections whose interfaces have different link types", sections),
     ("encap-vlan", "a VLAN tag", || encapsulated("vlan", &recorded("working-site", STORAGE))),
@@ -769,6 +780,65 @@ fn with_drops() -> Vec<u8> {
     let records: Vec<_> = records.iter().map(|record| (0, record)).collect();
     let received = records.len() as u64;
     [pcapng_section(&[ETHERNET], &records), pcapng_statistics(0, received, 2)].concat()
+}
+
+/// Sorted by record: three SYNs, three SYN-ACKs that the network card had received, and a multicast query.
+const DROPS: &[Drop] = &[
+    Drop { record: 2, component: 2, reason: 909, is_seen: false },
+    Drop { record: 3, component: 2, reason: 909, is_seen: false },
+    Drop { record: 4, component: 2, reason: 909, is_seen: false },
+    Drop { record: 8, component: 3, reason: 9, is_seen: true },
+    Drop { record: 10, component: 3, reason: 9, is_seen: true },
+    Drop { record: 12, component: 3, reason: 9, is_seen: true },
+    Drop { record: 13, component: 2, reason: 1204, is_seen: true },
+];
+
+fn dropped_by_host() -> Vec<u8> {
+    let mut trace = Trace::default();
+    let resolve = |trace: &mut Trace, id: u16, name: &str, (address, _): End| {
+        let IpAddr::V4(address) = address else { unreachable!("the server has an IPv4 address") };
+        let answer = messages::resource(name, 1, &address.octets());
+        let (query, response) =
+            (messages::query(id, name, 1), messages::response(id, name, 1, 0, [&[answer], &[]]));
+        trace.dns_exchange(SERVER, RESOLVER, 41000 + id, &query, &response);
+    };
+    resolve(&mut trace, 1, SYNC, AT_SYNC);
+    let mut by_filter = conversation(50001, AT_SYNC);
+    for seconds in [1, 2, 4] {
+        by_filter.segment_at(&mut trace, Client, SYN, 1000, &[]);
+        trace.wait(seconds * 1000);
+    }
+    let at_management = (v4(20, 61, 0, 9), 443);
+    resolve(&mut trace, 2, "management.azure.com", at_management);
+    let mut by_switch = conversation(50002, at_management);
+    for seconds in [1, 2, 4] {
+        by_switch.next_seq = [1000, 5000];
+        by_switch.segment(&mut trace, Client, SYN, &[]);
+        by_switch.segment(&mut trace, Server, SYN | ACK, &[]);
+        trace.wait(seconds * 1000);
+    }
+    trace.datagram(
+        Client,
+        (v4(10, 1, 0, 77), 5353),
+        (v4(224, 0, 0, 251), 5353),
+        &messages::query(0, "printer.local", 1),
+    );
+    resolve(&mut trace, 3, STORAGE, AT_STORAGE);
+    let mut working = conversation(50003, AT_STORAGE);
+    working.open(&mut trace);
+    working.send(&mut trace, Client, &hello_record(STORAGE));
+    finish_tls(&mut working, &mut trace);
+    let kind = TraceKind {
+        provider: Provider::PktMon { appearances: 2 },
+        clock: Clock::PerformanceCounter(10_000_000),
+        pointer_len: 8,
+        processors: 2,
+        buffer_len: 16 << 10,
+        compressed: true,
+        link: ETHERNET,
+        drops: DROPS,
+    };
+    event_trace(&kind, &trace.records)
 }
 
 fn sections() -> Files {

@@ -7,6 +7,7 @@
 mod address;
 mod cursor;
 mod frame_ref;
+mod host_drop;
 mod net;
 mod text;
 mod time;
@@ -17,6 +18,9 @@ pub use cursor::Truncated;
 pub use frame_ref::FileId;
 pub use frame_ref::FrameRef;
 pub use frame_ref::Side;
+pub use host_drop::DropKind;
+pub use host_drop::DropReason;
+pub use host_drop::HostDrop;
 pub use net::port;
 pub use net::proto;
 pub use text::HostName;

@@ -91,6 +91,11 @@ impl DecompressingReader {
         }
     }
 
+    /// The input is an event trace log.
+    pub(super) const fn is_event_trace(&self) -> bool {
+        matches!(self.codec, Codec::Etl(_))
+    }
+
     /// The raw bytes.
     pub(super) fn raw(&self) -> &BlockReader {
         match &self.codec {

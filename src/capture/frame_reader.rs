@@ -6,6 +6,7 @@
 
 use super::FrameHeader;
 use super::InputFacts;
+use crate::base::HostDrop;
 
 /// The longest record that is believed. A longer length in a record header is damage.
 pub(super) const RECORD_LIMIT: usize = 64 << 20;
@@ -30,6 +31,8 @@ pub(super) struct FrameOut<'a> {
     pub limit: usize,
     /// Everything that is not a frame.
     pub facts: &'a mut InputFacts,
+    /// Frames that the host itself dropped, by number; `None` where the input is no event trace, and so cannot report any.
+    pub host_drops: Option<&'a mut Vec<(u64, HostDrop)>>,
     /// Another capture begins where this one ends: files were concatenated.
     pub begins_another: bool,
 }

@@ -22,6 +22,7 @@ use super::frame_reader::InputBytes;
 use super::frame_reader::RECORD_LIMIT;
 use super::hash::HashTee;
 use crate::base::FileId;
+use crate::base::HostDrop;
 
 /// Frames of one run, so that their headers and their block fit into the processor's cache.
 const RUN_LIMIT: usize = 2048;
@@ -40,6 +41,8 @@ pub(super) struct InputReader {
 #[derive(Default)]
 pub(super) struct FrameRun {
     pub frames: Vec<FrameHeader>,
+    /// Frames that the host itself dropped, by number.
+    pub host_drops: Vec<(u64, HostDrop)>,
     pub block: Arc<Vec<u8>>,
 }
 
@@ -77,6 +80,7 @@ impl InputReader {
     /// Reads the next run of at most `limit` frames; false at the end.
     pub(super) fn next(&mut self, run: &mut FrameRun, filter: Option<&mut Filter>, limit: u64) -> bool {
         run.frames.clear();
+        run.host_drops.clear();
         let mut filter = filter;
         while !self.is_done {
             self.read_run(run, usize::try_from(limit).unwrap_or(RUN_LIMIT).min(RUN_LIMIT));
@@ -103,8 +107,9 @@ impl InputReader {
         let bytes = window.bytes();
         let input =
             InputBytes { bytes, block_offset: window.start(), position: self.bytes.position(), at_end };
-        let mut out =
-            FrameOut { frames: &mut run.frames, limit, facts: &mut self.facts, begins_another: false };
+        let host_drops = self.bytes.is_event_trace().then_some(&mut run.host_drops);
+        let (frames, facts) = (&mut run.frames, &mut self.facts);
+        let mut out = FrameOut { frames, limit, facts, host_drops, begins_another: false };
         let step = self.frame_reader.read_frames(input, &mut out);
         let begins_another = out.begins_another;
         let left = bytes.len().saturating_sub(step.used);

@@ -31,6 +31,7 @@ use super::input_reader::InputOptions;
 use super::input_reader::InputReader;
 use super::trailing_stats;
 use crate::base::FileId;
+use crate::base::HostDrop;
 use crate::base::Time;
 
 /// Bytes read at once.
@@ -153,6 +154,7 @@ impl Capture {
     /// `chunk` may be reused. Its old bytes stay as they are while they are shared.
     pub fn next(&mut self, chunk: &mut Chunk) -> bool {
         chunk.frames.clear();
+        chunk.host_drops.clear();
         chunk.bytes = Arc::clone(&self.empty_block);
         while self.frames_left > 0 {
             if let Some(index) = self.current.take() {
@@ -376,6 +378,11 @@ impl Capture {
             open.run.frames.clear();
         } else {
             chunk.frames.extend_from_slice(rest.get(..len).unwrap_or_default());
+        }
+        if let (Some(first), Some(last)) = (chunk.frames.first(), chunk.frames.last()) {
+            let (first, last) = (first.number, last.number);
+            let is_delivered = |drop: &&(u64, HostDrop)| (first..=last).contains(&drop.0);
+            chunk.host_drops.extend(open.run.host_drops.iter().filter(is_delivered).cloned());
         }
         open.delivered += len;
         open.reader.count_delivered(len);

@@ -24,6 +24,7 @@ use super::interface_clock::TimeUnit;
 use super::pcapng_blocks::BYTE_ORDER_MAGIC;
 use super::pcapng_blocks::BlockProbe;
 use super::pcapng_blocks::ENHANCED_PACKET;
+use super::pcapng_blocks::HOST_DROP_OPTION;
 use super::pcapng_blocks::INTERFACE_DESCRIPTION;
 use super::pcapng_blocks::INTERFACE_STATISTICS;
 use super::pcapng_blocks::NUMBERED;
@@ -34,6 +35,8 @@ use super::pcapng_blocks::block_at;
 use super::pcapng_blocks::for_each_option;
 use super::pcapng_blocks::is_valid_block_at;
 use super::pcapng_blocks::u64_from;
+use crate::base::DropReason;
+use crate::base::HostDrop;
 use crate::base::WireText;
 
 pub(super) const FORMAT: CaptureFormat = CaptureFormat { probe_len: 12, probe };
@@ -304,6 +307,7 @@ impl Pcapng {
             return self.skip_block("packet longer than its block", input, used, block, out);
         }
         let mut checksum_len = interface.checksum_len;
+        let mut host_drop = None;
         if space - packet.captured_len >= 4 && packet.offset == 28 {
             let padded = packet.captured_len.next_multiple_of(4);
             let options = block.get(packet.offset + padded..block.len() - 4).unwrap_or_default();
@@ -315,6 +319,9 @@ impl Pcapng {
                 }
                 (4, value) => {
                     out.facts.reported_drops = out.facts.reported_drops.saturating_add(u64_from::<BIG>(value))
+                }
+                (HOST_DROP_OPTION, &[a, b, c, d]) => {
+                    host_drop = Some(DropReason(u32_from::<BIG>([a, b, c, d])));
                 }
                 _ => {}
             });
@@ -338,6 +345,12 @@ impl Pcapng {
         };
         out.facts.overhead_bytes += (block.len() - captured_len as usize) as u64;
         let number = out.last_number() + 1;
+        let interface_index = self.first_interface + packet.interface;
+        if let (Some(reason), Some(host_drops)) = (host_drop, &mut out.host_drops) {
+            let logged_by = out.facts.interfaces.get(interface_index);
+            let component = logged_by.and_then(|interface| interface.name.clone()).unwrap_or_default();
+            host_drops.push((number, HostDrop { component, reason }));
+        }
         out.frames.push(FrameHeader {
             time,
             number,
@@ -345,7 +358,7 @@ impl Pcapng {
             captured_len,
             wire_len,
             link: interface.link,
-            interface: (self.first_interface + packet.interface).min(INTERFACE_LIMIT - 1) as u16,
+            interface: interface_index.min(INTERFACE_LIMIT - 1) as u16,
         });
     }
 

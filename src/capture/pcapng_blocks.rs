@@ -20,6 +20,10 @@ const SYSTEMD_JOURNAL: u32 = 9;
 pub(super) const DECRYPTION_SECRETS: u32 = 10;
 pub(super) const CUSTOM: [u32; 2] = [0x0bad, 0x4000_0bad];
 
+/// An option of packets for local use (§3.5.2: codes with the highest bit set): the host dropped the packet, for the reason whose
+/// number is the value. Only packets out of event trace logs have it.
+pub(super) const HOST_DROP_OPTION: u16 = 0x8001;
+
 /// Wireshark gives these a frame number: custom blocks, journal entries, Sysdig events.
 pub(super) const NUMBERED: [u32; 6] = [0x0bad, 0x4000_0bad, SYSTEMD_JOURNAL, 0x204, 0x216, 0x221];
 

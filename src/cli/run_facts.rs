@@ -94,6 +94,11 @@ fn accounting(result: &RunResult) -> Accounting {
         filtered: sum(|input| input.filtered),
         packets: frames.packets.frames,
         duplicates: frames.duplicates.frames,
+        host_drops: frames
+            .host_drops
+            .iter()
+            .map(|(reason, totals)| (reason.to_string(), totals.frames))
+            .collect(),
         fragments: frames.fragments.frames,
         not_ip: frames.not_ip.iter().map(|(number, totals)| (*number, totals.frames)).collect(),
         unknown_link: frames.unknown_link.iter().map(|(number, totals)| (*number, totals.frames)).collect(),
@@ -122,6 +127,7 @@ fn add_statistics(facts: &mut RunFacts, result: &RunResult) {
         ("bytes.frames", frames.read.bytes),
         ("bytes.packets", frames.packets.bytes),
         ("bytes.duplicates", frames.duplicates.bytes),
+        ("bytes.host-drops", sum(&mut frames.host_drops.values())),
         ("bytes.fragments", frames.fragments.bytes),
         ("bytes.not-ip", sum(&mut frames.not_ip.values())),
         ("bytes.unknown-link", sum(&mut frames.unknown_link.values())),

@@ -12,6 +12,7 @@ use super::consumer::Slot;
 use super::gaps::SequenceGaps;
 use super::key::FlowKey;
 use super::limits::FlowLimits;
+use super::record::HostDrops;
 use super::record::IcmpError;
 use super::record::ResetEvidence;
 use super::record::ResetKinds;
@@ -121,6 +122,7 @@ pub(super) struct FlowDetails {
     /// Time at which a sender last skipped bytes.
     pub(super) gap_time: Time,
     pub(super) icmp: Option<Box<IcmpError>>,
+    pub(super) host_drops: Option<Box<HostDrops>>,
     /// Packets of each side when both were last idle for long with everything ACKed; 0 for never.
     pub(super) packets_at_idle: [u32; 2],
 }
@@ -336,6 +338,10 @@ impl<S> LiveFlow<S> {
             }
             if let Some(error) = &mut details.icmp {
                 error.about = error.about.other();
+            }
+            if let Some(drops) = &mut details.host_drops {
+                drops.sender = drops.sender.other();
+                drops.packets.reverse();
             }
         }
     }

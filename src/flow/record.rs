@@ -7,6 +7,7 @@
 use super::key::Endpoint;
 use crate::base::Address;
 use crate::base::FrameRef;
+use crate::base::HostDrop;
 use crate::base::Side;
 use crate::base::Time;
 
@@ -80,6 +81,21 @@ pub struct FlowEnd {
     pub tcp: Option<TcpSummary>,
     /// An ICMP error that quotes a packet of the flow.
     pub icmp: Option<IcmpError>,
+    /// Packets of the flow that the host itself dropped.
+    pub host_drops: Option<Box<HostDrops>>,
+}
+
+/// Packets of one flow that the host itself dropped, as its event trace reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostDrops {
+    /// The first drop; one by a rule has priority over others.
+    pub first: HostDrop,
+    /// Its frame.
+    pub frame: FrameRef,
+    /// Who sent the packet.
+    pub sender: Side,
+    /// Packets of each side that were dropped for a reason of the same kind.
+    pub packets: [u32; 2],
 }
 
 /// What the TCP headers of a flow show.

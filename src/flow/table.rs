@@ -7,7 +7,11 @@
 //! The table has [`SHARDS`] shards by address pair. A worker owns some of them. What happens in one does not depend on the
 //! number of workers: neither the order of flows nor which flow is evicted.
 
+mod host_drop;
+
 use std::hash::BuildHasher;
+
+pub use self::host_drop::DroppedPacket;
 
 use super::community::icmp_request_kind;
 use super::consumer::At;

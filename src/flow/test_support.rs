@@ -11,6 +11,7 @@
 //! s SA 500 101
 //! c A 101 501 "GET"     win=, ttl=, id=, cut= (truncated bytes), ts (timestamps option), sack=BEGIN-END
 //! c udp "abc"           a datagram
+//! c S 100 drop=909      the host dropped it for this reason; `duplicate`: another component logged it before
 //! s icmp 3 1 100        an ICMP error of type 3, code 1, that quotes the peer's segment with sequence number 100
 //! +60                   so many seconds pass (+0.5: half a second); frame time goes on
 //! ```
@@ -26,11 +27,15 @@ use super::record::FlowEnd;
 use super::record::FlowStart;
 use super::record::SideSummary;
 use super::record::TcpSummary;
+use super::table::DroppedPacket;
 use super::table::FlowTable;
 use crate::base::Address;
+use crate::base::DropReason;
 use crate::base::FrameRef;
+use crate::base::HostDrop;
 use crate::base::Side;
 use crate::base::Time;
+use crate::base::WireText;
 use crate::base::proto;
 use crate::decode::Encapsulation;
 use crate::decode::Packet;
@@ -159,14 +164,26 @@ impl TestTable {
                 (proto::TCP, Transport::Tcp(header))
             }
         };
-        self.accept(&Packet {
+        let packet = Packet {
             ttl: number("ttl=", 64) as u8,
             ip_id: number("id=", 0) as u16,
             transport,
             payload: payload.as_bytes(),
             payload_len: payload.len() as u32 + number("cut=", 0),
             ..packet(from, to, protocol)
-        });
+        };
+        match value("drop=").map(|reason| reason.parse().expect(line)) {
+            None => self.accept(&packet),
+            Some(reason) => {
+                let component = WireText::printable("tcpip.sys".to_owned());
+                let drop = &HostDrop { component, reason: DropReason(reason) };
+                let is_duplicate = words.contains(&"duplicate");
+                self.order += 1;
+                let at = self.at();
+                let dropped = DroppedPacket { drop, is_duplicate };
+                self.table.accept_dropped(&packet, dropped, at, &mut self.recorder);
+            }
+        }
     }
 
     /// Ends the capture; returns all calls, a line each.

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::bounded_map::BoundedMap;
 use super::catalogue::FindingCode;
+use super::catalogue::Mechanism;
 use super::diagnosis::tampering::tampering_stage;
 use super::finding::checks::FlowView;
 use super::flow_state::AppFacts;
@@ -84,6 +85,9 @@ pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>
         Some((known, source)) => (Some(known), Some(source)),
         None => (None, tags.is_some().then_some(NameSource::ServiceTag)),
     };
+    // A host that drops its own packets does not tamper.
+    let is_tampered =
+        assessment.outcome() != Outcome::Ok && assessment.mechanism() != Some(Mechanism::DroppedByHost);
     let sni = flow.claim_from(NameSource::Sni).or_else(|| flow.claim_from(NameSource::QuicSni));
     FlowRow {
         flow_id: flow.number,
@@ -120,7 +124,7 @@ pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>
         evidence: view.evidence.into(),
         service_tags: tags.map(|tags| Arc::clone(&tags.text)),
         http: None,
-        tampering_stage: if assessment.outcome() == Outcome::Ok { None } else { tampering_stage(flow_end) },
+        tampering_stage: if is_tampered { tampering_stage(flow_end) } else { None },
         address_evidence: verdict.address_evidence,
     }
 }

@@ -86,6 +86,7 @@ pub(super) fn flow_end(first_seen: Time, last_seen: Time) -> FlowEnd {
         bytes: [0, 0],
         tcp: None,
         icmp: None,
+        host_drops: None,
     }
 }
 

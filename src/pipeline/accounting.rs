@@ -6,10 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::DropReason;
 use crate::capture::Frame;
 use crate::decode;
 use crate::decode::DamageKind;
 use crate::decode::Decoded;
+
+/// Drop reasons that are counted each for itself; the reasons of damaged traces have any number.
+const REASONS_LIMIT: usize = 512;
 
 /// A number of frames, and their captured bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -35,8 +39,8 @@ impl std::ops::AddAssign for FrameTotals {
     }
 }
 
-/// What became of the frames. Every frame that was read is in exactly one of: `packets`, `duplicates`, `fragments`, `not_ip`,
-/// `unknown_link`, `unreadable`, `truncated`, `malformed`.
+/// What became of the frames. Every frame that was read is in exactly one of: `packets`, `duplicates`, `host_drops`, `fragments`,
+/// `not_ip`, `unknown_link`, `unreadable`, `truncated`, `malformed`.
 #[derive(Clone, Debug, Default)]
 pub struct FrameAccounting {
     /// All frames that the capture filter kept.
@@ -45,6 +49,8 @@ pub struct FrameAccounting {
     pub packets: FrameTotals,
     /// Frames with the packet of a frame just before, as a mirror port of both directions shows them.
     pub duplicates: FrameTotals,
+    /// Frames with packets that the host itself dropped, by reason.
+    pub host_drops: BTreeMap<DropReason, FrameTotals>,
     /// Fragments that waited for the rest of their datagram.
     pub fragments: FrameTotals,
     /// Frames without IP, by EtherType.
@@ -84,6 +90,13 @@ impl FrameAccounting {
         self.duplicates.add(frame);
     }
 
+    /// Adds a frame with a packet that the host itself dropped.
+    pub(super) fn add_host_drop(&mut self, frame: &Frame<'_>, reason: DropReason) {
+        self.read.add(frame);
+        let is_listed = self.host_drops.len() < REASONS_LIMIT || self.host_drops.contains_key(&reason);
+        self.host_drops.entry(if is_listed { reason } else { DropReason::UNKNOWN }).or_default().add(frame);
+    }
+
     fn add_undecoded(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>) {
         let line = match decoded {
             Decoded::NotIp(ether_type) => self.not_ip.entry(*ether_type).or_default(),
@@ -115,7 +128,7 @@ impl FrameAccounting {
         sum += self.fragments;
         let by_number = self.not_ip.values().chain(self.unknown_link.values());
         let by_text = self.unreadable.values().chain(self.truncated.values()).chain(self.malformed.values());
-        for line in by_number.chain(by_text) {
+        for line in by_number.chain(by_text).chain(self.host_drops.values()) {
             sum += *line;
         }
         sum

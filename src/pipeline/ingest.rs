@@ -13,6 +13,7 @@ use super::LiveSource;
 use super::PacketSink;
 use super::RunControl;
 use crate::base::FrameRef;
+use crate::base::HostDrop;
 use crate::base::Time;
 use crate::capture::Capture;
 use crate::capture::Chunk;
@@ -27,6 +28,7 @@ use crate::decode::Decoded;
 use crate::decode::Decoder;
 use crate::decode::Dedup;
 use crate::flow::At;
+use crate::flow::DroppedPacket;
 
 /// The decoder, and the account of the frames.
 #[derive(Debug)]
@@ -106,13 +108,20 @@ impl Ingest {
     /// Decodes the frames of a chunk; the time of its last frame.
     fn chunk(&mut self, chunk: &Chunk, packets: &mut impl PacketSink) -> Option<Time> {
         for header in &chunk.frames {
-            self.frame(&chunk.frame(header), header, packets);
+            let host_drop = if chunk.host_drops.is_empty() { None } else { chunk.host_drop(header) };
+            self.frame(&chunk.frame(header), header, host_drop, packets);
         }
         chunk.frames.last().map(|last| last.time)
     }
 
     #[inline]
-    fn frame(&mut self, frame: &Frame<'_>, header: &FrameHeader, packets: &mut impl PacketSink) {
+    fn frame(
+        &mut self,
+        frame: &Frame<'_>,
+        header: &FrameHeader,
+        host_drop: Option<&HostDrop>,
+        packets: &mut impl PacketSink,
+    ) {
         // Frames have the odd numbers of the order; the even number before one is the time that passes before it.
         let order = self.frames * 2 + 1;
         self.frames += 1;
@@ -130,7 +139,14 @@ impl Ingest {
         let Decoded::Packet(packet) = &decoded else {
             return self.accounting.add(frame, &decoded);
         };
-        if self.dedup.is_duplicate(packet, frame.time) {
+        let is_duplicate = self.dedup.is_duplicate(packet, frame.time);
+        if let Some(drop) = host_drop {
+            self.accounting.add_host_drop(frame, drop.reason);
+            let scope = self.dedup.merged_scope(packet).unwrap_or(packet.scope);
+            let drop = DroppedPacket { drop, is_duplicate };
+            return packets.dropped_packet(&decode::Packet { scope, ..*packet }, drop, at);
+        }
+        if is_duplicate {
             return self.accounting.add_duplicate(frame);
         }
         self.accounting.add(frame, &decoded);

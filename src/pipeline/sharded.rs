@@ -18,6 +18,7 @@ use super::RunSink;
 use super::join;
 use super::row_channel::RowChannel;
 use crate::base::FileId;
+use crate::base::HostDrop;
 use crate::capture::Chunk;
 use crate::capture::FrameHeader;
 use crate::decode::Decoded;
@@ -26,6 +27,7 @@ use crate::decode::FragmentLimits;
 use crate::decode::OwnedPacket;
 use crate::decode::Packet;
 use crate::flow::At;
+use crate::flow::DroppedPacket;
 use crate::flow::FlowCounts;
 use crate::flow::FlowLimits;
 use crate::flow::SHARDS;
@@ -41,6 +43,8 @@ enum WorkerTask {
     Frame(FrameHeader, u64),
     /// Follow a packet that decoding one frame does not give.
     DerivedPacket(Box<OwnedPacket>, At),
+    /// Note that the host dropped this packet; `true`: the packet itself was followed before.
+    DroppedPacket(Box<(OwnedPacket, HostDrop, bool)>, At),
     /// Time passes.
     Tick(i64, At),
     /// The capture has ended.
@@ -124,7 +128,7 @@ fn run_worker(
 ) -> FlowCounts {
     let mut decoder = Decoder::new(FragmentLimits::default());
     for WorkerTasks { file, bytes, tasks } in tasks {
-        let chunk = Chunk { file, bytes, frames: Vec::new() };
+        let chunk = Chunk { file, bytes, ..Chunk::default() };
         for task in tasks {
             match task {
                 WorkerTask::Frame(header, order) => {
@@ -136,6 +140,11 @@ fn run_worker(
                 }
                 WorkerTask::DerivedPacket(packet, at) => {
                     worker.table.accept(&packet.borrow(), at, &mut worker.dispatcher);
+                }
+                WorkerTask::DroppedPacket(dropped, at) => {
+                    let (packet, drop, is_duplicate) = &*dropped;
+                    let drop = DroppedPacket { drop, is_duplicate: *is_duplicate };
+                    worker.table.accept_dropped(&packet.borrow(), drop, at, &mut worker.dispatcher);
                 }
                 WorkerTask::Tick(second, at) => worker.table.tick(second, at, &mut worker.dispatcher),
                 WorkerTask::Finish(at) => worker.table.finish(at, &mut worker.dispatcher),
@@ -185,6 +194,11 @@ impl PacketSink for ShardedWorkers {
 
     fn derived_packet(&mut self, packet: &Packet<'_>, at: At) {
         self.assign(packet, WorkerTask::DerivedPacket(Box::new(OwnedPacket::from(packet)), at));
+    }
+
+    fn dropped_packet(&mut self, packet: &Packet<'_>, drop: DroppedPacket<'_>, at: At) {
+        let dropped = (OwnedPacket::from(packet), drop.drop.clone(), drop.is_duplicate);
+        self.assign(packet, WorkerTask::DroppedPacket(Box::new(dropped), at));
     }
 
     fn tick(&mut self, second: i64, at: At) {

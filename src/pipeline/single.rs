@@ -25,6 +25,7 @@ use crate::capture::Chunk;
 use crate::capture::FrameHeader;
 use crate::decode::Packet;
 use crate::flow::At;
+use crate::flow::DroppedPacket;
 use crate::flow::FlowCounts;
 use crate::flow::FlowLimits;
 use crate::judge::Engine;
@@ -157,6 +158,10 @@ impl PacketSink for SingleWorker {
 
     fn derived_packet(&mut self, packet: &Packet<'_>, at: At) {
         self.worker.table.accept(packet, at, &mut self.worker.dispatcher);
+    }
+
+    fn dropped_packet(&mut self, packet: &Packet<'_>, drop: DroppedPacket<'_>, at: At) {
+        self.worker.table.accept_dropped(packet, drop, at, &mut self.worker.dispatcher);
     }
 
     fn tick(&mut self, second: i64, at: At) {

@@ -169,6 +169,8 @@ pub struct Accounting {
     pub packets: u64,
     /// Duplicates of packets just before.
     pub duplicates: u64,
+    /// Packets that the host itself dropped, by the reason that its event trace gives.
+    pub host_drops: BTreeMap<String, u64>,
     /// Fragments other than the one that completed its datagram.
     pub fragments: u64,
     /// Not IP, by EtherType.
@@ -192,6 +194,7 @@ impl Accounting {
             + self.filtered
             + self.packets
             + self.duplicates
+            + self.host_drops.values().sum::<u64>()
             + self.fragments
     }
 
@@ -205,7 +208,8 @@ impl Accounting {
         let known: u64 = known.map(|(_, count)| count).sum();
         // Encrypted frames and protocols that are not read have a limit of their own in the summary.
         let unreadable: u64 = self.unreadable.values().sum();
-        let understood = self.packets + self.duplicates + self.fragments + known + unreadable;
+        let packets = self.packets + self.duplicates + self.host_drops.values().sum::<u64>();
+        let understood = packets + self.fragments + known + unreadable;
         self.frames > self.filtered && understood == 0
     }
 
@@ -225,6 +229,7 @@ impl Serialize for Accounting {
             filtered: u64,
             packets: u64,
             duplicates: u64,
+            host_drops: &'a BTreeMap<String, u64>,
             fragments: u64,
             not_ip: BTreeMap<String, u64>,
             unknown_link: BTreeMap<String, u64>,
@@ -238,6 +243,7 @@ impl Serialize for Accounting {
             filtered: self.filtered,
             packets: self.packets,
             duplicates: self.duplicates,
+            host_drops: &self.host_drops,
             fragments: self.fragments,
             not_ip: self.not_ip.iter().map(|(number, count)| (ether_type(*number), *count)).collect(),
             unknown_link: self.unknown_link.iter().map(|(number, count)| (link(*number), *count)).collect(),

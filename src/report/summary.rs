@@ -374,9 +374,10 @@ impl Summary<'_> {
             "without IP",
             accounting.not_ip.iter().map(|(number, frames)| (ether_type(*number), *frames)).collect(),
         );
+        add_frames("dropped by the host that captured them", texts(&accounting.host_drops));
         if accounting.duplicates > 0 {
             limits.push(format!(
-                "{} (mirror port sees both directions) counted once",
+                "{} (of a mirror port, or of several components of one host) counted once",
                 count(accounting.duplicates, "duplicate frame")
             ));
         }

@@ -69,7 +69,6 @@ pub(super) struct Transcoder {
     is_compressed: bool,
     ended: bool,
     packets: u64,
-    host_drops: u64,
     buffers: u64,
     buffers_damaged: u64,
     buffers_lost: u64,
@@ -92,7 +91,6 @@ impl Transcoder {
             is_compressed: false,
             ended: false,
             packets: 0,
-            host_drops: 0,
             buffers: 0,
             buffers_damaged: 0,
             buffers_lost: 0,
@@ -153,7 +151,6 @@ impl Transcoder {
             "packet event damaged or incomplete",
             "packet events damaged or incomplete",
         );
-        note(self.host_drops, "packet dropped by this host", "packets dropped by this host");
         if self.events.cut > 0 {
             let of = self.packets;
             facts.note(format!(
@@ -262,7 +259,6 @@ impl Transcoder {
     fn write_released(&mut self) {
         while let Some(packet) = self.window.pop() {
             self.packets += 1;
-            self.host_drops += u64::from(packet.drop.is_some());
             let point = packet.point;
             let events = &self.events;
             self.out.packet(&packet, self.clock.unix(packet.time), || {

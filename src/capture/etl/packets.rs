@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::base::Cursor;
+use crate::base::DropReason;
 use crate::base::Truncated;
 use crate::capture::LinkType;
 
@@ -57,14 +58,7 @@ pub(super) struct TracedPacket {
     /// Names one packet over its appearances; none where the trace numbers appearances only.
     pub packet_id: Option<(u64, u16)>,
     /// The host itself dropped it here.
-    pub drop: Option<HostDrop>,
-}
-
-/// Why a component of the host dropped a packet, by Packet Monitor's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HostDrop {
-    pub reason: u32,
-    pub location: u32,
+    pub drop: Option<DropReason>,
 }
 
 /// What events said of the host's components, and fragments that wait for their packet's end.
@@ -190,7 +184,7 @@ fn pktmon_packet(event: &Event<'_>) -> Result<TracedPacket, Truncated> {
     let component = u32::from(c.u16_le("component id")?);
     c.skip(4, "edge and filter")?;
     let reason = c.u32_le("drop reason")?;
-    let location = c.u32_le("drop location")?;
+    let _location = c.u32_le("drop location")?;
     let original_len = c.u16_le("original size")?;
     let logged_len = c.u16_le("logged size")?;
     let mut bytes = c.take(usize::from(logged_len), "packet")?.to_vec();
@@ -211,7 +205,7 @@ fn pktmon_packet(event: &Event<'_>) -> Result<TracedPacket, Truncated> {
         original_len: u32::from(original_len.max(logged_len)),
         // Traces since 2022 leave the count at 0 and give each appearance a group of its own.
         packet_id: (appearance > 0).then_some((group, number)),
-        drop: (event.id == DROPPED).then_some(HostDrop { reason, location }),
+        drop: (event.id == DROPPED).then_some(DropReason(reason)),
     })
 }
 

@@ -9,6 +9,7 @@
 use super::packets::LogPoint;
 use super::packets::TracedPacket;
 use crate::capture::pcapng_blocks::ENHANCED_PACKET;
+use crate::capture::pcapng_blocks::HOST_DROP_OPTION;
 use crate::capture::pcapng_blocks::INTERFACE_DESCRIPTION;
 use crate::capture::pcapng_write::IF_NAME;
 use crate::capture::pcapng_write::IF_TSRESOL;
@@ -20,10 +21,6 @@ use crate::capture::pcapng_write::push_section;
 
 /// 10^-7 s, the unit of Windows' clocks.
 const HUNDRED_NANOSECONDS: u8 = 7;
-
-/// A packet's option for local use (§3.5.2: codes with the highest bit set): the host dropped the packet. Reason, location
-/// and component, each four bytes.
-const HOST_DROP_OPTION: u16 = 0x8001;
 
 /// Places where packets were logged, each an interface; packets of further places go to the last.
 const INTERFACE_LIMIT: usize = 1 << 12;
@@ -49,9 +46,7 @@ impl PcapngOut {
             out.extend_from_slice(&packet.bytes);
             pad(out);
             if let Some(drop) = packet.drop {
-                let value =
-                    [drop.reason, drop.location, packet.point.component].map(u32::to_le_bytes).concat();
-                push_option(out, HOST_DROP_OPTION, &value);
+                push_option(out, HOST_DROP_OPTION, &drop.0.to_le_bytes());
                 push_end_of_options(out);
             }
         });

@@ -453,6 +453,21 @@ findings! {
         target: Destination,
         compared: AllFlows,
     }
+    DroppedByHost = "AFS208", High, "packets dropped by the host that captured them" {
+        looks_like: "Packet Monitor reports that a component of this host dropped packets of the flow by a rule, and the flow came no \
+                     further; only event traces of `pktmon` show this",
+        cause: "the host's own firewall or another filter of the Windows Filtering Platform, or the virtual switch: an access list, a \
+                VLAN, a quality-of-service or security policy; the network did not get the packets, or delivered them",
+        recommendation: "change the rule on this host: list the filters that dropped packets with `netsh wfp show netevents`, the \
+                         firewall rules with `Get-NetFirewallRule`, the settings of the virtual switch with \
+                         `Get-VMNetworkAdapterExtendedAcl` and `Get-VMNetworkAdapterVlan`; the firewall on the path is not involved",
+        alternatives: "none: the host reports the drop itself",
+        cites: None,
+        proof: FlowEnd,
+        confidence: OfMechanism,
+        target: Destination,
+        compared: Nothing,
+    }
     RevocationHostsBlocked = "AFS209", High, "certificate revocation hosts are blocked while the services are reached" {
         looks_like: "flows to documented Microsoft PKI hosts on port 80 look blocked, none succeeds, and port 443 works",
         cause: "a firewall that allows outbound HTTPS but not HTTP to CRL/OCSP hosts: the documented cause of 0x80072f8f, and of \

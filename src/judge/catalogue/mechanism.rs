@@ -262,6 +262,12 @@ mechanisms! {
         recommendation: None,
         alternatives: None,
     }
+    DroppedByHost = "dropped-by-host", DroppedByHost, Attempt, Presence {
+        looks_like: None,
+        cause: None,
+        recommendation: None,
+        alternatives: None,
+    }
     PkiBlocked = "pki-blocked", RevocationHostsBlocked, Name, Presence {
         looks_like: None,
         cause: None,

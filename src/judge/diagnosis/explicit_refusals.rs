@@ -107,8 +107,15 @@ pub(super) fn assess_payload(
     }
 }
 
-/// The frame that proves a mechanism of the payload: the alert, or the response.
-pub(in crate::judge) fn proof_frame(flow: &FlowState, assessment: Assessment) -> Option<FrameRef> {
+/// The frame that proves a mechanism by itself: the dropped packet, the alert, the response.
+pub(in crate::judge) fn proof_frame(
+    flow: &FlowState,
+    flow_end: &FlowEnd,
+    assessment: Assessment,
+) -> Option<FrameRef> {
+    if assessment.mechanism() == Some(Mechanism::DroppedByHost) {
+        return flow_end.host_drops.as_ref().map(|drops| drops.frame);
+    }
     let statuses = &flow.facts.as_deref()?.statuses;
     let last = |is_it: fn(&AppStatus) -> bool| {
         statuses.iter().rev().find(|(status, _)| is_it(status)).map(|(_, frame)| *frame)

@@ -11,6 +11,7 @@ pub(super) mod comparison;
 pub(super) mod dns_anomalies;
 pub(super) mod explicit_refusals;
 pub(super) mod happy_eyeballs;
+mod host_drops;
 pub(super) mod outcome;
 pub(super) mod revocation;
 pub(super) mod scans;
@@ -141,6 +142,9 @@ impl Diagnosis {
             self.packet_received(client);
         }
         self.capture_loss.add(client, flow_end);
+        if let Some(assessment) = host_drops::assess_host_drops(flow_end) {
+            return assessment;
+        }
         let by_packets = outcome::assess_packets(flow_end, server, receives_packets);
         let assessment = explicit_refusals::assess_payload(flow, flow_end, by_packets, context);
         self.compare_with_other_flows(flow, flow_end, assessment)

@@ -70,6 +70,7 @@ impl EarlyChecks {
             bytes: [0, 0],
             tcp: None,
             icmp: None,
+            host_drops: None,
         }
     }
 

@@ -50,7 +50,7 @@ impl Engine {
         } else {
             Verdict::default()
         };
-        let proof = proof_frame(flow, assessment);
+        let proof = proof_frame(flow, flow_end, assessment);
         let evidence = flow_row::evidence_frames(flow, flow_end, proof);
         let view = FlowView {
             flow,
@@ -106,7 +106,7 @@ impl Engine {
         let unknown_issuer = self.has_unknown_issuer(flow);
         let tags = self.tag_sets.of(flow.server().address, policy);
         let verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
-        let proof = proof_frame(flow, assessment);
+        let proof = proof_frame(flow, flow_end, assessment);
         let evidence = flow_row::evidence_frames(flow, flow_end, proof);
         let view = FlowView {
             flow,

@@ -4,6 +4,8 @@ use super::Check;
 use super::FlowView;
 use super::no_rows;
 use super::site::bypasses_proxy;
+use crate::base::HostDrop;
+use crate::base::Side;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::diagnosis::block_pages::block_page_vendor;
@@ -36,6 +38,7 @@ pub(super) const CHECKS: &[Check] = blocked! {
     PathMtuBlackHole: |view| could_not_use(view, "full-size segments never arrived, smaller ones did");
     HttpReplyToClientHello: |view| could_not_use(view, "the ClientHello was answered in plain HTTP");
     BlockPage: block_page;
+    DroppedByHost: dropped_by_host;
     TlsRefusedByServer: |view| could_not_use(view, "the server's side ended the TLS handshake with an alert");
     CertificateRefusedByClient: |view| {
         could_not_use(view, "it rejected the certificate and ended the handshake")
@@ -164,6 +167,17 @@ fn injected_reset(view: &FlowView<'_>) -> String {
     let evidence = sides.into_iter().flatten().flat_map(|side| side.reset_evidence.words());
     let evidence = evidence.collect::<Vec<_>>().join(", ");
     could_not_use(view, &format!("it received resets that the server did not send: {evidence}"))
+}
+
+fn dropped_by_host(view: &FlowView<'_>) -> String {
+    let Some(drops) = view.flow_end.host_drops.as_deref() else { return String::new() };
+    let [of_client, of_server] = drops.packets;
+    let what = match drops.sender {
+        Side::Client => format!("{} to it", counted(of_client, "packet")),
+        Side::Server => format!("{} from it", counted(of_server, "packet")),
+    };
+    let HostDrop { component, reason } = &drops.first;
+    could_not_use(view, &format!("this host itself dropped {what}: {component}, {reason}"))
 }
 
 fn block_page(view: &FlowView<'_>) -> String {
