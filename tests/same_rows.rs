@@ -106,19 +106,19 @@ fn check(name: &str, found: &[String], expected: &[String]) {
 }
 
 /// The files of an evidence folder; of the manifest all but `run`, which has times and arguments.
-fn evidence_files(captures: &[PathBuf], threads: &str, folder: &Path) -> Vec<(String, String)> {
+fn evidence_files(captures: &[PathBuf], threads: &str, folder: &Path) -> Vec<(String, Vec<u8>)> {
     let output = folder.join(format!("evidence-{threads}"));
     analyze(captures, &["--threads", threads, "-o", output.to_str().unwrap()]);
     let mut files: Vec<_> = std::fs::read_dir(output).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |file: &PathBuf| {
-        let mut text = std::fs::read_to_string(file).unwrap();
+        let mut bytes = std::fs::read(file).unwrap();
         if file.ends_with("manifest.json") {
-            let mut manifest: serde_json::Map<String, Json> = serde_json::from_str(&text).unwrap();
+            let mut manifest: serde_json::Map<String, Json> = serde_json::from_slice(&bytes).unwrap();
             assert!(manifest.remove("run").is_some());
-            text = serde_json::to_string_pretty(&manifest).unwrap();
+            bytes = serde_json::to_vec_pretty(&manifest).unwrap();
         }
-        (file.file_name().unwrap().to_string_lossy().into_owned(), text)
+        (file.file_name().unwrap().to_string_lossy().into_owned(), bytes)
     };
     files.iter().map(read).collect()
 }

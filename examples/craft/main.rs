@@ -33,6 +33,7 @@ use capture_file::pcapng_section;
 use capture_file::pcapng_statistics;
 use capture_file::read_pcap;
 use frame::ACK;
+use frame::FIN;
 use frame::PSH;
 
 use conversation::Client;
@@ -80,6 +81,9 @@ const CASES: &[Case] = &[
         || one_file(client_hello_dropped),
     ),
     ("client-hello-reset", "a connection reset right after the ClientHello", || one_file(client_hello_reset)),
+    ("client-hello-closed", "a connection that the server closes right after the ClientHello", || {
+        one_file(client_hello_closed)
+    }),
     (
         "client-hello-cut",
         "a ClientHello whose second segment was not captured, before its server name",
@@ -331,6 +335,15 @@ fn client_hello_reset(trace: &mut Trace) {
     tcp.open(trace);
     tcp.segment(trace, Client, ACK | PSH, &hello_record(SYNC));
     tcp.reset(trace, Server);
+}
+
+fn client_hello_closed(trace: &mut Trace) {
+    let mut tcp = conversation(50006, AT_SYNC);
+    tcp.open(trace);
+    tcp.send(trace, Client, &hello_record(SYNC));
+    tcp.segment(trace, Server, FIN | ACK, &[]);
+    tcp.segment(trace, Client, FIN | ACK, &[]);
+    tcp.segment(trace, Server, ACK, &[]);
 }
 
 fn client_hello_cut(trace: &mut Trace) {

@@ -47,7 +47,7 @@ pub const CASES: &[Case] = &[
     ),
     (
         "site-datagrams",
-        "UDP and ICMP between declared roles: documented, documented only in the opposite direction, and not documented",
+        "UDP and ICMP between declared roles: documented, documented only in the opposite direction, not documented, and unanswered",
         datagrams,
     ),
     (
@@ -201,6 +201,16 @@ fn datagrams() -> Files {
         echo(manager, SERVER, 1);
         echo(SERVER, node, 2);
         echo(SERVER, center, 3);
+        // Heartbeats and echo requests that nothing replies to.
+        let silent = v4(10, 1, 0, 6);
+        for sequence in 1..5 {
+            trace.wait(1500);
+            trace.datagram(Client, (SERVER, 3343), (silent, 3343), &filler(33, 60));
+            let mut message = vec![8, 0, 0, 0, 0, 4, 0, sequence, 1, 2, 3, 4];
+            let sum = super::frame::checksum(&[&message]);
+            message[2..4].copy_from_slice(&sum.to_be_bytes());
+            trace.packet(Client, SERVER, silent, 1, &message);
+        }
     };
     files(
         write_trace,

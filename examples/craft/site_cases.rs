@@ -17,6 +17,7 @@ use super::conversation::TcpConversation;
 use super::conversation::Trace;
 use super::encapsulation::ETHERNET;
 use super::finish_tls;
+use super::frame::SYN;
 use super::hello_record;
 use super::messages;
 use super::messages::filler;
@@ -53,7 +54,8 @@ pub const CASES: &[Case] = &[
     ),
     (
         "site-roles",
-        "connections between declared roles: documented, documented only in the opposite direction, and not documented",
+        "connections between declared roles: documented, documented only in the opposite direction, not documented, and of a role \
+         that no host has",
         roles,
     ),
     ("site-allow", "exceptions of the site: in force, expired but still used, and never used", allow),
@@ -230,6 +232,10 @@ fn roles() -> Files {
         connect((center, 50003), (SERVER, 8088));
         connect((SERVER, 50004), (center, 5985));
         connect((SERVER, 50005), (v4(10, 1, 0, 5), 3343));
+        // Refused, on a port that the documents give to a role that no host has.
+        let mut refused = TcpConversation::new((v4(10, 1, 4, 20), 50006), (SERVER, 40343), [1000, 5000]);
+        refused.segment(trace, Client, SYN, &[]);
+        refused.reset(trace, Server);
         trace.datagram(Client, (SERVER, 3343), (v4(10, 1, 0, 5), 3343), &filler(5, 60));
         trace.datagram(Server, (SERVER, 3343), (v4(10, 1, 0, 5), 3343), &filler(6, 60));
     };
@@ -307,6 +313,7 @@ fn tags() -> Files {
         tls_connection(trace, 50001, (v4(52, 1, 2, 3), 443), SYNC);
         tls_connection(trace, 50002, (v4(203, 0, 113, 7), 443), "northeurope01.afs.azure.net");
         tls_connection(trace, 50003, (v4(203, 0, 113, 8), 443), "graph.microsoft.com");
+        tls_connection(trace, 50006, (v4(52, 7, 7, 8), 443), "westus01.afs.azure.net");
         let mut without_name = |port, server| {
             let mut tcp = TcpConversation::new((SERVER, port), server, [1000, 5000]);
             tcp.open(trace);

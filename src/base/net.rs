@@ -70,6 +70,8 @@ pub mod port {
     pub const DNS: u16 = 53;
     /// HTTP.
     pub const HTTP: u16 = 80;
+    /// NetBIOS datagram service.
+    pub const NETBIOS_DATAGRAM: u16 = 138;
     /// HTTPS: HTTP over TLS, and over QUIC.
     pub const HTTPS: u16 = 443;
     /// SMB directly over TCP.

@@ -119,6 +119,8 @@ pub(super) struct FlowDetails {
     /// Time of the client's first FIN or RST.
     pub(super) client_close_time: Time,
     pub(super) client_close_frame: u64,
+    /// The server's first FIN or RST.
+    pub(super) server_close_frame: u64,
     /// Time at which a sender last skipped bytes.
     pub(super) gap_time: Time,
     pub(super) icmp: Option<Box<IcmpError>>,
@@ -353,6 +355,7 @@ impl FlowDetails {
         self.reset_frame = 0;
         self.reset_time = Time::default();
         self.client_close_frame = 0;
+        self.server_close_frame = 0;
         self.client_close_time = Time::default();
         for counts in &mut self.sides {
             counts.resets = 0;

@@ -123,6 +123,8 @@ pub struct TcpSummary {
     pub client_close_time: Option<Time>,
     /// Its frame.
     pub client_close_frame: Option<FrameRef>,
+    /// Frame of the server's first FIN or RST.
+    pub server_close_frame: Option<FrameRef>,
     /// Time at which a sender last skipped bytes.
     pub gap_time: Option<Time>,
     /// Both sides sent a SYN before either got a SYN-ACK (RFC 9293 §3.5).

@@ -52,6 +52,7 @@ fn tcp<S>(flow: &LiveFlow<S>) -> TcpSummary {
         first_data_time: time(details.first_data_time),
         client_close_time: time(details.client_close_time),
         client_close_frame: frame(details.client_close_frame),
+        server_close_frame: frame(details.server_close_frame),
         gap_time: time(details.gap_time),
         simultaneous_open: flow.simultaneous_open,
         ended_after_idle: details.packets_at_idle != [0, 0] && {

@@ -380,7 +380,7 @@ fn finish<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>
         // Its ACK came first, so that its number was missing.
         details.gaps(side).fill(next, end.wrapping_sub(1), 1);
     }
-    note_client_close(flow, side, at);
+    note_close(flow, side, at);
     if flow.phase != FlowPhase::Closed {
         let both = flow.sequence(side.other()).has(SequenceSpace::FIN);
         flow.phase = if both { FlowPhase::Closed } else { FlowPhase::HalfClosed };
@@ -392,7 +392,7 @@ fn finish<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>
 /// A RST.
 fn reset_connection<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Side, at: At) {
     flow.sequence_mut(side).seen |= SequenceSpace::RST;
-    note_client_close(flow, side, at);
+    note_close(flow, side, at);
     flow.phase = FlowPhase::Closed;
     let peer = *flow.sequence(side.other());
     let details = flow.details();
@@ -410,10 +410,15 @@ fn reset_connection<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, side: Sid
     }
 }
 
-fn note_client_close<S>(flow: &mut LiveFlow<S>, side: Side, at: At) {
+/// Notes the first FIN or RST of a side.
+fn note_close<S>(flow: &mut LiveFlow<S>, side: Side, at: At) {
     let details = flow.details();
-    if side == Side::Client && details.client_close_time == Time::default() {
-        (details.client_close_time, details.client_close_frame) = (at.time, at.frame.pack());
+    match side {
+        Side::Client if details.client_close_time == Time::default() => {
+            (details.client_close_time, details.client_close_frame) = (at.time, at.frame.pack());
+        }
+        Side::Server if details.server_close_frame == 0 => details.server_close_frame = at.frame.pack(),
+        Side::Client | Side::Server => {}
     }
 }
 

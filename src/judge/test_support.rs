@@ -101,6 +101,7 @@ pub(super) fn tcp_summary(handshake: Handshake) -> TcpSummary {
         first_data_time: None,
         client_close_time: None,
         client_close_frame: None,
+        server_close_frame: None,
         gap_time: None,
         reset_frame: None,
         reset_time: None,

@@ -392,8 +392,9 @@ findings! {
         target: Destination,
         compared: AllFlows,
     }
-    ConnectionReset = "AFS203", High, "connection reset after ClientHello or first request" {
-        looks_like: "a reset right after the handshake, instead of a reply to the ClientHello or request, or in reply to later data",
+    ConnectionReset = "AFS203", High, "connection reset or closed after ClientHello or first request" {
+        looks_like: "a reset right after the handshake, a reset or close instead of a reply to the ClientHello or request, or a reset in \
+                     reply to later data",
         cause: "a filter that inspects the SNI or the HTTP request and resets connections that it does not allow; the server shows \
                 0x80072efe (connection aborted)",
         recommendation: "allow the name in the filter on the path; compare with another name at the same address",
@@ -870,6 +871,20 @@ findings! {
         cause: "a content delivery network that serves the name",
         recommendation: "none, if the owner of the address is the expected network",
         alternatives: "a forged server name: no tag says where this name must be",
+        cites: None,
+        proof: Payload,
+        confidence: Observed,
+        target: Destination,
+        compared: Nothing,
+    }
+    NameOutsideItsTags = "AFS473", Medium, "documented name outside the service tags of its row" {
+        looks_like: "a name whose row belongs to service tags that hold all of its addresses, at an address that is only in other tags, \
+                     such as AzureCloud",
+        cause: "a forged server name at a rented virtual machine, a DNS response that leads elsewhere, or a range that was assigned \
+                after the tag file was written",
+        recommendation: "look the address up in the tag file of the week of the capture; if it is not in a tag of the row there either, \
+                         find the program that opened the flow and what resolved the name",
+        alternatives: "a tag file that is older or newer than the capture, or a proxy that is not in the site file",
         cites: None,
         proof: Payload,
         confidence: Observed,

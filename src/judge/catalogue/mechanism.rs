@@ -184,6 +184,20 @@ mechanisms! {
         recommendation: None,
         alternatives: None,
     }
+    DatagramsUnanswered = "datagrams-unanswered", ConnectionUnanswered, Attempt, Silence {
+        looks_like: Some("datagrams from one host to another for three seconds or more, on a port that the port tables give for \
+                          their roles, and none back"),
+        cause: Some("a firewall between the hosts, or on one of them, that drops the datagrams or the replies"),
+        recommendation: Some("allow the protocol and port between these hosts, in both directions"),
+        alternatives: Some("a service that is stopped on the other host, or replies that take a path outside the capture"),
+    }
+    EchoUnanswered = "echo-unanswered", ConnectionUnanswered, Attempt, Silence {
+        looks_like: Some("ICMP echo requests between two hosts for three seconds or more, where the port tables give ICMP for \
+                          their roles, and no reply"),
+        cause: Some("a firewall between the hosts, or on one of them, that drops ICMP: Windows Firewall does by default"),
+        recommendation: Some("allow ICMP between these hosts; cluster validation uses it"),
+        alternatives: Some("a host that is down, or replies that take a path outside the capture"),
+    }
     SilentAfterClientHello = "silent-after-client-hello", ConnectionUnanswered, Conversation, Silence {
         looks_like: Some("a handshake, a ClientHello that is retransmitted or only acknowledged, and no TLS record in reply"),
         cause: Some("a filter that inspects the SNI and drops what it does not allow; the server shows 0x80072ee2 (time-out)"),
@@ -225,6 +239,13 @@ mechanisms! {
         cause: None,
         recommendation: None,
         alternatives: None,
+    }
+    ClosedAfterClientHello = "closed-after-client-hello", ConnectionReset, Conversation, Absence {
+        looks_like: Some("a handshake, the ClientHello, and then a FIN of the server's side without any reply"),
+        cause: Some("a filter that inspects the SNI and closes connections that it does not allow; the client reports an unexpected \
+                     end of file"),
+        recommendation: None,
+        alternatives: Some("a server that does not serve the name or is overloaded, or a load balancer without a backend"),
     }
     ResetAfterRequest = "reset-after-request", ConnectionReset, Conversation, Presence {
         looks_like: Some("a handshake, a request, and then a reset instead of a response"),

@@ -4,7 +4,7 @@
 //! Out: for a client and a blocked name or address, what the other flows show.
 //! Not: what one flow shows by itself.
 //!
-//! Another name at the same address works: the name is filtered. The name works at another address, or several names fail at one
+//! Ports are compared with themselves only. Another name at the same address works: the name is filtered. The name works at another address, or several names fail at one
 //! address: the address is filtered. The name worked before, or works later: something changed. Nothing of the client works: an
 //! outage. All tables are bounded.
 
@@ -175,7 +175,7 @@ impl WorkedAt {
 /// Where and when something was blocked.
 #[derive(Clone, Copy, Debug)]
 struct BlockedAt {
-    server: Address,
+    server: Endpoint,
     first: Time,
     last: Time,
 }
@@ -193,6 +193,16 @@ struct ClientAndName<'a>(Address, &'a HostName);
 
 impl Equivalent<(Address, Arc<HostName>)> for ClientAndName<'_> {
     fn equivalent(&self, key: &(Address, Arc<HostName>)) -> bool {
+        self.0 == key.0 && *self.1 == *key.1
+    }
+}
+
+/// A server and a name, for lookups.
+#[derive(Hash)]
+struct ServerAndName<'a>(Endpoint, &'a HostName);
+
+impl Equivalent<(Endpoint, Arc<HostName>)> for ServerAndName<'_> {
+    fn equivalent(&self, key: &(Endpoint, Arc<HostName>)) -> bool {
         self.0 == key.0 && *self.1 == *key.1
     }
 }
@@ -216,25 +226,25 @@ const MIN_SILENCE_NANOS: u64 = 3_000_000_000;
 #[derive(Debug)]
 pub(in crate::judge) struct Comparison {
     /// By client and server.
-    worked: BoundedMap<(Address, Address), WorkedAt>,
+    worked: BoundedMap<(Address, Endpoint), WorkedAt>,
     /// Clients of which anything worked.
     clients: BoundedMap<Address, ()>,
     /// By client and name, the first addresses.
     blocked: BoundedMap<(Address, Arc<HostName>), SmallVec<[BlockedAt; 1]>>,
     /// By client and server, where no name was known.
-    blocked_unnamed: BoundedMap<(Address, Address), BlockedAt>,
+    blocked_unnamed: BoundedMap<(Address, Endpoint), BlockedAt>,
     /// Number of names by client to which TCP did not connect.
     blocked_names: BoundedMap<Address, u32>,
     /// Blocked names by client and server; at most [`MIN_NAMES_AT_ADDRESS`].
-    blocked_at: BoundedMap<(Address, Address), SmallVec<[Arc<HostName>; 1]>>,
+    blocked_at: BoundedMap<(Address, Endpoint), SmallVec<[Arc<HostName>; 1]>>,
     /// By client and name.
     silent_ipv6: BoundedMap<(Address, Arc<HostName>), SilentIpv6>,
-    /// Where names worked, by client; see [`Comparison::prepare`].
-    worked_elsewhere: HashMap<(Address, Arc<HostName>), Address, foldhash::fast::RandomState>,
-    /// The clients that reached a name at an address.
-    reached_by: HashMap<(Address, Arc<HostName>), Vec<Reached>, foldhash::fast::RandomState>,
-    /// The addresses where a name worked for any client: the lowest IPv4 address, and whether IPv6 did.
-    families: HashMap<Arc<HostName>, Families, foldhash::fast::RandomState>,
+    /// Where names worked, by client, the lowest address of each port; see [`Comparison::prepare`].
+    worked_elsewhere: HashMap<(Address, Arc<HostName>), SmallVec<[Endpoint; 1]>, foldhash::fast::RandomState>,
+    /// The clients that reached a name at an address and port.
+    reached_by: HashMap<(Endpoint, Arc<HostName>), Vec<Reached>, foldhash::fast::RandomState>,
+    /// Over which address families a name worked for any client, by port.
+    families: HashMap<Arc<HostName>, SmallVec<[(u16, Families); 1]>, foldhash::fast::RandomState>,
 }
 
 /// A client that reached a name at an address, and when.
@@ -308,21 +318,26 @@ impl Comparison {
     /// Names that worked over IPv4 and got no reply over IPv6, with the IPv4 address, by client and name; after
     /// [`Comparison::prepare`].
     pub(in crate::judge) fn blocked_ipv6(&self) -> Vec<(Address, Arc<HostName>, SilentIpv6, Address)> {
-        let works_over_ipv4 = |name: &Arc<HostName>| {
-            self.families.get(name).filter(|families| !families.has_ipv6).and_then(|families| families.ipv4)
-        };
         let all = self.silent_ipv6.iter();
         let mut blocked: Vec<_> = all
             .filter_map(|((client, name), silent)| {
-                Some((*client, Arc::clone(name), silent.clone(), works_over_ipv4(name)?))
+                let ipv4 = self.only_over_ipv4(name, silent.server.port)?;
+                Some((*client, Arc::clone(name), silent.clone(), ipv4))
             })
             .collect();
         blocked.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         blocked
     }
 
+    /// The address at which a name worked over IPv4, where it worked nowhere over IPv6.
+    fn only_over_ipv4(&self, name: &HostName, port: u16) -> Option<Address> {
+        let all = self.families.get(name)?;
+        let (_, families) = all.iter().find(|(known, _)| *known == port)?;
+        families.ipv4.filter(|_| !families.has_ipv6)
+    }
+
     fn add_worked(&mut self, row: &FlowRow) {
-        let (client, server, time) = (row.client.address, row.server.address, row.first_seen);
+        let (client, server, time) = (row.client.address, row.server, row.first_seen);
         match self.worked.get(&(client, server)) {
             Some(worked) if worked.name == row.name => {
                 worked.first = worked.first.min(time);
@@ -338,7 +353,7 @@ impl Comparison {
     }
 
     fn add_blocked(&mut self, row: &FlowRow) {
-        let (client, server, time) = (row.client.address, row.server.address, row.first_seen);
+        let (client, server, time) = (row.client.address, row.server, row.first_seen);
         let blocked = BlockedAt { server, first: time, last: time };
         let Some(name) = &row.name else {
             match self.blocked_unnamed.get(&(client, server)) {
@@ -383,13 +398,22 @@ impl Comparison {
         for ((client, server), worked) in self.worked.iter() {
             for name in [&worked.name, &worked.other_name].into_iter().flatten() {
                 // The table has no order: take the lowest address.
-                let lowest = self.worked_elsewhere.entry((*client, Arc::clone(name))).or_insert(*server);
-                *lowest = (*lowest).min(*server);
+                let at = self.worked_elsewhere.entry((*client, Arc::clone(name))).or_default();
+                match at.iter_mut().find(|known| known.port == server.port) {
+                    Some(lowest) => lowest.address = lowest.address.min(server.address),
+                    None => at.push(*server),
+                }
                 let reached = Reached { client: *client, first: worked.first, last: worked.last };
                 self.reached_by.entry((*server, Arc::clone(name))).or_default().push(reached);
-                let families = self.families.entry(Arc::clone(name)).or_default();
-                if server.is_v4() {
-                    families.ipv4 = Some(families.ipv4.map_or(*server, |lowest| lowest.min(*server)));
+                let by_port = self.families.entry(Arc::clone(name)).or_default();
+                let place = by_port.iter().position(|(port, _)| *port == server.port).unwrap_or_else(|| {
+                    by_port.push((server.port, Families::default()));
+                    by_port.len() - 1
+                });
+                let Some((_, families)) = by_port.get_mut(place) else { continue };
+                let address = server.address;
+                if address.is_v4() {
+                    families.ipv4 = Some(families.ipv4.map_or(address, |lowest| lowest.min(address)));
                 } else {
                     families.has_ipv6 = true;
                 }
@@ -402,7 +426,7 @@ impl Comparison {
         &self,
         client: Address,
         name: &HostName,
-        server: Option<Address>,
+        server: Option<Endpoint>,
     ) -> Option<ComparisonResult> {
         let blocked = self.blocked_at(client, name, server)?;
         self.worked.peek(&(client, blocked.server))?.compared_with_name(name, blocked)
@@ -416,15 +440,16 @@ impl Comparison {
         names
     }
 
-    /// Where a name was blocked: at the address of the finding, else at the first one.
-    fn blocked_at(&self, client: Address, name: &HostName, server: Option<Address>) -> Option<&BlockedAt> {
+    /// Where a name was blocked: at the address of the finding, else at the first one with its port.
+    fn blocked_at(&self, client: Address, name: &HostName, server: Option<Endpoint>) -> Option<&BlockedAt> {
         let all = self.blocked.peek(&ClientAndName(client, name))?;
-        all.iter().find(|at| Some(at.server) == server).or_else(|| all.first())
+        let has_port = |at: &&BlockedAt| server.is_none_or(|server| at.server.port == server.port);
+        all.iter().find(|at| Some(at.server) == server).or_else(|| all.iter().find(has_port))
     }
 
     /// Another client that reached the name at the same address about the time when it was blocked, the lowest of several.
     fn other_client(&self, client: Address, name: &HostName, blocked: &BlockedAt) -> Option<Address> {
-        let all = self.reached_by.get(&ClientAndName(blocked.server, name))?;
+        let all = self.reached_by.get(&ServerAndName(blocked.server, name))?;
         let is_near = |reached: &&Reached| {
             reached.client != client
                 && reached.first.since(blocked.last) <= SAME_TIME_NANOS
@@ -438,7 +463,7 @@ impl Comparison {
         &self,
         client: Address,
         name: &HostName,
-        server: Option<Address>,
+        server: Option<Endpoint>,
     ) -> Option<ComparisonResult> {
         let blocked = self.blocked_at(client, name, server)?;
         let server = blocked.server;
@@ -450,34 +475,33 @@ impl Comparison {
                 return Some(ComparisonResult::OtherNameWorks { name: Arc::clone(other) });
             }
         }
-        if let Some(families) = self.families.get(name)
-            && !server.is_v4()
-            && !families.has_ipv6
-            && let Some(ipv4) = families.ipv4
+        if !server.address.is_v4()
+            && let Some(ipv4) = self.only_over_ipv4(name, server.port)
         {
             return Some(ComparisonResult::WorksOverIpv4 { server: ipv4 });
         }
         if let Some(host) = self.other_client(client, name, blocked) {
             return Some(ComparisonResult::OtherHostReachesIt { host, client });
         }
-        if let Some(elsewhere) = self.worked_elsewhere.get(&ClientAndName(client, name)) {
-            return Some(ComparisonResult::WorksElsewhere { server: *elsewhere });
+        let elsewhere = self.worked_elsewhere.get(&ClientAndName(client, name));
+        if let Some(at) = elsewhere.and_then(|all| all.iter().find(|at| at.port == server.port)) {
+            return Some(ComparisonResult::WorksElsewhere { server: at.address });
         }
         let anything_works = self.clients.contains(&client);
         let names_at_address = self.blocked_at.peek(&(client, server)).map_or(0, |names| names.len());
         if anything_works && names_at_address >= MIN_NAMES_AT_ADDRESS {
-            return Some(ComparisonResult::OtherNamesFail { server });
+            return Some(ComparisonResult::OtherNamesFail { server: server.address });
         }
         let names = self.blocked_names.peek(&client).copied().unwrap_or_default();
         let is_outage = names >= MIN_NAMES_IN_OUTAGE && !anything_works;
         is_outage.then_some(ComparisonResult::NothingWorks { names })
     }
 
-    /// What all other flows show about a blocked address without a name.
+    /// What all other flows show about a blocked address and port without a name.
     pub(in crate::judge) fn with_address(
         &self,
         client: Address,
-        server: Address,
+        server: Endpoint,
     ) -> Option<ComparisonResult> {
         let blocked = self.blocked_unnamed.peek(&(client, server))?;
         let worked = self.worked.peek(&(client, server))?;
@@ -496,6 +520,10 @@ mod tests {
 
     fn host(name: &str) -> HostName {
         HostName::from_wire_text(name.as_bytes()).unwrap()
+    }
+
+    const fn server(address: u128, port: u16) -> Endpoint {
+        Endpoint { address: Address(address), port }
     }
 
     const fn at(second: i64) -> Time {
@@ -570,9 +598,23 @@ mod tests {
     #[test]
     fn addresses_without_a_name() {
         let comparison = comparison(&[("-", "", 10, 5), ("+", "b.example", 10, 9)]);
-        let result = comparison.with_address(CLIENT, Address(10)).unwrap();
+        let result = comparison.with_address(CLIENT, server(10, 443)).unwrap();
         assert!(result.to_string().ends_with(", as b.example"), "{result}");
         assert_eq!(result.confidence(), None);
-        assert_eq!(comparison.with_address(CLIENT, Address(11)), None);
+        assert_eq!(comparison.with_address(CLIENT, server(11, 443)), None);
+        assert_eq!(comparison.with_address(CLIENT, server(10, 445)), None, "another port");
+    }
+
+    #[test]
+    fn another_port_that_works_shows_nothing() {
+        let mut comparison = comparison(&[("-", "a.example", 10, 5)]);
+        for (name, address) in [("a.example", 10), ("a.example", 11), ("b.example", 10)] {
+            let mut row = test_support::flow_row(CLIENT, Address(address), at(6));
+            row.name = Some(Arc::new(host(name)));
+            row.server.port = 80;
+            comparison.add(&row);
+        }
+        comparison.prepare();
+        assert_eq!(comparison.with_all_flows(CLIENT, &host("a.example"), None), None);
     }
 }

@@ -103,18 +103,25 @@ pub(super) fn assess_payload(
         } if is_hello_unanswered(flow_end) => {
             Assessment::blocked(Mechanism::SilentAfterClientHello, Confidence::Weak)
         }
+        Assessment::Inconclusive { reason: Reason::NoAnswerSeen } if is_closed_after_hello(flow_end) => {
+            Assessment::blocked(Mechanism::ClosedAfterClientHello, Confidence::Weak)
+        }
         _ => by_packets,
     }
 }
 
-/// The frame that proves a mechanism by itself: the dropped packet, the alert, the response.
+/// The frame that proves a mechanism by itself: the dropped packet, the alert, the response, or the close in place of one.
 pub(in crate::judge) fn proof_frame(
     flow: &FlowState,
     flow_end: &FlowEnd,
     assessment: Assessment,
 ) -> Option<FrameRef> {
-    if assessment.mechanism() == Some(Mechanism::DroppedByHost) {
-        return flow_end.host_drops.as_ref().map(|drops| drops.frame);
+    match assessment.mechanism()? {
+        Mechanism::DroppedByHost => return flow_end.host_drops.as_ref().map(|drops| drops.frame),
+        Mechanism::ClosedAfterClientHello => {
+            return flow_end.tcp.as_ref().and_then(|tcp| tcp.server_close_frame);
+        }
+        _ => {}
     }
     let statuses = &flow.facts.as_deref()?.statuses;
     let last = |is_it: fn(&AppStatus) -> bool| {
@@ -237,6 +244,27 @@ fn is_hello_unanswered(flow_end: &FlowEnd) -> bool {
     tcp.handshake == Handshake::Complete && by_server == 0 && is_acked && has_waited && is_loss_on_path
 }
 
+/// The server acknowledged the ClientHello and closed, in time and before the client did, without any reply.
+fn is_closed_after_hello(flow_end: &FlowEnd) -> bool {
+    let Some(tcp) = &flow_end.tcp else { return false };
+    let ([client, server], [_, by_server]) = (&tcp.sides, flow_end.bytes);
+    let has_closed_first = tcp
+        .server_close_frame
+        .is_some_and(|server| tcp.client_close_frame.is_none_or(|client| server < client));
+    // Later a server closes because its own time limit for the handshake is over.
+    let is_prompt =
+        tcp.first_data_time.is_some_and(|since| flow_end.last_seen.since(since) < MAX_HELLO_REPLY_NANOS);
+    tcp.handshake == Handshake::Complete
+        && by_server == 0
+        && client.data_segments > 0
+        && client.unacknowledged <= 1
+        && server.fins > 0
+        && server.resets == 0
+        && has_closed_first
+        && is_prompt
+        && !has_missing_bytes(flow_end)
+}
+
 /// Whether a side sent bytes that the capture does not hold: then the payload is not complete.
 fn has_missing_bytes(flow_end: &FlowEnd) -> bool {
     flow_end.tcp.as_ref().is_some_and(|tcp| tcp.sides.iter().any(|side| side.missing_bytes > 0))
@@ -269,8 +297,12 @@ mod tests {
 
     fn check_flow((flow, flow_end): &(FlowState, FlowEnd), has_unknown_issuer: bool, expected: &str) {
         let middleboxes = Middleboxes::default();
-        let context =
-            AssessmentContext { has_unknown_issuer, middleboxes: &middleboxes, is_documented: &|_| false };
+        let context = AssessmentContext {
+            has_unknown_issuer,
+            middleboxes: &middleboxes,
+            is_documented: &|_| false,
+            expects_reply: false,
+        };
         let found = match assess_payload(flow, flow_end, Assessment::Ok, &context) {
             Assessment::Ok => "ok".to_owned(),
             Assessment::BlockedLooking { mechanism, confidence } => format!("{mechanism} {confidence}"),
@@ -352,6 +384,7 @@ mod tests {
             has_unknown_issuer: false,
             middleboxes: &middleboxes,
             is_documented: &|_| false,
+            expects_reply: false,
         };
         let by_packets = Assessment::blocked(Mechanism::ResetAfterRequest, Confidence::Weak);
         let assessment = assess_payload(&tls, &flow_end, by_packets, &context);
@@ -363,5 +396,36 @@ mod tests {
         (tcp.sides[0].data_segments, tcp.first_data_time) = (1, Some(Time(0)));
         let assessment = assess_payload(&tls, &flow_end, by_packets, &context);
         assert_eq!(assessment.mechanism(), Some(Mechanism::SilentAfterClientHello));
+    }
+
+    #[test]
+    fn a_server_that_closes_after_the_client_hello_refuses_it() {
+        let closed = |change: fn(&mut FlowEnd)| {
+            let (flow, mut flow_end) = flow(&[]);
+            let frame = |number| Some(FrameRef { number, ..FrameRef::default() });
+            let tcp = flow_end.tcp.as_mut().unwrap();
+            (tcp.sides[0].data_segments, tcp.sides[0].fins, tcp.sides[1].fins) = (1, 1, 1);
+            tcp.first_data_time = Some(Time(9_000_000_000));
+            (tcp.server_close_frame, tcp.client_close_frame) = (frame(6), frame(7));
+            change(&mut flow_end);
+            let middleboxes = Middleboxes::default();
+            let context = AssessmentContext {
+                has_unknown_issuer: false,
+                middleboxes: &middleboxes,
+                is_documented: &|_| false,
+                expects_reply: false,
+            };
+            let by_packets = Assessment::inconclusive(Reason::NoAnswerSeen);
+            assess_payload(&flow, &flow_end, by_packets, &context).mechanism()
+        };
+        assert_eq!(closed(|_| ()), Some(Mechanism::ClosedAfterClientHello));
+        let client_first = |flow_end: &mut FlowEnd| {
+            let tcp = flow_end.tcp.as_mut().unwrap();
+            std::mem::swap(&mut tcp.client_close_frame, &mut tcp.server_close_frame);
+        };
+        assert_eq!(closed(client_first), None);
+        assert_eq!(closed(|flow_end| flow_end.bytes = [500, 7]), None, "an answer");
+        assert_eq!(closed(|flow_end| flow_end.last_seen = Time(15_000_000_000)), None, "a time limit");
+        assert_eq!(closed(|flow_end| flow_end.tcp.as_mut().unwrap().sides[1].missing_bytes = 1), None);
     }
 }

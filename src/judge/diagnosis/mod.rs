@@ -57,6 +57,8 @@ pub(super) struct AssessmentContext<'a> {
     pub(super) middleboxes: &'a Middleboxes,
     /// Whether any document has a name.
     pub(super) is_documented: &'a dyn Fn(&HostName) -> bool,
+    /// The documents give the protocol between these two hosts, and it has replies: silence means something.
+    pub(super) expects_reply: bool,
 }
 
 /// What is known across flows.
@@ -145,7 +147,10 @@ impl Diagnosis {
         if let Some(assessment) = host_drops::assess_host_drops(flow_end) {
             return assessment;
         }
-        let by_packets = outcome::assess_packets(flow_end, server, receives_packets);
+        let mut by_packets = outcome::assess_packets(flow_end, server, receives_packets);
+        if context.expects_reply && receives_packets {
+            by_packets = outcome::assess_datagrams(flow.flow_start.protocol, flow_end, by_packets);
+        }
         let assessment = explicit_refusals::assess_payload(flow, flow_end, by_packets, context);
         self.compare_with_other_flows(flow, flow_end, assessment)
     }

@@ -9,6 +9,7 @@
 
 use crate::base::Address;
 use crate::base::Side;
+use crate::base::proto;
 use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::flow::Handshake;
@@ -23,6 +24,9 @@ use crate::judge::vocabulary::Confidence;
 /// An attempt without a reply must have been observed for this long before silence means anything: longer than the first
 /// retransmission timeout of any system (Windows: 3 s; DOMAIN, retransmission timers).
 const MIN_SILENCE_NANOS: u64 = 3_000_000_000;
+
+/// So many datagrams without a reply are no accident.
+const MIN_DATAGRAMS: u64 = 3;
 
 /// No server needs longer for its reply to a request that it received.
 const MIN_REPLY_NANOS: u64 = 5_000_000_000;
@@ -66,6 +70,24 @@ pub(in crate::judge) fn assess_packets(
             _ => Assessment::Ok,
         },
     }
+}
+
+/// The assessment of datagrams or echo requests to a host that replies to them, where none did.
+pub(in crate::judge) fn assess_datagrams(
+    protocol: u8,
+    flow_end: &FlowEnd,
+    by_packets: Assessment,
+) -> Assessment {
+    let [by_client, _] = flow_end.packets;
+    let is_silent = by_packets == Assessment::inconclusive(Reason::Unanswered)
+        && by_client >= MIN_DATAGRAMS
+        && flow_end.last_seen.since(flow_end.first_seen) >= MIN_SILENCE_NANOS;
+    if !is_silent {
+        return by_packets;
+    }
+    let mechanism =
+        if protocol == proto::UDP { Mechanism::DatagramsUnanswered } else { Mechanism::EchoUnanswered };
+    Assessment::blocked(mechanism, Confidence::Weak)
 }
 
 fn server_sent_payload(flow_end: &FlowEnd) -> bool {
@@ -349,6 +371,23 @@ mod tests {
             Assessment::Inconclusive { reason } => reason.to_string(),
         };
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn datagrams_that_are_replied_to_need_time_and_number() {
+        let unanswered = Assessment::inconclusive(Reason::Unanswered);
+        let datagrams = |packets, second| {
+            let mut flow_end = test_support::flow_end(at(100), at(second));
+            flow_end.packets = [packets, 0];
+            flow_end
+        };
+        let udp = |packets, second| assess_datagrams(proto::UDP, &datagrams(packets, second), unanswered);
+        assert_eq!(udp(3, 103), Assessment::blocked(Mechanism::DatagramsUnanswered, Confidence::Weak));
+        assert_eq!(udp(2, 103), unanswered);
+        assert_eq!(udp(3, 102), unanswered);
+        let icmp = assess_datagrams(proto::ICMP, &datagrams(3, 103), unanswered);
+        assert_eq!(icmp.mechanism(), Some(Mechanism::EchoUnanswered));
+        assert_eq!(assess_datagrams(proto::UDP, &datagrams(9, 109), Assessment::Ok), Assessment::Ok);
     }
 
     /// Two SYNs or more without a reply.

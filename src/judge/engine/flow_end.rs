@@ -41,6 +41,7 @@ impl Engine {
                 && flow.name().is_some_and(|(known, _)| known.class.has_listed_issuer),
             middleboxes: &policy.middleboxes,
             is_documented: &|name| policy.is_documented(name),
+            expects_reply: flow_end.tcp.is_none() && policy.expects_reply(flow),
         };
         let assessment = self.diagnosis.assess(flow, flow_end, &context);
         let is_judged = flow_end.packets[0] > 0 && self.is_judged(flow);
@@ -81,7 +82,10 @@ impl Engine {
     /// Adds a judged flow to what is known across flows.
     fn add_judged(&mut self, flow: &FlowState, row: &FlowRow, verdict: &Verdict<'_>) {
         let client = row.client.address;
-        self.counts.add(client, row);
+        // A host without a role is not audited by what a row may say of it.
+        if verdict.assumed_role.is_none() || self.scope.audits(client) {
+            self.counts.add(client, row);
+        }
         self.diagnosis.comparison.add(row);
         self.diagnosis.revocation.add(row, verdict.known.is_some_and(|known| known.references.is_pki));
         self.diagnosis.name_use.add(flow);
@@ -129,11 +133,23 @@ impl Engine {
         }
     }
 
-    /// Whether an audited host opened the flow. Between declared roles both directions are judged.
+    /// Whether an audited host opened the flow. Between declared roles both directions are judged, and to a declared role what the
+    /// port tables have from a role that the site file declares for no host.
     pub(super) fn is_judged(&self, flow: &FlowState) -> bool {
-        let (client, server) = (flow.client().address, flow.server().address);
-        let roles = &self.policy.port_tables;
-        (roles.roles(client) != 0 && roles.roles(server) != 0) || self.scope.audits(client)
+        let (client, server) = (flow.client().address, flow.server());
+        if self.scope.audits(client) {
+            return true;
+        }
+        let tables = &self.policy.port_tables;
+        match [client, server.address].map(|address| tables.roles(address)) {
+            [_, 0] => false,
+            roles @ [0, _] => {
+                let protocol = flow.flow_start.protocol;
+                self.policy.is_inside(client)
+                    && tables.find_undeclared(roles, protocol, server.port, &self.policy.rules).is_some()
+            }
+            _ => true,
+        }
     }
 
     fn has_unknown_issuer(&mut self, flow: &FlowState) -> bool {

@@ -112,7 +112,8 @@ fn fails_in_tls(row: &FindingRow) -> bool {
         Some(Mechanism::TlsVersionRefused | Mechanism::TlsCipherRefused) | None => false,
         // Silence after a ClientHello has other causes, such as a path that drops large packets.
         Some(mechanism) => {
-            row.code == FindingCode::TlsRefusedByServer || mechanism == Mechanism::ResetAfterClientHello
+            row.code == FindingCode::TlsRefusedByServer
+                || matches!(mechanism, Mechanism::ResetAfterClientHello | Mechanism::ClosedAfterClientHello)
         }
     };
     is_of_path && row.need.is_ours() && row.name.is_some()

@@ -277,7 +277,7 @@ impl Findings {
     pub(in crate::judge) fn compare(&mut self, comparison: &Comparison, policy: &Policy) {
         for (key, row) in &mut self.rows {
             let Some(client) = key.audited_host else { continue };
-            let server = row.server.map(|server| server.address);
+            let server = row.server;
             let result = match (key.code.entry().compared, &key.target) {
                 (Compared::Nothing, _) | (_, OwnedTarget::Text(_)) => None,
                 (Compared::SameName, OwnedTarget::Name(name)) => {
@@ -287,11 +287,12 @@ impl Findings {
                 (Compared::AllFlows, OwnedTarget::Name(name)) => {
                     comparison.with_all_flows(client, name, server)
                 }
-                (Compared::AllFlows, OwnedTarget::Address(server)) => {
-                    comparison.with_address(client, *server)
+                (Compared::AllFlows, OwnedTarget::Address(address)) => {
+                    let server = Endpoint { address: *address, port: key.port.unwrap_or_default() };
+                    comparison.with_address(client, server)
                 }
                 (Compared::AllFlows, OwnedTarget::Service(server)) => {
-                    comparison.with_address(client, server.address)
+                    comparison.with_address(client, *server)
                 }
             };
             if let Some(result) = result {

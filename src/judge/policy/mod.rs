@@ -28,6 +28,7 @@ use ipnet::Ipv6Net;
 use self::network_set::NetworkSet;
 use self::port_tables::PortTables;
 use self::port_tables::RoleBits;
+use self::port_tables::RolePort;
 use self::references::quote;
 use self::regions::OwnRegion;
 use self::regions::RegionalShape;
@@ -37,6 +38,9 @@ use super::catalogue::StatementSubject;
 use super::rows::Documented;
 use crate::base::Address;
 use crate::base::HostName;
+use crate::base::port;
+use crate::base::proto;
+use crate::judge::flow_state::FlowState;
 use crate::judge::policy::name_table::KnownName;
 use crate::rules::Document;
 use crate::rules::Middleboxes;
@@ -54,6 +58,10 @@ pub(super) struct CipherList {
     pub(super) document: Arc<Document>,
     pub(super) suites: Vec<u16>,
 }
+
+/// Types of the echo requests of ICMP (RFC 792) and ICMPv6 (RFC 4443 §4.1).
+const ICMP_ECHO: u16 = 8;
+const ICMPV6_ECHO: u16 = 128;
 
 /// A flow keeps one bit for each list; more lists are ignored.
 const MAX_CIPHER_LISTS: usize = 8;
@@ -162,6 +170,29 @@ impl Policy {
     pub(super) fn rows_between(&self, one: RoleBits, other: RoleBits) -> Option<Documented> {
         let ids = self.port_tables.rows_between(one, other);
         (!ids.is_empty()).then(|| quote(&self.rules, ids))
+    }
+
+    /// Whether the port tables document a flow between two roles whose protocol has replies: echo requests, and datagrams other
+    /// than those of the NetBIOS datagram service, which are not acknowledged (RFC 1002 §5.3).
+    pub(super) fn expects_reply(&self, flow: &FlowState) -> bool {
+        let (client, server) = (flow.client(), flow.server());
+        let roles = [client, server].map(|end| self.port_tables.roles(end.address));
+        let protocol = flow.flow_start.protocol;
+        let has_replies = match protocol {
+            proto::UDP => server.port != port::NETBIOS_DATAGRAM,
+            // The type is in place of the client's port.
+            proto::ICMP => client.port == ICMP_ECHO,
+            proto::ICMPV6 => client.port == ICMPV6_ECHO,
+            _ => false,
+        };
+        let found = || self.port_tables.find(roles, protocol, server.port, &self.rules);
+        has_replies && !roles.contains(&0) && matches!(found(), Some(RolePort::Documented(..)))
+    }
+
+    /// The roles of the row of the port tables, for a message.
+    pub(super) fn roles_of_row(&self, id: ReferenceId) -> Option<(&str, &str)> {
+        let row = self.rules.reference(id);
+        Some((row.source.as_deref()?, row.destination.as_deref()?))
     }
 
     /// Whether any row matches a name that no flow has claimed.

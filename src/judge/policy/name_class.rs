@@ -34,6 +34,8 @@ pub(in crate::judge) struct NameClass {
     pub(in crate::judge) tags: u64,
     /// Its address must be in one of them.
     pub(in crate::judge) pinned_to_tags: bool,
+    /// A row prints this very name.
+    pub(in crate::judge) is_exact: bool,
     /// The lists of certificate issuers are about it.
     pub(in crate::judge) has_listed_issuer: bool,
     /// Required endpoints that this name satisfies, by index.
@@ -75,6 +77,7 @@ impl NameClass {
         for hit in matches {
             class.tags |= policy.tags_of(hit.id);
             class.pinned_to_tags |= policy.is_pinned(hit.id);
+            class.is_exact |= hit.kind == MatchKind::Exact;
             for endpoint in policy.required.satisfied_by(hit.id, name) {
                 if !class.required.contains(&endpoint) {
                     class.required.push(endpoint);

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use super::network_set::NetworkSet;
 use super::references::quote;
 use crate::base::Address;
+use crate::base::proto;
 use crate::judge::rows::Documented;
 use crate::rules::ROLES;
 use crate::rules::ReferenceId;
@@ -25,6 +26,8 @@ pub(in crate::judge) type RoleBits = u16;
 #[derive(Debug)]
 pub(in crate::judge) struct PortTables {
     roles: NetworkSet,
+    /// The roles that any host has.
+    declared: RoleBits,
     /// Rows by the role of the client and that of the server.
     rows: [[Vec<ReferenceId>; ROLES.len()]; ROLES.len()],
     /// The rows, ready to print.
@@ -35,7 +38,7 @@ pub(in crate::judge) struct PortTables {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::judge) enum RolePort<'a> {
     /// A row has the port.
-    Documented(&'a Arc<Documented>),
+    Documented(ReferenceId, &'a Arc<Documented>),
     /// A row has it, in the opposite direction only.
     OppositeDirection,
     /// No row has it.
@@ -49,6 +52,7 @@ impl PortTables {
         let networks = site.roles.iter().flat_map(|(role, nets)| nets.iter().map(|net| (*net, bit(role))));
         let mut tables = PortTables {
             roles: NetworkSet::with_bits(networks),
+            declared: site.roles.keys().fold(0, |bits, role| bits | bit(role)),
             rows: <_>::default(),
             quoted: <_>::default(),
         };
@@ -126,7 +130,7 @@ impl PortTables {
             }
         }
         match best.or(within_role) {
-            Some((_, id)) => self.quoted.get(&id).map(RolePort::Documented),
+            Some((_, id)) => self.quoted.get(&id).map(|quoted| RolePort::Documented(id, quoted)),
             None if !has_rows => None,
             None if is_opposite => Some(RolePort::OppositeDirection),
             None => Some(RolePort::Undocumented),
@@ -134,10 +138,48 @@ impl PortTables {
     }
 }
 
+impl PortTables {
+    /// The narrowest row for a conversation of which one host has no role (0): the row that gives the port to a role that no host
+    /// has, with that role. A range is no sign of a role.
+    pub(in crate::judge) fn find_undeclared(
+        &self,
+        [client, server]: [RoleBits; 2],
+        protocol: u8,
+        port: u16,
+        rules: &RuleSet,
+    ) -> Option<(ReferenceId, &Arc<Documented>, &'static str)> {
+        let mut best: Option<(ReferenceId, &'static str)> = None;
+        if !matches!(protocol, proto::TCP | proto::UDP) {
+            return None;
+        }
+        for (from, row) in self.rows.iter().enumerate() {
+            for (to, ids) in row.iter().enumerate() {
+                let (from_bit, to_bit) = (1 << from, 1 << to);
+                let undeclared = if client & from_bit != 0 && server == 0 && self.declared & to_bit == 0 {
+                    to
+                } else if server & to_bit != 0 && client == 0 && self.declared & from_bit == 0 {
+                    from
+                } else {
+                    continue;
+                };
+                let is_exact = |id: &&ReferenceId| {
+                    rules.reference(**id).effective_ports().narrowest(protocol, port) == Some(0)
+                };
+                for id in ids.iter().filter(is_exact) {
+                    if best.is_none_or(|(known, _)| *id < known) {
+                        best = ROLES.get(undeclared).map(|role| (*id, *role));
+                    }
+                }
+            }
+        }
+        let (id, role) = best?;
+        Some((id, self.quoted.get(&id)?, role))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::proto;
     use crate::judge::policy::Policy;
 
     #[test]
@@ -152,11 +194,28 @@ mod tests {
         assert_eq!(role("10.0.8.8"), 0);
         let find =
             |client, server, protocol, port| tables.find([client, server], protocol, port, &policy.rules);
-        assert!(matches!(find(center, server, proto::TCP, 5985), Some(RolePort::Documented(_))));
+        assert!(matches!(find(center, server, proto::TCP, 5985), Some(RolePort::Documented(..))));
         assert!(matches!(find(server, center, proto::TCP, 5985), Some(RolePort::OppositeDirection)));
         assert!(matches!(find(center, server, proto::TCP, 3389), Some(RolePort::Undocumented)));
         assert!(matches!(find(center, server, proto::UDP, 5985), Some(RolePort::Undocumented)));
         assert!(find(server, server, proto::TCP, 3389).is_none(), "no table has this pair");
-        assert!(matches!(find(server, server, proto::TCP, 5985), Some(RolePort::Documented(_))));
+        assert!(matches!(find(server, server, proto::TCP, 5985), Some(RolePort::Documented(..))));
+    }
+
+    #[test]
+    fn a_role_that_no_host_has_may_be_that_of_a_host_without_one() {
+        let undeclared = |site: &str, server_has_role: bool, port| {
+            let policy = Policy::for_tests(&format!(
+                "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.0.0.0/24\"]\n\
+                 cluster-servers = [\"10.0.0.0/24\"]\n{site}"
+            ));
+            let role = policy.port_tables.roles(Address::v4([10, 0, 0, 4]));
+            let ends = if server_has_role { [0, role] } else { [role, 0] };
+            policy.port_tables.find_undeclared(ends, proto::TCP, port, &policy.rules).map(|(_, _, role)| role)
+        };
+        assert_eq!(undeclared("", true, 40_343), Some("aks-clusters"));
+        assert_eq!(undeclared("", false, 22), Some("aks-clusters"));
+        assert_eq!(undeclared("aks-clusters = [\"10.5.0.0/24\"]", true, 40_343), None, "another host has it");
+        assert_eq!(undeclared("", true, 50_000), None, "a range is no sign");
     }
 }

@@ -12,14 +12,17 @@ use smallvec::SmallVec;
 use super::Policy;
 use super::references::append;
 use super::references::quote;
+use super::regions::OwnRegion;
 use crate::base::Address;
 use crate::judge::rows::Documented;
 use crate::rules::Reference;
 use crate::rules::ReferenceId;
 use crate::rules::RuleSet;
+use crate::rules::ServiceKind;
 use crate::rules::TableKind;
 use crate::rules::TagId;
 use crate::rules::Tags;
+use crate::rules::region_slug;
 
 /// Documented tags that have a bit; more are not distinguished.
 const MAX_TAGS: usize = 64;
@@ -31,6 +34,8 @@ pub(super) struct DocumentedTags {
     tags: Vec<(String, SmallVec<[ReferenceId; 2]>)>,
     /// The bits of the tags that belong to a row, by reference.
     bits_by_reference: Vec<u64>,
+    /// The bits of the tags whose regional parts belong to the regions of Azure File Sync.
+    sync_bits: u64,
 }
 
 /// What the service tags say of an address. There is one for each distinct list of tags.
@@ -42,6 +47,8 @@ pub(in crate::judge) struct TagSet {
     pub(in crate::judge) bits: u64,
     /// What the rows of those tags say.
     pub(in crate::judge) documented: Option<Arc<Documented>>,
+    /// The documented region whose instances of Azure File Sync have the addresses, where it is none of the site's.
+    pub(in crate::judge) other_region: Option<Box<str>>,
 }
 
 impl DocumentedTags {
@@ -64,8 +71,11 @@ impl DocumentedTags {
             let bits = own.filter_map(|own| tags.iter().position(|(tag, _)| own.eq_ignore_ascii_case(tag)));
             bits.fold(0, |bits, bit| bits | 1 << bit)
         };
+        let is_sync = |row: &&Reference| row.service_kind == Some(ServiceKind::SyncService);
+        let sync_bits =
+            rules.iter().map(|(_, row)| row).filter(is_sync).fold(0, |bits, row| bits | bits_of(row));
         let bits_by_reference = rules.iter().map(|(_, row)| bits_of(row)).collect();
-        DocumentedTags { tags, bits_by_reference }
+        DocumentedTags { tags, bits_by_reference, sync_bits }
     }
 
     /// The tags that belong to a row, as bits.
@@ -74,8 +84,15 @@ impl DocumentedTags {
     }
 
     /// What a list of tags means.
-    fn tag_set(&self, tags: &Tags, list: &[TagId], rules: &RuleSet) -> TagSet {
+    fn tag_set(
+        &self,
+        tags: &Tags,
+        list: &[TagId],
+        rules: &RuleSet,
+        own_region: Option<&OwnRegion>,
+    ) -> TagSet {
         let mut text = String::new();
+        let mut sync_regions: Vec<String> = Vec::new();
         let mut bits = 0;
         let mut ids = Vec::new();
         for tag in list.iter().filter_map(|id| tags.tag(*id)) {
@@ -85,6 +102,11 @@ impl DocumentedTags {
                 let rest = name.strip_prefix(documented.as_str());
                 // `Storage.WestUS` is the regional part of `Storage`.
                 let is_it = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+                if is_it && self.sync_bits & (1 << bit) != 0 && !tag.region.is_empty() {
+                    // The suffix of the name and the region of the properties can differ.
+                    let suffix = rest.map(|rest| region_slug(rest.trim_start_matches('.')));
+                    sync_regions.extend(suffix.into_iter().chain([region_slug(&tag.region)]));
+                }
                 if is_it && bits & (1 << bit) == 0 {
                     bits |= 1 << bit;
                     ids.extend_from_slice(rows);
@@ -92,7 +114,13 @@ impl DocumentedTags {
             }
         }
         let documented = (!ids.is_empty()).then(|| Arc::new(quote(rules, ids)));
-        TagSet { text: text.into(), bits, documented }
+        let is_own =
+            |own: &OwnRegion| own.words.iter().any(|word| sync_regions.iter().any(|region| region == word));
+        let other_region = own_region.filter(|own| !is_own(own)).and_then(|_| {
+            let mut listed = rules.regions().iter().map(|region| &region.name);
+            listed.find(|name| sync_regions.contains(&region_slug(name))).map(|name| name.to_string().into())
+        });
+        TagSet { text: text.into(), bits, documented, other_region }
     }
 }
 
@@ -111,8 +139,36 @@ impl TagSets {
         if let Some(known) = self.0.get(list) {
             return Some(Arc::clone(known));
         }
-        let set = Arc::new(policy.documented_tags.tag_set(tags, list, &policy.rules));
+        let set =
+            Arc::new(policy.documented_tags.tag_set(tags, list, &policy.rules, policy.own_region.as_ref()));
         self.0.insert(list.into(), Arc::clone(&set));
         Some(set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_regional_tag_says_which_region_an_address_serves() {
+        let tags = br#"{"changeNumber": 1, "cloud": "Public", "values": [
+            {"name": "StorageSyncService.WestUS", "properties": {"region": "westus", "addressPrefixes": ["20.1.0.0/24"]}},
+            {"name": "StorageSyncService.FranceCentral", "properties": {"region": "centralfrance", "addressPrefixes": ["20.2.0.0/24"]}},
+            {"name": "StorageSyncService.NewRegion", "properties": {"region": "newregion", "addressPrefixes": ["20.3.0.0/24"]}},
+            {"name": "Storage.EastUS", "properties": {"region": "eastus", "addressPrefixes": ["20.4.0.0/24"]}}]}"#;
+        let tags = Tags::parse("ServiceTags_Public_20260105.json", tags).unwrap();
+        let other_region = |region: &str, address: [u8; 4]| {
+            let site = format!("[azure-file-sync]\nregion = \"{region}\"\nredundancy = \"LRS\"");
+            let policy = Policy::for_tests(&site);
+            let list = tags.lookup(Address::v4(address));
+            let own_region = policy.own_region.as_ref();
+            policy.documented_tags.tag_set(&tags, list, &policy.rules, own_region).other_region
+        };
+        assert_eq!(other_region("West US", [20, 1, 0, 4]), None);
+        assert_eq!(other_region("East US", [20, 1, 0, 4]).as_deref(), Some("West US"));
+        assert_eq!(other_region("France Central", [20, 2, 0, 4]), None);
+        assert_eq!(other_region("West US", [20, 3, 0, 4]), None, "no document lists it");
+        assert_eq!(other_region("West US", [20, 4, 0, 4]), None, "an account may be anywhere");
     }
 }

@@ -10,8 +10,10 @@ use jiff::civil::Date;
 
 use super::Policy;
 use super::name_table::KnownName;
+use super::port_tables::RoleBits;
 use super::port_tables::RolePort;
 use super::service_tags::TagSet;
+use crate::base::Address;
 use crate::base::Time;
 use crate::base::port;
 use crate::base::proto;
@@ -22,6 +24,7 @@ use crate::judge::vocabulary::DestinationVerdict;
 use crate::judge::vocabulary::PortVerdict;
 use crate::read::NameSource;
 use crate::rules::Allow;
+use crate::rules::ReferenceId;
 
 /// What the documents and the site file say of a flow.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +46,10 @@ pub(in crate::judge) struct Verdict<'a> {
     pub(in crate::judge) exception: Option<usize>,
     /// The site's expired exception that would have allowed it, by index.
     pub(in crate::judge) expired_exception: Option<usize>,
+    /// The row of the port tables that has it, between two roles.
+    pub(in crate::judge) role_row: Option<ReferenceId>,
+    /// The role that a host must have for that row, where the site file declares no host of it.
+    pub(in crate::judge) assumed_role: Option<(Address, &'static str)>,
     /// Between two declared roles, on a port that the port tables do not have.
     pub(in crate::judge) undocumented_role_port: Option<UndocumentedRolePort>,
     /// What the service tags say of the address.
@@ -126,16 +133,21 @@ pub(in crate::judge) fn verdict<'a>(
 fn judge_role_port<'a>(flow: &FlowState, verdict: &mut Verdict<'a>, policy: &'a Policy) {
     let (client, server) = (flow.client(), flow.server());
     let roles = [client, server].map(|end| policy.port_tables.roles(end.address));
+    let protocol = flow.flow_start.protocol;
     if roles.contains(&0) {
+        // A conversation that began before the capture has no certain client.
+        if flow.flow_start.from_start {
+            judge_undeclared_role(flow, roles, verdict, policy);
+        }
         return;
     }
-    let protocol = flow.flow_start.protocol;
     let Some(found) = policy.port_tables.find(roles, protocol, server.port, &policy.rules) else { return };
     let undocumented = match found {
-        RolePort::Documented(documented) => {
+        RolePort::Documented(row, documented) => {
             verdict.destination = Some(DestinationVerdict::Documented);
             verdict.port = Some(PortVerdict::Documented);
             verdict.documented = Some(documented);
+            verdict.role_row = Some(row);
             return;
         }
         // In a conversation that began before the capture the client is a guess.
@@ -146,6 +158,26 @@ fn judge_role_port<'a>(flow: &FlowState, verdict: &mut Verdict<'a>, policy: &'a 
     verdict.undocumented_role_port = Some(undocumented);
     verdict.destination = Some(DestinationVerdict::Unexpected);
     verdict.port = Some(PortVerdict::Not443);
+}
+
+/// Judges a conversation of which one host has a declared role: a row may give its port to a role that the site file declares for no
+/// host.
+fn judge_undeclared_role<'a>(
+    flow: &FlowState,
+    roles: [RoleBits; 2],
+    verdict: &mut Verdict<'a>,
+    policy: &'a Policy,
+) {
+    let (client, server) = (flow.client().address, flow.server());
+    let tables = &policy.port_tables;
+    let found = tables.find_undeclared(roles, flow.flow_start.protocol, server.port, &policy.rules);
+    let Some((row, documented, role)) = found else { return };
+    let [client_roles, _] = roles;
+    verdict.destination = Some(DestinationVerdict::Documented);
+    verdict.port = Some(PortVerdict::Documented);
+    verdict.documented = Some(documented);
+    verdict.role_row = Some(row);
+    verdict.assumed_role = Some((if client_roles == 0 { client } else { server.address }, role));
 }
 
 /// Applies the first exception of the site that is in force.

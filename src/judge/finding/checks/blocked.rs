@@ -12,6 +12,7 @@ use crate::judge::diagnosis::block_pages::block_page_vendor;
 use crate::judge::text::counted;
 use crate::read::AppStatus;
 use crate::rules::PageField;
+use crate::rules::ROLES;
 
 /// A check that applies to judged flows with a mechanism of `code`.
 macro_rules! blocked {
@@ -32,6 +33,7 @@ pub(super) const CHECKS: &[Check] = blocked! {
         Some(Mechanism::ResetAfterHandshake) => "the connection was reset right after the handshake",
         Some(Mechanism::ResetAfterData) => "the connection was reset in the middle of the conversation",
         Some(Mechanism::ResetAfterClientHello) => "the connection was reset right after the ClientHello",
+        Some(Mechanism::ClosedAfterClientHello) => "the server's side closed the connection right after the ClientHello",
         _ => "the connection was reset right after the request",
     });
     InjectedReset: injected_reset;
@@ -51,6 +53,30 @@ pub(super) const CHECKS: &[Check] = blocked! {
     CaptivePortal: |view| could_not_use(view, "a captive portal asks for sign-in");
 };
 
+/// Where a port table has the flow: between which roles, and which role is an assumption.
+fn role_clause(view: &FlowView<'_>) -> String {
+    let Some((from, to)) = view.verdict.role_row.and_then(|row| view.policy.roles_of_row(row)) else {
+        return String::new();
+    };
+    let has_role = |role: &str| {
+        let bits = view.policy.port_tables.roles(view.client());
+        ROLES.iter().enumerate().any(|(index, known)| *known == role && bits & (1 << index) != 0)
+    };
+    // A port that the tables open to a role is documented between its members too.
+    let is_within_role = view.verdict.assumed_role.is_none() && !has_role(from);
+    let between = if from == to || is_within_role {
+        format!("; the port tables have it between members of {to}")
+    } else {
+        format!("; the port tables have it from {from} to {to}")
+    };
+    match view.verdict.assumed_role {
+        Some((host, role)) => {
+            format!("{between}, if {host} is one of {role}, which the site file does not declare")
+        }
+        None => between,
+    }
+}
+
 fn has_finding(view: &FlowView<'_>, code: FindingCode) -> bool {
     let mechanism = view.assessment.mechanism();
     view.verdict.destination.is_some()
@@ -62,11 +88,12 @@ fn has_finding(view: &FlowView<'_>, code: FindingCode) -> bool {
 /// A message about a flow that was blocked: client, server, how it ended and the mechanism.
 fn could_not_use(view: &FlowView<'_>, how: &str) -> String {
     format!(
-        "{} could not use {} port {}: {how} ({})",
+        "{} could not use {} port {}: {how} ({}){}",
         view.client(),
         view.server_text(),
         view.server().port,
-        view.assessment.mechanism().map_or("", Mechanism::as_str)
+        view.assessment.mechanism().map_or("", Mechanism::as_str),
+        role_clause(view)
     )
 }
 
@@ -95,8 +122,21 @@ fn proxy_refused(view: &FlowView<'_>) -> String {
     }
 }
 
-/// What to do about a proxy's refusal depends on its status.
+/// What to do about a proxy's refusal depends on its status; about hosts inside the site, on their roles.
 pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
+    let is_dropped_or_refused = matches!(
+        view.assessment.mechanism()?.finding(),
+        FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused
+    );
+    if view.verdict.role_row.is_some() && is_dropped_or_refused {
+        return Some(if view.verdict.assumed_role.is_some() {
+            "declare the role of the host in the site file; if it is the assumed one, allow this protocol and port between the two \
+             hosts"
+        } else {
+            "allow this protocol and port between the two hosts, in the firewalls between them and on the hosts themselves; check \
+             that the service runs, and the routes"
+        });
+    }
     match (view.assessment.mechanism()?.finding(), proxy_status(view)?) {
         (FindingCode::ProxyRefused, 502 | 504) => Some(
             "check the proxy: whether its own DNS resolver resolves the name, and whether it may connect to the destination; the \
@@ -134,10 +174,11 @@ fn refused(view: &FlowView<'_>) -> String {
         None => "a TCP reset".to_owned(),
     };
     format!(
-        "{} could not connect to {} port {}: refused by {by}",
+        "{} could not connect to {} port {}: refused by {by}{}",
         view.client(),
         view.server_text(),
-        view.server().port
+        view.server().port,
+        role_clause(view)
     )
 }
 
@@ -145,10 +186,20 @@ fn unanswered(view: &FlowView<'_>) -> String {
     let (client, server, port) = (view.client(), view.server_text(), view.server().port);
     let own_side = view.flow_end.tcp.as_ref().and_then(|tcp| tcp.sides.first());
     let (syns, retransmissions) = own_side.map_or((0, 0), |side| (side.syns, side.retransmissions));
+    let roles = role_clause(view);
+    let [packets, _] = view.flow_end.packets;
     let sent = match view.assessment.mechanism() {
         Some(Mechanism::TcpUnanswered) => {
             let syns = counted(syns, "SYN");
-            return format!("{client} sent {syns} to {server} port {port}, no reply");
+            return format!("{client} sent {syns} to {server} port {port}, no reply{roles}");
+        }
+        Some(Mechanism::DatagramsUnanswered) => {
+            let datagrams = counted(packets, "datagram");
+            return format!("{client} sent {datagrams} to {server} UDP port {port}, no reply{roles}");
+        }
+        Some(Mechanism::EchoUnanswered) => {
+            let requests = counted(packets, "ICMP echo request");
+            return format!("{client} sent {requests} to {server}, no reply{roles}");
         }
         Some(Mechanism::SilentAfterData) => "exchanged data",
         Some(Mechanism::SilentAfterIdle) => "exchanged data, and sent more after an idle time",
@@ -159,7 +210,7 @@ fn unanswered(view: &FlowView<'_>) -> String {
         0 => String::new(),
         _ => format!(" to {}", counted(retransmissions, "retransmission")),
     };
-    format!("{client} connected to {server} port {port} and {sent}; then no reply{after}")
+    format!("{client} connected to {server} port {port} and {sent}; then no reply{after}{roles}")
 }
 
 fn injected_reset(view: &FlowView<'_>) -> String {

@@ -10,6 +10,7 @@ use crate::base::port;
 use crate::base::proto;
 use crate::flow::Handshake;
 use crate::judge::catalogue::FindingCode;
+use crate::judge::catalogue::Mechanism;
 use crate::judge::flow_state::NameClaim;
 use crate::judge::policy::name_table::Contradiction;
 use crate::judge::policy::name_table::KnownName;
@@ -267,10 +268,20 @@ fn shares_ipv6_allocation(client: Address, server: Address) -> bool {
     }
 }
 
-/// The highest severity of a finding about a flow: a public address may be the site's own where the site declares no networks.
+/// The highest severity of a finding about a flow. A public address may be the site's own where the site declares no networks.
 pub(super) fn highest_severity(view: &FlowView<'_>, code: FindingCode) -> Severity {
     match code {
         FindingCode::InboundConnection if !knows_own_networks(view) => Severity::Medium,
+        // The server may be named in frames that the capture does not have.
+        FindingCode::OtherRegion if view.verdict.known.is_none() => Severity::Medium,
+        // A wildcard's names are not all known.
+        FindingCode::NameOutsideItsTags if !view.verdict.known.is_some_and(|known| known.class.is_exact) => {
+            Severity::Low
+        }
+        // Windows Firewall drops them by default, and only validation needs them.
+        _ if view.assessment.mechanism() == Some(Mechanism::EchoUnanswered) => Severity::Medium,
+        // That the host has the role is an assumption.
+        _ if view.verdict.assumed_role.is_some() => Severity::Low,
         _ => Severity::High,
     }
 }

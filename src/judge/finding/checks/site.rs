@@ -20,7 +20,9 @@ use crate::rules::ROLES;
 pub(super) const CHECKS: &[Check] = &[
     Check {
         code: FindingCode::OtherRegion,
-        applies: |view| has_class(view, |class| class.other_region),
+        applies: |view| {
+            has_class(view, |class| class.other_region) || region_of_nameless_server(view).is_some()
+        },
         message: other_region,
         cites: no_rows,
     },
@@ -127,6 +129,16 @@ pub(super) const CHECKS: &[Check] = &[
         cites: no_rows,
     },
     Check {
+        code: FindingCode::NameOutsideItsTags,
+        applies: |view| {
+            is_outside(view, AddressEvidence::OtherTag)
+                && view.verdict.destination != Some(DestinationVerdict::DocumentedBroad)
+                && has_class(view, |class| class.pinned_to_tags)
+        },
+        message: outside_its_tags,
+        cites: no_rows,
+    },
+    Check {
         code: FindingCode::NameOutsideServiceTags,
         applies: |view| {
             view.verdict.https_only && is_outside_tags(view) && has_class(view, |class| !class.pinned_to_tags)
@@ -152,7 +164,24 @@ fn has_class(view: &FlowView<'_>, is_it: fn(&NameClass) -> bool) -> bool {
     class_of(view).is_some_and(is_it)
 }
 
+/// The region, none of the site's, whose service tag has a server without a name.
+fn region_of_nameless_server<'a>(view: &FlowView<'a>) -> Option<&'a str> {
+    let is_judged = view.verdict.destination == Some(DestinationVerdict::Documented)
+        && view.verdict.exception.is_none()
+        && view.verdict.known.is_none();
+    view.tags.filter(|_| is_judged).and_then(|tags| tags.other_region.as_deref())
+}
+
 fn other_region(view: &FlowView<'_>) -> String {
+    if let Some(region) = region_of_nameless_server(view) {
+        return format!(
+            "{} used {}, an address in {}, the service tag of {region}; the site is in {}",
+            view.client(),
+            view.server().address,
+            view.name_text(),
+            view.policy.site.sync_region.as_deref().unwrap_or_default()
+        );
+    }
     format!(
         "{} used {}, an instance of another region; the site is in {}{}",
         view.client(),
@@ -325,9 +354,27 @@ fn tunnel_kind(view: &FlowView<'_>) -> Option<&'static str> {
     }
 }
 
+fn outside_its_tags(view: &FlowView<'_>) -> String {
+    let tags: Vec<&str> = view.tags.into_iter().flat_map(|tags| tags.text.split(';')).take(2).collect();
+    let date = view.policy.tags.as_ref().map_or("", |tags| &tags.date);
+    let file = if date.is_empty() { String::new() } else { format!(" of {date}") };
+    format!(
+        "{} named {} and connected to {}, which the service tag file{file} has in {} and in no service tag of the name's documented row",
+        view.client(),
+        view.name_text(),
+        view.server().address,
+        tags.join(" and ")
+    )
+}
+
 /// A documented name that the client or server named, at an address in no tag of the cloud that its rows are for.
 fn is_outside_tags(view: &FlowView<'_>) -> bool {
-    if view.verdict.address_evidence != Some(AddressEvidence::NoTag) {
+    is_outside(view, AddressEvidence::NoTag)
+}
+
+/// A documented name that the client or server named, at an address of which the tags say this.
+fn is_outside(view: &FlowView<'_>, evidence: AddressEvidence) -> bool {
+    if view.verdict.address_evidence != Some(evidence) {
         return false;
     }
     let is_answered = view
