@@ -71,7 +71,8 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
     if let Some(folder) = &mut closed {
         add_evidence_frames(plan, folder, &mut facts, &names)?;
     }
-    let run = Invocation { arguments: process::arguments(), started, ended: process::now() };
+    let (arguments, working_directory) = (process::arguments(), process::working_directory());
+    let run = Invocation { arguments, working_directory, started, ended: process::now() };
     let manifest = |outputs: &[OutputFile]| Manifest::new(&facts, &run, outputs).to_json();
     let published = closed.map(|folder| folder.finish(manifest)).transpose()?;
 
@@ -88,6 +89,9 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
         match to_stdout {
             true => summary.write(&mut stdio::stdout(color))?,
             false => summary.write(&mut stdio::stderr(color))?,
+        }
+        if let Some(published) = &published {
+            let _ = writeln!(io::stderr(), "{}", process::digest_advice(published));
         }
     }
     // Printed even with --quiet: a script must not mistake a partial run for a complete one.
@@ -235,6 +239,7 @@ impl pipeline::ProgressObserver for &Progress {
 #[cfg(test)]
 mod tests {
     use super::super::args::FailOn;
+    use super::super::args::VerifyArgs;
     use super::super::plan::CopyPlan;
     use super::super::plan::OutputPlan;
     use super::super::plan::PolicyPlan;
@@ -278,6 +283,7 @@ mod tests {
         sink.flow(&test_support::flow())?;
         sink.dns(&test_support::dns())?;
         sink.finding(&test_support::finding())?;
+        sink.requirement(&test_support::requirement())?;
         Ok(test_support::facts())
     }
 
@@ -297,7 +303,15 @@ mod tests {
         check(&parent.path().join("other"), FailOn::High, ExitOutcome::Findings);
         check(&target, FailOn::Never, ExitOutcome::Clean);
         let mut printed = Vec::new();
-        assert_eq!(verify::run(&target, false, &mut printed).unwrap(), ExitOutcome::Clean);
+        let args = VerifyArgs {
+            folder: target.clone(),
+            digest: None,
+            allowed_signers: None,
+            signature: None,
+            identity: None,
+            quiet: false,
+        };
+        assert_eq!(verify::run(&args, &mut printed).unwrap(), ExitOutcome::Clean);
         let printed = String::from_utf8(printed).unwrap();
         assert!(printed.starts_with("output  flows.csv: unchanged\n"), "{printed}");
 

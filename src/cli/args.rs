@@ -66,6 +66,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Site(SiteCommand),
     Verify(VerifyArgs),
+    Sign(SignArgs),
     Report(ReportArgs),
     Compare(CompareArgs),
     Schema(SchemaArgs),
@@ -330,15 +331,54 @@ pub(super) struct RulesArgs {
 
 /// Verify the integrity of an evidence folder
 ///
-/// Recomputes the hashes of the outputs, and of the inputs that are still at the paths in the manifest.
+/// Recomputes the hashes of the outputs, and of the inputs at their recorded path or beside the evidence folder. Names files
+/// in the folder that the run did not write. Who can change the folder can change its manifest, too: that is found only with
+/// the digest that the run printed (--digest), or with a signature (--allowed-signers).
 #[derive(Debug, Args)]
+#[command(after_long_help = VERIFY_AFTER)]
 pub(super) struct VerifyArgs {
     /// Evidence folder
     #[arg(value_name = "DIR")]
     pub(super) folder: PathBuf,
+    /// SHA-256 of manifest.json, as the run printed it
+    #[arg(long, value_name = "HEX", value_parser = values::sha256)]
+    pub(super) digest: Option<String>,
+    /// Check the signature of the manifest against the keys in this file, in the format of ssh-keygen(1), ALLOWED SIGNERS
+    #[arg(long, value_name = "FILE")]
+    pub(super) allowed_signers: Option<PathBuf>,
+    /// Signature; by default manifest.json.sig in DIR
+    #[arg(long, value_name = "FILE", requires = "allowed_signers")]
+    pub(super) signature: Option<PathBuf>,
+    /// Who must have signed, as in the file of allowed signers; by default anybody in it
+    #[arg(long, value_name = "NAME", requires = "allowed_signers")]
+    pub(super) identity: Option<String>,
     /// No output; exit status only
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+const VERIFY_AFTER: &str = "\
+Exit status:
+  0  every output is unchanged, and so is every input that was found
+  1  a file was changed, is missing, or is not of this run; or the digest or the signature does not match
+  2  the folder cannot be verified, or ssh-keygen is missing";
+
+/// Sign the manifest of an evidence folder with an SSH key
+///
+/// Writes DIR/manifest.json.sig with `ssh-keygen -Y sign -n afs-audit`. The signature covers every file of the folder,
+/// because the manifest has their hashes. Evidence that was changed is not signed. Check it with
+/// `afs-audit verify --allowed-signers`, or with `ssh-keygen -Y verify -n afs-audit`.
+#[derive(Debug, Args)]
+pub(super) struct SignArgs {
+    /// Evidence folder
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// Private key, or public key whose private key is in the SSH agent
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// Write the signature to this file instead
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Write the HTML page of an evidence folder

@@ -103,8 +103,7 @@ impl LiveEvidence {
 
     /// Publishes the folder of an interval and waits for it.
     pub(super) fn publish(&self, folder: EvidenceFolder, facts: &RunFacts) -> Result<Published, WriteError> {
-        let run =
-            Invocation { arguments: process::arguments(), started: self.started, ended: process::now() };
+        let run = invocation(self.started);
         folder.finish(|outputs| Manifest::new(facts, &run, outputs).to_json())
     }
 
@@ -116,7 +115,7 @@ impl LiveEvidence {
         facts: RunFacts,
         started: Time,
     ) -> Result<(), LostInterval> {
-        let run = Invocation { arguments: process::arguments(), started, ended: process::now() };
+        let run = invocation(started);
         let finish = move || folder.finish(|outputs| Manifest::new(&facts, &run, outputs).to_json());
         match thread::Builder::new().name("evidence".to_owned()).spawn(finish) {
             Ok(thread) => {
@@ -139,6 +138,12 @@ impl LiveEvidence {
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
+}
+
+/// How and when an interval was captured. Interfaces are no files, so that no path starts from the working directory.
+fn invocation(started: Time) -> Invocation {
+    let (arguments, working_directory) = (process::arguments(), String::new());
+    Invocation { arguments, working_directory, started, ended: process::now() }
 }
 
 /// A subfolder that does not exist yet, finished or unfinished, named after a time.

@@ -202,8 +202,9 @@ impl LiveReporter {
             Some(Ok(published)) => {
                 self.update_totals(|totals| totals.evidence_folders[0] += 1);
                 if self.plan.output.verbosity != Verbosity::Quiet {
-                    let folder = published.folder.display();
-                    self.dashboard.print_above(&format!("evidence written: {folder}"));
+                    let (folder, digest) = (published.folder.display(), &published.manifest_sha256);
+                    let line = format!("evidence written: {folder} (SHA-256 of manifest.json: {digest})");
+                    self.dashboard.print_above(&line);
                 }
             }
             Some(Err(lost)) => self.lose_earlier_interval(&lost),
@@ -315,6 +316,9 @@ impl LiveReporter {
         } else {
             // The evidence is complete. A closed standard error does not change that.
             let _ = summary.write(&mut stdio::stderr(self.color));
+        }
+        if let Some(published) = &self.published {
+            print_message(&process::digest_advice(published));
         }
         Ok(())
     }

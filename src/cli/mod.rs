@@ -29,6 +29,7 @@ mod process;
 mod report;
 mod rules;
 mod run_facts;
+mod signature;
 mod site;
 mod stdio;
 mod values;
@@ -120,7 +121,8 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
         Command::Site(SiteCommand::Init { files, rules }) => {
             site::init(&SiteDraftPlan::from_args(files, rules)?, &mut out)?;
         }
-        Command::Verify(args) => outcome = verify::run(&args.folder, args.quiet, &mut out)?,
+        Command::Verify(args) => outcome = verify::run(&args, &mut out)?,
+        Command::Sign(args) => signature::sign(&args, &mut out)?,
         Command::Report(args) => report::run(&args.folder, args.output.as_deref(), &mut out)?,
         Command::Compare(args) => outcome = compare::run(&args, &mut out)?,
         Command::Schema(args) => {

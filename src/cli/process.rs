@@ -8,6 +8,8 @@ use anyhow::Context as _;
 
 use super::plan::Verbosity;
 use crate::base::Time;
+use crate::report::MANIFEST;
+use crate::report::Published;
 use crate::report::SummaryDetail;
 
 /// Columns of text that does not go to a terminal. A fixed number, so that a pipe gets the same everywhere.
@@ -26,6 +28,20 @@ pub(super) fn to_time(at: SystemTime) -> Time {
 /// The arguments, for the manifest.
 pub(super) fn arguments() -> Vec<String> {
     std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
+}
+
+/// The working directory, for the manifest; empty if it is unknown.
+pub(super) fn working_directory() -> String {
+    std::env::current_dir().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What to keep of a run elsewhere: who can write to the folder can change the manifest, too.
+pub(super) fn digest_advice(published: &Published) -> String {
+    format!(
+        "SHA-256 of {}: {}\nkeep it elsewhere: `afs-audit verify --digest` compares it later",
+        published.folder.join(MANIFEST).display(),
+        published.manifest_sha256
+    )
 }
 
 /// Columns of the terminal, or the default elsewhere.

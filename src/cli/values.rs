@@ -25,6 +25,15 @@ pub(super) fn snap_len(text: &str) -> Result<u32, String> {
     }
 }
 
+/// A SHA-256 hash in hexadecimal, as `sha256:…` or without the prefix; returned in lower case.
+pub(super) fn sha256(text: &str) -> Result<String, String> {
+    let digits = text.trim().strip_prefix("sha256:").unwrap_or(text.trim());
+    match digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(digits.to_ascii_lowercase()),
+        false => Err("expected the 64 hexadecimal digits of a SHA-256 hash".to_owned()),
+    }
+}
+
 /// A file mode creation mask in octal.
 pub(super) fn umask(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {

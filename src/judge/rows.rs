@@ -276,6 +276,7 @@ pub struct DestinationTally {
     /// The worst verdict on the port.
     pub port_verdict: Option<PortVerdict>,
     /// Flows by outcome: ok, blocked-looking, inconclusive.
+    #[serde(serialize_with = "by_outcome")]
     pub outcomes: [u64; 3],
     /// Distinct audited clients, as far as counted.
     pub clients: u64,
@@ -299,10 +300,13 @@ pub struct Tally {
     /// Their addresses, lowest first, at most [`Tally::MAX_AUDITED`].
     pub audited: Vec<Address>,
     /// Judged flows by destination verdict, in the order of [`DestinationVerdict::ALL`].
+    #[serde(serialize_with = "by_destination_verdict")]
     pub destinations: [u64; 5],
     /// Judged flows by port verdict, in the order of [`PortVerdict::ALL`].
+    #[serde(serialize_with = "by_port_verdict")]
     pub ports: [u64; 3],
     /// Judged flows by outcome, in the order of [`Outcome::ALL`](super::Outcome::ALL).
+    #[serde(serialize_with = "by_outcome")]
     pub outcomes: [u64; 3],
     /// The destinations with the most flows, in descending order.
     pub top: Vec<DestinationTally>,
@@ -320,4 +324,28 @@ impl Tally {
     pub(super) fn count_anomaly(&mut self, layer: &'static str, what: &'static str) {
         *self.anomalies.entry(format!("{layer}: {what}")).or_default() += 1;
     }
+}
+
+/// Numbers with the words that they count.
+fn by_word<S: serde::Serializer>(
+    words: impl Iterator<Item = &'static str>,
+    numbers: &[u64],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(words.zip(numbers))
+}
+
+fn by_destination_verdict<S: serde::Serializer>(
+    numbers: &[u64; 5],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    by_word(DestinationVerdict::ALL.iter().map(|word| word.as_str()), numbers, serializer)
+}
+
+fn by_port_verdict<S: serde::Serializer>(numbers: &[u64; 3], serializer: S) -> Result<S::Ok, S::Error> {
+    by_word(PortVerdict::ALL.iter().map(|word| word.as_str()), numbers, serializer)
+}
+
+fn by_outcome<S: serde::Serializer>(numbers: &[u64; 3], serializer: S) -> Result<S::Ok, S::Error> {
+    by_word(super::Outcome::ALL.iter().map(|word| word.as_str()), numbers, serializer)
 }

@@ -32,9 +32,20 @@ use crate::judge::RequirementRow;
 /// The capture of the frames that prove findings.
 pub const EVIDENCE_FRAMES: &str = "evidence.pcapng";
 
+/// The signature of the manifest.
+pub const SIGNATURE: &str = "manifest.json.sig";
+
 /// The names of the files of an evidence folder.
-pub(super) const FILES: &[&str] =
-    &[FlowRow::FILE, FindingRow::FILE, RequirementRow::FILE, DnsRow::FILE, EVIDENCE_FRAMES, REPORT, MANIFEST];
+pub(super) const FILES: &[&str] = &[
+    FlowRow::FILE,
+    FindingRow::FILE,
+    RequirementRow::FILE,
+    DnsRow::FILE,
+    EVIDENCE_FRAMES,
+    REPORT,
+    MANIFEST,
+    SIGNATURE,
+];
 
 /// An evidence folder that is being written. Dropped before [`EvidenceFolder::finish`], it leaves nothing.
 pub struct EvidenceFolder {

@@ -23,11 +23,17 @@ pub(super) const MANIFEST_VERSION: u32 = 2;
 /// The file's name in an evidence folder.
 pub const MANIFEST: &str = "manifest.json";
 
+/// The longest manifest that is read.
+pub(super) const MANIFEST_LIMIT: u64 = 64 << 20;
+
 /// When and how the program was run: all that differs between two runs over the same input.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Invocation {
     /// The arguments.
     pub arguments: Vec<String>,
+    /// The folder that relative paths of inputs start from; empty if no input is a file.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub working_directory: String,
     /// Wall-clock time of the start.
     pub started: Time,
     /// Wall-clock time of the end.
@@ -165,6 +171,11 @@ pub(super) struct StoredManifest {
     pub(super) inputs: Vec<serde_json::Value>,
     #[serde(default)]
     pub(super) outputs: Vec<OutputFile>,
+    /// Numbers of requirements by state.
+    #[serde(default)]
+    pub(super) requirements: std::collections::BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(super) run: serde_json::Value,
 }
 
 #[derive(Debug, Deserialize)]

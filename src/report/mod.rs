@@ -45,6 +45,7 @@ pub use folder::ClosedFolder;
 pub use folder::EVIDENCE_FRAMES;
 pub use folder::EvidenceFolder;
 pub use folder::Published;
+pub use folder::SIGNATURE;
 pub(crate) use html::Page;
 pub use html::REPORT;
 pub(crate) use html::Tone;

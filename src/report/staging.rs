@@ -43,6 +43,7 @@ use self::lock::parent_of;
 use self::lock::remove;
 use self::lock::wait_for_lock;
 use super::manifest::MANIFEST;
+use super::manifest::MANIFEST_LIMIT;
 use super::manifest::StoredManifest;
 use super::stored::FileOpener;
 use super::write_error::WriteError;
@@ -50,9 +51,6 @@ use super::write_error::reason;
 
 /// Name of the staging folder inside a folder that exists; suffix of its name beside one that does not.
 pub const UNFINISHED: &str = ".unfinished";
-
-/// The largest manifest that is read to recognise evidence.
-const MAX_MANIFEST: u64 = 64 << 20;
 
 /// Which existing folders may be written into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -433,7 +431,7 @@ fn has_manifest(folder: &OwnedFd) -> io::Result<bool> {
         return Ok(false);
     }
     let mut json = Vec::new();
-    file.take(MAX_MANIFEST).read_to_end(&mut json)?;
+    file.take(MANIFEST_LIMIT).read_to_end(&mut json)?;
     Ok(StoredManifest::parse(&json).is_some())
 }
 

@@ -16,15 +16,12 @@ use super::cell::begins_formula;
 use super::facts::CitedRow;
 use super::manifest::MANIFEST;
 use super::manifest::MANIFEST_VERSION;
-use super::manifest::StoredManifest;
-use super::verify::FileRole;
-use super::verify::FileState;
+use super::verify::VerifyError;
+use super::verify::is_altered;
+use super::verify::read_manifest;
 use super::verify::verify_outputs;
 use super::write_error::reason;
 use crate::base::Time;
-
-/// The longest manifest that is read.
-const MANIFEST_LIMIT: u64 = 256 << 20;
 
 /// An evidence folder, or a file in it, cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -49,20 +46,11 @@ pub struct StoredEvidence {
 impl StoredEvidence {
     /// Opens a folder. Fails if a file in it is not as the manifest describes it.
     pub fn open(folder: &Path) -> Result<StoredEvidence, ReadError> {
-        let path = folder.join(MANIFEST);
-        let failed = |reason: String| ReadError { path: path.clone(), reason };
-        let metadata = std::fs::metadata(&path).map_err(|error| failed(reason(&error)))?;
-        if !metadata.is_file() || metadata.len() > MANIFEST_LIMIT {
-            return Err(failed("not a manifest of afs-audit".into()));
-        }
-        let json = std::fs::read(&path).map_err(|error| failed(reason(&error)))?;
-        let Some(stored) = StoredManifest::parse(&json) else {
-            return Err(failed("not a manifest of afs-audit".into()));
-        };
-        let changed = verify_outputs(folder, &stored)
-            .into_iter()
-            .find(|file| file.role == FileRole::Output && file.state != FileState::Unchanged);
-        if let Some(file) = changed {
+        let unreadable = |error: VerifyError| ReadError { path: error.path, reason: error.reason };
+        let failed = |reason: String| ReadError { path: folder.join(MANIFEST), reason };
+        let (json, stored) = read_manifest(folder).map_err(unreadable)?;
+        let altered = verify_outputs(folder, &stored).map_err(unreadable)?.into_iter().find(is_altered);
+        if let Some(file) = altered {
             let path = folder.join(file.name);
             let reason = "not as the manifest describes it; see `afs-audit verify`".into();
             return Err(ReadError { path, reason });

@@ -432,8 +432,7 @@ impl Summary<'_> {
             .map(|output| format!("{} ({})", output.name, count(output.rows, "row")))
             .collect();
         writeln!(out)?;
-        writeln!(out, "{STRONG}evidence{STRONG:#} in {}: {}", published.folder.display(), files.join(", "))?;
-        writeln!(out, "{FAINT}SHA-256 of manifest.json: {}{FAINT:#}", published.manifest_sha256)
+        writeln!(out, "{STRONG}evidence{STRONG:#} in {}: {}", published.folder.display(), files.join(", "))
     }
 
     fn at_most(&self, limit: usize, available: usize) -> usize {

@@ -132,7 +132,7 @@ fn change_row(row: &ChangeRow) -> Markup {
             @if row.need == ChangeNeed::Required { " " span.tag { "required" } }
             @if row.is_worse { " " span.tag.bad { "worse" } }
         }
-        td { @if let Some(server) = row.server { (server) } }
+        td.date { @if let Some(server) = row.server { (server) } }
         td { (shown(&row.before)) }
         td { (shown(&row.after)) }
         td {
