@@ -40,7 +40,8 @@ fn the_counts_of_every_capture_add_up() {
         let frames = input.frames - input.filtered;
         assert_eq!(result.accounting.read.frames, frames, "{name}");
         assert_eq!(result.accounting.sum(), result.accounting.read, "{name}: {:?}", result.accounting);
-        let in_flows = result.flows.packets + result.flows.icmp_attached;
+        let flows = &result.flows;
+        let in_flows = flows.packets - flows.dropped_attempts + flows.icmp_attached + flows.late_packets;
         assert_eq!(in_flows, result.accounting.packets.frames, "{name}: every packet belongs to one flow");
         assert_eq!(run.flows.len() as u64, result.flows.opened, "{name}");
         assert_eq!(run.flows.len() as u64, result.judgement.tally.flows, "{name}");
@@ -104,14 +105,15 @@ fn assert_adds_up(folder: &Path) {
     let manifest: Json =
         serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();
     let (accounting, statistics) = (&manifest["accounting"], &manifest["statistics"]);
-    let sums = ["not_ip", "unknown_link", "unreadable", "damaged"].map(|key| sum(&accounting[key]));
+    let sums =
+        ["not_ip", "unknown_link", "unreadable", "damaged", "host_drops"].map(|key| sum(&accounting[key]));
     let counts = ["filtered", "packets", "duplicates", "fragments"].map(|key| number(&accounting[key]));
     let accounted = sums.iter().chain(&counts).sum::<u64>();
     assert_eq!(number(&accounting["frames"]), accounted, "{accounting:#}");
 
-    let bytes = ["packets", "duplicates", "fragments", "not-ip", "unknown-link", "unreadable", "damaged"]
-        .map(|line| number(&statistics[format!("bytes.{line}")]));
-    assert_eq!(number(&statistics["bytes.frames"]), bytes.iter().sum::<u64>(), "{statistics:#}");
+    let lines = "packets duplicates host-drops fragments not-ip unknown-link unreadable damaged";
+    let bytes: u64 = lines.split(' ').map(|line| number(&statistics[format!("bytes.{line}")])).sum();
+    assert_eq!(number(&statistics["bytes.frames"]), bytes, "{statistics:#}");
 
     let mut inputs = [0; 3];
     for input in manifest["inputs"].as_array().unwrap() {
@@ -126,7 +128,9 @@ fn assert_adds_up(folder: &Path) {
     assert_eq!((number(&accounting["frames"]), number(&accounting["bytes"])), (frames, read));
     assert_eq!(number(&statistics["bytes.frames"]), captured);
 
-    let in_flows = number(&statistics["flow.packets"]) + number(&statistics["flow.icmp-attached"]);
+    let of_flows = |line: &str| number(&statistics[format!("flow.{line}")]);
+    let in_flows = of_flows("packets") - of_flows("host-dropped-attempts");
+    let in_flows = in_flows + of_flows("icmp-attached") + of_flows("late-packets");
     assert_eq!(number(&accounting["packets"]), in_flows);
 
     for output in manifest["outputs"].as_array().unwrap() {

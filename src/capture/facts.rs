@@ -106,6 +106,10 @@ pub struct InputFacts {
     pub overhead_bytes: u64,
     /// Of `decoded_bytes`: the frames' own bytes.
     pub frame_bytes: u64,
+    /// Frames of which the capture holds a part only, because of its snap length.
+    pub cut_frames: u64,
+    /// The most bytes that it holds of such a frame.
+    pub cut_len: u32,
     /// Of `decoded_bytes`: skipped because of damage.
     pub skipped_bytes: u64,
     /// Frames read.
@@ -148,6 +152,9 @@ pub struct InputFacts {
     pub notes: Vec<String>,
 }
 
+/// Some devices count the frame check sequence and do not capture it.
+const CHECKSUM_LEN: u32 = 4;
+
 /// If more than one packet in so many was dropped, a missing reply proves nothing.
 const HEAVY_LOSS_ONE_IN: u64 = 100;
 
@@ -165,6 +172,10 @@ impl InputFacts {
         let mut latest = self.latest.unwrap_or(first.time);
         for frame in frames {
             self.frame_bytes += u64::from(frame.captured_len);
+            if frame.captured_len.saturating_add(CHECKSUM_LEN) < frame.wire_len {
+                self.cut_frames += 1;
+                self.cut_len = self.cut_len.max(frame.captured_len);
+            }
             self.time_reversals += u64::from(frame.time < before);
             earliest = earliest.min(frame.time);
             latest = latest.max(frame.time);
@@ -232,6 +243,14 @@ mod tests {
             facts.record_damage(at, at, 2, "x".to_owned());
         }
         assert_eq!((facts.damage.len(), facts.damage_count, facts.skipped_bytes), (64, 100, 200));
+    }
+
+    #[test]
+    fn cut_frames_are_counted_with_the_snap_length() {
+        let frame = |captured_len, wire_len| FrameHeader { captured_len, wire_len, ..FrameHeader::default() };
+        let mut facts = InputFacts::default();
+        facts.count_frames(&[frame(60, 60), frame(128, 1514), frame(60, 64), frame(128, 133), frame(90, 60)]);
+        assert_eq!((facts.cut_frames, facts.cut_len), (2, 128));
     }
 
     #[test]

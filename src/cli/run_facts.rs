@@ -135,6 +135,8 @@ fn add_statistics(facts: &mut RunFacts, result: &RunResult) {
         ("bytes.damaged", damaged_bytes),
         ("flow.packets", flows.packets),
         ("flow.icmp-attached", flows.icmp_attached),
+        ("flow.late-packets", flows.late_packets),
+        ("flow.host-dropped-attempts", flows.dropped_attempts),
         ("flow.payload-bytes", flows.payload_bytes),
         ("flow.peak-active", flows.peak),
         ("flow.incomplete-streams", flows.cut_streams),
@@ -159,6 +161,16 @@ fn add_input(facts: &mut RunFacts, input: &InputFacts, path: &Path, hash: captur
             "{name}: the capture device reports {} ({} captured){consequence}",
             count(input.dropped_packets(), "dropped packet"),
             crate::report::grouped(input.frames)
+        ));
+    }
+    if input.cut_frames > 0 {
+        facts.warnings.push(format!(
+            "{name}: {} of {} cut to {} bytes (snap length): names, certificates and DNS answers after that are not in the capture, \
+             and what is missing is no fault of the traffic; capture whole frames: `-s 0` (tcpdump, dumpcap, afs-audit live), \
+             `--pkt-size 0` (pktmon)",
+            crate::report::grouped(input.cut_frames),
+            count(input.frames, "frame"),
+            crate::report::grouped(u64::from(input.cut_len)),
         ));
     }
     facts.damage.extend(input.damage.iter().map(|damage| format!("{name}: {}", damage.message)));
@@ -228,6 +240,7 @@ fn input_json(input: &InputFacts, path: &Path, hash: capture::InputHash) -> serd
         "skipped_bytes": input.skipped_bytes,
         "frames": input.frames,
         "filtered": input.filtered,
+        "cut_frames": input.cut_frames,
         "first_seen": input.first,
         "last_seen": input.last,
         "earliest": input.earliest,

@@ -43,13 +43,17 @@ impl Default for FlowLimits {
     }
 }
 
-/// Counters of the table, for the manifest. Each packet is in `packets` or in `icmp_attached`.
+/// Counters of the table, for the manifest. Each packet is in `packets`, in `icmp_attached` or in `late_packets`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct FlowCounts {
     /// Packets counted in a flow of their own.
     pub packets: u64,
     /// ICMP errors attached to the flow that they quote.
     pub icmp_attached: u64,
+    /// Packets of TCP connections that had ended, without anything new. They are in no row.
+    pub late_packets: u64,
+    /// Of `packets`: attempts that the host itself dropped.
+    pub dropped_attempts: u64,
     /// Payload bytes of `packets`, on the wire.
     pub payload_bytes: u64,
     /// Flows opened.
@@ -67,11 +71,20 @@ pub struct FlowCounts {
 }
 
 impl FlowCounts {
+    /// A packet that was counted is a late one.
+    pub(super) const fn add_late(&mut self, payload_len: u64) {
+        self.packets -= 1;
+        self.payload_bytes -= payload_len;
+        self.late_packets += 1;
+    }
+
     /// The counts since `before`; `peak` is that of the whole run.
     pub fn since(self, before: FlowCounts) -> FlowCounts {
         FlowCounts {
             packets: self.packets - before.packets,
             icmp_attached: self.icmp_attached - before.icmp_attached,
+            late_packets: self.late_packets - before.late_packets,
+            dropped_attempts: self.dropped_attempts - before.dropped_attempts,
             payload_bytes: self.payload_bytes - before.payload_bytes,
             opened: self.opened - before.opened,
             evicted: self.evicted - before.evicted,
@@ -87,6 +100,8 @@ impl std::ops::AddAssign for FlowCounts {
     fn add_assign(&mut self, other: Self) {
         self.packets += other.packets;
         self.icmp_attached += other.icmp_attached;
+        self.late_packets += other.late_packets;
+        self.dropped_attempts += other.dropped_attempts;
         self.payload_bytes += other.payload_bytes;
         self.opened += other.opened;
         self.evicted += other.evicted;

@@ -72,6 +72,8 @@ pub(super) struct LiveFlow<S> {
     /// The consumer needs no more bytes.
     pub(super) done: bool,
     pub(super) simultaneous_open: bool,
+    /// The snap length cut the payload of a packet.
+    pub(super) is_cut: bool,
     /// Client and server are certain, from a handshake or from payload.
     pub(super) roles_known: bool,
     pub(super) reassembly: Option<Box<Reassembly<S>>>,
@@ -205,6 +207,7 @@ impl<S> LiveFlow<S> {
             from_start,
             done: false,
             simultaneous_open: false,
+            is_cut: false,
             roles_known: from_start,
             reassembly: None,
             details: None,
@@ -259,6 +262,7 @@ impl<S> LiveFlow<S> {
         if let Some(bytes) = self.bytes.get_mut(side) {
             *bytes += data_len(packet);
         }
+        self.is_cut |= packet.payload.len() < packet.payload_len as usize;
         self.last_time = self.last_time.max(at.time);
         self.last_frame = at.frame.pack();
         self.active = now;

@@ -77,6 +77,8 @@ pub struct FlowEnd {
     pub packets: [u64; 2],
     /// Payload bytes on the wire sent by the client and by the server, retransmissions included.
     pub bytes: [u64; 2],
+    /// The snap length of the capture cut the payload of a packet.
+    pub is_cut: bool,
     /// TCP only.
     pub tcp: Option<TcpSummary>,
     /// An ICMP error that quotes a packet of the flow.

@@ -7,6 +7,7 @@
 use hashbrown::HashTable;
 
 use super::consumer::Slot;
+use super::ended::EndedFlows;
 use super::key::FlowKey;
 use super::live_flow::LiveFlow;
 use crate::base::Address;
@@ -44,6 +45,7 @@ pub(super) struct Shard<S> {
     pub(super) peak: usize,
     /// Bytes held for its flows.
     pub(super) held: usize,
+    pub(super) ended: EndedFlows,
 }
 
 /// Flows per page.
@@ -56,7 +58,15 @@ fn at<S>(pages: &Pages<S>, index: u32) -> Option<&LiveFlow<S>> {
 
 impl<S> Shard<S> {
     pub(super) fn new() -> Self {
-        Shard { by_key: HashTable::new(), pages: Vec::new(), free: Vec::new(), live: 0, peak: 0, held: 0 }
+        Shard {
+            by_key: HashTable::new(),
+            pages: Vec::new(),
+            free: Vec::new(),
+            live: 0,
+            peak: 0,
+            held: 0,
+            ended: EndedFlows::default(),
+        }
     }
 
     #[inline]

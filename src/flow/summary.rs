@@ -29,6 +29,7 @@ pub(super) fn flow_end<S>(flow: &LiveFlow<S>, reason: EndReason) -> FlowEnd {
         last_seen: flow.last_time,
         packets: flow.packets.map(u64::from),
         bytes: flow.bytes,
+        is_cut: flow.is_cut,
         tcp: (flow.key.protocol == proto::TCP).then(|| tcp(flow)),
         host_drops: flow.details.as_ref().and_then(|details| details.host_drops.clone()),
         icmp: flow.details.as_ref().and_then(|details| details.icmp.as_deref().copied()),

@@ -125,6 +125,8 @@ impl<S: Default> FlowTable<S> {
                 return self.limit_held(shard, at, consumer);
             }
             self.close(slot(shard, index), EndReason::Reused, at, consumer);
+        } else if table.ended.is_late(&key, packet, flipped, self.clock.now()) {
+            return self.counts.add_late(data_len(packet));
         }
         self.open(shard, hash, key, seen, consumer);
     }
@@ -226,6 +228,7 @@ impl<S: Default> FlowTable<S> {
             self.counts.evicted += 1;
         }
         shard.held -= flow.held();
+        shard.ended.add(&flow);
         let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
         let state = delivery::end_streams(&mut flow, slot, StreamEnd::FlowEnded, at, &mut ctx);
         if let Some((mut state, last)) = state {

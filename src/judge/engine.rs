@@ -8,6 +8,7 @@
 //! should a person act on?); its row is built last. See `engine::flow_end`.
 
 mod early_checks;
+mod early_responses;
 mod flow_end;
 mod rotation;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 use std::sync::Arc;
 
 use self::early_checks::EarlyChecks;
+use self::early_responses::EarlyResponses;
 use super::diagnosis::Diagnosis;
 use super::diagnosis::dns_anomalies::DnsContext;
 use super::diagnosis::dns_anomalies::DnsLookup;
@@ -38,6 +40,7 @@ use super::rows::FindingRow;
 use super::rows::FlowRow;
 use super::tally::RunCounts;
 use crate::base::Time;
+use crate::base::proto;
 use crate::flow::At;
 use crate::flow::FlowStart;
 use crate::flow::Slot;
@@ -92,6 +95,7 @@ pub struct Engine {
     tag_sets: TagSets,
     findings: Findings,
     early: EarlyChecks,
+    early_responses: EarlyResponses,
     offers: OfferTexts,
     counts: RunCounts,
     /// Flows that have started since the beginning.
@@ -119,6 +123,7 @@ impl Engine {
             tag_sets: TagSets::default(),
             findings: Findings::new(limits.findings),
             early: EarlyChecks::default(),
+            early_responses: EarlyResponses::default(),
             offers: OfferTexts::default(),
             counts: RunCounts::default(),
             started: 0,
@@ -170,6 +175,9 @@ impl Engine {
                 }
             }
             Fact::FlowEnded(flow_end) => {
+                for row in self.early_responses.take(flow.number) {
+                    self.send_dns(row, sink);
+                }
                 self.end_flow(&mut flow, &flow_end, sink);
                 return self.flows.release(flow);
             }
@@ -221,6 +229,11 @@ impl Engine {
         if resolution.multicast {
             return;
         }
+        if resolution.rcode.is_none()
+            && let Some(row) = self.early_responses.join(flow.number, &resolution)
+        {
+            return self.send_dns(row, sink);
+        }
         let (client, resolver, protocol) = (flow.client(), flow.server(), flow.flow_start.protocol);
         let resolved =
             self.names.add_response(client.address, &resolution, (at.frame, at.time), &self.policy);
@@ -229,8 +242,6 @@ impl Engine {
             (None, Some(frame), Some(time)) => (frame, time),
             _ => (at.frame, at.time),
         };
-        self.counts.tally.dns += 1;
-        self.counts.tally.dns_unanswered += u64::from(resolution.rcode.is_none());
         if resolution.rcode.is_some() {
             self.diagnosis.packet_received(client.address);
         }
@@ -261,7 +272,9 @@ impl Engine {
         }
         let resolved_addresses = resolved.addresses;
         let capture_ended_after = waited_nanos.filter(|waited| *waited < RESPONSE_NANOS);
-        sink.dns(DnsRow {
+        let is_response = resolution.opcode == 0 && resolution.rcode.is_some();
+        let may_be_early = is_response && resolution.query_frame.is_none();
+        let row = DnsRow {
             frame,
             time,
             client,
@@ -270,6 +283,19 @@ impl Engine {
             resolution,
             resolved_addresses,
             capture_ended_after,
-        });
+        };
+        let row = match may_be_early && protocol == proto::UDP {
+            true => self.early_responses.hold(flow.number, row),
+            false => Some(row),
+        };
+        if let Some(row) = row {
+            self.send_dns(row, sink);
+        }
+    }
+
+    fn send_dns(&mut self, row: DnsRow, sink: &mut impl RowSink) {
+        self.counts.tally.dns += 1;
+        self.counts.tally.dns_unanswered += u64::from(row.resolution.rcode.is_none());
+        sink.dns(row);
     }
 }

@@ -84,6 +84,7 @@ pub(super) fn flow_end(first_seen: Time, last_seen: Time) -> FlowEnd {
         last_seen,
         packets: [9, 9],
         bytes: [0, 0],
+        is_cut: false,
         tcp: None,
         icmp: None,
         host_drops: None,

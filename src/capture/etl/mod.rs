@@ -151,13 +151,6 @@ impl Transcoder {
             "packet event damaged or incomplete",
             "packet events damaged or incomplete",
         );
-        if self.events.cut > 0 {
-            let of = self.packets;
-            facts.note(format!(
-                "{} of {of} packets were logged in part only; capture whole packets with `pktmon start --capture --pkt-size 0`",
-                self.events.cut
-            ));
-        }
     }
 
     /// Reads one buffer and takes its packets.

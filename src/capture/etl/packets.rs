@@ -68,8 +68,6 @@ pub(super) struct PacketEvents {
     components: Vec<(u32, Arc<str>)>,
     /// Packets of which a fragment is missing, and events too short for what they announce.
     pub(super) damaged: u64,
-    /// Packets of which less was logged than there was.
-    pub(super) cut: u64,
 }
 
 /// A packet whose last fragment has not come.
@@ -92,7 +90,6 @@ impl PacketEvents {
             self.damaged += 1;
             None
         })?;
-        self.cut += u64::from((packet.bytes.len() as u64) < u64::from(packet.original_len));
         Some(packet)
     }
 

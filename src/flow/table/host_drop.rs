@@ -49,7 +49,9 @@ impl<S: Default> FlowTable<S> {
         };
         if !is_duplicate && (!is_known || is_attempt(packet)) {
             let without_payload = Packet { payload: &[], payload_len: 0, ..*packet };
+            let before = self.counts.packets;
             self.accept(&without_payload, at, consumer);
+            self.counts.dropped_attempts += self.counts.packets - before;
         }
         let now = self.clock.now();
         let Some(table) = self.shards.get_mut(shard) else { return };

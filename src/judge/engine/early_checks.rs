@@ -68,6 +68,7 @@ impl EarlyChecks {
             last_seen: at.time,
             packets: [1, 1],
             bytes: [0, 0],
+            is_cut: false,
             tcp: None,
             icmp: None,
             host_drops: None,

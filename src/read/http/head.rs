@@ -13,8 +13,10 @@ pub(super) enum BodyFraming {
     None,
     /// This many bytes are left.
     Length(u64),
-    /// In chunks.
+    /// In chunks; a chunk's size comes next.
     Chunked,
+    /// In chunks, and this many bytes of the current one and its end of line are left.
+    ChunkData(u64),
     /// By the end of the connection.
     UntilClose,
 }

@@ -41,14 +41,12 @@ use lenient::repair_head;
 use probe::probe_request;
 pub(crate) use probe::probe_start;
 
-/// Exchanges read of one connection; later ones rarely have another host.
+/// Exchanges reported of one connection; later ones rarely have another host. Of these only the last status is.
 const EXCHANGE_LIMIT: u8 = 8;
 /// Bytes read of a head.
 const HEAD_LIMIT: usize = 32 * 1024;
 /// Header lines read of a head.
 const HEADER_LIMIT: usize = 96;
-/// The longest body that is skipped to read the next head.
-const BODY_LIMIT: u64 = 64 * 1024;
 /// Bytes kept of a header value.
 const TEXT_LIMIT: usize = 300;
 /// Bytes kept of the first text body: enough to recognise a block page.
@@ -87,6 +85,8 @@ struct HttpReader {
     connecting: bool,
     /// The last request was a HEAD, whose response has no body.
     no_body: bool,
+    /// The status of the last response, where it was not reported because there were too many.
+    last_status: Option<u16>,
 }
 
 impl Reader for HttpReader {
@@ -102,16 +102,12 @@ impl Reader for HttpReader {
             match self.skip_body(side, rest) {
                 BodySkip::Continues => return StreamStep::need_more(bytes.len(), 0),
                 BodySkip::NeedMore { skipped, need } => return StreamStep::need_more(used + skipped, need),
-                BodySkip::TooLong => return StreamStep::DONE,
+                BodySkip::UntilClose => return StreamStep::DONE,
                 BodySkip::Ended(skipped) => used += skipped,
             }
             let rest = bytes.get(used..).unwrap_or_default();
             if rest.is_empty() {
                 return StreamStep::need_more(used, 0);
-            }
-            let count = if side == Side::Client { self.requests } else { self.responses };
-            if count >= EXCHANGE_LIMIT && !self.connecting {
-                return StreamStep::DONE;
             }
             let head = match side {
                 Side::Client => self.request(rest, emit),
@@ -123,6 +119,13 @@ impl Reader for HttpReader {
                 HeadResult::NeedMore(need) => return StreamStep::need_more(used, need),
                 HeadResult::Malformed => return StreamStep::DONE,
             }
+        }
+    }
+
+    fn finish(&mut self, emit: &mut Emitter<'_>) {
+        if let Some(code) = self.last_status {
+            emit.fact(Fact::Status(AppStatus::Status { code, connect: false }));
+            emit.attribute(AttributeKey::HttpStatus, AttributeValue::Number(u64::from(code)));
         }
     }
 
@@ -161,17 +164,16 @@ enum BodySkip {
     Continues,
     /// `skipped` bytes belong to it; `need` bytes must follow them.
     NeedMore { skipped: usize, need: usize },
-    /// It is longer than the limit or ends with the connection.
-    TooLong,
+    /// It ends with the connection, or where it ends is not known.
+    UntilClose,
 }
 
 impl HttpReader {
     fn skip_body(&mut self, side: Side, bytes: &[u8]) -> BodySkip {
-        let Some(body) = self.bodies.get_mut(side.index()) else { return BodySkip::TooLong };
+        let Some(body) = self.bodies.get_mut(side.index()) else { return BodySkip::UntilClose };
         match *body {
             BodyFraming::None => BodySkip::Ended(0),
-            BodyFraming::UntilClose => BodySkip::TooLong,
-            BodyFraming::Length(left) if left > BODY_LIMIT => BodySkip::TooLong,
+            BodyFraming::UntilClose => BodySkip::UntilClose,
             BodyFraming::Length(left) => match usize::try_from(left) {
                 Ok(left) if left <= bytes.len() => {
                     *body = BodyFraming::None;
@@ -182,37 +184,7 @@ impl HttpReader {
                     BodySkip::Continues
                 }
             },
-            BodyFraming::Chunked => {
-                let mut at = 0;
-                // RFC 9112 §7.1. Each chunk has at least four bytes.
-                loop {
-                    match httparse::parse_chunk_size(bytes.get(at..).unwrap_or_default()) {
-                        Ok(Status::Complete((head, 0))) => {
-                            // Trailers are rare; without them an empty line follows.
-                            let end = at + head + 2;
-                            if end > bytes.len() {
-                                return BodySkip::NeedMore { skipped: at, need: head + 2 };
-                            }
-                            *body = BodyFraming::None;
-                            return BodySkip::Ended(end);
-                        }
-                        Ok(Status::Complete((head, len))) if len <= BODY_LIMIT => {
-                            let chunk = head + usize::try_from(len).unwrap_or_default() + 2;
-                            if at + chunk > bytes.len() {
-                                return BodySkip::NeedMore { skipped: at, need: chunk };
-                            }
-                            at += chunk;
-                        }
-                        Ok(Status::Partial) => {
-                            return BodySkip::NeedMore {
-                                skipped: at,
-                                need: bytes.len().saturating_sub(at) + 1,
-                            };
-                        }
-                        _ => return BodySkip::TooLong,
-                    }
-                }
-            }
+            BodyFraming::Chunked | BodyFraming::ChunkData(_) => skip_chunks(body, bytes),
         }
     }
 
@@ -330,8 +302,12 @@ impl HttpReader {
                 ),
             }
         }
+        let is_reported = self.responses < EXCHANGE_LIMIT || connect;
         self.responses = self.responses.saturating_add(1);
-        emit_response(code, connect, response.headers, self.responses == 1, emit);
+        self.last_status = (!is_reported).then_some(code);
+        if is_reported {
+            emit_response(code, connect, response.headers, self.responses == 1, emit);
+        }
         if connect && SUCCESS.contains(&code) {
             return HeadResult::Tunnel(len);
         }
@@ -346,14 +322,51 @@ impl HttpReader {
         }
     }
 
-    /// Emits a name with its port, unless it is the same as before.
+    /// Emits a name with its port, unless it is the same as before or one of too many.
     fn emit_name(&mut self, source: NameSource, text: &[u8], emit: &mut Emitter<'_>) {
+        if self.requests > EXCHANGE_LIMIT && source != NameSource::Connect {
+            return;
+        }
         let Some((name, port)) = split_port(text) else { return };
         let Some(name) = HostName::from_wire_text(name) else { return };
         let named = Some((name.clone(), port));
         if self.named != named || (source == NameSource::Connect && self.requests == 1) {
             self.named = named;
             emit.name(source, name, port, false);
+        }
+    }
+}
+
+/// Skips chunks (RFC 9112 §7.1). Each has at least four bytes.
+fn skip_chunks(body: &mut BodyFraming, bytes: &[u8]) -> BodySkip {
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        if let BodyFraming::ChunkData(left) = *body {
+            if left > rest.len() as u64 {
+                *body = BodyFraming::ChunkData(left - rest.len() as u64);
+                return BodySkip::Continues;
+            }
+            at += usize::try_from(left).unwrap_or_default();
+            *body = BodyFraming::Chunked;
+            continue;
+        }
+        match httparse::parse_chunk_size(rest) {
+            Ok(Status::Complete((head, 0))) => {
+                // Trailers are rare; without them an empty line follows.
+                let end = at + head + 2;
+                if end > bytes.len() {
+                    return BodySkip::NeedMore { skipped: at, need: head + 2 };
+                }
+                *body = BodyFraming::None;
+                return BodySkip::Ended(end);
+            }
+            Ok(Status::Complete((head, len))) => {
+                at += head;
+                *body = BodyFraming::ChunkData(len.saturating_add(2));
+            }
+            Ok(Status::Partial) => return BodySkip::NeedMore { skipped: at, need: rest.len() + 1 },
+            Err(_) => return BodySkip::UntilClose,
         }
     }
 }
@@ -375,7 +388,7 @@ fn body_preview<'a>(bytes: &'a [u8], headers: &[Header<'_>], body: BodyFraming) 
     let want = match body {
         BodyFraming::Length(len) => usize::try_from(len).unwrap_or(PREVIEW_LIMIT).min(PREVIEW_LIMIT),
         // Without a length, the bytes that arrived with the head are taken.
-        BodyFraming::UntilClose | BodyFraming::Chunked => 1,
+        BodyFraming::UntilClose | BodyFraming::Chunked | BodyFraming::ChunkData(_) => 1,
         BodyFraming::None => return None,
     };
     if bytes.len() < want {

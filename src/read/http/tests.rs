@@ -36,6 +36,44 @@ fn two_exchanges() {
     );
 }
 
+/// The status facts of a conversation.
+fn statuses(segments: &[(Side, &[u8])]) -> Vec<String> {
+    let facts = play(TestConversation::tcp(8080), segments);
+    facts.into_iter().filter(|fact| fact.starts_with("http.status")).collect()
+}
+
+#[test]
+fn the_response_after_a_long_body_is_read() {
+    let request: (Side, &[u8]) = (Client, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let last: (Side, &[u8]) = (Server, b"HTTP/1.1 304 Not Modified\r\n\r\n");
+    let body = vec![b'x'; 200_000];
+    let plain = [&b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n"[..], &body].concat();
+    let chunked = [
+        &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n30d40\r\n"[..],
+        &body,
+        b"\r\n4\r\nWiki\r\n0\r\n\r\n",
+    ]
+    .concat();
+    for response in [plain, chunked] {
+        let mut segments = vec![request];
+        segments.extend(response.chunks(1400).map(|part| (Server, part)));
+        segments.extend([request, last]);
+        assert_eq!(statuses(&segments), ["http.status=0xc8", "http.status=0x130"]);
+    }
+}
+
+#[test]
+fn the_last_status_of_many_is_reported_at_the_end() {
+    let request: (Side, &[u8]) = (Client, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let good: (Side, &[u8]) = (Server, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let last: (Side, &[u8]) = (Server, b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    let mut segments = [request, good].repeat(usize::from(EXCHANGE_LIMIT) + 20);
+    segments.extend([request, last]);
+    let statuses = statuses(&segments);
+    assert_eq!(statuses.len(), usize::from(EXCHANGE_LIMIT) + 1);
+    assert_eq!(statuses.last().unwrap(), "http.status=0x1f7");
+}
+
 #[test]
 fn a_malformed_header_line_does_not_hide_the_host() {
     check(

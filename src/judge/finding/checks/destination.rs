@@ -311,6 +311,8 @@ fn is_unidentified(view: &FlowView<'_>) -> bool {
         && !matches!(view.app, "dns" | "ntp")
         && view.flow_end.tcp.as_ref().is_some_and(|tcp| tcp.handshake != Handshake::Unseen)
         && !is_blocked(view)
+        // The name may be in the part that the snap length cut.
+        && !view.flow_end.is_cut
 }
 
 fn unidentified(view: &FlowView<'_>) -> String {
