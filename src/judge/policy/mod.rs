@@ -268,8 +268,10 @@ fn cipher_lists(rules: &RuleSet) -> Vec<CipherList> {
 impl Policy {
     /// The policy of the embedded documents and this site file.
     pub(super) fn for_tests(site: &str) -> Policy {
-        let library = crate::rules::Library::embedded().unwrap();
-        let site = Site::read("site.toml", site, &library).unwrap();
+        // Parsing the documents takes most of the time of a test.
+        static LIBRARY: std::sync::OnceLock<crate::rules::Library> = std::sync::OnceLock::new();
+        let library = LIBRARY.get_or_init(|| crate::rules::Library::embedded().unwrap());
+        let site = Site::read("site.toml", site, library).unwrap();
         let rules = Arc::new(library.select(&site.selection()).unwrap());
         Policy::new(rules, site, None)
     }
