@@ -180,9 +180,12 @@ fn count_end(end: Option<StreamEnd>, counts: &mut FlowCounts) {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::Side;
     use crate::flow::FlowLimits;
     use crate::flow::ReadProgress;
+    use crate::flow::ResetEvidence;
     use crate::flow::test_support::TestTable;
+    use crate::flow::test_support::fields;
 
     /// Plays a script; `expected` is every call of the consumer. `sender_is_client` is what payload shows midstream.
     fn check(sender_is_client: Option<bool>, script: &str, expected: &[&str]) {
@@ -210,6 +213,22 @@ mod tests {
         // A handshake leaves no doubt.
         let expected = ["opened by c", r#"c "GET""#, "closed CaptureEnded"];
         check(Some(false), "c S 100\n s SA 500 101\n c A 101 501 \"GET\"", &expected);
+    }
+
+    #[test]
+    fn counters_gaps_and_errors_are_swapped_with_the_sides() {
+        let mut table = TestTable::new(FlowLimits::default());
+        table.recorder.sender_is_client = Some(true);
+        table.play(
+            "s A 501 101 ttl=52 win=0\n c icmp 3 1 501\n s A 511 101 \"GET\" ttl=52\n s R 514 0 ttl=40",
+        );
+        table.finish();
+        let end = table.recorder.ends.pop().unwrap();
+        let [client, server] = end.tcp.unwrap().sides;
+        let expected = "resets=1 data=1 zero_windows=1 missing=10 unacked=13 missing_tail=10";
+        assert_eq!((fields(&client).as_str(), fields(&server).as_str()), (expected, ""));
+        assert!(client.reset_evidence.has(ResetEvidence::HOP_LIMIT));
+        assert_eq!(end.icmp.unwrap().about, Side::Client);
     }
 
     #[test]

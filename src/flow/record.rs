@@ -240,7 +240,7 @@ impl ResetEvidence {
     ];
 
     /// Adds a sign if `is_present`.
-    pub(super) const fn add(&mut self, sign: ResetEvidence, is_present: bool) {
+    pub(crate) const fn add(&mut self, sign: ResetEvidence, is_present: bool) {
         if is_present {
             self.0 |= sign.0;
         }

@@ -208,6 +208,9 @@ mod tests {
         check("s R 501 0 ttl=52\n s R 2000 0 ttl=52", &[ResetEvidence::SEQUENCE_SWEEP]);
         check("s R 501 0 ttl=52\n s R 501 0 ttl=52", &[]);
         check("s R 2000 0 ttl=52", &[]);
+        // The number after a FIN that the capture missed is no guess.
+        check("s R 500 0 ttl=52\n s R 502 0 ttl=52", &[]);
+        check("s R 500 0 ttl=52\n s R 503 0 ttl=52", &[ResetEvidence::SEQUENCE_SWEEP]);
     }
 
     #[test]

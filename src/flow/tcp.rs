@@ -311,7 +311,7 @@ fn advance<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u32
         flow.sequence_mut(side).next = end;
     } else {
         let is_new = ahead(end, next) > 0;
-        if is_new && !is_reset {
+        if is_new {
             flow.sequence_mut(side).next = end;
         }
         // RFC 9293 §3.8.4: a keep-alive has the number before `next`, and one byte or none.
@@ -434,6 +434,7 @@ mod tests {
     use crate::flow::test_support::TestTable;
     use crate::flow::test_support::fields;
     use crate::flow::test_support::packet;
+    use crate::flow::test_support::summary;
     use crate::flow::test_support::tcp_summary;
 
     /// Client's initial sequence number 100, server's 500.
@@ -470,6 +471,8 @@ mod tests {
         check_handshake("c S 100\n s SA 500 101\n c R 101", Handshake::HalfOpen);
         check_handshake(HANDSHAKE, Handshake::Complete);
         check_handshake("c S 100\n s SA 500 101\n c A 101 501\n s RA 501 101", Handshake::Complete);
+        // The capture missed the SYN-ACK.
+        check_handshake("c S 100\n c A 101 501\n s RA 501 101", Handshake::Complete);
         check_handshake("c A 101 501", Handshake::Unseen);
         check_handshake("c R 101", Handshake::Unseen);
     }
@@ -619,6 +622,7 @@ mod tests {
     fn keep_alives_and_closed_windows_are_no_data() {
         check_established("c A 100 501\n s A 501 101", "keep_alives=1", "");
         check_established("c A 101 501 \"abc\"\n c A 103 501 \"c\"", "data=2 keep_alives=1 unacked=3", "");
+        check_established("c A 101 501 \"abc\"\n c A 103 501 \"cd\"", "data=2 unacked=4", "");
         check_established("s A 501 101 win=0\n s A 501 101 win=0", "", "zero_windows=2");
         check_established("s RA 501 101 win=0", "", "resets=1");
     }
@@ -637,6 +641,49 @@ mod tests {
         // The server resets after it got 10 bytes that the capture does not have; the client resets 5 bytes ahead.
         check_established("s RA 501 111", "missing=10", "resets=1");
         check_established("c R 106\n c A 101 501 \"abc\"", "resets=1 data=1 missing=5 unacked=3", "");
+        // One byte is missing as well.
+        check_established("s RA 501 102", "missing=1", "resets=1");
+        check_established("s RA 501 101", "", "resets=1");
+    }
+
+    #[test]
+    fn the_first_reset_and_the_first_close_of_the_client_are_reported() {
+        // Frames 1 to 3 are the handshake.
+        let frames = |script: &str| {
+            let tcp = tcp_summary(&(HANDSHAKE.to_owned() + script));
+            [tcp.reset_frame, tcp.client_close_frame].map(|frame| frame.map(|frame| frame.number))
+        };
+        assert_eq!(frames("s RA 501 101\n s RA 501 101\n c R 101"), [Some(4), Some(6)]);
+        assert_eq!(frames("s FA 501 101\n c A 101 502"), [None, None]);
+        assert_eq!(frames("s FA 501 101\n c FA 101 502\n c R 102"), [Some(6), Some(5)]);
+    }
+
+    #[test]
+    fn the_first_syn_and_syn_ack_are_reported_and_time_the_handshake() {
+        let tcp = tcp_summary("c S 100\n +1\n c S 100\n +0.5\n s SA 500 101\n +1\n s SA 500 101");
+        let frames = [tcp.syn_frame, tcp.syn_ack_frame].map(|frame| frame.map(|frame| frame.number));
+        assert_eq!((frames, tcp.handshake_rtt), ([Some(1), Some(3)], 1_500_000_000));
+    }
+
+    #[test]
+    fn the_time_of_the_last_gap_is_reported() {
+        let end =
+            summary(&format!("{HANDSHAKE}c A 104 501 \"d\"\n +2\n c A 107 501 \"g\"\n +1\n s A 501 101"));
+        let gap_time = end.tcp.unwrap().gap_time.unwrap();
+        assert_eq!(
+            (gap_time.since(end.first_seen), end.last_seen.since(gap_time)),
+            (2_000_000_000, 1_000_000_000)
+        );
+    }
+
+    #[test]
+    fn the_first_payload_of_the_client_is_reported() {
+        let frame = |script: &str| {
+            tcp_summary(&(HANDSHAKE.to_owned() + script)).first_data_frame.map(|frame| frame.number)
+        };
+        assert_eq!(frame("c A 101 501 \"abc\"\n c A 104 501 \"de\""), Some(4));
+        assert_eq!(frame("s A 501 101 \"220\"\n c A 101 504 \"abc\""), Some(5));
+        assert_eq!(frame("s A 501 101 \"220\""), None);
     }
 
     #[test]

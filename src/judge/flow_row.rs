@@ -143,3 +143,75 @@ pub(super) fn add_facts(row: &mut FlowRow, facts: AppFacts, offers: &mut OfferTe
     row.rare = facts.rare;
     row.http = facts.http;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Address;
+    use crate::base::Side;
+    use crate::base::Time;
+    use crate::base::proto;
+    use crate::flow::Endpoint;
+    use crate::flow::Handshake;
+    use crate::flow::IcmpError;
+    use crate::judge::flow_state::NameClaim;
+    use crate::judge::policy::Policy;
+    use crate::judge::policy::name_table::NameTable;
+    use crate::judge::test_support;
+    use crate::judge::test_support::host;
+
+    const CLIENT: Address = Address::v4([10, 1, 0, 4]);
+    const SERVER: Address = Address::v4([20, 60, 0, 4]);
+
+    fn frame(number: u64) -> FrameRef {
+        FrameRef { number, ..FrameRef::default() }
+    }
+
+    fn flow() -> FlowState {
+        let end = |address, port| Endpoint { address, port };
+        test_support::flow_state(proto::TCP, end(CLIENT, 50_000), end(SERVER, 443))
+    }
+
+    fn numbers(flow: &FlowState, flow_end: &FlowEnd, proof: Option<FrameRef>) -> Vec<u64> {
+        evidence_frames(flow, flow_end, proof).iter().map(|frame| frame.number).collect()
+    }
+
+    #[test]
+    fn evidence_frames_are_those_of_names_handshake_proof_and_end() {
+        let policy = Policy::for_tests("");
+        let mut names = NameTable::new(usize::MAX);
+        let response = test_support::resolution("files.example", Some(0), &[SERVER]);
+        names.add_response(CLIENT, &response, (frame(2), Time(0)), &policy);
+        let mut flow = flow();
+        (flow.dns, _) = names.attribute(CLIENT, SERVER);
+        let known = names.look_up(&host("files.example"), &policy);
+        flow.add_claim(NameClaim { source: NameSource::Sni, known, port: None, frame: frame(6) });
+        let mut tcp = test_support::tcp_summary(Handshake::Complete);
+        (tcp.syn_frame, tcp.syn_ack_frame, tcp.reset_frame) =
+            (Some(frame(3)), Some(frame(4)), Some(frame(8)));
+        let mut flow_end = test_support::flow_end(Time(0), Time(9));
+        flow_end.tcp = Some(tcp);
+        flow_end.icmp = Some(IcmpError {
+            frame: frame(9),
+            time: Time(9),
+            from: SERVER,
+            about: Side::Client,
+            v6: false,
+            kind: 3,
+            code: 13,
+            detail: 0,
+            count: 1,
+        });
+        assert_eq!(numbers(&flow, &flow_end, Some(frame(7))), [2, 3, 4, 6, 7, 8, 9]);
+        // One frame may prove several things.
+        assert_eq!(numbers(&flow, &flow_end, Some(frame(8))), [2, 3, 4, 6, 8, 9]);
+    }
+
+    #[test]
+    fn the_first_frame_is_evidence_where_nothing_else_is() {
+        let mut flow_end = test_support::flow_end(Time(0), Time(9));
+        flow_end.first_frame = frame(5);
+        assert_eq!(numbers(&flow(), &flow_end, None), [5]);
+        assert_eq!(numbers(&flow(), &flow_end, Some(frame(7))), [7]);
+    }
+}

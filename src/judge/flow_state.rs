@@ -307,3 +307,70 @@ impl FlowStates {
         self.spare.push(state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Time;
+    use crate::base::proto;
+    use crate::judge::policy::name_table::NameTable;
+    use crate::judge::test_support;
+    use crate::judge::test_support::host;
+
+    const CLIENT: Address = Address::v4([10, 1, 0, 4]);
+    const SERVER: Address = Address::v4([20, 60, 0, 4]);
+
+    fn flow(port: u16) -> FlowState {
+        let client = Endpoint { address: CLIENT, port: 50_000 };
+        test_support::flow_state(proto::TCP, client, Endpoint { address: SERVER, port })
+    }
+
+    fn claim(source: NameSource, name: &str, port: Option<u16>, policy: &Policy) -> NameClaim {
+        let known = NameTable::new(usize::MAX).look_up(&host(name), policy);
+        NameClaim { source, known, port, frame: FrameRef::default() }
+    }
+
+    #[test]
+    fn the_requested_port_is_the_one_that_a_proxy_is_to_connect_to() {
+        let policy = Policy::for_tests("");
+        let requested = |target: &str| {
+            let mut flow = flow(8080);
+            let target = AttributeValue::Text(WireText::printable(target.to_owned()));
+            flow.set_attribute(AttributeKey::HttpTarget, &target, &policy);
+            flow.requested_port()
+        };
+        assert_eq!(flow(8080).requested_port(), 8080);
+        assert_eq!(requested("/index.html"), 8080);
+        assert_eq!(requested("http://files.example/index.html"), 80);
+        assert_eq!(requested("http://files.example:81/index.html"), 81);
+        let mut connect = flow(8080);
+        connect.add_claim(claim(NameSource::Connect, "files.example", Some(443), &policy));
+        assert_eq!(connect.requested_port(), 443);
+    }
+
+    #[test]
+    fn the_name_is_that_of_the_strongest_source() {
+        let policy = Policy::for_tests("");
+        let mut names = NameTable::new(usize::MAX);
+        let response = test_support::resolution("dns.example", Some(0), &[SERVER]);
+        names.add_response(CLIENT, &response, (FrameRef::default(), Time(0)), &policy);
+        let mut check = |claims: &[(NameSource, &str)], is_other_clients, expected: &str| {
+            let mut flow = flow(443);
+            (flow.dns, _) = names.attribute(CLIENT, SERVER);
+            flow.dns_is_other_clients = is_other_clients;
+            for (source, name) in claims {
+                flow.add_claim(claim(*source, name, None, &policy));
+            }
+            let (known, source) = flow.name().unwrap();
+            assert_eq!(format!("{} {}", known.name.as_str(), source.as_str()), expected);
+        };
+        check(&[], false, "dns.example dns");
+        check(&[], true, "dns.example dns-other");
+        check(&[(NameSource::Certificate, "cert.example")], true, "dns.example dns-other");
+        check(&[(NameSource::HttpHost, "http.example")], false, "http.example http-host");
+        let claims = [(NameSource::Certificate, "cert.example"), (NameSource::Sni, "sni.example")];
+        check(&claims, false, "sni.example sni");
+        // An address in place of a name is none.
+        check(&[(NameSource::Sni, "20.60.0.4")], false, "dns.example dns");
+    }
+}

@@ -617,4 +617,94 @@ mod tests {
         comparison.prepare();
         assert_eq!(comparison.with_all_flows(CLIENT, &host("a.example"), None), None);
     }
+
+    #[test]
+    fn what_works_at_the_time_of_the_block_worked_before_and_after() {
+        check(
+            &[("+", "a.example", 10, 5), ("-", "a.example", 10, 5)],
+            Some(ComparisonResult::WorkedAtOtherTimes),
+        );
+    }
+
+    #[test]
+    fn refused_attempts_are_part_of_an_outage_and_resets_are_not() {
+        let outage = |mechanism| {
+            let mut comparison = Comparison::default();
+            for (name, server) in [("a.example", 10), ("b.example", 11), ("c.example", 12)] {
+                let mut row = test_support::flow_row(CLIENT, Address(server), at(5));
+                row.name = Some(Arc::new(host(name)));
+                row.assessment = Assessment::blocked(mechanism, Confidence::Weak);
+                comparison.add(&row);
+            }
+            comparison.prepare();
+            comparison.with_all_flows(CLIENT, &host("a.example"), None)
+        };
+        let nothing_works = Some(ComparisonResult::NothingWorks { names: 3 });
+        assert_eq!(outage(Mechanism::TcpUnanswered), nothing_works);
+        assert_eq!(outage(Mechanism::TcpRefused), nothing_works);
+        assert_eq!(outage(Mechanism::ResetAfterClientHello), None);
+    }
+
+    #[test]
+    fn a_flow_without_payload_in_both_directions_has_not_worked() {
+        let mut blocked = test_support::flow_row(CLIENT, Address(10), at(5));
+        blocked.name = Some(Arc::new(host("a.example")));
+        blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
+        let later = |bytes| {
+            let mut comparison = Comparison::default();
+            comparison.add(&blocked);
+            let mut row = test_support::flow_row(CLIENT, Address(10), at(9));
+            (row.name, row.bytes) = (blocked.name.clone(), bytes);
+            comparison.add(&row);
+            comparison.prepare();
+            comparison.with_all_flows(CLIENT, &host("a.example"), None)
+        };
+        assert_eq!(later([500, 0]), None);
+        assert_eq!(later([500, 1]), Some(ComparisonResult::WorkedLater { from: at(9) }));
+    }
+
+    #[test]
+    fn another_host_counts_where_it_reached_the_server_within_ten_minutes() {
+        let reached_at = |second| {
+            let mut comparison = Comparison::default();
+            let mut blocked = test_support::flow_row(CLIENT, Address(10), at(1_000));
+            blocked.name = Some(Arc::new(host("a.example")));
+            blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
+            comparison.add(&blocked);
+            let mut row = test_support::flow_row(Address(2), Address(10), at(second));
+            row.name = blocked.name.clone();
+            comparison.add(&row);
+            comparison.prepare();
+            comparison.with_all_flows(CLIENT, &host("a.example"), None)
+        };
+        let reaches_it = Some(ComparisonResult::OtherHostReachesIt { host: Address(2), client: CLIENT });
+        for second in [400, 1_000, 1_600] {
+            assert_eq!(reached_at(second), reaches_it, "{second}");
+        }
+        for second in [399, 1_601] {
+            assert_eq!(reached_at(second), None, "{second}");
+        }
+    }
+
+    #[test]
+    fn ipv6_is_blocked_where_the_name_works_over_ipv4_only() {
+        let v4 = |last| Address::v4([20, 60, 0, last]);
+        let v6 = |last: u128| Address(0x2a01_0111 << 96 | last);
+        let found = |works: &[Address]| {
+            let mut comparison = Comparison::default();
+            let mut blocked = test_support::flow_row(CLIENT, v6(1), at(5));
+            blocked.name = Some(Arc::new(host("a.example")));
+            blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
+            comparison.add(&blocked);
+            for server in works {
+                let mut row = test_support::flow_row(CLIENT, *server, at(6));
+                row.name = blocked.name.clone();
+                comparison.add(&row);
+            }
+            comparison.prepare();
+            comparison.with_all_flows(CLIENT, &host("a.example"), None)
+        };
+        assert_eq!(found(&[v4(9), v4(4)]), Some(ComparisonResult::WorksOverIpv4 { server: v4(4) }));
+        assert_eq!(found(&[v4(9), v6(2)]), Some(ComparisonResult::WorksElsewhere { server: v4(9) }));
+    }
 }

@@ -504,6 +504,11 @@ mod tests {
         (unanswered.query_time, unanswered.last_query_time) = (Some(at(0)), Some(at(1_000)));
         check(&unanswered, RESPONSE_NANOS - 1, "");
         check(&unanswered, RESPONSE_NANOS, "dns-no-answer weak 1");
+        // Two queries within three seconds may both get their responses later, three may not.
+        unanswered.last_query_time = Some(at(3_000));
+        check(&unanswered, 0, "");
+        unanswered.query_count = 3;
+        check(&unanswered, 0, "dns-no-answer weak 1");
         // Duplicate frames are no retransmission.
         unanswered.last_query_time = Some(at(1));
         check(&unanswered, RESPONSE_NANOS, "");
@@ -544,6 +549,24 @@ mod tests {
         second(5_000, Some(NOERROR), &[OTHER], "dns-two-answers weak 1");
         second(5_000, Some(NXDOMAIN), &[], "dns-two-answers strong 1");
         second(10, Some(NOERROR), &[PUBLIC, OTHER], "");
+    }
+
+    #[test]
+    fn a_retransmitted_query_may_have_as_many_responses() {
+        let responses = |count, expected| {
+            let mut client = Client::of(NAME);
+            let mut first = response(Some(NOERROR), &[PUBLIC]);
+            first.query_count = 2;
+            client.add(at(0), &first);
+            let mut later = response(Some(NOERROR), &[OTHER]);
+            later.query_frame = None;
+            for _ in 1..count {
+                client.add(at(10), &later);
+            }
+            client.check(expected);
+        };
+        responses(2, "");
+        responses(3, "dns-two-answers strong 1");
     }
 
     #[test]

@@ -356,6 +356,10 @@ mod tests {
         check(&[alert(Side::Client, 40)], "tls-client-refused-handshake weak");
         check(&[alert(Side::Server, 0)], "ok");
         check(&[AppStatus::Alert { by: Side::Server, fatal: false, description: 112 }], "ok");
+        // A client that got no response closes by itself.
+        let mut unanswered = flow(&[alert(Side::Client, 48)]);
+        unanswered.1.packets = [9, 0];
+        check_flow(&unanswered, false, "ok");
     }
 
     #[test]

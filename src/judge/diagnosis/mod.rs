@@ -215,3 +215,107 @@ fn dns_key(flow: &FlowState) -> Option<ClientNameRef<'_>> {
     let known = flow.dns.as_ref()?.known();
     Some(ClientNameRef { client: flow.client().address, name: &known.name })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::FrameRef;
+    use crate::flow::Endpoint;
+    use crate::judge::policy::Policy;
+    use crate::judge::policy::name_table::NameTable;
+    use crate::judge::test_support;
+
+    const CLIENT: Address = Address::v4([10, 1, 0, 4]);
+
+    fn server(last: u8) -> Address {
+        Address::v4([20, 60, 0, last])
+    }
+
+    const fn at(second: i64) -> Time {
+        Time(second * 1_000_000_000)
+    }
+
+    fn flow(number: u64, server: Address, port: u16) -> FlowState {
+        let end = |address, port| Endpoint { address, port };
+        let flow = test_support::flow_state(proto::TCP, end(CLIENT, 50_000), end(server, port));
+        FlowState { number, ..flow }
+    }
+
+    /// A flow from second 100 to second 110.
+    fn flow_end(packets: [u64; 2], handshake: Handshake) -> FlowEnd {
+        let mut flow_end = test_support::flow_end(at(100), at(110));
+        let mut tcp = test_support::tcp_summary(handshake);
+        tcp.sides[0].syns = 3;
+        (flow_end.packets, flow_end.tcp) = (packets, Some(tcp));
+        flow_end
+    }
+
+    fn assess(diagnosis: &mut Diagnosis, flow: &FlowState, flow_end: &FlowEnd) -> String {
+        let middleboxes = Middleboxes::default();
+        let context = AssessmentContext {
+            has_unknown_issuer: false,
+            middleboxes: &middleboxes,
+            is_documented: &|_| false,
+        };
+        match diagnosis.assess(flow, flow_end, &context) {
+            Assessment::Ok => "ok".to_owned(),
+            Assessment::BlockedLooking { mechanism, .. } => mechanism.to_string(),
+            Assessment::Inconclusive { reason } => reason.to_string(),
+        }
+    }
+
+    fn unanswered() -> FlowEnd {
+        flow_end([3, 0], Handshake::Unanswered)
+    }
+
+    #[test]
+    fn silence_counts_where_the_capture_has_packets_to_the_client_and_lost_none() {
+        let mut diagnosis = Diagnosis::default();
+        assert_eq!(assess(&mut diagnosis, &flow(1, server(1), 443), &unanswered()), "one-sided-capture");
+        diagnosis.packet_received(CLIENT);
+        assert_eq!(assess(&mut diagnosis, &flow(2, server(1), 443), &unanswered()), "tcp-unanswered");
+        let mut lossy = flow_end([9, 9], Handshake::Complete);
+        lossy.tcp.as_mut().unwrap().sides[1].acked_unseen_bytes = 1_460;
+        assess(&mut diagnosis, &flow(3, server(2), 443), &lossy);
+        assert_eq!(assess(&mut diagnosis, &flow(4, server(1), 443), &unanswered()), "frames-lost");
+        // A refusal is a packet: none is missing for it.
+        let refused = flow_end([1, 1], Handshake::Refused);
+        assert_eq!(assess(&mut diagnosis, &flow(5, server(1), 443), &refused), "tcp-refused");
+    }
+
+    #[test]
+    fn attempts_of_a_port_scan_are_not_blocked() {
+        let mut diagnosis = Diagnosis::default();
+        diagnosis.packet_received(CLIENT);
+        for port in 1..=8 {
+            diagnosis.flow_started(&flow(port.into(), server(1), port), at(100));
+        }
+        assert_eq!(assess(&mut diagnosis, &flow(1, server(1), 1), &unanswered()), "scan");
+        assert_eq!(assess(&mut diagnosis, &flow(9, server(2), 1), &unanswered()), "tcp-unanswered");
+    }
+
+    #[test]
+    fn an_attempt_that_lost_to_a_parallel_one_is_not_blocked() {
+        let policy = Policy::for_tests("");
+        let mut names = NameTable::new(usize::MAX);
+        let addresses = [server(1), server(2)];
+        let response = test_support::resolution("files.example", Some(0), &addresses);
+        names.add_response(CLIENT, &response, (FrameRef::default(), at(99)), &policy);
+        let [lost, won] = [1, 2].map(|number| {
+            let mut flow = flow(number, server(number as u8), 443);
+            (flow.dns, _) = names.attribute(CLIENT, server(number as u8));
+            flow
+        });
+        let mut diagnosis = Diagnosis::default();
+        diagnosis.packet_received(CLIENT);
+        diagnosis.flow_started(&lost, at(100));
+        diagnosis.flow_started(&won, at(101));
+        let mut once = unanswered();
+        once.tcp.as_mut().unwrap().sides[0].syns = 1;
+        assert_eq!(assess(&mut diagnosis, &lost, &once), "single-attempt");
+        assert_eq!(assess(&mut diagnosis, &won, &flow_end([9, 9], Handshake::Complete)), "ok");
+        assert_eq!(assess(&mut diagnosis, &lost, &once), "lost-race");
+        // It was retransmitted although the other attempt was answered.
+        assert_eq!(assess(&mut diagnosis, &lost, &unanswered()), "tcp-unanswered");
+    }
+}

@@ -345,6 +345,7 @@ mod tests {
     use super::*;
     use crate::base::FrameRef;
     use crate::base::Time;
+    use crate::flow::ResetEvidence;
     use crate::flow::SideSummary;
     use crate::judge::test_support;
 
@@ -404,6 +405,7 @@ mod tests {
         check(&unanswered(|_, _| ()), "tcp-unanswered weak");
         check(&unanswered(|_, tcp| tcp.sides[0].syns = 1), "single-attempt");
         check(&unanswered(|flow_end, _| flow_end.last_seen = at(102)), "too-short-to-tell");
+        check(&unanswered(|flow_end, _| flow_end.last_seen = at(103)), "tcp-unanswered weak");
         check(&unanswered(|_, tcp| tcp.sides[0].resets = 1), "client-gave-up");
         check(&unanswered(|flow_end, _| flow_end.packets = [3, 1]), "began-before-capture");
         let ended = unanswered(|flow_end, tcp| {
@@ -466,6 +468,17 @@ mod tests {
         check(&close(0, 107), "no-answer-seen");
         check(&reset(|tcp| tcp.sides[0].data_segments = FIRST_PAYLOAD_SEGMENTS + 1), "reset-after-data");
         check(&request(|flow_end, _| flow_end.reason = EndReason::CaptureEnded), "ended-with-capture");
+        let retransmitted_until_the_end = |retransmissions| {
+            request(move |flow_end, tcp| {
+                flow_end.reason = EndReason::CaptureEnded;
+                tcp.sides[0].retransmissions = retransmissions;
+            })
+        };
+        check(&retransmitted_until_the_end(1), "ended-with-capture");
+        check(&retransmitted_until_the_end(2), "silent-after-request weak");
+        // A server that closed did not drop the request.
+        let closed = request(|_, tcp| (tcp.sides[0].retransmissions, tcp.sides[1].fins) = (2, 1));
+        check(&closed, "no-answer-seen");
     }
 
     #[test]
@@ -491,6 +504,33 @@ mod tests {
         check(&after_data(|tcp| tcp.sides[0].unacknowledged = 0), "ok");
         check(&after_data(|tcp| tcp.sides[1].reset_kinds = ResetKinds::WITH_ACK), "ok");
         check(&after_data(|tcp| tcp.ended_after_idle = true), "ok");
+        check(&after_data(|tcp| tcp.sides[1].fins = 1), "ok");
+        check(&after_data(|tcp| tcp.sides[0].missing_bytes = 1), "ok");
+        let frame = |number| Some(FrameRef { number, ..FrameRef::default() });
+        let closed = |close| {
+            let mut flow_end = after_data(|_| ());
+            let tcp = flow_end.tcp.as_mut().unwrap();
+            (tcp.client_close_frame, tcp.reset_frame) = (frame(close), frame(6));
+            flow_end
+        };
+        check(&closed(5), "ok");
+        check(&closed(7), "reset-after-data weak");
+    }
+
+    #[test]
+    fn a_reset_of_a_third_party_is_injected_unless_the_connection_was_idle() {
+        let injected = |change: fn(&mut FlowEnd, &mut TcpSummary)| {
+            request(|flow_end, tcp| {
+                tcp.sides[1].resets = 1;
+                tcp.sides[1].reset_evidence.add(ResetEvidence::HOP_LIMIT, true);
+                tcp.sides[1].reset_evidence.add(ResetEvidence::SENDER_CONTINUES, true);
+                change(flow_end, tcp);
+            })
+        };
+        check(&injected(|_, _| ()), "reset-injected strong");
+        check(&injected(|_, tcp| tcp.ended_after_idle = true), "reset-after-idle");
+        let one_way = injected(|flow_end, _| flow_end.packets = [0, 5]);
+        check(&one_way, "one-sided-capture");
     }
 
     #[test]
@@ -514,7 +554,11 @@ mod tests {
         check(&changed(|tcp| tcp.sides[1].fins = 1), "ok");
         let closes_meanwhile = |tcp: &mut TcpSummary| (tcp.sides[1].fins, tcp.sides[0].peer_packets) = (1, 1);
         check(&changed(closes_meanwhile), "silent-after-data weak");
+        check(&silent(5, MAX_UNHEARD_SERVER_PACKETS), "silent-after-data weak");
         check(&silent(5, MAX_UNHEARD_SERVER_PACKETS + 1), "ok");
+        // A server that has no room, or that received later segments, is not silent.
+        check(&changed(|tcp| tcp.sides[1].zero_windows = 1), "ok");
+        check(&changed(|tcp| tcp.sides[0].sack_acks = 1), "ok");
     }
 
     #[test]

@@ -63,9 +63,13 @@ impl Run {
 
     /// A TLS flow with this SNI and payload in both directions.
     fn tls(&mut self, slot: u32, name: &str, version: u64) {
+        self.tls_named_by(slot, NameSource::Sni, name, version);
+    }
+
+    fn tls_named_by(&mut self, slot: u32, source: NameSource, name: &str, version: u64) {
         self.start(slot, proto::TCP, SERVER, 443);
         self.add(slot, Fact::Protocol(crate::read::App("tls")));
-        let claim = Claim { source: NameSource::Sni, name: host(name), port: None, outer: false };
+        let claim = Claim { source, name: host(name), port: None, outer: false };
         self.add(slot, Fact::NameClaimed(claim));
         self.add(slot, Fact::Attribute(AttributeKey::TlsVersion, AttributeValue::Number(version)));
         let now = Time(self.millis * 1_000_000);
@@ -136,4 +140,24 @@ fn a_rotation_starts_new_counts_and_keeps_names() {
     let result = run.engine.rotate();
     assert_eq!((result.tally.dns, result.tally.judged), (0, 1));
     assert_eq!(run.rows.0[0].dns_name.as_ref().map(|name| name.as_str()), Some(STORAGE));
+}
+
+#[test]
+fn a_certificate_names_a_flow_without_other_names() {
+    let mut run = Run::new(JudgeLimits::default());
+    run.tls_named_by(0, NameSource::Certificate, STORAGE, 0x0304);
+    let row = &run.rows.0[0];
+    assert_eq!(row.name.as_ref().map(|name| name.as_str()), Some(STORAGE));
+    assert_eq!(row.name_source, Some(NameSource::Certificate));
+}
+
+/// A certificate has the names of all of its server's sites.
+#[test]
+fn a_certificate_contradicts_no_response() {
+    let mut run = Run::new(JudgeLimits::default());
+    run.start(0, proto::UDP, RESOLVER, 53);
+    run.resolve(0, STORAGE, 0, &[SERVER]);
+    run.tls_named_by(1, NameSource::Certificate, "login.microsoftonline.com", 0x0304);
+    assert_eq!(run.rows.0[0].name_source, Some(NameSource::Dns));
+    assert!(run.codes().is_empty());
 }

@@ -250,7 +250,9 @@ mod tests {
     use crate::flow::Endpoint;
     use crate::judge::flow_state::NameClaim;
     use crate::judge::policy::name_table::NameTable;
+    use crate::judge::policy::service_tags::TagSets;
     use crate::judge::test_support;
+    use crate::rules::Tags;
 
     const DAY: i64 = 86_400 * 1_000_000_000;
 
@@ -339,6 +341,92 @@ mod tests {
             PUBLIC,
             "unexpected 443",
         );
+    }
+
+    #[test]
+    fn an_expired_exception_beside_a_valid_one_is_not_reported() {
+        let allow = |what: &str, expires: &str| {
+            format!("[[allow]]\n{what}\nreason = \"backup\"\nexpires = {expires}\n")
+        };
+        let exceptions = |site: String| {
+            let policy = Policy::for_tests(&site);
+            let flow = flow(&policy, Some(("files.example", NameSource::Sni)), proto::TCP, PUBLIC);
+            let verdict = verdict(&flow, Time(20_000 * DAY), None, &policy);
+            (verdict.exception, verdict.expired_exception)
+        };
+        let (expired, valid) = (
+            allow("name = \"files.example\"", "2020-01-31"),
+            allow("network = \"20.60.0.0/24\"", "2027-01-31"),
+        );
+        assert_eq!(exceptions(format!("{expired}{valid}")), (Some(1), None));
+        assert_eq!(exceptions(format!("{valid}{expired}")), (Some(0), None));
+        assert_eq!(exceptions(expired), (None, Some(0)));
+    }
+
+    #[test]
+    fn an_exception_also_allows_the_port_between_roles() {
+        let site = |allow: &str| {
+            format!(
+                "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.9.0.0/24\"]\n\
+                 windows-admin-center = [\"10.1.0.4\"]\n{allow}"
+            )
+        };
+        let found = |allow: &str| {
+            let policy = Policy::for_tests(&site(allow));
+            let flow = flow(&policy, None, proto::TCP, "10.9.0.1:3389");
+            let verdict = verdict(&flow, Time(20_000 * DAY), None, &policy);
+            (verdict.undocumented_role_port, verdict.destination, verdict.port)
+        };
+        use DestinationVerdict::*;
+        let unexpected =
+            (Some(UndocumentedRolePort::NotInTables), Some(Unexpected), Some(PortVerdict::Not443));
+        assert_eq!(found(""), unexpected);
+        let allow = "[[allow]]\nnetwork = \"10.9.0.0/24\"\nport = \"3389/tcp\"\nreason = \"support\"\nexpires = 2027-01-31\n";
+        assert_eq!(found(allow), (None, Some(SiteApproved), Some(PortVerdict::Documented)));
+    }
+
+    #[test]
+    fn only_a_flow_seen_from_its_start_is_in_the_opposite_direction() {
+        let site = "[site]\nproducts = [\"azure-stack-hci\"]\n[roles]\nservers = [\"10.1.0.4\"]\n\
+                    windows-admin-center = [\"10.9.0.1\"]\n";
+        let policy = Policy::for_tests(site);
+        let mut flow = flow(&policy, None, proto::TCP, "10.9.0.1:5985");
+        let found = |flow: &FlowState| {
+            let verdict = verdict(flow, Time(20_000 * DAY), None, &policy);
+            (verdict.undocumented_role_port, verdict.destination, verdict.port)
+        };
+        let opposite = Some(UndocumentedRolePort::OppositeDirection);
+        let unexpected = (opposite, Some(DestinationVerdict::Unexpected), Some(PortVerdict::Not443));
+        assert_eq!(found(&flow), unexpected);
+        flow.flow_start.from_start = false;
+        assert_eq!(found(&flow), (None, None, None));
+    }
+
+    #[test]
+    fn an_address_is_evidence_where_it_is_the_servers_own() {
+        let tags = |site: &str| {
+            let tags = "{\"changeNumber\":1,\"cloud\":\"Public\",\"values\":[{\"name\":\"StorageSyncService\",\"id\":\"StorageSyncService\",\
+                        \"properties\":{\"changeNumber\":1,\"region\":\"\",\"systemService\":\"\",\"addressPrefixes\":[\"20.60.0.0/24\"],\
+                        \"networkFeatures\":null}},{\"name\":\"AzureCloud\",\"id\":\"AzureCloud\",\"properties\":{\"changeNumber\":1,\
+                        \"region\":\"\",\"systemService\":\"\",\"addressPrefixes\":[\"20.0.0.0/8\"],\"networkFeatures\":null}}]}";
+            Policy {
+                tags: Some(Tags::parse("tags.json", tags.as_bytes()).unwrap().into()),
+                ..Policy::for_tests(site)
+            }
+        };
+        let evidence = |policy: &Policy, server: &str| {
+            let flow = flow(policy, Some((SYNC, NameSource::Sni)), proto::TCP, server);
+            let tags = TagSets::default().of(flow.server().address, policy);
+            verdict(&flow, Time(20_000 * DAY), tags.as_deref(), policy).address_evidence
+        };
+        let without_proxy = tags("");
+        assert_eq!(evidence(&without_proxy, PUBLIC), Some(AddressEvidence::RowTag));
+        assert_eq!(evidence(&without_proxy, "20.70.0.4:443"), Some(AddressEvidence::OtherTag));
+        assert_eq!(evidence(&without_proxy, "203.0.113.9:443"), Some(AddressEvidence::NoTag));
+        assert_eq!(evidence(&without_proxy, "10.9.0.1:443"), None);
+        assert_eq!(evidence(&Policy::for_tests(""), PUBLIC), None);
+        // A proxy's address says nothing of the name that is requested from it.
+        assert_eq!(evidence(&tags("[proxy]\naddresses = [\"203.0.113.9:443\"]\n"), "203.0.113.9:443"), None);
     }
 
     #[test]
