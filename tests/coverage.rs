@@ -15,6 +15,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use afs_audit::capture::LinkType;
+use afs_audit::decode::EncapKind;
 use afs_audit::decode::is_link_type_decoded;
 use afs_audit::read::Fact;
 use afs_audit::read::READERS;
@@ -47,12 +48,6 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sources(folder: &str) -> String {
-    let files = files_in(&repository().join(folder));
-    let rust = files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
-    rust.map(|file| std::fs::read_to_string(file).unwrap()).collect()
-}
-
 /// Every link type, tunnel and reader that the program has.
 fn items() -> BTreeSet<Item> {
     let mut items = BTreeSet::new();
@@ -61,16 +56,7 @@ fn items() -> BTreeSet<Item> {
             items.insert(("link-type", link.to_string()));
         }
     }
-    // Tunnels have no table: their names are those of `EncapKind`, and of its variant `Other`.
-    let decode = sources("src/decode");
-    let kinds = decode.split("pub const fn name(self) -> &'static str {").nth(1).unwrap();
-    let kinds = kinds.split("    }\n").next().unwrap();
-    let variants = kinds.split("=> \"").skip(1);
-    let others = decode.split("EncapKind::Other(\"").skip(1);
-    let tags = decode.split("four_bytes(state, layer, \"").skip(1);
-    items.extend(
-        variants.chain(others).chain(tags).map(|text| ("tunnel", text.split('"').next().unwrap().to_owned())),
-    );
+    items.extend(EncapKind::ALL.iter().map(|kind| ("tunnel", kind.name().to_owned())));
     // DNS and the PROXY protocol report their names themselves.
     let readers = READERS.iter().map(|reader| reader.name).filter(|name| !name.is_empty());
     items.extend(readers.chain(["dns", "proxy-protocol"]).map(|name| ("reader", name.to_owned())));

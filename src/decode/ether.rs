@@ -4,6 +4,7 @@
 //! Out: the next layer; or the number, if it is not IP.
 //! Not: the frame's addresses.
 
+use super::encap_kind::EncapKind;
 use super::ip;
 use super::layer::DecodeState;
 use super::layer::LayerReader;
@@ -14,7 +15,6 @@ use super::layer::Stop;
 use super::link::ethernet;
 use super::link::lan;
 use super::link::serial;
-use super::packet::EncapKind;
 use super::tunnel::gre;
 use super::tunnel::mpls;
 use super::tunnel::nsh;
@@ -179,7 +179,7 @@ fn macsec<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b>
     if control & 0x0c != 0 {
         return Err(Stop::Unreadable("macsec"));
     }
-    state.push_tag(EncapKind::Other("macsec"), 0)?;
+    state.push_tag(EncapKind::Macsec, 0)?;
     let (number, inside) = inside.read("macsec", |c| c.u16("ether type"))?;
     // The integrity check value at the end has 16 bytes in every registered cipher suite.
     ethernet::type_or_length(number, inside.at_most(inside.wire_len.saturating_sub(16)))
@@ -209,14 +209,14 @@ fn backbone<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'
         c.skip(1, "flags")?;
         c.u24("service id")
     })?;
-    state.push_tag(EncapKind::Other("pbb"), service)?;
+    state.push_tag(EncapKind::Pbb, service)?;
     Ok(NextLayer::Read(ethernet::read, inside))
 }
 
 /// The FabricPath tag follows its type: 10 bits of tree, 6 of TTL; then the original frame.
 fn fabric_path<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
     let (tag, inside) = layer.read("fabricpath", |c| c.u16("tag"))?;
-    state.push_tag(EncapKind::Other("fabricpath"), u32::from(tag >> 6))?;
+    state.push_tag(EncapKind::FabricPath, u32::from(tag >> 6))?;
     Ok(NextLayer::Read(ethernet::read, inside))
 }
 
@@ -227,7 +227,7 @@ fn trill<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> 
         c.skip(4, "nicknames")?;
         c.skip(usize::from(first >> 6 & 0x1f) * 4, "options")
     })?;
-    state.push_tag(EncapKind::Other("trill"), 0)?;
+    state.push_tag(EncapKind::Trill, 0)?;
     Ok(NextLayer::Read(ethernet::read, inside))
 }
 
@@ -239,18 +239,18 @@ fn metadata<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'
         c.skip(words.max(1) * 4, "options")?;
         c.u16("ether type")
     })?;
-    state.push_tag(EncapKind::Other("metadata"), 0)?;
+    state.push_tag(EncapKind::Metadata, 0)?;
     ethernet::type_or_length(number, inside)
 }
 
 /// VN-Tag: four bytes of interface IDs, then the next type.
 fn vn_tag<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
-    four_bytes(state, layer, "vntag")
+    four_bytes(state, layer, EncapKind::VnTag)
 }
 
 /// HSR (IEC 62439-3) and 802.1CB: four bytes with a sequence number, then the next type.
 fn redundancy<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
-    four_bytes(state, layer, "redundancy")
+    four_bytes(state, layer, EncapKind::Redundancy)
 }
 
 /// IEEE 802.1Q §9.5 (802.1BR): six bytes of priority and channel IDs, then the next type.
@@ -259,7 +259,7 @@ fn extension_tag<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerRes
         c.skip(6, "tag")?;
         c.u16("ether type")
     })?;
-    state.push_tag(EncapKind::Other("etag"), 0)?;
+    state.push_tag(EncapKind::ETag, 0)?;
     ethernet::type_or_length(number, inside)
 }
 
@@ -272,15 +272,15 @@ fn arista<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b>
         c.skip(len, "time stamp")?;
         c.u16("ether type")
     })?;
-    state.push_tag(EncapKind::Other("timestamp"), 0)?;
+    state.push_tag(EncapKind::Timestamp, 0)?;
     ethernet::type_or_length(number, inside)
 }
 
-fn four_bytes<'b>(state: &mut DecodeState, layer: LayerSlice<'b>, name: &'static str) -> LayerResult<'b> {
-    let (number, inside) = layer.read(name, |c| {
+fn four_bytes<'b>(state: &mut DecodeState, layer: LayerSlice<'b>, kind: EncapKind) -> LayerResult<'b> {
+    let (number, inside) = layer.read(kind.name(), |c| {
         c.skip(4, "tag")?;
         c.u16("ether type")
     })?;
-    state.push_tag(EncapKind::Other(name), 0)?;
+    state.push_tag(kind, 0)?;
     ethernet::type_or_length(number, inside)
 }

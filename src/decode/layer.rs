@@ -10,9 +10,9 @@ use crate::base::Truncated;
 use crate::capture::Frame;
 use crate::capture::LinkType;
 
+use super::encap_kind::EncapKind;
 use super::packet::DamageKind;
 use super::packet::EncapHeader;
-use super::packet::EncapKind;
 use super::packet::Encapsulation;
 use super::packet::PacketDamage;
 

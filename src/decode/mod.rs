@@ -6,6 +6,7 @@
 
 mod decoder;
 mod dedup;
+mod encap_kind;
 mod ether;
 mod fragment;
 mod icmp;
@@ -25,6 +26,7 @@ mod tests;
 pub use decoder::DecodeCounts;
 pub use decoder::Decoder;
 pub use dedup::Dedup;
+pub use encap_kind::EncapKind;
 pub use ether::name as ether_type_name;
 pub use fragment::FragmentCounts;
 pub use fragment::FragmentLimits;
@@ -34,7 +36,6 @@ pub use owned::OwnedPacket;
 pub use packet::DamageKind;
 pub use packet::Decoded;
 pub use packet::EncapHeader;
-pub use packet::EncapKind;
 pub use packet::Encapsulation;
 pub use packet::Packet;
 pub use packet::PacketDamage;

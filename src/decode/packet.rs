@@ -7,6 +7,7 @@
 use std::fmt;
 use std::fmt::Write as _;
 
+use super::encap_kind::EncapKind;
 use crate::base::Address;
 use crate::capture::LinkType;
 
@@ -179,29 +180,6 @@ pub struct EncapHeader {
     pub dst: Option<Address>,
 }
 
-/// Protocols of tags and tunnels, in no particular order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "each variant is the name of its protocol")]
-pub enum EncapKind {
-    Vlan,
-    Mpls,
-    Pppoe,
-    IpInIp,
-    Gre,
-    Nvgre,
-    Erspan,
-    Vxlan,
-    Geneve,
-    GtpU,
-    Teredo,
-    L2tp,
-    Capwap,
-    Lisp,
-    Nsh,
-    Esp,
-    Other(&'static str),
-}
-
 impl Encapsulation {
     /// More headers than this count as damage.
     pub const LIMIT: usize = 12;
@@ -298,70 +276,6 @@ impl fmt::Display for EncapHeader {
             write!(f, "({src}>{dst})")?;
         }
         Ok(())
-    }
-}
-
-impl EncapKind {
-    /// Its name in output.
-    pub const fn name(self) -> &'static str {
-        match self {
-            EncapKind::Vlan => "vlan",
-            EncapKind::Mpls => "mpls",
-            EncapKind::Pppoe => "pppoe",
-            EncapKind::IpInIp => "ip-in-ip",
-            EncapKind::Gre => "gre",
-            EncapKind::Nvgre => "nvgre",
-            EncapKind::Erspan => "erspan",
-            EncapKind::Vxlan => "vxlan",
-            EncapKind::Geneve => "geneve",
-            EncapKind::GtpU => "gtp-u",
-            EncapKind::Teredo => "teredo",
-            EncapKind::L2tp => "l2tp",
-            EncapKind::Capwap => "capwap",
-            EncapKind::Lisp => "lisp",
-            EncapKind::Nsh => "nsh",
-            EncapKind::Esp => "esp",
-            EncapKind::Other(name) => name,
-        }
-    }
-
-    /// Whether both directions of a flow have the same ID.
-    fn has_shared_id(self) -> bool {
-        // Others whose ID is a network and not a session: PBB services, bridged GRE.
-        matches!(
-            self,
-            EncapKind::Vlan
-                | EncapKind::Pppoe
-                | EncapKind::Nvgre
-                | EncapKind::Vxlan
-                | EncapKind::Geneve
-                | EncapKind::Other("pbb" | "gretap" | "eoip")
-        )
-    }
-
-    /// A number for the scope. It must stay the same in every release.
-    fn number(self) -> u64 {
-        match self {
-            EncapKind::Vlan => 1,
-            EncapKind::Mpls => 2,
-            EncapKind::Pppoe => 3,
-            EncapKind::IpInIp => 4,
-            EncapKind::Gre => 5,
-            EncapKind::Nvgre => 6,
-            EncapKind::Erspan => 7,
-            EncapKind::Vxlan => 8,
-            EncapKind::Geneve => 9,
-            EncapKind::GtpU => 10,
-            EncapKind::Teredo => 11,
-            EncapKind::L2tp => 12,
-            EncapKind::Capwap => 13,
-            EncapKind::Lisp => 14,
-            EncapKind::Nsh => 15,
-            EncapKind::Esp => 16,
-            EncapKind::Other(name) => {
-                name.bytes().fold(1 << 31, |number, byte| (number * 31 + u64::from(byte)) & 0xffff_ffff)
-            }
-        }
     }
 }
 

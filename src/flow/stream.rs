@@ -509,6 +509,9 @@ mod tests {
         check("+1\n s A 501 104", r#"c MissingBytes """#);
         // It fills in time.
         check("+0.9\n c A 101 501 \"bc\"\n +0.2\n s A 501 104", r#"c "bcd""#);
+        // The time of the next gap begins with its own ACK.
+        let two = "c A 102 501 \"c\"\n s A 501 103\n c A 100 501 \"ab\"\n +1.1\n c A 104 501 \"e\"\n s A 501 105\n c A 103 501 \"d\"";
+        super::tests::check(consume, two, &[r#"c "abc""#, r#"c "de""#]);
         // An ACK of the bytes before the gap is none of it.
         check("+1\n s A 501 101", r#"c FlowEnded """#);
     }

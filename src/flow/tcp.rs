@@ -681,7 +681,7 @@ mod tests {
         let frame = |script: &str| {
             tcp_summary(&(HANDSHAKE.to_owned() + script)).first_data_frame.map(|frame| frame.number)
         };
-        assert_eq!(frame("c A 101 501 \"abc\"\n c A 104 501 \"de\""), Some(4));
+        assert_eq!(frame("c A 101 501 \"abc\"\n c A 104 501 \"de\"\n c A 104 501 \"de\""), Some(4));
         assert_eq!(frame("s A 501 101 \"220\"\n c A 101 504 \"abc\""), Some(5));
         assert_eq!(frame("s A 501 101 \"220\""), None);
     }

@@ -121,7 +121,7 @@ pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>
         assessment: *assessment,
         documented: verdict.documented.cloned(),
         findings,
-        evidence: view.evidence.into(),
+        evidence: view.evidence.clone(),
         service_tags: tags.map(|tags| Arc::clone(&tags.text)),
         http: None,
         tampering_stage: if is_tampered { tampering_stage(flow_end) } else { None },

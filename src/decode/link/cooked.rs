@@ -8,6 +8,7 @@ use crate::base::Cursor;
 use crate::base::Truncated;
 use crate::capture::LinkType;
 
+use super::super::encap_kind::EncapKind;
 use super::super::ether;
 use super::super::ip;
 use super::super::layer::DecodeState;
@@ -15,7 +16,6 @@ use super::super::layer::LayerResult;
 use super::super::layer::LayerSlice;
 use super::super::layer::NextLayer;
 use super::super::layer::Stop;
-use super::super::packet::EncapKind;
 use super::ethernet;
 use super::is_ip_family;
 use super::lan;

@@ -6,13 +6,13 @@
 
 use crate::base::Cursor;
 
+use super::super::encap_kind::EncapKind;
 use super::super::ether;
 use super::super::layer::DecodeState;
 use super::super::layer::LayerResult;
 use super::super::layer::LayerSlice;
 use super::super::layer::NextLayer;
 use super::super::layer::Stop;
-use super::super::packet::EncapKind;
 use super::lan;
 
 /// IEEE 802.3 §3.1.1: two addresses, then a type or a length.

@@ -4,6 +4,7 @@
 //! Out: the EtherType inside, PPP, Ethernet.
 //! Not: sequence numbers.
 
+use super::super::encap_kind::EncapKind;
 use super::super::ether;
 use super::super::layer::DecodeState;
 use super::super::layer::LayerResult;
@@ -13,7 +14,6 @@ use super::super::layer::Stop;
 use super::super::link::ethernet;
 use super::super::link::serial;
 use super::super::link::wlan;
-use super::super::packet::EncapKind;
 use super::by_ether_type;
 
 /// RFC 2784 §2.1, RFC 2890 §2, RFC 1701 §1.
@@ -102,8 +102,8 @@ fn version_0<'b>(state: &mut DecodeState, header: &GreHeader, inside: LayerSlice
                 Some(key) if header.flags == flag::KEY && key >> 20 != 0 => {
                     state.push_tunnel(EncapKind::Nvgre, key >> 8)?;
                 }
-                Some(key) => state.push_tunnel(EncapKind::Other("gretap"), key)?,
-                None => state.push_tunnel(EncapKind::Other("gretap"), 0)?,
+                Some(key) => state.push_tunnel(EncapKind::GreTap, key)?,
+                None => state.push_tunnel(EncapKind::GreTap, 0)?,
             }
             Ok(NextLayer::Read(ethernet::read, inside))
         }
@@ -154,7 +154,7 @@ fn eoip<'b>(state: &mut DecodeState, header: &GreHeader, inside: LayerSlice<'b>)
     if key >> 16 == 0 {
         return Err(Stop::Opaque);
     }
-    state.push_tunnel(EncapKind::Other("eoip"), u32::from((key as u16).swap_bytes()))?;
+    state.push_tunnel(EncapKind::Eoip, u32::from((key as u16).swap_bytes()))?;
     Ok(NextLayer::Read(ethernet::read, inside))
 }
 

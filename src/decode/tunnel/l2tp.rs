@@ -4,6 +4,7 @@
 //! Out: PPP or Ethernet.
 //! Not: control messages, which stay packets of their carrier.
 
+use super::super::encap_kind::EncapKind;
 use super::super::layer::DecodeState;
 use super::super::layer::LayerResult;
 use super::super::layer::LayerSlice;
@@ -11,7 +12,6 @@ use super::super::layer::NextLayer;
 use super::super::layer::Stop;
 use super::super::link::ethernet;
 use super::super::link::serial;
-use super::super::packet::EncapKind;
 
 /// RFC 2661 §3.1: T control, L length, S sequence numbers, O offset; four bits of version.
 pub(in crate::decode) fn over_udp<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {

@@ -4,6 +4,7 @@
 //! Out: the IP packet inside.
 //! Not: their control messages, which stay UDP packets.
 
+use super::super::encap_kind::EncapKind;
 use super::super::ip;
 use super::super::ip::IpVersion;
 use super::super::layer::DecodeState;
@@ -11,7 +12,6 @@ use super::super::layer::LayerResult;
 use super::super::layer::LayerSlice;
 use super::super::layer::NextLayer;
 use super::super::layer::Stop;
-use super::super::packet::EncapKind;
 
 /// 3GPP TS 29.281 §5.1: version 1, protocol type 1; message 255 carries a packet.
 pub(in crate::decode) fn gtp_u<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {

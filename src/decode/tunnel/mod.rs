@@ -14,6 +14,7 @@ pub(super) mod wireless;
 
 use crate::base::proto;
 
+use super::encap_kind::EncapKind;
 use super::ether;
 use super::layer::DecodeState;
 use super::layer::LayerReader;
@@ -21,7 +22,6 @@ use super::layer::LayerResult;
 use super::layer::LayerSlice;
 use super::layer::NextLayer;
 use super::link::ethernet;
-use super::packet::EncapKind;
 
 struct IpTunnel {
     protocol: u8,
@@ -110,12 +110,12 @@ fn ip_in_ip<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'
 
 /// RFC 3378 §3: sixteen bits, the first four of which are version 3; then Ethernet.
 fn ether_ip<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
-    state.push_tunnel(EncapKind::Other("etherip"), 0)?;
+    state.push_tunnel(EncapKind::EtherIp, 0)?;
     Ok(NextLayer::Read(ethernet::read, layer.skip(2, "etherip", "header")?))
 }
 
 /// RFC 8986 §10.1: Ethernet after a segment routing header.
 fn ethernet_in_ip<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
-    state.push_tunnel(EncapKind::Other("ethernet"), 0)?;
+    state.push_tunnel(EncapKind::Ethernet, 0)?;
     Ok(NextLayer::Read(ethernet::read, layer))
 }

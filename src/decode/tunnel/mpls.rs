@@ -4,6 +4,7 @@
 //! Out: IPv4, IPv6 or the Ethernet frame of a pseudowire.
 //! Not: what a label means. A label stack does not name its payload.
 
+use super::super::encap_kind::EncapKind;
 use super::super::ether;
 use super::super::ip;
 use super::super::layer::DecodeState;
@@ -12,7 +13,6 @@ use super::super::layer::LayerSlice;
 use super::super::layer::NextLayer;
 use super::super::layer::Stop;
 use super::super::link::ethernet;
-use super::super::packet::EncapKind;
 
 /// RFC 3032 §2.1: 20 bits of label, three of traffic class, the bottom-of-stack bit, eight of TTL.
 pub(in crate::decode) fn read<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
@@ -30,13 +30,13 @@ pub(in crate::decode) fn read<'b>(state: &mut DecodeState, layer: LayerSlice<'b>
 
 /// RFC 4023 §3: MPLS in IP.
 pub(in crate::decode) fn over_ip<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
-    state.push_tunnel(EncapKind::Other("mpls-in-ip"), 0)?;
+    state.push_tunnel(EncapKind::MplsInIp, 0)?;
     read(state, layer)
 }
 
 /// RFC 7510 §3: MPLS in UDP. Only the port shows it, so the payload must be clear.
 pub(in crate::decode) fn over_udp<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
-    state.push_tunnel(EncapKind::Other("mpls-in-udp"), 0)?;
+    state.push_tunnel(EncapKind::MplsInUdp, 0)?;
     read(state, layer).map_err(|stop| {
         if matches!(stop, Stop::NotIp(ether::MPLS) | Stop::TooDeep) { Stop::Opaque } else { stop }
     })

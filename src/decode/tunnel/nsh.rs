@@ -4,6 +4,7 @@
 //! Out: the frame or packet inside.
 //! Not: its metadata.
 
+use super::super::encap_kind::EncapKind;
 use super::super::ether;
 use super::super::layer::DecodeState;
 use super::super::layer::LayerResult;
@@ -11,7 +12,6 @@ use super::super::layer::LayerSlice;
 use super::super::layer::NextLayer;
 use super::super::layer::Stop;
 use super::super::link::ethernet;
-use super::super::packet::EncapKind;
 use super::mpls;
 
 /// RFC 8300 §2.2, §2.3: six bits are the length of the header in words; then next protocol, service path and index.

@@ -4,13 +4,13 @@
 //! Out: the frame or packet inside.
 //! Not: options.
 
+use super::super::encap_kind::EncapKind;
 use super::super::layer::DecodeState;
 use super::super::layer::LayerResult;
 use super::super::layer::LayerSlice;
 use super::super::layer::NextLayer;
 use super::super::layer::Stop;
 use super::super::link::ethernet;
-use super::super::packet::EncapKind;
 use super::by_ether_type;
 use super::mpls;
 use super::nsh;

@@ -4,6 +4,7 @@
 //! Out: the Ethernet or 802.11 frame inside.
 //! Not: control messages and keep-alives, which stay UDP packets.
 
+use super::super::encap_kind::EncapKind;
 use super::super::layer::DecodeState;
 use super::super::layer::LayerResult;
 use super::super::layer::LayerSlice;
@@ -11,7 +12,6 @@ use super::super::layer::NextLayer;
 use super::super::layer::Stop;
 use super::super::link::ethernet;
 use super::super::link::wlan;
-use super::super::packet::EncapKind;
 
 /// RFC 5415 §4.3: a preamble of 0 (1 is DTLS); length of the header in words, binding, flags.
 pub(in crate::decode) fn capwap<'b>(state: &mut DecodeState, layer: LayerSlice<'b>) -> LayerResult<'b> {
@@ -52,7 +52,7 @@ pub(in crate::decode) fn tzsp<'b>(state: &mut DecodeState, layer: LayerSlice<'b>
     if version != 1 || kind > 1 {
         return Err(Stop::Opaque);
     }
-    state.push_tunnel(EncapKind::Other("tzsp"), 0)?;
+    state.push_tunnel(EncapKind::Tzsp, 0)?;
     match protocol {
         1 => Ok(NextLayer::Read(ethernet::read, inside)),
         18 => Ok(NextLayer::Read(wlan::read, inside)),

@@ -11,6 +11,7 @@ use super::RowSink;
 use super::early_checks::EarlyChecks;
 use crate::flow::EndReason;
 use crate::flow::FlowEnd;
+use crate::judge::assessment::Assessment;
 use crate::judge::diagnosis::AssessmentContext;
 use crate::judge::diagnosis::app_label::app_label;
 use crate::judge::diagnosis::explicit_refusals::proof_frame;
@@ -20,6 +21,7 @@ use crate::judge::flow_row;
 use crate::judge::flow_state::FlowState;
 use crate::judge::hashed_name::ClientNameRef;
 use crate::judge::policy::Policy;
+use crate::judge::policy::scope::Scope;
 use crate::judge::policy::service_tags::TagSet;
 use crate::judge::policy::verdict::Verdict;
 use crate::judge::policy::verdict::verdict;
@@ -51,20 +53,8 @@ impl Engine {
         } else {
             Verdict::default()
         };
-        let proof = proof_frame(flow, flow_end, assessment);
-        let evidence = flow_row::evidence_frames(flow, flow_end, proof);
-        let view = FlowView {
-            flow,
-            flow_end,
-            app: app_label(flow),
-            assessment,
-            verdict: &verdict,
-            tags: tags.as_deref(),
-            proof,
-            evidence: &evidence,
-            scope: &self.scope,
-            policy,
-        };
+        let judged = JudgedFlow { flow, flow_end, assessment, verdict: &verdict, tags: tags.as_deref() };
+        let view = judged.view(&self.scope, policy);
         let codes = checks::run(&view, &mut self.findings);
         let mut row = flow_row::flow_row(&view, codes);
         self.site.add(flow, &row, &verdict, policy);
@@ -110,20 +100,8 @@ impl Engine {
         let unknown_issuer = self.has_unknown_issuer(flow);
         let tags = self.tag_sets.of(flow.server().address, policy);
         let verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
-        let proof = proof_frame(flow, flow_end, assessment);
-        let evidence = flow_row::evidence_frames(flow, flow_end, proof);
-        let view = FlowView {
-            flow,
-            flow_end,
-            app: app_label(flow),
-            assessment,
-            verdict: &verdict,
-            tags: tags.as_deref(),
-            proof,
-            evidence: &evidence,
-            scope: &self.scope,
-            policy,
-        };
+        let judged = JudgedFlow { flow, flow_end, assessment, verdict: &verdict, tags: tags.as_deref() };
+        let view = judged.view(&self.scope, policy);
         checks::run_early(&view, proofs, &mut self.findings);
     }
 
@@ -155,6 +133,35 @@ impl Engine {
     fn has_unknown_issuer(&mut self, flow: &FlowState) -> bool {
         let issuer = flow.facts.as_ref().and_then(|facts| facts.certificate_issuer());
         issuer.is_some_and(|issuer| self.issuers.is_unknown(issuer, &self.policy.rules))
+    }
+}
+
+/// A flow with its assessment and verdict.
+struct JudgedFlow<'a> {
+    flow: &'a FlowState,
+    flow_end: &'a FlowEnd,
+    assessment: Assessment,
+    verdict: &'a Verdict<'a>,
+    tags: Option<&'a TagSet>,
+}
+
+impl<'a> JudgedFlow<'a> {
+    /// The flow as the checks and its row see it.
+    fn view(self, scope: &'a Scope, policy: &'a Policy) -> FlowView<'a> {
+        let JudgedFlow { flow, flow_end, assessment, verdict, tags } = self;
+        let proof = proof_frame(flow, flow_end, assessment);
+        FlowView {
+            flow,
+            flow_end,
+            app: app_label(flow),
+            assessment,
+            verdict,
+            tags,
+            proof,
+            evidence: flow_row::evidence_frames(flow, flow_end, proof),
+            scope,
+            policy,
+        }
     }
 }
 

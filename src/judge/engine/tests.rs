@@ -161,3 +161,20 @@ fn a_certificate_contradicts_no_response() {
     assert_eq!(run.rows.0[0].name_source, Some(NameSource::Dns));
     assert!(run.codes().is_empty());
 }
+
+/// The server resets what it has answered in full.
+#[test]
+fn a_flow_that_succeeded_has_no_tampering_stage() {
+    let stage = |bytes| {
+        let mut run = Run::new(JudgeLimits::default());
+        run.start(0, proto::TCP, SERVER, 443);
+        let mut tcp = test_support::tcp_summary(Handshake::Complete);
+        (tcp.sides[0].data_segments, tcp.sides[1].resets) = (1, 1);
+        let mut flow_end = test_support::flow_end(Time(0), Time(1_000_000));
+        (flow_end.bytes, flow_end.tcp) = (bytes, Some(tcp));
+        run.add(0, Fact::FlowEnded(Box::new(flow_end)));
+        run.rows.0[0].tampering_stage
+    };
+    assert_eq!(stage([500, 0]), Some("psh>rst"));
+    assert_eq!(stage([500, 500]), None);
+}

@@ -32,7 +32,6 @@ use crate::judge::policy::verdict::Verdict;
 use crate::judge::rows::Documented;
 
 /// A flow with everything that is known of it.
-#[derive(Clone, Copy)]
 pub(in crate::judge) struct FlowView<'a> {
     pub(in crate::judge) flow: &'a FlowState,
     pub(in crate::judge) flow_end: &'a FlowEnd,
@@ -44,7 +43,7 @@ pub(in crate::judge) struct FlowView<'a> {
     /// The frame that proves the mechanism by itself: an alert, a proxy's response.
     pub(in crate::judge) proof: Option<FrameRef>,
     /// The frames that prove what the flow's row says.
-    pub(in crate::judge) evidence: &'a [FrameRef],
+    pub(in crate::judge) evidence: SmallVec<[FrameRef; 4]>,
     pub(in crate::judge) scope: &'a Scope,
     pub(in crate::judge) policy: &'a Policy,
 }
@@ -128,7 +127,7 @@ pub(in crate::judge) fn run_early(view: &FlowView<'_>, complete: &[Proof], findi
 }
 
 /// What a flow adds to a finding, without what the documents say.
-fn occurrence<'a>(view: &FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
+fn occurrence<'a>(view: &'a FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
     let entry = code.entry();
     let mechanism = view.assessment.mechanism().filter(|mechanism| mechanism.finding() == code);
     Occurrence {
@@ -154,7 +153,7 @@ fn occurrence<'a>(view: &FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
         server: Some(view.server()),
         flow: Some(view.flow.number),
         proof: view.proof,
-        frames: view.evidence,
+        frames: &view.evidence,
         recommendation: mechanism.and_then(|_| blocked::recommendation(view)),
         at_most: destination::highest_severity(view, code),
         time: view.flow_end.first_seen,
