@@ -105,6 +105,22 @@ impl RuleSet {
         needs
     }
 
+    /// What the documents for the hardware of each vendor list, where the site declares no hardware.
+    pub fn of_undeclared_hardware(&self) -> Vec<Requirement> {
+        let is_of_hardware = |reference: &Reference| {
+            reference.document.hardware.is_some() && reference.level == RequirementLevel::Optional
+        };
+        let rows = self.of_kind(TableKind::Endpoint).filter(|(_, reference)| is_of_hardware(reference));
+        let requirement = |(id, reference): (ReferenceId, &Reference)| Requirement {
+            what: what(reference),
+            level: reference.level,
+            role: None,
+            region: None,
+            references: vec![id],
+        };
+        rows.map(requirement).collect()
+    }
+
     /// False for the regional instance of another region, which a wildcard would allow. Without a region in the site file
     /// every instance is the site's own.
     pub fn is_own_instance(&self, id: ReferenceId, site: &SyncSetup) -> bool {

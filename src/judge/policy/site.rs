@@ -119,7 +119,7 @@ impl SiteProgress {
 
     /// Required endpoints that a server reached, and how many there are.
     pub(in crate::judge) fn reached(&self, policy: &Policy) -> (u64, u64) {
-        (self.requirements.reached(), policy.required.len() as u64)
+        (self.requirements.reached(&policy.required), policy.required.len() as u64)
     }
 
     /// A row for each server and required endpoint.

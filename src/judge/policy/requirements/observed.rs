@@ -131,10 +131,11 @@ impl Observations {
         }
     }
 
-    /// Endpoints that some server reached.
-    pub(in crate::judge) fn reached(&self) -> u64 {
+    /// Endpoints that the site needs in any case, and that some server reached.
+    pub(in crate::judge) fn reached(&self, endpoints: &RequiredEndpoints) -> u64 {
         let reached = self.by_pair.iter().filter(|(_, observed)| observed.reached.count > 0);
-        reached.map(|((_, endpoint), _)| *endpoint).collect::<BTreeSet<u16>>().len() as u64
+        let places = reached.map(|((_, place), _)| *place).filter(|place| endpoints.is_certain(*place));
+        places.collect::<BTreeSet<u16>>().len() as u64
     }
 
     /// A row for each server and endpoint, servers in order. `watched` is the capture's length in nanoseconds.
@@ -152,6 +153,9 @@ impl Observations {
         for server in servers {
             for (place, endpoint) in (0..).zip(&endpoints.list) {
                 let observed = server.and_then(|server| self.by_pair.remove(&(server, place)));
+                if observed.is_none() && endpoint.only_if_tried {
+                    continue;
+                }
                 let mut row = row(endpoint, observed.unwrap_or_default(), rules, || {
                     absence(endpoints, endpoint, rules, watched)
                 });
@@ -373,6 +377,19 @@ mod tests {
         let rows = rows(site, &[(0, "dp.stackhci.azure.com", REACHED, 1)]);
         assert_eq!(state(&rows, 0, "dp.stackhci.azure.com"), [RequirementState::Reached]);
         assert!(state(&rows, 0, "eastus").is_empty());
+    }
+
+    #[test]
+    fn what_other_hardware_needs_has_a_row_where_it_was_tried() {
+        let name = "downloads.dell.com";
+        let blocked = AttemptResult::Blocked(Mechanism::TcpUnanswered);
+        let site = |hardware: &str| format!("[azure-stack-hci]\nregion = \"East US\"\n{hardware}");
+        let undeclared = rows(&site(""), &[(0, name, blocked, 1)]);
+        assert_eq!(state(&undeclared, 0, name), [RequirementState::Blocked]);
+        assert!(state(&undeclared, 0, "thinkagile.lenovo.com").is_empty(), "not tried");
+        let declared = rows(&site("hardware = \"dell\""), &[]);
+        let is_dell = |row: &&RequirementRow| row.documented_as.contains(name);
+        assert_eq!(declared.iter().filter(is_dell).count(), 1, "required though not tried");
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(super) struct RequiredEndpoint {
     pub(super) requirement: Requirement,
     /// The one name that satisfies it, where the site file declares it; else any name of its references.
     pub(super) name: Option<Box<str>>,
+    /// It has a row only where a server tried it: it is needed on hardware of a vendor, and the site file declares none.
+    pub(super) only_if_tried: bool,
 }
 
 impl RequiredEndpoint {
@@ -81,7 +83,14 @@ impl RequiredEndpoints {
         for mut requirement in rules.required(&site.sync_setup()) {
             requirement.references.retain(|id| in_use(rules.reference(*id)));
             if !requirement.references.is_empty() && lists.require(rules, &requirement) {
-                list.push(RequiredEndpoint { requirement, name: None });
+                list.push(RequiredEndpoint { requirement, name: None, only_if_tried: false });
+            }
+        }
+        let of_hardware = if site.hardware.is_none() { rules.of_undeclared_hardware() } else { Vec::new() };
+        for mut requirement in of_hardware {
+            requirement.references.retain(|id| in_use(rules.reference(*id)));
+            if !requirement.references.is_empty() {
+                list.push(RequiredEndpoint { requirement, name: None, only_if_tried: true });
             }
         }
         declared_names(rules, site, in_use, &mut list);
@@ -116,9 +125,14 @@ impl RequiredEndpoints {
         self.by_rule.get(reference.0 as usize).is_some_and(|places| !places.is_empty())
     }
 
-    /// How many there are.
+    /// How many the site needs in any case.
     pub(in crate::judge) fn len(&self) -> usize {
-        self.list.len()
+        self.list.iter().filter(|endpoint| !endpoint.only_if_tried).count()
+    }
+
+    /// Whether the site needs an endpoint in any case.
+    pub(in crate::judge) fn is_certain(&self, place: u16) -> bool {
+        self.list.get(usize::from(place)).is_some_and(|endpoint| !endpoint.only_if_tried)
     }
 
     /// Whether a conversation on this port, for this path where the request shows one, is what an endpoint's references
@@ -235,6 +249,7 @@ fn declared_names(
                     references: vec![id],
                 },
                 name: Some(name.text.clone()),
+                only_if_tried: false,
             });
         }
     }
@@ -297,6 +312,7 @@ fn declared_accounts(
                     references: ids,
                 },
                 name: Some(name.into()),
+                only_if_tried: false,
             }),
         }
     }
