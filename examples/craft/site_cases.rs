@@ -67,7 +67,8 @@ pub const CASES: &[Case] = &[
     ),
     (
         "site-placeholders",
-        "names that match placeholders filled by the site file, and names that do not",
+        "names that match placeholders filled by the site file, and names that do not; an Arc gateway that is refused, and a name \
+         that must be public at a private address",
         placeholders,
     ),
     ("site-blocked", "a required endpoint that is refused, in a capture long enough to expect it", blocked),
@@ -355,6 +356,12 @@ fn placeholders() -> Files {
         ] {
             tls_connection(trace, port, cloud_server((port - 50000) as u8), name);
         }
+        let gateway = cloud_server(6);
+        resolve(trace, 1, &["0a1b2c3d.gw.arc.azure.com"], gateway);
+        let mut refused = TcpConversation::new((SERVER, 50006), gateway, [1000, 5000]);
+        refused.segment(trace, Client, SYN, &[]);
+        refused.reset(trace, Server);
+        tls_connection(trace, 50007, (v4(10, 9, 0, 7), 443), "gbl.his.arc.azure.com");
     };
     files(
         write_trace,

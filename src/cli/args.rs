@@ -158,7 +158,8 @@ pub(super) struct PolicyArgs {
     #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Policy")]
     pub(super) documents: Vec<String>,
     /// Audit the servers at this address or in this network, such as `10.1.0.0/24`; can be repeated. Without it and
-    /// without servers in the site file, every client with a private address is audited
+    /// without servers in the site file, every client inside the site is audited: with a private address, or one that the
+    /// site file declares; and every other client where it contacts a documented name
     #[arg(long = "server", value_name = "CIDR", value_delimiter = ',', value_parser = values::network, help_heading = "Policy")]
     pub(super) servers: Vec<IpNet>,
 }

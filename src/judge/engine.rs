@@ -245,7 +245,7 @@ impl Engine {
         if resolution.rcode.is_some() {
             self.diagnosis.packet_received(client.address);
         }
-        if resolution.opcode == 0 && self.scope.audits(client.address) {
+        if resolution.opcode == 0 && self.audits(client.address) {
             let known =
                 resolved.known.unwrap_or_else(|| self.names.look_up(&resolution.query_name, &self.policy));
             let query = DnsQuery { client, resolver, frame, time };

@@ -274,6 +274,11 @@ impl RuleSet {
         tags
     }
 
+    /// References to hosts that must resolve to public addresses.
+    pub fn public_resolution(&self) -> impl Iterator<Item = (ReferenceId, &Reference)> {
+        self.of_kind(TableKind::PublicResolution)
+    }
+
     /// References about private endpoints: zones, and the names of a sync service.
     pub fn private_link(&self) -> impl Iterator<Item = (ReferenceId, &Reference)> {
         self.of_kind(TableKind::PrivateLink)

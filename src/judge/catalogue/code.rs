@@ -18,6 +18,7 @@ use StatementSubject::OutboundOnly;
 use StatementSubject::Port;
 use StatementSubject::PrivateLink;
 use StatementSubject::Proxy;
+use StatementSubject::PublicResolution;
 use StatementSubject::Routing;
 use StatementSubject::Tunnel;
 
@@ -104,6 +105,7 @@ pub(in crate::judge) enum StatementSubject {
     Port,
     PrivateLink,
     Proxy,
+    PublicResolution,
     Routing,
     Tunnel,
 }
@@ -119,6 +121,7 @@ impl StatementSubject {
         StatementSubject::Port,
         StatementSubject::PrivateLink,
         StatementSubject::Proxy,
+        StatementSubject::PublicResolution,
         StatementSubject::Routing,
         StatementSubject::Tunnel,
     ];
@@ -135,6 +138,7 @@ impl StatementSubject {
             StatementSubject::Port => "port",
             StatementSubject::PrivateLink => "private-link",
             StatementSubject::Proxy => "proxy",
+            StatementSubject::PublicResolution => "public-resolution",
             StatementSubject::Routing => "routing",
             StatementSubject::Tunnel => "tunnel",
         }
@@ -772,6 +776,19 @@ findings! {
         recommendation: "create the endpoint, or correct the resolver; then close public access",
         alternatives: "a second account or service that is meant to be public",
         cites: Some(PrivateLink),
+        proof: Payload,
+        confidence: Observed,
+        target: Destination,
+        compared: Nothing,
+    }
+    PrivateAddressOfPublicName = "AFS414", High, "name that must be public reached at a private address" {
+        looks_like: "a connection to a private address for a name that a document of the site's products wants to resolve to public \
+                     addresses only",
+        cause: "a private DNS zone or a private link scope for Azure Arc that is linked to the network of the servers; Azure Local does \
+                not support it",
+        recommendation: "remove the private zone from the resolvers of these servers, or take the servers out of the private link scope",
+        alternatives: "a transparent proxy or an address translation between the client and the capture point",
+        cites: Some(PublicResolution),
         proof: Payload,
         confidence: Observed,
         target: Destination,

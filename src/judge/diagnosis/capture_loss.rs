@@ -9,6 +9,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use crate::base::Address;
 use crate::base::Time;
 use crate::flow::FlowEnd;
@@ -25,6 +27,10 @@ const MAX_MISSING_SHARE: u64 = 100;
 
 /// Fewer missing bytes than this, about ten full segments, are not a share yet.
 const MIN_MISSING: u64 = 15_000;
+
+/// Separate times of a host, and of all hosts, at which frames are missing; closer ones are joined.
+const MAX_HOST_SPANS: usize = 16;
+const MAX_SPANS: usize = 1 << 10;
 
 /// Missing frames of a host cast doubt on its silence for this long before and after.
 const DOUBT_NANOS: i64 = 5_000_000_000;
@@ -47,8 +53,9 @@ pub(in crate::judge) struct CaptureLoss {
     flows_with_differing_data: u64,
     directions: Directions,
     tls: TlsFlows,
-    /// By host: first and last time of its conversations with missing bytes.
-    lossy_hosts: BoundedMap<Address, (Time, Time)>,
+    /// When conversations with missing bytes took place: by host, and all.
+    lossy_hosts: BoundedMap<Address, TimeSpans>,
+    lossy: TimeSpans,
     drops: DropIntervals,
 }
 
@@ -77,6 +84,7 @@ impl Default for CaptureLoss {
             directions: Directions::default(),
             tls: TlsFlows::default(),
             lossy_hosts: BoundedMap::new(MAX_HOSTS),
+            lossy: TimeSpans::default(),
             drops: DropIntervals::default(),
         }
     }
@@ -114,12 +122,15 @@ impl CaptureLoss {
         }
         self.acked_unseen += acked_unseen;
         self.flows_with_gaps += 1;
+        let span = (flow_end.first_seen, flow_end.last_seen);
+        self.lossy.add(span, MAX_SPANS);
         match self.lossy_hosts.get(&client) {
-            Some((first, last)) => {
-                *first = (*first).min(flow_end.first_seen);
-                *last = (*last).max(flow_end.last_seen);
+            Some(spans) => spans.add(span, MAX_HOST_SPANS),
+            None => {
+                let mut spans = TimeSpans::default();
+                spans.add(span, MAX_HOST_SPANS);
+                self.lossy_hosts.insert(client, spans);
             }
-            None => self.lossy_hosts.insert(client, (flow_end.first_seen, flow_end.last_seen)),
         }
     }
 
@@ -134,13 +145,12 @@ impl CaptureLoss {
         if self.drops.overlap(flow_end.first_seen, flow_end.last_seen) {
             return true;
         }
-        let sent = self.acked_unseen + self.captured;
-        if self.acked_unseen >= MIN_MISSING && self.acked_unseen > sent / MAX_MISSING_SHARE {
-            return true;
-        }
         let begin = Time(flow_end.first_seen.0.saturating_sub(DOUBT_NANOS));
         let end = Time(flow_end.last_seen.0.saturating_add(DOUBT_NANOS));
-        self.lossy_hosts.get(&client).is_some_and(|(first, last)| *first <= end && *last >= begin)
+        let sent = self.acked_unseen + self.captured;
+        let is_lossy = self.acked_unseen >= MIN_MISSING && self.acked_unseen > sent / MAX_MISSING_SHARE;
+        (is_lossy && self.lossy.overlap(begin, end))
+            || self.lossy_hosts.get(&client).is_some_and(|spans| spans.overlap(begin, end))
     }
 
     /// Whether frames were dropped around `time`.
@@ -187,6 +197,43 @@ impl CaptureLoss {
             ));
         }
         sentences
+    }
+}
+
+/// Times, in order; no two touch.
+#[derive(Clone, Debug, Default)]
+struct TimeSpans(SmallVec<[(Time, Time); 1]>);
+
+impl TimeSpans {
+    /// Adds a span. Of more than `max` spans the two that are closest to each other become one.
+    fn add(&mut self, (first, last): (Time, Time), max: usize) {
+        let begin = self.0.partition_point(|(_, end)| *end < first);
+        let end = self.0.partition_point(|(start, _)| *start <= last);
+        let touched = self.0.get(begin..end).unwrap_or_default();
+        let first = touched.first().map_or(first, |(start, _)| first.min(*start));
+        let last = touched.last().map_or(last, |(_, end)| last.max(*end));
+        self.0.drain(begin..end.max(begin));
+        self.0.insert(begin, (first, last));
+        if self.0.len() <= max {
+            return;
+        }
+        let gap = |pair: &[(Time, Time)]| match pair {
+            [(_, end), (start, _)] => start.since(*end),
+            _ => u64::MAX,
+        };
+        let closest = self.0.windows(2).enumerate().min_by_key(|(_, pair)| gap(pair)).map(|(place, _)| place);
+        if let Some(place) = closest {
+            let (_, end) = self.0.remove(place + 1);
+            if let Some((_, last)) = self.0.get_mut(place) {
+                *last = end;
+            }
+        }
+    }
+
+    /// Whether any span and this one have a time in common.
+    fn overlap(&self, begin: Time, end: Time) -> bool {
+        let place = self.0.partition_point(|(_, last)| *last < begin);
+        self.0.get(place).is_some_and(|(first, _)| *first <= end)
     }
 }
 
@@ -254,6 +301,24 @@ mod tests {
         assert!(!loss.may_have_lost(Address(5), &silent(105)), "another host");
         loss.add(Address(6), &flow_end([300, 310], [9, 9], 0, 20_000));
         assert!(loss.may_have_lost(Address(5), &silent(105)), "one byte in a hundred is too much");
+        assert!(loss.may_have_lost(Address(5), &silent(290)));
+        assert!(!loss.may_have_lost(Address(5), &silent(200)), "no frame is missing at that time");
+    }
+
+    #[test]
+    fn times_of_loss_are_joined_where_they_touch_or_are_too_many() {
+        let mut spans = TimeSpans::default();
+        for (first, last) in [(10, 20), (50, 60), (15, 30), (100, 110)] {
+            spans.add((at(first), at(last)), 3);
+        }
+        assert_eq!(spans.0[..], [(at(10), at(30)), (at(50), at(60)), (at(100), at(110))]);
+        assert!(
+            spans.overlap(at(25), at(26)) && spans.overlap(at(0), at(10)) && !spans.overlap(at(31), at(49))
+        );
+        spans.add((at(200), at(210)), 3);
+        assert_eq!(spans.0[..], [(at(10), at(60)), (at(100), at(110)), (at(200), at(210))]);
+        spans.add((at(0), at(300)), 3);
+        assert_eq!(spans.0[..], [(at(0), at(300))]);
     }
 
     #[test]

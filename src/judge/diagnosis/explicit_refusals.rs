@@ -8,6 +8,7 @@ use super::AssessmentContext;
 use super::block_pages::assess_response;
 use crate::base::FrameRef;
 use crate::base::Side;
+use crate::base::port;
 use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::flow::Handshake;
@@ -116,7 +117,8 @@ pub(in crate::judge) fn proof_frame(
     flow_end: &FlowEnd,
     assessment: Assessment,
 ) -> Option<FrameRef> {
-    match assessment.mechanism()? {
+    let Some(mechanism) = assessment.mechanism() else { return payload_other_than_tls(flow, flow_end) };
+    match mechanism {
         Mechanism::DroppedByHost => return flow_end.host_drops.as_ref().map(|drops| drops.frame),
         Mechanism::ClosedAfterClientHello => {
             return flow_end.tcp.as_ref().and_then(|tcp| tcp.server_close_frame);
@@ -127,7 +129,7 @@ pub(in crate::judge) fn proof_frame(
     let last = |is_it: fn(&AppStatus) -> bool| {
         statuses.iter().rev().find(|(status, _)| is_it(status)).map(|(_, frame)| *frame)
     };
-    match assessment.mechanism()?.finding() {
+    match mechanism.finding() {
         FindingCode::ProxyRefused | FindingCode::ProxyAuthRequired => {
             last(|status| matches!(status, AppStatus::Status { connect: true, .. } | AppStatus::Socks(_)))
                 .or_else(|| last(|status| matches!(status, AppStatus::Status { .. })))
@@ -143,6 +145,13 @@ pub(in crate::judge) fn proof_frame(
         }
         _ => None,
     }
+}
+
+/// The first payload on TCP port 443 that is of another protocol than TLS.
+fn payload_other_than_tls(flow: &FlowState, flow_end: &FlowEnd) -> Option<FrameRef> {
+    let is_other = !matches!(flow.app, "" | "tls");
+    let tcp = flow_end.tcp.as_ref()?;
+    tcp.first_data_frame.filter(|_| is_other && flow.server().port == port::HTTPS)
 }
 
 /// The proxy's last answer, where it is a refusal. Only the last one counts: 407 is the first round of an authentication, and a

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::RowSink;
 use super::early_checks::EarlyChecks;
+use crate::base::Address;
 use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::judge::assessment::Assessment;
@@ -73,7 +74,7 @@ impl Engine {
     fn add_judged(&mut self, flow: &FlowState, row: &FlowRow, verdict: &Verdict<'_>) {
         let client = row.client.address;
         // A host without a role is not audited by what a row may say of it.
-        if verdict.assumed_role.is_none() || self.scope.audits(client) {
+        if verdict.assumed_role.is_none() || self.audits(client) {
             self.counts.add(client, row);
         }
         self.diagnosis.comparison.add(row);
@@ -111,11 +112,18 @@ impl Engine {
         }
     }
 
-    /// Whether an audited host opened the flow. Between declared roles both directions are judged, and to a declared role what the
+    /// Whether a host is audited: a declared one; without declared servers every host inside the site.
+    pub(super) fn audits(&self, client: Address) -> bool {
+        self.scope.audits(client) || (self.scope.is_open() && self.policy.is_inside(client))
+    }
+
+    /// Whether an audited host opened the flow. Without declared servers a host with a public address is audited where it contacts a
+    /// documented name: it may be a server, or the address of several after NAT. Between declared roles both directions are judged, and to a declared role what the
     /// port tables have from a role that the site file declares for no host.
     pub(super) fn is_judged(&self, flow: &FlowState) -> bool {
         let (client, server) = (flow.client().address, flow.server());
-        if self.scope.audits(client) {
+        let is_to_documented = || flow.name().is_some_and(|(known, _)| known.is_documented());
+        if self.audits(client) || (self.scope.is_open() && is_to_documented()) {
             return true;
         }
         let tables = &self.policy.port_tables;

@@ -63,6 +63,9 @@ pub(super) struct CipherList {
 const ICMP_ECHO: u16 = 8;
 const ICMPV6_ECHO: u16 = 128;
 
+/// What fills the placeholder for an Arc gateway in the documents.
+pub(super) const GATEWAY_FACT: &str = "arc-gateway";
+
 /// A flow keeps one bit for each list; more lists are ignored.
 const MAX_CIPHER_LISTS: usize = 8;
 
@@ -187,6 +190,26 @@ impl Policy {
         };
         let found = || self.port_tables.find(roles, protocol, server.port, &self.rules);
         has_replies && !roles.contains(&0) && matches!(found(), Some(RolePort::Documented(..)))
+    }
+
+    /// Whether a document of a product that the site file describes wants public addresses for a name.
+    fn must_be_public(&self, name: &str) -> bool {
+        let mut rows = self.rules.public_resolution().map(|(_, row)| row);
+        rows.any(|row| {
+            let products = self.site.products_described();
+            row.host.as_ref().is_some_and(|host| host.matches(name))
+                && row.document.products.iter().any(|product| products.contains(&&**product))
+        })
+    }
+
+    /// How many required endpoints a name carries: those in the tunnel of the Arc gateway, where the name is that of the gateway.
+    pub(super) fn carried_by(&self, known: &KnownName) -> Option<usize> {
+        let is_gateway = |id: &ReferenceId| {
+            let placeholders = &self.rules.reference(*id).placeholders;
+            placeholders.iter().any(|(_, fact)| &**fact == GATEWAY_FACT)
+        };
+        let is_gateway = known.references.ids.iter().any(is_gateway);
+        is_gateway.then(|| self.required.in_gateway(&self.rules)).filter(|carried| *carried > 0)
     }
 
     /// The roles of the row of the port tables, for a message.

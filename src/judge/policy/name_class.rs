@@ -34,6 +34,8 @@ pub(in crate::judge) struct NameClass {
     pub(in crate::judge) tags: u64,
     /// Its address must be in one of them.
     pub(in crate::judge) pinned_to_tags: bool,
+    /// A row of the site's products wants public addresses for it.
+    pub(in crate::judge) must_be_public: bool,
     /// A row prints this very name.
     pub(in crate::judge) is_exact: bool,
     /// The lists of certificate issuers are about it.
@@ -67,6 +69,7 @@ impl NameClass {
         let mut class = NameClass {
             in_private_zone: in_private_zone(name),
             doh_port: doh_port(name),
+            must_be_public: policy.must_be_public(name),
             has_listed_issuer: !matches.is_empty() && policy.rules.lists_issuers_of(name),
             can_be_private: policy
                 .private_suffixes

@@ -53,8 +53,12 @@ pub(super) const CHECKS: &[Check] = blocked! {
     CaptivePortal: |view| could_not_use(view, "a captive portal asks for sign-in");
 };
 
-/// Where a port table has the flow: between which roles, and which role is an assumption.
-fn role_clause(view: &FlowView<'_>) -> String {
+/// What depends on the destination; where a port table has the flow: between which roles, and which role is an assumption.
+fn context_clause(view: &FlowView<'_>) -> String {
+    if let Some(carried) = carried_endpoints(view) {
+        let endpoints = counted(carried as u64, "required endpoint");
+        return format!("; it is the site's Arc gateway, which carries {endpoints}");
+    }
     let Some((from, to)) = view.verdict.role_row.and_then(|row| view.policy.roles_of_row(row)) else {
         return String::new();
     };
@@ -77,6 +81,11 @@ fn role_clause(view: &FlowView<'_>) -> String {
     }
 }
 
+/// How many required endpoints the destination carries in a tunnel.
+fn carried_endpoints(view: &FlowView<'_>) -> Option<usize> {
+    view.verdict.known.and_then(|known| view.policy.carried_by(known))
+}
+
 fn has_finding(view: &FlowView<'_>, code: FindingCode) -> bool {
     let mechanism = view.assessment.mechanism();
     view.verdict.destination.is_some()
@@ -93,7 +102,7 @@ fn could_not_use(view: &FlowView<'_>, how: &str) -> String {
         view.server_text(),
         view.server().port,
         view.assessment.mechanism().map_or("", Mechanism::as_str),
-        role_clause(view)
+        context_clause(view)
     )
 }
 
@@ -137,6 +146,12 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
              that the service runs, and the routes"
         });
     }
+    if carried_endpoints(view).is_some() && is_dropped_or_refused {
+        return Some(
+            "allow the name of the Arc gateway in the firewall first: what it carries cannot be reached without it; check the routes \
+             to it",
+        );
+    }
     match (view.assessment.mechanism()?.finding(), proxy_status(view)?) {
         (FindingCode::ProxyRefused, 502 | 504) => Some(
             "check the proxy: whether its own DNS resolver resolves the name, and whether it may connect to the destination; the \
@@ -178,7 +193,7 @@ fn refused(view: &FlowView<'_>) -> String {
         view.client(),
         view.server_text(),
         view.server().port,
-        role_clause(view)
+        context_clause(view)
     )
 }
 
@@ -186,7 +201,7 @@ fn unanswered(view: &FlowView<'_>) -> String {
     let (client, server, port) = (view.client(), view.server_text(), view.server().port);
     let own_side = view.flow_end.tcp.as_ref().and_then(|tcp| tcp.sides.first());
     let (syns, retransmissions) = own_side.map_or((0, 0), |side| (side.syns, side.retransmissions));
-    let roles = role_clause(view);
+    let roles = context_clause(view);
     let [packets, _] = view.flow_end.packets;
     let sent = match view.assessment.mechanism() {
         Some(Mechanism::TcpUnanswered) => {

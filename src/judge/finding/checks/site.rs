@@ -91,6 +91,19 @@ pub(super) const CHECKS: &[Check] = &[
         cites: no_rows,
     },
     Check {
+        code: FindingCode::PrivateAddressOfPublicName,
+        applies: is_public_name_at_private_address,
+        message: |view| {
+            format!(
+                "{} reached {} at the private address {}; the documents want public addresses for it",
+                view.client(),
+                view.name_text(),
+                view.server().address
+            )
+        },
+        cites: no_rows,
+    },
+    Check {
         code: FindingCode::ProxyBypassed,
         applies: bypasses_proxy,
         message: proxy_bypassed,
@@ -244,6 +257,15 @@ fn private_endpoint_use(view: &FlowView<'_>) -> PrivateEndpointUse {
         (true, true) if !declared.is_empty() => PrivateEndpointUse::UnexplainedPrivate,
         _ => PrivateEndpointUse::AsDeclared,
     }
+}
+
+fn is_public_name_at_private_address(view: &FlowView<'_>) -> bool {
+    let server = view.server().address;
+    let is_private = server.is_private() || view.policy.private_networks.contains(server);
+    is_private
+        && has_class(view, |class| class.must_be_public)
+        && !uses_server_as_proxy(view)
+        && !view.policy.proxies.contains(server)
 }
 
 fn private_endpoint_bypassed(view: &FlowView<'_>) -> String {

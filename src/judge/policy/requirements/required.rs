@@ -6,6 +6,7 @@
 
 use smallvec::SmallVec;
 
+use crate::judge::policy::GATEWAY_FACT;
 use crate::rules::Reference;
 use crate::rules::ReferenceId;
 use crate::rules::RegionRole;
@@ -108,7 +109,7 @@ impl RequiredEndpoints {
             list,
             by_rule,
             own_region: site.sync_region.as_deref().map(region_slug),
-            has_gateway: site.local_names.contains_key("arc-gateway"),
+            has_gateway: site.local_names.contains_key(GATEWAY_FACT),
         }
     }
 
@@ -123,6 +124,14 @@ impl RequiredEndpoints {
     /// Whether a row belongs to a required endpoint.
     pub(in crate::judge) fn has(&self, reference: ReferenceId) -> bool {
         self.by_rule.get(reference.0 as usize).is_some_and(|places| !places.is_empty())
+    }
+
+    /// How many the site's Arc gateway carries in its tunnel.
+    pub(in crate::judge) fn in_gateway(&self, rules: &RuleSet) -> usize {
+        let is_carried = |endpoint: &&RequiredEndpoint| {
+            endpoint.requirement.references.iter().any(|id| rules.reference(*id).arc_gateway)
+        };
+        if self.has_gateway { self.list.iter().filter(is_carried).count() } else { 0 }
     }
 
     /// How many the site needs in any case.
