@@ -254,6 +254,7 @@ mod tests {
         let middleboxes = Middleboxes::default();
         let context = AssessmentContext {
             has_unknown_issuer: false,
+            expects_reply: false,
             middleboxes: &middleboxes,
             is_documented: &|_| false,
         };
