@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use afs_audit::evidence::AllowRow;
 use afs_audit::evidence::ChangeRow;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::FindingCode;
@@ -36,7 +37,7 @@ fn main() -> anyhow::Result<()> {
 fn columns() -> Result<String, std::fmt::Error> {
     let mut page = String::from(
         "# Columns\n\n\
-         The tables of an evidence folder and the output of `compare`, and the keys of `--format jsonl`, where each record is one object and its first key,\n\
+         The tables of an evidence folder and the output of `compare` and `allowlist`, and the keys of `--format jsonl`, where each record is one object and its first key,\n\
          `record`, says which table it belongs to. New columns go to the end; none is renamed.\n\n\
          In CSV, times are UTC with nine digits, missing is empty, and lists are joined with `;`. A `;` inside of an element is\n\
          written `\\x3b`. Text that others chose and that a spreadsheet would take for a formula has a `'` in front.\n\
@@ -48,6 +49,7 @@ fn columns() -> Result<String, std::fmt::Error> {
     table::<FindingRow>(&mut page)?;
     table::<RequirementRow>(&mut page)?;
     table::<ChangeRow>(&mut page)?;
+    table::<AllowRow>(&mut page)?;
     Ok(page)
 }
 

@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use ipnet::IpNet;
 
 use super::values;
+use crate::evidence::AllowLevel;
 use crate::judge::Severity;
 
 /// Audit servers' network destinations from packet captures
@@ -69,6 +70,7 @@ pub(super) enum Command {
     Sign(SignArgs),
     Report(ReportArgs),
     Compare(CompareArgs),
+    Allowlist(AllowlistArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -432,6 +434,85 @@ Exit status:
   0  nothing got worse
   1  an endpoint that the site needs was reached and looks blocked, or a finding of at least --fail-on is new
   2  a folder cannot be read or was changed, or no server was audited in both runs";
+
+/// Print the smallest firewall rule set that a site needs
+///
+/// Made from the required endpoints of an evidence folder and the documented rows that it cites: sources, destinations by
+/// name, ports, and the documents that ask for them. What was used and is not documented is never in it.
+#[derive(Debug, Args)]
+#[command(after_long_help = ALLOWLIST_AFTER)]
+pub(super) struct AllowlistArgs {
+    /// Evidence folder of a run with a site file
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(super) format: AllowFormat,
+    /// Levels that are allowed; by default required, install-time and recommended
+    #[arg(long = "level", value_name = "LEVEL", value_delimiter = ',')]
+    pub(super) levels: Vec<LevelArg>,
+    /// Networks that the rules are for, such as `10.1.0.0/24`, in place of the audited servers
+    #[arg(long = "source", value_name = "CIDR", value_delimiter = ',', value_parser = values::network)]
+    pub(super) sources: Vec<IpNet>,
+    /// Also allow documented destinations that the site does not need, if they were used
+    #[arg(long)]
+    pub(super) with_observed: bool,
+    /// Service tag file for the formats without rules for names
+    #[arg(long, value_name = "FILE")]
+    pub(super) service_tags: Option<PathBuf>,
+}
+
+const ALLOWLIST_AFTER: &str = "\
+Addresses:
+  `nftables` and `powershell` know addresses only. Their rules have the prefixes of the service tags that the documents
+  name, the date of the tag file, and the number of addresses that each rule opens. Destinations without a service tag
+  are not in them. What a format cannot express is printed on standard error, and never widened.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum AllowFormat {
+    /// Text for people
+    Table,
+    /// Comma-separated values (RFC 4180)
+    Csv,
+    /// JSON Lines: one JSON object per line
+    Jsonl,
+    /// Azure Firewall: ARM template of a rule collection group
+    AzureFirewall,
+    /// FortiGate: commands
+    Fortigate,
+    /// Palo Alto: set commands
+    PaloAlto,
+    /// nftables: a table with a chain that accepts
+    Nftables,
+    /// Windows: New-NetFirewallRule
+    Powershell,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LevelArg {
+    /// A document requires it
+    Required,
+    /// Required during installation, registration or removal
+    InstallTime,
+    /// Recommended where the outbound firewall is restricted
+    Recommended,
+    /// For a feature that a site may not use
+    Optional,
+    /// For older installations
+    Legacy,
+}
+
+impl LevelArg {
+    pub(super) const fn level(self) -> AllowLevel {
+        match self {
+            LevelArg::Required => AllowLevel::Required,
+            LevelArg::InstallTime => AllowLevel::InstallTime,
+            LevelArg::Recommended => AllowLevel::Recommended,
+            LevelArg::Optional => AllowLevel::Optional,
+            LevelArg::Legacy => AllowLevel::Legacy,
+        }
+    }
+}
 
 /// Print the JSON Schema of the records of `--format jsonl`
 ///

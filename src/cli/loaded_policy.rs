@@ -148,6 +148,12 @@ fn cited_row(reference: &Reference) -> CitedRow {
     let text = |pattern: &Pattern| pattern.text.to_string();
     let row = &reference.row;
     let hosts = match (&*reference.filled, &reference.alias, &reference.host) {
+        // An alias corrects a misprint, or adds the name to a wildcard for the names under it.
+        ([], Some(alias), Some(host))
+            if host.any_front && host.head.is_empty() && host.tail == alias.text =>
+        {
+            vec![text(host), text(alias)]
+        }
         ([], Some(host), _) | ([], None, Some(host)) => vec![text(host)],
         (filled, _, _) => filled.iter().map(text).collect(),
     };

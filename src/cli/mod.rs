@@ -4,6 +4,7 @@
 //! Out: an exit status; evidence on standard output, messages on standard error.
 //! Not: anything about packets.
 
+mod allowlist;
 mod analyze;
 mod args;
 mod compare;
@@ -125,6 +126,7 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
         Command::Sign(args) => signature::sign(&args, &mut out)?,
         Command::Report(args) => report::run(&args.folder, args.output.as_deref(), &mut out)?,
         Command::Compare(args) => outcome = compare::run(&args, &mut out)?,
+        Command::Allowlist(args) => allowlist::run(&args, &mut out)?,
         Command::Schema(args) => {
             let schema = crate::report::json_schema(args.record.as_deref());
             serde_json::to_writer_pretty(&mut out, &schema).map_err(io::Error::from)?;

@@ -1,11 +1,21 @@
 //! Reads evidence folders for the commands that need no capture.
 //!
 //! In:  evidence folders, as a run wrote them, and the rules.
-//! Out: what changed between two runs.
+//! Out: what changed between two runs; the rule set that a site needs.
 //! Not: verdicts; they are in the rows. Packets; a folder is all that is read.
 
+mod allowlist;
 mod compare;
 
+pub use allowlist::AllowLevel;
+pub use allowlist::AllowOptions;
+pub use allowlist::AllowRow;
+pub use allowlist::Allowlist;
+pub use allowlist::DeviceFormat;
+pub use allowlist::Observed;
+pub use allowlist::TagPrefixes;
+pub use allowlist::render_rules;
+pub use allowlist::write_allowlist;
 pub use compare::Change;
 pub use compare::ChangeNeed;
 pub use compare::ChangeRow;

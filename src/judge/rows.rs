@@ -262,6 +262,8 @@ pub struct RequirementRow {
     pub frames: SmallVec<[FrameRef; 2]>,
     /// What the state means where it is not `reached`.
     pub note: String,
+    /// The one name that satisfies it, if the site file declares it; empty if any name of the references does.
+    pub name: String,
 }
 
 /// One line of the summary's table of destinations.

@@ -362,6 +362,8 @@ const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
         |row, names, cell| cell.frames(&row.frames, first_file(&row.frames), names);
     "note": optional Text, "what a state other than `reached` means",
         |row, _, cell| cell.text(&row.note, TextOrigin::Untrusted);
+    "name": optional Text, "the one name that satisfies the requirement, if the site file declares it; otherwise any name of the references does",
+        |row, _, cell| cell.text(&row.name, TextOrigin::Untrusted);
 };
 
 fn first_file(frames: &[crate::base::FrameRef]) -> FileId {

@@ -203,6 +203,7 @@ pub(crate) fn requirement() -> RequirementRow {
         last_state: None,
         frames: smallvec![],
         note: "the capture is 40 seconds long".into(),
+        name: String::new(),
     }
 }
 

@@ -241,6 +241,7 @@ fn row(
         last_state,
         frames,
         note,
+        name: endpoint.name.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
