@@ -1,4 +1,4 @@
-//! Decompresses gzip, zstd and xz, recognized by content, not by name.
+//! Decompresses gzip, zstd, xz and LZ4, recognized by content, not by name.
 //!
 //! In:  raw bytes.
 //! Out: the bytes of the capture, through a window; uncompressed files are not copied.
@@ -9,6 +9,7 @@ use std::io::BufRead;
 use std::io::Read;
 
 use flate2::bufread::GzDecoder;
+use lz4_flex::frame::FrameDecoder as Lz4Decoder;
 use lzma_rust2::Action;
 use lzma_rust2::Status;
 use lzma_rust2::XzStream;
@@ -27,6 +28,8 @@ const GZIP: &[u8] = &[0x1f, 0x8b, 0x08];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// A skippable frame, written first by pzstd and others: RFC 8878 §3.1.2, `0x184D2A5?` without its low half byte.
 const ZSTD_SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
+/// LZ4 frame format, §"General structure of LZ4 frame format".
+const LZ4: &[u8] = &[0x04, 0x22, 0x4d, 0x18];
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 
 /// Memory that an xz file may need, in KiB; `xz -9` needs 65 MiB.
@@ -44,6 +47,7 @@ enum Codec {
         raw: BlockReader,
         stream: Box<XzStream>,
     },
+    Lz4(Box<Lz4Decoder<BlockReader>>),
     /// An event trace log, converted to pcapng.
     Etl(Box<Transcoder>),
 }
@@ -71,6 +75,8 @@ impl DecompressingReader {
             Codec::Xz { raw, stream: Box::new(XzStream::new_mem_limit(true, XZ_MEMORY_KIB)) }
         } else if is_zstd(head) {
             Codec::Zstd { raw, decoder: Box::new(FrameDecoder::new()), in_frame: false }
+        } else if head.starts_with(LZ4) {
+            Codec::Lz4(Box::new(Lz4Decoder::new(raw)))
         } else if etl::is_trace(head) {
             Codec::Etl(Box::new(Transcoder::new(raw)))
         } else {
@@ -87,6 +93,7 @@ impl DecompressingReader {
             Codec::Gzip(_) => Some("gzip"),
             Codec::Zstd { .. } => Some("zstd"),
             Codec::Xz { .. } => Some("xz"),
+            Codec::Lz4(_) => Some("lz4"),
             Codec::Etl(trace) => trace.compression(),
         }
     }
@@ -101,6 +108,7 @@ impl DecompressingReader {
         match &self.codec {
             Codec::Uncompressed(raw) | Codec::Zstd { raw, .. } | Codec::Xz { raw, .. } => raw,
             Codec::Gzip(gzip) => gzip.get_ref(),
+            Codec::Lz4(lz4) => lz4.get_ref(),
             Codec::Etl(trace) => trace.raw(),
         }
     }
@@ -109,6 +117,7 @@ impl DecompressingReader {
         match &mut self.codec {
             Codec::Uncompressed(raw) | Codec::Zstd { raw, .. } | Codec::Xz { raw, .. } => raw,
             Codec::Gzip(gzip) => gzip.get_mut(),
+            Codec::Lz4(lz4) => lz4.get_mut(),
             Codec::Etl(trace) => trace.raw_mut(),
         }
     }
@@ -219,6 +228,7 @@ impl Codec {
             Codec::Gzip(gzip) => gunzip(gzip, space),
             Codec::Zstd { raw, decoder, in_frame } => unzstd(raw, decoder, in_frame, space),
             Codec::Xz { raw, stream } => unxz(raw, stream, space),
+            Codec::Lz4(lz4) => unlz4(lz4, space),
             Codec::Etl(trace) => trace.read(space),
         }
     }
@@ -241,6 +251,25 @@ fn gunzip(gzip: &mut Box<GzDecoder<BlockReader>>, space: &mut [u8]) -> Result<us
         }
         let raw = std::mem::replace(gzip.get_mut(), BlockReader::closed());
         **gzip = GzDecoder::new(raw);
+    }
+}
+
+fn unlz4(lz4: &mut Lz4Decoder<BlockReader>, space: &mut [u8]) -> Result<usize, String> {
+    loop {
+        match lz4.read(space) {
+            Ok(0) => {}
+            Ok(len) => return Ok(len),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err("LZ4 stream truncated".to_owned());
+            }
+            Err(error) => return Err(format!("LZ4 stream damaged: {error}")),
+        }
+        // Frames follow each other; the decoder begins the next one by itself.
+        let raw = lz4.get_mut();
+        raw.fill(LZ4.len());
+        if !raw.window().bytes().starts_with(LZ4) {
+            return Ok(0);
+        }
     }
 }
 
@@ -331,6 +360,8 @@ mod tests {
     use super::super::test_support::CaptureBuilder;
     use super::super::test_support::read;
     use super::super::test_support::read_in_pieces;
+    use lz4_flex::frame::BlockSize;
+    use lz4_flex::frame::FrameInfo;
 
     fn capture(frames: u32) -> Vec<u8> {
         let mut capture = CaptureBuilder::pcap(false, 0xa1b2_c3d4, 1);
@@ -351,6 +382,13 @@ mod tests {
         ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
     }
 
+    fn lz4(bytes: &[u8]) -> Vec<u8> {
+        let frame = FrameInfo::new().block_size(BlockSize::Max64KB);
+        let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(frame, Vec::new());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
     /// The compressed capture has the frames of the plain one.
     fn check(compression: &str, bytes: &[u8], plain: &[u8]) {
         let (seen, facts) = read(bytes).unwrap();
@@ -366,8 +404,10 @@ mod tests {
         let plain = capture(3000);
         check("gzip", &gzip(&plain), &plain);
         check("zstd", &zstd(&plain), &plain);
+        check("lz4", &lz4(&plain), &plain);
         let (front, back) = plain.split_at(700_001);
         check("gzip", &[gzip(front), gzip(back)].concat(), &plain);
+        check("lz4", &[lz4(front), lz4(back)].concat(), &plain);
         let skippable = [0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
         check("zstd", &[&skippable[..], &zstd(front), &skippable, &zstd(back)].concat(), &plain);
     }
@@ -375,7 +415,7 @@ mod tests {
     #[test]
     fn a_truncated_or_damaged_stream_keeps_the_frames_before() {
         let plain = capture(3000);
-        for bytes in [gzip(&plain), zstd(&plain)] {
+        for bytes in [gzip(&plain), zstd(&plain), lz4(&plain)] {
             let (seen, facts) = read(&bytes[..bytes.len() / 2]).unwrap();
             assert!(!seen.is_empty() && seen.len() < 3000);
             assert!(

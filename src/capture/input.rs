@@ -1,7 +1,7 @@
 //! Finds the inputs that the user named.
 //!
-//! In:  paths of files and folders, `-`, streams.
-//! Out: files and streams, each once, sorted by path.
+//! In:  paths of files, archives and folders, `-`, streams.
+//! Out: files, members of archives and streams, each once, sorted by path.
 //! Not: whether they are captures.
 
 use std::collections::HashSet;
@@ -10,8 +10,11 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Error;
+use super::archive;
+use super::archive::Member;
 use crate::base::WireText;
 
 /// Levels of nested folders that are searched.
@@ -48,6 +51,8 @@ impl std::fmt::Debug for Input {
 pub(super) enum InputOrigin {
     /// A regular file, which can be opened again.
     File(PathBuf),
+    /// A file in an archive, which can be opened again.
+    Member(Arc<Member>),
     /// A pipe, device or socket with a path, which is opened once.
     Pipe(PathBuf),
     /// Already open.
@@ -70,12 +75,23 @@ pub(super) struct FoundInput {
 
 impl FoundInput {
     /// Its path; `None` for streams.
-    pub(super) fn path(&self) -> Option<&Path> {
+    pub(super) fn path(&self) -> Option<PathBuf> {
         match &self.origin {
-            InputOrigin::File(path) | InputOrigin::Pipe(path) => Some(path),
+            InputOrigin::File(path) | InputOrigin::Pipe(path) => Some(path.clone()),
+            InputOrigin::Member(member) => Some(member.path()),
             InputOrigin::Stream(_) => None,
         }
     }
+}
+
+/// Whether a path is that of a file, or of a file in an archive.
+pub fn is_readable_again(path: &Path) -> bool {
+    path.is_file() || archive::member_of(path).is_some()
+}
+
+/// Opens a file in an archive; `None` if the path names none.
+pub fn open_member(path: &Path) -> Option<std::io::Result<Box<dyn Read + Send>>> {
+    archive::member_of(path).map(|member| member.open())
 }
 
 /// Finds all inputs, whatever the order in which they were named. Folders in `except` are not searched.
@@ -93,12 +109,10 @@ pub(super) fn find_inputs(inputs: Vec<Input>, except: &[PathBuf]) -> Result<Vec<
         }
     }
     // A file that is named twice is read once. Its own name has priority over its folder.
-    found.sort_by(|one, other| {
-        (!one.is_explicit, one.path(), &*one.name).cmp(&(!other.is_explicit, other.path(), &*other.name))
-    });
+    found.sort_by_cached_key(|one| (!one.is_explicit, one.path(), one.name.clone()));
     let mut seen = HashSet::new();
     found.retain(|one| one.canonical.as_ref().is_none_or(|path| seen.insert(path.clone())));
-    found.sort_by(|one, other| (one.path(), &*one.name).cmp(&(other.path(), &*other.name)));
+    found.sort_by_cached_key(|one| (one.path(), one.name.clone()));
     Ok(found)
 }
 
@@ -118,10 +132,41 @@ fn find_path(path: PathBuf, except: &HashSet<PathBuf>, found: &mut Vec<FoundInpu
                 return Err(Error::EmptyFolder { name });
             }
         }
-        Ok(metadata) => found.push(found_file(path, &metadata, true)),
+        Ok(metadata) => push_file(path, &metadata, true, found),
+        Err(_) if let Some(member) = archive::member_of(&path) => found.push(found_member(member, true)),
         Err(source) => return Err(Error::NotFound { name, source }),
     }
     Ok(())
+}
+
+/// Adds a file, or the members of an archive.
+fn push_file(path: PathBuf, metadata: &fs::Metadata, is_explicit: bool, found: &mut Vec<FoundInput>) {
+    let listed = if metadata.is_file() { archive::members(&path) } else { None };
+    let one = found_file(path, metadata, is_explicit);
+    match listed {
+        None => found.push(one),
+        Some(Ok(members)) if members.is_empty() => {
+            found.push(FoundInput { skip_reason: Some("archive without files".to_owned()), ..one });
+        }
+        Some(Ok(members)) => {
+            found.extend(members.into_iter().map(|member| found_member(member, is_explicit)));
+        }
+        Some(Err(reason)) => found.push(FoundInput { skip_reason: Some(reason), ..one }),
+    }
+}
+
+fn found_member(member: Arc<Member>, is_archive_explicit: bool) -> FoundInput {
+    let path = member.path();
+    let skip_reason = member.refusal().map(str::to_owned);
+    FoundInput {
+        name: printable(&path),
+        size: Some(member.size),
+        // An archive may also hold other files. One that cannot be read may be a capture.
+        is_explicit: is_archive_explicit && skip_reason.is_some(),
+        skip_reason,
+        canonical: Some(path),
+        origin: InputOrigin::Member(member),
+    }
 }
 
 fn found_file(path: PathBuf, metadata: &fs::Metadata, is_explicit: bool) -> FoundInput {
@@ -169,7 +214,7 @@ fn search_folder(path: &Path, depth: usize, seen: &mut HashSet<PathBuf>, found: 
     for path in paths {
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => search_folder(&path, depth + 1, seen, found),
-            Ok(metadata) => found.push(found_file(path, &metadata, false)),
+            Ok(metadata) => push_file(path, &metadata, false, found),
             Err(error) => found.push(skipped(&path, error.to_string())),
         }
     }

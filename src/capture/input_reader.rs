@@ -21,8 +21,12 @@ use super::frame_reader::FrameReader;
 use super::frame_reader::InputBytes;
 use super::frame_reader::RECORD_LIMIT;
 use super::hash::HashTee;
+use super::refusal::known_other;
 use crate::base::FileId;
 use crate::base::HostDrop;
+
+/// First bytes by which a file is named that is no capture.
+const REFUSAL_LEN: usize = 512;
 
 /// Frames of one run, so that their headers and their block fit into the processor's cache.
 const RUN_LIMIT: usize = 2048;
@@ -72,6 +76,7 @@ impl InputReader {
                 return Ok(InputReader { bytes, frame_reader, facts, size, is_done: false });
             }
         }
+        bytes.fill(REFUSAL_LEN);
         facts.outcome = InputOutcome::Refused(reason_for_refusal(&bytes));
         facts.raw_bytes = bytes.raw().read_bytes();
         Err(Box::new(facts))
@@ -229,12 +234,15 @@ impl InputReader {
 /// Why bytes without a known format are refused.
 fn reason_for_refusal(source: &DecompressingReader) -> String {
     let bytes = source.window().bytes();
-    let head = bytes.get(..512).unwrap_or(bytes);
+    let head = bytes.get(..REFUSAL_LEN).unwrap_or(bytes);
     if let Some(error) = source.raw().error() {
         return error.to_string();
     }
     if let Some(error) = source.error().filter(|_| head.is_empty()) {
         return error.to_owned();
+    }
+    if let Some(what) = known_other(head) {
+        return what.to_owned();
     }
     let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..);
     let reason = match (source.compression().is_some(), head.is_empty(), head.iter().all(is_text)) {

@@ -8,7 +8,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -72,7 +71,7 @@ impl ReadMeter {
 
 enum InputState {
     /// A file, with its size, that is opened when its first frame is next.
-    Waiting(PathBuf, Option<u64>),
+    Waiting(InputOrigin, Option<u64>),
     Open(Box<OpenInput>),
     Done,
 }
@@ -168,7 +167,7 @@ impl Capture {
                     self.deliver(index, chunk);
                     return true;
                 }
-                InputState::Waiting(path, size) => self.open_waiting(index, path, size),
+                InputState::Waiting(origin, size) => self.open_waiting(index, origin, size),
                 InputState::Done => {}
             }
         }
@@ -226,11 +225,7 @@ impl Capture {
         let is_single = found.len() == 1;
         let mut sorted: Vec<(Option<Time>, InputEntry)> = Vec::with_capacity(found.len());
         for one in found {
-            let facts = InputFacts {
-                name: one.name.clone(),
-                path: one.path().map(Path::to_owned),
-                ..InputFacts::default()
-            };
+            let facts = InputFacts { name: one.name.clone(), path: one.path(), ..InputFacts::default() };
             let mut entry = InputEntry {
                 state: InputState::Done,
                 path: facts.path.clone(),
@@ -243,9 +238,13 @@ impl Capture {
                 self.has_heavy_loss |= trailing_stats::has_heavy_loss(path);
             }
             match (one.skip_reason, one.origin) {
-                (Some(reason), _) => entry.facts.outcome = InputOutcome::Skipped(reason),
-                (None, InputOrigin::File(path)) if !is_single => {
-                    first = first_frame_time(path, one.size, &mut entry);
+                (Some(reason), _) => {
+                    let outcome = InputOutcome::Refused(reason);
+                    let facts = std::mem::take(&mut entry.facts);
+                    entry.refuse(InputFacts { outcome, ..facts });
+                }
+                (None, origin @ (InputOrigin::File(_) | InputOrigin::Member(_))) if !is_single => {
+                    first = first_frame_time(origin, one.size, &mut entry);
                 }
                 (None, origin) => {
                     self.open_input(origin, one.size, &mut entry);
@@ -295,6 +294,7 @@ impl Capture {
         let source = match origin {
             InputOrigin::Stream(stream) => Ok(RawSource::Stream(stream)),
             InputOrigin::File(path) if has_many_open => Ok(RawSource::Path(path)),
+            InputOrigin::Member(member) => member.open().map(RawSource::Stream),
             InputOrigin::File(path) | InputOrigin::Pipe(path) => File::open(path).map(RawSource::File),
         };
         let facts = std::mem::take(&mut entry.facts);
@@ -324,7 +324,7 @@ impl Capture {
     }
 
     /// Opens a file whose first frame is next.
-    fn open_waiting(&mut self, index: usize, path: PathBuf, size: Option<u64>) {
+    fn open_waiting(&mut self, index: usize, origin: InputOrigin, size: Option<u64>) {
         let Some(entry) = self.inputs.get_mut(index) else { return };
         let placeholder = InputEntry {
             state: InputState::Done,
@@ -334,7 +334,7 @@ impl Capture {
             hash_index: None,
         };
         let mut entry = std::mem::replace(entry, placeholder);
-        self.open_input(InputOrigin::File(path), size, &mut entry);
+        self.open_input(origin, size, &mut entry);
         if let Some(place) = self.inputs.get_mut(index) {
             *place = entry;
         }
@@ -408,10 +408,15 @@ impl InputEntry {
 }
 
 /// Reads a file up to its first frame, closes it, and sets the entry's state.
-fn first_frame_time(path: PathBuf, size: Option<u64>, entry: &mut InputEntry) -> Option<Time> {
+fn first_frame_time(origin: InputOrigin, size: Option<u64>, entry: &mut InputEntry) -> Option<Time> {
     let facts = entry.facts.clone();
-    let source = match File::open(&path) {
-        Ok(file) => RawSource::File(file),
+    let source = match &origin {
+        InputOrigin::Member(member) => member.open().map(RawSource::Stream),
+        InputOrigin::File(path) | InputOrigin::Pipe(path) => File::open(path).map(RawSource::File),
+        InputOrigin::Stream(_) => return None,
+    };
+    let source = match source {
+        Ok(source) => source,
         Err(error) => {
             entry.refuse(InputFacts { outcome: InputOutcome::Refused(error.to_string()), ..facts });
             return None;
@@ -424,7 +429,7 @@ fn first_frame_time(path: PathBuf, size: Option<u64>, entry: &mut InputEntry) ->
             None
         }
         Ok(mut reader) => {
-            entry.state = InputState::Waiting(path, size);
+            entry.state = InputState::Waiting(origin, size);
             let mut run = FrameRun::default();
             reader.next(&mut run, None, 1);
             run.frames.first().map(|frame| frame.time)

@@ -5,6 +5,7 @@
 //! Not: what is inside a frame.
 
 mod annotated;
+mod archive;
 mod block;
 mod chunk;
 mod compress;
@@ -27,6 +28,7 @@ mod pcap;
 mod pcapng;
 mod pcapng_blocks;
 mod pcapng_write;
+mod refusal;
 mod snoop;
 #[cfg(test)]
 mod test_support;
@@ -46,6 +48,8 @@ pub use facts::Interface;
 pub use filter::FilterError;
 pub use hash::InputHash;
 pub use input::Input;
+pub use input::is_readable_again;
+pub use input::open_member;
 pub use link::link_type_name;
 #[cfg(feature = "live")]
 pub use live::CaptureStats;

@@ -114,7 +114,7 @@ fn readable_inputs(
     for file in wanted.keys() {
         let path = inputs.get(*file as usize).and_then(|input| input.get("path")).and_then(Value::as_str);
         match path.map(PathBuf::from) {
-            Some(path) if path.is_file() => drop(readable.insert(*file, path)),
+            Some(path) if capture::is_readable_again(&path) => drop(readable.insert(*file, path)),
             _ => warnings.push(format!(
                 "evidence.pcapng has no frames of {}: it cannot be read a second time",
                 names.file(FileId(*file))

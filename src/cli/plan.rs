@@ -350,7 +350,9 @@ fn check_captures(files: &[PathBuf]) -> anyhow::Result<Option<u64>> {
                 false => bail!("capture given twice: {}", file.display()),
             }
         }
-        let bytes = check_readable(file, "capture")?;
+        // A file in an archive has a length when it is found.
+        let is_member = !file.exists() && capture::is_readable_again(file);
+        let bytes = if is_member { None } else { check_readable(file, "capture")? };
         total_bytes = total_bytes.zip(bytes).map(|(total, bytes)| total + bytes);
     }
     Ok(total_bytes)

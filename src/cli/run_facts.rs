@@ -77,7 +77,24 @@ pub(super) fn complete(
     for (input, path) in inputs.iter().zip(paths) {
         add_input(&mut facts, input, path, hash);
     }
+    facts.warnings.extend(passed_over(&inputs));
     facts
+}
+
+/// Which files of folders and archives were passed over, and why.
+fn passed_over(inputs: &[InputFacts]) -> Option<String> {
+    const NAMED: usize = 3;
+    let skipped = inputs.iter().filter_map(|input| match &input.outcome {
+        InputOutcome::Skipped(why) => Some(format!("{} ({why})", input.name)),
+        _ => None,
+    });
+    let skipped: Vec<String> = skipped.collect();
+    let more = skipped.len().saturating_sub(NAMED);
+    let mut named = skipped.get(..NAMED).unwrap_or(&skipped).join(", ");
+    if more > 0 {
+        named.push_str(&format!(", and {more} more"));
+    }
+    warning(skipped.len() as u64, |n| format!("{} passed over: {named}", count(n, "file")))
 }
 
 /// A sentence about a number of things, if there are any.

@@ -18,8 +18,9 @@ impl InputNames {
     /// The shortest distinct names, so that rows do not depend on where a folder is: the file name, and for inputs of the same
     /// file name as many parent folders as it takes. Standard input (`-`) is `stdin`. Names are printable.
     pub fn of(paths: &[PathBuf]) -> InputNames {
-        let mut depths = vec![1; paths.len()];
-        let mut files: Vec<String> = paths.iter().map(|path| tail(path, 1)).collect();
+        let mut depths: Vec<usize> = paths.iter().map(|path| depth_in_archive(path)).collect();
+        let named = paths.iter().zip(&depths);
+        let mut files: Vec<String> = named.map(|(path, depth)| tail(path, *depth)).collect();
         let longest = paths.iter().map(|path| path.components().count()).max().unwrap_or_default();
         for _ in 1..longest {
             let mut uses: HashMap<&str, u32> = HashMap::new();
@@ -48,6 +49,18 @@ impl InputNames {
     }
 }
 
+/// How many parts a name has at least: a file in an archive is named with it.
+fn depth_in_archive(path: &Path) -> usize {
+    const ARCHIVES: [&str; 6] = [".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.zst"];
+    let is_archive = |part: std::path::Component<'_>| {
+        let name = part.as_os_str().to_string_lossy().to_ascii_lowercase();
+        ARCHIVES.iter().any(|end| name.ends_with(end))
+    };
+    let folders = path.parent().into_iter().flat_map(Path::components);
+    let depth = folders.rev().position(is_archive);
+    depth.map_or(1, |depth| depth + 2)
+}
+
 /// The last `depth` parts of a path, printable.
 fn tail(path: &Path, depth: usize) -> String {
     if path == Path::new("-") {
@@ -74,6 +87,7 @@ mod tests {
         check(&["x.pcap", "b/x.pcap"], &["x.pcap", "b/x.pcap"]);
         check(&["a/c/x", "b/c/x", "b/d/x"], &["a/c/x", "b/c/x", "d/x"]);
         check(&["a\u{1b}[31m.pcap"], &["a\\x1b[31m.pcap"]);
+        check(&["/srv/trace.zip/a/x.etl", "t.tar.gz/x.pcap"], &["trace.zip/a/x.etl", "t.tar.gz/x.pcap"]);
         check(&[], &[]);
     }
 }

@@ -86,11 +86,16 @@ impl Summary<'_> {
     fn write_inputs(&self, out: &mut dyn Write) -> io::Result<()> {
         let facts = self.facts;
         let accounting = &facts.accounting;
-        let inputs = match self.names.files.as_slice() {
+        let is_read =
+            |input: &serde_json::Value| input.get("outcome").is_none_or(|outcome| outcome == "read");
+        let named = self.names.files.iter().zip(&facts.inputs);
+        let read: Vec<&String> = named.filter(|(_, input)| is_read(input)).map(|(name, _)| name).collect();
+        let all: Vec<&String> = self.names.files.iter().collect();
+        let inputs = match if read.is_empty() { all.as_slice() } else { read.as_slice() } {
             [one] if facts.further_captures > 0 => {
                 format!("{one}, {} in one file", count(1 + facts.further_captures, "capture"))
             }
-            [one] => one.clone(),
+            [one] => (*one).clone(),
             files => count(files.len() as u64 + facts.further_captures, "capture"),
         };
         let (frames, bytes) = (count(accounting.frames, "frame"), size(accounting.bytes));

@@ -18,6 +18,7 @@ use sha2::Sha256;
 use super::super::folder::hex;
 use super::super::write_error::reason;
 use super::FileState;
+use crate::capture;
 
 /// How a file was hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +62,10 @@ pub(super) fn compare(
     let file = match open_regular(path, links) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return FileState::Missing,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return compare_member(path, *algorithm, expected)
+                .unwrap_or_else(|error| FileState::Unchecked(reason(&error)));
+        }
         Err(error) => return FileState::Unchecked(reason(&error)),
     };
     let found_bytes = file.metadata().map_or(0, |metadata| metadata.len());
@@ -74,6 +79,25 @@ pub(super) fn compare(
         Ok(state) => state,
         Err(error) => FileState::Unchecked(reason(&error)),
     }
+}
+
+/// Compares a file in an archive.
+fn compare_member(path: &Path, algorithm: Algorithm, expected: &str) -> io::Result<FileState> {
+    let Some(mut bytes) = capture::open_member(path) else { return Ok(FileState::Missing) };
+    let mut hasher = Hasher::new(algorithm);
+    let mut block = vec![0; 64 << 10];
+    loop {
+        let len = bytes.as_mut().map_err(|error| io::Error::other(error.to_string()))?.read(&mut block)?;
+        if len == 0 {
+            break;
+        }
+        hasher.update(block.get(..len).unwrap_or_default());
+    }
+    let found = hasher.finish();
+    Ok(match found.eq_ignore_ascii_case(expected) {
+        true => FileState::Unchanged,
+        false => FileState::Changed(format!("hash {}…, was {}…", short(&found), short(expected))),
+    })
 }
 
 /// Compares hashes. What differs in its line endings only differs in its length, too, and is hashed a second time.
