@@ -13,6 +13,7 @@ use StatementSubject::Allowlist;
 use StatementSubject::Broad;
 use StatementSubject::Encryption;
 use StatementSubject::HostsFile;
+use StatementSubject::Inspection;
 use StatementSubject::NoSmb;
 use StatementSubject::OutboundOnly;
 use StatementSubject::Port;
@@ -20,6 +21,7 @@ use StatementSubject::PrivateLink;
 use StatementSubject::Proxy;
 use StatementSubject::PublicResolution;
 use StatementSubject::Routing;
+use StatementSubject::SameRegion;
 use StatementSubject::Tunnel;
 
 /// What a finding code implies.
@@ -100,6 +102,7 @@ pub(in crate::judge) enum StatementSubject {
     Broad,
     Encryption,
     HostsFile,
+    Inspection,
     NoSmb,
     OutboundOnly,
     Port,
@@ -107,6 +110,7 @@ pub(in crate::judge) enum StatementSubject {
     Proxy,
     PublicResolution,
     Routing,
+    SameRegion,
     Tunnel,
 }
 
@@ -116,6 +120,7 @@ impl StatementSubject {
         StatementSubject::Broad,
         StatementSubject::Encryption,
         StatementSubject::HostsFile,
+        StatementSubject::Inspection,
         StatementSubject::NoSmb,
         StatementSubject::OutboundOnly,
         StatementSubject::Port,
@@ -123,6 +128,7 @@ impl StatementSubject {
         StatementSubject::Proxy,
         StatementSubject::PublicResolution,
         StatementSubject::Routing,
+        StatementSubject::SameRegion,
         StatementSubject::Tunnel,
     ];
 
@@ -133,6 +139,7 @@ impl StatementSubject {
             StatementSubject::Broad => "broad",
             StatementSubject::Encryption => "encryption",
             StatementSubject::HostsFile => "hosts-file",
+            StatementSubject::Inspection => "inspection",
             StatementSubject::NoSmb => "no-smb",
             StatementSubject::OutboundOnly => "outbound-only",
             StatementSubject::Port => "port",
@@ -140,6 +147,7 @@ impl StatementSubject {
             StatementSubject::Proxy => "proxy",
             StatementSubject::PublicResolution => "public-resolution",
             StatementSubject::Routing => "routing",
+            StatementSubject::SameRegion => "same-region",
             StatementSubject::Tunnel => "tunnel",
         }
     }
@@ -294,7 +302,7 @@ findings! {
         recommendation: "exempt the documented names from TLS inspection",
         alternatives: "a new certificate authority: look for a newer list of issuers; in TLS 1.3 and in resumed sessions certificates \
                        are not visible, and the summary says in how many flows",
-        cites: None,
+        cites: Some(Inspection),
         proof: Payload,
         confidence: Fixed(Confidence::Strong),
         target: Destination,
@@ -742,6 +750,19 @@ findings! {
         recommendation: "find the program and set it up for the site's cloud; data that leaves the cloud may break its rules",
         alternatives: "a `cloud` in the site file that is not the site's; a program other than the audited products",
         cites: None,
+        proof: Payload,
+        confidence: Observed,
+        target: Destination,
+        compared: Nothing,
+    }
+    StorageInOtherRegion = "AFS407", Medium, "storage account in another region than the sync service" {
+        looks_like: "the file endpoint of a storage account, at an address in the service tag of storage in a region that is neither \
+                     the site's nor its paired region",
+        cause: "a storage account that was created in another region than the Storage Sync Service: they have to be in the same one",
+        recommendation: "check the region of the storage account; if its share belongs to a sync group, move it to the region of the \
+                         Storage Sync Service, or correct the region in the site file",
+        alternatives: "a file share that no sync group uses, or a tag file that is older or newer than the capture",
+        cites: Some(SameRegion),
         proof: Payload,
         confidence: Observed,
         target: Destination,

@@ -34,6 +34,8 @@ pub(in crate::judge) struct NameClass {
     pub(in crate::judge) tags: u64,
     /// Its address must be in one of them.
     pub(in crate::judge) pinned_to_tags: bool,
+    /// The file endpoint of a storage account.
+    pub(in crate::judge) file_endpoint: bool,
     /// A row of the site's products wants public addresses for it.
     pub(in crate::judge) must_be_public: bool,
     /// A row prints this very name.
@@ -60,6 +62,9 @@ const MICROSOFT_ROUTING: &str = "-microsoftrouting";
 
 /// The services of a storage account, as labels of its endpoints (storage-account-overview.md, "Standard endpoints").
 const STORAGE_SERVICES: &[&str] = &["blob", "dfs", "file", "queue", "table", "web"];
+
+/// The one that Azure File Sync uses.
+const FILE_SERVICE: &str = "file";
 
 /// The readable secondary of an account has a name of its own.
 const SECONDARY: &str = "-secondary";
@@ -144,6 +149,7 @@ impl NameClass {
             return;
         }
         self.storage = true;
+        self.file_endpoint = front.rsplit('.').next() == Some(FILE_SERVICE);
         self.internet_routing = account.ends_with(INTERNET_ROUTING);
         let account = account_of_label(account);
         let own = &policy.site.storage_accounts;

@@ -36,6 +36,8 @@ pub(super) struct DocumentedTags {
     bits_by_reference: Vec<u64>,
     /// The bits of the tags whose regional parts belong to the regions of Azure File Sync.
     sync_bits: u64,
+    /// The same of storage accounts.
+    storage_bits: u64,
 }
 
 /// What the service tags say of an address. There is one for each distinct list of tags.
@@ -49,6 +51,8 @@ pub(in crate::judge) struct TagSet {
     pub(in crate::judge) documented: Option<Arc<Documented>>,
     /// The documented region whose instances of Azure File Sync have the addresses, where it is none of the site's.
     pub(in crate::judge) other_region: Option<Box<str>>,
+    /// The same of storage accounts.
+    pub(in crate::judge) other_storage_region: Option<Box<str>>,
 }
 
 impl DocumentedTags {
@@ -71,11 +75,14 @@ impl DocumentedTags {
             let bits = own.filter_map(|own| tags.iter().position(|(tag, _)| own.eq_ignore_ascii_case(tag)));
             bits.fold(0, |bits, bit| bits | 1 << bit)
         };
-        let is_sync = |row: &&Reference| row.service_kind == Some(ServiceKind::SyncService);
-        let sync_bits =
-            rules.iter().map(|(_, row)| row).filter(is_sync).fold(0, |bits, row| bits | bits_of(row));
+        let bits_of_kind = |kind: ServiceKind| {
+            let rows = rules.iter().map(|(_, row)| row).filter(|row| row.service_kind == Some(kind));
+            rows.fold(0, |bits, row| bits | bits_of(row))
+        };
+        let (sync_bits, storage_bits) =
+            (bits_of_kind(ServiceKind::SyncService), bits_of_kind(ServiceKind::Storage));
         let bits_by_reference = rules.iter().map(|(_, row)| bits_of(row)).collect();
-        DocumentedTags { tags, bits_by_reference, sync_bits }
+        DocumentedTags { tags, bits_by_reference, sync_bits, storage_bits }
     }
 
     /// The tags that belong to a row, as bits.
@@ -92,7 +99,7 @@ impl DocumentedTags {
         own_region: Option<&OwnRegion>,
     ) -> TagSet {
         let mut text = String::new();
-        let mut sync_regions: Vec<String> = Vec::new();
+        let [mut sync_regions, mut storage_regions]: [Vec<String>; 2] = Default::default();
         let mut bits = 0;
         let mut ids = Vec::new();
         for tag in list.iter().filter_map(|id| tags.tag(*id)) {
@@ -102,10 +109,14 @@ impl DocumentedTags {
                 let rest = name.strip_prefix(documented.as_str());
                 // `Storage.WestUS` is the regional part of `Storage`.
                 let is_it = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-                if is_it && self.sync_bits & (1 << bit) != 0 && !tag.region.is_empty() {
-                    // The suffix of the name and the region of the properties can differ.
-                    let suffix = rest.map(|rest| region_slug(rest.trim_start_matches('.')));
-                    sync_regions.extend(suffix.into_iter().chain([region_slug(&tag.region)]));
+                for (regional, regions) in
+                    [(self.sync_bits, &mut sync_regions), (self.storage_bits, &mut storage_regions)]
+                {
+                    if is_it && regional & (1 << bit) != 0 && !tag.region.is_empty() {
+                        // The suffix of the name and the region of the properties can differ.
+                        let suffix = rest.map(|rest| region_slug(rest.trim_start_matches('.')));
+                        regions.extend(suffix.into_iter().chain([region_slug(&tag.region)]));
+                    }
                 }
                 if is_it && bits & (1 << bit) == 0 {
                     bits |= 1 << bit;
@@ -114,13 +125,21 @@ impl DocumentedTags {
             }
         }
         let documented = (!ids.is_empty()).then(|| Arc::new(quote(rules, ids)));
-        let is_own =
-            |own: &OwnRegion| own.words.iter().any(|word| sync_regions.iter().any(|region| region == word));
-        let other_region = own_region.filter(|own| !is_own(own)).and_then(|_| {
+        let other_region = |regions: &[String]| -> Option<Box<str>> {
+            let own = own_region?;
+            if own.words.iter().any(|word| regions.contains(word)) {
+                return None;
+            }
             let mut listed = rules.regions().iter().map(|region| &region.name);
-            listed.find(|name| sync_regions.contains(&region_slug(name))).map(|name| name.to_string().into())
-        });
-        TagSet { text: text.into(), bits, documented, other_region }
+            listed.find(|name| regions.contains(&region_slug(name))).map(|name| name.to_string().into())
+        };
+        TagSet {
+            text: text.into(),
+            bits,
+            documented,
+            other_region: other_region(&sync_regions),
+            other_storage_region: other_region(&storage_regions),
+        }
     }
 }
 
@@ -158,17 +177,21 @@ mod tests {
             {"name": "StorageSyncService.NewRegion", "properties": {"region": "newregion", "addressPrefixes": ["20.3.0.0/24"]}},
             {"name": "Storage.EastUS", "properties": {"region": "eastus", "addressPrefixes": ["20.4.0.0/24"]}}]}"#;
         let tags = Tags::parse("ServiceTags_Public_20260105.json", tags).unwrap();
-        let other_region = |region: &str, address: [u8; 4]| {
+        let tag_set = |region: &str, address: [u8; 4]| {
             let site = format!("[azure-file-sync]\nregion = \"{region}\"\nredundancy = \"LRS\"");
             let policy = Policy::for_tests(&site);
             let list = tags.lookup(Address::v4(address));
             let own_region = policy.own_region.as_ref();
-            policy.documented_tags.tag_set(&tags, list, &policy.rules, own_region).other_region
+            policy.documented_tags.tag_set(&tags, list, &policy.rules, own_region)
         };
+        let other_region = |region, address| tag_set(region, address).other_region;
         assert_eq!(other_region("West US", [20, 1, 0, 4]), None);
         assert_eq!(other_region("East US", [20, 1, 0, 4]).as_deref(), Some("West US"));
         assert_eq!(other_region("France Central", [20, 2, 0, 4]), None);
         assert_eq!(other_region("West US", [20, 3, 0, 4]), None, "no document lists it");
-        assert_eq!(other_region("West US", [20, 4, 0, 4]), None, "an account may be anywhere");
+        assert_eq!(other_region("West US", [20, 4, 0, 4]), None, "storage");
+        let other_storage_region = |region| tag_set(region, [20, 4, 0, 4]).other_storage_region;
+        assert_eq!(other_storage_region("West US").as_deref(), Some("East US"));
+        assert_eq!(other_storage_region("East US"), None);
     }
 }

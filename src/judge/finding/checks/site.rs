@@ -44,6 +44,21 @@ pub(super) const CHECKS: &[Check] = &[
         cites: no_rows,
     },
     Check {
+        code: FindingCode::StorageInOtherRegion,
+        applies: |view| region_of_storage(view).is_some(),
+        message: |view| {
+            format!(
+                "{} used {} at {}, which is storage in {}; the site's Storage Sync Service is in {}",
+                view.client(),
+                view.name_text(),
+                view.server().address,
+                region_of_storage(view).unwrap_or_default(),
+                view.policy.site.sync_region.as_deref().unwrap_or_default()
+            )
+        },
+        cites: no_rows,
+    },
+    Check {
         code: FindingCode::InternetRouting,
         applies: |view| has_class(view, |class| class.internet_routing),
         message: |view| {
@@ -183,6 +198,14 @@ fn region_of_nameless_server<'a>(view: &FlowView<'a>) -> Option<&'a str> {
         && view.verdict.exception.is_none()
         && view.verdict.known.is_none();
     view.tags.filter(|_| is_judged).and_then(|tags| tags.other_region.as_deref())
+}
+
+/// The region, none of the site's, that holds a storage account's file endpoint.
+fn region_of_storage<'a>(view: &FlowView<'a>) -> Option<&'a str> {
+    let is_own_account = has_class(view, |class| class.file_endpoint && !class.other_account);
+    view.tags
+        .filter(|_| is_own_account && !uses_server_as_proxy(view))
+        .and_then(|tags| tags.other_storage_region.as_deref())
 }
 
 fn other_region(view: &FlowView<'_>) -> String {
