@@ -257,7 +257,6 @@ mod tests {
             expects_reply: false,
             middleboxes: &middleboxes,
             is_documented: &|_| false,
-            expects_reply: false,
         };
         match diagnosis.assess(flow, flow_end, &context) {
             Assessment::Ok => "ok".to_owned(),
