@@ -145,3 +145,33 @@ fn evidence_without_requirements_has_no_list() {
     let (status, _, messages) = afs_audit(&["allowlist", &evidence]);
     assert!(status == Some(2) && messages.contains("run `analyze` with a site file"), "{messages}");
 }
+
+#[test]
+fn commands_try_what_was_not_observed() {
+    let folder = tempfile::tempdir().unwrap();
+    let evidence = evidence("demo", folder.path());
+    let (status, text, _) = afs_audit(&["probe-list", &evidence]);
+    assert_eq!(status, Some(0));
+    let of_server = |server: &str| {
+        let from = text.find(&format!("\n{server}: ")).unwrap();
+        text[from..].split("\n\n").next().unwrap().to_owned()
+    };
+    let [reaches, blocked] = ["10.1.0.4", "10.1.0.5"].map(of_server);
+    assert!(
+        reaches.contains("Test-NetConnection -ComputerName northeurope01.afs.azure.net -Port 443"),
+        "{reaches}"
+    );
+    assert!(!blocked.contains("northeurope01"), "it was tried: {blocked}");
+    assert!(!reaches.contains("-ComputerName westeurope01"), "it was reached: {reaches}");
+    assert!(
+        reaches
+            .contains("curl.exe --silent --show-error --output NUL --max-time 15 http://crl3.digicert.com/")
+    );
+    let (_, script, _) =
+        afs_audit(&["probe-list", &evidence, "--format", "powershell", "--level", "install-time"]);
+    assert!(
+        script.contains("@{ Level = 'install-time'; Name = 'go.microsoft.com'; Port = 443 }"),
+        "{script}"
+    );
+    assert!(!script.contains("Level = 'required'"), "{script}");
+}

@@ -1,7 +1,6 @@
 //! The page `report.html`: made from the evidence alone, safe with hostile text, of bounded size, and readable in a browser.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
-#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 mod support;
 

@@ -71,6 +71,7 @@ pub(super) enum Command {
     Report(ReportArgs),
     Compare(CompareArgs),
     Allowlist(AllowlistArgs),
+    ProbeList(ProbeListArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -512,6 +513,31 @@ impl LevelArg {
             LevelArg::Legacy => AllowLevel::Legacy,
         }
     }
+}
+
+/// Print commands that try the endpoints that were not observed
+///
+/// The commands (Resolve-DnsName, Test-NetConnection, curl) are to be run on the servers while a capture runs; afs-audit
+/// itself sends nothing. The next audit shows what became of the connections.
+#[derive(Debug, Args)]
+pub(super) struct ProbeListArgs {
+    /// Evidence folder of a run with a site file
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: ProbeFormat,
+    /// Levels to try; by default all
+    #[arg(long = "level", value_name = "LEVEL", value_delimiter = ',')]
+    pub(super) levels: Vec<LevelArg>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProbeFormat {
+    /// Commands to copy, by server
+    Text,
+    /// A script that tries the endpoints of the server that it runs on
+    Powershell,
 }
 
 /// Print the JSON Schema of the records of `--format jsonl`

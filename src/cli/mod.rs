@@ -26,6 +26,7 @@ mod metrics;
 mod plan;
 #[cfg(all(feature = "live", unix))]
 mod privileges;
+mod probe_list;
 mod process;
 mod report;
 mod rules;
@@ -127,6 +128,7 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
         Command::Report(args) => report::run(&args.folder, args.output.as_deref(), &mut out)?,
         Command::Compare(args) => outcome = compare::run(&args, &mut out)?,
         Command::Allowlist(args) => allowlist::run(&args, &mut out)?,
+        Command::ProbeList(args) => probe_list::run(&args, &mut out)?,
         Command::Schema(args) => {
             let schema = crate::report::json_schema(args.record.as_deref());
             serde_json::to_writer_pretty(&mut out, &schema).map_err(io::Error::from)?;

@@ -1,11 +1,13 @@
 //! Reads evidence folders for the commands that need no capture.
 //!
 //! In:  evidence folders, as a run wrote them, and the rules.
-//! Out: what changed between two runs; the rule set that a site needs.
+//! Out: what changed between two runs; the rule set that a site needs; commands that try what was not
+//!      observed.
 //! Not: verdicts; they are in the rows. Packets; a folder is all that is read.
 
 mod allowlist;
 mod compare;
+mod probe_list;
 
 pub use allowlist::AllowLevel;
 pub use allowlist::AllowOptions;
@@ -25,3 +27,4 @@ pub use compare::ShownBy;
 pub use compare::Subject;
 pub use compare::render_comparison;
 pub use compare::write_table;
+pub use probe_list::ProbeList;

@@ -117,34 +117,28 @@ struct Builder {
 
 impl Builder {
     fn add_requirement(&mut self, row: &StoredRow<'_>, evidence: &StoredEvidence) {
-        let references = row.list("references");
-        let cited: Vec<(&String, CitedRow)> =
-            references.iter().filter_map(|id| Some((id, evidence.cited(id)?))).collect();
-        // A name of older installations is needed only where the documents give no other one.
-        let is_legacy = |cited: &CitedRow| cited.level == AllowLevel::Legacy.as_str();
-        let all_legacy = cited.iter().all(|(_, cited)| is_legacy(cited));
-        let declared = row.text("name");
-        for (id, cited) in cited.iter().filter(|(_, cited)| all_legacy || !is_legacy(cited)) {
-            let hosts = if declared.is_empty() { cited.hosts.clone() } else { vec![declared.to_owned()] };
-            if hosts.is_empty() {
-                self.left_out.insert(format!("{} is a row without a name: {}", id_of(id), cited.table));
+        let server = row.raw("server").parse().ok();
+        for endpoint in documented_endpoints(row, evidence) {
+            if endpoint.hosts.is_empty() {
+                self.left_out
+                    .insert(format!("{} is a row without a name: {}", endpoint.id, endpoint.cited.table));
             }
-            for host in hosts {
+            for host in &endpoint.hosts {
                 let rule = AllowRow {
                     sources: Vec::new(),
-                    destination: host,
+                    destination: host.clone(),
                     protocol: "tcp",
                     first_port: 0,
                     last_port: 0,
                     level: level(row.raw("level")),
                     observed: Observed::NotObserved,
-                    is_broad: cited.broad && declared.is_empty(),
+                    is_broad: endpoint.cited.broad && row.raw("name").is_empty(),
                     service: row.text("service").to_owned(),
-                    references: vec![id_of(id).to_owned()],
-                    documents: vec![cited.document.clone()],
-                    service_tags: cited.service_tags.clone(),
+                    references: vec![endpoint.id.clone()],
+                    documents: vec![endpoint.cited.document.clone()],
+                    service_tags: endpoint.cited.service_tags.clone(),
                 };
-                self.add_ports(&rule, &cited.ports, row.raw("server").parse().ok());
+                self.add_ports(&rule, &endpoint.cited.ports, server);
             }
         }
     }
@@ -293,12 +287,41 @@ impl Builder {
     }
 }
 
+/// A documented row of a requirement.
+pub(super) struct DocumentedEndpoint {
+    /// The id of the row.
+    pub(super) id: String,
+    /// Its names and patterns, or the name of the site file.
+    pub(super) hosts: Vec<String>,
+    /// The row.
+    pub(super) cited: CitedRow,
+}
+
+/// The documented rows of a requirement. A name of older installations is needed only where the documents give no other one.
+pub(super) fn documented_endpoints(
+    row: &StoredRow<'_>,
+    evidence: &StoredEvidence,
+) -> Vec<DocumentedEndpoint> {
+    let declared = row.text("name");
+    let endpoint = |id: &String| {
+        let cited = evidence.cited(id)?;
+        let hosts = if declared.is_empty() { cited.hosts.clone() } else { vec![declared.to_owned()] };
+        Some(DocumentedEndpoint { id: id_of(id).to_owned(), hosts, cited })
+    };
+    let mut endpoints: Vec<DocumentedEndpoint> = row.list("references").iter().filter_map(endpoint).collect();
+    let is_legacy = |endpoint: &DocumentedEndpoint| endpoint.cited.level == AllowLevel::Legacy.as_str();
+    if !endpoints.iter().all(is_legacy) {
+        endpoints.retain(|endpoint| !is_legacy(endpoint));
+    }
+    endpoints
+}
+
 /// The id of a reference without the remark that follows it.
 fn id_of(reference: &str) -> &str {
     reference.split_whitespace().next().unwrap_or_default()
 }
 
-fn level(word: &str) -> AllowLevel {
+pub(super) fn level(word: &str) -> AllowLevel {
     AllowLevel::ALL.iter().copied().find(|level| level.as_str() == word).unwrap_or(AllowLevel::Optional)
 }
 
@@ -311,7 +334,7 @@ fn add_missing(list: &mut Vec<String>, more: &[String]) {
 }
 
 /// The name or pattern of a destination, if it is nothing else: it becomes a part of commands.
-fn checked_destination(text: &str) -> Option<String> {
+pub(super) fn checked_destination(text: &str) -> Option<String> {
     let pattern = Pattern::parse(text).ok()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"*-._".contains(&byte);
     pattern.text.bytes().all(is_plain).then(|| pattern.text.into())

@@ -84,12 +84,14 @@ pub(super) fn conditions(before: &Side<'_>, after: &Side<'_>) -> Vec<ChangeRow> 
     if sites.windows(2).any(differ) {
         add("products", sites, "endpoints of one run only are not compared");
     }
-    let documents = manifests.map(documents);
-    let [old, new] = [0, 1].map(|at| {
-        let (own, other) = (&documents[at], &documents[1 - at]);
-        named(own.iter().filter(|(id, hash)| other.get(*id) != Some(hash)).map(|(id, _)| (*id).to_owned()))
-    });
-    if old != new || !old.is_empty() {
+    let [documents_before, documents_after] = manifests.map(documents);
+    let only = |own: &BTreeMap<&str, &str>, other: &BTreeMap<&str, &str>| {
+        let differs = |(id, hash): &(&&str, &&str)| other.get(*id) != Some(*hash);
+        named(own.iter().filter(differs).map(|(id, _)| (*id).to_owned()))
+    };
+    let old = only(&documents_before, &documents_after);
+    let new = only(&documents_after, &documents_before);
+    if !old.is_empty() || !new.is_empty() {
         add("documents", [old, new], "verdicts and requirements may differ for this reason alone");
     }
     let tags = manifests.map(|manifest| text(manifest, &["service_tags", "sha256"]).to_owned());

@@ -1,0 +1,271 @@
+//! Lists the commands that show whether a server reaches the endpoints that the capture did not show.
+//!
+//! In:  the required endpoints of an evidence folder.
+//! Out: commands to run on each server while a capture runs, as text or as a PowerShell script.
+//! Not: the answer. This program sends nothing; the next capture shows what happened.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use super::allowlist::AllowLevel;
+use super::allowlist::checked_destination;
+use super::allowlist::documented_endpoints;
+use super::allowlist::level;
+use crate::base::proto;
+use crate::judge::RequirementRow;
+use crate::report::ReadError;
+use crate::report::StoredEvidence;
+use crate::report::TableRow as _;
+use crate::rules::Ports;
+
+/// Endpoints of all servers that are kept.
+const LIMIT: usize = 100_000;
+
+/// What to try from each server.
+#[derive(Debug, Default)]
+pub struct ProbeList {
+    /// By server; none for the site as a whole.
+    by_server: BTreeMap<Option<IpAddr>, ServerProbes>,
+    /// Endpoints that did not fit.
+    pub left_out: u64,
+}
+
+/// What to try from one server.
+#[derive(Debug, Default)]
+struct ServerProbes {
+    /// In the order of the levels.
+    probes: BTreeMap<AllowLevel, Vec<Probe>>,
+    /// Patterns, which name nothing that could be tried.
+    patterns: BTreeSet<String>,
+    /// Names with ports of other protocols than TCP.
+    other_ports: BTreeSet<String>,
+}
+
+/// A name and a TCP port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Probe {
+    host: String,
+    port: u16,
+}
+
+impl Probe {
+    /// The URL for curl; none for a port that does not speak HTTP.
+    fn url(&self) -> Option<String> {
+        match self.port {
+            443 => Some(format!("https://{}/", self.host)),
+            80 => Some(format!("http://{}/", self.host)),
+            _ => None,
+        }
+    }
+}
+
+impl ProbeList {
+    /// The endpoints that were not observed. `levels` restricts them; empty means all.
+    pub fn new(evidence: &StoredEvidence, levels: &[AllowLevel]) -> Result<ProbeList, ReadError> {
+        let mut list = ProbeList::default();
+        let mut kept = 0;
+        evidence.for_each_row(RequirementRow::FILE, |row| {
+            let level = level(row.raw("level"));
+            if row.raw("state") != "not-observed" || !(levels.is_empty() || levels.contains(&level)) {
+                return;
+            }
+            if kept >= LIMIT {
+                list.left_out += 1;
+                return;
+            }
+            kept += 1;
+            let server = list.by_server.entry(row.raw("server").parse().ok()).or_default();
+            for endpoint in documented_endpoints(row, evidence) {
+                let hosts = endpoint.hosts.iter().filter_map(|host| checked_destination(host));
+                for host in hosts {
+                    server.add(level, &host, &endpoint.cited.ports);
+                }
+            }
+        })?;
+        Ok(list)
+    }
+
+    /// Whether nothing has to be tried.
+    pub fn is_empty(&self) -> bool {
+        self.by_server.is_empty()
+    }
+
+    /// Commands to copy, by server.
+    pub fn to_text(&self) -> String {
+        let mut out = String::from(
+            "Start a capture, run these commands on each server, and audit the capture: only that shows where a connection ends.\n",
+        );
+        for (server, probes) in &self.by_server {
+            // Writing into a String cannot fail.
+            let _ = write!(out, "\n{}: {}\n{}", server_text(*server), probes.number(), probes.to_text());
+        }
+        out
+    }
+
+    /// A script that runs the commands of the server that it is started on.
+    pub fn to_powershell(&self) -> String {
+        let mut out = String::from(
+            "# Written by afs-audit. Run it on each server while a capture runs: it tries the endpoints that were not observed.\n\
+             $probes = @{\n",
+        );
+        for (server, of_server) in &self.by_server {
+            let key = server.map_or_else(|| "any".to_owned(), |server| server.to_string());
+            let _ = writeln!(out, "    '{key}' = @(");
+            let all = of_server
+                .probes
+                .iter()
+                .flat_map(|(level, probes)| probes.iter().map(move |probe| (level, probe)));
+            let lines: Vec<String> = all
+                .map(|(level, Probe { host, port })| {
+                    format!("        @{{ Level = '{level}'; Name = '{host}'; Port = {port} }}")
+                })
+                .collect();
+            let _ = writeln!(out, "{}\n    )", lines.join("\n"));
+        }
+        out.push_str(SCRIPT);
+        out
+    }
+}
+
+/// What the script does with the lists. It prints objects, so that they can be piped to `Export-Csv`.
+const SCRIPT: &str = r#"}
+$own = @('any') + @(Get-NetIPAddress | ForEach-Object { ($_.IPAddress -split '%')[0] })
+$found = @($probes.Keys | Where-Object { $own -contains $_ })
+if ($found.Count -eq 0) { Write-Warning "no list for this server: $($own -join ', ')" }
+foreach ($server in $found) {
+    foreach ($probe in $probes[$server]) {
+        $answer = Resolve-DnsName -Name $probe.Name -ErrorAction SilentlyContinue
+        $tcp = Test-NetConnection -ComputerName $probe.Name -Port $probe.Port -WarningAction SilentlyContinue
+        $scheme = switch ($probe.Port) { 443 { 'https' } 80 { 'http' } default { $null } }
+        $http = if ($scheme) { & curl.exe --silent --output NUL --max-time 15 --write-out '%{http_code}' "${scheme}://$($probe.Name)/" }
+        [pscustomobject]@{
+            Server = $server; Level = $probe.Level; Name = $probe.Name; Port = $probe.Port
+            Resolved = [bool]$answer; Connected = $tcp.TcpTestSucceeded; HttpStatus = $http
+        }
+    }
+}
+"#;
+
+/// A server, or all of them.
+fn server_text(server: Option<IpAddr>) -> String {
+    server.map_or_else(|| "any server".to_owned(), |server| server.to_string())
+}
+
+impl ServerProbes {
+    fn add(&mut self, level: AllowLevel, host: &str, ports: &str) {
+        if host.contains('*') {
+            self.patterns.insert(host.to_owned());
+            return;
+        }
+        for range in Ports::parse(ports).unwrap_or_default().ranges() {
+            if range.protocol != proto::TCP || range.from != range.to {
+                self.other_ports.insert(format!("{host} ({ports})"));
+                continue;
+            }
+            let probe = Probe { host: host.to_owned(), port: range.from };
+            let is_known = self.probes.values().flatten().any(|known| *known == probe);
+            if !is_known {
+                self.probes.entry(level).or_default().push(probe);
+            }
+        }
+    }
+
+    /// `12 endpoints`.
+    fn number(&self) -> String {
+        crate::report::count(self.probes.values().map(Vec::len).sum::<usize>() as u64, "endpoint")
+    }
+
+    fn to_text(&self) -> String {
+        let mut out = String::new();
+        let mut resolved = BTreeSet::new();
+        for (level, probes) in &self.probes {
+            let _ = writeln!(out, "  {level}");
+            for probe in probes {
+                let Probe { host, port } = probe;
+                if resolved.insert(host) {
+                    let _ = writeln!(out, "    Resolve-DnsName -Name {host}");
+                }
+                let _ = writeln!(out, "    Test-NetConnection -ComputerName {host} -Port {port}");
+                if let Some(url) = probe.url() {
+                    let _ =
+                        writeln!(out, "    curl.exe --silent --show-error --output NUL --max-time 15 {url}");
+                }
+            }
+        }
+        let remarks = [
+            ("patterns, of which the documents give no name to try", &self.patterns),
+            ("ports that these commands cannot try", &self.other_ports),
+        ];
+        for (what, names) in remarks.iter().filter(|(_, names)| !names.is_empty()) {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let _ = writeln!(out, "  {what}: {}", names.join(", "));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(endpoints: &[(AllowLevel, &str, &str)]) -> ProbeList {
+        let mut server = ServerProbes::default();
+        for (level, host, ports) in endpoints {
+            server.add(*level, host, ports);
+        }
+        ProbeList { by_server: [(Some([10, 1, 0, 4].into()), server)].into(), left_out: 0 }
+    }
+
+    #[test]
+    fn a_name_is_resolved_once_and_each_port_is_tried() {
+        let list = list(&[
+            (AllowLevel::InstallTime, "b.example.com", "443/tcp"),
+            (AllowLevel::Required, "a.example.com", "80/tcp, 443/tcp"),
+            (AllowLevel::Recommended, "a.example.com", "443/tcp"),
+        ]);
+        let text = list.to_text();
+        let commands: Vec<&str> =
+            text.lines().map(str::trim).filter(|line| line.contains("a.example.com")).collect();
+        assert_eq!(
+            commands,
+            [
+                "Resolve-DnsName -Name a.example.com",
+                "Test-NetConnection -ComputerName a.example.com -Port 80",
+                "curl.exe --silent --show-error --output NUL --max-time 15 http://a.example.com/",
+                "Test-NetConnection -ComputerName a.example.com -Port 443",
+                "curl.exe --silent --show-error --output NUL --max-time 15 https://a.example.com/",
+            ]
+        );
+        assert!(text.contains("10.1.0.4: 3 endpoints\n  required\n"), "{text}");
+        assert!(text.find("  required").unwrap() < text.find("  install-time").unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_tried_is_named() {
+        let list = list(&[
+            (AllowLevel::Required, "*.example.com", "443/tcp"),
+            (AllowLevel::Required, "time.example.com", "123/udp"),
+            (AllowLevel::Required, "bus.example.com", "5671/tcp"),
+        ]);
+        let text = list.to_text();
+        assert!(text.contains("no name to try: *.example.com\n"), "{text}");
+        assert!(text.contains("cannot try: time.example.com (123/udp)\n"), "{text}");
+        assert!(text.contains("-Port 5671") && !text.contains("curl"), "{text}");
+    }
+
+    #[test]
+    fn the_script_has_a_list_for_each_server() {
+        let script = list(&[(AllowLevel::Required, "a.example.com", "443/tcp")]).to_powershell();
+        let expected = "    '10.1.0.4' = @(\n        @{ Level = 'required'; Name = 'a.example.com'; Port = 443 }\n    )\n}\n";
+        assert!(script.contains(expected), "{script}");
+        for [open, close] in [["{", "}"], ["(", ")"], ["[", "]"]] {
+            assert_eq!(
+                script.matches(open).count(),
+                script.matches(close).count(),
+                "{open}{close}: {script}"
+            );
+        }
+    }
+}
