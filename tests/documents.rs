@@ -69,3 +69,29 @@ fn named_tests_exist() {
     let missing: Vec<_> = named.iter().filter(missing).collect();
     assert!(missing.is_empty(), "{missing:#?}");
 }
+
+/// Each subject of the documents' statements is cited by a check or left out for a stated reason.
+#[test]
+fn every_statement_has_a_check_or_a_reason() {
+    let listed = std::fs::read_to_string(repository().join("docs/statements.md")).unwrap();
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for entry in std::fs::read_dir(repository().join("rules")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            let Some(subject) = line.strip_prefix("about = \"").and_then(|rest| rest.strip_suffix('"'))
+            else {
+                continue;
+            };
+            count += 1;
+            if !listed.contains(&format!("`{subject}`")) {
+                missing.push(format!("{}: {subject}", path.display()));
+            }
+        }
+    }
+    assert!(count > 50, "statements are found: {count}");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
