@@ -382,6 +382,7 @@ fn other_files_and_encapsulations_give_the_same_rows() {
     };
     for case in [
         "zstd",
+        "netmon",
         "pcapng-sections",
         "rotated-files",
         "fragments-ipv4",

@@ -30,6 +30,35 @@ pub fn pcap(link: u32, records: &[Record]) -> Vec<u8> {
     out
 }
 
+/// A file of Network Monitor 2.3: each frame with its link type and its time.
+#[allow(dead_code, reason = "the property test of event traces writes none")]
+pub fn netmon(records: &[Record]) -> Vec<u8> {
+    const ETHERNET: u16 = 1;
+    const NO_PROCESS: u32 = u32::MAX;
+    const UNIX_EPOCH: u64 = 116_444_736_000_000_000;
+    let start = records.first().map_or(0, |record| record.nanos);
+    let mut out = [&b"GMBU"[..], &[3, 2, 1, 0]].concat();
+    // The local time at which the capture began is not used where frames have theirs.
+    out.extend([2026u16, 1, 1, 5, 9, 0, 0, 0].map(u16::to_le_bytes).concat());
+    out.resize(128, 0);
+    let mut table = Vec::new();
+    for record in records {
+        table.extend((out.len() as u32).to_le_bytes());
+        let len = record.bytes.len() as u32;
+        out.extend(((record.nanos - start) / 1000).to_le_bytes());
+        out.extend([len, len].map(u32::to_le_bytes).concat());
+        out.extend(&record.bytes);
+        out.extend(ETHERNET.to_le_bytes());
+        out.extend(NO_PROCESS.to_le_bytes());
+        out.extend((UNIX_EPOCH + record.nanos / 100).to_le_bytes());
+        out.push(0);
+    }
+    let place = [out.len() as u32, table.len() as u32].map(u32::to_le_bytes).concat();
+    out[24..32].copy_from_slice(&place);
+    out.extend(table);
+    out
+}
+
 /// A big-endian pcap file with nanoseconds.
 pub fn pcap_big_endian(link: u32, records: &[Record]) -> Vec<u8> {
     let mut out = Vec::new();

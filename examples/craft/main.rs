@@ -27,6 +27,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use capture_file::Record;
+use capture_file::netmon;
 use capture_file::pcap;
 use capture_file::pcap_big_endian;
 use capture_file::pcapng_section;
@@ -167,6 +168,9 @@ const CASES: &[Case] = &[
         vec![("capture.pcap.gz".into(), gzip(&pcap(ETHERNET, &recorded("working-site", STORAGE))))]
     }),
     ("zstd", "a pcap file compressed with zstd", zstd),
+    ("netmon", "a file of Microsoft Network Monitor 2.3", || {
+        vec![("capture.cap".into(), netmon(&recorded("working-site", STORAGE)))]
+    }),
     ("pcap-nanoseconds", "a big-endian pcap file with nanoseconds", nanoseconds),
     ("capture-drops", "a SYN without a reply, in a capture whose statistics report dropped packets", || {
         vec![("capture.pcapng".into(), with_drops())]

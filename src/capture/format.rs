@@ -6,9 +6,11 @@
 
 use super::erf;
 use super::frame_reader::CaptureFormat;
+use super::netmon;
 use super::pcap;
 use super::pcapng;
 use super::snoop;
 
 /// Probed in this order: formats with a magic number first.
-pub(super) const FORMATS: &[CaptureFormat] = &[pcap::FORMAT, pcapng::FORMAT, snoop::FORMAT, erf::FORMAT];
+pub(super) const FORMATS: &[CaptureFormat] =
+    &[pcap::FORMAT, pcapng::FORMAT, snoop::FORMAT, netmon::FORMAT, erf::FORMAT];

@@ -24,6 +24,7 @@ mod link;
 #[cfg(feature = "live")]
 mod live;
 mod merge;
+mod netmon;
 mod pcap;
 mod pcapng;
 mod pcapng_blocks;

@@ -6,10 +6,11 @@
 
 use super::archive;
 
-/// First bytes of archives that are not read, and of archives where they cannot be read.
-const ARCHIVES: &[(&[u8], &str)] = &[
+/// First bytes of archives and captures that are not read.
+const NOT_READ: &[(&[u8], &str)] = &[
     (b"7z\xbc\xaf\x27\x1c", "7z archive: extract it first"),
     (b"Rar!\x1a\x07", "RAR archive: extract it first"),
+    (b"RTSS", "Network Monitor 1.x capture: convert it first (`editcap -F pcapng FILE NEW`)"),
     (b"MSCF", "CAB archive: extract it first (`expand -F:* FILE FOLDER` on Windows)"),
 ];
 
@@ -32,7 +33,7 @@ const TEXT_DUMPS: &[(&[&str], &str)] = &[
 
 /// What these bytes are, if it is known and no capture.
 pub(super) fn known_other(head: &[u8]) -> Option<&'static str> {
-    if let Some((_, what)) = ARCHIVES.iter().find(|(magic, _)| head.starts_with(magic)) {
+    if let Some((_, what)) = NOT_READ.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Some(what);
     }
     if archive::is_zip(head) {
@@ -64,6 +65,7 @@ mod tests {
         check(b"7z\xbc\xaf\x27\x1c\0\x04", "7z archive: extract it first");
         check(b"Rar!\x1a\x07\x01\0", "RAR archive: extract it first");
         check(b"MSCF\0\0\0\0", "CAB archive: extract it first");
+        check(b"RTSS\0\x01", "Network Monitor 1.x capture");
         check(b"PK\x03\x04", "zip archive in a stream");
         check(b"PK", "");
     }

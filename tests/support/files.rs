@@ -28,7 +28,7 @@ pub fn own_captures() -> PathBuf {
 /// Whether a file is a capture, by its name.
 pub fn is_capture(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    [".pcap", ".pcapng", ".gz", ".zst", ".xz", ".etl"].iter().any(|end| name.ends_with(end))
+    [".pcap", ".pcapng", ".gz", ".zst", ".xz", ".etl", ".cap"].iter().any(|end| name.ends_with(end))
 }
 
 /// A CSV row: its cells by column name.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::super::test_support::read;
 
 /// Traces of others, which are beside the project where it is developed and in CI.
@@ -75,4 +77,57 @@ fn damage_loses_only_what_it_touches() {
         damaged[at] ^= 0xff;
         let _ = read(&damaged);
     }
+}
+
+/// A log of this repository; its first buffer is the log's own header.
+const OWN_TRACE: &[u8] = include_bytes!("../../../captures/dropped-by-host/capture.etl");
+
+/// The header of a buffer whose records, compressed where a flag says so, are `bytes`.
+fn buffer(bytes: &[u8], flags: u16) -> Vec<u8> {
+    let mut header = vec![0; 72];
+    let size = (72 + bytes.len()) as u32;
+    let filled = if flags == 0 { size } else { 1 << 16 };
+    header[..4].copy_from_slice(&size.to_le_bytes());
+    header[48..52].copy_from_slice(&filled.to_le_bytes());
+    header[52..54].copy_from_slice(&flags.to_le_bytes());
+    header
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Any bytes as buffers, as records and as compressed records: no panic, and every byte is accounted for.
+    #[test]
+    fn any_bytes_are_read_or_skipped(noise in proptest::collection::vec(any::<u8>(), 0..2000), at in 0usize..4000) {
+        let len = u32::from_le_bytes(*OWN_TRACE.first_chunk::<4>().unwrap()) as usize;
+        let (first, rest) = OWN_TRACE.split_at(len);
+        let mut mixed = rest.to_vec();
+        let at = at.min(mixed.len());
+        mixed.splice(at.., noise.iter().copied());
+        for bytes in [
+            [first, &noise].concat(),
+            [first, &buffer(&noise, 0), &noise].concat(),
+            [first, &buffer(&noise, 0x40), &noise].concat(),
+            [first, &mixed].concat(),
+        ] {
+            if let Ok((_, facts)) = read(&bytes) {
+                prop_assert!(facts.adds_up(), "{facts:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn drops_of_the_host_are_handed_on_with_their_reason() {
+    let bytes = Box::new(std::io::Cursor::new(OWN_TRACE));
+    let mut capture = crate::capture::Capture::from_reader("test", bytes, Default::default()).unwrap();
+    let mut chunk = crate::capture::Chunk::default();
+    let mut drops = Vec::new();
+    while capture.next(&mut chunk) {
+        let of_frames = chunk.frames.iter().filter_map(|header| chunk.host_drop(header));
+        drops.extend(of_frames.map(|drop| format!("{} {}", drop.component, drop.reason)));
+    }
+    let by_filter = ["tcpip.sys NL_InspectionDrop"; 3];
+    let by_switch = ["vmswitch.sys FilteredVLAN"; 3];
+    assert_eq!(drops, [&by_filter[..], &by_switch, &["tcpip.sys INET_EndpointNotFound"]].concat());
 }
