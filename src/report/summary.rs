@@ -434,7 +434,11 @@ impl Summary<'_> {
         let files: Vec<String> = published
             .outputs
             .iter()
-            .map(|output| format!("{} ({})", output.name, count(output.rows, "row")))
+            .map(|output| match output.name.rsplit_once('.') {
+                Some((_, "csv" | "jsonl")) => format!("{} ({})", output.name, count(output.rows, "row")),
+                Some((_, "pcapng")) => format!("{} ({})", output.name, count(output.rows, "frame")),
+                _ => output.name.clone(),
+            })
             .collect();
         writeln!(out)?;
         writeln!(out, "{STRONG}evidence{STRONG:#} in {}: {}", published.folder.display(), files.join(", "))
