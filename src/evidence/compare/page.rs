@@ -45,7 +45,7 @@ pub fn render_comparison(comparison: &Comparison, runs: [&StoredEvidence; 2]) ->
     };
     let mut sections = vec![("conditions", "What limits the comparison", conditions(comparison, runs))];
     for (id, heading, rows) in groups(comparison) {
-        sections.push((id, heading, group(heading, &rows)));
+        sections.push((id, title_of(id), group(heading, &rows)));
     }
     let page = Page {
         title: "afs-audit comparison",
@@ -61,6 +61,17 @@ pub fn render_comparison(comparison: &Comparison, runs: [&StoredEvidence; 2]) ->
         },
     };
     page.markup().into_string()
+}
+
+/// The heading of a group.
+fn title_of(id: &str) -> &'static str {
+    match id {
+        "worse" => "Worse",
+        "new" => "New",
+        "changed" => "Changed",
+        "better" => "Better",
+        _ => "Not seen again",
+    }
 }
 
 /// Whether the change worked, in one sentence.
