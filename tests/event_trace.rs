@@ -25,6 +25,7 @@ use afs_audit::judge::FlowRow;
 
 use craft::capture_file::Record;
 use craft::capture_file::pcap;
+use craft::capture_file::pcapng_section;
 use craft::event_trace::Clock;
 use craft::event_trace::Provider;
 use craft::event_trace::TraceKind;
@@ -145,4 +146,31 @@ fn a_packet_that_several_components_log_counts_once() {
         assert_eq!(found.0.len(), expected.0.len(), "{provider:?}");
         assert_eq!(found.1, expected.1, "{provider:?}");
     }
+}
+
+/// `pktmon etl2pcap` writes each appearance as a frame of its own, some without the link header.
+#[test]
+fn appearances_that_were_converted_to_pcapng_count_once() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/working-site/capture.pcap");
+    let (link, records) = frames(&path).unwrap();
+    let rows = |bytes: Vec<u8>| {
+        let run = support::audit::audit_bytes(bytes);
+        let row = |row: &FlowRow| {
+            format!("{:?} {:?} {:?} {:?} {:?}", row.client, row.server, row.name, row.packets, row.assessment)
+        };
+        run.flows.iter().map(row).collect::<Vec<_>>()
+    };
+    let mut appearances: Vec<(usize, Record)> = Vec::new();
+    for record in &records {
+        for number in 0..12 {
+            let is_raw = number % 3 == 2;
+            let bytes = record.bytes.get(if is_raw { 14.. } else { 0.. }).unwrap().to_vec();
+            let nanos = record.nanos + number * 3_000;
+            appearances.push((usize::from(is_raw), Record { nanos, bytes }));
+        }
+    }
+    appearances.sort_by_key(|(_, record)| record.nanos);
+    let appearances: Vec<(usize, &Record)> =
+        appearances.iter().map(|(interface, record)| (*interface, record)).collect();
+    assert_eq!(rows(pcapng_section(&[link, 101], &appearances)), rows(pcap(link, &records)));
 }
