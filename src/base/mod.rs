@@ -24,6 +24,7 @@ pub use host_drop::HostDrop;
 pub use net::port;
 pub use net::proto;
 pub use text::HostName;
+pub(crate) use text::HostNameBuilder;
 pub use text::WireText;
 pub use text::is_deceptive;
 pub use time::Time;

@@ -64,29 +64,9 @@ impl HostName {
 
     /// A name from DNS labels. A dot inside a label is escaped. Without labels: the root, `"."`.
     pub fn from_labels<'a>(labels: impl IntoIterator<Item = &'a [u8]>) -> HostName {
-        // Most names fit into it, so that the only allocation is that of the name itself.
-        let mut out = SmallVec::<[u8; 128]>::new();
-        for label in labels {
-            if !out.is_empty() {
-                out.push(b'.');
-            }
-            if label.iter().all(|byte| is_plain(*byte)) {
-                out.extend(label.iter().map(u8::to_ascii_lowercase));
-            } else {
-                let mut escaped = String::with_capacity(label.len() + 8);
-                for byte in label {
-                    push_byte(&mut escaped, *byte, is_plain(*byte));
-                }
-                out.extend_from_slice(escaped.as_bytes());
-            }
-            if out.len() > NAME_LIMIT {
-                break;
-            }
-        }
-        if out.is_empty() {
-            out.push(b'.');
-        }
-        HostName(std::str::from_utf8(&out).unwrap_or_default().into())
+        let mut name = HostNameBuilder::default();
+        labels.into_iter().for_each(|label| name.push(label));
+        name.finish()
     }
 
     /// The name as text.
@@ -110,6 +90,45 @@ impl HostName {
     /// True if nothing had to be escaped: every byte was a letter, a digit, `-`, `_` or `*`.
     pub fn is_plain(&self) -> bool {
         !self.0.contains('\\')
+    }
+}
+
+/// Builds a name from DNS labels; see [`HostName::from_labels`].
+#[derive(Debug, Default)]
+pub(crate) struct HostNameBuilder {
+    /// Names without escapes fit into it, so that the only allocation is that of the name itself.
+    text: SmallVec<[u8; 256]>,
+}
+
+impl HostNameBuilder {
+    /// Adds a label.
+    #[inline]
+    pub(crate) fn push(&mut self, label: &[u8]) {
+        if self.text.len() > NAME_LIMIT {
+            return;
+        }
+        if !self.text.is_empty() {
+            self.text.push(b'.');
+        }
+        if label.iter().all(|byte| is_plain(*byte)) {
+            self.text.extend_from_slice(label);
+        } else {
+            let mut escaped = String::with_capacity(label.len() + 8);
+            for byte in label {
+                push_byte(&mut escaped, *byte, is_plain(*byte));
+            }
+            self.text.extend_from_slice(escaped.as_bytes());
+        }
+    }
+
+    /// The name.
+    pub(crate) fn finish(mut self) -> HostName {
+        if self.text.is_empty() {
+            self.text.push(b'.');
+        }
+        // Escapes are in lower case already.
+        self.text.make_ascii_lowercase();
+        HostName(std::str::from_utf8(&self.text).unwrap_or_default().into())
     }
 }
 

@@ -23,6 +23,7 @@ use crate::read::Answer;
 use crate::read::AnswerData;
 use crate::read::AttributeSets;
 use crate::read::Resolution;
+use crate::rules::Tags;
 
 pub(super) fn host(name: &str) -> HostName {
     HostName::from_wire_text(name.as_bytes()).unwrap()
@@ -152,4 +153,17 @@ pub(super) fn flow_row(client: Address, server: Address, first_seen: Time) -> Fl
         service_tags: None,
         address_evidence: None,
     }
+}
+
+/// Service tags of a cloud: `20.60.0.0/24` is of Azure File Sync, and `20.0.0.0/8` of the cloud.
+pub(super) fn tags(cloud: &str) -> Tags {
+    let tag = |name: &str, prefix: &str| {
+        format!(
+            "{{\"name\":\"{name}\",\"id\":\"{name}\",\"properties\":{{\"changeNumber\":1,\"region\":\"\",\"systemService\":\"\",\
+             \"addressPrefixes\":[\"{prefix}\"],\"networkFeatures\":null}}}}"
+        )
+    };
+    let values = [tag("StorageSyncService", "20.60.0.0/24"), tag("AzureCloud", "20.0.0.0/8")].join(",");
+    let text = format!("{{\"changeNumber\":1,\"cloud\":\"{cloud}\",\"values\":[{values}]}}");
+    Tags::parse("tags.json", text.as_bytes()).unwrap()
 }

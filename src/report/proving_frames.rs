@@ -54,7 +54,10 @@ impl ProvingFrames {
         evidence.for_each_row(FindingRow::FILE, |row| selection.add_finding(row))?;
         evidence.for_each_row(RequirementRow::FILE, |row| selection.add_requirement(row))?;
         evidence.for_each_row(FlowRow::FILE, |row| selection.add_flow(row))?;
-        evidence.for_each_row(DnsRow::FILE, |row| selection.add_dns(row))?;
+        // A flood of DNS responses makes this table long.
+        if !selection.names.is_empty() {
+            evidence.for_each_row(DnsRow::FILE, |row| selection.add_dns(row))?;
+        }
         Ok(selection.selected)
     }
 }

@@ -7,6 +7,7 @@ use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::proto;
 use crate::flow::Endpoint;
+use crate::flow::FlowEnd;
 use crate::flow::Handshake;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::test_support;
@@ -29,6 +30,10 @@ impl RowSink for Rows {
     fn dns(&mut self, _: DnsRow) {}
 }
 
+fn engine(site: &str, limits: JudgeLimits) -> Engine {
+    Engine::new(Arc::new(Policy::for_tests(site)), Scope::default(), limits)
+}
+
 /// An engine, and the time in milliseconds.
 struct Run {
     engine: Engine,
@@ -38,8 +43,11 @@ struct Run {
 
 impl Run {
     fn new(limits: JudgeLimits) -> Run {
-        let policy = Arc::new(Policy::for_tests(""));
-        Run { engine: Engine::new(policy, Scope::default(), limits), rows: Rows::default(), millis: 0 }
+        Run { engine: engine("", limits), rows: Rows::default(), millis: 0 }
+    }
+
+    fn at_site(site: &str) -> Run {
+        Run { engine: engine(site, JudgeLimits::default()), rows: Rows::default(), millis: 0 }
     }
 
     fn add(&mut self, slot: u32, fact: Fact) {
@@ -177,4 +185,124 @@ fn a_flow_that_succeeded_has_no_tampering_stage() {
     };
     assert_eq!(stage([500, 0]), Some("psh>rst"));
     assert_eq!(stage([500, 500]), None);
+}
+
+/// A TCP flow between two addresses: the codes of its findings, and whether it was judged.
+fn judged(
+    client: &str,
+    server: &str,
+    change: impl FnOnce(&mut FlowStart, &mut FlowEnd),
+) -> (Vec<FindingCode>, bool) {
+    let mut run = Run::new(JudgeLimits::default());
+    let end = |address: &str, port| {
+        let address = Address::from(address.parse::<std::net::IpAddr>().unwrap());
+        Endpoint { address, port }
+    };
+    let mut flow_start =
+        test_support::flow_state(proto::TCP, end(client, 50_000), end(server, 443)).flow_start;
+    let mut flow_end = test_support::flow_end(Time(0), Time(1_000_000));
+    flow_end.tcp = Some(test_support::tcp_summary(Handshake::Complete));
+    change(&mut flow_start, &mut flow_end);
+    run.add(0, Fact::FlowStarted(flow_start));
+    run.add(0, Fact::FlowEnded(Box::new(flow_end)));
+    let row = &run.rows.0[0];
+    (row.findings.to_vec(), row.destination_verdict.is_some())
+}
+
+#[test]
+fn inbound_connections_are_those_that_were_accepted_and_seen_from_their_start() {
+    let inbound = |change: fn(&mut FlowStart, &mut FlowEnd)| {
+        judged("203.0.113.9", "10.1.0.4", change).0.contains(&FindingCode::InboundConnection)
+    };
+    assert!(inbound(|_, _| ()));
+    assert!(inbound(|_, end| end.tcp = Some(test_support::tcp_summary(Handshake::HalfOpen))));
+    assert!(!inbound(|start, _| start.from_start = false));
+    assert!(!inbound(|_, end| end.tcp = Some(test_support::tcp_summary(Handshake::Refused))));
+    assert!(!inbound(|_, end| end.tcp = Some(test_support::tcp_summary(Handshake::Unanswered))));
+}
+
+/// Packets of the server alone may belong to a connection that it opened.
+#[test]
+fn a_flow_without_packets_of_its_client_is_not_judged() {
+    assert!(judged("10.1.0.4", "20.60.0.4", |_, _| ()).1);
+    assert!(!judged("10.1.0.4", "20.60.0.4", |_, end| end.packets = [0, 9]).1);
+}
+
+#[test]
+fn a_client_that_refused_and_succeeded_later_is_compared() {
+    let mut run = Run::new(JudgeLimits::default());
+    run.start(0, proto::TCP, SERVER, 443);
+    run.add(0, Fact::Protocol(crate::read::App("tls")));
+    run.add(
+        0,
+        Fact::NameClaimed(Claim { source: NameSource::Sni, name: host(STORAGE), port: None, outer: false }),
+    );
+    run.add(
+        0,
+        Fact::Status(crate::read::AppStatus::Alert {
+            by: crate::base::Side::Client,
+            fatal: true,
+            description: 40,
+        }),
+    );
+    let now = Time(run.millis * 1_000_000);
+    let mut flow_end = test_support::flow_end(now, now);
+    (flow_end.bytes, flow_end.tcp) = ([500, 500], Some(test_support::tcp_summary(Handshake::Complete)));
+    run.add(0, Fact::FlowEnded(Box::new(flow_end)));
+    run.tls(1, STORAGE, 0x0304);
+    let findings = run.engine.rotate().findings;
+    assert_eq!(findings[0].code, FindingCode::TlsRefusedByClient);
+    assert!(findings[0].message.contains("it worked later"), "{}", findings[0].message);
+}
+
+#[test]
+fn private_endpoints_are_compared_with_what_the_site_declares() {
+    let codes = |site: &str, name: &str| {
+        let mut run = Run::at_site(site);
+        run.tls(0, name, 0x0304);
+        run.rows.0[0].findings.to_vec()
+    };
+    let declared = "[private-endpoints]\nnetworks = [\"10.9.0.0/24\"]\n";
+    assert_eq!(codes(declared, STORAGE), [FindingCode::PublicDespitePrivateEndpoints]);
+    // A proxy's address says nothing of the name that is requested from it.
+    let proxy = format!("{declared}[proxy]\naddresses = [\"20.60.0.4:443\"]\n");
+    assert_eq!(codes(&proxy, STORAGE), []);
+    // Seen from outside of the virtual network, the private zone leads to the public address.
+    let in_zone = "contosofs.privatelink.file.core.windows.net";
+    assert!(codes(declared, in_zone).contains(&FindingCode::PrivateEndpointBypassed));
+    assert!(!codes("", in_zone).contains(&FindingCode::PrivateEndpointBypassed));
+}
+
+#[test]
+fn the_proxy_itself_bypasses_no_proxy() {
+    let codes = |proxy: &str| {
+        let mut run = Run::at_site(&format!("[proxy]\naddresses = [\"{proxy}:8080\"]\n"));
+        run.tls(0, STORAGE, 0x0304);
+        run.rows.0[0].findings.to_vec()
+    };
+    assert_eq!(codes("10.1.0.8"), [FindingCode::ProxyBypassed]);
+    assert_eq!(codes("10.1.0.4"), []);
+}
+
+#[test]
+fn a_name_outside_of_the_service_tags_needs_an_answer_and_tags_of_its_cloud() {
+    let codes = |cloud: &str, handshake| {
+        let mut policy = Policy::for_tests("");
+        policy.tags = Some(test_support::tags(cloud).into());
+        let engine = Engine::new(Arc::new(policy), Scope::default(), JudgeLimits::default());
+        let mut run = Run { engine, rows: Rows::default(), millis: 0 };
+        run.start(0, proto::TCP, Address::v4([203, 0, 113, 9]), 443);
+        let name = host("westus01.afs.azure.net");
+        run.add(0, Fact::NameClaimed(Claim { source: NameSource::Sni, name, port: None, outer: false }));
+        let mut flow_end = test_support::flow_end(Time(0), Time(1_000_000));
+        (flow_end.bytes, flow_end.tcp) = ([500, 500], Some(test_support::tcp_summary(handshake)));
+        run.add(0, Fact::FlowEnded(Box::new(flow_end)));
+        let is_it = |code: &&FindingCode| {
+            matches!(code, FindingCode::NameAtForeignAddress | FindingCode::NameOutsideServiceTags)
+        };
+        run.rows.0[0].findings.iter().filter(is_it).count()
+    };
+    assert_eq!(codes("Public", Handshake::Complete), 1);
+    assert_eq!(codes("Public", Handshake::Unanswered), 0);
+    assert_eq!(codes("AzureChinaCloud", Handshake::Complete), 0);
 }

@@ -149,3 +149,41 @@ fn attempt_result(flow: &FlowState, row: &FlowRow, verdict: &Verdict<'_>) -> Att
     let is_foreign = matches!(row.address_evidence, Some(AddressEvidence::NoTag | AddressEvidence::OtherTag));
     AttemptResult::Reached { is_outside_tags: is_pinned && is_foreign }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Address;
+    use crate::flow::Endpoint;
+    use crate::judge::test_support;
+
+    const CLIENT: Address = Address::v4([10, 1, 0, 4]);
+    const SERVER: Address = Address::v4([20, 60, 0, 4]);
+
+    /// A TLS flow with payload in both directions.
+    fn check(change: impl FnOnce(&mut FlowState, &mut FlowRow, &mut Verdict<'_>), expected: AttemptResult) {
+        let end = |address, port| Endpoint { address, port };
+        let mut flow = test_support::flow_state(6, end(CLIENT, 50_000), end(SERVER, 443));
+        flow.app = "tls";
+        flow.facts_mut().tls_version = Some(0x0304);
+        let mut row = test_support::flow_row(CLIENT, SERVER, Time(0));
+        let mut verdict = Verdict::default();
+        change(&mut flow, &mut row, &mut verdict);
+        assert_eq!(attempt_result(&flow, &row, &verdict), expected);
+    }
+
+    #[test]
+    fn an_endpoint_is_reached_where_its_server_replied() {
+        let reached = AttemptResult::Reached { is_outside_tags: false };
+        check(|_, _, _| (), reached);
+        check(|_, row, _| row.bytes = [500, 0], AttemptResult::Unclear);
+        check(|flow, _, _| flow.facts_mut().tls_version = None, AttemptResult::Unclear);
+        // The handshake was before the capture.
+        let mid_stream = |flow: &mut FlowState, _: &mut FlowRow, _: &mut Verdict<'_>| {
+            flow.facts_mut().tls_version = None;
+            flow.flow_start.from_start = false;
+        };
+        check(mid_stream, reached);
+        check(|_, _, verdict| verdict.unknown_issuer = true, AttemptResult::Intercepted);
+    }
+}

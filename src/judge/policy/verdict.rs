@@ -252,7 +252,6 @@ mod tests {
     use crate::judge::policy::name_table::NameTable;
     use crate::judge::policy::service_tags::TagSets;
     use crate::judge::test_support;
-    use crate::rules::Tags;
 
     const DAY: i64 = 86_400 * 1_000_000_000;
 
@@ -404,15 +403,9 @@ mod tests {
 
     #[test]
     fn an_address_is_evidence_where_it_is_the_servers_own() {
-        let tags = |site: &str| {
-            let tags = "{\"changeNumber\":1,\"cloud\":\"Public\",\"values\":[{\"name\":\"StorageSyncService\",\"id\":\"StorageSyncService\",\
-                        \"properties\":{\"changeNumber\":1,\"region\":\"\",\"systemService\":\"\",\"addressPrefixes\":[\"20.60.0.0/24\"],\
-                        \"networkFeatures\":null}},{\"name\":\"AzureCloud\",\"id\":\"AzureCloud\",\"properties\":{\"changeNumber\":1,\
-                        \"region\":\"\",\"systemService\":\"\",\"addressPrefixes\":[\"20.0.0.0/8\"],\"networkFeatures\":null}}]}";
-            Policy {
-                tags: Some(Tags::parse("tags.json", tags.as_bytes()).unwrap().into()),
-                ..Policy::for_tests(site)
-            }
+        let tags = |site: &str| Policy {
+            tags: Some(test_support::tags("Public").into()),
+            ..Policy::for_tests(site)
         };
         let evidence = |policy: &Policy, server: &str| {
             let flow = flow(policy, Some((SYNC, NameSource::Sni)), proto::TCP, server);

@@ -6,6 +6,7 @@
 
 use crate::base::Cursor;
 use crate::base::HostName;
+use crate::base::HostNameBuilder;
 use smallvec::SmallVec;
 
 /// RFC 1035 §2.3.4: a name has at most 255 bytes, length bytes and the root's zero included.
@@ -89,6 +90,31 @@ pub(crate) fn read_labels<'a>(
     budget: &mut NameBudget,
 ) -> Result<(Labels<'a>, usize), DnsDamage> {
     let mut labels = Labels::new();
+    let end = for_each_label(message, at, budget, |label| labels.push(label))?;
+    Ok((labels, end))
+}
+
+/// Reads the name at `at`; returns it and the offset after its field.
+pub(crate) fn read_name(
+    message: &[u8],
+    at: usize,
+    budget: &mut NameBudget,
+) -> Result<(HostName, usize), DnsDamage> {
+    let mut name = HostNameBuilder::default();
+    let end = for_each_label(message, at, budget, |label| name.push(label))?;
+    let name = name.finish();
+    budget.spend(name.as_str().len())?;
+    Ok((name, end))
+}
+
+/// Calls `add` with each label of the name at `at`; returns the offset after the name's field.
+#[inline]
+fn for_each_label<'a>(
+    message: &'a [u8],
+    at: usize,
+    budget: &mut NameBudget,
+    mut add: impl FnMut(&'a [u8]),
+) -> Result<usize, DnsDamage> {
     let mut len = 1; // the root's length byte
     let mut pointers = 0;
     let mut end = None;
@@ -97,7 +123,7 @@ pub(crate) fn read_labels<'a>(
     loop {
         let head = c.u8("label length")?;
         match head & LABEL_TYPE_MASK {
-            0 if head == 0 => return Ok((labels, end.unwrap_or(start + c.at()))),
+            0 if head == 0 => return Ok(end.unwrap_or(start + c.at())),
             0 => {
                 let label = c.take(usize::from(head), "label")?;
                 budget.spend(LABEL_COST)?;
@@ -105,7 +131,7 @@ pub(crate) fn read_labels<'a>(
                 if len > NAME_LIMIT {
                     return Err(DnsDamage::Malformed("name longer than 255 bytes"));
                 }
-                labels.push(label);
+                add(label);
             }
             POINTER => {
                 let low = c.u8("pointer")?;
@@ -123,18 +149,6 @@ pub(crate) fn read_labels<'a>(
             _ => return Err(DnsDamage::Malformed("unknown label type")),
         }
     }
-}
-
-/// Reads the name at `at`; returns it and the offset after its field.
-pub(crate) fn read_name(
-    message: &[u8],
-    at: usize,
-    budget: &mut NameBudget,
-) -> Result<(HostName, usize), DnsDamage> {
-    let (labels, end) = read_labels(message, at, budget)?;
-    let name = HostName::from_labels(labels);
-    budget.spend(name.as_str().len())?;
-    Ok((name, end))
 }
 
 /// Returns the offset after the field of the name at `at`, without following pointers.
