@@ -244,7 +244,7 @@ pub(in crate::judge) struct Comparison {
     /// The clients that reached a name at an address and port.
     reached_by: HashMap<(Endpoint, Arc<HostName>), Vec<Reached>, foldhash::fast::RandomState>,
     /// Over which address families a name worked for any client, by port.
-    families: HashMap<Arc<HostName>, SmallVec<[(u16, Families); 1]>, foldhash::fast::RandomState>,
+    families: HashMap<Arc<HostName>, FamiliesByPort, foldhash::fast::RandomState>,
 }
 
 /// A client that reached a name at an address, and when.
@@ -254,6 +254,9 @@ struct Reached {
     first: Time,
     last: Time,
 }
+
+/// The address families over which a name worked, by port.
+type FamiliesByPort = SmallVec<[(u16, Families); 1]>;
 
 /// The address families over which a name worked.
 #[derive(Clone, Copy, Debug, Default)]
