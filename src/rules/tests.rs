@@ -506,7 +506,11 @@ fn tags_statements_and_private_names_are_available() {
         rules.statements("inspection").map(|(_, reference)| &*reference.document.id).collect();
     assert_eq!(
         inspection,
-        ["azure-arc@2026-04-01", "azure-stack-hci@2025-01-08", "azure-stack-hci@2025-01-08"]
+        [
+            "azure-file-sync@2025-08-25-sync-errors",
+            "azure-stack-hci@2025-01-08",
+            "azure-stack-hci@2025-01-08"
+        ]
     );
 }
 
