@@ -66,6 +66,11 @@ pub const CASES: &[Case] = &[
         tags,
     ),
     (
+        "site-tags-other-region",
+        "a storage account and a server without a name, at addresses in the service tags of another region",
+        other_regions,
+    ),
+    (
         "site-placeholders",
         "names that match placeholders filled by the site file, and names that do not; an Arc gateway that is refused, and a name \
          that must be public at a private address",
@@ -325,14 +330,7 @@ fn tags() -> Files {
         without_name(50004, (v4(52, 1, 2, 9), 443));
         without_name(50005, (v4(52, 7, 7, 7), 443));
     };
-    let prefix = |name: &str, prefix: &str| {
-        format!(
-            r#"    {{"name": "{name}", "id": "{name}", "properties": {{"changeNumber": 1, "region": "", "platform": "Azure", "systemService": "{name}", "addressPrefixes": ["{prefix}"], "networkFeatures": []}}}}"#
-        )
-    };
-    let list = [prefix("StorageSyncService", "52.1.2.0/24"), prefix("AzureCloud", "52.0.0.0/8")].join(",\n");
-    let text =
-        format!("{{\n  \"changeNumber\": 7,\n  \"cloud\": \"Public\",\n  \"values\": [\n{list}\n  ]\n}}\n");
+    let text = tag_file(&[("StorageSyncService", "", "52.1.2.0/24"), ("AzureCloud", "", "52.0.0.0/8")]);
     let mut files = files(
         write_trace,
         r#"
@@ -341,6 +339,49 @@ fn tags() -> Files {
 file = "ServiceTags_Public_20260105.json"
 "#,
     );
+    files.push(("ServiceTags_Public_20260105.json".into(), text.into_bytes()));
+    files
+}
+
+/// A service tag file of these tags: name, region and prefix.
+fn tag_file(tags: &[(&str, &str, &str)]) -> String {
+    let tag = |(name, region, prefix): &(&str, &str, &str)| {
+        let service = name.split('.').next().unwrap_or(name);
+        format!(
+            r#"    {{"name": "{name}", "id": "{name}", "properties": {{"changeNumber": 1, "region": "{region}", "platform": "Azure", "systemService": "{service}", "addressPrefixes": ["{prefix}"], "networkFeatures": []}}}}"#
+        )
+    };
+    let list = tags.iter().map(tag).collect::<Vec<_>>().join(",\n");
+    format!("{{\n  \"changeNumber\": 7,\n  \"cloud\": \"Public\",\n  \"values\": [\n{list}\n  ]\n}}\n")
+}
+
+fn other_regions() -> Files {
+    let write_trace = |trace: &mut Trace| {
+        tls_connection(trace, 50001, (v4(20, 60, 1, 4), 443), STORAGE);
+        tls_connection(trace, 50002, (v4(20, 60, 2, 4), 443), "archivefs.file.core.windows.net");
+        let mut without_name = TcpConversation::new((SERVER, 50003), (v4(52, 1, 9, 9), 443), [1000, 5000]);
+        without_name.open(trace);
+        without_name.send(trace, Client, &filler(21, 40));
+        without_name.send(trace, Server, &filler(22, 40));
+        without_name.close(trace);
+    };
+    let mut files = files(
+        write_trace,
+        r#"
+[azure-file-sync]
+region = "West Europe"
+redundancy = "LRS"
+
+# The service tag file was written for this case, in Microsoft's published format.
+[service-tags]
+file = "ServiceTags_Public_20260105.json"
+"#,
+    );
+    let text = tag_file(&[
+        ("Storage.WestEurope", "westeurope", "20.60.1.0/24"),
+        ("Storage.EastUS", "eastus", "20.60.2.0/24"),
+        ("StorageSyncService.EastUS", "eastus", "52.1.9.0/24"),
+    ]);
     files.push(("ServiceTags_Public_20260105.json".into(), text.into_bytes()));
     files
 }

@@ -262,8 +262,8 @@ Examples:
       Print every record of the next thousand frames as one JSON object per line.
 
 Dropped frames:
-  Frames dropped by the kernel, the network interface or afs-audit are counted and shown. A flow without a reply
-  while frames were dropped is `inconclusive`, never `blocked-looking`.";
+  Frames dropped by the kernel, the network interface or afs-audit are counted and shown.
+  A flow without a reply while frames were dropped is `inconclusive`, never `blocked-looking`.";
 
 /// List the interfaces that can be captured on
 #[derive(Debug, Args)]
