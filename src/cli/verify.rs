@@ -76,7 +76,7 @@ fn print_files(verified: &Verification, out: &mut dyn Write) -> std::io::Result<
         verified.files.iter().partition(|file| verified.files.len() > SHOWN && !is_unchanged(&file.state));
     for file in differ.iter().chain(&others).take(SHOWN) {
         let role = match (&file.state, file.role) {
-            (FileState::Foreign, _) => "other",
+            (FileState::Foreign | FileState::OtherInterval, _) => "other",
             (_, FileRole::Output) => "output",
             (_, FileRole::Input) => "input",
         };
@@ -95,7 +95,7 @@ fn print_files(verified: &Verification, out: &mut dyn Write) -> std::io::Result<
 }
 
 const fn is_unchanged(state: &FileState) -> bool {
-    matches!(state, FileState::Unchanged | FileState::UnchangedAt(_))
+    matches!(state, FileState::Unchanged | FileState::UnchangedAt(_) | FileState::OtherInterval)
 }
 
 fn state_text(file: &FileCheck) -> String {
@@ -111,6 +111,7 @@ fn state_text(file: &FileCheck) -> String {
             "MISSING in the manifest, although every run like this one writes it".to_owned()
         }
         FileState::Foreign => "NOT OF THIS RUN: the manifest does not list it".to_owned(),
+        FileState::OtherInterval => "of another interval or an unfinished run, not checked".to_owned(),
         FileState::Unchecked(why) => format!("not checked: {}", printable(why)),
     }
 }

@@ -26,6 +26,7 @@ use super::manifest::MANIFEST;
 use super::manifest::MANIFEST_LIMIT;
 use super::manifest::OutputFile;
 use super::manifest::StoredManifest;
+use super::staging::UNFINISHED;
 use super::write_error::reason;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
@@ -97,6 +98,8 @@ pub enum FileState {
     Unlisted,
     /// The file is in the folder, and the manifest does not list it.
     Foreign,
+    /// A folder that a live run named after a time: of another interval, or of a run that did not finish.
+    OtherInterval,
     /// Not checked, and why.
     Unchecked(String),
 }
@@ -110,7 +113,7 @@ impl Verification {
                 true
             }
             FileState::Missing | FileState::Unchecked(_) => file.role == FileRole::Output,
-            FileState::Unchanged | FileState::UnchangedAt(_) => false,
+            FileState::Unchanged | FileState::UnchangedAt(_) | FileState::OtherInterval => false,
         })
     }
 }
@@ -186,18 +189,37 @@ pub(super) fn verify_outputs(
         .into_iter()
         .filter(|name| !listed.contains(name.as_str()) && !unlisted.contains(&name.as_str()))
         .filter(|name| name != MANIFEST && name != SIGNATURE);
-    files.extend(foreign.map(|name| output(&name, FileState::Foreign)));
+    files.extend(foreign.map(|name| {
+        let state = if is_interval(folder, &name) { FileState::OtherInterval } else { FileState::Foreign };
+        output(&name, state)
+    }));
     Ok(files)
 }
 
 /// Whether a file of a folder is not as the manifest describes it, so that it must not be read.
 pub(super) fn is_altered(file: &FileCheck) -> bool {
     match file.state {
-        FileState::Unchanged | FileState::UnchangedAt(_) => false,
+        FileState::Unchanged | FileState::UnchangedAt(_) | FileState::OtherInterval => false,
         // Another file in the folder is not read.
         FileState::Foreign => FILES.contains(&file.name.as_str()),
         _ => file.role == FileRole::Output,
     }
+}
+
+/// Whether an entry is a folder that a live run named after a time: `2026-01-05T08-00-00Z`, with a number where that was taken,
+/// `.unfinished` where the run did not finish.
+fn is_interval(folder: &Path, name: &str) -> bool {
+    let finished = name.strip_suffix(UNFINISHED).unwrap_or(name);
+    let Some((time, number)) = finished.split_once('Z') else { return false };
+    let is_time = time.len() == "2026-01-05T08-00-00".len()
+        && time.bytes().zip("2026-01-05T08-00-00".bytes()).all(|(found, sample)| {
+            if sample.is_ascii_digit() { found.is_ascii_digit() } else { found == sample }
+        });
+    let is_number = number.is_empty()
+        || number.strip_prefix('-').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    // A symbolic link is no folder of a run.
+    let is_folder = || fs::symlink_metadata(folder.join(name)).is_ok_and(|entry| entry.is_dir());
+    is_time && is_number && is_folder()
 }
 
 /// The names in a folder, sorted.
@@ -326,6 +348,21 @@ mod tests {
             &[("notes.txt", "Foreign"), ("flows.csv", "Unchanged")],
         );
         check(|_, target| fs::write(target.join(SIGNATURE), "signed").unwrap(), false, &[]);
+        let interval = "2026-01-05T08-00-00Z";
+        check(
+            |_, target| {
+                fs::create_dir(target.join(interval)).unwrap();
+                fs::create_dir(target.join("2026-01-05T08-00-00Z-2.unfinished")).unwrap();
+            },
+            false,
+            &[(interval, "OtherInterval"), ("2026-01-05T08-00-00Z-2.unfinished", "OtherInterval")],
+        );
+        check(
+            |_, target| fs::write(target.join(interval), "a file").unwrap(),
+            true,
+            &[(interval, "Foreign")],
+        );
+        check(|_, target| fs::create_dir(target.join("2026")).unwrap(), true, &[("2026", "Foreign")]);
     }
 
     /// Changes the manifest as one who wants to hide a change would.
