@@ -74,7 +74,7 @@ fn tls_connection(writer: &mut CaptureWriter, client: End, server: End, name: &s
     writer.tcp(server, client, ACK, received, sent, &hello);
     received += hello.len() as u32;
     for _ in 0..6 {
-        let record = [&[23, 3, 3, 5, 15][..], &data[..1_295]].concat();
+        let record = [&[23, 3, 3, 5, 15][..], data.get(..1_295).unwrap_or(&data)].concat();
         writer.tcp(server, client, ACK, received, sent, &record);
         received += record.len() as u32;
         writer.tcp(client, server, ACK, sent, received, &[]);
