@@ -33,7 +33,7 @@ pub struct Documented {
     pub products: String,
     /// Ids of the references, most specific first, joined with `;`. A reference matched by its corrected name ends in
     /// `(as meant)`, by its corrected port in `(port as meant)`, and where the site file has no value for the row's
-    /// placeholder in `(placeholder)`.
+    /// placeholder in `(placeholder)`; a row for a role that the site file declares for no host in `(undeclared role)`.
     pub references: String,
     /// Document ids, joined with `;`.
     pub documents: String,

@@ -159,7 +159,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.word(row.assessment.confidence().map_or("", |confidence| confidence.as_str()));
     "products": optional TEXTS, "products whose documents list the destination",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |documented| &documented.products), TextOrigin::Trusted);
-    "references": optional TEXTS, "documented rows that allow the flow, most specific first; followed by `(as meant)` if the row prints another name, `(port as meant)` if it prints another port, `(placeholder)` if the site file does not fill its placeholder",
+    "references": optional TEXTS, "documented rows that allow the flow, most specific first; followed by `(as meant)` if the row prints another name, `(port as meant)` if it prints another port, `(placeholder)` if the site file does not fill its placeholder, `(undeclared role)` if the row is for a role that the site file declares for no host",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |documented| &documented.references), TextOrigin::Trusted);
     "documents": optional TEXTS, "documents that contain these rows",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |documented| &documented.documents), TextOrigin::Trusted);

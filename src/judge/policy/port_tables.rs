@@ -32,6 +32,8 @@ pub(in crate::judge) struct PortTables {
     rows: [[Vec<ReferenceId>; ROLES.len()]; ROLES.len()],
     /// The rows, ready to print.
     quoted: HashMap<ReferenceId, Arc<Documented>, foldhash::fast::RandomState>,
+    /// The same, marked as resting on a role that the site file does not declare.
+    quoted_undeclared: HashMap<ReferenceId, Arc<Documented>, foldhash::fast::RandomState>,
 }
 
 /// What the port tables say of a conversation inside the site.
@@ -55,9 +57,13 @@ impl PortTables {
             declared: site.roles.keys().fold(0, |bits, role| bits | bit(role)),
             rows: <_>::default(),
             quoted: <_>::default(),
+            quoted_undeclared: <_>::default(),
         };
         for (id, row) in rules.iter().filter(|(_, row)| row.table.kind == TableKind::Port) {
-            tables.quoted.insert(id, Arc::new(quote(rules, [id])));
+            let quoted = quote(rules, [id]);
+            let references = format!("{} (undeclared role)", quoted.references).into();
+            tables.quoted_undeclared.insert(id, Arc::new(Documented { references, ..quoted.clone() }));
+            tables.quoted.insert(id, Arc::new(quoted));
             let ends = [&row.source, &row.destination].map(|role| role.as_deref().and_then(index_of));
             let [Some(client), Some(server)] = ends else { continue };
             let mut add = |client: usize, server: usize| {
@@ -173,7 +179,7 @@ impl PortTables {
             }
         }
         let (id, role) = best?;
-        Some((id, self.quoted.get(&id)?, role))
+        Some((id, self.quoted_undeclared.get(&id)?, role))
     }
 }
 
@@ -211,7 +217,11 @@ mod tests {
             ));
             let role = policy.port_tables.roles(Address::v4([10, 0, 0, 4]));
             let ends = if server_has_role { [0, role] } else { [role, 0] };
-            policy.port_tables.find_undeclared(ends, proto::TCP, port, &policy.rules).map(|(_, _, role)| role)
+            let found = policy.port_tables.find_undeclared(ends, proto::TCP, port, &policy.rules);
+            found.map(|(_, documented, role)| {
+                assert!(documented.references.ends_with(" (undeclared role)"), "{}", documented.references);
+                role
+            })
         };
         assert_eq!(undeclared("", true, 40_343), Some("aks-clusters"));
         assert_eq!(undeclared("", false, 22), Some("aks-clusters"));
