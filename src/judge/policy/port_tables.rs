@@ -61,7 +61,7 @@ impl PortTables {
         };
         for (id, row) in rules.iter().filter(|(_, row)| row.table.kind == TableKind::Port) {
             let quoted = quote(rules, [id]);
-            let references = format!("{} (undeclared role)", quoted.references).into();
+            let references = format!("{} (undeclared role)", quoted.references);
             tables.quoted_undeclared.insert(id, Arc::new(Documented { references, ..quoted.clone() }));
             tables.quoted.insert(id, Arc::new(quoted));
             let ends = [&row.source, &row.destination].map(|role| role.as_deref().and_then(index_of));
