@@ -5,22 +5,24 @@
 //! Not: when they apply; see `diagnosis` and `finding`.
 
 mod code;
+mod entry;
 mod mechanism;
 mod reason;
+mod statement_subject;
 
 pub use code::FindingCode;
-pub use code::FindingEntry;
+pub use entry::FindingEntry;
 pub use mechanism::Mechanism;
 pub use mechanism::MechanismEntry;
 pub use reason::InconclusiveReason;
 
-pub(super) use code::Compared;
-pub(super) use code::ConfidenceSource;
-pub(super) use code::Proof;
-pub(super) use code::StatementSubject;
-pub(super) use code::TargetKind;
+pub(super) use entry::Compared;
+pub(super) use entry::ConfidenceSource;
+pub(super) use entry::Proof;
+pub(super) use entry::TargetKind;
 pub(super) use mechanism::ShownBy;
 pub(super) use mechanism::Stops;
+pub(super) use statement_subject::StatementSubject;
 
 /// What `explain` prints about a finding or a mechanism.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,14 @@
 //! Out: for a client and a blocked name or address, what the other flows show.
 //! Not: what one flow shows by itself.
 //!
-//! Ports are compared with themselves only. Another name at the same address works: the name is filtered. The name works at another address, or several names fail at one
-//! address: the address is filtered. The name worked before, or works later: something changed. Nothing of the client works: an
-//! outage. All tables are bounded.
+//! Ports are compared with themselves only. Another name at the same address works: the name is filtered. The name works at
+//! another address, or several names fail at one address: the address is filtered. The name worked before, or works later:
+//! something changed. Nothing of the client works: an outage. All tables are bounded.
+
+mod result;
+
+pub(in crate::judge) use self::result::ComparisonResult;
+pub(in crate::judge) use self::result::MEND_IPV6;
 
 use std::sync::Arc;
 
@@ -26,7 +31,6 @@ use crate::judge::catalogue::InconclusiveReason;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::rows::Documented;
 use crate::judge::rows::FlowRow;
-use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Outcome;
 
 /// Entries of each table: seven eighths of a power of two is what a hash table holds without growing.
@@ -43,104 +47,6 @@ const MAX_ADDRESSES: usize = 4;
 
 /// So many names of a client must fail, and none work, for an outage.
 const MIN_NAMES_IN_OUTAGE: u32 = 3;
-
-/// What the other flows show about something that was blocked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::judge) enum ComparisonResult {
-    /// It worked, but only after it was blocked.
-    WorkedLater { from: Time },
-    /// It worked, but only before it was blocked.
-    WorkedBefore { until: Time },
-    /// It worked before and after, or in between.
-    WorkedAtOtherTimes,
-    /// The address, which no name was known for when it was blocked, worked; with the one name that it had then.
-    AddressWorked { when: Box<ComparisonResult>, name: Option<Arc<HostName>> },
-    /// Another name works at the same address.
-    OtherNameWorks { name: Arc<HostName> },
-    /// Another audited host reaches the name at the same address.
-    OtherHostReachesIt { host: Address, client: Address },
-    /// The name works at another address.
-    WorksElsewhere { server: Address },
-    /// The name works over IPv4, and nowhere over IPv6.
-    WorksOverIpv4 { server: Address },
-    /// Other names fail at the same address, while something else works.
-    OtherNamesFail { server: Address },
-    /// Nothing that the client tried works.
-    NothingWorks { names: u32 },
-}
-
-impl ComparisonResult {
-    /// What it does to the confidence; none where it proves nothing about the mechanism.
-    pub(in crate::judge) fn confidence(&self) -> Option<Confidence> {
-        match self {
-            ComparisonResult::OtherNameWorks { .. } => Some(Confidence::Strong),
-            // What works at times may have been stopped by accident.
-            ComparisonResult::WorkedLater { .. } | ComparisonResult::WorkedAtOtherTimes => {
-                Some(Confidence::Weak)
-            }
-            ComparisonResult::WorkedBefore { .. }
-            // It may have been another service, or another name.
-            | ComparisonResult::AddressWorked { .. }
-            // Another host may use another path.
-            | ComparisonResult::OtherHostReachesIt { .. }
-            | ComparisonResult::WorksOverIpv4 { .. }
-            // A server that is down looks the same.
-            | ComparisonResult::WorksElsewhere { .. }
-            | ComparisonResult::OtherNamesFail { .. }
-            | ComparisonResult::NothingWorks { .. } => None,
-        }
-    }
-}
-
-/// What to do where IPv6 gets no reply and IPv4 works.
-pub(in crate::judge) const MEND_IPV6: &str = "allow the name over IPv6 as well, or stop announcing an IPv6 route to the internet that \
-                                              cannot be used: until then, each connection waits for the attempt over IPv6 to time out";
-
-impl ComparisonResult {
-    /// What to do, where the comparison shows it.
-    pub(in crate::judge) fn recommendation(&self) -> Option<String> {
-        match self {
-            ComparisonResult::OtherHostReachesIt { host, client } => Some(format!(
-                "compare the firewall rules and routes of {client} with those of {host}, which reaches the same address: {client} \
-                 seems to be missing in the rule"
-            )),
-            ComparisonResult::WorksOverIpv4 { .. } => Some(MEND_IPV6.to_owned()),
-            _ => None,
-        }
-    }
-}
-
-/// As a clause of a finding's message.
-impl std::fmt::Display for ComparisonResult {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ComparisonResult::WorkedLater { from } => write!(f, "it worked later, from {from} on"),
-            ComparisonResult::WorkedBefore { until } => write!(f, "it had worked until {until}"),
-            ComparisonResult::WorkedAtOtherTimes => write!(f, "it worked at other times"),
-            ComparisonResult::AddressWorked { when, name: None } => write!(f, "{when}"),
-            ComparisonResult::AddressWorked { when, name: Some(name) } => write!(f, "{when}, as {name}"),
-            ComparisonResult::OtherNameWorks { name } => {
-                write!(f, "{name} at the same address works, so the name seems to be filtered")
-            }
-            ComparisonResult::OtherHostReachesIt { host, .. } => {
-                write!(f, "{host} reaches it at the same address")
-            }
-            ComparisonResult::WorksOverIpv4 { server } => {
-                write!(f, "it works over IPv4 at {server}: IPv6 seems to be blocked")
-            }
-            ComparisonResult::WorksElsewhere { server } => {
-                write!(f, "it works at {server}: the address seems to be filtered, or its server is down")
-            }
-            ComparisonResult::OtherNamesFail { server } => write!(
-                f,
-                "other names fail at {server} as well: the address seems to be filtered, or its server is down"
-            ),
-            ComparisonResult::NothingWorks { names } => {
-                write!(f, "none of the {names} names that the client tried works: possibly an outage")
-            }
-        }
-    }
-}
 
 /// What worked at a server, first and last.
 #[derive(Debug)]
@@ -518,6 +424,7 @@ mod tests {
     use super::*;
     use crate::judge::assessment::Assessment;
     use crate::judge::test_support;
+    use crate::judge::vocabulary::Confidence;
 
     const CLIENT: Address = Address(1);
 

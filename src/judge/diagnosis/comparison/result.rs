@@ -1,0 +1,110 @@
+//! What a comparison shows.
+//!
+//! In:  the result of a comparison.
+//! Out: its sentence in a finding, its effect on the confidence, what to do.
+//! Not: the comparison itself.
+
+use std::sync::Arc;
+
+use crate::base::Address;
+use crate::base::HostName;
+use crate::base::Time;
+use crate::judge::vocabulary::Confidence;
+
+/// What the other flows show about something that was blocked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::judge) enum ComparisonResult {
+    /// It worked, but only after it was blocked.
+    WorkedLater { from: Time },
+    /// It worked, but only before it was blocked.
+    WorkedBefore { until: Time },
+    /// It worked before and after, or in between.
+    WorkedAtOtherTimes,
+    /// The address, which no name was known for when it was blocked, worked; with the one name that it had then.
+    AddressWorked { when: Box<ComparisonResult>, name: Option<Arc<HostName>> },
+    /// Another name works at the same address.
+    OtherNameWorks { name: Arc<HostName> },
+    /// Another audited host reaches the name at the same address.
+    OtherHostReachesIt { host: Address, client: Address },
+    /// The name works at another address.
+    WorksElsewhere { server: Address },
+    /// The name works over IPv4, and nowhere over IPv6.
+    WorksOverIpv4 { server: Address },
+    /// Other names fail at the same address, while something else works.
+    OtherNamesFail { server: Address },
+    /// Nothing that the client tried works.
+    NothingWorks { names: u32 },
+}
+
+impl ComparisonResult {
+    /// What it does to the confidence; none where it proves nothing about the mechanism.
+    pub(in crate::judge) fn confidence(&self) -> Option<Confidence> {
+        match self {
+            ComparisonResult::OtherNameWorks { .. } => Some(Confidence::Strong),
+            // What works at times may have been stopped by accident.
+            ComparisonResult::WorkedLater { .. } | ComparisonResult::WorkedAtOtherTimes => {
+                Some(Confidence::Weak)
+            }
+            ComparisonResult::WorkedBefore { .. }
+            // It may have been another service, or another name.
+            | ComparisonResult::AddressWorked { .. }
+            // Another host may use another path.
+            | ComparisonResult::OtherHostReachesIt { .. }
+            | ComparisonResult::WorksOverIpv4 { .. }
+            // A server that is down looks the same.
+            | ComparisonResult::WorksElsewhere { .. }
+            | ComparisonResult::OtherNamesFail { .. }
+            | ComparisonResult::NothingWorks { .. } => None,
+        }
+    }
+}
+
+/// What to do where IPv6 gets no reply and IPv4 works.
+pub(in crate::judge) const MEND_IPV6: &str = "allow the name over IPv6 as well, or stop announcing an IPv6 route to the internet that \
+                                              cannot be used: until then, each connection waits for the attempt over IPv6 to time out";
+
+impl ComparisonResult {
+    /// What to do, where the comparison shows it.
+    pub(in crate::judge) fn recommendation(&self) -> Option<String> {
+        match self {
+            ComparisonResult::OtherHostReachesIt { host, client } => Some(format!(
+                "compare the firewall rules and routes of {client} with those of {host}, which reaches the same address: {client} \
+                 seems to be missing in the rule"
+            )),
+            ComparisonResult::WorksOverIpv4 { .. } => Some(MEND_IPV6.to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// As a clause of a finding's message.
+impl std::fmt::Display for ComparisonResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ComparisonResult::WorkedLater { from } => write!(f, "it worked later, from {from} on"),
+            ComparisonResult::WorkedBefore { until } => write!(f, "it had worked until {until}"),
+            ComparisonResult::WorkedAtOtherTimes => write!(f, "it worked at other times"),
+            ComparisonResult::AddressWorked { when, name: None } => write!(f, "{when}"),
+            ComparisonResult::AddressWorked { when, name: Some(name) } => write!(f, "{when}, as {name}"),
+            ComparisonResult::OtherNameWorks { name } => {
+                write!(f, "{name} at the same address works, so the name seems to be filtered")
+            }
+            ComparisonResult::OtherHostReachesIt { host, .. } => {
+                write!(f, "{host} reaches it at the same address")
+            }
+            ComparisonResult::WorksOverIpv4 { server } => {
+                write!(f, "it works over IPv4 at {server}: IPv6 seems to be blocked")
+            }
+            ComparisonResult::WorksElsewhere { server } => {
+                write!(f, "it works at {server}: the address seems to be filtered, or its server is down")
+            }
+            ComparisonResult::OtherNamesFail { server } => write!(
+                f,
+                "other names fail at {server} as well: the address seems to be filtered, or its server is down"
+            ),
+            ComparisonResult::NothingWorks { names } => {
+                write!(f, "none of the {names} names that the client tried works: possibly an outage")
+            }
+        }
+    }
+}
