@@ -1,9 +1,9 @@
 //! Fuzzes event trace logs: buffers, records and packet events, plain and compressed. No panic, and every byte is accounted for.
 #![no_main]
 
-use afs_audit::capture::Capture;
-use afs_audit::capture::Chunk;
-use afs_audit::capture::InputHash;
+mod capture_reading;
+
+use capture_reading::read_capture;
 use libfuzzer_sys::fuzz_target;
 
 /// A log, of which the first buffer is used: the log's own header.
@@ -16,11 +16,11 @@ fuzz_target!(|bytes: &[u8]| {
     let len = u32::from_le_bytes([TRACE[0], TRACE[1], TRACE[2], TRACE[3]]) as usize;
     let first = &TRACE[..len];
     // The container: headers of buffers as the fuzzer writes them.
-    read([first, bytes].concat());
+    read_capture([first, bytes].concat());
     // LZXPRESS, and the records that come out of it.
-    read([first, &buffer(bytes, 0x40), bytes].concat());
+    read_capture([first, &buffer(bytes, 0x40), bytes].concat());
     // Records that are not compressed.
-    read([first, &buffer(bytes, 0), bytes].concat());
+    read_capture([first, &buffer(bytes, 0), bytes].concat());
 });
 
 /// The header of a buffer whose records, compressed where a flag says so, are `bytes`.
@@ -32,21 +32,4 @@ fn buffer(bytes: &[u8], flags: u16) -> [u8; HEADER_LEN] {
     header[48..52].copy_from_slice(&filled.to_le_bytes());
     header[52..54].copy_from_slice(&flags.to_le_bytes());
     header
-}
-
-fn read(bytes: Vec<u8>) {
-    let bytes = Box::new(std::io::Cursor::new(bytes));
-    let Ok(mut capture) = Capture::from_reader("fuzz", bytes, InputHash::None) else { return };
-    let mut chunk = Chunk::default();
-    let mut frames = 0;
-    while capture.next(&mut chunk) {
-        for (header, frame) in chunk.frames.iter().zip(chunk.frames()) {
-            assert_eq!(frame.bytes.len(), header.captured_len as usize);
-            frames += 1;
-        }
-    }
-    for facts in capture.finish() {
-        assert!(facts.adds_up(), "{facts:?}");
-        assert_eq!(facts.frames, frames);
-    }
 }

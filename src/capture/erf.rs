@@ -14,7 +14,7 @@ use super::frame_reader::FrameReader;
 use super::frame_reader::InputBytes;
 use super::frame_reader::OpenReader;
 use super::frame_reader::ReadStep;
-use super::frame_reader::record_truncation;
+use super::frame_reader::need_record;
 use crate::base::Time;
 use crate::base::WireText;
 
@@ -131,38 +131,23 @@ fn reader() -> OpenReader {
 impl FrameReader for Erf {
     fn read_frames(&mut self, input: InputBytes<'_>, out: &mut FrameOut<'_>) -> ReadStep {
         let mut used = 0;
-        while self.damage.is_none() {
+        loop {
+            if let Some(damage) = self.damage {
+                return damage.skip_rest(input, out);
+            }
             if out.frames.len() >= out.limit {
                 return ReadStep { used, need: 0 };
             }
             let rest = input.bytes.get(used..).unwrap_or_default();
-            let need = match record_header(rest) {
-                None => HEADER_LEN,
-                Some(found) if found.len < HEADER_LEN => {
-                    let (position, after_frame) = (input.position + used as u64, out.last_number());
-                    self.damage =
-                        Some(DamageStart { position, after_frame, reason: "invalid record header" });
-                    continue;
-                }
-                Some(found) => match rest.get(..found.len) {
-                    None => found.len,
-                    Some(bytes) => {
-                        self.add_frame(&found, bytes, input.block_offset + used, out);
-                        used += found.len;
-                        continue;
-                    }
-                },
-            };
-            if input.at_end {
-                record_truncation(input, used, out);
-                return ReadStep { used: input.bytes.len(), need: 0 };
+            let Some(found) = record_header(rest) else { return need_record(HEADER_LEN, input, used, out) };
+            if found.len < HEADER_LEN {
+                self.damage = Some(DamageStart::at(used, "invalid record header", input, out));
+                continue;
             }
-            return ReadStep { used, need };
+            let Some(bytes) = rest.get(..found.len) else { return need_record(found.len, input, used, out) };
+            self.add_frame(&found, bytes, input.block_offset + used, out);
+            used += found.len;
         }
-        if let (Some(damage), true) = (self.damage, input.at_end) {
-            damage.record_until(input.position + input.bytes.len() as u64, out.facts);
-        }
-        ReadStep { used: input.bytes.len(), need: 1 }
     }
 }
 

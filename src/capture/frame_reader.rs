@@ -83,11 +83,45 @@ pub(super) struct DamageStart {
 }
 
 impl DamageStart {
+    /// Damage from `used` on.
+    pub(super) fn at(
+        used: usize,
+        reason: &'static str,
+        input: InputBytes<'_>,
+        out: &FrameOut<'_>,
+    ) -> DamageStart {
+        let position = input.position + used as u64;
+        DamageStart { position, after_frame: out.last_number(), reason }
+    }
+
+    /// Skips the rest of a capture whose format does not show where the next record starts.
+    pub(super) fn skip_rest(self, input: InputBytes<'_>, out: &mut FrameOut<'_>) -> ReadStep {
+        if input.at_end {
+            self.record_until(input.position + input.bytes.len() as u64, out.facts);
+        }
+        ReadStep { used: input.bytes.len(), need: 1 }
+    }
+
     /// Records the damage: reading continues at `end`, or the capture ends there.
     pub(super) fn record_until(self, end: u64, facts: &mut InputFacts) {
         let skipped = end - self.position;
         let message = format!("{} after frame {}, {} bytes skipped", self.reason, self.after_frame, skipped);
         facts.record_damage(self.after_frame, self.position, skipped, message);
+    }
+}
+
+/// Asks for the `need` bytes of the record at `used`, or records that the capture ends inside it.
+pub(super) fn need_record(
+    need: usize,
+    input: InputBytes<'_>,
+    used: usize,
+    out: &mut FrameOut<'_>,
+) -> ReadStep {
+    if input.at_end {
+        record_truncation(input, used, out);
+        ReadStep { used: input.bytes.len(), need: 0 }
+    } else {
+        ReadStep { used, need }
     }
 }
 

@@ -19,7 +19,7 @@ use super::frame_reader::OpenReader;
 use super::frame_reader::RECORD_LIMIT;
 use super::frame_reader::ReadStep;
 use super::frame_reader::four_at;
-use super::frame_reader::record_truncation;
+use super::frame_reader::need_record;
 use crate::base::Time;
 
 pub(super) const FORMAT: CaptureFormat = CaptureFormat { probe_len: FILE_HEADER_LEN, probe };
@@ -147,39 +147,27 @@ impl FrameReader for Netmon {
                 header
             }
         };
-        while self.damage.is_none() {
+        loop {
+            if let Some(damage) = self.damage {
+                return damage.skip_rest(input, out);
+            }
             if out.frames.len() >= out.limit {
                 return ReadStep { used, need: 0 };
             }
-            let at = input.position + used as u64;
-            if header.end.is_some_and(|end| at >= end) {
+            if header.end.is_some_and(|end| input.position + used as u64 >= end) {
                 let tables = input.bytes.len() - used;
                 out.facts.overhead_bytes += tables as u64;
                 return ReadStep { used: input.bytes.len(), need: 1 };
             }
             let rest = input.bytes.get(used..).unwrap_or_default();
-            let need = match read_record(header, rest, input.block_offset + used, out) {
-                Ok(len) => {
-                    used += len;
-                    continue;
+            match read_record(header, rest, input.block_offset + used, out) {
+                Ok(len) => used += len,
+                Err(need) if need > RECORD_LIMIT => {
+                    self.damage = Some(DamageStart::at(used, "invalid record header", input, out));
                 }
-                Err(need) => need,
-            };
-            if need > RECORD_LIMIT {
-                let after_frame = out.last_number();
-                self.damage =
-                    Some(DamageStart { position: at, after_frame, reason: "invalid record header" });
-            } else if input.at_end {
-                record_truncation(input, used, out);
-                return ReadStep { used: input.bytes.len(), need: 0 };
-            } else {
-                return ReadStep { used, need };
+                Err(need) => return need_record(need, input, used, out),
             }
         }
-        if let (Some(damage), true) = (self.damage, input.at_end) {
-            damage.record_until(input.position + input.bytes.len() as u64, out.facts);
-        }
-        ReadStep { used: input.bytes.len(), need: 1 }
     }
 }
 

@@ -16,7 +16,7 @@ use super::frame_reader::OpenReader;
 use super::frame_reader::RECORD_LIMIT;
 use super::frame_reader::ReadStep;
 use super::frame_reader::four_at;
-use super::frame_reader::record_truncation;
+use super::frame_reader::need_record;
 use crate::base::Time;
 
 pub(super) const FORMAT: CaptureFormat = CaptureFormat { probe_len: 16, probe };
@@ -62,32 +62,22 @@ impl FrameReader for Snoop {
             self.read_file_header(input.bytes, out);
             used = FILE_HEADER_LEN;
         }
-        while self.damage.is_none() {
+        loop {
+            if let Some(damage) = self.damage {
+                return damage.skip_rest(input, out);
+            }
             if out.frames.len() >= out.limit {
                 return ReadStep { used, need: 0 };
             }
             let rest = input.bytes.get(used..).unwrap_or_default();
-            let need = match self.read_record(rest, input.block_offset + used, out) {
-                Ok(len) => {
-                    used += len;
-                    continue;
+            match self.read_record(rest, input.block_offset + used, out) {
+                Ok(len) => used += len,
+                Err(need) if need > RECORD_LIMIT => {
+                    self.damage = Some(DamageStart::at(used, "invalid record header", input, out));
                 }
-                Err(need) => need,
-            };
-            if need > RECORD_LIMIT {
-                let (position, after_frame) = (input.position + used as u64, out.last_number());
-                self.damage = Some(DamageStart { position, after_frame, reason: "invalid record header" });
-            } else if input.at_end {
-                record_truncation(input, used, out);
-                return ReadStep { used: input.bytes.len(), need: 0 };
-            } else {
-                return ReadStep { used, need };
+                Err(need) => return need_record(need, input, used, out),
             }
         }
-        if let (Some(damage), true) = (self.damage, input.at_end) {
-            damage.record_until(input.position + input.bytes.len() as u64, out.facts);
-        }
-        ReadStep { used: input.bytes.len(), need: 1 }
     }
 }
 
