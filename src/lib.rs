@@ -9,6 +9,7 @@ pub mod capture;
 pub mod cli;
 pub mod decode;
 pub mod evidence;
+pub mod facts;
 pub mod flow;
 pub mod judge;
 pub mod pipeline;

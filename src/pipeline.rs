@@ -9,7 +9,8 @@
 //! more workers: [capture → decode] ──by shard──→ [flow → read]×n ─in frame order→ [judge] → [rows]
 //! ```
 //!
-//! Brackets are threads. Both forms give the same observations in the same order, because each frame, and each second of frame
+//! Brackets are threads. Where the facts are stored, they are encoded on judge's thread and written on that of the rows;
+//! [`replay`] judges them again. Both forms give the same observations in the same order, because each frame, and each second of frame
 //! time before it, has its own number in the order of the run.
 //!
 //! Live capture has one worker: it must not wait for the slowest of several. Its heartbeats carry the clock, the frames lost
@@ -18,6 +19,8 @@
 
 mod accounting;
 mod ingest;
+mod judging;
+mod replay;
 mod row_channel;
 mod sharded;
 mod single;
@@ -52,6 +55,7 @@ use crate::read::Observation;
 pub use accounting::FrameAccounting;
 pub use accounting::FrameTotals;
 use ingest::Ingest;
+pub use replay::replay;
 
 /// How to audit.
 #[derive(Debug)]
@@ -112,6 +116,12 @@ pub trait RunSink {
     fn flow(&mut self, row: &FlowRow);
     /// A DNS response arrived, or a query stays unanswered.
     fn dns(&mut self, row: &DnsRow);
+    /// Whether the sink stores the facts themselves.
+    fn stores_facts(&self) -> bool {
+        false
+    }
+    /// A chunk of facts, only if the sink stores them.
+    fn facts(&mut self, _: &[u8]) {}
     /// Live capture only: a finding appeared that this interval did not have before.
     fn announce(&mut self, _: &FindingRow) {}
     /// Live capture only: a second has passed.

@@ -101,9 +101,20 @@ impl fmt::Debug for Address {
     }
 }
 
+/// Text in JSON and CSV; in stored facts a number, which is short for IPv4.
 impl serde::Serialize for Address {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match serializer.is_human_readable() {
+            true => serializer.collect_str(self),
+            false => serializer.serialize_u128(self.0 ^ MAPPED),
+        }
+    }
+}
+
+/// Of stored facts only.
+impl<'de> serde::Deserialize<'de> for Address {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+        u128::deserialize(deserializer).map(|number| Address(number ^ MAPPED))
     }
 }
 

@@ -4,12 +4,15 @@
 //! Out: references that sort by file and frame.
 //! Not: the frames.
 
+use serde::Deserialize;
+use serde::Serialize;
+
 /// An input, by its index in the manifest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FileId(pub u32);
 
 /// One captured record: frames are numbered from 1 in each file, as Wireshark numbers them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FrameRef {
     /// Its input.
     pub file: FileId,
@@ -18,7 +21,7 @@ pub struct FrameRef {
 }
 
 /// A side of a flow, by role, not by address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Side {
     /// Opened the flow.
     Client,

@@ -4,6 +4,9 @@
 //! Out: the reason's name, and what kind of reason it is.
 //! Not: what a drop means for a flow.
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::WireText;
 use DropKind::Connection;
 use DropKind::NotForHost;
@@ -11,7 +14,7 @@ use DropKind::Other;
 use DropKind::Policy;
 
 /// A packet's drop by a component of the host that captured it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostDrop {
     /// The component's name.
     pub component: WireText,
@@ -20,7 +23,7 @@ pub struct HostDrop {
 }
 
 /// A drop reason, by its number (`PKTMON_DROP_REASON`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DropReason(pub u32);
 
 /// What kind of reason it is.

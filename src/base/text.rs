@@ -176,6 +176,20 @@ impl serde::Serialize for HostName {
     }
 }
 
+/// Refuses text that no packet can have given: stored facts may have been altered.
+impl<'de> serde::Deserialize<'de> for HostName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<HostName, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        // The longest label may follow a name that is as long as the limit.
+        let is_short = text.len() <= NAME_LIMIT + 4 * (LABEL_LIMIT + 1);
+        let is_printable = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
+        match is_short && !text.is_empty() && text.bytes().all(is_printable) {
+            true => Ok(HostName(text.into())),
+            false => Err(serde::de::Error::custom("not a name")),
+        }
+    }
+}
+
 /// Free text, printable: control characters and bytes that are not UTF-8 are written `\xNN`, a backslash `\\`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WireText(Arc<str>);
@@ -278,6 +292,17 @@ impl std::ops::Deref for WireText {
 impl serde::Serialize for WireText {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
+    }
+}
+
+/// Refuses text that is not printable: stored facts may have been altered.
+impl<'de> serde::Deserialize<'de> for WireText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<WireText, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        match text.chars().all(|c| !c.is_control() && !is_deceptive(c)) {
+            true => Ok(WireText(text.into())),
+            false => Err(serde::de::Error::custom("text that is not printable")),
+        }
     }
 }
 

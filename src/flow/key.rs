@@ -7,11 +7,14 @@
 use std::hash::Hash;
 use std::hash::Hasher;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::base::Address;
 use crate::decode::Packet;
 
 /// An address with a port; port 0 where the protocol has none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The address.
     pub address: Address,

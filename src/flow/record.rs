@@ -4,6 +4,9 @@
 //! Out: types without behaviour, for later stages.
 //! Not: what they mean.
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::key::Endpoint;
 use crate::base::Address;
 use crate::base::FrameRef;
@@ -12,7 +15,7 @@ use crate::base::Side;
 use crate::base::Time;
 
 /// A flow started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowStart {
     /// The end that opened it, as far as is known.
     pub client: Endpoint,
@@ -31,7 +34,7 @@ pub struct FlowStart {
 }
 
 /// Why a flow ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EndReason {
     /// Both sides sent FIN or one sent RST, and no packets followed.
     Done,
@@ -46,7 +49,7 @@ pub enum EndReason {
 }
 
 /// How far a TCP handshake came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Handshake {
     /// No SYN was seen: it was before the capture.
     Unseen,
@@ -61,7 +64,7 @@ pub enum Handshake {
 }
 
 /// What was counted of one flow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowEnd {
     /// Why it ended.
     pub reason: EndReason,
@@ -88,7 +91,7 @@ pub struct FlowEnd {
 }
 
 /// Packets of one flow that the host itself dropped, as its event trace reports it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostDrops {
     /// The first drop; one by a rule has priority over others.
     pub first: HostDrop,
@@ -101,7 +104,7 @@ pub struct HostDrops {
 }
 
 /// What the TCP headers of a flow show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TcpSummary {
     /// How far the handshake came.
     pub handshake: Handshake,
@@ -136,7 +139,7 @@ pub struct TcpSummary {
 }
 
 /// One side of a TCP flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideSummary {
     /// SYN or SYN-ACK segments.
     pub syns: u16,
@@ -186,11 +189,11 @@ pub struct SideSummary {
 ///
 /// After Weaver, Sommer and Paxson, "Detecting Forged TCP Reset Packets" (NDSS 2009). A kernel resets a connection that it
 /// does not know without a timestamp and with an identification of 0, so these two alone prove nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetEvidence(u8);
 
 /// Which kinds of resets a side sent: those that signatures of connection tampering distinguish.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetKinds(u8);
 
 impl ResetKinds {
@@ -276,7 +279,7 @@ impl ResetEvidence {
 }
 
 /// An ICMP error that quotes a packet of the flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IcmpError {
     /// The frame that carried it.
     pub frame: FrameRef,

@@ -1,6 +1,6 @@
 //! Passes rows to the thread that writes them: printing a row costs as much as judging its flow.
 //!
-//! In:  rows, heartbeats and interval results, from the judge's thread.
+//! In:  rows, stored facts, heartbeats and interval results, from the judge's thread.
 //! Out: the same calls, in the same order, to the [`RunSink`].
 //! Not: the content of a row.
 
@@ -28,6 +28,7 @@ const BATCH_ROWS: usize = 256;
 enum SinkCall {
     Flow(FlowRow),
     Dns(DnsRow),
+    Facts(Vec<u8>),
     Announce(Box<FindingRow>),
     Heartbeat(Box<LiveStatus>),
     /// Taken out when it is written.
@@ -57,6 +58,7 @@ impl RowChannel {
                     match call {
                         SinkCall::Flow(row) => sink.flow(row),
                         SinkCall::Dns(row) => sink.dns(row),
+                        SinkCall::Facts(chunk) => sink.facts(chunk),
                         SinkCall::Announce(row) => sink.announce(row),
                         SinkCall::Heartbeat(status) => sink.heartbeat(status),
                         SinkCall::Rotate(result) => {
@@ -79,6 +81,11 @@ impl RowChannel {
             self.push(SinkCall::Rotate(Some(Box::new(result))));
         }
         self.flush();
+    }
+
+    /// A chunk of stored facts.
+    pub(super) fn facts(&mut self, chunk: Vec<u8>) {
+        self.push(SinkCall::Facts(chunk));
     }
 
     /// Sends the rows so far.

@@ -16,6 +16,7 @@ use super::FlowWorker;
 use super::PacketSink;
 use super::RunSink;
 use super::join;
+use super::judging::Judging;
 use super::row_channel::RowChannel;
 use crate::base::FileId;
 use crate::base::HostDrop;
@@ -63,7 +64,7 @@ struct WorkerTasks {
 pub(super) fn run<D: RunSink + Send>(
     limits: FlowLimits,
     workers: usize,
-    mut engine: Engine,
+    engine: Engine,
     sink: D,
     read: impl FnOnce(&mut ShardedWorkers),
 ) -> (FlowCounts, JudgeResult, D) {
@@ -79,16 +80,16 @@ pub(super) fn run<D: RunSink + Send>(
             outputs.push(observations);
             threads.push(scope.spawn(move || run_worker(FlowWorker::new(limits), &tasks, &output)));
         }
+        let mut judge = Judging::new(engine, sink.stores_facts());
         let (mut rows, writing) = RowChannel::start(scope, sink);
         let judging = scope.spawn(move || {
             // Every worker sends one batch for each chunk.
             while let Some(batches) =
                 outputs.iter().map(|output| output.recv().ok()).collect::<Option<Vec<Vec<Observation>>>>()
             {
-                merge_in_order(batches, |observation| engine.accept(observation, &mut rows));
+                merge_in_order(batches, |observation| judge.accept(observation, &mut rows));
             }
-            rows.flush();
-            engine.finish()
+            judge.finish(&mut rows)
         });
         read(&mut packets);
         // Closes the channels, which ends the workers and then judge's thread.

@@ -19,6 +19,7 @@ use super::PacketSink;
 use super::RunResult;
 use super::RunSink;
 use super::join;
+use super::judging::Judging;
 use super::row_channel::RowChannel;
 use crate::base::Time;
 use crate::capture::Chunk;
@@ -68,27 +69,27 @@ struct IntervalEnd {
 /// Runs a worker and judge. `read` gives the worker all packets; the counts are those of the last interval.
 pub(super) fn run<D: RunSink + Send>(
     limits: FlowLimits,
-    mut engine: Engine,
+    engine: Engine,
     sink: D,
     read: impl FnOnce(&mut SingleWorker),
 ) -> (FlowCounts, JudgeResult, D) {
     let (output, outputs) = bounded::<WorkerOutput>(CHANNEL_BATCHES);
     let (return_batch, empty_batches) = bounded::<Vec<Observation>>(CHANNEL_BATCHES * 2);
     thread::scope(|scope| {
+        let mut judge = Judging::new(engine, sink.stores_facts());
         let (mut rows, writing) = RowChannel::start(scope, sink);
         let judging = scope.spawn(move || {
             for WorkerOutput { mut observations, heartbeat } in outputs {
                 for observation in observations.drain(..) {
-                    engine.accept(observation, &mut rows);
+                    judge.accept(observation, &mut rows);
                 }
                 if let Some(heartbeat) = heartbeat {
-                    judge_heartbeat(*heartbeat, &mut engine, &mut rows);
+                    judge_heartbeat(*heartbeat, &mut judge, &mut rows);
                 }
                 // If the channel is full the batch is dropped, and another will be allocated.
                 let _ = return_batch.try_send(observations);
             }
-            rows.flush();
-            engine.finish()
+            judge.finish(&mut rows)
         });
         let mut worker = SingleWorker {
             worker: FlowWorker::new(limits),
@@ -106,9 +107,10 @@ pub(super) fn run<D: RunSink + Send>(
 }
 
 /// Judge at a heartbeat: the losses, the new findings, and the end of the interval if it is one.
-fn judge_heartbeat(heartbeat: WorkerHeartbeat, engine: &mut Engine, rows: &mut RowChannel) {
+fn judge_heartbeat(heartbeat: WorkerHeartbeat, judge: &mut Judging, rows: &mut RowChannel) {
     let WorkerHeartbeat { time, lost, active_flows, counts, ended } = heartbeat;
-    engine.heartbeat(time, lost, rows);
+    judge.heartbeat(time, lost, rows);
+    let engine = &judge.engine;
     let (name_evictions, missed_findings) = engine.pressed();
     let status = LiveStatus {
         active_flows,
@@ -121,7 +123,7 @@ fn judge_heartbeat(heartbeat: WorkerHeartbeat, engine: &mut Engine, rows: &mut R
         tally: engine.tally().clone(),
     };
     let ended =
-        ended.map(|IntervalEnd { ingest, flows }| RunResult::new(ingest, flows, engine.rotate(), false));
+        ended.map(|IntervalEnd { ingest, flows }| RunResult::new(ingest, flows, judge.rotate(rows), false));
     rows.heartbeat(status, ended);
 }
 

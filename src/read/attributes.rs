@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde::Serialize;
 use smallvec::SmallVec;
 
 use crate::base::WireText;
 
 /// The value of an attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttributeValue {
     /// True.
     Yes,
@@ -64,7 +66,7 @@ impl AttributeSets {
 macro_rules! keys {
     ($($variant:ident, $name:literal, $column:literal, $about:literal;)*) => {
         /// The attributes that readers emit.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum AttributeKey { $(#[doc = $about] $variant,)* }
 
         impl AttributeKey {

@@ -4,6 +4,9 @@
 //! Out: types: names, resolutions, refusals, attributes, anomalies; and the flow's start and end. All are owned and printable.
 //! Not: which protocol a fact is from, where no later stage needs it.
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::attributes::AttributeKey;
 use super::attributes::AttributeSet;
 use super::attributes::AttributeValue;
@@ -63,7 +66,7 @@ pub enum Fact {
 pub struct App(pub &'static str);
 
 /// Where a name comes from, the strongest source first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NameSource {
     /// The server name of a TLS ClientHello over TCP.
     Sni,
@@ -100,7 +103,7 @@ impl NameSource {
 }
 
 /// A name of the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// Where it comes from.
     pub source: NameSource,
@@ -113,7 +116,9 @@ pub struct Claim {
 }
 
 /// A DNS query with its response, from the client's point of view.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Stored facts have frame and times of the query apart from it, relative to the response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolution {
     /// The opcode (RFC 1035 §4.1.1): 0 is a standard query; 4 NOTIFY and 5 UPDATE resolve nothing, and the answers of an
     /// UPDATE are the records to be changed.
@@ -123,12 +128,15 @@ pub struct Resolution {
     /// The queried type's number.
     pub query_type: u16,
     /// The frame of the query, if captured.
+    #[serde(skip)]
     pub query_frame: Option<FrameRef>,
     /// The time of the query, if captured.
+    #[serde(skip)]
     pub query_time: Option<Time>,
     /// How often the query was captured.
     pub query_count: u32,
     /// The time of the last query, where the conversation ended without a response to it.
+    #[serde(skip)]
     pub last_query_time: Option<Time>,
     /// The response code with EDNS's upper bits; none without a response.
     pub rcode: Option<u16>,
@@ -145,7 +153,7 @@ pub struct Resolution {
 }
 
 /// A DNS record in an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The name that the record belongs to.
     pub owner: HostName,
@@ -158,7 +166,7 @@ pub struct Answer {
 }
 
 /// The data of a DNS record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnswerData {
     /// A and AAAA.
     Address(Address),
@@ -182,7 +190,7 @@ pub enum AnswerData {
 }
 
 /// An explicit answer to an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AppStatus {
     /// An unencrypted TLS alert.
     Alert {
