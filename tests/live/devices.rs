@@ -14,14 +14,7 @@ const DATAGRAMS: &str = "udp dst portrange 9000-9099";
 
 /// The rows of `analyze` for saved frames, with the input name of the live rows.
 fn rows_of(testbed: &Testbed, files: &[PathBuf], name: &str, table: &str) -> Vec<String> {
-    let again = testbed.unique_path("again");
-    let output = Command::new(PROGRAM)
-        .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
-        .args(files)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    verified_manifest(&again);
+    let again = testbed.analyze(files);
     let file = |row: &String| {
         files
             .iter()
@@ -108,22 +101,12 @@ fn vlan_tags_are_kept() {
 fn frames_are_truncated_to_the_snap_length() {
     let Some(testbed) = Testbed::new() else { return };
     let (evidence, frames) = (testbed.path("evidence"), testbed.path("frames.pcapng"));
-    let mut live = testbed.start_live(&[
-        "-i",
-        &testbed.device,
-        "-s",
-        "64",
-        "-f",
-        DATAGRAMS,
-        "-c",
-        "10",
-        "-o",
-        text(&evidence),
-        "-w",
-        text(&frames),
-        "--fail-on",
-        "never",
-    ]);
+    let mut live = testbed
+        .live()
+        .evidence(&evidence)
+        .saving(&frames)
+        .with(&["-s", "64", "-f", DATAGRAMS, "-c", "10"])
+        .start();
     testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     live.assert_exits(0);
     let manifest = verified_manifest(&evidence);
@@ -142,20 +125,8 @@ fn frames_are_truncated_to_the_snap_length() {
 fn saved_frames_rotate_by_time() {
     let Some(testbed) = Testbed::new() else { return };
     let frames = testbed.path("frames.pcapng");
-    let mut live = testbed.start_live(&[
-        "-i",
-        &testbed.device,
-        "-f",
-        DATAGRAMS,
-        "-w",
-        text(&frames),
-        "--rotate-time",
-        "1s",
-        "-c",
-        "45",
-        "--fail-on",
-        "never",
-    ]);
+    let mut live =
+        testbed.live().saving(&frames).with(&["-f", DATAGRAMS, "--rotate-time", "1s", "-c", "45"]).start();
     // The rotation time of a file starts with its first frame.
     std::thread::sleep(Duration::from_millis(1100));
     testbed.traffic(&["datagrams", "10.77.0.2", "45", "0.1"]);
@@ -169,12 +140,7 @@ fn saved_frames_rotate_by_time() {
     assert!(!frames.exists(), "the name itself is that of no file");
     let (mut all, mut last) = (0, String::new());
     for file in &files {
-        let again = testbed.unique_path("again");
-        let output = Command::new(PROGRAM)
-            .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again), text(file)])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let again = testbed.analyze(&[file]);
         let input = &verified_manifest(&again)["inputs"][0];
         assert_eq!(input["damage_count"], 0, "{input}");
         all += input["frames"].as_u64().unwrap();
@@ -191,20 +157,8 @@ fn saved_frames_are_not_overwritten() {
     let frames = testbed.path("frames.pcapng");
     for port in ["9001", "9002"] {
         let filter = format!("udp dst port {port}");
-        let mut live = testbed.start_live(&[
-            "-i",
-            &testbed.device,
-            "-f",
-            &filter,
-            "-w",
-            text(&frames),
-            "--rotate-size",
-            "1M",
-            "-c",
-            "1",
-            "--fail-on",
-            "never",
-        ]);
+        let mut live =
+            testbed.live().saving(&frames).with(&["-f", &filter, "--rotate-size", "1M", "-c", "1"]).start();
         testbed.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
         live.assert_exits(0);
     }
@@ -213,12 +167,7 @@ fn saved_frames_are_not_overwritten() {
     let ports: Vec<Vec<String>> = files
         .iter()
         .map(|file| {
-            let again = testbed.unique_path("again");
-            let output = Command::new(PROGRAM)
-                .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again), text(file)])
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let again = testbed.analyze(&[file]);
             column(&again, "flows.csv", "server_port")
         })
         .collect();
@@ -234,20 +183,12 @@ fn saving_continues_after_a_full_disk() {
     run(&["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "afl", text(&disk)]);
     let _mounted = Mount(&disk);
     let frames = disk.join("frames.pcapng");
-    let mut live = testbed.start_live(&[
-        "-i",
-        &testbed.device,
-        "-f",
-        DATAGRAMS,
-        "-w",
-        text(&frames),
-        "--rotate-size",
-        "1M",
-        "-o",
-        text(&evidence),
-        "--fail-on",
-        "never",
-    ]);
+    let mut live = testbed
+        .live()
+        .saving(&frames)
+        .evidence(&evidence)
+        .with(&["-f", DATAGRAMS, "--rotate-size", "1M"])
+        .start();
     testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     let first = disk.join("frames-00001.pcapng");
     wait_until("the first are on the disk", || fs::metadata(&first).unwrap().len() > 10 * 142);
@@ -264,13 +205,7 @@ fn saving_continues_after_a_full_disk() {
     live.stop(0);
     let manifest = verified_manifest(&evidence);
     assert_eq!(manifest["accounting"]["frames"], 120, "{manifest}");
-    let again = testbed.path("again");
-    let output = Command::new(PROGRAM)
-        .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
-        .args([&first, &disk.join("frames-00002.pcapng")])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let again = testbed.analyze(&[&first, &disk.join("frames-00002.pcapng")]);
     let saved = verified_manifest(&again);
     for input in saved["inputs"].as_array().unwrap() {
         assert_eq!(input["damage_count"], 0, "whole frames alone: {input}");
@@ -319,22 +254,12 @@ fn dropped_frames_make_silence_inconclusive() {
 fn saved_files_report_dropped_frames() {
     let Some(testbed) = Testbed::new() else { return };
     let (evidence, frames) = (testbed.path("evidence"), testbed.path("frames.pcapng"));
-    let mut live = testbed.start_live(&[
-        "-i",
-        &testbed.device,
-        "-i",
-        "lo",
-        "--buffer",
-        "1",
-        "-w",
-        text(&frames),
-        "--rotate-size",
-        "100K",
-        "-o",
-        text(&evidence),
-        "--fail-on",
-        "never",
-    ]);
+    let mut live = testbed
+        .live()
+        .saving(&frames)
+        .evidence(&evidence)
+        .with(&["-i", "lo", "--buffer", "1", "--rotate-size", "100K"])
+        .start();
     testbed.traffic(&["datagrams", "127.0.0.1", "5", "0"]);
     live.signal("STOP");
     testbed.traffic(&["flood", &testbed.device, "syn", "20000"]);
@@ -352,13 +277,7 @@ fn saved_files_report_dropped_frames() {
         .map(|number| testbed.path(&format!("frames-{number:05}.pcapng")))
         .take_while(|path| path.is_file())
         .collect();
-    let again = testbed.path("again");
-    let output = Command::new(PROGRAM)
-        .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
-        .args(&files)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let again = testbed.analyze(&files);
     let inputs = verified_manifest(&again)["inputs"].as_array().unwrap().clone();
     let sum = |place: usize, what: &str| -> u64 {
         inputs.iter().map(|input| input["interfaces"][place][what].as_u64().unwrap()).sum()
@@ -377,9 +296,9 @@ fn frames_can_be_saved_to_pipes() {
     let Some(testbed) = Testbed::new() else { return };
     let pipe = testbed.path("pipe");
     run(&["mkfifo", "-m", "666", text(&pipe)]);
-    let common = ["-i", &testbed.device, "-f", DATAGRAMS, "-c", "10", "--fail-on", "never"];
-    let mut named = testbed.start_live(&[common.as_slice(), &["-w", text(&pipe)]].concat());
-    let mut out = testbed.start_live_into(Stdio::piped(), &[common.as_slice(), &["-w", "-"]].concat());
+    let ten = ["-f", DATAGRAMS, "-c", "10"];
+    let mut named = testbed.live().saving(&pipe).with(&ten).start();
+    let mut out = testbed.live().saving(Path::new("-")).with(&ten).start_into(Stdio::piped());
     let read = |name: &str, from: Stdio| {
         let evidence = testbed.unique_path("read");
         let arguments = ["analyze", name, "-q", "--fail-on", "never", "-o", text(&evidence)];
@@ -398,8 +317,7 @@ fn frames_can_be_saved_to_pipes() {
         assert_eq!(manifest["inputs"][0]["damage_count"], 0, "{manifest}");
     }
     // A closed standard output ends the run. Options that contradict it are errors.
-    let mut live =
-        testbed.start_live_into(Stdio::piped(), &["-i", &testbed.device, "-w", "-", "--fail-on", "never"]);
+    let mut live = testbed.live().saving(Path::new("-")).start_into(Stdio::piped());
     drop(live.child.stdout.take());
     testbed.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
     live.assert_exits(0);
@@ -417,8 +335,7 @@ fn a_pipe_without_reader_does_not_block() {
     let Some(testbed) = Testbed::new() else { return };
     let (pipe, evidence) = (testbed.path("pipe"), testbed.path("evidence"));
     run(&["mkfifo", "-m", "666", text(&pipe)]);
-    let arguments = ["-i", &testbed.device, "-f", DATAGRAMS, "-w", text(&pipe), "-o", text(&evidence)];
-    let mut live = testbed.start_live(&[arguments.as_slice(), &["--fail-on", "never"]].concat());
+    let mut live = testbed.live().evidence(&evidence).saving(&pipe).with(&["-f", DATAGRAMS]).start();
     testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     live.stop(0);
     let stderr = live.stderr();
@@ -437,21 +354,12 @@ fn a_recreated_interface_is_captured_again() {
     let Some(testbed) = Testbed::new() else { return };
     let (near, far, device) = (testbed.near.as_str(), testbed.far.as_str(), testbed.device.as_str());
     let (evidence, frames) = (testbed.path("evidence"), testbed.path("frames.pcapng"));
-    let mut live = testbed.start_live(&[
-        "-i",
-        device,
-        "-f",
-        DATAGRAMS,
-        "-o",
-        text(&evidence),
-        "-w",
-        text(&frames),
-        "--fail-on",
-        "never",
-        "--require-sandbox",
-        "--metrics",
-        "9105",
-    ]);
+    let mut live = testbed
+        .live()
+        .evidence(&evidence)
+        .saving(&frames)
+        .with(&["-f", DATAGRAMS, "--require-sandbox", "--metrics", "9105"])
+        .start();
     let is_up = format!("afs_audit_interface_up{{interface=\"{device}\"}}");
     testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     run(&["ip", "-n", near, "link", "delete", device]);
@@ -493,8 +401,7 @@ fn a_recreated_interface_of_another_type_is_refused() {
     let Some(testbed) = Testbed::new() else { return };
     let (near, device) = (testbed.near.as_str(), testbed.device.as_str());
     let evidence = testbed.path("evidence");
-    let mut live =
-        testbed.start_live(&["-i", device, "-f", DATAGRAMS, "-o", text(&evidence), "--fail-on", "never"]);
+    let mut live = testbed.live().evidence(&evidence).with(&["-f", DATAGRAMS]).start();
     testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
     run(&["ip", "-n", near, "link", "delete", device]);
     wait_until("it says that the interface is gone", || live.stderr().contains("captured frames are kept"));

@@ -85,17 +85,16 @@ fn every_way_to_end_leaves_complete_evidence() {
     let device = testbed.device.as_str();
     for signal in ["INT", "TERM"] {
         let evidence = testbed.path(signal);
-        let mut live = testbed.start_live(&["-i", device, "--fail-on", "never", "-o", text(&evidence)]);
+        let mut live = testbed.live().evidence(&evidence).start();
         testbed.traffic(&["datagrams", "203.0.113.5", "5", "0.01"]);
         live.signal(signal);
         live.assert_exits(0);
         let manifest = verified_manifest(&evidence);
-        assert!(manifest["accounting"]["frames"].as_u64() >= Some(5), "{signal}: {manifest}");
+        assert!(frames(&manifest) >= 5, "{signal}: {manifest}");
     }
 
     let evidence = testbed.path("count");
-    let mut live =
-        testbed.start_live(&["-i", device, "-c", "7", "--fail-on", "never", "-o", text(&evidence)]);
+    let mut live = testbed.live().evidence(&evidence).with(&["-c", "7"]).start();
     testbed.traffic(&["datagrams", "203.0.113.5", "30", "0.01"]);
     live.assert_exits(0);
     assert_eq!(verified_manifest(&evidence)["accounting"]["frames"], 7);
@@ -112,12 +111,11 @@ fn frames_before_the_end_are_audited() {
     // The first round includes ARP.
     for round in 0..12 {
         let evidence = testbed.unique_path("evidence");
-        let mut live =
-            testbed.start_live(&["-i", &testbed.device, "--fail-on", "never", "-o", text(&evidence)]);
+        let mut live = testbed.live().evidence(&evidence).start();
         testbed.traffic(&["datagrams", "10.77.0.2", "5", "0", &live.child.id().to_string()]);
         live.assert_exits(0);
         let manifest = verified_manifest(&evidence);
-        assert!(manifest["accounting"]["frames"].as_u64() >= Some(5), "{round}: {manifest}");
+        assert!(frames(&manifest) >= 5, "{round}: {manifest}");
     }
 }
 
@@ -132,14 +130,11 @@ fn a_closed_pipe_ends_the_run() {
 
     // With an evidence folder too, and although nothing is written to the pipe.
     let evidence = testbed.path("evidence");
-    let mut live = testbed.start_live_into(
-        Stdio::piped(),
-        &["-i", &testbed.device, "--fail-on", "never", "-o", text(&evidence)],
-    );
+    let mut live = testbed.live().evidence(&evidence).start_into(Stdio::piped());
     testbed.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
     drop(live.child.stdout.take());
     live.assert_exits(0);
-    assert!(verified_manifest(&evidence)["accounting"]["frames"].as_u64() >= Some(5));
+    assert!(frames(&verified_manifest(&evidence)) >= 5);
 }
 
 /// The audit continues after the reader of standard error is gone.
@@ -168,8 +163,7 @@ fn a_closed_standard_error_changes_nothing() {
     testbed.traffic(&["datagrams", "10.77.0.2", "5", "0"]);
     live.stop(0);
     let all = interval_folders(&evidence);
-    let frames: u64 =
-        all.iter().map(|folder| verified_manifest(folder)["accounting"]["frames"].as_u64().unwrap()).sum();
+    let frames: u64 = all.iter().map(|folder| frames(&verified_manifest(folder))).sum();
     assert!(frames >= 5, "{frames}");
 }
 
@@ -177,13 +171,13 @@ fn a_closed_standard_error_changes_nothing() {
 fn a_crash_costs_one_interval_and_the_next_run_reports_it() {
     let Some(testbed) = Testbed::new() else { return };
     let evidence = testbed.path("evidence");
-    let arguments = ["-i", &testbed.device, "-o", text(&evidence), "--every", "2s", "--fail-on", "never"];
-    let live = testbed.start_live(&arguments);
+    let start = || testbed.live().evidence(&evidence).with(&["--every", "2s"]).start();
+    let live = start();
     wait_until("two intervals", || interval_folders(&evidence).len() >= 2);
     live.signal("KILL");
     drop(live);
     let kept = interval_folders(&evidence);
-    let mut live = testbed.start_live(&arguments);
+    let mut live = start();
     wait_until("it says so", || live.stderr().contains("an earlier run did not finish its evidence: "));
     wait_until("evidence goes on", || interval_folders(&evidence).len() > kept.len());
     live.stop(0);
@@ -198,16 +192,7 @@ fn a_crash_costs_one_interval_and_the_next_run_reports_it() {
 fn evidence_rotates_by_time_and_by_signal() {
     let Some(testbed) = Testbed::new() else { return };
     let evidence = testbed.path("evidence");
-    let mut live = testbed.start_live(&[
-        "-i",
-        &testbed.device,
-        "-o",
-        text(&evidence),
-        "--every",
-        "2s",
-        "--fail-on",
-        "never",
-    ]);
+    let mut live = testbed.live().evidence(&evidence).with(&["--every", "2s"]).start();
     let mut traffic = testbed.start_traffic(&["datagrams", "203.0.113.5", "60", "0.1"]);
     wait_until("two intervals", || interval_folders(&evidence).len() >= 2);
     let before = interval_folders(&evidence).len();
@@ -216,8 +201,7 @@ fn evidence_rotates_by_time_and_by_signal() {
     traffic.assert_exits(0);
     live.stop(0);
     let all = interval_folders(&evidence);
-    let frames: u64 =
-        all.iter().map(|folder| verified_manifest(folder)["accounting"]["frames"].as_u64().unwrap()).sum();
+    let frames: u64 = all.iter().map(|folder| frames(&verified_manifest(folder))).sum();
     assert!(frames >= 60, "every frame is in one interval: {frames} in {}", all.len());
     let left: Vec<_> = fs::read_dir(&evidence).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(left.len(), all.len(), "nothing unfinished stays: {left:?}");
@@ -236,18 +220,7 @@ fn evidence_rotates_by_time_and_by_signal() {
 fn saved_frames_rotate_by_size() {
     let Some(testbed) = Testbed::new() else { return };
     let frames = testbed.path("frames.pcapng");
-    let mut live = testbed.start_live(&[
-        "-i",
-        &testbed.device,
-        "-w",
-        text(&frames),
-        "--rotate-size",
-        "20K",
-        "-c",
-        "400",
-        "--fail-on",
-        "never",
-    ]);
+    let mut live = testbed.live().saving(&frames).with(&["--rotate-size", "20K", "-c", "400"]).start();
     testbed.traffic(&["datagrams", "203.0.113.5", "450", "0"]);
     live.assert_exits(0);
     let files: Vec<String> = (1..10)
@@ -256,13 +229,7 @@ fn saved_frames_rotate_by_size() {
         .map(|path| text(&path).to_owned())
         .collect();
     assert!(files.len() >= 3, "{files:?}");
-    let again = testbed.path("again");
-    let analyze = Command::new(PROGRAM)
-        .args(["analyze", "-q", "--fail-on", "never", "-o", text(&again)])
-        .args(&files)
-        .output()
-        .unwrap();
-    assert!(analyze.status.success(), "{}", String::from_utf8_lossy(&analyze.stderr));
+    let again = testbed.analyze(&files);
     assert_eq!(verified_manifest(&again)["accounting"]["frames"], 400);
 }
 
@@ -270,8 +237,7 @@ fn saved_frames_rotate_by_size() {
 fn a_missing_interface_is_waited_for() {
     let Some(testbed) = Testbed::new() else { return };
     let evidence = testbed.path("evidence");
-    let mut live =
-        testbed.start_live(&["-i", &testbed.device, "-i", "lo", "--fail-on", "never", "-o", text(&evidence)]);
+    let mut live = testbed.live().evidence(&evidence).with(&["-i", "lo"]).start();
     testbed.traffic(&["datagrams", "203.0.113.5", "10", "0.01"]);
     run(&["ip", "-n", &testbed.near, "link", "set", &testbed.device, "down"]);
     wait_until("it says that the interface is down", || {
@@ -284,7 +250,7 @@ fn a_missing_interface_is_waited_for() {
     wait_until("it says that the interface is gone", || live.stderr().contains("captured frames are kept"));
     live.stop(0);
     let manifest = verified_manifest(&evidence);
-    assert!(manifest["accounting"]["frames"].as_u64() >= Some(20), "{manifest}");
+    assert!(frames(&manifest) >= 20, "{manifest}");
 }
 
 #[test]
@@ -298,7 +264,7 @@ fn capture_errors_include_what_to_do() {
     };
     let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
     let device = testbed.device.as_str();
-    let setcap = format!("setcap cap_net_raw,cap_net_admin=eip {PROGRAM}");
+    let setcap = format!("setcap cap_net_raw=ep {PROGRAM}");
     check(&nobody, &["-i", device], &setcap);
     check(&[], &["-i", &format!("{device}x")], &format!("no such interface; did you mean {device}?"));
     check(&[], &["-i", "zzzzzz"], "no such interface; available: ");
@@ -353,16 +319,7 @@ fn a_full_disk_costs_one_interval_and_is_reported() {
     run(&["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "afl", text(&disk)]);
     let _mounted = Mount(&disk);
     let evidence = disk.join("evidence");
-    let mut live = testbed.start_live(&[
-        "-i",
-        &testbed.device,
-        "-o",
-        text(&evidence),
-        "--every",
-        "2s",
-        "--fail-on",
-        "never",
-    ]);
+    let mut live = testbed.live().evidence(&evidence).with(&["--every", "2s"]).start();
     wait_until("a first interval", || !interval_folders(&evidence).is_empty());
     let kept = interval_folders(&evidence);
     let ballast = disk.join("ballast");
@@ -391,8 +348,8 @@ fn a_full_disk_keeps_the_rows_of_a_run_without_intervals() {
     run(&["mount", "-t", "tmpfs", "-o", "size=128k,mode=777", "afl", text(&disk)]);
     let _mounted = Mount(&disk);
     let evidence = disk.join("evidence");
-    let arguments = ["-i", &testbed.device, "-o", text(&evidence), "--fail-on", "never"];
-    let mut live = testbed.start_live(&arguments);
+    let start = || testbed.live().evidence(&evidence).start();
+    let mut live = start();
     assert!(live.stderr().contains("with --every 1h it loses at most an hour"), "{}", live.stderr());
     let mut flood = testbed.start_traffic(&["flood", &testbed.device, "names", "2000"]);
     live.assert_exits(2);
@@ -404,7 +361,7 @@ fn a_full_disk_keeps_the_rows_of_a_run_without_intervals() {
     assert!(rows(&left, "dns.csv").len() > 10);
     // The next run keeps them too, and prints where they are.
     run(&["mount", "-o", "remount,size=1m", text(&disk)]);
-    let mut live = testbed.start_live(&arguments);
+    let mut live = start();
     let stderr = live.stderr();
     let (_, aside) = stderr
         .split_once("an earlier run did not finish its evidence: ")

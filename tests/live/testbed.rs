@@ -162,7 +162,26 @@ impl Testbed {
         RunningProgram::of(child)
     }
 
-    /// Starts a live run, and waits until it captures.
+    /// A live run on the testbed's interface. Its findings do not change the exit status.
+    pub(super) fn live(&self) -> LiveRun<'_> {
+        let arguments = ["-i", &self.device, "--fail-on", "never"].map(str::to_owned);
+        LiveRun { testbed: self, arguments: arguments.to_vec() }
+    }
+
+    /// Analyzes saved frames, and returns the evidence folder.
+    pub(super) fn analyze<P: AsRef<Path>>(&self, files: &[P]) -> PathBuf {
+        let evidence = self.unique_path("again");
+        let output = Command::new(PROGRAM)
+            .args(["analyze", "-q", "--fail-on", "never", "-o", text(&evidence)])
+            .args(files.iter().map(AsRef::as_ref))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        verified_manifest(&evidence);
+        evidence
+    }
+
+    /// Starts a live run with these arguments alone, and waits until it captures.
     pub(super) fn start_live(&self, arguments: &[&str]) -> RunningProgram {
         let stdout = self.unique_path("stdout");
         let mut run = self.start_live_into(fs::File::create(&stdout).unwrap().into(), arguments);
@@ -222,6 +241,41 @@ impl Drop for Testbed {
         for netns in [&self.near, &self.far] {
             let _ = Command::new("ip").args(["netns", "delete", netns]).status();
         }
+    }
+}
+
+/// A live run that has not started.
+pub(super) struct LiveRun<'a> {
+    testbed: &'a Testbed,
+    arguments: Vec<String>,
+}
+
+impl LiveRun<'_> {
+    pub(super) fn evidence(self, folder: &Path) -> Self {
+        self.with(&["-o", text(folder)])
+    }
+
+    pub(super) fn saving(self, frames: &Path) -> Self {
+        self.with(&["-w", text(frames)])
+    }
+
+    pub(super) fn with(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// Starts it, and waits until it captures.
+    pub(super) fn start(self) -> RunningProgram {
+        self.testbed.start_live(&self.arguments())
+    }
+
+    /// Starts it with this standard output, and waits until it captures.
+    pub(super) fn start_into(self, out: Stdio) -> RunningProgram {
+        self.testbed.start_live_into(out, &self.arguments())
+    }
+
+    fn arguments(&self) -> Vec<&str> {
+        self.arguments.iter().map(String::as_str).collect()
     }
 }
 
@@ -311,6 +365,11 @@ pub(super) fn verified_manifest(folder: &Path) -> serde_json::Value {
     let output = Command::new(PROGRAM).args(["verify", text(folder)]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap()
+}
+
+/// The number of frames that a run captured, of its manifest.
+pub(super) fn frames(manifest: &serde_json::Value) -> u64 {
+    manifest["accounting"]["frames"].as_u64().unwrap()
 }
 
 /// The evidence folders of the intervals in a folder, oldest first.

@@ -32,8 +32,8 @@ pub struct LiveCapturePlan {
 pub enum LiveError {
     /// The user may not capture.
     #[error(
-        "cannot capture on {interface}: no permission; run afs-audit as root, or grant the capabilities once with: \
-         setcap cap_net_raw,cap_net_admin=eip {program}"
+        "cannot capture on {interface}: no permission; run afs-audit as root, or grant the capability once with: \
+         setcap cap_net_raw=ep {program}"
     )]
     NoPermission {
         /// The interface.
