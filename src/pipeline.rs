@@ -43,10 +43,12 @@ use crate::flow::FlowTable;
 use crate::judge;
 use crate::judge::DnsRow;
 use crate::judge::Engine;
-use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::JudgeResult;
+use crate::judge::OpenCounts;
 use crate::judge::Policy;
+use crate::judge::ProblemList;
+use crate::judge::ProblemReport;
 use crate::judge::Scope;
 use crate::judge::Tally;
 use crate::read::Dispatcher;
@@ -122,8 +124,8 @@ pub trait RunSink {
     }
     /// A chunk of facts, only if the sink stores them.
     fn facts(&mut self, _: &[u8]) {}
-    /// Live capture only: a finding appeared that this interval did not have before.
-    fn announce(&mut self, _: &FindingRow) {}
+    /// Live capture only: a problem has begun, recovered, begun again or lasts.
+    fn problem(&mut self, _: &ProblemReport) {}
     /// Live capture only: a second has passed.
     fn heartbeat(&mut self, _: &LiveStatus) {}
     /// Live capture only: an interval has ended. The rows after this call belong to the next one.
@@ -149,7 +151,14 @@ pub struct LiveStatus {
     pub requirements_reached: (u64, u64),
     /// Counts of this interval, without the destinations.
     pub tally: Tally,
+    /// Judged flows that are open now.
+    pub open: OpenCounts,
+    /// The problems of the run, across its intervals.
+    pub problems: ProblemList,
 }
+
+/// Problems that a [`LiveStatus`] has with all that is known: more than a screen shows.
+pub const LISTED_PROBLEMS: usize = 64;
 
 /// A source of frames that has no end of its own and tells the time.
 pub trait LiveSource {
@@ -209,7 +218,7 @@ pub fn run_files<D: RunSink + Send>(
 
 /// Audits a live capture. Rows go to `sink`, which is returned; the result is that of the last interval.
 ///
-/// Findings are announced when they first appear. How much was lost, and when, is in the heartbeats.
+/// Problems are reported while they occur. How much was lost, and when, is in the heartbeats.
 pub fn run_live<S: LiveSource, D: RunSink + Send>(
     mut source: S,
     plan: AuditPlan,
@@ -217,7 +226,7 @@ pub fn run_live<S: LiveSource, D: RunSink + Send>(
     control: RunControl<'_>,
 ) -> (RunResult, D) {
     let mut engine = Engine::new(plan.policy, plan.scope, plan.judge);
-    engine.announce();
+    engine.follow_problems();
     let flows = flow::FlowLimits { report_interim: true, ..plan.flows };
     let stop = control.stop;
     let mut ingest = Ingest::new(plan.fragments);

@@ -1,13 +1,12 @@
 //! The terminal view of `live`: a few lines, redrawn in place once a second.
 //!
-//! In:  counters of the capture, totals of the audit, new findings, messages.
+//! In:  counters of the capture, totals of the audit, problems, messages.
 //! Out: lines on standard error; without a terminal, only the messages.
 //! Not: records. They go to standard output and to the evidence folder.
 //!
 //! A terminal may stop accepting output: Ctrl-S was pressed, or an SSH connection hangs. So a thread of its own writes to it, and
 //! the audit never waits for that thread.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
 use std::io::IsTerminal as _;
@@ -25,19 +24,28 @@ use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
 
+use super::keyboard::Keyboard;
 use super::metrics::LiveTotals;
+use super::process;
+use crate::base::Time;
 use crate::base::WireText;
 use crate::capture::CaptureStats;
 use crate::judge::DestinationVerdict;
-use crate::judge::FindingRow;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
+use crate::judge::Problem;
+use crate::judge::ProblemList;
+use crate::judge::ProblemState;
 use crate::report::count;
 use crate::report::grouped;
 use crate::report::truncate;
+use crate::report::wrap;
 
-/// Findings shown, the newest last.
-const SHOWN_FINDINGS: usize = 6;
+/// Problems shown, if the terminal has enough rows.
+const SHOWN_PROBLEMS: usize = 12;
+
+/// Rows of a problem's message, if it is long.
+const PROBLEM_ROWS: usize = 3;
 
 /// Columns from which an interface fits on one line.
 const ONE_LINE_COLUMNS: usize = 80;
@@ -49,8 +57,7 @@ const QUEUED_MESSAGES: usize = 256;
 pub(super) struct Dashboard {
     painter: Option<(Sender<Paint>, JoinHandle<()>)>,
     is_terminal_closed: Arc<AtomicBool>,
-    newest: VecDeque<String>,
-    findings: u64,
+    keyboard: Option<Keyboard>,
     started: Instant,
     drawn_at: Instant,
     /// Frames and bytes of each interface when it was drawn last.
@@ -64,16 +71,15 @@ impl Dashboard {
         Dashboard {
             painter: None,
             is_terminal_closed: Arc::default(),
-            newest: VecDeque::new(),
-            findings: 0,
+            keyboard: None,
             started: now,
             drawn_at: now,
             drawn_counts: Vec::new(),
         }
     }
 
-    /// Draws on standard error, if that is a terminal.
-    pub(super) fn on_terminal(interfaces: usize) -> anyhow::Result<Dashboard> {
+    /// Draws on standard error, if that is a terminal. A key of the terminal may set `stop`.
+    pub(super) fn on_terminal(interfaces: usize, stop: &Arc<AtomicBool>) -> anyhow::Result<Dashboard> {
         let mut dashboard = Dashboard { drawn_counts: vec![(0, 0); interfaces], ..Dashboard::hidden() };
         // A dumb terminal cannot move the cursor.
         let can_move_cursor = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
@@ -85,6 +91,7 @@ impl Dashboard {
                 .spawn(move || painter.paint_all(&receiver))
                 .context("cannot start a thread")?;
             dashboard.painter = Some((sender, thread));
+            dashboard.keyboard = Keyboard::watch(Arc::clone(stop))?;
         }
         Ok(dashboard)
     }
@@ -99,17 +106,6 @@ impl Dashboard {
         self.is_terminal_closed.load(Ordering::Relaxed)
     }
 
-    pub(super) fn add_finding(&mut self, row: &FindingRow) {
-        self.findings += 1;
-        if self.newest.len() >= SHOWN_FINDINGS {
-            self.newest.pop_front();
-        }
-        // The date is known. The clock alone leaves room for the message.
-        let time = row.first_seen.to_string();
-        let clock = time.get(11..19).unwrap_or(&time);
-        self.newest.push_back(format!("{clock} {:<6} {} {}", row.severity.as_str(), row.code, row.message));
-    }
-
     /// Prints a message above the view.
     pub(super) fn print_above(&mut self, message: &str) {
         match &self.painter {
@@ -119,14 +115,14 @@ impl Dashboard {
         }
     }
 
-    pub(super) fn draw(&mut self, stats: &CaptureStats, totals: &LiveTotals) {
+    pub(super) fn draw(&mut self, stats: &CaptureStats, totals: &LiveTotals, problems: &ProblemList) {
         if self.painter.is_none() {
             return;
         }
         let mut lines = DashboardLines::default();
         self.add_interfaces(stats, &mut lines);
         self.add_totals(totals, &mut lines);
-        self.add_findings(&mut lines);
+        add_problems(problems, terminal_size().0, &mut lines);
         if let Some((painter, _)) = &self.painter
             && painter.is_empty()
         {
@@ -174,55 +170,56 @@ impl Dashboard {
     }
 
     fn add_totals(&self, totals: &LiveTotals, lines: &mut DashboardLines) {
-        let at = |counts: &[u64], place: usize| counts.get(place).copied().unwrap_or_default();
-        let verdicts: Vec<String> = DestinationVerdict::ALL
+        // Open flows count as far as they are known.
+        let all = |ended: &[u64], open: &[u64], place: usize| {
+            ended.get(place).copied().unwrap_or_default() + open.get(place).copied().unwrap_or_default()
+        };
+        let destinations: Vec<String> = DestinationVerdict::ALL
             .iter()
-            .map(|verdict| (verdict.as_str(), at(&totals.destinations, *verdict as usize)))
+            .map(|verdict| (verdict, all(&totals.destinations, &totals.open.destinations, *verdict as usize)))
             .filter(|(_, count)| *count > 0)
-            .map(|(word, count)| format!("{} {word}", grouped(count)))
+            .map(|(verdict, count)| format!("{} {verdict}", grouped(count)))
             .collect();
         let limited = match totals.evicted + totals.reassembly_stopped {
             0 => String::new(),
             limited => format!(" ({} cut short by --memory)", grouped(limited)),
         };
-        let verdicts = if verdicts.is_empty() { String::new() } else { format!(": {}", verdicts.join(", ")) };
+        let destinations = if destinations.is_empty() {
+            String::new()
+        } else {
+            format!("; of audited hosts: {}", destinations.join(", "))
+        };
         lines.add(
             3,
             format!(
-                "flows: {} active{limited}, {} closed and evaluated{verdicts}",
+                "flows: {} open, {} ended{limited}{destinations}",
                 grouped(totals.active),
-                grouped(totals.evaluated),
+                grouped(totals.closed),
             ),
         );
         let elapsed = self.started.elapsed().as_secs();
+        let outcomes: Vec<String> = Outcome::ALL
+            .iter()
+            .map(|outcome| {
+                let count = all(&totals.outcomes, &totals.open.outcomes, *outcome as usize);
+                format!("{} {outcome}", grouped(count))
+            })
+            .collect();
         lines.add(
             4,
             format!(
-                "{} blocked-looking, {} inconclusive, {} not-443; {}; {:02}:{:02}:{:02}",
-                grouped(at(&totals.outcomes, Outcome::BlockedLooking as usize)),
-                grouped(at(&totals.outcomes, Outcome::Inconclusive as usize)),
-                grouped(at(&totals.ports, PortVerdict::Not443 as usize)),
+                "{}, {} not-443; {}; {:02}:{:02}:{:02}{}",
+                outcomes.join(", "),
+                grouped(all(&totals.ports, &totals.open.ports, PortVerdict::Not443 as usize)),
                 count(totals.dns, "DNS response"),
                 elapsed / 3600,
                 elapsed / 60 % 60,
-                elapsed % 60
+                elapsed % 60,
+                if self.keyboard.is_some() { "; q quits" } else { "" }
             ),
         );
         if let (reached, required @ 1..) = totals.requirements_reached {
             lines.add(5, format!("{reached} of {} reached", count(required, "required endpoint")));
-        }
-    }
-
-    fn add_findings(&self, lines: &mut DashboardLines) {
-        let head = match self.findings {
-            0 => "no findings so far".to_owned(),
-            1 => "1 finding:".to_owned(),
-            more => format!("{} findings, newest last:", grouped(more)),
-        };
-        lines.add(1, head);
-        for (place, line) in self.newest.iter().enumerate() {
-            let age = self.newest.len() - 1 - place;
-            lines.add(if age == 0 { 2 } else { 5 + age }, format!("  {line}"));
         }
     }
 
@@ -233,7 +230,75 @@ impl Dashboard {
             // An error is a panic of the thread, which has printed its message.
             let _ = thread.join();
         }
+        self.keyboard = None;
     }
+}
+
+/// The problems that occurred or changed last, the latest last.
+fn add_problems(problems: &ProblemList, columns: usize, lines: &mut DashboardLines) {
+    let counts: Vec<String> = ProblemState::ALL
+        .iter()
+        .zip(problems.states)
+        .filter(|(state, count)| **state == ProblemState::Ongoing || *count > 0)
+        .map(|(state, count)| format!("{} {}", grouped(count), state_text(*state)))
+        .collect();
+    let head = match problems.latest.len() {
+        0 => "no problems so far".to_owned(),
+        1 => format!("problems: {}; times in UTC", counts.join(", ")),
+        _ => format!("problems: {}; latest last, times in UTC", counts.join(", ")),
+    };
+    lines.add(1, head);
+    let shown = problems.latest.len().min(SHOWN_PROBLEMS);
+    for (age, problem) in
+        problems.latest.iter().rev().take(shown).enumerate().collect::<Vec<_>>().into_iter().rev()
+    {
+        let rank = if age == 0 { 2 } else { 5 + age };
+        for line in problem_lines(problem, columns) {
+            lines.add(rank, line);
+        }
+    }
+}
+
+/// A problem in as many rows as its message needs.
+fn problem_lines(problem: &Problem, columns: usize) -> Vec<String> {
+    let finding = &problem.finding;
+    let times = if problem.count == 1 { String::new() } else { format!(" {}x", grouped(problem.count)) };
+    let today = process::now();
+    let last = clock(problem.last_seen, today);
+    let span = match problem.count {
+        1 => last,
+        _ => format!("{}-{last}", clock(problem.first_seen, today)),
+    };
+    let text = format!(
+        "{}: {span}{times} {} {} {}",
+        state_text(problem.state),
+        finding.severity,
+        finding.code,
+        finding.message
+    );
+    // Two columns for the indent of the first row, one so that the terminal does not wrap.
+    let mut rows = wrap(&text, columns.saturating_sub(5).max(10));
+    if rows.len() > PROBLEM_ROWS {
+        let rest = rows.split_off(PROBLEM_ROWS - 1).join(" ");
+        rows.push(truncate(&rest, columns.saturating_sub(5).max(10)));
+    }
+    let indents = std::iter::once("  ").chain(std::iter::repeat("    "));
+    rows.into_iter().zip(indents).map(|(row, indent)| format!("{indent}{row}")).collect()
+}
+
+fn state_text(state: ProblemState) -> &'static str {
+    match state {
+        ProblemState::Ongoing => "ongoing",
+        ProblemState::Recovered => "recovered",
+        ProblemState::NotSeenAgain => "not seen again",
+    }
+}
+
+/// A time of day; with the date on another day.
+fn clock(time: Time, today: Time) -> String {
+    let (text, today) = (time.to_string(), today.to_string());
+    let from = if text.get(..10) == today.get(..10) { 11 } else { 5 };
+    text.get(from..19).unwrap_or(&text).replace('T', " ")
 }
 
 /// The lines of the view, each with its rank: if the terminal has too few rows, the lowest ranks are shown.
@@ -339,7 +404,7 @@ impl Painter {
 
 /// Whether this process is in the foreground of its terminal: in the background the shell draws there. Also true for a terminal
 /// that no shell controls, and for one of another PID namespace (group 0).
-fn is_in_foreground() -> bool {
+pub(super) fn is_in_foreground() -> bool {
     let group = nix::unistd::tcgetpgrp(io::stderr().as_fd());
     group.map_or(true, |group| group.as_raw() == 0 || group == nix::unistd::getpgrp())
 }

@@ -1,6 +1,6 @@
-//! Writes the rows of a live run, and reports its state: dashboard, finding lines, metrics, messages.
+//! Writes the rows of a live run, and reports its state: dashboard, lines about problems, metrics, messages.
 //!
-//! In:  rows, findings, a heartbeat every second, and the end of each interval.
+//! In:  rows, changes of problems, a heartbeat every second, and the end of each interval.
 //! Out: records on standard output, evidence folders, the dashboard, totals for the metrics; at the end the summary.
 //! Not: frames and counters of the capture; those are [`CaptureStats`].
 
@@ -37,12 +37,14 @@ use super::plan::Verbosity;
 use super::process;
 use super::run_facts;
 use super::stdio;
+use crate::base::Time;
 use crate::base::WireText;
 use crate::capture;
 use crate::capture::CaptureStats;
 use crate::judge::DnsRow;
-use crate::judge::FindingRow;
 use crate::judge::FlowRow;
+use crate::judge::ProblemChange;
+use crate::judge::ProblemReport;
 use crate::judge::Severity;
 use crate::pipeline;
 use crate::report::EvidenceFolder;
@@ -111,7 +113,7 @@ impl LiveReporter {
             sink: RecordSink::new(names, folder, stream),
             evidence,
             dashboard: if has_dashboard {
-                Dashboard::on_terminal(stats.interfaces.len())?
+                Dashboard::on_terminal(stats.interfaces.len(), &stop)?
             } else {
                 Dashboard::hidden()
             },
@@ -323,9 +325,9 @@ impl LiveReporter {
         Ok(())
     }
 
-    /// Prints a new finding where no dashboard shows it.
-    fn print_finding(&mut self, row: &FindingRow) {
-        let line = finding_line(row);
+    /// Prints a change of a problem where no dashboard shows it.
+    fn print_change(&mut self, report: &ProblemReport) {
+        let line = change_line(report);
         if self.has_frames_on_stdout {
             if !self.dashboard.is_shown() && self.plan.output.verbosity != Verbosity::Quiet {
                 print_message(&line);
@@ -354,12 +356,16 @@ impl pipeline::RunSink for LiveReporter {
         self.check_written(written);
     }
 
-    fn announce(&mut self, row: &FindingRow) {
-        self.update_totals(|totals| *totals.findings.entry(row.code.as_str()).or_default() += 1);
-        self.dashboard.add_finding(row);
-        let written = self.sink.announce_finding(row);
+    fn problem(&mut self, report: &ProblemReport) {
+        let finding = &report.problem.finding;
+        let written = if report.change == ProblemChange::Began {
+            self.update_totals(|totals| *totals.findings.entry(finding.code.as_str()).or_default() += 1);
+            self.sink.announce_finding(finding)
+        } else {
+            self.sink.problem(report)
+        };
         self.check_written(written);
-        self.print_finding(row);
+        self.print_change(report);
     }
 
     fn heartbeat(&mut self, status: &pipeline::LiveStatus) {
@@ -372,7 +378,7 @@ impl pipeline::RunSink for LiveReporter {
         self.report_published(false);
         self.report_capture_messages();
         let totals = self.totals_now();
-        self.dashboard.draw(&self.stats, &totals);
+        self.dashboard.draw(&self.stats, &totals, &status.problems);
     }
 
     fn rotate(&mut self, result: pipeline::RunResult) {
@@ -398,10 +404,26 @@ impl pipeline::RunSink for LiveReporter {
     }
 }
 
-/// A finding as one line of text.
-fn finding_line(row: &FindingRow) -> String {
-    let frame = row.frames.first().map(|frame| format!("; frame {}", frame.number)).unwrap_or_default();
-    format!("{} {:<6} {} {}{frame}", row.first_seen, row.severity.as_str(), row.code, row.message)
+/// A change of a problem as one line of text. Its first time is that of the packet, all others are those of the change.
+fn change_line(report: &ProblemReport) -> String {
+    let ProblemReport { change, time, problem } = report;
+    let finding = &problem.finding;
+    let line = |time: Time, what: &str| {
+        format!("{time} {:<6} {} {what}{}", finding.severity.as_str(), finding.code, finding.message)
+    };
+    let history = || {
+        let occurrences = count(problem.count, "occurrence");
+        format!("; {occurrences}, first {}, last {}", problem.first_seen, problem.last_seen)
+    };
+    match change {
+        ProblemChange::Began => {
+            let frame = finding.frames.first().map(|frame| format!("; frame {}", frame.number));
+            format!("{}{}", line(problem.first_seen, ""), frame.unwrap_or_default())
+        }
+        ProblemChange::BeganAgain => format!("{}{}", line(*time, "again: "), history()),
+        ProblemChange::Recovered => format!("{}{}", line(*time, "recovered: "), history()),
+        ProblemChange::Lasts => format!("{}{}", line(*time, "ongoing: "), history()),
+    }
 }
 
 fn is_stdout_a_pipe() -> bool {

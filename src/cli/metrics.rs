@@ -29,8 +29,10 @@ use nix::poll::poll;
 use crate::capture::CaptureStats;
 use crate::capture::InterfaceStats;
 use crate::judge::DestinationVerdict;
+use crate::judge::OpenCounts;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
+use crate::judge::ProblemState;
 use crate::pipeline::LiveStatus;
 
 /// Totals since the start of the run.
@@ -53,6 +55,10 @@ pub(super) struct LiveTotals {
     pub(super) destinations: [u64; 5],
     pub(super) ports: [u64; 3],
     pub(super) outcomes: [u64; 3],
+    /// Judged flows that are open.
+    pub(super) open: OpenCounts,
+    /// Problems by state.
+    pub(super) problems: [u64; 3],
     /// New findings by code.
     pub(super) findings: BTreeMap<&'static str, u64>,
     /// Evidence folders written, and lost.
@@ -80,6 +86,8 @@ impl LiveTotals {
         self.destinations = sum(&before.destinations, &tally.destinations);
         self.ports = sum(&before.ports, &tally.ports);
         self.outcomes = sum(&before.outcomes, &tally.outcomes);
+        self.open = status.open;
+        self.problems = status.problems.states;
     }
 }
 
@@ -262,6 +270,10 @@ fn render(stats: &CaptureStats, totals: &LiveTotals) -> String {
         "code",
         totals.findings.iter().map(|(code, count)| (*code, *count)),
     );
+    out.family("problems", "gauge", "Problems by state.");
+    for (state, count) in ProblemState::ALL.iter().zip(totals.problems) {
+        out.sample("problems", &[("state", state.as_str())], count);
+    }
     out.counters(
         "evidence_total",
         "Evidence folders by state.",

@@ -15,6 +15,8 @@ mod explain;
 #[cfg(all(feature = "live", unix))]
 mod interfaces;
 #[cfg(all(feature = "live", unix))]
+mod keyboard;
+#[cfg(all(feature = "live", unix))]
 mod live;
 #[cfg(all(feature = "live", unix))]
 mod live_evidence;

@@ -138,7 +138,8 @@ pub trait StreamConsumer {
         0
     }
 
-    /// What was counted of a flow that one side has closed or reset, or that an ICMP error quotes. Called only if
+    /// What was counted of a flow that one side has closed or reset, or that an ICMP error quotes; and a little later of one
+    /// whose SYN was retransmitted or whose server has sent its first payload. Called only if
     /// [`FlowLimits::report_interim`](super::FlowLimits::report_interim) is set; more packets may follow.
     fn interim(&mut self, _: &FlowRef, _: FlowEnd, _: At) {}
 

@@ -8,6 +8,7 @@ mod community;
 mod consumer;
 mod context;
 mod delivery;
+mod early_reports;
 mod ended;
 mod expiry;
 mod gaps;

@@ -21,6 +21,7 @@ use super::consumer::StreamEnd;
 use super::context::PacketCtx;
 use super::context::TableCtx;
 use super::delivery;
+use super::early_reports::EarlyReports;
 use super::expiry::ExpiryWheel;
 use super::expiry::FlowClock;
 use super::key::Endpoint;
@@ -59,6 +60,7 @@ pub struct FlowTable<S> {
     clock: FlowClock,
     wheel: ExpiryWheel,
     due: Vec<(u64, Slot)>,
+    early: EarlyReports,
     counts: FlowCounts,
     /// Flows that were checked for expiry.
     #[cfg(test)]
@@ -75,6 +77,7 @@ impl<S: Default> FlowTable<S> {
             clock: FlowClock::default(),
             wheel: ExpiryWheel::default(),
             due: Vec::new(),
+            early: EarlyReports::default(),
             counts: FlowCounts::default(),
             #[cfg(test)]
             checks: 0,
@@ -119,6 +122,8 @@ impl<S: Default> FlowTable<S> {
                 expire_sooner(flow, slot(shard, index), &self.limits, &mut self.wheel);
                 if self.limits.report_interim && flow.phase == FlowPhase::Closed && !was_closed {
                     consumer.interim(&flow.flow_ref(slot(shard, index)), flow_end(flow, EndReason::Done), at);
+                } else if self.limits.report_interim {
+                    self.early.note(flow, slot(shard, index), seen, self.clock.now());
                 }
                 let held = measure(flow, consumer);
                 table.held = table.held - held_before + held;
@@ -135,6 +140,18 @@ impl<S: Default> FlowTable<S> {
     pub fn tick<L: StreamConsumer<State = S>>(&mut self, second: i64, at: At, consumer: &mut L) {
         for slot in self.take_expired(second) {
             self.close_expired(slot, at, consumer);
+        }
+        self.report_early(at, consumer);
+    }
+
+    /// After a tick: reports the open flows about which time shows something.
+    pub fn report_early<L: StreamConsumer<State = S>>(&mut self, at: At, consumer: &mut L) {
+        while let Some((slot, opened)) = self.early.take_due(self.clock.now()) {
+            let (shard, index) = parts(slot);
+            let flow = self.shards.get_mut(shard).and_then(|shard| shard.get_mut(index));
+            if let Some(flow) = flow.filter(|flow| flow.opened == opened && flow.phase != FlowPhase::Closed) {
+                consumer.interim(&flow.flow_ref(slot), flow_end(flow, EndReason::Idle), at);
+            }
         }
     }
 

@@ -17,14 +17,20 @@ mod tests;
 use std::sync::Arc;
 
 use self::early_checks::EarlyChecks;
+use self::early_checks::EarlyReason;
+pub use self::early_checks::OpenCounts;
 use self::early_responses::EarlyResponses;
 use super::diagnosis::Diagnosis;
 use super::diagnosis::dns_anomalies::DnsContext;
 use super::diagnosis::dns_anomalies::DnsLookup;
+use super::diagnosis::dns_anomalies::LookupResult;
 use super::diagnosis::dns_anomalies::RESPONSE_NANOS;
 use super::finding;
 use super::finding::collector::Findings;
+use super::finding::collector::Target;
 use super::finding::dns::DnsQuery;
+use super::finding::problems::ProblemReport;
+use super::finding::problems::Success;
 use super::flow_row::OfferTexts;
 use super::flow_state::FlowState;
 use super::flow_state::FlowStates;
@@ -36,7 +42,6 @@ use super::policy::scope::Scope;
 use super::policy::service_tags::TagSets;
 use super::policy::site::SiteProgress;
 use super::rows::DnsRow;
-use super::rows::FindingRow;
 use super::rows::FlowRow;
 use super::tally::RunCounts;
 use crate::base::Time;
@@ -58,9 +63,9 @@ pub trait RowSink {
     fn flow(&mut self, row: FlowRow);
     /// A DNS response has arrived, or will not.
     fn dns(&mut self, row: DnsRow);
-    /// A finding has occurred for the first time; only after [`Engine::announce`]. The row holds what was known then: the
-    /// finding's own row comes at the end.
-    fn news(&mut self, _: &FindingRow) {}
+    /// A problem has begun, recovered, begun again or lasts; only after [`Engine::follow_problems`]. The finding's own row
+    /// comes at the end of the interval.
+    fn problem(&mut self, _: ProblemReport) {}
 }
 
 /// Limits of what is kept.
@@ -171,7 +176,7 @@ impl Engine {
             }
             Fact::Interim(flow_end) => {
                 if self.early.accepts_interim() && flow_end.packets[0] > 0 && self.is_judged(&flow) {
-                    self.check_early(&flow, &flow_end, Some(flow_end.reason));
+                    self.check_early(&flow, &flow_end, EarlyReason::of(&flow_end));
                 }
             }
             Fact::FlowEnded(flow_end) => {
@@ -266,8 +271,19 @@ impl Engine {
                 is_declared_private: &|address| self.policy.private_networks.contains(address),
                 is_silence_reliable: self.diagnosis.is_silence_reliable(client.address, time),
             };
-            if let Some(anomaly) = self.diagnosis.dns.add(&lookup, &context) {
-                finding::dns::announce(anomaly, &self.policy, &mut self.findings);
+            match self.diagnosis.dns.add(&lookup, &context) {
+                LookupResult::Final(anomaly) => {
+                    finding::dns::announce(anomaly, &(frame, time), &self.policy, &mut self.findings);
+                }
+                LookupResult::Resolved => self.findings.succeeded(&Success {
+                    client: client.address,
+                    targets: &[Target::Name(known.name.shared())],
+                    port: None,
+                    server: Some(resolver),
+                    began: resolution.query_time.unwrap_or(time),
+                    time,
+                }),
+                LookupResult::Nothing => {}
             }
         }
         let resolved_addresses = resolved.addresses;

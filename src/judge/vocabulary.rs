@@ -114,6 +114,32 @@ words! {
 }
 
 words! {
+    /// How a problem of a live run is now.
+    ProblemState {
+        /// It occurred lately, and nothing shows that it is over.
+        Ongoing => "ongoing",
+        /// The same host has reached the same destination since.
+        Recovered => "recovered",
+        /// It did not occur lately, and nothing shows that it is over.
+        NotSeenAgain => "not-seen-again",
+    }
+}
+
+words! {
+    /// What has changed about a problem of a live run.
+    ProblemChange {
+        /// It occurred for the first time.
+        Began => "began",
+        /// It had recovered or was not seen again, and occurs again.
+        BeganAgain => "began-again",
+        /// The same host reached the same destination again.
+        Recovered => "recovered",
+        /// It is ongoing for another hour.
+        Lasts => "lasts",
+    }
+}
+
+words! {
     /// What the service tags say of the address of a documented name.
     AddressEvidence {
         /// The address is in a tag that belongs to the name's rows.

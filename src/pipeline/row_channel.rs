@@ -15,8 +15,8 @@ use super::LiveStatus;
 use super::RunResult;
 use super::RunSink;
 use crate::judge::DnsRow;
-use crate::judge::FindingRow;
 use crate::judge::FlowRow;
+use crate::judge::ProblemReport;
 use crate::judge::RowSink;
 
 /// Rows in one batch.
@@ -29,7 +29,7 @@ enum SinkCall {
     Flow(FlowRow),
     Dns(DnsRow),
     Facts(Vec<u8>),
-    Announce(Box<FindingRow>),
+    Problem(Box<ProblemReport>),
     Heartbeat(Box<LiveStatus>),
     /// Taken out when it is written.
     Rotate(Option<Box<RunResult>>),
@@ -59,7 +59,7 @@ impl RowChannel {
                         SinkCall::Flow(row) => sink.flow(row),
                         SinkCall::Dns(row) => sink.dns(row),
                         SinkCall::Facts(chunk) => sink.facts(chunk),
-                        SinkCall::Announce(row) => sink.announce(row),
+                        SinkCall::Problem(report) => sink.problem(report),
                         SinkCall::Heartbeat(status) => sink.heartbeat(status),
                         SinkCall::Rotate(result) => {
                             result.take().into_iter().for_each(|one| sink.rotate(*one))
@@ -118,7 +118,7 @@ impl RowSink for RowChannel {
         self.push(SinkCall::Dns(row));
     }
 
-    fn news(&mut self, row: &FindingRow) {
-        self.push(SinkCall::Announce(Box::new(row.clone())));
+    fn problem(&mut self, report: ProblemReport) {
+        self.push(SinkCall::Problem(Box::new(report)));
     }
 }

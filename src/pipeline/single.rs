@@ -13,6 +13,7 @@ use crossbeam_channel::bounded;
 use super::CHANNEL_BATCHES;
 use super::FlowWorker;
 use super::IngestResult;
+use super::LISTED_PROBLEMS;
 use super::LivePacketSink;
 use super::LiveStatus;
 use super::PacketSink;
@@ -121,6 +122,8 @@ fn judge_heartbeat(heartbeat: WorkerHeartbeat, judge: &mut Judging, rows: &mut R
         missed_findings,
         requirements_reached: engine.met(),
         tally: engine.tally().clone(),
+        open: engine.open_counts(),
+        problems: engine.problems(LISTED_PROBLEMS),
     };
     let ended =
         ended.map(|IntervalEnd { ingest, flows }| RunResult::new(ingest, flows, judge.rotate(rows), false));
@@ -172,6 +175,7 @@ impl PacketSink for SingleWorker {
             self.worker.table.close_expired(slot, at, &mut self.worker.dispatcher);
             self.send_if_at_least(BATCH_FLOW_ENDS);
         }
+        self.worker.table.report_early(at, &mut self.worker.dispatcher);
     }
 
     fn chunk_done(&mut self, _: &Chunk) {

@@ -14,6 +14,7 @@ use super::write_error::WriteError;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
+use crate::judge::ProblemReport;
 use crate::judge::RequirementRow;
 
 /// A writer that can be sent to another thread.
@@ -85,6 +86,13 @@ impl RecordSink {
     /// Writes a finding to standard output when it first appears. The folder gets it complete, when the interval ends.
     pub fn announce_finding(&mut self, row: &FindingRow) -> Result<(), WriteError> {
         self.json(row)
+    }
+
+    /// Writes to standard output what has changed about a problem that was announced.
+    pub fn problem(&mut self, report: &ProblemReport) -> Result<(), WriteError> {
+        let RecordStream::Json(json) = &mut self.stream else { return Ok(()) };
+        let written = json.write_problem(report);
+        self.check_stream(written)
     }
 
     /// Writes a finding to the folder only: it was announced before.

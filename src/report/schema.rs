@@ -10,12 +10,14 @@ use super::column::TableRow;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
+use crate::judge::ProblemChange;
+use crate::judge::ProblemState;
 use crate::judge::RequirementRow;
 
 /// The kinds of records: the values of the key `record`.
 pub const RECORDS: [&str; 4] = [FlowRow::RECORD, DnsRow::RECORD, FindingRow::RECORD, RequirementRow::RECORD];
 
-/// The schema of one kind of record, or of all of them and of the line that reports an incomplete run.
+/// The schema of one kind of record, or of all of them and of the lines that are no rows of a table.
 pub fn json_schema(record: Option<&str>) -> Value {
     let mut kinds = vec![
         (FlowRow::RECORD, record_schema::<FlowRow>()),
@@ -25,6 +27,7 @@ pub fn json_schema(record: Option<&str>) -> Value {
     ];
     let selected = kinds.iter().find(|(kind, _)| Some(*kind) == record).map(|(_, schema)| schema.clone());
     let mut schema = selected.unwrap_or_else(|| {
+        kinds.push(("problem", problem_schema()));
         kinds.push(("not-done", not_done_schema()));
         let refs: Vec<Value> =
             kinds.iter().map(|(kind, _)| json!({"$ref": format!("#/$defs/{kind}")})).collect();
@@ -45,6 +48,40 @@ fn not_done_schema() -> Value {
         "type": "object",
         "properties": {"record": {"const": "not-done"}, "reason": {"type": "string", "minLength": 1}},
         "required": ["record", "reason"],
+    })
+}
+
+/// A change of a problem of a live run. It is not a row of a table.
+fn problem_schema() -> Value {
+    let words = |words: &[&str]| json!({"enum": words});
+    let changes: Vec<&str> = ProblemChange::ALL.iter().map(|word| word.as_str()).collect();
+    let states: Vec<&str> = ProblemState::ALL.iter().map(|word| word.as_str()).collect();
+    let time = || type_schema(ColumnType::Time);
+    let finding = |name: &str| {
+        let column = FindingRow::COLUMNS.iter().find(|column| column.name == name);
+        column.map_or(Value::Null, column_schema)
+    };
+    json!({
+        "title": "problem record: a finding of a live run that has recovered, has begun again or lasts for another hour",
+        "type": "object",
+        "properties": {
+            "record": {"const": "problem"},
+            "change": words(&changes),
+            "time": time(),
+            "state": words(&states),
+            "code": finding("code"),
+            "severity": finding("severity"),
+            "audited_host": finding("audited_host"),
+            "target": finding("target"),
+            "mechanism": finding("mechanism"),
+            "first_seen": time(),
+            "last_seen": time(),
+            "count": type_schema(ColumnType::Integer),
+            "message": finding("message"),
+        },
+        "required": [
+            "record", "change", "time", "state", "code", "severity", "target", "first_seen", "last_seen", "count", "message",
+        ],
     })
 }
 

@@ -12,6 +12,8 @@ use super::cell::Cell;
 use super::cell::CellFormat;
 use super::column::TableRow;
 use super::input_names::InputNames;
+use crate::judge::Mechanism;
+use crate::judge::ProblemReport;
 
 /// Bytes buffered before a write, so that there is not a system call per row.
 const BUFFER: usize = 1 << 16;
@@ -139,6 +141,36 @@ impl<W: Write> JsonLines<W> {
     /// Writes a line about a part of the job that was not done: `{"record":"not-done","reason":"…"}`.
     pub fn write_not_done(&mut self, reason: &str) -> io::Result<()> {
         let line = serde_json::json!({ "record": "not-done", "reason": reason });
+        writeln!(self.out, "{line}")
+    }
+
+    /// Writes a line about a problem of a live run: `{"record":"problem","change":"recovered",…}`.
+    pub fn write_problem(&mut self, report: &ProblemReport) -> io::Result<()> {
+        let ProblemReport { change, time, problem } = report;
+        let finding = &problem.finding;
+        let line = serde_json::json!({
+            "record": "problem",
+            "change": change,
+            "time": time.to_string(),
+            "state": problem.state,
+            "code": finding.code.as_str(),
+            "severity": finding.severity,
+            "target": finding.target,
+            "first_seen": problem.first_seen.to_string(),
+            "last_seen": problem.last_seen.to_string(),
+            "count": problem.count,
+            "message": finding.message,
+            "audited_host": finding.audited_host.map(|host| host.to_string()),
+            "mechanism": finding.mechanism.map(Mechanism::as_str),
+        });
+        let line: serde_json::Map<String, serde_json::Value> = line
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let line = serde_json::Value::Object(line);
         writeln!(self.out, "{line}")
     }
 

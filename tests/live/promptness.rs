@@ -1,4 +1,4 @@
-//! Names and findings appear within two seconds of the packet that proves them.
+//! Names and findings appear within two seconds of the packet that proves them, and a dropped SYN as soon as silence means something.
 
 use std::io::BufRead as _;
 use std::io::BufReader;
@@ -94,4 +94,37 @@ fn findings_are_reported_within_two_seconds() {
         testbed.traffic(&["refused", &address, "1"]);
         delay(&text_lines, &format!("AFS201 10.77.0.1 could not connect to {address} port 444"), begin)
     });
+    check("a name that does not exist", |number| {
+        let name = format!("host-{number}.afs.azure.net");
+        testbed.traffic(&["resolve", "10.77.0.2", &name]);
+        delay(&text_lines, &format!("10.77.0.2 for {name} and received NXDOMAIN"), begin)
+    });
+}
+
+/// Three seconds until silence means something, one to two for a late reply, one for the heartbeat; and the machine may be busy.
+const SILENCE_LIMIT: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_dropped_syn_is_reported_before_its_flow_ends_and_again_when_it_recovers() {
+    let Some(mut testbed) = Testbed::new() else { return };
+    testbed.start_servers();
+    let far = testbed.far.clone();
+    run(&["ip", "-n", &far, "route", "add", "blackhole", "198.51.100.9/32"]);
+    let arguments = [&["-i", testbed.device.as_str()], SERVER.as_slice()].concat();
+    let mut live = testbed.start_live_into(Stdio::piped(), &arguments);
+    let lines = lines(&mut live);
+    // The capture holds packets to this host, so that silence means something.
+    testbed.traffic(&["resolve", "10.77.0.2", "some.example.net"]);
+    let mut attempt = testbed.start_traffic(&["unanswered", "198.51.100.9", "60"]);
+    let time = |line: &str| line.split(' ').next().unwrap().to_owned();
+    let waited = delay(&lines, "198.51.100.9 port 443", time);
+    assert!(waited <= SILENCE_LIMIT, "{waited:?}");
+    assert!(attempt.child.try_wait().unwrap().is_none(), "the client still tries");
+    drop(attempt);
+
+    run(&["ip", "-n", &far, "route", "del", "blackhole", "198.51.100.9/32"]);
+    run(&["ip", "-n", &far, "route", "add", "local", "198.51.100.9/32", "dev", "lo"]);
+    let mut works = testbed.start_traffic(&["linger", "198.51.100.9", "files.example.net"]);
+    delay(&lines, " recovered: 10.77.0.1 could not connect to 198.51.100.9", time);
+    assert!(works.child.try_wait().unwrap().is_none(), "the connection is still open");
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::process::Command;
 use std::process::Stdio;
 
 use super::testbed::*;
@@ -77,17 +78,17 @@ fn the_view_is_updated_in_place() {
     let mut live = RunningProgram::of(child);
     let seen = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).into_owned();
     let find = |what: &str| screen(&seen()).into_iter().find(|line| line.contains(what));
-    wait_until("a view without findings", || find("no findings so far").is_some());
+    wait_until("a view without problems", || find("no problems so far").is_some());
     assert!(find("privileges dropped: user nobody").is_some(), "{}", seen());
 
     testbed.traffic(&["connect", "10.77.0.2", "evil.example.net", "login.microsoftonline.com"]);
     testbed.traffic(&["refused", "203.0.113.6", "1"]);
     for words in [
-        ["3 findings, newest last:"].as_slice(),
-        &["medium AFS101", "evil.example.net"],
-        &["medium AFS201", "203.0.113.6"],
-        &["flows: ", " active, ", " closed and evaluated: ", "1 documented", "1 unexpected"],
-        &["1 blocked-looking, ", " inconclusive, 1 not-443; 2 DNS responses"],
+        ["problems: 3 ongoing; latest last, times in UTC"].as_slice(),
+        &["  ongoing: ", "medium AFS101", "evil.example.net"],
+        &["  ongoing: ", "medium AFS201", "203.0.113.6"],
+        &["flows: ", " open, ", " ended; of audited hosts: ", "1 documented", "1 unexpected"],
+        &[" ok, 1 blocked-looking, ", " inconclusive, 1 not-443; 2 DNS responses", "q quits"],
         &[" of ", " required endpoints reached"],
     ] {
         wait_until_or("it is shown", || {
@@ -173,6 +174,35 @@ fn a_blocked_terminal_does_not_block_the_audit() {
     wait_until("the view is drawn again", || draws() > before + 1);
     keys.write_all(b"\x03").unwrap();
     live.assert_exits(0);
+}
+
+/// What is typed does not appear, and `q` ends the run.
+#[test]
+fn typing_leaves_no_trace_and_q_quits() {
+    let Some(testbed) = Testbed::new() else { return };
+    let (mut live, mut keys, shown) = on_terminal(&testbed, &["--fail-on", "never"]);
+    let seen = || String::from_utf8_lossy(&fs::read(&shown).unwrap_or_default()).into_owned();
+    let draws = || seen().matches("frames/s").count();
+    wait_until("a view", || draws() > 0);
+    let is_echoed = || {
+        let mode = Command::new("stty").args(["-F", &terminal_of(&live), "-a"]).output().unwrap();
+        !String::from_utf8_lossy(&mode.stdout).contains("-echo ")
+    };
+    wait_until("keys are not shown", || !is_echoed());
+    keys.write_all(b"\n\nabc\n").unwrap();
+    let before = draws();
+    wait_until("it is drawn again", || draws() > before + 1);
+    let lines = screen(&seen());
+    assert_eq!(lines.iter().filter(|line| line.contains("frames/s")).count(), 1, "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("abc")), "{lines:#?}");
+    keys.write_all(b"q").unwrap();
+    live.assert_exits(0);
+}
+
+/// The terminal on which the only child of a program runs.
+fn terminal_of(run: &RunningProgram) -> String {
+    let link = format!("/proc/{}/fd/2", run.only_child());
+    fs::read_link(link).unwrap().to_str().unwrap().to_owned()
 }
 
 /// A closed terminal ends the run, like a closed pipe.

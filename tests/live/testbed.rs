@@ -106,7 +106,7 @@ impl Testbed {
         command
     }
 
-    /// Starts a resolver that resolves every name to 203.0.113.5, and a TLS server there.
+    /// Starts a resolver that resolves every name to 203.0.113.5, but none in `afs.azure.net`, and a TLS server there.
     pub(super) fn start_servers(&mut self) {
         let (certificate, key) = (self.path("cert.pem"), self.path("key.pem"));
         let made = Command::new("openssl")
@@ -134,6 +134,7 @@ impl Testbed {
                 "--pid-file=",
             ])
             .args(["--bind-interfaces", "--interface=afl-far", "--address=/#/203.0.113.5"])
+            .arg("--address=/afs.azure.net/")
             .stderr(Stdio::null())
             .spawn()
             .unwrap();

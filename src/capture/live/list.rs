@@ -28,7 +28,8 @@ fn is_network_interface(name: &str) -> bool {
     !cfg!(target_os = "linux") || std::path::Path::new("/sys/class/net").join(name).exists()
 }
 
-/// The interfaces of this machine.
+/// The interfaces of this machine that can be captured on. Sources of other kinds, for example of Bluetooth or D-Bus, are left
+/// out if they cannot be opened. A network interface that cannot be opened may be down, or the privilege is missing.
 pub fn interfaces() -> Result<Vec<InterfaceInfo>, LiveError> {
     let devices = pcap::Device::list().map_err(|error| LiveError::Other {
         interface: "any interface".to_owned(),
@@ -54,7 +55,11 @@ pub fn interfaces() -> Result<Vec<InterfaceInfo>, LiveError> {
             name: printable(&device.name),
         }
     });
-    Ok(listed.collect())
+    Ok(listed.filter(can_be_captured).collect())
+}
+
+fn can_be_captured(interface: &InterfaceInfo) -> bool {
+    interface.link_types.is_some() || interface.name == "any" || is_network_interface(&interface.name)
 }
 
 fn link_types(name: &str) -> Option<Vec<String>> {

@@ -239,6 +239,31 @@ fn a_closed_or_rejected_flow_is_reported_at_once_if_wanted() {
 }
 
 #[test]
+fn an_open_flow_is_reported_after_its_first_reply_and_each_retransmitted_syn() {
+    let limits = FlowLimits { report_interim: true, ..FlowLimits::default() };
+    let check_after = |script: &str, expected: &[&str]| {
+        let mut table = TestTable::new(limits);
+        table.play(script);
+        let interim = |call: &&String| call.starts_with("interim");
+        let calls: Vec<&String> = table.recorder.calls.iter().filter(interim).collect();
+        assert_eq!(calls, expected, "{script}");
+    };
+    check_after("c S 100\n +9", &[]);
+    check_after("c S 100\n +1\n c S 100\n +1", &[]);
+    check_after("c S 100\n +1\n c S 100\n +2", &["interim Idle"]);
+    // Reported all the same: only the judge knows what it means.
+    check_after("c S 100\n +1\n c S 100\n s SA 500 101\n +9", &["interim Idle"]);
+    check_after(&format!("{HANDSHAKE}+9"), &[]);
+    let reply = format!("{HANDSHAKE}c A 101 501 \"abc\"\n s A 501 104 \"de\"");
+    check_after(&format!("{reply}\n s A 503 104 \"fg\"\n +9"), &["interim Idle"]);
+    // It was reset meanwhile.
+    check_after(&format!("{reply}\n s R 503\n +5"), &["interim Done"]);
+    check_after("c udp \"abc\"\n s udp \"de\"\n +3", &["interim Idle"]);
+    // A server that speaks first has replied to nothing.
+    check_after(&format!("{HANDSHAKE}s A 501 101 \"de\"\n +9"), &[]);
+}
+
+#[test]
 fn packets_of_both_directions_are_of_one_shard_and_flow() {
     let mut table = TestTable::new(FlowLimits::default());
     table.play(&format!("{HANDSHAKE}s A 501 101 \"abc\"\n c A 101 504 \"de\""));

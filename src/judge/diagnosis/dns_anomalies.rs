@@ -4,6 +4,7 @@
 //! Out: anomalies, unless a later response cleared them.
 //! Not: the flows that follow.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -104,6 +105,31 @@ fn last_alias(resolution: &Resolution) -> Option<Box<HostName>> {
     })
 }
 
+/// What a lookup is for the problems of a live run.
+#[derive(Debug)]
+pub(in crate::judge) enum LookupResult<'a> {
+    /// An anomaly that no later response clears.
+    Final(&'a DnsAnomaly),
+    /// The name was resolved.
+    Resolved,
+    /// Neither; or an anomaly that a later response may clear, see [`DnsAnomalies::take_fresh`].
+    Nothing,
+}
+
+/// An occurrence that the next response may clear.
+#[derive(Debug)]
+struct FreshOccurrence {
+    key: ClientName,
+    mechanism: Mechanism,
+    place: (FrameRef, Time),
+}
+
+/// A client that gets an error from one resolver asks the next one at once.
+const FRESH_NANOS: u64 = 700_000_000;
+
+/// Occurrences that wait. Further ones are reported at the end of the interval.
+const MAX_FRESH: usize = 1 << 10;
+
 /// Whether a later good response clears the anomaly: the resolver had failed, or is one of several and knows less.
 fn is_cleared_by_success(mechanism: Mechanism) -> bool {
     mechanism.finding().entry().proof != Proof::DnsResponse
@@ -185,6 +211,8 @@ pub(in crate::judge) struct DnsAnomalies {
     len: usize,
     /// Occurrences that did not fit.
     missed: u64,
+    /// Of a live run: occurrences that are not reported yet.
+    fresh: Option<VecDeque<FreshOccurrence>>,
     responses: BoundedMap<QueryKey, FirstResponse>,
 }
 
@@ -194,54 +222,81 @@ impl Default for DnsAnomalies {
             by_name: HashMap::default(),
             len: 0,
             missed: 0,
+            fresh: None,
             responses: BoundedMap::new(MAX_RESPONSES),
         }
     }
 }
 
 impl DnsAnomalies {
-    /// Adds a lookup. Returns a new anomaly that no later response clears.
+    /// From now on occurrences are kept for [`DnsAnomalies::take_fresh`].
+    pub(in crate::judge) fn follow_fresh(&mut self) {
+        self.fresh = Some(VecDeque::new());
+    }
+
+    /// The anomalies that occurred and were not cleared at once, each with the occurrence.
+    pub(in crate::judge) fn take_fresh(&mut self, now: Time) -> Vec<(DnsAnomaly, (FrameRef, Time))> {
+        let mut taken = Vec::new();
+        while let Some(fresh) = &mut self.fresh
+            && fresh.front().is_some_and(|first| now.since(first.place.1) >= FRESH_NANOS)
+            && let Some(FreshOccurrence { key, mechanism, place }) = fresh.pop_front()
+        {
+            let anomalies = self.by_name.get(&key).into_iter().flatten();
+            let found = anomalies.into_iter().find(|anomaly| anomaly.mechanism == mechanism);
+            taken.extend(found.map(|anomaly| (anomaly.clone(), place)));
+        }
+        taken
+    }
+
+    /// Adds a lookup.
     pub(in crate::judge) fn add(
         &mut self,
         lookup: &DnsLookup<'_>,
         context: &DnsContext<'_>,
-    ) -> Option<&DnsAnomaly> {
+    ) -> LookupResult<'_> {
         if !lookup.known.is_documented() || !matches!(lookup.resolution.query_type, A | AAAA) {
-            return None;
+            return LookupResult::Nothing;
         }
         let key = ClientNameRef { client: lookup.client, name: &lookup.known.name };
         let Some((mechanism, confidence)) = self.classify(lookup, context) else {
-            if !lookup.addresses.is_empty() {
-                self.succeeded(key);
+            if lookup.addresses.is_empty() {
+                return LookupResult::Nothing;
             }
-            return None;
+            self.succeeded(key);
+            return LookupResult::Resolved;
         };
         let is_full = self.len >= MAX_ANOMALIES;
         let occurrence = (lookup.frame, lookup.time);
-        if let Some(anomalies) = self.by_name.get_mut(&key)
-            && let Some(anomaly) = anomalies.iter_mut().find(|anomaly| anomaly.mechanism == mechanism)
-        {
-            anomaly.add(occurrence);
-            return None;
+        let is_final = !is_cleared_by_success(mechanism);
+        if !is_final && let Some(fresh) = self.fresh.as_mut().filter(|fresh| fresh.len() < MAX_FRESH) {
+            fresh.push_back(FreshOccurrence { key: key.to_owned(), mechanism, place: occurrence });
         }
-        if is_full {
+        let place = self
+            .by_name
+            .get(&key)
+            .and_then(|anomalies| anomalies.iter().position(|anomaly| anomaly.mechanism == mechanism));
+        if place.is_none() && is_full {
             self.missed += 1;
-            return None;
+            return LookupResult::Nothing;
         }
-        self.len += 1;
+        self.len += usize::from(place.is_none());
         let anomalies = self.by_name.entry(key.to_owned()).or_default();
-        anomalies.push(DnsAnomaly {
-            mechanism,
-            confidence,
-            client: lookup.client,
-            known: Arc::clone(lookup.known),
-            resolver: lookup.resolver,
-            alias: last_alias(lookup.resolution),
-            first: SmallVec::from_iter([occurrence]),
-            last: occurrence,
-            count: 1,
-        });
-        anomalies.last().filter(|_| !is_cleared_by_success(mechanism))
+        let place = place.unwrap_or(anomalies.len());
+        match anomalies.get_mut(place) {
+            Some(anomaly) => anomaly.add(occurrence),
+            None => anomalies.push(DnsAnomaly {
+                mechanism,
+                confidence,
+                client: lookup.client,
+                known: Arc::clone(lookup.known),
+                resolver: lookup.resolver,
+                alias: last_alias(lookup.resolution),
+                first: SmallVec::from_iter([occurrence]),
+                last: occurrence,
+                count: 1,
+            }),
+        }
+        anomalies.get(place).filter(|_| is_final).map_or(LookupResult::Nothing, LookupResult::Final)
     }
 
     /// The name was resolved or reached: the client was not kept from it.

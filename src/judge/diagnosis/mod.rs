@@ -130,8 +130,27 @@ impl Diagnosis {
         self.receiving_hosts.get(&host).is_some() && !self.capture_loss.dropped_at(time)
     }
 
-    /// The assessment of a flow that has ended.
+    /// The assessment of a flow that has ended. Takes note of what the flow shows about others.
     pub(super) fn assess(
+        &mut self,
+        flow: &FlowState,
+        flow_end: &FlowEnd,
+        context: &AssessmentContext<'_>,
+    ) -> Assessment {
+        let [_, by_server] = flow_end.packets;
+        if by_server > 0 {
+            self.packet_received(flow.client().address);
+        }
+        self.capture_loss.add(flow.client().address, flow_end);
+        let is_complete = flow_end.tcp.as_ref().is_some_and(|tcp| tcp.handshake == Handshake::Complete);
+        if is_complete && let Some(key) = dns_key(flow) {
+            self.happy_eyeballs.answered(key, flow.number);
+        }
+        self.assess_open(flow, flow_end, context)
+    }
+
+    /// The assessment of a flow as it is now.
+    pub(super) fn assess_open(
         &mut self,
         flow: &FlowState,
         flow_end: &FlowEnd,
@@ -140,10 +159,6 @@ impl Diagnosis {
         let (client, server) = (flow.client().address, flow.server().address);
         let [_, by_server] = flow_end.packets;
         let receives_packets = by_server > 0 || self.receiving_hosts.get(&client).is_some();
-        if by_server > 0 {
-            self.packet_received(client);
-        }
-        self.capture_loss.add(client, flow_end);
         if let Some(assessment) = host_drops::assess_host_drops(flow_end) {
             return assessment;
         }
@@ -162,17 +177,13 @@ impl Diagnosis {
         flow_end: &FlowEnd,
         assessment: Assessment,
     ) -> Assessment {
-        if let (Some(key), Some(tcp)) = (dns_key(flow), &flow_end.tcp) {
-            match tcp.handshake {
-                Handshake::Complete => self.happy_eyeballs.answered(key, flow.number),
-                // A client that continues to retransmit has not been answered elsewhere.
-                Handshake::Unanswered
-                    if assessment.reason().is_some() && self.happy_eyeballs.has_lost(key, flow.number) =>
-                {
-                    return Assessment::inconclusive(InconclusiveReason::LostRace);
-                }
-                _ => {}
-            }
+        // A client that continues to retransmit has not been answered elsewhere.
+        if let (Some(key), Some(tcp)) = (dns_key(flow), &flow_end.tcp)
+            && tcp.handshake == Handshake::Unanswered
+            && assessment.reason().is_some()
+            && self.happy_eyeballs.has_lost(key, flow.number)
+        {
+            return Assessment::inconclusive(InconclusiveReason::LostRace);
         }
         let client = flow.client().address;
         let Assessment::BlockedLooking { mechanism, confidence } = assessment else {

@@ -6,18 +6,23 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::Engine;
 use super::RowSink;
 use super::early_checks::EarlyChecks;
+use super::early_checks::EarlyReason;
 use crate::base::Address;
-use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::judge::assessment::Assessment;
 use crate::judge::diagnosis::AssessmentContext;
+use crate::judge::diagnosis::Diagnosis;
 use crate::judge::diagnosis::app_label::app_label;
 use crate::judge::diagnosis::explicit_refusals::proof_frame;
 use crate::judge::finding::checks;
 use crate::judge::finding::checks::FlowView;
+use crate::judge::finding::collector::Target;
+use crate::judge::finding::problems::Success;
 use crate::judge::flow_row;
 use crate::judge::flow_state::FlowState;
 use crate::judge::hashed_name::ClientNameRef;
@@ -38,15 +43,7 @@ impl Engine {
         self.names.mark_used(flow.client().address, flow.server().address, flow_end.last_seen);
         let policy = &*Arc::clone(&self.policy);
         let unknown_issuer = self.has_unknown_issuer(flow);
-        let context = AssessmentContext {
-            // The lists of issuers are about documented names only.
-            has_unknown_issuer: unknown_issuer
-                && flow.name().is_some_and(|(known, _)| known.class.has_listed_issuer),
-            middleboxes: &policy.middleboxes,
-            is_documented: &|name| policy.is_documented(name),
-            expects_reply: flow_end.tcp.is_none() && policy.expects_reply(flow),
-        };
-        let assessment = self.diagnosis.assess(flow, flow_end, &context);
+        let assessment = self.assess(flow, flow_end, unknown_issuer, Diagnosis::assess);
         let is_judged = flow_end.packets[0] > 0 && self.is_judged(flow);
         let tags = self.tag_sets.of(flow.server().address, policy);
         let verdict = if is_judged {
@@ -61,13 +58,15 @@ impl Engine {
         self.site.add(flow, &row, &verdict, policy);
         if is_judged {
             self.add_judged(flow, &row, &verdict);
+            self.note_success(flow, flow_end, assessment);
         }
+        self.early.forget(flow.number);
         flow.dns = None;
         if let Some(facts) = flow.facts.take() {
             flow_row::add_facts(&mut row, *facts, &mut self.offers);
         }
         sink.flow(row);
-        self.send_new_findings(sink);
+        self.send_problem_reports(sink);
     }
 
     /// Adds a judged flow to what is known across flows.
@@ -93,22 +92,73 @@ impl Engine {
         }
     }
 
-    /// Runs the checks that are already complete on a flow that is still open. `refused`: why it was reported, where it was
-    /// refused or closed.
-    pub(super) fn check_early(&mut self, flow: &FlowState, flow_end: &FlowEnd, refused: Option<EndReason>) {
+    /// Assesses a flow with `assess`.
+    fn assess(
+        &mut self,
+        flow: &FlowState,
+        flow_end: &FlowEnd,
+        unknown_issuer: bool,
+        assess: fn(&mut Diagnosis, &FlowState, &FlowEnd, &AssessmentContext<'_>) -> Assessment,
+    ) -> Assessment {
+        let policy = &*self.policy;
+        let context = AssessmentContext {
+            // The lists of issuers are about documented names only.
+            has_unknown_issuer: unknown_issuer
+                && flow.name().is_some_and(|(known, _)| known.class.has_listed_issuer),
+            middleboxes: &policy.middleboxes,
+            is_documented: &|name| policy.is_documented(name),
+            expects_reply: flow_end.tcp.is_none() && policy.expects_reply(flow),
+        };
+        assess(&mut self.diagnosis, flow, flow_end, &context)
+    }
+
+    /// Runs the checks that are already complete on a flow that is still open.
+    pub(super) fn check_early(&mut self, flow: &FlowState, flow_end: &FlowEnd, reason: EarlyReason) {
         let policy = &*Arc::clone(&self.policy);
-        let Some((assessment, proofs)) = EarlyChecks::assess(flow, flow_end, refused) else { return };
         let unknown_issuer = self.has_unknown_issuer(flow);
+        let assessment = match reason {
+            EarlyReason::Payload => Assessment::Ok,
+            _ => self.assess(flow, flow_end, unknown_issuer, Diagnosis::assess_open),
+        };
         let tags = self.tag_sets.of(flow.server().address, policy);
         let verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
+        let proved = EarlyChecks::proved(assessment, reason);
+        if verdict.assumed_role.is_none() || self.audits(flow.client().address) {
+            let known = proved.filter(|_| reason != EarlyReason::Payload);
+            self.early.count(flow.number, &verdict, known.map(|(assessment, _)| assessment.outcome()));
+        }
+        let Some((assessment, proofs)) = proved else { return };
+        if reason != EarlyReason::Payload {
+            self.note_success(flow, flow_end, assessment);
+        }
         let judged = JudgedFlow { flow, flow_end, assessment, verdict: &verdict, tags: tags.as_deref() };
         let view = judged.view(&self.scope, policy);
         checks::run_early(&view, proofs, &mut self.findings);
     }
 
-    pub(super) fn send_new_findings(&mut self, sink: &mut impl RowSink) {
-        for row in self.findings.take_new() {
-            sink.news(&row);
+    /// A problem of the destination is over where the server has replied with payload. A handshake alone does not show that.
+    fn note_success(&mut self, flow: &FlowState, flow_end: &FlowEnd, assessment: Assessment) {
+        let has_reply = flow_end.bytes.iter().all(|bytes| *bytes > 0);
+        if !self.findings.follows_problems() || assessment != Assessment::Ok || !has_reply {
+            return;
+        }
+        let server = flow.server();
+        let name = flow.name().map(|(known, _)| Target::Name(known.name.shared()));
+        let addresses = [Target::Service(server), Target::Address(flow.requested_address())];
+        let targets: SmallVec<[Target<'_>; 3]> = name.into_iter().chain(addresses).collect();
+        self.findings.succeeded(&Success {
+            client: flow.client().address,
+            targets: &targets,
+            port: Some(flow.requested_port()),
+            server: Some(server),
+            began: flow_end.first_seen,
+            time: flow_end.last_seen,
+        });
+    }
+
+    pub(super) fn send_problem_reports(&mut self, sink: &mut impl RowSink) {
+        for report in self.findings.take_reports() {
+            sink.problem(report);
         }
     }
 

@@ -7,8 +7,11 @@
 use super::Engine;
 use super::RowSink;
 use super::early_checks::EarlyChecks;
+use super::early_checks::EarlyReason;
+use super::early_checks::OpenCounts;
 use crate::base::Time;
 use crate::judge::finding;
+use crate::judge::finding::problems::ProblemList;
 use crate::judge::policy::site::SiteProgress;
 use crate::judge::rows::Tally;
 use crate::judge::run_result::JudgeResult;
@@ -22,10 +25,11 @@ impl Engine {
         self.diagnosis.capture_loss.distrust_silence();
     }
 
-    /// From now on findings are announced when they first occur; see [`RowSink::news`].
-    pub fn announce(&mut self) {
+    /// From now on problems are reported while they occur; see [`RowSink::problem`].
+    pub fn follow_problems(&mut self) {
         self.early.enable();
-        self.findings.announce_new();
+        self.diagnosis.dns.follow_fresh();
+        self.findings.follow_problems();
     }
 
     /// The clock of a live capture: `lost` frames were dropped since the heartbeat before.
@@ -35,12 +39,26 @@ impl Engine {
             if let Some(flow) = self.flows.take(slot) {
                 // A name by DNS alone may give way to a name that the flow claims.
                 if self.is_judged(&flow) && flow.strongest_claim().is_some() {
-                    self.check_early(&flow, &EarlyChecks::open_flow(at), None);
+                    self.check_early(&flow, &EarlyChecks::open_flow(at), EarlyReason::Payload);
                 }
                 self.flows.put_back(slot, flow);
             }
         }
-        self.send_new_findings(sink);
+        for (anomaly, occurrence) in self.diagnosis.dns.take_fresh(time) {
+            finding::dns::announce(&anomaly, &occurrence, &self.policy, &mut self.findings);
+        }
+        self.findings.heartbeat(time);
+        self.send_problem_reports(sink);
+    }
+
+    /// The problems of a live run now, `len` of them with all that is known.
+    pub fn problems(&self, len: usize) -> ProblemList {
+        self.findings.problems(len)
+    }
+
+    /// Judged flows that are open.
+    pub fn open_counts(&self) -> OpenCounts {
+        self.early.counts()
     }
 
     /// Requirements of the site that were reached since the last rotation, and how many there are.

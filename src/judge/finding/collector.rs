@@ -1,7 +1,7 @@
 //! Collects findings: one for each audited host, target, code and mechanism, however many flows prove it.
 //!
 //! In:  occurrences, as checks find them.
-//! Out: rows at the end, most severe first; new findings as they occur, where they are announced.
+//! Out: rows at the end, most severe first; reports of problems as they occur, in a live run.
 //! Not: what the codes mean; see `catalogue`.
 
 use std::cmp::Reverse;
@@ -15,6 +15,11 @@ use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use super::cause;
+use super::problems::FlowStage;
+use super::problems::ProblemList;
+use super::problems::ProblemReport;
+use super::problems::Problems;
+use super::problems::Success;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
@@ -119,7 +124,7 @@ pub(in crate::judge) struct Occurrence<'a> {
 }
 
 impl<'a> Occurrence<'a> {
-    fn key(&self) -> FindingKeyRef<'a> {
+    pub(super) fn key(&self) -> FindingKeyRef<'a> {
         FindingKeyRef {
             code: self.code,
             mechanism: self.mechanism,
@@ -132,7 +137,7 @@ impl<'a> Occurrence<'a> {
 
 /// What distinguishes findings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct FindingKey {
+pub(super) struct FindingKey {
     code: FindingCode,
     mechanism: Option<Mechanism>,
     audited_host: Option<Address>,
@@ -142,16 +147,16 @@ struct FindingKey {
 
 /// The same, borrowed for lookups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct FindingKeyRef<'a> {
+pub(super) struct FindingKeyRef<'a> {
     code: FindingCode,
     mechanism: Option<Mechanism>,
-    audited_host: Option<Address>,
-    target: Target<'a>,
-    port: Option<u16>,
+    pub(super) audited_host: Option<Address>,
+    pub(super) target: Target<'a>,
+    pub(super) port: Option<u16>,
 }
 
 impl FindingKey {
-    fn borrow(&self) -> FindingKeyRef<'_> {
+    pub(super) fn borrow(&self) -> FindingKeyRef<'_> {
         FindingKeyRef {
             code: self.code,
             mechanism: self.mechanism,
@@ -175,7 +180,7 @@ impl Equivalent<FindingKey> for FindingKeyRef<'_> {
 }
 
 impl FindingKeyRef<'_> {
-    fn to_owned(self) -> FindingKey {
+    pub(super) fn to_owned(self) -> FindingKey {
         FindingKey {
             code: self.code,
             mechanism: self.mechanism,
@@ -196,28 +201,8 @@ pub(in crate::judge) struct Findings {
     /// Occurrences of findings that did not fit.
     pub(in crate::judge) missed: u64,
     texts: SharedTexts,
-    announcer: Option<Announcer>,
-}
-
-/// Announces each finding once, also across rotations of the evidence.
-#[derive(Debug, Default)]
-struct Announcer {
-    limit: usize,
-    announced: HashSet<FindingKey, foldhash::fast::RandomState>,
-    new: Vec<FindingRow>,
-}
-
-impl Announcer {
-    fn announce(&mut self, key: &FindingKey, row: impl FnOnce() -> FindingRow) {
-        if self.announced.len() >= self.limit {
-            // Some are announced again, which is better than never.
-            self.announced.clear();
-        }
-        if !self.announced.contains(key) {
-            self.announced.insert(key.clone());
-            self.new.push(row());
-        }
-    }
+    /// The problems of a live run.
+    problems: Option<Problems>,
 }
 
 impl Findings {
@@ -231,6 +216,9 @@ impl Findings {
     pub(in crate::judge) fn add_to_known(&mut self, occurrence: &Occurrence<'_>) -> bool {
         if let Some(row) = self.rows.get_mut(&occurrence.key()) {
             extend(row, occurrence);
+            if let Some(problems) = &mut self.problems {
+                problems.occurred(occurrence, FlowStage::Ended, || (**row).clone());
+            }
             return true;
         }
         let is_full = self.rows.len() >= self.limit;
@@ -245,32 +233,57 @@ impl Findings {
         }
         let key = occurrence.key().to_owned();
         let row = first_row(&key, occurrence, message(), &mut self.texts);
-        if let Some(announcer) = &mut self.announcer {
-            announcer.announce(&key, || row.clone());
+        if let Some(problems) = &mut self.problems {
+            problems.occurred(occurrence, FlowStage::Ended, || row.clone());
         }
         self.rows.insert(key, Box::new(row));
     }
 
-    /// Announces an occurrence before its flow ends, without adding it.
+    /// Reports an occurrence before its flow or interval ends, without adding it.
     pub(in crate::judge) fn announce(
         &mut self,
         occurrence: &Occurrence<'_>,
         message: impl FnOnce() -> String,
     ) {
-        if let Some(announcer) = &mut self.announcer {
-            let key = occurrence.key().to_owned();
-            announcer.announce(&key, || first_row(&key, occurrence, message(), &mut self.texts));
+        if let Some(problems) = &mut self.problems {
+            problems.occurred(occurrence, FlowStage::Open, || {
+                first_row(&occurrence.key().to_owned(), occurrence, message(), &mut self.texts)
+            });
         }
     }
 
-    /// From now on new findings are announced; see [`Findings::take_new`].
-    pub(in crate::judge) fn announce_new(&mut self) {
-        self.announcer = Some(Announcer { limit: self.limit, ..Announcer::default() });
+    /// From now on problems are followed; see [`Findings::take_reports`].
+    pub(in crate::judge) fn follow_problems(&mut self) {
+        self.problems = Some(Problems::new(self.limit));
     }
 
-    /// The findings announced since the last call.
-    pub(in crate::judge) fn take_new(&mut self) -> Vec<FindingRow> {
-        self.announcer.as_mut().map(|announcer| std::mem::take(&mut announcer.new)).unwrap_or_default()
+    /// Whether problems are followed.
+    pub(in crate::judge) fn follows_problems(&self) -> bool {
+        self.problems.is_some()
+    }
+
+    /// Something succeeded that may have been a problem.
+    pub(in crate::judge) fn succeeded(&mut self, success: &Success<'_>) {
+        if let Some(problems) = &mut self.problems {
+            problems.succeeded(success);
+        }
+    }
+
+    /// The clock of a live run.
+    pub(in crate::judge) fn heartbeat(&mut self, time: Time) {
+        if let Some(problems) = &mut self.problems {
+            problems.heartbeat(time);
+        }
+    }
+
+    /// What has changed about problems since the last call.
+    pub(in crate::judge) fn take_reports(&mut self) -> Vec<ProblemReport> {
+        self.problems.as_mut().map(Problems::take_reports).unwrap_or_default()
+    }
+
+    /// The problems now, `len` of them with all that is known.
+    pub(in crate::judge) fn problems(&self, len: usize) -> ProblemList {
+        self.problems.as_ref().map(|problems| problems.list(len)).unwrap_or_default()
     }
 
     /// Adds to each message what the rest of the capture shows.
@@ -491,6 +504,12 @@ fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
     }
 }
 
+/// The row of a finding at this occurrence.
+#[cfg(test)]
+pub(super) fn test_row(occurrence: &Occurrence<'_>) -> FindingRow {
+    first_row(&occurrence.key().to_owned(), occurrence, "message".to_owned(), &mut SharedTexts::default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -586,16 +605,18 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_is_announced_once() {
+    fn a_finding_of_several_intervals_is_one_problem() {
         let mut findings = Findings::new(9);
-        findings.announce_new();
+        findings.follow_problems();
         let code = FindingCode::UnidentifiedDestination;
         findings.announce(&occurrence(code, 1, 5), || "early".to_owned());
         findings.add(&occurrence(code, 1, 5), || "late".to_owned());
-        let new: Vec<String> = findings.take_new().into_iter().map(|row| row.message).collect();
+        let new: Vec<String> =
+            findings.take_reports().iter().map(|report| report.problem.finding.message.clone()).collect();
         assert_eq!(new, ["early"]);
         findings.take_rows();
-        findings.add(&occurrence(code, 1, 9), String::new);
-        assert!(findings.take_new().is_empty(), "announced in an earlier interval");
+        findings.add(&Occurrence { flow: Some(2), ..occurrence(code, 1, 9) }, String::new);
+        assert!(findings.take_reports().is_empty(), "reported in an earlier interval");
+        assert_eq!(findings.problems(9).latest[0].count, 2);
     }
 }

@@ -80,11 +80,14 @@ pub(in crate::judge) fn check_query(
     }
 }
 
-/// Announces an anomaly that no later response clears.
-pub(in crate::judge) fn announce(anomaly: &DnsAnomaly, policy: &Policy, findings: &mut Findings) {
-    if let Some(first) = anomaly.occurrences().next() {
-        findings.announce(&occurrence(anomaly, first, policy), || message(anomaly));
-    }
+/// Reports an anomaly before the end of the interval.
+pub(in crate::judge) fn announce(
+    anomaly: &DnsAnomaly,
+    place: &(FrameRef, Time),
+    policy: &Policy,
+    findings: &mut Findings,
+) {
+    findings.announce(&occurrence(anomaly, place, policy), || message(anomaly));
 }
 
 /// Adds the anomalies that remain at the end.

@@ -9,4 +9,5 @@ pub(super) mod checks;
 mod citations;
 pub(super) mod collector;
 pub(super) mod dns;
+pub(super) mod problems;
 pub(super) mod run_end;
