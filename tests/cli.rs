@@ -286,3 +286,42 @@ fn every_record_is_valid_under_the_schema() {
     assert!(!is_valid(&schema, &changed, &schema["$defs"]), "a port is a number");
     check(&["schema", "flows"], 2, "flow, dns, finding, requirement");
 }
+
+/// SIGTERM ends a run that waits for a stalled pipe. What was read is audited and kept, marked as partial.
+#[test]
+fn an_interrupted_run_ends_with_status_2_and_partial_evidence() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let evidence = folder.path().join("evidence");
+    let mut run = afs_audit()
+        .args(["analyze", "-", "-q", "--format", "jsonl", "-o", evidence.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (header, record) = {
+        let all = capture();
+        (all[..24].to_vec(), all[24..].to_vec())
+    };
+    let mut input = run.stdin.take().unwrap();
+    input.write_all(&header).unwrap();
+    // More than a pipe holds: once it is written, the program is reading, and has its signal handlers.
+    for _ in 0..4_000 {
+        input.write_all(&record).unwrap();
+    }
+    let killed = Command::new("kill").args(["-s", "TERM", &run.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = run.wait_with_output().unwrap();
+    drop(input);
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("interrupted: the rest of the input was not read"), "{stderr}");
+    assert!(stdout.contains("\"record\":\"flow\"") && stdout.contains("\"record\":\"not-done\""), "{stdout}");
+    let manifest = std::fs::read(evidence.join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["partial"], true, "{manifest}");
+    assert!(manifest["accounting"]["frames"].as_u64().unwrap() > 500, "{manifest}");
+    check(&["verify", evidence.to_str().unwrap()], 0, "unchanged");
+}

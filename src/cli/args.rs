@@ -185,9 +185,9 @@ Formats:
 /// Capture live traffic and report findings as they occur
 ///
 /// Runs until it is stopped (Ctrl-C, SIGTERM, -c, --duration) and writes the same evidence as `analyze`. After opening
-/// the interfaces it drops its privileges. On a terminal it shows the current state; in a pipe it prints one line for
-/// each new finding, or with `jsonl` each record when its flow ends. SIGHUP closes the evidence folder and starts a new
-/// one.
+/// the interfaces it drops its privileges. On a terminal it shows the current state, and `q` ends it. In a pipe it prints
+/// one line when a problem begins, recovers or begins again, and once an hour while it is ongoing; with `jsonl` each
+/// record when its flow ends. SIGHUP closes the evidence folder and starts a new one.
 #[derive(Debug, Args)]
 #[command(after_long_help = LIVE_AFTER)]
 pub(super) struct LiveArgs {
@@ -260,6 +260,22 @@ Examples:
       Write hourly evidence, and the frames too.
   afs-audit live -i any -c 1000 --format jsonl
       Print every record of the next thousand frames as one JSON object per line.
+
+Problems:
+  A problem is a finding over the time of the run. It is
+    ongoing         it occurred in the last 15 minutes, and nothing shows that it is over
+    recovered       the same host has reached the same destination since
+    not seen again  it did not occur for 15 minutes, and nothing shows that it is over
+  What contradicts the documents, such as an undocumented destination, does not recover.
+  Where a name has several addresses, a success at another address counts a minute after the last occurrence.
+  A problem that comes and goes is reported at once the first three times, then at longer and longer intervals.
+
+How soon a problem is reported:
+  DNS errors, resets and ICMP errors of a filter  within two seconds
+  a SYN without a reply                           5 to 6 seconds after the first SYN, if its client retransmits it within
+                                                  3 seconds; only if the capture has packets to that client
+  a DNS query without a response                  a minute after the last query
+  everything else that only silence shows         when the flow ends
 
 Dropped frames:
   Frames dropped by the kernel, the network interface or afs-audit are counted and shown.

@@ -142,6 +142,7 @@ fn start_saver(
         path: path.to_owned(),
         rotate_bytes: plan.rotate_size,
         rotate_after: plan.rotate_time,
+        mode: 0o666 & !plan.output.folder_options.umask,
         stop: Arc::clone(stop),
     };
     capture::FrameSaver::start(save, devices.interfaces(), Arc::clone(stats))

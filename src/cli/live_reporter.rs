@@ -56,6 +56,9 @@ use crate::report::Summary;
 use crate::report::WriteError;
 use crate::report::count;
 
+/// The statistic of frames that were audited and not saved.
+const UNSAVED: &str = "live.unsaved";
+
 /// The sink of a live run.
 pub(super) struct LiveReporter {
     plan: LivePlan,
@@ -75,6 +78,8 @@ pub(super) struct LiveReporter {
     is_piped: bool,
     /// The frames of `-w -` go to standard output.
     has_frames_on_stdout: bool,
+    /// The frames of `-w` go to a file: all of them belong in it. A reader of a pipe may have enough.
+    has_frame_file: bool,
     /// The reader of standard output closed it.
     is_stdout_closed: bool,
     /// Why the evidence of this interval cannot be written.
@@ -125,6 +130,7 @@ impl LiveReporter {
             stop,
             is_piped: is_stdout_a_pipe(),
             has_frames_on_stdout: plan.write.as_deref() == Some(Path::new("-")),
+            has_frame_file: plan.write.as_deref().is_some_and(is_regular),
             is_stdout_closed: false,
             interval_error: None,
             has_lost_evidence: false,
@@ -240,6 +246,10 @@ impl LiveReporter {
             let before = self.counters_before.get(&name).copied().unwrap_or_default();
             facts.statistics.insert(name, count.saturating_sub(before));
         }
+        let unsaved = facts.statistics.get(UNSAVED).copied().unwrap_or_default();
+        if self.has_frame_file && unsaved > 0 {
+            facts.damage.push(format!("{} not written to the file of -w", count(unsaved, "frame")));
+        }
         facts
     }
 
@@ -256,7 +266,7 @@ impl LiveReporter {
                 counters.insert(format!("live.{}.{what}", interface.name), counter.load(Ordering::Relaxed));
             }
         }
-        counters.insert("live.unsaved".to_owned(), self.stats.unsaved());
+        counters.insert(UNSAVED.to_owned(), self.stats.unsaved());
         counters
     }
 
@@ -295,6 +305,11 @@ impl LiveReporter {
         if self.has_lost_evidence {
             let earlier = || "the evidence of an earlier interval was lost".to_owned();
             bail!("{}", self.interval_error.unwrap_or_else(earlier));
+        }
+        let unsaved = self.stats.unsaved();
+        if self.has_frame_file && unsaved > 0 {
+            print_message(&format!("afs-audit: {} not written to the file of -w", count(unsaved, "frame")));
+            return Ok(ExitOutcome::Incomplete);
         }
         let fails = |least| self.highest_severity.is_some_and(|severity| severity >= least);
         let is_failure = self.plan.output.fail_on.least_severity().is_some_and(fails);
@@ -424,6 +439,13 @@ fn change_line(report: &ProblemReport) -> String {
         ProblemChange::Recovered => format!("{}{}", line(*time, "recovered: "), history()),
         ProblemChange::Lasts => format!("{}{}", line(*time, "ongoing: "), history()),
     }
+}
+
+/// Whether `-w` writes to a file, and not to standard output or a pipe.
+fn is_regular(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    let is_pipe = || std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    path != Path::new("-") && !is_pipe()
 }
 
 fn is_stdout_a_pipe() -> bool {

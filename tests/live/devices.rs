@@ -202,9 +202,16 @@ fn saving_continues_after_a_full_disk() {
     fs::remove_file(&ballast).unwrap();
     wait_until("it says that it goes on", || live.stderr().contains("frames are saved again: "));
     testbed.traffic(&["datagrams", "10.77.0.2", "10", "0"]);
-    live.stop(0);
+    // Frames are missing in the files: the job was not done completely.
+    live.stop(2);
+    assert!(live.stderr().contains(" frames not written to the file of -w"), "{}", live.stderr());
     let manifest = verified_manifest(&evidence);
     assert_eq!(manifest["accounting"]["frames"], 120, "{manifest}");
+    let damage = manifest["damage"].as_array().unwrap();
+    assert!(
+        damage.iter().any(|what| what.as_str().unwrap().contains("not written to the file of -w")),
+        "{damage:?}"
+    );
     let again = testbed.analyze(&[&first, &disk.join("frames-00002.pcapng")]);
     let saved = verified_manifest(&again);
     for input in saved["inputs"].as_array().unwrap() {

@@ -20,6 +20,8 @@ mod devices;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod lifecycle;
 #[cfg(all(feature = "live", target_os = "linux"))]
+mod planted;
+#[cfg(all(feature = "live", target_os = "linux"))]
 mod privileges;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod promptness;

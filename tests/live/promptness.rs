@@ -125,6 +125,6 @@ fn a_dropped_syn_is_reported_before_its_flow_ends_and_again_when_it_recovers() {
     run(&["ip", "-n", &far, "route", "del", "blackhole", "198.51.100.9/32"]);
     run(&["ip", "-n", &far, "route", "add", "local", "198.51.100.9/32", "dev", "lo"]);
     let mut works = testbed.start_traffic(&["linger", "198.51.100.9", "files.example.net"]);
-    delay(&lines, " recovered: 10.77.0.1 could not connect to 198.51.100.9", time);
+    delay(&lines, " recovered: 10.77.0.1 ", time);
     assert!(works.child.try_wait().unwrap().is_none(), "the connection is still open");
 }

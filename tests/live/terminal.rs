@@ -267,7 +267,7 @@ fn a_small_terminal_shows_drops_and_findings() {
         let begin = lines.iter().position(|line| line.contains("frames/s"))?;
         Some(lines.get(begin..)?.iter().filter(|line| !line.is_empty()).cloned().collect::<Vec<_>>())
     };
-    let starts = [testbed.device.as_str(), "  0 dropped  ", "1 finding:", "  "];
+    let starts = [testbed.device.as_str(), "  0 dropped  ", "problems: 1 ongoing", "  ongoing: "];
     wait_until_or("it is shown", || match view() {
         Some(lines)
             if lines.len() == 4 && lines.iter().zip(starts).all(|(line, start)| line.starts_with(start)) =>

@@ -10,6 +10,8 @@ use std::io;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,6 +60,8 @@ pub struct SavePlan {
     pub rotate_bytes: Option<u64>,
     /// A file is closed at this age.
     pub rotate_after: Option<Duration>,
+    /// Permissions of new files.
+    pub mode: u32,
     /// Set when the reader of standard output has closed it.
     pub stop: Arc<AtomicBool>,
 }
@@ -282,12 +286,12 @@ impl SaveFiles {
             // Files of earlier runs are kept.
             SaveTarget::File if self.rotates() => loop {
                 self.number += 1;
-                match File::create_new(self.path()) {
+                match File::options().write(true).create_new(true).mode(self.plan.mode).open(self.path()) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     opened => break opened?,
                 }
             },
-            SaveTarget::File => File::create(self.path())?,
+            SaveTarget::File => open_file(&self.path(), self.plan.mode)?,
             SaveTarget::Pipe => File::options().write(true).open(self.path())?,
         });
         self.bytes = 0;
@@ -382,6 +386,30 @@ impl SaveFiles {
             stats.unsaved.fetch_add(std::mem::take(failed), Ordering::Relaxed);
         }
     }
+}
+
+/// Opens a file to be replaced. What another user put in its place is refused, be it a link or a file: the frames are for the
+/// caller. Root is trusted.
+fn open_file(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(mode);
+    let refuse_other = |what: &str, owner: u32| {
+        let is_trusted = owner == 0 || owner == nix::unistd::geteuid().as_raw();
+        if is_trusted { Ok(()) } else { Err(io::Error::other(format!("{what} of the user with ID {owner}"))) }
+    };
+    let file = match options.clone().custom_flags(nix::libc::O_NOFOLLOW).open(path) {
+        Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => {
+            refuse_other("a symbolic link", std::fs::symlink_metadata(path)?.uid())?;
+            options.open(path)?
+        }
+        opened => opened?,
+    };
+    let metadata = file.metadata()?;
+    refuse_other("a file", metadata.uid())?;
+    if metadata.is_file() {
+        file.set_len(0)?;
+    }
+    Ok(file)
 }
 
 fn increment(counts: &mut [u64], interface: u16) {

@@ -125,7 +125,7 @@ struct FreshOccurrence {
 }
 
 /// A client that gets an error from one resolver asks the next one at once.
-const FRESH_NANOS: u64 = 700_000_000;
+const FRESH_NANOS: u64 = 250_000_000;
 
 /// Occurrences that wait. Further ones are reported at the end of the interval.
 const MAX_FRESH: usize = 1 << 10;
