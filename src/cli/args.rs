@@ -132,7 +132,7 @@ pub(super) struct OutputArgs {
     #[arg(long, requires = "folder", help_heading = "Output")]
     pub(super) force: bool,
     /// Permissions that DIR and its files do not get, in octal: 077 for the owner alone, 027 to let the group read
-    #[arg(long, value_name = "MASK", default_value = "077", requires = "folder", value_parser = values::umask, help_heading = "Output")]
+    #[arg(long, value_name = "MASK", default_value = "077", value_parser = values::umask, help_heading = "Output")]
     pub(super) umask: u32,
     /// What to print on standard output; with `csv` and `jsonl` the summary goes to standard error
     #[arg(long, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
