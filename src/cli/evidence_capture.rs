@@ -204,7 +204,7 @@ fn write(
         let Some(number) = interfaces.get(&(frame_ref.file, interface, link)) else { continue };
         let place = format!("frame {} of {}", frame_ref.number, names.file(frame_ref.file));
         let proofs = selected.frames.get(&(frame_ref.file.0, frame_ref.number));
-        let comments = proofs.into_iter().flatten().map(String::as_str).chain([place.as_str()]);
+        let comments = proofs.into_iter().flatten().map(|comment| &**comment).chain([place.as_str()]);
         file.frame(*number, &Frame { frame_ref, time, link, wire_len, bytes }, usize::MAX, comments);
     }
     file.into_bytes()

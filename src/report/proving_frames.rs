@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::collections::HashMap;
-use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use hashbrown::HashSet;
 
 use super::column::TableRow as _;
 use super::input_names::InputNames;
@@ -34,7 +36,7 @@ const NAME_LIMIT: usize = 1 << 14;
 #[derive(Debug, Default)]
 pub struct ProvingFrames {
     /// Comments by index of the input and number of the frame.
-    pub frames: BTreeMap<(u32, u64), Vec<String>>,
+    pub frames: BTreeMap<(u32, u64), Vec<Arc<str>>>,
     /// Names of the addresses in these frames.
     pub names: BTreeSet<(IpAddr, String)>,
     /// Frames that were not selected because there were too many.
@@ -75,7 +77,7 @@ struct Selection<'a> {
 impl Selection<'_> {
     fn add_finding(&mut self, row: &StoredRow<'_>) {
         let comment = format!("{} {}", row.raw("code"), row.text("message"));
-        self.add_frames(row, "frames", &comment);
+        self.add_frames(row, &["frames"], &comment);
         if !row.raw("mechanism").is_empty() {
             self.names.extend([row.text("name"), row.text("target")].map(str::to_owned));
         }
@@ -85,7 +87,7 @@ impl Selection<'_> {
         let state = row.raw("state");
         if matches!(state, "blocked" | "partly-blocked") {
             let comment = format!("{state} for {}: {}", row.raw("server"), row.text("service"));
-            self.add_frames(row, "frames", &comment);
+            self.add_frames(row, &["frames"], &comment);
             self.references.extend(row.list("references"));
         }
     }
@@ -96,7 +98,7 @@ impl Selection<'_> {
         let is_shown = is_blocked
             || !row.raw("findings").is_empty()
             || !self.references.is_empty()
-                && row.list("references").iter().any(|id| self.references.contains(id));
+                && row.elements("references").any(|id| self.references.contains(&*id));
         if !is_shown || row.raw("destination_verdict").is_empty() {
             return;
         }
@@ -110,9 +112,7 @@ impl Selection<'_> {
             row.raw("server_port"),
             row.raw("outcome")
         );
-        for column in ["first_frame", "evidence_frames", "last_frame"] {
-            self.add_frames(row, column, &comment);
-        }
+        self.add_frames(row, &["first_frame", "evidence_frames", "last_frame"], &comment);
         if !row.raw("name").is_empty() {
             self.add_name(row.raw("server_ip"), name);
             self.names.insert(name.to_owned());
@@ -127,10 +127,8 @@ impl Selection<'_> {
         let rcode = if row.raw("rcode").is_empty() { "no response" } else { row.raw("rcode") };
         let comment =
             format!("DNS: {} queried {name} {}: {rcode}", row.raw("client_ip"), row.raw("query_type"));
-        for column in ["query_frame", "frame"] {
-            self.add_frames(row, column, &comment);
-        }
-        for address in row.list("resolved_addresses") {
+        self.add_frames(row, &["query_frame", "frame"], &comment);
+        for address in row.elements("resolved_addresses") {
             self.add_name(&address, name);
         }
     }
@@ -141,9 +139,11 @@ impl Selection<'_> {
         }
     }
 
-    /// Adds the frames of a column: numbers in the row's file, or `name#number`.
-    fn add_frames(&mut self, row: &StoredRow<'_>, column: &str, comment: &str) {
-        for frame in row.list(column) {
+    /// Adds the frames of these columns: numbers in the row's file, or `name#number`.
+    fn add_frames(&mut self, row: &StoredRow<'_>, columns: &[&str], comment: &str) {
+        let end = comment.char_indices().nth(COMMENT_CHARS).map_or(comment.len(), |(end, _)| end);
+        let comment: Arc<str> = comment.get(..end).unwrap_or(comment).into();
+        for frame in columns.iter().flat_map(|column| row.elements(column)) {
             let (file, number) = frame.rsplit_once('#').unwrap_or((row.text("file"), &frame));
             let (Some(file), Ok(number)) = (self.by_name.get(file), number.parse::<u64>()) else { continue };
             let is_full = self.selected.frames.len() >= FRAME_LIMIT;
@@ -152,9 +152,8 @@ impl Selection<'_> {
                 continue;
             }
             let comments = self.selected.frames.entry((*file, number)).or_default();
-            let comment: String = comment.chars().take(COMMENT_CHARS).collect();
             if comments.len() < COMMENT_LIMIT && !comments.contains(&comment) {
-                comments.push(comment);
+                comments.push(Arc::clone(&comment));
             }
         }
     }

@@ -4,12 +4,13 @@
 //! Out: the manifest, and rows by the names of their columns.
 //! Not: trust: every text may have been changed since it was written, and is bounded and checked here.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use hashbrown::HashMap;
 use serde_json::Value;
 
 use super::cell::begins_formula;
@@ -132,9 +133,14 @@ impl<'a> StoredRow<'a> {
     }
 
     /// The elements of a list.
-    pub fn list(&self, column: &str) -> Vec<String> {
+    pub fn elements(&self, column: &str) -> impl Iterator<Item = Cow<'a, str>> {
         let elements = self.raw(column).split(';').filter(|element| !element.is_empty());
-        elements.map(|element| with_semicolons(without_guard(element))).collect()
+        elements.map(|element| with_semicolons(without_guard(element)))
+    }
+
+    /// The elements of a list, owned.
+    pub fn list(&self, column: &str) -> Vec<String> {
+        self.elements(column).map(Cow::into_owned).collect()
     }
 
     /// A number; 0 if it is missing.
@@ -160,7 +166,10 @@ fn without_guard(text: &str) -> &str {
 }
 
 /// `\x3b` is a `;` inside of an element; `\\` is a backslash, and stays as it is.
-fn with_semicolons(element: &str) -> String {
+fn with_semicolons(element: &str) -> Cow<'_, str> {
+    if !element.contains('\\') {
+        return Cow::Borrowed(element);
+    }
     let mut out = String::with_capacity(element.len());
     let mut rest = element;
     while let Some(at) = rest.find('\\') {
@@ -174,7 +183,7 @@ fn with_semicolons(element: &str) -> String {
         out.push_str(shown);
         rest = escape.get(len..).unwrap_or_default();
     }
-    out + rest
+    Cow::Owned(out + rest)
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(super) struct LineIndex(Vec<usize>);
 
 impl LineIndex {
     pub(super) fn of(text: &str) -> LineIndex {
-        LineIndex(text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next).collect())
+        LineIndex(text.match_indices('\n').map(|(at, _)| at + 1).collect())
     }
 
     /// The line of a byte offset, from 1.

@@ -87,6 +87,7 @@ use names::NameIndex;
 pub struct RuleSet {
     documents: Vec<Arc<Document>>,
     rules: Vec<Reference>,
+    by_kind: BTreeMap<TableKind, Vec<ReferenceId>>,
     names: NameIndex,
     regions: Vec<Region>,
     elsewhere: Elsewhere,
@@ -155,7 +156,9 @@ impl RuleSet {
             reference.filled = fill_placeholders(reference, values);
         }
         let mut patterns = Vec::new();
+        let mut by_kind: BTreeMap<TableKind, Vec<ReferenceId>> = BTreeMap::new();
         for (reference, id) in rules.iter().zip((0..).map(ReferenceId)) {
+            by_kind.entry(reference.table.kind).or_default().push(id);
             let printed = match &*reference.filled {
                 [] => reference.host.as_slice(),
                 filled => filled,
@@ -175,7 +178,7 @@ impl RuleSet {
         }
         let names = NameIndex::new(patterns);
         let regions = collect_regions(&rules);
-        RuleSet { documents, rules, names, regions, elsewhere }
+        RuleSet { documents, rules, by_kind, names, regions, elsewhere }
     }
 
     /// Every reference that matches the host `name`, most specific first.
@@ -324,8 +327,9 @@ impl RuleSet {
             .filter(move |(_, reference)| reference.about.as_deref() == Some(about))
     }
 
-    fn of_kind(&self, kind: TableKind) -> impl Iterator<Item = (ReferenceId, &Reference)> {
-        self.iter().filter(move |(_, reference)| reference.table.kind == kind)
+    /// The references of all tables of a kind.
+    pub fn of_kind(&self, kind: TableKind) -> impl Iterator<Item = (ReferenceId, &Reference)> {
+        self.by_kind.get(&kind).into_iter().flatten().map(|id| (*id, self.reference(*id)))
     }
 }
 

@@ -7,6 +7,8 @@
 //! A hash map has the patterns by their last labels without `*`. A lookup tries the suffixes of the name, from the whole
 //! name to the shortest suffix of any pattern.
 
+use std::cmp::Reverse;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -104,10 +106,7 @@ impl NameIndex {
     /// Builds the index.
     pub(super) fn new(patterns: Vec<(&Pattern, ReferenceMatch)>) -> NameIndex {
         let mut patterns = patterns;
-        patterns.sort_by(|(a, found_a), (b, found_b)| {
-            let rank = b.rank().cmp(&a.rank());
-            rank.then(found_a.is_alias.cmp(&found_b.is_alias)).then(found_a.id.cmp(&found_b.id))
-        });
+        patterns.sort_by_cached_key(|(pattern, found)| (Reverse(pattern.rank()), found.is_alias, found.id));
         let mut names = NameIndex::default();
         for (order, (pattern, found)) in (0..).zip(patterns) {
             names.longest = names.longest.max(pattern.tail.split('.').count());

@@ -79,6 +79,9 @@ pub(super) fn cells(printed: &str) -> Vec<&str> {
 
 /// A cell without markup.
 pub(super) fn strip_markup(cell: &str) -> String {
+    if !cell.contains(['*', '`', '<']) {
+        return cell.split_whitespace().collect::<Vec<_>>().join(" ");
+    }
     let mut text = cell.replace("**", "").replace('`', "");
     for tag in ["<br>", "<br />", "<br/>"] {
         text = text.replace(tag, " ");

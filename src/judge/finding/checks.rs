@@ -11,7 +11,6 @@ mod tls;
 
 use smallvec::SmallVec;
 
-use super::citations;
 use super::collector::Findings;
 use super::collector::Occurrence;
 use super::collector::Target;
@@ -110,7 +109,7 @@ pub(in crate::judge) fn run(view: &FlowView<'_>, findings: &mut Findings) -> Sma
         let occurrence = occurrence(view, check.code);
         // What the documents say is put together for new findings only.
         if !findings.add_to_known(&occurrence) {
-            let cited = citations::of_flow(view, check.code, (check.cites)(view));
+            let cited = findings.citations.of_flow(view, check.code, (check.cites)(view));
             findings.add(&cited.complete(occurrence), || (check.message)(view));
         }
     }
@@ -121,7 +120,7 @@ pub(in crate::judge) fn run(view: &FlowView<'_>, findings: &mut Findings) -> Sma
 pub(in crate::judge) fn run_early(view: &FlowView<'_>, complete: &[Proof], findings: &mut Findings) {
     let is_proved = |check: &&Check| complete.contains(&check.code.entry().proof) && (check.applies)(view);
     for check in TABLES.into_iter().flatten().filter(is_proved) {
-        let cited = citations::of_flow(view, check.code, (check.cites)(view));
+        let cited = findings.citations.of_flow(view, check.code, (check.cites)(view));
         findings.announce(&cited.complete(occurrence(view, check.code)), || (check.message)(view));
     }
 }

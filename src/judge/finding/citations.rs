@@ -4,7 +4,9 @@
 //! Out: the references and documents that the finding cites.
 //! Not: where the rows come from; see `policy`.
 
-use std::borrow::Cow;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::checks::FlowView;
 use super::collector::Occurrence;
@@ -14,25 +16,56 @@ use crate::judge::policy::references::append_once;
 use crate::judge::rows::Documented;
 
 /// References and documents, each joined with `;`.
-pub(super) struct Citations<'a> {
-    references: Cow<'a, str>,
-    documents: Cow<'a, str>,
+#[derive(Clone, Debug)]
+pub(super) struct Citations {
+    references: Arc<str>,
+    documents: Arc<str>,
 }
 
-impl Citations<'_> {
+impl Citations {
     /// The occurrence with its citations.
-    pub(super) fn complete<'b>(&'b self, occurrence: Occurrence<'b>) -> Occurrence<'b> {
+    pub(super) fn complete<'a>(&'a self, occurrence: Occurrence<'a>) -> Occurrence<'a> {
         Occurrence { references: &self.references, documents: &self.documents, ..occurrence }
     }
 }
 
-/// The rows of the destination, the statements of the code, and `other_rows`. Where none of them exists, the statements by which
-/// the documents ask for an allowlist.
-pub(super) fn of_flow<'a>(
-    view: &FlowView<'a>,
-    code: FindingCode,
-    other_rows: Option<Documented>,
-) -> Citations<'a> {
+/// Citations that are kept.
+const LIMIT: usize = 4096;
+
+/// The citations of earlier findings: many findings of a code are about names that the same rows match.
+#[derive(Debug, Default)]
+pub(super) struct CitationCache {
+    /// By code and the address of the rows, which stay alive with the entry.
+    known: HashMap<(FindingCode, usize), (Option<Arc<Documented>>, Citations), foldhash::fast::RandomState>,
+}
+
+impl CitationCache {
+    /// The rows of the destination, the statements of the code, and `other_rows`. Where none of them exists, the statements by
+    /// which the documents ask for an allowlist.
+    pub(super) fn of_flow(
+        &mut self,
+        view: &FlowView<'_>,
+        code: FindingCode,
+        other_rows: Option<Documented>,
+    ) -> Citations {
+        if other_rows.is_some() {
+            return put_together(view, code, other_rows);
+        }
+        let destination = view.verdict.documented;
+        let key = (code, destination.map_or(0, |rows| Arc::as_ptr(rows).addr()));
+        if let Some((_, known)) = self.known.get(&key) {
+            return known.clone();
+        }
+        let citations = put_together(view, code, None);
+        if self.known.len() >= LIMIT {
+            self.known.clear();
+        }
+        self.known.insert(key, (destination.cloned(), citations.clone()));
+        citations
+    }
+}
+
+fn put_together(view: &FlowView<'_>, code: FindingCode, other_rows: Option<Documented>) -> Citations {
     let destination = view.verdict.documented.map(|documented| &**documented);
     let products = destination.map_or("", |documented| &documented.products);
     let statements = code.entry().cites.and_then(|subject| view.policy.statements(subject, products));
@@ -40,24 +73,14 @@ pub(super) fn of_flow<'a>(
         None if destination.is_none() => view.policy.statements(StatementSubject::Allowlist, ""),
         further => further,
     };
-    match (destination, further) {
-        (None, None) => Citations { references: Cow::Borrowed(""), documents: Cow::Borrowed("") },
-        (Some(destination), None) => Citations {
-            references: Cow::Borrowed(&destination.references),
-            documents: Cow::Borrowed(&destination.documents),
-        },
-        (None, Some(further)) => {
-            Citations { references: Cow::Owned(further.references), documents: Cow::Owned(further.documents) }
-        }
-        (Some(destination), Some(further)) => Citations {
-            references: Cow::Owned(joined(&destination.references, &further.references)),
-            documents: Cow::Owned(joined(&destination.documents, &further.documents)),
-        },
+    let mut cited = destination.cloned().unwrap_or_default();
+    if let Some(further) = further {
+        add_list(&mut cited.references, &further.references);
+        add_list(&mut cited.documents, &further.documents);
     }
+    Citations { references: cited.references.into(), documents: cited.documents.into() }
 }
 
-fn joined(list: &str, further: &str) -> String {
-    let mut list = list.to_owned();
-    further.split(';').for_each(|item| append_once(&mut list, item));
-    list
+fn add_list(list: &mut String, further: &str) {
+    further.split(';').filter(|item| !item.is_empty()).for_each(|item| append_once(list, item));
 }

@@ -15,6 +15,7 @@ use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use super::cause;
+use super::citations::CitationCache;
 use super::problems::FlowStage;
 use super::problems::ProblemList;
 use super::problems::ProblemReport;
@@ -201,6 +202,7 @@ pub(in crate::judge) struct Findings {
     /// Occurrences of findings that did not fit.
     pub(in crate::judge) missed: u64,
     texts: SharedTexts,
+    pub(super) citations: CitationCache,
     /// The problems of a live run.
     problems: Option<Problems>,
 }
@@ -334,6 +336,7 @@ impl Findings {
     /// severity and evidence. Starts anew.
     pub(in crate::judge) fn take_rows(&mut self) -> FindingRows {
         self.texts = SharedTexts::default();
+        self.citations = CitationCache::default();
         let mut rows: FindingRows = std::mem::take(&mut self.rows).into_values().collect();
         rows.sort_unstable_by(|a, b| {
             rank(a)

@@ -114,8 +114,7 @@ impl Policy {
             let ids: Vec<ReferenceId> = rules.statements(subject.as_str()).map(|(id, _)| id).collect();
             (!ids.is_empty()).then_some((*subject, ids))
         };
-        let without_host =
-            rules.iter().filter(|(_, row)| row.table.kind == TableKind::Endpoint && row.host.is_none());
+        let without_host = rules.of_kind(TableKind::Endpoint).filter(|(_, row)| row.host.is_none());
         Policy {
             required: RequiredEndpoints::new(&rules, &site),
             port_tables: PortTables::new(&rules, &site),

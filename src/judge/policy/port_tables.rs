@@ -59,7 +59,7 @@ impl PortTables {
             quoted: <_>::default(),
             quoted_undeclared: <_>::default(),
         };
-        for (id, row) in rules.iter().filter(|(_, row)| row.table.kind == TableKind::Port) {
+        for (id, row) in rules.of_kind(TableKind::Port) {
             let quoted = quote(rules, [id]);
             let references = format!("{} (undeclared role)", quoted.references);
             tables.quoted_undeclared.insert(id, Arc::new(Documented { references, ..quoted.clone() }));
@@ -154,10 +154,10 @@ impl PortTables {
         port: u16,
         rules: &RuleSet,
     ) -> Option<(ReferenceId, &Arc<Documented>, &'static str)> {
-        let mut best: Option<(ReferenceId, &'static str)> = None;
-        if !matches!(protocol, proto::TCP | proto::UDP) {
+        if !matches!(protocol, proto::TCP | proto::UDP) || (client == 0) == (server == 0) {
             return None;
         }
+        let mut best: Option<(ReferenceId, &'static str)> = None;
         for (from, row) in self.rows.iter().enumerate() {
             for (to, ids) in row.iter().enumerate() {
                 let (from_bit, to_bit) = (1 << from, 1 << to);

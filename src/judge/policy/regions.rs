@@ -110,7 +110,7 @@ pub(super) fn storage_suffixes(rules: &RuleSet) -> Vec<String> {
             add(parent);
         }
     }
-    for (_, row) in rules.iter().filter(|(_, row)| row.table.kind == TableKind::Endpoint) {
+    for (_, row) in rules.of_kind(TableKind::Endpoint) {
         let is_storage = row.service_kind == Some(ServiceKind::Storage);
         let wildcard = row.host.as_ref().filter(|host| host.any_front && host.head.is_empty());
         if let Some(host) = wildcard.filter(|_| is_storage) {

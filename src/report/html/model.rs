@@ -5,9 +5,11 @@
 //! Not: how they look.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::collections::HashSet;
 use std::net::IpAddr;
+use std::rc::Rc;
+
+use hashbrown::HashMap;
+use hashbrown::HashSet;
 
 use super::super::column::TableRow as _;
 use super::super::stored::ReadError;
@@ -137,7 +139,7 @@ pub(super) struct StoredFinding {
     pub(super) recommendation: String,
     pub(super) file: String,
     pub(super) frames: Vec<String>,
-    pub(super) references: Vec<String>,
+    pub(super) references: Rc<[String]>,
     count: u64,
 }
 
@@ -270,24 +272,28 @@ fn read_findings(
         }
     }
     let mut findings: Vec<CodedFinding> = Vec::new();
+    // Thousands of findings cite a few lists.
+    let mut lists: HashMap<String, (Rc<[String]>, Option<Need>)> = HashMap::new();
     evidence.for_each_row(FindingRow::FILE, |row| {
         if findings.len() >= ROW_LIMIT {
             *left_out += 1;
             return;
         }
-        let references = row.list("references");
+        let (references, need) = lists.entry_ref(row.raw("references")).or_insert_with(|| {
+            let list = row.list("references");
+            let need = list.iter().filter_map(|id| needs.get(id_of(id)).copied()).min();
+            (list.into(), need)
+        });
         let is_blocked = !row.raw("mechanism").is_empty();
-        let need =
-            references.iter().filter(|_| is_blocked).filter_map(|id| needs.get(id_of(id)).copied()).min();
         let finding = StoredFinding {
-            need: need.unwrap_or(Need::None),
+            need: need.filter(|_| is_blocked).unwrap_or(Need::None),
             severity: Severity::ALL.iter().copied().find(|word| word.as_str() == row.raw("severity")),
             confidence: Confidence::ALL.iter().copied().find(|word| word.as_str() == row.raw("confidence")),
             message: row.text("message").to_owned(),
             recommendation: row.text("recommendation").to_owned(),
             file: row.text("file").to_owned(),
             frames: row.list("frames"),
-            references,
+            references: Rc::clone(references),
             count: row.number("count"),
         };
         let [code, title, mechanism] =

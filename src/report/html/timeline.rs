@@ -83,15 +83,18 @@ impl Timeline {
         if outcome > 1 || self.rows.is_empty() {
             return;
         }
-        let Some(interval) = row.time("first_seen").map(|time| self.interval(time)) else { return };
         let mut counted = Vec::new();
-        for reference in row.list("references") {
+        for reference in row.elements("references") {
             for at in self.by_reference.get(id_of(&reference)).into_iter().flatten() {
                 if !counted.contains(at) {
                     counted.push(*at);
                 }
             }
         }
+        if counted.is_empty() {
+            return;
+        }
+        let Some(interval) = row.time("first_seen").map(|time| self.interval(time)) else { return };
         for at in counted {
             let Some(timeline_row) = self.rows.get_mut(at) else { continue };
             let is_meant = timeline_row.names.is_empty()
