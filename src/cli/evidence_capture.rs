@@ -63,7 +63,7 @@ pub(super) fn copy_frames(
     let missing = wanted
         .iter()
         .filter(|(file, _)| readable.contains_key(file))
-        .map(|(_, numbers)| numbers.values().filter(|is_proof| **is_proof).count() as u64)
+        .map(|(_, numbers)| numbers.iter().filter(|(_, is_proof)| *is_proof).count() as u64)
         .sum::<u64>()
         .saturating_sub(
             copied.iter().filter(|frame| is_proof(&wanted, frame.frame_ref)).count() as u64 + too_many,
@@ -84,23 +84,26 @@ pub(super) fn copy_frames(
     Ok(made)
 }
 
-/// The frames to copy by input: `true` if the frame proves something, `false` if it is context.
-type Wanted = BTreeMap<u32, BTreeMap<u64, bool>>;
+/// The frames to copy by input, in order: `true` if the frame proves something, `false` if it is context.
+type Wanted = BTreeMap<u32, Vec<(u64, bool)>>;
 
 fn with_context(selected: &ProvingFrames, context: u64) -> Wanted {
     let mut wanted = Wanted::new();
     for (file, number) in selected.frames.keys() {
-        let of_file = wanted.entry(*file).or_default();
-        for near in number.saturating_sub(context).max(1)..=number.saturating_add(context) {
-            of_file.entry(near).or_insert(false);
-        }
-        of_file.insert(*number, true);
+        let near = number.saturating_sub(context).max(1)..=number.saturating_add(context);
+        wanted.entry(*file).or_default().extend(near.map(|near| (near, near == *number)));
+    }
+    for numbers in wanted.values_mut() {
+        // A proof comes before the same frame as context.
+        numbers.sort_unstable_by_key(|(number, is_proof)| (*number, !is_proof));
+        numbers.dedup_by_key(|(number, _)| *number);
     }
     wanted
 }
 
 fn is_proof(wanted: &Wanted, frame: FrameRef) -> bool {
-    wanted.get(&frame.file.0).and_then(|numbers| numbers.get(&frame.number)) == Some(&true)
+    let proof = (frame.number, true);
+    wanted.get(&frame.file.0).is_some_and(|numbers| numbers.binary_search(&proof).is_ok())
 }
 
 /// The paths of the inputs that can be read again.
@@ -138,16 +141,22 @@ fn read_frames(
     })?;
     let by_path: HashMap<&PathBuf, u32> = readable.iter().map(|(file, path)| (path, *file)).collect();
     let files: Vec<Option<u32>> = capture.inputs().iter().map(|path| by_path.get(path).copied()).collect();
-    let last_number = |file: &u32| wanted.get(file).and_then(|numbers| numbers.keys().next_back()).copied();
-    let mut unread: BTreeMap<u32, u64> =
-        readable.keys().filter_map(|file| Some((*file, last_number(file)?))).collect();
+    // Each input's frames that are not found yet.
+    let mut unread: BTreeMap<u32, &[(u64, bool)]> =
+        readable.keys().filter_map(|file| Some((*file, wanted.get(file)?.as_slice()))).collect();
     let mut chunk = Chunk::default();
     let mut bytes = 0;
     while !unread.is_empty() && capture.next(&mut chunk) {
         let Some(Some(file)) = files.get(chunk.file.0 as usize) else { continue };
-        let Some(numbers) = wanted.get(file) else { continue };
+        let Some(numbers) = unread.get_mut(file) else { continue };
         for header in &chunk.frames {
-            if !numbers.contains_key(&header.number) {
+            // Numbers of an input ascend.
+            while let [(number, _), later @ ..] = numbers
+                && *number < header.number
+            {
+                *numbers = later;
+            }
+            if numbers.first().is_none_or(|(number, _)| *number != header.number) {
                 continue;
             }
             let frame = chunk.frame(header);
@@ -168,7 +177,7 @@ fn read_frames(
             });
         }
         let last = chunk.frames.last().map_or(0, |header| header.number);
-        if unread.get(file).is_some_and(|needed| *needed <= last) {
+        if numbers.last().is_none_or(|(needed, _)| *needed <= last) {
             unread.remove(file);
         }
     }

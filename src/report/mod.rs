@@ -22,6 +22,7 @@ mod requirements_text;
 mod schema;
 mod staging;
 mod stored;
+mod stored_table;
 mod summary;
 mod table;
 #[cfg(test)]

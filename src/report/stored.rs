@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::io::BufReader;
+use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -17,6 +19,7 @@ use super::cell::begins_formula;
 use super::facts::CitedRow;
 use super::manifest::MANIFEST;
 use super::manifest::MANIFEST_VERSION;
+use super::stored_table::StoredTable;
 use super::verify::VerifyError;
 use super::verify::is_altered;
 use super::verify::read_manifest;
@@ -98,13 +101,15 @@ impl StoredEvidence {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(failed(reason(&error))),
         };
-        let mut reader = csv::ReaderBuilder::new().buffer_capacity(1 << 18).from_reader(file);
-        let headers = reader.headers().map_err(|error| failed(error.to_string()))?;
-        let columns: HashMap<String, usize> =
-            headers.iter().enumerate().map(|(at, name)| (name.to_owned(), at)).collect();
-        let mut record = csv::StringRecord::new();
-        while reader.read_record(&mut record).map_err(|error| failed(error.to_string()))? {
-            each(&StoredRow { columns: &columns, record: &record });
+        let mut table = StoredTable::new(BufReader::with_capacity(1 << 18, file));
+        let mut columns: HashMap<String, usize> = HashMap::new();
+        if let Some((text, names)) = table.next().map_err(|error| failed(error.to_string()))? {
+            for (at, name) in names.iter().enumerate() {
+                columns.insert(text.get(name.clone()).unwrap_or_default().to_owned(), at);
+            }
+        }
+        while let Some((text, fields)) = table.next().map_err(|error| failed(error.to_string()))? {
+            each(&StoredRow { columns: &columns, text, fields });
         }
         Ok(())
     }
@@ -118,13 +123,15 @@ fn opener(folder: &Path) -> FileOpener {
 /// A row of a table.
 pub struct StoredRow<'a> {
     columns: &'a HashMap<String, usize>,
-    record: &'a csv::StringRecord,
+    text: &'a str,
+    fields: &'a [Range<usize>],
 }
 
 impl<'a> StoredRow<'a> {
     /// A value as the file has it; empty if it is missing.
     pub fn raw(&self, column: &str) -> &'a str {
-        self.columns.get(column).and_then(|at| self.record.get(*at)).unwrap_or_default()
+        let field = self.columns.get(column).and_then(|at| self.fields.get(*at));
+        field.and_then(|field| self.text.get(field.clone())).unwrap_or_default()
     }
 
     /// A text, without the guard against formulas.
