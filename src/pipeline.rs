@@ -160,7 +160,7 @@ pub struct LiveStatus {
 /// Problems that a [`LiveStatus`] has with all that is known: more than a screen shows.
 pub const LISTED_PROBLEMS: usize = 64;
 
-/// A source of frames that has no end of its own and tells the time.
+/// A source of frames that has no end of its own and gives the current time.
 pub trait LiveSource {
     /// Waits for frames, a heartbeat or both, and puts the frames into `chunk`.
     fn next(&mut self, chunk: &mut Chunk) -> capture::LiveEvent;

@@ -567,7 +567,7 @@ const MENTIONED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The host names of a text, wherever they stand: tables, lists, code blocks, prose.
+/// The host names of a text: in tables, lists, code blocks and prose.
 fn hosts(text: &str) -> BTreeSet<String> {
     let text = text.replace("&ast;", "*").replace(['\\', '`'], "");
     // Where links lead is not what the document says.
@@ -685,7 +685,7 @@ fn ports_of_the_windows_list_follow_its_protocols() {
     });
 }
 
-/// The objects of every JSON block: URL, port and note. The notes stand between curly quotes, so no JSON reader takes it.
+/// The objects of every JSON block: URL, port and note. The notes are in curly quotes, so no JSON reader accepts it.
 fn json_blocks(text: &str) -> Vec<Vec<[String; 3]>> {
     let value = |object: &str, key: &str| {
         let rest = object.split_once(&format!("\"{key}\": ")).unwrap().1;

@@ -182,7 +182,7 @@ const CASES: &[Case] = &[
     ),
     (
         "dropped-by-host",
-        "an event trace of Packet Monitor: a SYN that the host's own filter drops, a SYN-ACK that its virtual switch drops, a connection that works, and multicast that nobody listens to",
+        "an event trace of Packet Monitor: a SYN that the host's own filter drops, a SYN-ACK that its virtual switch drops, a connection that works, and multicast without a listener",
         || vec![("capture.etl".into(), dropped_by_host())],
     ),
     ("pcapng-sections", "two pcapng sections whose interfaces have different link types", sections),

@@ -29,9 +29,9 @@ pub struct DropReason(pub u32);
 /// What kind of reason it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropKind {
-    /// A rule that somebody configured: a filter of the Windows Filtering Platform, a policy of the virtual switch, VLAN, QoS.
+    /// A configured rule: a filter of the Windows Filtering Platform, a policy of the virtual switch, VLAN, QoS.
     Policy,
-    /// The packet is for nobody on this host: another address, a multicast group or a port without a listener.
+    /// The packet has no receiver on this host: another address, a multicast group or a port without a listener.
     NotForHost,
     /// The connection's own rules discard the packet: a duplicate, a segment outside the window, a reset.
     Connection,

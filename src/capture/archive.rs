@@ -234,7 +234,7 @@ const fn is_bomb(size: u64, compressed: u64) -> bool {
     size > EXPANSION_FREE && size / EXPANSION_LIMIT > compressed
 }
 
-/// The directory of a zip archive is not larger than is believed.
+/// The directory of a zip archive is not larger than this.
 fn check_directory(file: &mut BufReader<File>) -> io::Result<()> {
     // §4.3.16: the end record has 22 bytes and a comment; §4.3.14, §4.3.15: for large archives, another is before it.
     const END_LEN: u64 = 22 + 0xffff;
@@ -250,9 +250,9 @@ fn check_directory(file: &mut BufReader<File>) -> io::Result<()> {
     let large = last(b"PK\x06\x06").map(|at| (number(at + 32, 8), number(at + 40, 8)));
     let end = last(b"PK\x05\x06").map(|at| (number(at + 10, 2), number(at + 12, 4)));
     let is_large = end.is_some_and(|(members, directory)| members == 0xffff || directory == 0xffff_ffff);
-    let believed = if is_large { large } else { end };
+    let sizes = if is_large { large } else { end };
     file.seek(SeekFrom::Start(0))?;
-    match believed {
+    match sizes {
         Some((members, directory)) if members <= MEMBER_LIMIT as u64 && directory <= DIRECTORY_LIMIT => {
             Ok(())
         }

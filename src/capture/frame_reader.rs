@@ -8,7 +8,7 @@ use super::FrameHeader;
 use super::InputFacts;
 use crate::base::HostDrop;
 
-/// The longest record that is believed. A longer length in a record header is damage.
+/// The longest record that is accepted. A longer length in a record header is damage.
 pub(super) const RECORD_LIMIT: usize = 64 << 20;
 
 /// The bytes that are not used yet, in one block.

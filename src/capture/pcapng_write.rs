@@ -47,7 +47,7 @@ pub(super) fn push_own_name(out: &mut Vec<u8>) {
     push_end_of_options(out);
 }
 
-/// Appends an option; its value is cut to what the length field can say.
+/// Appends an option; its value is cut to what the length field can hold.
 pub(super) fn push_option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     let value = value.get(..usize::from(u16::MAX)).unwrap_or(value);
     out.extend(code.to_le_bytes());

@@ -419,7 +419,7 @@ fn terminal_size() -> (usize, usize) {
     }
 }
 
-/// Prints a message on standard error. If that is closed, nobody reads it and the audit continues.
+/// Prints a message on standard error. If that is closed, the message is lost and the audit continues.
 pub(super) fn print_message(message: &str) {
     let _ = write_stderr(&format!("{message}\n"));
 }

@@ -45,7 +45,7 @@ fn print_table(interfaces: &[InterfaceInfo], out: &mut dyn Write) -> anyhow::Res
     let rows: Vec<[String; 5]> = interfaces
         .iter()
         .map(|interface| {
-            // What cannot be opened does not tell its link types.
+            // The link types of an interface that cannot be opened are unknown.
             let link_types =
                 interface.link_types.as_ref().map_or_else(|| "?".to_owned(), |types| types.join(","));
             [

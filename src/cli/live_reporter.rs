@@ -313,7 +313,7 @@ impl LiveReporter {
         }
         let fails = |least| self.highest_severity.is_some_and(|severity| severity >= least);
         let is_failure = self.plan.output.fail_on.least_severity().is_some_and(fails);
-        // A reader that closed standard output, without an evidence folder, wanted no more than it got.
+        // Without an evidence folder, the run ends when the reader closes standard output: that is no error.
         let is_ignored = self.is_stdout_closed && self.plan.output.folder.is_none();
         Ok(if is_failure && !is_ignored { ExitOutcome::Findings } else { ExitOutcome::Clean })
     }

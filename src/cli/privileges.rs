@@ -11,7 +11,7 @@ use anyhow::bail;
 use nix::unistd::Uid;
 use nix::unistd::User;
 
-/// The user to run as if none is named and nobody called sudo.
+/// The user to run as, without --user and without sudo.
 const UNPRIVILEGED_USER: &str = "nobody";
 
 #[derive(Debug, Default)]

@@ -37,7 +37,7 @@ struct EndedFlow {
     next: [Option<u32>; 2],
     /// The second of its last packet.
     active: u64,
-    /// Tells it from an earlier connection with the same key.
+    /// Distinguishes it from an earlier connection with the same key.
     serial: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The rows of the evidence. Each row stands alone: nothing in it needs to be looked up elsewhere.
+//! The rows of the evidence. Each row is complete: nothing in it needs to be looked up elsewhere.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::pattern::Pattern;
 use super::reference::Reference;
 use super::reference::ReferenceId;
 
-/// Why a documented row is not in force, the most telling reason first.
+/// Why a documented row is not in force, the most specific reason first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NotInForce {
     /// It is for another cloud than the site's.
@@ -55,7 +55,7 @@ impl Elsewhere {
         Elsewhere { rows, names }
     }
 
-    /// The most telling row, and among equals the most specific one.
+    /// The row with the most specific reason, and among equals the most specific one.
     pub(super) fn find(&self, name: &str) -> Option<ElsewhereId> {
         let found = self.names.find(name);
         let reason = |id: ElsewhereId| self.get(id).map(|(_, reason)| reason);

@@ -186,7 +186,7 @@ impl RuleSet {
         self.names.find(name)
     }
 
-    /// The row that documents the host `name` for another cloud, product, region or hardware, or in another edition: ask where no
+    /// The row that documents the host `name` for another cloud, product, region or hardware, or in another edition: for names that no
     /// reference matches.
     pub fn documented_elsewhere(&self, name: &str) -> Option<ElsewhereId> {
         self.elsewhere.find(name)

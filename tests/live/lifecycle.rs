@@ -428,12 +428,12 @@ for one in slow:
 good = connect()
 good.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n")
 answer(good)
-# Longer than any question: answered all the same, and heard out.
+# A request of a megabyte gets its response, and is read to its end.
 long = connect()
 long.sendall(b"POST / HTTP/1.1\r\n" + b"x" * 1_000_000)
 long.shutdown(socket.SHUT_WR)
 answer(long)
-# Who says half and goes.
+# A client that sends part of a request and closes.
 half = connect()
 half.send(b"\0\xff")
 half.shutdown(socket.SHUT_WR)

@@ -61,7 +61,7 @@ pub(super) struct TracedPacket {
     pub drop: Option<DropReason>,
 }
 
-/// What events said of the host's components, and fragments that wait for their packet's end.
+/// What events reported about the host's components, and fragments that wait for their packet's end.
 #[derive(Debug, Default)]
 pub(super) struct PacketEvents {
     unfinished: Vec<Unfinished>,

@@ -1,4 +1,4 @@
-//! Merges the blocks of all interfaces, and tells the time.
+//! Merges the blocks of all interfaces, and reports the current time.
 //!
 //! In:  blocks of frames from the capture threads; flags that end the capture or an interval.
 //! Out: [`Chunk`]s of frames, numbered in order of arrival; a [`Heartbeat`] every second.

@@ -11,7 +11,7 @@
 mod result;
 
 pub(in crate::judge) use self::result::ComparisonResult;
-pub(in crate::judge) use self::result::MEND_IPV6;
+pub(in crate::judge) use self::result::RECOMMENDATION_FOR_IPV6;
 
 use std::sync::Arc;
 
@@ -455,7 +455,7 @@ mod tests {
         comparison
     }
 
-    /// What is said of the blocked name `a.example`.
+    /// What is reported about the blocked name `a.example`.
     fn check(flows: &[(&str, &str, u128, i64)], expected: Option<ComparisonResult>) {
         let found = comparison(flows).with_all_flows(CLIENT, &host("a.example"), None);
         assert_eq!(found, expected, "{flows:?}");

@@ -1,7 +1,7 @@
 //! Parallel attempts of a client to several addresses of one name (RFC 8305, Happy Eyeballs).
 //!
 //! In:  attempts as they start, and whether they were answered.
-//! Out: whether an attempt without an answer lost to another one.
+//! Out: whether an attempt without a reply lost to another one.
 //! Not: refused attempts: those were answered.
 
 use smallvec::SmallVec;

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_without_a_rule_accuse_nobody() {
+    fn drops_without_a_rule_are_no_blocking() {
         check(&tcp(Handshake::Unanswered, DUPLICATE, [3, 0]), false);
         check(&tcp(Handshake::Unanswered, 4711, [3, 0]), false);
         check(&test_support::flow_end(Time(0), Time(0)), false);

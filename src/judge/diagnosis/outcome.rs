@@ -120,7 +120,7 @@ fn assess_icmp_error(flow_end: &FlowEnd, icmp: &IcmpError, server: Address) -> A
         (false, 3, 3) | (true, 1, 4) => {
             blocked(Mechanism::IcmpPortUnreachable, if is_from_server { Weak } else { Strong })
         }
-        // A missing route looks the same as a filter that pretends to have none.
+        // A missing route looks the same as a filter that reports a missing route.
         (false, 3, 0 | 5 | 6 | 11) | (true, 1, 0 | 2) => blocked(Mechanism::IcmpNoRoute, Weak),
         (false, 3, 1 | 7 | 8 | 12) | (true, 1, 3) => blocked(Mechanism::IcmpHostUnreachable, Weak),
         (false, 3, 2) | (true, 4, 1) => blocked(Mechanism::IcmpProtocolUnreachable, Strong),
@@ -282,7 +282,7 @@ fn is_reset_prompt(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
 /// The client, which had received payload, retransmits, and the server no longer acknowledges.
 fn is_silent_after_data(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
     let [client, server] = &tcp.sides;
-    // A server that has closed need not reply. One that closes because it hears nothing sends its FIN after the retransmissions
+    // A server that has closed need not reply. One that closes because it gets no reply sends its FIN after the retransmissions
     // started.
     let is_after_server_fin = u32::from(server.fins) > client.peer_packets;
     let is_server_quiet = client.peer_packets <= MAX_UNHEARD_SERVER_PACKETS

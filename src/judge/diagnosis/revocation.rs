@@ -95,3 +95,52 @@ impl Revocation {
         blocked
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::assessment::Assessment;
+    use crate::judge::catalogue::Mechanism;
+    use crate::judge::test_support;
+    use crate::judge::vocabulary::Confidence;
+
+    const SERVICE: &str = "westus01.afs.azure.net:443";
+
+    /// The blocked hosts of a client with these flows: `name:port`, and `+` if it worked, `-` if it was blocked, `=` if it was
+    /// connected without payload. Names with `pki` are revocation hosts; names with `other` are not documented.
+    fn blocked(flows: &[(&str, char)]) -> Vec<String> {
+        let mut revocation = Revocation::default();
+        for (destination, outcome) in flows {
+            let (name, port) = destination.split_once(':').unwrap();
+            let client = Address::v4([10, 1, 0, 4]);
+            let mut row = test_support::flow_row(client, Address::v4([20, 60, 0, 4]), Time(0));
+            row.server.port = port.parse().unwrap();
+            row.name = Some(Arc::new(test_support::host(name)));
+            row.documented = (!name.contains("other")).then(Arc::default);
+            match outcome {
+                '-' => row.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak),
+                '=' => row.bytes = [0, 0],
+                _ => {}
+            }
+            revocation.add(&row, name.contains("pki"));
+        }
+        let all = revocation.take().into_iter().flat_map(|(_, hosts)| hosts);
+        all.map(|host| host.name.to_string()).collect()
+    }
+
+    #[test]
+    fn revocation_hosts_are_blocked_where_services_are_reached() {
+        let none: [&str; 0] = [];
+        let hosts = ["a.pki.example", "b.pki.example"];
+        let both = [("a.pki.example:80", '-'), (SERVICE, '+'), ("b.pki.example:80", '-')];
+        assert_eq!(blocked(&both), hosts);
+        assert_eq!(blocked(&[both.as_slice(), &both].concat()), hosts);
+        assert_eq!(blocked(&[both.as_slice(), &[("c.pki.example:80", '+')]].concat()), none);
+        // A connection without payload shows neither.
+        assert_eq!(blocked(&[both.as_slice(), &[("c.pki.example:80", '=')]].concat()), hosts);
+        assert_eq!(blocked(&[("a.pki.example:80", '-'), (SERVICE, '=')]), none);
+        assert_eq!(blocked(&[("a.pki.example:80", '-'), (SERVICE, '-')]), none);
+        assert_eq!(blocked(&[("a.pki.example:80", '-'), ("other.example:443", '+')]), none);
+        assert_eq!(blocked(&[("www.example:80", '-'), (SERVICE, '+')]), none);
+    }
+}

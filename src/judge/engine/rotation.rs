@@ -37,7 +37,7 @@ impl Engine {
         self.diagnosis.capture_loss.heartbeat(time, lost);
         for (slot, at) in self.early.take_changed() {
             if let Some(flow) = self.flows.take(slot) {
-                // A name by DNS alone may give way to a name that the flow claims.
+                // A name by DNS alone may be replaced by a name that the flow claims.
                 if self.is_judged(&flow) && flow.strongest_claim().is_some() {
                     self.check_early(&flow, &EarlyChecks::open_flow(at), EarlyReason::Payload);
                 }

@@ -18,7 +18,7 @@ const RESOLVER: Address = Address::v4([10, 1, 0, 53]);
 const SERVER: Address = Address::v4([20, 60, 0, 4]);
 const STORAGE: &str = "contosofs.file.core.windows.net";
 
-/// Rows by their most telling fields.
+/// The rows of flows.
 #[derive(Default)]
 struct Rows(Vec<FlowRow>);
 
@@ -305,4 +305,95 @@ fn a_name_outside_of_the_service_tags_needs_an_answer_and_tags_of_its_cloud() {
     assert_eq!(codes("Public", Handshake::Complete), 1);
     assert_eq!(codes("Public", Handshake::Unanswered), 0);
     assert_eq!(codes("AzureChinaCloud", Handshake::Complete), 0);
+}
+
+#[test]
+fn queries_are_compared_with_the_resolvers_and_the_proxy_of_the_site() {
+    let codes = |site: &str, name: &str| {
+        let mut run = Run::at_site(site);
+        run.start(0, proto::UDP, RESOLVER, 53);
+        run.resolve(0, name, 0, &[SERVER]);
+        run.codes()
+    };
+    let resolvers = |address: &str| format!("[dns]\nresolvers = [\"{address}\"]\n");
+    assert_eq!(codes(&resolvers("10.1.0.53"), STORAGE), []);
+    assert_eq!(codes(&resolvers("10.1.0.54"), STORAGE), [FindingCode::UndeclaredResolver]);
+    // The audited host is the resolver.
+    assert_eq!(codes(&resolvers("10.1.0.4"), STORAGE), []);
+
+    let proxy = |address: &str| format!("[proxy]\naddresses = [\"{address}:8080\"]\n");
+    assert_eq!(codes(&proxy("10.1.0.8"), STORAGE), [FindingCode::DirectLookup]);
+    assert_eq!(codes(&proxy("10.1.0.8"), "intranet.example"), []);
+    assert_eq!(codes(&proxy("10.1.0.4"), STORAGE), []);
+    // Private endpoints are reached without the proxy.
+    let private = format!("{}[private-endpoints]\nnetworks = [\"10.9.0.0/24\"]\n", proxy("10.1.0.8"));
+    assert_eq!(codes(&private, STORAGE), []);
+}
+
+#[test]
+fn a_name_that_is_resolved_again_and_never_used_is_reported() {
+    let is_reported = |apart: i64, after: i64, connect: &dyn Fn(&mut Run)| {
+        let mut run = Run::new(JudgeLimits::default());
+        run.start(0, proto::UDP, RESOLVER, 53);
+        run.resolve(0, STORAGE, 0, &[SERVER]);
+        run.millis += apart;
+        run.resolve(0, STORAGE, 0, &[SERVER]);
+        connect(&mut run);
+        run.millis += after;
+        // A flow to another address: the host is audited, and the capture goes on.
+        run.start(9, proto::TCP, Address::v4([203, 0, 113, 9]), 443);
+        let flow_end = test_support::flow_end(Time(run.millis), Time(run.millis));
+        run.add(9, Fact::FlowEnded(Box::new(flow_end)));
+        run.codes().contains(&FindingCode::ResolvedNeverConnected)
+    };
+    assert!(is_reported(2_000, 6_000, &|_| ()));
+    assert!(!is_reported(500, 6_000, &|_| ()));
+    assert!(!is_reported(2_000, 4_000, &|_| ()));
+    assert!(!is_reported(2_000, 6_000, &|run| run.tls(1, STORAGE, 0x0304)));
+    // A proxy may have used it.
+    let through_proxy = |run: &mut Run| {
+        run.start(1, proto::TCP, Address::v4([10, 1, 0, 8]), 8080);
+        let name = host("login.microsoftonline.com");
+        run.add(
+            1,
+            Fact::NameClaimed(Claim { source: NameSource::Connect, name, port: Some(443), outer: false }),
+        );
+        run.add(1, Fact::FlowEnded(Box::new(test_support::flow_end(Time(run.millis), Time(run.millis)))));
+    };
+    assert!(!is_reported(2_000, 6_000, &through_proxy));
+}
+
+/// The run is of 1970.
+#[test]
+fn exceptions_that_expired_or_allowed_nothing_are_reported() {
+    let codes = |name: &str, expires: &str| {
+        let site = format!("[[allow]]\nname = \"{name}\"\nreason = \"backup\"\nexpires = {expires}\n");
+        let mut run = Run::at_site(&site);
+        run.tls(0, "backup.example", 0x0304);
+        run.codes()
+    };
+    assert_eq!(codes("backup.example", "2027-01-31"), []);
+    assert_eq!(
+        codes("other.example", "2027-01-31"),
+        [FindingCode::UndocumentedDestination, FindingCode::ExceptionUnused]
+    );
+    assert_eq!(
+        codes("backup.example", "1969-01-31"),
+        [FindingCode::ExceptionExpired, FindingCode::UndocumentedDestination]
+    );
+}
+
+#[test]
+fn a_missing_record_in_a_private_zone_is_named() {
+    let mut run = Run::new(JudgeLimits::default());
+    run.start(0, proto::UDP, RESOLVER, 53);
+    let mut resolution = test_support::resolution(STORAGE, Some(3), &[]);
+    let alias = host("contosofs.privatelink.file.core.windows.net");
+    let data = crate::read::AnswerData::Name(alias);
+    resolution.answers.push(crate::read::Answer { owner: host(STORAGE), kind: 5, ttl: 60, data });
+    run.add(0, Fact::DnsResolved(Box::new(resolution)));
+    let findings = run.engine.rotate().findings;
+    assert_eq!(findings[0].code, FindingCode::NameDoesNotExist);
+    assert!(findings[0].message.contains("the private DNS zone has no record"), "{}", findings[0].message);
+    assert!(findings[0].recommendation.contains("private DNS zone"), "{}", findings[0].recommendation);
 }

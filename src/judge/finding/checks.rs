@@ -7,6 +7,8 @@
 mod blocked;
 mod destination;
 mod site;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use smallvec::SmallVec;

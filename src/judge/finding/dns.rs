@@ -126,7 +126,7 @@ pub(in crate::judge) fn other_name_that_works<'a>(
     comparison: &'a Comparison,
     policy: &Policy,
 ) -> Option<&'a HostName> {
-    // A wildcard row stands for many endpoints.
+    // A wildcard row covers many endpoints.
     let names_it =
         |id: &ReferenceId| policy.rules.reference(*id).host.as_ref().is_some_and(|host| host.is_exact());
     let endpoints = |ids: &mut dyn Iterator<Item = ReferenceId>| -> Vec<u16> {

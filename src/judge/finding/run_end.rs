@@ -11,7 +11,7 @@ use crate::base::Address;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::diagnosis::comparison::Comparison;
-use crate::judge::diagnosis::comparison::MEND_IPV6;
+use crate::judge::diagnosis::comparison::RECOMMENDATION_FOR_IPV6;
 use crate::judge::diagnosis::revocation::BlockedPkiHost;
 use crate::judge::policy::Policy;
 use crate::judge::policy::need::Need;
@@ -75,7 +75,7 @@ pub(in crate::judge) fn add_blocked_ipv6(comparison: &Comparison, findings: &mut
             flow: Some(silent.flow),
             proof: None,
             frames: std::slice::from_ref(&silent.frame),
-            recommendation: Some(MEND_IPV6),
+            recommendation: Some(RECOMMENDATION_FOR_IPV6),
             // The name is reached, after a while.
             at_most: Severity::Medium,
             time: silent.time,

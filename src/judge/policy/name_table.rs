@@ -52,7 +52,7 @@ pub(in crate::judge) struct KnownName {
     pub(in crate::judge) class: NameClass,
     /// The address that it is in place of a name.
     pub(in crate::judge) address: Option<Address>,
-    /// The row that documents it, though it is not in force for the site; asked where no other row matches.
+    /// The row that documents it, though it is not in force for the site; only where no other row matches.
     pub(in crate::judge) elsewhere: Option<ElsewhereId>,
     /// No host can have it, and it matches no row.
     pub(in crate::judge) is_malformed: bool,

@@ -98,7 +98,7 @@ impl PortTables {
         found
     }
 
-    /// What the tables say of a conversation between two sets of roles; none where they say nothing of any pair. A port that they
+    /// What the tables say of a conversation between two sets of roles; none where they have nothing about any pair. A port that they
     /// open to a role is documented between members of that role too: cluster servers manage each other.
     pub(in crate::judge) fn find(
         &self,
@@ -146,7 +146,7 @@ impl PortTables {
 
 impl PortTables {
     /// The narrowest row for a conversation of which one host has no role (0): the row that gives the port to a role that no host
-    /// has, with that role. A range is no sign of a role.
+    /// has, with that role. A range does not show a role.
     pub(in crate::judge) fn find_undeclared(
         &self,
         [client, server]: [RoleBits; 2],
@@ -226,6 +226,6 @@ mod tests {
         assert_eq!(undeclared("", true, 40_343), Some("aks-clusters"));
         assert_eq!(undeclared("", false, 22), Some("aks-clusters"));
         assert_eq!(undeclared("aks-clusters = [\"10.5.0.0/24\"]", true, 40_343), None, "another host has it");
-        assert_eq!(undeclared("", true, 50_000), None, "a range is no sign");
+        assert_eq!(undeclared("", true, 50_000), None, "a range does not show a role");
     }
 }

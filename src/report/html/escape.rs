@@ -6,7 +6,7 @@
 
 use crate::base::is_deceptive;
 
-/// Characters of a text that are shown; names and messages are shorter unless somebody made them long.
+/// Characters of a text that are shown; names and messages are shorter unless they were made long on purpose.
 const TEXT_LIMIT: usize = 400;
 
 /// The text as it is shown.

@@ -60,7 +60,7 @@ impl ComparisonResult {
 }
 
 /// What to do where IPv6 gets no reply and IPv4 works.
-pub(in crate::judge) const MEND_IPV6: &str = "allow the name over IPv6 as well, or stop announcing an IPv6 route to the internet that \
+pub(in crate::judge) const RECOMMENDATION_FOR_IPV6: &str = "allow the name over IPv6 as well, or stop announcing an IPv6 route to the internet that \
                                               cannot be used: until then, each connection waits for the attempt over IPv6 to time out";
 
 impl ComparisonResult {
@@ -71,7 +71,7 @@ impl ComparisonResult {
                 "compare the firewall rules and routes of {client} with those of {host}, which reaches the same address: {client} \
                  seems to be missing in the rule"
             )),
-            ComparisonResult::WorksOverIpv4 { .. } => Some(MEND_IPV6.to_owned()),
+            ComparisonResult::WorksOverIpv4 { .. } => Some(RECOMMENDATION_FOR_IPV6.to_owned()),
             _ => None,
         }
     }
