@@ -24,12 +24,14 @@ mod replay;
 mod row_channel;
 mod sharded;
 mod single;
+mod survey;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
 
+use crate::base::CapturePoints;
 use crate::base::Time;
 use crate::capture;
 use crate::capture::Capture;
@@ -58,6 +60,9 @@ pub use accounting::FrameAccounting;
 pub use accounting::FrameTotals;
 use ingest::Ingest;
 pub use replay::replay;
+pub use survey::SurveyPlan;
+pub use survey::SurveyedPoints;
+pub use survey::survey_points;
 
 /// How to audit.
 #[derive(Debug)]
@@ -72,6 +77,8 @@ pub struct AuditPlan {
     pub flows: flow::FlowLimits,
     /// Limits on names and findings.
     pub judge: judge::JudgeLimits,
+    /// The capture points of the inputs.
+    pub points: CapturePoints,
 }
 
 /// What a run, or one interval of a live run, has seen.
@@ -195,13 +202,13 @@ pub fn run_files<D: RunSink + Send>(
     sink: D,
     control: RunControl<'_>,
 ) -> (RunResult, D) {
-    let mut engine = Engine::new(plan.policy, plan.scope, plan.judge);
+    let mut engine = Engine::new(plan.policy, plan.scope, plan.judge).with_points(plan.points.clone());
     let heavy_loss_is_known = capture.has_heavy_loss();
     if heavy_loss_is_known {
         engine.doubt();
     }
     let stop = control.stop;
-    let mut ingest = Ingest::new(plan.fragments);
+    let mut ingest = Ingest::new(plan.fragments, plan.points);
     let (flows, mut judgement, sink) = if workers <= 1 {
         single::run(plan.flows, engine, sink, |packets| ingest.read_files(&mut capture, control, packets))
     } else {
@@ -229,7 +236,7 @@ pub fn run_live<S: LiveSource, D: RunSink + Send>(
     engine.follow_problems();
     let flows = flow::FlowLimits { report_interim: true, ..plan.flows };
     let stop = control.stop;
-    let mut ingest = Ingest::new(plan.fragments);
+    let mut ingest = Ingest::new(plan.fragments, CapturePoints::default());
     let (flows, judgement, sink) =
         single::run(flows, engine, sink, |packets| ingest.read_live(&mut source, control, packets));
     let result = ingest.finish(source.finish());
@@ -400,6 +407,7 @@ mod tests {
             fragments: decode::FragmentLimits::default(),
             flows: flow::FlowLimits::default(),
             judge: judge::JudgeLimits::default(),
+            points: CapturePoints::default(),
         };
         let control = RunControl { progress: &mut NoProgress, stop: &AtomicBool::new(false) };
         run_live(ScriptedSource(script.into_iter()), plan, Collector::default(), control)

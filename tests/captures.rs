@@ -96,6 +96,13 @@ fn each_case_shows_its_situation() {
             assert!(is_shown, "{case}: no row with {expected} in\n{}", golden::print(&rows));
         }
     };
+    check(
+        "both-sides-of-firewall",
+        &[
+            "points=capture-inside.pcap;capture-outside.pcap,outcome=ok",
+            "finding,code=AFS202,confidence=certain,audited_host=10.1.0.4",
+        ],
+    );
     check("tcp-refused", &["outcome=blocked-looking,mechanism=tcp-refused", "finding,code=AFS201"]);
     check("tcp-unanswered", &["outcome=blocked-looking,mechanism=tcp-unanswered", "finding,code=AFS202"]);
     check("capture-drops", &["outcome=inconclusive,inconclusive_reason=frames-lost"]);

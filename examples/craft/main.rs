@@ -17,6 +17,7 @@ mod encapsulation;
 mod event_trace;
 mod frame;
 mod messages;
+mod point_cases;
 mod rare_encapsulation;
 mod reference_cases;
 mod site_cases;
@@ -217,8 +218,12 @@ const CASES: &[Case] = &[
 fn main() {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    for (name, shows, make) in
-        CASES.iter().chain(site_cases::CASES).chain(reference_cases::CASES).chain(blocking_cases::CASES)
+    for (name, shows, make) in CASES
+        .iter()
+        .chain(site_cases::CASES)
+        .chain(reference_cases::CASES)
+        .chain(blocking_cases::CASES)
+        .chain(point_cases::CASES)
     {
         if !chosen.is_empty() && !chosen.iter().any(|chosen| chosen == name) {
             continue;

@@ -61,6 +61,7 @@ fn run(bytes: &[u8], workers: usize) -> Option<Vec<String>> {
         fragments: decode::FragmentLimits::default(),
         flows: flow::FlowLimits::default(),
         judge: judge::JudgeLimits::default(),
+        points: afs_audit::base::CapturePoints::default(),
     };
     let control = pipeline::RunControl { progress: &mut NoProgress, stop: &AtomicBool::new(false) };
     let (facts, collected) = pipeline::run_files(capture, workers, plan, CollectedRows::default(), control);

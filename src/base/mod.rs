@@ -9,6 +9,7 @@ mod cursor;
 mod frame_ref;
 mod host_drop;
 mod net;
+mod points;
 mod text;
 mod time;
 
@@ -23,6 +24,8 @@ pub use host_drop::DropReason;
 pub use host_drop::HostDrop;
 pub use net::port;
 pub use net::proto;
+pub use points::CapturePoint;
+pub use points::CapturePoints;
 pub use text::HostName;
 pub(crate) use text::HostNameBuilder;
 pub use text::WireText;

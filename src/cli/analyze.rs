@@ -161,12 +161,19 @@ pub(super) fn audit(
     if let Some(bytes) = capture.bytes_total() {
         progress.expect(bytes);
     }
+    let surveyed = pipeline::survey_points(&pipeline::SurveyPlan {
+        inputs: &paths,
+        input_names: &sink.names().files,
+        named: &plan.points,
+        filter: plan.filter.as_deref(),
+    });
+    let audit_plan =
+        pipeline::AuditPlan { points: surveyed.points.clone(), ..policy.audit_plan(&plan.limits) };
     let rows = RowWriter { sink, error: None, stop: &stop };
     // The remaining thread reads and decodes.
     let workers = plan.threads.get().saturating_sub(1).max(1);
     let control = pipeline::RunControl { progress: &mut { progress }, stop: &stop };
-    let (result, rows) =
-        pipeline::run_files(capture, workers, policy.audit_plan(&plan.limits), rows, control);
+    let (result, rows) = pipeline::run_files(capture, workers, audit_plan, rows, control);
     if let Some(error) = rows.error {
         return Err(error.into());
     }
@@ -179,7 +186,9 @@ pub(super) fn audit(
     }
     let is_limited = plan.frame_limit.is_some_and(|limit| result.accounting.read.frames >= limit);
     let is_interrupted = result.stopped;
+    let points = run_facts::points(&surveyed, sink.names(), result.judgement.joined);
     let mut facts = run_facts::complete(policy.run_facts(result.span), result, &paths, plan.hash);
+    facts.points = points;
     policy.add_cited_rows(&mut facts);
     if is_limited && facts.partial.is_none() {
         facts.partial = Some("frame limit reached".to_owned());
@@ -254,6 +263,7 @@ mod tests {
 
     fn plan(folder: &Path, fail_on: FailOn) -> AnalyzePlan {
         AnalyzePlan {
+            points: Vec::new(),
             files: vec!["office.pcapng".into()],
             total_bytes: None,
             output: OutputPlan {

@@ -85,7 +85,7 @@ pub(super) enum Command {
 #[command(after_long_help = ANALYZE_AFTER)]
 pub(super) struct AnalyzeArgs {
     /// Capture files, or folders of them; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "points", value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -103,6 +103,10 @@ pub(super) struct AnalyzeArgs {
     #[command(flatten)]
     pub(super) policy: PolicyArgs,
 
+    /// Name the place where a file, or the files of a folder, were captured, such as `inside=a.pcapng`; for captures on both
+    /// sides of a firewall. Without it such captures are recognized by their packets, and named after their files
+    #[arg(long = "point", value_name = "NAME=FILE", value_parser = values::capture_point, help_heading = "Input")]
+    pub(super) points: Vec<(String, PathBuf)>,
     /// Audit only frames that match this capture filter (tcpdump syntax)
     #[arg(short, long, value_name = "BPF", help_heading = "Input")]
     pub(super) filter: Option<String>,

@@ -13,6 +13,7 @@ use anyhow::bail;
 use super::plan::PolicyPlan;
 use super::plan::ResourceLimits;
 use super::plan::RulesPlan;
+use crate::base::CapturePoints;
 use crate::base::Time;
 use crate::decode;
 use crate::flow;
@@ -106,6 +107,7 @@ impl LoadedPolicy {
                 ..flow::FlowLimits::default()
             },
             judge: judge::JudgeLimits { findings: limits.findings, name_bytes: limits.name_bytes },
+            points: CapturePoints::default(),
         }
     }
 

@@ -20,6 +20,7 @@ use super::args::OutputArgs;
 use super::args::OutputFormat;
 use super::args::PolicyArgs;
 use super::args::RulesArgs;
+use crate::base::CapturePoints;
 use crate::capture;
 use crate::flow::FlowLimits;
 use crate::judge::JudgeLimits;
@@ -36,6 +37,8 @@ pub(super) const WITHOUT_LIBPCAP: &str = "this program was built without libpcap
 pub(super) struct AnalyzePlan {
     /// Files and folders in the order of the command line; `-` is standard input.
     pub(super) files: Vec<PathBuf>,
+    /// Named capture points, each with one of the files.
+    pub(super) points: Vec<(String, PathBuf)>,
     /// Bytes in all inputs; unknown if one of them is not a regular file.
     pub(super) total_bytes: Option<u64>,
     pub(super) output: OutputPlan,
@@ -191,12 +194,31 @@ impl ResourceLimits {
 
 impl AnalyzePlan {
     pub(super) fn from_args(args: AnalyzeArgs) -> anyhow::Result<AnalyzePlan> {
-        let total_bytes = check_captures(&args.files)?;
+        // A file may be given once, or with its point, or both.
+        let mut files = args.files;
+        for (_, file) in &args.points {
+            if !files.contains(file) {
+                files.push(file.clone());
+            }
+        }
+        for (at, (name, file)) in args.points.iter().enumerate() {
+            if let Some((other, _)) = args.points.iter().take(at).find(|(_, earlier)| earlier == file) {
+                bail!("capture at two points, {other} and {name}: {}", file.display());
+            }
+        }
+        let mut names: Vec<&str> = args.points.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.len() > CapturePoints::LIMIT {
+            bail!("{} capture points: at most {} are compared", names.len(), CapturePoints::LIMIT);
+        }
+        let total_bytes = check_captures(&files)?;
         check_filter(args.filter.as_deref())?;
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let output = OutputPlan::from_args(args.output);
         Ok(AnalyzePlan {
-            files: args.files,
+            files,
+            points: args.points,
             total_bytes,
             copy: CopyPlan {
                 context: args.evidence_context,
@@ -417,5 +439,20 @@ mod tests {
         assert_eq!(plan(&["-", "-o", "evidence"]).unwrap().hash, capture::InputHash::Blake3);
         assert_eq!(plan(&["Cargo.toml", "-"]).unwrap().total_bytes, None);
         assert_eq!(plan(&["src"]).unwrap().total_bytes, None);
+    }
+
+    #[test]
+    fn a_capture_is_at_one_point() {
+        let made =
+            plan(&["Cargo.toml", "--point", "inside=Cargo.toml", "--point", "outside=deny.toml"]).unwrap();
+        assert_eq!(made.files, [Path::new("Cargo.toml"), Path::new("deny.toml")]);
+        assert_eq!(plan(&["--point", "inside=Cargo.toml"]).unwrap().points.len(), 1);
+        check_refused(
+            &["--point", "inside=Cargo.toml", "--point", "outside=Cargo.toml"],
+            "capture at two points, inside and outside: Cargo.toml",
+        );
+        for wrong in ["inside", "=Cargo.toml", "inside=", "a;b=Cargo.toml", "inside=-"] {
+            assert!(plan(&["--point", wrong]).is_err(), "{wrong}");
+        }
     }
 }

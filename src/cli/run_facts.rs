@@ -9,13 +9,18 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::base::FileId;
 use crate::base::WireText;
 use crate::capture;
 use crate::capture::InputFacts;
 use crate::capture::InputOutcome;
+use crate::pipeline;
 use crate::pipeline::FrameTotals;
 use crate::pipeline::RunResult;
 use crate::report::Accounting;
+use crate::report::InputNames;
+use crate::report::PointFact;
+use crate::report::PointFacts;
 use crate::report::RunFacts;
 use crate::report::count;
 use crate::report::verb;
@@ -79,6 +84,32 @@ pub(super) fn complete(
     }
     facts.warnings.extend(passed_over(&inputs));
     facts
+}
+
+/// The capture points, where there are several.
+pub(super) fn points(
+    surveyed: &pipeline::SurveyedPoints,
+    names: &InputNames,
+    joined_flows: u64,
+) -> Option<PointFacts> {
+    let pipeline::SurveyedPoints { points, common_packets } = surveyed;
+    let inputs_of = |point: usize| {
+        let files = names.files.iter().zip(0..);
+        let here = files.filter(|(_, file)| usize::from(points.of(FileId(*file))) == point);
+        here.map(|(name, _)| name.clone()).collect()
+    };
+    let points_with_packets = points.iter().zip(common_packets).enumerate();
+    points.are_several().then(|| PointFacts {
+        joined_flows,
+        points: points_with_packets
+            .map(|(at, (point, common_packets))| PointFact {
+                name: point.name.to_string(),
+                inputs: inputs_of(at),
+                clock_ahead_nanos: point.clock_offset,
+                common_packets: *common_packets,
+            })
+            .collect(),
+    })
 }
 
 /// Which files of folders and archives were passed over, and why.

@@ -48,6 +48,7 @@ pub(super) fn init(plan: &SiteDraftPlan, out: &mut dyn Write) -> anyhow::Result<
         fragments: decode::FragmentLimits::default(),
         flows: flow::FlowLimits::default(),
         judge: judge::JudgeLimits::default(),
+        points: crate::base::CapturePoints::default(),
     };
     let control = pipeline::RunControl { progress: &mut &Progress::none(), stop: &stop };
     let (_, draft) = pipeline::run_files(capture, 1, audit, SiteDraft::new(policy), control);

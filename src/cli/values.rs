@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -22,6 +23,19 @@ pub(super) fn snap_len(text: &str) -> Result<u32, String> {
         Ok(0) => Ok(MAX_SNAP_LEN),
         Ok(len @ 64..=MAX_SNAP_LEN) => Ok(len),
         _ => Err(format!("expected 64 to {MAX_SNAP_LEN}, or 0 for the whole frame")),
+    }
+}
+
+/// A capture point: its name, and a file or folder that was captured there.
+pub(super) fn capture_point(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=').map(|(name, file)| (name.trim(), file)) {
+        Some((name, _)) if name.contains(';') || name.chars().any(char::is_control) => {
+            Err("the name of a point contains no semicolon and no control characters".to_owned())
+        }
+        Some((name, file)) if !name.is_empty() && !file.is_empty() && file != "-" => {
+            Ok((name.to_owned(), PathBuf::from(file)))
+        }
+        _ => Err("expected NAME=FILE, such as inside=a.pcapng".to_owned()),
     }
 }
 

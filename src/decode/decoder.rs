@@ -79,6 +79,23 @@ impl DecodeCounts {
         }
     }
 
+    /// What was counted here and in `other`.
+    pub fn and(self, other: DecodeCounts) -> DecodeCounts {
+        DecodeCounts {
+            frames: self.frames + other.frames,
+            packets: self.packets + other.packets,
+            fragments: self.fragments + other.fragments,
+            not_ip: self.not_ip + other.not_ip,
+            unknown_link: self.unknown_link + other.unknown_link,
+            unreadable: self.unreadable + other.unreadable,
+            truncated: self.truncated + other.truncated,
+            broken: self.broken + other.broken,
+            beyond_frame: self.beyond_frame + other.beyond_frame,
+            aggregated: self.aggregated + other.aggregated,
+            fragment: self.fragment.and(other.fragment),
+        }
+    }
+
     /// True if every frame is accounted for, and after [`Decoder::finish`] every fragment.
     pub fn add_up(&self) -> bool {
         let frames = self.packets

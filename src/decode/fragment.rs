@@ -84,6 +84,23 @@ impl FragmentCounts {
             lost_fragments: self.lost_fragments - before.lost_fragments,
         }
     }
+
+    /// What was counted here and in `other`.
+    pub fn and(self, other: FragmentCounts) -> FragmentCounts {
+        FragmentCounts {
+            fragments: self.fragments + other.fragments,
+            joined: self.joined + other.joined,
+            joined_fragments: self.joined_fragments + other.joined_fragments,
+            duplicates: self.duplicates + other.duplicates,
+            overlapping: self.overlapping + other.overlapping,
+            differing: self.differing + other.differing,
+            refused: self.refused + other.refused,
+            timed_out: self.timed_out + other.timed_out,
+            evicted: self.evicted + other.evicted,
+            unfinished: self.unfinished + other.unfinished,
+            lost_fragments: self.lost_fragments + other.lost_fragments,
+        }
+    }
 }
 
 /// The fields of a header that describe a fragment.

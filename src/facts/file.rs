@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 
 use super::encoding::FactsDecoder;
 use super::stored::Stored;
+use crate::base::CapturePoints;
 
 /// The version of the format. A change of any fact needs the next number.
 const FORMAT: u32 = 1;
@@ -56,6 +57,9 @@ pub struct FactsHeader {
     pub limits: StoredLimits,
     /// So many packets were dropped that a missing reply proves nothing.
     pub is_silence_unreliable: bool,
+    /// The capture points of the inputs.
+    #[serde(default)]
+    pub points: CapturePoints,
 }
 
 /// Limits that decide what `judge` keeps.

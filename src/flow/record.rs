@@ -110,6 +110,10 @@ pub struct TcpSummary {
     pub handshake: Handshake,
     /// Client and server.
     pub sides: [SideSummary; 2],
+    /// Initial sequence numbers of client and server, where their SYN was seen.
+    pub initial: [Option<u32>; 2],
+    /// TTL or hop limit of the client's first packet; 0 if none was seen.
+    pub client_ttl: u8,
     /// The first SYN.
     pub syn_frame: Option<FrameRef>,
     /// The first SYN-ACK.

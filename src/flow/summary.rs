@@ -7,6 +7,7 @@
 use super::gaps::SequenceGaps;
 use super::live_flow::FlowDetails;
 use super::live_flow::LiveFlow;
+use super::live_flow::SenderProfile;
 use super::record::EndReason;
 use super::record::FlowEnd;
 use super::record::Handshake;
@@ -44,6 +45,11 @@ fn tcp<S>(flow: &LiveFlow<S>) -> TcpSummary {
     TcpSummary {
         handshake: handshake(flow),
         sides: [side_summary(flow, details, Side::Client), side_summary(flow, details, Side::Server)],
+        initial: [flow.initial(Side::Client), flow.initial(Side::Server)],
+        client_ttl: {
+            let [SenderProfile { ttls: [first, _], .. }, _] = details.profiles;
+            first
+        },
         syn_frame: frame(details.syn_frame),
         syn_ack_frame: frame(details.syn_ack_frame),
         first_data_frame: frame(details.first_data_frame),

@@ -20,6 +20,7 @@ use self::early_checks::EarlyChecks;
 use self::early_checks::EarlyReason;
 pub use self::early_checks::OpenCounts;
 use self::early_responses::EarlyResponses;
+use super::conversations::Conversations;
 use super::diagnosis::Diagnosis;
 use super::diagnosis::dns_anomalies::DnsContext;
 use super::diagnosis::dns_anomalies::DnsLookup;
@@ -44,6 +45,7 @@ use super::policy::site::SiteProgress;
 use super::rows::DnsRow;
 use super::rows::FlowRow;
 use super::tally::RunCounts;
+use crate::base::CapturePoints;
 use crate::base::Time;
 use crate::base::proto;
 use crate::flow::At;
@@ -101,6 +103,8 @@ pub struct Engine {
     findings: Findings,
     early: EarlyChecks,
     early_responses: EarlyResponses,
+    /// Flows that wait for the same conversation at another capture point, where there are several.
+    conversations: Option<Conversations>,
     offers: OfferTexts,
     counts: RunCounts,
     /// Flows that have started since the beginning.
@@ -129,6 +133,7 @@ impl Engine {
             findings: Findings::new(limits.findings),
             early: EarlyChecks::default(),
             early_responses: EarlyResponses::default(),
+            conversations: None,
             offers: OfferTexts::default(),
             counts: RunCounts::default(),
             started: 0,
@@ -136,6 +141,13 @@ impl Engine {
             now: Time::MIN,
             evictions_before: 0,
         }
+    }
+
+    /// The same for captures from several points.
+    #[must_use]
+    pub fn with_points(self, points: CapturePoints) -> Engine {
+        let conversations = points.are_several().then(|| Conversations::new(points));
+        Engine { conversations, ..self }
     }
 
     /// Accepts the next observation.
@@ -183,8 +195,14 @@ impl Engine {
                 for row in self.early_responses.take(flow.number) {
                     self.send_dns(row, sink);
                 }
-                self.end_flow(&mut flow, &flow_end, sink);
-                return self.flows.release(flow);
+                let Some(conversations) = &mut self.conversations else {
+                    self.end_flow(&mut flow, &flow_end, sink);
+                    return self.flows.release(flow);
+                };
+                if let Some(conversation) = conversations.add(flow, flow_end) {
+                    self.end_conversation(conversation, sink);
+                }
+                return;
             }
         }
         self.flows.put_back(slot, flow);
@@ -195,7 +213,8 @@ impl Engine {
         let (client, server) = (flow_start.client.address, flow_start.server.address);
         let (dns, dns_is_other_clients) = self.names.attribute(client, server);
         let number = self.started;
-        let flow = FlowState { number, flow_start, app: "", dns, dns_is_other_clients, facts: None };
+        let flow =
+            FlowState { number, flow_start, app: "", dns, dns_is_other_clients, facts: None, seen_at: None };
         self.diagnosis.flow_started(&flow, time);
         self.flows.start(slot, flow);
     }

@@ -70,6 +70,7 @@ pub(super) fn evidence_frames(
         frames.extend(tcp.reset_frame);
     }
     frames.extend(flow_end.icmp.as_ref().map(|error| error.frame));
+    frames.extend(flow.crossing().and_then(|crossing| crossing.frame));
     if frames.is_empty() {
         frames.push(flow_end.first_frame);
     }
@@ -126,6 +127,7 @@ pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>
         http: None,
         tampering_stage: if is_tampered { tampering_stage(flow_end) } else { None },
         address_evidence: verdict.address_evidence,
+        points: flow.seen_at.as_ref().map(|seen_at| Arc::clone(&seen_at.points)),
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::conversations::SeenAt;
+use super::diagnosis::crossing::Crossing;
 use super::policy::Policy;
 use super::policy::name_table::Contradiction;
 use super::policy::name_table::DnsAttribution;
@@ -46,6 +48,8 @@ pub(super) struct FlowState {
     pub(super) dns_is_other_clients: bool,
     /// What the readers reported. DNS flows and refused attempts have nothing here.
     pub(super) facts: Option<Box<AppFacts>>,
+    /// What several capture points show of it, once it has ended.
+    pub(super) seen_at: Option<Box<SeenAt>>,
 }
 
 /// What the readers reported of one flow.
@@ -187,6 +191,11 @@ impl FlowState {
         if statuses.len() < MAX_PER_FLOW {
             statuses.push((status, frame));
         }
+    }
+
+    /// Where its packets stopped, if several capture points show it.
+    pub(super) fn crossing(&self) -> Option<&Crossing> {
+        self.seen_at.as_ref()?.crossing.as_ref()
     }
 
     /// Claims after the first: most flows have none.

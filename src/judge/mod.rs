@@ -11,6 +11,7 @@
 mod assessment;
 mod bounded_map;
 mod catalogue;
+mod conversations;
 mod diagnosis;
 mod engine;
 mod finding;

@@ -115,6 +115,8 @@ pub struct FlowRow {
     pub service_tags: Option<Arc<str>>,
     /// What the service tags say of a documented name at this address; none where they say nothing.
     pub address_evidence: Option<AddressEvidence>,
+    /// The capture points that show it, nearest to the client first, joined with `;`; none where there is one only.
+    pub points: Option<Arc<str>>,
 }
 
 /// An exchange of plain HTTP.

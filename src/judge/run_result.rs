@@ -23,6 +23,8 @@ pub struct JudgeResult {
     pub bounds: Vec<String>,
     /// What the capture lacks, a sentence each.
     pub gaps: Vec<String>,
+    /// Flows that a further capture point shows too; they have no row of their own.
+    pub joined: u64,
 }
 
 impl JudgeResult {

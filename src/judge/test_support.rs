@@ -72,6 +72,7 @@ pub(super) fn flow_state(protocol: u8, client: Endpoint, server: Endpoint) -> Fl
         dns: None,
         dns_is_other_clients: false,
         facts: None,
+        seen_at: None,
     }
 }
 
@@ -97,6 +98,8 @@ pub(super) fn tcp_summary(handshake: Handshake) -> TcpSummary {
     TcpSummary {
         handshake,
         sides: [SideSummary::default(), SideSummary::default()],
+        initial: [None, None],
+        client_ttl: 0,
         syn_frame: None,
         syn_ack_frame: Some(FrameRef::default()),
         first_data_frame: None,
@@ -152,6 +155,7 @@ pub(super) fn flow_row(client: Address, server: Address, first_seen: Time) -> Fl
         evidence: SmallVec::new(),
         service_tags: None,
         address_evidence: None,
+        points: None,
     }
 }
 

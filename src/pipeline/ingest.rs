@@ -12,6 +12,7 @@ use super::LivePacketSink;
 use super::LiveSource;
 use super::PacketSink;
 use super::RunControl;
+use crate::base::CapturePoints;
 use crate::base::FrameRef;
 use crate::base::HostDrop;
 use crate::base::Time;
@@ -33,8 +34,9 @@ use crate::flow::DroppedPacket;
 /// The decoder, and the account of the frames.
 #[derive(Debug)]
 pub(super) struct Ingest {
-    decoder: Decoder,
-    dedup: Dedup,
+    /// One for each capture point: fragments and duplicates are those of one point.
+    stages: Vec<PointStage>,
+    points: CapturePoints,
     accounting: FrameAccounting,
     /// What the decoder had counted when this interval began.
     counts_before: DecodeCounts,
@@ -44,11 +46,32 @@ pub(super) struct Ingest {
     last_frame: FrameRef,
 }
 
+/// What decodes the frames of one capture point.
+#[derive(Debug)]
+struct PointStage {
+    decoder: Decoder,
+    dedup: Dedup,
+    /// What distinguishes its flows from those of other points.
+    scope: u64,
+}
+
+impl PointStage {
+    /// The scope of a point: 0 for the first.
+    const fn scope(point: u64) -> u64 {
+        point.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
 impl Ingest {
-    pub(super) fn new(limits: decode::FragmentLimits) -> Ingest {
-        Ingest {
+    pub(super) fn new(limits: decode::FragmentLimits, points: CapturePoints) -> Ingest {
+        let stage = |point| PointStage {
             decoder: Decoder::new(limits),
             dedup: Dedup::default(),
+            scope: PointStage::scope(point as u64),
+        };
+        Ingest {
+            stages: (0..points.len()).map(stage).collect(),
+            points,
             accounting: FrameAccounting::default(),
             counts_before: DecodeCounts::default(),
             clock: FrameClock::default(),
@@ -134,15 +157,18 @@ impl Ingest {
         if let Some(second) = self.clock.advance(frame.time) {
             packets.tick(second, At { order: order - 1, ..at });
         }
-        let decoded = self.decoder.decode(frame);
+        let point = usize::from(self.points.of(frame.frame_ref.file));
+        let Some(PointStage { decoder, dedup, scope: of_point }) = self.stages.get_mut(point) else { return };
+        let decoded = decoder.decode(frame);
         // Matched by reference: a packet is large to move.
         let Decoded::Packet(packet) = &decoded else {
             return self.accounting.add(frame, &decoded);
         };
-        let is_duplicate = self.dedup.is_duplicate(packet, frame.time);
+        let is_duplicate = dedup.is_duplicate(packet, frame.time);
+        let merged_scope = dedup.merged_scope(packet);
+        let scope = merged_scope.unwrap_or(packet.scope) ^ *of_point;
         if let Some(drop) = host_drop {
             self.accounting.add_host_drop(frame, drop.reason);
-            let scope = self.dedup.merged_scope(packet).unwrap_or(packet.scope);
             let drop = DroppedPacket { drop, is_duplicate };
             return packets.dropped_packet(&decode::Packet { scope, ..*packet }, drop, at);
         }
@@ -150,10 +176,9 @@ impl Ingest {
             return self.accounting.add_duplicate(frame);
         }
         self.accounting.add(frame, &decoded);
-        match self.dedup.merged_scope(packet) {
-            Some(scope) => packets.derived_packet(&decode::Packet { scope, ..*packet }, at),
-            None if packet.was_fragmented => packets.derived_packet(packet, at),
-            None => packets.packet(packet, at, header),
+        match packet.was_fragmented || scope != packet.scope {
+            true => packets.derived_packet(&decode::Packet { scope, ..*packet }, at),
+            false => packets.packet(packet, at, header),
         }
     }
 
@@ -172,7 +197,8 @@ impl Ingest {
 
     /// The account since the last interval ended.
     fn end_interval(&mut self, inputs: Vec<InputFacts>) -> IngestResult {
-        let counts = self.decoder.counts();
+        let counts =
+            self.stages.iter().fold(DecodeCounts::default(), |sum, stage| sum.and(stage.decoder.counts()));
         let mut accounting = std::mem::take(&mut self.accounting);
         accounting.add_decode_counts(counts.since(std::mem::replace(&mut self.counts_before, counts)));
         IngestResult { inputs, accounting, span: self.span.take() }
@@ -180,7 +206,9 @@ impl Ingest {
 
     /// The account of the last interval. Fragments that still wait for others are given up.
     pub(super) fn finish(mut self, inputs: Vec<InputFacts>) -> IngestResult {
-        self.decoder.finish();
+        for stage in &mut self.stages {
+            stage.decoder.finish();
+        }
         self.end_interval(inputs)
     }
 }

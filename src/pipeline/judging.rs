@@ -50,6 +50,7 @@ impl Judging {
     /// Ends the run.
     pub(super) fn finish(mut self, rows: &mut RowChannel) -> JudgeResult {
         self.flush(rows);
+        self.engine.end_capture(rows);
         rows.flush();
         self.engine.finish()
     }

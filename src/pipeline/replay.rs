@@ -29,7 +29,8 @@ pub fn replay<D: RunSink + Send>(
     sink: D,
     control: RunControl<'_>,
 ) -> (Result<JudgeResult, FactsError>, D) {
-    let mut engine = Engine::new(plan.policy, plan.scope, plan.judge);
+    let mut engine =
+        Engine::new(plan.policy, plan.scope, plan.judge).with_points(facts.header().points.clone());
     if facts.header().is_silence_unreliable {
         engine.doubt();
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::human::count;
 use super::registry;
 use crate::base::Time;
 use crate::capture::LinkType;
@@ -22,6 +23,8 @@ pub struct RunFacts {
     pub inputs: Vec<serde_json::Value>,
     /// Captures after the first one of an input: files were concatenated.
     pub further_captures: u64,
+    /// The capture points, if the inputs are from several.
+    pub points: Option<PointFacts>,
     /// Damage of the inputs, one line each: `office.pcapng: truncated after frame 1812`.
     pub damage: Vec<String>,
     /// Time of the earliest frame.
@@ -68,6 +71,65 @@ impl RunFacts {
             }
         }
         counts
+    }
+}
+
+/// Several capture points.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PointFacts {
+    /// Each point, in the order of the first frames of their inputs.
+    pub points: Vec<PointFact>,
+    /// Flows that a further point shows too. They have no row of their own.
+    pub joined_flows: u64,
+}
+
+/// One of several capture points.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PointFact {
+    /// Its name.
+    pub name: String,
+    /// The names of its inputs.
+    pub inputs: Vec<String>,
+    /// Nanoseconds by which its clock is ahead of the first point's; none if no packet of both shows it.
+    pub clock_ahead_nanos: Option<i64>,
+    /// Packets at the beginning of its inputs that another point has too.
+    pub common_packets: u64,
+}
+
+impl PointFacts {
+    /// The points as a line of the summary.
+    pub fn text(&self) -> String {
+        let names: Vec<&str> = self.points.iter().map(|point| point.name.as_str()).collect();
+        let mut text = format!("{}: {}", count(names.len() as u64, "capture point"), names.join(", "));
+        let first = names.first().copied().unwrap_or_default();
+        for point in self.points.iter().skip(1) {
+            let name = &point.name;
+            text.push_str(&match point.clock_ahead_nanos {
+                None => format!("; no packet of {first} is recognized at {name}: they are not compared"),
+                Some(nanos) => {
+                    let how = if nanos < 0 { "behind" } else { "ahead of" };
+                    format!(
+                        "; the clock of {name} is {} {how} that of {first}",
+                        short_time(nanos.unsigned_abs())
+                    )
+                }
+            });
+        }
+        let flows = match self.joined_flows {
+            0 => "no flow is".to_owned(),
+            1 => "1 flow is".to_owned(),
+            flows => format!("{} are", count(flows, "flow")),
+        };
+        text + &format!("; {flows} seen at more than one point, and counted once")
+    }
+}
+
+/// `0.2 ms`, `35 ms`, `12.3 s`.
+fn short_time(nanos: u64) -> String {
+    match nanos {
+        0..10_000_000 => format!("{:.1} ms", nanos as f64 / 1e6),
+        10_000_000..1_000_000_000 => format!("{} ms", nanos / 1_000_000),
+        _ => format!("{:.1} s", nanos as f64 / 1e9),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::facts::Accounting;
 use super::facts::CitedRow;
+use super::facts::PointFacts;
 use super::facts::PolicySource;
 use super::facts::RunFacts;
 use super::facts::TagSource;
@@ -63,6 +64,8 @@ pub struct Manifest<'a> {
     partial_because: Option<&'a str>,
     not_done: &'a [String],
     inputs: &'a [serde_json::Value],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capture_points: Option<&'a PointFacts>,
     damage: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     first_seen: Option<Time>,
@@ -126,6 +129,7 @@ impl<'a> Manifest<'a> {
             partial_because: facts.partial.as_deref(),
             not_done: &facts.not_done,
             inputs: &facts.inputs,
+            capture_points: facts.points.as_ref(),
             damage: &facts.damage,
             first_seen: facts.first_seen,
             last_seen: facts.last_seen,

@@ -38,6 +38,8 @@ pub use column::TableRow;
 pub(crate) use columns::columns;
 pub use facts::Accounting;
 pub use facts::CitedRow;
+pub use facts::PointFact;
+pub use facts::PointFacts;
 pub use facts::PolicySource;
 pub use facts::RunFacts;
 pub use facts::TagSource;

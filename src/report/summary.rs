@@ -110,6 +110,9 @@ impl Summary<'_> {
             let length = duration(last.since(first));
             self.wrapped(out, "", Style::new(), &format!("{first_text} to {last_text} UTC ({length})"))?;
         }
+        if let Some(points) = &facts.points {
+            self.wrapped(out, "", Style::new(), &points.text())?;
+        }
         let tally = &facts.tally;
         let mut dns = count(tally.dns - tally.dns_unanswered.min(tally.dns), "DNS response");
         if tally.dns_unanswered > 0 {

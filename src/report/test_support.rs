@@ -106,6 +106,7 @@ pub(crate) fn flow() -> FlowRow {
         evidence: smallvec![frame(0, 3), frame(0, 4), frame(1, 2)],
         service_tags: Some("StorageSyncService;AzureCloud".into()),
         address_evidence: Some(AddressEvidence::RowTag),
+        points: Some("inside;outside".into()),
         tampering_stage: None,
         http: None,
     }

@@ -85,6 +85,7 @@ fn run(capture: Capture, scope: Scope, workers: usize) -> AuditRun {
         fragments: decode::FragmentLimits::default(),
         flows: flow::FlowLimits::default(),
         judge: judge::JudgeLimits::default(),
+        points: afs_audit::base::CapturePoints::default(),
     };
     let (result, rows) = pipeline::run_files(
         capture,

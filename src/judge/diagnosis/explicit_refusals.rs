@@ -118,6 +118,9 @@ pub(in crate::judge) fn proof_frame(
     assessment: Assessment,
 ) -> Option<FrameRef> {
     let Some(mechanism) = assessment.mechanism() else { return payload_other_than_tls(flow, flow_end) };
+    if let Some(frame) = flow.crossing().and_then(|crossing| crossing.frame) {
+        return Some(frame);
+    }
     match mechanism {
         Mechanism::DroppedByHost => return flow_end.host_drops.as_ref().map(|drops| drops.frame),
         Mechanism::ClosedAfterClientHello => {

@@ -8,6 +8,7 @@ pub(super) mod app_label;
 pub(super) mod block_pages;
 pub(super) mod capture_loss;
 pub(super) mod comparison;
+pub(super) mod crossing;
 pub(super) mod dns_anomalies;
 pub(super) mod explicit_refusals;
 pub(super) mod happy_eyeballs;

@@ -15,6 +15,8 @@ use super::early_checks::EarlyReason;
 use crate::base::Address;
 use crate::flow::FlowEnd;
 use crate::judge::assessment::Assessment;
+use crate::judge::conversations::Conversation;
+use crate::judge::conversations::EndedFlow;
 use crate::judge::diagnosis::AssessmentContext;
 use crate::judge::diagnosis::Diagnosis;
 use crate::judge::diagnosis::app_label::app_label;
@@ -43,7 +45,10 @@ impl Engine {
         self.names.mark_used(flow.client().address, flow.server().address, flow_end.last_seen);
         let policy = &*Arc::clone(&self.policy);
         let unknown_issuer = self.has_unknown_issuer(flow);
-        let assessment = self.assess(flow, flow_end, unknown_issuer, Diagnosis::assess);
+        let mut assessment = self.assess(flow, flow_end, unknown_issuer, Diagnosis::assess);
+        if let Some(seen_at) = &mut flow.seen_at {
+            assessment = seen_at.revise(assessment);
+        }
         let is_judged = flow_end.packets[0] > 0 && self.is_judged(flow);
         let tags = self.tag_sets.of(flow.server().address, policy);
         let verdict = if is_judged {
@@ -67,6 +72,29 @@ impl Engine {
         }
         sink.flow(row);
         self.send_problem_reports(sink);
+    }
+
+    /// A conversation has ended at all capture points: it is judged as the point nearest to its client shows it.
+    pub(super) fn end_conversation(&mut self, conversation: Conversation, sink: &mut impl RowSink) {
+        let Conversation { nearest, further } = conversation;
+        for EndedFlow { mut flow, .. } in further {
+            self.further_claims -= flow.further_claims();
+            (flow.dns, flow.facts) = (None, None);
+            self.flows.release(flow);
+        }
+        let EndedFlow { mut flow, flow_end, .. } = nearest;
+        self.end_flow(&mut flow, &flow_end, sink);
+        flow.seen_at = None;
+        self.flows.release(flow);
+    }
+
+    /// All flows have ended: those that waited for another capture point are judged.
+    pub fn end_capture(&mut self, sink: &mut impl RowSink) {
+        let policy = Arc::clone(&self.policy);
+        let Some(conversations) = &mut self.conversations else { return };
+        for conversation in conversations.take_rest(|address| policy.is_inside(address)) {
+            self.end_conversation(conversation, sink);
+        }
     }
 
     /// Adds a judged flow to what is known across flows.

@@ -10,6 +10,7 @@ use super::early_checks::EarlyChecks;
 use super::early_checks::EarlyReason;
 use super::early_checks::OpenCounts;
 use crate::base::Time;
+use crate::judge::conversations::Conversations;
 use crate::judge::finding;
 use crate::judge::finding::problems::ProblemList;
 use crate::judge::policy::site::SiteProgress;
@@ -90,6 +91,13 @@ impl Engine {
         for flow in self.flows.iter() {
             self.names.mark_used(flow.client().address, flow.server().address, self.now);
         }
+        let (joined, alone) = self.conversations.as_mut().map(Conversations::take_counts).unwrap_or_default();
+        if alone > 0 {
+            let (flows, were) = (counted(alone, "flow"), was_or_were(alone));
+            bounds.push(format!(
+                "capture points: {flows} {were} judged at one point: too many waited for the other"
+            ));
+        }
         let Engine { diagnosis, findings, names, policy, .. } = self;
         let anomalies = diagnosis.dns.take();
         diagnosis.comparison.prepare();
@@ -116,7 +124,7 @@ impl Engine {
         gaps.extend(policy.required.remark.clone());
         gaps.extend(site.storage_firewall());
         let requirements = site.into_rows(policy);
-        JudgeResult { findings: findings.take_rows(), tally, requirements, bounds, gaps }
+        JudgeResult { findings: findings.take_rows(), tally, requirements, bounds, gaps, joined }
     }
 
     /// Ends the run.

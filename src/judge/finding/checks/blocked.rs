@@ -53,8 +53,15 @@ pub(super) const CHECKS: &[Check] = blocked! {
     CaptivePortal: |view| could_not_use(view, "a captive portal asks for sign-in");
 };
 
-/// What depends on the destination; where a port table has the flow: between which roles, and which role is an assumption.
+/// Where the packets stopped, if several capture points show it, and what depends on the destination.
 fn context_clause(view: &FlowView<'_>) -> String {
+    let crossing =
+        view.flow.crossing().map(|crossing| format!("; {}", crossing.clause())).unwrap_or_default();
+    crossing + &destination_clause(view)
+}
+
+/// What depends on the destination; where a port table has the flow: between which roles, and which role is an assumption.
+fn destination_clause(view: &FlowView<'_>) -> String {
     if let Some(carried) = carried_endpoints(view) {
         let endpoints = counted(carried as u64, "required endpoint");
         return format!("; it is the site's Arc gateway, which carries {endpoints}");
@@ -133,6 +140,16 @@ fn proxy_refused(view: &FlowView<'_>) -> String {
 
 /// What to do about a proxy's refusal depends on its status; about hosts inside the site, on their roles.
 pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
+    if let Some(crossing) = view.flow.crossing() {
+        return Some(match crossing.kind.is_between() {
+            true => {
+                "look for this connection in the log and the rules of the device between the two capture points, and allow it there"
+            }
+            false => {
+                "the devices between the two capture points passed it: look further on the way, at the next firewall or the provider"
+            }
+        });
+    }
     let is_dropped_or_refused = matches!(
         view.assessment.mechanism()?.finding(),
         FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused
