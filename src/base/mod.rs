@@ -30,4 +30,5 @@ pub use text::HostName;
 pub(crate) use text::HostNameBuilder;
 pub use text::WireText;
 pub use text::is_deceptive;
+pub use text::is_printable;
 pub use time::Time;

@@ -249,6 +249,11 @@ impl WireText {
     }
 }
 
+/// Whether a text has no control characters and none that are deceptive.
+pub fn is_printable(text: &str) -> bool {
+    text.chars().all(|c| !c.is_control() && !is_deceptive(c))
+}
+
 /// Characters that change how the text around them is shown, or that are not visible: bidirectional controls, zero-width
 /// characters, soft hyphens, line separators, tags and variation selectors.
 pub const fn is_deceptive(c: char) -> bool {
@@ -298,11 +303,23 @@ impl serde::Serialize for WireText {
 /// Refuses text that is not printable: stored facts may have been altered.
 impl<'de> serde::Deserialize<'de> for WireText {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<WireText, D::Error> {
-        let text = <&str>::deserialize(deserializer)?;
-        match text.chars().all(|c| !c.is_control() && !is_deceptive(c)) {
-            true => Ok(WireText(text.into())),
-            false => Err(serde::de::Error::custom("text that is not printable")),
+        struct PrintableText;
+
+        impl serde::de::Visitor<'_> for PrintableText {
+            type Value = WireText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("printable text")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<WireText, E> {
+                match is_printable(text) {
+                    true => Ok(WireText(text.into())),
+                    false => Err(E::custom("text that is not printable")),
+                }
+            }
         }
+        deserializer.deserialize_str(PrintableText)
     }
 }
 

@@ -61,10 +61,24 @@ impl serde::Serialize for Time {
     }
 }
 
-/// Of stored facts only.
+/// The same forms.
 impl<'de> serde::Deserialize<'de> for Time {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
-        i64::deserialize(deserializer).map(Time)
+        if !deserializer.is_human_readable() {
+            return i64::deserialize(deserializer).map(Time);
+        }
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|()| serde::de::Error::custom("not a time"))
+    }
+}
+
+/// RFC 3339.
+impl std::str::FromStr for Time {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Time, ()> {
+        let stamp: jiff::Timestamp = text.parse().map_err(|_| ())?;
+        i64::try_from(stamp.as_nanosecond()).map(Time).map_err(|_| ())
     }
 }
 
@@ -81,6 +95,8 @@ mod tests {
         );
         assert_eq!(Time(-1).to_string(), "1969-12-31T23:59:59.999999999Z");
         assert_eq!(Time(i64::MIN).to_string().len(), 30);
+        assert_eq!(Time(-1).to_string().parse(), Ok(Time(-1)));
+        assert_eq!("yesterday".parse::<Time>(), Err(()));
         assert_eq!(Time(i64::MAX).to_string().len(), 30);
     }
 

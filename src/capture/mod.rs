@@ -5,6 +5,7 @@
 //! Not: what is inside a frame.
 
 mod annotated;
+mod annotated_read;
 mod archive;
 mod block;
 mod chunk;
@@ -36,6 +37,9 @@ mod test_support;
 mod trailing_stats;
 
 pub use annotated::AnnotatedPcapng;
+pub use annotated_read::AnnotatedFrame;
+pub use annotated_read::AnnotatedInterface;
+pub use annotated_read::read_annotated;
 pub use chunk::Chunk;
 pub use chunk::Frame;
 pub use chunk::FrameHeader;

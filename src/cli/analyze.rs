@@ -12,16 +12,26 @@ use anstream::ColorChoice;
 use super::ExitOutcome;
 use super::args::OutputFormat;
 use super::evidence_capture;
+use super::evidence_capture::EvidenceCapture;
 use super::loaded_policy::LoadedPolicy;
 use super::plan::AnalyzePlan;
+use super::plan::OutputPlan;
+use super::plan::PolicyPlan;
+use super::plan::ResourceLimits;
 use super::plan::Verbosity;
 use super::process;
 use super::run_facts;
+use super::run_facts::CaptureFacts;
 use super::stdio;
+use crate::base::Time;
+use crate::base::WireText;
 use crate::capture;
 use crate::capture::Capture;
+use crate::facts::FactsHeader;
+use crate::facts::StoredLimits;
 use crate::judge::DnsRow;
 use crate::judge::FlowRow;
+use crate::judge::JudgeResult;
 use crate::pipeline;
 use crate::report::ByteSink;
 use crate::report::ClosedFolder;
@@ -61,7 +71,31 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
     }
     let facts = audit(plan, &progress, &mut sink);
     progress.clear();
-    let mut facts = facts?;
+    let add_frames = |folder: &mut ClosedFolder, facts: &mut RunFacts, names: &InputNames| {
+        let inputs = facts.inputs.clone();
+        add_evidence_frames(folder, facts, names, |selected| {
+            evidence_capture::copy_frames(&plan.copy, selected, &inputs, names)
+        })
+    };
+    complete(RunEnd { output, color, started }, sink, facts?, add_frames)
+}
+
+/// What a command knows that completes its evidence.
+pub(super) struct RunEnd<'a> {
+    pub(super) output: &'a OutputPlan,
+    pub(super) color: ColorChoice,
+    /// When the run began.
+    pub(super) started: Time,
+}
+
+/// Completes the evidence, prints the summary, and returns how the run ended. `add_frames` adds the frames that prove findings.
+pub(super) fn complete(
+    end: RunEnd<'_>,
+    sink: RecordSink,
+    mut facts: RunFacts,
+    add_frames: impl FnOnce(&mut ClosedFolder, &mut RunFacts, &InputNames) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitOutcome> {
+    let RunEnd { output, color, started } = end;
     if sink.is_closed() {
         // The reader of standard output closed it, and there is no other output.
         return Ok(ExitOutcome::Clean);
@@ -69,7 +103,7 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
     let names = sink.names().clone();
     let mut closed = sink.close(&facts.not_done)?;
     if let Some(folder) = &mut closed {
-        add_evidence_frames(plan, folder, &mut facts, &names)?;
+        add_frames(folder, &mut facts, &names)?;
     }
     let (arguments, working_directory) = (process::arguments(), process::working_directory());
     let run = Invocation { arguments, working_directory, started, ended: process::now() };
@@ -106,12 +140,12 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
     Ok(if is_failure { ExitOutcome::Findings } else { ExitOutcome::Clean })
 }
 
-/// Writes the frames that prove findings, unless there are none.
-fn add_evidence_frames(
-    plan: &AnalyzePlan,
+/// Writes the frames that prove findings, unless there are none. `copy` gets the selected frames.
+pub(super) fn add_evidence_frames(
     folder: &mut ClosedFolder,
     facts: &mut RunFacts,
     names: &InputNames,
+    copy: impl FnOnce(&ProvingFrames) -> anyhow::Result<EvidenceCapture>,
 ) -> anyhow::Result<()> {
     if facts.partial.as_deref() == Some("interrupted") {
         facts.warnings.push("evidence.pcapng was not written because the run was interrupted".to_owned());
@@ -121,7 +155,7 @@ fn add_evidence_frames(
     if selected.frames.is_empty() {
         return Ok(());
     }
-    let made = evidence_capture::copy_frames(&plan.copy, &selected, &facts.inputs, names)?;
+    let made = copy(&selected)?;
     facts.limits_reached.extend(made.limits);
     facts.warnings.extend(made.warnings);
     if made.frames > 0 {
@@ -169,6 +203,11 @@ pub(super) fn audit(
     });
     let audit_plan =
         pipeline::AuditPlan { points: surveyed.points.clone(), ..policy.audit_plan(&plan.limits) };
+    let header = FactsHeader {
+        points: surveyed.points.clone(),
+        ..facts_header(sink.names(), &plan.limits, capture.has_heavy_loss())
+    };
+    sink.begin_facts(&header)?;
     let rows = RowWriter { sink, error: None, stop: &stop };
     // The remaining thread reads and decodes.
     let workers = plan.threads.get().saturating_sub(1).max(1);
@@ -178,25 +217,51 @@ pub(super) fn audit(
         return Err(error.into());
     }
     let sink = rows.sink;
-    for finding in &result.judgement.findings {
+    let is_limited = plan.frame_limit.is_some_and(|limit| result.accounting.read.frames >= limit);
+    let mut capture = CaptureFacts::new(&result, &paths, plan.hash);
+    if is_limited && capture.partial.is_none() {
+        capture.partial = Some("frame limit reached".to_owned());
+    }
+    if result.stopped {
+        capture.not_done.push("interrupted: the rest of the input was not read".to_owned());
+    }
+    capture.evidence_context = plan.copy.context;
+    capture.points = run_facts::points(&surveyed, sink.names());
+    sink.end_facts(&capture)?;
+    judged(&policy, &plan.policy, sink, (capture, result.judgement))
+}
+
+/// What is stored before the first fact of a run.
+pub(super) fn facts_header(
+    names: &InputNames,
+    limits: &ResourceLimits,
+    is_silence_unreliable: bool,
+) -> FactsHeader {
+    FactsHeader {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        inputs: names.files.iter().map(|name| WireText::printable(name.clone())).collect(),
+        limits: StoredLimits { findings: limits.findings, name_bytes: limits.name_bytes },
+        is_silence_unreliable,
+        ..FactsHeader::default()
+    }
+}
+
+/// Writes findings and requirements, and returns what the run saw, now that all of it is judged.
+pub(super) fn judged(
+    policy: &LoadedPolicy,
+    plan: &PolicyPlan,
+    sink: &mut RecordSink,
+    (capture, judgement): (CaptureFacts, JudgeResult),
+) -> anyhow::Result<RunFacts> {
+    for finding in &judgement.findings {
         sink.finding(finding)?;
     }
-    for requirement in &result.judgement.requirements {
+    for requirement in &judgement.requirements {
         sink.requirement(requirement)?;
     }
-    let is_limited = plan.frame_limit.is_some_and(|limit| result.accounting.read.frames >= limit);
-    let is_interrupted = result.stopped;
-    let points = run_facts::points(&surveyed, sink.names(), result.judgement.joined);
-    let mut facts = run_facts::complete(policy.run_facts(result.span), result, &paths, plan.hash);
-    facts.points = points;
+    let mut facts = run_facts::complete(policy.run_facts(capture.span()), capture, judgement);
     policy.add_cited_rows(&mut facts);
-    if is_limited && facts.partial.is_none() {
-        facts.partial = Some("frame limit reached".to_owned());
-    }
-    if is_interrupted {
-        facts.not_done.push("interrupted: the rest of the input was not read".to_owned());
-    }
-    if !plan.policy.servers.is_empty() && facts.tally.audited_hosts == 0 {
+    if !plan.servers.is_empty() && facts.tally.audited_hosts == 0 {
         facts.not_done.push("no flow of a server named with --server in the capture".to_owned());
     }
     if facts.accounting.is_undecodable() {
@@ -210,10 +275,10 @@ pub(super) fn audit(
 }
 
 /// Writes rows to the sink. The first row that cannot be written stops the run.
-struct RowWriter<'a> {
-    sink: &'a mut RecordSink,
-    error: Option<WriteError>,
-    stop: &'a AtomicBool,
+pub(super) struct RowWriter<'a> {
+    pub(super) sink: &'a mut RecordSink,
+    pub(super) error: Option<WriteError>,
+    pub(super) stop: &'a AtomicBool,
 }
 
 impl RowWriter<'_> {
@@ -237,6 +302,15 @@ impl pipeline::RunSink for RowWriter<'_> {
         let written = self.sink.dns(row);
         self.check(written);
     }
+
+    fn stores_facts(&self) -> bool {
+        self.sink.stores_facts()
+    }
+
+    fn facts(&mut self, chunk: &[u8]) {
+        let written = self.sink.facts(chunk);
+        self.check(written);
+    }
 }
 
 impl pipeline::ProgressObserver for &Progress {
@@ -250,9 +324,6 @@ mod tests {
     use super::super::args::FailOn;
     use super::super::args::VerifyArgs;
     use super::super::plan::CopyPlan;
-    use super::super::plan::OutputPlan;
-    use super::super::plan::PolicyPlan;
-    use super::super::plan::ResourceLimits;
     use super::super::verify;
     use super::*;
     use crate::report::FolderOptions;

@@ -1,11 +1,13 @@
 //! Writes `evidence.pcapng`: the frames that prove findings, with the findings as comments.
 //!
-//! In:  the tables of a complete run, and its inputs, which are read a second time up to the last frame that is needed.
+//! In:  the tables of a complete run, and its inputs, which are read a second time up to the last frame that is needed; without
+//!      them, the `evidence.pcapng` of an earlier run over the same inputs.
 //! Out: the bytes of the file, and what did not get into it.
 //! Not: which frames prove a finding; see `report`.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::path::Path;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -15,6 +17,8 @@ use crate::base::FileId;
 use crate::base::FrameRef;
 use crate::base::Time;
 use crate::capture;
+use crate::capture::AnnotatedFrame;
+use crate::capture::AnnotatedInterface;
 use crate::capture::AnnotatedPcapng;
 use crate::capture::Capture;
 use crate::capture::Chunk;
@@ -23,6 +27,7 @@ use crate::capture::LinkType;
 use crate::report::InputNames;
 use crate::report::ProvingFrames;
 use crate::report::count;
+use crate::report::reason;
 use crate::report::verb;
 
 /// The file and what did not get into it.
@@ -80,8 +85,90 @@ pub(super) fn copy_frames(
     // Stable: frames of the same time stay in the order of inputs and numbers.
     copied.sort_by_key(|frame| (frame.time, frame.frame_ref));
     made.frames = copied.len() as u64;
-    made.bytes = write(plan, selected, &copied, (inputs, names));
+    let snap_len = u32::try_from(plan.snap_len).unwrap_or_default();
+    let describe = |frame: &CopiedFrame| {
+        let input = inputs.get(frame.frame_ref.file.0 as usize);
+        let described = input
+            .and_then(|input| input.get("interfaces")?.get(usize::from(frame.interface)))
+            .and_then(|interface| interface.get("name")?.as_str());
+        let input_name = names.file(frame.frame_ref.file);
+        let name = described.map_or_else(|| input_name.to_owned(), |name| format!("{name} of {input_name}"));
+        (snap_len, name)
+    };
+    made.bytes = write(selected, &copied, names, describe);
     Ok(made)
+}
+
+/// Copies the selected frames from the `evidence.pcapng` of an earlier run over the same inputs, one for each interval, with
+/// `context` frames before and after each as far as that run copied them.
+pub(super) fn copy_again(
+    earlier: &[PathBuf],
+    context: u64,
+    selected: &ProvingFrames,
+    names: &InputNames,
+) -> anyhow::Result<EvidenceCapture> {
+    let mut made = EvidenceCapture { bytes: Vec::new(), frames: 0, limits: Vec::new(), warnings: Vec::new() };
+    let wanted = with_context(selected, context);
+    let (mut interfaces, mut frames) = (Vec::new(), Vec::new());
+    for path in earlier {
+        let Some((described, mut copied)) = read_earlier(path)? else { continue };
+        let before = interfaces.len() as u32;
+        copied.iter_mut().for_each(|frame| frame.interface += before);
+        interfaces.extend(described);
+        frames.append(&mut copied);
+    }
+    let by_name: HashMap<&str, u32> =
+        names.files.iter().zip(0..).map(|(name, file)| (name.as_str(), file)).collect();
+    let mut copied = Vec::new();
+    for frame in frames {
+        let place = frame.comments.last().and_then(|place| place.strip_prefix("frame ")?.split_once(" of "));
+        let Some((number, file)) = place else { continue };
+        let (Ok(number), Some(file)) = (number.parse(), by_name.get(file)) else { continue };
+        let interface = interfaces.get(frame.interface as usize);
+        let (Some(interface), Ok(index)) = (interface, u16::try_from(frame.interface)) else { continue };
+        let is_wanted =
+            |numbers: &Vec<(u64, bool)>| numbers.binary_search_by_key(&number, |(number, _)| *number).is_ok();
+        if wanted.get(file).is_some_and(is_wanted) {
+            copied.push(CopiedFrame {
+                frame_ref: FrameRef { file: FileId(*file), number },
+                time: frame.time,
+                link: interface.link,
+                interface: index,
+                wire_len: frame.wire_len,
+                bytes: frame.bytes,
+            });
+        }
+    }
+    let found = copied.iter().filter(|frame| is_proof(&wanted, frame.frame_ref)).count();
+    let missing = selected.frames.len().saturating_sub(found) as u64;
+    if missing > 0 {
+        let prove = verb(missing, "proves", "prove");
+        let missing = count(missing, "frame");
+        made.warnings.push(format!(
+            "evidence.pcapng lacks {missing} that {prove} findings: the earlier evidence does not hold them; analyze the captures \
+             for them"
+        ));
+    }
+    copied.sort_by_key(|frame| (frame.time, frame.frame_ref));
+    made.frames = copied.len() as u64;
+    let describe = |frame: &CopiedFrame| {
+        let interface = interfaces.get(usize::from(frame.interface));
+        interface.map_or((0, String::new()), |interface| (interface.snap_len, interface.name.clone()))
+    };
+    made.bytes = write(selected, &copied, names, describe);
+    Ok(made)
+}
+
+/// Interfaces and frames of an earlier file; none if no finding of that run had frames.
+fn read_earlier(path: &Path) -> anyhow::Result<Option<(Vec<AnnotatedInterface>, Vec<AnnotatedFrame>)>> {
+    let failed = |what: &str| anyhow::anyhow!("cannot read evidence: {}: {what}", path.display());
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            capture::read_annotated(&bytes).map(Some).ok_or_else(|| failed("not as this program writes it"))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(&reason(&error))),
+    }
 }
 
 /// The frames to copy by input, in order: `true` if the frame proves something, `false` if it is context.
@@ -184,26 +271,19 @@ fn read_frames(
     Ok(())
 }
 
-/// The file: interfaces as the inputs describe them, names, frames.
+/// The file: interfaces, names, frames. `describe` gives snap length and name of a frame's interface.
 fn write(
-    plan: &CopyPlan,
     selected: &ProvingFrames,
     copied: &[CopiedFrame],
-    (inputs, names): (&[Value], &InputNames),
+    names: &InputNames,
+    describe: impl Fn(&CopiedFrame) -> (u32, String),
 ) -> Vec<u8> {
     let mut file = AnnotatedPcapng::new();
     let mut interfaces: BTreeMap<(FileId, u16, LinkType), u32> = BTreeMap::new();
     for frame in copied {
         let key = (frame.frame_ref.file, frame.interface, frame.link);
         interfaces.entry(key).or_insert_with(|| {
-            let input = inputs.get(frame.frame_ref.file.0 as usize);
-            let described = input
-                .and_then(|input| input.get("interfaces")?.get(usize::from(frame.interface)))
-                .and_then(|interface| interface.get("name")?.as_str());
-            let input_name = names.file(frame.frame_ref.file);
-            let name =
-                described.map_or_else(|| input_name.to_owned(), |name| format!("{name} of {input_name}"));
-            let snap_len = u32::try_from(plan.snap_len).unwrap_or_default();
+            let (snap_len, name) = describe(frame);
             file.interface(frame.link, snap_len, &name)
         });
     }

@@ -84,6 +84,11 @@ impl LiveEvidence {
         }
     }
 
+    /// Intervals before this one.
+    pub(super) const fn intervals(&self) -> u32 {
+        self.rotations
+    }
+
     /// Opens the folder of the interval that begins now.
     pub(super) fn open_folder(&self) -> Result<Option<EvidenceFolder>, WriteError> {
         let Some(output) = &self.output.folder else { return Ok(None) };

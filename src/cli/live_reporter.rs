@@ -23,6 +23,7 @@ use nix::poll::PollTimeout;
 use nix::poll::poll;
 
 use super::ExitOutcome;
+use super::analyze::facts_header;
 use super::analyze::open_stream;
 use super::args::OutputFormat;
 use super::dashboard::Dashboard;
@@ -36,11 +37,13 @@ use super::plan::LivePlan;
 use super::plan::Verbosity;
 use super::process;
 use super::run_facts;
+use super::run_facts::CaptureFacts;
 use super::stdio;
 use crate::base::Time;
 use crate::base::WireText;
 use crate::capture;
 use crate::capture::CaptureStats;
+use crate::facts::FactsHeader;
 use crate::judge::DnsRow;
 use crate::judge::FlowRow;
 use crate::judge::ProblemChange;
@@ -61,6 +64,8 @@ const UNSAVED: &str = "live.unsaved";
 
 /// The sink of a live run.
 pub(super) struct LiveReporter {
+    /// When the run began.
+    run: Time,
     plan: LivePlan,
     color: ColorChoice,
     sink: RecordSink,
@@ -112,7 +117,9 @@ impl LiveReporter {
         let names = InputNames { files: vec![interfaces.join("+")] };
         let has_dashboard =
             plan.output.verbosity != Verbosity::Quiet && plan.output.format == OutputFormat::Table;
-        Ok(LiveReporter {
+        let run = evidence.started;
+        let mut reporter = LiveReporter {
+            run,
             plan: plan.clone(),
             color,
             sink: RecordSink::new(names, folder, stream),
@@ -136,7 +143,20 @@ impl LiveReporter {
             has_lost_evidence: false,
             highest_severity: None,
             published: None,
-        })
+        };
+        reporter.begin_facts();
+        Ok(reporter)
+    }
+
+    /// Begins the facts file of an interval.
+    fn begin_facts(&mut self) {
+        let header = FactsHeader {
+            run: self.run.to_string(),
+            interval: u64::from(self.evidence.intervals()),
+            ..facts_header(self.sink.names(), &self.plan.limits, false)
+        };
+        let begun = self.sink.begin_facts(&header);
+        self.check_written(begun);
     }
 
     /// The totals that metrics are served from.
@@ -227,7 +247,7 @@ impl LiveReporter {
     }
 
     /// The facts of an interval, for its manifest.
-    fn run_facts(&self, result: pipeline::RunResult) -> RunFacts {
+    fn run_facts(&mut self, result: pipeline::RunResult) -> RunFacts {
         let drops: Vec<String> = result
             .inputs
             .iter()
@@ -238,18 +258,20 @@ impl LiveReporter {
             })
             .collect();
         let paths: Vec<PathBuf> = self.sink.names().files.iter().map(PathBuf::from).collect();
-        let known = self.policy.run_facts(result.span);
-        let mut facts = run_facts::complete(known, result, &paths, capture::InputHash::None);
-        self.policy.add_cited_rows(&mut facts);
-        facts.damage.extend(drops);
+        let mut capture = CaptureFacts::new(&result, &paths, capture::InputHash::None);
+        capture.damage.extend(drops);
         for (name, count) in self.capture_counters() {
             let before = self.counters_before.get(&name).copied().unwrap_or_default();
-            facts.statistics.insert(name, count.saturating_sub(before));
+            capture.statistics.insert(name, count.saturating_sub(before));
         }
-        let unsaved = facts.statistics.get(UNSAVED).copied().unwrap_or_default();
+        let unsaved = capture.statistics.get(UNSAVED).copied().unwrap_or_default();
         if self.has_frame_file && unsaved > 0 {
-            facts.damage.push(format!("{} not written to the file of -w", count(unsaved, "frame")));
+            capture.damage.push(format!("{} not written to the file of -w", count(unsaved, "frame")));
         }
+        let stored = self.sink.end_facts(&capture);
+        self.check_written(stored);
+        let mut facts = run_facts::complete(self.policy.run_facts(result.span), capture, result.judgement);
+        self.policy.add_cited_rows(&mut facts);
         facts
     }
 
@@ -371,6 +393,15 @@ impl pipeline::RunSink for LiveReporter {
         self.check_written(written);
     }
 
+    fn stores_facts(&self) -> bool {
+        self.sink.stores_facts()
+    }
+
+    fn facts(&mut self, chunk: &[u8]) {
+        let written = self.sink.facts(chunk);
+        self.check_written(written);
+    }
+
     fn problem(&mut self, report: &ProblemReport) {
         let finding = &report.problem.finding;
         let written = if report.change == ProblemChange::Began {
@@ -412,6 +443,7 @@ impl pipeline::RunSink for LiveReporter {
         }
         self.counters_before = self.capture_counters();
         self.interval_error = None;
+        self.begin_facts();
         if let Some(error) = error {
             self.lose_interval(&error);
         }

@@ -14,6 +14,7 @@ mod evidence_capture;
 mod explain;
 #[cfg(all(feature = "live", unix))]
 mod interfaces;
+mod judge;
 #[cfg(all(feature = "live", unix))]
 mod keyboard;
 #[cfg(all(feature = "live", unix))]
@@ -53,6 +54,7 @@ use args::Command;
 use args::MainArgs;
 use args::SiteCommand;
 use plan::AnalyzePlan;
+use plan::JudgePlan;
 use plan::LivePlan;
 use plan::SiteDraftPlan;
 
@@ -112,6 +114,10 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
             return live::run(&plan, color);
             #[cfg(not(all(feature = "live", unix)))]
             bail!("cannot capture {plan:?}: {}", plan::WITHOUT_LIBPCAP);
+        }
+        Command::Judge(args) => {
+            drop(out);
+            return judge::run(&JudgePlan::from_args(*args)?, color);
         }
         #[cfg(all(feature = "live", unix))]
         Command::Interfaces(args) => interfaces::run(args.format, &mut out)?,

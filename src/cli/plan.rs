@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use super::args::AnalyzeArgs;
 use super::args::FailOn;
 use super::args::HashAlgorithm;
+use super::args::JudgeArgs;
 use super::args::LiveArgs;
 use super::args::OutputArgs;
 use super::args::OutputFormat;
@@ -63,6 +64,17 @@ pub(super) struct CopyPlan {
     pub(super) snap_len: usize,
     /// Bytes of the file.
     pub(super) size: u64,
+}
+
+/// A run of `judge`.
+#[derive(Clone, Debug)]
+pub(super) struct JudgePlan {
+    /// The evidence folders with the facts, in order.
+    pub(super) folders: Vec<PathBuf>,
+    pub(super) output: OutputPlan,
+    pub(super) policy: PolicyPlan,
+    /// The most flows that are open at the same time.
+    pub(super) max_flows: NonZeroU32,
 }
 
 /// A run of `live`.
@@ -169,7 +181,7 @@ const FINDING_BYTES: usize = 1536;
 
 impl ResourceLimits {
     /// For files: the given number of flows, and of everything else more than any benign capture needs.
-    fn of_flows(flows: NonZeroU32) -> ResourceLimits {
+    pub(super) fn of_flows(flows: NonZeroU32) -> ResourceLimits {
         ResourceLimits {
             flows,
             stream_bytes: FlowLimits::default().held_bytes,
@@ -237,6 +249,17 @@ impl AnalyzePlan {
             },
             limits: ResourceLimits::of_flows(args.max_flows),
             output,
+        })
+    }
+}
+
+impl JudgePlan {
+    pub(super) fn from_args(args: JudgeArgs) -> anyhow::Result<JudgePlan> {
+        Ok(JudgePlan {
+            folders: args.evidence,
+            output: OutputPlan::from_args(args.output),
+            policy: PolicyPlan::from_args(args.policy)?,
+            max_flows: args.max_flows,
         })
     }
 }

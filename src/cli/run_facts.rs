@@ -1,19 +1,24 @@
 //! Turns the result of the pipeline into the facts that the manifest and the summary print.
 //!
 //! In:  a [`RunResult`], and the provenance of the policy.
-//! Out: [`RunFacts`]: accounting, statistics, warnings, damage, limits reached.
+//! Out: [`CaptureFacts`], which the facts file keeps; [`RunFacts`]: accounting, statistics, warnings, damage, limits reached.
 //! Not: how they are printed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 
+use serde::Deserialize;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::base::FileId;
+use crate::base::Time;
 use crate::base::WireText;
 use crate::capture;
 use crate::capture::InputFacts;
 use crate::capture::InputOutcome;
+use crate::judge::JudgeResult;
 use crate::pipeline;
 use crate::pipeline::FrameTotals;
 use crate::pipeline::RunResult;
@@ -25,73 +30,138 @@ use crate::report::RunFacts;
 use crate::report::count;
 use crate::report::verb;
 
-/// Adds the result of a run over `paths` to the facts that were known before it.
-pub(super) fn complete(
-    known: RunFacts,
-    result: RunResult,
-    paths: &[PathBuf],
-    hash: capture::InputHash,
-) -> RunFacts {
-    let mut facts = RunFacts {
-        first_seen: result.span.map(|(first, _)| first),
-        last_seen: result.span.map(|(_, last)| last),
-        accounting: accounting(&result),
-        partial: result.stopped.then(|| "interrupted".to_owned()),
-        ..known
-    };
-    add_statistics(&mut facts, &result);
-    let RunResult { inputs, accounting: frames, flows, judgement, .. } = result;
-    facts.warnings.extend(judgement.gaps);
-    facts.limits_reached = judgement.bounds;
-    facts.tally = judgement.tally;
-    facts.findings = judgement.findings;
-    facts.requirements = judgement.requirements;
-
-    let fragments = &frames.fragment_counts;
-    facts.warnings.extend(warning(fragments.differing, |n| {
-        let others = verb(n, "overlaps another", "overlap others");
-        format!("{} {others} with different data; the first copy was used", count(n, "IP fragment"))
-    }));
-    facts.warnings.extend(warning(fragments.overlapping, |n| {
-        let others = verb(n, "overlaps another", "overlap others");
-        format!("{} {others} with the same data", count(n, "IP fragment"))
-    }));
-    facts.warnings.extend(warning(fragments.timed_out + fragments.unfinished, |n| {
-        format!("{} could not be reassembled", count(n, "fragmented datagram"))
-    }));
-    facts.warnings.extend(warning(frames.aggregated, |n| {
-        let was = verb(n, "was", "were");
-        format!(
-            "{} after the first of an aggregated 802.11 frame (A-MSDU) {was} not read",
-            count(n, "packet")
-        )
-    }));
-    facts.limits_reached.extend(warning(flows.evicted, |n| {
-        format!("{} closed early because the flow table was full", count(n, "flow"))
-    }));
-    facts.limits_reached.extend(warning(flows.reassembly_stopped, |n| {
-        format!("stream reassembly stopped for {} to save memory", count(n, "flow"))
-    }));
-    facts.limits_reached.extend(warning(flows.capped_streams, |n| {
-        format!("{} abandoned: too many bytes out of order", count(n, "stream"))
-    }));
-    facts.limits_reached.extend(warning(fragments.evicted + fragments.refused, |n| {
-        format!("{} dropped because the reassembly buffer was full", count(n, "IP fragment"))
-    }));
-    facts.further_captures = inputs.iter().map(|input| input.further_captures).sum();
-    for (input, path) in inputs.iter().zip(paths) {
-        add_input(&mut facts, input, path, hash);
-    }
-    facts.warnings.extend(passed_over(&inputs));
-    facts
+/// What a run saw of its inputs, whatever it compared them with. The facts file ends with it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct CaptureFacts {
+    pub(super) first_seen: Option<Time>,
+    pub(super) last_seen: Option<Time>,
+    pub(super) accounting: Accounting,
+    /// Why not all of the input was read.
+    pub(super) partial: Option<String>,
+    /// So many packets were dropped that a missing reply proves nothing.
+    pub(super) has_heavy_loss: bool,
+    pub(super) inputs: Vec<serde_json::Value>,
+    pub(super) further_captures: u64,
+    /// The capture points, without the flows that are joined.
+    pub(super) points: Option<PointFacts>,
+    pub(super) damage: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    pub(super) limits_reached: Vec<String>,
+    pub(super) statistics: BTreeMap<String, u64>,
+    pub(super) not_done: Vec<String>,
+    /// Frames in evidence.pcapng before and after each frame that proves a finding.
+    pub(super) evidence_context: u64,
 }
 
-/// The capture points, where there are several.
-pub(super) fn points(
-    surveyed: &pipeline::SurveyedPoints,
-    names: &InputNames,
-    joined_flows: u64,
-) -> Option<PointFacts> {
+impl CaptureFacts {
+    /// The part of a result over `paths` that is not judgement.
+    pub(super) fn new(result: &RunResult, paths: &[PathBuf], hash: capture::InputHash) -> CaptureFacts {
+        let RunResult { inputs, accounting: frames, flows, .. } = result;
+        let mut facts = CaptureFacts {
+            first_seen: result.span.map(|(first, _)| first),
+            last_seen: result.span.map(|(_, last)| last),
+            accounting: accounting(result),
+            partial: result.stopped.then(|| "interrupted".to_owned()),
+            has_heavy_loss: inputs.iter().any(InputFacts::has_heavy_loss),
+            further_captures: inputs.iter().map(|input| input.further_captures).sum(),
+            statistics: statistics(result),
+            ..CaptureFacts::default()
+        };
+        let fragments = &frames.fragment_counts;
+        facts.warnings.extend(warning(fragments.differing, |n| {
+            let others = verb(n, "overlaps another", "overlap others");
+            format!("{} {others} with different data; the first copy was used", count(n, "IP fragment"))
+        }));
+        facts.warnings.extend(warning(fragments.overlapping, |n| {
+            let others = verb(n, "overlaps another", "overlap others");
+            format!("{} {others} with the same data", count(n, "IP fragment"))
+        }));
+        facts.warnings.extend(warning(fragments.timed_out + fragments.unfinished, |n| {
+            format!("{} could not be reassembled", count(n, "fragmented datagram"))
+        }));
+        facts.warnings.extend(warning(frames.aggregated, |n| {
+            let was = verb(n, "was", "were");
+            format!(
+                "{} after the first of an aggregated 802.11 frame (A-MSDU) {was} not read",
+                count(n, "packet")
+            )
+        }));
+        facts.limits_reached.extend(warning(flows.evicted, |n| {
+            format!("{} closed early because the flow table was full", count(n, "flow"))
+        }));
+        facts.limits_reached.extend(warning(flows.reassembly_stopped, |n| {
+            format!("stream reassembly stopped for {} to save memory", count(n, "flow"))
+        }));
+        facts.limits_reached.extend(warning(flows.capped_streams, |n| {
+            format!("{} abandoned: too many bytes out of order", count(n, "stream"))
+        }));
+        facts.limits_reached.extend(warning(fragments.evicted + fragments.refused, |n| {
+            format!("{} dropped because the reassembly buffer was full", count(n, "IP fragment"))
+        }));
+        for (input, path) in inputs.iter().zip(paths) {
+            add_input(&mut facts, input, path, hash);
+        }
+        facts.warnings.extend(passed_over(inputs));
+        facts
+    }
+
+    /// Adds what the next interval of the run saw.
+    pub(super) fn continue_with(&mut self, next: CaptureFacts) {
+        self.first_seen = self.first_seen.or(next.first_seen);
+        self.last_seen = next.last_seen.or(self.last_seen);
+        self.accounting.add(&next.accounting);
+        self.partial = next.partial.or(self.partial.take());
+        self.has_heavy_loss |= next.has_heavy_loss;
+        self.inputs.extend(next.inputs);
+        self.further_captures += next.further_captures;
+        for (name, number) in next.statistics {
+            *self.statistics.entry(name).or_default() += number;
+        }
+        let lists = [
+            (&mut self.damage, next.damage),
+            (&mut self.warnings, next.warnings),
+            (&mut self.limits_reached, next.limits_reached),
+            (&mut self.not_done, next.not_done),
+        ];
+        for (list, more) in lists {
+            let new: Vec<String> = more.into_iter().filter(|line| !list.contains(line)).collect();
+            list.extend(new);
+        }
+    }
+
+    /// Times of the earliest and the latest frame.
+    pub(super) fn span(&self) -> Option<(Time, Time)> {
+        self.first_seen.zip(self.last_seen)
+    }
+}
+
+/// Adds the capture and the judgement to what is known of the policy.
+pub(super) fn complete(policy: RunFacts, capture: CaptureFacts, judgement: JudgeResult) -> RunFacts {
+    let mut facts = policy;
+    facts.warnings.extend(judgement.gaps);
+    facts.warnings.extend(capture.warnings);
+    facts.limits_reached = judgement.bounds;
+    facts.limits_reached.extend(capture.limits_reached);
+    RunFacts {
+        inputs: capture.inputs,
+        further_captures: capture.further_captures,
+        points: capture.points.map(|points| PointFacts { joined_flows: judgement.joined, ..points }),
+        damage: capture.damage,
+        first_seen: capture.first_seen,
+        last_seen: capture.last_seen,
+        accounting: capture.accounting,
+        tally: judgement.tally,
+        findings: judgement.findings,
+        requirements: judgement.requirements,
+        statistics: capture.statistics,
+        partial: capture.partial,
+        not_done: capture.not_done,
+        ..facts
+    }
+}
+
+/// The capture points, where there are several. Which flows they have in common is judged later.
+pub(super) fn points(surveyed: &pipeline::SurveyedPoints, names: &InputNames) -> Option<PointFacts> {
     let pipeline::SurveyedPoints { points, common_packets } = surveyed;
     let inputs_of = |point: usize| {
         let files = names.files.iter().zip(0..);
@@ -100,7 +170,7 @@ pub(super) fn points(
     };
     let points_with_packets = points.iter().zip(common_packets).enumerate();
     points.are_several().then(|| PointFacts {
-        joined_flows,
+        joined_flows: 0,
         points: points_with_packets
             .map(|(at, (point, common_packets))| PointFact {
                 name: point.name.to_string(),
@@ -166,12 +236,12 @@ fn accounting(result: &RunResult) -> Accounting {
     accounting
 }
 
-fn add_statistics(facts: &mut RunFacts, result: &RunResult) {
+fn statistics(result: &RunResult) -> BTreeMap<String, u64> {
     let RunResult { accounting: frames, flows, .. } = result;
     let fragments = &frames.fragment_counts;
     let sum = |totals: &mut dyn Iterator<Item = &FrameTotals>| totals.map(|totals| totals.bytes).sum::<u64>();
     let damaged_bytes = sum(&mut frames.truncated.values().chain(frames.malformed.values()));
-    for (name, value) in [
+    let numbers = [
         ("bytes.frames", frames.read.bytes),
         ("bytes.packets", frames.packets.bytes),
         ("bytes.duplicates", frames.duplicates.bytes),
@@ -196,12 +266,11 @@ fn add_statistics(facts: &mut RunFacts, result: &RunResult) {
         ("fragment.incomplete", fragments.unfinished),
         ("packets.aggregated-unread", frames.aggregated),
         ("packets.beyond-frame", frames.beyond_frame),
-    ] {
-        facts.statistics.insert(name.to_owned(), value);
-    }
+    ];
+    numbers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn add_input(facts: &mut RunFacts, input: &InputFacts, path: &Path, hash: capture::InputHash) {
+fn add_input(facts: &mut CaptureFacts, input: &InputFacts, path: &Path, hash: capture::InputHash) {
     let name = &input.name;
     if input.dropped_packets() > 0 {
         let consequence = if input.has_heavy_loss() { ": a missing reply proves nothing here" } else { "" };

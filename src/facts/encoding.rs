@@ -46,6 +46,9 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Sets of attributes that have numbers at the same time. At the limit all are forgotten.
 const SET_LIMIT: usize = 4096;
 
+/// Why a file is refused that is not damaged.
+pub(super) const TOO_MANY_FLOWS: &str = "more concurrent flows than --max-flows permits";
+
 /// Frame and time of a record, from which the next one is counted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
@@ -321,6 +324,11 @@ impl FactsDecoder {
         Ok(Stored::Observation(Observation { at, slot: Slot(record.slot), opened: 0, fact }))
     }
 
+    /// Takes over the open flows of an interval before this one.
+    pub(super) fn continue_flows(&mut self, before: FactsDecoder) {
+        (self.started, self.live, self.order) = (before.started, before.live, before.order);
+    }
+
     /// Checks a slot, by which `judge` has a table: the slots of each shard are used from the first on.
     fn start_flow(&mut self, slot: u32, max_flows: u64) -> Result<(), &'static str> {
         self.started += 1;
@@ -328,7 +336,7 @@ impl FactsDecoder {
             return Err("a flow that cannot have started there");
         }
         if self.live.len() as u64 > max_flows {
-            return Err("more concurrent flows than --max-flows permits");
+            return Err(TOO_MANY_FLOWS);
         }
         Ok(())
     }

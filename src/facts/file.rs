@@ -23,8 +23,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::encoding::FactsDecoder;
+use super::encoding::TOO_MANY_FLOWS;
 use super::stored::Stored;
 use crate::base::CapturePoints;
+use crate::base::WireText;
+use crate::base::is_printable;
 
 /// The version of the format. A change of any fact needs the next number.
 const FORMAT: u32 = 1;
@@ -51,8 +54,8 @@ const END: u8 = b'E';
 pub struct FactsHeader {
     /// The version of the program that wrote it.
     pub program: String,
-    /// Paths of the inputs, by `FileId`; of a live run the interfaces.
-    pub inputs: Vec<String>,
+    /// Names of the inputs in rows, by `FileId`.
+    pub inputs: Vec<WireText>,
     /// Limits of the run.
     pub limits: StoredLimits,
     /// So many packets were dropped that a missing reply proves nothing.
@@ -60,6 +63,10 @@ pub struct FactsHeader {
     /// The capture points of the inputs.
     #[serde(default)]
     pub points: CapturePoints,
+    /// Which live run, where it may have several intervals.
+    pub run: String,
+    /// The number of the interval. Its facts are also about flows that began in the intervals before it.
+    pub interval: u64,
 }
 
 /// Limits that decide what `judge` keeps.
@@ -149,7 +156,7 @@ impl FactsReader {
     /// Opens a file and reads its header. `max_flows` is the limit of flows that are open at the same time.
     pub fn open(path: &Path, max_flows: u64) -> Result<FactsReader, FactsError> {
         let failed = |reason: String| FactsError { path: path.to_owned(), reason };
-        let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+        let file = File::open(path).map_err(|error| failed(error.kind().to_string()))?;
         let mut reader = FactsReader {
             path: path.to_owned(),
             input: FrameDecoder::new(BufReader::with_capacity(256 << 10, file)),
@@ -177,8 +184,23 @@ impl FactsReader {
                 versioned.format
             )));
         }
+        if !has_printable_texts(&versioned.header) {
+            return Err(failed("damaged: text that is not printable".to_owned()));
+        }
         reader.header = serde_json::from_value(versioned.header)
             .map_err(|_| failed("damaged: its header is not readable".to_owned()))?;
+        Ok(reader)
+    }
+
+    /// Opens the file of the interval after `before`, which was read to its end.
+    pub fn open_next(path: &Path, before: FactsReader) -> Result<FactsReader, FactsError> {
+        let mut reader = FactsReader::open(path, before.max_flows)?;
+        let (header, earlier) = (&reader.header, &before.header);
+        if header.run != earlier.run || header.run.is_empty() || header.interval != earlier.interval + 1 {
+            let reason = format!("does not continue {}", before.path.display());
+            return Err(FactsError { path: reader.path, reason });
+        }
+        reader.decoder.continue_flows(before.decoder);
         Ok(reader)
     }
 
@@ -187,8 +209,8 @@ impl FactsReader {
         &self.header
     }
 
-    /// Bytes of the file that were read, about.
-    pub fn bytes_read(&mut self) -> u64 {
+    /// Bytes of the file that were read.
+    fn bytes_read(&mut self) -> u64 {
         self.input.get_mut().stream_position().unwrap_or_default()
     }
 
@@ -219,6 +241,9 @@ impl FactsReader {
                 self.records += 1;
                 Ok(Some(stored))
             }
+            Err(what @ TOO_MANY_FLOWS) => {
+                Err(FactsError { path: self.path.clone(), reason: what.to_owned() })
+            }
             Err(what) => Err(self.damaged(what)),
         }
     }
@@ -226,8 +251,12 @@ impl FactsReader {
     /// What else is known of the run, after the last fact.
     pub fn end<T: DeserializeOwned>(&self) -> Result<T, FactsError> {
         let json = self.end.as_deref().ok_or_else(|| self.damaged("it was not read to its end"))?;
-        serde_json::from_slice(json)
-            .map_err(|error| self.damaged(&format!("its end is not readable: {error}")))
+        let unreadable = |_| self.damaged("its end is not readable");
+        let value: serde_json::Value = serde_json::from_slice(json).map_err(unreadable)?;
+        if !has_printable_texts(&value) {
+            return Err(self.damaged("text that is not printable"));
+        }
+        serde_json::from_value(value).map_err(unreadable)
     }
 
     /// Nothing may follow the last part but the end of the LZ4 frame.
@@ -274,6 +303,19 @@ impl FactsReader {
     }
 }
 
+/// Whether all texts of a value can be shown on a terminal. `serde_json` limits the depth.
+fn has_printable_texts(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => is_printable(text),
+        Value::Array(values) => values.iter().all(has_printable_texts),
+        Value::Object(values) => {
+            values.iter().all(|(key, value)| is_printable(key) && has_printable_texts(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::encoding::FactsEncoder;
@@ -282,7 +324,8 @@ mod tests {
 
     /// A file with one fact of each kind.
     fn bytes() -> Vec<u8> {
-        let header = FactsHeader { inputs: vec!["office.pcapng".to_owned()], ..FactsHeader::default() };
+        let header =
+            FactsHeader { inputs: vec![WireText::new(b"office.pcapng", 99)], ..FactsHeader::default() };
         let mut encoder = FactsEncoder::default();
         one_of_each().iter().for_each(|observation| encoder.add(observation));
         let mut writer = FactsWriter::new(Vec::new(), &header).unwrap();

@@ -44,6 +44,8 @@ impl Judging {
     /// Ends the evidence so far; flows and names are kept.
     pub(super) fn rotate(&mut self, rows: &mut RowChannel) -> JudgeResult {
         self.flush(rows);
+        // Each interval has a file of its own.
+        self.encoder = self.encoder.take().map(|_| FactsEncoder::default());
         self.engine.rotate()
     }
 

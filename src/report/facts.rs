@@ -75,7 +75,7 @@ impl RunFacts {
 }
 
 /// Several capture points.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PointFacts {
     /// Each point, in the order of the first frames of their inputs.
     pub points: Vec<PointFact>,
@@ -84,7 +84,7 @@ pub struct PointFacts {
 }
 
 /// One of several capture points.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PointFact {
     /// Its name.
     pub name: String,
@@ -219,7 +219,9 @@ pub struct CitedRow {
 }
 
 /// What became of every frame that was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// The manifest has names beside the numbers. Stored facts have the numbers alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accounting {
     /// Bytes read from the inputs, as stored.
     pub bytes: u64,
@@ -248,6 +250,36 @@ pub struct Accounting {
 }
 
 impl Accounting {
+    /// Adds the account of further frames.
+    pub fn add(&mut self, other: &Accounting) {
+        let Accounting { bytes, frames, filtered, packets, duplicates, fragments, flows, .. } = other;
+        let numbers = [
+            (&mut self.bytes, bytes),
+            (&mut self.frames, frames),
+            (&mut self.filtered, filtered),
+            (&mut self.packets, packets),
+            (&mut self.duplicates, duplicates),
+            (&mut self.fragments, fragments),
+            (&mut self.flows, flows),
+        ];
+        for (number, more) in numbers {
+            *number += more;
+        }
+        for (numbers, more) in
+            [(&mut self.not_ip, &other.not_ip), (&mut self.unknown_link, &other.unknown_link)]
+        {
+            more.iter().for_each(|(key, count)| *numbers.entry(*key).or_default() += count);
+        }
+        let by_text = [
+            (&mut self.host_drops, &other.host_drops),
+            (&mut self.unreadable, &other.unreadable),
+            (&mut self.damaged, &other.damaged),
+        ];
+        for (numbers, more) in by_text {
+            more.iter().for_each(|(key, count)| *numbers.entry(key.clone()).or_default() += count);
+        }
+    }
+
     /// Frames that are accounted for. Equal to `frames` unless there is a bug.
     pub fn accounted(&self) -> u64 {
         let by_number = self.not_ip.values().chain(self.unknown_link.values());
@@ -281,9 +313,13 @@ impl Accounting {
     }
 }
 
-/// Numbers with their names: `0x0806 ARP`.
-impl Serialize for Accounting {
+/// An account as the manifest prints it, numbers with their names: `0x0806 ARP`.
+#[derive(Debug)]
+pub(super) struct LabelledAccounting<'a>(pub(super) &'a Accounting);
+
+impl Serialize for LabelledAccounting<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let accounting = self.0;
         #[derive(Serialize)]
         struct Labelled<'a> {
             bytes: u64,
@@ -300,18 +336,22 @@ impl Serialize for Accounting {
             flows: u64,
         }
         Labelled {
-            bytes: self.bytes,
-            frames: self.frames,
-            filtered: self.filtered,
-            packets: self.packets,
-            duplicates: self.duplicates,
-            host_drops: &self.host_drops,
-            fragments: self.fragments,
-            not_ip: self.not_ip.iter().map(|(number, count)| (ether_type(*number), *count)).collect(),
-            unknown_link: self.unknown_link.iter().map(|(number, count)| (link(*number), *count)).collect(),
-            unreadable: &self.unreadable,
-            damaged: &self.damaged,
-            flows: self.flows,
+            bytes: accounting.bytes,
+            frames: accounting.frames,
+            filtered: accounting.filtered,
+            packets: accounting.packets,
+            duplicates: accounting.duplicates,
+            host_drops: &accounting.host_drops,
+            fragments: accounting.fragments,
+            not_ip: accounting.not_ip.iter().map(|(number, count)| (ether_type(*number), *count)).collect(),
+            unknown_link: accounting
+                .unknown_link
+                .iter()
+                .map(|(number, count)| (link(*number), *count))
+                .collect(),
+            unreadable: &accounting.unreadable,
+            damaged: &accounting.damaged,
+            flows: accounting.flows,
         }
         .serialize(serializer)
     }
@@ -361,7 +401,7 @@ mod tests {
             ..Accounting::default()
         };
         assert_eq!(accounting.accounted(), accounting.frames);
-        let json = serde_json::to_value(&accounting).unwrap();
+        let json = serde_json::to_value(LabelledAccounting(&accounting)).unwrap();
         assert_eq!(json["not_ip"], serde_json::json!({"0x0806 ARP": 2, "0x4242": 1}));
         assert_eq!(json["unknown_link"], serde_json::json!({"147 USER0": 1}));
     }

@@ -6,10 +6,12 @@
 
 use std::fs::File;
 use std::io;
+use std::io::Read;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
+use serde::Serialize;
 use sha2::Digest as _;
 use sha2::Sha256;
 
@@ -24,6 +26,9 @@ use super::staging::Staging;
 use super::stored::StoredEvidence;
 use super::table::CsvTable;
 use super::write_error::WriteError;
+use crate::facts::FACTS;
+use crate::facts::FactsHeader;
+use crate::facts::FactsWriter;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
@@ -41,6 +46,7 @@ pub(super) const FILES: &[&str] = &[
     FindingRow::FILE,
     RequirementRow::FILE,
     DnsRow::FILE,
+    FACTS,
     EVIDENCE_FRAMES,
     REPORT,
     MANIFEST,
@@ -54,7 +60,15 @@ pub struct EvidenceFolder {
     dns: CsvTable<DnsRow, HashedFile>,
     /// Created with its first row.
     requirements: Option<CsvTable<RequirementRow, HashedFile>>,
+    facts: StoredFacts,
     staging: Staging,
+}
+
+/// The facts file of a folder.
+enum StoredFacts {
+    None,
+    Open(FactsWriter<HashedFile>),
+    Complete(OutputFile),
 }
 
 /// An evidence folder whose tables are complete. Dropped before [`ClosedFolder::finish`], it leaves nothing.
@@ -104,13 +118,9 @@ impl ClosedFolder {
     }
 
     fn write(&mut self, name: &str, bytes: &[u8], rows: u64) -> Result<(), WriteError> {
-        let mut written = HashedFile { file: self.staging.create(name)?, hash: Sha256::new(), bytes: 0 };
-        written
-            .write_all(bytes)
-            .and_then(|()| written.file.sync_all())
-            .map_err(|error| self.staging.failed(name, &error))?;
-        let sha256 = hex(&written.hash.finalize());
-        self.outputs.push(OutputFile { name: name.to_owned(), rows, bytes: written.bytes, sha256 });
+        let mut file = HashedFile::create(&self.staging, name)?;
+        let written = file.write_all(bytes).and_then(|()| file.finish(name, rows));
+        self.outputs.push(written.map_err(|error| self.staging.failed(name, &error))?);
         Ok(())
     }
 }
@@ -135,6 +145,7 @@ impl EvidenceFolder {
             findings: table(&staging)?,
             dns: table(&staging)?,
             requirements: None,
+            facts: StoredFacts::None,
             staging,
         })
     }
@@ -163,14 +174,52 @@ impl EvidenceFolder {
         table.write(row, names).map_err(|error| self.staging.failed(RequirementRow::FILE, &error))
     }
 
+    /// Begins the facts file.
+    pub fn begin_facts(&mut self, header: &FactsHeader) -> Result<(), WriteError> {
+        let file = HashedFile::create(&self.staging, FACTS)?;
+        let writer = FactsWriter::new(file, header).map_err(|error| self.staging.failed(FACTS, &error))?;
+        self.facts = StoredFacts::Open(writer);
+        Ok(())
+    }
+
+    /// Adds a chunk of facts.
+    pub fn facts(&mut self, chunk: &[u8]) -> Result<(), WriteError> {
+        match &mut self.facts {
+            StoredFacts::Open(writer) => {
+                writer.chunk(chunk).map_err(|error| self.staging.failed(FACTS, &error))
+            }
+            StoredFacts::None | StoredFacts::Complete(_) => Ok(()),
+        }
+    }
+
+    /// Ends the facts file with what else is known of the run.
+    pub fn end_facts(&mut self, end: &impl Serialize) -> Result<(), WriteError> {
+        if let StoredFacts::Open(writer) = std::mem::replace(&mut self.facts, StoredFacts::None) {
+            let file = writer.finish(end).and_then(|file| file.finish(FACTS, 0));
+            self.facts = StoredFacts::Complete(file.map_err(|error| self.staging.failed(FACTS, &error))?);
+        }
+        Ok(())
+    }
+
+    /// Copies the facts file of an earlier run.
+    pub fn copy_facts(&mut self, mut from: impl Read) -> Result<(), WriteError> {
+        let mut file = HashedFile::create(&self.staging, FACTS)?;
+        let copied = io::copy(&mut from, &mut file).and_then(|_| file.finish(FACTS, 0));
+        self.facts = StoredFacts::Complete(copied.map_err(|error| self.staging.failed(FACTS, &error))?);
+        Ok(())
+    }
+
     /// Completes the tables.
     pub fn close(self) -> Result<ClosedFolder, WriteError> {
-        let EvidenceFolder { flows, findings, dns, requirements, staging } = self;
+        let EvidenceFolder { flows, findings, dns, requirements, facts, staging } = self;
         let mut outputs = vec![close(&staging, flows)?, close(&staging, findings)?];
         if let Some(requirements) = requirements {
             outputs.push(close(&staging, requirements)?);
         }
         outputs.push(close(&staging, dns)?);
+        if let StoredFacts::Complete(file) = facts {
+            outputs.push(file);
+        }
         Ok(ClosedFolder { staging, outputs })
     }
 
@@ -181,27 +230,21 @@ impl EvidenceFolder {
 
     /// Abandons the folder, but keeps the rows written so far: they are of use even without a manifest. Returns where they are.
     pub fn keep_unfinished(self) -> PathBuf {
-        let EvidenceFolder { flows, findings, dns, requirements, staging } = self;
+        let EvidenceFolder { flows, findings, dns, requirements, facts, staging } = self;
         // Dropping flushes the buffers, as far as the disk has space.
-        drop((flows, findings, dns, requirements));
+        drop((flows, findings, dns, requirements, facts));
         staging.keep()
     }
 }
 
 fn table<R: TableRow>(staging: &Staging) -> Result<CsvTable<R, HashedFile>, WriteError> {
-    let file = HashedFile { file: staging.create(R::FILE)?, hash: Sha256::new(), bytes: 0 };
-    CsvTable::new(file).map_err(|error| staging.failed(R::FILE, &error))
+    CsvTable::new(HashedFile::create(staging, R::FILE)?).map_err(|error| staging.failed(R::FILE, &error))
 }
 
 fn close<R: TableRow>(staging: &Staging, table: CsvTable<R, HashedFile>) -> Result<OutputFile, WriteError> {
     let rows = table.rows();
-    let close = || {
-        let written = table.finish()?;
-        written.file.sync_all()?;
-        let sha256 = hex(&written.hash.finalize());
-        io::Result::Ok(OutputFile { name: R::FILE.to_owned(), rows, bytes: written.bytes, sha256 })
-    };
-    close().map_err(|error| staging.failed(R::FILE, &error))
+    let closed = table.finish().and_then(|file| file.finish(R::FILE, rows));
+    closed.map_err(|error| staging.failed(R::FILE, &error))
 }
 
 /// A file, with the hash of what was written to it.
@@ -209,6 +252,19 @@ pub(super) struct HashedFile {
     file: File,
     hash: Sha256,
     bytes: u64,
+}
+
+impl HashedFile {
+    fn create(staging: &Staging, name: &str) -> Result<HashedFile, WriteError> {
+        Ok(HashedFile { file: staging.create(name)?, hash: Sha256::new(), bytes: 0 })
+    }
+
+    /// Waits until the file is on the disk.
+    fn finish(self, name: &str, rows: u64) -> io::Result<OutputFile> {
+        self.file.sync_all()?;
+        let sha256 = hex(&self.hash.finalize());
+        Ok(OutputFile { name: name.to_owned(), rows, bytes: self.bytes, sha256 })
+    }
 }
 
 impl Write for HashedFile {

@@ -5,8 +5,8 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::facts::Accounting;
 use super::facts::CitedRow;
+use super::facts::LabelledAccounting;
 use super::facts::PointFacts;
 use super::facts::PolicySource;
 use super::facts::RunFacts;
@@ -80,7 +80,7 @@ pub struct Manifest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tags: Option<&'a TagSource>,
     warnings: &'a [String],
-    accounting: &'a Accounting,
+    accounting: LabelledAccounting<'a>,
     limits_reached: &'a [String],
     tally: &'a Tally,
     requirements: RequirementCounts,
@@ -139,7 +139,7 @@ impl<'a> Manifest<'a> {
             site: facts.site.as_ref(),
             service_tags: facts.service_tags.as_ref(),
             warnings: &facts.warnings,
-            accounting: &facts.accounting,
+            accounting: LabelledAccounting(&facts.accounting),
             limits_reached: &facts.limits_reached,
             tally: &facts.tally,
             requirements: RequirementCounts { reached, blocked, partly_blocked, not_observed },

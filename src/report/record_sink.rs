@@ -1,8 +1,11 @@
 //! Writes records to the evidence folder, to standard output, to both or to neither.
 
 use std::io;
+use std::io::Read;
 use std::io::Write;
 use std::path::PathBuf;
+
+use serde::Serialize;
 
 use super::column::TableRow;
 use super::folder::ClosedFolder;
@@ -11,6 +14,7 @@ use super::input_names::InputNames;
 use super::table::CsvTable;
 use super::table::JsonLines;
 use super::write_error::WriteError;
+use crate::facts::FactsHeader;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
@@ -73,6 +77,31 @@ impl RecordSink {
             folder.dns(row, &self.names)?;
         }
         self.json(row)
+    }
+
+    /// Whether facts are stored: there is an evidence folder.
+    pub fn stores_facts(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Begins the facts file.
+    pub fn begin_facts(&mut self, header: &FactsHeader) -> Result<(), WriteError> {
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.begin_facts(header))
+    }
+
+    /// Writes a chunk of facts.
+    pub fn facts(&mut self, chunk: &[u8]) -> Result<(), WriteError> {
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.facts(chunk))
+    }
+
+    /// Ends the facts file with what else is known of the run.
+    pub fn end_facts(&mut self, end: &impl Serialize) -> Result<(), WriteError> {
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.end_facts(end))
+    }
+
+    /// Copies the facts file of an earlier run.
+    pub fn copy_facts(&mut self, from: impl Read) -> Result<(), WriteError> {
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.copy_facts(from))
     }
 
     /// Writes a row of `findings.csv`.

@@ -81,6 +81,12 @@ impl StoredEvidence {
         &self.folder
     }
 
+    /// Whether the manifest lists a file of this name.
+    pub fn has_output(&self, name: &str) -> bool {
+        let outputs = self.manifest.get("outputs").and_then(Value::as_array);
+        outputs.into_iter().flatten().any(|output| output.get("name").and_then(Value::as_str) == Some(name))
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &Value {
         &self.manifest
@@ -163,8 +169,7 @@ impl<'a> StoredRow<'a> {
 
 /// A time as the tables and the manifest print it.
 pub(crate) fn parse_time(text: &str) -> Option<Time> {
-    let stamp: jiff::Timestamp = text.parse().ok()?;
-    i64::try_from(stamp.as_nanosecond()).ok().map(Time)
+    text.parse().ok()
 }
 
 /// Removes the `'` that keeps a spreadsheet from evaluating a text.

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Read as _;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
@@ -205,6 +207,7 @@ fn evidence_rotates_by_time_and_by_signal() {
     assert!(frames >= 60, "every frame is in one interval: {frames} in {}", all.len());
     let left: Vec<_> = fs::read_dir(&evidence).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(left.len(), all.len(), "nothing unfinished stays: {left:?}");
+    check_judged(&all, &testbed.path("judged"));
 
     // Without --every, the signal rotates the evidence too.
     let evidence = testbed.path("by-signal");
@@ -214,6 +217,35 @@ fn evidence_rotates_by_time_and_by_signal() {
     live.stop(0);
     verified_manifest(&evidence);
     assert_eq!(interval_folders(&evidence).len(), 1, "{}", live.stderr());
+}
+
+/// Judges the facts of all intervals as one run: its flows are those of the intervals, in order.
+fn check_judged(intervals: &[PathBuf], judged: &Path) {
+    let judge = |folders: &[PathBuf]| {
+        let arguments = ["-q", "--fail-on", "never", "--force", "-o", text(judged)];
+        Command::new(PROGRAM).arg("judge").args(folders).args(arguments).output().unwrap()
+    };
+    let all = judge(intervals);
+    assert!(all.status.success(), "{}", String::from_utf8_lossy(&all.stderr));
+    let rows = |folder: &Path| -> Vec<String> {
+        let table = fs::read_to_string(folder.join("flows.csv")).unwrap();
+        table.lines().skip(1).map(str::to_owned).collect()
+    };
+    let expected: Vec<String> = intervals.iter().flat_map(|folder| rows(folder)).collect();
+    assert!(!expected.is_empty());
+    assert_eq!(rows(judged), expected);
+    // The first interval is judged alone, too.
+    let first = &intervals[..1];
+    assert!(judge(first).status.success());
+    for table in ["flows.csv", "dns.csv", "findings.csv"] {
+        assert_eq!(fs::read(judged.join(table)).unwrap(), fs::read(first[0].join(table)).unwrap(), "{table}");
+    }
+    let refused = |folders: &[PathBuf], why: &str| {
+        let errors = String::from_utf8(judge(folders).stderr).unwrap();
+        assert!(errors.contains(why), "{errors}");
+    };
+    refused(&intervals[1..], "interval 2 of a live run: its connections began before it");
+    refused(&[&intervals[..1], &intervals[2..]].concat(), "does not continue");
 }
 
 #[test]
