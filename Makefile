@@ -1,16 +1,22 @@
-# make demo    build, then audit the bundled sample capture
-# make test    run all tests
-# make check   run every check that must pass before a push
+# make demo      build, then audit the bundled sample capture
+# make test      run all tests
+# make install   install what `make build` built in PREFIX (/usr/local)
+# make deb       Debian package in target/package, with checksum and SBOM
+# make tarball   the same with a static program, without live capture
+# make check     run every check that must pass before a push
 # The other targets are for work on the program itself.
 
 SHELL := /bin/sh
 CARGO ?= $(shell command -v cargo || echo "$(HOME)/.cargo/bin/cargo")
 DEMO ?= captures/demo/capture.pcap
 BIN := target/release/afs-audit
+PREFIX ?= /usr/local
+DESTDIR ?=
 # Evaluated once, and only by targets that build.
 FLAGS = $(eval FLAGS := $(shell tools/cargo-flags))$(FLAGS)
 
-.PHONY: demo build test check fmt clippy dependencies bless bench bench-live soak lab fuzz manual install clean
+.PHONY: demo build test check fmt clippy dependencies bless bench bench-live soak lab fuzz manual install uninstall deb \
+	tarball clean
 
 demo: build
 	@echo
@@ -18,18 +24,31 @@ demo: build
 	@echo
 	@echo "keep the evidence:  $(BIN) analyze $(DEMO) $(if $(wildcard $(dir $(DEMO))site.toml),--site $(dir $(DEMO))site.toml) -o evidence/"
 
-build: cargo
+build: cargo compiler
 	$(CARGO) build --release --locked $(FLAGS)
 
-install: cargo
-	$(CARGO) install --locked --path . $(FLAGS)
+# Does not build if there is a program: root may have no Rust.
+install: $(BIN)
+	@tools/install-files $(BIN) "$(PREFIX)" "$(DESTDIR)"
+	@echo "installed in $(DESTDIR)$(PREFIX)"
+
+$(BIN):
+	@$(MAKE) build
+
+uninstall:
+	@tools/install-files --remove "$(PREFIX)" "$(DESTDIR)"
+
+deb tarball: cargo compiler
+	CARGO="$(CARGO)" tools/package $@
 
 cargo:
 	@test -x "$(CARGO)" || { echo "cargo not found: install Rust from https://rustup.rs" >&2; exit 1; }
-.PHONY: cargo
+compiler:
+	@tools/find-compiler
+.PHONY: cargo compiler
 
 # Tests that cannot run here are counted and named at the end; with CI set, they fail.
-test: cargo
+test: cargo compiler
 	@tools/test-tools
 	@tools/tests-not-run --clear
 	@$(CARGO) test --locked $(FLAGS); status=$$?; tools/tests-not-run || status=1; exit $$status

@@ -159,6 +159,62 @@ fn completions_and_pages_are_printed() {
     }
     check(&["man"], 0, ".TH afs-audit 1");
     check(&["man", "analyze"], 0, ".TH afs-audit-analyze 1");
+    check(&["man", "rules", "shwo"], 2, "no such command: shwo, did you mean `show`?");
+}
+
+/// Each command has a page with the sections that readers look for, and its command lines are not broken.
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    check(&["man", "-o", folder.path().to_str().unwrap()], 0, "");
+    let mut names: Vec<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 21, "{names:?}");
+    for name in ["afs-audit.1", "afs-audit-live.1", "afs-audit-rules-show.1", "afs-audit-site-init.1"] {
+        assert!(names.iter().any(|known| known == name), "{names:?}");
+    }
+    for name in &names {
+        let page = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        for section in
+            ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "\"EXIT STATUS\"", "ENVIRONMENT", "\"SEE ALSO\""]
+        {
+            assert!(page.contains(&format!(".SH {section}\n")), "{name}: {section}");
+        }
+    }
+    let page = std::fs::read_to_string(folder.path().join("afs-audit-analyze.1")).unwrap();
+    assert!(page.contains(".SH FILES\n"), "{page}");
+    let example =
+        "\n.nf\nafs\\-audit analyze captures/*.pcapng.gz \\-\\-site contoso.toml \\-o evidence/\n.fi\n";
+    assert!(page.contains(example), "{page}");
+}
+
+/// bash completes commands, options and their values at every level.
+#[test]
+fn bash_completes_commands_options_and_values() {
+    let script = r#"
+source <("$1" completions bash) || exit
+shift
+COMP_WORDS=(afs-audit "$@"); COMP_CWORD=$#
+_afs__audit afs-audit "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+echo "${COMPREPLY[@]}"
+"#;
+    let complete = |words: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_afs-audit");
+        let output = Command::new("bash").args(["-c", script, "bash", program]).args(words).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(complete(&["an"]), "analyze");
+    assert_eq!(complete(&["analyze", "--evidence-s"]), "--evidence-snaplen --evidence-size");
+    assert_eq!(complete(&["analyze", "a.pcap", "--fail-on", "m"]), "medium");
+    assert_eq!(complete(&["rules", "s"]), "show");
+    assert_eq!(complete(&["rules", "show", "--r"]), "--rules");
+    assert_eq!(complete(&["site", "init", "--ru"]), "--rules");
+    assert_eq!(complete(&["probe-list", "--format", "p"]), "powershell");
+    assert_eq!(complete(&["--color", "never", "allowlist", "--w"]), "--with-observed");
 }
 
 #[test]

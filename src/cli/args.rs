@@ -30,7 +30,6 @@ use crate::judge::Severity;
     subcommand_required = true,
     arg_required_else_help = true
 )]
-#[command(after_long_help = AFTER)]
 pub(super) struct MainArgs {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -38,21 +37,6 @@ pub(super) struct MainArgs {
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(super) color: ColorMode,
 }
-
-const AFTER: &str = "\
-Examples:
-  afs-audit analyze office.pcapng
-      Audit one capture and print a summary.
-  afs-audit analyze captures/*.pcapng.gz --site contoso.toml -o evidence/
-      Audit several captures with a site file, and write an evidence folder.
-  afs-audit explain AFS202
-      Explain a finding: what it means, what usually causes it, what to do.
-
-Exit status:
-  0  no finding at or above --fail-on
-  1  findings, or `verify` or `rules check` found a fault, or `compare` found that something got worse
-  2  the job was not done completely: usage, an input that could not be read, output that could not
-     be written, a server that is not in the capture, or an interrupted run";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -83,7 +67,6 @@ pub(super) enum Command {
 /// Reads pcap, pcapng and other capture files, plain or compressed, and prints a summary. With -o it writes every flow,
 /// DNS response and finding as a CSV row that names the frames proving it.
 #[derive(Debug, Args)]
-#[command(after_long_help = ANALYZE_AFTER)]
 pub(super) struct AnalyzeArgs {
     /// Capture files, or folders of them; `-` is standard input
     #[arg(required_unless_present = "points", value_name = "FILE")]
@@ -172,21 +155,6 @@ pub(super) struct PolicyArgs {
     pub(super) servers: Vec<IpNet>,
 }
 
-const ANALYZE_AFTER: &str = "\
-Examples:
-  afs-audit analyze office.pcapng --server 10.1.0.4
-      Audit one server and print a summary.
-  afs-audit analyze captures/*.pcapng.gz --site contoso.toml -o evidence/
-      Audit with a site file and write an evidence folder.
-  tcpdump -r office.pcap -w - 'port 443' | afs-audit analyze - --format jsonl | jq 'select(.record == \"finding\")'
-      Read from a pipe, and print every record as one JSON object per line.
-
-Formats:
-  table  the summary
-  csv    flow rows; findings and DNS rows are written by -o and by jsonl
-  jsonl  every record, one JSON object per line: its `record` is flow, dns, finding or requirement
-         (`afs-audit schema` prints their JSON Schema)";
-
 /// Capture live traffic and report findings as they occur
 ///
 /// Runs until it is stopped (Ctrl-C, SIGTERM, -c, --duration) and writes the same evidence as `analyze`. After opening
@@ -194,7 +162,6 @@ Formats:
 /// one line when a problem begins, recovers or begins again, and once an hour while it is ongoing; with `jsonl` each
 /// record when its flow ends. SIGHUP closes the evidence folder and starts a new one.
 #[derive(Debug, Args)]
-#[command(after_long_help = LIVE_AFTER)]
 pub(super) struct LiveArgs {
     /// Interface to capture on, or `any`; can be repeated
     #[arg(
@@ -256,35 +223,6 @@ pub(super) struct LiveArgs {
     #[arg(long, help_heading = "Privileges")]
     pub(super) require_sandbox: bool,
 }
-
-const LIVE_AFTER: &str = "\
-Examples:
-  afs-audit live -i eth0 --site contoso.toml
-      Watch a mirror port and show findings as they occur.
-  afs-audit live -i eth0 -o evidence/ --every 1h -w frames/eth0.pcapng --rotate-size 1G
-      Write hourly evidence, and the frames too.
-  afs-audit live -i any -c 1000 --format jsonl
-      Print every record of the next thousand frames as one JSON object per line.
-
-Problems:
-  A problem is a finding over the time of the run. It is
-    ongoing         it occurred in the last 15 minutes, and nothing shows that it is over
-    recovered       the same host has reached the same destination since
-    not seen again  it did not occur for 15 minutes, and nothing shows that it is over
-  What contradicts the documents, such as an undocumented destination, does not recover.
-  Where a name has several addresses, a success at another address counts a minute after the last occurrence.
-  A problem that comes and goes is reported at once the first three times, then at longer and longer intervals.
-
-How soon a problem is reported:
-  DNS errors, resets and ICMP errors of a filter  within two seconds
-  a SYN without a reply                           5 to 6 seconds after the first SYN, if its client retransmits it within
-                                                  3 seconds; only if the capture has packets to that client
-  a DNS query without a response                  a minute after the last query
-  everything else that only silence shows         when the flow ends
-
-Dropped frames:
-  Frames dropped by the kernel, the network interface or afs-audit are counted and shown.
-  A flow without a reply while frames were dropped is `inconclusive`, never `blocked-looking`.";
 
 /// List the interfaces that can be captured on
 #[derive(Debug, Args)]
@@ -360,7 +298,6 @@ pub(super) struct RulesArgs {
 /// in the folder that the run did not write. Who can change the folder can change its manifest, too: that is found only with
 /// the digest that the run printed (--digest), or with a signature (--allowed-signers).
 #[derive(Debug, Args)]
-#[command(after_long_help = VERIFY_AFTER)]
 pub(super) struct VerifyArgs {
     /// Evidence folder
     #[arg(value_name = "DIR")]
@@ -381,12 +318,6 @@ pub(super) struct VerifyArgs {
     #[arg(short, long)]
     pub(super) quiet: bool,
 }
-
-const VERIFY_AFTER: &str = "\
-Exit status:
-  0  every output is unchanged, and so is every input that was found
-  1  a file was changed, is missing, or is not of this run; or the digest or the signature does not match
-  2  the folder cannot be verified, or ssh-keygen is missing";
 
 /// Sign the manifest of an evidence folder with an SSH key
 ///
@@ -461,7 +392,6 @@ pub(super) struct JudgeArgs {
 /// were not seen again. What was blocked and is not observed any more is never counted as fixed. Differences between the
 /// runs that limit the comparison come first: other servers, other documents, another length, dropped packets.
 #[derive(Debug, Args)]
-#[command(after_long_help = COMPARE_AFTER)]
 pub(super) struct CompareArgs {
     /// Evidence folder of the earlier run
     #[arg(value_name = "BEFORE")]
@@ -486,18 +416,11 @@ pub(super) struct CompareArgs {
     pub(super) verbose: bool,
 }
 
-const COMPARE_AFTER: &str = "\
-Exit status:
-  0  nothing got worse
-  1  an endpoint that the site needs was reached and looks blocked, or a finding of at least --fail-on is new
-  2  a folder cannot be read or was changed, or no server was audited in both runs";
-
 /// Print the smallest firewall rule set that a site needs
 ///
 /// Made from the required endpoints of an evidence folder and the documented rows that it cites: sources, destinations by
 /// name, ports, and the documents that ask for them. What was used and is not documented is never in it.
 #[derive(Debug, Args)]
-#[command(after_long_help = ALLOWLIST_AFTER)]
 pub(super) struct AllowlistArgs {
     /// Evidence folder of a run with a site file
     #[arg(value_name = "DIR")]
@@ -518,12 +441,6 @@ pub(super) struct AllowlistArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) service_tags: Option<PathBuf>,
 }
-
-const ALLOWLIST_AFTER: &str = "\
-Addresses:
-  `nftables` and `powershell` know addresses only. Their rules have the prefixes of the service tags that the documents
-  name, the date of the tag file, and the number of addresses that each rule opens. Destinations without a service tag
-  are not in them. What a format cannot express is printed on standard error, and never widened.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum AllowFormat {
@@ -616,8 +533,12 @@ pub(super) struct CompletionsArgs {
 /// Print a manual page in man(7) format
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// Command to print the page of; by default the page of afs-audit itself
-    pub(super) command: Option<String>,
+    /// Command to print the page of, such as `rules show`; by default the page of afs-audit itself
+    #[arg(value_name = "COMMAND")]
+    pub(super) command: Vec<String>,
+    /// Write the pages of all commands to this folder
+    #[arg(short, long, value_name = "DIR", conflicts_with = "command")]
+    pub(super) output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -7,6 +7,7 @@
 mod allowlist;
 mod analyze;
 mod args;
+mod command_notes;
 mod compare;
 #[cfg(all(feature = "live", unix))]
 mod dashboard;
@@ -24,6 +25,7 @@ mod live_evidence;
 #[cfg(all(feature = "live", unix))]
 mod live_reporter;
 mod loaded_policy;
+mod man_page;
 #[cfg(all(feature = "live", unix))]
 mod metrics;
 mod plan;
@@ -45,14 +47,15 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anstream::ColorChoice;
-use anyhow::bail;
 use clap::CommandFactory as _;
 use clap::FromArgMatches as _;
 
 use args::ColorMode;
 use args::Command;
 use args::MainArgs;
+use args::ManArgs;
 use args::SiteCommand;
+use command_notes::CommandNotes;
 use plan::AnalyzePlan;
 use plan::JudgePlan;
 use plan::LivePlan;
@@ -69,9 +72,22 @@ enum ExitOutcome {
     Incomplete,
 }
 
-/// The definition of the command line, from which help and man pages are generated.
+/// The definition of the command line, from which help and manual pages are generated.
 pub fn command() -> clap::Command {
-    MainArgs::command()
+    add_notes(MainArgs::command(), "")
+}
+
+/// Adds examples and exit statuses to the help of a command and of its subcommands.
+fn add_notes(command: clap::Command, words: &str) -> clap::Command {
+    let help = command_notes::notes(words).map(CommandNotes::help);
+    let command = command.mut_subcommands(|sub| {
+        let words = format!("{words} {}", sub.get_name());
+        add_notes(sub, words.trim_start())
+    });
+    match help {
+        Some(help) => command.after_long_help(help),
+        None => command,
+    }
 }
 
 /// Runs the command line of this process.
@@ -113,7 +129,7 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
             #[cfg(all(feature = "live", unix))]
             return live::run(&plan, color);
             #[cfg(not(all(feature = "live", unix)))]
-            bail!("cannot capture {plan:?}: {}", plan::WITHOUT_LIBPCAP);
+            anyhow::bail!("cannot capture {plan:?}: {}", plan::WITHOUT_LIBPCAP);
         }
         Command::Judge(args) => {
             drop(out);
@@ -124,7 +140,7 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
         #[cfg(not(all(feature = "live", unix)))]
         Command::Interfaces(args) => {
             let _ = args.format;
-            bail!("cannot list interfaces: {}", plan::WITHOUT_LIBPCAP)
+            anyhow::bail!("cannot list interfaces: {}", plan::WITHOUT_LIBPCAP)
         }
         Command::Explain(args) => explain::run(args.code.as_deref(), &mut out)?,
         Command::Rules(command) => outcome = rules::run(command, &mut out)?,
@@ -143,12 +159,10 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
             writeln!(out)?;
         }
         Command::Completions(args) => {
-            // clap_complete panics if it cannot write, so it writes to memory.
-            let mut text = Vec::new();
-            clap_complete::generate(args.shell, &mut self::command(), "afs-audit", &mut text);
-            out.write_all(&text)?;
+            out.write_all(completions(args.shell).as_bytes())?;
         }
-        Command::Man(args) => out.write_all(&man_page(args.command.as_deref())?)?,
+        Command::Man(ManArgs { output: Some(folder), .. }) => man_page::write_all(&folder)?,
+        Command::Man(args) => out.write_all(&man_page::page(&args.command)?)?,
     }
     out.flush()?;
     Ok(outcome)
@@ -163,20 +177,14 @@ fn print_usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// The manual page of the program, or of one command.
-fn man_page(name: Option<&str>) -> anyhow::Result<Vec<u8>> {
-    let mut program = command();
-    program.build();
-    let page = match name {
-        None => program,
-        Some(name) => match program.find_subcommand(name) {
-            Some(found) => found.clone(),
-            None => bail!("no such command: {name}"),
-        },
-    };
+/// The completions of a shell.
+fn completions(shell: clap_complete::Shell) -> String {
+    // clap_complete panics if it cannot write, so it writes to memory.
     let mut text = Vec::new();
-    clap_mangen::Man::new(page).render(&mut text)?;
-    Ok(text)
+    clap_complete::generate(shell, &mut command(), "afs-audit", &mut text);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    // clap_complete 4.6 names the commands of a program with a hyphen in two ways, so that bash finds none of them.
+    text.replace("afs__subcmd__audit", "afs__audit")
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

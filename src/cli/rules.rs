@@ -14,6 +14,7 @@ use crate::rules;
 use crate::rules::RowFormat;
 use crate::rules::RuleSet;
 use crate::rules::nearest;
+use crate::rules::nearest_document;
 
 pub(super) fn run(command: RulesCommand, out: &mut dyn Write) -> anyhow::Result<ExitOutcome> {
     match command {
@@ -45,13 +46,14 @@ pub(super) fn run(command: RulesCommand, out: &mut dyn Write) -> anyhow::Result<
 }
 
 fn unknown(all: &RuleSet, query: &str) -> String {
-    let documents = all.documents().iter().map(|document| &*document.id);
+    let documents: Vec<&str> = all.documents().iter().map(|document| &*document.id).collect();
     let references = all.iter().flat_map(|(_, reference)| {
         let host = reference.host.as_ref().map(|host| &*host.text);
         [Some(&*reference.id), Some(&*reference.table.id), host].into_iter().flatten()
     });
     let what = "no such document, table, row or documented host";
-    match nearest(query, documents.chain(references)) {
+    let near = nearest(query, documents.iter().copied().chain(references));
+    match near.or_else(|| nearest_document(query, &documents)) {
         Some(near) => format!("{what}: {query}, did you mean `{near}`?"),
         None => format!("{what}: {query}"),
     }

@@ -135,6 +135,15 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     (near.0 <= lower.chars().count().div_ceil(3)).then_some(near.1)
 }
 
+/// The document of `ids` nearest to `word`: by its id, or by its name without a date, then the newest of the name.
+pub(crate) fn nearest_document<'a>(word: &str, ids: &[&'a str]) -> Option<&'a str> {
+    let name = |id: &'a str| id.split('@').next().unwrap_or(id);
+    nearest(word, ids.iter().copied()).or_else(|| {
+        let near = nearest(word, ids.iter().copied().map(name))?;
+        ids.iter().copied().filter(|id| name(id) == near).max()
+    })
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileShape {
@@ -360,5 +369,10 @@ mod tests {
     fn distant_words_are_not_suggested() {
         assert_eq!(nearest("zzz", ["region", "cloud"]), None);
         assert_eq!(nearest("Regoin", ["region", "cloud"]), Some("region"));
+        let ids = ["sync@2019-06-24", "sync@2025-08-01", "sync@2021-01-01", "certificates@2025-12-02"];
+        assert_eq!(nearest_document("sync@2019-06-25", &ids), Some("sync@2019-06-24"));
+        assert_eq!(nearest_document("synk", &ids), Some("sync@2025-08-01"));
+        assert_eq!(nearest_document("sync", &ids), Some("sync@2025-08-01"));
+        assert_eq!(nearest_document("zzzz", &ids), None);
     }
 }

@@ -16,6 +16,7 @@ use super::elsewhere::NotInForce;
 use super::embedded;
 use super::file::RuleFileError;
 use super::file::nearest;
+use super::file::nearest_document;
 use super::file::text_of;
 use super::parse::read;
 use super::reference::Document;
@@ -371,7 +372,7 @@ impl Library {
     fn unknown(&self, what: &'static str, name: &str) -> RuleError {
         let near = match what {
             "product" => nearest(name, self.documents().flat_map(|d| d.products.iter().map(|p| &**p))),
-            _ => nearest(name, self.documents().map(|d| &*d.id)),
+            _ => nearest_document(name, &self.documents().map(|d| &*d.id).collect::<Vec<_>>()),
         };
         RuleError::Unknown { what, name: name.to_owned(), suggestion: near.map(str::to_owned) }
     }

@@ -39,6 +39,7 @@ pub use elsewhere::ElsewhereId;
 pub use elsewhere::NotInForce;
 pub use file::RuleFileError;
 pub(crate) use file::nearest;
+pub(crate) use file::nearest_document;
 pub use library::Library;
 pub use library::RuleError;
 pub use library::Selection;
