@@ -175,3 +175,160 @@ fn commands_try_what_was_not_observed() {
     );
     assert!(!script.contains("Level = 'required'"), "{script}");
 }
+
+/// A client network, a router with the rule set, and a network with the servers of the internet.
+struct Router {
+    client: String,
+    router: String,
+    internet: String,
+}
+
+impl Router {
+    /// None without the right to make networks.
+    fn new(addresses: &[&str]) -> Option<Router> {
+        if !root_with_tools(&["ip", "nft", "python3", "sysctl"]) {
+            return None;
+        }
+        let name = |what: &str| format!("afs-{what}-{}", std::process::id());
+        let networks = Router { client: name("c"), router: name("r"), internet: name("i") };
+        let Router { client, router, internet } = &networks;
+        let mut script = format!(
+            "set -e
+             for netns in {client} {router} {internet}; do ip netns add $netns; ip -n $netns link set lo up; done
+             ip link add eth0 netns {client} type veth peer name inside netns {router}
+             ip link add outside netns {router} type veth peer name eth0 netns {internet}
+             ip -n {client} addr add 10.1.0.4/24 dev eth0
+             ip -n {client} addr add 10.1.0.5/24 dev eth0
+             ip -n {client} addr add 10.1.0.9/24 dev eth0
+             ip -n {router} addr add 10.1.0.1/24 dev inside
+             ip -n {router} addr add 192.0.2.1/24 dev outside
+             ip -n {internet} addr add 192.0.2.2/24 dev eth0
+             for netns in {client} {internet}; do ip -n $netns link set eth0 up; done
+             for link in inside outside; do ip -n {router} link set $link up; done
+             ip -n {client} route add default via 10.1.0.1
+             ip -n {internet} route add default via 192.0.2.1
+             ip -n {router} route add default via 192.0.2.2
+             ip netns exec {router} sysctl -qw net.ipv4.ip_forward=1\n"
+        );
+        for address in addresses {
+            script.push_str(&format!("ip -n {internet} addr add {address}/32 dev lo\n"));
+        }
+        networks.run("sh", &["-c", &script]);
+        Some(networks)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+        let output = Command::new(program).args(arguments).env("PATH", path).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Which of these connections (client, server, port) are established.
+    fn connect(&self, attempts: &[(String, String, u16)]) -> Vec<bool> {
+        const SERVER: &str = "
+import socket, sys
+servers = [socket.create_server(('', port)) for port in (80, 443, 445)]
+print('ready', flush=True)
+sys.stdin.read()";
+        const CLIENT: &str = "
+import concurrent.futures, json, socket, sys
+def connects(attempt):
+    client, server, port = attempt
+    try:
+        socket.create_connection((server, port), 2, (client, 0)).close()
+        return True
+    except OSError:
+        return False
+attempts = json.loads(sys.argv[1])
+with concurrent.futures.ThreadPoolExecutor(32) as pool:
+    print(json.dumps(list(pool.map(connects, attempts))))";
+        let mut server = Command::new("ip")
+            .args(["netns", "exec", &self.internet, "python3", "-c", SERVER])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = std::io::BufReader::new(server.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        let json = serde_json::to_string(attempts).unwrap();
+        let found = self.run("ip", &["netns", "exec", &self.client, "python3", "-c", CLIENT, &json]);
+        drop(server.stdin.take());
+        server.wait().unwrap();
+        serde_json::from_str(&found).unwrap()
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        for netns in [&self.client, &self.router, &self.internet] {
+            let _ = Command::new("ip").args(["netns", "del", netns]).status();
+        }
+    }
+}
+
+/// The connections of the demo are tried again through a router that forwards only what the rule set accepts.
+#[test]
+fn a_router_with_the_list_forwards_what_the_site_needs_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let evidence = evidence("demo", folder.path());
+    let flows = support::files::read_csv(&Path::new(&evidence).join("flows.csv"));
+    let mut attempts: Vec<(String, String, u16)> = Vec::new();
+    let mut is_needed = Vec::new();
+    let list = rows(&evidence, &[]);
+    for flow in flows.iter().filter(|flow| flow["transport"] == "tcp") {
+        let [client, server, port, name] =
+            ["client_ip", "server_ip", "server_port", "name"].map(|column| flow[column].clone());
+        // No document gives a service tag for the revocation list on port 80, and the program says so.
+        let has_tag = port == "443";
+        let is_listed = |row: &&[String; 5]| row[0] == name && row[1] == port && row[4].contains(&client);
+        is_needed.push(has_tag && list.iter().any(|row| is_listed(&row)));
+        attempts.push((client, server, port.parse().unwrap()));
+    }
+    let addresses: std::collections::BTreeSet<&str> =
+        attempts.iter().map(|(_, server, _)| server.as_str()).collect();
+    let addresses: Vec<&str> = addresses.into_iter().collect();
+    let Some(router) = Router::new(&addresses) else { return };
+    assert_eq!(router.connect(&attempts), vec![true; attempts.len()], "without rules");
+
+    let tag = |name: &str, prefix: &str| {
+        let properties = serde_json::json!({"changeNumber": 1, "region": "", "platform": "Azure", "systemService": name,
+            "addressPrefixes": [prefix], "networkFeatures": []});
+        serde_json::json!({"name": name, "id": name, "properties": properties})
+    };
+    let tags = serde_json::json!({"changeNumber": 7, "cloud": "Public", "values": [
+        tag("StorageSyncService", "52.138.0.0/24"),
+        tag("Storage", "20.60.40.0/29"),
+        tag("AzureActiveDirectory", "20.190.160.0/24"),
+        tag("AzureResourceManager", "20.50.2.0/24"),
+    ]});
+    let tag_file = folder.path().join("ServiceTags_Public_20260105.json");
+    fs::write(&tag_file, tags.to_string()).unwrap();
+    let arguments =
+        ["allowlist", &evidence, "--format", "nftables", "--service-tags", tag_file.to_str().unwrap()];
+    let (status, ruleset, messages) = afs_audit(&arguments);
+    assert!(status == Some(0) && messages.contains("ocsp.msocsp.com"), "{messages}");
+    let rules = folder.path().join("rules.nft");
+    let hook = "add chain inet afs_audit forward { type filter hook forward priority 0; policy drop; }
+        add rule inet afs_audit forward ct state established,related accept
+        add rule inet afs_audit forward jump azure_endpoints\n";
+    fs::write(&rules, ruleset + hook).unwrap();
+    router.run("ip", &["netns", "exec", &router.router, "nft", "-f", rules.to_str().unwrap()]);
+
+    let forwarded = router.connect(&attempts);
+    for ((attempt, needed), forwarded) in attempts.iter().zip(&is_needed).zip(&forwarded) {
+        assert_eq!(forwarded, needed, "{attempt:?}");
+    }
+    let needed = is_needed.iter().filter(|needed| **needed).count();
+    assert!(needed >= 6 && needed < attempts.len() - 4, "{needed} of {}", attempts.len());
+    // The same servers and ports from a host that is no server of the site.
+    let others: Vec<(String, String, u16)> =
+        attempts.iter().map(|(_, server, port)| ("10.1.0.9".to_owned(), server.clone(), *port)).collect();
+    assert_eq!(router.connect(&others), vec![false; others.len()]);
+}

@@ -340,7 +340,29 @@ fn every_record_is_valid_under_the_schema() {
     let mut changed: serde_json::Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
     changed["server_port"] = "443".into();
     assert!(!is_valid(&schema, &changed, &schema["$defs"]), "a port is a number");
-    check(&["schema", "flows"], 2, "flow, dns, finding, requirement");
+    check(&["schema", "flows"], 2, "flow, dns, finding, requirement, change, allow");
+
+    // The records of the commands that read evidence.
+    let folder = tempfile::tempdir().unwrap();
+    let evidence = |name: &str, arguments: &[&str]| {
+        let path = folder.path().join(name).to_str().unwrap().to_owned();
+        let run = ["analyze", &capture, "-q", "--fail-on", "never", "-o", &path];
+        check(&[&run, arguments].concat(), 0, "");
+        path
+    };
+    let (before, after) = (evidence("before", &[]), evidence("after", &["--site", &site]));
+    let compare = afs_audit().args(["compare", &before, &after, "--format", "jsonl"]).output().unwrap();
+    let changes = String::from_utf8(compare.stdout).unwrap();
+    let allowed = check(&["allowlist", &after, "--format", "jsonl"], 0, "{\"record\":\"allow\"");
+    for (kind, lines) in [("change", changes), ("allow", allowed)] {
+        let alone = serde_json::from_str(&check(&["schema", kind], 0, "2020-12")).unwrap();
+        assert!(!lines.is_empty());
+        for line in lines.lines() {
+            let record = serde_json::from_str(line).unwrap();
+            assert!(is_valid(&schema, &record, &schema["$defs"]), "{line}");
+            assert!(is_valid(&alone, &record, &schema["$defs"]), "{line}");
+        }
+    }
 }
 
 /// SIGTERM ends a run that waits for a stalled pipe. What was read is audited and kept, marked as partial.

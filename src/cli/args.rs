@@ -515,11 +515,12 @@ pub(super) enum ProbeFormat {
 
 /// Print the JSON Schema of the records of `--format jsonl`
 ///
-/// The schema follows draft 2020-12. Its types are those of the columns of the CSV files.
+/// The schema follows draft 2020-12. Its types are those of the columns of the CSV files. It is of the records of
+/// `analyze`, `live` and `judge`, of `compare` (`change`) and of `allowlist` (`allow`).
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
     /// Kind of record; by default one schema for all
-    #[arg(value_parser = crate::report::RECORDS)]
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(crate::report::RECORDS.iter().chain(&crate::evidence::RECORDS)))]
     pub(super) record: Option<String>,
 }
 

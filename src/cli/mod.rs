@@ -50,6 +50,7 @@ use anstream::ColorChoice;
 use clap::CommandFactory as _;
 use clap::FromArgMatches as _;
 
+use crate::evidence;
 use args::ColorMode;
 use args::Command;
 use args::MainArgs;
@@ -154,7 +155,7 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
         Command::Allowlist(args) => allowlist::run(&args, &mut out)?,
         Command::ProbeList(args) => probe_list::run(&args, &mut out)?,
         Command::Schema(args) => {
-            let schema = crate::report::json_schema(args.record.as_deref());
+            let schema = crate::report::json_schema(args.record.as_deref(), evidence::record_schemas());
             serde_json::to_writer_pretty(&mut out, &schema).map_err(io::Error::from)?;
             writeln!(out)?;
         }

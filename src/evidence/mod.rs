@@ -9,6 +9,10 @@ mod allowlist;
 mod compare;
 mod probe_list;
 
+use serde_json::Value;
+
+use crate::report::TableRow as _;
+use crate::report::record_schema;
 pub use allowlist::AllowLevel;
 pub use allowlist::AllowOptions;
 pub use allowlist::AllowRow;
@@ -28,3 +32,11 @@ pub use compare::Subject;
 pub use compare::render_comparison;
 pub use compare::write_table;
 pub use probe_list::ProbeList;
+
+/// The kinds of records that these commands print: the values of the key `record`.
+pub const RECORDS: [&str; 2] = [ChangeRow::RECORD, AllowRow::RECORD];
+
+/// The JSON Schema of each of them.
+pub fn record_schemas() -> Vec<(&'static str, Value)> {
+    vec![(ChangeRow::RECORD, record_schema::<ChangeRow>()), (AllowRow::RECORD, record_schema::<AllowRow>())]
+}

@@ -76,6 +76,7 @@ pub use record_sink::RecordSink;
 pub use record_sink::RecordStream;
 pub use schema::RECORDS;
 pub use schema::json_schema;
+pub(crate) use schema::record_schema;
 pub use staging::FolderOptions;
 pub use staging::Overwrite;
 pub use staging::UNFINISHED;

@@ -17,14 +17,16 @@ use crate::judge::RequirementRow;
 /// The kinds of records: the values of the key `record`.
 pub const RECORDS: [&str; 4] = [FlowRow::RECORD, DnsRow::RECORD, FindingRow::RECORD, RequirementRow::RECORD];
 
-/// The schema of one kind of record, or of all of them and of the lines that are no rows of a table.
-pub fn json_schema(record: Option<&str>) -> Value {
+/// The schema of one kind of record, or of all of them and of the lines that are no rows of a table. `further` are the kinds of
+/// later stages.
+pub fn json_schema(record: Option<&str>, further: Vec<(&'static str, Value)>) -> Value {
     let mut kinds = vec![
         (FlowRow::RECORD, record_schema::<FlowRow>()),
         (DnsRow::RECORD, record_schema::<DnsRow>()),
         (FindingRow::RECORD, record_schema::<FindingRow>()),
         (RequirementRow::RECORD, record_schema::<RequirementRow>()),
     ];
+    kinds.extend(further);
     let selected = kinds.iter().find(|(kind, _)| Some(*kind) == record).map(|(_, schema)| schema.clone());
     let mut schema = selected.unwrap_or_else(|| {
         kinds.push(("problem", problem_schema()));
@@ -85,8 +87,8 @@ fn problem_schema() -> Value {
     })
 }
 
-/// Other keys are permitted: a later version may add columns.
-fn record_schema<R: TableRow>() -> Value {
+/// The schema of a row. Other keys are permitted: a later version may add columns.
+pub(crate) fn record_schema<R: TableRow>() -> Value {
     let mut properties = Map::new();
     properties.insert("record".to_owned(), json!({"const": R::RECORD}));
     properties.extend(R::COLUMNS.iter().map(|column| (column.name.to_owned(), column_schema(column))));

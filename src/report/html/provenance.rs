@@ -122,7 +122,7 @@ pub(super) fn provenance(manifest: &Value, links: &Links) -> Markup {
         } }
         @if all_inputs.len() > INPUTS { p.muted { (grouped((all_inputs.len() - INPUTS) as u64)) " more in manifest.json." } }
         h3 { "Documents" }
-        div.scroll tabindex="0" role="region" aria-label="Documents" { table {
+        div.scroll tabindex="0" role="region" aria-label="Documents" { table.documents {
             caption { "Documents that flows were compared with" }
             thead { tr { @for head in ["document", "title", "date", "source", "retrieved", "SHA-256 of the rule file"] { th scope="col" { (head) } } } }
             tbody { @for document in documents.iter().take(DOCUMENTS) {
@@ -182,21 +182,27 @@ fn source_markup(source: &str) -> Markup {
     }
 }
 
+/// The cited rows by what the documents print: a printed row with several names is several rows.
 fn cited_rows(manifest: &Value) -> Markup {
     let empty = serde_json::Map::new();
     let cited = manifest.get("cited").and_then(Value::as_object).unwrap_or(&empty);
+    let rows: Vec<(&String, &Value)> = cited.iter().take(CITED_ROWS).collect();
+    let printed = |(_, row): &(&String, &Value)| {
+        ["document", "table", "printed"].map(|key| text_of(Some(row), key).to_owned())
+    };
     html! {
         h3 { "Document rows" }
         @if cited.is_empty() { p { "No finding or requirement cites a row." } }
         @else {
-            table {
+            table.cited {
                 caption { "Rows that findings and requirements cite, as the documents print them" }
                 thead { tr { @for head in ["row", "document and table", "as printed"] { th scope="col" { (head) } } } }
-                tbody { @for (id, row) in cited.iter().take(CITED_ROWS) {
-                    tr id=(cited_anchor(id)) {
-                        th scope="row" { (shown(id)) }
-                        td { (shown(text_of(Some(row), "document"))) ", " (shown(text_of(Some(row), "table"))) }
-                        td { code { (shown_up_to(text_of(Some(row), "printed"), 700)) } }
+                tbody { @for same in rows.chunk_by(|one, other| printed(one) == printed(other)) {
+                    @let [document, table, text] = same.first().map(printed).unwrap_or_default();
+                    tr {
+                        th scope="row" { @for (id, _) in same { div id=(cited_anchor(id)) { (shown(id)) } } }
+                        td { (shown(&document)) ", " (shown(&table)) }
+                        td { code { (shown_up_to(&text, 700)) } }
                     }
                 } }
             }
