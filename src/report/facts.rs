@@ -106,6 +106,9 @@ impl PointFacts {
             let name = &point.name;
             text.push_str(&match point.clock_ahead_nanos {
                 None => format!("; no packet of {first} is recognized at {name}: they are not compared"),
+                Some(nanos) if nanos.unsigned_abs() < 1_000_000 => {
+                    format!("; the clocks of {first} and {name} differ by less than 1 ms")
+                }
                 Some(nanos) => {
                     let how = if nanos < 0 { "behind" } else { "ahead of" };
                     format!(
@@ -124,11 +127,10 @@ impl PointFacts {
     }
 }
 
-/// `0.2 ms`, `35 ms`, `12.3 s`.
+/// `35 ms`, `12.3 s`.
 fn short_time(nanos: u64) -> String {
     match nanos {
-        0..10_000_000 => format!("{:.1} ms", nanos as f64 / 1e6),
-        10_000_000..1_000_000_000 => format!("{} ms", nanos / 1_000_000),
+        0..1_000_000_000 => format!("{} ms", nanos / 1_000_000),
         _ => format!("{:.1} s", nanos as f64 / 1e9),
     }
 }
