@@ -131,6 +131,8 @@ fn assert_adds_up(folder: &Path) {
     let of_flows = |line: &str| number(&statistics[format!("flow.{line}")]);
     let in_flows = of_flows("packets") - of_flows("host-dropped-attempts");
     let in_flows = in_flows + of_flows("icmp-attached") + of_flows("late-packets");
+    // Packets that several capture points show are in the row of one.
+    let in_flows = in_flows + manifest["capture_points"]["joined_packets"].as_u64().unwrap_or_default();
     assert_eq!(number(&accounting["packets"]), in_flows);
 
     for output in manifest["outputs"].as_array().unwrap() {
@@ -180,6 +182,16 @@ fn the_manifest_of_each_own_capture_adds_up() {
         assert_eq!(run.status.code(), Some(0), "{}", path.display());
         assert_adds_up(&output);
     });
+}
+
+#[test]
+fn captures_of_two_points_add_up() {
+    let points = ["nat-inside.pcap", "nat-outside.pcap"].map(|file| own_captures().join("points").join(file));
+    let evidence = tempfile::tempdir().unwrap();
+    let output = evidence.path().join("both");
+    let run = analyze(&[&points[0], &points[1], Path::new("-o"), &output], &["-q", "--fail-on", "never"]);
+    assert_eq!(run.status.code(), Some(0));
+    assert_adds_up(&output);
 }
 
 #[test]

@@ -142,18 +142,32 @@ pub(super) fn complete(policy: RunFacts, capture: CaptureFacts, judgement: Judge
     facts.warnings.extend(capture.warnings);
     facts.limits_reached = judgement.bounds;
     facts.limits_reached.extend(capture.limits_reached);
+    // What further capture points show has no rows.
+    let joined = judgement.joined;
+    let (mut accounting, mut statistics) = (capture.accounting, capture.statistics);
+    accounting.flows = accounting.flows.saturating_sub(joined.flows);
+    for (name, number) in [("flow.packets", joined.packets), ("flow.payload-bytes", joined.payload_bytes)] {
+        if let Some(all) = statistics.get_mut(name) {
+            *all = all.saturating_sub(number);
+        }
+    }
     RunFacts {
         inputs: capture.inputs,
         further_captures: capture.further_captures,
-        points: capture.points.map(|points| PointFacts { joined_flows: judgement.joined, ..points }),
+        points: capture.points.map(|points| PointFacts {
+            joined_flows: joined.flows,
+            joined_packets: joined.packets,
+            joined_payload_bytes: joined.payload_bytes,
+            ..points
+        }),
         damage: capture.damage,
         first_seen: capture.first_seen,
         last_seen: capture.last_seen,
-        accounting: capture.accounting,
+        accounting,
         tally: judgement.tally,
         findings: judgement.findings,
         requirements: judgement.requirements,
-        statistics: capture.statistics,
+        statistics,
         partial: capture.partial,
         not_done: capture.not_done,
         ..facts
@@ -171,6 +185,8 @@ pub(super) fn points(surveyed: &pipeline::SurveyedPoints, names: &InputNames) ->
     let points_with_packets = points.iter().zip(common_packets).enumerate();
     points.are_several().then(|| PointFacts {
         joined_flows: 0,
+        joined_packets: 0,
+        joined_payload_bytes: 0,
         points: points_with_packets
             .map(|(at, (point, common_packets))| PointFact {
                 name: point.name.to_string(),

@@ -23,6 +23,7 @@ use super::diagnosis::crossing::CrossingKind;
 use super::diagnosis::crossing::PointView;
 use super::diagnosis::crossing::compare_views;
 use super::flow_state::FlowState;
+use super::run_result::JoinedFlows;
 use crate::base::Address;
 use crate::base::CapturePoints;
 use crate::base::Time;
@@ -126,7 +127,7 @@ pub(super) struct Conversations {
     /// When each point captured, by the first point's clock.
     spans: Vec<Option<(Time, Time)>>,
     /// Flows at points other than the nearest, which have no row of their own.
-    joined: u64,
+    joined: JoinedFlows,
     alone: u64,
 }
 
@@ -140,7 +141,7 @@ impl Conversations {
             by_key: HashMap::default(),
             passages: BoundedMap::new(CLIENTS_LIMIT),
             receiving: BoundedMap::new(CLIENTS_LIMIT),
-            joined: 0,
+            joined: JoinedFlows::default(),
             alone: 0,
         }
     }
@@ -205,8 +206,8 @@ impl Conversations {
     }
 
     /// Flows that were joined, and that were judged alone for want of room.
-    pub(super) const fn take_counts(&mut self) -> (u64, u64) {
-        (std::mem::replace(&mut self.joined, 0), std::mem::replace(&mut self.alone, 0))
+    pub(super) fn take_counts(&mut self) -> (JoinedFlows, u64) {
+        (std::mem::take(&mut self.joined), std::mem::take(&mut self.alone))
     }
 
     /// Notes when a point captured, and whom it holds packets to.
@@ -282,7 +283,11 @@ impl Conversations {
         let mut nearest = views.next()?;
         nearest.flow.seen_at = Some(Box::new(SeenAt { points, crossing: None, is_one_sided: false }));
         let further: SmallVec<[EndedFlow; 1]> = views.collect();
-        self.joined += further.len() as u64;
+        for EndedFlow { flow_end, .. } in &further {
+            self.joined.flows += 1;
+            self.joined.packets += flow_end.packets.iter().sum::<u64>();
+            self.joined.payload_bytes += flow_end.bytes.iter().sum::<u64>();
+        }
         Some(Conversation { nearest, further })
     }
 

@@ -56,6 +56,7 @@ pub use rows::PageField;
 pub use rows::RareFacts;
 pub use rows::RequirementRow;
 pub use rows::Tally;
+pub use run_result::JoinedFlows;
 pub use run_result::JudgeResult;
 pub use vocabulary::AddressEvidence;
 pub use vocabulary::Confidence;

@@ -23,8 +23,19 @@ pub struct JudgeResult {
     pub bounds: Vec<String>,
     /// What the capture lacks, a sentence each.
     pub gaps: Vec<String>,
-    /// Flows that a further capture point shows too; they have no row of their own.
-    pub joined: u64,
+    /// What further capture points show of the same conversations, which has no rows of its own.
+    pub joined: JoinedFlows,
+}
+
+/// Flows at capture points other than the nearest to the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JoinedFlows {
+    /// Flows.
+    pub flows: u64,
+    /// Their packets.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub payload_bytes: u64,
 }
 
 impl JudgeResult {

@@ -248,8 +248,11 @@ fn relation(common: &[CommonPacket]) -> Option<Relation> {
     if consistent.len() < LEAST_COMMON || consistent.len() * 2 < common.len() {
         return None;
     }
+    // Copies of a capture with changed addresses have the times of the original; the way between two points takes a while.
+    let has_other_times = consistent.iter().filter(|pair| ahead(pair) != 0).count() * 2 > consistent.len();
     let on_another_path = consistent.iter().filter(|(a, b, _)| a.ttl != b.ttl || a.ends != b.ends).count();
-    let is_on_another_path = on_another_path * 2 > consistent.len() && spread >= LEAST_SPREAD_NANOS;
+    let is_on_another_path =
+        on_another_path * 2 > consistent.len() && has_other_times && spread >= LEAST_SPREAD_NANOS;
     let once = consistent.iter().filter(|(_, _, is_repeated)| !is_repeated).count();
     let has_another_clock = usual.unsigned_abs() > DUPLICATE_NANOS && once >= LEAST_COMMON_BY_TIME;
     // The way there takes as long as the way back: half of the sum is the difference of the clocks.
@@ -411,6 +414,8 @@ mod tests {
     #[test]
     fn duplicates_in_two_files_are_from_one_point() {
         check(&[(0, 0, 64, 64), (SECOND, 3, 64, 64), (2 * SECOND, 9, 64, 64)], Some((false, 3)));
+        // A copy with another TTL.
+        check(&[(0, 0, 64, 63), (SECOND, 0, 64, 63), (2 * SECOND, 0, 64, 63)], Some((false, 0)));
         // A ring of files that cut the duplicates of a routed packet apart.
         check(&[(0, 200, 64, 63), (100, 200, 64, 63), (200, 200, 64, 63)], Some((false, 200)));
     }

@@ -81,6 +81,10 @@ pub struct PointFacts {
     pub points: Vec<PointFact>,
     /// Flows that a further point shows too. They have no row of their own.
     pub joined_flows: u64,
+    /// The packets of these flows.
+    pub joined_packets: u64,
+    /// Their payload bytes.
+    pub joined_payload_bytes: u64,
 }
 
 /// One of several capture points.
