@@ -6,14 +6,25 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::path::PathBuf;
 
 use afs_audit::rules::Cloud;
 use afs_audit::rules::Library;
 use afs_audit::rules::Reference;
 use afs_audit::rules::RegionRole;
 use afs_audit::rules::TableKind;
+
+use support::prerequisites::shared_folder;
+use support::printed::Cells;
+use support::printed::bare;
+use support::printed::bullets;
+use support::printed::cells;
+use support::printed::hosts;
+use support::printed::json_blocks;
+use support::printed::squeezed;
+use support::printed::tables;
+use support::printed::urls;
+
+mod support;
 
 /// Each rule document and its original.
 const DOCUMENTS: &[(&str, &str)] = &[
@@ -106,12 +117,7 @@ const OMITTED: &[(&str, &[&str])] = &[
 
 /// Runs `test` for every document: its name, its text and the rules that it prints. Derived ones are not printed.
 fn for_each_document(test: impl Fn(&str, &str, &[Reference])) {
-    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/documents");
-    if !folder.is_dir() {
-        assert!(std::env::var_os("CI").is_none(), "no documents to compare with in {}", folder.display());
-        eprintln!("NOT RUN: no documents to compare with in {}", folder.display());
-        return;
-    }
+    let Some(folder) = shared_folder("documents") else { return };
     let library = Library::embedded().unwrap();
     let ids: BTreeSet<&str> = library.documents().map(|document| &*document.id).collect();
     let listed: BTreeSet<&str> =
@@ -123,32 +129,6 @@ fn for_each_document(test: impl Fn(&str, &str, &[Reference])) {
         let printed: Vec<Reference> = all.iter().filter(|row| !row.is_derived).cloned().collect();
         test(id, &text, &printed);
     }
-}
-
-type Cells = Vec<String>;
-
-/// Head and rows of every markdown table, each cell without the spaces around it.
-fn tables(text: &str) -> Vec<(Cells, Vec<Cells>)> {
-    let split = |line: &str| -> Cells {
-        // One document leaves out the last bar of a row.
-        let line = line.trim().strip_prefix('|').unwrap();
-        line.strip_suffix('|').unwrap_or(line).split('|').map(|cell| cell.trim().to_owned()).collect()
-    };
-    let is_rule = |line: &str| !line.is_empty() && line.chars().all(|c| " |:-".contains(c));
-    let lines: Vec<&str> = text.lines().collect();
-    let mut tables = Vec::new();
-    for (i, line) in lines.iter().enumerate() {
-        if line.trim().starts_with('|') && lines.get(i + 1).is_some_and(|next| is_rule(next)) {
-            let rows = lines[i + 2..].iter().take_while(|line| line.trim().starts_with('|'));
-            tables.push((split(line), rows.map(|line| split(line)).collect()));
-        }
-    }
-    tables
-}
-
-fn cells(printed: &str) -> Cells {
-    let inner = printed.strip_prefix('|').and_then(|rest| rest.strip_suffix('|')).unwrap_or(printed);
-    inner.split('|').map(|cell| cell.trim().to_owned()).collect()
 }
 
 /// The tables of a rule document that have a printed head, with the rules of each of their rows.
@@ -199,53 +179,6 @@ fn every_table_is_there_row_by_row_and_no_row_more() {
             assert_eq!(ours.1.len(), theirs.1.len(), "{id}: rows of the table with {:?}", ours.0);
         }
     });
-}
-
-/// Removes the markup of a URL: entities, escapes, code marks, angle brackets, notes in brackets after it.
-fn bare(text: &str) -> String {
-    let mut text = text.replace("&ast;", "*").replace(['\\', '`'], "");
-    if let Some(at) = text.find("<sup>") {
-        text.truncate(at);
-    }
-    for (open, close) in [("<http", ">"), (" (", ")")] {
-        if let (Some(at), true) = (text.find(open), text.trim_end().ends_with(close)) {
-            text = match open {
-                " (" => text[..at].to_owned(),
-                _ => text.trim_end()[at + 1..].trim_end_matches('>').to_owned(),
-            };
-        }
-    }
-    // One document prints a stray bracket after a URL.
-    text.trim().trim_end_matches(']').to_owned()
-}
-
-/// True for `a.example.com, b.example.com` in one pair of code marks.
-fn is_list_of_hosts(cell: &str) -> bool {
-    cell.split(", ").all(|part| part.contains('.') && !part.contains(' '))
-}
-
-/// The URLs of a cell as a reader sees them.
-fn urls(cell: &str) -> Vec<String> {
-    let mut cell = cell.replace("<br />", "\n").replace("<br/>", "\n").replace("<br>", "\n");
-    for word in [" OR ", " or ", ", "] {
-        // Not the comma of "(Azure Public, Azure Gov)".
-        if word != ", " || cell.contains("`, `") || is_list_of_hosts(&cell) {
-            cell = cell.replace(word, "\n");
-        }
-    }
-    let words = |part: &str| -> Vec<String> {
-        // Some cells print hosts with a blank between them.
-        let is_list =
-            part.split_whitespace().all(|word| word.contains('.') && !word.contains(['(', ')', '[']));
-        if is_list { part.split_whitespace().map(str::to_owned).collect() } else { vec![part.to_owned()] }
-    };
-    let parts = cell.split('\n').flat_map(words).map(|part| {
-        let part = part.trim();
-        // Prose in front of a url: "Hybrid Identity Service: `*.his…`", "install module at https://…".
-        let part = part.rsplit_once(": ").map_or(part, |(_, url)| url);
-        bare(part.strip_prefix("install module at ").unwrap_or(part))
-    });
-    parts.filter(|part| part.contains('.') && !part.contains(' ')).collect()
 }
 
 /// The clouds that a cell names after a URL: "(Azure Public, Azure Gov)".
@@ -470,11 +403,6 @@ fn roles_of_port_tables_are_read_as_printed() {
     });
 }
 
-/// One space for any white space.
-fn squeezed(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[test]
 fn every_sentence_and_list_line_stands_in_its_document() {
     for_each_document(|id, text, rules| {
@@ -566,23 +494,6 @@ const MENTIONED: &[(&str, &[&str])] = &[
         ],
     ),
 ];
-
-/// The host names of a text: in tables, lists, code blocks and prose.
-fn hosts(text: &str) -> BTreeSet<String> {
-    let text = text.replace("&ast;", "*").replace(['\\', '`'], "");
-    // Where links lead is not what the document says.
-    let mut plain = String::new();
-    for (n, part) in text.split("](").enumerate() {
-        plain.push_str(if n == 0 { part } else { part.split_once(')').map_or("", |(_, rest)| rest) });
-        plain.push(' ');
-    }
-    let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '*');
-    let words = plain.split(|c: char| !in_host(c)).map(|word| word.trim_matches('.').to_ascii_lowercase());
-    let ends = [".com", ".net", ".us", ".cn", ".io", ".org", ".ms"];
-    words
-        .filter(|word| ends.iter().any(|end| word.strip_suffix(end).is_some_and(|rest| !rest.is_empty())))
-        .collect()
-}
 
 /// What no table, list or block that is known by its form has would be found here.
 #[test]
@@ -685,23 +596,6 @@ fn ports_of_the_windows_list_follow_its_protocols() {
     });
 }
 
-/// The objects of every JSON block: URL, port and note. The notes are in curly quotes, so no JSON reader accepts it.
-fn json_blocks(text: &str) -> Vec<Vec<[String; 3]>> {
-    let value = |object: &str, key: &str| {
-        let rest = object.split_once(&format!("\"{key}\": ")).unwrap().1;
-        let mut chars = rest.chars();
-        chars.next();
-        chars.take_while(|c| !matches!(c, '"' | '“' | '”')).collect::<String>()
-    };
-    let blocks = text.split("```json").skip(1).map(|rest| rest.split_once("```").unwrap().0);
-    blocks
-        .map(|block| {
-            let objects = block.split('{').skip(1);
-            objects.map(|object| ["URL", "Port", "Notes"].map(|key| value(object, key))).collect()
-        })
-        .collect()
-}
-
 #[test]
 fn json_blocks_are_there_object_by_object() {
     for_each_document(|id, text, rules| {
@@ -736,12 +630,6 @@ fn json_blocks_are_there_object_by_object() {
             }
         }
     });
-}
-
-/// The bullets of a list that begins with `first`.
-fn bullets<'a>(text: &'a str, first: &str) -> Vec<&'a str> {
-    let item = |line: &'a str| line.strip_prefix("- ").or_else(|| line.strip_prefix("* "));
-    text.lines().skip_while(|line| item(line) != Some(first)).map_while(item).collect()
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Reads Microsoft's real files of service tags, where they are at hand beside the project.
 //!
-//! They are looked for in `../shared/service-tags`; without them this says that it was not run, and fails where `CI`
-//! is set.
+//! They are looked for in `../shared/service-tags`; without them the tests are reported as not run, and fail where `CI` is set.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -13,14 +12,10 @@ use afs_audit::base::Address;
 use afs_audit::rules::Cloud;
 use afs_audit::rules::Tags;
 
+mod support;
+
 fn file(name: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/service-tags");
-    if !folder.is_dir() {
-        assert!(std::env::var_os("CI").is_none(), "no service tags to read in {}", folder.display());
-        eprintln!("NOT RUN: no service tags to read in {}", folder.display());
-        return None;
-    }
-    Some(folder.join(name))
+    Some(support::prerequisites::shared_folder("service-tags")?.join(name))
 }
 
 fn check(name: &str, cloud: Cloud, date: &str, change_number: u64, tags: usize, sync: usize, sha256: &str) {

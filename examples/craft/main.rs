@@ -13,6 +13,7 @@
 mod blocking_cases;
 mod capture_file;
 mod conversation;
+mod dns_cases;
 mod encapsulation;
 mod event_trace;
 mod frame;
@@ -21,6 +22,7 @@ mod point_cases;
 mod rare_encapsulation;
 mod reference_cases;
 mod site_cases;
+mod tls_cases;
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -35,7 +37,6 @@ use capture_file::pcapng_section;
 use capture_file::pcapng_statistics;
 use capture_file::read_pcap;
 use frame::ACK;
-use frame::FIN;
 use frame::PSH;
 
 use conversation::Client;
@@ -64,37 +65,39 @@ type Case = (&'static str, &'static str, fn() -> Files);
 
 const CASES: &[Case] = &[
     ("client-hello-split", "a ClientHello in three TCP segments, split inside the server name", || {
-        one_file(client_hello_split)
+        one_file(tls_cases::client_hello_split)
     }),
     ("client-hello-out-of-order", "a ClientHello in two TCP segments that arrive out of order", || {
-        one_file(client_hello_out_of_order)
+        one_file(tls_cases::client_hello_out_of_order)
     }),
     ("client-hello-records", "a ClientHello fragmented over many TLS records", || {
-        one_file(client_hello_records)
+        one_file(tls_cases::client_hello_records)
     }),
     (
         "client-hello-post-quantum",
         "a ClientHello with a post-quantum key share, and the server name after it",
-        || one_file(client_hello_post_quantum),
+        || one_file(tls_cases::client_hello_post_quantum),
     ),
     (
         "client-hello-dropped",
         "a ClientHello that is retransmitted after the handshake without a reply",
-        || one_file(client_hello_dropped),
+        || one_file(tls_cases::client_hello_dropped),
     ),
-    ("client-hello-reset", "a connection reset right after the ClientHello", || one_file(client_hello_reset)),
+    ("client-hello-reset", "a connection reset right after the ClientHello", || {
+        one_file(tls_cases::client_hello_reset)
+    }),
     ("client-hello-closed", "a connection that the server closes right after the ClientHello", || {
-        one_file(client_hello_closed)
+        one_file(tls_cases::client_hello_closed)
     }),
     (
         "client-hello-cut",
         "a ClientHello whose second segment was not captured, before its server name",
-        || one_file(client_hello_cut),
+        || one_file(tls_cases::client_hello_cut),
     ),
-    ("tls-resumed", "a resumed TLS session", || one_file(tls_resumed)),
-    ("ech", "an encrypted ClientHello: the visible name is the outer one", || one_file(ech)),
-    ("tls-alert", "a server that refuses the handshake with an alert", || one_file(tls_alert)),
-    ("starttls", "TLS after STARTTLS on a mail server", || one_file(starttls)),
+    ("tls-resumed", "a resumed TLS session", || one_file(tls_cases::tls_resumed)),
+    ("ech", "an encrypted ClientHello: the visible name is the outer one", || one_file(tls_cases::ech)),
+    ("tls-alert", "a server that refuses the handshake with an alert", || one_file(tls_cases::tls_alert)),
+    ("starttls", "TLS after STARTTLS on a mail server", || one_file(tls_cases::starttls)),
     (
         "proxy-connect",
         "a proxy resolved by name: CONNECT with authentication (407, then 200), and TLS in the tunnel",
@@ -119,27 +122,27 @@ const CASES: &[Case] = &[
     (
         "dns-https",
         "HTTPS and SVCB records: address hints, an ECH configuration, and a target with its address",
-        || one_file(dns_https),
+        || one_file(dns_cases::dns_https),
     ),
     (
         "dns-srv",
         "an SRV record with the target's address in the additional section, and TLS to that target",
-        || one_file(dns_srv),
+        || one_file(dns_cases::dns_srv),
     ),
     (
         "dns-pointer-chains",
         "a DNS response with chains of compression pointers, of which a part is read",
-        || one_file(dns_pointer_chains),
+        || one_file(dns_cases::dns_pointer_chains),
     ),
     ("dns-damaged", "a DNS response whose second record claims more bytes than the message has", || {
-        one_file(dns_damaged)
+        one_file(dns_cases::dns_damaged)
     }),
     (
         "dns-multicast-update",
         "multicast DNS between neighbours, and a dynamic update: neither resolves a name with a resolver",
-        || one_file(dns_multicast_update),
+        || one_file(dns_cases::dns_multicast_update),
     ),
-    ("dns-error", "DNS errors with an extended error (RFC 8914)", || one_file(dns_error)),
+    ("dns-error", "DNS errors with an extended error (RFC 8914)", || one_file(dns_cases::dns_error)),
     ("mid-stream", "a capture that starts mid-stream, with a TCP keep-alive before the request", || {
         one_file(mid_stream)
     }),
@@ -277,131 +280,6 @@ fn finish_tls(tcp: &mut TcpConversation, trace: &mut Trace) {
     tcp.close(trace);
 }
 
-fn client_hello_split(trace: &mut Trace) {
-    let mut tcp = conversation(50001, AT_STORAGE);
-    tcp.open(trace);
-    let hello = hello_record(STORAGE);
-    let name = hello.windows(STORAGE.len()).position(|part| part == STORAGE.as_bytes()).unwrap();
-    for part in [&hello[..3], &hello[3..name + 9], &hello[name + 9..]] {
-        tcp.segment(trace, Client, ACK | PSH, part);
-    }
-    finish_tls(&mut tcp, trace);
-}
-
-fn client_hello_out_of_order(trace: &mut Trace) {
-    let mut tcp = conversation(50002, AT_STORAGE);
-    tcp.open(trace);
-    let hello = record(22, &hello(STORAGE, HelloOptions { post_quantum: true, ..HelloOptions::default() }));
-    let first = tcp.next_seq[0];
-    tcp.segment_at(trace, Client, ACK | PSH, first.wrapping_add(1200), &hello[1200..]);
-    tcp.segment_at(trace, Client, ACK, first, &hello[..1200]);
-    tcp.next_seq[0] = first.wrapping_add(hello.len() as u32);
-    finish_tls(&mut tcp, trace);
-}
-
-fn client_hello_records(trace: &mut Trace) {
-    let mut tcp = conversation(50003, AT_STORAGE);
-    tcp.open(trace);
-    let hello = hello(STORAGE, HelloOptions::default());
-    let records: Vec<u8> = hello.chunks(20).flat_map(|part| record(22, part)).collect();
-    tcp.send(trace, Client, &records);
-    finish_tls(&mut tcp, trace);
-}
-
-fn client_hello_post_quantum(trace: &mut Trace) {
-    let mut tcp = conversation(50004, AT_STORAGE);
-    tcp.open(trace);
-    tcp.send(
-        trace,
-        Client,
-        &record(22, &hello(STORAGE, HelloOptions { post_quantum: true, ..HelloOptions::default() })),
-    );
-    finish_tls(&mut tcp, trace);
-}
-
-fn client_hello_dropped(trace: &mut Trace) {
-    let mut tcp = conversation(50005, AT_SYNC);
-    tcp.open(trace);
-    let hello = hello_record(SYNC);
-    let first = tcp.next_seq[0];
-    for millis in [0, 300, 600, 1200, 2400] {
-        trace.wait(millis);
-        tcp.segment_at(trace, Client, ACK | PSH, first, &hello);
-    }
-    // The capture continues, so the missing reply is not explained by its end.
-    trace.wait(60_000);
-    trace.dns_exchange(
-        SERVER,
-        RESOLVER,
-        40006,
-        &messages::query(6, SYNC, 28),
-        &messages::response(6, SYNC, 28, 0, [&[], &[]]),
-    );
-}
-
-fn client_hello_reset(trace: &mut Trace) {
-    let mut tcp = conversation(50006, AT_SYNC);
-    tcp.open(trace);
-    tcp.segment(trace, Client, ACK | PSH, &hello_record(SYNC));
-    tcp.reset(trace, Server);
-}
-
-fn client_hello_closed(trace: &mut Trace) {
-    let mut tcp = conversation(50006, AT_SYNC);
-    tcp.open(trace);
-    tcp.send(trace, Client, &hello_record(SYNC));
-    tcp.segment(trace, Server, FIN | ACK, &[]);
-    tcp.segment(trace, Client, FIN | ACK, &[]);
-    tcp.segment(trace, Server, ACK, &[]);
-}
-
-fn client_hello_cut(trace: &mut Trace) {
-    let mut tcp = conversation(50051, AT_STORAGE);
-    tcp.open(trace);
-    let hello = record(22, &hello(STORAGE, HelloOptions { post_quantum: true, ..HelloOptions::default() }));
-    tcp.segment(trace, Client, ACK | PSH, &hello[..1200]);
-    tcp.next_seq[0] = tcp.next_seq[0].wrapping_add(hello.len() as u32 - 1200);
-    finish_tls(&mut tcp, trace);
-}
-
-fn tls_resumed(trace: &mut Trace) {
-    let mut tcp = conversation(50052, AT_STORAGE);
-    tcp.open(trace);
-    tcp.send(trace, Client, &hello_record(STORAGE));
-    tcp.send(trace, Server, &messages::resuming_server_hello());
-    tcp.send(trace, Client, &[&[20, 3, 3, 0, 1, 1][..], &record(23, &messages::filler(20, 53))].concat());
-    tcp.close(trace);
-}
-
-fn ech(trace: &mut Trace) {
-    let mut tcp = conversation(50007, (v4(93, 184, 215, 14), 443));
-    tcp.open(trace);
-    let options = HelloOptions { ech: true, ..HelloOptions::default() };
-    tcp.send(trace, Client, &record(22, &hello("public.vendor.example", options)));
-    finish_tls(&mut tcp, trace);
-}
-
-fn tls_alert(trace: &mut Trace) {
-    let mut tcp = conversation(50008, AT_STORAGE);
-    tcp.open(trace);
-    tcp.send(trace, Client, &hello_record(STORAGE));
-    // RFC 8446 §6: fatal, handshake_failure.
-    tcp.send(trace, Server, &record(21, &[2, 40]));
-    tcp.close(trace);
-}
-
-fn starttls(trace: &mut Trace) {
-    let mut tcp = conversation(50009, (v4(93, 184, 215, 25), 587));
-    tcp.open(trace);
-    tcp.send(trace, Server, b"220 mail.vendor.example ESMTP\r\n");
-    tcp.send(trace, Client, b"EHLO fs1.contoso.example\r\n");
-    tcp.send(trace, Server, b"250-mail.vendor.example\r\n250 STARTTLS\r\n");
-    tcp.send(trace, Client, b"STARTTLS\r\n");
-    tcp.send(trace, Server, b"220 go ahead\r\n");
-    tcp.send(trace, Client, &hello_record("mail.vendor.example"));
-    finish_tls(&mut tcp, trace);
-}
-
 fn proxy_connect(trace: &mut Trace) {
     let name = "proxy.vendor.example";
     let address = messages::resource(name, 1, &[10, 1, 0, 8]);
@@ -482,29 +360,6 @@ fn proxy_protocol(trace: &mut Trace) {
     finish_tls(&mut tcp, trace);
 }
 
-/// Records whose owner and target are chains of 15 pointers.
-fn dns_pointer_chains(trace: &mut Trace) {
-    const CNAME: u16 = 5;
-    let name = "www.vendor.example";
-    let question_end = 12 + messages::labels(name).len() as u16 + 4;
-    // The first record's owner is a pointer to the question, so its data starts twelve bytes after it.
-    let data_at = question_end + 12;
-    let pointer = |target: u16| (0xc000 | target).to_be_bytes();
-    let chain: Vec<u8> =
-        (0..14).flat_map(|n| pointer(if n == 0 { 12 } else { data_at + 2 * (n - 1) })).collect();
-    let record = |owner: [u8; 2], kind: u16, data: &[u8]| {
-        let fixed =
-            [&kind.to_be_bytes()[..], &[0, 1, 0, 0, 0, 60], &(data.len() as u16).to_be_bytes()].concat();
-        [&owner[..], &fixed, data].concat()
-    };
-    let end = pointer(data_at + 2 * 13);
-    // A private type, whose data is not decoded.
-    let mut answers = vec![record(pointer(12), 65280, &chain)];
-    answers.extend((0..80).map(|_| record(end, CNAME, &end)));
-    let response = messages::response(55, name, 1, 0, [&answers, &[]]);
-    trace.dns_exchange(SERVER, RESOLVER, 40055, &messages::query(55, name, 1), &response);
-}
-
 fn app_inside_tls(trace: &mut Trace) {
     let resolver = v4(203, 0, 113, 53);
     for (port, server_port, name, alpn) in [
@@ -531,104 +386,6 @@ fn app_inside_tls(trace: &mut Trace) {
         let answer = [&[0x40][..], &messages::filler(30, 300)].concat();
         trace.datagram(Server, (SERVER, port), (resolver, server_port), &answer);
     }
-}
-
-/// RFC 9460 §14.3.2: SvcParamKeys.
-const ALPN: u16 = 1;
-const IPV4_HINT: u16 = 4;
-const ECH: u16 = 5;
-
-fn dns_https(trace: &mut Trace) {
-    const HTTPS: u16 = 65;
-    const SVCB: u16 = 64;
-    let name = "www.vendor.example";
-    let own_name = messages::svcb_data(
-        1,
-        "",
-        &[(ALPN, b"\x02h3\x02h2"), (IPV4_HINT, &[93, 184, 215, 14]), (ECH, &messages::filler(40, 24))],
-    );
-    let answer = messages::resource(name, HTTPS, &own_name);
-    trace.dns_exchange(
-        SERVER,
-        RESOLVER,
-        40001,
-        &messages::query(1, name, HTTPS),
-        &messages::response(1, name, HTTPS, 0, [&[answer], &[]]),
-    );
-    let (name, target) = ("_dns.resolver.example", "dns.vendor.example");
-    let answer = messages::resource(name, SVCB, &messages::svcb_data(1, target, &[(ALPN, b"\x03dot")]));
-    let address = messages::resource(target, 1, &[93, 184, 215, 53]);
-    trace.dns_exchange(
-        SERVER,
-        RESOLVER,
-        40002,
-        &messages::query(2, name, SVCB),
-        &messages::response(2, name, SVCB, 0, [&[answer], &[address]]),
-    );
-}
-
-fn dns_srv(trace: &mut Trace) {
-    const SRV: u16 = 33;
-    let (name, target) = ("_sync._tcp.vendor.example", "sync1.vendor.example");
-    let answer = messages::resource(name, SRV, &messages::srv_data(443, target));
-    let addresses = [
-        messages::resource(target, 1, &[93, 184, 215, 99]),
-        messages::resource("other.vendor.example", 1, &[192, 0, 2, 9]),
-    ];
-    trace.dns_exchange(
-        SERVER,
-        RESOLVER,
-        40003,
-        &messages::query(3, name, SRV),
-        &messages::response(3, name, SRV, 0, [&[answer], &addresses]),
-    );
-    let mut tcp = conversation(50014, (v4(93, 184, 215, 99), 443));
-    tcp.open(trace);
-    tcp.send(trace, Client, &hello_record(target));
-    finish_tls(&mut tcp, trace);
-}
-
-fn dns_damaged(trace: &mut Trace) {
-    let answers = [[20, 60, 40, 4], [20, 60, 40, 5]].map(|address| messages::resource(STORAGE, 1, &address));
-    let mut response = messages::response(11, STORAGE, 1, 0, [&answers, &[]]);
-    // RFC 1035 §3.2.1: RDLENGTH is before the four bytes of the last address.
-    let rdlength = response.len() - 5;
-    response[rdlength] = 200;
-    trace.dns_exchange(SERVER, RESOLVER, 40011, &messages::query(11, STORAGE, 1), &response);
-}
-
-fn dns_multicast_update(trace: &mut Trace) {
-    let (group, neighbour) = ((v4(224, 0, 0, 251), 5353), (v4(10, 1, 0, 9), 5353));
-    let name = "printer.local";
-    trace.datagram(Client, (SERVER, 5353), group, &messages::query(0, name, 1));
-    let address = messages::resource(name, 1, &[10, 1, 0, 9]);
-    trace.datagram(Client, neighbour, group, &messages::response(0, name, 1, 0, [&[address], &[]]));
-    // RFC 2136 §2: opcode 5; the zone in place of the question, the new record in the update section.
-    let zone = [&messages::labels("contoso.example")[..], &[0, 6, 0, 1]].concat();
-    let record = messages::resource("fs1.contoso.example", 1, &[10, 1, 0, 4]);
-    let update = [&[0, 12, 0x28, 0, 0, 1, 0, 0, 0, 1, 0, 0][..], &zone, &record].concat();
-    let response = [&[0, 12, 0xa8, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &zone].concat();
-    trace.dns_exchange(SERVER, RESOLVER, 40012, &update, &response);
-}
-
-fn dns_error(trace: &mut Trace) {
-    // RFC 8914 §4.16: 15 is Blocked; it accompanies SERVFAIL and NXDOMAIN.
-    let blocked = messages::extended_error(15, "not allowed by the site's policy");
-    trace.dns_exchange(
-        SERVER,
-        RESOLVER,
-        40004,
-        &messages::query(4, SYNC, 1),
-        &messages::response(4, SYNC, 1, 3, [&[], &[blocked]]),
-    );
-    let broken = messages::extended_error(22, "");
-    trace.dns_exchange(
-        SERVER,
-        RESOLVER,
-        40005,
-        &messages::query(5, STORAGE, 1),
-        &messages::response(5, STORAGE, 1, 2, [&[], &[broken]]),
-    );
 }
 
 fn mid_stream(trace: &mut Trace) {

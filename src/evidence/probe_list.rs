@@ -13,6 +13,7 @@ use super::allowlist::AllowLevel;
 use super::allowlist::checked_destination;
 use super::allowlist::documented_endpoints;
 use super::allowlist::level;
+use crate::base::port;
 use crate::base::proto;
 use crate::judge::RequirementRow;
 use crate::report::ReadError;
@@ -54,8 +55,8 @@ impl Probe {
     /// The URL for curl; none for a port that does not speak HTTP.
     fn url(&self) -> Option<String> {
         match self.port {
-            443 => Some(format!("https://{}/", self.host)),
-            80 => Some(format!("http://{}/", self.host)),
+            port::HTTPS => Some(format!("https://{}/", self.host)),
+            port::HTTP => Some(format!("http://{}/", self.host)),
             _ => None,
         }
     }

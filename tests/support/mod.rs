@@ -1,8 +1,8 @@
 //! Shared parts of the integration tests.
 //!
-//! `prerequisites` records tests that cannot run here, `audit` runs the pipeline in memory, `browser` opens pages, `names` compares host names with
-//! those of tshark, `files` reads files and folders, `golden` reads the expected rows of the cases, `observe` keeps what
-//! the stages before judging saw.
+//! `prerequisites` records tests that cannot run here, `audit` runs the pipeline in memory, `browser` opens pages, `names` compares
+//! host names with those of tshark, `files` reads files and folders, `golden` reads the expected rows of the cases, `printed` reads
+//! documents, `observe` keeps what the stages before judging saw.
 
 #![allow(dead_code, reason = "each test uses its own part")]
 #![allow(unreachable_pub, reason = "a module of several tests")]
@@ -16,3 +16,4 @@ pub mod golden;
 pub mod names;
 pub mod observe;
 pub mod prerequisites;
+pub mod printed;
