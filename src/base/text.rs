@@ -121,6 +121,22 @@ impl HostNameBuilder {
         }
     }
 
+    /// Adds the text of another name, or of the end of one.
+    pub(crate) fn push_text(&mut self, text: &str) {
+        if self.text.len() > NAME_LIMIT {
+            return;
+        }
+        if !self.text.is_empty() {
+            self.text.push(b'.');
+        }
+        self.text.extend_from_slice(text.as_bytes());
+    }
+
+    /// The length of the text so far.
+    pub(crate) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// The name.
     pub(crate) fn finish(mut self) -> HostName {
         if self.text.is_empty() {

@@ -331,6 +331,9 @@ impl Engine {
     fn send_dns(&mut self, row: DnsRow, sink: &mut impl RowSink) {
         self.counts.tally.dns += 1;
         self.counts.tally.dns_unanswered += u64::from(row.resolution.rcode.is_none());
+        let unlisted = row.unlisted_answers() as u64;
+        self.counts.unlisted_answers += unlisted;
+        self.counts.rows_with_unlisted += u64::from(unlisted > 0);
         sink.dns(row);
     }
 }

@@ -21,6 +21,8 @@ use crate::base::HostName;
 use crate::base::Time;
 use crate::base::WireText;
 use crate::flow::Endpoint;
+use crate::read::Answer;
+use crate::read::AnswerData;
 use crate::read::AttributeSets;
 use crate::read::NameSource;
 use crate::read::Resolution;
@@ -169,6 +171,40 @@ pub struct DnsRow {
     pub resolved_addresses: SmallVec<[Address; 4]>,
     /// Without a response: the capture ended so many nanoseconds after the last query, too early to expect one.
     pub capture_ended_after: Option<u64>,
+}
+
+impl DnsRow {
+    /// Answers that a row lists. The responses of real resolvers have fewer than twenty, but for those about the domain controllers
+    /// of a large domain.
+    const LISTED: usize = 32;
+
+    /// Bytes of names and other text in the answers that a row lists.
+    const LISTED_TEXT: usize = 2048;
+
+    /// How many answers the row lists: a response of a few hundred bytes must not make a row of many kilobytes.
+    pub fn listed_answers(&self) -> usize {
+        let mut text = 0;
+        let fits = |answer: &&Answer| {
+            text += match &answer.data {
+                AnswerData::Address(_) => 0,
+                AnswerData::Name(name) => name.as_str().len(),
+                AnswerData::Service { target, text, .. } => target.as_str().len() + text.len(),
+                AnswerData::Other(text) => text.len(),
+            };
+            text <= DnsRow::LISTED_TEXT
+        };
+        self.resolution.answers.iter().take(DnsRow::LISTED).take_while(fits).count()
+    }
+
+    /// How many answers it does not list.
+    pub fn unlisted_answers(&self) -> usize {
+        self.resolution.answers.len() - self.listed_answers()
+    }
+
+    /// The addresses that it lists.
+    pub fn listed_addresses(&self) -> &[Address] {
+        self.resolved_addresses.get(..DnsRow::LISTED).unwrap_or(&self.resolved_addresses)
+    }
 }
 
 /// A row of `findings.csv`: one for each audited host, target, code and mechanism.
@@ -352,4 +388,47 @@ fn by_port_verdict<S: serde::Serializer>(numbers: &[u64; 3], serializer: S) -> R
 
 fn by_outcome<S: serde::Serializer>(numbers: &[u64; 3], serializer: S) -> Result<S::Ok, S::Error> {
     by_word(super::Outcome::ALL.iter().map(|word| word.as_str()), numbers, serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::FrameRef;
+    use crate::judge::test_support;
+
+    fn row(answers: Vec<Answer>) -> DnsRow {
+        let end = |port| Endpoint { address: Address::v4([10, 1, 0, 4]), port };
+        let mut resolution = test_support::resolution("files.example", Some(0), &[]);
+        resolution.answers = answers;
+        DnsRow {
+            frame: FrameRef::default(),
+            time: Time(0),
+            client: end(50_000),
+            resolver: end(53),
+            protocol: 17,
+            resolution: Box::new(resolution),
+            resolved_addresses: SmallVec::new(),
+            capture_ended_after: None,
+        }
+    }
+
+    fn answers(count: usize, data: &AnswerData) -> Vec<Answer> {
+        let owner = test_support::host("files.example");
+        vec![Answer { owner, kind: 1, ttl: 60, data: data.clone() }; count]
+    }
+
+    #[test]
+    fn a_row_lists_the_first_answers_of_a_long_response() {
+        let address = AnswerData::Address(Address::v4([20, 60, 0, 4]));
+        let check = |data: &AnswerData, count, listed, unlisted| {
+            let row = row(answers(count, data));
+            assert_eq!((row.listed_answers(), row.unlisted_answers()), (listed, unlisted), "{data:?}");
+        };
+        check(&address, 0, 0, 0);
+        check(&address, 32, 32, 0);
+        check(&address, 85, 32, 53);
+        // Long names: 2 KiB of them.
+        let name = test_support::host(&["a".repeat(60).as_str(), &"b".repeat(60), "example"].join("."));
+        check(&AnswerData::Name(name), 40, 15, 25);
+    }
 }

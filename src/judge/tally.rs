@@ -39,6 +39,9 @@ pub(super) struct RunCounts {
     pub(super) missed_claims: u64,
     /// Facts about flows that had not started or had ended.
     pub(super) stray_facts: u64,
+    /// DNS answers that no row lists, and rows of such responses.
+    pub(super) unlisted_answers: u64,
+    pub(super) rows_with_unlisted: u64,
 }
 
 impl RunCounts {

@@ -153,6 +153,12 @@ impl Engine {
             let were = was_or_were(missed);
             sentences.push(format!("names: {names} of flows that had one {were} not kept"));
         }
+        let unlisted = self.counts.unlisted_answers;
+        if unlisted > 0 {
+            let (answers, were) = (counted(unlisted, "answer"), was_or_were(unlisted));
+            let responses = counted(self.counts.rows_with_unlisted, "long response");
+            sentences.push(format!("dns: {answers} of {responses} {were} not listed"));
+        }
         let stray = self.counts.stray_facts;
         if stray > 0 {
             let (facts, were) = (counted(stray, "fact"), was_or_were(stray));

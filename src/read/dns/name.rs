@@ -45,20 +45,38 @@ impl From<crate::base::Truncated> for DnsDamage {
     }
 }
 
-/// What the names in the rest of a message may cost: labels and pointers each time they are read, and bytes of text.
+/// Names of a message that are kept while it is read: pointers most often lead to one of them.
+const KNOWN_LIMIT: usize = 16;
+
+/// What the names in the rest of a message may cost: labels and pointers each time they are read, and bytes of text. And the
+/// last names that were read, so that a pointer to one of them need not be followed.
 ///
 /// Compression (RFC 1035 §4.1.4) makes names far longer than their message: 1,400 bytes hold 80 names of 255 bytes, or 80
 /// chains of pointers. Without a limit, such a message costs 300 times a usual one, and makes a row of 17 kB.
 pub(crate) struct NameBudget {
     left: usize,
     spent: bool,
+    known: SmallVec<[KnownName; KNOWN_LIMIT]>,
+    /// The place in `known` of the next name.
+    next: usize,
+}
+
+/// The name at an offset of the message: the end of a name that was read.
+struct KnownName {
+    at: usize,
+    /// Its length in the message, if it had no pointers.
+    wire_len: usize,
+    name: HostName,
+    /// Where it begins in the text of `name`.
+    from: usize,
 }
 
 impl NameBudget {
     /// The budget of a message of this length.
-    pub(crate) const fn for_message(len: usize) -> NameBudget {
+    pub(crate) fn for_message(len: usize) -> NameBudget {
         let cost = BUDGET_BASE + BUDGET_PER_BYTE * len;
-        NameBudget { left: if cost < BUDGET_MAX { cost } else { BUDGET_MAX }, spent: false }
+        let left = if cost < BUDGET_MAX { cost } else { BUDGET_MAX };
+        NameBudget { left, spent: false, known: SmallVec::new(), next: 0 }
     }
 
     /// True once a name was not read because of the budget.
@@ -78,6 +96,19 @@ impl NameBudget {
             }
         }
     }
+
+    fn known(&self, at: usize) -> Option<&KnownName> {
+        self.known.iter().find(|known| known.at == at)
+    }
+
+    /// Keeps a name. The oldest one gives way.
+    fn keep(&mut self, known: KnownName) {
+        match self.known.get_mut(self.next) {
+            Some(oldest) => *oldest = known,
+            None => self.known.push(known),
+        }
+        self.next = (self.next + 1) % KNOWN_LIMIT;
+    }
 }
 
 /// The labels of a name.
@@ -90,64 +121,127 @@ pub(crate) fn read_labels<'a>(
     budget: &mut NameBudget,
 ) -> Result<(Labels<'a>, usize), DnsDamage> {
     let mut labels = Labels::new();
-    let end = for_each_label(message, at, budget, |label| labels.push(label))?;
-    Ok((labels, end))
+    let mut walk = NameWalk::new(message, at)?;
+    while let Some(part) = walk.next(budget)? {
+        if let NamePart::Label(label) = part {
+            labels.push(label);
+        }
+    }
+    Ok((labels, walk.end()))
 }
 
 /// Reads the name at `at`; returns it and the offset after its field.
+#[inline]
 pub(crate) fn read_name(
     message: &[u8],
     at: usize,
     budget: &mut NameBudget,
 ) -> Result<(HostName, usize), DnsDamage> {
-    let mut name = HostNameBuilder::default();
-    let end = for_each_label(message, at, budget, |label| name.push(label))?;
-    let name = name.finish();
+    let mut text = HostNameBuilder::default();
+    let mut walk = NameWalk::new(message, at)?;
+    // Where the first pointer led, and how much of the name was read before.
+    let mut pointed: Option<(usize, usize, usize)> = None;
+    while let Some(part) = walk.next(budget)? {
+        let target = match part {
+            NamePart::Label(label) => {
+                text.push(label);
+                continue;
+            }
+            NamePart::Pointer(target) => target,
+        };
+        let Some(known) = budget.known(target) else {
+            pointed.get_or_insert((target, walk.len, text.len()));
+            continue;
+        };
+        walk.add(known.wire_len - 1)?;
+        if text.len() == 0 && known.from == 0 {
+            let (name, wire_len) = (known.name.clone(), walk.len);
+            budget.spend(name.as_str().len())?;
+            budget.keep(KnownName { at, wire_len, name: name.clone(), from: 0 });
+            return Ok((name, walk.end()));
+        }
+        if known.wire_len > 1 {
+            text.push_text(known.name.as_str().get(known.from..).unwrap_or_default());
+        }
+        break;
+    }
+    let name = text.finish();
     budget.spend(name.as_str().len())?;
-    Ok((name, end))
+    if let Some((target, len_before, text_before)) = pointed {
+        // After the labels before it, and a dot.
+        let from = if text_before == 0 { 0 } else { (text_before + 1).min(name.as_str().len()) };
+        budget.keep(KnownName { at: target, wire_len: walk.len - len_before + 1, name: name.clone(), from });
+    }
+    budget.keep(KnownName { at, wire_len: walk.len, name: name.clone(), from: 0 });
+    Ok((name, walk.end()))
 }
 
-/// Calls `add` with each label of the name at `at`; returns the offset after the name's field.
-#[inline]
-fn for_each_label<'a>(
+/// A part of a name.
+enum NamePart<'a> {
+    Label(&'a [u8]),
+    /// A pointer to this offset, which is read next.
+    Pointer(usize),
+}
+
+/// Reads a name part by part.
+struct NameWalk<'a> {
     message: &'a [u8],
-    at: usize,
-    budget: &mut NameBudget,
-    mut add: impl FnMut(&'a [u8]),
-) -> Result<usize, DnsDamage> {
-    let mut len = 1; // the root's length byte
-    let mut pointers = 0;
-    let mut end = None;
-    let mut start = at;
-    let mut c = Cursor::new(message.get(at..).ok_or(DnsDamage::Truncated)?);
-    loop {
-        let head = c.u8("label length")?;
+    c: Cursor<'a>,
+    /// Offset of the cursor's bytes in the message.
+    start: usize,
+    /// The length of the name without pointers, with the root's length byte.
+    len: usize,
+    pointers: usize,
+    /// The offset after the name's field, once it is known.
+    end: Option<usize>,
+}
+
+impl<'a> NameWalk<'a> {
+    fn new(message: &'a [u8], at: usize) -> Result<NameWalk<'a>, DnsDamage> {
+        let c = Cursor::new(message.get(at..).ok_or(DnsDamage::Truncated)?);
+        Ok(NameWalk { message, c, start: at, len: 1, pointers: 0, end: None })
+    }
+
+    /// The next part; `None` at the root.
+    #[inline]
+    fn next(&mut self, budget: &mut NameBudget) -> Result<Option<NamePart<'a>>, DnsDamage> {
+        let head = self.c.u8("label length")?;
         match head & LABEL_TYPE_MASK {
-            0 if head == 0 => return Ok(end.unwrap_or(start + c.at())),
+            0 if head == 0 => Ok(None),
             0 => {
-                let label = c.take(usize::from(head), "label")?;
+                let label = self.c.take(usize::from(head), "label")?;
                 budget.spend(LABEL_COST)?;
-                len += 1 + label.len();
-                if len > NAME_LIMIT {
-                    return Err(DnsDamage::Malformed("name longer than 255 bytes"));
-                }
-                add(label);
+                self.add(1 + label.len())?;
+                Ok(Some(NamePart::Label(label)))
             }
             POINTER => {
-                let low = c.u8("pointer")?;
+                let low = self.c.u8("pointer")?;
                 budget.spend(POINTER_COST)?;
                 let target = usize::from(u16::from_be_bytes([head & !LABEL_TYPE_MASK, low]));
-                end.get_or_insert(start + c.at());
-                pointers += 1;
-                if pointers > POINTER_LIMIT {
+                self.end = Some(self.end());
+                self.pointers += 1;
+                if self.pointers > POINTER_LIMIT {
                     return Err(DnsDamage::Malformed("more than 16 pointers in a name"));
                 }
-                start = target;
-                let rest = message.get(target..).ok_or(DnsDamage::Malformed("pointer past the end"))?;
-                c = Cursor::new(rest);
+                let rest = self.message.get(target..).ok_or(DnsDamage::Malformed("pointer past the end"))?;
+                (self.start, self.c) = (target, Cursor::new(rest));
+                Ok(Some(NamePart::Pointer(target)))
             }
-            _ => return Err(DnsDamage::Malformed("unknown label type")),
+            _ => Err(DnsDamage::Malformed("unknown label type")),
         }
+    }
+
+    /// The offset after the name's field.
+    fn end(&self) -> usize {
+        self.end.unwrap_or(self.start + self.c.at())
+    }
+
+    fn add(&mut self, len: usize) -> Result<(), DnsDamage> {
+        self.len += len;
+        if self.len > NAME_LIMIT {
+            return Err(DnsDamage::Malformed("name longer than 255 bytes"));
+        }
+        Ok(())
     }
 }
 
@@ -188,6 +282,43 @@ mod tests {
         assert_eq!(skip_name(message, 13), Ok(18));
     }
 
+    /// Reads the names at these offsets, one after the other.
+    fn read_all(message: &[u8], offsets: &[usize]) -> Vec<String> {
+        let mut budget = NameBudget::for_message(message.len());
+        let read = |at: &usize| read_name(message, *at, &mut budget).unwrap().0.as_str().to_owned();
+        offsets.iter().map(read).collect()
+    }
+
+    #[test]
+    fn a_name_that_was_read_is_used_where_a_pointer_leads_to_it() {
+        // 0: www.example; 13: the same; 15: a pointer to that; 17: ab.example, by a pointer into the first; 22: cd and the same
+        // pointer; 27: the root; 28: ef and the root by a pointer; 33: a pointer to the root.
+        let message =
+            b"\x03www\x07example\x00\xc0\x00\xc0\x0d\x02ab\xc0\x04\x02cd\xc0\x04\x00\x02ef\xc0\x1b\xc0\x1b";
+        let expected =
+            ["www.example", "www.example", "www.example", "ab.example", "cd.example", ".", "ef", "."];
+        let offsets = [0, 13, 15, 17, 22, 27, 28, 33];
+        assert_eq!(read_all(message, &offsets), expected);
+        let reversed: Vec<usize> = offsets.iter().rev().copied().collect();
+        assert!(read_all(message, &reversed).iter().rev().eq(&expected));
+        // Alone, so that nothing is known.
+        for (at, expected) in offsets.iter().zip(expected) {
+            assert_eq!(read_all(message, &[*at]), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_known_name_counts_for_the_length_limit() {
+        // 254 bytes, and a label before it.
+        let mut message: Vec<u8> = std::iter::repeat_n([1, b'x'], 126).flatten().chain([0]).collect();
+        let at = message.len();
+        message.extend(b"\x02ab\xc0\x00");
+        let mut budget = NameBudget::for_message(message.len());
+        assert!(read_name(&message, 0, &mut budget).is_ok());
+        let too_long = DnsDamage::Malformed("name longer than 255 bytes");
+        assert_eq!(read_name(&message, at, &mut budget), Err(too_long));
+    }
+
     #[test]
     fn malformed_names_are_errors() {
         check(b"\xc0\x00", 0, Err(DnsDamage::Malformed("more than 16 pointers in a name")));
@@ -212,7 +343,7 @@ mod tests {
     #[test]
     fn names_cost_their_labels_pointers_and_text() {
         let message = b"\x03www\x07example\x00\xc0\x00";
-        let mut budget = NameBudget { left: 40, spent: false };
+        let mut budget = NameBudget { left: 40, ..NameBudget::for_message(0) };
         assert!(read_name(message, 13, &mut budget).is_ok());
         assert_eq!(budget.left, 40 - POINTER_COST - 2 * LABEL_COST - "www.example".len());
         let spent = DnsDamage::Malformed("more name bytes than a message may cost");
