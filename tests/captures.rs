@@ -168,7 +168,7 @@ fn each_case_shows_its_situation() {
     check("client-hello-cut", &["app=tls", "tls_version=TLS 1.3,client_hello_cut=true"]);
     check("tls-resumed", &[storage, "tls_cipher=TLS_AES_128_GCM_SHA256,tls_resumed=true"]);
     check("proxy-protocol", &["app=tls", storage, "proxy_source=192.0.2.7"]);
-    check("dns-pointer-chains", &["query_name=www.vendor.example", "damaged=true"]);
+    check("dns-pointer-chains", &["query_name=www.vendor.example", "unlisted_answers=49"]);
     check(
         "dns-https",
         &["h2 ipv4hint=93.184.215.14 ech=", "SVCB=1 dns.vendor.example alpn=dot;A=93.184.215.53"],

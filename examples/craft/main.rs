@@ -131,7 +131,7 @@ const CASES: &[Case] = &[
     ),
     (
         "dns-pointer-chains",
-        "a DNS response with chains of compression pointers, of which a part is read",
+        "a DNS response with chains of compression pointers. Each is followed once, and the row lists a part of the answers",
         || one_file(dns_cases::dns_pointer_chains),
     ),
     ("dns-damaged", "a DNS response whose second record claims more bytes than the message has", || {

@@ -103,6 +103,7 @@ pub(super) fn complete(
     let names = sink.names().clone();
     let mut closed = sink.close(&facts.not_done)?;
     if let Some(folder) = &mut closed {
+        facts.limits_reached.append(&mut folder.limits_reached);
         add_frames(folder, &mut facts, &names)?;
     }
     let (arguments, working_directory) = (process::arguments(), process::working_directory());

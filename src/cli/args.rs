@@ -105,7 +105,7 @@ pub(super) struct AnalyzeArgs {
     pub(super) hash: HashAlgorithm,
 
     /// Maximum concurrent flows; when reached, the longest idle one is closed
-    #[arg(long, value_name = "N", default_value = "1000000", help_heading = "Limits")]
+    #[arg(long, value_name = "N", default_value = "262144", help_heading = "Limits")]
     pub(super) max_flows: NonZeroU32,
 }
 
@@ -122,6 +122,10 @@ pub(super) struct OutputArgs {
     /// Permissions that DIR and its files do not get, in octal: 077 for the owner alone, 027 to let the group read
     #[arg(long, value_name = "MASK", default_value = "077", value_parser = values::umask, help_heading = "Output")]
     pub(super) umask: u32,
+    /// Bound the rows in DIR to about this size (`1G`): after half of it, flows and DNS messages of one kind become one row
+    /// with a count, and the manifest says so. No facts are stored for `judge`. With --every, each interval has this size
+    #[arg(long, value_name = "SIZE", requires = "folder", value_parser = values::evidence_size, help_heading = "Limits")]
+    pub(super) max_evidence: Option<u64>,
     /// What to print on standard output; with `csv` and `jsonl` the summary goes to standard error
     #[arg(long, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
     pub(super) format: OutputFormat,

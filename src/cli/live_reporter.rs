@@ -304,14 +304,17 @@ impl LiveReporter {
             let written = self.sink.requirement(requirement);
             self.check_written(written);
         }
+        let written = self.sink.write_collapsed();
+        self.check_written(written);
         self.sink.exchange_folder(next)
     }
 
     /// Completes the evidence, prints the summary, and returns how the run ended.
     pub(super) fn finish(mut self, result: pipeline::RunResult) -> anyhow::Result<ExitOutcome> {
-        let facts = self.run_facts(result);
+        let mut facts = self.run_facts(result);
         self.report_published(true);
         if let Some(folder) = self.close_interval(&facts, None) {
+            facts.limits_reached.extend(folder.limits_reached());
             match self.evidence.publish(folder, &facts) {
                 Ok(published) => self.published = Some(published),
                 Err(error) => self.lose_interval(&error),
@@ -428,13 +431,14 @@ impl pipeline::RunSink for LiveReporter {
     }
 
     fn rotate(&mut self, result: pipeline::RunResult) {
-        let facts = self.run_facts(result);
+        let mut facts = self.run_facts(result);
         let started = self.evidence.rotate();
         let (next, error) = match self.evidence.open_folder() {
             Ok(next) => (next, None),
             Err(error) => (None, Some(error)),
         };
         if let Some(folder) = self.close_interval(&facts, next) {
+            facts.limits_reached.extend(folder.limits_reached());
             // The folder before it may still be on its way, where an interval is shorter than the disk is slow.
             self.report_published(true);
             if let Err(lost) = self.evidence.publish_in_background(folder, facts, started) {

@@ -307,6 +307,7 @@ impl OutputPlan {
             folder_options: FolderOptions {
                 overwrite: if args.force { Overwrite::Force } else { Overwrite::No },
                 umask: args.umask,
+                max_bytes: args.max_evidence,
             },
             format: args.format,
             fail_on: args.fail_on,

@@ -104,6 +104,12 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).filter(|size| *size > 0).ok_or_else(expected)
 }
 
+/// A size of evidence. Less holds neither the findings nor a row for each kind.
+pub(super) fn evidence_size(text: &str) -> Result<u64, String> {
+    let size = size(text)?;
+    if size < 16 << 20 { Err("expected at least 16M".to_owned()) } else { Ok(size) }
+}
+
 /// `9105` on the loopback address, or an address with a port.
 pub(super) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
@@ -153,6 +159,8 @@ mod tests {
     #[test]
     fn sizes_addresses_and_networks() {
         assert_eq!((size("100M"), size("1GiB"), size("7")), (Ok(100 << 20), Ok(1 << 30), Ok(7)));
+        assert_eq!(evidence_size("16M"), Ok(16 << 20));
+        assert!(evidence_size("15M").is_err());
         assert!(size("0").is_err() && size("1X").is_err() && size("M").is_err());
         let check = |text: &str, expected: &str| {
             assert_eq!(listen_address(text).map(|address| address.to_string()), Ok(expected.to_owned()));

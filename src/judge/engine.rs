@@ -318,6 +318,7 @@ impl Engine {
             resolution,
             resolved_addresses,
             capture_ended_after,
+            further_messages: 0,
         };
         let row = match may_be_early && protocol == proto::UDP {
             true => self.early_responses.hold(flow.number, row),

@@ -128,6 +128,7 @@ pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>
         tampering_stage: if is_tampered { tampering_stage(flow_end) } else { None },
         address_evidence: verdict.address_evidence,
         points: flow.seen_at.as_ref().map(|seen_at| Arc::clone(&seen_at.points)),
+        further_flows: 0,
     }
 }
 

@@ -119,6 +119,8 @@ pub struct FlowRow {
     pub address_evidence: Option<AddressEvidence>,
     /// The capture points that show it, nearest to the client first, joined with `;`; none where there is one only.
     pub points: Option<Arc<str>>,
+    /// Flows of the same kind that have no row of their own.
+    pub further_flows: u64,
 }
 
 /// An exchange of plain HTTP.
@@ -171,6 +173,8 @@ pub struct DnsRow {
     pub resolved_addresses: SmallVec<[Address; 4]>,
     /// Without a response: the capture ended so many nanoseconds after the last query, too early to expect one.
     pub capture_ended_after: Option<u64>,
+    /// Messages of the same kind that have no row of their own.
+    pub further_messages: u64,
 }
 
 impl DnsRow {
@@ -409,6 +413,7 @@ mod tests {
             resolution: Box::new(resolution),
             resolved_addresses: SmallVec::new(),
             capture_ended_after: None,
+            further_messages: 0,
         }
     }
 

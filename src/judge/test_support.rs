@@ -156,6 +156,7 @@ pub(super) fn flow_row(client: Address, server: Address, first_seen: Time) -> Fl
         service_tags: None,
         address_evidence: None,
         points: None,
+        further_flows: 0,
     }
 }
 

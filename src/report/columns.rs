@@ -203,6 +203,8 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| if let Some(source) = row.rare.as_ref().and_then(|rare| rare.proxy_source.as_ref()) { cell.text(source, TextOrigin::Untrusted) };
     "points": optional TEXTS, "capture points that show the conversation, nearest to the client first; the row describes it as the first one shows it. Missing where all inputs are from one point",
         |row, _, cell| cell.joined(row.points.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
+    "further_flows": optional Integer, "flows of the same kind that have no row of their own, because of `--max-evidence`: `packets_*` and `bytes_*` are those of all, addresses and frames those of the first",
+        |row, _, cell| match row.further_flows { 0 => {} more => cell.number(more) };
 };
 
 /// Every source of a name.
@@ -276,6 +278,8 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
         |row, _, cell| if let Some(nanos) = row.capture_ended_after { cell.text(&capture_ended(nanos), TextOrigin::Trusted) };
     "unlisted_answers": optional Integer, "number of answers that `answers` does not list",
         |row, _, cell| match row.unlisted_answers() { 0 => {} more => cell.number(more) };
+    "further_messages": optional Integer, "messages of the same kind that have no row of their own, because of `--max-evidence`",
+        |row, _, cell| match row.further_messages { 0 => {} more => cell.number(more) };
 };
 
 /// `findings.csv`.

@@ -15,6 +15,7 @@ use serde::Serialize;
 use sha2::Digest as _;
 use sha2::Sha256;
 
+use super::collapse::RowLimit;
 use super::column::TableRow;
 use super::html::REPORT;
 use super::html::render_report;
@@ -61,6 +62,7 @@ pub struct EvidenceFolder {
     /// Created with its first row.
     requirements: Option<CsvTable<RequirementRow, HashedFile>>,
     facts: StoredFacts,
+    limit: Option<RowLimit>,
     staging: Staging,
 }
 
@@ -75,6 +77,8 @@ enum StoredFacts {
 pub struct ClosedFolder {
     staging: Staging,
     outputs: Vec<OutputFile>,
+    /// Rows that were left out because of a limit, a sentence each.
+    pub limits_reached: Vec<String>,
 }
 
 impl ClosedFolder {
@@ -93,7 +97,7 @@ impl ClosedFolder {
         let evidence = self.evidence_with(&manifest(&self.outputs), REPORT)?;
         let page = render_report(&evidence).map_err(|error| self.unreadable(REPORT, &error.reason))?;
         self.write(REPORT, page.as_bytes(), 0)?;
-        let ClosedFolder { staging, outputs } = self;
+        let ClosedFolder { staging, outputs, limits_reached: _ } = self;
         let json = manifest(&outputs);
         let manifest_sha256 = hex(&Sha256::digest(&json));
         let mut file = staging.create(MANIFEST)?;
@@ -146,27 +150,55 @@ impl EvidenceFolder {
             dns: table(&staging)?,
             requirements: None,
             facts: StoredFacts::None,
+            limit: options.max_bytes.map(RowLimit::new),
             staging,
         })
     }
 
+    /// Bytes of the rows so far.
+    fn bytes(&self) -> u64 {
+        let requirements = self.requirements.as_ref().map_or(0, CsvTable::bytes);
+        self.flows.bytes() + self.findings.bytes() + self.dns.bytes() + requirements
+    }
+
+    /// Rows that were left out because of the limit, a sentence each.
+    pub fn limits_reached(&self) -> Vec<String> {
+        self.limit.as_ref().map(RowLimit::sentences).unwrap_or_default()
+    }
+
     /// Adds a row to `flows.csv`.
     pub fn flow(&mut self, row: &FlowRow, names: &InputNames) -> Result<(), WriteError> {
+        let written = self.bytes();
+        if self.limit.as_mut().is_some_and(|limit| !limit.takes_flow(row, written)) {
+            return Ok(());
+        }
         self.flows.write(row, names).map_err(|error| self.staging.failed(FlowRow::FILE, &error))
     }
 
     /// Adds a row to `dns.csv`.
     pub fn dns(&mut self, row: &DnsRow, names: &InputNames) -> Result<(), WriteError> {
+        let written = self.bytes();
+        if self.limit.as_mut().is_some_and(|limit| !limit.takes_dns(row, written)) {
+            return Ok(());
+        }
         self.dns.write(row, names).map_err(|error| self.staging.failed(DnsRow::FILE, &error))
     }
 
     /// Adds a row to `findings.csv`.
     pub fn finding(&mut self, row: &FindingRow, names: &InputNames) -> Result<(), WriteError> {
+        let written = self.bytes();
+        if self.limit.as_mut().is_some_and(|limit| !limit.takes_other(written)) {
+            return Ok(());
+        }
         self.findings.write(row, names).map_err(|error| self.staging.failed(FindingRow::FILE, &error))
     }
 
     /// Adds a row to `requirements.csv`.
     pub fn requirement(&mut self, row: &RequirementRow, names: &InputNames) -> Result<(), WriteError> {
+        let written = self.bytes();
+        if self.limit.as_mut().is_some_and(|limit| !limit.takes_other(written)) {
+            return Ok(());
+        }
         let table = match &mut self.requirements {
             Some(table) => table,
             none => none.insert(table(&self.staging)?),
@@ -174,8 +206,16 @@ impl EvidenceFolder {
         table.write(row, names).map_err(|error| self.staging.failed(RequirementRow::FILE, &error))
     }
 
+    /// Whether the folder has a facts file. It grows with every packet of a flood, so bounded evidence has none.
+    pub fn stores_facts(&self) -> bool {
+        self.limit.is_none()
+    }
+
     /// Begins the facts file.
     pub fn begin_facts(&mut self, header: &FactsHeader) -> Result<(), WriteError> {
+        if !self.stores_facts() {
+            return Ok(());
+        }
         let file = HashedFile::create(&self.staging, FACTS)?;
         let writer = FactsWriter::new(file, header).map_err(|error| self.staging.failed(FACTS, &error))?;
         self.facts = StoredFacts::Open(writer);
@@ -201,6 +241,18 @@ impl EvidenceFolder {
         Ok(())
     }
 
+    /// Writes the rows that stand for several, after the last row.
+    pub fn write_collapsed(&mut self, names: &InputNames) -> Result<(), WriteError> {
+        let (flows, dns) = self.limit.as_mut().map(RowLimit::take_rows).unwrap_or_default();
+        for row in &flows {
+            self.flows.write(row, names).map_err(|error| self.staging.failed(FlowRow::FILE, &error))?;
+        }
+        for row in &dns {
+            self.dns.write(row, names).map_err(|error| self.staging.failed(DnsRow::FILE, &error))?;
+        }
+        Ok(())
+    }
+
     /// Copies the facts file of an earlier run.
     pub fn copy_facts(&mut self, mut from: impl Read) -> Result<(), WriteError> {
         let mut file = HashedFile::create(&self.staging, FACTS)?;
@@ -211,7 +263,8 @@ impl EvidenceFolder {
 
     /// Completes the tables.
     pub fn close(self) -> Result<ClosedFolder, WriteError> {
-        let EvidenceFolder { flows, findings, dns, requirements, facts, staging } = self;
+        let limits_reached = self.limits_reached();
+        let EvidenceFolder { flows, findings, dns, requirements, facts, limit: _, staging } = self;
         let mut outputs = vec![close(&staging, flows)?, close(&staging, findings)?];
         if let Some(requirements) = requirements {
             outputs.push(close(&staging, requirements)?);
@@ -220,7 +273,7 @@ impl EvidenceFolder {
         if let StoredFacts::Complete(file) = facts {
             outputs.push(file);
         }
-        Ok(ClosedFolder { staging, outputs })
+        Ok(ClosedFolder { staging, outputs, limits_reached })
     }
 
     /// Completes the tables, writes the page and the manifest that `manifest` returns for the outputs, and publishes the folder.
@@ -230,7 +283,7 @@ impl EvidenceFolder {
 
     /// Abandons the folder, but keeps the rows written so far: they are of use even without a manifest. Returns where they are.
     pub fn keep_unfinished(self) -> PathBuf {
-        let EvidenceFolder { flows, findings, dns, requirements, facts, staging } = self;
+        let EvidenceFolder { flows, findings, dns, requirements, facts, limit: _, staging } = self;
         // Dropping flushes the buffers, as far as the disk has space.
         drop((flows, findings, dns, requirements, facts));
         staging.keep()
@@ -300,7 +353,7 @@ mod tests {
     use crate::report::set_aside;
     use crate::report::test_support;
 
-    const FORCE: FolderOptions = FolderOptions { overwrite: Overwrite::Force, umask: 0o077 };
+    const FORCE: FolderOptions = FolderOptions { overwrite: Overwrite::Force, umask: 0o077, max_bytes: None };
 
     fn fill(folder: &mut EvidenceFolder) {
         let names = test_support::names();

@@ -5,6 +5,7 @@
 //! Not: verdicts; `judge` has given them.
 
 mod cell;
+mod collapse;
 mod column;
 mod columns;
 mod facts;

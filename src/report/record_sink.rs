@@ -79,9 +79,9 @@ impl RecordSink {
         self.json(row)
     }
 
-    /// Whether facts are stored: there is an evidence folder.
+    /// Whether facts are stored.
     pub fn stores_facts(&self) -> bool {
-        self.folder.is_some()
+        self.folder.as_ref().is_some_and(EvidenceFolder::stores_facts)
     }
 
     /// Begins the facts file.
@@ -132,6 +132,11 @@ impl RecordSink {
         }
     }
 
+    /// Writes the rows that stand for several to the folder, after its last row.
+    pub fn write_collapsed(&mut self) -> Result<(), WriteError> {
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.write_collapsed(&self.names))
+    }
+
     /// Replaces the folder, and returns the one before.
     pub fn exchange_folder(&mut self, next: Option<EvidenceFolder>) -> Option<EvidenceFolder> {
         std::mem::replace(&mut self.folder, next)
@@ -173,6 +178,7 @@ impl RecordSink {
                 self.check_stream(written)?;
             }
         }
+        self.write_collapsed()?;
         self.flush()?;
         self.folder.map(EvidenceFolder::close).transpose()
     }

@@ -68,12 +68,14 @@ pub struct FolderOptions {
     pub overwrite: Overwrite,
     /// Permissions that the folder and its files do not get, as for umask(2).
     pub umask: u32,
+    /// Bytes of rows; without a limit if none. Further rows of one kind become one.
+    pub max_bytes: Option<u64>,
 }
 
 impl Default for FolderOptions {
     /// A new or empty folder, for its owner alone: evidence is customer data.
     fn default() -> FolderOptions {
-        FolderOptions { overwrite: Overwrite::No, umask: 0o077 }
+        FolderOptions { overwrite: Overwrite::No, umask: 0o077, max_bytes: None }
     }
 }
 

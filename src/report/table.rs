@@ -25,6 +25,8 @@ pub struct CsvTable<R, W: Write> {
     /// The field being quoted.
     unquoted: Vec<u8>,
     rows: u64,
+    /// Bytes of the rows.
+    bytes: u64,
     record: PhantomData<fn(&R)>,
 }
 
@@ -40,6 +42,7 @@ impl<R: TableRow, W: Write> CsvTable<R, W> {
             cell: Cell::new(CellFormat::Csv),
             unquoted: Vec::new(),
             rows: 0,
+            bytes: 0,
             record: PhantomData,
         })
     }
@@ -59,12 +62,18 @@ impl<R: TableRow, W: Write> CsvTable<R, W> {
         cell.out.pop();
         cell.out.extend_from_slice(b"\r\n");
         self.rows += 1;
+        self.bytes += cell.out.len() as u64;
         self.out.write_all(&cell.out)
     }
 
     /// Rows written.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Bytes of the rows written, and of those still buffered.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Writes what is buffered.

@@ -107,6 +107,7 @@ pub(crate) fn flow() -> FlowRow {
         service_tags: Some("StorageSyncService;AzureCloud".into()),
         address_evidence: Some(AddressEvidence::RowTag),
         points: Some("inside;outside".into()),
+        further_flows: 0,
         tampering_stage: None,
         http: None,
     }
@@ -151,6 +152,7 @@ pub(crate) fn dns() -> DnsRow {
         }),
         resolved_addresses: smallvec![SERVER],
         capture_ended_after: None,
+        further_messages: 0,
     }
 }
 

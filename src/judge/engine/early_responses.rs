@@ -90,6 +90,7 @@ mod tests {
             resolution: Box::new(resolution(name)),
             resolved_addresses: Default::default(),
             capture_ended_after: None,
+            further_messages: 0,
         }
     }
 
