@@ -458,7 +458,7 @@ mod tests {
         assert!(made.total_bytes.is_some_and(|bytes| bytes > 1000));
         let OutputPlan { format, fail_on, verbosity, .. } = made.output;
         assert_eq!((format, fail_on, verbosity), (OutputFormat::Table, FailOn::Low, Verbosity::Normal));
-        assert_eq!(made.limits.flows.get(), 1_000_000);
+        assert_eq!(made.limits.flows.get(), 262_144);
         assert_eq!(made.hash, capture::InputHash::None, "without -o there is no manifest");
         assert_eq!(plan(&["-", "-o", "evidence"]).unwrap().hash, capture::InputHash::Blake3);
         assert_eq!(plan(&["Cargo.toml", "-"]).unwrap().total_bytes, None);
