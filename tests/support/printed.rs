@@ -4,6 +4,8 @@
 //! Out: its tables, lists, URLs, host names and JSON blocks.
 //! Not: the rule files.
 
+#![allow(clippy::indexing_slicing, reason = "a panic shows where a test failed")]
+
 use std::collections::BTreeSet;
 
 pub type Cells = Vec<String>;
