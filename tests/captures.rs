@@ -97,6 +97,10 @@ fn each_case_shows_its_situation() {
         }
     };
     check(
+        "dropped-by-host",
+        &["outcome=ok,process=2764 FileSyncSvc.exe", "mechanism=dropped-by-host,netsh wfp"],
+    );
+    check(
         "both-sides-of-firewall",
         &[
             "points=capture-inside.pcap;capture-outside.pcap,outcome=ok",

@@ -44,6 +44,7 @@ fn kinds(link: u32) -> Vec<TraceKind> {
         compressed,
         link,
         drops: &[],
+        sender: None,
     };
     vec![
         kind(Provider::Ndis { fragment_len: 1 << 16 }, Clock::SystemTime, 8, 1, 64 << 10, false),

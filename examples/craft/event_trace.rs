@@ -57,6 +57,16 @@ pub struct TraceKind {
     /// `LINKTYPE_…` of the frames: Ethernet, raw IP or 802.11.
     pub link: u32,
     pub drops: &'static [Drop],
+    pub sender: Option<Sender>,
+}
+
+/// The process that sends the packets of an IPv4 address, which is the host's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender {
+    pub address: [u8; 4],
+    pub process: u32,
+    /// The program, which a rundown event names.
+    pub program: &'static str,
 }
 
 const ETHERNET: u32 = 1;
@@ -66,6 +76,13 @@ const NDISCAP: [u8; 16] =
     [0x6e, 0x00, 0xd6, 0x2e, 0x29, 0x47, 0x09, 0x46, 0xb4, 0x23, 0x3e, 0xe7, 0xbc, 0xd6, 0x78, 0xef];
 const PKTMON: [u8; 16] =
     [0xd9, 0x80, 0x4f, 0x4d, 0xbd, 0xc8, 0x73, 0x4d, 0xbb, 0x5b, 0x19, 0xc9, 0x04, 0x02, 0xc5, 0xac];
+
+const KERNEL_PROCESS: [u8; 16] =
+    [0xd6, 0x2c, 0xfb, 0x22, 0x7b, 0x0e, 0x2b, 0x42, 0xa0, 0xc7, 0x2f, 0xad, 0x1f, 0xd0, 0xe7, 0x16];
+
+/// Places in the header of an event.
+const EVENT_PROCESS: usize = 12;
+const EVENT_VERSION: usize = 42;
 
 /// Components of Packet Monitor, numbered from 1.
 const COMPONENTS: [&str; 3] = ["ndis.sys", "tcpip.sys", "vmswitch.sys"];
@@ -99,6 +116,17 @@ pub fn event_trace(kind: &TraceKind, records: &[Record]) -> Vec<u8> {
             }
             open[0].extend(event(PKTMON, 20, 0, raw(start), &payload));
         }
+    }
+    if let Some(Sender { process, program, .. }) = kind.sender {
+        // ProcessRundown, version 1.
+        let mut payload = process.to_le_bytes().to_vec();
+        payload.resize(48, 0);
+        // An integrity label: a SID with one subauthority.
+        payload.extend([1, 1, 0, 0, 0, 0, 0, 16, 0, 0x40, 0, 0]);
+        payload.extend(format!("{program}\0").encode_utf16().flat_map(u16::to_le_bytes));
+        let mut rundown = event(KERNEL_PROCESS, 15, 0, raw(start), &payload);
+        rundown[EVENT_VERSION] = 1;
+        open[0].extend(rundown);
     }
     for (number, record) in records.iter().enumerate() {
         // Bursts stay on one processor, as interrupts do.
@@ -152,7 +180,9 @@ fn packet_events(kind: &TraceKind, number: usize, record: &Record, raw: &impl Fn
                 let count = if has_counts { appearance + 1 } else { 0 };
                 let component = drop.map_or(appearance % 2 + 1, |drop| drop.component);
                 let mut payload = group.to_le_bytes().to_vec();
-                for field in [0, count, 3, packet_type, component, 0, 0] {
+                let sender = kind.sender.filter(|sender| record.bytes.get(26..30) == Some(&sender.address));
+                let direction = if sender.is_some() { 4 } else { 3 };
+                for field in [0, count, direction, packet_type, component, 0, 0] {
                     payload.extend(field.to_le_bytes());
                 }
                 payload.extend([drop.map_or(0, |drop| drop.reason), 0].map(u32::to_le_bytes).concat());
@@ -160,7 +190,12 @@ fn packet_events(kind: &TraceKind, number: usize, record: &Record, raw: &impl Fn
                 payload.extend(&record.bytes);
                 let nanos = record.nanos + u64::from(appearance) * APPEARANCE_NANOS;
                 let id = if drop.is_some() { 170 } else { 160 };
+                let begin = out.len();
                 out.extend(event(PKTMON, id, 0, raw(nanos), &payload));
+                if let Some(sender) = sender {
+                    out[begin + EVENT_PROCESS..begin + EVENT_PROCESS + 4]
+                        .copy_from_slice(&sender.process.to_le_bytes());
+                }
             }
         }
     }

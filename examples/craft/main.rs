@@ -49,6 +49,7 @@ use encapsulation::ETHERNET;
 use event_trace::Clock;
 use event_trace::Drop;
 use event_trace::Provider;
+use event_trace::Sender;
 use event_trace::TraceKind;
 use event_trace::event_trace;
 use frame::SYN;
@@ -616,6 +617,11 @@ fn dropped_by_host() -> Vec<u8> {
         compressed: true,
         link: ETHERNET,
         drops: DROPS,
+        sender: Some(Sender {
+            address: [10, 1, 0, 4],
+            process: 2764,
+            program: r"\Device\HarddiskVolume3\Program Files\Azure\StorageSyncAgent\FileSyncSvc.exe",
+        }),
     };
     event_trace(&kind, &trace.records)
 }

@@ -22,6 +22,34 @@ pub struct HostDrop {
     pub reason: DropReason,
 }
 
+/// What the host that captured a frame reports of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostReport {
+    /// It dropped the packet.
+    pub drop: Option<HostDrop>,
+    /// The process that sent the packet.
+    pub process: Option<Process>,
+}
+
+/// A process of the host that captured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number.
+    pub id: u32,
+    /// The file name of its program; empty where the trace does not have it.
+    pub name: WireText,
+}
+
+/// `4711 FileSyncSvc.exe`, or `4711`.
+impl std::fmt::Display for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.name.as_str() {
+            "" => write!(f, "{}", self.id),
+            name => write!(f, "{} {name}", self.id),
+        }
+    }
+}
+
 /// A drop reason, by its number (`PKTMON_DROP_REASON`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DropReason(pub u32);

@@ -22,6 +22,8 @@ pub use frame_ref::Side;
 pub use host_drop::DropKind;
 pub use host_drop::DropReason;
 pub use host_drop::HostDrop;
+pub use host_drop::HostReport;
+pub use host_drop::Process;
 pub use net::port;
 pub use net::proto;
 pub use points::CapturePoint;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::InputFacts;
 use crate::base::FileId;
 use crate::base::FrameRef;
-use crate::base::HostDrop;
+use crate::base::HostReport;
 use crate::base::Time;
 
 /// A link-layer header type, by its number in the tcpdump.org registry (`LINKTYPE_…`).
@@ -46,8 +46,8 @@ pub struct Chunk {
     pub bytes: Arc<Vec<u8>>,
     /// The frames in it.
     pub frames: Vec<FrameHeader>,
-    /// Frames that the host itself dropped, by number, in file order. Only event traces report any.
-    pub host_drops: Vec<(u64, HostDrop)>,
+    /// What the host reports of frames, by number, in file order. Only event traces have any.
+    pub host_reports: Vec<(u64, HostReport)>,
 }
 
 /// What a live capture delivers with a chunk.
@@ -93,10 +93,10 @@ impl Chunk {
         self.frames.iter().map(|header| self.frame(header))
     }
 
-    /// Why the host dropped a frame, if it did.
-    pub fn host_drop(&self, header: &FrameHeader) -> Option<&HostDrop> {
-        let index = self.host_drops.binary_search_by_key(&header.number, |(number, _)| *number).ok()?;
-        self.host_drops.get(index).map(|(_, drop)| drop)
+    /// What the host reports of a frame.
+    pub fn host_report(&self, header: &FrameHeader) -> Option<&HostReport> {
+        let index = self.host_reports.binary_search_by_key(&header.number, |(number, _)| *number).ok()?;
+        self.host_reports.get(index).map(|(_, report)| report)
     }
 
     /// One frame with its bytes.

@@ -6,7 +6,7 @@
 
 use super::FrameHeader;
 use super::InputFacts;
-use crate::base::HostDrop;
+use crate::base::HostReport;
 
 /// The longest record that is accepted. A longer length in a record header is damage.
 pub(super) const RECORD_LIMIT: usize = 64 << 20;
@@ -32,7 +32,7 @@ pub(super) struct FrameOut<'a> {
     /// Everything that is not a frame.
     pub facts: &'a mut InputFacts,
     /// Frames that the host itself dropped, by number; `None` where the input is no event trace, and so cannot report any.
-    pub host_drops: Option<&'a mut Vec<(u64, HostDrop)>>,
+    pub host_reports: Option<&'a mut Vec<(u64, HostReport)>>,
     /// Another capture begins where this one ends: files were concatenated.
     pub begins_another: bool,
 }

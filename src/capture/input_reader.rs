@@ -23,7 +23,7 @@ use super::frame_reader::RECORD_LIMIT;
 use super::hash::HashTee;
 use super::refusal::known_other;
 use crate::base::FileId;
-use crate::base::HostDrop;
+use crate::base::HostReport;
 
 /// First bytes by which a file is named that is no capture.
 const REFUSAL_LEN: usize = 512;
@@ -46,7 +46,7 @@ pub(super) struct InputReader {
 pub(super) struct FrameRun {
     pub frames: Vec<FrameHeader>,
     /// Frames that the host itself dropped, by number.
-    pub host_drops: Vec<(u64, HostDrop)>,
+    pub host_reports: Vec<(u64, HostReport)>,
     pub block: Arc<Vec<u8>>,
 }
 
@@ -85,7 +85,7 @@ impl InputReader {
     /// Reads the next run of at most `limit` frames; false at the end.
     pub(super) fn next(&mut self, run: &mut FrameRun, filter: Option<&mut Filter>, limit: u64) -> bool {
         run.frames.clear();
-        run.host_drops.clear();
+        run.host_reports.clear();
         let mut filter = filter;
         while !self.is_done {
             self.read_run(run, usize::try_from(limit).unwrap_or(RUN_LIMIT).min(RUN_LIMIT));
@@ -112,9 +112,9 @@ impl InputReader {
         let bytes = window.bytes();
         let input =
             InputBytes { bytes, block_offset: window.start(), position: self.bytes.position(), at_end };
-        let host_drops = self.bytes.is_event_trace().then_some(&mut run.host_drops);
+        let host_reports = self.bytes.is_event_trace().then_some(&mut run.host_reports);
         let (frames, facts) = (&mut run.frames, &mut self.facts);
-        let mut out = FrameOut { frames, limit, facts, host_drops, begins_another: false };
+        let mut out = FrameOut { frames, limit, facts, host_reports, begins_another: false };
         let step = self.frame_reader.read_frames(input, &mut out);
         let begins_another = out.begins_another;
         let left = bytes.len().saturating_sub(step.used);

@@ -30,7 +30,7 @@ use super::input_reader::InputOptions;
 use super::input_reader::InputReader;
 use super::trailing_stats;
 use crate::base::FileId;
-use crate::base::HostDrop;
+use crate::base::HostReport;
 use crate::base::Time;
 
 /// Bytes read at once.
@@ -153,7 +153,7 @@ impl Capture {
     /// `chunk` may be reused. Its old bytes stay as they are while they are shared.
     pub fn next(&mut self, chunk: &mut Chunk) -> bool {
         chunk.frames.clear();
-        chunk.host_drops.clear();
+        chunk.host_reports.clear();
         chunk.bytes = Arc::clone(&self.empty_block);
         while self.frames_left > 0 {
             if let Some(index) = self.current.take() {
@@ -381,8 +381,8 @@ impl Capture {
         }
         if let (Some(first), Some(last)) = (chunk.frames.first(), chunk.frames.last()) {
             let (first, last) = (first.number, last.number);
-            let is_delivered = |drop: &&(u64, HostDrop)| (first..=last).contains(&drop.0);
-            chunk.host_drops.extend(open.run.host_drops.iter().filter(is_delivered).cloned());
+            let is_delivered = |drop: &&(u64, HostReport)| (first..=last).contains(&drop.0);
+            chunk.host_reports.extend(open.run.host_reports.iter().filter(is_delivered).cloned());
         }
         open.delivered += len;
         open.reader.count_delivered(len);

@@ -29,6 +29,7 @@ use super::pcapng_blocks::INTERFACE_DESCRIPTION;
 use super::pcapng_blocks::INTERFACE_STATISTICS;
 use super::pcapng_blocks::NUMBERED;
 use super::pcapng_blocks::OBSOLETE_PACKET;
+use super::pcapng_blocks::PROCESS_OPTION;
 use super::pcapng_blocks::SECTION_HEADER;
 use super::pcapng_blocks::SIMPLE_PACKET;
 use super::pcapng_blocks::block_at;
@@ -37,9 +38,14 @@ use super::pcapng_blocks::is_valid_block_at;
 use super::pcapng_blocks::u64_from;
 use crate::base::DropReason;
 use crate::base::HostDrop;
+use crate::base::HostReport;
+use crate::base::Process;
 use crate::base::WireText;
 
 pub(super) const FORMAT: CaptureFormat = CaptureFormat { probe_len: 12, probe };
+
+/// Bytes of a process's name.
+const PROCESS_NAME_LIMIT: usize = 260;
 
 /// [`FrameHeader`] has 16 bits for the interface. Blocks of further interfaces are damage.
 const INTERFACE_LIMIT: usize = 1 << 16;
@@ -307,6 +313,7 @@ impl Pcapng {
         }
         let mut checksum_len = interface.checksum_len;
         let mut host_drop = None;
+        let mut process = None;
         if space - packet.captured_len >= 4 && packet.offset == 28 {
             let padded = packet.captured_len.next_multiple_of(4);
             let options = block.get(packet.offset + padded..block.len() - 4).unwrap_or_default();
@@ -321,6 +328,10 @@ impl Pcapng {
                 }
                 (HOST_DROP_OPTION, &[a, b, c, d]) => {
                     host_drop = Some(DropReason(u32_from::<BIG>([a, b, c, d])));
+                }
+                (PROCESS_OPTION, &[a, b, c, d, ref name @ ..]) => {
+                    let id = u32_from::<BIG>([a, b, c, d]);
+                    process = Some(Process { id, name: WireText::new(name, PROCESS_NAME_LIMIT) });
                 }
                 _ => {}
             });
@@ -345,10 +356,13 @@ impl Pcapng {
         out.facts.overhead_bytes += (block.len() - captured_len as usize) as u64;
         let number = out.last_number() + 1;
         let interface_index = self.first_interface + packet.interface;
-        if let (Some(reason), Some(host_drops)) = (host_drop, &mut out.host_drops) {
+        if let Some(host_reports) = &mut out.host_reports
+            && (host_drop.is_some() || process.is_some())
+        {
             let logged_by = out.facts.interfaces.get(interface_index);
-            let component = logged_by.and_then(|interface| interface.name.clone()).unwrap_or_default();
-            host_drops.push((number, HostDrop { component, reason }));
+            let component = || logged_by.and_then(|interface| interface.name.clone()).unwrap_or_default();
+            let drop = host_drop.map(|reason| HostDrop { component: component(), reason });
+            host_reports.push((number, HostReport { drop, process }));
         }
         out.frames.push(FrameHeader {
             time,

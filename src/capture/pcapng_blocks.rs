@@ -24,6 +24,9 @@ pub(super) const CUSTOM: [u32; 2] = [0x0bad, 0x4000_0bad];
 /// number is the value. Only packets out of event trace logs have it.
 pub(super) const HOST_DROP_OPTION: u16 = 0x8001;
 
+/// The same for the process that sent the packet: its number, and its name where the trace has it.
+pub(super) const PROCESS_OPTION: u16 = 0x8002;
+
 /// Wireshark gives these a frame number: custom blocks, journal entries, Sysdig events.
 pub(super) const NUMBERED: [u32; 6] = [0x0bad, 0x4000_0bad, SYSTEMD_JOURNAL, 0x204, 0x216, 0x221];
 

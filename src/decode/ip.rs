@@ -82,6 +82,7 @@ impl IpHeader {
             transport,
             payload: payload.bytes,
             payload_len: u32::try_from(payload.wire_len).unwrap_or(u32::MAX),
+            process: None,
         }
     }
 }

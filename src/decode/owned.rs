@@ -8,6 +8,7 @@ use super::packet::Encapsulation;
 use super::packet::Packet;
 use super::packet::TcpHeader;
 use super::packet::Transport;
+use crate::base::Process;
 
 /// A [`Packet`] that owns its bytes.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub struct OwnedPacket {
     encapsulation: Encapsulation,
     options: Box<[u8]>,
     payload: Box<[u8]>,
+    process: Option<Process>,
 }
 
 impl From<&Packet<'_>> for OwnedPacket {
@@ -50,10 +52,12 @@ impl From<&Packet<'_>> for OwnedPacket {
                 transport,
                 payload: &[],
                 payload_len: packet.payload_len,
+                process: None,
             },
             encapsulation: *packet.encapsulation,
             options: options.into(),
             payload: packet.payload.into(),
+            process: packet.process.cloned(),
         }
     }
 }
@@ -65,6 +69,13 @@ impl OwnedPacket {
             Transport::Tcp(header) => Transport::Tcp(TcpHeader { options: &self.options, ..header }),
             other => other,
         };
-        Packet { encapsulation: &self.encapsulation, payload: &self.payload, transport, ..self.header }
+        let process = self.process.as_ref();
+        Packet {
+            encapsulation: &self.encapsulation,
+            payload: &self.payload,
+            process,
+            transport,
+            ..self.header
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use super::encap_kind::EncapKind;
 use crate::base::Address;
+use crate::base::Process;
 use crate::capture::LinkType;
 
 /// The result for a frame. The counts of these add up to the frames read.
@@ -57,6 +58,8 @@ pub struct Packet<'a> {
     pub payload: &'a [u8],
     /// Length of the payload on the wire; more than `payload.len()` if the frame was truncated.
     pub payload_len: u32,
+    /// The process that sent it, where the capture says so.
+    pub process: Option<&'a Process>,
 }
 
 /// A transport header.

@@ -349,6 +349,7 @@ pub(super) mod tests {
     use crate::base::DropReason;
     use crate::base::HostDrop;
     use crate::base::HostName;
+    use crate::base::Process;
     use crate::base::Side;
     use crate::base::WireText;
     use crate::base::proto;
@@ -469,6 +470,7 @@ pub(super) mod tests {
             icmp: Some((3, 13)),
             vlan: "10;20".into(),
             tunnel: "vxlan 7".into(),
+            process: Some(Box::new(Process { id: 4711, name: text("a.exe") })),
         };
         let claim = Claim {
             source: NameSource::Sni,
@@ -544,7 +546,7 @@ pub(super) mod tests {
         one_of_each().iter().for_each(|observation| encoder.add(observation));
         let chunk = encoder.take_chunk();
         let sum = chunk.iter().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
-        assert_eq!((chunk.len(), sum), (556, 319_045_107));
+        assert_eq!((chunk.len(), sum), (565, 3_097_389_281));
     }
 
     #[test]

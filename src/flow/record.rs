@@ -11,6 +11,7 @@ use super::key::Endpoint;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostDrop;
+use crate::base::Process;
 use crate::base::Side;
 use crate::base::Time;
 
@@ -31,6 +32,8 @@ pub struct FlowStart {
     pub vlan: Box<str>,
     /// Tunnels around its first packet, outermost first.
     pub tunnel: Box<str>,
+    /// The process that sent its first packet, where the capture says so.
+    pub process: Option<Box<Process>>,
 }
 
 /// Why a flow ended.

@@ -294,8 +294,21 @@ impl<S: Default> FlowTable<S> {
             true => Default::default(),
             false => (packet.encapsulation.vlans().into(), packet.encapsulation.tunnel().into()),
         };
-        let flow_start =
-            FlowStart { client, server, protocol: packet.protocol, from_start, icmp, vlan, tunnel };
+        let flow_start = FlowStart {
+            client,
+            server,
+            protocol: packet.protocol,
+            from_start,
+            icmp,
+            vlan,
+            tunnel,
+            // Who runs when a later segment is sent need not be its sender: an ACK may have released it.
+            process: packet
+                .process
+                .filter(|_| from_start || packet.protocol != proto::TCP)
+                .cloned()
+                .map(Box::new),
+        };
         consumer.opened(&flow_ref, flow_start, at);
         let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
         update(flow, slot, seen, &mut ctx);

@@ -101,6 +101,7 @@ pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>
         server: flow.server(),
         vlan: flow.flow_start.vlan.clone(),
         tunnel: flow.flow_start.tunnel.clone(),
+        process: flow.flow_start.process.clone(),
         app: view.app,
         name: name.map(|known| Arc::clone(known.name.shared())),
         name_source,

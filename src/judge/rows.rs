@@ -18,6 +18,7 @@ use super::vocabulary::Severity;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
+use crate::base::Process;
 use crate::base::Time;
 use crate::base::WireText;
 use crate::flow::Endpoint;
@@ -64,6 +65,8 @@ pub struct FlowRow {
     pub vlan: Box<str>,
     /// Tunnels, outer first.
     pub tunnel: Box<str>,
+    /// The process of this host that opened it, where the capture says so.
+    pub process: Option<Box<Process>>,
     /// The application protocol; empty when unknown.
     pub app: &'static str,
     /// The strongest name.

@@ -64,6 +64,7 @@ pub(super) fn flow_state(protocol: u8, client: Endpoint, server: Endpoint) -> Fl
         icmp: None,
         vlan: "".into(),
         tunnel: "".into(),
+        process: None,
     };
     FlowState {
         number: 1,
@@ -129,6 +130,7 @@ pub(super) fn flow_row(client: Address, server: Address, first_seen: Time) -> Fl
         server: Endpoint { address: server, port: 443 },
         vlan: "".into(),
         tunnel: "".into(),
+        process: None,
         app: "tls",
         name: None,
         name_source: None,

@@ -14,7 +14,7 @@ use super::PacketSink;
 use super::RunControl;
 use crate::base::CapturePoints;
 use crate::base::FrameRef;
-use crate::base::HostDrop;
+use crate::base::HostReport;
 use crate::base::Time;
 use crate::capture::Capture;
 use crate::capture::Chunk;
@@ -131,8 +131,8 @@ impl Ingest {
     /// Decodes the frames of a chunk; the time of its last frame.
     fn chunk(&mut self, chunk: &Chunk, packets: &mut impl PacketSink) -> Option<Time> {
         for header in &chunk.frames {
-            let host_drop = if chunk.host_drops.is_empty() { None } else { chunk.host_drop(header) };
-            self.frame(&chunk.frame(header), header, host_drop, packets);
+            let host_report = if chunk.host_reports.is_empty() { None } else { chunk.host_report(header) };
+            self.frame(&chunk.frame(header), header, host_report, packets);
         }
         chunk.frames.last().map(|last| last.time)
     }
@@ -142,7 +142,7 @@ impl Ingest {
         &mut self,
         frame: &Frame<'_>,
         header: &FrameHeader,
-        host_drop: Option<&HostDrop>,
+        host_report: Option<&HostReport>,
         packets: &mut impl PacketSink,
     ) {
         // Frames have the odd numbers of the order; the even number before one is the time that passes before it.
@@ -167,17 +167,18 @@ impl Ingest {
         let is_duplicate = dedup.is_duplicate(packet, frame.time);
         let merged_scope = dedup.merged_scope(packet);
         let scope = merged_scope.unwrap_or(packet.scope) ^ *of_point;
-        if let Some(drop) = host_drop {
+        let process = host_report.and_then(|report| report.process.as_ref());
+        if let Some(drop) = host_report.and_then(|report| report.drop.as_ref()) {
             self.accounting.add_host_drop(frame, drop.reason);
             let drop = DroppedPacket { drop, is_duplicate };
-            return packets.dropped_packet(&decode::Packet { scope, ..*packet }, drop, at);
+            return packets.dropped_packet(&decode::Packet { scope, process, ..*packet }, drop, at);
         }
         if is_duplicate {
             return self.accounting.add_duplicate(frame);
         }
         self.accounting.add(frame, &decoded);
-        match packet.was_fragmented || scope != packet.scope {
-            true => packets.derived_packet(&decode::Packet { scope, ..*packet }, at),
+        match packet.was_fragmented || scope != packet.scope || process.is_some() {
+            true => packets.derived_packet(&decode::Packet { scope, process, ..*packet }, at),
             false => packets.packet(packet, at, header),
         }
     }

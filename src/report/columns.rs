@@ -201,6 +201,8 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| if let Some(code) = row.rare.as_ref().and_then(|rare| rare.quic_error) { cell.word(&registry::quic_error(code)) };
     "proxy_source": optional Text, "client address in a PROXY protocol header, as load balancers send it",
         |row, _, cell| if let Some(source) = row.rare.as_ref().and_then(|rare| rare.proxy_source.as_ref()) { cell.text(source, TextOrigin::Untrusted) };
+    "process": optional Text, "process of the capturing host that opened the flow: its number, and the name of its program where the trace has it. Only event trace logs show it, and not of packets that the kernel sent",
+        |row, _, cell| if let Some(process) = &row.process { cell.text(&process.to_string(), TextOrigin::Untrusted) };
     "points": optional TEXTS, "capture points that show the conversation, nearest to the client first; the row describes it as the first one shows it. Missing where all inputs are from one point",
         |row, _, cell| cell.joined(row.points.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
     "further_flows": optional Integer, "flows of the same kind that have no row of their own, because of `--max-evidence`: `packets_*` and `bytes_*` are those of all, addresses and frames those of the first",

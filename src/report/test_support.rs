@@ -78,6 +78,7 @@ pub(crate) fn flow() -> FlowRow {
         server: Endpoint { address: SERVER, port: 443 },
         vlan: "10;20".into(),
         tunnel: "".into(),
+        process: None,
         app: "tls",
         name: Some(name.clone()),
         name_source: Some(NameSource::Sni),

@@ -93,6 +93,10 @@ pub(super) struct Event<'a> {
     pub provider: [u8; 16],
     /// The event's number at its provider.
     pub id: u16,
+    /// Which form of the event it is.
+    pub version: u8,
+    /// The process that ran when it was logged.
+    pub process: u32,
     /// Raw time, in units of the log's clock.
     pub time: u64,
     /// Bits whose meaning the provider defines.
@@ -246,17 +250,19 @@ fn event(record: &[u8]) -> Result<Record<'_>, Truncated> {
     let mut c = Cursor::new(record);
     c.skip(4, "event header")?;
     let flags = c.u16_le("event flags")?;
-    c.skip(10, "event header")?;
+    c.skip(6, "event header")?;
+    let process = c.u32_le("process id")?;
     let time = c.u64_le("time")?;
     let provider = c.array::<16>("provider")?;
     let id = c.u16_le("event id")?;
-    c.skip(6, "event descriptor")?;
+    let version = c.u8("event version")?;
+    c.skip(5, "event descriptor")?;
     let keywords = c.u64_le("keywords")?;
     c.skip(24, "event header")?;
     if flags & HAS_EXTENDED_ITEMS != 0 {
         skip_extended_items(&mut c)?;
     }
-    Ok(Record::Event(Event { provider, id, time, keywords, payload: c.rest() }))
+    Ok(Record::Event(Event { provider, id, version, process, time, keywords, payload: c.rest() }))
 }
 
 /// `EVENT_HEADER_EXTENDED_DATA_ITEM`: each says whether another follows.

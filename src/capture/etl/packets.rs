@@ -5,6 +5,7 @@
 //! Out: whole packets with their link type, the component that logged them, and why the host dropped them if it did.
 //! Not: which appearances belong to one packet, and what a packet holds.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::Cursor;
@@ -21,11 +22,18 @@ pub(super) const NDISCAP: [u8; 16] =
 pub(super) const PKTMON: [u8; 16] =
     guid(0x4d4f_80d9, 0xc8bd, 0x4d73, [0xbb, 0x5b, 0x19, 0xc9, 0x04, 0x02, 0xc5, 0xac]);
 
+/// Microsoft-Windows-Kernel-Process.
+pub(super) const KERNEL_PROCESS: [u8; 16] =
+    guid(0x22fb_2cd6, 0x0e7b, 0x422b, [0xa0, 0xc7, 0x2f, 0xad, 0x1f, 0xd0, 0xe7, 0x16]);
+
 /// A packet of fragments is no longer than this: the largest that offload makes, and some room.
 const PACKET_LIMIT: usize = 256 << 10;
 
 /// Packets whose fragments are still being joined; one for each processor is usual.
 const UNFINISHED_LIMIT: usize = 256;
+
+/// Processes whose names are kept.
+const PROCESS_LIMIT: usize = 1 << 14;
 
 /// Components whose names are kept.
 const COMPONENT_LIMIT: usize = 4096;
@@ -59,6 +67,15 @@ pub(super) struct TracedPacket {
     pub packet_id: Option<(u64, u16)>,
     /// The host itself dropped it here.
     pub drop: Option<DropReason>,
+    /// The process that sent it, and its name as far as the trace has named it.
+    pub process: Option<SentBy>,
+}
+
+/// A process that sent a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SentBy {
+    pub id: u32,
+    pub name: Arc<str>,
 }
 
 /// What events reported about the host's components, and fragments that wait for their packet's end.
@@ -66,6 +83,8 @@ pub(super) struct TracedPacket {
 pub(super) struct PacketEvents {
     unfinished: Vec<Unfinished>,
     components: Vec<(u32, Arc<str>)>,
+    /// Names of processes, by number; a number is used again after its process has ended.
+    processes: HashMap<u32, Arc<str>>,
     /// Packets of which a fragment is missing, and events too short for what they announce.
     pub(super) damaged: u64,
 }
@@ -83,13 +102,19 @@ impl PacketEvents {
         let read = match (event.provider, event.id) {
             (NDISCAP, 1001 | 1003) => self.ndis_fragment(event, processor),
             (PKTMON, 160 | 170) => pktmon_packet(event).map(Some),
+            (KERNEL_PROCESS, 1 | 15) => self.process(event).map(|()| None),
             (PKTMON, 20) => self.component(event).map(|()| None),
             _ => return None,
         };
-        let packet = read.unwrap_or_else(|_| {
+        let mut packet = read.unwrap_or_else(|_| {
             self.damaged += 1;
             None
         })?;
+        if let Some(process) = &mut packet.process
+            && let Some(name) = self.processes.get(&process.id)
+        {
+            process.name = Arc::clone(name);
+        }
         Some(packet)
     }
 
@@ -111,6 +136,7 @@ impl PacketEvents {
     ) -> Result<Option<TracedPacket>, Truncated> {
         const PACKET_START: u64 = 0x4000_0000;
         const PACKET_END: u64 = 0x8000_0000;
+        const SEND_PATH: u64 = 0x1_0000_0000;
         const VM_SWITCH_PACKET: u16 = 1003;
         let mut c = Cursor::new(event.payload);
         let _miniport = c.u32_le("miniport index")?;
@@ -129,7 +155,16 @@ impl PacketEvents {
             }
             let point = LogPoint { link: ndis_link(event.keywords), component: lower, is_pktmon: false };
             let bytes = Vec::with_capacity(len);
-            TracedPacket { time: event.time, point, bytes, original_len: 0, packet_id: None, drop: None }
+            let process = (event.keywords & SEND_PATH != 0).then(|| sent_by(event.process)).flatten();
+            TracedPacket {
+                time: event.time,
+                point,
+                bytes,
+                original_len: 0,
+                packet_id: None,
+                drop: None,
+                process,
+            }
         } else if let Some(at) = at {
             self.unfinished.swap_remove(at).packet
         } else {
@@ -156,6 +191,30 @@ impl PacketEvents {
         Ok(Some(packet))
     }
 
+    /// Events 1 (start) and 15 (rundown) of the kernel's process provider: a process's number and the path of its program.
+    fn process(&mut self, event: &Event<'_>) -> Result<(), Truncated> {
+        let mut c = Cursor::new(event.payload);
+        let process = c.u32_le("process id")?;
+        match (event.id, event.version) {
+            // Creation time, parent and session; since version 1 flags.
+            (1, 0) => c.skip(16, "process")?,
+            (1, 1 | 2) => c.skip(20, "process")?,
+            // Sequence numbers of process and parent, elevation, and an integrity label: a SID (MS-DTYP §2.4.2.2).
+            _ => {
+                c.skip(44, "process")?;
+                let _revision = c.u8("SID revision")?;
+                let subauthorities = usize::from(c.u8("SID length")?);
+                c.skip(6 + 4 * subauthorities, "SID")?;
+            }
+        }
+        let path = utf16(&mut c)?;
+        let name = path.rsplit(['\\', '/']).next().unwrap_or_default();
+        if self.processes.len() < PROCESS_LIMIT || self.processes.contains_key(&process) {
+            self.processes.insert(process, name.into());
+        }
+        Ok(())
+    }
+
     /// Event 20 of Packet Monitor: a component's number, type, name and description.
     fn component(&mut self, event: &Event<'_>) -> Result<(), Truncated> {
         let mut c = Cursor::new(event.payload);
@@ -169,14 +228,23 @@ impl PacketEvents {
     }
 }
 
+/// The process that ran when a packet was sent. The idle process and the kernel send for others.
+fn sent_by(process: u32) -> Option<SentBy> {
+    const KERNEL: u32 = 4;
+    // A process that the event does not name, as in logs that were converted.
+    const NONE: u32 = u32::MAX;
+    (process > KERNEL && process != NONE).then(|| SentBy { id: process, name: Arc::default() })
+}
+
 /// Events 160 (packet) and 170 (packet dropped) of Packet Monitor.
 fn pktmon_packet(event: &Event<'_>) -> Result<TracedPacket, Truncated> {
     const DROPPED: u16 = 170;
+    const TRANSMIT: u16 = 4;
     let mut c = Cursor::new(event.payload);
     let group = c.u64_le("packet group")?;
     let number = c.u16_le("packet number")?;
     let appearance = c.u16_le("appearance count")?;
-    let _direction = c.u16_le("direction")?;
+    let direction = c.u16_le("direction")?;
     let kind = c.u16_le("packet type")?;
     let component = u32::from(c.u16_le("component id")?);
     c.skip(4, "edge and filter")?;
@@ -203,6 +271,7 @@ fn pktmon_packet(event: &Event<'_>) -> Result<TracedPacket, Truncated> {
         // Traces since 2022 leave the count at 0 and give each appearance a group of its own.
         packet_id: (appearance > 0).then_some((group, number)),
         drop: (event.id == DROPPED).then_some(DropReason(reason)),
+        process: if direction == TRANSMIT { sent_by(event.process) } else { None },
     })
 }
 
@@ -245,7 +314,7 @@ fn skip_utf16(c: &mut Cursor<'_>) -> Result<(), Truncated> {
 
 /// Text up to its zero; bytes that are no UTF-16 become replacement characters.
 fn utf16(c: &mut Cursor<'_>) -> Result<String, Truncated> {
-    const TEXT_LIMIT: usize = 128;
+    const TEXT_LIMIT: usize = 512;
     let mut units = Vec::new();
     loop {
         match c.u16_le("text")? {
@@ -287,7 +356,15 @@ mod tests {
     fn ndis(events: &mut PacketEvents, processor: u32, keywords: u64, fragment: &[u8]) -> Option<Vec<u8>> {
         let mut payload = [1u32, 7, fragment.len() as u32].map(u32::to_le_bytes).concat();
         payload.extend(fragment);
-        let event = Event { provider: NDISCAP, id: 1001, time: 5, keywords, payload: &payload };
+        let event = Event {
+            provider: NDISCAP,
+            id: 1001,
+            version: 0,
+            process: 0,
+            time: 5,
+            keywords,
+            payload: &payload,
+        };
         events.accept(&event, processor).map(|packet| packet.bytes)
     }
 

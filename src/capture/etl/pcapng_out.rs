@@ -7,10 +7,12 @@
 //! draft-ietf-opsawg-pcapng §4; the byte order is little-endian.
 
 use super::packets::LogPoint;
+use super::packets::SentBy;
 use super::packets::TracedPacket;
 use crate::capture::pcapng_blocks::ENHANCED_PACKET;
 use crate::capture::pcapng_blocks::HOST_DROP_OPTION;
 use crate::capture::pcapng_blocks::INTERFACE_DESCRIPTION;
+use crate::capture::pcapng_blocks::PROCESS_OPTION;
 use crate::capture::pcapng_write::IF_NAME;
 use crate::capture::pcapng_write::IF_TSRESOL;
 use crate::capture::pcapng_write::pad;
@@ -47,6 +49,11 @@ impl PcapngOut {
             pad(out);
             if let Some(drop) = packet.drop {
                 push_option(out, HOST_DROP_OPTION, &drop.0.to_le_bytes());
+            }
+            if let Some(SentBy { id, name }) = &packet.process {
+                push_option(out, PROCESS_OPTION, &[&id.to_le_bytes(), name.as_bytes()].concat());
+            }
+            if packet.drop.is_some() || packet.process.is_some() {
                 push_end_of_options(out);
             }
         });

@@ -4,6 +4,7 @@
 //! Out: its registered name, else the GUID.
 //! Not: what its events say.
 
+use super::packets::KERNEL_PROCESS;
 use super::packets::NDISCAP;
 use super::packets::PKTMON;
 use super::packets::guid;
@@ -40,10 +41,7 @@ const PROVIDERS: &[([u8; 16], &str)] = &[
         guid(0x7dd4_2a49, 0x5329, 0x4832, [0x8d, 0xfd, 0x43, 0xd9, 0x79, 0x15, 0x3a, 0x88]),
         "Microsoft-Windows-Kernel-Network",
     ),
-    (
-        guid(0x22fb_2cd6, 0x0e7b, 0x422b, [0xa0, 0xc7, 0x2f, 0xad, 0x1f, 0xd0, 0xe7, 0x16]),
-        "Microsoft-Windows-Kernel-Process",
-    ),
+    (KERNEL_PROCESS, "Microsoft-Windows-Kernel-Process"),
     (
         guid(0x0c47_8c5b, 0x0351, 0x41b1, [0x8c, 0x58, 0x4a, 0x67, 0x37, 0xda, 0x32, 0xe3]),
         "Microsoft-Windows-WFP",

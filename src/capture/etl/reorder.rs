@@ -116,7 +116,7 @@ mod tests {
     fn packet(time: u64, len: usize) -> TracedPacket {
         let point = LogPoint { link: LinkType::RAW, component: 0, is_pktmon: false };
         let bytes = vec![0; len];
-        TracedPacket { time, point, bytes, original_len: 0, packet_id: None, drop: None }
+        TracedPacket { time, point, bytes, original_len: 0, packet_id: None, drop: None, process: None }
     }
 
     fn drain(window: &mut ReorderWindow) -> Vec<u64> {

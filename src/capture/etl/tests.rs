@@ -138,7 +138,7 @@ fn drops_of_the_host_are_handed_on_with_their_reason() {
     let mut chunk = crate::capture::Chunk::default();
     let mut drops = Vec::new();
     while capture.next(&mut chunk) {
-        let of_frames = chunk.frames.iter().filter_map(|header| chunk.host_drop(header));
+        let of_frames = chunk.frames.iter().filter_map(|header| chunk.host_report(header)?.drop.as_ref());
         drops.extend(of_frames.map(|drop| format!("{} {}", drop.component, drop.reason)));
     }
     let by_filter = ["tcpip.sys NL_InspectionDrop"; 3];

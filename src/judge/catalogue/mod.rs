@@ -5,6 +5,7 @@
 //! Not: when they apply; see `diagnosis` and `finding`.
 
 mod code;
+mod drop_advice;
 mod entry;
 mod mechanism;
 mod reason;
@@ -16,6 +17,7 @@ pub use mechanism::Mechanism;
 pub use mechanism::MechanismEntry;
 pub use reason::InconclusiveReason;
 
+pub(super) use drop_advice::drop_advice;
 pub(super) use entry::Compared;
 pub(super) use entry::ConfidenceSource;
 pub(super) use entry::Proof;

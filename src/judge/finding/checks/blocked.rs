@@ -8,6 +8,7 @@ use crate::base::HostDrop;
 use crate::base::Side;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::catalogue::drop_advice;
 use crate::judge::diagnosis::block_pages::block_page_vendor;
 use crate::judge::text::counted;
 use crate::read::AppStatus;
@@ -149,6 +150,12 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
                 "the devices between the two capture points passed it: look further on the way, at the next firewall or the provider"
             }
         });
+    }
+    if view.assessment.mechanism() == Some(Mechanism::DroppedByHost)
+        && let Some(drops) = view.flow_end.host_drops.as_deref()
+        && let Some(advice) = drop_advice(drops.first.reason)
+    {
+        return Some(advice.recommendation);
     }
     let is_dropped_or_refused = matches!(
         view.assessment.mechanism()?.finding(),

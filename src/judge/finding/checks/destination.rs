@@ -122,9 +122,11 @@ fn contact(view: &FlowView<'_>) -> &'static str {
 
 fn undocumented(view: &FlowView<'_>) -> String {
     let (client, contact, name) = (view.client(), contact(view), view.name_text());
+    let process = view.flow.flow_start.process.as_ref();
+    let by = process.map(|process| format!("; opened by process {process}")).unwrap_or_default();
     match view.verdict.requested_port {
-        port::HTTPS => format!("{client} {contact} {name}, which no document in force lists"),
-        port => format!("{client} {contact} {name} (port {port}), which no document in force lists"),
+        port::HTTPS => format!("{client} {contact} {name}, which no document in force lists{by}"),
+        port => format!("{client} {contact} {name} (port {port}), which no document in force lists{by}"),
     }
 }
 
