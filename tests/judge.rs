@@ -3,6 +3,7 @@
 //! The public captures are a sample by default; `JUDGE_CORPUS=all` takes each of them.
 
 #![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
+#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 mod support;
 
@@ -13,6 +14,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
 
+use afs_audit::facts::FactsHeader;
+use afs_audit::facts::FactsWriter;
 use serde_json::Value;
 use support::files::files_in;
 use support::files::is_capture;
@@ -227,4 +230,56 @@ fn facts_do_not_depend_on_threads_and_are_smaller_than_the_rows() {
     assert_eq!(one["facts.lz4"], three["facts.lz4"]);
     let [facts, flows] = ["facts.lz4", "flows.csv"].map(|name| one[name].len());
     assert!(facts * 2 < flows, "facts {facts} bytes, flows.csv {flows}");
+}
+
+/// Facts with bytes that no run wrote, and a correct checksum: refused or judged, never a panic.
+#[test]
+fn altered_facts_are_refused_or_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("facts.lz4");
+    let mut random = 1_u64;
+    let mut next = move |below: usize| {
+        // Numerical Recipes' generator: the same bytes are altered in every run.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    let (mut refused, mut judged) = (0, 0);
+    for case in ["demo", "dropped-by-host", "icmp-admin-prohibited", "quic", "dns-https"] {
+        let evidence = folder.path().join(case);
+        let captures = capture_files(&own_captures().join(case));
+        let captures: Vec<&Path> = captures.iter().map(PathBuf::as_path).collect();
+        run("analyze", &captures, &[], &evidence).unwrap();
+        let chunk = records(&evidence.join("facts.lz4"));
+        for _ in 0..150 {
+            let mut altered = chunk.clone();
+            for _ in 0..=next(3) {
+                let at = next(altered.len());
+                altered[at] = [0, 1, 0x7f, 0x80, 0xff, next(256) as u8][next(6)];
+            }
+            let mut writer = FactsWriter::new(Vec::new(), &FactsHeader::default()).unwrap();
+            writer.chunk(&altered).unwrap();
+            fs::write(&path, writer.finish(&()).unwrap()).unwrap();
+            match support::audit::replay(&path) {
+                Ok(_) => judged += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 50 && judged > 50, "refused {refused}, judged {judged}");
+}
+
+/// The records of a facts file.
+fn records(path: &Path) -> Vec<u8> {
+    let mut content = Vec::new();
+    let mut decoder = lz4_flex::frame::FrameDecoder::new(fs::File::open(path).unwrap());
+    std::io::Read::read_to_end(&mut decoder, &mut content).unwrap();
+    let (mut rest, mut records) = (&content[8..], Vec::new());
+    while let Some((&[kind, a, b, c, d], after)) = rest.split_first_chunk::<5>() {
+        let (part, after) = after.split_at(u32::from_le_bytes([a, b, c, d]) as usize);
+        if kind == b'F' {
+            records.extend_from_slice(part);
+        }
+        rest = after;
+    }
+    records
 }

@@ -9,6 +9,7 @@ use afs_audit::capture;
 use afs_audit::capture::Capture;
 use afs_audit::capture::Input;
 use afs_audit::decode;
+use afs_audit::facts::FactsReader;
 use afs_audit::flow;
 use afs_audit::judge;
 use afs_audit::judge::DnsRow;
@@ -95,4 +96,20 @@ fn run(capture: Capture, scope: Scope, workers: usize) -> AuditRun {
         pipeline::RunControl { progress: &mut NoProgress, stop: &AtomicBool::new(false) },
     );
     AuditRun { flows: rows.flows, dns: rows.dns, result }
+}
+
+/// Judges stored facts; the error says what is wrong with them.
+pub fn replay(path: &std::path::Path) -> Result<usize, String> {
+    let plan = pipeline::AuditPlan {
+        policy: Arc::clone(&POLICY),
+        scope: Scope::default(),
+        fragments: decode::FragmentLimits::default(),
+        flows: flow::FlowLimits::default(),
+        judge: judge::JudgeLimits::default(),
+        points: Default::default(),
+    };
+    let facts = FactsReader::open(path, 1000).map_err(|error| error.to_string())?;
+    let stop = AtomicBool::new(false);
+    let (judged, rows) = pipeline::replay(facts, |_| Ok(None), plan, CollectedRows::default(), &stop);
+    judged.map(|_| rows.flows.len()).map_err(|error| error.to_string())
 }
