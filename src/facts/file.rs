@@ -220,7 +220,7 @@ impl FactsReader {
     }
 
     /// The next fact; none after the last.
-    pub fn next(&mut self) -> Result<Option<Stored>, FactsError> {
+    pub fn next_fact(&mut self) -> Result<Option<Stored>, FactsError> {
         while self.position >= self.chunk.len() {
             if self.end.is_some() {
                 return Ok(None);
@@ -342,7 +342,7 @@ mod tests {
         let read = || {
             let mut reader = FactsReader::open(&path, 10)?;
             let mut facts = 0;
-            while reader.next()?.is_some() {
+            while reader.next_fact()?.is_some() {
                 facts += 1;
             }
             Ok((facts, reader.end::<String>()?))

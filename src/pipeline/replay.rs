@@ -41,7 +41,7 @@ pub fn replay<D: RunSink + Send>(
             if stop.load(Ordering::Relaxed) {
                 break Ok(judging.finish(&mut rows));
             }
-            match facts.next() {
+            match facts.next_fact() {
                 Ok(Some(Stored::Observation(observation))) => judging.accept(observation, &mut rows),
                 Ok(Some(Stored::Heartbeat { time, lost })) => judging.heartbeat(time, lost, &mut rows),
                 Ok(None) => match next(facts) {

@@ -69,7 +69,7 @@ pub struct EvidenceFolder {
 /// The facts file of a folder.
 enum StoredFacts {
     None,
-    Open(FactsWriter<HashedFile>),
+    Open(Box<FactsWriter<HashedFile>>),
     Complete(OutputFile),
 }
 
@@ -218,7 +218,7 @@ impl EvidenceFolder {
         }
         let file = HashedFile::create(&self.staging, FACTS)?;
         let writer = FactsWriter::new(file, header).map_err(|error| self.staging.failed(FACTS, &error))?;
-        self.facts = StoredFacts::Open(writer);
+        self.facts = StoredFacts::Open(Box::new(writer));
         Ok(())
     }
 
