@@ -15,8 +15,8 @@ DESTDIR ?=
 # Evaluated once, and only by targets that build.
 FLAGS = $(eval FLAGS := $(shell tools/cargo-flags))$(FLAGS)
 
-.PHONY: demo build test check fmt clippy dependencies bless bench bench-live soak lab fuzz manual install uninstall deb \
-	tarball clean
+.PHONY: demo build test check fmt clippy dependencies bless bench profile bench-live \
+	soak lab fuzz manual install uninstall deb tarball clean
 
 demo: build
 	@echo
@@ -78,6 +78,10 @@ bless:
 
 bench:
 	$(CARGO) bench --locked $(FLAGS) --bench audit --bench judge --bench plain
+
+# Instructions per frame and per row, counted by callgrind: CAPTURE=… or generated flows.
+profile: cargo
+	tools/profile $(CAPTURE)
 
 # As root: at which rate live capture, tcpdump and dumpcap start to drop frames.
 bench-live:
