@@ -122,7 +122,8 @@ impl Dashboard {
         let mut lines = DashboardLines::default();
         self.add_interfaces(stats, &mut lines);
         self.add_totals(totals, &mut lines);
-        add_problems(problems, terminal_size().0, &mut lines);
+        let help = if self.keyboard.is_some() { "; q quits" } else { "" };
+        add_problems(problems, help, terminal_size().0, &mut lines);
         if let Some((painter, _)) = &self.painter
             && painter.is_empty()
         {
@@ -208,14 +209,13 @@ impl Dashboard {
         lines.add(
             4,
             format!(
-                "{}, {} not-443; {}; {:02}:{:02}:{:02}{}",
+                "{}, {} not-443; {}; {:02}:{:02}:{:02}",
                 outcomes.join(", "),
                 grouped(all(&totals.ports, &totals.open.ports, PortVerdict::Not443 as usize)),
                 count(totals.dns, "DNS response"),
                 elapsed / 3600,
                 elapsed / 60 % 60,
-                elapsed % 60,
-                if self.keyboard.is_some() { "; q quits" } else { "" }
+                elapsed % 60
             ),
         );
         if let (reached, required @ 1..) = totals.requirements_reached {
@@ -235,7 +235,7 @@ impl Dashboard {
 }
 
 /// The problems that occurred or changed last, the latest last.
-fn add_problems(problems: &ProblemList, columns: usize, lines: &mut DashboardLines) {
+fn add_problems(problems: &ProblemList, help: &str, columns: usize, lines: &mut DashboardLines) {
     let counts: Vec<String> = ProblemState::ALL
         .iter()
         .zip(problems.states)
@@ -247,7 +247,7 @@ fn add_problems(problems: &ProblemList, columns: usize, lines: &mut DashboardLin
         1 => format!("problems: {}; times in UTC", counts.join(", ")),
         _ => format!("problems: {}; latest last, times in UTC", counts.join(", ")),
     };
-    lines.add(1, head);
+    lines.add(1, format!("{head}{help}"));
     let shown = problems.latest.len().min(SHOWN_PROBLEMS);
     for (age, problem) in
         problems.latest.iter().rev().take(shown).enumerate().collect::<Vec<_>>().into_iter().rev()

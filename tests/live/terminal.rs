@@ -84,11 +84,11 @@ fn the_view_is_updated_in_place() {
     testbed.traffic(&["connect", "10.77.0.2", "evil.example.net", "login.microsoftonline.com"]);
     testbed.traffic(&["refused", "203.0.113.6", "1"]);
     for words in [
-        ["problems: 3 ongoing; latest last, times in UTC"].as_slice(),
+        ["problems: 3 ongoing; latest last, times in UTC; q quits"].as_slice(),
         &["  ongoing: ", "medium AFS101", "evil.example.net"],
         &["  ongoing: ", "medium AFS201", "203.0.113.6"],
         &["flows: ", " open, ", " ended; of audited hosts: ", "1 documented", "1 unexpected"],
-        &[" ok, 1 blocked-looking, ", " inconclusive, 1 not-443; 2 DNS responses", "q quits"],
+        &[" ok, 1 blocked-looking, ", " inconclusive, 1 not-443; 2 DNS responses"],
         &[" of ", " required endpoints reached"],
     ] {
         wait_until_or("it is shown", || {
