@@ -136,11 +136,30 @@ pub(super) const NOTES: &[CommandNotes] = &[
                 "Print every record of the next thousand frames as one JSON object per line.",
             ),
         ],
-        sections: &[(
-            "Dropped frames",
-            "Frames dropped by the kernel, the network interface or afs-audit are counted and shown.\n\
-             A flow without a reply while frames were dropped is `inconclusive`, never `blocked-looking`.",
-        )],
+        sections: &[
+            (
+                "Problems",
+                "A problem is a finding over the time of the run. It is ongoing if it occurred in the last 15 minutes and nothing \
+                 shows that it is over; recovered if the same host has reached the same destination since; not seen again if it \
+                 did not occur for 15 minutes and nothing shows that it is over.\n\
+                 What contradicts the documents, such as an undocumented destination, does not recover. Where a name has several \
+                 addresses, a success at another address counts a minute after the last occurrence. A problem that comes and goes \
+                 is reported at once the first three times, then at longer and longer intervals.",
+            ),
+            (
+                "How soon a problem is reported",
+                "DNS errors, resets and ICMP errors of a filter: within two seconds.\n\
+                 A SYN without a reply: 5 to 6 seconds after the first SYN, if the client retransmits it within 3 seconds and the \
+                 capture has packets to the client.\n\
+                 A DNS query without a response: a minute after the last query.\n\
+                 Everything else that only silence shows: when the flow ends.",
+            ),
+            (
+                "Dropped frames",
+                "Frames dropped by the kernel, the network interface or afs-audit are counted and shown.\n\
+                 A flow without a reply while frames were dropped is `inconclusive`, never `blocked-looking`.",
+            ),
+        ],
         exit_status: AUDIT_STATUS,
         files: LIVE_EVIDENCE,
         environment: &[
