@@ -355,26 +355,12 @@ pub(super) struct ReportArgs {
     pub(super) output: Option<PathBuf>,
 }
 
-const JUDGE_AFTER: &str = "\
-Examples:
-  afs-audit judge evidence/ --site contoso.toml -o judged/
-      Give the evidence that `analyze` would write with this site file, from the facts that evidence/ keeps.
-  afs-audit judge evidence/ --documents azure-file-sync@2019-06-24
-      Print the summary as of an earlier version of a document.
-  afs-audit judge evidence/2026-* --site contoso.toml -o judged/
-      Judge all intervals of `live --every` as one run.
-
-Limits:
-  The facts are those that the earlier run extracted: its capture filter, its -c and its limits hold for the new
-  evidence, too. evidence.pcapng holds the frames that the earlier run copied; the manifest counts what is missing.";
-
 /// Judge the facts of an evidence folder again, without the captures
 ///
 /// Gives the rows, the report and the manifest that `analyze` would give for the same captures under another site file,
 /// server list, rule folder or document date. `analyze -o` and `live -o` keep what they extracted in facts.lz4. The
 /// folder must be as its manifest describes it (`verify`).
 #[derive(Debug, Args)]
-#[command(after_long_help = JUDGE_AFTER)]
 pub(super) struct JudgeArgs {
     /// Evidence folder with facts.lz4; of a live run with `--every`, the folders of its first and all following intervals
     #[arg(required = true, value_name = "DIR")]

@@ -45,6 +45,7 @@ const EVIDENCE: &[(&str, &str)] = &[
     ),
     ("DIR/report.html", "one page for people"),
     ("DIR/evidence.pcapng", "the frames that prove findings"),
+    ("DIR/facts.lz4", "what was extracted from the packets, for afs-audit-judge(1)"),
     ("DIR/manifest.json", "hashes of inputs, rules and outputs, and the accounting of every frame"),
     ("DIR.unfinished", "rows of a run that has not finished, or was killed"),
 ];
@@ -166,6 +167,31 @@ pub(super) const NOTES: &[CommandNotes] = &[
             ("SUDO_USER", "the user to run as after the interfaces are open, if --user is not given"),
             ("TERM", "whether the terminal can update the view in place"),
         ],
+    },
+    CommandNotes {
+        command: "judge",
+        examples: &[
+            (
+                "afs-audit judge evidence/ --site contoso.toml -o judged/",
+                "Judge what an earlier run extracted under another site file.",
+            ),
+            (
+                "afs-audit judge evidence/ --documents azure-file-sync@2019-06-24",
+                "Print the summary as of an earlier version of a document.",
+            ),
+            (
+                "afs-audit judge evidence/2026-* --site contoso.toml -o judged/",
+                "Judge all intervals of `live --every` as one run.",
+            ),
+        ],
+        sections: &[(
+            "Limits",
+            "The facts are those that the earlier run extracted: its capture filter, its -c and its limits hold for the new \
+             evidence, too. evidence.pcapng holds the frames that the earlier run copied; the manifest counts what is missing.",
+        )],
+        exit_status: AUDIT_STATUS,
+        files: EVIDENCE,
+        environment: NONE,
     },
     CommandNotes {
         command: "interfaces",
