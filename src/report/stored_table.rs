@@ -16,6 +16,9 @@ use memchr::memchr;
 /// Bytes of a row; the longest that a run writes have some ten thousand.
 const ROW_LIMIT: usize = 1 << 24;
 
+/// A row: a text, and the places of the fields in it.
+pub(super) type RowText<'a> = (&'a str, &'a [Range<usize>]);
+
 /// A table that is being read.
 pub(super) struct StoredTable<R> {
     input: R,
@@ -30,8 +33,8 @@ impl<R: BufRead> StoredTable<R> {
         StoredTable { input, text: Vec::new(), fields: Vec::new(), rows: 0 }
     }
 
-    /// The next row: a text, and the places of the fields in it. None at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<(&str, &[Range<usize>])>> {
+    /// The next row; none at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<RowText<'_>>> {
         self.text.clear();
         self.fields.clear();
         self.rows += 1;

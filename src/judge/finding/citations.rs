@@ -36,7 +36,14 @@ const LIMIT: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct CitationCache {
     /// By code and the address of the rows, which stay alive with the entry.
-    known: HashMap<(FindingCode, usize), (Option<Arc<Documented>>, Citations), foldhash::fast::RandomState>,
+    known: HashMap<(FindingCode, usize), CachedCitations, foldhash::fast::RandomState>,
+}
+
+#[derive(Debug)]
+struct CachedCitations {
+    /// Keeps the address in the key from being used again.
+    _rows: Option<Arc<Documented>>,
+    citations: Citations,
 }
 
 impl CitationCache {
@@ -53,14 +60,14 @@ impl CitationCache {
         }
         let destination = view.verdict.documented;
         let key = (code, destination.map_or(0, |rows| Arc::as_ptr(rows).addr()));
-        if let Some((_, known)) = self.known.get(&key) {
-            return known.clone();
+        if let Some(known) = self.known.get(&key) {
+            return known.citations.clone();
         }
         let citations = put_together(view, code, None);
         if self.known.len() >= LIMIT {
             self.known.clear();
         }
-        self.known.insert(key, (destination.cloned(), citations.clone()));
+        self.known.insert(key, CachedCitations { _rows: destination.cloned(), citations: citations.clone() });
         citations
     }
 }
