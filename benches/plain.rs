@@ -346,6 +346,7 @@ fn plain<'a>(frame: &Frame<'a>) -> Option<Packet<'a>> {
         transport,
         payload,
         payload_len,
+        process: None,
     })
 }
 

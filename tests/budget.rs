@@ -4,7 +4,7 @@
 //! counts of `budget.tsv` are those of unoptimised code, because that is what tests build; an algorithm that has become slower
 //! shows there as well. `BLESS=1 cargo test --test budget` records new counts. For the optimised program see `make profile`.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic shows where a test failed")]
+#![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
 
 mod support;
 
