@@ -370,11 +370,12 @@ fn every_record_is_valid_under_the_schema() {
 fn an_interrupted_run_ends_with_status_2_and_partial_evidence() {
     use std::io::Write as _;
     let folder = tempfile::tempdir().unwrap();
-    let evidence = folder.path().join("evidence");
+    let (evidence, printed) = (folder.path().join("evidence"), folder.path().join("printed.jsonl"));
     let mut run = afs_audit()
         .args(["analyze", "-", "-q", "--format", "jsonl", "-o", evidence.to_str().unwrap()])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        // A file: nobody reads a pipe while the input is written.
+        .stdout(std::fs::File::create(&printed).unwrap())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -393,7 +394,7 @@ fn an_interrupted_run_ends_with_status_2_and_partial_evidence() {
     let output = run.wait_with_output().unwrap();
     drop(input);
     let (stdout, stderr) =
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        (std::fs::read_to_string(&printed).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("interrupted: the rest of the input was not read"), "{stderr}");
     assert!(stdout.contains("\"record\":\"flow\"") && stdout.contains("\"record\":\"not-done\""), "{stdout}");
