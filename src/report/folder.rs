@@ -284,8 +284,11 @@ impl EvidenceFolder {
     /// Abandons the folder, but keeps the rows written so far: they are of use even without a manifest. Returns where they are.
     pub fn keep_unfinished(self) -> PathBuf {
         let EvidenceFolder { flows, findings, dns, requirements, facts, limit: _, staging } = self;
+        // Facts without their end cannot be judged: the rows get their space.
+        drop(facts);
+        staging.discard(FACTS);
         // Dropping flushes the buffers, as far as the disk has space.
-        drop((flows, findings, dns, requirements, facts));
+        drop((flows, findings, dns, requirements));
         staging.keep()
     }
 }

@@ -201,6 +201,11 @@ impl Staging {
             .map_err(|error| self.failed(name, &error.into()))
     }
 
+    /// Removes a file, if it exists.
+    pub(super) fn discard(&self, name: &str) {
+        let _ = rustix::fs::unlinkat(&self.folder, name, AtFlags::empty());
+    }
+
     /// Opens files of the staging folder, which may be renamed meanwhile.
     pub(super) fn reader(&self) -> io::Result<FileOpener> {
         let folder = self.folder.try_clone()?;
