@@ -34,6 +34,9 @@ use crate::flow::Handshake;
 /// Flows that wait for the same conversation at another point. When there are more, the oldest are judged alone.
 const HELD_LIMIT: usize = 1 << 15;
 
+/// Flows with one key that a later flow is compared with, the newest: a scan may use one sequence number for all of its SYNs.
+const SAME_KEY_LIMIT: usize = 64;
+
 /// Clients of which it is known which points they pass.
 const CLIENTS_LIMIT: usize = 1 << 14;
 
@@ -126,6 +129,8 @@ pub(super) struct Conversations {
     receiving: BoundedMap<(u8, Address), ()>,
     /// When each point captured, by the first point's clock.
     spans: Vec<Option<(Time, Time)>>,
+    /// Points that hold complete handshakes: a capture filter may let SYNs only through.
+    beyond_syns: Vec<bool>,
     /// Flows at points other than the nearest, which have no row of their own.
     joined: JoinedFlows,
     alone: u64,
@@ -135,6 +140,7 @@ impl Conversations {
     pub(super) fn new(points: CapturePoints) -> Conversations {
         Conversations {
             spans: vec![None; points.len()],
+            beyond_syns: vec![false; points.len()],
             points,
             waiting: BTreeMap::new(),
             held: 0,
@@ -155,6 +161,9 @@ impl Conversations {
         for key in join_keys(&ended) {
             let numbers = self.by_key.entry(key).or_default();
             if !numbers.contains(&number) {
+                if numbers.len() >= SAME_KEY_LIMIT {
+                    numbers.remove(0);
+                }
                 numbers.push(number);
             }
         }
@@ -217,6 +226,11 @@ impl Conversations {
         let (first, last) = (time(flow_end.first_seen), time(flow_end.last_seen));
         if let Some(span) = self.spans.get_mut(usize::from(*point)) {
             *span = Some(span.map_or((first, last), |(from, to)| (from.min(first), to.max(last))));
+        }
+        if flow_end.tcp.as_ref().is_some_and(|tcp| tcp.handshake == Handshake::Complete)
+            && let Some(beyond_syns) = self.beyond_syns.get_mut(usize::from(*point))
+        {
+            *beyond_syns = true;
         }
         let [from_client, from_server] = flow_end.packets;
         for (packets, host) in [(from_server, flow.client()), (from_client, flow.server())] {
@@ -353,6 +367,7 @@ impl Conversations {
             flow_end: &ended.flow_end,
             has_replies: self.receiving.contains(&(ended.point, ended.flow.client().address)),
             covers: covers(&self.spans, &self.points, ended.point, other),
+            beyond_syns: self.beyond_syns.get(usize::from(ended.point)).copied().unwrap_or_default(),
         }
     }
 

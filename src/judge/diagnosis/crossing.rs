@@ -112,6 +112,8 @@ pub(in crate::judge) struct PointView<'a> {
     pub(in crate::judge) has_replies: bool,
     /// The point captured before the conversation began elsewhere, and after it ended there.
     pub(in crate::judge) covers: bool,
+    /// The point holds more than SYNs: a capture filter may let nothing else through.
+    pub(in crate::judge) beyond_syns: bool,
 }
 
 /// What the view of a point further away adds to that of the nearer one.
@@ -130,7 +132,9 @@ pub(in crate::judge) fn compare_views(
     let is_client_seen = client.syns > 0 && far_client.syns > 0;
     if server.resets > 0 && client.syns > 0 {
         return match far_server.resets {
-            0 if far.has_replies && is_client_seen => Some((CrossingKind::ResetBetween, None)),
+            0 if far.has_replies && far.beyond_syns && is_client_seen => {
+                Some((CrossingKind::ResetBetween, None))
+            }
             0 => None,
             _ => Some((CrossingKind::ResetBeyond, far_tcp.reset_frame)),
         };
@@ -151,7 +155,7 @@ pub(in crate::judge) fn compare_views(
             if is_client_seen && sent > 0 && received == 0 && server.syns > 0 =>
         {
             match (far_sent, far_received) {
-                (0, 0) if client.retransmissions > 0 => {
+                (0, 0) if client.retransmissions > 0 && far.beyond_syns => {
                     Some((CrossingKind::RequestDropped, far_tcp.syn_ack_frame.or(far_tcp.syn_frame)))
                 }
                 (0, _) => None,
@@ -184,7 +188,7 @@ mod tests {
     }
 
     fn view(flow_end: &FlowEnd) -> PointView<'_> {
-        PointView { flow_end, has_replies: true, covers: true }
+        PointView { flow_end, has_replies: true, covers: true, beyond_syns: true }
     }
 
     fn check(near: &FlowEnd, far: &FlowEnd, expected: Option<CrossingKind>) {
@@ -226,6 +230,15 @@ mod tests {
         check(view(&refused), PointView { has_replies: false, ..view(&silent) });
         // The capture was not running.
         check(view(&silent), PointView { covers: false, ..view(&answered) });
+        // A filter for SYNs lets neither resets nor payload through.
+        fn only_syns(flow_end: &FlowEnd) -> PointView<'_> {
+            PointView { beyond_syns: false, ..view(flow_end) }
+        }
+        let unanswered = flow_end(Shake::Unanswered, [1, 0], [0, 0], [0, 0]);
+        check(view(&refused), only_syns(&unanswered));
+        let asked = flow_end(Shake::Complete, [1, 1], [0, 0], [517, 0]);
+        let half_open = flow_end(Shake::HalfOpen, [1, 1], [0, 0], [0, 0]);
+        check(view(&asked), only_syns(&half_open));
         // The client acknowledged the SYN-ACK: it arrived, and the nearer point missed it.
         let acknowledged = flow_end(Shake::Complete, [1, 1], [0, 0], [0, 0]);
         check(view(&silent), view(&acknowledged));
