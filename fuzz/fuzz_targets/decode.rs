@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
         rest = after;
         number += 1;
         let frame = Frame {
-            place: FrameRef { file: FileId(0), number },
+            frame_ref: FrameRef { file: FileId(0), number },
             time: Time::from_parts(number as i64, 0),
             link,
             wire_len: len as u32,

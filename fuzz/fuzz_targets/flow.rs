@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
         };
         table.tick(seconds, at, &mut dispatcher);
         let frame = Frame {
-            place: at.frame,
+            frame_ref: at.frame,
             time: at.time,
             link: RAW,
             wire_len: packet.len() as u32,

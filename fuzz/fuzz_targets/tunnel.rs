@@ -149,7 +149,7 @@ fuzz_target!(|data: &[u8]| {
         number += 1;
         let (link, bytes) = frame(HEADERS[usize::from(*choice) % HEADERS.len()], payload);
         let frame = Frame {
-            place: FrameRef { number, ..FrameRef::default() },
+            frame_ref: FrameRef { number, ..FrameRef::default() },
             time: Time(number as i64),
             link,
             wire_len: bytes.len() as u32,
