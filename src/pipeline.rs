@@ -81,6 +81,20 @@ pub struct AuditPlan {
     pub points: CapturePoints,
 }
 
+impl AuditPlan {
+    /// All hosts that are audited by default, with the default limits.
+    pub fn of(policy: Arc<Policy>) -> AuditPlan {
+        AuditPlan {
+            policy,
+            scope: Scope::default(),
+            fragments: decode::FragmentLimits::default(),
+            flows: flow::FlowLimits::default(),
+            judge: judge::JudgeLimits::default(),
+            points: CapturePoints::default(),
+        }
+    }
+}
+
 /// What a run, or one interval of a live run, has seen.
 #[derive(Debug)]
 pub struct RunResult {
@@ -401,14 +415,7 @@ mod tests {
 
     fn run(script: Vec<(Chunk, LiveEvent)>) -> (RunResult, Collector) {
         let rules = Library::embedded().unwrap().select(&Selection::default()).unwrap();
-        let plan = AuditPlan {
-            policy: Arc::new(Policy::new(Arc::new(rules), Site::default(), None)),
-            scope: Scope::default(),
-            fragments: decode::FragmentLimits::default(),
-            flows: flow::FlowLimits::default(),
-            judge: judge::JudgeLimits::default(),
-            points: CapturePoints::default(),
-        };
+        let plan = AuditPlan::of(Arc::new(Policy::new(Arc::new(rules), Site::default(), None)));
         let control = RunControl { progress: &mut NoProgress, stop: &AtomicBool::new(false) };
         run_live(ScriptedSource(script.into_iter()), plan, Collector::default(), control)
     }

@@ -7,13 +7,9 @@ use std::sync::atomic::AtomicBool;
 
 use afs_audit::capture::Capture;
 use afs_audit::capture::InputHash;
-use afs_audit::decode;
-use afs_audit::flow;
-use afs_audit::judge;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::FlowRow;
 use afs_audit::judge::Policy;
-use afs_audit::judge::Scope;
 use afs_audit::pipeline;
 use afs_audit::rules::RuleSet;
 use afs_audit::rules::Selection;
@@ -55,14 +51,7 @@ static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
 fn run(bytes: &[u8], workers: usize) -> Option<Vec<String>> {
     let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
     let capture = Capture::from_reader("fuzz", input, InputHash::None).ok()?;
-    let plan = pipeline::AuditPlan {
-        policy: Arc::clone(&POLICY),
-        scope: Scope::default(),
-        fragments: decode::FragmentLimits::default(),
-        flows: flow::FlowLimits::default(),
-        judge: judge::JudgeLimits::default(),
-        points: afs_audit::base::CapturePoints::default(),
-    };
+    let plan = pipeline::AuditPlan::of(Arc::clone(&POLICY));
     let control = pipeline::RunControl { progress: &mut NoProgress, stop: &AtomicBool::new(false) };
     let (facts, collected) = pipeline::run_files(capture, workers, plan, CollectedRows::default(), control);
     assert_eq!(facts.accounting.sum(), facts.accounting.read);

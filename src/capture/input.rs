@@ -11,10 +11,12 @@ use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::Error;
 use super::archive;
 use super::archive::Member;
+use super::interruptible::InterruptibleReader;
 use crate::base::WireText;
 
 /// Levels of nested folders that are searched.
@@ -94,8 +96,13 @@ pub fn open_member(path: &Path) -> Option<std::io::Result<Box<dyn Read + Send>>>
     archive::member_of(path).map(|member| member.open())
 }
 
-/// Finds all inputs, whatever the order in which they were named. Folders in `except` are not searched.
-pub(super) fn find_inputs(inputs: Vec<Input>, except: &[PathBuf]) -> Result<Vec<FoundInput>, Error> {
+/// Finds all inputs, whatever the order in which they were named. Folders in `except` are not searched. Standard input ends when
+/// `stop` is set.
+pub(super) fn find_inputs(
+    inputs: Vec<Input>,
+    except: &[PathBuf],
+    stop: &Arc<AtomicBool>,
+) -> Result<Vec<FoundInput>, Error> {
     let except: HashSet<PathBuf> = except.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
     let mut found = Vec::new();
     let mut has_stdin = false;
@@ -104,7 +111,7 @@ pub(super) fn find_inputs(inputs: Vec<Input>, except: &[PathBuf]) -> Result<Vec<
             Input::Path(path) => find_path(path, &except, &mut found)?,
             // Standard input is read once, however often it is named.
             Input::Stdin if std::mem::replace(&mut has_stdin, true) => {}
-            Input::Stdin => found.push(stream("-", Box::new(std::io::stdin()))),
+            Input::Stdin => found.push(stream("-", Box::new(InterruptibleReader::stdin(stop)))),
             Input::Stream(name, bytes) => found.push(stream(&name, bytes)),
         }
     }
@@ -232,7 +239,7 @@ mod tests {
 
     fn check(inputs: &[&Path], expected: &[&str]) {
         let inputs = inputs.iter().map(|path| Input::Path(path.to_path_buf())).collect();
-        let found = find_inputs(inputs, &[]).unwrap();
+        let found = find_inputs(inputs, &[], &Arc::default()).unwrap();
         let names: Vec<String> = found
             .iter()
             .map(|one| one.path().unwrap().file_name().unwrap().to_string_lossy().into_owned())
@@ -252,10 +259,11 @@ mod tests {
         check(&[&b, &a], &["a", "b"]);
         check(&[&a, folder.path(), &a], &["a", "b"]);
         assert!(matches!(
-            find_inputs(vec![Input::Path(folder.path().join("no"))], &[]),
+            find_inputs(vec![Input::Path(folder.path().join("no"))], &[], &Arc::default()),
             Err(Error::NotFound { .. })
         ));
-        let found = find_inputs(vec![Input::Path(folder.path().to_owned())], &[inner]).unwrap();
+        let found =
+            find_inputs(vec![Input::Path(folder.path().to_owned())], &[inner], &Arc::default()).unwrap();
         assert_eq!(found.len(), 1, "excepted folders are not searched");
     }
 
@@ -268,7 +276,7 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", folder.path().join("broken")).unwrap();
         let odd = folder.path().join(OsString::from_vec(b"b\xff.pcap".to_vec()));
         fs::write(&odd, "x").unwrap();
-        let found = find_inputs(vec![Input::Path(folder.path().to_owned())], &[]).unwrap();
+        let found = find_inputs(vec![Input::Path(folder.path().to_owned())], &[], &Arc::default()).unwrap();
         assert_eq!(found.len(), 2);
         assert!(found[0].name.ends_with("b\\xff.pcap") || found[1].name.ends_with("b\\xff.pcap"));
         assert_eq!(

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -28,6 +29,7 @@ use super::input::find_inputs;
 use super::input_reader::FrameRun;
 use super::input_reader::InputOptions;
 use super::input_reader::InputReader;
+use super::interruptible::InterruptibleReader;
 use super::trailing_stats;
 use crate::base::FileId;
 use crate::base::HostReport;
@@ -56,6 +58,8 @@ pub struct InputPlan {
     pub hash: InputHash,
     /// The capture ends after so many frames.
     pub frame_limit: Option<u64>,
+    /// Ends reading of standard input and named pipes, which may be silent.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// Progress of reading, readable from any thread.
@@ -113,13 +117,14 @@ pub struct Capture {
     empty_block: Arc<Vec<u8>>,
     /// The statistics at the end of an input report heavy loss.
     has_heavy_loss: bool,
+    stop: Arc<AtomicBool>,
 }
 
 impl Capture {
     /// Finds and opens the inputs; an error if none can be read.
     pub fn open(plan: InputPlan) -> Result<Capture, Error> {
         let filter = plan.filter.as_deref().map(Filter::new).transpose()?;
-        let found = find_inputs(plan.inputs, &plan.except)?;
+        let found = find_inputs(plan.inputs, &plan.except, &plan.stop)?;
         let block_len = if found.len() > MANY_INPUTS { SMALL_BLOCK_LEN } else { BLOCK_LEN };
         let hasher = Hasher::start(plan.hash, block_len).map_err(Error::Thread)?;
         let bytes_total = found.iter().filter(|one| one.skip_reason.is_none()).map(|one| one.size).sum();
@@ -137,6 +142,7 @@ impl Capture {
             open_files: 0,
             empty_block: Arc::default(),
             has_heavy_loss: false,
+            stop: plan.stop,
         };
         capture.sort_inputs(found)?;
         Ok(capture)
@@ -295,7 +301,10 @@ impl Capture {
             InputOrigin::Stream(stream) => Ok(RawSource::Stream(stream)),
             InputOrigin::File(path) if has_many_open => Ok(RawSource::Path(path)),
             InputOrigin::Member(member) => member.open().map(RawSource::Stream),
-            InputOrigin::File(path) | InputOrigin::Pipe(path) => File::open(path).map(RawSource::File),
+            InputOrigin::File(path) => File::open(path).map(RawSource::File),
+            InputOrigin::Pipe(path) => {
+                InterruptibleReader::open(&path, &self.stop).map(|reader| RawSource::Stream(Box::new(reader)))
+            }
         };
         let facts = std::mem::take(&mut entry.facts);
         let source = match source {
@@ -412,8 +421,8 @@ fn first_frame_time(origin: InputOrigin, size: Option<u64>, entry: &mut InputEnt
     let facts = entry.facts.clone();
     let source = match &origin {
         InputOrigin::Member(member) => member.open().map(RawSource::Stream),
-        InputOrigin::File(path) | InputOrigin::Pipe(path) => File::open(path).map(RawSource::File),
-        InputOrigin::Stream(_) => return None,
+        InputOrigin::File(path) => File::open(path).map(RawSource::File),
+        InputOrigin::Pipe(_) | InputOrigin::Stream(_) => return None,
     };
     let source = match source {
         Ok(source) => source,

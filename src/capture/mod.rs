@@ -21,6 +21,7 @@ mod hash;
 mod input;
 mod input_reader;
 mod interface_clock;
+mod interruptible;
 mod link;
 #[cfg(feature = "live")]
 mod live;

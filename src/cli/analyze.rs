@@ -176,15 +176,6 @@ pub(super) fn open_stream(format: OutputFormat) -> io::Result<RecordStream> {
     })
 }
 
-/// Files, folders, and once standard input, however often it is named.
-fn inputs(names: &[PathBuf], stop: &Arc<AtomicBool>) -> Vec<capture::Input> {
-    let is_stdin = |name: &&PathBuf| name.as_os_str() == "-";
-    let stdin = || Box::new(process::InterruptibleStdin::new(Arc::clone(stop)));
-    let files = names.iter().filter(|name| !is_stdin(name)).cloned().map(capture::Input::Path);
-    let stream = names.iter().find(is_stdin).map(|_| capture::Input::Stream("-".to_owned(), stdin()));
-    files.chain(stream).collect()
-}
-
 /// Reads the inputs, writes every record to `sink`, and returns what the run saw. Ends early, without an error, when it is
 /// interrupted or when nothing takes records any more.
 pub(super) fn audit(
@@ -195,11 +186,12 @@ pub(super) fn audit(
     let stop = process::stop_on_signals()?;
     let policy = LoadedPolicy::load(&plan.policy)?;
     let capture = Capture::open(capture::InputPlan {
-        inputs: inputs(&plan.files, &stop),
+        inputs: plan.files.iter().cloned().map(PathBuf::into_os_string).map(capture::Input::named).collect(),
         except: plan.output.folder.as_deref().map(staging_places).unwrap_or_default(),
         filter: plan.filter.clone(),
         hash: plan.hash,
         frame_limit: plan.frame_limit,
+        stop: Arc::clone(&stop),
     })?;
     let paths: Vec<PathBuf> = capture.inputs();
     sink.name_inputs(InputNames::of(&paths));

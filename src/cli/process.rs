@@ -1,16 +1,10 @@
 //! What a run takes from its process: clock, arguments, signals, the width of the terminal.
 
-use std::io;
-use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
 
 use super::plan::Verbosity;
 use crate::base::Time;
@@ -63,34 +57,6 @@ pub(super) const fn summary_detail(verbosity: Verbosity) -> SummaryDetail {
     match verbosity {
         Verbosity::Verbose => SummaryDetail::Full,
         Verbosity::Quiet | Verbosity::Normal => SummaryDetail::Screen,
-    }
-}
-
-/// How often a read of standard input looks whether the run is to stop.
-const STOP_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-
-/// Standard input, which ends when the run is to stop: a pipe may be silent for hours.
-pub(super) struct InterruptibleStdin {
-    stop: Arc<AtomicBool>,
-}
-
-impl InterruptibleStdin {
-    pub(super) const fn new(stop: Arc<AtomicBool>) -> InterruptibleStdin {
-        InterruptibleStdin { stop }
-    }
-}
-
-impl Read for InterruptibleStdin {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let stdin = io::stdin();
-        while !self.stop.load(Ordering::Relaxed) {
-            match rustix::event::poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&STOP_CHECK)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Ok(rustix::io::read(&stdin, buffer)?),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(0)
     }
 }
 

@@ -9,13 +9,9 @@ use super::plan::SiteDraftPlan;
 use super::process::stop_on_signals;
 use crate::capture;
 use crate::capture::Capture;
-use crate::decode;
-use crate::flow;
-use crate::judge;
 use crate::judge::DnsRow;
 use crate::judge::FlowRow;
 use crate::judge::Policy;
-use crate::judge::Scope;
 use crate::judge::SiteDraft;
 use crate::pipeline;
 use crate::report::Progress;
@@ -40,16 +36,10 @@ pub(super) fn init(plan: &SiteDraftPlan, out: &mut dyn Write) -> anyhow::Result<
     let capture = Capture::open(capture::InputPlan {
         inputs: plan.files.iter().cloned().map(PathBuf::into_os_string).map(capture::Input::named).collect(),
         hash: capture::InputHash::None,
+        stop: Arc::clone(&stop),
         ..capture::InputPlan::default()
     })?;
-    let audit = pipeline::AuditPlan {
-        policy: Arc::clone(&policy),
-        scope: Scope::default(),
-        fragments: decode::FragmentLimits::default(),
-        flows: flow::FlowLimits::default(),
-        judge: judge::JudgeLimits::default(),
-        points: crate::base::CapturePoints::default(),
-    };
+    let audit = pipeline::AuditPlan::of(Arc::clone(&policy));
     let control = pipeline::RunControl { progress: &mut &Progress::none(), stop: &stop };
     let (_, draft) = pipeline::run_files(capture, 1, audit, SiteDraft::new(policy), control);
     out.write_all(draft.site_file().as_bytes())?;

@@ -8,10 +8,7 @@ use std::sync::atomic::AtomicBool;
 use afs_audit::capture;
 use afs_audit::capture::Capture;
 use afs_audit::capture::Input;
-use afs_audit::decode;
 use afs_audit::facts::FactsReader;
-use afs_audit::flow;
-use afs_audit::judge;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::FlowRow;
 use afs_audit::judge::Policy;
@@ -80,14 +77,7 @@ pub fn audit_bytes(bytes: Vec<u8>) -> AuditRun {
 }
 
 fn run(capture: Capture, scope: Scope, workers: usize) -> AuditRun {
-    let plan = pipeline::AuditPlan {
-        policy: Arc::clone(&POLICY),
-        scope,
-        fragments: decode::FragmentLimits::default(),
-        flows: flow::FlowLimits::default(),
-        judge: judge::JudgeLimits::default(),
-        points: afs_audit::base::CapturePoints::default(),
-    };
+    let plan = pipeline::AuditPlan { scope, ..pipeline::AuditPlan::of(Arc::clone(&POLICY)) };
     let (result, rows) = pipeline::run_files(
         capture,
         workers,
@@ -100,14 +90,7 @@ fn run(capture: Capture, scope: Scope, workers: usize) -> AuditRun {
 
 /// Judges stored facts; the error says what is wrong with them.
 pub fn replay(path: &std::path::Path) -> Result<usize, String> {
-    let plan = pipeline::AuditPlan {
-        policy: Arc::clone(&POLICY),
-        scope: Scope::default(),
-        fragments: decode::FragmentLimits::default(),
-        flows: flow::FlowLimits::default(),
-        judge: judge::JudgeLimits::default(),
-        points: Default::default(),
-    };
+    let plan = pipeline::AuditPlan::of(Arc::clone(&POLICY));
     let facts = FactsReader::open(path, 1000).map_err(|error| error.to_string())?;
     let stop = AtomicBool::new(false);
     let (judged, rows) = pipeline::replay(facts, |_| Ok(None), plan, CollectedRows::default(), &stop);
