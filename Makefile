@@ -62,6 +62,7 @@ fmt:
 clippy:
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
 	$(if $(FLAGS),,$(CARGO) clippy --locked --all-targets -- -D warnings)
+	$(if $(FLAGS),,$(CARGO) check --manifest-path fuzz/Cargo.toml --target-dir target/fuzz)
 
 # Licences, bans and sources, as deny.toml says.
 dependencies:
