@@ -15,6 +15,8 @@ mod craft {
 }
 
 use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
 
 use afs_audit::capture;
 use afs_audit::capture::Capture;
@@ -27,9 +29,14 @@ use craft::capture_file::Record;
 use craft::capture_file::pcap;
 use craft::capture_file::pcapng_section;
 use craft::event_trace::Clock;
+use craft::event_trace::Drop;
 use craft::event_trace::Provider;
+use craft::event_trace::Sender;
 use craft::event_trace::TraceKind;
 use craft::event_trace::event_trace;
+use support::files::map_parallel;
+use support::prerequisites::not_run;
+use support::prerequisites::shared_folder;
 
 const LINKS: [u32; 3] = [1, 101, 105];
 
@@ -174,4 +181,124 @@ fn appearances_that_were_converted_to_pcapng_count_once() {
     let appearances: Vec<(usize, &Record)> =
         appearances.iter().map(|(interface, record)| (*interface, record)).collect();
     assert_eq!(rows(pcapng_section(&[link, 101], &appearances)), rows(pcap(link, &records)));
+}
+
+/// A packet as both readers give it, with the microseconds first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SeenPacket {
+    micros: i64,
+    /// The process that sent it.
+    process: Option<u32>,
+    link: String,
+    component: String,
+    len: u32,
+    drop: Option<u32>,
+    hex: String,
+}
+
+/// The packets of a log, as this program reads them; a log without packets is an error of its own.
+fn packets(path: &Path) -> Vec<SeenPacket> {
+    let plan =
+        capture::InputPlan { inputs: vec![Input::Path(path.to_owned())], ..capture::InputPlan::default() };
+    let Ok(mut capture) = Capture::open(plan) else { return Vec::new() };
+    let mut chunk = Chunk::default();
+    let mut seen = Vec::new();
+    while capture.next(&mut chunk) {
+        for header in &chunk.frames {
+            let report = chunk.host_report(header);
+            let frame = chunk.frame(header);
+            let packet = SeenPacket {
+                micros: frame.time.0 / 1000,
+                process: report.and_then(|report| report.process.as_ref()).map(|process| process.id),
+                link: frame.link.0.to_string(),
+                component: String::new(),
+                len: frame.wire_len,
+                drop: report.and_then(|report| report.drop.as_ref()).map(|drop| drop.reason.0),
+                hex: frame.bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            };
+            seen.push((usize::from(header.interface), packet));
+        }
+    }
+    // Interfaces are described before their first packet.
+    let facts = capture.finish();
+    let named = |(interface, packet): (usize, SeenPacket)| {
+        let name = facts.first().and_then(|facts| facts.interfaces.get(interface)?.name.clone());
+        SeenPacket { component: name.map_or_else(String::new, |name| name.to_string()), ..packet }
+    };
+    seen.into_iter().map(named).collect()
+}
+
+/// The packets of a log, as dissect.etl reads them.
+fn packets_of_other_reader(python: &Path, path: &Path) -> Vec<SeenPacket> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/event_trace/packets.py");
+    let output = Command::new(python).arg(script).arg(path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let parse = |line: &str| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [micros, process, link, component, len, drop, hex] = fields[..] else { panic!("{line}") };
+        SeenPacket {
+            micros: micros.parse().unwrap(),
+            // The idle process and the kernel send for others.
+            process: process.parse().ok().filter(|process| *process > 4),
+            link: link.to_owned(),
+            component: component.to_owned(),
+            len: len.parse().unwrap(),
+            drop: drop.parse().ok(),
+            hex: hex.to_owned(),
+        }
+    };
+    String::from_utf8(output.stdout).unwrap().lines().map(parse).collect()
+}
+
+/// Logs of Windows, logs of the cases, and logs of every kind made from captures.
+fn compared_logs(made: &Path) -> Vec<PathBuf> {
+    const DROPS: &[Drop] = &[
+        Drop { record: 4, component: 2, reason: 235, is_seen: true },
+        Drop { record: 9, component: 3, reason: 9, is_seen: false },
+    ];
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    let mut logs = vec![captures.join("dropped-by-host/capture.etl")];
+    if let Some(folder) = shared_folder("etl") {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        logs.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "etl")));
+    }
+    for case in ["working-site", "link-raw", "ipv6", "smb", "quic"] {
+        let (link, records) = frames(&captures.join(case).join("capture.pcap")).unwrap();
+        let sender = Sender { address: [10, 1, 0, 4], process: 2764, program: "FileSyncSvc.exe" };
+        for (number, kind) in kinds(link).into_iter().enumerate() {
+            let kind = TraceKind { drops: DROPS, sender: Some(sender), ..kind };
+            let path = made.join(format!("{case}-{number}.etl"));
+            std::fs::write(&path, event_trace(&kind, &records)).unwrap();
+            logs.push(path);
+        }
+    }
+    logs
+}
+
+#[test]
+fn an_independent_reader_sees_the_same_packets() {
+    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dissect-etl/bin/python");
+    if !python.exists() {
+        return not_run("dissect.etl is not installed: tools/test-tools installs it");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let logs = compared_logs(folder.path());
+    let compared = map_parallel(&logs, |path| (packets(path), packets_of_other_reader(&python, path)));
+    let mut counts = [0; 3];
+    for (path, (mut ours, mut others)) in logs.iter().zip(compared) {
+        assert!(ours.is_sorted_by_key(|packet| packet.micros), "{}", path.display());
+        assert_eq!(ours.len(), others.len(), "{}", path.display());
+        ours.sort_by_key(|packet| (packet.hex.clone(), packet.micros));
+        others.sort_by_key(|packet| (packet.hex.clone(), packet.micros));
+        for (one, other) in ours.iter().zip(&others) {
+            // The other reader calculates times since 1601 with floating-point numbers.
+            assert!(one.micros.abs_diff(other.micros) <= 10, "{}: {one:?} {other:?}", path.display());
+            assert_eq!(one, &SeenPacket { micros: one.micros, ..other.clone() }, "{}", path.display());
+            counts[0] += 1;
+            counts[1] += usize::from(one.drop.is_some());
+            counts[2] += usize::from(one.process.is_some());
+        }
+    }
+    let [packets, drops, sent] = counts;
+    assert!(packets > 500 && drops > 20 && sent > 100, "{packets} packets, {drops} drops, {sent} sent");
 }

@@ -84,6 +84,10 @@ const KERNEL_PROCESS: [u8; 16] =
 const EVENT_PROCESS: usize = 12;
 const EVENT_VERSION: usize = 42;
 
+/// Keywords of NDIS packet capture.
+const SEND_PATH: u64 = 0x1_0000_0000;
+const RECEIVE_PATH: u64 = 0x2_0000_0000;
+
 /// Components of Packet Monitor, numbered from 1.
 const COMPONENTS: [&str; 3] = ["ndis.sys", "tcpip.sys", "vmswitch.sys"];
 
@@ -92,6 +96,9 @@ const APPEARANCE_NANOS: u64 = 2_000;
 
 /// From 1601-01-01 to 1970-01-01, in 100 ns.
 const UNIX_EPOCH: u64 = 116_444_736_000_000_000;
+
+/// Where the log's own header has the number of buffers: after a buffer's header, a record's header, and nine fields.
+const BUFFERS_WRITTEN: usize = 72 + 32 + 36;
 
 /// Raw time of the log's header, where the clock is a counter.
 const RAW_START: u64 = 987_654_321;
@@ -142,12 +149,26 @@ pub fn event_trace(kind: &TraceKind, records: &[Record]) -> Vec<u8> {
     for (processor, buffer) in open.iter().enumerate().filter(|(_, buffer)| !buffer.is_empty()) {
         write_buffer(kind, processor as u16, buffer, false, &mut out);
     }
+    let buffers = count_buffers(&out);
+    out[BUFFERS_WRITTEN..BUFFERS_WRITTEN + 4].copy_from_slice(&buffers.to_le_bytes());
     out
+}
+
+/// Buffers of a log: each begins with its length.
+fn count_buffers(log: &[u8]) -> u32 {
+    let mut count = 0;
+    let mut at = 0;
+    while let Some(len) = log.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
+        at += u32::from_le_bytes(*len) as usize;
+        count += 1;
+    }
+    count
 }
 
 /// The events of one packet.
 fn packet_events(kind: &TraceKind, number: usize, record: &Record, raw: &impl Fn(u64) -> u64) -> Vec<u8> {
     let mut out = Vec::new();
+    let sender = kind.sender.filter(|sender| record.bytes.get(26..30) == Some(&sender.address));
     match kind.provider {
         Provider::Ndis { fragment_len } => {
             let media = match kind.link {
@@ -155,13 +176,15 @@ fn packet_events(kind: &TraceKind, number: usize, record: &Record, raw: &impl Fn
                 WIFI => 0x1_0000,
                 _ => 0x200,
             };
+            let path = if sender.is_some() { SEND_PATH } else { RECEIVE_PATH };
             let pieces: Vec<&[u8]> = record.bytes.chunks(fragment_len.max(1)).collect();
             for (at, piece) in pieces.iter().enumerate() {
                 let begins = if at == 0 { 0x4000_0000 } else { 0 };
                 let ends = if at + 1 == pieces.len() { 0x8000_0000 } else { 0 };
                 let mut payload = [3u32, 7, piece.len() as u32].map(u32::to_le_bytes).concat();
                 payload.extend(*piece);
-                out.extend(event(NDISCAP, 1001, media | begins | ends, raw(record.nanos), &payload));
+                let event = event(NDISCAP, 1001, media | path | begins | ends, raw(record.nanos), &payload);
+                push_sent(&event, sender, &mut out);
             }
         }
         Provider::PktMonGroups { appearances } | Provider::PktMon { appearances } => {
@@ -180,7 +203,6 @@ fn packet_events(kind: &TraceKind, number: usize, record: &Record, raw: &impl Fn
                 let count = if has_counts { appearance + 1 } else { 0 };
                 let component = drop.map_or(appearance % 2 + 1, |drop| drop.component);
                 let mut payload = group.to_le_bytes().to_vec();
-                let sender = kind.sender.filter(|sender| record.bytes.get(26..30) == Some(&sender.address));
                 let direction = if sender.is_some() { 4 } else { 3 };
                 for field in [0, count, direction, packet_type, component, 0, 0] {
                     payload.extend(field.to_le_bytes());
@@ -190,16 +212,20 @@ fn packet_events(kind: &TraceKind, number: usize, record: &Record, raw: &impl Fn
                 payload.extend(&record.bytes);
                 let nanos = record.nanos + u64::from(appearance) * APPEARANCE_NANOS;
                 let id = if drop.is_some() { 170 } else { 160 };
-                let begin = out.len();
-                out.extend(event(PKTMON, id, 0, raw(nanos), &payload));
-                if let Some(sender) = sender {
-                    out[begin + EVENT_PROCESS..begin + EVENT_PROCESS + 4]
-                        .copy_from_slice(&sender.process.to_le_bytes());
-                }
+                push_sent(&event(PKTMON, id, 0, raw(nanos), &payload), sender, &mut out);
             }
         }
     }
     out
+}
+
+/// Appends an event that was logged while this process ran.
+fn push_sent(event: &[u8], sender: Option<Sender>, out: &mut Vec<u8>) {
+    let begin = out.len() + EVENT_PROCESS;
+    out.extend(event);
+    if let Some(sender) = sender {
+        out[begin..begin + 4].copy_from_slice(&sender.process.to_le_bytes());
+    }
 }
 
 /// An event's record, aligned to 8 bytes.
@@ -238,6 +264,8 @@ fn log_header(kind: &TraceKind, start_nanos: u64, raw: u64) -> Vec<u8> {
         body.extend(field.to_le_bytes());
     }
     body.extend([clock_type, 0].map(u32::to_le_bytes).concat());
+    // Names of the session and of the file.
+    body.extend("afs-audit\0test.etl\0".encode_utf16().flat_map(u16::to_le_bytes));
     let system_header = if kind.pointer_len == 4 { 1 } else { 2 };
     let mut out = vec![2, 0, system_header, 0xc0];
     out.extend(((32 + body.len()) as u16).to_le_bytes());
