@@ -31,6 +31,7 @@ use craft::capture_file::Record;
 use craft::capture_file::pcapng_section;
 use craft::capture_file::read_pcap;
 use craft::event_trace::Clock;
+use craft::event_trace::Lost;
 use craft::event_trace::Provider;
 use craft::event_trace::TraceKind;
 use craft::event_trace::event_trace;
@@ -58,6 +59,8 @@ fn main() {
         link: ETHERNET,
         drops: &[],
         sender: None,
+        lost: Lost::default(),
+        names_last: false,
     };
     let once = Provider::PktMon { appearances: 1 };
     let files = [

@@ -14,6 +14,8 @@ mod craft {
     pub mod event_trace;
 }
 
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,6 +32,7 @@ use craft::capture_file::pcap;
 use craft::capture_file::pcapng_section;
 use craft::event_trace::Clock;
 use craft::event_trace::Drop;
+use craft::event_trace::Lost;
 use craft::event_trace::Provider;
 use craft::event_trace::Sender;
 use craft::event_trace::TraceKind;
@@ -52,6 +55,8 @@ fn kinds(link: u32) -> Vec<TraceKind> {
         link,
         drops: &[],
         sender: None,
+        lost: Lost::default(),
+        names_last: false,
     };
     vec![
         kind(Provider::Ndis { fragment_len: 1 << 16 }, Clock::SystemTime, 8, 1, 64 << 10, false),
@@ -181,6 +186,53 @@ fn appearances_that_were_converted_to_pcapng_count_once() {
     let appearances: Vec<(usize, &Record)> =
         appearances.iter().map(|(interface, record)| (*interface, record)).collect();
     assert_eq!(rows(pcapng_section(&[link, 101], &appearances)), rows(pcap(link, &records)));
+}
+
+/// As logs arrive by mail: `NetTrace.etl.gz`.
+#[test]
+fn compressed_logs_are_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/working-site/capture.pcap");
+    let (link, records) = frames(&path).unwrap();
+    let log = event_trace(&kinds(link)[2], &records);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&log).unwrap();
+    assert_eq!(essence(gzip.finish().unwrap()), essence(log));
+}
+
+/// Losses that the log's own header reports are known before the first packet is judged.
+#[test]
+fn lost_events_and_buffers_make_silence_inconclusive() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/client-hello-dropped/capture.pcap");
+    let (link, records) = frames(&path).unwrap();
+    for (events, buffers, expected) in
+        [(0, 0, "blocked-looking"), (1000, 0, "inconclusive"), (0, 1, "inconclusive")]
+    {
+        let kind = TraceKind { lost: Lost { events, buffers }, ..kinds(link)[0] };
+        let run = support::audit::audit_bytes(event_trace(&kind, &records));
+        let outcomes: Vec<&str> = run.flows.iter().map(|row| row.assessment.outcome().as_str()).collect();
+        assert_eq!(outcomes, [expected, "ok"], "{events} events and {buffers} buffers lost");
+    }
+}
+
+/// Packet Monitor names its components when the session ends, which a stream shows too late and a file at once.
+#[test]
+fn names_at_the_end_of_a_log_are_those_of_its_packets() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/demo/capture.pcap");
+    let (link, records) = frames(&path).unwrap();
+    let sender = Sender { address: [10, 1, 0, 4], process: 2764, program: r"C:\Agent\FileSyncSvc.exe" };
+    let folder = tempfile::tempdir().unwrap();
+    for (number, kind) in kinds(link).into_iter().enumerate().skip(2) {
+        // Far more buffers than wait for each other.
+        let kind = TraceKind { buffer_len: 512, names_last: true, sender: Some(sender), ..kind };
+        let path = folder.path().join(format!("{number}.etl"));
+        std::fs::write(&path, event_trace(&kind, &records)).unwrap();
+        let names: BTreeSet<String> = packets(&path).into_iter().map(|packet| packet.component).collect();
+        assert_eq!(names, BTreeSet::from(["ndis.sys".to_owned()]));
+        let run = support::audit::audit(std::slice::from_ref(&path)).unwrap();
+        let processes: BTreeSet<String> =
+            run.flows.iter().filter_map(|row| Some(row.process.as_ref()?.to_string())).collect();
+        assert_eq!(processes, BTreeSet::from(["2764 FileSyncSvc.exe".to_owned()]));
+    }
 }
 
 /// A packet as both readers give it, with the microseconds first.

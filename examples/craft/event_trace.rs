@@ -58,6 +58,16 @@ pub struct TraceKind {
     pub link: u32,
     pub drops: &'static [Drop],
     pub sender: Option<Sender>,
+    pub lost: Lost,
+    /// Components and the process are named after all packets.
+    pub names_last: bool,
+}
+
+/// What the session lost, by the log's own header.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lost {
+    pub events: u32,
+    pub buffers: u32,
 }
 
 /// The process that sends the packets of an IPv4 address, which is the host's own.
@@ -115,25 +125,8 @@ pub fn event_trace(kind: &TraceKind, records: &[Record]) -> Vec<u8> {
     let mut out = Vec::new();
     write_buffer(kind, 0, &log_header(kind, start, raw(start)), true, &mut out);
     let mut open: Vec<Vec<u8>> = vec![Vec::new(); usize::from(kind.processors)];
-    if !matches!(kind.provider, Provider::Ndis { .. }) {
-        for (component, name) in (1u16..).zip(COMPONENTS) {
-            let mut payload = [component, 14].map(u16::to_le_bytes).concat();
-            for text in [format!("{name}\0"), "made for a test\0".to_owned()] {
-                payload.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
-            }
-            open[0].extend(event(PKTMON, 20, 0, raw(start), &payload));
-        }
-    }
-    if let Some(Sender { process, program, .. }) = kind.sender {
-        // ProcessRundown, version 1.
-        let mut payload = process.to_le_bytes().to_vec();
-        payload.resize(48, 0);
-        // An integrity label: a SID with one subauthority.
-        payload.extend([1, 1, 0, 0, 0, 0, 0, 16, 0, 0x40, 0, 0]);
-        payload.extend(format!("{program}\0").encode_utf16().flat_map(u16::to_le_bytes));
-        let mut rundown = event(KERNEL_PROCESS, 15, 0, raw(start), &payload);
-        rundown[EVENT_VERSION] = 1;
-        open[0].extend(rundown);
+    if !kind.names_last {
+        open[0].extend(names(kind, raw(start)));
     }
     for (number, record) in records.iter().enumerate() {
         // Bursts stay on one processor, as interrupts do.
@@ -149,8 +142,38 @@ pub fn event_trace(kind: &TraceKind, records: &[Record]) -> Vec<u8> {
     for (processor, buffer) in open.iter().enumerate().filter(|(_, buffer)| !buffer.is_empty()) {
         write_buffer(kind, processor as u16, buffer, false, &mut out);
     }
+    if kind.names_last {
+        let end = records.last().map_or(0, |record| record.nanos);
+        write_buffer(kind, 0, &names(kind, raw(end)), false, &mut out);
+    }
     let buffers = count_buffers(&out);
     out[BUFFERS_WRITTEN..BUFFERS_WRITTEN + 4].copy_from_slice(&buffers.to_le_bytes());
+    out
+}
+
+/// Events that name the components and the process.
+fn names(kind: &TraceKind, raw: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    if !matches!(kind.provider, Provider::Ndis { .. }) {
+        for (component, name) in (1u16..).zip(COMPONENTS) {
+            let mut payload = [component, 14].map(u16::to_le_bytes).concat();
+            for text in [format!("{name}\0"), "made for a test\0".to_owned()] {
+                payload.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
+            }
+            out.extend(event(PKTMON, 20, 0, raw, &payload));
+        }
+    }
+    if let Some(Sender { process, program, .. }) = kind.sender {
+        // ProcessRundown, version 1.
+        let mut payload = process.to_le_bytes().to_vec();
+        payload.resize(48, 0);
+        // An integrity label: a SID with one subauthority.
+        payload.extend([1, 1, 0, 0, 0, 0, 0, 16, 0, 0x40, 0, 0]);
+        payload.extend(format!("{program}\0").encode_utf16().flat_map(u16::to_le_bytes));
+        let mut rundown = event(KERNEL_PROCESS, 15, 0, raw, &payload);
+        rundown[EVENT_VERSION] = 1;
+        out.extend(rundown);
+    }
     out
 }
 
@@ -256,14 +279,14 @@ fn log_header(kind: &TraceKind, start_nanos: u64, raw: u64) -> Vec<u8> {
         body.extend(field.to_le_bytes());
     }
     body.extend([0; 24]);
-    for field in [1, kind.pointer_len, 0, 2600] {
+    for field in [1, kind.pointer_len, kind.lost.events, 2600] {
         body.extend(field.to_le_bytes());
     }
     body.resize(body.len() + 2 * kind.pointer_len as usize + 172 + 4, 0);
     for field in [0, frequency, UNIX_EPOCH + start_nanos / 100] {
         body.extend(field.to_le_bytes());
     }
-    body.extend([clock_type, 0].map(u32::to_le_bytes).concat());
+    body.extend([clock_type, kind.lost.buffers].map(u32::to_le_bytes).concat());
     // Names of the session and of the file.
     body.extend("afs-audit\0test.etl\0".encode_utf16().flat_map(u16::to_le_bytes));
     let system_header = if kind.pointer_len == 4 { 1 } else { 2 };

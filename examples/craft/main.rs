@@ -48,6 +48,7 @@ use encapsulation::ENCAPSULATIONS;
 use encapsulation::ETHERNET;
 use event_trace::Clock;
 use event_trace::Drop;
+use event_trace::Lost;
 use event_trace::Provider;
 use event_trace::Sender;
 use event_trace::TraceKind;
@@ -622,6 +623,8 @@ fn dropped_by_host() -> Vec<u8> {
             process: 2764,
             program: r"\Device\HarddiskVolume3\Program Files\Azure\StorageSyncAgent\FileSyncSvc.exe",
         }),
+        lost: Lost::default(),
+        names_last: false,
     };
     event_trace(&kind, &trace.records)
 }

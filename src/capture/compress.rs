@@ -18,7 +18,6 @@ use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::FrameDecoderError;
 use ruzstd::decoding::errors::ReadFrameHeaderError;
 
-use super::InputFacts;
 use super::block::BlockReader;
 use super::block::BlockWindow;
 use super::etl;
@@ -48,7 +47,7 @@ enum Codec {
         stream: Box<XzStream>,
     },
     Lz4(Box<Lz4Decoder<BlockReader>>),
-    /// An event trace log, converted to pcapng.
+    /// An event trace log, compressed or not, converted to pcapng.
     Etl(Box<Transcoder>),
 }
 
@@ -77,11 +76,18 @@ impl DecompressingReader {
             Codec::Zstd { raw, decoder: Box::new(FrameDecoder::new()), in_frame: false }
         } else if head.starts_with(LZ4) {
             Codec::Lz4(Box::new(Lz4Decoder::new(raw)))
-        } else if etl::is_trace(head) {
-            Codec::Etl(Box::new(Transcoder::new(raw)))
         } else {
             Codec::Uncompressed(raw)
         };
+        let mut bytes = DecompressingReader::with_codec(codec, block_len);
+        bytes.fill(etl::PROBE_LEN);
+        if etl::is_trace(bytes.window().bytes()) {
+            return DecompressingReader::with_codec(Codec::Etl(Box::new(Transcoder::new(bytes))), block_len);
+        }
+        bytes
+    }
+
+    fn with_codec(codec: Codec, block_len: usize) -> DecompressingReader {
         let window = BlockWindow::new(block_len);
         DecompressingReader { codec, window, used_bytes: 0, is_at_end: false, error: None, trailing_bytes: 0 }
     }
@@ -98,9 +104,20 @@ impl DecompressingReader {
         }
     }
 
-    /// The input is an event trace log.
-    pub(super) const fn is_event_trace(&self) -> bool {
-        matches!(self.codec, Codec::Etl(_))
+    /// The event trace log that the input is.
+    pub(super) const fn event_trace(&self) -> Option<&Transcoder> {
+        match &self.codec {
+            Codec::Etl(trace) => Some(trace),
+            _ => None,
+        }
+    }
+
+    /// The event trace log that the input is.
+    pub(super) const fn event_trace_mut(&mut self) -> Option<&mut Transcoder> {
+        match &mut self.codec {
+            Codec::Etl(trace) => Some(trace),
+            _ => None,
+        }
     }
 
     /// The raw bytes.
@@ -109,7 +126,7 @@ impl DecompressingReader {
             Codec::Uncompressed(raw) | Codec::Zstd { raw, .. } | Codec::Xz { raw, .. } => raw,
             Codec::Gzip(gzip) => gzip.get_ref(),
             Codec::Lz4(lz4) => lz4.get_ref(),
-            Codec::Etl(trace) => trace.raw(),
+            Codec::Etl(trace) => trace.source().raw(),
         }
     }
 
@@ -118,7 +135,7 @@ impl DecompressingReader {
             Codec::Uncompressed(raw) | Codec::Zstd { raw, .. } | Codec::Xz { raw, .. } => raw,
             Codec::Gzip(gzip) => gzip.get_mut(),
             Codec::Lz4(lz4) => lz4.get_mut(),
-            Codec::Etl(trace) => trace.raw_mut(),
+            Codec::Etl(trace) => trace.source_mut().raw_mut(),
         }
     }
 
@@ -199,14 +216,8 @@ impl DecompressingReader {
 
     /// Why decompression stopped before the end, if it did.
     pub(super) fn error(&self) -> Option<&str> {
-        self.error.as_deref()
-    }
-
-    /// Adds the facts of an event trace log, once it is read.
-    pub(super) fn add_facts(&self, facts: &mut InputFacts) {
-        if let Codec::Etl(trace) = &self.codec {
-            trace.add_facts(facts);
-        }
+        let of_source = || self.event_trace().and_then(|trace| trace.source().error());
+        self.error.as_deref().or_else(of_source)
     }
 
     /// Raw bytes after the end of the compressed stream.

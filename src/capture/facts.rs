@@ -134,6 +134,10 @@ pub struct InputFacts {
     pub frames_without_time: u64,
     /// Packets that records and blocks report as dropped.
     pub reported_drops: u64,
+    /// Buffers of an event trace log that its session lost, each with an unknown number of packets.
+    pub lost_buffers: u64,
+    /// Buffers of an event trace log.
+    pub buffers: u64,
     /// Blocks that hold no frame and still have a frame number, because Wireshark gives them one.
     pub numbered_blocks: u64,
     /// Blocks of unknown types.
@@ -223,7 +227,7 @@ impl InputFacts {
 
     /// True when so many packets were dropped that a missing reply proves nothing.
     pub fn has_heavy_loss(&self) -> bool {
-        is_heavy_loss(self.dropped_packets(), self.frames)
+        is_heavy_loss(self.dropped_packets(), self.frames) || is_heavy_loss(self.lost_buffers, self.buffers)
     }
 
     /// True when every decoded byte is accounted for.

@@ -14,6 +14,8 @@ use super::block::BlockReader;
 use super::block::RawReader;
 use super::block::RawSource;
 use super::compress::DecompressingReader;
+use super::etl::TrailingNames;
+use super::etl::Transcoder;
 use super::filter::Filter;
 use super::format::FORMATS;
 use super::frame_reader::FrameOut;
@@ -59,14 +61,19 @@ pub(super) struct InputOptions {
     /// Counts the raw bytes.
     pub meter: Arc<AtomicU64>,
     pub block_len: usize,
+    /// Names from the end of an event trace log.
+    pub names: TrailingNames,
 }
 
 impl InputReader {
     /// Opens an input and recognizes its format. Without a format, the facts have the reason.
     pub(super) fn open(options: InputOptions, mut facts: InputFacts) -> Result<InputReader, Box<InputFacts>> {
-        let InputOptions { source, size, hash_tee, meter, block_len } = options;
+        let InputOptions { source, size, hash_tee, meter, block_len, names } = options;
         let raw = BlockReader::new(RawReader::new(source, hash_tee, meter), block_len);
         let mut bytes = DecompressingReader::new(raw, block_len);
+        if let Some(trace) = bytes.event_trace_mut() {
+            trace.set_trailing_names(names);
+        }
         facts.compression = bytes.compression();
         for format in FORMATS {
             bytes.fill(format.probe_len);
@@ -80,6 +87,11 @@ impl InputReader {
         facts.outcome = InputOutcome::Refused(reason_for_refusal(&bytes));
         facts.raw_bytes = bytes.raw().read_bytes();
         Err(Box::new(facts))
+    }
+
+    /// Whether the input reports before its first frame that so much is missing that a missing reply proves nothing.
+    pub(super) fn reports_heavy_loss(&self) -> bool {
+        self.bytes.event_trace().is_some_and(Transcoder::reports_heavy_loss)
     }
 
     /// Reads the next run of at most `limit` frames; false at the end.
@@ -112,7 +124,7 @@ impl InputReader {
         let bytes = window.bytes();
         let input =
             InputBytes { bytes, block_offset: window.start(), position: self.bytes.position(), at_end };
-        let host_reports = self.bytes.is_event_trace().then_some(&mut run.host_reports);
+        let host_reports = self.bytes.event_trace().is_some().then_some(&mut run.host_reports);
         let (frames, facts) = (&mut run.frames, &mut self.facts);
         let mut out = FrameOut { frames, limit, facts, host_reports, begins_another: false };
         let step = self.frame_reader.read_frames(input, &mut out);
@@ -190,7 +202,9 @@ impl InputReader {
             self.facts.skipped_bytes += skipped;
         }
         self.facts.compression = self.bytes.compression();
-        self.bytes.add_facts(&mut self.facts);
+        if let Some(trace) = self.bytes.event_trace() {
+            trace.add_facts(&mut self.facts);
+        }
         self.facts.complete = true;
     }
 

@@ -21,6 +21,7 @@ use super::InputFacts;
 use super::InputHash;
 use super::InputOutcome;
 use super::block::RawSource;
+use super::etl::TrailingNames;
 use super::filter::Filter;
 use super::hash::Hasher;
 use super::input::FoundInput;
@@ -250,7 +251,9 @@ impl Capture {
                     entry.refuse(InputFacts { outcome, ..facts });
                 }
                 (None, origin @ (InputOrigin::File(_) | InputOrigin::Member(_))) if !is_single => {
-                    first = first_frame_time(origin, one.size, &mut entry);
+                    let has_heavy_loss;
+                    (first, has_heavy_loss) = first_frame_time(origin, one.size, &mut entry);
+                    self.has_heavy_loss |= has_heavy_loss;
                 }
                 (None, origin) => {
                     self.open_input(origin, one.size, &mut entry);
@@ -297,6 +300,12 @@ impl Capture {
     /// Opens an input and recognizes its format. The result is the entry's state, or the outcome in its facts.
     fn open_input(&mut self, origin: InputOrigin, size: Option<u64>, entry: &mut InputEntry) {
         let has_many_open = self.open_files >= OPEN_LIMIT;
+        let names = match &origin {
+            InputOrigin::File(path) => TrailingNames::read(path),
+            InputOrigin::Member(_) | InputOrigin::Pipe(_) | InputOrigin::Stream(_) => {
+                TrailingNames::default()
+            }
+        };
         let source = match origin {
             InputOrigin::Stream(stream) => Ok(RawSource::Stream(stream)),
             InputOrigin::File(path) if has_many_open => Ok(RawSource::Path(path)),
@@ -318,9 +327,10 @@ impl Capture {
         entry.hash_index = Some(self.hashed_inputs as usize);
         self.hashed_inputs += 1;
         let (meter, block_len) = (Arc::clone(&self.meter.0), self.block_len);
-        match InputReader::open(InputOptions { source, size, hash_tee, meter, block_len }, facts) {
+        match InputReader::open(InputOptions { source, size, hash_tee, meter, block_len, names }, facts) {
             Ok(reader) => {
                 self.open_files += 1;
+                self.has_heavy_loss |= reader.reports_heavy_loss();
                 let open = OpenInput { reader, run: FrameRun::default(), delivered: 0 };
                 entry.state = InputState::Open(Box::new(open));
             }
@@ -416,32 +426,34 @@ impl InputEntry {
     }
 }
 
-/// Reads a file up to its first frame, closes it, and sets the entry's state.
-fn first_frame_time(origin: InputOrigin, size: Option<u64>, entry: &mut InputEntry) -> Option<Time> {
+/// Reads a file up to its first frame, closes it, and sets the entry's state; the frame's time, and whether the file reports heavy
+/// loss before it.
+fn first_frame_time(origin: InputOrigin, size: Option<u64>, entry: &mut InputEntry) -> (Option<Time>, bool) {
     let facts = entry.facts.clone();
     let source = match &origin {
         InputOrigin::Member(member) => member.open().map(RawSource::Stream),
         InputOrigin::File(path) => File::open(path).map(RawSource::File),
-        InputOrigin::Pipe(_) | InputOrigin::Stream(_) => return None,
+        InputOrigin::Pipe(_) | InputOrigin::Stream(_) => return (None, false),
     };
     let source = match source {
         Ok(source) => source,
         Err(error) => {
             entry.refuse(InputFacts { outcome: InputOutcome::Refused(error.to_string()), ..facts });
-            return None;
+            return (None, false);
         }
     };
     let (meter, block_len) = (Arc::default(), SMALL_BLOCK_LEN);
-    match InputReader::open(InputOptions { source, size, hash_tee: None, meter, block_len }, facts) {
+    let names = TrailingNames::default();
+    match InputReader::open(InputOptions { source, size, hash_tee: None, meter, block_len, names }, facts) {
         Err(facts) => {
             entry.refuse(*facts);
-            None
+            (None, false)
         }
         Ok(mut reader) => {
             entry.state = InputState::Waiting(origin, size);
             let mut run = FrameRun::default();
             reader.next(&mut run, None, 1);
-            run.frames.first().map(|frame| frame.time)
+            (run.frames.first().map(|frame| frame.time), reader.reports_heavy_loss())
         }
     }
 }

@@ -288,8 +288,15 @@ fn statistics(result: &RunResult) -> BTreeMap<String, u64> {
 
 fn add_input(facts: &mut CaptureFacts, input: &InputFacts, path: &Path, hash: capture::InputHash) {
     let name = &input.name;
+    let consequence = if input.has_heavy_loss() { ": a missing reply proves nothing here" } else { "" };
+    if input.lost_buffers > 0 {
+        let lost = count(input.lost_buffers, "buffer");
+        let kept = crate::report::grouped(input.buffers);
+        facts
+            .warnings
+            .push(format!("{name}: the trace session lost {lost} of events ({kept} kept){consequence}"));
+    }
     if input.dropped_packets() > 0 {
-        let consequence = if input.has_heavy_loss() { ": a missing reply proves nothing here" } else { "" };
         facts.warnings.push(format!(
             "{name}: the capture device reports {} ({} captured){consequence}",
             count(input.dropped_packets(), "dropped packet"),
@@ -382,6 +389,7 @@ fn input_json(input: &InputFacts, path: &Path, hash: capture::InputHash) -> serd
         "clamped_times": input.clamped_times,
         "frames_without_time": input.frames_without_time,
         "reported_drops": input.reported_drops,
+        "lost_buffers": input.lost_buffers,
         "skipped_blocks": input.skipped_blocks,
         "interfaces": interfaces,
         "metadata": metadata(&input.metadata),

@@ -9,6 +9,7 @@
 
 use crate::base::Cursor;
 use crate::base::Truncated;
+use crate::capture::facts::is_heavy_loss;
 
 /// Length of a buffer's header.
 pub(super) const BUFFER_HEADER_LEN: usize = 72;
@@ -114,6 +115,10 @@ pub(super) struct LogFileHeader {
     pub buffers_lost: u32,
     /// Processors of the machine, each with buffers of its own.
     pub processors: u32,
+    /// Bytes of a buffer, before compression.
+    pub buffer_len: u32,
+    /// Buffers in the log; 0 where the session ended without a word.
+    pub buffers_written: u32,
     /// How raw times become wall-clock times.
     pub clock: TraceClock,
 }
@@ -157,9 +162,12 @@ impl LogFileHeader {
     const SYSTEM_TIME: u32 = 2;
 
     fn parse(c: &mut Cursor<'_>, raw_start: u64) -> Result<LogFileHeader, Truncated> {
-        c.skip(12, "log file header")?;
+        let buffer_len = c.u32_le("buffer size")?;
+        c.skip(8, "versions")?;
         let processors = c.u32_le("processors")?;
-        c.skip(28, "log file header")?;
+        c.skip(20, "end time and limits")?;
+        let buffers_written = c.u32_le("buffers written")?;
+        c.skip(4, "start buffers")?;
         let pointer_len = c.u32_le("pointer size")?;
         let events_lost = c.u32_le("events lost")?;
         let mhz = c.u32_le("processor speed")?;
@@ -177,7 +185,25 @@ impl LogFileHeader {
             _ => u64::from(mhz) * 1_000_000,
         };
         let clock = TraceClock { start, raw_start, frequency };
-        Ok(LogFileHeader { events_lost, buffers_lost, processors, clock })
+        Ok(LogFileHeader { events_lost, buffers_lost, processors, buffer_len, buffers_written, clock })
+    }
+
+    /// Reads it from the first bytes of a log.
+    pub(super) fn peek(bytes: &[u8]) -> Option<LogFileHeader> {
+        match Records::new(bytes.get(BUFFER_HEADER_LEN..)?).next()? {
+            Record::LogFile(header) => Some(header),
+            Record::Event(_) | Record::Other => None,
+        }
+    }
+
+    /// Whether so much was lost that a missing reply proves nothing.
+    pub(super) fn reports_heavy_loss(&self) -> bool {
+        /// Events are longer than their header of 80 bytes, and buffers are seldom full.
+        const BYTES_OF_AN_EVENT: u64 = 512;
+        let buffers = u64::from(self.buffers_written);
+        let events = buffers * u64::from(self.buffer_len) / BYTES_OF_AN_EVENT;
+        is_heavy_loss(u64::from(self.events_lost), events)
+            || is_heavy_loss(u64::from(self.buffers_lost), buffers)
     }
 }
 

@@ -13,6 +13,7 @@ mod packets;
 mod pcapng_out;
 mod providers;
 mod reorder;
+mod trailing_names;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 use self::container::BUFFER_HEADER_LEN;
 use self::container::BUFFER_LIMIT;
 use self::container::BufferHeader;
+use self::container::LogFileHeader;
 use self::container::Record;
 use self::container::Records;
 use self::container::TraceClock;
@@ -29,11 +31,15 @@ use self::packets::PacketEvents;
 use self::pcapng_out::PcapngOut;
 use self::providers::provider_name;
 use self::reorder::ReorderWindow;
+pub(super) use self::trailing_names::TrailingNames;
 use super::InputFacts;
-use super::block::BlockReader;
+use super::compress::DecompressingReader;
 
 /// The first bytes of a log: a buffer's header and the beginning of the log's own header.
 pub(super) const PROBE_LEN: usize = BUFFER_HEADER_LEN + 8;
+
+/// The first bytes of a log, up to the end of its own header.
+const LOG_HEADER_LEN: usize = 512;
 
 /// Providers named where a log holds no packets.
 const PROVIDERS_NAMED: usize = 8;
@@ -57,8 +63,10 @@ pub(super) fn is_trace(head: &[u8]) -> bool {
 
 /// Reads a log and makes pcapng of it.
 pub(super) struct Transcoder {
-    raw: BlockReader,
+    source: DecompressingReader,
     clock: TraceClock,
+    /// The log reports losses in its own header.
+    heavy_loss: bool,
     events: PacketEvents,
     window: ReorderWindow,
     out: PcapngOut,
@@ -71,7 +79,10 @@ pub(super) struct Transcoder {
     packets: u64,
     buffers: u64,
     buffers_damaged: u64,
+    /// By the log's own header.
     buffers_lost: u64,
+    /// Buffers that report the loss of another.
+    buffers_after_loss: u64,
     events_lost: u64,
     /// The length of the first buffer after the log's own; those of a log that was not relogged have one length.
     buffer_len: Option<usize>,
@@ -79,10 +90,13 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    pub(super) fn new(raw: BlockReader) -> Transcoder {
+    pub(super) fn new(mut source: DecompressingReader) -> Transcoder {
+        source.fill(LOG_HEADER_LEN);
+        let header = LogFileHeader::peek(source.window().bytes());
         Transcoder {
-            raw,
+            source,
             clock: TraceClock::UNKNOWN,
+            heavy_loss: header.is_some_and(|header| header.reports_heavy_loss()),
             events: PacketEvents::default(),
             window: ReorderWindow::default(),
             out: PcapngOut::default(),
@@ -94,24 +108,35 @@ impl Transcoder {
             buffers: 0,
             buffers_damaged: 0,
             buffers_lost: 0,
+            buffers_after_loss: 0,
             events_lost: 0,
             buffer_len: None,
             providers: BTreeMap::new(),
         }
     }
 
-    /// The raw bytes.
-    pub(super) const fn raw(&self) -> &BlockReader {
-        &self.raw
+    /// The bytes of the log.
+    pub(super) const fn source(&self) -> &DecompressingReader {
+        &self.source
     }
 
-    pub(super) const fn raw_mut(&mut self) -> &mut BlockReader {
-        &mut self.raw
+    pub(super) const fn source_mut(&mut self) -> &mut DecompressingReader {
+        &mut self.source
     }
 
     /// How the log is compressed.
-    pub(super) const fn compression(&self) -> Option<&'static str> {
-        if self.is_compressed { Some("lzxpress") } else { None }
+    pub(super) fn compression(&self) -> Option<&'static str> {
+        self.source.compression().or(if self.is_compressed { Some("lzxpress") } else { None })
+    }
+
+    /// Whether the log's own header reports so many losses that a missing reply proves nothing.
+    pub(super) const fn reports_heavy_loss(&self) -> bool {
+        self.heavy_loss
+    }
+
+    /// Names from the end of the log, for packets before.
+    pub(super) fn set_trailing_names(&mut self, names: TrailingNames) {
+        self.events.add_names(names);
     }
 
     /// Writes pcapng into `room`; 0 is the end. An error says why there are no packets.
@@ -138,13 +163,17 @@ impl Transcoder {
     pub(super) fn add_facts(&self, facts: &mut InputFacts) {
         facts.format = Some("etl");
         facts.reported_drops = facts.reported_drops.saturating_add(self.events_lost);
+        // The header counts what the buffers report.
+        facts.lost_buffers = self.buffers_lost.max(self.buffers_after_loss);
+        facts.buffers = self.buffers;
+        let lost_buffers = facts.lost_buffers;
         let mut note = |count: u64, one: &str, many: &str| {
             if count > 0 {
                 facts.note(format!("{count} {}", if count == 1 { one } else { many }));
             }
         };
         note(self.events_lost, "event lost by the trace session", "events lost by the trace session");
-        note(self.buffers_lost, "buffer lost by the trace session", "buffers lost by the trace session");
+        note(lost_buffers, "buffer lost by the trace session", "buffers lost by the trace session");
         note(self.buffers_damaged, "buffer of the trace damaged", "buffers of the trace damaged");
         note(
             self.events.damaged,
@@ -155,8 +184,8 @@ impl Transcoder {
 
     /// Reads one buffer and takes its packets.
     fn next_buffer(&mut self) {
-        self.raw.fill(BUFFER_HEADER_LEN);
-        let bytes = self.raw.window().bytes();
+        self.source.fill(BUFFER_HEADER_LEN);
+        let bytes = self.source.window().bytes();
         if bytes.is_empty() {
             return self.end();
         }
@@ -166,12 +195,12 @@ impl Transcoder {
             Err(_) => {
                 self.buffers_damaged += 1;
                 let left = bytes.len();
-                self.raw.mark_used(left);
+                self.source.mark_used(left);
                 return self.end();
             }
         };
-        let is_whole = self.raw.fill(header.size);
-        let bytes = self.raw.window().bytes();
+        let is_whole = self.source.fill(header.size);
+        let bytes = self.source.window().bytes();
         let buffer = bytes.get(..header.size).unwrap_or(bytes);
         let len = buffer.len();
         let body = buffer.get(BUFFER_HEADER_LEN..).unwrap_or_default();
@@ -186,13 +215,13 @@ impl Transcoder {
         }
         let processor = buffer.get(40..42).and_then(|bytes| bytes.first_chunk::<2>()).copied();
         let processor = u32::from(processor.map_or(0, u16::from_le_bytes));
-        self.raw.mark_used(len);
+        self.source.mark_used(len);
         self.is_compressed |= header.compressed;
         self.buffers += 1;
         if self.buffers == 2 && !header.compressed {
             self.buffer_len = Some(header.size);
         }
-        self.buffers_lost += u64::from(header.buffer_lost);
+        self.buffers_after_loss += u64::from(header.buffer_lost);
         is_damaged |= self.take_records(processor);
         self.buffers_damaged += u64::from(is_damaged);
         if !is_whole {
@@ -238,7 +267,7 @@ impl Transcoder {
         self.buffers_damaged += 1;
         let step = self.buffer_len.filter(|len| *len <= BUFFER_LIMIT);
         match step {
-            Some(len) if self.raw.fill(len) => self.raw.mark_used(len),
+            Some(len) if self.source.fill(len) => self.source.mark_used(len),
             _ => self.end(),
         }
     }
@@ -250,8 +279,9 @@ impl Transcoder {
     }
 
     fn write_released(&mut self) {
-        while let Some(packet) = self.window.pop() {
+        while let Some(mut packet) = self.window.pop() {
             self.packets += 1;
+            self.events.name_process(&mut packet);
             let point = packet.point;
             let events = &self.events;
             self.out.packet(&packet, self.clock.unix(packet.time), || {

@@ -14,6 +14,7 @@ use crate::base::Truncated;
 use crate::capture::LinkType;
 
 use super::container::Event;
+use super::trailing_names::TrailingNames;
 
 /// Microsoft-Windows-NDIS-PacketCapture, as a GUID is stored on disk.
 pub(super) const NDISCAP: [u8; 16] =
@@ -25,6 +26,12 @@ pub(super) const PKTMON: [u8; 16] =
 /// Microsoft-Windows-Kernel-Process.
 pub(super) const KERNEL_PROCESS: [u8; 16] =
     guid(0x22fb_2cd6, 0x0e7b, 0x422b, [0xa0, 0xc7, 0x2f, 0xad, 0x1f, 0xd0, 0xe7, 0x16]);
+
+/// The event of [`KERNEL_PROCESS`] that names a process which runs already.
+const RUNDOWN: u16 = 15;
+
+/// The event of [`PKTMON`] that describes a component.
+const COMPONENT: u16 = 20;
 
 /// A packet of fragments is no longer than this: the largest that offload makes, and some room.
 const PACKET_LIMIT: usize = 256 << 10;
@@ -85,6 +92,8 @@ pub(super) struct PacketEvents {
     components: Vec<(u32, Arc<str>)>,
     /// Names of processes, by number; a number is used again after its process has ended.
     processes: HashMap<u32, Arc<str>>,
+    /// Names of processes that a rundown after their packets gives.
+    later_processes: HashMap<u32, Arc<str>>,
     /// Packets of which a fragment is missing, and events too short for what they announce.
     pub(super) damaged: u64,
 }
@@ -102,8 +111,8 @@ impl PacketEvents {
         let read = match (event.provider, event.id) {
             (NDISCAP, 1001 | 1003) => self.ndis_fragment(event, processor),
             (PKTMON, 160 | 170) => pktmon_packet(event).map(Some),
-            (KERNEL_PROCESS, 1 | 15) => self.process(event).map(|()| None),
-            (PKTMON, 20) => self.component(event).map(|()| None),
+            (KERNEL_PROCESS, 1 | RUNDOWN) => self.process(event).map(|()| None),
+            (PKTMON, COMPONENT) => self.component(event).map(|()| None),
             _ => return None,
         };
         let mut packet = read.unwrap_or_else(|_| {
@@ -116,6 +125,37 @@ impl PacketEvents {
             process.name = Arc::clone(name);
         }
         Some(packet)
+    }
+
+    /// Takes an event that names something.
+    pub(super) fn accept_name(&mut self, event: &Event<'_>) {
+        // A name that is damaged is none.
+        let _ = match (event.provider, event.id) {
+            (KERNEL_PROCESS, RUNDOWN) => self.process(event),
+            (PKTMON, COMPONENT) => self.component(event),
+            _ => Ok(()),
+        };
+    }
+
+    /// Names the process of a packet that was logged before its process was.
+    pub(super) fn name_process(&self, packet: &mut TracedPacket) {
+        if let Some(process) = &mut packet.process
+            && process.name.is_empty()
+            && let Some(name) = self.later_processes.get(&process.id)
+        {
+            process.name = Arc::clone(name);
+        }
+    }
+
+    /// Names that the end of the log has.
+    pub(super) fn add_names(&mut self, names: TrailingNames) {
+        self.later_processes = names.processes;
+        self.components = names.components;
+    }
+
+    /// What the log has named so far.
+    pub(super) fn into_names(self) -> TrailingNames {
+        TrailingNames { components: self.components, processes: self.later_processes }
     }
 
     /// A component's name.
@@ -209,8 +249,13 @@ impl PacketEvents {
         }
         let path = utf16(&mut c)?;
         let name = path.rsplit(['\\', '/']).next().unwrap_or_default();
+        let name: Arc<str> = name.into();
+        // Events of a rundown name processes that began before.
+        if event.id == RUNDOWN && self.later_processes.len() < PROCESS_LIMIT {
+            self.later_processes.entry(process).or_insert_with(|| Arc::clone(&name));
+        }
         if self.processes.len() < PROCESS_LIMIT || self.processes.contains_key(&process) {
-            self.processes.insert(process, name.into());
+            self.processes.insert(process, name);
         }
         Ok(())
     }
