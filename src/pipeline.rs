@@ -33,6 +33,7 @@ use std::thread;
 
 use crate::base::CapturePoints;
 use crate::base::Time;
+use crate::base::TimeWindow;
 use crate::capture;
 use crate::capture::Capture;
 use crate::capture::Chunk;
@@ -79,6 +80,8 @@ pub struct AuditPlan {
     pub judge: judge::JudgeLimits,
     /// The capture points of the inputs.
     pub points: CapturePoints,
+    /// The part of the inputs that is audited; of a live run, all of it.
+    pub window: TimeWindow,
 }
 
 impl AuditPlan {
@@ -91,6 +94,7 @@ impl AuditPlan {
             flows: flow::FlowLimits::default(),
             judge: judge::JudgeLimits::default(),
             points: CapturePoints::default(),
+            window: TimeWindow::default(),
         }
     }
 }
@@ -106,7 +110,7 @@ pub struct RunResult {
     pub flows: FlowCounts,
     /// Findings and counts.
     pub judgement: JudgeResult,
-    /// Times of the earliest and the latest frame.
+    /// Times of the earliest and the latest frame of the window.
     pub span: Option<(Time, Time)>,
     /// The run was stopped before the end of its inputs.
     pub stopped: bool,
@@ -216,13 +220,15 @@ pub fn run_files<D: RunSink + Send>(
     sink: D,
     control: RunControl<'_>,
 ) -> (RunResult, D) {
-    let mut engine = Engine::new(plan.policy, plan.scope, plan.judge).with_points(plan.points.clone());
+    let mut engine = Engine::new(plan.policy, plan.scope, plan.judge)
+        .with_points(plan.points.clone())
+        .with_window(plan.window);
     let heavy_loss_is_known = capture.has_heavy_loss();
     if heavy_loss_is_known {
         engine.doubt();
     }
     let stop = control.stop;
-    let mut ingest = Ingest::new(plan.fragments, plan.points);
+    let mut ingest = Ingest::new(plan.fragments, plan.points, plan.window);
     let (flows, mut judgement, sink) = if workers <= 1 {
         single::run(plan.flows, engine, sink, |packets| ingest.read_files(&mut capture, control, packets))
     } else {
@@ -250,7 +256,7 @@ pub fn run_live<S: LiveSource, D: RunSink + Send>(
     engine.follow_problems();
     let flows = flow::FlowLimits { report_interim: true, ..plan.flows };
     let stop = control.stop;
-    let mut ingest = Ingest::new(plan.fragments, CapturePoints::default());
+    let mut ingest = Ingest::new(plan.fragments, CapturePoints::default(), TimeWindow::default());
     let (flows, judgement, sink) =
         single::run(flows, engine, sink, |packets| ingest.read_live(&mut source, control, packets));
     let result = ingest.finish(source.finish());
@@ -262,7 +268,7 @@ pub fn run_live<S: LiveSource, D: RunSink + Send>(
 struct IngestResult {
     inputs: Vec<InputFacts>,
     accounting: FrameAccounting,
-    /// Times of the earliest and the latest frame.
+    /// Times of the earliest and the latest frame of the window.
     span: Option<(Time, Time)>,
 }
 

@@ -12,6 +12,7 @@ mod net;
 mod points;
 mod text;
 mod time;
+mod time_window;
 
 pub use address::Address;
 pub use cursor::Cursor;
@@ -34,3 +35,4 @@ pub use text::WireText;
 pub use text::is_deceptive;
 pub use text::is_printable;
 pub use time::Time;
+pub use time_window::TimeWindow;

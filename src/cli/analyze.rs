@@ -204,10 +204,14 @@ pub(super) fn audit(
         named: &plan.points,
         filter: plan.filter.as_deref(),
     });
-    let audit_plan =
-        pipeline::AuditPlan { points: surveyed.points.clone(), ..policy.audit_plan(&plan.limits) };
+    let audit_plan = pipeline::AuditPlan {
+        points: surveyed.points.clone(),
+        window: plan.window,
+        ..policy.audit_plan(&plan.limits)
+    };
     let header = FactsHeader {
         points: surveyed.points.clone(),
+        window: plan.window,
         ..facts_header(sink.names(), &plan.limits, capture.has_heavy_loss())
     };
     sink.begin_facts(&header)?;
@@ -229,6 +233,7 @@ pub(super) fn audit(
         capture.not_done.push("interrupted: the rest of the input was not read".to_owned());
     }
     capture.evidence_context = plan.copy.context;
+    capture.add_window(&plan.window, &result.accounting);
     capture.points = run_facts::points(&surveyed, sink.names());
     sink.end_facts(&capture)?;
     judged(&policy, &plan.policy, sink, (capture, result.judgement))
@@ -351,6 +356,7 @@ mod tests {
             copy: CopyPlan { context: 0, snap_len: usize::MAX, size: 1 << 20 },
             filter: None,
             frame_limit: None,
+            window: crate::base::TimeWindow::default(),
             threads: NonZeroUsize::MIN,
             hash: capture::InputHash::None,
             limits: ResourceLimits {

@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use ipnet::IpNet;
 
 use super::values;
+use crate::base::Time;
 use crate::evidence::AllowLevel;
 use crate::judge::Severity;
 
@@ -97,6 +98,17 @@ pub(super) struct AnalyzeArgs {
     /// Stop after this many frames
     #[arg(short, long, value_name = "FRAMES", help_heading = "Input")]
     pub(super) count: Option<NonZeroU64>,
+    /// Report only what begins at this time or later, such as `2026-07-20T10:00:00Z`: flows by their first frame, DNS responses
+    /// by their own
+    #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "Input")]
+    pub(super) from: Option<Time>,
+    /// Report only what begins before this time
+    #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "Input")]
+    pub(super) until: Option<Time>,
+    /// With --from and --until: read so much before, for names and open flows, and after, for the ends of flows. Frames further
+    /// away are counted only. An hour is the longest time after which an idle flow is closed
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = values::duration, help_heading = "Input")]
+    pub(super) lead_in: Duration,
     /// Number of threads, by default one per core; the output does not depend on it
     #[arg(long, value_name = "N", help_heading = "Input")]
     pub(super) threads: Option<NonZeroUsize>,

@@ -15,6 +15,7 @@ use super::plan::ResourceLimits;
 use super::plan::RulesPlan;
 use crate::base::CapturePoints;
 use crate::base::Time;
+use crate::base::TimeWindow;
 use crate::decode;
 use crate::flow;
 use crate::judge;
@@ -108,6 +109,7 @@ impl LoadedPolicy {
             },
             judge: judge::JudgeLimits { findings: limits.findings, name_bytes: limits.name_bytes },
             points: CapturePoints::default(),
+            window: TimeWindow::default(),
         }
     }
 

@@ -22,6 +22,7 @@ use super::args::OutputFormat;
 use super::args::PolicyArgs;
 use super::args::RulesArgs;
 use crate::base::CapturePoints;
+use crate::base::TimeWindow;
 use crate::capture;
 use crate::flow::FlowLimits;
 use crate::judge::JudgeLimits;
@@ -49,6 +50,8 @@ pub(super) struct AnalyzePlan {
     /// Capture filter; needs the feature `live`.
     pub(super) filter: Option<String>,
     pub(super) frame_limit: Option<u64>,
+    /// The part of the inputs that is reported.
+    pub(super) window: TimeWindow,
     pub(super) threads: NonZeroUsize,
     /// How inputs are hashed; not at all without a manifest to hold the hash.
     pub(super) hash: capture::InputHash,
@@ -224,6 +227,11 @@ impl AnalyzePlan {
         if names.len() > CapturePoints::LIMIT {
             bail!("{} capture points: at most {} are compared", names.len(), CapturePoints::LIMIT);
         }
+        if let (Some(from), Some(until)) = (args.from, args.until)
+            && from >= until
+        {
+            bail!("nothing to report: --from {from} is not before --until {until}");
+        }
         let total_bytes = check_captures(&files)?;
         check_filter(args.filter.as_deref())?;
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -240,6 +248,11 @@ impl AnalyzePlan {
             policy: PolicyPlan::from_args(args.policy)?,
             filter: args.filter,
             frame_limit: args.count.map(|count| count.get()),
+            window: TimeWindow {
+                from: args.from,
+                until: args.until,
+                lead_in_nanos: u64::try_from(args.lead_in.as_nanos()).unwrap_or(u64::MAX),
+            },
             threads: args.threads.unwrap_or_else(cores),
             hash: match args.hash {
                 _ if output.folder.is_none() => capture::InputHash::None,

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::base::FileId;
 use crate::base::Time;
+use crate::base::TimeWindow;
 use crate::base::WireText;
 use crate::capture;
 use crate::capture::InputFacts;
@@ -27,6 +28,7 @@ use crate::report::InputNames;
 use crate::report::PointFact;
 use crate::report::PointFacts;
 use crate::report::RunFacts;
+use crate::report::WindowFacts;
 use crate::report::count;
 use crate::report::verb;
 
@@ -44,6 +46,9 @@ pub(super) struct CaptureFacts {
     pub(super) further_captures: u64,
     /// The capture points, without the flows that are joined.
     pub(super) points: Option<PointFacts>,
+    /// The part of the inputs that is reported, without the flows that had not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) window: Option<WindowFacts>,
     pub(super) damage: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) limits_reached: Vec<String>,
@@ -105,6 +110,20 @@ impl CaptureFacts {
         facts
     }
 
+    /// Adds the part of the inputs that is reported, unless it is all of them.
+    pub(super) fn add_window(&mut self, window: &TimeWindow, frames: &pipeline::FrameAccounting) {
+        if window.is_unlimited() {
+            return;
+        }
+        self.window = Some(WindowFacts {
+            from: window.from,
+            until: window.until,
+            lead_in_secs: window.lead_in_nanos / 1_000_000_000,
+            frames: frames.in_window,
+            ..WindowFacts::default()
+        });
+    }
+
     /// Adds what the next interval of the run saw.
     pub(super) fn continue_with(&mut self, next: CaptureFacts) {
         self.first_seen = self.first_seen.or(next.first_seen);
@@ -140,6 +159,12 @@ pub(super) fn complete(policy: RunFacts, capture: CaptureFacts, judgement: Judge
     let mut facts = policy;
     facts.warnings.extend(judgement.gaps);
     facts.warnings.extend(capture.warnings);
+    let window = capture.window.map(|window| WindowFacts {
+        unfinished: judgement.unfinished.count,
+        unfinished_flows: judgement.unfinished.first,
+        ..window
+    });
+    facts.warnings.extend(window.iter().flat_map(|window| window.warnings(&capture.accounting)));
     facts.limits_reached = judgement.bounds;
     facts.limits_reached.extend(capture.limits_reached);
     // What further capture points show has no rows.
@@ -160,6 +185,7 @@ pub(super) fn complete(policy: RunFacts, capture: CaptureFacts, judgement: Judge
             joined_payload_bytes: joined.payload_bytes,
             ..points
         }),
+        window,
         damage: capture.damage,
         first_seen: capture.first_seen,
         last_seen: capture.last_seen,
@@ -242,6 +268,8 @@ fn accounting(result: &RunResult) -> Accounting {
             .map(|(what, totals)| ((*what).to_owned(), totals.frames))
             .collect(),
         damaged: Default::default(),
+        before_window: frames.before_window.frames,
+        after_window: frames.after_window.frames,
         flows: flows.opened,
     };
     for (kinds, how) in [(&frames.truncated, "truncated"), (&frames.malformed, "malformed")] {

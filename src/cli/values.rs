@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::base::Time;
+
 /// The longest frame that libpcap delivers (`MAXIMUM_SNAPLEN`).
 const MAX_SNAP_LEN: u32 = 262_144;
 
@@ -55,6 +57,11 @@ pub(super) fn umask(text: &str) -> Result<u32, String> {
         Ok(mask) if mask & !0o077 == 0 => Ok(mask),
         _ => Err("expected an octal number from 000 to 077".to_owned()),
     }
+}
+
+/// A time in the form of RFC 3339, such as `2026-07-20T10:00:00Z`.
+pub(super) fn time(text: &str) -> Result<Time, String> {
+    text.parse().map_err(|()| "expected a time such as 2026-07-20T10:00:00Z".to_owned())
 }
 
 /// `90s`, `10m`, `1h30m`, `1d`; a number without a unit is seconds. Larger units come first, each at most once.

@@ -26,6 +26,7 @@ use super::encoding::FactsDecoder;
 use super::encoding::TOO_MANY_FLOWS;
 use super::stored::Stored;
 use crate::base::CapturePoints;
+use crate::base::TimeWindow;
 use crate::base::WireText;
 use crate::base::is_printable;
 
@@ -63,6 +64,9 @@ pub struct FactsHeader {
     /// The capture points of the inputs.
     #[serde(default)]
     pub points: CapturePoints,
+    /// The part of the inputs whose rows are reported.
+    #[serde(default, skip_serializing_if = "TimeWindow::is_unlimited")]
+    pub window: TimeWindow,
     /// Which live run, where it may have several intervals.
     pub run: String,
     /// The number of the interval. Its facts are also about flows that began in the intervals before it.

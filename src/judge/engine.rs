@@ -47,6 +47,7 @@ use super::rows::FlowRow;
 use super::tally::RunCounts;
 use crate::base::CapturePoints;
 use crate::base::Time;
+use crate::base::TimeWindow;
 use crate::base::proto;
 use crate::flow::At;
 use crate::flow::FlowStart;
@@ -105,6 +106,8 @@ pub struct Engine {
     early_responses: EarlyResponses,
     /// Flows that wait for the same conversation at another capture point, where there are several.
     conversations: Option<Conversations>,
+    /// The part of the capture whose rows are reported; the rest is followed only.
+    window: TimeWindow,
     offers: OfferTexts,
     counts: RunCounts,
     /// Flows that have started since the beginning.
@@ -134,6 +137,7 @@ impl Engine {
             early: EarlyChecks::default(),
             early_responses: EarlyResponses::default(),
             conversations: None,
+            window: TimeWindow::default(),
             offers: OfferTexts::default(),
             counts: RunCounts::default(),
             started: 0,
@@ -148,6 +152,12 @@ impl Engine {
     pub fn with_points(self, points: CapturePoints) -> Engine {
         let conversations = points.are_several().then(|| Conversations::new(points));
         Engine { conversations, ..self }
+    }
+
+    /// The same for a part of the capture: rows, findings and counts are only those that belong to it.
+    #[must_use]
+    pub fn with_window(self, window: TimeWindow) -> Engine {
+        Engine { window, ..self }
     }
 
     /// Accepts the next observation.
@@ -183,7 +193,9 @@ impl Engine {
             }
             Fact::Attribute(key, value) => flow.set_attribute(key, &value, &self.policy),
             Fact::Anomaly(anomaly) => {
-                self.counts.tally.count_anomaly(anomaly.layer, anomaly.what);
+                if self.window.contains(at.time) {
+                    self.counts.tally.count_anomaly(anomaly.layer, anomaly.what);
+                }
                 flow.facts_mut().anomalies += 1;
             }
             Fact::Interim(flow_end) => {
@@ -273,7 +285,9 @@ impl Engine {
             let known =
                 resolved.known.unwrap_or_else(|| self.names.look_up(&resolution.query_name, &self.policy));
             let query = DnsQuery { client, resolver, frame, time };
-            finding::dns::check_query(&query, &known, &self.policy, &mut self.findings);
+            if self.window.contains(time) {
+                finding::dns::check_query(&query, &known, &self.policy, &mut self.findings);
+            }
             let lookup = DnsLookup {
                 client: client.address,
                 resolver,
@@ -288,6 +302,7 @@ impl Engine {
             let context = DnsContext {
                 middleboxes: &self.policy.middleboxes,
                 is_declared_private: &|address| self.policy.private_networks.contains(address),
+                is_reported: self.window.contains(time),
                 is_silence_reliable: self.diagnosis.is_silence_reliable(client.address, time),
             };
             match self.diagnosis.dns.add(&lookup, &context) {
@@ -330,6 +345,9 @@ impl Engine {
     }
 
     fn send_dns(&mut self, row: DnsRow, sink: &mut impl RowSink) {
+        if !self.window.contains(row.time) {
+            return;
+        }
         self.counts.tally.dns += 1;
         self.counts.tally.dns_unanswered += u64::from(row.resolution.rcode.is_none());
         let unlisted = row.unlisted_answers() as u64;

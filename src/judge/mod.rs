@@ -58,6 +58,7 @@ pub use rows::RequirementRow;
 pub use rows::Tally;
 pub use run_result::JoinedFlows;
 pub use run_result::JudgeResult;
+pub use run_result::UnfinishedFlows;
 pub use vocabulary::AddressEvidence;
 pub use vocabulary::Confidence;
 pub use vocabulary::DestinationVerdict;

@@ -25,6 +25,30 @@ pub struct JudgeResult {
     pub gaps: Vec<String>,
     /// What further capture points show of the same conversations, which has no rows of its own.
     pub joined: JoinedFlows,
+    /// Flows with a row that had not ended where reading ended.
+    pub unfinished: UnfinishedFlows,
+}
+
+/// Flows that had not ended where reading ended: their rows may lack what follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnfinishedFlows {
+    /// How many.
+    pub count: u64,
+    /// The first ones, as in the column `flow_id`.
+    pub first: Vec<u64>,
+}
+
+impl UnfinishedFlows {
+    /// Flows that are listed.
+    const LISTED: usize = 10_000;
+
+    /// Adds a flow.
+    pub(super) fn add(&mut self, flow_id: u64) {
+        self.count += 1;
+        if self.first.len() < UnfinishedFlows::LISTED {
+            self.first.push(flow_id);
+        }
+    }
 }
 
 /// Flows at capture points other than the nearest to the client.

@@ -14,6 +14,7 @@ use hashbrown::HashTable;
 use super::rows::DestinationTally;
 use super::rows::FlowRow;
 use super::rows::Tally;
+use super::run_result::UnfinishedFlows;
 use crate::base::Address;
 use crate::base::HostName;
 
@@ -42,6 +43,8 @@ pub(super) struct RunCounts {
     /// DNS answers that no row lists, and rows of such responses.
     pub(super) unlisted_answers: u64,
     pub(super) rows_with_unlisted: u64,
+    /// Flows that had not ended where reading ended.
+    pub(super) unfinished: UnfinishedFlows,
 }
 
 impl RunCounts {

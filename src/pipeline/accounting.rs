@@ -40,7 +40,7 @@ impl std::ops::AddAssign for FrameTotals {
 }
 
 /// What became of the frames. Every frame that was read is in exactly one of: `packets`, `duplicates`, `host_drops`, `fragments`,
-/// `not_ip`, `unknown_link`, `unreadable`, `truncated`, `malformed`.
+/// `not_ip`, `unknown_link`, `unreadable`, `truncated`, `malformed`, `before_window`, `after_window`.
 #[derive(Clone, Debug, Default)]
 pub struct FrameAccounting {
     /// All frames that the capture filter kept.
@@ -63,6 +63,12 @@ pub struct FrameAccounting {
     pub truncated: BTreeMap<(&'static str, &'static str), FrameTotals>,
     /// Frames with a header that contradicts itself, by layer and field.
     pub malformed: BTreeMap<(&'static str, &'static str), FrameTotals>,
+    /// Frames before the lead-in of the window, which are not audited.
+    pub before_window: FrameTotals,
+    /// Frames after what is read after the window, which are not audited.
+    pub after_window: FrameTotals,
+    /// Of the others: frames in the window itself.
+    pub in_window: u64,
     /// What became of the fragments.
     pub fragment_counts: decode::FragmentCounts,
     /// Packets after the first of an 802.11 aggregate, which are not read. Not frames.
@@ -81,6 +87,18 @@ impl FrameAccounting {
             Decoded::Fragment => self.fragments.add(frame),
             other => self.add_undecoded(frame, other),
         }
+    }
+
+    /// Adds a frame before the lead-in of the window.
+    pub(super) fn add_before_window(&mut self, frame: &Frame<'_>) {
+        self.read.add(frame);
+        self.before_window.add(frame);
+    }
+
+    /// Adds a frame after what is read after the window.
+    pub(super) fn add_after_window(&mut self, frame: &Frame<'_>) {
+        self.read.add(frame);
+        self.after_window.add(frame);
     }
 
     /// Adds a frame with the packet of an earlier frame.
@@ -126,6 +144,8 @@ impl FrameAccounting {
         let mut sum = self.packets;
         sum += self.duplicates;
         sum += self.fragments;
+        sum += self.before_window;
+        sum += self.after_window;
         let by_number = self.not_ip.values().chain(self.unknown_link.values());
         let by_text = self.unreadable.values().chain(self.truncated.values()).chain(self.malformed.values());
         for line in by_number.chain(by_text).chain(self.host_drops.values()) {

@@ -16,6 +16,7 @@ use crate::base::CapturePoints;
 use crate::base::FrameRef;
 use crate::base::HostReport;
 use crate::base::Time;
+use crate::base::TimeWindow;
 use crate::capture::Capture;
 use crate::capture::Chunk;
 use crate::capture::Frame;
@@ -43,6 +44,10 @@ pub(super) struct Ingest {
     clock: FrameClock,
     frames: u64,
     span: Option<(Time, Time)>,
+    /// Which frames are audited.
+    window: TimeWindow,
+    /// Times of the earliest and the latest frame of the window.
+    span_of_window: Option<(Time, Time)>,
     last_frame: FrameRef,
 }
 
@@ -63,7 +68,7 @@ impl PointStage {
 }
 
 impl Ingest {
-    pub(super) fn new(limits: decode::FragmentLimits, points: CapturePoints) -> Ingest {
+    pub(super) fn new(limits: decode::FragmentLimits, points: CapturePoints, window: TimeWindow) -> Ingest {
         let stage = |point| PointStage {
             decoder: Decoder::new(limits),
             dedup: Dedup::default(),
@@ -77,6 +82,8 @@ impl Ingest {
             clock: FrameClock::default(),
             frames: 0,
             span: None,
+            window,
+            span_of_window: None,
             last_frame: FrameRef::default(),
         }
     }
@@ -94,6 +101,12 @@ impl Ingest {
             latest = self.chunk(&chunk, packets).unwrap_or(latest);
             packets.chunk_done(&chunk);
             control.progress.progress(capture.bytes_read(), self.frames);
+        }
+        if self.accounting.after_window.frames > 0
+            && let Some(end) = self.window.read_until()
+        {
+            // The capture continues: what was idle until now is closed as if the next frame had been read.
+            self.advance_clock(end, packets);
         }
         packets.finish(self.end(latest));
     }
@@ -145,14 +158,21 @@ impl Ingest {
         host_report: Option<&HostReport>,
         packets: &mut impl PacketSink,
     ) {
+        if self.window.is_before(frame.time) {
+            return self.accounting.add_before_window(frame);
+        }
+        if self.window.is_after(frame.time) {
+            return self.accounting.add_after_window(frame);
+        }
         // Frames have the odd numbers of the order; the even number before one is the time that passes before it.
         let order = self.frames * 2 + 1;
         self.frames += 1;
         self.last_frame = frame.frame_ref;
-        self.span = match self.span {
-            Some((first, last)) => Some((first.min(frame.time), last.max(frame.time))),
-            None => Some((frame.time, frame.time)),
-        };
+        self.span = extended(self.span, frame.time);
+        if self.window.contains(frame.time) {
+            self.span_of_window = extended(self.span_of_window, frame.time);
+            self.accounting.in_window += 1;
+        }
         let at = At { order, frame: frame.frame_ref, time: frame.time };
         if let Some(second) = self.clock.advance(frame.time) {
             packets.tick(second, At { order: order - 1, ..at });
@@ -202,7 +222,8 @@ impl Ingest {
             self.stages.iter().fold(DecodeCounts::default(), |sum, stage| sum.and(stage.decoder.counts()));
         let mut accounting = std::mem::take(&mut self.accounting);
         accounting.add_decode_counts(counts.since(std::mem::replace(&mut self.counts_before, counts)));
-        IngestResult { inputs, accounting, span: self.span.take() }
+        self.span = None;
+        IngestResult { inputs, accounting, span: self.span_of_window.take() }
     }
 
     /// The account of the last interval. Fragments that still wait for others are given up.
@@ -211,6 +232,14 @@ impl Ingest {
             stage.decoder.finish();
         }
         self.end_interval(inputs)
+    }
+}
+
+/// A span of time that also includes `time`.
+fn extended(span: Option<(Time, Time)>, time: Time) -> Option<(Time, Time)> {
+    match span {
+        Some((first, last)) => Some((first.min(time), last.max(time))),
+        None => Some((time, time)),
     }
 }
 

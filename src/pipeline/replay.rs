@@ -28,8 +28,9 @@ pub fn replay<D: RunSink + Send>(
     sink: D,
     stop: &AtomicBool,
 ) -> (Result<JudgeResult, FactsError>, D) {
-    let mut engine =
-        Engine::new(plan.policy, plan.scope, plan.judge).with_points(first.header().points.clone());
+    let mut engine = Engine::new(plan.policy, plan.scope, plan.judge)
+        .with_points(first.header().points.clone())
+        .with_window(first.header().window);
     if first.header().is_silence_unreliable {
         engine.doubt();
     }

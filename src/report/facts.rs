@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::human::count;
+use super::human::duration;
 use super::registry;
 use crate::base::Time;
 use crate::capture::LinkType;
@@ -25,6 +26,8 @@ pub struct RunFacts {
     pub further_captures: u64,
     /// The capture points, if the inputs are from several.
     pub points: Option<PointFacts>,
+    /// The part of the inputs that is reported, if it is not all of them.
+    pub window: Option<WindowFacts>,
     /// Damage of the inputs, one line each: `office.pcapng: truncated after frame 1812`.
     pub damage: Vec<String>,
     /// Time of the earliest frame.
@@ -71,6 +74,54 @@ impl RunFacts {
             }
         }
         counts
+    }
+}
+
+/// The part of the inputs that is reported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowFacts {
+    /// Where it begins; none for the beginning of the capture.
+    pub from: Option<Time>,
+    /// The first time after it; none for the end of the capture.
+    pub until: Option<Time>,
+    /// Seconds that were read before and after it.
+    pub lead_in_secs: u64,
+    /// Frames in it.
+    pub frames: u64,
+    /// Flows of it that had not ended where reading ended.
+    pub unfinished: u64,
+    /// The first of them, as in the column `flow_id`.
+    pub unfinished_flows: Vec<u64>,
+}
+
+impl WindowFacts {
+    /// The longest time after which an idle flow is closed: with a shorter lead-in a flow may have a row in two windows.
+    const LONGEST_IDLE_SECS: u64 = 3600;
+
+    /// What is not reported, and what may differ from a run over the whole capture, a sentence each.
+    pub fn warnings(&self, accounting: &Accounting) -> Vec<String> {
+        let from = self.from.map(|from| format!(" from {from}")).unwrap_or_default();
+        let until = self.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let [before, after] = [accounting.before_window, accounting.after_window];
+        let mut warnings = vec![format!(
+            "only flows and DNS responses{from}{until} are reported; {} before and {} after what is read for them were not audited",
+            count(before, "frame"),
+            count(after, "frame"),
+        )];
+        if self.unfinished > 0 && after > 0 {
+            warnings.push(format!(
+                "{} had not ended {} after the window: their rows lack what follows",
+                count(self.unfinished, "flow"),
+                duration(self.lead_in_secs.saturating_mul(1_000_000_000)),
+            ));
+        }
+        if before > 0 && self.lead_in_secs < WindowFacts::LONGEST_IDLE_SECS {
+            warnings.push(format!(
+                "the lead-in of {} is shorter than an hour: a flow that was idle for longer is reported as if it began after it",
+                duration(self.lead_in_secs.saturating_mul(1_000_000_000)),
+            ));
+        }
+        warnings
     }
 }
 
@@ -251,8 +302,19 @@ pub struct Accounting {
     pub unreadable: BTreeMap<String, u64>,
     /// Truncated or malformed, by layer and field: `ipv4: header length truncated`.
     pub damaged: BTreeMap<String, u64>,
+    /// Before the window and its lead-in.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before_window: u64,
+    /// After the window, and further than its lead-in.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub after_window: u64,
     /// Flows that the packets belong to.
     pub flows: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Accounting {
@@ -260,6 +322,8 @@ impl Accounting {
     pub fn add(&mut self, other: &Accounting) {
         let Accounting { bytes, frames, filtered, packets, duplicates, fragments, flows, .. } = other;
         let numbers = [
+            (&mut self.before_window, &other.before_window),
+            (&mut self.after_window, &other.after_window),
             (&mut self.bytes, bytes),
             (&mut self.frames, frames),
             (&mut self.filtered, filtered),
@@ -296,6 +360,8 @@ impl Accounting {
             + self.duplicates
             + self.host_drops.values().sum::<u64>()
             + self.fragments
+            + self.before_window
+            + self.after_window
     }
 
     /// Whether frames were read, and none of them could be decoded. Frames of known protocols other than IP, such as ARP, are
@@ -310,7 +376,7 @@ impl Accounting {
         let unreadable: u64 = self.unreadable.values().sum();
         let packets = self.packets + self.duplicates + self.host_drops.values().sum::<u64>();
         let understood = packets + self.fragments + known + unreadable;
-        self.frames > self.filtered && understood == 0
+        self.frames > self.filtered + self.before_window + self.after_window && understood == 0
     }
 
     /// Frames that are not IP.
@@ -339,6 +405,10 @@ impl Serialize for LabelledAccounting<'_> {
             unknown_link: BTreeMap<String, u64>,
             unreadable: &'a BTreeMap<String, u64>,
             damaged: &'a BTreeMap<String, u64>,
+            #[serde(skip_serializing_if = "is_zero")]
+            before_window: u64,
+            #[serde(skip_serializing_if = "is_zero")]
+            after_window: u64,
             flows: u64,
         }
         Labelled {
@@ -357,6 +427,8 @@ impl Serialize for LabelledAccounting<'_> {
                 .collect(),
             unreadable: &accounting.unreadable,
             damaged: &accounting.damaged,
+            before_window: accounting.before_window,
+            after_window: accounting.after_window,
             flows: accounting.flows,
         }
         .serialize(serializer)

@@ -12,6 +12,7 @@ use super::facts::PolicySource;
 use super::facts::RunFacts;
 use super::facts::TagSource;
 use super::facts::UsedDocument;
+use super::facts::WindowFacts;
 use crate::base::Time;
 use crate::judge::Tally;
 
@@ -66,6 +67,8 @@ pub struct Manifest<'a> {
     inputs: &'a [serde_json::Value],
     #[serde(skip_serializing_if = "Option::is_none")]
     capture_points: Option<&'a PointFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<&'a WindowFacts>,
     damage: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     first_seen: Option<Time>,
@@ -130,6 +133,7 @@ impl<'a> Manifest<'a> {
             not_done: &facts.not_done,
             inputs: &facts.inputs,
             capture_points: facts.points.as_ref(),
+            window: facts.window.as_ref(),
             damage: &facts.damage,
             first_seen: facts.first_seen,
             last_seen: facts.last_seen,

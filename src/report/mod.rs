@@ -45,6 +45,7 @@ pub use facts::PolicySource;
 pub use facts::RunFacts;
 pub use facts::TagSource;
 pub use facts::UsedDocument;
+pub use facts::WindowFacts;
 pub use folder::ClosedFolder;
 pub use folder::EVIDENCE_FRAMES;
 pub use folder::EvidenceFolder;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
+use afs_audit::base::TimeWindow;
 use afs_audit::capture;
 use afs_audit::capture::Capture;
 use afs_audit::capture::Input;
@@ -65,7 +66,15 @@ pub fn audit_with_workers(files: &[PathBuf], workers: usize) -> Result<AuditRun,
     let inputs = files.iter().map(|file| Input::Path(file.clone())).collect();
     let plan = capture::InputPlan { inputs, hash: capture::InputHash::None, ..capture::InputPlan::default() };
     let capture = Capture::open(plan).map_err(|error| error.to_string())?;
-    Ok(run(capture, Scope::default(), workers))
+    Ok(run(capture, Scope::default(), workers, TimeWindow::default()))
+}
+
+/// Audits a part of `files`.
+pub fn audit_window(files: &[PathBuf], window: TimeWindow) -> Result<AuditRun, String> {
+    let inputs = files.iter().map(|file| Input::Path(file.clone())).collect();
+    let plan = capture::InputPlan { inputs, hash: capture::InputHash::None, ..capture::InputPlan::default() };
+    let capture = Capture::open(plan).map_err(|error| error.to_string())?;
+    Ok(run(capture, Scope::default(), 1, window))
 }
 
 /// Audits every client of a capture in memory.
@@ -73,11 +82,11 @@ pub fn audit_bytes(bytes: Vec<u8>) -> AuditRun {
     let bytes = Box::new(std::io::Cursor::new(bytes));
     let capture = Capture::from_reader("memory", bytes, capture::InputHash::None).unwrap();
     let all_networks = ["0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap());
-    run(capture, Scope::of(&all_networks), 1)
+    run(capture, Scope::of(&all_networks), 1, TimeWindow::default())
 }
 
-fn run(capture: Capture, scope: Scope, workers: usize) -> AuditRun {
-    let plan = pipeline::AuditPlan { scope, ..pipeline::AuditPlan::of(Arc::clone(&POLICY)) };
+fn run(capture: Capture, scope: Scope, workers: usize, window: TimeWindow) -> AuditRun {
+    let plan = pipeline::AuditPlan { scope, window, ..pipeline::AuditPlan::of(Arc::clone(&POLICY)) };
     let (result, rows) = pipeline::run_files(
         capture,
         workers,

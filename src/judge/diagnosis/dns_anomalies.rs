@@ -167,6 +167,8 @@ pub(in crate::judge) struct DnsContext<'a> {
     pub(in crate::judge) middleboxes: &'a Middleboxes,
     /// Whether the site declares private endpoints at an address.
     pub(in crate::judge) is_declared_private: &'a dyn Fn(Address) -> bool,
+    /// An anomaly of this lookup is reported: it belongs to the audited part of the capture.
+    pub(in crate::judge) is_reported: bool,
     /// The capture holds responses to this client and lost no frames: silence means something.
     pub(in crate::judge) is_silence_reliable: bool,
 }
@@ -265,6 +267,9 @@ impl DnsAnomalies {
             self.succeeded(key);
             return LookupResult::Resolved;
         };
+        if !context.is_reported {
+            return LookupResult::Nothing;
+        }
         let is_full = self.len >= MAX_ANOMALIES;
         let occurrence = (lookup.frame, lookup.time);
         let is_final = !is_cleared_by_success(mechanism);
@@ -485,6 +490,7 @@ mod tests {
             let context = DnsContext {
                 middleboxes: &self.policy.middleboxes,
                 is_declared_private: &|_| false,
+                is_reported: true,
                 is_silence_reliable: self.is_silence_reliable,
             };
             self.anomalies.add(&lookup, &context);

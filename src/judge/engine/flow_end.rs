@@ -13,6 +13,7 @@ use super::RowSink;
 use super::early_checks::EarlyChecks;
 use super::early_checks::EarlyReason;
 use crate::base::Address;
+use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::judge::assessment::Assessment;
 use crate::judge::conversations::Conversation;
@@ -39,7 +40,8 @@ use crate::judge::vocabulary::Outcome;
 impl Engine {
     /// A flow has ended: diagnosis, policy, findings, row.
     pub(super) fn end_flow(&mut self, flow: &mut FlowState, flow_end: &FlowEnd, sink: &mut impl RowSink) {
-        self.counts.tally.flows += 1;
+        // Of a flow outside of the window, only what it shows of others counts.
+        let is_reported = self.window.contains(flow_end.first_seen);
         self.now = self.now.max(flow_end.last_seen);
         self.further_claims -= flow.further_claims();
         self.names.mark_used(flow.client().address, flow.server().address, flow_end.last_seen);
@@ -58,9 +60,14 @@ impl Engine {
         };
         let judged = JudgedFlow { flow, flow_end, assessment, verdict: &verdict, tags: tags.as_deref() };
         let view = judged.view(&self.scope, policy);
-        let codes = checks::run(&view, &mut self.findings);
+        let codes = match is_reported {
+            true => checks::run(&view, &mut self.findings),
+            false => SmallVec::new(),
+        };
         let mut row = flow_row::flow_row(&view, codes);
-        self.site.add(flow, &row, &verdict, policy);
+        if is_reported {
+            self.site.add(flow, &row, &verdict, policy);
+        }
         if is_judged {
             self.add_judged(flow, &row, &verdict);
             self.note_success(flow, flow_end, assessment);
@@ -70,7 +77,13 @@ impl Engine {
         if let Some(facts) = flow.facts.take() {
             flow_row::add_facts(&mut row, *facts, &mut self.offers);
         }
-        sink.flow(row);
+        if is_reported {
+            self.counts.tally.flows += 1;
+            if flow_end.reason == EndReason::CaptureEnded {
+                self.counts.unfinished.add(row.flow_id);
+            }
+            sink.flow(row);
+        }
         self.send_problem_reports(sink);
     }
 
@@ -101,7 +114,8 @@ impl Engine {
     fn add_judged(&mut self, flow: &FlowState, row: &FlowRow, verdict: &Verdict<'_>) {
         let client = row.client.address;
         // A host without a role is not audited by what a row may say of it.
-        if verdict.assumed_role.is_none() || self.audits(client) {
+        let is_reported = self.window.contains(row.first_seen);
+        if is_reported && (verdict.assumed_role.is_none() || self.audits(client)) {
             self.counts.add(client, row);
         }
         self.diagnosis.comparison.add(row);

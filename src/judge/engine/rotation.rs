@@ -80,7 +80,7 @@ impl Engine {
     /// Ends the evidence so far and starts anew; flows and names are kept.
     pub fn rotate(&mut self) -> JudgeResult {
         let mut bounds = self.limit_sentences();
-        let RunCounts { mut tally, destinations, audited, .. } = std::mem::take(&mut self.counts);
+        let RunCounts { mut tally, destinations, audited, unfinished, .. } = std::mem::take(&mut self.counts);
         (tally.top, tally.top_missed) = destinations.into_top();
         tally.audited_hosts = audited.len() as u64;
         tally.audited = audited.iter().copied().collect();
@@ -108,10 +108,14 @@ impl Engine {
         };
         site.add_anomalies(anomalies.iter().filter(|anomaly| !works(anomaly)));
         let unused = diagnosis.name_use.unused_names(|| names.client_answers(), self.now);
-        let unused = unused.into_iter().filter(|name| audited.contains(&name.client));
+        let window = self.window;
+        let unused =
+            unused.into_iter().filter(|name| audited.contains(&name.client) && window.contains(name.last));
         finding::dns::add_unused_names(unused, policy, findings);
-        finding::run_end::add_blocked_revocation(&diagnosis.revocation.take(), findings);
-        finding::run_end::add_blocked_ipv6(&diagnosis.comparison, findings);
+        let mut blocked_pki = diagnosis.revocation.take();
+        blocked_pki.iter_mut().for_each(|(_, hosts)| hosts.retain(|host| window.contains(host.time)));
+        finding::run_end::add_blocked_revocation(&blocked_pki, findings);
+        finding::run_end::add_blocked_ipv6(&diagnosis.comparison, &window, findings);
         findings.compare(&diagnosis.comparison, policy);
         findings.explain_causes();
         finding::run_end::add_exceptions(&site, policy, findings);
@@ -124,7 +128,7 @@ impl Engine {
         gaps.extend(policy.required.remark.clone());
         gaps.extend(site.storage_firewall());
         let requirements = site.into_rows(policy);
-        JudgeResult { findings: findings.take_rows(), tally, requirements, bounds, gaps, joined }
+        JudgeResult { findings: findings.take_rows(), tally, requirements, bounds, gaps, joined, unfinished }
     }
 
     /// Ends the run.

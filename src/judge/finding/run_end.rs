@@ -8,6 +8,7 @@ use super::collector::Findings;
 use super::collector::Occurrence;
 use super::collector::Target;
 use crate::base::Address;
+use crate::base::TimeWindow;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::diagnosis::comparison::Comparison;
@@ -60,8 +61,15 @@ pub(in crate::judge) fn add_blocked_revocation(
 }
 
 /// Adds a finding for each client and name that works over IPv4 and gets no reply over IPv6.
-pub(in crate::judge) fn add_blocked_ipv6(comparison: &Comparison, findings: &mut Findings) {
+pub(in crate::judge) fn add_blocked_ipv6(
+    comparison: &Comparison,
+    window: &TimeWindow,
+    findings: &mut Findings,
+) {
     for (client, name, silent, ipv4) in comparison.blocked_ipv6() {
+        if !window.contains(silent.time) {
+            continue;
+        }
         let occurrence = Occurrence {
             code: FindingCode::ConnectionUnanswered,
             mechanism: Some(Mechanism::TcpUnanswered),
