@@ -235,6 +235,57 @@ fn names_at_the_end_of_a_log_are_those_of_its_packets() {
     }
 }
 
+/// A damaged or foreign part of a log costs its own packets only, and is damage.
+#[test]
+fn damage_of_a_log_is_named_and_costs_only_itself() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/demo/capture.pcap");
+    let (link, records) = frames(&path).unwrap();
+    let read = |bytes: &[u8]| {
+        let run = support::audit::audit_bytes(bytes.to_vec());
+        let facts = run.result.inputs.into_iter().next().unwrap();
+        let damage = facts.damage.first().map_or_else(String::new, |damage| damage.message.clone());
+        (facts.frames, facts.damage_count, damage)
+    };
+    for kind in [kinds(link)[1], TraceKind { buffer_len: 2 << 10, ..kinds(link)[2] }] {
+        let log = event_trace(&kind, &records);
+        let all = records.len() as u64;
+        let buffer_at = |number: usize| {
+            let len = |at: usize| u32::from_le_bytes(log[at..at + 4].try_into().unwrap()) as usize;
+            (0..number).fold(0, |at, _| at + len(at))
+        };
+        assert_eq!(read(&log), (all, 0, String::new()), "{kind:?}");
+        let (frames, count, message) = read(&log[..buffer_at(5) + 200]);
+        assert!(frames < all && count == 1 && message.contains("truncated"), "{frames} {count} {message}");
+        let mut damaged = log.clone();
+        damaged[buffer_at(3)..buffer_at(3) + 60].fill(0xee);
+        let (frames, count, message) = read(&damaged);
+        assert!(frames > all * 2 / 3 && frames < all, "{kind:?}: {frames} of {all}");
+        assert!(count == 1 && message.contains("bytes skipped, at byte"), "{count} {message}");
+        let (frames, count, message) = read(&[&log[..], &pcap(link, &records)].concat());
+        assert!(frames == all && count >= 1 && message.contains("no buffer"), "{frames} {count} {message}");
+    }
+}
+
+/// `copy /b first.etl+second.etl`: each log has a clock of its own.
+#[test]
+fn joined_logs_keep_their_times() {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("joined.etl");
+    let mut joined = Vec::new();
+    let mut expected = Vec::new();
+    for case in ["working-site", "demo"] {
+        let (link, records) = frames(&captures.join(case).join("capture.pcap")).unwrap();
+        joined.extend(event_trace(&kinds(link)[2], &records));
+        expected.extend(records.iter().map(|record| record.nanos as i64 / 1000));
+    }
+    std::fs::write(&path, joined).unwrap();
+    let mut times: Vec<i64> = packets(&path).iter().map(|packet| packet.micros).collect();
+    times.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(times, expected);
+}
+
 /// A packet as both readers give it, with the microseconds first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct SeenPacket {

@@ -13,7 +13,7 @@ use crate::base::Time;
 use crate::base::WireText;
 
 /// Damage and notes of one input that are kept. All damage is counted.
-const DAMAGE_LIMIT: usize = 64;
+pub(super) const DAMAGE_LIMIT: usize = 64;
 
 /// What became of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

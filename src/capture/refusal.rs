@@ -10,6 +10,12 @@ use super::archive;
 const NOT_READ: &[(&[u8], &str)] = &[
     (b"7z\xbc\xaf\x27\x1c", "7z archive: extract it first"),
     (b"Rar!\x1a\x07", "RAR archive: extract it first"),
+    (b"BZh", "compressed with bzip2: decompress it first (`bunzip2`)"),
+    (b"\x1f\x9d", "compressed with compress: decompress it first (`gzip -d`)"),
+    (b"\x1f\x8b", "compressed twice: decompress it once first (`gzip -d`)"),
+    (b"\xfd7zXZ\0", "compressed twice: decompress it once first (`xz -d`)"),
+    (b"\x28\xb5\x2f\xfd", "compressed twice: decompress it once first (`zstd -d`)"),
+    (b"\x04\x22\x4d\x18", "compressed twice: decompress it once first (`lz4 -d`)"),
     (b"RTSS", "Network Monitor 1.x capture: convert it first (`editcap -F pcapng FILE NEW`)"),
     (b"MSCF", "CAB archive: extract it first (`expand -F:* FILE FOLDER` on Windows)"),
 ];

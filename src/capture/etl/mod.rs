@@ -21,7 +21,6 @@ mod tests;
 use std::collections::BTreeMap;
 
 use self::container::BUFFER_HEADER_LEN;
-use self::container::BUFFER_LIMIT;
 use self::container::BufferHeader;
 use self::container::LogFileHeader;
 use self::container::Record;
@@ -32,8 +31,10 @@ use self::pcapng_out::PcapngOut;
 use self::providers::provider_name;
 use self::reorder::ReorderWindow;
 pub(super) use self::trailing_names::TrailingNames;
+use super::InputDamage;
 use super::InputFacts;
 use super::compress::DecompressingReader;
+use super::facts::DAMAGE_LIMIT;
 
 /// The first bytes of a log: a buffer's header and the beginning of the log's own header.
 pub(super) const PROBE_LEN: usize = BUFFER_HEADER_LEN + 8;
@@ -45,6 +46,9 @@ const LOG_HEADER_LEN: usize = 512;
 const PROVIDERS_NAMED: usize = 8;
 /// Providers counted.
 const PROVIDERS_LIMIT: usize = 256;
+
+/// Bytes in which the next buffer is searched at a time.
+const SEARCH_LEN: usize = 1 << 20;
 
 /// What to type so that the next trace holds packets.
 const HOW_TO_CAPTURE: &str =
@@ -59,6 +63,17 @@ pub(super) fn is_trace(head: &[u8]) -> bool {
     let is_log_header =
         matches!(record, Some([_, _, kind, 0xc0, _, _, 0, 0]) if SYSTEM_RECORD.contains(kind));
     is_buffer && is_log_header
+}
+
+/// The offset of a compressed buffer that another follows, or the end.
+fn find_buffer(bytes: &[u8], is_at_end: bool) -> Option<usize> {
+    let header_at = |at: usize| BufferHeader::parse(bytes.get(at..)?).ok().flatten();
+    (1..bytes.len()).find(|at| {
+        header_at(*at).is_some_and(|header| {
+            let next = at + header.size;
+            header.compressed && (header_at(next).is_some() || (is_at_end && next == bytes.len()))
+        })
+    })
 }
 
 /// Reads a log and makes pcapng of it.
@@ -78,7 +93,8 @@ pub(super) struct Transcoder {
     ended: bool,
     packets: u64,
     buffers: u64,
-    buffers_damaged: u64,
+    damage: Vec<InputDamage>,
+    damage_count: u64,
     /// By the log's own header.
     buffers_lost: u64,
     /// Buffers that report the loss of another.
@@ -106,7 +122,8 @@ impl Transcoder {
             ended: false,
             packets: 0,
             buffers: 0,
-            buffers_damaged: 0,
+            damage: Vec::new(),
+            damage_count: 0,
             buffers_lost: 0,
             buffers_after_loss: 0,
             events_lost: 0,
@@ -174,17 +191,20 @@ impl Transcoder {
         };
         note(self.events_lost, "event lost by the trace session", "events lost by the trace session");
         note(lost_buffers, "buffer lost by the trace session", "buffers lost by the trace session");
-        note(self.buffers_damaged, "buffer of the trace damaged", "buffers of the trace damaged");
         note(
             self.events.damaged,
             "packet event damaged or incomplete",
             "packet events damaged or incomplete",
         );
+        facts.damage_count += self.damage_count;
+        let room = DAMAGE_LIMIT.saturating_sub(facts.damage.len());
+        facts.damage.extend(self.damage.iter().take(room).cloned());
     }
 
     /// Reads one buffer and takes its packets.
     fn next_buffer(&mut self) {
         self.source.fill(BUFFER_HEADER_LEN);
+        let position = self.source.position();
         let bytes = self.source.window().bytes();
         if bytes.is_empty() {
             return self.end();
@@ -192,23 +212,20 @@ impl Transcoder {
         let header = match BufferHeader::parse(bytes) {
             Ok(Some(header)) => header,
             Ok(None) => return self.resynchronize(),
-            Err(_) => {
-                self.buffers_damaged += 1;
-                let left = bytes.len();
-                self.source.mark_used(left);
-                return self.end();
-            }
+            Err(_) => return self.skip_rest(),
         };
         let is_whole = self.source.fill(header.size);
         let bytes = self.source.window().bytes();
         let buffer = bytes.get(..header.size).unwrap_or(bytes);
         let len = buffer.len();
         let body = buffer.get(BUFFER_HEADER_LEN..).unwrap_or_default();
-        let mut is_damaged = !is_whole;
+        let mut fault = (!is_whole).then(|| "the last buffer of the trace is truncated".to_owned());
         self.records.clear();
         if header.compressed {
             let limit = header.filled - BUFFER_HEADER_LEN;
-            is_damaged |= lzxpress::decompress(body, limit, &mut self.records).is_err();
+            if let Err(error) = lzxpress::decompress(body, limit, &mut self.records) {
+                fault = fault.or_else(|| Some(error.to_string()));
+            }
         } else {
             let filled = header.filled - BUFFER_HEADER_LEN;
             self.records.extend_from_slice(body.get(..filled).unwrap_or(body));
@@ -222,10 +239,23 @@ impl Transcoder {
             self.buffer_len = Some(header.size);
         }
         self.buffers_after_loss += u64::from(header.buffer_lost);
-        is_damaged |= self.take_records(processor);
-        self.buffers_damaged += u64::from(is_damaged);
+        if self.take_records(processor) {
+            fault = fault.or_else(|| Some("a buffer of the trace holds damaged records".to_owned()));
+        }
+        if let Some(fault) = fault {
+            self.record_damage(position, &fault);
+        }
         if !is_whole {
             self.end();
+        }
+    }
+
+    fn record_damage(&mut self, position: u64, what: &str) {
+        self.damage_count += 1;
+        if self.damage.len() < DAMAGE_LIMIT {
+            let after_frame = self.packets + self.window.len() as u64;
+            let message = format!("{what}, at byte {position}");
+            self.damage.push(InputDamage { after_frame, at_byte: position, skipped_bytes: 0, message });
         }
     }
 
@@ -237,7 +267,7 @@ impl Transcoder {
         for record in iterator.by_ref() {
             match record {
                 Record::LogFile(header) => {
-                    // Later headers are those of joined logs; their packets keep the clock of their own.
+                    // Later headers are those of joined logs, which have clocks of their own.
                     self.clock = header.clock;
                     self.events_lost += u64::from(header.events_lost);
                     self.buffers_lost += u64::from(header.buffers_lost);
@@ -248,7 +278,8 @@ impl Transcoder {
                     {
                         *self.providers.entry(event.provider).or_default() += 1;
                     }
-                    if let Some(packet) = self.events.accept(&event, processor) {
+                    if let Some(mut packet) = self.events.accept(&event, processor) {
+                        packet.time = self.clock.unix(packet.time);
                         latest = latest.max(Some(packet.time));
                         self.window.push(packet);
                     }
@@ -262,14 +293,37 @@ impl Transcoder {
         is_damaged
     }
 
-    /// Looks for the next buffer where one cannot be read: in a log whose buffers have one length, that far on.
+    /// Looks for the next buffer where one cannot be read. In a log whose buffers have one length it is that far on.
     fn resynchronize(&mut self) {
-        self.buffers_damaged += 1;
-        let step = self.buffer_len.filter(|len| *len <= BUFFER_LIMIT);
-        match step {
-            Some(len) if self.source.fill(len) => self.source.mark_used(len),
-            _ => self.end(),
+        let position = self.source.position();
+        if let Some(len) = self.buffer_len
+            && self.source.fill(len)
+        {
+            self.source.mark_used(len);
+            return self.record_damage(position, &format!("no buffer of the trace, {len} bytes skipped"));
         }
+        while self.source.fill(BUFFER_HEADER_LEN + 1) {
+            self.source.fill(SEARCH_LEN);
+            let is_at_end = self.source.is_at_end();
+            let bytes = self.source.window().bytes();
+            if let Some(at) = find_buffer(bytes, is_at_end) {
+                self.source.mark_used(at);
+                let skipped = self.source.position() - position;
+                return self
+                    .record_damage(position, &format!("no buffer of the trace, {skipped} bytes skipped"));
+            }
+            let searched = bytes.len() + 1 - BUFFER_HEADER_LEN;
+            self.source.mark_used(searched);
+        }
+        self.skip_rest();
+    }
+
+    /// No buffer follows: what else does is skipped.
+    fn skip_rest(&mut self) {
+        let position = self.source.position();
+        let skipped = self.source.drain();
+        self.record_damage(position, &format!("no buffer of the trace, {skipped} bytes skipped"));
+        self.end();
     }
 
     fn end(&mut self) {
@@ -284,7 +338,7 @@ impl Transcoder {
             self.events.name_process(&mut packet);
             let point = packet.point;
             let events = &self.events;
-            self.out.packet(&packet, self.clock.unix(packet.time), || {
+            self.out.packet(&packet, || {
                 match events.component_name(point.component).filter(|_| point.is_pktmon) {
                     Some(name) => name.to_owned(),
                     None if point.is_pktmon => format!("component {}", point.component),

@@ -63,7 +63,7 @@ pub(super) struct LogPoint {
 /// A packet that the trace holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TracedPacket {
-    /// Raw time of the event, in units of the trace's clock.
+    /// Time of the event: raw, until the trace's clock makes it 100 ns since 1970.
     pub time: u64,
     pub point: LogPoint,
     /// What was logged of it.

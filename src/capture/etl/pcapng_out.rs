@@ -37,10 +37,10 @@ pub(super) struct PcapngOut {
 
 impl PcapngOut {
     /// Writes a packet; `name` is the name of where it was logged.
-    pub(super) fn packet(&mut self, packet: &TracedPacket, unix_100ns: u64, name: impl FnOnce() -> String) {
+    pub(super) fn packet(&mut self, packet: &TracedPacket, name: impl FnOnce() -> String) {
         let interface = self.interface(packet.point, name);
         push_block(&mut self.bytes, ENHANCED_PACKET, |out| {
-            let [high, low] = [(unix_100ns >> 32) as u32, unix_100ns as u32];
+            let [high, low] = [(packet.time >> 32) as u32, packet.time as u32];
             let logged_len = packet.bytes.len() as u32;
             for field in [interface, high, low, logged_len, packet.original_len] {
                 out.extend(field.to_le_bytes());

@@ -74,6 +74,11 @@ impl ReorderWindow {
         self.buffers = wanted.clamp(BUFFERS, BUFFERS_LIMIT);
     }
 
+    /// Packets that wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Takes a packet of the current buffer.
     pub(super) fn push(&mut self, packet: TracedPacket) {
         self.bytes += packet.bytes.len() + PACKET_COST;
