@@ -404,3 +404,36 @@ fn an_interrupted_run_ends_with_status_2_and_partial_evidence() {
     assert!(manifest["accounting"]["frames"].as_u64().unwrap() > 500, "{manifest}");
     check(&["verify", evidence.to_str().unwrap()], 0, "unchanged");
 }
+
+/// The first signal ends a run whose input has not sent a byte: standard input, or a named pipe without a writer.
+#[test]
+fn a_signal_ends_a_run_with_a_silent_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for input in ["-", pipe.to_str().unwrap()] {
+        let mut run = afs_audit()
+            .args(["analyze", input])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = run.stdin.take();
+        // Signals are caught from then on.
+        let status = format!("/proc/{}/status", run.id());
+        let catches = |status: &str| {
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            Some(u64::from_str_radix(mask.trim(), 16).ok()? & 1 << 14 != 0)
+        };
+        while !catches(&std::fs::read_to_string(&status).unwrap()).unwrap_or(true) {
+            std::thread::yield_now();
+        }
+        assert!(Command::new("kill").arg(run.id().to_string()).status().unwrap().success());
+        let output = run.wait_with_output().unwrap();
+        drop(stdin);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert_eq!(stderr, format!("afs-audit: cannot read capture: {input}: interrupted\n"));
+    }
+}

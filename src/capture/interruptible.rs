@@ -1,7 +1,7 @@
 //! Reads standard input and named pipes so that a run can be stopped while they are silent.
 //!
 //! In:  a descriptor, and the flag that stops the run.
-//! Out: its bytes; the end of the file when the flag is set.
+//! Out: its bytes; an error when the flag is set.
 //! Not: regular files, which are never silent.
 
 use std::fs::File;
@@ -56,7 +56,7 @@ impl Read for InterruptibleReader {
                 read => return Ok(read?),
             }
         }
-        Ok(0)
+        Err(io::Error::other("interrupted"))
     }
 }
 
@@ -75,9 +75,9 @@ mod tests {
         writer.write_all(b"abc").unwrap();
         let mut buffer = [0; 8];
         assert_eq!(reader.read(&mut buffer).unwrap(), 3);
-        let reading = std::thread::spawn(move || reader.read(&mut buffer).unwrap());
+        let reading = std::thread::spawn(move || reader.read(&mut buffer).unwrap_err());
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(reading.join().unwrap(), 0);
+        assert_eq!(reading.join().unwrap().to_string(), "interrupted");
         drop(writer);
     }
 

@@ -46,7 +46,8 @@ pub(super) fn run(command: RulesCommand, out: &mut dyn Write) -> anyhow::Result<
 }
 
 fn unknown(all: &RuleSet, query: &str) -> String {
-    let documents: Vec<&str> = all.documents().iter().map(|document| &*document.id).collect();
+    let documents: Vec<&str> =
+        all.documents().iter().flat_map(|document| [&*document.id, &*document.short]).collect();
     let references = all.iter().flat_map(|(_, reference)| {
         let host = reference.host.as_ref().map(|host| &*host.text);
         [Some(&*reference.id), Some(&*reference.table.id), host].into_iter().flatten()
