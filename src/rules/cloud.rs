@@ -38,7 +38,7 @@ impl fmt::Display for Cloud {
 }
 
 /// A set of clouds. Empty if a row names no cloud, as in the internal port tables.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Clouds(u8);
 
 impl Clouds {

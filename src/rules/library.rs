@@ -1,6 +1,6 @@
 //! All available rule documents, and the selection among them.
 //!
-//! In:  rule files, embedded or from a folder; the values of the site file.
+//! In:  rule documents, those inside the program or the files of a folder; the values of the site file.
 //! Out: the [`RuleSet`] that applies to the site.
 //! Not: whether traffic matches it; that is for `judge`.
 
@@ -11,19 +11,23 @@ use std::sync::Arc;
 
 use super::RuleSet;
 use super::cloud::Cloud;
+use super::documents::Documents;
+use super::documents::read_documents;
 use super::elsewhere::Elsewhere;
 use super::elsewhere::NotInForce;
-use super::embedded;
 use super::file::RuleFileError;
 use super::file::nearest;
 use super::file::nearest_document;
 use super::file::text_of;
-use super::parse::read;
+use super::packed;
 use super::reference::Document;
 use super::reference::Reference;
 use super::reference::RequirementLevel;
 use super::reference::TableKind;
 use super::region_slug;
+
+/// The documents of `rules/`, as the build script packed them.
+const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rules.packed"));
 
 /// The rules cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -133,22 +137,38 @@ impl Selection {
     }
 }
 
+/// What a selection uses of a document.
+struct DocumentUse {
+    status: DocumentStatus,
+    /// Whether each row is withdrawn by the regional lists, where none of them is for the site's region.
+    withdrawn: Option<Vec<bool>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DocumentStatus {
+    /// Its rows are in force.
+    Selected,
+    /// It is superseded, and its hosts stay documented for older installations.
+    KeptAsLegacy,
+    NotInForce(NotInForce),
+}
+
 /// Every document of a folder, or of the program itself, with its references.
 #[derive(Clone, Debug)]
 pub struct Library {
-    documents: Vec<(Arc<Document>, Vec<Reference>)>,
+    documents: Documents,
 }
 
 impl Library {
     /// The documents inside the program.
     pub fn embedded() -> Result<Library, RuleError> {
-        Library::from_texts(embedded::FILES.iter().copied()).map_err(first)
-    }
-
-    /// Name and text of every rule file inside the program.
-    #[cfg(test)]
-    pub(crate) fn embedded_texts() -> impl Iterator<Item = (&'static str, &'static str)> {
-        embedded::FILES.iter().copied()
+        let documents = packed::unpack(PACKED).map_err(|error| RuleFileError {
+            what: "rules",
+            file: "built-in rules".to_owned(),
+            line: 0,
+            message: error.to_string(),
+        })?;
+        Ok(Library { documents })
     }
 
     /// The documents of a folder: every `*.toml` in it.
@@ -156,13 +176,9 @@ impl Library {
         Library::from_files(&read_folder(folder)?).map_err(first)
     }
 
-    /// Every error in the rule files of `folder`, or in those inside the program if there is no folder.
-    pub fn errors(folder: Option<&Path>) -> Result<Vec<RuleFileError>, RuleError> {
-        let read = match folder {
-            Some(folder) => Library::from_files(&read_folder(folder)?),
-            None => Library::from_texts(embedded::FILES.iter().copied()),
-        };
-        Ok(read.err().unwrap_or_default())
+    /// Every error in the rule files of a folder.
+    pub fn errors(folder: &Path) -> Result<Vec<RuleFileError>, RuleError> {
+        Ok(Library::from_files(&read_folder(folder)?).err().unwrap_or_default())
     }
 
     fn from_files(files: &[(String, Vec<u8>)]) -> Result<Library, Vec<RuleFileError>> {
@@ -174,67 +190,12 @@ impl Library {
                 Err(error) => errors.push(error),
             }
         }
-        let library = Library::from_texts(texts.into_iter());
+        let documents = read_documents(texts.into_iter());
         if errors.is_empty() {
-            return library;
+            return documents.map(|documents| Library { documents });
         }
-        errors.extend(library.err().unwrap_or_default());
+        errors.extend(documents.err().unwrap_or_default());
         Err(errors)
-    }
-
-    fn from_texts<'a>(
-        files: impl Iterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Library, Vec<RuleFileError>> {
-        let mut documents: Vec<(Arc<Document>, Vec<Reference>)> = Vec::new();
-        let mut errors = Vec::new();
-        for (file, text) in files {
-            match read(file, text) {
-                Ok((document, references)) => {
-                    let same =
-                        |other: &&Arc<Document>| other.id == document.id || other.short == document.short;
-                    if let Some(other) = documents.iter().map(|(other, _)| other).find(same) {
-                        let message = format!("document `{}` is also in {}", document.id, other.file);
-                        errors.push(RuleFileError { what: "rules", file: file.to_owned(), line: 1, message });
-                    }
-                    documents.push((document, references));
-                }
-                Err(more) => errors.extend(more),
-            }
-        }
-        let ids: BTreeSet<&str> = documents.iter().map(|(document, _)| &*document.id).collect();
-        let superseded: BTreeSet<&str> =
-            documents.iter().flat_map(|(document, _)| document.supersedes.iter().map(|id| &**id)).collect();
-        if errors.is_empty() {
-            for (document, _) in &documents {
-                // A document that nothing supersedes is selected anyway, and an unknown one cannot be kept.
-                for id in document.keeps_as_legacy.iter().filter(|id| !superseded.contains(&***id)) {
-                    errors.push(RuleFileError {
-                        what: "rules",
-                        file: document.file.to_string(),
-                        line: 1,
-                        message: format!("keeps `{id}`, which no document supersedes"),
-                    });
-                }
-                // A folder may lack a superseded document, but not an included one.
-                for id in document.includes.iter().filter(|id| !ids.contains(&***id)) {
-                    let message = format!("includes `{id}`, which does not exist");
-                    errors.push(RuleFileError {
-                        what: "rules",
-                        file: document.file.to_string(),
-                        line: 1,
-                        message,
-                    });
-                }
-            }
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        // Product by product, newest first: the order in evidence.
-        documents.sort_by(|(a, _), (b, _)| {
-            a.products.first().cmp(&b.products.first()).then(b.date.cmp(&a.date)).then(a.id.cmp(&b.id))
-        });
-        Ok(Library { documents })
     }
 
     /// The documents, product by product, newest first.
@@ -278,7 +239,48 @@ impl Library {
     }
 
     /// The rules that apply under `selection`.
-    pub fn select(&self, selection: &Selection) -> Result<RuleSet, RuleError> {
+    pub fn select(mut self, selection: &Selection) -> Result<RuleSet, RuleError> {
+        let uses = self.uses(selection)?;
+        let mut documents = Vec::new();
+        let mut references = Vec::new();
+        let mut elsewhere: Vec<(Reference, NotInForce)> = Vec::new();
+        for ((document, all), DocumentUse { status, withdrawn }) in
+            std::mem::take(&mut self.documents).into_iter().zip(uses)
+        {
+            if let DocumentStatus::NotInForce(reason) = status {
+                elsewhere.extend(all.into_iter().filter(is_fixed_host).map(|row| (row, reason)));
+                continue;
+            }
+            documents.push(document);
+            for (at, mut reference) in all.into_iter().enumerate() {
+                let is_in_cloud = reference.clouds.is_empty()
+                    || selection.cloud.is_none_or(|cloud| reference.clouds.contains(cloud));
+                if !is_in_cloud {
+                    if is_fixed_host(&reference) {
+                        elsewhere.push((reference, NotInForce::OtherCloud));
+                    }
+                    continue;
+                }
+                if status == DocumentStatus::Selected {
+                    reference.level = selection.level(&reference);
+                } else if matches!(reference.table.kind, TableKind::Endpoint | TableKind::Region) {
+                    let is_withdrawn = withdrawn.as_ref().map(|rows| rows.get(at).copied().unwrap_or(true));
+                    reference.level = match is_withdrawn {
+                        Some(false) => reference.level,
+                        _ if reference.row.until_version.is_some() => selection.level(&reference),
+                        _ => RequirementLevel::Legacy,
+                    };
+                } else {
+                    continue;
+                }
+                references.push(reference);
+            }
+        }
+        Ok(RuleSet::new(documents, references, Elsewhere::new(elsewhere), &selection.values))
+    }
+
+    /// What a selection uses of each document.
+    fn uses(&self, selection: &Selection) -> Result<Vec<DocumentUse>, RuleError> {
         let wanted = match &selection.documents {
             Some(ids) => self.add_included(ids)?,
             None => self.not_superseded(),
@@ -296,41 +298,21 @@ impl Library {
                 .flat_map(|document| document.keeps_as_legacy.iter().map(|id| &**id))
                 .collect(),
         };
-        let mut documents = Vec::new();
-        let mut references = Vec::new();
-        let mut elsewhere: Vec<(Reference, NotInForce)> = Vec::new();
-        for (document, all) in &self.documents {
+        let of_document = |(document, all): &(Arc<Document>, Vec<Reference>)| {
             let is_kept = kept.contains(&*document.id);
             let is_wanted = is_kept || wanted.contains(&*document.id);
-            let hosts = || all.iter().filter(|row| is_fixed_host(row));
             if !is_wanted || !selection.includes(document) {
-                let reason = selection.reason_against(document);
-                elsewhere.extend(hosts().map(|row| (row.clone(), reason)));
-                continue;
+                let status = DocumentStatus::NotInForce(selection.reason_against(document));
+                return DocumentUse { status, withdrawn: None };
             }
-            documents.push(Arc::clone(document));
-            let lists = if is_kept { self.lists_without_region(document, selection) } else { None };
-            let in_cloud = |reference: &&Reference| {
-                reference.clouds.is_empty()
-                    || selection.cloud.is_none_or(|cloud| reference.clouds.contains(cloud))
-            };
-            let other_clouds = hosts().filter(|row| !in_cloud(row));
-            elsewhere.extend(other_clouds.map(|row| (row.clone(), NotInForce::OtherCloud)));
-            for reference in all.iter().filter(in_cloud) {
-                if !is_kept {
-                    let level = selection.level(reference);
-                    references.push(Reference { level, ..reference.clone() });
-                } else if matches!(reference.table.kind, TableKind::Endpoint | TableKind::Region) {
-                    let level = match &lists {
-                        Some(lists) if !is_withdrawn(reference, lists) => reference.level,
-                        _ if reference.row.until_version.is_some() => selection.level(reference),
-                        _ => RequirementLevel::Legacy,
-                    };
-                    references.push(Reference { level, ..reference.clone() });
-                }
+            if !is_kept {
+                return DocumentUse { status: DocumentStatus::Selected, withdrawn: None };
             }
-        }
-        Ok(RuleSet::new(documents, references, Elsewhere::new(elsewhere), &selection.values))
+            let lists = self.lists_without_region(document, selection);
+            let withdrawn = lists.map(|lists| all.iter().map(|row| is_withdrawn(row, &lists)).collect());
+            DocumentUse { status: DocumentStatus::KeptAsLegacy, withdrawn }
+        };
+        Ok(self.documents.iter().map(of_document).collect())
     }
 
     /// The references of the regional lists for a document's products, if none of the lists is for the site's region.

@@ -9,12 +9,13 @@
 mod cloud;
 mod derived;
 mod diff;
+mod documents;
 mod elsewhere;
-mod embedded;
 mod file;
 mod library;
 mod middleboxes;
 mod names;
+mod packed;
 mod parse;
 mod pattern;
 mod ports;
@@ -264,7 +265,7 @@ impl RuleSet {
         let mut tags = Vec::new();
         let mut last = None;
         for (id, reference) in self.iter() {
-            let place = (&reference.document.id, reference.place());
+            let place = (&reference.document.id, &reference.table.id, reference.row.number);
             if reference.row.tags.is_empty() || last.as_ref() == Some(&place) {
                 continue;
             }

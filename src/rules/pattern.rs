@@ -8,7 +8,7 @@
 //! certificate (RFC 6125 §6.4.3). A `*` inside a label matches any characters of that label.
 
 /// A host pattern, in lower case and without a final dot.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Pattern {
     /// The pattern as text.
     pub text: Box<str>,

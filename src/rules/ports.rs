@@ -13,7 +13,7 @@ const PROTOCOLS: &[(&str, u8)] =
     &[("tcp", proto::TCP), ("udp", proto::UDP), ("icmp", proto::ICMP), ("icmpv6", proto::ICMPV6)];
 
 /// A range of ports of one protocol, both ends included; the whole range if the protocol has no ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PortRange {
     /// IP protocol number.
     pub protocol: u8,
@@ -35,7 +35,7 @@ impl PortRange {
 }
 
 /// A set of port ranges, in written order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Ports(SmallVec<[PortRange; 2]>);
 
 impl Ports {

@@ -30,10 +30,13 @@ pub const ROLES: [&str; 10] = [
 pub struct ReferenceId(pub u32);
 
 /// The kind of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum TableKind {
     /// Hosts that are required or recommended.
+    #[default]
     Endpoint,
     /// Regional instances of Azure File Sync.
     Region,
@@ -71,7 +74,7 @@ impl TableKind {
 }
 
 /// The kind of service that a row's hosts belong to. Checks compare this, never the title of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceKind {
     /// Storage accounts: `<account>.<service>.<suffix>`.
@@ -109,7 +112,9 @@ impl ServiceKind {
 }
 
 /// How strongly a document asks for an endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequirementLevel {
     /// The document requires it.
@@ -139,7 +144,7 @@ impl RequirementLevel {
 }
 
 /// The role of a name in a region row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RegionRole {
     /// The instance of the region.
@@ -162,7 +167,7 @@ impl RegionRole {
 }
 
 /// One dated document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Document {
     /// Stable id: `azure-file-sync@2019-06-24`.
     pub id: Box<str>,
@@ -203,7 +208,7 @@ pub struct Document {
 }
 
 /// One table of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DocumentTable {
     /// Stable id inside the document.
     pub id: Box<str>,
@@ -218,7 +223,7 @@ pub struct DocumentTable {
 }
 
 /// One row of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SourceRow {
     /// Number in the table, from 1.
     pub number: u32,
@@ -243,15 +248,18 @@ pub struct SourceRow {
 }
 
 /// One entry of a row: a host, a port, a tag or a statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reference {
     /// Stable id: `afs-2019-06-24/endpoints/6.2` is document, table, row and entry.
     pub id: Box<str>,
     /// The document.
+    #[serde(skip, default = "super::packed::no_document")]
     pub document: Arc<Document>,
     /// The table.
+    #[serde(skip, default = "super::packed::no_table")]
     pub table: Arc<DocumentTable>,
     /// The row.
+    #[serde(skip, default = "super::packed::no_row")]
     pub row: Arc<SourceRow>,
     /// The URL as printed, without markup.
     pub url: Option<Box<str>>,

@@ -80,7 +80,8 @@ impl RuleSet {
             }
             let host = reference.host.as_ref().map(|host| &host.text);
             let group = *group_of.entry((host, reference.effective_ports())).or_insert(needs.len());
-            place_of.entry((&reference.document.id, reference.place())).or_insert(group);
+            let place = (&*reference.document.id, &*reference.table.id, reference.row.number);
+            place_of.entry(place).or_insert(group);
             match needs.get_mut(group) {
                 Some(requirement) => {
                     requirement.level = requirement.level.min(reference.level);
@@ -96,8 +97,11 @@ impl RuleSet {
             }
         }
         for (id, reference) in self.of_kind(TableKind::Endpoint) {
-            let Some(place) = &reference.instead_of else { continue };
-            let group = place_of.get(&(&reference.document.id, place.to_string()));
+            let Some((table, row)) = reference.instead_of.as_ref().and_then(|place| place.rsplit_once('/'))
+            else {
+                continue;
+            };
+            let group = row.parse().ok().and_then(|row| place_of.get(&(&*reference.document.id, table, row)));
             if let Some(requirement) = group.and_then(|group| needs.get_mut(*group)) {
                 requirement.references.push(id);
             }

@@ -71,7 +71,7 @@ fn a_complete_site_file_is_read() {
     let selection = site.selection();
     assert_eq!(selection.values["region"], ["West US", "East US"]);
     assert_eq!(
-        library().select(&selection).unwrap().documents().len(),
+        library().clone().select(&selection).unwrap().documents().len(),
         8,
         "one is included, and six always apply"
     );
