@@ -102,7 +102,7 @@ pub(super) fn complete(
         return Ok(ExitOutcome::Clean);
     }
     let names = sink.names().clone();
-    let mut closed = sink.close(&facts.not_done)?;
+    let mut closed = sink.close(&facts)?;
     if let Some(folder) = &mut closed {
         facts.limits_reached.append(&mut folder.limits_reached);
         add_frames(folder, &mut facts, &names)?;

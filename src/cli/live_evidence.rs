@@ -109,7 +109,7 @@ impl LiveEvidence {
     /// Publishes the folder of an interval and waits for it.
     pub(super) fn publish(&self, folder: EvidenceFolder, facts: &RunFacts) -> Result<Published, WriteError> {
         let run = invocation(self.started);
-        folder.finish(|outputs| Manifest::new(facts, &run, outputs).to_json())
+        folder.finish(facts.span(), |outputs| Manifest::new(facts, &run, outputs).to_json())
     }
 
     /// Publishes the folder of an earlier interval on another thread: an hour of rows may take a disk many seconds, and the rows
@@ -121,7 +121,8 @@ impl LiveEvidence {
         started: Time,
     ) -> Result<(), LostInterval> {
         let run = invocation(started);
-        let finish = move || folder.finish(|outputs| Manifest::new(&facts, &run, outputs).to_json());
+        let finish =
+            move || folder.finish(facts.span(), |outputs| Manifest::new(&facts, &run, outputs).to_json());
         match thread::Builder::new().name("evidence".to_owned()).spawn(finish) {
             Ok(thread) => {
                 self.publishing = Some(Publishing { thread, started });

@@ -35,7 +35,6 @@ pub(super) fn init(plan: &SiteDraftPlan, out: &mut dyn Write) -> anyhow::Result<
     let policy = Arc::new(Policy::new(rules, Site::default(), None));
     let capture = Capture::open(capture::InputPlan {
         inputs: plan.files.iter().cloned().map(PathBuf::into_os_string).map(capture::Input::named).collect(),
-        hash: capture::InputHash::None,
         stop: Arc::clone(&stop),
         ..capture::InputPlan::default()
     })?;

@@ -65,6 +65,11 @@ pub struct RunFacts {
 }
 
 impl RunFacts {
+    /// The times of the earliest and the latest frame.
+    pub fn span(&self) -> Option<(Time, Time)> {
+        self.first_seen.zip(self.last_seen)
+    }
+
     /// How many required endpoints are reached, blocked, partly blocked, not observed.
     pub fn requirement_counts(&self) -> [u64; 4] {
         let mut counts = [0; 4];

@@ -10,20 +10,26 @@ use std::io::Read;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+use std::thread;
+use std::thread::JoinHandle;
 
 use serde::Serialize;
 use sha2::Digest as _;
 use sha2::Sha256;
 
+use super::background_sync::BackgroundSync;
 use super::collapse::RowLimit;
 use super::column::TableRow;
+use super::html::CaptureSpan;
+use super::html::Model;
 use super::html::REPORT;
-use super::html::render_report;
+use super::html::render;
 use super::input_names::InputNames;
 use super::manifest::MANIFEST;
 use super::manifest::OutputFile;
 use super::staging::FolderOptions;
 use super::staging::Staging;
+use super::stored::ReadError;
 use super::stored::StoredEvidence;
 use super::table::CsvTable;
 use super::write_error::WriteError;
@@ -63,6 +69,7 @@ pub struct EvidenceFolder {
     requirements: Option<CsvTable<RequirementRow, HashedFile>>,
     facts: StoredFacts,
     limit: Option<RowLimit>,
+    syncs: BackgroundSync,
     staging: Staging,
 }
 
@@ -76,7 +83,10 @@ enum StoredFacts {
 /// An evidence folder whose tables are complete. Dropped before [`ClosedFolder::finish`], it leaves nothing.
 pub struct ClosedFolder {
     staging: Staging,
+    syncs: BackgroundSync,
     outputs: Vec<OutputFile>,
+    /// Reads the tables for the page, while the frames that prove findings are copied.
+    page: JoinHandle<Result<Model, ReadError>>,
     /// Rows that were left out because of a limit, a sentence each.
     pub limits_reached: Vec<String>,
 }
@@ -84,20 +94,26 @@ pub struct ClosedFolder {
 impl ClosedFolder {
     /// The tables, without a manifest.
     pub fn evidence(&self) -> Result<StoredEvidence, WriteError> {
-        self.evidence_with(b"{}", MANIFEST)
+        tables(&self.staging)
     }
 
     /// Adds the capture of the frames that prove findings.
     pub fn add_evidence_frames(&mut self, bytes: &[u8], frames: u64) -> Result<(), WriteError> {
-        self.write(EVIDENCE_FRAMES, bytes, frames)
+        self.outputs.push(write(&self.staging, &mut self.syncs, EVIDENCE_FRAMES, bytes, frames)?);
+        Ok(())
     }
 
     /// Writes the page and the manifest that `manifest` returns for the outputs, and publishes the folder.
-    pub fn finish(mut self, manifest: impl Fn(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
-        let evidence = self.evidence_with(&manifest(&self.outputs), REPORT)?;
-        let page = render_report(&evidence).map_err(|error| self.unreadable(REPORT, &error.reason))?;
-        self.write(REPORT, page.as_bytes(), 0)?;
-        let ClosedFolder { staging, outputs, limits_reached: _ } = self;
+    pub fn finish(self, manifest: impl Fn(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
+        let ClosedFolder { staging, mut syncs, mut outputs, page, limits_reached: _ } = self;
+        let model = page
+            .join()
+            .map_err(|_| unreadable(&staging, "the thread ended early"))?
+            .map_err(|error| unreadable(&staging, &error.reason))?;
+        let described = serde_json::from_slice(&manifest(&outputs))
+            .map_err(|_| unreadable(&staging, "the manifest is not JSON"))?;
+        outputs.push(write(&staging, &mut syncs, REPORT, render(&described, &model).as_bytes(), 0)?);
+        syncs.finish().map_err(|(name, error)| staging.failed(&name, &error))?;
         let json = manifest(&outputs);
         let manifest_sha256 = hex(&Sha256::digest(&json));
         let mut file = staging.create(MANIFEST)?;
@@ -109,24 +125,29 @@ impl ClosedFolder {
         staging.publish(&names)?;
         Ok(Published { folder, outputs, manifest_sha256 })
     }
+}
 
-    /// The tables and a manifest, for writing the file `name`.
-    fn evidence_with(&self, manifest: &[u8], name: &str) -> Result<StoredEvidence, WriteError> {
-        let read = self.staging.reader().map_err(|error| self.staging.failed(name, &error))?;
-        StoredEvidence::staged(self.staging.target(), read, manifest)
-            .ok_or_else(|| self.unreadable(name, "the manifest is not JSON"))
-    }
+/// The tables of a folder that is being written, without a manifest.
+fn tables(staging: &Staging) -> Result<StoredEvidence, WriteError> {
+    let read = staging.reader().map_err(|error| staging.failed(MANIFEST, &error))?;
+    StoredEvidence::staged(staging.target(), read, b"{}")
+        .ok_or_else(|| unreadable(staging, "the manifest is not JSON"))
+}
 
-    fn unreadable(&self, name: &str, reason: &str) -> WriteError {
-        WriteError { path: self.staging.target().join(name), reason: format!("cannot read back: {reason}") }
-    }
+fn unreadable(staging: &Staging, reason: &str) -> WriteError {
+    WriteError { path: staging.target().join(REPORT), reason: format!("cannot read back: {reason}") }
+}
 
-    fn write(&mut self, name: &str, bytes: &[u8], rows: u64) -> Result<(), WriteError> {
-        let mut file = HashedFile::create(&self.staging, name)?;
-        let written = file.write_all(bytes).and_then(|()| file.finish(name, rows));
-        self.outputs.push(written.map_err(|error| self.staging.failed(name, &error))?);
-        Ok(())
-    }
+fn write(
+    staging: &Staging,
+    syncs: &mut BackgroundSync,
+    name: &str,
+    bytes: &[u8],
+    rows: u64,
+) -> Result<OutputFile, WriteError> {
+    let mut file = HashedFile::create(staging, name)?;
+    let written = file.write_all(bytes).and_then(|()| file.finish(name, rows, syncs));
+    written.map_err(|error| staging.failed(name, &error))
 }
 
 /// A complete evidence folder.
@@ -151,6 +172,7 @@ impl EvidenceFolder {
             requirements: None,
             facts: StoredFacts::None,
             limit: options.max_bytes.map(RowLimit::new),
+            syncs: BackgroundSync::default(),
             staging,
         })
     }
@@ -235,7 +257,7 @@ impl EvidenceFolder {
     /// Ends the facts file with what else is known of the run.
     pub fn end_facts(&mut self, end: &impl Serialize) -> Result<(), WriteError> {
         if let StoredFacts::Open(writer) = std::mem::replace(&mut self.facts, StoredFacts::None) {
-            let file = writer.finish(end).and_then(|file| file.finish(FACTS, 0));
+            let file = writer.finish(end).and_then(|file| file.finish(FACTS, 0, &mut self.syncs));
             self.facts = StoredFacts::Complete(file.map_err(|error| self.staging.failed(FACTS, &error))?);
         }
         Ok(())
@@ -256,34 +278,43 @@ impl EvidenceFolder {
     /// Copies the facts file of an earlier run.
     pub fn copy_facts(&mut self, mut from: impl Read) -> Result<(), WriteError> {
         let mut file = HashedFile::create(&self.staging, FACTS)?;
-        let copied = io::copy(&mut from, &mut file).and_then(|_| file.finish(FACTS, 0));
+        let copied = io::copy(&mut from, &mut file).and_then(|_| file.finish(FACTS, 0, &mut self.syncs));
         self.facts = StoredFacts::Complete(copied.map_err(|error| self.staging.failed(FACTS, &error))?);
         Ok(())
     }
 
-    /// Completes the tables.
-    pub fn close(self) -> Result<ClosedFolder, WriteError> {
+    /// Completes the tables of a run over the capture of `span`.
+    pub fn close(self, span: Option<CaptureSpan>) -> Result<ClosedFolder, WriteError> {
         let limits_reached = self.limits_reached();
-        let EvidenceFolder { flows, findings, dns, requirements, facts, limit: _, staging } = self;
-        let mut outputs = vec![close(&staging, flows)?, close(&staging, findings)?];
+        let EvidenceFolder { flows, findings, dns, requirements, facts, limit: _, mut syncs, staging } = self;
+        let mut outputs = vec![close(&staging, flows, &mut syncs)?, close(&staging, findings, &mut syncs)?];
         if let Some(requirements) = requirements {
-            outputs.push(close(&staging, requirements)?);
+            outputs.push(close(&staging, requirements, &mut syncs)?);
         }
-        outputs.push(close(&staging, dns)?);
+        outputs.push(close(&staging, dns, &mut syncs)?);
         if let StoredFacts::Complete(file) = facts {
             outputs.push(file);
         }
-        Ok(ClosedFolder { staging, outputs, limits_reached })
+        let evidence = tables(&staging)?;
+        let page = thread::Builder::new()
+            .name("page".to_owned())
+            .spawn(move || Model::read(&evidence, span))
+            .map_err(|error| staging.failed(REPORT, &error))?;
+        Ok(ClosedFolder { staging, syncs, outputs, page, limits_reached })
     }
 
     /// Completes the tables, writes the page and the manifest that `manifest` returns for the outputs, and publishes the folder.
-    pub fn finish(self, manifest: impl Fn(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
-        self.close()?.finish(manifest)
+    pub fn finish(
+        self,
+        span: Option<CaptureSpan>,
+        manifest: impl Fn(&[OutputFile]) -> Vec<u8>,
+    ) -> Result<Published, WriteError> {
+        self.close(span)?.finish(manifest)
     }
 
     /// Abandons the folder, but keeps the rows written so far: they are of use even without a manifest. Returns where they are.
     pub fn keep_unfinished(self) -> PathBuf {
-        let EvidenceFolder { flows, findings, dns, requirements, facts, limit: _, staging } = self;
+        let EvidenceFolder { flows, findings, dns, requirements, facts, limit: _, syncs: _, staging } = self;
         // Facts without their end cannot be judged: the rows get their space.
         drop(facts);
         staging.discard(FACTS);
@@ -297,9 +328,13 @@ fn table<R: TableRow>(staging: &Staging) -> Result<CsvTable<R, HashedFile>, Writ
     CsvTable::new(HashedFile::create(staging, R::FILE)?).map_err(|error| staging.failed(R::FILE, &error))
 }
 
-fn close<R: TableRow>(staging: &Staging, table: CsvTable<R, HashedFile>) -> Result<OutputFile, WriteError> {
+fn close<R: TableRow>(
+    staging: &Staging,
+    table: CsvTable<R, HashedFile>,
+    syncs: &mut BackgroundSync,
+) -> Result<OutputFile, WriteError> {
     let rows = table.rows();
-    let closed = table.finish().and_then(|file| file.finish(R::FILE, rows));
+    let closed = table.finish().and_then(|file| file.finish(R::FILE, rows, syncs));
     closed.map_err(|error| staging.failed(R::FILE, &error))
 }
 
@@ -315,9 +350,9 @@ impl HashedFile {
         Ok(HashedFile { file: staging.create(name)?, hash: Sha256::new(), bytes: 0 })
     }
 
-    /// Waits until the file is on the disk.
-    fn finish(self, name: &str, rows: u64) -> io::Result<OutputFile> {
-        self.file.sync_all()?;
+    /// Completes the file; `syncs` writes it to the disk.
+    fn finish(self, name: &str, rows: u64, syncs: &mut BackgroundSync) -> io::Result<OutputFile> {
+        syncs.add(name, self.file)?;
         let sha256 = hex(&self.hash.finalize());
         Ok(OutputFile { name: name.to_owned(), rows, bytes: self.bytes, sha256 })
     }
@@ -366,7 +401,7 @@ mod tests {
     }
 
     fn finish(folder: EvidenceFolder) -> Published {
-        folder.finish(|_| br#"{"tool":{"name":"afs-audit"}}"#.to_vec()).unwrap()
+        folder.finish(None, |_| br#"{"tool":{"name":"afs-audit"}}"#.to_vec()).unwrap()
     }
 
     fn check(folder: &Path, expected: &[&str]) {

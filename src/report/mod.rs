@@ -4,6 +4,7 @@
 //! Out: CSV, JSON lines, an evidence folder with its manifest, a summary for people, progress.
 //! Not: verdicts; `judge` has given them.
 
+mod background_sync;
 mod cell;
 mod collapse;
 mod column;

@@ -29,6 +29,9 @@ const FRAME_LIMIT: usize = 1 << 18;
 const COMMENT_LIMIT: usize = 16;
 const COMMENT_CHARS: usize = 2000;
 
+/// Connections that succeeded to an endpoint that looks blocked for a server: enough to compare with.
+const SUCCEEDED_LIMIT: u32 = 16;
+
 /// Names that are kept for addresses.
 const NAME_LIMIT: usize = 1 << 14;
 
@@ -51,7 +54,7 @@ impl ProvingFrames {
             by_name,
             selected: ProvingFrames::default(),
             names: HashSet::new(),
-            references: HashSet::new(),
+            references: HashMap::new(),
         };
         evidence.for_each_row(FindingRow::FILE, |row| selection.add_finding(row))?;
         evidence.for_each_row(RequirementRow::FILE, |row| selection.add_requirement(row))?;
@@ -70,8 +73,8 @@ struct Selection<'a> {
     selected: ProvingFrames,
     /// Names whose DNS exchanges are selected.
     names: HashSet<String>,
-    /// References of requirements that look blocked.
-    references: HashSet<String>,
+    /// References of requirements that look blocked, each with the number of its connections that succeeded.
+    references: HashMap<String, u32>,
 }
 
 impl Selection<'_> {
@@ -88,18 +91,14 @@ impl Selection<'_> {
         if matches!(state, "blocked" | "partly-blocked") {
             let comment = format!("{state} for {}: {}", row.raw("server"), row.text("service"));
             self.add_frames(row, &["frames"], &comment);
-            self.references.extend(row.list("references"));
+            self.references.extend(row.list("references").into_iter().map(|id| (id, 0)));
         }
     }
 
-    /// The handshake of a connection that looks blocked, has findings, or is to an endpoint that looks blocked for a server.
+    /// The handshake of a connection that looks blocked, or is one of the first to an endpoint that looks blocked for a server.
     fn add_flow(&mut self, row: &StoredRow<'_>) {
         let is_blocked = row.raw("outcome") == "blocked-looking";
-        let is_shown = is_blocked
-            || !row.raw("findings").is_empty()
-            || !self.references.is_empty()
-                && row.elements("references").any(|id| self.references.contains(&*id));
-        if !is_shown || row.raw("destination_verdict").is_empty() {
+        if row.raw("destination_verdict").is_empty() || !is_blocked && !self.is_comparable(row) {
             return;
         }
         let name = if row.raw("name").is_empty() { row.raw("server_ip") } else { row.text("name") };
@@ -117,6 +116,21 @@ impl Selection<'_> {
             self.add_name(row.raw("server_ip"), name);
             self.names.insert(name.to_owned());
         }
+    }
+
+    /// Whether the connection is one of the first to an endpoint that looks blocked for a server.
+    fn is_comparable(&mut self, row: &StoredRow<'_>) -> bool {
+        if self.references.is_empty() {
+            return false;
+        }
+        let mut is_comparable = false;
+        for id in row.elements("references") {
+            if let Some(shown) = self.references.get_mut(&*id).filter(|shown| **shown < SUCCEEDED_LIMIT) {
+                *shown += 1;
+                is_comparable = true;
+            }
+        }
+        is_comparable
     }
 
     fn add_dns(&mut self, row: &StoredRow<'_>) {

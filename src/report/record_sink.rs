@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::column::TableRow;
+use super::facts::RunFacts;
 use super::folder::ClosedFolder;
 use super::folder::EvidenceFolder;
 use super::input_names::InputNames;
@@ -171,8 +172,8 @@ impl RecordSink {
     }
 
     /// Reports in JSON lines what was not done, flushes standard output, and completes the tables of the folder.
-    pub fn close(mut self, not_done: &[String]) -> Result<Option<ClosedFolder>, WriteError> {
-        for reason in not_done {
+    pub fn close(mut self, facts: &RunFacts) -> Result<Option<ClosedFolder>, WriteError> {
+        for reason in &facts.not_done {
             if let RecordStream::Json(json) = &mut self.stream {
                 let written = json.write_not_done(reason);
                 self.check_stream(written)?;
@@ -180,7 +181,7 @@ impl RecordSink {
         }
         self.write_collapsed()?;
         self.flush()?;
-        self.folder.map(EvidenceFolder::close).transpose()
+        self.folder.map(|folder| folder.close(facts.span())).transpose()
     }
 
     fn json<R: TableRow>(&mut self, row: &R) -> Result<(), WriteError> {

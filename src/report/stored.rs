@@ -38,7 +38,7 @@ pub struct ReadError {
 }
 
 /// Opens a file of a folder by its name.
-pub(super) type FileOpener = Box<dyn Fn(&str) -> io::Result<File>>;
+pub(super) type FileOpener = Box<dyn Fn(&str) -> io::Result<File> + Send>;
 
 /// An evidence folder.
 pub struct StoredEvidence {

@@ -29,11 +29,11 @@ const BLAKE3_THREADS: usize = 2;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InputHash {
     /// SHA-256, which every platform can verify.
-    #[default]
     Sha256,
     /// BLAKE3, for machines on which SHA-256 is slower than the audit.
     Blake3,
     /// No hash.
+    #[default]
     None,
 }
 

@@ -29,9 +29,10 @@ use super::stored::ReadError;
 use super::stored::StoredEvidence;
 use super::stored::parse_time;
 pub(crate) use escape::shown;
+pub(super) use model::CaptureSpan;
 use model::Destination;
 use model::Endpoint;
-use model::Model;
+pub(super) use model::Model;
 pub(crate) use page::Page;
 pub(crate) use page::Tone;
 
@@ -46,8 +47,14 @@ const NAMED_SERVERS: usize = 3;
 
 /// The page of an evidence folder.
 pub fn render_report(evidence: &StoredEvidence) -> Result<String, ReadError> {
-    let model = Model::read(evidence)?;
     let manifest = evidence.manifest();
+    let time = |key: &str| manifest.get(key)?.as_str().and_then(parse_time);
+    let model = Model::read(evidence, time("first_seen").zip(time("last_seen")))?;
+    Ok(render(manifest, &model))
+}
+
+/// The page of what was read from the tables.
+pub(super) fn render(manifest: &Value, model: &Model) -> String {
     let links = Links::of(manifest);
     let all_inputs = manifest.get("inputs").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let timeline = model.timeline.as_ref().and_then(|timeline| timeline.markup(all_inputs));
@@ -60,7 +67,7 @@ pub fn render_report(evidence: &StoredEvidence) -> Result<String, ReadError> {
             timeline
                 .unwrap_or_else(|| html! { p { "No attempt to reach a required endpoint was observed." } }),
         ),
-        ("destinations", "Destinations", destinations(&model)),
+        ("destinations", "Destinations", destinations(model)),
         (
             "limits",
             "What the capture could not show",
@@ -69,7 +76,7 @@ pub fn render_report(evidence: &StoredEvidence) -> Result<String, ReadError> {
         ("provenance", "What this report is made from", provenance::provenance(manifest, &links)),
         ("explanations", "Explanations", causes::explanations(&model.causes)),
     ];
-    Ok(page(manifest, &model, &sections).into_string())
+    page(manifest, model, &sections).into_string()
 }
 
 fn page(manifest: &Value, model: &Model, sections: &[(&str, &str, Markup)]) -> Markup {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::HashSet;
@@ -15,7 +15,6 @@ use super::super::column::TableRow as _;
 use super::super::stored::ReadError;
 use super::super::stored::StoredEvidence;
 use super::super::stored::StoredRow;
-use super::super::stored::parse_time;
 use super::timeline::Timeline;
 use crate::base::Time;
 use crate::judge::Confidence;
@@ -34,11 +33,14 @@ const DESTINATION_LIMIT: usize = 1 << 14;
 /// Pairs of destination and client that are counted.
 const PAIR_LIMIT: usize = 1 << 17;
 
+/// The times of the first and the last frame.
+pub(in crate::report) type CaptureSpan = (Time, Time);
+
 /// A server; none for the site as a whole.
 pub(super) type Server = Option<IpAddr>;
 
 /// Everything that the page shows of the tables.
-pub(super) struct Model {
+pub(in crate::report) struct Model {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) causes: Vec<Cause>,
     /// All findings.
@@ -139,7 +141,7 @@ pub(super) struct StoredFinding {
     pub(super) recommendation: String,
     pub(super) file: String,
     pub(super) frames: Vec<String>,
-    pub(super) references: Rc<[String]>,
+    pub(super) references: Arc<[String]>,
     count: u64,
 }
 
@@ -165,8 +167,11 @@ pub(super) struct Destination {
 }
 
 impl Model {
-    /// Reads the tables.
-    pub(super) fn read(evidence: &StoredEvidence) -> Result<Model, ReadError> {
+    /// Reads the tables of a run over the capture of `span`.
+    pub(in crate::report) fn read(
+        evidence: &StoredEvidence,
+        span: Option<CaptureSpan>,
+    ) -> Result<Model, ReadError> {
         let mut rows_left_out = 0;
         let mut endpoints = read_endpoints(evidence, &mut rows_left_out)?;
         endpoints.sort_by_key(Endpoint::rank);
@@ -174,11 +179,7 @@ impl Model {
         let high =
             |finding: &&(String, String, String, StoredFinding)| finding.3.severity == Some(Severity::High);
         let (count, high_findings) = (findings.len() as u64, findings.iter().filter(high).count() as u64);
-        let time = |key: &str| evidence.manifest().get(key)?.as_str().and_then(parse_time);
-        let timeline = match (time("first_seen"), time("last_seen")) {
-            (Some(first), Some(last)) => Some(Timeline::new(first, last, &endpoints)),
-            _ => None,
-        };
+        let timeline = span.map(|(first, last)| Timeline::new(first, last, &endpoints));
         let mut flows = FlowCounts { timeline, ..FlowCounts::default() };
         evidence.for_each_row(FlowRow::FILE, |row| flows.add(row))?;
         let destinations = flows.destinations();
@@ -273,7 +274,7 @@ fn read_findings(
     }
     let mut findings: Vec<CodedFinding> = Vec::new();
     // Thousands of findings cite a few lists.
-    let mut lists: HashMap<String, (Rc<[String]>, Option<Need>)> = HashMap::new();
+    let mut lists: HashMap<String, (Arc<[String]>, Option<Need>)> = HashMap::new();
     evidence.for_each_row(FindingRow::FILE, |row| {
         if findings.len() >= ROW_LIMIT {
             *left_out += 1;
@@ -293,7 +294,7 @@ fn read_findings(
             recommendation: row.text("recommendation").to_owned(),
             file: row.text("file").to_owned(),
             frames: row.list("frames"),
-            references: Rc::clone(references),
+            references: Arc::clone(references),
             count: row.number("count"),
         };
         let [code, title, mechanism] =

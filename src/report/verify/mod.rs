@@ -267,7 +267,7 @@ mod tests {
         let mut sink = RecordSink::new(test_support::names(), Some(folder), RecordStream::None);
         sink.flow(&test_support::flow()).unwrap();
         let run = Invocation::default();
-        let closed = sink.close(&facts.not_done).unwrap().unwrap();
+        let closed = sink.close(&facts).unwrap().unwrap();
         closed.finish(|outputs| Manifest::new(&facts, &run, outputs).to_json()).unwrap();
         target
     }
