@@ -24,7 +24,6 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use afs_audit::base::Address;
-use afs_audit::base::Side;
 use afs_audit::base::port;
 use afs_audit::base::proto;
 use afs_audit::capture::Capture;
@@ -47,6 +46,7 @@ use afs_audit::flow::FlowEnd;
 use afs_audit::flow::FlowRef;
 use afs_audit::flow::FlowStart;
 use afs_audit::flow::FlowTable;
+use afs_audit::flow::Payload;
 use afs_audit::flow::ReadProgress;
 use afs_audit::flow::StreamConsumer;
 use afs_audit::flow::StreamEnd;
@@ -393,24 +393,20 @@ impl StreamConsumer for PlainReaders {
         &mut self,
         flow: &FlowRef,
         state: &mut ConversationState,
-        side: Side,
-        bytes: &[u8],
-        at: At,
+        payload: Payload<'_>,
     ) -> ReadProgress {
-        if is_plain(flow) { self.0.stream(flow, state, side, bytes, at) } else { ReadProgress::Done }
+        if is_plain(flow) { self.0.stream(flow, state, payload) } else { ReadProgress::Done }
     }
 
     fn stream_ended(
         &mut self,
         flow: &FlowRef,
         state: &mut ConversationState,
-        side: Side,
-        bytes: &[u8],
+        payload: Payload<'_>,
         why: StreamEnd,
-        at: At,
     ) {
         if is_plain(flow) {
-            self.0.stream_ended(flow, state, side, bytes, why, at);
+            self.0.stream_ended(flow, state, payload, why);
         }
     }
 
@@ -418,15 +414,13 @@ impl StreamConsumer for PlainReaders {
         &mut self,
         flow: &FlowRef,
         state: &mut ConversationState,
-        side: Side,
-        bytes: &[u8],
+        payload: Payload<'_>,
         wire_len: u32,
-        at: At,
     ) -> ReadProgress {
         if !is_plain(flow) {
             return ReadProgress::Done;
         }
-        self.0.datagram(flow, state, side, bytes, wire_len, at)
+        self.0.datagram(flow, state, payload, wire_len)
     }
 
     fn held(&self, state: &ConversationState) -> usize {

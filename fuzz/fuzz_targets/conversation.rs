@@ -9,6 +9,7 @@ use afs_audit::flow::ReadProgress;
 use afs_audit::flow::At;
 use afs_audit::flow::Endpoint;
 use afs_audit::flow::FlowRef;
+use afs_audit::flow::Payload;
 use afs_audit::flow::Slot;
 use afs_audit::flow::StreamConsumer;
 use afs_audit::flow::StreamEnd;
@@ -36,7 +37,7 @@ pub fn play(protocol: u8, port: u16, mut segments: &[u8]) {
         let _ = dispatcher.sender_is_client(protocol, client, server, bytes);
         if protocol != 6 {
             let wire_len = (bytes.len() + usize::from(head & 1)) as u32;
-            match dispatcher.datagram(&flow, &mut state, side, bytes, wire_len, at) {
+            match dispatcher.datagram(&flow, &mut state, Payload { side, bytes, at }, wire_len) {
                 ReadProgress::Done => return,
                 ReadProgress::Idle => state = ConversationState::default(),
                 ReadProgress::NeedMore { .. } => {}
@@ -50,7 +51,7 @@ pub fn play(protocol: u8, port: u16, mut segments: &[u8]) {
         if held[index].is_empty() || held[index].len() < needed[index] {
             continue;
         }
-        match dispatcher.stream(&flow, &mut state, side, &held[index], at) {
+        match dispatcher.stream(&flow, &mut state, Payload { side, bytes: &held[index], at }) {
             ReadProgress::Done | ReadProgress::Idle => done[index] = true,
             ReadProgress::NeedMore { consumed, need } => {
                 held[index].drain(..consumed);
@@ -60,7 +61,7 @@ pub fn play(protocol: u8, port: u16, mut segments: &[u8]) {
     }
     for side in [Side::Client, Side::Server] {
         if protocol == 6 && !done[side.index()] {
-            dispatcher.stream_ended(&flow, &mut state, side, &held[side.index()], StreamEnd::FlowEnded, at);
+            dispatcher.stream_ended(&flow, &mut state, Payload { side, bytes: &held[side.index()], at }, StreamEnd::FlowEnded);
         }
     }
     dispatcher.finish(&flow, &mut state, at);

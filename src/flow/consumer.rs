@@ -83,6 +83,17 @@ pub enum StreamEnd {
     FlowEnded,
 }
 
+/// Payload that is delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload<'a> {
+    /// The side that sent it.
+    pub side: Side,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// The frame that brought it, or that made a stream contiguous.
+    pub at: At,
+}
+
 /// Reads the payload of flows. The flow table calls it; it never calls back.
 pub trait StreamConsumer {
     /// What the consumer keeps for a flow until both sides are done.
@@ -98,28 +109,12 @@ pub trait StreamConsumer {
     /// Called only when no handshake was seen; `from` sent `bytes` to `to`.
     fn sender_is_client(&self, protocol: u8, from: Endpoint, to: Endpoint, bytes: &[u8]) -> Option<bool>;
 
-    /// A TCP stream has new bytes. `bytes` starts after the last consumed byte.
-    /// Called in frame order; `at` is the frame that made the bytes contiguous.
-    fn stream(
-        &mut self,
-        flow: &FlowRef,
-        state: &mut Self::State,
-        side: Side,
-        bytes: &[u8],
-        at: At,
-    ) -> ReadProgress;
+    /// A TCP stream has new bytes. The payload starts after the last consumed byte. Called in frame order.
+    fn stream(&mut self, flow: &FlowRef, state: &mut Self::State, payload: Payload<'_>) -> ReadProgress;
 
-    /// A TCP stream cannot continue: `bytes` are the last ones that were not consumed, and may end anywhere.
+    /// A TCP stream cannot continue: the payload is the last bytes that were not consumed, and may end anywhere.
     /// No more bytes of this side are delivered.
-    fn stream_ended(
-        &mut self,
-        flow: &FlowRef,
-        state: &mut Self::State,
-        side: Side,
-        bytes: &[u8],
-        why: StreamEnd,
-        at: At,
-    );
+    fn stream_ended(&mut self, flow: &FlowRef, state: &mut Self::State, payload: Payload<'_>, why: StreamEnd);
 
     /// A datagram of UDP or another protocol without streams. `wire_len` is its length on the wire.
     /// `Done` ends the delivery of both sides; `consumed` and `need` are ignored.
@@ -127,10 +122,8 @@ pub trait StreamConsumer {
         &mut self,
         flow: &FlowRef,
         state: &mut Self::State,
-        side: Side,
-        bytes: &[u8],
+        payload: Payload<'_>,
         wire_len: u32,
-        at: At,
     ) -> ReadProgress;
 
     /// Memory that the state uses, besides its own size.

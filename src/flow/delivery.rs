@@ -5,6 +5,7 @@
 //! Not: the order of bytes; see `stream`.
 
 use super::consumer::At;
+use super::consumer::Payload;
 use super::consumer::ReadProgress;
 use super::consumer::Slot;
 use super::consumer::StreamConsumer;
@@ -39,7 +40,8 @@ pub(super) fn deliver_datagram<L: StreamConsumer>(
     let side = flow.side(flipped);
     let flow_ref = flow.flow_ref(slot);
     let state = &mut flow.reassembly.get_or_insert_default().state;
-    let progress = ctx.consumer.datagram(&flow_ref, state, side, packet.payload, packet.payload_len, at);
+    let payload = Payload { side, bytes: packet.payload, at };
+    let progress = ctx.consumer.datagram(&flow_ref, state, payload, packet.payload_len);
     match progress {
         ReadProgress::NeedMore { .. } => flow.phase = FlowPhase::Datagram,
         ReadProgress::Idle => {

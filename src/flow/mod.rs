@@ -32,6 +32,7 @@ pub use community::CommunityId;
 pub use community::community_id;
 pub use consumer::At;
 pub use consumer::FlowRef;
+pub use consumer::Payload;
 pub use consumer::ReadProgress;
 pub use consumer::Slot;
 pub use consumer::StreamConsumer;

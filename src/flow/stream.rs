@@ -6,6 +6,7 @@
 
 use super::consumer::At;
 use super::consumer::FlowRef;
+use super::consumer::Payload;
 use super::consumer::ReadProgress;
 use super::consumer::StreamConsumer;
 use super::consumer::StreamEnd;
@@ -101,7 +102,7 @@ pub(super) struct DeliveryCtx<'a, L: StreamConsumer> {
 
 impl<L: StreamConsumer> DeliveryCtx<'_, L> {
     fn deliver(&mut self, bytes: &[u8]) -> ReadProgress {
-        self.consumer.stream(self.flow, self.state, self.side, bytes, self.at)
+        self.consumer.stream(self.flow, self.state, Payload { side: self.side, bytes, at: self.at })
     }
 }
 
@@ -192,7 +193,8 @@ impl Stream {
             return;
         }
         if why != StreamEnd::FlowEnded || !self.held.is_empty() || !self.pending.is_empty() {
-            ctx.consumer.stream_ended(ctx.flow, ctx.state, ctx.side, &self.held, why, ctx.at);
+            let payload = Payload { side: ctx.side, bytes: &self.held, at: ctx.at };
+            ctx.consumer.stream_ended(ctx.flow, ctx.state, payload, why);
         }
         self.end = Some(why);
         self.finish();

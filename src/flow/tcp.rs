@@ -139,10 +139,7 @@ fn update_any<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet
         synchronize(flow, header, side, at);
     }
     if !header.has(TcpHeader::SYN) || packet.payload_len > 0 {
-        let seq = header.seq.wrapping_add(u32::from(header.has(TcpHeader::SYN)));
-        // RFC 9293 §3.5.3: the payload of a reset is a text about its cause.
-        let len = if header.has(TcpHeader::RST) { 0 } else { packet.payload_len };
-        advance(flow, header, seq, len, side, at);
+        advance(flow, header, packet.payload_len, side, at);
     }
     // The response to a SYN that is no SYN-ACK is about an earlier connection (RFC 9293 §3.10.7.4, challenge ACK).
     let is_challenge = flow.phase == FlowPhase::Attempt && !flow.sequence(side).has(SequenceSpace::SYN);
@@ -265,9 +262,12 @@ fn reopen<S>(flow: &mut LiveFlow<S>, is_response: bool, side: Side) {
     }
 }
 
-/// Advances a side's sequence space by a segment with `len` bytes at `seq`, and counts the segment by its kind.
-fn advance<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, seq: u32, len: u32, side: Side, at: At) {
+/// Advances a side's sequence space by the payload of a segment, and counts the segment by its kind.
+fn advance<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, payload_len: u32, side: Side, at: At) {
     let is_reset = header.has(TcpHeader::RST);
+    let seq = header.seq.wrapping_add(u32::from(header.has(TcpHeader::SYN)));
+    // RFC 9293 §3.5.3: the payload of a reset is a text about its cause.
+    let len = if is_reset { 0 } else { payload_len };
     let is_attempt = flow.phase == FlowPhase::Attempt;
     let end = seq.wrapping_add(len);
     let own = flow.sequence_mut(side);

@@ -18,6 +18,7 @@
 
 use super::consumer::At;
 use super::consumer::FlowRef;
+use super::consumer::Payload;
 use super::consumer::ReadProgress;
 use super::consumer::StreamConsumer;
 use super::consumer::StreamEnd;
@@ -292,24 +293,19 @@ impl StreamConsumer for Recorder {
         self.sender_is_client.filter(|_| !bytes.is_empty())
     }
 
-    fn stream(&mut self, _: &FlowRef, (): &mut (), side: Side, bytes: &[u8], _: At) -> ReadProgress {
+    fn stream(&mut self, _: &FlowRef, (): &mut (), payload: Payload<'_>) -> ReadProgress {
+        let Payload { side, bytes, at: _ } = payload;
         self.record(format!("{} {}", name(side), text(bytes)));
         self.progress(bytes)
     }
 
-    fn stream_ended(&mut self, _: &FlowRef, (): &mut (), side: Side, bytes: &[u8], why: StreamEnd, _: At) {
+    fn stream_ended(&mut self, _: &FlowRef, (): &mut (), payload: Payload<'_>, why: StreamEnd) {
+        let Payload { side, bytes, at: _ } = payload;
         self.record(format!("{} {why:?} {}", name(side), text(bytes)));
     }
 
-    fn datagram(
-        &mut self,
-        _: &FlowRef,
-        (): &mut (),
-        side: Side,
-        bytes: &[u8],
-        _: u32,
-        _: At,
-    ) -> ReadProgress {
+    fn datagram(&mut self, _: &FlowRef, (): &mut (), payload: Payload<'_>, _: u32) -> ReadProgress {
+        let Payload { side, bytes, at: _ } = payload;
         self.record(format!("{} {}", name(side), text(bytes)));
         self.progress(bytes)
     }

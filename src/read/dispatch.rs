@@ -25,6 +25,7 @@ use crate::flow::Endpoint;
 use crate::flow::FlowEnd;
 use crate::flow::FlowRef;
 use crate::flow::FlowStart;
+use crate::flow::Payload;
 use crate::flow::ReadProgress;
 use crate::flow::StreamConsumer;
 use crate::flow::StreamEnd;
@@ -236,10 +237,9 @@ impl StreamConsumer for Dispatcher {
         &mut self,
         flow: &FlowRef,
         state: &mut ConversationState,
-        side: Side,
-        bytes: &[u8],
-        at: At,
+        payload: Payload<'_>,
     ) -> ReadProgress {
+        let Payload { side, bytes, at } = payload;
         let mut emit = self.emitter(flow, at);
         let mut used = 0;
         // Each iteration returns, finds a reader or enters a tunnel, and `TUNNEL_LIMIT` bounds the tunnels.
@@ -278,11 +278,10 @@ impl StreamConsumer for Dispatcher {
         &mut self,
         flow: &FlowRef,
         state: &mut ConversationState,
-        side: Side,
-        bytes: &[u8],
+        payload: Payload<'_>,
         _why: StreamEnd,
-        at: At,
     ) {
+        let Payload { side, bytes, at } = payload;
         let mut emit = self.emitter(flow, at);
         if state.done {
             return;
@@ -307,11 +306,10 @@ impl StreamConsumer for Dispatcher {
         &mut self,
         flow: &FlowRef,
         state: &mut ConversationState,
-        side: Side,
-        bytes: &[u8],
+        payload: Payload<'_>,
         wire_len: u32,
-        at: At,
     ) -> ReadProgress {
+        let Payload { side, bytes, at } = payload;
         if state.done || flow.protocol != proto::UDP {
             return ReadProgress::Done;
         }

@@ -19,6 +19,7 @@ use crate::base::proto;
 use crate::flow::At;
 use crate::flow::Endpoint;
 use crate::flow::FlowRef;
+use crate::flow::Payload;
 use crate::flow::ReadProgress;
 use crate::flow::Slot;
 use crate::flow::StreamConsumer;
@@ -89,8 +90,12 @@ impl TestConversation {
         if self.flow.protocol != proto::TCP {
             if !self.held[0].2 {
                 let wire_len = bytes.len() as u32;
-                let progress =
-                    self.dispatcher.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
+                let progress = self.dispatcher.datagram(
+                    &self.flow,
+                    &mut self.state,
+                    Payload { side, bytes, at },
+                    wire_len,
+                );
                 self.held[0].2 = progress == ReadProgress::Done;
             }
             return;
@@ -103,7 +108,7 @@ impl TestConversation {
         if held.len() < *need || held.is_empty() {
             return;
         }
-        match self.dispatcher.stream(&self.flow, &mut self.state, side, held, at) {
+        match self.dispatcher.stream(&self.flow, &mut self.state, Payload { side, bytes: held, at }) {
             ReadProgress::Done | ReadProgress::Idle => *done = true,
             ReadProgress::NeedMore { consumed, need: new_need } => {
                 held.drain(..consumed);
@@ -114,7 +119,7 @@ impl TestConversation {
 
     pub(crate) fn send_truncated(&mut self, side: Side, bytes: &[u8], wire_len: u32) {
         let at = self.at();
-        self.dispatcher.datagram(&self.flow, &mut self.state, side, bytes, wire_len, at);
+        self.dispatcher.datagram(&self.flow, &mut self.state, Payload { side, bytes, at }, wire_len);
     }
 
     /// The facts so far.
@@ -135,10 +140,8 @@ impl TestConversation {
                 self.dispatcher.stream_ended(
                     &self.flow,
                     &mut self.state,
-                    side,
-                    &held,
+                    Payload { side, bytes: &held, at },
                     StreamEnd::FlowEnded,
-                    at,
                 );
             }
         }
