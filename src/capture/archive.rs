@@ -48,14 +48,14 @@ pub(super) struct Member {
     archive: PathBuf,
     /// Its name in the archive.
     name: String,
-    place: Result<Place, &'static str>,
+    place: Result<MemberPlace, &'static str>,
     /// Its length when it is decompressed.
     pub(super) size: u64,
 }
 
 /// Where the bytes of a member are.
 #[derive(Debug)]
-enum Place {
+enum MemberPlace {
     Zip {
         offset: u64,
         compressed: u64,
@@ -154,7 +154,7 @@ impl Member {
     pub(super) fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         let place = self.place.as_ref().map_err(|reason| io::Error::other(*reason))?;
         match *place {
-            Place::Zip { offset, compressed, is_deflated, crc32 } => {
+            MemberPlace::Zip { offset, compressed, is_deflated, crc32 } => {
                 let bytes = open_at(&self.archive, offset)?.take(compressed);
                 let bytes: Box<dyn Read + Send> = match is_deflated {
                     true => Box::new(DeflateDecoder::new(bytes).take(self.size.saturating_add(1))),
@@ -162,8 +162,8 @@ impl Member {
                 };
                 Ok(Box::new(CheckedReader { bytes, crc: Crc::new(), crc32, left: self.size }))
             }
-            Place::Tar { offset } => Ok(Box::new(open_at(&self.archive, offset)?.take(self.size))),
-            Place::CompressedTar { offset } => {
+            MemberPlace::Tar { offset } => Ok(Box::new(open_at(&self.archive, offset)?.take(self.size))),
+            MemberPlace::CompressedTar { offset } => {
                 let mut bytes = decompress(&self.archive)?;
                 io::copy(&mut (&mut bytes).take(offset), &mut io::sink())?;
                 Ok(Box::new(bytes.take(self.size)))
@@ -221,7 +221,7 @@ fn zip_members(path: &Path) -> io::Result<Vec<Arc<Member>>> {
             _ if entry.encrypted() => Err("encrypted: extract it with its password first"),
             _ if is_bomb(size, compressed) => Err("expands to more than 200 times its size: not read"),
             _ if !is_supported => Err("compressed with a method other than deflate: extract it first"),
-            Some(offset) => Ok(Place::Zip { offset, compressed, is_deflated, crc32: entry.crc32() }),
+            Some(offset) => Ok(MemberPlace::Zip { offset, compressed, is_deflated, crc32: entry.crc32() }),
             None => Err("its place in the zip archive is not known"),
         };
         let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
@@ -287,8 +287,8 @@ fn tar_members(path: &Path, bytes: impl Read, compressed_len: Option<u64>) -> io
             Some(_) if offset.saturating_add(size) > expanded => {
                 Err("expands to more than 200 times its size: not read")
             }
-            Some(_) => Ok(Place::CompressedTar { offset }),
-            None => Ok(Place::Tar { offset }),
+            Some(_) => Ok(MemberPlace::CompressedTar { offset }),
+            None => Ok(MemberPlace::Tar { offset }),
         };
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let is_last = place.is_err() && members.len() >= limit;

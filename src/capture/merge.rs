@@ -23,7 +23,7 @@ use super::InputOutcome;
 use super::block::RawSource;
 use super::etl::TrailingNames;
 use super::filter::Filter;
-use super::hash::Hasher;
+use super::hash::InputHasher;
 use super::input::FoundInput;
 use super::input::InputOrigin;
 use super::input::find_inputs;
@@ -107,7 +107,7 @@ pub struct Capture {
     /// The input whose run was delivered. Its next run is read by the next call: a live stream may block.
     current: Option<usize>,
     filter: Option<Filter>,
-    hasher: Option<Hasher>,
+    hasher: Option<InputHasher>,
     /// Inputs that the hasher has.
     hashed_inputs: u32,
     meter: ReadMeter,
@@ -127,7 +127,7 @@ impl Capture {
         let filter = plan.filter.as_deref().map(Filter::new).transpose()?;
         let found = find_inputs(plan.inputs, &plan.except, &plan.stop)?;
         let block_len = if found.len() > MANY_INPUTS { SMALL_BLOCK_LEN } else { BLOCK_LEN };
-        let hasher = Hasher::start(plan.hash, block_len).map_err(Error::Thread)?;
+        let hasher = InputHasher::start(plan.hash, block_len).map_err(Error::Thread)?;
         let bytes_total = found.iter().filter(|one| one.skip_reason.is_none()).map(|one| one.size).sum();
         let mut capture = Capture {
             inputs: Vec::with_capacity(found.len()),
@@ -218,7 +218,7 @@ impl Capture {
                 InputState::Waiting(..) | InputState::Done => (entry.hash_index, entry.facts),
             })
             .collect();
-        let mut hashes = self.hasher.map(Hasher::finish).unwrap_or_default();
+        let mut hashes = self.hasher.map(InputHasher::finish).unwrap_or_default();
         let with_hash = |(hash_index, facts): (Option<usize>, InputFacts)| {
             // An input without bytes has no entry in `hashes`.
             let hash = hash_index.and_then(|index| hashes.get_mut(index)).and_then(Option::take);

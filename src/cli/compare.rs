@@ -9,7 +9,7 @@ use super::ExitOutcome;
 use super::args::CompareArgs;
 use super::args::OutputFormat;
 use super::process;
-use crate::evidence::Comparison;
+use crate::evidence::EvidenceComparison;
 use crate::evidence::render_comparison;
 use crate::evidence::write_table;
 use crate::report::CsvTable;
@@ -20,7 +20,7 @@ use crate::report::SummaryDetail;
 
 pub(super) fn run(args: &CompareArgs, out: &mut dyn Write) -> anyhow::Result<ExitOutcome> {
     let [before, after] = [StoredEvidence::open(&args.before)?, StoredEvidence::open(&args.after)?];
-    let comparison = Comparison::new(&before, &after, args.fail_on.least_severity())?;
+    let comparison = EvidenceComparison::new(&before, &after, args.fail_on.least_severity())?;
     if let Some(path) = &args.html {
         let page = render_comparison(&comparison, [&before, &after]);
         std::fs::write(path, page).with_context(|| format!("cannot write page: {}", path.display()))?;

@@ -255,7 +255,7 @@ impl FragmentTable {
                 return Ok(None);
             }
             if known.is_joined() || is_late {
-                self.drop_one(&key, DropReason::TimedOut);
+                self.drop_one(&key, FragmentDropReason::TimedOut);
             }
         }
         let datagram = match self.datagrams.entry(key) {
@@ -278,7 +278,7 @@ impl FragmentTable {
             datagram.drop_bytes();
             self.used = self.used + datagram.cost - before;
         }
-        while self.used > self.limits.fragment_bytes && self.drop_oldest(DropReason::Evicted) {}
+        while self.used > self.limits.fragment_bytes && self.drop_oldest(FragmentDropReason::Evicted) {}
         self.compact_order();
         Ok(joined)
     }
@@ -294,7 +294,7 @@ impl FragmentTable {
 
     /// Drops all datagrams that are incomplete.
     pub(super) fn finish(&mut self) {
-        while self.drop_oldest(DropReason::End) {}
+        while self.drop_oldest(FragmentDropReason::End) {}
     }
 
     fn expire(&mut self, now: Time) {
@@ -304,7 +304,7 @@ impl FragmentTable {
                     if now.since(datagram.time) <= self.limits.fragment_nanos {
                         return;
                     }
-                    self.drop_oldest(DropReason::TimedOut);
+                    self.drop_oldest(FragmentDropReason::TimedOut);
                 }
                 _ => {
                     self.order.pop_front();
@@ -322,7 +322,7 @@ impl FragmentTable {
     }
 
     /// Drops the oldest datagram; false if none is left.
-    fn drop_oldest(&mut self, reason: DropReason) -> bool {
+    fn drop_oldest(&mut self, reason: FragmentDropReason) -> bool {
         let Some((key, serial)) = self.order.pop_front() else {
             return false;
         };
@@ -332,7 +332,7 @@ impl FragmentTable {
         true
     }
 
-    fn drop_one(&mut self, key: &DatagramKey, reason: DropReason) {
+    fn drop_one(&mut self, key: &DatagramKey, reason: FragmentDropReason) {
         let Some(datagram) = self.datagrams.remove(key) else {
             return;
         };
@@ -341,16 +341,16 @@ impl FragmentTable {
             return;
         }
         match reason {
-            DropReason::TimedOut => self.counts.timed_out += 1,
-            DropReason::Evicted => self.counts.evicted += 1,
-            DropReason::End => self.counts.unfinished += 1,
+            FragmentDropReason::TimedOut => self.counts.timed_out += 1,
+            FragmentDropReason::Evicted => self.counts.evicted += 1,
+            FragmentDropReason::End => self.counts.unfinished += 1,
         }
         self.counts.lost_fragments += u64::from(datagram.fragments);
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DropReason {
+enum FragmentDropReason {
     TimedOut,
     Evicted,
     End,

@@ -18,7 +18,7 @@ use super::packet::TcpHeader;
 use super::packet::Transport;
 
 /// Source and destination.
-pub(super) type Ports = (u16, u16);
+pub(super) type PortPair = (u16, u16);
 
 /// TCP (RFC 9293 §3.1).
 #[inline(always)]
@@ -31,7 +31,7 @@ pub(super) fn parse_tcp<'b>(ip: IpHeader, body: LayerSlice<'b>) -> Result<Packet
 
 /// Ports, header and payload, if the whole header was captured.
 #[inline(always)]
-pub(super) fn parse_whole_tcp<'b>(body: LayerSlice<'b>) -> Option<(Ports, TcpHeader<'b>, LayerSlice<'b>)> {
+pub(super) fn parse_whole_tcp<'b>(body: LayerSlice<'b>) -> Option<(PortPair, TcpHeader<'b>, LayerSlice<'b>)> {
     let tcp = TcpSlice::from_slice(body.bytes).ok()?;
     let bytes = tcp.header_slice();
     let header = TcpHeader {
@@ -82,7 +82,7 @@ pub(super) fn parse_udp<'b>(ip: IpHeader, body: LayerSlice<'b>) -> Result<Packet
 
 /// Ports and payload, if the whole header was captured.
 #[inline(always)]
-pub(super) fn parse_whole_udp(body: LayerSlice<'_>) -> Option<(Ports, LayerSlice<'_>)> {
+pub(super) fn parse_whole_udp(body: LayerSlice<'_>) -> Option<(PortPair, LayerSlice<'_>)> {
     let udp = UdpHeaderSlice::from_slice(body.bytes).ok()?;
     Some(((udp.source_port(), udp.destination_port()), payload(udp, body)))
 }

@@ -37,7 +37,7 @@ pub struct ProbeList {
 #[derive(Debug, Default)]
 struct ServerProbes {
     /// In the order of the levels.
-    probes: BTreeMap<AllowLevel, Vec<Probe>>,
+    probes: BTreeMap<AllowLevel, Vec<ProbeCommand>>,
     /// Patterns, which name nothing that could be tried.
     patterns: BTreeSet<String>,
     /// Names with ports of other protocols than TCP.
@@ -46,12 +46,12 @@ struct ServerProbes {
 
 /// A name and a TCP port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Probe {
+struct ProbeCommand {
     host: String,
     port: u16,
 }
 
-impl Probe {
+impl ProbeCommand {
     /// The URL for curl; none for a port that does not speak HTTP.
     fn url(&self) -> Option<String> {
         match self.port {
@@ -119,7 +119,7 @@ impl ProbeList {
                 .iter()
                 .flat_map(|(level, probes)| probes.iter().map(move |probe| (level, probe)));
             let lines: Vec<String> = all
-                .map(|(level, Probe { host, port })| {
+                .map(|(level, ProbeCommand { host, port })| {
                     format!("        @{{ Level = '{level}'; Name = '{host}'; Port = {port} }}")
                 })
                 .collect();
@@ -165,7 +165,7 @@ impl ServerProbes {
                 self.other_ports.insert(format!("{host} ({ports})"));
                 continue;
             }
-            let probe = Probe { host: host.to_owned(), port: range.from };
+            let probe = ProbeCommand { host: host.to_owned(), port: range.from };
             let is_known = self.probes.values().flatten().any(|known| *known == probe);
             if !is_known {
                 self.probes.entry(level).or_default().push(probe);
@@ -184,7 +184,7 @@ impl ServerProbes {
         for (level, probes) in &self.probes {
             let _ = writeln!(out, "  {level}");
             for probe in probes {
-                let Probe { host, port } = probe;
+                let ProbeCommand { host, port } = probe;
                 if resolved.insert(host) {
                     let _ = writeln!(out, "    Resolve-DnsName -Name {host}");
                 }

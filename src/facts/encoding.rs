@@ -51,7 +51,7 @@ pub(super) const TOO_MANY_FLOWS: &str = "more concurrent flows than --max-flows 
 
 /// Frame and time of a record, from which the next one is counted.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct FactsPlace {
     number: u64,
     time: Time,
 }
@@ -60,7 +60,7 @@ struct Place {
 #[derive(Debug, Default)]
 pub struct FactsEncoder {
     chunk: Vec<u8>,
-    before: Place,
+    before: FactsPlace,
     sets: NumberedSets,
 }
 
@@ -111,7 +111,7 @@ impl FactsEncoder {
     }
 }
 
-fn write(chunk: &mut Vec<u8>, before: &mut Place, slot: Slot, at: &At, fact: FactOut<'_>) {
+fn write(chunk: &mut Vec<u8>, before: &mut FactsPlace, slot: Slot, at: &At, fact: FactOut<'_>) {
     let record = RecordOut {
         slot: slot.0,
         file: at.frame.file.0,
@@ -119,18 +119,18 @@ fn write(chunk: &mut Vec<u8>, before: &mut Place, slot: Slot, at: &At, fact: Fac
         time: at.time.0.wrapping_sub(before.time.0),
         fact,
     };
-    *before = Place { number: at.frame.number, time: at.time };
+    *before = FactsPlace { number: at.frame.number, time: at.time };
     let len = chunk.len();
     // Fails only for a sequence without a length, and no fact has one.
-    if postcard::serialize_with_flavor(&record, Chunk(chunk)).is_err() {
+    if postcard::serialize_with_flavor(&record, FactsChunk(chunk)).is_err() {
         chunk.truncate(len);
     }
 }
 
 /// Appends to a chunk.
-struct Chunk<'a>(&'a mut Vec<u8>);
+struct FactsChunk<'a>(&'a mut Vec<u8>);
 
-impl Flavor for Chunk<'_> {
+impl Flavor for FactsChunk<'_> {
     type Output = ();
 
     #[inline]
@@ -264,7 +264,7 @@ fn hash_set(set: &[(AttributeKey, AttributeValue)], hasher: &mut impl std::hash:
 /// Reads chunks of facts back.
 #[derive(Debug, Default)]
 pub(super) struct FactsDecoder {
-    before: Place,
+    before: FactsPlace,
     sets: Vec<AttributeSet>,
     started: u64,
     live: HashSet<u32, foldhash::fast::RandomState>,
@@ -279,7 +279,7 @@ impl FactsDecoder {
         *chunk = rest;
         let number = self.before.number.wrapping_add(record.number.cast_unsigned());
         let time = Time(self.before.time.0.wrapping_add(record.time));
-        self.before = Place { number, time };
+        self.before = FactsPlace { number, time };
         self.order += 1;
         let at = At { order: self.order, frame: FrameRef { file: FileId(record.file), number }, time };
         let word = |text| words::word(text).ok_or("a word that this program does not have");

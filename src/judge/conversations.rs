@@ -81,7 +81,7 @@ impl SeenAt {
 
 /// A flow that has ended at one point.
 #[derive(Debug)]
-pub(super) struct EndedFlow {
+pub(super) struct EndedAtPoint {
     pub(super) flow: Box<FlowState>,
     pub(super) flow_end: Box<FlowEnd>,
     point: u8,
@@ -90,11 +90,11 @@ pub(super) struct EndedFlow {
 /// Flows of one conversation, and those at points further from the client.
 #[derive(Debug)]
 pub(super) struct Conversation {
-    pub(super) nearest: EndedFlow,
-    pub(super) further: SmallVec<[EndedFlow; 1]>,
+    pub(super) nearest: EndedAtPoint,
+    pub(super) further: SmallVec<[EndedAtPoint; 1]>,
 }
 
-type Views = SmallVec<[EndedFlow; 2]>;
+type Views = SmallVec<[EndedAtPoint; 2]>;
 
 /// What two flows of one conversation have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,7 +155,7 @@ impl Conversations {
     /// Adds a flow that has ended; a conversation that is complete, or that there is no room for.
     pub(super) fn add(&mut self, flow: Box<FlowState>, flow_end: Box<FlowEnd>) -> Option<Conversation> {
         let point = self.points.of(flow_end.first_frame.file);
-        let ended = EndedFlow { flow, flow_end, point };
+        let ended = EndedAtPoint { flow, flow_end, point };
         self.note(&ended);
         let number = self.find(&ended).unwrap_or(ended.flow.number);
         for key in join_keys(&ended) {
@@ -220,8 +220,8 @@ impl Conversations {
     }
 
     /// Notes when a point captured, and whom it holds packets to.
-    fn note(&mut self, ended: &EndedFlow) {
-        let EndedFlow { flow, flow_end, point } = ended;
+    fn note(&mut self, ended: &EndedAtPoint) {
+        let EndedAtPoint { flow, flow_end, point } = ended;
         let time = |time| self.points.common_time(*point, time);
         let (first, last) = (time(flow_end.first_seen), time(flow_end.last_seen));
         if let Some(span) = self.spans.get_mut(usize::from(*point)) {
@@ -241,7 +241,7 @@ impl Conversations {
     }
 
     /// The conversation that waits for this flow.
-    fn find(&self, ended: &EndedFlow) -> Option<u64> {
+    fn find(&self, ended: &EndedAtPoint) -> Option<u64> {
         let candidates = join_keys(ended).into_iter().filter_map(|key| self.by_key.get(&key)).flatten();
         candidates.copied().find(|number| {
             self.waiting.get(number).is_some_and(|views| {
@@ -252,8 +252,8 @@ impl Conversations {
     }
 
     /// Whether two flows are one conversation.
-    fn are_one(&self, a: &EndedFlow, b: &EndedFlow) -> bool {
-        let span = |ended: &EndedFlow| {
+    fn are_one(&self, a: &EndedAtPoint, b: &EndedAtPoint) -> bool {
+        let span = |ended: &EndedAtPoint| {
             let time = |time| self.points.common_time(ended.point, time).0;
             (time(ended.flow_end.first_seen), time(ended.flow_end.last_seen))
         };
@@ -296,8 +296,8 @@ impl Conversations {
         let mut views = views.into_iter();
         let mut nearest = views.next()?;
         nearest.flow.seen_at = Some(Box::new(SeenAt { points, crossing: None, is_one_sided: false }));
-        let further: SmallVec<[EndedFlow; 1]> = views.collect();
-        for EndedFlow { flow_end, .. } in &further {
+        let further: SmallVec<[EndedAtPoint; 1]> = views.collect();
+        for EndedAtPoint { flow_end, .. } in &further {
             self.joined.flows += 1;
             self.joined.packets += flow_end.packets.iter().sum::<u64>();
             self.joined.payload_bytes += flow_end.bytes.iter().sum::<u64>();
@@ -362,7 +362,7 @@ impl Conversations {
     }
 
     /// A flow as its point shows it, for a comparison with another.
-    fn view<'a>(&self, ended: &'a EndedFlow, other: &EndedFlow) -> PointView<'a> {
+    fn view<'a>(&self, ended: &'a EndedAtPoint, other: &EndedAtPoint) -> PointView<'a> {
         PointView {
             flow_end: &ended.flow_end,
             has_replies: self.receiving.contains(&(ended.point, ended.flow.client().address)),
@@ -374,8 +374,8 @@ impl Conversations {
     /// A SYN that the next point lacks, although it has this client's other conversations.
     fn missing_syn(
         &self,
-        nearest: &EndedFlow,
-        further: &[EndedFlow],
+        nearest: &EndedAtPoint,
+        further: &[EndedAtPoint],
         is_inside: &impl Fn(Address) -> bool,
     ) -> Option<Crossing> {
         let tcp = nearest.flow_end.tcp.as_ref()?;
@@ -408,7 +408,7 @@ impl Conversations {
 }
 
 /// Whether a point captured while a flow lasted at another one.
-fn covers(spans: &[Option<(Time, Time)>], points: &CapturePoints, point: u8, other: &EndedFlow) -> bool {
+fn covers(spans: &[Option<(Time, Time)>], points: &CapturePoints, point: u8, other: &EndedAtPoint) -> bool {
     let time = |time| points.common_time(other.point, time);
     let Some(Some((first, last))) = spans.get(usize::from(point)) else { return false };
     // The way between the points takes a while.
@@ -417,7 +417,11 @@ fn covers(spans: &[Option<(Time, Time)>], points: &CapturePoints, point: u8, oth
         && last.0.saturating_add(WAY_NANOS) >= time(other.flow_end.last_seen).0
 }
 
-fn note_passage(passages: &mut BoundedMap<(u8, u8, Address), Passage>, near: &EndedFlow, far: &EndedFlow) {
+fn note_passage(
+    passages: &mut BoundedMap<(u8, u8, Address), Passage>,
+    near: &EndedAtPoint,
+    far: &EndedAtPoint,
+) {
     let client = near.flow.client().address;
     let server = near.flow.server().address;
     for (key, is_reversed) in
@@ -443,32 +447,32 @@ fn add_server(servers: &mut SmallVec<[Address; 4]>, server: Address) {
     }
 }
 
-fn ends(ended: &EndedFlow) -> (Endpoint, Endpoint, u8) {
+fn ends(ended: &EndedAtPoint) -> (Endpoint, Endpoint, u8) {
     (ended.flow.client(), ended.flow.server(), ended.flow.flow_start.protocol)
 }
 
-fn packets_of_server(ended: &EndedFlow) -> u64 {
+fn packets_of_server(ended: &EndedAtPoint) -> u64 {
     let [_, from_server] = ended.flow_end.packets;
     from_server
 }
 
-fn initial_number(ended: &EndedFlow) -> Option<u32> {
+fn initial_number(ended: &EndedAtPoint) -> Option<u32> {
     let [client, _] = ended.flow_end.tcp.as_ref()?.initial;
     client
 }
 
-fn client_ttl(ended: &EndedFlow) -> u8 {
+fn client_ttl(ended: &EndedAtPoint) -> u8 {
     ended.flow_end.tcp.as_ref().map_or(0, |tcp| tcp.client_ttl)
 }
 
-fn join_keys(ended: &EndedFlow) -> SmallVec<[JoinKey; 2]> {
+fn join_keys(ended: &EndedAtPoint) -> SmallVec<[JoinKey; 2]> {
     let (client, server, protocol) = ends(ended);
     let number = initial_number(ended).map(JoinKey::InitialNumber);
     std::iter::once(JoinKey::Ends(client, server, protocol)).chain(number).collect()
 }
 
 /// Whether both sides sent payload, and none a reset: nothing of it needs an explanation.
-fn has_succeeded(ended: &EndedFlow) -> bool {
+fn has_succeeded(ended: &EndedAtPoint) -> bool {
     let flow_end = &ended.flow_end;
     let has_resets = flow_end.tcp.iter().flat_map(|tcp| &tcp.sides).any(|side| side.resets > 0);
     flow_end.bytes.iter().all(|bytes| *bytes > 0) && flow_end.icmp.is_none() && !has_resets

@@ -27,8 +27,8 @@ use super::diagnosis::dns_anomalies::DnsLookup;
 use super::diagnosis::dns_anomalies::LookupResult;
 use super::diagnosis::dns_anomalies::RESPONSE_NANOS;
 use super::finding;
+use super::finding::collector::FindingTarget;
 use super::finding::collector::Findings;
-use super::finding::collector::Target;
 use super::finding::dns::DnsQuery;
 use super::finding::problems::ProblemReport;
 use super::finding::problems::Success;
@@ -311,7 +311,7 @@ impl Engine {
                 }
                 LookupResult::Resolved => self.findings.succeeded(&Success {
                     client: client.address,
-                    targets: &[Target::Name(known.name.shared())],
+                    targets: &[FindingTarget::Name(known.name.shared())],
                     port: None,
                     server: Some(resolver),
                     began: resolution.query_time.unwrap_or(time),

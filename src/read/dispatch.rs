@@ -10,7 +10,7 @@ use super::parse_cache::ParseCache;
 use super::reader::Emitter;
 use super::reader::OnMatch;
 use super::reader::Probe;
-use super::reader::Reader;
+use super::reader::ProtocolReader;
 use super::reader::ReaderSpec;
 use super::reader::ReaderTransport;
 use super::reader::Sample;
@@ -52,7 +52,7 @@ pub struct Dispatcher {
 #[derive(Default)]
 pub struct ConversationState {
     /// The reader, once the protocol is identified.
-    reader: Option<Box<dyn Reader>>,
+    reader: Option<Box<dyn ProtocolReader>>,
     /// The protocol emitted last.
     protocol: &'static str,
     /// Bytes of each side watched for a ClientHello.

@@ -12,7 +12,7 @@ use super::http::probe_start;
 use super::reader::Emitter;
 use super::reader::OnMatch;
 use super::reader::Probe;
-use super::reader::Reader;
+use super::reader::ProtocolReader;
 use super::reader::ReaderSpec;
 use super::reader::ReaderTransport;
 use super::reader::Sample;
@@ -50,7 +50,7 @@ fn probe(sample: &Sample<'_>) -> Probe {
 
 struct ProxyProtocolReader;
 
-impl Reader for ProxyProtocolReader {
+impl ProtocolReader for ProxyProtocolReader {
     fn held_bytes(&self) -> usize {
         0
     }

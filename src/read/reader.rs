@@ -73,7 +73,7 @@ pub enum OnMatch {
     /// for a ClientHello.
     WatchForTls,
     /// The protocol is parsed.
-    Read(fn(&Sample<'_>) -> Box<dyn Reader>),
+    Read(fn(&Sample<'_>) -> Box<dyn ProtocolReader>),
 }
 
 /// A row of the table of readers.
@@ -114,7 +114,7 @@ impl StreamStep {
 }
 
 /// Parses one conversation.
-pub trait Reader: Send {
+pub trait ProtocolReader: Send {
     /// A stream's bytes, from the first byte that the reader has not consumed.
     fn stream(&mut self, side: Side, bytes: &[u8], emit: &mut Emitter<'_>) -> StreamStep;
 

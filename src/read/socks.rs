@@ -10,7 +10,7 @@ use super::fact::NameSource;
 use super::reader::Emitter;
 use super::reader::OnMatch;
 use super::reader::Probe;
-use super::reader::Reader;
+use super::reader::ProtocolReader;
 use super::reader::ReaderSpec;
 use super::reader::ReaderTransport;
 use super::reader::Sample;
@@ -289,7 +289,7 @@ fn parse_address(c: &mut Cursor<'_>) -> Result<Option<Vec<u8>>, Truncated> {
     })
 }
 
-impl Reader for SocksReader {
+impl ProtocolReader for SocksReader {
     fn held_bytes(&self) -> usize {
         size_of::<SocksReader>()
     }

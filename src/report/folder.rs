@@ -21,7 +21,7 @@ use super::background_sync::BackgroundSync;
 use super::collapse::RowLimit;
 use super::column::TableRow;
 use super::html::CaptureSpan;
-use super::html::Model;
+use super::html::PageModel;
 use super::html::REPORT;
 use super::html::render;
 use super::input_names::InputNames;
@@ -86,7 +86,7 @@ pub struct ClosedFolder {
     syncs: BackgroundSync,
     outputs: Vec<OutputFile>,
     /// Reads the tables for the page, while the frames that prove findings are copied.
-    page: JoinHandle<Result<Model, ReadError>>,
+    page: JoinHandle<Result<PageModel, ReadError>>,
     /// Rows that were left out because of a limit, a sentence each.
     pub limits_reached: Vec<String>,
 }
@@ -298,7 +298,7 @@ impl EvidenceFolder {
         let evidence = tables(&staging)?;
         let page = thread::Builder::new()
             .name("page".to_owned())
-            .spawn(move || Model::read(&evidence, span))
+            .spawn(move || PageModel::read(&evidence, span))
             .map_err(|error| staging.failed(REPORT, &error))?;
         Ok(ClosedFolder { staging, syncs, outputs, page, limits_reached })
     }

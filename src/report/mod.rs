@@ -52,7 +52,7 @@ pub use folder::EVIDENCE_FRAMES;
 pub use folder::EvidenceFolder;
 pub use folder::Published;
 pub use folder::SIGNATURE;
-pub(crate) use html::Page;
+pub(crate) use html::HtmlPage;
 pub use html::REPORT;
 pub(crate) use html::Tone;
 pub use html::render_report;

@@ -50,7 +50,7 @@ impl ProvingFrames {
     /// Selects the frames of findings, and handshakes and DNS exchanges of connections that look blocked.
     pub fn select(evidence: &StoredEvidence, inputs: &InputNames) -> Result<ProvingFrames, ReadError> {
         let by_name = inputs.files.iter().zip(0..).map(|(name, at)| (name.as_str(), at)).collect();
-        let mut selection = Selection {
+        let mut selection = FrameSelection {
             by_name,
             selected: ProvingFrames::default(),
             names: HashSet::new(),
@@ -67,7 +67,7 @@ impl ProvingFrames {
     }
 }
 
-struct Selection<'a> {
+struct FrameSelection<'a> {
     /// Indexes of the inputs.
     by_name: HashMap<&'a str, u32>,
     selected: ProvingFrames,
@@ -77,7 +77,7 @@ struct Selection<'a> {
     references: HashMap<String, u32>,
 }
 
-impl Selection<'_> {
+impl FrameSelection<'_> {
     fn add_finding(&mut self, row: &StoredRow<'_>) {
         let comment = format!("{} {}", row.raw("code"), row.text("message"));
         self.add_frames(row, &["frames"], &comment);

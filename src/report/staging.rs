@@ -32,8 +32,8 @@ use rustix::process::geteuid;
 
 use self::lock::FOLDER;
 use self::lock::LOCK;
+use self::lock::LockProblem;
 use self::lock::LockedFolder;
-use self::lock::Problem;
 use self::lock::clear;
 use self::lock::is_same;
 use self::lock::lock_file;
@@ -162,9 +162,9 @@ impl Staging {
         };
         let (locked, path, publication) =
             lock_first(candidates, known).map_err(|(path, problem)| match problem {
-                Problem::Failed(error) => WriteError::new(&path, &error),
-                Problem::Refused(reason) => WriteError { path, reason },
-                Problem::Busy => refused(target, "another run is writing to it"),
+                LockProblem::Failed(error) => WriteError::new(&path, &error),
+                LockProblem::Refused(reason) => WriteError { path, reason },
+                LockProblem::Busy => refused(target, "another run is writing to it"),
             })?;
         let name = path.file_name().unwrap_or_default().to_owned();
         let LockedFolder { parent, folder, lock } = locked;
@@ -354,9 +354,9 @@ pub fn set_aside(folder: &Path, name: &str) -> io::Result<Option<PathBuf>> {
                 return Ok(Some(folder.join(aside)));
             }
             // Another run is writing to it.
-            Err(Problem::Busy) => {}
-            Err(Problem::Failed(error)) => return Err(error),
-            Err(Problem::Refused(reason)) => return Err(io::Error::other(reason)),
+            Err(LockProblem::Busy) => {}
+            Err(LockProblem::Failed(error)) => return Err(error),
+            Err(LockProblem::Refused(reason)) => return Err(io::Error::other(reason)),
         },
     }
     Ok(None)

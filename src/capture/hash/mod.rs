@@ -124,7 +124,7 @@ impl Drop for HashTee {
 }
 
 /// The threads that hash.
-pub(super) struct Hasher {
+pub(super) struct InputHasher {
     out: Sender<HashChunk>,
     chunk_len: usize,
     threads: HashThreads,
@@ -136,9 +136,9 @@ enum HashThreads {
     Blake3(Vec<JoinHandle<()>>, Arc<Blake3Trees>),
 }
 
-impl Hasher {
+impl InputHasher {
     /// Starts the threads; `None` without an algorithm. Chunks are as long as blocks, which are a power of two.
-    pub(super) fn start(algorithm: InputHash, block_len: usize) -> io::Result<Option<Hasher>> {
+    pub(super) fn start(algorithm: InputHash, block_len: usize) -> io::Result<Option<InputHasher>> {
         let (out, chunks) = crossbeam_channel::bounded(QUEUED_CHUNKS);
         let builder = || thread::Builder::new().name("hash".to_owned());
         let threads = match algorithm {
@@ -153,7 +153,7 @@ impl Hasher {
                 HashThreads::Blake3((0..BLAKE3_THREADS).map(start).collect::<io::Result<_>>()?, trees)
             }
         };
-        Ok(Some(Hasher { out, chunk_len: block_len, threads }))
+        Ok(Some(InputHasher { out, chunk_len: block_len, threads }))
     }
 
     /// A sender for the bytes of one input.
@@ -208,7 +208,7 @@ mod tests {
         chunk_len: usize,
         blocks: &[(Arc<Vec<u8>>, usize, usize)],
     ) -> Vec<Option<String>> {
-        let hasher = Hasher::start(algorithm, chunk_len).unwrap().unwrap();
+        let hasher = InputHasher::start(algorithm, chunk_len).unwrap().unwrap();
         let mut tee = hasher.tee(1);
         blocks.iter().for_each(|(block, start, end)| tee.send(block, *start, *end));
         drop(tee);
@@ -224,7 +224,7 @@ mod tests {
         };
         check(InputHash::Sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         check(InputHash::Blake3, "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
-        assert!(Hasher::start(InputHash::None, 1024).unwrap().is_none());
+        assert!(InputHasher::start(InputHash::None, 1024).unwrap().is_none());
     }
 
     /// Whatever the length of the input, and however it is split into blocks.

@@ -15,7 +15,7 @@
 use hashbrown::HashMap;
 
 use super::fingerprint;
-use super::fingerprint::Recent;
+use super::fingerprint::RecentFingerprints;
 use super::fingerprint::Seeds;
 use super::fingerprint::first;
 use super::fingerprint::fold;
@@ -135,9 +135,9 @@ impl EncapMerge {
 struct Requests {
     /// What the response has in common with the request; 0 for none. [`IN_TWO_SCOPES`]: the same request was seen in two
     /// scopes, which are two networks with the same addresses.
-    fingerprints: Box<[Recent; BUCKETS]>,
+    fingerprints: Box<[RecentFingerprints; BUCKETS]>,
     /// Their scopes; not used until a packet has a scope.
-    scopes: Box<[Recent; BUCKETS]>,
+    scopes: Box<[RecentFingerprints; BUCKETS]>,
 }
 
 impl Default for Requests {

@@ -15,9 +15,9 @@ pub(super) type Seeds = [u64; 4];
 /// The four most recent values of a bucket, in one cache line.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
-pub(super) struct Recent(pub(super) [u64; 4]);
+pub(super) struct RecentFingerprints(pub(super) [u64; 4]);
 
-impl Recent {
+impl RecentFingerprints {
     /// Adds the newest value in front; drops the oldest.
     #[inline]
     pub(super) const fn push(&mut self, newest: u64) {
@@ -27,8 +27,8 @@ impl Recent {
 }
 
 /// Empty buckets.
-pub(super) fn buckets<const COUNT: usize>() -> Box<[Recent; COUNT]> {
-    Box::new([Recent::default(); COUNT])
+pub(super) fn buckets<const COUNT: usize>() -> Box<[RecentFingerprints; COUNT]> {
+    Box::new([RecentFingerprints::default(); COUNT])
 }
 
 /// An address in half as many bits.

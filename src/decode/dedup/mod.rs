@@ -18,7 +18,7 @@ use super::packet::Packet;
 use super::packet::Transport;
 use crate::base::Time;
 use encap_merge::EncapMerge;
-use fingerprint::Recent;
+use fingerprint::RecentFingerprints;
 use fingerprint::Seeds;
 use fingerprint::first;
 use fingerprint::fold;
@@ -45,9 +45,9 @@ const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 #[derive(Debug)]
 pub struct Dedup {
     /// Their fingerprints, with the time in the lower bits.
-    fingerprints: Box<[Recent; BUCKETS]>,
+    fingerprints: Box<[RecentFingerprints; BUCKETS]>,
     /// Their scopes; not used until a packet has a scope.
-    scopes: Box<[Recent; BUCKETS]>,
+    scopes: Box<[RecentFingerprints; BUCKETS]>,
     seeds: Seeds,
     merge: EncapMerge,
 }
@@ -72,7 +72,7 @@ impl Dedup {
         let now = (time.0 >> TICK_BITS) as u64 & TIME_MASK;
         let (bucket, fingerprint) = fingerprint_of(packet, &self.seeds);
         let bucket = bucket % BUCKETS;
-        let Some(Recent(known)) = self.fingerprints.get(bucket) else { return false };
+        let Some(RecentFingerprints(known)) = self.fingerprints.get(bucket) else { return false };
         // Nearly always none of the four is equal.
         if known.iter().any(|known| (known ^ fingerprint) >> TIME_BITS == 0)
             && self.is_recent(packet, bucket, fingerprint, now)
@@ -94,7 +94,7 @@ impl Dedup {
     /// Whether one of the bucket's packets is the same and recent enough. If it has another scope, both scopes are one.
     #[cold]
     fn is_recent(&mut self, packet: &Packet<'_>, bucket: usize, fingerprint: u64, now: u64) -> bool {
-        let Some(Recent(known)) = self.fingerprints.get(bucket) else { return false };
+        let Some(RecentFingerprints(known)) = self.fingerprints.get(bucket) else { return false };
         let index = known.iter().position(|known| {
             let age = now.wrapping_sub(*known) & TIME_MASK;
             // Files that are read together may overlap a little, so the duplicate may be the earlier one.
@@ -103,7 +103,8 @@ impl Dedup {
             (*known ^ fingerprint) >> TIME_BITS == 0 && distance <= max_age
         });
         let Some(index) = index else { return false };
-        let original = self.scopes.get(bucket).and_then(|Recent(scopes)| scopes.get(index)).copied();
+        let original =
+            self.scopes.get(bucket).and_then(|RecentFingerprints(scopes)| scopes.get(index)).copied();
         if let Some(original) = original.filter(|original| *original != packet.scope) {
             self.merge.merge(packet, original);
         }

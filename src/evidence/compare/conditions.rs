@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::Side;
+use super::ComparedSide;
 use super::rows::Change;
 use super::rows::ChangeRow;
 use super::rows::Subject;
@@ -23,7 +23,7 @@ use crate::report::parse_time;
 const NAMED: usize = 8;
 
 /// The conditions that differ, in a fixed order.
-pub(super) fn conditions(before: &Side<'_>, after: &Side<'_>) -> Vec<ChangeRow> {
+pub(super) fn conditions(before: &ComparedSide<'_>, after: &ComparedSide<'_>) -> Vec<ChangeRow> {
     let mut found = Vec::new();
     let mut add = |what: &str, [before, after]: [String; 2], message: &str| {
         found.push(ChangeRow {

@@ -13,10 +13,10 @@ use super::rows::Change;
 use super::rows::ChangeNeed;
 use super::rows::ChangeRow;
 use super::rows::Subject;
+use super::run::ComparedRequirement;
+use super::run::ComparedRun;
 use super::run::Contact;
 use super::run::Finding;
-use super::run::Requirement;
-use super::run::Run;
 use crate::judge::RequirementState;
 use crate::judge::Severity;
 use crate::report::count;
@@ -32,7 +32,7 @@ pub(super) struct Needs<'a> {
 
 impl<'a> Needs<'a> {
     /// From the requirements of both runs.
-    pub(super) fn of(runs: [&'a Run; 2]) -> Needs<'a> {
+    pub(super) fn of(runs: [&'a ComparedRun; 2]) -> Needs<'a> {
         let mut by_reference: HashMap<&str, ChangeNeed> = HashMap::new();
         for requirement in runs.iter().flat_map(|run| &run.requirements) {
             let need = need_of(requirement);
@@ -50,7 +50,7 @@ impl<'a> Needs<'a> {
     }
 }
 
-fn need_of(requirement: &Requirement) -> ChangeNeed {
+fn need_of(requirement: &ComparedRequirement) -> ChangeNeed {
     if requirement.is_required { ChangeNeed::Required } else { ChangeNeed::Documented }
 }
 
@@ -61,8 +61,8 @@ fn id_of(reference: &str) -> &str {
 
 /// Two runs, and what is compared of them.
 pub(super) struct Differ<'a> {
-    pub(super) before: &'a Run,
-    pub(super) after: &'a Run,
+    pub(super) before: &'a ComparedRun,
+    pub(super) after: &'a ComparedRun,
     /// Audited in both; sorted.
     pub(super) servers: &'a [IpAddr],
     /// The least severity at which a new finding is worse.
@@ -77,17 +77,18 @@ impl<'a> Differ<'a> {
 
     /// Documented endpoints that changed state.
     pub(super) fn requirements(&self) -> Vec<ChangeRow> {
-        let list =
-            |run: &'a Run| run.requirements.iter().filter(|row| self.is_compared(row.server)).collect();
+        let list = |run: &'a ComparedRun| {
+            run.requirements.iter().filter(|row| self.is_compared(row.server)).collect()
+        };
         let mut matched = Matched { pairs: Vec::new(), before: list(self.before), after: list(self.after) };
-        let rows = |row: &'a Requirement| (row.server, row.references.join(";"));
+        let rows = |row: &'a ComparedRequirement| (row.server, row.references.join(";"));
         matched.pair_by(|row| (rows(row), row.service.as_str()));
         // Under other documents an endpoint has other rows, under another version it may have another text.
         matched.pair_by(|row| (row.server, row.service.as_str()));
         matched.pair_by(rows);
         let mut rows: Vec<ChangeRow> =
             matched.pairs.iter().filter_map(|(old, new)| requirement_row(Some(old), new)).collect();
-        let is_observed = |row: &&&Requirement| row.state != Some(RequirementState::NotObserved);
+        let is_observed = |row: &&&ComparedRequirement| row.state != Some(RequirementState::NotObserved);
         rows.extend(matched.after.iter().filter(is_observed).filter_map(|new| requirement_row(None, new)));
         let only = [matched.before.len(), matched.after.len()];
         if only != [0, 0] {
@@ -102,7 +103,8 @@ impl<'a> Differ<'a> {
 
     /// Findings that are new, gone, or changed.
     pub(super) fn findings(&self, needs: &Needs<'_>) -> Vec<ChangeRow> {
-        let list = |run: &'a Run| run.findings.iter().filter(|row| self.is_compared(row.server)).collect();
+        let list =
+            |run: &'a ComparedRun| run.findings.iter().filter(|row| self.is_compared(row.server)).collect();
         let mut matched = Matched { pairs: Vec::new(), before: list(self.before), after: list(self.after) };
         let about = |row: &'a Finding| (row.server, row.target.as_str(), row.port);
         matched.pair_by(|row| (about(row), row.code.as_str(), row.mechanism.as_str()));
@@ -172,7 +174,7 @@ impl<'a> Differ<'a> {
 
     /// Destinations that are new, not seen again, or have another verdict or outcome.
     pub(super) fn destinations(&self, needs: &Needs<'_>) -> Vec<ChangeRow> {
-        let mut all: BTreeMap<String, [Destination; 2]> = BTreeMap::new();
+        let mut all: BTreeMap<String, [ComparedDestination; 2]> = BTreeMap::new();
         for (at, run) in [self.before, self.after].into_iter().enumerate() {
             for (key, contact) in run.contacts.iter().filter(|(key, _)| self.is_compared(Some(key.server))) {
                 let target = match key.transport.as_str() {
@@ -187,7 +189,7 @@ impl<'a> Differ<'a> {
         let rows = all.into_iter().map(|(target, [old, new])| {
             let change = old.change_to(&new);
             let side = if new.servers.is_empty() { &old } else { &new };
-            let mut row = ChangeRow::new(Subject::Destination, change, &target);
+            let mut row = ChangeRow::new(Subject::ComparedDestination, change, &target);
             row.references.clone_from(&side.contact.references);
             row.need = needs.of_references(&row.references);
             row.message = format!("from {}", servers_text(&side.servers));
@@ -244,7 +246,7 @@ impl<'a> Matched<'a, Finding> {
 }
 
 /// The row of an endpoint; none if its state is unknown.
-fn requirement_row(old: Option<&&Requirement>, new: &Requirement) -> Option<ChangeRow> {
+fn requirement_row(old: Option<&&ComparedRequirement>, new: &ComparedRequirement) -> Option<ChangeRow> {
     let change = match old {
         Some(old) => match state_change(old.state?, new.state?) {
             Change::Unchanged if old.mechanism != new.mechanism => Change::Changed,
@@ -267,7 +269,7 @@ fn requirement_row(old: Option<&&Requirement>, new: &Requirement) -> Option<Chan
         references: new.references.clone(),
         before_frames: old.map(|row| row.shown_by.clone()).unwrap_or_default(),
         after_frames: new.shown_by.clone(),
-        ..ChangeRow::new(Subject::Requirement, change, &new.service)
+        ..ChangeRow::new(Subject::ComparedRequirement, change, &new.service)
     })
 }
 
@@ -291,7 +293,7 @@ fn state_change(old: RequirementState, new: RequirementState) -> Change {
 }
 
 /// `blocked (tcp-unanswered)`.
-fn state_text(row: &Requirement) -> String {
+fn state_text(row: &ComparedRequirement) -> String {
     let state = row.state.map_or("", RequirementState::as_str);
     if row.mechanism.is_empty() { state.to_owned() } else { format!("{state} ({})", row.mechanism) }
 }
@@ -321,12 +323,12 @@ fn with_finding(row: ChangeRow, old: Option<&Finding>, new: Option<&Finding>) ->
 
 /// A destination of the compared servers in one run.
 #[derive(Default)]
-struct Destination {
+struct ComparedDestination {
     servers: Vec<IpAddr>,
     contact: Contact,
 }
 
-impl Destination {
+impl ComparedDestination {
     fn add(&mut self, server: IpAddr, contact: &Contact) {
         if let Err(at) = self.servers.binary_search(&server) {
             self.servers.insert(at, server);
@@ -362,7 +364,7 @@ impl Destination {
         }
     }
 
-    fn change_to(&self, after: &Destination) -> Change {
+    fn change_to(&self, after: &ComparedDestination) -> Change {
         match (self.outcome(), after.outcome()) {
             _ if self.servers.is_empty() => Change::New,
             _ if after.servers.is_empty() => Change::NotSeenAgain,
@@ -402,8 +404,8 @@ mod tests {
         IpAddr::from([10, 1, 0, 4])
     }
 
-    fn requirement(state: RequirementState, mechanism: &str) -> Requirement {
-        Requirement {
+    fn requirement(state: RequirementState, mechanism: &str) -> ComparedRequirement {
+        ComparedRequirement {
             server: Some(server()),
             service: "sync".into(),
             references: vec!["doc/row/1".into()],
@@ -430,7 +432,7 @@ mod tests {
         }
     }
 
-    fn contact(run: &mut Run, outcomes: [u64; 3]) {
+    fn contact(run: &mut ComparedRun, outcomes: [u64; 3]) {
         let key = super::super::run::ContactKey {
             server: server(),
             destination: "sync.example".into(),
@@ -441,7 +443,7 @@ mod tests {
     }
 
     /// The changes of the findings of two runs, and whether each is worse.
-    fn changes(before: &Run, after: &Run) -> Vec<(Change, bool)> {
+    fn changes(before: &ComparedRun, after: &ComparedRun) -> Vec<(Change, bool)> {
         let differ = Differ { before, after, servers: &[server()], fail_on: Some(Severity::Medium) };
         let rows = differ.findings(&Needs::of([before, after]));
         rows.iter().map(|row| (row.change, row.is_worse)).collect()
@@ -473,9 +475,9 @@ mod tests {
 
     #[test]
     fn a_finding_is_gone_only_if_its_destination_works() {
-        let mut before = Run::default();
+        let mut before = ComparedRun::default();
         before.findings.push(finding("AFS202", "tcp-unanswered", Severity::High));
-        let mut after = Run::default();
+        let mut after = ComparedRun::default();
         assert_eq!(changes(&before, &after), [(Change::NotSeenAgain, false)], "not contacted");
         for (outcomes, expected) in
             [([0, 0, 3], Change::NotSeenAgain), ([1, 1, 0], Change::NotSeenAgain), ([1, 0, 3], Change::Gone)]
@@ -487,9 +489,9 @@ mod tests {
 
     #[test]
     fn a_name_is_fixed_when_it_resolves() {
-        let mut before = Run::default();
+        let mut before = ComparedRun::default();
         before.findings.push(Finding { port: 53, ..finding("AFS301", "dns-nxdomain", Severity::High) });
-        let mut after = Run::default();
+        let mut after = ComparedRun::default();
         for (answer, expected) in
             [(None, Change::NotSeenAgain), (Some(false), Change::NotSeenAgain), (Some(true), Change::Gone)]
         {
@@ -502,7 +504,7 @@ mod tests {
 
     #[test]
     fn new_findings_are_worse_from_a_severity_on() {
-        let run = |findings: Vec<Finding>| Run { findings, ..Run::default() };
+        let run = |findings: Vec<Finding>| ComparedRun { findings, ..ComparedRun::default() };
         let (none, low) = (run(vec![]), run(vec![finding("AFS101", "", Severity::Low)]));
         let high = run(vec![finding("AFS101", "", Severity::High)]);
         assert_eq!(changes(&none, &low), [(Change::New, false)]);
@@ -514,9 +516,9 @@ mod tests {
 
     #[test]
     fn a_refusal_in_place_of_silence_is_no_new_finding() {
-        let run = |code, mechanism| Run {
+        let run = |code, mechanism| ComparedRun {
             findings: vec![finding(code, mechanism, Severity::High)],
-            ..Run::default()
+            ..ComparedRun::default()
         };
         let (silent, refused) = (run("AFS202", "tcp-unanswered"), run("AFS201", "tcp-refused"));
         assert_eq!(changes(&silent, &refused), [(Change::Changed, false)]);
@@ -526,11 +528,11 @@ mod tests {
 
     #[test]
     fn a_finding_about_a_required_endpoint_has_its_need() {
-        let mut run = Run::default();
+        let mut run = ComparedRun::default();
         run.requirements.push(requirement(RequirementState::Blocked, "tcp-unanswered"));
         run.findings.push(finding("AFS202", "tcp-unanswered", Severity::High));
         run.findings.push(finding("AFS403", "", Severity::High));
-        let empty = Run::default();
+        let empty = ComparedRun::default();
         let differ = Differ { before: &empty, after: &run, servers: &[server()], fail_on: None };
         let rows = differ.findings(&Needs::of([&empty, &run]));
         let need_of = |code: &str| rows.iter().find(|row| row.after.contains(code)).map(|row| row.need);
@@ -541,7 +543,7 @@ mod tests {
     #[test]
     fn destinations_compare_known_outcomes_only() {
         let of = |outcomes: [u64; 3]| {
-            let mut destination = Destination::default();
+            let mut destination = ComparedDestination::default();
             destination.add(server(), &Contact { outcomes, ..Contact::default() });
             destination
         };
@@ -551,7 +553,7 @@ mod tests {
         check([0, 1, 0], [1, 1, 0], Change::Better);
         check([0, 1, 0], [1, 0, 0], Change::Fixed);
         check([0, 1, 0], [0, 0, 1], Change::Unchanged);
-        assert_eq!(of([0, 1, 0]).change_to(&Destination::default()), Change::NotSeenAgain);
-        assert_eq!(Destination::default().change_to(&of([0, 1, 0])), Change::New);
+        assert_eq!(of([0, 1, 0]).change_to(&ComparedDestination::default()), Change::NotSeenAgain);
+        assert_eq!(ComparedDestination::default().change_to(&of([0, 1, 0])), Change::New);
     }
 }

@@ -20,11 +20,11 @@ use differ::Differ;
 use differ::Needs;
 pub use page::render_comparison;
 pub use rows::Change;
+pub use rows::ChangeFrames;
 pub use rows::ChangeNeed;
 pub use rows::ChangeRow;
-pub use rows::ShownBy;
 pub use rows::Subject;
-use run::Run;
+use run::ComparedRun;
 pub use table::write_table;
 
 /// Two runs cannot be compared.
@@ -44,13 +44,13 @@ pub enum CompareError {
 }
 
 /// One of the two runs.
-struct Side<'a> {
+struct ComparedSide<'a> {
     evidence: &'a StoredEvidence,
-    run: Run,
+    run: ComparedRun,
 }
 
 /// What changed between two runs.
-pub struct Comparison {
+pub struct EvidenceComparison {
     /// What limits the comparison.
     pub conditions: Vec<ChangeRow>,
     /// What changed.
@@ -61,18 +61,18 @@ pub struct Comparison {
     pub servers: Vec<IpAddr>,
 }
 
-impl Comparison {
+impl EvidenceComparison {
     /// Compares two folders. New findings of at least `fail_on` are worse.
     pub fn new(
         before: &StoredEvidence,
         after: &StoredEvidence,
         fail_on: Option<Severity>,
-    ) -> Result<Comparison, CompareError> {
-        let before = Side { evidence: before, run: Run::read(before)? };
-        let after = Side { evidence: after, run: Run::read(after)? };
+    ) -> Result<EvidenceComparison, CompareError> {
+        let before = ComparedSide { evidence: before, run: ComparedRun::read(before)? };
+        let after = ComparedSide { evidence: after, run: ComparedRun::read(after)? };
         let servers: Vec<IpAddr> = before.run.servers.intersection(&after.run.servers).copied().collect();
         if servers.is_empty() {
-            let list = |run: &Run| match run.servers.len() {
+            let list = |run: &ComparedRun| match run.servers.len() {
                 0 => "none".to_owned(),
                 _ => differ::servers_text(&run.servers.iter().copied().collect::<Vec<IpAddr>>()),
             };
@@ -89,7 +89,7 @@ impl Comparison {
         let (unchanged, changes) = rows.into_iter().partition(|row| row.change == Change::Unchanged);
         let mut conditions = conditions::conditions(&before, &after);
         conditions.extend(differs);
-        Ok(Comparison { conditions, changes, unchanged, servers })
+        Ok(EvidenceComparison { conditions, changes, unchanged, servers })
     }
 
     /// Whether something got worse.

@@ -8,16 +8,16 @@ use maud::Markup;
 use maud::html;
 use serde_json::Value;
 
-use super::Comparison;
+use super::EvidenceComparison;
 use super::rows::Change;
+use super::rows::ChangeFrames;
 use super::rows::ChangeNeed;
 use super::rows::ChangeRow;
-use super::rows::ShownBy;
 use super::table::groups;
 use super::table::headline;
 use super::table::unchanged_text;
 use crate::base::Time;
-use crate::report::Page;
+use crate::report::HtmlPage;
 use crate::report::StoredEvidence;
 use crate::report::Tone;
 use crate::report::count;
@@ -33,7 +33,7 @@ const ROWS: usize = 200;
 const REFERENCES: usize = 4;
 
 /// The page of a comparison.
-pub fn render_comparison(comparison: &Comparison, runs: [&StoredEvidence; 2]) -> String {
+pub fn render_comparison(comparison: &EvidenceComparison, runs: [&StoredEvidence; 2]) -> String {
     let tone = match comparison.is_worse() {
         true => Tone::Bad,
         false
@@ -47,7 +47,7 @@ pub fn render_comparison(comparison: &Comparison, runs: [&StoredEvidence; 2]) ->
     for (id, heading, rows) in groups(comparison) {
         sections.push((id, title_of(id), group(heading, &rows)));
     }
-    let page = Page {
+    let page = HtmlPage {
         title: "afs-audit comparison",
         heading: "Traffic audit: before and after",
         tone,
@@ -75,7 +75,7 @@ fn title_of(id: &str) -> &'static str {
 }
 
 /// Whether the change worked, in one sentence.
-fn verdict(comparison: &Comparison) -> Markup {
+fn verdict(comparison: &EvidenceComparison) -> Markup {
     let number = |change| comparison.changes.iter().filter(|row| row.change == change).count() as u64;
     html! {
         @if comparison.is_worse() { strong.bad { "Something got worse." } " " }
@@ -86,7 +86,7 @@ fn verdict(comparison: &Comparison) -> Markup {
     }
 }
 
-fn conditions(comparison: &Comparison, runs: [&StoredEvidence; 2]) -> Markup {
+fn conditions(comparison: &EvidenceComparison, runs: [&StoredEvidence; 2]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Runs" { table {
             caption { "The runs" }
@@ -157,6 +157,6 @@ fn change_row(row: &ChangeRow) -> Markup {
     } }
 }
 
-fn frames(word: &str, shown_by: &ShownBy) -> Markup {
+fn frames(word: &str, shown_by: &ChangeFrames) -> Markup {
     html! { @if !shown_by.frames.is_empty() { p { (word) ": " (shown(&shown_by.frames.join(", "))) " of " (shown(&shown_by.file)) } } }
 }

@@ -23,11 +23,11 @@ words! {
         /// A difference between the runs that limits what can be compared.
         Condition => "condition",
         /// A documented endpoint that a server needs.
-        Requirement => "requirement",
+        ComparedRequirement => "requirement",
         /// A finding.
         Finding => "finding",
         /// A destination of the servers.
-        Destination => "destination",
+        ComparedDestination => "destination",
     }
 }
 
@@ -69,7 +69,7 @@ words! {
 
 /// The frames that show one side of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ShownBy {
+pub struct ChangeFrames {
     /// The input.
     pub file: String,
     /// The frames in it; `name#number` for those of another input.
@@ -102,9 +102,9 @@ pub struct ChangeRow {
     /// Documented rows.
     pub references: Vec<String>,
     /// What shows the state before.
-    pub before_frames: ShownBy,
+    pub before_frames: ChangeFrames,
     /// What shows the state after.
-    pub after_frames: ShownBy,
+    pub after_frames: ChangeFrames,
 }
 
 impl ChangeRow {
@@ -122,8 +122,8 @@ impl ChangeRow {
             after: String::new(),
             message: String::new(),
             references: Vec::new(),
-            before_frames: ShownBy::default(),
-            after_frames: ShownBy::default(),
+            before_frames: ChangeFrames::default(),
+            after_frames: ChangeFrames::default(),
         }
     }
 }

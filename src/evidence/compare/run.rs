@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::rows::ShownBy;
+use super::rows::ChangeFrames;
 use crate::judge::DestinationVerdict;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
@@ -30,10 +30,10 @@ const CONTACT_LIMIT: usize = 1 << 18;
 
 /// What is compared of a run.
 #[derive(Default)]
-pub(super) struct Run {
+pub(super) struct ComparedRun {
     /// Hosts that were audited.
     pub(super) servers: BTreeSet<IpAddr>,
-    pub(super) requirements: Vec<Requirement>,
+    pub(super) requirements: Vec<ComparedRequirement>,
     pub(super) findings: Vec<Finding>,
     pub(super) contacts: HashMap<ContactKey, Contact>,
     /// Whether a server got an address for a name.
@@ -43,7 +43,7 @@ pub(super) struct Run {
 }
 
 /// A documented endpoint that a server needs.
-pub(super) struct Requirement {
+pub(super) struct ComparedRequirement {
     pub(super) server: Option<IpAddr>,
     pub(super) service: String,
     pub(super) references: Vec<String>,
@@ -51,7 +51,7 @@ pub(super) struct Requirement {
     pub(super) state: Option<RequirementState>,
     pub(super) mechanism: String,
     pub(super) note: String,
-    pub(super) shown_by: ShownBy,
+    pub(super) shown_by: ChangeFrames,
 }
 
 /// A finding.
@@ -66,7 +66,7 @@ pub(super) struct Finding {
     /// The destination by name, else by address; empty if the finding is not about a destination.
     pub(super) destination: String,
     pub(super) port: u64,
-    pub(super) shown_by: ShownBy,
+    pub(super) shown_by: ChangeFrames,
 }
 
 /// A destination of one server.
@@ -91,10 +91,10 @@ pub(super) struct Contact {
     pub(super) references: Vec<String>,
 }
 
-impl Run {
+impl ComparedRun {
     /// Reads the tables.
-    pub(super) fn read(evidence: &StoredEvidence) -> Result<Run, ReadError> {
-        let mut run = Run::default();
+    pub(super) fn read(evidence: &StoredEvidence) -> Result<ComparedRun, ReadError> {
+        let mut run = ComparedRun::default();
         let audited = evidence.manifest().get("tally").and_then(|tally| tally.get("audited"));
         let audited = audited.and_then(serde_json::Value::as_array).into_iter().flatten();
         run.servers.extend(audited.filter_map(|text| text.as_str()?.parse::<IpAddr>().ok()));
@@ -132,7 +132,7 @@ impl Run {
         let server = row.raw("server").parse().ok();
         self.servers.extend(server);
         let state = row.raw("state");
-        self.requirements.push(Requirement {
+        self.requirements.push(ComparedRequirement {
             server,
             service: row.text("service").to_owned(),
             references: row.list("references"),
@@ -216,6 +216,6 @@ impl Run {
     }
 }
 
-fn shown_by(row: &StoredRow<'_>) -> ShownBy {
-    ShownBy { file: row.text("file").to_owned(), frames: row.list("frames") }
+fn shown_by(row: &StoredRow<'_>) -> ChangeFrames {
+    ChangeFrames { file: row.text("file").to_owned(), frames: row.list("frames") }
 }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use anstyle::Style;
 
-use super::Comparison;
+use super::EvidenceComparison;
 use super::differ::servers_text;
 use super::rows::Change;
 use super::rows::ChangeNeed;
@@ -35,7 +35,7 @@ const TEXT_LIMIT: usize = 1000;
 pub(super) type Group<'a> = (&'static str, &'static str, Vec<&'a ChangeRow>);
 
 /// The changes in groups, in the order in which they are printed.
-pub(super) fn groups(comparison: &Comparison) -> [Group<'_>; 5] {
+pub(super) fn groups(comparison: &EvidenceComparison) -> [Group<'_>; 5] {
     let rows = |changes: &[Change]| -> Vec<&ChangeRow> {
         let of_group = |row: &&ChangeRow| !row.is_worse && changes.contains(&row.change);
         comparison.changes.iter().filter(of_group).collect()
@@ -52,7 +52,7 @@ pub(super) fn groups(comparison: &Comparison) -> [Group<'_>; 5] {
 
 /// Prints a comparison.
 pub fn write_table(
-    comparison: &Comparison,
+    comparison: &EvidenceComparison,
     detail: SummaryDetail,
     width: usize,
     out: &mut dyn Write,
@@ -79,7 +79,7 @@ pub fn write_table(
 }
 
 /// `2 servers compared (10.1.0.4, 10.1.0.5): 1 worse, 2 better`.
-pub(super) fn headline(comparison: &Comparison) -> String {
+pub(super) fn headline(comparison: &EvidenceComparison) -> String {
     let servers: &[IpAddr] = &comparison.servers;
     let words = ["worse", "new", "changed", "better", "not seen again"];
     let parts: Vec<String> = groups(comparison)
@@ -97,12 +97,12 @@ pub(super) fn headline(comparison: &Comparison) -> String {
 }
 
 /// What is the same in both.
-pub(super) fn unchanged_text(comparison: &Comparison) -> String {
+pub(super) fn unchanged_text(comparison: &EvidenceComparison) -> String {
     let number = |subject| comparison.unchanged.iter().filter(|row| row.subject == subject).count() as u64;
     let parts = [
-        (Subject::Requirement, "endpoint"),
+        (Subject::ComparedRequirement, "endpoint"),
         (Subject::Finding, "finding"),
-        (Subject::Destination, "destination"),
+        (Subject::ComparedDestination, "destination"),
     ];
     let parts: Vec<String> = parts.iter().map(|(subject, noun)| count(number(*subject), noun)).collect();
     format!("unchanged: {}", parts.join(", "))
@@ -188,7 +188,7 @@ fn printable(text: &str) -> String {
 
 /// `before: frames 3, 5 of old.pcap; after: frames 4 of new.pcap`.
 fn frames_text(row: &ChangeRow) -> String {
-    let side = |word: &str, shown: &super::ShownBy| match shown.frames.len() {
+    let side = |word: &str, shown: &super::ChangeFrames| match shown.frames.len() {
         0 => None,
         1 => Some(format!("{word}: frame {} of {}", shown.frames.join(", "), shown.file)),
         _ => Some(format!("{word}: frames {} of {}", shown.frames.join(", "), shown.file)),

@@ -17,14 +17,14 @@ use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::judge::assessment::Assessment;
 use crate::judge::conversations::Conversation;
-use crate::judge::conversations::EndedFlow;
+use crate::judge::conversations::EndedAtPoint;
 use crate::judge::diagnosis::AssessmentContext;
 use crate::judge::diagnosis::Diagnosis;
 use crate::judge::diagnosis::app_label::app_label;
 use crate::judge::diagnosis::explicit_refusals::proof_frame;
 use crate::judge::finding::checks;
 use crate::judge::finding::checks::FlowView;
-use crate::judge::finding::collector::Target;
+use crate::judge::finding::collector::FindingTarget;
 use crate::judge::finding::problems::Success;
 use crate::judge::flow_row;
 use crate::judge::flow_state::FlowState;
@@ -90,12 +90,12 @@ impl Engine {
     /// A conversation has ended at all capture points: it is judged as the point nearest to its client shows it.
     pub(super) fn end_conversation(&mut self, conversation: Conversation, sink: &mut impl RowSink) {
         let Conversation { nearest, further } = conversation;
-        for EndedFlow { mut flow, .. } in further {
+        for EndedAtPoint { mut flow, .. } in further {
             self.further_claims -= flow.further_claims();
             (flow.dns, flow.facts) = (None, None);
             self.flows.release(flow);
         }
-        let EndedFlow { mut flow, flow_end, .. } = nearest;
+        let EndedAtPoint { mut flow, flow_end, .. } = nearest;
         self.end_flow(&mut flow, &flow_end, sink);
         flow.seen_at = None;
         self.flows.release(flow);
@@ -185,9 +185,9 @@ impl Engine {
             return;
         }
         let server = flow.server();
-        let name = flow.name().map(|(known, _)| Target::Name(known.name.shared()));
-        let addresses = [Target::Service(server), Target::Address(flow.requested_address())];
-        let targets: SmallVec<[Target<'_>; 3]> = name.into_iter().chain(addresses).collect();
+        let name = flow.name().map(|(known, _)| FindingTarget::Name(known.name.shared()));
+        let addresses = [FindingTarget::Service(server), FindingTarget::Address(flow.requested_address())];
+        let targets: SmallVec<[FindingTarget<'_>; 3]> = name.into_iter().chain(addresses).collect();
         self.findings.succeeded(&Success {
             client: flow.client().address,
             targets: &targets,

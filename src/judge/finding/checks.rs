@@ -13,9 +13,9 @@ mod tls;
 
 use smallvec::SmallVec;
 
+use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;
-use super::collector::Target;
 use crate::base::FrameRef;
 use crate::flow::FlowEnd;
 use crate::judge::assessment::Assessment;
@@ -141,9 +141,9 @@ fn occurrence<'a>(view: &'a FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
         },
         audited_host: Some(view.client()),
         target: match (entry.target, view.name()) {
-            (TargetKind::Service, _) => Target::Service(view.server()),
-            (TargetKind::Destination, Some(known)) => Target::Name(known.name.shared()),
-            (TargetKind::Destination, None) => Target::Address(view.flow.requested_address()),
+            (TargetKind::Service, _) => FindingTarget::Service(view.server()),
+            (TargetKind::Destination, Some(known)) => FindingTarget::Name(known.name.shared()),
+            (TargetKind::Destination, None) => FindingTarget::Address(view.flow.requested_address()),
         },
         port: Some(view.verdict.requested_port),
         issuer: view

@@ -44,7 +44,7 @@ const MAX_NAMED: usize = 10;
 
 /// What a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::judge) enum Target<'a> {
+pub(in crate::judge) enum FindingTarget<'a> {
     Name(&'a Arc<HostName>),
     Address(Address),
     Service(Endpoint),
@@ -60,24 +60,24 @@ enum OwnedTarget {
     Text(Box<str>),
 }
 
-impl From<Target<'_>> for OwnedTarget {
-    fn from(target: Target<'_>) -> OwnedTarget {
+impl From<FindingTarget<'_>> for OwnedTarget {
+    fn from(target: FindingTarget<'_>) -> OwnedTarget {
         match target {
-            Target::Name(name) => OwnedTarget::Name(Arc::clone(name)),
-            Target::Address(address) => OwnedTarget::Address(address),
-            Target::Service(server) => OwnedTarget::Service(server),
-            Target::Text(text) => OwnedTarget::Text(text.into()),
+            FindingTarget::Name(name) => OwnedTarget::Name(Arc::clone(name)),
+            FindingTarget::Address(address) => OwnedTarget::Address(address),
+            FindingTarget::Service(server) => OwnedTarget::Service(server),
+            FindingTarget::Text(text) => OwnedTarget::Text(text.into()),
         }
     }
 }
 
 impl OwnedTarget {
-    fn borrow(&self) -> Target<'_> {
+    fn borrow(&self) -> FindingTarget<'_> {
         match self {
-            OwnedTarget::Name(name) => Target::Name(name),
-            OwnedTarget::Address(address) => Target::Address(*address),
-            OwnedTarget::Service(server) => Target::Service(*server),
-            OwnedTarget::Text(text) => Target::Text(text),
+            OwnedTarget::Name(name) => FindingTarget::Name(name),
+            OwnedTarget::Address(address) => FindingTarget::Address(*address),
+            OwnedTarget::Service(server) => FindingTarget::Service(*server),
+            OwnedTarget::Text(text) => FindingTarget::Text(text),
         }
     }
 
@@ -101,7 +101,7 @@ pub(in crate::judge) struct Occurrence<'a> {
     pub(in crate::judge) mechanism: Option<Mechanism>,
     pub(in crate::judge) confidence: Option<Confidence>,
     pub(in crate::judge) audited_host: Option<Address>,
-    pub(in crate::judge) target: Target<'a>,
+    pub(in crate::judge) target: FindingTarget<'a>,
     /// The port that was requested; of DNS findings none.
     pub(in crate::judge) port: Option<u16>,
     /// The issuer of the certificate that it is about.
@@ -152,7 +152,7 @@ pub(super) struct FindingKeyRef<'a> {
     code: FindingCode,
     mechanism: Option<Mechanism>,
     pub(super) audited_host: Option<Address>,
-    pub(super) target: Target<'a>,
+    pub(super) target: FindingTarget<'a>,
     pub(super) port: Option<u16>,
 }
 
@@ -524,7 +524,7 @@ mod tests {
             mechanism: None,
             confidence: None,
             audited_host: Some(Address::v4([10, 1, 0, 4])),
-            target: Target::Address(address),
+            target: FindingTarget::Address(address),
             port: Some(443),
             issuer: None,
             need: Need::Undocumented,

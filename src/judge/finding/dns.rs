@@ -4,9 +4,9 @@
 //! Out: findings.
 //! Not: how an anomaly is recognized.
 
+use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;
-use super::collector::Target;
 use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
@@ -58,7 +58,7 @@ pub(in crate::judge) fn check_query(
         let undeclared = Occurrence {
             references: "[dns]",
             documents: policy.site.file_name(),
-            ..occurrence(FindingCode::UndeclaredResolver, Target::Address(resolver))
+            ..occurrence(FindingCode::UndeclaredResolver, FindingTarget::Address(resolver))
         };
         findings.add(&undeclared, || {
             format!(
@@ -71,12 +71,15 @@ pub(in crate::judge) fn check_query(
     let may_be_private = known.class.can_be_private && !policy.private_networks.is_empty();
     let has_proxy = !policy.proxies.is_empty() && !policy.proxies.contains(client);
     if has_proxy && known.is_documented() && !may_be_private {
-        findings.add(&occurrence(FindingCode::DirectLookup, Target::Name(known.name.shared())), || {
-            format!(
-                "{client} resolved {} itself; with the declared proxy, only the proxy needs to",
-                known.name
-            )
-        });
+        findings.add(
+            &occurrence(FindingCode::DirectLookup, FindingTarget::Name(known.name.shared())),
+            || {
+                format!(
+                    "{client} resolved {} itself; with the declared proxy, only the proxy needs to",
+                    known.name
+                )
+            },
+        );
     }
 }
 
@@ -157,7 +160,7 @@ pub(in crate::judge) fn add_unused_names<'a>(
             mechanism: Some(mechanism),
             confidence: Some(Confidence::Weak),
             audited_host: Some(client),
-            target: Target::Name(known.name.shared()),
+            target: FindingTarget::Name(known.name.shared()),
             need: policy.need_of_name(known),
             server: None,
             flow: None,
@@ -184,7 +187,7 @@ fn occurrence<'a>(
         mechanism: Some(anomaly.mechanism),
         confidence: Some(anomaly.confidence),
         audited_host: Some(anomaly.client),
-        target: Target::Name(anomaly.known.name.shared()),
+        target: FindingTarget::Name(anomaly.known.name.shared()),
         need: policy.need_of_name(&anomaly.known),
         recommendation: missing_zone_record(anomaly).map(|_| {
             "add the record of the private endpoint to the private DNS zone; or, if this network has no private endpoint for the \
@@ -206,7 +209,7 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
         mechanism: None,
         confidence: None,
         audited_host: None,
-        target: Target::Name(known.name.shared()),
+        target: FindingTarget::Name(known.name.shared()),
         port: None,
         issuer: None,
         need: Need::Documented,

@@ -11,8 +11,8 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::collector::FindingKey;
+use super::collector::FindingTarget;
 use super::collector::Occurrence;
-use super::collector::Target;
 use crate::base::Address;
 use crate::base::Time;
 use crate::flow::Endpoint;
@@ -83,7 +83,7 @@ pub struct ProblemList {
 pub(in crate::judge) struct Success<'a> {
     pub(in crate::judge) client: Address,
     /// What a finding about it would have as target.
-    pub(in crate::judge) targets: &'a [Target<'a>],
+    pub(in crate::judge) targets: &'a [FindingTarget<'a>],
     /// The port that was requested; of a name none.
     pub(in crate::judge) port: Option<u16>,
     /// The server of the flow.
@@ -294,7 +294,7 @@ impl FollowedProblem {
         self.server = occurrence.server;
     }
 
-    fn is_cleared_by(&self, success: &Success<'_>, target: Target<'_>) -> bool {
+    fn is_cleared_by(&self, success: &Success<'_>, target: FindingTarget<'_>) -> bool {
         let Problem { finding, state, last_seen, .. } = &self.problem;
         let is_of_target = self.key.borrow().target == target && finding.audited_host == Some(success.client);
         // A name that was resolved says nothing about a port. A flow to the name shows that it was resolved.
@@ -367,7 +367,7 @@ mod tests {
             mechanism: Some(Mechanism::TcpRefused),
             confidence: None,
             audited_host: Some(CLIENT),
-            target: Target::Name(name),
+            target: FindingTarget::Name(name),
             port: Some(443),
             issuer: None,
             need: Need::Required,
@@ -402,7 +402,7 @@ mod tests {
         fn succeed(&mut self, server: Endpoint, port: Option<u16>, second: i64) {
             self.problems.succeeded(&Success {
                 client: CLIENT,
-                targets: &[Target::Name(&self.name)],
+                targets: &[FindingTarget::Name(&self.name)],
                 port,
                 server: Some(server),
                 began: at(second),
@@ -556,7 +556,7 @@ mod tests {
         // The indexes are those of the problems that remain.
         problems.succeeded(&Success {
             client: CLIENT,
-            targets: &[Target::Name(&names[3])],
+            targets: &[FindingTarget::Name(&names[3])],
             port: Some(443),
             server: Some(SERVER),
             began: at(50),

@@ -4,9 +4,9 @@
 //! Out: findings.
 //! Not: DNS; see `finding::dns`.
 
+use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;
-use super::collector::Target;
 use crate::base::Address;
 use crate::base::TimeWindow;
 use crate::judge::catalogue::FindingCode;
@@ -37,7 +37,7 @@ pub(in crate::judge) fn add_blocked_revocation(
                 // Several PKI hosts fail and nothing else does: not an accident.
                 confidence: Some(if hosts.len() > 1 { Confidence::Strong } else { Confidence::Weak }),
                 audited_host: Some(*client),
-                target: Target::Text("PKI"),
+                target: FindingTarget::Text("PKI"),
                 port: None,
                 issuer: None,
                 need: Need::Required,
@@ -75,7 +75,7 @@ pub(in crate::judge) fn add_blocked_ipv6(
             mechanism: Some(Mechanism::TcpUnanswered),
             confidence: Some(Confidence::Weak),
             audited_host: Some(client),
-            target: Target::Name(&name),
+            target: FindingTarget::Name(&name),
             port: Some(silent.server.port),
             issuer: None,
             need: Need::Documented,
@@ -127,7 +127,7 @@ pub(in crate::judge) fn add_exceptions(progress: &SiteProgress, policy: &Policy,
             mechanism: None,
             confidence: None,
             audited_host: None,
-            target: Target::Text(&format!("[[allow]] {what}, {line}")),
+            target: FindingTarget::Text(&format!("[[allow]] {what}, {line}")),
             port: None,
             issuer: None,
             need: Need::SiteApproved,

@@ -13,7 +13,7 @@ use super::fact::Resolution;
 use super::reader::Emitter;
 use super::reader::OnMatch;
 use super::reader::Probe;
-use super::reader::Reader;
+use super::reader::ProtocolReader;
 use super::reader::ReaderSpec;
 use super::reader::ReaderTransport;
 use super::reader::Sample;
@@ -348,7 +348,7 @@ impl DnsReader {
     }
 }
 
-impl Reader for DnsReader {
+impl ProtocolReader for DnsReader {
     fn held_bytes(&self) -> usize {
         size_of::<DnsReader>()
             + self

@@ -56,13 +56,13 @@ const KNOWN_LIMIT: usize = 16;
 pub(crate) struct NameBudget {
     left: usize,
     spent: bool,
-    known: SmallVec<[KnownName; KNOWN_LIMIT]>,
+    known: SmallVec<[EarlierName; KNOWN_LIMIT]>,
     /// The place in `known` of the next name.
     next: usize,
 }
 
 /// The name at an offset of the message: the end of a name that was read.
-struct KnownName {
+struct EarlierName {
     at: usize,
     /// Its length in the message, if it had no pointers.
     wire_len: usize,
@@ -97,12 +97,12 @@ impl NameBudget {
         }
     }
 
-    fn known(&self, at: usize) -> Option<&KnownName> {
+    fn known(&self, at: usize) -> Option<&EarlierName> {
         self.known.iter().find(|known| known.at == at)
     }
 
     /// Keeps a name. The oldest one gives way.
-    fn keep(&mut self, known: KnownName) {
+    fn keep(&mut self, known: EarlierName) {
         match self.known.get_mut(self.next) {
             Some(oldest) => *oldest = known,
             None => self.known.push(known),
@@ -157,7 +157,7 @@ pub(crate) fn read_name(
         if text.len() == 0 && known.from == 0 {
             let (name, wire_len) = (known.name.clone(), walk.len);
             budget.spend(name.as_str().len())?;
-            budget.keep(KnownName { at, wire_len, name: name.clone(), from: 0 });
+            budget.keep(EarlierName { at, wire_len, name: name.clone(), from: 0 });
             return Ok((name, walk.end()));
         }
         if known.wire_len > 1 {
@@ -170,9 +170,14 @@ pub(crate) fn read_name(
     if let Some((target, len_before, text_before)) = pointed {
         // After the labels before it, and a dot.
         let from = if text_before == 0 { 0 } else { (text_before + 1).min(name.as_str().len()) };
-        budget.keep(KnownName { at: target, wire_len: walk.len - len_before + 1, name: name.clone(), from });
+        budget.keep(EarlierName {
+            at: target,
+            wire_len: walk.len - len_before + 1,
+            name: name.clone(),
+            from,
+        });
     }
-    budget.keep(KnownName { at, wire_len: walk.len, name: name.clone(), from: 0 });
+    budget.keep(EarlierName { at, wire_len: walk.len, name: name.clone(), from: 0 });
     Ok((name, walk.end()))
 }
 

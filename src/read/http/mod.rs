@@ -18,7 +18,7 @@ use super::fact::NameSource;
 use super::reader::Emitter;
 use super::reader::OnMatch;
 use super::reader::Probe;
-use super::reader::Reader;
+use super::reader::ProtocolReader;
 use super::reader::ReaderSpec;
 use super::reader::ReaderTransport;
 use super::reader::Sample;
@@ -89,7 +89,7 @@ struct HttpReader {
     last_status: Option<u16>,
 }
 
-impl Reader for HttpReader {
+impl ProtocolReader for HttpReader {
     fn held_bytes(&self) -> usize {
         size_of::<HttpReader>() + self.named.as_ref().map_or(0, |(name, _)| name.as_str().len())
     }

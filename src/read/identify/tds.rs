@@ -12,7 +12,7 @@ use crate::flow::ReadProgress;
 use crate::read::reader::Emitter;
 use crate::read::reader::OnMatch;
 use crate::read::reader::Probe;
-use crate::read::reader::Reader;
+use crate::read::reader::ProtocolReader;
 use crate::read::reader::ReaderSpec;
 use crate::read::reader::ReaderTransport;
 use crate::read::reader::Sample;
@@ -110,7 +110,7 @@ impl TdsReader {
     }
 }
 
-impl Reader for TdsReader {
+impl ProtocolReader for TdsReader {
     fn held_bytes(&self) -> usize {
         size_of::<TdsReader>() + self.tls.message_bytes() + self.held.iter().map(Vec::capacity).sum::<usize>()
     }

@@ -17,7 +17,7 @@ use super::fact::NameSource;
 use super::reader::Emitter;
 use super::reader::OnMatch;
 use super::reader::Probe;
-use super::reader::Reader;
+use super::reader::ProtocolReader;
 use super::reader::ReaderSpec;
 use super::reader::ReaderTransport;
 use super::reader::Sample;
@@ -430,7 +430,7 @@ impl QuicReader {
     }
 }
 
-impl Reader for QuicReader {
+impl ProtocolReader for QuicReader {
     fn held_bytes(&self) -> usize {
         size_of::<QuicReader>() + self.crypto.iter().map(Assembler::held_bytes).sum::<usize>()
     }

@@ -19,7 +19,7 @@ use crate::read::fact::Fact;
 use crate::read::reader::Emitter;
 use crate::read::reader::OnMatch;
 use crate::read::reader::Probe;
-use crate::read::reader::Reader;
+use crate::read::reader::ProtocolReader;
 use crate::read::reader::ReaderSpec;
 use crate::read::reader::ReaderTransport;
 use crate::read::reader::Sample;
@@ -238,7 +238,7 @@ impl DtlsReader {
     }
 }
 
-impl Reader for DtlsReader {
+impl ProtocolReader for DtlsReader {
     fn held_bytes(&self) -> usize {
         size_of::<DtlsReader>()
             + self.messages.iter().map(|message| message.fragments.held_bytes()).sum::<usize>()

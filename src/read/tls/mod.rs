@@ -22,7 +22,7 @@ use super::http;
 use super::reader::Emitter;
 use super::reader::OnMatch;
 use super::reader::Probe;
-use super::reader::Reader;
+use super::reader::ProtocolReader;
 use super::reader::ReaderSpec;
 use super::reader::ReaderTransport;
 use super::reader::Sample;
@@ -331,7 +331,7 @@ impl TlsReader {
     }
 }
 
-impl Reader for TlsReader {
+impl ProtocolReader for TlsReader {
     fn held_bytes(&self) -> usize {
         size_of::<TlsReader>() + self.message_bytes()
     }

@@ -12,10 +12,10 @@ use maud::html;
 use super::super::human::count;
 use super::super::human::grouped;
 use super::super::human::verb;
-use super::Links;
+use super::PageLinks;
 use super::escape::shown;
 use super::model::Cause;
-use super::model::Need;
+use super::model::CauseNeed;
 use super::model::StoredFinding;
 use crate::judge::FindingCode;
 use crate::judge::Mechanism;
@@ -29,7 +29,7 @@ const FINDINGS: usize = 5;
 const REFERENCES: usize = 6;
 
 /// The section's content.
-pub(super) fn markup(causes: &[Cause], links: &Links) -> Markup {
+pub(super) fn markup(causes: &[Cause], links: &PageLinks) -> Markup {
     html! {
         @if causes.is_empty() { p { "No findings." } }
         @for cause in causes.iter().take(CAUSES) { (cause_markup(cause, links)) }
@@ -38,7 +38,7 @@ pub(super) fn markup(causes: &[Cause], links: &Links) -> Markup {
     }
 }
 
-fn cause_markup(cause: &Cause, links: &Links) -> Markup {
+fn cause_markup(cause: &Cause, links: &PageLinks) -> Markup {
     let severity = cause.severity.unwrap_or(Severity::Info);
     html! {
         article.cause.(severity.as_str()) {
@@ -48,9 +48,9 @@ fn cause_markup(cause: &Cause, links: &Links) -> Markup {
             }
             p.muted {
                 @match cause.need {
-                    Need::RequiredBlocked => { strong { "Blocks an endpoint that this site requires. " } },
-                    Need::OtherBlocked => { "Blocks an endpoint that the documents recommend, or need at times. " },
-                    Need::None => {},
+                    CauseNeed::RequiredBlocked => { strong { "Blocks an endpoint that this site requires. " } },
+                    CauseNeed::OtherBlocked => { "Blocks an endpoint that the documents recommend, or need at times. " },
+                    CauseNeed::None => {},
                 }
                 (count(cause.findings.len() as u64, "finding")) " from " (flows_or_responses(cause.count))
                 @if !cause.mechanism.is_empty() { "; mechanism " code { (shown(&cause.mechanism)) } }
@@ -66,7 +66,7 @@ fn cause_markup(cause: &Cause, links: &Links) -> Markup {
     }
 }
 
-fn finding_markup(finding: &StoredFinding, links: &Links) -> Markup {
+fn finding_markup(finding: &StoredFinding, links: &PageLinks) -> Markup {
     let (own, others): (Vec<&String>, Vec<&String>) =
         finding.frames.iter().partition(|frame| !frame.contains('#'));
     let own: Vec<&str> = own.into_iter().map(String::as_str).collect();

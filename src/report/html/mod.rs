@@ -30,10 +30,10 @@ use super::stored::StoredEvidence;
 use super::stored::parse_time;
 pub(crate) use escape::shown;
 pub(super) use model::CaptureSpan;
-use model::Destination;
-use model::Endpoint;
-pub(super) use model::Model;
-pub(crate) use page::Page;
+use model::DestinationCounts;
+pub(super) use model::PageModel;
+use model::RequiredEndpoint;
+pub(crate) use page::HtmlPage;
 pub(crate) use page::Tone;
 
 /// The file's name in an evidence folder.
@@ -49,13 +49,13 @@ const NAMED_SERVERS: usize = 3;
 pub fn render_report(evidence: &StoredEvidence) -> Result<String, ReadError> {
     let manifest = evidence.manifest();
     let time = |key: &str| manifest.get(key)?.as_str().and_then(parse_time);
-    let model = Model::read(evidence, time("first_seen").zip(time("last_seen")))?;
+    let model = PageModel::read(evidence, time("first_seen").zip(time("last_seen")))?;
     Ok(render(manifest, &model))
 }
 
 /// The page of what was read from the tables.
-pub(super) fn render(manifest: &Value, model: &Model) -> String {
-    let links = Links::of(manifest);
+pub(super) fn render(manifest: &Value, model: &PageModel) -> String {
+    let links = PageLinks::of(manifest);
     let all_inputs = manifest.get("inputs").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let timeline = model.timeline.as_ref().and_then(|timeline| timeline.markup(all_inputs));
     let sections = [
@@ -79,7 +79,7 @@ pub(super) fn render(manifest: &Value, model: &Model) -> String {
     page(manifest, model, &sections).into_string()
 }
 
-fn page(manifest: &Value, model: &Model, sections: &[(&str, &str, Markup)]) -> Markup {
+fn page(manifest: &Value, model: &PageModel, sections: &[(&str, &str, Markup)]) -> Markup {
     let tone = if model.high_findings > 0 || model.blocked_servers() > 0 {
         Tone::Bad
     } else if model.findings > 0 {
@@ -87,7 +87,7 @@ fn page(manifest: &Value, model: &Model, sections: &[(&str, &str, Markup)]) -> M
     } else {
         Tone::Good
     };
-    Page {
+    HtmlPage {
         title: "afs-audit report",
         heading: "Traffic audit: Azure File Sync and Azure Local",
         tone,
@@ -146,13 +146,13 @@ fn captured(manifest: &Value) -> String {
 }
 
 /// What is wrong.
-fn wrong(manifest: &Value, model: &Model) -> Markup {
+fn wrong(manifest: &Value, model: &PageModel) -> Markup {
     let servers = manifest
         .get("tally")
         .and_then(|tally| tally.get("audited_hosts"))
         .and_then(Value::as_u64)
         .unwrap_or_default();
-    let required: Vec<&Endpoint> =
+    let required: Vec<&RequiredEndpoint> =
         model.blocked_endpoints().filter(|endpoint| endpoint.is_required()).collect();
     let blocked = model.blocked_endpoints().count() as u64;
     let findings = match (model.findings, model.high_findings) {
@@ -180,7 +180,7 @@ fn wrong(manifest: &Value, model: &Model) -> Markup {
 }
 
 /// What to do first.
-fn first_step(manifest: &Value, model: &Model) -> Markup {
+fn first_step(manifest: &Value, model: &PageModel) -> Markup {
     let not_observed = model
         .endpoints
         .iter()
@@ -209,7 +209,7 @@ fn first_step(manifest: &Value, model: &Model) -> Markup {
 }
 
 /// Destinations by verdict.
-fn destinations(model: &Model) -> Markup {
+fn destinations(model: &PageModel) -> Markup {
     html! {
         @if model.destinations.by_verdict.iter().all(|(_, list)| list.is_empty()) { p { "No audited server opened a flow." } }
         @for (verdict, list) in model.destinations.by_verdict.iter().filter(|(_, list)| !list.is_empty()) {
@@ -229,7 +229,7 @@ fn destinations(model: &Model) -> Markup {
     }
 }
 
-fn destination_row(destination: &Destination) -> Markup {
+fn destination_row(destination: &DestinationCounts) -> Markup {
     let [ok, blocked, inconclusive] = destination.outcomes;
     html! {
         tr {
@@ -246,21 +246,21 @@ fn destination_row(destination: &Destination) -> Markup {
 }
 
 /// What the page can link to.
-struct Links {
+struct PageLinks {
     /// The names of the inputs in rows.
     inputs: Vec<String>,
     /// Ids of the cited rows that the page shows.
     cited: HashSet<String>,
 }
 
-impl Links {
-    fn of(manifest: &Value) -> Links {
+impl PageLinks {
+    fn of(manifest: &Value) -> PageLinks {
         let inputs = manifest.get("inputs").and_then(Value::as_array);
         let paths: Vec<_> =
             inputs.into_iter().flatten().map(|input| text_of(Some(input), "path").into()).collect();
         let cited = manifest.get("cited").and_then(Value::as_object);
         let shown_rows = cited.into_iter().flat_map(|rows| rows.keys()).take(provenance::CITED_ROWS);
-        Links { inputs: InputNames::of(&paths).files, cited: shown_rows.cloned().collect() }
+        PageLinks { inputs: InputNames::of(&paths).files, cited: shown_rows.cloned().collect() }
     }
 
     /// The name of an input, with a link to its row.

@@ -40,14 +40,14 @@ pub(in crate::report) type CaptureSpan = (Time, Time);
 pub(super) type Server = Option<IpAddr>;
 
 /// Everything that the page shows of the tables.
-pub(in crate::report) struct Model {
-    pub(super) endpoints: Vec<Endpoint>,
+pub(in crate::report) struct PageModel {
+    pub(super) endpoints: Vec<RequiredEndpoint>,
     pub(super) causes: Vec<Cause>,
     /// All findings.
     pub(super) findings: u64,
     /// Findings of high severity.
     pub(super) high_findings: u64,
-    pub(super) destinations: Destinations,
+    pub(super) destinations: PageDestinations,
     /// Inconclusive flows by reason.
     pub(super) inconclusive: BTreeMap<String, u64>,
     pub(super) timeline: Option<Timeline>,
@@ -56,7 +56,7 @@ pub(in crate::report) struct Model {
 }
 
 /// A documented endpoint that the site needs.
-pub(super) struct Endpoint {
+pub(super) struct RequiredEndpoint {
     pub(super) service: String,
     pub(super) documented_as: Vec<String>,
     pub(super) level: String,
@@ -79,7 +79,7 @@ pub(super) struct EndpointState {
     pub(super) blocked: [Option<Time>; 2],
 }
 
-impl Endpoint {
+impl RequiredEndpoint {
     /// Whether an attempt of any server looks blocked.
     pub(super) fn is_blocked(&self) -> bool {
         self.by_server.values().any(EndpointState::is_blocked)
@@ -114,7 +114,7 @@ pub(super) struct Cause {
     pub(super) title: String,
     pub(super) mechanism: String,
     pub(super) severity: Option<Severity>,
-    pub(super) need: Need,
+    pub(super) need: CauseNeed,
     /// Flows and DNS responses.
     pub(super) count: u64,
     /// In the order of the rows.
@@ -123,7 +123,7 @@ pub(super) struct Cause {
 
 /// Whether a finding concerns an endpoint that the site needs, most needed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Need {
+pub(super) enum CauseNeed {
     /// A required endpoint is blocked.
     RequiredBlocked,
     /// An endpoint that the documents recommend or need at times is blocked.
@@ -134,7 +134,7 @@ pub(super) enum Need {
 
 /// A finding.
 pub(super) struct StoredFinding {
-    pub(super) need: Need,
+    pub(super) need: CauseNeed,
     pub(super) severity: Option<Severity>,
     pub(super) confidence: Option<Confidence>,
     pub(super) message: String,
@@ -147,16 +147,16 @@ pub(super) struct StoredFinding {
 
 /// Destinations of audited hosts.
 #[derive(Default)]
-pub(super) struct Destinations {
+pub(super) struct PageDestinations {
     /// By verdict, in the order of the page, the most flows first.
-    pub(super) by_verdict: Vec<(DestinationVerdict, Vec<Destination>)>,
+    pub(super) by_verdict: Vec<(DestinationVerdict, Vec<DestinationCounts>)>,
     /// Flows to destinations that were not counted.
     pub(super) missed: u64,
 }
 
 /// A destination of audited hosts.
 #[derive(Clone, Default)]
-pub(super) struct Destination {
+pub(super) struct DestinationCounts {
     pub(super) name: String,
     pub(super) port: u64,
     pub(super) port_verdict: String,
@@ -166,27 +166,27 @@ pub(super) struct Destination {
     pub(super) bytes: u64,
 }
 
-impl Model {
+impl PageModel {
     /// Reads the tables of a run over the capture of `span`.
     pub(in crate::report) fn read(
         evidence: &StoredEvidence,
         span: Option<CaptureSpan>,
-    ) -> Result<Model, ReadError> {
+    ) -> Result<PageModel, ReadError> {
         let mut rows_left_out = 0;
         let mut endpoints = read_endpoints(evidence, &mut rows_left_out)?;
-        endpoints.sort_by_key(Endpoint::rank);
+        endpoints.sort_by_key(RequiredEndpoint::rank);
         let findings = read_findings(evidence, &endpoints, &mut rows_left_out)?;
         let high =
             |finding: &&(String, String, String, StoredFinding)| finding.3.severity == Some(Severity::High);
         let (count, high_findings) = (findings.len() as u64, findings.iter().filter(high).count() as u64);
         let timeline = span.map(|(first, last)| Timeline::new(first, last, &endpoints));
-        let mut flows = FlowCounts { timeline, ..FlowCounts::default() };
+        let mut flows = PageFlowCounts { timeline, ..PageFlowCounts::default() };
         evidence.for_each_row(FlowRow::FILE, |row| flows.add(row))?;
         let destinations = flows.destinations();
         if let Some(timeline) = &mut flows.timeline {
             timeline.add_single_attempts(&endpoints);
         }
-        Ok(Model {
+        Ok(PageModel {
             causes: group_by_cause(findings),
             endpoints,
             findings: count,
@@ -199,7 +199,7 @@ impl Model {
     }
 
     /// Endpoints of this level or of any that look blocked for a server.
-    pub(super) fn blocked_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+    pub(super) fn blocked_endpoints(&self) -> impl Iterator<Item = &RequiredEndpoint> {
         self.endpoints.iter().filter(|endpoint| endpoint.is_blocked())
     }
 
@@ -215,8 +215,8 @@ impl Model {
     }
 }
 
-fn read_endpoints(evidence: &StoredEvidence, left_out: &mut u64) -> Result<Vec<Endpoint>, ReadError> {
-    let mut endpoints: Vec<Endpoint> = Vec::new();
+fn read_endpoints(evidence: &StoredEvidence, left_out: &mut u64) -> Result<Vec<RequiredEndpoint>, ReadError> {
+    let mut endpoints: Vec<RequiredEndpoint> = Vec::new();
     let mut by_key: HashMap<(String, String), usize> = HashMap::new();
     let mut rows = 0;
     evidence.for_each_row(RequirementRow::FILE, |row| {
@@ -228,7 +228,7 @@ fn read_endpoints(evidence: &StoredEvidence, left_out: &mut u64) -> Result<Vec<E
         let key = (row.raw("references").to_owned(), row.raw("service").to_owned());
         let at = *by_key.entry(key).or_insert(endpoints.len());
         if at == endpoints.len() {
-            endpoints.push(Endpoint {
+            endpoints.push(RequiredEndpoint {
                 service: row.text("service").to_owned(),
                 documented_as: row.list("documented_as"),
                 level: row.raw("level").to_owned(),
@@ -261,12 +261,12 @@ type CodedFinding = (String, String, String, StoredFinding);
 /// Findings with code, title and mechanism.
 fn read_findings(
     evidence: &StoredEvidence,
-    endpoints: &[Endpoint],
+    endpoints: &[RequiredEndpoint],
     left_out: &mut u64,
 ) -> Result<Vec<CodedFinding>, ReadError> {
-    let mut needs: HashMap<&str, Need> = HashMap::new();
+    let mut needs: HashMap<&str, CauseNeed> = HashMap::new();
     for endpoint in endpoints.iter().filter(|endpoint| endpoint.is_blocked()) {
-        let need = if endpoint.is_required() { Need::RequiredBlocked } else { Need::OtherBlocked };
+        let need = if endpoint.is_required() { CauseNeed::RequiredBlocked } else { CauseNeed::OtherBlocked };
         for reference in &endpoint.references {
             let known = needs.entry(id_of(reference)).or_insert(need);
             *known = need.min(*known);
@@ -274,7 +274,7 @@ fn read_findings(
     }
     let mut findings: Vec<CodedFinding> = Vec::new();
     // Thousands of findings cite a few lists.
-    let mut lists: HashMap<String, (Arc<[String]>, Option<Need>)> = HashMap::new();
+    let mut lists: HashMap<String, (Arc<[String]>, Option<CauseNeed>)> = HashMap::new();
     evidence.for_each_row(FindingRow::FILE, |row| {
         if findings.len() >= ROW_LIMIT {
             *left_out += 1;
@@ -287,7 +287,7 @@ fn read_findings(
         });
         let is_blocked = !row.raw("mechanism").is_empty();
         let finding = StoredFinding {
-            need: need.filter(|_| is_blocked).unwrap_or(Need::None),
+            need: need.filter(|_| is_blocked).unwrap_or(CauseNeed::None),
             severity: Severity::ALL.iter().copied().find(|word| word.as_str() == row.raw("severity")),
             confidence: Confidence::ALL.iter().copied().find(|word| word.as_str() == row.raw("confidence")),
             message: row.text("message").to_owned(),
@@ -330,15 +330,15 @@ pub(super) fn id_of(reference: &str) -> &str {
 
 /// What is counted of flows.
 #[derive(Default)]
-struct FlowCounts {
-    destinations: HashMap<(String, u64, DestinationVerdict), (u32, Destination)>,
+struct PageFlowCounts {
+    destinations: HashMap<(String, u64, DestinationVerdict), (u32, DestinationCounts)>,
     pairs: HashSet<(u32, IpAddr)>,
     missed: u64,
     inconclusive: BTreeMap<String, u64>,
     timeline: Option<Timeline>,
 }
 
-impl FlowCounts {
+impl PageFlowCounts {
     fn add(&mut self, row: &StoredRow<'_>) {
         let verdict = row.raw("destination_verdict");
         // Flows without a verdict are not of audited hosts.
@@ -369,7 +369,7 @@ impl FlowCounts {
         }
         let (number, destination) = self.destinations.entry(key).or_insert_with(|| {
             let (name, port) = (name.to_owned(), row.number("server_port"));
-            (next as u32, Destination { name, port, ..Destination::default() })
+            (next as u32, DestinationCounts { name, port, ..DestinationCounts::default() })
         });
         if let Some(count) = destination.outcomes.get_mut(outcome) {
             *count += 1;
@@ -384,15 +384,15 @@ impl FlowCounts {
     }
 
     /// The destinations, the verdicts that need a decision first.
-    fn destinations(&mut self) -> Destinations {
-        let mut by_verdict: Vec<(DestinationVerdict, Vec<Destination>)> =
+    fn destinations(&mut self) -> PageDestinations {
+        let mut by_verdict: Vec<(DestinationVerdict, Vec<DestinationCounts>)> =
             DestinationVerdict::ALL.iter().rev().map(|verdict| (*verdict, Vec::new())).collect();
         for ((_, _, verdict), (_, destination)) in self.destinations.drain() {
             if let Some((_, list)) = by_verdict.iter_mut().find(|(word, _)| *word == verdict) {
                 list.push(destination);
             }
         }
-        let flows = |destination: &Destination| destination.outcomes.iter().sum::<u64>();
+        let flows = |destination: &DestinationCounts| destination.outcomes.iter().sum::<u64>();
         for (_, list) in &mut by_verdict {
             list.sort_by(|a, b| {
                 let blocked_first = b.outcomes[1].cmp(&a.outcomes[1]);
@@ -400,6 +400,6 @@ impl FlowCounts {
                 blocked_first.then(flows(b).cmp(&flows(a))).then(by_name)
             });
         }
-        Destinations { by_verdict, missed: self.missed }
+        PageDestinations { by_verdict, missed: self.missed }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) enum Tone {
 }
 
 /// A page.
-pub(crate) struct Page<'a> {
+pub(crate) struct HtmlPage<'a> {
     /// In the title of the window.
     pub(crate) title: &'a str,
     /// The first line.
@@ -42,7 +42,7 @@ pub(crate) struct Page<'a> {
     pub(crate) footer: Markup,
 }
 
-impl Page<'_> {
+impl HtmlPage<'_> {
     /// The whole file.
     pub(crate) fn markup(&self) -> Markup {
         // The hash permits this style alone: markup that got past the escaping could load and run nothing.

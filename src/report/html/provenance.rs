@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::super::human::count;
 use super::super::human::grouped;
 use super::super::human::size;
-use super::Links;
+use super::PageLinks;
 use super::cited_anchor;
 use super::escape::shown;
 use super::escape::shown_up_to;
@@ -94,7 +94,7 @@ fn unread_frames(manifest: &Value) -> Vec<(String, u64)> {
 }
 
 /// What the report is made from.
-pub(super) fn provenance(manifest: &Value, links: &Links) -> Markup {
+pub(super) fn provenance(manifest: &Value, links: &PageLinks) -> Markup {
     let array =
         |key: &str| manifest.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let (documents, all_inputs) = (array("documents"), array("inputs"));
@@ -142,7 +142,7 @@ pub(super) fn provenance(manifest: &Value, links: &Links) -> Markup {
     }
 }
 
-fn input_row(at: usize, input: &Value, links: &Links) -> Markup {
+fn input_row(at: usize, input: &Value, links: &PageLinks) -> Markup {
     let field = |key: &str| text_of(Some(input), key);
     let number = |key: &str| input.get(key).and_then(Value::as_u64).unwrap_or_default();
     let time = |key: &str| field(key).get(..19).unwrap_or_default().replace('T', " ");

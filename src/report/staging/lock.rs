@@ -41,16 +41,16 @@ pub(super) fn parent_of(path: &Path) -> &Path {
 }
 
 /// Why a staging folder cannot be used.
-pub(super) enum Problem {
+pub(super) enum LockProblem {
     Failed(io::Error),
     Refused(String),
     /// Another run holds the lock.
     Busy,
 }
 
-impl From<Errno> for Problem {
-    fn from(error: Errno) -> Problem {
-        Problem::Failed(error.into())
+impl From<Errno> for LockProblem {
+    fn from(error: Errno) -> LockProblem {
+        LockProblem::Failed(error.into())
     }
 }
 
@@ -66,14 +66,14 @@ pub(super) struct LockedFolder {
 pub(super) fn lock_first(
     candidates: Vec<(PathBuf, Publication)>,
     known: &[&str],
-) -> Result<(LockedFolder, PathBuf, Publication), (PathBuf, Problem)> {
-    let mut last = (PathBuf::new(), Problem::Busy);
+) -> Result<(LockedFolder, PathBuf, Publication), (PathBuf, LockProblem)> {
+    let mut last = (PathBuf::new(), LockProblem::Busy);
     for (path, publication) in candidates {
         match lock(&path, known) {
             Ok(locked) => return Ok((locked, path, publication)),
             // The folder's parent cannot be written, but perhaps the folder.
-            Err(Problem::Failed(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                last = (path, Problem::Failed(error));
+            Err(LockProblem::Failed(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                last = (path, LockProblem::Failed(error));
             }
             Err(problem) => return Err((path, problem)),
         }
@@ -82,7 +82,7 @@ pub(super) fn lock_first(
 }
 
 /// Creates and locks a staging folder, or takes over the one that a killed run left, and removes what it contains.
-fn lock(path: &Path, known: &[&str]) -> Result<LockedFolder, Problem> {
+fn lock(path: &Path, known: &[&str]) -> Result<LockedFolder, LockProblem> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::open(parent_of(path), flags, Mode::empty())?;
     let name = path.file_name().unwrap_or_default();
@@ -97,7 +97,7 @@ fn lock(path: &Path, known: &[&str]) -> Result<LockedFolder, Problem> {
             Err(Errno::NOENT) => continue,
             Err(Errno::LOOP | Errno::NOTDIR) => {
                 let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                return Err(Problem::Refused(format!(
+                return Err(LockProblem::Refused(format!(
                     "not a folder, but a file or link of {}",
                     owner(found.st_uid)
                 )));
@@ -106,49 +106,49 @@ fn lock(path: &Path, known: &[&str]) -> Result<LockedFolder, Problem> {
         };
         let opened = rustix::fs::fstat(&folder)?;
         if opened.st_uid != geteuid().as_raw() {
-            return Err(Problem::Refused(format!("belongs to {}", owner(opened.st_uid))));
+            return Err(LockProblem::Refused(format!("belongs to {}", owner(opened.st_uid))));
         }
         let lock = match lock_file(&folder) {
             Ok(lock) => lock,
-            Err(Problem::Failed(error)) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(LockProblem::Failed(error)) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(problem) => return Err(problem),
         };
         // The run that held the lock may have published the folder under another name, or removed it.
         let current = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW);
         if !current.is_ok_and(|current| is_same(&current, &opened)) {
-            remove(&folder, LOCK).map_err(Problem::Failed)?;
+            remove(&folder, LOCK).map_err(LockProblem::Failed)?;
             continue;
         }
         rustix::fs::fchmod(&folder, Mode::RWXU)?;
-        if let Some(other) = remove_files(&folder, known).map_err(Problem::Failed)? {
-            return Err(Problem::Refused(format!("contains {other}, which is not a file of a run")));
+        if let Some(other) = remove_files(&folder, known).map_err(LockProblem::Failed)? {
+            return Err(LockProblem::Refused(format!("contains {other}, which is not a file of a run")));
         }
         return Ok(LockedFolder { parent, folder, lock });
     }
-    Err(Problem::Busy)
+    Err(LockProblem::Busy)
 }
 
 /// Creates and locks the lock file of a staging folder.
-pub(super) fn lock_file(folder: &OwnedFd) -> Result<OwnedFd, Problem> {
+pub(super) fn lock_file(folder: &OwnedFd) -> Result<OwnedFd, LockProblem> {
     // Opened without blocking: what has this name may be a pipe.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let lock = match rustix::fs::openat(folder, LOCK, flags, Mode::RUSR | Mode::WUSR) {
         Ok(lock) => lock,
-        Err(Errno::LOOP) => return Err(Problem::Refused("its lock is a symbolic link".to_owned())),
+        Err(Errno::LOOP) => return Err(LockProblem::Refused("its lock is a symbolic link".to_owned())),
         Err(error) => return Err(error.into()),
     };
     let opened = rustix::fs::fstat(&lock)?;
     if FileType::from_raw_mode(opened.st_mode) != FileType::RegularFile {
-        return Err(Problem::Refused("its lock is not a file".to_owned()));
+        return Err(LockProblem::Refused("its lock is not a file".to_owned()));
     }
     match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(Problem::Busy),
+        Err(Errno::WOULDBLOCK) => return Err(LockProblem::Busy),
         Err(error) => return Err(error.into()),
     }
     // The lock of a file that was removed in the meantime protects nothing.
     let current = rustix::fs::statat(folder, LOCK, AtFlags::SYMLINK_NOFOLLOW)?;
-    if is_same(&current, &opened) { Ok(lock) } else { Err(Problem::Busy) }
+    if is_same(&current, &opened) { Ok(lock) } else { Err(LockProblem::Busy) }
 }
 
 /// Locks a published folder. A run that opened it as a staging folder may hold the lock for a moment.
@@ -156,9 +156,9 @@ pub(super) fn wait_for_lock(folder: &OwnedFd) -> io::Result<OwnedFd> {
     for _ in 0..ATTEMPTS {
         match lock_file(folder) {
             Ok(lock) => return Ok(lock),
-            Err(Problem::Failed(error)) => return Err(error),
-            Err(Problem::Refused(reason)) => return Err(io::Error::other(reason)),
-            Err(Problem::Busy) => std::thread::sleep(Duration::from_millis(10)),
+            Err(LockProblem::Failed(error)) => return Err(error),
+            Err(LockProblem::Refused(reason)) => return Err(io::Error::other(reason)),
+            Err(LockProblem::Busy) => std::thread::sleep(Duration::from_millis(10)),
         }
     }
     Err(io::Error::other("another run is writing to it"))

@@ -29,15 +29,15 @@ pub(super) enum Algorithm {
 
 /// Whether a symbolic link at the end of a path is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Links {
+pub(super) enum LinkPolicy {
     Followed,
     Refused,
 }
 
 /// Opens a regular file. Opening a pipe does not wait for its other end.
-pub(super) fn open_regular(path: &Path, links: Links) -> io::Result<File> {
+pub(super) fn open_regular(path: &Path, links: LinkPolicy) -> io::Result<File> {
     let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    if links == Links::Refused {
+    if links == LinkPolicy::Refused {
         flags |= OFlags::NOFOLLOW;
     }
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
@@ -54,7 +54,7 @@ pub(super) fn open_regular(path: &Path, links: Links) -> io::Result<File> {
 /// Compares a file with what the manifest says.
 pub(super) fn compare(
     path: &Path,
-    links: Links,
+    links: LinkPolicy,
     bytes: Option<u64>,
     expected: &(Algorithm, String),
 ) -> FileState {
@@ -84,7 +84,7 @@ pub(super) fn compare(
 /// Compares a file in an archive.
 fn compare_member(path: &Path, algorithm: Algorithm, expected: &str) -> io::Result<FileState> {
     let Some(mut bytes) = capture::open_member(path) else { return Ok(FileState::Missing) };
-    let mut hasher = Hasher::new(algorithm);
+    let mut hasher = FileHasher::new(algorithm);
     let mut block = vec![0; 64 << 10];
     loop {
         let len = bytes.as_mut().map_err(|error| io::Error::other(error.to_string()))?.read(&mut block)?;
@@ -109,7 +109,7 @@ fn compare_bytes(
 ) -> io::Result<FileState> {
     let mut found = String::new();
     if has_length {
-        let mut hasher = Hasher::new(algorithm);
+        let mut hasher = FileHasher::new(algorithm);
         read_blocks(&mut file, |bytes| hasher.update(bytes))?;
         found = hasher.finish();
         if found.eq_ignore_ascii_case(expected) {
@@ -138,7 +138,7 @@ fn short(hash: &str) -> &str {
 
 /// The hashes of a text with all its line ends as LF, and as CRLF.
 fn hash_converted(file: &mut File, algorithm: Algorithm) -> io::Result<[String; 2]> {
-    let mut hashers = [b"\n".as_slice(), b"\r\n"].map(|end| (Hasher::new(algorithm), end));
+    let mut hashers = [b"\n".as_slice(), b"\r\n"].map(|end| (FileHasher::new(algorithm), end));
     let mut converted = Vec::new();
     let mut ends_with_cr = false;
     read_blocks(file, |bytes| {
@@ -187,30 +187,30 @@ fn convert(text: &[u8], follows_cr: bool, end: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-enum Hasher {
+enum FileHasher {
     Sha256(Sha256),
     Blake3(Box<blake3::Hasher>),
 }
 
-impl Hasher {
-    fn new(algorithm: Algorithm) -> Hasher {
+impl FileHasher {
+    fn new(algorithm: Algorithm) -> FileHasher {
         match algorithm {
-            Algorithm::Sha256 => Hasher::Sha256(Sha256::new()),
-            Algorithm::Blake3 => Hasher::Blake3(Box::new(blake3::Hasher::new())),
+            Algorithm::Sha256 => FileHasher::Sha256(Sha256::new()),
+            Algorithm::Blake3 => FileHasher::Blake3(Box::new(blake3::Hasher::new())),
         }
     }
 
     fn update(&mut self, bytes: &[u8]) {
         match self {
-            Hasher::Sha256(hasher) => hasher.update(bytes),
-            Hasher::Blake3(hasher) => drop(hasher.update(bytes)),
+            FileHasher::Sha256(hasher) => hasher.update(bytes),
+            FileHasher::Blake3(hasher) => drop(hasher.update(bytes)),
         }
     }
 
     fn finish(self) -> String {
         match self {
-            Hasher::Sha256(hasher) => hex(&hasher.finalize()),
-            Hasher::Blake3(hasher) => hasher.finalize().to_hex().to_string(),
+            FileHasher::Sha256(hasher) => hex(&hasher.finalize()),
+            FileHasher::Blake3(hasher) => hasher.finalize().to_hex().to_string(),
         }
     }
 }
@@ -246,7 +246,7 @@ mod tests {
             std::fs::write(&path, now).unwrap();
             let hash = (Algorithm::Sha256, hex(&Sha256::digest(original)));
             assert_eq!(
-                compare(&path, Links::Refused, Some(original.len() as u64), &hash),
+                compare(&path, LinkPolicy::Refused, Some(original.len() as u64), &hash),
                 expected,
                 "{now:?}"
             );

@@ -15,7 +15,7 @@ use super::FileCheck;
 use super::FileRole;
 use super::FileState;
 use super::hash::Algorithm;
-use super::hash::Links;
+use super::hash::LinkPolicy;
 use super::hash::compare;
 use crate::report::manifest::StoredManifest;
 
@@ -24,7 +24,7 @@ pub(super) const LIMIT: usize = 100_000;
 
 /// Compares the inputs.
 pub(super) fn check(folder: &Path, manifest: &StoredManifest) -> Vec<FileCheck> {
-    let mut compared = Compared::default();
+    let mut compared = InputComparison::default();
     let recorded_folder = manifest.run.get("working_directory").and_then(Value::as_str).map(Path::new);
     let check = |input: &Value| {
         let text = |key: &str| input.get(key).and_then(Value::as_str);
@@ -78,11 +78,11 @@ fn places(folder: &Path, recorded_folder: Option<&Path>, path: &Path) -> Places 
 
 /// Comparisons that were made: a manifest may name one file many times.
 #[derive(Default)]
-struct Compared {
+struct InputComparison {
     states: HashMap<(PathBuf, Algorithm, String), FileState>,
 }
 
-impl Compared {
+impl InputComparison {
     /// The state of the first place with the recorded content, else of the first that exists. Another file of the same name is
     /// no proof that the input changed if the input itself is found.
     fn find(&mut self, places: &Places, bytes: Option<u64>, expected: &(Algorithm, String)) -> FileState {
@@ -93,7 +93,7 @@ impl Compared {
             let state = self
                 .states
                 .entry(key)
-                .or_insert_with(|| compare(place, Links::Followed, bytes, expected))
+                .or_insert_with(|| compare(place, LinkPolicy::Followed, bytes, expected))
                 .clone();
             match state {
                 FileState::Unchanged if is_recorded => return state,

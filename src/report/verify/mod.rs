@@ -33,7 +33,7 @@ use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::RequirementRow;
 use hash::Algorithm;
-use hash::Links;
+use hash::LinkPolicy;
 use hash::compare;
 use hash::open_regular;
 
@@ -147,7 +147,7 @@ pub fn verify_folder(folder: &Path) -> Result<Verification, VerifyError> {
 pub(super) fn read_manifest(folder: &Path) -> Result<(Vec<u8>, StoredManifest), VerifyError> {
     let path = folder.join(MANIFEST);
     let failed = |reason: String| VerifyError { path: path.clone(), reason };
-    let file = open_regular(&path, Links::Refused).map_err(|error| failed(reason(&error)))?;
+    let file = open_regular(&path, LinkPolicy::Refused).map_err(|error| failed(reason(&error)))?;
     let mut bytes = Vec::new();
     file.take(MANIFEST_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| failed(reason(&error)))?;
     if bytes.len() as u64 > MANIFEST_LIMIT {
@@ -175,7 +175,7 @@ pub(super) fn verify_outputs(
             return FileState::Unchecked("not a file name".into());
         }
         let path = folder.join(&output.name);
-        compare(&path, Links::Refused, Some(output.bytes), &(Algorithm::Sha256, output.sha256.clone()))
+        compare(&path, LinkPolicy::Refused, Some(output.bytes), &(Algorithm::Sha256, output.sha256.clone()))
     };
     let output = |name: &str, state| FileCheck { role: FileRole::Output, name: name.to_owned(), state };
     let mut files: Vec<FileCheck> =
