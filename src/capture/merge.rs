@@ -481,7 +481,7 @@ mod tests {
 
     fn plan(folder: &tempfile::TempDir, names: &[&str]) -> InputPlan {
         let inputs = names.iter().map(|name| Input::Path(folder.path().join(name))).collect();
-        InputPlan { inputs, ..InputPlan::default() }
+        InputPlan { inputs, hash: InputHash::Sha256, ..InputPlan::default() }
     }
 
     /// Reads the files, named in any order: `name second` for each frame.
@@ -568,8 +568,10 @@ mod tests {
         let stream = fs::File::open(folder.path().join("b")).unwrap();
         let inputs =
             vec![Input::Stream("pipe".to_owned(), Box::new(stream)), Input::Path(folder.path().join("a"))];
-        let (seen, facts) =
-            read_all(Capture::open(InputPlan { inputs, ..InputPlan::default() }).unwrap()).unwrap();
+        let (seen, facts) = read_all(
+            Capture::open(InputPlan { inputs, hash: InputHash::Sha256, ..InputPlan::default() }).unwrap(),
+        )
+        .unwrap();
         let order: Vec<&[u8]> = seen.iter().map(|one| &*one.4).collect();
         assert_eq!(order, [b"a", b"b", b"a", b"b"]);
         assert_eq!((facts[1].name.as_str(), facts[1].hash.is_some()), ("pipe", true));
