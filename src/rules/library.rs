@@ -241,9 +241,10 @@ impl Library {
     /// The rules that apply under `selection`.
     pub fn select(mut self, selection: &Selection) -> Result<RuleSet, RuleError> {
         let uses = self.uses(selection)?;
+        let all_references = self.documents.iter().map(|(_, references)| references.len()).sum();
         let mut documents = Vec::new();
-        let mut references = Vec::new();
-        let mut elsewhere: Vec<(Reference, NotInForce)> = Vec::new();
+        let mut references = Vec::with_capacity(all_references);
+        let mut elsewhere: Vec<(Reference, NotInForce)> = Vec::with_capacity(all_references);
         for ((document, all), DocumentUse { status, withdrawn }) in
             std::mem::take(&mut self.documents).into_iter().zip(uses)
         {

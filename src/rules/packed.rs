@@ -70,7 +70,8 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Documents, postcard::Error> {
     let packed: Vec<PackedDocument> = postcard::from_bytes(bytes)?;
     let mut documents = Vec::with_capacity(packed.len());
     for PackedDocument { document, tables } in packed {
-        let mut references = Vec::new();
+        let rows = tables.iter().flat_map(|table| &table.rows);
+        let mut references = Vec::with_capacity(rows.map(|row| row.references.len()).sum());
         for PackedTable { table, rows } in tables {
             for PackedRow { row, references: of_row } in rows {
                 references.extend(of_row.into_iter().map(|reference| Reference {
