@@ -170,7 +170,9 @@ fn commands_try_what_was_not_observed() {
     let (_, script, _) =
         afs_audit(&["probe-list", &evidence, "--format", "powershell", "--level", "install-time"]);
     assert!(
-        script.contains("@{ Level = 'install-time'; Name = 'go.microsoft.com'; Port = 443 }"),
+        script.contains(
+            "@{ Phase = 'deployment'; Level = 'install-time'; Name = 'go.microsoft.com'; Port = 443 }"
+        ),
         "{script}"
     );
     assert!(!script.contains("Level = 'required'"), "{script}");

@@ -33,6 +33,7 @@ use crate::rules::Reference;
 use crate::rules::RuleFileError;
 use crate::rules::RuleSet;
 use crate::rules::Selection;
+use crate::rules::ServiceKind;
 use crate::rules::Site;
 use crate::rules::Tags;
 
@@ -169,6 +170,7 @@ fn cited_row(reference: &Reference) -> CitedRow {
         row: row.number,
         printed: row.printed.to_string(),
         service: row.service.as_deref().unwrap_or_default().to_owned(),
+        service_kind: reference.service_kind.map_or("", ServiceKind::word).to_owned(),
         level: reference.level.word().to_owned(),
         hosts,
         ports: reference.effective_ports().to_string(),

@@ -1,11 +1,12 @@
 //! Lists the commands that show whether a server reaches the endpoints that the capture did not show.
 //!
 //! In:  the required endpoints of an evidence folder.
-//! Out: commands to run on each server while a capture runs, as text or as a PowerShell script.
+//! Out: commands to run on each server while a capture runs, by phase and level, as text or as a PowerShell script.
 //! Not: the answer. This program sends nothing; the next capture shows what happened.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -16,10 +17,12 @@ use super::allowlist::level;
 use crate::base::port;
 use crate::base::proto;
 use crate::judge::RequirementRow;
+use crate::report::CitedRow;
 use crate::report::ReadError;
 use crate::report::StoredEvidence;
 use crate::report::TableRow as _;
 use crate::rules::Ports;
+use crate::rules::ServiceKind;
 
 /// Endpoints of all servers that are kept.
 const LIMIT: usize = 100_000;
@@ -36,12 +39,45 @@ pub struct ProbeList {
 /// What to try from one server.
 #[derive(Debug, Default)]
 struct ServerProbes {
-    /// In the order of the levels.
-    probes: BTreeMap<AllowLevel, Vec<ProbeCommand>>,
+    /// In the order of phases and levels.
+    probes: BTreeMap<(Phase, AllowLevel), Vec<ProbeCommand>>,
     /// Patterns, which name nothing that could be tried.
     patterns: BTreeSet<String>,
     /// Names with ports of other protocols than TCP.
     other_ports: BTreeSet<String>,
+}
+
+/// When a site uses an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// During installation, registration or removal only.
+    Deployment,
+    /// When updates are searched and downloaded.
+    Update,
+    /// Always.
+    Daily,
+}
+
+impl Phase {
+    fn of(level: AllowLevel, row: &CitedRow) -> Phase {
+        if level == AllowLevel::InstallTime {
+            Phase::Deployment
+        } else if row.service_kind == ServiceKind::Update.word() {
+            Phase::Update
+        } else {
+            Phase::Daily
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Deployment => "deployment",
+            Phase::Update => "update",
+            Phase::Daily => "daily",
+        })
+    }
 }
 
 /// A name and a TCP port.
@@ -81,7 +117,7 @@ impl ProbeList {
             for endpoint in documented_endpoints(row, evidence) {
                 let hosts = endpoint.hosts.iter().filter_map(|host| checked_destination(host));
                 for host in hosts {
-                    server.add(level, &host, &endpoint.cited.ports);
+                    server.add((Phase::of(level, &endpoint.cited), level), &host, &endpoint.cited.ports);
                 }
             }
         })?;
@@ -117,10 +153,12 @@ impl ProbeList {
             let all = of_server
                 .probes
                 .iter()
-                .flat_map(|(level, probes)| probes.iter().map(move |probe| (level, probe)));
+                .flat_map(|(when, probes)| probes.iter().map(move |probe| (when, probe)));
             let lines: Vec<String> = all
-                .map(|(level, ProbeCommand { host, port })| {
-                    format!("        @{{ Level = '{level}'; Name = '{host}'; Port = {port} }}")
+                .map(|((phase, level), ProbeCommand { host, port })| {
+                    format!(
+                        "        @{{ Phase = '{phase}'; Level = '{level}'; Name = '{host}'; Port = {port} }}"
+                    )
                 })
                 .collect();
             let _ = writeln!(out, "{}\n    )", lines.join("\n"));
@@ -142,7 +180,7 @@ foreach ($server in $found) {
         $scheme = switch ($probe.Port) { 443 { 'https' } 80 { 'http' } default { $null } }
         $http = if ($scheme) { & curl.exe --silent --output NUL --max-time 15 --write-out '%{http_code}' "${scheme}://$($probe.Name)/" }
         [pscustomobject]@{
-            Server = $server; Level = $probe.Level; Name = $probe.Name; Port = $probe.Port
+            Server = $server; Phase = $probe.Phase; Level = $probe.Level; Name = $probe.Name; Port = $probe.Port
             Resolved = [bool]$answer; Connected = $tcp.TcpTestSucceeded; HttpStatus = $http
         }
     }
@@ -155,7 +193,7 @@ fn server_text(server: Option<IpAddr>) -> String {
 }
 
 impl ServerProbes {
-    fn add(&mut self, level: AllowLevel, host: &str, ports: &str) {
+    fn add(&mut self, when: (Phase, AllowLevel), host: &str, ports: &str) {
         if host.contains('*') {
             self.patterns.insert(host.to_owned());
             return;
@@ -168,7 +206,7 @@ impl ServerProbes {
             let probe = ProbeCommand { host: host.to_owned(), port: range.from };
             let is_known = self.probes.values().flatten().any(|known| *known == probe);
             if !is_known {
-                self.probes.entry(level).or_default().push(probe);
+                self.probes.entry(when).or_default().push(probe);
             }
         }
     }
@@ -181,8 +219,8 @@ impl ServerProbes {
     fn to_text(&self) -> String {
         let mut out = String::new();
         let mut resolved = BTreeSet::new();
-        for (level, probes) in &self.probes {
-            let _ = writeln!(out, "  {level}");
+        for ((phase, level), probes) in &self.probes {
+            let _ = writeln!(out, "  {phase}, {level}");
             for probe in probes {
                 let ProbeCommand { host, port } = probe;
                 if resolved.insert(host) {
@@ -214,7 +252,7 @@ mod tests {
     fn list(endpoints: &[(AllowLevel, &str, &str)]) -> ProbeList {
         let mut server = ServerProbes::default();
         for (level, host, ports) in endpoints {
-            server.add(*level, host, ports);
+            server.add((Phase::of(*level, &CitedRow::default()), *level), host, ports);
         }
         ProbeList { by_server: [(Some([10, 1, 0, 4].into()), server)].into(), left_out: 0 }
     }
@@ -239,8 +277,16 @@ mod tests {
                 "curl.exe --silent --show-error --output NUL --max-time 15 https://a.example.com/",
             ]
         );
-        assert!(text.contains("10.1.0.4: 3 endpoints\n  required\n"), "{text}");
-        assert!(text.find("  required").unwrap() < text.find("  install-time").unwrap());
+        assert!(text.contains("10.1.0.4: 3 endpoints\n  deployment, install-time\n"), "{text}");
+        assert!(text.find("  deployment, install-time").unwrap() < text.find("  daily, required").unwrap());
+    }
+
+    #[test]
+    fn endpoints_of_updates_have_a_phase_of_their_own() {
+        let update = CitedRow { service_kind: "update".to_owned(), ..CitedRow::default() };
+        assert_eq!(Phase::of(AllowLevel::Required, &update), Phase::Update);
+        assert_eq!(Phase::of(AllowLevel::InstallTime, &update), Phase::Deployment);
+        assert_eq!(Phase::of(AllowLevel::Recommended, &CitedRow::default()), Phase::Daily);
     }
 
     #[test]
@@ -259,7 +305,7 @@ mod tests {
     #[test]
     fn the_script_has_a_list_for_each_server() {
         let script = list(&[(AllowLevel::Required, "a.example.com", "443/tcp")]).to_powershell();
-        let expected = "    '10.1.0.4' = @(\n        @{ Level = 'required'; Name = 'a.example.com'; Port = 443 }\n    )\n}\n";
+        let expected = "    '10.1.0.4' = @(\n        @{ Phase = 'daily'; Level = 'required'; Name = 'a.example.com'; Port = 443 }\n    )\n}\n";
         assert!(script.contains(expected), "{script}");
         for [open, close] in [["{", "}"], ["(", ")"], ["[", "]"]] {
             assert_eq!(

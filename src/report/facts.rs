@@ -268,6 +268,9 @@ pub struct CitedRow {
     pub printed: String,
     /// The service that it is for, as printed.
     pub service: String,
+    /// The kind of that service, in the word of rule files; empty if no check needs it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub service_kind: String,
     /// How strongly the document asks for it.
     pub level: String,
     /// Names or patterns, corrected where the document prints a wrong one, with the values of the site file.
