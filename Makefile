@@ -16,7 +16,7 @@ DESTDIR ?=
 FLAGS = $(eval FLAGS := $(shell tools/cargo-flags))$(FLAGS)
 
 .PHONY: demo build test check fmt clippy dependencies bless bench profile bench-live \
-	soak lab fuzz manual install uninstall deb tarball clean
+	soak lab fuzz manual fleet-demo install uninstall deb tarball clean
 
 demo: build
 	@echo
@@ -67,6 +67,14 @@ clippy:
 # Licences, bans and sources, as deny.toml says.
 dependencies:
 	tools/check-dependencies
+
+# Audits the lab captures of three sites on Spark (contrib/spark), on this machine.
+FLEET := target/fleet-demo
+fleet-demo: build
+	@python=$$(tools/spark-venv) && mkdir -p $(FLEET) && export PYTHONPATH=contrib/spark SPARK_LOCAL_IP=127.0.0.1; \
+	$$python -W ignore -m afs_audit_spark run contrib/spark/demo/captures.csv $(FLEET)/lake --binary $(BIN) 2>$(FLEET)/spark.log; \
+	$$python -W ignore -m afs_audit_spark views $(FLEET)/lake --html $(FLEET)/sites.html 2>>$(FLEET)/spark.log && \
+	echo "the page: $(FLEET)/sites.html   the tables: $(FLEET)/lake   what Spark said: $(FLEET)/spark.log"
 
 # As root: record every scenario of the lab again, with its labels.
 lab:

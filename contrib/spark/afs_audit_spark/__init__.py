@@ -1,0 +1,1 @@
+"""Audits the captures of many sites with afs-audit on Apache Spark."""

@@ -1,0 +1,122 @@
+"""The views over all sites, as text and as one HTML page.
+
+In:  the tables of a lake.
+Out: the rows of each view.
+Not: which rows there are; the SQL files beside this one say that.
+"""
+
+import html
+import importlib.resources
+import json
+
+from pyspark.sql import types as t
+
+from afs_audit_spark import captures, job
+
+# File name and title.
+VIEWS = {
+    "servers_endpoints": "Servers and the endpoints that they need",
+    "undocumented_destinations": "Destinations that no document lists",
+    "blocked": "What was blocked, and by what",
+    "doubtful_captures": "Captures that are missing, incomplete, lossy or old",
+    "changes": "What changed since the day before",
+}
+
+# Rows of a view on the page; all are in the tables.
+PAGE_ROWS = 500
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem; color: #1b1b1b; background: #fff; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
+th, td { border-bottom: 1px solid #d0d0d0; padding: .3rem .6rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+th { background: #f2f2f2; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.blocked, td.failed { color: #a4000f; font-weight: 600; } td.reached { color: #1d6b2f; } p.note { color: #555; }
+@media (prefers-color-scheme: dark) { body { background: #161616; color: #eee; } th { background: #2a2a2a; }
+  td.blocked, td.failed { color: #ff8f8f; } td.reached { color: #86d79a; } p.note { color: #aaa; } }
+"""
+
+
+def register(spark, lake):
+    """Makes the tables of a lake known to SQL."""
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    spark.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
+    columns = json.loads(captures.read_bytes(spark, f"{lake}/{job.COLUMNS_FILE}"))
+    jvm = spark._jvm
+    for name, schema in columns.items():
+        structure = t.StructType.fromJson(schema)
+        path = jvm.org.apache.hadoop.fs.Path(f"{lake}/{name}")
+        exists = path.getFileSystem(spark._jsc.hadoopConfiguration()).exists(path)
+        table = spark.read.schema(structure).parquet(f"{lake}/{name}") if exists else spark.createDataFrame([], structure)
+        table.createOrReplaceTempView(name)
+
+
+def query(spark, name):
+    """The rows of a view."""
+    return spark.sql(importlib.resources.files("afs_audit_spark").joinpath("views", f"{name}.sql").read_text())
+
+
+def cell(value):
+    """A value as text: times without a fraction, lists with commas, nothing for what is missing."""
+    if value is None:
+        return ""
+    if hasattr(value, "strftime"):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return ", ".join(map(cell, value)) if isinstance(value, list) else str(value)
+
+
+def print_view(rows, columns, limit):
+    """Rows as a table of text."""
+    shown = [[printable(cell(value)) for value in row] for row in rows[:limit]]
+    if not shown:
+        return "  none\n"
+    widths = [min(40, max(len(name), *(len(row[at]) for row in shown))) for at, name in enumerate(columns)]
+    lines = [[name.replace("_", " ") for name in columns], *shown]
+    text = "".join("  " + "  ".join(value[:width].ljust(width) for value, width in zip(line, widths)).rstrip() + "\n" for line in lines)
+    return text + (f"  … and {len(rows) - limit} more\n" if len(rows) > limit else "")
+
+
+def printable(text):
+    """Names come from packets: nothing in them reaches the terminal as a control sequence."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def page(views, lake):
+    """All views as one page. Everything in it is escaped."""
+    parts = [
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">",
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
+        f"<title>afs-audit: all sites</title><style>{STYLE}</style></head><body><main>",
+        f"<h1>afs-audit: all sites</h1>\n<p class=\"note\">From the tables in {html.escape(lake)}. Times are UTC.</p>\n",
+    ]
+    for name, (columns, rows) in views.items():
+        parts.append(f"<h2 id=\"{name}\">{html.escape(VIEWS[name])}</h2>\n")
+        if not rows:
+            parts.append("<p class=\"note\">none</p>\n")
+            continue
+        head = "".join(f"<th scope=\"col\">{html.escape(column.replace('_', ' '))}</th>" for column in columns)
+        parts.append(f"<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{name}\"><table><tr>{head}</tr>\n")
+        for row in rows[:PAGE_ROWS]:
+            parts.append("<tr>" + "".join(page_cell(value) for value in row) + "</tr>\n")
+        parts.append("</table></div>\n")
+        if len(rows) > PAGE_ROWS:
+            parts.append(f"<p class=\"note\">{len(rows) - PAGE_ROWS} more rows</p>\n")
+    parts.append("</main></body></html>\n")
+    return "".join(parts)
+
+
+def page_cell(value):
+    words = {"blocked": "blocked", "partly-blocked": "blocked", "reached": "reached"}
+    kind = "number" if isinstance(value, int) else words.get(value, "") if isinstance(value, str) else ""
+    return f"<td{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{html.escape(cell(value))}</td>"
+
+
+def collect(spark, lake):
+    """Columns and rows of all views."""
+    register(spark, lake)
+    found = {}
+    for name in VIEWS:
+        table = query(spark, name)
+        # The page shows some hundred rows; the number of all is of interest, too.
+        found[name] = (table.columns, [tuple(row) for row in table.collect()])
+    return found
