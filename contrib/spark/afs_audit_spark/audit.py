@@ -135,13 +135,18 @@ def report(task, manifest, status, said, folder):
         "requirements": sum(manifest["requirements"].values()),
         "flows_cut": len(unfinished_flows(task, manifest)),
         "damage": manifest["damage"],
-        "warnings": [warning.replace(folder + "/", "") for warning in manifest["warnings"]],
-        "limits_reached": manifest["limits_reached"],
+        "warnings": about_rows(manifest["warnings"], folder),
+        "limits_reached": about_rows(manifest["limits_reached"], folder),
         "version": manifest["tool"]["version"],
         "documents": [f"{one['id']} {one['sha256']}" for one in manifest["documents"]],
         "site_sha256": (manifest.get("site") or {}).get("sha256"),
         "service_tags": f"{tags['file']} {tags['change_number']} {tags['sha256']}" if tags else None,
     }
+
+
+def about_rows(sentences, folder):
+    """Without those about evidence.pcapng, which is not kept and depends on whether an input can be read twice."""
+    return [sentence.replace(folder + "/", "") for sentence in sentences if "evidence.pcapng" not in sentence]
 
 
 def rows_of(manifest, name):
