@@ -190,14 +190,13 @@ impl Dashboard {
         } else {
             format!("; of audited hosts: {}", destinations.join(", "))
         };
-        lines.add(
-            3,
-            format!(
-                "flows: {} open, {} ended{limited}{destinations}",
-                grouped(totals.active),
-                grouped(totals.closed),
-            ),
+        let columns = terminal_size().0;
+        let flows = format!(
+            "flows: {} open, {} ended{limited}{destinations}",
+            grouped(totals.active),
+            grouped(totals.closed),
         );
+        lines.add_wrapped(3, &flows, columns);
         let elapsed = self.started.elapsed().as_secs();
         let outcomes: Vec<String> = Outcome::ALL
             .iter()
@@ -308,6 +307,15 @@ struct DashboardLines(Vec<(usize, String)>);
 impl DashboardLines {
     fn add(&mut self, rank: usize, line: String) {
         self.0.push((rank, line));
+    }
+
+    /// Adds a sentence in as many rows as it needs.
+    fn add_wrapped(&mut self, rank: usize, text: &str, columns: usize) {
+        // Two columns for the indent, one so that the terminal does not wrap.
+        let indents = std::iter::once("").chain(std::iter::repeat("  "));
+        for (row, indent) in wrap(text, columns.saturating_sub(3).max(10)).into_iter().zip(indents) {
+            self.add(rank, format!("{indent}{row}"));
+        }
     }
 }
 

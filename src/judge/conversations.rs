@@ -5,7 +5,9 @@
 //! Not: how inputs became points (see `pipeline::survey`), and what a difference means (see `diagnosis::crossing`).
 //!
 //! Flows are one conversation if they have the same addresses and ports at overlapping times, or, after a NAT, the same initial
-//! sequence number and one end in common. A conversation that succeeded is released as soon as all points have ended it. The
+//! sequence number and one end in common. UDP has no such number: a DNS transaction ID has 16 bits, and a busy resolver repeats each
+//! within the minute, so joining by it would now and then hide a query that was lost. A UDP flow behind a NAT stays a flow of each
+//! point, with its own addresses. A conversation that succeeded is released as soon as all points have ended it. The
 //! others wait for the end of the run, when it is known how long each point captured, and which clients it saw.
 
 use std::collections::BTreeMap;
