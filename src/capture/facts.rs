@@ -138,6 +138,10 @@ pub struct InputFacts {
     pub lost_buffers: u64,
     /// Buffers of an event trace log.
     pub buffers: u64,
+    /// Packets that an event trace log holds with other addresses, too: its host translates them.
+    pub translated_packets: u64,
+    /// Which of these addresses stand for one another.
+    pub translations: Vec<String>,
     /// Blocks that hold no frame and still have a frame number, because Wireshark gives them one.
     pub numbered_blocks: u64,
     /// Blocks of unknown types.

@@ -331,6 +331,13 @@ fn add_input(facts: &mut CaptureFacts, input: &InputFacts, path: &Path, hash: ca
             crate::report::grouped(input.frames)
         ));
     }
+    if input.translated_packets > 0 {
+        facts.warnings.push(format!(
+            "{name}: this host translates addresses: {} also logged with other ones ({}); their flows have the same traffic",
+            count(input.translated_packets, "packet"),
+            some_of(&input.translations),
+        ));
+    }
     if input.cut_frames > 0 {
         facts.warnings.push(format!(
             "{name}: {} of {} cut to {} bytes (snap length): names, certificates and DNS answers after that are not in the capture, \
@@ -351,6 +358,16 @@ fn add_input(facts: &mut CaptureFacts, input: &InputFacts, path: &Path, hash: ca
         facts.not_done.push(format!("cannot read capture: {name}: {why}"));
     }
     facts.inputs.push(input_json(input, path, hash));
+}
+
+/// The first of some texts, and how many there are beyond.
+fn some_of(texts: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let first = texts.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match texts.len().saturating_sub(SHOWN) {
+        0 => first,
+        more => format!("{first}, and {more} more"),
+    }
 }
 
 /// An input as the manifest prints it.
@@ -418,6 +435,8 @@ fn input_json(input: &InputFacts, path: &Path, hash: capture::InputHash) -> serd
         "frames_without_time": input.frames_without_time,
         "reported_drops": input.reported_drops,
         "lost_buffers": input.lost_buffers,
+        "translated_packets": input.translated_packets,
+        "translations": input.translations,
         "skipped_blocks": input.skipped_blocks,
         "interfaces": interfaces,
         "metadata": metadata(&input.metadata),

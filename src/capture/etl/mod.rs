@@ -14,6 +14,7 @@ mod pcapng_out;
 mod providers;
 mod reorder;
 mod trailing_names;
+mod translation;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use self::pcapng_out::PcapngOut;
 use self::providers::provider_name;
 use self::reorder::ReorderWindow;
 pub(super) use self::trailing_names::TrailingNames;
+use self::translation::Translations;
 use super::InputDamage;
 use super::InputFacts;
 use super::compress::DecompressingReader;
@@ -83,6 +85,7 @@ pub(super) struct Transcoder {
     /// The log reports losses in its own header.
     heavy_loss: bool,
     events: PacketEvents,
+    translations: Translations,
     window: ReorderWindow,
     out: PcapngOut,
     /// Bytes of `out` that were handed on.
@@ -114,6 +117,7 @@ impl Transcoder {
             clock: TraceClock::UNKNOWN,
             heavy_loss: header.is_some_and(|header| header.reports_heavy_loss()),
             events: PacketEvents::default(),
+            translations: Translations::default(),
             window: ReorderWindow::default(),
             out: PcapngOut::default(),
             handed_on: 0,
@@ -196,6 +200,11 @@ impl Transcoder {
             "packet event damaged or incomplete",
             "packet events damaged or incomplete",
         );
+        facts.translated_packets = self.translations.packets;
+        facts.translations = self.translations.pairs().collect();
+        if self.translations.more_pairs {
+            facts.note("more translated addresses than are listed");
+        }
         facts.damage_count += self.damage_count;
         let room = DAMAGE_LIMIT.saturating_sub(facts.damage.len());
         facts.damage.extend(self.damage.iter().take(room).cloned());
@@ -280,6 +289,7 @@ impl Transcoder {
                     }
                     if let Some(mut packet) = self.events.accept(&event, processor) {
                         packet.time = self.clock.unix(packet.time);
+                        self.translations.accept(&packet);
                         latest = latest.max(Some(packet.time));
                         self.window.push(packet);
                     }
