@@ -51,16 +51,20 @@ pub(super) fn decompress(input: &[u8], limit: usize, out: &mut Vec<u8>) -> Resul
             flags = c.u32_le("flags")?;
             flags_left = 32;
         }
-        flags_left -= 1;
-        if flags >> flags_left & 1 == 0 {
-            if out.len() - start >= limit {
-                return Err(LzxpressError::TooLong);
-            }
-            // The flags after the last token are padding.
-            let Ok(literal) = c.u8("literal") else { return Ok(()) };
-            out.push(literal);
+        // Literals come in runs.
+        let literals = (flags << (32 - flags_left)).leading_zeros().min(flags_left);
+        flags_left -= literals;
+        // The flags after the last token are padding.
+        let run = c.take_up_to(literals as usize);
+        let room = limit - (out.len() - start);
+        out.extend_from_slice(run.get(..room).unwrap_or(run));
+        if run.len() > room {
+            return Err(LzxpressError::TooLong);
+        }
+        if flags_left == 0 {
             continue;
         }
+        flags_left -= 1;
         if c.is_empty() {
             return Ok(());
         }

@@ -8,9 +8,12 @@
 //! fills slowly is written late, so packets wait until the window holds more than [`BUFFERS`] later buffers or
 //! [`BYTES`] bytes.
 
+use std::cmp::Ordering;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::VecDeque;
+use std::collections::binary_heap::PeekMut;
+use std::vec;
 
 use super::packets::TracedPacket;
 
@@ -26,29 +29,29 @@ const BYTES: usize = 64 << 20;
 /// What a packet in the window costs besides its bytes.
 const PACKET_COST: usize = size_of::<TracedPacket>() + 64;
 
-/// A packet that waits; by time, and in the order of the file among equals.
+/// The packets of a buffer that wait, in the order of time. Ordered by the time of the first one, then by the order of the file.
 #[derive(Debug)]
-struct Waiting {
+struct BufferRun {
     key: Reverse<(u64, u64)>,
-    packet: TracedPacket,
+    packets: vec::IntoIter<TracedPacket>,
 }
 
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Waiting) -> bool {
+impl PartialEq for BufferRun {
+    fn eq(&self, other: &BufferRun) -> bool {
         self.key == other.key
     }
 }
 
-impl Eq for Waiting {}
+impl Eq for BufferRun {}
 
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Waiting) -> Option<std::cmp::Ordering> {
+impl PartialOrd for BufferRun {
+    fn partial_cmp(&self, other: &BufferRun) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Waiting {
-    fn cmp(&self, other: &Waiting) -> std::cmp::Ordering {
+impl Ord for BufferRun {
+    fn cmp(&self, other: &BufferRun) -> Ordering {
         self.key.cmp(&other.key)
     }
 }
@@ -56,10 +59,15 @@ impl Ord for Waiting {
 /// Packets that wait for earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct ReorderWindow {
-    waiting: BinaryHeap<Waiting>,
+    /// Packets of the current buffer, in the order of the file.
+    current: Vec<TracedPacket>,
+    earlier: BinaryHeap<BufferRun>,
+    /// Runs so far.
+    runs: u64,
+    /// Packets that wait.
+    packets: usize,
     /// The latest time in each buffer, oldest buffer first.
     latest: VecDeque<u64>,
-    pushed: u64,
     bytes: usize,
     /// Packets up to this time may leave.
     released: Option<u64>,
@@ -76,18 +84,29 @@ impl ReorderWindow {
 
     /// Packets that wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+        self.packets
     }
 
     /// Takes a packet of the current buffer.
     pub(super) fn push(&mut self, packet: TracedPacket) {
         self.bytes += packet.bytes.len() + PACKET_COST;
-        self.pushed += 1;
-        self.waiting.push(Waiting { key: Reverse((packet.time, self.pushed)), packet });
+        self.packets += 1;
+        self.current.push(packet);
+    }
+
+    /// The packets of the current buffer so far become a run.
+    fn end_run(&mut self) {
+        let mut packets = std::mem::take(&mut self.current);
+        // Stable, and one pass where they are in order, as they almost always are.
+        packets.sort_by_key(|packet| packet.time);
+        let Some(first) = packets.first() else { return };
+        self.runs += 1;
+        self.earlier.push(BufferRun { key: Reverse((first.time, self.runs)), packets: packets.into_iter() });
     }
 
     /// The current buffer is done; `latest` is the time of its last packet.
     pub(super) fn end_buffer(&mut self, latest: Option<u64>) {
+        self.end_run();
         self.latest.extend(latest);
         while self.latest.len() > self.buffers.max(BUFFERS) {
             let oldest = self.latest.pop_front();
@@ -97,16 +116,27 @@ impl ReorderWindow {
 
     /// No more buffers come.
     pub(super) fn finish(&mut self) {
+        self.end_run();
         self.released = Some(u64::MAX);
     }
 
     /// The next packet that may leave.
     pub(super) fn pop(&mut self) -> Option<TracedPacket> {
-        let Reverse((time, _)) = self.waiting.peek()?.key;
-        if self.released.is_none_or(|released| time > released) && self.bytes <= BYTES {
+        let is_full = self.bytes > BYTES;
+        if is_full {
+            self.end_run();
+        }
+        let mut run = self.earlier.peek_mut()?;
+        let Reverse((time, number)) = run.key;
+        if self.released.is_none_or(|released| time > released) && !is_full {
             return None;
         }
-        let packet = self.waiting.pop()?.packet;
+        let packet = run.packets.next()?;
+        match run.packets.as_slice().first().map(|next| next.time) {
+            Some(next) => run.key = Reverse((next, number)),
+            None => drop(PeekMut::pop(run)),
+        }
+        self.packets -= 1;
         self.bytes -= packet.bytes.len() + PACKET_COST;
         Some(packet)
     }
@@ -141,6 +171,22 @@ mod tests {
         assert!(drain(&mut window).is_empty(), "later buffers may hold earlier packets");
         window.finish();
         assert_eq!(drain(&mut window), [10, 20, 30, 40, 50, 60]);
+    }
+
+    #[test]
+    fn packets_of_one_buffer_leave_in_the_order_of_time_and_equal_ones_in_that_of_the_file() {
+        let mut window = ReorderWindow::default();
+        for (time, len) in [(20, 1), (10, 2), (20, 3)] {
+            window.push(packet(time, len));
+        }
+        window.end_buffer(Some(20));
+        window.push(packet(20, 4));
+        window.finish();
+        assert_eq!(window.len(), 4);
+        let left: Vec<(u64, usize)> =
+            std::iter::from_fn(|| window.pop()).map(|packet| (packet.time, packet.bytes.len())).collect();
+        assert_eq!(left, [(10, 2), (20, 1), (20, 3), (20, 4)]);
+        assert_eq!(window.len(), 0);
     }
 
     #[test]
