@@ -178,7 +178,7 @@ class LocalMode(SparkTest):
         self.assertEqual(runs["amsterdam", ""]["status"], "failed")
         self.assertEqual(rows_of(self.spark, lake, "flows", "amsterdam"), rows)
         self.assertEqual(rows_of(self.spark, lake, "requirements", "berlin"), [])
-        days = {path.name for path in pathlib.Path(lake, "runs/site=missing").iterdir()}
+        days = {path.parent.parent.name for path in pathlib.Path(lake, "runs/site=missing").rglob("*.parquet")}
         self.assertEqual(days, {"day=2026-01-05"}, "the run that failed is replaced")
 
     def check_views(self):
