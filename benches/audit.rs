@@ -142,7 +142,7 @@ fn compare(capture: &Path, folder: &Path) {
         serde_json::from_slice(&std::fs::read(out.join("manifest.json")).unwrap()).unwrap();
     let number =
         |pointer: &str| manifest.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default();
-    let (frames, live) = (number("/accounting/frames"), number("/statistics/flow.peak-live"));
+    let (frames, live) = (number("/accounting/frames"), number("/statistics/flow.peak-active"));
     println!(
         "{}: {} MB, {frames} frames, {} flows, at most {live} live",
         capture.display(),
