@@ -1,5 +1,7 @@
 //! The same traffic gives the same rows as an event trace log: of every kind that Windows writes.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a panic shows where a test failed")]
+
 mod support;
 /// What writes the crafted captures of this repository.
 #[path = "../examples/craft"]
