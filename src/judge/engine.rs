@@ -303,7 +303,7 @@ impl Engine {
                 middleboxes: &self.policy.middleboxes,
                 is_declared_private: &|address| self.policy.private_networks.contains(address),
                 is_reported: self.window.contains(time),
-                is_silence_reliable: self.diagnosis.is_silence_reliable(client.address, time),
+                may_be_lost: self.diagnosis.capture_loss.dropped_at(time),
             };
             match self.diagnosis.dns.add(&lookup, &context) {
                 LookupResult::Final(anomaly) => {

@@ -229,6 +229,8 @@ pub struct FindingRow {
     pub issuer: Option<WireText>,
     /// It says the cause of other findings, and leads them.
     pub is_cause: bool,
+    /// The finding of the same audited host that says the cause of this one.
+    pub cause: Option<FindingCode>,
     /// How much the site needs the destination: findings are ordered by it.
     pub need: Need,
     /// Confidence; none where the fact itself is in the capture.

@@ -326,6 +326,8 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
         |row, _, cell| cell.joined(&row.references, TextOrigin::Untrusted);
     "documents": optional TEXTS, "documents that contain them",
         |row, _, cell| cell.joined(&row.documents, TextOrigin::Untrusted);
+    "cause": optional CODE, "code of the finding of the same audited host that says the cause of this one",
+        |row, _, cell| cell.word(row.cause.map_or("", FindingCode::as_str));
 };
 
 /// `requirements.csv`.

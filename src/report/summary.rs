@@ -4,6 +4,7 @@
 //! Out: about forty lines of text with ANSI colours, wrapped to a width. The writer strips colours where they are not shown.
 //! Not: information in colours alone.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::io::Write;
 
@@ -26,6 +27,7 @@ use super::layout::wrap;
 use super::requirements_text::endpoint_lines;
 use crate::judge::DestinationTally;
 use crate::judge::DestinationVerdict;
+use crate::judge::FindingCode;
 use crate::judge::FindingRow;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
@@ -197,7 +199,7 @@ impl Summary<'_> {
 
         // The rows are in the order of their need: a group has the place of its first row.
         let mut groups: Vec<Vec<&FindingRow>> = Vec::new();
-        for row in findings.iter().map(Box::as_ref) {
+        for row in findings.iter().map(Box::as_ref).filter(|row| row.cause.is_none()) {
             let of_row = |group: &&mut Vec<&FindingRow>| {
                 group.first().is_some_and(|first| has_same_advice(first, row))
             };
@@ -236,7 +238,27 @@ impl Summary<'_> {
             self.wrapped(out, INDENT, Style::new(), &text)?;
         }
         self.write_more(out, INDENT, (group.len() - shown) as u64, "such finding")?;
+        if let Some(text) = self.explained_text(group) {
+            self.wrapped(out, INDENT, FAINT, &text)?;
+        }
         self.wrapped(out, INDENT, FAINT, &format!("do: {}", first.recommendation))
+    }
+
+    /// `explains 3 other findings: 2 AFS109, 1 AFS212`.
+    fn explained_text(&self, group: &[&FindingRow]) -> Option<String> {
+        let causes: Vec<_> =
+            group.iter().filter(|row| row.is_cause).map(|row| (row.code, row.audited_host)).collect();
+        let is_of_group =
+            |row: &FindingRow| row.cause.is_some_and(|code| causes.contains(&(code, row.audited_host)));
+        let mut by_code: BTreeMap<FindingCode, u64> = BTreeMap::new();
+        for row in self.facts.findings.iter().filter(|row| is_of_group(row)) {
+            *by_code.entry(row.code).or_default() += 1;
+        }
+        let total: u64 = by_code.values().sum();
+        let codes: Vec<String> =
+            by_code.iter().map(|(code, rows)| format!("{} {code}", grouped(*rows))).collect();
+        let findings = count(total, "other finding");
+        (total > 0).then(|| format!("explains {findings}: {}", codes.join(", ")))
     }
 
     /// The first frames that prove a finding, as Wireshark numbers them.

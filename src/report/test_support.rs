@@ -165,6 +165,7 @@ pub(crate) fn finding() -> FindingRow {
         severity: Severity::High,
         issuer: None,
         is_cause: false,
+        cause: None,
         need: Need::Required,
         confidence: Some(Confidence::Strong),
         audited_host: Some(CLIENT),

@@ -415,9 +415,9 @@ findings! {
         proof: FlowEnd,
         confidence: OfMechanism,
         target: Destination,
-        compared: SameName,
+        compared: SameProxy,
     }
-    ProxyAuthRequired = "AFS222", Medium, "proxy requires authentication that the client does not complete" {
+    ProxyAuthRequired = "AFS222", High, "proxy requires authentication that the client does not complete" {
         looks_like: "407 as the last response to a CONNECT request",
         cause: "an agent without credentials for the proxy, or an authentication method that it does not support",
         recommendation: "set the proxy and its credentials for the agent, or exempt the server from authentication",
@@ -426,7 +426,7 @@ findings! {
         proof: FlowEnd,
         confidence: OfMechanism,
         target: Destination,
-        compared: SameName,
+        compared: SameProxy,
     }
     CaptivePortal = "AFS223", High, "captive portal on the path" {
         looks_like: "HTTP 511 (network authentication required), or the Windows connectivity test answered by anything other than \
@@ -463,7 +463,7 @@ findings! {
         target: Destination,
         compared: Nothing,
     }
-    ResolverFailed = "AFS303", Medium, "resolver fails on a documented name" {
+    ResolverFailed = "AFS303", High, "resolver fails on a documented name" {
         looks_like: "SERVFAIL for a documented name, and no successful response afterwards",
         cause: "a resolver that cannot reach the name's servers, or a DNSSEC validation failure; the server shows 0x80072ee7",
         recommendation: "check the resolver's own outbound access: UDP and TCP port 53",
@@ -474,7 +474,7 @@ findings! {
         target: Destination,
         compared: Nothing,
     }
-    NoAddress = "AFS304", Medium, "documented name without an address" {
+    NoAddress = "AFS304", High, "documented name without an address" {
         looks_like: "a response without any record to an A query",
         cause: "a resolver that empties the responses that it filters, or a private zone without the record; the server shows \
                 0x80072ee7, for storage names 0x80c8309a or 0x80c83060",

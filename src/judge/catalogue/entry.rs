@@ -76,6 +76,8 @@ pub(in crate::judge) enum Compared {
     Nothing,
     /// Other times at which the same name worked: a proxy, a portal or a certificate needs no other comparison.
     SameName,
+    /// The same, and other hosts that use the same proxy for it.
+    SameProxy,
     /// Other names at the same address, other addresses of the same name, and other times.
     AllFlows,
 }

@@ -154,7 +154,7 @@ impl CaptureLoss {
     }
 
     /// Whether frames were dropped around `time`.
-    pub(super) fn dropped_at(&self, time: Time) -> bool {
+    pub(in crate::judge) fn dropped_at(&self, time: Time) -> bool {
         self.drops.overlap(time, time)
     }
 

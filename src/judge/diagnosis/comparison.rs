@@ -341,6 +341,35 @@ impl Comparison {
         self.worked.peek(&(client, blocked.server))?.compared_with_name(name, blocked)
     }
 
+    /// Another client that reached a name through the proxy that refuses it to this one.
+    pub(in crate::judge) fn with_same_proxy(
+        &self,
+        client: Address,
+        name: &HostName,
+        server: Option<Endpoint>,
+    ) -> Option<ComparisonResult> {
+        let blocked = self.blocked_at(client, name, server)?;
+        let host = self.other_client(client, name, blocked)?;
+        Some(ComparisonResult::OtherHostThroughProxy { host, client })
+    }
+
+    /// Whether a name worked for a client on this port, at any address; after [`Comparison::prepare`].
+    pub(in crate::judge) fn has_worked(&self, client: Address, name: &HostName, port: u16) -> bool {
+        let worked = self.worked_elsewhere.get(&ClientAndName(client, name));
+        worked.is_some_and(|all| all.iter().any(|at| at.port == port))
+    }
+
+    /// Whether a name was blocked for a client.
+    pub(in crate::judge) fn was_blocked(&self, client: Address, name: &HostName) -> bool {
+        self.blocked.peek(&ClientAndName(client, name)).is_some()
+    }
+
+    /// The host that reached a name at an address, the lowest of several; after [`Comparison::prepare`].
+    pub(in crate::judge) fn reached_by(&self, name: &HostName, server: Endpoint) -> Option<Address> {
+        let all = self.reached_by.get(&ServerAndName(server, name))?;
+        all.iter().map(|reached| reached.client).min()
+    }
+
     /// The names that worked for a client, in order; after [`Comparison::prepare`].
     pub(in crate::judge) fn worked_names(&self, client: Address) -> Vec<&Arc<HostName>> {
         let own = self.worked_elsewhere.keys().filter(|(host, _)| *host == client);

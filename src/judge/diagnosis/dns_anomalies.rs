@@ -74,6 +74,8 @@ pub(in crate::judge) struct DnsAnomaly {
     pub(in crate::judge) client: Address,
     pub(in crate::judge) known: Arc<KnownName>,
     pub(in crate::judge) resolver: Endpoint,
+    /// The first address of the response.
+    pub(in crate::judge) address: Option<Address>,
     /// The last alias (CNAME) of the response.
     pub(in crate::judge) alias: Option<Box<HostName>>,
     /// The first frames.
@@ -169,8 +171,8 @@ pub(in crate::judge) struct DnsContext<'a> {
     pub(in crate::judge) is_declared_private: &'a dyn Fn(Address) -> bool,
     /// An anomaly of this lookup is reported: it belongs to the audited part of the capture.
     pub(in crate::judge) is_reported: bool,
-    /// The capture holds responses to this client and lost no frames: silence means something.
-    pub(in crate::judge) is_silence_reliable: bool,
+    /// The capture lost frames at that time: silence means nothing.
+    pub(in crate::judge) may_be_lost: bool,
 }
 
 /// The first response to a query.
@@ -295,6 +297,7 @@ impl DnsAnomalies {
                 client: lookup.client,
                 known: Arc::clone(lookup.known),
                 resolver: lookup.resolver,
+                address: lookup.addresses.first().copied(),
                 alias: last_alias(lookup.resolution),
                 first: SmallVec::from_iter([occurrence]),
                 last: occurrence,
@@ -342,7 +345,7 @@ impl DnsAnomalies {
     ) -> Option<(Mechanism, Confidence)> {
         let resolution = lookup.resolution;
         let Some(rcode) = resolution.rcode else {
-            let is_unanswered = lookup.is_retransmitted_in_vain() && context.is_silence_reliable;
+            let is_unanswered = lookup.is_retransmitted_in_vain() && !context.may_be_lost;
             return is_unanswered.then_some((Mechanism::DnsNoAnswer, Confidence::Weak));
         };
         if resolution.extended_error.as_ref().is_some_and(|(code, _)| FILTER_ERRORS.contains(code)) {
@@ -407,8 +410,11 @@ fn classify_addresses(lookup: &DnsLookup<'_>, context: &DnsContext<'_>) -> Optio
     if !known.class.can_be_private && addresses.iter().any(is_undeclared) && !is_through_zone() {
         return Some((Mechanism::DnsPrivateAddress, Confidence::Weak));
     }
-    // No AAAA record means nothing. A truncated or aliased response may continue elsewhere.
-    let is_whole = !resolution.truncated && !resolution.damaged && resolution.answers.is_empty();
+    // No AAAA record means nothing. A truncated or aliased response may continue elsewhere, but not from a private zone: an alias
+    // into it without a record is the end.
+    let ends_in_zone = || last_alias(resolution).is_some_and(|alias| in_private_zone(&alias));
+    let is_whole =
+        !resolution.truncated && !resolution.damaged && (resolution.answers.is_empty() || ends_in_zone());
     let is_empty = addresses.is_empty() && is_whole && resolution.query_type == A;
     is_empty.then_some((Mechanism::DnsEmpty, Confidence::Weak))
 }
@@ -442,7 +448,7 @@ mod tests {
         policy: Policy,
         names: NameTable,
         known: Arc<KnownName>,
-        is_silence_reliable: bool,
+        may_be_lost: bool,
         waited_nanos: u64,
     }
 
@@ -454,7 +460,7 @@ mod tests {
             let known = names.look_up(&host(name), &policy);
             let anomalies = DnsAnomalies::default();
             let waited_nanos = RESPONSE_NANOS;
-            Client { anomalies, policy, names, known, is_silence_reliable: true, waited_nanos }
+            Client { anomalies, policy, names, known, may_be_lost: false, waited_nanos }
         }
 
         /// Evicts the name from the table and looks it up again.
@@ -491,7 +497,7 @@ mod tests {
                 middleboxes: &self.policy.middleboxes,
                 is_declared_private: &|_| false,
                 is_reported: true,
-                is_silence_reliable: self.is_silence_reliable,
+                may_be_lost: self.may_be_lost,
             };
             self.anomalies.add(&lookup, &context);
         }
@@ -547,7 +553,7 @@ mod tests {
         (unanswered.query_time, unanswered.last_query_time) = (Some(at(0)), Some(at(3_000)));
         check_one(&unanswered, "dns-no-answer weak 1");
         let mut client = Client::of(NAME);
-        client.is_silence_reliable = false;
+        client.may_be_lost = true;
         client.add(at(0), &unanswered);
         client.check("");
     }

@@ -16,6 +16,7 @@ mod host_drops;
 pub(super) mod outcome;
 pub(super) mod revocation;
 pub(super) mod scans;
+pub(super) mod stale_address;
 pub(super) mod tampering;
 pub(super) mod unused_answers;
 
@@ -75,7 +76,7 @@ pub(super) struct Diagnosis {
     /// Hosts that the capture holds packets to.
     receiving_hosts: BoundedMap<Address, ()>,
     /// Start of the first flow.
-    began: Option<Time>,
+    pub(super) began: Option<Time>,
 }
 
 impl Default for Diagnosis {
@@ -126,9 +127,9 @@ impl Diagnosis {
         }
     }
 
-    /// Whether a host's silence at a time means something.
-    pub(super) fn is_silence_reliable(&mut self, host: Address, time: Time) -> bool {
-        self.receiving_hosts.get(&host).is_some() && !self.capture_loss.dropped_at(time)
+    /// The capture holds a packet to this host: its silence means something.
+    pub(super) fn receives_packets(&self, host: Address) -> bool {
+        self.receiving_hosts.peek(&host).is_some()
     }
 
     /// The assessment of a flow that has ended. Takes note of what the flow shows about others.

@@ -51,12 +51,13 @@ impl Default for Revocation {
 }
 
 impl Revocation {
-    /// Adds a judged flow. `is_pki`: a row for CRL, OCSP or AIA hosts names its destination.
-    pub(in crate::judge) fn add(&mut self, row: &FlowRow, is_pki: bool) {
+    /// Adds a judged flow. `requested_port`: the server's, or the one that was requested from a proxy. `is_pki`: a row for CRL, OCSP
+    /// or AIA hosts names its destination.
+    pub(in crate::judge) fn add(&mut self, row: &FlowRow, requested_port: u16, is_pki: bool) {
         let client = row.client.address;
         let outcome = row.assessment.outcome();
         let is_blocked = outcome == Outcome::BlockedLooking;
-        match (row.server.port, is_pki) {
+        match (requested_port, is_pki) {
             (port::HTTP, true) => {}
             // The first reached service is enough.
             (port::HTTPS, _) if !is_blocked && self.0.get(&client).is_none_or(|known| !known.services) => {}
@@ -67,7 +68,7 @@ impl Revocation {
         }
         let Some(reachability) = self.0.get(&client) else { return };
         let is_answered = outcome == Outcome::Ok && row.bytes.iter().all(|bytes| *bytes > 0);
-        match (row.server.port, &row.name, &row.documented) {
+        match (requested_port, &row.name, &row.documented) {
             (port::HTTPS, ..) => reachability.services |= is_answered && row.documented.is_some(),
             (_, Some(name), Some(documented)) if is_blocked => {
                 let is_known = reachability.blocked.iter().any(|other| other.name == *name);
@@ -122,7 +123,7 @@ mod tests {
                 '=' => row.bytes = [0, 0],
                 _ => {}
             }
-            revocation.add(&row, name.contains("pki"));
+            revocation.add(&row, row.server.port, name.contains("pki"));
         }
         let all = revocation.take().into_iter().flat_map(|(_, hosts)| hosts);
         all.map(|host| host.name.to_string()).collect()

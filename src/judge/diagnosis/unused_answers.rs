@@ -73,6 +73,11 @@ impl NameUse {
         }
     }
 
+    /// Whether a client uses a proxy.
+    pub(in crate::judge) fn uses_proxy(&self, client: Address) -> bool {
+        self.proxied.contains(&client)
+    }
+
     /// Whether a name may have been used without a connection to its addresses.
     fn explains(&self, name: &UnusedName<'_>) -> bool {
         let key = ClientNameRef { client: name.client, name: &name.known.name };

@@ -119,7 +119,8 @@ impl Engine {
             self.counts.add(client, row);
         }
         self.diagnosis.comparison.add(row);
-        self.diagnosis.revocation.add(row, verdict.known.is_some_and(|known| known.references.is_pki));
+        let is_pki = verdict.known.is_some_and(|known| known.references.is_pki);
+        self.diagnosis.revocation.add(row, verdict.requested_port, is_pki);
         self.diagnosis.name_use.add(flow);
         if row.assessment.outcome() != Outcome::Ok {
             return;

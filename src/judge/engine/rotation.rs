@@ -10,6 +10,8 @@ use super::early_checks::EarlyChecks;
 use super::early_checks::EarlyReason;
 use super::early_checks::OpenCounts;
 use crate::base::Time;
+use crate::flow::Endpoint;
+use crate::judge::catalogue::Mechanism;
 use crate::judge::conversations::Conversations;
 use crate::judge::finding;
 use crate::judge::finding::problems::ProblemList;
@@ -46,6 +48,11 @@ impl Engine {
             }
         }
         for (anomaly, occurrence) in self.diagnosis.dns.take_fresh(time) {
+            // A capture without any packet to the client may be one-sided.
+            let is_silence = anomaly.mechanism == Mechanism::DnsNoAnswer;
+            if is_silence && !self.diagnosis.receives_packets(anomaly.client) {
+                continue;
+            }
             finding::dns::announce(&anomaly, &occurrence, &self.policy, &mut self.findings);
         }
         self.findings.heartbeat(time);
@@ -99,7 +106,10 @@ impl Engine {
             ));
         }
         let Engine { diagnosis, findings, names, policy, .. } = self;
-        let anomalies = diagnosis.dns.take();
+        let mut anomalies = diagnosis.dns.take();
+        anomalies.retain(|anomaly| {
+            anomaly.mechanism != Mechanism::DnsNoAnswer || diagnosis.receives_packets(anomaly.client)
+        });
         diagnosis.comparison.prepare();
         finding::dns::add_anomalies(&anomalies, &diagnosis.comparison, policy, findings);
         // An endpoint that the client reaches by another of its names is not blocked.
@@ -117,6 +127,10 @@ impl Engine {
         finding::run_end::add_blocked_revocation(&blocked_pki, findings);
         finding::run_end::add_blocked_ipv6(&diagnosis.comparison, &window, findings);
         findings.compare(&diagnosis.comparison, policy);
+        let is_unknown = |client, server: Endpoint| {
+            diagnosis.name_use.uses_proxy(client) || policy.proxies.contains(server.address)
+        };
+        findings.compare_addresses(names, &diagnosis.comparison, is_unknown, diagnosis.began);
         findings.explain_causes();
         finding::run_end::add_exceptions(&site, policy, findings);
         if site.requirements.missed > 0 {

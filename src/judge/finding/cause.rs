@@ -1,18 +1,22 @@
 //! Joins findings that have one cause: the finding that says the cause leads, and the others are its evidence.
 //!
 //! In:  all findings of the evidence, compared with what worked.
-//! Out: the leading finding with the cause as its message.
+//! Out: the leading finding with the cause as its message, and its frames; the others name it as their cause.
 //! Not: what one flow shows; a cause needs signs of several flows.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use super::collector::MAX_NAMED;
 use crate::base::Address;
 use crate::base::WireText;
+use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::diagnosis::comparison::RECOMMENDATION_FOR_IPV6;
 use crate::judge::rows::FindingRow;
+use crate::judge::vocabulary::Severity;
 
 /// Names that a message lists.
 const MAX_LISTED: usize = 5;
@@ -23,6 +27,28 @@ const MIN_INSPECTED: usize = 2;
 /// So many names of a client must fail during the TLS handshake, at so many addresses, for a device that filters TLS.
 const MIN_FILTERED: usize = 3;
 const MIN_FILTERED_ADDRESSES: usize = 2;
+
+/// What a captive portal does to connections until somebody has signed in.
+const EFFECTS_OF_PORTAL: [FindingCode; 5] = [
+    FindingCode::UnknownIssuer,
+    FindingCode::CertificateRefusedByClient,
+    FindingCode::HttpReplyToClientHello,
+    FindingCode::BlockPage,
+    FindingCode::Sinkhole,
+];
+
+/// Findings that one proxy or resolver causes for all names that a client requests from it.
+const EFFECTS_OF_SERVER: [FindingCode; 9] = [
+    FindingCode::ProxyRefused,
+    FindingCode::ProxyAuthRequired,
+    FindingCode::NameDoesNotExist,
+    FindingCode::ResolverRefused,
+    FindingCode::ResolverFailed,
+    FindingCode::NoAddress,
+    FindingCode::QueryUnanswered,
+    FindingCode::Sinkhole,
+    FindingCode::BlockedByResolver,
+];
 
 /// Rewrites the leading findings of known causes.
 pub(super) fn explain<'a>(rows: impl Iterator<Item = &'a mut FindingRow>) {
@@ -35,8 +61,121 @@ pub(super) fn explain<'a>(rows: impl Iterator<Item = &'a mut FindingRow>) {
     for (client, rows) in &mut by_client {
         // The table of findings has no order.
         rows.sort_by(|a, b| (a.code, &a.target, a.first_seen).cmp(&(b.code, &b.target, b.first_seen)));
+        explain_revocation(rows);
+        explain_bypass(rows);
+        explain_portal(rows);
         explain_inspection(*client, rows);
         explain_tls_filter(*client, rows);
+        explain_server(rows);
+    }
+}
+
+/// Makes one finding the cause of others: it has their severity and their first frames.
+fn lead(rows: &mut [&mut FindingRow], index: usize, is_evidence: impl Fn(&FindingRow) -> bool) {
+    let Some(code) = rows.get(index).map(|row| row.code) else { return };
+    let (mut severity, mut frames) = (Severity::Info, Vec::new());
+    for (place, row) in rows.iter_mut().enumerate() {
+        if place != index && !row.is_cause && row.cause.is_none() && is_evidence(row) {
+            row.cause = Some(code);
+            severity = severity.max(row.severity);
+            frames.extend(row.frames.iter().take(2).copied());
+        }
+    }
+    let Some(lead) = rows.get_mut(index) else { return };
+    lead.is_cause = true;
+    lead.severity = lead.severity.max(severity);
+    for frame in frames {
+        if lead.frames.len() < MAX_NAMED && !lead.frames.contains(&frame) {
+            lead.frames.push(frame);
+        }
+    }
+}
+
+/// Whether two findings rest on the same flow.
+fn shares_flow(one: &FindingRow, other: &FindingRow) -> bool {
+    one.flows.iter().any(|flow| other.flows.contains(flow))
+}
+
+/// The finding about revocation hosts has the finding about each of them as its evidence.
+fn explain_revocation(rows: &mut [&mut FindingRow]) {
+    let Some(index) = rows.iter().position(|row| row.code == FindingCode::RevocationHostsBlocked) else {
+        return;
+    };
+    let Some(cause) = rows.get(index).map(|row| (**row).clone()) else { return };
+    lead(rows, index, |row| row.mechanism.is_some() && shares_flow(&cause, row));
+}
+
+/// A program that ignores the proxy, and direct connections that the firewall drops: the setting is the fault.
+fn explain_bypass(rows: &mut [&mut FindingRow]) {
+    let bypassed = |row: &FindingRow| row.code == FindingCode::ProxyBypassed && row.need.is_ours();
+    let direct: BTreeSet<u64> =
+        rows.iter().filter(|row| bypassed(row)).flat_map(|row| row.flows.iter().copied()).collect();
+    let is_blocked =
+        |row: &FindingRow| row.mechanism.is_some() && row.flows.iter().any(|flow| direct.contains(flow));
+    let blocked: BTreeSet<String> =
+        rows.iter().filter(|row| is_blocked(row)).map(|row| row.target.clone()).collect();
+    let leads = |row: &FindingRow| bypassed(row) && blocked.contains(&row.target);
+    let Some(index) = rows.iter().position(|row| leads(row)) else { return };
+    let others: BTreeSet<String> = rows
+        .iter()
+        .enumerate()
+        .filter(|(place, row)| *place != index && leads(row))
+        .map(|(_, row)| row.target.clone())
+        .collect();
+    let is_effect = |row: &FindingRow| {
+        let is_of_it = match row.code {
+            FindingCode::ProxyBypassed | FindingCode::DirectLookup => true,
+            FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused => {
+                row.mechanism.is_some() && row.name.is_some()
+            }
+            _ => false,
+        };
+        is_of_it && blocked.contains(&row.target)
+    };
+    lead(rows, index, is_effect);
+    add_others(rows, index, &others);
+}
+
+/// A captive portal intercepts everything.
+fn explain_portal(rows: &mut [&mut FindingRow]) {
+    let Some(index) = rows.iter().position(|row| row.code == FindingCode::CaptivePortal) else { return };
+    lead(rows, index, |row| EFFECTS_OF_PORTAL.contains(&row.code));
+}
+
+/// `; the same with a, b and 3 more`.
+fn add_others(rows: &mut [&mut FindingRow], index: usize, others: &BTreeSet<String>) {
+    if let Some(row) = rows.get_mut(index).filter(|_| !others.is_empty()) {
+        row.message.push_str(&format!("; the same with {}", listed(others)));
+    }
+}
+
+/// One proxy or resolver that fails for several names, or IPv6 that is dropped for several.
+fn explain_server(rows: &mut [&mut FindingRow]) {
+    type Group = (FindingCode, Option<Mechanism>, Option<Endpoint>, Severity, String);
+    let mut groups: BTreeMap<Group, Vec<usize>> = BTreeMap::new();
+    for (index, row) in rows.iter().enumerate() {
+        let is_over_ipv6 = row.recommendation == RECOMMENDATION_FOR_IPV6;
+        let is_effect = is_over_ipv6 || EFFECTS_OF_SERVER.contains(&row.code);
+        if is_effect && row.need.is_ours() && row.mechanism.is_some() && !row.is_cause && row.cause.is_none()
+        {
+            let server = row.server.filter(|_| !is_over_ipv6);
+            let key = (row.code, row.mechanism, server, row.severity, row.recommendation.to_string());
+            groups.entry(key).or_default().push(index);
+        }
+    }
+    for places in groups.into_values().filter(|places| places.len() > 1) {
+        let Some((first, further)) = places.split_first() else { continue };
+        let others: BTreeSet<String> =
+            further.iter().filter_map(|place| rows.get(*place)).map(|row| row.target.clone()).collect();
+        let target_of = |row: &FindingRow| others.contains(&row.target);
+        let Some(key) = rows.get(*first).map(|row| (row.code, row.mechanism, row.recommendation.clone()))
+        else {
+            continue;
+        };
+        lead(rows, *first, |row| {
+            target_of(row) && (row.code, row.mechanism, row.recommendation.clone()) == key
+        });
+        add_others(rows, *first, &others);
     }
 }
 
@@ -61,8 +200,10 @@ fn explain_inspection(client: Address, rows: &mut [&mut FindingRow]) {
     if inspected.len() < MIN_INSPECTED && rejected.is_empty() {
         return;
     }
-    let Some(lead) = rows.iter_mut().find(|row| row.issuer.as_ref() == Some(&issuer)) else { return };
-    lead.is_cause = true;
+    let is_inspected = |row: &FindingRow| row.issuer.as_ref() == Some(&issuer);
+    let is_lead = |row: &FindingRow| is_inspected(row) && row.cause.is_none();
+    let Some(index) = rows.iter().position(|row| is_lead(row)) else { return };
+    lead(rows, index, |row| is_inspected(row) || row.code == FindingCode::CertificateRefusedByClient);
     let mut message = format!(
         "a middlebox seems to inspect the TLS of {client}: {} presented certificates issued by {issuer}, which is not on the list of \
          known issuers",
@@ -71,7 +212,9 @@ fn explain_inspection(client: Address, rows: &mut [&mut FindingRow]) {
     if !rejected.is_empty() {
         message.push_str(&format!("; {client} rejected the certificate of {}", listed(&rejected)));
     }
-    lead.message = message;
+    if let Some(row) = rows.get_mut(index) {
+        row.message = message;
+    }
 }
 
 /// TCP connects, and the TLS handshakes of many names fail, at several addresses.
@@ -92,8 +235,9 @@ fn explain_tls_filter(client: Address, rows: &mut [&mut FindingRow]) {
     {
         return;
     }
-    let Some(lead) = failed.first().and_then(|index| rows.get_mut(*index)) else { return };
-    lead.is_cause = true;
+    let Some(index) = failed.first().copied() else { return };
+    lead(rows, index, fails_in_tls);
+    let Some(lead) = rows.get_mut(index) else { return };
     lead.title = "TLS handshakes to several documented names fail on the path";
     lead.message = format!(
         "a middlebox seems to filter or open the TLS of {client}: TCP connects, and the handshakes with {} at {} addresses fail ({})",
@@ -116,7 +260,7 @@ fn fails_in_tls(row: &FindingRow) -> bool {
                 || matches!(mechanism, Mechanism::ResetAfterClientHello | Mechanism::ClosedAfterClientHello)
         }
     };
-    is_of_path && row.need.is_ours() && row.name.is_some()
+    is_of_path && row.need.is_ours() && row.name.is_some() && row.cause.is_none()
 }
 
 /// `a, b and 3 more`.
@@ -148,6 +292,7 @@ mod tests {
             title: code.entry().title,
             severity: Severity::High,
             is_cause: false,
+            cause: None,
             issuer: None,
             need: Need::Documented,
             confidence: None,

@@ -4,6 +4,8 @@
 //! Out: rows at the end, most severe first; reports of problems as they occur, in a live run.
 //! Not: what the codes mean; see `catalogue`.
 
+mod stale_addresses;
+
 use std::cmp::Reverse;
 use std::hash::Hash;
 use std::hash::Hasher;
@@ -40,7 +42,7 @@ use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Severity;
 
 /// Flows and frames that one finding names.
-const MAX_NAMED: usize = 10;
+pub(super) const MAX_NAMED: usize = 10;
 
 /// What a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -298,7 +300,10 @@ impl Findings {
                 (Compared::SameName, OwnedTarget::Name(name)) => {
                     comparison.with_same_name(client, name, server)
                 }
-                (Compared::SameName, _) => None,
+                (Compared::SameProxy, OwnedTarget::Name(name)) => comparison
+                    .with_same_name(client, name, server)
+                    .or_else(|| comparison.with_same_proxy(client, name, server)),
+                (Compared::SameName | Compared::SameProxy, _) => None,
                 (Compared::AllFlows, OwnedTarget::Name(name)) => {
                     comparison.with_all_flows(client, name, server)
                 }
@@ -395,6 +400,7 @@ fn first_row(
         severity: entry.severity.min(wording.highest).min(occurrence.at_most),
         issuer: occurrence.issuer.cloned(),
         is_cause: false,
+        cause: None,
         need: occurrence.need,
         confidence: occurrence.confidence,
         audited_host: occurrence.audited_host,
@@ -438,6 +444,10 @@ impl Wording {
             recommendation: occurrence.recommendation.unwrap_or(entry.texts.recommendation),
             highest: Severity::High,
         };
+        // A portal stops everything, whichever destination showed it.
+        if occurrence.code == FindingCode::CaptivePortal {
+            return usual;
+        }
         match (occurrence.need, occurrence.mechanism) {
             (Need::Required | Need::Documented | Need::SiteApproved, _) => usual,
             // What no document asks for may be blocked.

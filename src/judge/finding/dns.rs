@@ -227,29 +227,43 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
 
 /// The alias in a private zone that does not exist.
 fn missing_zone_record(anomaly: &DnsAnomaly) -> Option<&HostName> {
-    let is_missing = anomaly.mechanism == Mechanism::DnsNxdomain;
+    let is_missing = matches!(anomaly.mechanism, Mechanism::DnsNxdomain | Mechanism::DnsEmpty);
     anomaly.alias.as_deref().filter(|alias| is_missing && in_private_zone(alias))
 }
 
 fn message(anomaly: &DnsAnomaly) -> String {
     let DnsAnomaly { client, resolver, known, mechanism, .. } = anomaly;
+    if let Some(alias) = missing_zone_record(anomaly) {
+        let received = if *mechanism == Mechanism::DnsEmpty { "no address" } else { "NXDOMAIN" };
+        return format!(
+            "{client} queried {} for {}, an alias of {alias}, and received {received}: the private DNS zone has no record of this \
+             name ({mechanism})",
+            resolver.address, known.name
+        );
+    }
+    let with_address = |text: &str| match anomaly.address {
+        Some(address) => format!("{text}, {address}"),
+        None => text.to_owned(),
+    };
+    let addressed;
     let what = match anomaly.mechanism {
-        Mechanism::DnsNxdomain if missing_zone_record(anomaly).is_some() => {
-            let alias = missing_zone_record(anomaly).map_or("", HostName::as_str);
-            return format!(
-                "{client} queried {} for {}, an alias of {alias}, and received NXDOMAIN: the private DNS zone has no record of \
-                 this name ({mechanism})",
-                resolver.address, known.name
-            );
-        }
         Mechanism::DnsNxdomain => "received NXDOMAIN: the name does not exist",
         Mechanism::DnsRefused => "was refused",
         Mechanism::DnsServfail => "received SERVFAIL: the resolver failed",
         Mechanism::DnsEmpty => "received a response without an address",
         Mechanism::DnsNoAnswer => "repeated the query without receiving a response",
-        Mechanism::DnsSinkhole => "received a sinkhole address",
-        Mechanism::DnsBlockPage => "received the address of a block page",
-        Mechanism::DnsPrivateAddress => "received a private address without a private zone",
+        Mechanism::DnsSinkhole => {
+            addressed = with_address("received a sinkhole address");
+            &addressed
+        }
+        Mechanism::DnsBlockPage => {
+            addressed = with_address("received the address of a block page");
+            &addressed
+        }
+        Mechanism::DnsPrivateAddress => {
+            addressed = with_address("received a private address without a private zone");
+            &addressed
+        }
         Mechanism::DnsBlockedByResolver => {
             "received an extended error: the resolver blocks or forges the name"
         }

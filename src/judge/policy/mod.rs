@@ -42,6 +42,7 @@ use crate::base::port;
 use crate::base::proto;
 use crate::judge::flow_state::FlowState;
 use crate::judge::policy::name_table::KnownName;
+use crate::judge::vocabulary::PortVerdict;
 use crate::rules::Document;
 use crate::rules::Middleboxes;
 use crate::rules::PortMatch;
@@ -187,6 +188,14 @@ impl Policy {
             proto::ICMPV6 => client.port == ICMPV6_ECHO,
             _ => false,
         };
+        // A row that gives the datagrams' port, such as that of a time server.
+        if protocol == proto::UDP
+            && let Some((known, _)) = flow.name()
+            && known.is_documented()
+            && known.references.port_verdict(&self.rules, protocol, server.port) == PortVerdict::Documented
+        {
+            return true;
+        }
         let found = || self.port_tables.find(roles, protocol, server.port, &self.rules);
         has_replies && !roles.contains(&0) && matches!(found(), Some(RolePort::Documented(..)))
     }

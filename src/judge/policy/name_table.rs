@@ -278,6 +278,15 @@ impl NameTable {
         by_client.flat_map(|((client, _), answers)| answers.iter().map(|answer| (*client, answer)))
     }
 
+    /// The same, with the address that was returned.
+    pub(in crate::judge) fn answers_by_address(
+        &self,
+    ) -> impl Iterator<Item = (Address, Address, &ClientAnswer)> {
+        let by_client = self.by_client.iter();
+        by_client
+            .flat_map(|((client, server), answers)| answers.iter().map(|answer| (*client, *server, answer)))
+    }
+
     /// The contradiction when DNS resolved names to `server` for `client`, and neither they nor their chains include
     /// `known`. An address in place of a name contradicts nothing.
     pub(in crate::judge) fn contradiction(

@@ -52,8 +52,19 @@ pub(in crate::judge) struct Verdict<'a> {
     pub(in crate::judge) assumed_role: Option<(Address, &'static str)>,
     /// Between two declared roles, on a port that the port tables do not have.
     pub(in crate::judge) undocumented_role_port: Option<UndocumentedRolePort>,
+    /// What the site file declares at the address, where nothing else is known of the flow.
+    pub(in crate::judge) declared: Option<DeclaredServer>,
     /// What the service tags say of the address.
     pub(in crate::judge) address_evidence: Option<AddressEvidence>,
+}
+
+/// What the site file declares at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::judge) enum DeclaredServer {
+    /// The proxy, on its port.
+    Proxy,
+    /// A network of private endpoints, on TCP port 443.
+    PrivateEndpoint,
 }
 
 /// Why a port between two roles is undocumented.
@@ -87,6 +98,9 @@ pub(in crate::judge) fn verdict<'a>(
     match known {
         _ if is_inside && !known.is_some_and(|known| known.is_documented()) => {
             judge_role_port(flow, &mut verdict, policy);
+            if verdict.destination.is_none() {
+                verdict.declared = declared_server(flow, policy);
+            }
         }
         Some(known) if known.is_documented() => {
             let references = &known.references;
@@ -127,6 +141,19 @@ pub(in crate::judge) fn verdict<'a>(
     }
     verdict.address_evidence = address_evidence(flow, &verdict, tags, policy);
     verdict
+}
+
+/// What the site file declares at the server of a flow inside the site.
+fn declared_server(flow: &FlowState, policy: &Policy) -> Option<DeclaredServer> {
+    let server = flow.server();
+    if flow.flow_start.protocol != proto::TCP {
+        return None;
+    }
+    if policy.site.proxies.contains(&(server.address, server.port)) {
+        return Some(DeclaredServer::Proxy);
+    }
+    let is_endpoint = server.port == port::HTTPS && policy.private_networks.contains(server.address);
+    is_endpoint.then_some(DeclaredServer::PrivateEndpoint)
 }
 
 /// Judges a conversation between two declared roles by the port tables.

@@ -143,6 +143,9 @@ pub(super) struct StoredFinding {
     pub(super) frames: Vec<String>,
     pub(super) references: Arc<[String]>,
     count: u64,
+    audited_host: String,
+    /// The code of the finding that says its cause.
+    cause: String,
 }
 
 /// Destinations of audited hosts.
@@ -296,6 +299,8 @@ fn read_findings(
             frames: row.list("frames"),
             references: Arc::clone(references),
             count: row.number("count"),
+            audited_host: row.raw("audited_host").to_owned(),
+            cause: row.raw("cause").to_owned(),
         };
         let [code, title, mechanism] =
             ["code", "title", "mechanism"].map(|column| row.raw(column).to_owned());
@@ -304,13 +309,17 @@ fn read_findings(
     Ok(findings)
 }
 
-/// Findings of one code, mechanism, severity and recommendation, in the order of the rows: the most needed come first.
+/// Findings of one code, mechanism, severity and recommendation, in the order of the rows: the most needed come first. A finding
+/// that another explains is in the group of that one, which comes before it.
 fn group_by_cause(findings: Vec<CodedFinding>) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
     let mut by_key: HashMap<(String, String, Option<Severity>, String), usize> = HashMap::new();
+    let mut by_host: HashMap<(String, String), usize> = HashMap::new();
     for (code, title, mechanism, finding) in findings {
         let key = (code.clone(), mechanism.clone(), finding.severity, finding.recommendation.clone());
-        let at = *by_key.entry(key).or_insert(causes.len());
+        let explained = by_host.get(&(finding.cause.clone(), finding.audited_host.clone())).copied();
+        let at = explained.unwrap_or_else(|| *by_key.entry(key).or_insert(causes.len()));
+        by_host.entry((code.clone(), finding.audited_host.clone())).or_insert(at);
         if at == causes.len() {
             let (need, severity) = (finding.need, finding.severity);
             causes.push(Cause { code, title, mechanism, severity, need, count: 0, findings: Vec::new() });

@@ -26,6 +26,8 @@ pub(in crate::judge) enum ComparisonResult {
     OtherNameWorks { name: Arc<HostName> },
     /// Another audited host reaches the name at the same address.
     OtherHostReachesIt { host: Address, client: Address },
+    /// Another audited host reaches the name through the same proxy.
+    OtherHostThroughProxy { host: Address, client: Address },
     /// The name works at another address.
     WorksElsewhere { server: Address },
     /// The name works over IPv4, and nowhere over IPv6.
@@ -50,6 +52,7 @@ impl ComparisonResult {
             | ComparisonResult::AddressWorked { .. }
             // Another host may use another path.
             | ComparisonResult::OtherHostReachesIt { .. }
+            | ComparisonResult::OtherHostThroughProxy { .. }
             | ComparisonResult::WorksOverIpv4 { .. }
             // A server that is down looks the same.
             | ComparisonResult::WorksElsewhere { .. }
@@ -70,6 +73,9 @@ impl ComparisonResult {
             ComparisonResult::OtherHostReachesIt { host, client } => Some(format!(
                 "compare the firewall rules and routes of {client} with those of {host}, which reaches the same address: {client} \
                  seems to be missing in the rule"
+            )),
+            ComparisonResult::OtherHostThroughProxy { host, client } => Some(format!(
+                "compare what the proxy's rules say of {client} with what they say of {host}: {client} seems to be missing in them"
             )),
             ComparisonResult::WorksOverIpv4 { .. } => Some(RECOMMENDATION_FOR_IPV6.to_owned()),
             _ => None,
@@ -94,6 +100,9 @@ impl std::fmt::Display for ComparisonResult {
             }
             ComparisonResult::WorksOverIpv4 { server } => {
                 write!(f, "it works over IPv4 at {server}: IPv6 seems to be blocked")
+            }
+            ComparisonResult::OtherHostThroughProxy { host, .. } => {
+                write!(f, "{host} reaches it through the same proxy")
             }
             ComparisonResult::WorksElsewhere { server } => {
                 write!(f, "it works at {server}: the address seems to be filtered, or its server is down")

@@ -10,8 +10,11 @@ use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::catalogue::drop_advice;
 use crate::judge::diagnosis::block_pages::block_page_vendor;
+use crate::judge::policy::verdict::DeclaredServer;
 use crate::judge::text::counted;
 use crate::read::AppStatus;
+use crate::read::AttributeKey;
+use crate::read::NameSource;
 use crate::rules::PageField;
 use crate::rules::ROLES;
 
@@ -39,18 +42,16 @@ pub(super) const CHECKS: &[Check] = blocked! {
     });
     InjectedReset: injected_reset;
     PathMtuBlackHole: |view| could_not_use(view, "full-size segments never arrived, smaller ones did");
-    HttpReplyToClientHello: |view| could_not_use(view, "the ClientHello was answered in plain HTTP");
+    HttpReplyToClientHello: http_reply;
     BlockPage: block_page;
     DroppedByHost: dropped_by_host;
     TlsRefusedByServer: |view| could_not_use(view, "the server's side ended the TLS handshake with an alert");
-    CertificateRefusedByClient: |view| {
-        could_not_use(view, "it rejected the certificate and ended the handshake")
-    };
+    CertificateRefusedByClient: certificate_refused;
     TlsRefusedByClient: |view| {
         could_not_use(view, "it ended the TLS handshake with an alert about the server's handshake messages")
     };
     ProxyRefused: proxy_refused;
-    ProxyAuthRequired: |view| could_not_use_through_proxy(view, "the last response of the proxy asks for credentials");
+    ProxyAuthRequired: |view| could_not_use_through_proxy(view, "the last response of the proxy is 407: it asks for credentials");
     CaptivePortal: |view| could_not_use(view, "a captive portal asks for sign-in");
 };
 
@@ -66,6 +67,13 @@ fn destination_clause(view: &FlowView<'_>) -> String {
     if let Some(carried) = carried_endpoints(view) {
         let endpoints = counted(carried as u64, "required endpoint");
         return format!("; it is the site's Arc gateway, which carries {endpoints}");
+    }
+    match view.verdict.declared {
+        Some(DeclaredServer::Proxy) => return "; it is the declared proxy".to_owned(),
+        Some(DeclaredServer::PrivateEndpoint) => {
+            return "; the address is in a declared network of private endpoints".to_owned();
+        }
+        None => {}
     }
     let Some((from, to)) = view.verdict.role_row.and_then(|row| view.policy.roles_of_row(row)) else {
         return String::new();
@@ -96,7 +104,7 @@ fn carried_endpoints(view: &FlowView<'_>) -> Option<usize> {
 
 fn has_finding(view: &FlowView<'_>, code: FindingCode) -> bool {
     let mechanism = view.assessment.mechanism();
-    view.verdict.destination.is_some()
+    (view.verdict.destination.is_some() || view.verdict.declared.is_some())
         && mechanism.is_some_and(|mechanism| mechanism.finding() == code)
         // Where a proxy is declared, the direct attempt is the fault, and not that it was blocked.
         && (view.verdict.documented.is_some() || !bypasses_proxy(view))
@@ -161,6 +169,21 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
         view.assessment.mechanism()?.finding(),
         FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused
     );
+    match view.verdict.declared.filter(|_| is_dropped_or_refused) {
+        Some(DeclaredServer::Proxy) => {
+            return Some(
+                "check that the proxy runs and listens on this port, and allow the server to connect to it: what the server needs from \
+                 the internet goes through the proxy",
+            );
+        }
+        Some(DeclaredServer::PrivateEndpoint) => {
+            return Some(
+                "compare the address with the one that the private DNS zone has for the endpoint; then check the routes and the network \
+                 rules between the server and the endpoint",
+            );
+        }
+        None => {}
+    }
     if view.verdict.role_row.is_some() && is_dropped_or_refused {
         return Some(if view.verdict.assumed_role.is_some() {
             "declare the role of the host in the site file; if it is the assumed one, allow this protocol and port between the two \
@@ -174,6 +197,13 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
         return Some(
             "allow the name of the Arc gateway in the firewall first: what it carries cannot be reached without it; check the routes \
              to it",
+        );
+    }
+    if view.assessment.mechanism()?.finding() == FindingCode::CertificateRefusedByClient
+        && foreign_certificate(view).is_some()
+    {
+        return Some(
+            "find out why the client uses this address: compare it with what DNS returns for the name, and look into the client's hosts file",
         );
     }
     match (view.assessment.mechanism()?.finding(), proxy_status(view)?) {
@@ -268,6 +298,53 @@ fn dropped_by_host(view: &FlowView<'_>) -> String {
     };
     let HostDrop { component, reason } = &drops.first;
     could_not_use(view, &format!("this host itself dropped {what}: {component}, {reason}"))
+}
+
+fn certificate_refused(view: &FlowView<'_>) -> String {
+    match foreign_certificate(view) {
+        Some(names) => could_not_use(
+            view,
+            &format!(
+                "it rejected the certificate, which is for {names} and not for this name, and ended the handshake"
+            ),
+        ),
+        None => could_not_use(view, "it rejected the certificate and ended the handshake"),
+    }
+}
+
+/// The names of a certificate by an issuer on the lists, if the name that the client asked for is none of them: another server of
+/// the same operator answered.
+fn foreign_certificate(view: &FlowView<'_>) -> Option<String> {
+    let asked = &view.flow.claim_from(NameSource::Sni)?.known.name;
+    let names = view.facts()?.attributes.list(AttributeKey::CertificateNames)?;
+    if view.verdict.unknown_issuer || names.iter().any(|pattern| covers(pattern, asked.as_str())) {
+        return None;
+    }
+    match &names[..] {
+        [] => None,
+        [one] => Some(one.to_string()),
+        [one, ..] => Some(format!("{one} and others")),
+    }
+}
+
+/// Whether a name of a certificate covers a host: a wildcard is the whole leftmost label (RFC 9525 §6.3).
+fn covers(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix("*.") {
+        Some(zone) => host.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(zone)),
+        None => pattern.eq_ignore_ascii_case(host),
+    }
+}
+
+fn http_reply(view: &FlowView<'_>) -> String {
+    let http = view.facts().and_then(|facts| facts.http.as_deref());
+    let vendor = http.and_then(|http| block_page_vendor(http, &view.policy.middleboxes));
+    let server = http.and_then(|http| http.field(PageField::Server)).filter(|text| !text.is_empty());
+    let by = match (vendor, server) {
+        (Some(vendor), _) => format!(" by a page of {vendor}"),
+        (None, Some(server)) => format!(" (`Server: {server}`)"),
+        (None, None) => String::new(),
+    };
+    could_not_use(view, &format!("the ClientHello was answered in plain HTTP{by}"))
 }
 
 fn block_page(view: &FlowView<'_>) -> String {
