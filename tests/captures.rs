@@ -210,6 +210,7 @@ fn each_case_shows_its_situation() {
         &["code=AFS403", "code=AFS404", "code=AFS405", "target=stranger.blob.core.windows.net"],
     );
     check("site-private-endpoints", &["code=AFS411", "code=AFS412", "code=AFS413"]);
+    check("site-shared-endpoint", &["code=AFS415,severity=medium,audited_host=10.1.0.4,target=10.9.0.5"]);
     check("site-proxy", &["code=AFS421", "code=AFS422", "code=AFS431", "target=9.9.9.9"]);
     check("site-roles", &["code=AFS441", "destination_verdict=documented,port_verdict=documented"]);
     check(
@@ -302,7 +303,7 @@ fn each_case_shows_its_situation() {
         "dns-blocked",
         &[
             "code=AFS302,severity=high,audited_host=10.1.0.4,target=refused.afs.azure.net",
-            "code=AFS304,severity=medium,audited_host=10.1.0.4,target=empty.file.core.windows.net",
+            "code=AFS304,severity=high,audited_host=10.1.0.4,target=empty.file.core.windows.net",
             "code=AFS305,severity=high,audited_host=10.1.0.4,target=silent.afs.azure.net",
             "code=AFS306,severity=high,audited_host=10.1.0.4,target=zero.file.core.windows.net",
             "code=AFS306,severity=high,audited_host=10.1.0.4,target=loop.file.core.windows.net",
@@ -335,6 +336,7 @@ fn expected_traffic_has_no_findings() {
     check("site-grs", &["westeurope01.afs.azure.net", "northeurope01.afs.azure.net"]);
     check("site-accounts", &["contosofs-secondary.file.core.windows.net"]);
     check("site-private-endpoints", &["contosofs.file.core.windows.net", "login.microsoftonline.com"]);
+    check("site-shared-endpoint", &["10.9.0.4"]);
     check("site-proxy", &["westeurope01.afs.azure.net", "10.1.0.53"]);
     check("site-roles", &["10.1.0.4:5985"]);
     check("site-legacy-names", &["kailani.one.microsoft.com", "kailani1.one.microsoft.com"]);

@@ -48,6 +48,11 @@ pub const CASES: &[Case] = &[
         private,
     ),
     (
+        "site-shared-endpoint",
+        "two of the four names of a Storage Sync Service at one private address, and two at an address of their own",
+        shared_endpoint,
+    ),
+    (
         "site-proxy",
         "a declared proxy that is used and bypassed, and a resolver that the site does not declare",
         proxy,
@@ -187,6 +192,34 @@ fn private() -> Files {
     files(
         write_trace,
         r#"
+[private-endpoints]
+networks = ["10.9.0.0/24"]
+"#,
+    )
+}
+
+fn shared_endpoint() -> Files {
+    let write_trace = |trace: &mut Trace| {
+        let names = [("management", 4), ("syncp", 5), ("syncs", 5), ("monitoring", 6)];
+        for (id, (role, host)) in (1..).zip(names) {
+            let name = format!("contososync{role}.westeurope.afs.azure.net");
+            let zone = format!("contososync{role}.westeurope.privatelink.afs.azure.net");
+            let server = (v4(10, 9, 0, host), 443);
+            resolve(trace, id, &[&name, &zone], server);
+            tls_connection(trace, 50000 + id, server, &name);
+        }
+    };
+    files(
+        write_trace,
+        r#"
+[site]
+products = ["azure-file-sync"]
+
+[azure-file-sync]
+region = "West Europe"
+redundancy = "LRS"
+sync-services = ["contososync"]
+
 [private-endpoints]
 networks = ["10.9.0.0/24"]
 "#,

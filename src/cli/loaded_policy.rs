@@ -124,7 +124,8 @@ impl LoadedPolicy {
             rules: Some(rules.clone()),
             site: (!site.file.is_empty()).then(site_source),
             service_tags: service_tags.clone(),
-            warnings: site.warnings.iter().cloned().chain(tag_warning).collect(),
+            site_warnings: site.warnings.clone(),
+            warnings: tag_warning.into_iter().collect(),
             ..RunFacts::default()
         }
     }

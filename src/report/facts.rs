@@ -42,6 +42,8 @@ pub struct RunFacts {
     pub findings: FindingRows,
     /// Documented endpoints that the site needs.
     pub requirements: Vec<RequirementRow>,
+    /// What the site file leaves open, one sentence each.
+    pub site_warnings: Vec<String>,
     /// What makes results less certain, one sentence each.
     pub warnings: Vec<String>,
     /// Limits that were reached, one sentence each.

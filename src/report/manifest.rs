@@ -82,7 +82,7 @@ pub struct Manifest<'a> {
     site: Option<&'a PolicySource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tags: Option<&'a TagSource>,
-    warnings: &'a [String],
+    warnings: Vec<&'a String>,
     accounting: LabelledAccounting<'a>,
     limits_reached: &'a [String],
     tally: &'a Tally,
@@ -142,7 +142,7 @@ impl<'a> Manifest<'a> {
             cited: &facts.cited,
             site: facts.site.as_ref(),
             service_tags: facts.service_tags.as_ref(),
-            warnings: &facts.warnings,
+            warnings: facts.site_warnings.iter().chain(&facts.warnings).collect(),
             accounting: LabelledAccounting(&facts.accounting),
             limits_reached: &facts.limits_reached,
             tally: &facts.tally,

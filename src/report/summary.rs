@@ -134,6 +134,9 @@ impl Summary<'_> {
         if !facts.documents.is_empty() {
             self.wrapped(out, "", FAINT, &format!("rules: {}", self.document_list()))?;
         }
+        for warning in &facts.site_warnings {
+            self.wrapped(out, "", WARN, &format!("site file: {warning}"))?;
+        }
         if let Some(why) = &facts.partial {
             self.wrapped(out, "", WARN, &format!("partial: {why}"))?;
         }

@@ -692,6 +692,19 @@ findings! {
         target: Destination,
         compared: Nothing,
     }
+    SharedEndpointAddress = "AFS415", Medium, "two endpoints of a sync service at one private address" {
+        looks_like: "DNS returns one private address for two of the four names of a Storage Sync Service that the site file declares",
+        cause: "records that were made by hand, all with the address of one endpoint: a private endpoint of a Storage Sync Service has \
+                four addresses, one for each name",
+        recommendation: "compare the records of the private DNS zone with the addresses of the private endpoint's network interface, and \
+                         give each name its own",
+        alternatives: "a proxy or load balancer of the site in front of the private endpoint",
+        cites: Some(PrivateLink),
+        proof: RunEnd,
+        confidence: Observed,
+        target: Destination,
+        compared: Nothing,
+    }
     ProxyBypassed = "AFS421", Medium, "proxy bypassed" {
         looks_like: "a connection to a documented name that went to the destination or to another proxy, not to the declared proxy",
         cause: "a component that ignores the proxy, or whose proxy is not set or differs",

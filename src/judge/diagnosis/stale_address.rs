@@ -70,13 +70,11 @@ impl<'a> ReturnedAddresses<'a> {
     }
 
     /// A name that was blocked at `server`, where DNS returns other addresses and another host reaches the name at one of them.
-    /// `observed_nanos`: from the begin of the capture to the client's last attempt.
     pub(in crate::judge) fn of_name(
         &self,
         client: Address,
         name: &HostName,
         server: Endpoint,
-        observed_nanos: u64,
         comparison: &Comparison,
     ) -> Option<StaleAddress> {
         let answers = self.by_name.get(name)?;
@@ -90,8 +88,13 @@ impl<'a> ReturnedAddresses<'a> {
             let at = Endpoint { address: answer.address, port: server.port };
             Some((answer.address, comparison.reached_by(name, at)?))
         })?;
-        let is_likely = self.clients.contains(&client) && observed_nanos >= EXPIRED_NANOS;
-        Some(StaleAddress { name: name.clone(), returned, reached_by: Some(host), is_likely })
+        Some(StaleAddress { name: name.clone(), returned, reached_by: Some(host), is_likely: false })
+    }
+
+    /// Whether a client that queried nothing between the begin of the capture and its last attempt would have had to.
+    pub(in crate::judge) fn has_expired(&self, client: Address, began: Option<Time>, last: Time) -> bool {
+        let observed = began.map_or(0, |began| last.since(began));
+        self.clients.contains(&client) && observed >= EXPIRED_NANOS
     }
 
     /// The names that an address without a name, which was blocked, may have been used for: DNS returns other addresses for them, and
@@ -136,7 +139,100 @@ impl<'a> ReturnedAddresses<'a> {
     }
 }
 
-/// From the begin of the capture to a time.
-pub(in crate::judge) fn observed(began: Option<Time>, last: Time) -> u64 {
-    began.map_or(0, |began| last.since(began))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::FrameRef;
+    use crate::judge::assessment::Assessment;
+    use crate::judge::catalogue::Mechanism;
+    use crate::judge::policy::Policy;
+    use crate::judge::test_support;
+    use crate::judge::vocabulary::Confidence;
+
+    const ONE: Address = Address::v4([10, 1, 0, 4]);
+    const TWO: Address = Address::v4([10, 1, 0, 5]);
+    const NAME: &str = "westus01.afs.azure.net";
+
+    fn at(last: u8) -> Endpoint {
+        Endpoint { address: Address::v4([20, 60, 0, last]), port: 443 }
+    }
+
+    /// What is known after responses (client, name, last byte of the address), flows that worked, and flows that were blocked.
+    fn check<T>(
+        responses: &[(Address, &str, u8)],
+        worked: &[(Address, &str, u8)],
+        question: impl FnOnce(&ReturnedAddresses<'_>, &Comparison) -> T,
+    ) -> T {
+        let policy = Policy::for_tests("");
+        let mut names = NameTable::new(usize::MAX);
+        for (client, name, last) in responses {
+            let response = test_support::resolution(name, Some(0), &[at(*last).address]);
+            names.add_response(*client, &response, (FrameRef::default(), Time(0)), &policy);
+        }
+        let mut comparison = Comparison::default();
+        for (client, name, last) in worked {
+            let mut row = test_support::flow_row(*client, at(*last).address, Time(0));
+            row.name = Some(Arc::new(test_support::host(name)));
+            comparison.add(&row);
+        }
+        let mut blocked = test_support::flow_row(ONE, at(9).address, Time(0));
+        blocked.name = Some(Arc::new(test_support::host("other.example")));
+        blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
+        comparison.add(&blocked);
+        comparison.prepare();
+        question(&ReturnedAddresses::new(&names), &comparison)
+    }
+
+    /// Whether an old address is the likely cause where `ONE` was blocked at address 9; none where it is not.
+    fn of_name(
+        responses: &[(Address, &str, u8)],
+        worked: &[(Address, &str, u8)],
+        seconds: i64,
+    ) -> Option<bool> {
+        check(responses, worked, |returned, comparison| {
+            let last = Time(seconds * 1_000_000_000);
+            let found = returned.of_name(ONE, &test_support::host(NAME), at(9), comparison)?;
+            assert_eq!((found.returned, found.reached_by), (at(1).address, Some(TWO)));
+            Some(returned.has_expired(ONE, Some(Time(0)), last))
+        })
+    }
+
+    #[test]
+    fn another_host_reaches_the_name_at_the_address_that_dns_returns() {
+        let (other, own) = ((TWO, NAME, 1), (ONE, "login.windows.net", 2));
+        let worked = [(TWO, NAME, 1)];
+        assert_eq!(of_name(&[other, own], &worked, 300), Some(true));
+        assert_eq!(of_name(&[other, own], &worked, 299), Some(false), "a response may be cached");
+        assert_eq!(of_name(&[other], &worked, 300), Some(false), "the capture has no DNS of the client");
+        assert_eq!(of_name(&[other, own], &[], 300), None, "nobody reaches it");
+        assert_eq!(of_name(&[other, own, (TWO, NAME, 9)], &worked, 300), None, "DNS returns it as well");
+        assert_eq!(of_name(&[other, own, (ONE, NAME, 1)], &worked, 300), None, "the client queried");
+        assert_eq!(
+            of_name(&[other, own], &[(TWO, NAME, 1), (ONE, NAME, 3)], 300),
+            None,
+            "it works elsewhere"
+        );
+    }
+
+    fn of_address(responses: &[(Address, &str, u8)], worked: &[(Address, &str, u8)]) -> Vec<String> {
+        check(responses, worked, |returned, comparison| {
+            let found = returned.of_address(ONE, at(9), comparison);
+            found
+                .into_iter()
+                .map(|stale| format!("{} {:?}", stale.name, stale.reached_by.is_some()))
+                .collect()
+        })
+    }
+
+    #[test]
+    fn an_address_without_a_name_may_be_one_that_others_have_and_the_client_lacks() {
+        let (other, own) = ((TWO, NAME, 1), (ONE, "login.windows.net", 2));
+        let worked = [(TWO, NAME, 1), (ONE, "login.windows.net", 2)];
+        let none: [&str; 0] = [];
+        assert_eq!(of_address(&[other, own], &worked), ["westus01.afs.azure.net true"]);
+        assert_eq!(of_address(&[(ONE, NAME, 1)], &[]), ["westus01.afs.azure.net false"]);
+        assert_eq!(of_address(&[other], &worked), none, "the capture has no DNS of the client");
+        assert_eq!(of_address(&[other, own, (TWO, "files.example", 9)], &worked), none, "it has a name");
+        assert_eq!(of_address(&[(TWO, "files.example", 1), own], &worked), none, "no document has the name");
+    }
 }

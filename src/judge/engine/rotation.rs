@@ -132,6 +132,8 @@ impl Engine {
         };
         findings.compare_addresses(names, &diagnosis.comparison, is_unknown, diagnosis.began);
         findings.explain_causes();
+        let is_reported = |client, time| audited.contains(&client) && window.contains(time);
+        finding::run_end::add_shared_endpoints(names, is_reported, policy, findings);
         finding::run_end::add_exceptions(&site, policy, findings);
         if site.requirements.missed > 0 {
             let missed = site.requirements.missed;

@@ -209,6 +209,13 @@ fn explain_inspection(client: Address, rows: &mut [&mut FindingRow]) {
          known issuers",
         listed(&inspected)
     );
+    let mut servers = rows.iter().filter(|row| is_inspected(row)).map(|row| row.server);
+    if let Some(Some(Endpoint { address, port })) = servers.next()
+        && inspected.len() > 1
+        && servers.all(|server| server == Some(Endpoint { address, port }))
+    {
+        message.push_str(&format!("; all of them at {address} port {port}"));
+    }
     if !rejected.is_empty() {
         message.push_str(&format!("; {client} rejected the certificate of {}", listed(&rejected)));
     }
@@ -337,6 +344,54 @@ mod tests {
         assert!(found[0].contains("a.example, b.example"), "{found:?}");
         let found = leading(vec![issuer("a.example"), rejected("c.example")]);
         assert!(found[0].ends_with("rejected the certificate of c.example"), "{found:?}");
+    }
+
+    /// What the findings name as their cause, in order of code and target.
+    fn causes(mut rows: Vec<FindingRow>) -> Vec<String> {
+        explain(rows.iter_mut());
+        let cause = |row: &FindingRow| row.cause.map_or("-", FindingCode::as_str).to_owned();
+        rows.iter().map(cause).collect()
+    }
+
+    #[test]
+    fn findings_of_one_flow_are_evidence_of_the_blocked_revocation_hosts() {
+        let of_flow = |code, name, flow| FindingRow {
+            flows: [flow].into_iter().collect(),
+            ..row(code, Some(Mechanism::TcpUnanswered), name, 9)
+        };
+        let hosts = of_flow(FindingCode::RevocationHostsBlocked, "PKI", 1);
+        let blocked = of_flow(FindingCode::ConnectionUnanswered, "crl.example", 1);
+        let other = of_flow(FindingCode::ConnectionUnanswered, "sync.example", 2);
+        assert_eq!(causes(vec![hosts, blocked, other]), ["-", "AFS209", "-"]);
+    }
+
+    #[test]
+    fn a_program_that_ignores_the_proxy_is_the_cause_of_its_blocked_connections() {
+        let bypass = |need| {
+            let direct = row(FindingCode::ProxyBypassed, None, "sync.example", 9);
+            FindingRow { need, severity: Severity::Medium, flows: [1].into_iter().collect(), ..direct }
+        };
+        let dropped = FindingRow {
+            flows: [1].into_iter().collect(),
+            ..row(FindingCode::ConnectionUnanswered, Some(Mechanism::TcpUnanswered), "sync.example", 9)
+        };
+        let mut rows = vec![bypass(Need::Required), dropped.clone()];
+        explain(rows.iter_mut());
+        assert!(rows[0].is_cause && rows[0].severity == Severity::High);
+        assert_eq!(rows[1].cause, Some(FindingCode::ProxyBypassed));
+        assert_eq!(causes(vec![bypass(Need::Undocumented), dropped]), ["-", "-"]);
+    }
+
+    #[test]
+    fn one_server_that_fails_for_several_names_is_one_cause() {
+        let refused =
+            |name, server| row(FindingCode::ProxyRefused, Some(Mechanism::ProxyRefused), name, server);
+        let mut rows = vec![refused("a.example", 8), refused("b.example", 8), refused("c.example", 7)];
+        explain(rows.iter_mut());
+        assert_eq!(rows[0].message, "message; the same with b.example");
+        assert_eq!(rows.iter().map(|row| row.cause.is_some()).collect::<Vec<_>>(), [false, true, false]);
+        let other_mechanism = row(FindingCode::ProxyRefused, None, "d.example", 8);
+        assert_eq!(causes(vec![refused("a.example", 8), other_mechanism]), ["-", "-"]);
     }
 
     #[test]

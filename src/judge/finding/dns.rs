@@ -20,6 +20,7 @@ use crate::judge::policy::Policy;
 use crate::judge::policy::name_class::in_private_zone;
 use crate::judge::policy::name_table::KnownName;
 use crate::judge::policy::need::Need;
+use crate::judge::text::counted;
 use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Severity;
 use crate::rules::ReferenceId;
@@ -90,7 +91,7 @@ pub(in crate::judge) fn announce(
     policy: &Policy,
     findings: &mut Findings,
 ) {
-    findings.announce(&occurrence(anomaly, place, policy), || message(anomaly));
+    findings.announce(&occurrence(anomaly, place, policy), || message(anomaly, policy));
 }
 
 /// Adds the anomalies that remain at the end.
@@ -114,10 +115,10 @@ pub(in crate::judge) fn add_anomalies(
                 Some(name) => {
                     format!(
                         "{}; {name}, another documented name of the same endpoint, works",
-                        message(anomaly)
+                        message(anomaly, policy)
                     )
                 }
-                None => message(anomaly),
+                None => message(anomaly, policy),
             });
         }
     }
@@ -231,7 +232,19 @@ fn missing_zone_record(anomaly: &DnsAnomaly) -> Option<&HostName> {
     anomaly.alias.as_deref().filter(|alias| is_missing && in_private_zone(alias))
 }
 
-fn message(anomaly: &DnsAnomaly) -> String {
+fn message(anomaly: &DnsAnomaly, policy: &Policy) -> String {
+    match policy.carried_by(&anomaly.known) {
+        Some(endpoints) => format!(
+            "{}; it is the site's Arc gateway, which carries {}",
+            response_text(anomaly),
+            counted(endpoints as u64, "required endpoint")
+        ),
+        None => response_text(anomaly),
+    }
+}
+
+/// The query, and what the resolver answered.
+fn response_text(anomaly: &DnsAnomaly) -> String {
     let DnsAnomaly { client, resolver, known, mechanism, .. } = anomaly;
     if let Some(alias) = missing_zone_record(anomaly) {
         let received = if *mechanism == Mechanism::DnsEmpty { "no address" } else { "NXDOMAIN" };
@@ -247,7 +260,7 @@ fn message(anomaly: &DnsAnomaly) -> String {
     };
     let addressed;
     let what = match anomaly.mechanism {
-        Mechanism::DnsNxdomain => "received NXDOMAIN: the name does not exist",
+        Mechanism::DnsNxdomain => "received NXDOMAIN: this resolver says that the name does not exist",
         Mechanism::DnsRefused => "was refused",
         Mechanism::DnsServfail => "received SERVFAIL: the resolver failed",
         Mechanism::DnsEmpty => "received a response without an address",

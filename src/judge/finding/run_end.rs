@@ -4,23 +4,31 @@
 //! Out: findings.
 //! Not: DNS; see `finding::dns`.
 
+use std::collections::BTreeMap;
+
 use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;
 use crate::base::Address;
+use crate::base::FrameRef;
+use crate::base::Time;
 use crate::base::TimeWindow;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::catalogue::StatementSubject;
 use crate::judge::diagnosis::comparison::Comparison;
 use crate::judge::diagnosis::comparison::RECOMMENDATION_FOR_IPV6;
 use crate::judge::diagnosis::revocation::BlockedPkiHost;
 use crate::judge::policy::Policy;
+use crate::judge::policy::name_table::ClientAnswer;
+use crate::judge::policy::name_table::NameTable;
 use crate::judge::policy::need::Need;
 use crate::judge::policy::site::SiteProgress;
 use crate::judge::policy::verdict::day;
 use crate::judge::text::counted;
 use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Severity;
+use crate::rules::ReferenceId;
 
 /// Adds a finding for each client that reaches services and none of its revocation hosts.
 pub(in crate::judge) fn add_blocked_revocation(
@@ -96,6 +104,56 @@ pub(in crate::judge) fn add_blocked_ipv6(
                 "{client} got no reply from {name} ({}) port {} over IPv6 ({attempts}); over IPv4 it works at {ipv4}: IPv6 seems to be \
                  dropped, or the capture does not hold the packets to this host",
                 silent.server.address, silent.server.port
+            )
+        });
+    }
+}
+
+/// Adds a finding for each private address that DNS returned to a client for two names of a declared Storage Sync Service.
+pub(in crate::judge) fn add_shared_endpoints(
+    names: &NameTable,
+    is_reported: impl Fn(Address, Time) -> bool,
+    policy: &Policy,
+    findings: &mut Findings,
+) {
+    let mut by_address: BTreeMap<(Address, Address), BTreeMap<ReferenceId, &ClientAnswer>> = BTreeMap::new();
+    if policy.site.sync_services.is_empty() {
+        return;
+    }
+    let answers = names.answers_by_address();
+    for (client, address, answer) in answers.filter(|(client, _, answer)| is_reported(*client, answer.last)) {
+        let is_private = address.is_private() || policy.private_networks.contains(address);
+        if let Some(row) = policy.row_of_sync_service(answer.dns.known()).filter(|_| is_private) {
+            by_address.entry((client, address)).or_default().insert(row, answer);
+        }
+    }
+    let cited = policy.statements(StatementSubject::PrivateLink, "").unwrap_or_default();
+    for ((client, address), answers) in by_address.into_iter().filter(|(_, answers)| answers.len() > 1) {
+        let listed = answers.values().map(|answer| answer.dns.known().name.as_str()).collect::<Vec<_>>();
+        let frames: Vec<FrameRef> = answers.values().map(|answer| answer.dns.frame()).collect();
+        let occurrence = Occurrence {
+            code: FindingCode::SharedEndpointAddress,
+            mechanism: None,
+            confidence: None,
+            audited_host: Some(client),
+            target: FindingTarget::Address(address),
+            port: None,
+            issuer: None,
+            need: Need::Required,
+            server: None,
+            flow: None,
+            proof: None,
+            frames: &frames,
+            recommendation: None,
+            at_most: Severity::High,
+            time: answers.values().map(|answer| answer.last).min().unwrap_or_default(),
+            references: &cited.references,
+            documents: &cited.documents,
+        };
+        findings.add(&occurrence, || {
+            format!(
+                "DNS returned {address} to {client} for {}: each name of a Storage Sync Service has an address of its own",
+                listed.join(" and ")
             )
         });
     }

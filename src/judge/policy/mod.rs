@@ -64,6 +64,9 @@ pub(super) struct CipherList {
 const ICMP_ECHO: u16 = 8;
 const ICMPV6_ECHO: u16 = 128;
 
+/// What fills the placeholder for a Storage Sync Service in the documents.
+pub(super) const SYNC_SERVICE_FACT: &str = "sync-service";
+
 /// What fills the placeholder for an Arc gateway in the documents.
 pub(super) const GATEWAY_FACT: &str = "arc-gateway";
 
@@ -208,6 +211,16 @@ impl Policy {
             row.host.as_ref().is_some_and(|host| host.matches(name))
                 && row.document.products.iter().any(|product| products.contains(&&**product))
         })
+    }
+
+    /// The row of one of the four names of a Storage Sync Service that the site file declares.
+    pub(super) fn row_of_sync_service(&self, known: &KnownName) -> Option<ReferenceId> {
+        let is_of_service = |id: &&ReferenceId| {
+            let row = self.rules.reference(**id);
+            row.placeholders.iter().any(|(_, fact)| &**fact == SYNC_SERVICE_FACT)
+                && row.filled.iter().any(|host| host.matches(known.name.as_str()))
+        };
+        known.references.ids.iter().find(is_of_service).copied()
     }
 
     /// How many required endpoints a name carries: those in the tunnel of the Arc gateway, where the name is that of the gateway.

@@ -225,13 +225,14 @@ fn could_not_use_through_proxy(view: &FlowView<'_>, how: &str) -> String {
     });
     let software = software.map(|text| format!(", {text}")).unwrap_or_default();
     format!(
-        "{} could not use {} port {} through the proxy {}:{}{software}: {how} ({})",
+        "{} could not use {} port {} through the proxy {}:{}{software}: {how} ({}){}",
         view.client(),
         view.name_text(),
         view.verdict.requested_port,
         server.address,
         server.port,
-        view.assessment.mechanism().map_or("", Mechanism::as_str)
+        view.assessment.mechanism().map_or("", Mechanism::as_str),
+        destination_clause(view)
     )
 }
 

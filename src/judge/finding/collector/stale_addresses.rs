@@ -13,7 +13,6 @@ use crate::base::Time;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::diagnosis::comparison::Comparison;
-use crate::judge::diagnosis::stale_address;
 use crate::judge::diagnosis::stale_address::ReturnedAddresses;
 use crate::judge::diagnosis::stale_address::StaleAddress;
 use crate::judge::policy::name_table::NameTable;
@@ -61,8 +60,9 @@ impl Findings {
             let Some((client, server)) = key.audited_host.zip(row.server) else { continue };
             let found = match &row.name {
                 Some(name) => {
-                    let observed = stale_address::observed(began, row.last_seen);
-                    returned.of_name(client, name, server, observed, comparison).into_iter().collect()
+                    let is_likely = returned.has_expired(client, began, row.last_seen);
+                    let found = returned.of_name(client, name, server, comparison);
+                    found.map(|stale| StaleAddress { is_likely, ..stale }).into_iter().collect()
                 }
                 // Many addresses without a name are not one old entry.
                 None if nameless.get(&client).is_some_and(|rows| *rows > MAX_NAMELESS) => Vec::new(),

@@ -7,6 +7,7 @@
 use smallvec::SmallVec;
 
 use crate::judge::policy::GATEWAY_FACT;
+use crate::judge::policy::SYNC_SERVICE_FACT;
 use crate::rules::Reference;
 use crate::rules::ReferenceId;
 use crate::rules::RegionRole;
@@ -25,9 +26,6 @@ const BLOB_SERVICE: &str = "blob";
 
 /// What fills the placeholder for the storage account of a cluster witness in the documents.
 const WITNESS_FACT: &str = "witness-storage-account";
-
-/// What fills the placeholder for a Storage Sync Service in the documents.
-const SYNC_SERVICE_FACT: &str = "sync-service";
 
 /// A documented endpoint that the site needs.
 #[derive(Clone, Debug)]

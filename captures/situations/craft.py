@@ -1,0 +1,425 @@
+#!/usr/bin/env python3
+"""Writes the captures of this folder: situations that engineers meet, one each.
+
+  captures/situations/craft.py            write all, next to this file
+  captures/situations/craft.py hosts-     write those whose names begin so
+
+`situations.toml` says what each shows and what the audit has to say first. Standard library only; the same bytes in every run.
+"""
+import pathlib, sys
+
+sys.dont_write_bytecode = True
+from packets import MICROSOFT, SYN, Tcp, Trace, certificate, client_hello, filler, server_hello_12
+
+HERE = pathlib.Path(__file__).resolve().parent
+ONE, TWO, ONE_V6 = '10.1.0.4', '10.1.0.5', '2001:db8:1::4'
+PROXY = '10.0.0.8'
+SYNC, SYNC_AT = 'westeurope01.afs.azure.net', '52.138.0.20'
+FILES, FILES_AT = 'contosofs.file.core.windows.net', '20.60.40.4'
+LOGIN, LOGIN_AT = 'login.microsoftonline.com', '20.190.160.2'
+MANAGEMENT, MANAGEMENT_AT = 'management.azure.com', '20.50.2.10'
+LOCAL, LOCAL_AT = 'dp.stackhci.azure.com', '20.60.9.9'
+ARC, ARC_AT = 'gbl.his.arc.azure.com', '20.61.98.5'
+GATEWAY = '0a1b2c3d.gw.arc.azure.com'
+CORPORATE = [('C', 'DE'), ('O', 'Contoso AG'), ('CN', 'Contoso Forward Trust CA')]
+
+SITE = '''[site]
+cloud = "{cloud}"
+products = ["{product}"]
+
+[{product}]
+{settings}
+
+[roles]
+servers = ["10.1.0.0/28", "2001:db8:1::/64"]
+{roles}
+[dns]
+resolvers = ["10.1.0.53"]
+'''
+
+
+def file_sync(region='West Europe', redundancy='LRS', cloud='public', more=''):
+    settings = f'region = "{region}"\nredundancy = "{redundancy}"\nstorage-accounts = ["contosofs"]'
+    return SITE.format(cloud=cloud, product='azure-file-sync', settings=settings, roles='') + more
+
+
+def azure_local(settings='', more=''):
+    settings = 'region = "West Europe"' + settings
+    return SITE.format(cloud='public', product='azure-stack-hci', settings=settings, roles='cluster-servers = ["10.1.0.0/28"]\n') + more
+
+
+DECLARED_PROXY = '\n[proxy]\naddresses = ["10.0.0.8:8080"]\n'
+ENDPOINTS = '\n[private-endpoints]\nnetworks = ["10.9.0.0/24"]\n'
+SITUATIONS = {}
+
+
+def situation(site):
+    def add(write):
+        SITUATIONS[write.__name__.replace('_', '-')] = (write, site)
+        return write
+    return add
+
+
+def use(trace, client, name, address):
+    """Resolves a name and uses it."""
+    trace.dns(client, name, address)
+    trace.https(client, address, name)
+
+
+def sign_in(trace, client=ONE):
+    use(trace, client, LOGIN, LOGIN_AT)
+
+
+def work(trace, client=ONE):
+    use(trace, client, FILES, FILES_AT)
+    sign_in(trace, client)
+
+
+def ask_in_vain(trace, name, *answers, seconds=3, **options):
+    for _ in range(3):
+        trace.dns(ONE, name, *answers, **options)
+        trace.wait(seconds)
+    trace.wait(12)
+
+
+# ---------------------------------------------------------------- proxies
+@situation(azure_local(more=DECLARED_PROXY))
+def proxy_not_used(trace):
+    for name in (LOGIN, MANAGEMENT):
+        trace.connect(ONE, PROXY, name)
+    trace.dns(ONE, ARC, ARC_AT)
+    for _ in range(2):
+        trace.dropped(ONE, ARC_AT)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_silent(trace):
+    trace.dns(ONE, 'proxy.contoso.example', PROXY)
+    for _ in range(3):
+        trace.dropped(ONE, PROXY, 8080)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_refuses_connections(trace):
+    for _ in range(3):
+        trace.refused(ONE, PROXY, 8080)
+
+
+@situation(azure_local(more=DECLARED_PROXY))
+def proxy_asks_for_credentials(trace):
+    for name in (LOGIN, MANAGEMENT, ARC):
+        trace.connect(ONE, PROXY, name, '407 Proxy Authentication Required', 'Proxy-Authenticate: NTLM\r\n')
+
+
+@situation(azure_local(more=DECLARED_PROXY))
+def proxy_cannot_reach_anything(trace):
+    for name in (LOGIN, MANAGEMENT, LOCAL):
+        trace.connect(ONE, PROXY, name, '504 Gateway Timeout', 'Via: 1.1 px (squid/6)\r\n')
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_forbids_one_server(trace):
+    for client, status in ((ONE, '200 OK'), (TWO, '403 Forbidden')):
+        trace.connect(client, PROXY, FILES)
+        for _ in range(2):
+            trace.connect(client, PROXY, SYNC, status)
+
+
+@situation(azure_local(more=DECLARED_PROXY))
+def proxy_forbids_one_needed_name_among_many(trace):
+    for name in ('www.bing.com', 'edge.microsoft.com', 'api.dropbox.com', 'updates.vendor.example', LOCAL):
+        trace.connect(ONE, PROXY, name, '403 Forbidden')
+    trace.connect(ONE, PROXY, LOGIN)
+
+
+@situation(azure_local(settings='\narc-gateways = ["0a1b2c3d"]', more=DECLARED_PROXY))
+def proxy_forbids_the_arc_gateway(trace):
+    trace.connect(ONE, PROXY, LOGIN)
+    for _ in range(3):
+        trace.connect(ONE, PROXY, GATEWAY, '403 Forbidden')
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_other_than_declared(trace):
+    trace.connect(ONE, PROXY, FILES)
+    trace.connect(ONE, '10.0.0.9', SYNC, port=3128)
+
+
+# ---------------------------------------------------------------- certificates
+@situation(azure_local())
+def inspection_by_a_corporate_authority(trace):
+    for index, name in enumerate((LOGIN, MANAGEMENT, ARC, LOCAL)):
+        address = f'20.190.160.{2 + index}'
+        trace.dns(ONE, name, address)
+        trace.https_with(ONE, address, name, CORPORATE, rejects=index == 3)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def inspection_inside_the_proxy(trace):
+    issuer = [('O', 'Contoso AG'), ('CN', 'proxy.contoso.example')]
+    for name in (LOGIN, MANAGEMENT, SYNC, FILES):
+        trace.connect(ONE, PROXY, name, reply=server_hello_12(certificate(name, issuer)))
+
+
+@situation(file_sync())
+def revocation_hosts_refused(trace):
+    work(trace)
+    for index, name in enumerate(('crl3.digicert.com', 'ocsp.digicert.com', 'crl.microsoft.com')):
+        trace.dns(ONE, name, f'192.229.221.{90 + index}')
+        trace.refused(ONE, f'192.229.221.{90 + index}', 80)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def revocation_hosts_forbidden_by_the_proxy(trace):
+    for name in (SYNC, FILES):
+        trace.connect(ONE, PROXY, name)
+    for url in ('crl3.digicert.com/a.crl', 'ocsp.digicert.com/b', 'crl.microsoft.com/pki/mscorp/crl/c.crl'):
+        trace.http(ONE, PROXY, url, '403 Forbidden', 'X-Squid-Error: ERR_ACCESS_DENIED 0\r\n', port=8080, is_proxied=True)
+
+
+@situation(file_sync())
+def captive_portal(trace):
+    trace.dns(ONE, 'www.msftconnecttest.com', '13.107.4.52')
+    trace.http(ONE, '13.107.4.52', 'www.msftconnecttest.com/connecttest.txt', '302 Found', 'Location: http://portal.hotel.example/\r\n', b'')
+    trace.dns(ONE, SYNC, SYNC_AT)
+    trace.https_with(ONE, SYNC_AT, SYNC, [('CN', 'portal.hotel.example')], 'portal.hotel.example', rejects=True)
+
+
+@situation(file_sync())
+def block_page_on_443(trace):
+    work(trace)
+    trace.dns(ONE, SYNC, SYNC_AT)
+    for _ in range(2):
+        tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC))
+        tcp.send(1, b'HTTP/1.1 403 Forbidden\r\nServer: Contoso-Filter\r\nContent-Length: 8\r\n\r\nblocked!').close()
+
+
+# ---------------------------------------------------------------- names
+@situation(azure_local())
+def name_unknown_to_the_resolver(trace):
+    sign_in(trace)
+    ask_in_vain(trace, 'westeurope.dp.kubernetesconfiguration.azure.com', rcode=3)
+
+
+@situation(file_sync())
+def resolver_fails(trace):
+    sign_in(trace)
+    ask_in_vain(trace, SYNC, rcode=2)
+
+
+@situation(azure_local())
+def resolver_silent(trace):
+    for name in (LOGIN, MANAGEMENT):
+        trace.dns(ONE, name, queries=4, is_answered=False)
+        trace.wait(3)
+    trace.https(ONE, '198.51.100.9', 'www.vendor.example')
+    trace.wait(20)
+
+
+@situation(azure_local())
+def resolver_with_a_blocklist(trace):
+    sign_in(trace)
+    ask_in_vain(trace, LOCAL, '0.0.0.0')
+
+
+@situation(file_sync(more=ENDPOINTS))
+def zone_without_the_record(trace):
+    sign_in(trace)
+    ask_in_vain(trace, FILES, 'contosofs.privatelink.file.core.windows.net', rcode=3)
+
+
+@situation(file_sync(more=ENDPOINTS))
+def zone_with_an_empty_record(trace):
+    sign_in(trace)
+    ask_in_vain(trace, FILES, 'contosofs.privatelink.file.core.windows.net')
+
+
+@situation(file_sync(region='US Gov Arizona', cloud='us-government', more=ENDPOINTS))
+def zone_without_the_record_us_government(trace):
+    use(trace, ONE, 'login.microsoftonline.us', '20.140.1.1')
+    ask_in_vain(trace, 'contosofs.file.core.usgovcloudapi.net', 'contosofs.privatelink.file.core.usgovcloudapi.net', rcode=3)
+
+
+@situation(azure_local(settings='\nkey-vaults = ["contosokv"]', more=ENDPOINTS))
+def zone_without_the_record_of_a_key_vault(trace):
+    sign_in(trace)
+    ask_in_vain(trace, 'contosokv.vault.azure.net', 'contosokv.privatelink.vaultcore.azure.net', rcode=3)
+
+
+@situation(azure_local())
+def arc_private_link_on_azure_local(trace):
+    sign_in(trace)
+    trace.dns(ONE, ARC, 'gbl.privatelink.his.arc.azure.com', '10.9.0.7')
+    trace.https(ONE, '10.9.0.7', ARC)
+
+
+# ---------------------------------------------------------------- addresses
+@situation(file_sync())
+def hosts_file_with_an_old_address(trace):
+    use(trace, TWO, SYNC, SYNC_AT)
+    for client in (ONE, TWO):
+        work(trace, client)
+    for _ in range(8):
+        trace.reset_after_hello(ONE, '52.138.0.99', SYNC)
+        trace.wait(60)
+        sign_in(trace)
+
+
+@situation(file_sync(more=ENDPOINTS))
+def hosts_file_with_an_old_private_endpoint(trace):
+    for client in (ONE, TWO):
+        sign_in(trace, client)
+    trace.dns(TWO, FILES, 'contosofs.privatelink.file.core.windows.net', '10.9.0.4')
+    trace.https(TWO, '10.9.0.4', FILES)
+    for _ in range(3):
+        trace.dropped(ONE, '10.9.0.9')
+        trace.wait(30)
+
+
+@situation(file_sync())
+def hosts_file_to_another_service(trace):
+    use(trace, TWO, FILES, FILES_AT)
+    sign_in(trace)
+    for _ in range(3):
+        trace.https_with(ONE, '20.60.99.9', FILES, MICROSOFT, '*.blob.core.windows.net', rejects=True)
+        trace.wait(60)
+
+
+@situation(azure_local())
+def one_node_missing_in_the_rule(trace):
+    for client in (ONE, TWO):
+        sign_in(trace, client)
+        trace.dns(client, LOCAL, LOCAL_AT)
+        (trace.https(client, LOCAL_AT, LOCAL) if client == ONE else trace.refused(client, LOCAL_AT))
+
+
+@situation(azure_local())
+def one_address_of_a_name_dropped(trace):
+    sign_in(trace)
+    use(trace, ONE, MANAGEMENT, MANAGEMENT_AT)
+    trace.wait(60)
+    trace.dns(ONE, MANAGEMENT, '20.50.2.11')
+    trace.dropped(ONE, '20.50.2.11')
+
+
+@situation(file_sync())
+def ipv6_dropped(trace):
+    for index, name in enumerate((SYNC, FILES, LOGIN)):
+        address, address_v6 = f'20.190.160.{2 + index}', f'2603:1036::{2 + index}'
+        trace.dns(ONE, name, address)
+        trace.dns(ONE, name, address_v6)
+        trace.dropped(ONE_V6, address_v6)
+        trace.https(ONE, address, name)
+
+
+@situation(file_sync())
+def ipv6_rejected(trace):
+    trace.dns(ONE, SYNC, SYNC_AT)
+    trace.dns(ONE, SYNC, '2603:1020:201::20')
+    for _ in range(3):
+        tcp = Tcp(trace, ONE_V6, '2603:1020:201::20', 443)
+        tcp.segment(0, SYN)
+        trace.icmpv6_error('2001:db8:1::1', ONE_V6, tcp.ends[0][1], '2603:1020:201::20', 1)
+        trace.https(ONE, SYNC_AT, SYNC)
+
+
+@situation(file_sync(redundancy='GRS'))
+def paired_region_dropped(trace):
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    trace.dns(ONE, 'northeurope01.afs.azure.net', '52.138.0.21')
+    trace.dropped(ONE, '52.138.0.21')
+
+
+@situation(file_sync())
+def worked_until_a_change(trace):
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    trace.wait(300)
+    for _ in range(2):
+        trace.dns(ONE, SYNC, SYNC_AT)
+        trace.dropped(ONE, SYNC_AT)
+    work(trace)
+
+
+@situation(file_sync())
+def firewall_of_the_server_itself(trace):
+    for _ in range(4):
+        trace.dns(ONE, SYNC, SYNC_AT)
+        trace.wait(30)
+    work(trace)
+    trace.wait(8)
+    sign_in(trace)
+
+
+@situation(file_sync(region='China East 2', cloud='china'))
+def china_sync_dropped(trace):
+    use(trace, ONE, 'login.partner.microsoftonline.cn', '40.72.1.1')
+    trace.dns(ONE, 'chinaeast201.afs.azure.cn', '40.73.1.1')
+    for _ in range(2):
+        trace.dropped(ONE, '40.73.1.1')
+
+
+@situation(azure_local())
+def time_server_dropped(trace):
+    sign_in(trace)
+    trace.dns(ONE, 'time.windows.com', '168.61.215.74')
+    for _ in range(4):
+        trace.udp(ONE, 123, '168.61.215.74', 123, b'\x23' + b'\0' * 47)
+        trace.wait(8)
+    sign_in(trace)
+
+
+# ---------------------------------------------------------------- inside the site
+@situation(azure_local())
+def cluster_heartbeat_one_way(trace):
+    for client in (ONE, TWO):
+        sign_in(trace, client)
+    for _ in range(12):
+        trace.udp(ONE, 3343, TWO, 3343, filler(60))
+        trace.wait(1)
+
+
+@situation(azure_local())
+def cluster_port_dropped(trace):
+    for client in (ONE, TWO):
+        sign_in(trace, client)
+    trace.dropped(ONE, TWO, 5985)
+
+
+# ---------------------------------------------------------------- nothing is blocked
+@situation(file_sync())
+def storage_account_of_somebody_else(trace):
+    sign_in(trace)
+    use(trace, ONE, 'archivefs.file.core.windows.net', FILES_AT)
+
+
+@situation(file_sync())
+def file_share_mounted_over_smb(trace):
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    trace.dropped(ONE, FILES_AT, 445)
+
+
+@situation(file_sync())
+def capture_starts_in_the_middle(trace):
+    tcp = Tcp(trace, ONE, SYNC_AT, 443)
+    for _ in range(6):
+        tcp.exchange()
+        trace.wait(10)
+        trace.dns(ONE, SYNC, SYNC_AT)
+    work(trace)
+    trace.dns(ONE, MANAGEMENT, queries=2, is_answered=False)
+
+
+def main():
+    for name, (write, site) in SITUATIONS.items():
+        if name.startswith(tuple(sys.argv[1:]) or ''):
+            trace = Trace()
+            write(trace)
+            trace.write(HERE / f'{name}.pcap')
+            (HERE / f'{name}.toml').write_text(site)
+
+
+if __name__ == '__main__':
+    main()
