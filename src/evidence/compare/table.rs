@@ -32,10 +32,10 @@ const SHOWN: usize = 8;
 const TEXT_LIMIT: usize = 1000;
 
 /// A group of changes: its id, its heading, and the rows in it.
-pub(super) type Group<'a> = (&'static str, &'static str, Vec<&'a ChangeRow>);
+pub(super) type ChangeGroup<'a> = (&'static str, &'static str, Vec<&'a ChangeRow>);
 
 /// The changes in groups, in the order in which they are printed.
-pub(super) fn groups(comparison: &EvidenceComparison) -> [Group<'_>; 5] {
+pub(super) fn groups(comparison: &EvidenceComparison) -> [ChangeGroup<'_>; 5] {
     let rows = |changes: &[Change]| -> Vec<&ChangeRow> {
         let of_group = |row: &&ChangeRow| !row.is_worse && changes.contains(&row.change);
         comparison.changes.iter().filter(of_group).collect()

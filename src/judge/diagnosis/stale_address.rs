@@ -38,7 +38,7 @@ pub(in crate::judge) struct StaleAddress {
 
 /// A response for one name and client.
 #[derive(Debug)]
-struct Answer<'a> {
+struct KnownAnswer<'a> {
     address: Address,
     client: Address,
     answer: &'a ClientAnswer,
@@ -47,7 +47,7 @@ struct Answer<'a> {
 /// What DNS returned in the capture.
 #[derive(Debug, Default)]
 pub(in crate::judge) struct ReturnedAddresses<'a> {
-    by_name: HashMap<Arc<HostName>, Vec<Answer<'a>>, foldhash::fast::RandomState>,
+    by_name: HashMap<Arc<HostName>, Vec<KnownAnswer<'a>>, foldhash::fast::RandomState>,
     addresses: HashSet<Address, foldhash::fast::RandomState>,
     /// Clients whose responses are in the capture.
     clients: HashSet<Address, foldhash::fast::RandomState>,
@@ -60,7 +60,7 @@ impl<'a> ReturnedAddresses<'a> {
             returned.addresses.insert(address);
             returned.clients.insert(client);
             let of_name = returned.by_name.entry(Arc::clone(answer.dns.known().name.shared())).or_default();
-            of_name.push(Answer { address, client, answer });
+            of_name.push(KnownAnswer { address, client, answer });
         }
         // The table has no order.
         for answers in returned.by_name.values_mut() {
@@ -80,7 +80,8 @@ impl<'a> ReturnedAddresses<'a> {
         let answers = self.by_name.get(name)?;
         // The answers for the other address family say nothing.
         let of_family = || answers.iter().filter(|answer| answer.address.is_v4() == server.address.is_v4());
-        let is_returned = |answer: &Answer<'_>| answer.address == server.address || answer.client == client;
+        let is_returned =
+            |answer: &KnownAnswer<'_>| answer.address == server.address || answer.client == client;
         if of_family().any(is_returned) || comparison.has_worked(client, name, server.port) {
             return None;
         }
@@ -108,7 +109,7 @@ impl<'a> ReturnedAddresses<'a> {
         if !self.clients.contains(&client) || self.addresses.contains(&server.address) {
             return Vec::new();
         }
-        let is_alike = |answer: &&Answer<'_>| {
+        let is_alike = |answer: &&KnownAnswer<'_>| {
             answer.address.is_v4() == server.address.is_v4()
                 && answer.address.is_private() == server.address.is_private()
         };
@@ -116,7 +117,7 @@ impl<'a> ReturnedAddresses<'a> {
             .by_name
             .iter()
             .filter_map(|(name, answers)| {
-                let is_used = |answer: &Answer<'_>| answer.client == client && answer.answer.used;
+                let is_used = |answer: &KnownAnswer<'_>| answer.client == client && answer.answer.used;
                 let is_candidate = answers.iter().any(|answer| answer.answer.dns.known().is_documented())
                     && !answers.iter().any(is_used)
                     && !comparison.has_worked(client, name, server.port)

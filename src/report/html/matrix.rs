@@ -15,7 +15,7 @@ use super::super::human::date_and_time;
 use super::PageLinks;
 use super::escape::shown;
 use super::model::EndpointState;
-use super::model::RequiredEndpoint;
+use super::model::PageEndpoint;
 use super::model::Server;
 use crate::base::Time;
 
@@ -33,7 +33,7 @@ struct ServerGroup {
 }
 
 /// The section's content.
-pub(super) fn markup(endpoints: &[RequiredEndpoint], links: &PageLinks) -> Markup {
+pub(super) fn markup(endpoints: &[PageEndpoint], links: &PageLinks) -> Markup {
     if endpoints.is_empty() {
         return html! {
             p { "No site file names the products in use, so the endpoints that this site needs are not known. Create one with "
@@ -102,7 +102,7 @@ fn server_list(servers: &[Server]) -> String {
     names.join(", ")
 }
 
-fn cell(endpoint: &RequiredEndpoint, group: &ServerGroup) -> Markup {
+fn cell(endpoint: &PageEndpoint, group: &ServerGroup) -> Markup {
     let states: Vec<&EndpointState> =
         group.servers.iter().filter_map(|server| endpoint.by_server.get(server)).collect();
     let Some(first) = states.first() else { return html! { td.muted { "not needed" } } };
@@ -128,7 +128,7 @@ fn class_of(state: &str) -> &'static str {
 }
 
 /// Servers by their states: those with the most blocked endpoints first, then the largest group.
-fn server_groups(endpoints: &[RequiredEndpoint]) -> Vec<ServerGroup> {
+fn server_groups(endpoints: &[PageEndpoint]) -> Vec<ServerGroup> {
     let mut by_server: BTreeMap<Server, Vec<(usize, &str, &str)>> = BTreeMap::new();
     for (at, endpoint) in endpoints.iter().enumerate() {
         for (server, state) in &endpoint.by_server {
@@ -152,7 +152,7 @@ fn server_groups(endpoints: &[RequiredEndpoint]) -> Vec<ServerGroup> {
 }
 
 /// What states mean, and of how many endpoints; the most frequent first.
-fn notes(endpoints: &[RequiredEndpoint]) -> Vec<(&str, u64)> {
+fn notes(endpoints: &[PageEndpoint]) -> Vec<(&str, u64)> {
     let mut notes: BTreeMap<&str, u64> = BTreeMap::new();
     for endpoint in endpoints.iter().filter(|endpoint| !endpoint.note.is_empty()) {
         *notes.entry(&endpoint.note).or_default() += 1;

@@ -31,8 +31,8 @@ use super::stored::parse_time;
 pub(crate) use escape::shown;
 pub(super) use model::CaptureSpan;
 use model::DestinationCounts;
+use model::PageEndpoint;
 pub(super) use model::PageModel;
-use model::RequiredEndpoint;
 pub(crate) use page::HtmlPage;
 pub(crate) use page::Tone;
 
@@ -152,7 +152,7 @@ fn wrong(manifest: &Value, model: &PageModel) -> Markup {
         .and_then(|tally| tally.get("audited_hosts"))
         .and_then(Value::as_u64)
         .unwrap_or_default();
-    let required: Vec<&RequiredEndpoint> =
+    let required: Vec<&PageEndpoint> =
         model.blocked_endpoints().filter(|endpoint| endpoint.is_required()).collect();
     let blocked = model.blocked_endpoints().count() as u64;
     let findings = match (model.findings, model.high_findings) {

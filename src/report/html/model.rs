@@ -41,7 +41,7 @@ pub(super) type Server = Option<IpAddr>;
 
 /// Everything that the page shows of the tables.
 pub(in crate::report) struct PageModel {
-    pub(super) endpoints: Vec<RequiredEndpoint>,
+    pub(super) endpoints: Vec<PageEndpoint>,
     pub(super) causes: Vec<Cause>,
     /// All findings.
     pub(super) findings: u64,
@@ -56,7 +56,7 @@ pub(in crate::report) struct PageModel {
 }
 
 /// A documented endpoint that the site needs.
-pub(super) struct RequiredEndpoint {
+pub(super) struct PageEndpoint {
     pub(super) service: String,
     pub(super) documented_as: Vec<String>,
     pub(super) level: String,
@@ -79,7 +79,7 @@ pub(super) struct EndpointState {
     pub(super) blocked: [Option<Time>; 2],
 }
 
-impl RequiredEndpoint {
+impl PageEndpoint {
     /// Whether an attempt of any server looks blocked.
     pub(super) fn is_blocked(&self) -> bool {
         self.by_server.values().any(EndpointState::is_blocked)
@@ -177,7 +177,7 @@ impl PageModel {
     ) -> Result<PageModel, ReadError> {
         let mut rows_left_out = 0;
         let mut endpoints = read_endpoints(evidence, &mut rows_left_out)?;
-        endpoints.sort_by_key(RequiredEndpoint::rank);
+        endpoints.sort_by_key(PageEndpoint::rank);
         let findings = read_findings(evidence, &endpoints, &mut rows_left_out)?;
         let high =
             |finding: &&(String, String, String, StoredFinding)| finding.3.severity == Some(Severity::High);
@@ -202,7 +202,7 @@ impl PageModel {
     }
 
     /// Endpoints of this level or of any that look blocked for a server.
-    pub(super) fn blocked_endpoints(&self) -> impl Iterator<Item = &RequiredEndpoint> {
+    pub(super) fn blocked_endpoints(&self) -> impl Iterator<Item = &PageEndpoint> {
         self.endpoints.iter().filter(|endpoint| endpoint.is_blocked())
     }
 
@@ -218,8 +218,8 @@ impl PageModel {
     }
 }
 
-fn read_endpoints(evidence: &StoredEvidence, left_out: &mut u64) -> Result<Vec<RequiredEndpoint>, ReadError> {
-    let mut endpoints: Vec<RequiredEndpoint> = Vec::new();
+fn read_endpoints(evidence: &StoredEvidence, left_out: &mut u64) -> Result<Vec<PageEndpoint>, ReadError> {
+    let mut endpoints: Vec<PageEndpoint> = Vec::new();
     let mut by_key: HashMap<(String, String), usize> = HashMap::new();
     let mut rows = 0;
     evidence.for_each_row(RequirementRow::FILE, |row| {
@@ -231,7 +231,7 @@ fn read_endpoints(evidence: &StoredEvidence, left_out: &mut u64) -> Result<Vec<R
         let key = (row.raw("references").to_owned(), row.raw("service").to_owned());
         let at = *by_key.entry(key).or_insert(endpoints.len());
         if at == endpoints.len() {
-            endpoints.push(RequiredEndpoint {
+            endpoints.push(PageEndpoint {
                 service: row.text("service").to_owned(),
                 documented_as: row.list("documented_as"),
                 level: row.raw("level").to_owned(),
@@ -264,7 +264,7 @@ type CodedFinding = (String, String, String, StoredFinding);
 /// Findings with code, title and mechanism.
 fn read_findings(
     evidence: &StoredEvidence,
-    endpoints: &[RequiredEndpoint],
+    endpoints: &[PageEndpoint],
     left_out: &mut u64,
 ) -> Result<Vec<CodedFinding>, ReadError> {
     let mut needs: HashMap<&str, CauseNeed> = HashMap::new();

@@ -18,7 +18,7 @@ use super::super::stored::StoredRow;
 use super::super::stored::parse_time;
 use super::escape::shown;
 use super::escape::shown_up_to;
-use super::model::RequiredEndpoint;
+use super::model::PageEndpoint;
 use super::model::id_of;
 use crate::base::Time;
 
@@ -56,8 +56,8 @@ struct TimelineRow {
 
 impl Timeline {
     /// A timeline of the endpoints with attempts, in the order of the page.
-    pub(super) fn new(first: Time, last: Time, endpoints: &[RequiredEndpoint]) -> Timeline {
-        let tried: Vec<&RequiredEndpoint> = tried(endpoints).collect();
+    pub(super) fn new(first: Time, last: Time, endpoints: &[PageEndpoint]) -> Timeline {
+        let tried: Vec<&PageEndpoint> = tried(endpoints).collect();
         let mut uses: HashMap<&str, u32> = HashMap::new();
         for reference in endpoints.iter().flat_map(|endpoint| &endpoint.references) {
             *uses.entry(id_of(reference)).or_default() += 1;
@@ -109,7 +109,7 @@ impl Timeline {
     }
 
     /// Adds the first and last attempts of each requirement where no flow shows them: a name that did not resolve has no flow.
-    pub(super) fn add_single_attempts(&mut self, endpoints: &[RequiredEndpoint]) {
+    pub(super) fn add_single_attempts(&mut self, endpoints: &[PageEndpoint]) {
         for (at, endpoint) in tried(endpoints).take(ROWS).enumerate() {
             for state in endpoint.by_server.values() {
                 for (outcome, times) in [(0, state.reached), (1, state.blocked)] {
@@ -236,7 +236,7 @@ impl Timeline {
 }
 
 /// Endpoints with an attempt.
-fn tried(endpoints: &[RequiredEndpoint]) -> impl Iterator<Item = &RequiredEndpoint> {
+fn tried(endpoints: &[PageEndpoint]) -> impl Iterator<Item = &PageEndpoint> {
     endpoints.iter().filter(|endpoint| endpoint.attempts != [0; 2])
 }
 
