@@ -375,7 +375,7 @@ mod tests {
             flows: [1].into_iter().collect(),
             ..row(FindingCode::ConnectionUnanswered, Some(Mechanism::TcpUnanswered), "sync.example", 9)
         };
-        let mut rows = vec![bypass(Need::Required), dropped.clone()];
+        let mut rows = [bypass(Need::Required), dropped.clone()];
         explain(rows.iter_mut());
         assert!(rows[0].is_cause && rows[0].severity == Severity::High);
         assert_eq!(rows[1].cause, Some(FindingCode::ProxyBypassed));
@@ -386,7 +386,7 @@ mod tests {
     fn one_server_that_fails_for_several_names_is_one_cause() {
         let refused =
             |name, server| row(FindingCode::ProxyRefused, Some(Mechanism::ProxyRefused), name, server);
-        let mut rows = vec![refused("a.example", 8), refused("b.example", 8), refused("c.example", 7)];
+        let mut rows = [refused("a.example", 8), refused("b.example", 8), refused("c.example", 7)];
         explain(rows.iter_mut());
         assert_eq!(rows[0].message, "message; the same with b.example");
         assert_eq!(rows.iter().map(|row| row.cause.is_some()).collect::<Vec<_>>(), [false, true, false]);
