@@ -6,7 +6,7 @@
 //!
 //! `BLESS=1` writes `docs/situations.md`; read its diff before committing.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic shows where a test failed")]
+#![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
 
 mod support;
 
