@@ -5,12 +5,14 @@
 //! Not: DNS; see `finding::dns`.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;
 use crate::base::Address;
 use crate::base::FrameRef;
+use crate::base::HostName;
 use crate::base::Time;
 use crate::base::TimeWindow;
 use crate::judge::catalogue::FindingCode;
@@ -116,15 +118,33 @@ pub(in crate::judge) fn add_shared_endpoints(
     policy: &Policy,
     findings: &mut Findings,
 ) {
-    let mut by_address: BTreeMap<(Address, Address), BTreeMap<ReferenceId, &ClientAnswer>> = BTreeMap::new();
     if policy.site.sync_services.is_empty() {
         return;
     }
+    // The last response for each name: an endpoint that was made anew may have the earlier address of another.
+    let mut newest: BTreeMap<(Address, &HostName), (Time, Address, ReferenceId, &ClientAnswer)> =
+        BTreeMap::new();
+    // What a resolver or portal returns for every name is no endpoint.
+    let mut of_others: BTreeSet<(Address, Address)> = BTreeSet::new();
     let answers = names.answers_by_address();
     for (client, address, answer) in answers.filter(|(client, _, answer)| is_reported(*client, answer.last)) {
         let is_private = address.is_private() || policy.private_networks.contains(address);
-        if let Some(row) = policy.row_of_sync_service(answer.dns.known()).filter(|_| is_private) {
-            by_address.entry((client, address)).or_default().insert(row, answer);
+        match policy.row_of_sync_service(answer.dns.known()) {
+            None => drop(of_others.insert((client, address))),
+            Some(row) if is_private => {
+                let response = (answer.last, address, row, answer);
+                let known = newest.entry((client, &answer.dns.known().name)).or_insert(response);
+                if (response.0, response.1) > (known.0, known.1) {
+                    *known = response;
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    let mut by_address: BTreeMap<(Address, Address), BTreeMap<ReferenceId, &ClientAnswer>> = BTreeMap::new();
+    for ((client, _), (_, address, row, answer)) in newest {
+        if !of_others.contains(&(client, address)) {
+            by_address.entry((client, address)).or_default().entry(row).or_insert(answer);
         }
     }
     let cited = policy.statements(StatementSubject::PrivateLink, "").unwrap_or_default();
@@ -200,5 +220,44 @@ pub(in crate::judge) fn add_exceptions(progress: &SiteProgress, policy: &Policy,
             documents: policy.site.file_name(),
         };
         findings.add(&occurrence, || message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::test_support;
+
+    const CLIENT: Address = Address::v4([10, 1, 0, 4]);
+
+    /// The messages about responses for names of the sync service `contoso`, given by name, last byte of a private address and second.
+    fn shared_endpoints(responses: &[(&str, u8, i64)]) -> Vec<String> {
+        let policy = Policy::for_tests(
+            "[site]\nproducts = [\"azure-file-sync\"]\n[azure-file-sync]\nregion = \"West Europe\"\nsync-services = [\"contoso\"]\n[private-endpoints]\nnetworks = [\"10.9.0.0/24\"]\n",
+        );
+        let mut names = NameTable::new(usize::MAX);
+        for (name, last, second) in responses {
+            let response = test_support::resolution(name, Some(0), &[Address::v4([10, 9, 0, *last])]);
+            let at = (FrameRef::default(), Time(second * 1_000_000_000));
+            names.add_response(CLIENT, &response, at, &policy);
+        }
+        let mut findings = Findings::new(9);
+        add_shared_endpoints(&names, |_, _| true, &policy, &mut findings);
+        findings.take_rows().iter().map(|row| row.message.clone()).collect()
+    }
+
+    #[test]
+    fn two_names_of_a_sync_service_at_one_address_are_found() {
+        let (one, two) =
+            ("contosomanagement.westeurope.afs.azure.net", "contososyncp.westeurope.afs.azure.net");
+        let none: [&str; 0] = [];
+        let found = shared_endpoints(&[(two, 5, 1), (one, 5, 2)]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains(&format!("{one} and {two}")), "{found:?}");
+        assert_eq!(shared_endpoints(&[(one, 5, 1), (two, 6, 2)]), none);
+        let resolver = [(one, 5, 1), (two, 5, 2), ("login.microsoftonline.com", 5, 3)];
+        assert_eq!(shared_endpoints(&resolver), none, "a resolver that returns one address for every name");
+        let anew = [(one, 5, 1), (one, 6, 60), (two, 5, 61)];
+        assert_eq!(shared_endpoints(&anew), none, "an endpoint that was made anew");
     }
 }
