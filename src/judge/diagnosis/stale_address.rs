@@ -12,14 +12,13 @@ use hashbrown::HashSet;
 use super::comparison::Comparison;
 use crate::base::Address;
 use crate::base::HostName;
-use crate::base::Time;
 use crate::flow::Endpoint;
 use crate::judge::policy::name_table::ClientAnswer;
 use crate::judge::policy::name_table::NameTable;
 
-/// Records of Azure's names expire within this time: 60 seconds for private endpoints (DOMAIN §1.4), 300 at most for others. A
-/// client that uses an address for longer without a query has it from elsewhere.
-const EXPIRED_NANOS: u64 = 300_000_000_000;
+/// Records of Azure's names expire within this time: 60 seconds for private endpoints, 300 at most for others. A client that uses an
+/// address for longer than this, and for longer than the records that the capture shows, has it from elsewhere.
+const EXPIRED_SECS: u16 = 300;
 
 /// So many names may be meant by an address without a name; of more none is said.
 const MAX_CANDIDATES: usize = 3;
@@ -70,11 +69,13 @@ impl<'a> ReturnedAddresses<'a> {
     }
 
     /// A name that was blocked at `server`, where DNS returns other addresses and another host reaches the name at one of them.
+    /// `observed_nanos`: from the begin of the capture to the client's last attempt.
     pub(in crate::judge) fn of_name(
         &self,
         client: Address,
         name: &HostName,
         server: Endpoint,
+        observed_nanos: u64,
         comparison: &Comparison,
     ) -> Option<StaleAddress> {
         let answers = self.by_name.get(name)?;
@@ -89,13 +90,11 @@ impl<'a> ReturnedAddresses<'a> {
             let at = Endpoint { address: answer.address, port: server.port };
             Some((answer.address, comparison.reached_by(name, at)?))
         })?;
-        Some(StaleAddress { name: name.clone(), returned, reached_by: Some(host), is_likely: false })
-    }
-
-    /// Whether a client that queried nothing between the begin of the capture and its last attempt would have had to.
-    pub(in crate::judge) fn has_expired(&self, client: Address, began: Option<Time>, last: Time) -> bool {
-        let observed = began.map_or(0, |began| last.since(began));
-        self.clients.contains(&client) && observed >= EXPIRED_NANOS
+        // A client that queried nothing for so long would have had to.
+        let lifetime = answers.iter().map(|answer| answer.answer.ttl_secs).max().unwrap_or_default();
+        let expired_nanos = u64::from(lifetime.max(EXPIRED_SECS)) * 1_000_000_000;
+        let is_likely = self.clients.contains(&client) && observed_nanos >= expired_nanos;
+        Some(StaleAddress { name: name.clone(), returned, reached_by: Some(host), is_likely })
     }
 
     /// The names that an address without a name, which was blocked, may have been used for: DNS returns other addresses for them, and
@@ -144,6 +143,7 @@ impl<'a> ReturnedAddresses<'a> {
 mod tests {
     use super::*;
     use crate::base::FrameRef;
+    use crate::base::Time;
     use crate::judge::assessment::Assessment;
     use crate::judge::catalogue::Mechanism;
     use crate::judge::policy::Policy;
@@ -158,8 +158,10 @@ mod tests {
         Endpoint { address: Address::v4([20, 60, 0, last]), port: 443 }
     }
 
-    /// What is known after responses (client, name, last byte of the address), flows that worked, and flows that were blocked.
+    /// What is known after responses (client, name, last byte of the address) whose records live for `ttl` seconds, flows that worked,
+    /// and flows that were blocked.
     fn check<T>(
+        ttl: u32,
         responses: &[(Address, &str, u8)],
         worked: &[(Address, &str, u8)],
         question: impl FnOnce(&ReturnedAddresses<'_>, &Comparison) -> T,
@@ -167,7 +169,8 @@ mod tests {
         let policy = Policy::for_tests("");
         let mut names = NameTable::new(usize::MAX);
         for (client, name, last) in responses {
-            let response = test_support::resolution(name, Some(0), &[at(*last).address]);
+            let mut response = test_support::resolution(name, Some(0), &[at(*last).address]);
+            response.answers.iter_mut().for_each(|answer| answer.ttl = ttl);
             names.add_response(*client, &response, (FrameRef::default(), Time(0)), &policy);
         }
         let mut comparison = Comparison::default();
@@ -188,13 +191,22 @@ mod tests {
     fn of_name(
         responses: &[(Address, &str, u8)],
         worked: &[(Address, &str, u8)],
-        seconds: i64,
+        seconds: u64,
     ) -> Option<bool> {
-        check(responses, worked, |returned, comparison| {
-            let last = Time(seconds * 1_000_000_000);
-            let found = returned.of_name(ONE, &test_support::host(NAME), at(9), comparison)?;
+        of_name_with_ttl(60, responses, worked, seconds)
+    }
+
+    fn of_name_with_ttl(
+        ttl: u32,
+        responses: &[(Address, &str, u8)],
+        worked: &[(Address, &str, u8)],
+        seconds: u64,
+    ) -> Option<bool> {
+        check(ttl, responses, worked, |returned, comparison| {
+            let nanos = seconds * 1_000_000_000;
+            let found = returned.of_name(ONE, &test_support::host(NAME), at(9), nanos, comparison)?;
             assert_eq!((found.returned, found.reached_by), (at(1).address, Some(TWO)));
-            Some(returned.has_expired(ONE, Some(Time(0)), last))
+            Some(found.is_likely)
         })
     }
 
@@ -205,6 +217,8 @@ mod tests {
         assert_eq!(of_name(&[other, own], &worked, 300), Some(true));
         assert_eq!(of_name(&[other, own], &worked, 299), Some(false), "a response may be cached");
         assert_eq!(of_name(&[other], &worked, 300), Some(false), "the capture has no DNS of the client");
+        let with_hour = |seconds| of_name_with_ttl(3600, &[other, own], &worked, seconds);
+        assert_eq!((with_hour(3599), with_hour(3600)), (Some(false), Some(true)), "records that live longer");
         assert_eq!(of_name(&[other, own], &[], 300), None, "nobody reaches it");
         assert_eq!(of_name(&[other, own, (TWO, NAME, 9)], &worked, 300), None, "DNS returns it as well");
         assert_eq!(of_name(&[other, own, (ONE, NAME, 1)], &worked, 300), None, "the client queried");
@@ -216,7 +230,7 @@ mod tests {
     }
 
     fn of_address(responses: &[(Address, &str, u8)], worked: &[(Address, &str, u8)]) -> Vec<String> {
-        check(responses, worked, |returned, comparison| {
+        check(60, responses, worked, |returned, comparison| {
             let found = returned.of_address(ONE, at(9), comparison);
             found
                 .into_iter()

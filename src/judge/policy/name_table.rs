@@ -148,7 +148,7 @@ impl ResolutionPath {
 }
 
 /// A name that DNS resolved for one client, and whether the client used the address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::judge) struct ClientAnswer {
     pub(in crate::judge) dns: DnsAttribution,
     /// The client sent packets to the address.
@@ -157,6 +157,8 @@ pub(in crate::judge) struct ClientAnswer {
     pub(in crate::judge) last: Time,
     /// Time of the first response in whole seconds: there are many of these.
     pub(in crate::judge) first_secs: u32,
+    /// The longest time for which a record of a response may be cached, in seconds, as many as fit.
+    pub(in crate::judge) ttl_secs: u16,
 }
 
 /// The seconds of a time, as many as fit.
@@ -340,9 +342,18 @@ impl NameTable {
         }
         let path = self.path(&resolution.query_name, &chain, policy);
         let dns = DnsAttribution { path, frame: frame.pack() };
+        let ttl = resolution.answers.iter().map(|answer| answer.ttl).max().unwrap_or_default();
+        let answer = ClientAnswer {
+            dns,
+            used: false,
+            last: time,
+            first_secs: seconds(time),
+            ttl_secs: u16::try_from(ttl).unwrap_or(u16::MAX),
+        };
         for address in &addresses {
-            self.add_answer(client, *address, &dns, time);
+            self.add_answer(client, *address, &answer);
         }
+        let dns = answer.dns;
         ResolvedName { known: Some(Arc::clone(dns.known())), addresses }
     }
 
@@ -362,24 +373,27 @@ impl NameTable {
     }
 
     /// DNS resolved a name to `address` for `client`.
-    fn add_answer(&mut self, client: Address, address: Address, dns: &DnsAttribution, time: Time) {
+    fn add_answer(&mut self, client: Address, address: Address, answer: &ClientAnswer) {
+        let dns = &answer.dns;
         match self.by_server.get(&address) {
             Some(last) if last.path == dns.path => last.frame = dns.frame,
             _ => self.by_server.insert_weighing(address, dns.clone(), dns.weight()),
         }
         let key = (client, address);
-        let mut answer =
-            ClientAnswer { dns: dns.clone(), used: false, first_secs: seconds(time), last: time };
         let Some(answers) = self.by_client.get(&key) else {
-            return self.by_client.insert_weighing(key, SmallVec::from_iter([answer]), dns.weight());
+            let first = SmallVec::from_iter([answer.clone()]);
+            return self.by_client.insert_weighing(key, first, dns.weight());
         };
         if let Some(last) = answers.last_mut().filter(|last| last.dns.path == dns.path) {
-            (last.dns.frame, last.last) = (dns.frame, time);
+            (last.dns.frame, last.last) = (dns.frame, answer.last);
+            last.ttl_secs = last.ttl_secs.max(answer.ttl_secs);
             return;
         }
+        let mut answer = answer.clone();
         let same_name = answers.iter().position(|other| other.dns.known() == dns.known());
         if let Some(before) = same_name.map(|index| answers.remove(index)) {
             (answer.used, answer.first_secs) = (before.used, before.first_secs);
+            answer.ttl_secs = answer.ttl_secs.max(before.ttl_secs);
         }
         if answers.len() >= MAX_CANDIDATES {
             answers.remove(0);

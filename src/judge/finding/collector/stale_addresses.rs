@@ -60,9 +60,9 @@ impl Findings {
             let Some((client, server)) = key.audited_host.zip(row.server) else { continue };
             let found = match &row.name {
                 Some(name) => {
-                    let is_likely = returned.has_expired(client, began, row.last_seen);
-                    let found = returned.of_name(client, name, server, comparison);
-                    found.map(|stale| StaleAddress { is_likely, ..stale }).into_iter().collect()
+                    let observed_nanos = began.map_or(0, |began| row.last_seen.since(began));
+                    let found = returned.of_name(client, name, server, observed_nanos, comparison);
+                    found.into_iter().collect()
                 }
                 // Many addresses without a name are not one old entry.
                 None if nameless.get(&client).is_some_and(|rows| *rows > MAX_NAMELESS) => Vec::new(),
@@ -104,13 +104,13 @@ fn add_stale_addresses(row: &mut FindingRow, client: Address, stale: &[StaleAddr
     row.is_cause |= first.is_likely;
     let names: Vec<&str> = stale.iter().map(|stale| stale.name.as_str()).collect();
     let look = format!(
-        "ook for {} in the hosts file of {client} (%SystemRoot%\\System32\\drivers\\etc\\hosts), remove an old entry, and clear the DNS cache \
+        "look for {} in the hosts file of {client} (%SystemRoot%\\System32\\drivers\\etc\\hosts), remove an old entry, and clear the DNS cache \
          (ipconfig /flushdns)",
         names.join(" or ")
     );
     // A certificate for another name points to the wrong address by itself.
     row.recommendation = match first.is_likely || row.code == FindingCode::CertificateRefusedByClient {
-        true => format!("l{look}").into(),
-        false => format!("{}. L{look}", row.recommendation).into(),
+        true => look.into(),
+        false => format!("{}; or {look}", row.recommendation).into(),
     };
 }
