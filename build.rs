@@ -44,8 +44,6 @@ mod rules {
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=rules");
-    println!("cargo::rerun-if-changed=src/rules");
-    println!("cargo::rerun-if-changed=build.rs");
     let mut files = Vec::new();
     for entry in std::fs::read_dir("rules")? {
         let path = entry?.path();
