@@ -227,8 +227,9 @@ class StreamedFile:
     def __init__(self, hadoop, uri, path):
         self.uri = with_scheme(uri)
         os.mkfifo(path)
-        # Read and write: opening does not wait for the reader.
-        pipe = os.open(path, os.O_RDWR)
+        # Open until the end: what a short file left in the pipe would be lost if it had no reader for a moment.
+        self.pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        pipe = os.open(path, os.O_WRONLY)
         with open(path + ".errors", "wb") as errors:
             self.process = subprocess.Popen([*hadoop, "-cat", self.uri], stdout=pipe, stderr=errors, stdin=subprocess.DEVNULL)
         os.close(pipe)
@@ -240,6 +241,7 @@ class StreamedFile:
         if self.stopped:
             return []
         self.stopped = True
+        os.close(self.pipe)
         if self.process.poll() is None:
             # The program ended without reading all of it, and says why.
             self.process.kill()
