@@ -7,9 +7,9 @@
 //! A flow is over ten seconds after FIN or RST. Windows retransmits a FIN for longer than that, and a closed socket answers it
 //! with a reset. Such segments would otherwise open a second flow of which nothing is known.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use hashbrown::HashTable;
 
+use super::context::PacketCtx;
 use super::key::FlowKey;
 use super::live_flow::FlowPhase;
 use super::live_flow::LiveFlow;
@@ -17,14 +17,13 @@ use super::sequence::ahead;
 use super::shard::SHARDS;
 use crate::base::Side;
 use crate::base::proto;
-use crate::decode::Packet;
 use crate::decode::TcpHeader;
 use crate::decode::Transport;
 
 /// A connection is forgotten after so many seconds: longer than FINs are retransmitted, and than TIME-WAIT (RFC 9293 §3.4.2).
 const KEPT_SECS: u64 = 600;
 
-/// Connections that all shards remember together, about 4 MB. At the limit, those that ended first are forgotten.
+/// Connections that all shards remember together, about 3 MB. At the limit, those that ended first are forgotten.
 const LIMIT: usize = 32 << 10;
 
 /// A late segment is not further behind what its sender had sent.
@@ -33,50 +32,74 @@ const REACH: i32 = 1 << 20;
 /// A connection that ended.
 #[derive(Clone, Copy, Debug)]
 struct EndedFlow {
+    key: FlowKey,
+    /// The hash of the key.
+    hash: u64,
     /// The number after the highest that the key's low and high end have sent; `None` where an end sent nothing.
     next: [Option<u32>; 2],
     /// The second of its last packet.
     active: u64,
-    /// Distinguishes it from an earlier connection with the same key.
-    serial: u64,
 }
 
 /// The connections of one shard that ended a short time ago.
 #[derive(Debug, Default)]
 pub(super) struct EndedFlows {
-    by_key: HashMap<FlowKey, EndedFlow, foldhash::fast::RandomState>,
-    /// In the order of ending.
-    order: VecDeque<(FlowKey, u64)>,
-    serial: u64,
+    /// A ring: when it is full, the next connection replaces the one that ended first.
+    flows: Vec<EndedFlow>,
+    /// Where the next one goes.
+    place: usize,
+    /// Places by key. Of connections with the same key, only that of the last.
+    by_key: HashTable<u32>,
 }
 
 impl EndedFlows {
-    /// Remembers a flow that ends, if it is a connection that one side has closed.
-    pub(super) fn add<S>(&mut self, flow: &LiveFlow<S>) {
+    /// Remembers a flow that ends, if it is a connection that one side has closed. `hash` is that of its key.
+    pub(super) fn add<S>(&mut self, hash: u64, flow: &LiveFlow<S>) {
         let is_closed = matches!(flow.phase, FlowPhase::Closed | FlowPhase::HalfClosed);
         if flow.key.protocol != proto::TCP || !is_closed {
             return;
         }
         let [client, server] = [Side::Client, Side::Server].map(|side| flow.sent_up_to(side));
         let next = if flow.client_is_high { [server, client] } else { [client, server] };
-        self.serial += 1;
-        self.by_key.insert(flow.key, EndedFlow { next, active: flow.active, serial: self.serial });
-        self.order.push_back((flow.key, self.serial));
-        while self.order.len() > LIMIT / SHARDS {
-            let Some((key, serial)) = self.order.pop_front() else { return };
-            if self.by_key.get(&key).is_some_and(|ended| ended.serial == serial) {
-                self.by_key.remove(&key);
+        let ended = EndedFlow { key: flow.key, hash, next, active: flow.active };
+        let place = self.place as u32;
+        self.place = (self.place + 1) % (LIMIT / SHARDS);
+        let EndedFlows { flows, by_key, .. } = self;
+        match flows.get_mut(place as usize) {
+            Some(oldest) => {
+                if let Ok(found) = by_key.find_entry(oldest.hash, |other| *other == place) {
+                    found.remove();
+                }
+                *oldest = ended;
+            }
+            None => flows.push(ended),
+        }
+        let has_key = |other: &u32| flows.get(*other as usize).is_some_and(|other| other.key == ended.key);
+        match by_key.find_mut(hash, has_key) {
+            Some(of_key) => *of_key = place,
+            None => {
+                let hash_of = |other: &u32| flows.get(*other as usize).map_or(0, |other| other.hash);
+                by_key.insert_unique(hash, place, hash_of);
             }
         }
     }
 
     /// True for a segment of a connection that has ended: without SYN, and without a byte that its sender had not sent before.
-    pub(super) fn is_late(&self, key: &FlowKey, packet: &Packet<'_>, flipped: bool, now: u64) -> bool {
+    /// `hash` is that of the key.
+    pub(super) fn is_late(
+        &self,
+        hash: u64,
+        key: &FlowKey,
+        PacketCtx { packet, flipped, .. }: PacketCtx<'_>,
+        now: u64,
+    ) -> bool {
         let Transport::Tcp(header) = packet.transport else { return false };
         if self.by_key.is_empty() || header.has(TcpHeader::SYN) {
             return false;
         }
-        let Some(ended) = self.by_key.get(key) else { return false };
+        let flow_at = |place: &u32| self.flows.get(*place as usize);
+        let found = self.by_key.find(hash, |place| flow_at(place).is_some_and(|ended| ended.key == *key));
+        let Some(ended) = found.and_then(flow_at) else { return false };
         if now.saturating_sub(ended.active) > KEPT_SECS {
             return false;
         }
@@ -95,6 +118,8 @@ impl EndedFlows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Packet;
+    use crate::flow::At;
     use crate::flow::key::Endpoint;
     use crate::flow::limits::FlowLimits;
     use crate::flow::test_support::CLIENT;
@@ -143,18 +168,41 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
+        const KEPT: u16 = (LIMIT / SHARDS) as u16;
         let mut ended = EndedFlows::default();
-        let at = crate::flow::At { order: 0, frame: Default::default(), time: Default::default() };
+        let at = At { order: 0, frame: Default::default(), time: Default::default() };
         let key = |port| FlowKey::new(Endpoint { port, ..CLIENT }, SERVER, proto::TCP, 0).0;
-        for port in (0..60_000).chain(0..10) {
+        // Hashes that collide.
+        let hash = |port: u16| u64::from(port % 64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for port in (0..20_000).chain(0..10) {
             let mut flow: LiveFlow<()> = LiveFlow::new(key(port), false, true, 0, at);
             flow.phase = FlowPhase::Closed;
-            ended.add(&flow);
+            ended.add(hash(port), &flow);
         }
-        assert_eq!((ended.order.len(), ended.by_key.len()), (LIMIT / SHARDS, LIMIT / SHARDS));
+        assert_eq!((ended.flows.len(), ended.by_key.len()), (usize::from(KEPT), usize::from(KEPT)));
         let header = TcpHeader { seq: 0, ack: 0, flags: TcpHeader::RST, window: 0, options: &[] };
         let reset = Packet { transport: Transport::Tcp(header), ..packet(CLIENT, SERVER, proto::TCP) };
-        assert!(ended.is_late(&key(9), &reset, false, 0), "closed again");
-        assert!(!ended.is_late(&key(20), &reset, false, 0), "forgotten");
+        let seen = PacketCtx { packet: &reset, flipped: false, at };
+        let is_late = |port| ended.is_late(hash(port), &key(port), seen, 0);
+        assert!(is_late(9) && is_late(19_999), "closed again, and closed last");
+        let first = 20_000 + 10 - KEPT;
+        assert!(is_late(first), "the first that is kept");
+        assert!(!is_late(first - 1) && !is_late(20), "forgotten");
+    }
+
+    #[test]
+    fn of_connections_with_one_key_the_last_counts() {
+        let mut ended = EndedFlows::default();
+        let at = At { order: 0, frame: Default::default(), time: Default::default() };
+        let key = FlowKey::new(CLIENT, SERVER, proto::TCP, 0).0;
+        for active in [0, 1000] {
+            let mut flow: LiveFlow<()> = LiveFlow::new(key, false, true, active, at);
+            flow.phase = FlowPhase::Closed;
+            ended.add(7, &flow);
+        }
+        assert_eq!((ended.flows.len(), ended.by_key.len()), (2, 1));
+        let header = TcpHeader { seq: 0, ack: 0, flags: TcpHeader::RST, window: 0, options: &[] };
+        let reset = Packet { transport: Transport::Tcp(header), ..packet(CLIENT, SERVER, proto::TCP) };
+        assert!(ended.is_late(7, &key, PacketCtx { packet: &reset, flipped: false, at }, 1000 + KEPT_SECS));
     }
 }

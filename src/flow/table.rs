@@ -130,7 +130,7 @@ impl<S: Default> FlowTable<S> {
                 return self.limit_held(shard, at, consumer);
             }
             self.close(slot(shard, index), EndReason::Reused, at, consumer);
-        } else if table.ended.is_late(&key, packet, flipped, self.clock.now()) {
+        } else if table.ended.is_late(hash, &key, seen, self.clock.now()) {
             return self.counts.add_late(data_len(packet));
         }
         self.open(shard, hash, key, seen, consumer);
@@ -245,7 +245,7 @@ impl<S: Default> FlowTable<S> {
             self.counts.evicted += 1;
         }
         shard.held -= flow.held();
-        shard.ended.add(&flow);
+        shard.ended.add(self.hasher.hash_one(flow.key), &flow);
         let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
         let state = delivery::end_streams(&mut flow, slot, StreamEnd::FlowEnded, at, &mut ctx);
         if let Some((mut state, last)) = state {

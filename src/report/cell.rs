@@ -150,7 +150,7 @@ impl Cell {
 
     /// A list whose elements are already joined with `;`.
     pub fn joined(&mut self, text: &str, origin: TextOrigin) {
-        if self.form == CellFormat::Csv && origin == TextOrigin::Trusted {
+        if self.form == CellFormat::Csv && (origin == TextOrigin::Trusted || is_plain_list(text)) {
             self.word(text);
         } else if !text.is_empty() {
             self.list(text.split(';'), |cell, item| cell.text(item, origin));
@@ -242,6 +242,16 @@ const fn is_trigger(c: char) -> bool {
     matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠')
 }
 
+/// Whether no element of a joined list needs quotes, an escape or a guard: nearly all do not.
+fn is_plain_list(text: &str) -> bool {
+    let mut is_first = true;
+    text.bytes().all(|byte| {
+        let begins = std::mem::replace(&mut is_first, byte == b';');
+        byte.is_ascii_alphanumeric()
+            || (!begins && matches!(byte, b';' | b' ' | b'-' | b'.' | b'/' | b':' | b'(' | b')'))
+    }) && !is_first
+}
+
 /// Bytes that need quotes in CSV. Line ends need them too, but as control characters they are always escaped.
 const fn is_separator(byte: u8) -> bool {
     byte == b',' || byte == b'"'
@@ -257,12 +267,19 @@ fn push_untrusted(out: &mut Vec<u8>, text: &str, in_list: bool) -> bool {
         out.extend_from_slice(text.as_bytes());
         return wants_quotes;
     }
-    for (at, c) in text.char_indices() {
-        let rest = text.get(at + c.len_utf8()..).unwrap_or_default();
-        let escaped = c.is_ascii_control() || (c == ';' && (in_list || begins_formula(rest)));
-        // Writing into a Vec cannot fail.
-        let _ = if escaped { write!(out, "\\x{:02x}", u32::from(c)) } else { write!(out, "{c}") };
+    let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+    let mut copied = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let after = at + 1;
+        let separates = || in_list || begins_formula(part(after..text.len()));
+        if byte.is_ascii_control() || (byte == b';' && separates()) {
+            out.extend_from_slice(part(copied..at).as_bytes());
+            // Writing into a Vec cannot fail.
+            let _ = write!(out, "\\x{byte:02x}");
+            copied = after;
+        }
     }
+    out.extend_from_slice(part(copied..text.len()).as_bytes());
     wants_quotes
 }
 
@@ -359,6 +376,7 @@ mod tests {
         check_untrusted("-", "-");
         check_untrusted("*.one.example", "*.one.example");
         check_untrusted("a=b", "a=b");
+        check_untrusted("é;ü\u{7f}; +1", "é;ü\\x7f\\x3b +1");
     }
 
     #[test]
@@ -370,6 +388,13 @@ mod tests {
             "h2;'=x;a\"b",
             r#"["h2","=x","a\"b"]"#,
         );
+        check(
+            |cell| cell.joined("h2;http/1.1", TextOrigin::Untrusted),
+            "h2;http/1.1",
+            r#"["h2","http/1.1"]"#,
+        );
+        check(|cell| cell.joined("h2;;h3;", TextOrigin::Untrusted), "h2;h3", r#"["h2","h3"]"#);
+        check(|cell| cell.joined("h2; -x", TextOrigin::Untrusted), "h2;' -x", r#"["h2"," -x"]"#);
         check(
             |cell| cell.list(["v=spf1;-all", "x"], |cell, text| cell.text(text, TextOrigin::Untrusted)),
             "v=spf1\\x3b-all;x",

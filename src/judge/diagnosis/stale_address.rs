@@ -14,6 +14,7 @@ use crate::base::Address;
 use crate::base::HostName;
 use crate::flow::Endpoint;
 use crate::judge::policy::name_table::ClientAnswer;
+use crate::judge::policy::name_table::KnownName;
 use crate::judge::policy::name_table::NameTable;
 
 /// Records of Azure's names expire within this time: 60 seconds for private endpoints, 300 at most for others. A client that uses an
@@ -46,6 +47,7 @@ struct KnownAnswer<'a> {
 /// What DNS returned in the capture.
 #[derive(Debug, Default)]
 pub(in crate::judge) struct ReturnedAddresses<'a> {
+    /// The names that are of interest.
     by_name: HashMap<Arc<HostName>, Vec<KnownAnswer<'a>>, foldhash::fast::RandomState>,
     addresses: HashSet<Address, foldhash::fast::RandomState>,
     /// Clients whose responses are in the capture.
@@ -53,13 +55,20 @@ pub(in crate::judge) struct ReturnedAddresses<'a> {
 }
 
 impl<'a> ReturnedAddresses<'a> {
-    pub(in crate::judge) fn new(names: &'a NameTable) -> ReturnedAddresses<'a> {
+    /// `is_wanted`: a question will be about this name.
+    pub(in crate::judge) fn new(
+        names: &'a NameTable,
+        is_wanted: impl Fn(&KnownName) -> bool,
+    ) -> ReturnedAddresses<'a> {
         let mut returned = ReturnedAddresses::default();
         for (client, address, answer) in names.answers_by_address() {
             returned.addresses.insert(address);
             returned.clients.insert(client);
-            let of_name = returned.by_name.entry(Arc::clone(answer.dns.known().name.shared())).or_default();
-            of_name.push(KnownAnswer { address, client, answer });
+            let known = answer.dns.known();
+            if is_wanted(known) {
+                let of_name = returned.by_name.entry(Arc::clone(known.name.shared())).or_default();
+                of_name.push(KnownAnswer { address, client, answer });
+            }
         }
         // The table has no order.
         for answers in returned.by_name.values_mut() {
@@ -184,7 +193,7 @@ mod tests {
         blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
         comparison.add(&blocked);
         comparison.prepare();
-        question(&ReturnedAddresses::new(&names), &comparison)
+        question(&ReturnedAddresses::new(&names, |_| true), &comparison)
     }
 
     /// Whether an old address is the likely cause where `ONE` was blocked at address 9; none where it is not.

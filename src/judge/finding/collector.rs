@@ -342,10 +342,11 @@ impl Findings {
     pub(in crate::judge) fn take_rows(&mut self) -> FindingRows {
         self.texts = SharedTexts::default();
         self.citations = CitationCache::default();
-        let mut rows: FindingRows = std::mem::take(&mut self.rows).into_values().collect();
-        rows.sort_unstable_by(|a, b| {
-            rank(a)
-                .cmp(&rank(b))
+        let rows = std::mem::take(&mut self.rows).into_values();
+        let mut rows: Vec<(Rank, Box<FindingRow>)> = rows.map(|row| (rank(&row), row)).collect();
+        rows.sort_unstable_by(|(rank_a, a), (rank_b, b)| {
+            rank_a
+                .cmp(rank_b)
                 .then(a.code.cmp(&b.code))
                 .then(a.audited_host.cmp(&b.audited_host))
                 .then_with(|| a.target.cmp(&b.target))
@@ -353,7 +354,7 @@ impl Findings {
                 .then(a.first_seen.cmp(&b.first_seen))
                 .then_with(|| a.flows.cmp(&b.flows))
         });
-        rows
+        rows.into_iter().map(|(_, row)| row).collect()
     }
 }
 

@@ -4,17 +4,22 @@
 //! Out: a clause of the message, and what to do.
 //! Not: when an address is old; see `diagnosis::stale_address`.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
+use hashbrown::HashSet;
 
 use super::FindingKey;
 use super::Findings;
 use crate::base::Address;
+use crate::base::HostName;
 use crate::base::Time;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::diagnosis::comparison::Comparison;
 use crate::judge::diagnosis::stale_address::ReturnedAddresses;
 use crate::judge::diagnosis::stale_address::StaleAddress;
+use crate::judge::policy::name_table::KnownName;
 use crate::judge::policy::name_table::NameTable;
 use crate::judge::rows::FindingRow;
 
@@ -48,14 +53,20 @@ impl Findings {
             let is_known = |(client, server)| !is_unknown(client, server);
             STOPPED_AT_ADDRESS.contains(&key.code) && key.audited_host.zip(row.server).is_some_and(is_known)
         };
-        if !self.rows.iter().any(|(key, row)| is_candidate(key, row)) {
+        let mut named: HashSet<Arc<HostName>> = HashSet::new();
+        let mut nameless: HashMap<Address, usize> = HashMap::new();
+        for (key, row) in self.rows.iter().filter(|(key, row)| is_candidate(key, row)) {
+            match &row.name {
+                Some(name) => drop(named.insert(Arc::clone(name))),
+                None => *nameless.entry(key.audited_host.unwrap_or_default()).or_default() += 1,
+            }
+        }
+        if named.is_empty() && nameless.is_empty() {
             return;
         }
-        let returned = ReturnedAddresses::new(names);
-        let mut nameless: HashMap<Address, usize> = HashMap::new();
-        for (key, _) in self.rows.iter().filter(|(key, row)| row.name.is_none() && is_candidate(key, row)) {
-            *nameless.entry(key.audited_host.unwrap_or_default()).or_default() += 1;
-        }
+        let is_documented = |name: &KnownName| !nameless.is_empty() && name.is_documented();
+        let is_wanted = |known: &KnownName| named.contains(&**known.name.shared()) || is_documented(known);
+        let returned = ReturnedAddresses::new(names, is_wanted);
         for (key, row) in self.rows.iter_mut().filter(|(key, row)| is_candidate(key, row)) {
             let Some((client, server)) = key.audited_host.zip(row.server) else { continue };
             let found = match &row.name {
