@@ -16,7 +16,7 @@ DESTDIR ?=
 FLAGS = $(eval FLAGS := $(shell tools/cargo-flags))$(FLAGS)
 
 .PHONY: demo build test check fmt clippy dependencies bless bench profile bench-live \
-	soak lab fuzz manual fleet-demo install uninstall deb tarball clean
+	soak lab fuzz manual fleet-demo install uninstall deb tarball pgo clean
 
 demo: build
 	@echo
@@ -39,7 +39,11 @@ uninstall:
 	@tools/install-files --remove "$(PREFIX)" "$(DESTDIR)"
 
 deb tarball: cargo compiler
-	CARGO="$(CARGO)" tools/package $@
+	CARGO="$(CARGO)" PGO="$(PGO)" tools/package $@
+
+# The program of `make build`, optimized by what it does with captures. PGO=1 does so for a package.
+pgo: cargo compiler
+	CARGO="$(CARGO)" tools/pgo $(FLAGS)
 
 cargo:
 	@test -x "$(CARGO)" || { echo "cargo not found: install Rust from https://rustup.rs" >&2; exit 1; }
