@@ -35,6 +35,9 @@ struct Situation {
     severity: Option<String>,
     #[serde(default)]
     says: Vec<String>,
+    /// Texts of its recommendation.
+    #[serde(default)]
+    advises: Vec<String>,
     /// Codes of findings that the first one explains.
     #[serde(default)]
     explains: Vec<String>,
@@ -114,9 +117,11 @@ fn faults(situation: &Situation, findings: &[Value]) -> Vec<String> {
             faults.push(format!("expected {column} {expected}, found {}", cell(first, column)));
         }
     }
-    let message = cell(first, "message");
-    for text in situation.says.iter().filter(|text| !message.contains(*text)) {
-        faults.push(format!("expected `{text}` in: {message}"));
+    for (column, texts) in [("message", &situation.says), ("recommendation", &situation.advises)] {
+        let printed = cell(first, column);
+        for text in texts.iter().filter(|text| !printed.contains(*text)) {
+            faults.push(format!("expected `{text}` in: {printed}"));
+        }
     }
     let mut explained: Vec<&str> = findings
         .iter()

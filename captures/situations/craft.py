@@ -9,7 +9,7 @@
 import pathlib, sys
 
 sys.dont_write_bytecode = True
-from packets import MICROSOFT, SYN, Tcp, Trace, certificate, client_hello, filler, server_hello_12
+from packets import ACK, MICROSOFT, PSH, RST, SYN, Tcp, Trace, certificate, client_hello, filler, server_hello_12
 
 HERE = pathlib.Path(__file__).resolve().parent
 ONE, TWO, ONE_V6 = '10.1.0.4', '10.1.0.5', '2001:db8:1::4'
@@ -145,6 +145,46 @@ def proxy_other_than_declared(trace):
     trace.connect(ONE, '10.0.0.9', SYNC, port=3128)
 
 
+@situation(file_sync())
+def proxy_undeclared_falls_silent(trace):
+    for _ in range(2):
+        trace.connect(ONE, PROXY, SYNC)
+    for _ in range(3):
+        trace.dropped(ONE, PROXY, 8080)
+
+
+@situation(azure_local())
+def proxy_undeclared_in_the_cloud_falls_silent(trace):
+    trace.dns(ONE, 'gateway.swg.example', '203.0.113.9')
+    trace.connect(ONE, '203.0.113.9', LOGIN, port=9480)
+    for _ in range(3):
+        trace.dropped(ONE, '203.0.113.9', 9480)
+
+
+@situation(file_sync())
+def proxy_undeclared_accepts_and_does_not_answer(trace):
+    trace.connect(ONE, PROXY, LOGIN)
+    for name in (FILES, SYNC):
+        tcp = Tcp(trace, ONE, PROXY, 8080).open()
+        request = f'CONNECT {name}:443 HTTP/1.1\r\nHost: {name}:443\r\n\r\n'.encode()
+        for seconds in (0.3, 0.6, 1.2, 2.4, 4.8, 9.6):
+            tcp.segment(0, ACK | PSH, request)
+            tcp.numbers[0] -= len(request)
+            trace.wait(seconds)
+    trace.wait(30)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_resets_the_tunnel_of_one_name(trace):
+    trace.connect(ONE, PROXY, FILES)
+    for _ in range(2):
+        tcp = Tcp(trace, ONE, PROXY, 8080).open()
+        tcp.send(0, f'CONNECT {SYNC}:443 HTTP/1.1\r\nHost: {SYNC}:443\r\n\r\n'.encode())
+        tcp.send(1, b'HTTP/1.1 200 Connection established\r\n\r\n')
+        tcp.segment(0, ACK | PSH, client_hello(SYNC))
+        tcp.segment(1, RST | ACK)
+
+
 # ---------------------------------------------------------------- certificates
 @situation(azure_local())
 def inspection_by_a_corporate_authority(trace):
@@ -195,6 +235,21 @@ def block_page_on_443(trace):
 
 
 # ---------------------------------------------------------------- names
+@situation(file_sync().replace('10.1.0.53', '168.63.129.16'))
+def resolver_of_azure_outside_of_azure(trace):
+    trace.https(ONE, FILES_AT, FILES)
+    ask_in_vain(trace, SYNC, resolver='168.63.129.16', queries=3, is_answered=False)
+    trace.https(ONE, FILES_AT, FILES)
+
+
+@situation(file_sync())
+def azure_agent_looks_for_its_platform(trace):
+    work(trace)
+    for port in (80, 32526):
+        trace.dropped(ONE, '168.63.129.16', port)
+    trace.dropped(ONE, '169.254.169.254', 80)
+
+
 @situation(azure_local())
 def name_unknown_to_the_resolver(trace):
     sign_in(trace)

@@ -40,6 +40,13 @@ impl Time {
     }
 }
 
+impl Time {
+    /// For sentences, UTC, to the second: `2026-07-20 10:11:12`.
+    pub fn date_and_time(self) -> String {
+        self.to_string().get(..19).unwrap_or_default().replace('T', " ")
+    }
+}
+
 /// RFC 3339, UTC, always with nine fractional digits: `2026-07-20T10:11:12.123456000Z`.
 impl std::fmt::Display for Time {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -98,6 +105,11 @@ mod tests {
         assert_eq!(Time(-1).to_string().parse(), Ok(Time(-1)));
         assert_eq!("yesterday".parse::<Time>(), Err(()));
         assert_eq!(Time(i64::MAX).to_string().len(), 30);
+    }
+
+    #[test]
+    fn times_in_sentences_have_seconds() {
+        assert_eq!(Time::from_parts(1_784_542_272, 999_999_999).date_and_time(), "2026-07-20 10:11:12");
     }
 
     #[test]

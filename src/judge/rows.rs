@@ -214,6 +214,15 @@ impl DnsRow {
     }
 }
 
+/// The part of the path that several findings may have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SharedPath {
+    /// The destination was requested from a proxy, which is the server of the flow.
+    Proxy,
+    /// The destination gets no reply over IPv6, and works over IPv4.
+    Ipv6,
+}
+
 /// A row of `findings.csv`: one for each audited host, target, code and mechanism.
 #[derive(Clone, Debug)]
 pub struct FindingRow {
@@ -231,6 +240,8 @@ pub struct FindingRow {
     pub is_cause: bool,
     /// The finding of the same audited host that says the cause of this one.
     pub cause: Option<FindingCode>,
+    /// What findings of one cause share, where their code alone does not show it.
+    pub shared: Option<SharedPath>,
     /// How much the site needs the destination: findings are ordered by it.
     pub need: Need,
     /// Confidence; none where the fact itself is in the capture.

@@ -60,7 +60,7 @@ pub(crate) fn duration(nanos: u64) -> String {
 
 /// `2026-07-20 10:11:12`.
 pub(crate) fn date_and_time(time: Time) -> String {
-    time.to_string().get(..19).unwrap_or_default().replace('T', " ")
+    time.date_and_time()
 }
 
 #[cfg(test)]

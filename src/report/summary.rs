@@ -583,6 +583,7 @@ fn has_same_advice(one: &FindingRow, other: &FindingRow) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Address;
     use crate::report::test_support;
 
     fn printed(facts: &RunFacts, width: usize, detail: SummaryDetail) -> String {
@@ -625,6 +626,33 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_cause_says_how_many_findings_it_explains() {
+        let row = |code, is_cause, cause, audited_host| {
+            Box::new(FindingRow { code, is_cause, cause, audited_host, ..test_support::finding() })
+        };
+        let (host, other) = (test_support::finding().audited_host, Some(Address::v4([10, 1, 0, 5])));
+        let (inspected, rejected) = (FindingCode::UnknownIssuer, FindingCode::CertificateRefusedByClient);
+        let explains = |findings: &[Box<FindingRow>]| {
+            let facts = RunFacts { findings: findings.to_vec(), ..test_support::facts() };
+            let text = printed(&facts, 120, SummaryDetail::Screen);
+            text.lines().find(|line| line.contains("explains")).map(|line| line.trim().to_owned())
+        };
+        let lead = row(inspected, true, None, host);
+        let findings = [
+            lead.clone(),
+            row(inspected, false, Some(inspected), host),
+            row(inspected, false, Some(inspected), host),
+            row(rejected, false, Some(inspected), host),
+            // Of another host, whose cause is not in this group.
+            row(rejected, false, Some(inspected), other),
+        ];
+        assert_eq!(explains(&findings).as_deref(), Some("explains 3 other findings: 2 AFS109, 1 AFS212"));
+        assert_eq!(explains(&findings[..2]).as_deref(), Some("explains 1 other finding: 1 AFS109"));
+        assert_eq!(explains(&findings[..1]), None);
+        assert_eq!(explains(&[row(inspected, false, None, host)]), None);
     }
 
     #[test]

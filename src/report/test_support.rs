@@ -166,6 +166,7 @@ pub(crate) fn finding() -> FindingRow {
         issuer: None,
         is_cause: false,
         cause: None,
+        shared: None,
         need: Need::Required,
         confidence: Some(Confidence::Strong),
         audited_host: Some(CLIENT),

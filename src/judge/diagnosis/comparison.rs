@@ -56,6 +56,8 @@ struct WorkedAt {
     last: Time,
     /// A name other than `name`.
     other_name: Option<Arc<HostName>>,
+    /// The server is a proxy of the names.
+    is_proxy: bool,
 }
 
 impl WorkedAt {
@@ -82,6 +84,8 @@ impl WorkedAt {
 #[derive(Clone, Copy, Debug)]
 struct BlockedAt {
     server: Endpoint,
+    /// The server is a proxy, from which the name was requested.
+    is_proxy: bool,
     first: Time,
     last: Time,
 }
@@ -189,13 +193,13 @@ impl Default for Comparison {
 }
 
 impl Comparison {
-    /// Adds a judged flow.
-    pub(in crate::judge) fn add(&mut self, row: &FlowRow) {
+    /// Adds a judged flow; `is_proxied` where its server is a proxy of the name.
+    pub(in crate::judge) fn add(&mut self, row: &FlowRow, is_proxied: bool) {
         match row.assessment.outcome() {
             Outcome::Ok if row.destination_verdict.is_some() && row.bytes.iter().all(|bytes| *bytes > 0) => {
-                self.add_worked(row);
+                self.add_worked(row, is_proxied);
             }
-            Outcome::BlockedLooking => self.add_blocked(row),
+            Outcome::BlockedLooking => self.add_blocked(row, is_proxied),
             Outcome::Inconclusive => self.add_silent_ipv6(row),
             Outcome::Ok => {}
         }
@@ -245,7 +249,7 @@ impl Comparison {
         families.ipv4.filter(|_| !families.has_ipv6)
     }
 
-    fn add_worked(&mut self, row: &FlowRow) {
+    fn add_worked(&mut self, row: &FlowRow, is_proxy: bool) {
         let (client, server, time) = (row.client.address, row.server, row.first_seen);
         match self.worked.get(&(client, server)) {
             Some(worked) if worked.name == row.name => {
@@ -254,16 +258,17 @@ impl Comparison {
             }
             Some(worked) => worked.other_name.clone_from(&row.name),
             None => {
-                let worked = WorkedAt { name: row.name.clone(), first: time, last: time, other_name: None };
+                let worked =
+                    WorkedAt { name: row.name.clone(), first: time, last: time, other_name: None, is_proxy };
                 self.worked.insert((client, server), worked);
                 self.clients.insert(client, ());
             }
         }
     }
 
-    fn add_blocked(&mut self, row: &FlowRow) {
+    fn add_blocked(&mut self, row: &FlowRow, is_proxy: bool) {
         let (client, server, time) = (row.client.address, row.server, row.first_seen);
-        let blocked = BlockedAt { server, first: time, last: time };
+        let blocked = BlockedAt { server, is_proxy, first: time, last: time };
         let Some(name) = &row.name else {
             match self.blocked_unnamed.get(&(client, server)) {
                 Some(before) => before.extend(time),
@@ -314,6 +319,10 @@ impl Comparison {
                 }
                 let reached = Reached { client: *client, first: worked.first, last: worked.last };
                 self.reached_by.entry((*server, Arc::clone(name))).or_default().push(reached);
+                // Whether the client reaches its proxy over IPv6 says nothing of the name.
+                if worked.is_proxy {
+                    continue;
+                }
                 let by_port = self.families.entry(Arc::clone(name)).or_default();
                 let place = by_port.iter().position(|(port, _)| *port == server.port).unwrap_or_else(|| {
                     by_port.push((server.port, Families::default()));
@@ -405,13 +414,25 @@ impl Comparison {
     ) -> Option<ComparisonResult> {
         let blocked = self.blocked_at(client, name, server)?;
         let server = blocked.server;
+        let is_proxy = blocked.is_proxy;
         if let Some(worked) = self.worked.peek(&(client, server)) {
             if let Some(result) = worked.compared_with_name(name, blocked) {
                 return Some(result);
             }
-            if let Some(other) = &worked.name {
-                return Some(ComparisonResult::OtherNameWorks { name: Arc::clone(other) });
+            if worked.is_proxy && !is_proxy {
+                let when = Box::new(worked.compared_with(blocked));
+                return Some(ComparisonResult::AddressWorked { when, name: None });
             }
+            if let Some(other) = &worked.name {
+                let name = Arc::clone(other);
+                return Some(match is_proxy {
+                    true => ComparisonResult::OtherNameThroughProxy { name },
+                    false => ComparisonResult::OtherNameWorks { name },
+                });
+            }
+        }
+        if is_proxy {
+            return self.with_same_proxy(client, name, Some(server));
         }
         if !server.address.is_v4()
             && let Some(ipv4) = self.only_over_ipv4(name, server.port)
@@ -422,7 +443,10 @@ impl Comparison {
             return Some(ComparisonResult::OtherHostReachesIt { host, client });
         }
         let elsewhere = self.worked_elsewhere.get(&ClientAndName(client, name));
-        if let Some(at) = elsewhere.and_then(|all| all.iter().find(|at| at.port == server.port)) {
+        let is_server = |at: &&Endpoint| {
+            at.port == server.port && self.worked.peek(&(client, **at)).is_none_or(|worked| !worked.is_proxy)
+        };
+        if let Some(at) = elsewhere.and_then(|all| all.iter().find(is_server)) {
             return Some(ComparisonResult::WorksElsewhere { server: at.address });
         }
         let anything_works = self.clients.contains(&client);
@@ -443,7 +467,7 @@ impl Comparison {
     ) -> Option<ComparisonResult> {
         let blocked = self.blocked_unnamed.peek(&(client, server))?;
         let worked = self.worked.peek(&(client, server))?;
-        let name = worked.name.clone().filter(|_| worked.other_name.is_none());
+        let name = worked.name.clone().filter(|_| worked.other_name.is_none() && !worked.is_proxy);
         Some(ComparisonResult::AddressWorked { when: Box::new(worked.compared_with(blocked)), name })
     }
 }
@@ -478,7 +502,7 @@ mod tests {
             if *sign == "-" {
                 row.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
             }
-            comparison.add(&row);
+            comparison.add(&row, false);
         }
         comparison.prepare();
         comparison
@@ -513,6 +537,32 @@ mod tests {
         let name = Arc::new(host("b.example"));
         check(&flows, Some(ComparisonResult::OtherNameWorks { name }));
         assert_eq!(comparison(&flows).with_same_name(CLIENT, &host("a.example"), None), None);
+    }
+
+    /// What is reported about the blocked name `a.example`, where `b.example` worked at the same server: each directly or not.
+    fn check_proxied(blocked: bool, worked: bool, expected: ComparisonResult) {
+        let mut comparison = Comparison::default();
+        for (name, is_proxied, second) in [("b.example", worked, 1), ("a.example", blocked, 5)] {
+            let mut row = test_support::flow_row(CLIENT, Address(10), at(second));
+            row.name = Some(Arc::new(host(name)));
+            if name == "a.example" {
+                row.assessment = Assessment::blocked(Mechanism::BlockPage, Confidence::Strong);
+            }
+            comparison.add(&row, is_proxied);
+        }
+        comparison.prepare();
+        let found = comparison.with_all_flows(CLIENT, &host("a.example"), None);
+        assert_eq!(found, Some(expected), "{blocked} {worked}");
+    }
+
+    #[test]
+    fn the_address_of_a_proxy_is_not_that_of_the_names() {
+        let name = Arc::new(host("b.example"));
+        check_proxied(true, true, ComparisonResult::OtherNameThroughProxy { name: Arc::clone(&name) });
+        check_proxied(false, false, ComparisonResult::OtherNameWorks { name });
+        // A connection to the proxy itself, which has a name of its own.
+        let when = Box::new(ComparisonResult::WorkedBefore { until: at(1) });
+        check_proxied(false, true, ComparisonResult::AddressWorked { when, name: None });
     }
 
     #[test]
@@ -551,7 +601,7 @@ mod tests {
             let mut row = test_support::flow_row(CLIENT, Address(address), at(6));
             row.name = Some(Arc::new(host(name)));
             row.server.port = 80;
-            comparison.add(&row);
+            comparison.add(&row, false);
         }
         comparison.prepare();
         assert_eq!(comparison.with_all_flows(CLIENT, &host("a.example"), None), None);
@@ -573,7 +623,7 @@ mod tests {
                 let mut row = test_support::flow_row(CLIENT, Address(server), at(5));
                 row.name = Some(Arc::new(host(name)));
                 row.assessment = Assessment::blocked(mechanism, Confidence::Weak);
-                comparison.add(&row);
+                comparison.add(&row, false);
             }
             comparison.prepare();
             comparison.with_all_flows(CLIENT, &host("a.example"), None)
@@ -591,10 +641,10 @@ mod tests {
         blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
         let later = |bytes| {
             let mut comparison = Comparison::default();
-            comparison.add(&blocked);
+            comparison.add(&blocked, false);
             let mut row = test_support::flow_row(CLIENT, Address(10), at(9));
             (row.name, row.bytes) = (blocked.name.clone(), bytes);
-            comparison.add(&row);
+            comparison.add(&row, false);
             comparison.prepare();
             comparison.with_all_flows(CLIENT, &host("a.example"), None)
         };
@@ -609,10 +659,10 @@ mod tests {
             let mut blocked = test_support::flow_row(CLIENT, Address(10), at(1_000));
             blocked.name = Some(Arc::new(host("a.example")));
             blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
-            comparison.add(&blocked);
+            comparison.add(&blocked, false);
             let mut row = test_support::flow_row(Address(2), Address(10), at(second));
             row.name = blocked.name.clone();
-            comparison.add(&row);
+            comparison.add(&row, false);
             comparison.prepare();
             comparison.with_all_flows(CLIENT, &host("a.example"), None)
         };
@@ -634,11 +684,11 @@ mod tests {
             let mut blocked = test_support::flow_row(CLIENT, v6(1), at(5));
             blocked.name = Some(Arc::new(host("a.example")));
             blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
-            comparison.add(&blocked);
+            comparison.add(&blocked, false);
             for server in works {
                 let mut row = test_support::flow_row(CLIENT, *server, at(6));
                 row.name = blocked.name.clone();
-                comparison.add(&row);
+                comparison.add(&row, false);
             }
             comparison.prepare();
             comparison.with_all_flows(CLIENT, &host("a.example"), None)

@@ -14,6 +14,7 @@ pub(super) mod explicit_refusals;
 pub(super) mod happy_eyeballs;
 mod host_drops;
 pub(super) mod outcome;
+pub(super) mod proxies;
 pub(super) mod revocation;
 pub(super) mod scans;
 pub(super) mod stale_address;
@@ -25,6 +26,7 @@ use self::comparison::Comparison;
 use self::dns_anomalies::DnsAnomalies;
 use self::happy_eyeballs::HappyEyeballs;
 use self::happy_eyeballs::NamedAttempt;
+use self::proxies::Proxies;
 use self::revocation::Revocation;
 use self::scans::ConnectAttempt;
 use self::scans::Scans;
@@ -71,6 +73,7 @@ pub(super) struct Diagnosis {
     pub(super) comparison: Comparison,
     pub(super) revocation: Revocation,
     pub(super) name_use: NameUse,
+    pub(super) proxies: Proxies,
     happy_eyeballs: HappyEyeballs,
     scans: Scans,
     /// Hosts that the capture holds packets to.
@@ -87,6 +90,7 @@ impl Default for Diagnosis {
             comparison: Comparison::default(),
             revocation: Revocation::default(),
             name_use: NameUse::default(),
+            proxies: Proxies::default(),
             happy_eyeballs: HappyEyeballs::default(),
             scans: Scans::default(),
             receiving_hosts: BoundedMap::new(MAX_HOSTS),

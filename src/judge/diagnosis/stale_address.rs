@@ -186,12 +186,12 @@ mod tests {
         for (client, name, last) in worked {
             let mut row = test_support::flow_row(*client, at(*last).address, Time(0));
             row.name = Some(Arc::new(test_support::host(name)));
-            comparison.add(&row);
+            comparison.add(&row, false);
         }
         let mut blocked = test_support::flow_row(ONE, at(9).address, Time(0));
         blocked.name = Some(Arc::new(test_support::host("other.example")));
         blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
-        comparison.add(&blocked);
+        comparison.add(&blocked, false);
         comparison.prepare();
         question(&ReturnedAddresses::new(&names, |_| true), &comparison)
     }

@@ -54,7 +54,8 @@ impl Engine {
         let is_judged = flow_end.packets[0] > 0 && self.is_judged(flow);
         let tags = self.tag_sets.of(flow.server().address, policy);
         let verdict = if is_judged {
-            flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy)
+            let verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
+            if self.diagnosis.proxies.is_proxy_of(flow) { verdict.at_undeclared_proxy() } else { verdict }
         } else {
             Verdict::default()
         };
@@ -64,6 +65,9 @@ impl Engine {
             true => checks::run(&view, &mut self.findings),
             false => SmallVec::new(),
         };
+        if assessment == Assessment::Ok {
+            self.diagnosis.proxies.add_success(flow, flow_end);
+        }
         let mut row = flow_row::flow_row(&view, codes);
         if is_reported {
             self.site.add(flow, &row, &verdict, policy);
@@ -118,7 +122,7 @@ impl Engine {
         if is_reported && (verdict.assumed_role.is_none() || self.audits(client)) {
             self.counts.add(client, row);
         }
-        self.diagnosis.comparison.add(row);
+        self.diagnosis.comparison.add(row, flow.is_proxied());
         let is_pki = verdict.known.is_some_and(|known| known.references.is_pki);
         self.diagnosis.revocation.add(row, verdict.requested_port, is_pki);
         self.diagnosis.name_use.add(flow);
@@ -164,7 +168,10 @@ impl Engine {
             _ => self.assess(flow, flow_end, unknown_issuer, Diagnosis::assess_open),
         };
         let tags = self.tag_sets.of(flow.server().address, policy);
-        let verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
+        let mut verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
+        if self.diagnosis.proxies.is_proxy_of(flow) {
+            verdict = verdict.at_undeclared_proxy();
+        }
         let proved = EarlyChecks::proved(assessment, reason);
         if verdict.assumed_role.is_none() || self.audits(flow.client().address) {
             let known = proved.filter(|_| reason != EarlyReason::Payload);

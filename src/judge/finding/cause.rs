@@ -14,8 +14,8 @@ use crate::base::WireText;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
-use crate::judge::diagnosis::comparison::RECOMMENDATION_FOR_IPV6;
 use crate::judge::rows::FindingRow;
+use crate::judge::rows::SharedPath;
 use crate::judge::vocabulary::Severity;
 
 /// Names that a message lists.
@@ -154,8 +154,10 @@ fn explain_server(rows: &mut [&mut FindingRow]) {
     type Group = (FindingCode, Option<Mechanism>, Option<Endpoint>, Severity, String);
     let mut groups: BTreeMap<Group, Vec<usize>> = BTreeMap::new();
     for (index, row) in rows.iter().enumerate() {
-        let is_over_ipv6 = row.recommendation == RECOMMENDATION_FOR_IPV6;
-        let is_effect = is_over_ipv6 || EFFECTS_OF_SERVER.contains(&row.code);
+        let is_unanswered_by_proxy =
+            row.shared == Some(SharedPath::Proxy) && row.code == FindingCode::ConnectionUnanswered;
+        let is_over_ipv6 = row.shared == Some(SharedPath::Ipv6);
+        let is_effect = is_over_ipv6 || is_unanswered_by_proxy || EFFECTS_OF_SERVER.contains(&row.code);
         if is_effect && row.need.is_ours() && row.mechanism.is_some() && !row.is_cause && row.cause.is_none()
         {
             let server = row.server.filter(|_| !is_over_ipv6);
@@ -301,6 +303,7 @@ mod tests {
             is_cause: false,
             cause: None,
             issuer: None,
+            shared: None,
             need: Need::Documented,
             confidence: None,
             audited_host: Some(CLIENT),
@@ -392,6 +395,23 @@ mod tests {
         assert_eq!(rows.iter().map(|row| row.cause.is_some()).collect::<Vec<_>>(), [false, true, false]);
         let other_mechanism = row(FindingCode::ProxyRefused, None, "d.example", 8);
         assert_eq!(causes(vec![refused("a.example", 8), other_mechanism]), ["-", "-"]);
+    }
+
+    #[test]
+    fn a_proxy_that_is_silent_for_several_names_is_one_cause() {
+        let silent = |name, shared| FindingRow {
+            shared,
+            ..row(FindingCode::ConnectionUnanswered, Some(Mechanism::SilentAfterData), name, 8)
+        };
+        let all = |shared| leading(vec![silent("a.example", shared), silent("b.example", shared)]);
+        assert_eq!(all(Some(SharedPath::Proxy)), ["message; the same with b.example"]);
+        assert!(all(None).is_empty());
+        let over_ipv6 = |name, server| FindingRow {
+            shared: Some(SharedPath::Ipv6),
+            ..row(FindingCode::ConnectionUnanswered, Some(Mechanism::TcpUnanswered), name, server)
+        };
+        let found = leading(vec![over_ipv6("a.example", 8), over_ipv6("b.example", 9)]);
+        assert_eq!(found, ["message; the same with b.example"], "whatever the address");
     }
 
     #[test]

@@ -21,16 +21,21 @@ use crate::flow::FlowEnd;
 use crate::judge::assessment::Assessment;
 use crate::judge::catalogue::ConfidenceSource;
 use crate::judge::catalogue::FindingCode;
+use crate::judge::catalogue::Mechanism;
 use crate::judge::catalogue::Proof;
 use crate::judge::catalogue::TargetKind;
 use crate::judge::flow_state::AppFacts;
 use crate::judge::flow_state::FlowState;
 use crate::judge::policy::Policy;
 use crate::judge::policy::name_table::KnownName;
+use crate::judge::policy::need::Need;
 use crate::judge::policy::scope::Scope;
 use crate::judge::policy::service_tags::TagSet;
+use crate::judge::policy::verdict::DeclaredServer;
 use crate::judge::policy::verdict::Verdict;
 use crate::judge::rows::Documented;
+use crate::judge::rows::SharedPath;
+use crate::rules::is_platform_address;
 
 /// A flow with everything that is known of it.
 pub(in crate::judge) struct FlowView<'a> {
@@ -127,6 +132,19 @@ pub(in crate::judge) fn run_early(view: &FlowView<'_>, complete: &[Proof], findi
     }
 }
 
+/// How much the site needs the destination of a flow.
+fn need(view: &FlowView<'_>, mechanism: Option<Mechanism>) -> Need {
+    let is_proxy =
+        matches!(view.verdict.declared, Some(DeclaredServer::Proxy | DeclaredServer::UndeclaredProxy));
+    if mechanism.is_some() && is_proxy {
+        return Need::Documented;
+    }
+    if mechanism.is_some() && is_platform_address(view.flow.requested_address()) {
+        return Need::CloudPlatform;
+    }
+    view.policy.need_of_flow(view.verdict)
+}
+
 /// What a flow adds to a finding, without what the documents say.
 fn occurrence<'a>(view: &'a FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
     let entry = code.entry();
@@ -150,7 +168,8 @@ fn occurrence<'a>(view: &'a FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
             .facts()
             .and_then(|facts| facts.certificate_issuer())
             .filter(|_| code == FindingCode::UnknownIssuer),
-        need: view.policy.need_of_flow(view.verdict),
+        shared: view.flow.is_proxied().then_some(SharedPath::Proxy),
+        need: need(view, mechanism),
         server: Some(view.server()),
         flow: Some(view.flow.number),
         proof: view.proof,

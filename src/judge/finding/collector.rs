@@ -38,6 +38,7 @@ use crate::judge::policy::Policy;
 use crate::judge::policy::need::Need;
 use crate::judge::rows::FindingRow;
 use crate::judge::rows::FindingRows;
+use crate::judge::rows::SharedPath;
 use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Severity;
 
@@ -108,6 +109,8 @@ pub(in crate::judge) struct Occurrence<'a> {
     pub(in crate::judge) port: Option<u16>,
     /// The issuer of the certificate that it is about.
     pub(in crate::judge) issuer: Option<&'a WireText>,
+    /// What it may have in common with other findings of one cause.
+    pub(in crate::judge) shared: Option<SharedPath>,
     /// How much the site needs the destination.
     pub(in crate::judge) need: Need,
     /// The server of the flow, or the resolver.
@@ -402,6 +405,7 @@ fn first_row(
         issuer: occurrence.issuer.cloned(),
         is_cause: false,
         cause: None,
+        shared: occurrence.shared,
         need: occurrence.need,
         confidence: occurrence.confidence,
         audited_host: occurrence.audited_host,
@@ -464,6 +468,13 @@ impl Wording {
                                  Windows Server is wanted",
                 highest: Severity::Low,
             },
+            (Need::CloudPlatform, Some(_)) => Wording {
+                title: "address that exists inside a cloud's virtual networks only",
+                recommendation: "no firewall rule is needed, and none can help: only virtual machines of the cloud reach this address. \
+                                 If this host is one, look at its own firewall and routes, and exempt the address from the proxy; the \
+                                 firewall on the path is not involved",
+                highest: Severity::Low,
+            },
             // Most connections that are blocked never get to name their server.
             (Need::Unidentified, Some(_)) => Wording {
                 recommendation: "find out which host the address is before deciding about a rule: capture from before the server \
@@ -471,7 +482,7 @@ impl Wording {
                 highest: Severity::Medium,
                 ..usual
             },
-            (Need::Unidentified, None) => usual,
+            (Need::Unidentified | Need::CloudPlatform, None) => usual,
             // The attempt was blocked, so that nothing but the program's setting is wrong.
             (Need::Undocumented, None) if occurrence.code == FindingCode::ProxyBypassed => {
                 Wording { highest: Severity::Low, ..usual }
@@ -507,6 +518,9 @@ fn extend(row: &mut FindingRow, occurrence: &Occurrence<'_>) {
 fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
     row.message.push_str("; ");
     row.message.push_str(&result.to_string());
+    if let ComparisonResult::WorksOverIpv4 { .. } = result {
+        row.shared = Some(SharedPath::Ipv6);
+    }
     if let Some(recommendation) = result.recommendation()
         && row.need.is_ours()
     {
@@ -538,6 +552,7 @@ mod tests {
             target: FindingTarget::Address(address),
             port: Some(443),
             issuer: None,
+            shared: None,
             need: Need::Undocumented,
             server: Some(Endpoint { address, port: 443 }),
             flow: Some(1),

@@ -24,6 +24,7 @@ use crate::judge::text::counted;
 use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Severity;
 use crate::rules::ReferenceId;
+use crate::rules::is_platform_address;
 
 /// A query to a resolver.
 pub(in crate::judge) struct DnsQuery {
@@ -190,10 +191,7 @@ fn occurrence<'a>(
         audited_host: Some(anomaly.client),
         target: FindingTarget::Name(anomaly.known.name.shared()),
         need: policy.need_of_name(&anomaly.known),
-        recommendation: missing_zone_record(anomaly).map(|_| {
-            "add the record of the private endpoint to the private DNS zone; or, if this network has no private endpoint for the \
-             name, remove the zone's link to it"
-        }),
+        recommendation: recommendation(anomaly),
         server: Some(anomaly.resolver),
         flow: None,
         frames: std::slice::from_ref(frame),
@@ -213,6 +211,7 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
         target: FindingTarget::Name(known.name.shared()),
         port: None,
         issuer: None,
+        shared: None,
         need: Need::Documented,
         server: None,
         flow: None,
@@ -230,6 +229,22 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
 fn missing_zone_record(anomaly: &DnsAnomaly) -> Option<&HostName> {
     let is_missing = matches!(anomaly.mechanism, Mechanism::DnsNxdomain | Mechanism::DnsEmpty);
     anomaly.alias.as_deref().filter(|alias| is_missing && in_private_zone(alias))
+}
+
+/// What to do, where the code's own recommendation is too general.
+fn recommendation(anomaly: &DnsAnomaly) -> Option<&'static str> {
+    if missing_zone_record(anomaly).is_some() {
+        return Some(
+            "add the record of the private endpoint to the private DNS zone; or, if this network has no private endpoint for the \
+             name, remove the zone's link to it",
+        );
+    }
+    let is_silent = anomaly.mechanism == Mechanism::DnsNoAnswer;
+    (is_silent && is_platform_address(anomaly.resolver.address)).then_some(
+        "only virtual machines of the cloud can reach this resolver, and no firewall rule changes that: set the site's own resolvers on \
+         the host, and let them forward the zones of private endpoints to a DNS server inside of the virtual network. If the host is \
+         such a virtual machine, look at its own firewall and routes",
+    )
 }
 
 fn message(anomaly: &DnsAnomaly, policy: &Policy) -> String {

@@ -370,6 +370,7 @@ mod tests {
             target: FindingTarget::Name(name),
             port: Some(443),
             issuer: None,
+            shared: None,
             need: Need::Required,
             server: Some(SERVER),
             flow: Some(flow),

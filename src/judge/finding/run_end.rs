@@ -27,6 +27,7 @@ use crate::judge::policy::name_table::NameTable;
 use crate::judge::policy::need::Need;
 use crate::judge::policy::site::SiteProgress;
 use crate::judge::policy::verdict::day;
+use crate::judge::rows::SharedPath;
 use crate::judge::text::counted;
 use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Severity;
@@ -50,6 +51,7 @@ pub(in crate::judge) fn add_blocked_revocation(
                 target: FindingTarget::Text("PKI"),
                 port: None,
                 issuer: None,
+                shared: None,
                 need: Need::Required,
                 server: None,
                 flow: Some(host.flow),
@@ -88,6 +90,7 @@ pub(in crate::judge) fn add_blocked_ipv6(
             target: FindingTarget::Name(&name),
             port: Some(silent.server.port),
             issuer: None,
+            shared: Some(SharedPath::Ipv6),
             need: Need::Documented,
             server: Some(silent.server),
             flow: Some(silent.flow),
@@ -159,6 +162,7 @@ pub(in crate::judge) fn add_shared_endpoints(
             target: FindingTarget::Address(address),
             port: None,
             issuer: None,
+            shared: None,
             need: Need::Required,
             server: None,
             flow: None,
@@ -208,6 +212,7 @@ pub(in crate::judge) fn add_exceptions(progress: &SiteProgress, policy: &Policy,
             target: FindingTarget::Text(&format!("[[allow]] {what}, {line}")),
             port: None,
             issuer: None,
+            shared: None,
             need: Need::SiteApproved,
             server: None,
             flow: None,

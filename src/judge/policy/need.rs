@@ -23,6 +23,8 @@ pub enum Need {
     SiteApproved,
     /// Only documents about Windows Server itself list it.
     OperatingSystem,
+    /// It exists inside a cloud's virtual networks only: elsewhere nothing can answer.
+    CloudPlatform,
     /// Nothing names the address: it may be any of the above.
     Unidentified,
     /// No document lists it, or not on this port.

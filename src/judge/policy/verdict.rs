@@ -52,17 +52,19 @@ pub(in crate::judge) struct Verdict<'a> {
     pub(in crate::judge) assumed_role: Option<(Address, &'static str)>,
     /// Between two declared roles, on a port that the port tables do not have.
     pub(in crate::judge) undocumented_role_port: Option<UndocumentedRolePort>,
-    /// What the site file declares at the address, where nothing else is known of the flow.
+    /// What the site file declares at the address, where nothing else is known of the flow; proxies in any case.
     pub(in crate::judge) declared: Option<DeclaredServer>,
     /// What the service tags say of the address.
     pub(in crate::judge) address_evidence: Option<AddressEvidence>,
 }
 
-/// What the site file declares at an address.
+/// What the site file declares at an address, or earlier traffic shows there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::judge) enum DeclaredServer {
     /// The proxy, on its port.
     Proxy,
+    /// Nothing, but earlier requests to it as a proxy succeeded.
+    UndeclaredProxy,
     /// A network of private endpoints, on TCP port 443.
     PrivateEndpoint,
 }
@@ -74,6 +76,13 @@ pub(in crate::judge) enum UndocumentedRolePort {
     OppositeDirection,
     /// The tables do not have it.
     NotInTables,
+}
+
+impl Verdict<'_> {
+    /// The same where earlier requests to the server as a proxy succeeded.
+    pub(in crate::judge) fn at_undeclared_proxy(self) -> Self {
+        Verdict { declared: self.declared.or(Some(DeclaredServer::UndeclaredProxy)), ..self }
+    }
 }
 
 /// The verdict on a flow that an audited host opened. Traffic inside the site gets a verdict only where a document or a port
@@ -136,6 +145,9 @@ pub(in crate::judge) fn verdict<'a>(
         verdict.port = Some(PortVerdict::Documented);
         verdict.documented = Some(documented);
     }
+    if verdict.declared.is_none() && is_declared_proxy(flow, policy) {
+        verdict.declared = Some(DeclaredServer::Proxy);
+    }
     if verdict.destination.is_some() && !policy.site.allow.is_empty() {
         apply_exceptions(flow, &mut verdict, first_seen, policy);
     }
@@ -143,14 +155,19 @@ pub(in crate::judge) fn verdict<'a>(
     verdict
 }
 
+/// Whether a flow that requests nothing from it goes to the declared proxy.
+fn is_declared_proxy(flow: &FlowState, policy: &Policy) -> bool {
+    let server = flow.server();
+    flow.flow_start.protocol == proto::TCP
+        && policy.site.proxies.contains(&(server.address, server.port))
+        && !flow.is_proxied()
+}
+
 /// What the site file declares at the server of a flow inside the site.
 fn declared_server(flow: &FlowState, policy: &Policy) -> Option<DeclaredServer> {
     let server = flow.server();
     if flow.flow_start.protocol != proto::TCP {
         return None;
-    }
-    if policy.site.proxies.contains(&(server.address, server.port)) {
-        return Some(DeclaredServer::Proxy);
     }
     let is_endpoint = server.port == port::HTTPS && policy.private_networks.contains(server.address);
     is_endpoint.then_some(DeclaredServer::PrivateEndpoint)

@@ -24,6 +24,8 @@ pub(in crate::judge) enum ComparisonResult {
     AddressWorked { when: Box<ComparisonResult>, name: Option<Arc<HostName>> },
     /// Another name works at the same address.
     OtherNameWorks { name: Arc<HostName> },
+    /// Another name works through the same proxy.
+    OtherNameThroughProxy { name: Arc<HostName> },
     /// Another audited host reaches the name at the same address.
     OtherHostReachesIt { host: Address, client: Address },
     /// Another audited host reaches the name through the same proxy.
@@ -53,6 +55,8 @@ impl ComparisonResult {
             // Another host may use another path.
             | ComparisonResult::OtherHostReachesIt { .. }
             | ComparisonResult::OtherHostThroughProxy { .. }
+            // The destination may have refused it, and not the proxy.
+            | ComparisonResult::OtherNameThroughProxy { .. }
             | ComparisonResult::WorksOverIpv4 { .. }
             // A server that is down looks the same.
             | ComparisonResult::WorksElsewhere { .. }
@@ -87,13 +91,20 @@ impl ComparisonResult {
 impl std::fmt::Display for ComparisonResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ComparisonResult::WorkedLater { from } => write!(f, "it worked later, from {from} on"),
-            ComparisonResult::WorkedBefore { until } => write!(f, "it had worked until {until}"),
+            ComparisonResult::WorkedLater { from } => {
+                write!(f, "it worked later, from {} UTC on", from.date_and_time())
+            }
+            ComparisonResult::WorkedBefore { until } => {
+                write!(f, "it had worked until {} UTC", until.date_and_time())
+            }
             ComparisonResult::WorkedAtOtherTimes => write!(f, "it worked at other times"),
             ComparisonResult::AddressWorked { when, name: None } => write!(f, "{when}"),
             ComparisonResult::AddressWorked { when, name: Some(name) } => write!(f, "{when}, as {name}"),
             ComparisonResult::OtherNameWorks { name } => {
                 write!(f, "{name} at the same address works, so the name seems to be filtered")
+            }
+            ComparisonResult::OtherNameThroughProxy { name } => {
+                write!(f, "{name} works through the same proxy")
             }
             ComparisonResult::OtherHostReachesIt { host, .. } => {
                 write!(f, "{host} reaches it at the same address")

@@ -6,6 +6,7 @@ use super::no_rows;
 use super::site::bypasses_proxy;
 use crate::base::HostDrop;
 use crate::base::Side;
+use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::catalogue::drop_advice;
@@ -70,6 +71,9 @@ fn destination_clause(view: &FlowView<'_>) -> String {
     }
     match view.verdict.declared {
         Some(DeclaredServer::Proxy) => return "; it is the declared proxy".to_owned(),
+        Some(DeclaredServer::UndeclaredProxy) => {
+            return "; it is a proxy: earlier requests through it succeeded".to_owned();
+        }
         Some(DeclaredServer::PrivateEndpoint) => {
             return "; the address is in a declared network of private endpoints".to_owned();
         }
@@ -112,6 +116,9 @@ fn has_finding(view: &FlowView<'_>, code: FindingCode) -> bool {
 
 /// A message about a flow that was blocked: client, server, how it ended and the mechanism.
 fn could_not_use(view: &FlowView<'_>, how: &str) -> String {
+    if view.flow.is_proxied() {
+        return could_not_use_through_proxy(view, how);
+    }
     format!(
         "{} could not use {} port {}: {how} ({}){}",
         view.client(),
@@ -170,7 +177,7 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
         FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused
     );
     match view.verdict.declared.filter(|_| is_dropped_or_refused) {
-        Some(DeclaredServer::Proxy) => {
+        Some(DeclaredServer::Proxy | DeclaredServer::UndeclaredProxy) => {
             return Some(
                 "check that the proxy runs and listens on this port, and allow the server to connect to it: what the server needs from \
                  the internet goes through the proxy",
@@ -183,6 +190,18 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
             );
         }
         None => {}
+    }
+    let finding = view.assessment.mechanism()?.finding();
+    if view.flow.is_proxied() && finding == FindingCode::ConnectionReset {
+        return Some(
+            "look into the log of the proxy: either the proxy or a device behind it ended the connection; allow the name there",
+        );
+    }
+    if is_dropped_or_refused && view.flow.is_proxied() {
+        return Some(
+            "look into the log of the proxy: whether it got the request, and whether it can reach the destination; the server itself \
+             needs no way to the destination",
+        );
     }
     if view.verdict.role_row.is_some() && is_dropped_or_refused {
         return Some(if view.verdict.assumed_role.is_some() {
@@ -232,7 +251,7 @@ fn could_not_use_through_proxy(view: &FlowView<'_>, how: &str) -> String {
         server.address,
         server.port,
         view.assessment.mechanism().map_or("", Mechanism::as_str),
-        destination_clause(view)
+        context_clause(view)
     )
 }
 
@@ -280,6 +299,13 @@ fn unanswered(view: &FlowView<'_>) -> String {
         0 => String::new(),
         _ => format!(" to {}", counted(retransmissions, "retransmission")),
     };
+    if view.flow.is_proxied() {
+        let Endpoint { address, port } = view.server();
+        let (name, requested) = (view.name_text(), view.verdict.requested_port);
+        return format!(
+            "{client} connected to the proxy {address}:{port} for {name} port {requested} and {sent}; then no reply{after}{roles}"
+        );
+    }
     format!("{client} connected to {server} port {port} and {sent}; then no reply{after}{roles}")
 }
 
