@@ -53,6 +53,10 @@ fn a_job_that_cannot_start_ends_with_status_2() {
     check(&["analyze", "x.pcap", "--format", "xml"], 2, "jsonl");
     check(&["analyze", "x.pcap", "--threads", "0"], 2, "--threads");
     check(&["analyze", "x.pcap", "--force"], 2, "--output");
+    for command in [&["analyze", "x.pcap"][..], &["live", "-i", "lo"]] {
+        check(&[command, &["--memory", "127"]].concat(), 2, "127 is not in 128..");
+    }
+    check(&["analyze", "x.pcap", "--memory", "256", "--max-flows", "9"], 2, "cannot be used with");
     check(&["analyze", "x.pcap"], 2, "afs-audit: cannot read capture: x.pcap: no such file or folder\n");
     check(&["explain", "AFS999"], 2, "unknown finding code or mechanism `AFS999`");
     check(&["verify", "no/such/folder"], 2, "no such file or folder\n");

@@ -1,4 +1,4 @@
-//! A flood makes bounded evidence with `--max-evidence`, and nothing of it is uncounted.
+//! A flood makes bounded evidence with `--max-evidence`, and takes bounded memory with `--memory`; nothing of it is uncounted.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic shows where a test failed")]
 
@@ -85,4 +85,34 @@ fn rows_of_one_kind_become_one_row_with_a_count() {
     assert!(limits.iter().any(|limit| limit.starts_with("evidence: ")), "{limits:?}");
     let verified = run(&["verify", path]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+/// The highest memory use of a process so far, in KiB; none after its end.
+#[cfg(target_os = "linux")]
+fn peak_kib(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_of_an_analysis_is_bounded_and_evictions_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (capture, evidence) = (folder.path().join("flood.pcap"), folder.path().join("evidence"));
+    std::fs::write(&capture, flood()).unwrap();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
+        .args(["analyze", capture.to_str().unwrap(), "-o", evidence.to_str().unwrap()])
+        .args(["-q", "--fail-on", "never", "--threads", "2", "--memory", "128"])
+        .spawn()
+        .unwrap();
+    let mut peak = 0;
+    while run.try_wait().unwrap().is_none() {
+        peak = peak_kib(run.id()).unwrap_or(peak);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(run.wait().unwrap().success());
+    assert!(peak > 0 && peak < 128 << 10, "{peak} KiB");
+    let manifest = std::fs::read_to_string(evidence.join("manifest.json")).unwrap();
+    assert!(manifest.contains(" flows closed early because the flow table was full"), "no limit reached");
 }

@@ -119,6 +119,9 @@ pub(super) struct AnalyzeArgs {
     /// Maximum concurrent flows; when reached, the longest idle one is closed
     #[arg(long, value_name = "N", default_value = "262144", help_heading = "Limits")]
     pub(super) max_flows: NonZeroU32,
+    /// Memory limit in MiB, which also bounds names, streams and findings; by default only --max-flows bounds flows
+    #[arg(long = "memory", value_name = "MIB", value_parser = values::memory(), conflicts_with = "max_flows", help_heading = "Limits")]
+    pub(super) memory_mib: Option<u32>,
 }
 
 // Not doc comments, here and below: clap would print them instead of the command's own.
@@ -229,7 +232,7 @@ pub(super) struct LiveArgs {
     pub(super) policy: PolicyArgs,
 
     /// Memory limit in MiB, excluding the kernel capture buffers
-    #[arg(long = "memory", value_name = "MIB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..), help_heading = "Limits")]
+    #[arg(long = "memory", value_name = "MIB", default_value = "1024", value_parser = values::memory(), help_heading = "Limits")]
     pub(super) memory_mib: u32,
     /// User to run as after opening the interfaces, if started as root; by default the user who called sudo, otherwise
     /// `nobody`

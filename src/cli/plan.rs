@@ -260,7 +260,10 @@ impl AnalyzePlan {
                 HashAlgorithm::Blake3 => capture::InputHash::Blake3,
                 HashAlgorithm::None => capture::InputHash::None,
             },
-            limits: ResourceLimits::of_flows(args.max_flows),
+            limits: match args.memory_mib {
+                Some(mib) => ResourceLimits::within(mib),
+                None => ResourceLimits::of_flows(args.max_flows),
+            },
             output,
         })
     }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedI64ValueParser;
 use ipnet::IpNet;
 
 use crate::base::Time;
@@ -26,6 +27,11 @@ pub(super) fn snap_len(text: &str) -> Result<u32, String> {
         Ok(len @ 64..=MAX_SNAP_LEN) => Ok(len),
         _ => Err(format!("expected 64 to {MAX_SNAP_LEN}, or 0 for the whole frame")),
     }
+}
+
+/// A memory limit in MiB. With less than this, a site's servers do not fit beside the rules.
+pub(super) fn memory() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(128..)
 }
 
 /// A capture point: its name, and a file or folder that was captured there.
