@@ -30,7 +30,7 @@ def parse_arguments(arguments):
     run.add_argument("--from", dest="from_day", type=datetime.date.fromisoformat, help="first day, with --window")
     run.add_argument("--until", dest="until_day", type=datetime.date.fromisoformat, help="day after the last one, with --window")
     run.add_argument("--threads", type=int, default=1, help="threads of each task; as spark.task.cpus (1)")
-    run.add_argument("--max-flows", type=int, default=262144, help="concurrent flows of each task, which bound its memory (262144)")
+    run.add_argument("--memory", type=int, default=1024, help="memory limit of the program in each task, in MiB (1024)")
     run.add_argument("--scratch", default="", help="folder of the workers for a task's files; by default that for temporary files")
     run.add_argument("--through-hadoop", action="store_true", help="read local files as remote ones are read")
     run.add_argument("--spark-home", default="", help="Spark's folder on the workers, for remote files; by default SPARK_HOME")
@@ -52,6 +52,8 @@ def check(parser, options):
             windows.parse_duration(text)
         except ValueError as error:
             parser.error(str(error))
+    if options.memory < 128:
+        parser.error(f"--memory {options.memory}: at least 128")
     if (options.from_day or options.until_day) and not options.window:
         parser.error("--from and --until need --window")
     if options.window and windows.parse_duration("1d") % windows.parse_duration(options.window):
@@ -110,10 +112,12 @@ def run(spark, options):
 def show(spark, options):
     lake = options.lake.rstrip("/")
     found = views.collect(spark, lake)
-    for name, (columns, rows) in found.items():
-        print(f"{views.VIEWS[name]}\n{views.print_view(rows, columns, options.rows)}")
+    summary = views.summarize(spark)
+    print(f"{views.printable(summary)}\n")
+    for name, view in found.items():
+        print(f"{views.VIEWS[name]}\n{views.print_view(view, options.rows)}")
     if options.html:
-        write_page(options.html, views.page(found, lake))
+        write_page(options.html, views.page(found, lake, summary))
     return 0
 
 

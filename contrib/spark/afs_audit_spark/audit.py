@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import ExitStack
+from datetime import datetime
 
 from afs_audit_spark.captures import is_local
 
@@ -27,12 +28,13 @@ MESSAGES_LIMIT = 20
 
 
 def run(task, settings, attempt):
-    """Yields `(table, day, window, row, cut, json)` for each row; first that of `runs`."""
+    """Yields `(table, day, window, seconds, row, cut, json)` for each row; first that of `runs`. `seconds` is the length of what the
+    window has."""
     window = task["from_time"]
     if attempt >= settings["max_attempts"] - 1 and attempt > 0:
         # The attempt after this one would end the whole job.
         messages = [f"the task died {attempt} times: not audited"]
-        yield "runs", task["day"], window, 0, False, json.dumps(failed(task, messages, None))
+        yield "runs", task["day"], window, 0.0, 0, False, json.dumps(failed(task, messages, None))
         return
     with tempfile.TemporaryDirectory(prefix="afs-audit-", dir=settings["scratch"] or None) as folder, ExitStack() as stack:
         try:
@@ -41,7 +43,8 @@ def run(task, settings, attempt):
             message = f"cannot run the audit: {type(error).__name__}: {error}"
             report, rows, unfinished = failed(task, [message], None), None, set()
         day = task["day"] or (report["first_seen"] or "")[:10] or "unknown"
-        yield "runs", day, window, 0, False, json.dumps(report)
+        seconds = length(report)
+        yield "runs", day, window, seconds, 0, False, json.dumps(report)
         if rows is None:
             return
         numbers = dict.fromkeys(TABLE_OF_RECORD.values(), 0)
@@ -50,15 +53,17 @@ def run(task, settings, attempt):
                 table = TABLE_OF_RECORD[RECORD.match(line)[1]]
                 numbers[table] += 1
                 cut = bool(unfinished) and table == "flows" and int(FLOW_ID.search(line)[1]) in unfinished
-                yield table, day, window, numbers[table], cut, line
+                yield table, day, window, seconds, numbers[table], cut, line
 
 
 def audit(task, settings, folder, stack):
     """The row about the run; the file with the rows, none if it failed; the flows that are longer than what is read."""
     paths, readers = inputs(task["files"], settings, folder, stack)
     evidence, rows, errors = (os.path.join(folder, name) for name in ("evidence", "rows.jsonl", "errors"))
-    command = [settings["binary"], "analyze", *paths, "-o", evidence, "--format", "jsonl", "--quiet", "--fail-on", "never"]
-    command += ["--threads", str(settings["threads"]), "--max-flows", str(settings["max_flows"])]
+    command = [settings["binary"], "analyze", "-o", evidence, "--format", "jsonl", "--quiet", "--fail-on", "never"]
+    # The table of captures says that these files are of one place, even if they show the same packets again.
+    command += [f"--point=point={path}" for path in paths]
+    command += ["--threads", str(settings["threads"]), "--memory", str(settings["memory"])]
     lead_in = settings["lead_in"] if task["from_time"] or task["until_time"] else ""
     for option, value in (("--from", task["from_time"]), ("--until", task["until_time"]), ("--lead-in", lead_in)):
         command += [option, value] if value else []
@@ -86,6 +91,14 @@ def audit(task, settings, folder, stack):
             said.append(f"afs-audit was ended by signal {-status}")
         return failed(task, said, status), None, set()
     return report(task, manifest, status, said, folder), rows, unfinished_flows(task, manifest)
+
+
+def length(report):
+    """How long what a run has is, in seconds."""
+    if not report["first_seen"]:
+        return 0.0
+    first, last = (datetime.fromisoformat(report[name]) for name in ("first_seen", "last_seen"))
+    return (last - first).total_seconds()
 
 
 def unfinished_flows(task, manifest):

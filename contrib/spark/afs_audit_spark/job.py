@@ -15,7 +15,7 @@ from pyspark import SparkFiles, StorageLevel, TaskContext
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-from afs_audit_spark import audit, captures, schema, windows
+from afs_audit_spark import audit, captures, merge, schema, windows
 
 PARTITIONS = ["site", "day", "point"]
 
@@ -26,11 +26,15 @@ ROWS = t.StructType(
         t.StructField("day", t.StringType()),
         t.StructField("point", t.StringType()),
         t.StructField("window", t.StringType()),
+        t.StructField("seconds", t.DoubleType()),
         t.StructField("row", t.LongType()),
         t.StructField("cut", t.BooleanType()),
         t.StructField("json", t.StringType()),
     ]
 )
+
+# Tables whose rows add up over windows.
+MERGED = {"findings": merge.findings, "requirements": merge.requirements}
 
 # The day of a run without a frame.
 UNKNOWN_DAY = "unknown"
@@ -84,7 +88,7 @@ def task_settings(spark, options, policies):
         "is_shipped": options.binary_is_local,
         "threads": options.threads,
         "lead_in": options.lead_in,
-        "max_flows": options.max_flows,
+        "memory": options.memory,
         "scratch": options.scratch,
         "through_hadoop": options.through_hadoop,
         "spark_home": options.spark_home,
@@ -145,32 +149,35 @@ def audited(spark, tasks, settings):
         attempt = TaskContext.get().attemptNumber()
         for line in part:
             task = json.loads(line)
-            for table, day, window, row, cut, text in audit.run(task, local, attempt):
-                yield table, task["site"], day, task["point"], window, row, cut, text
+            for table, day, window, seconds, row, cut, text in audit.run(task, local, attempt):
+                yield table, task["site"], day, task["point"], window, seconds, row, cut, text
 
     rows = spark.sparkContext.parallelize(lines, len(lines)).mapPartitions(run)
     # On disk, so that the packets are read once for all tables.
     return spark.createDataFrame(rows, ROWS, verifySchema=False).persist(StorageLevel.DISK_ONLY)
 
 
-def table_of(rows, name, columns):
-    """One table of the rows, in the order of the runs."""
+def table_of(rows, name, columns, has_windows):
+    """One table of the rows, in the order of the runs; what windows say of the same finding or endpoint in one row."""
     place = [f.col(column) for column in (*PARTITIONS, *schema.PLACE)]
-    cut = [f.col("cut")] if name == "flows" else []
+    more = {"flows": ["cut"], "findings": ["seconds"], "requirements": ["seconds"]}.get(name, [])
     parsed = rows.where(f.col("table") == name).select(
-        *place, *cut, f.from_json("json", columns, {"mode": "FAILFAST"}).alias("record")
+        *place, *more, f.from_json("json", columns, {"mode": "FAILFAST"}).alias("record")
     )
+    table = parsed.select(*place, *more, "record.*")
+    if name in MERGED:
+        table = MERGED[name](table, PARTITIONS) if has_windows else merge.without_windows(table)
     # The order in which Spark writes partitions; within a task, so without a shuffle.
-    return parsed.select(*place, *cut, "record.*").sortWithinPartitions(*PARTITIONS, *schema.PLACE)
+    return table.sortWithinPartitions(*PARTITIONS, *schema.PLACE)
 
 
-def write(spark, rows, lake, types):
+def write(spark, rows, lake, types, has_windows):
     """Replaces the partitions of this run, whole, in all tables; the rows of `runs`. Those of failed runs keep their earlier rows."""
     for name, columns in types.items():
-        table_of(rows, name, columns).write.mode("overwrite").partitionBy(*PARTITIONS).parquet(f"{lake}/{name}")
-    runs = table_of(rows, "runs", types["runs"]).collect()
+        table_of(rows, name, columns, has_windows).write.mode("overwrite").partitionBy(*PARTITIONS).parquet(f"{lake}/{name}")
+    runs = table_of(rows, "runs", types["runs"], has_windows).collect()
     delete_earlier(spark, lake, runs)
-    columns = {name: table_of(rows, name, columns).schema.jsonValue() for name, columns in types.items()}
+    columns = {name: table_of(rows, name, columns, has_windows).schema.jsonValue() for name, columns in types.items()}
     write_text(spark, f"{lake}/{COLUMNS_FILE}", json.dumps(columns, indent=1, sort_keys=True) + "\n")
     return runs
 
@@ -224,7 +231,7 @@ def run(spark, options):
     tasks = plan(spark, points, options, settings)
     rows = audited(spark, tasks, settings)
     try:
-        runs = write(spark, rows, options.lake.rstrip("/"), schema.tables(options.binary))
+        runs = write(spark, rows, options.lake.rstrip("/"), schema.tables(options.binary), bool(options.window))
     finally:
         rows.unpersist()
     return sorted(runs, key=lambda row: [row[name] or "" for name in (*PARTITIONS, "window")])

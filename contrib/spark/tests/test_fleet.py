@@ -10,12 +10,14 @@ import os
 import pathlib
 import shutil
 import stat
+import struct
 import subprocess
 import tempfile
 import unittest
+import unittest.mock
 
 from afs_audit_spark import __main__ as command
-from afs_audit_spark import audit, captures, job, schema, views, windows
+from afs_audit_spark import audit, captures, job, merge, schema, views, windows
 
 # The Java processes of a test live for seconds.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dlog4j2.level=ERROR")
@@ -93,6 +95,17 @@ def content(lake):
         place = str(path.parent.relative_to(lake))
         found.setdefault(place, []).append(hashlib.sha256(path.read_bytes()).hexdigest())
     return {place: sorted(hashes) for place, hashes in found.items()}
+
+
+def write_later(path, copy, seconds):
+    """A copy of a pcap file in which everything happens later."""
+    data = bytearray(pathlib.Path(path).read_bytes())
+    place = 24
+    while place < len(data):
+        time, _, length = struct.unpack_from("<III", data, place)
+        struct.pack_into("<I", data, place, time + seconds)
+        place += 16 + length
+    pathlib.Path(copy).write_bytes(data)
 
 
 def wrapper(folder, name, script):
@@ -184,7 +197,7 @@ class LocalMode(SparkTest):
     def check_views(self):
         lake = os.path.join(self.folder, "lake")
         found = views.collect(self.spark, lake)
-        rows = {name: [dict(zip(columns, row)) for row in rows] for name, (columns, rows) in found.items()}
+        rows = {name: [dict(zip(view.columns, row)) for row in view.rows] for name, view in found.items()}
         endpoint = rows["servers_endpoints"][0]
         self.assertEqual((endpoint["site"], endpoint["state"], endpoint["level"]), ("berlin", "blocked", "required"))
         self.assertEqual(endpoint["blocked_since"].isoformat()[:10], "2026-01-05")
@@ -192,7 +205,14 @@ class LocalMode(SparkTest):
         self.assertIn("tcp-refused", [row["mechanism"] for row in rows["blocked"]])
         doubts = {row["site"]: row["doubts"] for row in rows["doubtful_captures"]}
         self.assertEqual((doubts["missing"], doubts["berlin"]), ("1 failed", "old"))
-        self.assertIn("updates.vendor.example", views.page(found, lake))
+        page = views.page(found, lake, views.summarize(self.spark))
+        self.assertIn("updates.vendor.example", page)
+        self.assertIn("Endpoints that servers need look blocked at amsterdam, berlin.", page)
+        # What leaves Spark is bounded, and what does not is counted.
+        with unittest.mock.patch.object(views, "PAGE_ROWS", 2):
+            few = views.collect(self.spark, lake)["servers_endpoints"]
+        self.assertEqual((len(few.rows), few.total), (2, found["servers_endpoints"].total))
+        self.assertIn(f"… and {few.total - 1} more", views.print_view(few, 1))
 
     def test_windows_have_the_rows_of_one_machine(self):
         site = "cairo, <b>"
@@ -204,6 +224,43 @@ class LocalMode(SparkTest):
         for table in ("flows", "dns"):
             found = rows_of(self.spark, os.path.join(self.folder, "windows"), table, site)
             self.assertEqual(without_numbers(found), without_numbers(whole[table]), table)
+
+
+    def test_findings_and_requirements_of_windows_are_those_of_one_run(self):
+        ring = os.path.join(self.folder, "ring")
+        os.mkdir(ring)
+        for number in range(4):
+            write_later(SITES["amsterdam"][0], os.path.join(ring, f"{number}.pcap"), 7200 * number)
+        site = (f"{ring}/*.pcap", SITES["amsterdam"][1])
+        self.run_job({"whole": site}, "merged")
+        runs = self.run_job({"divided": site}, "merged", "--window", "2h")
+        self.assertEqual(len(runs), 4, [window for _, window in runs])
+        lake = os.path.join(self.folder, "merged")
+        less = 0
+        for table, key in (("findings", merge.FINDING), ("requirements", merge.REQUIREMENT)):
+            whole, divided = (self.rows_by_key(lake, table, name, key) for name in ("whole", "divided"))
+            self.assertEqual(divided.keys(), whole.keys())
+            for place, row in divided.items():
+                differs = row.pop("differs")
+                self.assertEqual(row.pop("windows"), 4, row)
+                # A note names the length of the capture, which no window knows.
+                self.assertEqual(differs, ["note"] if "note" in differs else [], row)
+                may_differ = [*differs, "flows", "frames"]
+                # A window compares with less: its message says less, and then recommends something more general.
+                message, longer = row.get("message", ""), whole[place].get("message", "")
+                self.assertTrue(longer.startswith(message), f"{message} {longer}")
+                may_differ += ["message", "recommendation"] if message != longer else []
+                less += message != longer
+                expected = {**whole[place], **{name: row[name] for name in may_differ if name in row}}
+                self.assertEqual(row, expected, table)
+                self.assertEqual(row.get("frames", [])[:1], whole[place].get("frames", [])[:1])
+        self.assertLessEqual(less, 1)
+
+    def rows_by_key(self, lake, table, site, key):
+        rows = rows_of(self.spark, lake, table, site)
+        found = {json.dumps([row.get(name) for name in key]): row for row in rows}
+        self.assertEqual(len(found), len(rows), f"{table} of {site}: keys are unique")
+        return found
 
 
 class LocalCluster(SparkTest):
@@ -254,11 +311,12 @@ class WithoutSpark(unittest.TestCase):
     def test_text_from_packets_is_escaped(self):
         rows = [("<script>alert(1)</script>", 1, None, ["\x1b[31m", "&"])]
         columns = ["name", "count", "<i>", "names"]
-        page = views.page({"changes": (columns, rows)}, "<lake>")
+        view = views.View(columns, rows, 1)
+        page = views.page({"changes": view}, "<lake>", "<summary>")
         self.assertIn("&lt;script&gt;alert(1)&lt;/script&gt;", page)
-        for text in ("<script", "<i>", "<lake>"):
+        for text in ("<script", "<i>", "<lake>", "<summary>"):
             self.assertNotIn(text, page)
-        self.assertNotIn("\x1b", views.print_view(rows, columns, 9))
+        self.assertNotIn("\x1b", views.print_view(view, 9))
 
     def test_types_follow_the_schema(self):
         types = schema.tables(BINARY)
