@@ -72,9 +72,10 @@ clippy:
 dependencies:
 	tools/check-dependencies
 
-# Audits the lab captures of three sites on Spark (contrib/spark), on this machine.
+# Audits the lab captures of three sites on Spark (contrib/spark), on this machine. The capture of a fourth one is missing.
 FLEET := target/fleet-demo
 fleet-demo: build
+	@echo "Spark audits four sites; the capture of Dublin is missing, to show how that is reported. It takes a minute or two."
 	@python=$$(tools/spark-venv) && mkdir -p $(FLEET) && export PYTHONPATH=contrib/spark SPARK_LOCAL_IP=127.0.0.1; \
 	$$python -W ignore -m afs_audit_spark run contrib/spark/demo/captures.csv $(FLEET)/lake --binary $(BIN) 2>$(FLEET)/spark.log; \
 	$$python -W ignore -m afs_audit_spark views $(FLEET)/lake --html $(FLEET)/sites.html 2>>$(FLEET)/spark.log && \

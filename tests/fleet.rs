@@ -36,6 +36,6 @@ fn run(tests: &[&str]) {
 /// One after the other: each takes all cores, and both make the same environment.
 #[test]
 fn rows_on_spark_are_those_of_one_machine() {
-    run(&["tests.test_fleet.WithoutSpark", "tests.test_fleet.LocalMode"]);
+    run(&["tests.test_fleet.WithoutSpark", "tests.test_fleet.LocalMode", "tests.test_fleet.Submitted"]);
     run(&["tests.test_fleet.LocalCluster"]);
 }

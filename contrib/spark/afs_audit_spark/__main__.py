@@ -14,6 +14,10 @@ import tempfile
 
 from pyspark.sql import SparkSession
 
+if not __package__:
+    # spark-submit runs this file as a script: the package may not be installed.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
 from afs_audit_spark import captures, job, views, windows
 
 

@@ -12,6 +12,7 @@ import shutil
 import stat
 import struct
 import subprocess
+import sys
 import tempfile
 import unittest
 import unittest.mock
@@ -261,6 +262,82 @@ class LocalMode(SparkTest):
         found = {json.dumps([row.get(name) for name in key]): row for row in rows}
         self.assertEqual(len(found), len(rows), f"{table} of {site}: keys are unique")
         return found
+
+
+    def test_windows_that_disagree_are_merged_with_care(self):
+        def table(name, rows, types):
+            fields = [("site", "string"), ("day", "string"), ("point", "string"), ("window", "string"), ("row", "long")]
+            fields += [("seconds", "double")]
+            structure = ", ".join(f"{field} {kind}" for field, kind in fields)
+            place = {"site": "a", "day": "2026-01-05", "point": "b", "row": 1, "seconds": 60.0}
+            values = [[{**place, **row}.get(field) for field in [*(field for field, _ in fields), *types[name].names]] for row in rows]
+            all_fields = structure + ", " + ", ".join(f"`{one.name}` {one.dataType.simpleString()}" for one in types[name])
+            return self.spark.createDataFrame(values, all_fields)
+
+        types = schema.tables(BINARY)
+        endpoint = {"references": ["r"], "documents": ["d"], "service": "s", "documented_as": ["x"], "level": "required"}
+        times = [datetime.datetime(2026, 1, 5, hour) for hour in range(4)]
+        reached = {"state": "reached", "count": 2, "reached": 1, "blocked": 0, "first_reached": times[0], "last_reached": times[0]}
+        blocked = {"state": "blocked", "count": 1, "reached": 0, "blocked": 1, "first_blocked": times[2], "last_blocked": times[2]}
+        none = {**endpoint, "state": "not-observed", "count": 0, "reached": 0, "blocked": 0}
+        rows = [
+            {**endpoint, **reached, "window": "", "server": "10.1.0.4", "file": "a", "frames": ["1", "b#2"]},
+            {**endpoint, **blocked, "window": "2", "server": "10.1.0.4", "file": "b", "frames": ["3"], "mechanism": "tcp-refused"},
+            {**none, "window": "3", "note": "too short"},
+            {**none, "window": "", "server": "10.1.0.5", "note": "long", "seconds": 90.0},
+            {**none, "window": "2", "server": "10.1.0.5", "note": "short"},
+        ]
+        one, other = merge.requirements(table("requirements", rows, types), job.PARTITIONS).orderBy("server").collect()
+        self.assertEqual((one["state"], one["last_state"], one["mechanism"]), ("partly-blocked", "blocked", "tcp-refused"))
+        self.assertEqual((one["count"], one["note"], one["windows"]), (3, "1 of 3 attempts looks blocked", 2))
+        self.assertEqual((one["file"], one["frames"]), ("b", ["3", "a#1", "2"]))
+        self.assertEqual(one["differs"], ["state", "mechanism"])
+        self.assertEqual((other["server"], other["note"], other["differs"]), ("10.1.0.5", "long", ["note"]))
+        finding = {"code": "AFS202", "audited_host": "10.1.0.4", "target": "t", "server_port": 443, "severity": "high", "file": "a"}
+        rows = [
+            {**finding, "window": "", "confidence": "strong", "count": 2, "message": "no reply", "frames": ["1"], "flows": [1]},
+            {**finding, "window": "2", "confidence": "weak", "count": 1, "message": "no reply; it worked later", "frames": ["9"], "flows": [4]},
+        ]
+        (one,) = merge.findings(table("findings", rows, types), job.PARTITIONS).collect()
+        self.assertEqual((one["count"], one["confidence"], one["message"]), (3, "weak", "no reply; it worked later"))
+        # The numbers of flows are those of the window that the row names.
+        self.assertEqual((one["window"], one["flows"], one["frames"]), ("2", [4], ["1", "9"]))
+        self.assertEqual(one["differs"], ["confidence", "message"])
+
+    def test_other_programs_read_the_tables(self):
+        import duckdb
+        import pandas
+
+        self.run_job({"0042": SITES["berlin"]}, "read")
+        lake = os.path.join(self.folder, "read")
+        found = duckdb.connect().execute(
+            f"SELECT site, server, state, blocked FROM read_parquet('{lake}/requirements/**/*.parquet', hive_partitioning = true,"
+            " hive_types_autocast = false) WHERE blocked > 0"
+        ).fetchall()
+        self.assertEqual(found, [("0042", "10.1.0.4", "blocked", 2)])
+        flows = pandas.read_parquet(f"{lake}/flows")
+        self.assertEqual(len(flows), len(expected_rows(*SITES["berlin"])["flows"]))
+        self.assertEqual(str(flows["first_seen"].dtype), "datetime64[us, UTC]")
+
+
+class Submitted(unittest.TestCase):
+    def test_spark_submit_runs_the_job(self):
+        with tempfile.TemporaryDirectory(prefix="fleet-test-") as folder:
+            table = table_of(folder, {"berlin": SITES["berlin"], "missing": ("/nowhere/capture.pcap", "")})
+            submit = [os.path.join(os.path.dirname(sys.executable), "spark-submit"), "--master", "local[2,4]"]
+            script = ROOT / "contrib/spark/afs_audit_spark/__main__.py"
+            # From a folder in which the package cannot be found.
+            done = subprocess.run(
+                [*submit, str(script), "run", table, os.path.join(folder, "lake"), "--binary", BINARY],
+                env={**os.environ, "PYSPARK_PYTHON": sys.executable, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"},
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("berlin span 2026-01-05: complete: 22 frames, 5 flows", done.stdout)
+            self.assertIn("missing span unknown: failed", done.stdout)
 
 
 class LocalCluster(SparkTest):
