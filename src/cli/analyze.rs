@@ -154,7 +154,7 @@ pub(super) fn add_evidence_frames(
         return Ok(());
     }
     let selected = ProvingFrames::select(&folder.evidence()?, names)?;
-    if selected.frames.is_empty() {
+    if selected.places().len() == 0 {
         return Ok(());
     }
     let made = copy(&selected)?;

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -40,6 +42,14 @@ pub(super) struct EvidenceCapture {
     pub(super) warnings: Vec<String>,
 }
 
+/// Frames that were selected.
+#[derive(Default)]
+struct CopiedFrames {
+    frames: Vec<CopiedFrame>,
+    /// The bytes of all.
+    bytes: Vec<u8>,
+}
+
 /// A frame that was selected, and the index of its interface in its input.
 struct CopiedFrame {
     frame_ref: FrameRef,
@@ -47,7 +57,27 @@ struct CopiedFrame {
     link: LinkType,
     interface: u16,
     wire_len: u32,
-    bytes: Vec<u8>,
+    /// Proves something, and is not only near a frame that does.
+    is_proof: bool,
+    /// Where its bytes are in [`CopiedFrames::bytes`].
+    bytes: Range<usize>,
+}
+
+impl CopiedFrames {
+    fn add(&mut self, frame: CopiedFrame, bytes: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.frames.push(CopiedFrame { bytes: start..self.bytes.len(), ..frame });
+    }
+
+    fn sort(&mut self) {
+        // Stable: frames of the same time stay in the order of inputs and numbers.
+        self.frames.sort_by_key(|frame| (frame.time, frame.frame_ref));
+    }
+
+    fn proofs(&self) -> u64 {
+        self.frames.iter().filter(|frame| frame.is_proof).count() as u64
+    }
 }
 
 /// Reads the selected frames from the inputs. `inputs` are those of the manifest.
@@ -60,7 +90,7 @@ pub(super) fn copy_frames(
     let mut made = EvidenceCapture { bytes: Vec::new(), frames: 0, limits: Vec::new(), warnings: Vec::new() };
     let wanted = with_context(selected, plan.context);
     let readable = readable_inputs(&wanted, inputs, names, &mut made.warnings);
-    let mut copied = Vec::new();
+    let mut copied = CopiedFrames::default();
     let mut too_many = selected.left_out;
     if !readable.is_empty() {
         read_frames(plan, &wanted, &readable, &mut copied, &mut too_many)?;
@@ -70,9 +100,7 @@ pub(super) fn copy_frames(
         .filter(|(file, _)| readable.contains_key(file))
         .map(|(_, numbers)| numbers.iter().filter(|(_, is_proof)| *is_proof).count() as u64)
         .sum::<u64>()
-        .saturating_sub(
-            copied.iter().filter(|frame| is_proof(&wanted, frame.frame_ref)).count() as u64 + too_many,
-        );
+        .saturating_sub(copied.proofs() + too_many);
     if missing > 0 {
         let were = verb(missing, "was", "were");
         made.warnings
@@ -82,9 +110,8 @@ pub(super) fn copy_frames(
         let did = format!("{} did not fit into evidence.pcapng", count(too_many, "frame"));
         made.limits.push(format!("{did}; --evidence-size permits more"));
     }
-    // Stable: frames of the same time stay in the order of inputs and numbers.
-    copied.sort_by_key(|frame| (frame.time, frame.frame_ref));
-    made.frames = copied.len() as u64;
+    copied.sort();
+    made.frames = copied.frames.len() as u64;
     let snap_len = u32::try_from(plan.snap_len).unwrap_or_default();
     let describe = |frame: &CopiedFrame| {
         let input = inputs.get(frame.frame_ref.file.0 as usize);
@@ -95,7 +122,7 @@ pub(super) fn copy_frames(
         let name = described.map_or_else(|| input_name.to_owned(), |name| format!("{name} of {input_name}"));
         (snap_len, name)
     };
-    made.bytes = write(selected, &copied, names, describe);
+    made.bytes = write_file(selected, &copied, names, describe);
     Ok(made)
 }
 
@@ -119,28 +146,31 @@ pub(super) fn copy_again(
     }
     let by_name: HashMap<&str, u32> =
         names.files.iter().zip(0..).map(|(name, file)| (name.as_str(), file)).collect();
-    let mut copied = Vec::new();
+    let mut copied = CopiedFrames::default();
     for frame in frames {
         let place = frame.comments.last().and_then(|place| place.strip_prefix("frame ")?.split_once(" of "));
         let Some((number, file)) = place else { continue };
         let (Ok(number), Some(file)) = (number.parse(), by_name.get(file)) else { continue };
         let interface = interfaces.get(frame.interface as usize);
         let (Some(interface), Ok(index)) = (interface, u16::try_from(frame.interface)) else { continue };
-        let is_wanted =
-            |numbers: &Vec<(u64, bool)>| numbers.binary_search_by_key(&number, |(number, _)| *number).is_ok();
-        if wanted.get(file).is_some_and(is_wanted) {
-            copied.push(CopiedFrame {
+        let find = |numbers: &Vec<(u64, bool)>| {
+            let found = numbers.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+            numbers.get(found).map(|(_, is_proof)| *is_proof)
+        };
+        if let Some(is_proof) = wanted.get(file).and_then(find) {
+            let copy = CopiedFrame {
                 frame_ref: FrameRef { file: FileId(*file), number },
                 time: frame.time,
                 link: interface.link,
                 interface: index,
                 wire_len: frame.wire_len,
-                bytes: frame.bytes,
-            });
+                is_proof,
+                bytes: 0..0,
+            };
+            copied.add(copy, &frame.bytes);
         }
     }
-    let found = copied.iter().filter(|frame| is_proof(&wanted, frame.frame_ref)).count();
-    let missing = selected.frames.len().saturating_sub(found) as u64;
+    let missing = (selected.places().len() as u64).saturating_sub(copied.proofs());
     if missing > 0 {
         let prove = verb(missing, "proves", "prove");
         let missing = count(missing, "frame");
@@ -149,13 +179,13 @@ pub(super) fn copy_again(
              for them"
         ));
     }
-    copied.sort_by_key(|frame| (frame.time, frame.frame_ref));
-    made.frames = copied.len() as u64;
+    copied.sort();
+    made.frames = copied.frames.len() as u64;
     let describe = |frame: &CopiedFrame| {
         let interface = interfaces.get(usize::from(frame.interface));
         interface.map_or((0, String::new()), |interface| (interface.snap_len, interface.name.clone()))
     };
-    made.bytes = write(selected, &copied, names, describe);
+    made.bytes = write_file(selected, &copied, names, describe);
     Ok(made)
 }
 
@@ -176,9 +206,9 @@ type Wanted = BTreeMap<u32, Vec<(u64, bool)>>;
 
 fn with_context(selected: &ProvingFrames, context: u64) -> Wanted {
     let mut wanted = Wanted::new();
-    for (file, number) in selected.frames.keys() {
+    for (file, number) in selected.places() {
         let near = number.saturating_sub(context).max(1)..=number.saturating_add(context);
-        wanted.entry(*file).or_default().extend(near.map(|near| (near, near == *number)));
+        wanted.entry(file).or_default().extend(near.map(|near| (near, near == number)));
     }
     for numbers in wanted.values_mut() {
         // A proof comes before the same frame as context.
@@ -186,11 +216,6 @@ fn with_context(selected: &ProvingFrames, context: u64) -> Wanted {
         numbers.dedup_by_key(|(number, _)| *number);
     }
     wanted
-}
-
-fn is_proof(wanted: &Wanted, frame: FrameRef) -> bool {
-    let proof = (frame.number, true);
-    wanted.get(&frame.file.0).is_some_and(|numbers| numbers.binary_search(&proof).is_ok())
 }
 
 /// The paths of the inputs that can be read again.
@@ -218,7 +243,7 @@ fn read_frames(
     plan: &CopyPlan,
     wanted: &Wanted,
     readable: &BTreeMap<u32, PathBuf>,
-    copied: &mut Vec<CopiedFrame>,
+    copied: &mut CopiedFrames,
     too_many: &mut u64,
 ) -> anyhow::Result<()> {
     let input = |path: &PathBuf| capture::Input::Path(path.clone());
@@ -243,9 +268,9 @@ fn read_frames(
             {
                 *numbers = later;
             }
-            if numbers.first().is_none_or(|(number, _)| *number != header.number) {
+            let Some((_, is_proof)) = numbers.first().filter(|(number, _)| *number == header.number) else {
                 continue;
-            }
+            };
             let frame = chunk.frame(header);
             let kept = frame.bytes.get(..plan.snap_len).unwrap_or(frame.bytes);
             // The fields of a block, and its comments about as long as these.
@@ -254,14 +279,16 @@ fn read_frames(
                 *too_many += 1;
                 continue;
             }
-            copied.push(CopiedFrame {
+            let copy = CopiedFrame {
                 frame_ref: FrameRef { file: FileId(*file), number: header.number },
                 time: header.time,
                 link: header.link,
                 interface: header.interface,
                 wire_len: header.wire_len,
-                bytes: kept.to_vec(),
-            });
+                is_proof: *is_proof,
+                bytes: 0..0,
+            };
+            copied.add(copy, kept);
         }
         let last = chunk.frames.last().map_or(0, |header| header.number);
         if numbers.last().is_none_or(|(needed, _)| *needed <= last) {
@@ -272,15 +299,15 @@ fn read_frames(
 }
 
 /// The file: interfaces, names, frames. `describe` gives snap length and name of a frame's interface.
-fn write(
+fn write_file(
     selected: &ProvingFrames,
-    copied: &[CopiedFrame],
+    copied: &CopiedFrames,
     names: &InputNames,
     describe: impl Fn(&CopiedFrame) -> (u32, String),
 ) -> Vec<u8> {
     let mut file = AnnotatedPcapng::new();
     let mut interfaces: BTreeMap<(FileId, u16, LinkType), u32> = BTreeMap::new();
-    for frame in copied {
+    for frame in &copied.frames {
         let key = (frame.frame_ref.file, frame.interface, frame.link);
         interfaces.entry(key).or_insert_with(|| {
             let (snap_len, name) = describe(frame);
@@ -288,12 +315,15 @@ fn write(
         });
     }
     file.names(selected.names.iter().map(|(address, name)| (*address, name.as_str())));
-    for copied in copied {
-        let CopiedFrame { frame_ref, time, link, interface, wire_len, ref bytes } = *copied;
+    let mut place = String::new();
+    for frame in &copied.frames {
+        let CopiedFrame { frame_ref, time, link, interface, wire_len, .. } = *frame;
         let Some(number) = interfaces.get(&(frame_ref.file, interface, link)) else { continue };
-        let place = format!("frame {} of {}", frame_ref.number, names.file(frame_ref.file));
-        let proofs = selected.frames.get(&(frame_ref.file.0, frame_ref.number));
-        let comments = proofs.into_iter().flatten().map(|comment| &**comment).chain([place.as_str()]);
+        let bytes = copied.bytes.get(frame.bytes.clone()).unwrap_or_default();
+        place.clear();
+        // Writing into a string cannot fail.
+        let _ = write!(place, "frame {} of {}", frame_ref.number, names.file(frame_ref.file));
+        let comments = selected.comments((frame_ref.file.0, frame_ref.number)).chain([place.as_str()]);
         file.frame(*number, &Frame { frame_ref, time, link, wire_len, bytes }, usize::MAX, comments);
     }
     file.into_bytes()

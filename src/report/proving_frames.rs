@@ -4,13 +4,13 @@
 //! Out: frames by input and number, each with the comments that Wireshark shows; the names of addresses.
 //! Not: the bytes of the frames.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::HashSet;
+use smallvec::SmallVec;
 
 use super::column::TableRow as _;
 use super::input_names::InputNames;
@@ -35,11 +35,14 @@ const SUCCEEDED_LIMIT: u32 = 16;
 /// Names that are kept for addresses.
 const NAME_LIMIT: usize = 1 << 14;
 
+/// What Wireshark shows at a frame.
+type Comments = SmallVec<[Arc<str>; 1]>;
+
 /// The frames that prove findings.
 #[derive(Debug, Default)]
 pub struct ProvingFrames {
-    /// Comments by index of the input and number of the frame.
-    pub frames: BTreeMap<(u32, u64), Vec<Arc<str>>>,
+    /// Index of the input and number of the frame, and its comments, in that order.
+    frames: Vec<((u32, u64), Comments)>,
     /// Names of the addresses in these frames.
     pub names: BTreeSet<(IpAddr, String)>,
     /// Frames that were not selected because there were too many.
@@ -52,6 +55,7 @@ impl ProvingFrames {
         let by_name = inputs.files.iter().zip(0..).map(|(name, at)| (name.as_str(), at)).collect();
         let mut selection = FrameSelection {
             by_name,
+            comments: HashMap::new(),
             selected: ProvingFrames::default(),
             names: HashSet::new(),
             references: HashMap::new(),
@@ -63,13 +67,26 @@ impl ProvingFrames {
         if !selection.names.is_empty() {
             evidence.for_each_row(DnsRow::FILE, |row| selection.add_dns(row))?;
         }
-        Ok(selection.selected)
+        Ok(selection.into_selected())
+    }
+
+    /// Index of the input and number of each frame, in order.
+    pub fn places(&self) -> impl ExactSizeIterator<Item = (u32, u64)> {
+        self.frames.iter().map(|(place, _)| *place)
+    }
+
+    /// The comments of a frame.
+    pub fn comments(&self, place: (u32, u64)) -> impl Iterator<Item = &str> {
+        let found = self.frames.binary_search_by_key(&place, |(place, _)| *place);
+        let frame = found.ok().and_then(|index| self.frames.get(index));
+        frame.into_iter().flat_map(|(_, comments)| comments.iter().map(|comment| &**comment))
     }
 }
 
 struct FrameSelection<'a> {
     /// Indexes of the inputs.
     by_name: HashMap<&'a str, u32>,
+    comments: HashMap<(u32, u64), Comments>,
     selected: ProvingFrames,
     /// Names whose DNS exchanges are selected.
     names: HashSet<String>,
@@ -155,20 +172,33 @@ impl FrameSelection<'_> {
 
     /// Adds the frames of these columns: numbers in the row's file, or `name#number`.
     fn add_frames(&mut self, row: &StoredRow<'_>, columns: &[&str], comment: &str) {
-        let end = comment.char_indices().nth(COMMENT_CHARS).map_or(comment.len(), |(end, _)| end);
+        let end = match comment.len() > COMMENT_CHARS {
+            true => comment.char_indices().nth(COMMENT_CHARS).map_or(comment.len(), |(end, _)| end),
+            false => comment.len(),
+        };
         let comment: Arc<str> = comment.get(..end).unwrap_or(comment).into();
+        let own = self.by_name.get(row.text("file")).copied();
         for frame in columns.iter().flat_map(|column| row.elements(column)) {
-            let (file, number) = frame.rsplit_once('#').unwrap_or((row.text("file"), &frame));
-            let (Some(file), Ok(number)) = (self.by_name.get(file), number.parse::<u64>()) else { continue };
-            let is_full = self.selected.frames.len() >= FRAME_LIMIT;
-            if is_full && !self.selected.frames.contains_key(&(*file, number)) {
+            let (file, number) = match frame.rsplit_once('#') {
+                Some((file, number)) => (self.by_name.get(file).copied(), number),
+                None => (own, &*frame),
+            };
+            let (Some(file), Ok(number)) = (file, number.parse::<u64>()) else { continue };
+            let is_full = self.comments.len() >= FRAME_LIMIT;
+            if is_full && !self.comments.contains_key(&(file, number)) {
                 self.selected.left_out += 1;
                 continue;
             }
-            let comments = self.selected.frames.entry((*file, number)).or_default();
+            let comments = self.comments.entry((file, number)).or_default();
             if comments.len() < COMMENT_LIMIT && !comments.contains(&comment) {
                 comments.push(Arc::clone(&comment));
             }
         }
+    }
+
+    fn into_selected(mut self) -> ProvingFrames {
+        self.selected.frames = self.comments.into_iter().collect();
+        self.selected.frames.sort_unstable_by_key(|(place, _)| *place);
+        self.selected
     }
 }
