@@ -14,6 +14,9 @@ impl Time {
     /// The earliest time.
     pub const MIN: Time = Time(i64::MIN);
 
+    /// The latest time.
+    pub const MAX: Time = Time(i64::MAX);
+
     /// A time from seconds and nanoseconds, clamped to the range.
     #[inline]
     pub const fn from_parts(secs: i64, nanos: u32) -> Time {
@@ -29,14 +32,8 @@ impl Time {
     /// Nanoseconds from `earlier` to this time; zero if this time is before `earlier`.
     #[inline]
     pub const fn since(self, earlier: Time) -> u64 {
-        let span = self.0 as i128 - earlier.0 as i128;
-        if span < 0 {
-            0
-        } else if span > u64::MAX as i128 {
-            u64::MAX
-        } else {
-            span as u64
-        }
+        // As unsigned numbers the difference is exact, also where it is no signed number.
+        if self.0 > earlier.0 { self.0.wrapping_sub(earlier.0) as u64 } else { 0 }
     }
 }
 

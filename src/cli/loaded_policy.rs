@@ -4,11 +4,11 @@
 //! Out: a [`LoadedPolicy`] for the pipeline and for the manifest, or every error found.
 //! Not: verdicts.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use hashbrown::HashSet;
 
 use super::plan::PolicyPlan;
 use super::plan::ResourceLimits;

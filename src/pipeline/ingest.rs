@@ -38,16 +38,24 @@ pub(super) struct Ingest {
     /// One for each capture point: fragments and duplicates are those of one point.
     stages: Vec<PointStage>,
     points: CapturePoints,
-    accounting: FrameAccounting,
     /// What the decoder had counted when this interval began.
     counts_before: DecodeCounts,
+    progress: IngestProgress,
+}
+
+/// How far the run has come, and the account of its frames.
+#[derive(Debug)]
+struct IngestProgress {
+    accounting: FrameAccounting,
     clock: FrameClock,
     frames: u64,
-    span: Option<(Time, Time)>,
+    span: TimeSpan,
     /// Which frames are audited.
     window: TimeWindow,
-    /// Times of the earliest and the latest frame of the window.
-    span_of_window: Option<(Time, Time)>,
+    /// The window is not the whole capture.
+    is_limited: bool,
+    /// Times of the frames of a limited window.
+    span_of_window: TimeSpan,
     last_frame: FrameRef,
 }
 
@@ -77,14 +85,17 @@ impl Ingest {
         Ingest {
             stages: (0..points.len()).map(stage).collect(),
             points,
-            accounting: FrameAccounting::default(),
             counts_before: DecodeCounts::default(),
-            clock: FrameClock::default(),
-            frames: 0,
-            span: None,
-            window,
-            span_of_window: None,
-            last_frame: FrameRef::default(),
+            progress: IngestProgress {
+                accounting: FrameAccounting::default(),
+                clock: FrameClock::default(),
+                frames: 0,
+                span: TimeSpan::default(),
+                is_limited: !window.is_unlimited(),
+                window,
+                span_of_window: TimeSpan::default(),
+                last_frame: FrameRef::default(),
+            },
         }
     }
 
@@ -100,15 +111,15 @@ impl Ingest {
         while !control.stop.load(Ordering::Relaxed) && capture.next(&mut chunk) {
             latest = self.chunk(&chunk, packets).unwrap_or(latest);
             packets.chunk_done(&chunk);
-            control.progress.progress(capture.bytes_read(), self.frames);
+            control.progress.progress(capture.bytes_read(), self.progress.frames);
         }
-        if self.accounting.after_window.frames > 0
-            && let Some(end) = self.window.read_until()
+        if self.progress.accounting.after_window.frames > 0
+            && let Some(end) = self.progress.window.read_until()
         {
             // The capture continues: what was idle until now is closed as if the next frame had been read.
-            self.advance_clock(end, packets);
+            self.progress.advance_clock(end, packets);
         }
-        packets.finish(self.end(latest));
+        packets.finish(self.progress.end(latest));
     }
 
     /// Reads a live capture to its end, or until it is stopped.
@@ -126,59 +137,73 @@ impl Ingest {
                 LiveEvent::Heartbeat(heartbeat) => Some(heartbeat),
                 LiveEvent::End => break,
             };
-            if let Some(time) = self.clock.leap_to(&chunk, heartbeat.as_ref()) {
+            if let Some(time) = self.progress.clock.leap_to(&chunk, heartbeat.as_ref()) {
                 // Before the flows that were idle during the leap are closed.
                 packets.heartbeat(time, 1, None);
             }
             latest = self.chunk(&chunk, packets).unwrap_or(latest);
             if let Some(Heartbeat { time, lost, ended_interval }) = heartbeat {
-                self.advance_clock(time, packets);
+                self.progress.advance_clock(time, packets);
                 packets.heartbeat(time, lost, ended_interval.map(|inputs| self.end_interval(inputs)));
             }
             packets.chunk_done(&chunk);
-            control.progress.progress(source.bytes_read(), self.frames);
+            control.progress.progress(source.bytes_read(), self.progress.frames);
         }
-        packets.finish(self.end(latest));
+        packets.finish(self.progress.end(latest));
     }
 
     /// Decodes the frames of a chunk; the time of its last frame.
     fn chunk(&mut self, chunk: &Chunk, packets: &mut impl PacketSink) -> Option<Time> {
-        for header in &chunk.frames {
-            let host_report = if chunk.host_reports.is_empty() { None } else { chunk.host_report(header) };
-            self.frame(&chunk.frame(header), header, host_report, packets);
+        let point = usize::from(self.points.of(chunk.file));
+        if let Some(stage) = self.stages.get_mut(point) {
+            for header in &chunk.frames {
+                let host_report =
+                    if chunk.host_reports.is_empty() { None } else { chunk.host_report(header) };
+                self.progress.frame(stage, (&chunk.frame(header), header), host_report, packets);
+            }
         }
         chunk.frames.last().map(|last| last.time)
     }
 
+    /// The account since the last interval ended.
+    fn end_interval(&mut self, inputs: Vec<InputFacts>) -> IngestResult {
+        let counts =
+            self.stages.iter().fold(DecodeCounts::default(), |sum, stage| sum.and(stage.decoder.counts()));
+        let (mut accounting, span) = self.progress.end_interval();
+        accounting.add_decode_counts(counts.since(std::mem::replace(&mut self.counts_before, counts)));
+        IngestResult { inputs, accounting, span }
+    }
+
+    /// The account of the last interval. Fragments that still wait for others are given up.
+    pub(super) fn finish(mut self, inputs: Vec<InputFacts>) -> IngestResult {
+        for stage in &mut self.stages {
+            stage.decoder.finish();
+        }
+        self.end_interval(inputs)
+    }
+}
+
+impl IngestProgress {
     #[inline]
     fn frame(
         &mut self,
-        frame: &Frame<'_>,
-        header: &FrameHeader,
+        PointStage { decoder, dedup, scope: of_point }: &mut PointStage,
+        (frame, header): (&Frame<'_>, &FrameHeader),
         host_report: Option<&HostReport>,
         packets: &mut impl PacketSink,
     ) {
-        if self.window.is_before(frame.time) {
-            return self.accounting.add_before_window(frame);
-        }
-        if self.window.is_after(frame.time) {
-            return self.accounting.add_after_window(frame);
+        if self.is_limited && !self.is_audited(frame) {
+            return;
         }
         // Frames have the odd numbers of the order; the even number before one is the time that passes before it.
         let order = self.frames * 2 + 1;
         self.frames += 1;
         self.last_frame = frame.frame_ref;
-        self.span = extended(self.span, frame.time);
-        if self.window.contains(frame.time) {
-            self.span_of_window = extended(self.span_of_window, frame.time);
-            self.accounting.in_window += 1;
-        }
+        self.span.add(frame.time);
         let at = At { order, frame: frame.frame_ref, time: frame.time };
         if let Some(second) = self.clock.advance(frame.time) {
             packets.tick(second, At { order: order - 1, ..at });
         }
-        let point = usize::from(self.points.of(frame.frame_ref.file));
-        let Some(PointStage { decoder, dedup, scope: of_point }) = self.stages.get_mut(point) else { return };
         let decoded = decoder.decode(frame);
         // Matched by reference: a packet is large to move.
         let Decoded::Packet(packet) = &decoded else {
@@ -203,6 +228,23 @@ impl Ingest {
         }
     }
 
+    /// Whether the frame is in the window or near enough to it.
+    fn is_audited(&mut self, frame: &Frame<'_>) -> bool {
+        if self.window.is_before(frame.time) {
+            self.accounting.add_before_window(frame);
+            return false;
+        }
+        if self.window.is_after(frame.time) {
+            self.accounting.add_after_window(frame);
+            return false;
+        }
+        if self.window.contains(frame.time) {
+            self.span_of_window.add(frame.time);
+            self.accounting.in_window += 1;
+        }
+        true
+    }
+
     /// Time passes without a frame.
     fn advance_clock(&mut self, time: Time, packets: &mut impl PacketSink) {
         if let Some(second) = self.clock.advance(time) {
@@ -212,34 +254,45 @@ impl Ingest {
 
     /// The point of the run after the last frame.
     fn end(&self, latest: Time) -> At {
-        let time = self.span.map_or(latest, |(_, last)| last);
+        let time = self.span.get().map_or(latest, |(_, last)| last);
         At { order: self.frames * 2 + 2, frame: self.last_frame, time }
     }
 
-    /// The account since the last interval ended.
-    fn end_interval(&mut self, inputs: Vec<InputFacts>) -> IngestResult {
-        let counts =
-            self.stages.iter().fold(DecodeCounts::default(), |sum, stage| sum.and(stage.decoder.counts()));
+    /// The account since the last interval ended, and the span of its frames.
+    fn end_interval(&mut self) -> (FrameAccounting, Option<(Time, Time)>) {
         let mut accounting = std::mem::take(&mut self.accounting);
-        accounting.add_decode_counts(counts.since(std::mem::replace(&mut self.counts_before, counts)));
-        self.span = None;
-        IngestResult { inputs, accounting, span: self.span_of_window.take() }
-    }
-
-    /// The account of the last interval. Fragments that still wait for others are given up.
-    pub(super) fn finish(mut self, inputs: Vec<InputFacts>) -> IngestResult {
-        for stage in &mut self.stages {
-            stage.decoder.finish();
+        let (all, of_window) = (std::mem::take(&mut self.span), std::mem::take(&mut self.span_of_window));
+        if self.is_limited {
+            return (accounting, of_window.get());
         }
-        self.end_interval(inputs)
+        accounting.in_window = accounting.read.frames;
+        (accounting, all.get())
     }
 }
 
-/// A span of time that also includes `time`.
-fn extended(span: Option<(Time, Time)>, time: Time) -> Option<(Time, Time)> {
-    match span {
-        Some((first, last)) => Some((first.min(time), last.max(time))),
-        None => Some((time, time)),
+/// The earliest and the latest of some times.
+#[derive(Clone, Copy, Debug)]
+struct TimeSpan {
+    first: Time,
+    last: Time,
+}
+
+impl Default for TimeSpan {
+    fn default() -> TimeSpan {
+        TimeSpan { first: Time::MAX, last: Time::MIN }
+    }
+}
+
+impl TimeSpan {
+    #[inline]
+    fn add(&mut self, time: Time) {
+        self.first = self.first.min(time);
+        self.last = self.last.max(time);
+    }
+
+    /// None if there was no time.
+    fn get(self) -> Option<(Time, Time)> {
+        (self.first <= self.last).then_some((self.first, self.last))
     }
 }
 

@@ -242,14 +242,14 @@ const fn is_trigger(c: char) -> bool {
     matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠')
 }
 
-/// Whether no element of a joined list needs quotes, an escape or a guard: nearly all do not.
+/// Whether no element of a joined list is empty or needs quotes, an escape or a guard: nearly all are so.
 fn is_plain_list(text: &str) -> bool {
-    let mut is_first = true;
-    text.bytes().all(|byte| {
-        let begins = std::mem::replace(&mut is_first, byte == b';');
-        byte.is_ascii_alphanumeric()
-            || (!begins && matches!(byte, b';' | b' ' | b'-' | b'.' | b'/' | b':' | b'(' | b')'))
-    }) && !is_first
+    // Without an early exit, so that the loops are vectorised.
+    let is_odd =
+        |byte: u8| !(byte.is_ascii_alphanumeric() | matches!(byte, b';' | b' ' | b'.' | b'/' | b':' | b'_'));
+    let has_odd = text.bytes().fold(false, |found, byte| found | is_odd(byte));
+    let mut pairs = text.bytes().zip(text.bytes().skip(1));
+    !has_odd && !pairs.any(|pair| pair == (b';', b';')) && !text.starts_with(';') && !text.ends_with(';')
 }
 
 /// Bytes that need quotes in CSV. Line ends need them too, but as control characters they are always escaped.

@@ -4,6 +4,9 @@
 //! Out: whose region, account or endpoint it is.
 //! Not: where a flow with that name went.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use smallvec::SmallVec;
 
 use super::Policy;
@@ -52,6 +55,9 @@ pub(in crate::judge) struct NameClass {
 
 /// The label of private zones (documents: "regular names are CNAMEs for the relevant `privatelink` name").
 const PRIVATE_LABEL: &str = "privatelink";
+
+/// Finds it after another label. Each name that a run learns is searched.
+static PRIVATE_LABEL_WITHIN: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(".privatelink"));
 
 /// Marks names whose traffic leaves Microsoft's network early; Azure File Sync does not support it. It follows the account's
 /// name, as Azure Storage publishes its route-specific endpoints.
@@ -187,7 +193,10 @@ pub(super) fn region_of(name: &str, policy: &Policy) -> Option<String> {
 
 /// True for a name with the label of private zones anywhere after its first label.
 pub(in crate::judge) fn in_private_zone(name: &str) -> bool {
-    name.split('.').skip(1).any(|label| label == PRIVATE_LABEL)
+    let mut found = PRIVATE_LABEL_WITHIN.find_iter(name.as_bytes());
+    found.any(|at| {
+        name.get(at + 1 + PRIVATE_LABEL.len()..).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 /// The region in a name that is built like those of regional instances, listed or not: `<region>01.…`,

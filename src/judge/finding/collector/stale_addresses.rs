@@ -61,10 +61,22 @@ impl Findings {
                 None => *nameless.entry(key.audited_host.unwrap_or_default()).or_default() += 1,
             }
         }
-        if named.is_empty() && nameless.is_empty() {
+        let may_be_old = |client: Address, server: Endpoint, row: &FindingRow| {
+            // Many addresses without a name are not one old entry.
+            nameless.get(&client).is_some_and(|rows| *rows <= MAX_NAMELESS)
+                // A program that has the address from a file tries it again and again.
+                && (row.count >= MIN_ATTEMPTS || server.address.is_private())
+        };
+        let has_nameless = self.rows.iter().any(|(key, row)| {
+            let ends = key.audited_host.zip(row.server);
+            row.name.is_none()
+                && is_candidate(key, row)
+                && ends.is_some_and(|(client, server)| may_be_old(client, server, row))
+        });
+        if named.is_empty() && !has_nameless {
             return;
         }
-        let is_documented = |name: &KnownName| !nameless.is_empty() && name.is_documented();
+        let is_documented = |name: &KnownName| has_nameless && name.is_documented();
         let is_wanted = |known: &KnownName| named.contains(&**known.name.shared()) || is_documented(known);
         let returned = ReturnedAddresses::new(names, is_wanted);
         for (key, row) in self.rows.iter_mut().filter(|(key, row)| is_candidate(key, row)) {
@@ -75,10 +87,7 @@ impl Findings {
                     let found = returned.of_name(client, name, server, observed_nanos, comparison);
                     found.into_iter().collect()
                 }
-                // Many addresses without a name are not one old entry.
-                None if nameless.get(&client).is_some_and(|rows| *rows > MAX_NAMELESS) => Vec::new(),
-                // A program that has the address from a file tries it again and again.
-                None if row.count < MIN_ATTEMPTS && !server.address.is_private() => Vec::new(),
+                None if !may_be_old(client, server, row) => Vec::new(),
                 None => returned.of_address(client, server, comparison),
             };
             add_stale_addresses(row, client, &found);
