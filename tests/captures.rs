@@ -291,7 +291,7 @@ fn each_case_shows_its_situation() {
         "compared-attempts",
         &[
             "login.windows.net at the same address works, so the name seems to be filtered",
-            "it had worked until 2026-01-05T08:00:00",
+            "it had worked until 2026-01-05 08:00:00",
             "it worked later, from 2026-01-05T08:02:00",
         ],
     );

@@ -38,6 +38,9 @@ struct Situation {
     /// Texts of its recommendation.
     #[serde(default)]
     advises: Vec<String>,
+    /// Texts of the summary.
+    #[serde(default)]
+    summary: Vec<String>,
     /// Codes of findings that the first one explains.
     #[serde(default)]
     explains: Vec<String>,
@@ -85,6 +88,28 @@ fn the_first_finding_names_the_cause() {
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(written == page, "docs/situations.md is not what the audit says: run the test with BLESS=1");
+}
+
+/// The summary says what no finding is about.
+#[test]
+fn the_summary_names_what_is_missing() {
+    let text = std::fs::read_to_string(folder().join("situations.toml")).unwrap();
+    let mut situations = toml::from_str::<Situations>(&text).unwrap().situation;
+    situations.retain(|situation| !situation.summary.is_empty());
+    assert!(situations.len() >= 2);
+    for Situation { capture, summary, .. } in situations {
+        let path = folder().join(&capture);
+        let output = Command::new(env!("CARGO_BIN_EXE_afs-audit"))
+            .args(["analyze", "--color", "never", "--site"])
+            .args([path.with_extension("toml"), path.with_extension("pcap")])
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+        for expected in summary {
+            assert!(printed.contains(&expected), "{capture}: expected `{expected}` in: {printed}");
+        }
+    }
 }
 
 /// No capture is left out, and each has its site file.

@@ -9,7 +9,7 @@
 import pathlib, sys
 
 sys.dont_write_bytecode = True
-from packets import ACK, MICROSOFT, PSH, RST, SYN, Tcp, Trace, certificate, client_hello, filler, server_hello_12
+from packets import ACK, MICROSOFT, PSH, RST, SYN, Tcp, Trace, certificate, client_hello, filler, record, server_hello_12, server_hello_13
 
 HERE = pathlib.Path(__file__).resolve().parent
 ONE, TWO, ONE_V6 = '10.1.0.4', '10.1.0.5', '2001:db8:1::4'
@@ -80,6 +80,34 @@ def ask_in_vain(trace, name, *answers, seconds=3, **options):
         trace.dns(ONE, name, *answers, **options)
         trace.wait(seconds)
     trace.wait(12)
+
+
+# ---------------------------------------------------------------- servers
+@situation(file_sync().replace(', "2001:db8:1::/64"', ''))
+def server_with_an_undeclared_ipv6_address(trace):
+    trace.adapters[ONE_V6] = ONE
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    trace.https(ONE_V6, '2603:1036::9', LOGIN)
+
+
+@situation(file_sync(more=ENDPOINTS))
+def private_endpoint_that_one_server_does_not_use(trace):
+    trace.dns(ONE, FILES, 'contosofs.privatelink.file.core.windows.net', '10.9.0.4')
+    trace.https(ONE, '10.9.0.4', FILES)
+    use(trace, TWO, FILES, FILES_AT)
+    for client in (ONE, TWO):
+        use(trace, client, SYNC, SYNC_AT)
+        sign_in(trace, client)
+
+
+@situation(file_sync())
+def ipv6_dropped_in_a_vlan(trace):
+    trace.vlan = 20
+    for index, (name, address) in enumerate(((LOGIN, LOGIN_AT), (FILES, FILES_AT), (SYNC, SYNC_AT))):
+        trace.dns(ONE, name, f'2603:1036::{index + 1}')
+        trace.dropped(ONE_V6, f'2603:1036::{index + 1}')
+        use(trace, ONE, name, address)
 
 
 # ---------------------------------------------------------------- proxies
@@ -185,6 +213,69 @@ def proxy_resets_the_tunnel_of_one_name(trace):
         tcp.segment(1, RST | ACK)
 
 
+@situation(azure_local())
+def proxy_undeclared_and_a_program_that_does_not_use_it(trace):
+    for name in (LOGIN, MANAGEMENT, LOCAL):
+        trace.connect(ONE, PROXY, name)
+    trace.dns(ONE, LOCAL, LOCAL_AT)
+    for _ in range(2):
+        trace.refused(ONE, LOCAL_AT)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_silent_and_another_takes_over(trace):
+    trace.connect(ONE, PROXY, LOGIN)
+    for _ in range(3):
+        trace.dropped(ONE, PROXY, 8080)
+    for name in (LOGIN, SYNC, FILES):
+        trace.connect(ONE, '10.0.0.9', name)
+
+
+@situation(azure_local(more=DECLARED_PROXY))
+def proxy_overloaded(trace):
+    for name in (LOGIN, MANAGEMENT, LOCAL):
+        trace.connect(ONE, PROXY, name, '503 Service Unavailable')
+
+
+@situation(azure_local(settings='\narc-gateways = ["0a1b2c3d"]', more=DECLARED_PROXY))
+def proxy_resets_the_tunnel_of_the_arc_gateway(trace):
+    for name in (LOGIN, MANAGEMENT):
+        trace.connect(ONE, PROXY, name)
+    for _ in range(2):
+        tcp = Tcp(trace, ONE, PROXY, 8080).open()
+        tcp.send(0, f'CONNECT {GATEWAY}:443 HTTP/1.1\r\nHost: {GATEWAY}:443\r\n\r\n'.encode())
+        tcp.send(1, b'HTTP/1.1 200 Connection established\r\n\r\n')
+        tcp.segment(0, ACK | PSH, client_hello(GATEWAY))
+        tcp.segment(1, RST | ACK)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_not_used_for_revocation_hosts(trace):
+    for name in (LOGIN, SYNC, FILES):
+        trace.connect(ONE, PROXY, name)
+    for index, name in enumerate(('crl3.digicert.com', 'ocsp.digicert.com')):
+        trace.dns(ONE, name, f'192.229.221.{90 + index}')
+        trace.dropped(ONE, f'192.229.221.{90 + index}', 80)
+
+
+@situation(azure_local(more=DECLARED_PROXY))
+def proxy_and_an_agent_that_looks_for_the_platform(trace):
+    for name in (LOGIN, MANAGEMENT):
+        trace.connect(ONE, PROXY, name)
+    for port in (80, 32526):
+        trace.dropped(ONE, '168.63.129.16', port)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_with_credentials_that_work(trace):
+    for name in (LOGIN, SYNC, FILES):
+        request = f'CONNECT {name}:443 HTTP/1.1\r\nHost: {name}:443\r\n'.encode()
+        tcp = Tcp(trace, ONE, PROXY, 8080).open().send(0, request + b'\r\n')
+        tcp.send(1, b'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n')
+        tcp.send(0, request + b'Proxy-Authorization: Negotiate YII=\r\n\r\n').send(1, b'HTTP/1.1 200 OK\r\n\r\n')
+        tcp.send(0, client_hello(name)).send(1, server_hello_13()).exchange().close()
+
+
 # ---------------------------------------------------------------- certificates
 @situation(azure_local())
 def inspection_by_a_corporate_authority(trace):
@@ -232,6 +323,59 @@ def block_page_on_443(trace):
     for _ in range(2):
         tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC))
         tcp.send(1, b'HTTP/1.1 403 Forbidden\r\nServer: Contoso-Filter\r\nContent-Length: 8\r\n\r\nblocked!').close()
+
+
+@situation(file_sync())
+def tls_alert_of_one_name(trace):
+    work(trace)
+    trace.dns(ONE, SYNC, SYNC_AT)
+    for _ in range(2):
+        tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC))
+        tcp.send(1, record(21, b'\2\x28')).close()
+
+
+@situation(file_sync())
+def reset_before_the_name_is_sent(trace):
+    work(trace)
+    trace.dns(ONE, SYNC, SYNC_AT)
+    for _ in range(2):
+        tcp = Tcp(trace, ONE, SYNC_AT, 443).open()
+        trace.wait(0.01)
+        tcp.segment(1, RST | ACK)
+
+
+@situation(file_sync())
+def connection_forgotten_while_idle(trace):
+    work(trace)
+    trace.dns(ONE, SYNC, SYNC_AT)
+    tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC)).send(1, server_hello_13()).exchange()
+    trace.wait(600)
+    data = record(23, filler(300))
+    for attempt in range(7):
+        tcp.segment(0, ACK | PSH, data)
+        tcp.numbers[0] -= len(data)
+        trace.wait(0.3 * 2 ** attempt)
+    use(trace, ONE, SYNC, SYNC_AT)
+
+
+@situation(file_sync())
+def frames_cut_to_96_bytes(trace):
+    trace.snap_length = 96
+    work(trace)
+    trace.dns(ONE, SYNC, SYNC_AT)
+    for _ in range(2):
+        trace.reset_after_hello(ONE, SYNC_AT, SYNC)
+        trace.wait(3)
+
+
+@situation(file_sync())
+def dropped_after_a_capture_that_starts_late(trace):
+    for _ in range(2):
+        trace.https(ONE, SYNC_AT, SYNC)
+    del trace.frames[:25]
+    for _ in range(3):
+        trace.dropped(ONE, SYNC_AT)
+    sign_in(trace)
 
 
 # ---------------------------------------------------------------- names

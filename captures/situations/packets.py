@@ -94,6 +94,8 @@ def certificate(name, issuer):
 class Trace:
     def __init__(self):
         self.time, self.frames, self.ip_id, self.last_port = START, [], 0x1000, 50000
+        self.adapters = {}      # addresses that are those of another host
+        self.vlan, self.snap_length = None, 65535
 
     def wait(self, seconds):
         self.time += seconds
@@ -114,8 +116,10 @@ class Trace:
             head = struct.pack('>IHBB16s16s', 0x60000000, len(body), protocol, hops, a.packed, b.packed)
 
         def mac(address):
-            return b'\2\0' + hashlib.md5((str(address) if address.is_private else 'router').encode()).digest()[:4]
-        self.frames.append((self.time, mac(b) + mac(a) + (b'\x08\0' if a.version == 4 else b'\x86\xdd') + head + body))
+            host = self.adapters.get(str(address), str(address)) if address.is_private else 'router'
+            return b'\2\0' + hashlib.md5(host.encode()).digest()[:4]
+        tag = b'' if self.vlan is None else struct.pack('>HH', 0x8100, self.vlan)
+        self.frames.append((self.time, mac(b) + mac(a) + tag + (b'\x08\0' if a.version == 4 else b'\x86\xdd') + head + body))
 
     def transport(self, source, target, protocol, body, checksum_at):
         a, b = ipaddress.ip_address(source), ipaddress.ip_address(target)
@@ -215,9 +219,10 @@ class Trace:
 
     def write(self, path):
         with open(path, 'wb') as file:
-            file.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+            file.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, self.snap_length, 1))
             for time, frame in self.frames:
-                file.write(struct.pack('<IIII', int(time), int(time % 1 * 1e6), len(frame), len(frame)) + frame)
+                captured = frame[:self.snap_length]
+                file.write(struct.pack('<IIII', int(time), int(time % 1 * 1e6), len(captured), len(frame)) + captured)
 
 
 class Tcp:

@@ -58,6 +58,14 @@ impl Address {
         }
     }
 
+    /// True for addresses that are valid on one link only.
+    pub const fn is_link_local(self) -> bool {
+        match self.to_ip() {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        }
+    }
+
     /// True for addresses that are not those of one host: multicast, broadcast, unspecified.
     pub const fn is_group(self) -> bool {
         match self.to_ip() {

@@ -157,6 +157,7 @@ impl CaptureFacts {
 /// Adds the capture and the judgement to what is known of the policy.
 pub(super) fn complete(policy: RunFacts, capture: CaptureFacts, judgement: JudgeResult) -> RunFacts {
     let mut facts = policy;
+    facts.site_warnings.extend(judgement.site_hints);
     facts.warnings.extend(judgement.gaps);
     facts.warnings.extend(capture.warnings);
     let window = capture.window.map(|window| WindowFacts {

@@ -5,6 +5,7 @@
 //! Not: any protocol's header; each has its reader.
 
 use crate::base::Cursor;
+use crate::base::LinkAddress;
 use crate::base::proto;
 use crate::capture::Frame;
 use crate::capture::LinkType;
@@ -151,9 +152,10 @@ impl Decoder {
     pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
         self.counts.frames += 1;
         // The common case in one function, so that the packet is written once: Ethernet, IP, TCP, or UDP without a tunnel.
-        if let Some((ether_type, inside)) = plain_ethernet(frame)
-            && let Some(ip) = plain_ip(ether_type, inside)
+        if let Some((ether_type, inside, adapter)) = plain_ethernet(frame)
+            && let Some(mut ip) = plain_ip(ether_type, inside)
         {
+            ip.header.adapter = adapter;
             if ip.protocol == proto::TCP
                 && let Some((ports, tcp, payload)) = transport::parse_whole_tcp(ip.body)
             {
@@ -175,9 +177,10 @@ impl Decoder {
     /// The same with VLAN tags, which are common at mirror ports.
     #[inline(never)]
     fn decode_tagged<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
-        if let Some((ether::VLAN | ether::SERVICE_VLAN, _)) = plain_ethernet(frame)
-            && let Some(ip) = plain_tagged(&mut self.state, frame)
+        if let Some((ether::VLAN | ether::SERVICE_VLAN, _, adapter)) = plain_ethernet(frame)
+            && let Some(mut ip) = plain_tagged(&mut self.state, frame)
         {
+            ip.header.adapter = adapter;
             let packet = match ip.protocol {
                 proto::TCP => transport::parse_whole_tcp(ip.body).map(|(ports, tcp, payload)| {
                     ip.header.packet(proto::TCP, ports, Transport::Tcp(tcp), payload)
@@ -326,16 +329,17 @@ fn conclude<'a>(counts: &mut DecodeCounts, state: &'a DecodeState, end: End<'a>)
     }
 }
 
-/// The EtherType of an Ethernet frame, and what follows it.
+/// The EtherType of an Ethernet frame, what follows it, and the adapter that sent it.
 #[inline(always)]
-fn plain_ethernet<'b>(frame: &Frame<'b>) -> Option<(u16, LayerSlice<'b>)> {
+fn plain_ethernet<'b>(frame: &Frame<'b>) -> Option<(u16, LayerSlice<'b>, Option<LinkAddress>)> {
     if frame.link != LinkType::ETHERNET {
         return None;
     }
     let mut c = Cursor::new(frame.bytes);
-    c.skip(12, "addresses").ok()?;
+    c.skip(6, "receiver").ok()?;
+    let adapter = LinkAddress::from_parts(c.u16("sender").ok()?, c.u32("sender").ok()?);
     let ether_type = c.u16("ether type").ok()?;
-    Some((ether_type, LayerSlice::frame(frame).after(14)))
+    Some((ether_type, LayerSlice::frame(frame).after(14), adapter))
 }
 
 /// An IP packet that is not a fragment and fits into its frame.

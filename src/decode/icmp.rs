@@ -111,8 +111,14 @@ fn parse_quoted_v6(layer: LayerSlice<'_>) -> Result<IpPacket<'_>, Stop> {
         c.skip(6, "version and length")?;
         Ok((c.u8("next header")?, c.u8("hop limit")?, c.array("source")?, c.array("destination")?))
     })?;
-    let header =
-        IpHeader { src: Address::v6(src), dst: Address::v6(dst), ttl, ip_id: 0, version: IpVersion::V6 };
+    let header = IpHeader {
+        src: Address::v6(src),
+        dst: Address::v6(dst),
+        ttl,
+        ip_id: 0,
+        version: IpVersion::V6,
+        adapter: None,
+    };
     Ok(IpPacket { header, protocol: number, body, fragment: None, exceeds_frame: false })
 }
 

@@ -9,6 +9,7 @@ use etherparse::Ipv6HeaderSlice;
 
 use crate::base::Address;
 use crate::base::Cursor;
+use crate::base::LinkAddress;
 use crate::base::proto;
 
 use super::fragment::FragmentHeader;
@@ -36,6 +37,8 @@ pub(super) struct IpHeader {
     pub(super) ip_id: u16,
     /// Decides whether extension headers may follow.
     pub(super) version: IpVersion,
+    /// The adapter that sent the frame, as far as the link layer shows.
+    pub(super) adapter: Option<LinkAddress>,
 }
 
 /// The two versions of IP.
@@ -83,6 +86,7 @@ impl IpHeader {
             payload: payload.bytes,
             payload_len: u32::try_from(payload.wire_len).unwrap_or(u32::MAX),
             process: None,
+            adapter: self.adapter,
         }
     }
 }
@@ -123,6 +127,7 @@ pub(super) fn parse_v4(layer: LayerSlice<'_>) -> Result<IpPacket<'_>, Stop> {
             ttl: header.ttl(),
             ip_id: header.identification(),
             version: IpVersion::V4,
+            adapter: None,
         },
         protocol: header.protocol().0,
         body,
@@ -186,6 +191,7 @@ pub(super) fn parse_v6_base(layer: LayerSlice<'_>) -> Result<IpPacket<'_>, Stop>
             ttl: header.hop_limit(),
             ip_id: 0,
             version: IpVersion::V6,
+            adapter: None,
         },
         protocol,
         body,

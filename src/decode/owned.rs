@@ -53,6 +53,7 @@ impl From<&Packet<'_>> for OwnedPacket {
                 payload: &[],
                 payload_len: packet.payload_len,
                 process: None,
+                adapter: packet.adapter,
             },
             encapsulation: *packet.encapsulation,
             options: options.into(),

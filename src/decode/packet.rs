@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use super::encap_kind::EncapKind;
 use crate::base::Address;
+use crate::base::LinkAddress;
 use crate::base::Process;
 use crate::capture::LinkType;
 
@@ -60,6 +61,8 @@ pub struct Packet<'a> {
     pub payload_len: u32,
     /// The process that sent it, where the capture says so.
     pub process: Option<&'a Process>,
+    /// The adapter that sent the frame, if it is Ethernet without a tunnel: the sender's, or that of a router.
+    pub adapter: Option<LinkAddress>,
 }
 
 /// A transport header.

@@ -49,6 +49,7 @@ pub use record::HostDrops;
 pub use record::IcmpError;
 pub use record::ResetEvidence;
 pub use record::ResetKinds;
+pub use record::SentBy;
 pub use record::SideSummary;
 pub use record::TcpSummary;
 pub use shard::SHARDS;

@@ -11,6 +11,7 @@ use super::key::Endpoint;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostDrop;
+use crate::base::LinkAddress;
 use crate::base::Process;
 use crate::base::Side;
 use crate::base::Time;
@@ -34,6 +35,17 @@ pub struct FlowStart {
     pub tunnel: Box<str>,
     /// The process that sent its first packet, where the capture says so.
     pub process: Option<Box<Process>>,
+    /// How its first packet was sent, if the client sent it.
+    pub sent: Option<SentBy>,
+}
+
+/// The adapter that sent a packet: the sender's own, or that of a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentBy {
+    /// Its address on the link.
+    pub adapter: LinkAddress,
+    /// IPv4 TTL or IPv6 hop limit of the packet.
+    pub ttl: u8,
 }
 
 /// Why a flow ended.

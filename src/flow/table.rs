@@ -37,6 +37,7 @@ use super::orientation::infer_client;
 use super::record::EndReason;
 use super::record::FlowStart;
 use super::record::IcmpError;
+use super::record::SentBy;
 use super::sequence::ahead;
 use super::shard::SHARDS;
 use super::shard::Shard;
@@ -308,6 +309,7 @@ impl<S: Default> FlowTable<S> {
                 .filter(|_| from_start || packet.protocol != proto::TCP)
                 .cloned()
                 .map(Box::new),
+            sent: packet.adapter.filter(|_| is_client).map(|adapter| SentBy { adapter, ttl: packet.ttl }),
         };
         consumer.opened(&flow_ref, flow_start, at);
         let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };

@@ -253,6 +253,7 @@ pub(super) fn packet(from: Endpoint, to: Endpoint, protocol: u8) -> Packet<'stat
         payload: &[],
         payload_len: 0,
         process: None,
+        adapter: None,
     }
 }
 

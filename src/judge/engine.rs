@@ -225,6 +225,10 @@ impl Engine {
         let (client, server) = (flow_start.client.address, flow_start.server.address);
         let (dns, dns_is_other_clients) = self.names.attribute(client, server);
         let number = self.started;
+        // Without declared servers nothing is left out by the site file.
+        if !self.scope.is_open() {
+            self.diagnosis.own_addresses.add(&flow_start);
+        }
         let flow =
             FlowState { number, flow_start, app: "", dns, dns_is_other_clients, facts: None, seen_at: None };
         self.diagnosis.flow_started(&flow, time);

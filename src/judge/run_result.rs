@@ -23,6 +23,8 @@ pub struct JudgeResult {
     pub bounds: Vec<String>,
     /// What the capture lacks, a sentence each.
     pub gaps: Vec<String>,
+    /// What the site file seems to leave out, a sentence each.
+    pub site_hints: Vec<String>,
     /// What further capture points show of the same conversations, which has no rows of its own.
     pub joined: JoinedFlows,
     /// Flows with a row that had not ended where reading ended.

@@ -65,6 +65,7 @@ pub(super) fn flow_state(protocol: u8, client: Endpoint, server: Endpoint) -> Fl
         vlan: "".into(),
         tunnel: "".into(),
         process: None,
+        sent: None,
     };
     FlowState {
         number: 1,

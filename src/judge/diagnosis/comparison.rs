@@ -153,6 +153,8 @@ pub(in crate::judge) struct Comparison {
     worked_elsewhere: HashMap<(Address, Arc<HostName>), SmallVec<[Endpoint; 1]>, foldhash::fast::RandomState>,
     /// The clients that reached a name at an address and port.
     reached_by: HashMap<(Endpoint, Arc<HostName>), Vec<Reached>, foldhash::fast::RandomState>,
+    /// The lowest proxy through which anything worked, by client; see [`Comparison::prepare`].
+    proxies: HashMap<Address, Endpoint, foldhash::fast::RandomState>,
     /// Over which address families a name worked for any client, by port.
     families: HashMap<Arc<HostName>, FamiliesByPort, foldhash::fast::RandomState>,
 }
@@ -187,6 +189,7 @@ impl Default for Comparison {
             silent_ipv6: BoundedMap::new(MAX_ENTRIES),
             worked_elsewhere: HashMap::default(),
             reached_by: HashMap::default(),
+            proxies: HashMap::default(),
             families: HashMap::default(),
         }
     }
@@ -309,7 +312,12 @@ impl Comparison {
         self.worked_elsewhere.clear();
         self.reached_by.clear();
         self.families.clear();
+        self.proxies.clear();
         for ((client, server), worked) in self.worked.iter() {
+            if worked.is_proxy {
+                let lowest = self.proxies.entry(*client).or_insert(*server);
+                *lowest = (*lowest).min(*server);
+            }
             for name in [&worked.name, &worked.other_name].into_iter().flatten() {
                 // The table has no order: take the lowest address.
                 let at = self.worked_elsewhere.entry((*client, Arc::clone(name))).or_default();
@@ -360,6 +368,18 @@ impl Comparison {
         let blocked = self.blocked_at(client, name, server)?;
         let host = self.other_client(client, name, blocked)?;
         Some(ComparisonResult::OtherHostThroughProxy { host, client })
+    }
+
+    /// The proxy through which a client reaches other names, or this one; after [`Comparison::prepare`].
+    pub(in crate::judge) fn with_proxy(&self, client: Address, name: &HostName) -> Option<ComparisonResult> {
+        let is_proxy =
+            |at: &&Endpoint| self.worked.peek(&(client, **at)).is_some_and(|worked| worked.is_proxy);
+        let elsewhere = self.worked_elsewhere.get(&ClientAndName(client, name));
+        if let Some(proxy) = elsewhere.and_then(|all| all.iter().find(is_proxy)) {
+            return Some(ComparisonResult::WorksThroughProxy { proxy: *proxy });
+        }
+        let proxy = *self.proxies.get(&client)?;
+        Some(ComparisonResult::OthersThroughProxy { proxy, client })
     }
 
     /// Whether a name worked for a client on this port, at any address; after [`Comparison::prepare`].

@@ -14,6 +14,7 @@ pub(super) mod explicit_refusals;
 pub(super) mod happy_eyeballs;
 mod host_drops;
 pub(super) mod outcome;
+pub(super) mod own_addresses;
 pub(super) mod proxies;
 pub(super) mod revocation;
 pub(super) mod scans;
@@ -26,6 +27,7 @@ use self::comparison::Comparison;
 use self::dns_anomalies::DnsAnomalies;
 use self::happy_eyeballs::HappyEyeballs;
 use self::happy_eyeballs::NamedAttempt;
+use self::own_addresses::OwnAddresses;
 use self::proxies::Proxies;
 use self::revocation::Revocation;
 use self::scans::ConnectAttempt;
@@ -74,6 +76,7 @@ pub(super) struct Diagnosis {
     pub(super) revocation: Revocation,
     pub(super) name_use: NameUse,
     pub(super) proxies: Proxies,
+    pub(super) own_addresses: OwnAddresses,
     happy_eyeballs: HappyEyeballs,
     scans: Scans,
     /// Hosts that the capture holds packets to.
@@ -91,6 +94,7 @@ impl Default for Diagnosis {
             revocation: Revocation::default(),
             name_use: NameUse::default(),
             proxies: Proxies::default(),
+            own_addresses: OwnAddresses::default(),
             happy_eyeballs: HappyEyeballs::default(),
             scans: Scans::default(),
             receiving_hosts: BoundedMap::new(MAX_HOSTS),

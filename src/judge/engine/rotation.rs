@@ -9,10 +9,12 @@ use super::RowSink;
 use super::early_checks::EarlyChecks;
 use super::early_checks::EarlyReason;
 use super::early_checks::OpenCounts;
+use crate::base::Address;
 use crate::base::Time;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::conversations::Conversations;
+use crate::judge::diagnosis::own_addresses::OwnAddress;
 use crate::judge::finding;
 use crate::judge::finding::problems::ProblemList;
 use crate::judge::policy::site::SiteProgress;
@@ -21,6 +23,30 @@ use crate::judge::run_result::JudgeResult;
 use crate::judge::tally::RunCounts;
 use crate::judge::text::counted;
 use crate::judge::text::was_or_were;
+
+/// Addresses of servers that are named; the others are counted.
+const MAX_NAMED: usize = 8;
+
+/// What to add to the site file, a sentence each.
+fn own_address_sentences<'a>(found: impl Iterator<Item = &'a OwnAddress>) -> Vec<String> {
+    let found: Vec<&OwnAddress> = found.collect();
+    let sentence = |own: &&OwnAddress| {
+        let OwnAddress { address, server, flows, evidence } = own;
+        format!(
+            "{address} was not audited ({}): it seems to be a further address of {server}, as {evidence}. If it is, add \"{address}\" to \
+             servers under [roles] in the site file, or to --server",
+            counted(*flows, "flow")
+        )
+    };
+    let mut sentences: Vec<String> = found.iter().take(MAX_NAMED).map(sentence).collect();
+    let more = found.len().saturating_sub(MAX_NAMED) as u64;
+    if more > 0 {
+        let addresses =
+            if more == 1 { "1 more address".to_owned() } else { format!("{more} more addresses") };
+        sentences.push(format!("{addresses} of audited servers {} not audited", was_or_were(more)));
+    }
+    sentences
+}
 
 impl Engine {
     /// The capture device dropped so many packets that silence proves nothing.
@@ -143,8 +169,26 @@ impl Engine {
         let mut gaps = diagnosis.capture_loss.take_sentences();
         gaps.extend(policy.required.remark.clone());
         gaps.extend(site.storage_firewall());
+        let is_declared = |address: Address| {
+            self.scope.audits(address)
+                || policy.port_tables.roles(address) != 0
+                || policy.proxies.contains(address)
+                || policy.resolvers.contains(address)
+        };
+        let own =
+            std::mem::take(&mut diagnosis.own_addresses).found(names, |address| self.scope.audits(address));
+        let site_hints = own_address_sentences(own.iter().filter(|own| !is_declared(own.address)));
         let requirements = site.into_rows(policy);
-        JudgeResult { findings: findings.take_rows(), tally, requirements, bounds, gaps, joined, unfinished }
+        JudgeResult {
+            findings: findings.take_rows(),
+            tally,
+            requirements,
+            bounds,
+            gaps,
+            site_hints,
+            joined,
+            unfinished,
+        }
     }
 
     /// Ends the run.

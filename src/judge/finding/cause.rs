@@ -61,8 +61,8 @@ pub(super) fn explain<'a>(rows: impl Iterator<Item = &'a mut FindingRow>) {
     for (client, rows) in &mut by_client {
         // The table of findings has no order.
         rows.sort_by(|a, b| (a.code, &a.target, a.first_seen).cmp(&(b.code, &b.target, b.first_seen)));
-        explain_revocation(rows);
         explain_bypass(rows);
+        explain_revocation(rows);
         explain_portal(rows);
         explain_inspection(*client, rows);
         explain_tls_filter(*client, rows);
@@ -98,9 +98,8 @@ fn shares_flow(one: &FindingRow, other: &FindingRow) -> bool {
 
 /// The finding about revocation hosts has the finding about each of them as its evidence.
 fn explain_revocation(rows: &mut [&mut FindingRow]) {
-    let Some(index) = rows.iter().position(|row| row.code == FindingCode::RevocationHostsBlocked) else {
-        return;
-    };
+    let is_lead = |row: &FindingRow| row.code == FindingCode::RevocationHostsBlocked && row.cause.is_none();
+    let Some(index) = rows.iter().position(|row| is_lead(row)) else { return };
     let Some(cause) = rows.get(index).map(|row| (**row).clone()) else { return };
     lead(rows, index, |row| row.mechanism.is_some() && shares_flow(&cause, row));
 }
@@ -123,6 +122,9 @@ fn explain_bypass(rows: &mut [&mut FindingRow]) {
         .map(|(_, row)| row.target.clone())
         .collect();
     let is_effect = |row: &FindingRow| {
+        if row.code == FindingCode::RevocationHostsBlocked {
+            return row.flows.iter().all(|flow| direct.contains(flow));
+        }
         let is_of_it = match row.code {
             FindingCode::ProxyBypassed | FindingCode::DirectLookup => true,
             FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused => {
@@ -383,6 +385,23 @@ mod tests {
         assert!(rows[0].is_cause && rows[0].severity == Severity::High);
         assert_eq!(rows[1].cause, Some(FindingCode::ProxyBypassed));
         assert_eq!(causes(vec![bypass(Need::Undocumented), dropped]), ["-", "-"]);
+    }
+
+    #[test]
+    fn revocation_hosts_that_are_contacted_past_the_proxy_are_evidence_of_that() {
+        let of_flow = |code, mechanism, name, flow| FindingRow {
+            flows: [flow].into_iter().collect(),
+            ..row(code, mechanism, name, 9)
+        };
+        let silent = Some(Mechanism::TcpUnanswered);
+        let bypass = of_flow(FindingCode::ProxyBypassed, None, "crl.example", 1);
+        let blocked = of_flow(FindingCode::ConnectionUnanswered, silent, "crl.example", 1);
+        let hosts =
+            |flow| of_flow(FindingCode::RevocationHostsBlocked, Some(Mechanism::PkiBlocked), "PKI", flow);
+        let found = causes(vec![blocked.clone(), hosts(1), bypass.clone()]);
+        assert_eq!(found, ["AFS421", "AFS421", "-"]);
+        let found = causes(vec![blocked, hosts(2), bypass]);
+        assert_eq!(found, ["AFS421", "-", "-"], "through the proxy, and refused there");
     }
 
     #[test]

@@ -174,7 +174,10 @@ fn occurrence<'a>(view: &'a FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
         flow: Some(view.flow.number),
         proof: view.proof,
         frames: &view.evidence,
-        recommendation: mechanism.and_then(|_| blocked::recommendation(view)),
+        recommendation: match mechanism {
+            Some(_) => blocked::recommendation(view),
+            None => site::recommendation(view, code),
+        },
         at_most: destination::highest_severity(view, code),
         time: view.flow_end.first_seen,
         references: "",

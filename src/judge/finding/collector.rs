@@ -318,6 +318,19 @@ impl Findings {
                     comparison.with_address(client, *server)
                 }
             };
+            let is_attempt =
+                matches!(key.code, FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused);
+            let result = result.or_else(|| match &key.target {
+                OwnedTarget::Name(name)
+                    if is_attempt
+                        && row.need.is_ours()
+                        && row.shared.is_none()
+                        && policy.proxies.is_empty() =>
+                {
+                    comparison.with_proxy(client, name)
+                }
+                _ => None,
+            });
             if let Some(result) = result {
                 add_comparison(row, &result);
                 if let (ComparisonResult::WorksElsewhere { .. }, OwnedTarget::Name(name)) =
@@ -477,7 +490,7 @@ impl Wording {
             },
             // Most connections that are blocked never get to name their server.
             (Need::Unidentified, Some(_)) => Wording {
-                recommendation: "find out which host the address is before deciding about a rule: capture from before the server \
+                recommendation: "find out which host the address is before deciding about a rule: capture whole frames from before the server \
                                  resolves the name, or give the service tag file in the site file",
                 highest: Severity::Medium,
                 ..usual

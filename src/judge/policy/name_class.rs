@@ -31,6 +31,8 @@ pub(in crate::judge) struct NameClass {
     pub(in crate::judge) internet_routing: bool,
     /// A name that can have a private endpoint.
     pub(in crate::judge) can_be_private: bool,
+    /// It is the name that all services of a region share.
+    pub(in crate::judge) is_regional: bool,
     /// A name in a private zone.
     pub(in crate::judge) in_private_zone: bool,
     /// Tags that belong to its rows, as bits in the order of the policy.
@@ -86,6 +88,10 @@ impl NameClass {
                 .private_suffixes
                 .iter()
                 .any(|suffix| labels_before(name, suffix).is_some()),
+            is_regional: policy
+                .regional_shapes
+                .iter()
+                .any(|shape| labels_before(name, &shape.suffix).is_some_and(|front| !front.contains('.'))),
             ..NameClass::default()
         };
         for hit in matches {

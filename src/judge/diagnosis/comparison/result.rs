@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::base::Address;
 use crate::base::HostName;
 use crate::base::Time;
+use crate::flow::Endpoint;
 use crate::judge::vocabulary::Confidence;
 
 /// What the other flows show about something that was blocked.
@@ -26,6 +27,10 @@ pub(in crate::judge) enum ComparisonResult {
     OtherNameWorks { name: Arc<HostName> },
     /// Another name works through the same proxy.
     OtherNameThroughProxy { name: Arc<HostName> },
+    /// The name works through a proxy.
+    WorksThroughProxy { proxy: Endpoint },
+    /// The client reaches other names through a proxy.
+    OthersThroughProxy { proxy: Endpoint, client: Address },
     /// Another audited host reaches the name at the same address.
     OtherHostReachesIt { host: Address, client: Address },
     /// Another audited host reaches the name through the same proxy.
@@ -55,6 +60,8 @@ impl ComparisonResult {
             // Another host may use another path.
             | ComparisonResult::OtherHostReachesIt { .. }
             | ComparisonResult::OtherHostThroughProxy { .. }
+            | ComparisonResult::WorksThroughProxy { .. }
+            | ComparisonResult::OthersThroughProxy { .. }
             // The destination may have refused it, and not the proxy.
             | ComparisonResult::OtherNameThroughProxy { .. }
             | ComparisonResult::WorksOverIpv4 { .. }
@@ -81,6 +88,10 @@ impl ComparisonResult {
             ComparisonResult::OtherHostThroughProxy { host, client } => Some(format!(
                 "compare what the proxy's rules say of {client} with what they say of {host}: {client} seems to be missing in them"
             )),
+            ComparisonResult::WorksThroughProxy { .. } | ComparisonResult::OthersThroughProxy { .. } => Some(
+                "set the proxy for the program that connects directly; or, if it cannot use one, allow the destination in the firewall"
+                    .to_owned(),
+            ),
             ComparisonResult::WorksOverIpv4 { .. } => Some(RECOMMENDATION_FOR_IPV6.to_owned()),
             _ => None,
         }
@@ -102,6 +113,12 @@ impl std::fmt::Display for ComparisonResult {
             ComparisonResult::AddressWorked { when, name: Some(name) } => write!(f, "{when}, as {name}"),
             ComparisonResult::OtherNameWorks { name } => {
                 write!(f, "{name} at the same address works, so the name seems to be filtered")
+            }
+            ComparisonResult::WorksThroughProxy { proxy: Endpoint { address, port } } => {
+                write!(f, "it works through the proxy {address}:{port}: a program seems not to use it")
+            }
+            ComparisonResult::OthersThroughProxy { proxy: Endpoint { address, port }, client } => {
+                write!(f, "{client} reaches other names through the proxy {address}:{port}")
             }
             ComparisonResult::OtherNameThroughProxy { name } => {
                 write!(f, "{name} works through the same proxy")

@@ -9,6 +9,7 @@ use crate::base::Side;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::catalogue::Stops;
 use crate::judge::catalogue::drop_advice;
 use crate::judge::diagnosis::block_pages::block_page_vendor;
 use crate::judge::policy::verdict::DeclaredServer;
@@ -149,6 +150,12 @@ fn proxy_refused(view: &FlowView<'_>) -> String {
             view,
             &format!("the proxy responded {status}: it could not resolve the name or reach the destination"),
         ),
+        Some(status @ 503) => could_not_use_through_proxy(
+            view,
+            &format!(
+                "the proxy responded {status}: it is overloaded, or could not resolve the name or reach the destination"
+            ),
+        ),
         Some(status) => could_not_use_through_proxy(view, &format!("the proxy responded {status}")),
         None => could_not_use_through_proxy(view, "the proxy refused the destination"),
     }
@@ -225,14 +232,35 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
             "find out why the client uses this address: compare it with what DNS returns for the name, and look into the client's hosts file",
         );
     }
+    if finding == FindingCode::TlsRefusedByServer && offers_accepted_tls(view) {
+        return Some(
+            "find out which device sends the alert: the client offers a version and cipher suites that the services accept. Compare the \
+             TTL of the alert with that of other packets from that address, and allow the name in the filter that it comes from",
+        );
+    }
+    let mechanism = view.assessment.mechanism()?;
+    let is_silence_or_reset =
+        matches!(finding, FindingCode::ConnectionUnanswered | FindingCode::ConnectionReset);
+    if is_silence_or_reset && mechanism.entry().stops == Stops::Conversation {
+        // TCP connected: it is not a rule about the address, and before the first payload none about the name.
+        return Some(mechanism.texts().recommendation);
+    }
     match (view.assessment.mechanism()?.finding(), proxy_status(view)?) {
-        (FindingCode::ProxyRefused, 502 | 504) => Some(
-            "check the proxy: whether its own DNS resolver resolves the name, and whether it may connect to the destination; the \
+        (FindingCode::ProxyRefused, 502..=504) => Some(
+            "check the proxy: its load, whether its own DNS resolver resolves the name, and whether it may connect to the destination; the \
              way from the server to the proxy works",
         ),
         (FindingCode::ProxyRefused, 403) => Some("allow the name in the rules of the proxy"),
         _ => None,
     }
+}
+
+/// Whether the client offers TLS 1.2 or later, and a suite of each list of the documents.
+fn offers_accepted_tls(view: &FlowView<'_>) -> bool {
+    const TLS12: u16 = 0x0303;
+    view.facts().is_some_and(|facts| {
+        facts.tls_offered.is_some_and(|offered| offered >= TLS12) && facts.unmatched_cipher_lists == 0
+    })
 }
 
 /// A message about a destination that was requested from a proxy.

@@ -16,6 +16,7 @@ use crate::judge::vocabulary::AddressEvidence;
 use crate::judge::vocabulary::DestinationVerdict;
 use crate::read::NameSource;
 use crate::rules::ROLES;
+use crate::rules::is_platform_address;
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -274,6 +275,10 @@ fn private_endpoint_use(view: &FlowView<'_>) -> PrivateEndpointUse {
     match (server.is_private() || declared.contains(server), is_through_zone) {
         // From outside the virtual network the zone leads to the public address, as the document's own example shows.
         (false, true) if !declared.is_empty() => PrivateEndpointUse::PublicThroughZone,
+        // The name that all services of a region share has no private endpoint of its own: it is replaced by those of a service.
+        (false, false) if class.is_regional && view.policy.site.sync_services.is_empty() => {
+            PrivateEndpointUse::AsDeclared
+        }
         (false, false) if !declared.is_empty() => PrivateEndpointUse::PublicDespiteDeclaration,
         (true, _) if declared.contains(server) => PrivateEndpointUse::AsDeclared,
         (true, false) => PrivateEndpointUse::UnexplainedPrivate,
@@ -305,6 +310,13 @@ fn uses_server_as_proxy(view: &FlowView<'_>) -> bool {
     view.flow.claim_from(NameSource::Connect).is_some()
 }
 
+/// What to do, where the code's own recommendation is too general.
+pub(super) fn recommendation(view: &FlowView<'_>, code: FindingCode) -> Option<&'static str> {
+    (code == FindingCode::ProxyBypassed && uses_server_as_proxy(view)).then_some(
+        "if the site uses this proxy, declare it under [proxy] in the site file; if not, set the declared one for the program",
+    )
+}
+
 pub(super) fn bypasses_proxy(view: &FlowView<'_>) -> bool {
     let (client, server) = (view.client(), view.server().address);
     let policy = view.policy;
@@ -315,6 +327,8 @@ pub(super) fn bypasses_proxy(view: &FlowView<'_>) -> bool {
         && (leaves_site || uses_server_as_proxy(view))
         && !policy.proxies.contains(server)
         && !policy.proxies.contains(client)
+        // A proxy cannot reach what only the host itself may.
+        && !is_platform_address(server)
 }
 
 /// An attempt to reach the web, on port 80 or 443, that never got a reply: with a declared proxy, the attempt itself is the fault.
