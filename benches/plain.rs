@@ -347,6 +347,7 @@ fn plain<'a>(frame: &Frame<'a>) -> Option<Packet<'a>> {
         payload,
         payload_len,
         process: None,
+        adapter: None,
     })
 }
 
