@@ -11,6 +11,7 @@ import argparse
 import os
 import statistics
 import struct
+import sys
 import tempfile
 import time
 
@@ -45,31 +46,39 @@ def main():
     parser.add_argument("--master", default="local[2,4]")
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
-    print(f"| capture | tasks | time: median (shortest to longest of {options.repeat}) | frames read | flows | DNS | findings |")
+    print(f"| capture | tasks | time, of {options.repeat} runs | frames read | flows | DNS | findings |")
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for capture in options.captures:
-            name = os.path.basename(capture)
-            ring = os.path.join(folder, name)
-            os.mkdir(ring)
-            divide(capture, ring)
-            table = os.path.join(folder, "captures.csv")
-            with open(table, "w", encoding="utf-8") as file:
-                file.write(f"site,path\nsite,{ring}/*.pcap\n")
-            times = {tasks: [] for tasks in WINDOWS}
-            # In turns, so that what else the machine does meets all of them; the first turn warms Spark up.
-            for turn in range(options.repeat + 1):
-                for tasks, windows in WINDOWS.items():
-                    lake = os.path.join(folder, f"lake-{name}-{tasks}")
-                    run = command.parse_arguments(["run", table, lake, "--binary", options.binary, "--master", options.master, *windows])
-                    spark = command.session(run)
-                    spark.sparkContext.setLogLevel("OFF")
-                    start = time.monotonic()
-                    runs = job.run(spark, run)
-                    times[tasks] += [time.monotonic() - start] if turn else []
-                    assert len(runs) == tasks and all(row["status"] == "complete" for row in runs), runs
-                    if turn == options.repeat:
-                        print_row(spark, name, lake, runs, times[tasks])
+        tables = [ring_of(capture, folder) for capture in options.captures]
+        points = [(table, tasks) for table in tables for tasks in WINDOWS]
+        times = {point: [] for point in points}
+        # In turns, so that what else the machine does meets all of them; the first turn warms Spark up.
+        for turn in range(options.repeat + 1):
+            for table, tasks in points:
+                lake = f"{table}-{tasks}"
+                run = command.parse_arguments(["run", table, lake, "--binary", options.binary, "--master", options.master, *WINDOWS[tasks]])
+                spark = command.session(run)
+                spark.sparkContext.setLogLevel("OFF")
+                start = time.monotonic()
+                runs = job.run(spark, run)
+                took = time.monotonic() - start
+                print(f"turn {turn}: {os.path.basename(lake)}: {took:.1f} s", file=sys.stderr)
+                times[table, tasks] += [took] if turn else []
+                assert len(runs) == tasks and all(row["status"] == "complete" for row in runs), runs
+                if turn == options.repeat:
+                    print_row(spark, os.path.basename(table), lake, runs, times[table, tasks])
+
+
+def ring_of(capture, folder):
+    """Divides a capture; the path of its table of captures."""
+    name = os.path.basename(capture).partition(".")[0]
+    ring = os.path.join(folder, f"{name}.ring")
+    os.mkdir(ring)
+    divide(capture, ring)
+    table = os.path.join(folder, name)
+    with open(table, "w", encoding="utf-8") as file:
+        file.write(f"site,path\nsite,{ring}/*.pcap\n")
+    return table
 
 
 def print_row(spark, name, lake, runs, times):
