@@ -292,7 +292,7 @@ fn each_case_shows_its_situation() {
         &[
             "login.windows.net at the same address works, so the name seems to be filtered",
             "it had worked until 2026-01-05 08:00:00",
-            "it worked later, from 2026-01-05T08:02:00",
+            "it worked later, from 2026-01-05 08:02:00",
         ],
     );
     check("proxy-socks-refused", &["mechanism=proxy-refused,confidence=certain", "finding,code=AFS221"]);
