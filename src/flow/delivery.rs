@@ -72,18 +72,29 @@ pub(super) fn deliver_segment<L: StreamConsumer>(
         deliver_payload(flow, slot, header, seen, ctx);
     }
     if flow.reassembly.is_some() && header.has(TcpHeader::ACK) {
-        let side = flow.side(seen.flipped).other();
-        let flow_ref = flow.flow_ref(slot);
-        if let Some(reassembly) = &mut flow.reassembly {
-            let (state, stream) = reassembly.state_and_stream(side);
-            let mut delivery =
-                DeliveryCtx { flow: &flow_ref, side, at: seen.at, state, consumer: ctx.consumer };
-            stream.acknowledge(header.ack, &mut delivery);
-        }
-        drop_if_done(flow, ctx.counts);
+        deliver_ack(flow, slot, header, seen, ctx);
     }
 }
 
+#[inline(never)]
+fn deliver_ack<L: StreamConsumer>(
+    flow: &mut LiveFlow<L::State>,
+    slot: Slot,
+    header: &TcpHeader<'_>,
+    seen: PacketCtx<'_>,
+    ctx: &mut TableCtx<'_, L>,
+) {
+    let side = flow.side(seen.flipped).other();
+    let flow_ref = flow.flow_ref(slot);
+    if let Some(reassembly) = &mut flow.reassembly {
+        let (state, stream) = reassembly.state_and_stream(side);
+        let mut delivery = DeliveryCtx { flow: &flow_ref, side, at: seen.at, state, consumer: ctx.consumer };
+        stream.acknowledge(header.ack, &mut delivery);
+    }
+    drop_if_done(flow, ctx.counts);
+}
+
+#[inline(never)]
 fn deliver_payload<L: StreamConsumer>(
     flow: &mut LiveFlow<L::State>,
     slot: Slot,

@@ -86,6 +86,7 @@ impl EndedFlows {
 
     /// True for a segment of a connection that has ended: without SYN, and without a byte that its sender had not sent before.
     /// `hash` is that of the key.
+    #[inline(never)]
     pub(super) fn is_late(
         &self,
         hash: u64,

@@ -121,10 +121,13 @@ impl<S: Default> FlowTable<S> {
                 let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
                 update(flow, slot(shard, index), seen, &mut ctx);
                 expire_sooner(flow, slot(shard, index), &self.limits, &mut self.wheel);
-                if self.limits.report_interim && flow.phase == FlowPhase::Closed && !was_closed {
-                    consumer.interim(&flow.flow_ref(slot(shard, index)), flow_end(flow, EndReason::Done), at);
-                } else if self.limits.report_interim {
-                    self.early.note(flow, slot(shard, index), seen, self.clock.now());
+                if self.limits.report_interim {
+                    let (slot, now) = (slot(shard, index), self.clock.now());
+                    if flow.phase == FlowPhase::Closed && !was_closed {
+                        report_end(flow, slot, at, consumer);
+                    } else {
+                        self.early.note(flow, slot, seen, now);
+                    }
                 }
                 let held = measure(flow, consumer);
                 table.held = table.held - held_before + held;
@@ -256,6 +259,7 @@ impl<S: Default> FlowTable<S> {
         consumer.closed(&flow.flow_ref(slot), flow_end(&flow, reason), at);
     }
 
+    #[inline(never)]
     fn open<L: StreamConsumer<State = S>>(
         &mut self,
         shard: usize,
@@ -381,6 +385,7 @@ impl<S: Default> FlowTable<S> {
     }
 
     /// Attaches an ICMP error to the flow that it quotes; false if there is none.
+    #[inline(never)]
     fn attach_icmp_error<L: StreamConsumer<State = S>>(
         &mut self,
         packet: &Packet<'_>,
@@ -438,6 +443,12 @@ impl<S: Default> FlowTable<S> {
         }
         true
     }
+}
+
+/// Reports a flow that has just closed. Only live runs do.
+#[inline(never)]
+fn report_end<L: StreamConsumer>(flow: &LiveFlow<L::State>, slot: Slot, at: At, consumer: &mut L) {
+    consumer.interim(&flow.flow_ref(slot), flow_end(flow, EndReason::Done), at);
 }
 
 /// True if a packet starts another flow between the same ports.

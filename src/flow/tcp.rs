@@ -125,6 +125,8 @@ fn update_in_order<S>(
     true
 }
 
+/// All other segments, outside of the code of the common case.
+#[inline(never)]
 fn update_any<S>(flow: &mut LiveFlow<S>, header: &TcpHeader<'_>, packet: &Packet<'_>, side: Side, at: At) {
     if !header.has(TcpHeader::RST) {
         let is_foreign = is_foreign(flow, header, side);

@@ -62,7 +62,7 @@ impl Cell {
     }
 
     /// A number.
-    #[inline]
+    #[inline(never)]
     pub fn number(&mut self, number: impl itoa::Integer) {
         self.next();
         self.out.extend_from_slice(self.numbers.format(number).as_bytes());
@@ -75,7 +75,7 @@ impl Cell {
     }
 
     /// Text; empty means missing.
-    #[inline]
+    #[inline(never)]
     pub fn text(&mut self, text: &str, origin: TextOrigin) {
         if !text.is_empty() {
             self.begin();
@@ -94,7 +94,7 @@ impl Cell {
     }
 
     /// A time.
-    #[inline]
+    #[inline(never)]
     pub fn time(&mut self, time: Time) {
         self.begin();
         self.clock.write(time, &mut self.out);
@@ -102,7 +102,7 @@ impl Cell {
     }
 
     /// An address.
-    #[inline]
+    #[inline(never)]
     pub fn address(&mut self, address: Address) {
         self.begin();
         self.push_address(address);
@@ -110,7 +110,7 @@ impl Cell {
     }
 
     /// A frame: its number if it is in the row's own file, otherwise `name#number`.
-    #[inline]
+    #[inline(never)]
     pub fn frame(&mut self, frame: FrameRef, own: FileId, names: &InputNames) {
         if frame.file == own {
             self.number(frame.number);
@@ -158,7 +158,7 @@ impl Cell {
     }
 
     /// Begins a text that is written in parts.
-    #[inline]
+    #[inline(never)]
     pub fn begin(&mut self) {
         self.next();
         if self.form == CellFormat::Json {
@@ -168,7 +168,7 @@ impl Cell {
     }
 
     /// Adds a part to the text.
-    #[inline]
+    #[inline(never)]
     pub fn push(&mut self, text: &str, origin: TextOrigin) {
         match (self.form, origin) {
             (CellFormat::Json, _) => push_json(&mut self.out, text),
@@ -186,7 +186,7 @@ impl Cell {
     }
 
     /// Adds a number to the text.
-    #[inline]
+    #[inline(never)]
     pub fn push_number(&mut self, number: impl itoa::Integer) {
         self.out.extend_from_slice(self.numbers.format(number).as_bytes());
     }
