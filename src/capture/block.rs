@@ -32,6 +32,11 @@ impl BlockPool {
         BlockPool { block_len, kept: Vec::new() }
     }
 
+    /// The length of its blocks.
+    pub(super) const fn block_len(&self) -> usize {
+        self.block_len
+    }
+
     /// A block that is not shared, of `block_len` bytes, or of `min_len` if that is more.
     pub(super) fn take(&mut self, min_len: usize) -> Arc<Vec<u8>> {
         if min_len <= self.block_len {
@@ -63,6 +68,11 @@ impl BlockWindow {
     /// A window without a block.
     pub(super) fn new(block_len: usize) -> BlockWindow {
         BlockWindow { pool: BlockPool::new(block_len), block: Arc::default(), start: 0, end: 0 }
+    }
+
+    /// From now on, blocks have another length.
+    pub(super) fn set_block_len(&mut self, block_len: usize) {
+        self.pool = BlockPool::new(block_len);
     }
 
     /// The block, to be shared.
@@ -209,18 +219,36 @@ impl BlockReader {
     /// Reads until `need` unused bytes are in one block; false if the input ends before.
     pub(super) fn fill(&mut self, need: usize) -> bool {
         while self.window.bytes().len() < need {
-            if self.read_more(need) == 0 {
+            if self.read_more(need, usize::MAX) == 0 {
                 return false;
             }
         }
         true
     }
 
-    fn read_more(&mut self, need: usize) -> usize {
+    /// Like [`BlockReader::fill`], but reads nothing after these bytes.
+    pub(super) fn fill_exactly(&mut self, need: usize) -> bool {
+        while let Some(missing) = need.checked_sub(self.window.bytes().len()).filter(|missing| *missing > 0) {
+            if self.read_more(need, missing) == 0 {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// From now on, blocks have another length.
+    pub(super) fn set_block_len(&mut self, block_len: usize) {
+        self.window.set_block_len(block_len);
+    }
+
+    /// Reads at most `limit` bytes to those that are unused; `need` of them are to fit together.
+    fn read_more(&mut self, need: usize, limit: usize) -> usize {
         if self.is_at_end() {
             return 0;
         }
-        let got = self.raw.read(self.window.space(need));
+        let space = self.window.space(need);
+        let len = space.len().min(limit);
+        let got = self.raw.read(space.get_mut(..len).unwrap_or_default());
         let start = self.window.end;
         self.window.grow(got);
         self.raw.read_bytes += got as u64;

@@ -199,6 +199,22 @@ impl DecompressingReader {
         self.window.bytes().len() >= need || (!self.is_at_end && self.fill(need))
     }
 
+    /// Like [`DecompressingReader::fill`], but reads nothing after these bytes where that costs nothing.
+    pub(super) fn fill_exactly(&mut self, need: usize) -> bool {
+        match &mut self.codec {
+            Codec::Uncompressed(raw) => raw.fill_exactly(need),
+            _ => self.fill(need),
+        }
+    }
+
+    /// From now on, blocks have another length.
+    pub(super) fn set_block_len(&mut self, block_len: usize) {
+        match &mut self.codec {
+            Codec::Uncompressed(raw) => raw.set_block_len(block_len),
+            _ => self.window.set_block_len(block_len),
+        }
+    }
+
     /// Reads the raw bytes to their end, only for the hash; the number of capture bytes that are skipped.
     pub(super) fn drain(&mut self) -> u64 {
         let drained = self.raw_mut().drain();

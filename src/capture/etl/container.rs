@@ -104,6 +104,8 @@ pub(super) struct Event<'a> {
     pub keywords: u64,
     /// The provider's data.
     pub payload: &'a [u8],
+    /// Its offset in the records of its buffer.
+    pub payload_at: usize,
 }
 
 /// What the header of the log reports about the session.
@@ -150,9 +152,21 @@ impl TraceClock {
             i128::from(raw)
         } else {
             let since = i128::from(raw) - i128::from(self.raw_start);
-            i128::from(self.start) + since * FILETIME_PER_SEC / i128::from(self.frequency)
+            i128::from(self.start) + to_filetime(since, i128::from(self.frequency))
         };
         u64::try_from(filetime - UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
+/// Units of a clock as units of a FILETIME. A division of 128 bits costs more than the rest of an event.
+fn to_filetime(units: i128, frequency: i128) -> i128 {
+    if frequency == FILETIME_PER_SEC {
+        return units;
+    }
+    let scaled = units * FILETIME_PER_SEC;
+    match (i64::try_from(scaled), i64::try_from(frequency)) {
+        (Ok(scaled), Ok(frequency)) => i128::from(scaled / frequency),
+        _ => scaled / frequency,
     }
 }
 
@@ -211,13 +225,14 @@ impl LogFileHeader {
 #[derive(Clone, Debug)]
 pub(super) struct Records<'a> {
     rest: &'a [u8],
+    len: usize,
     /// Bytes remain that are no record.
     pub(super) damaged: bool,
 }
 
 impl<'a> Records<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Records<'a> {
-        Records { rest: bytes, damaged: false }
+        Records { rest: bytes, len: bytes.len(), damaged: false }
     }
 }
 
@@ -243,11 +258,12 @@ impl<'a> Iterator for Records<'a> {
             self.rest = &[];
             return None;
         };
+        let end = self.len - self.rest.len() + size;
         self.rest = self.rest.get(size.next_multiple_of(8)..).unwrap_or_default();
         let parsed = match kind {
             _ if mark & TRACE_MARK != TRACE_MARK => Ok(Record::Other),
             kind if SYSTEM.contains(&kind) => system(record),
-            kind if EVENT.contains(&kind) => event(record),
+            kind if EVENT.contains(&kind) => event(record, end),
             _ => Ok(Record::Other),
         };
         // A record shorter than its own header says nothing; the next may be sound.
@@ -270,8 +286,9 @@ fn system(record: &[u8]) -> Result<Record<'_>, Truncated> {
     LogFileHeader::parse(&mut c, time).map(Record::LogFile)
 }
 
-/// `EVENT_HEADER`, 80 bytes; items with further data may come between it and the payload.
-fn event(record: &[u8]) -> Result<Record<'_>, Truncated> {
+/// `EVENT_HEADER`, 80 bytes; items with further data may come between it and the payload. `end` is where the
+/// record ends in its buffer.
+fn event(record: &[u8], end: usize) -> Result<Record<'_>, Truncated> {
     const HAS_EXTENDED_ITEMS: u16 = 1;
     let mut c = Cursor::new(record);
     c.skip(4, "event header")?;
@@ -288,7 +305,9 @@ fn event(record: &[u8]) -> Result<Record<'_>, Truncated> {
     if flags & HAS_EXTENDED_ITEMS != 0 {
         skip_extended_items(&mut c)?;
     }
-    Ok(Record::Event(Event { provider, id, version, process, time, keywords, payload: c.rest() }))
+    let payload = c.rest();
+    let payload_at = end - payload.len();
+    Ok(Record::Event(Event { provider, id, version, process, time, keywords, payload, payload_at }))
 }
 
 /// `EVENT_HEADER_EXTENDED_DATA_ITEM`: each says whether another follows.

@@ -20,6 +20,7 @@ mod translation;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use self::container::BUFFER_HEADER_LEN;
 use self::container::BufferHeader;
@@ -27,14 +28,17 @@ use self::container::LogFileHeader;
 use self::container::Record;
 use self::container::Records;
 use self::container::TraceClock;
+use self::lzxpress::LzxpressError;
 use self::packets::PacketEvents;
 use self::pcapng_out::PcapngOut;
 use self::providers::provider_name;
+use self::reorder::BufferRecords;
 use self::reorder::ReorderWindow;
 pub(super) use self::trailing_names::TrailingNames;
 use self::translation::Translations;
 use super::InputDamage;
 use super::InputFacts;
+use super::block::BlockPool;
 use super::compress::DecompressingReader;
 use super::facts::DAMAGE_LIMIT;
 
@@ -48,6 +52,9 @@ const LOG_HEADER_LEN: usize = 512;
 const PROVIDERS_NAMED: usize = 8;
 /// Providers counted.
 const PROVIDERS_LIMIT: usize = 256;
+
+/// Blocks for decompressed records are a multiple of this long: buffers of one log differ a little.
+const BLOCK_LEN_STEP: usize = 64 << 10;
 
 /// Bytes in which the next buffer is searched at a time.
 const SEARCH_LEN: usize = 1 << 20;
@@ -88,10 +95,8 @@ pub(super) struct Transcoder {
     translations: Translations,
     window: ReorderWindow,
     out: PcapngOut,
-    /// Bytes of `out` that were handed on.
-    handed_on: usize,
-    /// Records of the current buffer, decompressed.
-    records: Vec<u8>,
+    /// Blocks for decompressed records.
+    blocks: BlockPool,
     is_compressed: bool,
     ended: bool,
     packets: u64,
@@ -120,8 +125,7 @@ impl Transcoder {
             translations: Translations::default(),
             window: ReorderWindow::default(),
             out: PcapngOut::default(),
-            handed_on: 0,
-            records: Vec::new(),
+            blocks: BlockPool::new(0),
             is_compressed: false,
             ended: false,
             packets: 0,
@@ -162,22 +166,22 @@ impl Transcoder {
 
     /// Writes pcapng into `room`; 0 is the end. An error says why there are no packets.
     pub(super) fn read(&mut self, room: &mut [u8]) -> Result<usize, String> {
-        while self.handed_on >= self.out.bytes.len() {
-            self.out.bytes.clear();
-            self.handed_on = 0;
-            if self.ended {
-                return if self.packets == 0 { Err(self.without_packets()) } else { Ok(0) };
+        let len = room.len();
+        let mut room = room;
+        // A block that does not fit waits, and ends the loop.
+        while self.out.hand_on(&mut room) && !room.is_empty() {
+            if self.write_next(&mut room) {
+                continue;
             }
-            self.next_buffer();
-            self.write_released();
+            if !self.ended {
+                self.next_buffer();
+            } else if self.packets == 0 {
+                return Err(self.without_packets());
+            } else {
+                break;
+            }
         }
-        let ready = self.out.bytes.get(self.handed_on..).unwrap_or_default();
-        let len = ready.len().min(room.len());
-        if let (Some(to), Some(from)) = (room.get_mut(..len), ready.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        self.handed_on += len;
-        Ok(len)
+        Ok(len - room.len())
     }
 
     /// Adds what the header of the log reports, after it is read.
@@ -223,22 +227,24 @@ impl Transcoder {
             Ok(None) => return self.resynchronize(),
             Err(_) => return self.skip_rest(),
         };
-        let is_whole = self.source.fill(header.size);
-        let bytes = self.source.window().bytes();
+        // With the next header, so that each buffer is read by one call into one block, which its packets share.
+        self.source.fill_exactly(header.size + BUFFER_HEADER_LEN);
+        let window = self.source.window();
+        let bytes = window.bytes();
+        let is_whole = bytes.len() >= header.size;
         let buffer = bytes.get(..header.size).unwrap_or(bytes);
         let len = buffer.len();
         let body = buffer.get(BUFFER_HEADER_LEN..).unwrap_or_default();
         let mut fault = (!is_whole).then(|| "the last buffer of the trace is truncated".to_owned());
-        self.records.clear();
-        if header.compressed {
-            let limit = header.filled - BUFFER_HEADER_LEN;
-            if let Err(error) = lzxpress::decompress(body, limit, &mut self.records) {
-                fault = fault.or_else(|| Some(error.to_string()));
-            }
+        let filled = header.filled - BUFFER_HEADER_LEN;
+        let records = if header.compressed {
+            let (records, result) = decompress(body, filled, &mut self.blocks);
+            fault = fault.or_else(|| Some(result.err()?.to_string()));
+            records
         } else {
-            let filled = header.filled - BUFFER_HEADER_LEN;
-            self.records.extend_from_slice(body.get(..filled).unwrap_or(body));
-        }
+            let begin = window.start() + BUFFER_HEADER_LEN;
+            BufferRecords::new(Arc::clone(window.block()), begin..begin + filled.min(body.len()))
+        };
         let processor = buffer.get(40..42).and_then(|bytes| bytes.first_chunk::<2>()).copied();
         let processor = u32::from(processor.map_or(0, u16::from_le_bytes));
         self.source.mark_used(len);
@@ -246,9 +252,10 @@ impl Transcoder {
         self.buffers += 1;
         if self.buffers == 2 && !header.compressed {
             self.buffer_len = Some(header.size);
+            self.source.set_block_len(header.size + BUFFER_HEADER_LEN);
         }
         self.buffers_after_loss += u64::from(header.buffer_lost);
-        if self.take_records(processor) {
+        if self.take_records(records, processor) {
             fault = fault.or_else(|| Some("a buffer of the trace holds damaged records".to_owned()));
         }
         if let Some(fault) = fault {
@@ -269,10 +276,10 @@ impl Transcoder {
     }
 
     /// Takes the packets of the current buffer; true where the buffer holds what is no record.
-    fn take_records(&mut self, processor: u32) -> bool {
-        let records = std::mem::take(&mut self.records);
-        let mut latest = None;
-        let mut iterator = Records::new(&records);
+    fn take_records(&mut self, records: BufferRecords, processor: u32) -> bool {
+        let mut packets = Vec::new();
+        let bytes = records.bytes();
+        let mut iterator = Records::new(bytes);
         for record in iterator.by_ref() {
             match record {
                 Record::LogFile(header) => {
@@ -283,23 +290,22 @@ impl Transcoder {
                     self.window.set_processors(header.processors);
                 }
                 Record::Event(event) => {
-                    if self.providers.len() < PROVIDERS_LIMIT || self.providers.contains_key(&event.provider)
-                    {
-                        *self.providers.entry(event.provider).or_default() += 1;
+                    if let Some(count) = self.providers.get_mut(&event.provider) {
+                        *count += 1;
+                    } else if self.providers.len() < PROVIDERS_LIMIT {
+                        self.providers.insert(event.provider, 1);
                     }
                     if let Some(mut packet) = self.events.accept(&event, processor) {
                         packet.time = self.clock.unix(packet.time);
-                        self.translations.accept(&packet);
-                        latest = latest.max(Some(packet.time));
-                        self.window.push(packet);
+                        self.translations.accept(&packet, packet.bytes.get(bytes));
+                        packets.push(packet);
                     }
                 }
                 Record::Other => {}
             }
         }
         let is_damaged = iterator.damaged;
-        self.window.end_buffer(latest);
-        self.records = records;
+        self.window.push_buffer(packets, records);
         is_damaged
     }
 
@@ -342,20 +348,21 @@ impl Transcoder {
         self.window.finish();
     }
 
-    fn write_released(&mut self) {
-        while let Some(mut packet) = self.window.pop() {
-            self.packets += 1;
-            self.events.name_process(&mut packet);
+    /// Writes the next packet that may leave; false if none may.
+    fn write_next(&mut self, room: &mut &mut [u8]) -> bool {
+        let (events, out) = (&self.events, &mut self.out);
+        let is_written = self.window.pop(|mut packet, bytes| {
+            events.name_process(&mut packet);
             let point = packet.point;
-            let events = &self.events;
-            self.out.packet(&packet, || {
-                match events.component_name(point.component).filter(|_| point.is_pktmon) {
-                    Some(name) => name.to_owned(),
-                    None if point.is_pktmon => format!("component {}", point.component),
-                    None => format!("interface {}", point.component),
-                }
-            });
-        }
+            let name = || match events.component_name(point.component).filter(|_| point.is_pktmon) {
+                Some(name) => name.to_owned(),
+                None if point.is_pktmon => format!("component {}", point.component),
+                None => format!("interface {}", point.component),
+            };
+            out.packet(&packet, bytes, name, room);
+        });
+        self.packets += u64::from(is_written);
+        is_written
     }
 
     fn without_packets(&self) -> String {
@@ -370,4 +377,20 @@ impl Transcoder {
         let providers = if list.is_empty() { "none".to_owned() } else { list.join(", ") };
         format!("event trace log without packets (providers: {providers}); {HOW_TO_CAPTURE}")
     }
+}
+
+/// Decompresses records of at most `limit` bytes into a block.
+fn decompress(
+    bytes: &[u8],
+    limit: usize,
+    blocks: &mut BlockPool,
+) -> (BufferRecords, Result<(), LzxpressError>) {
+    if limit > blocks.block_len() {
+        *blocks = BlockPool::new(limit.next_multiple_of(BLOCK_LEN_STEP));
+    }
+    let mut block = blocks.take(limit);
+    let room = Arc::get_mut(&mut block).and_then(|block| block.get_mut(..limit));
+    let (len, result) = lzxpress::decompress(bytes, room.unwrap_or_default());
+    blocks.put(Arc::clone(&block));
+    (BufferRecords::new(block, 0..len), result)
 }

@@ -6,6 +6,7 @@
 //! Not: which appearances belong to one packet, and what a packet holds.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::Cursor;
@@ -67,7 +68,7 @@ pub(super) struct TracedPacket {
     pub time: u64,
     pub point: LogPoint,
     /// What was logged of it.
-    pub bytes: Vec<u8>,
+    pub bytes: PacketBytes,
     /// How long it was.
     pub original_len: u32,
     /// Names one packet over its appearances; none where the trace numbers appearances only.
@@ -76,6 +77,34 @@ pub(super) struct TracedPacket {
     pub drop: Option<DropReason>,
     /// The process that sent it, and its name as far as the trace has named it.
     pub process: Option<SentBy>,
+}
+
+impl TracedPacket {
+    /// Takes other bytes, if there are any.
+    fn replace_bytes(&mut self, bytes: Option<Vec<u8>>) {
+        if let Some(bytes) = bytes {
+            self.bytes = PacketBytes::Own(bytes);
+        }
+    }
+}
+
+/// The bytes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PacketBytes {
+    /// A part of its buffer's records.
+    InBuffer(Range<usize>),
+    /// Joined from fragments, or changed.
+    Own(Vec<u8>),
+}
+
+impl PacketBytes {
+    /// The bytes; `records` are those of its buffer.
+    pub(super) fn get<'a>(&'a self, records: &'a [u8]) -> &'a [u8] {
+        match self {
+            PacketBytes::InBuffer(range) => records.get(range.clone()).unwrap_or_default(),
+            PacketBytes::Own(bytes) => bytes,
+        }
+    }
 }
 
 /// A process that sent a packet.
@@ -103,6 +132,7 @@ pub(super) struct PacketEvents {
 struct Unfinished {
     processor: u32,
     packet: TracedPacket,
+    bytes: Vec<u8>,
 }
 
 impl PacketEvents {
@@ -185,49 +215,55 @@ impl PacketEvents {
             skip_switch_ports(&mut c)?;
         }
         let len = c.u32_le("fragment size")? as usize;
+        let start = event.payload_at + c.at();
         let fragment = c.take(len, "fragment")?;
         let at = self.unfinished.iter().position(|unfinished| unfinished.processor == processor);
-        let mut packet = if event.keywords & PACKET_START != 0 {
-            if let Some(at) = at {
-                // The end of the packet before it was lost.
-                self.unfinished.swap_remove(at);
-                self.damaged += 1;
-            }
-            let point = LogPoint { link: ndis_link(event.keywords), component: lower, is_pktmon: false };
-            let bytes = Vec::with_capacity(len);
-            let process = (event.keywords & SEND_PATH != 0).then(|| sent_by(event.process)).flatten();
-            TracedPacket {
-                time: event.time,
-                point,
-                bytes,
-                original_len: 0,
-                packet_id: None,
-                drop: None,
-                process,
-            }
-        } else if let Some(at) = at {
-            self.unfinished.swap_remove(at).packet
-        } else {
+        let before = at.map(|at| self.unfinished.swap_remove(at));
+        let begins = event.keywords & PACKET_START != 0;
+        if begins == before.is_some() {
+            // The end of the packet before it, or its own beginning, was lost.
             self.damaged += 1;
-            return Ok(None);
+        }
+        let mut unfinished = match before {
+            Some(before) if !begins => before,
+            None if !begins => return Ok(None),
+            _ => {
+                let point = LogPoint { link: ndis_link(event.keywords), component: lower, is_pktmon: false };
+                let process = (event.keywords & SEND_PATH != 0).then(|| sent_by(event.process)).flatten();
+                let bytes = PacketBytes::InBuffer(start..start + len);
+                let mut packet = TracedPacket {
+                    time: event.time,
+                    point,
+                    bytes,
+                    original_len: len as u32,
+                    packet_id: None,
+                    drop: None,
+                    process,
+                };
+                if event.keywords & PACKET_END != 0 {
+                    packet.replace_bytes(without_protected_bit(point.link, fragment));
+                    return Ok(Some(packet));
+                }
+                Unfinished { processor, packet, bytes: Vec::new() }
+            }
         };
-        if packet.bytes.len() + len > PACKET_LIMIT {
+        if unfinished.bytes.len() + len > PACKET_LIMIT {
             self.damaged += 1;
             return Ok(None);
         }
-        packet.bytes.extend_from_slice(fragment);
+        unfinished.bytes.extend_from_slice(fragment);
         if event.keywords & PACKET_END == 0 {
             if self.unfinished.len() >= UNFINISHED_LIMIT {
                 self.unfinished.swap_remove(0);
                 self.damaged += 1;
             }
-            self.unfinished.push(Unfinished { processor, packet });
+            self.unfinished.push(unfinished);
             return Ok(None);
         }
-        packet.original_len = packet.bytes.len() as u32;
-        if packet.point.link == LinkType::IEEE802_11 {
-            clear_protected_bit(&mut packet.bytes);
-        }
+        let Unfinished { mut packet, bytes, .. } = unfinished;
+        packet.original_len = bytes.len() as u32;
+        let readable = without_protected_bit(packet.point.link, &bytes);
+        packet.bytes = PacketBytes::Own(readable.unwrap_or(bytes));
         Ok(Some(packet))
     }
 
@@ -297,7 +333,8 @@ fn pktmon_packet(event: &Event<'_>) -> Result<TracedPacket, Truncated> {
     let _location = c.u32_le("drop location")?;
     let original_len = c.u16_le("original size")?;
     let logged_len = c.u16_le("logged size")?;
-    let mut bytes = c.take(usize::from(logged_len), "packet")?.to_vec();
+    let start = event.payload_at + c.at();
+    let bytes = c.take(usize::from(logged_len), "packet")?;
     let link = match kind {
         1 => LinkType::ETHERNET,
         2 => LinkType::IEEE802_11,
@@ -305,19 +342,18 @@ fn pktmon_packet(event: &Event<'_>) -> Result<TracedPacket, Truncated> {
         // Handed on without a link type that can be named.
         _ => LinkType::UNREGISTERED,
     };
-    if link == LinkType::IEEE802_11 {
-        clear_protected_bit(&mut bytes);
-    }
-    Ok(TracedPacket {
+    let mut packet = TracedPacket {
         time: event.time,
         point: LogPoint { link, component, is_pktmon: true },
-        bytes,
+        bytes: PacketBytes::InBuffer(start..start + bytes.len()),
         original_len: u32::from(original_len.max(logged_len)),
         // Traces since 2022 leave the count at 0 and give each appearance a group of its own.
         packet_id: (appearance > 0).then_some((group, number)),
         drop: (event.id == DROPPED).then_some(DropReason(reason)),
         process: if direction == TRANSMIT { sent_by(event.process) } else { None },
-    })
+    };
+    packet.replace_bytes(without_protected_bit(link, bytes));
+    Ok(packet)
 }
 
 /// How a packet of NDIS packet capture begins, by its keywords.
@@ -370,14 +406,17 @@ fn utf16(c: &mut Cursor<'_>) -> Result<String, Truncated> {
     }
 }
 
-/// Windows logs 802.11 frames decrypted and leaves the protected bit set. It is cleared where the LLC header shows that
-/// the body is readable.
-fn clear_protected_bit(frame: &mut [u8]) {
+/// Windows logs 802.11 frames decrypted and leaves the protected bit set. The frame without it, where it is set and the LLC
+/// header shows that the body is readable.
+fn without_protected_bit(link: LinkType, frame: &[u8]) -> Option<Vec<u8>> {
     const PROTECTED: u8 = 0x40;
     const QOS_DATA: u8 = 0x88;
     const BOTH_DISTRIBUTION_BITS: u8 = 3;
+    if link != LinkType::IEEE802_11 {
+        return None;
+    }
     // IEEE 802.11 §9.3.2.1: three addresses, a fourth between access points, and two bytes of QoS control.
-    let (Some(&control), Some(&flags)) = (frame.first(), frame.get(1)) else { return };
+    let (&control, &flags) = (frame.first()?, frame.get(1)?);
     let mut header_len = 24;
     if flags & BOTH_DISTRIBUTION_BITS == BOTH_DISTRIBUTION_BITS {
         header_len += 6;
@@ -385,10 +424,12 @@ fn clear_protected_bit(frame: &mut [u8]) {
     if control & QOS_DATA == QOS_DATA {
         header_len += 2;
     }
-    let is_readable = frame.get(header_len..).is_some_and(|body| body.starts_with(&[0xaa, 0xaa, 3]));
-    if let (true, Some(flags)) = (is_readable, frame.get_mut(1)) {
-        *flags &= !PROTECTED;
+    if flags & PROTECTED == 0 || !frame.get(header_len..)?.starts_with(&[0xaa, 0xaa, 3]) {
+        return None;
     }
+    let mut frame = frame.to_vec();
+    *frame.get_mut(1)? &= !PROTECTED;
+    Some(frame)
 }
 
 #[cfg(test)]
@@ -409,8 +450,9 @@ mod tests {
             time: 5,
             keywords,
             payload: &payload,
+            payload_at: 0,
         };
-        events.accept(&event, processor).map(|packet| packet.bytes)
+        events.accept(&event, processor).map(|packet| packet.bytes.get(&payload).to_vec())
     }
 
     #[test]
@@ -439,14 +481,14 @@ mod tests {
 
     #[test]
     fn only_readable_wireless_frames_lose_the_protected_bit() {
+        let wifi = |frame: &[u8]| without_protected_bit(LinkType::IEEE802_11, frame);
         let mut frame = vec![0x88, 0x42];
         frame.resize(26, 0);
         frame.extend([0xaa, 0xaa, 3]);
-        clear_protected_bit(&mut frame);
-        assert_eq!(frame[1], 0x02);
+        assert_eq!(wifi(&frame).map(|frame| frame[1]), Some(0x02));
+        assert_eq!(without_protected_bit(LinkType::ETHERNET, &frame), None);
         let mut encrypted = vec![0x88, 0x42];
         encrypted.resize(60, 0x5a);
-        clear_protected_bit(&mut encrypted);
-        assert_eq!(encrypted[1], 0x42);
+        assert_eq!(wifi(&encrypted), None);
     }
 }

@@ -6,6 +6,9 @@
 //!
 //! draft-ietf-opsawg-pcapng §4; the byte order is little-endian.
 
+use std::io;
+use std::io::Write;
+
 use super::packets::LogPoint;
 use super::packets::SentBy;
 use super::packets::TracedPacket;
@@ -15,7 +18,6 @@ use crate::capture::pcapng_blocks::INTERFACE_DESCRIPTION;
 use crate::capture::pcapng_blocks::PROCESS_OPTION;
 use crate::capture::pcapng_write::IF_NAME;
 use crate::capture::pcapng_write::IF_TSRESOL;
-use crate::capture::pcapng_write::pad;
 use crate::capture::pcapng_write::push_block;
 use crate::capture::pcapng_write::push_end_of_options;
 use crate::capture::pcapng_write::push_option;
@@ -27,36 +29,65 @@ const HUNDRED_NANOSECONDS: u8 = 7;
 /// Places where packets were logged, each an interface; packets of further places go to the last.
 const INTERFACE_LIMIT: usize = 1 << 12;
 
-/// The bytes that are made, and what they have named so far.
+/// A packet block is so long without packet and options: type, length, five fields, and the length again.
+const PACKET_BLOCK_LEN: usize = 32;
+
+/// What was written, and what did not fit.
 #[derive(Debug, Default)]
 pub(super) struct PcapngOut {
-    pub(super) bytes: Vec<u8>,
+    /// Blocks that wait for room.
+    waiting: Vec<u8>,
+    /// Bytes of them that were handed on.
+    handed_on: usize,
+    /// Options of the packet that is written.
+    options: Vec<u8>,
     interfaces: Vec<LogPoint>,
     has_section: bool,
 }
 
 impl PcapngOut {
-    /// Writes a packet; `name` is the name of where it was logged.
-    pub(super) fn packet(&mut self, packet: &TracedPacket, name: impl FnOnce() -> String) {
+    /// Moves blocks that waited into `room`, as far as they fit; true if none waits any more.
+    pub(super) fn hand_on(&mut self, room: &mut &mut [u8]) -> bool {
+        let ready = self.waiting.get(self.handed_on..).unwrap_or_default();
+        // Writing to a slice ends where it is full.
+        self.handed_on += room.write(ready).unwrap_or(0);
+        if self.handed_on < self.waiting.len() {
+            return false;
+        }
+        self.waiting.clear();
+        self.handed_on = 0;
+        true
+    }
+
+    /// Writes a packet to `room`, or lets it wait if it does not fit; `name` is the name of where it was logged.
+    pub(super) fn packet(
+        &mut self,
+        packet: &TracedPacket,
+        bytes: &[u8],
+        name: impl FnOnce() -> String,
+        room: &mut &mut [u8],
+    ) {
         let interface = self.interface(packet.point, name);
-        push_block(&mut self.bytes, ENHANCED_PACKET, |out| {
-            let [high, low] = [(packet.time >> 32) as u32, packet.time as u32];
-            let logged_len = packet.bytes.len() as u32;
-            for field in [interface, high, low, logged_len, packet.original_len] {
-                out.extend(field.to_le_bytes());
-            }
-            out.extend_from_slice(&packet.bytes);
-            pad(out);
-            if let Some(drop) = packet.drop {
-                push_option(out, HOST_DROP_OPTION, &drop.0.to_le_bytes());
-            }
-            if let Some(SentBy { id, name }) = &packet.process {
-                push_option(out, PROCESS_OPTION, &[&id.to_le_bytes(), name.as_bytes()].concat());
-            }
-            if packet.drop.is_some() || packet.process.is_some() {
-                push_end_of_options(out);
-            }
-        });
+        self.options.clear();
+        if let Some(drop) = packet.drop {
+            push_option(&mut self.options, HOST_DROP_OPTION, &drop.0.to_le_bytes());
+        }
+        if let Some(SentBy { id, name }) = &packet.process {
+            push_option(&mut self.options, PROCESS_OPTION, &[&id.to_le_bytes(), name.as_bytes()].concat());
+        }
+        if !self.options.is_empty() {
+            push_end_of_options(&mut self.options);
+        }
+        let len = PACKET_BLOCK_LEN + bytes.len().next_multiple_of(4) + self.options.len();
+        let [high, low] = [(packet.time >> 32) as u32, packet.time as u32];
+        let logged_len = bytes.len() as u32;
+        let fields = [len as u32, interface, high, low, logged_len, packet.original_len];
+        // Neither a vector nor a slice with room enough refuses bytes.
+        let _ = if self.waiting.is_empty() && len <= room.len() {
+            write_packet(room, fields, bytes, &self.options)
+        } else {
+            write_packet(&mut self.waiting, fields, bytes, &self.options)
+        };
     }
 
     /// The number of the interface of a place; described before it is used.
@@ -69,9 +100,9 @@ impl PcapngOut {
         }
         if !self.has_section {
             self.has_section = true;
-            push_section(&mut self.bytes, |_| ());
+            push_section(&mut self.waiting, |_| ());
         }
-        push_block(&mut self.bytes, INTERFACE_DESCRIPTION, |out| {
+        push_block(&mut self.waiting, INTERFACE_DESCRIPTION, |out| {
             out.extend(point.link.0.to_le_bytes());
             out.extend([0; 6]);
             push_option(out, IF_NAME, name().as_bytes());
@@ -81,4 +112,15 @@ impl PcapngOut {
         self.interfaces.push(point);
         self.interfaces.len() as u32 - 1
     }
+}
+
+fn write_packet(out: &mut impl Write, fields: [u32; 6], bytes: &[u8], options: &[u8]) -> io::Result<()> {
+    let [len, ..] = fields;
+    let [a, b, c, d, e, f] = fields.map(u32::to_le_bytes);
+    out.write_all([ENHANCED_PACKET.to_le_bytes(), a, b, c, d, e, f].as_flattened())?;
+    out.write_all(bytes)?;
+    let padding = bytes.len().next_multiple_of(4) - bytes.len();
+    out.write_all([0; 3].get(..padding).unwrap_or_default())?;
+    out.write_all(options)?;
+    out.write_all(&len.to_le_bytes())
 }

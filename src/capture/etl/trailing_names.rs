@@ -56,24 +56,29 @@ fn last_buffers(path: &Path) -> io::Result<PacketEvents> {
     if !is_trace(&head) {
         return Ok(events);
     }
-    let mut records = Vec::new();
+    let mut body = Vec::new();
+    let mut decompressed = Vec::new();
     let mut records_left = RECORDS_LIMIT;
     for (at, header) in find_buffers(&mut file)? {
-        let mut body = vec![0; header.size - BUFFER_HEADER_LEN];
+        body.resize(header.size - BUFFER_HEADER_LEN, 0);
         file.seek(SeekFrom::Start(at + BUFFER_HEADER_LEN as u64))?;
         file.read_exact(&mut body)?;
-        records.clear();
         let filled = header.filled - BUFFER_HEADER_LEN;
         records_left = match records_left.checked_sub(filled) {
             Some(left) => left,
             None => break,
         };
-        if !header.compressed {
-            records.extend_from_slice(body.get(..filled).unwrap_or(&body));
-        } else if lzxpress::decompress(&body, filled, &mut records).is_err() {
-            continue;
-        }
-        for record in Records::new(&records) {
+        let records = if header.compressed {
+            decompressed.resize(filled, 0);
+            let (len, result) = lzxpress::decompress(&body, &mut decompressed);
+            if result.is_err() {
+                continue;
+            }
+            decompressed.get(..len).unwrap_or_default()
+        } else {
+            body.get(..filled).unwrap_or(&body)
+        };
+        for record in Records::new(records) {
             if let Record::Event(event) = record {
                 events.accept_name(&event);
             }

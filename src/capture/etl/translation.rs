@@ -43,10 +43,10 @@ pub(super) struct Translations {
 }
 
 impl Translations {
-    /// Takes an appearance of a packet.
-    pub(super) fn accept(&mut self, packet: &TracedPacket) {
+    /// Takes an appearance of a packet, and its bytes.
+    pub(super) fn accept(&mut self, packet: &TracedPacket, bytes: &[u8]) {
         let Some(id) = packet.packet_id else { return };
-        let Ok(Some(ends)) = packet_ends(packet) else { return };
+        let Ok(Some(ends)) = packet_ends(packet.point.link, bytes) else { return };
         let Some(first) = self.recent.get(&id).copied() else {
             if self.order.len() >= RECENT_LIMIT
                 && let Some(oldest) = self.order.pop_front()
@@ -81,12 +81,12 @@ impl Translations {
 }
 
 /// The ends of a packet; none where it is not TCP or UDP.
-fn packet_ends(packet: &TracedPacket) -> Result<Option<PacketEnds>, Truncated> {
+fn packet_ends(link: LinkType, bytes: &[u8]) -> Result<Option<PacketEnds>, Truncated> {
     const VLAN: u16 = 0x8100;
     const IPV4: u16 = 0x0800;
     const IPV6: u16 = 0x86dd;
-    let mut c = Cursor::new(&packet.bytes);
-    if packet.point.link == LinkType::ETHERNET {
+    let mut c = Cursor::new(bytes);
+    if link == LinkType::ETHERNET {
         c.skip(12, "addresses")?;
         let mut ether_type = c.u16("EtherType")?;
         if ether_type == VLAN {
@@ -96,7 +96,7 @@ fn packet_ends(packet: &TracedPacket) -> Result<Option<PacketEnds>, Truncated> {
         if ether_type != IPV4 && ether_type != IPV6 {
             return Ok(None);
         }
-    } else if packet.point.link != LinkType::RAW {
+    } else if link != LinkType::RAW {
         return Ok(None);
     }
     let version = c.u8("IP version")?;
@@ -132,6 +132,7 @@ fn packet_ends(packet: &TracedPacket) -> Result<Option<PacketEnds>, Truncated> {
 #[cfg(test)]
 mod tests {
     use super::super::packets::LogPoint;
+    use super::super::packets::PacketBytes;
     use super::*;
 
     /// A UDP packet over raw IPv4.
@@ -143,17 +144,22 @@ mod tests {
         bytes.extend([1, 187, 0, 8, 0, 0]);
         let point = LogPoint { link: LinkType::RAW, component: 1, is_pktmon: true };
         let packet_id = Some((number, 0));
+        let bytes = PacketBytes::Own(bytes);
         TracedPacket { time: 0, point, bytes, original_len: 28, packet_id, drop: None, process: None }
+    }
+
+    fn accept(translations: &mut Translations, packet: TracedPacket) {
+        translations.accept(&packet, packet.bytes.get(&[]));
     }
 
     #[test]
     fn appearances_with_other_addresses_are_related() {
         let mut translations = Translations::default();
-        translations.accept(&packet(1, [172, 16, 0, 5], 50001));
-        translations.accept(&packet(1, [172, 16, 0, 5], 50001));
-        translations.accept(&packet(1, [10, 1, 0, 4], 61001));
-        translations.accept(&packet(1, [10, 1, 0, 4], 61001));
-        translations.accept(&packet(2, [10, 1, 0, 4], 50002));
+        accept(&mut translations, packet(1, [172, 16, 0, 5], 50001));
+        accept(&mut translations, packet(1, [172, 16, 0, 5], 50001));
+        accept(&mut translations, packet(1, [10, 1, 0, 4], 61001));
+        accept(&mut translations, packet(1, [10, 1, 0, 4], 61001));
+        accept(&mut translations, packet(2, [10, 1, 0, 4], 50002));
         let pairs: Vec<String> = translations.pairs().collect();
         assert_eq!((translations.packets, pairs), (2, vec!["172.16.0.5:50001 is 10.1.0.4:61001".to_owned()]));
     }
@@ -162,8 +168,8 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let mut translations = Translations::default();
         for number in 0..10_000 {
-            translations.accept(&packet(number, [172, 16, 0, 5], number as u16));
-            translations.accept(&packet(number, [10, 1, 0, 4], number as u16));
+            accept(&mut translations, packet(number, [172, 16, 0, 5], number as u16));
+            accept(&mut translations, packet(number, [10, 1, 0, 4], number as u16));
         }
         assert_eq!((translations.recent.len(), translations.order.len()), (RECENT_LIMIT, RECENT_LIMIT));
         assert_eq!((translations.pairs.len(), translations.more_pairs), (PAIRS_LIMIT, true));
