@@ -346,7 +346,7 @@ fn plain<'a>(frame: &Frame<'a>) -> Option<Packet<'a>> {
         transport,
         payload,
         payload_len,
-        process: None,
+        host_report: None,
         adapter: None,
     })
 }

@@ -101,6 +101,14 @@ fn each_case_shows_its_situation() {
         &["outcome=ok,process=2764 FileSyncSvc.exe", "mechanism=dropped-by-host,netsh wfp"],
     );
     check(
+        "translated-by-host",
+        &[
+            "client_ip=172.16.0.5,client_port=50001,translated_flow=10.1.0.4:61001 > 20.60.40.4:443",
+            "client_ip=10.1.0.4,client_port=61001,translated_flow=172.16.0.5:50001 > 20.60.40.4:443",
+            "transport=udp,client_ip=172.16.0.5,translated_flow=10.1.0.4:61000 > 10.1.0.53:53",
+        ],
+    );
+    check(
         "both-sides-of-firewall",
         &[
             "points=capture-inside.pcap;capture-outside.pcap,outcome=ok",

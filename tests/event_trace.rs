@@ -22,10 +22,12 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
+use afs_audit::base::proto;
 use afs_audit::capture;
 use afs_audit::capture::Capture;
 use afs_audit::capture::Chunk;
 use afs_audit::capture::Input;
+use afs_audit::flow::Endpoint;
 use afs_audit::judge::DnsRow;
 use afs_audit::judge::FlowRow;
 
@@ -38,6 +40,7 @@ use craft::event_trace::Lost;
 use craft::event_trace::Provider;
 use craft::event_trace::Sender;
 use craft::event_trace::TraceKind;
+use craft::event_trace::Translation;
 use craft::event_trace::event_trace;
 use support::files::map_parallel;
 use support::prerequisites::not_run;
@@ -59,6 +62,8 @@ fn kinds(link: u32) -> Vec<TraceKind> {
         sender: None,
         lost: Lost::default(),
         names_last: false,
+        translation: None,
+        logged_len: usize::MAX,
     };
     vec![
         kind(Provider::Ndis { fragment_len: 1 << 16 }, Clock::SystemTime, 8, 1, 64 << 10, false),
@@ -163,6 +168,65 @@ fn a_packet_that_several_components_log_counts_once() {
     }
 }
 
+/// Each row names the row that has the same packets with the addresses before or after the host's translation.
+#[test]
+fn rows_name_the_flow_before_and_after_a_translation_by_the_host() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/demo/capture.pcap");
+    let (link, records) = frames(&path).unwrap();
+    let translation = Translation { address: [10, 1, 0, 4], inner: [172, 16, 0, 5], ports: 10 };
+    for provider in [Provider::PktMonGroups { appearances: 2 }, Provider::PktMon { appearances: 2 }] {
+        let kind = TraceKind { provider, translation: Some(translation), ..kinds(link)[2] };
+        let run = support::audit::audit_bytes(event_trace(&kind, &records));
+        let ends = |client: Endpoint, server: Endpoint| format!("{client} > {server}");
+        let all: BTreeSet<String> = run.flows.iter().map(|row| ends(row.client, row.server)).collect();
+        let mut counts = [0; 2];
+        let has_ports = |row: &&FlowRow| [proto::TCP, proto::UDP].contains(&row.protocol);
+        let of_host = |row: &&FlowRow| {
+            let address = row.client.address.to_string();
+            address == "10.1.0.4" || address == "172.16.0.5"
+        };
+        for row in run.flows.iter().filter(has_ports).filter(of_host) {
+            let is_udp = row.protocol == proto::UDP;
+            let Some([client, server]) = row.translated.as_deref().copied() else {
+                // Datagrams have no number where the trace gives them none.
+                let is_numbered = matches!(provider, Provider::PktMonGroups { .. });
+                assert!(is_udp && !is_numbered, "{provider:?}: {}", ends(row.client, row.server));
+                continue;
+            };
+            counts[usize::from(is_udp)] += 1;
+            assert!(all.contains(&ends(client, server)), "{}", ends(client, server));
+            let is_inner = row.client.address.to_string() == "172.16.0.5";
+            assert_eq!((client.address.to_string() == "10.1.0.4"), is_inner);
+            let [before, after] = if is_inner { [row.client, client] } else { [client, row.client] };
+            assert_eq!(before.port + 10, after.port);
+        }
+        let [tcp, udp] = counts;
+        assert!(tcp >= 2 && (udp >= 2) == matches!(provider, Provider::PktMonGroups { .. }), "{counts:?}");
+    }
+}
+
+/// Packet Monitor logs 128 bytes of a packet unless told otherwise: an outcome stays what it is, and a name that is cut off is none.
+#[test]
+fn a_trace_of_cut_packets_says_so_and_accuses_nobody() {
+    for case in ["working-site", "demo"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(case).join("capture.pcap");
+        let (link, records) = frames(&path).unwrap();
+        let whole = support::audit::audit_bytes(event_trace(&kinds(link)[2], &records));
+        let kind = TraceKind { logged_len: 128, ..kinds(link)[2] };
+        let cut = support::audit::audit_bytes(event_trace(&kind, &records));
+        let facts = &cut.result.inputs[0];
+        // Four bytes are a frame check sequence, which captures lack.
+        let longer = records.iter().filter(|record| record.bytes.len() > 128 + 4).count();
+        assert_eq!((facts.cut_frames, facts.cut_len), (longer as u64, 128), "{case}");
+        assert_eq!(whole.flows.len(), cut.flows.len(), "{case}");
+        for (whole, cut) in whole.flows.iter().zip(&cut.flows) {
+            assert_eq!((whole.client, whole.server, whole.packets), (cut.client, cut.server, cut.packets));
+            let is_accused = cut.assessment.mechanism().is_some();
+            assert!(!is_accused || whole.assessment.mechanism().is_some(), "{case}: {cut:?}");
+        }
+    }
+}
+
 /// `pktmon etl2pcap` writes each appearance as a frame of its own, some without the link header.
 #[test]
 fn appearances_that_were_converted_to_pcapng_count_once() {
@@ -263,8 +327,9 @@ fn damage_of_a_log_is_named_and_costs_only_itself() {
         let (frames, count, message) = read(&damaged);
         assert!(frames > all * 2 / 3 && frames < all, "{kind:?}: {frames} of {all}");
         assert!(count == 1 && message.contains("bytes skipped, at byte"), "{count} {message}");
-        let (frames, count, message) = read(&[&log[..], &pcap(link, &records)].concat());
+        let (frames, count, message) = read(&[&log[..], &[0xee; 500]].concat());
         assert!(frames == all && count >= 1 && message.contains("no buffer"), "{frames} {count} {message}");
+        assert_eq!(read(&[&log[..], &pcap(link, &records)].concat()), (2 * all, 0, String::new()));
     }
 }
 

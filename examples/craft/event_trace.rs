@@ -61,6 +61,20 @@ pub struct TraceKind {
     pub lost: Lost,
     /// Components and the process are named after all packets.
     pub names_last: bool,
+    pub translation: Option<Translation>,
+    /// Bytes of a packet that Packet Monitor logs: 128 by default.
+    pub logged_len: usize,
+}
+
+/// The host translates an address: every second appearance of a packet, the first included, has another one.
+#[derive(Clone, Copy, Debug)]
+pub struct Translation {
+    /// The address of the frames.
+    pub address: [u8; 4],
+    /// The address before it: of a container or virtual machine.
+    pub inner: [u8; 4],
+    /// How much the port is higher after it.
+    pub ports: u16,
 }
 
 /// What the session lost, by the log's own header.
@@ -231,8 +245,11 @@ fn packet_events(kind: &TraceKind, number: usize, record: &Record, raw: &impl Fn
                     payload.extend(field.to_le_bytes());
                 }
                 payload.extend([drop.map_or(0, |drop| drop.reason), 0].map(u32::to_le_bytes).concat());
-                payload.extend([record.bytes.len() as u16; 2].map(u16::to_le_bytes).concat());
-                payload.extend(&record.bytes);
+                let logged_len = record.bytes.len().min(kind.logged_len);
+                payload.extend([record.bytes.len() as u16, logged_len as u16].map(u16::to_le_bytes).concat());
+                let inner = kind.translation.filter(|_| appearance % 2 == 0);
+                let bytes = inner.map_or(record.bytes.clone(), |inner| before_translation(record, inner));
+                payload.extend(&bytes[..logged_len]);
                 let nanos = record.nanos + u64::from(appearance) * APPEARANCE_NANOS;
                 let id = if drop.is_some() { 170 } else { 160 };
                 push_sent(&event(PKTMON, id, 0, raw(nanos), &payload), sender, &mut out);
@@ -240,6 +257,19 @@ fn packet_events(kind: &TraceKind, number: usize, record: &Record, raw: &impl Fn
         }
     }
     out
+}
+
+/// An Ethernet frame with IPv4 as it was before its translation. Checksums stay, as they do where an adapter computes them.
+fn before_translation(record: &Record, translation: Translation) -> Vec<u8> {
+    let mut bytes = record.bytes.clone();
+    for (address, port) in [(26, 34), (30, 36)] {
+        if bytes.get(address..address + 4) == Some(&translation.address) {
+            bytes[address..address + 4].copy_from_slice(&translation.inner);
+            let inner = u16::from_be_bytes([bytes[port], bytes[port + 1]]) - translation.ports;
+            bytes[port..port + 2].copy_from_slice(&inner.to_be_bytes());
+        }
+    }
+    bytes
 }
 
 /// Appends an event that was logged while this process ran.

@@ -52,6 +52,7 @@ use event_trace::Lost;
 use event_trace::Provider;
 use event_trace::Sender;
 use event_trace::TraceKind;
+use event_trace::Translation;
 use event_trace::event_trace;
 use frame::SYN;
 use messages::HelloOptions;
@@ -190,6 +191,11 @@ const CASES: &[Case] = &[
         "dropped-by-host",
         "an event trace of Packet Monitor: a SYN that the host's own filter drops, a SYN-ACK that its virtual switch drops, a connection that works, and multicast without a listener",
         || vec![("capture.etl".into(), dropped_by_host())],
+    ),
+    (
+        "translated-by-host",
+        "an event trace of Packet Monitor: a container behind the NAT of its host, whose packets are logged with both addresses",
+        translated_by_host,
     ),
     ("pcapng-sections", "two pcapng sections whose interfaces have different link types", sections),
     ("encap-vlan", "a VLAN tag", || encapsulated("vlan", &recorded("working-site", STORAGE))),
@@ -625,8 +631,39 @@ fn dropped_by_host() -> Vec<u8> {
         }),
         lost: Lost::default(),
         names_last: false,
+        translation: None,
+        logged_len: usize::MAX,
     };
     event_trace(&kind, &trace.records)
+}
+
+/// A container behind the NAT of its host, in a trace of Windows before 2022.
+fn translated_by_host() -> Files {
+    let mut trace = Trace::default();
+    let answer = messages::resource(STORAGE, 1, &[20, 60, 40, 4]);
+    let query = messages::query(1, STORAGE, 1);
+    let response = messages::response(1, STORAGE, 1, 0, [&[answer], &[]]);
+    trace.dns_exchange(SERVER, RESOLVER, 61000, &query, &response);
+    let mut working = conversation(61001, AT_STORAGE);
+    working.open(&mut trace);
+    working.send(&mut trace, Client, &hello_record(STORAGE));
+    finish_tls(&mut working, &mut trace);
+    let kind = TraceKind {
+        provider: Provider::PktMonGroups { appearances: 2 },
+        clock: Clock::SystemTime,
+        pointer_len: 8,
+        processors: 2,
+        buffer_len: 16 << 10,
+        compressed: true,
+        link: ETHERNET,
+        drops: &[],
+        sender: None,
+        lost: Lost::default(),
+        names_last: false,
+        translation: Some(Translation { address: [10, 1, 0, 4], inner: [172, 16, 0, 5], ports: 11_000 }),
+        logged_len: usize::MAX,
+    };
+    vec![("capture.etl".into(), event_trace(&kind, &trace.records))]
 }
 
 fn sections() -> Files {

@@ -1,12 +1,13 @@
-//! Packets that the host itself dropped, and why.
+//! What a host reports of the packets that it captured: that it dropped one and why, who sent it, that it translates it.
 //!
-//! In:  a number of Packet Monitor.
-//! Out: the reason's name, and what kind of reason it is.
-//! Not: what a drop means for a flow.
+//! In:  numbers of Packet Monitor.
+//! Out: a drop reason's name, and what kind of reason it is.
+//! Not: what a report means for a flow.
 
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::Address;
 use super::WireText;
 use DropKind::Connection;
 use DropKind::NotForHost;
@@ -29,6 +30,17 @@ pub struct HostReport {
     pub drop: Option<HostDrop>,
     /// The process that sent the packet.
     pub process: Option<Process>,
+    /// The ends that the packet has where the host logged it before or after a translation.
+    pub translated: Option<TranslatedEnds>,
+}
+
+/// Addresses and ports of a packet before or after the host that captured it translated them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TranslatedEnds {
+    /// Sender and its port.
+    pub source: (Address, u16),
+    /// Receiver and its port.
+    pub destination: (Address, u16),
 }
 
 /// A process of the host that captured.

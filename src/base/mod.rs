@@ -26,6 +26,7 @@ pub use host_drop::DropReason;
 pub use host_drop::HostDrop;
 pub use host_drop::HostReport;
 pub use host_drop::Process;
+pub use host_drop::TranslatedEnds;
 pub use link_address::LinkAddress;
 pub use net::port;
 pub use net::proto;

@@ -87,6 +87,27 @@ impl DecompressingReader {
         bytes
     }
 
+    /// Recognizes anew what follows: another capture, which may be compressed or an event trace log where the one before was not.
+    pub(super) fn begin_another(self, block_len: usize) -> DecompressingReader {
+        let used_bytes = self.used_bytes;
+        let mut next = match self.codec {
+            Codec::Uncompressed(raw) => DecompressingReader::new(raw, block_len),
+            // The log was read to its end.
+            Codec::Etl(trace) => trace.into_source().begin_another(block_len),
+            _ if etl::is_trace(self.window.bytes()) => {
+                DecompressingReader::with_codec(Codec::Etl(Box::new(Transcoder::new(self))), block_len)
+            }
+            _ => self,
+        };
+        next.used_bytes = used_bytes;
+        next
+    }
+
+    /// A reader at its end, to put in place of one that is taken out.
+    pub(super) fn closed() -> DecompressingReader {
+        DecompressingReader::with_codec(Codec::Uncompressed(BlockReader::closed()), 0)
+    }
+
     fn with_codec(codec: Codec, block_len: usize) -> DecompressingReader {
         let window = BlockWindow::new(block_len);
         DecompressingReader { codec, window, used_bytes: 0, is_at_end: false, error: None, trailing_bytes: 0 }
@@ -240,6 +261,24 @@ impl DecompressingReader {
     pub(super) const fn trailing_bytes(&self) -> u64 {
         self.trailing_bytes
     }
+}
+
+/// Whether a compressed stream begins here: its magic number, and flags that are defined.
+pub(super) fn is_stream(head: &[u8]) -> bool {
+    match head {
+        // RFC 1952 §2.3: flags, time, extra flags, operating system.
+        [0x1f, 0x8b, 8, flags, _, _, _, _, extra, system, ..] => {
+            flags & 0xe0 == 0 && matches!(extra, 0 | 2 | 4) && matches!(system, 0..=13 | 255)
+        }
+        // LZ4 frame format: version 01 in the flags.
+        [0x04, 0x22, 0x4d, 0x18, flags, ..] => flags & 0xc0 == 0x40,
+        _ => head.starts_with(XZ) || head.starts_with(ZSTD),
+    }
+}
+
+/// Whether [`is_stream`] may be true with more bytes.
+pub(super) fn may_be_stream(head: &[u8; 4]) -> bool {
+    head.starts_with(GZIP) || [XZ, ZSTD, LZ4].iter().any(|magic| magic.starts_with(head))
 }
 
 fn is_zstd(head: &[u8]) -> bool {

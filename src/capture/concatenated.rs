@@ -1,12 +1,17 @@
 //! Recognizes a capture that begins where another one ends: files that were concatenated.
 //!
-//! In:  the bytes at the place of a record or block that is invalid.
+//! In:  the bytes at the place of a record or block.
 //! Out: whether a file header is there.
-//! Not: reading on; see `input_reader`.
+//! Not: reading on; see `input_reader`. Formats without a magic number (ERF).
 
+use super::compress;
+use super::etl;
+use super::frame_reader::InputBytes;
 use super::frame_reader::four_at;
+use super::netmon;
 use super::pcapng_blocks::BYTE_ORDER_MAGIC;
 use super::pcapng_blocks::SECTION_HEADER;
+use super::snoop;
 
 /// Magic numbers of pcap (draft-ietf-opsawg-pcap §4), in the byte order of the writer.
 pub(super) const PCAP_MICROSECONDS: u32 = 0xa1b2_c3d4;
@@ -15,17 +20,164 @@ pub(super) const PCAP_NANOSECONDS: u32 = 0xa1b2_3c4d;
 /// Version 2.4 in the byte order of the writer.
 const PCAP_VERSION: [u8; 4] = [0, 2, 0, 4];
 
-/// Whether a capture starts with these bytes: the first twelve of a file header.
-pub(super) fn starts_capture(bytes: &[u8]) -> bool {
-    let [Some(magic), Some(version), Some(order)] = [0, 4, 8].map(|offset| four_at(bytes, offset)) else {
-        return false;
-    };
+/// Whether a capture starts at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CaptureStart {
+    Yes,
+    No,
+    /// So many bytes are needed to know.
+    Need(usize),
+}
+
+/// Whether a capture starts at `used`. A magic number alone is not enough: bytes of a damaged record may be anything.
+#[cold]
+pub(super) fn capture_start(input: InputBytes<'_>, used: usize) -> CaptureStart {
+    /// The most that one of the checks needs.
+    const NEEDED: usize = etl::PROBE_LEN;
+    let bytes = input.bytes.get(used..).unwrap_or_default();
+    if starts_capture(bytes) {
+        CaptureStart::Yes
+    } else if bytes.len() < NEEDED && !input.at_end && may_start_capture(bytes) {
+        CaptureStart::Need(NEEDED)
+    } else {
+        CaptureStart::No
+    }
+}
+
+fn starts_capture(bytes: &[u8]) -> bool {
+    is_pcap_or_pcapng(bytes).unwrap_or(false)
+        || snoop::is_file_header(bytes)
+        || netmon::is_file_header(bytes)
+        || etl::is_trace(bytes)
+        || compress::is_stream(bytes)
+}
+
+/// Whether bytes are too few for [`starts_capture`], and what is there fits.
+fn may_start_capture(bytes: &[u8]) -> bool {
+    let Some(head) = four_at(bytes, 0) else { return true };
+    let magics = [PCAP_MICROSECONDS, PCAP_NANOSECONDS, SECTION_HEADER];
+    magics.contains(&u32::from_be_bytes(head))
+        || magics.contains(&u32::from_le_bytes(head))
+        || snoop::MAGIC.starts_with(&head)
+        || netmon::MAGIC.starts_with(&head)
+        || compress::may_be_stream(&head)
+        || etl::may_be_buffer(u32::from_le_bytes(head))
+}
+
+/// The first twelve bytes of a file header; `None` where there are fewer.
+fn is_pcap_or_pcapng(bytes: &[u8]) -> Option<bool> {
+    let (magic, version, order) = (four_at(bytes, 0)?, four_at(bytes, 4)?, four_at(bytes, 8)?);
     let is_pcap = |magic: u32, version: [u8; 4]| {
         [PCAP_MICROSECONDS, PCAP_NANOSECONDS].contains(&magic) && version == PCAP_VERSION
     };
     let [a, b, c, d] = version;
     let has_order = [u32::from_be_bytes(order), u32::from_le_bytes(order)].contains(&BYTE_ORDER_MAGIC);
-    is_pcap(u32::from_be_bytes(magic), version)
-        || is_pcap(u32::from_le_bytes(magic), [b, a, d, c])
-        || (u32::from_be_bytes(magic) == SECTION_HEADER && has_order)
+    Some(
+        is_pcap(u32::from_be_bytes(magic), version)
+            || is_pcap(u32::from_le_bytes(magic), [b, a, d, c])
+            || (u32::from_be_bytes(magic) == SECTION_HEADER && has_order),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::CaptureBuilder;
+    use super::super::test_support::read;
+    use super::super::test_support::read_in_pieces;
+
+    /// A log of this repository, with its packets.
+    const TRACE: &[u8] = include_bytes!("../../captures/dropped-by-host/capture.etl");
+    const NETMON: &[u8] = include_bytes!("../../captures/netmon/capture.cap");
+    const SECS: u32 = 1_767_600_000;
+
+    fn pcap(big_endian: bool, frames: u32) -> Vec<u8> {
+        let mut capture = CaptureBuilder::pcap(big_endian, 0xa1b2_c3d4, 1);
+        for frame in 0..frames {
+            capture.record(SECS + frame, 0, &[frame as u8; 60]);
+        }
+        capture.bytes
+    }
+
+    fn snoop() -> Vec<u8> {
+        let mut bytes = b"snoop\0\0\0".to_vec();
+        for field in [2, 4, 60, 60, 84, 0, SECS, 5] {
+            bytes.extend(u32::to_be_bytes(field));
+        }
+        bytes.extend([9; 60]);
+        bytes
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        use std::io::Write as _;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Bytes and links of frames, whatever their times and numbers.
+    fn frames(bytes: &[u8]) -> Vec<(u16, Vec<u8>)> {
+        let (seen, _) = read(bytes).unwrap();
+        seen.into_iter().map(|(_, _, link, _, bytes)| (link, bytes)).collect()
+    }
+
+    #[test]
+    fn captures_of_any_format_are_read_on_after_one_another() {
+        let pcapng = include_bytes!("../../captures/pcapng-sections/capture.pcapng").to_vec();
+        let captures: Vec<(&str, Vec<u8>)> = vec![
+            ("pcap", pcap(false, 3)),
+            ("big-endian pcap", pcap(true, 2)),
+            ("pcap without frames", pcap(false, 0)),
+            ("pcapng", pcapng),
+            ("snoop", snoop()),
+            ("netmon", NETMON.to_vec()),
+            ("etl", TRACE.to_vec()),
+            ("gzip", gzip(&pcap(false, 4))),
+            ("gzip of etl", gzip(TRACE)),
+        ];
+        let own: Vec<Vec<(u16, Vec<u8>)>> = captures
+            .iter()
+            .map(|(_, bytes)| if bytes.len() == 24 { Vec::new() } else { frames(bytes) })
+            .collect();
+        for ((first, one), of_one) in captures.iter().zip(&own) {
+            for ((second, other), of_other) in captures.iter().zip(&own) {
+                // Bytes after a compressed stream are not part of it; logs that follow each other are joined in time.
+                if first.starts_with("gzip") || (*first == "etl" && *second == "etl") {
+                    continue;
+                }
+                let joined = [&one[..], other, &pcap(false, 1)].concat();
+                let name = format!("{first}, {second}");
+                let Ok((seen, facts)) = read(&joined) else { panic!("{name}") };
+                let expected: usize = of_one.len() + of_other.len();
+                // What follows a compressed stream is noted, not read.
+                let last = usize::from(!second.starts_with("gzip"));
+                assert_eq!(seen.len(), expected + last, "{name}: {facts:?}");
+                assert_eq!(facts.damage_count, 0, "{name}: {facts:?}");
+                assert!(facts.adds_up(), "{name}: {facts:?}");
+                // Sections are parts of one capture.
+                let sections = usize::from((*first, *second) == ("pcapng", "pcapng"));
+                assert_eq!(facts.further_captures as usize, 1 + last - sections, "{name}");
+                let both: Vec<_> = of_one.iter().chain(of_other).cloned().collect();
+                let found: Vec<_> =
+                    seen.iter().take(expected).map(|frame| (frame.2, frame.4.clone())).collect();
+                assert_eq!(found, both, "{name}");
+                assert_eq!(read_in_pieces(&joined, 211).unwrap().0.len(), seen.len(), "{name}");
+            }
+        }
+    }
+
+    /// A magic number in a record, or in place of one, is not a capture.
+    #[test]
+    fn only_whole_headers_at_a_record_begin_a_capture() {
+        let mut capture = CaptureBuilder::pcap(false, 0xa1b2_c3d4, 1);
+        for header in [&pcap(false, 0)[..], &snoop(), &TRACE[..200], &NETMON[..140], &gzip(b"x")] {
+            capture.record(SECS, 0, header);
+        }
+        // Times far apart, among them those that magic numbers would be.
+        for secs in [5, 65_536, 0x0008_8b1f, u32::from_le_bytes(*b"GMBU"), u32::from_le_bytes(*b"snoo"), SECS]
+        {
+            capture.record(secs, 7, &[0; 60]);
+        }
+        let (seen, facts) = read(&capture.bytes).unwrap();
+        assert_eq!((seen.len(), facts.further_captures, facts.damage_count), (11, 0, 0), "{facts:?}");
+    }
 }

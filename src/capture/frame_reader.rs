@@ -11,6 +11,9 @@ use crate::base::HostReport;
 /// The longest record that is accepted. A longer length in a record header is damage.
 pub(super) const RECORD_LIMIT: usize = 64 << 20;
 
+/// Seconds between two records of one capture. After more, another capture may begin there.
+pub(super) const USUAL_GAP_SECS: u32 = 7 * 86_400;
+
 /// The bytes that are not used yet, in one block.
 #[derive(Clone, Copy)]
 pub(super) struct InputBytes<'a> {

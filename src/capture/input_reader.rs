@@ -40,6 +40,7 @@ pub(super) struct InputReader {
     facts: InputFacts,
     /// Bytes of the file when it was found.
     size: Option<u64>,
+    block_len: usize,
     is_done: bool,
 }
 
@@ -78,9 +79,9 @@ impl InputReader {
         for format in FORMATS {
             bytes.fill(format.probe_len);
             if let Some((frame_reader, name)) = (format.probe)(bytes.window().bytes(), bytes.is_at_end()) {
-                facts.format = Some(name);
+                facts.format = Some(if bytes.event_trace().is_some() { "etl" } else { name });
                 facts.outcome = InputOutcome::Read;
-                return Ok(InputReader { bytes, frame_reader, facts, size, is_done: false });
+                return Ok(InputReader { bytes, frame_reader, facts, size, block_len, is_done: false });
             }
         }
         bytes.fill(REFUSAL_LEN);
@@ -134,12 +135,16 @@ impl InputReader {
             run.block = Arc::clone(window.block());
         }
         self.bytes.mark_used(step.used);
-        if begins_another && self.begin_another(run.frames.len()) {
-            return;
+        if begins_another {
+            return self.begin_another(run.frames.len());
         }
         if at_end {
             // Bytes are left if the frame limit was reached. A reader that made no progress never will.
             self.is_done = left == 0 || (step.used == 0 && run.frames.is_empty());
+            let is_followed = self.bytes.event_trace().is_some_and(Transcoder::is_followed);
+            if self.is_done && is_followed {
+                self.begin_another(run.frames.len());
+            }
         } else if step.need > RECORD_LIMIT + 4096 {
             self.is_done = true;
         } else if run.frames.is_empty() || step.need > 0 {
@@ -148,19 +153,27 @@ impl InputReader {
         }
     }
 
-    /// Goes on with the capture that follows in the same input; `frames`: read in this run. False if its format is not known.
-    fn begin_another(&mut self, frames: usize) -> bool {
+    /// Goes on with the capture that follows in the same input; `frames`: read in this run.
+    fn begin_another(&mut self, frames: usize) {
+        if let Some(trace) = self.bytes.event_trace() {
+            trace.add_facts(&mut self.facts);
+        }
+        let before = std::mem::replace(&mut self.bytes, DecompressingReader::closed());
+        self.bytes = before.begin_another(self.block_len);
+        let after_frame = self.facts.frames + frames as u64;
         let Some((frame_reader, _)) = FORMATS.iter().find_map(|format| {
             self.bytes.fill(format.probe_len);
             (format.probe)(self.bytes.window().bytes(), self.bytes.is_at_end())
         }) else {
-            return false;
+            self.is_done = true;
+            let message =
+                format!("unreadable after frame {after_frame}: {}", reason_for_refusal(&self.bytes));
+            return self.facts.record_damage(after_frame, self.bytes.position(), 0, message);
         };
+        self.is_done = false;
         self.frame_reader = frame_reader;
         self.facts.further_captures += 1;
-        let after_frame = self.facts.frames + frames as u64;
         self.facts.note(format!("another capture begins after frame {after_frame}"));
-        true
     }
 
     /// Removes frames that the filter rejects.

@@ -10,6 +10,8 @@
 use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
+use super::concatenated::CaptureStart;
+use super::concatenated::capture_start;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -24,7 +26,7 @@ use crate::base::Time;
 
 pub(super) const FORMAT: CaptureFormat = CaptureFormat { probe_len: FILE_HEADER_LEN, probe };
 
-const MAGIC: &[u8] = b"GMBU";
+pub(super) const MAGIC: &[u8] = b"GMBU";
 const FILE_HEADER_LEN: usize = 128;
 const RECORD_HEADER_LEN: usize = 16;
 
@@ -68,11 +70,20 @@ struct FileHeader {
     start: i64,
     /// Where the frames end; `None` in a file that was not closed.
     end: Option<u64>,
+    /// Where the tables after them end.
+    tables_end: u64,
+    /// The number of its interface: after other captures in the same input, not the first.
+    interface: u16,
+}
+
+/// Whether these are the first bytes of a file: its magic number and version 2.
+pub(super) fn is_file_header(bytes: &[u8]) -> bool {
+    const MAJOR: usize = 5;
+    bytes.starts_with(MAGIC) && bytes.get(MAJOR) == Some(&2)
 }
 
 fn probe(head: &[u8], _whole: bool) -> Option<OpenReader> {
-    const MAJOR: usize = 5;
-    let is_netmon = head.starts_with(MAGIC) && head.get(MAJOR) == Some(&2) && head.len() >= FILE_HEADER_LEN;
+    let is_netmon = is_file_header(head) && head.len() >= FILE_HEADER_LEN;
     let netmon = Netmon { header: None, damage: None };
     is_netmon.then(|| (Box::new(netmon) as Box<dyn FrameReader>, "netmon"))
 }
@@ -90,14 +101,22 @@ fn i64_at(bytes: &[u8], at: usize) -> Option<i64> {
 }
 
 impl FileHeader {
-    fn parse(head: &[u8]) -> FileHeader {
+    /// Parses the header of a file that begins at `position`.
+    fn parse(head: &[u8], position: u64, interface: u16) -> FileHeader {
         let number = |at| u16_at(head, at).unwrap_or_default();
-        let offsets = TABLES.iter().filter_map(|at| u32_at(head, *at));
+        let offsets = || TABLES.iter().filter_map(|at| u32_at(head, *at));
+        let ends = TABLES.iter().filter_map(|at| {
+            let (offset, len) = (u32_at(head, *at)?, u32_at(head, at + 4)?);
+            Some(position + u64::from(offset) + u64::from(len))
+        });
+        let is_after_header = |offset: &u32| *offset as usize >= FILE_HEADER_LEN;
         FileHeader {
             minor: head.get(4).copied().unwrap_or_default(),
             network: number(6),
             start: start_nanos(head).unwrap_or_default(),
-            end: offsets.filter(|offset| *offset as usize >= FILE_HEADER_LEN).min().map(u64::from),
+            end: offsets().filter(is_after_header).min().map(|offset| position + u64::from(offset)),
+            tables_end: ends.max().unwrap_or_default(),
+            interface,
         }
     }
 
@@ -137,7 +156,8 @@ impl FrameReader for Netmon {
             Some(header) => header,
             None => {
                 used = FILE_HEADER_LEN.min(input.bytes.len());
-                let header = FileHeader::parse(input.bytes);
+                let interface = out.facts.interfaces.len().try_into().unwrap_or(u16::MAX);
+                let header = FileHeader::parse(input.bytes, input.position, interface);
                 self.header = Some(header);
                 out.facts.interfaces.push(Interface::new(link_type(header.network), 0, "10^-6"));
                 out.facts.overhead_bytes += used as u64;
@@ -155,9 +175,7 @@ impl FrameReader for Netmon {
                 return ReadStep { used, need: 0 };
             }
             if header.end.is_some_and(|end| input.position + used as u64 >= end) {
-                let tables = input.bytes.len() - used;
-                out.facts.overhead_bytes += tables as u64;
-                return ReadStep { used: input.bytes.len(), need: 1 };
+                return skip_tables(header, input, used, out);
             }
             let rest = input.bytes.get(used..).unwrap_or_default();
             match read_record(header, rest, input.block_offset + used, out) {
@@ -167,6 +185,29 @@ impl FrameReader for Netmon {
                 }
                 Err(need) => return need_record(need, input, used, out),
             }
+        }
+    }
+}
+
+/// Skips the tables after the frames. Another capture may follow them.
+fn skip_tables(header: FileHeader, input: InputBytes<'_>, used: usize, out: &mut FrameOut<'_>) -> ReadStep {
+    let left = input.bytes.len() - used;
+    let tables = header.tables_end.saturating_sub(input.position + used as u64);
+    let tables = usize::try_from(tables).unwrap_or(usize::MAX).min(left);
+    out.facts.overhead_bytes += tables as u64;
+    let used = used + tables;
+    if tables == left {
+        return ReadStep { used, need: 1 };
+    }
+    match capture_start(input, used) {
+        CaptureStart::Yes => {
+            out.begins_another = true;
+            ReadStep { used, need: 0 }
+        }
+        CaptureStart::Need(need) => ReadStep { used, need },
+        CaptureStart::No => {
+            out.facts.overhead_bytes += (left - tables) as u64;
+            ReadStep { used: input.bytes.len(), need: 1 }
         }
     }
 }
@@ -208,7 +249,7 @@ fn read_record(
         captured_len: captured_len - radio,
         wire_len: wire_len - radio,
         link: link_type(network),
-        interface: 0,
+        interface: header.interface,
     });
     Ok(len)
 }

@@ -7,9 +7,10 @@
 use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
+use super::concatenated::CaptureStart;
 use super::concatenated::PCAP_MICROSECONDS;
 use super::concatenated::PCAP_NANOSECONDS;
-use super::concatenated::starts_capture;
+use super::concatenated::capture_start;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -18,6 +19,7 @@ use super::frame_reader::InputBytes;
 use super::frame_reader::OpenReader;
 use super::frame_reader::RECORD_LIMIT;
 use super::frame_reader::ReadStep;
+use super::frame_reader::USUAL_GAP_SECS;
 use super::frame_reader::four_at;
 use super::frame_reader::record_truncation;
 use super::frame_reader::u32_from;
@@ -52,8 +54,6 @@ const FILE_HEADER_LEN: usize = 24;
 const USUAL_LEN: u32 = 262_144;
 /// Bytes after damage that are searched for the next record.
 const SEARCH_LIMIT: u64 = 16 << 20;
-/// Seconds between the last record before damage and a record after it, at most.
-const SEARCH_SECS: u32 = 7 * 86_400;
 /// Plausible records in a row that end the search.
 const SEARCH_CHAIN: usize = 3;
 
@@ -122,6 +122,8 @@ enum RecordRunEnd {
     /// So many bytes are needed.
     Need(usize),
     Implausible(PcapRecordHeader),
+    /// Another capture begins here.
+    AnotherCapture,
 }
 
 impl FrameReader for Pcap {
@@ -157,13 +159,19 @@ impl Pcap {
                     record_truncation(input, used, out);
                     return ReadStep { used: input.bytes.len(), need: 0 };
                 }
-                RecordRunEnd::Implausible(_)
-                    if starts_capture(input.bytes.get(used..).unwrap_or_default()) =>
-                {
+                RecordRunEnd::AnotherCapture => {
                     out.begins_another = true;
                     return ReadStep { used, need: 0 };
                 }
                 RecordRunEnd::Implausible(record) => {
+                    match capture_start(input, used) {
+                        CaptureStart::Yes => {
+                            out.begins_another = true;
+                            return ReadStep { used, need: 0 };
+                        }
+                        CaptureStart::Need(need) => return ReadStep { used, need },
+                        CaptureStart::No => {}
+                    }
                     if let Some(need) = self.check_next_record::<BIG>(input, &mut used, record, out) {
                         return ReadStep { used, need };
                     }
@@ -239,6 +247,14 @@ impl Pcap {
             let Some(record) = self.record_header::<BIG>(bytes, at) else {
                 break RecordRunEnd::Need(self.record_header_len);
             };
+            // The magic numbers of captures are times far from those of most.
+            if !secs.is_some_and(|last| last.abs_diff(record.secs) <= USUAL_GAP_SECS) {
+                match capture_start(input, at) {
+                    CaptureStart::Yes => break RecordRunEnd::AnotherCapture,
+                    CaptureStart::Need(need) => break RecordRunEnd::Need(need),
+                    CaptureStart::No => {}
+                }
+            }
             if record.captured_len > self.max_len || record.is_empty() {
                 break RecordRunEnd::Implausible(record);
             }
@@ -370,7 +386,7 @@ impl Pcap {
                     ChainCheck::Need(at - from + self.record_header_len)
                 };
             };
-            let near = self.last_secs.is_none_or(|secs| secs.abs_diff(record.secs) <= SEARCH_SECS);
+            let near = self.last_secs.is_none_or(|secs| secs.abs_diff(record.secs) <= USUAL_GAP_SECS);
             let whole = record.captured_len > 0 && record.captured_len <= record.wire_len;
             if !near || !whole || !self.is_plausible(record) {
                 return ChainCheck::Breaks;

@@ -4,10 +4,13 @@
 //! Out: frames, interfaces, metadata of sections and interfaces, and the damage between blocks.
 //! Not: name resolution, decryption secrets and other blocks without frames; they are counted and skipped.
 
+use std::net::IpAddr;
+
 use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
-use super::concatenated::starts_capture;
+use super::concatenated::CaptureStart;
+use super::concatenated::capture_start;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -32,14 +35,19 @@ use super::pcapng_blocks::OBSOLETE_PACKET;
 use super::pcapng_blocks::PROCESS_OPTION;
 use super::pcapng_blocks::SECTION_HEADER;
 use super::pcapng_blocks::SIMPLE_PACKET;
+use super::pcapng_blocks::TRANSLATED_OPTION;
 use super::pcapng_blocks::block_at;
 use super::pcapng_blocks::for_each_option;
 use super::pcapng_blocks::is_valid_block_at;
 use super::pcapng_blocks::u64_from;
+use crate::base::Address;
+use crate::base::Cursor;
 use crate::base::DropReason;
 use crate::base::HostDrop;
 use crate::base::HostReport;
 use crate::base::Process;
+use crate::base::TranslatedEnds;
+use crate::base::Truncated;
 use crate::base::WireText;
 
 pub(super) const FORMAT: CaptureFormat = CaptureFormat { probe_len: 12, probe };
@@ -123,6 +131,17 @@ impl FrameReader for Pcapng {
                 self.read_blocks::<false>(input, &mut used, out)
             };
             let left = input.bytes.len() - used;
+            let is_block = matches!(end, BlockRunEnd::SectionHeader | BlockRunEnd::FrameLimit);
+            if !is_block && (input.at_end || matches!(end, BlockRunEnd::Invalid(_))) {
+                match capture_start(input, used) {
+                    CaptureStart::Yes => {
+                        out.begins_another = true;
+                        return ReadStep { used, need: 0 };
+                    }
+                    CaptureStart::Need(need) => return ReadStep { used, need },
+                    CaptureStart::No => {}
+                }
+            }
             match end {
                 BlockRunEnd::SectionHeader => {
                     if let Some(order) = input.bytes.get(used..).and_then(|rest| four_at(rest, 8)) {
@@ -151,10 +170,6 @@ impl FrameReader for Pcapng {
                     return ReadStep { used: input.bytes.len(), need: 0 };
                 }
                 BlockRunEnd::Need(_) => self.start_damage("block longer than the file", input, used, out),
-                BlockRunEnd::Invalid(_) if starts_capture(input.bytes.get(used..).unwrap_or_default()) => {
-                    out.begins_another = true;
-                    return ReadStep { used, need: 0 };
-                }
                 BlockRunEnd::Invalid(reason) => self.start_damage(reason, input, used, out),
             }
         }
@@ -313,7 +328,7 @@ impl Pcapng {
         }
         let mut checksum_len = interface.checksum_len;
         let mut host_drop = None;
-        let mut process = None;
+        let (mut process, mut translated) = (None, None);
         if space - packet.captured_len >= 4 && packet.offset == 28 {
             let padded = packet.captured_len.next_multiple_of(4);
             let options = block.get(packet.offset + padded..block.len() - 4).unwrap_or_default();
@@ -333,6 +348,7 @@ impl Pcapng {
                     let id = u32_from::<BIG>([a, b, c, d]);
                     process = Some(Process { id, name: WireText::new(name, PROCESS_NAME_LIMIT) });
                 }
+                (TRANSLATED_OPTION, value) => translated = translated_ends(value).ok(),
                 _ => {}
             });
         }
@@ -357,12 +373,12 @@ impl Pcapng {
         let number = out.last_number() + 1;
         let interface_index = self.first_interface + packet.interface;
         if let Some(host_reports) = &mut out.host_reports
-            && (host_drop.is_some() || process.is_some())
+            && (host_drop.is_some() || process.is_some() || translated.is_some())
         {
             let logged_by = out.facts.interfaces.get(interface_index);
             let component = || logged_by.and_then(|interface| interface.name.clone()).unwrap_or_default();
             let drop = host_drop.map(|reason| HostDrop { component: component(), reason });
-            host_reports.push((number, HostReport { drop, process }));
+            host_reports.push((number, HostReport { drop, process, translated }));
         }
         out.frames.push(FrameHeader {
             time,
@@ -551,6 +567,16 @@ fn metadata_text(left: &mut usize, text: &[u8]) -> Option<WireText> {
     }
     *left = left.saturating_sub(text.len() + METADATA_TEXT_COST);
     (*left > 0).then(|| WireText::new(text, text.len()))
+}
+
+/// The value of [`TRANSLATED_OPTION`].
+fn translated_ends(value: &[u8]) -> Result<TranslatedEnds, Truncated> {
+    let mut c = Cursor::new(value);
+    let mut end = || {
+        let address = IpAddr::from(c.array::<16>("address")?).to_canonical();
+        Ok((Address::from(address), c.u16("port")?))
+    };
+    Ok(TranslatedEnds { source: end()?, destination: end()? })
 }
 
 #[cfg(test)]

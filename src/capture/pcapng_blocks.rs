@@ -27,6 +27,10 @@ pub(super) const HOST_DROP_OPTION: u16 = 0x8001;
 /// The same for the process that sent the packet: its number, and its name where the trace has it.
 pub(super) const PROCESS_OPTION: u16 = 0x8002;
 
+/// The same for the ends of a packet before or after the host translated it: source, its port, destination, its port; addresses
+/// are IPv6, those of IPv4 are mapped (RFC 4291 §2.5.5.2).
+pub(super) const TRANSLATED_OPTION: u16 = 0x8003;
+
 /// Wireshark gives these a frame number: custom blocks, journal entries, Sysdig events.
 pub(super) const NUMBERED: [u32; 6] = [0x0bad, 0x4000_0bad, SYSTEMD_JOURNAL, 0x204, 0x216, 0x221];
 

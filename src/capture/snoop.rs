@@ -7,6 +7,8 @@
 use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
+use super::concatenated::CaptureStart;
+use super::concatenated::capture_start;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -15,13 +17,14 @@ use super::frame_reader::InputBytes;
 use super::frame_reader::OpenReader;
 use super::frame_reader::RECORD_LIMIT;
 use super::frame_reader::ReadStep;
+use super::frame_reader::USUAL_GAP_SECS;
 use super::frame_reader::four_at;
 use super::frame_reader::need_record;
 use crate::base::Time;
 
 pub(super) const FORMAT: CaptureFormat = CaptureFormat { probe_len: 16, probe };
 
-const MAGIC: &[u8] = b"snoop\0\0\0";
+pub(super) const MAGIC: &[u8] = b"snoop\0\0\0";
 const FILE_HEADER_LEN: usize = 16;
 const RECORD_HEADER_LEN: usize = 24;
 
@@ -40,15 +43,31 @@ const LINKS: &[(u32, LinkType)] = &[
 struct Snoop {
     has_file_header: bool,
     link: LinkType,
+    /// The number of its interface: after other captures in the same input, not the first.
+    interface: u16,
+    /// Seconds of the last record.
+    last_secs: Option<u32>,
     /// Cumulative drops at the last record.
     drops: u32,
     damage: Option<DamageStart>,
 }
 
 fn probe(head: &[u8], _whole: bool) -> Option<OpenReader> {
-    let snoop = Snoop { has_file_header: false, link: LinkType::UNREGISTERED, drops: 0, damage: None };
+    let snoop = Snoop {
+        has_file_header: false,
+        link: LinkType::UNREGISTERED,
+        interface: 0,
+        last_secs: None,
+        drops: 0,
+        damage: None,
+    };
     (head.starts_with(MAGIC) && head.len() >= FILE_HEADER_LEN)
         .then(|| (Box::new(snoop) as Box<dyn FrameReader>, "snoop"))
+}
+
+/// Whether these are the first bytes of a file: its magic number and version 2 (RFC 1761 §2).
+pub(super) fn is_file_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC) && u32_at(bytes, 8) == Some(2)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -70,6 +89,16 @@ impl FrameReader for Snoop {
                 return ReadStep { used, need: 0 };
             }
             let rest = input.bytes.get(used..).unwrap_or_default();
+            if !self.is_expected(rest) {
+                match capture_start(input, used) {
+                    CaptureStart::Yes => {
+                        out.begins_another = true;
+                        return ReadStep { used, need: 0 };
+                    }
+                    CaptureStart::Need(need) => return ReadStep { used, need },
+                    CaptureStart::No => {}
+                }
+            }
             match self.read_record(rest, input.block_offset + used, out) {
                 Ok(len) => used += len,
                 Err(need) if need > RECORD_LIMIT => {
@@ -92,8 +121,15 @@ impl Snoop {
             out.facts.note(format!("snoop version {version}"));
         }
         self.has_file_header = true;
+        self.interface = out.facts.interfaces.len().try_into().unwrap_or(u16::MAX);
         out.facts.interfaces.push(Interface::new(self.link, 0, "10^-6"));
         out.facts.overhead_bytes += FILE_HEADER_LEN as u64;
+    }
+
+    /// Whether a record with a time near the last one is here.
+    fn is_expected(&self, bytes: &[u8]) -> bool {
+        let near = |secs: u32| self.last_secs.is_some_and(|last| last.abs_diff(secs) <= USUAL_GAP_SECS);
+        u32_at(bytes, 16).is_some_and(near)
     }
 
     /// The length of the record; `Err`: the bytes needed, more than any record has if the header is invalid.
@@ -116,6 +152,7 @@ impl Snoop {
         if len > bytes.len() {
             return Err(len);
         }
+        self.last_secs = Some(secs);
         let number = out.last_number() + 1;
         out.frames.push(FrameHeader {
             time: Time(i64::from(secs) * 1_000_000_000 + i64::from(micros) * 1000),
@@ -124,7 +161,7 @@ impl Snoop {
             captured_len,
             wire_len,
             link: self.link,
-            interface: 0,
+            interface: self.interface,
         });
         out.facts.reported_drops += u64::from(drops.saturating_sub(self.drops));
         self.drops = drops;

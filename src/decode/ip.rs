@@ -85,7 +85,7 @@ impl IpHeader {
             transport,
             payload: payload.bytes,
             payload_len: u32::try_from(payload.wire_len).unwrap_or(u32::MAX),
-            process: None,
+            host_report: None,
             adapter: self.adapter,
         }
     }

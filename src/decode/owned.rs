@@ -8,7 +8,7 @@ use super::packet::Encapsulation;
 use super::packet::Packet;
 use super::packet::TcpHeader;
 use super::packet::Transport;
-use crate::base::Process;
+use crate::base::HostReport;
 
 /// A [`Packet`] that owns its bytes.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct OwnedPacket {
     encapsulation: Encapsulation,
     options: Box<[u8]>,
     payload: Box<[u8]>,
-    process: Option<Process>,
+    host_report: Option<HostReport>,
 }
 
 impl From<&Packet<'_>> for OwnedPacket {
@@ -52,13 +52,13 @@ impl From<&Packet<'_>> for OwnedPacket {
                 transport,
                 payload: &[],
                 payload_len: packet.payload_len,
-                process: None,
+                host_report: None,
                 adapter: packet.adapter,
             },
             encapsulation: *packet.encapsulation,
             options: options.into(),
             payload: packet.payload.into(),
-            process: packet.process.cloned(),
+            host_report: packet.host_report.cloned(),
         }
     }
 }
@@ -70,11 +70,11 @@ impl OwnedPacket {
             Transport::Tcp(header) => Transport::Tcp(TcpHeader { options: &self.options, ..header }),
             other => other,
         };
-        let process = self.process.as_ref();
+        let host_report = self.host_report.as_ref();
         Packet {
             encapsulation: &self.encapsulation,
             payload: &self.payload,
-            process,
+            host_report,
             transport,
             ..self.header
         }

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use super::encap_kind::EncapKind;
 use crate::base::Address;
+use crate::base::HostReport;
 use crate::base::LinkAddress;
-use crate::base::Process;
 use crate::capture::LinkType;
 
 /// The result for a frame. The counts of these add up to the frames read.
@@ -59,8 +59,8 @@ pub struct Packet<'a> {
     pub payload: &'a [u8],
     /// Length of the payload on the wire; more than `payload.len()` if the frame was truncated.
     pub payload_len: u32,
-    /// The process that sent it, where the capture says so.
-    pub process: Option<&'a Process>,
+    /// What the host that captured it reports of it.
+    pub host_report: Option<&'a HostReport>,
     /// The adapter that sent the frame, if it is Ethernet without a tunnel: the sender's, or that of a router.
     pub adapter: Option<LinkAddress>,
 }

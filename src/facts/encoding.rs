@@ -474,6 +474,10 @@ pub(super) mod tests {
             tunnel: "vxlan 7".into(),
             process: Some(Box::new(Process { id: 4711, name: text("a.exe") })),
             sent: LinkAddress::from_parts(0x0015, 0x5d01_0203).map(|adapter| SentBy { adapter, ttl: 128 }),
+            translated: Some(Box::new([
+                Endpoint { address: CLIENT, port: 1 },
+                Endpoint { address: CLIENT, port: 2 },
+            ])),
         };
         let claim = Claim {
             source: NameSource::Sni,
@@ -549,7 +553,7 @@ pub(super) mod tests {
         one_of_each().iter().for_each(|observation| encoder.add(observation));
         let chunk = encoder.take_chunk();
         let sum = chunk.iter().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
-        assert_eq!((chunk.len(), sum), (573, 2_276_026_798));
+        assert_eq!((chunk.len(), sum), (584, 2_792_348_202));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(super) struct PacketCtx<'a> {
     pub(super) packet: &'a Packet<'a>,
     pub(super) flipped: bool,
     pub(super) at: At,
+    /// The number of a flow that it opens.
+    pub(super) opened: u64,
 }
 
 /// What all flows of a table share.

@@ -33,7 +33,7 @@ pub(super) fn deliver_datagram<L: StreamConsumer>(
     seen: PacketCtx<'_>,
     ctx: &mut TableCtx<'_, L>,
 ) {
-    let PacketCtx { packet, flipped, at } = seen;
+    let PacketCtx { packet, flipped, at, .. } = seen;
     if packet.payload.is_empty() || flow.done {
         return;
     }
@@ -102,7 +102,7 @@ fn deliver_payload<L: StreamConsumer>(
     seen: PacketCtx<'_>,
     ctx: &mut TableCtx<'_, L>,
 ) {
-    let PacketCtx { packet, flipped, at } = seen;
+    let PacketCtx { packet, flipped, at, .. } = seen;
     if is_keep_alive(flow, packet, flow.side(flipped)) {
         return;
     }

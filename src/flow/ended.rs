@@ -183,7 +183,7 @@ mod tests {
         assert_eq!((ended.flows.len(), ended.by_key.len()), (usize::from(KEPT), usize::from(KEPT)));
         let header = TcpHeader { seq: 0, ack: 0, flags: TcpHeader::RST, window: 0, options: &[] };
         let reset = Packet { transport: Transport::Tcp(header), ..packet(CLIENT, SERVER, proto::TCP) };
-        let seen = PacketCtx { packet: &reset, flipped: false, at };
+        let seen = PacketCtx { packet: &reset, flipped: false, at, opened: 0 };
         let is_late = |port| ended.is_late(hash(port), &key(port), seen, 0);
         assert!(is_late(9) && is_late(19_999), "closed again, and closed last");
         let first = 20_000 + 10 - KEPT;
@@ -204,6 +204,11 @@ mod tests {
         assert_eq!((ended.flows.len(), ended.by_key.len()), (2, 1));
         let header = TcpHeader { seq: 0, ack: 0, flags: TcpHeader::RST, window: 0, options: &[] };
         let reset = Packet { transport: Transport::Tcp(header), ..packet(CLIENT, SERVER, proto::TCP) };
-        assert!(ended.is_late(7, &key, PacketCtx { packet: &reset, flipped: false, at }, 1000 + KEPT_SECS));
+        assert!(ended.is_late(
+            7,
+            &key,
+            PacketCtx { packet: &reset, flipped: false, at, opened: 0 },
+            1000 + KEPT_SECS
+        ));
     }
 }

@@ -4,8 +4,10 @@
 //! Out: one key for both directions.
 //! Not: which end is the client.
 
+use std::fmt;
 use std::hash::Hash;
 use std::hash::Hasher;
+use std::net::SocketAddr;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -20,6 +22,13 @@ pub struct Endpoint {
     pub address: Address,
     /// The port.
     pub port: u16,
+}
+
+/// `10.1.0.4:443`, `[2001:db8::4]:443`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::new(self.address.to_ip(), self.port).fmt(f)
+    }
 }
 
 /// Protocol, both ends in a fixed order, and the encapsulation's scope: the same for both directions.

@@ -55,4 +55,5 @@ pub use record::TcpSummary;
 pub use shard::SHARDS;
 pub use shard::shard_of;
 pub use table::DroppedPacket;
+pub use table::EarlyErrors;
 pub use table::FlowTable;

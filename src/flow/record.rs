@@ -37,6 +37,8 @@ pub struct FlowStart {
     pub process: Option<Box<Process>>,
     /// How its first packet was sent, if the client sent it.
     pub sent: Option<SentBy>,
+    /// Client and server of the same packets before or after the host that captured them translated them.
+    pub translated: Option<Box<[Endpoint; 2]>>,
 }
 
 /// The adapter that sent a packet: the sender's own, or that of a router.

@@ -10,6 +10,7 @@ use super::consumer::Slot;
 use super::ended::EndedFlows;
 use super::key::FlowKey;
 use super::live_flow::LiveFlow;
+use super::table::EarlyError;
 use crate::base::Address;
 use crate::decode::Packet;
 use crate::decode::Transport;
@@ -46,6 +47,8 @@ pub(super) struct Shard<S> {
     /// Bytes held for its flows.
     pub(super) held: usize,
     pub(super) ended: EndedFlows,
+    /// ICMP errors that wait for the packets that they quote.
+    pub(super) early_errors: Vec<EarlyError>,
 }
 
 /// Flows per page.
@@ -66,6 +69,7 @@ impl<S> Shard<S> {
             peak: 0,
             held: 0,
             ended: EndedFlows::default(),
+            early_errors: Vec::new(),
         }
     }
 

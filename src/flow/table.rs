@@ -8,10 +8,14 @@
 //! number of workers: neither the order of flows nor which flow is evicted.
 
 mod host_drop;
+mod icmp_error;
 
 use std::hash::BuildHasher;
 
 pub use self::host_drop::DroppedPacket;
+pub(super) use self::icmp_error::EarlyError;
+pub use self::icmp_error::EarlyErrors;
+use self::icmp_error::take_quoting;
 
 use super::community::icmp_request_kind;
 use super::consumer::At;
@@ -36,9 +40,7 @@ use super::orientation::flow_key;
 use super::orientation::infer_client;
 use super::record::EndReason;
 use super::record::FlowStart;
-use super::record::IcmpError;
 use super::record::SentBy;
-use super::sequence::ahead;
 use super::shard::SHARDS;
 use super::shard::Shard;
 use super::shard::parts;
@@ -48,7 +50,6 @@ use super::summary::flow_end;
 use super::tcp;
 use crate::base::proto;
 use crate::decode::Packet;
-use crate::decode::Quoted;
 use crate::decode::TcpHeader;
 use crate::decode::Transport;
 
@@ -98,17 +99,29 @@ impl<S: Default> FlowTable<S> {
     /// Adds a packet to its flow.
     #[inline]
     pub fn accept<L: StreamConsumer<State = S>>(&mut self, packet: &Packet<'_>, at: At, consumer: &mut L) {
-        let shard = shard_of(packet);
         if let Transport::Icmp { quoted: Some(quoted), .. } = packet.transport
-            && self.attach_icmp_error(packet, quoted, at, consumer)
+            && self.take_icmp_error(packet, quoted, at, consumer)
         {
             return;
         }
+        self.follow(packet, at, at.order, consumer);
+    }
+
+    /// Adds a packet to the flow of its own addresses and ports; one that it opens has the number `opened`.
+    #[inline]
+    fn follow<L: StreamConsumer<State = S>>(
+        &mut self,
+        packet: &Packet<'_>,
+        at: At,
+        opened: u64,
+        consumer: &mut L,
+    ) {
+        let shard = shard_of(packet);
         self.counts.packets += 1;
         self.counts.payload_bytes += data_len(packet);
         let (key, flipped) = flow_key(packet);
         let hash = self.hasher.hash_one(key);
-        let seen = PacketCtx { packet, flipped, at };
+        let seen = PacketCtx { packet, flipped, at, opened };
         let Some(table) = self.shards.get_mut(shard) else {
             return;
         };
@@ -150,6 +163,7 @@ impl<S: Default> FlowTable<S> {
 
     /// After a tick: reports the open flows about which time shows something.
     pub fn report_early<L: StreamConsumer<State = S>>(&mut self, at: At, consumer: &mut L) {
+        self.open_early_errors(EarlyErrors::Late, at, consumer);
         while let Some((slot, opened)) = self.early.take_due(self.clock.now()) {
             let (shard, index) = parts(slot);
             let flow = self.shards.get_mut(shard).and_then(|shard| shard.get_mut(index));
@@ -197,6 +211,7 @@ impl<S: Default> FlowTable<S> {
 
     /// The capture ended: closes all flows, in the order of opening.
     pub fn finish<L: StreamConsumer<State = S>>(&mut self, at: At, consumer: &mut L) {
+        self.open_early_errors(EarlyErrors::All, at, consumer);
         for slot in self.live_slots() {
             self.close_unfinished(slot, at, consumer);
         }
@@ -268,16 +283,20 @@ impl<S: Default> FlowTable<S> {
         seen: PacketCtx<'_>,
         consumer: &mut L,
     ) {
-        let PacketCtx { packet, flipped, at } = seen;
+        let PacketCtx { packet, flipped, at, opened } = seen;
         self.evict_idle(shard, at, consumer);
         let FirstSender { is_client, from_start } = infer_client(packet, consumer);
         let now = self.clock.now();
-        let mut flow = LiveFlow::new(key, flipped == is_client, from_start, now, at);
+        let mut flow = LiveFlow::new(key, flipped == is_client, from_start, now, At { order: opened, ..at });
         flow.count(packet, flipped, now, at);
         let Some(table) = self.shards.get_mut(shard) else {
             return;
         };
         let index = table.insert(hash, flow, |key| self.hasher.hash_one(key));
+        let quoting = match table.early_errors.is_empty() {
+            true => Vec::new(),
+            false => take_quoting(&mut table.early_errors, &key, seen),
+        };
         self.counts.opened += 1;
         let slot = slot(shard, index);
         let Some(flow) = table.get_mut(index) else {
@@ -309,16 +328,23 @@ impl<S: Default> FlowTable<S> {
             tunnel,
             // Who runs when a later segment is sent need not be its sender: an ACK may have released it.
             process: packet
-                .process
+                .host_report
                 .filter(|_| from_start || packet.protocol != proto::TCP)
-                .cloned()
-                .map(Box::new),
+                .and_then(|report| report.process.clone().map(Box::new)),
             sent: packet.adapter.filter(|_| is_client).map(|adapter| SentBy { adapter, ttl: packet.ttl }),
+            translated: packet.host_report.and_then(|report| report.translated).map(|ends| {
+                let [sender, receiver] =
+                    [ends.source, ends.destination].map(|(address, port)| Endpoint { address, port });
+                Box::new(if is_client { [sender, receiver] } else { [receiver, sender] })
+            }),
         };
         consumer.opened(&flow_ref, flow_start, at);
         let mut ctx = TableCtx { limits: &self.limits, counts: &mut self.counts, consumer };
         update(flow, slot, seen, &mut ctx);
         expire_sooner(flow, slot, &self.limits, &mut self.wheel);
+        for error in quoting {
+            error.attach_to(flow, slot, at, &mut ctx);
+        }
         table.held += measure(flow, consumer);
         self.limit_held(shard, at, consumer);
     }
@@ -382,66 +408,6 @@ impl<S: Default> FlowTable<S> {
         for (_, slot) in evicted {
             self.close(slot, EndReason::Evicted, at, consumer);
         }
-    }
-
-    /// Attaches an ICMP error to the flow that it quotes; false if there is none.
-    #[inline(never)]
-    fn attach_icmp_error<L: StreamConsumer<State = S>>(
-        &mut self,
-        packet: &Packet<'_>,
-        quoted: Quoted,
-        at: At,
-        consumer: &mut L,
-    ) -> bool {
-        let Transport::Icmp { kind, code, detail, .. } = packet.transport else {
-            return false;
-        };
-        let src = Endpoint { address: quoted.src, port: quoted.src_port };
-        let dst = Endpoint { address: quoted.dst, port: quoted.dst_port };
-        let (key, flipped) = FlowKey::new(src, dst, quoted.protocol, packet.scope);
-        let hash = self.hasher.hash_one(key);
-        let number = shard_of(packet);
-        let Some(shard) = self.shards.get_mut(number) else {
-            return false;
-        };
-        let Some(index) = shard.find(hash, &key) else {
-            return false;
-        };
-        let Some(flow) = shard.get_mut(index) else {
-            return false;
-        };
-        let about = flow.side(flipped);
-        if let (Some(seq), Some(next)) = (quoted.seq, flow.sent_up_to(about))
-            && ahead(seq, next) > 0
-        {
-            // It quotes bytes that were not seen: an earlier connection, or a forgery. It is reported as a flow of its own.
-            return false;
-        }
-        self.counts.icmp_attached += 1;
-        flow.last_time = flow.last_time.max(at.time);
-        flow.active = self.clock.now();
-        let known = flow.details().icmp.as_deref().copied();
-        let count = known.map_or(0, |error| error.count).saturating_add(1);
-        let new = IcmpError {
-            frame: at.frame,
-            time: at.time,
-            from: packet.src,
-            about,
-            v6: packet.protocol == proto::ICMPV6,
-            kind,
-            code,
-            detail,
-            count,
-        };
-        let error = match known {
-            Some(known) if known.rank() <= new.rank() => IcmpError { count, ..known },
-            _ => new,
-        };
-        flow.details().icmp = Some(Box::new(error));
-        if self.limits.report_interim && count == 1 {
-            consumer.interim(&flow.flow_ref(slot(number, index)), flow_end(flow, EndReason::Idle), at);
-        }
-        true
     }
 }
 

@@ -171,7 +171,7 @@ impl TestTable {
             transport,
             payload: payload.as_bytes(),
             payload_len: payload.len() as u32 + number("cut=", 0),
-            process: None,
+            host_report: None,
             ..packet(from, to, protocol)
         };
         match value("drop=").map(|reason| reason.parse().expect(line)) {
@@ -252,7 +252,7 @@ pub(super) fn packet(from: Endpoint, to: Endpoint, protocol: u8) -> Packet<'stat
         transport: Transport::Other,
         payload: &[],
         payload_len: 0,
-        process: None,
+        host_report: None,
         adapter: None,
     }
 }

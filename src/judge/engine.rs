@@ -177,8 +177,11 @@ impl Engine {
         match fact {
             Fact::FlowStarted(_) => {}
             Fact::RolesSwapped => {
-                let FlowStart { client, server, .. } = flow.flow_start.as_mut();
+                let FlowStart { client, server, translated, .. } = flow.flow_start.as_mut();
                 std::mem::swap(client, server);
+                if let Some(translated) = translated {
+                    translated.reverse();
+                }
                 (flow.dns, flow.dns_is_other_clients) = self.names.attribute(client.address, server.address);
             }
             Fact::Protocol(app) => {

@@ -102,6 +102,7 @@ pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>
         vlan: flow.flow_start.vlan.clone(),
         tunnel: flow.flow_start.tunnel.clone(),
         process: flow.flow_start.process.clone(),
+        translated: flow.flow_start.translated.clone(),
         app: view.app,
         name: name.map(|known| Arc::clone(known.name.shared())),
         name_source,

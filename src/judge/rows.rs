@@ -67,6 +67,8 @@ pub struct FlowRow {
     pub tunnel: Box<str>,
     /// The process of this host that opened it, where the capture says so.
     pub process: Option<Box<Process>>,
+    /// Client and server of the row that has the same packets before or after this host translated their addresses.
+    pub translated: Option<Box<[Endpoint; 2]>>,
     /// The application protocol; empty when unknown.
     pub app: &'static str,
     /// The strongest name.

@@ -66,6 +66,7 @@ pub(super) fn flow_state(protocol: u8, client: Endpoint, server: Endpoint) -> Fl
         tunnel: "".into(),
         process: None,
         sent: None,
+        translated: None,
     };
     FlowState {
         number: 1,
@@ -132,6 +133,7 @@ pub(super) fn flow_row(client: Address, server: Address, first_seen: Time) -> Fl
         vlan: "".into(),
         tunnel: "".into(),
         process: None,
+        translated: None,
         app: "tls",
         name: None,
         name_source: None,

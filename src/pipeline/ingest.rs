@@ -212,18 +212,17 @@ impl IngestProgress {
         let is_duplicate = dedup.is_duplicate(packet, frame.time);
         let merged_scope = dedup.merged_scope(packet);
         let scope = merged_scope.unwrap_or(packet.scope) ^ *of_point;
-        let process = host_report.and_then(|report| report.process.as_ref());
         if let Some(drop) = host_report.and_then(|report| report.drop.as_ref()) {
             self.accounting.add_host_drop(frame, drop.reason);
             let drop = DroppedPacket { drop, is_duplicate };
-            return packets.dropped_packet(&decode::Packet { scope, process, ..*packet }, drop, at);
+            return packets.dropped_packet(&decode::Packet { scope, host_report, ..*packet }, drop, at);
         }
         if is_duplicate {
             return self.accounting.add_duplicate(frame);
         }
         self.accounting.add(frame, &decoded);
-        match packet.was_fragmented || scope != packet.scope || process.is_some() {
-            true => packets.derived_packet(&decode::Packet { scope, process, ..*packet }, at),
+        match packet.was_fragmented || scope != packet.scope || host_report.is_some() {
+            true => packets.derived_packet(&decode::Packet { scope, host_report, ..*packet }, at),
             false => packets.packet(packet, at, header),
         }
     }

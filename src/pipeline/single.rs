@@ -28,6 +28,7 @@ use crate::capture::FrameHeader;
 use crate::decode::Packet;
 use crate::flow::At;
 use crate::flow::DroppedPacket;
+use crate::flow::EarlyErrors;
 use crate::flow::FlowCounts;
 use crate::flow::FlowLimits;
 use crate::judge::Engine;
@@ -183,6 +184,7 @@ impl PacketSink for SingleWorker {
     }
 
     fn finish(&mut self, at: At) {
+        self.worker.table.open_early_errors(EarlyErrors::All, at, &mut self.worker.dispatcher);
         // One by one: the summaries of all flows together would be as large as the table.
         for slot in self.worker.table.live_slots() {
             self.worker.table.close_unfinished(slot, at, &mut self.worker.dispatcher);

@@ -207,6 +207,8 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.joined(row.points.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
     "further_flows": optional Integer, "flows of the same kind that have no row of their own, because of `--max-evidence`: `packets_*` and `bytes_*` are those of all, addresses and frames those of the first",
         |row, _, cell| match row.further_flows { 0 => {} more => cell.number(more) };
+    "translated_flow": optional Text, "client and server of the row that has the same packets before or after the capturing host translated their addresses (NAT): `CLIENT > SERVER`. Only event trace logs by `pktmon` show it; of UDP, only those that number packets over all appearances (Windows before 2022)",
+        |row, _, cell| if let Some([client, server]) = row.translated.as_deref() { cell.text(&format!("{client} > {server}"), TextOrigin::Trusted) };
 };
 
 /// Every source of a name.

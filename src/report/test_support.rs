@@ -79,6 +79,7 @@ pub(crate) fn flow() -> FlowRow {
         vlan: "10;20".into(),
         tunnel: "".into(),
         process: None,
+        translated: None,
         app: "tls",
         name: Some(name.clone()),
         name_source: Some(NameSource::Sni),

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::container::BUFFER_HEADER_LEN;
+use self::container::BUFFER_LIMIT;
 use self::container::BufferHeader;
 use self::container::LogFileHeader;
 use self::container::Record;
@@ -40,7 +41,10 @@ use super::InputDamage;
 use super::InputFacts;
 use super::block::BlockPool;
 use super::compress::DecompressingReader;
+use super::concatenated::CaptureStart;
+use super::concatenated::capture_start;
 use super::facts::DAMAGE_LIMIT;
+use super::frame_reader::InputBytes;
 
 /// The first bytes of a log: a buffer's header and the beginning of the log's own header.
 pub(super) const PROBE_LEN: usize = BUFFER_HEADER_LEN + 8;
@@ -74,6 +78,11 @@ pub(super) fn is_trace(head: &[u8]) -> bool {
     is_buffer && is_log_header
 }
 
+/// Whether this may be the length of a buffer.
+pub(super) fn may_be_buffer(size: u32) -> bool {
+    (BUFFER_HEADER_LEN..=BUFFER_LIMIT).contains(&(size as usize))
+}
+
 /// The offset of a compressed buffer that another follows, or the end.
 fn find_buffer(bytes: &[u8], is_at_end: bool) -> Option<usize> {
     let header_at = |at: usize| BufferHeader::parse(bytes.get(at..)?).ok().flatten();
@@ -99,6 +108,8 @@ pub(super) struct Transcoder {
     blocks: BlockPool,
     is_compressed: bool,
     ended: bool,
+    /// Another capture follows the log.
+    is_followed: bool,
     packets: u64,
     buffers: u64,
     damage: Vec<InputDamage>,
@@ -128,6 +139,7 @@ impl Transcoder {
             blocks: BlockPool::new(0),
             is_compressed: false,
             ended: false,
+            is_followed: false,
             packets: 0,
             buffers: 0,
             damage: Vec::new(),
@@ -143,6 +155,16 @@ impl Transcoder {
     /// The bytes of the log.
     pub(super) const fn source(&self) -> &DecompressingReader {
         &self.source
+    }
+
+    /// The bytes after the log.
+    pub(super) fn into_source(self) -> DecompressingReader {
+        self.source
+    }
+
+    /// Whether another capture follows the log, which was read to its end.
+    pub(super) const fn is_followed(&self) -> bool {
+        self.is_followed
     }
 
     pub(super) const fn source_mut(&mut self) -> &mut DecompressingReader {
@@ -186,7 +208,6 @@ impl Transcoder {
 
     /// Adds what the header of the log reports, after it is read.
     pub(super) fn add_facts(&self, facts: &mut InputFacts) {
-        facts.format = Some("etl");
         facts.reported_drops = facts.reported_drops.saturating_add(self.events_lost);
         // The header counts what the buffers report.
         facts.lost_buffers = self.buffers_lost.max(self.buffers_after_loss);
@@ -222,7 +243,12 @@ impl Transcoder {
         if bytes.is_empty() {
             return self.end();
         }
-        let header = match BufferHeader::parse(bytes) {
+        let parsed = BufferHeader::parse(bytes);
+        if !matches!(parsed, Ok(Some(_))) && self.is_capture_next() {
+            self.is_followed = true;
+            return self.end();
+        }
+        let header = match parsed {
             Ok(Some(header)) => header,
             Ok(None) => return self.resynchronize(),
             Err(_) => return self.skip_rest(),
@@ -264,6 +290,13 @@ impl Transcoder {
         if !is_whole {
             self.end();
         }
+    }
+
+    /// Whether a file header of another capture comes next.
+    fn is_capture_next(&self) -> bool {
+        let bytes = self.source.window().bytes();
+        let input = InputBytes { bytes, block_offset: 0, position: 0, at_end: true };
+        capture_start(input, 0) == CaptureStart::Yes
     }
 
     fn record_damage(&mut self, position: u64, what: &str) {
@@ -350,9 +383,10 @@ impl Transcoder {
 
     /// Writes the next packet that may leave; false if none may.
     fn write_next(&mut self, room: &mut &mut [u8]) -> bool {
-        let (events, out) = (&self.events, &mut self.out);
+        let (events, translations, out) = (&self.events, &self.translations, &mut self.out);
         let is_written = self.window.pop(|mut packet, bytes| {
             events.name_process(&mut packet);
+            packet.translated = translations.other_ends(packet.point.link, bytes).map(Box::new);
             let point = packet.point;
             let name = || match events.component_name(point.component).filter(|_| point.is_pktmon) {
                 Some(name) => name.to_owned(),

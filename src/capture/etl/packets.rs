@@ -16,6 +16,7 @@ use crate::capture::LinkType;
 
 use super::container::Event;
 use super::trailing_names::TrailingNames;
+use super::translation::PacketEnds;
 
 /// Microsoft-Windows-NDIS-PacketCapture, as a GUID is stored on disk.
 pub(super) const NDISCAP: [u8; 16] =
@@ -77,6 +78,8 @@ pub(super) struct TracedPacket {
     pub drop: Option<DropReason>,
     /// The process that sent it, and its name as far as the trace has named it.
     pub process: Option<SentBy>,
+    /// Its ends where the host logged it before or after a translation.
+    pub translated: Option<Box<PacketEnds>>,
 }
 
 impl TracedPacket {
@@ -239,6 +242,7 @@ impl PacketEvents {
                     packet_id: None,
                     drop: None,
                     process,
+                    translated: None,
                 };
                 if event.keywords & PACKET_END != 0 {
                     packet.replace_bytes(without_protected_bit(point.link, fragment));
@@ -351,6 +355,7 @@ fn pktmon_packet(event: &Event<'_>) -> Result<TracedPacket, Truncated> {
         packet_id: (appearance > 0).then_some((group, number)),
         drop: (event.id == DROPPED).then_some(DropReason(reason)),
         process: if direction == TRANSMIT { sent_by(event.process) } else { None },
+        translated: None,
     };
     packet.replace_bytes(without_protected_bit(link, bytes));
     Ok(packet)

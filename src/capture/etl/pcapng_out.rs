@@ -8,6 +8,9 @@
 
 use std::io;
 use std::io::Write;
+use std::net::IpAddr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
 
 use super::packets::LogPoint;
 use super::packets::SentBy;
@@ -16,6 +19,7 @@ use crate::capture::pcapng_blocks::ENHANCED_PACKET;
 use crate::capture::pcapng_blocks::HOST_DROP_OPTION;
 use crate::capture::pcapng_blocks::INTERFACE_DESCRIPTION;
 use crate::capture::pcapng_blocks::PROCESS_OPTION;
+use crate::capture::pcapng_blocks::TRANSLATED_OPTION;
 use crate::capture::pcapng_write::IF_NAME;
 use crate::capture::pcapng_write::IF_TSRESOL;
 use crate::capture::pcapng_write::push_block;
@@ -75,6 +79,12 @@ impl PcapngOut {
         if let Some(SentBy { id, name }) = &packet.process {
             push_option(&mut self.options, PROCESS_OPTION, &[&id.to_le_bytes(), name.as_bytes()].concat());
         }
+        if let Some(ends) = packet.translated.as_deref() {
+            let end = |end: SocketAddr| (ipv6(end.ip()).octets(), end.port().to_be_bytes());
+            let ((source, source_port), (destination, port)) = (end(ends.source), end(ends.destination));
+            let value = [&source[..], &source_port, &destination, &port].concat();
+            push_option(&mut self.options, TRANSLATED_OPTION, &value);
+        }
         if !self.options.is_empty() {
             push_end_of_options(&mut self.options);
         }
@@ -123,4 +133,11 @@ fn write_packet(out: &mut impl Write, fields: [u32; 6], bytes: &[u8], options: &
     out.write_all([0; 3].get(..padding).unwrap_or_default())?;
     out.write_all(options)?;
     out.write_all(&len.to_le_bytes())
+}
+
+const fn ipv6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
 }

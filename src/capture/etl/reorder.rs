@@ -192,7 +192,8 @@ mod tests {
 
     fn packet(time: u64, bytes: PacketBytes) -> TracedPacket {
         let point = LogPoint { link: LinkType::RAW, component: 0, is_pktmon: false };
-        TracedPacket { time, point, bytes, original_len: 0, packet_id: None, drop: None, process: None }
+        let (drop, process, translated) = (None, None, None);
+        TracedPacket { time, point, bytes, original_len: 0, packet_id: None, drop, process, translated }
     }
 
     /// A buffer whose packets, with a time and a length each, hold the low byte of their time.

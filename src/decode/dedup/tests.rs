@@ -22,7 +22,7 @@ fn packet<'a>(src: u128, dst: u128, ip_id: u16, payload: &'a [u8]) -> Packet<'a>
         transport: Transport::Udp,
         payload,
         payload_len: payload.len() as u32,
-        process: None,
+        host_report: None,
         adapter: None,
     }
 }
