@@ -248,7 +248,7 @@ impl Pcap {
                 break RecordRunEnd::Need(self.record_header_len);
             };
             // The magic numbers of captures are times far from those of most.
-            if !secs.is_some_and(|last| last.abs_diff(record.secs) <= USUAL_GAP_SECS) {
+            if secs.is_none_or(|last| last.abs_diff(record.secs) > USUAL_GAP_SECS) {
                 match capture_start(input, at) {
                     CaptureStart::Yes => break RecordRunEnd::AnotherCapture,
                     CaptureStart::Need(need) => break RecordRunEnd::Need(need),
