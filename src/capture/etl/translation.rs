@@ -269,8 +269,11 @@ mod tests {
         packet(proto::TCP, source, port, &[0, 0, 0, seq, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0])
     }
 
+    /// The trace's number of a packet, its time and its bytes.
+    type Logged = (Option<(u64, u16)>, u64, Vec<u8>);
+
     /// Appearances that have the other addresses of their first one, and the pairs.
-    fn check(appearances: &[(Option<(u64, u16)>, u64, Vec<u8>)], packets: u64, pairs: &[&str]) {
+    fn check(appearances: &[Logged], packets: u64, pairs: &[&str]) {
         let mut translations = Translations::default();
         for (id, time, bytes) in appearances {
             accept(&mut translations, *id, *time, bytes);
