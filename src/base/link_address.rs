@@ -11,7 +11,7 @@ use std::num::NonZeroU64;
 pub struct LinkAddress(NonZeroU64);
 
 /// Addresses that several routers or servers share: value and mask.
-const SHARED: [(u64, u64); 6] = [
+const SHARED: [(u64, u64); 7] = [
     // RFC 9568 §7.3: VRRP for IPv4 (01) and IPv6 (02).
     (0x0000_5e00_0100, 0xffff_ffff_ff00),
     (0x0000_5e00_0200, 0xffff_ffff_ff00),
@@ -21,6 +21,8 @@ const SHARED: [(u64, u64); 6] = [
     (0x0005_73a0_0000, 0xffff_ffff_f000),
     // GLBP.
     (0x0007_b400_0000, 0xffff_ff00_0000),
+    // An Azure virtual network: what a virtual machine receives has this sender, whoever sent it, and its TTL is not counted down.
+    (0x1234_5678_9abc, 0xffff_ffff_ffff),
 ];
 
 /// Network Load Balancing of Windows in unicast mode: `02-bf`, or `02` and the number of the host, and the cluster's IPv4 address.
@@ -70,6 +72,7 @@ mod tests {
         check(0x0000, 0x0c9f_f123, "00:00:0c:9f:f1:23", false);
         check(0x0005, 0x73a0_0001, "00:05:73:a0:00:01", false);
         check(0x0007, 0xb400_0102, "00:07:b4:00:01:02", false);
+        check(0x1234, 0x5678_9abc, "12:34:56:78:9a:bc", false);
         check(0x02bf, 0x0a01_0005, "02:bf:0a:01:00:05", false);
         check(0x0100, 0x5e00_0001, "01:00:5e:00:00:01", false);
         assert_eq!(LinkAddress::from_parts(0, 0), None);

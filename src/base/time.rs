@@ -35,9 +35,7 @@ impl Time {
         // As unsigned numbers the difference is exact, also where it is no signed number.
         if self.0 > earlier.0 { self.0.wrapping_sub(earlier.0) as u64 } else { 0 }
     }
-}
 
-impl Time {
     /// For sentences, UTC, to the second: `2026-07-20 10:11:12`.
     pub fn date_and_time(self) -> String {
         self.to_string().get(..19).unwrap_or_default().replace('T', " ")

@@ -6,7 +6,9 @@
 
 use super::compress;
 use super::etl;
+use super::frame_reader::FrameOut;
 use super::frame_reader::InputBytes;
+use super::frame_reader::ReadStep;
 use super::frame_reader::four_at;
 use super::netmon;
 use super::pcapng_blocks::BYTE_ORDER_MAGIC;
@@ -41,6 +43,22 @@ pub(super) fn capture_start(input: InputBytes<'_>, used: usize) -> CaptureStart 
         CaptureStart::Need(NEEDED)
     } else {
         CaptureStart::No
+    }
+}
+
+/// Ends a reader's step where another capture begins, or where more bytes are needed to know; `None` where none begins.
+pub(super) fn end_at_capture_start(
+    input: InputBytes<'_>,
+    used: usize,
+    out: &mut FrameOut<'_>,
+) -> Option<ReadStep> {
+    match capture_start(input, used) {
+        CaptureStart::Yes => {
+            out.begins_another = true;
+            Some(ReadStep { used, need: 0 })
+        }
+        CaptureStart::Need(need) => Some(ReadStep { used, need }),
+        CaptureStart::No => None,
     }
 }
 

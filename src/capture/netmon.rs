@@ -10,8 +10,7 @@
 use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
-use super::concatenated::CaptureStart;
-use super::concatenated::capture_start;
+use super::concatenated::end_at_capture_start;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -199,17 +198,10 @@ fn skip_tables(header: FileHeader, input: InputBytes<'_>, used: usize, out: &mut
     if tables == left {
         return ReadStep { used, need: 1 };
     }
-    match capture_start(input, used) {
-        CaptureStart::Yes => {
-            out.begins_another = true;
-            ReadStep { used, need: 0 }
-        }
-        CaptureStart::Need(need) => ReadStep { used, need },
-        CaptureStart::No => {
-            out.facts.overhead_bytes += (left - tables) as u64;
-            ReadStep { used: input.bytes.len(), need: 1 }
-        }
-    }
+    end_at_capture_start(input, used, out).unwrap_or_else(|| {
+        out.facts.overhead_bytes += (left - tables) as u64;
+        ReadStep { used: input.bytes.len(), need: 1 }
+    })
 }
 
 /// The length of the record; `Err`: the bytes needed, more than any record has if the header is invalid.

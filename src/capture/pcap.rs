@@ -11,6 +11,7 @@ use super::concatenated::CaptureStart;
 use super::concatenated::PCAP_MICROSECONDS;
 use super::concatenated::PCAP_NANOSECONDS;
 use super::concatenated::capture_start;
+use super::concatenated::end_at_capture_start;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -164,13 +165,8 @@ impl Pcap {
                     return ReadStep { used, need: 0 };
                 }
                 RecordRunEnd::Implausible(record) => {
-                    match capture_start(input, used) {
-                        CaptureStart::Yes => {
-                            out.begins_another = true;
-                            return ReadStep { used, need: 0 };
-                        }
-                        CaptureStart::Need(need) => return ReadStep { used, need },
-                        CaptureStart::No => {}
+                    if let Some(step) = end_at_capture_start(input, used, out) {
+                        return step;
                     }
                     if let Some(need) = self.check_next_record::<BIG>(input, &mut used, record, out) {
                         return ReadStep { used, need };

@@ -9,8 +9,7 @@ use std::net::IpAddr;
 use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
-use super::concatenated::CaptureStart;
-use super::concatenated::capture_start;
+use super::concatenated::end_at_capture_start;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -132,15 +131,11 @@ impl FrameReader for Pcapng {
             };
             let left = input.bytes.len() - used;
             let is_block = matches!(end, BlockRunEnd::SectionHeader | BlockRunEnd::FrameLimit);
-            if !is_block && (input.at_end || matches!(end, BlockRunEnd::Invalid(_))) {
-                match capture_start(input, used) {
-                    CaptureStart::Yes => {
-                        out.begins_another = true;
-                        return ReadStep { used, need: 0 };
-                    }
-                    CaptureStart::Need(need) => return ReadStep { used, need },
-                    CaptureStart::No => {}
-                }
+            if !is_block
+                && (input.at_end || matches!(end, BlockRunEnd::Invalid(_)))
+                && let Some(step) = end_at_capture_start(input, used, out)
+            {
+                return step;
             }
             match end {
                 BlockRunEnd::SectionHeader => {

@@ -7,8 +7,7 @@
 use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
-use super::concatenated::CaptureStart;
-use super::concatenated::capture_start;
+use super::concatenated::end_at_capture_start;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -89,15 +88,10 @@ impl FrameReader for Snoop {
                 return ReadStep { used, need: 0 };
             }
             let rest = input.bytes.get(used..).unwrap_or_default();
-            if !self.is_expected(rest) {
-                match capture_start(input, used) {
-                    CaptureStart::Yes => {
-                        out.begins_another = true;
-                        return ReadStep { used, need: 0 };
-                    }
-                    CaptureStart::Need(need) => return ReadStep { used, need },
-                    CaptureStart::No => {}
-                }
+            if !self.is_expected(rest)
+                && let Some(step) = end_at_capture_start(input, used, out)
+            {
+                return step;
             }
             match self.read_record(rest, input.block_offset + used, out) {
                 Ok(len) => used += len,

@@ -76,6 +76,7 @@ pub(super) fn deliver_segment<L: StreamConsumer>(
     }
 }
 
+/// Passes an ACK on to the peer's stream. Like payload, few packets of a flow have one that is of interest: not inlined.
 #[inline(never)]
 fn deliver_ack<L: StreamConsumer>(
     flow: &mut LiveFlow<L::State>,

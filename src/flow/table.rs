@@ -274,6 +274,7 @@ impl<S: Default> FlowTable<S> {
         consumer.closed(&flow.flow_ref(slot), flow_end(&flow, reason), at);
     }
 
+    // Outside of the code of the common packet, which is to fit into the instruction cache.
     #[inline(never)]
     fn open<L: StreamConsumer<State = S>>(
         &mut self,

@@ -35,6 +35,8 @@ pub enum TextOrigin {
 }
 
 /// Writes the value of one cell.
+///
+/// What most columns call is not inlined: the code of all columns of a row is to fit into the instruction cache.
 pub struct Cell {
     pub(super) out: Vec<u8>,
     form: CellFormat,

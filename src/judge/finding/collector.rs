@@ -28,6 +28,7 @@ use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
 use crate::base::WireText;
+use crate::base::port;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::Compared;
 use crate::judge::catalogue::FindingCode;
@@ -320,9 +321,14 @@ impl Findings {
             };
             let is_attempt =
                 matches!(key.code, FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused);
+            // A web proxy carries what goes to these ports, and nothing to an address inside the site.
+            let may_be_proxied = server.is_some_and(|server| {
+                matches!(server.port, port::HTTP | port::HTTPS) && !server.address.is_private()
+            });
             let result = result.or_else(|| match &key.target {
                 OwnedTarget::Name(name)
                     if is_attempt
+                        && may_be_proxied
                         && row.need.is_ours()
                         && row.shared.is_none()
                         && policy.proxies.is_empty() =>

@@ -157,8 +157,26 @@ fn proxy_refused(view: &FlowView<'_>) -> String {
             ),
         ),
         Some(status) => could_not_use_through_proxy(view, &format!("the proxy responded {status}")),
+        None if is_refused_before_request(view) => format!(
+            "{} was refused by the proxy {}:{} before it had requested a destination ({}){}",
+            view.client(),
+            view.server().address,
+            view.server().port,
+            view.assessment.mechanism().map_or("", Mechanism::as_str),
+            context_clause(view)
+        ),
         None => could_not_use_through_proxy(view, "the proxy refused the destination"),
     }
+}
+
+/// Whether a proxy refused the client itself: over SOCKS, authentication comes before the request (RFC 1928 §3).
+fn is_refused_before_request(view: &FlowView<'_>) -> bool {
+    !view.flow.is_proxied()
+        && proxy_status(view).is_none()
+        && view
+            .assessment
+            .mechanism()
+            .is_some_and(|mechanism| mechanism.finding() == FindingCode::ProxyRefused)
 }
 
 /// What to do about a proxy's refusal depends on its status; about hosts inside the site, on their roles.
@@ -199,6 +217,11 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
         None => {}
     }
     let finding = view.assessment.mechanism()?.finding();
+    if is_refused_before_request(view) {
+        return Some(
+            "look into the log of the proxy: whether it serves this client, and which authentication it accepts",
+        );
+    }
     if view.flow.is_proxied() && finding == FindingCode::ConnectionReset {
         return Some(
             "look into the log of the proxy: either the proxy or a device behind it ended the connection; allow the name there",
