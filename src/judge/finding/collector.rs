@@ -321,10 +321,7 @@ impl Findings {
             };
             let is_attempt =
                 matches!(key.code, FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused);
-            // A web proxy carries what goes to these ports, and nothing to an address inside the site.
-            let may_be_proxied = server.is_some_and(|server| {
-                matches!(server.port, port::HTTP | port::HTTPS) && !server.address.is_private()
-            });
+            let may_be_proxied = server.is_some_and(may_be_proxied);
             let result = result.or_else(|| match &key.target {
                 OwnedTarget::Name(name)
                     if is_attempt
@@ -378,6 +375,11 @@ impl Findings {
         });
         rows.into_iter().map(|(_, row)| row).collect()
     }
+}
+
+/// Whether a client may reach a server through a web proxy: web ports, and no address inside the site.
+const fn may_be_proxied(server: Endpoint) -> bool {
+    matches!(server.port, port::HTTP | port::HTTPS) && !server.address.is_private()
 }
 
 /// The place of a finding in the order of all, lowest first: stage, severity, whether it says the cause of others, need, and
@@ -666,5 +668,13 @@ mod tests {
         findings.add(&Occurrence { flow: Some(2), ..occurrence(code, 1, 9) }, String::new);
         assert!(findings.take_reports().is_empty(), "reported in an earlier interval");
         assert_eq!(findings.problems(9).latest[0].count, 2);
+    }
+
+    #[test]
+    fn a_web_proxy_is_proposed_for_web_ports_of_public_addresses() {
+        let check = |octets, port| may_be_proxied(Endpoint { address: Address::v4(octets), port });
+        assert!(check([20, 60, 0, 4], 443) && check([20, 60, 0, 4], 80));
+        assert!(!check([20, 60, 0, 4], 445), "SMB");
+        assert!(!check([10, 9, 0, 4], 443), "a private endpoint");
     }
 }

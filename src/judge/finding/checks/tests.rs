@@ -335,6 +335,19 @@ fn what_to_do_about_a_proxy_depends_on_its_status() {
 }
 
 #[test]
+fn a_proxy_that_refuses_the_client_has_refused_no_destination() {
+    let proxy = "[proxy]\naddresses = [\"10.1.0.8:1080\"]\n";
+    let row = tcp(proxy, "10.1.0.8:1080").app("socks").blocked(Mechanism::ProxyRefused).findings().remove(0);
+    assert_eq!(row.code, ProxyRefused);
+    assert!(
+        row.message.contains("refused by the proxy 10.1.0.8:1080 before it had requested"),
+        "{}",
+        row.message
+    );
+    assert!(row.recommendation.contains("authentication"), "{}", row.recommendation);
+}
+
+#[test]
 fn a_host_that_drops_is_named_with_the_direction_and_the_reason() {
     let message = |sender| {
         let mut flow = tls("", STORAGE);
