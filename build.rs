@@ -32,6 +32,7 @@ mod rules {
     mod ports;
     mod printed;
     mod reference;
+    mod text;
 
     /// Packs the documents with these names and texts, or returns all errors as lines.
     pub fn pack(files: &[(String, String)]) -> Result<Vec<u8>, String> {

@@ -126,7 +126,8 @@ fn for_each_document(test: impl Fn(&str, &str, &[Reference])) {
     for (id, file) in DOCUMENTS {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();
         let all = library.references_of(id).unwrap();
-        let printed: Vec<Reference> = all.iter().filter(|row| !row.is_derived).cloned().collect();
+        let printed: Vec<Reference> =
+            all.iter().filter(|row| !row.is_derived).map(|row| Reference::clone(row)).collect();
         test(id, &text, &printed);
     }
 }
@@ -250,7 +251,7 @@ fn every_url_of_every_table_is_read_as_printed() {
                 }
                 if !in_columns.is_empty() {
                     let of = |rule: &&Reference| {
-                        let url = rule.url.clone().unwrap().into_string();
+                        let url = rule.url.clone().unwrap().to_string();
                         rule.clouds.iter().map(move |cloud| (url.clone(), cloud)).collect::<Vec<_>>()
                     };
                     let ours: BTreeSet<(String, Cloud)> = row.iter().flat_map(of).collect();

@@ -38,7 +38,7 @@ use crate::base::Time;
 
 /// Bytes read at once.
 const BLOCK_LEN: usize = 256 << 10;
-/// The same when many files may be open at once, and to find the first frame of a file.
+/// The same when many files may be open at once, for a short file, and to find the first frame of a file.
 const SMALL_BLOCK_LEN: usize = 32 << 10;
 const MANY_INPUTS: usize = 64;
 /// Frames that are read ahead of a stream among several inputs.
@@ -126,9 +126,11 @@ impl Capture {
     pub fn open(plan: InputPlan) -> Result<Capture, Error> {
         let filter = plan.filter.as_deref().map(Filter::new).transpose()?;
         let found = find_inputs(plan.inputs, &plan.except, &plan.stop)?;
-        let block_len = if found.len() > MANY_INPUTS { SMALL_BLOCK_LEN } else { BLOCK_LEN };
+        let bytes_total: Option<u64> =
+            found.iter().filter(|one| one.skip_reason.is_none()).map(|one| one.size).sum();
+        let is_short = bytes_total.is_some_and(|bytes| bytes <= SMALL_BLOCK_LEN as u64);
+        let block_len = if is_short || found.len() > MANY_INPUTS { SMALL_BLOCK_LEN } else { BLOCK_LEN };
         let hasher = InputHasher::start(plan.hash, block_len).map_err(Error::Thread)?;
-        let bytes_total = found.iter().filter(|one| one.skip_reason.is_none()).map(|one| one.size).sum();
         let mut capture = Capture {
             inputs: Vec::with_capacity(found.len()),
             next_frames: BinaryHeap::new(),

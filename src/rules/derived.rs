@@ -9,6 +9,7 @@ use super::file::SuffixShape;
 use super::pattern::Pattern;
 use super::reference::Reference;
 use super::reference::TableKind;
+use super::text::RuleText;
 
 /// What follows the id of a derived reference.
 const MARK: &str = " (derived)";
@@ -36,7 +37,7 @@ fn derive(reference: &Reference, suffix: &SuffixShape) -> Option<Reference> {
         return None;
     }
     let host = substitute(&reference.host.as_ref()?.text, suffix)?;
-    let substituted = |text: &Option<Box<str>>| {
+    let substituted = |text: &Option<RuleText>| {
         text.as_deref().map(|text| text.replace(&suffix.printed, &suffix.becomes).into())
     };
     Some(Reference {

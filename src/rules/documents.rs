@@ -13,7 +13,7 @@ use super::reference::Document;
 use super::reference::Reference;
 
 /// Documents, each with its references in printed order.
-pub(super) type Documents = Vec<(Arc<Document>, Vec<Reference>)>;
+pub(super) type Documents = Vec<(Arc<Document>, Vec<Arc<Reference>>)>;
 
 /// Reads all rule files and checks what each says about the others.
 pub(super) fn read_documents<'a>(
@@ -29,7 +29,7 @@ pub(super) fn read_documents<'a>(
                     let message = format!("document `{}` is also in {}", document.id, other.file);
                     errors.push(RuleFileError { what: "rules", file: file.to_owned(), line: 1, message });
                 }
-                documents.push((document, references));
+                documents.push((document, references.into_iter().map(Arc::new).collect()));
             }
             Err(more) => errors.extend(more),
         }

@@ -4,6 +4,8 @@
 //! Out: the row that documents a name all the same.
 //! Not: names that a row in force matches.
 
+use std::sync::Arc;
+
 use super::MatchKind;
 use super::names::NameIndex;
 use super::names::ReferenceMatch;
@@ -33,12 +35,12 @@ pub struct ElsewhereId(u32);
 /// All rows that are not in force.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
-    rows: Vec<(Reference, NotInForce)>,
+    rows: Vec<(Arc<Reference>, NotInForce)>,
     names: NameIndex,
 }
 
 impl Elsewhere {
-    pub(super) fn new(rows: Vec<(Reference, NotInForce)>) -> Elsewhere {
+    pub(super) fn new(rows: Vec<(Arc<Reference>, NotInForce)>) -> Elsewhere {
         let mut patterns: Vec<(&Pattern, ReferenceMatch)> = Vec::new();
         for ((row, reason), id) in rows.iter().zip((0..).map(ReferenceId)) {
             for (pattern, is_alias) in [(&row.host, false), (&row.alias, true)] {
@@ -73,6 +75,6 @@ impl Elsewhere {
     }
 
     pub(super) fn get(&self, id: ElsewhereId) -> Option<(&Reference, NotInForce)> {
-        self.rows.get(id.0 as usize).map(|(row, reason)| (row, *reason))
+        self.rows.get(id.0 as usize).map(|(row, reason)| (&**row, *reason))
     }
 }

@@ -204,7 +204,7 @@ impl Library {
     }
 
     /// The references of one document.
-    pub fn references_of(&self, id: &str) -> Result<&[Reference], RuleError> {
+    pub fn references_of(&self, id: &str) -> Result<&[Arc<Reference>], RuleError> {
         let found = self.documents.iter().find(|(document, _)| &*document.id == id || &*document.short == id);
         found.map(|(_, references)| references.as_slice()).ok_or_else(|| self.unknown("document", id))
     }
@@ -221,7 +221,8 @@ impl Library {
 
     /// The references of one document and of those that it includes.
     pub fn with_included_references(&self, id: &str) -> Result<Vec<&Reference>, RuleError> {
-        let mut references: Vec<&Reference> = self.references_of(id)?.iter().collect();
+        let mut references: Vec<&Reference> =
+            self.references_of(id)?.iter().map(|reference| &**reference).collect();
         let mut open: Vec<&str> = vec![id];
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         while let Some(id) = open.pop() {
@@ -230,7 +231,7 @@ impl Library {
                 self.documents().find(of).into_iter().flat_map(|document| document.includes.iter())
             {
                 if seen.insert(included) {
-                    references.extend(self.references_of(included)?);
+                    references.extend(self.references_of(included)?.iter().map(|reference| &**reference));
                     open.push(included);
                 }
             }
@@ -244,12 +245,12 @@ impl Library {
         let all_references = self.documents.iter().map(|(_, references)| references.len()).sum();
         let mut documents = Vec::new();
         let mut references = Vec::with_capacity(all_references);
-        let mut elsewhere: Vec<(Reference, NotInForce)> = Vec::with_capacity(all_references);
+        let mut elsewhere: Vec<(Arc<Reference>, NotInForce)> = Vec::with_capacity(all_references);
         for ((document, all), DocumentUse { status, withdrawn }) in
             std::mem::take(&mut self.documents).into_iter().zip(uses)
         {
             if let DocumentStatus::NotInForce(reason) = status {
-                elsewhere.extend(all.into_iter().filter(is_fixed_host).map(|row| (row, reason)));
+                elsewhere.extend(all.into_iter().filter(|row| is_fixed_host(row)).map(|row| (row, reason)));
                 continue;
             }
             documents.push(document);
@@ -262,17 +263,20 @@ impl Library {
                     }
                     continue;
                 }
-                if status == DocumentStatus::Selected {
-                    reference.level = selection.level(&reference);
+                let level = if status == DocumentStatus::Selected {
+                    selection.level(&reference)
                 } else if matches!(reference.table.kind, TableKind::Endpoint | TableKind::Region) {
                     let is_withdrawn = withdrawn.as_ref().map(|rows| rows.get(at).copied().unwrap_or(true));
-                    reference.level = match is_withdrawn {
+                    match is_withdrawn {
                         Some(false) => reference.level,
                         _ if reference.row.until_version.is_some() => selection.level(&reference),
                         _ => RequirementLevel::Legacy,
-                    };
+                    }
                 } else {
                     continue;
+                };
+                if level != reference.level {
+                    Arc::make_mut(&mut reference).level = level;
                 }
                 references.push(reference);
             }
@@ -299,7 +303,7 @@ impl Library {
                 .flat_map(|document| document.keeps_as_legacy.iter().map(|id| &**id))
                 .collect(),
         };
-        let of_document = |(document, all): &(Arc<Document>, Vec<Reference>)| {
+        let of_document = |(document, all): &(Arc<Document>, Vec<Arc<Reference>>)| {
             let is_kept = kept.contains(&*document.id);
             let is_wanted = is_kept || wanted.contains(&*document.id);
             if !is_wanted || !selection.includes(document) {
@@ -327,7 +331,7 @@ impl Library {
         if lists().next().is_none() || lists().any(|(list, _)| for_site(list)) {
             return None;
         }
-        Some(lists().flat_map(|(_, references)| references).collect())
+        Some(lists().flat_map(|(_, references)| references).map(|row| &**row).collect())
     }
 
     /// Documents that no available document supersedes.

@@ -28,6 +28,7 @@ mod requirement;
 mod resolvers;
 mod site;
 mod tags;
+mod text;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -82,6 +83,7 @@ pub use site::is_storage_account_name;
 pub use tags::Tag;
 pub use tags::TagId;
 pub use tags::Tags;
+pub use text::RuleText;
 
 use elsewhere::Elsewhere;
 use names::NameIndex;
@@ -90,7 +92,7 @@ use names::NameIndex;
 #[derive(Debug)]
 pub struct RuleSet {
     documents: Vec<Arc<Document>>,
-    rules: Vec<Reference>,
+    rules: Vec<Arc<Reference>>,
     by_kind: BTreeMap<TableKind, Vec<ReferenceId>>,
     names: NameIndex,
     regions: Vec<Region>,
@@ -105,9 +107,9 @@ pub struct Region {
     /// The cloud.
     pub clouds: Clouds,
     /// Name as printed: `West US`.
-    pub name: Box<str>,
+    pub name: RuleText,
     /// Name of the paired region.
-    pub pair: Option<Box<str>>,
+    pub pair: Option<RuleText>,
     /// Names of the instance; any one of them is sufficient.
     pub primary: Vec<ReferenceId>,
     /// Discovery names, used after a failover; any one of them is sufficient.
@@ -132,7 +134,7 @@ pub enum Issuer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagReference {
     /// The tag.
-    pub tag: Box<str>,
+    pub tag: RuleText,
     /// Clouds that the row names for it; empty for all.
     pub clouds: Clouds,
     /// The row.
@@ -152,12 +154,15 @@ impl RuleSet {
 
     fn new(
         documents: Vec<Arc<Document>>,
-        mut rules: Vec<Reference>,
+        mut rules: Vec<Arc<Reference>>,
         elsewhere: Elsewhere,
         values: &BTreeMap<String, Vec<String>>,
     ) -> RuleSet {
         for reference in &mut rules {
-            reference.filled = fill_placeholders(reference, values);
+            if !reference.placeholders.is_empty() {
+                let reference = Arc::make_mut(reference);
+                reference.filled = fill_placeholders(reference, values);
+            }
         }
         let mut patterns = Vec::new();
         let mut by_kind: BTreeMap<TableKind, Vec<ReferenceId>> = BTreeMap::new();
@@ -223,7 +228,7 @@ impl RuleSet {
 
     /// All references, document by document in printed order.
     pub fn iter(&self) -> impl Iterator<Item = (ReferenceId, &Reference)> {
-        (0..).map(ReferenceId).zip(&self.rules)
+        (0..).map(ReferenceId).zip(self.rules.iter().map(|reference| &**reference))
     }
 
     /// The selected documents, for the manifest.
@@ -366,7 +371,7 @@ fn fill_placeholders(reference: &Reference, values: &BTreeMap<String, Vec<String
     texts.iter().filter_map(|text| Pattern::parse(text).ok()).collect()
 }
 
-fn collect_regions(rules: &[Reference]) -> Vec<Region> {
+fn collect_regions(rules: &[Arc<Reference>]) -> Vec<Region> {
     let mut regions: Vec<Region> = Vec::new();
     for (reference, id) in rules.iter().zip((0..).map(ReferenceId)) {
         let Some(name) = reference.region.as_ref().filter(|_| reference.table.kind == TableKind::Region)

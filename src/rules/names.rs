@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::pattern::Pattern;
 use super::reference::ReferenceId;
+use super::text::RuleText;
 
 /// How a name matches a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,7 +63,7 @@ struct TailEntry {
 /// Every pattern, by its tail.
 #[derive(Debug, Default)]
 pub(super) struct NameIndex {
-    by_tail: HashMap<Box<str>, Vec<TailEntry>, FixedState>,
+    by_tail: HashMap<RuleText, Vec<TailEntry>, FixedState>,
     /// Labels of the longest tail.
     longest: usize,
     /// Most suffixes of a name are no tail; the filter rejects them without computing a hash.

@@ -18,12 +18,14 @@ use super::reference::SourceRow;
 
 /// A document with its tables in printed order.
 #[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 struct PackedDocument {
     document: Arc<Document>,
     tables: Vec<PackedTable>,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 struct PackedTable {
     table: Arc<DocumentTable>,
     rows: Vec<PackedRow>,
@@ -31,15 +33,16 @@ struct PackedTable {
 
 /// A row; its references lack what they share with others of the row, the table and the document.
 #[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 struct PackedRow {
     row: Arc<SourceRow>,
-    references: Vec<Reference>,
+    references: Vec<Arc<Reference>>,
 }
 
 /// Packs documents. The build script calls it.
 #[allow(dead_code, reason = "only the build script packs")]
 pub(super) fn pack(documents: &Documents) -> Result<Vec<u8>, postcard::Error> {
-    let rows = |references: &[Reference]| -> Vec<PackedRow> {
+    let rows = |references: &[Arc<Reference>]| -> Vec<PackedRow> {
         references
             .chunk_by(|a, b| Arc::ptr_eq(&a.row, &b.row))
             .filter_map(|of_row| {
@@ -47,7 +50,7 @@ pub(super) fn pack(documents: &Documents) -> Result<Vec<u8>, postcard::Error> {
             })
             .collect()
     };
-    let tables = |references: &[Reference]| -> Vec<PackedTable> {
+    let tables = |references: &[Arc<Reference>]| -> Vec<PackedTable> {
         references
             .chunk_by(|a, b| Arc::ptr_eq(&a.table, &b.table))
             .filter_map(|of_table| {
@@ -66,7 +69,7 @@ pub(super) fn pack(documents: &Documents) -> Result<Vec<u8>, postcard::Error> {
 }
 
 /// The documents that [`pack`] packed.
-pub(super) fn unpack(bytes: &[u8]) -> Result<Documents, postcard::Error> {
+pub(super) fn unpack(bytes: &'static [u8]) -> Result<Documents, postcard::Error> {
     let packed: Vec<PackedDocument> = postcard::from_bytes(bytes)?;
     let mut documents = Vec::with_capacity(packed.len());
     for PackedDocument { document, tables } in packed {
@@ -74,12 +77,13 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Documents, postcard::Error> {
         let mut references = Vec::with_capacity(rows.map(|row| row.references.len()).sum());
         for PackedTable { table, rows } in tables {
             for PackedRow { row, references: of_row } in rows {
-                references.extend(of_row.into_iter().map(|reference| Reference {
-                    document: Arc::clone(&document),
-                    table: Arc::clone(&table),
-                    row: Arc::clone(&row),
-                    ..reference
-                }));
+                for mut reference in of_row {
+                    let own = Arc::make_mut(&mut reference);
+                    own.document = Arc::clone(&document);
+                    own.table = Arc::clone(&table);
+                    own.row = Arc::clone(&row);
+                    references.push(reference);
+                }
             }
         }
         documents.push((document, references));

@@ -43,6 +43,7 @@ use super::reference::Reference;
 use super::reference::RegionRole;
 use super::reference::SourceRow;
 use super::reference::TableKind;
+use super::text::RuleText;
 
 /// The pattern of a placeholder without a value: any characters inside one label. A single star at the front would be a
 /// wildcard for any number of labels.
@@ -148,11 +149,11 @@ impl RuleFileParser<'_> {
             includes: boxed(&head.includes),
             background: head.background,
             issuers_cover: boxed(&head.issuers_cover),
-            region: head.region.as_deref().map(Box::from),
-            hardware: head.hardware.as_deref().map(Box::from),
-            needs_value: head.needs_value.as_deref().map(Box::from),
+            region: head.region.as_deref().map(RuleText::from),
+            hardware: head.hardware.as_deref().map(RuleText::from),
+            needs_value: head.needs_value.as_deref().map(RuleText::from),
             file: self.file.into(),
-            sha256: hex(&Sha256::digest(self.text.as_bytes())),
+            sha256: hex(&Sha256::digest(self.text.as_bytes())).into(),
         }
     }
 
@@ -161,9 +162,9 @@ impl RuleFileParser<'_> {
         let table = Arc::new(DocumentTable {
             id: head.id.get_ref().as_str().into(),
             title: head.title.as_str().into(),
-            section: head.section.as_deref().map(Box::from),
+            section: head.section.as_deref().map(RuleText::from),
             kind: head.kind,
-            printed: head.printed.as_deref().map(Box::from),
+            printed: head.printed.as_deref().map(RuleText::from),
         });
         let heads: Vec<&str> = head.printed.as_deref().map(cells).unwrap_or_default();
         let mut column = |name: &Option<Spanned<String>>| {
@@ -226,26 +227,26 @@ impl RuleFileParser<'_> {
                 at_least: row.at_least,
                 service_kind: row.service_kind.or(head.service_kind),
                 level: row.level.or(head.level).unwrap_or_default(),
-                region: row.region.as_deref().map(Box::from),
+                region: row.region.as_deref().map(RuleText::from),
                 pair: row.pair.as_ref().map(|pair| pair.get_ref().as_str().into()),
                 role: None,
                 broad: false,
                 is_derived: false,
                 every_minutes: None,
                 see: None,
-                note: row.note.as_deref().map(Box::from),
+                note: row.note.as_deref().map(RuleText::from),
                 arc_gateway: row.arc_gateway,
                 instead_of: row.instead_of.as_ref().map(|place| place.get_ref().as_str().into()),
-                source: row.source.as_deref().map(Box::from),
-                destination: row.destination.as_deref().map(Box::from),
-                action: row.action.as_deref().map(Box::from),
+                source: row.source.as_deref().map(RuleText::from),
+                destination: row.destination.as_deref().map(RuleText::from),
+                action: row.action.as_deref().map(RuleText::from),
                 bidirectional: row.bidirectional,
-                zone: row.zone.as_deref().map(Box::from),
-                suffix: row.suffix.as_deref().map(Box::from),
-                common_name: row.common_name.as_deref().map(Box::from),
-                organization: row.organization.as_deref().map(Box::from),
+                zone: row.zone.as_deref().map(RuleText::from),
+                suffix: row.suffix.as_deref().map(RuleText::from),
+                common_name: row.common_name.as_deref().map(RuleText::from),
+                organization: row.organization.as_deref().map(RuleText::from),
                 networks: row.networks.iter().filter_map(|word| self.network(word)).collect(),
-                about: row.about.as_deref().map(Box::from),
+                about: row.about.as_deref().map(RuleText::from),
             };
             self.row(base, row, spanned.span().start, ports.as_ref(), &head.repeats);
         }
@@ -357,7 +358,7 @@ impl RuleFileParser<'_> {
     ) {
         let url = DocumentUrl::split(&fields.url);
         reference.url = Some(fields.url.as_str().into());
-        reference.path = url.path.map(Box::from);
+        reference.path = url.path.map(RuleText::from);
         reference.placeholders = fields
             .placeholders
             .iter()
@@ -409,7 +410,7 @@ impl RuleFileParser<'_> {
         reference.level = fields.level.unwrap_or(reference.level);
         reference.broad = fields.broad;
         reference.every_minutes = fields.every_minutes;
-        reference.see = fields.see.as_deref().map(Box::from);
+        reference.see = fields.see.as_deref().map(RuleText::from);
         let claims = [(fields.broad, "is broad"), (fields.every_minutes.is_some(), "is used periodically")];
         for (_, claim) in claims.iter().filter(|(claimed, _)| *claimed && fields.see.is_none()) {
             self.error(at, format!("`{}` {claim}: name the statement that proves it in `see`", fields.url));
@@ -525,14 +526,14 @@ const ANY_VALUE: &str = "any";
 const WITHOUT_NOTE: &str = "a correction needs a `note` with the reason";
 
 /// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> Box<str> {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing into a String cannot fail.
         let _ = write!(out, "{byte:02x}");
     }
-    out.into()
+    out
 }
 
 #[cfg(test)]

@@ -7,15 +7,18 @@
 //! A leading `*.` matches one or more labels: the documents also mean names with two labels before the suffix, unlike a
 //! certificate (RFC 6125 §6.4.3). A `*` inside a label matches any characters of that label.
 
+use super::text::RuleText;
+
 /// A host pattern, in lower case and without a final dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Pattern {
     /// The pattern as text.
-    pub text: Box<str>,
+    pub text: RuleText,
     /// The last labels of the pattern that have no `*`: what a name must end with. May be empty.
-    pub tail: Box<str>,
+    pub tail: RuleText,
     /// The labels with a `*` and those before them, from left to right, without the leading `*.`.
-    pub head: Box<[Box<str>]>,
+    pub head: Box<[RuleText]>,
     /// True if the pattern begins with `*.`.
     pub any_front: bool,
 }
@@ -42,7 +45,7 @@ impl Pattern {
         let (head, tail) = labels.split_at(labels.len() - literal);
         Ok(Pattern {
             tail: tail.join(".").into(),
-            head: head.iter().map(|label| Box::from(*label)).collect(),
+            head: head.iter().map(|label| RuleText::from(*label)).collect(),
             any_front,
             text: text.into(),
         })

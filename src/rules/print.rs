@@ -19,6 +19,7 @@ use super::pattern::Pattern;
 use super::printed::host_of;
 use super::reference::Document;
 use super::reference::Reference;
+use super::text::RuleText;
 
 /// Prints every document and the number of rows in each of its tables.
 pub fn list(rules: &RuleSet, out: &mut dyn Write) -> io::Result<()> {
@@ -83,7 +84,7 @@ struct ReferenceRecord<'a> {
 
 impl<'a> ReferenceRecord<'a> {
     fn new(reference: &'a Reference) -> ReferenceRecord<'a> {
-        fn text(field: &Option<Box<str>>) -> &str {
+        fn text(field: &Option<RuleText>) -> &str {
             field.as_deref().unwrap_or_default()
         }
         ReferenceRecord {
@@ -213,7 +214,7 @@ fn tags(reference: &Reference, separator: &str) -> String {
 }
 
 fn show_reference(reference: &Reference, out: &mut dyn Write) -> io::Result<()> {
-    let text = |field: &Option<Box<str>>| field.as_deref().unwrap_or_default().to_owned();
+    let text = |field: &Option<RuleText>| field.as_deref().unwrap_or_default().to_owned();
     let table = match &reference.table.section {
         Some(section) if **section != *reference.table.title => {
             format!("{section}: {}", reference.table.title)

@@ -4,6 +4,7 @@
 //! Out: its cells, or its scheme, host, port and path.
 //! Not: whether the host is a valid pattern; that is for `pattern`.
 
+use super::text::RuleText;
 use crate::base::port;
 
 /// Schemes that the documents print.
@@ -53,7 +54,7 @@ impl<'a> DocumentUrl<'a> {
 /// Replaces each placeholder of `host` once; `None` if one of them is missing.
 pub(super) fn replace_placeholders<'a>(
     host: &str,
-    placeholders: &[(Box<str>, Box<str>)],
+    placeholders: &[(RuleText, RuleText)],
     fill: impl Fn(&str) -> &'a str,
 ) -> Option<String> {
     let mut out = host.to_owned();

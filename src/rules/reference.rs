@@ -10,6 +10,7 @@ use crate::base::proto;
 use super::cloud::Clouds;
 use super::pattern::Pattern;
 use super::ports::Ports;
+use super::text::RuleText;
 
 /// Roles of the port tables, as the site file names them.
 pub const ROLES: [&str; 10] = [
@@ -168,75 +169,78 @@ impl RegionRole {
 
 /// One dated document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Document {
     /// Stable id: `azure-file-sync@2019-06-24`.
-    pub id: Box<str>,
+    pub id: RuleText,
     /// Short id, the first part of its references' ids.
-    pub short: Box<str>,
+    pub short: RuleText,
     /// Title as printed.
-    pub title: Box<str>,
+    pub title: RuleText,
     /// The document's own date, `2019-06-24`; empty if it has none.
-    pub date: Box<str>,
+    pub date: RuleText,
     /// Products that it is about.
-    pub products: Box<[Box<str>]>,
+    pub products: Box<[RuleText]>,
     /// Where it was retrieved.
-    pub source: Box<str>,
+    pub source: RuleText,
     /// The day on which it was retrieved.
-    pub retrieved: Box<str>,
+    pub retrieved: RuleText,
     /// True for a document that is selected whatever products the site uses.
     pub always: bool,
     /// Documents that it replaces.
-    pub supersedes: Box<[Box<str>]>,
+    pub supersedes: Box<[RuleText]>,
     /// Documents among those whose hosts stay documented, as legacy, for older installations.
-    pub keeps_as_legacy: Box<[Box<str>]>,
+    pub keeps_as_legacy: Box<[RuleText]>,
     /// Documents that are selected together with it.
-    pub includes: Box<[Box<str>]>,
+    pub includes: Box<[RuleText]>,
     /// True for a document about the operating system and not about an audited product.
     pub background: bool,
     /// Suffixes of the hosts whose certificates its lists of issuers are about; empty for all.
-    pub issuers_cover: Box<[Box<str>]>,
+    pub issuers_cover: Box<[RuleText]>,
     /// The region that it is for, if it is for one only.
-    pub region: Option<Box<str>>,
+    pub region: Option<RuleText>,
     /// The hardware vendor that it is for, if it is for one only.
-    pub hardware: Option<Box<str>>,
+    pub hardware: Option<RuleText>,
     /// The value of the site file without which it does not apply.
-    pub needs_value: Option<Box<str>>,
+    pub needs_value: Option<RuleText>,
     /// Name of the rule file.
-    pub file: Box<str>,
+    pub file: RuleText,
     /// SHA-256 of the rule file's bytes, in hexadecimal.
-    pub sha256: Box<str>,
+    pub sha256: RuleText,
 }
 
 /// One table of a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct DocumentTable {
     /// Stable id inside the document.
-    pub id: Box<str>,
+    pub id: RuleText,
     /// Title.
-    pub title: Box<str>,
+    pub title: RuleText,
     /// Section of the document that contains it.
-    pub section: Option<Box<str>>,
+    pub section: Option<RuleText>,
     /// Kind of its rows.
     pub kind: TableKind,
     /// Its head line as printed, if it has one.
-    pub printed: Option<Box<str>>,
+    pub printed: Option<RuleText>,
 }
 
 /// One row of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct SourceRow {
     /// Number in the table, from 1.
     pub number: u32,
     /// The row as printed.
-    pub printed: Box<str>,
+    pub printed: RuleText,
     /// Service or component, as printed.
-    pub service: Option<Box<str>>,
+    pub service: Option<RuleText>,
     /// Purpose, as printed.
-    pub usage: Option<Box<str>>,
+    pub usage: Option<RuleText>,
     /// Service tags that the row names, each with its clouds.
-    pub tags: Box<[(Box<str>, Clouds)]>,
+    pub tags: Box<[(RuleText, Clouds)]>,
     /// Service tags of the row's service, from other tables or documents.
-    pub tags_of_service: Box<[Box<str>]>,
+    pub tags_of_service: Box<[RuleText]>,
     /// True if some of the row's hosts have addresses outside those tags, such as hosts behind a CDN.
     pub partly_tagged: bool,
     /// The product version from which the row is not required any more: 2504.
@@ -249,9 +253,10 @@ pub struct SourceRow {
 
 /// One entry of a row: a host, a port, a tag or a statement.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Reference {
     /// Stable id: `afs-2019-06-24/endpoints/6.2` is document, table, row and entry.
-    pub id: Box<str>,
+    pub id: RuleText,
     /// The document.
     #[serde(skip, default = "super::packed::no_document")]
     pub document: Arc<Document>,
@@ -262,15 +267,15 @@ pub struct Reference {
     #[serde(skip, default = "super::packed::no_row")]
     pub row: Arc<SourceRow>,
     /// The URL as printed, without markup.
-    pub url: Option<Box<str>>,
+    pub url: Option<RuleText>,
     /// Pattern of the URL's host.
     pub host: Option<Pattern>,
     /// The correct host, where the document prints a wrong one.
     pub alias: Option<Pattern>,
     /// Path of the URL, without the leading slash.
-    pub path: Option<Box<str>>,
+    pub path: Option<RuleText>,
     /// Placeholders in the host, each with the site file value that replaces it.
-    pub placeholders: Box<[(Box<str>, Box<str>)]>,
+    pub placeholders: Box<[(RuleText, RuleText)]>,
     /// The host with its placeholders replaced by the values of the site file; empty without such values.
     pub filled: Box<[Pattern]>,
     /// Clouds that it applies to; empty if the row names none.
@@ -286,9 +291,9 @@ pub struct Reference {
     /// How strongly the document asks for it.
     pub level: RequirementLevel,
     /// Region of a region row.
-    pub region: Option<Box<str>>,
+    pub region: Option<RuleText>,
     /// Paired region of a region row.
-    pub pair: Option<Box<str>>,
+    pub pair: Option<RuleText>,
     /// The role of a name in a region row.
     pub role: Option<RegionRole>,
     /// True if the document itself warns that the wildcard is too broad.
@@ -298,33 +303,33 @@ pub struct Reference {
     /// Minutes between uses in normal operation, if the document gives them.
     pub every_minutes: Option<u32>,
     /// Table and row of the statement that proves `broad` or `every_minutes`.
-    pub see: Option<Box<str>>,
+    pub see: Option<RuleText>,
     /// Remark of the rule file's author.
-    pub note: Option<Box<str>>,
+    pub note: Option<RuleText>,
     /// True if an Arc gateway carries it inside its tunnel.
     pub arc_gateway: bool,
     /// Table and row that this one is an alternative to.
-    pub instead_of: Option<Box<str>>,
+    pub instead_of: Option<RuleText>,
     /// Role of the client, in a port table.
-    pub source: Option<Box<str>>,
+    pub source: Option<RuleText>,
     /// Role of the server, in a port table.
-    pub destination: Option<Box<str>>,
+    pub destination: Option<RuleText>,
     /// `allow`, in a port table.
-    pub action: Option<Box<str>>,
+    pub action: Option<RuleText>,
     /// True if either role may be the client, in a port table.
     pub bidirectional: bool,
     /// Private DNS zone.
-    pub zone: Option<Box<str>>,
+    pub zone: Option<RuleText>,
     /// Public suffix that the zone replaces.
-    pub suffix: Option<Box<str>>,
+    pub suffix: Option<RuleText>,
     /// Common name (CN) of a certificate authority, if the row prints more than the name.
-    pub common_name: Option<Box<str>>,
+    pub common_name: Option<RuleText>,
     /// Organization (O) of a certificate authority.
-    pub organization: Option<Box<str>>,
+    pub organization: Option<RuleText>,
     /// Reserved networks.
     pub networks: Box<[IpNet]>,
     /// Subject of a statement.
-    pub about: Option<Box<str>>,
+    pub about: Option<RuleText>,
 }
 
 /// Whether a reference allows a port.

@@ -4,7 +4,8 @@
 //! Out: requirements in a stable order.
 //! Not: whether they were reached; that is for `judge`.
 
-use std::collections::HashMap;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::Reference;
 use super::ReferenceId;
@@ -68,8 +69,8 @@ impl RuleSet {
     pub fn required(&self, site: &SyncSetup) -> Vec<Requirement> {
         let mut needs = self.required_instances(site);
         let is_regional = !needs.is_empty();
-        let mut group_of = HashMap::new();
-        let mut place_of = HashMap::new();
+        let mut group_of = HashMap::with_hasher(FixedState::default());
+        let mut place_of = HashMap::with_hasher(FixedState::default());
         for (id, reference) in self.of_kind(TableKind::Endpoint) {
             if !matches!(
                 reference.level,

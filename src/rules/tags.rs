@@ -189,7 +189,7 @@ impl Tags {
             date: date_in(file).unwrap_or_default().into(),
             change_number: shape.change_number,
             cloud_word: shape.cloud.into(),
-            sha256: hex(&Sha256::digest(bytes)),
+            sha256: hex(&Sha256::digest(bytes)).into(),
             tags,
             by_name,
             lists: lists.ids,

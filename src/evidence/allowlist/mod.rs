@@ -337,7 +337,7 @@ fn add_missing(list: &mut Vec<String>, more: &[String]) {
 pub(super) fn checked_destination(text: &str) -> Option<String> {
     let pattern = Pattern::parse(text).ok()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"*-._".contains(&byte);
-    pattern.text.bytes().all(is_plain).then(|| pattern.text.into())
+    pattern.text.bytes().all(is_plain).then(|| pattern.text.to_string())
 }
 
 /// Text that can be put into the comment of any configuration.

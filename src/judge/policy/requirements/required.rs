@@ -14,6 +14,7 @@ use crate::rules::RegionRole;
 use crate::rules::Requirement;
 use crate::rules::RequirementLevel;
 use crate::rules::RuleSet;
+use crate::rules::RuleText;
 use crate::rules::ServiceKind;
 use crate::rules::Site;
 use crate::rules::TableKind;
@@ -32,7 +33,7 @@ const WITNESS_FACT: &str = "witness-storage-account";
 pub(super) struct RequiredEndpoint {
     pub(super) requirement: Requirement,
     /// The one name that satisfies it, where the site file declares it; else any name of its references.
-    pub(super) name: Option<Box<str>>,
+    pub(super) name: Option<RuleText>,
     /// It has a row only where a server tried it: it is needed on hardware of a vendor, and the site file declares none.
     pub(super) only_if_tried: bool,
 }
@@ -173,14 +174,14 @@ impl RequiredEndpoints {
 /// The regional lists in force: documents that hold for one region each.
 struct RegionalLists {
     /// Their document ids.
-    documents: Vec<Box<str>>,
+    documents: Vec<RuleText>,
     /// One of them is the site's own.
     has_own: bool,
 }
 
 impl RegionalLists {
     fn new(rules: &RuleSet, site: &Site, in_use: impl Fn(&Reference) -> bool) -> RegionalLists {
-        let mut documents: Vec<Box<str>> = Vec::new();
+        let mut documents: Vec<RuleText> = Vec::new();
         let mut has_own = false;
         for (_, reference) in rules.iter().filter(|(_, reference)| in_use(reference)) {
             let Some(region) = &reference.document.region else { continue };

@@ -116,7 +116,7 @@ impl SiteParser<'_> {
         let allow = self.exceptions(shape.allow);
         Site {
             file: self.file.to_owned(),
-            sha256: hex(&Sha256::digest(self.text.as_bytes())),
+            sha256: hex(&Sha256::digest(self.text.as_bytes())).into(),
             name: shape.site.name,
             cloud: shape.site.cloud,
             products: shape.site.products.as_ref().map(|words| self.known("product", words, &products)),
