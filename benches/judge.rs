@@ -238,7 +238,7 @@ fn run(path: &Path, policy: &Arc<Policy>) -> (Duration, Duration, u64) {
             break;
         }
     }
-    black_box(engine.finish());
+    black_box(engine.rotate());
     (extraction, judging, table.counts().opened)
 }
 

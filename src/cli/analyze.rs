@@ -134,12 +134,17 @@ pub(super) fn complete(
     for what in &facts.not_done {
         let _ = writeln!(io::stderr(), "afs-audit: {what}");
     }
-    if !facts.not_done.is_empty() {
-        return Ok(ExitOutcome::Incomplete);
-    }
     let fails = |least| facts.findings.iter().any(|row| row.severity >= least);
-    let is_failure = output.fail_on.least_severity().is_some_and(fails);
-    Ok(if is_failure { ExitOutcome::Findings } else { ExitOutcome::Clean })
+    let outcome = if !facts.not_done.is_empty() {
+        ExitOutcome::Incomplete
+    } else if output.fail_on.least_severity().is_some_and(fails) {
+        ExitOutcome::Findings
+    } else {
+        ExitOutcome::Clean
+    };
+    // The process ends now; thousands of findings take a while to free.
+    std::mem::forget(facts);
+    Ok(outcome)
 }
 
 /// Writes the frames that prove findings, unless there are none. `copy` gets the selected frames.

@@ -4,6 +4,8 @@
 //! Out: rows to the row channel; chunks of stored facts before the rows that follow from them.
 //! Not: where observations come from: a capture, or the facts of an earlier run.
 
+use std::thread;
+
 use super::row_channel::RowChannel;
 use crate::base::Time;
 use crate::facts::FactsEncoder;
@@ -54,7 +56,10 @@ impl Judging {
         self.flush(rows);
         self.engine.end_capture(rows);
         rows.flush();
-        self.engine.finish()
+        let result = self.engine.rotate();
+        // What is known of many flows takes a while to free; nothing has to wait for it.
+        let _ = thread::Builder::new().spawn(move || drop(self));
+        result
     }
 
     fn flush(&mut self, rows: &mut RowChannel) {

@@ -191,11 +191,6 @@ impl Engine {
         }
     }
 
-    /// Ends the run.
-    pub fn finish(mut self) -> JudgeResult {
-        self.rotate()
-    }
-
     /// The limits that were reached since the last rotation.
     fn limit_sentences(&mut self) -> Vec<String> {
         let mut sentences = Vec::new();
