@@ -1,9 +1,5 @@
-//! Finding codes: one row each, with everything that a code implies.
-//!
-//! The error codes that an administrator sees on the server are those of the troubleshooting pages of Azure File Sync
-//! (file-sync-troubleshoot-sync-errors.md, 2025-08-25).
+//! Finding codes: one row each, with everything that a code implies. What `explain` prints is in `texts`.
 
-use super::Texts;
 use super::entry::Compared;
 use super::entry::ConfidenceSource;
 use super::entry::FindingEntry;
@@ -33,10 +29,6 @@ use StatementSubject::Tunnel;
 /// Declares the codes. A row that lacks a field does not compile.
 macro_rules! findings {
     ($($name:ident = $code:literal, $severity:ident, $title:literal {
-        looks_like: $looks_like:literal,
-        cause: $cause:literal,
-        recommendation: $recommendation:literal,
-        alternatives: $alternatives:literal,
         cites: $cites:expr,
         proof: $proof:ident,
         confidence: $confidence:expr,
@@ -56,21 +48,18 @@ macro_rules! findings {
             /// What the code implies.
             pub const fn entry(self) -> &'static FindingEntry {
                 match self {
-                    $(FindingCode::$name => &FindingEntry {
-                        code: $code,
-                        severity: Severity::$severity,
-                        title: $title,
-                        texts: Texts {
-                            looks_like: $looks_like,
-                            cause: $cause,
-                            recommendation: $recommendation,
-                            alternatives: $alternatives,
-                        },
-                        cites: $cites,
-                        proof: Proof::$proof,
-                        confidence: $confidence,
-                        target: TargetKind::$target,
-                        compared: Compared::$compared,
+                    $(FindingCode::$name => const {
+                        &FindingEntry {
+                            code: $code,
+                            severity: Severity::$severity,
+                            title: $title,
+                            texts: FindingCode::$name.texts(),
+                            cites: $cites,
+                            proof: Proof::$proof,
+                            confidence: $confidence,
+                            target: TargetKind::$target,
+                            compared: Compared::$compared,
+                        }
                     },)*
                 }
             }
@@ -80,12 +69,6 @@ macro_rules! findings {
 
 findings! {
     UndocumentedDestination = "AFS101", Medium, "destination not documented" {
-        looks_like: "an audited server opened a connection to a name that no documented row in force allows; the finding cites the \
-                     statements by which the documents ask for an allowlist",
-        cause: "software other than the audited product on the server, or an endpoint that a newer document adds",
-        recommendation: "find the program that opened the connection and decide whether it belongs on this server; if it does, add an \
-                         exception with a reason and an expiry date to the site file",
-        alternatives: "a newer edition of the document may list the name: run again with --rules or another document date",
         cites: Some(Allowlist),
         proof: Payload,
         confidence: Observed,
@@ -93,10 +76,6 @@ findings! {
         compared: Nothing,
     }
     BroadWildcardOnly = "AFS102", Low, "documented only by a row that covers more than the product" {
-        looks_like: "the only row that matches is a wildcard of which its document warns that it covers more than the product, or a row that gives a port and no host",
-        cause: "another service of the same provider, a regional instance that the document's table does not list, or any host on a port that the document opens to everywhere",
-        recommendation: "check what the destination is; allow its explicit name instead of the wildcard or the port",
-        alternatives: "a region that opened after the document was written",
         cites: Some(Broad),
         proof: Payload,
         confidence: Observed,
@@ -104,10 +83,6 @@ findings! {
         compared: Nothing,
     }
     UndocumentedPort = "AFS103", High, "documented name on an undocumented port" {
-        looks_like: "a flow to a documented name on a port that none of its rows gives",
-        cause: "a program that uses the name in another way, or a proxy or port mapping on the path",
-        recommendation: "find the program; the documents move data and metadata over HTTPS on port 443 only",
-        alternatives: "an explicit proxy: declare it in the site file",
         cites: Some(Port),
         proof: Payload,
         confidence: Observed,
@@ -115,10 +90,6 @@ findings! {
         compared: Nothing,
     }
     CleartextHttp = "AFS104", High, "unencrypted HTTP to a sync or storage name" {
-        looks_like: "a plain HTTP request whose Host is a sync service or storage name",
-        cause: "a program that does not use TLS; the audited product never does this",
-        recommendation: "stop the program: anyone on the path can read and change what it sends",
-        alternatives: "a captive portal check that uses the name",
         cites: Some(Encryption),
         proof: Payload,
         confidence: Observed,
@@ -126,10 +97,6 @@ findings! {
         compared: Nothing,
     }
     InboundConnection = "AFS105", High, "inbound connection from outside" {
-        looks_like: "a public address opened a connection to an audited server",
-        cause: "a published port, or an inbound rule that is missing or too wide; no documented service connects to the agent",
-        recommendation: "close the port for inbound traffic: the documents require outbound connections only",
-        alternatives: "a capture taken outside the address translation, or a port scan that was answered",
         cites: Some(OutboundOnly),
         proof: FlowEnd,
         confidence: Observed,
@@ -137,11 +104,6 @@ findings! {
         compared: Nothing,
     }
     UnidentifiedDestination = "AFS106", Low, "no name known for a destination" {
-        looks_like: "a flow to a public address without a server name, a DNS response or a request that names it; the finding cites \
-                     the statements by which the documents ask for an allowlist",
-        cause: "a program that connects to addresses, a name resolved before the capture began, or encrypted DNS",
-        recommendation: "start the capture before the server resolves names, or add the service tag file to the site file",
-        alternatives: "a flow that began before the capture",
         cites: Some(Allowlist),
         proof: FlowEnd,
         confidence: Observed,
@@ -149,10 +111,6 @@ findings! {
         compared: Nothing,
     }
     NameContradiction = "AFS107", Medium, "two sources name a flow differently" {
-        looks_like: "the ClientHello names one host, and DNS or the surrounding request names another; the finding cites the rows of both",
-        cause: "one address that serves several names, domain fronting, or a stale DNS response",
-        recommendation: "compare both names: if only one of them is documented, find the program that opened the flow",
-        alternatives: "a content delivery network that serves many names at one address",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -160,10 +118,6 @@ findings! {
         compared: Nothing,
     }
     NotTlsOn443 = "AFS108", Medium, "not TLS on port 443" {
-        looks_like: "a conversation on TCP port 443 whose payload is another protocol: plain HTTP, SSH and the like",
-        cause: "a program that uses the open port for something else, or a proxy that listens on it",
-        recommendation: "find the program; what it sends may be readable on the path",
-        alternatives: "an explicit proxy on port 443: declare it in the site file",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -171,14 +125,6 @@ findings! {
         compared: Nothing,
     }
     UnknownIssuer = "AFS109", High, "certificate issuer that is on no list" {
-        looks_like: "the server of a documented name presents a certificate (TLS 1.2 or older) whose issuer is not on the lists of \
-                     issuers in force, neither by name nor by organization",
-        cause: "TLS inspection on the path: Azure File Sync pins its roots and stops working with it (0x800b0109, \
-                CERT_E_UNTRUSTEDROOT), Azure Local does not support it, and its environment checker calls it SSL decryption and \
-                re-encryption",
-        recommendation: "exempt the documented names from TLS inspection",
-        alternatives: "a new certificate authority: look for a newer list of issuers; in TLS 1.3 and in resumed sessions certificates \
-                       are not visible, and the summary says in how many flows",
         cites: Some(Inspection),
         proof: Payload,
         confidence: Fixed(Confidence::Strong),
@@ -186,11 +132,6 @@ findings! {
         compared: Nothing,
     }
     ClientTlsTooOld = "AFS110", High, "client offers no TLS version that the services accept" {
-        looks_like: "a ClientHello to a documented name whose highest version is older than TLS 1.2",
-        cause: "an old operating system, or one on which TLS 1.2 is disabled; Azure File Sync stopped accepting TLS 1.0 and 1.1 on \
-                2020-08-01",
-        recommendation: "enable TLS 1.2 on the server, for .NET and for WinHTTP",
-        alternatives: "a program on the server other than the audited product",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -198,11 +139,6 @@ findings! {
         compared: Nothing,
     }
     NoAcceptedCipherSuite = "AFS111", High, "client offers none of the accepted cipher suites" {
-        looks_like: "a TLS 1.2 ClientHello to a name of Azure File Sync without any of ECDHE_RSA with AES 256 GCM SHA384, AES 128 GCM \
-                     SHA256, AES 256 CBC SHA384, AES 128 CBC SHA256",
-        cause: "a cipher suite order set by policy; the agent logs event 9301 with 0x80c87014",
-        recommendation: "add one of the four suites to the server's cipher suite order",
-        alternatives: "a program on the server other than the agent",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -210,11 +146,6 @@ findings! {
         compared: Nothing,
     }
     ServerTlsTooOld = "AFS112", High, "server chose a TLS version that the services no longer use" {
-        looks_like: "a ServerHello with SSL 3.0, TLS 1.0 or TLS 1.1 for a documented name",
-        cause: "a TLS-inspecting middlebox that is older than the services, which have used TLS 1.2 and newer since 2020-08-01; the \
-                agent logs event 9301 with 0x80c87014",
-        recommendation: "find the device that answers: compare the certificate's issuer; exempt the documented names from TLS inspection",
-        alternatives: "a service of another kind at the same name",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -222,11 +153,6 @@ findings! {
         compared: Nothing,
     }
     UndocumentedTransport = "AFS113", Low, "UDP 443 to a name documented for TCP 443" {
-        looks_like: "QUIC or other datagrams to UDP port 443 of a documented name; its rows give TCP",
-        cause: "a browser or another program that prefers HTTP/3; the audited products use HTTPS over TCP",
-        recommendation: "no rule for UDP 443 is needed; where UDP 443 is blocked, programs use TCP port 443 instead. Find the program if \
-                         the server must run nothing but the audited products",
-        alternatives: "another protocol on UDP 443, such as a VPN: the column `app` names it where it is known",
         cites: Some(Port),
         proof: Payload,
         confidence: Observed,
@@ -234,11 +160,6 @@ findings! {
         compared: Nothing,
     }
     MalformedName = "AFS114", Medium, "name that no host can have" {
-        looks_like: "an SNI, a Host header or a proxy request whose text is no host name: characters other than letters, digits, `-` and \
-                     `_`, an empty label, a label of more than 63 octets; it matches no documented row, whatever its suffix",
-        cause: "a program that sends malformed names, or one that hides its destination under a documented suffix",
-        recommendation: "find the program that opened the flow; judge the destination by its address",
-        alternatives: "a name in UTF-8 that should have been sent as A-labels (RFC 5890 §2.3.2.1)",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -246,11 +167,6 @@ findings! {
         compared: Nothing,
     }
     DocumentedElsewhere = "AFS115", Low, "documented, but not for this site" {
-        looks_like: "a flow to a name that a document lists for another product, region or hardware, or in an edition that is not in \
-                     force; the message names the row",
-        cause: "a product or region that the site file does not name, or software that uses endpoints of an older edition",
-        recommendation: "if the site uses what the row is for, name it in the site file; otherwise treat the destination as undocumented",
-        alternatives: "a host that several services share",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -258,11 +174,6 @@ findings! {
         compared: Nothing,
     }
     ConnectionRefused = "AFS201", High, "connection refused" {
-        looks_like: "a connection attempt answered by a reset or by an ICMP error",
-        cause: "a firewall that rejects, or no listener at the address; the server shows 0x80072efd (cannot connect) or 0x80072ee2 \
-                (time-out)",
-        recommendation: "allow the flow in the firewall that the frames point to; check that the address is the right one",
-        alternatives: "a service that was down at that time",
         cites: None,
         proof: Refusal,
         confidence: OfMechanism,
@@ -270,11 +181,6 @@ findings! {
         compared: AllFlows,
     }
     ConnectionUnanswered = "AFS202", High, "connection attempt or request never answered" {
-        looks_like: "the same SYN, or after a handshake the same request or later segment, sent again and again without any reply",
-        cause: "a firewall that drops silently, either at once or after it has read the SNI; or no route; the server shows 0x80072ee2 \
-                (time-out)",
-        recommendation: "allow the destination in the firewall; check the routes to it",
-        alternatives: "a one-sided capture, or a server that was down",
         cites: None,
         proof: Silence,
         confidence: OfMechanism,
@@ -282,12 +188,6 @@ findings! {
         compared: AllFlows,
     }
     ConnectionReset = "AFS203", High, "connection reset or closed after ClientHello or first request" {
-        looks_like: "a reset right after the handshake, a reset or close instead of a reply to the ClientHello or request, or a reset in \
-                     reply to later data",
-        cause: "a filter that inspects the SNI or the HTTP request and resets connections that it does not allow; the server shows \
-                0x80072efe (connection aborted)",
-        recommendation: "allow the name in the filter on the path; compare with another name at the same address",
-        alternatives: "a server that resets because it is overloaded or does not serve the name",
         cites: None,
         proof: Refusal,
         confidence: OfMechanism,
@@ -295,12 +195,6 @@ findings! {
         compared: AllFlows,
     }
     InjectedReset = "AFS204", High, "connection ended by a reset that the peer did not send" {
-        looks_like: "a reset with at least two signs of injection by a third party: a TTL or an IP identification unlike its sender's, \
-                     no timestamp option where its sender uses it, earlier than the round-trip time, several in a row beyond what was \
-                     sent, or a sender that continues",
-        cause: "a filter beside the path that forges resets after it has read the name; the server shows 0x80072efe",
-        recommendation: "find the device: the TTL of its resets tells how many hops away it is; allow the name there",
-        alternatives: "a load balancer that resets on behalf of its servers: compare other connections to the same address",
         cites: None,
         proof: Refusal,
         confidence: OfMechanism,
@@ -308,11 +202,6 @@ findings! {
         compared: AllFlows,
     }
     PathMtuBlackHole = "AFS205", High, "only small packets get through" {
-        looks_like: "full-size segments are retransmitted without an ACK, or never arrive, while smaller ones of the same flow do",
-        cause: "a tunnel or VPN with a smaller MTU, and a firewall that drops the ICMP messages about it (RFC 2923 §2.1); the server \
-                shows 0x80072ee2 (time-out)",
-        recommendation: "allow ICMP type 3 code 4 and ICMPv6 type 2; clamp the MSS on the tunnel",
-        alternatives: "heavy loss at that time: check whether other flows lose packets of every size",
         cites: None,
         proof: FlowEnd,
         confidence: OfMechanism,
@@ -320,11 +209,6 @@ findings! {
         compared: AllFlows,
     }
     HttpReplyToClientHello = "AFS206", High, "ClientHello answered in plain HTTP" {
-        looks_like: "a TLS ClientHello, and a reply that begins with HTTP/1",
-        cause: "a proxy or filter that answers instead of the server and does not speak TLS itself; the server shows 0x80072efe or \
-                0x80c83081",
-        recommendation: "find the device that answers: the page's headers name most products; exempt the documented names",
-        alternatives: "a service that was set up without TLS on port 443",
         cites: None,
         proof: FlowEnd,
         confidence: OfMechanism,
@@ -332,11 +216,6 @@ findings! {
         compared: AllFlows,
     }
     BlockPage = "AFS207", High, "block page returned instead of the documented host's response" {
-        looks_like: "plain HTTP to a documented host answered by 403 or 451, by a redirect to another domain, or by a page that names \
-                     a filtering product",
-        cause: "a web filter; when it blocks a revocation list the server shows 0x80072f8f",
-        recommendation: "allow the host in the filter, on port 80 as well",
-        alternatives: "the host's own reply to a path that it does not serve",
         cites: None,
         proof: FlowEnd,
         confidence: OfMechanism,
@@ -344,14 +223,6 @@ findings! {
         compared: AllFlows,
     }
     DroppedByHost = "AFS208", High, "packets dropped by the host that captured them" {
-        looks_like: "Packet Monitor reports that a component of this host dropped packets of the flow by a rule, and the flow came no \
-                     further; only event traces of `pktmon` show this",
-        cause: "the host's own firewall or another filter of the Windows Filtering Platform, or the virtual switch: an access list, a \
-                VLAN, a quality-of-service or security policy; the network did not get the packets, or delivered them",
-        recommendation: "change the rule on this host: list the filters that dropped packets with `netsh wfp show netevents`, the \
-                         firewall rules with `Get-NetFirewallRule`, the settings of the virtual switch with \
-                         `Get-VMNetworkAdapterExtendedAcl` and `Get-VMNetworkAdapterVlan`; the firewall on the path is not involved",
-        alternatives: "none: the host reports the drop itself",
         cites: None,
         proof: FlowEnd,
         confidence: OfMechanism,
@@ -359,11 +230,6 @@ findings! {
         compared: Nothing,
     }
     RevocationHostsBlocked = "AFS209", High, "certificate revocation hosts are blocked while the services are reached" {
-        looks_like: "flows to documented Microsoft PKI hosts on port 80 look blocked, none succeeds, and port 443 works",
-        cause: "a firewall that allows outbound HTTPS but not HTTP to CRL/OCSP hosts: the documented cause of 0x80072f8f, and of \
-                time-outs while a cluster is deployed",
-        recommendation: "allow the PKI rows of the document on port 80",
-        alternatives: "revocation status that is cached, and hosts that were down",
         cites: None,
         proof: RunEnd,
         confidence: OfMechanism,
@@ -371,11 +237,6 @@ findings! {
         compared: Nothing,
     }
     TlsRefusedByServer = "AFS211", High, "TLS refused by the server's side" {
-        looks_like: "a fatal alert in reply to the ClientHello: version, cipher suite, name or access refused",
-        cause: "a client without TLS 1.2 or without an accepted cipher suite, or a middlebox that answers instead of the server; the \
-                agent logs event 9301 with 0x80c87014",
-        recommendation: "enable TLS 1.2 with ECDHE_RSA and AES GCM or CBC suites on the client; find out which device sends the alert",
-        alternatives: "a server that does not serve the name; in TLS 1.3 most alerts are encrypted and not visible",
         cites: None,
         proof: FlowEnd,
         confidence: OfMechanism,
@@ -383,11 +244,6 @@ findings! {
         compared: AllFlows,
     }
     CertificateRefusedByClient = "AFS212", High, "certificate refused by the client" {
-        looks_like: "the client ends the handshake after it has received the server's certificate: an alert, or a close without an alert",
-        cause: "TLS inspection: the certificate was issued by another authority, and the agent pins its root; the server shows \
-                0x800b0109 (untrusted root)",
-        recommendation: "exempt the documented names from TLS inspection",
-        alternatives: "a root certificate that is missing on the client, or a wrong clock",
         cites: None,
         proof: FlowEnd,
         confidence: OfMechanism,
@@ -395,11 +251,6 @@ findings! {
         compared: SameName,
     }
     TlsRefusedByClient = "AFS213", Medium, "TLS refused by the client" {
-        looks_like: "the client answers the server's handshake messages with a fatal alert that is not about the certificate",
-        cause: "a middlebox that answers instead of the server and chooses a version, a cipher suite or a parameter that the client did \
-                not offer or does not accept; the agent logs event 9301 with 0x80c87014",
-        recommendation: "find the device that answers; exempt the documented names from TLS inspection",
-        alternatives: "a faulty client, or one whose settings are stricter than the service",
         cites: None,
         proof: FlowEnd,
         confidence: OfMechanism,
@@ -407,10 +258,6 @@ findings! {
         compared: SameName,
     }
     ProxyRefused = "AFS221", High, "proxy refused the destination" {
-        looks_like: "a CONNECT or SOCKS request answered by a refusal: 403, 502, 503, 504, not allowed by the ruleset",
-        cause: "a rule of the proxy, or a proxy that cannot reach the destination itself; the server shows 0x80c83081 or 0x80072efd",
-        recommendation: "allow the name in the proxy; for 502 and 504 check the proxy's own outbound access and its DNS",
-        alternatives: "a destination that was down at that time",
         cites: None,
         proof: FlowEnd,
         confidence: OfMechanism,
@@ -418,10 +265,6 @@ findings! {
         compared: SameProxy,
     }
     ProxyAuthRequired = "AFS222", High, "proxy requires authentication that the client does not complete" {
-        looks_like: "407 as the last response to a CONNECT request",
-        cause: "an agent without credentials for the proxy, or an authentication method that it does not support",
-        recommendation: "set the proxy and its credentials for the agent, or exempt the server from authentication",
-        alternatives: "the first round of an authentication whose second round is not in the capture",
         cites: None,
         proof: FlowEnd,
         confidence: OfMechanism,
@@ -429,11 +272,6 @@ findings! {
         compared: SameProxy,
     }
     CaptivePortal = "AFS223", High, "captive portal on the path" {
-        looks_like: "HTTP 511 (network authentication required), or the Windows connectivity test answered by anything other than \
-                     Microsoft's response",
-        cause: "a captive portal or a guest network between the server and the internet",
-        recommendation: "connect the server to a network that does not require sign-in",
-        alternatives: "none: only a portal behaves like this",
         cites: None,
         proof: FlowEnd,
         confidence: OfMechanism,
@@ -441,11 +279,6 @@ findings! {
         compared: SameName,
     }
     NameDoesNotExist = "AFS301", High, "documented name does not resolve" {
-        looks_like: "NXDOMAIN for a documented name, and no successful response afterwards",
-        cause: "a resolver that filters, or an internal resolver that does not forward; the server shows 0x80072ee7 (name not \
-                resolved), for storage names 0x80c8309a or 0x80c83060",
-        recommendation: "let the resolver forward the name; compare with an external resolver",
-        alternatives: "an account or service that does not exist, or a misspelt name",
         cites: None,
         proof: RunEnd,
         confidence: OfMechanism,
@@ -453,10 +286,6 @@ findings! {
         compared: Nothing,
     }
     ResolverRefused = "AFS302", High, "resolver refuses a documented name" {
-        looks_like: "REFUSED for a documented name, and no successful response afterwards",
-        cause: "a resolver that does not serve this client, or a policy; the server shows 0x80072ee7",
-        recommendation: "ask the resolver's operator; set the site's own resolvers on the host",
-        alternatives: "a resolver that is authoritative for its own zones only and was configured by mistake",
         cites: None,
         proof: RunEnd,
         confidence: OfMechanism,
@@ -464,10 +293,6 @@ findings! {
         compared: Nothing,
     }
     ResolverFailed = "AFS303", High, "resolver fails on a documented name" {
-        looks_like: "SERVFAIL for a documented name, and no successful response afterwards",
-        cause: "a resolver that cannot reach the name's servers, or a DNSSEC validation failure; the server shows 0x80072ee7",
-        recommendation: "check the resolver's own outbound access: UDP and TCP port 53",
-        alternatives: "a fault of the name's own servers at that time",
         cites: None,
         proof: RunEnd,
         confidence: OfMechanism,
@@ -475,11 +300,6 @@ findings! {
         compared: Nothing,
     }
     NoAddress = "AFS304", High, "documented name without an address" {
-        looks_like: "a response without any record to an A query",
-        cause: "a resolver that empties the responses that it filters, or a private zone without the record; the server shows \
-                0x80072ee7, for storage names 0x80c8309a or 0x80c83060",
-        recommendation: "look for the name in the private zones of the resolver; let it forward the name",
-        alternatives: "a name that has IPv6 addresses only",
         cites: None,
         proof: RunEnd,
         confidence: OfMechanism,
@@ -487,10 +307,6 @@ findings! {
         compared: Nothing,
     }
     QueryUnanswered = "AFS305", High, "query for a documented name never answered" {
-        looks_like: "the same query again and again without a response, while the capture holds other packets to this host",
-        cause: "a firewall that drops DNS, or a resolver that is down; the server shows 0x80072ee7 or 0x80072ee2",
-        recommendation: "allow DNS to the site's resolvers; check that they run",
-        alternatives: "responses that take another path than the one captured",
         cites: None,
         proof: Silence,
         confidence: OfMechanism,
@@ -498,10 +314,6 @@ findings! {
         compared: Nothing,
     }
     Sinkhole = "AFS306", High, "documented name resolved to a sinkhole address" {
-        looks_like: "a response with 0.0.0.0, 127.0.0.1, :: or ::1 for a documented name",
-        cause: "a resolver that sinkholes what it filters; the server shows 0x80072efd (cannot connect) or 0x80c83081",
-        recommendation: "remove the name from the resolver's blocklist",
-        alternatives: "a test record in a private zone",
         cites: None,
         proof: DnsResponse,
         confidence: OfMechanism,
@@ -509,10 +321,6 @@ findings! {
         compared: Nothing,
     }
     PrivateAddress = "AFS307", Medium, "documented name at a private address without a private zone" {
-        looks_like: "a response with a private address for a documented name, and no `privatelink` name in the CNAME chain",
-        cause: "an internal sinkhole, or a private zone under the public name",
-        recommendation: "check the address; declare it under [private-endpoints] if it is an endpoint",
-        alternatives: "a private endpoint whose zone was created by hand",
         cites: None,
         proof: DnsResponse,
         confidence: OfMechanism,
@@ -520,10 +328,6 @@ findings! {
         compared: Nothing,
     }
     BlockedByResolver = "AFS308", High, "resolver reports that it blocks a documented name" {
-        looks_like: "an extended DNS error 4, 15, 16, 17 or 18 (RFC 8914): forged, blocked, censored, filtered, prohibited",
-        cause: "a filter in the resolver; the server shows 0x80072ee7 (name not resolved) or 0x80072efd (cannot connect)",
-        recommendation: "remove the name from the resolver's blocklist",
-        alternatives: "none: the resolver itself reports it",
         cites: None,
         proof: DnsResponse,
         confidence: OfMechanism,
@@ -531,11 +335,6 @@ findings! {
         compared: Nothing,
     }
     ResolvedNeverConnected = "AFS309", Medium, "documented name resolved repeatedly and never connected to" {
-        looks_like: "two or more responses for a documented name, and no packet from this client to any of its addresses",
-        cause: "a firewall on the host itself, so that no SYN reaches the wire: the first thing that the documents say to check \
-                (FileSyncSvc.exe); the server shows 0x80072ee2, 0x80072efd or 0xc00000c4 (unexpected network error)",
-        recommendation: "check the host's own firewall and the filters of its security software",
-        alternatives: "a proxy that is not in the capture, a monitor that only resolves names, another network interface or path",
         cites: None,
         proof: RunEnd,
         confidence: OfMechanism,
@@ -543,10 +342,6 @@ findings! {
         compared: Nothing,
     }
     ConflictingResponses = "AFS310", High, "two different responses to one query" {
-        looks_like: "two responses to the same query, with different addresses",
-        cause: "a device on the path that answers before the resolver does",
-        recommendation: "find the sender of the first response: compare the TTLs of the frames; use internal resolvers",
-        alternatives: "a client that queried two resolvers from one port, or a resolver that answered twice with rotating addresses",
         cites: None,
         proof: DnsResponse,
         confidence: OfMechanism,
@@ -554,11 +349,6 @@ findings! {
         compared: Nothing,
     }
     DnsBlockPage = "AFS311", High, "documented name resolved to a block page" {
-        looks_like: "a response with an address that a filtering resolver returns for the names that it blocks",
-        cause: "a filtering resolver (see rules/middleboxes/known.toml for the addresses); the server shows 0x800b0109 (untrusted root) or \
-                0x80c83081, because the block page's host has another certificate",
-        recommendation: "remove the name from the resolver's blocklist",
-        alternatives: "none: the address belongs to the resolver's operator",
         cites: None,
         proof: DnsResponse,
         confidence: OfMechanism,
@@ -566,10 +356,6 @@ findings! {
         compared: Nothing,
     }
     OtherRegion = "AFS401", High, "another region's instance" {
-        looks_like: "a flow to an instance of Azure File Sync in a region that is neither the site's nor its paired region",
-        cause: "a server that is registered with a sync service in another region, or a name left over from a move",
-        recommendation: "move the server to the sync service of its own region, or correct the region and the redundancy in the site file",
-        alternatives: "the site is replicated to the other region, and the site file says LRS or ZRS",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -577,10 +363,6 @@ findings! {
         compared: Nothing,
     }
     UnlistedRegion = "AFS402", Info, "region documented by a wildcard only" {
-        looks_like: "a name built like those of regional instances, whose region is not in the document's table",
-        cause: "a region that opened after the document was written",
-        recommendation: "look for a newer edition of the document; until then only the wildcard allows the name",
-        alternatives: "a name of the service that is not a regional instance",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -588,10 +370,6 @@ findings! {
         compared: Nothing,
     }
     OtherStorageAccount = "AFS403", High, "storage account that is not the site's" {
-        looks_like: "a flow to a storage account that the site file does not list, allowed by the wildcard for storage",
-        cause: "another program on the server, or data copied to a foreign account",
-        recommendation: "find the program that opened the connection; add the account to the site file if it is the site's",
-        alternatives: "a Microsoft-owned account for updates or diagnostics, or an account of another department",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -599,10 +377,6 @@ findings! {
         compared: Nothing,
     }
     InternetRouting = "AFS404", Medium, "storage name routed over the internet" {
-        looks_like: "a storage name with `-internetrouting` after the account",
-        cause: "an endpoint of the account that is published for internet routing and configured in a program",
-        recommendation: "use the account's ordinary name: Azure File Sync does not support internet routing",
-        alternatives: "a program other than the agent that is meant to use that endpoint",
         cites: Some(Routing),
         proof: Payload,
         confidence: Observed,
@@ -610,10 +384,6 @@ findings! {
         compared: Nothing,
     }
     SmbToStorage = "AFS405", Medium, "SMB from a sync server to storage" {
-        looks_like: "an SMB connection to a storage account",
-        cause: "an Azure file share that is mounted on the server",
-        recommendation: "unmount the share and let the agent sync: changes made directly on the share are detected late",
-        alternatives: "an administrator who opened the share once",
         cites: Some(NoSmb),
         proof: Payload,
         confidence: Observed,
@@ -621,11 +391,6 @@ findings! {
         compared: Nothing,
     }
     OtherCloud = "AFS406", High, "another cloud's endpoint" {
-        looks_like: "a flow to a name that the documents list for another cloud than the site's: public, US Government or China",
-        cause: "a program that is set up for another cloud; registration of a sync server goes to the public cloud where \
-                ARM_CLOUD_METADATA_URL is not set (file-sync-troubleshoot-installation.md, 2025-07-14)",
-        recommendation: "find the program and set it up for the site's cloud; data that leaves the cloud may break its rules",
-        alternatives: "a `cloud` in the site file that is not the site's; a program other than the audited products",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -633,12 +398,6 @@ findings! {
         compared: Nothing,
     }
     StorageInOtherRegion = "AFS407", Medium, "storage account in another region than the sync service" {
-        looks_like: "the file endpoint of a storage account, at an address in the service tag of storage in a region that is neither \
-                     the site's nor its paired region",
-        cause: "a storage account that was created in another region than the Storage Sync Service: they have to be in the same one",
-        recommendation: "check the region of the storage account; if its share belongs to a sync group, move it to the region of the \
-                         Storage Sync Service, or correct the region in the site file",
-        alternatives: "a file share that no sync group uses, or a tag file that is older or newer than the capture",
         cites: Some(SameRegion),
         proof: Payload,
         confidence: Observed,
@@ -646,10 +405,6 @@ findings! {
         compared: Nothing,
     }
     PrivateEndpointBypassed = "AFS411", High, "private endpoint not used: public address reached" {
-        looks_like: "DNS followed a private zone and ended at a public address, and a flow went there",
-        cause: "a resolver that does not hold the private zone and returns the public address",
-        recommendation: "link the private DNS zone to the network, or forward the zone to a resolver that holds it",
-        alternatives: "a client outside the network that the endpoint is for",
         cites: Some(PrivateLink),
         proof: Payload,
         confidence: Observed,
@@ -657,11 +412,6 @@ findings! {
         compared: Nothing,
     }
     UnexplainedPrivateAddress = "AFS412", Low, "private address that nothing explains" {
-        looks_like: "a sync or storage name at a private address, without the private zone in DNS and outside the site's endpoint \
-                     networks",
-        cause: "an entry in a hosts file, a private zone under the public name, or a sinkhole",
-        recommendation: "check the address: declare it in [private-endpoints] if it is an endpoint, and remove it from the hosts file",
-        alternatives: "a DNS response received before the capture began",
         cites: Some(HostsFile),
         proof: Payload,
         confidence: Fixed(Confidence::Weak),
@@ -669,10 +419,6 @@ findings! {
         compared: Nothing,
     }
     PublicDespitePrivateEndpoints = "AFS413", High, "public address although private endpoints are declared" {
-        looks_like: "a flow to a public address of a name that can have a private endpoint, in a site that declares private endpoints",
-        cause: "an endpoint that was not created for this account or service, or a resolver that returns the public address",
-        recommendation: "create the endpoint, or correct the resolver; then close public access",
-        alternatives: "a second account or service that is meant to be public",
         cites: Some(PrivateLink),
         proof: Payload,
         confidence: Observed,
@@ -680,12 +426,6 @@ findings! {
         compared: Nothing,
     }
     PrivateAddressOfPublicName = "AFS414", High, "name that must be public reached at a private address" {
-        looks_like: "a connection to a private address for a name that a document of the site's products wants to resolve to public \
-                     addresses only",
-        cause: "a private DNS zone or a private link scope for Azure Arc that is linked to the network of the servers; Azure Local does \
-                not support it",
-        recommendation: "remove the private zone from the resolvers of these servers, or take the servers out of the private link scope",
-        alternatives: "a transparent proxy or an address translation between the client and the capture point",
         cites: Some(PublicResolution),
         proof: Payload,
         confidence: Observed,
@@ -693,12 +433,6 @@ findings! {
         compared: Nothing,
     }
     SharedEndpointAddress = "AFS415", Medium, "two endpoints of a sync service at one private address" {
-        looks_like: "DNS returns one private address for two of the four names of a Storage Sync Service that the site file declares",
-        cause: "records that were made by hand, all with the address of one endpoint: a private endpoint of a Storage Sync Service has \
-                four addresses, one for each name",
-        recommendation: "compare the records of the private DNS zone with the addresses of the private endpoint's network interface, and \
-                         give each name its own",
-        alternatives: "a proxy or load balancer of the site in front of the private endpoint",
         cites: Some(PrivateLink),
         proof: RunEnd,
         confidence: Observed,
@@ -706,10 +440,6 @@ findings! {
         compared: Nothing,
     }
     ProxyBypassed = "AFS421", Medium, "proxy bypassed" {
-        looks_like: "a connection to a documented name that went to the destination or to another proxy, not to the declared proxy",
-        cause: "a component that ignores the proxy, or whose proxy is not set or differs",
-        recommendation: "set the proxy for the agent and for the machine; then block connections that bypass it",
-        alternatives: "names that are meant to be reached without the proxy: allow them in the site file",
         cites: Some(Proxy),
         proof: Payload,
         confidence: Observed,
@@ -717,10 +447,6 @@ findings! {
         compared: Nothing,
     }
     DirectLookup = "AFS422", Low, "direct DNS lookup although a proxy is declared" {
-        looks_like: "a DNS query for a documented name by a host that should leave resolution to the proxy",
-        cause: "a component that ignores the proxy and will try to connect directly",
-        recommendation: "find the component by the time of the query; set its proxy",
-        alternatives: "a program that resolves names and still uses the proxy",
         cites: None,
         proof: DnsResponse,
         confidence: Observed,
@@ -728,10 +454,6 @@ findings! {
         compared: Nothing,
     }
     UndeclaredResolver = "AFS431", Medium, "query to a resolver that is not the site's" {
-        looks_like: "a DNS query to an address that the site file does not list under resolvers",
-        cause: "a resolver set by hand or by a program; it may not hold private zones and may disclose names outside",
-        recommendation: "set the site's resolvers on the host; block DNS to others",
-        alternatives: "a resolver that is missing in the site file",
         cites: None,
         proof: DnsResponse,
         confidence: Observed,
@@ -739,11 +461,6 @@ findings! {
         compared: Nothing,
     }
     UndocumentedRolePort = "AFS441", Low, "undocumented port between two roles" {
-        looks_like: "a conversation between two declared roles on a port that the port tables do not give, or only in the opposite \
-                     direction; the finding cites all rows that the tables have for these roles",
-        cause: "another service on these hosts, or a role that is missing in the site file",
-        recommendation: "find the service; add a missing role, or an exception with a reason and an expiry date",
-        alternatives: "a service that other documents require, such as DNS, Kerberos or LDAP to a domain controller",
         cites: None,
         proof: FlowEnd,
         confidence: Observed,
@@ -751,10 +468,6 @@ findings! {
         compared: Nothing,
     }
     ExceptionExpired = "AFS451", Medium, "exception has expired" {
-        looks_like: "an exception of the site file whose expiry date is before the capture",
-        cause: "the exception was not reviewed when it expired",
-        recommendation: "remove it, or give it a new expiry date with a reason",
-        alternatives: "a capture with wrong times",
         cites: None,
         proof: RunEnd,
         confidence: Observed,
@@ -762,10 +475,6 @@ findings! {
         compared: Nothing,
     }
     ExceptionUnused = "AFS452", Info, "exception was never used" {
-        looks_like: "an exception of the site file that allowed no flow",
-        cause: "what it was added for no longer exists, or was not captured",
-        recommendation: "remove it if a longer capture does not use it either",
-        alternatives: "a capture that is too short to hold its traffic",
         cites: None,
         proof: RunEnd,
         confidence: Observed,
@@ -773,10 +482,6 @@ findings! {
         compared: Nothing,
     }
     OpaqueTunnel = "AFS461", Low, "tunnel whose contents cannot be audited" {
-        looks_like: "IKE, ESP, AH or WireGuard between any two hosts, or GRE to or from a public address",
-        cause: "a VPN of the site or of one host",
-        recommendation: "find out what the tunnel carries: its contents are not part of this audit",
-        alternatives: "an intended site-to-site connection, or IPsec between the site's own hosts: capture before the encryption",
         cites: Some(Tunnel),
         proof: FlowEnd,
         confidence: Observed,
@@ -784,10 +489,6 @@ findings! {
         compared: Nothing,
     }
     NameAtForeignAddress = "AFS471", High, "documented name at a foreign address" {
-        looks_like: "a name that belongs to a service tag, at an address that is in no tag of the file",
-        cause: "a forged server name that passes an allowlist, or a DNS response that leads elsewhere",
-        recommendation: "look up the owner of the address; block it, and find the program that opened the flow",
-        alternatives: "a tag file that is older or newer than the capture, or a proxy that is not in the site file",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -795,10 +496,6 @@ findings! {
         compared: Nothing,
     }
     NameOutsideServiceTags = "AFS472", Info, "documented name outside every service tag" {
-        looks_like: "a name whose row belongs to no tag, at an address that is in none",
-        cause: "a content delivery network that serves the name",
-        recommendation: "none, if the owner of the address is the expected network",
-        alternatives: "a forged server name: no tag says where this name must be",
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -806,13 +503,6 @@ findings! {
         compared: Nothing,
     }
     NameOutsideItsTags = "AFS473", Medium, "documented name outside the service tags of its row" {
-        looks_like: "a name whose row belongs to service tags that hold all of its addresses, at an address that is only in other tags, \
-                     such as AzureCloud",
-        cause: "a forged server name at a rented virtual machine, a DNS response that leads elsewhere, or a range that was assigned \
-                after the tag file was written",
-        recommendation: "look the address up in the tag file of the week of the capture; if it is not in a tag of the row there either, \
-                         find the program that opened the flow and what resolved the name",
-        alternatives: "a tag file that is older or newer than the capture, or a proxy that is not in the site file",
         cites: None,
         proof: Payload,
         confidence: Observed,

@@ -10,6 +10,7 @@ mod entry;
 mod mechanism;
 mod reason;
 mod statement_subject;
+mod texts;
 
 pub use code::FindingCode;
 pub use entry::FindingEntry;
