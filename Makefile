@@ -16,7 +16,7 @@ DESTDIR ?=
 FLAGS = $(eval FLAGS := $(shell tools/cargo-flags))$(FLAGS)
 
 .PHONY: demo build test check fmt clippy dependencies bless bench profile bench-live \
-	soak lab fuzz manual fleet-demo install uninstall deb tarball pgo clean
+	soak lab fuzz manual fleet-demo install uninstall deb tarball pgo try-bare clean
 
 demo: build
 	@echo
@@ -96,6 +96,10 @@ bench:
 # Instructions per frame and per row, counted by callgrind: CAPTURE=… or generated flows.
 profile: cargo
 	tools/profile $(CAPTURE)
+
+# As root: `make demo` and `make test` in a new Debian that has make and Rust, and nothing else.
+try-bare:
+	tools/try-bare-debian
 
 # As root: at which rate live capture, tcpdump and dumpcap start to drop frames.
 bench-live:
