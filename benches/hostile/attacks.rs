@@ -12,10 +12,12 @@ use super::frames::SYN;
 
 type Write = fn(&mut CaptureWriter, u64);
 
-/// Name, packets, and what writes about so many. The first two are one packet and ordinary traffic.
+/// Name, packets, and what writes about so many. The first three are one packet, ordinary traffic and ordinary DNS; attacks whose
+/// name begins with `dns` are compared with the latter, others with the former.
 pub(crate) const ATTACKS: &[(&str, u64, Write)] = &[
     ("one packet", 1, |writer, _| writer.udp(CLIENT, RESOLVER, &query(0, "a.example"))),
     ("ordinary traffic", 200_000, ordinary),
+    ("ordinary DNS", 100_000, ordinary_dns),
     ("a million SYNs", 1_000_000, syns),
     ("random TCP numbers", 100_000, random_numbers),
     ("holes in random order", 100_000, holes),
@@ -58,6 +60,26 @@ fn ordinary(writer: &mut CaptureWriter, count: u64) {
         writer.udp(RESOLVER, End(host, port), &response(id, &name, &[address_record(address)]));
         tls_connection(writer, End(host, port), End(address, 443), &name);
         // Idle connections end after ten seconds.
+        writer.micros += 2_000;
+    }
+}
+
+/// Lookups as resolvers of today answer them: an alias, then two addresses.
+fn ordinary_dns(writer: &mut CaptureWriter, count: u64) {
+    for number in 0..count / 2 {
+        let host = [10, 1, 0, (number % 40) as u8 + 10];
+        let name = format!("host{}.core.example", number % 200);
+        let alias = encode_name(&format!("host{}.region.cluster.example", number % 200));
+        let alias_at = (12 + name.len() + 2 + 4 + 12) as u8;
+        let mut records =
+            vec![[&[0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, alias.len() as u8][..], &alias].concat()];
+        for last in [1, 2] {
+            let address = [20, 60, (number % 200) as u8, last];
+            records.push([&[0xc0, alias_at, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4][..], &address].concat());
+        }
+        let (port, id) = (1_024 + (number % 60_000) as u16, number as u16);
+        writer.udp(End(host, port), RESOLVER, &query(id, &name));
+        writer.udp(RESOLVER, End(host, port), &response(id, &name, &records));
         writer.micros += 2_000;
     }
 }

@@ -26,10 +26,17 @@ const MAX_PACKET: usize = 1_500;
 #[derive(Clone, Copy)]
 pub(crate) struct End(pub(crate) [u8; 4], pub(crate) u16);
 
+/// Packets of a capture, and their bytes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct CaptureSize {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
 /// Writes frames, a microsecond apart unless the clock is set.
 pub(crate) struct CaptureWriter {
     file: BufWriter<File>,
-    packets: u64,
+    size: CaptureSize,
     pub(crate) micros: u64,
     random: u64,
 }
@@ -41,13 +48,13 @@ impl CaptureWriter {
         for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1] {
             file.write_all(&word.to_le_bytes()).unwrap();
         }
-        CaptureWriter { file, packets: 0, micros: 1_700_000_000_000_000, random: 1 }
+        CaptureWriter { file, size: CaptureSize::default(), micros: 1_700_000_000_000_000, random: 1 }
     }
 
-    /// Ends the file; returns the number of packets.
-    pub(crate) fn finish(mut self) -> u64 {
+    /// Ends the file; returns how much it holds.
+    pub(crate) fn finish(mut self) -> CaptureSize {
         self.file.flush().unwrap();
-        self.packets
+        self.size
     }
 
     /// A number without a pattern, the same in every run (SplitMix64).
@@ -104,7 +111,8 @@ impl CaptureWriter {
             self.file.write_all(&word.to_le_bytes()).unwrap();
         }
         self.file.write_all(&frame).unwrap();
-        self.packets += 1;
+        self.size.packets += 1;
+        self.size.bytes += frame.len() as u64;
         self.micros += 1;
     }
 }
