@@ -141,6 +141,7 @@ pub struct Resolution {
     /// The response code with EDNS's upper bits; none without a response.
     pub rcode: Option<u16>,
     /// The answer section, in wire order, then the addresses in the additional section of hosts that the answers name.
+    #[serde(with = "super::stored_answers")]
     pub answers: Vec<Answer>,
     /// The response has the TC bit: it was truncated.
     pub truncated: bool,

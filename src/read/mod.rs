@@ -16,6 +16,7 @@ mod proxy_protocol;
 mod quic;
 mod reader;
 mod socks;
+mod stored_answers;
 mod table;
 #[cfg(test)]
 mod test_harness;
