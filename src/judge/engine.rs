@@ -331,7 +331,7 @@ impl Engine {
         let capture_ended_after = waited_nanos.filter(|waited| *waited < RESPONSE_NANOS);
         let is_response = resolution.opcode == 0 && resolution.rcode.is_some();
         let may_be_early = is_response && resolution.query_frame.is_none();
-        let row = DnsRow {
+        let mut row = DnsRow {
             frame,
             time,
             client,
@@ -340,8 +340,10 @@ impl Engine {
             resolution,
             resolved_addresses,
             capture_ended_after,
+            unlisted_answers: 0,
             further_messages: 0,
         };
+        row.keep_listed();
         let row = match may_be_early && protocol == proto::UDP {
             true => self.early_responses.hold(flow.number, row),
             false => Some(row),
@@ -357,7 +359,7 @@ impl Engine {
         }
         self.counts.tally.dns += 1;
         self.counts.tally.dns_unanswered += u64::from(row.resolution.rcode.is_none());
-        let unlisted = row.unlisted_answers() as u64;
+        let unlisted = u64::from(row.unlisted_answers);
         self.counts.unlisted_answers += unlisted;
         self.counts.rows_with_unlisted += u64::from(unlisted > 0);
         sink.dns(row);

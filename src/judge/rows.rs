@@ -178,6 +178,8 @@ pub struct DnsRow {
     pub resolved_addresses: SmallVec<[Address; 4]>,
     /// Without a response: the capture ended so many nanoseconds after the last query, too early to expect one.
     pub capture_ended_after: Option<u64>,
+    /// Answers that were left out, see [`DnsRow::keep_listed`].
+    pub unlisted_answers: u32,
     /// Messages of the same kind that have no row of their own.
     pub further_messages: u64,
 }
@@ -190,8 +192,17 @@ impl DnsRow {
     /// Bytes of names and other text in the answers that a row lists.
     const LISTED_TEXT: usize = 2048;
 
-    /// How many answers the row lists: a response of a few hundred bytes must not make a row of many kilobytes.
-    pub fn listed_answers(&self) -> usize {
+    /// Leaves out the answers and addresses that the row does not list: a response of a few hundred bytes must not make a row of
+    /// many kilobytes.
+    pub(super) fn keep_listed(&mut self) {
+        let listed = self.listed_answers();
+        let answers = &mut self.resolution.answers;
+        self.unlisted_answers += answers.len().saturating_sub(listed) as u32;
+        answers.truncate(listed);
+        self.resolved_addresses.truncate(DnsRow::LISTED);
+    }
+
+    fn listed_answers(&self) -> usize {
         let mut text = 0;
         let fits = |answer: &&Answer| {
             text += match &answer.data {
@@ -203,16 +214,6 @@ impl DnsRow {
             text <= DnsRow::LISTED_TEXT
         };
         self.resolution.answers.iter().take(DnsRow::LISTED).take_while(fits).count()
-    }
-
-    /// How many answers it does not list.
-    pub fn unlisted_answers(&self) -> usize {
-        self.resolution.answers.len() - self.listed_answers()
-    }
-
-    /// The addresses that it lists.
-    pub fn listed_addresses(&self) -> &[Address] {
-        self.resolved_addresses.get(..DnsRow::LISTED).unwrap_or(&self.resolved_addresses)
     }
 }
 
@@ -431,6 +432,7 @@ mod tests {
             resolution: Box::new(resolution),
             resolved_addresses: SmallVec::new(),
             capture_ended_after: None,
+            unlisted_answers: 0,
             further_messages: 0,
         }
     }
@@ -444,8 +446,9 @@ mod tests {
     fn a_row_lists_the_first_answers_of_a_long_response() {
         let address = AnswerData::Address(Address::v4([20, 60, 0, 4]));
         let check = |data: &AnswerData, count, listed, unlisted| {
-            let row = row(answers(count, data));
-            assert_eq!((row.listed_answers(), row.unlisted_answers()), (listed, unlisted), "{data:?}");
+            let mut row = row(answers(count, data));
+            row.keep_listed();
+            assert_eq!((row.resolution.answers.len(), row.unlisted_answers), (listed, unlisted), "{data:?}");
         };
         check(&address, 0, 0, 0);
         check(&address, 32, 32, 0);

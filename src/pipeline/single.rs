@@ -33,6 +33,7 @@ use crate::flow::FlowCounts;
 use crate::flow::FlowLimits;
 use crate::judge::Engine;
 use crate::judge::JudgeResult;
+use crate::read::Fact;
 use crate::read::Observation;
 
 /// Observations in one batch: waking a thread costs as much as judging a few flows.
@@ -40,6 +41,9 @@ const BATCH_OBSERVATIONS: usize = 1024;
 
 /// The same while flows end: the summary of a flow has some hundred bytes.
 const BATCH_FLOW_ENDS: usize = 256;
+
+/// DNS answers in one batch: a response is one observation, however many answers it has.
+const BATCH_ANSWERS: usize = 8192;
 
 /// What the worker sends to judge.
 #[derive(Debug, Default)]
@@ -98,6 +102,8 @@ pub(super) fn run<D: RunSink + Send>(
             output,
             empty_batches,
             counts_before: FlowCounts::default(),
+            answers: 0,
+            counted: 0,
         };
         read(&mut worker);
         let counts = worker.worker.table.counts().since(worker.counts_before);
@@ -139,6 +145,9 @@ pub(super) struct SingleWorker {
     empty_batches: Receiver<Vec<Observation>>,
     /// The counts when this interval began.
     counts_before: FlowCounts,
+    /// DNS answers in the observations before `counted`.
+    answers: usize,
+    counted: usize,
 }
 
 impl SingleWorker {
@@ -149,6 +158,7 @@ impl SingleWorker {
     }
 
     fn send(&mut self, heartbeat: Option<Box<WorkerHeartbeat>>) {
+        (self.answers, self.counted) = (0, 0);
         let empty = self.empty_batches.try_recv().unwrap_or_default();
         let observations = std::mem::replace(self.worker.observations(), empty);
         // Fails only if judge has panicked; joining it passes the panic on.
@@ -180,7 +190,14 @@ impl PacketSink for SingleWorker {
     }
 
     fn chunk_done(&mut self, _: &Chunk) {
-        self.send_if_at_least(BATCH_OBSERVATIONS);
+        let observations = self.worker.observations();
+        let answers = |observation: &Observation| match &observation.fact {
+            Fact::DnsResolved(resolution) => resolution.answers.len(),
+            _ => 0,
+        };
+        self.answers += observations.iter().skip(self.counted).map(answers).sum::<usize>();
+        self.counted = observations.len();
+        self.send_if_at_least(if self.answers < BATCH_ANSWERS { BATCH_OBSERVATIONS } else { 1 });
     }
 
     fn finish(&mut self, at: At) {

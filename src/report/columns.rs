@@ -255,9 +255,9 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
     "rcode": optional Text, "response code: `NOERROR`, `NXDOMAIN`, …, or its number; missing without a response",
         |row, _, cell| if let Some(code) = row.resolution.rcode { cell.word(&registry::rcode(code)) };
     "answers": optional TEXTS, "the answer section in wire order, each record as `TYPE=value`; then addresses of the additional section for hosts that it names; at most 32, and 2 KiB of names",
-        |row, _, cell| cell.list(row.resolution.answers.iter().take(row.listed_answers()), answer);
+        |row, _, cell| cell.list(&row.resolution.answers, answer);
     "resolved_addresses": optional List(&Address), "addresses that the answers give for the name in the query; at most 32",
-        |row, _, cell| cell.list(row.listed_addresses(), |cell, address| cell.address(*address));
+        |row, _, cell| cell.list(&row.resolved_addresses, |cell, address| cell.address(*address));
     "client_port": optional Integer, "client port",
         |row, _, cell| port(row.protocol, row.client.port, cell);
     "resolver_port": optional Integer, "resolver port",
@@ -281,7 +281,7 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
     "note": optional Text, "why the absence of a response means nothing",
         |row, _, cell| if let Some(nanos) = row.capture_ended_after { cell.text(&capture_ended(nanos), TextOrigin::Trusted) };
     "unlisted_answers": optional Integer, "number of answers that `answers` does not list",
-        |row, _, cell| match row.unlisted_answers() { 0 => {} more => cell.number(more) };
+        |row, _, cell| match row.unlisted_answers { 0 => {} more => cell.number(more) };
     "further_messages": optional Integer, "messages of the same kind that have no row of their own, because of `--max-evidence`",
         |row, _, cell| match row.further_messages { 0 => {} more => cell.number(more) };
 };

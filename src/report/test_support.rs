@@ -154,6 +154,7 @@ pub(crate) fn dns() -> DnsRow {
         }),
         resolved_addresses: smallvec![SERVER],
         capture_ended_after: None,
+        unlisted_answers: 0,
         further_messages: 0,
     }
 }

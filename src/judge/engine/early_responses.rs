@@ -90,6 +90,7 @@ mod tests {
             resolution: Box::new(resolution(name)),
             resolved_addresses: Default::default(),
             capture_ended_after: None,
+            unlisted_answers: 0,
             further_messages: 0,
         }
     }
