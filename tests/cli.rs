@@ -275,9 +275,75 @@ fn a_job_that_was_not_done_completely_ends_with_status_2() {
     );
     let manifest = std::fs::read_to_string(folder.path().join("evidence/manifest.json")).unwrap();
     assert!(manifest.contains("\"not_done\": [\n    \"cannot read capture: notes.txt"), "{manifest}");
-    let (status, _, messages) = analyze(&["-q", "--server", "198.51.100.1"]);
+    std::fs::create_dir(folder.path().join("texts")).unwrap();
+    std::fs::write(folder.path().join("texts/notes.txt"), "no capture\n").unwrap();
+    let (status, _, messages) = analyze(&["texts", "-q"]);
     assert_eq!(status, Some(2), "{messages}");
-    assert!(messages.contains("no flow of a server named with --server"), "{messages}");
+    assert!(messages.contains("cannot read capture: texts/notes.txt: text file"), "{messages}");
+}
+
+/// Each server that is named, and one of those that the site file declares, must be in the capture.
+#[test]
+fn a_server_that_is_not_in_the_capture_ends_with_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/captures/demo/capture.pcap");
+    let check = |servers: &str, named: &[&str], status: i32, expected: &str| {
+        let site = folder.path().join("site.toml");
+        std::fs::write(&site, format!("[roles]\nservers = {servers}\n")).unwrap();
+        let output = afs_audit()
+            .args(["analyze", demo, "--fail-on", "never", "--site", site.to_str().unwrap()])
+            .args(named)
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert!(said.contains(expected), "{said}");
+    };
+    let named = ["--server", "10.1.0.4", "--server", "198.51.100.1"];
+    check("[]", &named, 2, "no flow of server 198.51.100.1 (--server) in the capture");
+    check("[]", &named[..2], 0, "1 host audited");
+    check(
+        "[\"192.0.2.0/28\"]",
+        &[],
+        2,
+        "no host was audited: no flow of 192.0.2.0/28 in the capture, which [roles]",
+    );
+    check("[\"192.0.2.0/28\", \"10.1.0.5\"]", &[], 0, "site file: no flow of 192.0.2.0/28 in the capture");
+    // A part of a capture may show no server.
+    check(
+        "[]",
+        &["--server", "198.51.100.1", "--from", "2026-11-21T02:24:05Z"],
+        0,
+        "no flow of server 198.51.100.1",
+    );
+}
+
+/// What limits the results is a record, too: a script sees it without the summary.
+#[test]
+fn json_lines_report_what_limits_the_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cut, site) = (folder.path().join("cut.pcap"), folder.path().join("site.toml"));
+    let demo = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/captures/demo/capture.pcap")).unwrap();
+    std::fs::write(&cut, &demo[..20_000]).unwrap();
+    let allow = |network: &str, year: u16| {
+        format!("[[allow]]\nnetwork = \"{network}\"\nreason = \"tests\"\nexpires = {year}-12-31\n")
+    };
+    std::fs::write(&site, allow("0.0.0.0/0", 2027) + &allow("198.51.100.0/24", 9999)).unwrap();
+    let run = ["analyze", "-q", "--fail-on", "never", "--format", "jsonl", "--site"];
+    let records = check(&[&run[..], &[site.to_str().unwrap(), cut.to_str().unwrap()]].concat(), 0, "flow");
+    let damage = format!("{}: truncated after frame 95", cut.display());
+    for (kind, message) in [
+        ("damage", &*damage),
+        ("site-file", "line 1: the exception for 0.0.0.0/0 allows most destinations, documented or not"),
+        (
+            "site-file",
+            "line 5: the exception lasts until 9999-12-31; choose a date within 5 years, so that it is reviewed",
+        ),
+    ] {
+        let record = serde_json::json!({"record": "limit", "kind": kind, "message": message}).to_string();
+        assert!(records.lines().any(|line| line == record), "no {record}");
+    }
 }
 
 /// Whether `value` is valid; only the keywords that `afs-audit schema` uses are understood.
@@ -340,11 +406,15 @@ fn every_record_is_valid_under_the_schema() {
         }
         *kinds.entry(kind).or_default() += 1;
     }
-    assert_eq!(kinds.keys().collect::<Vec<_>>(), ["dns", "finding", "flow", "requirement"]);
+    assert_eq!(kinds.keys().collect::<Vec<_>>(), ["dns", "finding", "flow", "limit", "requirement"]);
     let mut changed: serde_json::Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
     changed["server_port"] = "443".into();
     assert!(!is_valid(&schema, &changed, &schema["$defs"]), "a port is a number");
-    check(&["schema", "flows"], 2, "flow, dns, finding, requirement, change, allow");
+    check(
+        &["schema", "flows"],
+        2,
+        "flow, dns, finding, requirement, problem, not-done, limit, change, allow",
+    );
 
     // The records of the commands that read evidence.
     let folder = tempfile::tempdir().unwrap();

@@ -69,6 +69,8 @@ pub(super) struct FoundInput {
     pub size: Option<u64>,
     /// Named by the user, not found in a folder.
     pub is_explicit: bool,
+    /// Which of the arguments it is of: a folder or an archive has several inputs.
+    pub argument: usize,
     /// Why it is not opened.
     pub skip_reason: Option<String>,
     /// Its canonical path, to recognize inputs that were named twice.
@@ -106,7 +108,8 @@ pub(super) fn find_inputs(
     let except: HashSet<PathBuf> = except.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
     let mut found = Vec::new();
     let mut has_stdin = false;
-    for input in inputs {
+    for (argument, input) in inputs.into_iter().enumerate() {
+        let before = found.len();
         match input {
             Input::Path(path) => find_path(path, &except, &mut found)?,
             // Standard input is read once, however often it is named.
@@ -114,6 +117,7 @@ pub(super) fn find_inputs(
             Input::Stdin => found.push(stream("-", Box::new(InterruptibleReader::stdin(stop)))),
             Input::Stream(name, bytes) => found.push(stream(&name, bytes)),
         }
+        found.iter_mut().skip(before).for_each(|one| one.argument = argument);
     }
     // A file that is named twice is read once. Its own name has priority over its folder.
     found.sort_by_cached_key(|one| (!one.is_explicit, one.path(), one.name.clone()));
@@ -126,7 +130,15 @@ pub(super) fn find_inputs(
 fn stream(name: &str, bytes: Box<dyn Read + Send>) -> FoundInput {
     let name = WireText::new(name.as_bytes(), name.len());
     let origin = InputOrigin::Stream(bytes);
-    FoundInput { name, origin, size: None, is_explicit: true, skip_reason: None, canonical: None }
+    FoundInput {
+        name,
+        origin,
+        size: None,
+        is_explicit: true,
+        argument: 0,
+        skip_reason: None,
+        canonical: None,
+    }
 }
 
 fn find_path(path: PathBuf, except: &HashSet<PathBuf>, found: &mut Vec<FoundInput>) -> Result<(), Error> {
@@ -170,6 +182,7 @@ fn found_member(member: Arc<Member>, is_archive_explicit: bool) -> FoundInput {
         size: Some(member.size),
         // An archive may also hold other files. One that cannot be read may be a capture.
         is_explicit: is_archive_explicit && skip_reason.is_some(),
+        argument: 0,
         skip_reason,
         canonical: Some(path),
         origin: InputOrigin::Member(member),
@@ -181,15 +194,23 @@ fn found_file(path: PathBuf, metadata: &fs::Metadata, is_explicit: bool) -> Foun
     let canonical = fs::canonicalize(&path).ok();
     if metadata.is_file() {
         let (origin, size) = (InputOrigin::File(path), Some(metadata.len()));
-        return FoundInput { name, origin, size, is_explicit, skip_reason: None, canonical };
+        return FoundInput { name, origin, size, is_explicit, argument: 0, skip_reason: None, canonical };
     }
     let origin = InputOrigin::Pipe(path);
     if is_explicit {
-        return FoundInput { name, origin, size: None, is_explicit, skip_reason: None, canonical: None };
+        return FoundInput {
+            name,
+            origin,
+            size: None,
+            is_explicit,
+            argument: 0,
+            skip_reason: None,
+            canonical: None,
+        };
     }
     // Opening a pipe that happens to be in a folder could block forever.
     let skip_reason = Some("not a regular file".to_owned());
-    FoundInput { name, origin, size: None, is_explicit, skip_reason, canonical }
+    FoundInput { name, origin, size: None, is_explicit, argument: 0, skip_reason, canonical }
 }
 
 fn search_folder(path: &Path, depth: usize, seen: &mut HashSet<PathBuf>, found: &mut Vec<FoundInput>) {
@@ -198,6 +219,7 @@ fn search_folder(path: &Path, depth: usize, seen: &mut HashSet<PathBuf>, found: 
         origin: InputOrigin::Pipe(path.to_owned()),
         size: None,
         is_explicit: false,
+        argument: 0,
         skip_reason: Some(reason),
         canonical: None,
     };

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use anstream::ColorChoice;
+use ipnet::IpNet;
 
 use super::ExitOutcome;
 use super::args::OutputFormat;
@@ -272,11 +273,10 @@ pub(super) fn judged(
     for requirement in &judgement.requirements {
         sink.requirement(requirement)?;
     }
+    let silent = judgement.silent_servers.clone();
     let mut facts = run_facts::complete(policy.run_facts(capture.span()), capture, judgement);
     policy.add_cited_rows(&mut facts);
-    if !plan.servers.is_empty() && facts.tally.audited_hosts == 0 {
-        facts.not_done.push("no flow of a server named with --server in the capture".to_owned());
-    }
+    add_silent_servers(&mut facts, silent, &plan.servers);
     if facts.accounting.is_undecodable() {
         facts.not_done.push(format!(
             "none of the {} could be decoded: the link type in the file may be wrong, as for raw IP packets in a file of link type \
@@ -285,6 +285,35 @@ pub(super) fn judged(
         ));
     }
     Ok(facts)
+}
+
+/// Adds the servers that opened no flow. One that was named on the command line was not audited as asked for, and a run that audits
+/// none of those that the site file declares says nothing about the site. In a part of a capture, a server may be idle.
+fn add_silent_servers(facts: &mut RunFacts, silent: Vec<IpNet>, named: &[IpNet]) {
+    let text = |net: &IpNet| match net.prefix_len() == net.max_prefix_len() {
+        true => net.addr().to_string(),
+        false => net.to_string(),
+    };
+    let (named, declared): (Vec<IpNet>, Vec<IpNet>) = silent.into_iter().partition(|net| named.contains(net));
+    let mut not_done: Vec<String> = named
+        .iter()
+        .map(|net| format!("no flow of server {} (--server) in the capture", text(net)))
+        .collect();
+    if !declared.is_empty() {
+        let declared: Vec<String> = declared.iter().map(text).collect();
+        let hint = format!(
+            "no flow of {} in the capture, which [roles] declares as servers",
+            run_facts::some_of(&declared)
+        );
+        match facts.tally.audited_hosts {
+            0 => not_done.push(format!("no host was audited: {hint}")),
+            _ => facts.site_warnings.push(hint),
+        }
+    }
+    match facts.window {
+        Some(_) => facts.warnings.append(&mut not_done),
+        None => facts.not_done.append(&mut not_done),
+    }
 }
 
 /// Writes rows to the sink. The first row that cannot be written stops the run.

@@ -306,6 +306,8 @@ impl LiveReporter {
         }
         let written = self.sink.write_collapsed();
         self.check_written(written);
+        let written = self.sink.limits(facts);
+        self.check_written(written);
         self.sink.exchange_folder(next)
     }
 

@@ -118,13 +118,18 @@ impl LoadedPolicy {
     pub(super) fn run_facts(&self, span: Option<(Time, Time)>) -> RunFacts {
         let LoadedPolicy { documents, rules, site, service_tags, .. } = self;
         let site_source = || PolicySource { path: site.file.clone(), sha256: site.sha256.to_string() };
+        let last_day = span.and_then(|(_, last)| {
+            let last = jiff::Timestamp::from_second(last.secs()).ok()?;
+            Some(last.to_zoned(jiff::tz::TimeZone::UTC).date())
+        });
+        let excesses = site.allow.iter().filter_map(|allow| allow.excess(last_day));
         let tag_warning = service_tags.as_ref().and_then(|tags| tags.warning(span));
         RunFacts {
             documents: documents.clone(),
             rules: Some(rules.clone()),
             site: (!site.file.is_empty()).then(site_source),
             service_tags: service_tags.clone(),
-            site_warnings: site.warnings.clone(),
+            site_warnings: site.warnings.iter().cloned().chain(excesses).collect(),
             warnings: tag_warning.into_iter().collect(),
             ..RunFacts::default()
         }

@@ -362,7 +362,7 @@ fn add_input(facts: &mut CaptureFacts, input: &InputFacts, path: &Path, hash: ca
 }
 
 /// The first of some texts, and how many there are beyond.
-fn some_of(texts: &[String]) -> String {
+pub(super) fn some_of(texts: &[String]) -> String {
     const SHOWN: usize = 3;
     let first = texts.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     match texts.len().saturating_sub(SHOWN) {

@@ -4,6 +4,8 @@
 //! Out: findings, requirements, counts, and what limits and capture loss did to them.
 //! Not: rows of flows and DNS responses: those were written as they ended.
 
+use ipnet::IpNet;
+
 use super::catalogue::Proof;
 use super::rows::FindingRows;
 use super::rows::RequirementRow;
@@ -25,6 +27,8 @@ pub struct JudgeResult {
     pub gaps: Vec<String>,
     /// What the site file seems to leave out, a sentence each.
     pub site_hints: Vec<String>,
+    /// Networks of audited servers, as given, of which no host opened a flow.
+    pub silent_servers: Vec<IpNet>,
     /// What further capture points show of the same conversations, which has no rows of its own.
     pub joined: JoinedFlows,
     /// Flows with a row that had not ended where reading ended.

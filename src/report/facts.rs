@@ -14,6 +14,7 @@ use crate::capture::link_type_name;
 use crate::judge::FindingRows;
 use crate::judge::RequirementRow;
 use crate::judge::Tally;
+use crate::judge::words;
 
 /// Everything about a run that is not a row of a table.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +67,32 @@ pub struct RunFacts {
     pub not_done: Vec<String>,
 }
 
+words! {
+    /// What a sentence about the limits of a run is about.
+    LimitKind {
+        /// The site file.
+        SiteFile => "site-file",
+        /// What makes results less certain.
+        Warning => "warning",
+        /// Damage of an input.
+        Damage => "damage",
+        /// A limit of the program that was reached.
+        LimitReached => "limit-reached",
+    }
+}
+
 impl RunFacts {
+    /// Everything that limits the results, one sentence each.
+    pub fn limits(&self) -> impl Iterator<Item = (LimitKind, &str)> {
+        let lists = [
+            (LimitKind::SiteFile, &self.site_warnings),
+            (LimitKind::Warning, &self.warnings),
+            (LimitKind::Damage, &self.damage),
+            (LimitKind::LimitReached, &self.limits_reached),
+        ];
+        lists.into_iter().flat_map(|(kind, list)| list.iter().map(move |text| (kind, text.as_str())))
+    }
+
     /// The times of the earliest and the latest frame.
     pub fn span(&self) -> Option<(Time, Time)> {
         self.first_seen.zip(self.last_seen)

@@ -40,6 +40,7 @@ pub use column::TableRow;
 pub(crate) use columns::columns;
 pub use facts::Accounting;
 pub use facts::CitedRow;
+pub use facts::LimitKind;
 pub use facts::PointFact;
 pub use facts::PointFacts;
 pub use facts::PolicySource;

@@ -171,7 +171,17 @@ impl RecordSink {
         matches!(self.stream, RecordStream::Closed) && self.folder.is_none()
     }
 
-    /// Reports in JSON lines what was not done, flushes standard output, and completes the tables of the folder.
+    /// Reports in JSON lines what limits the results.
+    pub fn limits(&mut self, facts: &RunFacts) -> Result<(), WriteError> {
+        for (kind, message) in facts.limits() {
+            let RecordStream::Json(json) = &mut self.stream else { return Ok(()) };
+            let written = json.write_limit(kind, message);
+            self.check_stream(written)?;
+        }
+        Ok(())
+    }
+
+    /// Reports in JSON lines what was not done and what limits the results, flushes standard output, and completes the tables of the folder.
     pub fn close(mut self, facts: &RunFacts) -> Result<Option<ClosedFolder>, WriteError> {
         for reason in &facts.not_done {
             if let RecordStream::Json(json) = &mut self.stream {
@@ -179,6 +189,7 @@ impl RecordSink {
                 self.check_stream(written)?;
             }
         }
+        self.limits(facts)?;
         self.write_collapsed()?;
         self.flush()?;
         self.folder.map(|folder| folder.close(facts.span())).transpose()

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::column::Column;
 use super::column::ColumnType;
 use super::column::TableRow;
+use super::facts::LimitKind;
 use crate::judge::DnsRow;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
@@ -15,7 +16,13 @@ use crate::judge::ProblemState;
 use crate::judge::RequirementRow;
 
 /// The kinds of records: the values of the key `record`.
-pub const RECORDS: [&str; 4] = [FlowRow::RECORD, DnsRow::RECORD, FindingRow::RECORD, RequirementRow::RECORD];
+pub const RECORDS: [&str; 7] =
+    [FlowRow::RECORD, DnsRow::RECORD, FindingRow::RECORD, RequirementRow::RECORD, PROBLEM, NOT_DONE, LIMIT];
+
+/// Records that are no rows of a table.
+const PROBLEM: &str = "problem";
+const NOT_DONE: &str = "not-done";
+const LIMIT: &str = "limit";
 
 /// The schema of one kind of record, or of all of them and of the lines that are no rows of a table. `further` are the kinds of
 /// later stages.
@@ -27,10 +34,9 @@ pub fn json_schema(record: Option<&str>, further: Vec<(&'static str, Value)>) ->
         (RequirementRow::RECORD, record_schema::<RequirementRow>()),
     ];
     kinds.extend(further);
+    kinds.extend([(PROBLEM, problem_schema()), (NOT_DONE, not_done_schema()), (LIMIT, limit_schema())]);
     let selected = kinds.iter().find(|(kind, _)| Some(*kind) == record).map(|(_, schema)| schema.clone());
     let mut schema = selected.unwrap_or_else(|| {
-        kinds.push(("problem", problem_schema()));
-        kinds.push(("not-done", not_done_schema()));
         let refs: Vec<Value> =
             kinds.iter().map(|(kind, _)| json!({"$ref": format!("#/$defs/{kind}")})).collect();
         let definitions: Map<String, Value> =
@@ -50,6 +56,21 @@ fn not_done_schema() -> Value {
         "type": "object",
         "properties": {"record": {"const": "not-done"}, "reason": {"type": "string", "minLength": 1}},
         "required": ["record", "reason"],
+    })
+}
+
+/// What makes results less certain. It is not a row of a table.
+fn limit_schema() -> Value {
+    let kinds: Vec<&str> = LimitKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    json!({
+        "title": "limit record: what the capture does not show, damage of an input, or a limit of the program that was reached",
+        "type": "object",
+        "properties": {
+            "record": {"const": "limit"},
+            "kind": {"enum": kinds},
+            "message": {"type": "string", "minLength": 1},
+        },
+        "required": ["record", "kind", "message"],
     })
 }
 

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use super::cell::Cell;
 use super::cell::CellFormat;
 use super::column::TableRow;
+use super::facts::LimitKind;
 use super::input_names::InputNames;
 use crate::judge::Mechanism;
 use crate::judge::ProblemReport;
@@ -150,6 +151,12 @@ impl<W: Write> JsonLines<W> {
     /// Writes a line about a part of the job that was not done: `{"record":"not-done","reason":"…"}`.
     pub fn write_not_done(&mut self, reason: &str) -> io::Result<()> {
         let line = serde_json::json!({ "record": "not-done", "reason": reason });
+        writeln!(self.out, "{line}")
+    }
+
+    /// Writes a line about what limits the results: `{"record":"limit","kind":"damage","message":"…"}`.
+    pub fn write_limit(&mut self, kind: LimitKind, message: &str) -> io::Result<()> {
+        let line = serde_json::json!({ "record": "limit", "kind": kind.as_str(), "message": message });
         writeln!(self.out, "{line}")
     }
 

@@ -78,6 +78,9 @@ pub struct Site {
     pub warnings: Vec<String>,
 }
 
+/// An exception that lasts for longer is reported: exceptions are meant to be reviewed.
+const EXCEPTION_YEARS: i16 = 5;
+
 /// An exception of the site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Allow {
@@ -108,6 +111,28 @@ impl Allow {
     /// True if the last day is before `day`.
     pub fn expired(&self, day: Date) -> bool {
         self.expires < day
+    }
+
+    /// Why it allows more than an exception should, if it does. `day`: the last one of the capture.
+    pub fn excess(&self, day: Option<Date>) -> Option<String> {
+        // No site has a network of so many addresses: it stands for the whole internet, or for much of it.
+        let is_wide = |net: IpNet| match net {
+            IpNet::V4(net) => net.prefix_len() < 8,
+            IpNet::V6(net) => net.prefix_len() < 16,
+        };
+        let line = self.line;
+        if let (None, Some(net)) = (&self.name, self.network.filter(|net| is_wide(*net))) {
+            return Some(format!(
+                "line {line}: the exception for {net} allows most destinations, documented or not"
+            ));
+        }
+        let is_long = day.is_some_and(|day| self.expires.year() > day.year().saturating_add(EXCEPTION_YEARS));
+        is_long.then(|| {
+            format!(
+                "line {line}: the exception lasts until {}; choose a date within {EXCEPTION_YEARS} years, so that it is reviewed",
+                self.expires
+            )
+        })
     }
 }
 

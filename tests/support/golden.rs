@@ -37,17 +37,20 @@ pub struct GoldenRow {
 }
 
 impl GoldenRow {
-    /// A record of `--format jsonl`.
-    pub fn from_json(line: &str) -> GoldenRow {
+    /// A record of `--format jsonl`; none if it is no row of a table.
+    pub fn from_json(line: &str) -> Option<GoldenRow> {
         let json: Json = serde_json::from_str(line).unwrap();
         let record = text(json.get("record").unwrap());
+        if record == "limit" {
+            return None;
+        }
         let columns = columns().into_iter().find(|(name, _)| *name == record);
         let (_, columns) = columns.unwrap_or_else(|| panic!("unknown record: {line}"));
         let known = columns.iter().filter_map(|name| Some(((*name).to_owned(), text(json.get(name)?))));
         let cells: Vec<_> = known.collect();
         let keys = json.as_object().unwrap().len() - 1;
         assert_eq!(cells.len(), keys, "a key that is not a column: {line}");
-        GoldenRow { record, cells }
+        Some(GoldenRow { record, cells })
     }
 
     /// The value of a column; empty if it has none.

@@ -50,7 +50,11 @@ def run(task, settings, attempt):
         numbers = dict.fromkeys(TABLE_OF_RECORD.values(), 0)
         with open(rows, encoding="utf-8") as lines:
             for line in lines:
-                table = TABLE_OF_RECORD[RECORD.match(line)[1]]
+                record = RECORD.match(line)
+                if not record:
+                    # What was not done and what limits the results: the row about the run has it.
+                    continue
+                table = TABLE_OF_RECORD[record[1]]
                 numbers[table] += 1
                 cut = bool(unfinished) and table == "flows" and int(FLOW_ID.search(line)[1]) in unfinished
                 yield table, day, window, seconds, numbers[table], cut, line

@@ -13,7 +13,7 @@ use super::plan::LiveError;
 pub struct InterfaceInfo {
     /// Its name.
     pub name: String,
-    /// `up`, `down` or `up, no carrier`; empty if it has no state.
+    /// `up`, `down` or `up, no carrier`.
     pub state: &'static str,
     /// Its addresses, as `10.1.0.4/24`.
     pub addresses: Vec<String>,
@@ -24,12 +24,12 @@ pub struct InterfaceInfo {
 }
 
 /// Whether the system has it as a network interface.
-fn is_network_interface(name: &str) -> bool {
-    !cfg!(target_os = "linux") || std::path::Path::new("/sys/class/net").join(name).exists()
+pub(super) fn is_network_interface(name: &str) -> bool {
+    !cfg!(target_os = "linux") || name == "any" || std::path::Path::new("/sys/class/net").join(name).exists()
 }
 
-/// The interfaces of this machine that can be captured on. Sources of other kinds, for example of Bluetooth or D-Bus, are left
-/// out if they cannot be opened. A network interface that cannot be opened may be down, or the privilege is missing.
+/// The interfaces of this machine that can be captured on. Sources of other kinds, for example of Bluetooth, D-Bus or the packet
+/// log of a firewall, are left out. A network interface that cannot be opened may be down, or the privilege is missing.
 pub fn interfaces() -> Result<Vec<InterfaceInfo>, LiveError> {
     let devices = pcap::Device::list().map_err(|error| LiveError::Other {
         interface: "any interface".to_owned(),
@@ -39,8 +39,6 @@ pub fn interfaces() -> Result<Vec<InterfaceInfo>, LiveError> {
         let state = match (device.flags.is_up(), device.flags.is_running()) {
             (true, true) => "up",
             (true, false) => "up, no carrier",
-            // Other capture sources, for example the packet log of a firewall, have no state.
-            (false, _) if device.addresses.is_empty() && !is_network_interface(&device.name) => "",
             (false, _) => "down",
         };
         let addresses = device.addresses.iter().map(|address| {
@@ -55,11 +53,7 @@ pub fn interfaces() -> Result<Vec<InterfaceInfo>, LiveError> {
             name: printable(&device.name),
         }
     });
-    Ok(listed.filter(can_be_captured).collect())
-}
-
-fn can_be_captured(interface: &InterfaceInfo) -> bool {
-    interface.link_types.is_some() || interface.name == "any" || is_network_interface(&interface.name)
+    Ok(listed.filter(|interface| is_network_interface(&interface.name)).collect())
 }
 
 fn link_types(name: &str) -> Option<Vec<String>> {

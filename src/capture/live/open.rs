@@ -6,6 +6,7 @@
 
 use pcap::Active;
 
+use super::list::is_network_interface;
 use super::plan::LiveCapturePlan;
 use super::plan::LiveError;
 use super::stats::CaptureStats;
@@ -52,6 +53,11 @@ pub(super) fn open_interface(
         Ok(capture)
     });
     let mut capture = opened.map_err(|error| live_error(name, &libpcap_message(&error)))?;
+    if !is_network_interface(name) {
+        // libpcap opens the packet log of the Linux firewall and other sources, but some of them cannot be read without waiting.
+        let message = "not a network interface; `afs-audit interfaces` lists these".to_owned();
+        return Err(LiveError::Other { interface: name.to_owned(), message });
+    }
     if name == "any" {
         // Version 2 of the cooked header also has the interface of a frame. But only into version 1 does libpcap reinsert the
         // VLAN tag that the kernel removes.

@@ -118,6 +118,7 @@ impl Engine {
         tally.audited_hosts = audited.len() as u64;
         tally.audited = audited.iter().copied().collect();
         tally.audited.sort_unstable();
+        let silent_servers = self.scope.networks_without(&tally.audited);
         tally.audited.truncate(Tally::MAX_AUDITED);
         let mut site = std::mem::replace(&mut self.site, SiteProgress::new(&self.policy));
         // A connection that is still open uses its address, whenever its name was resolved.
@@ -186,6 +187,7 @@ impl Engine {
             bounds,
             gaps,
             site_hints,
+            silent_servers,
             joined,
             unfinished,
         }
