@@ -41,6 +41,9 @@ struct Situation {
     /// Texts of the summary.
     #[serde(default)]
     summary: Vec<String>,
+    /// Codes of findings that it must not have.
+    #[serde(default)]
+    lacks: Vec<String>,
     /// Codes of findings that the first one explains.
     #[serde(default)]
     explains: Vec<String>,
@@ -147,6 +150,9 @@ fn faults(situation: &Situation, findings: &[Value]) -> Vec<String> {
         for text in texts.iter().filter(|text| !printed.contains(*text)) {
             faults.push(format!("expected `{text}` in: {printed}"));
         }
+    }
+    for code in situation.lacks.iter().filter(|code| findings.iter().any(|row| cell(row, "code") == *code)) {
+        faults.push(format!("expected no {code}"));
     }
     let mut explained: Vec<&str> = findings
         .iter()

@@ -9,7 +9,7 @@
 import pathlib, sys
 
 sys.dont_write_bytecode = True
-from packets import ACK, MICROSOFT, PSH, RST, SYN, Tcp, Trace, certificate, client_hello, filler, record, server_hello_12, server_hello_13
+from packets import ACK, FIN, MICROSOFT, PSH, RST, SEGMENT, SYN, Tcp, Trace, certificate, client_hello, extension, filler, record, server_hello_12, server_hello_13, sized
 
 HERE = pathlib.Path(__file__).resolve().parent
 ONE, TWO, ONE_V6 = '10.1.0.4', '10.1.0.5', '2001:db8:1::4'
@@ -75,9 +75,9 @@ def work(trace, client=ONE):
     sign_in(trace, client)
 
 
-def ask_in_vain(trace, name, *answers, seconds=3, **options):
+def ask_in_vain(trace, name, *answers, seconds=3, client=ONE, **options):
     for _ in range(3):
-        trace.dns(ONE, name, *answers, **options)
+        trace.dns(client, name, *answers, **options)
         trace.wait(seconds)
     trace.wait(12)
 
@@ -276,6 +276,51 @@ def proxy_with_credentials_that_work(trace):
         tcp.send(0, client_hello(name)).send(1, server_hello_13()).exchange().close()
 
 
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_opens_a_tunnel_in_which_nothing_answers(trace):
+    trace.connect(ONE, PROXY, FILES)
+    for _ in range(2):
+        tcp = tunnel(trace, SYNC)
+        trace.wait(30)
+        tcp.close()
+    trace.connect(ONE, PROXY, FILES)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_closes_the_tunnel_of_one_name(trace):
+    trace.connect(ONE, PROXY, FILES)
+    for _ in range(2):
+        tcp = tunnel(trace, SYNC)
+        trace.wait(0.5)
+        tcp.segment(1, FIN | ACK)
+        tcp.segment(0, FIN | ACK)
+        tcp.segment(1, ACK)
+
+
+def tunnel(trace, name):
+    """A tunnel that the proxy opens, and a ClientHello in it."""
+    tcp = Tcp(trace, ONE, PROXY, 8080).open()
+    tcp.send(0, f'CONNECT {name}:443 HTTP/1.1\r\nHost: {name}:443\r\n\r\n'.encode())
+    return tcp.send(1, b'HTTP/1.1 200 Connection established\r\n\r\n').send(0, client_hello(name))
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_cannot_reach_anything_for_one_server(trace):
+    for client, status in ((ONE, '200 OK'), (TWO, '502 Bad Gateway')):
+        for name in (LOGIN, SYNC, FILES):
+            trace.connect(client, PROXY, name, status)
+
+
+@situation(azure_local(more=DECLARED_PROXY))
+def proxy_and_a_time_server_that_is_dropped(trace):
+    trace.connect(ONE, PROXY, LOGIN)
+    trace.dns(ONE, 'time.windows.com', '168.61.215.74')
+    for _ in range(4):
+        trace.udp(ONE, 123, '168.61.215.74', 123, b'\x23' + b'\0' * 47)
+        trace.wait(8)
+    trace.connect(ONE, PROXY, LOGIN)
+
+
 # ---------------------------------------------------------------- certificates
 @situation(azure_local())
 def inspection_by_a_corporate_authority(trace):
@@ -332,6 +377,30 @@ def tls_alert_of_one_name(trace):
     for _ in range(2):
         tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC))
         tcp.send(1, record(21, b'\2\x28')).close()
+
+
+@situation(file_sync())
+def client_with_tls_1_0_only(trace):
+    work(trace)
+    trace.dns(ONE, SYNC, SYNC_AT)
+    name = extension(0, sized(2, b'\0' + sized(2, SYNC.encode())))
+    body = b'\3\1' + filler(32, 1) + b'\0' + sized(2, b'\0\x2f\0\x35') + b'\1\0' + sized(2, name)
+    for _ in range(2):
+        tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, record(22, b'\1' + sized(3, body)))
+        tcp.send(1, record(21, b'\2\x46')).close()
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_over_tls(trace):
+    for _ in range(3):
+        tcp = Tcp(trace, ONE, PROXY, 8080).open().send(0, client_hello('proxy.contoso.example'))
+        tcp.send(1, server_hello_13()).exchange().close()
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_silent_and_nothing_else(trace):
+    for _ in range(3):
+        trace.dropped(ONE, PROXY, 8080)
 
 
 @situation(file_sync())
@@ -398,6 +467,31 @@ def azure_agent_looks_for_its_platform(trace):
 def name_unknown_to_the_resolver(trace):
     sign_in(trace)
     ask_in_vain(trace, 'westeurope.dp.kubernetesconfiguration.azure.com', rcode=3)
+
+
+@situation(file_sync())
+def resolver_knows_the_name_for_one_server_only(trace):
+    use(trace, ONE, SYNC, SYNC_AT)
+    work(trace, TWO)
+    ask_in_vain(trace, SYNC, client=TWO, rcode=3)
+    work(trace)
+
+
+@situation(file_sync().replace('["10.1.0.53"]', '["10.1.0.53", "10.1.0.54"]'))
+def one_of_two_resolvers_knows_the_name(trace):
+    ask_in_vain(trace, SYNC, rcode=3)
+    trace.dns(TWO, SYNC, SYNC_AT, resolver='10.1.0.54')
+    trace.https(TWO, SYNC_AT, SYNC)
+    work(trace)
+
+
+@situation(file_sync())
+def queries_over_ipv4_and_connections_over_ipv6(trace):
+    for _ in range(4):
+        trace.dns(ONE, SYNC, '2603:1036::20')
+        trace.https(ONE_V6, '2603:1036::20', SYNC)
+        trace.wait(30)
+    work(trace)
 
 
 @situation(file_sync())
@@ -492,6 +586,15 @@ def one_node_missing_in_the_rule(trace):
         (trace.https(client, LOCAL_AT, LOCAL) if client == ONE else trace.refused(client, LOCAL_AT))
 
 
+@situation(file_sync())
+def one_node_missing_in_the_rule_for_ipv6(trace):
+    for client in (ONE, TWO):
+        work(trace, client)
+        trace.dns(client, SYNC, '2603:1020:201::20')
+    trace.https(ONE_V6, '2603:1020:201::20', SYNC)
+    trace.dropped('2001:db8:1::5', '2603:1020:201::20')
+
+
 @situation(azure_local())
 def one_address_of_a_name_dropped(trace):
     sign_in(trace)
@@ -499,6 +602,60 @@ def one_address_of_a_name_dropped(trace):
     trace.wait(60)
     trace.dns(ONE, MANAGEMENT, '20.50.2.11')
     trace.dropped(ONE, '20.50.2.11')
+
+
+@situation(file_sync())
+def nothing_passes_the_firewall(trace):
+    for name, address in ((SYNC, SYNC_AT), (FILES, FILES_AT), (LOGIN, LOGIN_AT), (MANAGEMENT, MANAGEMENT_AT)):
+        trace.dns(ONE, name, address)
+        trace.dropped(ONE, address)
+
+
+@situation(file_sync())
+def outage_of_a_minute(trace):
+    for is_up in (True, False, True):
+        for name, address in ((SYNC, SYNC_AT), (FILES, FILES_AT)):
+            trace.dns(ONE, name, address)
+            (trace.https(ONE, address, name) if is_up else trace.dropped(ONE, address))
+        trace.wait(60)
+
+
+@situation(file_sync())
+def older_name_of_the_sync_service_works(trace):
+    work(trace)
+    trace.dns(ONE, SYNC, SYNC_AT)
+    trace.dropped(ONE, SYNC_AT)
+    use(trace, ONE, 'kailani6.one.microsoft.com', '52.138.0.30')
+
+
+@situation(file_sync())
+def needed_name_at_the_address_of_another(trace):
+    work(trace)
+    for name in (SYNC, 'www.contoso.example'):
+        trace.dns(ONE, name, SYNC_AT)
+    trace.dropped(ONE, SYNC_AT)
+
+
+@situation(azure_local(settings='\narc-gateways = ["0a1b2c3d"]'))
+def arc_gateway_and_more_dropped(trace):
+    sign_in(trace)
+    for name, address in ((LOCAL, LOCAL_AT), (GATEWAY, '20.61.1.4'), (ARC, ARC_AT)):
+        trace.dns(ONE, name, address)
+        trace.dropped(ONE, address)
+
+
+@situation(file_sync())
+def large_segments_dropped(trace):
+    work(trace)
+    trace.dns(ONE, SYNC, SYNC_AT)
+    for _ in range(2):
+        tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC)).send(1, server_hello_13()).send(0, record(23, filler(80)))
+        for attempt in range(7):
+            tcp.segment(0, ACK, filler(SEGMENT))
+            tcp.numbers[0] -= SEGMENT
+            trace.wait(0.3 * 2 ** attempt)
+        tcp.segment(0, RST | ACK)
+    work(trace)
 
 
 @situation(file_sync())
@@ -577,6 +734,12 @@ def cluster_heartbeat_one_way(trace):
     for _ in range(12):
         trace.udp(ONE, 3343, TWO, 3343, filler(60))
         trace.wait(1)
+
+
+@situation(azure_local().replace('\n[dns]', 'windows-admin-center = ["10.1.9.9"]\n\n[dns]'))
+def windows_admin_center_cannot_reach_a_node(trace):
+    sign_in(trace)
+    trace.dropped('10.1.9.9', ONE, 5985)
 
 
 @situation(azure_local())

@@ -193,8 +193,12 @@ impl Engine {
             Fact::Status(status) => flow.add_status(status, at.frame),
             Fact::Attributes(attributes) => {
                 flow.add_attributes(attributes, &self.policy);
+                flow.note_hello(at.time);
             }
-            Fact::Attribute(key, value) => flow.set_attribute(key, &value, &self.policy),
+            Fact::Attribute(key, value) => {
+                flow.set_attribute(key, &value, &self.policy);
+                flow.note_hello(at.time);
+            }
             Fact::Anomaly(anomaly) => {
                 if self.window.contains(at.time) {
                     self.counts.tally.count_anomaly(anomaly.layer, anomaly.what);
@@ -231,6 +235,9 @@ impl Engine {
         // Without declared servers nothing is left out by the site file.
         if !self.scope.is_open() {
             self.diagnosis.own_addresses.add(&flow_start);
+        }
+        if self.policy.port_tables.roles(client) != 0 {
+            self.diagnosis.packet_sent(client);
         }
         let flow =
             FlowState { number, flow_start, app: "", dns, dns_is_other_clients, facts: None, seen_at: None };

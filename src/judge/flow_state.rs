@@ -18,6 +18,7 @@ use super::rows::Http;
 use super::rows::RareFacts;
 use crate::base::Address;
 use crate::base::FrameRef;
+use crate::base::Time;
 use crate::base::WireText;
 use crate::base::port;
 use crate::flow::Endpoint;
@@ -67,6 +68,8 @@ pub(super) struct AppFacts {
     pub(super) tls_cipher: Option<u16>,
     /// The highest version that the client offered.
     pub(super) tls_offered: Option<u16>,
+    /// When the ClientHello was complete.
+    pub(super) hello_time: Option<Time>,
     /// Lists of cipher suites of which the client offered none, as bits in the order of the policy.
     pub(super) unmatched_cipher_lists: u8,
     pub(super) http: Option<Box<Http>>,
@@ -120,6 +123,13 @@ impl FlowState {
             self.set_attribute(*key, value, policy);
         }
         self.facts_mut().attributes.add(set);
+    }
+
+    /// Keeps the time at which the ClientHello was known.
+    pub(super) fn note_hello(&mut self, time: Time) {
+        if let Some(facts) = self.facts.as_deref_mut().filter(|facts| facts.tls_offered.is_some()) {
+            facts.hello_time.get_or_insert(time);
+        }
     }
 
     /// Keeps an attribute; those of sets without a field of their own stay in the set.
@@ -320,7 +330,6 @@ impl FlowStates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Time;
     use crate::base::proto;
     use crate::judge::policy::name_table::NameTable;
     use crate::judge::test_support;

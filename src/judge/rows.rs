@@ -224,6 +224,8 @@ pub enum SharedPath {
     Proxy,
     /// The destination gets no reply over IPv6, and works over IPv4.
     Ipv6,
+    /// Nothing that the client tried works.
+    Everything,
 }
 
 /// A row of `findings.csv`: one for each audited host, target, code and mechanism.

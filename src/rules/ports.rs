@@ -72,6 +72,11 @@ impl Ports {
         self.0.iter().any(|a| other.0.iter().any(|b| common(a, b)))
     }
 
+    /// True if there is a port of this protocol.
+    pub fn has_protocol(&self, protocol: u8) -> bool {
+        self.0.iter().any(|range| range.protocol == protocol)
+    }
+
     /// True if there is no range.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

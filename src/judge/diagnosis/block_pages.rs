@@ -62,7 +62,7 @@ pub(super) fn assess_response(flow: &FlowState, context: &AssessmentContext<'_>)
     }
     match status {
         407 if is_proxied => blocked(Mechanism::ProxyAuthRequired, Confidence::Weak),
-        200 if is_certificate_file(path_of(target)) && body.is_some_and(is_html) => {
+        200 if is_for_validation(path_of(target)) && body.is_some_and(is_html) => {
             blocked(Mechanism::BlockPage, Confidence::Weak)
         }
         403 if is_proxied => blocked(Mechanism::ProxyRefused, Confidence::Strong),
@@ -90,6 +90,20 @@ fn assess_connectivity_test(status: u16, http: &Http, expected: &str) -> Option<
 /// The product that a page names as its maker.
 pub(in crate::judge) fn block_page_vendor<'a>(http: &Http, middleboxes: &'a Middleboxes) -> Option<&'a str> {
     VENDOR_FIELDS.iter().find_map(|field| middleboxes.block_page_vendor(*field, http.field(*field)?))
+}
+
+/// What is requested to validate a certificate is never answered by a page.
+fn is_for_validation(path: &str) -> bool {
+    is_certificate_file(path) || is_ocsp_request(path)
+}
+
+/// The path of a request to an OCSP responder ends in a DER sequence in base64 (RFC 6960 appendix A.1), of more than 48 bytes: two
+/// hashes of an issuer and a serial number.
+fn is_ocsp_request(path: &str) -> bool {
+    const MIN_LEN: usize = 64;
+    let encoded = path.trim_start_matches('/');
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'%');
+    encoded.len() >= MIN_LEN && encoded.starts_with('M') && encoded.bytes().all(is_base64)
 }
 
 /// Files for certificate validation, which no server returns as a page (RFC 2585 §4).
@@ -155,6 +169,9 @@ mod tests {
     fn pages_instead_of_certificate_files() {
         assert!(is_certificate_file("/pki/crl/mscorp.CRL"));
         assert!(!is_certificate_file("/pki/crl") && !is_certificate_file("/crl"));
+        let request = format!("/MFEwTzBNMEswSTAJ{}%3D", "b".repeat(60));
+        assert!(is_ocsp_request(&request));
+        assert!(!is_ocsp_request("/MFEw") && !is_ocsp_request(&format!("/M{}.html", "b".repeat(80))));
         assert!(is_html("\r\n<HTML><body>") && is_html("<!DOCTYPE html>"));
         assert!(is_html("1a\\x0d\\x0a<html><a>"), "after the length of a chunk");
         assert!(!is_html("0\\x82"));

@@ -36,6 +36,10 @@ use crate::judge::vocabulary::Outcome;
 /// Entries of each table: seven eighths of a power of two is what a hash table holds without growing.
 const MAX_ENTRIES: usize = 7 << 10;
 
+/// Names that worked that are kept, of one server and of all: a proxy serves many.
+const MAX_NAMES_AT_SERVER: usize = 128;
+const MAX_WORKED_NAMES: usize = 2 * MAX_ENTRIES;
+
 /// So many names that fail at one address are evidence against the address.
 const MIN_NAMES_AT_ADDRESS: usize = 2;
 
@@ -48,19 +52,20 @@ const MAX_ADDRESSES: usize = 4;
 /// So many names of a client must fail, and none work, for an outage.
 const MIN_NAMES_IN_OUTAGE: u32 = 3;
 
-/// What worked at a server, first and last.
+/// A name that worked at a server, first and last; none where none was known.
 #[derive(Debug)]
-struct WorkedAt {
+struct WorkedName {
     name: Option<Arc<HostName>>,
     first: Time,
     last: Time,
-    /// A name other than `name`.
-    other_name: Option<Arc<HostName>>,
-    /// The server is a proxy of the names.
-    is_proxy: bool,
 }
 
-impl WorkedAt {
+impl WorkedName {
+    fn extend(&mut self, time: Time) {
+        self.first = self.first.min(time);
+        self.last = self.last.max(time);
+    }
+
     fn compared_with(&self, blocked: &BlockedAt) -> ComparisonResult {
         if self.first > blocked.last {
             ComparisonResult::WorkedLater { from: self.first }
@@ -70,13 +75,44 @@ impl WorkedAt {
             ComparisonResult::WorkedAtOtherTimes
         }
     }
+}
+
+/// What worked at a server.
+#[derive(Debug)]
+struct WorkedAt {
+    /// Of the first names, each.
+    names: SmallVec<[WorkedName; 1]>,
+    /// The server is a proxy of the names.
+    is_proxy: bool,
+}
+
+impl WorkedAt {
+    /// Compares whatever worked, at any time.
+    fn compared_with(&self, blocked: &BlockedAt) -> ComparisonResult {
+        let mut all = WorkedName { name: None, first: blocked.first, last: blocked.first };
+        if let Some((one, others)) = self.names.split_first() {
+            (all.first, all.last) = (one.first, one.last);
+            others.iter().for_each(|other| {
+                all.extend(other.first);
+                all.extend(other.last);
+            });
+        }
+        all.compared_with(blocked)
+    }
 
     fn compared_with_name(&self, name: &HostName, blocked: &BlockedAt) -> Option<ComparisonResult> {
-        let is_it = |known: &Option<Arc<HostName>>| known.as_deref() == Some(name);
-        if is_it(&self.name) {
-            return Some(self.compared_with(blocked));
-        }
-        is_it(&self.other_name).then_some(ComparisonResult::WorkedAtOtherTimes)
+        let worked = self.names.iter().find(|worked| worked.name.as_deref() == Some(name))?;
+        Some(worked.compared_with(blocked))
+    }
+
+    /// The first name of which one is known.
+    fn any_name(&self) -> Option<&Arc<HostName>> {
+        self.names.iter().find_map(|worked| worked.name.as_ref())
+    }
+
+    /// The name, if there was only one.
+    fn only_name(&self) -> Option<&Arc<HostName>> {
+        self.names.first().filter(|_| self.names.len() == 1)?.name.as_ref()
     }
 }
 
@@ -180,7 +216,7 @@ struct Families {
 impl Default for Comparison {
     fn default() -> Comparison {
         Comparison {
-            worked: BoundedMap::new(MAX_ENTRIES),
+            worked: BoundedMap::weighing(MAX_ENTRIES, MAX_WORKED_NAMES),
             clients: BoundedMap::new(MAX_ENTRIES),
             blocked: BoundedMap::new(MAX_ENTRIES),
             blocked_unnamed: BoundedMap::new(MAX_ENTRIES),
@@ -231,14 +267,23 @@ impl Comparison {
         }
     }
 
-    /// Names that worked over IPv4 and got no reply over IPv6, with the IPv4 address, by client and name; after
+    /// Names that got no reply over IPv6 and worked over IPv4, or for another host at the same address, by client and name; after
     /// [`Comparison::prepare`].
-    pub(in crate::judge) fn blocked_ipv6(&self) -> Vec<(Address, Arc<HostName>, SilentIpv6, Address)> {
+    pub(in crate::judge) fn blocked_ipv6(
+        &self,
+    ) -> Vec<(Address, Arc<HostName>, SilentIpv6, ComparisonResult)> {
         let all = self.silent_ipv6.iter();
         let mut blocked: Vec<_> = all
             .filter_map(|((client, name), silent)| {
-                let ipv4 = self.only_over_ipv4(name, silent.server.port)?;
-                Some((*client, Arc::clone(name), silent.clone(), ipv4))
+                let SilentIpv6 { server, time, .. } = *silent;
+                let over_ipv4 = self.only_over_ipv4(name, server.port);
+                let over_ipv4 = over_ipv4.map(|server| ComparisonResult::WorksOverIpv4 { server });
+                let works = over_ipv4.or_else(|| {
+                    let blocked = BlockedAt { server, is_proxy: false, first: time, last: time };
+                    let host = self.other_client(*client, name, &blocked)?;
+                    Some(ComparisonResult::OtherHostReachesIt { host, client: *client })
+                })?;
+                Some((*client, Arc::clone(name), silent.clone(), works))
             })
             .collect();
         blocked.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
@@ -254,18 +299,20 @@ impl Comparison {
 
     fn add_worked(&mut self, row: &FlowRow, is_proxy: bool) {
         let (client, server, time) = (row.client.address, row.server, row.first_seen);
-        match self.worked.get(&(client, server)) {
-            Some(worked) if worked.name == row.name => {
-                worked.first = worked.first.min(time);
-                worked.last = worked.last.max(time);
-            }
-            Some(worked) => worked.other_name.clone_from(&row.name),
-            None => {
-                let worked =
-                    WorkedAt { name: row.name.clone(), first: time, last: time, other_name: None, is_proxy };
-                self.worked.insert((client, server), worked);
-                self.clients.insert(client, ());
-            }
+        let name = || WorkedName { name: row.name.clone(), first: time, last: time };
+        let key = (client, server);
+        let Some(worked) = self.worked.get(&key) else {
+            let worked = WorkedAt { names: SmallVec::from_iter([name()]), is_proxy };
+            self.worked.insert_weighing(key, worked, 1);
+            return self.clients.insert(client, ());
+        };
+        if let Some(known) = worked.names.iter_mut().find(|known| known.name == row.name) {
+            return known.extend(time);
+        }
+        if worked.names.len() < MAX_NAMES_AT_SERVER {
+            worked.names.push(name());
+            let weight = worked.names.len();
+            self.worked.set_weight(&key, weight);
         }
     }
 
@@ -318,14 +365,15 @@ impl Comparison {
                 let lowest = self.proxies.entry(*client).or_insert(*server);
                 *lowest = (*lowest).min(*server);
             }
-            for name in [&worked.name, &worked.other_name].into_iter().flatten() {
+            for WorkedName { name, first, last } in &worked.names {
+                let Some(name) = name else { continue };
                 // The table has no order: take the lowest address.
                 let at = self.worked_elsewhere.entry((*client, Arc::clone(name))).or_default();
                 match at.iter_mut().find(|known| known.port == server.port) {
                     Some(lowest) => lowest.address = lowest.address.min(server.address),
                     None => at.push(*server),
                 }
-                let reached = Reached { client: *client, first: worked.first, last: worked.last };
+                let reached = Reached { client: *client, first: *first, last: *last };
                 self.reached_by.entry((*server, Arc::clone(name))).or_default().push(reached);
                 // Whether the client reaches its proxy over IPv6 says nothing of the name.
                 if worked.is_proxy {
@@ -443,7 +491,7 @@ impl Comparison {
                 let when = Box::new(worked.compared_with(blocked));
                 return Some(ComparisonResult::AddressWorked { when, name: None });
             }
-            if let Some(other) = &worked.name {
+            if let Some(other) = worked.any_name() {
                 let name = Arc::clone(other);
                 return Some(match is_proxy {
                     true => ComparisonResult::OtherNameThroughProxy { name },
@@ -476,7 +524,7 @@ impl Comparison {
         }
         let names = self.blocked_names.peek(&client).copied().unwrap_or_default();
         let is_outage = names >= MIN_NAMES_IN_OUTAGE && !anything_works;
-        is_outage.then_some(ComparisonResult::NothingWorks { names })
+        is_outage.then_some(ComparisonResult::NothingWorks { names, client })
     }
 
     /// What all other flows show about a blocked address and port without a name.
@@ -487,7 +535,7 @@ impl Comparison {
     ) -> Option<ComparisonResult> {
         let blocked = self.blocked_unnamed.peek(&(client, server))?;
         let worked = self.worked.peek(&(client, server))?;
-        let name = worked.name.clone().filter(|_| worked.other_name.is_none() && !worked.is_proxy);
+        let name = worked.only_name().filter(|_| !worked.is_proxy).cloned();
         Some(ComparisonResult::AddressWorked { when: Box::new(worked.compared_with(blocked)), name })
     }
 }

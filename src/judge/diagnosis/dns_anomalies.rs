@@ -10,6 +10,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+use super::resolved_names::ResolvedBy;
+use super::resolved_names::ResolvedNames;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
@@ -78,6 +80,8 @@ pub(in crate::judge) struct DnsAnomaly {
     pub(in crate::judge) address: Option<Address>,
     /// The last alias (CNAME) of the response.
     pub(in crate::judge) alias: Option<Box<HostName>>,
+    /// A resolver that knew the name about that time.
+    pub(in crate::judge) resolved_by: Option<ResolvedBy>,
     /// The first frames.
     first: SmallVec<[(FrameRef, Time); 2]>,
     last: (FrameRef, Time),
@@ -88,6 +92,12 @@ impl DnsAnomaly {
     /// The frame and time of each occurrence; of those that are not kept, the last one.
     pub(in crate::judge) fn occurrences(&self) -> impl Iterator<Item = &(FrameRef, Time)> {
         (0..self.count).map(|index| self.first.get(index).unwrap_or(&self.last))
+    }
+
+    /// The times of the first and the last occurrence.
+    pub(in crate::judge) fn span(&self) -> (Time, Time) {
+        let (_, last) = self.last;
+        (self.first.first().map_or(last, |(_, first)| *first), last)
     }
 
     fn add(&mut self, occurrence: (FrameRef, Time)) {
@@ -218,6 +228,7 @@ pub(in crate::judge) struct DnsAnomalies {
     /// Of a live run: occurrences that are not reported yet.
     fresh: Option<VecDeque<FreshOccurrence>>,
     responses: BoundedMap<QueryKey, FirstResponse>,
+    resolved: ResolvedNames,
 }
 
 impl Default for DnsAnomalies {
@@ -228,6 +239,7 @@ impl Default for DnsAnomalies {
             missed: 0,
             fresh: None,
             responses: BoundedMap::new(MAX_RESPONSES),
+            resolved: ResolvedNames::default(),
         }
     }
 }
@@ -267,6 +279,7 @@ impl DnsAnomalies {
                 return LookupResult::Nothing;
             }
             self.succeeded(key);
+            self.resolved.add(lookup);
             return LookupResult::Resolved;
         };
         if !context.is_reported {
@@ -299,6 +312,7 @@ impl DnsAnomalies {
                 resolver: lookup.resolver,
                 address: lookup.addresses.first().copied(),
                 alias: last_alias(lookup.resolution),
+                resolved_by: None,
                 first: SmallVec::from_iter([occurrence]),
                 last: occurrence,
                 count: 1,
@@ -328,6 +342,10 @@ impl DnsAnomalies {
         (self.len, self.missed) = (0, 0);
         let mut anomalies: Vec<DnsAnomaly> =
             std::mem::take(&mut self.by_name).into_values().flatten().collect();
+        let resolved = std::mem::take(&mut self.resolved);
+        for anomaly in &mut anomalies {
+            anomaly.resolved_by = resolved.find(anomaly);
+        }
         anomalies.sort_by(|a, b| {
             let key = |anomaly: &DnsAnomaly| {
                 (anomaly.client, anomaly.first.first().copied(), anomaly.mechanism.finding())

@@ -86,8 +86,10 @@ pub(super) fn assess_payload(
     if let Some(assessment) = assess_response(flow, context) {
         return assessment;
     }
-    if is_reset_in_tunnel(flow, facts, flow_end) {
-        return Assessment::blocked(Mechanism::ResetAfterClientHello, Confidence::Weak);
+    if has_unanswered_hello_in_tunnel(flow, facts)
+        && let Some(mechanism) = end_of_tunnel(facts, flow_end)
+    {
+        return Assessment::blocked(mechanism, Confidence::Weak);
     }
     if flow.app != "tls" {
         return by_packets;
@@ -230,24 +232,51 @@ fn closed_after_certificate(flow_end: &FlowEnd) -> bool {
     }) && !has_missing_bytes(flow_end)
 }
 
-/// The proxy accepted the request, the client sent a ClientHello through it, and a reset came instead of a TLS record.
-fn is_reset_in_tunnel(flow: &FlowState, facts: &AppFacts, flow_end: &FlowEnd) -> bool {
-    let Some(tcp) = &flow_end.tcp else { return false };
-    let [client, server] = &tcp.sides;
+/// The proxy accepted the request, the client sent a ClientHello through it, and no TLS record came.
+fn has_unanswered_hello_in_tunnel(flow: &FlowState, facts: &AppFacts) -> bool {
     let sent_hello = facts.tls_offered.is_some() && flow.claim_from(NameSource::Connect).is_some();
     let is_answered = facts.tls_version.is_some() || facts.certificate_issuer().is_some();
-    sent_hello
-        && !is_answered
-        && server.resets > 0
-        && client.fins + client.resets + server.fins == 0
-        && !has_missing_bytes(flow_end)
+    sent_hello && !is_answered
+}
+
+/// How a tunnel in which the ClientHello was not answered ended.
+fn end_of_tunnel(facts: &AppFacts, flow_end: &FlowEnd) -> Option<Mechanism> {
+    let tcp = flow_end.tcp.as_ref()?;
+    let [client, server] = &tcp.sides;
+    if has_missing_bytes(flow_end) {
+        return None;
+    }
+    if server.resets > 0 {
+        let is_ended_by_reset = client.fins + client.resets + server.fins == 0;
+        return is_ended_by_reset.then_some(Mechanism::ResetAfterClientHello);
+    }
+    if tcp.handshake != Handshake::Complete || client.unacknowledged > 1 {
+        return None;
+    }
+    let has_client_closed_first = tcp
+        .client_close_frame
+        .is_some_and(|client| tcp.server_close_frame.is_none_or(|server| client < server));
+    let closed = if has_client_closed_first { tcp.client_close_time } else { None };
+    let waited = closed.unwrap_or(flow_end.last_seen).since(facts.hello_time?);
+    match (server.fins > 0 && !has_client_closed_first, waited >= MAX_HELLO_REPLY_NANOS) {
+        (true, false) => Some(Mechanism::ClosedAfterClientHello),
+        // A proxy closes when its own time limit for the destination is over.
+        (_, true) => Some(Mechanism::SilentAfterClientHello),
+        (false, false) => None,
+    }
 }
 
 /// The ClientHello was acknowledged, and no reply came for longer than any server needs.
 fn is_hello_unanswered(flow_end: &FlowEnd) -> bool {
     let Some(tcp) = &flow_end.tcp else { return false };
     let ([client, server], [_, by_server]) = (&tcp.sides, flow_end.bytes);
-    let is_acked = client.data_segments > 0 && client.unacknowledged <= 1 && server.fins + server.resets == 0;
+    // A server that closes after the client did replies to that.
+    let has_closed_by_itself = server.fins > 0
+        && tcp
+            .client_close_frame
+            .is_none_or(|client| tcp.server_close_frame.is_none_or(|server| server < client));
+    let is_acked =
+        client.data_segments > 0 && client.unacknowledged <= 1 && server.resets == 0 && !has_closed_by_itself;
     let has_waited = tcp.first_data_time.is_some_and(|since| {
         tcp.client_close_time.unwrap_or(flow_end.last_seen).since(since) >= MAX_HELLO_REPLY_NANOS
     });
@@ -314,6 +343,7 @@ mod tests {
             middleboxes: &middleboxes,
             is_documented: &|_| false,
             expects_reply: false,
+            shows_server: false,
         };
         let found = match assess_payload(flow, flow_end, Assessment::Ok, &context) {
             Assessment::Ok => "ok".to_owned(),
@@ -401,6 +431,7 @@ mod tests {
             middleboxes: &middleboxes,
             is_documented: &|_| false,
             expects_reply: false,
+            shows_server: false,
         };
         let by_packets = Assessment::blocked(Mechanism::ResetAfterRequest, Confidence::Weak);
         let assessment = assess_payload(&tls, &flow_end, by_packets, &context);
@@ -430,6 +461,7 @@ mod tests {
                 middleboxes: &middleboxes,
                 is_documented: &|_| false,
                 expects_reply: false,
+                shows_server: false,
             };
             let by_packets = Assessment::inconclusive(Reason::NoAnswerSeen);
             assess_payload(&flow, &flow_end, by_packets, &context).mechanism()

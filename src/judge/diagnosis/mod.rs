@@ -16,10 +16,12 @@ mod host_drops;
 pub(super) mod outcome;
 pub(super) mod own_addresses;
 pub(super) mod proxies;
+pub(super) mod resolved_names;
 pub(super) mod revocation;
 pub(super) mod scans;
 pub(super) mod stale_address;
 pub(super) mod tampering;
+pub(super) mod unheard_hosts;
 pub(super) mod unused_answers;
 
 use self::capture_loss::CaptureLoss;
@@ -32,6 +34,7 @@ use self::proxies::Proxies;
 use self::revocation::Revocation;
 use self::scans::ConnectAttempt;
 use self::scans::Scans;
+use self::unheard_hosts::UnheardHosts;
 use self::unused_answers::NameUse;
 use super::assessment::Assessment;
 use super::bounded_map::BoundedMap;
@@ -65,6 +68,8 @@ pub(super) struct AssessmentContext<'a> {
     pub(super) is_documented: &'a dyn Fn(&HostName) -> bool,
     /// The documents give the protocol between these two hosts, and it has replies: silence means something.
     pub(super) expects_reply: bool,
+    /// Both hosts have roles at the site, and the capture holds packets of the server: it would hold its replies.
+    pub(super) shows_server: bool,
 }
 
 /// What is known across flows.
@@ -77,10 +82,13 @@ pub(super) struct Diagnosis {
     pub(super) name_use: NameUse,
     pub(super) proxies: Proxies,
     pub(super) own_addresses: OwnAddresses,
+    pub(super) unheard: UnheardHosts,
     happy_eyeballs: HappyEyeballs,
     scans: Scans,
     /// Hosts that the capture holds packets to.
     receiving_hosts: BoundedMap<Address, ()>,
+    /// Hosts with a role that the capture holds packets of.
+    sending_hosts: BoundedMap<Address, ()>,
     /// Start of the first flow.
     pub(super) began: Option<Time>,
 }
@@ -95,9 +103,11 @@ impl Default for Diagnosis {
             name_use: NameUse::default(),
             proxies: Proxies::default(),
             own_addresses: OwnAddresses::default(),
+            unheard: UnheardHosts::default(),
             happy_eyeballs: HappyEyeballs::default(),
             scans: Scans::default(),
             receiving_hosts: BoundedMap::new(MAX_HOSTS),
+            sending_hosts: BoundedMap::new(MAX_HOSTS),
             began: None,
         }
     }
@@ -135,6 +145,18 @@ impl Diagnosis {
         }
     }
 
+    /// A host with a role has opened a flow.
+    pub(super) fn packet_sent(&mut self, host: Address) {
+        if self.sending_hosts.get(&host).is_none() {
+            self.sending_hosts.insert(host, ());
+        }
+    }
+
+    /// Whether the capture holds packets of this host, which has a role.
+    pub(super) fn sends_packets(&self, host: Address) -> bool {
+        self.sending_hosts.peek(&host).is_some()
+    }
+
     /// The capture holds a packet to this host: its silence means something.
     pub(super) fn receives_packets(&self, host: Address) -> bool {
         self.receiving_hosts.peek(&host).is_some()
@@ -168,7 +190,8 @@ impl Diagnosis {
     ) -> Assessment {
         let (client, server) = (flow.client().address, flow.server().address);
         let [_, by_server] = flow_end.packets;
-        let receives_packets = by_server > 0 || self.receiving_hosts.get(&client).is_some();
+        let receives_packets =
+            by_server > 0 || context.shows_server || self.receiving_hosts.get(&client).is_some();
         if let Some(assessment) = host_drops::assess_host_drops(flow_end) {
             return assessment;
         }
@@ -276,6 +299,7 @@ mod tests {
         let context = AssessmentContext {
             has_unknown_issuer: false,
             expects_reply: false,
+            shows_server: false,
             middleboxes: &middleboxes,
             is_documented: &|_| false,
         };

@@ -43,6 +43,9 @@ const FULL_SIZE_RETRANSMISSIONS: u16 = 3;
 /// Retransmissions without an ACK after which the peer is considered silent: more than six seconds with any timer (RFC 6298 §5).
 const SILENT_RETRANSMISSIONS: u16 = 5;
 
+/// Fewer retransmissions after an idle time are no success either.
+const DOUBTFUL_RETRANSMISSIONS: u16 = 3;
+
 /// A server that no longer receives anything retransmits its own last segment, and its FIN: not more packets than this.
 const MAX_UNHEARD_SERVER_PACKETS: u32 = 4;
 
@@ -160,6 +163,9 @@ fn assess_tcp(flow_end: &FlowEnd, tcp: &TcpSummary, receives_packets: bool) -> A
         }
         Handshake::Complete if is_silent_after_data(flow_end, tcp) => {
             Assessment::blocked(Mechanism::SilentAfterData, Confidence::Weak)
+        }
+        Handshake::Complete if tcp.ended_after_idle && is_silent(flow_end, tcp, DOUBTFUL_RETRANSMISSIONS) => {
+            Assessment::inconclusive(Reason::NoAnswerSeen)
         }
         Handshake::Complete => Assessment::Ok,
     }
@@ -281,6 +287,11 @@ fn is_reset_prompt(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
 
 /// The client, which had received payload, retransmits, and the server no longer acknowledges.
 fn is_silent_after_data(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
+    is_silent(flow_end, tcp, SILENT_RETRANSMISSIONS)
+}
+
+/// The same after so many retransmissions.
+fn is_silent(flow_end: &FlowEnd, tcp: &TcpSummary, retransmissions: u16) -> bool {
     let [client, server] = &tcp.sides;
     // A server that has closed need not reply. One that closes because it gets no reply sends its FIN after the retransmissions
     // started.
@@ -290,10 +301,7 @@ fn is_silent_after_data(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
         && !is_after_server_fin
         && server.zero_windows + u32::from(client.sack_acks) == 0;
     let is_whole = client.missing_bytes + server.missing_bytes == 0;
-    server_sent_payload(flow_end)
-        && client.unacked_repeats >= SILENT_RETRANSMISSIONS
-        && is_server_quiet
-        && is_whole
+    server_sent_payload(flow_end) && client.unacked_repeats >= retransmissions && is_server_quiet && is_whole
 }
 
 /// A reset that the side it names did not send. A load balancer that resets for its servers looks like a third party too: that
@@ -326,6 +334,9 @@ fn mtu_black_hole(flow_end: &FlowEnd, tcp: &TcpSummary) -> Option<Confidence> {
         Some(close) => close.since(since) >= MIN_SILENCE_NANOS,
         None => flow_end.last_seen.since(since) >= 3 * MIN_SILENCE_NANOS,
     });
+    if lacks_first_full_size_segment(flow_end, tcp) {
+        return Some(Confidence::Weak);
+    }
     tcp.sides.iter().find_map(|side| {
         let repeated_len = u32::from(side.unacked_repeat_len);
         // As many contiguous bytes arrived later: the size is not the cause. Loss and policing look like this.
@@ -338,6 +349,17 @@ fn mtu_black_hole(flow_end: &FlowEnd, tcp: &TcpSummary) -> Option<Confidence> {
         let is_first = tcp.handshake == Handshake::Complete && side.acknowledged < FIRST_BYTES;
         (is_repeated || is_missing).then_some(if is_first { Confidence::Strong } else { Confidence::Weak })
     })
+}
+
+/// The first full-size segment of the client is retransmitted without an ACK, smaller ones before it were acknowledged, and the
+/// connection ends there: no smaller one follows that could tell a path MTU from a filter.
+fn lacks_first_full_size_segment(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
+    let [client, _] = &tcp.sides;
+    tcp.handshake == Handshake::Complete
+        && u32::from(client.unacked_repeat_len) >= FULL_SIZE
+        && (1..FULL_SIZE).contains(&client.acknowledged)
+        && !tcp.ended_after_idle
+        && is_silent_after_data(flow_end, tcp)
 }
 
 #[cfg(test)]
@@ -551,6 +573,9 @@ mod tests {
             flow_end
         };
         check(&changed(|tcp| tcp.ended_after_idle = true), "silent-after-idle weak");
+        let mut fewer = silent(3, 0);
+        fewer.tcp.as_mut().unwrap().ended_after_idle = true;
+        check(&fewer, "no-answer-seen");
         check(&changed(|tcp| tcp.sides[1].fins = 1), "ok");
         let closes_meanwhile = |tcp: &mut TcpSummary| (tcp.sides[1].fins, tcp.sides[0].peer_packets) = (1, 1);
         check(&changed(closes_meanwhile), "silent-after-data weak");
@@ -576,6 +601,22 @@ mod tests {
         check(&black_hole(1_460, 100), "pmtu-black-hole strong");
         check(&black_hole(1_460, 1_460), "ok");
         check(&black_hole(900, 100), "ok");
+    }
+
+    #[test]
+    fn a_first_full_size_segment_that_is_lost_until_the_end() {
+        let lost = |acknowledged, repeat_len| {
+            tcp(Handshake::Complete, |flow_end, tcp| {
+                flow_end.bytes = [2_000, 4_000];
+                let client: &mut SideSummary = &mut tcp.sides[0];
+                (client.unacked_repeats, client.unacked_repeat_len) = (SILENT_RETRANSMISSIONS, repeat_len);
+                client.acknowledged = acknowledged;
+            })
+        };
+        check(&lost(600, 1_460), "pmtu-black-hole weak");
+        check(&lost(600, 500), "silent-after-data weak");
+        check(&lost(4_000, 1_460), "silent-after-data weak");
+        check(&lost(0, 1_460), "silent-after-data weak");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(in crate::judge) struct UnusedName<'a> {
 pub(in crate::judge) struct NameUse {
     /// Clients that use a proxy.
     proxied: BoundedMap<Address, ()>,
-    /// Names that clients used at other addresses than DNS resolved.
+    /// Names that clients used at other addresses than DNS resolved, or without a query of their own.
     elsewhere: BoundedMap<ClientName, ()>,
 }
 
@@ -59,14 +59,15 @@ impl Default for NameUse {
 impl NameUse {
     /// Adds a judged flow that has ended.
     pub(in crate::judge) fn add(&mut self, flow: &FlowState) {
-        let Some(claim) = flow.strongest_claim() else { return };
         let client = flow.client().address;
-        if claim.source == NameSource::Connect {
+        if flow.strongest_claim().is_some_and(|claim| claim.source == NameSource::Connect) {
             self.proxied.insert(client, ());
         }
-        let is_resolved = flow.dns.as_ref().is_some_and(|dns| *dns.known() == claim.known);
-        if !is_resolved && claim.known.is_documented() {
-            let key = ClientNameRef { client, name: &claim.known.name };
+        let Some((known, _)) = flow.name() else { return };
+        let is_resolved =
+            !flow.dns_is_other_clients && flow.dns.as_ref().is_some_and(|dns| dns.known() == known);
+        if !is_resolved && known.is_documented() {
+            let key = ClientNameRef { client, name: &known.name };
             if self.elsewhere.get(&key).is_none() {
                 self.elsewhere.insert(key.to_owned(), ());
             }
@@ -81,7 +82,17 @@ impl NameUse {
     /// Whether a name may have been used without a connection to its addresses.
     fn explains(&self, name: &UnusedName<'_>) -> bool {
         let key = ClientNameRef { client: name.client, name: &name.known.name };
-        self.proxied.contains(&name.client) || self.elsewhere.contains(&key)
+        self.proxied.contains(&name.client)
+            || self.elsewhere.contains(&key)
+            || self.is_used_over_other_family(name)
+    }
+
+    /// Whether a host with an address of the other family used the name without a query of its own: it may be the same host, which
+    /// sends its queries over IPv4 and connects over IPv6.
+    fn is_used_over_other_family(&self, name: &UnusedName<'_>) -> bool {
+        self.elsewhere
+            .iter()
+            .any(|(key, ())| key.name == name.known.name && key.client.is_v4() != name.client.is_v4())
     }
 
     /// The unused names, by client and name. `answers` returns the responses that clients received; `now` is the last time of the

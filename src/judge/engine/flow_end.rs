@@ -16,6 +16,8 @@ use crate::base::Address;
 use crate::flow::EndReason;
 use crate::flow::FlowEnd;
 use crate::judge::assessment::Assessment;
+use crate::judge::catalogue::Mechanism;
+use crate::judge::catalogue::Stops;
 use crate::judge::conversations::Conversation;
 use crate::judge::conversations::EndedAtPoint;
 use crate::judge::diagnosis::AssessmentContext;
@@ -50,6 +52,15 @@ impl Engine {
         let mut assessment = self.assess(flow, flow_end, unknown_issuer, Diagnosis::assess);
         if let Some(seen_at) = &mut flow.seen_at {
             assessment = seen_at.revise(assessment);
+        }
+        let is_attempt = |mechanism: Mechanism| mechanism.entry().stops == Stops::Attempt;
+        if assessment.mechanism().is_some_and(is_attempt)
+            && flow.strongest_claim().is_none()
+            && !flow.dns_is_other_clients
+        {
+            let (client, server) = (flow.client().address, flow.server().address);
+            let documented = self.names.documented_alternative(client, server, flow_end.first_seen);
+            flow.dns = documented.or(flow.dns.take());
         }
         let is_judged = flow_end.packets[0] > 0 && self.is_judged(flow);
         let tags = self.tag_sets.of(flow.server().address, policy);
@@ -126,6 +137,9 @@ impl Engine {
         let is_pki = verdict.known.is_some_and(|known| known.references.is_pki);
         self.diagnosis.revocation.add(row, verdict.requested_port, is_pki);
         self.diagnosis.name_use.add(flow);
+        if is_reported {
+            self.diagnosis.unheard.add(row);
+        }
         if row.assessment.outcome() != Outcome::Ok {
             return;
         }
@@ -148,6 +162,7 @@ impl Engine {
         assess: fn(&mut Diagnosis, &FlowState, &FlowEnd, &AssessmentContext<'_>) -> Assessment,
     ) -> Assessment {
         let policy = &*self.policy;
+        let [client, server] = [flow.client().address, flow.server().address];
         let context = AssessmentContext {
             // The lists of issuers are about documented names only.
             has_unknown_issuer: unknown_issuer
@@ -155,6 +170,8 @@ impl Engine {
             middleboxes: &policy.middleboxes,
             is_documented: &|name| policy.is_documented(name),
             expects_reply: flow_end.tcp.is_none() && policy.expects_reply(flow),
+            shows_server: [client, server].iter().all(|host| policy.port_tables.roles(*host) != 0)
+                && self.diagnosis.sends_packets(server),
         };
         assess(&mut self.diagnosis, flow, flow_end, &context)
     }

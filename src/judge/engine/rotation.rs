@@ -13,8 +13,11 @@ use crate::base::Address;
 use crate::base::Time;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::catalogue::Stops;
 use crate::judge::conversations::Conversations;
+use crate::judge::diagnosis::dns_anomalies::DnsAnomaly;
 use crate::judge::diagnosis::own_addresses::OwnAddress;
+use crate::judge::diagnosis::unused_answers::UnusedName;
 use crate::judge::finding;
 use crate::judge::finding::problems::ProblemList;
 use crate::judge::policy::site::SiteProgress;
@@ -140,14 +143,23 @@ impl Engine {
         diagnosis.comparison.prepare();
         finding::dns::add_anomalies(&anomalies, &diagnosis.comparison, policy, findings);
         // An endpoint that the client reaches by another of its names is not blocked.
-        let works = |anomaly: &&_| {
-            finding::dns::other_name_that_works(anomaly, &diagnosis.comparison, policy).is_some()
+        let works = |anomaly: &&DnsAnomaly| {
+            let (client, name) = (anomaly.client, &anomaly.known.name);
+            finding::dns::other_name_that_works(client, name, None, &diagnosis.comparison, policy).is_some()
         };
         site.add_anomalies(anomalies.iter().filter(|anomaly| !works(anomaly)));
         let unused = diagnosis.name_use.unused_names(|| names.client_answers(), self.now);
         let window = self.window;
-        let unused =
-            unused.into_iter().filter(|name| audited.contains(&name.client) && window.contains(name.last));
+        // Nobody connects to the address of a sinkhole.
+        let is_misled = |name: &UnusedName<'_>| {
+            let is_it = |anomaly: &&DnsAnomaly| {
+                anomaly.client == name.client && anomaly.known.name == name.known.name
+            };
+            anomalies.iter().filter(is_it).any(|anomaly| anomaly.mechanism.entry().stops == Stops::Name)
+        };
+        let unused = unused
+            .into_iter()
+            .filter(|name| audited.contains(&name.client) && window.contains(name.last) && !is_misled(name));
         finding::dns::add_unused_names(unused, policy, findings);
         let mut blocked_pki = diagnosis.revocation.take();
         blocked_pki.iter_mut().for_each(|(_, hosts)| hosts.retain(|host| window.contains(host.time)));
@@ -168,8 +180,15 @@ impl Engine {
             bounds.push(format!("requirements: {attempts} of further servers {were} not counted"));
         }
         let mut gaps = diagnosis.capture_loss.take_sentences();
+        // Findings say what is known of IPv6 that gets no reply.
+        let blocked_ipv6 = diagnosis.comparison.blocked_ipv6();
+        let mut unheard = std::mem::take(&mut diagnosis.unheard);
+        gaps.extend(unheard.take_sentences(|host| {
+            diagnosis.receives_packets(host) || blocked_ipv6.iter().any(|(client, ..)| *client == host)
+        }));
         gaps.extend(policy.required.remark.clone());
         gaps.extend(site.storage_firewall());
+        gaps.extend(site.encrypted_proxy());
         let is_declared = |address: Address| {
             self.scope.audits(address)
                 || policy.port_tables.roles(address) != 0

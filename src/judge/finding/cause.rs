@@ -65,6 +65,7 @@ pub(super) fn explain<'a>(rows: impl Iterator<Item = &'a mut FindingRow>) {
         explain_revocation(rows);
         explain_portal(rows);
         explain_inspection(*client, rows);
+        explain_old_tls(rows);
         explain_tls_filter(*client, rows);
         explain_server(rows);
     }
@@ -101,7 +102,19 @@ fn explain_revocation(rows: &mut [&mut FindingRow]) {
     let is_lead = |row: &FindingRow| row.code == FindingCode::RevocationHostsBlocked && row.cause.is_none();
     let Some(index) = rows.iter().position(|row| is_lead(row)) else { return };
     let Some(cause) = rows.get(index).map(|row| (**row).clone()) else { return };
-    lead(rows, index, |row| row.mechanism.is_some() && shares_flow(&cause, row));
+    let is_evidence = |row: &FindingRow| row.mechanism.is_some() && shares_flow(&cause, row);
+    // What answers instead of the hosts says more than that they are not reached.
+    let says_who = |row: &&&mut FindingRow| {
+        matches!(row.code, FindingCode::BlockPage | FindingCode::ProxyRefused)
+            && row.cause.is_none()
+            && is_evidence(row)
+    };
+    let answer = rows.iter().find(says_who).map(|row| (row.message.clone(), row.recommendation.clone()));
+    lead(rows, index, is_evidence);
+    if let (Some(lead), Some((message, recommendation))) = (rows.get_mut(index), answer) {
+        lead.message.push_str(&format!("; {message}"));
+        lead.recommendation = recommendation;
+    }
 }
 
 /// A program that ignores the proxy, and direct connections that the firewall drops: the setting is the fault.
@@ -138,6 +151,31 @@ fn explain_bypass(rows: &mut [&mut FindingRow]) {
     add_others(rows, index, &others);
 }
 
+/// A client that offers no version or cipher suite that the services accept: that its handshakes fail is the effect.
+fn explain_old_tls(rows: &mut [&mut FindingRow]) {
+    let is_lead = |row: &FindingRow| {
+        matches!(row.code, FindingCode::ClientTlsTooOld | FindingCode::NoAcceptedCipherSuite)
+            && row.need.is_ours()
+            && row.cause.is_none()
+    };
+    let leads: Vec<usize> =
+        (0..rows.len()).filter(|place| rows.get(*place).is_some_and(|row| is_lead(row))).collect();
+    for index in leads {
+        let Some(cause) = rows.get(index).map(|row| (**row).clone()) else { continue };
+        let is_effect = |row: &FindingRow| {
+            let is_refusal = row.code == FindingCode::TlsRefusedByServer
+                || matches!(
+                    row.mechanism,
+                    Some(Mechanism::ResetAfterClientHello | Mechanism::ClosedAfterClientHello)
+                );
+            is_refusal && shares_flow(&cause, row)
+        };
+        if rows.iter().any(|row| row.cause.is_none() && is_effect(row)) {
+            lead(rows, index, is_effect);
+        }
+    }
+}
+
 /// A captive portal intercepts everything.
 fn explain_portal(rows: &mut [&mut FindingRow]) {
     let Some(index) = rows.iter().position(|row| row.code == FindingCode::CaptivePortal) else { return };
@@ -151,23 +189,26 @@ fn add_others(rows: &mut [&mut FindingRow], index: usize, others: &BTreeSet<Stri
     }
 }
 
-/// One proxy or resolver that fails for several names, or IPv6 that is dropped for several.
+/// One proxy or resolver that fails for several names, IPv6 that is dropped for several, or a client of which nothing works.
 fn explain_server(rows: &mut [&mut FindingRow]) {
     type Group = (FindingCode, Option<Mechanism>, Option<Endpoint>, Severity, String);
     let mut groups: BTreeMap<Group, Vec<usize>> = BTreeMap::new();
     for (index, row) in rows.iter().enumerate() {
         let is_unanswered_by_proxy =
             row.shared == Some(SharedPath::Proxy) && row.code == FindingCode::ConnectionUnanswered;
-        let is_over_ipv6 = row.shared == Some(SharedPath::Ipv6);
-        let is_effect = is_over_ipv6 || is_unanswered_by_proxy || EFFECTS_OF_SERVER.contains(&row.code);
+        // Whatever the server.
+        let is_on_path = matches!(row.shared, Some(SharedPath::Ipv6 | SharedPath::Everything));
+        let is_effect = is_on_path || is_unanswered_by_proxy || EFFECTS_OF_SERVER.contains(&row.code);
         if is_effect && row.need.is_ours() && row.mechanism.is_some() && !row.is_cause && row.cause.is_none()
         {
-            let server = row.server.filter(|_| !is_over_ipv6);
+            let server = row.server.filter(|_| !is_on_path);
             let key = (row.code, row.mechanism, server, row.severity, row.recommendation.to_string());
             groups.entry(key).or_default().push(index);
         }
     }
-    for places in groups.into_values().filter(|places| places.len() > 1) {
+    for mut places in groups.into_values().filter(|places| places.len() > 1) {
+        // What is needed most leads, and of several what failed first.
+        places.sort_by_key(|place| rows.get(*place).map(|row| (row.need, row.first_seen)));
         let Some((first, further)) = places.split_first() else { continue };
         let others: BTreeSet<String> =
             further.iter().filter_map(|place| rows.get(*place)).map(|row| row.target.clone()).collect();
@@ -431,6 +472,19 @@ mod tests {
         };
         let found = leading(vec![over_ipv6("a.example", 8), over_ipv6("b.example", 9)]);
         assert_eq!(found, ["message; the same with b.example"], "whatever the address");
+    }
+
+    #[test]
+    fn a_client_without_accepted_versions_is_the_cause_of_its_refused_handshakes() {
+        let of_flow = |code, mechanism, flow| FindingRow {
+            flows: [flow].into_iter().collect(),
+            ..row(code, mechanism, "sync.example", 9)
+        };
+        let old = of_flow(FindingCode::ClientTlsTooOld, None, 1);
+        let refused =
+            |flow| of_flow(FindingCode::TlsRefusedByServer, Some(Mechanism::TlsVersionRefused), flow);
+        assert_eq!(causes(vec![old.clone(), refused(1), refused(2)]), ["-", "AFS110", "-"]);
+        assert_eq!(causes(vec![old]), ["-"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod tls;
 
 use smallvec::SmallVec;
 
+pub(super) use self::blocked::BETWEEN_ROLES;
 use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;
@@ -137,7 +138,7 @@ fn need(view: &FlowView<'_>, mechanism: Option<Mechanism>) -> Need {
     let is_proxy =
         matches!(view.verdict.declared, Some(DeclaredServer::Proxy | DeclaredServer::UndeclaredProxy));
     if mechanism.is_some() && is_proxy {
-        return Need::Documented;
+        return Need::Carrier;
     }
     if mechanism.is_some() && is_platform_address(view.flow.requested_address()) {
         return Need::CloudPlatform;

@@ -4,6 +4,7 @@
 //! Out: rows at the end, most severe first; reports of problems as they occur, in a live run.
 //! Not: what the codes mean; see `catalogue`.
 
+mod other_flows;
 mod stale_addresses;
 
 use std::cmp::Reverse;
@@ -17,6 +18,7 @@ use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use super::cause;
+use super::checks::BETWEEN_ROLES;
 use super::citations::CitationCache;
 use super::problems::FlowStage;
 use super::problems::ProblemList;
@@ -28,14 +30,9 @@ use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
 use crate::base::WireText;
-use crate::base::port;
 use crate::flow::Endpoint;
-use crate::judge::catalogue::Compared;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
-use crate::judge::diagnosis::comparison::Comparison;
-use crate::judge::diagnosis::comparison::ComparisonResult;
-use crate::judge::policy::Policy;
 use crate::judge::policy::need::Need;
 use crate::judge::rows::FindingRow;
 use crate::judge::rows::FindingRows;
@@ -294,70 +291,13 @@ impl Findings {
         self.problems.as_ref().map(|problems| problems.list(len)).unwrap_or_default()
     }
 
-    /// Adds to each message what the rest of the capture shows.
-    pub(in crate::judge) fn compare(&mut self, comparison: &Comparison, policy: &Policy) {
-        for (key, row) in &mut self.rows {
-            let Some(client) = key.audited_host else { continue };
-            let server = row.server;
-            let result = match (key.code.entry().compared, &key.target) {
-                (Compared::Nothing, _) | (_, OwnedTarget::Text(_)) => None,
-                (Compared::SameName, OwnedTarget::Name(name)) => {
-                    comparison.with_same_name(client, name, server)
-                }
-                (Compared::SameProxy, OwnedTarget::Name(name)) => comparison
-                    .with_same_name(client, name, server)
-                    .or_else(|| comparison.with_same_proxy(client, name, server)),
-                (Compared::SameName | Compared::SameProxy, _) => None,
-                (Compared::AllFlows, OwnedTarget::Name(name)) => {
-                    comparison.with_all_flows(client, name, server)
-                }
-                (Compared::AllFlows, OwnedTarget::Address(address)) => {
-                    let server = Endpoint { address: *address, port: key.port.unwrap_or_default() };
-                    comparison.with_address(client, server)
-                }
-                (Compared::AllFlows, OwnedTarget::Service(server)) => {
-                    comparison.with_address(client, *server)
-                }
-            };
-            let is_attempt =
-                matches!(key.code, FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused);
-            let may_be_proxied = server.is_some_and(may_be_proxied);
-            let result = result.or_else(|| match &key.target {
-                OwnedTarget::Name(name)
-                    if is_attempt
-                        && may_be_proxied
-                        && row.need.is_ours()
-                        && row.shared.is_none()
-                        && policy.proxies.is_empty() =>
-                {
-                    comparison.with_proxy(client, name)
-                }
-                _ => None,
-            });
-            if let Some(result) = result {
-                add_comparison(row, &result);
-                if let (ComparisonResult::WorksElsewhere { .. }, OwnedTarget::Name(name)) =
-                    (&result, &key.target)
-                    && row.need.is_ours()
-                    && let Some(tags) = policy.tags_of_name(name)
-                {
-                    row.recommendation = format!(
-                        "if the firewall filters by service tag, allow the whole tag {tags}: the tag of a single region does not hold \
-                         the addresses of the service's global components. Otherwise allow all addresses of the name"
-                    )
-                    .into();
-                }
-            }
-        }
-    }
-
     /// Joins findings of one cause.
     pub(in crate::judge) fn explain_causes(&mut self) {
         cause::explain(self.rows.values_mut().map(Box::as_mut));
     }
 
     /// All findings: first what stops the audited products, then other violations of documented rules, then the rest; each by
-    /// severity and evidence. Starts anew.
+    /// severity, evidence and time. Starts anew.
     pub(in crate::judge) fn take_rows(&mut self) -> FindingRows {
         self.texts = SharedTexts::default();
         self.citations = CitationCache::default();
@@ -366,24 +306,19 @@ impl Findings {
         rows.sort_unstable_by(|(rank_a, a), (rank_b, b)| {
             rank_a
                 .cmp(rank_b)
+                .then(a.first_seen.cmp(&b.first_seen))
                 .then(a.code.cmp(&b.code))
                 .then(a.audited_host.cmp(&b.audited_host))
                 .then_with(|| a.target.cmp(&b.target))
                 .then_with(|| a.mechanism.map(Mechanism::as_str).cmp(&b.mechanism.map(Mechanism::as_str)))
-                .then(a.first_seen.cmp(&b.first_seen))
                 .then_with(|| a.flows.cmp(&b.flows))
         });
         rows.into_iter().map(|(_, row)| row).collect()
     }
 }
 
-/// Whether a client may reach a server through a web proxy: web ports, and no address inside the site.
-const fn may_be_proxied(server: Endpoint) -> bool {
-    matches!(server.port, port::HTTP | port::HTTPS) && !server.address.is_private()
-}
-
-/// The place of a finding in the order of all, lowest first: stage, severity, whether it says the cause of others, need, and
-/// evidence.
+/// The place of a finding in the order of all, lowest first: stage, severity, whether it says or may be the cause of others, need,
+/// and evidence.
 type Rank = (u8, Reverse<Severity>, Reverse<bool>, Need, Reverse<(Option<Confidence>, u64)>);
 
 fn rank(row: &FindingRow) -> Rank {
@@ -394,7 +329,8 @@ fn rank(row: &FindingRow) -> Rank {
         _ if is_serious || row.severity == Severity::High => 1,
         _ => 2,
     };
-    (stage, Reverse(row.severity), Reverse(row.is_cause), row.need, Reverse((row.confidence, row.count)))
+    let is_cause = row.is_cause || (row.need == Need::Carrier && row.mechanism.is_some());
+    (stage, Reverse(row.severity), Reverse(is_cause), row.need, Reverse((row.confidence, row.count)))
 }
 
 /// Lists of references and documents, each once: many findings cite the same.
@@ -475,7 +411,12 @@ impl Wording {
             return usual;
         }
         match (occurrence.need, occurrence.mechanism) {
-            (Need::Required | Need::Documented | Need::SiteApproved, _) => usual,
+            (Need::Carrier | Need::Required | Need::Documented | Need::SiteApproved, _) => usual,
+            (Need::Undocumented, Some(_)) if occurrence.recommendation == Some(BETWEEN_ROLES) => Wording {
+                title: "blocked, and not in the port tables",
+                recommendation: BETWEEN_ROLES,
+                highest: Severity::Low,
+            },
             // What no document asks for may be blocked.
             (Need::Undocumented, Some(_)) => Wording {
                 title: "blocked, and not needed by the audited products",
@@ -532,24 +473,6 @@ fn extend(row: &mut FindingRow, occurrence: &Occurrence<'_>) {
         if row.frames.len() < MAX_NAMED && !row.frames.contains(frame) {
             row.frames.push(*frame);
         }
-    }
-}
-
-/// Adds what the rest of the capture shows.
-fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
-    row.message.push_str("; ");
-    row.message.push_str(&result.to_string());
-    if let ComparisonResult::WorksOverIpv4 { .. } = result {
-        row.shared = Some(SharedPath::Ipv6);
-    }
-    if let Some(recommendation) = result.recommendation()
-        && row.need.is_ours()
-    {
-        row.recommendation = recommendation.into();
-    }
-    // What a device reported itself stays certain.
-    if row.confidence != Some(Confidence::Certain) {
-        row.confidence = result.confidence().or(row.confidence);
     }
 }
 
@@ -668,13 +591,5 @@ mod tests {
         findings.add(&Occurrence { flow: Some(2), ..occurrence(code, 1, 9) }, String::new);
         assert!(findings.take_reports().is_empty(), "reported in an earlier interval");
         assert_eq!(findings.problems(9).latest[0].count, 2);
-    }
-
-    #[test]
-    fn a_web_proxy_is_proposed_for_web_ports_of_public_addresses() {
-        let check = |octets, port| may_be_proxied(Endpoint { address: Address::v4(octets), port });
-        assert!(check([20, 60, 0, 4], 443) && check([20, 60, 0, 4], 80));
-        assert!(!check([20, 60, 0, 4], 445), "SMB");
-        assert!(!check([10, 9, 0, 4], 443), "a private endpoint");
     }
 }

@@ -4,17 +4,22 @@
 //! Out: findings.
 //! Not: how an anomaly is recognized.
 
+use std::sync::Arc;
+
 use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;
+use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
 use crate::base::Time;
+use crate::base::proto;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::diagnosis::comparison::Comparison;
 use crate::judge::diagnosis::dns_anomalies::DnsAnomaly;
+use crate::judge::diagnosis::resolved_names::ResolvedBy;
 use crate::judge::diagnosis::unused_answers::UnusedName;
 use crate::judge::policy::Policy;
 use crate::judge::policy::name_class::in_private_zone;
@@ -72,7 +77,13 @@ pub(in crate::judge) fn check_query(
     // Private endpoints are resolved by the client even where a proxy is declared.
     let may_be_private = known.class.can_be_private && !policy.private_networks.is_empty();
     let has_proxy = !policy.proxies.is_empty() && !policy.proxies.contains(client);
-    if has_proxy && known.is_documented() && !may_be_private {
+    // A web proxy carries TCP: a time server is reached without it.
+    let is_carried = known
+        .references
+        .ids
+        .iter()
+        .any(|id| policy.rules.reference(*id).effective_ports().has_protocol(proto::TCP));
+    if has_proxy && known.is_documented() && is_carried && !may_be_private {
         findings.add(
             &occurrence(FindingCode::DirectLookup, FindingTarget::Name(known.name.shared())),
             || {
@@ -103,7 +114,7 @@ pub(in crate::judge) fn add_anomalies(
     findings: &mut Findings,
 ) {
     for anomaly in anomalies {
-        let other_name = other_name_that_works(anomaly, comparison, policy);
+        let other_name = other_name_that_works(anomaly.client, &anomaly.known.name, None, comparison, policy);
         for place in anomaly.occurrences() {
             let mut occurrence = occurrence(anomaly, place, policy);
             if other_name.is_some() {
@@ -125,28 +136,31 @@ pub(in crate::judge) fn add_anomalies(
     }
 }
 
-/// A name of the same required endpoint, such as an older one, that the client reached.
+/// A name of the same required endpoint, such as an older one, that the client reached, on this port if there is one.
 pub(in crate::judge) fn other_name_that_works<'a>(
-    anomaly: &DnsAnomaly,
+    client: Address,
+    name: &HostName,
+    port: Option<u16>,
     comparison: &'a Comparison,
     policy: &Policy,
-) -> Option<&'a HostName> {
-    // A wildcard row covers many endpoints.
-    let names_it =
-        |id: &ReferenceId| policy.rules.reference(*id).host.as_ref().is_some_and(|host| host.is_exact());
-    let endpoints = |ids: &mut dyn Iterator<Item = ReferenceId>| -> Vec<u16> {
-        let ids: Vec<ReferenceId> = ids.filter(names_it).collect();
+) -> Option<&'a Arc<HostName>> {
+    let endpoints = |name: &HostName| -> Vec<u16> {
+        // A wildcard row covers many endpoints.
+        let names_it =
+            |id: &ReferenceId| policy.rules.reference(*id).host.as_ref().is_some_and(|host| host.is_exact());
+        let ids: Vec<ReferenceId> =
+            policy.rules.match_host(name).iter().map(|found| found.id).filter(names_it).collect();
         policy.required.endpoints_of(&ids).collect()
     };
-    let own = endpoints(&mut anomaly.known.references.ids.iter().copied());
+    let own = endpoints(name);
     if own.is_empty() {
         return None;
     }
-    let worked = comparison.worked_names(anomaly.client);
-    worked.into_iter().map(|name| &**name).filter(|name| *name != &*anomaly.known.name).find(|name| {
-        let matches = policy.rules.match_host(name);
-        endpoints(&mut matches.iter().map(|found| found.id)).iter().any(|place| own.contains(place))
-    })
+    let has_port = |other: &HostName| port.is_none_or(|port| comparison.has_worked(client, other, port));
+    let worked = comparison.worked_names(client).into_iter();
+    worked
+        .filter(|other| ***other != *name && has_port(other))
+        .find(|other| endpoints(other).iter().any(|place| own.contains(place)))
 }
 
 /// Adds the names that were resolved and never connected to.
@@ -240,22 +254,44 @@ fn recommendation(anomaly: &DnsAnomaly) -> Option<&'static str> {
         );
     }
     let is_silent = anomaly.mechanism == Mechanism::DnsNoAnswer;
-    (is_silent && is_platform_address(anomaly.resolver.address)).then_some(
-        "only virtual machines of the cloud can reach this resolver, and no firewall rule changes that: set the site's own resolvers on \
+    if is_silent && is_platform_address(anomaly.resolver.address) {
+        return Some(
+            "only virtual machines of the cloud can reach this resolver, and no firewall rule changes that: set the site's own resolvers on \
          the host, and let them forward the zones of private endpoints to a DNS server inside of the virtual network. If the host is \
          such a virtual machine, look at its own firewall and routes",
-    )
+        );
+    }
+    match anomaly.resolved_by? {
+        ResolvedBy::SameResolver { .. } if is_silent => {
+            Some("compare the firewall rules and routes between each of the two servers and the resolver")
+        }
+        ResolvedBy::SameResolver { .. } => Some(
+            "compare what the resolver is set to answer to each of the two servers: policies and views by client address, and negative \
+             responses in its cache",
+        ),
+        ResolvedBy::OtherResolver { .. } => Some(
+            "compare the two resolvers: their forwarders, zones and filters; until they agree, let the server query the one that knows \
+             the name",
+        ),
+    }
 }
 
 fn message(anomaly: &DnsAnomaly, policy: &Policy) -> String {
-    match policy.carried_by(&anomaly.known) {
-        Some(endpoints) => format!(
-            "{}; it is the site's Arc gateway, which carries {}",
-            response_text(anomaly),
-            counted(endpoints as u64, "required endpoint")
-        ),
-        None => response_text(anomaly),
+    let mut message = response_text(anomaly);
+    if let Some(endpoints) = policy.carried_by(&anomaly.known) {
+        let endpoints = counted(endpoints as u64, "required endpoint");
+        message.push_str(&format!("; it is the site's Arc gateway, which carries {endpoints}"));
     }
+    match anomaly.resolved_by {
+        Some(ResolvedBy::SameResolver { host }) => {
+            message.push_str(&format!("; the same resolver returned an address for it to {host}"));
+        }
+        Some(ResolvedBy::OtherResolver { resolver, host }) => {
+            message.push_str(&format!("; {resolver} returned an address for it to {host}"));
+        }
+        None => {}
+    }
+    message
 }
 
 /// The query, and what the resolver answered.

@@ -19,6 +19,7 @@ use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::catalogue::StatementSubject;
 use crate::judge::diagnosis::comparison::Comparison;
+use crate::judge::diagnosis::comparison::ComparisonResult;
 use crate::judge::diagnosis::comparison::RECOMMENDATION_FOR_IPV6;
 use crate::judge::diagnosis::revocation::BlockedPkiHost;
 use crate::judge::policy::Policy;
@@ -72,16 +73,23 @@ pub(in crate::judge) fn add_blocked_revocation(
     }
 }
 
-/// Adds a finding for each client and name that works over IPv4 and gets no reply over IPv6.
+/// What to do where one host gets no reply over IPv6, and another does.
+const COMPARE_HOSTS: &str = "compare the firewall rules and routes of the two hosts; capture on the host itself if its replies may be missing";
+
+/// Adds a finding for each client and name that gets no reply over IPv6, and works over IPv4 or for another host.
 pub(in crate::judge) fn add_blocked_ipv6(
     comparison: &Comparison,
     window: &TimeWindow,
     findings: &mut Findings,
 ) {
-    for (client, name, silent, ipv4) in comparison.blocked_ipv6() {
+    for (client, name, silent, works) in comparison.blocked_ipv6() {
         if !window.contains(silent.time) {
             continue;
         }
+        let ipv4 = match works {
+            ComparisonResult::WorksOverIpv4 { server } => Some(server),
+            _ => None,
+        };
         let occurrence = Occurrence {
             code: FindingCode::ConnectionUnanswered,
             mechanism: Some(Mechanism::TcpUnanswered),
@@ -90,14 +98,14 @@ pub(in crate::judge) fn add_blocked_ipv6(
             target: FindingTarget::Name(&name),
             port: Some(silent.server.port),
             issuer: None,
-            shared: Some(SharedPath::Ipv6),
+            shared: ipv4.map(|_| SharedPath::Ipv6),
             need: Need::Documented,
             server: Some(silent.server),
             flow: Some(silent.flow),
             proof: None,
             frames: std::slice::from_ref(&silent.frame),
-            recommendation: Some(RECOMMENDATION_FOR_IPV6),
-            // The name is reached, after a while.
+            recommendation: Some(if ipv4.is_some() { RECOMMENDATION_FOR_IPV6 } else { COMPARE_HOSTS }),
+            // The name is reached, after a while; or the replies were not captured.
             at_most: Severity::Medium,
             time: silent.time,
             references: &silent.documented.references,
@@ -105,9 +113,13 @@ pub(in crate::judge) fn add_blocked_ipv6(
         };
         let attempts = counted(silent.count, "connection attempt");
         findings.add(&occurrence, || {
+            let works = match ipv4 {
+                Some(ipv4) => format!("over IPv4 it works at {ipv4}: IPv6 seems to be dropped"),
+                None => format!("{works}: the rule for this host seems to be missing"),
+            };
             format!(
-                "{client} got no reply from {name} ({}) port {} over IPv6 ({attempts}); over IPv4 it works at {ipv4}: IPv6 seems to be \
-                 dropped, or the capture does not hold the packets to this host",
+                "{client} got no reply from {name} ({}) port {} over IPv6 ({attempts}); {works}, or the capture does not hold the packets \
+                 to this host",
                 silent.server.address, silent.server.port
             )
         });

@@ -33,6 +33,9 @@ use crate::rules::RuleSet;
 /// Names of one address that are kept for one client.
 const MAX_CANDIDATES: usize = 4;
 
+/// Programs use an address for so long after they resolved it, whatever its TTL.
+const MIN_LIFETIME_SECS: u32 = 60;
+
 /// CNAME records that are followed. RFC 1034 §3.6.2 wants chains short; attackers do not.
 const MAX_CHAIN: usize = 32;
 
@@ -321,6 +324,26 @@ impl NameTable {
         }
     }
 
+    /// A documented name that DNS resolved to `server` for `client` before `began`, where a later response gave the address to an
+    /// undocumented name: many names share the addresses of a front end, and which of them a blocked attempt was for is not known.
+    pub(in crate::judge) fn documented_alternative(
+        &mut self,
+        client: Address,
+        server: Address,
+        began: Time,
+    ) -> Option<DnsAttribution> {
+        let answers = self.answers(client, server);
+        let began = seconds(began);
+        let newest = answers.last().filter(|newest| !newest.dns.known().is_documented())?;
+        let newest = seconds(newest.last);
+        let is_fresh = |answer: &&ClientAnswer| {
+            let lifetime = u32::from(answer.ttl_secs).max(MIN_LIFETIME_SECS);
+            answer.first_secs <= began && newest.saturating_sub(seconds(answer.last)) <= lifetime
+        };
+        let mut fresh = answers.iter().rev().filter(is_fresh);
+        fresh.find(|answer| answer.dns.known().is_documented()).map(|answer| answer.dns.clone())
+    }
+
     /// `client` exchanged packets with `server` until `last`: it uses the addresses that it had resolved before. A connection may
     /// be older than the response.
     pub(in crate::judge) fn mark_used(&mut self, client: Address, server: Address, last: Time) {
@@ -493,6 +516,25 @@ mod tests {
         let (dns, is_other_clients) = names.attribute(Address(9), SERVER);
         assert_eq!((dns.unwrap().known().name.as_str(), is_other_clients), ("storage.example", true));
         assert!(names.attribute(CLIENT, Address(9)).0.is_none());
+    }
+
+    #[test]
+    fn a_documented_name_of_a_shared_address_is_an_alternative_to_a_later_one() {
+        let policy = Policy::for_tests("");
+        let mut names = NameTable::new(usize::MAX);
+        let resolve = |names: &mut NameTable, name: &str, second: i64| {
+            let at = (FrameRef::default(), Time(second * 1_000_000_000));
+            names.add_response(CLIENT, &response(name, &[SERVER], Vec::new()), at, &policy);
+        };
+        let documented = "login.microsoftonline.com";
+        resolve(&mut names, documented, 1);
+        let began = Time(90_000_000_000);
+        assert!(names.documented_alternative(CLIENT, SERVER, began).is_none(), "it is the newest");
+        resolve(&mut names, "files.example", 2);
+        let found = names.documented_alternative(CLIENT, SERVER, began);
+        assert_eq!(found.map(|dns| dns.known().name.to_string()).as_deref(), Some(documented));
+        resolve(&mut names, "files.example", 3_000);
+        assert!(names.documented_alternative(CLIENT, SERVER, began).is_none(), "it is too old");
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::rules::RequirementLevel;
 /// Who needs a destination, from the greatest need to none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Need {
+    /// Other destinations are reached through it: a proxy, the site's Arc gateway.
+    Carrier,
     /// The site file names a product, region or resource that requires it.
     Required,
     /// A document of an audited product lists it.
@@ -34,7 +36,7 @@ pub enum Need {
 impl Need {
     /// Whether the audited products or the site need the destination, so that it has to be allowed.
     pub const fn is_ours(self) -> bool {
-        matches!(self, Need::Required | Need::Documented | Need::SiteApproved)
+        matches!(self, Need::Carrier | Need::Required | Need::Documented | Need::SiteApproved)
     }
 }
 
@@ -66,6 +68,9 @@ impl Policy {
         let ids = &known.references.ids;
         if ids.is_empty() {
             return Need::Undocumented;
+        }
+        if self.carried_by(known).is_some() {
+            return Need::Carrier;
         }
         let is_required = |id: &ReferenceId| {
             self.rules.reference(*id).level == RequirementLevel::Required && self.required.has(*id)

@@ -14,14 +14,21 @@ use super::requirements::Attempt;
 use super::requirements::AttemptResult;
 use super::requirements::Observations;
 use super::verdict::Verdict;
+use crate::base::Address;
 use crate::base::Time;
+use crate::base::port;
+use crate::flow::Endpoint;
 use crate::judge::assessment::Assessment;
+use crate::judge::catalogue::InconclusiveReason;
 use crate::judge::catalogue::Stops;
 use crate::judge::diagnosis::dns_anomalies::DnsAnomaly;
 use crate::judge::flow_state::FlowState;
 use crate::judge::rows::FlowRow;
 use crate::judge::rows::RequirementRow;
+use crate::judge::text::counted;
+use crate::judge::text::is_or_are;
 use crate::judge::vocabulary::AddressEvidence;
+use crate::read::NameSource;
 
 /// What was observed of the site file so far.
 #[derive(Debug)]
@@ -33,6 +40,8 @@ pub(in crate::judge) struct SiteProgress {
     pub(in crate::judge) span: Option<(Time, Time)>,
     /// A storage account of the site that was reached over TLS.
     reached_account: Option<Arc<KnownName>>,
+    /// TLS connections to the declared proxy itself, and the first one.
+    encrypted_requests: Option<(u64, Address, Endpoint)>,
 }
 
 impl SiteProgress {
@@ -42,6 +51,7 @@ impl SiteProgress {
             used_exceptions: vec![false; policy.site.allow.len()],
             span: None,
             reached_account: None,
+            encrypted_requests: None,
         }
     }
 
@@ -57,6 +67,12 @@ impl SiteProgress {
             Some((first, last)) => (first.min(row.first_seen), last.max(row.last_seen)),
             None => (row.first_seen, row.last_seen),
         });
+        if row.app == "tls" && !flow.is_proxied() {
+            let Endpoint { address, port } = row.server;
+            if policy.site.proxies.contains(&(address, port)) {
+                self.encrypted_requests.get_or_insert((0, row.client.address, row.server)).0 += 1;
+            }
+        }
         let exception = verdict.exception.or(verdict.expired_exception);
         if let Some(used) = exception.and_then(|index| self.used_exceptions.get_mut(index)) {
             *used = true;
@@ -117,6 +133,17 @@ impl SiteProgress {
         ))
     }
 
+    /// What a capture cannot show of a proxy that is itself reached over TLS.
+    pub(in crate::judge) fn encrypted_proxy(&self) -> Option<String> {
+        let (count, client, Endpoint { address, port }) = self.encrypted_requests?;
+        Some(format!(
+            "{} to the declared proxy {address}:{port}, the first from {client}, {} encrypted from the start: what was requested from \
+             it is not visible",
+            counted(count, "connection"),
+            is_or_are(count)
+        ))
+    }
+
     /// Required endpoints that a server reached, and how many there are.
     pub(in crate::judge) fn reached(&self, policy: &Policy) -> (u64, u64) {
         (self.requirements.reached(&policy.required), policy.required.len() as u64)
@@ -131,8 +158,12 @@ impl SiteProgress {
 
 /// What a judged flow shows of the endpoint that it was for.
 fn attempt_result(flow: &FlowState, row: &FlowRow, verdict: &Verdict<'_>) -> AttemptResult {
+    let [_, by_server] = row.bytes;
+    let has_reply = by_server > 0;
     match row.assessment {
         Assessment::BlockedLooking { mechanism, .. } => return AttemptResult::Blocked(mechanism),
+        // A reply came, and none to what the client sent after an idle time.
+        Assessment::Inconclusive { reason: InconclusiveReason::NoAnswerSeen } if has_reply => {}
         Assessment::Inconclusive { .. } => return AttemptResult::Unclear,
         Assessment::Ok => {}
     }
@@ -142,7 +173,11 @@ fn attempt_result(flow: &FlowState, row: &FlowRow, verdict: &Verdict<'_>) -> Att
     // A handshake without payload proves that the port is open, and a ClientHello alone proves no more.
     let has_payload = row.bytes.iter().all(|bytes| *bytes > 0);
     let has_server_hello = flow.facts.as_ref().is_some_and(|facts| facts.tls_version.is_some());
-    if !has_payload || (flow.app == "tls" && flow.flow_start.from_start && !has_server_hello) {
+    // What a proxy says of the tunnel that it opens is no reply of the server.
+    let is_web_tunnel =
+        flow.claim_from(NameSource::Connect).is_some() && flow.requested_port() == port::HTTPS;
+    let is_tls = flow.app == "tls" || is_web_tunnel;
+    if !has_payload || (is_tls && flow.flow_start.from_start && !has_server_hello) {
         return AttemptResult::Unclear;
     }
     let is_pinned = verdict.known.is_some_and(|known| known.class.pinned_to_tags);
@@ -153,8 +188,9 @@ fn attempt_result(flow: &FlowState, row: &FlowRow, verdict: &Verdict<'_>) -> Att
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Address;
-    use crate::flow::Endpoint;
+    use crate::base::FrameRef;
+    use crate::judge::flow_state::NameClaim;
+    use crate::judge::policy::name_table::NameTable;
     use crate::judge::test_support;
 
     const CLIENT: Address = Address::v4([10, 1, 0, 4]);
@@ -178,12 +214,29 @@ mod tests {
         check(|_, _, _| (), reached);
         check(|_, row, _| row.bytes = [500, 0], AttemptResult::Unclear);
         check(|flow, _, _| flow.facts_mut().tls_version = None, AttemptResult::Unclear);
+        let idle = |bytes| {
+            move |_: &mut FlowState, row: &mut FlowRow, _: &mut Verdict<'_>| {
+                row.assessment = Assessment::inconclusive(InconclusiveReason::NoAnswerSeen);
+                row.bytes = bytes;
+            }
+        };
+        check(idle([500, 4_000]), reached);
+        check(idle([500, 0]), AttemptResult::Unclear);
         // The handshake was before the capture.
         let mid_stream = |flow: &mut FlowState, _: &mut FlowRow, _: &mut Verdict<'_>| {
             flow.facts_mut().tls_version = None;
             flow.flow_start.from_start = false;
         };
         check(mid_stream, reached);
+        // A tunnel that the proxy opened, and nothing in it.
+        let empty_tunnel = |flow: &mut FlowState, _: &mut FlowRow, _: &mut Verdict<'_>| {
+            let policy = Policy::for_tests("");
+            let known = NameTable::new(usize::MAX).look_up(&test_support::host("files.example"), &policy);
+            let (source, frame) = (NameSource::Connect, FrameRef::default());
+            flow.add_claim(NameClaim { source, known, port: Some(443), frame });
+            (flow.app, flow.facts_mut().tls_version) = ("http", None);
+        };
+        check(empty_tunnel, AttemptResult::Unclear);
         check(|_, _, verdict| verdict.unknown_issuer = true, AttemptResult::Intercepted);
     }
 }

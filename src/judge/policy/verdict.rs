@@ -197,6 +197,10 @@ fn judge_role_port<'a>(flow: &FlowState, verdict: &mut Verdict<'a>, policy: &'a 
         // In a conversation that began before the capture the client is a guess.
         RolePort::OppositeDirection if !flow.flow_start.from_start => return,
         RolePort::OppositeDirection => UndocumentedRolePort::OppositeDirection,
+        // The site file itself asks for it.
+        RolePort::Undocumented if server.port == port::DNS && policy.resolvers.contains(server.address) => {
+            return;
+        }
         RolePort::Undocumented => UndocumentedRolePort::NotInTables,
     };
     verdict.undocumented_role_port = Some(undocumented);

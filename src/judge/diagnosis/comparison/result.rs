@@ -10,6 +10,8 @@ use crate::base::Address;
 use crate::base::HostName;
 use crate::base::Time;
 use crate::flow::Endpoint;
+use crate::judge::catalogue::Mechanism;
+use crate::judge::catalogue::Stops;
 use crate::judge::vocabulary::Confidence;
 
 /// What the other flows show about something that was blocked.
@@ -41,8 +43,10 @@ pub(in crate::judge) enum ComparisonResult {
     WorksOverIpv4 { server: Address },
     /// Other names fail at the same address, while something else works.
     OtherNamesFail { server: Address },
+    /// Another documented name of the same endpoint, such as an older one, works.
+    OtherNameOfEndpoint { name: Arc<HostName> },
     /// Nothing that the client tried works.
-    NothingWorks { names: u32 },
+    NothingWorks { names: u32, client: Address },
 }
 
 impl ComparisonResult {
@@ -68,6 +72,7 @@ impl ComparisonResult {
             // A server that is down looks the same.
             | ComparisonResult::WorksElsewhere { .. }
             | ComparisonResult::OtherNamesFail { .. }
+            | ComparisonResult::OtherNameOfEndpoint { .. }
             | ComparisonResult::NothingWorks { .. } => None,
         }
     }
@@ -78,9 +83,31 @@ pub(in crate::judge) const RECOMMENDATION_FOR_IPV6: &str = "allow the name over 
                                               cannot be used: until then, each connection waits for the attempt over IPv6 to time out";
 
 impl ComparisonResult {
-    /// What to do, where the comparison shows it.
-    pub(in crate::judge) fn recommendation(&self) -> Option<String> {
+    /// What to do about a finding with this mechanism, where the comparison shows it.
+    pub(in crate::judge) fn recommendation(&self, mechanism: Option<Mechanism>) -> Option<String> {
+        // What worked may be stopped later by a rule, but not by a rule that was missing. A conversation that was accepted has
+        // advice of its own.
+        let is_attempt = mechanism.is_some_and(|mechanism| mechanism.entry().stops == Stops::Attempt);
         match self {
+            ComparisonResult::WorkedLater { .. } if is_attempt => Some(
+                "look for what changed at that time, such as a rule, a route or an outage; it works now, so that no rule is missing any \
+                 more"
+                    .to_owned(),
+            ),
+            ComparisonResult::WorkedBefore { .. } if is_attempt => Some(
+                "look for what changed after that time in the firewall's rules and in the routes; allow the destination again if a rule \
+                 stops it"
+                    .to_owned(),
+            ),
+            ComparisonResult::WorkedAtOtherTimes if is_attempt => Some(
+                "look for an outage at that time, for routes that change, and for one of several firewalls that lacks the rule: the \
+                 destination is allowed at other times"
+                    .to_owned(),
+            ),
+            ComparisonResult::NothingWorks { client, .. } if is_attempt => Some(format!(
+                "look first for one cause of all: the default gateway and routes of {client}, and whether the firewall has any rule for \
+                 it; then allow the single destinations"
+            )),
             ComparisonResult::OtherHostReachesIt { host, client } => Some(format!(
                 "compare the firewall rules and routes of {client} with those of {host}, which reaches the same address: {client} \
                  seems to be missing in the rule"
@@ -139,8 +166,11 @@ impl std::fmt::Display for ComparisonResult {
                 f,
                 "other names fail at {server} as well: the address seems to be filtered, or its server is down"
             ),
-            ComparisonResult::NothingWorks { names } => {
-                write!(f, "none of the {names} names that the client tried works: possibly an outage")
+            ComparisonResult::OtherNameOfEndpoint { name } => {
+                write!(f, "{name}, another documented name of the same endpoint, works")
+            }
+            ComparisonResult::NothingWorks { names, .. } => {
+                write!(f, "none of the {names} names that the client tried works")
             }
         }
     }

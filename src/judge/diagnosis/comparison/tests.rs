@@ -104,7 +104,7 @@ fn an_address_is_filtered_where_its_names_work_elsewhere_or_all_fail() {
 #[test]
 fn an_outage_needs_three_names_and_no_success() {
     let blocked = [("-", "a.example", 10, 5), ("-", "b.example", 11, 5), ("-", "c.example", 12, 5)];
-    check(&blocked, Some(ComparisonResult::NothingWorks { names: 3 }));
+    check(&blocked, Some(ComparisonResult::NothingWorks { names: 3, client: CLIENT }));
     check(&blocked[..2], None);
 }
 
@@ -152,7 +152,7 @@ fn refused_attempts_are_part_of_an_outage_and_resets_are_not() {
         comparison.prepare();
         comparison.with_all_flows(CLIENT, &host("a.example"), None)
     };
-    let nothing_works = Some(ComparisonResult::NothingWorks { names: 3 });
+    let nothing_works = Some(ComparisonResult::NothingWorks { names: 3, client: CLIENT });
     assert_eq!(outage(Mechanism::TcpUnanswered), nothing_works);
     assert_eq!(outage(Mechanism::TcpRefused), nothing_works);
     assert_eq!(outage(Mechanism::ResetAfterClientHello), None);

@@ -179,6 +179,10 @@ fn is_refused_before_request(view: &FlowView<'_>) -> bool {
             .is_some_and(|mechanism| mechanism.finding() == FindingCode::ProxyRefused)
 }
 
+/// What to do about a port between two roles that the port tables do not have.
+pub(in crate::judge::finding) const BETWEEN_ROLES: &str = "the port tables do not have this port between the two roles: decide by what the hosts are. A domain \
+     controller, for one, needs ports of its own to be open to its members (DNS, Kerberos, LDAP)";
+
 /// What to do about a proxy's refusal depends on its status; about hosts inside the site, on their roles.
 pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
     if let Some(crossing) = view.flow.crossing() {
@@ -233,6 +237,9 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
              needs no way to the destination",
         );
     }
+    if view.verdict.undocumented_role_port.is_some() && is_dropped_or_refused {
+        return Some(BETWEEN_ROLES);
+    }
     if view.verdict.role_row.is_some() && is_dropped_or_refused {
         return Some(if view.verdict.assumed_role.is_some() {
             "declare the role of the host in the site file; if it is the assumed one, allow this protocol and port between the two \
@@ -286,6 +293,15 @@ fn offers_accepted_tls(view: &FlowView<'_>) -> bool {
     })
 }
 
+/// What was requested from a proxy: a name, or an address in place of it.
+fn requested_text(view: &FlowView<'_>) -> String {
+    let address = view.flow.requested_address();
+    match view.name() {
+        None if address != view.server().address => address.to_string(),
+        _ => view.name_text().to_owned(),
+    }
+}
+
 /// A message about a destination that was requested from a proxy.
 fn could_not_use_through_proxy(view: &FlowView<'_>, how: &str) -> String {
     let server = view.server();
@@ -297,7 +313,7 @@ fn could_not_use_through_proxy(view: &FlowView<'_>, how: &str) -> String {
     format!(
         "{} could not use {} port {} through the proxy {}:{}{software}: {how} ({}){}",
         view.client(),
-        view.name_text(),
+        requested_text(view),
         view.verdict.requested_port,
         server.address,
         server.port,
@@ -352,7 +368,7 @@ fn unanswered(view: &FlowView<'_>) -> String {
     };
     if view.flow.is_proxied() {
         let Endpoint { address, port } = view.server();
-        let (name, requested) = (view.name_text(), view.verdict.requested_port);
+        let (name, requested) = (requested_text(view), view.verdict.requested_port);
         return format!(
             "{client} connected to the proxy {address}:{port} for {name} port {requested} and {sent}; then no reply{after}{roles}"
         );

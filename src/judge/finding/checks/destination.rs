@@ -277,15 +277,19 @@ pub(super) fn highest_severity(view: &FlowView<'_>, code: FindingCode) -> Severi
         // The server may be named in frames that the capture does not have.
         FindingCode::OtherRegion if view.verdict.known.is_none() => Severity::Medium,
         // A wildcard's names are not all known.
-        FindingCode::NameOutsideItsTags if !view.verdict.known.is_some_and(|known| known.class.is_exact) => {
-            Severity::Low
-        }
+        FindingCode::NameOutsideItsTags if !is_exact(view) => Severity::Low,
+        FindingCode::NameAtForeignAddress if !is_exact(view) => Severity::Medium,
         // Windows Firewall drops them by default, and only validation needs them.
         _ if view.assessment.mechanism() == Some(Mechanism::EchoUnanswered) => Severity::Medium,
         // That the host has the role is an assumption.
         _ if view.verdict.assumed_role.is_some() => Severity::Low,
         _ => Severity::High,
     }
+}
+
+/// Whether a row prints the very name of the destination.
+fn is_exact(view: &FlowView<'_>) -> bool {
+    view.verdict.known.is_some_and(|known| known.class.is_exact)
 }
 
 fn inbound(view: &FlowView<'_>) -> String {

@@ -146,7 +146,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::NameAtForeignAddress,
-        applies: |view| is_outside_tags(view) && has_class(view, |class| class.pinned_to_tags),
+        applies: |view| is_outside_tags(view) && is_pinned(view),
         message: |view| {
             format!(
                 "{} named {} and connected to {}, which is in no service tag: the name may be forged",
@@ -159,19 +159,13 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::NameOutsideItsTags,
-        applies: |view| {
-            is_outside(view, AddressEvidence::OtherTag)
-                && view.verdict.destination != Some(DestinationVerdict::DocumentedBroad)
-                && has_class(view, |class| class.pinned_to_tags)
-        },
+        applies: |view| is_outside(view, AddressEvidence::OtherTag) && is_pinned(view),
         message: outside_its_tags,
         cites: no_rows,
     },
     Check {
         code: FindingCode::NameOutsideServiceTags,
-        applies: |view| {
-            view.verdict.https_only && is_outside_tags(view) && has_class(view, |class| !class.pinned_to_tags)
-        },
+        applies: |view| view.verdict.https_only && is_outside_tags(view) && !is_pinned(view),
         message: |view| {
             format!(
                 "{} was reached at {}, which is in no service tag",
@@ -321,7 +315,10 @@ pub(super) fn bypasses_proxy(view: &FlowView<'_>) -> bool {
     let (client, server) = (view.client(), view.server().address);
     let policy = view.policy;
     let leaves_site = !policy.is_inside(server) && !policy.private_networks.contains(server);
+    // A web proxy carries TCP. What uses QUIC can use TCP instead; NTP cannot.
+    let is_carried = view.flow.flow_start.protocol == proto::TCP || view.server().port == port::HTTPS;
     !policy.proxies.is_empty()
+        && is_carried
         && (view.verdict.documented.is_some() || is_unanswered_web(view))
         && view.verdict.exception.is_none()
         && (leaves_site || uses_server_as_proxy(view))
@@ -424,6 +421,13 @@ fn outside_its_tags(view: &FlowView<'_>) -> String {
         view.server().address,
         tags.join(" and ")
     )
+}
+
+/// Whether the address of the name must be in a tag of its rows. A wildcard that its document calls too broad covers services of
+/// which no tag is known.
+fn is_pinned(view: &FlowView<'_>) -> bool {
+    view.verdict.destination != Some(DestinationVerdict::DocumentedBroad)
+        && has_class(view, |class| class.pinned_to_tags)
 }
 
 /// A documented name that the client or server named, at an address in no tag of the cloud that its rows are for.

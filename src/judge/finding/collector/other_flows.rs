@@ -1,0 +1,134 @@
+//! Adds to findings what the other flows of the capture show.
+//!
+//! In:  all findings, and the comparison of what was blocked with what worked.
+//! Out: clauses of messages, and advice that follows from them.
+//! Not: the comparison itself; see `diagnosis::comparison`.
+
+use std::sync::Arc;
+
+use super::Findings;
+use super::OwnedTarget;
+use crate::base::port;
+use crate::flow::Endpoint;
+use crate::judge::catalogue::Compared;
+use crate::judge::catalogue::FindingCode;
+use crate::judge::diagnosis::comparison::Comparison;
+use crate::judge::diagnosis::comparison::ComparisonResult;
+use crate::judge::finding::dns::other_name_that_works;
+use crate::judge::policy::Policy;
+use crate::judge::rows::FindingRow;
+use crate::judge::rows::SharedPath;
+use crate::judge::vocabulary::Confidence;
+
+impl Findings {
+    /// Adds to each message what the rest of the capture shows.
+    pub(in crate::judge) fn compare(&mut self, comparison: &Comparison, policy: &Policy) {
+        for (key, row) in &mut self.rows {
+            let Some(client) = key.audited_host else { continue };
+            let server = row.server;
+            let result = match (key.code.entry().compared, &key.target) {
+                (Compared::Nothing, _) | (_, OwnedTarget::Text(_)) => None,
+                (Compared::SameName, OwnedTarget::Name(name)) => {
+                    comparison.with_same_name(client, name, server)
+                }
+                (Compared::SameProxy, OwnedTarget::Name(name)) => comparison
+                    .with_same_name(client, name, server)
+                    .or_else(|| comparison.with_same_proxy(client, name, server)),
+                (Compared::SameName | Compared::SameProxy, _) => None,
+                (Compared::AllFlows, OwnedTarget::Name(name)) => {
+                    comparison.with_all_flows(client, name, server)
+                }
+                (Compared::AllFlows, OwnedTarget::Address(address)) => {
+                    let server = Endpoint { address: *address, port: key.port.unwrap_or_default() };
+                    comparison.with_address(client, server)
+                }
+                (Compared::AllFlows, OwnedTarget::Service(server)) => {
+                    comparison.with_address(client, *server)
+                }
+            };
+            let result = result.or_else(|| match &key.target {
+                OwnedTarget::Name(name)
+                    if key.code.entry().compared == Compared::AllFlows && row.need.is_ours() =>
+                {
+                    let other = other_name_that_works(client, name, key.port, comparison, policy)?;
+                    Some(ComparisonResult::OtherNameOfEndpoint { name: Arc::clone(other) })
+                }
+                _ => None,
+            });
+            let is_attempt =
+                matches!(key.code, FindingCode::ConnectionUnanswered | FindingCode::ConnectionRefused);
+            let may_be_proxied = server.is_some_and(may_be_proxied);
+            let result = result.or_else(|| match &key.target {
+                OwnedTarget::Name(name)
+                    if is_attempt
+                        && may_be_proxied
+                        && row.need.is_ours()
+                        && row.shared.is_none()
+                        && policy.proxies.is_empty() =>
+                {
+                    comparison.with_proxy(client, name)
+                }
+                _ => None,
+            });
+            if let Some(result) = result {
+                add_comparison(row, &result);
+                if let (ComparisonResult::WorksElsewhere { .. }, OwnedTarget::Name(name)) =
+                    (&result, &key.target)
+                    && row.need.is_ours()
+                    && let Some(tags) = policy.tags_of_name(name)
+                {
+                    row.recommendation = format!(
+                        "if the firewall filters by service tag, allow the whole tag {tags}: the tag of a single region does not hold \
+                         the addresses of the service's global components. Otherwise allow all addresses of the name"
+                    )
+                    .into();
+                }
+            }
+        }
+    }
+}
+
+/// Whether a client may reach a server through a web proxy: web ports, and no address inside the site.
+const fn may_be_proxied(server: Endpoint) -> bool {
+    matches!(server.port, port::HTTP | port::HTTPS) && !server.address.is_private()
+}
+
+/// Adds what the rest of the capture shows.
+fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
+    row.message.push_str("; ");
+    row.message.push_str(&result.to_string());
+    match result {
+        ComparisonResult::WorksOverIpv4 { .. } => row.shared = Some(SharedPath::Ipv6),
+        ComparisonResult::NothingWorks { .. } => {
+            // Who refuses explicitly is not down.
+            if row.code == FindingCode::ConnectionUnanswered {
+                row.message.push_str(": possibly an outage");
+            }
+            row.shared = Some(SharedPath::Everything);
+        }
+        _ => {}
+    }
+    if let Some(recommendation) = result.recommendation(row.mechanism)
+        && row.need.is_ours()
+    {
+        row.recommendation = recommendation.into();
+    }
+    // What a device reported itself stays certain.
+    if row.confidence != Some(Confidence::Certain) {
+        row.confidence = result.confidence().or(row.confidence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Address;
+
+    #[test]
+    fn a_web_proxy_is_proposed_for_web_ports_of_public_addresses() {
+        let check = |octets, port| may_be_proxied(Endpoint { address: Address::v4(octets), port });
+        assert!(check([20, 60, 0, 4], 443) && check([20, 60, 0, 4], 80));
+        assert!(!check([20, 60, 0, 4], 445), "SMB");
+        assert!(!check([10, 9, 0, 4], 443), "a private endpoint");
+    }
+}
