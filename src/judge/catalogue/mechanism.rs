@@ -199,7 +199,8 @@ mechanisms! {
         alternatives: Some("a host that is down, or replies that take a path outside the capture"),
     }
     SilentAfterClientHello = "silent-after-client-hello", ConnectionUnanswered, Conversation, Silence {
-        looks_like: Some("a handshake, a ClientHello that is retransmitted or only acknowledged, and no TLS record in reply"),
+        looks_like: Some("a handshake, a ClientHello that is retransmitted or only acknowledged, and no TLS record in reply; through a \
+                          proxy, after its 200"),
         cause: Some("a filter that inspects the SNI and drops what it does not allow; the server shows 0x80072ee2 (time-out)"),
         recommendation: Some("allow the name in the filter; compare with another name at the same address"),
         alternatives: Some("a path that drops large packets, or a server that hangs"),
@@ -241,7 +242,8 @@ mechanisms! {
         alternatives: None,
     }
     ClosedAfterClientHello = "closed-after-client-hello", ConnectionReset, Conversation, Absence {
-        looks_like: Some("a handshake, the ClientHello, and then a FIN of the server's side without any reply"),
+        looks_like: Some("a handshake, the ClientHello, and then a FIN of the server's side without any reply; through a proxy, after \
+                          its 200"),
         cause: Some("a filter that inspects the SNI and closes connections that it does not allow; the client reports an unexpected \
                      end of file"),
         recommendation: None,

@@ -148,7 +148,7 @@ impl FindingCode {
                 cause: "a tunnel or VPN with a smaller MTU, and a firewall that drops the ICMP messages about it (RFC 2923 §2.1); the server \
                         shows 0x80072ee2 (time-out)",
                 recommendation: "allow ICMP type 3 code 4 and ICMPv6 type 2; clamp the MSS on the tunnel",
-                alternatives: "heavy loss at that time: check whether other flows lose packets of every size",
+                alternatives: "heavy loss at that time: check whether other flows lose packets of every size; or a filter that drops a connection at its first large segment",
             },
             FindingCode::HttpReplyToClientHello => Texts {
                 looks_like: "a TLS ClientHello, and a reply that begins with HTTP/1",
@@ -272,7 +272,7 @@ impl FindingCode {
                 alternatives: "none: the resolver itself reports it",
             },
             FindingCode::ResolvedNeverConnected => Texts {
-                looks_like: "two or more responses for a documented name, and no packet from this client to any of its addresses",
+                looks_like: "two or more responses for a documented name, and no packet from this client to any of its addresses, nor from a host with an address of the other family that did not query for the name itself",
                 cause: "a firewall on the host itself, so that no SYN reaches the wire: the first thing that the documents say to check \
                         (FileSyncSvc.exe); the server shows 0x80072ee2, 0x80072efd or 0xc00000c4 (unexpected network error)",
                 recommendation: "check the host's own firewall and the filters of its security software",
@@ -415,13 +415,13 @@ impl FindingCode {
                 alternatives: "an intended site-to-site connection, or IPsec between the site's own hosts: capture before the encryption",
             },
             FindingCode::NameAtForeignAddress => Texts {
-                looks_like: "a name that belongs to a service tag, at an address that is in no tag of the file",
+                looks_like: "a name that belongs to a service tag, at an address that is in no tag of the file; medium where only a wildcard documents the name",
                 cause: "a forged server name that passes an allowlist, or a DNS response that leads elsewhere",
                 recommendation: "look up the owner of the address; block it, and find the program that opened the flow",
                 alternatives: "a tag file that is older or newer than the capture, or a proxy that is not in the site file",
             },
             FindingCode::NameOutsideServiceTags => Texts {
-                looks_like: "a name whose row belongs to no tag, at an address that is in none",
+                looks_like: "a name whose row belongs to no tag, or is too broad for one, at an address that is in none",
                 cause: "a content delivery network that serves the name",
                 recommendation: "none, if the owner of the address is the expected network",
                 alternatives: "a forged server name: no tag says where this name must be",

@@ -351,12 +351,13 @@ fn mtu_black_hole(flow_end: &FlowEnd, tcp: &TcpSummary) -> Option<Confidence> {
     })
 }
 
-/// The first full-size segment of the client is retransmitted without an ACK, smaller ones before it were acknowledged, and the
-/// connection ends there: no smaller one follows that could tell a path MTU from a filter.
+/// The first full-size segment of the client is retransmitted without an ACK, and smaller ones before it were acknowledged. Nothing
+/// but a FIN follows: the ACK of a smaller one would tell a path MTU from a filter, and so would its absence.
 fn lacks_first_full_size_segment(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
     let [client, _] = &tcp.sides;
     tcp.handshake == Handshake::Complete
         && u32::from(client.unacked_repeat_len) >= FULL_SIZE
+        && client.unacknowledged <= u32::from(client.unacked_repeat_len) + 1
         && (1..FULL_SIZE).contains(&client.acknowledged)
         && !tcp.ended_after_idle
         && is_silent_after_data(flow_end, tcp)
@@ -615,6 +616,9 @@ mod tests {
         };
         check(&lost(600, 1_460), "pmtu-black-hole weak");
         check(&lost(600, 500), "silent-after-data weak");
+        let mut followed = lost(600, 1_460);
+        followed.tcp.as_mut().unwrap().sides[0].unacknowledged = 1_988;
+        check(&followed, "silent-after-data weak");
         check(&lost(4_000, 1_460), "silent-after-data weak");
         check(&lost(0, 1_460), "silent-after-data weak");
     }
