@@ -259,6 +259,21 @@ impl BlockReader {
         got
     }
 
+    /// Goes on at `position`, which is after what was read. False if the source cannot, has reached its end or is hashed.
+    pub(super) fn seek(&mut self, position: u64) -> bool {
+        let can_seek = match &mut self.raw.source {
+            _ if self.raw.hash_tee.is_some() => false,
+            RawSource::File(file) => file.seek(SeekFrom::Start(position)).is_ok(),
+            RawSource::Path(_) => true,
+            RawSource::Stream(_) | RawSource::Closed => false,
+        };
+        if can_seek {
+            self.raw.read_bytes = position;
+            self.window.consume(usize::MAX);
+        }
+        can_seek
+    }
+
     /// True when the window has the last bytes of the input.
     pub(super) const fn is_at_end(&self) -> bool {
         matches!(self.raw.source, RawSource::Closed)

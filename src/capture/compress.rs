@@ -125,6 +125,11 @@ impl DecompressingReader {
         }
     }
 
+    /// Whether the bytes of the capture are those of the file.
+    pub(super) const fn is_uncompressed(&self) -> bool {
+        matches!(self.codec, Codec::Uncompressed(_))
+    }
+
     /// The event trace log that the input is.
     pub(super) const fn event_trace(&self) -> Option<&Transcoder> {
         match &self.codec {
@@ -172,6 +177,16 @@ impl DecompressingReader {
     /// The offset of the first unused byte in the capture.
     pub(super) const fn position(&self) -> u64 {
         self.used_bytes
+    }
+
+    /// Goes on at `position`, if the capture is a file that is not compressed and was not read so far yet. True if it does.
+    pub(super) fn seek(&mut self, position: u64) -> bool {
+        let Codec::Uncompressed(raw) = &mut self.codec else { return false };
+        let is_ahead = position > raw.read_bytes() && raw.seek(position);
+        if is_ahead {
+            self.used_bytes = position;
+        }
+        is_ahead
     }
 
     /// Marks bytes as used.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::FrameHeader;
 use super::LinkType;
+use super::SeekPoints;
 use crate::base::FileId;
 use crate::base::Time;
 use crate::base::WireText;
@@ -152,6 +153,8 @@ pub struct InputFacts {
     pub further_captures: u64,
     /// The file's hardware, operating system, application and comments.
     pub metadata: Vec<(&'static str, WireText)>,
+    /// Where a second reading can go on.
+    pub seek_points: SeekPoints,
     /// What could not be read, up to a limit.
     pub damage: Vec<InputDamage>,
     /// How many parts could not be read.

@@ -62,6 +62,11 @@ pub(super) struct ReadStep {
 pub(super) trait FrameReader: Send {
     /// Reads as many frames as bytes and limit allow.
     fn read_frames(&mut self, input: InputBytes<'_>, out: &mut FrameOut<'_>) -> ReadStep;
+
+    /// Sections and interfaces, if a reader of the same capture that has read as many can go on here. By default none can.
+    fn layout(&self) -> Option<(u32, usize)> {
+        None
+    }
 }
 
 /// A reader, and the name of its format.

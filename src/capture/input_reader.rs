@@ -24,6 +24,8 @@ use super::frame_reader::InputBytes;
 use super::frame_reader::RECORD_LIMIT;
 use super::hash::HashTee;
 use super::refusal::known_other;
+use super::seek_points::Layout;
+use super::seek_points::SeekPoint;
 use crate::base::FileId;
 use crate::base::HostReport;
 
@@ -103,6 +105,9 @@ impl InputReader {
         while !self.is_done {
             self.read_run(run, usize::try_from(limit).unwrap_or(RUN_LIMIT).min(RUN_LIMIT));
             self.facts.count_frames(&run.frames);
+            if let Some(point) = self.seek_point() {
+                self.facts.seek_points.add(point);
+            }
             if self.is_done {
                 self.read_rest();
             }
@@ -117,6 +122,27 @@ impl InputReader {
             }
         }
         false
+    }
+
+    /// Where reading is, if a later reading can go on here.
+    fn seek_point(&self) -> Option<SeekPoint> {
+        let is_uncompressed = self.facts.path.is_some() && self.bytes.is_uncompressed();
+        let layout = self.layout().filter(|_| is_uncompressed)?;
+        let InputFacts { frames, numbered_blocks, last, .. } = self.facts;
+        Some(SeekPoint { position: self.bytes.position(), frames, numbered_blocks, last, layout })
+    }
+
+    fn layout(&self) -> Option<Layout> {
+        let (sections, interfaces) = self.frame_reader.layout()?;
+        Some(Layout { captures: self.facts.further_captures, sections, interfaces })
+    }
+
+    /// Goes on at a place of an earlier reading of the same file, if it is ahead and its layout is the one here.
+    pub(super) fn skip_to(&mut self, point: &SeekPoint) {
+        if self.layout() == Some(point.layout) && self.bytes.seek(point.position) {
+            (self.facts.frames, self.facts.numbered_blocks) = (point.frames, point.numbered_blocks);
+            self.facts.last = point.last;
+        }
     }
 
     fn read_run(&mut self, run: &mut FrameRun, limit: usize) {

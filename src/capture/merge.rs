@@ -32,6 +32,7 @@ use super::input_reader::FrameRun;
 use super::input_reader::InputOptions;
 use super::input_reader::InputReader;
 use super::interruptible::InterruptibleReader;
+use super::seek_points::SeekPoint;
 use super::trailing_stats;
 use crate::base::FileId;
 use crate::base::HostReport;
@@ -184,6 +185,18 @@ impl Capture {
             }
         }
         false
+    }
+
+    /// Goes on with an input at a place of an earlier reading of it, if that is ahead: frames before it are not given. To be called
+    /// after a chunk of the input.
+    pub fn skip_to(&mut self, file: FileId, point: &SeekPoint) {
+        let index = file.0 as usize;
+        if self.current != Some(index) {
+            return;
+        }
+        if let Some(InputState::Open(open)) = self.inputs.get_mut(index).map(|entry| &mut entry.state) {
+            open.reader.skip_to(point);
+        }
     }
 
     /// Progress of reading, readable from any thread.

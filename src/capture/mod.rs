@@ -32,6 +32,7 @@ mod pcapng;
 mod pcapng_blocks;
 mod pcapng_write;
 mod refusal;
+mod seek_points;
 mod snoop;
 #[cfg(test)]
 mod test_support;
@@ -80,6 +81,8 @@ pub use live::interfaces;
 pub use merge::Capture;
 pub use merge::InputPlan;
 pub use merge::ReadMeter;
+pub use seek_points::SeekPoint;
+pub use seek_points::SeekPoints;
 
 use crate::base::WireText;
 

@@ -131,6 +131,10 @@ impl FrameReader for Pcap {
     fn read_frames(&mut self, input: InputBytes<'_>, out: &mut FrameOut<'_>) -> ReadStep {
         if self.big_endian { self.read::<true>(input, out) } else { self.read::<false>(input, out) }
     }
+
+    fn layout(&self) -> Option<(u32, usize)> {
+        (self.has_file_header && self.damage.is_none() && !self.gave_up).then_some((0, 1))
+    }
 }
 
 impl Pcap {

@@ -69,6 +69,8 @@ struct Pcapng {
     big_endian: bool,
     /// Of this section.
     interfaces: Vec<InterfaceClock>,
+    /// Section headers so far.
+    sections: u32,
     /// Interfaces of the sections before this one.
     first_interface: usize,
     /// Bytes of metadata that may still be kept.
@@ -84,6 +86,7 @@ fn probe(head: &[u8], _whole: bool) -> Option<OpenReader> {
     let pcapng = Pcapng {
         big_endian: false,
         interfaces: Vec::new(),
+        sections: 0,
         first_interface: 0,
         metadata_left: METADATA_LIMIT,
         damage: None,
@@ -168,6 +171,10 @@ impl FrameReader for Pcapng {
                 BlockRunEnd::Invalid(reason) => self.start_damage(reason, input, used, out),
             }
         }
+    }
+
+    fn layout(&self) -> Option<(u32, usize)> {
+        (self.damage.is_none() && !self.gave_up).then_some((self.sections, self.interfaces.len()))
     }
 }
 
@@ -427,6 +434,7 @@ impl Pcapng {
             return Err(BlockRunEnd::Invalid("section of an unknown version"));
         }
         // Those of another capture before this one in the same input count as well.
+        self.sections = self.sections.wrapping_add(1);
         self.first_interface = out.facts.interfaces.len();
         self.interfaces.clear();
         let (metadata, left) = (&mut out.facts.metadata, &mut self.metadata_left);

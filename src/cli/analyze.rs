@@ -75,7 +75,9 @@ pub(super) fn run(plan: &AnalyzePlan, color: ColorChoice, audit: Audit) -> anyho
     progress.clear();
     let add_frames = |folder: &mut ClosedFolder, facts: &mut RunFacts, names: &InputNames| {
         let inputs = facts.inputs.clone();
+        let seek_points = std::mem::take(&mut facts.seek_points);
         add_evidence_frames(folder, facts, names, |selected| {
+            let inputs = evidence_capture::ReadInputs { described: &inputs, seek_points: &seek_points };
             evidence_capture::copy_frames(&plan.copy, selected, &inputs, names)
         })
     };
@@ -242,7 +244,9 @@ pub(super) fn audit(
     capture.add_window(&plan.window, &result.accounting);
     capture.points = run_facts::points(&surveyed, sink.names());
     sink.end_facts(&capture)?;
-    judged(&policy, &plan.policy, sink, (capture, result.judgement))
+    let seek_points = result.inputs.into_iter().map(|input| input.seek_points).collect();
+    let facts = judged(&policy, &plan.policy, sink, (capture, result.judgement))?;
+    Ok(RunFacts { seek_points, ..facts })
 }
 
 /// What is stored before the first fact of a run.

@@ -26,6 +26,7 @@ use crate::capture::Capture;
 use crate::capture::Chunk;
 use crate::capture::Frame;
 use crate::capture::LinkType;
+use crate::capture::SeekPoints;
 use crate::report::InputNames;
 use crate::report::ProvingFrames;
 use crate::report::count;
@@ -80,20 +81,29 @@ impl CopiedFrames {
     }
 }
 
-/// Reads the selected frames from the inputs. `inputs` are those of the manifest.
+/// What is known of the inputs from their first reading, by `FileId`.
+pub(super) struct ReadInputs<'a> {
+    /// As in the manifest.
+    pub(super) described: &'a [Value],
+    /// Where reading can go on.
+    pub(super) seek_points: &'a [SeekPoints],
+}
+
+/// Reads the selected frames from the inputs.
 pub(super) fn copy_frames(
     plan: &CopyPlan,
     selected: &ProvingFrames,
-    inputs: &[Value],
+    inputs: &ReadInputs<'_>,
     names: &InputNames,
 ) -> anyhow::Result<EvidenceCapture> {
     let mut made = EvidenceCapture { bytes: Vec::new(), frames: 0, limits: Vec::new(), warnings: Vec::new() };
     let wanted = with_context(selected, plan.context);
-    let readable = readable_inputs(&wanted, inputs, names, &mut made.warnings);
+    let readable = readable_inputs(&wanted, inputs.described, names, &mut made.warnings);
     let mut copied = CopiedFrames::default();
     let mut too_many = selected.left_out;
     if !readable.is_empty() {
-        read_frames(plan, &wanted, &readable, &mut copied, &mut too_many)?;
+        let reading = SecondReading { wanted: &wanted, readable: &readable, seek_points: inputs.seek_points };
+        reading.copy(plan, &mut copied, &mut too_many)?;
     }
     let missing = wanted
         .iter()
@@ -114,7 +124,7 @@ pub(super) fn copy_frames(
     made.frames = copied.frames.len() as u64;
     let snap_len = u32::try_from(plan.snap_len).unwrap_or_default();
     let describe = |frame: &CopiedFrame| {
-        let input = inputs.get(frame.frame_ref.file.0 as usize);
+        let input = inputs.described.get(frame.frame_ref.file.0 as usize);
         let described = input
             .and_then(|input| input.get("interfaces")?.get(usize::from(frame.interface)))
             .and_then(|interface| interface.get("name")?.as_str());
@@ -239,63 +249,78 @@ fn readable_inputs(
     readable
 }
 
-fn read_frames(
-    plan: &CopyPlan,
-    wanted: &Wanted,
-    readable: &BTreeMap<u32, PathBuf>,
-    copied: &mut CopiedFrames,
-    too_many: &mut u64,
-) -> anyhow::Result<()> {
-    let input = |path: &PathBuf| capture::Input::Path(path.clone());
-    let mut capture = Capture::open(capture::InputPlan {
-        inputs: readable.values().map(input).collect(),
-        ..capture::InputPlan::default()
-    })?;
-    let by_path: HashMap<&PathBuf, u32> = readable.iter().map(|(file, path)| (path, *file)).collect();
-    let files: Vec<Option<u32>> = capture.inputs().iter().map(|path| by_path.get(path).copied()).collect();
-    // Each input's frames that are not found yet.
-    let mut unread: BTreeMap<u32, &[(u64, bool)]> =
-        readable.keys().filter_map(|file| Some((*file, wanted.get(file)?.as_slice()))).collect();
-    let mut chunk = Chunk::default();
-    let mut bytes = 0;
-    while !unread.is_empty() && capture.next(&mut chunk) {
-        let Some(Some(file)) = files.get(chunk.file.0 as usize) else { continue };
-        let Some(numbers) = unread.get_mut(file) else { continue };
-        for header in &chunk.frames {
-            // Numbers of an input ascend.
-            while let [(number, _), later @ ..] = numbers
-                && *number < header.number
+/// The inputs, to be read again for the wanted frames.
+struct SecondReading<'a> {
+    wanted: &'a Wanted,
+    readable: &'a BTreeMap<u32, PathBuf>,
+    seek_points: &'a [SeekPoints],
+}
+
+impl SecondReading<'_> {
+    /// Copies the wanted frames that fit.
+    fn copy(&self, plan: &CopyPlan, copied: &mut CopiedFrames, too_many: &mut u64) -> anyhow::Result<()> {
+        let input = |path: &PathBuf| capture::Input::Path(path.clone());
+        let mut capture = Capture::open(capture::InputPlan {
+            inputs: self.readable.values().map(input).collect(),
+            ..capture::InputPlan::default()
+        })?;
+        let by_path: HashMap<&PathBuf, u32> =
+            self.readable.iter().map(|(file, path)| (path, *file)).collect();
+        let files: Vec<Option<u32>> =
+            capture.inputs().iter().map(|path| by_path.get(path).copied()).collect();
+        // Each input's frames that are not found yet.
+        let mut unread: BTreeMap<u32, &[(u64, bool)]> = self
+            .readable
+            .keys()
+            .filter_map(|file| Some((*file, self.wanted.get(file)?.as_slice())))
+            .collect();
+        let mut chunk = Chunk::default();
+        let mut bytes = 0;
+        while !unread.is_empty() && capture.next(&mut chunk) {
+            let Some(Some(file)) = files.get(chunk.file.0 as usize) else { continue };
+            let Some(numbers) = unread.get_mut(file) else { continue };
+            for header in &chunk.frames {
+                // Numbers of an input ascend.
+                while let [(number, _), later @ ..] = numbers
+                    && *number < header.number
+                {
+                    *numbers = later;
+                }
+                let Some((_, is_proof)) = numbers.first().filter(|(number, _)| *number == header.number)
+                else {
+                    continue;
+                };
+                let frame = chunk.frame(header);
+                let kept = frame.bytes.get(..plan.snap_len).unwrap_or(frame.bytes);
+                // The fields of a block, and its comments about as long as these.
+                bytes += kept.len() as u64 + 256;
+                if bytes > plan.size {
+                    *too_many += 1;
+                    continue;
+                }
+                let copy = CopiedFrame {
+                    frame_ref: FrameRef { file: FileId(*file), number: header.number },
+                    time: header.time,
+                    link: header.link,
+                    interface: header.interface,
+                    wire_len: header.wire_len,
+                    is_proof: *is_proof,
+                    bytes: 0..0,
+                };
+                copied.add(copy, kept);
+            }
+            let last = chunk.frames.last().map_or(0, |header| header.number);
+            if numbers.last().is_none_or(|(needed, _)| *needed <= last) {
+                unread.remove(file);
+            } else if let Some((next, _)) = numbers.iter().find(|(number, _)| *number > last)
+                && let Some(point) =
+                    self.seek_points.get(*file as usize).and_then(|points| points.before(*next))
             {
-                *numbers = later;
+                capture.skip_to(chunk.file, point);
             }
-            let Some((_, is_proof)) = numbers.first().filter(|(number, _)| *number == header.number) else {
-                continue;
-            };
-            let frame = chunk.frame(header);
-            let kept = frame.bytes.get(..plan.snap_len).unwrap_or(frame.bytes);
-            // The fields of a block, and its comments about as long as these.
-            bytes += kept.len() as u64 + 256;
-            if bytes > plan.size {
-                *too_many += 1;
-                continue;
-            }
-            let copy = CopiedFrame {
-                frame_ref: FrameRef { file: FileId(*file), number: header.number },
-                time: header.time,
-                link: header.link,
-                interface: header.interface,
-                wire_len: header.wire_len,
-                is_proof: *is_proof,
-                bytes: 0..0,
-            };
-            copied.add(copy, kept);
         }
-        let last = chunk.frames.last().map_or(0, |header| header.number);
-        if numbers.last().is_none_or(|(needed, _)| *needed <= last) {
-            unread.remove(file);
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The file: interfaces, names, frames. `describe` gives snap length and name of a frame's interface.

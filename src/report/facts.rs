@@ -10,6 +10,7 @@ use super::human::duration;
 use super::registry;
 use crate::base::Time;
 use crate::capture::LinkType;
+use crate::capture::SeekPoints;
 use crate::capture::link_type_name;
 use crate::judge::FindingRows;
 use crate::judge::RequirementRow;
@@ -23,6 +24,8 @@ pub struct RunFacts {
     ///
     /// `verify` reads these keys of each: `path` (as given), `bytes`, and `sha256` or `blake3` in hexadecimal.
     pub inputs: Vec<serde_json::Value>,
+    /// Where each input can be read again from, by `FileId`. Not in the manifest.
+    pub seek_points: Vec<SeekPoints>,
     /// Captures after the first one of an input: files were concatenated.
     pub further_captures: u64,
     /// The capture points, if the inputs are from several.
