@@ -13,7 +13,7 @@
 //! manifest of each evidence folder are mutated, too, and read by `judge`, `report` and `verify`. Files that fail are kept in
 //! `target/bench/mutated/failed`.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot go on should say where")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on should say where")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
