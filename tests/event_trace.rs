@@ -116,7 +116,10 @@ fn frames(path: &Path) -> Option<(u32, Vec<Record>)> {
 
 /// What a run reports about flows and DNS responses, without the frames and files that prove it.
 fn essence(bytes: Vec<u8>) -> (Vec<String>, Vec<String>) {
-    let run = support::audit::audit_bytes(bytes);
+    essence_of(&support::audit::audit_bytes(bytes))
+}
+
+fn essence_of(run: &support::audit::AuditRun) -> (Vec<String>, Vec<String>) {
     let flow = |row: &FlowRow| {
         format!(
             "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
@@ -298,6 +301,62 @@ fn names_at_the_end_of_a_log_are_those_of_its_packets() {
         let processes: BTreeSet<String> =
             run.flows.iter().filter_map(|row| Some(row.process.as_ref()?.to_string())).collect();
         assert_eq!(processes, BTreeSet::from(["2764 FileSyncSvc.exe".to_owned()]));
+    }
+}
+
+/// The buffers of a log, each with its header.
+fn buffers(log: &[u8]) -> Vec<&[u8]> {
+    let mut rest = log;
+    let mut buffers = Vec::new();
+    while let Some(len) = rest.first_chunk::<4>() {
+        let (buffer, after) = rest.split_at(u32::from_le_bytes(*len) as usize);
+        buffers.push(buffer);
+        rest = after;
+    }
+    buffers
+}
+
+/// A circular log, the default of `netsh trace` and `pktmon`, has its newest buffers before its oldest once it is full.
+#[test]
+fn a_circular_log_is_read_from_its_oldest_buffer() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/demo/capture.pcap");
+    let (link, records) = frames(&path).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for kind in [kinds(link)[0], kinds(link)[1]] {
+        // More buffers than wait for each other.
+        let kind = TraceKind { buffer_len: 512, ..kind };
+        let log = event_trace(&kind, &records);
+        let [header, in_order @ ..] = &buffers(&log)[..] else { panic!("no buffers") };
+        assert!(in_order.len() > 100, "{}", in_order.len());
+        let (oldest, newest) = in_order.split_at(in_order.len() / 3);
+        let circular = [&[*header], newest, oldest].concat().concat();
+        let audit_file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            support::audit::audit(&[path]).unwrap()
+        };
+        let expected = essence_of(&audit_file("in-order.etl", &log));
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&circular).unwrap();
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut entry = tar::Header::new_ustar();
+        entry.set_size(circular.len() as u64);
+        tar.append_data(&mut entry, "NetTrace.etl", &circular[..]).unwrap();
+        let files = [
+            ("NetTrace.etl", circular.clone()),
+            ("NetTrace.etl.gz", gzip.finish().unwrap()),
+            ("mail.tar", tar.into_inner().unwrap()),
+        ];
+        for (name, bytes) in files {
+            let run = audit_file(name, &bytes);
+            let facts = &run.result.inputs[0];
+            assert_eq!((facts.damage_count, facts.time_reversals), (0, 0), "{name}: {facts:?}");
+            assert_eq!(essence_of(&run), expected, "{name}");
+        }
+        // A stream is read once.
+        let run = support::audit::audit_bytes(circular);
+        let damage = &run.result.inputs[0].damage;
+        assert!(damage.iter().any(|damage| damage.message.contains("circular log")), "{damage:?}");
     }
 }
 

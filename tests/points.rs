@@ -104,6 +104,46 @@ fn a_conversation_at_two_points_is_one_flow() {
     assert!(hosts.iter().all(|host| *host == "10.20.0.5"), "the translated address is no host: {hosts:?}");
 }
 
+/// A capture in which a firewall has replaced the clients' sequence numbers: `port` is the servers'.
+fn with_other_numbers(capture: &[u8], port: u16) -> Vec<u8> {
+    const DIFFERENCE: u32 = 0x3141_5926;
+    let mut out = capture.to_vec();
+    let mut at = 24;
+    while let Some(header) = capture.get(at..at + 16) {
+        let len = u32::from_le_bytes(header[8..12].try_into().unwrap()) as usize;
+        let frame = at + 16;
+        at = frame + len;
+        const TCP: u8 = 6;
+        if capture[frame + 23] != TCP {
+            continue;
+        }
+        let is_to_server = capture[frame + 36..frame + 38] == port.to_be_bytes();
+        let has_ack = capture[frame + 47] & 0x10 != 0;
+        let place = if is_to_server { frame + 38 } else { frame + 42 };
+        if is_to_server || has_ack {
+            let number = u32::from_be_bytes(capture[place..place + 4].try_into().unwrap());
+            out[place..place + 4].copy_from_slice(&number.wrapping_add(DIFFERENCE).to_be_bytes());
+        }
+    }
+    out
+}
+
+/// Some firewalls choose the initial sequence numbers of connections anew, besides the addresses.
+#[test]
+fn a_firewall_that_replaces_sequence_numbers_does_not_hide_that_flows_are_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["inside", "outside"].map(|point| folder.path().join(format!("{point}.pcap")));
+    let [inside, outside] =
+        ["nat-inside.pcap", "nat-outside.pcap"].map(|file| std::fs::read(recorded().join(file)).unwrap());
+    std::fs::write(&paths[0], inside).unwrap();
+    std::fs::write(&paths[1], with_other_numbers(&outside, 443)).unwrap();
+    let [flows, _] = audit(&paths.map(|path| path.display().to_string()));
+    let at_both = flows.iter().filter(|row| row["points"] == "inside.pcap;outside.pcap").count();
+    let answered =
+        flows.iter().filter(|row| row["client_ip"] == "10.20.0.5" && row["outcome"] == "ok").count();
+    assert!(answered >= 6 && at_both == answered, "{at_both} of {answered} flows");
+}
+
 #[test]
 fn the_scenarios_recorded_again_match_their_labels() {
     if !root_with_tools(&["ip", "nft", "tcpdump", "openssl", "python3"]) {

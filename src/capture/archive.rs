@@ -308,6 +308,13 @@ fn decompress(path: &Path) -> io::Result<DecompressedBytes> {
     Ok(DecompressedBytes(DecompressingReader::new(BlockReader::new(raw, BLOCK_LEN), BLOCK_LEN)))
 }
 
+/// The bytes of a file, decompressed and not converted.
+pub(super) fn decompress_only(path: &Path) -> io::Result<impl Read + Send + use<>> {
+    let raw = RawReader::new(RawSource::File(File::open(path)?), None, Arc::default());
+    let raw = BlockReader::new(raw, BLOCK_LEN);
+    Ok(DecompressedBytes(DecompressingReader::decompressing(raw, BLOCK_LEN)))
+}
+
 impl Read for DecompressedBytes {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         self.0.fill(1);

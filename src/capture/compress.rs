@@ -20,6 +20,7 @@ use ruzstd::decoding::errors::ReadFrameHeaderError;
 
 use super::block::BlockReader;
 use super::block::BlockWindow;
+use super::concatenated::is_capture;
 use super::etl;
 use super::etl::Transcoder;
 
@@ -64,22 +65,9 @@ pub(super) struct DecompressingReader {
 }
 
 impl DecompressingReader {
-    /// Recognizes the compression by the first bytes of `raw`.
-    pub(super) fn new(mut raw: BlockReader, block_len: usize) -> DecompressingReader {
-        raw.fill(etl::PROBE_LEN);
-        let head = raw.window().bytes();
-        let codec = if head.starts_with(GZIP) {
-            Codec::Gzip(Box::new(GzDecoder::new(raw)))
-        } else if head.starts_with(XZ) {
-            Codec::Xz { raw, stream: Box::new(XzStream::new_mem_limit(true, XZ_MEMORY_KIB)) }
-        } else if is_zstd(head) {
-            Codec::Zstd { raw, decoder: Box::new(FrameDecoder::new()), in_frame: false }
-        } else if head.starts_with(LZ4) {
-            Codec::Lz4(Box::new(Lz4Decoder::new(raw)))
-        } else {
-            Codec::Uncompressed(raw)
-        };
-        let mut bytes = DecompressingReader::with_codec(codec, block_len);
+    /// Recognizes by the first bytes of `raw` how it is compressed, and whether it is an event trace log.
+    pub(super) fn new(raw: BlockReader, block_len: usize) -> DecompressingReader {
+        let mut bytes = DecompressingReader::decompressing(raw, block_len);
         bytes.fill(etl::PROBE_LEN);
         if etl::is_trace(bytes.window().bytes()) {
             return DecompressingReader::with_codec(Codec::Etl(Box::new(Transcoder::new(bytes))), block_len);
@@ -87,20 +75,61 @@ impl DecompressingReader {
         bytes
     }
 
+    /// Hands `raw` on as it is.
+    pub(super) fn as_it_is(raw: BlockReader, block_len: usize) -> DecompressingReader {
+        DecompressingReader::with_codec(Codec::Uncompressed(raw), block_len)
+    }
+
+    /// Recognizes by the first bytes of `raw` how it is compressed, and converts nothing.
+    pub(super) fn decompressing(mut raw: BlockReader, block_len: usize) -> DecompressingReader {
+        raw.fill(etl::PROBE_LEN);
+        let head = raw.window().bytes();
+        let codec = if head.starts_with(GZIP) {
+            Codec::Gzip(Box::new(GzDecoder::new(raw)))
+        } else if head.starts_with(XZ) {
+            Codec::Xz { raw, stream: xz_stream() }
+        } else if is_zstd(head) {
+            Codec::Zstd { raw, decoder: Box::new(FrameDecoder::new()), in_frame: false }
+        } else if head.starts_with(LZ4) {
+            Codec::Lz4(Box::new(Lz4Decoder::new(raw)))
+        } else {
+            Codec::Uncompressed(raw)
+        };
+        DecompressingReader::with_codec(codec, block_len)
+    }
+
     /// Recognizes anew what follows: another capture, which may be compressed or an event trace log where the one before was not.
     pub(super) fn begin_another(self, block_len: usize) -> DecompressingReader {
         let used_bytes = self.used_bytes;
+        let is_in_stream = !self.window.bytes().is_empty();
         let mut next = match self.codec {
             Codec::Uncompressed(raw) => DecompressingReader::new(raw, block_len),
             // The log was read to its end.
             Codec::Etl(trace) => trace.into_source().begin_another(block_len),
-            _ if etl::is_trace(self.window.bytes()) => {
+            _ if is_in_stream && etl::is_trace(self.window.bytes()) => {
                 DecompressingReader::with_codec(Codec::Etl(Box::new(Transcoder::new(self))), block_len)
             }
-            _ => self,
+            _ if is_in_stream => self,
+            Codec::Gzip(gzip) => DecompressingReader::new(gzip.into_inner(), block_len),
+            Codec::Lz4(lz4) => DecompressingReader::new(lz4.into_inner(), block_len),
+            Codec::Zstd { raw, .. } | Codec::Xz { raw, .. } => DecompressingReader::new(raw, block_len),
         };
         next.used_bytes = used_bytes;
         next
+    }
+
+    /// Whether another capture begins where this one has ended: after the log, or after the compressed stream.
+    pub(super) fn is_followed(&mut self) -> bool {
+        match &mut self.codec {
+            Codec::Uncompressed(_) => false,
+            Codec::Etl(trace) => trace.is_followed() || trace.source_mut().is_followed(),
+            _ if self.error.is_some() => false,
+            _ => {
+                let raw = self.raw_mut();
+                raw.fill(etl::PROBE_LEN);
+                is_capture(raw.window().bytes())
+            }
+        }
     }
 
     /// A reader at its end, to put in place of one that is taken out.
@@ -410,7 +439,14 @@ fn skip(raw: &mut BlockReader, mut len: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// Decodes one stream.
+fn xz_stream() -> Box<XzStream> {
+    Box::new(XzStream::new_mem_limit(false, XZ_MEMORY_KIB))
+}
+
 fn unxz(raw: &mut BlockReader, stream: &mut XzStream, space: &mut [u8]) -> Result<usize, String> {
+    /// The xz file format, §2.2.
+    const PADDING: &[u8] = &[0; 4];
     loop {
         raw.fill(1);
         let input = raw.window().bytes();
@@ -426,7 +462,16 @@ fn unxz(raw: &mut BlockReader, stream: &mut XzStream, space: &mut [u8]) -> Resul
             return Ok(result.bytes_produced);
         }
         if result.status == Status::StreamEnd {
-            return Ok(0);
+            // Streams follow each other, perhaps after padding of zeros. Other bytes are no part of them.
+            while raw.fill(PADDING.len()) && raw.window().bytes().starts_with(PADDING) {
+                raw.mark_used(PADDING.len());
+            }
+            raw.fill(XZ.len());
+            if !raw.window().bytes().starts_with(XZ) {
+                return Ok(0);
+            }
+            *stream = *xz_stream();
+            continue;
         }
         if is_last || (result.bytes_consumed == 0 && space.is_empty()) {
             return Err("xz stream truncated".to_owned());

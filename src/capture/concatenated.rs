@@ -37,7 +37,7 @@ pub(super) fn capture_start(input: InputBytes<'_>, used: usize) -> CaptureStart 
     /// The most that one of the checks needs.
     const NEEDED: usize = etl::PROBE_LEN;
     let bytes = input.bytes.get(used..).unwrap_or_default();
-    if starts_capture(bytes) {
+    if is_capture(bytes) {
         CaptureStart::Yes
     } else if bytes.len() < NEEDED && !input.at_end && may_start_capture(bytes) {
         CaptureStart::Need(NEEDED)
@@ -62,7 +62,15 @@ pub(super) fn end_at_capture_start(
     }
 }
 
-fn starts_capture(bytes: &[u8]) -> bool {
+/// Where in these bytes a pcap or pcapng file begins, whose whole header is there.
+#[cold]
+pub(super) fn find_capture(bytes: &[u8]) -> Option<usize> {
+    const PCAP_HEADER_LEN: usize = 24;
+    bytes.windows(PCAP_HEADER_LEN).position(|header| is_pcap_or_pcapng(header).unwrap_or(false))
+}
+
+/// Whether a capture begins with these bytes, compressed or not.
+pub(super) fn is_capture(bytes: &[u8]) -> bool {
     is_pcap_or_pcapng(bytes).unwrap_or(false)
         || snoop::is_file_header(bytes)
         || netmon::is_file_header(bytes)
@@ -70,7 +78,7 @@ fn starts_capture(bytes: &[u8]) -> bool {
         || compress::is_stream(bytes)
 }
 
-/// Whether bytes are too few for [`starts_capture`], and what is there fits.
+/// Whether bytes are too few for [`is_capture`], and what is there fits.
 fn may_start_capture(bytes: &[u8]) -> bool {
     let Some(head) = four_at(bytes, 0) else { return true };
     let magics = [PCAP_MICROSECONDS, PCAP_NANOSECONDS, SECTION_HEADER];
@@ -84,17 +92,19 @@ fn may_start_capture(bytes: &[u8]) -> bool {
 
 /// The first twelve bytes of a file header; `None` where there are fewer.
 fn is_pcap_or_pcapng(bytes: &[u8]) -> Option<bool> {
-    let (magic, version, order) = (four_at(bytes, 0)?, four_at(bytes, 4)?, four_at(bytes, 8)?);
-    let is_pcap = |magic: u32, version: [u8; 4]| {
+    let (magic, order) = (four_at(bytes, 0)?, four_at(bytes, 8)?);
+    let has_order = [u32::from_be_bytes(order), u32::from_le_bytes(order)].contains(&BYTE_ORDER_MAGIC);
+    Some(is_pcap(bytes) || (u32::from_be_bytes(magic) == SECTION_HEADER && has_order))
+}
+
+/// Whether a pcap file begins with these bytes.
+pub(super) fn is_pcap(bytes: &[u8]) -> bool {
+    let (Some(magic), Some(version)) = (four_at(bytes, 0), four_at(bytes, 4)) else { return false };
+    let has = |magic: u32, version: [u8; 4]| {
         [PCAP_MICROSECONDS, PCAP_NANOSECONDS].contains(&magic) && version == PCAP_VERSION
     };
     let [a, b, c, d] = version;
-    let has_order = [u32::from_be_bytes(order), u32::from_le_bytes(order)].contains(&BYTE_ORDER_MAGIC);
-    Some(
-        is_pcap(u32::from_be_bytes(magic), version)
-            || is_pcap(u32::from_le_bytes(magic), [b, a, d, c])
-            || (u32::from_be_bytes(magic) == SECTION_HEADER && has_order),
-    )
+    has(u32::from_be_bytes(magic), version) || has(u32::from_le_bytes(magic), [b, a, d, c])
 }
 
 #[cfg(test)]
@@ -158,22 +168,22 @@ mod tests {
             .collect();
         for ((first, one), of_one) in captures.iter().zip(&own) {
             for ((second, other), of_other) in captures.iter().zip(&own) {
-                // Bytes after a compressed stream are not part of it; logs that follow each other are joined in time.
-                if first.starts_with("gzip") || (*first == "etl" && *second == "etl") {
+                // Streams and logs that follow each other are joined.
+                let are_joined = (first.starts_with("gzip") && second.starts_with("gzip"))
+                    || (*first == "etl" && *second == "etl");
+                if are_joined {
                     continue;
                 }
                 let joined = [&one[..], other, &pcap(false, 1)].concat();
                 let name = format!("{first}, {second}");
                 let Ok((seen, facts)) = read(&joined) else { panic!("{name}") };
                 let expected: usize = of_one.len() + of_other.len();
-                // What follows a compressed stream is noted, not read.
-                let last = usize::from(!second.starts_with("gzip"));
-                assert_eq!(seen.len(), expected + last, "{name}: {facts:?}");
+                assert_eq!(seen.len(), expected + 1, "{name}: {facts:?}");
                 assert_eq!(facts.damage_count, 0, "{name}: {facts:?}");
                 assert!(facts.adds_up(), "{name}: {facts:?}");
                 // Sections are parts of one capture.
                 let sections = usize::from((*first, *second) == ("pcapng", "pcapng"));
-                assert_eq!(facts.further_captures as usize, 1 + last - sections, "{name}");
+                assert_eq!(facts.further_captures as usize, 2 - sections, "{name}");
                 let both: Vec<_> = of_one.iter().chain(of_other).cloned().collect();
                 let found: Vec<_> =
                     seen.iter().take(expected).map(|frame| (frame.2, frame.4.clone())).collect();
@@ -181,6 +191,46 @@ mod tests {
                 assert_eq!(read_in_pieces(&joined, 211).unwrap().0.len(), seen.len(), "{name}");
             }
         }
+    }
+
+    /// A capture that was cut off anywhere after its first record, with others after it: these are read from their headers on.
+    #[test]
+    fn captures_after_a_truncated_one_are_read() {
+        let (first, second) = (pcap(false, 3), pcap(true, 4));
+        for len in 24 + 76..first.len() {
+            let joined = [&first[..len], &second, &pcap(false, 2)].concat();
+            let (seen, facts) = read(&joined).unwrap();
+            let whole = (len - 24) / 76;
+            assert_eq!((seen.len(), facts.further_captures), (whole + 6, 2), "{len}: {facts:?}");
+            assert_eq!(facts.damage_count > 0, (len - 24) % 76 > 0, "{len}: {facts:?}");
+            assert!(facts.adds_up(), "{len}: {facts:?}");
+            let (_, facts) = read_in_pieces(&joined, 100).unwrap();
+            assert!(facts.adds_up(), "{len}: {facts:?}");
+        }
+    }
+
+    #[test]
+    fn a_pcap_file_after_a_truncated_pcapng_file_is_read() {
+        let pcapng = include_bytes!("../../captures/pcapng-sections/capture.pcapng");
+        let (all, _) = read(pcapng).unwrap();
+        for cut in [1, 5, 30, 99] {
+            let joined = [&pcapng[..pcapng.len() - cut], &pcap(false, 4)].concat();
+            let (seen, facts) = read(&joined).unwrap();
+            assert!((all.len()..all.len() + 4).contains(&seen.len()), "{cut}: {facts:?}");
+            assert_eq!((facts.further_captures, facts.damage_count), (1, 1), "{cut}: {facts:?}");
+            assert!(facts.adds_up(), "{cut}: {facts:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_compressed_stream_is_read_if_it_is_a_capture() {
+        let joined = [gzip(&pcap(false, 3)), pcap(false, 2), gzip(TRACE)].concat();
+        let (seen, facts) = read(&joined).unwrap();
+        assert_eq!((seen.len(), facts.further_captures), (5 + frames(TRACE).len(), 2), "{facts:?}");
+        assert!(facts.adds_up(), "{facts:?}");
+        let (seen, facts) = read(&[gzip(&pcap(false, 3)), b"something else".to_vec()].concat()).unwrap();
+        assert_eq!((seen.len(), facts.further_captures), (3, 0));
+        assert!(facts.notes.iter().any(|note| note.contains("bytes after the compressed stream")));
     }
 
     /// A magic number in a record, or in place of one, is not a capture.

@@ -14,7 +14,7 @@ use super::block::BlockReader;
 use super::block::RawReader;
 use super::block::RawSource;
 use super::compress::DecompressingReader;
-use super::etl::TrailingNames;
+use super::etl::LogSurvey;
 use super::etl::Transcoder;
 use super::filter::Filter;
 use super::format::FORMATS;
@@ -23,6 +23,7 @@ use super::frame_reader::FrameReader;
 use super::frame_reader::InputBytes;
 use super::frame_reader::RECORD_LIMIT;
 use super::hash::HashTee;
+use super::refusal::is_text;
 use super::refusal::known_other;
 use super::seek_points::Layout;
 use super::seek_points::SeekPoint;
@@ -30,7 +31,7 @@ use crate::base::FileId;
 use crate::base::HostReport;
 
 /// First bytes by which a file is named that is no capture.
-const REFUSAL_LEN: usize = 512;
+const REFUSAL_LEN: usize = 4096;
 
 /// Frames of one run, so that their headers and their block fit into the processor's cache.
 const RUN_LIMIT: usize = 2048;
@@ -64,18 +65,18 @@ pub(super) struct InputOptions {
     /// Counts the raw bytes.
     pub meter: Arc<AtomicU64>,
     pub block_len: usize,
-    /// Names from the end of an event trace log.
-    pub names: TrailingNames,
+    /// What is known of an event trace log before it is read.
+    pub survey: LogSurvey,
 }
 
 impl InputReader {
     /// Opens an input and recognizes its format. Without a format, the facts have the reason.
     pub(super) fn open(options: InputOptions, mut facts: InputFacts) -> Result<InputReader, Box<InputFacts>> {
-        let InputOptions { source, size, hash_tee, meter, block_len, names } = options;
+        let InputOptions { source, size, hash_tee, meter, block_len, survey } = options;
         let raw = BlockReader::new(RawReader::new(source, hash_tee, meter), block_len);
         let mut bytes = DecompressingReader::new(raw, block_len);
         if let Some(trace) = bytes.event_trace_mut() {
-            trace.set_trailing_names(names);
+            trace.set_survey(survey, block_len);
         }
         facts.compression = bytes.compression();
         for format in FORMATS {
@@ -167,8 +168,7 @@ impl InputReader {
         if at_end {
             // Bytes are left if the frame limit was reached. A reader that made no progress never will.
             self.is_done = left == 0 || (step.used == 0 && run.frames.is_empty());
-            let is_followed = self.bytes.event_trace().is_some_and(Transcoder::is_followed);
-            if self.is_done && is_followed {
+            if self.is_done && self.bytes.is_followed() {
                 self.begin_another(run.frames.len());
             }
         } else if step.need > RECORD_LIMIT + 4096 {
@@ -297,8 +297,7 @@ fn reason_for_refusal(source: &DecompressingReader) -> String {
     if let Some(what) = known_other(head) {
         return what.to_owned();
     }
-    let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..);
-    let reason = match (source.compression().is_some(), head.is_empty(), head.iter().all(is_text)) {
+    let reason = match (source.compression().is_some(), head.is_empty(), is_text(head)) {
         (false, true, _) => "empty",
         (true, true, _) => "empty after decompression",
         (false, false, true) => "text file, not a capture",

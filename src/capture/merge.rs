@@ -22,7 +22,7 @@ use super::InputFacts;
 use super::InputHash;
 use super::InputOutcome;
 use super::block::RawSource;
-use super::etl::TrailingNames;
+use super::etl::LogSurvey;
 use super::filter::Filter;
 use super::hash::InputHasher;
 use super::input::FoundInput;
@@ -320,12 +320,7 @@ impl Capture {
     /// Opens an input and recognizes its format. The result is the entry's state, or the outcome in its facts.
     fn open_input(&mut self, origin: InputOrigin, size: Option<u64>, entry: &mut InputEntry) {
         let has_many_open = self.open_files >= OPEN_LIMIT;
-        let names = match &origin {
-            InputOrigin::File(path) => TrailingNames::read(path),
-            InputOrigin::Member(_) | InputOrigin::Pipe(_) | InputOrigin::Stream(_) => {
-                TrailingNames::default()
-            }
-        };
+        let survey = LogSurvey::of(&origin);
         let source = match origin {
             InputOrigin::Stream(stream) => Ok(RawSource::Stream(stream)),
             InputOrigin::File(path) if has_many_open => Ok(RawSource::Path(path)),
@@ -347,7 +342,7 @@ impl Capture {
         entry.hash_index = Some(self.hashed_inputs as usize);
         self.hashed_inputs += 1;
         let (meter, block_len) = (Arc::clone(&self.meter.0), self.block_len);
-        match InputReader::open(InputOptions { source, size, hash_tee, meter, block_len, names }, facts) {
+        match InputReader::open(InputOptions { source, size, hash_tee, meter, block_len, survey }, facts) {
             Ok(reader) => {
                 self.open_files += 1;
                 self.has_heavy_loss |= reader.reports_heavy_loss();
@@ -478,8 +473,8 @@ fn first_frame_time(origin: InputOrigin, size: Option<u64>, entry: &mut InputEnt
         }
     };
     let (meter, block_len) = (Arc::default(), SMALL_BLOCK_LEN);
-    let names = TrailingNames::default();
-    match InputReader::open(InputOptions { source, size, hash_tee: None, meter, block_len, names }, facts) {
+    let survey = LogSurvey::of(&origin);
+    match InputReader::open(InputOptions { source, size, hash_tee: None, meter, block_len, survey }, facts) {
         Err(facts) => {
             entry.refuse(*facts);
             (None, false)

@@ -12,6 +12,7 @@ use super::concatenated::PCAP_MICROSECONDS;
 use super::concatenated::PCAP_NANOSECONDS;
 use super::concatenated::capture_start;
 use super::concatenated::end_at_capture_start;
+use super::concatenated::find_capture;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -80,6 +81,8 @@ struct Pcap {
     interface: u16,
     /// Seconds of the last record, to recognize records after damage.
     last_secs: Option<u32>,
+    /// The position of a record with a time far from that of the one before, which is a record nevertheless.
+    far_record: Option<u64>,
     damage: Option<DamageStart>,
     /// No record was found within the search limit: the rest is skipped.
     gave_up: bool,
@@ -100,6 +103,7 @@ fn probe(head: &[u8], _whole: bool) -> Option<OpenReader> {
             link: LinkType(0),
             interface: 0,
             last_secs: None,
+            far_record: None,
             damage: None,
             gave_up: false,
         };
@@ -123,6 +127,8 @@ enum RecordRunEnd {
     /// So many bytes are needed.
     Need(usize),
     Implausible(PcapRecordHeader),
+    /// The time of the next record is far from that of the last one.
+    Far,
     /// Another capture begins here.
     AnotherCapture,
 }
@@ -158,11 +164,36 @@ impl Pcap {
                 return ReadStep { used, need };
             }
             match self.read_records::<BIG>(input, &mut used, out) {
-                RecordRunEnd::FrameLimit => return ReadStep { used, need: 0 },
-                RecordRunEnd::Need(need) if !input.at_end => return ReadStep { used, need },
-                RecordRunEnd::Need(_) => {
+                RecordRunEnd::FrameLimit => {
+                    if self.is_far::<BIG>(input, used)
+                        && let Some(step) = self.end_at_swallowed_capture(input, used, out)
+                    {
+                        return step;
+                    }
+                    return ReadStep { used, need: 0 };
+                }
+                RecordRunEnd::Need(need) => {
+                    let is_far = self.is_far::<BIG>(input, used);
+                    if (is_far || input.at_end)
+                        && let Some(step) = self.end_at_swallowed_capture(input, used, out)
+                    {
+                        return step;
+                    }
+                    if !input.at_end {
+                        return ReadStep { used, need };
+                    }
+                    // The record itself may have swallowed it.
+                    if !is_far && let Some(step) = self.end_in_truncated_record(input, used, out) {
+                        return step;
+                    }
                     record_truncation(input, used, out);
                     return ReadStep { used: input.bytes.len(), need: 0 };
+                }
+                RecordRunEnd::Far => {
+                    if let Some(step) = self.end_at_swallowed_capture(input, used, out) {
+                        return step;
+                    }
+                    self.far_record = Some(input.position + used as u64);
                 }
                 RecordRunEnd::AnotherCapture => {
                     out.begins_another = true;
@@ -174,6 +205,12 @@ impl Pcap {
                     }
                     if let Some(need) = self.check_next_record::<BIG>(input, &mut used, record, out) {
                         return ReadStep { used, need };
+                    }
+                    if self.damage.is_some()
+                        && let Some(step) = self.end_at_swallowed_capture(input, used, out)
+                    {
+                        self.damage = None;
+                        return step;
                     }
                 }
             }
@@ -252,7 +289,8 @@ impl Pcap {
                 match capture_start(input, at) {
                     CaptureStart::Yes => break RecordRunEnd::AnotherCapture,
                     CaptureStart::Need(need) => break RecordRunEnd::Need(need),
-                    CaptureStart::No => {}
+                    CaptureStart::No if self.far_record == Some(input.position + at as u64) => {}
+                    CaptureStart::No => break RecordRunEnd::Far,
                 }
             }
             if record.captured_len > self.max_len || record.is_empty() {
@@ -274,6 +312,59 @@ impl Pcap {
             ((out.frames.len() - frames_before) * self.record_header_len) as u64 + checksums;
         *used = at;
         end
+    }
+
+    /// Whether the record at `used` has a time far from that of the last one.
+    #[cold]
+    fn is_far<const BIG: bool>(&self, input: InputBytes<'_>, used: usize) -> bool {
+        self.record_header::<BIG>(input.bytes, used)
+            .zip(self.last_secs)
+            .is_some_and(|(record, last)| last.abs_diff(record.secs) > USUAL_GAP_SECS)
+    }
+
+    /// Ends where another capture begins inside of a record before `used`: the one before was cut off in the record, and then
+    /// concatenated. What seemed to be records since then is no frame.
+    #[cold]
+    fn end_at_swallowed_capture(
+        &self,
+        input: InputBytes<'_>,
+        used: usize,
+        out: &mut FrameOut<'_>,
+    ) -> Option<ReadStep> {
+        /// Records that bytes of another capture may seem to be.
+        const LOOK_BACK: usize = 8;
+        const GAP_NANOS: u64 = USUAL_GAP_SECS as u64 * 1_000_000_000;
+        let at = |frame: &FrameHeader| frame.offset as usize - input.block_offset;
+        let last = out.frames.len().saturating_sub(1);
+        let is_near = |index: usize| {
+            let before = index.checked_sub(1).and_then(|before| out.frames.get(before));
+            let pair = before.zip(out.frames.get(index));
+            pair.is_none_or(|(before, frame)| before.time.0.abs_diff(frame.time.0) <= GAP_NANOS)
+        };
+        // The record that was cut off has a header of its own; what follows has bytes of the other capture as its times.
+        let first = (0..=last).rev().take(LOOK_BACK).find(|index| is_near(*index)).unwrap_or(last);
+        let from = out.frames.get(first).map_or(used, |frame| at(frame) - self.record_header_len);
+        // Inside of the header at `used`, and no further.
+        let until = (used + self.record_header_len + FILE_HEADER_LEN - 1).min(input.bytes.len());
+        let start = from + find_capture(input.bytes.get(from..until)?)?;
+        let kept =
+            out.frames.iter().take_while(|frame| at(frame) + frame.captured_len as usize <= start).count();
+        let end = out.frames.get(kept).map_or(used, |frame| at(frame) - self.record_header_len);
+        let no_frames: u64 = out.frames.drain(kept..).map(|frame| u64::from(frame.captured_len)).sum();
+        out.facts.overhead_bytes -= (used - end) as u64 - no_frames;
+        Some(end_before_capture(input, end, start, out))
+    }
+
+    /// The same where the record at `used` is longer than the file.
+    #[cold]
+    fn end_in_truncated_record(
+        &self,
+        input: InputBytes<'_>,
+        used: usize,
+        out: &mut FrameOut<'_>,
+    ) -> Option<ReadStep> {
+        let start = used + find_capture(input.bytes.get(used..)?)?;
+        Some(end_before_capture(input, used, start, out))
     }
 
     #[inline(always)]
@@ -398,6 +489,15 @@ impl Pcap {
         }
         ChainCheck::Holds
     }
+}
+
+/// Ends at `start`, where another capture begins; the bytes from `end` on are a part of a record.
+fn end_before_capture(input: InputBytes<'_>, end: usize, start: usize, out: &mut FrameOut<'_>) -> ReadStep {
+    let after_frame = out.last_number();
+    let message = format!("truncated after frame {after_frame}, where another capture begins");
+    out.facts.record_damage(after_frame, input.position + end as u64, (start - end) as u64, message);
+    out.begins_another = true;
+    ReadStep { used: start, need: 0 }
 }
 
 /// Whether records in a row are plausible.

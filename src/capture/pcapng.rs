@@ -10,6 +10,7 @@ use super::FrameHeader;
 use super::Interface;
 use super::LinkType;
 use super::concatenated::end_at_capture_start;
+use super::concatenated::is_pcap;
 use super::frame_reader::CaptureFormat;
 use super::frame_reader::DamageStart;
 use super::frame_reader::FrameOut;
@@ -539,6 +540,13 @@ impl Pcapng {
         while !self.gave_up && *used < input.bytes.len() {
             let position = input.position + *used as u64;
             if position > damage.position {
+                // A capture that was cut off, with a pcap file after it.
+                if is_pcap(input.bytes.get(*used..).unwrap_or_default()) {
+                    damage.record_until(position, out.facts);
+                    self.damage = None;
+                    out.begins_another = true;
+                    return Some(0);
+                }
                 match is_valid_block_at(input, *used, self.big_endian) {
                     Ok(true) => {
                         damage.record_until(position, out.facts);

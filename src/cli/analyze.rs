@@ -51,7 +51,6 @@ use crate::report::RecordStream;
 use crate::report::RunFacts;
 use crate::report::Summary;
 use crate::report::WriteError;
-use crate::report::count;
 use crate::report::staging_places;
 
 /// Audits the inputs of a plan: [`audit`], or a stand-in for tests.
@@ -281,13 +280,7 @@ pub(super) fn judged(
     let mut facts = run_facts::complete(policy.run_facts(capture.span()), capture, judgement);
     policy.add_cited_rows(&mut facts);
     add_silent_servers(&mut facts, silent, &plan.servers);
-    if facts.accounting.is_undecodable() {
-        facts.not_done.push(format!(
-            "none of the {} could be decoded: the link type in the file may be wrong, as for raw IP packets in a file of link type \
-             Ethernet",
-            count(facts.accounting.frames, "frame")
-        ));
-    }
+    facts.not_done.extend(facts.accounting.undecoded_reason());
     Ok(facts)
 }
 

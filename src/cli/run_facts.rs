@@ -228,11 +228,21 @@ pub(super) fn points(surveyed: &pipeline::SurveyedPoints, names: &InputNames) ->
 /// Which files of folders and archives were passed over, and why.
 fn passed_over(inputs: &[InputFacts]) -> Option<String> {
     const NAMED: usize = 3;
-    let skipped = inputs.iter().filter_map(|input| match &input.outcome {
-        InputOutcome::Skipped(why) => Some(format!("{} ({why})", input.name)),
-        _ => None,
-    });
-    let skipped: Vec<String> = skipped.collect();
+    // What may hold a capture has a way to get at it.
+    const HOLDS_NONE: &[&str] = &["not a capture", "not a known capture format", "empty", "without files"];
+    let mut reasons: Vec<(bool, String)> = inputs
+        .iter()
+        .filter_map(|input| match &input.outcome {
+            InputOutcome::Skipped(why) => Some((why, input)),
+            _ => None,
+        })
+        .map(|(why, input)| {
+            let holds_none = HOLDS_NONE.iter().any(|end| why.ends_with(end));
+            (holds_none, format!("{} ({why})", input.name))
+        })
+        .collect();
+    reasons.sort_by_key(|(holds_none, _)| *holds_none);
+    let skipped: Vec<String> = reasons.into_iter().map(|(_, reason)| reason).collect();
     let more = skipped.len().saturating_sub(NAMED);
     let mut named = skipped.get(..NAMED).unwrap_or(&skipped).join(", ");
     if more > 0 {
@@ -325,12 +335,17 @@ fn add_input(facts: &mut CaptureFacts, input: &InputFacts, path: &Path, hash: ca
             .warnings
             .push(format!("{name}: the trace session lost {lost} of events ({kept} kept){consequence}"));
     }
-    if input.dropped_packets() > 0 {
-        facts.warnings.push(format!(
-            "{name}: the capture device reports {} ({} captured){consequence}",
-            count(input.dropped_packets(), "dropped packet"),
-            crate::report::grouped(input.frames)
-        ));
+    let (dropped, captured) = (input.dropped_packets(), crate::report::grouped(input.frames));
+    if dropped > 0 && input.format == Some("etl") {
+        let lost = count(dropped, "event");
+        facts
+            .warnings
+            .push(format!("{name}: the trace session lost {lost} ({captured} packets kept){consequence}"));
+    } else if dropped > 0 {
+        let dropped = count(dropped, "dropped packet");
+        facts
+            .warnings
+            .push(format!("{name}: the capture device reports {dropped} ({captured} captured){consequence}"));
     }
     if input.translated_packets > 0 {
         facts.warnings.push(format!(

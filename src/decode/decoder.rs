@@ -25,6 +25,7 @@ use super::layer::NextLayer;
 use super::layer::Stop;
 use super::layer::TunnelEvidence;
 use super::link;
+use super::other_link;
 use super::packet::DamageKind;
 use super::packet::Decoded;
 use super::packet::Packet;
@@ -225,7 +226,10 @@ impl Decoder {
                 let packet = self.add_quoted_ports(packet, frame);
                 conclude(&mut self.counts, &self.state, End::Packet(packet))
             }
-            end => conclude(&mut self.counts, &self.state, end),
+            End::Stop(stop) => {
+                let stop = other_link::reason(frame, &stop).map_or(stop, Stop::Unreadable);
+                conclude(&mut self.counts, &self.state, End::Stop(stop))
+            }
         }
     }
 

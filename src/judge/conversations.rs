@@ -5,7 +5,7 @@
 //! Not: how inputs became points (see `pipeline::survey`), and what a difference means (see `diagnosis::crossing`).
 //!
 //! Flows are one conversation if they have the same addresses and ports at overlapping times, or, after a NAT, the same initial
-//! sequence number and one end in common. UDP has no such number: a DNS transaction ID has 16 bits, and a busy resolver repeats each
+//! sequence number and one end in common. Where a firewall replaces the client's number, the server's and the server itself say so. UDP has no such number: a DNS transaction ID has 16 bits, and a busy resolver repeats each
 //! within the minute, so joining by it would now and then hide a query that was lost. A UDP flow behind a NAT stays a flow of each
 //! point, with its own addresses. A conversation that succeeded is released as soon as all points have ended it. The
 //! others wait for the end of the run, when it is known how long each point captured, and which clients it saw.
@@ -28,6 +28,7 @@ use super::flow_state::FlowState;
 use super::run_result::JoinedFlows;
 use crate::base::Address;
 use crate::base::CapturePoints;
+use crate::base::Side;
 use crate::base::Time;
 use crate::flow::Endpoint;
 use crate::flow::FlowEnd;
@@ -47,6 +48,9 @@ const SERVERS_LIMIT: usize = 64;
 
 /// A conversation starts at all points within this time: the first SYN may be lost between them.
 const START_NANOS: i64 = 4_000_000_000;
+
+/// An initial sequence number up to here may be that of a stack which does not choose it at random (RFC 6528).
+const LARGEST_SIMPLE_NUMBER: u32 = 1 << 20;
 
 /// Conversations of a client that both points must show before a missing one means anything.
 const LEAST_PASSED: u32 = 3;
@@ -102,7 +106,7 @@ type Views = SmallVec<[EndedAtPoint; 2]>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum JoinKey {
     Ends(Endpoint, Endpoint, u8),
-    InitialNumber(u32),
+    InitialNumber(Side, u32),
 }
 
 /// What passes two points of one client.
@@ -264,12 +268,18 @@ impl Conversations {
             return a_first <= b_last.saturating_add(START_NANOS)
                 && b_first <= a_last.saturating_add(START_NANOS);
         }
-        let is_same_number = initial_number(a).is_some() && initial_number(a) == initial_number(b);
+        let is_same_number = |side: Side| {
+            let number = initial_number(a, side);
+            number.is_some() && number == initial_number(b, side)
+        };
         let ((a_client, a_server, a_protocol), (b_client, b_server, b_protocol)) = (ends(a), ends(b));
         let has_common_end =
             a_client == b_client || a_server.address == b_server.address || a_server.port == b_server.port;
-        is_same_number
-            && has_common_end
+        // A firewall that replaces the client's number leaves the server's. Numbers of simple stacks are small and repeat.
+        let has_common_server = a_server == b_server
+            && initial_number(a, Side::Server).is_some_and(|number| number > LARGEST_SIMPLE_NUMBER)
+            && is_same_number(Side::Server);
+        ((is_same_number(Side::Client) && has_common_end) || has_common_server)
             && a_protocol == b_protocol
             && a_first.abs_diff(b_first) <= START_NANOS.unsigned_abs()
     }
@@ -390,20 +400,34 @@ impl Conversations {
         let (client, server) = (nearest.flow.client().address, nearest.flow.server().address);
         let last = further.last().unwrap_or(nearest);
         let is_seen = |point: u8| point == nearest.point || further.iter().any(|view| view.point == point);
+        let passage_to = |point: u8| {
+            let passage = self.passages.peek(&(last.point, point, client))?;
+            let is_comparable = !is_seen(point)
+                && covers(&self.spans, &self.points, point, nearest)
+                && passage.passed > 0
+                && passage.reversed == 0;
+            is_comparable.then_some(passage)
+        };
+        let abroad =
+            |servers: &SmallVec<[Address; 4]>| servers.iter().filter(|host| !is_inside(**host)).count();
         let lacks_it = |point: &u8| {
-            let Some(passage) = self.passages.peek(&(last.point, *point, client)) else { return false };
+            let Some(passage) = passage_to(*point) else { return false };
             let has_same_server = passage.servers.contains(&server) && !passage.missing.contains(&server);
-            let abroad =
-                |servers: &SmallVec<[Address; 4]>| servers.iter().filter(|host| !is_inside(**host)).count();
             let has_all = abroad(&passage.missing) == 0;
             let has_any = !is_inside(server) && has_all && abroad(&passage.servers) >= LEAST_SERVERS;
-            !is_seen(*point)
-                && covers(&self.spans, &self.points, *point, nearest)
-                && passage.passed >= LEAST_PASSED
-                && passage.reversed == 0
-                && ((has_same_server && has_all) || has_any)
+            passage.passed >= LEAST_PASSED && ((has_same_server && has_all) || has_any)
         };
-        let far = (0..self.points.len() as u8).find(lacks_it)?;
+        // Fewer conversations leave room for a capture filter.
+        let may_lack_it = |point: &u8| {
+            !is_inside(server)
+                && passage_to(*point)
+                    .is_some_and(|passage| abroad(&passage.servers) > 0 && abroad(&passage.missing) == 0)
+        };
+        let points = 0..self.points.len() as u8;
+        let (kind, far) = match points.clone().find(lacks_it) {
+            Some(far) => (kind, far),
+            None => (CrossingKind::SynMissing, points.clone().find(may_lack_it)?),
+        };
         let name = |point: u8| Arc::<str>::from(self.points.name(point));
         Some(Crossing { kind, near: name(last.point), far: name(far), frame: None })
     }
@@ -458,19 +482,21 @@ fn packets_of_server(ended: &EndedAtPoint) -> u64 {
     from_server
 }
 
-fn initial_number(ended: &EndedAtPoint) -> Option<u32> {
-    let [client, _] = ended.flow_end.tcp.as_ref()?.initial;
-    client
+fn initial_number(ended: &EndedAtPoint, side: Side) -> Option<u32> {
+    let initial = ended.flow_end.tcp.as_ref()?.initial;
+    initial.get(side.index()).copied().flatten()
 }
 
 fn client_ttl(ended: &EndedAtPoint) -> u8 {
     ended.flow_end.tcp.as_ref().map_or(0, |tcp| tcp.client_ttl)
 }
 
-fn join_keys(ended: &EndedAtPoint) -> SmallVec<[JoinKey; 2]> {
+fn join_keys(ended: &EndedAtPoint) -> SmallVec<[JoinKey; 3]> {
     let (client, server, protocol) = ends(ended);
-    let number = initial_number(ended).map(JoinKey::InitialNumber);
-    std::iter::once(JoinKey::Ends(client, server, protocol)).chain(number).collect()
+    let numbers = [Side::Client, Side::Server]
+        .into_iter()
+        .filter_map(|side| initial_number(ended, side).map(|number| JoinKey::InitialNumber(side, number)));
+    std::iter::once(JoinKey::Ends(client, server, protocol)).chain(numbers).collect()
 }
 
 /// Whether both sides sent payload, and none a reset: nothing of it needs an explanation.

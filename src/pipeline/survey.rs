@@ -111,6 +111,28 @@ struct Sighting {
     ends: u64,
 }
 
+/// A packet that one input has repeatedly.
+#[derive(Clone, Copy, Debug)]
+struct Repetition {
+    count: u32,
+    /// Of the first one.
+    ttl: u8,
+    ends: [Address; 2],
+}
+
+impl Repetition {
+    const fn first(ttl: u8, ends: [Address; 2]) -> Repetition {
+        Repetition { count: 0, ttl, ends }
+    }
+
+    /// Whether a router passed the packet on between this and the first one. A NAT changes one end; both sides of a connection may
+    /// send the same payload.
+    fn is_routed(&self, ttl: u8, [src, dst]: [Address; 2]) -> bool {
+        let [first_src, first_dst] = self.ends;
+        self.ttl != ttl && (src == first_src || dst == first_dst)
+    }
+}
+
 /// A packet in two inputs, and whether one of them has it repeatedly.
 type CommonPacket = (Sighting, Sighting, bool);
 
@@ -159,16 +181,18 @@ impl Samples {
         };
         let Ok(mut capture) = Capture::open(plan) else { return };
         let mut decoder = Decoder::new(FragmentLimits::default());
-        let mut repetitions: HashMap<u64, (u32, u8), foldhash::fast::RandomState> = HashMap::default();
+        let mut repetitions: HashMap<u64, Repetition, foldhash::fast::RandomState> = HashMap::default();
         let mut chunk = Chunk::default();
         while capture.next(&mut chunk) {
             for frame in chunk.frames() {
                 let Decoded::Packet(packet) = decoder.decode(&frame) else { continue };
                 let Some(fingerprint) = self.fingerprint(&packet) else { continue };
-                let (repetition, first_ttl) = repetitions.entry(fingerprint).or_insert((0, packet.ttl));
+                let (ttl, ends) = (packet.ttl, [packet.src, packet.dst]);
+                let known = repetitions.entry(fingerprint).or_insert(Repetition::first(ttl, ends));
                 let [seen, routed] = self.routed.entry(file).or_default();
                 *seen += 1;
-                *routed += u64::from(*first_ttl != packet.ttl);
+                *routed += u64::from(known.is_routed(ttl, ends));
+                let repetition = &mut known.count;
                 if *repetition < REPETITIONS {
                     let sighting =
                         Sighting { file, time: frame.time, ttl: packet.ttl, ends: self.ends(&packet) };
@@ -398,6 +422,16 @@ mod tests {
     fn check(packets: &[(i64, i64, u8, u8)], expected: Option<(bool, i64)>) {
         let found = relation(&common(packets)).map(|relation| (relation.is_other_point, relation.offset));
         assert_eq!(found, expected, "{packets:?}");
+    }
+
+    #[test]
+    fn a_repeated_packet_is_routed_if_it_has_an_end_in_common() {
+        let [client, server, translated] = [1, 2, 3].map(|last| Address::v4([10, 0, 0, last]));
+        let first = Repetition::first(128, [client, server]);
+        assert!(first.is_routed(127, [client, server]));
+        assert!(first.is_routed(127, [translated, server]));
+        assert!(!first.is_routed(128, [client, server]), "retransmitted");
+        assert!(!first.is_routed(50, [server, client]), "the other side sends the same payload");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::human::count;
 use super::human::duration;
+use super::human::grouped;
 use super::registry;
 use crate::base::Time;
 use crate::capture::LinkType;
@@ -356,6 +357,9 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// From this part of the frames on (a tenth), frames of another link type are damage of the capture.
+const ANOTHER_LINK_SHARE: u64 = 10;
+
 impl Accounting {
     /// Adds the account of further frames.
     pub fn add(&mut self, other: &Accounting) {
@@ -411,11 +415,50 @@ impl Accounting {
         let is_known = |number: u16| number == LLC || crate::decode::ether_type_name(number).is_some();
         let known = self.not_ip.iter().filter(|(number, _)| is_known(**number));
         let known: u64 = known.map(|(_, count)| count).sum();
-        // Encrypted frames and protocols that are not read have a limit of their own in the summary.
-        let unreadable: u64 = self.unreadable.values().sum();
         let packets = self.packets + self.duplicates + self.host_drops.values().sum::<u64>();
-        let understood = packets + self.fragments + known + unreadable;
+        let understood = packets + self.fragments + known;
         self.frames > self.filtered + self.before_window + self.after_window && understood == 0
+    }
+
+    /// Why the capture, or a large part of it, could not be decoded; none where it could.
+    pub fn undecoded_reason(&self) -> Option<String> {
+        let total = count(self.frames, "frame");
+        let of_another: Vec<(&str, u64)> = self
+            .unreadable
+            .iter()
+            .filter(|(reason, _)| reason.starts_with(crate::decode::ANOTHER_LINK))
+            .map(|(reason, frames)| (reason.as_str(), *frames))
+            .collect();
+        let frames: u64 = of_another.iter().map(|(_, frames)| frames).sum();
+        if let Some((reason, _)) = of_another.iter().max_by_key(|(_, frames)| *frames)
+            && (self.is_undecodable() || frames * ANOTHER_LINK_SHARE >= self.frames)
+        {
+            let link = reason.strip_prefix("another link type: ").unwrap_or("another link type");
+            let advice = crate::decode::editcap_name(reason).map_or_else(
+                || "look for the header that the capture device adds, and remove it (`editcap -C`)".to_owned(),
+                |name| format!("if that is so, write a file with this type (`editcap -T {name} FILE NEW`) and audit it"),
+            );
+            let subject = if self.is_undecodable() {
+                format!("none of the {total} could be decoded")
+            } else {
+                format!("{} of {total} could not be decoded", grouped(frames))
+            };
+            return Some(format!(
+                "{subject}: the link type in the file seems to be wrong, they look like {link}; {advice}"
+            ));
+        }
+        if !self.is_undecodable() {
+            return None;
+        }
+        let mut unreadable: Vec<&str> = self.unreadable.keys().map(String::as_str).collect();
+        if !unreadable.is_empty() && self.unreadable.values().sum::<u64>() * 2 > self.frames {
+            unreadable.truncate(3);
+            return Some(format!("none of the {total} could be decoded: {}", unreadable.join(", ")));
+        }
+        Some(format!(
+            "none of the {total} could be decoded: the link type in the file may be wrong, as for raw IP packets in a file of link type \
+             Ethernet"
+        ))
     }
 
     /// Frames that are not IP.
@@ -500,9 +543,23 @@ mod tests {
         assert!(of(0, 0x4500), "no such EtherType: the frames are not Ethernet");
         assert!(!of(0, 0x0806), "ARP");
         assert!(!of(0, 0), "spanning tree");
-        assert!(!of(0, 0), "spanning tree");
         assert!(!of(1, 0x4500));
         assert!(!Accounting::default().is_undecodable());
+    }
+
+    #[test]
+    fn frames_that_could_not_be_decoded_have_a_reason() {
+        let of = |packets, reason: &str, count| {
+            let unreadable = [(reason.to_owned(), count)].into();
+            Accounting { frames: packets + count, packets, unreadable, ..Accounting::default() }
+                .undecoded_reason()
+        };
+        let reason = of(16, "another link type: Ethernet", 16).unwrap();
+        assert!(reason.starts_with("16 of 32 frames could not be decoded: the link type"), "{reason}");
+        assert!(reason.contains("`editcap -T ether FILE NEW`"), "{reason}");
+        assert_eq!(of(100, "another link type: Ethernet", 2), None, "a few are a limit of the capture");
+        assert_eq!(of(0, "macsec", 5).unwrap(), "none of the 5 frames could be decoded: macsec");
+        assert_eq!(of(1, "macsec", 5), None);
     }
 
     #[test]

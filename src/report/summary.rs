@@ -187,6 +187,12 @@ impl Summary<'_> {
                     &format!("nothing was audited: {frames}, and none could be decoded"),
                 );
             }
+            if self.facts.tally.audited_hosts == 0 {
+                return self.wrapped(out, "", STRONG, "nothing was audited");
+            }
+            if self.facts.accounting.undecoded_reason().is_some() {
+                return self.wrapped(out, "", STRONG, "no findings in the frames that could be decoded");
+            }
             return self.wrapped(out, "", GOOD, "no findings");
         }
         let by_severity: Vec<String> = Severity::ALL
@@ -658,7 +664,7 @@ mod tests {
     #[test]
     fn an_empty_run_has_a_summary() {
         let text = printed(&RunFacts::default(), 80, SummaryDetail::Screen);
-        assert!(text.contains("no findings"), "{text}");
+        assert!(text.contains("nothing was audited"), "{text}");
         assert!(text.contains("no host was audited"), "{text}");
     }
 

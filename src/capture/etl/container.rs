@@ -7,6 +7,7 @@
 //! Field layouts: `WMI_BUFFER_HEADER`, `TRACE_LOGFILE_HEADER`, `EVENT_HEADER` and `SYSTEM_TRACE_HEADER` of the Windows
 //! SDK, as they are written to disk; all little-endian.
 
+use super::packets::guid;
 use crate::base::Cursor;
 use crate::base::Truncated;
 use crate::capture::facts::is_heavy_loss;
@@ -26,6 +27,12 @@ const SYSTEM: [u8; 2] = [0x01, 0x02];
 const COMPACT: [u8; 2] = [0x03, 0x04];
 const PERFINFO: [u8; 2] = [0x10, 0x11];
 const EVENT: [u8; 2] = [0x12, 0x13];
+/// `EVENT_TRACE_HEADER`: events of providers without a manifest.
+const FULL_HEADER: [u8; 2] = [0x0a, 0x14];
+
+/// `SystemTraceControlGuid`, in whose name the kernel logs.
+pub(super) const KERNEL: [u8; 16] =
+    guid(0x9e81_4aad, 0x3204, 0x11d2, [0x9a, 0x82, 0x00, 0x60, 0x08, 0xa8, 0x69, 0x39]);
 
 /// The top bits of the byte at offset 3: every record has one of these.
 const TRACE_MARK: u8 = 0xc0;
@@ -44,6 +51,8 @@ pub(super) struct BufferHeader {
     pub events_lost: bool,
     /// A whole buffer was lost before this one.
     pub buffer_lost: bool,
+    /// The processor whose events it holds.
+    pub processor: u16,
 }
 
 impl BufferHeader {
@@ -56,7 +65,9 @@ impl BufferHeader {
         let mut c = Cursor::new(bytes);
         let size = c.u32_le("buffer size")? as usize;
         let saved = c.u32_le("saved offset")? as usize;
-        c.skip(40, "buffer header")?;
+        c.skip(32, "buffer header")?;
+        let processor = c.u16_le("processor")?;
+        c.skip(6, "buffer header")?;
         let filled = c.u32_le("filled bytes")? as usize;
         let flags = c.u16_le("buffer flags")?;
         let _kind = c.u16_le("buffer type")?;
@@ -72,7 +83,36 @@ impl BufferHeader {
             compressed,
             events_lost: flags & BufferHeader::EVENTS_LOST != 0,
             buffer_lost: flags & BufferHeader::BUFFER_LOST != 0,
+            processor,
         }))
+    }
+}
+
+/// How the records of a buffer begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FirstRecord {
+    /// With the header of a log.
+    LogHeader,
+    /// With an event of this time, in units of the log's clock.
+    At(u64),
+}
+
+impl FirstRecord {
+    /// Bytes that are needed to know.
+    pub(super) const LEN: usize = 24;
+
+    /// By the first bytes of the records; none where the record has its time elsewhere.
+    pub(super) fn of(records: &[u8]) -> Option<FirstRecord> {
+        let [_, _, kind, mark, _, _, hook_low, hook_high] = *records.first_chunk::<8>()?;
+        if mark & TRACE_MARK != TRACE_MARK {
+            return None;
+        }
+        if SYSTEM.contains(&kind) && (hook_low, hook_high) == (0, 0) {
+            return Some(FirstRecord::LogHeader);
+        }
+        let has_time = SYSTEM.contains(&kind) || EVENT.contains(&kind) || FULL_HEADER.contains(&kind);
+        let time = records.get(16..)?.first_chunk::<8>().filter(|_| has_time)?;
+        Some(FirstRecord::At(u64::from_le_bytes(*time)))
     }
 }
 
@@ -83,7 +123,9 @@ pub(super) enum Record<'a> {
     LogFile(LogFileHeader),
     /// An event of a provider.
     Event(Event<'a>),
-    /// Anything else: kernel events, messages, performance counters.
+    /// An event of a provider without a manifest, or of the kernel.
+    Classic([u8; 16]),
+    /// Anything else: messages.
     Other,
 }
 
@@ -206,7 +248,7 @@ impl LogFileHeader {
     pub(super) fn peek(bytes: &[u8]) -> Option<LogFileHeader> {
         match Records::new(bytes.get(BUFFER_HEADER_LEN..)?).next()? {
             Record::LogFile(header) => Some(header),
-            Record::Event(_) | Record::Other => None,
+            Record::Event(_) | Record::Classic(_) | Record::Other => None,
         }
     }
 
@@ -264,6 +306,8 @@ impl<'a> Iterator for Records<'a> {
             _ if mark & TRACE_MARK != TRACE_MARK => Ok(Record::Other),
             kind if SYSTEM.contains(&kind) => system(record),
             kind if EVENT.contains(&kind) => event(record, end),
+            kind if FULL_HEADER.contains(&kind) => classic(record),
+            _ if size_is_later => Ok(Record::Classic(KERNEL)),
             _ => Ok(Record::Other),
         };
         // A record shorter than its own header says nothing; the next may be sound.
@@ -281,9 +325,16 @@ fn system(record: &[u8]) -> Result<Record<'_>, Truncated> {
     let time = c.u64_le("time")?;
     c.skip(8, "processor time")?;
     if hook != 0 {
-        return Ok(Record::Other);
+        return Ok(Record::Classic(KERNEL));
     }
     LogFileHeader::parse(&mut c, time).map(Record::LogFile)
+}
+
+/// `EVENT_TRACE_HEADER`: the class of the event after its time.
+fn classic(record: &[u8]) -> Result<Record<'_>, Truncated> {
+    let mut c = Cursor::new(record);
+    c.skip(24, "event header")?;
+    c.array::<16>("event class").map(Record::Classic)
 }
 
 /// `EVENT_HEADER`, 80 bytes; items with further data may come between it and the payload. `end` is where the

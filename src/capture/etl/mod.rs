@@ -13,7 +13,7 @@ mod packets;
 mod pcapng_out;
 mod providers;
 mod reorder;
-mod trailing_names;
+mod survey;
 mod translation;
 
 #[cfg(test)]
@@ -35,11 +35,14 @@ use self::pcapng_out::PcapngOut;
 use self::providers::provider_name;
 use self::reorder::BufferRecords;
 use self::reorder::ReorderWindow;
-pub(super) use self::trailing_names::TrailingNames;
+pub(super) use self::survey::LogSurvey;
+use self::survey::OldestBuffers;
 use self::translation::Translations;
 use super::InputDamage;
 use super::InputFacts;
 use super::block::BlockPool;
+use super::block::BlockReader;
+use super::block::RawReader;
 use super::compress::DecompressingReader;
 use super::concatenated::CaptureStart;
 use super::concatenated::capture_start;
@@ -94,9 +97,27 @@ fn find_buffer(bytes: &[u8], is_at_end: bool) -> Option<usize> {
     })
 }
 
+/// The oldest buffers of a circular log, which are read after the log's own header and before newer ones.
+struct OldestPart {
+    source: DecompressingReader,
+    /// Their offset in the log.
+    offset: u64,
+    part: LogPart,
+}
+
+/// Which part of a circular log is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LogPart {
+    /// The log's own header.
+    Header,
+    Oldest,
+    Newer,
+}
+
 /// Reads a log and makes pcapng of it.
 pub(super) struct Transcoder {
     source: DecompressingReader,
+    oldest: Option<OldestPart>,
     clock: TraceClock,
     /// The log reports losses in its own header.
     heavy_loss: bool,
@@ -130,6 +151,7 @@ impl Transcoder {
         let header = LogFileHeader::peek(source.window().bytes());
         Transcoder {
             source,
+            oldest: None,
             clock: TraceClock::UNKNOWN,
             heavy_loss: header.is_some_and(|header| header.reports_heavy_loss()),
             events: PacketEvents::default(),
@@ -181,9 +203,47 @@ impl Transcoder {
         self.heavy_loss
     }
 
-    /// Names from the end of the log, for packets before.
-    pub(super) fn set_trailing_names(&mut self, names: TrailingNames) {
+    /// What is known of the log, before its packets are read.
+    pub(super) fn set_survey(&mut self, survey: LogSurvey, block_len: usize) {
+        let LogSurvey { names, oldest } = survey;
         self.events.add_names(names);
+        self.oldest = oldest.map(|OldestBuffers { offset, source }| {
+            let raw = BlockReader::new(RawReader::new(source, None, Arc::default()), block_len);
+            OldestPart {
+                source: DecompressingReader::as_it_is(raw, block_len),
+                offset,
+                part: LogPart::Header,
+            }
+        });
+    }
+
+    /// The part that is read now.
+    fn reader(&mut self) -> &mut DecompressingReader {
+        match &mut self.oldest {
+            Some(OldestPart { source, part: LogPart::Oldest, .. }) => source,
+            _ => &mut self.source,
+        }
+    }
+
+    /// The place in the log that is read now.
+    fn position(&self) -> u64 {
+        match &self.oldest {
+            Some(OldestPart { source, offset, part: LogPart::Oldest }) => offset + source.position(),
+            _ => self.source.position(),
+        }
+    }
+
+    /// Goes on with another part of a circular log.
+    fn change_part(&mut self) {
+        let Some(oldest) = &mut self.oldest else { return };
+        match oldest.part {
+            LogPart::Header if self.buffers == 1 => oldest.part = LogPart::Oldest,
+            LogPart::Newer if self.source.position() >= oldest.offset => {
+                // For the hash only.
+                self.source.drain();
+            }
+            _ => {}
+        }
     }
 
     /// Writes pcapng into `room`; 0 is the end. An error says why there are no packets.
@@ -212,6 +272,9 @@ impl Transcoder {
         // The header counts what the buffers report.
         facts.lost_buffers = self.buffers_lost.max(self.buffers_after_loss);
         facts.buffers = self.buffers;
+        if self.oldest.is_some() {
+            facts.note("circular log: read from its oldest buffer on");
+        }
         let lost_buffers = facts.lost_buffers;
         let mut note = |count: u64, one: &str, many: &str| {
             if count > 0 {
@@ -220,15 +283,15 @@ impl Transcoder {
         };
         note(self.events_lost, "event lost by the trace session", "events lost by the trace session");
         note(lost_buffers, "buffer lost by the trace session", "buffers lost by the trace session");
-        note(
-            self.events.damaged,
-            "packet event damaged or incomplete",
-            "packet events damaged or incomplete",
-        );
         facts.translated_packets = self.translations.packets;
         facts.translations = self.translations.pairs().collect();
         if self.translations.more_pairs {
             facts.note("more translated addresses than are listed");
+        }
+        if self.events.damaged > 0 {
+            let events = if self.events.damaged == 1 { "event is" } else { "events are" };
+            let message = format!("{} packet {events} damaged or incomplete", self.events.damaged);
+            facts.record_damage(self.packets, self.source.position(), 0, message);
         }
         facts.damage_count += self.damage_count;
         let room = DAMAGE_LIMIT.saturating_sub(facts.damage.len());
@@ -237,11 +300,12 @@ impl Transcoder {
 
     /// Reads one buffer and takes its packets.
     fn next_buffer(&mut self) {
-        self.source.fill(BUFFER_HEADER_LEN);
-        let position = self.source.position();
-        let bytes = self.source.window().bytes();
+        self.change_part();
+        self.reader().fill(BUFFER_HEADER_LEN);
+        let position = self.position();
+        let bytes = self.reader().window().bytes();
         if bytes.is_empty() {
-            return self.end();
+            return self.end_part();
         }
         let parsed = BufferHeader::parse(bytes);
         if !matches!(parsed, Ok(Some(_))) && self.is_capture_next() {
@@ -254,13 +318,14 @@ impl Transcoder {
             Err(_) => return self.skip_rest(),
         };
         // With the next header, so that each buffer is read by one call into one block, which its packets share.
-        self.source.fill_exactly(header.size + BUFFER_HEADER_LEN);
-        let window = self.source.window();
-        let bytes = window.bytes();
-        let is_whole = bytes.len() >= header.size;
-        let buffer = bytes.get(..header.size).unwrap_or(bytes);
-        let len = buffer.len();
-        let body = buffer.get(BUFFER_HEADER_LEN..).unwrap_or_default();
+        self.reader().fill_exactly(header.size + BUFFER_HEADER_LEN);
+        let (block, start, available) = {
+            let window = self.reader().window();
+            (Arc::clone(window.block()), window.start(), window.bytes().len())
+        };
+        let is_whole = available >= header.size;
+        let len = header.size.min(available);
+        let body = block.get(start + BUFFER_HEADER_LEN..start + len).unwrap_or_default();
         let mut fault = (!is_whole).then(|| "the last buffer of the trace is truncated".to_owned());
         let filled = header.filled - BUFFER_HEADER_LEN;
         let records = if header.compressed {
@@ -268,32 +333,38 @@ impl Transcoder {
             fault = fault.or_else(|| Some(result.err()?.to_string()));
             records
         } else {
-            let begin = window.start() + BUFFER_HEADER_LEN;
-            BufferRecords::new(Arc::clone(window.block()), begin..begin + filled.min(body.len()))
+            let begin = start + BUFFER_HEADER_LEN;
+            let end = begin + filled.min(body.len());
+            BufferRecords::new(block, begin..end)
         };
-        let processor = buffer.get(40..42).and_then(|bytes| bytes.first_chunk::<2>()).copied();
-        let processor = u32::from(processor.map_or(0, u16::from_le_bytes));
-        self.source.mark_used(len);
+        self.reader().mark_used(len);
         self.is_compressed |= header.compressed;
         self.buffers += 1;
         if self.buffers == 2 && !header.compressed {
             self.buffer_len = Some(header.size);
-            self.source.set_block_len(header.size + BUFFER_HEADER_LEN);
+            let block_len = header.size + BUFFER_HEADER_LEN;
+            self.source.set_block_len(block_len);
+            if let Some(oldest) = &mut self.oldest {
+                oldest.source.set_block_len(block_len);
+            }
         }
         self.buffers_after_loss += u64::from(header.buffer_lost);
-        if self.take_records(records, processor) {
+        if self.take_records(records, u32::from(header.processor)) {
             fault = fault.or_else(|| Some("a buffer of the trace holds damaged records".to_owned()));
         }
         if let Some(fault) = fault {
             self.record_damage(position, &fault);
         }
         if !is_whole {
-            self.end();
+            self.end_part();
         }
     }
 
     /// Whether a file header of another capture comes next.
     fn is_capture_next(&self) -> bool {
+        if self.oldest.is_some() {
+            return false;
+        }
         let bytes = self.source.window().bytes();
         let input = InputBytes { bytes, block_offset: 0, position: 0, at_end: true };
         capture_start(input, 0) == CaptureStart::Yes
@@ -322,12 +393,9 @@ impl Transcoder {
                     self.buffers_lost += u64::from(header.buffers_lost);
                     self.window.set_processors(header.processors);
                 }
+                Record::Classic(provider) => self.count_provider(provider),
                 Record::Event(event) => {
-                    if let Some(count) = self.providers.get_mut(&event.provider) {
-                        *count += 1;
-                    } else if self.providers.len() < PROVIDERS_LIMIT {
-                        self.providers.insert(event.provider, 1);
-                    }
+                    self.count_provider(event.provider);
                     if let Some(mut packet) = self.events.accept(&event, processor) {
                         packet.time = self.clock.unix(packet.time);
                         self.translations.accept(&packet, packet.bytes.get(bytes));
@@ -342,41 +410,66 @@ impl Transcoder {
         is_damaged
     }
 
+    fn count_provider(&mut self, provider: [u8; 16]) {
+        if let Some(count) = self.providers.get_mut(&provider) {
+            *count += 1;
+        } else if self.providers.len() < PROVIDERS_LIMIT {
+            self.providers.insert(provider, 1);
+        }
+    }
+
     /// Looks for the next buffer where one cannot be read. In a log whose buffers have one length it is that far on.
     fn resynchronize(&mut self) {
-        let position = self.source.position();
+        let position = self.position();
         if let Some(len) = self.buffer_len
-            && self.source.fill(len)
+            && self.reader().fill(len)
         {
-            self.source.mark_used(len);
+            self.reader().mark_used(len);
             return self.record_damage(position, &format!("no buffer of the trace, {len} bytes skipped"));
         }
-        while self.source.fill(BUFFER_HEADER_LEN + 1) {
-            self.source.fill(SEARCH_LEN);
-            let is_at_end = self.source.is_at_end();
-            let bytes = self.source.window().bytes();
+        while self.reader().fill(BUFFER_HEADER_LEN + 1) {
+            self.reader().fill(SEARCH_LEN);
+            let is_at_end = self.reader().is_at_end();
+            let bytes = self.reader().window().bytes();
+            let searched = bytes.len() + 1 - BUFFER_HEADER_LEN;
             if let Some(at) = find_buffer(bytes, is_at_end) {
-                self.source.mark_used(at);
-                let skipped = self.source.position() - position;
+                self.reader().mark_used(at);
+                let skipped = self.position() - position;
                 return self
                     .record_damage(position, &format!("no buffer of the trace, {skipped} bytes skipped"));
             }
-            let searched = bytes.len() + 1 - BUFFER_HEADER_LEN;
-            self.source.mark_used(searched);
+            self.reader().mark_used(searched);
         }
         self.skip_rest();
     }
 
     /// No buffer follows: what else does is skipped.
     fn skip_rest(&mut self) {
-        let position = self.source.position();
-        let skipped = self.source.drain();
+        let position = self.position();
+        let skipped = self.reader().drain();
         self.record_damage(position, &format!("no buffer of the trace, {skipped} bytes skipped"));
-        self.end();
+        self.end_part();
+    }
+
+    /// A part of the log is over, mostly its last.
+    fn end_part(&mut self) {
+        match &mut self.oldest {
+            Some(oldest) if oldest.part == LogPart::Oldest => oldest.part = LogPart::Newer,
+            _ => self.end(),
+        }
     }
 
     fn end(&mut self) {
         self.ended = true;
+        let late = self.window.late_buffers;
+        if late > 0 {
+            self.record_damage(
+                self.position(),
+                &format!(
+                    "{late} buffers of the trace are older than those before them, as in a circular log: save it as a file of its own"
+                ),
+            );
+        }
         self.events.finish();
         self.window.finish();
     }

@@ -15,7 +15,7 @@ use crate::base::Truncated;
 use crate::capture::LinkType;
 
 use super::container::Event;
-use super::trailing_names::TrailingNames;
+use super::survey::TrailingNames;
 use super::translation::PacketEnds;
 
 /// Microsoft-Windows-NDIS-PacketCapture, as a GUID is stored on disk.

@@ -4,6 +4,7 @@
 //! Out: its registered name, else the GUID.
 //! Not: what its events say.
 
+use super::container::KERNEL;
 use super::packets::KERNEL_PROCESS;
 use super::packets::NDISCAP;
 use super::packets::PKTMON;
@@ -13,6 +14,7 @@ use super::packets::guid;
 const PROVIDERS: &[([u8; 16], &str)] = &[
     (NDISCAP, "Microsoft-Windows-NDIS-PacketCapture"),
     (PKTMON, "Microsoft-Windows-PktMon"),
+    (KERNEL, "Windows Kernel Trace"),
     (
         guid(0x2f07_e2ee, 0x15db, 0x40f1, [0x90, 0xef, 0x9d, 0x7b, 0xa2, 0x82, 0x18, 0x8a]),
         "Microsoft-Windows-TCPIP",

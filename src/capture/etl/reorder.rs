@@ -29,6 +29,9 @@ const BUFFERS_LIMIT: usize = 1024;
 /// Bytes that it holds.
 const BYTES: usize = 64 << 20;
 
+/// A buffer is late whose packets are all older by this than one that has left, in 100 ns.
+const LATE: u64 = 10_000_000;
+
 /// What a packet in the window costs besides its bytes.
 const PACKET_COST: usize = size_of::<TracedPacket>() + 64;
 
@@ -115,6 +118,8 @@ pub(super) struct ReorderWindow {
     released: Option<u64>,
     /// Buffers that the window holds, once the number of processors is known.
     buffers: usize,
+    /// Buffers that came too late to be put in order.
+    pub(super) late_buffers: u64,
 }
 
 impl ReorderWindow {
@@ -132,6 +137,8 @@ impl ReorderWindow {
     /// Takes the packets of the next buffer.
     pub(super) fn push_buffer(&mut self, mut packets: Vec<TracedPacket>, mut records: BufferRecords) {
         let Some(latest) = packets.iter().map(|packet| packet.time).max() else { return };
+        let is_late = self.released.is_some_and(|released| latest.saturating_add(LATE) < released);
+        self.late_buffers += u64::from(is_late);
         records.keep_packets_only(&mut packets);
         self.bytes += records.block.len() + packets.iter().map(packet_cost).sum::<usize>();
         self.packets += packets.len();

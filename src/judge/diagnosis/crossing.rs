@@ -47,12 +47,19 @@ pub(in crate::judge) enum CrossingKind {
     SilentBeyond,
     /// A reset in the server's name was seen at both points.
     ResetBeyond,
+    /// The client's SYN reached the nearer point; the other has too little of this client to say whether it should have it.
+    SynMissing,
 }
 
 impl CrossingKind {
     /// Whether something between the two points did it.
     pub(in crate::judge) const fn is_between(self) -> bool {
-        !matches!(self, CrossingKind::SilentBeyond | CrossingKind::ResetBeyond)
+        !self.is_beyond() && !matches!(self, CrossingKind::SynMissing)
+    }
+
+    /// Whether something further away did it.
+    pub(in crate::judge) const fn is_beyond(self) -> bool {
+        matches!(self, CrossingKind::SilentBeyond | CrossingKind::ResetBeyond)
     }
 }
 
@@ -88,6 +95,12 @@ impl Crossing {
             CrossingKind::ResetBeyond => {
                 format!("the reset was seen at {far} too: not sent between {near} and {far}")
             }
+            CrossingKind::SynMissing => {
+                format!(
+                    "the SYN is not in the capture of {far}, which has too few other connections of this client to prove that it was \
+                     dropped on the way there"
+                )
+            }
         }
     }
 
@@ -97,7 +110,7 @@ impl Crossing {
         let shown = match self.kind {
             // The packet is missing at a point that shows nothing else of the conversation.
             CrossingKind::SynDropped | CrossingKind::SynRejected => Confidence::Strong,
-            CrossingKind::SilentBeyond | CrossingKind::ResetBeyond => confidence,
+            CrossingKind::SilentBeyond | CrossingKind::ResetBeyond | CrossingKind::SynMissing => confidence,
             _ => Confidence::Certain,
         };
         Assessment::blocked(mechanism, confidence.max(shown))

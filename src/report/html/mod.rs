@@ -156,6 +156,7 @@ fn wrong(manifest: &Value, model: &PageModel) -> Markup {
         model.blocked_endpoints().filter(|endpoint| endpoint.is_required()).collect();
     let blocked = model.blocked_endpoints().count() as u64;
     let findings = match (model.findings, model.high_findings) {
+        (0, _) if servers == 0 => "nothing was audited".to_owned(),
         (0, _) => "there are no findings".to_owned(),
         (all, 0) => {
             format!("there {} {}, none of high severity", verb(all, "is", "are"), count(all, "finding"))

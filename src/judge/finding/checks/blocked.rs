@@ -4,9 +4,11 @@ use super::Check;
 use super::FlowView;
 use super::no_rows;
 use super::site::bypasses_proxy;
+use crate::base::DropKind;
 use crate::base::HostDrop;
 use crate::base::Side;
 use crate::flow::Endpoint;
+use crate::flow::HostDrops;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::catalogue::Stops;
@@ -61,7 +63,24 @@ pub(super) const CHECKS: &[Check] = blocked! {
 fn context_clause(view: &FlowView<'_>) -> String {
     let crossing =
         view.flow.crossing().map(|crossing| format!("; {}", crossing.clause())).unwrap_or_default();
-    crossing + &destination_clause(view)
+    crossing + &own_drops_clause(view) + &destination_clause(view)
+}
+
+/// What the host reports as dropped of a flow without a reply, for a reason that is no rule: a missing route, an adapter without a
+/// link. One component may drop what another sends, so it is no proof.
+fn own_drops<'a>(view: &FlowView<'a>) -> Option<&'a HostDrops> {
+    let drops = view.flow_end.host_drops.as_deref()?;
+    let [dropped, _] = drops.packets;
+    let [sent, received] = view.flow_end.packets;
+    let is_every_packet = u64::from(dropped) >= sent && received == 0;
+    (drops.first.reason.kind() == DropKind::Other && drops.sender == Side::Client && is_every_packet)
+        .then_some(drops)
+}
+
+fn own_drops_clause(view: &FlowView<'_>) -> String {
+    let Some(drops) = own_drops(view) else { return String::new() };
+    let HostDrop { component, reason } = &drops.first;
+    format!("; this host itself reports that it dropped them: {component}, {reason}")
 }
 
 /// What depends on the destination; where a port table has the flow: between which roles, and which role is an assumption.
@@ -186,20 +205,28 @@ pub(in crate::judge::finding) const BETWEEN_ROLES: &str = "the port tables do no
 /// What to do about a proxy's refusal depends on its status; about hosts inside the site, on their roles.
 pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
     if let Some(crossing) = view.flow.crossing() {
-        return Some(match crossing.kind.is_between() {
-            true => {
-                "look for this connection in the log and the rules of the device between the two capture points, and allow it there"
-            }
-            false => {
-                "the devices between the two capture points passed it: look further on the way, at the next firewall or the provider"
-            }
-        });
+        if crossing.kind.is_between() {
+            return Some(
+                "look for this connection in the log and the rules of the device between the two capture points, and allow it there",
+            );
+        }
+        if crossing.kind.is_beyond() {
+            return Some(
+                "the devices between the two capture points passed it: look further on the way, at the next firewall or the provider",
+            );
+        }
     }
     if view.assessment.mechanism() == Some(Mechanism::DroppedByHost)
         && let Some(drops) = view.flow_end.host_drops.as_deref()
         && let Some(advice) = drop_advice(drops.first.reason)
     {
         return Some(advice.recommendation);
+    }
+    if own_drops(view).is_some() {
+        return Some(
+            "look at this host first, which reports that it dropped these packets: its routes (`Get-NetRoute`), the gateway's entry in \
+             `Get-NetNeighbor`, and its network adapters (`Get-NetAdapter`); then at the firewall",
+        );
     }
     let is_dropped_or_refused = matches!(
         view.assessment.mechanism()?.finding(),

@@ -371,6 +371,32 @@ fn a_host_that_drops_is_named_with_the_direction_and_the_reason() {
 }
 
 #[test]
+fn a_flow_without_a_reply_whose_packets_the_host_dropped_points_to_the_host() {
+    let finding = |reason, dropped| {
+        let mut flow = tls("", STORAGE);
+        flow.flow_end.packets = [3, 0];
+        flow.flow_end.host_drops = Some(Box::new(crate::flow::HostDrops {
+            frame: FrameRef::default(),
+            packets: [dropped, 0],
+            sender: Side::Client,
+            first: crate::base::HostDrop {
+                component: WireText::new(b"tcpip.sys", 20),
+                reason: crate::base::DropReason(reason),
+            },
+        }));
+        flow.blocked(Mechanism::TcpUnanswered).findings().remove(0)
+    };
+    const NO_ROUTE: u32 = 907;
+    let row = finding(NO_ROUTE, 3);
+    assert!(row.message.contains("reports that it dropped them: tcpip.sys, NL_NoRoute"), "{}", row.message);
+    assert!(row.recommendation.starts_with("look at this host first"), "{}", row.recommendation);
+    for row in [finding(NO_ROUTE, 1), finding(1217, 3)] {
+        assert!(!row.message.contains("dropped"), "{}", row.message);
+        assert!(!row.recommendation.contains("this host"), "{}", row.recommendation);
+    }
+}
+
+#[test]
 fn instances_are_those_of_the_sites_region() {
     let west = |site: &str| format!("[azure-file-sync]\nregion = \"West US\"\nredundancy = \"LRS\"\n{site}");
     tls(&west(""), SYNC).check(&[]);
