@@ -433,7 +433,10 @@ impl Accounting {
         if let Some((reason, _)) = of_another.iter().max_by_key(|(_, frames)| *frames)
             && (self.is_undecodable() || frames * ANOTHER_LINK_SHARE >= self.frames)
         {
-            let link = reason.strip_prefix("another link type: ").unwrap_or("another link type");
+            let looks = match reason.strip_prefix("another link type: ") {
+                Some(link) => format!("they look like {link}"),
+                None => "IP comes after other headers in them".to_owned(),
+            };
             let advice = crate::decode::editcap_name(reason).map_or_else(
                 || "look for the header that the capture device adds, and remove it (`editcap -C`)".to_owned(),
                 |name| format!("if that is so, write a file with this type (`editcap -T {name} FILE NEW`) and audit it"),
@@ -444,7 +447,7 @@ impl Accounting {
                 format!("{} of {total} could not be decoded", grouped(frames))
             };
             return Some(format!(
-                "{subject}: the link type in the file seems to be wrong, they look like {link}; {advice}"
+                "{subject}: the link type in the file seems to be wrong, {looks}; {advice}"
             ));
         }
         if !self.is_undecodable() {
