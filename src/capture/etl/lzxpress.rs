@@ -42,99 +42,172 @@ const STEP: usize = 32;
 
 /// Decompresses into `out`, which is as long as the bytes may become. Says how many they became, also before an error.
 pub(super) fn decompress(input: &[u8], out: &mut [u8]) -> (usize, Result<(), LzxpressError>) {
-    let mut decompressed = Decompressed { bytes: out, len: 0 };
-    let result = decompressed.add_tokens(input);
-    (decompressed.len, result)
+    let mut tokens = Tokens { input, at: 0, out, len: 0, flags: Flags::NONE, half_byte: None };
+    let result = loop {
+        tokens.add_most();
+        match tokens.add_one() {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    (tokens.len, result)
 }
 
-/// The bytes so far. Those after `len` have no meaning yet.
-struct Decompressed<'a> {
-    bytes: &'a mut [u8],
+/// Flags of the next tokens, highest bit first: 0 is a literal byte, 1 a match. The bit after the last flag is 1.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Flags(u64);
+
+impl Flags {
+    const NONE: Flags = Flags(1 << 63);
+
+    #[inline]
+    const fn new(flags: u32) -> Flags {
+        Flags((flags as u64) << 32 | 1 << 31)
+    }
+
+    /// How many literals come next.
+    #[inline]
+    const fn literals(self) -> usize {
+        self.0.leading_zeros() as usize
+    }
+
+    #[inline]
+    const fn skip(self, tokens: usize) -> Flags {
+        Flags(self.0 << tokens)
+    }
+}
+
+/// Where decompression is.
+struct Tokens<'a> {
+    input: &'a [u8],
+    at: usize,
+    out: &'a mut [u8],
+    /// The bytes so far. Those after it have no meaning yet.
     len: usize,
+    flags: Flags,
+    /// A byte that carries two match lengths of four bits; the second is used by a later match.
+    half_byte: Option<u8>,
 }
 
-impl Decompressed<'_> {
-    fn add_tokens(&mut self, input: &[u8]) -> Result<(), LzxpressError> {
-        let mut c = Cursor::new(input);
-        // 32 flags at a time, highest bit first: 0 is a literal byte, 1 a match.
-        let mut flags = 0u32;
-        let mut flags_left = 0u32;
-        // A byte that carries two match lengths of four bits; the second is used by a later match.
-        let mut half_byte: Option<u8> = None;
-        while !c.is_empty() {
-            if flags_left == 0 {
-                flags = c.u32_le("flags")?;
-                flags_left = 32;
+impl Tokens<'_> {
+    /// Adds tokens as long as copies of fixed length stay inside of input and output, and nothing is wrong.
+    #[inline]
+    fn add_most(&mut self) {
+        let (mut at, mut len, mut flags) = (self.at, self.len, self.flags);
+        loop {
+            if flags == Flags::NONE {
+                let Some(four) = chunk::<4>(self.input, at) else { break };
+                flags = Flags::new(u32::from_le_bytes(*four));
+                at += 4;
             }
-            // Literals come in runs.
-            let literals = (flags << (32 - flags_left)).leading_zeros().min(flags_left);
-            flags_left -= literals;
-            self.add_literals(&mut c, literals as usize)?;
-            if flags_left == 0 {
-                continue;
+            let literals = flags.literals();
+            if literals > 0 {
+                let (Some(from), Some(to)) = (chunk::<STEP>(self.input, at), chunk_mut(self.out, len)) else {
+                    break;
+                };
+                *to = *from;
+                (at, len, flags) = (at + literals, len + literals, flags.skip(literals));
+                if flags == Flags::NONE {
+                    continue;
+                }
             }
-            flags_left -= 1;
-            // The flags after the last token are padding.
-            if c.is_empty() {
-                return Ok(());
+            let Some(eight) = chunk::<8>(self.input, at) else { break };
+            let bytes = u64::from_le_bytes(*eight);
+            let (mut used, mut length, mut half_byte) = (2, bytes as usize & 7, self.half_byte);
+            if length == 7 {
+                let four_bits = match half_byte.take() {
+                    Some(byte) => byte >> 4,
+                    None => {
+                        let byte = (bytes >> 16) as u8;
+                        used = 3;
+                        half_byte = Some(byte);
+                        byte & 15
+                    }
+                };
+                length += usize::from(four_bits);
+                if four_bits == 15 {
+                    let byte = (bytes >> (8 * used)) as u8;
+                    if byte == u8::MAX {
+                        break;
+                    }
+                    length += usize::from(byte);
+                    used += 1;
+                }
             }
+            length += MIN_MATCH;
+            let distance = usize::from(bytes as u16 >> 3) + 1;
+            let Some(from) = len.checked_sub(distance) else { break };
+            if length <= STEP.min(distance) {
+                let Some(step) = chunk::<STEP>(self.out, from).copied() else { break };
+                let Some(to) = chunk_mut(self.out, len) else { break };
+                *to = step;
+            } else if !repeat(self.out, from, len, length) {
+                break;
+            }
+            (at, len, flags) = (at + used, len + length, flags.skip(1));
+            self.half_byte = half_byte;
+        }
+        (self.at, self.len, self.flags) = (at, len, flags);
+    }
+
+    /// Adds one token; false at the end.
+    #[cold]
+    fn add_one(&mut self) -> Result<bool, LzxpressError> {
+        let mut c = Cursor::new(self.input);
+        c.skip(self.at, "token")?;
+        if c.is_empty() {
+            return Ok(false);
+        }
+        if self.flags == Flags::NONE {
+            self.flags = Flags::new(c.u32_le("flags")?);
+        }
+        // The flags after the last token are padding.
+        if c.is_empty() {
+            return Ok(false);
+        }
+        if self.flags.literals() > 0 {
+            let byte = c.u8("literal")?;
+            *self.out.get_mut(self.len).ok_or(LzxpressError::TooLong)? = byte;
+            self.len += 1;
+        } else {
             let token = c.u16_le("match")?;
             let distance = usize::from(token >> 3) + 1;
-            let length = match_length(token & 7, &mut c, &mut half_byte)?;
-            self.add_match(distance, length)?;
-        }
-        Ok(())
-    }
-
-    /// Adds at most `count` bytes, as many as are left.
-    #[inline]
-    fn add_literals(&mut self, c: &mut Cursor<'_>, count: usize) -> Result<(), LzxpressError> {
-        let free = self.bytes.get_mut(self.len..).unwrap_or_default();
-        if let (Some(to), Some(from)) = (free.first_chunk_mut::<STEP>(), c.rest().first_chunk::<STEP>())
-            && count <= STEP
-        {
-            *to = *from;
-            self.len += count;
-            c.take_up_to(count);
-            return Ok(());
-        }
-        let run = c.take_up_to(count);
-        let fitting = run.len().min(free.len());
-        if let (Some(to), Some(from)) = (free.get_mut(..fitting), run.get(..fitting)) {
-            to.copy_from_slice(from);
-        }
-        self.len += fitting;
-        if fitting < run.len() { Err(LzxpressError::TooLong) } else { Ok(()) }
-    }
-
-    /// Repeats bytes from `distance` before the end; they may overlap those that the match makes.
-    #[inline]
-    fn add_match(&mut self, distance: usize, length: usize) -> Result<(), LzxpressError> {
-        let Some(mut from) = self.len.checked_sub(distance) else { return Err(LzxpressError::BadMatch) };
-        let free = self.bytes.len() - self.len;
-        if length > free {
-            return Err(LzxpressError::TooLong);
-        }
-        let end = self.len + length;
-        let goes_in_steps = distance >= STEP && length.next_multiple_of(STEP) <= free;
-        let mut at = std::mem::replace(&mut self.len, end);
-        while at < end {
-            if goes_in_steps
-                && let Some(step) = self.bytes.get(from..).and_then(<[u8]>::first_chunk::<STEP>).copied()
-            {
-                if let Some(to) = self.bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<STEP>) {
-                    *to = step;
-                }
-                (from, at) = (from + STEP, at + STEP);
-            } else {
-                // What was made so far is repeated, so that each part is twice as long as the one before.
-                let part = (end - at).min(at - from);
-                self.bytes.copy_within(from..from + part, at);
-                at += part;
+            let length = match_length(token & 7, &mut c, &mut self.half_byte)?;
+            let from = self.len.checked_sub(distance).ok_or(LzxpressError::BadMatch)?;
+            if !repeat(self.out, from, self.len, length) {
+                return Err(LzxpressError::TooLong);
             }
+            self.len += length;
         }
-        Ok(())
+        self.flags = self.flags.skip(1);
+        self.at = c.at();
+        Ok(true)
     }
+}
+
+#[inline]
+fn chunk<const LEN: usize>(bytes: &[u8], at: usize) -> Option<&[u8; LEN]> {
+    bytes.get(at..).and_then(<[u8]>::first_chunk)
+}
+
+#[inline]
+fn chunk_mut(bytes: &mut [u8], at: usize) -> Option<&mut [u8; STEP]> {
+    bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut)
+}
+
+/// Repeats `length` bytes at `from` from `len` on; they may overlap those that this makes. False if they do not fit.
+#[inline(never)]
+fn repeat(out: &mut [u8], from: usize, len: usize, length: usize) -> bool {
+    let Some(end) = len.checked_add(length).filter(|end| *end <= out.len()) else { return false };
+    let mut at = len;
+    while at < end {
+        // What was made so far is repeated, so that each part is twice as long as the one before.
+        let part = (end - at).min(at - from);
+        out.copy_within(from..from + part, at);
+        at += part;
+    }
+    true
 }
 
 /// A match's length: three bits in the token, then four, eight, sixteen and thirty-two more as needed.
