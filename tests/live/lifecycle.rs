@@ -573,5 +573,10 @@ fn interfaces_are_listed() {
     let row = all.iter().find(|row| row[0] == testbed.device).unwrap();
     assert_eq!((&row[1], row[2].split(';').next()), ("up", Some("10.77.0.1/24")));
     assert_eq!(all.len(), records.lines().count());
+    let others = all.iter().filter(|row| !["any", "lo", &testbed.device].contains(&&row[0]));
+    let is_other = |name: &str| {
+        ["nflog", "nfqueue", "usbmon", "bluetooth", "dbus"].iter().any(|kind| name.starts_with(kind))
+    };
+    assert!(others.clone().all(|row| !is_other(&row[0])), "{all:?}");
     std::io::stderr().flush().unwrap();
 }

@@ -23,9 +23,9 @@ pub struct InterfaceInfo {
     pub description: String,
 }
 
-/// Whether the system has it as a network interface.
+/// Whether the system has it as a network interface. `/sys/class/net` may show another network namespace.
 pub(super) fn is_network_interface(name: &str) -> bool {
-    !cfg!(target_os = "linux") || name == "any" || std::path::Path::new("/sys/class/net").join(name).exists()
+    !cfg!(target_os = "linux") || name == "any" || nix::net::if_::if_nametoindex(name).is_ok()
 }
 
 /// The interfaces of this machine that can be captured on. Sources of other kinds, for example of Bluetooth, D-Bus or the packet
