@@ -231,6 +231,16 @@ def proxy_silent_and_another_takes_over(trace):
         trace.connect(ONE, '10.0.0.9', name)
 
 
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_silent_and_programs_that_try_without_it(trace):
+    trace.connect(ONE, PROXY, LOGIN)
+    trace.wait(30)
+    for name, address in ((SYNC, SYNC_AT), (FILES, FILES_AT)):
+        trace.dropped(ONE, PROXY, 8080)
+        trace.dns(ONE, name, address)
+        trace.dropped(ONE, address)
+
+
 @situation(azure_local(more=DECLARED_PROXY))
 def proxy_overloaded(trace):
     for name in (LOGIN, MANAGEMENT, LOCAL):

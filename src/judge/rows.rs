@@ -222,10 +222,14 @@ impl DnsRow {
 pub enum SharedPath {
     /// The destination was requested from a proxy, which is the server of the flow.
     Proxy,
+    /// It is about a proxy itself, through which other destinations are reached.
+    ToProxy,
     /// The destination gets no reply over IPv6, and works over IPv4.
     Ipv6,
     /// Nothing that the client tried works.
     Everything,
+    /// It worked at other times.
+    Time,
 }
 
 /// A row of `findings.csv`: one for each audited host, target, code and mechanism.

@@ -14,6 +14,7 @@ use crate::base::WireText;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::catalogue::Stops;
 use crate::judge::rows::FindingRow;
 use crate::judge::rows::SharedPath;
 use crate::judge::vocabulary::Severity;
@@ -27,6 +28,9 @@ const MIN_INSPECTED: usize = 2;
 /// So many names of a client must fail during the TLS handshake, at so many addresses, for a device that filters TLS.
 const MIN_FILTERED: usize = 3;
 const MIN_FILTERED_ADDRESSES: usize = 2;
+
+/// What begins and ends within this time of each other may have one cause.
+const SAME_TIME_NANOS: u64 = 60_000_000_000;
 
 /// What a captive portal does to connections until somebody has signed in.
 const EFFECTS_OF_PORTAL: [FindingCode; 5] = [
@@ -61,6 +65,7 @@ pub(super) fn explain<'a>(rows: impl Iterator<Item = &'a mut FindingRow>) {
     for (client, rows) in &mut by_client {
         // The table of findings has no order.
         rows.sort_by(|a, b| (a.code, &a.target, a.first_seen).cmp(&(b.code, &b.target, b.first_seen)));
+        explain_silent_proxy(rows);
         explain_bypass(rows);
         explain_revocation(rows);
         explain_portal(rows);
@@ -117,6 +122,38 @@ fn explain_revocation(rows: &mut [&mut FindingRow]) {
     }
 }
 
+/// A proxy that does not answer, and programs that then try without it.
+fn explain_silent_proxy(rows: &mut [&mut FindingRow]) {
+    let is_proxy = |row: &FindingRow| {
+        row.shared == Some(SharedPath::ToProxy)
+            && row.mechanism.is_some_and(|mechanism| mechanism.entry().stops == Stops::Attempt)
+    };
+    let Some(index) = rows.iter().position(|row| is_proxy(row)) else { return };
+    let Some(silent_from) = rows.get(index).map(|row| row.first_seen) else { return };
+    // Requests from another proxy are a matter of their own.
+    let is_past_it = |row: &FindingRow| {
+        row.code == FindingCode::ProxyBypassed
+            && row.shared != Some(SharedPath::Proxy)
+            && row.first_seen >= silent_from
+    };
+    let direct: BTreeSet<u64> =
+        rows.iter().filter(|row| is_past_it(row)).flat_map(|row| row.flows.iter().copied()).collect();
+    let targets: BTreeSet<String> =
+        rows.iter().filter(|row| is_past_it(row)).map(|row| row.target.clone()).collect();
+    if direct.is_empty() {
+        return;
+    }
+    lead(rows, index, |row| match row.code {
+        FindingCode::ProxyBypassed => is_past_it(row),
+        FindingCode::DirectLookup => row.first_seen >= silent_from && targets.contains(&row.target),
+        _ => {
+            row.mechanism.is_some()
+                && row.flows.iter().all(|flow| direct.contains(flow))
+                && !row.flows.is_empty()
+        }
+    });
+}
+
 /// A program that ignores the proxy, and direct connections that the firewall drops: the setting is the fault.
 fn explain_bypass(rows: &mut [&mut FindingRow]) {
     let bypassed = |row: &FindingRow| row.code == FindingCode::ProxyBypassed && row.need.is_ours();
@@ -126,7 +163,7 @@ fn explain_bypass(rows: &mut [&mut FindingRow]) {
         |row: &FindingRow| row.mechanism.is_some() && row.flows.iter().any(|flow| direct.contains(flow));
     let blocked: BTreeSet<String> =
         rows.iter().filter(|row| is_blocked(row)).map(|row| row.target.clone()).collect();
-    let leads = |row: &FindingRow| bypassed(row) && blocked.contains(&row.target);
+    let leads = |row: &FindingRow| bypassed(row) && row.cause.is_none() && blocked.contains(&row.target);
     let Some(index) = rows.iter().position(|row| leads(row)) else { return };
     let others: BTreeSet<String> = rows
         .iter()
@@ -197,7 +234,8 @@ fn explain_server(rows: &mut [&mut FindingRow]) {
         let is_unanswered_by_proxy =
             row.shared == Some(SharedPath::Proxy) && row.code == FindingCode::ConnectionUnanswered;
         // Whatever the server.
-        let is_on_path = matches!(row.shared, Some(SharedPath::Ipv6 | SharedPath::Everything));
+        let is_on_path =
+            matches!(row.shared, Some(SharedPath::Ipv6 | SharedPath::Everything | SharedPath::Time));
         let is_effect = is_on_path || is_unanswered_by_proxy || EFFECTS_OF_SERVER.contains(&row.code);
         if is_effect && row.need.is_ours() && row.mechanism.is_some() && !row.is_cause && row.cause.is_none()
         {
@@ -209,7 +247,15 @@ fn explain_server(rows: &mut [&mut FindingRow]) {
     for mut places in groups.into_values().filter(|places| places.len() > 1) {
         // What is needed most leads, and of several what failed first.
         places.sort_by_key(|place| rows.get(*place).map(|row| (row.need, row.first_seen)));
-        let Some((first, further)) = places.split_first() else { continue };
+        let earliest = places.first().and_then(|place| rows.get(*place)).map(|row| (**row).clone());
+        let is_near = |place: &usize| {
+            let row = rows.get(*place);
+            earliest.as_ref().zip(row).is_some_and(|(earliest, row)| is_at_same_time(earliest, row))
+        };
+        places.retain(is_near);
+        let Some((first, further)) = places.split_first().filter(|(_, further)| !further.is_empty()) else {
+            continue;
+        };
         let others: BTreeSet<String> =
             further.iter().filter_map(|place| rows.get(*place)).map(|row| row.target.clone()).collect();
         let target_of = |row: &FindingRow| others.contains(&row.target);
@@ -222,6 +268,13 @@ fn explain_server(rows: &mut [&mut FindingRow]) {
         });
         add_others(rows, *first, &others);
     }
+}
+
+/// Whether two findings may have one cause: what changes at one time has.
+fn is_at_same_time(one: &FindingRow, other: &FindingRow) -> bool {
+    one.shared != Some(SharedPath::Time)
+        || (other.first_seen.since(one.last_seen) <= SAME_TIME_NANOS
+            && one.first_seen.since(other.last_seen) <= SAME_TIME_NANOS)
 }
 
 /// Certificates of an issuer that is on no list, for several names or with a client that rejects them.
@@ -429,6 +482,27 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_does_not_answer_is_the_cause_of_attempts_without_it() {
+        let of_flow = |code, mechanism, name, flow| FindingRow {
+            flows: [flow].into_iter().collect(),
+            ..row(code, mechanism, name, 9)
+        };
+        let silent = Some(Mechanism::TcpUnanswered);
+        let of_proxy = of_flow(FindingCode::ConnectionUnanswered, silent, "10.0.0.8", 1);
+        let proxy = |second: i64| FindingRow {
+            shared: Some(SharedPath::ToProxy),
+            first_seen: Time(second * 1_000_000_000),
+            ..of_proxy.clone()
+        };
+        let bypass = of_flow(FindingCode::ProxyBypassed, None, "sync.example", 2);
+        let blocked = of_flow(FindingCode::ConnectionUnanswered, silent, "sync.example", 2);
+        let found = causes(vec![bypass.clone(), blocked.clone(), proxy(0)]);
+        assert_eq!(found, ["AFS202", "AFS202", "-"]);
+        let found = causes(vec![bypass, blocked, proxy(5)]);
+        assert_eq!(found, ["-", "AFS421", "-"], "it fell silent later");
+    }
+
+    #[test]
     fn revocation_hosts_that_are_contacted_past_the_proxy_are_evidence_of_that() {
         let of_flow = |code, mechanism, name, flow| FindingRow {
             flows: [flow].into_iter().collect(),
@@ -472,6 +546,13 @@ mod tests {
         };
         let found = leading(vec![over_ipv6("a.example", 8), over_ipv6("b.example", 9)]);
         assert_eq!(found, ["message; the same with b.example"], "whatever the address");
+        let stopped = |name, second: i64| {
+            let (first_seen, shared) = (Time(second * 1_000_000_000), Some(SharedPath::Time));
+            FindingRow { first_seen, last_seen: first_seen, shared, ..silent(name, shared) }
+        };
+        let found =
+            leading(vec![stopped("b.example", 9), stopped("a.example", 10), stopped("c.example", 900)]);
+        assert_eq!(found, ["message; the same with a.example"], "at one time");
     }
 
     #[test]

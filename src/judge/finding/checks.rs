@@ -135,15 +135,18 @@ pub(in crate::judge) fn run_early(view: &FlowView<'_>, complete: &[Proof], findi
 
 /// How much the site needs the destination of a flow.
 fn need(view: &FlowView<'_>, mechanism: Option<Mechanism>) -> Need {
-    let is_proxy =
-        matches!(view.verdict.declared, Some(DeclaredServer::Proxy | DeclaredServer::UndeclaredProxy));
-    if mechanism.is_some() && is_proxy {
+    if mechanism.is_some() && is_to_proxy(view) {
         return Need::Carrier;
     }
     if mechanism.is_some() && is_platform_address(view.flow.requested_address()) {
         return Need::CloudPlatform;
     }
     view.policy.need_of_flow(view.verdict)
+}
+
+/// Whether a flow that requests nothing from it goes to a proxy.
+fn is_to_proxy(view: &FlowView<'_>) -> bool {
+    matches!(view.verdict.declared, Some(DeclaredServer::Proxy | DeclaredServer::UndeclaredProxy))
 }
 
 /// What a flow adds to a finding, without what the documents say.
@@ -169,7 +172,11 @@ fn occurrence<'a>(view: &'a FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
             .facts()
             .and_then(|facts| facts.certificate_issuer())
             .filter(|_| code == FindingCode::UnknownIssuer),
-        shared: view.flow.is_proxied().then_some(SharedPath::Proxy),
+        shared: match (view.flow.is_proxied(), is_to_proxy(view)) {
+            (true, _) => Some(SharedPath::Proxy),
+            (false, true) => Some(SharedPath::ToProxy),
+            (false, false) => None,
+        },
         need: need(view, mechanism),
         server: Some(view.server()),
         flow: Some(view.flow.number),

@@ -185,7 +185,14 @@ fn judge_role_port<'a>(flow: &FlowState, verdict: &mut Verdict<'a>, policy: &'a 
         }
         return;
     }
-    let Some(found) = policy.port_tables.find(roles, protocol, server.port, &policy.rules) else { return };
+    let Some(found) = policy.port_tables.find(roles, protocol, server.port, &policy.rules) else {
+        // No table has rows between these roles: the client may have another one besides.
+        let [_, server_roles] = roles;
+        if flow.flow_start.from_start {
+            judge_undeclared_role(flow, [0, server_roles], verdict, policy);
+        }
+        return;
+    };
     let undocumented = match found {
         RolePort::Documented(row, documented) => {
             verdict.destination = Some(DestinationVerdict::Documented);

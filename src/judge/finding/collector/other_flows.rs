@@ -12,6 +12,7 @@ use crate::base::port;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::Compared;
 use crate::judge::catalogue::FindingCode;
+use crate::judge::catalogue::Stops;
 use crate::judge::diagnosis::comparison::Comparison;
 use crate::judge::diagnosis::comparison::ComparisonResult;
 use crate::judge::finding::dns::other_name_that_works;
@@ -105,6 +106,14 @@ fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
                 row.message.push_str(": possibly an outage");
             }
             row.shared = Some(SharedPath::Everything);
+        }
+        ComparisonResult::WorkedLater { .. }
+        | ComparisonResult::WorkedBefore { .. }
+        | ComparisonResult::WorkedAtOtherTimes
+            if row.shared.is_none()
+                && row.mechanism.is_some_and(|mechanism| mechanism.entry().stops == Stops::Attempt) =>
+        {
+            row.shared = Some(SharedPath::Time);
         }
         _ => {}
     }
