@@ -4,7 +4,7 @@
 //! Out: failures by scenario.
 //! Not: what one point alone shows; see `tests/lab.rs`.
 
-#![expect(clippy::unwrap_used, reason = "a panic shows where a test failed")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a panic shows where a test failed")]
 
 mod support;
 
