@@ -55,7 +55,7 @@ compiler:
 test: cargo compiler
 	@tools/test-tools
 	@tools/tests-not-run --clear
-	@$(CARGO) test --locked $(FLAGS); status=$$?; tools/tests-not-run || status=1; exit $$status
+	@$(CARGO) test --locked --no-fail-fast $(FLAGS); status=$$?; tools/tests-not-run || status=1; exit $$status
 
 check: fmt clippy dependencies test manual
 	@git diff --exit-code --stat -- docs/reference || { echo "docs/reference was out of date: commit it" >&2; exit 1; }
