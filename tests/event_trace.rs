@@ -351,6 +351,7 @@ fn a_circular_log_is_read_from_its_oldest_buffer() {
             let run = audit_file(name, &bytes);
             let facts = &run.result.inputs[0];
             assert_eq!((facts.damage_count, facts.time_reversals), (0, 0), "{name}: {facts:?}");
+            assert_eq!(facts.notes, ["circular log: read from its oldest buffer on"], "{name}");
             assert_eq!(essence_of(&run), expected, "{name}");
         }
         // A stream is read once.

@@ -295,6 +295,18 @@ impl DecompressingReader {
         drained
     }
 
+    /// Ends the capture here: the rest of the raw bytes is read only for the hash.
+    pub(super) fn end_here(&mut self) {
+        let drained = self.raw_mut().drain();
+        if self.is_uncompressed() {
+            self.used_bytes += drained;
+            return;
+        }
+        let left = self.window.bytes().len();
+        self.mark_used(left);
+        self.is_at_end = true;
+    }
+
     /// Why decompression stopped before the end, if it did.
     pub(super) fn error(&self) -> Option<&str> {
         let of_source = || self.event_trace().and_then(|trace| trace.source().error());

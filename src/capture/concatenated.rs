@@ -8,7 +8,9 @@ use super::compress;
 use super::etl;
 use super::frame_reader::FrameOut;
 use super::frame_reader::InputBytes;
+use super::frame_reader::RECORD_LIMIT;
 use super::frame_reader::ReadStep;
+use super::frame_reader::USUAL_GAP_SECS;
 use super::frame_reader::four_at;
 use super::netmon;
 use super::pcapng_blocks::BYTE_ORDER_MAGIC;
@@ -62,11 +64,57 @@ pub(super) fn end_at_capture_start(
     }
 }
 
-/// Where in these bytes a pcap or pcapng file begins, whose whole header is there.
+/// Where in the first `until` bytes a pcap or pcapng file begins, whose whole header is in them. Frames may contain a magic number:
+/// the header and the records after it have to be those of a capture.
 #[cold]
-pub(super) fn find_capture(bytes: &[u8]) -> Option<usize> {
-    const PCAP_HEADER_LEN: usize = 24;
-    bytes.windows(PCAP_HEADER_LEN).position(|header| is_pcap_or_pcapng(header).unwrap_or(false))
+pub(super) fn find_capture(bytes: &[u8], until: usize) -> Option<usize> {
+    let places = 0..=until.min(bytes.len()).checked_sub(PCAP_HEADER_LEN)?;
+    places.into_iter().find(|at| {
+        let rest = bytes.get(*at..).unwrap_or_default();
+        is_pcap_or_pcapng(rest).unwrap_or(false) && (!is_pcap(rest) || has_plausible_records(rest))
+    })
+}
+
+const PCAP_HEADER_LEN: usize = 24;
+const PCAP_RECORD_HEADER_LEN: usize = 16;
+
+/// Whether the header of a pcap file has nothing unusual, and its first two records, as far as they are there, have possible
+/// lengths and times near each other.
+fn has_plausible_records(bytes: &[u8]) -> bool {
+    let magic = four_at(bytes, 0).map(u32::from_le_bytes).unwrap_or_default();
+    let is_little = [PCAP_MICROSECONDS, PCAP_NANOSECONDS].contains(&magic);
+    let field = |at: usize| {
+        four_at(bytes, at)
+            .map(|field| if is_little { u32::from_le_bytes(field) } else { u32::from_be_bytes(field) })
+    };
+    let is_nanoseconds = field(0) == Some(PCAP_NANOSECONDS);
+    let units = if is_nanoseconds { 1_000_000_000 } else { 1_000_000 };
+    // Time zone and accuracy are not used by any writer; upper bits of the link type are flags.
+    if field(8) != Some(0) || field(12) != Some(0) || field(20).is_none_or(|link| link > u32::from(u16::MAX))
+    {
+        return false;
+    }
+    let mut at = PCAP_HEADER_LEN;
+    let mut secs_before = None;
+    for _ in 0..2 {
+        let (Some(secs), Some(fraction), Some(captured), Some(wire)) =
+            (field(at), field(at + 4), field(at + 8), field(at + 12))
+        else {
+            return true;
+        };
+        let is_near = secs_before.is_none_or(|before: u32| before.abs_diff(secs) <= USUAL_GAP_SECS);
+        if !is_near
+            || fraction >= units
+            || captured == 0
+            || captured > wire
+            || captured as usize > RECORD_LIMIT
+        {
+            return false;
+        }
+        secs_before = Some(secs);
+        at += PCAP_RECORD_HEADER_LEN + captured as usize;
+    }
+    true
 }
 
 /// Whether a capture begins with these bytes, compressed or not.
@@ -190,6 +238,20 @@ mod tests {
                 assert_eq!(found, both, "{name}");
                 assert_eq!(read_in_pieces(&joined, 211).unwrap().0.len(), seen.len(), "{name}");
             }
+        }
+    }
+
+    /// A frame may contain what looks like a file header, and a record with another time may follow.
+    #[test]
+    fn a_file_header_in_a_frame_is_no_capture_without_records() {
+        let header = &pcap(false, 0)[..];
+        let junk = [header, &[0x45; 60]].concat();
+        let zone = [&header[..8], &[1], &header[9..], &pcap(false, 1)[24..]].concat();
+        for inside in [junk, zone] {
+            let mut capture = CaptureBuilder::pcap(false, 0xa1b2_c3d4, 1);
+            capture.record(SECS, 0, &[1; 60]).record(SECS, 0, &inside).record(SECS / 2, 0, &[2; 60]);
+            let (seen, facts) = read(&capture.bytes).unwrap();
+            assert_eq!((seen.len(), facts.damage_count, facts.further_captures), (3, 0, 0), "{facts:?}");
         }
     }
 

@@ -346,7 +346,7 @@ impl Pcap {
         let from = out.frames.get(first).map_or(used, |frame| at(frame) - self.record_header_len);
         // Inside of the header at `used`, and no further.
         let until = (used + self.record_header_len + FILE_HEADER_LEN - 1).min(input.bytes.len());
-        let start = from + find_capture(input.bytes.get(from..until)?)?;
+        let start = from + find_capture(input.bytes.get(from..)?, until - from)?;
         let kept =
             out.frames.iter().take_while(|frame| at(frame) + frame.captured_len as usize <= start).count();
         let end = out.frames.get(kept).map_or(used, |frame| at(frame) - self.record_header_len);
@@ -363,7 +363,8 @@ impl Pcap {
         used: usize,
         out: &mut FrameOut<'_>,
     ) -> Option<ReadStep> {
-        let start = used + find_capture(input.bytes.get(used..)?)?;
+        let rest = input.bytes.get(used..)?;
+        let start = used + find_capture(rest, rest.len())?;
         Some(end_before_capture(input, used, start, out))
     }
 

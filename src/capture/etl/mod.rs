@@ -239,8 +239,7 @@ impl Transcoder {
         match oldest.part {
             LogPart::Header if self.buffers == 1 => oldest.part = LogPart::Oldest,
             LogPart::Newer if self.source.position() >= oldest.offset => {
-                // For the hash only.
-                self.source.drain();
+                self.source.end_here();
             }
             _ => {}
         }
