@@ -21,7 +21,8 @@ const SHARED: [(u64, u64); 7] = [
     (0x0005_73a0_0000, 0xffff_ffff_f000),
     // GLBP.
     (0x0007_b400_0000, 0xffff_ff00_0000),
-    // An Azure virtual network: what a virtual machine receives has this sender, whoever sent it, and its TTL is not counted down.
+    // In an Azure virtual network, every frame that a virtual machine receives has this source address, whichever host sent it, and
+    // no router has decremented the TTL.
     (0x1234_5678_9abc, 0xffff_ffff_ffff),
 ];
 
