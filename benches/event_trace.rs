@@ -2,7 +2,7 @@
 //! time.
 //!
 //! ```text
-//! cargo bench --bench event_trace              300 MB of bulk traffic
+//! cargo bench --bench event_trace              1 GB of bulk traffic (takes 2 GB of memory)
 //! cargo bench --bench event_trace -- FILE      the frames of a pcap file with microseconds
 //! ```
 //!
@@ -65,22 +65,19 @@ fn main() {
         logged_len: usize::MAX,
     };
     let once = Provider::PktMon { appearances: 1 };
-    let files = [
-        ("pcapng", "frames.pcapng", pcapng_section(&[ETHERNET], &numbered)),
-        (
-            "netsh trace",
-            "ndis.etl",
-            event_trace(&trace(Provider::Ndis { fragment_len: 1 << 16 }, false), &records),
-        ),
-        ("pktmon", "pktmon.etl", event_trace(&trace(once, false), &records)),
-        ("pktmon, compressed", "compressed.etl", event_trace(&trace(once, true), &records)),
-    ];
-    drop(records);
-    let files = files.map(|(what, name, bytes)| {
+    let write = |what, name, bytes: Vec<u8>| {
         let path = folder.join(name);
         std::fs::write(&path, bytes).unwrap();
         (what, path)
-    });
+    };
+    let ndis = Provider::Ndis { fragment_len: 1 << 16 };
+    let files = [
+        write("pcapng", "frames.pcapng", pcapng_section(&[ETHERNET], &numbered)),
+        write("netsh trace", "ndis.etl", event_trace(&trace(ndis, false), &records)),
+        write("pktmon", "pktmon.etl", event_trace(&trace(once, false), &records)),
+        write("pktmon, compressed", "compressed.etl", event_trace(&trace(once, true), &records)),
+    ];
+    drop(records);
     let mut times = [const { Vec::new() }; 4];
     for run in 0..=RUNS {
         for ((_, path), times) in files.iter().zip(&mut times) {
@@ -116,14 +113,14 @@ fn processor_time_of_children() -> f64 {
 
 /// Generates a capture, unless it exists.
 fn generate(folder: &Path) -> Option<PathBuf> {
-    let capture = folder.join("bulk-300.pcap");
+    let capture = folder.join("bulk-1000.pcap");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/bench/gen_capture.py");
     if !capture.exists() {
         if !script.exists() {
             eprintln!("NOT RUN: no generator at {}", script.display());
             return None;
         }
-        let shape = ["--shape", "bulk", "--size-mb", "300", "--flows", "400"];
+        let shape = ["--shape", "bulk", "--size-mb", "1000", "--flows", "400"];
         let made =
             Command::new("python3").arg(script).args(shape).arg("--out").arg(&capture).status().unwrap();
         assert!(made.success());

@@ -40,6 +40,9 @@ const MIN_MATCH: usize = 3;
 /// Bytes copied at once. Literals and matches are mostly shorter, so a copy of fixed length costs less than one of theirs.
 const STEP: usize = 32;
 
+/// Tokens that four bytes of flags speak of.
+const GROUP: usize = 32;
+
 /// Decompresses into `out`, which is as long as the bytes may become. Says how many they became, also before an error.
 pub(super) fn decompress(input: &[u8], out: &mut [u8]) -> (usize, Result<(), LzxpressError>) {
     let mut tokens = Tokens { input, at: 0, out, len: 0, flags: Flags::NONE, half_byte: None };
@@ -97,6 +100,7 @@ impl Tokens<'_> {
         let (mut at, mut len, mut flags) = (self.at, self.len, self.flags);
         loop {
             if flags == Flags::NONE {
+                (at, len) = self.add_literals(at, len);
                 let Some(four) = chunk::<4>(self.input, at) else { break };
                 flags = Flags::new(u32::from_le_bytes(*four));
                 at += 4;
@@ -149,6 +153,21 @@ impl Tokens<'_> {
             self.half_byte = half_byte;
         }
         (self.at, self.len, self.flags) = (at, len, flags);
+    }
+
+    /// Adds groups of 32 literals, as encrypted payload is. Where the next group begins does not depend on a group's flags, so that
+    /// the processor works on several at once.
+    #[inline]
+    fn add_literals(&mut self, mut at: usize, mut len: usize) -> (usize, usize) {
+        while let Some(group) = chunk::<{ 4 + GROUP }>(self.input, at)
+            && let Some((flags, literals)) = group.split_first_chunk::<4>()
+            && *flags == [0; 4]
+            && let Some(to) = self.out.get_mut(len..len + GROUP)
+        {
+            to.copy_from_slice(literals);
+            (at, len) = (at + 4 + GROUP, len + GROUP);
+        }
+        (at, len)
     }
 
     /// Adds one token; false at the end.
