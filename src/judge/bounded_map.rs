@@ -58,6 +58,9 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
 
     /// The value of a key. Moves the entry to the newer generation.
     pub(super) fn get<Q: Hash + Equivalent<K>>(&mut self, key: &Q) -> Option<&mut V> {
+        if self.is_empty() {
+            return None;
+        }
         let hash = self.hasher.hash_one(key);
         let is_it = |entry: &WeighedEntry<K, V>| key.equivalent(&entry.key);
         if let Some(bucket) = self.newer.find_bucket_index(hash, is_it) {
@@ -69,6 +72,9 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
 
     /// The value of a key. Moves nothing, so that the order of lookups changes nothing.
     pub(super) fn peek<Q: Hash + Equivalent<K>>(&self, key: &Q) -> Option<&V> {
+        if self.is_empty() {
+            return None;
+        }
         let hash = self.hasher.hash_one(key);
         let is_it = |entry: &WeighedEntry<K, V>| key.equivalent(&entry.key);
         let found = self.newer.find(hash, is_it).or_else(|| self.older.find(hash, is_it));
@@ -78,6 +84,12 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
     /// Whether there is such a key. Moves nothing.
     pub(super) fn contains<Q: Hash + Equivalent<K>>(&self, key: &Q) -> bool {
         self.peek(key).is_some()
+    }
+
+    /// Many maps are about what goes wrong: where nothing does, no key needs to be hashed.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.newer.is_empty() && self.older.is_empty()
     }
 
     /// All entries, in no order.

@@ -36,6 +36,9 @@ use crate::judge::policy::verdict::DeclaredServer;
 use crate::judge::policy::verdict::Verdict;
 use crate::judge::rows::Documented;
 use crate::judge::rows::SharedPath;
+use crate::judge::vocabulary::AddressEvidence;
+use crate::judge::vocabulary::DestinationVerdict;
+use crate::judge::vocabulary::PortVerdict;
 use crate::rules::is_platform_address;
 
 /// A flow with everything that is known of it.
@@ -92,9 +95,53 @@ impl<'a> FlowView<'a> {
     }
 }
 
-/// One check. `applies` runs for every flow and must be cheap; the other functions run for new findings only.
+/// What a flow must have for a check to apply: most flows have little of it, so that few checks are asked.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum When {
+    Always = 1,
+    /// It was blocked or failed.
+    Blocked = 1 << 1,
+    /// No document in force has the destination.
+    Unexpected = 1 << 2,
+    /// The port is not the documented one.
+    Not443 = 1 << 3,
+    /// It is judged, has a name, and no exception of the site file covers it.
+    Named = 1 << 4,
+    /// A reader reported something of it.
+    HasFacts = 1 << 5,
+    /// The service tags contradict the name.
+    OutsideTags = 1 << 6,
+    /// The site declares proxies.
+    ProxiesDeclared = 1 << 7,
+}
+
+impl When {
+    /// What a flow has, as bits.
+    #[inline]
+    fn of(view: &FlowView<'_>) -> u8 {
+        let verdict = view.verdict;
+        let is_outside =
+            matches!(verdict.address_evidence, Some(AddressEvidence::NoTag | AddressEvidence::OtherTag));
+        [
+            (When::Always, true),
+            (When::Blocked, view.assessment.mechanism().is_some()),
+            (When::Unexpected, verdict.destination == Some(DestinationVerdict::Unexpected)),
+            (When::Not443, verdict.port == Some(PortVerdict::Not443)),
+            (When::Named, site::class_of(view).is_some()),
+            (When::HasFacts, view.facts().is_some()),
+            (When::OutsideTags, is_outside),
+            (When::ProxiesDeclared, !view.policy.proxies.is_empty()),
+        ]
+        .into_iter()
+        .fold(0, |bits, (when, has)| if has { bits | when as u8 } else { bits })
+    }
+}
+
+/// One check. `applies` runs for many flows and must be cheap; the other functions run for new findings only.
 struct Check {
     code: FindingCode,
+    when: When,
     applies: fn(&FlowView<'_>) -> bool,
     message: fn(&FlowView<'_>) -> String,
     /// Rows that it cites besides those of the destination and the statements of its code.
@@ -109,10 +156,28 @@ const fn no_rows(_: &FlowView<'_>) -> Option<Documented> {
 /// All checks, in the order of the codes in a row.
 const TABLES: [&[Check]; 4] = [destination::CHECKS, tls::CHECKS, blocked::CHECKS, site::CHECKS];
 
+/// Does something for each check that applies to a flow.
+#[inline]
+fn for_each_applying(view: &FlowView<'_>, mut act: impl FnMut(&Check)) {
+    let has = When::of(view);
+    for table in TABLES {
+        for check in table {
+            debug_assert!(
+                has & check.when as u8 != 0 || !(check.applies)(view),
+                "{:?} is not asked",
+                check.code
+            );
+            if has & check.when as u8 != 0 && (check.applies)(view) {
+                act(check);
+            }
+        }
+    }
+}
+
 /// Runs all checks over a flow that has ended, adds the findings, and returns their codes.
 pub(in crate::judge) fn run(view: &FlowView<'_>, findings: &mut Findings) -> SmallVec<[FindingCode; 2]> {
     let mut codes: SmallVec<[FindingCode; 2]> = SmallVec::new();
-    for check in TABLES.into_iter().flatten().filter(|check| (check.applies)(view)) {
+    for_each_applying(view, |check| {
         codes.push(check.code);
         let occurrence = occurrence(view, check.code);
         // What the documents say is put together for new findings only.
@@ -120,17 +185,18 @@ pub(in crate::judge) fn run(view: &FlowView<'_>, findings: &mut Findings) -> Sma
             let cited = findings.citations.of_flow(view, check.code, (check.cites)(view));
             findings.add(&cited.complete(occurrence), || (check.message)(view));
         }
-    }
+    });
     codes
 }
 
 /// Runs the checks whose proof is already complete on a flow that is still open. Announces findings; does not add them.
 pub(in crate::judge) fn run_early(view: &FlowView<'_>, complete: &[Proof], findings: &mut Findings) {
-    let is_proved = |check: &&Check| complete.contains(&check.code.entry().proof) && (check.applies)(view);
-    for check in TABLES.into_iter().flatten().filter(is_proved) {
-        let cited = findings.citations.of_flow(view, check.code, (check.cites)(view));
-        findings.announce(&cited.complete(occurrence(view, check.code)), || (check.message)(view));
-    }
+    for_each_applying(view, |check| {
+        if complete.contains(&check.code.entry().proof) {
+            let cited = findings.citations.of_flow(view, check.code, (check.cites)(view));
+            findings.announce(&cited.complete(occurrence(view, check.code)), || (check.message)(view));
+        }
+    });
 }
 
 /// How much the site needs the destination of a flow.

@@ -2,6 +2,7 @@
 
 use super::Check;
 use super::FlowView;
+use super::When;
 use super::no_rows;
 use super::site::bypasses_proxy;
 use crate::base::DropKind;
@@ -27,6 +28,7 @@ macro_rules! blocked {
     ($($code:ident: $message:expr;)*) => {
         &[$(Check {
             code: FindingCode::$code,
+            when: When::Blocked,
             applies: |view| has_finding(view, FindingCode::$code),
             message: $message,
             cites: no_rows,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Check;
 use super::FlowView;
+use super::When;
 use super::no_rows;
 use crate::base::Address;
 use crate::base::port;
@@ -27,50 +28,70 @@ use crate::rules::ServiceKind;
 pub(super) const CHECKS: &[Check] = &[
     Check {
         code: FindingCode::UndocumentedDestination,
+        when: When::Unexpected,
         applies: is_undocumented,
         message: undocumented,
         cites: no_rows,
     },
     Check {
         code: FindingCode::BroadWildcardOnly,
+        when: When::Always,
         applies: |view| view.verdict.destination == Some(DestinationVerdict::DocumentedBroad),
         message: broad,
         cites: no_rows,
     },
     Check {
         code: FindingCode::UndocumentedPort,
+        when: When::Not443,
         applies: is_undocumented_port,
         message: undocumented_port,
         cites: no_rows,
     },
-    Check { code: FindingCode::CleartextHttp, applies: is_cleartext, message: cleartext, cites: no_rows },
-    Check { code: FindingCode::InboundConnection, applies: is_inbound, message: inbound, cites: no_rows },
+    Check {
+        code: FindingCode::CleartextHttp,
+        when: When::Always,
+        applies: is_cleartext,
+        message: cleartext,
+        cites: no_rows,
+    },
+    Check {
+        code: FindingCode::InboundConnection,
+        when: When::Always,
+        applies: is_inbound,
+        message: inbound,
+        cites: no_rows,
+    },
     Check {
         code: FindingCode::UnidentifiedDestination,
+        when: When::Always,
         applies: is_unidentified,
         message: unidentified,
         cites: no_rows,
     },
     Check {
         code: FindingCode::NameContradiction,
+        when: When::HasFacts,
         applies: |view| name_conflict(view).is_some(),
         message: contradiction,
         cites: rows_of_other_name,
     },
     Check {
         code: FindingCode::NotTlsOn443,
+        when: When::Always,
         applies: is_not_tls_on_443,
         message: not_tls_on_443,
         cites: no_rows,
     },
     Check {
         code: FindingCode::OtherCloud,
+        when: When::Unexpected,
         applies: |view| row_elsewhere(view).is_some_and(is_of_other_cloud),
         message: elsewhere,
         cites: cite_elsewhere,
     },
     Check {
         code: FindingCode::DocumentedElsewhere,
+        when: When::Unexpected,
         applies: |view| {
             row_elsewhere(view).is_some_and(|found| !is_of_other_cloud(found)) && !is_blocked(view)
         },
@@ -79,11 +100,18 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::MalformedName,
+        when: When::Always,
         applies: has_malformed_name,
         message: malformed_name,
         cites: no_rows,
     },
-    Check { code: FindingCode::UndocumentedTransport, applies: is_udp_443, message: udp_443, cites: no_rows },
+    Check {
+        code: FindingCode::UndocumentedTransport,
+        when: When::Not443,
+        applies: is_udp_443,
+        message: udp_443,
+        cites: no_rows,
+    },
 ];
 
 fn broad(view: &FlowView<'_>) -> String {

@@ -2,6 +2,7 @@
 
 use super::Check;
 use super::FlowView;
+use super::When;
 use super::no_rows;
 use crate::base::Address;
 use crate::base::port;
@@ -21,6 +22,7 @@ use crate::rules::is_platform_address;
 pub(super) const CHECKS: &[Check] = &[
     Check {
         code: FindingCode::OtherRegion,
+        when: When::Always,
         applies: |view| {
             has_class(view, |class| class.other_region) || region_of_nameless_server(view).is_some()
         },
@@ -29,6 +31,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::UnlistedRegion,
+        when: When::Named,
         applies: |view| has_class(view, |class| class.unlisted_region && !class.other_region),
         message: |view| {
             format!(
@@ -40,12 +43,14 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::OtherStorageAccount,
+        when: When::Named,
         applies: |view| has_class(view, |class| class.other_account),
         message: other_account,
         cites: no_rows,
     },
     Check {
         code: FindingCode::StorageInOtherRegion,
+        when: When::Named,
         applies: |view| region_of_storage(view).is_some(),
         message: |view| {
             format!(
@@ -61,6 +66,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::InternetRouting,
+        when: When::Named,
         applies: |view| has_class(view, |class| class.internet_routing),
         message: |view| {
             format!("{} used {}, which is routed over the internet", view.client(), view.name_text())
@@ -69,6 +75,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::SmbToStorage,
+        when: When::Named,
         applies: is_smb_to_storage,
         message: |view| {
             format!("{} opened {} over SMB; the agent needs HTTPS only", view.client(), view.name_text())
@@ -77,12 +84,14 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::PrivateEndpointBypassed,
+        when: When::Named,
         applies: |view| private_endpoint_use(view) == PrivateEndpointUse::PublicThroughZone,
         message: private_endpoint_bypassed,
         cites: no_rows,
     },
     Check {
         code: FindingCode::UnexplainedPrivateAddress,
+        when: When::Named,
         applies: |view| private_endpoint_use(view) == PrivateEndpointUse::UnexplainedPrivate,
         message: |view| {
             format!(
@@ -95,6 +104,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::PublicDespitePrivateEndpoints,
+        when: When::Named,
         applies: |view| private_endpoint_use(view) == PrivateEndpointUse::PublicDespiteDeclaration,
         message: |view| {
             format!(
@@ -108,6 +118,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::PrivateAddressOfPublicName,
+        when: When::Named,
         applies: is_public_name_at_private_address,
         message: |view| {
             format!(
@@ -121,18 +132,21 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::ProxyBypassed,
+        when: When::ProxiesDeclared,
         applies: bypasses_proxy,
         message: proxy_bypassed,
         cites: no_rows,
     },
     Check {
         code: FindingCode::UndocumentedRolePort,
+        when: When::Always,
         applies: |view| view.verdict.undocumented_role_port.is_some(),
         message: undocumented_role_port,
         cites: rows_between_roles,
     },
     Check {
         code: FindingCode::OpaqueTunnel,
+        when: When::Always,
         applies: |view| tunnel_kind(view).is_some(),
         message: |view| {
             format!(
@@ -146,6 +160,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::NameAtForeignAddress,
+        when: When::OutsideTags,
         applies: |view| is_outside_tags(view) && is_pinned(view),
         message: |view| {
             format!(
@@ -159,12 +174,14 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::NameOutsideItsTags,
+        when: When::OutsideTags,
         applies: |view| is_outside(view, AddressEvidence::OtherTag) && is_pinned(view),
         message: outside_its_tags,
         cites: no_rows,
     },
     Check {
         code: FindingCode::NameOutsideServiceTags,
+        when: When::OutsideTags,
         applies: |view| view.verdict.https_only && is_outside_tags(view) && !is_pinned(view),
         message: |view| {
             format!(
@@ -178,7 +195,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// What the name is to the site, unless an exception of the site allows the flow.
-fn class_of<'a>(view: &FlowView<'a>) -> Option<&'a NameClass> {
+pub(super) fn class_of<'a>(view: &FlowView<'a>) -> Option<&'a NameClass> {
     let is_judged = view.verdict.destination.is_some() && view.verdict.exception.is_none();
     view.verdict.known.filter(|_| is_judged).map(|known| &known.class)
 }
@@ -394,20 +411,17 @@ fn undocumented_role_port(view: &FlowView<'_>) -> String {
 const TUNNEL_PROTOCOLS: &[(u8, &str)] = &[(proto::GRE, "GRE"), (proto::ESP, "ESP"), (proto::AH, "AH")];
 
 fn tunnel_kind(view: &FlowView<'_>) -> Option<&'static str> {
-    let (client, server) = (view.client(), view.server().address);
-    if server.is_group() {
-        return None;
-    }
     let protocol = view.flow.flow_start.protocol;
+    let kind = match view.app {
+        "ike" => "IKE",
+        "esp" | "esp-udp" => "ESP",
+        "wireguard" => "WireGuard",
+        _ => TUNNEL_PROTOCOLS.iter().find(|(tunnel, _)| *tunnel == protocol).map(|(_, name)| *name)?,
+    };
+    let (client, server) = (view.client(), view.server().address);
     // GRE inside a site is what its switches mirror. An encrypted tunnel hides its contents wherever it goes.
-    let is_inside = view.policy.is_inside(client) && view.policy.is_inside(server);
-    match view.app {
-        _ if is_inside && protocol == proto::GRE => None,
-        "ike" => Some("IKE"),
-        "esp" | "esp-udp" => Some("ESP"),
-        "wireguard" => Some("WireGuard"),
-        _ => TUNNEL_PROTOCOLS.iter().find(|(tunnel, _)| *tunnel == protocol).map(|(_, name)| *name),
-    }
+    let is_mirror = protocol == proto::GRE && view.policy.is_inside(client) && view.policy.is_inside(server);
+    (!server.is_group() && !is_mirror).then_some(kind)
 }
 
 fn outside_its_tags(view: &FlowView<'_>) -> String {

@@ -2,6 +2,7 @@
 
 use super::Check;
 use super::FlowView;
+use super::When;
 use super::no_rows;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::policy::CipherList;
@@ -9,24 +10,28 @@ use crate::judge::policy::CipherList;
 pub(super) const CHECKS: &[Check] = &[
     Check {
         code: FindingCode::UnknownIssuer,
+        when: When::Always,
         applies: |view| view.verdict.unknown_issuer,
         message: unknown_issuer,
         cites: no_rows,
     },
     Check {
         code: FindingCode::ClientTlsTooOld,
+        when: When::HasFacts,
         applies: |view| view.verdict.documented.is_some() && is_too_old(offered_version(view)),
         message: client_too_old,
         cites: no_rows,
     },
     Check {
         code: FindingCode::NoAcceptedCipherSuite,
+        when: When::HasFacts,
         applies: |view| offered_version(view) == Some(TLS_1_2) && unmatched_cipher_list(view).is_some(),
         message: no_accepted_cipher_suite,
         cites: no_rows,
     },
     Check {
         code: FindingCode::ServerTlsTooOld,
+        when: When::HasFacts,
         applies: |view| view.verdict.documented.is_some() && is_too_old(chosen_version(view)),
         message: server_too_old,
         cites: no_rows,
