@@ -206,7 +206,7 @@ impl Read for CheckedReader {
 
 fn zip_members(path: &Path) -> io::Result<Vec<Arc<Member>>> {
     let mut file = open_at(path, 0)?;
-    check_directory(&mut file)?;
+    let listed = check_directory(&mut file)?;
     let mut zip = ZipArchive::new(file)?;
     let mut members = Vec::new();
     for index in 0..zip.len() {
@@ -227,6 +227,12 @@ fn zip_members(path: &Path) -> io::Result<Vec<Arc<Member>>> {
         let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
         members.push(Arc::new(Member { archive: path.to_owned(), name, place, size }));
     }
+    if listed > zip.len() as u64 {
+        // The directory of `ZipArchive` has one file of each name.
+        let name = "(files with the name of another)".to_owned();
+        let place = Err("only the last file of each name is read: extract the archive first");
+        members.push(Arc::new(Member { archive: path.to_owned(), name, place, size: 0 }));
+    }
     Ok(members)
 }
 
@@ -234,8 +240,8 @@ const fn is_bomb(size: u64, compressed: u64) -> bool {
     size > EXPANSION_FREE && size / EXPANSION_LIMIT > compressed
 }
 
-/// The directory of a zip archive is not larger than this.
-fn check_directory(file: &mut BufReader<File>) -> io::Result<()> {
+/// How many members the directory of a zip archive lists, if it is not too large.
+fn check_directory(file: &mut BufReader<File>) -> io::Result<u64> {
     // §4.3.16: the end record has 22 bytes and a comment; §4.3.14, §4.3.15: for large archives, another is before it.
     const END_LEN: u64 = 22 + 0xffff;
     let len = file.seek(SeekFrom::End(0))?;
@@ -254,7 +260,7 @@ fn check_directory(file: &mut BufReader<File>) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     match sizes {
         Some((members, directory)) if members <= MEMBER_LIMIT as u64 && directory <= DIRECTORY_LIMIT => {
-            Ok(())
+            Ok(members)
         }
         Some((members, _)) => Err(io::Error::other(format!("{members} members: extract it first"))),
         None => Err(io::Error::other("truncated: its directory is missing")),
@@ -453,14 +459,19 @@ mod tests {
     fn what_cannot_be_read_says_what_to_do() {
         let bytes = capture(1);
         let inner = zip(&[("x.pcap", &bytes, true, 0)]);
-        let files: [(&str, &[u8], bool, u16); 3] =
-            [("a.pcap", &bytes, true, 0), ("inner.zip", &inner, true, 0), ("secret.pcap", &bytes, true, 1)];
+        let files: [(&str, &[u8], bool, u16); 4] = [
+            ("a.pcap", b"replaced by the next", true, 0),
+            ("a.pcap", &bytes, true, 0),
+            ("inner.zip", &inner, true, 0),
+            ("secret.pcap", &bytes, true, 1),
+        ];
         check(
             "a.zip",
             &zip(&files),
             200,
             &[
                 "a.zip/a.pcap read",
+                "a.zip/(files with the name of another) only the last file of each name is read: extract the archive first",
                 "a.zip/inner.zip zip archive in a stream or in another archive: extract it first",
                 "a.zip/secret.pcap encrypted: extract it with its password first",
             ],
