@@ -4,6 +4,8 @@
 //! Out: the bytes of a pcapng file, little-endian.
 //! Not: which frames, and files.
 
+use std::io;
+use std::io::Write;
 use std::net::IpAddr;
 
 use super::Frame;
@@ -26,7 +28,7 @@ use super::pcapng_write::push_section;
 const NRB_IPV4: u16 = 1;
 const NRB_IPV6: u16 = 2;
 
-/// A pcapng file in memory.
+/// A pcapng file, in memory until it is written.
 #[derive(Debug)]
 pub struct AnnotatedPcapng {
     bytes: Vec<u8>,
@@ -103,17 +105,24 @@ impl AnnotatedPcapng {
         });
     }
 
-    /// Its length so far.
+    /// Writes what was added since the last call.
+    pub fn write_to(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.bytes)?;
+        self.bytes.clear();
+        Ok(())
+    }
+
+    /// Bytes since the last call of [`AnnotatedPcapng::write_to`].
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// True without a byte; never, because a section has a header.
+    /// True without such a byte.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The bytes of the file.
+    /// These bytes: the whole file if nothing was written.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

@@ -164,12 +164,14 @@ pub(super) fn add_evidence_frames(
     if selected.places().len() == 0 {
         return Ok(());
     }
-    let made = copy(&selected)?;
-    facts.limits_reached.extend(made.limits);
-    facts.warnings.extend(made.warnings);
-    if made.frames > 0 {
-        folder.add_evidence_frames(&made.bytes, made.frames)?;
+    let mut made = copy(&selected)?;
+    facts.limits_reached.append(&mut made.limits);
+    facts.warnings.append(&mut made.warnings);
+    if made.frames() > 0 {
+        folder.add_evidence_frames(made.frames(), |out| made.write(&selected, names, out))?;
     }
+    // Freeing some hundred thousand comments and frames takes longer than the end of the process, which frees all.
+    std::mem::forget((selected, made));
     Ok(())
 }
 

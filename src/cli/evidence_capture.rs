@@ -2,12 +2,14 @@
 //!
 //! In:  the tables of a complete run, and its inputs, which are read a second time up to the last frame that is needed; without
 //!      them, the `evidence.pcapng` of an earlier run over the same inputs.
-//! Out: the bytes of the file, and what did not get into it.
+//! Out: the file, and what did not get into it.
 //! Not: which frames prove a finding; see `report`.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::io;
+use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
@@ -33,23 +35,40 @@ use crate::report::count;
 use crate::report::reason;
 use crate::report::verb;
 
-/// The file and what did not get into it.
+/// The frames of the file and what did not get into it.
 pub(super) struct EvidenceCapture {
-    pub(super) bytes: Vec<u8>,
-    pub(super) frames: u64,
+    copied: CopiedFrames,
+    interfaces: BTreeMap<InterfaceKey, CopiedInterface>,
     /// Sentences for the limits of the run.
     pub(super) limits: Vec<String>,
     /// Sentences for its warnings.
     pub(super) warnings: Vec<String>,
 }
 
+/// Input, index of the interface in it, and link type.
+type InterfaceKey = (FileId, u16, LinkType);
+
+/// An interface of the file.
+struct CopiedInterface {
+    /// Its index in the file.
+    number: u32,
+    snap_len: u32,
+    name: String,
+}
+
 /// Frames that were selected.
 #[derive(Default)]
 struct CopiedFrames {
     frames: Vec<CopiedFrame>,
-    /// The bytes of all.
-    bytes: Vec<u8>,
+    /// Their bytes, in blocks that are never moved.
+    blocks: Vec<Vec<u8>>,
 }
+
+/// Bytes of a block, unless a single frame has more.
+const BLOCK_LEN: usize = 1 << 20;
+
+/// Bytes of the file that are written at once.
+const WRITE_LEN: usize = 1 << 18;
 
 /// A frame that was selected, and the index of its interface in its input.
 struct CopiedFrame {
@@ -58,17 +77,35 @@ struct CopiedFrame {
     link: LinkType,
     interface: u16,
     wire_len: u32,
-    /// Proves something, and is not only near a frame that does.
-    is_proof: bool,
-    /// Where its bytes are in [`CopiedFrames::bytes`].
-    bytes: Range<usize>,
+    /// What it proves, as its index in the [`ProvingFrames`]; none if it is only near a frame that proves something.
+    proof: Option<u32>,
+    /// Where its bytes are in [`CopiedFrames::blocks`].
+    block: u32,
+    bytes: Range<u32>,
+}
+
+impl CopiedFrame {
+    const fn interface_key(&self) -> InterfaceKey {
+        (self.frame_ref.file, self.interface, self.link)
+    }
 }
 
 impl CopiedFrames {
     fn add(&mut self, frame: CopiedFrame, bytes: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        self.frames.push(CopiedFrame { bytes: start..self.bytes.len(), ..frame });
+        let has_room = |block: &Vec<u8>| block.capacity() - block.len() >= bytes.len();
+        if !self.blocks.last().is_some_and(has_room) {
+            self.blocks.push(Vec::with_capacity(bytes.len().max(BLOCK_LEN)));
+        }
+        let number = self.blocks.len() as u32 - 1;
+        let Some(block) = self.blocks.last_mut() else { return };
+        let start = block.len() as u32;
+        block.extend_from_slice(bytes);
+        self.frames.push(CopiedFrame { block: number, bytes: start..block.len() as u32, ..frame });
+    }
+
+    fn bytes_of(&self, frame: &CopiedFrame) -> &[u8] {
+        let block = self.blocks.get(frame.block as usize).map(Vec::as_slice).unwrap_or_default();
+        block.get(frame.bytes.start as usize..frame.bytes.end as usize).unwrap_or_default()
     }
 
     fn sort(&mut self) {
@@ -77,7 +114,7 @@ impl CopiedFrames {
     }
 
     fn proofs(&self) -> u64 {
-        self.frames.iter().filter(|frame| frame.is_proof).count() as u64
+        self.frames.iter().filter(|frame| frame.proof.is_some()).count() as u64
     }
 }
 
@@ -96,9 +133,9 @@ pub(super) fn copy_frames(
     inputs: &ReadInputs<'_>,
     names: &InputNames,
 ) -> anyhow::Result<EvidenceCapture> {
-    let mut made = EvidenceCapture { bytes: Vec::new(), frames: 0, limits: Vec::new(), warnings: Vec::new() };
+    let (mut limits, mut warnings) = (Vec::new(), Vec::new());
     let wanted = with_context(selected, plan.context);
-    let readable = readable_inputs(&wanted, inputs.described, names, &mut made.warnings);
+    let readable = readable_inputs(&wanted, inputs.described, names, &mut warnings);
     let mut copied = CopiedFrames::default();
     let mut too_many = selected.left_out;
     if !readable.is_empty() {
@@ -108,20 +145,18 @@ pub(super) fn copy_frames(
     let missing = wanted
         .iter()
         .filter(|(file, _)| readable.contains_key(file))
-        .map(|(_, numbers)| numbers.iter().filter(|(_, is_proof)| *is_proof).count() as u64)
+        .map(|(_, numbers)| numbers.iter().filter(|(_, proof)| proof.is_some()).count() as u64)
         .sum::<u64>()
         .saturating_sub(copied.proofs() + too_many);
     if missing > 0 {
         let were = verb(missing, "was", "were");
-        made.warnings
+        warnings
             .push(format!("{} {were} not found when the inputs were read again", count(missing, "frame")));
     }
     if too_many > 0 {
         let did = format!("{} did not fit into evidence.pcapng", count(too_many, "frame"));
-        made.limits.push(format!("{did}; --evidence-size permits more"));
+        limits.push(format!("{did}; --evidence-size permits more"));
     }
-    copied.sort();
-    made.frames = copied.frames.len() as u64;
     let snap_len = u32::try_from(plan.snap_len).unwrap_or_default();
     let describe = |frame: &CopiedFrame| {
         let input = inputs.described.get(frame.frame_ref.file.0 as usize);
@@ -132,8 +167,7 @@ pub(super) fn copy_frames(
         let name = described.map_or_else(|| input_name.to_owned(), |name| format!("{name} of {input_name}"));
         (snap_len, name)
     };
-    made.bytes = write_file(selected, &copied, names, describe);
-    Ok(made)
+    Ok(EvidenceCapture::new(copied, describe, (limits, warnings)))
 }
 
 /// Copies the selected frames from the `evidence.pcapng` of an earlier run over the same inputs, one for each interval, with
@@ -144,7 +178,7 @@ pub(super) fn copy_again(
     selected: &ProvingFrames,
     names: &InputNames,
 ) -> anyhow::Result<EvidenceCapture> {
-    let mut made = EvidenceCapture { bytes: Vec::new(), frames: 0, limits: Vec::new(), warnings: Vec::new() };
+    let mut warnings = Vec::new();
     let wanted = with_context(selected, context);
     let (mut interfaces, mut frames) = (Vec::new(), Vec::new());
     for path in earlier {
@@ -163,18 +197,19 @@ pub(super) fn copy_again(
         let (Ok(number), Some(file)) = (number.parse(), by_name.get(file)) else { continue };
         let interface = interfaces.get(frame.interface as usize);
         let (Some(interface), Ok(index)) = (interface, u16::try_from(frame.interface)) else { continue };
-        let find = |numbers: &Vec<(u64, bool)>| {
+        let find = |numbers: &Vec<WantedFrame>| {
             let found = numbers.binary_search_by_key(&number, |(number, _)| *number).ok()?;
-            numbers.get(found).map(|(_, is_proof)| *is_proof)
+            numbers.get(found).map(|(_, proof)| *proof)
         };
-        if let Some(is_proof) = wanted.get(file).and_then(find) {
+        if let Some(proof) = wanted.get(file).and_then(find) {
             let copy = CopiedFrame {
                 frame_ref: FrameRef { file: FileId(*file), number },
                 time: frame.time,
                 link: interface.link,
                 interface: index,
                 wire_len: frame.wire_len,
-                is_proof,
+                proof,
+                block: 0,
                 bytes: 0..0,
             };
             copied.add(copy, &frame.bytes);
@@ -184,19 +219,16 @@ pub(super) fn copy_again(
     if missing > 0 {
         let prove = verb(missing, "proves", "prove");
         let missing = count(missing, "frame");
-        made.warnings.push(format!(
+        warnings.push(format!(
             "evidence.pcapng lacks {missing} that {prove} findings: the earlier evidence does not hold them; analyze the captures \
              for them"
         ));
     }
-    copied.sort();
-    made.frames = copied.frames.len() as u64;
     let describe = |frame: &CopiedFrame| {
         let interface = interfaces.get(usize::from(frame.interface));
         interface.map_or((0, String::new()), |interface| (interface.snap_len, interface.name.clone()))
     };
-    made.bytes = write_file(selected, &copied, names, describe);
-    Ok(made)
+    Ok(EvidenceCapture::new(copied, describe, (Vec::new(), warnings)))
 }
 
 /// Interfaces and frames of an earlier file; none if no finding of that run had frames.
@@ -211,18 +243,21 @@ fn read_earlier(path: &Path) -> anyhow::Result<Option<(Vec<AnnotatedInterface>, 
     }
 }
 
-/// The frames to copy by input, in order: `true` if the frame proves something, `false` if it is context.
-type Wanted = BTreeMap<u32, Vec<(u64, bool)>>;
+/// The number of a frame to copy, and what it proves, as its index in the [`ProvingFrames`]; none if it is context.
+type WantedFrame = (u64, Option<u32>);
+
+/// The frames to copy by input, in order.
+type Wanted = BTreeMap<u32, Vec<WantedFrame>>;
 
 fn with_context(selected: &ProvingFrames, context: u64) -> Wanted {
     let mut wanted = Wanted::new();
-    for (file, number) in selected.places() {
+    for (proof, (file, number)) in (0..).zip(selected.places()) {
         let near = number.saturating_sub(context).max(1)..=number.saturating_add(context);
-        wanted.entry(file).or_default().extend(near.map(|near| (near, near == number)));
+        wanted.entry(file).or_default().extend(near.map(|near| (near, (near == number).then_some(proof))));
     }
     for numbers in wanted.values_mut() {
         // A proof comes before the same frame as context.
-        numbers.sort_unstable_by_key(|(number, is_proof)| (*number, !is_proof));
+        numbers.sort_unstable_by_key(|(number, proof)| (*number, proof.is_none()));
         numbers.dedup_by_key(|(number, _)| *number);
     }
     wanted
@@ -269,7 +304,7 @@ impl SecondReading<'_> {
         let files: Vec<Option<u32>> =
             capture.inputs().iter().map(|path| by_path.get(path).copied()).collect();
         // Each input's frames that are not found yet.
-        let mut unread: BTreeMap<u32, &[(u64, bool)]> = self
+        let mut unread: BTreeMap<u32, &[WantedFrame]> = self
             .readable
             .keys()
             .filter_map(|file| Some((*file, self.wanted.get(file)?.as_slice())))
@@ -286,8 +321,7 @@ impl SecondReading<'_> {
                 {
                     *numbers = later;
                 }
-                let Some((_, is_proof)) = numbers.first().filter(|(number, _)| *number == header.number)
-                else {
+                let Some((_, proof)) = numbers.first().filter(|(number, _)| *number == header.number) else {
                     continue;
                 };
                 let frame = chunk.frame(header);
@@ -304,7 +338,8 @@ impl SecondReading<'_> {
                     link: header.link,
                     interface: header.interface,
                     wire_len: header.wire_len,
-                    is_proof: *is_proof,
+                    proof: *proof,
+                    block: 0,
                     bytes: 0..0,
                 };
                 copied.add(copy, kept);
@@ -323,33 +358,58 @@ impl SecondReading<'_> {
     }
 }
 
-/// The file: interfaces, names, frames. `describe` gives snap length and name of a frame's interface.
-fn write_file(
-    selected: &ProvingFrames,
-    copied: &CopiedFrames,
-    names: &InputNames,
-    describe: impl Fn(&CopiedFrame) -> (u32, String),
-) -> Vec<u8> {
-    let mut file = AnnotatedPcapng::new();
-    let mut interfaces: BTreeMap<(FileId, u16, LinkType), u32> = BTreeMap::new();
-    for frame in &copied.frames {
-        let key = (frame.frame_ref.file, frame.interface, frame.link);
-        interfaces.entry(key).or_insert_with(|| {
-            let (snap_len, name) = describe(frame);
-            file.interface(frame.link, snap_len, &name)
-        });
+impl EvidenceCapture {
+    /// `describe` gives snap length and name of a frame's interface.
+    fn new(
+        mut copied: CopiedFrames,
+        describe: impl Fn(&CopiedFrame) -> (u32, String),
+        (limits, warnings): (Vec<String>, Vec<String>),
+    ) -> EvidenceCapture {
+        copied.sort();
+        let mut interfaces: BTreeMap<InterfaceKey, CopiedInterface> = BTreeMap::new();
+        for frame in &copied.frames {
+            let number = interfaces.len() as u32;
+            interfaces.entry(frame.interface_key()).or_insert_with(|| {
+                let (snap_len, name) = describe(frame);
+                CopiedInterface { number, snap_len, name }
+            });
+        }
+        EvidenceCapture { copied, interfaces, limits, warnings }
     }
-    file.names(selected.names.iter().map(|(address, name)| (*address, name.as_str())));
-    let mut place = String::new();
-    for frame in &copied.frames {
-        let CopiedFrame { frame_ref, time, link, interface, wire_len, .. } = *frame;
-        let Some(number) = interfaces.get(&(frame_ref.file, interface, link)) else { continue };
-        let bytes = copied.bytes.get(frame.bytes.clone()).unwrap_or_default();
-        place.clear();
-        // Writing into a string cannot fail.
-        let _ = write!(place, "frame {} of {}", frame_ref.number, names.file(frame_ref.file));
-        let comments = selected.comments((frame_ref.file.0, frame_ref.number)).chain([place.as_str()]);
-        file.frame(*number, &Frame { frame_ref, time, link, wire_len, bytes }, usize::MAX, comments);
+
+    pub(super) fn frames(&self) -> u64 {
+        self.copied.frames.len() as u64
     }
-    file.into_bytes()
+
+    /// Writes the file: interfaces, names, frames.
+    pub(super) fn write(
+        &self,
+        selected: &ProvingFrames,
+        names: &InputNames,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let mut file = AnnotatedPcapng::new();
+        let mut interfaces: Vec<(&InterfaceKey, &CopiedInterface)> = self.interfaces.iter().collect();
+        interfaces.sort_unstable_by_key(|(_, interface)| interface.number);
+        for ((_, _, link), interface) in interfaces {
+            file.interface(*link, interface.snap_len, &interface.name);
+        }
+        file.names(selected.names.iter().map(|(address, name)| (*address, name.as_str())));
+        let mut place = String::new();
+        for frame in &self.copied.frames {
+            let CopiedFrame { frame_ref, time, link, wire_len, proof, .. } = *frame;
+            let Some(interface) = self.interfaces.get(&frame.interface_key()) else { continue };
+            let bytes = self.copied.bytes_of(frame);
+            place.clear();
+            // Writing into a string cannot fail.
+            let _ = write!(place, "frame {} of {}", frame_ref.number, names.file(frame_ref.file));
+            let proven = proof.into_iter().flat_map(|index| selected.comments(index as usize));
+            let written = Frame { frame_ref, time, link, wire_len, bytes };
+            file.frame(interface.number, &written, usize::MAX, proven.chain([place.as_str()]));
+            if file.len() >= WRITE_LEN {
+                file.write_to(out)?;
+            }
+        }
+        file.write_to(out)
+    }
 }

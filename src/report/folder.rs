@@ -97,9 +97,15 @@ impl ClosedFolder {
         tables(&self.staging)
     }
 
-    /// Adds the capture of the frames that prove findings.
-    pub fn add_evidence_frames(&mut self, bytes: &[u8], frames: u64) -> Result<(), WriteError> {
-        self.outputs.push(write(&self.staging, &mut self.syncs, EVIDENCE_FRAMES, bytes, frames)?);
+    /// Adds the capture of the frames that prove findings; `write` writes its bytes.
+    pub fn add_evidence_frames(
+        &mut self,
+        frames: u64,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), WriteError> {
+        let mut file = HashedFile::create(&self.staging, EVIDENCE_FRAMES)?;
+        let written = write(&mut file).and_then(|()| file.finish(EVIDENCE_FRAMES, frames, &mut self.syncs));
+        self.outputs.push(written.map_err(|error| self.staging.failed(EVIDENCE_FRAMES, &error))?);
         Ok(())
     }
 

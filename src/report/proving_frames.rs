@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::HashSet;
+use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
 
 use super::column::TableRow as _;
@@ -35,14 +36,19 @@ const SUCCEEDED_LIMIT: u32 = 16;
 /// Names that are kept for addresses.
 const NAME_LIMIT: usize = 1 << 14;
 
+/// Index of the input, and number of the frame.
+type FramePlace = (u32, u64);
+
 /// What Wireshark shows at a frame.
 type Comments = SmallVec<[Arc<str>; 1]>;
 
 /// The frames that prove findings.
 #[derive(Debug, Default)]
 pub struct ProvingFrames {
-    /// Index of the input and number of the frame, and its comments, in that order.
-    frames: Vec<((u32, u64), Comments)>,
+    /// Index of the input and number of each frame, in order.
+    places: Vec<FramePlace>,
+    /// The comments of each.
+    comments: Vec<Comments>,
     /// Names of the addresses in these frames.
     pub names: BTreeSet<(IpAddr, String)>,
     /// Frames that were not selected because there were too many.
@@ -55,10 +61,11 @@ impl ProvingFrames {
         let by_name = inputs.files.iter().zip(0..).map(|(name, at)| (name.as_str(), at)).collect();
         let mut selection = FrameSelection {
             by_name,
-            comments: HashMap::new(),
+            frames: HashMap::default(),
             selected: ProvingFrames::default(),
             names: HashSet::new(),
             references: HashMap::new(),
+            without_any: HashSet::new(),
         };
         evidence.for_each_row(FindingRow::FILE, |row| selection.add_finding(row))?;
         evidence.for_each_row(RequirementRow::FILE, |row| selection.add_requirement(row))?;
@@ -71,28 +78,33 @@ impl ProvingFrames {
     }
 
     /// Index of the input and number of each frame, in order.
-    pub fn places(&self) -> impl ExactSizeIterator<Item = (u32, u64)> {
-        self.frames.iter().map(|(place, _)| *place)
+    pub fn places(&self) -> impl ExactSizeIterator<Item = FramePlace> {
+        self.places.iter().copied()
     }
 
-    /// The comments of a frame.
-    pub fn comments(&self, place: (u32, u64)) -> impl Iterator<Item = &str> {
-        let found = self.frames.binary_search_by_key(&place, |(place, _)| *place);
-        let frame = found.ok().and_then(|index| self.frames.get(index));
-        frame.into_iter().flat_map(|(_, comments)| comments.iter().map(|comment| &**comment))
+    /// The comments of a frame by its index in [`ProvingFrames::places`].
+    pub fn comments(&self, index: usize) -> impl Iterator<Item = &str> {
+        self.comments.get(index).into_iter().flatten().map(|comment| &**comment)
     }
 }
 
 struct FrameSelection<'a> {
     /// Indexes of the inputs.
     by_name: HashMap<&'a str, u32>,
-    comments: HashMap<(u32, u64), Comments>,
+    /// Indexes in the comments of the selected frames.
+    frames: HashMap<FramePlace, u32, foldhash::fast::RandomState>,
+    /// Its comments are in the order in which frames were added, its places are not known yet.
     selected: ProvingFrames,
     /// Names whose DNS exchanges are selected.
     names: HashSet<String>,
     /// References of requirements that look blocked, each with the number of its connections that succeeded.
     references: HashMap<String, u32>,
+    /// Lists of references in which there is none of these that needs more connections.
+    without_any: HashSet<String>,
 }
+
+/// Lists of references that are remembered.
+const LIST_LIMIT: usize = 4096;
 
 impl FrameSelection<'_> {
     fn add_finding(&mut self, row: &StoredRow<'_>) {
@@ -137,7 +149,9 @@ impl FrameSelection<'_> {
 
     /// Whether the connection is one of the first to an endpoint that looks blocked for a server.
     fn is_comparable(&mut self, row: &StoredRow<'_>) -> bool {
-        if self.references.is_empty() {
+        // Thousands of connections cite the same list.
+        let list = row.raw("references");
+        if self.references.is_empty() || self.without_any.contains(list) {
             return false;
         }
         let mut is_comparable = false;
@@ -146,6 +160,9 @@ impl FrameSelection<'_> {
                 *shown += 1;
                 is_comparable = true;
             }
+        }
+        if !is_comparable && self.without_any.len() < LIST_LIMIT {
+            self.without_any.insert(list.to_owned());
         }
         is_comparable
     }
@@ -184,12 +201,20 @@ impl FrameSelection<'_> {
                 None => (own, &*frame),
             };
             let (Some(file), Ok(number)) = (file, number.parse::<u64>()) else { continue };
-            let is_full = self.comments.len() >= FRAME_LIMIT;
-            if is_full && !self.comments.contains_key(&(file, number)) {
-                self.selected.left_out += 1;
-                continue;
-            }
-            let comments = self.comments.entry((file, number)).or_default();
+            let next = self.selected.comments.len();
+            let index = match self.frames.entry((file, number)) {
+                Entry::Occupied(known) => *known.get() as usize,
+                Entry::Vacant(_) if next >= FRAME_LIMIT => {
+                    self.selected.left_out += 1;
+                    continue;
+                }
+                Entry::Vacant(new) => {
+                    new.insert(next as u32);
+                    self.selected.comments.push(Comments::new());
+                    next
+                }
+            };
+            let Some(comments) = self.selected.comments.get_mut(index) else { continue };
             if comments.len() < COMMENT_LIMIT && !comments.contains(&comment) {
                 comments.push(Arc::clone(&comment));
             }
@@ -197,8 +222,14 @@ impl FrameSelection<'_> {
     }
 
     fn into_selected(mut self) -> ProvingFrames {
-        self.selected.frames = self.comments.into_iter().collect();
-        self.selected.frames.sort_unstable_by_key(|(place, _)| *place);
+        let mut order: Vec<(FramePlace, u32)> = self.frames.into_iter().collect();
+        order.sort_unstable();
+        let comments = &mut self.selected.comments;
+        let in_order = |(_, index): &(FramePlace, u32)| {
+            comments.get_mut(*index as usize).map(std::mem::take).unwrap_or_default()
+        };
+        self.selected.comments = order.iter().map(in_order).collect();
+        self.selected.places = order.into_iter().map(|(place, _)| place).collect();
         self.selected
     }
 }
