@@ -182,6 +182,11 @@ const BASE_MIB: u32 = 64;
 const FLOW_BYTES: usize = 1536;
 const FINDING_BYTES: usize = 1536;
 
+/// The bytes of a memory limit that tables may take.
+fn divisible(mib: u32) -> usize {
+    (mib.saturating_sub(BASE_MIB).max(1) as usize) << 20
+}
+
 impl ResourceLimits {
     /// For files: the given number of flows, and of everything else more than any benign capture needs.
     pub(super) fn of_flows(flows: NonZeroU32) -> ResourceLimits {
@@ -193,10 +198,10 @@ impl ResourceLimits {
         }
     }
 
-    /// Divides the memory: half for flows, a quarter for names, an eighth for streams, a sixteenth for findings. The rest is
-    /// for rows between threads.
+    /// Divides the memory: half for flows, a quarter for names, an eighth for streams, a sixteenth for findings, half as much for
+    /// rows that are needed again. The rest is for rows between threads.
     fn within(mib: u32) -> ResourceLimits {
-        let bytes = (mib.saturating_sub(BASE_MIB).max(1) as usize) << 20;
+        let bytes = divisible(mib);
         let flows = u32::try_from(bytes / 2 / FLOW_BYTES).unwrap_or(u32::MAX);
         ResourceLimits {
             flows: NonZeroU32::new(flows).unwrap_or(NonZeroU32::MIN),
@@ -235,7 +240,7 @@ impl AnalyzePlan {
         let total_bytes = check_captures(&files)?;
         check_filter(args.filter.as_deref())?;
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let output = OutputPlan::from_args(args.output);
+        let output = OutputPlan::from_args(args.output, args.memory_mib);
         Ok(AnalyzePlan {
             files,
             points: args.points,
@@ -273,7 +278,7 @@ impl JudgePlan {
     pub(super) fn from_args(args: JudgeArgs) -> anyhow::Result<JudgePlan> {
         Ok(JudgePlan {
             folders: args.evidence,
-            output: OutputPlan::from_args(args.output),
+            output: OutputPlan::from_args(args.output, None),
             policy: PolicyPlan::from_args(args.policy)?,
             max_flows: args.max_flows,
         })
@@ -297,7 +302,7 @@ impl LivePlan {
         check_filter(args.filter.as_deref())?;
         Ok(LivePlan {
             interfaces: args.interfaces,
-            output: OutputPlan::from_args(args.output),
+            output: OutputPlan::from_args(args.output, Some(args.memory_mib)),
             every: args.every,
             metrics: args.metrics,
             policy: PolicyPlan::from_args(args.policy)?,
@@ -317,13 +322,15 @@ impl LivePlan {
 }
 
 impl OutputPlan {
-    fn from_args(args: OutputArgs) -> OutputPlan {
+    /// `memory_mib` is the limit of the run; none if there is none.
+    fn from_args(args: OutputArgs, memory_mib: Option<u32>) -> OutputPlan {
         OutputPlan {
             folder: args.folder,
             folder_options: FolderOptions {
                 overwrite: if args.force { Overwrite::Force } else { Overwrite::No },
                 umask: args.umask,
                 max_bytes: args.max_evidence,
+                kept_bytes: memory_mib.map_or(FolderOptions::default().kept_bytes, |mib| divisible(mib) / 32),
             },
             format: args.format,
             fail_on: args.fail_on,

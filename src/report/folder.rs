@@ -10,6 +10,7 @@ use std::io::Read;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::thread::JoinHandle;
 
@@ -25,6 +26,9 @@ use super::html::PageModel;
 use super::html::REPORT;
 use super::html::render;
 use super::input_names::InputNames;
+use super::kept_rows;
+use super::kept_rows::KeptColumns;
+use super::kept_rows::KeptRows;
 use super::manifest::MANIFEST;
 use super::manifest::OutputFile;
 use super::staging::FolderOptions;
@@ -85,6 +89,7 @@ pub struct ClosedFolder {
     staging: Staging,
     syncs: BackgroundSync,
     outputs: Vec<OutputFile>,
+    kept: Arc<[Box<KeptRows>]>,
     /// Reads the tables for the page, while the frames that prove findings are copied.
     page: JoinHandle<Result<PageModel, ReadError>>,
     /// Rows that were left out because of a limit, a sentence each.
@@ -94,7 +99,7 @@ pub struct ClosedFolder {
 impl ClosedFolder {
     /// The tables, without a manifest.
     pub fn evidence(&self) -> Result<StoredEvidence, WriteError> {
-        tables(&self.staging)
+        tables(&self.staging, &self.kept)
     }
 
     /// Adds the capture of the frames that prove findings; `write` writes its bytes.
@@ -111,7 +116,7 @@ impl ClosedFolder {
 
     /// Writes the page and the manifest that `manifest` returns for the outputs, and publishes the folder.
     pub fn finish(self, manifest: impl Fn(&[OutputFile]) -> Vec<u8>) -> Result<Published, WriteError> {
-        let ClosedFolder { staging, mut syncs, mut outputs, page, limits_reached: _ } = self;
+        let ClosedFolder { staging, mut syncs, mut outputs, kept: _, page, limits_reached: _ } = self;
         let model = page
             .join()
             .map_err(|_| unreadable(&staging, "the thread ended early"))?
@@ -134,10 +139,9 @@ impl ClosedFolder {
 }
 
 /// The tables of a folder that is being written, without a manifest.
-fn tables(staging: &Staging) -> Result<StoredEvidence, WriteError> {
+fn tables(staging: &Staging, kept: &Arc<[Box<KeptRows>]>) -> Result<StoredEvidence, WriteError> {
     let read = staging.reader().map_err(|error| staging.failed(MANIFEST, &error))?;
-    StoredEvidence::staged(staging.target(), read, b"{}")
-        .ok_or_else(|| unreadable(staging, "the manifest is not JSON"))
+    Ok(StoredEvidence::staged(staging.target(), read, Arc::clone(kept)))
 }
 
 fn unreadable(staging: &Staging, reason: &str) -> WriteError {
@@ -171,10 +175,11 @@ impl EvidenceFolder {
     /// Creates the staging folder. Fails if the folder cannot be written.
     pub fn open(folder: &Path, options: FolderOptions) -> Result<EvidenceFolder, WriteError> {
         let staging = Staging::open(folder, options, FILES)?;
+        let kept_bytes = options.kept_bytes;
         Ok(EvidenceFolder {
-            flows: table(&staging)?,
-            findings: table(&staging)?,
-            dns: table(&staging)?,
+            flows: kept_table(&staging, &kept_rows::FLOWS, kept_bytes)?,
+            findings: kept_table(&staging, &kept_rows::FINDINGS, kept_bytes)?,
+            dns: kept_table(&staging, &kept_rows::DNS, kept_bytes)?,
             requirements: None,
             facts: StoredFacts::None,
             limit: options.max_bytes.map(RowLimit::new),
@@ -292,7 +297,18 @@ impl EvidenceFolder {
     /// Completes the tables of a run over the capture of `span`.
     pub fn close(self, span: Option<CaptureSpan>) -> Result<ClosedFolder, WriteError> {
         let limits_reached = self.limits_reached();
-        let EvidenceFolder { flows, findings, dns, requirements, facts, limit: _, mut syncs, staging } = self;
+        let EvidenceFolder {
+            mut flows,
+            mut findings,
+            mut dns,
+            requirements,
+            facts,
+            limit: _,
+            mut syncs,
+            staging,
+        } = self;
+        let kept = [flows.take_kept(), findings.take_kept(), dns.take_kept()];
+        let kept: Arc<[Box<KeptRows>]> = kept.into_iter().flatten().collect();
         let mut outputs = vec![close(&staging, flows, &mut syncs)?, close(&staging, findings, &mut syncs)?];
         if let Some(requirements) = requirements {
             outputs.push(close(&staging, requirements, &mut syncs)?);
@@ -301,12 +317,12 @@ impl EvidenceFolder {
         if let StoredFacts::Complete(file) = facts {
             outputs.push(file);
         }
-        let evidence = tables(&staging)?;
+        let evidence = tables(&staging, &kept)?;
         let page = thread::Builder::new()
             .name("page".to_owned())
             .spawn(move || PageModel::read(&evidence, span))
             .map_err(|error| staging.failed(REPORT, &error))?;
-        Ok(ClosedFolder { staging, syncs, outputs, page, limits_reached })
+        Ok(ClosedFolder { staging, syncs, outputs, kept, page, limits_reached })
     }
 
     /// Completes the tables, writes the page and the manifest that `manifest` returns for the outputs, and publishes the folder.
@@ -332,6 +348,17 @@ impl EvidenceFolder {
 
 fn table<R: TableRow>(staging: &Staging) -> Result<CsvTable<R, HashedFile>, WriteError> {
     CsvTable::new(HashedFile::create(staging, R::FILE)?).map_err(|error| staging.failed(R::FILE, &error))
+}
+
+/// A table whose rows are read again at the end of the run.
+fn kept_table<R: TableRow>(
+    staging: &Staging,
+    columns: &KeptColumns,
+    kept_bytes: usize,
+) -> Result<CsvTable<R, HashedFile>, WriteError> {
+    let mut table = table(staging)?;
+    table.keep(columns, kept_bytes);
+    Ok(table)
 }
 
 fn close<R: TableRow>(
@@ -392,12 +419,20 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::base::FileId;
+    use crate::base::FrameRef;
+    use crate::base::Time;
+    use crate::judge::Assessment;
+    use crate::judge::Confidence;
+    use crate::judge::Mechanism;
     use crate::report::Overwrite;
+    use crate::report::ProvingFrames;
     use crate::report::UNFINISHED;
     use crate::report::set_aside;
     use crate::report::test_support;
 
-    const FORCE: FolderOptions = FolderOptions { overwrite: Overwrite::Force, umask: 0o077, max_bytes: None };
+    const FORCE: FolderOptions =
+        FolderOptions { overwrite: Overwrite::Force, umask: 0o077, max_bytes: None, kept_bytes: 0 };
 
     fn fill(folder: &mut EvidenceFolder) {
         let names = test_support::names();
@@ -522,6 +557,41 @@ mod tests {
         fs::write(&target, "").unwrap();
         assert!(EvidenceFolder::open(&target, FORCE).is_err());
         assert!(EvidenceFolder::open(&target.join("below"), FORCE).is_err());
+    }
+
+    #[test]
+    fn rows_in_memory_and_on_the_disk_give_the_same_page_and_frames() {
+        let parent = tempfile::tempdir().unwrap();
+        let write = |kept_bytes| {
+            let options = FolderOptions { kept_bytes, ..FORCE };
+            let mut folder = EvidenceFolder::open(&parent.path().join("evidence"), options).unwrap();
+            let names = test_support::names();
+            for flow_id in 0..50 {
+                let assessment = Assessment::BlockedLooking {
+                    mechanism: Mechanism::SilentAfterRequest,
+                    confidence: Confidence::Strong,
+                };
+                let first_frame = FrameRef { file: FileId(0), number: 100 + flow_id };
+                let flow = FlowRow { flow_id, first_frame, assessment, ..test_support::flow() };
+                folder.flow(&flow, &names).unwrap();
+                folder.flow(&FlowRow { destination_verdict: None, ..flow }, &names).unwrap();
+                folder.dns(&test_support::dns(), &names).unwrap();
+                let message = format!("message {flow_id}, \"quoted\"");
+                let frames = [first_frame].into_iter().collect();
+                folder.finding(&FindingRow { message, frames, ..test_support::finding() }, &names).unwrap();
+            }
+            folder.requirement(&test_support::requirement(), &names).unwrap();
+            let closed = folder.close(Some((Time(0), Time(1)))).unwrap();
+            let frames = ProvingFrames::select(&closed.evidence().unwrap(), &names).unwrap();
+            let published = closed.finish(|_| br#"{"tool":{"name":"afs-audit"}}"#.to_vec()).unwrap();
+            (format!("{frames:?}"), fs::read_to_string(published.folder.join(REPORT)).unwrap())
+        };
+        let (frames, page) = write(0);
+        assert!(frames.contains("message 49") && frames.contains("flow 49: "), "{frames}");
+        assert!(page.contains("kailani1.one.microsoft.com"), "{page}");
+        for kept_bytes in [10_000, 40_000, 1 << 20] {
+            assert_eq!(write(kept_bytes), (frames.clone(), page.clone()), "{kept_bytes} bytes kept");
+        }
     }
 
     /// `/dev/full` fails like a full disk.

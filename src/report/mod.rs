@@ -14,6 +14,7 @@ mod folder;
 mod html;
 mod human;
 mod input_names;
+mod kept_rows;
 mod layout;
 mod manifest;
 mod progress;

@@ -70,12 +70,14 @@ pub struct FolderOptions {
     pub umask: u32,
     /// Bytes of rows; without a limit if none. Further rows of one kind become one.
     pub max_bytes: Option<u64>,
+    /// Bytes of rows that are kept in memory for the page and the frames that prove findings; further rows are read from the disk.
+    pub kept_bytes: usize,
 }
 
 impl Default for FolderOptions {
     /// A new or empty folder, for its owner alone: evidence is customer data.
     fn default() -> FolderOptions {
-        FolderOptions { overwrite: Overwrite::No, umask: 0o077, max_bytes: None }
+        FolderOptions { overwrite: Overwrite::No, umask: 0o077, max_bytes: None, kept_bytes: 64 << 20 }
     }
 }
 

@@ -8,15 +8,19 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::io::BufReader;
+use std::io::Seek as _;
+use std::io::SeekFrom;
 use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use serde_json::Value;
 
 use super::cell::begins_formula;
 use super::facts::CitedRow;
+use super::kept_rows::KeptRows;
 use super::manifest::MANIFEST;
 use super::manifest::MANIFEST_VERSION;
 use super::stored_table::StoredTable;
@@ -45,6 +49,8 @@ pub struct StoredEvidence {
     folder: PathBuf,
     open: FileOpener,
     manifest: Value,
+    /// The first rows of tables that this run wrote.
+    kept: Arc<[Box<KeptRows>]>,
 }
 
 impl StoredEvidence {
@@ -60,7 +66,7 @@ impl StoredEvidence {
             return Err(ReadError { path, reason });
         }
         let evidence =
-            StoredEvidence::staged(folder, opener(folder), &json).ok_or_else(|| failed("not JSON".into()))?;
+            StoredEvidence::read(folder, opener(folder), &json).ok_or_else(|| failed("not JSON".into()))?;
         match evidence.manifest.get("manifest").and_then(Value::as_u64) {
             Some(version) if version == u64::from(MANIFEST_VERSION) => Ok(evidence),
             version => Err(failed(format!(
@@ -70,10 +76,14 @@ impl StoredEvidence {
         }
     }
 
-    /// A folder whose tables are complete, and the manifest that it will have.
-    pub(super) fn staged(folder: &Path, open: FileOpener, manifest: &[u8]) -> Option<StoredEvidence> {
+    fn read(folder: &Path, open: FileOpener, manifest: &[u8]) -> Option<StoredEvidence> {
         let manifest = serde_json::from_slice(manifest).ok()?;
-        Some(StoredEvidence { folder: folder.to_owned(), open, manifest })
+        Some(StoredEvidence { folder: folder.to_owned(), open, manifest, kept: Arc::new([]) })
+    }
+
+    /// A folder whose tables are complete and that has no manifest yet, and the rows of it that were kept.
+    pub(super) fn staged(folder: &Path, open: FileOpener, kept: Arc<[Box<KeptRows>]>) -> StoredEvidence {
+        StoredEvidence { folder: folder.to_owned(), open, manifest: Value::Null, kept }
     }
 
     /// Its path.
@@ -102,6 +112,14 @@ impl StoredEvidence {
     pub fn for_each_row(&self, table: &str, mut each: impl FnMut(&StoredRow<'_>)) -> Result<(), ReadError> {
         let path = self.folder.join(table);
         let failed = |reason: String| ReadError { path: path.clone(), reason };
+        let mut after = None;
+        if let Some(kept) = self.kept.iter().find(|kept| kept.file() == table) {
+            kept.for_each_row(&mut each);
+            after = kept.reach();
+            if after.is_none() {
+                return Ok(());
+            }
+        }
         let file = match (self.open)(table) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -114,8 +132,13 @@ impl StoredEvidence {
                 columns.insert(text.get(name.clone()).unwrap_or_default().to_owned(), at);
             }
         }
+        if let Some((rows, bytes)) = after {
+            let mut input = table.into_input();
+            input.seek(SeekFrom::Start(bytes)).map_err(|error| failed(reason(&error)))?;
+            table = StoredTable::after(rows, input);
+        }
         while let Some((text, fields)) = table.next().map_err(|error| failed(error.to_string()))? {
-            each(&StoredRow { columns: &columns, text, fields });
+            each(&StoredRow { columns: &columns, text, fields, is_kept: false });
         }
         Ok(())
     }
@@ -131,11 +154,23 @@ pub struct StoredRow<'a> {
     columns: &'a HashMap<String, usize>,
     text: &'a str,
     fields: &'a [Range<usize>],
+    /// Has some of the columns only.
+    is_kept: bool,
 }
 
 impl<'a> StoredRow<'a> {
+    /// A row that was kept.
+    pub(super) fn kept(
+        columns: &'a HashMap<String, usize>,
+        text: &'a str,
+        fields: &'a [Range<usize>],
+    ) -> StoredRow<'a> {
+        StoredRow { columns, text, fields, is_kept: true }
+    }
+
     /// A value as the file has it; empty if it is missing.
     pub fn raw(&self, column: &str) -> &'a str {
+        debug_assert!(!self.is_kept || self.columns.contains_key(column), "{column} is not kept");
         let field = self.columns.get(column).and_then(|at| self.fields.get(*at));
         field.and_then(|field| self.text.get(field.clone())).unwrap_or_default()
     }

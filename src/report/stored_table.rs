@@ -4,8 +4,7 @@
 //! Out: its rows, each field as text.
 //! Not: what a field means; see `stored`.
 //!
-//! Tables are read twice at the end of each run. Jumping from quote to quote and from comma to comma takes a fifth of the
-//! instructions of a state machine that looks at each byte.
+//! Jumping from quote to quote and from comma to comma takes a fifth of the instructions of a state machine that looks at each byte.
 
 use std::io;
 use std::io::BufRead;
@@ -30,7 +29,17 @@ pub(super) struct StoredTable<R> {
 
 impl<R: BufRead> StoredTable<R> {
     pub(super) const fn new(input: R) -> StoredTable<R> {
-        StoredTable { input, text: Vec::new(), fields: Vec::new(), rows: 0 }
+        StoredTable::after(0, input)
+    }
+
+    /// What follows the header and `rows` rows.
+    pub(super) const fn after(rows: u64, input: R) -> StoredTable<R> {
+        StoredTable { input, text: Vec::new(), fields: Vec::new(), rows }
+    }
+
+    /// The input, which may have been read beyond the last row.
+    pub(super) fn into_input(self) -> R {
+        self.input
     }
 
     /// The next row; none at the end.

@@ -13,6 +13,8 @@ use super::cell::CellFormat;
 use super::column::TableRow;
 use super::facts::LimitKind;
 use super::input_names::InputNames;
+use super::kept_rows::KeptColumns;
+use super::kept_rows::KeptRows;
 use crate::judge::Mechanism;
 use crate::judge::ProblemReport;
 
@@ -28,6 +30,8 @@ pub struct CsvTable<R, W: Write> {
     rows: u64,
     /// Bytes of the rows.
     bytes: u64,
+    header_len: usize,
+    kept: Option<Box<KeptRows>>,
     record: PhantomData<fn(&R)>,
 }
 
@@ -37,24 +41,40 @@ impl<R: TableRow, W: Write> CsvTable<R, W> {
         let mut header = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
         header.write_record(R::COLUMNS.iter().map(|column| column.name)).map_err(io_error)?;
         let mut out = io::BufWriter::with_capacity(BUFFER, out);
-        out.write_all(&header.into_inner().unwrap_or_default())?;
+        let header = header.into_inner().unwrap_or_default();
+        out.write_all(&header)?;
         Ok(CsvTable {
             out,
             cell: Cell::new(CellFormat::Csv),
             unquoted: Vec::new(),
             rows: 0,
             bytes: 0,
+            header_len: header.len(),
+            kept: None,
             record: PhantomData,
         })
+    }
+
+    /// Keeps columns of the rows in memory, too, within the table's share of `bytes`. Before the first row.
+    pub(super) fn keep(&mut self, columns: &KeptColumns, bytes: usize) {
+        self.kept = Some(Box::new(KeptRows::new::<R>(columns, bytes, self.header_len)));
+    }
+
+    /// Takes the rows that were kept.
+    pub(super) fn take_kept(&mut self) -> Option<Box<KeptRows>> {
+        self.kept.take()
     }
 
     /// Writes a row.
     pub fn write(&mut self, row: &R, names: &InputNames) -> io::Result<()> {
         let cell = &mut self.cell;
         cell.out.clear();
-        for column in R::COLUMNS {
+        for (at, column) in R::COLUMNS.iter().enumerate() {
             let from = cell.out.len();
             (column.cell)(row, names, cell);
+            if let Some(kept) = &mut self.kept {
+                kept.add_field(at, cell.out.get(from..).unwrap_or_default());
+            }
             if std::mem::take(&mut cell.wants_quotes) {
                 quote(&mut cell.out, from, &mut self.unquoted);
             }
@@ -64,6 +84,9 @@ impl<R: TableRow, W: Write> CsvTable<R, W> {
         cell.out.extend_from_slice(b"\r\n");
         self.rows += 1;
         self.bytes += cell.out.len() as u64;
+        if let Some(kept) = &mut self.kept {
+            kept.end_row(cell.out.len());
+        }
         self.out.write_all(&cell.out)
     }
 

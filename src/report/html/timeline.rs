@@ -5,8 +5,7 @@
 //!      capture, and captures with dropped packets, are shaded.
 //! Not: single attempts; a column counts those of an interval.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use maud::Markup;
 use maud::html;
 use serde_json::Value;
@@ -28,6 +27,9 @@ const INTERVALS: usize = 120;
 /// Endpoints that are drawn.
 const ROWS: usize = 24;
 
+/// Lists of references that are remembered.
+const LISTS: usize = 4096;
+
 /// Captures that are compared for gaps.
 const SPANS: usize = 4096;
 
@@ -43,6 +45,8 @@ pub(super) struct Timeline {
     rows: Vec<TimelineRow>,
     /// Rows by reference id.
     by_reference: HashMap<String, Vec<usize>>,
+    /// Rows by list of references: thousands of flows cite the same list.
+    by_list: HashMap<String, Vec<usize>>,
     more: usize,
 }
 
@@ -75,7 +79,8 @@ impl Timeline {
                 counts: vec![[0; 2]; INTERVALS],
             });
         }
-        Timeline { first, last, rows, by_reference, more: tried.len().saturating_sub(ROWS) }
+        let more = tried.len().saturating_sub(ROWS);
+        Timeline { first, last, rows, by_reference, by_list: HashMap::new(), more }
     }
 
     /// Counts a flow; `outcome` 0 succeeded, 1 looks blocked.
@@ -83,14 +88,23 @@ impl Timeline {
         if outcome > 1 || self.rows.is_empty() {
             return;
         }
-        let mut counted = Vec::new();
-        for reference in row.elements("references") {
-            for at in self.by_reference.get(id_of(&reference)).into_iter().flatten() {
-                if !counted.contains(at) {
-                    counted.push(*at);
+        let by_reference = &self.by_reference;
+        let rows_of_list = || {
+            let mut counted = Vec::new();
+            for reference in row.elements("references") {
+                for at in by_reference.get(id_of(&reference)).into_iter().flatten() {
+                    if !counted.contains(at) {
+                        counted.push(*at);
+                    }
                 }
             }
+            counted
+        };
+        let list = row.raw("references");
+        if self.by_list.len() >= LISTS && !self.by_list.contains_key(list) {
+            self.by_list.clear();
         }
+        let counted = self.by_list.entry_ref(list).or_insert_with(rows_of_list).clone();
         if counted.is_empty() {
             return;
         }

@@ -7,7 +7,8 @@ use std::sync::Barrier;
 use super::*;
 
 const KNOWN: &[&str] = &["rows.csv", MANIFEST];
-const FORCE: FolderOptions = FolderOptions { overwrite: Overwrite::Force, umask: 0o077, max_bytes: None };
+const FORCE: FolderOptions =
+    FolderOptions { overwrite: Overwrite::Force, umask: 0o077, max_bytes: None, kept_bytes: 0 };
 
 fn open(target: &Path, options: FolderOptions) -> Result<Staging, WriteError> {
     Staging::open(target, options, KNOWN)
