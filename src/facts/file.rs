@@ -31,7 +31,7 @@ use crate::base::WireText;
 use crate::base::is_printable;
 
 /// The version of the format. A change of any fact needs the next number.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// How the file begins, after it was decompressed.
 const MAGIC: &[u8; 8] = b"AFSFACTS";
@@ -398,14 +398,14 @@ mod tests {
 
     #[test]
     fn a_newer_format_and_false_lengths_are_refused() {
-        let json = br#"{"format":4}"#;
-        let newer = "version 4 of the format; this program reads version 3: analyze the captures again";
+        let json = br#"{"format":5}"#;
+        let newer = "version 5 of the format; this program reads version 4: analyze the captures again";
         assert_eq!(read(&parts(&[(HEADER, json.len() as u32, json)])).unwrap_err(), newer);
         let long = "damaged after fact 0: a part that is longer than any can be";
         assert_eq!(read(&parts(&[(HEADER, u32::MAX, b"")])).unwrap_err(), long);
         assert_eq!(read(&parts(&[(HEADER, 1 << 25, b"{}")])).unwrap_err(), "damaged after fact 0: cut off");
         let header = serde_json::to_vec(&FactsHeader::default()).unwrap();
-        let header = [br#"{"format":3,"#, &header[1..]].concat();
+        let header = [br#"{"format":4,"#, &header[1..]].concat();
         let of_chunk = |chunk: &[u8]| {
             let head = (HEADER, header.len() as u32, &header[..]);
             read(&parts(&[head, (CHUNK, chunk.len() as u32, chunk)])).unwrap_err()

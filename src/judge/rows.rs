@@ -23,7 +23,6 @@ use crate::base::Time;
 use crate::base::WireText;
 use crate::flow::Endpoint;
 use crate::read::Answer;
-use crate::read::AnswerData;
 use crate::read::AttributeSets;
 use crate::read::NameSource;
 use crate::read::Resolution;
@@ -185,35 +184,23 @@ pub struct DnsRow {
 }
 
 impl DnsRow {
-    /// Answers that a row lists. The responses of real resolvers have fewer than twenty, but for those about the domain controllers
-    /// of a large domain.
-    const LISTED: usize = 32;
-
-    /// Bytes of names and other text in the answers that a row lists.
-    const LISTED_TEXT: usize = 2048;
-
     /// Leaves out the answers and addresses that the row does not list: a response of a few hundred bytes must not make a row of
     /// many kilobytes.
     pub(super) fn keep_listed(&mut self) {
         let listed = self.listed_answers();
         let answers = &mut self.resolution.answers;
-        self.unlisted_answers += answers.len().saturating_sub(listed) as u32;
+        self.unlisted_answers += answers.len().saturating_sub(listed) as u32 + self.resolution.unread_answers;
         answers.truncate(listed);
-        self.resolved_addresses.truncate(DnsRow::LISTED);
+        self.resolved_addresses.truncate(Resolution::LISTED_ANSWERS);
     }
 
     fn listed_answers(&self) -> usize {
         let mut text = 0;
         let fits = |answer: &&Answer| {
-            text += match &answer.data {
-                AnswerData::Address(_) => 0,
-                AnswerData::Name(name) => name.as_str().len(),
-                AnswerData::Service { target, text, .. } => target.as_str().len() + text.len(),
-                AnswerData::Other(text) => text.len(),
-            };
-            text <= DnsRow::LISTED_TEXT
+            text += answer.data.text_len();
+            text <= Resolution::LISTED_TEXT
         };
-        self.resolution.answers.iter().take(DnsRow::LISTED).take_while(fits).count()
+        self.resolution.answers.iter().take(Resolution::LISTED_ANSWERS).take_while(fits).count()
     }
 }
 
@@ -424,6 +411,7 @@ mod tests {
     use super::*;
     use crate::base::FrameRef;
     use crate::judge::test_support;
+    use crate::read::AnswerData;
 
     fn row(answers: Vec<Answer>) -> DnsRow {
         let end = |port| Endpoint { address: Address::v4([10, 1, 0, 4]), port };

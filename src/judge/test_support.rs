@@ -49,6 +49,7 @@ pub(super) fn resolution(name: &str, rcode: Option<u16>, addresses: &[Address]) 
         answers: addresses.iter().map(record).collect(),
         truncated: false,
         damaged: false,
+        unread_answers: 0,
         extended_error: None,
         multicast: false,
     }

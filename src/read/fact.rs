@@ -143,6 +143,8 @@ pub struct Resolution {
     /// The answer section, in wire order, then the addresses in the additional section of hosts that the answers name.
     #[serde(with = "super::stored_answers")]
     pub answers: Vec<Answer>,
+    /// Answers after those, or between them, that were not read because a response with so many is made to be expensive.
+    pub unread_answers: u32,
     /// The response has the TC bit: it was truncated.
     pub truncated: bool,
     /// The message was cut or malformed after the part that is here.
@@ -151,6 +153,15 @@ pub struct Resolution {
     pub extended_error: Option<(u16, WireText)>,
     /// mDNS or LLMNR rather than DNS: no resolver was involved.
     pub multicast: bool,
+}
+
+impl Resolution {
+    /// Answers that a row lists, and with text that are read of a response: those of real resolvers have fewer than twenty, but for
+    /// those about the domain controllers of a large domain. All addresses are read.
+    pub const LISTED_ANSWERS: usize = 32;
+
+    /// Bytes of names and other text in the answers that a row lists and that are read.
+    pub const LISTED_TEXT: usize = 2048;
 }
 
 /// A DNS record in an answer.
@@ -173,21 +184,37 @@ pub enum AnswerData {
     Address(Address),
     /// CNAME, DNAME, NS, PTR: a name.
     Name(HostName),
-    /// SVCB and HTTPS: priority, target, and the address hints.
-    Service {
-        /// SvcPriority; 0 is an alias.
-        priority: u16,
-        /// TargetName; `"."` is the owner itself.
-        target: HostName,
-        /// ipv4hint and ipv6hint.
-        hints: Vec<Address>,
-        /// An `ech` parameter is present.
-        ech: bool,
-        /// The parameters in presentation form, hints included.
-        text: WireText,
-    },
+    /// SVCB and HTTPS. Boxed: most answers are addresses, and a response may have hundreds.
+    Service(Box<Service>),
     /// Any other type as text: in presentation form where known, else as in RFC 3597 §5, without the backslash.
     Other(WireText),
+}
+
+impl AnswerData {
+    /// Bytes of names and other text in it.
+    pub fn text_len(&self) -> usize {
+        match self {
+            AnswerData::Address(_) => 0,
+            AnswerData::Name(name) => name.as_str().len(),
+            AnswerData::Service(service) => service.target.as_str().len() + service.text.len(),
+            AnswerData::Other(text) => text.len(),
+        }
+    }
+}
+
+/// A service binding (RFC 9460).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// SvcPriority; 0 is an alias.
+    pub priority: u16,
+    /// TargetName; `"."` is the owner itself.
+    pub target: HostName,
+    /// ipv4hint and ipv6hint.
+    pub hints: Vec<Address>,
+    /// An `ech` parameter is present.
+    pub ech: bool,
+    /// The parameters in presentation form, hints included.
+    pub text: WireText,
 }
 
 /// An explicit answer to an attempt.

@@ -38,6 +38,7 @@ pub use fact::Fact;
 pub use fact::NameSource;
 pub use fact::Observation;
 pub use fact::Resolution;
+pub use fact::Service;
 pub use parse_cache::ParseCache;
 pub use reader::ReaderSpec;
 pub use table::READERS;

@@ -11,6 +11,7 @@ use super::fact::AnswerData;
 use super::fact::AppStatus;
 use super::fact::Fact;
 use super::fact::Resolution;
+use super::fact::Service;
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::Side;
@@ -222,11 +223,15 @@ fn resolved(resolution: &Resolution) -> String {
     if let Some((code, text)) = &resolution.extended_error {
         out += &format!(" ede={code}:{text}");
     }
+    if resolution.unread_answers > 0 {
+        out += &format!(" unread={}", resolution.unread_answers);
+    }
     for answer in &resolution.answers {
         let data = match &answer.data {
             AnswerData::Address(address) => address.to_string(),
             AnswerData::Name(name) => name.to_string(),
-            AnswerData::Service { priority, target, hints, ech, text } => {
+            AnswerData::Service(service) => {
+                let Service { priority, target, hints, ech, text } = &**service;
                 format!("{priority} {target} {text} hints={} ech={ech}", hints.len())
             }
             AnswerData::Other(text) => text.to_string(),

@@ -32,6 +32,7 @@ use crate::read::Answer;
 use crate::read::AnswerData;
 use crate::read::AttributeKey;
 use crate::read::NameSource;
+use crate::read::Service;
 
 impl TableRow for FlowRow {
     const RECORD: &'static str = "flow";
@@ -411,7 +412,8 @@ fn answer(cell: &mut Cell, answer: &Answer) {
     match &answer.data {
         AnswerData::Address(address) => cell.push_address(*address),
         AnswerData::Name(name) => cell.push(name, TextOrigin::Untrusted),
-        AnswerData::Service { priority, target, text, .. } => {
+        AnswerData::Service(service) => {
+            let Service { priority, target, text, .. } = &**service;
             cell.push_number(*priority);
             cell.push(" ", TextOrigin::Trusted);
             cell.push(target, TextOrigin::Untrusted);

@@ -40,6 +40,7 @@ use crate::read::AttributeSets;
 use crate::read::AttributeValue;
 use crate::read::NameSource;
 use crate::read::Resolution;
+use crate::read::Service;
 
 const SERVER: Address = Address::v4([20, 60, 0, 4]);
 const CLIENT: Address = Address::v4([10, 1, 0, 4]);
@@ -138,15 +139,16 @@ pub(crate) fn dns() -> DnsRow {
                 answer(65280, AnswerData::Other(WireText::new(b"# 1 3b;", 99))),
                 answer(
                     65,
-                    AnswerData::Service {
+                    AnswerData::Service(Box::new(Service {
                         priority: 1,
                         target: HostName::from_labels([]),
                         hints: Vec::new(),
                         ech: false,
                         text: WireText::new(b"alpn=h2", 99),
-                    },
+                    })),
                 ),
             ],
+            unread_answers: 0,
             truncated: false,
             damaged: false,
             extended_error: Some((15, WireText::new(b"by policy", 99))),

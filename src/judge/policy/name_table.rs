@@ -468,8 +468,8 @@ fn follow_chain(resolution: &Resolution) -> (Chain<'_>, SmallVec<[Address; 4]>) 
     for answer in &resolution.answers {
         match &answer.data {
             AnswerData::Address(address) if is_in_chain(&answer.owner) => addresses.push(*address),
-            AnswerData::Service { hints, .. } if is_in_chain(&answer.owner) => {
-                addresses.extend_from_slice(hints);
+            AnswerData::Service(service) if is_in_chain(&answer.owner) => {
+                addresses.extend_from_slice(&service.hints);
             }
             _ => {}
         }

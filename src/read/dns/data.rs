@@ -13,6 +13,7 @@ use crate::base::Cursor;
 use crate::base::Truncated;
 use crate::base::WireText;
 use crate::read::fact::AnswerData;
+use crate::read::fact::Service;
 use dns_parser::RData;
 use dns_parser::Type;
 use std::fmt::Write as _;
@@ -63,6 +64,7 @@ pub(crate) fn read_data(
         MX => mx(upto, data, at, budget).map(text),
         SRV => srv(upto, data, at, budget).map(text),
         CAA => caa(data).map(text),
+        A | AAAA => address(kind, data).ok_or(DnsDamage::Truncated),
         kind => without_names(kind, data).ok_or(DnsDamage::Truncated),
     };
     match decoded {
@@ -75,11 +77,19 @@ fn text(text: String) -> AnswerData {
     AnswerData::Other(WireText::new(text.as_bytes(), TEXT_LIMIT))
 }
 
-/// Types without names in their data, as dns-parser decodes them.
+/// The address of an A or AAAA record, unless its length is wrong.
+pub(crate) fn address(kind: u16, data: &[u8]) -> Option<AnswerData> {
+    let address = match kind {
+        A => Address::v4(data.try_into().ok()?),
+        AAAA => Address::v6(data.try_into().ok()?),
+        _ => return None,
+    };
+    Some(AnswerData::Address(address))
+}
+
+/// Other types without names in their data, as dns-parser decodes them.
 fn without_names(kind: u16, data: &[u8]) -> Option<AnswerData> {
     match RData::parse(Type::parse(kind).ok()?, data, data).ok()? {
-        RData::A(a) => Some(AnswerData::Address(Address::v4(a.0.octets()))),
-        RData::AAAA(aaaa) => Some(AnswerData::Address(Address::v6(aaaa.0.octets()))),
         RData::TXT(txt) => {
             let mut text = Vec::with_capacity(data.len() + 2);
             for part in txt.iter() {
@@ -165,7 +175,8 @@ fn service(message: &[u8], data: &[u8], at: usize, budget: &mut NameBudget) -> R
         }
     }
     let ServiceParameters { hints, ech, text } = parameters;
-    Ok(AnswerData::Service { priority, target, hints, ech, text: WireText::new(text.as_bytes(), TEXT_LIMIT) })
+    let text = WireText::new(text.as_bytes(), TEXT_LIMIT);
+    Ok(AnswerData::Service(Box::new(Service { priority, target, hints, ech, text })))
 }
 
 #[derive(Default)]

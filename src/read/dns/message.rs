@@ -17,6 +17,7 @@ use crate::base::HostName;
 use crate::base::WireText;
 use crate::read::fact::Answer;
 use crate::read::fact::AnswerData;
+use crate::read::fact::Resolution;
 use dns_parser::Header;
 
 /// RFC 1035 §4.1.1: the header's length.
@@ -31,6 +32,8 @@ const EXTENDED_ERROR: u16 = 15;
 const EXTENDED_TEXT_LIMIT: usize = 200;
 /// Records kept of one answer section. A message of 64 KiB holds 5,000 of the smallest.
 const ANSWER_LIMIT: usize = 512;
+/// The least that a record with an address takes: a pointer, the header, and an IPv4 address.
+const ADDRESS_RECORD: usize = 16;
 /// Questions read of one message; more than one is not in use outside mDNS (RFC 9619).
 const QUESTION_LIMIT: u16 = 64;
 
@@ -62,6 +65,8 @@ pub(crate) struct DnsMessage {
     pub question: Option<Question>,
     /// The answer section, then the addresses in the additional section of hosts that the answers name.
     pub answers: Vec<Answer>,
+    /// Answers that were not read, because a row would not list them.
+    pub unread_answers: u32,
     /// Code and text.
     pub extended_error: Option<(u16, WireText)>,
     /// Why parsing ended early.
@@ -96,12 +101,17 @@ pub(crate) fn parse_message(bytes: &[u8]) -> Option<DnsMessage> {
         rcode: u16::from(Into::<u8>::into(header.response_code)),
         question: None,
         answers: Vec::new(),
+        unread_answers: 0,
         extended_error: None,
         damage: None,
         trailing: 0,
     };
-    let mut sections =
-        Sections { bytes, budget: NameBudget::for_message(bytes.len()), message: &mut message };
+    let mut sections = Sections {
+        bytes,
+        budget: NameBudget::for_message(bytes.len()),
+        read: ReadText::default(),
+        message: &mut message,
+    };
     match sections.parse(&header) {
         Ok(end) => message.trailing = bytes.len().saturating_sub(end),
         Err(damage) => message.damage = Some(damage),
@@ -113,7 +123,27 @@ pub(crate) fn parse_message(bytes: &[u8]) -> Option<DnsMessage> {
 struct Sections<'m> {
     bytes: &'m [u8],
     budget: NameBudget,
+    read: ReadText,
     message: &'m mut DnsMessage,
+}
+
+/// What was read of answers, apart from addresses.
+#[derive(Default)]
+struct ReadText {
+    answers: usize,
+    /// Bytes in their data.
+    data: usize,
+    /// Bytes of owners that are not the name in the question or in the record before.
+    owners: usize,
+}
+
+impl ReadText {
+    /// Whether a row lists no further answer with text.
+    const fn is_complete(&self) -> bool {
+        self.answers >= Resolution::LISTED_ANSWERS
+            || self.data > Resolution::LISTED_TEXT
+            || self.owners > Resolution::LISTED_TEXT
+    }
 }
 
 impl Sections<'_> {
@@ -134,7 +164,7 @@ impl Sections<'_> {
         let mut previous = PreviousRecord::default();
         // Each record takes at least eleven bytes, so the loops end with the message whatever the header counts.
         for _ in 0..header.answers {
-            if self.message.answers.len() >= ANSWER_LIMIT {
+            if self.message.answers.len() + self.message.unread_answers as usize >= ANSWER_LIMIT {
                 return Err(DnsDamage::Malformed("more than 512 answers"));
             }
             at = self.answer(at, &mut previous)?;
@@ -176,21 +206,63 @@ impl Sections<'_> {
             _ => at,
         };
         let is_pointer = target != at;
-        let (owner, owner_end) = match (self.message.answers.last(), &self.message.question) {
-            (_, Some(question)) if target == HEADER_LEN => (question.name.clone(), at + 2),
-            (Some(before), _) if is_pointer && target == previous.owner_at => (before.owner.clone(), at + 2),
+        let known = match (self.message.answers.last(), &self.message.question) {
+            (_, Some(question)) if is_pointer && target == HEADER_LEN => Some(&question.name),
+            (Some(before), _) if is_pointer && target == previous.owner_at => Some(&before.owner),
             (Some(Answer { data: AnswerData::Name(name), .. }), _)
                 if is_pointer && target == previous.data_at =>
             {
-                (name.clone(), at + 2)
+                Some(name)
             }
-            _ => read_name(self.bytes, at, &mut self.budget)?,
+            _ => None,
+        };
+        let is_complete = self.read.is_complete();
+        let (owner, owner_end) = match known {
+            Some(name) => (name.clone(), at + 2),
+            None if is_complete => return self.leave_unread(at),
+            None => {
+                let (owner, end) = read_name(self.bytes, at, &mut self.budget)?;
+                // Some servers repeat the name without a pointer.
+                let question = self.message.question.as_ref().map(|question| &question.name);
+                let before = self.message.answers.last().map(|before| &before.owner);
+                match [question, before].into_iter().flatten().find(|known| **known == owner) {
+                    Some(known) => (known.clone(), end),
+                    None => {
+                        self.read.owners += owner.as_str().len();
+                        (owner, end)
+                    }
+                }
+            }
         };
         let record = RawRecord::after_owner(self.bytes, owner_end)?;
-        let data = data::read_data(self.bytes, &record, &mut self.budget)?;
+        let data = match data::address(record.kind, record.data) {
+            Some(address) => {
+                let answers = &mut self.message.answers;
+                if answers.len() == answers.capacity() {
+                    // Where there are many addresses, few of other answers follow: in one step, not by doubling.
+                    answers.reserve(
+                        (self.bytes.len().saturating_sub(owner_end) / ADDRESS_RECORD).min(ANSWER_LIMIT) + 1,
+                    );
+                }
+                address
+            }
+            None if is_complete => return self.leave_unread(at),
+            None => {
+                let data = data::read_data(self.bytes, &record, &mut self.budget)?;
+                self.read.answers += 1;
+                self.read.data += data.text_len();
+                data
+            }
+        };
         *previous = PreviousRecord { owner_at: target, data_at: record.data_at };
         self.message.answers.push(Answer { owner, kind: record.kind, ttl: record.ttl, data });
         Ok(record.end)
+    }
+
+    /// Counts the answer at `at`.
+    fn leave_unread(&mut self, at: usize) -> Result<usize, DnsDamage> {
+        self.message.unread_answers += 1;
+        Ok(RawRecord::at(self.bytes, at)?.end)
     }
 
     fn additional(&mut self, at: usize, hosts: &[Box<str>]) -> Result<usize, DnsDamage> {
@@ -235,8 +307,8 @@ impl Sections<'_> {
 /// The hosts of SRV and SVCB answers, sorted: their addresses may be in the additional section (RFC 2782, RFC 9460 §4.1).
 fn named_hosts(answers: &[Answer]) -> Vec<Box<str>> {
     let host = |answer: &Answer| match &answer.data {
-        AnswerData::Service { target, .. } if **target != *"." => Some(target.as_str().into()),
-        AnswerData::Service { .. } => Some(answer.owner.as_str().into()),
+        AnswerData::Service(service) if *service.target != *"." => Some(service.target.as_str().into()),
+        AnswerData::Service(_) => Some(answer.owner.as_str().into()),
         // The host is the last word of the text; a space in a name is escaped.
         AnswerData::Other(text) if answer.kind == data::SRV => {
             text.as_str().rsplit(' ').next().map(Into::into)
