@@ -33,6 +33,9 @@ const COMMENT_CHARS: usize = 2000;
 /// Connections that succeeded to an endpoint that looks blocked for a server: enough to compare with.
 const SUCCEEDED_LIMIT: u32 = 16;
 
+/// The outcome of connections that look blocked.
+const BLOCKED: &str = "blocked-looking";
+
 /// Names that are kept for addresses.
 const NAME_LIMIT: usize = 1 << 14;
 
@@ -69,8 +72,9 @@ impl ProvingFrames {
         };
         evidence.for_each_row(FindingRow::FILE, |row| selection.add_finding(row))?;
         evidence.for_each_row(RequirementRow::FILE, |row| selection.add_requirement(row))?;
-        evidence.for_each_row(FlowRow::FILE, |row| selection.add_flow(row))?;
-        // A flood of DNS responses makes this table long.
+        // A flood makes this table long, and the next one.
+        let outcome = if selection.references.is_empty() { BLOCKED } else { "" };
+        evidence.for_each_row_with(FlowRow::FILE, outcome, |row| selection.add_flow(row))?;
         if !selection.names.is_empty() {
             evidence.for_each_row(DnsRow::FILE, |row| selection.add_dns(row))?;
         }
@@ -126,7 +130,7 @@ impl FrameSelection<'_> {
 
     /// The handshake of a connection that looks blocked, or is one of the first to an endpoint that looks blocked for a server.
     fn add_flow(&mut self, row: &StoredRow<'_>) {
-        let is_blocked = row.raw("outcome") == "blocked-looking";
+        let is_blocked = row.raw("outcome") == BLOCKED;
         if row.raw("destination_verdict").is_empty() || !is_blocked && !self.is_comparable(row) {
             return;
         }

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use super::cell::begins_formula;
@@ -109,7 +110,18 @@ impl StoredEvidence {
     }
 
     /// Calls `each` with every row of a table, in order. A table that the run did not write has no rows.
-    pub fn for_each_row(&self, table: &str, mut each: impl FnMut(&StoredRow<'_>)) -> Result<(), ReadError> {
+    pub fn for_each_row(&self, table: &str, each: impl FnMut(&StoredRow<'_>)) -> Result<(), ReadError> {
+        self.for_each_row_with(table, "", each)
+    }
+
+    /// The same with the rows that have this text in them, of a table that this program wrote. Looking for it takes a tenth of the
+    /// time of dividing a row.
+    pub(super) fn for_each_row_with(
+        &self,
+        table: &str,
+        text: &str,
+        mut each: impl FnMut(&StoredRow<'_>),
+    ) -> Result<(), ReadError> {
         let path = self.folder.join(table);
         let failed = |reason: String| ReadError { path: path.clone(), reason };
         let mut after = None;
@@ -137,7 +149,8 @@ impl StoredEvidence {
             input.seek(SeekFrom::Start(bytes)).map_err(|error| failed(reason(&error)))?;
             table = StoredTable::after(rows, input);
         }
-        while let Some((text, fields)) = table.next().map_err(|error| failed(error.to_string()))? {
+        let text = Finder::new(text);
+        while let Some((text, fields)) = table.next_with(&text).map_err(|error| failed(error.to_string()))? {
             each(&StoredRow { columns: &columns, text, fields, is_kept: false });
         }
         Ok(())

@@ -11,6 +11,7 @@ use std::io::BufRead;
 use std::ops::Range;
 
 use memchr::memchr;
+use memchr::memmem::Finder;
 
 /// Bytes of a row; the longest that a run writes have some ten thousand.
 const ROW_LIMIT: usize = 1 << 24;
@@ -44,12 +45,29 @@ impl<R: BufRead> StoredTable<R> {
 
     /// The next row; none at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<RowText<'_>>> {
+        if self.begin_row()? { self.split().map(Some) } else { Ok(None) }
+    }
+
+    /// The next row with this text in it; none at the end. Of a table that this program wrote, each row is one line.
+    pub(super) fn next_with(&mut self, text: &Finder<'_>) -> io::Result<Option<RowText<'_>>> {
+        while self.begin_row()? {
+            if text.find(&self.text).is_some() {
+                return self.split().map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the first line of the next row. False at the end.
+    fn begin_row(&mut self) -> io::Result<bool> {
         self.text.clear();
         self.fields.clear();
         self.rows += 1;
-        if !self.add_line()? {
-            return Ok(None);
-        }
+        self.add_line()
+    }
+
+    /// Divides the row into its fields.
+    fn split(&mut self) -> io::Result<RowText<'_>> {
         let mut start = 0;
         let mut with_quotes: Vec<usize> = Vec::new();
         loop {
@@ -62,7 +80,7 @@ impl<R: BufRead> StoredTable<R> {
                 end + 1
             } else {
                 let rest = self.text.get(start..).unwrap_or_default();
-                let end = start + memchr(b',', rest).unwrap_or_else(|| end_of_line(rest));
+                let end = start + find_comma(rest).unwrap_or_else(|| end_of_line(rest));
                 self.fields.push(start..end);
                 end
             };
@@ -76,7 +94,7 @@ impl<R: BufRead> StoredTable<R> {
             self.remove_quotes(at);
         }
         match std::str::from_utf8(&self.text) {
-            Ok(text) => Ok(Some((text, &self.fields))),
+            Ok(text) => Ok((text, &self.fields)),
             Err(_) => Err(self.error("not UTF-8")),
         }
     }
@@ -133,6 +151,13 @@ impl<R: BufRead> StoredTable<R> {
     }
 }
 
+/// Most fields are empty or short: for these a loop takes less time than a call.
+fn find_comma(text: &[u8]) -> Option<usize> {
+    const SHORT: usize = 8;
+    let short = text.iter().take(SHORT).position(|byte| *byte == b',');
+    short.or_else(|| Some(SHORT + memchr(b',', text.get(SHORT..)?)?))
+}
+
 /// Where a line's break begins.
 fn end_of_line(line: &[u8]) -> usize {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -160,6 +185,22 @@ mod tests {
         assert_eq!(read(b"a,\"b, \"\"c\"\"\"\r\n1,2"), [["a", "b, \"c\""], ["1", "2"]]);
         assert_eq!(read(b"\"a\nb\",c\nd,\"e\""), [["a\nb", "c"], ["d", "e"]]);
         assert!(read(b"").is_empty());
+    }
+
+    #[test]
+    fn rows_with_a_text_are_found() {
+        let mut table = StoredTable::new(&b"a,b\n1,not\n2,\"it, is\"\n3,\nit,4"[..]);
+        let mut found = Vec::new();
+        while let Some((text, fields)) = table.next_with(&Finder::new("it")).unwrap() {
+            found.extend(fields.iter().map(|field| text[field.clone()].to_owned()));
+        }
+        assert_eq!(found, ["2", "it, is", "it", "4"]);
+    }
+
+    #[test]
+    fn fields_of_all_lengths_are_divided() {
+        let row: Vec<String> = (0..20).map(|len| "x".repeat(len)).collect();
+        assert_eq!(read(row.join(",").as_bytes()), [row]);
     }
 
     #[test]
