@@ -7,6 +7,7 @@
 //! A terminal may stop accepting output: Ctrl-S was pressed, or an SSH connection hangs. So a thread of its own writes to it, and
 //! the audit never waits for that thread.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::io;
 use std::io::IsTerminal as _;
@@ -247,10 +248,11 @@ fn add_problems(problems: &ProblemList, help: &str, columns: usize, lines: &mut 
         _ => format!("problems: {}; latest last, times in UTC", counts.join(", ")),
     };
     lines.add(1, format!("{head}{help}"));
-    let shown = problems.latest.len().min(SHOWN_PROBLEMS);
-    for (age, problem) in
-        problems.latest.iter().rev().take(shown).enumerate().collect::<Vec<_>>().into_iter().rev()
-    {
+    let mut shown: Vec<(usize, &Problem)> =
+        problems.latest.iter().rev().take(SHOWN_PROBLEMS).enumerate().collect();
+    // In the order of the times that are shown: a problem also changes when it recovers, or when a check is made later.
+    shown.sort_by_key(|(age, problem)| (problem.last_seen, Reverse(*age)));
+    for (age, problem) in shown {
         let rank = if age == 0 { 2 } else { 5 + age };
         for line in problem_lines(problem, columns) {
             lines.add(rank, line);
@@ -436,4 +438,30 @@ fn write_stderr(text: &str) -> io::Result<()> {
     let mut out = io::stderr().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::test_support;
+
+    #[test]
+    fn problems_are_in_the_order_of_their_last_times() {
+        let problem = |state, last: i64| Problem {
+            finding: Arc::new(test_support::finding()),
+            state,
+            first_seen: Time(0),
+            last_seen: Time(last * 1_000_000_000),
+            count: 1,
+        };
+        // The first one occurred last; the last one has recovered since.
+        let latest = vec![problem(ProblemState::Ongoing, 9), problem(ProblemState::Recovered, 5)];
+        let mut lines = DashboardLines::default();
+        add_problems(&ProblemList { states: [1, 1, 0], latest }, "", 200, &mut lines);
+        let shown: Vec<(usize, &str)> =
+            lines.0.iter().map(|(rank, line)| (*rank, line.split(" 00").next().unwrap())).collect();
+        // What changed last is kept in a terminal with few rows.
+        assert!(matches!(shown[..], [_, (2, "  recovered: 01-01"), .., (6, _)]), "{shown:?}");
+        assert!(shown.contains(&(6, "  ongoing: 01-01")), "{shown:?}");
+    }
 }

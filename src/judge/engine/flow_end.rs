@@ -201,6 +201,11 @@ impl Engine {
         let judged = JudgedFlow { flow, flow_end, assessment, verdict: &verdict, tags: tags.as_deref() };
         let view = judged.view(&self.scope, policy);
         checks::run_early(&view, proofs, &mut self.findings);
+        if reason != EarlyReason::Payload
+            && verdict.known.is_some_and(|known| !known.class.required.is_empty())
+        {
+            self.site.add_open(flow, &flow_row::flow_row(&view, SmallVec::new()), &verdict, policy);
+        }
     }
 
     /// A problem of the destination is over where the server has replied with payload. A handshake alone does not show that.

@@ -119,6 +119,29 @@ fn a_contradiction_and_a_failed_name_are_findings() {
     assert_eq!(run.codes(), [FindingCode::NameDoesNotExist, FindingCode::NameContradiction]);
 }
 
+/// A connection may be open for hours; the view of a live run counts what it has reached.
+#[test]
+fn an_endpoint_that_an_open_flow_reached_is_counted() {
+    let mut run = Run::at_site("[site]\nproducts = [\"azure-file-sync\"]\n");
+    run.engine.follow_problems();
+    run.start(0, proto::TCP, SERVER, 443);
+    run.add(0, Fact::Protocol(crate::read::App("tls")));
+    let name = host("login.microsoftonline.com");
+    run.add(0, Fact::NameClaimed(Claim { source: NameSource::Sni, name, port: None, outer: false }));
+    run.add(0, Fact::Attribute(AttributeKey::TlsVersion, AttributeValue::Number(0x0304)));
+    let now = Time(run.millis * 1_000_000);
+    run.engine.heartbeat(now, 0, &mut run.rows);
+    assert_eq!(run.engine.met().0, 0);
+    let mut flow_end = test_support::flow_end(now, now);
+    (flow_end.reason, flow_end.bytes) = (crate::flow::EndReason::Idle, [500, 5_000]);
+    flow_end.tcp = Some(test_support::tcp_summary(Handshake::Complete));
+    run.add(0, Fact::Interim(Box::new(flow_end.clone())));
+    // Two rows document this name.
+    assert_eq!(run.engine.met().0, 2);
+    run.add(0, Fact::FlowEnded(Box::new(flow_end)));
+    assert_eq!(run.engine.met().0, 2);
+}
+
 /// Checks see what the readers reported; the row is built after them.
 #[test]
 fn checks_see_the_facts_of_the_flow() {

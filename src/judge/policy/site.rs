@@ -4,6 +4,7 @@
 //! Out: requirement rows; which exceptions were used.
 //! Not: findings; see `finding::run_end`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -38,6 +39,8 @@ pub(in crate::judge) struct SiteProgress {
     pub(in crate::judge) used_exceptions: Vec<bool>,
     /// First and last time of any flow.
     pub(in crate::judge) span: Option<(Time, Time)>,
+    /// Required endpoints that open flows show as reached.
+    reached_by_open: BTreeSet<u16>,
     /// A storage account of the site that was reached over TLS.
     reached_account: Option<Arc<KnownName>>,
     /// TLS connections to the declared proxy itself, and the first one.
@@ -50,6 +53,7 @@ impl SiteProgress {
             requirements: Observations::default(),
             used_exceptions: vec![false; policy.site.allow.len()],
             span: None,
+            reached_by_open: BTreeSet::new(),
             reached_account: None,
             encrypted_requests: None,
         }
@@ -87,12 +91,7 @@ impl SiteProgress {
                 last: row.last_seen,
                 frames: &row.evidence,
             };
-            let path = flow.request_path();
-            let fits = |endpoint: &u16| {
-                policy.required.fits(*endpoint, &policy.rules, row.protocol, verdict.requested_port, path)
-            };
-            let (fitting, others): (SmallVec<[u16; 2]>, SmallVec<[u16; 2]>) =
-                known.class.required.iter().copied().partition(fits);
+            let (fitting, others) = fitting_endpoints(flow, row, verdict, policy);
             self.requirements.add(fitting.into_iter(), &attempt);
             let is_reached = row.app == "tls" && matches!(attempt.result, AttemptResult::Reached { .. });
             if known.class.storage && is_reached && self.reached_account.is_none() {
@@ -100,6 +99,19 @@ impl SiteProgress {
             }
             let attempt = Attempt { result: AttemptResult::NotAsDocumented, ..attempt };
             self.requirements.add(others.into_iter(), &attempt);
+        }
+    }
+
+    /// Notes what an open flow shows of required endpoints: a view would otherwise lack what a connection of hours has reached.
+    pub(in crate::judge) fn add_open(
+        &mut self,
+        flow: &FlowState,
+        row: &FlowRow,
+        verdict: &Verdict<'_>,
+        policy: &Policy,
+    ) {
+        if matches!(attempt_result(flow, row, verdict), AttemptResult::Reached { .. }) {
+            self.reached_by_open.extend(fitting_endpoints(flow, row, verdict, policy).0);
         }
     }
 
@@ -146,7 +158,9 @@ impl SiteProgress {
 
     /// Required endpoints that a server reached, and how many there are.
     pub(in crate::judge) fn reached(&self, policy: &Policy) -> (u64, u64) {
-        (self.requirements.reached(&policy.required), policy.required.len() as u64)
+        let mut reached = self.requirements.reached(&policy.required);
+        reached.extend(self.reached_by_open.iter().filter(|place| policy.required.is_certain(**place)));
+        (reached.len() as u64, policy.required.len() as u64)
     }
 
     /// A row for each server and required endpoint.
@@ -154,6 +168,24 @@ impl SiteProgress {
         let (first, last) = self.span.unwrap_or_default();
         self.requirements.into_rows(&policy.required, &policy.rules, last.since(first))
     }
+}
+
+/// Places of required endpoints.
+type Places = SmallVec<[u16; 2]>;
+
+/// The required endpoints of the flow's name that a conversation on its port is for, and the others.
+fn fitting_endpoints(
+    flow: &FlowState,
+    row: &FlowRow,
+    verdict: &Verdict<'_>,
+    policy: &Policy,
+) -> (Places, Places) {
+    let path = flow.request_path();
+    let fits = |endpoint: &u16| {
+        policy.required.fits(*endpoint, &policy.rules, row.protocol, verdict.requested_port, path)
+    };
+    let required = verdict.known.map_or(&[][..], |known| &known.class.required);
+    required.iter().copied().partition(fits)
 }
 
 /// What a judged flow shows of the endpoint that it was for.

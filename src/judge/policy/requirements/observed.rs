@@ -132,10 +132,10 @@ impl Observations {
     }
 
     /// Endpoints that the site needs in any case, and that some server reached.
-    pub(in crate::judge) fn reached(&self, endpoints: &RequiredEndpoints) -> u64 {
+    pub(in crate::judge) fn reached(&self, endpoints: &RequiredEndpoints) -> BTreeSet<u16> {
         let reached = self.by_pair.iter().filter(|(_, observed)| observed.reached.count > 0);
         let places = reached.map(|((_, place), _)| *place).filter(|place| endpoints.is_certain(*place));
-        places.collect::<BTreeSet<u16>>().len() as u64
+        places.collect()
     }
 
     /// A row for each server and endpoint, servers in order. `watched` is the capture's length in nanoseconds.
