@@ -319,6 +319,32 @@ fn a_server_that_is_not_in_the_capture_ends_with_status_2() {
     );
 }
 
+/// A misspelt address of a role must not look like a role without problems.
+#[test]
+fn declared_hosts_that_are_not_in_the_capture_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (site, evidence) = (folder.path().join("site.toml"), folder.path().join("evidence"));
+    let declared = "[roles]\nactive-directory = [\"10.1.0.53\", \"192.0.2.53\"]\nmanagement-system = [\"192.0.2.0/28\"]\n\
+                    [proxy]\naddresses = [\"192.0.2.8:8080\"]\n[dns]\nresolvers = [\"10.1.0.53\", \"192.0.2.54\"]\n\
+                    [private-endpoints]\nnetworks = [\"192.0.2.64/26\"]\n";
+    std::fs::write(&site, declared).unwrap();
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/captures/demo/capture.pcap");
+    let expected = "no flow in the capture of declared hosts: [roles] active-directory 192.0.2.53; [roles] management-system \
+                    192.0.2.0/28; [private-endpoints] 192.0.2.64/26; [dns] 192.0.2.54; [proxy] 192.0.2.8:8080";
+    let run = ["analyze", demo, "--fail-on", "never", "--site", site.to_str().unwrap()];
+    let output = afs_audit().args(run).args(["-o", evidence.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let summary = String::from_utf8(output.stdout).unwrap();
+    let summary = summary.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(summary.contains(&format!("site file: {expected}")), "{summary}");
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(evidence.join("manifest.json")).unwrap()).unwrap();
+    assert!(manifest["warnings"].as_array().unwrap().contains(&expected.into()), "{}", manifest["warnings"]);
+    let records = check(&[&run[..], &["-q", "--format", "jsonl"]].concat(), 0, "flow");
+    let record = serde_json::json!({"record": "limit", "kind": "site-file", "message": expected}).to_string();
+    assert!(records.lines().any(|line| line == record), "no {record}");
+}
+
 /// What limits the results is a record, too: a script sees it without the summary.
 #[test]
 fn json_lines_report_what_limits_the_results() {

@@ -8,9 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
-use anstream::ColorChoice;
-use ipnet::IpNet;
-
 use super::ExitOutcome;
 use super::args::OutputFormat;
 use super::evidence_capture;
@@ -24,6 +21,8 @@ use super::plan::Verbosity;
 use super::process;
 use super::run_facts;
 use super::run_facts::CaptureFacts;
+use super::silent_servers::Extent;
+use super::silent_servers::SilentServers;
 use super::stdio;
 use crate::base::Time;
 use crate::base::WireText;
@@ -52,6 +51,7 @@ use crate::report::RunFacts;
 use crate::report::Summary;
 use crate::report::WriteError;
 use crate::report::staging_places;
+use anstream::ColorChoice;
 
 /// Audits the inputs of a plan: [`audit`], or a stand-in for tests.
 pub(super) type Audit = fn(&AnalyzePlan, &Progress, &mut RecordSink) -> anyhow::Result<RunFacts>;
@@ -278,41 +278,13 @@ pub(super) fn judged(
     for requirement in &judgement.requirements {
         sink.requirement(requirement)?;
     }
-    let silent = judgement.silent_servers.clone();
+    let silent = SilentServers::of(&judgement);
     let mut facts = run_facts::complete(policy.run_facts(capture.span()), capture, judgement);
     policy.add_cited_rows(&mut facts);
-    add_silent_servers(&mut facts, silent, &plan.servers);
+    let extent = if facts.window.is_some() { Extent::Part } else { Extent::Whole };
+    silent.report(&plan.servers, extent, &mut facts);
     facts.not_done.extend(facts.accounting.undecoded_reason());
     Ok(facts)
-}
-
-/// Adds the servers that opened no flow. One that was named on the command line was not audited as asked for, and a run that audits
-/// none of those that the site file declares says nothing about the site. In a part of a capture, a server may be idle.
-fn add_silent_servers(facts: &mut RunFacts, silent: Vec<IpNet>, named: &[IpNet]) {
-    let text = |net: &IpNet| match net.prefix_len() == net.max_prefix_len() {
-        true => net.addr().to_string(),
-        false => net.to_string(),
-    };
-    let (named, declared): (Vec<IpNet>, Vec<IpNet>) = silent.into_iter().partition(|net| named.contains(net));
-    let mut not_done: Vec<String> = named
-        .iter()
-        .map(|net| format!("no flow of server {} (--server) in the capture", text(net)))
-        .collect();
-    if !declared.is_empty() {
-        let declared: Vec<String> = declared.iter().map(text).collect();
-        let hint = format!(
-            "no flow of {} in the capture, which [roles] declares as servers",
-            run_facts::some_of(&declared)
-        );
-        match facts.tally.audited_hosts {
-            0 => not_done.push(format!("no host was audited: {hint}")),
-            _ => facts.site_warnings.push(hint),
-        }
-    }
-    match facts.window {
-        Some(_) => facts.warnings.append(&mut not_done),
-        None => facts.not_done.append(&mut not_done),
-    }
 }
 
 /// Writes rows to the sink. The first row that cannot be written stops the run.

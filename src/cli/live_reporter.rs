@@ -38,6 +38,8 @@ use super::plan::Verbosity;
 use super::process;
 use super::run_facts;
 use super::run_facts::CaptureFacts;
+use super::silent_servers::Extent;
+use super::silent_servers::SilentServers;
 use super::stdio;
 use crate::base::Time;
 use crate::base::WireText;
@@ -92,6 +94,8 @@ pub(super) struct LiveReporter {
     /// The evidence of some interval could not be written.
     has_lost_evidence: bool,
     highest_severity: Option<Severity>,
+    /// Servers without a flow in any interval before this one.
+    silent_before: Option<SilentServers>,
     published: Option<Published>,
 }
 
@@ -142,6 +146,7 @@ impl LiveReporter {
             interval_error: None,
             has_lost_evidence: false,
             highest_severity: None,
+            silent_before: None,
             published: None,
         };
         reporter.begin_facts();
@@ -247,7 +252,7 @@ impl LiveReporter {
     }
 
     /// The facts of an interval, for its manifest.
-    fn run_facts(&mut self, result: pipeline::RunResult) -> RunFacts {
+    fn run_facts(&mut self, result: pipeline::RunResult, is_last: bool) -> RunFacts {
         let drops: Vec<String> = result
             .inputs
             .iter()
@@ -270,8 +275,17 @@ impl LiveReporter {
         }
         let stored = self.sink.end_facts(&capture);
         self.check_written(stored);
+        let silent = SilentServers::of(&result.judgement);
         let mut facts = run_facts::complete(self.policy.run_facts(result.span), capture, result.judgement);
         self.policy.add_cited_rows(&mut facts);
+        let named = &self.plan.policy.servers;
+        let silent_so_far = silent.clone().and_before(self.silent_before.as_ref());
+        if is_last {
+            silent_so_far.report(named, Extent::Whole, &mut facts);
+        } else {
+            silent.report(named, Extent::Part, &mut facts);
+        }
+        self.silent_before = Some(silent_so_far);
         facts
     }
 
@@ -313,7 +327,7 @@ impl LiveReporter {
 
     /// Completes the evidence, prints the summary, and returns how the run ended.
     pub(super) fn finish(mut self, result: pipeline::RunResult) -> anyhow::Result<ExitOutcome> {
-        let mut facts = self.run_facts(result);
+        let mut facts = self.run_facts(result, true);
         self.report_published(true);
         if let Some(folder) = self.close_interval(&facts, None) {
             facts.limits_reached.extend(folder.limits_reached());
@@ -338,11 +352,19 @@ impl LiveReporter {
             print_message(&format!("afs-audit: {} not written to the file of -w", count(unsaved, "frame")));
             return Ok(ExitOutcome::Incomplete);
         }
+        // Printed even with --quiet, as by `analyze`.
+        for what in &facts.not_done {
+            print_message(&format!("afs-audit: {what}"));
+        }
         let fails = |least| self.highest_severity.is_some_and(|severity| severity >= least);
         let is_failure = self.plan.output.fail_on.least_severity().is_some_and(fails);
         // Without an evidence folder, the run ends when the reader closes standard output: that is no error.
         let is_ignored = self.is_stdout_closed && self.plan.output.folder.is_none();
-        Ok(if is_failure && !is_ignored { ExitOutcome::Findings } else { ExitOutcome::Clean })
+        Ok(match facts.not_done.is_empty() {
+            false if !is_ignored => ExitOutcome::Incomplete,
+            _ if is_failure && !is_ignored => ExitOutcome::Findings,
+            _ => ExitOutcome::Clean,
+        })
     }
 
     fn print_summary(&self, facts: &RunFacts) -> anyhow::Result<()> {
@@ -433,7 +455,7 @@ impl pipeline::RunSink for LiveReporter {
     }
 
     fn rotate(&mut self, result: pipeline::RunResult) {
-        let mut facts = self.run_facts(result);
+        let mut facts = self.run_facts(result, false);
         let started = self.evidence.rotate();
         let (next, error) = match self.evidence.open_folder() {
             Ok(next) => (next, None),

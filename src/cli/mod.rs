@@ -37,6 +37,7 @@ mod report;
 mod rules;
 mod run_facts;
 mod signature;
+mod silent_servers;
 mod site;
 mod stdio;
 mod values;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::json;
 
+use super::silent_servers;
 use crate::base::FileId;
 use crate::base::Time;
 use crate::base::TimeWindow;
@@ -158,6 +159,7 @@ impl CaptureFacts {
 pub(super) fn complete(policy: RunFacts, capture: CaptureFacts, judgement: JudgeResult) -> RunFacts {
     let mut facts = policy;
     facts.site_warnings.extend(judgement.site_hints);
+    facts.site_warnings.extend(silent_servers::absent_hosts_sentence(&judgement.absent_hosts));
     facts.warnings.extend(judgement.gaps);
     facts.warnings.extend(capture.warnings);
     let window = capture.window.map(|window| WindowFacts {

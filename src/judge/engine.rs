@@ -37,6 +37,7 @@ use super::flow_state::FlowState;
 use super::flow_state::FlowStates;
 use super::flow_state::NameClaim;
 use super::policy::Policy;
+use super::policy::declared_hosts::DeclaredHosts;
 use super::policy::issuers::Issuers;
 use super::policy::name_table::NameTable;
 use super::policy::scope::Scope;
@@ -95,6 +96,7 @@ pub struct Engine {
     limits: JudgeLimits,
     policy: Arc<Policy>,
     scope: Scope,
+    declared: DeclaredHosts,
     flows: FlowStates,
     names: NameTable,
     diagnosis: Diagnosis,
@@ -126,6 +128,7 @@ impl Engine {
         Engine {
             limits,
             site: SiteProgress::new(&policy),
+            declared: DeclaredHosts::new(&policy.site),
             policy,
             scope,
             flows: FlowStates::default(),
@@ -232,6 +235,7 @@ impl Engine {
         let (client, server) = (flow_start.client.address, flow_start.server.address);
         let (dns, dns_is_other_clients) = self.names.attribute(client, server);
         let number = self.started;
+        self.declared.add(&flow_start, &self.policy.site);
         // Without declared servers nothing is left out by the site file.
         if !self.scope.is_open() {
             self.diagnosis.own_addresses.add(&flow_start);

@@ -42,6 +42,8 @@ pub use finding::problems::Problem;
 pub use finding::problems::ProblemList;
 pub use finding::problems::ProblemReport;
 pub use policy::Policy;
+pub use policy::declared_hosts::AbsentHosts;
+pub use policy::declared_hosts::host_text;
 pub use policy::need::Need;
 pub use policy::scope::Scope;
 pub use policy::site_draft::SiteDraft;

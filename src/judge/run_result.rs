@@ -7,6 +7,7 @@
 use ipnet::IpNet;
 
 use super::catalogue::Proof;
+use super::policy::declared_hosts::AbsentHosts;
 use super::rows::FindingRows;
 use super::rows::RequirementRow;
 use super::rows::Tally;
@@ -29,6 +30,8 @@ pub struct JudgeResult {
     pub site_hints: Vec<String>,
     /// Networks of audited servers, as given, of which no host opened a flow.
     pub silent_servers: Vec<IpNet>,
+    /// Other hosts that the site file declares, of which the run has seen no flow so far.
+    pub absent_hosts: Vec<AbsentHosts>,
     /// What further capture points show of the same conversations, which has no rows of its own.
     pub joined: JoinedFlows,
     /// Flows with a row that had not ended where reading ended.

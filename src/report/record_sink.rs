@@ -171,8 +171,13 @@ impl RecordSink {
         matches!(self.stream, RecordStream::Closed) && self.folder.is_none()
     }
 
-    /// Reports in JSON lines what limits the results.
+    /// Reports in JSON lines what was not done and what limits the results.
     pub fn limits(&mut self, facts: &RunFacts) -> Result<(), WriteError> {
+        for reason in &facts.not_done {
+            let RecordStream::Json(json) = &mut self.stream else { return Ok(()) };
+            let written = json.write_not_done(reason);
+            self.check_stream(written)?;
+        }
         for (kind, message) in facts.limits() {
             let RecordStream::Json(json) = &mut self.stream else { return Ok(()) };
             let written = json.write_limit(kind, message);
@@ -183,12 +188,6 @@ impl RecordSink {
 
     /// Reports in JSON lines what was not done and what limits the results, flushes standard output, and completes the tables of the folder.
     pub fn close(mut self, facts: &RunFacts) -> Result<Option<ClosedFolder>, WriteError> {
-        for reason in &facts.not_done {
-            if let RecordStream::Json(json) = &mut self.stream {
-                let written = json.write_not_done(reason);
-                self.check_stream(written)?;
-            }
-        }
         self.limits(facts)?;
         self.write_collapsed()?;
         self.flush()?;

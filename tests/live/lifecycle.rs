@@ -107,6 +107,26 @@ fn every_way_to_end_leaves_complete_evidence() {
     verified_manifest(&evidence);
 }
 
+/// As with `analyze`: nobody must take it for a server without problems.
+#[test]
+fn a_server_that_is_not_seen_ends_the_run_with_status_2() {
+    let Some(testbed) = Testbed::new() else { return };
+    let device = testbed.device.as_str();
+    let evidence = testbed.path("evidence");
+    let servers = ["--server", "10.77.0.1", "--server", "10.77.0.99"];
+    let run = ["-i", device, "--duration", "4s", "--every", "1s", "-o", text(&evidence), "--format", "jsonl"];
+    let mut live = testbed.start_live_into(Stdio::piped(), &[&run[..], &servers].concat());
+    // The server that is seen, is so in one interval only.
+    testbed.traffic(&["datagrams", "203.0.113.5", "5", "0.01"]);
+    let mut records = String::new();
+    live.child.stdout.take().unwrap().read_to_string(&mut records).unwrap();
+    live.assert_exits(2);
+    let not_done: Vec<&str> = records.lines().filter(|line| line.contains("\"not-done\"")).collect();
+    let reason = "no flow of server 10.77.0.99 (--server) in the capture";
+    assert_eq!(not_done, [serde_json::json!({"record": "not-done", "reason": reason}).to_string()]);
+    assert!(live.stderr().contains(reason), "{}", live.stderr());
+}
+
 #[test]
 fn frames_before_the_end_are_audited() {
     let Some(testbed) = Testbed::new() else { return };

@@ -198,6 +198,7 @@ impl Engine {
         let own =
             std::mem::take(&mut diagnosis.own_addresses).found(names, |address| self.scope.audits(address));
         let site_hints = own_address_sentences(own.iter().filter(|own| !is_declared(own.address)));
+        let absent_hosts = self.declared.absent(&policy.site);
         let requirements = site.into_rows(policy);
         JudgeResult {
             findings: findings.take_rows(),
@@ -207,6 +208,7 @@ impl Engine {
             gaps,
             site_hints,
             silent_servers,
+            absent_hosts,
             joined,
             unfinished,
         }

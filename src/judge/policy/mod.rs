@@ -4,6 +4,7 @@
 //! Out: names with their references and class, verdicts, requirements.
 //! Not: whether a flow succeeded; see `diagnosis`.
 
+pub(super) mod declared_hosts;
 pub(super) mod issuers;
 pub(super) mod name_class;
 pub(super) mod name_table;

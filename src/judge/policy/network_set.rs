@@ -60,8 +60,17 @@ impl NetworkSet {
 
     /// The bits of all networks that hold `address`.
     pub(super) fn bits(&self, address: Address) -> u16 {
-        let after = self.starts.partition_point(|start| *start <= address.0);
-        after.checked_sub(1).and_then(|index| self.bits.get(index)).copied().unwrap_or_default()
+        self.segment(address).and_then(|index| self.bits.get(index)).copied().unwrap_or_default()
+    }
+
+    /// The first address of each segment.
+    pub(super) fn segments(&self) -> &[u128] {
+        &self.starts
+    }
+
+    /// The segment that holds `address`; none before the first.
+    pub(super) fn segment(&self, address: Address) -> Option<usize> {
+        self.starts.partition_point(|start| *start <= address.0).checked_sub(1)
     }
 
     /// Whether one of them holds `address`.
