@@ -51,6 +51,9 @@ const PROBLEM_ROWS: usize = 3;
 /// Columns from which an interface fits on one line.
 const ONE_LINE_COLUMNS: usize = 80;
 
+/// The rank of the last of the totals. Problems before the latest have higher ones.
+const LAST_TOTAL: usize = 5;
+
 /// Messages that may wait for a terminal that accepts no output.
 const QUEUED_MESSAGES: usize = 256;
 
@@ -206,9 +209,9 @@ impl Dashboard {
                 format!("{} {outcome}", grouped(count))
             })
             .collect();
-        lines.add(
+        lines.add_wrapped(
             4,
-            format!(
+            &format!(
                 "{}, {} not-443; {}; {:02}:{:02}:{:02}",
                 outcomes.join(", "),
                 grouped(all(&totals.ports, &totals.open.ports, PortVerdict::Not443 as usize)),
@@ -217,9 +220,10 @@ impl Dashboard {
                 elapsed / 60 % 60,
                 elapsed % 60
             ),
+            columns,
         );
         if let (reached, required @ 1..) = totals.requirements_reached {
-            lines.add(5, format!("{reached} of {} reached", count(required, "required endpoint")));
+            lines.add(LAST_TOTAL, format!("{reached} of {} reached", count(required, "required endpoint")));
         }
     }
 
@@ -247,13 +251,13 @@ fn add_problems(problems: &ProblemList, help: &str, columns: usize, lines: &mut 
         1 => format!("problems: {}; times in UTC", counts.join(", ")),
         _ => format!("problems: {}; latest last, times in UTC", counts.join(", ")),
     };
-    lines.add(1, format!("{head}{help}"));
+    lines.add_wrapped(1, &format!("{head}{help}"), columns);
     let mut shown: Vec<(usize, &Problem)> =
         problems.latest.iter().rev().take(SHOWN_PROBLEMS).enumerate().collect();
     // In the order of the times that are shown: a problem also changes when it recovers, or when a check is made later.
     shown.sort_by_key(|(age, problem)| (problem.last_seen, Reverse(*age)));
     for (age, problem) in shown {
-        let rank = if age == 0 { 2 } else { 5 + age };
+        let rank = if age == 0 { 2 } else { LAST_TOTAL + age };
         for line in problem_lines(problem, columns) {
             lines.add(rank, line);
         }
@@ -321,6 +325,20 @@ impl DashboardLines {
     }
 }
 
+/// The lines of the lowest ranks, in their order. The rows of a problem are shown together or not at all.
+fn lines_that_fit(lines: &[(usize, String)], rows: usize) -> Vec<&(usize, String)> {
+    let mut ranks: Vec<usize> = lines.iter().map(|(rank, _)| *rank).collect();
+    ranks.sort_unstable();
+    let Some(cut) = ranks.get(rows).copied() else { return lines.iter().collect() };
+    let mut room = if cut > LAST_TOTAL { 0 } else { rows - ranks.iter().filter(|rank| **rank < cut).count() };
+    let fits = |(rank, _): &&(usize, String)| {
+        let takes_room = *rank == cut && room > 0;
+        room -= usize::from(takes_room);
+        *rank < cut || takes_room
+    };
+    lines.iter().filter(fits).collect()
+}
+
 /// What the painter is sent.
 enum Paint {
     /// A line above the view.
@@ -376,12 +394,8 @@ impl Painter {
         }
         self.drawn_widths.clear();
         let lines = if is_in_foreground() { self.lines.0.as_slice() } else { &[] };
-        let mut shown: Vec<usize> = (0..lines.len()).collect();
-        shown.sort_by_key(|place| lines.get(*place).map(|(rank, _)| *rank));
         // One row is for the cursor.
-        shown.truncate(rows.saturating_sub(1));
-        shown.sort_unstable();
-        for (_, line) in shown.into_iter().filter_map(|place| lines.get(place)) {
+        for (_, line) in lines_that_fit(lines, rows.saturating_sub(1)) {
             // A line as wide as the terminal would wrap.
             let line = truncate(line, columns.saturating_sub(1));
             let _ = writeln!(out, "{line}\x1b[K");
@@ -445,15 +459,18 @@ mod tests {
     use super::*;
     use crate::report::test_support;
 
-    #[test]
-    fn problems_are_in_the_order_of_their_last_times() {
-        let problem = |state, last: i64| Problem {
+    fn problem(state: ProblemState, last: i64) -> Problem {
+        Problem {
             finding: Arc::new(test_support::finding()),
             state,
             first_seen: Time(0),
             last_seen: Time(last * 1_000_000_000),
             count: 1,
-        };
+        }
+    }
+
+    #[test]
+    fn problems_are_in_the_order_of_their_last_times() {
         // The first one occurred last; the last one has recovered since.
         let latest = vec![problem(ProblemState::Ongoing, 9), problem(ProblemState::Recovered, 5)];
         let mut lines = DashboardLines::default();
@@ -463,5 +480,49 @@ mod tests {
         // What changed last is kept in a terminal with few rows.
         assert!(matches!(shown[..], [_, (2, "  recovered: 01-01"), .., (6, _)]), "{shown:?}");
         assert!(shown.contains(&(6, "  ongoing: 01-01")), "{shown:?}");
+    }
+
+    #[test]
+    fn the_rows_of_a_problem_are_shown_together() {
+        let lines = [
+            (0, "rates"),
+            (1, "problems"),
+            (7, "old"),
+            (7, "old 2"),
+            (6, "new"),
+            (6, "new 2"),
+            (2, "last"),
+            (2, "last 2"),
+        ];
+        let lines = lines.map(|(rank, text)| (rank, text.to_owned()));
+        let check = |rows, expected: &[&str]| {
+            let shown: Vec<&str> =
+                lines_that_fit(&lines, rows).into_iter().map(|(_, line)| line.as_str()).collect();
+            assert_eq!(shown, expected, "{rows}");
+        };
+        check(9, &["rates", "problems", "old", "old 2", "new", "new 2", "last", "last 2"]);
+        check(7, &["rates", "problems", "new", "new 2", "last", "last 2"]);
+        check(5, &["rates", "problems", "last", "last 2"]);
+        // Of the latest problem at least the beginning.
+        check(3, &["rates", "problems", "last"]);
+        check(0, &[]);
+    }
+
+    #[test]
+    fn no_part_of_the_line_about_problems_is_cut() {
+        let mut lines = DashboardLines::default();
+        add_problems(&ProblemList { states: [11, 4, 3], latest: vec![] }, "; q quits", 40, &mut lines);
+        let latest = vec![problem(ProblemState::Ongoing, 9), problem(ProblemState::Recovered, 5)];
+        add_problems(&ProblemList { states: [11, 4, 3], latest }, "; q quits", 80, &mut lines);
+        let text: Vec<&str> =
+            lines.0.iter().filter(|(rank, _)| *rank == 1).map(|(_, line)| line.as_str()).collect();
+        assert_eq!(
+            text,
+            [
+                "no problems so far; q quits",
+                "problems: 11 ongoing, 4 recovered, 3 not seen again; latest last, times in",
+                "  UTC; q quits"
+            ]
+        );
     }
 }
