@@ -38,6 +38,7 @@ impl SilentServers {
     }
 
     /// Those that opened no flow in the interval before either.
+    #[cfg(any(test, all(feature = "live", unix)))]
     #[must_use]
     pub(super) fn and_before(mut self, before: Option<&SilentServers>) -> SilentServers {
         if let Some(before) = before {
