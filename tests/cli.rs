@@ -329,7 +329,7 @@ fn declared_hosts_that_are_not_in_the_capture_are_named() {
                     [private-endpoints]\nnetworks = [\"192.0.2.64/26\"]\n";
     std::fs::write(&site, declared).unwrap();
     let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/captures/demo/capture.pcap");
-    let expected = "no flow in the capture of declared hosts: [roles] active-directory 192.0.2.53; [roles] management-system \
+    let expected = "declared hosts without a flow in the capture: [roles] active-directory 192.0.2.53; [roles] management-system \
                     192.0.2.0/28; [private-endpoints] 192.0.2.64/26; [dns] 192.0.2.54; [proxy] 192.0.2.8:8080";
     let run = ["analyze", demo, "--fail-on", "never", "--site", site.to_str().unwrap()];
     let output = afs_audit().args(run).args(["-o", evidence.to_str().unwrap()]).output().unwrap();

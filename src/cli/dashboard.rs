@@ -51,6 +51,9 @@ const PROBLEM_ROWS: usize = 3;
 /// Columns from which an interface fits on one line.
 const ONE_LINE_COLUMNS: usize = 80;
 
+/// The rank of the first of the totals. The latest problem has a lower one.
+const FIRST_TOTAL: usize = 3;
+
 /// The rank of the last of the totals. Problems before the latest have higher ones.
 const LAST_TOTAL: usize = 5;
 
@@ -200,7 +203,7 @@ impl Dashboard {
             grouped(totals.active),
             grouped(totals.closed),
         );
-        lines.add_wrapped(3, &flows, columns);
+        lines.add_wrapped(FIRST_TOTAL, &flows, columns);
         let elapsed = self.started.elapsed().as_secs();
         let outcomes: Vec<String> = Outcome::ALL
             .iter()
@@ -315,11 +318,13 @@ impl DashboardLines {
         self.0.push((rank, line));
     }
 
-    /// Adds a sentence in as many rows as it needs.
+    /// Adds a sentence in as many rows as it needs. In a low terminal the latest problem takes precedence over all but the first.
     fn add_wrapped(&mut self, rank: usize, text: &str, columns: usize) {
         // Two columns for the indent, one so that the terminal does not wrap.
         let indents = std::iter::once("").chain(std::iter::repeat("  "));
-        for (row, indent) in wrap(text, columns.saturating_sub(3).max(10)).into_iter().zip(indents) {
+        let ranks = std::iter::once(rank).chain(std::iter::repeat(rank.max(FIRST_TOTAL)));
+        let rows = wrap(text, columns.saturating_sub(3).max(10));
+        for ((row, indent), rank) in rows.into_iter().zip(indents).zip(ranks) {
             self.add(rank, format!("{indent}{row}"));
         }
     }
@@ -514,14 +519,15 @@ mod tests {
         add_problems(&ProblemList { states: [11, 4, 3], latest: vec![] }, "; q quits", 40, &mut lines);
         let latest = vec![problem(ProblemState::Ongoing, 9), problem(ProblemState::Recovered, 5)];
         add_problems(&ProblemList { states: [11, 4, 3], latest }, "; q quits", 80, &mut lines);
-        let text: Vec<&str> =
-            lines.0.iter().filter(|(rank, _)| *rank == 1).map(|(_, line)| line.as_str()).collect();
+        let rows: Vec<(usize, &str)> =
+            lines.0.iter().take(3).map(|(rank, line)| (*rank, line.as_str())).collect();
         assert_eq!(
-            text,
+            rows,
             [
-                "no problems so far; q quits",
-                "problems: 11 ongoing, 4 recovered, 3 not seen again; latest last, times in",
-                "  UTC; q quits"
+                (1, "no problems so far; q quits"),
+                (1, "problems: 11 ongoing, 4 recovered, 3 not seen again; latest last, times in"),
+                // In a low terminal the latest problem is more important.
+                (FIRST_TOTAL, "  UTC; q quits")
             ]
         );
     }

@@ -79,7 +79,7 @@ impl SilentServers {
 pub(super) fn absent_hosts_sentence(absent: &[AbsentHosts]) -> Option<String> {
     let keys: Vec<String> =
         absent.iter().map(|absent| format!("{} {}", absent.key, run_facts::some_of(&absent.hosts))).collect();
-    (!keys.is_empty()).then(|| format!("no flow in the capture of declared hosts: {}", keys.join("; ")))
+    (!keys.is_empty()).then(|| format!("declared hosts without a flow in the capture: {}", keys.join("; ")))
 }
 
 #[cfg(test)]
@@ -128,7 +128,7 @@ mod tests {
                 absent("[proxy]", &["10.0.0.8:8080"]),
             ])
             .unwrap(),
-            "no flow in the capture of declared hosts: [roles] time-servers 10.1.0.1, 10.1.0.2, 10.1.0.3, and 1 more; \
+            "declared hosts without a flow in the capture: [roles] time-servers 10.1.0.1, 10.1.0.2, 10.1.0.3, and 1 more; \
              [proxy] 10.0.0.8:8080"
         );
     }
