@@ -261,8 +261,9 @@ impl Sections<'_> {
 
     /// Counts the answer at `at`.
     fn leave_unread(&mut self, at: usize) -> Result<usize, DnsDamage> {
+        let end = RawRecord::at(self.bytes, at)?.end;
         self.message.unread_answers += 1;
-        Ok(RawRecord::at(self.bytes, at)?.end)
+        Ok(end)
     }
 
     fn additional(&mut self, at: usize, hosts: &[Box<str>]) -> Result<usize, DnsDamage> {

@@ -259,6 +259,8 @@ fn answers_that_no_row_lists_are_counted_and_addresses_are_read() {
     }
     let bytes = message(7, RESPONSE, [1, 150, 0, 0], &[QUESTION_A, &records]);
     assert_eq!(answers_kept(&bytes), (32 + 50, 68, false));
+    // An answer that is not whole is damage, not one more.
+    assert_eq!(answers_kept(&bytes[..bytes.len() - 1]), (32 + 50, 67, false));
     let facts = play(TestConversation::udp(53), &[(Server, &bytes)]);
     assert!(facts.last().unwrap().ends_with(" 1 192.0.2.49"), "{facts:?}");
 }
