@@ -157,7 +157,7 @@ pub struct Resolution {
 
 impl Resolution {
     /// Answers that a row lists, and with text that are read of a response: those of real resolvers have fewer than twenty, but for
-    /// those about the domain controllers of a large domain. All addresses are read.
+    /// those about the domain controllers of a large domain. All addresses and SRV records are read.
     pub const LISTED_ANSWERS: usize = 32;
 
     /// Bytes of names and other text in the answers that a row lists and that are read.

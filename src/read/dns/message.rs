@@ -246,7 +246,8 @@ impl Sections<'_> {
                 }
                 address
             }
-            None if is_complete => return self.leave_unread(at),
+            // The additional section has the addresses of the hosts in SRV records: a large domain has hundreds of controllers.
+            None if is_complete && record.kind != data::SRV => return self.leave_unread(at),
             None => {
                 let data = data::read_data(self.bytes, &record, &mut self.budget)?;
                 self.read.answers += 1;

@@ -243,7 +243,7 @@ fn answers_kept(message: &[u8]) -> (usize, usize, bool) {
     (resolved.matches(" | ").count(), unread.parse().unwrap(), is_given_up)
 }
 
-/// Of names and text, what a row does not list is not read. Addresses are, because later connections go to them.
+/// Of names and text, what a row does not list is not read. Addresses and SRV records are: later connections go to these hosts.
 #[test]
 fn answers_that_no_row_lists_are_counted_and_addresses_are_read() {
     let mut records = Vec::new();
@@ -258,11 +258,24 @@ fn answers_that_no_row_lists_are_counted_and_addresses_are_read() {
         records.extend(record(QUESTION_NAME, 33, &[&[0, 0, 0, 100, 1, 133][..], QUESTION_NAME].concat()));
     }
     let bytes = message(7, RESPONSE, [1, 150, 0, 0], &[QUESTION_A, &records]);
-    assert_eq!(answers_kept(&bytes), (32 + 50, 68, false));
+    assert_eq!(answers_kept(&bytes), (16 + 50 + 50, 34, false));
     // An answer that is not whole is damage, not one more.
-    assert_eq!(answers_kept(&bytes[..bytes.len() - 1]), (32 + 50, 67, false));
+    assert_eq!(answers_kept(&bytes[..bytes.len() - 1]), (16 + 50 + 49, 34, false));
     let facts = play(TestConversation::udp(53), &[(Server, &bytes)]);
-    assert!(facts.last().unwrap().ends_with(" 1 192.0.2.49"), "{facts:?}");
+    assert!(facts.last().unwrap().contains(" 1 192.0.2.49"), "{facts:?}");
+}
+
+/// A large domain has more controllers than a row lists. Clients connect to the addresses that the response adds (RFC 2782).
+#[test]
+fn the_addresses_of_all_hosts_of_srv_records_are_read() {
+    let host = |n: u8| [&[3, b'd', b'0' + n / 10, b'0' + n % 10][..], b"\xc0\x0c"].concat();
+    let (mut services, mut addresses) = (Vec::new(), Vec::new());
+    for n in 0..60 {
+        services.extend(record(QUESTION_NAME, 33, &[&[0, 0, 0, 100, 1, 133][..], &host(n)].concat()));
+        addresses.extend(record(&host(n), 1, &[192, 0, 2, n]));
+    }
+    let bytes = message(7, RESPONSE, [1, 60, 0, 60], &[QUESTION_A, &services, &addresses]);
+    assert_eq!(answers_kept(&bytes), (60 + 60, 0, false));
 }
 
 /// Owners that point to the owner before: each would be one pointer longer, if the name before was not known.
