@@ -39,6 +39,12 @@ const IN_TWO_SCOPES: u64 = 1;
 /// Pairs of hosts with merged scopes.
 const MERGED_LIMIT: usize = 1 << 16;
 
+/// Counters of [`ScopedHosts`].
+const HOSTS: usize = 1 << 12;
+
+/// Packets midstream after which a host that was never seen in a scope is known to have none.
+const UNSCOPED_HOST_LIMIT: u8 = 16;
+
 /// Pairs of hosts with their merged scopes, and the requests whose responses may show more.
 #[derive(Debug)]
 pub(super) struct EncapMerge {
@@ -46,6 +52,7 @@ pub(super) struct EncapMerge {
     pub(super) is_scoped: bool,
     /// Midstream packets that may still be observed without a scope.
     unscoped_left: u32,
+    hosts: ScopedHosts,
     /// Handshakes and DNS queries.
     openings: Requests,
     /// Segments, datagrams and echoes midstream.
@@ -60,6 +67,7 @@ impl EncapMerge {
         EncapMerge {
             is_scoped: false,
             unscoped_left: UNSCOPED_LIMIT,
+            hosts: ScopedHosts::default(),
             openings: Requests::default(),
             exchanges: Requests::default(),
             seeds,
@@ -70,9 +78,13 @@ impl EncapMerge {
     /// Remembers requests. A response may show that two scopes are one.
     #[inline(always)]
     pub(super) fn observe(&mut self, packet: &Packet<'_>) {
+        let may_merge = match self.is_scoped {
+            true => self.hosts.may_have_scopes(packet),
+            false => self.unscoped_left > 0,
+        };
         if let Some((role, number)) = opening(packet) {
             self.observe_opening(packet, role, number);
-        } else if self.is_scoped || self.unscoped_left > 0 {
+        } else if may_merge {
             self.observe_exchange(packet);
         }
     }
@@ -126,6 +138,52 @@ impl EncapMerge {
         let first = self.merged.get(&(low, high, original)).copied().unwrap_or(original);
         if first != packet.scope {
             self.merged.insert((low, high, packet.scope), first);
+        }
+    }
+}
+
+/// Which hosts have packets in scopes, so that those of the others need no comparison. Hosts may share a counter: then more
+/// packets are compared than need be.
+#[derive(Debug)]
+struct ScopedHosts(Box<[u8; HOSTS]>);
+
+impl Default for ScopedHosts {
+    fn default() -> ScopedHosts {
+        ScopedHosts(Box::new([0; HOSTS]))
+    }
+}
+
+impl ScopedHosts {
+    /// The host has packets in a scope.
+    const SCOPED: u8 = u8::MAX;
+
+    /// Whether the other direction of the packet's flow may be in another scope: it is in one itself, or both of its hosts have
+    /// packets in some, or one has not been seen often enough to tell.
+    #[inline]
+    fn may_have_scopes(&mut self, packet: &Packet<'_>) -> bool {
+        let [src, dst] = [packet.src, packet.dst].map(|host| fingerprint::bucket(fold(host)) % HOSTS);
+        let count = |index: usize| self.0.get(index).copied().unwrap_or_default();
+        let counts = [count(src), count(dst)];
+        if packet.scope != 0 {
+            if counts != [ScopedHosts::SCOPED; 2] {
+                self.set([(src, ScopedHosts::SCOPED), (dst, ScopedHosts::SCOPED)]);
+            }
+            return true;
+        }
+        if counts.contains(&UNSCOPED_HOST_LIMIT) {
+            return false;
+        }
+        let next = |count: u8| if count == ScopedHosts::SCOPED { count } else { count + 1 };
+        let [of_src, of_dst] = counts.map(next);
+        self.set([(src, of_src), (dst, of_dst)]);
+        true
+    }
+
+    fn set(&mut self, counts: [(usize, u8); 2]) {
+        for (index, count) in counts {
+            if let Some(known) = self.0.get_mut(index) {
+                *known = count;
+            }
         }
     }
 }
