@@ -110,9 +110,16 @@ impl HostNameBuilder {
         if !self.text.is_empty() {
             self.text.push(b'.');
         }
-        if label.iter().all(|byte| is_plain(*byte)) {
-            self.text.extend_from_slice(label);
-        } else {
+        // Checked and copied byte by byte: a label is too short for anything better.
+        let from = self.text.len();
+        let mut is_plain_label = true;
+        self.text.extend(label.iter().map(|byte| {
+            let lower = LOWER.get(usize::from(*byte)).copied().unwrap_or_default();
+            is_plain_label &= lower != 0;
+            lower
+        }));
+        if !is_plain_label {
+            self.text.truncate(from);
             let mut escaped = String::with_capacity(label.len() + 8);
             for byte in label {
                 push_byte(&mut escaped, *byte, is_plain(*byte));
@@ -142,11 +149,23 @@ impl HostNameBuilder {
         if self.text.is_empty() {
             self.text.push(b'.');
         }
-        // Escapes are in lower case already.
-        self.text.make_ascii_lowercase();
         HostName(std::str::from_utf8(&self.text).unwrap_or_default().into())
     }
 }
+
+/// The bytes of names as they are written; 0 for those that are escaped.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const LOWER: [u8; 256] = {
+    let mut lower = [0; 256];
+    let mut byte: u8 = 0;
+    while byte < 0x80 {
+        if is_plain(byte) {
+            lower[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    lower
+};
 
 #[inline]
 const fn is_plain(byte: u8) -> bool {
