@@ -18,6 +18,7 @@ use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;
 use crate::base::FrameRef;
+use crate::base::port;
 use crate::flow::FlowEnd;
 use crate::judge::assessment::Assessment;
 use crate::judge::catalogue::ConfidenceSource;
@@ -28,6 +29,7 @@ use crate::judge::catalogue::TargetKind;
 use crate::judge::flow_state::AppFacts;
 use crate::judge::flow_state::FlowState;
 use crate::judge::policy::Policy;
+use crate::judge::policy::name_class::NameClass;
 use crate::judge::policy::name_table::KnownName;
 use crate::judge::policy::need::Need;
 use crate::judge::policy::scope::Scope;
@@ -95,47 +97,85 @@ impl<'a> FlowView<'a> {
     }
 }
 
-/// What a flow must have for a check to apply: most flows have little of it, so that few checks are asked.
-#[derive(Clone, Copy)]
-#[repr(u8)]
+/// What a flow must have for a check to apply. Most flows have little of it, so that few checks are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
-    Always = 1,
+    Always,
     /// It was blocked or failed.
-    Blocked = 1 << 1,
+    Blocked,
     /// No document in force has the destination.
-    Unexpected = 1 << 2,
+    Unexpected,
+    /// Only a wildcard that its document calls too broad has it.
+    Broad,
+    /// Nothing names the destination.
+    Unidentified,
     /// The port is not the documented one.
-    Not443 = 1 << 3,
-    /// It is judged, has a name, and no exception of the site file covers it.
-    Named = 1 << 4,
+    Not443,
+    /// The port tables do not have its port between these roles.
+    RolePort,
+    /// Its name has a property that the site file is about.
+    SiteName,
+    /// Its name, or without a name its address, may be of a region.
+    Regional,
+    /// No host can have its name.
+    Malformed,
     /// A reader reported something of it.
-    HasFacts = 1 << 5,
+    HasFacts,
+    /// TLS without what the documents require of it.
+    WeakTls,
+    /// The issuer of its certificate is unknown.
+    UnknownIssuer,
+    /// Neither TLS nor DNS on its own port.
+    OtherApp,
     /// The service tags contradict the name.
-    OutsideTags = 1 << 6,
+    OutsideTags,
     /// The site declares proxies.
-    ProxiesDeclared = 1 << 7,
+    ProxiesDeclared,
 }
 
 impl When {
-    /// What a flow has, as bits.
+    /// One more than the last.
+    const COUNT: usize = When::ProxiesDeclared as usize + 1;
+
+    /// The checks that are asked where a flow has this, as bits in the order of [`CHECKS`].
     #[inline]
-    fn of(view: &FlowView<'_>) -> u8 {
-        let verdict = view.verdict;
-        let is_outside =
-            matches!(verdict.address_evidence, Some(AddressEvidence::NoTag | AddressEvidence::OtherTag));
-        [
-            (When::Always, true),
-            (When::Blocked, view.assessment.mechanism().is_some()),
-            (When::Unexpected, verdict.destination == Some(DestinationVerdict::Unexpected)),
-            (When::Not443, verdict.port == Some(PortVerdict::Not443)),
-            (When::Named, site::class_of(view).is_some()),
-            (When::HasFacts, view.facts().is_some()),
-            (When::OutsideTags, is_outside),
-            (When::ProxiesDeclared, !view.policy.proxies.is_empty()),
-        ]
-        .into_iter()
-        .fold(0, |bits, (when, has)| if has { bits | when as u8 } else { bits })
+    fn checks(self) -> u64 {
+        const ASKED: [u64; When::COUNT] = asked();
+        ASKED.get(self as usize).copied().unwrap_or_default()
     }
+}
+
+/// The checks that a flow has to be asked, as bits in the order of [`CHECKS`].
+#[inline]
+fn checks_for(view: &FlowView<'_>) -> u64 {
+    let verdict = view.verdict;
+    let is_to = |destination: DestinationVerdict| verdict.destination == Some(destination);
+    let is_outside =
+        matches!(verdict.address_evidence, Some(AddressEvidence::NoTag | AddressEvidence::OtherTag));
+    let class = site::class_of(view);
+    let is_nameless = verdict.known.is_none() && is_to(DestinationVerdict::Documented);
+    let app = view.flow.app;
+    let is_usual_app = app == "tls" || (app == "dns" && view.server().port == port::DNS);
+    [
+        (When::Always, true),
+        (When::Blocked, view.assessment.mechanism().is_some()),
+        (When::Unexpected, is_to(DestinationVerdict::Unexpected)),
+        (When::Broad, is_to(DestinationVerdict::DocumentedBroad)),
+        (When::Unidentified, is_to(DestinationVerdict::Unidentified)),
+        (When::Not443, verdict.port == Some(PortVerdict::Not443)),
+        (When::RolePort, verdict.undocumented_role_port.is_some()),
+        (When::SiteName, class.is_some_and(NameClass::concerns_site)),
+        (When::Regional, is_nameless || class.is_some_and(|class| class.other_region)),
+        (When::Malformed, verdict.known.is_some_and(|known| known.is_malformed)),
+        (When::HasFacts, view.facts().is_some()),
+        (When::WeakTls, tls::is_weak(view)),
+        (When::UnknownIssuer, verdict.unknown_issuer),
+        (When::OtherApp, !is_usual_app),
+        (When::OutsideTags, is_outside),
+        (When::ProxiesDeclared, !view.policy.proxies.is_empty()),
+    ]
+    .into_iter()
+    .fold(0, |all, (when, has)| if has { all | when.checks() } else { all })
 }
 
 /// One check. `applies` runs for many flows and must be cheap; the other functions run for new findings only.
@@ -153,23 +193,58 @@ const fn no_rows(_: &FlowView<'_>) -> Option<Documented> {
     None
 }
 
-/// All checks, in the order of the codes in a row.
+/// All checks by their subject, in the order of the codes in a row.
 const TABLES: [&[Check]; 4] = [destination::CHECKS, tls::CHECKS, blocked::CHECKS, site::CHECKS];
+
+const COUNT: usize = TABLES[0].len() + TABLES[1].len() + TABLES[2].len() + TABLES[3].len();
+
+/// The same in one table.
+static CHECKS: [&Check; COUNT] = all_checks();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn all_checks() -> [&'static Check; COUNT] {
+    let mut all = [&TABLES[0][0]; COUNT];
+    let (mut filled, mut table) = (0, 0);
+    while table < TABLES.len() {
+        let mut number = 0;
+        while number < TABLES[table].len() {
+            all[filled] = &TABLES[table][number];
+            filled += 1;
+            number += 1;
+        }
+        table += 1;
+    }
+    all
+}
+
+/// For each [`When`], the checks that are asked.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn asked() -> [u64; When::COUNT] {
+    const { assert!(COUNT <= 64) };
+    let all = all_checks();
+    let mut asked = [0; When::COUNT];
+    let mut number = 0;
+    while number < COUNT {
+        asked[all[number].when as usize] |= 1 << number;
+        number += 1;
+    }
+    asked
+}
 
 /// Does something for each check that applies to a flow.
 #[inline]
 fn for_each_applying(view: &FlowView<'_>, mut act: impl FnMut(&Check)) {
-    let has = When::of(view);
-    for table in TABLES {
-        for check in table {
-            debug_assert!(
-                has & check.when as u8 != 0 || !(check.applies)(view),
-                "{:?} is not asked",
-                check.code
-            );
-            if has & check.when as u8 != 0 && (check.applies)(view) {
-                act(check);
-            }
+    let mut left = checks_for(view);
+    if cfg!(debug_assertions) {
+        for (number, check) in CHECKS.iter().enumerate() {
+            let is_asked = left & 1 << number != 0;
+            assert!(is_asked || !(check.applies)(view), "{:?} is not asked", check.code);
+        }
+    }
+    while let Some(check) = CHECKS.get(left.trailing_zeros() as usize) {
+        left &= left - 1;
+        if (check.applies)(view) {
+            act(check);
         }
     }
 }

@@ -78,6 +78,19 @@ const FILE_SERVICE: &str = "file";
 const SECONDARY: &str = "-secondary";
 
 impl NameClass {
+    /// Whether it has a property that the site file is about.
+    #[inline]
+    pub(in crate::judge) const fn concerns_site(&self) -> bool {
+        self.other_region
+            | self.unlisted_region
+            | self.storage
+            | self.other_account
+            | self.internet_routing
+            | self.can_be_private
+            | self.file_endpoint
+            | self.must_be_public
+    }
+
     pub(super) fn of(name: &str, matches: &ReferenceMatches, policy: &Policy) -> NameClass {
         let mut class = NameClass {
             in_private_zone: in_private_zone(name),

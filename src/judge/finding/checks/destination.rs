@@ -35,7 +35,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::BroadWildcardOnly,
-        when: When::Always,
+        when: When::Broad,
         applies: |view| view.verdict.destination == Some(DestinationVerdict::DocumentedBroad),
         message: broad,
         cites: no_rows,
@@ -49,7 +49,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::CleartextHttp,
-        when: When::Always,
+        when: When::OtherApp,
         applies: is_cleartext,
         message: cleartext,
         cites: no_rows,
@@ -63,7 +63,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::UnidentifiedDestination,
-        when: When::Always,
+        when: When::Unidentified,
         applies: is_unidentified,
         message: unidentified,
         cites: no_rows,
@@ -77,7 +77,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::NotTlsOn443,
-        when: When::Always,
+        when: When::OtherApp,
         applies: is_not_tls_on_443,
         message: not_tls_on_443,
         cites: no_rows,
@@ -100,7 +100,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::MalformedName,
-        when: When::Always,
+        when: When::Malformed,
         applies: has_malformed_name,
         message: malformed_name,
         cites: no_rows,

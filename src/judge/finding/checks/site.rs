@@ -22,7 +22,7 @@ use crate::rules::is_platform_address;
 pub(super) const CHECKS: &[Check] = &[
     Check {
         code: FindingCode::OtherRegion,
-        when: When::Always,
+        when: When::Regional,
         applies: |view| {
             has_class(view, |class| class.other_region) || region_of_nameless_server(view).is_some()
         },
@@ -31,7 +31,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::UnlistedRegion,
-        when: When::Named,
+        when: When::SiteName,
         applies: |view| has_class(view, |class| class.unlisted_region && !class.other_region),
         message: |view| {
             format!(
@@ -43,14 +43,14 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::OtherStorageAccount,
-        when: When::Named,
+        when: When::SiteName,
         applies: |view| has_class(view, |class| class.other_account),
         message: other_account,
         cites: no_rows,
     },
     Check {
         code: FindingCode::StorageInOtherRegion,
-        when: When::Named,
+        when: When::SiteName,
         applies: |view| region_of_storage(view).is_some(),
         message: |view| {
             format!(
@@ -66,7 +66,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::InternetRouting,
-        when: When::Named,
+        when: When::SiteName,
         applies: |view| has_class(view, |class| class.internet_routing),
         message: |view| {
             format!("{} used {}, which is routed over the internet", view.client(), view.name_text())
@@ -75,7 +75,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::SmbToStorage,
-        when: When::Named,
+        when: When::SiteName,
         applies: is_smb_to_storage,
         message: |view| {
             format!("{} opened {} over SMB; the agent needs HTTPS only", view.client(), view.name_text())
@@ -84,14 +84,14 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::PrivateEndpointBypassed,
-        when: When::Named,
+        when: When::SiteName,
         applies: |view| private_endpoint_use(view) == PrivateEndpointUse::PublicThroughZone,
         message: private_endpoint_bypassed,
         cites: no_rows,
     },
     Check {
         code: FindingCode::UnexplainedPrivateAddress,
-        when: When::Named,
+        when: When::SiteName,
         applies: |view| private_endpoint_use(view) == PrivateEndpointUse::UnexplainedPrivate,
         message: |view| {
             format!(
@@ -104,7 +104,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::PublicDespitePrivateEndpoints,
-        when: When::Named,
+        when: When::SiteName,
         applies: |view| private_endpoint_use(view) == PrivateEndpointUse::PublicDespiteDeclaration,
         message: |view| {
             format!(
@@ -118,7 +118,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::PrivateAddressOfPublicName,
-        when: When::Named,
+        when: When::SiteName,
         applies: is_public_name_at_private_address,
         message: |view| {
             format!(
@@ -139,14 +139,14 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         code: FindingCode::UndocumentedRolePort,
-        when: When::Always,
+        when: When::RolePort,
         applies: |view| view.verdict.undocumented_role_port.is_some(),
         message: undocumented_role_port,
         cites: rows_between_roles,
     },
     Check {
         code: FindingCode::OpaqueTunnel,
-        when: When::Always,
+        when: When::OtherApp,
         applies: |view| tunnel_kind(view).is_some(),
         message: |view| {
             format!(

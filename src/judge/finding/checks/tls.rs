@@ -10,28 +10,28 @@ use crate::judge::policy::CipherList;
 pub(super) const CHECKS: &[Check] = &[
     Check {
         code: FindingCode::UnknownIssuer,
-        when: When::Always,
+        when: When::UnknownIssuer,
         applies: |view| view.verdict.unknown_issuer,
         message: unknown_issuer,
         cites: no_rows,
     },
     Check {
         code: FindingCode::ClientTlsTooOld,
-        when: When::HasFacts,
+        when: When::WeakTls,
         applies: |view| view.verdict.documented.is_some() && is_too_old(offered_version(view)),
         message: client_too_old,
         cites: no_rows,
     },
     Check {
         code: FindingCode::NoAcceptedCipherSuite,
-        when: When::HasFacts,
+        when: When::WeakTls,
         applies: |view| offered_version(view) == Some(TLS_1_2) && unmatched_cipher_list(view).is_some(),
         message: no_accepted_cipher_suite,
         cites: no_rows,
     },
     Check {
         code: FindingCode::ServerTlsTooOld,
-        when: When::HasFacts,
+        when: When::WeakTls,
         applies: |view| view.verdict.documented.is_some() && is_too_old(chosen_version(view)),
         message: server_too_old,
         cites: no_rows,
@@ -40,6 +40,14 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// As versions are numbered on the wire (RFC 8446 §4.1.2); those of DTLS count down and are larger.
 const TLS_1_2: u16 = 0x0303;
+
+/// Whether a flow lacks something that the documents require of TLS.
+#[inline]
+pub(super) fn is_weak(view: &FlowView<'_>) -> bool {
+    view.facts().is_some_and(|facts| {
+        is_too_old(facts.tls_offered) || is_too_old(facts.tls_version) || facts.unmatched_cipher_lists != 0
+    })
+}
 
 fn unknown_issuer(view: &FlowView<'_>) -> String {
     let issuer = view.facts().and_then(|facts| facts.certificate_issuer()).map_or("", |issuer| issuer);
