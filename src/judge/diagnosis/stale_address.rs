@@ -4,6 +4,7 @@
 //! Out: for a blocked name or address of a client, the address that DNS returns, and the host that reaches the name there.
 //! Not: a certain cause: a response from before the capture that the client has cached looks the same until it expires.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -44,35 +45,55 @@ struct KnownAnswer<'a> {
     answer: &'a ClientAnswer,
 }
 
+/// The responses for one name, in no order, and the addresses in them.
+#[derive(Debug, Default)]
+struct NameAnswers<'a> {
+    answers: Vec<KnownAnswer<'a>>,
+    addresses: BTreeSet<Address>,
+}
+
+/// Some hosts: clients or servers.
+pub(in crate::judge) type Hosts = HashSet<Address, foldhash::fast::RandomState>;
+
+/// What questions will be about.
+#[derive(Debug, Default)]
+pub(in crate::judge) struct Questioned {
+    pub(in crate::judge) clients: Hosts,
+    pub(in crate::judge) servers: Hosts,
+}
+
 /// What DNS returned in the capture.
 #[derive(Debug, Default)]
 pub(in crate::judge) struct ReturnedAddresses<'a> {
     /// The names that are of interest.
-    by_name: HashMap<Arc<HostName>, Vec<KnownAnswer<'a>>, foldhash::fast::RandomState>,
-    addresses: HashSet<Address, foldhash::fast::RandomState>,
-    /// Clients whose responses are in the capture.
-    clients: HashSet<Address, foldhash::fast::RandomState>,
+    by_name: HashMap<Arc<HostName>, NameAnswers<'a>, foldhash::fast::RandomState>,
+    /// Of the questioned servers, those that responses have.
+    addresses: Hosts,
+    /// Of the questioned clients, those whose responses are in the capture.
+    clients: Hosts,
 }
 
 impl<'a> ReturnedAddresses<'a> {
     /// `is_wanted`: a question will be about this name.
     pub(in crate::judge) fn new(
         names: &'a NameTable,
+        questioned: &Questioned,
         is_wanted: impl Fn(&KnownName) -> bool,
     ) -> ReturnedAddresses<'a> {
         let mut returned = ReturnedAddresses::default();
         for (client, address, answer) in names.answers_by_address() {
-            returned.addresses.insert(address);
-            returned.clients.insert(client);
+            if questioned.servers.contains(&address) {
+                returned.addresses.insert(address);
+            }
+            if questioned.clients.contains(&client) {
+                returned.clients.insert(client);
+            }
             let known = answer.dns.known();
             if is_wanted(known) {
                 let of_name = returned.by_name.entry(Arc::clone(known.name.shared())).or_default();
-                of_name.push(KnownAnswer { address, client, answer });
+                of_name.answers.push(KnownAnswer { address, client, answer });
+                of_name.addresses.insert(address);
             }
-        }
-        // The table has no order.
-        for answers in returned.by_name.values_mut() {
-            answers.sort_unstable_by_key(|answer| (answer.address, answer.client));
         }
         returned
     }
@@ -87,18 +108,18 @@ impl<'a> ReturnedAddresses<'a> {
         observed_nanos: u64,
         comparison: &Comparison,
     ) -> Option<StaleAddress> {
-        let answers = self.by_name.get(name)?;
+        let NameAnswers { answers, addresses } = self.by_name.get(name)?;
         // The answers for the other address family say nothing.
-        let of_family = || answers.iter().filter(|answer| answer.address.is_v4() == server.address.is_v4());
-        let is_returned =
-            |answer: &KnownAnswer<'_>| answer.address == server.address || answer.client == client;
-        if of_family().any(is_returned) || comparison.has_worked(client, name, server.port) {
+        let is_of_family = |address: Address| address.is_v4() == server.address.is_v4();
+        let is_own = |answer: &KnownAnswer<'_>| answer.client == client && is_of_family(answer.address);
+        if addresses.contains(&server.address)
+            || answers.iter().any(is_own)
+            || comparison.has_worked(client, name, server.port)
+        {
             return None;
         }
-        let (returned, host) = of_family().find_map(|answer| {
-            let at = Endpoint { address: answer.address, port: server.port };
-            Some((answer.address, comparison.reached_by(name, at)?))
-        })?;
+        let of_family = addresses.iter().copied().filter(|address| is_of_family(*address));
+        let (returned, host) = reached_at(of_family, name, server.port, comparison)?;
         // A client that queried nothing for so long would have had to.
         let lifetime = answers.iter().map(|answer| answer.answer.ttl_secs).max().unwrap_or_default();
         let expired_nanos = u64::from(lifetime.max(EXPIRED_SECS)) * 1_000_000_000;
@@ -117,26 +138,29 @@ impl<'a> ReturnedAddresses<'a> {
         if !self.clients.contains(&client) || self.addresses.contains(&server.address) {
             return Vec::new();
         }
-        let is_alike = |answer: &&KnownAnswer<'_>| {
-            answer.address.is_v4() == server.address.is_v4()
-                && answer.address.is_private() == server.address.is_private()
+        let is_alike = |address: &Address| {
+            address.is_v4() == server.address.is_v4() && address.is_private() == server.address.is_private()
         };
         let mut candidates: Vec<StaleAddress> = self
             .by_name
             .iter()
-            .filter_map(|(name, answers)| {
+            .filter_map(|(name, NameAnswers { answers, addresses })| {
                 let is_used = |answer: &KnownAnswer<'_>| answer.client == client && answer.answer.used;
                 let is_candidate = answers.iter().any(|answer| answer.answer.dns.known().is_documented())
                     && !answers.iter().any(is_used)
                     && !comparison.has_worked(client, name, server.port)
                     && !comparison.was_blocked(client, name);
-                let mut alike = answers.iter().filter(is_alike).filter(|_| is_candidate);
-                let reached = alike.clone().find_map(|answer| {
-                    let at = Endpoint { address: answer.address, port: server.port };
-                    Some((answer.address, Some(comparison.reached_by(name, at)?)))
-                });
-                let unused = || alike.find(|answer| answer.client == client).map(|own| (own.address, None));
-                let (returned, reached_by) = reached.or_else(unused)?;
+                if !is_candidate {
+                    return None;
+                }
+                let alike = addresses.iter().copied().filter(is_alike);
+                let reached = reached_at(alike, name, server.port, comparison);
+                let unused = || {
+                    let own = answers.iter().filter(|answer| answer.client == client);
+                    own.map(|answer| answer.address).filter(is_alike).min().map(|own| (own, None))
+                };
+                let (returned, reached_by) =
+                    reached.map(|(address, host)| (address, Some(host))).or_else(unused)?;
                 Some(StaleAddress { name: HostName::clone(name), returned, reached_by, is_likely: false })
             })
             .collect();
@@ -146,6 +170,16 @@ impl<'a> ReturnedAddresses<'a> {
         }
         candidates
     }
+}
+
+/// The first of the addresses at which a host reaches the name, and the host.
+fn reached_at(
+    mut addresses: impl Iterator<Item = Address>,
+    name: &HostName,
+    port: u16,
+    comparison: &Comparison,
+) -> Option<(Address, Address)> {
+    addresses.find_map(|address| Some((address, comparison.reached_by(name, Endpoint { address, port })?)))
 }
 
 #[cfg(test)]
@@ -193,7 +227,9 @@ mod tests {
         blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
         comparison.add(&blocked, false);
         comparison.prepare();
-        question(&ReturnedAddresses::new(&names, |_| true), &comparison)
+        let questioned =
+            Questioned { clients: Hosts::from_iter([ONE]), servers: Hosts::from_iter([at(9).address]) };
+        question(&ReturnedAddresses::new(&names, &questioned, |_| true), &comparison)
     }
 
     /// Whether an old address is the likely cause where `ONE` was blocked at address 9; none where it is not.

@@ -17,6 +17,7 @@ use crate::base::Time;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::diagnosis::comparison::Comparison;
+use crate::judge::diagnosis::stale_address::Questioned;
 use crate::judge::diagnosis::stale_address::ReturnedAddresses;
 use crate::judge::diagnosis::stale_address::StaleAddress;
 use crate::judge::policy::name_table::KnownName;
@@ -55,7 +56,10 @@ impl Findings {
         };
         let mut named: HashSet<Arc<HostName>> = HashSet::new();
         let mut nameless: HashMap<Address, usize> = HashMap::new();
+        let mut questioned = Questioned::default();
         for (key, row) in self.rows.iter().filter(|(key, row)| is_candidate(key, row)) {
+            questioned.clients.extend(key.audited_host);
+            questioned.servers.extend(row.server.map(|server| server.address));
             match &row.name {
                 Some(name) => drop(named.insert(Arc::clone(name))),
                 None => *nameless.entry(key.audited_host.unwrap_or_default()).or_default() += 1,
@@ -78,7 +82,7 @@ impl Findings {
         }
         let is_documented = |name: &KnownName| has_nameless && name.is_documented();
         let is_wanted = |known: &KnownName| named.contains(&**known.name.shared()) || is_documented(known);
-        let returned = ReturnedAddresses::new(names, is_wanted);
+        let returned = ReturnedAddresses::new(names, &questioned, is_wanted);
         for (key, row) in self.rows.iter_mut().filter(|(key, row)| is_candidate(key, row)) {
             let Some((client, server)) = key.audited_host.zip(row.server) else { continue };
             let found = match &row.name {
