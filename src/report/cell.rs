@@ -10,6 +10,7 @@
 
 use std::io::Write as _;
 
+use super::decimal;
 use super::input_names::InputNames;
 use crate::base::Address;
 use crate::base::FileId;
@@ -41,7 +42,6 @@ pub struct Cell {
     pub(super) out: Vec<u8>,
     form: CellFormat,
     clock: Clock,
-    numbers: itoa::Buffer,
     /// Inside a list: the elements so far.
     list: Option<usize>,
     /// Where the current text begins.
@@ -56,7 +56,6 @@ impl Cell {
             out: Vec::with_capacity(1024),
             form,
             clock: Clock::default(),
-            numbers: itoa::Buffer::new(),
             list: None,
             text_from: 0,
             wants_quotes: false,
@@ -64,16 +63,32 @@ impl Cell {
     }
 
     /// A number.
-    #[inline(never)]
-    pub fn number(&mut self, number: impl itoa::Integer) {
-        self.next();
-        self.out.extend_from_slice(self.numbers.format(number).as_bytes());
+    #[inline]
+    pub fn number(&mut self, number: impl Into<u64>) {
+        self.wide_number(number.into());
     }
 
-    /// A trusted word; empty means missing.
+    #[inline(never)]
+    fn wide_number(&mut self, number: u64) {
+        self.next();
+        decimal::push_number(&mut self.out, number);
+    }
+
+    /// A trusted text; empty means missing.
     #[inline]
     pub fn word(&mut self, word: &str) {
         self.text(word, TextOrigin::Trusted);
+    }
+
+    /// A word of a fixed list, which needs neither quotes nor escapes; empty means missing.
+    #[inline(never)]
+    pub fn keyword(&mut self, word: &str) {
+        debug_assert!(!word.bytes().any(|byte| is_separator(byte) || byte == b'\\'), "{word}");
+        if !word.is_empty() {
+            self.begin();
+            self.out.extend_from_slice(word.as_bytes());
+            self.end();
+        }
     }
 
     /// Text; empty means missing.
@@ -188,9 +203,8 @@ impl Cell {
     }
 
     /// Adds a number to the text.
-    #[inline(never)]
-    pub fn push_number(&mut self, number: impl itoa::Integer) {
-        self.out.extend_from_slice(self.numbers.format(number).as_bytes());
+    pub fn push_number(&mut self, number: impl Into<u64>) {
+        decimal::push_number(&mut self.out, number.into());
     }
 
     /// Adds an address to the text.
@@ -198,10 +212,10 @@ impl Cell {
         if address.is_v4() {
             let [a, b, c, d] = (address.0 as u32).to_be_bytes();
             for (octet, separator) in [(a, b'.'), (b, b'.'), (c, b'.')] {
-                self.out.extend_from_slice(self.numbers.format(octet).as_bytes());
+                decimal::push_number(&mut self.out, u64::from(octet));
                 self.out.push(separator);
             }
-            self.out.extend_from_slice(self.numbers.format(d).as_bytes());
+            decimal::push_number(&mut self.out, u64::from(d));
         } else {
             // Writing into a Vec cannot fail.
             let _ = write!(self.out, "{address}");
@@ -329,20 +343,12 @@ impl Clock {
             }
         }
         let nanos = time.0.rem_euclid(1_000_000_000) as u32;
-        let second = secs.rem_euclid(60) as u32;
-        let mut digits = *b"00.000000000Z";
-        let (head, tail) = digits.split_at_mut(3);
-        if let [tens, ones, _] = head {
-            *tens = b'0' + (second / 10) as u8;
-            *ones = b'0' + (second % 10) as u8;
-        }
-        let mut left = nanos;
-        for digit in tail.iter_mut().take(9).rev() {
-            *digit = b'0' + (left % 10) as u8;
-            left /= 10;
-        }
+        let second = secs.rem_euclid(60) as u8;
+        let first_of_nanos = (nanos / 100_000_000) as u8;
         out.extend_from_slice(&self.text);
-        out.extend_from_slice(&digits);
+        out.extend_from_slice(&[b'0' + second / 10, b'0' + second % 10, b'.', b'0' + first_of_nanos]);
+        decimal::push_eight_digits(out, nanos % 100_000_000);
+        out.push(b'Z');
     }
 }
 

@@ -95,7 +95,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "flow_id": required Integer, "number of the flow in this run, from 1 in the order in which flows were opened",
         |row, _, cell| cell.number(row.flow_id);
     "community_id": required Text, "Community ID version 1 with seed 0, by which other tools name the same flow",
-        |row, _, cell| cell.word(community_id(row.protocol, row.client, row.server).as_str());
+        |row, _, cell| cell.keyword(community_id(row.protocol, row.client, row.server).as_str());
     "file": required Text, "input that contains the first frame",
         |row, names, cell| cell.text(names.file(row.first_frame.file), TextOrigin::Untrusted);
     "first_frame": required Frame, "first frame",
@@ -121,11 +121,11 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "tunnel": optional TEXTS, "tunnels of the flow, outermost first",
         |row, _, cell| cell.joined(&row.tunnel, TextOrigin::Trusted);
     "app": optional Text, "application protocol, identified by its bytes and not by the port: `tls`, `quic`, `dns`, `http`, `smb`, …; DNS over TLS, QUIC and HTTPS is `dot`, `doq`, `doh`",
-        |row, _, cell| cell.word(row.app);
+        |row, _, cell| cell.keyword(row.app);
     "name": optional Text, "name of the destination, from the strongest source",
         |row, _, cell| name(row.name.as_deref(), cell);
     "name_source": optional Enum(|| NAME_SOURCES.iter().map(|word| word.as_str()).collect()), "source of that name: TLS or QUIC SNI, a request to a proxy, an HTTP Host header, a DNS response to this client or to another one, the server's certificate, a service tag",
-        |row, _, cell| cell.word(row.name_source.map_or("", |source| source.as_str()));
+        |row, _, cell| cell.keyword(row.name_source.map_or("", |source| source.as_str()));
     "sni": optional Text, "server name in the ClientHello (TLS or QUIC)",
         |row, _, cell| name(row.sni.as_deref(), cell);
     "dns_name": optional Text, "name whose DNS response contained the server's address",
@@ -133,7 +133,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "alpn": optional TEXTS, "application protocol chosen by the server; without a ServerHello, those that the client offered",
         |row, _, cell| cell.joined(row.alpn.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
     "tls_version": optional Text, "TLS version chosen by the server: `TLS 1.2`, `TLS 1.3`, …; `0xNNNN` if it has no name",
-        |row, _, cell| if let Some(version) = row.tls_version { cell.word(&registry::tls_version(version)) };
+        |row, _, cell| if let Some(version) = row.tls_version { cell.keyword(&registry::tls_version(version)) };
     "ech": optional Flag, "the ClientHello is encrypted (ECH); `sni` is the public name",
         |row, _, cell| cell.flag(row.ech);
     "certificate_issuer": optional Text, "issuer of the server's certificate",
@@ -147,17 +147,17 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "bytes_to_client": required Integer, "payload bytes from the server, as long as on the wire",
         |row, _, cell| cell.number(row.bytes[1]);
     "destination_verdict": optional Enum(|| DestinationVerdict::ALL.iter().map(|word| word.as_str()).collect()), "whether a document lists the destination; missing if the flow is not of an audited host",
-        |row, _, cell| cell.word(row.destination_verdict.map_or("", |verdict| verdict.as_str()));
+        |row, _, cell| cell.keyword(row.destination_verdict.map_or("", |verdict| verdict.as_str()));
     "port_verdict": optional Enum(|| PortVerdict::ALL.iter().map(|word| word.as_str()).collect()), "whether the port is TCP 443 or another documented one; missing if the flow is not of an audited host",
-        |row, _, cell| cell.word(row.port_verdict.map_or("", |verdict| verdict.as_str()));
+        |row, _, cell| cell.keyword(row.port_verdict.map_or("", |verdict| verdict.as_str()));
     "outcome": required Enum(|| Outcome::ALL.iter().map(|word| word.as_str()).collect()), "whether the flow succeeded, looks blocked, or cannot be classified",
-        |row, _, cell| cell.word(row.assessment.outcome().as_str());
+        |row, _, cell| cell.keyword(row.assessment.outcome().as_str());
     "mechanism": optional MECHANISM, "how a blocked-looking flow was blocked; see `afs-audit explain MECHANISM`",
-        |row, _, cell| cell.word(row.assessment.mechanism().map_or("", Mechanism::as_str));
+        |row, _, cell| cell.keyword(row.assessment.mechanism().map_or("", Mechanism::as_str));
     "inconclusive_reason": optional Enum(|| InconclusiveReason::ALL.iter().map(|word| word.as_str()).collect()), "why the outcome is inconclusive",
-        |row, _, cell| cell.word(row.assessment.reason().map_or("", InconclusiveReason::as_str));
+        |row, _, cell| cell.keyword(row.assessment.reason().map_or("", InconclusiveReason::as_str));
     "confidence": optional CONFIDENCE, "confidence in the mechanism",
-        |row, _, cell| cell.word(row.assessment.confidence().map_or("", |confidence| confidence.as_str()));
+        |row, _, cell| cell.keyword(row.assessment.confidence().map_or("", |confidence| confidence.as_str()));
     "products": optional TEXTS, "products whose documents list the destination",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |documented| &documented.products), TextOrigin::Trusted);
     "references": optional TEXTS, "documented rows that allow the flow, most specific first; followed by `(as meant)` if the row prints another name, `(port as meant)` if it prints another port, `(placeholder)` if the site file does not fill its placeholder, `(undeclared role)` if the row is for a role that the site file declares for no host",
@@ -165,7 +165,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "documents": optional TEXTS, "documents that contain these rows",
         |row, _, cell| cell.joined(row.documented.as_deref().map_or("", |documented| &documented.documents), TextOrigin::Trusted);
     "findings": optional List(&CODE), "codes of the findings that include the flow",
-        |row, _, cell| cell.list(&row.findings, |cell, code| cell.word(code.as_str()));
+        |row, _, cell| cell.list(&row.findings, |cell, code| cell.keyword(code.as_str()));
     "evidence_frames": optional FRAMES, "frames that prove the values of this row",
         |row, names, cell| cell.frames(&row.evidence, row.first_frame.file, names);
     "ja4": optional Text, "JA4 fingerprint of the ClientHello (TLS or QUIC), which depends on the client software",
@@ -173,9 +173,9 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "service_tags": optional TEXTS, "service tags that contain the server's address, most specific first",
         |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
     "address_evidence": optional Enum(|| AddressEvidence::ALL.iter().map(|word| word.as_str()).collect()), "whether the address of a documented name is in a service tag of its documented row, only in another tag, or in none; missing without a service tag file",
-        |row, _, cell| cell.word(row.address_evidence.map_or("", AddressEvidence::as_str));
+        |row, _, cell| cell.keyword(row.address_evidence.map_or("", AddressEvidence::as_str));
     "tampering_stage": optional Text, "how far a connection came, `>`, and what ended it, in the terms of passive connection tampering detection: `syn>rst+ack`, `psh>nothing`",
-        |row, _, cell| cell.word(row.tampering_stage.unwrap_or_default());
+        |row, _, cell| cell.keyword(row.tampering_stage.unwrap_or_default());
     "http_status": optional Integer, "status of the last response in plain HTTP, including a proxy's response to CONNECT",
         |row, _, cell| if let Some(status) = row.http.as_ref().and_then(|http| http.status) { cell.number(status) };
     "http_location": optional Text, "target of a redirect in plain HTTP (Location)",
@@ -185,7 +185,7 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "http_method": optional Text, "method of the first request in plain HTTP",
         |row, _, cell| if let Some(method) = row.http.as_ref().and_then(|http| http.method.as_ref()) { cell.text(method, TextOrigin::Untrusted) };
     "tls_cipher": optional Text, "cipher suite chosen by the server; `0xNNNN` if it has no name",
-        |row, _, cell| if let Some(cipher) = row.tls_cipher { cell.word(&registry::cipher_suite(cipher)) };
+        |row, _, cell| if let Some(cipher) = row.tls_cipher { cell.keyword(&registry::cipher_suite(cipher)) };
     "tls_resumed": optional Flag, "the server resumed a session, and so sent no certificate",
         |row, _, cell| cell.flag(row.tls_resumed);
     "client_hello_cut": optional Flag, "the ClientHello is incomplete in the capture; its server name may be missing",
@@ -197,9 +197,9 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
     "certificate_chain": optional TEXTS, "subjects of the certificates that the server sent after its own",
         |row, _, cell| texts(row, AttributeKey::CertificateChain, cell);
     "quic_version": optional Text, "QUIC version: `1`, `2`, `draft-29`, `Q046`, …; `0xNNNNNNNN` if it has no name",
-        |row, _, cell| if let Some(version) = row.quic_version { cell.word(&registry::quic_version(version)) };
+        |row, _, cell| if let Some(version) = row.quic_version { cell.keyword(&registry::quic_version(version)) };
     "quic_error": optional Text, "error, other than a TLS alert, with which a side closed a QUIC connection before its handshake was complete",
-        |row, _, cell| if let Some(code) = row.rare.as_ref().and_then(|rare| rare.quic_error) { cell.word(&registry::quic_error(code)) };
+        |row, _, cell| if let Some(code) = row.rare.as_ref().and_then(|rare| rare.quic_error) { cell.keyword(&registry::quic_error(code)) };
     "proxy_source": optional Text, "client address in a PROXY protocol header, as load balancers send it",
         |row, _, cell| if let Some(source) = row.rare.as_ref().and_then(|rare| rare.proxy_source.as_ref()) { cell.text(source, TextOrigin::Untrusted) };
     "process": optional Text, "process of the capturing host that opened the flow: its number, and the name of its program where the trace has it. Only event trace logs show it, and not of packets that the kernel sent",
@@ -252,9 +252,9 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
     "query_name": optional Text, "name in the query, in lower case without the final dot; missing for the root",
         |row, _, cell| name(Some(&row.resolution.query_name), cell);
     "query_type": required Text, "type in the query: `A`, `AAAA`, `HTTPS`, …; `TYPE65280` if it has no name",
-        |row, _, cell| cell.word(&registry::dns_type(row.resolution.query_type));
+        |row, _, cell| cell.keyword(&registry::dns_type(row.resolution.query_type));
     "rcode": optional Text, "response code: `NOERROR`, `NXDOMAIN`, …, or its number; missing without a response",
-        |row, _, cell| if let Some(code) = row.resolution.rcode { cell.word(&registry::rcode(code)) };
+        |row, _, cell| if let Some(code) = row.resolution.rcode { cell.keyword(&registry::rcode(code)) };
     "answers": optional TEXTS, "the answer section in wire order, each record as `TYPE=value`; then addresses of the additional section for hosts that it names; at most 32, and 2 KiB of names",
         |row, _, cell| cell.list(&row.resolution.answers, answer);
     "resolved_addresses": optional List(&Address), "addresses that the answers give for the name in the query; at most 32",
@@ -290,13 +290,13 @@ const DNS: &[Column<DnsRow>] = columns! { DnsRow;
 /// `findings.csv`.
 const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "code": required CODE, "stable code; see `afs-audit explain CODE`",
-        |row, _, cell| cell.word(row.code.as_str());
+        |row, _, cell| cell.keyword(row.code.as_str());
     "title": required Text, "title of the code",
         |row, _, cell| cell.text(row.title, TextOrigin::Trusted);
     "severity": required Enum(|| Severity::ALL.iter().map(|word| word.as_str()).collect()), "severity",
-        |row, _, cell| cell.word(row.severity.as_str());
+        |row, _, cell| cell.keyword(row.severity.as_str());
     "confidence": optional CONFIDENCE, "confidence in the finding",
-        |row, _, cell| cell.word(row.confidence.map_or("", |confidence| confidence.as_str()));
+        |row, _, cell| cell.keyword(row.confidence.map_or("", |confidence| confidence.as_str()));
     "audited_host": optional Address, "the audited host",
         |row, _, cell| if let Some(address) = row.audited_host { cell.address(address) };
     "target": optional Text, "what the finding is about: a name, an address, or `address:port`",
@@ -308,7 +308,7 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "server_port": optional Integer, "port of the destination in the first flow",
         |row, _, cell| if let Some(server) = row.server { cell.number(server.port) };
     "mechanism": optional MECHANISM, "how blocked-looking flows were blocked; see `afs-audit explain MECHANISM`",
-        |row, _, cell| cell.word(row.mechanism.map_or("", Mechanism::as_str));
+        |row, _, cell| cell.keyword(row.mechanism.map_or("", Mechanism::as_str));
     "count": required Integer, "number of flows or DNS responses",
         |row, _, cell| cell.number(row.count);
     "first_seen": required Time, "time of the first of them",
@@ -330,7 +330,7 @@ const FINDING: &[Column<FindingRow>] = columns! { FindingRow;
     "documents": optional TEXTS, "documents that contain them",
         |row, _, cell| cell.joined(&row.documents, TextOrigin::Untrusted);
     "cause": optional CODE, "code of the finding of the same audited host that says the cause of this one",
-        |row, _, cell| cell.word(row.cause.map_or("", FindingCode::as_str));
+        |row, _, cell| cell.keyword(row.cause.map_or("", FindingCode::as_str));
 };
 
 /// `requirements.csv`.
@@ -348,9 +348,9 @@ const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
     "server": optional Address, "the audited server; missing for the site as a whole",
         |row, _, cell| if let Some(server) = row.server { cell.address(server) };
     "state": required Enum(|| RequirementState::ALL.iter().map(|word| word.as_str()).collect()), "whether the endpoint was reached",
-        |row, _, cell| cell.word(row.state.as_str());
+        |row, _, cell| cell.keyword(row.state.as_str());
     "mechanism": optional MECHANISM, "how the last blocked attempt was blocked; see `afs-audit explain MECHANISM`",
-        |row, _, cell| cell.word(row.mechanism.map_or("", Mechanism::as_str));
+        |row, _, cell| cell.keyword(row.mechanism.map_or("", Mechanism::as_str));
     "count": required Integer, "number of attempts: flows, and names that did not resolve",
         |row, _, cell| cell.number(row.count);
     "reached": required Integer, "attempts that succeeded",
@@ -370,7 +370,7 @@ const REQUIREMENT: &[Column<RequirementRow>] = columns! { RequirementRow;
     "last_blocked": optional Time, "time of the last attempt that looks blocked",
         |row, _, cell| if let Some(time) = row.last_blocked { cell.time(time) };
     "last_state": optional Enum(|| vec!["reached", "blocked"]), "state after the last attempt with a known outcome",
-        |row, _, cell| cell.word(row.last_state.map_or("", |state| state.as_str()));
+        |row, _, cell| cell.keyword(row.last_state.map_or("", |state| state.as_str()));
     "file": optional Text, "input that contains the first of the frames",
         |row, names, cell| if !row.frames.is_empty() { cell.text(names.file(first_file(&row.frames)), TextOrigin::Untrusted) };
     "frames": optional FRAMES, "the first frames that show the state",
@@ -390,12 +390,14 @@ fn name(name: Option<&crate::base::HostName>, cell: &mut Cell) {
 }
 
 fn transport(protocol: u8, cell: &mut Cell) {
-    cell.begin();
     match proto::name(protocol) {
-        Some(word) => cell.push(word, TextOrigin::Trusted),
-        None => cell.push_number(protocol),
+        Some(word) => cell.keyword(word),
+        None => {
+            cell.begin();
+            cell.push_number(protocol);
+            cell.end();
+        }
     }
-    cell.end();
 }
 
 /// A protocol without ports has none to print; port 0 of the others is a port.
@@ -450,8 +452,8 @@ fn capture_ended(nanos: u64) -> String {
 fn opcode(number: u8, cell: &mut Cell) {
     match number {
         0 => {}
-        4 => cell.word("NOTIFY"),
-        5 => cell.word("UPDATE"),
+        4 => cell.keyword("NOTIFY"),
+        5 => cell.keyword("UPDATE"),
         _ => {
             cell.begin();
             cell.push_number(number);

@@ -9,6 +9,7 @@ mod cell;
 mod collapse;
 mod column;
 mod columns;
+mod decimal;
 mod facts;
 mod folder;
 mod html;
