@@ -41,9 +41,13 @@ impl HostName {
         if text.is_empty() || text.len() > 255 {
             return None;
         }
-        if text.iter().all(|byte| is_printed(*byte) || *byte == b'.') {
-            let mut lower = SmallVec::<[u8; 256]>::from_slice(text);
-            lower.make_ascii_lowercase();
+        let mut lower = SmallVec::<[u8; 256]>::from_slice(text);
+        let odd = lower.iter_mut().fold(0, |odd, byte| {
+            let is_odd = !(is_printed(*byte) | (*byte == b'.'));
+            *byte = byte.to_ascii_lowercase();
+            odd | u8::from(is_odd)
+        });
+        if odd == 0 {
             return std::str::from_utf8(&lower).ok().map(|lower| HostName(lower.into()));
         }
         if let Some(ip) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Ipv6Addr>().ok()) {
@@ -102,7 +106,6 @@ pub(crate) struct HostNameBuilder {
 
 impl HostNameBuilder {
     /// Adds a label.
-    #[inline]
     pub(crate) fn push(&mut self, label: &[u8]) {
         if self.text.len() > NAME_LIMIT {
             return;
@@ -110,21 +113,46 @@ impl HostNameBuilder {
         if !self.text.is_empty() {
             self.text.push(b'.');
         }
-        // Checked and copied byte by byte: a label is too short for anything better.
+        let mut escaped = String::with_capacity(label.len() + 8);
+        for byte in label {
+            push_byte(&mut escaped, *byte, is_plain(*byte));
+        }
+        self.text.extend_from_slice(escaped.as_bytes());
+    }
+
+    /// Adds labels as they are on the wire, each after its length. Nearly all are plain, and copied as a whole.
+    #[inline]
+    pub(crate) fn push_wire(&mut self, labels: &[u8]) {
         let from = self.text.len();
-        let mut is_plain_label = true;
-        self.text.extend(label.iter().map(|byte| {
-            let lower = LOWER.get(usize::from(*byte)).copied().unwrap_or_default();
-            is_plain_label &= lower != 0;
-            lower
-        }));
-        if !is_plain_label {
+        let Some((first, after)) = labels.split_first().filter(|_| from <= NAME_LIMIT) else { return };
+        // The lengths become dots, but for that of the first label of the name.
+        let mut at = usize::from(*first);
+        let mut dots = 0;
+        if from > 0 {
+            self.text.push(b'.');
+        }
+        let copied = self.text.len();
+        self.text.extend_from_slice(after);
+        let added = self.text.get_mut(copied..).unwrap_or_default();
+        while let Some(length) = added.get_mut(at) {
+            at += 1 + usize::from(std::mem::replace(length, b'.'));
+            dots += 1;
+        }
+        // Without an early exit, so that the loop is vectorised. One dot more is one inside a label.
+        let (found, odd) = added.iter_mut().fold((0, 0), |(found, odd), byte| {
+            let is_dot = *byte == b'.';
+            let is_odd = !(is_plain(*byte) | is_dot);
+            *byte = byte.to_ascii_lowercase();
+            (found + u8::from(is_dot), odd | u8::from(is_odd))
+        });
+        if found != dots || odd != 0 {
             self.text.truncate(from);
-            let mut escaped = String::with_capacity(label.len() + 8);
-            for byte in label {
-                push_byte(&mut escaped, *byte, is_plain(*byte));
+            let mut rest = labels;
+            while let Some((length, after)) = rest.split_first() {
+                let (label, others) = after.split_at_checked(usize::from(*length)).unwrap_or((after, &[]));
+                self.push(label);
+                rest = others;
             }
-            self.text.extend_from_slice(escaped.as_bytes());
         }
     }
 
@@ -152,20 +180,6 @@ impl HostNameBuilder {
         HostName(std::str::from_utf8(&self.text).unwrap_or_default().into())
     }
 }
-
-/// The bytes of names as they are written; 0 for those that are escaped.
-#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const LOWER: [u8; 256] = {
-    let mut lower = [0; 256];
-    let mut byte: u8 = 0;
-    while byte < 0x80 {
-        if is_plain(byte) {
-            lower[byte as usize] = byte.to_ascii_lowercase();
-        }
-        byte += 1;
-    }
-    lower
-};
 
 #[inline]
 const fn is_plain(byte: u8) -> bool {

@@ -360,6 +360,10 @@ impl Comparison {
         self.reached_by.clear();
         self.families.clear();
         self.proxies.clear();
+        // Nearly every entry has one name, which most often worked at one address.
+        let entries = self.worked.len();
+        self.worked_elsewhere.reserve(entries);
+        self.reached_by.reserve(entries);
         for ((client, server), worked) in self.worked.iter() {
             if worked.is_proxy {
                 let lowest = self.proxies.entry(*client).or_insert(*server);

@@ -175,7 +175,11 @@ impl Diagnosis {
         }
         self.capture_loss.add(flow.client().address, flow_end);
         let is_complete = flow_end.tcp.as_ref().is_some_and(|tcp| tcp.handshake == Handshake::Complete);
-        if is_complete && let Some(key) = dns_key(flow) {
+        // Where the application is known, that is known already.
+        if is_complete
+            && flow.app.is_empty()
+            && let Some(key) = dns_key(flow)
+        {
             self.happy_eyeballs.answered(key, flow.number);
         }
         self.assess_open(flow, flow_end, context)

@@ -11,12 +11,15 @@ mod site;
 mod tests;
 mod tls;
 
+use std::fmt;
+
 use smallvec::SmallVec;
 
 pub(super) use self::blocked::BETWEEN_ROLES;
 use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;
+use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::port;
 use crate::flow::FlowEnd;
@@ -61,7 +64,7 @@ pub(in crate::judge) struct FlowView<'a> {
 }
 
 impl<'a> FlowView<'a> {
-    fn client(&self) -> crate::base::Address {
+    fn client(&self) -> Address {
         self.flow.client().address
     }
 
@@ -87,12 +90,23 @@ impl<'a> FlowView<'a> {
         }
     }
 
-    /// The server for a message: name and address.
-    fn server_text(&self) -> String {
-        let address = self.server().address;
-        match self.name() {
-            Some(known) => format!("{} ({address})", known.name),
-            None => address.to_string(),
+    /// The server for a message.
+    fn server_text(&self) -> ServerText<'a> {
+        ServerText { name: self.name(), address: self.server().address }
+    }
+}
+
+/// Name and address of a server, as messages give them.
+struct ServerText<'a> {
+    name: Option<&'a KnownName>,
+    address: Address,
+}
+
+impl fmt::Display for ServerText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Some(known) => write!(f, "{} ({})", known.name, self.address),
+            None => write!(f, "{}", self.address),
         }
     }
 }

@@ -30,6 +30,7 @@ use message::DnsMessage;
 use message::HEADER_LEN;
 use name::DnsDamage;
 use name::NameBudget;
+use smallvec::SmallVec;
 
 /// Link-local multicast name resolution: RFC 4795 §2.
 const LLMNR_PORT: u16 = 5355;
@@ -194,7 +195,8 @@ impl TrackedQuery {
 
 /// Reads the DNS messages of one conversation.
 struct DnsReader {
-    queries: Vec<TrackedQuery>,
+    /// Nearly every conversation over UDP has one.
+    queries: SmallVec<[TrackedQuery; 1]>,
     app: &'static str,
     protocol_emitted: bool,
     anomaly_emitted: bool,
@@ -214,7 +216,7 @@ impl DnsReader {
             "dns"
         };
         DnsReader {
-            queries: Vec::new(),
+            queries: SmallVec::new(),
             app,
             protocol_emitted: false,
             anomaly_emitted: false,

@@ -141,14 +141,10 @@ pub(crate) fn read_name(
     let mut walk = NameWalk::new(message, at)?;
     // Where the first pointer led, and how much of the name was read before.
     let mut pointed: Option<(usize, usize, usize)> = None;
-    while let Some(part) = walk.next(budget)? {
-        let target = match part {
-            NamePart::Label(label) => {
-                text.push(label);
-                continue;
-            }
-            NamePart::Pointer(target) => target,
-        };
+    loop {
+        let (labels, target) = walk.next_run(budget)?;
+        text.push_wire(labels);
+        let Some(target) = target else { break };
         let Some(known) = budget.known(target) else {
             pointed.get_or_insert((target, walk.len, text.len()));
             continue;
@@ -233,6 +229,21 @@ impl<'a> NameWalk<'a> {
                 Ok(Some(NamePart::Pointer(target)))
             }
             _ => Err(DnsDamage::Malformed("unknown label type")),
+        }
+    }
+
+    /// The labels up to the next pointer or the root, as they are on the wire, and where the pointer leads.
+    #[inline]
+    fn next_run(&mut self, budget: &mut NameBudget) -> Result<(&'a [u8], Option<usize>), DnsDamage> {
+        let (start, from) = (self.start, self.c.at());
+        loop {
+            let to = self.c.at();
+            let target = match self.next(budget)? {
+                Some(NamePart::Label(_)) => continue,
+                Some(NamePart::Pointer(target)) => Some(target),
+                None => None,
+            };
+            return Ok((self.message.get(start + from..start + to).unwrap_or_default(), target));
         }
     }
 
@@ -343,6 +354,12 @@ mod tests {
     #[test]
     fn unusual_bytes_are_escaped() {
         check(b"\x03a.b\x04\x1b[2J\x00", 0, Ok(("a\\x2eb.\\x1b\\x5b2j", 10)));
+        // 0: B,c.Example; 13: Plain, then the same by a pointer.
+        let message = b"\x03B,c\x07Example\x00\x05Plain\xc0\x00";
+        check(message, 13, Ok(("plain.b\\x2cc.example", 21)));
+        assert_eq!(read_all(message, &[0, 13]), ["b\\x2cc.example", "plain.b\\x2cc.example"]);
+        // As many dots inside labels as between them.
+        check(b"\x02.a\x02b.\x00", 0, Ok(("\\x2ea.b\\x2e", 7)));
     }
 
     #[test]
