@@ -40,6 +40,11 @@ impl AttributeSets {
         self.0.push(set);
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The last text of an attribute.
     pub fn text(&self, key: AttributeKey) -> Option<&WireText> {
         match self.value(key)? {

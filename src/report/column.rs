@@ -11,10 +11,40 @@ pub struct Column<R> {
     pub kind: ColumnType,
     /// Whether every row has a value.
     pub is_required: bool,
+    /// The part of a row that has the value: most rows lack some, so that their columns need not be asked.
+    pub part: RowPart,
     /// What it holds, for the reference and the JSON Schema.
     pub about: &'static str,
     /// Writes the value of a record; writes nothing if it is missing.
     pub cell: fn(&R, &InputNames, &mut Cell),
+}
+
+impl<R: TableRow> Column<R> {
+    /// Writes the value of a record that has these parts.
+    #[inline]
+    pub(super) fn fill(&self, row: &R, parts: u8, names: &InputNames, cell: &mut Cell) {
+        if parts & self.part as u8 != 0 {
+            return (self.cell)(row, names, cell);
+        }
+        if cfg!(debug_assertions) {
+            let before = cell.out.len();
+            (self.cell)(row, names, cell);
+            assert_eq!(cell.out.len(), before, "{} has a value in a row without {:?}", self.name, self.part);
+        }
+    }
+}
+
+/// Parts of a row, as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowPart {
+    /// What rows have.
+    Common = 1,
+    /// What handshakes of TLS and QUIC show.
+    Tls = 2,
+    /// What plain HTTP shows.
+    Http = 4,
+    /// What few rows have.
+    Rare = 8,
 }
 
 /// The type of the values of a column.
@@ -46,6 +76,11 @@ pub trait TableRow: Sized + 'static {
     const FILE: &'static str;
     /// Its columns, in order.
     const COLUMNS: &'static [Column<Self>];
+
+    /// The parts that it has, as bits of [`RowPart`].
+    fn parts(&self) -> u8 {
+        u8::MAX
+    }
 }
 
 impl ColumnType {

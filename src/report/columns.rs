@@ -6,6 +6,7 @@ use super::cell::Cell;
 use super::cell::TextOrigin;
 use super::column::Column;
 use super::column::ColumnType;
+use super::column::RowPart;
 use super::column::TableRow;
 use super::human::duration;
 use super::input_names::InputNames;
@@ -38,6 +39,34 @@ impl TableRow for FlowRow {
     const RECORD: &'static str = "flow";
     const FILE: &'static str = "flows.csv";
     const COLUMNS: &'static [Column<FlowRow>] = FLOW;
+
+    #[inline]
+    fn parts(&self) -> u8 {
+        let has_tls = self.alpn.is_some()
+            || self.tls_version.is_some()
+            || self.tls_cipher.is_some()
+            || self.quic_version.is_some()
+            || self.ech
+            || self.tls_resumed
+            || self.client_hello_cut
+            || !self.attributes.is_empty();
+        let has_rare = self.service_tags.is_some()
+            || self.address_evidence.is_some()
+            || self.tampering_stage.is_some()
+            || self.rare.is_some()
+            || self.process.is_some()
+            || self.points.is_some()
+            || self.further_flows > 0
+            || self.translated.is_some();
+        [
+            (RowPart::Common, true),
+            (RowPart::Tls, has_tls),
+            (RowPart::Http, self.http.is_some()),
+            (RowPart::Rare, has_rare),
+        ]
+        .into_iter()
+        .fold(0, |all, (part, has)| if has { all | part as u8 } else { all })
+    }
 }
 
 impl TableRow for DnsRow {
@@ -58,19 +87,25 @@ impl TableRow for RequirementRow {
     const COLUMNS: &'static [Column<RequirementRow>] = REQUIREMENT;
 }
 
-/// Declares a table of columns: name, whether every row has a value, type, description, and what is written.
+/// Declares a table of columns: name, whether every row has a value or else which part of it, type, description, and what is
+/// written.
 macro_rules! columns {
     ($row:ty; $($name:literal: $presence:ident $kind:expr, $about:literal, |$r:pat_param, $n:pat_param, $c:ident| $body:expr;)*) => {
         &[$(Column {
             name: $name,
             kind: $kind,
-            is_required: columns!(@ $presence),
+            is_required: columns!(@required $presence),
+            part: columns!(@part $presence),
             about: $about,
             cell: |$r: &$row, $n: &InputNames, $c: &mut Cell| $body,
         },)*]
     };
-    (@ required) => { true };
-    (@ optional) => { false };
+    (@required required) => { true };
+    (@required $part:ident) => { false };
+    (@part tls) => { $crate::report::RowPart::Tls };
+    (@part http) => { $crate::report::RowPart::Http };
+    (@part rare) => { $crate::report::RowPart::Rare };
+    (@part $presence:ident) => { $crate::report::RowPart::Common };
 }
 
 pub(crate) use columns;
@@ -130,13 +165,13 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| name(row.sni.as_deref(), cell);
     "dns_name": optional Text, "name whose DNS response contained the server's address",
         |row, _, cell| name(row.dns_name.as_deref(), cell);
-    "alpn": optional TEXTS, "application protocol chosen by the server; without a ServerHello, those that the client offered",
+    "alpn": tls TEXTS, "application protocol chosen by the server; without a ServerHello, those that the client offered",
         |row, _, cell| cell.joined(row.alpn.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
-    "tls_version": optional Text, "TLS version chosen by the server: `TLS 1.2`, `TLS 1.3`, …; `0xNNNN` if it has no name",
+    "tls_version": tls Text, "TLS version chosen by the server: `TLS 1.2`, `TLS 1.3`, …; `0xNNNN` if it has no name",
         |row, _, cell| if let Some(version) = row.tls_version { cell.keyword(&registry::tls_version(version)) };
-    "ech": optional Flag, "the ClientHello is encrypted (ECH); `sni` is the public name",
+    "ech": tls Flag, "the ClientHello is encrypted (ECH); `sni` is the public name",
         |row, _, cell| cell.flag(row.ech);
-    "certificate_issuer": optional Text, "issuer of the server's certificate",
+    "certificate_issuer": tls Text, "issuer of the server's certificate",
         |row, _, cell| cell.text(row.attributes.text(AttributeKey::CertificateIssuer).map_or("", |issuer| issuer), TextOrigin::Untrusted);
     "packets_to_server": required Integer, "packets from the client",
         |row, _, cell| cell.number(row.packets[0]);
@@ -168,47 +203,47 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| cell.list(&row.findings, |cell, code| cell.keyword(code.as_str()));
     "evidence_frames": optional FRAMES, "frames that prove the values of this row",
         |row, names, cell| cell.frames(&row.evidence, row.first_frame.file, names);
-    "ja4": optional Text, "JA4 fingerprint of the ClientHello (TLS or QUIC), which depends on the client software",
+    "ja4": tls Text, "JA4 fingerprint of the ClientHello (TLS or QUIC), which depends on the client software",
         |row, _, cell| cell.text(row.attributes.text(AttributeKey::Ja4).map_or("", |fingerprint| fingerprint), TextOrigin::Untrusted);
-    "service_tags": optional TEXTS, "service tags that contain the server's address, most specific first",
+    "service_tags": rare TEXTS, "service tags that contain the server's address, most specific first",
         |row, _, cell| cell.joined(row.service_tags.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
-    "address_evidence": optional Enum(|| AddressEvidence::ALL.iter().map(|word| word.as_str()).collect()), "whether the address of a documented name is in a service tag of its documented row, only in another tag, or in none; missing without a service tag file",
+    "address_evidence": rare Enum(|| AddressEvidence::ALL.iter().map(|word| word.as_str()).collect()), "whether the address of a documented name is in a service tag of its documented row, only in another tag, or in none; missing without a service tag file",
         |row, _, cell| cell.keyword(row.address_evidence.map_or("", AddressEvidence::as_str));
-    "tampering_stage": optional Text, "how far a connection came, `>`, and what ended it, in the terms of passive connection tampering detection: `syn>rst+ack`, `psh>nothing`",
+    "tampering_stage": rare Text, "how far a connection came, `>`, and what ended it, in the terms of passive connection tampering detection: `syn>rst+ack`, `psh>nothing`",
         |row, _, cell| cell.keyword(row.tampering_stage.unwrap_or_default());
-    "http_status": optional Integer, "status of the last response in plain HTTP, including a proxy's response to CONNECT",
+    "http_status": http Integer, "status of the last response in plain HTTP, including a proxy's response to CONNECT",
         |row, _, cell| if let Some(status) = row.http.as_ref().and_then(|http| http.status) { cell.number(status) };
-    "http_location": optional Text, "target of a redirect in plain HTTP (Location)",
+    "http_location": http Text, "target of a redirect in plain HTTP (Location)",
         |row, _, cell| if let Some(text) = page_field(row, PageField::Location) { cell.text(text, TextOrigin::Untrusted) };
-    "http_server": optional Text, "Server header of a response in plain HTTP, otherwise Via",
+    "http_server": http Text, "Server header of a response in plain HTTP, otherwise Via",
         |row, _, cell| if let Some(text) = page_field(row, PageField::Server).or_else(|| page_field(row, PageField::Via)) { cell.text(text, TextOrigin::Untrusted) };
-    "http_method": optional Text, "method of the first request in plain HTTP",
+    "http_method": http Text, "method of the first request in plain HTTP",
         |row, _, cell| if let Some(method) = row.http.as_ref().and_then(|http| http.method.as_ref()) { cell.text(method, TextOrigin::Untrusted) };
-    "tls_cipher": optional Text, "cipher suite chosen by the server; `0xNNNN` if it has no name",
+    "tls_cipher": tls Text, "cipher suite chosen by the server; `0xNNNN` if it has no name",
         |row, _, cell| if let Some(cipher) = row.tls_cipher { cell.keyword(&registry::cipher_suite(cipher)) };
-    "tls_resumed": optional Flag, "the server resumed a session, and so sent no certificate",
+    "tls_resumed": tls Flag, "the server resumed a session, and so sent no certificate",
         |row, _, cell| cell.flag(row.tls_resumed);
-    "client_hello_cut": optional Flag, "the ClientHello is incomplete in the capture; its server name may be missing",
+    "client_hello_cut": tls Flag, "the ClientHello is incomplete in the capture; its server name may be missing",
         |row, _, cell| cell.flag(row.client_hello_cut);
-    "certificate_subject": optional Text, "subject of the server's certificate",
+    "certificate_subject": tls Text, "subject of the server's certificate",
         |row, _, cell| cell.text(row.attributes.text(AttributeKey::CertificateSubject).map_or("", |subject| subject), TextOrigin::Untrusted);
-    "certificate_names": optional TEXTS, "DNS names in the server's certificate",
+    "certificate_names": tls TEXTS, "DNS names in the server's certificate",
         |row, _, cell| texts(row, AttributeKey::CertificateNames, cell);
-    "certificate_chain": optional TEXTS, "subjects of the certificates that the server sent after its own",
+    "certificate_chain": tls TEXTS, "subjects of the certificates that the server sent after its own",
         |row, _, cell| texts(row, AttributeKey::CertificateChain, cell);
-    "quic_version": optional Text, "QUIC version: `1`, `2`, `draft-29`, `Q046`, …; `0xNNNNNNNN` if it has no name",
+    "quic_version": tls Text, "QUIC version: `1`, `2`, `draft-29`, `Q046`, …; `0xNNNNNNNN` if it has no name",
         |row, _, cell| if let Some(version) = row.quic_version { cell.keyword(&registry::quic_version(version)) };
-    "quic_error": optional Text, "error, other than a TLS alert, with which a side closed a QUIC connection before its handshake was complete",
+    "quic_error": rare Text, "error, other than a TLS alert, with which a side closed a QUIC connection before its handshake was complete",
         |row, _, cell| if let Some(code) = row.rare.as_ref().and_then(|rare| rare.quic_error) { cell.keyword(&registry::quic_error(code)) };
-    "proxy_source": optional Text, "client address in a PROXY protocol header, as load balancers send it",
+    "proxy_source": rare Text, "client address in a PROXY protocol header, as load balancers send it",
         |row, _, cell| if let Some(source) = row.rare.as_ref().and_then(|rare| rare.proxy_source.as_ref()) { cell.text(source, TextOrigin::Untrusted) };
-    "process": optional Text, "process of the capturing host that opened the flow: its number, and the name of its program where the trace has it. Only event trace logs show it, and not of packets that the kernel sent",
+    "process": rare Text, "process of the capturing host that opened the flow: its number, and the name of its program where the trace has it. Only event trace logs show it, and not of packets that the kernel sent",
         |row, _, cell| if let Some(process) = &row.process { cell.text(&process.to_string(), TextOrigin::Untrusted) };
-    "points": optional TEXTS, "capture points that show the conversation, nearest to the client first; the row describes it as the first one shows it. Missing where all inputs are from one point",
+    "points": rare TEXTS, "capture points that show the conversation, nearest to the client first; the row describes it as the first one shows it. Missing where all inputs are from one point",
         |row, _, cell| cell.joined(row.points.as_deref().unwrap_or_default(), TextOrigin::Untrusted);
-    "further_flows": optional Integer, "flows of the same kind that have no row of their own, because of `--max-evidence`: `packets_*` and `bytes_*` are those of all, addresses and frames those of the first",
+    "further_flows": rare Integer, "flows of the same kind that have no row of their own, because of `--max-evidence`: `packets_*` and `bytes_*` are those of all, addresses and frames those of the first",
         |row, _, cell| match row.further_flows { 0 => {} more => cell.number(more) };
-    "translated_flow": optional Text, "client and server of the row that has the same packets before or after the capturing host translated their addresses (NAT): `CLIENT > SERVER`. Only event trace logs by `pktmon` show it; of UDP, only those that number packets over all appearances (Windows before 2022)",
+    "translated_flow": rare Text, "client and server of the row that has the same packets before or after the capturing host translated their addresses (NAT): `CLIENT > SERVER`. Only event trace logs by `pktmon` show it; of UDP, only those that number packets over all appearances (Windows before 2022)",
         |row, _, cell| if let Some([client, server]) = row.translated.as_deref() { cell.text(&format!("{client} > {server}"), TextOrigin::Trusted) };
 };
 

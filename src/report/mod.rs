@@ -38,6 +38,7 @@ pub use cell::Cell;
 pub use cell::TextOrigin;
 pub use column::Column;
 pub use column::ColumnType;
+pub use column::RowPart;
 pub use column::TableRow;
 pub(crate) use columns::columns;
 pub use facts::Accounting;

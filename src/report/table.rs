@@ -69,9 +69,10 @@ impl<R: TableRow, W: Write> CsvTable<R, W> {
     pub fn write(&mut self, row: &R, names: &InputNames) -> io::Result<()> {
         let cell = &mut self.cell;
         cell.out.clear();
+        let parts = row.parts();
         for (at, column) in R::COLUMNS.iter().enumerate() {
             let from = cell.out.len();
-            (column.cell)(row, names, cell);
+            column.fill(row, parts, names, cell);
             if let Some(kept) = &mut self.kept {
                 kept.add_field(at, cell.out.get(from..).unwrap_or_default());
             }
@@ -156,13 +157,14 @@ impl<W: Write> JsonLines<W> {
         cell.out.extend_from_slice(b"{\"record\":\"");
         cell.out.extend_from_slice(R::RECORD.as_bytes());
         cell.out.push(b'"');
+        let parts = row.parts();
         for column in R::COLUMNS {
             let before = cell.out.len();
             cell.out.extend_from_slice(b",\"");
             cell.out.extend_from_slice(column.name.as_bytes());
             cell.out.extend_from_slice(b"\":");
             let value = cell.out.len();
-            (column.cell)(row, names, cell);
+            column.fill(row, parts, names, cell);
             if cell.out.len() == value {
                 cell.out.truncate(before);
             }
