@@ -80,8 +80,8 @@ pub(super) fn evidence_frames(
 }
 
 /// The row, without the facts of the readers; see [`add_facts`].
-pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>) -> FlowRow {
-    let FlowView { flow, flow_end, verdict, tags, assessment, .. } = view;
+pub(super) fn flow_row(view: FlowView<'_>, findings: SmallVec<[FindingCode; 2]>) -> FlowRow {
+    let FlowView { flow, flow_end, app, verdict, tags, assessment, evidence, .. } = view;
     let (name, name_source) = match flow.name() {
         Some((known, source)) => (Some(known), Some(source)),
         None => (None, tags.is_some().then_some(NameSource::ServiceTag)),
@@ -103,7 +103,7 @@ pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>
         tunnel: flow.flow_start.tunnel.clone(),
         process: flow.flow_start.process.clone(),
         translated: flow.flow_start.translated.clone(),
-        app: view.app,
+        app,
         name: name.map(|known| Arc::clone(known.name.shared())),
         name_source,
         sni: sni.map(|claim| Arc::clone(claim.known.name.shared())),
@@ -121,10 +121,10 @@ pub(super) fn flow_row(view: &FlowView<'_>, findings: SmallVec<[FindingCode; 2]>
         bytes: flow_end.bytes,
         destination_verdict: verdict.destination,
         port_verdict: verdict.port,
-        assessment: *assessment,
+        assessment,
         documented: verdict.documented.cloned(),
         findings,
-        evidence: view.evidence.clone(),
+        evidence,
         service_tags: tags.map(|tags| Arc::clone(&tags.text)),
         http: None,
         tampering_stage: if is_tampered { tampering_stage(flow_end) } else { None },

@@ -79,7 +79,7 @@ impl Engine {
         if assessment == Assessment::Ok {
             self.diagnosis.proxies.add_success(flow, flow_end);
         }
-        let mut row = flow_row::flow_row(&view, codes);
+        let mut row = flow_row::flow_row(view, codes);
         if is_reported {
             self.site.add(flow, &row, &verdict, policy);
         }
@@ -204,7 +204,7 @@ impl Engine {
         if reason != EarlyReason::Payload
             && verdict.known.is_some_and(|known| !known.class.required.is_empty())
         {
-            self.site.add_open(flow, &flow_row::flow_row(&view, SmallVec::new()), &verdict, policy);
+            self.site.add_open(flow, &flow_row::flow_row(view, SmallVec::new()), &verdict, policy);
         }
     }
 
