@@ -75,7 +75,15 @@ pub use live::LiveCapturePlan;
 #[cfg(feature = "live")]
 pub use live::LiveError;
 #[cfg(feature = "live")]
+pub use live::NotRead;
+#[cfg(feature = "live")]
 pub use live::SavePlan;
+#[cfg(feature = "live")]
+pub use live::SavedFrame;
+#[cfg(feature = "live")]
+pub use live::SavedFrames;
+#[cfg(feature = "live")]
+pub use live::SavedReader;
 #[cfg(feature = "live")]
 pub use live::interfaces;
 pub use merge::Capture;

@@ -224,6 +224,15 @@ pub(super) struct LiveArgs {
     /// is complete only when the run ends, and a crash or a full disk loses all of it
     #[arg(long, value_name = "TIME", requires = "folder", value_parser = values::duration, help_heading = "Output")]
     pub(super) every: Option<Duration>,
+    /// With -w: frames to add to evidence.pcapng before and after each frame that proves a finding
+    #[arg(long, value_name = "FRAMES", default_value = "0", value_parser = clap::value_parser!(u64).range(..=10_000), requires_all = ["folder", "write"], help_heading = "Output")]
+    pub(super) evidence_context: u64,
+    /// With -w: bytes kept of each frame in evidence.pcapng, to leave payload out; 0 = whole frame
+    #[arg(long = "evidence-snaplen", value_name = "BYTES", default_value = "0", value_parser = values::snap_len, requires_all = ["folder", "write"], help_heading = "Output")]
+    pub(super) evidence_snap_len: u32,
+    /// With -w: maximum size of evidence.pcapng, such as `64M`; it is held in memory while it is made, in addition to --memory
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = values::size, requires_all = ["folder", "write"], help_heading = "Output")]
+    pub(super) evidence_size: u64,
     /// Serve Prometheus metrics at this address, such as `9105` (on loopback) or `10.1.0.5:9105`
     #[arg(long, value_name = "ADDR", value_parser = values::listen_address, help_heading = "Output")]
     pub(super) metrics: Option<SocketAddr>,
@@ -231,7 +240,7 @@ pub(super) struct LiveArgs {
     #[command(flatten)]
     pub(super) policy: PolicyArgs,
 
-    /// Memory limit in MiB, excluding the kernel capture buffers
+    /// Memory limit in MiB, excluding the kernel capture buffers and, with -w and -o, the frames of evidence.pcapng
     #[arg(long = "memory", value_name = "MIB", default_value = "1024", value_parser = values::memory(), help_heading = "Limits")]
     pub(super) memory_mib: u32,
     /// User to run as after opening the interfaces, if started as root; by default the user who called sudo, otherwise

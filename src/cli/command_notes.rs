@@ -56,6 +56,7 @@ const LIVE_EVIDENCE: &[(&str, &str)] = &[
         "DIR/flows.csv, DIR/dns.csv, DIR/findings.csv, DIR/requirements.csv, DIR/report.html, DIR/manifest.json",
         "the evidence; see afs-audit-analyze(1)",
     ),
+    ("DIR/evidence.pcapng", "with -w, the frames that prove findings"),
     ("DIR/TIME/", "with --every, the evidence of the interval that began at this time"),
     ("DIR/.unfinished, DIR.unfinished", "rows of a run or interval that has not finished, or was killed"),
     ("afs-audit.service", "the systemd unit, which writes hourly evidence to /var/lib/afs-audit/evidence"),
@@ -130,7 +131,7 @@ pub(super) const NOTES: &[CommandNotes] = &[
             ),
             (
                 "afs-audit live -i eth0 -o evidence/ --every 1h -w frames/eth0.pcapng --rotate-size 1G",
-                "Write hourly evidence, and the frames too.",
+                "Write hourly evidence, and the frames too; each hour has the frames that prove its findings.",
             ),
             (
                 "afs-audit live -i any -c 1000 --format jsonl",
@@ -154,6 +155,14 @@ pub(super) const NOTES: &[CommandNotes] = &[
                  capture has packets to the client.\n\
                  A DNS query without a response: a minute after the last query.\n\
                  Everything else that only silence shows: when the flow ends.",
+            ),
+            (
+                "Frames that prove findings",
+                "With -w and -o, the evidence has them in evidence.pcapng. They are read back from the saved files when an interval or \
+                 the run ends, for at most 15 seconds; the capture does not wait for it.\n\
+                 A connection that ends in an interval may have begun in an earlier one. The manifest counts frames that were not \
+                 saved, and those in files that have been deleted or changed since. Without -w, or with -w to a pipe, there is no \
+                 evidence.pcapng: which frames prove a finding is often known minutes after they passed.",
             ),
             (
                 "Dropped frames",

@@ -1,9 +1,12 @@
 //! Writes `evidence.pcapng`: the frames that prove findings, with the findings as comments.
 //!
 //! In:  the tables of a complete run, and its inputs, which are read a second time up to the last frame that is needed; without
-//!      them, the `evidence.pcapng` of an earlier run over the same inputs.
+//!      them, the `evidence.pcapng` of an earlier run over the same inputs. For a live run see `saved`.
 //! Out: the file, and what did not get into it.
 //! Not: which frames prove a finding; see `report`.
+
+#[cfg(all(feature = "live", unix))]
+pub(super) mod saved;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -13,6 +16,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -79,6 +83,8 @@ struct CopiedFrame {
     wire_len: u32,
     /// What it proves, as its index in the [`ProvingFrames`]; none if it is only near a frame that proves something.
     proof: Option<u32>,
+    /// Where a live run saved it.
+    saved_as: Option<Arc<str>>,
     /// Where its bytes are in [`CopiedFrames::blocks`].
     block: u32,
     bytes: Range<u32>,
@@ -209,6 +215,13 @@ pub(super) fn copy_again(
                 interface: index,
                 wire_len: frame.wire_len,
                 proof,
+                saved_as: frame
+                    .comments
+                    .iter()
+                    .rev()
+                    .nth(1)
+                    .filter(|comment| is_saved_as(comment))
+                    .map(|comment| comment.as_str().into()),
                 block: 0,
                 bytes: 0..0,
             };
@@ -229,6 +242,12 @@ pub(super) fn copy_again(
         interface.map_or((0, String::new()), |interface| (interface.snap_len, interface.name.clone()))
     };
     Ok(EvidenceCapture::new(copied, describe, (Vec::new(), warnings)))
+}
+
+/// Whether a comment tells where a live run saved the frame.
+fn is_saved_as(comment: &str) -> bool {
+    let place = comment.strip_prefix("saved as frame ").and_then(|place| place.split_once(" of "));
+    place.is_some_and(|(number, _)| number.parse::<u64>().is_ok())
 }
 
 /// Interfaces and frames of an earlier file; none if no finding of that run had frames.
@@ -339,6 +358,7 @@ impl SecondReading<'_> {
                     interface: header.interface,
                     wire_len: header.wire_len,
                     proof: *proof,
+                    saved_as: None,
                     block: 0,
                     bytes: 0..0,
                 };
@@ -398,6 +418,7 @@ impl EvidenceCapture {
         let mut place = String::new();
         for frame in &self.copied.frames {
             let CopiedFrame { frame_ref, time, link, wire_len, proof, .. } = *frame;
+            let saved_as = frame.saved_as.as_deref();
             let Some(interface) = self.interfaces.get(&frame.interface_key()) else { continue };
             let bytes = self.copied.bytes_of(frame);
             place.clear();
@@ -405,7 +426,12 @@ impl EvidenceCapture {
             let _ = write!(place, "frame {} of {}", frame_ref.number, names.file(frame_ref.file));
             let proven = proof.into_iter().flat_map(|index| selected.comments(index as usize));
             let written = Frame { frame_ref, time, link, wire_len, bytes };
-            file.frame(interface.number, &written, usize::MAX, proven.chain([place.as_str()]));
+            file.frame(
+                interface.number,
+                &written,
+                usize::MAX,
+                proven.chain(saved_as).chain([place.as_str()]),
+            );
             if file.len() >= WRITE_LEN {
                 file.write_to(out)?;
             }

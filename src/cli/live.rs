@@ -57,8 +57,11 @@ pub(super) fn run(plan: &LivePlan, color: ColorChoice) -> anyhow::Result<ExitOut
         .transpose()
         .map_err(|error| privileges::with_advice(error, &user))?;
     let audit = policy.audit_plan(&plan.limits);
-    let reporter = LiveReporter::open(plan, color, Arc::clone(&stats), policy, Arc::clone(&stop))
+    let mut reporter = LiveReporter::open(plan, color, Arc::clone(&stats), policy, Arc::clone(&stop))
         .map_err(|error| privileges::with_advice(error, &user))?;
+    if let Some(saved) = saver.as_ref().and_then(capture::FrameSaver::saved_frames) {
+        reporter.copy_frames(saved, devices.interfaces());
+    }
     if let Some(listener) = metrics_listener {
         metrics::serve(listener, stats, reporter.totals()).context("cannot serve metrics")?;
     }

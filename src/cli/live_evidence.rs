@@ -1,15 +1,19 @@
 //! The evidence folders of a live run, one for each interval.
 //!
-//! In:  the folder of `-o`, and the facts of an interval when it ends.
+//! In:  the folder of `-o`, the facts of an interval when it ends, and where its frames were saved.
 //! Out: published folders; the error of one that could not be written.
 //! Not: the rows. They go to the open folder through [`RecordSink`](crate::report::RecordSink).
 
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::thread::JoinHandle;
 
 use super::dashboard::print_message;
+use super::evidence_capture::saved::SavedEvidence;
 use super::plan::LivePlan;
 use super::plan::OutputPlan;
 use super::plan::Verbosity;
@@ -37,11 +41,15 @@ pub(super) struct LiveEvidence {
     rotations: u32,
     /// The folder of an earlier interval, on its way to the disk.
     publishing: Option<Publishing>,
+    /// Where `evidence.pcapng` is made from; none if frames are not saved in files.
+    saved: Option<SavedEvidence>,
 }
 
 /// A folder that a thread publishes.
 struct Publishing {
     thread: JoinHandle<Result<Published, WriteError>>,
+    /// Set when another folder waits for it.
+    is_waited_for: Arc<AtomicBool>,
     /// When its interval began.
     started: Time,
 }
@@ -61,7 +69,13 @@ impl LiveEvidence {
             started: process::now(),
             rotations: 0,
             publishing: None,
+            saved: None,
         }
+    }
+
+    /// Folders get an `evidence.pcapng` of the frames that are saved.
+    pub(super) fn copy_frames(&mut self, saved: SavedEvidence) {
+        self.saved = Some(saved);
     }
 
     /// Keeps and reports what earlier runs did not finish: their rows may be all that is left of several days.
@@ -107,25 +121,30 @@ impl LiveEvidence {
     }
 
     /// Publishes the folder of an interval and waits for it.
-    pub(super) fn publish(&self, folder: EvidenceFolder, facts: &RunFacts) -> Result<Published, WriteError> {
-        let run = invocation(self.started);
-        folder.finish(facts.span(), |outputs| Manifest::new(facts, &run, outputs).to_json())
+    pub(super) fn publish(
+        &self,
+        folder: EvidenceFolder,
+        facts: &mut RunFacts,
+    ) -> Result<Published, WriteError> {
+        complete(folder, facts, &invocation(self.started), self.saved.as_ref())
     }
 
-    /// Publishes the folder of an earlier interval on another thread: an hour of rows may take a disk many seconds, and the rows
-    /// of the next interval must not wait for it. [`LiveEvidence::published`] must have returned the folder before it.
+    /// Publishes the folder of an earlier interval on another thread: an hour of rows, or reading frames back, may take a disk many
+    /// seconds, and the rows of the next interval must not wait for it. [`LiveEvidence::published`] must have returned the folder before it.
     pub(super) fn publish_in_background(
         &mut self,
         folder: EvidenceFolder,
-        facts: RunFacts,
+        mut facts: RunFacts,
         started: Time,
     ) -> Result<(), LostInterval> {
         let run = invocation(started);
-        let finish =
-            move || folder.finish(facts.span(), |outputs| Manifest::new(&facts, &run, outputs).to_json());
+        let is_waited_for = Arc::new(AtomicBool::new(false));
+        let saved = self.saved.clone();
+        let saved = saved.map(|saved| SavedEvidence { is_waited_for: Arc::clone(&is_waited_for), ..saved });
+        let finish = move || complete(folder, &mut facts, &run, saved.as_ref());
         match thread::Builder::new().name("evidence".to_owned()).spawn(finish) {
             Ok(thread) => {
-                self.publishing = Some(Publishing { thread, started });
+                self.publishing = Some(Publishing { thread, is_waited_for, started });
                 Ok(())
             }
             Err(error) => {
@@ -135,15 +154,37 @@ impl LiveEvidence {
         }
     }
 
+    /// Lets the folder that is published in the background be completed with the frames that it has so far.
+    pub(super) fn hasten(&self) {
+        if let Some(publishing) = &self.publishing {
+            publishing.is_waited_for.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// The folder that was published in the background, once it is complete; `is_waiting` waits for it.
     pub(super) fn published(&mut self, is_waiting: bool) -> Option<Result<Published, LostInterval>> {
         let is_due = |publishing: &mut Publishing| is_waiting || publishing.thread.is_finished();
-        let Publishing { thread, started } = self.publishing.take_if(is_due)?;
+        let Publishing { thread, started, .. } = self.publishing.take_if(is_due)?;
         match thread.join() {
             Ok(published) => Some(published.map_err(|error| LostInterval { error, started })),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
+}
+
+/// Adds the frames that prove findings, and publishes the folder.
+fn complete(
+    folder: EvidenceFolder,
+    facts: &mut RunFacts,
+    run: &Invocation,
+    saved: Option<&SavedEvidence>,
+) -> Result<Published, WriteError> {
+    let mut closed = folder.close(facts.span())?;
+    facts.limits_reached.append(&mut closed.limits_reached);
+    if let Some(saved) = saved {
+        saved.add_to(&mut closed, facts);
+    }
+    closed.finish(|outputs| Manifest::new(facts, run, outputs).to_json())
 }
 
 /// How and when an interval was captured. Interfaces are no files, so that no path starts from the working directory.

@@ -28,6 +28,7 @@ use super::analyze::open_stream;
 use super::args::OutputFormat;
 use super::dashboard::Dashboard;
 use super::dashboard::print_message;
+use super::evidence_capture::saved::SavedEvidence;
 use super::live_evidence::LiveEvidence;
 use super::live_evidence::LostInterval;
 use super::loaded_policy::LoadedPolicy;
@@ -45,6 +46,8 @@ use crate::base::Time;
 use crate::base::WireText;
 use crate::capture;
 use crate::capture::CaptureStats;
+use crate::capture::Interface;
+use crate::capture::SavedFrames;
 use crate::facts::FactsHeader;
 use crate::judge::DnsRow;
 use crate::judge::FlowRow;
@@ -151,6 +154,17 @@ impl LiveReporter {
         };
         reporter.begin_facts();
         Ok(reporter)
+    }
+
+    /// Evidence gets the frames that prove findings, from the files that they are saved in.
+    pub(super) fn copy_frames(&mut self, saved: Arc<SavedFrames>, interfaces: Vec<Interface>) {
+        self.evidence.copy_frames(SavedEvidence {
+            plan: self.plan.copy,
+            saved,
+            interfaces,
+            names: self.sink.names().clone(),
+            is_waited_for: Arc::default(),
+        });
     }
 
     /// Begins the facts file of an interval.
@@ -264,6 +278,7 @@ impl LiveReporter {
             .collect();
         let paths: Vec<PathBuf> = self.sink.names().files.iter().map(PathBuf::from).collect();
         let mut capture = CaptureFacts::new(&result, &paths, capture::InputHash::None);
+        capture.evidence_context = self.plan.copy.context;
         capture.damage.extend(drops);
         for (name, count) in self.capture_counters() {
             let before = self.counters_before.get(&name).copied().unwrap_or_default();
@@ -330,8 +345,7 @@ impl LiveReporter {
         let mut facts = self.run_facts(result, true);
         self.report_published(true);
         if let Some(folder) = self.close_interval(&facts, None) {
-            facts.limits_reached.extend(folder.limits_reached());
-            match self.evidence.publish(folder, &facts) {
+            match self.evidence.publish(folder, &mut facts) {
                 Ok(published) => self.published = Some(published),
                 Err(error) => self.lose_interval(&error),
             }
@@ -455,15 +469,15 @@ impl pipeline::RunSink for LiveReporter {
     }
 
     fn rotate(&mut self, result: pipeline::RunResult) {
-        let mut facts = self.run_facts(result, false);
+        let facts = self.run_facts(result, false);
         let started = self.evidence.rotate();
         let (next, error) = match self.evidence.open_folder() {
             Ok(next) => (next, None),
             Err(error) => (None, Some(error)),
         };
         if let Some(folder) = self.close_interval(&facts, next) {
-            facts.limits_reached.extend(folder.limits_reached());
             // The folder before it may still be on its way, where an interval is shorter than the disk is slow.
+            self.evidence.hasten();
             self.report_published(true);
             if let Err(lost) = self.evidence.publish_in_background(folder, facts, started) {
                 self.lose_earlier_interval(&lost);

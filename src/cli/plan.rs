@@ -100,6 +100,8 @@ pub(super) struct LivePlan {
     pub(super) duration: Option<Duration>,
     /// Kernel capture buffer per interface.
     pub(super) buffer_mib: u32,
+    /// What `evidence.pcapng` holds, where frames are saved.
+    pub(super) copy: CopyPlan,
     /// Where frames are saved.
     pub(super) write: Option<PathBuf>,
     /// Size at which a new file of frames is started.
@@ -311,6 +313,11 @@ impl LivePlan {
             frame_limit: args.count.map(|count| count.get()),
             duration: args.duration,
             buffer_mib: args.buffer_mib,
+            copy: CopyPlan {
+                context: args.evidence_context,
+                snap_len: args.evidence_snap_len as usize,
+                size: args.evidence_size,
+            },
             write: args.write,
             rotate_size: args.rotate_size,
             rotate_time: args.rotate_time,

@@ -110,7 +110,11 @@ impl ClosedFolder {
     ) -> Result<(), WriteError> {
         let mut file = HashedFile::create(&self.staging, EVIDENCE_FRAMES)?;
         let written = write(&mut file).and_then(|()| file.finish(EVIDENCE_FRAMES, frames, &mut self.syncs));
-        self.outputs.push(written.map_err(|error| self.staging.failed(EVIDENCE_FRAMES, &error))?);
+        self.outputs.push(written.map_err(|error| {
+            // A live run completes its folder without it.
+            self.staging.discard(EVIDENCE_FRAMES);
+            self.staging.failed(EVIDENCE_FRAMES, &error)
+        })?);
         Ok(())
     }
 

@@ -18,6 +18,8 @@ mod support;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod devices;
 #[cfg(all(feature = "live", target_os = "linux"))]
+mod evidence_frames;
+#[cfg(all(feature = "live", target_os = "linux"))]
 mod lifecycle;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod planted;

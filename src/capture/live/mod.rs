@@ -7,7 +7,8 @@
 //!      take a block, they drop and count its frames, so that the capture buffers never wait.
 //!
 //! `devices` opens the interfaces, a `worker` empties each capture buffer through a `block_writer`, and `live_capture` merges the
-//! blocks of all. `stats` has the counters of every thread, `save` writes the frames to files.
+//! blocks of all. `stats` has the counters of every thread, `save` writes the frames to files, and `saved_frames` reads some of them
+//! back.
 
 mod block_writer;
 mod clock;
@@ -20,6 +21,7 @@ mod plan;
 #[cfg(target_os = "linux")]
 mod rebind;
 mod save;
+mod saved_frames;
 mod stats;
 mod worker;
 
@@ -31,5 +33,9 @@ pub use plan::LiveCapturePlan;
 pub use plan::LiveError;
 pub use save::FrameSaver;
 pub use save::SavePlan;
+pub use saved_frames::NotRead;
+pub use saved_frames::SavedFrame;
+pub use saved_frames::SavedFrames;
+pub use saved_frames::SavedReader;
 pub use stats::CaptureStats;
 pub use stats::InterfaceStats;

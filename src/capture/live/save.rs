@@ -2,7 +2,7 @@
 //!
 //! In:  chunks of frames, as the audit gets them.
 //! Out: `NAME.pcapng`; with a limit of size or time `NAME-00001.pcapng` and so on. At the end of each file, the packets that its
-//!      interfaces received and dropped since the file before.
+//!      interfaces received and dropped since the file before. Where each frame is, for [`SavedFrames`].
 //! Not: slowing down the capture. Saving has a thread and a bounded queue of its own; frames that do not fit are counted.
 
 use std::fs::File;
@@ -32,11 +32,15 @@ use super::pcapng_writer::InterfaceCounts;
 use super::pcapng_writer::push_frame;
 use super::pcapng_writer::push_statistics;
 use super::pcapng_writer::section;
+use super::saved_frames::SavedFile;
+use super::saved_frames::SavedFrames;
+use super::saved_frames::SavedRun;
 use super::stats::CaptureStats;
 use super::stats::InterfaceStats;
 use super::stats::load;
 use crate::base::Time;
 use crate::capture::Chunk;
+use crate::capture::FrameHeader;
 use crate::capture::Interface;
 
 /// Chunks that wait to be written.
@@ -73,6 +77,7 @@ pub struct FrameSaver {
     /// The other end of `out`, to see how many chunks wait.
     queue: Receiver<Chunk>,
     thread: JoinHandle<()>,
+    saved: Option<Arc<SavedFrames>>,
 }
 
 impl FrameSaver {
@@ -88,9 +93,15 @@ impl FrameSaver {
         }
         let (out, chunks) = bounded(QUEUED_CHUNKS);
         let queue = chunks.clone();
+        let saved = (files.target == SaveTarget::File).then(|| Arc::clone(&files.saved));
         let write = move || write_all(files, &chunks);
         let thread = thread::Builder::new().name("save".to_owned()).spawn(write)?;
-        Ok(FrameSaver { out, queue, thread })
+        Ok(FrameSaver { out, queue, thread, saved })
+    }
+
+    /// The frames in files; none if frames go to a pipe.
+    pub fn saved_frames(&self) -> Option<Arc<SavedFrames>> {
+        self.saved.clone()
     }
 
     /// Queues a chunk. If the queue is full, its frames are counted as not saved.
@@ -102,7 +113,7 @@ impl FrameSaver {
 
     /// Waits until the queue is written, as long as that makes progress.
     pub(super) fn finish(self, stats: &CaptureStats) {
-        let FrameSaver { out, queue, thread } = self;
+        let FrameSaver { out, queue, thread, saved: _ } = self;
         drop(out);
         let progress = || (queue.len(), stats.interfaces.iter().map(|one| load(&one.saved)).sum::<u64>());
         let (mut before, mut since) = (progress(), Instant::now());
@@ -138,6 +149,10 @@ fn count_unsaved(chunk: &Chunk, stats: &CaptureStats) {
     }
 }
 
+fn last_number(chunk: &Chunk) -> u64 {
+    chunk.frames.last().map_or(0, |frame| frame.number)
+}
+
 /// The thread that writes.
 fn write_all(mut files: SaveFiles, chunks: &Receiver<Chunk>) {
     let stats = Arc::clone(&files.stats);
@@ -162,6 +177,7 @@ fn write_all(mut files: SaveFiles, chunks: &Receiver<Chunk>) {
         let written = match &received {
             Ok(chunk) if failed_at.is_some() => {
                 count_unsaved(chunk, &stats);
+                files.saved.pass(last_number(chunk));
                 continue;
             }
             // An empty queue is flushed: readers of the file see frames soon, and a crash loses few. A full one is written in
@@ -175,6 +191,7 @@ fn write_all(mut files: SaveFiles, chunks: &Receiver<Chunk>) {
         };
         if let Err(error) = written {
             files.count_failed();
+            received.iter().for_each(|chunk| files.saved.pass(last_number(chunk)));
             if files.target == SaveTarget::StandardOutput && error.kind() == io::ErrorKind::BrokenPipe {
                 // The reader, for example `head`, has all it needs.
                 files.plan.stop.store(true, Ordering::Relaxed);
@@ -184,6 +201,7 @@ fn write_all(mut files: SaveFiles, chunks: &Receiver<Chunk>) {
             failed_at = Some(Instant::now());
         }
         if matches!(received, Err(RecvTimeoutError::Disconnected)) {
+            files.saved.close();
             return;
         }
     }
@@ -216,11 +234,17 @@ struct SaveFiles {
     /// When the file got its first frame.
     started: Option<Instant>,
     file: Option<File>,
+    /// The file, if its frames can be read back, and the number of its frames with those that are not written yet.
+    saved_file: Option<Arc<SavedFile>>,
+    frames: u64,
     /// Bytes of the file, which ends with a complete frame.
     bytes: u64,
     /// Complete frames that are not written yet, and their number by interface.
     buffer: Vec<u8>,
     buffered_frames: Vec<u64>,
+    /// Where they will be.
+    buffered_runs: Vec<SavedRun>,
+    saved: Arc<SavedFrames>,
     /// Frames of each interface that could not be written, until they are added to the counters.
     failed_frames: Vec<u64>,
     /// The counters in the statistics of the last file, and their time.
@@ -244,9 +268,13 @@ impl SaveFiles {
             number: 0,
             started: None,
             file: None,
+            saved_file: None,
+            frames: 0,
             bytes: 0,
             buffer: Vec::with_capacity(BUFFER_LEN + (64 << 10)),
             buffered_frames: vec![0; count],
+            buffered_runs: Vec::new(),
+            saved: Arc::default(),
             failed_frames: vec![0; count],
             last_counts: vec![InterfaceCounts::default(); count],
             last_counts_time: now(),
@@ -294,6 +322,8 @@ impl SaveFiles {
             SaveTarget::File => open_file(&self.path(), self.plan.mode)?,
             SaveTarget::Pipe => File::options().write(true).open(self.path())?,
         });
+        self.saved_file = self.file.as_ref().and_then(|file| SavedFile::of(file, &self.path()));
+        self.frames = 0;
         self.bytes = 0;
         self.buffer = section(&self.interfaces);
         self.started = None;
@@ -335,6 +365,7 @@ impl SaveFiles {
                 for (stats, frames) in self.stats.interfaces.iter().zip(&self.buffered_frames) {
                     stats.saved.fetch_add(*frames, Ordering::Relaxed);
                 }
+                self.saved.add(self.buffered_runs.drain(..));
             }
             Err(_) => {
                 for (failed, frames) in self.failed_frames.iter_mut().zip(&self.buffered_frames) {
@@ -347,6 +378,7 @@ impl SaveFiles {
         }
         self.buffer.clear();
         self.buffered_frames.fill(0);
+        self.buffered_runs.clear();
         written
     }
 
@@ -366,10 +398,24 @@ impl SaveFiles {
                 return written;
             }
             self.started.get_or_insert_with(Instant::now);
+            self.note_place(frame);
             push_frame(&mut self.buffer, &chunk.frame(frame), frame.interface);
             increment(&mut self.buffered_frames, frame.interface);
         }
         Ok(())
+    }
+
+    /// Notes where the next frame of the buffer will be.
+    fn note_place(&mut self, frame: &FrameHeader) {
+        self.frames += 1;
+        let FrameHeader { number, time, .. } = *frame;
+        if let Some(run) = self.buffered_runs.last_mut().filter(|run| run.end == number) {
+            run.end += 1;
+        } else if let Some(file) = self.saved_file.clone() {
+            let position = self.bytes + self.buffer.len() as u64;
+            let (end, in_file) = (number + 1, self.frames);
+            self.buffered_runs.push(SavedRun { first: number, end, in_file, position, time, file });
+        }
     }
 
     /// Whether the next frame starts another file. The age of a file starts with its first frame, so that no file is empty.
