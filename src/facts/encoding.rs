@@ -427,7 +427,7 @@ pub(super) mod tests {
             bytes: [700, 1 << 40],
             is_cut: true,
             tcp: Some(tcp),
-            icmp: Some(icmp),
+            icmp: Some(Box::new(icmp)),
             host_drops: Some(Box::new(host_drops)),
         }
     }

@@ -102,7 +102,7 @@ pub struct FlowEnd {
     /// TCP only.
     pub tcp: Option<TcpSummary>,
     /// An ICMP error that quotes a packet of the flow.
-    pub icmp: Option<IcmpError>,
+    pub icmp: Option<Box<IcmpError>>,
     /// Packets of the flow that the host itself dropped.
     pub host_drops: Option<Box<HostDrops>>,
 }

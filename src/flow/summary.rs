@@ -33,7 +33,7 @@ pub(super) fn flow_end<S>(flow: &LiveFlow<S>, reason: EndReason) -> FlowEnd {
         is_cut: flow.is_cut,
         tcp: (flow.key.protocol == proto::TCP).then(|| tcp(flow)),
         host_drops: flow.details.as_ref().and_then(|details| details.host_drops.clone()),
-        icmp: flow.details.as_ref().and_then(|details| details.icmp.as_deref().copied()),
+        icmp: flow.details.as_ref().and_then(|details| details.icmp.clone()),
     }
 }
 

@@ -196,7 +196,7 @@ mod tests {
             (Some(frame(3)), Some(frame(4)), Some(frame(8)));
         let mut flow_end = test_support::flow_end(Time(0), Time(9));
         flow_end.tcp = Some(tcp);
-        flow_end.icmp = Some(IcmpError {
+        flow_end.icmp = Some(Box::new(IcmpError {
             frame: frame(9),
             time: Time(9),
             from: SERVER,
@@ -206,7 +206,7 @@ mod tests {
             code: 13,
             detail: 0,
             count: 1,
-        });
+        }));
         assert_eq!(numbers(&flow, &flow_end, Some(frame(7))), [2, 3, 4, 6, 7, 8, 9]);
         // One frame may prove several things.
         assert_eq!(numbers(&flow, &flow_end, Some(frame(8))), [2, 3, 4, 6, 8, 9]);

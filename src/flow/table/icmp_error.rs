@@ -203,7 +203,7 @@ mod tests {
         let mut table = TestTable::new(FlowLimits::default());
         table.play(script);
         table.finish();
-        let ends = table.recorder.ends.iter().map(|end| end.icmp.map_or(0, |error| error.count));
+        let ends = table.recorder.ends.iter().map(|end| end.icmp.as_ref().map_or(0, |error| error.count));
         let opened = table.recorder.calls.iter().filter(|call| call.starts_with("opened")).count();
         let errors: Vec<u32> = ends.collect();
         assert_eq!(opened, expected.len(), "{script}: {:?}", table.recorder.calls);

@@ -196,7 +196,7 @@ fn an_icmp_error_is_attached_to_the_flow_that_it_quotes() {
         let mut table = TestTable::new(FlowLimits::default());
         table.play(script);
         table.finish();
-        let error = table.recorder.ends.first().unwrap().icmp;
+        let error = table.recorder.ends.first().unwrap().icmp.clone();
         (error.map(|error| (error.about, error.kind, error.code, error.count)), table.recorder.ends.len())
     };
     let check = |script: &str, expected: Option<(Side, u8, u8, u32)>, flows: usize| {

@@ -627,7 +627,7 @@ mod tests {
     fn icmp_errors_by_type_and_code() {
         let icmp = |v6, kind, code, from| {
             let mut flow_end = unanswered(|_, _| ());
-            flow_end.icmp = Some(IcmpError {
+            flow_end.icmp = Some(Box::new(IcmpError {
                 frame: FrameRef::default(),
                 time: at(101),
                 from,
@@ -637,7 +637,7 @@ mod tests {
                 code,
                 detail: 0,
                 count: 1,
-            });
+            }));
             flow_end
         };
         check(&icmp(false, 3, 13, ROUTER), "icmp-admin-prohibited certain");
