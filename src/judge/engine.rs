@@ -252,7 +252,10 @@ impl Engine {
     /// A flow names its destination.
     fn add_claim(&mut self, flow: &mut FlowState, claim: &Claim, at: &At) {
         let known = self.names.look_up(&claim.name, &self.policy);
-        if claim.source != NameSource::Certificate {
+        // Nearly every client claims the name for which DNS returned the address.
+        let is_resolved =
+            !flow.dns_is_other_clients && flow.dns.as_ref().is_some_and(|dns| dns.includes(&known));
+        if claim.source != NameSource::Certificate && !is_resolved {
             let (client, server) = (flow.client().address, flow.server().address);
             if let Some(contradiction) = self.names.contradiction(client, server, &known) {
                 flow.facts_mut().contradiction = Some(contradiction);

@@ -106,7 +106,7 @@ impl DnsAttribution {
     }
 
     /// Whether `known` is the queried name or in its chain, as far as the chain is kept.
-    fn includes(&self, known: &KnownName) -> bool {
+    pub(in crate::judge) fn includes(&self, known: &KnownName) -> bool {
         let ResolutionPath { known: queried, chain, chain_is_cut, .. } = &*self.path;
         queried.name == known.name || *chain_is_cut || chain.contains(&known.name)
     }
