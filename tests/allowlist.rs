@@ -136,6 +136,64 @@ fn devices_without_names_get_the_prefixes_of_service_tags() {
     }
 }
 
+/// Writes a service tag file. The tag with the number N has the prefix `20.N.0.0/24`.
+fn tag_file(folder: &Path, tags: &[(&str, u8)]) -> String {
+    let value = |(name, number): &(&str, u8)| {
+        let region = name.split_once('.').map(|(_, region)| region.to_ascii_lowercase()).unwrap_or_default();
+        serde_json::json!({"name": name, "id": name, "properties": {
+            "changeNumber": 1, "region": region, "regionId": 0, "platform": "Azure", "systemService": "",
+            "addressPrefixes": [format!("20.{number}.0.0/24")], "networkFeatures": [],
+        }})
+    };
+    let values: Vec<serde_json::Value> = tags.iter().map(value).collect();
+    let path = folder.join("ServiceTags_Public_20260105.json");
+    fs::write(&path, serde_json::json!({"changeNumber": 1, "cloud": "Public", "values": values}).to_string())
+        .unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The sync service and its storage accounts are in a region, and in the paired one after a failover.
+#[test]
+fn service_tags_are_those_of_the_regions_that_the_site_needs() {
+    const TAGS: [(&str, u8); 8] = [
+        ("StorageSyncService", 1),
+        ("StorageSyncService.WestEurope", 2),
+        ("StorageSyncService.NorthEurope", 3),
+        ("Storage", 4),
+        ("Storage.WestEurope", 5),
+        ("Storage.NorthEurope", 6),
+        ("Storage.EastUS", 7),
+        ("AzureResourceManager", 8),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let evidence = evidence("demo", folder.path());
+    let site = fs::read_to_string(case("demo").join("site.toml")).unwrap();
+    // The numbers of the tags that are opened, for a line of the site file in place of the redundancy.
+    let opened = |redundancy: &str, tags: &[(&str, u8)]| -> Vec<u8> {
+        let site_file = folder.path().join("site.toml");
+        fs::write(&site_file, site.replace("redundancy = \"GRS\"", redundancy)).unwrap();
+        let judged = folder.path().join("judged");
+        let arguments = ["judge", &evidence, "-q", "--fail-on", "never", "--force", "-o"];
+        let more = [judged.to_str().unwrap(), "--site", site_file.to_str().unwrap()];
+        let (status, _, messages) = afs_audit(&[arguments.as_slice(), &more].concat());
+        assert_eq!(status, Some(0), "{messages}");
+        let file = tag_file(folder.path(), tags);
+        let format = ["--format", "nftables", "--service-tags", &file];
+        let (status, text, _) = afs_audit(&[["allowlist", more[0]].as_slice(), &format].concat());
+        assert_eq!(status, Some(0));
+        let is_open = |number: &u8| text.contains(&format!("20.{number}.0.0/24"));
+        tags.iter().map(|(_, number)| *number).filter(is_open).collect()
+    };
+    assert_eq!(opened("redundancy = \"GRS\"", &TAGS), [2, 3, 5, 6, 8]);
+    assert_eq!(opened("redundancy = \"ZRS\"", &TAGS), [2, 5, 8]);
+    // Only the primary instance is known to be required; an account may be geo-redundant.
+    assert_eq!(opened("", &TAGS), [2, 5, 6, 8]);
+    // A file without tags of one of the regions.
+    let some: Vec<(&str, u8)> =
+        TAGS.iter().filter(|(name, _)| !name.ends_with("NorthEurope")).copied().collect();
+    assert_eq!(opened("redundancy = \"GRS\"", &some), [1, 2, 4, 8]);
+}
+
 #[test]
 fn evidence_without_requirements_has_no_list() {
     let folder = tempfile::tempdir().unwrap();

@@ -381,7 +381,12 @@ pub(super) const NOTES: &[CommandNotes] = &[
             "Addresses",
             "`nftables` and `powershell` know addresses only. Their rules have the prefixes of the service tags that the \
              documents name, the date of the tag file, and the number of addresses that each rule opens. Destinations without \
-             a service tag are not in them. What a format cannot express is printed on standard error, and never widened.",
+             a service tag are not in them. What a format cannot express is printed on standard error, and never widened.\n\
+             Instances of Azure File Sync get the prefixes of their region, as the document does it, and the storage accounts of \
+             the site file those of the region of the sync service. With redundancy GRS, and for accounts without a redundancy in \
+             the site file, the paired region is added: an account fails over to it. Where the tag file lacks one of the regions, \
+             and for all else, the tag is that of all regions: only the documents of Azure File Sync tell where an endpoint is, \
+             and regional tags of others, such as AzureArcInfrastructure, lack their global parts.",
         )],
         exit_status: DONE_OR_NOT,
         files: READ_EVIDENCE,

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::devices::Rule;
+use super::rows::AllowRow;
 use super::rows::source_text;
 use crate::report::grouped;
 use crate::rules::RuleFileError;
@@ -29,8 +30,15 @@ pub struct TagPrefixes {
     file: String,
     /// Date in its name; empty if there is none.
     date: String,
-    /// Prefixes by the name of the tag, in lower case.
-    by_name: HashMap<String, Vec<IpNet>>,
+    /// Tags by their names, in lower case.
+    by_name: HashMap<String, TagEntry>,
+}
+
+#[derive(Debug)]
+struct TagEntry {
+    /// As written.
+    name: String,
+    prefixes: Vec<IpNet>,
 }
 
 #[derive(Deserialize)]
@@ -69,9 +77,21 @@ impl TagPrefixes {
                 &value.properties.address_prefixes.iter().filter_map(|text| text.parse().ok()).collect(),
             )
         };
+        let entry = |value: &TagValue| TagEntry { name: value.name.clone(), prefixes: prefixes(value) };
         let by_name =
-            file.values.iter().map(|value| (value.name.to_ascii_lowercase(), prefixes(value))).collect();
+            file.values.iter().map(|value| (value.name.to_ascii_lowercase(), entry(value))).collect();
         Ok(TagPrefixes { file: tags.file.to_string(), date: tags.date.to_string(), by_name })
+    }
+
+    /// The tags of a destination: those of its regions if the file has one for each region, otherwise those of the service as a whole.
+    fn of_row(&self, row: &AllowRow) -> Vec<&TagEntry> {
+        let find = |name: &str| self.by_name.get(&name.to_ascii_lowercase());
+        let of_regions = |tag: &String| -> Option<Vec<&TagEntry>> {
+            let regional = row.regions.iter().map(|region| find(&format!("{tag}.{region}"))).collect();
+            if row.regions.is_empty() { None } else { regional }
+        };
+        let of_tag = |tag| of_regions(tag).unwrap_or_else(|| find(tag).into_iter().collect());
+        row.service_tags.iter().flat_map(of_tag).collect()
     }
 
     /// `ServiceTags_Public_20260105.json of 2026-01-05`.
@@ -115,17 +135,11 @@ fn address_rules<'a>(
 ) -> (Vec<AddressRule<'a>>, Vec<String>) {
     let mut found = Vec::new();
     let mut left_out: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    let none = HashMap::new();
-    let by_name = tags.map_or(&none, |tags| &tags.by_name);
     for rule in rules {
         let mut names = BTreeSet::new();
         let mut prefixes = Vec::new();
         for row in &rule.rows {
-            let known: Vec<&String> = row
-                .service_tags
-                .iter()
-                .filter(|tag| by_name.contains_key(&tag.to_ascii_lowercase()))
-                .collect();
+            let known = tags.map(|tags| tags.of_row(row)).unwrap_or_default();
             if known.is_empty() {
                 let why = match row.service_tags.is_empty() {
                     true => "no document gives a service tag".to_owned(),
@@ -141,8 +155,8 @@ fn address_rules<'a>(
                 continue;
             }
             for tag in known {
-                if names.insert(super::printable(tag)) {
-                    prefixes.extend(by_name.get(&tag.to_ascii_lowercase()).into_iter().flatten().copied());
+                if names.insert(super::printable(&tag.name)) {
+                    prefixes.extend(&tag.prefixes);
                 }
             }
         }

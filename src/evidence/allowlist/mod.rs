@@ -7,6 +7,7 @@
 
 mod addresses;
 mod devices;
+mod regions;
 mod rows;
 mod table;
 
@@ -59,6 +60,8 @@ pub struct Allowlist {
     pub rows: Vec<AllowRow>,
     /// What the rule set does not contain, one sentence each.
     pub left_out: Vec<String>,
+    /// Destinations of all levels.
+    destinations: BTreeSet<String>,
 }
 
 impl Allowlist {
@@ -77,7 +80,7 @@ impl Allowlist {
 
 impl Allowlist {
     /// Adds the service tags of other rows that document a destination, where its own rows have none: the rows for regional
-    /// names have none, and the row for their wildcard has one.
+    /// names have none, and the row for their wildcard has one. And the regions of destinations, where the documents tell them.
     pub fn add_service_tags(&mut self, rules: &RuleSet) {
         for row in self.rows.iter_mut().filter(|row| row.service_tags.is_empty() && !row.is_wildcard()) {
             // Most specific first: a row about another service may have a wider pattern.
@@ -95,6 +98,7 @@ impl Allowlist {
                 found.iter().map(|found| tags_of(found.id)).find(|tags: &Vec<String>| !tags.is_empty());
             row.service_tags = tags.unwrap_or_default();
         }
+        regions::add(self, rules);
     }
 }
 
@@ -137,6 +141,8 @@ impl Builder {
                     references: vec![endpoint.id.clone()],
                     documents: vec![endpoint.cited.document.clone()],
                     service_tags: endpoint.cited.service_tags.clone(),
+                    is_declared: !row.raw("name").is_empty(),
+                    regions: BTreeSet::new(),
                 };
                 self.add_ports(&rule, &endpoint.cited.ports, server);
             }
@@ -191,6 +197,8 @@ impl Builder {
             references: references.into_iter().take(1).collect(),
             documents: row.list("documents").into_iter().take(1).collect(),
             service_tags: Vec::new(),
+            is_declared: false,
+            regions: BTreeSet::new(),
         };
         self.add_ports(&rule, &format!("{port}/{transport}"), Some(client));
     }
@@ -262,6 +270,7 @@ impl Builder {
         for (candidate, observed) in self.rows.iter_mut().zip(observed) {
             candidate.row.observed = observed;
         }
+        let destinations = self.rows.iter().map(|candidate| candidate.row.destination.clone()).collect();
         let (kept, others): (Vec<Candidate>, Vec<Candidate>) =
             self.rows.into_iter().partition(|candidate| levels.contains(&candidate.row.level));
         let mut left_out: Vec<String> = self.left_out.into_iter().collect();
@@ -283,7 +292,7 @@ impl Builder {
             })
             .collect();
         rows.sort_by_key(|row| row.level);
-        Allowlist { rows, left_out }
+        Allowlist { rows, left_out, destinations }
     }
 }
 

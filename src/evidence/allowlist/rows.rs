@@ -1,5 +1,7 @@
 //! The row of a rule set, and its columns.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 
 use crate::judge::words;
@@ -71,6 +73,10 @@ pub struct AllowRow {
     pub documents: Vec<String>,
     /// Service tags of the documented rows.
     pub service_tags: Vec<String>,
+    /// The site file has the name.
+    pub is_declared: bool,
+    /// Regions that its addresses are in, as in names of service tags (`westeurope`); empty where they may be in any region.
+    pub regions: BTreeSet<String>,
 }
 
 impl AllowRow {

@@ -14,11 +14,13 @@ fn row(destination: &str, port: u16) -> AllowRow {
         references: vec!["doc/row/1".into()],
         documents: vec!["azure-file-sync@2024-05-13".into()],
         service_tags: Vec::new(),
+        is_declared: false,
+        regions: BTreeSet::new(),
     }
 }
 
 fn list(rows: Vec<AllowRow>) -> Allowlist {
-    Allowlist { rows, left_out: Vec::new() }
+    Allowlist { rows, ..Allowlist::default() }
 }
 
 #[test]
@@ -137,7 +139,7 @@ fn rules_by_address_have_the_prefixes_of_their_tags_and_say_how_many_addresses_t
     let (text, left_out) = render_rules(&list, DeviceFormat::Nftables, Some(&tags));
     for expected in [
         "Addresses of ServiceTags_Public_20260105.json of 2026-01-05",
-        "storage; opens 4 IPv4 addresses and 1 IPv6 prefixes",
+        "Storage; opens 4 IPv4 addresses and 1 IPv6 prefixes",
         "elements = { 20.60.0.0/30 }",
         "ip saddr { 10.1.0.4 } ip daddr @destinations_1_ip tcp dport 443 accept",
         "ip6 saddr { fd00::4 } ip6 daddr @destinations_1_ip6 tcp dport 443 accept",
