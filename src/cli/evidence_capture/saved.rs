@@ -210,3 +210,57 @@ impl NotCopied {
         warnings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::EvidenceFolder;
+    use crate::report::FolderOptions;
+    use crate::report::test_support;
+
+    #[test]
+    fn a_folder_that_another_waits_for_is_completed_without_its_frames() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut folder =
+            EvidenceFolder::open(&parent.path().join("evidence"), FolderOptions::default()).unwrap();
+        let names = test_support::names();
+        folder.finding(&test_support::finding(), &names).unwrap();
+        let mut closed = folder.close(None).unwrap();
+        let evidence = SavedEvidence {
+            plan: CopyPlan { context: 0, snap_len: usize::MAX, size: 1 << 20 },
+            saved: Arc::default(),
+            interfaces: Vec::new(),
+            names,
+            is_waited_for: Arc::new(AtomicBool::new(true)),
+        };
+        let begun = Instant::now();
+        let mut facts = RunFacts::default();
+        evidence.add_to(&mut closed, &mut facts);
+        assert!(begun.elapsed() < WRITE_WAIT, "it does not wait for frames to be written either");
+        let [warning] = facts.warnings.as_slice() else { panic!("{:?}", facts.warnings) };
+        assert!(
+            warning.ends_with("reading them took too long; analyze the files of -w for them"),
+            "{warning}"
+        );
+        let published = closed.finish(|_| br#"{"tool":{"name":"afs-audit"}}"#.to_vec()).unwrap();
+        assert!(!published.folder.join("evidence.pcapng").exists());
+    }
+
+    #[test]
+    fn what_is_not_copied_is_counted_by_reason() {
+        let mut not_copied = NotCopied { not_saved: 1, too_many: 7, ..NotCopied::default() };
+        for file in ["d", "a", "c", "b", "a", "e"] {
+            not_copied.add(NotRead::FileLost(file.to_owned()));
+        }
+        assert_eq!(
+            not_copied.warnings(),
+            [
+                "evidence.pcapng lacks 1 frame that proves findings: it was not saved",
+                "evidence.pcapng lacks 6 frames that prove findings: the files are gone or were changed: a, b, c and 2 more",
+            ]
+        );
+        let limit = "7 frames did not fit into evidence.pcapng; --evidence-size permits more";
+        assert_eq!(not_copied.limits(), [limit]);
+        assert!(NotCopied::default().warnings().is_empty() && NotCopied::default().limits().is_empty());
+    }
+}
