@@ -13,6 +13,7 @@ mod result;
 pub(in crate::judge) use self::result::ComparisonResult;
 pub(in crate::judge) use self::result::RECOMMENDATION_FOR_IPV6;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::Equivalent;
@@ -186,7 +187,7 @@ pub(in crate::judge) struct Comparison {
     /// By client and name.
     silent_ipv6: BoundedMap<(Address, Arc<HostName>), SilentIpv6>,
     /// Where names worked, by client, the lowest address of each port; see [`Comparison::prepare`].
-    worked_elsewhere: HashMap<(Address, Arc<HostName>), SmallVec<[Endpoint; 1]>, foldhash::fast::RandomState>,
+    worked_elsewhere: HashMap<Address, WorkedElsewhere, foldhash::fast::RandomState>,
     /// The clients that reached a name at an address and port.
     reached_by: HashMap<(Endpoint, Arc<HostName>), Vec<Reached>, foldhash::fast::RandomState>,
     /// The lowest proxy through which anything worked, by client; see [`Comparison::prepare`].
@@ -194,6 +195,9 @@ pub(in crate::judge) struct Comparison {
     /// Over which address families a name worked for any client, by port.
     families: HashMap<Arc<HostName>, FamiliesByPort, foldhash::fast::RandomState>,
 }
+
+/// Where the names of a client worked, in order of the names.
+type WorkedElsewhere = BTreeMap<Arc<HostName>, SmallVec<[Endpoint; 1]>>;
 
 /// A client that reached a name at an address, and when.
 #[derive(Clone, Copy, Debug)]
@@ -360,10 +364,8 @@ impl Comparison {
         self.reached_by.clear();
         self.families.clear();
         self.proxies.clear();
-        // Nearly every entry has one name, which most often worked at one address.
-        let entries = self.worked.len();
-        self.worked_elsewhere.reserve(entries);
-        self.reached_by.reserve(entries);
+        // Nearly every entry has one name.
+        self.reached_by.reserve(self.worked.len());
         for ((client, server), worked) in self.worked.iter() {
             if worked.is_proxy {
                 let lowest = self.proxies.entry(*client).or_insert(*server);
@@ -372,7 +374,8 @@ impl Comparison {
             for WorkedName { name, first, last } in &worked.names {
                 let Some(name) = name else { continue };
                 // The table has no order: take the lowest address.
-                let at = self.worked_elsewhere.entry((*client, Arc::clone(name))).or_default();
+                let of_client = self.worked_elsewhere.entry(*client).or_default();
+                let at = of_client.entry(Arc::clone(name)).or_default();
                 match at.iter_mut().find(|known| known.port == server.port) {
                     Some(lowest) => lowest.address = lowest.address.min(server.address),
                     None => at.push(*server),
@@ -426,7 +429,7 @@ impl Comparison {
     pub(in crate::judge) fn with_proxy(&self, client: Address, name: &HostName) -> Option<ComparisonResult> {
         let is_proxy =
             |at: &&Endpoint| self.worked.peek(&(client, **at)).is_some_and(|worked| worked.is_proxy);
-        let elsewhere = self.worked_elsewhere.get(&ClientAndName(client, name));
+        let elsewhere = self.elsewhere(client, name);
         if let Some(proxy) = elsewhere.and_then(|all| all.iter().find(is_proxy)) {
             return Some(ComparisonResult::WorksThroughProxy { proxy: *proxy });
         }
@@ -436,7 +439,7 @@ impl Comparison {
 
     /// Whether a name worked for a client on this port, at any address; after [`Comparison::prepare`].
     pub(in crate::judge) fn has_worked(&self, client: Address, name: &HostName, port: u16) -> bool {
-        let worked = self.worked_elsewhere.get(&ClientAndName(client, name));
+        let worked = self.elsewhere(client, name);
         worked.is_some_and(|all| all.iter().any(|at| at.port == port))
     }
 
@@ -452,11 +455,13 @@ impl Comparison {
     }
 
     /// The names that worked for a client, in order; after [`Comparison::prepare`].
-    pub(in crate::judge) fn worked_names(&self, client: Address) -> Vec<&Arc<HostName>> {
-        let own = self.worked_elsewhere.keys().filter(|(host, _)| *host == client);
-        let mut names: Vec<_> = own.map(|(_, name)| name).collect();
-        names.sort_unstable();
-        names
+    pub(in crate::judge) fn worked_names(&self, client: Address) -> impl Iterator<Item = &Arc<HostName>> {
+        self.worked_elsewhere.get(&client).into_iter().flat_map(BTreeMap::keys)
+    }
+
+    /// Where a name worked for a client; after [`Comparison::prepare`].
+    fn elsewhere(&self, client: Address, name: &HostName) -> Option<&SmallVec<[Endpoint; 1]>> {
+        self.worked_elsewhere.get(&client)?.get(name)
     }
 
     /// Where a name was blocked: at the address of the finding, else at the first one with its port.
@@ -514,7 +519,7 @@ impl Comparison {
         if let Some(host) = self.other_client(client, name, blocked) {
             return Some(ComparisonResult::OtherHostReachesIt { host, client });
         }
-        let elsewhere = self.worked_elsewhere.get(&ClientAndName(client, name));
+        let elsewhere = self.elsewhere(client, name);
         let is_server = |at: &&Endpoint| {
             at.port == server.port && self.worked.peek(&(client, **at)).is_none_or(|worked| !worked.is_proxy)
         };

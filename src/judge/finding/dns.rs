@@ -157,7 +157,7 @@ pub(in crate::judge) fn other_name_that_works<'a>(
         return None;
     }
     let has_port = |other: &HostName| port.is_none_or(|port| comparison.has_worked(client, other, port));
-    let worked = comparison.worked_names(client).into_iter();
+    let worked = comparison.worked_names(client);
     worked
         .filter(|other| ***other != *name && has_port(other))
         .find(|other| endpoints(other).iter().any(|place| own.contains(place)))
