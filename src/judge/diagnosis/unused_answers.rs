@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+
 use crate::base::Address;
 use crate::base::FrameRef;
 use crate::base::HostName;
@@ -118,8 +120,9 @@ impl NameUse {
                 names.entry((client, &known.name)).or_insert(UnusedName { client, known, last, frame });
             (name.last, name.frame) = (name.last, name.frame).max((last, frame));
         }
-        // One used address is enough.
-        for (client, answer) in answers().filter(|(_, answer)| answer.used) {
+        // One used address is enough. Few clients have unused names, and most answers are used.
+        let clients: HashSet<Address> = names.keys().map(|(client, _)| *client).collect();
+        for (client, answer) in answers().filter(|(client, answer)| answer.used && clients.contains(client)) {
             names.remove(&(client, &*answer.dns.known().name));
         }
         let names = names.into_values();
