@@ -423,6 +423,37 @@ mod tests {
         assert_eq!(HostName::from_labels([]).as_str(), ".");
     }
 
+    /// Labels that are copied as a whole, and labels of their own, give the same name: of all bytes, of nearly plain ones, in one run
+    /// and in two.
+    #[test]
+    fn labels_in_wire_format_give_the_same_name() {
+        let mut state: u32 = 1;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) % below
+        };
+        for round in 0..5_000 {
+            let byte = |random: &mut dyn FnMut(u32) -> u32| match random(if round % 2 == 0 { 400 } else { 4 })
+            {
+                0..2 => b"-_*.aZ"[random(6) as usize],
+                2..4 => b'A' + random(26) as u8,
+                _ if round % 4 == 0 => random(256) as u8,
+                _ => b'a' + random(26) as u8,
+            };
+            let labels: Vec<Vec<u8>> =
+                (0..random(6)).map(|_| (0..=random(20)).map(|_| byte(&mut random)).collect()).collect();
+            let wire = |labels: &[Vec<u8>]| -> Vec<u8> {
+                labels.iter().flat_map(|label| [&[label.len() as u8][..], label].concat()).collect()
+            };
+            let (first, second) = labels.split_at(random(labels.len() as u32 + 1) as usize);
+            let mut name = HostNameBuilder::default();
+            name.push_wire(&wire(first));
+            name.push_wire(&wire(second));
+            let expected = HostName::from_labels(labels.iter().map(Vec::as_slice));
+            assert_eq!(name.finish(), expected, "{labels:?}");
+        }
+    }
+
     #[test]
     fn free_text_is_printable() {
         assert_eq!(WireText::new(b"a\nb\\\xff", 99).as_str(), "a\\x0ab\\\\\\xff");
