@@ -84,8 +84,8 @@ pub(super) struct LiveReporter {
     counters_before: BTreeMap<String, u64>,
     policy: LoadedPolicy,
     stop: Arc<AtomicBool>,
-    /// Standard output is a pipe.
-    is_piped: bool,
+    /// Standard output is a pipe or a terminal: somebody may close it.
+    has_reader: bool,
     /// The frames of `-w -` go to standard output.
     has_frames_on_stdout: bool,
     /// The frames of `-w` go to a file: all of them belong in it. A reader of a pipe may have enough.
@@ -142,7 +142,7 @@ impl LiveReporter {
             counters_before: BTreeMap::new(),
             policy,
             stop,
-            is_piped: is_stdout_a_pipe(),
+            has_reader: has_stdout_a_reader(),
             has_frames_on_stdout: plan.write.as_deref() == Some(Path::new("-")),
             has_frame_file: plan.write.as_deref().is_some_and(is_regular),
             is_stdout_closed: false,
@@ -459,7 +459,7 @@ impl pipeline::RunSink for LiveReporter {
         self.update_totals(|totals| totals.update(&self.totals_before, status));
         let flushed = self.sink.flush();
         self.check_written(flushed);
-        if self.dashboard.is_terminal_closed() || self.is_piped && is_stdout_closed() {
+        if self.dashboard.is_terminal_closed() || self.has_reader && is_stdout_closed() {
             self.end_without_reader();
         }
         self.report_published(false);
@@ -522,14 +522,17 @@ fn is_regular(path: &Path) -> bool {
     path != Path::new("-") && !is_pipe()
 }
 
-fn is_stdout_a_pipe() -> bool {
+/// Whether standard output is a pipe or a terminal.
+fn has_stdout_a_reader() -> bool {
+    use std::io::IsTerminal as _;
     use std::os::fd::AsFd as _;
     use std::os::unix::fs::FileTypeExt as _;
     let file = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
-    file.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.file_type().is_fifo())
+    let is_pipe = file.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    is_pipe || io::stdout().is_terminal()
 }
 
-/// Whether the reader of the pipe closed it. A failed write would show it too, but the next write may be hours away.
+/// Whether the reader of the pipe, or the terminal, closed it. A failed write would show it too, but the next write may be hours away.
 fn is_stdout_closed() -> bool {
     use std::os::fd::AsFd as _;
     let out = io::stdout();

@@ -143,10 +143,19 @@ fn on_terminal(
     testbed: &Testbed,
     arguments: &[&str],
 ) -> (RunningProgram, std::process::ChildStdin, std::path::PathBuf) {
+    let own = [PROGRAM, "live", "--buffer", "16", "-i", &testbed.device];
+    command_on_terminal(testbed, &[&own, arguments].concat())
+}
+
+/// The same for any command.
+fn command_on_terminal(
+    testbed: &Testbed,
+    command: &[&str],
+) -> (RunningProgram, std::process::ChildStdin, std::path::PathBuf) {
     let shown = testbed.unique_path("shown");
     let mut child = Testbed::command_in(&testbed.near, "python3")
-        .args([PTY, "20", "100", text(&shown), PROGRAM, "live", "--buffer", "16", "-i", &testbed.device])
-        .args(arguments)
+        .args([PTY, "20", "100", text(&shown)])
+        .args(command)
         .env("TERM", "xterm")
         .stdin(Stdio::piped())
         .spawn()
@@ -224,6 +233,23 @@ fn a_closed_terminal_ends_the_run() {
     let frames: u64 =
         all.iter().map(|folder| verified_manifest(folder)["accounting"]["frames"].as_u64().unwrap()).sum();
     assert!(frames >= 5, "{frames}");
+}
+
+/// It does so as well where only standard output is on it, and there is no view.
+#[test]
+fn a_closed_terminal_without_a_view_ends_the_run() {
+    let Some(testbed) = Testbed::new() else { return };
+    let errors = testbed.unique_path("errors");
+    let command = format!("exec {PROGRAM} live -i {} 2>{}", testbed.device, text(&errors));
+    let (live, _keys, _shown) = command_on_terminal(&testbed, &["sh", "-c", &command]);
+    let started = || fs::read_to_string(&errors).unwrap_or_default().contains("privileges dropped");
+    wait_until("it captures", started);
+    let program = live.only_child();
+    drop(live);
+    wait_until("it ends", || {
+        let state = fs::read_to_string(format!("/proc/{program}/stat")).unwrap_or_default();
+        state.is_empty() || state.contains(") Z ")
+    });
 }
 
 /// After a stop and continue, the view is drawn below the output of the shell.
