@@ -11,26 +11,9 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-use afs_audit::capture::Capture;
-use afs_audit::capture::Chunk;
-use afs_audit::capture::Input;
-use afs_audit::capture::InputPlan;
-use support::prerequisites::not_run;
-
-/// A frame, without its place: time, link type, length on the wire, bytes.
-type Content = (i64, u16, u32, Vec<u8>);
-
-fn frames(path: &Path) -> Vec<Content> {
-    let inputs = vec![Input::Path(path.to_owned())];
-    let mut capture = Capture::open(InputPlan { inputs, ..InputPlan::default() }).unwrap();
-    let (mut chunk, mut found) = (Chunk::default(), Vec::new());
-    while capture.next(&mut chunk) {
-        found.extend(
-            chunk.frames().map(|frame| (frame.time.0, frame.link.0, frame.wire_len, frame.bytes.to_vec())),
-        );
-    }
-    found
-}
+use support::evidence_frames::Content;
+use support::evidence_frames::comments;
+use support::evidence_frames::frames;
 
 /// The evidence of captures; none where the run wrote no `evidence.pcapng`.
 fn analyze(captures: &[PathBuf], arguments: &[&str], folder: &Path) -> Option<PathBuf> {
@@ -46,22 +29,6 @@ fn analyze(captures: &[PathBuf], arguments: &[&str], folder: &Path) -> Option<Pa
     assert!(status.status.code() < Some(2), "{}", String::from_utf8_lossy(&status.stderr));
     let frames = output.join("evidence.pcapng");
     frames.is_file().then_some(frames)
-}
-
-/// The comments of each frame, by tshark; none without tshark.
-fn comments(path: &Path) -> Option<Vec<Vec<String>>> {
-    let arguments = ["-T", "fields", "-e", "frame.comment", "-E", "aggregator=\u{1f}"];
-    let Ok(output) = Command::new("tshark").arg("-n").arg("-r").arg(path).args(arguments).output() else {
-        not_run("missing programs: tshark");
-        return None;
-    };
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && !errors.contains("damaged") && !errors.contains("cut short"),
-        "{errors}"
-    );
-    let text = String::from_utf8(output.stdout).unwrap();
-    Some(text.lines().map(|line| line.split('\u{1f}').map(str::to_owned).collect()).collect())
 }
 
 /// The number and the input in `frame 3 of a.pcap`.

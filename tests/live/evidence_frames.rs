@@ -6,11 +6,6 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-use afs_audit::capture::Capture;
-use afs_audit::capture::Chunk;
-use afs_audit::capture::Input;
-use afs_audit::capture::InputPlan;
-
 use super::testbed::Mount;
 use super::testbed::PROGRAM;
 use super::testbed::SERVER;
@@ -20,35 +15,10 @@ use super::testbed::run;
 use super::testbed::text;
 use super::testbed::verified_manifest;
 use super::testbed::wait_until;
+use crate::support::evidence_frames::Content;
+use crate::support::evidence_frames::comments;
+use crate::support::evidence_frames::frames;
 use crate::support::prerequisites::not_run;
-
-/// A frame: time, link type, length on the wire, bytes.
-type Content = (i64, u16, u32, Vec<u8>);
-
-fn frames(path: &Path) -> Vec<Content> {
-    let inputs = vec![Input::Path(path.to_owned())];
-    let mut capture = Capture::open(InputPlan { inputs, ..InputPlan::default() }).unwrap();
-    let (mut chunk, mut found) = (Chunk::default(), Vec::new());
-    while capture.next(&mut chunk) {
-        found.extend(
-            chunk.frames().map(|frame| (frame.time.0, frame.link.0, frame.wire_len, frame.bytes.to_vec())),
-        );
-    }
-    found
-}
-
-/// The comments of each frame, by tshark.
-fn comments(path: &Path) -> Vec<Vec<String>> {
-    let arguments = ["-T", "fields", "-e", "frame.comment", "-E", "aggregator=\u{1f}"];
-    let output = Command::new("tshark").arg("-n").arg("-r").arg(path).args(arguments).output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && !errors.contains("damaged") && !errors.contains("cut short"),
-        "{errors}"
-    );
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| line.split('\u{1f}').map(str::to_owned).collect()).collect()
-}
 
 /// The testbed; none where it cannot be made or there is no tshark.
 fn testbed() -> Option<Testbed> {
@@ -69,7 +39,7 @@ fn saved_files(testbed: &Testbed, name: &str) -> Vec<PathBuf> {
 /// numbers of its frames in the run.
 fn check_copied(folder: &Path, saved: &[PathBuf], device: &str) -> Vec<u64> {
     let evidence = folder.join("evidence.pcapng");
-    let (comments, copied) = (comments(&evidence), frames(&evidence));
+    let (comments, copied) = (comments(&evidence).unwrap(), frames(&evidence));
     assert_eq!(comments.len(), copied.len());
     let saved: BTreeMap<String, Vec<Content>> = saved
         .iter()
@@ -209,7 +179,7 @@ fn frames_of_deleted_files_are_counted() {
     let warnings = warnings(&verified_manifest(&evidence));
     let expected = "the file is gone or was changed: frames-00001.pcapng";
     assert!(warnings.contains("evidence.pcapng lacks ") && warnings.contains(expected), "{warnings}");
-    let left = comments(&evidence.join("evidence.pcapng"));
+    let left = comments(&evidence.join("evidence.pcapng")).unwrap();
     assert!(
         left.len() >= 6 && left.iter().flatten().all(|comment| !comment.contains("frames-00001")),
         "{left:?}"

@@ -42,7 +42,7 @@ const MERGED_LIMIT: usize = 1 << 16;
 /// Counters of [`ScopedHosts`].
 const HOSTS: usize = 1 << 12;
 
-/// Packets midstream after which a host that was never seen in a scope is known to have none.
+/// Packets without a scope after which a host that was never seen in one is taken to have none.
 const UNSCOPED_HOST_LIMIT: u8 = 16;
 
 /// Pairs of hosts with their merged scopes, and the requests whose responses may show more.
@@ -142,8 +142,8 @@ impl EncapMerge {
     }
 }
 
-/// Which hosts have packets in scopes, so that those of the others need no comparison. Hosts may share a counter: then more
-/// packets are compared than need be.
+/// Which hosts have packets in scopes, so that those of the others need no comparison. Hosts may share a counter: then more packets
+/// are compared than need be, or of a host that had none before, the segments before its first one in a scope are not.
 #[derive(Debug)]
 struct ScopedHosts(Box<[u8; HOSTS]>);
 

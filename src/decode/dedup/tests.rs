@@ -123,18 +123,20 @@ fn what_is_overwritten_does_not_depend_on_chance() {
     }
 }
 
+/// A segment midstream between the hosts 4 and 5.
+fn segment(from: u128, scope: u64, seq: u32, ack: u32, payload: &'static [u8]) -> Packet<'static> {
+    let tcp = TcpHeader { seq, ack, flags: TcpHeader::ACK, window: 100, options: &[] };
+    Packet {
+        scope,
+        protocol: proto::TCP,
+        transport: Transport::Tcp(tcp),
+        ..packet(from, 9 - from, 0, payload)
+    }
+}
+
 /// A connection that started before the capture, with each direction in a scope of its own.
 #[test]
 fn an_ack_in_another_scope_merges_both() {
-    let segment = |from: u128, scope, seq, ack, payload: &'static [u8]| {
-        let tcp = TcpHeader { seq, ack, flags: TcpHeader::ACK, window: 100, options: &[] };
-        Packet {
-            scope,
-            protocol: proto::TCP,
-            transport: Transport::Tcp(tcp),
-            ..packet(from, 9 - from, 0, payload)
-        }
-    };
     let data = |scope| segment(4, scope, 1000, 70, b"request");
     let back = |scope, ack| Packet { src_port: 40000, dst_port: 53, ..segment(5, scope, 70, ack, b"") };
     let mut dedup = Dedup::default();
@@ -167,28 +169,18 @@ fn an_ack_in_another_scope_merges_both() {
 /// Segments of hosts without a scope are not compared once they have sent some; a packet in a scope changes that.
 #[test]
 fn hosts_that_have_no_scope_are_not_compared() {
-    let segment = |from: u128, scope, seq, ack, payload: &'static [u8]| {
-        let tcp = TcpHeader { seq, ack, flags: TcpHeader::ACK, window: 100, options: &[] };
-        Packet {
-            scope,
-            protocol: proto::TCP,
-            transport: Transport::Tcp(tcp),
-            src_port: if from == 4 { 40000 } else { 443 },
-            dst_port: if from == 4 { 443 } else { 40000 },
-            ..packet(from, 9 - from, 0, payload)
-        }
-    };
+    let back = |ack| Packet { src_port: 40000, dst_port: 53, ..segment(5, 20, 70, ack, b"") };
     let mut dedup = Dedup::default();
     let others = Packet { scope: 30, ..packet(11, 12, 1, b"another VLAN") };
     assert!(!dedup.is_duplicate(&others, at(0)));
     for number in 0..40 {
         assert!(!dedup.is_duplicate(&segment(4, 0, number, 70, b"x"), at(i64::from(number))));
     }
-    let tagged = segment(5, 20, 70, 40, b"");
+    let tagged = back(40);
     assert!(!dedup.is_duplicate(&tagged, at(500)));
     assert_eq!(dedup.merged_scope(&tagged), None, "the segment before it was not compared");
     assert!(!dedup.is_duplicate(&segment(4, 0, 40, 70, b"y"), at(600)));
-    assert!(!dedup.is_duplicate(&segment(5, 20, 70, 41, b""), at(700)));
+    assert!(!dedup.is_duplicate(&back(41), at(700)));
     assert_eq!(dedup.merged_scope(&tagged), Some(0));
 }
 
