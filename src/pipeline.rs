@@ -82,6 +82,8 @@ pub struct AuditPlan {
     pub points: CapturePoints,
     /// The part of the inputs that is audited; of a live run, all of it.
     pub window: TimeWindow,
+    /// The process ends after the run: what judging knows of many flows is not freed.
+    pub leaves_memory: bool,
 }
 
 impl AuditPlan {
@@ -95,6 +97,7 @@ impl AuditPlan {
             judge: judge::JudgeLimits::default(),
             points: CapturePoints::default(),
             window: TimeWindow::default(),
+            leaves_memory: false,
         }
     }
 }
@@ -223,6 +226,7 @@ pub fn run_files<D: RunSink + Send>(
     let mut engine = Engine::new(plan.policy, plan.scope, plan.judge)
         .with_points(plan.points.clone())
         .with_window(plan.window);
+    engine.leaves_memory = plan.leaves_memory;
     let heavy_loss_is_known = capture.has_heavy_loss();
     if heavy_loss_is_known {
         engine.doubt();
@@ -253,6 +257,7 @@ pub fn run_live<S: LiveSource, D: RunSink + Send>(
     control: RunControl<'_>,
 ) -> (RunResult, D) {
     let mut engine = Engine::new(plan.policy, plan.scope, plan.judge);
+    engine.leaves_memory = plan.leaves_memory;
     engine.follow_problems();
     let flows = flow::FlowLimits { report_interim: true, ..plan.flows };
     let stop = control.stop;

@@ -111,6 +111,7 @@ impl LoadedPolicy {
             judge: judge::JudgeLimits { findings: limits.findings, name_bytes: limits.name_bytes },
             points: CapturePoints::default(),
             window: TimeWindow::default(),
+            leaves_memory: true,
         }
     }
 

@@ -120,6 +120,8 @@ pub struct Engine {
     now: Time,
     /// Evictions from the name table until the last rotation.
     evictions_before: u64,
+    /// The process ends after the run: nothing is freed; see [`crate::pipeline::AuditPlan`].
+    pub(crate) leaves_memory: bool,
 }
 
 impl Engine {
@@ -147,6 +149,7 @@ impl Engine {
             further_claims: 0,
             now: Time::MIN,
             evictions_before: 0,
+            leaves_memory: false,
         }
     }
 

@@ -4,8 +4,6 @@
 //! Out: rows to the row channel; chunks of stored facts before the rows that follow from them.
 //! Not: where observations come from: a capture, or the facts of an earlier run.
 
-use std::thread;
-
 use super::row_channel::RowChannel;
 use crate::base::Time;
 use crate::facts::FactsEncoder;
@@ -57,8 +55,10 @@ impl Judging {
         self.engine.end_capture(rows);
         rows.flush();
         let result = self.engine.rotate();
-        // What is known of many flows takes a while to free; nothing has to wait for it.
-        let _ = thread::Builder::new().spawn(move || drop(self));
+        if self.engine.leaves_memory {
+            // What is known of many flows takes a while to free.
+            std::mem::forget(self);
+        }
         result
     }
 

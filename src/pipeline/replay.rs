@@ -31,6 +31,7 @@ pub fn replay<D: RunSink + Send>(
     let mut engine = Engine::new(plan.policy, plan.scope, plan.judge)
         .with_points(first.header().points.clone())
         .with_window(first.header().window);
+    engine.leaves_memory = plan.leaves_memory;
     if first.header().is_silence_unreliable {
         engine.doubt();
     }

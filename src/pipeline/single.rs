@@ -159,7 +159,7 @@ impl SingleWorker {
 
     fn send(&mut self, heartbeat: Option<Box<WorkerHeartbeat>>) {
         (self.answers, self.counted) = (0, 0);
-        let empty = self.empty_batches.try_recv().unwrap_or_default();
+        let empty = self.empty_batches.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH_OBSERVATIONS));
         let observations = std::mem::replace(self.worker.observations(), empty);
         // Fails only if judge has panicked; joining it passes the panic on.
         let _ = self.output.send(WorkerOutput { observations, heartbeat });
