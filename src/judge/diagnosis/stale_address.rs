@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use hashbrown::HashSet;
 
-use super::comparison::Comparison;
+use super::comparison::ComparisonIndex;
 use crate::base::Address;
 use crate::base::HostName;
 use crate::flow::Endpoint;
@@ -106,7 +106,7 @@ impl<'a> ReturnedAddresses<'a> {
         name: &HostName,
         server: Endpoint,
         observed_nanos: u64,
-        comparison: &Comparison,
+        comparison: &ComparisonIndex<'_>,
     ) -> Option<StaleAddress> {
         let NameAnswers { answers, addresses } = self.by_name.get(name)?;
         // The answers for the other address family say nothing.
@@ -133,7 +133,7 @@ impl<'a> ReturnedAddresses<'a> {
         &self,
         client: Address,
         server: Endpoint,
-        comparison: &Comparison,
+        comparison: &ComparisonIndex<'_>,
     ) -> Vec<StaleAddress> {
         if !self.clients.contains(&client) || self.addresses.contains(&server.address) {
             return Vec::new();
@@ -177,7 +177,7 @@ fn reached_at(
     mut addresses: impl Iterator<Item = Address>,
     name: &HostName,
     port: u16,
-    comparison: &Comparison,
+    comparison: &ComparisonIndex<'_>,
 ) -> Option<(Address, Address)> {
     addresses.find_map(|address| Some((address, comparison.reached_by(name, Endpoint { address, port })?)))
 }
@@ -189,6 +189,7 @@ mod tests {
     use crate::base::Time;
     use crate::judge::assessment::Assessment;
     use crate::judge::catalogue::Mechanism;
+    use crate::judge::diagnosis::comparison::Comparison;
     use crate::judge::policy::Policy;
     use crate::judge::test_support;
     use crate::judge::vocabulary::Confidence;
@@ -207,7 +208,7 @@ mod tests {
         ttl: u32,
         responses: &[(Address, &str, u8)],
         worked: &[(Address, &str, u8)],
-        question: impl FnOnce(&ReturnedAddresses<'_>, &Comparison) -> T,
+        question: impl FnOnce(&ReturnedAddresses<'_>, &ComparisonIndex<'_>) -> T,
     ) -> T {
         let policy = Policy::for_tests("");
         let mut names = NameTable::new(usize::MAX);
@@ -226,10 +227,9 @@ mod tests {
         blocked.name = Some(Arc::new(test_support::host("other.example")));
         blocked.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
         comparison.add(&blocked, false);
-        comparison.prepare();
         let questioned =
             Questioned { clients: Hosts::from_iter([ONE]), servers: Hosts::from_iter([at(9).address]) };
-        question(&ReturnedAddresses::new(&names, &questioned, |_| true), &comparison)
+        question(&ReturnedAddresses::new(&names, &questioned, |_| true), &comparison.index())
     }
 
     /// Whether an old address is the likely cause where `ONE` was blocked at address 9; none where it is not.

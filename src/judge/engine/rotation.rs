@@ -140,12 +140,12 @@ impl Engine {
         anomalies.retain(|anomaly| {
             anomaly.mechanism != Mechanism::DnsNoAnswer || diagnosis.receives_packets(anomaly.client)
         });
-        diagnosis.comparison.prepare();
-        finding::dns::add_anomalies(&anomalies, &diagnosis.comparison, policy, findings);
+        let comparison = diagnosis.comparison.index();
+        finding::dns::add_anomalies(&anomalies, &comparison, policy, findings);
         // An endpoint that the client reaches by another of its names is not blocked.
         let works = |anomaly: &&DnsAnomaly| {
             let (client, name) = (anomaly.client, &anomaly.known.name);
-            finding::dns::other_name_that_works(client, name, None, &diagnosis.comparison, policy).is_some()
+            finding::dns::other_name_that_works(client, name, None, &comparison, policy).is_some()
         };
         site.add_anomalies(anomalies.iter().filter(|anomaly| !works(anomaly)));
         let unused = diagnosis.name_use.unused_names(|| names.client_answers(), self.now);
@@ -164,12 +164,12 @@ impl Engine {
         let mut blocked_pki = diagnosis.revocation.take();
         blocked_pki.iter_mut().for_each(|(_, hosts)| hosts.retain(|host| window.contains(host.time)));
         finding::run_end::add_blocked_revocation(&blocked_pki, findings);
-        finding::run_end::add_blocked_ipv6(&diagnosis.comparison, &window, findings);
-        findings.compare(&diagnosis.comparison, policy);
+        finding::run_end::add_blocked_ipv6(&comparison, &window, findings);
+        findings.compare(&comparison, policy);
         let is_unknown = |client, server: Endpoint| {
             diagnosis.name_use.uses_proxy(client) || policy.proxies.contains(server.address)
         };
-        findings.compare_addresses(names, &diagnosis.comparison, is_unknown, diagnosis.began);
+        findings.compare_addresses(names, &comparison, is_unknown, diagnosis.began);
         findings.explain_causes();
         let is_reported = |client, time| audited.contains(&client) && window.contains(time);
         finding::run_end::add_shared_endpoints(names, is_reported, policy, findings);
@@ -181,10 +181,10 @@ impl Engine {
         }
         let mut gaps = diagnosis.capture_loss.take_sentences();
         // Findings say what is known of IPv6 that gets no reply.
-        let blocked_ipv6 = diagnosis.comparison.blocked_ipv6();
+        let blocked_ipv6 = comparison.blocked_ipv6();
         let mut unheard = std::mem::take(&mut diagnosis.unheard);
         gaps.extend(unheard.take_sentences(|host| {
-            diagnosis.receives_packets(host) || blocked_ipv6.iter().any(|(client, ..)| *client == host)
+            diagnosis.receives_packets(host) || blocked_ipv6.iter().any(|blocked| blocked.client == host)
         }));
         gaps.extend(policy.required.remark.clone());
         gaps.extend(site.storage_firewall());

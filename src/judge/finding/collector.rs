@@ -7,7 +7,6 @@
 mod other_flows;
 mod stale_addresses;
 
-use std::cmp::Reverse;
 use std::hash::Hash;
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -302,26 +301,24 @@ impl Findings {
         self.texts = SharedTexts::default();
         self.citations = CitationCache::default();
         let rows = std::mem::take(&mut self.rows).into_values();
-        let mut rows: Vec<(Rank, Box<FindingRow>)> = rows.map(|row| (rank(&row), row)).collect();
-        rows.sort_unstable_by(|(rank_a, a), (rank_b, b)| {
-            rank_a
-                .cmp(rank_b)
-                .then(a.first_seen.cmp(&b.first_seen))
+        let mut rows: Vec<(u128, Time, Box<FindingRow>)> =
+            rows.map(|row| (rank(&row), row.first_seen, row)).collect();
+        rows.sort_unstable_by(|(rank_a, first_a, a), (rank_b, first_b, b)| {
+            (rank_a, first_a)
+                .cmp(&(rank_b, first_b))
                 .then(a.code.cmp(&b.code))
                 .then(a.audited_host.cmp(&b.audited_host))
                 .then_with(|| a.target.cmp(&b.target))
                 .then_with(|| a.mechanism.map(Mechanism::as_str).cmp(&b.mechanism.map(Mechanism::as_str)))
                 .then_with(|| a.flows.cmp(&b.flows))
         });
-        rows.into_iter().map(|(_, row)| row).collect()
+        rows.into_iter().map(|(_, _, row)| row).collect()
     }
 }
 
 /// The place of a finding in the order of all, lowest first: stage, severity, whether it says or may be the cause of others, need,
-/// and evidence.
-type Rank = (u8, Reverse<Severity>, Reverse<bool>, Need, Reverse<(Option<Confidence>, u64)>);
-
-fn rank(row: &FindingRow) -> Rank {
+/// confidence, and count. One number, because thousands of findings are compared with each other.
+fn rank(row: &FindingRow) -> u128 {
     let is_serious = row.severity >= Severity::Medium && row.need.is_ours();
     let stage = match row.mechanism {
         Some(_) if is_serious => 0,
@@ -330,7 +327,10 @@ fn rank(row: &FindingRow) -> Rank {
         _ => 2,
     };
     let is_cause = row.is_cause || (row.need == Need::Carrier && row.mechanism.is_some());
-    (stage, Reverse(row.severity), Reverse(is_cause), row.need, Reverse((row.confidence, row.count)))
+    let confidence = row.confidence.map_or(0, |confidence| confidence as u8 + 1);
+    let fields = [stage, !(row.severity as u8), u8::from(!is_cause), row.need as u8, !confidence];
+    let before_count = fields.iter().fold(0, |rank, field| (rank << 8) | u128::from(*field));
+    (before_count << u64::BITS) | u128::from(!row.count)
 }
 
 /// Lists of references and documents, each once: many findings cite the same.
@@ -508,6 +508,33 @@ mod tests {
             references: "",
             documents: "",
         }
+    }
+
+    #[test]
+    fn the_order_of_findings_is_that_of_their_fields() {
+        let rank_of = |code, need, severity, confidence, count| {
+            let mut findings = Findings::new(9);
+            findings.add(&Occurrence { need, ..occurrence(code, 1, 5) }, String::new);
+            let mut row = findings.take_rows().into_iter().next().unwrap();
+            (row.severity, row.confidence, row.count) = (severity, confidence, count);
+            row.mechanism = (code == FindingCode::ConnectionUnanswered).then_some(Mechanism::TcpUnanswered);
+            rank(&row)
+        };
+        let (blocked, other) = (FindingCode::ConnectionUnanswered, FindingCode::UnidentifiedDestination);
+        let ranks = [
+            rank_of(blocked, Need::Carrier, Severity::High, None, 1),
+            rank_of(blocked, Need::Required, Severity::High, Some(Confidence::Weak), 1 << 40),
+            rank_of(blocked, Need::Documented, Severity::High, Some(Confidence::Certain), 1),
+            rank_of(blocked, Need::Documented, Severity::High, Some(Confidence::Strong), u64::MAX),
+            rank_of(blocked, Need::Documented, Severity::High, Some(Confidence::Strong), 2),
+            rank_of(blocked, Need::Documented, Severity::High, None, 3),
+            rank_of(blocked, Need::Documented, Severity::Medium, Some(Confidence::Certain), 9),
+            rank_of(other, Need::Undocumented, Severity::High, None, 1),
+            rank_of(other, Need::Required, Severity::Low, Some(Confidence::Certain), 9),
+            rank_of(other, Need::Undocumented, Severity::Low, Some(Confidence::Certain), 9),
+            rank_of(other, Need::Required, Severity::Info, Some(Confidence::Certain), 9),
+        ];
+        assert!(ranks.is_sorted_by(|before, after| before < after), "{ranks:x?}");
     }
 
     #[test]

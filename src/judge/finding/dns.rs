@@ -17,7 +17,7 @@ use crate::base::proto;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
-use crate::judge::diagnosis::comparison::Comparison;
+use crate::judge::diagnosis::comparison::ComparisonIndex;
 use crate::judge::diagnosis::dns_anomalies::DnsAnomaly;
 use crate::judge::diagnosis::resolved_names::ResolvedBy;
 use crate::judge::diagnosis::unused_answers::UnusedName;
@@ -109,7 +109,7 @@ pub(in crate::judge) fn announce(
 /// Adds the anomalies that remain at the end.
 pub(in crate::judge) fn add_anomalies(
     anomalies: &[DnsAnomaly],
-    comparison: &Comparison,
+    comparison: &ComparisonIndex<'_>,
     policy: &Policy,
     findings: &mut Findings,
 ) {
@@ -141,7 +141,7 @@ pub(in crate::judge) fn other_name_that_works<'a>(
     client: Address,
     name: &HostName,
     port: Option<u16>,
-    comparison: &'a Comparison,
+    comparison: &ComparisonIndex<'a>,
     policy: &Policy,
 ) -> Option<&'a Arc<HostName>> {
     let endpoints = |name: &HostName| -> Vec<u16> {
@@ -156,11 +156,9 @@ pub(in crate::judge) fn other_name_that_works<'a>(
     if own.is_empty() {
         return None;
     }
-    let has_port = |other: &HostName| port.is_none_or(|port| comparison.has_worked(client, other, port));
-    let worked = comparison.worked_names(client);
-    worked
-        .filter(|other| ***other != *name && has_port(other))
-        .find(|other| endpoints(other).iter().any(|place| own.contains(place)))
+    let is_other =
+        |other: &HostName| *other != *name && endpoints(other).iter().any(|place| own.contains(place));
+    comparison.find_worked_name(client, port, is_other)
 }
 
 /// Adds the names that were resolved and never connected to.

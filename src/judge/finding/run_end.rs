@@ -18,7 +18,8 @@ use crate::base::TimeWindow;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::catalogue::StatementSubject;
-use crate::judge::diagnosis::comparison::Comparison;
+use crate::judge::diagnosis::comparison::BlockedIpv6;
+use crate::judge::diagnosis::comparison::ComparisonIndex;
 use crate::judge::diagnosis::comparison::ComparisonResult;
 use crate::judge::diagnosis::comparison::RECOMMENDATION_FOR_IPV6;
 use crate::judge::diagnosis::revocation::BlockedPkiHost;
@@ -78,24 +79,24 @@ const COMPARE_HOSTS: &str = "compare the firewall rules and routes of the two ho
 
 /// Adds a finding for each client and name that gets no reply over IPv6, and works over IPv4 or for another host.
 pub(in crate::judge) fn add_blocked_ipv6(
-    comparison: &Comparison,
+    comparison: &ComparisonIndex<'_>,
     window: &TimeWindow,
     findings: &mut Findings,
 ) {
-    for (client, name, silent, works) in comparison.blocked_ipv6() {
+    for BlockedIpv6 { client, name, silent, works } in comparison.blocked_ipv6() {
         if !window.contains(silent.time) {
             continue;
         }
         let ipv4 = match works {
-            ComparisonResult::WorksOverIpv4 { server } => Some(server),
+            ComparisonResult::WorksOverIpv4 { server } => Some(*server),
             _ => None,
         };
         let occurrence = Occurrence {
             code: FindingCode::ConnectionUnanswered,
             mechanism: Some(Mechanism::TcpUnanswered),
             confidence: Some(Confidence::Weak),
-            audited_host: Some(client),
-            target: FindingTarget::Name(&name),
+            audited_host: Some(*client),
+            target: FindingTarget::Name(name),
             port: Some(silent.server.port),
             issuer: None,
             shared: ipv4.map(|_| SharedPath::Ipv6),

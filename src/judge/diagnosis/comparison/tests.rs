@@ -28,13 +28,12 @@ fn comparison(flows: &[(&str, &str, u128, i64)]) -> Comparison {
         }
         comparison.add(&row, false);
     }
-    comparison.prepare();
     comparison
 }
 
 /// What is reported about the blocked name `a.example`.
 fn check(flows: &[(&str, &str, u128, i64)], expected: Option<ComparisonResult>) {
-    let found = comparison(flows).with_all_flows(CLIENT, &host("a.example"), None);
+    let found = comparison(flows).index().with_all_flows(CLIENT, &host("a.example"), None);
     assert_eq!(found, expected, "{flows:?}");
 }
 
@@ -60,7 +59,7 @@ fn a_name_is_filtered_where_another_works_at_its_address() {
     let flows = [("-", "a.example", 10, 5), ("+", "b.example", 10, 5)];
     let name = Arc::new(host("b.example"));
     check(&flows, Some(ComparisonResult::OtherNameWorks { name }));
-    assert_eq!(comparison(&flows).with_same_name(CLIENT, &host("a.example"), None), None);
+    assert_eq!(comparison(&flows).index().with_same_name(CLIENT, &host("a.example"), None), None);
 }
 
 /// What is reported about the blocked name `a.example`, where `b.example` worked at the same server: each directly or not.
@@ -74,8 +73,7 @@ fn check_proxied(blocked: bool, worked: bool, expected: ComparisonResult) {
         }
         comparison.add(&row, is_proxied);
     }
-    comparison.prepare();
-    let found = comparison.with_all_flows(CLIENT, &host("a.example"), None);
+    let found = comparison.index().with_all_flows(CLIENT, &host("a.example"), None);
     assert_eq!(found, Some(expected), "{blocked} {worked}");
 }
 
@@ -111,11 +109,11 @@ fn an_outage_needs_three_names_and_no_success() {
 #[test]
 fn addresses_without_a_name() {
     let comparison = comparison(&[("-", "", 10, 5), ("+", "b.example", 10, 9)]);
-    let result = comparison.with_address(CLIENT, server(10, 443)).unwrap();
+    let result = comparison.index().with_address(CLIENT, server(10, 443)).unwrap();
     assert!(result.to_string().ends_with(", as b.example"), "{result}");
     assert_eq!(result.confidence(), None);
-    assert_eq!(comparison.with_address(CLIENT, server(11, 443)), None);
-    assert_eq!(comparison.with_address(CLIENT, server(10, 445)), None, "another port");
+    assert_eq!(comparison.index().with_address(CLIENT, server(11, 443)), None);
+    assert_eq!(comparison.index().with_address(CLIENT, server(10, 445)), None, "another port");
 }
 
 #[test]
@@ -127,8 +125,7 @@ fn another_port_that_works_shows_nothing() {
         row.server.port = 80;
         comparison.add(&row, false);
     }
-    comparison.prepare();
-    assert_eq!(comparison.with_all_flows(CLIENT, &host("a.example"), None), None);
+    assert_eq!(comparison.index().with_all_flows(CLIENT, &host("a.example"), None), None);
 }
 
 #[test]
@@ -149,8 +146,7 @@ fn refused_attempts_are_part_of_an_outage_and_resets_are_not() {
             row.assessment = Assessment::blocked(mechanism, Confidence::Weak);
             comparison.add(&row, false);
         }
-        comparison.prepare();
-        comparison.with_all_flows(CLIENT, &host("a.example"), None)
+        comparison.index().with_all_flows(CLIENT, &host("a.example"), None)
     };
     let nothing_works = Some(ComparisonResult::NothingWorks { names: 3, client: CLIENT });
     assert_eq!(outage(Mechanism::TcpUnanswered), nothing_works);
@@ -169,8 +165,7 @@ fn a_flow_without_payload_in_both_directions_has_not_worked() {
         let mut row = test_support::flow_row(CLIENT, Address(10), at(9));
         (row.name, row.bytes) = (blocked.name.clone(), bytes);
         comparison.add(&row, false);
-        comparison.prepare();
-        comparison.with_all_flows(CLIENT, &host("a.example"), None)
+        comparison.index().with_all_flows(CLIENT, &host("a.example"), None)
     };
     assert_eq!(later([500, 0]), None);
     assert_eq!(later([500, 1]), Some(ComparisonResult::WorkedLater { from: at(9) }));
@@ -187,8 +182,7 @@ fn another_host_counts_where_it_reached_the_server_within_ten_minutes() {
         let mut row = test_support::flow_row(Address(2), Address(10), at(second));
         row.name = blocked.name.clone();
         comparison.add(&row, false);
-        comparison.prepare();
-        comparison.with_all_flows(CLIENT, &host("a.example"), None)
+        comparison.index().with_all_flows(CLIENT, &host("a.example"), None)
     };
     let reaches_it = Some(ComparisonResult::OtherHostReachesIt { host: Address(2), client: CLIENT });
     for second in [400, 1_000, 1_600] {
@@ -214,8 +208,7 @@ fn ipv6_is_blocked_where_the_name_works_over_ipv4_only() {
             row.name = blocked.name.clone();
             comparison.add(&row, false);
         }
-        comparison.prepare();
-        comparison.with_all_flows(CLIENT, &host("a.example"), None)
+        comparison.index().with_all_flows(CLIENT, &host("a.example"), None)
     };
     assert_eq!(found(&[v4(9), v4(4)]), Some(ComparisonResult::WorksOverIpv4 { server: v4(4) }));
     assert_eq!(found(&[v4(9), v6(2)]), Some(ComparisonResult::WorksElsewhere { server: v4(9) }));

@@ -13,7 +13,7 @@ use crate::flow::Endpoint;
 use crate::judge::catalogue::Compared;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Stops;
-use crate::judge::diagnosis::comparison::Comparison;
+use crate::judge::diagnosis::comparison::ComparisonIndex;
 use crate::judge::diagnosis::comparison::ComparisonResult;
 use crate::judge::finding::dns::other_name_that_works;
 use crate::judge::policy::Policy;
@@ -23,7 +23,7 @@ use crate::judge::vocabulary::Confidence;
 
 impl Findings {
     /// Adds to each message what the rest of the capture shows.
-    pub(in crate::judge) fn compare(&mut self, comparison: &Comparison, policy: &Policy) {
+    pub(in crate::judge) fn compare(&mut self, comparison: &ComparisonIndex<'_>, policy: &Policy) {
         for (key, row) in &mut self.rows {
             let Some(client) = key.audited_host else { continue };
             let server = row.server;

@@ -16,7 +16,7 @@ use crate::base::HostName;
 use crate::base::Time;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
-use crate::judge::diagnosis::comparison::Comparison;
+use crate::judge::diagnosis::comparison::ComparisonIndex;
 use crate::judge::diagnosis::stale_address::Questioned;
 use crate::judge::diagnosis::stale_address::ReturnedAddresses;
 use crate::judge::diagnosis::stale_address::StaleAddress;
@@ -46,7 +46,7 @@ impl Findings {
     pub(in crate::judge) fn compare_addresses(
         &mut self,
         names: &NameTable,
-        comparison: &Comparison,
+        comparison: &ComparisonIndex<'_>,
         is_unknown: impl Fn(Address, Endpoint) -> bool,
         began: Option<Time>,
     ) {

@@ -1,0 +1,402 @@
+//! Answers questions about what was blocked, from all flows of an interval.
+//!
+//! In:  the tables of a comparison; a client with a blocked name or address.
+//! Out: what the other flows show about it.
+//! Not: which findings ask.
+//!
+//! The tables are by client and server. Indexes by server, client and name are made when the first question needs them: in most
+//! captures nothing is blocked.
+
+use std::cell::OnceCell;
+use std::cell::RefCell;
+use std::hash::Hash;
+use std::iter;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use super::BlockedAt;
+use super::ClientAndName;
+use super::Comparison;
+use super::ComparisonResult;
+use super::MIN_NAMES_AT_ADDRESS;
+use super::SilentIpv6;
+use super::WorkedAt;
+use super::WorkedName;
+use crate::base::Address;
+use crate::base::HostName;
+use crate::flow::Endpoint;
+
+/// Attempts of two clients so close together met the same server: at other times it may have been down.
+const SAME_TIME_NANOS: u64 = 600_000_000_000;
+
+/// So many names of a client must fail, and none work, for an outage.
+const MIN_NAMES_IN_OUTAGE: u32 = 3;
+
+/// A comparison, and its indexes so far.
+#[derive(Debug)]
+pub(in crate::judge) struct ComparisonIndex<'a> {
+    all: &'a Comparison,
+    /// What worked, in no order.
+    worked: OnceCell<Vec<(Address, Endpoint, &'a WorkedAt)>>,
+    by_server: OnceCell<Places<Endpoint>>,
+    by_client: OnceCell<Places<Address>>,
+    /// Of the clients that were asked about.
+    clients: RefCell<HashMap<Address, Rc<WorkedForClient<'a>>, foldhash::fast::RandomState>>,
+    /// Over which address families the names worked that failed over IPv6, by port.
+    families: OnceCell<HashMap<&'a HostName, FamiliesByPort, foldhash::fast::RandomState>>,
+    blocked_ipv6: OnceCell<Vec<BlockedIpv6>>,
+}
+
+/// The places of keys in a list that has each of them several times.
+#[derive(Debug)]
+struct Places<K> {
+    /// The last place of each key.
+    last: HashMap<K, usize, foldhash::fast::RandomState>,
+    /// For each place, the one before it with the same key.
+    before: Vec<Option<usize>>,
+}
+
+impl<K: Hash + Eq> Places<K> {
+    fn new(keys: impl Iterator<Item = K>) -> Places<K> {
+        let mut last = HashMap::default();
+        let before = keys.enumerate().map(|(place, key)| last.insert(key, place)).collect();
+        Places { last, before }
+    }
+
+    fn of(&self, key: K) -> impl Iterator<Item = usize> {
+        let last = self.last.get(&key).copied();
+        iter::successors(last, |place| self.before.get(*place).copied().flatten())
+    }
+}
+
+/// What worked for a client.
+#[derive(Debug, Default)]
+struct WorkedForClient<'a> {
+    /// The names, each with the servers at which it worked, in order.
+    names: Vec<(&'a Arc<HostName>, Endpoint)>,
+    /// The lowest proxy through which anything worked.
+    proxy: Option<Endpoint>,
+}
+
+impl WorkedForClient<'_> {
+    /// The servers at which a name worked, in order.
+    fn servers(&self, name: &HostName) -> impl Iterator<Item = Endpoint> {
+        let start = self.names.partition_point(|(other, _)| ***other < *name);
+        let from_start = self.names.get(start..).unwrap_or_default().iter();
+        from_start.take_while(move |(other, _)| ***other == *name).map(|(_, server)| *server)
+    }
+}
+
+/// Attempts over IPv6 without a reply, and what shows that they were blocked.
+#[derive(Debug)]
+pub(in crate::judge) struct BlockedIpv6 {
+    pub(in crate::judge) client: Address,
+    pub(in crate::judge) name: Arc<HostName>,
+    pub(in crate::judge) silent: SilentIpv6,
+    /// How it works otherwise.
+    pub(in crate::judge) works: ComparisonResult,
+}
+
+/// The address families over which a name worked, by port.
+type FamiliesByPort = SmallVec<[(u16, Families); 1]>;
+
+/// The address families over which a name worked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Families {
+    ipv4: Option<Address>,
+    has_ipv6: bool,
+}
+
+fn add_family(by_port: &mut FamiliesByPort, server: Endpoint) {
+    let place = by_port.iter().position(|(port, _)| *port == server.port).unwrap_or_else(|| {
+        by_port.push((server.port, Families::default()));
+        by_port.len() - 1
+    });
+    let Some((_, families)) = by_port.get_mut(place) else { return };
+    let address = server.address;
+    if address.is_v4() {
+        families.ipv4 = Some(families.ipv4.map_or(address, |lowest| lowest.min(address)));
+    } else {
+        families.has_ipv6 = true;
+    }
+}
+
+impl<'a> ComparisonIndex<'a> {
+    pub(super) fn new(all: &'a Comparison) -> ComparisonIndex<'a> {
+        ComparisonIndex {
+            all,
+            worked: OnceCell::new(),
+            by_server: OnceCell::new(),
+            by_client: OnceCell::new(),
+            clients: RefCell::default(),
+            families: OnceCell::new(),
+            blocked_ipv6: OnceCell::new(),
+        }
+    }
+
+    fn worked(&self) -> &[(Address, Endpoint, &'a WorkedAt)] {
+        let all = || self.all.worked.iter();
+        self.worked
+            .get_or_init(|| all().map(|((client, server), worked)| (*client, *server, worked)).collect())
+    }
+
+    /// What worked at a server, in no order.
+    fn worked_at(&self, server: Endpoint) -> impl Iterator<Item = (Address, &'a WorkedAt)> {
+        let worked = self.worked();
+        let servers = || worked.iter().map(|(_, server, _)| *server);
+        let by_server = self.by_server.get_or_init(|| Places::new(servers()));
+        by_server
+            .of(server)
+            .filter_map(|place| worked.get(place))
+            .map(|(client, _, worked)| (*client, *worked))
+    }
+
+    /// What worked for a client.
+    fn worked_for(&self, client: Address) -> Rc<WorkedForClient<'a>> {
+        let mut clients = self.clients.borrow_mut();
+        Rc::clone(clients.entry(client).or_insert_with(|| Rc::new(self.collect_worked(client))))
+    }
+
+    fn collect_worked(&self, client: Address) -> WorkedForClient<'a> {
+        let worked = self.worked();
+        let clients = || worked.iter().map(|(client, ..)| *client);
+        let by_client = self.by_client.get_or_init(|| Places::new(clients()));
+        let mut found = WorkedForClient::default();
+        for (_, server, worked) in by_client.of(client).filter_map(|place| worked.get(place)) {
+            if worked.is_proxy {
+                found.proxy = Some(found.proxy.map_or(*server, |lowest| lowest.min(*server)));
+            }
+            let names = worked.names.iter().filter_map(|worked| worked.name.as_ref());
+            found.names.extend(names.map(|name| (name, *server)));
+        }
+        found.names.sort_unstable();
+        found
+    }
+
+    /// Over which address families a name worked that failed over IPv6.
+    fn families(&self, name: &HostName) -> &[(u16, Families)] {
+        let families = self.families.get_or_init(|| {
+            let silent = self.all.silent_ipv6.iter().map(|((_, name), _)| &**name);
+            let is_over_ipv6 = |at: &BlockedAt| !at.server.address.is_v4();
+            let blocked = self.all.blocked.iter().filter(|(_, all)| all.iter().any(is_over_ipv6));
+            let failed = silent.chain(blocked.map(|((_, name), _)| &**name));
+            let mut families: HashMap<&HostName, FamiliesByPort, _> =
+                failed.map(|name| (name, FamiliesByPort::new())).collect();
+            // Whether a client reaches its proxy over IPv6 says nothing of the name.
+            for (_, server, worked) in self.worked().iter().filter(|(.., worked)| !worked.is_proxy) {
+                for name in worked.names.iter().filter_map(|worked| worked.name.as_deref()) {
+                    if let Some(by_port) = families.get_mut(name) {
+                        add_family(by_port, *server);
+                    }
+                }
+            }
+            families
+        });
+        families.get(name).map_or(&[], SmallVec::as_slice)
+    }
+
+    /// Names that got no reply over IPv6 and worked over IPv4, or for another host at the same address, by client and name.
+    pub(in crate::judge) fn blocked_ipv6(&self) -> &[BlockedIpv6] {
+        self.blocked_ipv6.get_or_init(|| {
+            let silent = self.all.silent_ipv6.iter();
+            let mut blocked: Vec<BlockedIpv6> = silent
+                .filter_map(|((client, name), silent)| {
+                    let works = self.works_otherwise(*client, name, silent)?;
+                    Some(BlockedIpv6 {
+                        client: *client,
+                        name: Arc::clone(name),
+                        silent: silent.clone(),
+                        works,
+                    })
+                })
+                .collect();
+            blocked.sort_by(|a, b| (a.client, &a.name).cmp(&(b.client, &b.name)));
+            blocked
+        })
+    }
+
+    fn works_otherwise(
+        &self,
+        client: Address,
+        name: &HostName,
+        silent: &SilentIpv6,
+    ) -> Option<ComparisonResult> {
+        let SilentIpv6 { server, time, .. } = *silent;
+        if let Some(server) = self.only_over_ipv4(name, server.port) {
+            return Some(ComparisonResult::WorksOverIpv4 { server });
+        }
+        let blocked = BlockedAt { server, is_proxy: false, first: time, last: time };
+        let host = self.other_client(client, name, &blocked)?;
+        Some(ComparisonResult::OtherHostReachesIt { host, client })
+    }
+
+    /// The address at which a name worked over IPv4, where it worked nowhere over IPv6.
+    fn only_over_ipv4(&self, name: &HostName, port: u16) -> Option<Address> {
+        let (_, families) = self.families(name).iter().find(|(known, _)| *known == port)?;
+        families.ipv4.filter(|_| !families.has_ipv6)
+    }
+
+    /// Whether the same name worked at other times at the address where it was blocked.
+    pub(in crate::judge) fn with_same_name(
+        &self,
+        client: Address,
+        name: &HostName,
+        server: Option<Endpoint>,
+    ) -> Option<ComparisonResult> {
+        let blocked = self.blocked_at(client, name, server)?;
+        self.all.worked.peek(&(client, blocked.server))?.compared_with_name(name, blocked)
+    }
+
+    /// Another client that reached a name through the proxy that refuses it to this one.
+    pub(in crate::judge) fn with_same_proxy(
+        &self,
+        client: Address,
+        name: &HostName,
+        server: Option<Endpoint>,
+    ) -> Option<ComparisonResult> {
+        let blocked = self.blocked_at(client, name, server)?;
+        let host = self.other_client(client, name, blocked)?;
+        Some(ComparisonResult::OtherHostThroughProxy { host, client })
+    }
+
+    /// The proxy through which a client reaches other names, or this one.
+    pub(in crate::judge) fn with_proxy(&self, client: Address, name: &HostName) -> Option<ComparisonResult> {
+        let worked = self.worked_for(client);
+        if let Some(proxy) = worked.servers(name).find(|at| self.is_proxy_of(client, *at)) {
+            return Some(ComparisonResult::WorksThroughProxy { proxy });
+        }
+        Some(ComparisonResult::OthersThroughProxy { proxy: worked.proxy?, client })
+    }
+
+    fn is_proxy_of(&self, client: Address, server: Endpoint) -> bool {
+        self.all.worked.peek(&(client, server)).is_some_and(|worked| worked.is_proxy)
+    }
+
+    /// Whether a name worked for a client on this port, at any address.
+    pub(in crate::judge) fn has_worked(&self, client: Address, name: &HostName, port: u16) -> bool {
+        self.worked_for(client).servers(name).any(|at| at.port == port)
+    }
+
+    /// Whether a name was blocked for a client.
+    pub(in crate::judge) fn was_blocked(&self, client: Address, name: &HostName) -> bool {
+        self.all.blocked.peek(&ClientAndName(client, name)).is_some()
+    }
+
+    /// The host that reached a name at an address, the lowest of several.
+    pub(in crate::judge) fn reached_by(&self, name: &HostName, server: Endpoint) -> Option<Address> {
+        self.reached(name, server).map(|(client, _)| client).min()
+    }
+
+    /// The first name that worked for a client, in order of the names, for which `is_wanted` is true; of those that worked on this port
+    /// if there is one.
+    pub(in crate::judge) fn find_worked_name(
+        &self,
+        client: Address,
+        port: Option<u16>,
+        is_wanted: impl Fn(&HostName) -> bool,
+    ) -> Option<&'a Arc<HostName>> {
+        let worked = self.worked_for(client);
+        let has_port = |(_, at): &(_, Endpoint)| port.is_none_or(|port| at.port == port);
+        let mut names = worked.names.chunk_by(|(one, _), (other, _)| one == other);
+        let found = names.find(|servers| {
+            servers.iter().any(has_port) && servers.first().is_some_and(|(name, _)| is_wanted(name))
+        })?;
+        found.first().map(|(name, _)| *name)
+    }
+
+    /// Where a name was blocked: at the address of the finding, else at the first one with its port.
+    fn blocked_at(
+        &self,
+        client: Address,
+        name: &HostName,
+        server: Option<Endpoint>,
+    ) -> Option<&'a BlockedAt> {
+        let all = self.all.blocked.peek(&ClientAndName(client, name))?;
+        let has_port = |at: &&BlockedAt| server.is_none_or(|server| at.server.port == server.port);
+        all.iter().find(|at| Some(at.server) == server).or_else(|| all.iter().find(has_port))
+    }
+
+    /// The clients that reached a name at an address, and when, in no order.
+    fn reached(&self, name: &HostName, server: Endpoint) -> impl Iterator<Item = (Address, &'a WorkedName)> {
+        self.worked_at(server).filter_map(move |(client, worked)| {
+            let is_it = |worked: &&WorkedName| worked.name.as_deref() == Some(name);
+            Some((client, worked.names.iter().find(is_it)?))
+        })
+    }
+
+    /// Another client that reached the name at the same address about the time when it was blocked, the lowest of several.
+    fn other_client(&self, client: Address, name: &HostName, blocked: &BlockedAt) -> Option<Address> {
+        let is_near = |(other, reached): &(Address, &WorkedName)| {
+            *other != client
+                && reached.first.since(blocked.last) <= SAME_TIME_NANOS
+                && blocked.first.since(reached.last) <= SAME_TIME_NANOS
+        };
+        self.reached(name, blocked.server).filter(is_near).map(|(other, _)| other).min()
+    }
+
+    /// What all other flows show about a blocked name.
+    pub(in crate::judge) fn with_all_flows(
+        &self,
+        client: Address,
+        name: &HostName,
+        server: Option<Endpoint>,
+    ) -> Option<ComparisonResult> {
+        let blocked = self.blocked_at(client, name, server)?;
+        let server = blocked.server;
+        let is_proxy = blocked.is_proxy;
+        if let Some(worked) = self.all.worked.peek(&(client, server)) {
+            if let Some(result) = worked.compared_with_name(name, blocked) {
+                return Some(result);
+            }
+            if worked.is_proxy && !is_proxy {
+                let when = Box::new(worked.compared_with(blocked));
+                return Some(ComparisonResult::AddressWorked { when, name: None });
+            }
+            if let Some(other) = worked.any_name() {
+                let name = Arc::clone(other);
+                return Some(match is_proxy {
+                    true => ComparisonResult::OtherNameThroughProxy { name },
+                    false => ComparisonResult::OtherNameWorks { name },
+                });
+            }
+        }
+        if is_proxy {
+            return self.with_same_proxy(client, name, Some(server));
+        }
+        if !server.address.is_v4()
+            && let Some(ipv4) = self.only_over_ipv4(name, server.port)
+        {
+            return Some(ComparisonResult::WorksOverIpv4 { server: ipv4 });
+        }
+        if let Some(host) = self.other_client(client, name, blocked) {
+            return Some(ComparisonResult::OtherHostReachesIt { host, client });
+        }
+        let is_server = |at: &Endpoint| at.port == server.port && !self.is_proxy_of(client, *at);
+        if let Some(at) = self.worked_for(client).servers(name).find(is_server) {
+            return Some(ComparisonResult::WorksElsewhere { server: at.address });
+        }
+        let anything_works = self.all.clients.contains(&client);
+        let names_at_address = self.all.blocked_at.peek(&(client, server)).map_or(0, |names| names.len());
+        if anything_works && names_at_address >= MIN_NAMES_AT_ADDRESS {
+            return Some(ComparisonResult::OtherNamesFail { server: server.address });
+        }
+        let names = self.all.blocked_names.peek(&client).copied().unwrap_or_default();
+        let is_outage = names >= MIN_NAMES_IN_OUTAGE && !anything_works;
+        is_outage.then_some(ComparisonResult::NothingWorks { names, client })
+    }
+
+    /// What all other flows show about a blocked address and port without a name.
+    pub(in crate::judge) fn with_address(
+        &self,
+        client: Address,
+        server: Endpoint,
+    ) -> Option<ComparisonResult> {
+        let blocked = self.all.blocked_unnamed.peek(&(client, server))?;
+        let worked = self.all.worked.peek(&(client, server))?;
+        let name = worked.only_name().filter(|_| !worked.is_proxy).cloned();
+        Some(ComparisonResult::AddressWorked { when: Box::new(worked.compared_with(blocked)), name })
+    }
+}
