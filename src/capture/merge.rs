@@ -132,8 +132,12 @@ impl Capture {
         let found = find_inputs(plan.inputs, &plan.except, &plan.stop)?;
         let bytes_total: Option<u64> =
             found.iter().filter(|one| one.skip_reason.is_none()).map(|one| one.size).sum();
-        let is_short = bytes_total.is_some_and(|bytes| bytes <= SMALL_BLOCK_LEN as u64);
-        let block_len = if is_short || found.len() > MANY_INPUTS { SMALL_BLOCK_LEN } else { BLOCK_LEN };
+        // A block that is larger than a small input costs more than reading it.
+        let needed = bytes_total.map_or(BLOCK_LEN, |bytes| usize::try_from(bytes).unwrap_or(BLOCK_LEN));
+        let block_len = match found.len() > MANY_INPUTS {
+            true => SMALL_BLOCK_LEN,
+            false => needed.next_multiple_of(SMALL_BLOCK_LEN).clamp(SMALL_BLOCK_LEN, BLOCK_LEN),
+        };
         let hasher = InputHasher::start(plan.hash, block_len).map_err(Error::Thread)?;
         let mut capture = Capture {
             inputs: Vec::with_capacity(found.len()),
