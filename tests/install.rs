@@ -79,3 +79,34 @@ fn a_missing_compiler_is_named() {
     assert!(stderr.contains("no C compiler found: Rust needs one to link programs\n"), "{stderr}");
     assert!(!stderr.contains("libpcap"), "nothing else is tried: {stderr}");
 }
+
+/// What is between `begin` and `end` in the source of a test: `"ip", "nft"`.
+fn between<'a>(source: &'a str, begin: &str, end: &str) -> impl Iterator<Item = &'a str> {
+    source.split(begin).skip(1).filter_map(move |rest| rest.split(end).next())
+}
+
+/// On a new machine, a program that is not in this script is a test that does not run.
+#[test]
+fn each_program_that_a_test_looks_for_is_installed() {
+    let script = fs::read_to_string(Path::new(REPOSITORY).join("tools/test-tools")).unwrap();
+    let packages = between(&script, "<<END\n", "\nEND").next().unwrap();
+    let mut known: Vec<&str> = packages.lines().filter_map(|line| line.split(' ').next()).collect();
+    // Of the shell and of coreutils, which every Debian has.
+    known.extend(["kill", "mkfifo"]);
+    let mut found = 0;
+    for file in files_below(&Path::new(REPOSITORY).join("tests")) {
+        if file.extension().is_none_or(|extension| extension != "rs") || file.ends_with("install.rs") {
+            continue;
+        }
+        let source = fs::read_to_string(&file).unwrap();
+        let lists =
+            between(&source, "root_with_tools(&[", "]").chain(between(&source, "const TOOLS: ", ";\n"));
+        let listed = lists.flat_map(|list| list.split('"').skip(1).step_by(2));
+        let named = between(&source, "missing programs: ", "\"").filter(|name| !name.starts_with('{'));
+        for program in listed.chain(named) {
+            found += 1;
+            assert!(known.contains(&program), "{}: {program} is not in tools/test-tools", file.display());
+        }
+    }
+    assert!(found > 20, "{found} programs: the lists of tests are read");
+}
