@@ -61,14 +61,40 @@ fn print_table(interfaces: &[InterfaceInfo], out: &mut dyn Write) -> anyhow::Res
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(heads.get(column).map(|head| head.len())).max().unwrap_or_default()
     };
-    let (name_width, state_width, link_width) = (width(0), width(1), width(2));
+    let (name_width, state_width, link_width, address_width) = (width(0), width(1), width(2), width(3));
     for [name, state, link, addresses, description] in
         std::iter::once(heads.map(str::to_owned)).chain(rows.iter().cloned())
     {
         let line = format!(
-            "{name:<name_width$}  {state:<state_width$}  {link:<link_width$}  {addresses}  {description}"
+            "{name:<name_width$}  {state:<state_width$}  {link:<link_width$}  {addresses:<address_width$}  {description}"
         );
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_the_table_are_aligned() {
+        let interface = |name: &str, addresses: &[&str], description: &str| InterfaceInfo {
+            name: name.to_owned(),
+            state: "up",
+            addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
+            link_types: Some(vec!["EN10MB".to_owned()]),
+            description: description.to_owned(),
+        };
+        let interfaces =
+            [interface("eth0", &["10.1.0.4/24", "fd00::4/64"], "uplink"), interface("span0", &[], "mirror")];
+        let mut table = Vec::new();
+        print_table(&interfaces, &mut table).unwrap();
+        assert_eq!(
+            String::from_utf8(table).unwrap(),
+            "interface  state  link type  addresses                description\n\
+             eth0       up     EN10MB     10.1.0.4/24, fd00::4/64  uplink\n\
+             span0      up     EN10MB                              mirror\n"
+        );
+    }
 }

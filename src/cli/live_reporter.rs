@@ -63,6 +63,7 @@ use crate::report::RunFacts;
 use crate::report::Summary;
 use crate::report::WriteError;
 use crate::report::count;
+use crate::report::first_frames;
 
 /// The statistic of frames that were audited and not saved.
 const UNSAVED: &str = "live.unsaved";
@@ -506,8 +507,8 @@ fn change_line(report: &ProblemReport) -> String {
     };
     match change {
         ProblemChange::Began => {
-            let frame = finding.frames.first().map(|frame| format!("; frame {}", frame.number));
-            format!("{}{}", line(problem.first_seen, ""), frame.unwrap_or_default())
+            let frames = first_frames(&finding.frames).map(|frames| format!("; {frames}"));
+            format!("{}{}", line(problem.first_seen, ""), frames.unwrap_or_default())
         }
         ProblemChange::BeganAgain => format!("{}{}", line(*time, "again: "), history()),
         ProblemChange::Recovered => format!("{}{}", line(*time, "recovered: "), history()),

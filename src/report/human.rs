@@ -1,5 +1,6 @@
 //! Numbers, sizes and durations as people read them.
 
+use crate::base::FrameRef;
 use crate::base::Time;
 
 /// `1,204,331`.
@@ -24,6 +25,15 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
         Some(stem) if !stem.ends_with(['a', 'e', 'o']) => format!("{number_text} {stem}ies"),
         _ => format!("{number_text} {noun}s"),
     }
+}
+
+/// `frames 124, 125, 126`: the first three of a list that are in the file of the first one.
+pub(crate) fn first_frames(frames: &[FrameRef]) -> Option<String> {
+    let file = frames.first()?.file;
+    let in_file = frames.iter().filter(|frame| frame.file == file).take(3);
+    let numbers: Vec<String> = in_file.map(|frame| frame.number.to_string()).collect();
+    let noun = if numbers.len() == 1 { "frame" } else { "frames" };
+    Some(format!("{noun} {}", numbers.join(", ")))
 }
 
 /// The verb that agrees with a number: `1 flow looks`, `2 flows look`.
@@ -66,6 +76,7 @@ pub(crate) fn date_and_time(time: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::FileId;
 
     #[test]
     fn numbers_for_people() {
@@ -82,5 +93,18 @@ mod tests {
         check(size(u64::MAX), "18447 PB");
         check(duration(1_500_000_000), "1.500 s");
         check(duration(90_000_000_000_000), "1 d 1 h");
+    }
+
+    #[test]
+    fn the_first_frames_of_a_finding_are_of_one_file() {
+        let check = |frames: &[(u32, u64)], expected: Option<&str>| {
+            let frame = |(file, number): &(u32, u64)| FrameRef { file: FileId(*file), number: *number };
+            let frames: Vec<FrameRef> = frames.iter().map(frame).collect();
+            assert_eq!(first_frames(&frames).as_deref(), expected);
+        };
+        check(&[], None);
+        check(&[(0, 7)], Some("frame 7"));
+        check(&[(0, 7), (1, 3), (0, 9)], Some("frames 7, 9"));
+        check(&[(0, 7), (0, 8), (0, 9), (0, 12)], Some("frames 7, 8, 9"));
     }
 }

@@ -64,6 +64,8 @@ pub(crate) use html::shown;
 pub(crate) use human::count;
 pub(crate) use human::date_and_time;
 pub(crate) use human::duration;
+#[cfg(all(feature = "live", unix))]
+pub(crate) use human::first_frames;
 pub(crate) use human::grouped;
 pub(crate) use human::verb;
 pub use input_names::InputNames;

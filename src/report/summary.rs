@@ -19,6 +19,7 @@ use super::folder::Published;
 use super::human::count;
 use super::human::date_and_time;
 use super::human::duration;
+use super::human::first_frames;
 use super::human::grouped;
 use super::human::size;
 use super::human::verb;
@@ -272,21 +273,15 @@ impl Summary<'_> {
 
     /// The first frames that prove a finding, as Wireshark numbers them.
     fn proving_frames(&self, row: &FindingRow) -> String {
-        let Some(first) = row.frames.first() else { return String::new() };
-        let numbers: Vec<String> = row
-            .frames
-            .iter()
-            .filter(|frame| frame.file == first.file)
-            .take(3)
-            .map(|frame| frame.number.to_string())
-            .collect();
-        let frames = if numbers.len() == 1 { "frame" } else { "frames" };
+        let (Some(first), Some(frames)) = (row.frames.first(), first_frames(&row.frames)) else {
+            return String::new();
+        };
         let file = if self.names.files.len() > 1 {
             format!(" of {}", self.names.file(first.file))
         } else {
             String::new()
         };
-        format!("; {frames} {}{file}", numbers.join(", "))
+        format!("; {frames}{file}")
     }
 
     /// The destinations of the audited hosts, with verdicts and outcomes in the words of the columns.

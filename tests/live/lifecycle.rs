@@ -68,6 +68,10 @@ fn names_and_refusals_are_reported_during_the_run() {
         let out = lines.stdout();
         out.contains("AFS101 10.77.0.1 connected to evil.example.net") && out.contains("AFS201")
     });
+    // The first one may be a DNS response that names the flow.
+    let out = lines.stdout();
+    let destination = out.lines().find(|line| line.contains("AFS101")).unwrap();
+    assert!(destination.contains("; frames "), "{destination}");
     wait_until("records on standard output", || {
         let out = json.stdout();
         let records: Vec<serde_json::Value> =
