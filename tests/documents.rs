@@ -95,3 +95,16 @@ fn every_statement_has_a_check_or_a_reason() {
     assert!(count > 50, "statements are found: {count}");
     assert!(missing.is_empty(), "{missing:#?}");
 }
+
+/// Findings of group AFS4 compare traffic with the site file.
+#[test]
+fn each_finding_about_a_site_is_explained_with_its_section() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_afs-audit")).arg("explain").output().unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let page = std::fs::read_to_string(repository().join("docs/site-file.md")).unwrap();
+    let codes: Vec<&str> = listed.split_whitespace().filter(|word| word.starts_with("AFS4")).collect();
+    assert!(codes.len() > 15, "{listed}");
+    for code in codes {
+        assert!(page.contains(code), "docs/site-file.md does not name {code}");
+    }
+}
