@@ -14,6 +14,7 @@ use std::iter;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use hashbrown::Equivalent;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
@@ -41,8 +42,10 @@ pub(in crate::judge) struct ComparisonIndex<'a> {
     all: &'a Comparison,
     /// What worked, in no order.
     worked: OnceCell<Vec<(Address, Endpoint, &'a WorkedAt)>>,
-    by_server: OnceCell<Places<Endpoint>>,
     by_client: OnceCell<Places<Address>>,
+    /// The names that worked, in no order, with their clients.
+    names: OnceCell<Vec<(Address, &'a WorkedName)>>,
+    by_server_and_name: OnceCell<Places<(Endpoint, &'a HostName)>>,
     /// Of the clients that were asked about.
     clients: RefCell<HashMap<Address, Rc<WorkedForClient<'a>>, foldhash::fast::RandomState>>,
     /// Over which address families the names worked that failed over IPv6, by port.
@@ -66,8 +69,12 @@ impl<K: Hash + Eq> Places<K> {
         Places { last, before }
     }
 
-    fn of(&self, key: K) -> impl Iterator<Item = usize> {
-        let last = self.last.get(&key).copied();
+    fn last<Q: Hash + Equivalent<K>>(&self, key: &Q) -> Option<usize> {
+        self.last.get(key).copied()
+    }
+
+    /// This place, and those before it with the same key.
+    fn back_from(&self, last: Option<usize>) -> impl Iterator<Item = usize> {
         iter::successors(last, |place| self.before.get(*place).copied().flatten())
     }
 }
@@ -129,8 +136,9 @@ impl<'a> ComparisonIndex<'a> {
         ComparisonIndex {
             all,
             worked: OnceCell::new(),
-            by_server: OnceCell::new(),
             by_client: OnceCell::new(),
+            names: OnceCell::new(),
+            by_server_and_name: OnceCell::new(),
             clients: RefCell::default(),
             families: OnceCell::new(),
             blocked_ipv6: OnceCell::new(),
@@ -141,17 +149,6 @@ impl<'a> ComparisonIndex<'a> {
         let all = || self.all.worked.iter();
         self.worked
             .get_or_init(|| all().map(|((client, server), worked)| (*client, *server, worked)).collect())
-    }
-
-    /// What worked at a server, in no order.
-    fn worked_at(&self, server: Endpoint) -> impl Iterator<Item = (Address, &'a WorkedAt)> {
-        let worked = self.worked();
-        let servers = || worked.iter().map(|(_, server, _)| *server);
-        let by_server = self.by_server.get_or_init(|| Places::new(servers()));
-        by_server
-            .of(server)
-            .filter_map(|place| worked.get(place))
-            .map(|(client, _, worked)| (*client, *worked))
     }
 
     /// What worked for a client.
@@ -165,7 +162,9 @@ impl<'a> ComparisonIndex<'a> {
         let clients = || worked.iter().map(|(client, ..)| *client);
         let by_client = self.by_client.get_or_init(|| Places::new(clients()));
         let mut found = WorkedForClient::default();
-        for (_, server, worked) in by_client.of(client).filter_map(|place| worked.get(place)) {
+        for (_, server, worked) in
+            by_client.back_from(by_client.last(&client)).filter_map(|place| worked.get(place))
+        {
             if worked.is_proxy {
                 found.proxy = Some(found.proxy.map_or(*server, |lowest| lowest.min(*server)));
             }
@@ -321,10 +320,23 @@ impl<'a> ComparisonIndex<'a> {
 
     /// The clients that reached a name at an address, and when, in no order.
     fn reached(&self, name: &HostName, server: Endpoint) -> impl Iterator<Item = (Address, &'a WorkedName)> {
-        self.worked_at(server).filter_map(move |(client, worked)| {
-            let is_it = |worked: &&WorkedName| worked.name.as_deref() == Some(name);
-            Some((client, worked.names.iter().find(is_it)?))
-        })
+        let worked = self.worked();
+        let named = |worked: &'a WorkedAt| worked.names.iter().filter(|worked| worked.name.is_some());
+        let names = self.names.get_or_init(|| {
+            let of_client = |(client, _, worked): &(Address, Endpoint, &'a WorkedAt)| {
+                let client = *client;
+                named(worked).map(move |name| (client, name))
+            };
+            worked.iter().flat_map(of_client).collect()
+        });
+        let places = self.by_server_and_name.get_or_init(|| {
+            let of_server = |(_, server, worked): &(Address, Endpoint, &'a WorkedAt)| {
+                let server = *server;
+                named(worked).filter_map(move |worked| Some((server, worked.name.as_deref()?)))
+            };
+            Places::new(worked.iter().flat_map(of_server))
+        });
+        places.back_from(places.last(&(server, name))).filter_map(|place| names.get(place).copied())
     }
 
     /// Another client that reached the name at the same address about the time when it was blocked, the lowest of several.

@@ -213,3 +213,44 @@ fn ipv6_is_blocked_where_the_name_works_over_ipv4_only() {
     assert_eq!(found(&[v4(9), v4(4)]), Some(ComparisonResult::WorksOverIpv4 { server: v4(4) }));
     assert_eq!(found(&[v4(9), v6(2)]), Some(ComparisonResult::WorksElsewhere { server: v4(9) }));
 }
+
+#[test]
+fn of_several_clients_servers_and_names_the_lowest_is_named() {
+    let mut comparison = Comparison::default();
+    let mut add = |client: u128, name: &str, server: u128, port: u16, is_proxied: bool, is_blocked: bool| {
+        let mut row = test_support::flow_row(Address(client), Address(server), at(5));
+        row.server.port = port;
+        row.name = Some(Arc::new(host(name)));
+        if is_blocked {
+            row.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak);
+        }
+        comparison.add(&row, is_proxied);
+    };
+    add(1, "a.example", 10, 443, false, true);
+    add(1, "b.example", 20, 443, false, true);
+    for (client, name) in [(9, "a.example"), (3, "a.example"), (5, "a.example"), (2, "c.example")] {
+        add(client, name, 10, 443, false, false);
+    }
+    for server in [23, 22, 24] {
+        add(1, "b.example", server, 443, false, false);
+    }
+    add(1, "b.example", 21, 80, false, false);
+    for proxy in [32, 31] {
+        add(1, "d.example", proxy, 3128, true, false);
+    }
+    let index = comparison.index();
+    let other_host = ComparisonResult::OtherHostReachesIt { host: Address(3), client: CLIENT };
+    assert_eq!(index.with_all_flows(CLIENT, &host("a.example"), None), Some(other_host));
+    let elsewhere = ComparisonResult::WorksElsewhere { server: Address(22) };
+    assert_eq!(index.with_all_flows(CLIENT, &host("b.example"), None), Some(elsewhere));
+    let through_proxy = ComparisonResult::OthersThroughProxy { proxy: server(31, 3128), client: CLIENT };
+    assert_eq!(index.with_proxy(CLIENT, &host("a.example")), Some(through_proxy));
+    let through_proxy = ComparisonResult::WorksThroughProxy { proxy: server(31, 3128) };
+    assert_eq!(index.with_proxy(CLIENT, &host("d.example")), Some(through_proxy));
+    assert_eq!(index.reached_by(&host("a.example"), server(10, 443)), Some(Address(3)));
+    assert_eq!(index.reached_by(&host("a.example"), server(10, 80)), None);
+    let first = |port| index.find_worked_name(CLIENT, port, |_| true).map(|name| name.to_string());
+    assert_eq!(first(None).as_deref(), Some("b.example"));
+    assert_eq!(first(Some(3128)).as_deref(), Some("d.example"));
+    assert_eq!(first(Some(445)), None);
+}
