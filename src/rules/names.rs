@@ -56,8 +56,37 @@ pub type ReferenceMatches = SmallVec<[ReferenceMatch; 20]>;
 #[derive(Debug)]
 struct TailEntry {
     found: ReferenceMatch,
-    /// The pattern, if the tail alone does not decide.
-    pattern: Option<Box<Pattern>>,
+    front: PatternFront,
+}
+
+/// What a pattern asks of the part of a name before the tail.
+#[derive(Debug)]
+enum PatternFront {
+    /// There is none.
+    Empty,
+    /// There is one.
+    Any,
+    /// It matches the labels of the pattern.
+    Labels(Box<Pattern>),
+}
+
+impl PatternFront {
+    fn of(pattern: &Pattern) -> PatternFront {
+        match (pattern.head.is_empty(), pattern.any_front) {
+            (true, false) => PatternFront::Empty,
+            (true, true) => PatternFront::Any,
+            (false, _) => PatternFront::Labels(Box::new(pattern.clone())),
+        }
+    }
+
+    #[inline]
+    fn matches(&self, front: Option<&str>) -> bool {
+        match self {
+            PatternFront::Empty => front.is_none(),
+            PatternFront::Any => front.is_some_and(|front| !front.is_empty()),
+            PatternFront::Labels(pattern) => pattern.front_matches(front.unwrap_or_default()),
+        }
+    }
 }
 
 /// Every pattern, by its tail.
@@ -107,13 +136,15 @@ impl NameIndex {
     /// Builds the index.
     pub(super) fn new(patterns: Vec<(&Pattern, ReferenceMatch)>) -> NameIndex {
         let mut patterns = patterns;
-        patterns.sort_by_cached_key(|(pattern, found)| (Reverse(pattern.rank()), found.is_alias, found.id));
+        let order =
+            |pattern: &Pattern, found: &ReferenceMatch| (Reverse(pattern.rank()), found.is_alias, found.id);
+        patterns.sort_by_cached_key(|(pattern, found)| order(pattern, found));
         let mut names = NameIndex::default();
         for (order, (pattern, found)) in (0..).zip(patterns) {
             names.longest = names.longest.max(pattern.tail.split('.').count());
             names.filter.set(&pattern.tail);
-            let pattern_needed = (!pattern.is_exact()).then(|| Box::new(pattern.clone()));
-            let entry = TailEntry { found: ReferenceMatch { order, ..found }, pattern: pattern_needed };
+            let entry =
+                TailEntry { found: ReferenceMatch { order, ..found }, front: PatternFront::of(pattern) };
             names.by_tail.entry(pattern.tail.clone()).or_default().push(entry);
         }
         names
@@ -147,13 +178,9 @@ impl NameIndex {
         for start in starts.into_iter().rev() {
             let tail = name.get(start..).filter(|tail| self.filter.may_hold(tail));
             let Some(entries) = tail.and_then(|tail| self.by_tail.get(tail)) else { continue };
-            let front = name.get(..start.saturating_sub(1)).unwrap_or_default();
+            let front = start.checked_sub(1).and_then(|dot| name.get(..dot));
             for entry in entries {
-                let matches = match &entry.pattern {
-                    None => start == 0,
-                    Some(pattern) => pattern.front_matches(front),
-                };
-                if matches {
+                if entry.front.matches(front) {
                     in_order &= found.last().is_none_or(|last| last.order < entry.found.order);
                     found.push(entry.found);
                 }

@@ -92,10 +92,12 @@ impl Pattern {
     }
 
     /// Greater is more specific: an exact name, then more labels, then more letters, then no leading wildcard.
-    pub fn rank(&self) -> (bool, usize, usize, bool) {
-        let labels = self.head.len() + self.tail.split('.').count();
+    pub fn rank(&self) -> u32 {
+        let labels = self.head.len() + self.tail.bytes().filter(|byte| *byte == b'.').count() + 1;
         let letters = self.text.bytes().filter(|byte| *byte != b'*').count();
-        (self.is_exact(), labels, letters, !self.any_front)
+        // A name has at most 127 labels and 253 letters.
+        let size = (labels as u32) << 9 | (letters as u32) << 1;
+        u32::from(self.is_exact()) << 31 | size | u32::from(!self.any_front)
     }
 
     /// True if a name may match both and neither is more specific.

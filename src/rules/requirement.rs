@@ -7,11 +7,13 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::Ports;
 use super::Reference;
 use super::ReferenceId;
 use super::RegionRole;
 use super::RequirementLevel;
 use super::RuleSet;
+use super::RuleText;
 use super::TableKind;
 use super::region_slug;
 
@@ -70,19 +72,15 @@ impl RuleSet {
         let mut needs = self.required_instances(site);
         let is_regional = !needs.is_empty();
         let mut group_of = HashMap::with_hasher(FixedState::default());
-        let mut place_of = HashMap::with_hasher(FixedState::default());
-        for (id, reference) in self.of_kind(TableKind::Endpoint) {
-            if !matches!(
+        let is_required = |reference: &Reference| {
+            let has_level = matches!(
                 reference.level,
                 RequirementLevel::Required | RequirementLevel::InstallTime | RequirementLevel::Recommended
-            ) || (is_regional && self.covers_regions(reference))
-            {
-                continue;
-            }
-            let host = reference.host.as_ref().map(|host| &host.text);
-            let group = *group_of.entry((host, reference.effective_ports())).or_insert(needs.len());
-            let place = (&*reference.document.id, &*reference.table.id, reference.row.number);
-            place_of.entry(place).or_insert(group);
+            );
+            has_level && !(is_regional && self.covers_regions(reference))
+        };
+        for (id, reference) in self.of_kind(TableKind::Endpoint).filter(|(_, row)| is_required(row)) {
+            let group = *group_of.entry(endpoint(reference)).or_insert(needs.len());
             match needs.get_mut(group) {
                 Some(requirement) => {
                     requirement.level = requirement.level.min(reference.level);
@@ -102,7 +100,16 @@ impl RuleSet {
             else {
                 continue;
             };
-            let group = row.parse().ok().and_then(|row| place_of.get(&(&*reference.document.id, table, row)));
+            // Few rows are alternatives.
+            let row: Option<u32> = row.parse().ok();
+            let is_at_place = |other: &Reference| {
+                Some(other.row.number) == row
+                    && *other.table.id == *table
+                    && other.document.id == reference.document.id
+            };
+            let mut rows = self.of_kind(TableKind::Endpoint).map(|(_, other)| other);
+            let other = rows.find(|other| is_at_place(other) && is_required(other));
+            let group = other.and_then(|other| group_of.get(&endpoint(other)));
             if let Some(requirement) = group.and_then(|group| needs.get_mut(*group)) {
                 requirement.references.push(id);
             }
@@ -179,6 +186,11 @@ impl RuleSet {
         let names = self.regions.iter().flat_map(|region| &region.primary);
         names.filter_map(|id| self.reference(*id).host.as_ref()).any(|name| host.matches(&name.text))
     }
+}
+
+/// What distinguishes requirements.
+fn endpoint(reference: &Reference) -> (Option<&RuleText>, &Ports) {
+    (reference.host.as_ref().map(|host| &host.text), reference.effective_ports())
 }
 
 fn what(reference: &Reference) -> String {
