@@ -29,6 +29,7 @@ use nix::poll::poll;
 use crate::capture::CaptureStats;
 use crate::capture::InterfaceStats;
 use crate::judge::DestinationVerdict;
+use crate::judge::FindingCode;
 use crate::judge::OpenCounts;
 use crate::judge::Outcome;
 use crate::judge::PortVerdict;
@@ -268,7 +269,11 @@ fn render(stats: &CaptureStats, totals: &LiveTotals) -> String {
         "findings_total",
         "New findings by code.",
         "code",
-        totals.findings.iter().map(|(code, count)| (*code, *count)),
+        // A counter that appears with its first finding has not increased for Prometheus.
+        FindingCode::ALL.iter().map(|code| {
+            let code = code.as_str();
+            (code, totals.findings.get(code).copied().unwrap_or_default())
+        }),
     );
     out.family("problems", "gauge", "Problems by state.");
     for (state, count) in ProblemState::ALL.iter().zip(totals.problems) {

@@ -440,6 +440,11 @@ fn metrics_can_be_scraped() {
         metrics(&testbed, 9105).contains("afs_audit_findings_total{code=\"AFS101\"} 1")
     });
     let page = metrics(&testbed, 9105);
+    assert_eq!(
+        metric(&page, "afs_audit_findings_total{code=\"AFS104\"}"),
+        0,
+        "counters are there from the start"
+    );
     assert!(metric(&page, &format!("afs_audit_frames_total{{interface=\"{device}\"}}")) > 10);
     assert_eq!(
         metric(&page, &format!("afs_audit_dropped_frames_total{{interface=\"{device}\",by=\"kernel\"}}")),
