@@ -92,6 +92,11 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
         self.newer.is_empty() && self.older.is_empty()
     }
 
+    /// The number of entries.
+    pub(super) fn len(&self) -> usize {
+        self.newer.len() + self.older.len()
+    }
+
     /// All entries, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.newer.iter().chain(&self.older).map(|entry| (&entry.key, &entry.value))

@@ -63,8 +63,9 @@ struct Places<K> {
 }
 
 impl<K: Hash + Eq> Places<K> {
-    fn new(keys: impl Iterator<Item = K>) -> Places<K> {
-        let mut last = HashMap::default();
+    /// `distinct`: how many keys differ, about.
+    fn new(keys: impl Iterator<Item = K>, distinct: usize) -> Places<K> {
+        let mut last = HashMap::with_capacity_and_hasher(distinct, foldhash::fast::RandomState::default());
         let before = keys.enumerate().map(|(place, key)| last.insert(key, place)).collect();
         Places { last, before }
     }
@@ -160,7 +161,7 @@ impl<'a> ComparisonIndex<'a> {
     fn collect_worked(&self, client: Address) -> WorkedForClient<'a> {
         let worked = self.worked();
         let clients = || worked.iter().map(|(client, ..)| *client);
-        let by_client = self.by_client.get_or_init(|| Places::new(clients()));
+        let by_client = self.by_client.get_or_init(|| Places::new(clients(), self.all.clients.len()));
         let mut found = WorkedForClient::default();
         for (_, server, worked) in
             by_client.back_from(by_client.last(&client)).filter_map(|place| worked.get(place))
@@ -334,7 +335,7 @@ impl<'a> ComparisonIndex<'a> {
                 let server = *server;
                 named(worked).filter_map(move |worked| Some((server, worked.name.as_deref()?)))
             };
-            Places::new(worked.iter().flat_map(of_server))
+            Places::new(worked.iter().flat_map(of_server), names.len())
         });
         places.back_from(places.last(&(server, name))).filter_map(|place| names.get(place).copied())
     }
