@@ -234,3 +234,12 @@ def proxy_over_tls(trace):
 def proxy_silent_and_nothing_else(trace):
     for _ in range(3):
         trace.dropped(ONE, PROXY, 8080)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_closes_the_connection_that_it_asks_for_credentials_on(trace):
+    for name in (SYNC, FILES, LOGIN):
+        for _ in range(3):
+            trace.connect(ONE, PROXY, name, '407 Proxy Authentication Required', 'Proxy-Authenticate: Negotiate\r\n')
+            trace.connect(ONE, PROXY, name)
+            trace.wait(15)

@@ -196,7 +196,10 @@ impl Engine {
             }
             Fact::NameClaimed(claim) => self.add_claim(&mut flow, &claim, &at),
             Fact::DnsResolved(resolution) => self.add_resolution(&flow, &at, resolution, sink),
-            Fact::Status(status) => flow.add_status(status, at.frame),
+            Fact::Status(status) => {
+                self.diagnosis.sign_ins.add_response(&flow, &status, at.time);
+                flow.add_status(status, at.frame);
+            }
             Fact::Attributes(attributes) => {
                 flow.add_attributes(attributes, &self.policy);
                 flow.note_hello(at.time);

@@ -19,6 +19,7 @@ pub(super) mod proxies;
 pub(super) mod resolved_names;
 pub(super) mod revocation;
 pub(super) mod scans;
+pub(super) mod sign_ins;
 pub(super) mod stale_address;
 pub(super) mod tampering;
 pub(super) mod unheard_hosts;
@@ -34,11 +35,13 @@ use self::proxies::Proxies;
 use self::revocation::Revocation;
 use self::scans::ConnectAttempt;
 use self::scans::Scans;
+use self::sign_ins::SignIns;
 use self::unheard_hosts::UnheardHosts;
 use self::unused_answers::NameUse;
 use super::assessment::Assessment;
 use super::bounded_map::BoundedMap;
 use super::catalogue::InconclusiveReason;
+use super::catalogue::Mechanism;
 use super::catalogue::ShownBy;
 use super::catalogue::Stops;
 use super::flow_state::FlowState;
@@ -81,6 +84,7 @@ pub(super) struct Diagnosis {
     pub(super) revocation: Revocation,
     pub(super) name_use: NameUse,
     pub(super) proxies: Proxies,
+    pub(super) sign_ins: SignIns,
     pub(super) own_addresses: OwnAddresses,
     pub(super) unheard: UnheardHosts,
     happy_eyeballs: HappyEyeballs,
@@ -102,6 +106,7 @@ impl Default for Diagnosis {
             revocation: Revocation::default(),
             name_use: NameUse::default(),
             proxies: Proxies::default(),
+            sign_ins: SignIns::default(),
             own_addresses: OwnAddresses::default(),
             unheard: UnheardHosts::default(),
             happy_eyeballs: HappyEyeballs::default(),
@@ -232,6 +237,10 @@ impl Diagnosis {
                 assessment
             };
         };
+        // A round of an authentication, as on one connection.
+        if mechanism == Mechanism::ProxyAuthRequired && self.sign_ins.has_followed(flow, flow_end) {
+            return Assessment::Ok;
+        }
         let entry = mechanism.entry();
         let attempt = || ConnectAttempt::new(&flow.flow_start, flow.name().is_some());
         if entry.stops == Stops::Attempt && self.scans.contains(&attempt(), flow_end.first_seen) {
