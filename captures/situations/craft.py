@@ -195,6 +195,15 @@ def one_of_two_resolvers_knows_the_name(trace):
     work(trace)
 
 
+@situation(file_sync().replace('["10.1.0.53"]', '["10.1.0.52", "10.1.0.53"]'))
+def one_of_two_resolvers_silent(trace):
+    for name, address in ((SYNC, SYNC_AT), (FILES, FILES_AT), (LOGIN, LOGIN_AT)):
+        trace.dns(ONE, name, queries=2, is_answered=False, resolver='10.1.0.52')
+        use(trace, ONE, name, address)
+    trace.wait(20)
+    sign_in(trace)
+
+
 @situation(file_sync())
 def queries_over_ipv4_and_connections_over_ipv6(trace):
     for _ in range(4):

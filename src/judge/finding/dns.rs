@@ -204,6 +204,7 @@ fn occurrence<'a>(
         target: FindingTarget::Name(anomaly.known.name.shared()),
         need: policy.need_of_name(&anomaly.known),
         recommendation: recommendation(anomaly),
+        at_most: highest_severity(anomaly),
         server: Some(anomaly.resolver),
         flow: None,
         frames: std::slice::from_ref(frame),
@@ -237,6 +238,19 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
     }
 }
 
+/// The highest severity of a finding about a response. A client that gets no reply queries the next resolver; a response ends its
+/// search.
+fn highest_severity(anomaly: &DnsAnomaly) -> Severity {
+    match anomaly.resolved_by {
+        Some(ResolvedBy::OtherResolver { host, .. })
+            if anomaly.mechanism == Mechanism::DnsNoAnswer && host == anomaly.client =>
+        {
+            Severity::Medium
+        }
+        _ => Severity::High,
+    }
+}
+
 /// The alias in a private zone that does not exist.
 fn missing_zone_record(anomaly: &DnsAnomaly) -> Option<&HostName> {
     let is_missing = matches!(anomaly.mechanism, Mechanism::DnsNxdomain | Mechanism::DnsEmpty);
@@ -266,6 +280,10 @@ fn recommendation(anomaly: &DnsAnomaly) -> Option<&'static str> {
         ResolvedBy::SameResolver { .. } => Some(
             "compare what the resolver is set to answer to each of the two servers: policies and views by client address, and negative \
              responses in its cache",
+        ),
+        ResolvedBy::OtherResolver { .. } if is_silent => Some(
+            "check that this resolver runs, and that the firewall allows DNS to it, on UDP and TCP port 53; the other resolver answers, but \
+             a client that asks this one first waits at each name",
         ),
         ResolvedBy::OtherResolver { .. } => Some(
             "compare the two resolvers: their forwarders, zones and filters; until they agree, let the server query the one that knows \
