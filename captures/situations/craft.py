@@ -445,6 +445,17 @@ def time_server_dropped(trace):
     sign_in(trace)
 
 
+@situation(file_sync())
+def server_too_slow_once(trace):
+    work(trace)
+    trace.dns(ONE, SYNC, SYNC_AT)
+    tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC))
+    trace.wait(21)
+    tcp.segment(0, RST | ACK)
+    trace.wait(5)
+    trace.https(ONE, SYNC_AT, SYNC)
+
+
 # ---------------------------------------------------------------- inside the site
 @situation(azure_local())
 def cluster_heartbeat_one_way(trace):
@@ -466,6 +477,15 @@ def cluster_port_dropped(trace):
     for client in (ONE, TWO):
         sign_in(trace, client)
     trace.dropped(ONE, TWO, 5985)
+
+
+@situation(azure_local())
+def cluster_node_restarts(trace):
+    for client in (ONE, TWO):
+        sign_in(trace, client)
+    for is_up in (True, False, True):
+        (trace.http(ONE, TWO, 'node2/wsman', port=5985) if is_up else trace.dropped(ONE, TWO, 5985))
+        trace.wait(60)
 
 
 # ---------------------------------------------------------------- nothing is blocked

@@ -78,6 +78,19 @@ impl ComparisonResult {
     }
 }
 
+/// Whether a mechanism looks like a filter that inspects names or requests, which lets through always or never what it allows.
+const fn suggests_filter_of_names(mechanism: Mechanism) -> bool {
+    matches!(
+        mechanism,
+        Mechanism::SilentAfterClientHello
+            | Mechanism::SilentAfterRequest
+            | Mechanism::ResetAfterClientHello
+            | Mechanism::ClosedAfterClientHello
+            | Mechanism::ResetAfterRequest
+            | Mechanism::BlockPage
+    )
+}
+
 /// What to do where IPv6 gets no reply and IPv4 works.
 pub(in crate::judge) const RECOMMENDATION_FOR_IPV6: &str = "allow the name over IPv6 as well, or stop announcing an IPv6 route to the internet that \
                                               cannot be used: until then, each connection waits for the attempt over IPv6 to time out";
@@ -88,7 +101,9 @@ impl ComparisonResult {
         // What worked may be stopped later by a rule, but not by a rule that was missing. A conversation that was accepted has
         // advice of its own.
         let is_attempt = mechanism.is_some_and(|mechanism| mechanism.entry().stops == Stops::Attempt);
+        let may_be_filtered = mechanism.is_some_and(suggests_filter_of_names);
         match self {
+            ComparisonResult::AddressWorked { when, .. } if is_attempt => when.recommendation(mechanism),
             ComparisonResult::WorkedLater { .. } if is_attempt => Some(
                 "look for what changed at that time, such as a rule, a route or an outage; it works now, so that no rule is missing any \
                  more"
@@ -100,8 +115,18 @@ impl ComparisonResult {
                     .to_owned(),
             ),
             ComparisonResult::WorkedAtOtherTimes if is_attempt => Some(
-                "look for an outage at that time, for routes that change, and for one of several firewalls that lacks the rule: the \
-                 destination is allowed at other times"
+                "look for an outage at that time, for routes that change, for a NAT without free ports, and for one of several firewalls \
+                 that lacks the rule: the destination is allowed at other times"
+                    .to_owned(),
+            ),
+            ComparisonResult::WorkedBefore { .. } if may_be_filtered => Some(
+                "look for what changed after that time in the rules of the device that inspects names or requests; allow the name there \
+                 again if a rule stops it"
+                    .to_owned(),
+            ),
+            ComparisonResult::WorkedLater { .. } | ComparisonResult::WorkedAtOtherTimes if may_be_filtered => Some(
+                "compare the connections that fail with those that work: their times, programs and requests. Look for an overloaded server \
+                 or device on the path; no rule for the name is missing, because it is let through at other times"
                     .to_owned(),
             ),
             ComparisonResult::NothingWorks { client, .. } if is_attempt => Some(format!(

@@ -119,6 +119,8 @@ fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
     }
     if let Some(recommendation) = result.recommendation(row.mechanism)
         && row.need.is_ours()
+        // A proxy that fell silent is itself to be looked at.
+        && row.shared != Some(SharedPath::ToProxy)
     {
         row.recommendation = recommendation.into();
     }
