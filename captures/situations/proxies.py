@@ -239,7 +239,7 @@ def proxy_silent_and_nothing_else(trace):
 @situation(file_sync(more=DECLARED_PROXY))
 def proxy_closes_the_connection_that_it_asks_for_credentials_on(trace):
     for name in (SYNC, FILES, LOGIN):
-        for _ in range(3):
+        for _ in range(4):
             trace.connect(ONE, PROXY, name, '407 Proxy Authentication Required', 'Proxy-Authenticate: Negotiate\r\n')
             trace.connect(ONE, PROXY, name)
-            trace.wait(15)
+            trace.wait(10)
