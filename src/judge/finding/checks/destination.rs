@@ -24,6 +24,7 @@ use crate::read::NameSource;
 use crate::rules::NotInForce;
 use crate::rules::Reference;
 use crate::rules::ServiceKind;
+use crate::rules::is_platform_address;
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -268,6 +269,10 @@ fn cleartext(view: &FlowView<'_>) -> String {
 fn is_inbound(view: &FlowView<'_>) -> bool {
     let (client, server) = (view.client(), view.server().address);
     if view.policy.is_inside(client) || client.is_group() || !view.flow.flow_start.from_start {
+        return false;
+    }
+    // The health probes of a load balancer in Azure.
+    if is_platform_address(client) {
         return false;
     }
     if !knows_own_networks(view) && shares_ipv6_allocation(client, server) {

@@ -213,6 +213,7 @@ fn an_inbound_connection_comes_from_outside_of_the_site() {
     let of_private = |client: &str| inbound("", client, "10.1.0.4:445");
     of_private("203.0.113.9:50000").check(&[InboundConnection]);
     of_private("10.9.0.1:50000").check(&[]);
+    of_private("168.63.129.16:50000").check(&[]);
     assert_eq!(of_private("203.0.113.9:50000").findings()[0].severity, Severity::Medium);
     let declared = inbound("[site]\nnetworks = [\"192.0.2.0/24\"]\n", "203.0.113.9:50000", "10.1.0.4:445");
     assert_eq!(declared.findings()[0].severity, Severity::High);
