@@ -124,6 +124,16 @@ impl ComparisonResult {
                  again if a rule stops it"
                     .to_owned(),
             ),
+            // Who sends a page has decided.
+            ComparisonResult::WorkedLater { .. } | ComparisonResult::WorkedAtOtherTimes
+                if mechanism == Some(Mechanism::BlockPage) =>
+            {
+                Some(
+                    "compare the requests that get the page with those that do not: their times, paths, programs and users; the name is let \
+                     through at other times"
+                        .to_owned(),
+                )
+            }
             ComparisonResult::WorkedLater { .. } | ComparisonResult::WorkedAtOtherTimes if may_be_filtered => Some(
                 "compare the connections that fail with those that work: their times, programs and requests. Look for an overloaded server \
                  or device on the path; no rule for the name is missing, because it is let through at other times"

@@ -254,3 +254,17 @@ fn of_several_clients_servers_and_names_the_lowest_is_named() {
     assert_eq!(first(Some(3128)).as_deref(), Some("d.example"));
     assert_eq!(first(Some(445)), None);
 }
+
+#[test]
+fn a_block_page_at_times_is_no_sign_of_an_overloaded_server() {
+    let advice = |result: ComparisonResult, mechanism| result.recommendation(Some(mechanism)).unwrap();
+    let later = || ComparisonResult::WorkedLater { from: at(9) };
+    assert!(advice(later(), Mechanism::BlockPage).contains("compare the requests that get the page"));
+    assert!(
+        advice(ComparisonResult::WorkedAtOtherTimes, Mechanism::BlockPage)
+            .contains("paths, programs and users")
+    );
+    assert!(advice(later(), Mechanism::SilentAfterClientHello).contains("overloaded server"));
+    let before = ComparisonResult::WorkedBefore { until: at(1) };
+    assert!(advice(before, Mechanism::BlockPage).contains("what changed after that time"));
+}
