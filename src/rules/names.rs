@@ -136,9 +136,7 @@ impl NameIndex {
     /// Builds the index.
     pub(super) fn new(patterns: Vec<(&Pattern, ReferenceMatch)>) -> NameIndex {
         let mut patterns = patterns;
-        let order =
-            |pattern: &Pattern, found: &ReferenceMatch| (Reverse(pattern.rank()), found.is_alias, found.id);
-        patterns.sort_by_cached_key(|(pattern, found)| order(pattern, found));
+        patterns.sort_by_cached_key(|(pattern, found)| (Reverse(pattern.rank()), found.is_alias, found.id));
         let mut names = NameIndex::default();
         for (order, (pattern, found)) in (0..).zip(patterns) {
             names.longest = names.longest.max(pattern.tail.split('.').count());

@@ -43,9 +43,9 @@ pub(in crate::judge) struct ComparisonIndex<'a> {
     /// What worked, in no order.
     worked: OnceCell<Vec<(Address, Endpoint, &'a WorkedAt)>>,
     by_client: OnceCell<Places<Address>>,
-    /// The names that worked, in no order, with their clients.
-    names: OnceCell<Vec<(Address, &'a WorkedName)>>,
-    by_server_and_name: OnceCell<Places<(Endpoint, &'a HostName)>>,
+    /// What worked, name by name.
+    names: OnceCell<Vec<(Address, Endpoint, &'a WorkedName)>>,
+    by_server_and_name: OnceCell<Places<(Endpoint, Option<&'a HostName>)>>,
     /// Of the clients that were asked about.
     clients: RefCell<HashMap<Address, Rc<WorkedForClient<'a>>, foldhash::fast::RandomState>>,
     /// Over which address families the names worked that failed over IPv6, by port.
@@ -321,23 +321,17 @@ impl<'a> ComparisonIndex<'a> {
 
     /// The clients that reached a name at an address, and when, in no order.
     fn reached(&self, name: &HostName, server: Endpoint) -> impl Iterator<Item = (Address, &'a WorkedName)> {
-        let worked = self.worked();
-        let named = |worked: &'a WorkedAt| worked.names.iter().filter(|worked| worked.name.is_some());
         let names = self.names.get_or_init(|| {
-            let of_client = |(client, _, worked): &(Address, Endpoint, &'a WorkedAt)| {
-                let client = *client;
-                named(worked).map(move |name| (client, name))
+            let of_server = |(client, server, worked): &(Address, Endpoint, &'a WorkedAt)| {
+                let (client, server) = (*client, *server);
+                worked.names.iter().map(move |name| (client, server, name))
             };
-            worked.iter().flat_map(of_client).collect()
+            self.worked().iter().flat_map(of_server).collect()
         });
-        let places = self.by_server_and_name.get_or_init(|| {
-            let of_server = |(_, server, worked): &(Address, Endpoint, &'a WorkedAt)| {
-                let server = *server;
-                named(worked).filter_map(move |worked| Some((server, worked.name.as_deref()?)))
-            };
-            Places::new(worked.iter().flat_map(of_server), names.len())
-        });
-        places.back_from(places.last(&(server, name))).filter_map(|place| names.get(place).copied())
+        let keys = || names.iter().map(|(_, server, worked)| (*server, worked.name.as_deref()));
+        let places = self.by_server_and_name.get_or_init(|| Places::new(keys(), names.len()));
+        let found = places.back_from(places.last(&(server, Some(name))));
+        found.filter_map(|place| names.get(place)).map(|(client, _, worked)| (*client, *worked))
     }
 
     /// Another client that reached the name at the same address about the time when it was blocked, the lowest of several.
