@@ -131,6 +131,7 @@ pub(super) fn flow_row(view: FlowView<'_>, findings: SmallVec<[FindingCode; 2]>)
         address_evidence: verdict.address_evidence,
         points: flow.seen_at.as_ref().map(|seen_at| Arc::clone(&seen_at.points)),
         further_flows: 0,
+        requested_port: flow.is_proxied().then_some(verdict.requested_port),
     }
 }
 

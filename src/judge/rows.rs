@@ -21,6 +21,7 @@ use crate::base::HostName;
 use crate::base::Process;
 use crate::base::Time;
 use crate::base::WireText;
+use crate::base::proto;
 use crate::flow::Endpoint;
 use crate::read::Answer;
 use crate::read::AttributeSets;
@@ -125,6 +126,15 @@ pub struct FlowRow {
     pub points: Option<Arc<str>>,
     /// Flows of the same kind that have no row of their own.
     pub further_flows: u64,
+    /// The port that was requested from a proxy, which is the server of the flow; none for other flows.
+    pub requested_port: Option<u16>,
+}
+
+impl FlowRow {
+    /// The port of the destination: the one that was requested from a proxy, else the server's.
+    pub fn destination_port(&self) -> u16 {
+        self.requested_port.unwrap_or(self.server.port)
+    }
 }
 
 /// An exchange of plain HTTP.
@@ -325,8 +335,13 @@ pub struct RequirementRow {
 pub struct DestinationTally {
     /// The name, else the address.
     pub name: String,
-    /// The server's port.
+    /// IANA protocol number.
+    #[serde(rename = "transport", serialize_with = "as_transport")]
+    pub protocol: u8,
+    /// The port of the destination: the one that was requested from a proxy, else the server's.
     pub server_port: u16,
+    /// It was requested from a proxy.
+    pub proxied: bool,
     /// The worst verdict on the destination.
     pub destination_verdict: Option<DestinationVerdict>,
     /// The worst verdict on the port.
@@ -400,6 +415,13 @@ fn by_destination_verdict<S: serde::Serializer>(
 
 fn by_port_verdict<S: serde::Serializer>(numbers: &[u64; 3], serializer: S) -> Result<S::Ok, S::Error> {
     by_word(PortVerdict::ALL.iter().map(|word| word.as_str()), numbers, serializer)
+}
+
+fn as_transport<S: serde::Serializer>(protocol: &u8, serializer: S) -> Result<S::Ok, S::Error> {
+    match proto::name(*protocol) {
+        Some(name) => serializer.serialize_str(name),
+        None => serializer.collect_str(protocol),
+    }
 }
 
 fn by_outcome<S: serde::Serializer>(numbers: &[u64; 3], serializer: S) -> Result<S::Ok, S::Error> {

@@ -77,6 +77,13 @@ enum DestinationKey<'a> {
     Address(Address),
 }
 
+/// Protocol, port, and whether a proxy was asked for it.
+type DestinationPort = (u8, u16, bool);
+
+const fn port_of(tally: &DestinationTally) -> DestinationPort {
+    (tally.protocol, tally.server_port, tally.proxied)
+}
+
 /// One line of the table.
 #[derive(Debug)]
 struct CountedDestination {
@@ -86,9 +93,10 @@ struct CountedDestination {
 }
 
 impl CountedDestination {
-    fn key(&self) -> (DestinationKey<'_>, u16) {
+    fn key(&self) -> (DestinationKey<'_>, DestinationPort) {
         let address = DestinationKey::Address(self.address);
-        (self.name.as_ref().map_or(address, DestinationKey::Name), self.tally.server_port)
+        let destination = self.name.as_ref().map_or(address, DestinationKey::Name);
+        (destination, port_of(&self.tally))
     }
 }
 
@@ -135,7 +143,7 @@ impl Destinations {
     fn index_of(&mut self, row: &FlowRow) -> Option<usize> {
         let address = row.server.address;
         let destination = row.name.as_ref().map_or(DestinationKey::Address(address), DestinationKey::Name);
-        let key = (destination, row.server.port);
+        let key = (destination, (row.protocol, row.destination_port(), row.requested_port.is_some()));
         let Destinations { indexes, hasher, counted, .. } = self;
         let hash = hasher.hash_one(key);
         let is_it = |index: &u32| counted.get(*index as usize).is_some_and(|other| other.key() == key);
@@ -158,7 +166,10 @@ impl Destinations {
         let mut tallies: Vec<_> = self.counted.into_iter().map(|counted| counted.tally).collect();
         let flows = |tally: &DestinationTally| tally.outcomes.iter().sum::<u64>();
         tallies.sort_by(|a, b| {
-            flows(b).cmp(&flows(a)).then_with(|| a.name.cmp(&b.name)).then(a.server_port.cmp(&b.server_port))
+            flows(b)
+                .cmp(&flows(a))
+                .then_with(|| a.name.cmp(&b.name))
+                .then_with(|| port_of(a).cmp(&port_of(b)))
         });
         tallies.truncate(MAX_SHOWN);
         (tallies, self.missed)
@@ -168,7 +179,9 @@ impl Destinations {
 fn empty_tally(row: &FlowRow) -> DestinationTally {
     DestinationTally {
         name: row.name.as_ref().map_or_else(|| row.server.address.to_string(), |name| name.to_string()),
-        server_port: row.server.port,
+        protocol: row.protocol,
+        server_port: row.destination_port(),
+        proxied: row.requested_port.is_some(),
         destination_verdict: row.destination_verdict,
         port_verdict: row.port_verdict,
         outcomes: [0; 3],

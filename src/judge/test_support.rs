@@ -163,6 +163,7 @@ pub(super) fn flow_row(client: Address, server: Address, first_seen: Time) -> Fl
         address_evidence: None,
         points: None,
         further_flows: 0,
+        requested_port: None,
     }
 }
 

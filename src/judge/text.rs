@@ -1,9 +1,11 @@
 //! Numbers in sentences.
 
+use crate::base::grouped;
+
 /// A number with its noun: `1 flow`, `2 flows`.
 pub(super) fn counted(number: impl Into<u64>, noun: &str) -> String {
     let number = number.into();
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// `is` for one, `are` for all other numbers.

@@ -57,6 +57,7 @@ impl TableRow for FlowRow {
             || self.process.is_some()
             || self.points.is_some()
             || self.further_flows > 0
+            || self.requested_port.is_some()
             || self.translated.is_some();
         [
             (RowPart::Common, true),
@@ -245,6 +246,8 @@ const FLOW: &[Column<FlowRow>] = columns! { FlowRow;
         |row, _, cell| match row.further_flows { 0 => {} more => cell.number(more) };
     "translated_flow": rare Text, "client and server of the row that has the same packets before or after the capturing host translated their addresses (NAT): `CLIENT > SERVER`. Only event trace logs by `pktmon` show it; of UDP, only those that number packets over all appearances (Windows before 2022)",
         |row, _, cell| if let Some([client, server]) = row.translated.as_deref() { cell.text(&format!("{client} > {server}"), TextOrigin::Trusted) };
+    "requested_port": rare Integer, "port that the client requested from a proxy, which is the server of the flow; missing for flows that did not go through a proxy",
+        |row, _, cell| if let Some(port) = row.requested_port { cell.number(port) };
 };
 
 /// Every source of a name.

@@ -234,6 +234,9 @@ pub struct PolicySource {
     pub path: String,
     /// SHA-256 of its bytes; empty for rules, whose documents have hashes.
     pub sha256: String,
+    /// Proxies that the site file declares, as `address:port`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<String>,
 }
 
 /// The service tag file that addresses were looked up in.

@@ -2,19 +2,7 @@
 
 use crate::base::FrameRef;
 use crate::base::Time;
-
-/// `1,204,331`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
+pub(crate) use crate::base::grouped;
 
 /// `1 frame`, `12 frames`, `2 queries`.
 pub(crate) fn count(number: u64, noun: &str) -> String {

@@ -17,7 +17,7 @@ pub(super) struct EndpointLine {
     pub(super) state: RequirementState,
     /// Purpose of the endpoint.
     pub(super) service: String,
-    /// The servers by state; empty if the rows name no server.
+    /// The servers by state; empty if the rows name no server, or no server contacted it.
     pub(super) servers: String,
     /// What the state means.
     pub(super) note: String,
@@ -65,6 +65,9 @@ pub(super) fn endpoint_lines(
 
 /// `blocked: 10.1.0.5 (tcp-unanswered); reached: 10.1.0.4`.
 fn servers_by_state(rows: &[&RequirementRow]) -> String {
+    if rows.iter().all(|row| row.state == RequirementState::NotObserved) {
+        return String::new();
+    }
     let mut parts = Vec::new();
     for state in [
         RequirementState::Blocked,
@@ -112,6 +115,9 @@ mod tests {
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0].state, RequirementState::Blocked);
         assert_eq!(lines[0].servers, "blocked: 10.1.0.5 (tcp-unanswered); reached: 10.1.0.4");
+        let unused =
+            [row(4, RequirementState::NotObserved, None), row(5, RequirementState::NotObserved, None)];
+        assert_eq!(endpoint_lines(&unused, |_| true)[0].servers, "", "no server contacted it");
         assert!(endpoint_lines(&rows[..1], |row| row.state != RequirementState::Reached).is_empty());
     }
 }

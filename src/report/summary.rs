@@ -5,6 +5,7 @@
 //! Not: information in colours alone.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::io::Write;
 
@@ -26,6 +27,7 @@ use super::human::verb;
 use super::input_names::InputNames;
 use super::layout::wrap;
 use super::requirements_text::endpoint_lines;
+use crate::base::proto;
 use crate::judge::DestinationTally;
 use crate::judge::DestinationVerdict;
 use crate::judge::FindingCode;
@@ -122,7 +124,11 @@ impl Summary<'_> {
             dns.push_str(&format!(", {} without a response", count(tally.dns_unanswered, "DNS query")));
         }
         let audited = match tally.audited_hosts {
-            0 => "no host was audited: name the servers with --server or in a site file".to_owned(),
+            0 if facts.not_done.is_empty() => {
+                "no host was audited: name the servers with --server or in a site file".to_owned()
+            }
+            // What was not done says which of the named servers are missing.
+            0 => "no host was audited".to_owned(),
             hosts => format!(
                 "{} audited ({}): {} of {}",
                 count(hosts, "host"),
@@ -340,12 +346,17 @@ impl Summary<'_> {
     fn write_requirements(&self, out: &mut dyn Write) -> io::Result<()> {
         const INDENT: &str = "                  ";
         let [reached, blocked, partly, not_observed] = self.facts.requirement_counts();
-        if reached + blocked + partly + not_observed == 0 {
+        if reached + blocked + partly + not_observed == 0 || self.facts.tally.audited_hosts == 0 {
             return Ok(());
         }
         let style = if blocked + partly > 0 { BAD } else { Style::new() };
+        let servers: BTreeSet<_> = self.facts.requirements.iter().filter_map(|row| row.server).collect();
+        let of_servers = match servers.len() {
+            0 | 1 => String::new(),
+            several => format!(", for each of {several} servers"),
+        };
         writeln!(out)?;
-        write!(out, "{STRONG}required endpoints{STRONG:#}: {} reached, ", grouped(reached))?;
+        write!(out, "{STRONG}required endpoints{STRONG:#}{of_servers}: {} reached, ", grouped(reached))?;
         write!(out, "{style}{} blocked{style:#}, ", grouped(blocked))?;
         if partly > 0 {
             write!(out, "{style}{} partly blocked{style:#}, ", grouped(partly))?;
@@ -377,9 +388,31 @@ impl Summary<'_> {
             }
         }
         self.write_more(out, "  ", (endpoints.len() - shown) as u64, "endpoint")?;
-        match common {
-            Some(note) => self.wrapped(out, "  ", FAINT, &format!("the others not observed: {note}")),
-            None => Ok(()),
+        let has_other_notes = endpoints
+            .iter()
+            .take(shown)
+            .any(|endpoint| !endpoint.note.is_empty() && Some(endpoint.note.as_str()) != common);
+        if let Some(note) = common {
+            let which = if has_other_notes { "each other endpoint" } else { "each endpoint" };
+            self.wrapped(out, "  ", FAINT, &format!("{which} not observed: {note}"))?;
+        }
+        // Endpoints of other levels are counted only.
+        let mut unlisted: BTreeMap<&str, BTreeSet<(&str, &str)>> = BTreeMap::new();
+        let is_unlisted =
+            |row: &&RequirementRow| row.state == RequirementState::NotObserved && !is_named(row);
+        for row in self.facts.requirements.iter().filter(is_unlisted) {
+            unlisted.entry(&row.level).or_default().insert((&row.references, &row.service));
+        }
+        let levels: Vec<String> = unlisted
+            .iter()
+            .map(|(level, endpoints)| format!("{} {level}", grouped(endpoints.len() as u64)))
+            .collect();
+        match levels.as_slice() {
+            [] => Ok(()),
+            levels => {
+                let text = format!("endpoints of other levels not observed: {}", levels.join(", "));
+                self.wrapped(out, "  ", FAINT, &text)
+            }
         }
     }
 
@@ -532,11 +565,7 @@ impl DestinationLine {
                 .map(|(outcome, flows)| format!("{} {}", grouped(*flows), outcome.as_str()))
                 .collect();
         DestinationLine {
-            // An IPv6 address needs brackets before a port (RFC 3986 §3.2.2).
-            name: match row.name.contains(':') {
-                true => format!("[{}]:{}", row.name, row.server_port),
-                false => format!("{}:{}", row.name, row.server_port),
-            },
+            name: destination_name(row),
             verdict,
             verdict_style: verdict_style(row),
             flows: grouped(ok + blocked + inconclusive),
@@ -545,6 +574,22 @@ impl DestinationLine {
             outcomes: outcomes.join(", "),
             outcome_style: if blocked > 0 { BAD } else { FAINT },
         }
+    }
+}
+
+/// `westeurope01.afs.azure.net:443`, with ` (proxy)` after it if the request went to a proxy.
+fn destination_name(row: &DestinationTally) -> String {
+    let proxy = if row.proxied { " (proxy)" } else { "" };
+    let has_ports = !matches!(row.protocol, proto::ICMP | proto::ICMPV6);
+    let transport = match proto::name(row.protocol) {
+        Some(name) if row.protocol != proto::TCP => format!("/{name}"),
+        _ => String::new(),
+    };
+    match has_ports {
+        false => format!("{} {}", row.name, transport.trim_start_matches('/')),
+        // An IPv6 address needs brackets before a port (RFC 3986 §3.2.2).
+        true if row.name.contains(':') => format!("[{}]:{}{transport}{proxy}", row.name, row.server_port),
+        true => format!("{}:{}{transport}{proxy}", row.name, row.server_port),
     }
 }
 
@@ -619,7 +664,7 @@ mod tests {
             "unexpected, not-443",
             "8 blocked-looking",
             "12 reached, 1 blocked, 3 not observed",
-            "the others not observed: the capture is 40 seconds long",
+            "each endpoint not observed: the capture is 40 seconds long",
             "office.pcapng: truncated after frame 1812",
             "12 frames without IP: 0x0806 ARP (10), 0x88cc LLDP (2)",
             "limit reached: 12 flows closed early because the flow table was full",
@@ -654,6 +699,40 @@ mod tests {
         assert_eq!(explains(&findings[..2]).as_deref(), Some("explains 1 other finding: 1 AFS109"));
         assert_eq!(explains(&findings[..1]), None);
         assert_eq!(explains(&[row(inspected, false, None, host)]), None);
+    }
+
+    #[test]
+    fn a_destination_has_its_transport_and_whether_a_proxy_was_asked() {
+        let facts = test_support::facts();
+        let destination = |name: &str, protocol, proxied| {
+            destination_name(&DestinationTally {
+                name: name.into(),
+                protocol,
+                proxied,
+                server_port: 443,
+                ..facts.tally.top[0].clone()
+            })
+        };
+        assert_eq!(destination("a.example", proto::TCP, false), "a.example:443");
+        assert_eq!(destination("a.example", proto::TCP, true), "a.example:443 (proxy)");
+        assert_eq!(destination("2001:db8::1", proto::UDP, false), "[2001:db8::1]:443/udp");
+        assert_eq!(destination("10.1.0.5", proto::ICMP, false), "10.1.0.5 icmp");
+    }
+
+    #[test]
+    fn endpoints_that_need_not_be_reached_are_counted_by_level() {
+        let of_level = |level: &str, server| RequirementRow {
+            level: level.into(),
+            service: level.into(),
+            server: Some(Address::v4([10, 1, 0, server])),
+            ..test_support::requirement()
+        };
+        let requirements =
+            vec![of_level("required", 4), of_level("install-time", 4), of_level("install-time", 5)];
+        let facts = RunFacts { requirements, ..test_support::facts() };
+        let text = printed(&facts, 100, SummaryDetail::Screen);
+        assert!(text.contains("required endpoints, for each of 2 servers: 0 reached"), "{text}");
+        assert!(text.contains("endpoints of other levels not observed: 1 install-time"), "{text}");
     }
 
     #[test]

@@ -111,6 +111,7 @@ pub(crate) fn flow() -> FlowRow {
         address_evidence: Some(AddressEvidence::RowTag),
         points: Some("inside;outside".into()),
         further_flows: 0,
+        requested_port: None,
         tampering_stage: None,
         http: None,
     }
@@ -230,7 +231,9 @@ fn requirements() -> Vec<RequirementRow> {
 pub(crate) fn facts() -> RunFacts {
     let destination = |name: &str, server_port, destination, port, outcomes| DestinationTally {
         name: name.into(),
+        protocol: proto::TCP,
         server_port,
+        proxied: false,
         destination_verdict: Some(destination),
         port_verdict: Some(port),
         outcomes,

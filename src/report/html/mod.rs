@@ -235,7 +235,7 @@ fn destination_row(destination: &DestinationCounts) -> Markup {
     html! {
         tr {
             th scope="row" { (shown(&destination.name)) }
-            td.number { (destination.port) }
+            td.number { (shown(&destination.port)) }
             td.number { (shown(&destination.port_verdict)) }
             td.number { (grouped(ok)) }
             td.number.blocked[blocked > 0] { (grouped(blocked)) }

@@ -161,7 +161,8 @@ pub(super) struct PageDestinations {
 #[derive(Clone, Default)]
 pub(super) struct DestinationCounts {
     pub(super) name: String,
-    pub(super) port: u64,
+    /// Port and transport, and whether a proxy was asked for it.
+    pub(super) port: String,
     pub(super) port_verdict: String,
     /// ok, blocked-looking, inconclusive.
     pub(super) outcomes: [u64; 3],
@@ -337,10 +338,22 @@ pub(super) fn id_of(reference: &str) -> &str {
     reference.split_whitespace().next().unwrap_or_default()
 }
 
+/// `443`, `443 (proxy)`, `3343/udp`, `icmp`.
+fn port_text(row: &StoredRow<'_>) -> String {
+    let (requested, transport) = (row.raw("requested_port"), row.raw("transport"));
+    match (transport, requested) {
+        ("icmp" | "icmp6", _) => transport.to_owned(),
+        ("tcp", "") => row.raw("server_port").to_owned(),
+        (_, "") => format!("{}/{transport}", row.raw("server_port")),
+        ("tcp", _) => format!("{requested} (proxy)"),
+        _ => format!("{requested}/{transport} (proxy)"),
+    }
+}
+
 /// What is counted of flows.
 #[derive(Default)]
 struct PageFlowCounts {
-    destinations: HashMap<(String, u64, DestinationVerdict), (u32, DestinationCounts)>,
+    destinations: HashMap<(String, String, DestinationVerdict), (u32, DestinationCounts)>,
     pairs: HashSet<(u32, IpAddr)>,
     missed: u64,
     inconclusive: BTreeMap<String, u64>,
@@ -370,14 +383,15 @@ impl PageFlowCounts {
             timeline.add(row, outcome);
         }
         let name = if row.raw("name").is_empty() { row.raw("server_ip") } else { row.text("name") };
-        let key = (name.to_owned(), row.number("server_port"), verdict);
+        let port = port_text(row);
+        let key = (name.to_owned(), port.clone(), verdict);
         let next = self.destinations.len();
         if next >= DESTINATION_LIMIT && !self.destinations.contains_key(&key) {
             self.missed += 1;
             return;
         }
         let (number, destination) = self.destinations.entry(key).or_insert_with(|| {
-            let (name, port) = (name.to_owned(), row.number("server_port"));
+            let name = name.to_owned();
             (next as u32, DestinationCounts { name, port, ..DestinationCounts::default() })
         });
         if let Some(count) = destination.outcomes.get_mut(outcome) {
@@ -405,7 +419,7 @@ impl PageFlowCounts {
         for (_, list) in &mut by_verdict {
             list.sort_by(|a, b| {
                 let blocked_first = b.outcomes[1].cmp(&a.outcomes[1]);
-                let by_name = (&a.name, a.port).cmp(&(&b.name, b.port));
+                let by_name = (&a.name, a.port.len(), &a.port).cmp(&(&b.name, b.port.len(), &b.port));
                 blocked_first.then(flows(b).cmp(&flows(a))).then(by_name)
             });
         }
