@@ -236,6 +236,53 @@ fn commands_try_what_was_not_observed() {
     assert!(!script.contains("Level = 'required'"), "{script}");
 }
 
+/// The evidence of a situation.
+fn evidence_of_situation(name: &str, folder: &Path) -> String {
+    let output = folder.join(name).to_str().unwrap().to_owned();
+    let [capture, site] = ["pcap", "toml"].map(|kind| case("situations").join(format!("{name}.{kind}")));
+    let [capture, site] = [&capture, &site].map(|path| path.to_str().unwrap());
+    let run = ["analyze", capture, "--site", site, "-o", &output, "-q", "--fail-on", "never"];
+    let (status, _, messages) = afs_audit(&run);
+    assert_eq!(status, Some(0), "{messages}");
+    output
+}
+
+#[test]
+fn where_a_proxy_is_declared_rules_are_for_it_and_commands_go_through_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let evidence = evidence_of_situation("proxy-with-credentials-that-work", folder.path());
+    let found = rows(&evidence, &[]);
+    let sync = found.iter().find(|row| row[0] == "westeurope01.afs.azure.net").unwrap();
+    assert_eq!(sync.each_ref().map(String::as_str)[1..], ["443", "required", "reached", "10.0.0.8"]);
+    let (_, _, messages) = afs_audit(&["allowlist", &evidence, "--format", "fortigate"]);
+    assert!(messages.contains("the servers need a rule to its port only"), "{messages}");
+    let tags = case("site-tags").join("ServiceTags_Public_20260105.json");
+    let on_servers =
+        ["allowlist", &evidence, "--format", "powershell", "--service-tags", tags.to_str().unwrap()];
+    let (_, script, messages) = afs_audit(&on_servers);
+    let rules: Vec<&str> = script.lines().filter(|line| line.starts_with("New-NetFirewallRule")).collect();
+    assert!(
+        rules.len() == 1 && rules[0].ends_with("-RemotePort '8080' -RemoteAddress @('10.0.0.8')"),
+        "{script}{messages}"
+    );
+    let chosen = rows(&evidence, &["--source", "10.1.0.4"]);
+    assert!(chosen.iter().all(|row| row[4] == "10.1.0.4"), "{chosen:#?}");
+    let (_, text, _) = afs_audit(&["probe-list", &evidence]);
+    assert!(text.contains(" --proxy http://10.0.0.8:8080 http://crl3.digicert.com/"), "{text}");
+    assert!(!text.contains("Test-NetConnection"), "{text}");
+}
+
+#[test]
+fn a_proxy_that_the_site_file_does_not_declare_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let evidence = evidence_of_situation("proxy-undeclared-falls-silent", folder.path());
+    let (_, text, _) = afs_audit(&["allowlist", &evidence]);
+    assert!(text.contains("note: 10.1.0.4 sends requests to the proxy 10.0.0.8:8080"), "{text}");
+    assert!(rows(&evidence, &[]).iter().all(|row| row[4] == "10.1.0.4"), "the servers stay the sources");
+    let (_, text, _) = afs_audit(&["probe-list", &evidence]);
+    assert!(text.contains("10.1.0.4: ") && text.contains(", through the proxy 10.0.0.8:8080"), "{text}");
+}
+
 /// A client network, a router with the rule set, and a network with the servers of the internet.
 struct Router {
     client: String,

@@ -74,6 +74,11 @@ pub(super) fn run(args: &AllowlistArgs, out: &mut dyn Write) -> anyhow::Result<(
         (_, None) => write_allowlist(&list, out)?,
     }
     out.flush()?;
+    if args.format != AllowFormat::Table {
+        for note in &list.notes {
+            let _ = writeln!(io::stderr(), "afs-audit: {note}");
+        }
+    }
     for what in left_out {
         let _ = writeln!(io::stderr(), "afs-audit: not in the list: {what}");
     }

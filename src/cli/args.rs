@@ -167,9 +167,9 @@ pub(super) struct PolicyArgs {
     /// Use these documents, such as `azure-file-sync@2019-06-24`; by default the newest version of each
     #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Policy")]
     pub(super) documents: Vec<String>,
-    /// Audit the servers at this address or in this network, such as `10.1.0.0/24`; can be repeated. Without it and
-    /// without servers in the site file, every client inside the site is audited: with a private address, or one that the
-    /// site file declares; and every other client where it contacts a documented name
+    /// Audit the servers at this address or in this network, such as `10.1.0.0/24`; can be repeated. By default
+    /// the servers of the site file; without those, every client with a private address or one that the site file
+    /// declares, and every other client that contacts a documented name
     #[arg(long = "server", value_name = "CIDR", value_delimiter = ',', value_parser = values::network, help_heading = "Policy")]
     pub(super) servers: Vec<IpNet>,
 }
@@ -433,7 +433,8 @@ pub(super) struct CompareArgs {
 /// Print the smallest firewall rule set that a site needs
 ///
 /// Made from the required endpoints of an evidence folder and the documented rows that it cites: sources, destinations by
-/// name, ports, and the documents that ask for them. What was used and is not documented is never in it.
+/// name, ports, and the documents that ask for them. What was used and is not documented is never in it. Where the site file
+/// declares a proxy inside the site, rules for TCP are for the proxy, and the servers need a rule to its port only.
 #[derive(Debug, Args)]
 pub(super) struct AllowlistArgs {
     /// Evidence folder of a run with a site file
@@ -445,7 +446,7 @@ pub(super) struct AllowlistArgs {
     /// Levels that are allowed; by default required, install-time and recommended
     #[arg(long = "level", value_name = "LEVEL", value_delimiter = ',')]
     pub(super) levels: Vec<LevelArg>,
-    /// Networks that the rules are for, such as `10.1.0.0/24`, in place of the audited servers
+    /// Networks that the rules are for, such as `10.1.0.0/24`, in place of the audited servers or the proxy
     #[arg(long = "source", value_name = "CIDR", value_delimiter = ',', value_parser = values::network)]
     pub(super) sources: Vec<IpNet>,
     /// Also allow documented destinations that the site does not need, if they were used
@@ -505,7 +506,8 @@ impl LevelArg {
 /// Print commands that try the endpoints that were not observed
 ///
 /// The commands (Resolve-DnsName, Test-NetConnection, curl) are to be run on the servers while a capture runs; afs-audit
-/// itself sends nothing. The next audit shows what became of the connections.
+/// itself sends nothing. The next audit shows what became of the connections. A server that uses a proxy, by the site file or
+/// by its traffic, gets commands that go through the proxy.
 #[derive(Debug, Args)]
 pub(super) struct ProbeListArgs {
     /// Evidence folder of a run with a site file

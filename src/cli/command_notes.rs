@@ -115,8 +115,8 @@ pub(super) const NOTES: &[CommandNotes] = &[
             "Formats",
             "table  the summary\n\
              csv    flow rows; findings and DNS rows are written by -o and by jsonl\n\
-             jsonl  every record, one JSON object per line: its `record` is flow, dns, finding or requirement\n       \
-             (`afs-audit schema` prints their JSON Schema)",
+             jsonl  every record, one JSON object per line: its `record` is flow, dns, finding, requirement,\n       \
+             limit or not-done (`afs-audit schema` prints their JSON Schema)",
         )],
         exit_status: AUDIT_STATUS,
         files: EVIDENCE,

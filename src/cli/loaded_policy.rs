@@ -4,6 +4,7 @@
 //! Out: a [`LoadedPolicy`] for the pipeline and for the manifest, or every error found.
 //! Not: verdicts.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -13,6 +14,7 @@ use hashbrown::HashSet;
 use super::plan::PolicyPlan;
 use super::plan::ResourceLimits;
 use super::plan::RulesPlan;
+use crate::base::Address;
 use crate::base::CapturePoints;
 use crate::base::Time;
 use crate::base::TimeWindow;
@@ -118,7 +120,12 @@ impl LoadedPolicy {
     /// The provenance of the policy, for a capture of this time span. Nothing of the run is filled in yet.
     pub(super) fn run_facts(&self, span: Option<(Time, Time)>) -> RunFacts {
         let LoadedPolicy { documents, rules, site, service_tags, .. } = self;
-        let site_source = || PolicySource { path: site.file.clone(), sha256: site.sha256.to_string() };
+        let proxy = |(address, port): &(Address, u16)| SocketAddr::new(address.to_ip(), *port).to_string();
+        let site_source = || PolicySource {
+            path: site.file.clone(),
+            sha256: site.sha256.to_string(),
+            proxies: site.proxies.iter().map(proxy).collect(),
+        };
         let last_day = span.and_then(|(_, last)| {
             let last = jiff::Timestamp::from_second(last.secs()).ok()?;
             Some(last.to_zoned(jiff::tz::TimeZone::UTC).date())
@@ -235,5 +242,6 @@ fn join_errors(errors: Vec<RuleFileError>) -> anyhow::Error {
 
 fn rules_source(plan: &RulesPlan) -> PolicySource {
     let folder = plan.folder.as_ref().map(|folder| folder.display().to_string());
-    PolicySource { path: folder.unwrap_or_else(|| "built in".to_owned()), sha256: String::new() }
+    let path = folder.unwrap_or_else(|| "built in".to_owned());
+    PolicySource { path, sha256: String::new(), proxies: Vec::new() }
 }

@@ -8,6 +8,7 @@
 mod allowlist;
 mod compare;
 mod probe_list;
+mod proxies;
 
 use serde_json::Value;
 

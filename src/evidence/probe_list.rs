@@ -14,6 +14,8 @@ use super::allowlist::AllowLevel;
 use super::allowlist::checked_destination;
 use super::allowlist::documented_endpoints;
 use super::allowlist::level;
+use super::proxies::ProxyServer;
+use super::proxies::SiteProxies;
 use crate::base::port;
 use crate::base::proto;
 use crate::judge::RequirementRow;
@@ -39,6 +41,8 @@ pub struct ProbeList {
 /// What to try from one server.
 #[derive(Debug, Default)]
 struct ServerProbes {
+    /// The proxy that its requests go through.
+    proxy: Option<ProxyServer>,
     /// In the order of phases and levels.
     probes: BTreeMap<(Phase, AllowLevel), Vec<ProbeCommand>>,
     /// Patterns, which name nothing that could be tried.
@@ -121,6 +125,12 @@ impl ProbeList {
                 }
             }
         })?;
+        if !list.is_empty() {
+            let proxies = SiteProxies::read(evidence)?;
+            for (server, probes) in &mut list.by_server {
+                probes.proxy = proxies.of(*server);
+            }
+        }
         Ok(list)
     }
 
@@ -136,7 +146,11 @@ impl ProbeList {
         );
         for (server, probes) in &self.by_server {
             // Writing into a String cannot fail.
-            let _ = write!(out, "\n{}: {}\n{}", server_text(*server), probes.number(), probes.to_text());
+            let via = match &probes.proxy {
+                Some(proxy) => format!(", through the proxy {}", proxy.address),
+                None => String::new(),
+            };
+            let _ = write!(out, "\n{}: {}{via}\n{}", server_text(*server), probes.number(), probes.to_text());
         }
         out
     }
@@ -163,6 +177,13 @@ impl ProbeList {
                 .collect();
             let _ = writeln!(out, "{}\n    )", lines.join("\n"));
         }
+        out.push_str("}\n$proxies = @{\n");
+        for (server, of_server) in &self.by_server {
+            if let Some(proxy) = &of_server.proxy {
+                let key = server.map_or_else(|| "any".to_owned(), |server| server.to_string());
+                let _ = writeln!(out, "    '{key}' = '{}'", proxy.url());
+            }
+        }
         out.push_str(SCRIPT);
         out
     }
@@ -174,14 +195,24 @@ $own = @('any') + @(Get-NetIPAddress | ForEach-Object { ($_.IPAddress -split '%'
 $found = @($probes.Keys | Where-Object { $own -contains $_ })
 if ($found.Count -eq 0) { Write-Warning "no list for this server: $($own -join ', ')" }
 foreach ($server in $found) {
+    $proxy = $proxies[$server]
     foreach ($probe in $probes[$server]) {
-        $answer = Resolve-DnsName -Name $probe.Name -ErrorAction SilentlyContinue
-        $tcp = Test-NetConnection -ComputerName $probe.Name -Port $probe.Port -WarningAction SilentlyContinue
+        $resolved = $null
+        $connected = $null
+        $through = @()
+        if ($proxy) {
+            # The proxy resolves the name and connects.
+            $through = @('--proxy', $proxy)
+        } else {
+            $resolved = [bool](Resolve-DnsName -Name $probe.Name -ErrorAction SilentlyContinue)
+            $tcp = Test-NetConnection -ComputerName $probe.Name -Port $probe.Port -WarningAction SilentlyContinue
+            $connected = $tcp.TcpTestSucceeded
+        }
         $scheme = switch ($probe.Port) { 443 { 'https' } 80 { 'http' } default { $null } }
-        $http = if ($scheme) { & curl.exe --silent --output NUL --max-time 15 --write-out '%{http_code}' "${scheme}://$($probe.Name)/" }
+        $http = if ($scheme) { & curl.exe @through --silent --output NUL --max-time 15 --write-out '%{http_code}' "${scheme}://$($probe.Name)/" }
         [pscustomobject]@{
             Server = $server; Phase = $probe.Phase; Level = $probe.Level; Name = $probe.Name; Port = $probe.Port
-            Resolved = [bool]$answer; Connected = $tcp.TcpTestSucceeded; HttpStatus = $http
+            Proxy = $proxy; Resolved = $resolved; Connected = $connected; HttpStatus = $http
         }
     }
 }
@@ -219,23 +250,34 @@ impl ServerProbes {
     fn to_text(&self) -> String {
         let mut out = String::new();
         let mut resolved = BTreeSet::new();
+        let mut other_ports = self.other_ports.clone();
+        let through = self.proxy.map(|proxy| format!("--proxy {} ", proxy.url())).unwrap_or_default();
         for ((phase, level), probes) in &self.probes {
             let _ = writeln!(out, "  {phase}, {level}");
             for probe in probes {
                 let ProbeCommand { host, port } = probe;
-                if resolved.insert(host) {
-                    let _ = writeln!(out, "    Resolve-DnsName -Name {host}");
+                // The proxy resolves the name and connects: what the server does itself would bypass it.
+                if self.proxy.is_none() {
+                    if resolved.insert(host) {
+                        let _ = writeln!(out, "    Resolve-DnsName -Name {host}");
+                    }
+                    let _ = writeln!(out, "    Test-NetConnection -ComputerName {host} -Port {port}");
                 }
-                let _ = writeln!(out, "    Test-NetConnection -ComputerName {host} -Port {port}");
-                if let Some(url) = probe.url() {
-                    let _ =
-                        writeln!(out, "    curl.exe --silent --show-error --output NUL --max-time 15 {url}");
+                match probe.url() {
+                    Some(url) => {
+                        let command = "curl.exe --silent --show-error --output NUL --max-time 15";
+                        let _ = writeln!(out, "    {command} {through}{url}");
+                    }
+                    None if self.proxy.is_some() => {
+                        other_ports.insert(format!("{host} ({port}/tcp)"));
+                    }
+                    None => {}
                 }
             }
         }
         let remarks = [
             ("patterns, of which the documents give no name to try", &self.patterns),
-            ("ports that these commands cannot try", &self.other_ports),
+            ("ports that these commands cannot try", &other_ports),
         ];
         for (what, names) in remarks.iter().filter(|(_, names)| !names.is_empty()) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -300,6 +342,26 @@ mod tests {
         assert!(text.contains("no name to try: *.example.com\n"), "{text}");
         assert!(text.contains("cannot try: time.example.com (123/udp)\n"), "{text}");
         assert!(text.contains("-Port 5671") && !text.contains("curl"), "{text}");
+    }
+
+    #[test]
+    fn a_server_with_a_proxy_tries_through_it_only() {
+        let mut list = list(&[
+            (AllowLevel::Required, "a.example.com", "443/tcp"),
+            (AllowLevel::Required, "bus.example.com", "5671/tcp"),
+        ]);
+        let proxy = ProxyServer { address: ([10, 0, 0, 8], 8080).into(), is_socks: false };
+        list.by_server.values_mut().for_each(|server| server.proxy = Some(proxy));
+        let text = list.to_text();
+        assert!(text.contains("10.1.0.4: 2 endpoints, through the proxy 10.0.0.8:8080\n"), "{text}");
+        assert!(
+            text.contains("--max-time 15 --proxy http://10.0.0.8:8080 https://a.example.com/\n"),
+            "{text}"
+        );
+        assert!(!text.contains("Resolve-DnsName") && !text.contains("Test-NetConnection"), "{text}");
+        assert!(text.contains("cannot try: bus.example.com (5671/tcp)\n"), "{text}");
+        let script = list.to_powershell();
+        assert!(script.contains("$proxies = @{\n    '10.1.0.4' = 'http://10.0.0.8:8080'\n}\n"), "{script}");
     }
 
     #[test]

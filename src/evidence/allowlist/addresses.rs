@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -225,11 +226,26 @@ pub(super) fn nftables(rules: &[Rule<'_>], tags: Option<&TagPrefixes>) -> (Strin
     (out, left_out)
 }
 
-/// Rules of the firewall of the servers themselves.
-pub(super) fn powershell(rules: &[Rule<'_>], tags: Option<&TagPrefixes>) -> (String, Vec<String>) {
+/// Rules of the firewall of the servers themselves, which connect to the `proxies` for TCP, if there are any.
+pub(super) fn powershell(
+    rules: &[Rule<'_>],
+    tags: Option<&TagPrefixes>,
+    proxies: &[SocketAddr],
+) -> (String, Vec<String>) {
     let (rules, left_out) = address_rules(rules, tags);
     let mut out = header(tags);
     out.push_str("# Run it on each server. It matters only where outbound traffic is blocked by default.\n");
+    for (number, proxy) in proxies.iter().enumerate() {
+        let _ = writeln!(
+            out,
+            "\n# The declared proxy, which connects for the servers\n\
+             New-NetFirewallRule -DisplayName 'afs-audit-proxy-{}' -Group 'afs-audit' -Direction Outbound -Action Allow \
+             -Protocol TCP -RemotePort '{}' -RemoteAddress @('{}')",
+            number + 1,
+            proxy.port(),
+            proxy.ip(),
+        );
+    }
     for rule in &rules {
         let _ = writeln!(out, "\n# {}; opens {}", rule.tags.join(", "), rule.opens());
         let chunks: Vec<&[IpNet]> = rule.prefixes.chunks(ADDRESSES_PER_RULE).collect();

@@ -88,7 +88,11 @@ pub fn render_rules(
         DeviceFormat::FortiGate => fortigate(&rules),
         DeviceFormat::PaloAlto => palo_alto(&rules),
         DeviceFormat::Nftables => addresses::nftables(&rules, tags),
-        DeviceFormat::PowerShell => addresses::powershell(&rules, tags),
+        DeviceFormat::PowerShell => {
+            let of_servers: Vec<Rule<'_>> =
+                rules.into_iter().filter(|rule| list.proxies.is_empty() || rule.protocol != "tcp").collect();
+            addresses::powershell(&of_servers, tags, &list.proxies)
+        }
     }
 }
 

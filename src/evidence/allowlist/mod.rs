@@ -14,9 +14,12 @@ mod table;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::proxies::ProxyServer;
+use super::proxies::SiteProxies;
 use crate::base::proto;
 use crate::judge::FlowRow;
 use crate::judge::RequirementRow;
@@ -60,6 +63,10 @@ pub struct Allowlist {
     pub rows: Vec<AllowRow>,
     /// What the rule set does not contain, one sentence each.
     pub left_out: Vec<String>,
+    /// What has to be known about the sources, one sentence each.
+    pub notes: Vec<String>,
+    /// Proxies that connect for the servers.
+    proxies: Vec<SocketAddr>,
     /// Destinations of all levels.
     destinations: BTreeSet<String>,
 }
@@ -74,7 +81,47 @@ impl Allowlist {
         evidence.for_each_row(RequirementRow::FILE, |row| builder.add_requirement(row, evidence))?;
         evidence.for_each_row(FlowRow::FILE, |row| builder.add_flow(row, options.with_observed))?;
         servers.extend(builder.rows.iter().flat_map(|row| row.servers.iter().flatten().copied()));
-        Ok(builder.finish(&servers, options))
+        let mut list = builder.finish(&servers, options);
+        if options.sources.is_empty() {
+            list.set_proxies_as_sources(&SiteProxies::read(evidence)?);
+        }
+        Ok(list)
+    }
+
+    /// Where a proxy connects for the servers, rules for TCP are for the proxy: a rule for a server would only help what bypasses it.
+    fn set_proxies_as_sources(&mut self, proxies: &SiteProxies) {
+        let inside: Vec<&ProxyServer> = proxies.declared.iter().filter(|proxy| proxy.is_inside()).collect();
+        let addresses = |proxies: &[&ProxyServer]| {
+            let list: Vec<String> = proxies.iter().map(|proxy| proxy.address.to_string()).collect();
+            list.join(", ")
+        };
+        self.proxies = proxies.declared.iter().map(|proxy| proxy.address).collect();
+        if !inside.is_empty() {
+            let sources: BTreeSet<IpNet> = inside.iter().map(|proxy| proxy.address.ip().into()).collect();
+            for row in self.rows.iter_mut().filter(|row| row.protocol == "tcp") {
+                row.sources = sources.iter().copied().collect();
+            }
+            self.notes.push(format!(
+                "the site file declares the proxy {}: rules for TCP are for the proxy, and the servers need a rule to its port only; \
+                 --source names other sources",
+                addresses(&inside)
+            ));
+        }
+        let outside: Vec<&ProxyServer> = proxies.declared.iter().filter(|proxy| !proxy.is_inside()).collect();
+        if !outside.is_empty() {
+            self.notes.push(format!(
+                "the declared proxy {} has a public address: if it is outside of the firewall, the servers need a rule to it only, and \
+                 the names are for the rules of the proxy",
+                addresses(&outside)
+            ));
+        }
+        if let Some((server, proxy)) = proxies.undeclared().next() {
+            self.notes.push(format!(
+                "{server} sends requests to the proxy {}, which the site file does not declare: if the servers are to use it, declare \
+                 it, and the rules are for the proxy",
+                proxy.address
+            ));
+        }
     }
 }
 
@@ -151,7 +198,11 @@ impl Builder {
 
     /// Notes the outcome of a flow; allows its destination if a document lists it, and nothing is wrong with the flow.
     fn add_flow(&mut self, row: &StoredRow<'_>, with_observed: bool) {
-        let (name, port) = (row.text("name"), row.number("server_port"));
+        let port = match row.raw("requested_port") {
+            "" => row.number("server_port"),
+            _ => row.number("requested_port"),
+        };
+        let name = row.text("name");
         let is_judged = !row.raw("destination_verdict").is_empty();
         let (Ok(client), true, false) = (row.raw("client_ip").parse(), is_judged, name.is_empty()) else {
             return;
@@ -292,7 +343,7 @@ impl Builder {
             })
             .collect();
         rows.sort_by_key(|row| row.level);
-        Allowlist { rows, left_out, destinations }
+        Allowlist { rows, left_out, destinations, ..Allowlist::default() }
     }
 }
 

@@ -47,6 +47,9 @@ pub fn write_allowlist(list: &Allowlist, out: &mut dyn Write) -> io::Result<()> 
         }
         writeln!(out)?;
     }
+    for note in &list.notes {
+        writeln!(out, "note: {note}")?;
+    }
     for what in &list.left_out {
         writeln!(out, "not in the list: {what}")?;
     }
