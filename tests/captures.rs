@@ -259,7 +259,7 @@ fn each_case_shows_its_situation() {
     );
     check(
         "site-datagrams",
-        &["transport=udp", "documented only in the opposite direction", "opened icmp to 10.1.9.9"],
+        &["transport=udp", "documented only in the opposite direction", "sent ICMP to 10.1.9.9"],
     );
     check("site-undeclared-proxy", &["code=AFS421", "from 10.1.0.9 port 8080 as a proxy"]);
     check("site-allow", &["destination_verdict=site-approved", "code=AFS101", "code=AFS451", "code=AFS452"]);

@@ -27,7 +27,7 @@ impl FindingCode {
             FindingCode::UndocumentedPort => Texts {
                 looks_like: "a flow to a documented name on a port that none of its rows gives",
                 cause: "a program that uses the name in another way, or a proxy or port mapping on the path",
-                recommendation: "find the program; the documents move data and metadata over HTTPS on port 443 only",
+                recommendation: "find the program that uses this port: by the documents, data and metadata move over HTTPS on port 443 only",
                 alternatives: "an explicit proxy: declare it in the site file",
             },
             FindingCode::CleartextHttp => Texts {
@@ -87,7 +87,7 @@ impl FindingCode {
             },
             FindingCode::ServerTlsTooOld => Texts {
                 looks_like: "a ServerHello with SSL 3.0, TLS 1.0 or TLS 1.1 for a documented name",
-                cause: "a TLS-inspecting middlebox that is older than the services, which have used TLS 1.2 and newer since 2020-08-01; the \
+                cause: "a TLS-inspecting middlebox that does not speak TLS 1.2, which the services have required since 2020-08-01; the \
                         agent logs event 9301 with 0x80c87014",
                 recommendation: "find the device that answers: compare the certificate's issuer; exempt the documented names from TLS inspection",
                 alternatives: "a service of another kind at the same name",
@@ -110,14 +110,14 @@ impl FindingCode {
                 looks_like: "a flow to a name that a document lists for another product, region or hardware, or in an edition that is not in \
                              force; the message names the row",
                 cause: "a product or region that the site file does not name, or software that uses endpoints of an older edition",
-                recommendation: "if the site uses what the row is for, name it in the site file; otherwise treat the destination as undocumented",
+                recommendation: "if the site has that product, region or hardware, add it to the site file; otherwise treat the destination as undocumented",
                 alternatives: "a host that several services share",
             },
             FindingCode::ConnectionRefused => Texts {
                 looks_like: "a connection attempt answered by a reset or by an ICMP error",
                 cause: "a firewall that rejects, or no listener at the address; the server shows 0x80072efd (cannot connect) or 0x80072ee2 \
                         (time-out)",
-                recommendation: "allow the flow in the firewall that the frames point to; check that the address is the right one",
+                recommendation: "allow the connection in the firewall that refuses it: the sender of the ICMP error, or a device that resets in the server's name; check that the address is the right one",
                 alternatives: "a service that was down at that time",
             },
             FindingCode::ConnectionUnanswered => Texts {
@@ -154,7 +154,7 @@ impl FindingCode {
                 looks_like: "a TLS ClientHello, and a reply that begins with HTTP/1",
                 cause: "a proxy or filter that answers instead of the server and does not speak TLS itself; the server shows 0x80072efe or \
                         0x80c83081",
-                recommendation: "find the device that answers: the page's headers name most products; exempt the documented names",
+                recommendation: "find the device that answers: the headers of its reply name most products; exempt the documented names there",
                 alternatives: "a service that was set up without TLS on port 443",
             },
             FindingCode::BlockPage => Texts {
@@ -168,7 +168,7 @@ impl FindingCode {
                 looks_like: "Packet Monitor reports that a component of this host dropped packets of the flow by a rule, and the flow came no \
                              further; only event traces of `pktmon` show this",
                 cause: "the host's own firewall or another filter of the Windows Filtering Platform, or the virtual switch: an access list, a \
-                        VLAN, a quality-of-service or security policy; the network did not get the packets, or delivered them",
+                        VLAN, a quality-of-service or security policy; either the packets never left this host, or they arrived and the host dropped them",
                 recommendation: "change the rule on this host: list the filters that dropped packets with `netsh wfp show netevents`, the \
                                  firewall rules with `Get-NetFirewallRule`, the settings of the virtual switch with \
                                  `Get-VMNetworkAdapterExtendedAcl` and `Get-VMNetworkAdapterVlan`; the firewall on the path is not involved",
@@ -178,7 +178,7 @@ impl FindingCode {
                 looks_like: "flows to documented Microsoft PKI hosts on port 80 look blocked, none succeeds, and port 443 works",
                 cause: "a firewall that allows outbound HTTPS but not HTTP to CRL/OCSP hosts: the documented cause of 0x80072f8f, and of \
                         time-outs while a cluster is deployed",
-                recommendation: "allow the PKI rows of the document on port 80",
+                recommendation: "allow the CRL and OCSP hosts of the documents on port 80",
                 alternatives: "revocation status that is cached, and hosts that were down",
             },
             FindingCode::TlsRefusedByServer => Texts {

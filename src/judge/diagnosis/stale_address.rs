@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use hashbrown::HashSet;
 
 use super::comparison::ComparisonIndex;
+use super::comparison::ComparisonResult;
 use crate::base::Address;
 use crate::base::HostName;
 use crate::flow::Endpoint;
@@ -141,6 +142,9 @@ impl<'a> ReturnedAddresses<'a> {
         let is_alike = |address: &Address| {
             address.is_v4() == server.address.is_v4() && address.is_private() == server.address.is_private()
         };
+        let works_through_proxy = |name: &HostName| {
+            matches!(comparison.with_proxy(client, name), Some(ComparisonResult::WorksThroughProxy { .. }))
+        };
         let mut candidates: Vec<StaleAddress> = self
             .by_name
             .iter()
@@ -149,6 +153,7 @@ impl<'a> ReturnedAddresses<'a> {
                 let is_candidate = answers.iter().any(|answer| answer.answer.dns.known().is_documented())
                     && !answers.iter().any(is_used)
                     && !comparison.has_worked(client, name, server.port)
+                    && !works_through_proxy(name)
                     && !comparison.was_blocked(client, name);
                 if !is_candidate {
                     return None;
@@ -198,6 +203,9 @@ mod tests {
     const TWO: Address = Address::v4([10, 1, 0, 5]);
     const NAME: &str = "westus01.afs.azure.net";
 
+    /// The last byte of the address of a proxy.
+    const PROXY: u8 = 200;
+
     fn at(last: u8) -> Endpoint {
         Endpoint { address: Address::v4([20, 60, 0, last]), port: 443 }
     }
@@ -221,7 +229,7 @@ mod tests {
         for (client, name, last) in worked {
             let mut row = test_support::flow_row(*client, at(*last).address, Time(0));
             row.name = Some(Arc::new(test_support::host(name)));
-            comparison.add(&row, false);
+            comparison.add(&row, *last == PROXY);
         }
         let mut blocked = test_support::flow_row(ONE, at(9).address, Time(0));
         blocked.name = Some(Arc::new(test_support::host("other.example")));
@@ -291,6 +299,8 @@ mod tests {
         let none: [&str; 0] = [];
         assert_eq!(of_address(&[other, own], &worked), ["westus01.afs.azure.net true"]);
         assert_eq!(of_address(&[(ONE, NAME, 1)], &[]), ["westus01.afs.azure.net false"]);
+        let through_proxy = [(ONE, NAME, PROXY)];
+        assert_eq!(of_address(&[(ONE, NAME, 1)], &through_proxy), none, "it works through a proxy");
         assert_eq!(of_address(&[other], &worked), none, "the capture has no DNS of the client");
         assert_eq!(of_address(&[other, own, (TWO, "files.example", 9)], &worked), none, "it has a name");
         assert_eq!(of_address(&[(TWO, "files.example", 1), own], &worked), none, "no document has the name");

@@ -58,11 +58,14 @@ impl UnheardHosts {
         hosts.sort_unstable_by_key(|(host, _)| *host);
         let further = hosts.len().saturating_sub(MAX_NAMED);
         let sentence = |(host, Attempts { count, first }): &(Address, Attempts)| {
-            let (attempts, verb) = (counted(*count, "attempt"), if *count == 1 { "gets" } else { "get" });
+            let first = format!("{} port {}", first.address, first.port);
+            let attempts = match count {
+                1 => format!("1 attempt to connect, to {first}, gets no reply"),
+                _ => format!("{} to connect get no reply, the first to {first}", counted(*count, "attempt")),
+            };
             format!(
-                "no packet to {host} is in the capture: {attempts} to connect {verb} no reply, the first to {} port {}, and either the \
-                 network drops them or the replies were not captured; capture on the host itself",
-                first.address, first.port
+                "no packet to {host} is in the capture: {attempts}; either the network drops the replies, or they were not captured. \
+                 Capture on the host itself"
             )
         };
         let mut sentences: Vec<String> = hosts.iter().take(MAX_NAMED).map(sentence).collect();
@@ -96,12 +99,13 @@ mod tests {
         hosts.add(&row(3, [4, 0]));
         let sentences = hosts.take_sentences(|host| host == Address(3));
         assert_eq!(sentences.len(), 1);
-        assert!(sentences[0].contains("2 attempts to connect get no reply"), "{sentences:?}");
+        assert!(sentences[0].contains("2 attempts to connect get no reply, the first to"), "{sentences:?}");
         for host in 10..16 {
             hosts.add(&row(host, [4, 0]));
         }
         let sentences = hosts.take_sentences(|_| false);
         assert_eq!(sentences.len(), MAX_NAMED + 1);
+        assert!(sentences[0].contains("1 attempt to connect, to"), "{sentences:?}");
         assert!(sentences[MAX_NAMED].contains("2 further hosts"), "{sentences:?}");
         assert!(hosts.take_sentences(|_| false).is_empty());
     }

@@ -175,12 +175,14 @@ fn is_of_other_cloud((row, reason): (&Reference, NotInForce)) -> bool {
 fn elsewhere(view: &FlowView<'_>) -> String {
     let Some((row, reason)) = row_elsewhere(view) else { return String::new() };
     let document = &row.document;
+    let mut own_cloud = String::new();
     let why = match reason {
         NotInForce::OtherCloud => {
             let clouds: Vec<String> = row.clouds.iter().map(|cloud| format!("{cloud} cloud")).collect();
-            let own = view.policy.site.cloud.or(view.policy.site.cloud_of_regions);
-            let own = own.map_or_else(|| "of another cloud".to_owned(), |cloud| cloud.to_string());
-            format!("for the {}; this site is {own}", clouds.join(" and the "))
+            if let Some(own) = view.policy.site.cloud.or(view.policy.site.cloud_of_regions) {
+                own_cloud = format!("; the cloud of this site is {own}");
+            }
+            format!("for the {}", clouds.join(" and the "))
         }
         NotInForce::OtherRegion => {
             format!("for the region {}", document.region.as_deref().unwrap_or_default())
@@ -194,7 +196,7 @@ fn elsewhere(view: &FlowView<'_>) -> String {
         NotInForce::OtherEdition => format!("in {}, which is not in force", document.id),
     };
     format!(
-        "{} {} {}, which is documented {why} ({})",
+        "{} {} {}, which is documented {why} ({}){own_cloud}",
         view.client(),
         contact(view),
         view.name_text(),
@@ -225,7 +227,7 @@ fn is_undocumented_port(view: &FlowView<'_>) -> bool {
 }
 
 fn undocumented_port(view: &FlowView<'_>) -> String {
-    let protocol = proto::name(view.flow.flow_start.protocol).unwrap_or_default();
+    let protocol = proto::name(view.flow.flow_start.protocol).unwrap_or_default().to_ascii_uppercase();
     format!(
         "{} used {} on {protocol} port {}; that port is not documented for this endpoint",
         view.client(),

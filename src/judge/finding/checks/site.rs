@@ -394,17 +394,15 @@ fn undocumented_role_port(view: &FlowView<'_>) -> String {
         Some(UndocumentedRolePort::NotInTables) | None => "not in the port tables",
     };
     let protocol = view.flow.flow_start.protocol;
-    let protocol_name = proto::name(protocol).unwrap_or_default();
     let what = match protocol {
-        proto::ICMP | proto::ICMPV6 => protocol_name.to_owned(),
-        _ => format!("{protocol_name} port {}", server.port),
+        proto::ICMP => "sent ICMP".to_owned(),
+        proto::ICMPV6 => "sent ICMPv6".to_owned(),
+        _ => {
+            let name = proto::name(protocol).unwrap_or_default().to_ascii_uppercase();
+            format!("opened {name} port {}", server.port)
+        }
     };
-    format!(
-        "{client} ({}) opened {what} to {} ({}); {why}",
-        roles(client),
-        server.address,
-        roles(server.address)
-    )
+    format!("{client} ({}) {what} to {} ({}); {why}", roles(client), server.address, roles(server.address))
 }
 
 /// IP protocols that hide the inner traffic: GRE that could not be decoded, ESP, AH.

@@ -211,11 +211,9 @@ impl RegionalLists {
         if self.has_own || self.documents.is_empty() {
             return None;
         }
-        let region = match &site.local_region {
-            Some(region) => format!("for {region}"),
-            None => "for the site's region, which the site file does not name".to_owned(),
-        };
-        Some(format!("no regional list of endpoints {region}: what every regional list has is required"))
+        // A site file without a region has a warning of its own.
+        let region = site.local_region.as_ref()?;
+        Some(format!("no regional list of endpoints for {region}: what every regional list has is required"))
     }
 }
 

@@ -291,7 +291,8 @@ impl SiteParser<'_> {
         });
         if has_lists {
             self.warnings.push(
-                "no `region` in [azure-stack-hci]: no regional endpoint list applies, only older documents"
+                "no `region` in [azure-stack-hci], so no regional list is selected: those of all regions apply, and only what each of them has is \
+                 required"
                     .to_owned(),
             );
         }
