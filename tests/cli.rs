@@ -58,7 +58,7 @@ fn a_job_that_cannot_start_ends_with_status_2() {
     }
     check(&["analyze", "x.pcap", "--memory", "256", "--max-flows", "9"], 2, "cannot be used with");
     check(&["analyze", "x.pcap"], 2, "afs-audit: cannot read capture: x.pcap: no such file or folder\n");
-    check(&["explain", "AFS999"], 2, "unknown finding code or mechanism `AFS999`");
+    check(&["explain", "AFS999"], 2, "unknown finding code, mechanism or reason `AFS999`");
     check(&["verify", "no/such/folder"], 2, "no such file or folder\n");
     check(&["man", "nothing"], 2, "no such command: nothing\n");
 }
@@ -218,6 +218,8 @@ echo "${COMPREPLY[@]}"
     assert_eq!(complete(&["rules", "show", "--r"]), "--rules");
     assert_eq!(complete(&["site", "init", "--ru"]), "--rules");
     assert_eq!(complete(&["probe-list", "--format", "p"]), "powershell");
+    assert_eq!(complete(&["explain", "AFS42"]), "AFS421 AFS422");
+    assert_eq!(complete(&["explain", "tcp-u"]), "tcp-unanswered");
     assert_eq!(complete(&["--color", "never", "allowlist", "--w"]), "--with-observed");
 }
 
@@ -370,6 +372,24 @@ fn json_lines_report_what_limits_the_results() {
         let record = serde_json::json!({"record": "limit", "kind": kind, "message": message}).to_string();
         assert!(records.lines().any(|line| line == record), "no {record}");
     }
+}
+
+#[test]
+fn a_number_that_must_not_be_zero_is_explained() {
+    check(&["analyze", "x.pcap", "--max-flows", "0"], 2, "expected a whole number from 1 on");
+}
+
+/// A capture that ends in its first frame was not audited.
+#[test]
+fn a_capture_without_a_whole_frame_is_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.pcap");
+    let demo = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/captures/demo/capture.pcap")).unwrap();
+    std::fs::write(&cut, &demo[..30]).unwrap();
+    check(&["analyze", "-q", cut.to_str().unwrap()], 2, "no frame could be read");
+    // No traffic at all is no damage.
+    std::fs::write(&cut, &demo[..24]).unwrap();
+    check(&["analyze", cut.to_str().unwrap()], 0, "nothing was audited");
 }
 
 /// Whether `value` is valid; only the keywords that `afs-audit schema` uses are understood.

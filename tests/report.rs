@@ -48,7 +48,7 @@ fn the_page_is_made_from_the_evidence_alone() {
     afs_audit(&["report", evidence.to_str().unwrap(), "-o", again.to_str().unwrap()]);
     assert_eq!(fs::read_to_string(again).unwrap(), page);
     for expected in [
-        "2 required endpoints look blocked",
+        "2 required endpoints look blocked</strong> for 10.1.0.5: Azure File Sync in West Europe, Azure File Sync in North Europe",
         "<strong>First: </strong>",
         "href=\"#explain-AFS202\"",
         "id=\"explain-AFS202\"",

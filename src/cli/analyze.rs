@@ -286,6 +286,9 @@ pub(super) fn judged(
     let extent = if facts.window.is_some() { Extent::Part } else { Extent::Whole };
     silent.report(&plan.servers, extent, &mut facts);
     facts.not_done.extend(facts.accounting.undecoded_reason());
+    if facts.accounting.frames == 0 && !facts.damage.is_empty() {
+        facts.not_done.push(format!("no frame could be read: {}", facts.damage.join("; ")));
+    }
     Ok(facts)
 }
 

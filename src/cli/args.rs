@@ -96,7 +96,7 @@ pub(super) struct AnalyzeArgs {
     #[arg(short, long, value_name = "BPF", help_heading = "Input")]
     pub(super) filter: Option<String>,
     /// Stop after this many frames
-    #[arg(short, long, value_name = "FRAMES", help_heading = "Input")]
+    #[arg(short, long, value_name = "FRAMES", value_parser = values::positive::<NonZeroU64>, help_heading = "Input")]
     pub(super) count: Option<NonZeroU64>,
     /// Report only what begins at this time or later, such as `2026-07-20T10:00:00Z`: flows by their first frame, DNS responses
     /// by their own
@@ -110,14 +110,14 @@ pub(super) struct AnalyzeArgs {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = values::duration, help_heading = "Input")]
     pub(super) lead_in: Duration,
     /// Number of threads, by default one per core; the output does not depend on it
-    #[arg(long, value_name = "N", help_heading = "Input")]
+    #[arg(long, value_name = "N", value_parser = values::positive::<NonZeroUsize>, help_heading = "Input")]
     pub(super) threads: Option<NonZeroUsize>,
     /// Hash of each input in the manifest. BLAKE3 is as fast as reading; SHA-256 is for procedures that require it
     #[arg(long, value_name = "ALGORITHM", default_value = "blake3", help_heading = "Input")]
     pub(super) hash: HashAlgorithm,
 
     /// Maximum concurrent flows; when reached, the longest idle one is closed
-    #[arg(long, value_name = "N", default_value = "262144", help_heading = "Limits")]
+    #[arg(long, value_name = "N", default_value = "262144", value_parser = values::positive::<NonZeroU32>, help_heading = "Limits")]
     pub(super) max_flows: NonZeroU32,
     /// Memory limit in MiB, which also bounds names, streams and findings; by default only --max-flows bounds flows
     #[arg(long = "memory", value_name = "MIB", value_parser = values::memory(), conflicts_with = "max_flows", help_heading = "Limits")]
@@ -199,7 +199,7 @@ pub(super) struct LiveArgs {
     #[arg(short, long = "snaplen", value_name = "BYTES", default_value = "262144", value_parser = values::snap_len, help_heading = "Capture")]
     pub(super) snap_len: u32,
     /// Stop after this many frames
-    #[arg(short, long, value_name = "FRAMES", help_heading = "Capture")]
+    #[arg(short, long, value_name = "FRAMES", value_parser = values::positive::<NonZeroU64>, help_heading = "Capture")]
     pub(super) count: Option<NonZeroU64>,
     /// Stop after this time, such as `90s`, `10m`, `1h30m` or `1d`
     #[arg(long, value_name = "TIME", value_parser = values::duration, help_heading = "Capture")]
@@ -260,10 +260,10 @@ pub(super) struct InterfacesArgs {
     pub(super) format: OutputFormat,
 }
 
-/// Explain a finding code or mechanism; without one, list all
+/// Explain a finding code, a mechanism or a reason; without one, list all
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// Finding code, such as AFS202, or mechanism, such as tcp-unanswered
+    /// Finding code such as AFS202, mechanism such as tcp-unanswered, or reason such as lost-race
     pub(super) code: Option<String>,
 }
 
@@ -396,7 +396,7 @@ pub(super) struct JudgeArgs {
     pub(super) policy: PolicyArgs,
 
     /// Maximum concurrent flows; facts with more are refused. Needed where the earlier run was permitted more
-    #[arg(long, value_name = "N", default_value = "1000000", help_heading = "Limits")]
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = values::positive::<NonZeroU32>, help_heading = "Limits")]
     pub(super) max_flows: NonZeroU32,
 }
 

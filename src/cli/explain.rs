@@ -1,6 +1,6 @@
 //! `explain`: the meaning of a finding code, a mechanism or a reason for `inconclusive`.
 //!
-//! In:  a word, or none for the list of all.
+//! In:  a word, or none for the list of all; the columns of a line.
 //! Out: its explanation.
 //! Not: when a finding applies; see `judge`.
 
@@ -14,45 +14,52 @@ use crate::judge::InconclusiveReason;
 use crate::judge::Mechanism;
 use crate::judge::Texts;
 use crate::report::severity_style;
+use crate::report::wrap;
 use crate::rules::nearest;
 
 const STRONG: Style = Style::new().bold();
 
 /// Prints the explanation of a word, or the list of all words.
-pub(super) fn run(word: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Some(word) = word else { return list(out) };
+pub(super) fn run(word: Option<&str>, width: usize, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Some(word) = word else { return list(width, out) };
     if let Some(code) = FindingCode::parse(word) {
         print_heading(code, "", out)?;
-        return print_texts(&code.entry().texts, out);
+        return print_texts(&code.entry().texts, width, out);
     }
     // A word may be both.
     let (mechanism, reason) = (Mechanism::parse(word), InconclusiveReason::parse(word));
     if let Some(mechanism) = mechanism {
         print_heading(mechanism.finding(), &format!("{STRONG}{mechanism}{STRONG:#}, of "), out)?;
-        print_texts(&mechanism.texts(), out)?;
+        print_texts(&mechanism.texts(), width, out)?;
     }
     match (mechanism, reason) {
         (Some(_), Some(reason)) => {
-            writeln!(out, "\n{STRONG}As a reason for inconclusive{STRONG:#}\n  {}", reason.text())?;
+            writeln!(out, "\n{STRONG}As a reason for inconclusive{STRONG:#}")?;
+            write_indented(reason.text(), "  ", width, out)?;
         }
         (None, Some(reason)) => {
-            writeln!(out, "{STRONG}{reason}{STRONG:#}, inconclusive: {}", reason.text())?;
+            writeln!(out, "{STRONG}{reason}{STRONG:#}, a reason for inconclusive")?;
+            write_indented(reason.text(), "  ", width, out)?;
         }
         (Some(_), None) => {}
-        (None, None) => {
-            let words = FindingCode::ALL.iter().map(|code| code.as_str());
-            let words = words.chain(Mechanism::ALL.iter().map(|mechanism| mechanism.as_str()));
-            let words = words.chain(InconclusiveReason::ALL.iter().map(|reason| reason.as_str()));
-            match nearest(word, words) {
-                Some(near) => bail!("unknown finding code or mechanism `{word}`, did you mean `{near}`?"),
-                None => bail!("unknown finding code or mechanism `{word}`; afs-audit explain lists all"),
+        (None, None) => match nearest(word, words()) {
+            Some(near) => bail!("unknown finding code, mechanism or reason `{word}`, did you mean `{near}`?"),
+            None => {
+                bail!("unknown finding code, mechanism or reason `{word}`; afs-audit explain lists all")
             }
-        }
+        },
     }
     Ok(())
 }
 
-fn list(out: &mut dyn Write) -> anyhow::Result<()> {
+/// Everything that has an explanation.
+pub(super) fn words() -> impl Iterator<Item = &'static str> {
+    let codes = FindingCode::ALL.iter().map(|code| code.as_str());
+    let mechanisms = Mechanism::ALL.iter().map(|mechanism| mechanism.as_str());
+    codes.chain(mechanisms).chain(InconclusiveReason::ALL.iter().map(|reason| reason.as_str()))
+}
+
+fn list(width: usize, out: &mut dyn Write) -> anyhow::Result<()> {
     for code in FindingCode::ALL {
         let entry = code.entry();
         let style = severity_style(entry.severity);
@@ -65,7 +72,11 @@ fn list(out: &mut dyn Write) -> anyhow::Result<()> {
     }
     writeln!(out, "\n{STRONG}inconclusive_reason{STRONG:#} of an inconclusive flow:")?;
     for reason in InconclusiveReason::ALL {
-        writeln!(out, "{:<22}  {}", reason.as_str(), reason.text())?;
+        let mut lines = wrap(reason.text(), width.saturating_sub(24).max(20)).into_iter();
+        writeln!(out, "{:<22}  {}", reason.as_str(), lines.next().unwrap_or_default())?;
+        for line in lines {
+            writeln!(out, "{:<22}  {line}", "")?;
+        }
     }
     Ok(())
 }
@@ -78,14 +89,22 @@ fn print_heading(code: FindingCode, prefix: &str, out: &mut dyn Write) -> anyhow
     Ok(())
 }
 
-fn print_texts(texts: &Texts, out: &mut dyn Write) -> anyhow::Result<()> {
+fn print_texts(texts: &Texts, width: usize, out: &mut dyn Write) -> anyhow::Result<()> {
     for (heading, text) in [
         ("What it looks like", texts.looks_like),
         ("What usually causes it", texts.cause),
         ("What to do", texts.recommendation),
         ("What else it could be", texts.alternatives),
     ] {
-        writeln!(out, "\n{STRONG}{heading}{STRONG:#}\n  {text}")?;
+        writeln!(out, "\n{STRONG}{heading}{STRONG:#}")?;
+        write_indented(text, "  ", width, out)?;
+    }
+    Ok(())
+}
+
+fn write_indented(text: &str, indent: &str, width: usize, out: &mut dyn Write) -> anyhow::Result<()> {
+    for line in wrap(text, width.saturating_sub(indent.len()).max(20)) {
+        writeln!(out, "{indent}{line}")?;
     }
     Ok(())
 }
@@ -96,9 +115,10 @@ mod tests {
 
     fn check(code: Option<&str>, expected: &str) {
         let mut out = Vec::new();
-        run(code, &mut out).unwrap();
+        run(code, 80, &mut out).unwrap();
         let text = anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string();
         assert!(text.contains(expected), "{text}");
+        assert!(code.is_none() || text.lines().skip(1).all(|line| line.len() <= 80), "{text}");
     }
 
     #[test]
@@ -108,10 +128,13 @@ mod tests {
         check(None, "AFS101  medium  destination not documented\n");
         check(Some("Reset-Injected"), "reset-injected, of AFS204 high: connection ended by a reset");
         check(Some("tcp-refused"), "0x80072efd");
-        check(Some("lost-race"), "lost-race, inconclusive: an attempt to another address");
+        check(Some("lost-race"), "lost-race, a reason for inconclusive\n  an attempt to another address");
         check(Some("reset-after-data"), "As a reason for inconclusive\n  a reset after much payload");
         check(None, "reset-injected                     AFS204\n");
-        let error = run(Some("AFS999"), &mut Vec::new()).unwrap_err();
-        assert_eq!(error.to_string(), "unknown finding code or mechanism `AFS999`, did you mean `AFS109`?");
+        let error = run(Some("AFS999"), 80, &mut Vec::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown finding code, mechanism or reason `AFS999`, did you mean `AFS109`?"
+        );
     }
 }

@@ -44,12 +44,14 @@ mod values;
 mod verify;
 
 use std::io;
+use std::io::IsTerminal as _;
 use std::io::Write;
 use std::process::ExitCode;
 
 use anstream::ColorChoice;
 use clap::CommandFactory as _;
 use clap::FromArgMatches as _;
+use clap::builder::PossibleValuesParser;
 
 use crate::evidence;
 use args::ColorMode;
@@ -144,7 +146,9 @@ fn run(command: Command, color: ColorChoice) -> anyhow::Result<ExitOutcome> {
             let _ = args.format;
             anyhow::bail!("cannot list interfaces: {}", plan::WITHOUT_LIBPCAP)
         }
-        Command::Explain(args) => explain::run(args.code.as_deref(), &mut out)?,
+        Command::Explain(args) => {
+            explain::run(args.code.as_deref(), process::text_width(io::stdout().is_terminal()), &mut out)?
+        }
         Command::Rules(command) => outcome = rules::run(command, &mut out)?,
         Command::Site(SiteCommand::Init { files, rules }) => {
             site::init(&SiteDraftPlan::from_args(files, rules)?, &mut out)?;
@@ -183,7 +187,11 @@ fn print_usage(error: &clap::Error) -> ExitCode {
 fn completions(shell: clap_complete::Shell) -> String {
     // clap_complete panics if it cannot write, so it writes to memory.
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut command(), "afs-audit", &mut text);
+    // In `explain` itself, words are parsed in either case and a wrong one has a message of its own.
+    let words = PossibleValuesParser::new(explain::words());
+    let mut command = command()
+        .mut_subcommand("explain", |explain| explain.mut_arg("code", |code| code.value_parser(words)));
+    clap_complete::generate(shell, &mut command, "afs-audit", &mut text);
     let text = String::from_utf8_lossy(&text).into_owned();
     // clap_complete 4.6 names the commands of a program with a hyphen in two ways, so that bash finds none of them.
     text.replace("afs__subcmd__audit", "afs__audit")

@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::RangedI64ValueParser;
@@ -27,6 +28,11 @@ pub(super) fn snap_len(text: &str) -> Result<u32, String> {
         Ok(len @ 64..=MAX_SNAP_LEN) => Ok(len),
         _ => Err(format!("expected 64 to {MAX_SNAP_LEN}, or 0 for the whole frame")),
     }
+}
+
+/// A number other than 0.
+pub(super) fn positive<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "expected a whole number from 1 on".to_owned())
 }
 
 /// A memory limit in MiB. With less than this, a site's servers do not fit beside the rules.

@@ -137,11 +137,14 @@ impl FrameSelection<'_> {
         let name = if row.raw("name").is_empty() { row.raw("server_ip") } else { row.text("name") };
         let reason = [row.raw("mechanism"), row.raw("inconclusive_reason")].concat();
         let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+        let port = match (row.raw("server_port"), row.raw("requested_port")) {
+            (own, "") => own.to_owned(),
+            (own, requested) => format!("{requested} through the proxy {}:{own}", row.raw("server_ip")),
+        };
         let comment = format!(
-            "flow {}: {} to {name} port {}: {}{reason}",
+            "flow {}: {} to {name} port {port}: {}{reason}",
             row.raw("flow_id"),
             row.raw("client_ip"),
-            row.raw("server_port"),
             row.raw("outcome")
         );
         self.add_frames(row, &["first_frame", "evidence_frames", "last_frame"], &comment);

@@ -85,23 +85,23 @@ fn with_suggestion(message: &str) -> String {
     let is_unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
     let (true, Some(word)) = (is_unknown, quoted.next()) else { return message.replace('\n', ", ") };
     let known: Vec<&str> = quoted.collect();
-    let unknown = if message.starts_with("unknown field") { "key" } else { "word" };
+    let unknown = if message.starts_with("unknown field") { "key" } else { "value" };
     match nearest(word, known.iter().copied()).filter(|near| !has_rival(word, near, &known)) {
         Some(near) => format!("unknown {unknown} `{word}`, did you mean `{near}`?"),
-        None => format!("unknown {unknown} `{word}`, known are {}", known.join(", ")),
+        None => format!("unknown {unknown} `{word}`; expected one of {}", known.join(", ")),
     }
 }
 
 /// Rewrites serde's "invalid type: string "a", expected a sequence" in the words of TOML's users.
 pub(super) fn in_plain_words(message: &str) -> Option<String> {
-    const WANTED: &[(&str, &str)] = &[
+    const EXPECTED: &[(&str, &str)] = &[
         ("a sequence", "a list, such as [\"…\"]"),
         ("a map", "a table"),
         ("struct ", "a table"),
         ("path string", "a text"),
         ("a string", "a text"),
         ("string or table", "a text"),
-        ("a TOML datetime", "a day without quotation marks, such as 2027-01-31"),
+        ("a TOML datetime", "a date without quotation marks, such as 2027-01-31"),
         ("a boolean", "true or false"),
         ("u32", "a whole number"),
         ("u64", "a whole number"),
@@ -111,11 +111,11 @@ pub(super) fn in_plain_words(message: &str) -> Option<String> {
         Some(expected) => ("", expected),
         None => message.strip_prefix("invalid type: ")?.split_once(", expected ")?,
     };
-    let (_, wanted) = WANTED.iter().find(|(word, _)| expected.starts_with(word))?;
+    let (_, plain) = EXPECTED.iter().find(|(word, _)| expected.starts_with(word))?;
     Some(match found {
-        "" => format!("wanted {wanted}"),
+        "" => format!("expected {plain}"),
         found => format!(
-            "wanted {wanted}; found {}",
+            "expected {plain}; found {}",
             found.replace("sequence", "a list").replace("map", "a table")
         ),
     })
@@ -334,7 +334,7 @@ impl<'de> Deserialize<'de> for EntryShape {
 
 /// A service tag, plain or for one cloud.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "wanted a service tag, or a table with `tag` and `cloud`")]
+#[serde(untagged, expecting = "expected a service tag, or a table with `tag` and `cloud`")]
 pub(super) enum TagShape {
     Plain(String),
     For { tag: String, cloud: CloudWord },
@@ -360,7 +360,7 @@ mod tests {
         check(
             &format!("{table}kind = \"endpiont\"\n"),
             9,
-            "unknown word `endpiont`, did you mean `endpoint`?",
+            "unknown value `endpiont`, did you mean `endpoint`?",
         );
         check(&format!("{head}\ntitle = \"again\"\n"), 7, "duplicate key");
     }

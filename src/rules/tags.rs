@@ -478,7 +478,7 @@ mod tests {
         check(&bad, "cannot read service tags: x.json:5: not a network: `10.0.0.0/33`");
         let twice = file(&[("A", "", &[]), ("a", "", &[])]);
         check(&twice, "cannot read service tags: x.json:4: duplicate tag `a`");
-        check("{\n\"cloud\": 1}", "cannot read service tags: x.json:2: wanted a text; found integer `1`");
+        check("{\n\"cloud\": 1}", "cannot read service tags: x.json:2: expected a text; found integer `1`");
     }
 
     proptest! {

@@ -178,7 +178,11 @@ impl<'a> Differ<'a> {
         for (at, run) in [self.before, self.after].into_iter().enumerate() {
             for (key, contact) in run.contacts.iter().filter(|(key, _)| self.is_compared(Some(key.server))) {
                 let target = match key.transport.as_str() {
-                    "tcp" | "udp" | "sctp" => format!("{}:{}/{}", key.destination, key.port, key.transport),
+                    "tcp" | "udp" | "sctp" => {
+                        let proxy = if contact.requested_port.is_some() { " (proxy)" } else { "" };
+                        let port = contact.requested_port.unwrap_or(key.port);
+                        format!("{}:{port}/{}{proxy}", key.destination, key.transport)
+                    }
                     other => format!("{} {other}", key.destination),
                 };
                 if let Some(side) = all.entry(target).or_default().get_mut(at) {

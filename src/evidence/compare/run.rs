@@ -89,6 +89,8 @@ pub(super) struct Contact {
     pub(super) outcomes: [u64; 3],
     /// Documented rows of the first flow.
     pub(super) references: Vec<String>,
+    /// The port that was requested from a proxy, which has the port of the key.
+    pub(super) requested_port: Option<u64>,
 }
 
 impl ComparedRun {
@@ -187,6 +189,9 @@ impl ComparedRun {
             .contacts
             .entry(key)
             .or_insert_with(|| Contact { references: row.list("references"), ..Contact::default() });
+        if !row.raw("requested_port").is_empty() {
+            contact.requested_port = Some(row.number("requested_port"));
+        }
         let port = row.raw("port_verdict");
         let port = PortVerdict::ALL.iter().copied().find(|word| word.as_str() == port);
         contact.destination_verdict = contact.destination_verdict.max(Some(verdict));

@@ -521,6 +521,17 @@ impl FindingCode {
     pub fn parse(text: &str) -> Option<FindingCode> {
         FindingCode::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
     }
+
+    /// Whether it counts DNS messages, not flows.
+    pub fn is_about_dns(self) -> bool {
+        (FindingCode::NameDoesNotExist..=FindingCode::DnsBlockPage).contains(&self)
+            || matches!(
+                self,
+                FindingCode::SharedEndpointAddress
+                    | FindingCode::DirectLookup
+                    | FindingCode::UndeclaredResolver
+            )
+    }
 }
 
 impl std::fmt::Display for FindingCode {

@@ -11,7 +11,6 @@ use maud::html;
 
 use super::super::human::count;
 use super::super::human::grouped;
-use super::super::human::verb;
 use super::PageLinks;
 use super::escape::shown;
 use super::model::Cause;
@@ -52,7 +51,7 @@ fn cause_markup(cause: &Cause, links: &PageLinks) -> Markup {
                     CauseNeed::OtherBlocked => { "Blocks an endpoint that the documents recommend, or need at times. " },
                     CauseNeed::None => {},
                 }
-                (count(cause.findings.len() as u64, "finding")) " from " (flows_or_responses(cause.count))
+                (number_text(cause))
                 @if !cause.mechanism.is_empty() { "; mechanism " code { (shown(&cause.mechanism)) } }
             }
             ul { @for finding in cause.findings.iter().take(FINDINGS) { (finding_markup(finding, links)) } }
@@ -89,9 +88,20 @@ fn finding_markup(finding: &StoredFinding, links: &PageLinks) -> Markup {
     }
 }
 
-fn flows_or_responses(number: u64) -> String {
-    let noun = verb(number, "flow or DNS response", "flows or DNS responses");
-    format!("{} {noun}", grouped(number))
+/// `3 findings from 12 flows`; `3 findings` where each is from one.
+fn number_text(cause: &Cause) -> String {
+    let number = cause.findings.len() as u64;
+    let findings = count(number, "finding");
+    if cause.count <= number {
+        return findings;
+    }
+    let dns = cause.findings.iter().filter(|finding| finding.is_dns).count() as u64;
+    let from = match dns {
+        0 => count(cause.count, "flow"),
+        _ if dns == number => count(cause.count, "DNS message"),
+        _ => format!("{} flows and DNS messages", grouped(cause.count)),
+    };
+    format!("{findings} from {from}")
 }
 
 const fn class_of(severity: Severity) -> &'static str {

@@ -12,6 +12,7 @@ mod page;
 mod provenance;
 mod timeline;
 
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 
 use maud::Markup;
@@ -33,6 +34,7 @@ pub(super) use model::CaptureSpan;
 use model::DestinationCounts;
 use model::PageEndpoint;
 pub(super) use model::PageModel;
+use model::Server;
 pub(crate) use page::HtmlPage;
 pub(crate) use page::Tone;
 
@@ -44,6 +46,9 @@ const DESTINATIONS: usize = 40;
 
 /// Servers that the first sentence names.
 const NAMED_SERVERS: usize = 3;
+
+/// Blocked endpoints that the second sentence names.
+const NAMED_ENDPOINTS: usize = 2;
 
 /// The page of an evidence folder.
 pub fn render_report(evidence: &StoredEvidence) -> Result<String, ReadError> {
@@ -80,7 +85,7 @@ pub(super) fn render(manifest: &Value, model: &PageModel) -> String {
 }
 
 fn page(manifest: &Value, model: &PageModel, sections: &[(&str, &str, Markup)]) -> Markup {
-    let tone = if model.high_findings > 0 || model.blocked_servers() > 0 {
+    let tone = if model.high_findings > 0 || model.blocked_endpoints().next().is_some() {
         Tone::Bad
     } else if model.findings > 0 {
         Tone::Neutral
@@ -170,13 +175,36 @@ fn wrong(manifest: &Value, model: &PageModel) -> Markup {
     };
     html! {
         @if servers == 0 { "No audited server is in the captures, so nothing was judged." }
-        @else if let Some(first) = required.first() {
+        @else if !required.is_empty() {
             strong.bad { (count(required.len() as u64, "required endpoint")) " " (verb(required.len() as u64, "looks", "look")) " blocked" }
-            " for " (count(model.blocked_servers() as u64, "server")) ", among them " (shown(&first.service)) "; " (findings) "."
+            " for " (server_names(&servers_of(&required))) ": " (shown(&endpoint_names(&required))) "; " (findings) "."
         }
         @else if blocked > 0 { "No required endpoint looks blocked, but " (count(blocked, "other needed endpoint")) " " (verb(blocked, "does", "do")) "; " (findings) "." }
         @else if model.endpoints.is_empty() { "The endpoints that this site needs are not known without a site file; " (findings) "." }
         @else { "No endpoint that the site needs looks blocked; " (findings) "." }
+    }
+}
+
+fn servers_of(endpoints: &[&PageEndpoint]) -> BTreeSet<Server> {
+    endpoints.iter().flat_map(|endpoint| endpoint.blocked_servers()).collect()
+}
+
+/// `10.1.0.4, 10.1.0.5`; of more servers than are named, their number.
+fn server_names(servers: &BTreeSet<Server>) -> String {
+    let named: Vec<String> = servers.iter().flatten().map(ToString::to_string).collect();
+    match named.len() {
+        1..=NAMED_SERVERS => named.join(", "),
+        _ => count(servers.len() as u64, "server"),
+    }
+}
+
+/// The first endpoints by name, and the number of the others.
+fn endpoint_names(endpoints: &[&PageEndpoint]) -> String {
+    let named: Vec<&str> =
+        endpoints.iter().take(NAMED_ENDPOINTS).map(|endpoint| endpoint.service.as_str()).collect();
+    match endpoints.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {} more", named.join(", "), grouped(more as u64)),
     }
 }
 

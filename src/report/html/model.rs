@@ -19,6 +19,7 @@ use super::timeline::Timeline;
 use crate::base::Time;
 use crate::judge::Confidence;
 use crate::judge::DestinationVerdict;
+use crate::judge::FindingCode;
 use crate::judge::FindingRow;
 use crate::judge::FlowRow;
 use crate::judge::RequirementRow;
@@ -80,6 +81,11 @@ pub(super) struct EndpointState {
 }
 
 impl PageEndpoint {
+    /// Servers for which it looks blocked.
+    pub(super) fn blocked_servers(&self) -> impl Iterator<Item = Server> {
+        self.by_server.iter().filter(|(_, state)| state.is_blocked()).map(|(server, _)| *server)
+    }
+
     /// Whether an attempt of any server looks blocked.
     pub(super) fn is_blocked(&self) -> bool {
         self.by_server.values().any(EndpointState::is_blocked)
@@ -142,6 +148,8 @@ pub(super) struct StoredFinding {
     pub(super) file: String,
     pub(super) frames: Vec<String>,
     pub(super) references: Arc<[String]>,
+    /// Its number is one of DNS messages, not of flows.
+    pub(super) is_dns: bool,
     count: u64,
     audited_host: String,
     /// The code of the finding that says its cause.
@@ -205,17 +213,6 @@ impl PageModel {
     /// Endpoints of this level or of any that look blocked for a server.
     pub(super) fn blocked_endpoints(&self) -> impl Iterator<Item = &PageEndpoint> {
         self.endpoints.iter().filter(|endpoint| endpoint.is_blocked())
-    }
-
-    /// Servers for which an endpoint looks blocked.
-    pub(super) fn blocked_servers(&self) -> usize {
-        let servers: HashSet<&Server> = self
-            .endpoints
-            .iter()
-            .flat_map(|endpoint| endpoint.by_server.iter().filter(|(_, state)| state.is_blocked()))
-            .map(|(server, _)| server)
-            .collect();
-        servers.len()
     }
 }
 
@@ -290,7 +287,9 @@ fn read_findings(
             (list.into(), need)
         });
         let is_blocked = !row.raw("mechanism").is_empty();
+        let code = FindingCode::parse(row.raw("code"));
         let finding = StoredFinding {
+            is_dns: code.is_some_and(FindingCode::is_about_dns),
             need: need.filter(|_| is_blocked).unwrap_or(CauseNeed::None),
             severity: Severity::ALL.iter().copied().find(|word| word.as_str() == row.raw("severity")),
             confidence: Confidence::ALL.iter().copied().find(|word| word.as_str() == row.raw("confidence")),

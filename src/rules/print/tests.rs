@@ -125,7 +125,7 @@ fn every_invalid_file_of_a_folder_is_reported() {
     for line in [
         "a.toml:1: missing field `document`",
         "b.toml:2: not UTF-8 text",
-        "c.toml:2: wanted a text; found integer `3`",
+        "c.toml:2: expected a text; found integer `3`",
         "d.toml:1: cannot recurse further; max recursion depth met",
     ] {
         assert!(text.lines().any(|other| other == line), "{line}\n{text}");

@@ -217,9 +217,13 @@ fn row(
     // What proves the worst state comes first.
     let mut frames: SmallVec<[FrameRef; 2]> = SmallVec::new();
     for attempts in [&blocked, &reached, &unclear] {
-        frames.extend(attempts.frames.iter().copied().take(FRAMES));
+        for frame in attempts.frames.iter().take(FRAMES) {
+            // One DNS response may come before several attempts.
+            if frames.len() < 2 * FRAMES && !frames.contains(frame) {
+                frames.push(*frame);
+            }
+        }
     }
-    frames.truncate(2 * FRAMES);
     RequirementRow {
         references: quoted.references,
         documents: quoted.documents,

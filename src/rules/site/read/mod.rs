@@ -201,7 +201,11 @@ impl SiteParser<'_> {
             let message = match near.or_else(|| nearest(word.get_ref(), known.iter().copied())) {
                 Some(near) => format!("unknown {what} `{}`, did you mean `{near}`?", word.get_ref()),
                 None => {
-                    format!("unknown {what} `{}`, known are {}", word.get_ref(), unique(known).join(", "))
+                    format!(
+                        "unknown {what} `{}`; expected one of {}",
+                        word.get_ref(),
+                        unique(known).join(", ")
+                    )
                 }
             };
             self.error(word.span().start, message);
@@ -252,7 +256,7 @@ impl SiteParser<'_> {
                 Some(near) => format!("unknown hardware `{}`, did you mean `{near}`?", word.get_ref()),
                 None => {
                     format!(
-                        "unknown hardware `{}`, known are {}",
+                        "unknown hardware `{}`; expected one of {}",
                         word.get_ref(),
                         unique(&vendors).join(", ")
                     )
@@ -371,7 +375,7 @@ impl SiteParser<'_> {
         let text = word.get_ref();
         let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         match net {
-            None => self.error(word.span().start, format!("not a network: `{text}`")),
+            None => self.error(word.span().start, format!("not an address or a network: `{text}`")),
             Some(net) if net != net.trunc() => {
                 let message = format!("not a network: `{text}`, did you mean `{}`?", net.trunc());
                 self.error(word.span().start, message);
@@ -423,7 +427,10 @@ impl SiteParser<'_> {
         }
         let expires = match shape.expires {
             None => {
-                self.error(at, "an exception needs a last day, such as `expires = 2027-01-31`".to_owned());
+                self.error(
+                    at,
+                    "an exception needs an expiry date, such as `expires = 2027-01-31`".to_owned(),
+                );
                 None
             }
             Some(word) => {

@@ -87,8 +87,8 @@ fn an_empty_site_file_is_the_default() {
 fn misspelt_words_are_reported_with_their_line_and_a_suggestion() {
     check("[azure-file-sync]\nregoin = \"x\"", &["2: unknown key `regoin`, did you mean `region`?"]);
     check("[sites]", &["1: unknown key `sites`, did you mean `site`?"]);
-    check("[site]\ncloud = \"pubic\"", &["2: unknown word `pubic`, did you mean `public`?"]);
-    check("[azure-file-sync]\nredundancy = \"RAGRS\"", &["2: unknown word `RAGRS`, did you mean `RA-GRS`?"]);
+    check("[site]\ncloud = \"pubic\"", &["2: unknown value `pubic`, did you mean `public`?"]);
+    check("[azure-file-sync]\nredundancy = \"RAGRS\"", &["2: unknown value `RAGRS`, did you mean `RA-GRS`?"]);
     check(
         "[azure-file-sync]\nregion = \"Wset US\"",
         &["2: unknown region `Wset US`, did you mean `West US`?"],
@@ -118,15 +118,15 @@ fn misspelt_words_are_reported_with_their_line_and_a_suggestion() {
 fn type_errors_have_plain_messages() {
     check(
         "[site]\nproducts = \"azure-file-sync\"",
-        &["2: wanted a list, such as [\"…\"]; found string \"azure-file-sync\""],
+        &["2: expected a list, such as [\"…\"]; found string \"azure-file-sync\""],
     );
-    check("[site]\nname = 3", &["2: wanted a text; found integer `3`"]);
-    check("[site]\ncloud = 1", &["2: wanted a text"]);
-    check("[allow]\nname = \"x\"", &["1: wanted a list, such as [\"…\"]; found a table"]);
+    check("[site]\nname = 3", &["2: expected a text; found integer `3`"]);
+    check("[site]\ncloud = 1", &["2: expected a text"]);
+    check("[allow]\nname = \"x\"", &["1: expected a list, such as [\"…\"]; found a table"]);
     let allow = "[[allow]]\nname = \"a.example.com\"\nreason = \"x\"\n";
     check(
         &format!("{allow}expires = \"2027-01-31\""),
-        &["4: wanted a day without quotation marks, such as 2027-01-31; found string \"2027-01-31\""],
+        &["4: expected a date without quotation marks, such as 2027-01-31; found string \"2027-01-31\""],
     );
     check(
         &format!("{allow}expires = 2027-01-31\nport = 70000"),
@@ -134,7 +134,7 @@ fn type_errors_have_plain_messages() {
     );
     check(
         "[azure-file-sync]\nredundancy = \"XRS\"",
-        &["2: unknown word `XRS`, known are LRS, ZRS, GRS, GZRS, RA-GRS, RA-GZRS"],
+        &["2: unknown value `XRS`; expected one of LRS, ZRS, GRS, GZRS, RA-GRS, RA-GZRS"],
     );
 }
 
@@ -217,7 +217,7 @@ fn all_errors_are_reported_at_once() {
              [azure-file-sync]\nstorage-accounts = [\"a.b\"]",
         &[
             "2: not a network: `10.0.0.1/24`, did you mean `10.0.0.0/24`?",
-            "2: not a network: `x`",
+            "2: not an address or a network: `x`",
             "4: not an address with a port, such as 10.0.0.8:8080: `10.0.0.8`",
             "6: not an address: `a`",
             "8: not a valid name of a storage account: `a.b`",
@@ -232,7 +232,7 @@ fn an_exception_needs_a_target_a_reason_and_a_last_day() {
         &[
             "1: an exception needs a `name` or a `network`",
             "1: an exception needs a `reason`",
-            "1: an exception needs a last day, such as `expires = 2027-01-31`",
+            "1: an exception needs an expiry date, such as `expires = 2027-01-31`",
         ],
     );
     check(
