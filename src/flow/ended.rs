@@ -10,7 +10,6 @@
 use hashbrown::HashTable;
 
 use super::context::PacketCtx;
-use super::key::FlowKey;
 use super::live_flow::FlowPhase;
 use super::live_flow::LiveFlow;
 use super::sequence::ahead;
@@ -23,17 +22,15 @@ use crate::decode::Transport;
 /// A connection is forgotten after so many seconds: longer than FINs are retransmitted, and than TIME-WAIT (RFC 9293 §3.4.2).
 const KEPT_SECS: u64 = 600;
 
-/// Connections that all shards remember together, about 3 MB. At the limit, those that ended first are forgotten.
+/// Connections that all shards remember together, about 1 MB. At the limit, those that ended first are forgotten.
 const LIMIT: usize = 32 << 10;
 
 /// A late segment is not further behind what its sender had sent.
 const REACH: i32 = 1 << 20;
 
-/// A connection that ended.
+/// A connection that ended. Its key is not kept, only the hash of it: another connection has the same one once in 10^14 times.
 #[derive(Clone, Copy, Debug)]
 struct EndedFlow {
-    key: FlowKey,
-    /// The hash of the key.
     hash: u64,
     /// The number after the highest that the key's low and high end have sent; `None` where an end sent nothing.
     next: [Option<u32>; 2],
@@ -48,8 +45,8 @@ pub(super) struct EndedFlows {
     flows: Vec<EndedFlow>,
     /// Where the next one goes.
     place: usize,
-    /// Places by key. Of connections with the same key, only that of the last.
-    by_key: HashTable<u32>,
+    /// Places by hash. Of connections with the same key, only that of the last.
+    by_hash: HashTable<u32>,
 }
 
 impl EndedFlows {
@@ -61,45 +58,43 @@ impl EndedFlows {
         }
         let [client, server] = [Side::Client, Side::Server].map(|side| flow.sent_up_to(side));
         let next = if flow.client_is_high { [server, client] } else { [client, server] };
-        let ended = EndedFlow { key: flow.key, hash, next, active: flow.active };
+        let ended = EndedFlow { hash, next, active: flow.active };
         let place = self.place as u32;
         self.place = (self.place + 1) % (LIMIT / SHARDS);
-        let EndedFlows { flows, by_key, .. } = self;
+        let EndedFlows { flows, by_hash, .. } = self;
         match flows.get_mut(place as usize) {
             Some(oldest) => {
-                if let Ok(found) = by_key.find_entry(oldest.hash, |other| *other == place) {
+                if let Ok(found) = by_hash.find_entry(oldest.hash, |other| *other == place) {
                     found.remove();
                 }
                 *oldest = ended;
             }
             None => flows.push(ended),
         }
-        let has_key = |other: &u32| flows.get(*other as usize).is_some_and(|other| other.key == ended.key);
-        match by_key.find_mut(hash, has_key) {
+        let hash_of = |other: &u32| flows.get(*other as usize).map_or(0, |other| other.hash);
+        match by_hash.find_mut(hash, |other| hash_of(other) == hash) {
             Some(of_key) => *of_key = place,
             None => {
-                let hash_of = |other: &u32| flows.get(*other as usize).map_or(0, |other| other.hash);
-                by_key.insert_unique(hash, place, hash_of);
+                by_hash.insert_unique(hash, place, hash_of);
             }
         }
     }
 
     /// True for a segment of a connection that has ended: without SYN, and without a byte that its sender had not sent before.
-    /// `hash` is that of the key.
+    /// `hash` is that of its key.
     #[inline(never)]
     pub(super) fn is_late(
         &self,
         hash: u64,
-        key: &FlowKey,
         PacketCtx { packet, flipped, .. }: PacketCtx<'_>,
         now: u64,
     ) -> bool {
         let Transport::Tcp(header) = packet.transport else { return false };
-        if self.by_key.is_empty() || header.has(TcpHeader::SYN) {
+        if self.by_hash.is_empty() || header.has(TcpHeader::SYN) {
             return false;
         }
         let flow_at = |place: &u32| self.flows.get(*place as usize);
-        let found = self.by_key.find(hash, |place| flow_at(place).is_some_and(|ended| ended.key == *key));
+        let found = self.by_hash.find(hash, |place| flow_at(place).is_some_and(|ended| ended.hash == hash));
         let Some(ended) = found.and_then(flow_at) else { return false };
         if now.saturating_sub(ended.active) > KEPT_SECS {
             return false;
@@ -122,6 +117,7 @@ mod tests {
     use crate::decode::Packet;
     use crate::flow::At;
     use crate::flow::key::Endpoint;
+    use crate::flow::key::FlowKey;
     use crate::flow::limits::FlowLimits;
     use crate::flow::test_support::CLIENT;
     use crate::flow::test_support::SERVER;
@@ -173,18 +169,19 @@ mod tests {
         let mut ended = EndedFlows::default();
         let at = At { order: 0, frame: Default::default(), time: Default::default() };
         let key = |port| FlowKey::new(Endpoint { port, ..CLIENT }, SERVER, proto::TCP, 0).0;
-        // Hashes that collide.
-        let hash = |port: u16| u64::from(port % 64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Hashes with few different bits where a table looks for an entry.
+        let hash =
+            |port: u16| u64::from(port % 64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(port) << 32;
         for port in (0..20_000).chain(0..10) {
             let mut flow: LiveFlow<()> = LiveFlow::new(key(port), false, true, 0, at);
             flow.phase = FlowPhase::Closed;
             ended.add(hash(port), &flow);
         }
-        assert_eq!((ended.flows.len(), ended.by_key.len()), (usize::from(KEPT), usize::from(KEPT)));
+        assert_eq!((ended.flows.len(), ended.by_hash.len()), (usize::from(KEPT), usize::from(KEPT)));
         let header = TcpHeader { seq: 0, ack: 0, flags: TcpHeader::RST, window: 0, options: &[] };
         let reset = Packet { transport: Transport::Tcp(header), ..packet(CLIENT, SERVER, proto::TCP) };
         let seen = PacketCtx { packet: &reset, flipped: false, at, opened: 0 };
-        let is_late = |port| ended.is_late(hash(port), &key(port), seen, 0);
+        let is_late = |port| ended.is_late(hash(port), seen, 0);
         assert!(is_late(9) && is_late(19_999), "closed again, and closed last");
         let first = 20_000 + 10 - KEPT;
         assert!(is_late(first), "the first that is kept");
@@ -201,14 +198,10 @@ mod tests {
             flow.phase = FlowPhase::Closed;
             ended.add(7, &flow);
         }
-        assert_eq!((ended.flows.len(), ended.by_key.len()), (2, 1));
+        assert_eq!((ended.flows.len(), ended.by_hash.len()), (2, 1));
         let header = TcpHeader { seq: 0, ack: 0, flags: TcpHeader::RST, window: 0, options: &[] };
         let reset = Packet { transport: Transport::Tcp(header), ..packet(CLIENT, SERVER, proto::TCP) };
-        assert!(ended.is_late(
-            7,
-            &key,
-            PacketCtx { packet: &reset, flipped: false, at, opened: 0 },
-            1000 + KEPT_SECS
-        ));
+        let seen = PacketCtx { packet: &reset, flipped: false, at, opened: 0 };
+        assert!(ended.is_late(7, seen, 1000 + KEPT_SECS));
     }
 }

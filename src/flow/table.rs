@@ -147,7 +147,7 @@ impl<S: Default> FlowTable<S> {
                 return self.limit_held(shard, at, consumer);
             }
             self.close(slot(shard, index), EndReason::Reused, at, consumer);
-        } else if table.ended.is_late(hash, &key, seen, self.clock.now()) {
+        } else if table.ended.is_late(hash, seen, self.clock.now()) {
             return self.counts.add_late(data_len(packet));
         }
         self.open(shard, hash, key, seen, consumer);
