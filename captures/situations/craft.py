@@ -10,7 +10,7 @@ import pathlib, sys
 
 sys.dont_write_bytecode = True
 import proxies  # noqa: F401 - its situations are added to all
-from packets import ACK, MICROSOFT, PSH, RST, SEGMENT, SYN, Tcp, Trace, certificate, client_hello, extension, filler, record, server_hello_12, server_hello_13, sized
+from packets import ACK, FIN, MICROSOFT, PSH, RST, SEGMENT, SYN, Tcp, Trace, certificate, client_hello, extension, filler, record, server_hello_12, server_hello_13, sized
 from sites import ONE, TWO, ONE_V6, PROXY, SYNC, SYNC_AT, FILES, FILES_AT, LOGIN, LOGIN_AT, MANAGEMENT, MANAGEMENT_AT, LOCAL, LOCAL_AT, ARC, ARC_AT, GATEWAY, CORPORATE, file_sync, azure_local, DECLARED_PROXY, ENDPOINTS, SITUATIONS, situation, use, sign_in, work, ask_in_vain
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -51,6 +51,54 @@ def inspection_by_a_corporate_authority(trace):
         address = f'20.190.160.{2 + index}'
         trace.dns(ONE, name, address)
         trace.https_with(ONE, address, name, CORPORATE, rejects=index == 3)
+
+
+@situation(file_sync())
+def clock_of_the_server_is_wrong(trace):
+    for name, address in ((LOGIN, LOGIN_AT), (SYNC, SYNC_AT), (FILES, FILES_AT)):
+        for _ in range(2):
+            trace.dns(ONE, name, address)
+            tcp = Tcp(trace, ONE, address, 443).open().send(0, client_hello(name))
+            tcp.send(1, server_hello_12(certificate(name, MICROSOFT)))
+            tcp.send(0, record(21, b'\2\x2d')).close()
+            trace.wait(30)
+
+
+def end_after_certificate(trace, flags):
+    """The client answers the certificate, also with its own, and the server's side ends the connection."""
+    work(trace)
+    for _ in range(3):
+        trace.dns(ONE, SYNC, SYNC_AT)
+        tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC))
+        tcp.send(1, server_hello_12(certificate(SYNC, MICROSOFT)))
+        tcp.send(0, record(22, filler(900)) + record(20, b'\1') + record(22, filler(40)))
+        tcp.segment(1, flags)
+        if flags & FIN:
+            tcp.segment(0, FIN | ACK)
+            tcp.segment(1, ACK)
+        trace.wait(10)
+
+
+@situation(file_sync())
+def reset_after_the_certificate(trace):
+    end_after_certificate(trace, RST | ACK)
+
+
+@situation(file_sync())
+def closed_after_the_certificate(trace):
+    end_after_certificate(trace, FIN | ACK)
+
+
+@situation(file_sync())
+def one_attempt_of_many_refused(trace):
+    work(trace)
+    for attempt in range(12):
+        if attempt == 6:
+            tcp = Tcp(trace, ONE, SYNC_AT, 443)
+            tcp.segment(0, SYN)
+            tcp.segment(1, RST | ACK)
+        use(trace, ONE, SYNC, SYNC_AT)
+        trace.wait(60)
 
 
 @situation(file_sync(more=DECLARED_PROXY))

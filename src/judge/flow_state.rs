@@ -75,6 +75,8 @@ pub(super) struct AppFacts {
     pub(super) http: Option<Box<Http>>,
     pub(super) ech: bool,
     pub(super) tls_resumed: bool,
+    /// The server sent its certificate and never its ChangeCipherSpec.
+    pub(super) handshake_unfinished: bool,
     /// The ClientHello is incomplete in the capture.
     pub(super) client_hello_cut: bool,
     pub(super) quic_version: Option<u32>,
@@ -153,6 +155,7 @@ impl FlowState {
                 self.facts_mut().tls_cipher = u16::try_from(*cipher).ok();
             }
             (Key::Resumed, Value::Yes) => self.facts_mut().tls_resumed = true,
+            (Key::HandshakeUnfinished, Value::Yes) => self.facts_mut().handshake_unfinished = true,
             (Key::QuicVersion, Value::Number(version)) => {
                 self.facts_mut().quic_version = u32::try_from(*version).ok();
             }

@@ -227,6 +227,8 @@ pub enum SharedPath {
     Everything,
     /// It worked at other times.
     Time,
+    /// The client rejects certificates of issuers that are on the lists.
+    Trust,
 }
 
 /// A row of `findings.csv`: one for each audited host, target, code and mechanism.
@@ -248,6 +250,8 @@ pub struct FindingRow {
     pub cause: Option<FindingCode>,
     /// What findings of one cause share, where their code alone does not show it.
     pub shared: Option<SharedPath>,
+    /// The same client reached the same destination afterwards.
+    pub worked_later: bool,
     /// How much the site needs the destination: findings are ordered by it.
     pub need: Need,
     /// Confidence; none where the fact itself is in the capture.

@@ -123,4 +123,5 @@ keys! {
     QuicError, "quic.error", "quic_error", "error code of a CONNECTION_CLOSE in Initial packets, where it is not a TLS alert";
     Ja4, "ja4", "ja4", "JA4 fingerprint of the ClientHello";
     ProxySource, "proxy.source", "proxy_source", "client address in a PROXY protocol header";
+    HandshakeUnfinished, "tls.handshake-unfinished", "", "the server sent its certificate and, to the end of the conversation, no ChangeCipherSpec: up to TLS 1.2 the handshake was not completed";
 }

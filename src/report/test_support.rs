@@ -172,6 +172,7 @@ pub(crate) fn finding() -> FindingRow {
         is_cause: false,
         cause: None,
         shared: None,
+        worked_later: false,
         need: Need::Required,
         confidence: Some(Confidence::Strong),
         audited_host: Some(CLIENT),

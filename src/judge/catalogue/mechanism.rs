@@ -249,6 +249,24 @@ mechanisms! {
         recommendation: None,
         alternatives: Some("a server that does not serve the name or is overloaded, or a load balancer without a backend"),
     }
+    ResetAfterCertificate = "reset-after-certificate", ConnectionReset, Conversation, Absence {
+        looks_like: Some("the server's certificate, and then a reset by the server's side before the TLS handshake is complete; to be \
+                          seen up to TLS 1.2 only"),
+        cause: Some("a filter that reads the server's certificate, or a device that opens TLS and fails; the server shows 0x80072efe \
+                     (connection aborted)"),
+        recommendation: Some("compare the TTL of the reset with that of the server's other packets; exempt the name from TLS inspection \
+                              and from filters that read certificates"),
+        alternatives: Some("a server that does not accept the client's certificate, or that failed"),
+    }
+    ClosedAfterCertificate = "closed-after-certificate", ConnectionReset, Conversation, Absence {
+        looks_like: Some("the server's certificate, and then a FIN of the server's side before the TLS handshake is complete; to be seen \
+                          up to TLS 1.2 only"),
+        cause: Some("a filter that reads the server's certificate, or a device that opens TLS and fails; the client reports an \
+                     unexpected end of file"),
+        recommendation: Some("exempt the name from TLS inspection and from filters that read certificates; compare with a connection \
+                              from another network"),
+        alternatives: Some("a server that does not accept the client's certificate, or that failed"),
+    }
     ResetAfterRequest = "reset-after-request", ConnectionReset, Conversation, Presence {
         looks_like: Some("a handshake, a request, and then a reset instead of a response"),
         cause: Some("a filter that inspects the request; for a revocation list the server shows 0x80072f8f, otherwise 0x80072efe"),

@@ -15,6 +15,7 @@ pub(in crate::judge) use self::index::BlockedIpv6;
 pub(in crate::judge) use self::index::ComparisonIndex;
 pub(in crate::judge) use self::result::ComparisonResult;
 pub(in crate::judge) use self::result::RECOMMENDATION_FOR_IPV6;
+pub(in crate::judge) use self::result::suggests_filter_of_names;
 
 use std::sync::Arc;
 

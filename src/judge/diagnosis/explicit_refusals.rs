@@ -95,6 +95,14 @@ pub(super) fn assess_payload(
         return by_packets;
     }
     match by_packets {
+        Assessment::Ok
+        | Assessment::Inconclusive { .. }
+        | Assessment::BlockedLooking { mechanism: Mechanism::ResetAfterData, .. }
+            if facts.handshake_unfinished
+                && let Some(mechanism) = end_of_handshake(flow_end) =>
+        {
+            Assessment::blocked(mechanism, Confidence::Weak)
+        }
         Assessment::BlockedLooking { mechanism: Mechanism::ResetAfterRequest, confidence } => {
             Assessment::blocked(Mechanism::ResetAfterClientHello, confidence)
         }
@@ -125,7 +133,7 @@ pub(in crate::judge) fn proof_frame(
     }
     match mechanism {
         Mechanism::DroppedByHost => return flow_end.host_drops.as_ref().map(|drops| drops.frame),
-        Mechanism::ClosedAfterClientHello => {
+        Mechanism::ClosedAfterClientHello | Mechanism::ClosedAfterCertificate => {
             return flow_end.tcp.as_ref().and_then(|tcp| tcp.server_close_frame);
         }
         _ => {}
@@ -264,6 +272,25 @@ fn end_of_tunnel(facts: &AppFacts, flow_end: &FlowEnd) -> Option<Mechanism> {
         (_, true) => Some(Mechanism::SilentAfterClientHello),
         (false, false) => None,
     }
+}
+
+/// How the server's side ended a handshake in which it had sent its certificate: in time and before the client closed.
+fn end_of_handshake(flow_end: &FlowEnd) -> Option<Mechanism> {
+    let tcp = flow_end.tcp.as_ref()?;
+    let [_, server] = &tcp.sides;
+    let ended = tcp.server_close_frame?;
+    let has_ended_first = tcp.client_close_frame.is_none_or(|client| ended < client);
+    let is_complete =
+        tcp.handshake == Handshake::Complete && !flow_end.is_cut && !has_missing_bytes(flow_end);
+    if !has_ended_first || !is_complete {
+        return None;
+    }
+    // Later, a server ends a handshake with which the client does not go on.
+    let (mechanism, time) = match (server.fins, tcp.reset_time) {
+        (0, Some(reset)) => (Mechanism::ResetAfterCertificate, reset),
+        _ => (Mechanism::ClosedAfterCertificate, flow_end.last_seen),
+    };
+    (time.since(tcp.first_data_time?) < MAX_HELLO_REPLY_NANOS).then_some(mechanism)
 }
 
 /// The ClientHello was acknowledged, and no reply came for longer than any server needs.

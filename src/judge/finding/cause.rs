@@ -234,8 +234,10 @@ fn explain_server(rows: &mut [&mut FindingRow]) {
         let is_unanswered_by_proxy =
             row.shared == Some(SharedPath::Proxy) && row.code == FindingCode::ConnectionUnanswered;
         // Whatever the server.
-        let is_on_path =
-            matches!(row.shared, Some(SharedPath::Ipv6 | SharedPath::Everything | SharedPath::Time));
+        let is_on_path = matches!(
+            row.shared,
+            Some(SharedPath::Ipv6 | SharedPath::Everything | SharedPath::Time | SharedPath::Trust)
+        );
         let is_effect = is_on_path || is_unanswered_by_proxy || EFFECTS_OF_SERVER.contains(&row.code);
         if is_effect && row.need.is_ours() && row.mechanism.is_some() && !row.is_cause && row.cause.is_none()
         {
@@ -362,7 +364,13 @@ fn fails_in_tls(row: &FindingRow) -> bool {
         // Silence after a ClientHello has other causes, such as a path that drops large packets.
         Some(mechanism) => {
             row.code == FindingCode::TlsRefusedByServer
-                || matches!(mechanism, Mechanism::ResetAfterClientHello | Mechanism::ClosedAfterClientHello)
+                || matches!(
+                    mechanism,
+                    Mechanism::ResetAfterClientHello
+                        | Mechanism::ClosedAfterClientHello
+                        | Mechanism::ResetAfterCertificate
+                        | Mechanism::ClosedAfterCertificate
+                )
         }
     };
     is_of_path && row.need.is_ours() && row.name.is_some() && row.cause.is_none()
@@ -400,6 +408,7 @@ mod tests {
             cause: None,
             issuer: None,
             shared: None,
+            worked_later: false,
             need: Need::Documented,
             confidence: None,
             audited_host: Some(CLIENT),

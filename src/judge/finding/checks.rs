@@ -330,6 +330,9 @@ fn occurrence<'a>(view: &'a FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
         shared: match (view.flow.is_proxied(), is_to_proxy(view)) {
             (true, _) => Some(SharedPath::Proxy),
             (false, true) => Some(SharedPath::ToProxy),
+            (false, false) if mechanism.is_some() && blocked::rejects_listed_issuer(view) => {
+                Some(SharedPath::Trust)
+            }
             (false, false) => None,
         },
         need: need(view, mechanism),

@@ -32,6 +32,8 @@ use crate::base::WireText;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::catalogue::Stops;
+use crate::judge::diagnosis::comparison::suggests_filter_of_names;
 use crate::judge::policy::need::Need;
 use crate::judge::rows::FindingRow;
 use crate::judge::rows::FindingRows;
@@ -293,6 +295,14 @@ impl Findings {
     /// Joins findings of one cause.
     pub(in crate::judge) fn explain_causes(&mut self) {
         cause::explain(self.rows.values_mut().map(Box::as_mut));
+        self.rows.values_mut().filter(|row| is_single_failure(row)).for_each(|row| {
+            row.severity = row.severity.min(Severity::Low);
+            if row.need.is_ours() {
+                row.recommendation = "a single attempt failed and a later one worked, so that no rule is missing: look for the cause only if \
+                                      it happens again"
+                    .into();
+            }
+        });
     }
 
     /// All findings: first what stops the audited products, then other violations of documented rules, then the rest; each by
@@ -314,6 +324,25 @@ impl Findings {
         });
         rows.into_iter().map(|(_, _, row)| row).collect()
     }
+}
+
+/// One attempt that failed by itself, and the next one worked: nobody has refused it for good.
+fn is_single_failure(row: &FindingRow) -> bool {
+    let is_silence_or_reset = matches!(
+        row.code,
+        FindingCode::ConnectionRefused | FindingCode::ConnectionUnanswered | FindingCode::ConnectionReset
+    );
+    // Connections that work and then fall silent have a cause that stays, such as an idle time-out.
+    let is_at_start = row.mechanism.is_some_and(|mechanism| {
+        mechanism.entry().stops == Stops::Attempt || suggests_filter_of_names(mechanism)
+    });
+    is_silence_or_reset
+        && is_at_start
+        && row.worked_later
+        && row.count == 1
+        && !row.is_cause
+        && row.cause.is_none()
+        && row.confidence != Some(Confidence::Certain)
 }
 
 /// The place of a finding in the order of all, lowest first: stage, severity, whether it says or may be the cause of others, need,
@@ -363,6 +392,7 @@ fn first_row(
         is_cause: false,
         cause: None,
         shared: occurrence.shared,
+        worked_later: false,
         need: occurrence.need,
         confidence: occurrence.confidence,
         audited_host: occurrence.audited_host,

@@ -51,13 +51,23 @@ pub(crate) struct TlsHandshake {
     pub retry: bool,
     /// The server's certificate was seen.
     pub certificate_seen: bool,
+    /// The server's ChangeCipherSpec was seen.
+    server_encrypts: bool,
 }
 
 impl TlsHandshake {
     /// A handshake before its first message.
     pub(crate) fn new(carrier: Carrier) -> TlsHandshake {
         let source = if carrier == Carrier::Quic { NameSource::QuicSni } else { NameSource::Sni };
-        TlsHandshake { source, carrier, name_hash: None, chosen: None, retry: false, certificate_seen: false }
+        TlsHandshake {
+            source,
+            carrier,
+            name_hash: None,
+            chosen: None,
+            retry: false,
+            certificate_seen: false,
+            server_encrypts: false,
+        }
     }
 
     /// True once a ClientHello was read.
@@ -148,8 +158,16 @@ impl TlsHandshake {
 
     /// The server changed to encryption; without a certificate before, it resumed a session.
     pub(crate) fn server_encryption_starts(&mut self, emit: &mut Emitter<'_>) {
+        self.server_encrypts = true;
         if self.chosen.is_some() && !self.encrypts_certificates() && !self.certificate_seen {
             emit.attribute(AttributeKey::Resumed, AttributeValue::Yes);
+        }
+    }
+
+    /// The conversation is over: reports a full handshake in which the server has not sent its ChangeCipherSpec.
+    pub(crate) fn ended(&self, emit: &mut Emitter<'_>) {
+        if self.certificate_seen && !self.encrypts_certificates() && !self.server_encrypts {
+            emit.attribute(AttributeKey::HandshakeUnfinished, AttributeValue::Yes);
         }
     }
 }

@@ -370,6 +370,7 @@ impl ProtocolReader for TlsReader {
         for records in records {
             records.flush(handshake, emit);
         }
+        handshake.ended(emit);
     }
 }
 

@@ -331,18 +331,21 @@ fn an_unencrypted_certificate() {
         "certificate.chain=O=Example, CN=edge.example",
     ];
     let expected = [MODERN, &server_facts].concat();
-    check(443, &[(Client, &hello), (Server, &flight)], &expected);
+    let encryption_starts = record(20, &[1]);
+    check(443, &[(Client, &hello), (Server, &flight), (Server, &encryption_starts)], &expected);
+    const UNFINISHED: &[&str] = &["tls.handshake-unfinished=yes"];
+    check(443, &[(Client, &hello), (Server, &flight)], &[&expected, UNFINISHED].concat());
     let (a, b) = flight.split_at(500);
     check(
         443,
         &[(Client, &hello), (Server, a), (Server, b), (Client, &record(21, &[2, 48]))],
-        &[&expected[..], &["alert Client fatal 48"]].concat(),
+        &[&expected[..], &["alert Client fatal 48"], UNFINISHED].concat(),
     );
     // Cut in the chain: the server's own certificate is complete.
     let cut = &flight[..flight.len() - 40];
     let mut expected = expected[..expected.len() - 1].to_vec();
     expected.insert(MODERN.len() + 6, "anomaly tls: certificate cut");
-    check(443, &[(Client, &hello), (Server, cut)], &expected);
+    check(443, &[(Client, &hello), (Server, cut)], &[&expected, UNFINISHED].concat());
     // The client's certificate is not the server's.
     check(443, &[(Client, &hello), (Client, &record(22, &certificate))], MODERN);
     // A certificate before ChangeCipherSpec: the session was not resumed.

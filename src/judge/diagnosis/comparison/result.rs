@@ -79,13 +79,15 @@ impl ComparisonResult {
 }
 
 /// Whether a mechanism looks like a filter that inspects names or requests, which lets through always or never what it allows.
-const fn suggests_filter_of_names(mechanism: Mechanism) -> bool {
+pub(in crate::judge) const fn suggests_filter_of_names(mechanism: Mechanism) -> bool {
     matches!(
         mechanism,
         Mechanism::SilentAfterClientHello
             | Mechanism::SilentAfterRequest
             | Mechanism::ResetAfterClientHello
             | Mechanism::ClosedAfterClientHello
+            | Mechanism::ResetAfterCertificate
+            | Mechanism::ClosedAfterCertificate
             | Mechanism::ResetAfterRequest
             | Mechanism::BlockPage
     )

@@ -44,6 +44,12 @@ pub(super) const CHECKS: &[Check] = blocked! {
         Some(Mechanism::ResetAfterData) => "the connection was reset in the middle of the conversation",
         Some(Mechanism::ResetAfterClientHello) => "the connection was reset right after the ClientHello",
         Some(Mechanism::ClosedAfterClientHello) => "the server's side closed the connection right after the ClientHello",
+        Some(Mechanism::ResetAfterCertificate) => {
+            "the server's certificate arrived, and the connection was reset before the TLS handshake was complete"
+        }
+        Some(Mechanism::ClosedAfterCertificate) => {
+            "the server's certificate arrived, and the server's side closed the connection before the TLS handshake was complete"
+        }
         _ => "the connection was reset right after the request",
     });
     InjectedReset: injected_reset;
@@ -291,6 +297,12 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
             "find out why the client uses this address: compare it with what DNS returns for the name, and look into the client's hosts file",
         );
     }
+    if rejects_listed_issuer(view) {
+        return Some(
+            "check the clock of the server, and whether it has the current root certificates: the issuer of the certificate is on the \
+             documents' list, so no device on the path has replaced it",
+        );
+    }
     if finding == FindingCode::TlsRefusedByServer && offers_accepted_tls(view) {
         return Some(
             "find out which device sends the alert: the client offers a version and cipher suites that the services accept. Compare the \
@@ -431,8 +443,50 @@ fn certificate_refused(view: &FlowView<'_>) -> String {
                 "it rejected the certificate, which is for {names} and not for this name, and ended the handshake"
             ),
         ),
-        None => could_not_use(view, "it rejected the certificate and ended the handshake"),
+        None => {
+            let alert =
+                certificate_alert(view).map(|alert| format!(" with the alert {alert}")).unwrap_or_default();
+            let issuer = if rejects_listed_issuer(view) {
+                ", the issuer of which is on the documents' list,"
+            } else {
+                ""
+            };
+            could_not_use(
+                view,
+                &format!("it rejected the certificate{issuer}{alert} and ended the handshake"),
+            )
+        }
     }
+}
+
+/// Whether the client rejected a certificate of an issuer that is on the lists: what the services present themselves.
+pub(super) fn rejects_listed_issuer(view: &FlowView<'_>) -> bool {
+    let is_rejected = view
+        .assessment
+        .mechanism()
+        .is_some_and(|mechanism| mechanism.finding() == FindingCode::CertificateRefusedByClient);
+    is_rejected
+        && view.verdict.known.is_some_and(|known| known.class.has_listed_issuer)
+        && !view.verdict.unknown_issuer
+        && view.facts().is_some_and(|facts| facts.certificate_issuer().is_some())
+        && foreign_certificate(view).is_none()
+}
+
+/// The client's fatal alert about the certificate, as RFC 8446 §6 names it.
+fn certificate_alert(view: &FlowView<'_>) -> Option<&'static str> {
+    let sent = view.facts()?.statuses.iter().find_map(|(status, _)| match status {
+        AppStatus::Alert { by: Side::Client, fatal: true, description } => Some(*description),
+        _ => None,
+    })?;
+    Some(match sent {
+        42 => "bad_certificate (42)",
+        43 => "unsupported_certificate (43)",
+        44 => "certificate_revoked (44)",
+        45 => "certificate_expired (45)",
+        46 => "certificate_unknown (46)",
+        48 => "unknown_ca (48)",
+        _ => return None,
+    })
 }
 
 /// The names of a certificate by an issuer on the lists, if the name that the client asked for is none of them: another server of

@@ -98,6 +98,8 @@ const fn may_be_proxied(server: Endpoint) -> bool {
 fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
     row.message.push_str("; ");
     row.message.push_str(&result.to_string());
+    row.worked_later =
+        matches!(result, ComparisonResult::WorkedLater { .. } | ComparisonResult::WorkedAtOtherTimes);
     match result {
         ComparisonResult::WorksOverIpv4 { .. } => row.shared = Some(SharedPath::Ipv6),
         ComparisonResult::NothingWorks { .. } => {
