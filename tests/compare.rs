@@ -180,7 +180,7 @@ fn what_limits_the_comparison_comes_first() {
     afs_audit(&run);
     let (_, table, _) = compare(&before, &alone, &[]);
     for expected in [
-        "audited servers: before 10.1.0.5; servers of one run only are not compared",
+        "servers of one run only: before 10.1.0.5; they are not compared",
         "site file: before ",
         "run not complete: after ",
         "endpoints that one run needs: before ",
@@ -259,4 +259,8 @@ fn the_page_of_a_comparison_opens_in_a_browser() {
         assert!(text.contains(expected), "{expected}");
     }
     check_in_browser(&page);
+    assert_eq!(compare(&after, &before, &["-q", "--html", page.to_str().unwrap()]).0, Some(1));
+    let text = fs::read_to_string(&page).unwrap();
+    let worse = "Azure File Sync in West Europe, from 10.1.0.5: reached before, blocked (tcp-unanswered) now";
+    assert!(text.contains(worse), "{text}");
 }

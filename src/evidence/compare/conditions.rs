@@ -42,7 +42,7 @@ pub(super) fn conditions(before: &ComparedSide<'_>, after: &ComparedSide<'_>) ->
     ];
     if only.iter().any(|servers| !servers.is_empty()) {
         let named = only.map(|servers| named(servers.iter().map(ToString::to_string)));
-        add("audited servers", named, "servers of one run only are not compared");
+        add("servers of one run only", named, "they are not compared");
     }
     let times = manifests.map(|manifest| ["first_seen", "last_seen"].map(|key| time(manifest, key)));
     if let [[Some(first), _], [Some(second), _]] = times

@@ -77,13 +77,22 @@ fn title_of(id: &str) -> &'static str {
 /// Whether the change worked, in one sentence.
 fn verdict(comparison: &EvidenceComparison) -> Markup {
     let number = |change| comparison.changes.iter().filter(|row| row.change == change).count() as u64;
+    // The rows are in the order of their need.
+    let worst = comparison.changes.iter().find(|row| row.is_worse);
     html! {
-        @if comparison.is_worse() { strong.bad { "Something got worse." } " " }
+        @if let Some(row) = worst { strong.bad { "Something got worse: " } (shown(&worse_text(row))) ". " }
         @else { "Nothing got worse. " }
         @if number(Change::NotSeenAgain) > 0 {
             (count(number(Change::NotSeenAgain), "row")) " of the run before were not seen again. That does not show that anything was fixed."
         }
     }
+}
+
+/// `Azure File Sync in West Europe, from 10.1.0.4: reached before, blocked (tcp-unanswered) now`.
+fn worse_text(row: &ChangeRow) -> String {
+    let from = row.server.map(|server| format!(", from {server}")).unwrap_or_default();
+    let before = if row.before.is_empty() { String::new() } else { format!("{} before, ", row.before) };
+    format!("{}{from}: {before}{} now", row.target, row.after)
 }
 
 fn conditions(comparison: &EvidenceComparison, runs: [&StoredEvidence; 2]) -> Markup {
@@ -126,7 +135,7 @@ fn group(heading: &str, rows: &[&ChangeRow]) -> Markup {
     html! {
         @if rows.is_empty() { p { "None." } }
         @else {
-            div.scroll tabindex="0" role="region" aria-label={ "Changes: " (heading) } { table {
+            div.scroll tabindex="0" role="region" aria-label={ "Changes: " (heading) } { table.changes {
                 caption { (heading) ": " (count(rows.len() as u64, "row")) }
                 thead { tr { @for head in ["what", "server", "before", "after", "meaning", "frames"] { th scope="col" { (head) } } } }
                 tbody { @for row in rows.iter().take(ROWS) { (change_row(row)) } }
