@@ -29,7 +29,7 @@ const PCAP_VERSION: [u8; 4] = [0, 2, 0, 4];
 pub(super) enum CaptureStart {
     Yes,
     No,
-    /// So many bytes are needed to know.
+    /// This many bytes are needed to know.
     Need(usize),
 }
 

@@ -166,7 +166,7 @@ pub struct InputFacts {
 /// Some devices count the frame check sequence and do not capture it.
 const CHECKSUM_LEN: u32 = 4;
 
-/// If more than one packet in so many was dropped, a missing reply proves nothing.
+/// If more than one packet in this many was dropped, a missing reply proves nothing.
 const HEAVY_LOSS_ONE_IN: u64 = 100;
 
 /// Whether so many packets were dropped that a missing reply proves nothing.

@@ -10,7 +10,7 @@ use crate::base::Time;
 /// The unit of timestamps.
 #[derive(Clone, Copy)]
 pub(super) enum TimeUnit {
-    /// So many nanoseconds.
+    /// Nanoseconds of a tick.
     Nanos(u64),
     /// A nanosecond divided by this power of ten; 0: too small for any timestamp to reach a nanosecond.
     NanoFraction(u64),

@@ -59,7 +59,7 @@ pub struct InputPlan {
     pub filter: Option<String>,
     /// The hash of the inputs.
     pub hash: InputHash,
-    /// The capture ends after so many frames.
+    /// The capture ends after this many frames.
     pub frame_limit: Option<u64>,
     /// Ends reading of standard input and named pipes, which may be silent.
     pub stop: Arc<AtomicBool>,

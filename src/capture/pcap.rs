@@ -124,7 +124,7 @@ struct PcapRecordHeader {
 enum RecordRunEnd {
     /// The frame limit was reached.
     FrameLimit,
-    /// So many bytes are needed.
+    /// This many bytes are needed.
     Need(usize),
     Implausible(PcapRecordHeader),
     /// The time of the next record is far from that of the last one.
@@ -387,7 +387,7 @@ impl Pcap {
         }
     }
 
-    /// Reads a record that is too long or all zero if a plausible one follows; if not, damage starts here. `Some`: so many bytes
+    /// Reads a record that is too long or all zero if a plausible one follows; if not, damage starts here. `Some`: this many bytes
     /// are needed first.
     fn check_next_record<const BIG: bool>(
         &mut self,
@@ -432,7 +432,7 @@ impl Pcap {
             && !record.is_zero()
     }
 
-    /// Searches for plausible records in a row. `Some`: all bytes are used, or so many are needed first.
+    /// Searches for plausible records in a row. `Some`: all bytes are used, or this many are needed first.
     fn resync<const BIG: bool>(
         &mut self,
         input: InputBytes<'_>,

@@ -101,7 +101,7 @@ fn probe(head: &[u8], _whole: bool) -> Option<OpenReader> {
 enum BlockRunEnd {
     /// The frame limit was reached.
     FrameLimit,
-    /// So many bytes are needed.
+    /// This many bytes are needed.
     Need(usize),
     /// Damage starts here.
     Invalid(&'static str),
@@ -534,7 +534,7 @@ impl Pcapng {
         );
     }
 
-    /// Searches for the next valid block. `Some`: all bytes are used, or so many are needed first.
+    /// Searches for the next valid block. `Some`: all bytes are used, or this many are needed first.
     fn resync(&mut self, input: InputBytes<'_>, used: &mut usize, out: &mut FrameOut<'_>) -> Option<usize> {
         let damage = self.damage?;
         while !self.gave_up && *used < input.bytes.len() {

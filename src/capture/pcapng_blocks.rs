@@ -80,7 +80,7 @@ pub(super) fn block_at<const BIG: bool>(bytes: &[u8], at: usize, at_end: bool) -
     }
 }
 
-/// Whether a block of a known type starts at `at` and ends with the same length; `Err`: so many bytes are needed.
+/// Whether a block of a known type starts at `at` and ends with the same length; `Err`: this many bytes are needed.
 pub(super) fn is_valid_block_at(input: InputBytes<'_>, at: usize, big_endian: bool) -> Result<bool, usize> {
     let rest = input.bytes.get(at..).unwrap_or_default();
     // A section header has its own byte order.

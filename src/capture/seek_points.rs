@@ -42,7 +42,7 @@ impl SeekPoint {
 #[derive(Clone, Debug)]
 pub struct SeekPoints {
     points: Vec<SeekPoint>,
-    /// Every so many of the places are kept.
+    /// One of this many places is kept.
     stride: u32,
     /// Places to pass over before the next one is kept.
     passed_over: u32,

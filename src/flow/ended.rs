@@ -19,7 +19,7 @@ use crate::base::proto;
 use crate::decode::TcpHeader;
 use crate::decode::Transport;
 
-/// A connection is forgotten after so many seconds: longer than FINs are retransmitted, and than TIME-WAIT (RFC 9293 §3.4.2).
+/// A connection is forgotten after this many seconds: longer than FINs are retransmitted, and than TIME-WAIT (RFC 9293 §3.4.2).
 const KEPT_SECS: u64 = 600;
 
 /// Connections that all shards remember together, about 1 MB. At the limit, those that ended first are forgotten.

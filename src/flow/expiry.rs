@@ -19,7 +19,7 @@ pub(super) struct FlowClock {
     set_back_to: Option<i64>,
 }
 
-/// After the clock of the frames was set back, its new time is used after so many seconds. Until then this clock stops: frames of two clocks that are
+/// After the clock of the frames was set back, its new time is used after this many seconds. Until then this clock stops: frames of two clocks that are
 /// far apart may alternate, and must not expire all flows at each change.
 const SETTLING_SECS: u64 = 60;
 

@@ -101,11 +101,11 @@ mod tests {
 
     #[derive(Clone, Copy, Debug)]
     enum Op {
-        /// So many bytes in order.
+        /// This many bytes in order.
         Send(u32),
-        /// So many bytes are skipped.
+        /// This many bytes are skipped.
         Skip(u32),
-        /// A segment so far below `next`, with so many bytes.
+        /// A segment that starts this far below `next`, with this many bytes.
         Fill(u32, u32),
     }
     use Op::*;

@@ -25,7 +25,7 @@ use crate::decode::TcpHeader;
 /// rewrote it. Receive windows of this size are rare. The sender's own segments show longer runs of missing bytes.
 const PLAUSIBLE_STEP: i32 = 1 << 23;
 
-/// After so many segments in a row with foreign numbers they are the connection's own: the capture missed much of both sides.
+/// After this many segments in a row with foreign numbers, these are the connection's own: the capture missed much of both sides.
 const MAX_FOREIGN_RUN: u8 = 64;
 
 /// A segment further ahead than this is ignored: no window is larger (RFC 7323 §2.2).

@@ -13,7 +13,7 @@
 //! c udp "abc"           a datagram
 //! c S 100 drop=909      the host dropped it for this reason; `duplicate`: another component logged it before
 //! s icmp 3 1 100        an ICMP error of type 3, code 1, that quotes the peer's segment with sequence number 100
-//! +60                   so many seconds pass (+0.5: half a second); frame time goes on
+//! +60                   this many seconds pass (+0.5: half a second); frame time goes on
 //! ```
 
 use super::consumer::At;

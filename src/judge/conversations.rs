@@ -220,7 +220,7 @@ impl Conversations {
         rest
     }
 
-    /// Flows that were joined, and that were judged alone for want of room.
+    /// Flows that were joined, and that were judged alone for lack of room.
     pub(super) fn take_counts(&mut self) -> (JoinedFlows, u64) {
         (std::mem::take(&mut self.joined), std::mem::take(&mut self.alone))
     }

@@ -185,7 +185,7 @@ pub struct DnsRow {
     pub resolution: Box<Resolution>,
     /// The addresses at the end of the CNAME chain.
     pub resolved_addresses: SmallVec<[Address; 4]>,
-    /// Without a response: the capture ended so many nanoseconds after the last query, too early to expect one.
+    /// Without a response: the capture ended this many nanoseconds after the last query, too early to expect one.
     pub capture_ended_after: Option<u64>,
     /// Answers that were left out, see [`DnsRow::keep_listed`].
     pub unlisted_answers: u32,

@@ -143,7 +143,7 @@ pub struct Resolution {
     /// The answer section, in wire order, then the addresses in the additional section of hosts that the answers name.
     #[serde(with = "super::stored_answers")]
     pub answers: Vec<Answer>,
-    /// Answers after those, or between them, that were not read because a response with so many is made to be expensive.
+    /// Answers after those, or between them, that were not read: a response with this many is made to be expensive.
     pub unread_answers: u32,
     /// The response has the TC bit: it was truncated.
     pub truncated: bool,

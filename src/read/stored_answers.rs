@@ -150,7 +150,7 @@ mod tests {
         Answer { owner: name(owner), kind: 1, ttl: 60, data }
     }
 
-    /// Stores answers in so many bytes, and reads the same.
+    /// Stores answers in this many bytes, and reads the same.
     fn check(answers: Vec<Answer>, len: usize) {
         let bytes = postcard::to_allocvec(&Stored(answers.clone())).unwrap();
         assert_eq!(bytes.len(), len);

@@ -123,7 +123,7 @@ pub(super) struct ReorderWindow {
 }
 
 impl ReorderWindow {
-    /// How many buffers wait, for so many processors.
+    /// How many buffers wait, for a number of processors.
     pub(super) fn set_processors(&mut self, processors: u32) {
         let wanted = (processors as usize).saturating_mul(PER_PROCESSOR);
         self.buffers = wanted.clamp(BUFFERS, BUFFERS_LIMIT);

@@ -19,7 +19,7 @@ pub struct LiveCapturePlan {
     pub snap_len: u32,
     /// The kernel's capture buffer of each interface, in MiB.
     pub buffer_mib: u32,
-    /// The capture ends after so many frames.
+    /// The capture ends after this many frames.
     pub frame_limit: Option<u64>,
     /// The capture ends after this time.
     pub duration: Option<Duration>,

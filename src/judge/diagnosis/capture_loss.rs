@@ -22,7 +22,7 @@ use crate::judge::text::is_or_are;
 /// Hosts with missing frames that are kept.
 const MAX_HOSTS: usize = 1 << 12;
 
-/// One missing byte in so many is too much for silence to prove anything.
+/// One missing byte in this many is too much for silence to prove anything.
 const MAX_MISSING_SHARE: u64 = 100;
 
 /// Fewer missing bytes than this, about ten full segments, are not a share yet.
@@ -190,10 +190,23 @@ impl CaptureLoss {
             ));
         }
         if without_certificate > 0 {
+            let flows = match (without_certificate, all) {
+                (1, 1) => "the only TLS flow to a documented name showed no certificate".to_owned(),
+                (some, all) if some == all => {
+                    format!(
+                        "none of the {} to documented names showed a certificate",
+                        counted(all, "TLS flow")
+                    )
+                }
+                (some, all) => {
+                    format!(
+                        "{some} of {} to documented names showed no certificate",
+                        counted(all, "TLS flow")
+                    )
+                }
+            };
             sentences.push(format!(
-                "{without_certificate} of {} to documented names showed no certificate (TLS 1.3, or a resumed session), so TLS \
-                 inspection cannot be ruled out",
-                counted(all, "TLS flow")
+                "{flows} (TLS 1.3, or a resumed session), so TLS inspection cannot be ruled out"
             ));
         }
         sentences
@@ -348,6 +361,23 @@ mod tests {
             ]
         );
         assert!(loss.take_sentences().is_empty());
+    }
+
+    #[test]
+    fn hidden_certificates_are_counted() {
+        let sentence = |all, without_certificate| {
+            let mut loss = CaptureLoss::default();
+            loss.tls = TlsFlows { all, without_certificate };
+            loss.take_sentences().concat()
+        };
+        assert_eq!(sentence(2, 0), "");
+        assert!(
+            sentence(1, 1).starts_with("the only TLS flow to a documented name showed no certificate (TLS")
+        );
+        assert!(
+            sentence(3, 3).starts_with("none of the 3 TLS flows to documented names showed a certificate")
+        );
+        assert!(sentence(3, 1).starts_with("1 of 3 TLS flows to documented names showed no certificate"));
     }
 
     #[test]

@@ -43,7 +43,7 @@ const MAX_ENTRIES: usize = 7 << 10;
 const MAX_NAMES_AT_SERVER: usize = 128;
 const MAX_WORKED_NAMES: usize = 2 * MAX_ENTRIES;
 
-/// So many names that fail at one address are evidence against the address.
+/// This many names that fail at one address are evidence against the address.
 const MIN_NAMES_AT_ADDRESS: usize = 2;
 
 /// Addresses of one name at which it was blocked that are kept for each client.

@@ -50,7 +50,7 @@ pub(in crate::judge) const RESPONSE_NANOS: u64 = 15_000_000_000;
 /// are closer together are duplicate frames, or one query to several ports.
 const RETRANSMISSION_NANOS: u64 = 500_000_000;
 
-/// So many queries over so long outlasted two timeouts of a stub resolver, whatever the capture shows after the last one.
+/// This many queries over this time outlast two time-outs of a stub resolver, whatever the capture shows after the last one.
 const GIVEN_UP_QUERIES: u32 = 3;
 const GIVEN_UP_NANOS: u64 = 3_000_000_000;
 

@@ -57,7 +57,7 @@ mod tests {
     use crate::base::WireText;
     use crate::judge::test_support;
 
-    /// Drops for a reason, of so many packets of the client and of the server.
+    /// Drops for a reason: numbers of packets of the client and of the server.
     fn drops(reason: u32, packets: [u32; 2]) -> Option<Box<HostDrops>> {
         let first = HostDrop { component: WireText::default(), reason: DropReason(reason) };
         let sender = if packets[0] > 0 { Side::Client } else { Side::Server };

@@ -25,7 +25,7 @@ use crate::judge::vocabulary::Confidence;
 /// retransmission timeout of any system (Windows: 3 s; DOMAIN, retransmission timers).
 const MIN_SILENCE_NANOS: u64 = 3_000_000_000;
 
-/// So many datagrams without a reply are no accident.
+/// This many datagrams without a reply are no accident.
 const MIN_DATAGRAMS: u64 = 3;
 
 /// No server needs longer for its reply to a request that it received.
@@ -290,7 +290,7 @@ fn is_silent_after_data(flow_end: &FlowEnd, tcp: &TcpSummary) -> bool {
     is_silent(flow_end, tcp, SILENT_RETRANSMISSIONS)
 }
 
-/// The same after so many retransmissions.
+/// The same after this many retransmissions.
 fn is_silent(flow_end: &FlowEnd, tcp: &TcpSummary, retransmissions: u16) -> bool {
     let [client, server] = &tcp.sides;
     // A server that has closed need not reply. One that closes because it gets no reply sends its FIN after the retransmissions

@@ -20,9 +20,9 @@ use crate::judge::bounded_map::BoundedMap;
 /// Clients and servers that are kept.
 const MAX_TARGETS: usize = 7 << 8;
 
-/// No program needs so many ports of one host within [`SCAN_NANOS`]; a cluster node uses a few.
+/// No program needs this many ports of one host within [`SCAN_NANOS`]; a cluster node uses a few.
 const MIN_PORTS: usize = 8;
-/// No program needs one port of so many hosts; a cluster has up to sixteen.
+/// No program needs one port of this many hosts; a cluster has up to sixteen.
 const MIN_HOSTS: usize = 24;
 const SCAN_NANOS: u64 = 10_000_000_000;
 

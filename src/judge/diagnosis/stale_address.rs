@@ -23,7 +23,7 @@ use crate::judge::policy::name_table::NameTable;
 /// address for longer than this, and for longer than the records that the capture shows, has it from elsewhere.
 const EXPIRED_SECS: u16 = 300;
 
-/// So many names may be meant by an address without a name; of more none is said.
+/// An address without a name may be for one of this many names; where there are more, none is reported.
 const MAX_CANDIDATES: usize = 3;
 
 /// A name that DNS resolves to another address than the client uses.

@@ -22,10 +22,10 @@ use crate::judge::vocabulary::Severity;
 /// Names that a message lists.
 const MAX_LISTED: usize = 5;
 
-/// So many names of a client with an issuer that is on no list are TLS inspection.
+/// This many names of a client with an issuer that is on no list are TLS inspection.
 const MIN_INSPECTED: usize = 2;
 
-/// So many names of a client must fail during the TLS handshake, at so many addresses, for a device that filters TLS.
+/// At least this many names of a client fail during the TLS handshake, at as many addresses, where a device filters TLS.
 const MIN_FILTERED: usize = 3;
 const MIN_FILTERED_ADDRESSES: usize = 2;
 

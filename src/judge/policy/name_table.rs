@@ -209,7 +209,7 @@ pub(in crate::judge) struct NameTable {
 }
 
 impl NameTable {
-    /// No names yet, and at most so many bytes of them, about.
+    /// No names yet, and at most about this many bytes of them.
     pub(in crate::judge) fn new(bytes: usize) -> Self {
         // Each map has two generations. Responses by client need most.
         let share = bytes / 12;

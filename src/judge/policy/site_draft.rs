@@ -163,7 +163,10 @@ impl SiteDraft {
             }
             None => line(&mut text, "# region = \"West Europe\"   # none observed"),
         }
-        line(&mut text, "# redundancy = \"GRS\"   # LRS, ZRS, GRS, RA-GRS: not visible in a capture");
+        line(
+            &mut text,
+            "# redundancy = \"GRS\"   # LRS, ZRS, GRS, GZRS, RA-GRS, RA-GZRS: not visible in a capture",
+        );
         let quoted = |items: &mut dyn Iterator<Item = String>| -> Vec<String> {
             items.map(|item| format!("\"{item}\"")).collect()
         };

@@ -33,7 +33,7 @@ use crate::flow::Endpoint;
 /// Attempts of two clients so close together met the same server: at other times it may have been down.
 const SAME_TIME_NANOS: u64 = 600_000_000_000;
 
-/// So many names of a client must fail, and none work, for an outage.
+/// At least this many names of a client fail, and none works, in an outage.
 const MIN_NAMES_IN_OUTAGE: u32 = 3;
 
 /// A comparison, and its indexes so far.

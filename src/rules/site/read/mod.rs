@@ -450,7 +450,7 @@ impl SiteParser<'_> {
     }
 }
 
-/// The exceptions of a name are stored as 16-bit indices; no real site file has so many.
+/// The exceptions of a name are stored as 16-bit indices; no real site file has as many.
 const EXCEPTIONS: usize = 65_535;
 
 /// Storage accounts have 3 to 24 lower-case letters and digits (Azure resource naming rules).
