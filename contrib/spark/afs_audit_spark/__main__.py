@@ -106,11 +106,17 @@ def run(spark, options):
     runs = job.run(spark, options)
     for row in runs:
         window = f" {row['window']}" if row["window"] else ""
-        numbers = ", ".join(f"{row[name] or 0} {name}" for name in ("frames", "flows", "dns", "findings", "requirements"))
+        nouns = {"frames": "frame", "flows": "flow", "dns": "DNS row", "findings": "finding", "requirements": "requirement"}
+        numbers = ", ".join(counted(row[name] or 0, noun) for name, noun in nouns.items())
         print(views.printable(f"{row['site']} {row['point']} {row['day']}{window}: {row['status']}: {numbers}"))
         for message in row["messages"] or []:
             print(views.printable(f"    {message}"))
     return 0 if all(row["status"] == "complete" for row in runs) else 2
+
+
+def counted(number, noun):
+    """`1 finding`, `2 findings`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def show(spark, options):

@@ -366,8 +366,8 @@ mod tests {
     #[test]
     fn hidden_certificates_are_counted() {
         let sentence = |all, without_certificate| {
-            let mut loss = CaptureLoss::default();
-            loss.tls = TlsFlows { all, without_certificate };
+            let tls = TlsFlows { all, without_certificate };
+            let mut loss = CaptureLoss { tls, ..CaptureLoss::default() };
             loss.take_sentences().concat()
         };
         assert_eq!(sentence(2, 0), "");
