@@ -536,6 +536,40 @@ def cluster_node_restarts(trace):
         trace.wait(60)
 
 
+# ---------------------------------------------------------------- filters that say who they are
+@situation(file_sync())
+def resolver_returns_a_block_page(trace):
+    issuer = [('O', 'Cisco'), ('CN', 'Cisco Umbrella Secondary SubCA')]
+    work(trace)
+    for _ in range(2):
+        trace.dns(ONE, SYNC, '146.112.61.106')
+        trace.https_with(ONE, '146.112.61.106', SYNC, issuer, rejects=True)
+
+
+@situation(file_sync())
+def firewall_answers_with_its_sinkhole(trace):
+    work(trace)
+    for _ in range(2):
+        trace.dns(ONE, SYNC, 'sinkhole.paloaltonetworks.com', '198.135.184.22')
+        trace.dropped(ONE, '198.135.184.22')
+
+
+@situation(file_sync())
+def azure_firewall_denies_revocation_lists(trace):
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    trace.dns(ONE, 'crl3.digicert.com', '203.0.113.33')
+    for _ in range(2):
+        trace.http(ONE, '203.0.113.33', 'crl3.digicert.com/list.crl', '470 status code 470',
+                   body=b'Action: Deny. Reason: No rule matched. Proceeding with default action.')
+
+
+@situation(file_sync())
+def zero_trust_client_gives_out_addresses(trace):
+    for index, name in enumerate((LOGIN, MANAGEMENT, SYNC, FILES)):
+        use(trace, ONE, name, f'100.64.1.{4 + index}')
+
+
 # ---------------------------------------------------------------- nothing is blocked
 @situation(file_sync())
 def storage_account_of_somebody_else(trace):

@@ -58,6 +58,11 @@ impl Address {
         }
     }
 
+    /// True for the shared addresses 100.64.0.0/10 (RFC 6598).
+    pub const fn is_shared(self) -> bool {
+        self.is_v4() && (self.0 as u32) >> 22 == 0x6440_0000 >> 22
+    }
+
     /// True for addresses that are valid on one link only.
     pub const fn is_link_local(self) -> bool {
         match self.to_ip() {

@@ -58,7 +58,11 @@ pub enum PageField {
 #[serde(deny_unknown_fields)]
 struct Sinkhole {
     vendor: String,
+    #[serde(default)]
     addresses: Vec<std::net::IpAddr>,
+    /// Names that aliases of blocked names lead to.
+    #[serde(default)]
+    aliases: Vec<String>,
     #[expect(dead_code, reason = "for readers of the file")]
     source: String,
 }
@@ -103,6 +107,13 @@ impl Middleboxes {
         known.map(|sinkhole| sinkhole.vendor.as_str())
     }
 
+    /// The vendor whose filter returns an alias to this name for names that it blocks.
+    pub fn sinkhole_vendor_of_alias(&self, alias: &str) -> Option<&str> {
+        let has_it =
+            |sinkhole: &&Sinkhole| sinkhole.aliases.iter().any(|known| known.eq_ignore_ascii_case(alias));
+        self.sinkholes.iter().find(has_it).map(|sinkhole| sinkhole.vendor.as_str())
+    }
+
     /// The body that a connection test of Windows expects; `None` for any other request.
     pub fn expected_test_body(&self, host: &str, path: &str) -> Option<&str> {
         let requests = |test: &&ConnectionTest| test.host.eq_ignore_ascii_case(host) && test.path == path;
@@ -127,6 +138,9 @@ mod tests {
         let address = |text: &str| Address::from(text.parse::<std::net::IpAddr>().unwrap());
         assert_eq!(known.sinkhole_vendor(address("146.112.61.106")), Some("Cisco Umbrella"));
         assert_eq!(known.sinkhole_vendor(address("146.112.61.109")), None);
+        let vendor = known.sinkhole_vendor_of_alias("Sinkhole.paloaltonetworks.com");
+        assert_eq!(vendor, Some("Palo Alto Networks"));
+        assert_eq!(known.sinkhole_vendor_of_alias("www.paloaltonetworks.com"), None);
         let body = known.expected_test_body("WWW.msftconnecttest.com", "/connecttest.txt");
         assert_eq!(body, Some("Microsoft Connect Test"));
         assert!(known.is_redirector("aka.ms") && !known.is_redirector("ocsp.msocsp.com"));

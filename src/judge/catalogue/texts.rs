@@ -254,7 +254,7 @@ impl FindingCode {
                 alternatives: "responses that take another path than the one captured",
             },
             FindingCode::Sinkhole => Texts {
-                looks_like: "a response with 0.0.0.0, 127.0.0.1, :: or ::1 for a documented name",
+                looks_like: "a response with 0.0.0.0, 127.0.0.1, :: or ::1 for a documented name, or with an alias to a filter's sinkhole",
                 cause: "a resolver that sinkholes what it filters; the server shows 0x80072efd (cannot connect) or 0x80c83081",
                 recommendation: "remove the name from the resolver's blocklist",
                 alternatives: "a test record in a private zone",

@@ -418,6 +418,13 @@ fn classify_addresses(lookup: &DnsLookup<'_>, context: &DnsContext<'_>) -> Optio
     if addresses.iter().any(|address| context.middleboxes.sinkhole_vendor(*address).is_some()) {
         return Some((Mechanism::DnsBlockPage, Confidence::Strong));
     }
+    let leads_to_sinkhole = |data: &AnswerData| match data {
+        AnswerData::Name(alias) => context.middleboxes.sinkhole_vendor_of_alias(alias).is_some(),
+        _ => false,
+    };
+    if resolution.answers.iter().any(|answer| leads_to_sinkhole(&answer.data)) {
+        return Some((Mechanism::DnsSinkhole, Confidence::Strong));
+    }
     let is_through_zone = || {
         let is_zone_name =
             |data: &AnswerData| matches!(data, AnswerData::Name(name) if in_private_zone(name));

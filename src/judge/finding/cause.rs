@@ -69,6 +69,7 @@ pub(super) fn explain<'a>(rows: impl Iterator<Item = &'a mut FindingRow>) {
         explain_bypass(rows);
         explain_revocation(rows);
         explain_portal(rows);
+        explain_filtering_resolver(rows);
         explain_inspection(*client, rows);
         explain_old_tls(rows);
         explain_tls_filter(*client, rows);
@@ -217,6 +218,26 @@ fn explain_old_tls(rows: &mut [&mut FindingRow]) {
 fn explain_portal(rows: &mut [&mut FindingRow]) {
     let Some(index) = rows.iter().position(|row| row.code == FindingCode::CaptivePortal) else { return };
     lead(rows, index, |row| EFFECTS_OF_PORTAL.contains(&row.code));
+}
+
+/// A resolver that returns the address of a sinkhole or block page: what happens to connections to the name is the effect.
+fn explain_filtering_resolver(rows: &mut [&mut FindingRow]) {
+    let is_lead = |row: &FindingRow| {
+        matches!(row.code, FindingCode::Sinkhole | FindingCode::DnsBlockPage) && row.cause.is_none()
+    };
+    let leads: Vec<usize> =
+        (0..rows.len()).filter(|place| rows.get(*place).is_some_and(|row| is_lead(row))).collect();
+    for index in leads {
+        let Some(target) = rows.get(index).map(|row| row.target.clone()) else { continue };
+        let is_effect = |row: &FindingRow| {
+            let is_of_connection = row.code == FindingCode::UnknownIssuer
+                || row.mechanism.is_some_and(|mechanism| mechanism.entry().stops != Stops::Name);
+            is_of_connection && row.target == target && row.shared.is_none()
+        };
+        if rows.iter().any(|row| row.cause.is_none() && is_effect(row)) {
+            lead(rows, index, is_effect);
+        }
+    }
 }
 
 /// `; the same with a, b and 3 more`.

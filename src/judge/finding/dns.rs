@@ -238,6 +238,11 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
     }
 }
 
+/// What to do about an address of 100.64.0.0/10 in place of a public one.
+pub(super) const SHARED_ADDRESS: &str = "look for a client of a zero-trust access service or a VPN on the server: such clients return addresses of this range in \
+     place of the real ones, and this capture shows the inside of their tunnel. Exempt the documented names from it, or audit what \
+     leaves the tunnel";
+
 /// The highest severity of a finding about a response. A client that gets no reply queries the next resolver; a response ends its
 /// search.
 fn highest_severity(anomaly: &DnsAnomaly) -> Severity {
@@ -247,8 +252,21 @@ fn highest_severity(anomaly: &DnsAnomaly) -> Severity {
         {
             Severity::Medium
         }
+        _ if is_shared(anomaly) => Severity::Low,
         _ => Severity::High,
     }
+}
+
+/// Whether it is about a shared address (RFC 6598), which tunnels to services in the cloud give out in place of the public one.
+fn is_shared(anomaly: &DnsAnomaly) -> bool {
+    anomaly.mechanism == Mechanism::DnsPrivateAddress && anomaly.address.is_some_and(Address::is_shared)
+}
+
+/// The maker of the filter that gave the response, if the address or the alias shows it.
+fn filter_vendor<'a>(anomaly: &DnsAnomaly, policy: &'a Policy) -> Option<&'a str> {
+    let known = &policy.middleboxes;
+    let by_address = anomaly.address.and_then(|address| known.sinkhole_vendor(address));
+    by_address.or_else(|| known.sinkhole_vendor_of_alias(anomaly.alias.as_deref()?))
 }
 
 /// The alias in a private zone that does not exist.
@@ -264,6 +282,9 @@ fn recommendation(anomaly: &DnsAnomaly) -> Option<&'static str> {
             "add the record of the private endpoint to the private DNS zone; or, if this network has no private endpoint for the \
              name, remove the zone's link to it",
         );
+    }
+    if is_shared(anomaly) {
+        return Some(SHARED_ADDRESS);
     }
     let is_silent = anomaly.mechanism == Mechanism::DnsNoAnswer;
     if is_silent && is_platform_address(anomaly.resolver.address) {
@@ -293,7 +314,7 @@ fn recommendation(anomaly: &DnsAnomaly) -> Option<&'static str> {
 }
 
 fn message(anomaly: &DnsAnomaly, policy: &Policy) -> String {
-    let mut message = response_text(anomaly);
+    let mut message = response_text(anomaly, policy);
     if let Some(endpoints) = policy.carried_by(&anomaly.known) {
         let endpoints = counted(endpoints as u64, "required endpoint");
         message.push_str(&format!("; it is the site's Arc gateway, which carries {endpoints}"));
@@ -311,7 +332,7 @@ fn message(anomaly: &DnsAnomaly, policy: &Policy) -> String {
 }
 
 /// The query, and what the resolver answered.
-fn response_text(anomaly: &DnsAnomaly) -> String {
+fn response_text(anomaly: &DnsAnomaly, policy: &Policy) -> String {
     let DnsAnomaly { client, resolver, known, mechanism, .. } = anomaly;
     if let Some(alias) = missing_zone_record(anomaly) {
         let received = if *mechanism == Mechanism::DnsEmpty { "no address" } else { "NXDOMAIN" };
@@ -325,6 +346,10 @@ fn response_text(anomaly: &DnsAnomaly) -> String {
         Some(address) => format!("{text}, {address}"),
         None => text.to_owned(),
     };
+    let of_vendor = |text: &str| match filter_vendor(anomaly, policy) {
+        Some(vendor) => with_address(&format!("{text} of {vendor}")),
+        None => with_address(text),
+    };
     let addressed;
     let what = match anomaly.mechanism {
         Mechanism::DnsNxdomain => "received NXDOMAIN: this resolver says that the name does not exist",
@@ -333,11 +358,15 @@ fn response_text(anomaly: &DnsAnomaly) -> String {
         Mechanism::DnsEmpty => "received a response without an address",
         Mechanism::DnsNoAnswer => "repeated the query without receiving a response",
         Mechanism::DnsSinkhole => {
-            addressed = with_address("received a sinkhole address");
+            addressed = of_vendor("received a sinkhole address");
             &addressed
         }
         Mechanism::DnsBlockPage => {
-            addressed = with_address("received the address of a block page");
+            addressed = of_vendor("received the address of a block page");
+            &addressed
+        }
+        Mechanism::DnsPrivateAddress if is_shared(anomaly) => {
+            addressed = with_address("received an address of 100.64.0.0/10 (RFC 6598)");
             &addressed
         }
         Mechanism::DnsPrivateAddress => {

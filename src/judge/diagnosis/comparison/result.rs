@@ -117,8 +117,8 @@ impl ComparisonResult {
                     .to_owned(),
             ),
             ComparisonResult::WorkedAtOtherTimes if is_attempt => Some(
-                "look for an outage at that time, for routes that change, for a NAT without free ports, and for one of several firewalls \
-                 that lacks the rule: the destination is allowed at other times"
+                "look for an outage at that time, for a rule with a schedule, for routes that change, for a NAT without free ports, and for \
+                 one of several firewalls that lacks the rule: the destination is allowed at other times"
                     .to_owned(),
             ),
             ComparisonResult::WorkedBefore { .. } if may_be_filtered => Some(

@@ -9,6 +9,7 @@ use crate::base::port;
 use crate::base::proto;
 use crate::flow::Handshake;
 use crate::judge::catalogue::FindingCode;
+use crate::judge::finding::dns::SHARED_ADDRESS;
 use crate::judge::policy::name_class::NameClass;
 use crate::judge::policy::verdict::UndocumentedRolePort;
 use crate::judge::rows::Documented;
@@ -94,11 +95,16 @@ pub(super) const CHECKS: &[Check] = &[
         when: When::SiteName,
         applies: |view| private_endpoint_use(view) == PrivateEndpointUse::UnexplainedPrivate,
         message: |view| {
-            format!(
-                "{} was reached at the private address {}, which neither DNS nor the site file explains",
-                view.name_text(),
-                view.server().address
-            )
+            let (name, address) = (view.name_text(), view.server().address);
+            let is_from_dns = view.flow.dns.is_some() && !view.flow.dns_is_other_clients;
+            let why = match (address.is_shared(), is_from_dns) {
+                (true, _) => "which is of 100.64.0.0/10 (RFC 6598), and the site file does not declare it",
+                (false, true) => {
+                    "which DNS returned without a private zone, and the site file does not declare it"
+                }
+                (false, false) => "which neither DNS nor the site file explains",
+            };
+            format!("{name} was reached at the private address {address}, {why}")
         },
         cites: no_rows,
     },
@@ -323,6 +329,9 @@ fn uses_server_as_proxy(view: &FlowView<'_>) -> bool {
 
 /// What to do, where the code's own recommendation is too general.
 pub(super) fn recommendation(view: &FlowView<'_>, code: FindingCode) -> Option<&'static str> {
+    if code == FindingCode::UnexplainedPrivateAddress && view.server().address.is_shared() {
+        return Some(SHARED_ADDRESS);
+    }
     (code == FindingCode::ProxyBypassed && uses_server_as_proxy(view)).then_some(
         "if the site uses this proxy, declare it under [proxy] in the site file; if not, set the declared one for the program",
     )
