@@ -386,9 +386,12 @@ fn damage_of_a_log_is_named_and_costs_only_itself() {
         damaged[buffer_at(3)..buffer_at(3) + 60].fill(0xee);
         let (frames, count, message) = read(&damaged);
         assert!(frames > all * 2 / 3 && frames < all, "{kind:?}: {frames} of {all}");
-        assert!(count == 1 && message.contains("bytes skipped, at byte"), "{count} {message}");
+        assert!(count == 1 && message.contains("were skipped, at byte"), "{count} {message}");
         let (frames, count, message) = read(&[&log[..], &[0xee; 500]].concat());
-        assert!(frames == all && count >= 1 && message.contains("no buffer"), "{frames} {count} {message}");
+        assert!(
+            frames == all && count >= 1 && message.contains("not a trace buffer"),
+            "{frames} {count} {message}"
+        );
         assert_eq!(read(&[&log[..], &pcap(link, &records)].concat()), (2 * all, 0, String::new()));
     }
 }

@@ -35,6 +35,7 @@ pub use points::CapturePoints;
 pub use text::HostName;
 pub(crate) use text::HostNameBuilder;
 pub use text::WireText;
+pub(crate) use text::counted;
 pub(crate) use text::grouped;
 pub use text::is_deceptive;
 pub use text::is_printable;

@@ -385,6 +385,17 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
+/// A number with its noun: `1 frame`, `12 frames`, `2 queries`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    let number_text = grouped(number);
+    match noun.strip_suffix('y') {
+        _ if number == 1 => format!("{number_text} {noun}"),
+        // `delays`, but `queries`.
+        Some(stem) if !stem.ends_with(['a', 'e', 'o']) => format!("{number_text} {stem}ies"),
+        _ => format!("{number_text} {noun}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,7 +76,7 @@ impl DecompressingReader {
     }
 
     /// Hands `raw` on as it is.
-    pub(super) fn as_it_is(raw: BlockReader, block_len: usize) -> DecompressingReader {
+    pub(super) fn uncompressed(raw: BlockReader, block_len: usize) -> DecompressingReader {
         DecompressingReader::with_codec(Codec::Uncompressed(raw), block_len)
     }
 

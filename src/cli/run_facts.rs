@@ -359,7 +359,7 @@ fn add_input(facts: &mut CaptureFacts, input: &InputFacts, path: &Path, hash: ca
     if input.cut_frames > 0 {
         facts.warnings.push(format!(
             "{name}: {} of {} cut to {} bytes (snap length): names, certificates and DNS answers after that are not in the capture, \
-             and what is missing is no fault of the traffic; capture whole frames: `-s 0` (tcpdump, dumpcap, afs-audit live), \
+             and what is missing is not an error of the traffic; capture whole frames: `-s 0` (tcpdump, dumpcap, afs-audit live), \
              `--pkt-size 0` (pktmon)",
             crate::report::grouped(input.cut_frames),
             count(input.frames, "frame"),

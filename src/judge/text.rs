@@ -1,11 +1,10 @@
 //! Numbers in sentences.
 
-use crate::base::grouped;
+use crate::base;
 
 /// A number with its noun: `1 flow`, `2 flows`.
 pub(super) fn counted(number: impl Into<u64>, noun: &str) -> String {
-    let number = number.into();
-    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+    base::counted(number.into(), noun)
 }
 
 /// `is` for one, `are` for all other numbers.

@@ -466,11 +466,6 @@ impl Accounting {
              Ethernet"
         ))
     }
-
-    /// Frames that are not IP.
-    pub fn not_ip_total(&self) -> u64 {
-        self.not_ip.values().sum()
-    }
 }
 
 /// An account as the manifest prints it, numbers with their names: `0x0806 ARP`.

@@ -2,18 +2,8 @@
 
 use crate::base::FrameRef;
 use crate::base::Time;
+pub(crate) use crate::base::counted as count;
 pub(crate) use crate::base::grouped;
-
-/// `1 frame`, `12 frames`, `2 queries`.
-pub(crate) fn count(number: u64, noun: &str) -> String {
-    let number_text = grouped(number);
-    match noun.strip_suffix('y') {
-        _ if number == 1 => format!("{number_text} {noun}"),
-        // `delays`, but `queries`.
-        Some(stem) if !stem.ends_with(['a', 'e', 'o']) => format!("{number_text} {stem}ies"),
-        _ => format!("{number_text} {noun}s"),
-    }
-}
 
 /// `frames 124, 125, 126`: the first three of a list that are in the file of the first one.
 pub(crate) fn first_frames(frames: &[FrameRef]) -> Option<String> {

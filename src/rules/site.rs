@@ -197,11 +197,4 @@ impl Site {
         let described = [(sync, "azure-file-sync"), (local, "azure-stack-hci")];
         described.into_iter().filter(|(described, _)| *described).map(|(_, product)| product).collect()
     }
-
-    /// The roles of an address.
-    pub fn roles_of(&self, address: Address) -> impl Iterator<Item = &'static str> {
-        let ip = address.to_ip();
-        let has_role = move |nets: &Vec<IpNet>| nets.iter().any(|net| net.contains(&ip));
-        self.roles.iter().filter(move |(_, nets)| has_role(nets)).map(|(role, _)| *role)
-    }
 }

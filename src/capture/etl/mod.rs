@@ -210,7 +210,7 @@ impl Transcoder {
         self.oldest = oldest.map(|OldestBuffers { offset, source }| {
             let raw = BlockReader::new(RawReader::new(source, None, Arc::default()), block_len);
             OldestPart {
-                source: DecompressingReader::as_it_is(raw, block_len),
+                source: DecompressingReader::uncompressed(raw, block_len),
                 offset,
                 part: LogPart::Header,
             }
@@ -250,7 +250,7 @@ impl Transcoder {
         let len = room.len();
         let mut room = room;
         // A block that does not fit waits, and ends the loop.
-        while self.out.hand_on(&mut room) && !room.is_empty() {
+        while self.out.write_waiting(&mut room) && !room.is_empty() {
             if self.write_next(&mut room) {
                 continue;
             }
@@ -424,7 +424,8 @@ impl Transcoder {
             && self.reader().fill(len)
         {
             self.reader().mark_used(len);
-            return self.record_damage(position, &format!("no buffer of the trace, {len} bytes skipped"));
+            return self
+                .record_damage(position, &format!("{len} bytes that are not a trace buffer were skipped"));
         }
         while self.reader().fill(BUFFER_HEADER_LEN + 1) {
             self.reader().fill(SEARCH_LEN);
@@ -434,8 +435,10 @@ impl Transcoder {
             if let Some(at) = find_buffer(bytes, is_at_end) {
                 self.reader().mark_used(at);
                 let skipped = self.position() - position;
-                return self
-                    .record_damage(position, &format!("no buffer of the trace, {skipped} bytes skipped"));
+                return self.record_damage(
+                    position,
+                    &format!("{skipped} bytes that are not a trace buffer were skipped"),
+                );
             }
             self.reader().mark_used(searched);
         }
@@ -446,7 +449,7 @@ impl Transcoder {
     fn skip_rest(&mut self) {
         let position = self.position();
         let skipped = self.reader().drain();
-        self.record_damage(position, &format!("no buffer of the trace, {skipped} bytes skipped"));
+        self.record_damage(position, &format!("{skipped} bytes that are not a trace buffer were skipped"));
         self.end_part();
     }
 

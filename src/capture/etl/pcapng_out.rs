@@ -42,7 +42,7 @@ pub(super) struct PcapngOut {
     /// Blocks that wait for room.
     waiting: Vec<u8>,
     /// Bytes of them that were handed on.
-    handed_on: usize,
+    written: usize,
     /// Options of the packet that is written.
     options: Vec<u8>,
     interfaces: Vec<LogPoint>,
@@ -51,15 +51,15 @@ pub(super) struct PcapngOut {
 
 impl PcapngOut {
     /// Moves blocks that waited into `room`, as far as they fit; true if none waits any more.
-    pub(super) fn hand_on(&mut self, room: &mut &mut [u8]) -> bool {
-        let ready = self.waiting.get(self.handed_on..).unwrap_or_default();
+    pub(super) fn write_waiting(&mut self, room: &mut &mut [u8]) -> bool {
+        let ready = self.waiting.get(self.written..).unwrap_or_default();
         // Writing to a slice ends where it is full.
-        self.handed_on += room.write(ready).unwrap_or(0);
-        if self.handed_on < self.waiting.len() {
+        self.written += room.write(ready).unwrap_or(0);
+        if self.written < self.waiting.len() {
             return false;
         }
         self.waiting.clear();
-        self.handed_on = 0;
+        self.written = 0;
         true
     }
 

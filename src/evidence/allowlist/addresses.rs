@@ -120,7 +120,9 @@ impl AddressRule<'_> {
             .map(|prefix| 1u64 << (prefix.max_prefix_len() - prefix.prefix_len()))
             .sum();
         let v6 = self.prefixes.iter().filter(|prefix| matches!(prefix, IpNet::V6(_))).count();
-        format!("{} IPv4 addresses and {v6} IPv6 prefixes", grouped(v4))
+        let (addresses, prefixes) =
+            (if v4 == 1 { "address" } else { "addresses" }, if v6 == 1 { "prefix" } else { "prefixes" });
+        format!("{} IPv4 {addresses} and {v6} IPv6 {prefixes}", grouped(v4))
     }
 
     /// The prefixes of the IP version of `source`.

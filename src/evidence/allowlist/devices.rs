@@ -17,6 +17,7 @@ use super::addresses::TagPrefixes;
 use super::printable;
 use super::rows::AllowLevel;
 use super::rows::source_text;
+use crate::report::count;
 
 /// The configuration of a firewall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,8 +212,9 @@ fn fortigate(rules: &[Rule<'_>]) -> (String, Vec<String>) {
         let (sources, other_sources) = v4_sources(rule);
         if other_sources > 0 {
             left_out.push(format!(
-                "{}: {other_sources} IPv6 sources; FortiGate has policies of their own for IPv6",
-                rule.name
+                "{}: {}; FortiGate has policies of their own for IPv6",
+                rule.name,
+                count(other_sources as u64, "IPv6 source")
             ));
         }
         if sources.is_empty() && !rule.sources.is_empty() {

@@ -28,6 +28,7 @@ use crate::report::ReadError;
 use crate::report::StoredEvidence;
 use crate::report::StoredRow;
 use crate::report::TableRow as _;
+use crate::report::count;
 use crate::rules::Pattern;
 use crate::rules::Ports;
 use crate::rules::RuleSet;
@@ -117,8 +118,8 @@ impl Allowlist {
         }
         if let Some((server, proxy)) = proxies.undeclared().next() {
             self.notes.push(format!(
-                "{server} sends requests to the proxy {}, which the site file does not declare: if the servers are to use it, declare \
-                 it, and the rules are for the proxy",
+                "{server} sends requests to the proxy {}, which the site file does not declare: declare it there if the \
+                 servers are meant to use it; the rules are then for the proxy",
                 proxy.address
             ));
         }
@@ -326,7 +327,8 @@ impl Builder {
             self.rows.into_iter().partition(|candidate| levels.contains(&candidate.row.level));
         let mut left_out: Vec<String> = self.left_out.into_iter().collect();
         if !others.is_empty() {
-            left_out.push(format!("{} destinations of other levels; see --level", others.len()));
+            left_out
+                .push(format!("{} of other levels; see --level", count(others.len() as u64, "destination")));
         }
         if self.skipped_rows > 0 {
             left_out.push(format!("{} rows: there are more than {ROW_LIMIT}", self.skipped_rows));

@@ -98,7 +98,7 @@ fn what_a_device_cannot_express_is_left_out_and_reported() {
         !text.contains("c*") && left_out.iter().any(|line| line.starts_with("c*.example.com: ")),
         "{left_out:?}"
     );
-    assert!(left_out.iter().any(|line| line.contains("1 IPv6 sources")), "{left_out:?}");
+    assert!(left_out.iter().any(|line| line.contains("1 IPv6 source")), "{left_out:?}");
 
     let (text, left_out) = render_rules(&list, DeviceFormat::PaloAlto, None);
     for expected in [
@@ -139,7 +139,7 @@ fn rules_by_address_have_the_prefixes_of_their_tags_and_say_how_many_addresses_t
     let (text, left_out) = render_rules(&list, DeviceFormat::Nftables, Some(&tags));
     for expected in [
         "Addresses of ServiceTags_Public_20260105.json of 2026-01-05",
-        "Storage; opens 4 IPv4 addresses and 1 IPv6 prefixes",
+        "Storage; opens 4 IPv4 addresses and 1 IPv6 prefix",
         "elements = { 20.60.0.0/30 }",
         "ip saddr { 10.1.0.4 } ip daddr @destinations_1_ip tcp dport 443 accept",
         "ip6 saddr { fd00::4 } ip6 daddr @destinations_1_ip6 tcp dport 443 accept",

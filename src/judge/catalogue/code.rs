@@ -124,7 +124,7 @@ findings! {
         target: Destination,
         compared: Nothing,
     }
-    UnknownIssuer = "AFS109", High, "certificate issuer that is on no list" {
+    UnknownIssuer = "AFS109", High, "certificate of an unknown issuer" {
         cites: Some(Inspection),
         proof: Payload,
         confidence: Fixed(Confidence::Strong),
@@ -159,7 +159,7 @@ findings! {
         target: Destination,
         compared: Nothing,
     }
-    MalformedName = "AFS114", Medium, "name that no host can have" {
+    MalformedName = "AFS114", Medium, "malformed host name" {
         cites: None,
         proof: Payload,
         confidence: Observed,
@@ -425,7 +425,7 @@ findings! {
         target: Destination,
         compared: Nothing,
     }
-    PrivateAddressOfPublicName = "AFS414", High, "name that must be public reached at a private address" {
+    PrivateAddressOfPublicName = "AFS414", High, "private address of a name that must be public" {
         cites: Some(PublicResolution),
         proof: Payload,
         confidence: Observed,

@@ -387,12 +387,12 @@ impl FindingCode {
                 looks_like: "a DNS query to an address that the site file does not list under resolvers",
                 cause: "a resolver set by hand or by a program; it may not hold private zones and may disclose names outside",
                 recommendation: "set the site's resolvers on the host; block DNS to others",
-                alternatives: "a resolver that is missing in the site file",
+                alternatives: "a resolver that is missing from the site file",
             },
             FindingCode::UndocumentedRolePort => Texts {
                 looks_like: "a conversation between two declared roles on a port that the port tables do not give, or only in the opposite \
                              direction; the finding cites all rows that the tables have for these roles",
-                cause: "another service on these hosts, or a role that is missing in the site file",
+                cause: "another service on these hosts, or a role that is missing from the site file",
                 recommendation: "find the service; add a missing role, or an exception with a reason and an expiry date",
                 alternatives: "a service that other documents require, such as DNS, Kerberos or LDAP to a domain controller",
             },

@@ -326,7 +326,7 @@ fn explain_inspection(client: Address, rows: &mut [&mut FindingRow]) {
     let Some(index) = rows.iter().position(|row| is_lead(row)) else { return };
     lead(rows, index, |row| is_inspected(row) || row.code == FindingCode::CertificateRefusedByClient);
     let mut message = format!(
-        "a middlebox seems to inspect the TLS of {client}: {} presented certificates issued by {issuer}, which is not on the list of \
+        "a middlebox seems to inspect the TLS connections of {client}: {} presented certificates issued by {issuer}, which is not on the list of \
          known issuers",
         listed(&inspected)
     );
@@ -368,7 +368,7 @@ fn explain_tls_filter(client: Address, rows: &mut [&mut FindingRow]) {
     let Some(lead) = rows.get_mut(index) else { return };
     lead.title = "TLS handshakes to several documented names fail on the path";
     lead.message = format!(
-        "a middlebox seems to filter or open the TLS of {client}: TCP connects, and the handshakes with {} at {} addresses fail ({})",
+        "a middlebox seems to filter or inspect the TLS connections of {client}: TCP connects, and the handshakes with {} at {} addresses fail ({})",
         listed(&names),
         addresses.len(),
         mechanisms.into_iter().collect::<Vec<_>>().join(", ")
@@ -469,7 +469,7 @@ mod tests {
         assert!(leading(vec![rejected("a.example")]).is_empty());
         assert!(leading(vec![issuer("a.example"), signed("b.example", "CN=b.example")]).is_empty());
         let found = leading(vec![issuer("b.example"), issuer("a.example")]);
-        assert!(found[0].contains("inspect the TLS of"), "{found:?}");
+        assert!(found[0].contains("inspect the TLS connections of"), "{found:?}");
         assert!(found[0].contains("a.example, b.example"), "{found:?}");
         let found = leading(vec![issuer("a.example"), rejected("c.example")]);
         assert!(found[0].ends_with("rejected the certificate of c.example"), "{found:?}");

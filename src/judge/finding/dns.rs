@@ -304,7 +304,7 @@ fn recommendation(anomaly: &DnsAnomaly) -> Option<&'static str> {
         ),
         ResolvedBy::OtherResolver { .. } if is_silent => Some(
             "check that this resolver runs, and that the firewall allows DNS to it, on UDP and TCP port 53; the other resolver answers, but \
-             a client that asks this one first waits at each name",
+             a client that asks this one first waits for a time-out with each name",
         ),
         ResolvedBy::OtherResolver { .. } => Some(
             "compare the two resolvers: their forwarders, zones and filters; until they agree, let the server query the one that knows \

@@ -160,7 +160,7 @@ impl Timeline {
         let interval = duration(self.last.since(self.first) / INTERVALS as u64);
         Some(html! {
             p {
-                "Each column is " (interval) ". A bar above the line is attempts that succeeded, a bar below it attempts that look blocked. "
+                "Each column is " (interval) ". Bars above the line are attempts that succeeded, bars below it attempts that look blocked. "
                 @if !shaded.is_empty() { "Shaded: no capture, or a capture that dropped packets." }
             }
             svg viewBox={ "0 0 " (width) " " (height) } role="img" aria-labelledby="timeline-title timeline-text" {

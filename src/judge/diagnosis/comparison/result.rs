@@ -147,10 +147,10 @@ impl ComparisonResult {
             )),
             ComparisonResult::OtherHostReachesIt { host, client } => Some(format!(
                 "compare the firewall rules and routes of {client} with those of {host}, which reaches the same address: {client} \
-                 seems to be missing in the rule"
+                 seems to be missing from the rule"
             )),
             ComparisonResult::OtherHostThroughProxy { host, client } => Some(format!(
-                "compare what the proxy's rules say of {client} with what they say of {host}: {client} seems to be missing in them"
+                "compare what the proxy's rules say of {client} with what they say of {host}: {client} seems to be missing from them"
             )),
             ComparisonResult::WorksThroughProxy { .. } | ComparisonResult::OthersThroughProxy { .. } => Some(
                 "set the proxy for the program that connects directly; or, if it cannot use one, allow the destination in the firewall"

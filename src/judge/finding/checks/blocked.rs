@@ -117,9 +117,9 @@ fn destination_clause(view: &FlowView<'_>) -> String {
     // A port that the tables open to a role is documented between its members too.
     let is_within_role = view.verdict.assumed_role.is_none() && !has_role(from);
     let between = if from == to || is_within_role {
-        format!("; the port tables have it between members of {to}")
+        format!("; the port tables list it between members of {to}")
     } else {
-        format!("; the port tables have it from {from} to {to}")
+        format!("; the port tables list it from {from} to {to}")
     };
     match view.verdict.assumed_role {
         Some((host, role)) => {

@@ -436,7 +436,7 @@ fn outside_its_tags(view: &FlowView<'_>) -> String {
     let date = view.policy.tags.as_ref().map_or("", |tags| &tags.date);
     let file = if date.is_empty() { String::new() } else { format!(" of {date}") };
     format!(
-        "{} named {} and connected to {}, which the service tag file{file} has in {} and in no service tag of the name's documented row",
+        "{} named {} and connected to {}, which the service tag file{file} lists under {} and under no service tag of the name's documented row",
         view.client(),
         view.name_text(),
         view.server().address,

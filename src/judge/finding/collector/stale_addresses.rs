@@ -119,10 +119,13 @@ fn add_stale_addresses(row: &mut FindingRow, client: Address, stale: &[StaleAddr
         true => {
             format!("; {returns}. {client} sent no query for it: an old entry in its hosts file is {how}")
         }
-        false => format!(
-            "; no DNS response gave this address. {returns}, and {client} connects to no such name: an old entry in its hosts file is \
-             {how}"
-        ),
+        false => {
+            let names = if stale.len() == 1 { "that name" } else { "these names" };
+            format!(
+                "; no DNS response gave this address. {returns}, and {client} has no other connection to {names}: an old entry in its \
+                 hosts file is {how}"
+            )
+        }
     };
     row.message.push_str(&clause);
     row.is_cause |= first.is_likely;
