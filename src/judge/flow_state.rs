@@ -169,6 +169,8 @@ impl FlowState {
             (Key::HttpServer, Value::Text(text)) => self.set_http_field(PageField::Server, text),
             (Key::HttpVia, Value::Text(text)) => self.set_http_field(PageField::Via, text),
             (Key::HttpSquidError, Value::Text(text)) => self.set_http_field(PageField::XSquidError, text),
+            (Key::HttpRequestId, Value::Text(text)) => self.set_http_field(PageField::RequestId, text),
+            (Key::HttpProxyStatus, Value::Text(text)) => self.set_http_field(PageField::ProxyStatus, text),
             (Key::HttpBody, Value::Text(text)) => self.set_http_field(PageField::Body, text),
             _ => {}
         }
@@ -184,6 +186,9 @@ impl FlowState {
 
     fn set_http_field(&mut self, field: PageField, text: &WireText) {
         let fields = &mut self.http_mut().fields;
+        if text.is_empty() {
+            return fields.retain(|(kind, _)| *kind != field);
+        }
         match fields.iter_mut().find(|(kind, _)| *kind == field) {
             Some((_, last)) => last.clone_from(text),
             None => fields.push((field, text.clone())),

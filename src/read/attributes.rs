@@ -114,10 +114,12 @@ keys! {
     HttpTarget, "http.target", "", "target of the first request, as sent: a path, or a URL in a request to a proxy";
     HttpProxied, "http.proxied", "", "the request was sent to a proxy: its target is a URL";
     HttpStatus, "http.status", "http_status", "status code of the last response";
-    HttpServer, "http.server", "http_server", "Server header of the first response";
+    HttpServer, "http.server", "http_server", "Server header of the first response, and of later ones that fail";
     HttpLocation, "http.location", "http_location", "Location header of the last redirect";
-    HttpVia, "http.via", "http_server", "Via or Proxy-Agent header of the first response: the name of a proxy";
-    HttpSquidError, "http.squid-error", "", "X-Squid-Error header of the first response: why a proxy refused";
+    HttpVia, "http.via", "http_server", "Via or Proxy-Agent header of the same responses: the name of a proxy";
+    HttpSquidError, "http.squid-error", "", "X-Squid-Error header of the same responses: why a proxy refused";
+    HttpRequestId, "http.request-id", "", "name of a header of the same responses by which a service identifies a request, such as `x-azure-ref`";
+    HttpProxyStatus, "http.proxy-status", "", "Proxy-Status header of the same responses: what a proxy did with the request";
     HttpBody, "http.body", "", "first bytes of the first response's body, where it is text";
     QuicVersion, "quic.version", "quic_version", "QUIC version of the first long header, by number";
     QuicError, "quic.error", "quic_error", "error code of a CONNECTION_CLOSE in Initial packets, where it is not a TLS alert";

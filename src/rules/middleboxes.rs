@@ -1,7 +1,7 @@
 //! How known middleboxes can be recognised, and what the connection tests of Windows expect.
 //!
 //! In:  the data file inside the program.
-//! Out: the vendor of a block page or of a sinkhole address; the expected response of a connection test.
+//! Out: the vendor of a block page or of a sinkhole address; the expected response of a connection test; who sends a response.
 //! Not: whether anything was blocked.
 
 use serde::Deserialize;
@@ -25,6 +25,31 @@ pub struct Middleboxes {
     connection_tests: Vec<ConnectionTest>,
     #[serde(rename = "redirector")]
     redirectors: Vec<Redirector>,
+    #[serde(rename = "responder")]
+    responders: Vec<Responder>,
+}
+
+/// Who sends responses with a text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Responder {
+    #[expect(dead_code, reason = "for readers of the file")]
+    title: String,
+    kind: ResponderKind,
+    field: PageField,
+    contains: String,
+    #[expect(dead_code, reason = "for readers of the file")]
+    source: String,
+}
+
+/// Which kind of program sends a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResponderKind {
+    /// The service itself, or the content delivery network that serves its name.
+    Service,
+    /// A web proxy.
+    Proxy,
 }
 
 /// A text by which a block page can be recognised.
@@ -50,6 +75,10 @@ pub enum PageField {
     Location,
     /// X-Squid-Error header.
     XSquidError,
+    /// The name of a header that services set to identify a request, such as `x-azure-ref`.
+    RequestId,
+    /// Proxy-Status header.
+    ProxyStatus,
     /// The first bytes of the body.
     Body,
 }
@@ -100,6 +129,15 @@ impl Middleboxes {
         self.block_pages.iter().find(matches).map(|page| page.vendor.as_str())
     }
 
+    /// Which kind of program sends responses with `text` in `field`.
+    pub fn responder(&self, field: PageField, text: &str) -> Option<ResponderKind> {
+        let text = text.to_ascii_lowercase();
+        let matches = |responder: &&Responder| {
+            responder.field == field && text.contains(&responder.contains.to_ascii_lowercase())
+        };
+        self.responders.iter().find(matches).map(|responder| responder.kind)
+    }
+
     /// The vendor whose resolver returns this address for names that it blocks.
     pub fn sinkhole_vendor(&self, address: Address) -> Option<&str> {
         let ip = address.to_ip();
@@ -143,6 +181,9 @@ mod tests {
         assert_eq!(known.sinkhole_vendor_of_alias("www.paloaltonetworks.com"), None);
         let body = known.expected_test_body("WWW.msftconnecttest.com", "/connecttest.txt");
         assert_eq!(body, Some("Microsoft Connect Test"));
+        assert_eq!(known.responder(PageField::Server, "AkamaiGHost"), Some(ResponderKind::Service));
+        assert_eq!(known.responder(PageField::Server, "squid/6.6"), Some(ResponderKind::Proxy));
+        assert_eq!(known.responder(PageField::Server, "nginx"), None);
         assert!(known.is_redirector("aka.ms") && !known.is_redirector("ocsp.msocsp.com"));
     }
 }

@@ -48,6 +48,7 @@ pub use library::RuleError;
 pub use library::Selection;
 pub use middleboxes::Middleboxes;
 pub use middleboxes::PageField;
+pub use middleboxes::ResponderKind;
 pub use names::MatchKind;
 pub use names::ReferenceMatch;
 pub use names::ReferenceMatches;

@@ -162,7 +162,8 @@ impl FindingCode {
                              a filtering product",
                 cause: "a web filter; when it blocks a revocation list the server shows 0x80072f8f",
                 recommendation: "allow the host in the filter, on port 80 as well",
-                alternatives: "the host's own reply to a path that it does not serve",
+                alternatives: "the host's own reply to a path that it does not serve, with an expired token, or to a country; where the \
+                               response names the service or its content delivery network, it is no finding",
             },
             FindingCode::DroppedByHost => Texts {
                 looks_like: "Packet Monitor reports that a component of this host dropped packets of the flow by a rule, and the flow came no \
@@ -203,7 +204,8 @@ impl FindingCode {
                 alternatives: "a faulty client, or one whose settings are stricter than the service",
             },
             FindingCode::ProxyRefused => Texts {
-                looks_like: "a CONNECT or SOCKS request answered by a refusal: 403, 502, 503, 504, not allowed by the ruleset",
+                looks_like: "a request to a proxy answered by a refusal: 403, 502, 503, 504, not allowed by the ruleset; in plain HTTP, unless \
+                             the response names the destination's own server",
                 cause: "a rule of the proxy, or a proxy that cannot reach the destination itself; the server shows 0x80c83081 or 0x80072efd",
                 recommendation: "allow the name in the proxy; for 502 and 504 check the proxy's own outbound access and its DNS",
                 alternatives: "a destination that was down at that time",

@@ -15,6 +15,7 @@ use crate::read::AppStatus;
 use crate::read::NameSource;
 use crate::rules::Middleboxes;
 use crate::rules::PageField;
+use crate::rules::ResponderKind;
 
 /// Where a page may name the product that made it.
 const VENDOR_FIELDS: [PageField; 5] =
@@ -60,18 +61,66 @@ pub(super) fn assess_response(flow: &FlowState, context: &AssessmentContext<'_>)
     if is_vendor_page {
         return blocked(Mechanism::BlockPage, Confidence::Certain);
     }
+    let sender = sender_of(http, context.middleboxes);
     match status {
+        // Its own refusal: of a path, a token, a country.
+        403 | 451 | 502..=504 if sender == Sender::Service => None,
         407 if is_proxied => blocked(Mechanism::ProxyAuthRequired, Confidence::Weak),
         200 if is_for_validation(path_of(target)) && body.is_some_and(is_html) => {
             blocked(Mechanism::BlockPage, Confidence::Weak)
         }
-        403 if is_proxied => blocked(Mechanism::ProxyRefused, Confidence::Strong),
+        403 if is_proxied && sender == Sender::Proxy => blocked(Mechanism::ProxyRefused, Confidence::Strong),
+        403 if is_proxied => blocked(Mechanism::ProxyRefused, Confidence::Weak),
         502..=504 if is_proxied => blocked(Mechanism::ProxyRefused, Confidence::Weak),
         403 | 451 => blocked(Mechanism::BlockPage, Confidence::Weak),
         301 | 302 | 303 | 307 | 308 if is_foreign_redirect(http, host, context) => {
             blocked(Mechanism::BlockPage, Confidence::Weak)
         }
         _ => None,
+    }
+}
+
+/// Who sent a response, as far as its headers show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::judge) enum Sender {
+    /// The service, or the content delivery network that serves its name.
+    Service,
+    /// A proxy by itself.
+    Proxy,
+    /// Another program than the proxy that names itself: it seems to have forwarded the response.
+    Forwarded,
+    Unknown,
+}
+
+/// Who sent a response that does not have what was requested.
+pub(in crate::judge) fn sender_of(http: &Http, middleboxes: &Middleboxes) -> Sender {
+    if http.field(PageField::RequestId).is_some() {
+        return Sender::Service;
+    }
+    if http.field(PageField::XSquidError).is_some() {
+        return Sender::Proxy;
+    }
+    // RFC 9209 §2.1: `error` for a response that the intermediary generated, `received-status` for one that it received.
+    match http.field(PageField::ProxyStatus) {
+        Some(status) if status.contains("received-status=") => return Sender::Service,
+        Some(status) if status.contains("error=") => return Sender::Proxy,
+        _ => {}
+    }
+    let server = http.field(PageField::Server);
+    let via = http.field(PageField::Via);
+    let known = server
+        .and_then(|text| middleboxes.responder(PageField::Server, text))
+        .or_else(|| via.and_then(|text| middleboxes.responder(PageField::Via, text)));
+    match (known, server, via) {
+        (Some(ResponderKind::Service), ..) => Sender::Service,
+        (Some(ResponderKind::Proxy), ..) => Sender::Proxy,
+        // A proxy adds Via to what it forwards (RFC 9110 §7.6.3), and some proxies to their own responses as well.
+        (None, Some(server), Some(via)) => {
+            let product = server.split(['/', ' ']).next().unwrap_or_default().to_ascii_lowercase();
+            let is_own = !product.is_empty() && via.to_ascii_lowercase().contains(&product);
+            if is_own { Sender::Proxy } else { Sender::Forwarded }
+        }
+        (None, ..) => Sender::Unknown,
     }
 }
 
@@ -163,6 +212,29 @@ mod tests {
         assert_eq!(path_of("http://x"), "");
         assert_eq!(domain_of("a.b.microsoft.com"), "microsoft.com");
         assert_eq!(domain_of("localhost"), "localhost");
+    }
+
+    #[test]
+    fn headers_show_who_sent_a_response() {
+        let known = Middleboxes::embedded().unwrap();
+        let check = |fields: &[(PageField, &str)], expected| {
+            let text = |text: &str| crate::base::WireText::new(text.as_bytes(), 99);
+            let fields = fields.iter().map(|(field, value)| (*field, text(value))).collect();
+            assert_eq!(sender_of(&Http { fields, ..Http::default() }, &known), expected);
+        };
+        let (server, via, status) = (PageField::Server, PageField::Via, PageField::ProxyStatus);
+        let squid = (via, "1.1 proxy.contoso.example (squid/6.6)");
+        check(&[(server, "ECS (ama/8A2D)"), squid], Sender::Service);
+        check(&[(server, "Windows-Azure-Blob/1.0 Microsoft-HTTPAPI/2.0")], Sender::Service);
+        check(&[(PageField::RequestId, "x-azure-ref"), squid], Sender::Service);
+        check(&[(server, "squid/6.6"), squid], Sender::Proxy);
+        check(&[(PageField::XSquidError, "ERR_DNS_FAIL 0"), squid], Sender::Proxy);
+        check(&[(server, "Gate/2"), (via, "1.1 gate.contoso.example (gate/2)")], Sender::Proxy);
+        check(&[(server, "nginx"), squid], Sender::Forwarded);
+        check(&[(server, "nginx")], Sender::Unknown);
+        check(&[squid], Sender::Unknown);
+        check(&[(status, "proxy; error=destination_unavailable")], Sender::Proxy);
+        check(&[(status, "proxy; received-status=403"), (server, "nginx")], Sender::Service);
     }
 
     #[test]

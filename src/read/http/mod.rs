@@ -52,6 +52,14 @@ const TEXT_LIMIT: usize = 300;
 /// Bytes kept of the first text body: enough to recognise a block page.
 const PREVIEW_LIMIT: usize = 300;
 
+/// Headers by which services and content delivery networks identify a request. Filters and proxies on the path set none of them.
+const REQUEST_ID_HEADERS: [&str; 4] = ["x-azure-ref", "x-ms-request-id", "x-amz-request-id", "x-amz-cf-id"];
+
+/// Statuses that servers send, and proxies and filters in place of them: who did is in the headers.
+const fn may_be_of_middlebox(code: u16) -> bool {
+    matches!(code, 403 | 407 | 451 | 502..=504)
+}
+
 /// RFC 9110 §15.3.
 const SUCCESS: std::ops::Range<u16> = 200..300;
 
@@ -307,6 +315,8 @@ impl HttpReader {
         self.last_status = (!is_reported).then_some(code);
         if is_reported {
             emit_response(code, connect, response.headers, self.responses == 1, emit);
+        } else if may_be_of_middlebox(code) {
+            emit_sender(response.headers, false, emit);
         }
         if connect && SUCCESS.contains(&code) {
             return HeadResult::Tunnel(len);
@@ -405,16 +415,26 @@ fn emit_response(code: u16, connect: bool, headers: &[Header<'_>], first: bool, 
     if let Some(location) = header_value(headers, "location") {
         emit.attribute(AttributeKey::HttpLocation, text(location));
     }
-    if let Some(server) = header_value(headers, "server").filter(|_| first) {
-        emit.attribute(AttributeKey::HttpServer, text(server));
+    if first || may_be_of_middlebox(code) {
+        emit_sender(headers, first, emit);
     }
-    if let Some(error) = header_value(headers, "x-squid-error").filter(|_| first) {
-        emit.attribute(AttributeKey::HttpSquidError, text(error));
-    }
-    if let Some(via) =
-        header_value(headers, "via").or_else(|| header_value(headers, "proxy-agent")).filter(|_| first)
-    {
-        emit.attribute(AttributeKey::HttpVia, text(via));
+}
+
+/// Emits the headers that show who sent a response. Of a later response an empty value replaces that of an earlier one.
+fn emit_sender(headers: &[Header<'_>], first: bool, emit: &mut Emitter<'_>) {
+    let request_id = REQUEST_ID_HEADERS.iter().find(|name| header_value(headers, name).is_some());
+    let via = header_value(headers, "via").or_else(|| header_value(headers, "proxy-agent"));
+    let values = [
+        (AttributeKey::HttpServer, header_value(headers, "server")),
+        (AttributeKey::HttpSquidError, header_value(headers, "x-squid-error")),
+        (AttributeKey::HttpVia, via),
+        (AttributeKey::HttpRequestId, request_id.map(|name| name.as_bytes())),
+        (AttributeKey::HttpProxyStatus, header_value(headers, "proxy-status")),
+    ];
+    for (key, value) in values {
+        if let Some(value) = value.or_else(|| (!first).then_some(&b""[..])) {
+            emit.attribute(key, AttributeValue::Text(WireText::new(value, TEXT_LIMIT)));
+        }
     }
 }
 

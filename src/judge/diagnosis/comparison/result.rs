@@ -121,6 +121,11 @@ impl ComparisonResult {
                  one of several firewalls that lacks the rule: the destination is allowed at other times"
                     .to_owned(),
             ),
+            ComparisonResult::WorkedBefore { .. } if mechanism == Some(Mechanism::BlockPage) => Some(
+                "compare the requests that get the page with those that did not: their paths, programs and users; if the same request \
+                 worked before, look for what changed after that time in the rules of the device that inspects requests"
+                    .to_owned(),
+            ),
             ComparisonResult::WorkedBefore { .. } if may_be_filtered => Some(
                 "look for what changed after that time in the rules of the device that inspects names or requests; allow the name there \
                  again if a rule stops it"

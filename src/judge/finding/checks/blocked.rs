@@ -14,7 +14,9 @@ use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
 use crate::judge::catalogue::Stops;
 use crate::judge::catalogue::drop_advice;
+use crate::judge::diagnosis::block_pages::Sender;
 use crate::judge::diagnosis::block_pages::block_page_vendor;
+use crate::judge::diagnosis::block_pages::sender_of;
 use crate::judge::policy::verdict::DeclaredServer;
 use crate::judge::text::counted;
 use crate::read::AppStatus;
@@ -167,7 +169,38 @@ fn proxy_status(view: &FlowView<'_>) -> Option<u16> {
     connect.or_else(|| view.facts().and_then(|facts| facts.http.as_deref()).and_then(|http| http.status))
 }
 
+/// Who sent a response in plain HTTP that the destination may send as well; none of a response to CONNECT.
+pub(super) fn doubtful_sender(view: &FlowView<'_>) -> Option<Sender> {
+    if !matches!(view.assessment.mechanism(), Some(Mechanism::ProxyRefused | Mechanism::BlockPage)) {
+        return None;
+    }
+    let facts = view.facts()?;
+    let http = facts.http.as_deref().filter(|http| matches!(http.status, Some(403 | 451 | 502..=504)))?;
+    let has_sender = facts
+        .statuses
+        .iter()
+        .any(|(status, _)| matches!(status, AppStatus::Status { connect: true, .. } | AppStatus::Socks(_)));
+    if has_sender || block_page_vendor(http, &view.policy.middleboxes).is_some() {
+        return None;
+    }
+    let sender = sender_of(http, &view.policy.middleboxes);
+    matches!(sender, Sender::Forwarded | Sender::Unknown).then_some(sender)
+}
+
+/// Why it is not certain who sent a response.
+const fn doubt(sender: Sender) -> &'static str {
+    match sender {
+        Sender::Forwarded => {
+            "its headers name another program than the proxy, which seems to have forwarded the destination's own response"
+        }
+        _ => "nothing in it shows whether the proxy sent it or the destination",
+    }
+}
+
 fn proxy_refused(view: &FlowView<'_>) -> String {
+    if let (Some(sender), Some(status)) = (doubtful_sender(view), proxy_status(view)) {
+        return could_not_use_through_proxy(view, &format!("the response is {status}; {}", doubt(sender)));
+    }
     match proxy_status(view) {
         Some(status @ 403) => could_not_use_through_proxy(
             view,
@@ -315,6 +348,15 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
     if is_silence_or_reset && mechanism.entry().stops == Stops::Conversation {
         // TCP connected: it is not a rule about the address, and before the first payload none about the name.
         return Some(mechanism.texts().recommendation);
+    }
+    if doubtful_sender(view).is_some() {
+        return Some(if view.flow.is_proxied() {
+            "look for this request in the log of the proxy: whether a rule refused it, or the destination sent the response, or could not \
+             be reached; allow the name only in the first case"
+        } else {
+            "find out who sent the response: make the same request from a network without a filter. If the response is another one there, \
+             allow the host in the filter, on port 80 as well"
+        });
     }
     match (view.assessment.mechanism()?.finding(), proxy_status(view)?) {
         (FindingCode::ProxyRefused, 502..=504) => Some(
@@ -532,6 +574,18 @@ fn block_page(view: &FlowView<'_>) -> String {
             could_not_use(view, &format!("a page of {vendor} was returned instead of the response"))
         }
         (None, Some(location)) => could_not_use(view, &format!("it was redirected to {location}")),
-        (None, None) => could_not_use(view, "a block page was returned instead of the response"),
+        (None, None) => match http.and_then(|http| http.status).filter(|_| doubtful_sender(view).is_some()) {
+            Some(status) => {
+                let server = http.and_then(|http| http.field(PageField::Server));
+                let server = server.map(|text| format!(" with `Server: {text}`")).unwrap_or_default();
+                could_not_use(
+                    view,
+                    &format!(
+                        "the response is {status}{server}, which a filter on the path sends, or the host itself"
+                    ),
+                )
+            }
+            None => could_not_use(view, "a block page was returned instead of the response"),
+        },
     }
 }

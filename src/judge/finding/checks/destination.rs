@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::Check;
 use super::FlowView;
 use super::When;
+use super::blocked::doubtful_sender;
 use super::no_rows;
 use crate::base::Address;
 use crate::base::port;
@@ -12,6 +13,7 @@ use crate::base::proto;
 use crate::flow::Handshake;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
+use crate::judge::diagnosis::block_pages::Sender;
 use crate::judge::flow_state::NameClaim;
 use crate::judge::policy::name_table::Contradiction;
 use crate::judge::policy::name_table::KnownName;
@@ -316,6 +318,8 @@ pub(super) fn highest_severity(view: &FlowView<'_>, code: FindingCode) -> Severi
         FindingCode::NameAtForeignAddress if !is_exact(view) => Severity::Medium,
         // Windows Firewall drops them by default, and only validation needs them.
         _ if view.assessment.mechanism() == Some(Mechanism::EchoUnanswered) => Severity::Medium,
+        // The proxy seems to have forwarded what the destination sent.
+        _ if doubtful_sender(view) == Some(Sender::Forwarded) => Severity::Medium,
         // That the host has the role is an assumption.
         _ if view.verdict.assumed_role.is_some() => Severity::Low,
         _ => Severity::High,
