@@ -229,6 +229,8 @@ pub enum SharedPath {
     Time,
     /// The client rejects certificates of issuers that are on the lists.
     Trust,
+    /// The capture holds no packet of the server, a host of the site, at that time.
+    Host,
 }
 
 /// A row of `findings.csv`: one for each audited host, target, code and mechanism.

@@ -172,6 +172,8 @@ pub(in crate::judge) struct Comparison {
     blocked_at: BoundedMap<(Address, Endpoint), SmallVec<[Arc<HostName>; 1]>>,
     /// By client and name.
     silent_ipv6: BoundedMap<(Address, Arc<HostName>), SilentIpv6>,
+    /// Hosts that sent packets to others inside the site, first and last.
+    sending: BoundedMap<Address, (Time, Time)>,
 }
 
 impl Default for Comparison {
@@ -184,11 +186,28 @@ impl Default for Comparison {
             blocked_names: BoundedMap::new(MAX_ENTRIES),
             blocked_at: BoundedMap::new(MAX_ENTRIES),
             silent_ipv6: BoundedMap::new(MAX_ENTRIES),
+            sending: BoundedMap::new(MAX_ENTRIES),
         }
     }
 }
 
 impl Comparison {
+    /// Adds the hosts of a flow inside the site, judged or not.
+    pub(in crate::judge) fn add_hosts(&mut self, row: &FlowRow) {
+        if !row.server.address.is_private() {
+            return;
+        }
+        for (host, sent) in [row.client.address, row.server.address].into_iter().zip(row.packets) {
+            match self.sending.get(&host).filter(|_| sent > 0) {
+                Some((first, last)) => {
+                    (*first, *last) = ((*first).min(row.first_seen), (*last).max(row.last_seen));
+                }
+                None if sent > 0 => self.sending.insert(host, (row.first_seen, row.last_seen)),
+                None => {}
+            }
+        }
+    }
+
     /// Adds a judged flow; `is_proxied` where its server is a proxy of the name.
     pub(in crate::judge) fn add(&mut self, row: &FlowRow, is_proxied: bool) {
         match row.assessment.outcome() {

@@ -4,6 +4,8 @@
 //! Out: the leading finding with the cause as its message, and its frames; the others name it as their cause.
 //! Not: what one flow shows; a cause needs signs of several flows.
 
+mod host;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -73,6 +75,7 @@ pub(super) fn explain<'a>(rows: impl Iterator<Item = &'a mut FindingRow>) {
         explain_inspection(*client, rows);
         explain_old_tls(rows);
         explain_tls_filter(*client, rows);
+        host::explain_host(*client, rows);
         explain_server(rows);
     }
 }

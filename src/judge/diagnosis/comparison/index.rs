@@ -28,10 +28,16 @@ use super::WorkedAt;
 use super::WorkedName;
 use crate::base::Address;
 use crate::base::HostName;
+use crate::base::Time;
 use crate::flow::Endpoint;
 
 /// Attempts of two clients so close together met the same server: at other times it may have been down.
 const SAME_TIME_NANOS: u64 = 600_000_000_000;
+
+/// Ports on which a host serves the same: Windows Remote Management over HTTPS and HTTP (MS-WSMV §2.1), SMB over RDMA of the
+/// iWARP kind (MS-SMBD §1.9) and over TCP, SMB over NetBIOS and directly (RFC 1001, MS-SMB2 §2.1). Clients try one and then the
+/// other, and most hosts listen on one only.
+const ALTERNATIVE_PORTS: &[(u16, u16)] = &[(5986, 5985), (5985, 5986), (5445, 445), (137, 445), (139, 445)];
 
 /// At least this many names of a client fail, and none works, in an outage.
 const MIN_NAMES_IN_OUTAGE: u32 = 3;
@@ -269,6 +275,33 @@ impl<'a> ComparisonIndex<'a> {
             return Some(ComparisonResult::WorksThroughProxy { proxy });
         }
         Some(ComparisonResult::OthersThroughProxy { proxy: worked.proxy?, client })
+    }
+
+    /// Whether the capture holds no packet of a host of the site from the first to the last of these times.
+    pub(in crate::judge) fn is_silent(&self, host: Address, first: Time, last: Time) -> bool {
+        let is_within = |(begin, end): (Time, Time)| begin <= last && end >= first;
+        let has_sent = self.all.sending.peek(&host).is_some_and(|span| is_within(*span));
+        let has_worked = || {
+            let names = self.worked().iter().filter(|(client, ..)| *client == host);
+            names.flat_map(|(.., worked)| &worked.names).any(|name| is_within((name.first, name.last)))
+        };
+        // What was evicted is not known.
+        self.all.sending.evictions == 0 && !has_sent && !has_worked()
+    }
+
+    /// Another port of a server on which it serves the same as on this one, where that works for the client.
+    pub(in crate::judge) fn with_other_port(
+        &self,
+        client: Address,
+        server: Endpoint,
+    ) -> Option<ComparisonResult> {
+        let works = |port: &u16| {
+            let at = Endpoint { port: *port, ..server };
+            self.all.worked.peek(&(client, at)).is_some()
+        };
+        let ports = ALTERNATIVE_PORTS.iter().filter(|(port, _)| *port == server.port);
+        let port = ports.map(|(_, other)| *other).find(works)?;
+        Some(ComparisonResult::OtherPortWorks { port })
     }
 
     fn is_proxy_of(&self, client: Address, server: Endpoint) -> bool {

@@ -45,6 +45,8 @@ pub(in crate::judge) enum ComparisonResult {
     OtherNamesFail { server: Address },
     /// Another documented name of the same endpoint, such as an older one, works.
     OtherNameOfEndpoint { name: Arc<HostName> },
+    /// The server serves the same on another port, which works.
+    OtherPortWorks { port: u16 },
     /// Nothing that the client tried works.
     NothingWorks { names: u32, client: Address },
 }
@@ -73,6 +75,7 @@ impl ComparisonResult {
             | ComparisonResult::WorksElsewhere { .. }
             | ComparisonResult::OtherNamesFail { .. }
             | ComparisonResult::OtherNameOfEndpoint { .. }
+            | ComparisonResult::OtherPortWorks { .. }
             | ComparisonResult::NothingWorks { .. } => None,
         }
     }
@@ -162,6 +165,10 @@ impl ComparisonResult {
                     .to_owned(),
             ),
             ComparisonResult::WorksOverIpv4 { .. } => Some(RECOMMENDATION_FOR_IPV6.to_owned()),
+            ComparisonResult::OtherPortWorks { port } => Some(format!(
+                "nothing has to be done while port {port} is enough. If the site has to use this port, check that the service listens \
+                 on it, and allow it between the two hosts"
+            )),
             _ => None,
         }
     }
@@ -210,6 +217,9 @@ impl std::fmt::Display for ComparisonResult {
             ),
             ComparisonResult::OtherNameOfEndpoint { name } => {
                 write!(f, "{name}, another documented name of the same endpoint, works")
+            }
+            ComparisonResult::OtherPortWorks { port } => {
+                write!(f, "port {port} of the same host works, which serves the same")
             }
             ComparisonResult::NothingWorks { names, .. } => {
                 write!(f, "none of the {names} names that the client tried works")

@@ -12,6 +12,7 @@ use crate::base::port;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::Compared;
 use crate::judge::catalogue::FindingCode;
+use crate::judge::catalogue::Mechanism;
 use crate::judge::catalogue::Stops;
 use crate::judge::diagnosis::comparison::ComparisonIndex;
 use crate::judge::diagnosis::comparison::ComparisonResult;
@@ -20,6 +21,7 @@ use crate::judge::policy::Policy;
 use crate::judge::rows::FindingRow;
 use crate::judge::rows::SharedPath;
 use crate::judge::vocabulary::Confidence;
+use crate::judge::vocabulary::Severity;
 
 impl Findings {
     /// Adds to each message what the rest of the capture shows.
@@ -71,6 +73,14 @@ impl Findings {
                 }
                 _ => None,
             });
+            let other_port = || server.and_then(|server| comparison.with_other_port(client, server));
+            let result = result.or_else(|| if is_attempt { other_port() } else { None });
+            if result.is_none() && is_about_silent_host(row, comparison, policy) {
+                row.shared = Some(SharedPath::Host);
+                if row.need.is_ours() {
+                    row.recommendation = CHECK_HOST.into();
+                }
+            }
             if let Some(result) = result {
                 add_comparison(row, &result);
                 if let (ComparisonResult::WorksElsewhere { .. }, OwnedTarget::Name(name)) =
@@ -89,6 +99,30 @@ impl Findings {
     }
 }
 
+/// What to do where a host of the site gives no sign of itself.
+const CHECK_HOST: &str = "check first that the host runs and has this address, because the capture holds no packet of it at that time. If \
+                          another host reaches it, allow this protocol and port between the two hosts, and check the routes";
+
+/// Whether an attempt to reach a host of the site failed while the capture holds no packet of that host.
+fn is_about_silent_host(row: &FindingRow, comparison: &ComparisonIndex<'_>, policy: &Policy) -> bool {
+    let is_silence = matches!(
+        row.mechanism,
+        Some(
+            Mechanism::TcpUnanswered
+                | Mechanism::DatagramsUnanswered
+                | Mechanism::EchoUnanswered
+                | Mechanism::IcmpHostUnreachable
+        )
+    );
+    let host = row.server.map(|server| server.address).filter(|host| host.is_private());
+    is_silence
+        && row.shared.is_none()
+        && host.is_some_and(|host| {
+            !policy.private_networks.contains(host)
+                && comparison.is_silent(host, row.first_seen, row.last_seen)
+        })
+}
+
 /// Whether a client may reach a server through a web proxy: web ports, and no address inside the site.
 const fn may_be_proxied(server: Endpoint) -> bool {
     matches!(server.port, port::HTTP | port::HTTPS) && !server.address.is_private()
@@ -102,6 +136,14 @@ fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
         matches!(result, ComparisonResult::WorkedLater { .. } | ComparisonResult::WorkedAtOtherTimes);
     match result {
         ComparisonResult::WorksOverIpv4 { .. } => row.shared = Some(SharedPath::Ipv6),
+        // Who refuses does not listen there; who drops has a rule that the documents do not ask for.
+        ComparisonResult::OtherPortWorks { .. } => {
+            let highest = match row.code {
+                FindingCode::ConnectionRefused => Severity::Low,
+                _ => Severity::Medium,
+            };
+            row.severity = row.severity.min(highest);
+        }
         ComparisonResult::NothingWorks { .. } => {
             // Who refuses explicitly is not down.
             if row.code == FindingCode::ConnectionUnanswered {
@@ -112,6 +154,7 @@ fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
         ComparisonResult::WorkedLater { .. }
         | ComparisonResult::WorkedBefore { .. }
         | ComparisonResult::WorkedAtOtherTimes
+        | ComparisonResult::AddressWorked { .. }
             if row.shared.is_none()
                 && row.mechanism.is_some_and(|mechanism| mechanism.entry().stops == Stops::Attempt) =>
         {
