@@ -308,6 +308,9 @@ impl Engine {
         if resolution.rcode.is_some() {
             self.diagnosis.packet_received(client.address);
         }
+        if resolution.truncated && protocol == proto::UDP {
+            self.diagnosis.truncated.add(client.address, resolver.address);
+        }
         if resolution.opcode == 0 && self.audits(client.address) {
             let known =
                 resolved.known.unwrap_or_else(|| self.names.look_up(&resolution.query_name, &self.policy));

@@ -22,6 +22,7 @@ pub(super) mod scans;
 pub(super) mod sign_ins;
 pub(super) mod stale_address;
 pub(super) mod tampering;
+pub(super) mod truncated_responses;
 pub(super) mod unheard_hosts;
 pub(super) mod unused_answers;
 
@@ -36,6 +37,7 @@ use self::revocation::Revocation;
 use self::scans::ConnectAttempt;
 use self::scans::Scans;
 use self::sign_ins::SignIns;
+use self::truncated_responses::TruncatedResponses;
 use self::unheard_hosts::UnheardHosts;
 use self::unused_answers::NameUse;
 use super::assessment::Assessment;
@@ -84,6 +86,7 @@ pub(super) struct Diagnosis {
     pub(super) revocation: Revocation,
     pub(super) name_use: NameUse,
     pub(super) proxies: Proxies,
+    pub(super) truncated: TruncatedResponses,
     pub(super) sign_ins: SignIns,
     pub(super) own_addresses: OwnAddresses,
     pub(super) unheard: UnheardHosts,
@@ -106,6 +109,7 @@ impl Default for Diagnosis {
             revocation: Revocation::default(),
             name_use: NameUse::default(),
             proxies: Proxies::default(),
+            truncated: TruncatedResponses::default(),
             sign_ins: SignIns::default(),
             own_addresses: OwnAddresses::default(),
             unheard: UnheardHosts::default(),

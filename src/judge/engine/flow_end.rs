@@ -66,7 +66,7 @@ impl Engine {
         let tags = self.tag_sets.of(flow.server().address, policy);
         let verdict = if is_judged {
             let verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
-            if self.diagnosis.proxies.is_proxy_of(flow) { verdict.at_undeclared_proxy() } else { verdict }
+            self.at_known_server(flow, verdict)
         } else {
             Verdict::default()
         };
@@ -80,6 +80,7 @@ impl Engine {
             self.diagnosis.proxies.add_success(flow, flow_end);
         }
         let mut row = flow_row::flow_row(view, codes);
+        self.diagnosis.comparison.add_hosts(&row);
         if is_reported {
             self.site.add(flow, &row, &verdict, policy);
         }
@@ -122,6 +123,17 @@ impl Engine {
         let Some(conversations) = &mut self.conversations else { return };
         for conversation in conversations.take_rest(|address| policy.is_inside(address)) {
             self.end_conversation(conversation, sink);
+        }
+    }
+
+    /// The verdict with what earlier traffic shows of the server.
+    fn at_known_server<'a>(&self, flow: &FlowState, verdict: Verdict<'a>) -> Verdict<'a> {
+        if self.diagnosis.proxies.is_proxy_of(flow) {
+            verdict.at_undeclared_proxy()
+        } else if self.diagnosis.truncated.is_completed_by(flow) {
+            verdict.at_resolver()
+        } else {
+            verdict
         }
     }
 
@@ -185,10 +197,8 @@ impl Engine {
             _ => self.assess(flow, flow_end, unknown_issuer, Diagnosis::assess_open),
         };
         let tags = self.tag_sets.of(flow.server().address, policy);
-        let mut verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
-        if self.diagnosis.proxies.is_proxy_of(flow) {
-            verdict = verdict.at_undeclared_proxy();
-        }
+        let verdict = flow_verdict(flow, flow_end, tags.as_deref(), unknown_issuer, policy);
+        let verdict = self.at_known_server(flow, verdict);
         let proved = EarlyChecks::proved(assessment, reason);
         if verdict.assumed_role.is_none() || self.audits(flow.client().address) {
             let known = proved.filter(|_| reason != EarlyReason::Payload);

@@ -290,7 +290,7 @@ pub(in crate::judge) fn run_early(view: &FlowView<'_>, complete: &[Proof], findi
 
 /// How much the site needs the destination of a flow.
 fn need(view: &FlowView<'_>, mechanism: Option<Mechanism>) -> Need {
-    if mechanism.is_some() && is_to_proxy(view) {
+    if mechanism.is_some() && (is_to_proxy(view) || view.verdict.declared == Some(DeclaredServer::Resolver)) {
         return Need::Carrier;
     }
     if mechanism.is_some() && is_platform_address(view.flow.requested_address()) {

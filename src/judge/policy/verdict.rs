@@ -67,6 +67,8 @@ pub(in crate::judge) enum DeclaredServer {
     UndeclaredProxy,
     /// A network of private endpoints, on TCP port 443.
     PrivateEndpoint,
+    /// Nothing, but it is a resolver that sent the client a truncated response; DNS over TCP.
+    Resolver,
 }
 
 /// Why a port between two roles is undocumented.
@@ -82,6 +84,11 @@ impl Verdict<'_> {
     /// The same where earlier requests to the server as a proxy succeeded.
     pub(in crate::judge) fn at_undeclared_proxy(self) -> Self {
         Verdict { declared: self.declared.or(Some(DeclaredServer::UndeclaredProxy)), ..self }
+    }
+
+    /// The same where the server sent the client a truncated response, which DNS over TCP completes.
+    pub(in crate::judge) fn at_resolver(self) -> Self {
+        Verdict { declared: self.declared.or(Some(DeclaredServer::Resolver)), ..self }
     }
 }
 

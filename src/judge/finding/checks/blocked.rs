@@ -107,6 +107,9 @@ fn destination_clause(view: &FlowView<'_>) -> String {
         Some(DeclaredServer::PrivateEndpoint) => {
             return "; the address is in a declared network of private endpoints".to_owned();
         }
+        Some(DeclaredServer::Resolver) => {
+            return "; it is a resolver that sent this host truncated responses, which DNS over TCP completes".to_owned();
+        }
         None => {}
     }
     let Some((from, to)) = view.verdict.role_row.and_then(|row| view.policy.roles_of_row(row)) else {
@@ -286,6 +289,12 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
                  rules between the server and the endpoint",
             );
         }
+        Some(DeclaredServer::Resolver) => {
+            return Some(
+                "allow DNS to the resolver on TCP port 53 as well: a response that does not fit into a datagram is requested again over \
+                 TCP, and without it the name is not resolved",
+            );
+        }
         None => {}
     }
     let finding = view.assessment.mechanism()?.finding();
@@ -308,8 +317,13 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
     if view.verdict.undocumented_role_port.is_some() && is_dropped_or_refused {
         return Some(BETWEEN_ROLES);
     }
+    let mechanism = view.assessment.mechanism()?;
     if view.verdict.role_row.is_some() && is_dropped_or_refused {
-        return Some(if view.verdict.assumed_role.is_some() {
+        let is_refused_by_host = matches!(mechanism, Mechanism::TcpRefused | Mechanism::IcmpPortUnreachable);
+        return Some(if view.verdict.assumed_role.is_none() && is_refused_by_host {
+            "check first that the service runs and listens on this port, because the refusal comes from the host itself or in its name; \
+             then allow this protocol and port between the two hosts"
+        } else if view.verdict.assumed_role.is_some() {
             "declare the role of the host in the site file; if it is the assumed one, allow this protocol and port between the two \
              hosts"
         } else {
@@ -342,7 +356,6 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
              TTL of the alert with that of other packets from that address, and allow the name in the filter that it comes from",
         );
     }
-    let mechanism = view.assessment.mechanism()?;
     let is_silence_or_reset =
         matches!(finding, FindingCode::ConnectionUnanswered | FindingCode::ConnectionReset);
     if is_silence_or_reset && mechanism.entry().stops == Stops::Conversation {
