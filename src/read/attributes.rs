@@ -116,14 +116,14 @@ keys! {
     HttpStatus, "http.status", "http_status", "status code of the last response";
     HttpServer, "http.server", "http_server", "Server header of the first response, and of later ones that fail";
     HttpLocation, "http.location", "http_location", "Location header of the last redirect";
-    HttpVia, "http.via", "http_server", "Via or Proxy-Agent header of the same responses: the name of a proxy";
-    HttpSquidError, "http.squid-error", "", "X-Squid-Error header of the same responses: why a proxy refused";
-    HttpRequestId, "http.request-id", "", "name of a header of the same responses by which a service identifies a request, such as `x-azure-ref`";
-    HttpProxyStatus, "http.proxy-status", "", "Proxy-Status header of the same responses: what a proxy did with the request";
+    HttpVia, "http.via", "http_server", "Via or Proxy-Agent header of the same responses as `http.server`: the name of a proxy";
+    HttpSquidError, "http.squid-error", "", "X-Squid-Error header of the same responses as `http.server`: why a proxy refused";
     HttpBody, "http.body", "", "first bytes of the first response's body, where it is text";
     QuicVersion, "quic.version", "quic_version", "QUIC version of the first long header, by number";
     QuicError, "quic.error", "quic_error", "error code of a CONNECTION_CLOSE in Initial packets, where it is not a TLS alert";
     Ja4, "ja4", "ja4", "JA4 fingerprint of the ClientHello";
     ProxySource, "proxy.source", "proxy_source", "client address in a PROXY protocol header";
     HandshakeUnfinished, "tls.handshake-unfinished", "", "the server sent its certificate and, to the end of the conversation, no ChangeCipherSpec: up to TLS 1.2 the handshake was not completed";
+    HttpRequestId, "http.request-id", "", "name of a header by which a service identifies a request, such as `x-azure-ref`, in the same responses as `http.server`";
+    HttpProxyStatus, "http.proxy-status", "", "Proxy-Status header of the same responses as `http.server`: what a proxy did with the request";
 }

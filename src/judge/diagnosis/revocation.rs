@@ -12,8 +12,10 @@ use crate::base::HostName;
 use crate::base::Time;
 use crate::base::port;
 use crate::judge::bounded_map::BoundedMap;
+use crate::judge::catalogue::Mechanism;
 use crate::judge::rows::Documented;
 use crate::judge::rows::FlowRow;
+use crate::judge::vocabulary::Confidence;
 use crate::judge::vocabulary::Outcome;
 
 /// Clients that are kept.
@@ -38,6 +40,8 @@ pub(in crate::judge) struct BlockedPkiHost {
     pub(in crate::judge) flow: u64,
     pub(in crate::judge) frame: FrameRef,
     pub(in crate::judge) time: Time,
+    /// A response in plain HTTP that the host itself may have sent.
+    is_doubtful: bool,
 }
 
 /// What the flows of all clients show.
@@ -79,6 +83,8 @@ impl Revocation {
                         flow: row.flow_id,
                         frame: row.first_frame,
                         time: row.first_seen,
+                        is_doubtful: is_response(row)
+                            && row.assessment.confidence() == Some(Confidence::Weak),
                     });
                 }
             }
@@ -89,7 +95,12 @@ impl Revocation {
     /// The blocked hosts of each client that reaches services and no PKI host, by client. Starts anew.
     pub(in crate::judge) fn take(&mut self) -> Vec<(Address, Vec<BlockedPkiHost>)> {
         let all = std::mem::take(self).0.into_entries();
-        let blocked = all.filter(|(_, reachability)| reachability.services && !reachability.pki);
+        // One response that the host itself may have sent shows nothing of the others.
+        let shows_block =
+            |hosts: &[BlockedPkiHost]| hosts.len() != 1 || hosts.iter().any(|host| !host.is_doubtful);
+        let blocked = all.filter(|(_, reachability)| {
+            reachability.services && !reachability.pki && shows_block(&reachability.blocked)
+        });
         let mut blocked: Vec<_> =
             blocked.map(|(client, reachability)| (client, reachability.blocked)).collect();
         blocked.sort_by_key(|(client, _)| *client);
@@ -97,13 +108,16 @@ impl Revocation {
     }
 }
 
+/// Whether a response in plain HTTP is what looks blocked.
+fn is_response(row: &FlowRow) -> bool {
+    matches!(row.assessment.mechanism(), Some(Mechanism::BlockPage | Mechanism::ProxyRefused))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::judge::assessment::Assessment;
-    use crate::judge::catalogue::Mechanism;
     use crate::judge::test_support;
-    use crate::judge::vocabulary::Confidence;
 
     const SERVICE: &str = "westus01.afs.azure.net:443";
 
@@ -120,6 +134,7 @@ mod tests {
             row.documented = (!name.contains("other")).then(Arc::default);
             match outcome {
                 '-' => row.assessment = Assessment::blocked(Mechanism::TcpUnanswered, Confidence::Weak),
+                '?' => row.assessment = Assessment::blocked(Mechanism::ProxyRefused, Confidence::Weak),
                 '=' => row.bytes = [0, 0],
                 _ => {}
             }
@@ -143,5 +158,9 @@ mod tests {
         assert_eq!(blocked(&[("a.pki.example:80", '-'), (SERVICE, '-')]), none);
         assert_eq!(blocked(&[("a.pki.example:80", '-'), ("other.example:443", '+')]), none);
         assert_eq!(blocked(&[("www.example:80", '-'), (SERVICE, '+')]), none);
+        // The host itself may have sent the response; several hosts do not by chance.
+        assert_eq!(blocked(&[("a.pki.example:80", '?'), (SERVICE, '+')]), none);
+        let both = [("a.pki.example:80", '?'), (SERVICE, '+'), ("b.pki.example:80", '?')];
+        assert_eq!(blocked(&both), hosts);
     }
 }

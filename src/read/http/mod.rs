@@ -55,6 +55,9 @@ const PREVIEW_LIMIT: usize = 300;
 /// Headers by which services and content delivery networks identify a request. Filters and proxies on the path set none of them.
 const REQUEST_ID_HEADERS: [&str; 4] = ["x-azure-ref", "x-ms-request-id", "x-amz-request-id", "x-amz-cf-id"];
 
+/// Headers that show who sent a response.
+const SENDER_HEADERS: usize = 5;
+
 /// Statuses that servers send, and proxies and filters in place of them: who did is in the headers.
 const fn may_be_of_middlebox(code: u16) -> bool {
     matches!(code, 403 | 407 | 451 | 502..=504)
@@ -95,6 +98,8 @@ struct HttpReader {
     no_body: bool,
     /// The status of the last response, where it was not reported because there were too many.
     last_status: Option<u16>,
+    /// Which headers that show who sent a response were emitted of an earlier one.
+    shown: [bool; SENDER_HEADERS],
 }
 
 impl ProtocolReader for HttpReader {
@@ -314,9 +319,10 @@ impl HttpReader {
         self.responses = self.responses.saturating_add(1);
         self.last_status = (!is_reported).then_some(code);
         if is_reported {
-            emit_response(code, connect, response.headers, self.responses == 1, emit);
-        } else if may_be_of_middlebox(code) {
-            emit_sender(response.headers, false, emit);
+            emit_response(code, connect, response.headers, emit);
+        }
+        if self.responses == 1 || may_be_of_middlebox(code) {
+            emit_sender(response.headers, &mut self.shown, emit);
         }
         if connect && SUCCESS.contains(&code) {
             return HeadResult::Tunnel(len);
@@ -407,34 +413,32 @@ fn body_preview<'a>(bytes: &'a [u8], headers: &[Header<'_>], body: BodyFraming) 
     Some(BodyPreview::Text(bytes.get(..PREVIEW_LIMIT).unwrap_or(bytes)))
 }
 
-/// Emits a response's status and the headers that show proxies and redirects.
-fn emit_response(code: u16, connect: bool, headers: &[Header<'_>], first: bool, emit: &mut Emitter<'_>) {
+/// Emits a response's status and where it redirects to.
+fn emit_response(code: u16, connect: bool, headers: &[Header<'_>], emit: &mut Emitter<'_>) {
     emit.fact(Fact::Status(AppStatus::Status { code, connect }));
     emit.attribute(AttributeKey::HttpStatus, AttributeValue::Number(u64::from(code)));
-    let text = |value: &[u8]| AttributeValue::Text(WireText::new(value, TEXT_LIMIT));
     if let Some(location) = header_value(headers, "location") {
-        emit.attribute(AttributeKey::HttpLocation, text(location));
-    }
-    if first || may_be_of_middlebox(code) {
-        emit_sender(headers, first, emit);
+        emit.attribute(AttributeKey::HttpLocation, AttributeValue::Text(WireText::new(location, TEXT_LIMIT)));
     }
 }
 
-/// Emits the headers that show who sent a response. Of a later response an empty value replaces that of an earlier one.
-fn emit_sender(headers: &[Header<'_>], first: bool, emit: &mut Emitter<'_>) {
+/// Emits the headers that show who sent a response. An empty value takes back that of an earlier response.
+fn emit_sender(headers: &[Header<'_>], shown: &mut [bool; SENDER_HEADERS], emit: &mut Emitter<'_>) {
     let request_id = REQUEST_ID_HEADERS.iter().find(|name| header_value(headers, name).is_some());
     let via = header_value(headers, "via").or_else(|| header_value(headers, "proxy-agent"));
-    let values = [
+    let values: [_; SENDER_HEADERS] = [
         (AttributeKey::HttpServer, header_value(headers, "server")),
         (AttributeKey::HttpSquidError, header_value(headers, "x-squid-error")),
         (AttributeKey::HttpVia, via),
         (AttributeKey::HttpRequestId, request_id.map(|name| name.as_bytes())),
         (AttributeKey::HttpProxyStatus, header_value(headers, "proxy-status")),
     ];
-    for (key, value) in values {
-        if let Some(value) = value.or_else(|| (!first).then_some(&b""[..])) {
-            emit.attribute(key, AttributeValue::Text(WireText::new(value, TEXT_LIMIT)));
+    for ((key, value), shown) in values.into_iter().zip(shown) {
+        if value.is_some() || *shown {
+            let text = WireText::new(value.unwrap_or_default(), TEXT_LIMIT);
+            emit.attribute(key, AttributeValue::Text(text));
         }
+        *shown = value.is_some();
     }
 }
 
@@ -443,6 +447,7 @@ pub(crate) fn emit_plain_response(bytes: &[u8], emit: &mut Emitter<'_>) -> Optio
     let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
     let mut response = Response::new(&mut headers);
     let Ok(Status::Complete(len)) = response.parse(bytes) else { return None };
-    emit_response(response.code.unwrap_or_default(), false, response.headers, true, emit);
+    emit_response(response.code.unwrap_or_default(), false, response.headers, emit);
+    emit_sender(response.headers, &mut [false; SENDER_HEADERS], emit);
     Some(len)
 }

@@ -208,6 +208,32 @@ fn bodies_are_skipped() {
 }
 
 #[test]
+fn headers_of_a_later_refusal_replace_those_of_the_first_response() {
+    let ok = b"HTTP/1.1 200 OK\r\nServer: ECS (a/1)\r\nVia: 1.1 proxy\r\nx-azure-ref: 1\r\nContent-Length: 0\r\n\r\n";
+    let refused =
+        b"HTTP/1.1 403 No\r\nServer: squid/6\r\nProxy-Status: p; error=x\r\nContent-Length: 0\r\n\r\n";
+    check(
+        &[(Server, ok), (Server, ok), (Server, refused)],
+        &[
+            "protocol http",
+            "status 200",
+            "http.status=0xc8",
+            "http.server=ECS (a/1)",
+            "http.via=1.1 proxy",
+            "http.request-id=x-azure-ref",
+            "status 200",
+            "http.status=0xc8",
+            "status 403",
+            "http.status=0x193",
+            "http.server=squid/6",
+            "http.via=",
+            "http.request-id=",
+            "http.proxy-status=p; error=x",
+        ],
+    );
+}
+
+#[test]
 fn the_first_text_body_is_kept_across_segments() {
     let body = |segments: &[(Side, &[u8])]| {
         play(TestConversation::tcp(80), segments).into_iter().find(|fact| fact.starts_with("http.body"))
