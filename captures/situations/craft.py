@@ -9,7 +9,8 @@
 import pathlib, sys
 
 sys.dont_write_bytecode = True
-import proxies  # noqa: F401 - its situations are added to all
+import ordinary  # noqa: F401 - its situations are added to all
+import proxies  # noqa: F401
 from packets import ACK, FIN, MICROSOFT, PSH, RST, SEGMENT, SYN, Tcp, Trace, certificate, client_hello, extension, filler, record, server_hello_12, server_hello_13, sized
 from sites import ONE, TWO, ONE_V6, PROXY, SYNC, SYNC_AT, FILES, FILES_AT, LOGIN, LOGIN_AT, MANAGEMENT, MANAGEMENT_AT, LOCAL, LOCAL_AT, ARC, ARC_AT, GATEWAY, CORPORATE, file_sync, azure_local, DECLARED_PROXY, ENDPOINTS, SITUATIONS, situation, use, sign_in, work, ask_in_vain
 

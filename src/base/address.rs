@@ -63,6 +63,20 @@ impl Address {
         self.is_v4() && (self.0 as u32) >> 22 == 0x6440_0000 >> 22
     }
 
+    /// The public IPv4 address in an IPv6 address of the site that NAT64 translates (RFC 6052 §2.2, a prefix of 96 bits in RFC 4193
+    /// space): its last 32 bits, after 32 zero bits. Interface identifiers, which are random or contain `fffe`, have none there.
+    pub const fn translated_ipv4(self) -> Option<Address> {
+        let IpAddr::V6(ip) = self.to_ip() else { return None };
+        let [.., g, h, i, j, a, b, c, d] = ip.octets();
+        let embedded = Address::v4([a, b, c, d]);
+        let is_public = !matches!(a, 0 | 240..) && !embedded.is_private() && !embedded.is_group();
+        if ip.is_unique_local() && matches!([g, h, i, j], [0, 0, 0, 0]) && is_public {
+            Some(embedded)
+        } else {
+            None
+        }
+    }
+
     /// True for addresses that are valid on one link only.
     pub const fn is_link_local(self) -> bool {
         match self.to_ip() {
@@ -144,5 +158,19 @@ mod tests {
         assert!(v4.is_private() && v6.is_private());
         assert!(!Address::v4([20, 60, 0, 4]).is_private());
         assert!(Address::v4([255; 4]).is_group() && !v4.is_group());
+    }
+
+    #[test]
+    fn nat64_of_the_site_has_the_public_address_at_its_end() {
+        let translated = |text: &str| {
+            let ip = Address::from(text.parse::<IpAddr>().unwrap()).translated_ipv4();
+            ip.map(|ip| ip.to_string()).unwrap_or_default()
+        };
+        assert_eq!(translated("fd00:64::348a:14"), "52.138.0.20");
+        assert_eq!(translated("fd00:64:1:2::348a:14"), "52.138.0.20");
+        assert_eq!(translated("fd00:64::a01:4"), "", "a private address");
+        assert_eq!(translated("fd00:64::4"), "", "a small number");
+        assert_eq!(translated("fd00::2a0:98ff:fe12:3456"), "", "of a MAC address");
+        assert_eq!(translated("64:ff9b::348a:14"), "", "no address of the site");
     }
 }

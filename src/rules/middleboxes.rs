@@ -158,6 +158,11 @@ impl Middleboxes {
         self.connection_tests.iter().find(requests).map(|test| test.body.as_str())
     }
 
+    /// True for a host of the connection tests of Windows.
+    pub fn is_test_host(&self, host: &str) -> bool {
+        self.connection_tests.iter().any(|test| test.host.eq_ignore_ascii_case(host))
+    }
+
     /// True for a host whose only purpose is to redirect to other hosts.
     pub fn is_redirector(&self, host: &str) -> bool {
         self.redirectors.iter().any(|redirector| redirector.host.eq_ignore_ascii_case(host))

@@ -430,7 +430,12 @@ fn classify_addresses(lookup: &DnsLookup<'_>, context: &DnsContext<'_>) -> Optio
             |data: &AnswerData| matches!(data, AnswerData::Name(name) if in_private_zone(name));
         in_private_zone(&known.name) || resolution.answers.iter().any(|answer| is_zone_name(&answer.data))
     };
-    let is_undeclared = |address: &Address| address.is_private() && !(context.is_declared_private)(*address);
+    // NAT64 gives the name an address of the site, in which its IPv4 address is.
+    let is_undeclared = |address: &Address| {
+        address.is_private()
+            && !(context.is_declared_private)(*address)
+            && address.translated_ipv4().is_none()
+    };
     // A name that can have a private endpoint is judged by its flows, which show more.
     if !known.class.can_be_private && addresses.iter().any(is_undeclared) && !is_through_zone() {
         return Some((Mechanism::DnsPrivateAddress, Confidence::Weak));

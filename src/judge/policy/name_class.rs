@@ -27,6 +27,8 @@ pub(in crate::judge) struct NameClass {
     pub(in crate::judge) storage: bool,
     /// A storage account that is not among those that the site file lists.
     pub(in crate::judge) other_account: bool,
+    /// A row of the site's products has all accounts of its storage service: Microsoft's, which it does not name, are among them.
+    pub(in crate::judge) has_microsofts_accounts: bool,
     /// A storage name that selects routing over the internet.
     pub(in crate::judge) internet_routing: bool,
     /// A name that can have a private endpoint.
@@ -155,10 +157,9 @@ impl NameClass {
     }
 
     fn classify_account(&mut self, name: &str, matches: &ReferenceMatches, policy: &Policy) {
-        let Some(front) = policy.storage_suffixes.iter().find_map(|suffix| labels_before(name, suffix))
-        else {
-            return;
-        };
+        let with_suffix = |suffix| labels_before(name, suffix).map(|front| (front, suffix));
+        let found = policy.storage_suffixes.iter().find_map(|suffix| with_suffix(suffix));
+        let Some((front, suffix)) = found else { return };
         // `<account>.<service>`, with a zone or the like between them.
         let mut labels = front.split('.');
         let (Some(account), Some(_)) = (labels.next(), labels.next()) else { return };
@@ -174,6 +175,13 @@ impl NameClass {
             return;
         }
         self.storage = true;
+        let suffix_labels = suffix.split('.').count();
+        // What Windows Server itself uses is no reason to let all accounts pass.
+        self.has_microsofts_accounts = matches.iter().any(|hit| {
+            let has_all =
+                matches!(hit.kind, MatchKind::Wildcard(labels) if usize::from(labels) > suffix_labels);
+            has_all && !policy.rules.reference(hit.id).document.background
+        });
         self.file_endpoint = front.rsplit('.').next() == Some(FILE_SERVICE);
         self.internet_routing = account.ends_with(INTERNET_ROUTING);
         let account = account_of_label(account);
@@ -279,6 +287,18 @@ mod tests {
         let italy = Policy::for_tests("[azure-file-sync]\nregion = \"Italy North\"");
         check(&italy, "italynorth01.afs.azure.net", "unlisted can-be-private");
         check(&italy, "westus01.afs.azure.net", "other-region can-be-private");
+    }
+
+    #[test]
+    fn a_row_with_all_accounts_of_a_service_has_those_of_microsoft() {
+        let site = Policy::for_tests(
+            "[site]\nproducts = [\"azure-file-sync\", \"azure-stack-hci\"]\n[azure-file-sync]\nstorage-accounts = [\"contosofiles\"]",
+        );
+        let has =
+            |name: &str| NameClass::of(name, &site.rules.match_host(name), &site).has_microsofts_accounts;
+        assert!(has("oaasguestconfigwcuss1.blob.core.windows.net"));
+        assert!(!has("stranger.file.core.windows.net"));
+        assert!(!has("stranger.queue.core.windows.net"));
     }
 
     #[test]

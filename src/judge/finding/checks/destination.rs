@@ -154,7 +154,10 @@ fn contact(view: &FlowView<'_>) -> &'static str {
 fn undocumented(view: &FlowView<'_>) -> String {
     let (client, contact, name) = (view.client(), contact(view), view.name_text());
     let process = view.flow.flow_start.process.as_ref();
-    let by = process.map(|process| format!("; opened by process {process}")).unwrap_or_default();
+    let mut by = process.map(|process| format!("; opened by process {process}")).unwrap_or_default();
+    if is_connectivity_test(view) {
+        by.push_str("; Windows tests its connection to the internet there");
+    }
     match view.verdict.requested_port {
         port::HTTPS => format!("{client} {contact} {name}, which no document in force lists{by}"),
         port => format!("{client} {contact} {name} (port {port}), which no document in force lists{by}"),
@@ -226,12 +229,25 @@ fn is_undocumented_port(view: &FlowView<'_>) -> bool {
         && !is_cleartext(view)
         && !is_blocked(view)
         && !is_udp_443(view)
+        && !is_stray_segment(view)
+}
+
+/// A single segment out of nowhere shows no connection: its port may be damaged.
+fn is_stray_segment(view: &FlowView<'_>) -> bool {
+    let tcp = view.flow_end.tcp.as_ref();
+    tcp.is_some_and(|tcp| tcp.handshake == Handshake::Unseen)
+        && view.flow_end.packets.iter().sum::<u64>() == 1
 }
 
 fn undocumented_port(view: &FlowView<'_>) -> String {
     let protocol = proto::name(view.flow.flow_start.protocol).unwrap_or_default().to_ascii_uppercase();
+    let doubt = if is_of_wildcard_only(view) {
+        ". Only a wildcard has the name, so that it may be of another service than the one that the wildcard is documented for"
+    } else {
+        ""
+    };
     format!(
-        "{} used {} on {protocol} port {}; that port is not documented for this endpoint",
+        "{} used {} on {protocol} port {}; that port is not documented for this endpoint{doubt}",
         view.client(),
         view.name_text(),
         view.verdict.requested_port
@@ -318,12 +334,44 @@ pub(super) fn highest_severity(view: &FlowView<'_>, code: FindingCode) -> Severi
         FindingCode::NameAtForeignAddress if !is_exact(view) => Severity::Medium,
         // Windows Firewall drops them by default, and only validation needs them.
         _ if view.assessment.mechanism() == Some(Mechanism::EchoUnanswered) => Severity::Medium,
+        FindingCode::UndocumentedPort if is_of_wildcard_only(view) => Severity::Medium,
+        // A test of Windows itself, whichever edition.
+        FindingCode::UndocumentedDestination if is_connectivity_test(view) => Severity::Low,
+        FindingCode::OtherStorageAccount if may_be_microsofts(view) => Severity::Medium,
         // The proxy seems to have forwarded what the destination sent.
         _ if doubtful_sender(view) == Some(Sender::Forwarded) => Severity::Medium,
         // That the host has the role is an assumption.
         _ if view.verdict.assumed_role.is_some() => Severity::Low,
         _ => Severity::High,
     }
+}
+
+/// Whether only a wildcard has the name, of which it is not known what it is: neither a storage account, nor of a service that
+/// is documented for port 443 with all its names.
+pub(super) fn is_of_wildcard_only(view: &FlowView<'_>) -> bool {
+    let is_of_sync = |known: &KnownName| {
+        let rows = known.references.ids.iter().map(|id| view.policy.rules.reference(*id));
+        rows.into_iter().any(|row| row.service_kind == Some(ServiceKind::SyncService))
+    };
+    view.verdict.known.is_some_and(|known| {
+        !known.class.is_exact && !known.class.storage && !known.class.is_regional && !is_of_sync(known)
+    })
+}
+
+/// The hosts at which Windows tests its connection to the internet.
+pub(super) fn is_connectivity_test(view: &FlowView<'_>) -> bool {
+    view.verdict.known.is_some_and(|known| view.policy.middleboxes.is_test_host(known.name.as_str()))
+}
+
+/// Bytes that a download does not send: its requests and the TLS handshake.
+const MAX_REQUEST_BYTES: u64 = 64 << 10;
+
+/// Whether a storage account that is not the site's may be one of Microsoft's, from which agents download: a row has all accounts
+/// of the service, and the flow was no upload.
+pub(super) fn may_be_microsofts(view: &FlowView<'_>) -> bool {
+    let [sent, received] = view.flow_end.bytes;
+    view.verdict.known.is_some_and(|known| known.class.has_microsofts_accounts)
+        && (sent <= received || sent <= MAX_REQUEST_BYTES)
 }
 
 /// Whether a row prints the very name of the destination.

@@ -3,6 +3,9 @@
 use super::Check;
 use super::FlowView;
 use super::When;
+use super::destination::is_connectivity_test;
+use super::destination::is_of_wildcard_only;
+use super::destination::may_be_microsofts;
 use super::no_rows;
 use crate::base::Address;
 use crate::base::port;
@@ -252,8 +255,13 @@ fn other_region(view: &FlowView<'_>) -> String {
 
 fn other_account(view: &FlowView<'_>) -> String {
     let [sent, _] = view.flow_end.bytes;
+    let doubt = if may_be_microsofts(view) {
+        ". Agents download from accounts of Microsoft's, of which the documents give only a wildcard: it may be one of them"
+    } else {
+        ""
+    };
     format!(
-        "{} used {}, a storage account that is not the site's, and sent {} to it",
+        "{} used {}, a storage account that is not the site's, and sent {} to it{doubt}",
         view.client(),
         view.name_text(),
         counted(sent, "byte")
@@ -298,6 +306,8 @@ fn private_endpoint_use(view: &FlowView<'_>) -> PrivateEndpointUse {
         }
         (false, false) if !declared.is_empty() => PrivateEndpointUse::PublicDespiteDeclaration,
         (true, _) if declared.contains(server) => PrivateEndpointUse::AsDeclared,
+        // NAT64 leads to the public address.
+        (true, _) if server.translated_ipv4().is_some() => PrivateEndpointUse::AsDeclared,
         (true, false) => PrivateEndpointUse::UnexplainedPrivate,
         (true, true) if !declared.is_empty() => PrivateEndpointUse::UnexplainedPrivate,
         _ => PrivateEndpointUse::AsDeclared,
@@ -306,7 +316,8 @@ fn private_endpoint_use(view: &FlowView<'_>) -> PrivateEndpointUse {
 
 fn is_public_name_at_private_address(view: &FlowView<'_>) -> bool {
     let server = view.server().address;
-    let is_private = server.is_private() || view.policy.private_networks.contains(server);
+    let is_private = server.is_private() && server.translated_ipv4().is_none()
+        || view.policy.private_networks.contains(server);
     is_private
         && has_class(view, |class| class.must_be_public)
         && !uses_server_as_proxy(view)
@@ -329,12 +340,25 @@ fn uses_server_as_proxy(view: &FlowView<'_>) -> bool {
 
 /// What to do, where the code's own recommendation is too general.
 pub(super) fn recommendation(view: &FlowView<'_>, code: FindingCode) -> Option<&'static str> {
-    if code == FindingCode::UnexplainedPrivateAddress && view.server().address.is_shared() {
-        return Some(SHARED_ADDRESS);
+    match code {
+        FindingCode::UnexplainedPrivateAddress if view.server().address.is_shared() => Some(SHARED_ADDRESS),
+        FindingCode::ProxyBypassed if uses_server_as_proxy(view) => Some(
+            "if the site uses this proxy, declare it under [proxy] in the site file; if not, set the declared one for the program",
+        ),
+        FindingCode::OtherStorageAccount if may_be_microsofts(view) => Some(
+            "find the program that opened the connection: an agent of Microsoft's that downloads from it needs the account; otherwise, \
+             add the account to the site file if it is the site's",
+        ),
+        FindingCode::UndocumentedPort if is_of_wildcard_only(view) => Some(
+            "find the program that uses this port; where it is another service, such as activation or messaging, add an exception with a \
+             reason and an expiry date to the site file",
+        ),
+        FindingCode::UndocumentedDestination if is_connectivity_test(view) => Some(
+            "nothing has to be done for the audited products; if the test is wanted, add an exception with a reason and an expiry date to \
+             the site file",
+        ),
+        _ => None,
     }
-    (code == FindingCode::ProxyBypassed && uses_server_as_proxy(view)).then_some(
-        "if the site uses this proxy, declare it under [proxy] in the site file; if not, set the declared one for the program",
-    )
 }
 
 pub(super) fn bypasses_proxy(view: &FlowView<'_>) -> bool {
