@@ -273,6 +273,31 @@ fn where_a_proxy_is_declared_rules_are_for_it_and_commands_go_through_it() {
 }
 
 #[test]
+fn a_name_that_the_site_file_does_not_give_is_no_wildcard() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = evidence("site-placeholders", folder.path());
+    let names =
+        |evidence: &str| rows(evidence, &[]).into_iter().map(|row| row[0].clone()).collect::<Vec<String>>();
+    assert!(names(&given).contains(&"contosovault.vault.azure.net".to_owned()));
+    let (site, open) = (folder.path().join("site.toml"), folder.path().join("open"));
+    fs::write(
+        &site,
+        "[site]\nproducts = [\"azure-stack-hci\"]\n[azure-stack-hci]\nregion = \"West Europe\"\n",
+    )
+    .unwrap();
+    let capture = case("site-placeholders").join("capture.pcap");
+    let [capture, site, open] = [&capture, &site, &open].map(|path| path.to_str().unwrap());
+    afs_audit(&["analyze", capture, "--site", site, "-o", open, "-q"]);
+    assert!(names(open).iter().all(|name| !name.contains("vault.azure.net")), "{:?}", names(open));
+    let missing = "NAME.vault.azure.net: the site file does not give the name";
+    let (_, table, _) = afs_audit(&["allowlist", open]);
+    assert!(table.contains(missing), "{table}");
+    let covering = "*.his.arc.azure.com:443/tcp";
+    let line = table.lines().find(|line| line.contains(covering)).unwrap();
+    assert!(line.ends_with("wildcard: covers 2 other destinations of this list"), "{line}");
+}
+
+#[test]
 fn a_proxy_that_the_site_file_does_not_declare_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let evidence = evidence_of_situation("proxy-undeclared-falls-silent", folder.path());

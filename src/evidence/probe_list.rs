@@ -49,6 +49,8 @@ struct ServerProbes {
     patterns: BTreeSet<String>,
     /// Names with ports of other protocols than TCP.
     other_ports: BTreeSet<String>,
+    /// Names that the site file does not give.
+    unfilled: BTreeSet<String>,
 }
 
 /// When a site uses an endpoint.
@@ -119,6 +121,7 @@ impl ProbeList {
             kept += 1;
             let server = list.by_server.entry(row.raw("server").parse().ok()).or_default();
             for endpoint in documented_endpoints(row, evidence) {
+                server.unfilled.extend(endpoint.unfilled);
                 let hosts = endpoint.hosts.iter().filter_map(|host| checked_destination(host));
                 for host in hosts {
                     server.add((Phase::of(level, &endpoint.cited), level), &host, &endpoint.cited.ports);
@@ -278,6 +281,7 @@ impl ServerProbes {
         let remarks = [
             ("patterns, of which the documents give no name to try", &self.patterns),
             ("ports that these commands cannot try", &other_ports),
+            ("names that the site file does not give", &self.unfilled),
         ];
         for (what, names) in remarks.iter().filter(|(_, names)| !names.is_empty()) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -333,12 +337,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_tried_is_named() {
-        let list = list(&[
+        let mut list = list(&[
             (AllowLevel::Required, "*.example.com", "443/tcp"),
             (AllowLevel::Required, "time.example.com", "123/udp"),
             (AllowLevel::Required, "bus.example.com", "5671/tcp"),
         ]);
+        let unfilled = BTreeSet::from(["NAME.vault.azure.net".to_owned()]);
+        list.by_server.values_mut().for_each(|server| server.unfilled.clone_from(&unfilled));
         let text = list.to_text();
+        assert!(text.contains("site file does not give: NAME.vault.azure.net\n"), "{text}");
         assert!(text.contains("no name to try: *.example.com\n"), "{text}");
         assert!(text.contains("cannot try: time.example.com (123/udp)\n"), "{text}");
         assert!(text.contains("-Port 5671") && !text.contains("curl"), "{text}");

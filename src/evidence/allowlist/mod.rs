@@ -40,6 +40,9 @@ pub use rows::AllowRow;
 pub use rows::Observed;
 pub use table::write_allowlist;
 
+/// What stands in a pattern of the manifest for a placeholder without a value.
+const PLACEHOLDER: &str = "**";
+
 /// Rows of a rule set. No firewall takes more by hand.
 const ROW_LIMIT: usize = 50_000;
 
@@ -171,7 +174,10 @@ impl Builder {
     fn add_requirement(&mut self, row: &StoredRow<'_>, evidence: &StoredEvidence) {
         let server = row.raw("server").parse().ok();
         for endpoint in documented_endpoints(row, evidence) {
-            if endpoint.hosts.is_empty() {
+            for name in &endpoint.unfilled {
+                self.left_out.insert(format!("{name}: the site file does not give the name"));
+            }
+            if endpoint.hosts.is_empty() && endpoint.unfilled.is_empty() {
                 self.left_out
                     .insert(format!("{} is a row without a name: {}", endpoint.id, endpoint.cited.table));
             }
@@ -355,6 +361,8 @@ pub(super) struct DocumentedEndpoint {
     pub(super) id: String,
     /// Its names and patterns, or the name of the site file.
     pub(super) hosts: Vec<String>,
+    /// Names with a placeholder that the site file does not fill, with `NAME` in its place.
+    pub(super) unfilled: Vec<String>,
     /// The row.
     pub(super) cited: CitedRow,
 }
@@ -368,7 +376,11 @@ pub(super) fn documented_endpoints(
     let endpoint = |id: &String| {
         let cited = evidence.cited(id)?;
         let hosts = if declared.is_empty() { cited.hosts.clone() } else { vec![declared.to_owned()] };
-        Some(DocumentedEndpoint { id: id_of(id).to_owned(), hosts, cited })
+        // Any label matches a placeholder without a value: a rule would open the names of all customers.
+        let (unfilled, hosts): (Vec<String>, Vec<String>) =
+            hosts.into_iter().partition(|host| host.contains(PLACEHOLDER));
+        let unfilled = unfilled.iter().map(|host| host.replace(PLACEHOLDER, "NAME")).collect();
+        Some(DocumentedEndpoint { id: id_of(id).to_owned(), hosts, unfilled, cited })
     };
     let mut endpoints: Vec<DocumentedEndpoint> = row.list("references").iter().filter_map(endpoint).collect();
     let is_legacy = |endpoint: &DocumentedEndpoint| endpoint.cited.level == AllowLevel::Legacy.as_str();

@@ -105,7 +105,7 @@ const TEXTS: ColumnType = List(&Text);
 const ALLOW: &[Column<AllowRow>] = columns! { AllowRow;
     "sources": optional TEXTS, "servers that need the destination, or the networks of `--source`; for TCP, the proxy inside the site that the site file declares",
         |row, _, cell| cell.list(&row.sources, |cell, source| untrusted(&source_text(source), cell));
-    "destination": required Text, "name as documented, or as the site file fills a placeholder; a pattern only where the documents give no name",
+    "destination": required Text, "name as documented, or as the site file fills a placeholder; a pattern where a document gives no name",
         |row, _, cell| untrusted(&row.destination, cell);
     "wildcard": optional Flag, "the destination is a pattern",
         |row, _, cell| cell.flag(row.is_wildcard());

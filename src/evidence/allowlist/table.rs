@@ -12,13 +12,15 @@ use super::Allowlist;
 use super::rows::AllowLevel;
 use super::rows::Observed;
 use super::rows::source_text;
+use crate::report::count;
+use crate::rules::Pattern;
 
 /// Sources that are named.
 const SOURCES: usize = 4;
 
 /// Prints a rule set.
 pub fn write_allowlist(list: &Allowlist, out: &mut dyn Write) -> io::Result<()> {
-    let width = list.rows.iter().map(|row| endpoint(row).len()).max().unwrap_or_default().min(60);
+    let width = list.rows.iter().map(|row| endpoint(row).len()).max().unwrap_or_default().min(72);
     let mut sources = String::new();
     for level in AllowLevel::ALL {
         let rows: Vec<&AllowRow> = list.rows.iter().filter(|row| row.level == *level).collect();
@@ -38,9 +40,9 @@ pub fn write_allowlist(list: &Allowlist, out: &mut dyn Write) -> io::Result<()> 
                 Observed::NotObserved => "not observed",
             };
             let mark = match (row.is_broad, row.is_wildcard()) {
-                (true, _) => ", a wildcard that its document calls too broad",
-                (_, true) => ", wildcard: the documents give no name",
-                _ => "",
+                (true, _) => ", a wildcard that its document calls too broad".to_owned(),
+                (_, true) => wildcard_mark(row, list),
+                _ => String::new(),
             };
             let why = row.references.first().map_or("", String::as_str);
             writeln!(out, "    {:<width$}  {observed:<12}  {why}{mark}", endpoint(row))?;
@@ -57,6 +59,21 @@ pub fn write_allowlist(list: &Allowlist, out: &mut dyn Write) -> io::Result<()> 
         out,
         "not in the list: what no document lists, and traffic inside of the site (DNS, time, domain controllers)"
     )
+}
+
+/// What is to be known of a pattern: the names that the list has besides may be enough for the site.
+fn wildcard_mark(row: &AllowRow, list: &Allowlist) -> String {
+    let ports = |row: &AllowRow| (row.protocol, row.first_port, row.last_port);
+    let pattern = Pattern::parse(&row.destination).ok();
+    let is_covered = |other: &&AllowRow| {
+        other.destination != row.destination
+            && ports(other) == ports(row)
+            && pattern.as_ref().is_some_and(|pattern| pattern.matches(&other.destination))
+    };
+    match list.rows.iter().filter(is_covered).count() as u64 {
+        0 => ", wildcard: the documents give no name".to_owned(),
+        covered => format!(", wildcard: covers {} of this list", count(covered, "other destination")),
+    }
 }
 
 /// `westeurope01.afs.azure.net:443/tcp`.
