@@ -314,7 +314,8 @@ impl Engine {
         if resolution.opcode == 0 && self.audits(client.address) {
             let known =
                 resolved.known.unwrap_or_else(|| self.names.look_up(&resolution.query_name, &self.policy));
-            let query = DnsQuery { client, resolver, frame, time };
+            let is_captured = resolution.query_frame.is_some();
+            let query = DnsQuery { client, resolver, frame, time, is_captured };
             if self.window.contains(time) {
                 finding::dns::check_query(&query, &known, &self.policy, &mut self.findings);
             }

@@ -344,6 +344,16 @@ fn queries_are_compared_with_the_resolvers_and_the_proxy_of_the_site() {
     // The audited host is the resolver.
     assert_eq!(codes(&resolvers("10.1.0.4"), STORAGE), []);
 
+    let message = |query_frame| {
+        let mut run = Run::at_site(&resolvers("10.1.0.54"));
+        run.start(0, proto::UDP, RESOLVER, 53);
+        let resolution = Resolution { query_frame, ..test_support::resolution(STORAGE, Some(0), &[SERVER]) };
+        run.add(0, Fact::DnsResolved(Box::new(resolution)));
+        run.engine.rotate().findings[0].message.clone()
+    };
+    assert!(message(Some(FrameRef::default())).starts_with("10.1.0.4 queried 10.1.0.53 for "));
+    assert!(message(None).starts_with("10.1.0.53 sent 10.1.0.4 a response for "), "no query is in the capture");
+
     let proxy = |address: &str| format!("[proxy]\naddresses = [\"{address}:8080\"]\n");
     assert_eq!(codes(&proxy("10.1.0.8"), STORAGE), [FindingCode::DirectLookup]);
     assert_eq!(codes(&proxy("10.1.0.8"), "intranet.example"), []);

@@ -37,6 +37,8 @@ pub(in crate::judge) struct DnsQuery {
     pub(in crate::judge) resolver: Endpoint,
     pub(in crate::judge) frame: FrameRef,
     pub(in crate::judge) time: Time,
+    /// Otherwise only its response is.
+    pub(in crate::judge) is_captured: bool,
 }
 
 /// Checks a query of an audited host against the site file.
@@ -68,10 +70,15 @@ pub(in crate::judge) fn check_query(
             ..occurrence(FindingCode::UndeclaredResolver, FindingTarget::Address(resolver))
         };
         findings.add(&undeclared, || {
-            format!(
-                "{client} queried {resolver} for {}; the site file does not list it as a resolver",
-                known.name
-            )
+            let name = &known.name;
+            if query.is_captured {
+                format!("{client} queried {resolver} for {name}; the site file does not list it as a resolver")
+            } else {
+                format!(
+                    "{resolver} sent {client} a response for {name}, and the capture has no query to it; the site file does not list it \
+                     as a resolver"
+                )
+            }
         });
     }
     // Private endpoints are resolved by the client even where a proxy is declared.
