@@ -352,7 +352,10 @@ fn queries_are_compared_with_the_resolvers_and_the_proxy_of_the_site() {
         run.engine.rotate().findings[0].message.clone()
     };
     assert!(message(Some(FrameRef::default())).starts_with("10.1.0.4 queried 10.1.0.53 for "));
-    assert!(message(None).starts_with("10.1.0.53 sent 10.1.0.4 a response for "), "no query is in the capture");
+    assert!(
+        message(None).starts_with("10.1.0.53 sent 10.1.0.4 a response for "),
+        "no query is in the capture"
+    );
 
     let proxy = |address: &str| format!("[proxy]\naddresses = [\"{address}:8080\"]\n");
     assert_eq!(codes(&proxy("10.1.0.8"), STORAGE), [FindingCode::DirectLookup]);

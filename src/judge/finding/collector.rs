@@ -298,7 +298,7 @@ impl Findings {
         self.rows.values_mut().filter(|row| is_single_failure(row)).for_each(|row| {
             row.severity = row.severity.min(Severity::Low);
             if row.need.is_ours() {
-                row.recommendation = "a single attempt failed and a later one worked, so that no rule is missing: look for the cause only if \
+                row.recommendation = "one attempt failed and a later one worked, so no rule is missing: look for the cause only if \
                                       it happens again"
                     .into();
             }

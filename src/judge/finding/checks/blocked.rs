@@ -502,13 +502,13 @@ fn certificate_refused(view: &FlowView<'_>) -> String {
             let alert =
                 certificate_alert(view).map(|alert| format!(" with the alert {alert}")).unwrap_or_default();
             let issuer = if rejects_listed_issuer(view) {
-                ", the issuer of which is on the documents' list,"
+                ", although its issuer is on the documents' list,"
             } else {
                 ""
             };
             could_not_use(
                 view,
-                &format!("it rejected the certificate{issuer}{alert} and ended the handshake"),
+                &format!("it rejected the certificate{alert}{issuer} and ended the handshake"),
             )
         }
     }
