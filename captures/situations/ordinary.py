@@ -83,6 +83,41 @@ def remote_management_without_https(trace):
         remote_management(trace, ONE, TWO)
 
 
+@situation(azure_local())
+def updates_from_other_nodes(trace):
+    for client in (ONE, TWO):
+        sign_in(trace, client)
+    for _ in range(2):
+        trace.refused(ONE, TWO, 7680)
+
+
+@situation(file_sync())
+def updates_from_other_computers_on_the_internet(trace):
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    trace.dropped(ONE, '198.51.100.142', 7680)
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_restarts(trace):
+    for wait in (60, 0):
+        for name in (SYNC, FILES, LOGIN):
+            trace.connect(ONE, PROXY, name)
+        if wait:
+            trace.dropped(ONE, PROXY, 8080)
+            trace.wait(wait)
+
+
+@situation(file_sync())
+def address_of_a_content_network_out_of_use(trace):
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    for address in ('23.50.9.1', '23.50.9.2'):
+        trace.dns(ONE, 'crl.microsoft.com', address)
+    trace.dropped(ONE, '23.50.9.1', 80)
+    trace.http(ONE, '23.50.9.2', 'crl.microsoft.com/pki/crl/a.crl')
+
+
 # ---------------------------------------------------------------- names
 @situation(file_sync())
 def dns_over_tcp_dropped(trace):

@@ -296,6 +296,12 @@ fn need(view: &FlowView<'_>, mechanism: Option<Mechanism>) -> Need {
     if mechanism.is_some() && is_platform_address(view.flow.requested_address()) {
         return Need::CloudPlatform;
     }
+    // Whatever the address is, no document asks for this port of it.
+    let is_unnamed = view.verdict.destination == Some(DestinationVerdict::Unidentified);
+    let (protocol, port) = (view.flow.flow_start.protocol, view.verdict.requested_port);
+    if mechanism.is_some() && is_unnamed && !view.policy.is_endpoint_port(protocol, port) {
+        return Need::Undocumented;
+    }
     view.policy.need_of_flow(view.verdict)
 }
 

@@ -47,6 +47,7 @@ use crate::judge::vocabulary::PortVerdict;
 use crate::rules::Document;
 use crate::rules::Middleboxes;
 use crate::rules::PortMatch;
+use crate::rules::Ports;
 use crate::rules::ReferenceId;
 use crate::rules::RuleSet;
 use crate::rules::ServiceKind;
@@ -104,6 +105,8 @@ pub struct Policy {
     statements: HashMap<StatementSubject, Vec<ReferenceId>, foldhash::fast::RandomState>,
     /// Rows that give a port and no host, ready to print.
     rows_without_host: Vec<(ReferenceId, Arc<Documented>)>,
+    /// The ports of all rows for endpoints, each list once.
+    endpoint_ports: Vec<Ports>,
 }
 
 impl Policy {
@@ -134,6 +137,7 @@ impl Policy {
             documented_tags: DocumentedTags::new(&rules),
             statements: StatementSubject::ALL.iter().filter_map(statements_about).collect(),
             rows_without_host: without_host.map(|(id, _)| (id, Arc::new(quote(&rules, [id])))).collect(),
+            endpoint_ports: endpoint_ports(&rules),
             regional_shapes,
             storage_suffixes,
             private_suffixes,
@@ -171,6 +175,11 @@ impl Policy {
     fn row_without_host(&self, protocol: u8, port: u16) -> Option<&Arc<Documented>> {
         let allows = |id: ReferenceId| self.rules.reference(id).allows(protocol, port) != PortMatch::Not;
         self.rows_without_host.iter().find(|(id, _)| allows(*id)).map(|(_, documented)| documented)
+    }
+
+    /// Whether any row for an endpoint has this port.
+    pub(super) fn is_endpoint_port(&self, protocol: u8, port: u16) -> bool {
+        self.endpoint_ports.iter().any(|ports| ports.contains(protocol, port))
     }
 
     /// Every row of the port tables for the roles of two hosts, in either direction.
@@ -306,6 +315,20 @@ fn cipher_lists(rules: &RuleSet) -> Vec<CipherList> {
         }
     }
     lists.truncate(MAX_CIPHER_LISTS);
+    lists
+}
+
+/// The ports of all rows for endpoints, each list once.
+fn endpoint_ports(rules: &RuleSet) -> Vec<Ports> {
+    let mut lists: Vec<Ports> = Vec::new();
+    let rows = [TableKind::Endpoint, TableKind::Region].into_iter().flat_map(|kind| rules.of_kind(kind));
+    for (_, row) in rows {
+        for ports in [&row.ports, &row.corrected_ports] {
+            if !lists.contains(ports) {
+                lists.push(ports.clone());
+            }
+        }
+    }
     lists
 }
 

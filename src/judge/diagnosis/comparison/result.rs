@@ -52,6 +52,11 @@ pub(in crate::judge) enum ComparisonResult {
 }
 
 impl ComparisonResult {
+    /// Whether it works after it had failed.
+    pub(in crate::judge) const fn is_at_other_times(&self) -> bool {
+        matches!(self, ComparisonResult::WorkedLater { .. } | ComparisonResult::WorkedAtOtherTimes)
+    }
+
     /// What it does to the confidence; none where it proves nothing about the mechanism.
     pub(in crate::judge) fn confidence(&self) -> Option<Confidence> {
         match self {
@@ -162,6 +167,11 @@ impl ComparisonResult {
             )),
             ComparisonResult::WorksThroughProxy { .. } | ComparisonResult::OthersThroughProxy { .. } => Some(
                 "set the proxy for the program that connects directly; or, if it cannot use one, allow the destination in the firewall"
+                    .to_owned(),
+            ),
+            ComparisonResult::WorksElsewhere { .. } if is_attempt => Some(
+                "where the firewall's rule lists addresses, allow all addresses of the name; where it lists the name, no rule is missing, \
+                 because another address works: look for a server that is down or an address that is no longer in use"
                     .to_owned(),
             ),
             ComparisonResult::WorksOverIpv4 { .. } => Some(RECOMMENDATION_FOR_IPV6.to_owned()),

@@ -77,7 +77,8 @@ fn lead_of(index: usize, places: &[usize], rows: &mut [&mut FindingRow]) {
 fn explain_silence(client: Address, host: Address, places: &[usize], rows: &mut [&mut FindingRow]) {
     let Some(index) = earliest(places, rows) else { return };
     let of = |place: &usize| rows.get(*place);
-    let ports = listed(places.iter().filter_map(of).map(|row| port_text(row)).collect());
+    let ports: BTreeSet<String> = places.iter().filter_map(of).map(|row| port_text(row)).collect();
+    let ports = listed(&ports);
     lead_of(index, places, rows);
     let Some(lead) = rows.get_mut(index) else { return };
     lead.title = "host of the site does not answer on any port";
@@ -102,11 +103,15 @@ fn explain_interruption(index: usize, places: &[usize], rows: &mut [&mut Finding
     if near.len() < 2 {
         return;
     }
-    let others = near.iter().filter(|place| **place != index).filter_map(|place| rows.get(*place));
-    let ports = listed(others.map(|row| port_text(row)).collect());
+    let own = rows.get(index).map(|row| port_text(row));
+    let others = near.iter().filter_map(|place| rows.get(*place)).map(|row| port_text(row));
+    let others: BTreeSet<String> = others.filter(|port| Some(port) != own.as_ref()).collect();
     lead_of(index, &near, rows);
     if let Some(lead) = rows.get_mut(index) {
-        lead.message.push_str(&format!("; the same host did not serve {ports} either at that time"));
+        if !others.is_empty() {
+            lead.message
+                .push_str(&format!("; the same host did not serve {} either at that time", listed(&others)));
+        }
         lead.recommendation = "look for what happened to the host or its network at that time, such as a restart, a failover or an update; no \
                                port needs a rule of its own"
             .into();
@@ -124,7 +129,7 @@ fn port_text(row: &FindingRow) -> String {
 }
 
 /// `a, b and 3 more`.
-fn listed(ports: BTreeSet<String>) -> String {
+fn listed(ports: &BTreeSet<String>) -> String {
     let shown: Vec<&str> = ports.iter().take(MAX_PORTS).map(String::as_str).collect();
     match ports.len() - shown.len() {
         0 => shown.join(", "),

@@ -3,6 +3,7 @@
 use super::Check;
 use super::FlowView;
 use super::When;
+use super::destination::is_port_of_range;
 use super::no_rows;
 use super::site::bypasses_proxy;
 use crate::base::DropKind;
@@ -320,7 +321,10 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
     let mechanism = view.assessment.mechanism()?;
     if view.verdict.role_row.is_some() && is_dropped_or_refused {
         let is_refused_by_host = matches!(mechanism, Mechanism::TcpRefused | Mechanism::IcmpPortUnreachable);
-        return Some(if view.verdict.assumed_role.is_none() && is_refused_by_host {
+        return Some(if is_port_of_range(view) {
+            "nothing has to be done for this port alone: the port tables have it only as one of a range, of which each host uses some. Find \
+             the program that tried it; Windows Update, for one, asks other hosts for updates on TCP port 7680"
+        } else if view.verdict.assumed_role.is_none() && is_refused_by_host {
             "check first that the service runs and listens on this port, because the refusal comes from the host itself or in its name; \
              then allow this protocol and port between the two hosts"
         } else if view.verdict.assumed_role.is_some() {

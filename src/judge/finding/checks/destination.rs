@@ -340,10 +340,24 @@ pub(super) fn highest_severity(view: &FlowView<'_>, code: FindingCode) -> Severi
         FindingCode::OtherStorageAccount if may_be_microsofts(view) => Severity::Medium,
         // The proxy seems to have forwarded what the destination sent.
         _ if doubtful_sender(view) == Some(Sender::Forwarded) => Severity::Medium,
+        _ if is_port_of_range(view) => Severity::Low,
         // That the host has the role is an assumption.
         _ if view.verdict.assumed_role.is_some() => Severity::Low,
         _ => Severity::High,
     }
+}
+
+/// The first of the ports that Windows gives to RPC servers (RFC 6335 §6).
+const FIRST_DYNAMIC_PORT: u16 = 49_152;
+
+/// Whether the port of an attempt is one of a range in the port tables, of which each host uses some: one that is refused is not in
+/// use, and below the dynamic ports it is of another service.
+pub(super) fn is_port_of_range(view: &FlowView<'_>) -> bool {
+    let is_range = |row| view.policy.rules.reference(row).at_least.is_some();
+    let is_refused = view.assessment.mechanism() == Some(Mechanism::TcpRefused);
+    view.assessment.mechanism().is_some()
+        && view.verdict.role_row.is_some_and(is_range)
+        && (is_refused || view.server().port < FIRST_DYNAMIC_PORT)
 }
 
 /// Whether only a wildcard has the name, of which it is not known what it is: neither a storage account, nor of a service that

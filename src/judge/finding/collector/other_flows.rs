@@ -103,6 +103,10 @@ impl Findings {
 const CHECK_HOST: &str = "check first that the host runs and has this address, because the capture holds no packet of it at that time. If \
                           another host reaches it, allow this protocol and port between the two hosts, and check the routes";
 
+/// What to do about a proxy that answers at other times.
+const PROXY_AT_TIMES: &str = "look for what happened to the proxy or its network at that time, such as a restart, a failover or too many \
+                              connections; no rule is missing, because the server reaches it at other times";
+
 /// Whether an attempt to reach a host of the site failed while the capture holds no packet of that host.
 fn is_about_silent_host(row: &FindingRow, comparison: &ComparisonIndex<'_>, policy: &Policy) -> bool {
     let is_silence = matches!(
@@ -168,6 +172,11 @@ fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
         && row.shared != Some(SharedPath::ToProxy)
     {
         row.recommendation = recommendation.into();
+    }
+    if row.shared == Some(SharedPath::ToProxy)
+        && matches!(result, ComparisonResult::AddressWorked { when, .. } if when.is_at_other_times())
+    {
+        row.recommendation = PROXY_AT_TIMES.into();
     }
     // What a device reported itself stays certain.
     if row.confidence != Some(Confidence::Certain) {
