@@ -133,12 +133,16 @@ fn mechanisms_belong_to_their_findings() {
     }
 }
 
-/// Every finding, mechanism and reason is shown by a scenario of the lab or by a case.
+/// Every finding, mechanism and reason is shown by a scenario of the lab, by a situation or by a case.
 #[test]
 fn every_finding_and_mechanism_has_a_capture() {
-    let labels = labels(&lab());
-    let in_lab = map_parallel(&labels, |label| {
-        let run = audit(&[lab().join(format!("{}.pcap", label.scenario))]).unwrap();
+    let scenarios = labels(&lab()).into_iter().map(|label| lab().join(format!("{}.pcap", label.scenario)));
+    let situations = lab().with_file_name("situations");
+    let situations = std::fs::read_dir(situations).unwrap().map(|entry| entry.unwrap().path());
+    let is_capture = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "pcap");
+    let captures: Vec<PathBuf> = scenarios.chain(situations.filter(is_capture)).collect();
+    let in_captures = map_parallel(&captures, |capture| {
+        let run = audit(std::slice::from_ref(capture)).unwrap();
         let mut words: Vec<&str> = Vec::new();
         for row in &run.result.judgement.findings {
             words.push(row.code.as_str());
@@ -150,7 +154,7 @@ fn every_finding_and_mechanism_has_a_capture() {
         }
         words.into_iter().map(str::to_owned).collect::<Vec<_>>()
     });
-    let mut shown: BTreeSet<String> = in_lab.into_iter().flatten().collect();
+    let mut shown: BTreeSet<String> = in_captures.into_iter().flatten().collect();
     for row in cases().iter().flat_map(|case| golden::expected(case)) {
         shown.extend(["code", "mechanism", "inconclusive_reason"].map(|column| row.cell(column).to_owned()));
     }
