@@ -81,6 +81,27 @@ def end_after_certificate(trace, flags):
 
 
 @situation(file_sync())
+def alert_after_the_certificate(trace):
+    work(trace)
+    for _ in range(3):
+        trace.dns(ONE, SYNC, SYNC_AT)
+        tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC))
+        tcp.send(1, server_hello_12(certificate(SYNC, MICROSOFT)))
+        tcp.send(0, record(22, filler(900)) + record(20, b'\1') + record(22, filler(40)))
+        tcp.send(1, record(21, b'\2\x28')).close()
+        trace.wait(10)
+
+
+@situation(file_sync())
+def long_client_hellos_dropped(trace):
+    work(trace)
+    for _ in range(3):
+        trace.dns(ONE, SYNC, SYNC_AT)
+        trace.silent_after_hello(ONE, SYNC_AT, client_hello(SYNC, padding=1500))
+        trace.wait(10)
+
+
+@situation(file_sync())
 def reset_after_the_certificate(trace):
     end_after_certificate(trace, RST | ACK)
 

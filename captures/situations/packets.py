@@ -38,10 +38,12 @@ def extension(kind, data):
     return struct.pack('>H', kind) + sized(2, data)
 
 
-def client_hello(name):
+def client_hello(name, padding=0):
     extensions = (extension(0, sized(2, b'\0' + sized(2, name.encode()))) + extension(10, sized(2, b'\0\x1d\0\x17'))
                   + extension(13, sized(2, b'\4\3\x08\4\4\1')) + extension(43, b'\4\3\4\3\3')
                   + extension(51, sized(2, b'\0\x1d' + sized(2, filler(32)))))
+    if padding:
+        extensions += extension(21, bytes(padding))
     body = (b'\3\3' + filler(32, name) + sized(1, filler(32, 2)) + sized(2, b'\x13\1\x13\2\xc0\x30\xc0\x2f') + b'\1\0'
             + sized(2, extensions))
     return record(22, b'\1' + sized(3, body))
@@ -195,6 +197,18 @@ class Trace:
             tcp.segment(1, RST | ACK)
             tcp.numbers[0] -= 1
             self.wait(0.5)
+
+    def silent_after_hello(self, client, server, hello):
+        """A ClientHello that is sent again and again."""
+        tcp = Tcp(self, client, server, 443).open()
+        first = tcp.numbers[0]
+        for attempt in range(5):
+            tcp.numbers[0] = first
+            tcp.segment(0, ACK | PSH, hello[:SEGMENT])
+            if hello[SEGMENT:] and attempt == 0:
+                tcp.segment(0, ACK | PSH, hello[SEGMENT:])
+            self.wait(0.3 * 2 ** attempt)
+        tcp.segment(0, RST | ACK)
 
     def reset_after_hello(self, client, server, name):
         tcp = Tcp(self, client, server, 443).open()

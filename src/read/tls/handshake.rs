@@ -164,9 +164,10 @@ impl TlsHandshake {
         }
     }
 
-    /// The conversation is over: reports a full handshake in which the server has not sent its ChangeCipherSpec.
-    pub(crate) fn ended(&self, emit: &mut Emitter<'_>) {
-        if self.certificate_seen && !self.encrypts_certificates() && !self.server_encrypts {
+    /// The handshake is over: reports, once, a full one in which the server has not sent its ChangeCipherSpec.
+    pub(crate) fn ended(&mut self, emit: &mut Emitter<'_>) {
+        let is_complete = std::mem::replace(&mut self.server_encrypts, true);
+        if self.certificate_seen && !self.encrypts_certificates() && !is_complete {
             emit.attribute(AttributeKey::HandshakeUnfinished, AttributeValue::Yes);
         }
     }

@@ -426,6 +426,10 @@ impl RecordLayer {
                     return HeaderResult::NeedMore(RECORD_HEADER_LEN + ALERT_LEN);
                 };
                 self.alert(body, side, emit);
+                // Neither side is read any more after it.
+                if self.done && self.is_server {
+                    handshake.ended(emit);
+                }
             }
             CHANGE_CIPHER_SPEC => {
                 if ahead.skip(len, "change cipher spec").is_err() {

@@ -60,7 +60,11 @@ pub(super) const CHECKS: &[Check] = blocked! {
     HttpReplyToClientHello: http_reply;
     BlockPage: block_page;
     DroppedByHost: dropped_by_host;
-    TlsRefusedByServer: |view| could_not_use(view, "the server's side ended the TLS handshake with an alert");
+    TlsRefusedByServer: |view| could_not_use(view, if has_server_accepted_hello(view) {
+        "the server's side sent its certificate, and ended the TLS handshake with an alert after that"
+    } else {
+        "the server's side ended the TLS handshake with an alert"
+    });
     CertificateRefusedByClient: certificate_refused;
     TlsRefusedByClient: |view| {
         could_not_use(view, "it ended the TLS handshake with an alert about the server's handshake messages")
@@ -354,10 +358,28 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
              documents' list, so no device on the path has replaced it",
         );
     }
+    if finding == FindingCode::TlsRefusedByServer && has_server_accepted_hello(view) {
+        return Some(
+            "the ClientHello was accepted: look for TLS inspection on the path, through which client certificates do not pass, and check \
+             the certificate that the client presents itself, if it has one",
+        );
+    }
     if finding == FindingCode::TlsRefusedByServer && offers_accepted_tls(view) {
         return Some(
             "find out which device sends the alert: the client offers a version and cipher suites that the services accept. Compare the \
              TTL of the alert with that of other packets from that address, and allow the name in the filter that it comes from",
+        );
+    }
+    let is_after_hello = matches!(
+        mechanism,
+        Mechanism::SilentAfterClientHello
+            | Mechanism::ResetAfterClientHello
+            | Mechanism::ClosedAfterClientHello
+    );
+    if is_after_hello && has_long_hello(view) {
+        return Some(
+            "allow the name in the filter; compare with a ClientHello that fits into one segment: some devices do not read longer ones, as \
+             clients with post-quantum key exchange send them, and drop the connection. Update such a device, or exempt the name",
         );
     }
     let is_silence_or_reset =
@@ -383,6 +405,21 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
         (FindingCode::ProxyRefused, 403) => Some("allow the name in the rules of the proxy"),
         _ => None,
     }
+}
+
+/// Whether the server's side chose a version and a cipher suite, sent its certificate, and has not completed the handshake.
+fn has_server_accepted_hello(view: &FlowView<'_>) -> bool {
+    view.facts().is_some_and(|facts| facts.handshake_unfinished)
+}
+
+/// Whether the client's first message took several segments.
+fn has_long_hello(view: &FlowView<'_>) -> bool {
+    // Through a proxy, a request comes before it.
+    let tcp = view.flow_end.tcp.as_ref().filter(|_| !view.flow.is_proxied());
+    tcp.is_some_and(|tcp| {
+        let [client, _] = &tcp.sides;
+        client.data_segments.saturating_sub(client.retransmissions) >= 2
+    })
 }
 
 /// Whether the client offers TLS 1.2 or later, and a suite of each list of the documents.
