@@ -282,7 +282,9 @@ impl DnsAnomalies {
             self.resolved.add(lookup);
             return LookupResult::Resolved;
         };
-        if !context.is_reported {
+        // Silence is reported when the conversation ends: the resolver may have answered the client meanwhile.
+        let is_over = mechanism == Mechanism::DnsNoAnswer && self.resolved.has_since(lookup);
+        if !context.is_reported || is_over {
             return LookupResult::Nothing;
         }
         let is_full = self.len >= MAX_ANOMALIES;
@@ -586,6 +588,21 @@ mod tests {
         client.may_be_lost = true;
         client.add(at(0), &unanswered);
         client.check("");
+    }
+
+    #[test]
+    fn silence_that_is_reported_after_a_later_response_is_over() {
+        let mut unanswered = response(None, &[]);
+        unanswered.query_count = 3;
+        (unanswered.query_time, unanswered.last_query_time) = (Some(at(10_000)), Some(at(13_000)));
+        let check = |answered, expected: &str| {
+            let mut client = Client::of(NAME);
+            client.add(at(answered), &response(Some(NOERROR), &[PUBLIC]));
+            client.add(at(10_000), &unanswered);
+            client.check(expected);
+        };
+        check(20_000, "");
+        check(5_000, "dns-no-answer weak 1");
     }
 
     #[test]

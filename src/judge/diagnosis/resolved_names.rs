@@ -75,6 +75,15 @@ impl ResolvedNames {
         }
     }
 
+    /// Whether the same resolver has returned an address for the name to the same host since the lookup.
+    pub(super) fn has_since(&self, lookup: &DnsLookup<'_>) -> bool {
+        let known = self.0.peek(&lookup.known.name);
+        known.into_iter().flatten().any(|known| {
+            (known.host, known.resolver) == (lookup.client, lookup.resolver.address)
+                && known.last >= lookup.time
+        })
+    }
+
     /// Who resolved the name of an anomaly about that time: the same resolver for another host, else another resolver.
     pub(super) fn find(&self, anomaly: &DnsAnomaly) -> Option<ResolvedBy> {
         let known = self.0.peek(&anomaly.known.name)?;
