@@ -82,10 +82,17 @@ pub(super) fn explain<'a>(rows: impl Iterator<Item = &'a mut FindingRow>) {
 
 /// Makes one finding the cause of others: it has their severity and their first frames.
 fn lead(rows: &mut [&mut FindingRow], index: usize, is_evidence: impl Fn(&FindingRow) -> bool) {
+    let places: Vec<usize> =
+        rows.iter().enumerate().filter(|(_, row)| is_evidence(row)).map(|(place, _)| place).collect();
+    lead_places(rows, index, &places);
+}
+
+/// The same, where the places of the others are known.
+fn lead_places(rows: &mut [&mut FindingRow], index: usize, places: &[usize]) {
     let Some(code) = rows.get(index).map(|row| row.code) else { return };
     let (mut severity, mut frames) = (Severity::Info, Vec::new());
-    for (place, row) in rows.iter_mut().enumerate() {
-        if place != index && !row.is_cause && row.cause.is_none() && is_evidence(row) {
+    for place in places.iter().filter(|place| **place != index) {
+        if let Some(row) = rows.get_mut(*place).filter(|row| !row.is_cause && row.cause.is_none()) {
             row.cause = Some(code);
             severity = severity.max(row.severity);
             frames.extend(row.frames.iter().take(2).copied());
@@ -225,20 +232,26 @@ fn explain_portal(rows: &mut [&mut FindingRow]) {
 
 /// A resolver that returns the address of a sinkhole or block page: what happens to connections to the name is the effect.
 fn explain_filtering_resolver(rows: &mut [&mut FindingRow]) {
-    let is_lead = |row: &FindingRow| {
-        matches!(row.code, FindingCode::Sinkhole | FindingCode::DnsBlockPage) && row.cause.is_none()
+    let is_lead = |row: &FindingRow| matches!(row.code, FindingCode::Sinkhole | FindingCode::DnsBlockPage);
+    if !rows.iter().any(|row| is_lead(row)) {
+        return;
+    }
+    let is_effect = |row: &FindingRow| {
+        let is_of_connection = row.code == FindingCode::UnknownIssuer
+            || row.mechanism.is_some_and(|mechanism| mechanism.entry().stops != Stops::Name);
+        is_of_connection && row.shared.is_none() && row.cause.is_none()
     };
-    let leads: Vec<usize> =
-        (0..rows.len()).filter(|place| rows.get(*place).is_some_and(|row| is_lead(row))).collect();
-    for index in leads {
-        let Some(target) = rows.get(index).map(|row| row.target.clone()) else { continue };
-        let is_effect = |row: &FindingRow| {
-            let is_of_connection = row.code == FindingCode::UnknownIssuer
-                || row.mechanism.is_some_and(|mechanism| mechanism.entry().stops != Stops::Name);
-            is_of_connection && row.target == target && row.shared.is_none()
-        };
-        if rows.iter().any(|row| row.cause.is_none() && is_effect(row)) {
-            lead(rows, index, is_effect);
+    let (mut leads, mut effects) = (Vec::new(), BTreeMap::<String, Vec<usize>>::new());
+    for (place, row) in rows.iter().enumerate() {
+        if is_lead(row) && row.cause.is_none() {
+            leads.push((place, row.target.clone()));
+        } else if is_effect(row) {
+            effects.entry(row.target.clone()).or_default().push(place);
+        }
+    }
+    for (index, target) in leads {
+        if let Some(places) = effects.remove(&target) {
+            lead_places(rows, index, &places);
         }
     }
 }
