@@ -50,6 +50,8 @@ fn the_page_is_made_from_the_evidence_alone() {
     for expected in [
         "2 required endpoints look blocked</strong> for 10.1.0.5: Azure File Sync in West Europe, Azure File Sync in North Europe",
         "<strong>First: </strong>",
+        "Azure File Sync in West Europe: 1 attempt succeeded, 1 looked blocked. ",
+        "contosofs.file.core.windows.net: 2 attempts succeeded, 0 looked blocked. ",
         "href=\"#explain-AFS202\"",
         "id=\"explain-AFS202\"",
         "href=\"#input-0\"",

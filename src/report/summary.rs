@@ -393,7 +393,7 @@ impl Summary<'_> {
             .take(shown)
             .any(|endpoint| !endpoint.note.is_empty() && Some(endpoint.note.as_str()) != common);
         if let Some(note) = common {
-            let which = if has_other_notes { "each other endpoint" } else { "each endpoint" };
+            let which = if has_other_notes { "for each other endpoint" } else { "for each endpoint" };
             self.wrapped(out, "  ", FAINT, &format!("{which} not observed: {note}"))?;
         }
         // Endpoints of other levels are counted only.
@@ -664,7 +664,7 @@ mod tests {
             "unexpected, not-443",
             "8 blocked-looking",
             "12 reached, 1 blocked, 3 not observed",
-            "each endpoint not observed: the capture is 40 seconds long",
+            "for each endpoint not observed: the capture is 40 seconds long",
             "office.pcapng: truncated after frame 1812",
             "12 frames without IP: 0x0806 ARP (10), 0x88cc LLDP (2)",
             "limit reached: 12 flows closed early because the flow table was full",

@@ -64,8 +64,8 @@ impl UnheardHosts {
                 _ => format!("{} to connect get no reply, the first to {first}", counted(*count, "attempt")),
             };
             format!(
-                "no packet to {host} is in the capture: {attempts}; either the network drops the replies, or they were not captured. \
-                 Capture on the host itself"
+                "no packet to {host} is in the capture: {attempts}; either the network drops the attempts or the \
+                 replies, or the replies were not captured. Capture on the host itself"
             )
         };
         let mut sentences: Vec<String> = hosts.iter().take(MAX_NAMED).map(sentence).collect();

@@ -60,6 +60,8 @@ pub(in crate::report) struct PageModel {
 pub(super) struct PageEndpoint {
     pub(super) service: String,
     pub(super) documented_as: Vec<String>,
+    /// The name that the site file gives it; empty without one.
+    pub(super) name: String,
     pub(super) level: String,
     pub(super) references: Vec<String>,
     pub(super) by_server: BTreeMap<Server, EndpointState>,
@@ -232,6 +234,7 @@ fn read_endpoints(evidence: &StoredEvidence, left_out: &mut u64) -> Result<Vec<P
             endpoints.push(PageEndpoint {
                 service: row.text("service").to_owned(),
                 documented_as: row.list("documented_as"),
+                name: row.text("name").to_owned(),
                 level: row.raw("level").to_owned(),
                 references: row.list("references"),
                 by_server: BTreeMap::new(),

@@ -75,7 +75,11 @@ impl Timeline {
             }
             rows.push(TimelineRow {
                 label: endpoint.service.clone(),
-                names: if is_shared { endpoint.documented_as.clone() } else { Vec::new() },
+                names: match (endpoint.name.is_empty(), is_shared) {
+                    (false, _) => vec![endpoint.name.clone()],
+                    (true, true) => endpoint.documented_as.clone(),
+                    (true, false) => Vec::new(),
+                },
                 counts: vec![[0; 2]; INTERVALS],
             });
         }
@@ -85,7 +89,8 @@ impl Timeline {
 
     /// Counts a flow; `outcome` 0 succeeded, 1 looks blocked.
     pub(super) fn add(&mut self, row: &StoredRow<'_>, outcome: usize) {
-        if outcome > 1 || self.rows.is_empty() {
+        // A flow on another port than the documented ones is no attempt to use the endpoint.
+        if outcome > 1 || self.rows.is_empty() || row.raw("port_verdict") == "not-443" {
             return;
         }
         let by_reference = &self.by_reference;
@@ -122,17 +127,24 @@ impl Timeline {
         }
     }
 
-    /// Adds the first and last attempts of each requirement where no flow shows them: a name that did not resolve has no flow.
+    /// Adds the first and last attempts of each requirement that no flow shows: a name that did not resolve has no flow. The last
+    /// time of an attempt that a flow shows may be in a later interval than its first: it is no attempt of its own.
     pub(super) fn add_single_attempts(&mut self, endpoints: &[PageEndpoint]) {
         for (at, endpoint) in tried(endpoints).take(ROWS).enumerate() {
-            for state in endpoint.by_server.values() {
-                for (outcome, times) in [(0, state.reached), (1, state.blocked)] {
-                    for time in times.into_iter().flatten() {
-                        let interval = self.interval(time);
-                        let counts = self.rows.get_mut(at).and_then(|row| row.counts.get_mut(interval));
-                        if let Some(counts) = counts {
-                            add_to(counts, outcome, |count| count.max(1));
-                        }
+            for (outcome, attempts) in endpoint.attempts.into_iter().enumerate() {
+                let of_outcome = |counts: &[u64; 2]| counts.get(outcome).copied().unwrap_or_default();
+                let counted = self.rows.get(at).map(|row| row.counts.iter().map(of_outcome).sum::<u64>());
+                let mut missing = attempts.saturating_sub(counted.unwrap_or(attempts));
+                let times = endpoint.by_server.values().flat_map(|state| match outcome {
+                    0 => state.reached,
+                    _ => state.blocked,
+                });
+                for time in times.flatten() {
+                    let interval = self.interval(time);
+                    let counts = self.rows.get_mut(at).and_then(|row| row.counts.get_mut(interval));
+                    if let Some(counts) = counts.filter(|counts| missing > 0 && of_outcome(counts) == 0) {
+                        add_to(counts, outcome, |count| count + 1);
+                        missing -= 1;
                     }
                 }
             }
