@@ -118,6 +118,39 @@ def address_of_a_content_network_out_of_use(trace):
     trace.http(ONE, '23.50.9.2', 'crl.microsoft.com/pki/crl/a.crl')
 
 
+# ---------------------------------------------------------------- destinations that the site does not need
+@situation(file_sync())
+def account_of_somebody_else_dropped(trace):
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    trace.dns(ONE, 'archivefs.file.core.windows.net', '20.60.41.2')
+    trace.dropped(ONE, '20.60.41.2')
+
+
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_forbids_an_account_of_somebody_else(trace):
+    for name in (SYNC, FILES, LOGIN):
+        trace.connect(ONE, PROXY, name)
+    for _ in range(2):
+        trace.connect(ONE, PROXY, 'stranger.blob.core.windows.net', '403 Forbidden')
+
+
+@situation(file_sync())
+def instance_of_another_region_dropped(trace):
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    trace.dns(ONE, 'eastus01.afs.azure.net', '52.138.7.2')
+    trace.dropped(ONE, '52.138.7.2')
+
+
+@situation(file_sync())
+def name_of_which_only_a_wildcard_is_known_dropped(trace):
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    trace.dns(ONE, 'kms.core.windows.net', '52.138.7.2')
+    trace.dropped(ONE, '52.138.7.2')
+
+
 # ---------------------------------------------------------------- names
 @situation(file_sync())
 def dns_over_tcp_dropped(trace):

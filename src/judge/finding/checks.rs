@@ -16,6 +16,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 pub(super) use self::blocked::BETWEEN_ROLES;
+pub(super) use self::blocked::NOT_OF_SITE;
 use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;

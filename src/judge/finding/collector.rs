@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use super::cause;
 use super::checks::BETWEEN_ROLES;
+use super::checks::NOT_OF_SITE;
 use super::citations::CitationCache;
 use super::problems::FlowStage;
 use super::problems::ProblemList;
@@ -445,6 +446,11 @@ impl Wording {
             (Need::Undocumented, Some(_)) if occurrence.recommendation == Some(BETWEEN_ROLES) => Wording {
                 title: "blocked, and not in the port tables",
                 recommendation: BETWEEN_ROLES,
+                highest: Severity::Low,
+            },
+            (Need::Undocumented, Some(_)) if occurrence.recommendation == Some(NOT_OF_SITE) => Wording {
+                title: "blocked, and not the site's",
+                recommendation: NOT_OF_SITE,
                 highest: Severity::Low,
             },
             // What no document asks for may be blocked.

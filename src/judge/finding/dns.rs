@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::checks::NOT_OF_SITE;
 use super::collector::FindingTarget;
 use super::collector::Findings;
 use super::collector::Occurrence;
@@ -210,7 +211,10 @@ fn occurrence<'a>(
         audited_host: Some(anomaly.client),
         target: FindingTarget::Name(anomaly.known.name.shared()),
         need: policy.need_of_name(&anomaly.known),
-        recommendation: recommendation(anomaly),
+        recommendation: match anomaly.known.class.is_not_of_site() {
+            true => Some(NOT_OF_SITE),
+            false => recommendation(anomaly),
+        },
         at_most: highest_severity(anomaly),
         server: Some(anomaly.resolver),
         flow: None,

@@ -93,6 +93,13 @@ impl NameClass {
             | self.must_be_public
     }
 
+    /// Whether the site file says that it is somebody else's: an account or region that the site does not use. Microsoft's own accounts,
+    /// which the site's products need, may be among the accounts.
+    #[inline]
+    pub(in crate::judge) const fn is_not_of_site(&self) -> bool {
+        self.other_region | (self.other_account & !self.has_microsofts_accounts)
+    }
+
     pub(super) fn of(name: &str, matches: &ReferenceMatches, policy: &Policy) -> NameClass {
         let mut class = NameClass {
             in_private_zone: in_private_zone(name),

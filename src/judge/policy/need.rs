@@ -29,7 +29,7 @@ pub enum Need {
     CloudPlatform,
     /// Nothing names the address: it may be any of the above.
     Unidentified,
-    /// No document lists it, or not on this port.
+    /// No document lists it, or not on this port; or it is not the site's.
     Undocumented,
 }
 
@@ -50,6 +50,11 @@ impl Policy {
             {
                 Need::Undocumented
             }
+            Some(DestinationVerdict::Documented | DestinationVerdict::DocumentedBroad)
+                if verdict.known.is_some_and(|known| known.class.is_not_of_site()) =>
+            {
+                Need::Undocumented
+            }
             Some(DestinationVerdict::Documented | DestinationVerdict::DocumentedBroad) => {
                 verdict.known.map_or(Need::Documented, |known| match self.need_of_name(known) {
                     // The row that documents the flow names no host.
@@ -66,7 +71,7 @@ impl Policy {
     /// The need for a name, whatever the port.
     pub(in crate::judge) fn need_of_name(&self, known: &KnownName) -> Need {
         let ids = &known.references.ids;
-        if ids.is_empty() {
+        if ids.is_empty() || known.class.is_not_of_site() {
             return Need::Undocumented;
         }
         if self.carried_by(known).is_some() {

@@ -3,6 +3,7 @@
 use super::Check;
 use super::FlowView;
 use super::When;
+use super::destination::is_of_doubtful_wildcard;
 use super::destination::is_port_of_range;
 use super::no_rows;
 use super::site::bypasses_proxy;
@@ -251,8 +252,15 @@ fn is_refused_before_request(view: &FlowView<'_>) -> bool {
 pub(in crate::judge::finding) const BETWEEN_ROLES: &str = "the port tables do not have this port between the two roles: decide by what the hosts are. A domain \
      controller, for one, needs ports of its own to be open to its members (DNS, Kerberos, LDAP)";
 
+/// What to do about a destination that was blocked and that the site file gives to somebody else.
+pub(in crate::judge::finding) const NOT_OF_SITE: &str = "no rule is needed while the site file is complete: it lists neither this account nor this region. Find the program that tried to \
+     reach it; if it belongs to the site, add it to the site file, and then allow it";
+
 /// What to do about a proxy's refusal depends on its status; about hosts inside the site, on their roles.
 pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
+    if view.verdict.known.is_some_and(|known| known.class.is_not_of_site()) {
+        return Some(NOT_OF_SITE);
+    }
     if let Some(crossing) = view.flow.crossing() {
         if crossing.kind.is_between() {
             return Some(
@@ -301,6 +309,12 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
             );
         }
         None => {}
+    }
+    if is_of_doubtful_wildcard(view) {
+        return Some(
+            "find the program first: only a wildcard has the name, so that the destination may be of another service. Allow it if the program \
+             belongs to the audited products",
+        );
     }
     let finding = view.assessment.mechanism()?.finding();
     if is_refused_before_request(view) {

@@ -291,6 +291,10 @@ fn is_inbound(view: &FlowView<'_>) -> bool {
     if view.policy.is_inside(client) || client.is_group() || !view.flow.flow_start.from_start {
         return false;
     }
+    // No route leads from the internet to such an address (RFC 4193 §4.1), so that the client is the site's own.
+    if matches!(server.to_ip(), IpAddr::V6(ip) if ip.is_unique_local()) {
+        return false;
+    }
     // The health probes of a load balancer in Azure.
     if is_platform_address(client) {
         return false;
@@ -335,12 +339,15 @@ pub(super) fn highest_severity(view: &FlowView<'_>, code: FindingCode) -> Severi
         // Windows Firewall drops them by default, and only validation needs them.
         _ if view.assessment.mechanism() == Some(Mechanism::EchoUnanswered) => Severity::Medium,
         FindingCode::UndocumentedPort if is_of_wildcard_only(view) => Severity::Medium,
+        // Programs follow its links over HTTP too.
+        FindingCode::UndocumentedPort if is_redirector(view) => Severity::Low,
         // A test of Windows itself, whichever edition.
         FindingCode::UndocumentedDestination if is_connectivity_test(view) => Severity::Low,
-        FindingCode::OtherStorageAccount if may_be_microsofts(view) => Severity::Medium,
+        FindingCode::OtherStorageAccount if may_be_microsofts(view) || is_blocked(view) => Severity::Medium,
         // The proxy seems to have forwarded what the destination sent.
         _ if doubtful_sender(view) == Some(Sender::Forwarded) => Severity::Medium,
         _ if is_port_of_range(view) => Severity::Low,
+        _ if is_blocked(view) && is_of_doubtful_wildcard(view) => Severity::Medium,
         // That the host has the role is an assumption.
         _ if view.verdict.assumed_role.is_some() => Severity::Low,
         _ => Severity::High,
@@ -360,6 +367,20 @@ pub(super) fn is_port_of_range(view: &FlowView<'_>) -> bool {
         && (is_refused || view.server().port < FIRST_DYNAMIC_PORT)
 }
 
+/// Whether only a wildcard for many services has the name: one that its document calls too broad; the one for storage, where the name is
+/// of no account; or the one for accounts, where it is none of the site's.
+pub(super) fn is_of_doubtful_wildcard(view: &FlowView<'_>) -> bool {
+    let is_broad = view.verdict.destination == Some(DestinationVerdict::DocumentedBroad);
+    view.verdict.known.is_some_and(|known| {
+        let mut rows = known.references.ids.iter().map(|id| view.policy.rules.reference(*id));
+        let class = &known.class;
+        let is_of_storage = !class.is_exact && !class.storage && known.is_documented();
+        (is_broad && !view.verdict.by_port_only)
+            || class.other_account
+            || (is_of_storage && rows.all(|row| row.service_kind == Some(ServiceKind::Storage)))
+    })
+}
+
 /// Whether only a wildcard has the name, of which it is not known what it is: neither a storage account, nor of a service that
 /// is documented for port 443 with all its names.
 pub(super) fn is_of_wildcard_only(view: &FlowView<'_>) -> bool {
@@ -370,6 +391,13 @@ pub(super) fn is_of_wildcard_only(view: &FlowView<'_>) -> bool {
     view.verdict.known.is_some_and(|known| {
         !known.class.is_exact && !known.class.storage && !known.class.is_regional && !is_of_sync(known)
     })
+}
+
+/// A host that does nothing but redirect, on port 80.
+fn is_redirector(view: &FlowView<'_>) -> bool {
+    let middleboxes = &view.policy.middleboxes;
+    view.verdict.requested_port == port::HTTP
+        && view.verdict.known.is_some_and(|known| middleboxes.is_redirector(known.name.as_str()))
 }
 
 /// The hosts at which Windows tests its connection to the internet.

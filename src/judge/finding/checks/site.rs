@@ -240,8 +240,9 @@ fn other_region(view: &FlowView<'_>) -> String {
         );
     }
     format!(
-        "{} used {}, an instance of another region; the site is in {}{}",
+        "{} {} {}, an instance of another region; the site is in {}{}",
         view.client(),
+        if view.assessment.mechanism().is_some() { "tried to use" } else { "used" },
         view.name_text(),
         view.policy.site.sync_region.as_deref().unwrap_or_default(),
         if view.verdict.known.is_some_and(|known| view.policy.serves_if_geo_redundant(known)) {
@@ -260,6 +261,12 @@ fn other_account(view: &FlowView<'_>) -> String {
     } else {
         ""
     };
+    if sent == 0 && view.assessment.mechanism().is_some() {
+        let (client, name) = (view.client(), view.name_text());
+        return format!(
+            "{client} tried to use {name}, a storage account that is not the site's, and did not reach it"
+        );
+    }
     format!(
         "{} used {}, a storage account that is not the site's, and sent {} to it{doubt}",
         view.client(),
