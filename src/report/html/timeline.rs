@@ -56,6 +56,8 @@ struct TimelineRow {
     names: Vec<String>,
     /// Succeeded and blocked, by interval.
     counts: Vec<[u64; 2]>,
+    /// The same over all, as the requirement counts them.
+    attempts: [u64; 2],
 }
 
 impl Timeline {
@@ -81,6 +83,7 @@ impl Timeline {
                     (true, false) => Vec::new(),
                 },
                 counts: vec![[0; 2]; INTERVALS],
+                attempts: endpoint.attempts,
             });
         }
         let more = tried.len().saturating_sub(ROWS);
@@ -116,12 +119,14 @@ impl Timeline {
         let Some(interval) = row.time("first_seen").map(|time| self.interval(time)) else { return };
         for at in counted {
             let Some(timeline_row) = self.rows.get_mut(at) else { continue };
+            // A flow that succeeded is no use of the endpoint if, say, a proxy only asked for credentials in it.
+            let has_such = timeline_row.attempts.get(outcome).is_some_and(|attempts| *attempts > 0);
             let is_meant = timeline_row.names.is_empty()
                 || timeline_row
                     .names
                     .iter()
                     .any(|name| name.contains(['*', '<', '[']) || name == row.text("name"));
-            if let Some(counts) = timeline_row.counts.get_mut(interval).filter(|_| is_meant) {
+            if let Some(counts) = timeline_row.counts.get_mut(interval).filter(|_| has_such && is_meant) {
                 add_to(counts, outcome, |count| count + 1);
             }
         }
@@ -274,8 +279,7 @@ fn bar_height(attempts: u64, most: u64) -> usize {
 
 /// `12 attempts succeeded, 3 look blocked`.
 fn sentence(row: &TimelineRow) -> String {
-    let [ok, blocked] =
-        row.counts.iter().fold([0, 0], |[ok, blocked], counts| [ok + counts[0], blocked + counts[1]]);
+    let [ok, blocked] = row.attempts;
     format!("{} succeeded, {blocked} looked blocked", count(ok, "attempt"))
 }
 
