@@ -118,6 +118,13 @@ def address_of_a_content_network_out_of_use(trace):
     trace.http(ONE, '23.50.9.2', 'crl.microsoft.com/pki/crl/a.crl')
 
 
+@situation(azure_local())
+def administrator_tries_a_shell_that_a_node_does_not_offer(trace):
+    for client in (ONE, TWO):
+        sign_in(trace, client)
+    trace.refused('10.1.9.9', ONE, 22)
+
+
 # ---------------------------------------------------------------- destinations that the site does not need
 @situation(file_sync())
 def account_of_somebody_else_dropped(trace):

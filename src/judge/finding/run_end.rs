@@ -67,7 +67,7 @@ pub(in crate::judge) fn add_blocked_revocation(
             };
             findings.add(&occurrence, || {
                 format!(
-                    "{client} reaches services on port 443 and none of the certificate revocation (CRL/OCSP) hosts ({names})"
+                    "{client} reaches services on port 443 and none of the certificate revocation (CRL/OCSP) hosts that it tried ({names})"
                 )
             });
         }

@@ -127,8 +127,13 @@ fn destination_clause(view: &FlowView<'_>) -> String {
     };
     // A port that the tables open to a role is documented between its members too.
     let is_within_role = view.verdict.assumed_role.is_none() && !has_role(from);
+    // A row for both directions prints one of them.
+    let is_of_other_direction =
+        view.verdict.assumed_role.is_some_and(|(host, role)| host == view.client() && role != from);
     let between = if from == to || is_within_role {
         format!("; the port tables list it between members of {to}")
+    } else if is_of_other_direction {
+        format!("; the port tables list it between {from} and {to}, in both directions")
     } else {
         format!("; the port tables list it from {from} to {to}")
     };

@@ -12,6 +12,7 @@ use crate::base::port;
 use crate::base::proto;
 use crate::flow::Handshake;
 use crate::judge::catalogue::FindingCode;
+use crate::judge::catalogue::Mechanism;
 use crate::judge::finding::dns::SHARED_ADDRESS;
 use crate::judge::policy::name_class::NameClass;
 use crate::judge::policy::verdict::UndocumentedRolePort;
@@ -261,7 +262,12 @@ fn other_account(view: &FlowView<'_>) -> String {
     } else {
         ""
     };
-    if sent == 0 && view.assessment.mechanism().is_some() {
+    // What a proxy refused did not leave it.
+    let is_refused = matches!(
+        view.assessment.mechanism().map(Mechanism::finding),
+        Some(FindingCode::ProxyRefused | FindingCode::ProxyAuthRequired)
+    );
+    if view.assessment.mechanism().is_some() && (sent == 0 || is_refused) {
         let (client, name) = (view.client(), view.name_text());
         return format!(
             "{client} tried to use {name}, a storage account that is not the site's, and did not reach it"
