@@ -22,7 +22,9 @@ pub enum NotInForce {
     OtherRegion,
     /// Its document is for the hardware of another vendor.
     OtherHardware,
-    /// Its document is for a product or feature that the site file does not name.
+    /// Its document is for sites with a value that the site file does not set, such as an Arc gateway.
+    ValueNotSet,
+    /// Its document is for a product that the site file does not name.
     OtherProduct,
     /// Its document was superseded, or not chosen.
     OtherEdition,

@@ -116,7 +116,7 @@ impl Selection {
         } else if self.includes(document) {
             NotInForce::OtherEdition
         } else {
-            NotInForce::OtherProduct
+            NotInForce::ValueNotSet
         }
     }
 

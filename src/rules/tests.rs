@@ -386,6 +386,9 @@ fn rows_that_are_not_in_force_say_why() {
     check(government(), "management.azure.com", public);
     check(government(), "files.example", None);
     check(sync(), "files.example", None);
+    let local = || Selection { products: Some(vec!["azure-stack-hci".to_owned()]), ..Selection::default() };
+    let carried = Some(("arc-gateway-2026-02-17/endpoints/125.1", NotInForce::ValueNotSet));
+    check(local(), "psg-prod-eastus.azureedge.net", carried);
     let rules = library().clone().select(&sync()).unwrap();
     let id = rules.documented_elsewhere("dp.stackhci.azure.com").unwrap();
     assert_eq!(rules.elsewhere(id).map(|(_, reason)| reason), Some(NotInForce::OtherProduct));

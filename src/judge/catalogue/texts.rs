@@ -110,7 +110,8 @@ impl FindingCode {
                 looks_like: "a flow to a name that a document lists for another product, region or hardware, or in an edition that is not in \
                              force; the message names the row",
                 cause: "a product or region that the site file does not name, or software that uses endpoints of an older edition",
-                recommendation: "if the site has that product, region or hardware, add it to the site file; otherwise treat the destination as undocumented",
+                recommendation: "if the site has that product, gateway, region or hardware, add it to the site file; otherwise treat the \
+                                 destination as undocumented",
                 alternatives: "a host that several services share",
             },
             FindingCode::ConnectionRefused => Texts {

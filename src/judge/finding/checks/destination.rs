@@ -195,6 +195,10 @@ fn elsewhere(view: &FlowView<'_>) -> String {
         NotInForce::OtherHardware => {
             format!("for hardware of {}", document.hardware.as_deref().unwrap_or_default())
         }
+        NotInForce::ValueNotSet => {
+            let value = document.needs_value.as_deref().unwrap_or_default();
+            format!("for sites with a value of `{value}`, which the site file does not set")
+        }
         NotInForce::OtherProduct => {
             format!("for a use of {} that the site file does not declare", document.products.join(" and "))
         }
