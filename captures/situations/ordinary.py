@@ -2,7 +2,7 @@
 import struct
 
 from packets import Tcp, filler, sized
-from sites import DECLARED_PROXY, FILES, FILES_AT, LOGIN, LOGIN_AT, ONE, ONE_V6, PROXY, SYNC, SYNC_AT, TWO, azure_local, file_sync, sign_in, situation, use, work
+from sites import DECLARED_PROXY, ENDPOINTS, FILES, FILES_AT, LOGIN, LOGIN_AT, ONE, ONE_V6, PROXY, SYNC, SYNC_AT, TWO, azure_local, file_sync, sign_in, situation, use, work
 
 DIRECTORY = '10.1.0.61'
 SQUID = 'Via: 1.1 proxy.contoso.example (squid/6.6)\r\n'
@@ -123,6 +123,24 @@ def administrator_tries_a_shell_that_a_node_does_not_offer(trace):
     for client in (ONE, TWO):
         sign_in(trace, client)
     trace.refused('10.1.9.9', ONE, 22)
+
+
+@situation(azure_local())
+def dynamic_port_of_a_node_dropped(trace):
+    for client in (ONE, TWO):
+        sign_in(trace, client)
+    Tcp(trace, ONE, TWO, 135).open().send(0, filler(72)).send(1, filler(60)).close()
+    trace.dropped(ONE, TWO, 49668)
+
+
+@situation(file_sync(more=ENDPOINTS))
+def way_to_the_private_endpoints_interrupted(trace):
+    sign_in(trace)
+    names = [FILES] + [f'contoso{service}.westeurope.afs.azure.net' for service in ('management', 'syncs', 'syncp')]
+    for index, name in enumerate(names):
+        front, zone = name.split('.', 1)
+        trace.dns(ONE, name, f'{front}.privatelink.{zone}', f'10.9.0.{4 + index}')
+        trace.dropped(ONE, f'10.9.0.{4 + index}')
 
 
 # ---------------------------------------------------------------- destinations that the site does not need

@@ -229,6 +229,8 @@ pub enum SharedPath {
     Time,
     /// The client rejects certificates of issuers that are on the lists.
     Trust,
+    /// Nothing that the client tried in the declared networks of private endpoints works.
+    PrivateEndpoints,
     /// The capture holds no packet of the server, a host of the site, at that time.
     Host,
 }

@@ -273,7 +273,13 @@ fn explain_server(rows: &mut [&mut FindingRow]) {
         // Whatever the server.
         let is_on_path = matches!(
             row.shared,
-            Some(SharedPath::Ipv6 | SharedPath::Everything | SharedPath::Time | SharedPath::Trust)
+            Some(
+                SharedPath::Ipv6
+                    | SharedPath::Everything
+                    | SharedPath::Time
+                    | SharedPath::Trust
+                    | SharedPath::PrivateEndpoints
+            )
         );
         let is_effect = is_on_path || is_unanswered_by_proxy || EFFECTS_OF_SERVER.contains(&row.code);
         if is_effect && row.need.is_ours() && row.mechanism.is_some() && !row.is_cause && row.cause.is_none()

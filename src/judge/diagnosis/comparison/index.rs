@@ -34,6 +34,9 @@ use crate::flow::Endpoint;
 /// Attempts of two clients so close together met the same server: at other times it may have been down.
 const SAME_TIME_NANOS: u64 = 600_000_000_000;
 
+/// A host that sent a packet so shortly before or after an attempt was not down.
+const ALIVE_NANOS: u64 = 30_000_000_000;
+
 /// Ports on which a host serves the same: Windows Remote Management over HTTPS and HTTP (MS-WSMV §2.1), SMB over RDMA of the
 /// iWARP kind (MS-SMBD §1.9) and over TCP, SMB over NetBIOS and directly (RFC 1001, MS-SMB2 §2.1). Clients try one and then the
 /// other, and most hosts listen on one only.
@@ -277,9 +280,10 @@ impl<'a> ComparisonIndex<'a> {
         Some(ComparisonResult::OthersThroughProxy { proxy: worked.proxy?, client })
     }
 
-    /// Whether the capture holds no packet of a host of the site from the first to the last of these times.
+    /// Whether the capture holds no packet of a host of the site about the time from the first to the last of these.
     pub(in crate::judge) fn is_silent(&self, host: Address, first: Time, last: Time) -> bool {
-        let is_within = |(begin, end): (Time, Time)| begin <= last && end >= first;
+        let is_within =
+            |(begin, end): (Time, Time)| begin.since(last) <= ALIVE_NANOS && first.since(end) <= ALIVE_NANOS;
         let has_sent = self.all.sending.peek(&host).is_some_and(|span| is_within(*span));
         let has_worked = || {
             let names = self.worked().iter().filter(|(client, ..)| *client == host);
@@ -287,6 +291,16 @@ impl<'a> ComparisonIndex<'a> {
         };
         // What was evicted is not known.
         self.all.sending.evictions == 0 && !has_sent && !has_worked()
+    }
+
+    /// Whether anything of a client worked at an address for which `is_wanted` is true.
+    pub(in crate::judge) fn has_worked_at(
+        &self,
+        client: Address,
+        is_wanted: impl Fn(Address) -> bool,
+    ) -> bool {
+        let mut servers = self.worked().iter().filter(|(of, ..)| *of == client).map(|(_, server, _)| *server);
+        servers.any(|server| is_wanted(server.address))
     }
 
     /// Another port of a server on which it serves the same as on this one, where that works for the client.

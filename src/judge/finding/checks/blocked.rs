@@ -315,6 +315,15 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
         }
         None => {}
     }
+    if is_dropped_or_refused
+        && !view.flow.is_proxied()
+        && view.policy.private_networks.contains(view.server().address)
+    {
+        return Some(
+            "compare the address with the one that the private DNS zone has for the endpoint; then check the way to the virtual network, such \
+             as ExpressRoute or a VPN, its routes, and the network rules on it",
+        );
+    }
     if is_of_doubtful_wildcard(view) {
         return Some(
             "find the program first: only a wildcard has the name, so that the destination may be of another service. Allow it if the program \

@@ -75,6 +75,14 @@ impl Findings {
             });
             let other_port = || server.and_then(|server| comparison.with_other_port(client, server));
             let result = result.or_else(|| if is_attempt { other_port() } else { None });
+            if result.is_none()
+                && row.mechanism == Some(Mechanism::TcpUnanswered)
+                && row.shared.is_none()
+                && server.is_some_and(|server| policy.private_networks.contains(server.address))
+                && !comparison.has_worked_at(client, |address| policy.private_networks.contains(address))
+            {
+                row.shared = Some(SharedPath::PrivateEndpoints);
+            }
             if result.is_none() && is_about_silent_host(row, comparison, policy) {
                 row.shared = Some(SharedPath::Host);
                 if row.need.is_ours() {
