@@ -86,7 +86,7 @@ fn the_view_is_updated_in_place() {
     for words in [
         ["problems: 3 ongoing; latest last, times in UTC; q quits"].as_slice(),
         &["  ongoing: ", "medium AFS101", "evil.example.net"],
-        &["  ongoing: ", "medium AFS201", "203.0.113.6"],
+        &["  ongoing: ", "low AFS201", "203.0.113.6"],
         &["flows: ", " open, ", " ended; of audited hosts: ", "1 documented", "1 unexpected"],
         &[" ok, 1 blocked-looking, ", " inconclusive, 1 not-443; 2 DNS responses"],
         &[" of ", " required endpoints reached"],
