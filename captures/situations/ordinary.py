@@ -49,6 +49,14 @@ def refusal_of_which_the_sender_is_not_known(trace):
     trace.http(ONE, '23.50.2.5', 'crl.microsoft.com/pki/crl/a.crl', '403 Forbidden', '', b'<html>Forbidden')
 
 
+@situation(file_sync())
+def proxy_on_the_path_cannot_reach_the_host(trace):
+    work(trace)
+    use(trace, ONE, SYNC, SYNC_AT)
+    trace.dns(ONE, 'download.windowsupdate.com', '23.50.2.5')
+    trace.http(ONE, '23.50.2.5', 'download.windowsupdate.com/d/x.cab', '503 Service Unavailable', f'Server: squid/6.6\r\nX-Squid-Error: ERR_DNS_FAIL 0\r\n{SQUID}', b'<html>')
+
+
 # ---------------------------------------------------------------- hosts of the site
 @situation(azure_local().replace('[dns]', f'active-directory = ["{DIRECTORY}"]\n\n[dns]'))
 def host_of_the_site_is_down(trace):

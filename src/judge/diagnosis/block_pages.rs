@@ -73,6 +73,8 @@ pub(super) fn assess_response(flow: &FlowState, context: &AssessmentContext<'_>)
         403 if is_proxied => blocked(Mechanism::ProxyRefused, Confidence::Weak),
         502..=504 if is_proxied => blocked(Mechanism::ProxyRefused, Confidence::Weak),
         403 | 451 => blocked(Mechanism::BlockPage, Confidence::Weak),
+        // A proxy on the path, which intercepts port 80 and does not reach the host.
+        502..=504 if sender == Sender::Proxy => blocked(Mechanism::BlockPage, Confidence::Weak),
         301 | 302 | 303 | 307 | 308 if is_foreign_redirect(http, host, context) => {
             blocked(Mechanism::BlockPage, Confidence::Weak)
         }
@@ -118,7 +120,12 @@ pub(in crate::judge) fn sender_of(http: &Http, middleboxes: &Middleboxes) -> Sen
         (None, Some(server), Some(via)) => {
             let product = server.split(['/', ' ']).next().unwrap_or_default().to_ascii_lowercase();
             let is_own = !product.is_empty() && via.to_ascii_lowercase().contains(&product);
-            if is_own { Sender::Proxy } else { Sender::Forwarded }
+            match is_own {
+                // Proxies in front of a service name themselves in the same way.
+                true if http.proxied => Sender::Proxy,
+                true => Sender::Unknown,
+                false => Sender::Forwarded,
+            }
         }
         (None, ..) => Sender::Unknown,
     }
@@ -220,7 +227,7 @@ mod tests {
         let check = |fields: &[(PageField, &str)], expected| {
             let text = |text: &str| crate::base::WireText::new(text.as_bytes(), 99);
             let fields = fields.iter().map(|(field, value)| (*field, text(value))).collect();
-            assert_eq!(sender_of(&Http { fields, ..Http::default() }, &known), expected);
+            assert_eq!(sender_of(&Http { fields, proxied: true, ..Http::default() }, &known), expected);
         };
         let (server, via, status) = (PageField::Server, PageField::Via, PageField::ProxyStatus);
         let squid = (via, "1.1 proxy.contoso.example (squid/6.6)");
@@ -230,6 +237,10 @@ mod tests {
         check(&[(server, "squid/6.6"), squid], Sender::Proxy);
         check(&[(PageField::XSquidError, "ERR_DNS_FAIL 0"), squid], Sender::Proxy);
         check(&[(server, "Gate/2"), (via, "1.1 gate.contoso.example (gate/2)")], Sender::Proxy);
+        let fields = [(server, "Varnish"), (via, "1.1 varnish")];
+        let fields = fields.map(|(field, text)| (field, crate::base::WireText::new(text.as_bytes(), 99)));
+        let direct = Http { fields: fields.into_iter().collect(), ..Http::default() };
+        assert_eq!(sender_of(&direct, &known), Sender::Unknown, "a proxy in front of the service");
         check(&[(server, "nginx"), squid], Sender::Forwarded);
         check(&[(server, "nginx")], Sender::Unknown);
         check(&[squid], Sender::Unknown);

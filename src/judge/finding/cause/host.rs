@@ -112,8 +112,8 @@ fn explain_interruption(index: usize, places: &[usize], rows: &mut [&mut Finding
             lead.message
                 .push_str(&format!("; the same host did not serve {} either at that time", listed(&others)));
         }
-        lead.recommendation = "look for what happened to the host or its network at that time, such as a restart, a failover or an update; no \
-                               port needs a rule of its own"
+        lead.recommendation = "look for what happened to the host, its network or the rules between the two hosts at that time, such as a restart, \
+                               a failover, an update or a changed rule; no port needs a rule of its own"
             .into();
     }
 }

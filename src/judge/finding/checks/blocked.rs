@@ -20,6 +20,7 @@ use crate::judge::diagnosis::block_pages::Sender;
 use crate::judge::diagnosis::block_pages::block_page_vendor;
 use crate::judge::diagnosis::block_pages::sender_of;
 use crate::judge::policy::verdict::DeclaredServer;
+use crate::judge::rows::Http;
 use crate::judge::text::counted;
 use crate::read::AppStatus;
 use crate::read::AttributeKey;
@@ -425,6 +426,15 @@ pub(super) fn recommendation(view: &FlowView<'_>) -> Option<&'static str> {
              allow the host in the filter, on port 80 as well"
         });
     }
+    if view.assessment.mechanism() == Some(Mechanism::BlockPage)
+        && let Some(http) = view.facts().and_then(|facts| facts.http.as_deref())
+        && matches!(http.status, Some(502..=504))
+        && sender_of(http, &view.policy.middleboxes) == Sender::Proxy
+    {
+        return Some(
+            "check the proxy that intercepts port 80: whether it resolves the name, and whether it may connect to the host",
+        );
+    }
     match (view.assessment.mechanism()?.finding(), proxy_status(view)?) {
         (FindingCode::ProxyRefused, 502..=504) => Some(
             "check the proxy: its load, whether its own DNS resolver resolves the name, and whether it may connect to the destination; the \
@@ -648,6 +658,18 @@ fn http_reply(view: &FlowView<'_>) -> String {
     could_not_use(view, &format!("the ClientHello was answered in plain HTTP{by}"))
 }
 
+/// How a response that a proxy on the path sent is described, else a block page.
+fn intercepted(http: Option<&Http>, view: &FlowView<'_>) -> String {
+    let by_proxy = http.filter(|http| sender_of(http, &view.policy.middleboxes) == Sender::Proxy);
+    match by_proxy.and_then(|http| http.status.map(|status| (http, status))) {
+        Some((http, status @ (403 | 451 | 502..=504))) => {
+            let server = http.field(PageField::Server).map(|text| format!(" ({text})")).unwrap_or_default();
+            format!("a proxy on the path{server} sent the response {status} in place of the host's")
+        }
+        _ => "a block page was returned instead of the response".to_owned(),
+    }
+}
+
 fn block_page(view: &FlowView<'_>) -> String {
     let http = view.facts().and_then(|facts| facts.http.as_deref());
     let vendor = http.and_then(|http| block_page_vendor(http, &view.policy.middleboxes));
@@ -667,7 +689,7 @@ fn block_page(view: &FlowView<'_>) -> String {
                     ),
                 )
             }
-            None => could_not_use(view, "a block page was returned instead of the response"),
+            None => could_not_use(view, &intercepted(http, view)),
         },
     }
 }
