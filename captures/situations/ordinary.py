@@ -133,6 +133,20 @@ def administrator_tries_a_shell_that_a_node_does_not_offer(trace):
     trace.refused('10.1.9.9', ONE, 22)
 
 
+@situation(azure_local().replace('[dns]', f'active-directory = ["{DIRECTORY}"]\n\n[dns]'))
+def time_from_the_domain_controller(trace):
+    sign_in(trace)
+    trace.dns(ONE, 'time.windows.com', '168.61.215.74')
+    for _ in range(4):
+        trace.udp(ONE, 123, '168.61.215.74', 123, b'\x23' + bytes(47))
+        trace.wait(5)
+    for _ in range(3):
+        trace.udp(ONE, 123, DIRECTORY, 123, b'\xdb' + bytes(47))
+        trace.wait(0.01)
+        trace.udp(DIRECTORY, 123, ONE, 123, b'\xdc' + bytes(47))
+        trace.wait(20)
+
+
 @situation(azure_local())
 def dynamic_port_of_a_node_dropped(trace):
     for client in (ONE, TWO):

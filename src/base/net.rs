@@ -68,6 +68,8 @@ pub mod proto {
 pub mod port {
     /// DNS (RFC 1035 §4.2).
     pub const DNS: u16 = 53;
+    /// Network Time Protocol.
+    pub const NTP: u16 = 123;
     /// HTTP.
     pub const HTTP: u16 = 80;
     /// NetBIOS datagram service.

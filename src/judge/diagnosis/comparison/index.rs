@@ -29,6 +29,7 @@ use super::WorkedName;
 use crate::base::Address;
 use crate::base::HostName;
 use crate::base::Time;
+use crate::base::port;
 use crate::flow::Endpoint;
 
 /// Attempts of two clients so close together met the same server: at other times it may have been down.
@@ -301,6 +302,21 @@ impl<'a> ComparisonIndex<'a> {
     ) -> bool {
         let mut servers = self.worked().iter().filter(|(of, ..)| *of == client).map(|(_, server, _)| *server);
         servers.any(|server| is_wanted(server.address))
+    }
+
+    /// Another time server that answers the client, the lowest of several.
+    pub(in crate::judge) fn with_other_time_server(
+        &self,
+        client: Address,
+        server: Endpoint,
+    ) -> Option<ComparisonResult> {
+        let others = self.worked().iter().filter(|(of, at, _)| {
+            *of == client
+                && at.port == server.port
+                && server.port == port::NTP
+                && at.address != server.address
+        });
+        others.map(|(_, at, _)| at.address).min().map(|server| ComparisonResult::OtherTimeServer { server })
     }
 
     /// Another port of a server on which it serves the same as on this one, where that works for the client.

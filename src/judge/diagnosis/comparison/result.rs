@@ -47,6 +47,8 @@ pub(in crate::judge) enum ComparisonResult {
     OtherNameOfEndpoint { name: Arc<HostName> },
     /// The server serves the same on another port, which works.
     OtherPortWorks { port: u16 },
+    /// Another time server answers the client.
+    OtherTimeServer { server: Address },
     /// Nothing that the client tried works.
     NothingWorks { names: u32, client: Address },
 }
@@ -81,6 +83,7 @@ impl ComparisonResult {
             | ComparisonResult::OtherNamesFail { .. }
             | ComparisonResult::OtherNameOfEndpoint { .. }
             | ComparisonResult::OtherPortWorks { .. }
+            | ComparisonResult::OtherTimeServer { .. }
             | ComparisonResult::NothingWorks { .. } => None,
         }
     }
@@ -175,6 +178,11 @@ impl ComparisonResult {
                     .to_owned(),
             ),
             ComparisonResult::WorksOverIpv4 { .. } => Some(RECOMMENDATION_FOR_IPV6.to_owned()),
+            ComparisonResult::OtherTimeServer { .. } => Some(
+                "decide which time server the host is to use: in a domain it is the domain controller. Allow the documented one where the \
+                 host has to use it; the clock is set meanwhile"
+                    .to_owned(),
+            ),
             ComparisonResult::OtherPortWorks { port } => Some(format!(
                 "nothing has to be done while port {port} is enough. If the site has to use this port, check that the service listens \
                  on it, and allow it between the two hosts"
@@ -228,6 +236,7 @@ impl std::fmt::Display for ComparisonResult {
             ComparisonResult::OtherNameOfEndpoint { name } => {
                 write!(f, "{name}, another documented name of the same endpoint, works")
             }
+            ComparisonResult::OtherTimeServer { server } => write!(f, "{server} gives it the time"),
             ComparisonResult::OtherPortWorks { port } => {
                 write!(f, "port {port} of the same host works, which serves the same")
             }

@@ -75,6 +75,8 @@ impl Findings {
             });
             let other_port = || server.and_then(|server| comparison.with_other_port(client, server));
             let result = result.or_else(|| if is_attempt { other_port() } else { None });
+            let other_time = || server.and_then(|server| comparison.with_other_time_server(client, server));
+            let result = result.or_else(|| if is_attempt { other_time() } else { None });
             if result.is_none()
                 && row.mechanism == Some(Mechanism::TcpUnanswered)
                 && row.shared.is_none()
@@ -148,6 +150,7 @@ fn add_comparison(row: &mut FindingRow, result: &ComparisonResult) {
         matches!(result, ComparisonResult::WorkedLater { .. } | ComparisonResult::WorkedAtOtherTimes);
     match result {
         ComparisonResult::WorksOverIpv4 { .. } => row.shared = Some(SharedPath::Ipv6),
+        ComparisonResult::OtherTimeServer { .. } => row.severity = row.severity.min(Severity::Medium),
         // Who refuses does not listen there; who drops has a rule that the documents do not ask for.
         ComparisonResult::OtherPortWorks { .. } => {
             let highest = match row.code {
