@@ -31,6 +31,15 @@ def proxy_asks_for_credentials(trace):
         trace.connect(ONE, PROXY, name, '407 Proxy Authentication Required', 'Proxy-Authenticate: NTLM\r\n')
 
 
+@situation(file_sync(more=DECLARED_PROXY))
+def proxy_fails_once(trace):
+    for name in (LOGIN, MANAGEMENT, SYNC, FILES):
+        trace.connect(ONE, PROXY, name)
+    trace.connect(ONE, PROXY, SYNC, '502 Bad Gateway', 'Via: 1.1 px (squid/6)\r\n')
+    trace.wait(5)
+    trace.connect(ONE, PROXY, SYNC)
+
+
 @situation(azure_local(more=DECLARED_PROXY))
 def proxy_cannot_reach_anything(trace):
     for name in (LOGIN, MANAGEMENT, LOCAL):

@@ -254,6 +254,8 @@ pub struct FindingRow {
     pub cause: Option<FindingCode>,
     /// What findings of one cause share, where their code alone does not show it.
     pub shared: Option<SharedPath>,
+    /// The next attempt may have worked: no rule was seen to refuse it.
+    pub may_pass: bool,
     /// The same client reached the same destination afterwards.
     pub worked_later: bool,
     /// How much the site needs the destination: findings are ordered by it.

@@ -172,6 +172,7 @@ pub(crate) fn finding() -> FindingRow {
         is_cause: false,
         cause: None,
         shared: None,
+        may_pass: false,
         worked_later: false,
         need: Need::Required,
         confidence: Some(Confidence::Strong),

@@ -451,6 +451,7 @@ mod tests {
             cause: None,
             issuer: None,
             shared: None,
+            may_pass: false,
             worked_later: false,
             need: Need::Documented,
             confidence: None,

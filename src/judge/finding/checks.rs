@@ -352,6 +352,7 @@ fn occurrence<'a>(view: &'a FlowView<'a>, code: FindingCode) -> Occurrence<'a> {
             None => site::recommendation(view, code),
         },
         at_most: destination::highest_severity(view, code),
+        may_pass: mechanism.is_some_and(|mechanism| blocked::may_pass(view, mechanism)),
         time: view.flow_end.first_seen,
         references: "",
         documents: "",

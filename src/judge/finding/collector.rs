@@ -33,8 +33,6 @@ use crate::base::WireText;
 use crate::flow::Endpoint;
 use crate::judge::catalogue::FindingCode;
 use crate::judge::catalogue::Mechanism;
-use crate::judge::catalogue::Stops;
-use crate::judge::diagnosis::comparison::suggests_filter_of_names;
 use crate::judge::policy::need::Need;
 use crate::judge::rows::FindingRow;
 use crate::judge::rows::FindingRows;
@@ -124,6 +122,8 @@ pub(in crate::judge) struct Occurrence<'a> {
     pub(in crate::judge) recommendation: Option<&'static str>,
     /// The highest severity that it may have.
     pub(in crate::judge) at_most: Severity,
+    /// The next attempt may work, as after an overload: no rule was seen to refuse it.
+    pub(in crate::judge) may_pass: bool,
     pub(in crate::judge) time: Time,
     pub(in crate::judge) references: &'a str,
     pub(in crate::judge) documents: &'a str,
@@ -329,16 +329,7 @@ impl Findings {
 
 /// One attempt that failed by itself, and the next one worked: nobody has refused it for good.
 fn is_single_failure(row: &FindingRow) -> bool {
-    let is_silence_or_reset = matches!(
-        row.code,
-        FindingCode::ConnectionRefused | FindingCode::ConnectionUnanswered | FindingCode::ConnectionReset
-    );
-    // Connections that work and then fall silent have a cause that stays, such as an idle time-out.
-    let is_at_start = row.mechanism.is_some_and(|mechanism| {
-        mechanism.entry().stops == Stops::Attempt || suggests_filter_of_names(mechanism)
-    });
-    is_silence_or_reset
-        && is_at_start
+    row.may_pass
         && row.worked_later
         && row.count == 1
         && !row.is_cause
@@ -393,6 +384,7 @@ fn first_row(
         is_cause: false,
         cause: None,
         shared: occurrence.shared,
+        may_pass: occurrence.may_pass,
         worked_later: false,
         need: occurrence.need,
         confidence: occurrence.confidence,
@@ -540,6 +532,7 @@ mod tests {
             frames: &[],
             recommendation: None,
             at_most: Severity::High,
+            may_pass: false,
             time: Time(second * 1_000_000_000),
             references: "",
             documents: "",

@@ -243,6 +243,7 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
         frames: &[],
         recommendation: None,
         at_most: Severity::High,
+        may_pass: false,
         time: Time::MIN,
         references: documented.map_or("", |documented| &documented.references),
         documents: documented.map_or("", |documented| &documented.documents),

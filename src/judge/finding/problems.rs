@@ -378,6 +378,7 @@ mod tests {
             frames: &[],
             recommendation: None,
             at_most: Severity::High,
+            may_pass: false,
             time: at(second),
             references: "",
             documents: "",

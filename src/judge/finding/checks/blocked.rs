@@ -19,6 +19,7 @@ use crate::judge::catalogue::drop_advice;
 use crate::judge::diagnosis::block_pages::Sender;
 use crate::judge::diagnosis::block_pages::block_page_vendor;
 use crate::judge::diagnosis::block_pages::sender_of;
+use crate::judge::diagnosis::comparison::suggests_filter_of_names;
 use crate::judge::policy::verdict::DeclaredServer;
 use crate::judge::rows::Http;
 use crate::judge::text::counted;
@@ -172,6 +173,18 @@ fn could_not_use(view: &FlowView<'_>, how: &str) -> String {
         view.assessment.mechanism().map_or("", Mechanism::as_str),
         context_clause(view)
     )
+}
+
+/// Whether the next attempt may work. Connections that work and then fall silent have a cause that stays, such as an idle time-out.
+pub(super) fn may_pass(view: &FlowView<'_>, mechanism: Mechanism) -> bool {
+    match mechanism.finding() {
+        FindingCode::ConnectionRefused | FindingCode::ConnectionUnanswered | FindingCode::ConnectionReset => {
+            mechanism.entry().stops == Stops::Attempt || suggests_filter_of_names(mechanism)
+        }
+        // The proxy could not reach the destination.
+        FindingCode::ProxyRefused => proxy_status(view).is_some_and(|status| matches!(status, 502..=504)),
+        _ => false,
+    }
 }
 
 /// The status of a proxy's refusal, if it is HTTP.
