@@ -463,13 +463,16 @@ fn has_server_accepted_hello(view: &FlowView<'_>) -> bool {
     view.facts().is_some_and(|facts| facts.handshake_unfinished)
 }
 
-/// Whether the client's first message took several segments.
+/// Payload of a full segment on Ethernet.
+const FULL_SEGMENT: u32 = 1_460;
+
+/// Whether the client's first message does not fit into one segment.
 fn has_long_hello(view: &FlowView<'_>) -> bool {
     // Through a proxy, a request comes before it.
     let tcp = view.flow_end.tcp.as_ref().filter(|_| !view.flow.is_proxied());
     tcp.is_some_and(|tcp| {
         let [client, _] = &tcp.sides;
-        client.data_segments.saturating_sub(client.retransmissions) >= 2
+        client.acknowledged.saturating_add(client.unacknowledged) > FULL_SEGMENT
     })
 }
 
