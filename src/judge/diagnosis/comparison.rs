@@ -197,13 +197,13 @@ impl Comparison {
         if !row.server.address.is_private() {
             return;
         }
-        for (host, sent) in [row.client.address, row.server.address].into_iter().zip(row.packets) {
-            match self.sending.get(&host).filter(|_| sent > 0) {
+        let ends = [row.client.address, row.server.address].into_iter().zip(row.packets);
+        for host in ends.filter(|(_, sent)| *sent > 0).map(|(host, _)| host) {
+            match self.sending.get(&host) {
                 Some((first, last)) => {
                     (*first, *last) = ((*first).min(row.first_seen), (*last).max(row.last_seen));
                 }
-                None if sent > 0 => self.sending.insert(host, (row.first_seen, row.last_seen)),
-                None => {}
+                None => self.sending.insert(host, (row.first_seen, row.last_seen)),
             }
         }
     }

@@ -51,8 +51,8 @@ pub(crate) struct TlsHandshake {
     pub retry: bool,
     /// The server's certificate was seen.
     pub certificate_seen: bool,
-    /// The server's ChangeCipherSpec was seen.
-    server_encrypts: bool,
+    /// The server's ChangeCipherSpec was seen, or it was reported that there is none.
+    is_over: bool,
 }
 
 impl TlsHandshake {
@@ -66,7 +66,7 @@ impl TlsHandshake {
             chosen: None,
             retry: false,
             certificate_seen: false,
-            server_encrypts: false,
+            is_over: false,
         }
     }
 
@@ -158,7 +158,7 @@ impl TlsHandshake {
 
     /// The server changed to encryption; without a certificate before, it resumed a session.
     pub(crate) fn server_encryption_starts(&mut self, emit: &mut Emitter<'_>) {
-        self.server_encrypts = true;
+        self.is_over = true;
         if self.chosen.is_some() && !self.encrypts_certificates() && !self.certificate_seen {
             emit.attribute(AttributeKey::Resumed, AttributeValue::Yes);
         }
@@ -166,8 +166,8 @@ impl TlsHandshake {
 
     /// The handshake is over: reports, once, a full one in which the server has not sent its ChangeCipherSpec.
     pub(crate) fn ended(&mut self, emit: &mut Emitter<'_>) {
-        let is_complete = std::mem::replace(&mut self.server_encrypts, true);
-        if self.certificate_seen && !self.encrypts_certificates() && !is_complete {
+        let was_over = std::mem::replace(&mut self.is_over, true);
+        if self.certificate_seen && !self.encrypts_certificates() && !was_over {
             emit.attribute(AttributeKey::HandshakeUnfinished, AttributeValue::Yes);
         }
     }
