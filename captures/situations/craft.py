@@ -65,31 +65,21 @@ def clock_of_the_server_is_wrong(trace):
             trace.wait(30)
 
 
-def end_after_certificate(trace, flags):
-    """The client answers the certificate, also with its own, and the server's side ends the connection."""
+def end_after_certificate(trace, end):
+    """The client answers the certificate, also with its own, and then `end` is called with the connection."""
     work(trace)
     for _ in range(3):
         trace.dns(ONE, SYNC, SYNC_AT)
         tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC))
         tcp.send(1, server_hello_12(certificate(SYNC, MICROSOFT)))
         tcp.send(0, record(22, filler(900)) + record(20, b'\1') + record(22, filler(40)))
-        tcp.segment(1, flags)
-        if flags & FIN:
-            tcp.segment(0, FIN | ACK)
-            tcp.segment(1, ACK)
+        end(tcp)
         trace.wait(10)
 
 
 @situation(file_sync())
 def alert_after_the_certificate(trace):
-    work(trace)
-    for _ in range(3):
-        trace.dns(ONE, SYNC, SYNC_AT)
-        tcp = Tcp(trace, ONE, SYNC_AT, 443).open().send(0, client_hello(SYNC))
-        tcp.send(1, server_hello_12(certificate(SYNC, MICROSOFT)))
-        tcp.send(0, record(22, filler(900)) + record(20, b'\1') + record(22, filler(40)))
-        tcp.send(1, record(21, b'\2\x28')).close()
-        trace.wait(10)
+    end_after_certificate(trace, lambda tcp: tcp.send(1, record(21, b'\2\x28')).close())
 
 
 @situation(file_sync())
@@ -103,12 +93,16 @@ def long_client_hellos_dropped(trace):
 
 @situation(file_sync())
 def reset_after_the_certificate(trace):
-    end_after_certificate(trace, RST | ACK)
+    end_after_certificate(trace, lambda tcp: tcp.segment(1, RST | ACK))
 
 
 @situation(file_sync())
 def closed_after_the_certificate(trace):
-    end_after_certificate(trace, FIN | ACK)
+    def end(tcp):
+        tcp.segment(1, FIN | ACK)
+        tcp.segment(0, FIN | ACK)
+        tcp.segment(1, ACK)
+    end_after_certificate(trace, end)
 
 
 @situation(file_sync())

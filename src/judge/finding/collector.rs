@@ -299,8 +299,8 @@ impl Findings {
         self.rows.values_mut().filter(|row| is_single_failure(row)).for_each(|row| {
             row.severity = row.severity.min(Severity::Low);
             if row.need.is_ours() {
-                row.recommendation = "one attempt failed and a later one worked, so no rule is missing: look for the cause only if \
-                                      it happens again"
+                row.recommendation = "one attempt failed and a later one worked, so no rule is missing, unless one of several \
+                                      firewalls lacks it: look for the cause only if it happens again"
                     .into();
             }
         });

@@ -253,7 +253,7 @@ fn documented(known: &KnownName) -> Occurrence<'_> {
 /// What to do about an address of 100.64.0.0/10 in place of a public one.
 pub(super) const SHARED_ADDRESS: &str = "look for a client of a zero-trust access service or a VPN on the server: such clients return addresses of this range in \
      place of the real ones, and this capture shows the inside of their tunnel. Exempt the documented names from it, or audit what \
-     leaves the tunnel";
+     leaves the tunnel. If the site itself uses the range for private endpoints, declare it under [private-endpoints]";
 
 /// The highest severity of a finding about a response. A client that gets no reply queries the next resolver; a response ends its
 /// search.
